@@ -1,0 +1,43 @@
+# Every target sets up what it needs first. A new machine needs Python 3.11 or later, and make.
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: help setup demo test ui lint lock clean
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(READY)  ## .venv with the locked dependencies and the package
+
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15))' || \
+		{ echo "lms_pipeline needs Python 3.11 to 3.14: make PYTHON=/path/to/python3.11 ..."; exit 1; }
+	@echo "Setting up .venv (about a minute, once)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/pip install -q --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/pip install -q --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $(READY)
+
+demo: $(READY)  ## the whole pipeline on a local Truto: accounts, days, completion rates
+	@$(BIN)/lms-pipeline demo
+
+test: $(READY)  ## all tests
+	@$(BIN)/pytest -n auto
+
+ui: $(READY)  ## Dagster's web UI over the same data, on http://127.0.0.1:3000
+	@$(BIN)/lms-pipeline ui
+
+lint: $(READY)  ## format, lint, types
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+
+lock:  ## resolve requirements.lock again (needs uv)
+	uv pip compile --quiet --universal --generate-hashes --no-strip-extras --no-header --no-emit-index-url \
+		--python-version 3.11 --group dev pyproject.toml --output-file requirements.lock
+
+clean:  ## remove .venv and caches; the data stays
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis dist
