@@ -25,9 +25,13 @@ STATUSES = (
 EMAILS = ListOf((("email", "string"), ("is_primary", "bool"), ("type", "string")))
 URLS = ListOf((("type", "string"), ("url", "string")))
 
-_FETCHED_AT = Column("fetched_at", "timestamp", "When the answer that holds the row was received", nullable=False)
+_FETCHED_AT = Column(
+    "fetched_at", "timestamp", "When the answer that holds the row was received", nullable=False
+)
 _EXTRA = Column(
-    "extra", "string", "JSON: keys that are not documented, and values that could not be read, under their names"
+    "extra",
+    "string",
+    "JSON: keys that are not documented, and values that could not be read, under their names",
 )
 
 RAW_ENROLLMENTS = Table(
@@ -47,13 +51,23 @@ UNIFIED_ENROLLMENTS = Table(
     "unified_enrollments",
     "One enrollment a row: the state of a learner in a course as Truto maps it.",
     (
-        Column("enrollment_id", "string", "Identifier of the enrollment, opaque; null only where source is roster"),
+        Column(
+            "enrollment_id",
+            "string",
+            "Identifier of the enrollment, opaque; null only where source is roster",
+        ),
         Column("user_id", "string", "Identifier of the learner", nullable=False),
-        Column("user_name", "string", "Name of the learner; from the users list where the enrollment lacks it"),
+        Column(
+            "user_name", "string", "Name of the learner; from the users list where the enrollment lacks it"
+        ),
         Column("user_email", "string", "The primary e-mail address, else the first"),
         Column("user_emails", EMAILS, "All e-mail addresses of the learner"),
         Column("course_id", "string", "Identifier of the course", nullable=False),
-        Column("course_title", "string", "Title of the course; from the courses list where the enrollment lacks it"),
+        Column(
+            "course_title",
+            "string",
+            "Title of the course; from the courses list where the enrollment lacks it",
+        ),
         Column("status", "string", f"One of {', '.join(STATUSES)}", nullable=False),
         Column("status_raw", "string", "The status as received"),
         Column("progress_percent", "double", "Progress, 0 to 100"),
