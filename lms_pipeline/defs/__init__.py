@@ -1,0 +1,1 @@
+"""The Dagster face of the package: partitions, assets, schedules, sensors. Logic lives elsewhere."""
