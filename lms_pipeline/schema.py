@@ -64,11 +64,13 @@ class Table:
 
 
 @cache
-def arrow_schema(table: Table) -> pa.Schema:
-    """The table as Arrow writes it, without the partition columns, which live in the path."""
+def arrow_type(kind: Scalar | ListOf) -> pa.DataType:
+    """The Arrow type of a column's values."""
     import pyarrow as pa
 
-    scalars: dict[str, pa.DataType] = {
+    if isinstance(kind, ListOf):
+        return pa.list_(pa.struct([pa.field(name, arrow_type(of)) for name, of in kind.fields]))
+    scalars: dict[Scalar, pa.DataType] = {
         "string": pa.string(),
         "double": pa.float64(),
         "int64": pa.int64(),
@@ -76,10 +78,12 @@ def arrow_schema(table: Table) -> pa.Schema:
         "timestamp": pa.timestamp("us", tz="UTC"),
         "date": pa.date32(),
     }
+    return scalars[kind]
 
-    def arrow_type(kind: Scalar | ListOf) -> pa.DataType:
-        if isinstance(kind, ListOf):
-            return pa.list_(pa.struct([pa.field(name, scalars[of]) for name, of in kind.fields]))
-        return scalars[kind]
+
+@cache
+def arrow_schema(table: Table) -> pa.Schema:
+    """The table as Arrow writes it, without the partition columns, which live in the path."""
+    import pyarrow as pa
 
     return pa.schema([pa.field(c.name, arrow_type(c.type), nullable=c.nullable) for c in table.columns])

@@ -1,0 +1,169 @@
+"""From the records of an answer to Arrow batches of enrollments, with their raw and rejected beside them.
+
+What belongs here: what is particular to enrollments: the raw payload, the role in it, the status. Reading records
+is `records.py`, building arrays `columns.py`; the users and courses lists are `lists.py`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal
+
+import msgspec
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from lms_pipeline.enrollments.columns import (
+    constant,
+    json_text,
+    primary_emails,
+    record_batch,
+    scalar_column,
+    table_batch,
+)
+from lms_pipeline.enrollments.lenient import Rejected
+from lms_pipeline.enrollments.records import Record, RecordReader
+from lms_pipeline.enrollments.shapes import ENROLLMENT, ENROLLMENT_BY_PAIR
+from lms_pipeline.enrollments.structs import ABSENT
+from lms_pipeline.enrollments.tables import RAW_ENROLLMENTS, REJECTED_ENROLLMENTS, STATUSES
+
+Identity = Literal["pair", "enrollment_id"]
+"""What an enrollment is known by: its learner and course, or its own id."""
+
+KEYS: dict[Identity, tuple[str, ...]] = {
+    "pair": ("user_id", "course_id"),
+    "enrollment_id": ("enrollment_id",),
+}
+"""The columns of `unified_enrollments` that identify a row, by identity."""
+
+
+@dataclass(frozen=True)
+class FlatEnrollments:
+    """One answer's enrollments: every record served is a row of `unified` or of `rejected`."""
+
+    unified: pa.RecordBatch
+    raw: pa.RecordBatch
+    rejected: pa.RecordBatch
+
+
+@dataclass
+class _Rows:
+    """What an answer's records become, before they are columns."""
+
+    unified: list[Record] = field(default_factory=list)
+    raw: list[tuple[str | None, str | None, bytes]] = field(default_factory=list)
+    rejected: list[tuple[str, str, str | None]] = field(default_factory=list)
+
+
+class EnrollmentFlattener:
+    """Flattens the enrollments of one account, answer by answer."""
+
+    def __init__(self, identity: Identity) -> None:
+        self._shape = ENROLLMENT_BY_PAIR if identity == "pair" else ENROLLMENT
+        self._reader = RecordReader(self._shape)
+        self.undocumented_statuses: Counter[str] = Counter()
+        """Statuses served that the page doesn't name, which are told as `unknown`; "" where there was none."""
+
+    @property
+    def counts(self) -> Counter[str]:
+        """How the records were read, see `RecordReader.counts`."""
+        return self._reader.counts
+
+    def flatten(self, records: Sequence[msgspec.Raw], fetched_at: datetime) -> FlatEnrollments:
+        """The batches of one answer, rows in the order served."""
+        rows = _Rows()
+        for record in records:
+            self._read(record, rows)
+        return FlatEnrollments(
+            self._unified(rows.unified, fetched_at),
+            _raw(rows.raw, fetched_at),
+            _rejected(rows.rejected, fetched_at),
+        )
+
+    def _read(self, record: msgspec.Raw, rows: _Rows) -> None:
+        try:
+            read = self._reader.read(record)
+        except Rejected as rejection:
+            rows.rejected.append((bytes(record).decode(), rejection.reason, rejection.field))
+            user_id, course_id, payload = None, None, _remote_data(record)
+        else:
+            rows.unified.append(read)
+            fields = read.fields
+            user_id, course_id, payload = fields.user.id, fields.course.id, fields.remote_data
+        if json_text(payload) is not None:
+            rows.raw.append((user_id, course_id, bytes(payload)))
+
+    def _unified(self, records: Sequence[Record], fetched_at: datetime) -> pa.RecordBatch:
+        computed = {
+            "user_email": primary_emails(record.fields.user.emails for record in records),
+            "status": self._status(records),
+            "role": scalar_column((_role(record.fields.remote_data) for record in records), "string"),
+            "source": constant("unified", "string", len(records)),
+            "fetched_at": constant(fetched_at, "timestamp", len(records)),
+        }
+        return record_batch(self._shape, records, computed)
+
+    def _status(self, records: Sequence[Record]) -> pa.Array:
+        served = scalar_column((record.fields.status for record in records), "string")
+        status = pc.fill_null(pc.utf8_lower(pc.utf8_trim_whitespace(served)), "")
+        documented = pc.is_in(status, pa.array(STATUSES))
+        self.undocumented_statuses.update(status.filter(pc.invert(documented)).to_pylist())
+        return pc.if_else(documented, status, "unknown")
+
+
+class _Role(msgspec.Struct):
+    role: str | None = None
+
+
+class _RemoteData(msgspec.Struct):
+    remote_data: msgspec.Raw = ABSENT
+
+
+_ROLE = msgspec.json.Decoder(_Role)
+_REMOTE_DATA = msgspec.json.Decoder(_RemoteData)
+
+
+def _role(payload: msgspec.Raw) -> str | None:
+    try:
+        return _ROLE.decode(payload).role
+    except msgspec.DecodeError:  # nothing, no object, or a role that is no text
+        return None
+
+
+def _remote_data(record: msgspec.Raw) -> msgspec.Raw:
+    try:
+        return _REMOTE_DATA.decode(record).remote_data
+    except msgspec.DecodeError:  # the record is no object
+        return ABSENT
+
+
+def _raw(rows: Sequence[tuple[str | None, str | None, bytes]], fetched_at: datetime) -> pa.RecordBatch:
+    return table_batch(
+        RAW_ENROLLMENTS,
+        {
+            "user_id": scalar_column((user_id for user_id, _, _ in rows), "string"),
+            "course_id": scalar_column((course_id for _, course_id, _ in rows), "string"),
+            "payload": scalar_column((payload.decode() for _, _, payload in rows), "string"),
+            "payload_sha256": scalar_column(
+                (hashlib.sha256(payload).hexdigest() for _, _, payload in rows), "string"
+            ),
+            "source": constant("remote_data", "string", len(rows)),
+            "fetched_at": constant(fetched_at, "timestamp", len(rows)),
+        },
+    )
+
+
+def _rejected(rows: Sequence[tuple[str, str, str | None]], fetched_at: datetime) -> pa.RecordBatch:
+    return table_batch(
+        REJECTED_ENROLLMENTS,
+        {
+            "payload": scalar_column((payload for payload, _, _ in rows), "string"),
+            "reason": scalar_column((reason for _, reason, _ in rows), "string"),
+            "field": scalar_column((at for _, _, at in rows), "string"),
+            "fetched_at": constant(fetched_at, "timestamp", len(rows)),
+        },
+    )

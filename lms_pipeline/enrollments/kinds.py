@@ -1,0 +1,104 @@
+"""How one value is read when it isn't what the page says: numbers as strings, ids as numbers, naive dates.
+
+What belongs here: leaves. A value that fits is read just as the fast way reads it; one that can be understood
+without guessing is understood; all else is `Unreadable`, never a default. "" means that there is no value.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from lms_pipeline.enrollments.shapes import Kind
+from lms_pipeline.enrollments.structs import STRICT_TYPES
+
+_NUMBER = re.compile(r"[+-]?\d{1,400}(\.\d{1,400})?([eE][+-]?\d{1,3})?", re.ASCII)
+_BOOLS = {"true": True, "1": True, "false": False, "0": False}
+
+
+class Unreadable(Exception):  # noqa: N818 (it is told as a count, not raised to a person)
+    """The value can't be read as its kind; the argument says why, without the value."""
+
+
+def read(kind: Kind, raw: msgspec.Raw) -> Any:  # noqa: ANN401 (whatever the kind holds)
+    """The value of a leaf, None where there is none.
+
+    Raises:
+        Unreadable: the value is neither what is documented nor understood without guessing.
+    """
+    try:
+        return msgspec.json.decode(raw, type=STRICT_TYPES[kind])
+    except msgspec.DecodeError:
+        pass
+    try:
+        value = msgspec.json.decode(raw)
+    except msgspec.DecodeError:
+        raise Unreadable("is out of range") from None
+    if value is None or (kind != "string" and isinstance(value, str) and not value.strip()):
+        return None
+    return _READERS[kind](value)
+
+
+def _id(value: object) -> str:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    raise Unreadable("is neither a string nor a whole number")
+
+
+def _string(value: object) -> str:
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return str(value)
+    raise Unreadable("is not a string")
+
+
+def _double(value: object) -> float:
+    if isinstance(value, str) and _NUMBER.fullmatch(value.strip()):
+        number = float(value)
+        if math.isfinite(number):
+            return number
+    raise Unreadable("is not a number")
+
+
+def _int64(value: object) -> int:
+    if isinstance(value, str) and _NUMBER.fullmatch(value.strip()):
+        value = int(value) if value.strip().lstrip("+-").isdecimal() else float(value)
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if not isinstance(value, int) or isinstance(value, bool) or not -(2**63) <= value < 2**63:
+        raise Unreadable("is not a whole number of 64 bits")
+    return value
+
+
+def _bool(value: object) -> bool:
+    text = str(value).strip().lower()
+    if isinstance(value, str | int) and text in _BOOLS:
+        return _BOOLS[text]
+    raise Unreadable("is neither true nor false")
+
+
+def _timestamp(value: object) -> datetime:
+    if not isinstance(value, str) or "-" not in value:
+        raise Unreadable("is not an ISO 8601 date")
+    try:
+        return msgspec.convert(value.strip(), datetime)
+    except msgspec.ValidationError:
+        pass
+    try:
+        return datetime.fromisoformat(value.strip())
+    except ValueError:
+        raise Unreadable("is not an ISO 8601 date") from None
+
+
+_READERS: dict[Kind, Callable[[object], Any]] = {
+    "id": _id,
+    "string": _string,
+    "double": _double,
+    "int64": _int64,
+    "bool": _bool,
+    "timestamp": _timestamp,
+}
