@@ -11,7 +11,6 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal
 
 import msgspec
 import pyarrow as pa
@@ -25,20 +24,12 @@ from lms_pipeline.enrollments.columns import (
     scalar_column,
     table_batch,
 )
+from lms_pipeline.enrollments.identity import Identity
 from lms_pipeline.enrollments.lenient import Rejected
 from lms_pipeline.enrollments.records import Record, RecordReader
 from lms_pipeline.enrollments.shapes import ENROLLMENT, ENROLLMENT_BY_PAIR
 from lms_pipeline.enrollments.structs import ABSENT
 from lms_pipeline.enrollments.tables import RAW_ENROLLMENTS, REJECTED_ENROLLMENTS, STATUSES
-
-Identity = Literal["pair", "enrollment_id"]
-"""What an enrollment is known by: its learner and course, or its own id."""
-
-KEYS: dict[Identity, tuple[str, ...]] = {
-    "pair": ("user_id", "course_id"),
-    "enrollment_id": ("enrollment_id",),
-}
-"""The columns of `unified_enrollments` that identify a row, by identity."""
 
 
 @dataclass(frozen=True)

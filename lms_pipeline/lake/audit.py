@@ -1,0 +1,68 @@
+"""What a file must stand before it is published.
+
+What belongs here: looking at a finished file, as a reader will find it, not at what its writer believes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import duckdb
+import pyarrow.parquet as pq
+
+from lms_pipeline.duck import calculator
+from lms_pipeline.lake.files import LakeError
+from lms_pipeline.schema import Table, arrow_schema
+
+
+class AuditError(LakeError):
+    """A file that is not what it should be; it was not published."""
+
+
+def audit(path: Path, table: Table, key: Sequence[str]) -> int:
+    """Check the schema, which also says what is never null, and that no key is null or stands twice.
+
+    Returns:
+        The rows in the file.
+
+    Raises:
+        AuditError: naming the table, the column and how many rows.
+    """
+    with pq.ParquetFile(path) as file:
+        if not file.schema_arrow.remove_metadata().equals(arrow_schema(table)):
+            raise AuditError(
+                f"The new file of {table.name} has not the table's columns; nothing was published."
+            )
+        rows: int = file.metadata.num_rows
+    if key:
+        _check_key(path, table, key)
+    return rows
+
+
+def _check_key(path: Path, table: Table, key: Sequence[str]) -> None:
+    columns = [duckdb.ColumnExpression(name) for name in key]
+    with calculator(spill_to=path.parent) as connection:
+        keys = connection.read_parquet(str(path)).select(*columns)
+        for name, column in zip(key, columns, strict=True):
+            nulls = len(keys.filter(column.isnull()))
+            if nulls:
+                raise AuditError(f"{nulls} rows of {table.name} have no {name}; nothing was published.")
+        twice = len(keys) - len(keys.distinct())
+        if twice:
+            raise AuditError(
+                f"{twice} rows of {table.name} repeat the key of another; nothing was published."
+            )
+
+
+def check_sum(*, served: int, unified: int, rejected: int, duplicates: int) -> None:
+    """Every record served is stored, rejected or a duplicate.
+
+    Raises:
+        AuditError: one was lost, or came from nowhere.
+    """
+    if served != unified + rejected + duplicates:
+        raise AuditError(
+            f"{served} enrollments were served, but {unified} stored, {rejected} rejected and {duplicates} duplicates; "
+            "nothing was published."
+        )

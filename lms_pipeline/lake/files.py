@@ -1,0 +1,174 @@
+"""One Parquet file of the lake: written in batches, closed with what has to be known of it, read back.
+
+What belongs here: a single file. Which files are published together is `publishing.py`.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Self
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from lms_pipeline.duck import calculator, sql
+from lms_pipeline.errors import LmsPipelineError
+from lms_pipeline.schema import SCHEMA_VERSION, Table, arrow_schema
+
+ROWS_PER_GROUP = 32_768
+"""A row group of enrollments with their raw payload is some 30 MB in memory."""
+
+PREFIX = "lms_pipeline."
+_NO_ROOM = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the quota is used up"}
+_NO_RIGHT = {errno.EROFS, errno.EACCES, errno.EPERM}
+
+
+class LakeError(LmsPipelineError):
+    """The lake can't be written or read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """Where the rows of a file come from; it stands in the file's metadata under `lms_pipeline.`."""
+
+    run_id: str
+    pulled_at: datetime
+    strategy: str
+    requests: int
+    complete: bool
+
+    def metadata(self) -> dict[str, str]:
+        """As text, the way Parquet keeps it."""
+        return {
+            "run_id": self.run_id,
+            "pulled_at": self.pulled_at.isoformat(),
+            "strategy": self.strategy,
+            "requests": str(self.requests),
+            "complete": str(self.complete).lower(),
+        }
+
+
+class TableFile:
+    """A file being written: batches go to row groups of equal size, whatever the size of the answers.
+
+    Use it as a context manager; left without `close`, the file is removed.
+    """
+
+    def __init__(self, table: Table, path: Path) -> None:
+        self.table = table
+        self.path = path
+        self.rows = 0
+        self._schema = arrow_schema(table)
+        self._waiting: list[pa.RecordBatch] = []
+        self._digest = Digest()
+        with disk_errors(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._writer: pq.ParquetWriter | None = pq.ParquetWriter(path, self._schema, compression="zstd")
+
+    def __enter__(self) -> Self:
+        """The file itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Throw away what was not closed."""
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
+            self.path.unlink(missing_ok=True)
+
+    def write(self, batch: pa.RecordBatch) -> None:
+        """Take the rows of `batch`, whose schema must be the table's."""
+        if not batch.schema.equals(self._schema):
+            raise LakeError(
+                f"A batch for {self.table.name} has other columns than the table; nothing is published."
+            )
+        self.rows += batch.num_rows
+        self._waiting.append(batch)
+        if sum(waiting.num_rows for waiting in self._waiting) >= ROWS_PER_GROUP:
+            self._flush()
+
+    def write_all(self, batches: Iterable[pa.RecordBatch]) -> None:
+        """Take all of `batches`, cast to the table's types where DuckDB has its own."""
+        for batch in batches:
+            self.write(batch.cast(self._schema))
+
+    def close(self, metadata: dict[str, str]) -> None:
+        """Finish the file with `metadata`, the schema's version and the digest, and bring it to the disk."""
+        self._flush()
+        assert self._writer is not None, "closed already"  # noqa: S101
+        told = {"schema_version": str(SCHEMA_VERSION), **metadata, "digest": self._digest.hexdigest()}
+        with disk_errors(self.path):
+            self._writer.add_key_value_metadata({f"{PREFIX}{name}": value for name, value in told.items()})
+            self._writer.close()
+            self._writer = None
+            with self.path.open("rb") as file:
+                os.fsync(file.fileno())
+
+    def _flush(self) -> None:
+        rows = pa.Table.from_batches(self._waiting, self._schema)
+        self._waiting = []
+        if rows.num_rows and self._writer is not None:
+            self._digest.update(rows)
+            with disk_errors(self.path):
+                self._writer.write_table(rows)
+
+
+class Digest:
+    """A sum over the hashes of all rows but their `fetched_at`: equal for equal rows, in whatever order or batches."""
+
+    def __init__(self) -> None:
+        self._sum = 0
+
+    def update(self, rows: pa.Table) -> None:
+        """Add rows."""
+        with calculator() as connection:
+            connection.register("added", rows)
+            ((high, low),) = connection.sql(sql(__package__, "digest.sql")).fetchall()
+        self._sum = (self._sum + (int(high) << 64) + int(low)) % 2**128
+
+    def hexdigest(self) -> str:
+        """32 hexadecimal digits."""
+        return f"{self._sum:032x}"
+
+
+def read_metadata(path: Path) -> dict[str, str]:
+    """What a file tells of itself, without the prefix.
+
+    Raises:
+        LakeError: it is no Parquet file.
+    """
+    try:
+        found = pq.read_metadata(path).metadata or {}
+    except pa.ArrowInvalid:
+        raise LakeError(
+            f"{path} is not a Parquet file: restore it, or remove it and pull the day again."
+        ) from None
+    prefix = PREFIX.encode()
+    return {
+        key.removeprefix(prefix).decode(): value.decode()
+        for key, value in found.items()
+        if key.startswith(prefix)
+    }
+
+
+@contextmanager
+def disk_errors(path: Path) -> Iterator[None]:
+    """Tell a full or closed disk in one sentence."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _NO_ROOM:
+            raise LakeError(
+                f"{path} can't be written: {_NO_ROOM[error.errno]}; make room and run it again."
+            ) from error
+        if error.errno in _NO_RIGHT:
+            raise LakeError(
+                f"{path} can't be written: check who owns LMS_DATA_DIR and its rights."
+            ) from error
+        raise

@@ -1,0 +1,104 @@
+"""Where everything stands on disk, and what may become a path.
+
+What belongs here: names of files and folders. What is in them is `writing.py` and `reading.py`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+from lms_pipeline.errors import LmsPipelineError
+from lms_pipeline.schema import Table
+
+DATA_FILE = "data.parquet"
+_ACCOUNT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+_RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+
+
+class BadIdError(LmsPipelineError):
+    """An id that must not become a path."""
+
+
+def check_account_id(text: str) -> str:
+    """The id itself.
+
+    Raises:
+        BadIdError: it has other characters than letters, digits, `_` and `-`, or is too long.
+    """
+    if not _ACCOUNT_ID.fullmatch(text):
+        raise BadIdError(
+            f"{text[:80]!r} can't be an account id: it must be 1 to 64 letters, digits, '-' and '_', "
+            "and begin with a letter or digit."
+        )
+    return text
+
+
+@dataclass(frozen=True, slots=True)
+class Partition:
+    """One account and day; without an account, a day of a table over all accounts."""
+
+    account_id: str | None
+    day: date
+
+    def __post_init__(self) -> None:
+        """Validate the id before it can become a path."""
+        if self.account_id is not None:
+            check_account_id(self.account_id)
+
+    @property
+    def folder(self) -> Path:
+        """Relative to the folder of a table, in the hive way."""
+        account = Path(f"account_id={self.account_id}") if self.account_id is not None else Path()
+        return account / f"snapshot_date={self.day.isoformat()}"
+
+    def __str__(self) -> str:
+        """For messages."""
+        return f"{self.account_id or 'all accounts'} on {self.day}"
+
+
+@dataclass(frozen=True, slots=True)
+class DataDir:
+    """The folder `LMS_DATA_DIR`."""
+
+    root: Path
+
+    @property
+    def lake(self) -> Path:
+        """The Parquet tree."""
+        return self.root / "lake"
+
+    @property
+    def warehouse(self) -> Path:
+        """The DuckDB file over the lake."""
+        return self.root / "lms.duckdb"
+
+    @property
+    def state(self) -> Path:
+        """The registry, locks, and what runs leave between their steps."""
+        return self.root / "state"
+
+    def file(self, table: Table, partition: Partition) -> Path:
+        """Where the published file of a table and partition stands."""
+        return self.lake / table.name / partition.folder / DATA_FILE
+
+    def unpublished_file(self, table: Table, partition: Partition, run_id: str) -> Path:
+        """Where a run writes it before it is published."""
+        if not _RUN_ID.fullmatch(run_id):
+            raise BadIdError(f"{run_id[:80]!r} can't be a run id: use letters, digits, '-' and '_'.")
+        return self.file(table, partition).with_name(f".{DATA_FILE}.{run_id}")
+
+    def partitions(self, table: Table) -> Iterator[Partition]:
+        """The published partitions of a table, by account and day; what isn't named like one is none."""
+        pattern = "account_id=*/snapshot_date=*" if table.per_account else "snapshot_date=*"
+        for folder in sorted((self.lake / table.name).glob(f"{pattern}/{DATA_FILE}")):
+            values = dict(
+                part.split("=", 1) for part in folder.parent.parts[-2 if table.per_account else -1 :]
+            )
+            try:
+                yield Partition(values.get("account_id"), date.fromisoformat(values["snapshot_date"]))
+            except (ValueError, BadIdError):
+                continue

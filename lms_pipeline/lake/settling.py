@@ -1,0 +1,111 @@
+"""Between the answers and the file: rows wait on disk until all are there, then duplicates go and names come.
+
+What belongs here: what can only be decided once every row is known, without holding the rows in memory. DuckDB does
+it over a file of waiting rows and spills to disk where an account is large.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import pyarrow as pa
+import pyarrow.dataset as ds
+
+from lms_pipeline.duck import calculator, sql
+from lms_pipeline.lake.files import ROWS_PER_GROUP, TableFile, disk_errors
+from lms_pipeline.schema import Table, arrow_schema
+
+POSITION, KEY = "_position", "_key"
+
+
+@dataclass(frozen=True, slots=True)
+class Duplicates:
+    """Rows that were served with a key that a later row has too, and were dropped for it."""
+
+    identical: int
+    conflicting: int
+
+    @property
+    def total(self) -> int:
+        """All that were dropped."""
+        return self.identical + self.conflicting
+
+
+class WaitingRows:
+    """The rows of a table as served, with their position and key, in an Arrow file; use it as a context manager."""
+
+    def __init__(self, table: Table, key: Sequence[str], folder: Path) -> None:
+        self.table = table
+        self.rows = 0
+        self._key = list(key)
+        self._folder = folder
+        self.path = folder / f"{table.name}.arrow"
+        schema = arrow_schema(table)
+        key_type = pa.struct([(name, schema.field(name).type) for name in self._key])
+        self._schema = schema.append(pa.field(POSITION, pa.int64())).append(pa.field(KEY, key_type))
+        with disk_errors(self.path):
+            folder.mkdir(parents=True, exist_ok=True)
+            self._file = pa.OSFile(str(self.path), "wb")
+        self._writer = pa.ipc.new_file(self._file, self._schema)
+
+    def __enter__(self) -> Self:
+        """The rows themselves."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close and remove the file."""
+        self._close()
+        self.path.unlink(missing_ok=True)
+
+    def add(self, batch: pa.RecordBatch) -> None:
+        """Let the rows of `batch` wait, after those that came before."""
+        positions = pa.array(range(self.rows, self.rows + batch.num_rows), pa.int64())
+        key = pa.StructArray.from_arrays(
+            [batch.column(name) for name in self._key], fields=list(self._schema.field(KEY).type)
+        )
+        with disk_errors(self.path):
+            self._writer.write_batch(
+                pa.RecordBatch.from_arrays([*batch.columns, positions, key], schema=self._schema)
+            )
+        self.rows += batch.num_rows
+
+    def settle(self, into: TableFile) -> Duplicates:
+        """Write them to `into` in the order served, of equal keys the last alone."""
+        return self._settle(into, "settle.sql", {})
+
+    def settle_enrollments(self, into: TableFile, learners: Path, courses: Path) -> Duplicates:
+        """The same, with names, e-mails and titles that an enrollment lacks from the files of those lists."""
+        lists = {"learners": str(learners), "courses": str(courses)}
+        return self._settle(into, "settle_enrollments.sql", lists)
+
+    def _settle(self, into: TableFile, query: str, parameters: dict[str, str]) -> Duplicates:
+        self._close()
+        with calculator(spill_to=self._folder) as connection:
+            connection.register("waiting", ds.dataset(self.path, format="ipc"))
+            connection.execute(sql(__package__, "dropped.sql"))
+            ((identical, conflicting),) = connection.execute(sql(__package__, "duplicates.sql")).fetchall()
+            for piece in self._pieces():
+                connection.register("piece", piece)
+                settled = connection.sql(sql(__package__, query), params=parameters or None)
+                into.write_all(settled.to_arrow_table().to_batches())
+        return Duplicates(identical, conflicting)
+
+    def _pieces(self) -> Iterator[pa.Table]:
+        """The rows in pieces of a row group's size: sorting a whole account at once took all of DuckDB's memory."""
+        with pa.memory_map(str(self.path)) as file, pa.ipc.open_file(file) as rows:
+            piece: list[pa.RecordBatch] = []
+            for number in range(rows.num_record_batches):
+                piece.append(rows.get_batch(number))
+                if sum(batch.num_rows for batch in piece) >= ROWS_PER_GROUP:
+                    yield pa.Table.from_batches(piece)
+                    piece = []
+            if piece:
+                yield pa.Table.from_batches(piece)
+
+    def _close(self) -> None:
+        if not self._file.closed:
+            self._writer.close()
+            self._file.close()

@@ -1,0 +1,86 @@
+"""One page of a list: the body split into records, without reading them.
+
+What belongs here: the envelope. What is inside a record is `enrollments/`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import msgspec
+
+_LONE_SURROGATE = re.compile(
+    rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(\\u[dD][89a-fA-F][0-9a-fA-F]{2})|\\."
+)
+"""Escapes in order of reading: a pair (kept), half a pair (group 1), any other escape (kept)."""
+
+
+class BadBodyError(Exception):
+    """The body is not what the API answers; the message says in what way, without its contents."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """The records of a page, each its JSON as received, and the way to the next page."""
+
+    records: Sequence[msgspec.Raw]
+    next_cursor: str | None
+    """None at the end."""
+    is_partial: bool
+    """Truto says that the provider gave only a part."""
+    received_at: datetime
+
+
+class _Envelope(msgspec.Struct):
+    result: list[msgspec.Raw] | dict[str, msgspec.Raw] | None = None
+    results: list[msgspec.Raw] | dict[str, msgspec.Raw] | None = None
+    next_cursor: str | int | None = None
+    is_partial_response: bool | None = None
+
+
+_DECODER = msgspec.json.Decoder(_Envelope)
+
+
+def read_page(body: bytes, received_at: datetime) -> Page:
+    """The page in `body`; records under `result` or `results`, in a list or keyed.
+
+    Raises:
+        BadBodyError: cut short, no JSON, no UTF-8, or no list in it.
+    """
+    envelope = _decode(body)
+    records = envelope.result if envelope.result is not None else envelope.results
+    if records is None:
+        raise BadBodyError("has no list under 'result'")
+    return Page(
+        list(records.values()) if isinstance(records, dict) else records,
+        str(envelope.next_cursor) if envelope.next_cursor not in {None, ""} else None,
+        bool(envelope.is_partial_response),
+        received_at,
+    )
+
+
+def _decode(body: bytes) -> _Envelope:
+    try:
+        body.decode()
+    except UnicodeDecodeError:
+        raise BadBodyError("is not UTF-8") from None
+    try:
+        return _DECODER.decode(body)
+    except msgspec.ValidationError:
+        raise BadBodyError("is JSON, but not the list that was asked for") from None
+    except msgspec.DecodeError:
+        return _decode_without_lone_surrogates(body)
+    except RecursionError:
+        raise BadBodyError("is nested too deeply") from None
+
+
+def _decode_without_lone_surrogates(body: bytes) -> _Envelope:
+    """An emoji that a provider cut in half is legal JSON that msgspec refuses: it becomes U+FFFD."""
+    repaired = _LONE_SURROGATE.sub(lambda escape: rb"\ufffd" if escape[1] else escape[0], body)
+    try:
+        return _DECODER.decode(repaired)
+    except (msgspec.DecodeError, RecursionError):
+        raise BadBodyError("is not JSON, or was cut short") from None
