@@ -104,6 +104,13 @@ class Settings(BaseSettings):
             return url.rstrip("/")
         raise ValueError("it must be an https address; plain http is for this machine only")
 
+    @field_validator("data_dir")
+    @classmethod
+    def _no_pattern(cls, folder: Path) -> Path:
+        if set("*?[") & set(str(folder)):
+            raise ValueError("it must not hold '*', '?' or '[', which DuckDB reads as patterns")
+        return folder
+
     @field_validator("timezone")
     @classmethod
     def _known_zone(cls, name: str) -> str:

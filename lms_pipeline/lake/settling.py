@@ -34,6 +34,9 @@ class Duplicates:
         return self.identical + self.conflicting
 
 
+NO_DUPLICATES = Duplicates(0, 0)
+
+
 class WaitingRows:
     """The rows of a table as served, with their position and key, in an Arrow file; use it as a context manager."""
 

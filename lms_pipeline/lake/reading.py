@@ -1,0 +1,102 @@
+"""The lake from Python: a table over chosen accounts and days, as Arrow or pandas.
+
+What belongs here: reading published files, by column name, with the partition columns. SQL is the warehouse's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.dataset as ds
+
+from lms_pipeline.lake.catalog import table_named
+from lms_pipeline.lake.files import LakeError, read_metadata
+from lms_pipeline.lake.paths import DataDir, check_account_id
+from lms_pipeline.schema import SCHEMA_VERSION, Table, arrow_schema
+from lms_pipeline.settings import Settings
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+ACCOUNT_COLUMN = pa.field("account_id", pa.string(), nullable=False)
+DAY_COLUMN = pa.field("snapshot_date", pa.date32(), nullable=False)
+
+
+def read(
+    table: str,
+    accounts: Iterable[str] | None = None,
+    first: date | None = None,
+    last: date | None = None,
+    *,
+    data_dir: Path | None = None,
+) -> pa.Table:
+    """The rows of a table, with `account_id` and `snapshot_date` before its own columns.
+
+    Args:
+        table: its name, like `unified_enrollments`.
+        accounts: only these; all where None.
+        first: the first day, included.
+        last: the last day, included.
+        data_dir: the data directory; that of the settings where None.
+
+    Raises:
+        LakeError: a file was written by a newer version of this package, or is damaged.
+        UnknownTableError, BadIdError: what is asked for can't be.
+    """
+    described = table_named(table)
+    data = DataDir(data_dir or Settings.load().data_dir)
+    wanted = None if accounts is None else {check_account_id(account) for account in accounts}
+    files = [
+        str(data.file(described, partition))
+        for partition in data.partitions(described)
+        if (wanted is None or partition.account_id in wanted)
+        and (first is None or partition.day >= first)
+        and (last is None or partition.day <= last)
+    ]
+    for file in files:
+        _check_version(Path(file))
+    partition_columns = [ACCOUNT_COLUMN, DAY_COLUMN] if described.per_account else [DAY_COLUMN]
+    schema = pa.schema([*partition_columns, *_nullable(described)])
+    found = ds.dataset(
+        files,
+        schema=schema,
+        format="parquet",
+        partitioning=ds.partitioning(pa.schema(partition_columns), flavor="hive"),
+        partition_base_dir=str(data.lake / table),
+    )
+    return found.to_table()
+
+
+def frame(
+    table: str,
+    accounts: Iterable[str] | None = None,
+    first: date | None = None,
+    last: date | None = None,
+    *,
+    data_dir: Path | None = None,
+) -> pd.DataFrame:
+    """The same as `read`, as a pandas DataFrame with Arrow-backed columns: a null stays a null."""
+    import pandas as pd
+
+    rows: pd.DataFrame = read(table, accounts, first, last, data_dir=data_dir).to_pandas(
+        types_mapper=pd.ArrowDtype
+    )
+    return rows
+
+
+def _nullable(table: Table) -> list[pa.Field]:
+    """A column that an older file lacks is null."""
+    return [column.with_nullable(True) for column in arrow_schema(table)]  # noqa: FBT003
+
+
+def _check_version(file: Path) -> None:
+    version = read_metadata(file).get("schema_version", "0")
+    if int(version) > SCHEMA_VERSION:
+        raise LakeError(
+            f"{file} was written by a newer lms_pipeline (schema {version}, this one reads up to {SCHEMA_VERSION}): "
+            "upgrade this one."
+        )

@@ -1,0 +1,110 @@
+"""The warehouse: a DuckDB file over the lake, built beside and swapped in.
+
+What belongs here: building and opening the file `lms.duckdb`. It is a link to the file that was built last: DuckDB
+keeps a write-ahead log beside the file a link leads to, so what somebody who opened an older one read-write leaves
+behind never meets the new one (a file swapped under its own name could not be opened by anybody any more).
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import duckdb
+from filelock import FileLock
+
+from lms_pipeline.lake.catalog import METRIC_TABLES, TABLES
+from lms_pipeline.lake.files import LakeError, disk_errors
+from lms_pipeline.lake.paths import DataDir, Partition
+from lms_pipeline.lake.warehouse_sql import comments, create_table, create_view
+from lms_pipeline.metrics.tables import LEARNER_COMPLETION
+from lms_pipeline.schema import Table
+
+KEPT_BUILDS = 2
+"""The last build, and the one before it, which somebody may be about to open."""
+
+
+def build(data: DataDir) -> dict[str, int]:
+    """Build the warehouse anew from what is published, and swap it in.
+
+    Readers of the old file go on undisturbed; runs that publish meanwhile are seen by the views at once.
+
+    Returns:
+        The rows of each table that is stored in it; a view has none of its own.
+    """
+    folder = data.state / "warehouse"
+    built = folder / f"lms-{uuid.uuid4().hex}.duckdb"
+    with disk_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder / "lock"):
+            rows = _write(data, built)
+            _swap(data.warehouse, built)
+            _sweep(folder)
+    return rows
+
+
+@contextmanager
+def reading(data: DataDir) -> Iterator[duckdb.DuckDBPyConnection]:
+    """The warehouse, read-only, in UTC.
+
+    Raises:
+        LakeError: it was not built yet, or somebody has it open for writing.
+    """
+    if not data.warehouse.exists():
+        raise LakeError(
+            f"There is no warehouse at {data.warehouse} yet: run `lms-pipeline materialize` first."
+        )
+    try:
+        connection = duckdb.connect(str(data.warehouse), read_only=True)
+    except duckdb.IOException:
+        raise LakeError(
+            f"{data.warehouse} can't be opened: close the program that has it open for writing, or materialize the "
+            "asset `warehouse`, which builds it anew."
+        ) from None
+    with connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        yield connection
+
+
+def _write(data: DataDir, path: Path) -> dict[str, int]:
+    rows: dict[str, int] = {}
+    with duckdb.connect(str(path)) as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        for table in TABLES.values():
+            files = _files(data, table)
+            if table in METRIC_TABLES:
+                connection.execute(create_table(table, files))
+                rows[table.name] = len(connection.table(table.name))
+            else:
+                connection.execute(create_view(table, files))
+            for comment in comments(table, is_view=table not in METRIC_TABLES):
+                connection.execute(comment)
+    return rows
+
+
+def _files(data: DataDir, table: Table) -> list[str]:
+    """What a table is read from: a pattern, so that files published later are seen; or the latest days alone."""
+    published = list(data.partitions(table))
+    if table == LEARNER_COMPLETION:
+        latest: dict[str | None, Partition] = {partition.account_id: partition for partition in published}
+        return [str(data.file(table, partition)) for partition in latest.values()]
+    pattern = "*/*/data.parquet" if table.per_account else "*/data.parquet"
+    return [str(data.lake / table.name / pattern)] if published else []
+
+
+def _swap(link: Path, target: Path) -> None:
+    beside = link.with_name(f".{target.name}.link")
+    beside.symlink_to(target.relative_to(link.parent))
+    beside.replace(link)
+    link.with_name(f"{link.name}.wal").unlink(missing_ok=True)
+
+
+def _sweep(folder: Path) -> None:
+    """Remove older builds; who still has one open keeps it until they close it."""
+    builds = sorted(folder.glob("lms-*.duckdb"), key=lambda path: path.stat().st_mtime, reverse=True)
+    kept = {build.name for build in builds[:KEPT_BUILDS]}
+    for path in folder.glob("lms-*.duckdb*"):
+        if path.name.removesuffix(".wal") not in kept:
+            path.unlink(missing_ok=True)
