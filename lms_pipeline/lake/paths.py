@@ -81,6 +81,11 @@ class DataDir:
         """The registry, locks, and what runs leave between their steps."""
         return self.root / "state"
 
+    @property
+    def registry(self) -> Path:
+        """The accounts we know."""
+        return self.state / "accounts.json"
+
     def file(self, table: Table, partition: Partition) -> Path:
         """Where the published file of a table and partition stands."""
         return self.lake / table.name / partition.folder / DATA_FILE

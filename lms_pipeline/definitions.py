@@ -1,0 +1,35 @@
+"""The code location. What belongs here: putting the definitions together; each of them lives in `defs/`.
+
+Another Dagster project takes the package in with `dg.Definitions.merge(build_defs(settings), ...)`.
+"""
+
+from __future__ import annotations
+
+import dagster as dg
+
+from lms_pipeline.defs.jobs import build_jobs, build_schedule
+from lms_pipeline.defs.metrics import build_metrics
+from lms_pipeline.defs.pull import SOURCE, build_pull
+from lms_pipeline.defs.resources import build_resources
+from lms_pipeline.defs.sensors import build_sensors
+from lms_pipeline.defs.warehouse import warehouse
+from lms_pipeline.settings import Settings
+
+
+def build_defs(settings: Settings) -> dg.Definitions:
+    """Everything that Dagster shows and runs, for these settings."""
+    return dg.Definitions(
+        assets=[SOURCE, build_pull(settings), *build_metrics(settings), warehouse],
+        jobs=build_jobs(),
+        schedules=[build_schedule(settings)],
+        sensors=build_sensors(settings),
+        resources=build_resources(settings),
+        executor=dg.in_process_executor,
+        metadata={"LMS_NOW": settings.frozen_now.isoformat()} if settings.frozen_now else None,
+    )
+
+
+@dg.definitions
+def defs() -> dg.Definitions:
+    """The definitions for the settings of the environment."""
+    return build_defs(Settings.load())

@@ -1,0 +1,64 @@
+"""The jobs and the daily schedule.
+
+What belongs here: which assets run together, and when. Which accounts there are is the registry's to say.
+"""
+
+from typing import TYPE_CHECKING
+
+import dagster as dg
+
+from lms_pipeline.defs.partitions import partition_key
+from lms_pipeline.defs.resources import Truto
+from lms_pipeline.enrollments.tables import PULLED_TABLES
+from lms_pipeline.lake.catalog import METRIC_TABLES
+from lms_pipeline.lake.paths import DataDir
+from lms_pipeline.registry import Registry
+from lms_pipeline.settings import Settings
+
+if TYPE_CHECKING:
+    from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
+
+DAILY_SNAPSHOT = "daily_snapshot"
+REBUILD_WAREHOUSE = "rebuild_warehouse"
+
+
+def build_jobs() -> list["UnresolvedAssetJobDefinition"]:
+    """`daily_snapshot` for one account and day, `rebuild_warehouse` for what is there."""
+    daily = dg.define_asset_job(
+        DAILY_SNAPSHOT,
+        selection=[table.name for table in (*PULLED_TABLES, *METRIC_TABLES)],
+        executor_def=dg.in_process_executor,
+        description="Pull one account's day and work out its metrics.",
+    )
+    rebuild = dg.define_asset_job(
+        REBUILD_WAREHOUSE,
+        selection=["warehouse"],
+        executor_def=dg.in_process_executor,
+        description="Build the warehouse anew from the lake.",
+    )
+    return [daily, rebuild]
+
+
+def build_schedule(settings: Settings) -> dg.ScheduleDefinition:
+    """Once a day, a run for each active account, for the day that is open."""
+
+    @dg.schedule(
+        name=DAILY_SNAPSHOT,
+        job_name=DAILY_SNAPSHOT,
+        cron_schedule=settings.schedule,
+        execution_timezone=settings.timezone,
+        description="Asks for the latest ended day of every active account, one run each.",
+    )
+    def daily_snapshot(
+        truto: dg.ResourceParam[Truto], lake: dg.ResourceParam[DataDir]
+    ) -> list[dg.RunRequest] | dg.SkipReason:
+        day = settings.calendar.open_day(truto.now())
+        if day is None:
+            return dg.SkipReason("No day is open at this hour: the last one's grace is over.")
+        accounts = Registry(lake.registry).active()
+        if not accounts:
+            return dg.SkipReason("No account is active: run `lms-pipeline accounts sync`.")
+        keys = [partition_key(account.id, day) for account in accounts]
+        return [dg.RunRequest(run_key=key, partition_key=key) for key in keys]
+
+    return daily_snapshot

@@ -1,0 +1,122 @@
+"""The assets that a pull brings: five tables of one account and day, siblings of each other.
+
+What belongs here: the Dagster face of `snapshot.py`.
+"""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+
+from lms_pipeline.accounts import AccountOptions, read_options
+from lms_pipeline.defs.describing import OWNERS, published_metadata, table_spec
+from lms_pipeline.defs.failures import told_to_people
+from lms_pipeline.defs.partitions import account_days, partition_of
+from lms_pipeline.defs.resources import Truto
+from lms_pipeline.enrollments.identity import identity_of
+from lms_pipeline.enrollments.tables import PULLED_TABLES
+from lms_pipeline.lake.paths import DataDir
+from lms_pipeline.registry import Registry
+from lms_pipeline.settings import Settings
+
+if TYPE_CHECKING:
+    from lms_pipeline.snapshot import Order, Report
+
+SOURCE = dg.AssetSpec(
+    "truto",
+    description="The Truto unified LMS API: course enrollments, users and courses of every integrated account, "
+    "as they are now. It tells only the present.",
+    group_name="pull",
+    owners=OWNERS,
+    kinds={"api"},
+)
+
+
+def build_pull(settings: Settings) -> dg.AssetsDefinition:
+    """The multi-asset; one run per account and day, also in a backfill."""
+
+    @dg.multi_asset(
+        name="pull",
+        specs=[
+            table_spec(table, group="pull", deps=["truto"], kinds={"truto", "parquet"})
+            for table in PULLED_TABLES
+        ],
+        can_subset=True,
+        partitions_def=account_days(settings),
+        backfill_policy=dg.BackfillPolicy.multi_run(max_partitions_per_run=1),
+    )
+    def pull(
+        context: dg.AssetExecutionContext, truto: dg.ResourceParam[Truto], lake: dg.ResourceParam[DataDir]
+    ) -> Iterator[dg.MaterializeResult[Any]]:
+        from lms_pipeline.snapshot import take_snapshot
+
+        with told_to_people():
+            order = _order(context, truto.settings, lake)
+            report = take_snapshot(truto.connect, lake, truto.settings.calendar, truto.now, order)
+        if report.kept:
+            yield from _kept(context)
+        else:
+            context.log.info("%d enrollments served, %d requests.", report.served, report.requests)
+            yield from _published(context, report)
+
+    return pull
+
+
+def _order(context: dg.AssetExecutionContext, settings: Settings, data: DataDir) -> "Order":
+    from lms_pipeline.snapshot import Order
+
+    partition = partition_of(context)
+    assert partition.account_id is not None  # noqa: S101 (every key has one)
+    account = Registry(data.registry).get(partition.account_id)
+    options = read_options(settings.accounts_file).get(account.id, AccountOptions())
+    return Order(
+        account_id=account.id,
+        day=partition.day,
+        run_id=context.run_id,
+        identity=identity_of(account.integration, options.identity),
+        options=options,
+        tables=frozenset(key.to_user_string() for key in context.selected_asset_keys),
+    )
+
+
+def _kept(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[Any]]:
+    """A day that is over keeps its snapshot: the assets succeed as they are."""
+    context.log.info("The day is over and its grace too; its snapshot is kept, nothing was asked.")
+    for key in sorted(context.selected_asset_keys):
+        yield dg.MaterializeResult(asset_key=key, metadata={"kept": True})
+
+
+def _published(context: dg.AssetExecutionContext, report: "Report") -> Iterator[dg.MaterializeResult[Any]]:
+    """The tables that were asked for; those published beside them, since one answer brings all, are told as well."""
+    for published in report.published:
+        key = dg.AssetKey(published.table.name)
+        metadata = published_metadata(published, report_metadata(report, published.table.name))
+        if key in context.selected_asset_keys:
+            yield dg.MaterializeResult(asset_key=key, metadata=metadata)
+        else:
+            context.log_event(
+                dg.AssetMaterialization(key, partition=context.partition_key, metadata=metadata)
+            )
+
+
+def report_metadata(report: "Report", table: str) -> dict[str, Any]:
+    """What the pull tells of a table."""
+    told: dict[str, Any] = {
+        "kept": False,
+        "complete": report.complete,
+        "strategy": report.strategy,
+        "requests": report.requests,
+        "seconds": round(report.seconds, 3),
+    }
+    if table == "unified_enrollments":
+        told |= {
+            "served": report.served,
+            "rejected": report.rejected,
+            "duplicates": report.duplicates.total,
+            "duplicates_identical": report.duplicates.identical,
+            "duplicates_conflicting": report.duplicates.conflicting,
+            "read_leniently": report.reading["read_leniently"],
+            "unreadable": dict(report.reading),
+            "undocumented_statuses": dict(report.undocumented_statuses),
+        }
+    return told

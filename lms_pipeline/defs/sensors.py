@@ -1,0 +1,59 @@
+"""The sensors: accounts that come and go, and a warehouse that keeps up.
+
+What belongs here: asking again and again whether something has changed, and no more work than that.
+"""
+
+import dagster as dg
+
+from lms_pipeline.defs.jobs import DAILY_SNAPSHOT, REBUILD_WAREHOUSE
+from lms_pipeline.defs.partitions import ACCOUNTS, partition_key
+from lms_pipeline.defs.resources import Truto
+from lms_pipeline.lake.paths import DataDir
+from lms_pipeline.registry import Registry
+from lms_pipeline.registry_sync import sync_with_truto
+from lms_pipeline.settings import Settings
+
+BUSY = [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED]
+
+
+def build_sensors(settings: Settings) -> list[dg.SensorDefinition]:
+    """`account_registry` and `warehouse_refresh`."""
+
+    @dg.sensor(
+        job_name=DAILY_SNAPSHOT,
+        minimum_interval_seconds=900,
+        description="Takes in the accounts that Truto lists: new ones become partitions and get their first snapshot.",
+    )
+    def account_registry(
+        context: dg.SensorEvaluationContext, truto: dg.ResourceParam[Truto], lake: dg.ResourceParam[DataDir]
+    ) -> dg.SensorResult:
+        registry = Registry(lake.registry)
+        sync_with_truto(truto.connect, registry, settings)
+        known = set(context.instance.get_dynamic_partitions(ACCOUNTS.name or ""))
+        new = [account for account in registry.accounts() if account.id not in known]
+        day = settings.calendar.open_day(truto.now())
+        keys = [partition_key(account.id, day) for account in new if account.is_active and day is not None]
+        return dg.SensorResult(
+            dynamic_partitions_requests=[ACCOUNTS.build_add_request([account.id for account in new])],
+            run_requests=[dg.RunRequest(run_key=key, partition_key=key) for key in keys],
+        )
+
+    @dg.sensor(
+        job_name=REBUILD_WAREHOUSE,
+        minimum_interval_seconds=60,
+        description="Builds the warehouse anew once the runs of a tick are over and something was published.",
+    )
+    def warehouse_refresh(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+        newest = context.instance.get_latest_materialization_event(dg.AssetKey("account_completion"))
+        if newest is None:
+            return dg.SkipReason("Nothing was published yet.")
+        cursor = f"{newest.run_id} {newest.timestamp}"
+        if cursor == context.cursor:
+            return dg.SkipReason("Nothing was published since the last build.")
+        busy = dg.RunsFilter(job_name=DAILY_SNAPSHOT, statuses=BUSY)
+        if context.instance.get_runs(busy, limit=1):
+            return dg.SkipReason("Runs are still publishing.")
+        context.update_cursor(cursor)
+        return dg.RunRequest(run_key=cursor)
+
+    return [account_registry, warehouse_refresh]

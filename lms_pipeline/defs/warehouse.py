@@ -1,0 +1,39 @@
+"""The warehouse as an asset over all tables of the lake.
+
+What belongs here: the Dagster face of `lake/warehouse.py`.
+"""
+
+from typing import Any
+
+import dagster as dg
+
+from lms_pipeline.defs.describing import OWNERS
+from lms_pipeline.defs.failures import told_to_people
+from lms_pipeline.lake.catalog import TABLES
+from lms_pipeline.lake.paths import DataDir
+
+
+@dg.asset(
+    deps=list(TABLES),
+    group_name="warehouse",
+    owners=OWNERS,
+    kinds={"duckdb"},
+    description="One DuckDB file over the lake: a view for each pulled table, the metric tables stored in it. "
+    "Built beside and swapped in, so that readers and runs never wait for each other; it can be thrown away.",
+)
+def warehouse(
+    context: dg.AssetExecutionContext, lake: dg.ResourceParam[DataDir]
+) -> dg.MaterializeResult[Any]:
+    """Build it anew from what is published."""
+    from lms_pipeline.lake.warehouse import build
+
+    with told_to_people():
+        rows = build(lake)
+    context.log.info("The warehouse is at %s.", lake.warehouse)
+    return dg.MaterializeResult(
+        metadata={
+            "dagster/uri": lake.warehouse.as_uri(),
+            "path": dg.MetadataValue.path(lake.warehouse),
+            **{f"rows_{table}": count for table, count in rows.items()},
+        }
+    )

@@ -1,0 +1,54 @@
+"""Measuring a snapshot: from its enrollments to the published metric tables.
+
+What belongs here: the order of the steps, as `snapshot.py` has it for a pull. The figures are `metrics/`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lms_pipeline.days import Calendar
+from lms_pipeline.enrollments.tables import UNIFIED_ENROLLMENTS
+from lms_pipeline.errors import LmsPipelineError
+from lms_pipeline.lake.files import read_metadata
+from lms_pipeline.lake.paths import DataDir, Partition
+from lms_pipeline.lake.publishing import Published, publish_table
+from lms_pipeline.metrics.completion import Snapshot, completion
+from lms_pipeline.schema import Table
+
+NEVER_WITHDRAWN = frozenset({"talentlms"})
+"""Integrations that remove an enrollment instead of calling it withdrawn: their withdrawal rate is not known."""
+
+
+class NoSnapshotError(LmsPipelineError):
+    """There is nothing to measure."""
+
+
+def measure(
+    data: DataDir, table: Table, partition: Partition, calendar: Calendar, *, integration: str, run_id: str
+) -> Published:
+    """Work out one metric table of an account and day, and publish it.
+
+    Raises:
+        NoSnapshotError: the day was not pulled.
+        LakeError: it can't be read or written.
+    """
+    path = data.file(UNIFIED_ENROLLMENTS, partition)
+    if not path.exists():
+        raise NoSnapshotError(
+            f"There is no snapshot of {partition}: materialize unified_enrollments of that day first."
+        )
+    snapshot = Snapshot(path, partition.day, calendar, says_withdrawn=integration not in NEVER_WITHDRAWN)
+    source = read_metadata(path)
+    told = {f"source_{name}": source[name] for name in ("run_id", "digest") if name in source}
+    with completion(table, snapshot) as batches:
+        return publish_table(data, table, partition, run_id=run_id, batches=batches, metadata=told)
+
+
+def only_row(published: Published) -> dict[str, Any]:
+    """The row of a table that has one, by column."""
+    import pyarrow.parquet as pq
+
+    rows: list[dict[str, Any]] = pq.read_table(published.path).to_pylist()
+    (row,) = rows
+    return row

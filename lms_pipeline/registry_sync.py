@@ -1,0 +1,28 @@
+"""Bringing the registry up to what Truto lists.
+
+What belongs here: the one call between the client and the registry, which the command line and the sensor share.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+
+from lms_pipeline.registry import Registry
+from lms_pipeline.settings import Settings
+from lms_pipeline.truto.client import TrutoClient
+
+
+def sync_with_truto(
+    connect: Callable[[], AbstractContextManager[TrutoClient]], registry: Registry, settings: Settings
+) -> list[str]:
+    """Ask Truto for its accounts and update the registry. Returns the ids of the new ones.
+
+    Raises:
+        SettingsError: there is no token.
+        TrutoError: no answer.
+    """
+    with connect() as client:
+        listed = list(client.integrated_accounts())
+    first_day = settings.calendar.latest_ended(settings.now())
+    return registry.sync(listed, integrations=settings.integrations, today=first_day)
