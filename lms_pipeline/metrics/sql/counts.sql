@@ -1,0 +1,85 @@
+-- The enrollments of a row, counted: every set, every status, and the measures beside them.
+-- Here: one line per column, and the row it belongs to. Not here: what a set is (sets.sql), people (people.sql).
+-- Views: sets (sets.sql). Variables: one_row_per, snapshot_date, learner_roles.
+
+-- What the table has one row per; null for the account, which is one row.
+CREATE TEMP MACRO row_of(course_id, user_id) AS
+    CASE getvariable('one_row_per') WHEN 'course' THEN course_id WHEN 'learner' THEN user_id END;
+
+-- Of the two groupings, the empty one has its row even where there is no enrollment: it is the account's.
+CREATE TEMP MACRO is_wanted(grouping_of_row) AS (grouping_of_row = 1) = (getvariable('one_row_per') = 'account');
+
+CREATE TEMP MACRO in_last_28_days(day) AS
+    day BETWEEN getvariable('snapshot_date') - 27 AND getvariable('snapshot_date');
+
+CREATE TEMP VIEW counts AS
+SELECT
+    row_of(course_id, user_id) AS row_id,
+    arg_max(course_title, (fetched_at, course_title)) AS course_title,
+    arg_max(user_name, (fetched_at, user_name)) AS user_name,
+    max(completed_at) FILTER (in_ever_completed) AS last_completed_at,
+
+    count_if(in_all) AS n_all,
+    count_if(in_completed) AS n_completed,
+    count_if(in_ever_completed) AS n_ever_completed,
+    count_if(in_lapsed) AS n_lapsed,
+    count_if(in_timed_out) AS n_timed_out,
+    count_if(in_finished) AS n_finished,
+    count_if(in_started) AS n_started,
+    count_if(in_open) AS n_open,
+    count_if(in_open_started) AS n_open_started,
+    count_if(in_not_started) AS n_not_started,
+    count_if(in_dropped_early) AS n_dropped_early,
+    count_if(in_eligible) AS n_eligible,
+    count_if(in_eligible_started) AS n_eligible_started,
+    count_if(in_superseded) AS n_superseded,
+
+    count_if(in_due) AS n_due,
+    count_if(in_on_time) AS n_on_time,
+    count_if(in_late) AS n_late,
+    count_if(in_due_undated) AS n_due_undated,
+    count_if(in_due_open) AS n_due_open,
+    count_if(in_due_failed) AS n_due_failed,
+    count_if(in_due_withdrawn) AS n_due_withdrawn,
+    count_if(in_due_expired) AS n_due_expired,
+    count_if(in_due_unknown) AS n_due_unknown,
+    count_if(in_overdue) AS n_overdue,
+    count_if(in_overdue_dated) AS n_overdue_dated,
+    count_if(in_open_dated) AS n_open_dated,
+
+    count_if(in_required) AS n_required,
+    count_if(in_required_completed) AS n_required_completed,
+    count_if(in_required_not_due) AS n_required_not_due,
+    count_if(in_mandatory_withdrawn) AS n_mandatory_withdrawn,
+
+    count_if(status = 'assigned') AS status_assigned,
+    count_if(status = 'enrolled') AS status_enrolled,
+    count_if(status = 'in_progress') AS status_in_progress,
+    count_if(status = 'completed') AS status_completed,
+    count_if(status = 'passed') AS status_passed,
+    count_if(status = 'failed') AS status_failed,
+    count_if(status = 'withdrawn') AS status_withdrawn,
+    count_if(status = 'expired') AS status_expired,
+    count_if(status = 'overdue') AS status_overdue,
+    count_if(status = 'unknown') AS status_unknown,
+
+    count_if(in_last_28_days(began_day)) AS enrolled_28d,
+    count_if(in_last_28_days(completed_day) AND in_ever_completed) AS completed_28d,
+    quantile_cont(days_to_complete, 0.5) FILTER (days_to_complete >= 0) AS days_to_complete_p50,
+    quantile_cont(days_to_complete, 0.9) FILTER (days_to_complete >= 0) AS days_to_complete_p90,
+    count_if(days_to_complete >= 0) AS days_to_complete_n,
+    count_if(days_to_complete < 0) AS faulty_durations,
+    finite(avg(progress_percent) FILTER (in_open)) AS progress_mean,
+    count(progress_percent) FILTER (in_open) AS progress_n,
+    finite(avg(score)) AS score_mean,
+    count(score) AS score_n,
+    coalesce(sum(time_spent_seconds), 0) / 3600 AS time_spent_hours,
+    count_if(source = 'carried') AS rows_carried,
+    count_if(source = 'roster') AS rows_roster,
+    count_if(source = 'reconstructed') AS rows_reconstructed,
+    count_if(role IS NOT NULL AND NOT list_contains(getvariable('learner_roles'), role)) AS rows_unfamiliar_role,
+    min(fetched_at) AS oldest_fetched_at,
+    coalesce(sum(faulty_dates), 0) AS faulty_dates
+FROM sets
+GROUP BY GROUPING SETS ((row_id), ())
+HAVING is_wanted(grouping(row_id));

@@ -1,0 +1,80 @@
+-- What each row of a snapshot says as of the snapshot's end: the input of every set.
+-- Here: reading, faulty dates, the day's end, days of the calendar, what is left out. Not here: any set (sets.sql).
+-- Variables: path, snapshot_date, as_of, zone, statuses, excluded_roles. Table: unified_columns, empty.
+
+CREATE TEMP MACRO day_of(moment) AS timezone(getvariable('zone'), moment)::DATE;
+
+-- Exactly midnight in UTC is a date and no instant; anything else falls on a day of the zone.
+CREATE TEMP MACRO due_day_of(moment) AS
+    CASE
+        WHEN timezone('UTC', moment)::TIME = TIME '00:00:00' THEN timezone('UTC', moment)::DATE
+        ELSE day_of(moment)
+    END;
+
+-- What can't have happened by the time it was told is no date; a due date alone may lie ahead.
+CREATE TEMP MACRO past(moment, fetched_at) AS CASE WHEN moment <= fetched_at THEN moment END;
+
+-- Not a number and infinity are no measurement.
+CREATE TEMP MACRO finite(number) AS CASE WHEN isfinite(number) THEN number END;
+
+-- Files of older schemas lack columns: those are null.
+CREATE TEMP VIEW served AS
+FROM unified_columns
+UNION ALL BY NAME
+FROM read_parquet(getvariable('path'), hive_partitioning = false);
+
+CREATE TEMP VIEW dated AS
+SELECT
+    enrollment_id, user_id, user_name, course_id, course_title, is_mandatory, attempt_number, due_at,
+    time_spent_seconds, source, fetched_at,
+    lower(trim(status)) AS status,
+    lower(trim(role)) AS role,
+    finite(progress_percent) AS progress_percent,
+    finite(score) AS score,
+    past(assigned_at, fetched_at) AS assigned_at,
+    past(enrolled_at, fetched_at) AS enrolled_at,
+    past(started_at, fetched_at) AS started_at,
+    past(completed_at, fetched_at) AS completed_at,
+    past(last_activity_at, fetched_at) AS last_activity_at,
+    past(updated_at, fetched_at) AS updated_at,
+    coalesce((assigned_at > fetched_at)::INT, 0)
+    + coalesce((enrolled_at > fetched_at)::INT, 0)
+    + coalesce((started_at > fetched_at)::INT, 0)
+    + coalesce((completed_at > fetched_at)::INT, 0)
+    + coalesce((last_activity_at > fetched_at)::INT, 0)
+    + coalesce((created_at > fetched_at)::INT, 0)
+    + coalesce((updated_at > fetched_at)::INT, 0) AS faulty_dates
+FROM served;
+
+-- What happened at the very instant of as of counts; what came after it had not happened yet.
+CREATE TEMP VIEW told AS
+SELECT
+    * EXCLUDE (status, completed_at),
+    coalesce(enrolled_at, assigned_at) AS began,
+    coalesce(completed_at > getvariable('as_of'), false) AS completed_later,
+    CASE WHEN NOT completed_later THEN completed_at END AS completed_at,
+    CASE
+        WHEN completed_later THEN 'in_progress'
+        WHEN list_contains(getvariable('statuses'), status) THEN status
+        ELSE 'unknown'
+    END AS status,
+    coalesce(list_contains(getvariable('excluded_roles'), role), false) AS other_role,
+    NOT other_role AND coalesce(began > getvariable('as_of'), false) AS began_later
+FROM dated;
+
+-- Left out of every set, and only counted.
+CREATE TEMP VIEW left_out AS
+SELECT course_id, user_id, other_role, began_later
+FROM told
+WHERE other_role OR began_later;
+
+-- The set `all`: one row per enrollment that counts, with its days.
+CREATE TEMP VIEW enrollments AS
+SELECT
+    * EXCLUDE (other_role, began_later),
+    day_of(began) AS began_day,
+    day_of(completed_at) AS completed_day,
+    day_of(updated_at) AS updated_day,
+    due_day_of(due_at) AS due_day
+FROM told
+WHERE NOT (other_role OR began_later);
