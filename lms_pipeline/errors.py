@@ -9,5 +9,9 @@ class LmsPipelineError(Exception):
     """Something a person has to know about, told in one sentence."""
 
 
-class SettingsError(LmsPipelineError):
+class WrongUseError(LmsPipelineError):
+    """What was asked for can't be: nothing was tried."""
+
+
+class SettingsError(WrongUseError):
     """A setting is missing or can't be used."""

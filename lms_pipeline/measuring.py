@@ -40,7 +40,10 @@ def measure(
         )
     snapshot = Snapshot(path, partition.day, calendar, says_withdrawn=integration not in NEVER_WITHDRAWN)
     source = read_metadata(path)
-    told = {f"source_{name}": source[name] for name in ("run_id", "digest") if name in source}
+    told = {
+        name: source[name] for name in ("pulled_at", "strategy", "requests", "complete") if name in source
+    }
+    told |= {f"source_{name}": source[name] for name in ("run_id", "digest") if name in source}
     with completion(table, snapshot) as batches:
         return publish_table(data, table, partition, run_id=run_id, batches=batches, metadata=told)
 

@@ -15,15 +15,15 @@ from typing import Literal
 import msgspec
 from filelock import FileLock
 
-from lms_pipeline.errors import LmsPipelineError
-from lms_pipeline.lake.files import disk_errors
+from lms_pipeline.errors import LmsPipelineError, WrongUseError
+from lms_pipeline.lake.disk import disk_errors
 from lms_pipeline.lake.paths import BadIdError, check_account_id
 from lms_pipeline.truto.accounts import IntegratedAccount
 
 ACTIVE, INACTIVE, GONE = "active", "inactive", "gone"
 
 
-class UnknownAccountError(LmsPipelineError):
+class UnknownAccountError(WrongUseError):
     """An account that isn't in the registry."""
 
 

@@ -7,10 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING
 
 from lms_pipeline.registry import Registry
 from lms_pipeline.settings import Settings
-from lms_pipeline.truto.client import TrutoClient
+
+if TYPE_CHECKING:
+    from lms_pipeline.truto.client import TrutoClient
 
 
 def sync_with_truto(

@@ -32,7 +32,8 @@ from lms_pipeline.enrollments.tables import (
 )
 from lms_pipeline.errors import LmsPipelineError
 from lms_pipeline.lake.audit import check_sum
-from lms_pipeline.lake.files import Provenance, TableFile, disk_errors
+from lms_pipeline.lake.disk import disk_errors
+from lms_pipeline.lake.files import Provenance, TableFile
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.lake.publishing import Publication, Published
 from lms_pipeline.lake.settling import NO_DUPLICATES, Duplicates, WaitingRows

@@ -12,7 +12,7 @@ import duckdb
 import pyarrow.parquet as pq
 
 from lms_pipeline.duck import calculator
-from lms_pipeline.lake.files import LakeError
+from lms_pipeline.lake.disk import LakeError
 from lms_pipeline.schema import Table, arrow_schema
 
 

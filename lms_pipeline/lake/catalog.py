@@ -6,7 +6,7 @@ What belongs here: the list. A table is described where its rows come from.
 from __future__ import annotations
 
 from lms_pipeline.enrollments.tables import PULLED_TABLES
-from lms_pipeline.errors import LmsPipelineError
+from lms_pipeline.errors import WrongUseError
 from lms_pipeline.metrics.tables import COMPLETION_TABLES
 from lms_pipeline.schema import Table
 
@@ -16,7 +16,7 @@ METRIC_TABLES = COMPLETION_TABLES
 TABLES: dict[str, Table] = {table.name: table for table in (*PULLED_TABLES, *METRIC_TABLES)}
 
 
-class UnknownTableError(LmsPipelineError):
+class UnknownTableError(WrongUseError):
     """A table that the lake doesn't have."""
 
 

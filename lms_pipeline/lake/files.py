@@ -5,10 +5,8 @@ What belongs here: a single file. Which files are published together is `publish
 
 from __future__ import annotations
 
-import errno
 import os
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -18,19 +16,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lms_pipeline.duck import calculator, sql
-from lms_pipeline.errors import LmsPipelineError
+from lms_pipeline.lake.disk import LakeError, disk_errors
 from lms_pipeline.schema import SCHEMA_VERSION, Table, arrow_schema
 
 ROWS_PER_GROUP = 32_768
 """A row group of enrollments with their raw payload is some 30 MB in memory."""
 
 PREFIX = "lms_pipeline."
-_NO_ROOM = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the quota is used up"}
-_NO_RIGHT = {errno.EROFS, errno.EACCES, errno.EPERM}
-
-
-class LakeError(LmsPipelineError):
-    """The lake can't be written or read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,20 +147,3 @@ def read_metadata(path: Path) -> dict[str, str]:
         for key, value in found.items()
         if key.startswith(prefix)
     }
-
-
-@contextmanager
-def disk_errors(path: Path) -> Iterator[None]:
-    """Tell a full or closed disk in one sentence."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in _NO_ROOM:
-            raise LakeError(
-                f"{path} can't be written: {_NO_ROOM[error.errno]}; make room and run it again."
-            ) from error
-        if error.errno in _NO_RIGHT:
-            raise LakeError(
-                f"{path} can't be written: check who owns LMS_DATA_DIR and its rights."
-            ) from error
-        raise

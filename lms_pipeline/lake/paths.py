@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
-from lms_pipeline.errors import LmsPipelineError
+from lms_pipeline.errors import WrongUseError
 from lms_pipeline.schema import Table
 
 DATA_FILE = "data.parquet"
@@ -19,7 +19,7 @@ _ACCOUNT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 
-class BadIdError(LmsPipelineError):
+class BadIdError(WrongUseError):
     """An id that must not become a path."""
 
 

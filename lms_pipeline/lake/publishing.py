@@ -14,7 +14,8 @@ from typing import Self
 import pyarrow as pa
 
 from lms_pipeline.lake.audit import audit
-from lms_pipeline.lake.files import TableFile, disk_errors
+from lms_pipeline.lake.disk import disk_errors
+from lms_pipeline.lake.files import TableFile
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.schema import Table
 

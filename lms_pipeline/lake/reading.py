@@ -14,7 +14,8 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 
 from lms_pipeline.lake.catalog import table_named
-from lms_pipeline.lake.files import LakeError, read_metadata
+from lms_pipeline.lake.disk import LakeError
+from lms_pipeline.lake.files import read_metadata
 from lms_pipeline.lake.paths import DataDir, check_account_id
 from lms_pipeline.schema import SCHEMA_VERSION, Table, arrow_schema
 from lms_pipeline.settings import Settings

@@ -15,7 +15,8 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 
 from lms_pipeline.duck import calculator, sql
-from lms_pipeline.lake.files import ROWS_PER_GROUP, TableFile, disk_errors
+from lms_pipeline.lake.disk import disk_errors
+from lms_pipeline.lake.files import ROWS_PER_GROUP, TableFile
 from lms_pipeline.schema import Table, arrow_schema
 
 POSITION, KEY = "_position", "_key"

@@ -16,7 +16,7 @@ import duckdb
 from filelock import FileLock
 
 from lms_pipeline.lake.catalog import METRIC_TABLES, TABLES
-from lms_pipeline.lake.files import LakeError, disk_errors
+from lms_pipeline.lake.disk import LakeError, disk_errors
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.lake.warehouse_sql import comments, create_table, create_view
 from lms_pipeline.metrics.tables import LEARNER_COMPLETION

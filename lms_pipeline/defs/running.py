@@ -1,0 +1,132 @@
+"""Running the same assets from a shell as in the UI, in this process, with the runs in Dagster's log.
+
+What belongs here: Dagster for the command line. What is printed of it is `commands/`.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import TYPE_CHECKING
+
+import dagster as dg
+
+from lms_pipeline.defs.jobs import DAILY_SNAPSHOT, REBUILD_WAREHOUSE
+from lms_pipeline.defs.partitions import ACCOUNTS, partition_key
+from lms_pipeline.errors import WrongUseError
+from lms_pipeline.lake.catalog import TABLES
+from lms_pipeline.lake.disk import disk_errors
+from lms_pipeline.lake.paths import Partition
+from lms_pipeline.settings import Settings
+
+if TYPE_CHECKING:
+    from dagster._core.execution.execute_in_process_result import ExecuteInProcessResult
+
+QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+MATERIALIZABLE = (*TABLES, "warehouse")
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a run ended."""
+
+    subject: str
+    """What it was about, for messages."""
+    error: str | None
+    """Why it failed; None where all was published."""
+    seconds: float
+    enrollments: int | None = None
+    """Rows of `unified_enrollments` that were published."""
+    kept: bool = False
+    """The day was over and kept the snapshot it had."""
+
+
+def open_instance(settings: Settings) -> dg.DagsterInstance:
+    """The Dagster instance of this installation, made on first use.
+
+    Raises:
+        LakeError: its folder can't be written.
+    """
+    home = settings.dagster_home.resolve()
+    with disk_errors(home):
+        home.mkdir(parents=True, exist_ok=True)
+        config = home / "dagster.yaml"
+        if not config.exists():
+            template = files(__package__).joinpath("dagster.yaml").read_text(encoding="utf-8")
+            config.write_text(template, encoding="utf-8")
+    os.environ["DAGSTER_HOME"] = str(home)
+    return dg.DagsterInstance.get()
+
+
+def check_selection(names: Iterable[str]) -> None:
+    """Refuse names that are no assets.
+
+    Raises:
+        WrongUseError: listing those there are.
+    """
+    unknown = [name for name in names if name not in MATERIALIZABLE]
+    if unknown:
+        raise WrongUseError(f"There is no asset {unknown[0]!r}: there are {', '.join(MATERIALIZABLE)}.")
+
+
+def run_partitions(
+    defs: dg.Definitions,
+    instance: dg.DagsterInstance,
+    partitions: Sequence[Partition],
+    select: Sequence[str] = (),
+) -> Iterator[Outcome]:
+    """One run for each partition, one after the other; a failed one doesn't stop the next."""
+    job = defs.resolve_job_def(DAILY_SNAPSHOT)
+    accounts = sorted({partition.account_id for partition in partitions if partition.account_id is not None})
+    instance.add_dynamic_partitions(ACCOUNTS.name or "", accounts)
+    for partition in partitions:
+        started = time.monotonic()
+        result = job.execute_in_process(
+            run_config=QUIET,
+            instance=instance,
+            partition_key=partition_key(partition.account_id or "", partition.day),
+            asset_selection=[dg.AssetKey(name) for name in select if name in TABLES] or None,
+            raise_on_error=False,
+        )
+        yield _outcome(str(partition), result, time.monotonic() - started)
+
+
+def rebuild_warehouse(defs: dg.Definitions, instance: dg.DagsterInstance) -> Outcome:
+    """Bring the warehouse up to date."""
+    started = time.monotonic()
+    job = defs.resolve_job_def(REBUILD_WAREHOUSE)
+    result = job.execute_in_process(run_config=QUIET, instance=instance, raise_on_error=False)
+    return _outcome("the warehouse", result, time.monotonic() - started)
+
+
+def _outcome(subject: str, result: ExecuteInProcessResult, seconds: float) -> Outcome:
+    metadata = {
+        event.asset_key.to_user_string(): event.step_materialization_data.materialization.metadata
+        for event in result.get_asset_materialization_events()
+        if event.asset_key is not None
+    }
+    enrollments = metadata.get("unified_enrollments", {})
+    rows = enrollments.get("dagster/partition_row_count")
+    return Outcome(
+        subject,
+        None if result.success else _cause(result),
+        seconds,
+        enrollments=rows.value if isinstance(rows, dg.IntMetadataValue) else None,
+        kept=enrollments.get("kept") == dg.MetadataValue.bool(True),  # noqa: FBT003
+    )
+
+
+def _cause(result: ExecuteInProcessResult) -> str:
+    """Our own sentence where the run failed with one, else the error's first line."""
+    for event in result.all_events:
+        if event.is_step_failure:
+            failure = event.step_failure_data
+            if failure.user_failure_data and failure.user_failure_data.description:
+                return failure.user_failure_data.description
+            if failure.error:
+                innermost = failure.error.cause or failure.error
+                return innermost.message.strip().splitlines()[0]
+    return "the run failed before its first step; see its log in `make ui`"

@@ -1,0 +1,37 @@
+"""The troubles of a disk, told in one sentence.
+
+What belongs here: the error that everything in the lake raises, and the translation of the system's own.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from lms_pipeline.errors import LmsPipelineError
+
+_NO_ROOM = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the quota is used up"}
+_NO_RIGHT = {errno.EROFS, errno.EACCES, errno.EPERM}
+
+
+class LakeError(LmsPipelineError):
+    """The lake can't be written or read."""
+
+
+@contextmanager
+def disk_errors(path: Path) -> Iterator[None]:
+    """Tell a full or closed disk in one sentence."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _NO_ROOM:
+            raise LakeError(
+                f"{path} can't be written: {_NO_ROOM[error.errno]}; make room and run it again."
+            ) from error
+        if error.errno in _NO_RIGHT:
+            raise LakeError(
+                f"{path} can't be written: check who owns LMS_DATA_DIR and its rights."
+            ) from error
+        raise
