@@ -20,6 +20,10 @@ NEVER_WITHDRAWN = frozenset({"talentlms"})
 """Integrations that remove an enrollment instead of calling it withdrawn: their withdrawal rate is not known."""
 
 
+PASSED_ON = frozenset({"pulled_at", "strategy", "requests", "complete"})
+"""What the file of a metric table repeats of the enrollments it was worked out from."""
+
+
 class NoSnapshotError(LmsPipelineError):
     """There is nothing to measure."""
 
@@ -40,9 +44,7 @@ def measure(
         )
     snapshot = Snapshot(path, partition.day, calendar, says_withdrawn=integration not in NEVER_WITHDRAWN)
     source = read_metadata(path)
-    told = {
-        name: source[name] for name in ("pulled_at", "strategy", "requests", "complete") if name in source
-    }
+    told = {name: value for name, value in source.items() if name in PASSED_ON}
     told |= {f"source_{name}": source[name] for name in ("run_id", "digest") if name in source}
     with completion(table, snapshot) as batches:
         return publish_table(data, table, partition, run_id=run_id, batches=batches, metadata=told)

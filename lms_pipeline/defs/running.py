@@ -115,7 +115,7 @@ def _outcome(subject: str, result: ExecuteInProcessResult, seconds: float) -> Ou
         None if result.success else _cause(result),
         seconds,
         enrollments=rows.value if isinstance(rows, dg.IntMetadataValue) else None,
-        kept=enrollments.get("kept") == dg.MetadataValue.bool(True),  # noqa: FBT003
+        kept=enrollments.get("kept") == dg.MetadataValue.bool(True),
     )
 
 

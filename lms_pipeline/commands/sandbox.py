@@ -1,0 +1,54 @@
+"""`lms-pipeline sandbox`: the local Truto in the foreground.
+
+What belongs here: arguments. The server is `sandbox/`.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+
+from lms_pipeline.errors import WrongUseError
+from lms_pipeline.sandbox.clock import Clock
+from lms_pipeline.sandbox.server import DEFAULT_PORT, DEFAULT_TOKEN, serve
+
+
+@click.command()
+@click.option(
+    "--port", type=click.IntRange(0, 65535), default=DEFAULT_PORT, show_default=True, help="0: a free one."
+)
+@click.option(
+    "--records",
+    multiple=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE.ndjson",
+    help="Serve these records instead of the generated world; can be repeated.",
+)
+@click.option("--clock", metavar="ISO", help="An instant to stand still at, like 2026-01-31T02:00:00Z.")
+@click.option("--token", default=DEFAULT_TOKEN, show_default=True, help="The API token it accepts.")
+def sandbox(port: int, records: tuple[Path, ...], clock: str | None, token: str) -> None:
+    """Serve a local Truto on this machine until interrupted."""
+    from lms_pipeline.sandbox.generated.world import generated_world
+    from lms_pipeline.sandbox.records.world import records_world
+
+    now = Clock(_instant(clock) if clock else None)
+    world = records_world(records) if records else generated_world()
+
+    def announce(url: str) -> None:
+        click.echo(f"The sandbox listens on {url}. To use it, in another shell:")
+        click.echo(f"  export TRUTO_BASE_URL={url} TRUTO_API_TOKEN={token}")
+        click.echo("Stop it with Ctrl-C.")
+
+    serve(world, token=token, clock=now, port=port, announce=announce)
+
+
+def _instant(text: str) -> datetime:
+    try:
+        instant = datetime.fromisoformat(text)
+    except ValueError:
+        raise WrongUseError(
+            f"--clock {text!r} is not an instant: write it as 2026-01-31T02:00:00Z."
+        ) from None
+    return instant if instant.tzinfo else instant.replace(tzinfo=UTC)

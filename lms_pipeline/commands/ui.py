@@ -1,0 +1,48 @@
+"""`lms-pipeline ui`: Dagster's web UI and daemon over the data directory.
+
+What belongs here: starting them, with the sandbox beside them where the data is the demo's.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+
+import click
+
+from lms_pipeline.commands.demo_world import DemoMark, demo_world
+from lms_pipeline.lake.paths import DataDir
+from lms_pipeline.sandbox.clock import Clock
+from lms_pipeline.sandbox.server import running
+from lms_pipeline.settings import Settings
+
+
+@click.command()
+@click.option("--port", type=click.IntRange(1, 65535), default=3000, show_default=True)
+@click.option("--data-dir", type=click.Path(file_okay=False, path_type=Path), help="Else LMS_DATA_DIR.")
+def ui(port: int, data_dir: Path | None) -> None:
+    """Open Dagster's web UI over the same data; after the demo with the sandbox beside it. Ctrl-C stops all."""
+    from lms_pipeline.defs.running import open_instance
+
+    settings = Settings.load()
+    if data_dir is not None:
+        settings = settings.model_copy(update={"data_dir": data_dir.resolve()})
+    with open_instance(settings), ExitStack() as beside:
+        environment = {**os.environ, "LMS_DATA_DIR": str(settings.data_dir)}
+        if settings.token is None and DemoMark(DataDir(settings.data_dir)).is_set():
+            sandbox = beside.enter_context(running(demo_world(), clock=Clock(settings.frozen_now)))
+            environment |= {"TRUTO_BASE_URL": sandbox.url, "TRUTO_API_TOKEN": sandbox.token}
+            click.echo(f"The demo's sandbox is on {sandbox.url}")
+        if settings.frozen_now:
+            click.echo(f"LMS_NOW is set: {settings.now():%Y-%m-%d %H:%M} UTC is taken for the present.")
+        click.echo(f"Dagster's UI comes up on http://127.0.0.1:{port}")
+        command = [sys.executable, "-m", "dagster", "dev", "-h", "127.0.0.1", "-p", str(port)]
+        command += ["-m", "lms_pipeline.definitions"]
+        try:
+            status = subprocess.run(command, env=environment, check=False).returncode  # noqa: S603 (our own words)
+        except KeyboardInterrupt:
+            status = 0
+    sys.exit(status)
