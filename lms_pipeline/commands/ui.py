@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 from contextlib import ExitStack
+from importlib.resources import files
 from pathlib import Path
 
 import click
@@ -18,6 +19,9 @@ from lms_pipeline.lake.paths import DataDir
 from lms_pipeline.sandbox.clock import Clock
 from lms_pipeline.sandbox.server import running
 from lms_pipeline.settings import Settings
+
+SUPERSEDED = "ignore:Function `dev_command` is superseded"
+"""`dg dev` takes the place of `dagster dev`, but brings a dependency on Dagster's cloud client."""
 
 
 @click.command()
@@ -31,7 +35,7 @@ def ui(port: int, data_dir: Path | None) -> None:
     if data_dir is not None:
         settings = settings.model_copy(update={"data_dir": data_dir.resolve()})
     with open_instance(settings), ExitStack() as beside:
-        environment = {**os.environ, "LMS_DATA_DIR": str(settings.data_dir)}
+        environment = {**os.environ, "LMS_DATA_DIR": str(settings.data_dir), "PYTHONWARNINGS": SUPERSEDED}
         if settings.token is None and DemoMark(DataDir(settings.data_dir)).is_set():
             sandbox = beside.enter_context(running(demo_world(), clock=Clock(settings.frozen_now)))
             environment |= {"TRUTO_BASE_URL": sandbox.url, "TRUTO_API_TOKEN": sandbox.token}
@@ -40,7 +44,7 @@ def ui(port: int, data_dir: Path | None) -> None:
             click.echo(f"LMS_NOW is set: {settings.now():%Y-%m-%d %H:%M} UTC is taken for the present.")
         click.echo(f"Dagster's UI comes up on http://127.0.0.1:{port}")
         command = [sys.executable, "-m", "dagster", "dev", "-h", "127.0.0.1", "-p", str(port)]
-        command += ["-m", "lms_pipeline.definitions"]
+        command += ["-w", str(files("lms_pipeline.defs").joinpath("workspace.yaml"))]
         try:
             status = subprocess.run(command, env=environment, check=False).returncode  # noqa: S603 (our own words)
         except KeyboardInterrupt:

@@ -56,7 +56,7 @@ def _metric(settings: Settings, table: Table) -> dg.AssetsDefinition:
                 partition,
                 settings.calendar,
                 integration=account.integration,
-                run_id=context.run_id,
+                run_id=context.run.run_id,
             )
         return dg.MaterializeResult(metadata=published_metadata(published, _headline(published)))
 

@@ -72,7 +72,7 @@ def _order(context: dg.AssetExecutionContext, settings: Settings, data: DataDir)
     return Order(
         account_id=account.id,
         day=partition.day,
-        run_id=context.run_id,
+        run_id=context.run.run_id,
         identity=identity_of(account.integration, options.identity),
         options=options,
         tables=frozenset(key.to_user_string() for key in context.selected_asset_keys),
