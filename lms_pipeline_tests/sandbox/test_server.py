@@ -1,5 +1,8 @@
 """The server's own life: its socket, its thread, its clock."""
 
+import signal
+import subprocess
+import sys
 import threading
 from datetime import UTC, datetime, timedelta, timezone
 
@@ -42,6 +45,22 @@ def test_a_place_that_can_not_be_had_is_one_clear_sentence(host, port):
         serve(SmallWorld(), host=host, port=port)
 
 
+def test_the_process_that_serves_ends_quietly_when_interrupted():
+    program = (
+        "from lms_pipeline.sandbox.generated.world import generated_world as world\n"
+        "from lms_pipeline.sandbox.server import serve\n"
+        "serve(world(), port=0, announce=lambda url: print(url, flush=True))\n"
+    )
+    command = [sys.executable, "-W", "error", "-c", program]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        url = process.stdout.readline().strip()
+        assert httpx.get(f"{url}/_sandbox/stats", trust_env=False).json()["total"] == 0
+        process.send_signal(signal.SIGINT)
+        assert process.communicate(timeout=10) == ("", "")
+    assert process.returncode == 0
+
+
 def test_the_clock_is_set_over_http_and_told_in_utc():
     with running(SmallWorld()) as sandbox, client_of(sandbox) as client:
         answer = client.put("/_sandbox/clock", json={"now": "2026-03-01T13:00:00+01:00"})
@@ -58,13 +77,12 @@ def test_the_clock_is_set_from_python_and_let_go_again():
 
 
 @pytest.mark.parametrize("body", [b"", b"{}", b"[1]", b'{"now": "yesterday"}', b'{"now": "\xff"}'])
-def test_a_clock_that_can_not_be_read_is_refused_and_the_old_one_stays(body):
-    with running(SmallWorld()) as sandbox, client_of(sandbox) as client:
-        sandbox.set_clock(NOON)
-        answer = client.put("/_sandbox/clock", content=body)
-        assert answer.status_code == 400
-        assert answer.json()["statusCode"] == 400
-        assert client.get("/_sandbox/clock").json()["now"] == "2026-03-01T12:00:00Z"
+def test_a_clock_that_can_not_be_read_is_refused_and_the_old_one_stays(small, body):
+    small.put("/_sandbox/clock", json={"now": NOON.isoformat()})
+    answer = small.put("/_sandbox/clock", content=body)
+    assert answer.status_code == 400
+    assert answer.json()["statusCode"] == 400
+    assert small.get("/_sandbox/clock").json()["now"] == "2026-03-01T12:00:00Z"
 
 
 def test_requests_are_counted_by_account_and_route():

@@ -1,0 +1,49 @@
+"""Instants as whole seconds since 1970, in which lives are kept: compact, and quick to compare.
+
+What belongs here: turning seconds into what is served and the calendar into seconds, and drawing a working hour.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from random import Random
+    from zoneinfo import ZoneInfo
+
+NEVER = 0
+"""Stands for an instant that doesn't come."""
+HOUR = 3600
+DAY = 24 * HOUR
+
+
+def seconds_of(instant: datetime) -> int:
+    """The instant in whole seconds."""
+    return int(instant.timestamp())
+
+
+def instant_of(seconds: int) -> datetime | None:
+    """The instant as it is served; None for one that doesn't come."""
+    return datetime.fromtimestamp(seconds, UTC) if seconds else None
+
+
+def start_of(year: int) -> int:
+    """The first second of the year in UTC."""
+    return seconds_of(datetime(year, 1, 1, tzinfo=UTC))
+
+
+def midnight(seconds: int) -> int:
+    """The beginning of the instant's day in UTC."""
+    return seconds - seconds % DAY
+
+
+def at_work(draw: Random, seconds: int, zone: ZoneInfo) -> int:
+    """Some instant between 8 and 18 o'clock in `zone` on the day of `seconds`, or on the Monday after a weekend."""
+    day = midnight(seconds)
+    weekday = (day // DAY + 3) % 7  # 1970 began on a Thursday
+    if weekday > 4:
+        day += (7 - weekday) * DAY
+    offset = datetime.fromtimestamp(day, zone).utcoffset()
+    local = 0 if offset is None else int(offset.total_seconds())
+    return day + 8 * HOUR - local + int(draw.random() * 10 * HOUR)
