@@ -19,8 +19,8 @@ CREATE TEMP VIEW learners AS
 SELECT
     row_id,
     user_id,
-    count_if(is_eligible) AS pairs_eligible,
-    count_if(is_ever_completed) AS pairs_ever_completed,
+    count(*) FILTER (is_eligible) AS pairs_eligible,
+    count(*) FILTER (is_ever_completed) AS pairs_ever_completed,
     bool_or(has_required) AS has_required,
     bool_or(has_required_open) AS has_required_open
 FROM pairs
@@ -32,8 +32,8 @@ SELECT
     count(*) AS learners,
     coalesce(sum(pairs_eligible), 0) AS n_pairs_eligible,
     coalesce(sum(pairs_ever_completed), 0) AS n_pairs_ever_completed,
-    count_if(has_required) AS n_learners_required,
-    count_if(has_required AND NOT has_required_open) AS n_learners_compliant
+    count(*) FILTER (has_required) AS n_learners_required,
+    count(*) FILTER (has_required AND NOT has_required_open) AS n_learners_compliant
 FROM learners
 GROUP BY GROUPING SETS ((row_id), ())
 HAVING is_wanted(grouping(row_id));
@@ -41,8 +41,8 @@ HAVING is_wanted(grouping(row_id));
 CREATE TEMP VIEW aside AS
 SELECT
     row_of(course_id, user_id) AS row_id,
-    count_if(NOT other_role) AS after_day,
-    count_if(other_role) AS left_out_by_role
+    count(*) FILTER (NOT other_role) AS after_day,
+    count(*) FILTER (other_role) AS left_out_by_role
 FROM told
 WHERE other_role OR began_later OR completed_later
 GROUP BY GROUPING SETS ((row_id), ())

@@ -1,0 +1,106 @@
+"""Each idea of the definitions as a table of enrollments, and the figures that a person worked out from it.
+
+`scenarios/<idea>.enrollments.csv` says of each enrollment why it is there; `scenarios/<idea>[.<variant>].expected.csv`
+names a row (`account`, `course c1`, `learner ann`; with `*` all of them), a figure, its value and, where it isn't plain,
+which enrollments it counts. A rate is written as the fraction it is. The day is 2026-03-31, in UTC unless the variant
+says otherwise, and the pull came at 06:00 UTC on the next.
+"""
+
+from __future__ import annotations
+
+import csv
+from datetime import UTC, datetime
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pytest
+
+from lms_pipeline.metrics.tables import ACCOUNT_COMPLETION, COURSE_COMPLETION, LEARNER_COMPLETION
+from lms_pipeline_tests.metrics.snapshots import measured, snapshot, write
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+SCENARIOS = Path(__file__).parent / "scenarios"
+OPTIONS: dict[str, dict[str, Any]] = {
+    "known_nowhere.removes": {"says_withdrawn": False},
+    "due_days.utc": {"zone": "UTC"},
+    "due_days.kolkata": {"zone": "Asia/Kolkata"},
+    "due_days.new_york": {"zone": "America/New_York"},
+    "roles.mentors": {"excluded_roles": ("Mentor",)},
+}
+TABLES = {"account": ACCOUNT_COMPLETION, "course": COURSE_COMPLETION, "learner": LEARNER_COMPLETION}
+
+READ_AS: dict[str, Callable[[str], object]] = {
+    "progress_percent": float,
+    "score": float,
+    "attempt_number": int,
+    "time_spent_seconds": int,
+    "is_mandatory": {"true": True, "false": False}.__getitem__,
+}
+
+
+class Figure(NamedTuple):
+    row: str
+    name: str
+    value: object
+
+
+def moment(text: str) -> datetime:
+    """A date is its first instant in UTC."""
+    return datetime.fromisoformat(text).replace(tzinfo=UTC)
+
+
+def enrollments(idea: str) -> list[dict[str, Any]]:
+    def read(column: str, text: str) -> Any:
+        return moment(text) if column.endswith("_at") else READ_AS.get(column, str)(text)
+
+    with (SCENARIOS / f"{idea}.enrollments.csv").open(encoding="utf-8", newline="") as file:
+        return [
+            {column: read(column, text) for column, text in row.items() if text and column != "why"}
+            for row in csv.DictReader(file, strict=True)
+        ]
+
+
+def expected(case: str) -> list[Figure]:
+    def read(name: str, text: str) -> object:
+        if text in {"null", "absent"}:
+            return None if text == "null" else text
+        if name == "keys":
+            return text.split()
+        if name in {"course_title", "user_name"}:
+            return text
+        return moment(text) if name.endswith("_at") else pytest.approx(float(Fraction(text)), rel=1e-12)
+
+    with (SCENARIOS / f"{case}.expected.csv").open(encoding="utf-8", newline="") as file:
+        rows = csv.DictReader(file, strict=True)
+        return [Figure(row["row"], row["figure"], read(row["figure"], row["value"])) for row in rows]
+
+
+def told(wanted: Figure, rows: dict[str, list[dict[str, Any]]]) -> object:
+    """What the tables say of a figure."""
+    kind, _, key = wanted.row.partition(" ")
+    column = TABLES[kind].key[0] if TABLES[kind].key else ""
+    if wanted.name == "keys":
+        return [row[column] for row in rows[kind]]
+    [row] = [row for row in rows[kind] if not column or row[column] == key]
+    return row.get(wanted.name, "absent")
+
+
+@pytest.mark.parametrize(
+    "case", sorted(path.name.removesuffix(".expected.csv") for path in SCENARIOS.glob("*.expected.csv"))
+)
+def test_figures_are_those_worked_out_by_hand(case: str, tmp_path: Path) -> None:
+    file = write(tmp_path / "data.parquet", enrollments(case.partition(".")[0]))
+    of = snapshot(file, **OPTIONS.get(case, {}))
+    figures = expected(case)
+    rows = {kind: measured(TABLES[kind], of) for kind in {figure.row.partition(" ")[0] for figure in figures}}
+    assert [Figure(f.row, f.name, told(f, rows)) for f in figures] == figures
+
+
+def test_every_scenario_is_expected_somewhere() -> None:
+    ideas = {path.name.partition(".")[0] for path in SCENARIOS.glob("*.enrollments.csv")}
+    cases = {path.name.removesuffix(".expected.csv") for path in SCENARIOS.glob("*.expected.csv")}
+    assert {case.partition(".")[0] for case in cases} == ideas
+    assert OPTIONS.keys() <= cases
