@@ -26,17 +26,18 @@ def build_sensors(settings: Settings) -> list[dg.SensorDefinition]:
     )
     def account_registry(
         context: dg.SensorEvaluationContext, truto: dg.ResourceParam[Truto], lake: dg.ResourceParam[DataDir]
-    ) -> dg.SensorResult:
+    ) -> list[dg.RunRequest] | dg.SkipReason:
         registry = Registry(lake.registry)
         sync_with_truto(truto.connect, registry, settings)
         known = set(context.instance.get_dynamic_partitions(ACCOUNTS.name or ""))
         new = [account for account in registry.accounts() if account.id not in known]
+        # Not by a request of the tick: Dagster resolves the run requests of a tick against the keys before it.
+        context.instance.add_dynamic_partitions(ACCOUNTS.name or "", [account.id for account in new])
         day = settings.calendar.open_day(truto.now())
         keys = [partition_key(account.id, day) for account in new if account.is_active and day is not None]
-        return dg.SensorResult(
-            dynamic_partitions_requests=[ACCOUNTS.build_add_request([account.id for account in new])],
-            run_requests=[dg.RunRequest(run_key=key, partition_key=key) for key in keys],
-        )
+        if not keys:
+            return dg.SkipReason(f"{len(known)} accounts are known, none is new and active.")
+        return [dg.RunRequest(run_key=key, partition_key=key) for key in keys]
 
     @dg.sensor(
         job_name=REBUILD_WAREHOUSE,

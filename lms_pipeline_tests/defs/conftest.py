@@ -1,0 +1,84 @@
+"""A small account behind a sandbox, and settings that point there; Dagster's home is in `tmp_path`."""
+
+import json
+from datetime import UTC, date, datetime
+
+import pytest
+from pydantic import SecretStr
+
+from lms_pipeline.defs.running import open_instance
+from lms_pipeline.lake.paths import DataDir
+from lms_pipeline.registry import Registry
+from lms_pipeline.sandbox.records.world import records_world
+from lms_pipeline.sandbox.server import running
+from lms_pipeline.settings import Settings
+
+DAY = date(2026, 3, 10)
+NOW = datetime(2026, 3, 11, 2, tzinfo=UTC)
+
+
+def enrollment(account, number, **fields):
+    record = {
+        "id": f"e{number}",
+        "user": {"id": f"u{number}", "name": f"Learner {number}"},
+        "course": {"id": "c1", "title": "First aid"},
+        "status": "enrolled",
+        "enrolled_at": "2026-03-01T08:00:00Z",
+        **fields,
+    }
+    version = {
+        "account": account,
+        "valid_from": "2026-03-01T08:00:00Z",
+        "enrollment": record,
+        "raw": {"role": "learner"},
+    }
+    return json.dumps(version)
+
+
+@pytest.fixture
+def sandbox(tmp_path):
+    """Account `north` with 3 enrollments, one completed; account `south` with 1."""
+    records = tmp_path / "records.ndjson"
+    done = {"status": "completed", "completed_at": "2026-03-05T08:00:00Z"}
+    lines = [
+        enrollment("north", 1, **done),
+        enrollment("north", 2),
+        enrollment("north", 3),
+        enrollment("south", 1),
+    ]
+    records.write_text("\n".join(lines), encoding="utf-8")
+    with running(records_world([records])) as server:
+        server.set_clock(NOW)
+        yield server
+
+
+@pytest.fixture
+def settings(sandbox, tmp_path, monkeypatch):
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "dagster"))
+    return Settings(
+        token=SecretStr(sandbox.token),
+        base_url=sandbox.url,
+        data_dir=tmp_path / "data",
+        start_date=date(2026, 3, 1),
+        frozen_now=NOW,
+    )
+
+
+@pytest.fixture
+def data(settings):
+    return DataDir(settings.data_dir)
+
+
+@pytest.fixture
+def registry(data):
+    """Both accounts, taken in by hand."""
+    registry = Registry(data.registry)
+    for account_id in ("north", "south"):
+        registry.add(account_id, name=None, first_day=DAY)
+    return registry
+
+
+@pytest.fixture
+def instance(settings):
+    with open_instance(settings) as opened:
+        yield opened

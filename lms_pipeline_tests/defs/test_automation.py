@@ -1,0 +1,84 @@
+"""The schedule and the sensors, evaluated as the daemon does."""
+
+from datetime import UTC, datetime
+
+import dagster as dg
+import pytest
+
+from lms_pipeline.definitions import build_defs
+from lms_pipeline.defs.running import run_partitions
+from lms_pipeline.lake.paths import Partition
+from lms_pipeline_tests.defs.conftest import DAY
+
+
+@pytest.fixture
+def repository(settings):
+    return build_defs(settings).get_repository_def()
+
+
+def tick(repository, instance):
+    schedule = repository.get_schedule_def("daily_snapshot")
+    resources = repository.get_top_level_resources()
+    with dg.build_schedule_context(instance, repository_def=repository, resources=resources) as context:
+        return schedule.evaluate_tick(context)
+
+
+def sense(repository, instance, name, cursor=None):
+    sensor = repository.get_sensor_def(name)
+    resources = repository.get_top_level_resources()
+    with (
+        dg.build_sensor_context(
+            instance, cursor=cursor, repository_def=repository, resources=resources
+        ) as context,
+        dg.partition_loading_context(dynamic_partitions_store=instance),
+    ):
+        return sensor.evaluate_tick(context)
+
+
+def keys(requests):
+    return sorted(str(request.partition_key) for request in requests)
+
+
+def test_the_schedule_asks_for_the_open_day_of_every_active_account(repository, instance, registry):
+    instance.add_dynamic_partitions("account", ["north", "south"])
+    assert keys(tick(repository, instance).run_requests) == ["north|2026-03-10", "south|2026-03-10"]
+
+
+def test_the_schedule_leaves_out_accounts_that_were_removed(repository, instance, registry):
+    instance.add_dynamic_partitions("account", ["north", "south"])
+    registry.remove("south", last_day=DAY)
+    assert keys(tick(repository, instance).run_requests) == ["north|2026-03-10"]
+
+
+def test_the_schedule_skips_with_its_reason_where_nobody_is_active(repository, instance):
+    assert "accounts sync" in tick(repository, instance).skip_message
+
+
+def test_the_schedule_skips_after_the_grace(settings, instance, registry):
+    late = {"grace_hours": 6.0, "frozen_now": datetime(2026, 3, 11, 7, tzinfo=UTC)}
+    repository = build_defs(settings.model_copy(update=late)).get_repository_def()
+    assert "grace" in tick(repository, instance).skip_message
+
+
+def test_the_registry_sensor_takes_new_accounts_in_with_their_first_snapshot(repository, instance):
+    told = sense(repository, instance, "account_registry")
+    assert instance.get_dynamic_partitions("account") == ["north", "south"]
+    assert keys(told.run_requests) == ["north|2026-03-10", "south|2026-03-10"]
+
+
+def test_the_registry_sensor_asks_for_nothing_where_nobody_is_new(repository, instance):
+    instance.add_dynamic_partitions("account", ["north", "south"])
+    told = sense(repository, instance, "account_registry")
+    assert told.run_requests == []
+
+
+def test_the_warehouse_is_built_again_once_after_something_was_published(
+    repository, settings, instance, registry
+):
+    assert sense(repository, instance, "warehouse_refresh").run_requests == []
+    assert [
+        run.error for run in run_partitions(build_defs(settings), instance, [Partition("north", DAY)])
+    ] == [None]
+    first = sense(repository, instance, "warehouse_refresh")
+    assert len(first.run_requests) == 1
+    assert sense(repository, instance, "warehouse_refresh", first.cursor).run_requests == []

@@ -1,0 +1,106 @@
+import warnings
+
+import dagster as dg
+import pytest
+
+from lms_pipeline.definitions import build_defs
+from lms_pipeline.lake.catalog import TABLES
+
+
+@pytest.fixture
+def defs(settings):
+    return build_defs(settings)
+
+
+def specs(defs):
+    return {spec.key.to_user_string(): spec for spec in defs.resolve_all_asset_specs()}
+
+
+def test_the_definitions_load_without_a_warning(settings):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        dg.Definitions.validate_loadable(build_defs(settings))
+
+
+def test_assets_are_named_like_the_tables(defs):
+    assert set(specs(defs)) == {*TABLES, "truto", "warehouse"}
+
+
+def test_assets_stand_in_the_groups_of_the_contract(defs):
+    groups = {name: spec.group_name for name, spec in specs(defs).items()}
+    pulled = [
+        "truto",
+        "raw_enrollments",
+        "unified_enrollments",
+        "rejected_enrollments",
+        "learners",
+        "courses",
+    ]
+    assert {groups[name] for name in pulled} == {"pull"}
+    assert {groups[name] for name in ("course_completion", "account_completion", "learner_completion")} == {
+        "metrics"
+    }
+    assert groups["warehouse"] == "warehouse"
+
+
+def test_every_asset_says_who_owns_it_what_it_is_and_of_which_kind(defs):
+    incomplete = [
+        name for name, spec in specs(defs).items() if not (spec.owners and spec.description and spec.kinds)
+    ]
+    assert incomplete == []
+
+
+def test_every_table_shows_its_columns_with_their_meaning(defs):
+    for name, table in TABLES.items():
+        schema = specs(defs)[name].metadata["dagster/column_schema"]
+        assert [column.name for column in schema.columns] == table.column_names
+        assert all(column.description for column in schema.columns)
+
+
+def test_lineage_leads_from_the_api_over_the_enrollments_to_the_rates(defs):
+    deps = {name: {dep.asset_key.to_user_string() for dep in spec.deps} for name, spec in specs(defs).items()}
+    assert deps["unified_enrollments"] == {"truto"}
+    assert deps["raw_enrollments"] == {"truto"}
+    assert deps["account_completion"] == {"unified_enrollments"}
+    assert deps["warehouse"] == set(TABLES)
+
+
+def test_what_is_stored_per_account_is_partitioned_by_account_and_date(defs):
+    partitions = specs(defs)["unified_enrollments"].partitions_def
+    assert isinstance(partitions, dg.MultiPartitionsDefinition)
+    assert {dimension.name for dimension in partitions.partitions_defs} == {"account", "date"}
+
+
+def test_lms_now_ends_the_daily_partitions(defs):
+    partitions = specs(defs)["unified_enrollments"].partitions_def
+    days = partitions.get_partitions_def_for_dimension("date")
+    assert days.get_partition_keys() == [f"2026-03-{day:02}" for day in range(1, 11)]
+
+
+def test_lms_now_is_told_in_the_code_location(defs):
+    assert defs.metadata["LMS_NOW"].value == "2026-03-11T02:00:00+00:00"
+
+
+def test_the_job_the_schedule_and_the_sensor_have_the_names_of_the_contract(defs):
+    repository = defs.get_repository_def()
+    assert repository.has_job("daily_snapshot")
+    assert [schedule.name for schedule in repository.schedule_defs] == ["daily_snapshot"]
+    assert "account_registry" in {sensor.name for sensor in repository.sensor_defs}
+
+
+def test_another_project_takes_the_package_in_and_queries_the_warehouse(settings, data, instance, registry):
+    from lms_pipeline.lake.warehouse import build
+
+    build(data)
+
+    @dg.asset
+    def my_own(duckdb: dg.ResourceParam[object]) -> dg.MaterializeResult[None]:
+        with duckdb.get_connection() as connection:
+            return dg.MaterializeResult(metadata={"tables": len(connection.sql("SHOW TABLES").fetchall())})
+
+    merged = dg.Definitions.merge(build_defs(settings), dg.Definitions(assets=[my_own]))
+    result = dg.materialize(
+        [my_own], resources=merged.resources, instance=instance, selection=[my_own], raise_on_error=True
+    )
+    (event,) = result.get_asset_materialization_events()
+    assert event.step_materialization_data.materialization.metadata["tables"].value == len(TABLES)
