@@ -7,15 +7,21 @@ without its secrets, and ends with what to do. Statuses and bodies: https://trut
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from typing import TypeVar
 
 import msgspec
 
 from lms_pipeline.errors import LmsPipelineError
+from lms_pipeline.truto.page import ABSENT, without_lone_surrogates
+
+T = TypeVar("T")
 
 _SECRETS = re.compile(r"[^\s@\"'<>]+@[^\s@\"'<>]+|(?i:bearer)\s+\S+|[A-Za-z0-9_\-.+/=]{32,}")
+_SEARCHED = 2_000
+"""Characters of a message that are looked at: the pattern takes the square of a long word's length."""
 
 
 class TrutoError(LmsPipelineError):
@@ -50,14 +56,20 @@ class TransientError(TrutoError):
     """Asking again may bring an answer."""
 
 
+class _Missing(msgspec.Struct):
+    value: list[str] = []
+
+
 class _Insight(msgspec.Struct):
-    missing_required_query_parameters: dict[str, msgspec.Raw] = {}
+    missing_required_query_parameters: _Missing | None = None
 
 
 class _Body(msgspec.Struct):
-    message: str = ""
-    truto_is_remote_error: bool = False
-    truto_error_insight: _Insight | None = None
+    """Each field is read by itself: one of another type must not hide the others."""
+
+    message: msgspec.Raw = ABSENT
+    truto_is_remote_error: msgspec.Raw = ABSENT
+    truto_error_insight: msgspec.Raw = ABSENT
 
 
 _TODO = {
@@ -71,35 +83,44 @@ _TODO = {
 _AGAIN = {408, 425, 429, 500, 502, 503, 504}
 
 
-def error_of(status: int, headers: Mapping[str, str], body: bytes, request: str) -> TrutoError:
-    """The error that an answer without success means."""
-    try:
-        told = msgspec.json.decode(body, type=_Body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        told = _Body()
-    insight = told.truto_error_insight or _Insight()
+def error_of(
+    status: int, headers: Mapping[str, str], body: bytes, request: str, secrets: Iterable[str] = ()
+) -> TrutoError:
+    """The error that an answer without success means; its message holds none of the `secrets`, were they echoed."""
+    told = _field(body, _Body, _Body())
+    remote = _field(told.truto_is_remote_error, bool, otherwise=False)
+    message = redacted(_field(told.message, str, ""), secrets)
+    insight = _field(told.truto_error_insight, _Insight, _Insight())
+    missing = insight.missing_required_query_parameters or _Missing()
     kind = TransientError if status in _AGAIN else PermanentError
-    what, todo = _words(status, told)
+    what, todo = _words(status, message, remote=remote)
     return kind(
         what,
         request=request,
         todo=todo,
         status=status,
-        remote=told.truto_is_remote_error,
-        retry_after=_retry_after(headers),
-        missing_parameters=_names(insight.missing_required_query_parameters.get("value")),
+        remote=remote,
+        retry_after=_retry_after(status, headers),
+        missing_parameters=tuple(redacted(name, secrets) for name in missing.value),
     )
 
 
-def _words(status: int, told: _Body) -> tuple[str, str]:
-    if status == 401 and told.truto_is_remote_error:
+def _field(raw: bytes | msgspec.Raw, of: type[T], otherwise: T) -> T:
+    try:
+        return msgspec.json.decode(without_lone_surrogates(bytes(raw)), type=of)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return otherwise
+
+
+def _words(status: int, message: str, *, remote: bool) -> tuple[str, str]:
+    if status == 401 and remote:
         return "The account's connection to its LMS is broken", "have its owner connect it again in Truto"
     if status == 401:
         return "Truto does not accept the token", "check TRUTO_API_TOKEN"
     if status == 429:
         return "Too many requests", "try again later, or lower the account's calls_per_hour"
-    who = "The LMS behind Truto" if told.truto_is_remote_error else "Truto"
-    said = f" and says {redacted(told.message)!r}" if told.message else ""
+    who = "The LMS behind Truto" if remote else "Truto"
+    said = f" and says {message!r}" if message else ""
     if status in _AGAIN:
         return f"{who} failed to answer{said}", "try again later"
     return f"{who} refused the request{said}", _TODO.get(
@@ -107,25 +128,24 @@ def _words(status: int, told: _Body) -> tuple[str, str]:
     )
 
 
-def redacted(text: str) -> str:
-    """What a server says, without what looks like an e-mail address or a token, and not too long."""
+def redacted(text: str, secrets: Iterable[str] = ()) -> str:
+    """What a server says, without the `secrets` and what looks like an e-mail address or a token, and not too long."""
+    if len(text) > _SEARCHED:
+        text = text[:_SEARCHED].rpartition(" ")[0]
+    for secret in secrets:
+        text = text.replace(secret, "***")
     return _SECRETS.sub("***", text)[:200]
 
 
-def _names(value: msgspec.Raw | None) -> tuple[str, ...]:
-    if value is None:
-        return ()
-    try:
-        return tuple(msgspec.json.decode(value, type=list[str]))
-    except msgspec.DecodeError:
-        return ()
+def _retry_after(status: int, headers: Mapping[str, str]) -> float | None:
+    """`Retry-After` in seconds or as a date, else, where a limit was met, `ratelimit-reset` in seconds."""
+    asked = _seconds(headers.get("retry-after", ""))
+    if asked is None and status == 429:
+        return _seconds(headers.get("ratelimit-reset", ""))
+    return asked
 
 
-def _retry_after(headers: Mapping[str, str]) -> float | None:
-    """`Retry-After` in seconds or as a date, else `ratelimit-reset` in seconds."""
-    value = headers.get("retry-after", "").strip() or headers.get("ratelimit-reset", "").strip()
-    if not value:
-        return None
+def _seconds(value: str) -> float | None:
     try:
         return max(0.0, float(value))
     except ValueError:

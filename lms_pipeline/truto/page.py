@@ -17,6 +17,9 @@ _LONE_SURROGATE = re.compile(
 )
 """Escapes in order of reading: a pair (kept), half a pair (group 1), any other escape (kept)."""
 
+ABSENT = msgspec.Raw(b"")
+"""The value of a field that a body doesn't have."""
+
 
 class BadBodyError(Exception):
     """The body is not what the API answers; the message says in what way, without its contents."""
@@ -72,15 +75,18 @@ def _decode(body: bytes) -> _Envelope:
     except msgspec.ValidationError:
         raise BadBodyError("is JSON, but not the list that was asked for") from None
     except msgspec.DecodeError:
-        return _decode_without_lone_surrogates(body)
+        return _decode_repaired(body)
     except RecursionError:
         raise BadBodyError("is nested too deeply") from None
 
 
-def _decode_without_lone_surrogates(body: bytes) -> _Envelope:
-    """An emoji that a provider cut in half is legal JSON that msgspec refuses: it becomes U+FFFD."""
-    repaired = _LONE_SURROGATE.sub(lambda escape: rb"\ufffd" if escape[1] else escape[0], body)
+def _decode_repaired(body: bytes) -> _Envelope:
     try:
-        return _DECODER.decode(repaired)
+        return _DECODER.decode(without_lone_surrogates(body))
     except (msgspec.DecodeError, RecursionError):
         raise BadBodyError("is not JSON, or was cut short") from None
+
+
+def without_lone_surrogates(body: bytes) -> bytes:
+    """An emoji that a provider cut in half is legal JSON that msgspec refuses: it becomes U+FFFD."""
+    return _LONE_SURROGATE.sub(lambda escape: rb"\ufffd" if escape[1] else escape[0], body)

@@ -1,0 +1,179 @@
+"""What an error answer means, and what a person is told about it."""
+
+import json
+import logging
+from typing import Any
+
+import pytest
+
+from lms_pipeline.truto.errors import PermanentError, TransientError, TrutoError, redacted
+from lms_pipeline.truto.query import ListQuery
+from lms_pipeline.truto.waits import Patience
+from lms_pipeline_tests.truto.scripted import TOKEN, Answer, asking, page, refusal, saying
+
+ALL = ListQuery("acme")
+REMOTE: dict[str, Any] = {"truto_is_remote_error": True}
+
+
+def error_of(answer: Answer) -> TrutoError:
+    """The error after one try."""
+    with (
+        saying(answer) as server,
+        asking(server.url, patience=Patience(1, 1)) as client,
+        pytest.raises(TrutoError) as caught,
+    ):
+        list(client.pages("users", ALL))
+    assert len(server.asked) == 1
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        (
+            refusal(400, "bad limit"),
+            "Truto refused the request and says 'bad limit' ({}, status 400): check the account's settings.",
+        ),
+        (refusal(401), "Truto does not accept the token ({}, status 401): check TRUTO_API_TOKEN."),
+        (
+            refusal(401, **REMOTE),
+            "The account's connection to its LMS is broken ({}, status 401): have its owner connect it again in Truto.",
+        ),
+        (
+            refusal(403, "", **REMOTE),
+            "The LMS behind Truto refused the request ({}, status 403): give the token or the connection the right to read it.",
+        ),
+        (
+            refusal(404, ""),
+            "Truto refused the request ({}, status 404): check the id, and whether the token's environment can see it.",
+        ),
+        (
+            refusal(405, ""),
+            "Truto refused the request ({}, status 405): this LMS does not offer it.",
+        ),
+        (refusal(409, ""), "Truto refused the request ({}, status 409): look at the account in Truto."),
+        (
+            refusal(422, "", **REMOTE),
+            "The LMS behind Truto refused the request ({}, status 422): check the account's settings.",
+        ),
+        (
+            refusal(410, ""),
+            "Truto refused the request ({}, status 410): check TRUTO_BASE_URL and the account's settings.",
+        ),
+    ],
+)
+def test_a_refusal_is_one_sentence_that_says_what_to_do(answer, says):
+    error = error_of(answer)
+    assert type(error) is PermanentError
+    assert str(error) == says.format("GET /unified/lms/users of account acme")
+    assert error.status == answer.status
+    assert error.remote is (b"truto_is_remote_error" in answer.body)
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        (
+            refusal(429),
+            "Too many requests ({}, status 429): try again later, or lower the account's calls_per_hour.",
+        ),
+        (
+            refusal(502, "down", **REMOTE),
+            "The LMS behind Truto failed to answer and says 'down' ({}, status 502): try again later.",
+        ),
+        (Answer(b"<html>", 503), "Truto failed to answer ({}, status 503): try again later."),
+    ],
+)
+def test_what_may_pass_is_one_sentence_too(answer, says):
+    error = error_of(answer)
+    assert type(error) is TransientError
+    assert str(error) == says.format("GET /unified/lms/users of account acme")
+
+
+def test_the_parameters_that_are_missing_are_told():
+    insight = {"missing_required_query_parameters": {"description": "", "value": ["user[id]", "course[id]"]}}
+    assert error_of(refusal(400, truto_error_insight=insight)).missing_parameters == (
+        "user[id]",
+        "course[id]",
+    )
+
+
+@pytest.mark.parametrize(
+    "insight",
+    [
+        None,
+        {},
+        "x",
+        {"missing_required_query_parameters": None},
+        {"missing_required_query_parameters": {"value": None}},
+        {"missing_required_query_parameters": {"value": [1]}},
+    ],
+)
+def test_an_insight_that_can_not_be_read_names_no_parameters_and_hides_nothing_else(insight):
+    error = error_of(refusal(400, "why", truto_error_insight=insight, **REMOTE))
+    assert error.missing_parameters == ()
+    assert error.remote
+    assert "'why'" in str(error)
+
+
+@pytest.mark.parametrize("message", [None, ["limit must be a number"], {"a": 1}, 5])
+def test_a_message_that_is_no_text_does_not_hide_who_said_it(message):
+    error = error_of(refusal(401, message, **REMOTE))
+    assert error.remote
+    assert "connection to its LMS is broken" in str(error)
+
+
+def test_half_an_emoji_in_a_message_does_not_hide_who_said_it():
+    body = rb'{"message":"oops \ud83d","truto_is_remote_error":true}'
+    assert error_of(Answer(body, 401)).remote
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b"\xff", b"null", b'{"a":' * 100_000])
+def test_an_error_body_that_can_not_be_read_leaves_the_status(body):
+    error = error_of(Answer(body, 403))
+    assert (error.status, error.remote) == (403, False)
+
+
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+def test_a_redirect_is_not_followed_and_the_token_goes_nowhere_else(status):
+    with saying(page("stolen")) as elsewhere:
+        error = error_of(Answer(b"", status, {"Location": f"{elsewhere.url}/unified/lms/users"}))
+        assert elsewhere.asked == []
+    assert type(error) is PermanentError
+    assert "check TRUTO_BASE_URL" in str(error)
+
+
+SECRETS = (TOKEN, "ann.example@example.org", "cursor-1")
+
+
+def test_no_token_address_or_cursor_is_in_an_error_or_a_log(caplog):
+    caplog.set_level(logging.DEBUG)
+    said = f"Bearer {TOKEN} of ann.example@example.org <ann.example@example.org> at {TOKEN} for cursor-1"
+    answers = [page("a", cursor="cursor-1"), refusal(500, said), refusal(400, said)]
+    query = ListQuery("acme", user_id="ann.example@example.org")
+    with saying(*answers) as server, asking(server.url) as client:
+        with pytest.raises(PermanentError) as caught:
+            list(client.pages("course-enrollments", query))
+        told = [str(caught.value), repr(caught.value), repr(client), repr(vars(caught.value))]
+    assert len(server.asked) == 3
+    told += [record.getMessage() + json.dumps(vars(record), default=repr) for record in caplog.records]
+    assert [(secret, text) for text in told for secret in SECRETS if secret in text] == []
+    assert any("Attempt 1 of a request" in text for text in told)
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("ask ann@example.org now", "ask *** now"),
+        ("Authorization: bearer abc", "Authorization: ***"),
+        ("id 0123456789abcdef0123456789abcdef gone", "id *** gone"),
+        ("x " * 200, "x " * 100),
+    ],
+)
+def test_what_a_server_says_is_told_without_secrets_and_short(said, told):
+    assert redacted(said) == told
+
+
+def test_a_huge_message_is_cut_before_it_is_searched():
+    assert redacted("é" * 1_000_000).strip("é") == ""
+    assert redacted("é " * 990 + "ann.example@example.org " * 100)[:4] == "é é "
