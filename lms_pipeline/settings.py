@@ -20,6 +20,8 @@ from lms_pipeline.days import Calendar
 from lms_pipeline.errors import SettingsError
 
 LOOPBACK = {"localhost", "127.0.0.1", "::1"}
+PATTERN = set("*?[")
+NO_PATTERN = "must not hold '*', '?' or '[', which DuckDB reads as patterns"
 
 
 class Settings(BaseSettings):
@@ -56,10 +58,15 @@ class Settings(BaseSettings):
             settings = cls(_env_file=root / ".env", _env_file_encoding="utf-8")
         except ValidationError as invalid:
             first = invalid.errors(include_input=False, include_url=False)[0]
-            raise SettingsError(f"{first['loc'][0]} can't be used: {first['msg']}.") from None
-        paths = {"data_dir": (root / settings.data_dir.expanduser()).resolve()}
+            trouble = first["msg"].removeprefix("Value error, ")
+            raise SettingsError(f"{first['loc'][0]} can't be used: {trouble}.") from None
+        except UnicodeDecodeError:
+            raise SettingsError(f"{root / '.env'} can't be read: save it as UTF-8.") from None
+        paths = {"data_dir": _absolute(root, settings.data_dir, "LMS_DATA_DIR")}
+        if PATTERN & set(str(paths["data_dir"])):
+            raise SettingsError(f"LMS_DATA_DIR can't be used: the whole path {NO_PATTERN}.")
         if settings.accounts_file is not None:
-            paths["accounts_file"] = (root / settings.accounts_file.expanduser()).resolve()
+            paths["accounts_file"] = _absolute(root, settings.accounts_file, "LMS_ACCOUNTS_FILE")
         return settings.model_copy(update=paths)
 
     @property
@@ -99,16 +106,21 @@ class Settings(BaseSettings):
     @field_validator("base_url")
     @classmethod
     def _secure(cls, url: str) -> str:
-        parts = urlsplit(url)
-        if parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in LOOPBACK):
-            return url.rstrip("/")
+        url = url.strip().rstrip("/")
+        try:
+            parts = urlsplit(url)
+            scheme, host, _ = parts.scheme, parts.hostname, parts.port
+        except ValueError:  # its message may hold a piece of the address
+            scheme, host = "", None
+        if host and (scheme == "https" or (scheme == "http" and host in LOOPBACK)):
+            return url
         raise ValueError("it must be an https address; plain http is for this machine only")
 
     @field_validator("data_dir")
     @classmethod
     def _no_pattern(cls, folder: Path) -> Path:
-        if set("*?[") & set(str(folder)):
-            raise ValueError("it must not hold '*', '?' or '[', which DuckDB reads as patterns")
+        if PATTERN & set(str(folder)):
+            raise ValueError(f"it {NO_PATTERN}")
         return folder
 
     @field_validator("timezone")
@@ -134,7 +146,10 @@ class Settings(BaseSettings):
     def _not_ahead(cls, instant: datetime | None) -> datetime | None:
         if instant is None:
             return None
-        aware = instant.astimezone(UTC) if instant.tzinfo else instant.replace(tzinfo=UTC)
+        try:
+            aware = instant.astimezone(UTC) if instant.tzinfo else instant.replace(tzinfo=UTC)
+        except OverflowError:
+            raise ValueError("it must be within the years 1 to 9999 in UTC") from None
         if aware > datetime.now(UTC):
             raise ValueError("it must not be ahead of the clock")
         return aware
@@ -146,3 +161,10 @@ def _root(start: Path) -> Path:
             if (folder / marker).is_file():
                 return folder
     return start
+
+
+def _absolute(root: Path, path: Path, name: str) -> Path:
+    try:
+        return (root / path.expanduser()).resolve()
+    except RuntimeError:
+        raise SettingsError(f"{name} can't be used: there is no home directory for its '~'.") from None

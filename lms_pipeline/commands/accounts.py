@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from lms_pipeline.accounts import AccountOptions, read_options
+from lms_pipeline.commands.common import account_names
 from lms_pipeline.lake.paths import DataDir
 from lms_pipeline.registry import Registry
 from lms_pipeline.settings import Settings
@@ -29,16 +30,15 @@ def list_accounts() -> None:
     if not known:
         click.echo("No accounts yet: run `lms-pipeline accounts sync`, or `lms-pipeline accounts add ID`.")
         return
-    options = read_options(settings.accounts_file)
+    options, names = read_options(settings.accounts_file), account_names(settings)
     table = Table("id", "name", "status", "integration", "strategy", "first day", "last day", box=box.SIMPLE)
     for account in known:
-        chosen = options.get(account.id, AccountOptions())
         table.add_row(
             account.id,
-            chosen.name or account.name,
+            names[account.id],
             account.status,
             account.integration or "-",
-            chosen.strategy,
+            options.get(account.id, AccountOptions()).strategy,
             str(account.first_day),
             str(account.last_day or "-"),
         )

@@ -16,16 +16,18 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from lms_pipeline.commands.common import command_line, tell
+from lms_pipeline.commands.common import account_names, command_line, tell
 from lms_pipeline.commands.demo_world import DemoMark, demo_world
 from lms_pipeline.defs.running import Outcome
 from lms_pipeline.lake.paths import DataDir, Partition
+from lms_pipeline.registry import Registry
 from lms_pipeline.sandbox.server import RunningSandbox, running
 from lms_pipeline.settings import Settings
 
 STATEMENTS = {
-    "the ten courses of the latest day that fewest complete": "SELECT course_title, n_all, completion_rate "
+    "the ten larger courses that fewest complete": "SELECT course_title, n_all, completion_rate "
     "FROM course_completion WHERE snapshot_date = (SELECT max(snapshot_date) FROM course_completion) "
+    "AND n_all >= 50 "
     "ORDER BY completion_rate LIMIT 10",
     "what is in the lake": "SELECT account_id, snapshot_date, count(*) AS enrollments "
     "FROM unified_enrollments GROUP BY ALL ORDER BY ALL",
@@ -76,7 +78,10 @@ def _materialize(settings: Settings, sandbox: RunningSandbox, days: Sequence[dat
         for day in days:
             then = _at(settings, sandbox, day)
             partitions = [Partition(account_id, day) for account_id in _active_accounts(then)]
-            failed += tell(run_partitions(build_defs(then), instance, partitions), len(partitions))
+            failed += tell(
+                run_partitions(build_defs(then), instance, partitions, names=account_names(then)),
+                len(partitions),
+            )
         failed += tell([rebuild_warehouse(build_defs(settings), instance)], 1)
     return failed
 
@@ -94,7 +99,6 @@ def _at(settings: Settings, sandbox: RunningSandbox, day: date) -> Settings:
 
 def _active_accounts(settings: Settings) -> list[str]:
     from lms_pipeline.defs.resources import Truto
-    from lms_pipeline.registry import Registry
     from lms_pipeline.registry_sync import sync_with_truto
 
     registry = Registry(DataDir(settings.data_dir).registry)
@@ -103,21 +107,25 @@ def _active_accounts(settings: Settings) -> list[str]:
 
 
 def _show_rates(data: DataDir, days: Sequence[date]) -> None:
-    """One line an account, one column a day."""
+    """One line an account, one column a day; and who can't be pulled."""
+    headers = ("account", "enrollments", "learners", *(f"{day:%b %d}" for day in days))
     table = Table(
-        "account", "enrollments", "learners", *map(str, days), title="Completion rate", box=box.SIMPLE
+        *headers, title="Completion rate at the end of each day", title_justify="left", box=box.SIMPLE
     )
     for column in table.columns[1:]:
         column.justify = "right"
+    for column in table.columns:
+        column.no_wrap = True
     for cells in _rate_rows(data, days):
         table.add_row(*cells)
-    console = Console()
-    console.print(table)
+    Console().print(table)
+    for account in Registry(data.registry).accounts():
+        if not account.is_active:
+            click.echo(f"{account.name} is left out, its status is {account.status}.")
 
 
 def _rate_rows(data: DataDir, days: Sequence[date]) -> Iterator[list[str]]:
     from lms_pipeline.lake.reading import read
-    from lms_pipeline.registry import Registry
 
     rows = read("account_completion", first=days[0], last=days[-1], data_dir=data.root).to_pylist()
     by_key = {(row["account_id"], row["snapshot_date"]): row for row in rows}

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import TYPE_CHECKING
@@ -77,8 +77,12 @@ def run_partitions(
     instance: dg.DagsterInstance,
     partitions: Sequence[Partition],
     select: Sequence[str] = (),
+    names: Mapping[str, str] | None = None,
 ) -> Iterator[Outcome]:
-    """One run for each partition, one after the other; a failed one doesn't stop the next."""
+    """One run for each partition, one after the other; a failed one doesn't stop the next.
+
+    `names` says what people call an account in the outcome's subject.
+    """
     job = defs.resolve_job_def(DAILY_SNAPSHOT)
     accounts = sorted({partition.account_id for partition in partitions if partition.account_id is not None})
     instance.add_dynamic_partitions(ACCOUNTS.name or "", accounts)
@@ -91,7 +95,9 @@ def run_partitions(
             asset_selection=[dg.AssetKey(name) for name in select if name in TABLES] or None,
             raise_on_error=False,
         )
-        yield _outcome(str(partition), result, time.monotonic() - started)
+        account = partition.account_id or ""
+        subject = f"{(names or {}).get(account, account)} on {partition.day}"
+        yield _outcome(subject, result, time.monotonic() - started)
 
 
 def rebuild_warehouse(defs: dg.Definitions, instance: dg.DagsterInstance) -> Outcome:

@@ -23,12 +23,13 @@ from lms_pipeline.enrollments.columns import (
     record_batch,
     scalar_column,
     table_batch,
+    without_empty,
 )
 from lms_pipeline.enrollments.identity import Identity
 from lms_pipeline.enrollments.lenient import Rejected
 from lms_pipeline.enrollments.records import Record, RecordReader
 from lms_pipeline.enrollments.shapes import ENROLLMENT, ENROLLMENT_BY_PAIR
-from lms_pipeline.enrollments.structs import ABSENT
+from lms_pipeline.enrollments.structs import ABSENT, NOT_READ
 from lms_pipeline.enrollments.tables import RAW_ENROLLMENTS, REJECTED_ENROLLMENTS, STATUSES
 
 
@@ -92,7 +93,7 @@ class EnrollmentFlattener:
         computed = {
             "user_email": primary_emails(record.fields.user.emails for record in records),
             "status": self._status(records),
-            "role": scalar_column((_role(record.fields.remote_data) for record in records), "string"),
+            "role": without_empty(scalar_column((_role(r.fields.remote_data) for r in records), "string")),
             "source": constant("unified", "string", len(records)),
             "fetched_at": constant(fetched_at, "timestamp", len(records)),
         }
@@ -121,14 +122,14 @@ _REMOTE_DATA = msgspec.json.Decoder(_RemoteData)
 def _role(payload: msgspec.Raw) -> str | None:
     try:
         return _ROLE.decode(payload).role
-    except msgspec.DecodeError:  # nothing, no object, or a role that is no text
+    except NOT_READ:  # nothing, no object, or a role that is no text
         return None
 
 
 def _remote_data(record: msgspec.Raw) -> msgspec.Raw:
     try:
         return _REMOTE_DATA.decode(record).remote_data
-    except msgspec.DecodeError:  # the record is no object
+    except NOT_READ:  # the record is no object
         return ABSENT
 
 

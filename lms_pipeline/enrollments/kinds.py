@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from lms_pipeline.enrollments.shapes import Kind
-from lms_pipeline.enrollments.structs import STRICT_TYPES
+from lms_pipeline.enrollments.structs import NOT_READ, STRICT_TYPES
 
 _NUMBER = re.compile(r"[+-]?\d{1,400}(\.\d{1,400})?([eE][+-]?\d{1,3})?", re.ASCII)
 _BOOLS = {"true": True, "1": True, "false": False, "0": False}
@@ -33,11 +33,11 @@ def read(kind: Kind, raw: msgspec.Raw) -> Any:  # noqa: ANN401 (whatever the kin
     """
     try:
         return msgspec.json.decode(raw, type=STRICT_TYPES[kind])
-    except msgspec.DecodeError:
+    except NOT_READ:
         pass
     try:
         value = msgspec.json.decode(raw)
-    except msgspec.DecodeError:
+    except NOT_READ:
         raise Unreadable("is out of range") from None
     if value is None or (kind != "string" and isinstance(value, str) and not value.strip()):
         return None

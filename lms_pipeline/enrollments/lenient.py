@@ -13,7 +13,7 @@ import msgspec
 
 from lms_pipeline.enrollments import kinds
 from lms_pipeline.enrollments.shapes import Array, Field, Object
-from lms_pipeline.enrollments.structs import ABSENT, Node, Path
+from lms_pipeline.enrollments.structs import ABSENT, NOT_READ, Node, Path
 
 _MEMBERS: msgspec.json.Decoder[dict[str, msgspec.Raw] | None] = msgspec.json.Decoder(
     dict[str, msgspec.Raw] | None
@@ -102,14 +102,14 @@ class LenientReader:
 def _members(raw: msgspec.Raw) -> dict[str, msgspec.Raw] | None:
     try:
         return _MEMBERS.decode(raw)
-    except msgspec.DecodeError:
+    except NOT_READ:
         return None
 
 
 def _objects(raw: msgspec.Raw) -> list[dict[str, msgspec.Raw]] | None:
     try:
         items = _ITEMS.decode(raw)
-    except msgspec.DecodeError:
+    except NOT_READ:
         return None
     objects = [_members(item) for item in items or ()]
     return (

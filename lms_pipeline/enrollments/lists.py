@@ -6,7 +6,7 @@ What belongs here: where a name or a title comes from. Their other fields are no
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any, Literal
 
@@ -60,9 +60,12 @@ class ListFlattener:
 
 
 def _name(user: Any) -> str | None:  # noqa: ANN401 (a struct made at run time)
-    return user.name or " ".join(part for part in (user.first_name, user.last_name) if part)
+    return next(_told(user.name), None) or " ".join(_told(user.first_name, user.last_name))
 
 
 def _title(course: Any) -> str | None:  # noqa: ANN401 (a struct made at run time)
-    title: str | None = course.title or course.name
-    return title
+    return next(_told(course.title, course.name), None)
+
+
+def _told(*texts: str | None) -> Iterator[str]:
+    return (text for text in texts if text and not text.isspace())

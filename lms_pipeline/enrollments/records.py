@@ -13,7 +13,7 @@ import msgspec
 
 from lms_pipeline.enrollments.lenient import LenientReader
 from lms_pipeline.enrollments.shapes import Shape
-from lms_pipeline.enrollments.structs import Node, Path, learned_values, node
+from lms_pipeline.enrollments.structs import NOT_READ, Node, Path, can_be_learned, learned_values, node
 
 MOST_LEARNED_KEYS = 200
 """Undocumented keys learned per list. A list that invents keys for each record is read the lenient way instead."""
@@ -49,7 +49,7 @@ class RecordReader:
         """
         try:
             return self._fast(raw)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except NOT_READ:
             return self._leniently(raw)
 
     def _fast(self, raw: msgspec.Raw) -> Record:
@@ -68,9 +68,10 @@ class RecordReader:
     def _learn(self, keys: dict[Path, set[str]]) -> bool:
         """Whether there was anything new that could be learned."""
         known = self._learned
-        learned = {
-            path: known.get(path, set()) | keys.get(path, set()) for path in known.keys() | keys.keys()
-        }
+        learned = {path: set(names) for path, names in known.items()}
+        for path, names in keys.items():
+            if learnable := set(filter(can_be_learned, names)):
+                learned.setdefault(path, set()).update(learnable)
         if learned == known or sum(map(len, learned.values())) > MOST_LEARNED_KEYS:
             return False
         self._learned = learned

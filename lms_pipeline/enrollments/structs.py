@@ -7,6 +7,7 @@ first sight and from then on read as fast as the documented ones, into fields of
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -22,6 +23,12 @@ Path = tuple[str, ...]
 
 ABSENT = msgspec.Raw(b"")
 """The value of a `json` field or a learned key that a record doesn't have."""
+
+NOT_READ = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What msgspec raises where the JSON is not what was asked for, or is nested deeper than Python's stack."""
+
+_UNLEARNABLE = re.compile(r'["\\\x00-\x1f]')
+"""Characters that msgspec doesn't take in the name of a field."""
 
 Id = Annotated[str, msgspec.Meta(pattern=r"\S")]
 Int64 = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
@@ -54,6 +61,11 @@ class Node:
         return tuple(
             (name, child) for name, child in self.children.items() if child.learned or child.learning
         )
+
+
+def can_be_learned(key: str) -> bool:
+    """Whether a struct can have a field of this name."""
+    return not _UNLEARNABLE.search(key)
 
 
 def node(shape: Object, learned: Mapping[Path, Iterable[str]], at: Path = ()) -> Node:

@@ -12,7 +12,11 @@ from pathlib import Path
 
 from lms_pipeline.errors import LmsPipelineError
 
-_NO_ROOM = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the quota is used up"}
+_NO_ROOM = {
+    errno.ENOSPC: "the disk is full",
+    errno.EDQUOT: "the quota is used up",
+    errno.EFBIG: "the file is larger than the disk or the limits of the user allow",
+}
 _NO_RIGHT = {errno.EROFS, errno.EACCES, errno.EPERM}
 
 
@@ -22,7 +26,7 @@ class LakeError(LmsPipelineError):
 
 @contextmanager
 def disk_errors(path: Path) -> Iterator[None]:
-    """Tell a full or closed disk in one sentence."""
+    """Tell the troubles of writing `path` in one sentence."""
     try:
         yield
     except OSError as error:
@@ -34,4 +38,6 @@ def disk_errors(path: Path) -> Iterator[None]:
             raise LakeError(
                 f"{path} can't be written: check who owns LMS_DATA_DIR and its rights."
             ) from error
-        raise
+        raise LakeError(
+            f"{path} can't be written: {error.strerror or error}; look at what stands in its place."
+        ) from error

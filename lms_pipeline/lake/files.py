@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -58,6 +59,7 @@ class TableFile:
         self.rows = 0
         self._schema = arrow_schema(table)
         self._waiting: list[pa.RecordBatch] = []
+        self._rows_waiting = 0
         self._digest = Digest()
         with disk_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -70,7 +72,8 @@ class TableFile:
     def __exit__(self, *_: object) -> None:
         """Throw away what was not closed."""
         if self._writer is not None:
-            self._writer.close()
+            with suppress(OSError):  # a full disk has been told already
+                self._writer.close()
             self._writer = None
             self.path.unlink(missing_ok=True)
 
@@ -80,10 +83,13 @@ class TableFile:
             raise LakeError(
                 f"A batch for {self.table.name} has other columns than the table; nothing is published."
             )
+        if not batch.num_rows:
+            return
         self.rows += batch.num_rows
+        self._rows_waiting += batch.num_rows
         self._waiting.append(batch)
-        if sum(waiting.num_rows for waiting in self._waiting) >= ROWS_PER_GROUP:
-            self._flush()
+        if self._rows_waiting >= ROWS_PER_GROUP:
+            self._flush(self._rows_waiting // ROWS_PER_GROUP * ROWS_PER_GROUP)
 
     def write_all(self, batches: Iterable[pa.RecordBatch]) -> None:
         """Take all of `batches`, cast to the table's types where DuckDB has its own."""
@@ -92,7 +98,7 @@ class TableFile:
 
     def close(self, metadata: dict[str, str]) -> None:
         """Finish the file with `metadata`, the schema's version and the digest, and bring it to the disk."""
-        self._flush()
+        self._flush(self._rows_waiting)
         assert self._writer is not None, "closed already"  # noqa: S101
         told = {"schema_version": str(SCHEMA_VERSION), **metadata, "digest": self._digest.hexdigest()}
         with disk_errors(self.path):
@@ -102,13 +108,15 @@ class TableFile:
             with self.path.open("rb") as file:
                 os.fsync(file.fileno())
 
-    def _flush(self) -> None:
-        rows = pa.Table.from_batches(self._waiting, self._schema)
-        self._waiting = []
-        if rows.num_rows and self._writer is not None:
+    def _flush(self, count: int) -> None:
+        """Write the first `count` of the rows that wait."""
+        waiting = pa.Table.from_batches(self._waiting, self._schema)
+        rows, self._waiting = waiting.slice(0, count), waiting.slice(count).to_batches()
+        self._rows_waiting -= count
+        if count and self._writer is not None:
             self._digest.update(rows)
             with disk_errors(self.path):
-                self._writer.write_table(rows)
+                self._writer.write_table(rows, row_group_size=ROWS_PER_GROUP)
 
 
 class Digest:

@@ -99,11 +99,13 @@ class DataDir:
     def partitions(self, table: Table) -> Iterator[Partition]:
         """The published partitions of a table, by account and day; what isn't named like one is none."""
         pattern = "account_id=*/snapshot_date=*" if table.per_account else "snapshot_date=*"
-        for folder in sorted((self.lake / table.name).glob(f"{pattern}/{DATA_FILE}")):
-            values = dict(
-                part.split("=", 1) for part in folder.parent.parts[-2 if table.per_account else -1 :]
-            )
+        root = self.lake / table.name
+        for file in sorted(root.glob(f"{pattern}/{DATA_FILE}")):
+            folder = file.parent.relative_to(root)
+            values = dict(part.split("=", 1) for part in folder.parts)
             try:
-                yield Partition(values.get("account_id"), date.fromisoformat(values["snapshot_date"]))
+                partition = Partition(values.get("account_id"), date.fromisoformat(values["snapshot_date"]))
             except (ValueError, BadIdError):
                 continue
+            if partition.folder == folder:  # `20260101` is a date too, but not how we write one
+                yield partition

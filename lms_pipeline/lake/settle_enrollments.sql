@@ -1,9 +1,13 @@
--- The same as settle.sql, with the names, e-mails and titles that an enrollment lacks from the users and courses lists.
+-- The same as settle.sql, with the names, e-mails and titles that an enrollment lacks from the users and courses lists;
+-- an empty list of e-mails is none.
 SELECT
     piece.* EXCLUDE (_position, _key) REPLACE (
         coalesce(piece.user_name, learner.user_name) AS user_name,
         coalesce(piece.user_email, learner.user_email) AS user_email,
-        coalesce(piece.user_emails, learner.user_emails) AS user_emails,
+        CASE
+            WHEN len(piece.user_emails) > 0 THEN piece.user_emails
+            ELSE coalesce(learner.user_emails, piece.user_emails)
+        END AS user_emails,
         coalesce(piece.course_title, course.course_title) AS course_title
     )
 FROM piece

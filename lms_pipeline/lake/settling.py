@@ -7,6 +7,7 @@ it over a file of waiting rows and spills to disk where an account is large.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -15,7 +16,7 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 
 from lms_pipeline.duck import calculator, sql
-from lms_pipeline.lake.disk import disk_errors
+from lms_pipeline.lake.disk import LakeError, disk_errors
 from lms_pipeline.lake.files import ROWS_PER_GROUP, TableFile
 from lms_pipeline.schema import Table, arrow_schema
 
@@ -53,7 +54,7 @@ class WaitingRows:
         with disk_errors(self.path):
             folder.mkdir(parents=True, exist_ok=True)
             self._file = pa.OSFile(str(self.path), "wb")
-        self._writer = pa.ipc.new_file(self._file, self._schema)
+            self._writer = pa.ipc.new_file(self._file, self._schema)
 
     def __enter__(self) -> Self:
         """The rows themselves."""
@@ -61,7 +62,8 @@ class WaitingRows:
 
     def __exit__(self, *_: object) -> None:
         """Close and remove the file."""
-        self._close()
+        with suppress(LakeError):  # a full disk has been told already
+            self._close()
         self.path.unlink(missing_ok=True)
 
     def add(self, batch: pa.RecordBatch) -> None:
@@ -111,5 +113,5 @@ class WaitingRows:
 
     def _close(self) -> None:
         if not self._file.closed:
-            self._writer.close()
-            self._file.close()
+            with disk_errors(self.path), closing(self._file):
+                self._writer.close()

@@ -39,9 +39,9 @@ def build(data: DataDir) -> dict[str, int]:
     with disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / "lock"):
-            rows = _write(data, built)
+            rows = _build_at(built, data)
             _swap(data.warehouse, built)
-            _sweep(folder)
+            _sweep(folder, built)
     return rows
 
 
@@ -57,7 +57,7 @@ def reading(data: DataDir) -> Iterator[duckdb.DuckDBPyConnection]:
             f"There is no warehouse at {data.warehouse} yet: run `lms-pipeline materialize` first."
         )
     try:
-        connection = duckdb.connect(str(data.warehouse), read_only=True)
+        connection = duckdb.connect(str(data.warehouse.resolve()), read_only=True)
     except duckdb.IOException:
         raise LakeError(
             f"{data.warehouse} can't be opened: close the program that has it open for writing, or materialize the "
@@ -66,6 +66,16 @@ def reading(data: DataDir) -> Iterator[duckdb.DuckDBPyConnection]:
     with connection:
         connection.execute("SET TimeZone = 'UTC'")
         yield connection
+
+
+def _build_at(path: Path, data: DataDir) -> dict[str, int]:
+    try:
+        return _write(data, path)
+    except duckdb.Error as error:
+        path.unlink(missing_ok=True)
+        raise LakeError(
+            f"The warehouse can't be built, and the one before it stays: {str(error).splitlines()[0]}"
+        ) from error
 
 
 def _write(data: DataDir, path: Path) -> dict[str, int]:
@@ -101,10 +111,10 @@ def _swap(link: Path, target: Path) -> None:
     link.with_name(f"{link.name}.wal").unlink(missing_ok=True)
 
 
-def _sweep(folder: Path) -> None:
+def _sweep(folder: Path, current: Path) -> None:
     """Remove older builds; who still has one open keeps it until they close it."""
-    builds = sorted(folder.glob("lms-*.duckdb"), key=lambda path: path.stat().st_mtime, reverse=True)
-    kept = {build.name for build in builds[:KEPT_BUILDS]}
+    older = sorted(set(folder.glob("lms-*.duckdb")) - {current}, key=lambda path: path.stat().st_mtime)
+    kept = {current.name, *(build.name for build in older[1 - KEPT_BUILDS :])}
     for path in folder.glob("lms-*.duckdb*"):
         if path.name.removesuffix(".wal") not in kept:
             path.unlink(missing_ok=True)

@@ -43,7 +43,10 @@ def comments(table: Table, *, is_view: bool) -> Iterator[str]:
 
 
 def _select(table: Table, files: Sequence[str]) -> str:
-    """No rows with all the columns, and under them the files by name: a column that a file lacks is null."""
+    """No rows with all the columns, and under them the files by name: a column that a file lacks is null.
+
+    Other columns stay out: DuckDB takes any `x=y` in the path of the data directory for one.
+    """
     columns = (*_partition_columns(table), *table.columns)
     typed = ", ".join(f'NULL::{_type(column.type)} AS "{column.name}"' for column in columns)
     empty = f"SELECT {typed} WHERE false"
@@ -54,7 +57,8 @@ def _select(table: Table, files: Sequence[str]) -> str:
     rows = (
         f"read_parquet([{paths}], union_by_name = true, hive_partitioning = true, hive_types = {{{types}}})"
     )
-    return f"{empty} UNION ALL BY NAME SELECT * FROM {rows}"  # noqa: S608 (our own text, see the module)
+    names = ", ".join(f'"{column.name}"' for column in columns)
+    return f"SELECT {names} FROM ({empty} UNION ALL BY NAME SELECT * FROM {rows})"  # noqa: S608 (our own text, see the module)
 
 
 def _partition_columns(table: Table) -> Sequence[Column]:
