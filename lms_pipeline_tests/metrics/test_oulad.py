@@ -1,0 +1,73 @@
+"""Real submissions with due dates: the on-time figures that the data's README gives, which nobody here made."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from lms_pipeline.duck import calculator
+from lms_pipeline.enrollments.tables import UNIFIED_ENROLLMENTS
+from lms_pipeline.metrics.tables import ACCOUNT_COMPLETION, COURSE_COMPLETION
+from lms_pipeline.schema import arrow_schema
+from lms_pipeline_tests.metrics.snapshots import measured, snapshot
+
+OULAD = Path(__file__).resolve().parents[3] / "shared" / "data" / "oulad"
+AT_THE_END = date(2015, 12, 31)
+
+ASSESSMENTS_AS_ENROLLMENTS = """
+FROM unified_columns
+UNION ALL BY NAME
+SELECT
+    concat_ws('/', id_student, id_assessment) AS enrollment_id,
+    id_student AS user_id,
+    concat_ws('/', code_module, code_presentation, id_assessment) AS course_id,
+    if(date_submitted IS NULL, 'assigned', 'completed') AS status,
+    true AS is_mandatory,
+    timezone('UTC', (starts + date_registration::INT)::TIMESTAMP) AS assigned_at,
+    timezone('UTC', (starts + date_submitted::INT)::TIMESTAMP) AS completed_at,
+    timezone('UTC', (starts + date::INT)::TIMESTAMP) AS due_at,
+    'unified' AS source,
+    TIMESTAMPTZ '2016-01-01 06:00:00+00' AS fetched_at
+FROM read_csv($registrations, all_varchar = true) AS registrations
+JOIN read_csv($assessments, all_varchar = true) AS assessments USING (code_module, code_presentation)
+LEFT JOIN read_csv($submissions, all_varchar = true) AS submissions USING (id_assessment, id_student)
+CROSS JOIN LATERAL (
+    SELECT make_date(code_presentation[:4]::INT, if(code_presentation[5:] = 'B', 2, 10), 1) AS starts
+)
+WHERE code_module = $module AND date IS NOT NULL AND assessment_type <> 'Exam'
+"""
+
+
+def write_module(module: str, file: Path) -> Path:
+    """One enrollment per learner registered in a presentation and assessment of it that has a due day."""
+    with calculator() as connection:
+        connection.from_arrow(arrow_schema(UNIFIED_ENROLLMENTS).empty_table()).create("unified_columns")
+        files = {
+            "registrations": str(OULAD / "studentRegistration.csv.gz"),
+            "assessments": str(OULAD / "assessments.csv.gz"),
+            "submissions": str(OULAD / "studentAssessment.csv.gz"),
+        }
+        enrollments = connection.sql(ASSESSMENTS_AS_ENROLLMENTS, params={"module": module, **files})
+        enrollments.write_parquet(str(file))
+    return file
+
+
+@pytest.mark.skipif(
+    not OULAD.is_dir(),
+    reason="the OULAD data are not there: ../shared/data/oulad, seen from the repository's root",
+)
+@pytest.mark.parametrize(("module", "on_time", "due"), [("AAA", 2_334, 3_740), ("FFF", 49_114, 93_144)])
+def test_submissions_on_time_are_those_of_the_readme(
+    module: str, on_time: int, due: int, tmp_path: Path
+) -> None:
+    of = snapshot(write_module(module, tmp_path / "data.parquet"), day=AT_THE_END)
+    [whole] = measured(ACCOUNT_COMPLETION, of)
+    assert (whole["on_time_rate_num"], whole["on_time_rate_den"]) == (on_time, due)
+    assert whole["on_time_rate"] == on_time / due
+    assert whole["n_all"] == whole["n_required"] == due
+    assert whole["n_due_open"] == whole["n_overdue"] == whole["status_assigned"]
+    courses = measured(COURSE_COMPLETION, of)
+    assert sum(course["on_time_rate_num"] for course in courses) == on_time
+    assert sum(course["n_late"] for course in courses) == whole["n_late"]
