@@ -35,7 +35,7 @@ from lms_pipeline.lake.audit import check_sum
 from lms_pipeline.lake.disk import disk_errors
 from lms_pipeline.lake.files import Provenance, TableFile
 from lms_pipeline.lake.paths import DataDir, Partition
-from lms_pipeline.lake.publishing import Publication, Published
+from lms_pipeline.lake.publishing import Publication, Published, remove_leftovers
 from lms_pipeline.lake.settling import NO_DUPLICATES, Duplicates, WaitingRows
 from lms_pipeline.pull import sweep
 from lms_pipeline.truto.client import TrutoClient
@@ -109,6 +109,7 @@ def take_snapshot(
         if now() >= calendar.closes_at(order.day) and _is_published(data, partition, order):
             return Report(kept=True)
         calendar.check_open(order.day, now())
+        remove_leftovers(data, PULLED_TABLES, partition)
         with connect() as client, Publication(data, partition, order.run_id) as publication:
             report = _Taking(client, order, publication, folder, now()).run()
     report.seconds = time.monotonic() - started

@@ -6,8 +6,8 @@ What belongs here: a single file. Which files are published together is `publish
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -137,18 +137,31 @@ class Digest:
         return f"{self._sum:032x}"
 
 
+@contextmanager
+def damage(path: Path) -> Iterator[None]:
+    """Tell a file that can't be read, or one below a folder, in one sentence."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is not None:
+            raise LakeError(f"{path} can't be read: {error.strerror}.") from error
+        raise _damaged(path) from error
+    except pa.ArrowInvalid as error:
+        raise _damaged(path) from error
+
+
+def _damaged(path: Path) -> LakeError:
+    return LakeError(f"{path} is damaged: restore it, or remove it and pull the day again.")
+
+
 def read_metadata(path: Path) -> dict[str, str]:
     """What a file tells of itself, without the prefix.
 
     Raises:
         LakeError: it is no Parquet file.
     """
-    try:
+    with damage(path):
         found = pq.read_metadata(path).metadata or {}
-    except pa.ArrowInvalid:
-        raise LakeError(
-            f"{path} is not a Parquet file: restore it, or remove it and pull the day again."
-        ) from None
     prefix = PREFIX.encode()
     return {
         key.removeprefix(prefix).decode(): value.decode()

@@ -6,7 +6,7 @@ What belongs here: the order of publishing. What a file holds is `files.py`.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -16,7 +16,7 @@ import pyarrow as pa
 from lms_pipeline.lake.audit import audit
 from lms_pipeline.lake.disk import disk_errors
 from lms_pipeline.lake.files import TableFile
-from lms_pipeline.lake.paths import DataDir, Partition
+from lms_pipeline.lake.paths import DATA_FILE, DataDir, Partition
 from lms_pipeline.schema import Table
 
 
@@ -88,6 +88,15 @@ def publish_table(
         file.write_all(batches)
         file.close({"run_id": run_id, **metadata})
         return publication.publish([(file, table.key)])[0]
+
+
+def remove_leftovers(data: DataDir, tables: Iterable[Table], partition: Partition) -> None:
+    """Remove what runs that died have left of a partition; only for who is sure that no other run is at it."""
+    for table in tables:
+        folder = data.file(table, partition).parent
+        with disk_errors(folder):
+            for path in folder.glob(f".{DATA_FILE}.*"):
+                path.unlink(missing_ok=True)
 
 
 def _sync_folder(folder: Path) -> None:

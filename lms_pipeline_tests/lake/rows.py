@@ -1,0 +1,70 @@
+"""Rows of the lake's tables, and files of them, for the tests."""
+
+from __future__ import annotations
+
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from lms_pipeline.enrollments.tables import UNIFIED_ENROLLMENTS
+from lms_pipeline.lake.files import Provenance, TableFile
+from lms_pipeline.lake.paths import DataDir, Partition
+from lms_pipeline.lake.publishing import Publication, Published
+from lms_pipeline.schema import Table, arrow_schema
+
+NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
+FIRST, SECOND, THIRD = (date(2026, 3, day) for day in (1, 2, 3))
+PROVENANCE = Provenance("run-1", NOON, "sweep", 7, complete=True)
+
+
+def batch(table: Table, *rows: dict[str, Any]) -> pa.RecordBatch:
+    """A batch of the table; what a row lacks is null, or something where the column takes no null."""
+    filled = {
+        column.name: NOON if column.type == "timestamp" else "x"
+        for column in table.columns
+        if not column.nullable
+    }
+    return pa.RecordBatch.from_pylist([filled | row for row in rows], schema=arrow_schema(table))
+
+
+def enrollment(user_id: str, course_id: str = "c1", **more: Any) -> dict[str, Any]:
+    return {"user_id": user_id, "course_id": course_id, "enrollment_id": f"{user_id}-{course_id}", **more}
+
+
+def write(path: Path, table: Table, *rows: dict[str, Any], metadata: dict[str, str] | None = None) -> Path:
+    """A finished file of these rows."""
+    with TableFile(table, path) as file:
+        file.write(batch(table, *rows))
+        file.close(PROVENANCE.metadata() if metadata is None else metadata)
+    return path
+
+
+def publish(
+    data: DataDir,
+    account_id: str | None,
+    day: date,
+    *rows: dict[str, Any],
+    table: Table = UNIFIED_ENROLLMENTS,
+) -> Published:
+    """Publish these rows as the table of an account and day."""
+    with Publication(data, Partition(account_id, day), "run-1") as publication:
+        with publication.open(table) as file:
+            file.write(batch(table, *rows))
+            file.close(PROVENANCE.metadata())
+        return publication.publish([(file, table.key)])[0]
+
+
+@contextmanager
+def files_of_at_most(size: int) -> Iterator[None]:
+    """The system lets no file of this process grow beyond `size` bytes: the next write fails as on a full disk."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

@@ -1,0 +1,82 @@
+"""What a file must stand before it is published."""
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from lms_pipeline.enrollments.tables import COURSES, RAW_ENROLLMENTS, UNIFIED_ENROLLMENTS
+from lms_pipeline.lake.audit import AuditError, audit, check_sum
+from lms_pipeline.schema import arrow_schema
+from lms_pipeline_tests.lake.rows import batch, enrollment, write
+
+PAIR = ("user_id", "course_id")
+
+
+def courses(tmp_path, *ids):
+    return write(tmp_path / "a.parquet", COURSES, *({"course_id": one} for one in ids))
+
+
+def test_a_good_file_passes_and_its_rows_are_counted(tmp_path):
+    assert audit(courses(tmp_path, "c1", "c2"), COURSES, COURSES.key) == 2
+    assert audit(courses(tmp_path), COURSES, COURSES.key) == 0
+
+
+def test_rows_may_repeat_where_there_is_no_key(tmp_path):
+    path = write(tmp_path / "a.parquet", RAW_ENROLLMENTS, *[{"payload": "{}"}] * 3)
+    assert audit(path, RAW_ENROLLMENTS, ()) == 3
+
+
+def test_a_key_that_stands_twice_is_refused(tmp_path):
+    path = courses(tmp_path, "c1", "c2", "c1", "c1")
+    with pytest.raises(
+        AuditError, match=r"^2 rows of courses repeat the key of another; nothing was published\.$"
+    ):
+        audit(path, COURSES, COURSES.key)
+
+
+def test_a_pair_repeats_only_as_a_whole(tmp_path):
+    rows = [enrollment("u1", "c1"), enrollment("u1", "c2"), enrollment("u2", "c1")]
+    assert audit(write(tmp_path / "a.parquet", UNIFIED_ENROLLMENTS, *rows), UNIFIED_ENROLLMENTS, PAIR) == 3
+    rows.append(enrollment("u1", "c2"))
+    with pytest.raises(AuditError, match=r"^1 rows of unified_enrollments repeat"):
+        audit(write(tmp_path / "b.parquet", UNIFIED_ENROLLMENTS, *rows), UNIFIED_ENROLLMENTS, PAIR)
+
+
+def test_a_key_without_a_value_is_refused(tmp_path):
+    rows = [enrollment("u1", enrollment_id=None), enrollment("u2"), enrollment("u3", enrollment_id=None)]
+    path = write(tmp_path / "a.parquet", UNIFIED_ENROLLMENTS, *rows)
+    with pytest.raises(
+        AuditError, match=r"^2 rows of unified_enrollments have no enrollment_id; nothing was"
+    ):
+        audit(path, UNIFIED_ENROLLMENTS, ("enrollment_id",))
+    assert audit(path, UNIFIED_ENROLLMENTS, PAIR) == 3
+
+
+def test_the_columns_must_be_the_tables_own_in_order_type_and_nullability(tmp_path):
+    good = pa.Table.from_batches([batch(COURSES, {"course_id": "c1"})])
+    schema = arrow_schema(COURSES)
+    others = {
+        "fewer": good.drop_columns(["extra"]),
+        "more": good.append_column("more", pa.array(["x"])),
+        "order": good.select(list(reversed(COURSES.column_names))),
+        "type": good.set_column(2, "status", pa.array([1])),
+        "null": good.cast(pa.schema([field.with_nullable(nullable=True) for field in schema])),
+        "name": good.rename_columns([name.upper() for name in COURSES.column_names]),
+    }
+    for name, table in others.items():
+        path = tmp_path / f"{name}.parquet"
+        pq.write_table(table, path)
+        with pytest.raises(
+            AuditError, match=r"^The new file of courses has not the table's columns; nothing was"
+        ):
+            audit(path, COURSES, COURSES.key)
+
+
+def test_every_record_served_must_have_gone_somewhere():
+    check_sum(served=6, unified=3, rejected=2, duplicates=1)
+    for served in (5, 7):
+        with pytest.raises(
+            AuditError,
+            match=rf"^{served} enrollments were served, but 3 stored, 2 rejected and 1 duplicates; nothing was",
+        ):
+            check_sum(served=served, unified=3, rejected=2, duplicates=1)
