@@ -62,12 +62,6 @@ SELECT
     NOT other_role AND coalesce(began > getvariable('as_of'), false) AS began_later
 FROM dated;
 
--- Left out of every set, and only counted.
-CREATE TEMP VIEW left_out AS
-SELECT course_id, user_id, other_role, began_later
-FROM told
-WHERE other_role OR began_later;
-
 -- The set `all`: one row per enrollment that counts, with its days.
 CREATE TEMP VIEW enrollments AS
 SELECT

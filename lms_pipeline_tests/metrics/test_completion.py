@@ -1,0 +1,86 @@
+"""The stream itself: its schema, its order, old files, hostile values; and that the docs name every column."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from lms_pipeline.metrics.completion import completion
+from lms_pipeline.metrics.tables import (
+    ACCOUNT_COMPLETION,
+    COMPLETION_TABLES,
+    COURSE_COMPLETION,
+    LEARNER_COMPLETION,
+)
+from lms_pipeline.schema import Table, arrow_schema
+from lms_pipeline_tests.metrics.snapshots import FETCHED_AT, measured, snapshot, write
+
+DOCS = Path(__file__).resolve().parents[2] / "docs" / "metrics.md"
+
+
+@pytest.mark.parametrize("table", COMPLETION_TABLES, ids=lambda table: table.name)
+@pytest.mark.parametrize("learners", ["", "ann"])
+def test_schema_is_the_tables_with_rows_and_without(table: Table, learners: str, tmp_path: Path) -> None:
+    rows = [{"user_id": user, "course_id": "c1", "status": "completed"} for user in learners.split()]
+    with completion(table, snapshot(write(tmp_path / "data.parquet", rows))) as batches:
+        assert batches.schema == arrow_schema(table)
+        read = batches.read_all()
+    assert read.schema == arrow_schema(table)
+    assert read.num_rows == (1 if rows or table is ACCOUNT_COMPLETION else 0)
+
+
+def test_rows_come_in_the_order_of_their_key_and_in_small_batches(tmp_path: Path) -> None:
+    rows = [
+        {"user_id": f"u{n * 7919 % 50_000}", "course_id": "c", "status": "enrolled"} for n in range(50_000)
+    ]
+    with completion(LEARNER_COMPLETION, snapshot(write(tmp_path / "data.parquet", rows))) as batches:
+        sizes, users = [], []
+        for batch in batches:
+            sizes.append(batch.num_rows)
+            users += batch["user_id"].to_pylist()
+    assert users == sorted({row["user_id"] for row in rows})
+    assert max(sizes) <= 20_480
+
+
+def test_columns_that_an_old_file_lacks_are_null(tmp_path: Path) -> None:
+    old = pa.table(
+        {
+            "status": ["completed", "enrolled"],
+            "course_id": ["c1", "c1"],
+            "user_id": ["ann", "bob"],
+            "fetched_at": pa.array([FETCHED_AT] * 2, pa.timestamp("us", tz="UTC")),
+            "of_a_newer_schema": [1, 2],
+        }
+    )
+    pq.write_table(old, tmp_path / "data.parquet")
+    [course] = measured(COURSE_COMPLETION, snapshot(tmp_path / "data.parquet"))
+    assert course["completion_rate"] == 1 / 2
+    assert course["course_title"] is None
+    assert course["n_due"] is None
+
+
+def test_the_path_tells_no_columns(tmp_path: Path) -> None:
+    """Or the account `7` of the folder would turn up as a column, and as a number."""
+    folder = tmp_path / "account_id=7" / "course_id=c9"
+    folder.mkdir(parents=True)
+    rows = [{"user_id": "ann", "course_id": "c1", "status": "enrolled"}]
+    [course] = measured(COURSE_COMPLETION, snapshot(write(folder / "it's [odd].parquet", rows)))
+    assert course["course_id"] == "c1"
+
+
+def test_no_mean_is_infinite(tmp_path: Path) -> None:
+    rows = [{"user_id": user, "course_id": "c1", "status": "enrolled", "score": 1e308} for user in "abc"]
+    [course] = measured(COURSE_COMPLETION, snapshot(write(tmp_path / "data.parquet", rows)))
+    assert course["score_mean"] is None
+    assert course["score_n"] == 3
+
+
+def test_every_column_is_documented() -> None:
+    named = set(re.findall(r"`(\w+)`", DOCS.read_text(encoding="utf-8")))
+    missing = {name for table in COMPLETION_TABLES for name in table.column_names} - named
+    assert not missing
+    assert {table.name for table in COMPLETION_TABLES} <= named
