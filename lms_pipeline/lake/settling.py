@@ -1,19 +1,20 @@
 """Between the answers and the file: rows wait on disk until all are there, then duplicates go and names come.
 
 What belongs here: what can only be decided once every row is known, without holding the rows in memory. DuckDB does
-it over a file of waiting rows and spills to disk where an account is large.
+it over a Parquet file of waiting rows and spills to disk where an account is large. (Over an Arrow file, by way of
+pyarrow's dataset, DuckDB 2.0.0 with pyarrow 26.0.1 crashed the process in every other demo.)
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import closing, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
 import pyarrow as pa
-import pyarrow.dataset as ds
+import pyarrow.parquet as pq
 
 from lms_pipeline.duck import calculator, sql
 from lms_pipeline.lake.disk import LakeError, disk_errors
@@ -40,21 +41,21 @@ NO_DUPLICATES = Duplicates(0, 0)
 
 
 class WaitingRows:
-    """The rows of a table as served, with their position and key, in an Arrow file; use it as a context manager."""
+    """The rows of a table as served, with their position and key, in a file; use it as a context manager."""
 
     def __init__(self, table: Table, key: Sequence[str], folder: Path) -> None:
         self.table = table
         self.rows = 0
         self._key = list(key)
         self._folder = folder
-        self.path = folder / f"{table.name}.arrow"
+        self.path = folder / f"{table.name}.parquet"
         schema = arrow_schema(table)
         key_type = pa.struct([(name, schema.field(name).type) for name in self._key])
         self._schema = schema.append(pa.field(POSITION, pa.int64())).append(pa.field(KEY, key_type))
         with disk_errors(self.path):
             folder.mkdir(parents=True, exist_ok=True)
-            self._file = pa.OSFile(str(self.path), "wb")
-            self._writer = pa.ipc.new_file(self._file, self._schema)
+            self._writer = pq.ParquetWriter(self.path, self._schema, compression="lz4")
+        self._piece: list[pa.RecordBatch] = []
 
     def __enter__(self) -> Self:
         """The rows themselves."""
@@ -72,11 +73,10 @@ class WaitingRows:
         key = pa.StructArray.from_arrays(
             [batch.column(name) for name in self._key], fields=list(self._schema.field(KEY).type)
         )
-        with disk_errors(self.path):
-            self._writer.write_batch(
-                pa.RecordBatch.from_arrays([*batch.columns, positions, key], schema=self._schema)
-            )
+        self._piece.append(pa.RecordBatch.from_arrays([*batch.columns, positions, key], schema=self._schema))
         self.rows += batch.num_rows
+        if sum(waiting.num_rows for waiting in self._piece) >= ROWS_PER_GROUP:
+            self._write_piece()
 
     def settle(self, into: TableFile) -> Duplicates:
         """Write them to `into` in the order served, of equal keys the last alone."""
@@ -90,7 +90,7 @@ class WaitingRows:
     def _settle(self, into: TableFile, query: str, parameters: dict[str, str]) -> Duplicates:
         self._close()
         with calculator(spill_to=self._folder) as connection:
-            connection.register("waiting", ds.dataset(self.path, format="ipc"))
+            connection.read_parquet(str(self.path)).create_view("waiting")
             connection.execute(sql(__package__, "dropped.sql"))
             ((identical, conflicting),) = connection.execute(sql(__package__, "duplicates.sql")).fetchall()
             for piece in self._pieces():
@@ -100,18 +100,20 @@ class WaitingRows:
         return Duplicates(identical, conflicting)
 
     def _pieces(self) -> Iterator[pa.Table]:
-        """The rows in pieces of a row group's size: sorting a whole account at once took all of DuckDB's memory."""
-        with pa.memory_map(str(self.path)) as file, pa.ipc.open_file(file) as rows:
-            piece: list[pa.RecordBatch] = []
-            for number in range(rows.num_record_batches):
-                piece.append(rows.get_batch(number))
-                if sum(batch.num_rows for batch in piece) >= ROWS_PER_GROUP:
-                    yield pa.Table.from_batches(piece)
-                    piece = []
-            if piece:
-                yield pa.Table.from_batches(piece)
+        """The rows, a row group at a time: sorting a whole account at once took all of DuckDB's memory."""
+        with pq.ParquetFile(self.path) as file:
+            for number in range(file.num_row_groups):
+                yield file.read_row_group(number)
+
+    def _write_piece(self) -> None:
+        piece = pa.Table.from_batches(self._piece, self._schema)
+        self._piece = []
+        if piece.num_rows:
+            with disk_errors(self.path):
+                self._writer.write_table(piece)
 
     def _close(self) -> None:
-        if not self._file.closed:
-            with disk_errors(self.path), closing(self._file):
+        if self._writer.is_open:
+            self._write_piece()
+            with disk_errors(self.path):
                 self._writer.close()
