@@ -1,0 +1,87 @@
+"""Hypothesis strategies for enrollments that fit Truto's page, with keys that it does not document."""
+
+import json
+from datetime import timedelta, timezone
+
+from hypothesis import strategies as st
+
+OFFSETS = st.integers(-14 * 60, 14 * 60).map(lambda minutes: timezone(timedelta(minutes=minutes)))
+TEXTS = st.text(max_size=8)
+IDS = TEXTS.filter(str.strip)
+INT64 = st.integers(-(2**63), 2**63 - 1)
+NUMBERS = st.floats(allow_nan=False, allow_infinity=False) | INT64
+INSTANTS = st.datetimes(timezones=st.none() | OFFSETS).filter(lambda instant: 1 < instant.year < 9999)
+DATE_TIMES = INSTANTS.map(lambda instant: instant.isoformat()) | INSTANTS.map(
+    lambda instant: instant.strftime("%Y").zfill(4) + instant.strftime("-%m-%dT%H:%M:%SZ")
+)
+JSON = st.recursive(
+    st.none() | st.booleans() | NUMBERS | TEXTS,
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(TEXTS, inner, max_size=2),
+    max_leaves=4,
+)
+TIMESTAMPS = [
+    "assigned_at",
+    "enrolled_at",
+    "started_at",
+    "completed_at",
+    "due_at",
+    "last_activity_at",
+    "created_at",
+    "updated_at",
+]
+
+plain_keys = st.text(st.characters(exclude_categories=["Cs", "Cc"], exclude_characters='"\\'), max_size=5)
+"""Keys that can be learned, of any other letters, with dots and brackets among them."""
+
+any_keys = st.text(max_size=5) | st.sampled_from(
+    ['"', 'a"b', "a\\b", "\n", "a.b", "user.id", "[0]", "clé", "learned_0"]
+)
+
+
+def _object(keys, required, optional):
+    """An object with the required fields, any of the optional ones (or null), and undocumented keys."""
+    documented = st.fixed_dictionaries(
+        required, optional={name: st.none() | values for name, values in optional.items()}
+    )
+    names = {*required, *optional}
+    undocumented = st.dictionaries(keys.filter(lambda key: key not in names), JSON, max_size=2)
+    return st.builds(lambda one, other: {**other, **one}, documented, undocumented)
+
+
+def enrollments(keys):
+    """Enrollments as Python dicts, with undocumented `keys` at every level."""
+    email = _object(keys, {}, {"email": TEXTS, "is_primary": st.booleans(), "type": TEXTS})
+    url = _object(keys, {}, {"type": TEXTS, "url": TEXTS})
+    emails = st.lists(email, max_size=3)
+    optional = {
+        "status": st.sampled_from(["completed", "Enrolled", "dropped", ""]) | TEXTS,
+        "progress_percent": NUMBERS,
+        "score": NUMBERS,
+        "is_mandatory": st.booleans(),
+        "attempt_number": INT64,
+        "attempts_count": INT64,
+        "time_spent_seconds": INT64,
+        "assigned_by": _object(keys, {}, {"id": IDS, "name": TEXTS}),
+        "urls": st.lists(url, max_size=2),
+        "custom_fields": JSON,
+        "remote_data": JSON | st.fixed_dictionaries({"role": TEXTS | JSON}),
+    }
+    return _object(
+        keys,
+        {
+            "id": IDS,
+            "user": _object(keys, {"id": IDS}, {"name": TEXTS, "emails": emails}),
+            "course": _object(keys, {"id": IDS}, {"title": TEXTS}),
+        },
+        optional | dict.fromkeys(TIMESTAMPS, DATE_TIMES),
+    )
+
+
+def texts_of(enrollments):
+    """Them as JSON, escaped or not, with white space or without."""
+    return st.builds(
+        lambda record, escaped, indent: json.dumps(record, ensure_ascii=escaped, indent=indent),
+        enrollments,
+        st.booleans(),
+        st.sampled_from([None, 1]),
+    )
