@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.dataset as ds
+import pyarrow.parquet as pq
 
 from lms_pipeline.lake.catalog import table_named
 from lms_pipeline.lake.disk import LakeError
-from lms_pipeline.lake.files import read_metadata
+from lms_pipeline.lake.files import damage, read_metadata
 from lms_pipeline.lake.paths import DataDir, check_account_id
 from lms_pipeline.schema import SCHEMA_VERSION, Table, arrow_schema
 from lms_pipeline.settings import Settings
@@ -69,7 +70,13 @@ def read(
         partitioning=ds.partitioning(pa.schema(partition_columns), flavor="hive"),
         partition_base_dir=str(data.lake / table),
     )
-    return found.to_table()
+    try:
+        return found.to_table()
+    except (OSError, pa.ArrowInvalid):
+        for file in files:
+            with damage(Path(file)), pq.ParquetFile(file) as damaged:
+                damaged.read()
+        raise
 
 
 def frame(

@@ -82,6 +82,7 @@ def _write(data: DataDir, path: Path) -> dict[str, int]:
     rows: dict[str, int] = {}
     with duckdb.connect(str(path)) as connection:
         connection.execute("SET TimeZone = 'UTC'")
+        connection.begin()  # one for all: each comment brought to the disk by itself takes most of the time
         for table in TABLES.values():
             files = _files(data, table)
             if table in METRIC_TABLES:
@@ -91,6 +92,7 @@ def _write(data: DataDir, path: Path) -> dict[str, int]:
                 connection.execute(create_view(table, files))
             for comment in comments(table, is_view=table not in METRIC_TABLES):
                 connection.execute(comment)
+        connection.commit()
     return rows
 
 
