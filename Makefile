@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help setup demo test ui lint lock clean
+.PHONY: help setup demo test ui lint docs lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,6 +34,9 @@ lint: $(READY)  ## format, lint, types
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
+
+docs: $(READY)  ## write docs/tables.md from the schema
+	@$(BIN)/python -m lms_pipeline.lake.documentation > docs/tables.md
 
 lock:  ## resolve requirements.lock again (needs uv)
 	uv pip compile --quiet --universal --generate-hashes --no-strip-extras --no-header --no-emit-index-url \

@@ -33,6 +33,8 @@ STATEMENTS = {
     "FROM unified_enrollments GROUP BY ALL ORDER BY ALL",
 }
 """What the demo suggests to ask."""
+DAYS_SHOWN = 5
+"""So many columns fit a terminal of 80 characters."""
 
 
 @click.command()
@@ -64,7 +66,7 @@ def demo(days: int, data_dir: Path | None) -> None:
     if failed:
         click.echo(f"{len(failed)} runs failed.", err=True)
         sys.exit(1)
-    _show_rates(data, wanted)
+    _show_rates(data, wanted[-DAYS_SHOWN:])
     _show_next_steps(data_dir)
 
 
@@ -108,16 +110,20 @@ def _active_accounts(settings: Settings) -> list[str]:
 
 def _show_rates(data: DataDir, days: Sequence[date]) -> None:
     """One line an account, one column a day; and who can't be pulled."""
-    headers = ("account", "enrollments", "learners", *(f"{day:%b %d}" for day in days))
     table = Table(
-        *headers, title="Completion rate at the end of each day", title_justify="left", box=box.SIMPLE
+        "account",
+        "enrollments",
+        *(f"{day:%b %d}" for day in days),
+        title="Completion rate at the end of each day",
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
     )
     for column in table.columns[1:]:
         column.justify = "right"
-    for column in table.columns:
-        column.no_wrap = True
     for cells in _rate_rows(data, days):
         table.add_row(*cells)
+    click.echo()
     Console().print(table)
     for account in Registry(data.registry).accounts():
         if not account.is_active:
@@ -135,7 +141,6 @@ def _rate_rows(data: DataDir, days: Sequence[date]) -> Iterator[list[str]]:
         yield [
             account.name,
             f"{latest['n_all']:,}",
-            f"{latest['learners']:,}",
             *("-" if rate is None else f"{rate:.1%}" for rate in rates),
         ]
 

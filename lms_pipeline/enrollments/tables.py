@@ -49,7 +49,8 @@ RAW_ENROLLMENTS = Table(
 
 UNIFIED_ENROLLMENTS = Table(
     "unified_enrollments",
-    "One enrollment a row: the state of a learner in a course as Truto maps it.",
+    "One enrollment a row: the state of a learner in a course as Truto maps it. A row is known by its learner and course "
+    "where the account is asked by pair, else by its enrollment_id.",
     (
         Column(
             "enrollment_id",

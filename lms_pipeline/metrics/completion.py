@@ -9,14 +9,14 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-import pyarrow as pa
-
 from lms_pipeline.metrics.sets import Snapshot, bind, classified, run
 from lms_pipeline.metrics.tables import ACCOUNT_COMPLETION, COURSE_COMPLETION, LEARNER_COMPLETION
 from lms_pipeline.schema import arrow_schema
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    import pyarrow as pa
 
     from lms_pipeline.schema import Table
 
@@ -40,4 +40,6 @@ def completion(table: Table, snapshot: Snapshot) -> Iterator[pa.RecordBatchReade
 
 def _exactly(schema: pa.Schema, batches: pa.RecordBatchReader) -> pa.RecordBatchReader:
     """The same rows in the table's own types: DuckDB sums to 128 bits and calls every column nullable."""
+    import pyarrow as pa
+
     return pa.RecordBatchReader.from_batches(schema, (batch.cast(schema) for batch in batches))

@@ -1,0 +1,31 @@
+from pathlib import Path
+
+import pytest
+
+from lms_pipeline.cli import COMMANDS
+from lms_pipeline.lake.documentation import tables_page
+from lms_pipeline.settings import Settings
+
+ROOT = Path(__file__).parent.parent
+
+
+def read(page):
+    return (ROOT / page).read_text(encoding="utf-8")
+
+
+def test_the_page_of_the_tables_is_what_the_schema_says():
+    assert read("docs/tables.md") == tables_page(), "run `make docs`"
+
+
+@pytest.mark.parametrize("name", [field.alias for field in Settings.model_fields.values()])
+def test_every_setting_is_explained(name):
+    assert f"`{name}`" in read("docs/settings.md")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_is_named_in_the_readme(command):
+    assert f"lms-pipeline {command}" in read("README.md")
+
+
+def test_both_workspaces_name_the_same_code_location():
+    assert read("workspace.yaml") == read("lms_pipeline/defs/workspace.yaml")
