@@ -28,6 +28,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "due_days.utc": {"zone": "UTC"},
     "due_days.kolkata": {"zone": "Asia/Kolkata"},
     "due_days.new_york": {"zone": "America/New_York"},
+    "roles.nobody_left_out": {"excluded_roles": ()},
     "roles.mentors": {"excluded_roles": ("Mentor",)},
 }
 TABLES = {"account": ACCOUNT_COMPLETION, "course": COURSE_COMPLETION, "learner": LEARNER_COMPLETION}
