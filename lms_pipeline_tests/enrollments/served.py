@@ -2,12 +2,13 @@
 
 import json
 from datetime import UTC, datetime
+from typing import Any
 
 from lms_pipeline.enrollments.flatten import EnrollmentFlattener
 from lms_pipeline.truto.page import read_page
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
-MINIMAL = {"id": "e1", "user": {"id": "u1"}, "course": {"id": "c1"}}
+MINIMAL: dict[str, Any] = {"id": "e1", "user": {"id": "u1"}, "course": {"id": "c1"}}
 
 
 def page(*records):
