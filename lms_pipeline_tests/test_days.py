@@ -1,0 +1,140 @@
+"""Which day may be pulled at which instant."""
+
+from datetime import UTC, date, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from lms_pipeline.days import Calendar, DayNotOpenError
+
+DAY = timedelta(days=1)
+ZONES = [
+    *("UTC", "Asia/Kolkata", "Asia/Kathmandu", "Pacific/Kiritimati", "Pacific/Pago_Pago", "Pacific/Chatham"),
+    *("America/New_York", "America/Santiago", "America/Havana", "America/Nuuk", "America/St_Johns"),
+    *("Asia/Beirut", "Africa/Cairo", "Africa/Casablanca", "Atlantic/Azores"),
+    *("Europe/Athens", "Europe/Dublin", "Australia/Lord_Howe", "Antarctica/Troll"),
+]
+"""Among them zones whose clocks change at midnight, to midnight, by half an hour and by two."""
+
+zones = st.sampled_from(ZONES)
+instants = st.datetimes(datetime(2020, 1, 1), datetime(2039, 12, 31), timezones=st.just(UTC))  # noqa: DTZ001
+SANTIAGO_SKIPS_MIDNIGHT = ("America/Santiago", datetime(2026, 9, 6, 4, tzinfo=UTC))
+
+
+def calendar(zone="UTC", grace_hours=24):
+    return Calendar(ZoneInfo(zone), grace_hours)
+
+
+def may_be_pulled(days, day, now):
+    try:
+        days.check_open(day, now)
+    except DayNotOpenError:
+        return False
+    return True
+
+
+@settings(max_examples=400, deadline=None)
+@example(*SANTIAGO_SKIPS_MIDNIGHT)
+@given(zones, instants)
+def test_exactly_one_day_is_open_at_every_instant_with_a_grace_of_24_hours(zone, now):
+    days = calendar(zone)
+    around = [now.date() + number * DAY for number in range(-4, 4)]
+    assert [day for day in around if may_be_pulled(days, day, now)] == [days.open_day(now)]
+
+
+@settings(max_examples=400, deadline=None)
+@example(*SANTIAGO_SKIPS_MIDNIGHT)
+@given(zones, instants)
+def test_the_open_day_has_ended_and_not_closed(zone, now):
+    days = calendar(zone)
+    day = days.open_day(now)
+    assert day is not None
+    assert days.ends_at(day) <= now < days.closes_at(day)
+
+
+@settings(max_examples=200, deadline=None)
+@given(zones, instants, st.floats(0.25, 24))
+def test_with_a_shorter_grace_at_most_one_day_is_open(zone, now, grace_hours):
+    days = calendar(zone, grace_hours)
+    around = [now.date() + number * DAY for number in range(-4, 4)]
+    expected = [] if days.open_day(now) is None else [days.open_day(now)]
+    assert [day for day in around if may_be_pulled(days, day, now)] == expected
+
+
+@settings(max_examples=200, deadline=None)
+@given(zones, instants)
+def test_a_day_closes_as_the_next_one_ends(zone, now):
+    days, day = calendar(zone), now.date()
+    assert days.closes_at(day) == days.ends_at(day + DAY)
+
+
+@settings(max_examples=200, deadline=None)
+@given(zones, instants)
+def test_a_day_has_ended_from_its_end_on_and_not_a_moment_before(zone, now):
+    days, day = calendar(zone), now.date()
+    end = days.ends_at(day)
+    before = end - timedelta(microseconds=1)
+    assert (days.latest_ended(end), days.latest_ended(before)) == (day, day - DAY)
+
+
+@pytest.mark.parametrize(
+    ("zone", "day", "end"),
+    [
+        ("UTC", date(2026, 3, 1), datetime(2026, 3, 2, tzinfo=UTC)),
+        ("UTC", date(2026, 12, 31), datetime(2027, 1, 1, tzinfo=UTC)),
+        ("Asia/Kolkata", date(2026, 3, 1), datetime(2026, 3, 1, 18, 30, tzinfo=UTC)),
+        ("America/New_York", date(2026, 3, 7), datetime(2026, 3, 8, 5, tzinfo=UTC)),
+        ("America/New_York", date(2026, 3, 8), datetime(2026, 3, 9, 4, tzinfo=UTC)),
+        ("Europe/Athens", date(2026, 10, 25), datetime(2026, 10, 25, 22, tzinfo=UTC)),
+        ("America/Santiago", date(2026, 9, 5), datetime(2026, 9, 6, 4, tzinfo=UTC)),
+        ("Pacific/Kiritimati", date(2026, 3, 1), datetime(2026, 3, 1, 10, tzinfo=UTC)),
+    ],
+)
+def test_a_day_ends_at_midnight_of_its_zone(zone, day, end):
+    assert calendar(zone).ends_at(day) == end
+
+
+@pytest.mark.parametrize(
+    ("day", "hours"), [(date(2026, 3, 28), 23), (date(2026, 3, 27), 24), (date(2026, 10, 24), 25)]
+)
+def test_a_grace_of_24_hours_is_as_long_as_the_next_day(day, hours):
+    days = calendar("Europe/Athens")  # its clocks change on 2026-03-29 and 2026-10-25
+    assert days.closes_at(day) - days.ends_at(day) == timedelta(hours=hours)
+
+
+@pytest.mark.parametrize(
+    ("now", "day"),
+    [
+        (datetime(2026, 3, 2, 0, 0, tzinfo=UTC), date(2026, 3, 1)),
+        (datetime(2026, 3, 2, 5, 59, 59, tzinfo=UTC), date(2026, 3, 1)),
+        (datetime(2026, 3, 2, 6, 0, tzinfo=UTC), None),
+        (datetime(2026, 3, 2, 23, 59, 59, tzinfo=UTC), None),
+        (datetime(2026, 3, 3, 0, 0, tzinfo=UTC), date(2026, 3, 2)),
+    ],
+)
+def test_no_day_is_open_from_the_end_of_the_grace_to_the_end_of_the_day(now, day):
+    assert calendar(grace_hours=6).open_day(now) == day
+
+
+def test_the_day_that_is_open_is_let_through():
+    calendar().check_open(date(2026, 3, 1), datetime(2026, 3, 2, 12, tzinfo=UTC))
+
+
+@pytest.mark.parametrize(
+    ("day", "trouble"),
+    [(date(2026, 3, 2), "has not ended yet"), (date(2026, 2, 28), "is over and its grace too")],
+)
+def test_a_day_that_is_not_open_is_refused_naming_the_one_that_is(day, trouble):
+    with pytest.raises(DayNotOpenError) as refused:
+        calendar().check_open(day, datetime(2026, 3, 2, 12, tzinfo=UTC))
+    assert str(refused.value) == (
+        f"{day} {trouble}, and the API tells only the present, which is never stored as another day's: "
+        "the day that is open is 2026-03-01."
+    )
+
+
+def test_a_refusal_says_so_where_no_day_is_open():
+    with pytest.raises(DayNotOpenError, match=r"is over and its grace too.*: no day is open at this hour\.$"):
+        calendar(grace_hours=6).check_open(date(2026, 3, 1), datetime(2026, 3, 2, 7, tzinfo=UTC))

@@ -1,0 +1,241 @@
+"""The environment, read once: from where, what it may say, and what it never tells."""
+
+import os
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from lms_pipeline.errors import SettingsError
+from lms_pipeline.settings import Settings
+
+TOKEN = "tok-0123456789abcdef"
+NAMES = [name.alias for name in Settings.model_fields.values() if name.alias]
+
+BAD = {
+    "TRUTO_API_TOKEN": ["two words", "schlüssel", "line\nbreak", "tab\tbed"],
+    "TRUTO_BASE_URL": [
+        *("http://api.truto.one", "api.truto.one", "ftp://localhost", "https://", "https:///unified"),
+        *("https://a:port", "http://[::1", "https://a\u2100b"),
+        *("http://localhost.example.org", "http://localhost@example.org"),
+    ],
+    "LMS_DATA_DIR": ["a*", "b?", "c[1]", "~nobody-of-this-name/data"],
+    "LMS_ACCOUNTS_FILE": ["~nobody-of-this-name/accounts.toml"],
+    "LMS_START_DATE": ["2026-13-01", "01/02/2026", "tomorrow", "2026-01-01T05:00:00"],
+    "LMS_TIMEZONE": ["Mars/Olympus", "../../etc/passwd", "/etc/localtime", "Europe"],
+    "LMS_GRACE_HOURS": ["0", "-1", "24.5", "nan", "inf", "a day"],
+    "LMS_NOW": ["2999-01-01T00:00:00Z", "yesterday", "0001-01-01T00:00:00+14:00"],
+}
+
+
+@pytest.fixture(autouse=True)
+def _bare(tmp_path, monkeypatch):
+    """An installation in an empty folder, with nothing set."""
+    for name in (*NAMES, "DAGSTER_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def load(monkeypatch):
+    """The settings of an environment."""
+
+    def load(**environment):
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        return Settings.load()
+
+    return load
+
+
+def test_the_defaults_are_those_of_the_design(tmp_path, load):
+    told = load()
+    assert told.model_dump() == {
+        "token": None,
+        "base_url": "https://api.truto.one",
+        "data_dir": tmp_path / "data",
+        "start_date": date(2026, 1, 1),
+        "timezone": "UTC",
+        "grace_hours": 24,
+        "integrations": ("talentlms",),
+        "frozen_now": None,
+        "schedule": "0 2 * * *",
+        "accounts_file": None,
+    }
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_empty_variable_is_as_if_it_were_not_set(load, name):
+    assert load(**{name: ""}) == Settings.load()
+
+
+def test_the_settings_can_not_be_changed(load):
+    with pytest.raises(ValueError, match="frozen"):
+        load().timezone = "Europe/Athens"
+
+
+def test_the_env_file_is_read(tmp_path, load):
+    (tmp_path / ".env").write_text(f"TRUTO_API_TOKEN={TOKEN}\nLMS_TIMEZONE='Europe/Athens' # ours\n", "utf-8")
+    assert (load().required_token(), load().timezone) == (TOKEN, "Europe/Athens")
+
+
+def test_the_environment_goes_before_the_env_file(tmp_path, load):
+    (tmp_path / ".env").write_text("LMS_TIMEZONE=Europe/Athens\n", "utf-8")
+    assert load(LMS_TIMEZONE="Asia/Kolkata").timezone == "Asia/Kolkata"
+
+
+def test_an_empty_variable_does_not_hide_the_env_file(tmp_path, load):
+    (tmp_path / ".env").write_text("LMS_TIMEZONE=Europe/Athens\n", "utf-8")
+    assert load(LMS_TIMEZONE="").timezone == "Europe/Athens"
+
+
+def test_the_env_file_of_a_windows_editor_is_read(tmp_path, load):
+    (tmp_path / ".env").write_bytes(b"\xef\xbb\xbfLMS_TIMEZONE=Europe/Athens\r\n")
+    assert load().timezone == "Europe/Athens"
+
+
+def test_an_env_file_in_another_encoding_is_one_clear_sentence(tmp_path, load):
+    (tmp_path / ".env").write_text(f"TRUTO_API_TOKEN={TOKEN}\n", "utf-16")
+    with pytest.raises(SettingsError, match=r"\.env can't be read: save it as UTF-8\.$"):
+        load()
+
+
+@pytest.mark.parametrize("marker", [".env", "workspace.yaml"])
+def test_relative_paths_mean_the_same_from_wherever_a_process_starts(tmp_path, monkeypatch, load, marker):
+    (tmp_path / marker).touch()
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    here = load(LMS_DATA_DIR="kept", LMS_ACCOUNTS_FILE="conf/accounts.toml")
+    monkeypatch.chdir(tmp_path / "a" / "b")
+    assert Settings.load() == here
+    assert (here.data_dir, here.accounts_file) == (tmp_path / "kept", tmp_path / "conf" / "accounts.toml")
+
+
+def test_an_env_file_further_up_goes_before_a_workspace_file_nearby(tmp_path, load):
+    (tmp_path / ".env").touch()
+    project = tmp_path / "project"
+    project.mkdir()
+    (project / "workspace.yaml").touch()
+    assert Settings.load(project).data_dir == tmp_path / "data"
+
+
+def test_the_nearest_env_file_is_the_one(tmp_path):
+    (tmp_path / ".env").write_text("LMS_TIMEZONE=Asia/Kolkata\n", "utf-8")
+    project = tmp_path / "project"
+    project.mkdir()
+    (project / ".env").write_text("LMS_TIMEZONE=Europe/Athens\n", "utf-8")
+    assert Settings.load(project).timezone == "Europe/Athens"
+
+
+def test_an_absolute_path_stays(tmp_path, load):
+    assert load(LMS_DATA_DIR=str(tmp_path / "elsewhere")).data_dir == tmp_path / "elsewhere"
+
+
+def test_a_path_may_start_at_the_home_directory(tmp_path, monkeypatch, load):
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    assert load(LMS_DATA_DIR="~/lms").data_dir == tmp_path / "home" / "lms"
+
+
+def test_dagster_keeps_its_log_in_the_data_directory_unless_told(tmp_path, load):
+    assert load().dagster_home == tmp_path / "data" / "dagster"
+    assert load(DAGSTER_HOME="/srv/dagster").dagster_home == Path("/srv/dagster")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [(name, value) for name, values in BAD.items() for value in values]
+)
+def test_a_bad_value_is_one_sentence_that_names_the_variable(load, name, value):
+    with pytest.raises(SettingsError, match=rf"^{name} can't be used: [^\n]+[^.\n]\.$"):
+        load(**{name: value})
+
+
+@pytest.mark.parametrize("name", [name for name in BAD if name != "LMS_DATA_DIR"])
+def test_a_bad_value_is_not_told(load, name):
+    with pytest.raises(SettingsError) as refused:
+        load(**{name: f"~{TOKEN} {TOKEN}"})
+    assert TOKEN not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "url", [f"https://{TOKEN}\u2100", f"https://a:{TOKEN}", f"http://u:{TOKEN}@example.org"]
+)
+def test_no_piece_of_a_bad_address_is_told(load, url):
+    with pytest.raises(SettingsError) as refused:
+        load(TRUTO_BASE_URL=url)
+    assert TOKEN not in str(refused.value)
+
+
+def test_a_data_directory_under_a_folder_that_reads_as_a_pattern_is_refused(tmp_path):
+    project = tmp_path / "[old]"
+    project.mkdir()
+    with pytest.raises(SettingsError, match=r"^LMS_DATA_DIR can't be used: the whole path must not hold "):
+        Settings.load(project)
+
+
+@pytest.mark.parametrize(
+    "url", ["http://localhost:8000", "http://127.0.0.1:8000", "http://[::1]:8000", "http://LOCALHOST"]
+)
+def test_plain_http_is_for_this_machine(load, url):
+    assert load(TRUTO_BASE_URL=url).base_url == url
+
+
+@pytest.mark.parametrize(
+    "url", ["https://truto.example.org/", " https://truto.example.org", "https://truto.example.org\n"]
+)
+def test_an_address_is_kept_without_white_space_and_the_last_slash(load, url):
+    assert load(TRUTO_BASE_URL=url).base_url == "https://truto.example.org"
+
+
+@pytest.mark.parametrize(
+    "form", [str, repr, lambda told: str(told.model_dump()), lambda told: told.model_dump_json()]
+)
+def test_the_token_is_in_no_text_of_the_settings(load, form):
+    assert TOKEN not in form(load(TRUTO_API_TOKEN=TOKEN))
+
+
+def test_the_token_is_trimmed(load):
+    assert load(TRUTO_API_TOKEN=f" {TOKEN}\n").required_token() == TOKEN
+
+
+@pytest.mark.parametrize("token", ["", " ", "\n"])
+def test_a_token_that_is_needed_and_missing_says_what_to_do(load, token):
+    with pytest.raises(SettingsError, match=r"^There is no API token: set TRUTO_API_TOKEN "):
+        load(TRUTO_API_TOKEN=token).required_token()
+
+
+def test_integrations_are_a_list_in_lower_case(load):
+    assert load(LMS_INTEGRATIONS="TalentLMS, docebo,,").integrations == ("talentlms", "docebo")
+
+
+@pytest.mark.parametrize(
+    ("value", "now"),
+    [
+        ("2026-01-02T03:04:05Z", datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)),
+        ("2026-01-02T03:04:05", datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)),
+        ("2026-01-02T03:04:05+05:30", datetime(2026, 1, 1, 21, 34, 5, tzinfo=UTC)),
+    ],
+)
+def test_the_present_can_be_told(load, value, now):
+    assert load(LMS_NOW=value).now() == now
+
+
+def test_the_present_is_the_clock_unless_told(load):
+    before = datetime.now(UTC)
+    assert before <= load().now() <= datetime.now(UTC)
+
+
+def test_an_hour_ahead_of_the_clock_is_refused_also_in_another_zone(load):
+    ahead = datetime.now(ZoneInfo("Asia/Kolkata")) + timedelta(hours=1)
+    with pytest.raises(SettingsError, match=r"^LMS_NOW can't be used: it must not be ahead of the clock\.$"):
+        load(LMS_NOW=ahead.isoformat())
+
+
+def test_the_calendar_has_the_zone_and_the_grace(load):
+    calendar = load(LMS_TIMEZONE="Asia/Kolkata", LMS_GRACE_HOURS="6.5").calendar
+    assert (str(calendar.zone), calendar.grace_hours) == ("Asia/Kolkata", 6.5)
+
+
+def test_loading_leaves_the_environment_alone(tmp_path, load):
+    (tmp_path / ".env").write_text(f"TRUTO_API_TOKEN={TOKEN}\n", "utf-8")
+    load()
+    assert "TRUTO_API_TOKEN" not in os.environ
