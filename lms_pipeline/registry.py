@@ -114,7 +114,8 @@ class Registry:
         """
         self.get(account_id)
         with self._rewriting() as accounts:
-            account = msgspec.structs.replace(accounts[account_id], status=INACTIVE, last_day=last_day)
+            known = accounts[account_id]
+            account = msgspec.structs.replace(known, status=INACTIVE, last_day=known.last_day or last_day)
             accounts[account_id] = account
         return account
 

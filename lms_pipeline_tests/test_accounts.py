@@ -1,0 +1,162 @@
+"""The accounts file: what may be set for one account, how it is told what may not, and which ids become paths."""
+
+from datetime import date
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from lms_pipeline.accounts import AccountOptions, read_options
+from lms_pipeline.enrollments.tables import UNIFIED_ENROLLMENTS
+from lms_pipeline.errors import LmsPipelineError, SettingsError, WrongUseError
+from lms_pipeline.lake.paths import BadIdError, DataDir, Partition
+
+
+@pytest.fixture
+def read(tmp_path):
+    """The options in a file with this text."""
+
+    def read(text):
+        (tmp_path / "accounts.toml").write_text(text, "utf-8")
+        return read_options(tmp_path / "accounts.toml")
+
+    return read
+
+
+def test_without_a_file_there_are_no_options():
+    assert read_options(None) == {}
+
+
+@pytest.mark.parametrize("text", ["", "# nothing yet\n", "[accounts]\n"])
+def test_a_file_may_be_empty(read, text):
+    assert read(text) == {}
+
+
+def test_an_account_that_is_only_named_has_the_defaults(read):
+    assert read("[accounts.acme]\n") == {"acme": AccountOptions()}
+
+
+def test_every_option_is_read(read):
+    told = read(
+        """
+        [accounts.acme]
+        name = "Acme Ä.G."
+        strategy = "sweep"
+        identity = "pair"
+        remote_data = "drop"
+        page_size = 100
+        [accounts.acme.remote_query]
+        branch = "7"
+        """
+    )
+    assert told == {
+        "acme": AccountOptions(
+            name="Acme Ä.G.",
+            strategy="sweep",
+            identity="pair",
+            remote_data="drop",
+            page_size=100,
+            remote_query={"branch": "7"},
+        )
+    }
+
+
+def test_each_account_has_its_own_options(read):
+    told = read('[accounts.a]\nname = "A"\n[accounts."62f44730-dd91-461e-bd6a-aedd9e0ad79d"]\nname = "B"\n')
+    assert {account_id: of.name for account_id, of in told.items()} == {
+        "a": "A",
+        "62f44730-dd91-461e-bd6a-aedd9e0ad79d": "B",
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "trouble"),
+    [
+        ('[accounts.a]\nstrategi = "sweep"', "unknown field `strategi`"),
+        ('[account.a]\nname = "A"', "unknown field `account`"),
+        ('[accounts.a]\nstrategy = "guess"', r"strategy`\."),
+        ('[accounts.a]\nidentity = "email"', r"identity`\."),
+        ('[accounts.a]\nremote_data = "maybe"', r"remote_data`\."),
+        ("[accounts.a]\npage_size = 0", r"page_size`\."),
+        ("[accounts.a]\npage_size = 10001", r"page_size`\."),
+        ("[accounts.a]\nname = 5", r"name`\."),
+        ("[accounts.a]\nremote_query = { branch = 7 }", "remote_query"),
+        ("[accounts]\na = 3", "Expected `object`"),
+        ("[accounts.a", ""),
+        ("name: acme", ""),
+        ("[accounts.a]\n[accounts.a]\n", ""),
+    ],
+)
+def test_what_can_not_be_set_is_one_sentence_that_names_the_file_and_the_option(read, text, trouble):
+    with pytest.raises(
+        SettingsError, match=rf"^LMS_ACCOUNTS_FILE \S+accounts\.toml can't be used: .*{trouble}"
+    ) as refused:
+        read(text)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_value_that_can_not_be_set_is_not_told(read):
+    with pytest.raises(SettingsError) as refused:
+        read('[accounts.a]\nname = ["s3cret"]\nremote_query = { token = "s3cret" }')
+    assert "s3cret" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "account_id", ["../../x", "", "a b", "a.b", "__HIVE_DEFAULT_PARTITION__", "ä", "x" * 65]
+)
+def test_an_id_that_could_not_be_a_path_is_refused(read, account_id):
+    with pytest.raises(BadIdError, match="can't be an account id"):
+        read(f'[accounts."{account_id}"]\n')
+
+
+def test_a_file_that_is_not_text_can_not_be_used(tmp_path):
+    (tmp_path / "accounts.toml").write_bytes(b"\xff\xfe[accounts.a]")
+    with pytest.raises(SettingsError, match="can't be used"):
+        read_options(tmp_path / "accounts.toml")
+
+
+@pytest.mark.parametrize("name", ["missing.toml", "."])
+def test_a_file_that_can_not_be_read_says_so(tmp_path, name):
+    with pytest.raises(SettingsError, match=r"^LMS_ACCOUNTS_FILE \S+ can't be read: [^\n]+\.$"):
+        read_options(tmp_path / name)
+
+
+def test_the_options_can_not_be_changed():
+    with pytest.raises(AttributeError):
+        AccountOptions().name = "other"  # type: ignore[misc]
+
+
+def test_what_was_asked_wrongly_is_told_apart_from_what_failed():
+    assert issubclass(SettingsError, WrongUseError)
+    assert issubclass(WrongUseError, LmsPipelineError)
+
+
+@settings(max_examples=300, deadline=None)
+@example("a\n")
+@example("..")
+@given(st.text() | st.from_regex(r"\A[A-Za-z0-9_./=%-]{1,70}\Z"))
+def test_no_text_that_is_not_an_id_becomes_a_partition(text):
+    letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+    is_id = 0 < len(text) <= 64 and text[0] in letters and set(text) <= {*letters, "-", "_"}
+    try:
+        folder = Partition(text, date(2026, 3, 2)).folder
+    except BadIdError:
+        assert not is_id
+    else:
+        assert is_id
+        assert folder.parts == (f"account_id={text}", "snapshot_date=2026-03-02")
+
+
+@pytest.mark.parametrize("day", ["20260302", "2026-W10-1", "2026-3-2", "2026-02-30", "today", ""])
+def test_a_folder_that_is_not_named_like_a_partition_is_none(tmp_path, day):
+    file = (
+        tmp_path
+        / "lake"
+        / UNIFIED_ENROLLMENTS.name
+        / "account_id=a"
+        / f"snapshot_date={day}"
+        / "data.parquet"
+    )
+    file.parent.mkdir(parents=True)
+    file.touch()
+    assert list(DataDir(tmp_path).partitions(UNIFIED_ENROLLMENTS)) == []
