@@ -59,7 +59,9 @@ def pulled(sandbox, tmp_path, monkeypatch):
             sync_with_truto(Truto(settings).connect, Registry(DataDir(tmp_path).registry), settings)
             defs = build_defs(settings)
             with open_instance(settings) as instance:
-                assert [run.error for run in run_partitions(defs, instance, [Partition(account, day)])] == [None]
+                assert [run.error for run in run_partitions(defs, instance, [Partition(account, day)])] == [
+                    None
+                ]
         with open_instance(settings) as instance:
             assert rebuild_warehouse(defs, instance).error is None
         return tmp_path
@@ -88,7 +90,9 @@ def test_a_module_has_the_figures_of_the_csvs_on_all_days(account, pulled):
     assert lake.read("unified_enrollments", first=DAYS[-1], data_dir=data_dir).num_rows == enrollments
     assert lake.read("rejected_enrollments", data_dir=data_dir).num_rows == 0
     with warehouse.reading(DataDir(data_dir)) as connection:
-        rate = connection.sql("SELECT completion_rate FROM account_completion ORDER BY snapshot_date DESC LIMIT 1")
+        rate = connection.sql(
+            "SELECT completion_rate FROM account_completion ORDER BY snapshot_date DESC LIMIT 1"
+        )
         assert rate.fetchall() == [(completed / enrollments,)]
 
 

@@ -1,0 +1,45 @@
+"""The command line in this process: what it prints, and its exit status."""
+
+import sys
+from dataclasses import dataclass
+
+import pytest
+
+from lms_pipeline import cli
+from lms_pipeline_tests.defs.conftest import NOW, sandbox
+
+__all__ = ["sandbox"]
+
+
+@dataclass
+class Done:
+    status: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def command(tmp_path, monkeypatch, capsys):
+    """Runs `lms-pipeline` in an empty folder, whose `data` is the data directory."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("TRUTO_API_TOKEN", "TRUTO_BASE_URL", "LMS_DATA_DIR", "DAGSTER_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "data" / "dagster"))
+    monkeypatch.setenv("LMS_NOW", NOW.isoformat())
+
+    def run(*words):
+        monkeypatch.setattr(sys, "argv", ["lms-pipeline", *words])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        printed = capsys.readouterr()
+        return Done(ended.value.code or 0, printed.out, printed.err)
+
+    return run
+
+
+@pytest.fixture
+def connected(command, sandbox, monkeypatch):
+    """The same, with the sandbox's address and token in the environment."""
+    monkeypatch.setenv("TRUTO_BASE_URL", sandbox.url)
+    monkeypatch.setenv("TRUTO_API_TOKEN", sandbox.token)
+    return command

@@ -1,0 +1,78 @@
+"""What holds for every command: help, versions, settings that can't be used, a disk that can't be written."""
+
+import socket
+import subprocess
+import sys
+
+import pytest
+
+from lms_pipeline import __version__
+from lms_pipeline.cli import COMMANDS
+
+
+def test_help_lists_every_command(command):
+    done = command("--help")
+    assert done.status == 0
+    assert all(name in done.out for name in COMMANDS)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_explains_itself(name, command):
+    done = command(name, "--help")
+    assert done.status == 0
+    assert done.out.startswith(f"Usage: lms-pipeline {name}")
+
+
+def test_the_version_is_told(command):
+    assert command("--version").out == f"lms-pipeline, version {__version__}\n"
+
+
+def test_an_unknown_command_is_wrong_use(command):
+    assert command("materialise").status == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("LMS_TIMEZONE", "Mars/Olympus"),
+        ("LMS_GRACE_HOURS", "48"),
+        ("LMS_NOW", "2999-01-01T00:00:00Z"),
+        ("TRUTO_BASE_URL", "http://api.example.org"),
+        ("LMS_START_DATE", "soon"),
+    ],
+)
+def test_a_setting_that_can_not_be_used_is_named_in_one_sentence(name, value, command, monkeypatch):
+    monkeypatch.setenv(name, value)
+    done = command("accounts", "list")
+    assert done.status == 2
+    assert done.err.startswith(f"Error: {name} can't be used: ")
+    assert len(done.err.splitlines()) == 1
+
+
+def test_a_data_directory_that_can_not_be_made_is_one_sentence(command, monkeypatch, tmp_path):
+    (tmp_path / "file").write_text("in the way", encoding="utf-8")
+    monkeypatch.setenv("LMS_DATA_DIR", str(tmp_path / "file" / "data"))
+    done = command("accounts", "add", "north")
+    assert done.status == 1
+    assert str(tmp_path / "file") in done.err
+    assert len(done.err.splitlines()) == 1
+
+
+def test_the_sandbox_says_that_its_port_is_in_use(command):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        done = command("sandbox", "--port", str(taken.getsockname()[1]))
+    assert done.status == 1
+    assert "is in use" in done.err
+
+
+def test_the_demo_does_not_mix_with_real_accounts(command):
+    command("accounts", "add", "north")
+    done = command("demo", "--days", "1")
+    assert done.status == 2
+    assert "give the demo a folder with --data-dir" in done.err
+
+
+def test_help_imports_nothing_heavy():
+    code = "import sys; from lms_pipeline import cli; print([m for m in ('dagster', 'pyarrow', 'duckdb') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"

@@ -1,0 +1,84 @@
+import pytest
+
+from lms_pipeline.lake.paths import DataDir
+
+
+@pytest.fixture
+def synced(connected):
+    assert connected("accounts", "sync").status == 0
+    return connected
+
+
+def test_all_active_accounts_and_the_latest_ended_day_are_pulled(synced):
+    done = synced("materialize")
+    assert done.status == 0
+    assert [line.split(" in ")[0] for line in done.out.splitlines()] == [
+        "tenant-north on 2026-03-10: 3 enrollments",
+        "tenant-south on 2026-03-10: 1 enrollments",
+        "the warehouse: published",
+    ]
+
+
+def test_lms_now_is_told(synced):
+    assert "LMS_NOW is set: 2026-03-11 02:00 UTC is taken for the present." in synced("materialize").err
+
+
+def test_a_failed_account_is_named_with_why_and_the_others_are_published(synced, tmp_path):
+    synced("accounts", "add", "nowhere", "--name", "Nowhere Ltd")
+    done = synced("materialize")
+    assert done.status == 1
+    assert "Nowhere Ltd on 2026-03-10: failed: Truto refused the request" in done.err
+    assert "1 of 4 runs failed." in done.err
+    assert "tenant-north on 2026-03-10: 3 enrollments" in done.out
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--account", "../../x"], "'../../x' can't be an account id"),
+        (["--account", "__HIVE_DEFAULT_PARTITION__"], "can't be an account id"),
+        (["--account", "nobody"], "Account nobody is not in the registry"),
+        (
+            ["--date", "2026-03-11"],
+            "2026-03-11 has not ended yet: the latest day that can be pulled is 2026-03-10.",
+        ),
+        (["--date", "2025-12-31"], "2025-12-31 is before the first day, LMS_START_DATE 2026-01-01."),
+        (["--date", "2026-03-10", "--to", "2026-03-09"], "--to 2026-03-09 is before --date 2026-03-10"),
+        (["--date", "yesterday"], "'yesterday' is not a day: write it as 2026-01-31."),
+        (["--select", "enrolments"], "There is no asset 'enrolments': there are raw_enrollments"),
+    ],
+)
+def test_wrong_use_is_one_sentence_and_nothing_is_tried(words, sentence, synced, tmp_path):
+    done = synced("materialize", *words)
+    assert done.status == 2
+    assert sentence in done.err
+    assert "Traceback" not in done.err
+    assert not DataDir(tmp_path / "data").lake.exists()
+
+
+def test_a_day_whose_grace_is_over_is_refused_with_the_day_that_is_open(synced):
+    done = synced("materialize", "--date", "2026-03-09", "--account", "north")
+    assert done.status == 1
+    assert "the day that is open is 2026-03-10" in done.err
+
+
+def test_without_accounts_it_says_how_to_take_some_in(command):
+    done = command("materialize")
+    assert (done.status, done.out) == (2, "")
+    assert "lms-pipeline accounts sync" in done.err
+
+
+def test_a_wrong_token_is_not_printed(synced, monkeypatch):
+    monkeypatch.setenv("TRUTO_API_TOKEN", "secret-of-mine")
+    done = synced("materialize", "--account", "north")
+    assert done.status == 1
+    assert "Truto does not accept the token" in done.err
+    assert "secret-of-mine" not in done.err + done.out
+
+
+def test_only_the_warehouse_can_be_asked_for(synced):
+    done = synced("materialize", "--select", "warehouse")
+    assert (done.status, [line.split(" in ")[0] for line in done.out.splitlines()]) == (
+        0,
+        ["the warehouse: published"],
+    )

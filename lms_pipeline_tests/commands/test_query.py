@@ -1,0 +1,70 @@
+import json
+
+import pyarrow.parquet as pq
+import pytest
+
+from lms_pipeline.lake import warehouse
+from lms_pipeline.lake.paths import DataDir
+
+
+@pytest.fixture
+def query(command, tmp_path):
+    warehouse.build(DataDir(tmp_path / "data"))
+    return lambda *words: command("query", *words)
+
+
+def test_a_table_shows_every_column_whole(query):
+    done = query("SELECT 'a rather long text of some forty letters' AS a, 0.25 AS b, NULL AS c")
+    assert done.status == 0
+    assert "a rather long text of some forty letters" in done.out
+    assert "0.25" in done.out
+
+
+def test_csv_is_quoted_where_needed(query):
+    assert query("SELECT 1 AS a, 'x,y' AS b, NULL AS c", "--format", "csv").out == 'a,b,c\n1,"x,y",\n'
+
+
+def test_json_is_an_array_of_objects(query):
+    out = query("SELECT 1 AS a, [1, 2] AS b UNION ALL SELECT 2, NULL ORDER BY a", "--format", "json").out
+    assert json.loads(out) == [{"a": 1, "b": [1, 2]}, {"a": 2, "b": None}]
+
+
+def test_json_of_nothing_is_an_empty_array(query):
+    assert json.loads(query("FROM learners", "--format", "json").out) == []
+
+
+def test_parquet_goes_to_a_file(query, tmp_path):
+    assert query("SELECT 7 AS a", "--format", "parquet", "-o", str(tmp_path / "x.parquet")).status == 0
+    assert pq.read_table(tmp_path / "x.parquet").to_pylist() == [{"a": 7}]
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["SELEC 1"], "The SQL can't be run: Parser Error"),
+        (["SELECT * FROM nothing_like_it"], "The SQL can't be run: Catalog Error"),
+        (["CREATE TABLE x (a INT)"], "The SQL must be one question"),
+        (["COPY (SELECT 1) TO 'x.csv'"], "The SQL must be one question"),
+        (["SELECT 1; SELECT 2"], "The SQL must be one question"),
+        (["SELECT 1", "--format", "parquet"], "Parquet is no text: name a file with -o."),
+    ],
+)
+def test_wrong_use_is_one_sentence_and_writes_nothing(words, sentence, query, tmp_path):
+    before = sorted(tmp_path.rglob("*"))
+    done = query(*words)
+    assert (done.status, done.out) == (2, "")
+    assert sentence in done.err
+    assert len(done.err.splitlines()) == 1
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_file_that_can_not_be_written_is_one_sentence(query, tmp_path):
+    done = query("SELECT 1", "--format", "csv", "-o", str(tmp_path / "nowhere" / "x.csv"))
+    assert done.status == 1
+    assert done.err == f"Error: {tmp_path}/nowhere/x.csv can't be written: No such file or directory.\n"
+
+
+def test_without_a_warehouse_it_says_how_to_get_one(command):
+    done = command("query", "SELECT 1")
+    assert done.status == 1
+    assert "run `lms-pipeline materialize` first" in done.err

@@ -1,0 +1,157 @@
+"""The demo as a stranger runs it, in a process of its own, and what it promises afterwards."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from datetime import date
+from pathlib import Path
+
+import dagster as dg
+import duckdb
+import pytest
+
+from lms_pipeline import lake
+from lms_pipeline.sandbox.server import DEFAULT_TOKEN
+
+pytestmark = pytest.mark.xdist_group("demo")
+
+ROOT = Path(__file__).parents[2]
+COMMAND = Path(sys.executable).with_name("lms-pipeline")
+DAYS = [date(2026, 6, 29), date(2026, 6, 30)]
+
+
+def environment(**more):
+    inherited = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    return {**inherited, "LMS_NOW": "2026-07-01T03:00:00Z", **more}
+
+
+def shell(line, cwd, **more):
+    return subprocess.run(
+        ["bash", "-c", line],
+        cwd=cwd,
+        env=environment(**more),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("demo")
+
+
+@pytest.fixture(scope="module")
+def demo(folder):
+    done = shell(f"{shlex.quote(str(COMMAND))} demo --days 2", folder)
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+@pytest.fixture(scope="module")
+def data(demo, folder):
+    return folder / "data"
+
+
+def test_it_ends_with_completion_rates_of_several_accounts_and_days(demo):
+    table = demo.stdout.split("Completion rate")[1]
+    rates = {line.split()[0]: line.split()[2:] for line in table.splitlines() if "%" in line}
+    assert set(rates) == {"lumen-academy", "harbour-freight-lines", "meridian-health-group"}
+    assert all(len(of) == 2 and all(re.fullmatch(r"\d+\.\d%", rate) for rate in of) for of in rates.values())
+
+
+def test_it_names_the_account_that_has_to_be_connected_again(demo):
+    assert "quarry-and-sons is left out, its status is needs_reauth." in demo.stdout
+
+
+def test_every_next_step_works_as_printed(demo, folder):
+    steps = [
+        line.strip()
+        for line in demo.stdout.split("What to try next:")[1].splitlines()
+        if line.startswith("    ")
+    ]
+    ui, *queries = steps
+    assert ui.endswith("ui")
+    assert len(queries) == 3
+    for step in queries:
+        done = shell(step, folder)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert done.stdout.strip()
+
+
+def test_each_day_is_as_it_was_then(data):
+    rows = lake.read("unified_enrollments", data_dir=data)
+    days = rows.group_by("snapshot_date").aggregate([("enrolled_at", "max"), ("fetched_at", "max")])
+    seen = {row["snapshot_date"]: row for row in days.to_pylist()}
+    assert sorted(seen) == DAYS
+    for day in DAYS:
+        assert (seen[day]["fetched_at_max"].date() - day).days == 1
+        assert seen[day]["enrolled_at_max"] <= seen[day]["fetched_at_max"]
+
+
+def test_its_runs_are_in_dagsters_log(data):
+    with dg.DagsterInstance.from_config(str(data / "dagster")) as instance:
+        runs = instance.get_runs()
+        assert sorted(run.job_name for run in runs) == ["daily_snapshot"] * 6 + ["rebuild_warehouse"]
+        assert {run.status for run in runs} == {dg.DagsterRunStatus.SUCCESS}
+        assert len(instance.get_materialized_partitions(dg.AssetKey("account_completion"))) == 6
+
+
+def test_the_token_is_nowhere_under_the_data_directory_nor_in_the_output(demo, data):
+    token = DEFAULT_TOKEN.encode()
+    files = [path for path in data.rglob("*") if path.is_file()]
+    assert [path for path in files if token in path.read_bytes()] == []
+    for path in (path for path in files if path.suffix == ".parquet"):
+        holding = duckdb.execute(
+            "SELECT count(*) FROM read_parquet($path) AS row WHERE contains(to_json(row), $token)",
+            {"path": str(path), "token": DEFAULT_TOKEN},
+        )
+        assert holding.fetchall() == [(0,)]
+    assert DEFAULT_TOKEN not in demo.stdout + demo.stderr
+
+
+def test_no_e_mail_or_name_is_in_the_output_or_in_dagsters_log(demo, data):
+    learners = lake.read("learners", data_dir=data)
+    some = [
+        value
+        for name in ("user_name", "user_email")
+        for value in learners.column(name).to_pylist()[:200]
+        if value
+    ]
+    assert len(some) > 300
+    logs = b"".join(path.read_bytes() for path in (data / "dagster").rglob("*") if path.is_file())
+    told = demo.stdout + demo.stderr + logs.decode("utf-8", errors="ignore")
+    assert [value for value in some if value in told] == []
+
+
+@pytest.mark.parametrize("place", range(5))
+def test_the_readmes_snippets_run_as_written(place, folder, data):
+    snippets = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    assert len(snippets) == 5
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", snippets[place]],
+        cwd=folder,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.strip()
+
+
+def test_a_second_demo_over_it_gives_the_same_digests(demo, folder, data):
+    before = {path: lake_digest(path) for path in sorted((data / "lake").rglob("data.parquet"))}
+    again = shell(f"{shlex.quote(str(COMMAND))} demo --days 1", folder)
+    assert again.returncode == 0, again.stderr
+    assert {path: lake_digest(path) for path in before} == before
+
+
+def lake_digest(path):
+    from lms_pipeline.lake.files import read_metadata
+
+    return read_metadata(path)["digest"]
