@@ -6,6 +6,7 @@ What belongs here: starting them, with the sandbox beside them where the data is
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from contextlib import ExitStack
@@ -45,8 +46,17 @@ def ui(port: int, data_dir: Path | None) -> None:
         click.echo(f"Dagster's UI comes up on http://127.0.0.1:{port}")
         command = [sys.executable, "-m", "dagster", "dev", "-h", "127.0.0.1", "-p", str(port)]
         command += ["-w", str(files("lms_pipeline.defs").joinpath("workspace.yaml"))]
-        try:
-            status = subprocess.run(command, env=environment, check=False).returncode  # noqa: S603 (our own words)
-        except KeyboardInterrupt:
-            status = 0
+        status = _run_until_interrupted(command, environment)
     sys.exit(status)
+
+
+def _run_until_interrupted(command: list[str], environment: dict[str, str]) -> int:
+    """Run in a session of its own, so that Dagster is told to stop once, by us, whoever told us."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with subprocess.Popen(command, env=environment, start_new_session=True) as dagster:  # noqa: S603 (our own words)
+        try:
+            return dagster.wait()
+        except KeyboardInterrupt:
+            dagster.send_signal(signal.SIGINT)
+            dagster.wait()
+            return 0

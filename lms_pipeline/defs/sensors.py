@@ -3,6 +3,8 @@
 What belongs here: asking again and again whether something has changed, and no more work than that.
 """
 
+import time
+
 import dagster as dg
 
 from lms_pipeline.defs.jobs import DAILY_SNAPSHOT, REBUILD_WAREHOUSE
@@ -12,6 +14,9 @@ from lms_pipeline.lake.paths import DataDir
 from lms_pipeline.registry import Registry
 from lms_pipeline.registry_sync import sync_with_truto
 from lms_pipeline.settings import Settings
+
+LONGEST_WAIT = 1800.0
+"""Seconds after the newest table for which runs that seem busy are waited for: a killed one seems so for ever."""
 
 BUSY = [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED]
 
@@ -52,7 +57,7 @@ def build_sensors(settings: Settings) -> list[dg.SensorDefinition]:
         if cursor == context.cursor:
             return dg.SkipReason("Nothing was published since the last build.")
         busy = dg.RunsFilter(job_name=DAILY_SNAPSHOT, statuses=BUSY)
-        if context.instance.get_runs(busy, limit=1):
+        if time.time() - newest.timestamp < LONGEST_WAIT and context.instance.get_runs(busy, limit=1):
             return dg.SkipReason("Runs are still publishing.")
         context.update_cursor(cursor)
         return dg.RunRequest(run_key=cursor)
