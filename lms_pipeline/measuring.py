@@ -10,7 +10,7 @@ from typing import Any
 from lms_pipeline.days import Calendar
 from lms_pipeline.enrollments.tables import UNIFIED_ENROLLMENTS
 from lms_pipeline.errors import LmsPipelineError
-from lms_pipeline.lake.files import read_metadata
+from lms_pipeline.lake.files import check_version, read_metadata
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.lake.publishing import Published, publish_table
 from lms_pipeline.metrics.completion import Snapshot, completion
@@ -42,8 +42,9 @@ def measure(
         raise NoSnapshotError(
             f"There is no snapshot of {partition}: materialize unified_enrollments of that day first."
         )
-    snapshot = Snapshot(path, partition.day, calendar, says_withdrawn=integration not in NEVER_WITHDRAWN)
     source = read_metadata(path)
+    check_version(path, source)
+    snapshot = Snapshot(path, partition.day, calendar, says_withdrawn=integration not in NEVER_WITHDRAWN)
     told = {name: value for name, value in source.items() if name in PASSED_ON}
     told |= {f"source_{name}": source[name] for name in ("run_id", "digest") if name in source}
     with completion(table, snapshot) as batches:

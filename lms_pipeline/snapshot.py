@@ -222,7 +222,9 @@ class _Taking:
             ):
                 waiting.add(flattener.flatten(page.records, page.received_at))
                 self._report.complete &= not page.is_partial
-            waiting.settle(file)
+            duplicates = waiting.settle(file)
+        if duplicates.total:
+            self._report.reading[f"{name}_duplicates"] = duplicates.total
         self._report.reading.update({f"{name}_{what}": count for what, count in flattener.counts.items()})
         return file
 

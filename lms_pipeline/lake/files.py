@@ -137,6 +137,20 @@ class Digest:
         return f"{self._sum:032x}"
 
 
+def check_version(path: Path, metadata: dict[str, str]) -> None:
+    """Refuse a file, given what it tells of itself, whose columns may mean what this code doesn't know.
+
+    Raises:
+        LakeError: it was written by a newer version of this package.
+    """
+    version = metadata.get("schema_version", "0")
+    if int(version) > SCHEMA_VERSION:
+        raise LakeError(
+            f"{path} was written by a newer lms_pipeline (schema {version}, this one reads up to {SCHEMA_VERSION}): "
+            "upgrade this one."
+        )
+
+
 @contextmanager
 def damage(path: Path) -> Iterator[None]:
     """Tell a file that can't be read, or one below a folder, in one sentence."""

@@ -15,10 +15,9 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from lms_pipeline.lake.catalog import table_named
-from lms_pipeline.lake.disk import LakeError
-from lms_pipeline.lake.files import damage, read_metadata
+from lms_pipeline.lake.files import check_version, damage, read_metadata
 from lms_pipeline.lake.paths import DataDir, check_account_id
-from lms_pipeline.schema import SCHEMA_VERSION, Table, arrow_schema
+from lms_pipeline.schema import Table, arrow_schema
 from lms_pipeline.settings import Settings
 
 if TYPE_CHECKING:
@@ -60,7 +59,7 @@ def read(
         and (last is None or partition.day <= last)
     ]
     for file in files:
-        _check_version(Path(file))
+        check_version(Path(file), read_metadata(Path(file)))
     partition_columns = [ACCOUNT_COLUMN, DAY_COLUMN] if described.per_account else [DAY_COLUMN]
     schema = pa.schema([*partition_columns, *_nullable(described)])
     found = ds.dataset(
@@ -99,12 +98,3 @@ def frame(
 def _nullable(table: Table) -> list[pa.Field]:
     """A column that an older file lacks is null."""
     return [column.with_nullable(True) for column in arrow_schema(table)]  # noqa: FBT003
-
-
-def _check_version(file: Path) -> None:
-    version = read_metadata(file).get("schema_version", "0")
-    if int(version) > SCHEMA_VERSION:
-        raise LakeError(
-            f"{file} was written by a newer lms_pipeline (schema {version}, this one reads up to {SCHEMA_VERSION}): "
-            "upgrade this one."
-        )

@@ -56,6 +56,7 @@ class WaitingRows:
             folder.mkdir(parents=True, exist_ok=True)
             self._writer = pq.ParquetWriter(self.path, self._schema, compression="lz4")
         self._piece: list[pa.RecordBatch] = []
+        self._rows_written = 0
 
     def __enter__(self) -> Self:
         """The rows themselves."""
@@ -63,19 +64,22 @@ class WaitingRows:
 
     def __exit__(self, *_: object) -> None:
         """Close and remove the file."""
+        self._piece = []
         with suppress(LakeError):  # a full disk has been told already
             self._close()
         self.path.unlink(missing_ok=True)
 
     def add(self, batch: pa.RecordBatch) -> None:
         """Let the rows of `batch` wait, after those that came before."""
+        if not batch.num_rows:
+            return
         positions = pa.array(range(self.rows, self.rows + batch.num_rows), pa.int64())
         key = pa.StructArray.from_arrays(
             [batch.column(name) for name in self._key], fields=list(self._schema.field(KEY).type)
         )
         self._piece.append(pa.RecordBatch.from_arrays([*batch.columns, positions, key], schema=self._schema))
         self.rows += batch.num_rows
-        if sum(waiting.num_rows for waiting in self._piece) >= ROWS_PER_GROUP:
+        if self.rows - self._rows_written >= ROWS_PER_GROUP:
             self._write_piece()
 
     def settle(self, into: TableFile) -> Duplicates:
@@ -107,7 +111,7 @@ class WaitingRows:
 
     def _write_piece(self) -> None:
         piece = pa.Table.from_batches(self._piece, self._schema)
-        self._piece = []
+        self._piece, self._rows_written = [], self.rows
         if piece.num_rows:
             with disk_errors(self.path):
                 self._writer.write_table(piece)

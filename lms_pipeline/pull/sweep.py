@@ -57,8 +57,11 @@ def users_or_courses(
         TrutoError: no answer, for another reason.
     """
     query = ListQuery(account_id, limit=options.page_size, ignore_remote_data=True)
+    offered = False
     try:
-        yield from client.pages(resource, query)
+        for page in client.pages(resource, query):
+            offered = True
+            yield page
     except PermanentError as error:
-        if error.status not in {404, 405, 501}:
+        if offered or error.status not in {404, 405, 501}:
             raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -57,6 +58,11 @@ def publish(
             file.write(batch(table, *rows))
             file.close(PROVENANCE.metadata())
         return publication.publish([(file, table.key)])[0]
+
+
+def noise(number: int) -> str:
+    """A text that takes 5 kB however well it is packed, another one for each number."""
+    return hashlib.shake_256(bytes([number])).hexdigest(5_000)
 
 
 @contextmanager

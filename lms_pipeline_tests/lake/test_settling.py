@@ -3,6 +3,7 @@
 from datetime import timedelta
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -11,7 +12,7 @@ from lms_pipeline.lake import files, settling
 from lms_pipeline.lake.disk import LakeError
 from lms_pipeline.lake.files import TableFile
 from lms_pipeline.lake.settling import Duplicates, WaitingRows
-from lms_pipeline_tests.lake.rows import NOON, batch, enrollment, files_of_at_most, write
+from lms_pipeline_tests.lake.rows import NOON, batch, enrollment, files_of_at_most, noise, write
 
 PAIR = ("user_id", "course_id")
 BY_ID = ("enrollment_id",)
@@ -199,19 +200,30 @@ class TestDisk:
         assert list((tmp_path / "waiting").iterdir()) == []
 
     def test_a_file_that_grows_too_large_is_one_sentence(self, tmp_path):
-        rows = batch(COURSES, *({"course_id": f"{number:0100}"} for number in range(5_000)))
+        rows = batch(COURSES, *({"course_id": noise(number)} for number in range(100)))
+
+        def settle(waiting: WaitingRows, rows: pa.RecordBatch, into: TableFile) -> None:
+            waiting.add(rows)
+            waiting.settle(into)
+
         with (
             files_of_at_most(200_000),
-            pytest.raises(LakeError, match=r"can't be written: .*; make room and run it again\.$"),
-            WaitingRows(COURSES, COURSES.key, tmp_path) as waiting,
+            pytest.raises(
+                LakeError, match=r"waiting/courses\.parquet can't be written: .*; make room and run it"
+            ),
+            TableFile(COURSES, tmp_path / "settled.parquet") as into,
+            WaitingRows(COURSES, COURSES.key, tmp_path / "waiting") as waiting,
         ):
+            settle(waiting, rows, into)
+        assert [path.name for path in tmp_path.rglob("*")] == ["waiting"]
+
+    def test_rows_that_are_not_settled_cost_no_room(self, tmp_path):
+        rows = batch(COURSES, *({"course_id": noise(number)} for number in range(100)))
+        with files_of_at_most(200_000), WaitingRows(COURSES, COURSES.key, tmp_path) as waiting:
             waiting.add(rows)
         assert list(tmp_path.iterdir()) == []
 
     def test_a_full_disk_is_one_sentence(self, tmp_path):
-        (tmp_path / "courses.arrow").symlink_to("/dev/full")
-        with (
-            pytest.raises(LakeError, match="the disk is full"),
-            WaitingRows(COURSES, COURSES.key, tmp_path) as waiting,
-        ):
-            waiting.add(batch(COURSES, {"course_id": "c1"}))
+        (tmp_path / "courses.parquet").symlink_to("/dev/full")
+        with pytest.raises(LakeError, match="the disk is full"):
+            WaitingRows(COURSES, COURSES.key, tmp_path)

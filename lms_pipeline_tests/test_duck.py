@@ -1,0 +1,51 @@
+"""The calculator: in UTC, within its memory, spilling where it is told to."""
+
+from datetime import UTC, datetime
+
+import duckdb
+import pytest
+
+from lms_pipeline import duck
+from lms_pipeline.duck import calculator, sql
+
+
+def test_times_are_in_utc_whatever_the_machine_says(monkeypatch):
+    monkeypatch.setenv("TZ", "Pacific/Auckland")
+    with calculator() as connection:
+        [row] = connection.sql(
+            "SELECT TIMESTAMPTZ '2026-03-01 23:30:00', current_setting('TimeZone')"
+        ).fetchall()
+    assert row == (datetime(2026, 3, 1, 23, 30, tzinfo=UTC), "UTC")
+
+
+def test_calculators_know_nothing_of_each_other():
+    with calculator() as one, calculator() as other:
+        one.execute("CREATE TABLE mine (a INT)")
+        assert other.sql("SHOW TABLES").fetchall() == []
+
+
+def test_a_query_larger_than_the_memory_spills_into_the_folder_and_leaves_nothing_there(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(duck, "MEMORY_LIMIT", "50MB")
+    with calculator(spill_to=tmp_path) as connection:
+        connection.execute("SET threads = 1")
+        query = "SELECT md5(i::VARCHAR) AS a, i FROM range(1_500_000) AS t(i) ORDER BY a"
+        batches = connection.sql(query).to_arrow_reader(100_000)
+        assert next(batches).num_rows > 0
+        assert list(tmp_path.iterdir()) != []
+        batches.close()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_connection_is_closed_also_where_its_block_raises():
+    with pytest.raises(ZeroDivisionError), calculator() as connection:
+        _ = 1 / 0
+    with pytest.raises(duckdb.ConnectionException):
+        connection.execute("SELECT 1")
+
+
+def test_sql_is_read_from_a_file_beside_the_code():
+    assert "GROUP BY _key" in sql("lms_pipeline.lake", "dropped.sql")
+    with pytest.raises(FileNotFoundError):
+        sql("lms_pipeline.lake", "nothing.sql")
