@@ -35,7 +35,7 @@ from lms_pipeline.lake.audit import check_sum
 from lms_pipeline.lake.disk import disk_errors
 from lms_pipeline.lake.files import Provenance, TableFile
 from lms_pipeline.lake.paths import DataDir, Partition
-from lms_pipeline.lake.publishing import Publication, Published, remove_leftovers
+from lms_pipeline.lake.publishing import Publication, Published, published_files, remove_leftovers
 from lms_pipeline.lake.settling import NO_DUPLICATES, Duplicates, WaitingRows
 from lms_pipeline.pull import sweep
 from lms_pipeline.truto.client import TrutoClient
@@ -73,7 +73,7 @@ class Report:
 
     strategy: str = "sweep"
     kept: bool = False
-    """The day is over and its snapshot stays: nothing was asked, nothing was published."""
+    """The day is over and its snapshot stays: nothing was asked, `published` is what was there."""
     complete: bool = True
     """Nothing is known to be missing."""
     requests: int = 0
@@ -81,8 +81,8 @@ class Report:
     served: int = 0
     rejected: int = 0
     duplicates: Duplicates = NO_DUPLICATES
-    reading: Counter[str] = field(default_factory=Counter)
-    """See `RecordReader.counts`; those of the lists under `learners_` and `courses_`."""
+    reading: dict[str, Counter[str]] = field(default_factory=dict)
+    """By table how its records were read, see `RecordReader.counts`; of the lists also `rejected`, `duplicates`."""
     undocumented_statuses: Counter[str] = field(default_factory=Counter)
     published: list[Published] = field(default_factory=list)
 
@@ -107,7 +107,7 @@ def take_snapshot(
     started = time.monotonic()
     with _alone(data, partition) as folder:
         if now() >= calendar.closes_at(order.day) and _is_published(data, partition, order):
-            return Report(kept=True)
+            return Report(kept=True, published=published_files(data, PULLED_TABLES, partition))
         calendar.check_open(order.day, now())
         remove_leftovers(data, PULLED_TABLES, partition)
         with connect() as client, Publication(data, partition, order.run_id) as publication:
@@ -208,7 +208,7 @@ class _Taking:
             rejected.write(flat.rejected)
             self._report.served += len(page.records)
             self._report.complete &= not page.is_partial
-        self._report.reading = flattener.counts
+        self._report.reading[UNIFIED_ENROLLMENTS.name] = flattener.counts
         self._report.undocumented_statuses = flattener.undocumented_statuses
 
     def _list(self, name: ListName, files: ExitStack) -> TableFile:
@@ -224,8 +224,8 @@ class _Taking:
                 self._report.complete &= not page.is_partial
             duplicates = waiting.settle(file)
         if duplicates.total:
-            self._report.reading[f"{name}_duplicates"] = duplicates.total
-        self._report.reading.update({f"{name}_{what}": count for what, count in flattener.counts.items()})
+            flattener.counts["duplicates"] = duplicates.total
+        self._report.reading[name] = flattener.counts
         return file
 
     def _close(self, file: TableFile) -> None:

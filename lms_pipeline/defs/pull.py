@@ -54,10 +54,10 @@ def build_pull(settings: Settings) -> dg.AssetsDefinition:
             order = _order(context, truto.settings, lake)
             report = take_snapshot(truto.connect, lake, truto.settings.calendar, truto.now, order)
         if report.kept:
-            yield from _kept(context)
+            context.log.info("The day is over and its grace too; its snapshot is kept, nothing was asked.")
         else:
             context.log.info("%d enrollments served, %d requests.", report.served, report.requests)
-            yield from _published(context, report)
+        yield from _published(context, report)
 
     return pull
 
@@ -79,13 +79,6 @@ def _order(context: dg.AssetExecutionContext, settings: Settings, data: DataDir)
     )
 
 
-def _kept(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[Any]]:
-    """A day that is over keeps its snapshot: the assets succeed as they are."""
-    context.log.info("The day is over and its grace too; its snapshot is kept, nothing was asked.")
-    for key in sorted(context.selected_asset_keys):
-        yield dg.MaterializeResult(asset_key=key, metadata={"kept": True})
-
-
 def _published(context: dg.AssetExecutionContext, report: "Report") -> Iterator[dg.MaterializeResult[Any]]:
     """The tables that were asked for; those published beside them, since one answer brings all, are told as well."""
     for published in report.published:
@@ -93,14 +86,15 @@ def _published(context: dg.AssetExecutionContext, report: "Report") -> Iterator[
         metadata = published_metadata(published, report_metadata(report, published.table.name))
         if key in context.selected_asset_keys:
             yield dg.MaterializeResult(asset_key=key, metadata=metadata)
-        else:
-            context.log_event(
-                dg.AssetMaterialization(key, partition=context.partition_key, metadata=metadata)
-            )
+        elif not report.kept:
+            beside = dg.AssetMaterialization(key, partition=context.partition_key, metadata=metadata)
+            context.log_event(beside)
 
 
 def report_metadata(report: "Report", table: str) -> dict[str, Any]:
     """What the pull tells of a table."""
+    if report.kept:
+        return {"kept": True}
     told: dict[str, Any] = {
         "kept": False,
         "complete": report.complete,
@@ -115,8 +109,7 @@ def report_metadata(report: "Report", table: str) -> dict[str, Any]:
             "duplicates": report.duplicates.total,
             "duplicates_identical": report.duplicates.identical,
             "duplicates_conflicting": report.duplicates.conflicting,
-            "read_leniently": report.reading["read_leniently"],
-            "unreadable": dict(report.reading),
             "undocumented_statuses": dict(report.undocumented_statuses),
+            "read_leniently": 0,
         }
-    return told
+    return told | report.reading.get(table, {})

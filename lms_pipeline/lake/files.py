@@ -182,3 +182,14 @@ def read_metadata(path: Path) -> dict[str, str]:
         for key, value in found.items()
         if key.startswith(prefix)
     }
+
+
+def count_rows(path: Path) -> int:
+    """How many rows a file holds.
+
+    Raises:
+        LakeError: it is no Parquet file.
+    """
+    with damage(path):
+        rows: int = pq.read_metadata(path).num_rows
+    return rows

@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from lms_pipeline.lake.audit import audit
 from lms_pipeline.lake.disk import disk_errors
-from lms_pipeline.lake.files import TableFile
+from lms_pipeline.lake.files import TableFile, count_rows
 from lms_pipeline.lake.paths import DATA_FILE, DataDir, Partition
 from lms_pipeline.schema import Table
 
@@ -27,6 +27,16 @@ class Published:
     table: Table
     path: Path
     rows: int
+
+
+def published_files(data: DataDir, tables: Sequence[Table], partition: Partition) -> list[Published]:
+    """Those of the tables' files that readers see of a partition.
+
+    Raises:
+        LakeError: one is damaged.
+    """
+    files = [(table, data.file(table, partition)) for table in tables]
+    return [Published(table, path, count_rows(path)) for table, path in files if path.exists()]
 
 
 class Publication:
