@@ -204,13 +204,13 @@ def test_lists_that_are_not_offered_are_empty_and_nothing_is_missing(tmp_path, s
     assert report.complete
 
 
-def test_what_is_odd_in_the_lists_is_counted_under_their_names(tmp_path):
+def test_what_is_odd_in_the_lists_is_counted_by_table(tmp_path):
     users = [page({"id": "u1"}, {"id": "u1", "name": "Ann"}, {"id": None})]
     with answering(by_path([page(record("u1", score="high", status="paused"))], users)) as server:
         report = Taker(tmp_path, server.url).take()
-    assert report.reading["learners_rejected"] == 1
-    assert report.reading["learners_duplicates"] == 1
-    assert report.reading["unreadable_score"] == 1
+    assert report.reading["learners"] == {"rejected": 1, "duplicates": 1}
+    assert report.reading["courses"] == {}
+    assert report.reading["unified_enrollments"] == {"read_leniently": 1, "unreadable_score": 1}
     assert report.undocumented_statuses == {"paused": 1}
 
 

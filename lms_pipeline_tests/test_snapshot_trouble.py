@@ -1,5 +1,6 @@
 """A pull that may not start, or doesn't come to its end: nothing is published, and what was there stays."""
 
+import shutil
 import subprocess
 import sys
 from datetime import date, timedelta
@@ -28,12 +29,18 @@ def taker(tmp_path):
     return Taker(tmp_path, NO_ANSWERS)
 
 
-@pytest.fixture
-def taken(tmp_path):
-    """One snapshot is there already."""
+@pytest.fixture(scope="module")
+def earlier(tmp_path_factory):
+    root = tmp_path_factory.mktemp("earlier")
     with answering(by_path([page(record("old"))])) as server:
-        Taker(tmp_path, server.url).take(run_id="run-0")
-    return Taker(tmp_path, NO_ANSWERS)
+        Taker(root, server.url).take(run_id="run-0")
+    return root
+
+
+@pytest.fixture
+def taken(tmp_path, earlier):
+    """One snapshot is there already."""
+    return Taker(shutil.copytree(earlier, tmp_path / "data"), NO_ANSWERS)
 
 
 def the_old_snapshot_stays(taker: Taker) -> bool:
@@ -67,7 +74,10 @@ class TestDay:
 
         order = Order("acme", DAY, "run-1", "enrollment_id", AccountOptions())
         report = take_snapshot(connect, taken.data, CALENDAR, lambda: now, order)
-        assert (report.kept, report.requests, report.published) == (True, 0, [])
+        assert (report.kept, report.requests) == (True, 0)
+        assert [(one.table.name, one.path, one.rows) for one in report.published] == [
+            (name, taken.file(name), int(name == "unified_enrollments")) for name in TABLES
+        ]
         assert the_old_snapshot_stays(taken)
 
     def test_that_is_over_is_kept_for_the_tables_it_has(self, tmp_path):

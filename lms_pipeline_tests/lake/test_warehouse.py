@@ -114,9 +114,8 @@ def test_columns_and_tables_tell_what_they_mean(data):
     assert told == LEARNERS.doc
 
 
-@pytest.mark.parametrize("name", ["it's", 'say "x"', "env=prod", "a b é", "$path", "x;--"])
-def test_the_data_directory_may_have_any_name(tmp_path, name):
-    data = DataDir(tmp_path / name / "data")
+def test_the_data_directory_may_have_any_name(tmp_path):
+    data = DataDir(tmp_path / "it's $a" / 'say "x"; --' / "env=prod" / "é {b}")
     publish(data, "acme", FIRST, enrollment("u1"))
     publish(data, "acme", FIRST, {"user_id": "u1"}, table=LEARNER_COMPLETION)
     assert build(data)["learner_completion"] == 1
