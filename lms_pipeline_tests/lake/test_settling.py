@@ -107,6 +107,14 @@ class TestDuplicates:
         assert duplicates.total == 0
 
 
+@pytest.mark.parametrize("lacking", PAIR)
+def test_a_pair_is_never_without_its_learner_or_course(settle, lacking):
+    with pytest.raises(
+        pa.ArrowInvalid, match=f"Column '{lacking}' is declared non-nullable but contains nulls"
+    ):
+        settle([enrollment("u1") | {lacking: None}])
+
+
 @pytest.mark.usefixtures("piece")
 def test_rows_keep_the_order_in_which_they_were_served(settle):
     served = [f"u{number * 7 % 20}" for number in range(20)]
