@@ -201,6 +201,20 @@ def test_threads_that_write_at_once_lose_nothing(tmp_path):
     assert sorted(states(Registry(DataDir(tmp_path).registry))) == sorted(ids)
 
 
+def test_who_reads_while_others_write_sees_a_whole_file(tmp_path):
+    path = DataDir(tmp_path).registry
+
+    def add(number):
+        Registry(path).add(f"account-{number}", name="x" * 10_000, first_day=MONDAY)
+
+    with ThreadPoolExecutor(1) as threads:
+        written = [threads.submit(add, number) for number in range(40)]
+        seen = [0]
+        while not all(one.done() for one in written):
+            seen.append(len(Registry(path).accounts()))
+    assert seen == sorted(seen)
+
+
 def test_processes_that_write_at_once_lose_nothing(registry, tmp_path):
     script = (
         "import sys; from datetime import date; from pathlib import Path; from lms_pipeline.registry import Registry\n"
