@@ -1,15 +1,10 @@
-"""The accounts file: what may be set for one account, how it is told what may not, and which ids become paths."""
-
-from datetime import date
+"""The accounts file: what may be set for one account, and how it is told what may not."""
 
 import pytest
-from hypothesis import example, given, settings
-from hypothesis import strategies as st
 
 from lms_pipeline.accounts import AccountOptions, read_options
-from lms_pipeline.enrollments.tables import UNIFIED_ENROLLMENTS
 from lms_pipeline.errors import LmsPipelineError, SettingsError, WrongUseError
-from lms_pipeline.lake.paths import BadIdError, DataDir, Partition
+from lms_pipeline.lake.paths import BadIdError
 
 
 @pytest.fixture
@@ -129,34 +124,3 @@ def test_the_options_can_not_be_changed():
 def test_what_was_asked_wrongly_is_told_apart_from_what_failed():
     assert issubclass(SettingsError, WrongUseError)
     assert issubclass(WrongUseError, LmsPipelineError)
-
-
-@settings(max_examples=300, deadline=None)
-@example("a\n")
-@example("..")
-@given(st.text() | st.from_regex(r"\A[A-Za-z0-9_./=%-]{1,70}\Z"))
-def test_no_text_that_is_not_an_id_becomes_a_partition(text):
-    letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
-    is_id = 0 < len(text) <= 64 and text[0] in letters and set(text) <= {*letters, "-", "_"}
-    try:
-        folder = Partition(text, date(2026, 3, 2)).folder
-    except BadIdError:
-        assert not is_id
-    else:
-        assert is_id
-        assert folder.parts == (f"account_id={text}", "snapshot_date=2026-03-02")
-
-
-@pytest.mark.parametrize("day", ["20260302", "2026-W10-1", "2026-3-2", "2026-02-30", "today", ""])
-def test_a_folder_that_is_not_named_like_a_partition_is_none(tmp_path, day):
-    file = (
-        tmp_path
-        / "lake"
-        / UNIFIED_ENROLLMENTS.name
-        / "account_id=a"
-        / f"snapshot_date={day}"
-        / "data.parquet"
-    )
-    file.parent.mkdir(parents=True)
-    file.touch()
-    assert list(DataDir(tmp_path).partitions(UNIFIED_ENROLLMENTS)) == []

@@ -117,6 +117,7 @@ def _show_rates(data: DataDir, days: Sequence[date]) -> None:
         title="Completion rate at the end of each day",
         title_justify="left",
         box=box.SIMPLE_HEAD,
+        show_edge=False,
         pad_edge=False,
     )
     for column in table.columns[1:]:

@@ -32,7 +32,7 @@ def command(tmp_path, monkeypatch, capsys):
         with pytest.raises(SystemExit) as ended:
             cli.main()
         printed = capsys.readouterr()
-        return Done(ended.value.code or 0, printed.out, printed.err)
+        return Done(int(ended.value.code or 0), printed.out, printed.err)
 
     return run
 

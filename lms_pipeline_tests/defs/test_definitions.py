@@ -4,6 +4,7 @@ import dagster as dg
 import pytest
 
 from lms_pipeline.definitions import build_defs
+from lms_pipeline.defs.resources import Warehouse
 from lms_pipeline.lake.catalog import TABLES
 
 
@@ -94,7 +95,7 @@ def test_another_project_takes_the_package_in_and_queries_the_warehouse(settings
     build(data)
 
     @dg.asset
-    def my_own(duckdb: dg.ResourceParam[object]) -> dg.MaterializeResult[None]:
+    def my_own(duckdb: dg.ResourceParam[Warehouse]) -> dg.MaterializeResult[None]:
         with duckdb.get_connection() as connection:
             return dg.MaterializeResult(metadata={"tables": len(connection.sql("SHOW TABLES").fetchall())})
 
