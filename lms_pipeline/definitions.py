@@ -19,7 +19,7 @@ from lms_pipeline.settings import Settings
 def build_defs(settings: Settings) -> dg.Definitions:
     """Everything that Dagster shows and runs, for these settings."""
     return dg.Definitions(
-        assets=[SOURCE, build_pull(settings), *build_metrics(settings), warehouse],
+        assets=[SOURCE, build_pull(settings), build_metrics(settings), warehouse],
         jobs=build_jobs(),
         schedules=[build_schedule(settings)],
         sensors=build_sensors(settings),

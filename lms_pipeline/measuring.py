@@ -5,6 +5,7 @@ What belongs here: the order of the steps, as `snapshot.py` has it for a pull. T
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from lms_pipeline.days import Calendar
@@ -13,7 +14,7 @@ from lms_pipeline.errors import LmsPipelineError
 from lms_pipeline.lake.files import check_version, read_metadata
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.lake.publishing import Published, publish_table
-from lms_pipeline.metrics.completion import Snapshot, completion
+from lms_pipeline.metrics.completion import Snapshot, completions
 from lms_pipeline.schema import Table
 
 NEVER_WITHDRAWN = frozenset({"talentlms"})
@@ -29,9 +30,15 @@ class NoSnapshotError(LmsPipelineError):
 
 
 def measure(
-    data: DataDir, table: Table, partition: Partition, calendar: Calendar, *, integration: str, run_id: str
-) -> Published:
-    """Work out one metric table of an account and day, and publish it.
+    data: DataDir,
+    tables: Sequence[Table],
+    partition: Partition,
+    calendar: Calendar,
+    *,
+    integration: str,
+    run_id: str,
+) -> Iterator[Published]:
+    """Work out metric tables of an account and day, and publish each.
 
     Raises:
         NoSnapshotError: the day was not pulled.
@@ -47,8 +54,9 @@ def measure(
     snapshot = Snapshot(path, partition.day, calendar, says_withdrawn=integration not in NEVER_WITHDRAWN)
     told = {name: value for name, value in source.items() if name in PASSED_ON}
     told |= {f"source_{name}": source[name] for name in ("run_id", "digest") if name in source}
-    with completion(table, snapshot) as batches:
-        return publish_table(data, table, partition, run_id=run_id, batches=batches, metadata=told)
+    with completions(snapshot) as rows:
+        for table in tables:
+            yield publish_table(data, table, partition, run_id=run_id, batches=rows(table), metadata=told)
 
 
 def only_row(published: Published) -> dict[str, Any]:

@@ -35,7 +35,8 @@ ROWS = (
 
 
 def measured(data, table, *, integration="records", run_id="run-9", partition=ACME, calendar=UTC_DAYS):
-    return measure(data, table, partition, calendar, integration=integration, run_id=run_id)
+    (published,) = measure(data, [table], partition, calendar, integration=integration, run_id=run_id)
+    return published
 
 
 @pytest.fixture

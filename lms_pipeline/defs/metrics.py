@@ -1,8 +1,9 @@
-"""The assets of the completion metrics, one per table.
+"""The assets of the completion metrics, one per table, siblings of each other.
 
 What belongs here: the Dagster face of `metrics/`.
 """
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -15,7 +16,6 @@ from lms_pipeline.lake.catalog import METRIC_TABLES
 from lms_pipeline.lake.paths import DataDir
 from lms_pipeline.metrics.tables import ACCOUNT_COMPLETION, RATES
 from lms_pipeline.registry import Registry
-from lms_pipeline.schema import Table
 from lms_pipeline.settings import Settings
 
 if TYPE_CHECKING:
@@ -25,42 +25,42 @@ HEADLINES = ("n_all", "n_completed", "learners", *(rate.name for rate in RATES))
 """What of an account is told as metadata."""
 
 
-def build_metrics(settings: Settings) -> list[dg.AssetsDefinition]:
-    """One asset for each table, over the enrollments of its own account and day."""
-    return [_metric(settings, table) for table in METRIC_TABLES]
-
-
-def _metric(settings: Settings, table: Table) -> dg.AssetsDefinition:
-    spec = table_spec(
-        table, group="metrics", deps=[UNIFIED_ENROLLMENTS.name], kinds={"duckdb", "sql", "parquet"}
-    )
+def build_metrics(settings: Settings) -> dg.AssetsDefinition:
+    """The multi-asset: a partition is classified once for all of its tables."""
 
     @dg.multi_asset(
-        name=table.name,
-        specs=[spec],
+        name="metrics",
+        specs=[
+            table_spec(
+                table, group="metrics", deps=[UNIFIED_ENROLLMENTS.name], kinds={"duckdb", "sql", "parquet"}
+            )
+            for table in METRIC_TABLES
+        ],
+        can_subset=True,
         partitions_def=account_days(settings),
         backfill_policy=dg.BackfillPolicy.multi_run(max_partitions_per_run=1),
     )
-    def metric(
+    def metrics(
         context: dg.AssetExecutionContext, lake: dg.ResourceParam[DataDir]
-    ) -> dg.MaterializeResult[Any]:
+    ) -> Iterator[dg.MaterializeResult[Any]]:
         from lms_pipeline.measuring import measure
 
         partition = partition_of(context)
         assert partition.account_id is not None  # noqa: S101 (every key has one)
         with told_to_people():
             account = Registry(lake.registry).get(partition.account_id)
-            published = measure(
+            for published in measure(
                 lake,
-                table,
+                [table for table in METRIC_TABLES if dg.AssetKey(table.name) in context.selected_asset_keys],
                 partition,
                 settings.calendar,
                 integration=account.integration,
                 run_id=context.run.run_id,
-            )
-        return dg.MaterializeResult(metadata=published_metadata(published, _headline(published)))
+            ):
+                metadata = published_metadata(published, _headline(published))
+                yield dg.MaterializeResult(asset_key=published.table.name, metadata=metadata)
 
-    return metric
+    return metrics
 
 
 def _headline(published: "Published") -> dict[str, Any]:

@@ -14,13 +14,13 @@ from lms_pipeline.metrics.tables import ACCOUNT_COMPLETION, COURSE_COMPLETION, L
 from lms_pipeline.schema import arrow_schema
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     import pyarrow as pa
 
     from lms_pipeline.schema import Table
 
-__all__ = ["Snapshot", "completion"]
+__all__ = ["Snapshot", "completions"]
 
 ONE_ROW_PER = {COURSE_COMPLETION: "course", ACCOUNT_COMPLETION: "account", LEARNER_COMPLETION: "learner"}
 
@@ -29,13 +29,20 @@ ROWS_PER_BATCH = 20_000
 
 
 @contextmanager
-def completion(table: Table, snapshot: Snapshot) -> Iterator[pa.RecordBatchReader]:
-    """The rows of one of the completion tables, in the order of its key; readable until the block ends."""
+def completions(snapshot: Snapshot) -> Iterator[Callable[[Table], pa.RecordBatchReader]]:
+    """The completion tables of a snapshot, which is classified once for all of them.
+
+    Ask for the rows of one table after the other: a reader is done with before the next is asked for.
+    """
     with classified(snapshot) as connection:
-        bind(connection, one_row_per=ONE_ROW_PER[table])
         run(connection, "counts.sql", "people.sql", "rates.sql")
-        rows = connection.view("completion").order("row_id").select(*table.column_names)
-        yield _exactly(arrow_schema(table), rows.to_arrow_reader(ROWS_PER_BATCH))
+
+        def rows(table: Table) -> pa.RecordBatchReader:
+            bind(connection, one_row_per=ONE_ROW_PER[table])
+            ordered = connection.view("completion").order("row_id").select(*table.column_names)
+            return _exactly(arrow_schema(table), ordered.to_arrow_reader(ROWS_PER_BATCH))
+
+        yield rows
 
 
 def _exactly(schema: pa.Schema, batches: pa.RecordBatchReader) -> pa.RecordBatchReader:

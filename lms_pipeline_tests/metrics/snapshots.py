@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from lms_pipeline.days import Calendar
 from lms_pipeline.enrollments.tables import UNIFIED_ENROLLMENTS
-from lms_pipeline.metrics.completion import Snapshot, completion
+from lms_pipeline.metrics.completion import Snapshot, completions
 from lms_pipeline.schema import arrow_schema
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ def snapshot(path: Path, day: date = DAY, zone: str = "UTC", **options: Any) -> 
 
 
 def measured(table: Table, of: Snapshot) -> list[dict[str, Any]]:
-    with completion(table, of) as batches:
+    with completions(of) as told:
+        batches = told(table)
         rows: list[dict[str, Any]] = batches.read_all().to_pylist()
         return rows

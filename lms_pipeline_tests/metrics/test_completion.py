@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from lms_pipeline.metrics.completion import completion
+from lms_pipeline.metrics.completion import completions
 from lms_pipeline.metrics.tables import (
     ACCOUNT_COMPLETION,
     COMPLETION_TABLES,
@@ -26,7 +26,8 @@ DOCS = Path(__file__).resolve().parents[2] / "docs" / "metrics.md"
 @pytest.mark.parametrize("learners", ["", "ann"])
 def test_schema_is_the_tables_with_rows_and_without(table: Table, learners: str, tmp_path: Path) -> None:
     rows = [{"user_id": user, "course_id": "c1", "status": "completed"} for user in learners.split()]
-    with completion(table, snapshot(write(tmp_path / "data.parquet", rows))) as batches:
+    with completions(snapshot(write(tmp_path / "data.parquet", rows))) as told:
+        batches = told(table)
         assert batches.schema == arrow_schema(table)
         read = batches.read_all()
     assert read.schema == arrow_schema(table)
@@ -37,7 +38,8 @@ def test_rows_come_in_the_order_of_their_key_and_in_small_batches(tmp_path: Path
     rows = [
         {"user_id": f"u{n * 7919 % 50_000}", "course_id": "c", "status": "enrolled"} for n in range(50_000)
     ]
-    with completion(LEARNER_COMPLETION, snapshot(write(tmp_path / "data.parquet", rows))) as batches:
+    with completions(snapshot(write(tmp_path / "data.parquet", rows))) as told:
+        batches = told(LEARNER_COMPLETION)
         sizes, users = [], []
         for batch in batches:
             sizes.append(batch.num_rows)
