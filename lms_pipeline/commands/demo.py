@@ -126,6 +126,7 @@ def _show_rates(data: DataDir, days: Sequence[date]) -> None:
         table.add_row(*cells)
     click.echo()
     Console().print(table)
+    click.echo()
     for account in Registry(data.registry).accounts():
         if not account.is_active:
             click.echo(f"{account.name} is left out, its status is {account.status}.")
@@ -148,7 +149,7 @@ def _rate_rows(data: DataDir, days: Sequence[date]) -> Iterator[list[str]]:
 
 def _show_next_steps(data_dir: Path | None) -> None:
     run = command_line(data_dir)
-    click.echo("What to try next:")
+    click.echo("\nWhat to try next:")
     click.echo("  every run that was just made, and more of them, in Dagster's UI:")
     click.echo("    make ui" if data_dir is None and run.startswith(".venv") else f"    {run} ui")
     for what, statement in STATEMENTS.items():
