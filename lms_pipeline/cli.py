@@ -7,6 +7,7 @@ What belongs here: the entry point. Each subcommand lives in `commands/`, import
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from importlib import import_module
 
@@ -63,6 +64,8 @@ def main() -> None:
     """Run the command; an error of ours is one sentence, 1 where something failed and 2 where the use was wrong."""
     try:
         lms_pipeline(standalone_mode=True)
+    except BrokenPipeError:  # who reads us, `head` for instance, has had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except LmsPipelineError as error:
         if "--debug" in sys.argv:
             raise

@@ -6,6 +6,7 @@ stays, and so do their partitions. Asking Truto for its accounts is the client's
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date
@@ -19,6 +20,8 @@ from lms_pipeline.errors import LmsPipelineError, WrongUseError
 from lms_pipeline.lake.disk import disk_errors
 from lms_pipeline.lake.paths import BadIdError, check_account_id
 from lms_pipeline.truto.accounts import IntegratedAccount
+
+log = logging.getLogger(__name__)
 
 ACTIVE, INACTIVE, GONE = "active", "inactive", "gone"
 
@@ -65,6 +68,8 @@ class Registry:
             return []
         try:
             return msgspec.json.decode(self._path.read_bytes(), type=list[RegisteredAccount])
+        except OSError as error:
+            raise LmsPipelineError(f"The registry {self._path} can't be read: {error.strerror}.") from None
         except (msgspec.DecodeError, UnicodeDecodeError):
             raise LmsPipelineError(
                 f"The registry {self._path} is damaged: restore it, or remove it and run `lms-pipeline accounts sync`."
@@ -120,11 +125,12 @@ class Registry:
         return account
 
     def sync(
-        self, listed: Iterable[IntegratedAccount], *, integrations: Sequence[str], today: date
+        self, listed: Iterable[IntegratedAccount], *, integrations: Sequence[str], day: date
     ) -> list[str]:
         """Bring the registry up to what Truto lists: new LMSs come in, statuses follow, the missing are `gone`.
 
-        An account that was removed by hand stays out. Returns the ids that are new.
+        `day` is the latest that ended: the first of the new ones, the last of the missing. An account that was
+        removed by hand stays out; one whose id can't become a path is left out, and logged. Returns the new ids.
         """
         lms = {
             account.id: account
@@ -134,10 +140,10 @@ class Registry:
         with self._rewriting() as accounts:
             new = [account_id for account_id in lms if account_id not in accounts]
             for account_id, account in lms.items():
-                accounts[account_id] = _updated(accounts.get(account_id), account, today)
+                accounts[account_id] = _updated(accounts.get(account_id), account, day)
             for account_id, known in accounts.items():
                 if known.origin == "truto" and known.status not in {INACTIVE, GONE} and account_id not in lms:
-                    accounts[account_id] = msgspec.structs.replace(known, status=GONE, last_day=today)
+                    accounts[account_id] = msgspec.structs.replace(known, status=GONE, last_day=day)
         return new
 
     @contextmanager
@@ -161,17 +167,18 @@ def is_lms(account: IntegratedAccount, integrations: Sequence[str]) -> bool:
 def _has_usable_id(account: IntegratedAccount) -> bool:
     try:
         check_account_id(account.id)
-    except BadIdError:
+    except BadIdError as error:
+        log.warning("An account that Truto lists is left out: %s", error)
         return False
     return True
 
 
-def _updated(known: RegisteredAccount | None, account: IntegratedAccount, today: date) -> RegisteredAccount:
+def _updated(known: RegisteredAccount | None, account: IntegratedAccount, day: date) -> RegisteredAccount:
     integration = account.integration.name.lower()
     if known is None:
         name = account.tenant_id or account.id
         return RegisteredAccount(
-            id=account.id, name=name, status=account.status, integration=integration, first_day=today
+            id=account.id, name=name, status=account.status, integration=integration, first_day=day
         )
     if known.status == INACTIVE:
         return msgspec.structs.replace(known, integration=integration)

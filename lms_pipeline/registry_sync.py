@@ -9,6 +9,8 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
+from lms_pipeline.demo_mark import DemoMark
+from lms_pipeline.lake.paths import DataDir
 from lms_pipeline.registry import Registry
 from lms_pipeline.settings import Settings
 
@@ -22,10 +24,12 @@ def sync_with_truto(
     """Ask Truto for its accounts and update the registry. Returns the ids of the new ones.
 
     Raises:
+        WrongUseError: the data directory is the demo's, and this is a real Truto.
         SettingsError: there is no token.
         TrutoError: no answer.
     """
+    DemoMark(DataDir(settings.data_dir)).check(settings.base_url)
     with connect() as client:
         listed = list(client.integrated_accounts())
-    first_day = settings.calendar.latest_ended(settings.now())
-    return registry.sync(listed, integrations=settings.integrations, today=first_day)
+    day = settings.calendar.latest_ended(settings.now())
+    return registry.sync(listed, integrations=settings.integrations, day=day)

@@ -6,7 +6,6 @@ What belongs here: the settings of the whole installation, their defaults and ch
 
 from __future__ import annotations
 
-import os
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Annotated, Self
@@ -41,6 +40,7 @@ class Settings(BaseSettings):
     frozen_now: datetime | None = Field(None, alias="LMS_NOW")
     schedule: str = Field("0 2 * * *", alias="LMS_SCHEDULE")
     accounts_file: Path | None = Field(None, alias="LMS_ACCOUNTS_FILE")
+    dagster_home_set: Path | None = Field(None, alias="DAGSTER_HOME")
 
     @classmethod
     def load(cls, start: Path | None = None) -> Self:
@@ -67,6 +67,8 @@ class Settings(BaseSettings):
             raise SettingsError(f"LMS_DATA_DIR can't be used: the whole path {NO_PATTERN}.")
         if settings.accounts_file is not None:
             paths["accounts_file"] = _absolute(root, settings.accounts_file, "LMS_ACCOUNTS_FILE")
+        if settings.dagster_home_set is not None:
+            paths["dagster_home_set"] = _absolute(root, settings.dagster_home_set, "DAGSTER_HOME")
         return settings.model_copy(update=paths)
 
     @property
@@ -77,7 +79,7 @@ class Settings(BaseSettings):
     @property
     def dagster_home(self) -> Path:
         """Where Dagster keeps its log of runs."""
-        return Path(os.environ.get("DAGSTER_HOME") or self.data_dir / "dagster")
+        return self.dagster_home_set or self.data_dir / "dagster"
 
     def now(self) -> datetime:
         """The present, UTC: the clock, or the instant that stands for it."""

@@ -37,7 +37,7 @@ def listed(account_id, status="active", *, integration="TalentLMS", category=Non
 
 
 def sync(registry, *accounts, today=MONDAY):
-    return registry.sync(accounts, integrations=("talentlms",), today=today)
+    return registry.sync(accounts, integrations=("talentlms",), day=today)
 
 
 def states(registry):
@@ -238,3 +238,8 @@ def test_the_registry_follows_what_truto_lists(tmp_path, registry):
         "broken": ("needs_reauth", None),
     }
     assert registry.get("paired").first_day == MONDAY
+
+
+def test_an_account_whose_id_can_not_be_a_path_is_left_out_and_told(registry, caplog):
+    assert sync(registry, listed("a"), listed("../x")) == ["a"]
+    assert "An account that Truto lists is left out: '../x' can't be an account id" in caplog.text

@@ -62,6 +62,7 @@ def test_the_defaults_are_those_of_the_design(tmp_path, load):
         "frozen_now": None,
         "schedule": "0 2 * * *",
         "accounts_file": None,
+        "dagster_home_set": None,
     }
 
 

@@ -104,7 +104,7 @@ class TestSweep:
             ("u1", '{"n": 0}'),
             ("u2", '{"n": 1}'),
             ("u3", '{"n": 2}'),
-            (None, '{"n": 4}'),
+            ("u1", '{"n": 4}'),
         ]
 
     def test_a_rejected_record_tells_its_field(self, taken):

@@ -48,7 +48,7 @@ def list_accounts() -> None:
 @accounts.command()
 def sync() -> None:
     """Ask Truto for its accounts: new LMSs come in, statuses follow, the missing are marked gone."""
-    from lms_pipeline.defs.resources import Truto
+    from lms_pipeline.connection import Truto
     from lms_pipeline.registry_sync import sync_with_truto
 
     settings = Settings.load()

@@ -17,8 +17,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from lms_pipeline.accounts import read_options
-from lms_pipeline.defs.running import Outcome
 from lms_pipeline.lake.paths import DataDir
+from lms_pipeline.outcomes import Outcome
 from lms_pipeline.registry import Registry
 from lms_pipeline.settings import Settings
 

@@ -17,9 +17,11 @@ from rich.console import Console
 from rich.table import Table
 
 from lms_pipeline.commands.common import account_names, command_line, tell
-from lms_pipeline.commands.demo_world import DemoMark, demo_world
-from lms_pipeline.defs.running import Outcome
+from lms_pipeline.commands.demo_world import demo_world
+from lms_pipeline.demo_mark import DemoMark
+from lms_pipeline.errors import WrongUseError
 from lms_pipeline.lake.paths import DataDir, Partition
+from lms_pipeline.outcomes import Outcome
 from lms_pipeline.registry import Registry
 from lms_pipeline.sandbox.server import RunningSandbox, running
 from lms_pipeline.settings import Settings
@@ -56,10 +58,11 @@ def demo(days: int, data_dir: Path | None) -> None:
     if data_dir is not None:
         settings = settings.model_copy(update={"data_dir": data_dir.resolve()})
     data = DataDir(settings.data_dir)
-    mark = DemoMark(data)
-    mark.set()
     last = settings.calendar.latest_ended(settings.now())
     wanted = [last - timedelta(days=back) for back in reversed(range(days))]
+    if wanted[0] < settings.start_date:
+        raise WrongUseError(f"{wanted[0]} is before the first day, LMS_START_DATE {settings.start_date}.")
+    DemoMark(data).set()
     click.echo(f"Starting a local Truto, and pulling {wanted[0]} to {last} into {settings.data_dir}")
     with running(demo_world()) as sandbox:
         failed = _materialize(settings, sandbox, wanted)
@@ -91,8 +94,8 @@ def _materialize(settings: Settings, sandbox: RunningSandbox, days: Sequence[dat
 def _at(settings: Settings, sandbox: RunningSandbox, day: date) -> Settings:
     """The settings of a pull of `day` shortly after its end, from the sandbox at that time."""
     calendar = settings.calendar
-    halfway = (calendar.closes_at(day) - calendar.ends_at(day)) / 12
-    present: datetime = min(calendar.ends_at(day) + halfway, settings.now())
+    grace = calendar.closes_at(day) - calendar.ends_at(day)
+    present: datetime = min(calendar.ends_at(day) + grace / 12, settings.now())
     sandbox.set_clock(present)
     return settings.model_copy(
         update={"base_url": sandbox.url, "token": SecretStr(sandbox.token), "frozen_now": present}
@@ -100,7 +103,7 @@ def _at(settings: Settings, sandbox: RunningSandbox, day: date) -> Settings:
 
 
 def _active_accounts(settings: Settings) -> list[str]:
-    from lms_pipeline.defs.resources import Truto
+    from lms_pipeline.connection import Truto
     from lms_pipeline.registry_sync import sync_with_truto
 
     registry = Registry(DataDir(settings.data_dir).registry)

@@ -36,16 +36,16 @@ def materialize(accounts: tuple[str, ...], first: date | None, last: date | None
     settings = Settings.load()
     selection = [name.strip() for name in select.split(",") if name.strip()]
     check_selection(selection)
-    days = _days(settings, first, last)
+    days = _days(settings, first, last) if selection != ["warehouse"] else []
     names = account_names(settings)
-    partitions = [Partition(account_id, day) for day in days for account_id in _accounts(settings, accounts)]
+    chosen = _accounts(settings, accounts) if days else []
+    partitions = [Partition(account_id, day) for day in days for account_id in chosen]
     if settings.frozen_now:
         click.echo(f"LMS_NOW is set: {settings.now():%Y-%m-%d %H:%M} UTC is taken for the present.", err=True)
     defs = build_defs(settings)
     failed = []
     with open_instance(settings) as instance:
-        if selection != ["warehouse"]:
-            failed += tell(run_partitions(defs, instance, partitions, selection, names), len(partitions))
+        failed += tell(run_partitions(defs, instance, partitions, selection, names), len(partitions))
         failed += tell([rebuild_warehouse(defs, instance)], 1)
     if failed:
         click.echo(f"{len(failed)} of {len(partitions) + 1} runs failed.", err=True)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import sys
+from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Literal, TextIO, get_args
@@ -26,8 +27,8 @@ from lms_pipeline.settings import Settings
 Format = Literal["table", "csv", "json", "parquet"]
 MOST_ROWS_SHOWN = 1_000
 """Of a table on a terminal; the other formats bring every row."""
-WIDTH_WITHOUT_TERMINAL = 400
-"""So that no cell is cut where the output goes to a file or a pipe."""
+ANY_WIDTH = 100_000
+"""Columns of characters where the output goes to a file or a pipe, so that no cell is cut."""
 
 ROWS_PER_BATCH = 10_000
 
@@ -52,6 +53,8 @@ def query(sql: str, form: Format, output: Path | None) -> None:
             _write(rows, form, output)
         except duckdb.Error as error:
             raise LmsPipelineError(f"The query failed: {_first_line(error)}.") from None
+        except BrokenPipeError:
+            raise
         except OSError as error:
             raise LmsPipelineError(f"{output or 'The output'} can't be written: {error.strerror}.") from None
 
@@ -104,11 +107,24 @@ def _write_table(rows: duckdb.DuckDBPyRelation, file: TextIO) -> None:
     shown = rows.limit(MOST_ROWS_SHOWN + 1).fetchall()
     for row in shown[:MOST_ROWS_SHOWN]:
         table.add_row(*(escape(_cell(value)) for value in row))
-    Console(file=file, width=None if file.isatty() else WIDTH_WITHOUT_TERMINAL).print(table)
+    console = Console(file=file, width=None if file.isatty() else ANY_WIDTH)
+    if console.measure(table).maximum <= console.width:
+        console.print(table)
+    else:
+        for row in shown[:MOST_ROWS_SHOWN]:
+            console.print(_block(rows.columns, row))
     if len(shown) > MOST_ROWS_SHOWN:
         click.echo(
             f"Only the first {MOST_ROWS_SHOWN:,} rows are shown: ask for --format csv to have all.", err=True
         )
+
+
+def _block(columns: Sequence[str], row: Sequence[object]) -> Table:
+    """A row that is too wide for the terminal, one line a column."""
+    block = Table("column", "value", box=box.SIMPLE, show_header=False)
+    for name, value in zip(columns, row, strict=True):
+        block.add_row(escape(name), escape(_cell(value)))
+    return block
 
 
 def _cell(value: object) -> str:

@@ -15,7 +15,8 @@ from pathlib import Path
 
 import click
 
-from lms_pipeline.commands.demo_world import DemoMark, demo_world
+from lms_pipeline.commands.demo_world import demo_world
+from lms_pipeline.demo_mark import DemoMark
 from lms_pipeline.lake.paths import DataDir
 from lms_pipeline.sandbox.clock import Clock
 from lms_pipeline.sandbox.server import running

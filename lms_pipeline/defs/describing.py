@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from lms_pipeline.schema import Table
+from lms_pipeline.settings import Settings
 
 if TYPE_CHECKING:
     from lms_pipeline.lake.publishing import Published
@@ -44,6 +45,15 @@ def column_schema(table: Table) -> dg.TableSchema:
             for column in table.columns
         ]
     )
+
+
+def tell_present(context: dg.AssetExecutionContext, settings: Settings) -> None:
+    """Say in the run's log, and with a tag, that `LMS_NOW` stands for the present."""
+    if settings.frozen_now is None:
+        return
+    now = settings.frozen_now.isoformat()
+    context.log.warning("LMS_NOW is set: %s is taken for the present.", now)
+    context.instance.add_run_tags(context.run.run_id, {"LMS_NOW": now})
 
 
 def published_metadata(published: Published, more: Mapping[str, Any] | None = None) -> dict[str, Any]:

@@ -6,10 +6,12 @@ What belongs here: which assets run together, and when. Which accounts there are
 from typing import TYPE_CHECKING
 
 import dagster as dg
+from dagster._utils.schedules import is_valid_cron_schedule
 
-from lms_pipeline.defs.partitions import partition_key
-from lms_pipeline.defs.resources import Truto
+from lms_pipeline.connection import Truto
+from lms_pipeline.defs.partitions import add_accounts, partition_key
 from lms_pipeline.enrollments.tables import PULLED_TABLES
+from lms_pipeline.errors import SettingsError
 from lms_pipeline.lake.catalog import METRIC_TABLES
 from lms_pipeline.lake.paths import DataDir
 from lms_pipeline.registry import Registry
@@ -40,7 +42,13 @@ def build_jobs() -> list["UnresolvedAssetJobDefinition"]:
 
 
 def build_schedule(settings: Settings) -> dg.ScheduleDefinition:
-    """Once a day, a run for each active account, for the day that is open."""
+    """Once a day, a run for each active account, for the day that is open.
+
+    Raises:
+        SettingsError: LMS_SCHEDULE is no cron expression.
+    """
+    if not is_valid_cron_schedule(settings.schedule):
+        raise SettingsError("LMS_SCHEDULE can't be used: it must be a cron expression, like '0 2 * * *'.")
 
     @dg.schedule(
         name=DAILY_SNAPSHOT,
@@ -50,7 +58,7 @@ def build_schedule(settings: Settings) -> dg.ScheduleDefinition:
         description="Asks for the latest ended day of every active account, one run each.",
     )
     def daily_snapshot(
-        truto: dg.ResourceParam[Truto], lake: dg.ResourceParam[DataDir]
+        context: dg.ScheduleEvaluationContext, truto: dg.ResourceParam[Truto], lake: dg.ResourceParam[DataDir]
     ) -> list[dg.RunRequest] | dg.SkipReason:
         day = settings.calendar.open_day(truto.now())
         if day is None:
@@ -58,6 +66,7 @@ def build_schedule(settings: Settings) -> dg.ScheduleDefinition:
         accounts = Registry(lake.registry).active()
         if not accounts:
             return dg.SkipReason("No account is active: run `lms-pipeline accounts sync`.")
+        add_accounts(context.instance, (account.id for account in accounts))
         keys = [partition_key(account.id, day) for account in accounts]
         return [dg.RunRequest(run_key=key, partition_key=key) for key in keys]
 

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from lms_pipeline.defs.describing import published_metadata, table_spec
+from lms_pipeline.defs.describing import published_metadata, table_spec, tell_present
 from lms_pipeline.defs.failures import told_to_people
 from lms_pipeline.defs.partitions import account_days, partition_of
 from lms_pipeline.enrollments.tables import UNIFIED_ENROLLMENTS
+from lms_pipeline.errors import WrongUseError
 from lms_pipeline.lake.catalog import METRIC_TABLES
 from lms_pipeline.lake.paths import DataDir
 from lms_pipeline.metrics.tables import ACCOUNT_COMPLETION, RATES
@@ -45,9 +46,11 @@ def build_metrics(settings: Settings) -> dg.AssetsDefinition:
     ) -> Iterator[dg.MaterializeResult[Any]]:
         from lms_pipeline.measuring import measure
 
+        tell_present(context, settings)
         partition = partition_of(context)
         assert partition.account_id is not None  # noqa: S101 (every key has one)
         with told_to_people():
+            _check_selection(context)
             account = Registry(lake.registry).get(partition.account_id)
             for published in measure(
                 lake,
@@ -61,6 +64,16 @@ def build_metrics(settings: Settings) -> dg.AssetsDefinition:
                 yield dg.MaterializeResult(asset_key=published.table.name, metadata=metadata)
 
     return metrics
+
+
+def _check_selection(context: dg.AssetExecutionContext) -> None:
+    """Refuse a run that pulls enrollments, but without the table that says when the metrics may begin."""
+    selected = {key.to_user_string() for key in context.run.asset_selection or ()}
+    if selected & {"raw_enrollments", "rejected_enrollments"} and UNIFIED_ENROLLMENTS.name not in selected:
+        raise WrongUseError(
+            "Metrics can't tell whether the pull of the same run is over: select unified_enrollments too, which is "
+            "pulled with the others anyway."
+        )
 
 
 def _headline(published: "Published") -> dict[str, Any]:

@@ -5,6 +5,7 @@ What belongs here: the definitions, and the way between a partition key and our 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import date, timedelta
 
 import dagster as dg
@@ -14,6 +15,17 @@ from lms_pipeline.settings import Settings
 
 ACCOUNTS = dg.DynamicPartitionsDefinition(name="account")
 """Follows the registry; keys are added and never deleted, since Dagster's log would keep the days without them."""
+
+
+def add_accounts(instance: dg.DagsterInstance, account_ids: Iterable[str]) -> list[str]:
+    """Make sure that accounts are partition keys, before runs are asked for them; returns those that are new.
+
+    Not by a request of a tick: Dagster resolves the runs that a tick asks for against the keys before it.
+    """
+    known = set(instance.get_dynamic_partitions(ACCOUNTS.name or ""))
+    new = [account_id for account_id in account_ids if account_id not in known]
+    instance.add_dynamic_partitions(ACCOUNTS.name or "", new)
+    return new
 
 
 def account_days(settings: Settings) -> dg.MultiPartitionsDefinition:

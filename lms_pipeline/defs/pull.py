@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from lms_pipeline.accounts import AccountOptions, read_options
-from lms_pipeline.defs.describing import OWNERS, published_metadata, table_spec
+from lms_pipeline.connection import Truto
+from lms_pipeline.defs.describing import OWNERS, published_metadata, table_spec, tell_present
 from lms_pipeline.defs.failures import told_to_people
 from lms_pipeline.defs.partitions import account_days, partition_of
-from lms_pipeline.defs.resources import Truto
 from lms_pipeline.enrollments.identity import identity_of
 from lms_pipeline.enrollments.tables import PULLED_TABLES
 from lms_pipeline.lake.paths import DataDir
@@ -50,6 +50,7 @@ def build_pull(settings: Settings) -> dg.AssetsDefinition:
     ) -> Iterator[dg.MaterializeResult[Any]]:
         from lms_pipeline.snapshot import take_snapshot
 
+        tell_present(context, truto.settings)
         with told_to_people():
             order = _order(context, truto.settings, lake)
             report = take_snapshot(truto.connect, lake, truto.settings.calendar, truto.now, order)

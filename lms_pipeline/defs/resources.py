@@ -7,41 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dagster_duckdb import DuckDBResource
 
+from lms_pipeline.connection import Truto
 from lms_pipeline.lake.paths import DataDir
 from lms_pipeline.settings import Settings
 
 if TYPE_CHECKING:
     import duckdb
-
-    from lms_pipeline.truto.client import TrutoClient
-
-
-@dataclass(frozen=True)
-class Truto:
-    """Connects to the API when somebody asks; a run that needs no call needs no token."""
-
-    settings: Settings
-
-    def now(self) -> datetime:
-        """The present."""
-        return self.settings.now()
-
-    def connect(self) -> TrutoClient:
-        """A client, to be used as a context manager.
-
-        Raises:
-            SettingsError: there is no token.
-        """
-        from lms_pipeline.truto.client import TrutoClient
-
-        return TrutoClient(self.settings.base_url, self.settings.required_token(), now=self.settings.now)
 
 
 class Warehouse(DuckDBResource):

@@ -8,18 +8,18 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
 import dagster as dg
 
 from lms_pipeline.defs.jobs import DAILY_SNAPSHOT, REBUILD_WAREHOUSE
-from lms_pipeline.defs.partitions import ACCOUNTS, partition_key
+from lms_pipeline.defs.partitions import add_accounts, partition_key
 from lms_pipeline.errors import WrongUseError
 from lms_pipeline.lake.catalog import TABLES
 from lms_pipeline.lake.disk import disk_errors
 from lms_pipeline.lake.paths import Partition
+from lms_pipeline.outcomes import Outcome
 from lms_pipeline.settings import Settings
 
 if TYPE_CHECKING:
@@ -27,21 +27,6 @@ if TYPE_CHECKING:
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 MATERIALIZABLE = (*TABLES, "warehouse")
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """How a run ended."""
-
-    subject: str
-    """What it was about, for messages."""
-    error: str | None
-    """Why it failed; None where all was published."""
-    seconds: float
-    enrollments: int | None = None
-    """Rows of `unified_enrollments` that were published."""
-    kept: bool = False
-    """The day was over and kept the snapshot it had."""
 
 
 def open_instance(settings: Settings) -> dg.DagsterInstance:
@@ -84,8 +69,7 @@ def run_partitions(
     `names` says what people call an account in the outcome's subject.
     """
     job = defs.resolve_job_def(DAILY_SNAPSHOT)
-    accounts = sorted({partition.account_id for partition in partitions if partition.account_id is not None})
-    instance.add_dynamic_partitions(ACCOUNTS.name or "", accounts)
+    add_accounts(instance, dict.fromkeys(partition.account_id or "" for partition in partitions))
     for partition in partitions:
         started = time.monotonic()
         result = job.execute_in_process(

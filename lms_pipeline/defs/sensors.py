@@ -7,9 +7,9 @@ import time
 
 import dagster as dg
 
+from lms_pipeline.connection import Truto
 from lms_pipeline.defs.jobs import DAILY_SNAPSHOT, REBUILD_WAREHOUSE
-from lms_pipeline.defs.partitions import ACCOUNTS, partition_key
-from lms_pipeline.defs.resources import Truto
+from lms_pipeline.defs.partitions import add_accounts, partition_key
 from lms_pipeline.lake.paths import DataDir
 from lms_pipeline.registry import Registry
 from lms_pipeline.registry_sync import sync_with_truto
@@ -34,14 +34,14 @@ def build_sensors(settings: Settings) -> list[dg.SensorDefinition]:
     ) -> list[dg.RunRequest] | dg.SkipReason:
         registry = Registry(lake.registry)
         sync_with_truto(truto.connect, registry, settings)
-        known = set(context.instance.get_dynamic_partitions(ACCOUNTS.name or ""))
-        new = [account for account in registry.accounts() if account.id not in known]
-        # Not by a request of the tick: Dagster resolves the run requests of a tick against the keys before it.
-        context.instance.add_dynamic_partitions(ACCOUNTS.name or "", [account.id for account in new])
+        accounts = {account.id: account for account in registry.accounts()}
+        new = add_accounts(context.instance, accounts)
         day = settings.calendar.open_day(truto.now())
-        keys = [partition_key(account.id, day) for account in new if account.is_active and day is not None]
+        keys = [
+            partition_key(account_id, day) for account_id in new if accounts[account_id].is_active and day
+        ]
         if not keys:
-            return dg.SkipReason(f"{len(known)} accounts are known, none is new and active.")
+            return dg.SkipReason(f"{len(accounts)} accounts are known, none is new and active.")
         return [dg.RunRequest(run_key=key, partition_key=key) for key in keys]
 
     @dg.sensor(

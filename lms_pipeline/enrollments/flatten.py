@@ -16,6 +16,7 @@ import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from lms_pipeline.enrollments import kinds
 from lms_pipeline.enrollments.columns import (
     constant,
     json_text,
@@ -81,7 +82,7 @@ class EnrollmentFlattener:
             read = self._reader.read(record)
         except Rejected as rejection:
             rows.rejected.append((bytes(record).decode(), rejection.reason, rejection.field))
-            user_id, course_id, payload = None, None, _remote_data(record)
+            user_id, course_id, payload = _found(record)
         else:
             rows.unified.append(read)
             fields = read.fields
@@ -111,12 +112,19 @@ class _Role(msgspec.Struct):
     role: str | None = None
 
 
-class _RemoteData(msgspec.Struct):
+class _Carrier(msgspec.Struct):
+    user: msgspec.Raw = ABSENT
+    course: msgspec.Raw = ABSENT
     remote_data: msgspec.Raw = ABSENT
 
 
+class _WithId(msgspec.Struct):
+    id: msgspec.Raw = ABSENT
+
+
 _ROLE = msgspec.json.Decoder(_Role)
-_REMOTE_DATA = msgspec.json.Decoder(_RemoteData)
+_CARRIER = msgspec.json.Decoder(_Carrier)
+_WITH_ID = msgspec.json.Decoder(_WithId)
 
 
 def _role(payload: msgspec.Raw) -> str | None:
@@ -126,11 +134,21 @@ def _role(payload: msgspec.Raw) -> str | None:
         return None
 
 
-def _remote_data(record: msgspec.Raw) -> msgspec.Raw:
+def _found(record: msgspec.Raw) -> tuple[str | None, str | None, msgspec.Raw]:
+    """The ids of learner and course that a rejected record has all the same, and its raw payload."""
     try:
-        return _REMOTE_DATA.decode(record).remote_data
+        carrier = _CARRIER.decode(record)
     except NOT_READ:  # the record is no object
-        return ABSENT
+        return None, None, ABSENT
+    return _id_of(carrier.user), _id_of(carrier.course), carrier.remote_data
+
+
+def _id_of(raw: msgspec.Raw) -> str | None:
+    try:
+        value: str | None = kinds.read("id", _WITH_ID.decode(raw).id)
+    except (*NOT_READ, kinds.Unreadable):
+        return None
+    return value
 
 
 def _raw(rows: Sequence[tuple[str | None, str | None, bytes]], fetched_at: datetime) -> pa.RecordBatch:

@@ -1,6 +1,6 @@
 """The tables that a pull brings, column by column.
 
-What belongs here: descriptions, as plain data. Reading a record into them is `record.py` and `flatten.py`.
+What belongs here: descriptions, as plain data. Reading records into them is `records.py`, `flatten.py` and `lists.py`.
 The fields, their types and the ten statuses are those of Truto's page of `GET /unified/lms/course-enrollments`.
 """
 

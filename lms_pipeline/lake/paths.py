@@ -1,6 +1,6 @@
 """Where everything stands on disk, and what may become a path.
 
-What belongs here: names of files and folders. What is in them is `writing.py` and `reading.py`.
+What belongs here: names of files and folders. What is in them is `files.py` and `reading.py`.
 """
 
 from __future__ import annotations

@@ -15,7 +15,8 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from lms_pipeline.lake.catalog import table_named
-from lms_pipeline.lake.files import check_version, damage, read_metadata
+from lms_pipeline.lake.committed import committed
+from lms_pipeline.lake.files import damage
 from lms_pipeline.lake.paths import DataDir, check_account_id
 from lms_pipeline.schema import Table, arrow_schema
 from lms_pipeline.settings import Settings
@@ -51,15 +52,14 @@ def read(
     described = table_named(table)
     data = DataDir(data_dir or Settings.load().data_dir)
     wanted = None if accounts is None else {check_account_id(account) for account in accounts}
-    files = [
-        str(data.file(described, partition))
+    asked = [
+        partition
         for partition in data.partitions(described)
         if (wanted is None or partition.account_id in wanted)
         and (first is None or partition.day >= first)
         and (last is None or partition.day <= last)
     ]
-    for file in files:
-        check_version(Path(file), read_metadata(Path(file)))
+    files = [str(data.file(described, partition)) for partition in committed(data, described, asked)]
     partition_columns = [ACCOUNT_COLUMN, DAY_COLUMN] if described.per_account else [DAY_COLUMN]
     schema = pa.schema([*partition_columns, *_nullable(described)])
     found = ds.dataset(

@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import duckdb
 from filelock import FileLock
 
 from lms_pipeline.lake.catalog import METRIC_TABLES, TABLES
+from lms_pipeline.lake.committed import committed
 from lms_pipeline.lake.disk import LakeError, disk_errors
-from lms_pipeline.lake.paths import DataDir, Partition
+from lms_pipeline.lake.paths import DataDir
 from lms_pipeline.lake.warehouse_sql import comments, create_table, create_view
 from lms_pipeline.metrics.tables import LEARNER_COMPLETION
 from lms_pipeline.schema import Table
@@ -65,12 +66,18 @@ def reading(data: DataDir) -> Iterator[duckdb.DuckDBPyConnection]:
         ) from None
     with connection:
         connection.execute("SET TimeZone = 'UTC'")
+        connection.execute(
+            "SET python_enable_replacements = false"
+        )  # a name in a query is a table, never ours
         yield connection
 
 
 def _build_at(path: Path, data: DataDir) -> dict[str, int]:
     try:
         return _write(data, path)
+    except LakeError:
+        path.unlink(missing_ok=True)
+        raise
     except duckdb.Error as error:
         path.unlink(missing_ok=True)
         raise LakeError(
@@ -97,13 +104,17 @@ def _write(data: DataDir, path: Path) -> dict[str, int]:
 
 
 def _files(data: DataDir, table: Table) -> list[str]:
-    """What a table is read from: a pattern, so that files published later are seen; or the latest days alone."""
+    """What a table is read from: a pattern, so that files published later are seen, where every partition may be read.
+
+    Else those that may; and of the learners only each account's latest day.
+    """
     published = list(data.partitions(table))
+    readable = list(committed(data, table, published))
     if table == LEARNER_COMPLETION:
-        latest: dict[str | None, Partition] = {partition.account_id: partition for partition in published}
-        return [str(data.file(table, partition)) for partition in latest.values()]
-    pattern = "*/*/data.parquet" if table.per_account else "*/data.parquet"
-    return [str(data.lake / table.name / pattern)] if published else []
+        readable = list({partition.account_id: partition for partition in readable}.values())
+    elif published and readable == published:
+        return [str(data.lake / table.name / ("*/*/data.parquet" if table.per_account else "*/data.parquet"))]
+    return [str(data.file(table, partition)) for partition in readable]
 
 
 def _swap(link: Path, target: Path) -> None:
@@ -114,9 +125,13 @@ def _swap(link: Path, target: Path) -> None:
 
 
 def _sweep(folder: Path, current: Path) -> None:
-    """Remove older builds; who still has one open keeps it until they close it."""
+    """Remove older builds; who still has one open keeps it, and its folder for what spills, until they close it."""
     older = sorted(set(folder.glob("lms-*.duckdb")) - {current}, key=lambda path: path.stat().st_mtime)
     kept = {current.name, *(build.name for build in older[1 - KEPT_BUILDS :])}
-    for path in folder.glob("lms-*.duckdb*"):
+    for path in [*folder.glob("lms-*.duckdb"), *folder.glob("lms-*.duckdb.wal")]:
         if path.name.removesuffix(".wal") not in kept:
             path.unlink(missing_ok=True)
+    for path in folder.glob("lms-*.duckdb.tmp"):
+        if path.name.removesuffix(".tmp") not in kept:
+            with suppress(OSError):  # somebody's query still spills into it
+                path.rmdir()

@@ -118,7 +118,7 @@ def _words(status: int, message: str, *, remote: bool) -> tuple[str, str]:
     if status == 401:
         return "Truto does not accept the token", "check TRUTO_API_TOKEN"
     if status == 429:
-        return "Too many requests", "try again later, or lower the account's calls_per_hour"
+        return "Too many requests", "try again later"
     who = "The LMS behind Truto" if remote else "Truto"
     said = f" and says {message!r}" if message else ""
     if status in _AGAIN:

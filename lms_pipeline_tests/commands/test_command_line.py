@@ -8,6 +8,8 @@ import pytest
 
 from lms_pipeline import __version__
 from lms_pipeline.cli import COMMANDS
+from lms_pipeline.demo_mark import DemoMark
+from lms_pipeline.lake.paths import DataDir
 
 
 def test_help_lists_every_command(command):
@@ -76,3 +78,19 @@ def test_help_imports_nothing_heavy():
     code = "import sys; from lms_pipeline import cli; print([m for m in ('dagster', 'pyarrow', 'duckdb') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+def test_real_accounts_do_not_come_among_the_demos(command, monkeypatch, tmp_path):
+    DemoMark(DataDir(tmp_path / "data")).set()
+    monkeypatch.setenv("TRUTO_BASE_URL", "https://api.example.org")
+    monkeypatch.setenv("TRUTO_API_TOKEN", "token")
+    done = command("accounts", "sync")
+    assert done.status == 2
+    assert "is the demo's: give your own accounts another folder with LMS_DATA_DIR." in done.err
+
+
+def test_a_demo_that_begins_before_the_first_day_is_wrong_use(command, monkeypatch):
+    monkeypatch.setenv("LMS_START_DATE", "2026-03-09")
+    done = command("demo", "--days", "3")
+    assert done.status == 2
+    assert "2026-03-08 is before the first day, LMS_START_DATE 2026-03-09." in done.err

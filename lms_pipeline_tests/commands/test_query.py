@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 
 import pyarrow.parquet as pq
 import pytest
@@ -68,3 +70,19 @@ def test_without_a_warehouse_it_says_how_to_get_one(command):
     done = command("query", "SELECT 1")
     assert done.status == 1
     assert "run `lms-pipeline materialize` first" in done.err
+
+
+def test_a_wide_table_is_not_cut(query):
+    header = query("FROM account_completion").out
+    assert "learner_compliance_rate_den" in header
+    assert "…" not in header
+
+
+def test_a_reader_that_has_had_enough_ends_it_quietly(query, tmp_path):
+    line = f"{sys.executable} -m lms_pipeline.cli query 'FROM range(1000000)' --format csv | head -1"
+    done = subprocess.run(["bash", "-c", line], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("range\n", "")
+
+
+def test_a_name_in_the_sql_is_a_table_and_nothing_of_ours(query):
+    assert "The SQL can't be run: Catalog Error" in query("FROM rows").err

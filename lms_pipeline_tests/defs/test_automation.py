@@ -40,12 +40,15 @@ def keys(requests):
 
 
 def test_the_schedule_asks_for_the_open_day_of_every_active_account(repository, instance, registry):
-    instance.add_dynamic_partitions("account", ["north", "south"])
+    assert keys(tick(repository, instance).run_requests) == ["north|2026-03-10", "south|2026-03-10"]
+
+
+def test_the_schedule_asks_for_an_account_that_no_sensor_took_in_yet(repository, instance, registry):
+    instance.add_dynamic_partitions("account", ["north"])
     assert keys(tick(repository, instance).run_requests) == ["north|2026-03-10", "south|2026-03-10"]
 
 
 def test_the_schedule_leaves_out_accounts_that_were_removed(repository, instance, registry):
-    instance.add_dynamic_partitions("account", ["north", "south"])
     registry.remove("south", last_day=DAY)
     assert keys(tick(repository, instance).run_requests) == ["north|2026-03-10"]
 

@@ -5,6 +5,7 @@ import pytest
 
 from lms_pipeline.definitions import build_defs
 from lms_pipeline.defs.resources import Warehouse
+from lms_pipeline.errors import SettingsError
 from lms_pipeline.lake.catalog import TABLES
 
 
@@ -105,3 +106,8 @@ def test_another_project_takes_the_package_in_and_queries_the_warehouse(settings
     )
     (event,) = result.get_asset_materialization_events()
     assert event.step_materialization_data.materialization.metadata["tables"].value == len(TABLES)
+
+
+def test_a_schedule_that_is_no_cron_expression_is_one_sentence(settings):
+    with pytest.raises(SettingsError, match=r"^LMS_SCHEDULE can't be used: it must be a cron expression"):
+        build_defs(settings.model_copy(update={"schedule": "daily at two"}))

@@ -114,3 +114,16 @@ def test_metrics_of_a_day_that_was_never_pulled_say_what_to_do(run):
     assert outcome.error == (
         "There is no snapshot of north on 2026-03-10: materialize unified_enrollments of that day first."
     )
+
+
+def test_metrics_do_not_run_beside_a_pull_that_they_can_not_wait_for(run):
+    (outcome,) = run(NORTH, select=["raw_enrollments", "course_completion"])
+    assert "select unified_enrollments too" in outcome.error
+
+
+def test_every_run_says_that_lms_now_is_set(run, instance):
+    run(NORTH)
+    (told,) = instance.get_runs()
+    assert told.tags["LMS_NOW"] == "2026-03-11T02:00:00+00:00"
+    messages = [entry.user_message for entry in instance.all_logs(told.run_id)]
+    assert "LMS_NOW is set: 2026-03-11T02:00:00+00:00 is taken for the present." in messages

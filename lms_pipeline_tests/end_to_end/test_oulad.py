@@ -6,8 +6,8 @@ import pytest
 from pydantic import SecretStr
 
 from lms_pipeline import lake
+from lms_pipeline.connection import Truto
 from lms_pipeline.definitions import build_defs
-from lms_pipeline.defs.resources import Truto
 from lms_pipeline.defs.running import open_instance, rebuild_warehouse, run_partitions
 from lms_pipeline.lake import warehouse
 from lms_pipeline.lake.paths import DataDir, Partition

@@ -72,10 +72,19 @@ def test_raw_rows_stand_in_the_order_served():
     assert flat.raw.column("payload").to_pylist() == ["0", "1", "3"]
 
 
-def test_a_rejected_record_keeps_its_payload_and_names_nobody():
-    flat, _ = flattened('{"id":"e1","user":{},"course":{"id":"c1"},"remote_data":{ "id" :5}}')
+@pytest.mark.parametrize(
+    ("people", "found"),
+    [
+        ('"user":{},"course":{"id":"c1"}', (None, "c1")),
+        ('"user":{"id":7},"course":null', ("7", None)),
+        ('"user":"u1","course":{"id":" "}', (None, None)),
+    ],
+)
+def test_a_rejected_record_keeps_its_payload_and_the_ids_that_are_found(people, found):
+    flat, _ = flattened('{"id":"e1",' + people + ',"remote_data":{ "id" :5}}')
     (told,) = flat.raw.to_pylist()
-    assert (told["user_id"], told["course_id"], told["payload"]) == (None, None, '{ "id" :5}')
+    assert (told["user_id"], told["course_id"]) == found
+    assert told["payload"] == '{ "id" :5}'
 
 
 def test_the_role_is_the_provider_s():

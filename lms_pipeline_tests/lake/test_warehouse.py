@@ -153,9 +153,7 @@ class TestTrouble:
         path = publish(data, "acme", FIRST, {"course_id": "c1"}, table=COURSE_COMPLETION).path
         build(data)
         path.write_bytes(b"no Parquet at all, and longer than a footer")
-        with pytest.raises(
-            LakeError, match=r"^The warehouse can't be built, and the one before it stays: .*data\.par"
-        ):
+        with pytest.raises(LakeError, match=r"data\.parquet is damaged: restore it, or remove it"):
             build(data)
         assert rows_of(data, "SELECT course_id FROM course_completion") == [("c1",)]
         assert len(list((data.state / "warehouse").glob("lms-*"))) == 1

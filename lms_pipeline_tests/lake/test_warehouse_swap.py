@@ -175,3 +175,11 @@ def test_a_link_does_not_tell_where_the_data_directory_stood(data, tmp_path):
     moved = DataDir(tmp_path.rename(tmp_path.with_name(f"{tmp_path.name}-moved")))
     with reading(moved) as connection:
         assert counted(connection) == 0
+
+
+def test_the_folder_into_which_a_reader_spills_is_not_in_the_way(data):
+    build(data)
+    (data.state / "warehouse" / f"{data.warehouse.resolve().name}.tmp").mkdir()
+    for _ in range(3):
+        build(data)
+    assert len(builds(data)) == 2

@@ -75,7 +75,7 @@ def test_a_refusal_is_one_sentence_that_says_what_to_do(answer, says):
     [
         (
             refusal(429),
-            "Too many requests ({}, status 429): try again later, or lower the account's calls_per_hour.",
+            "Too many requests ({}, status 429): try again later.",
         ),
         (
             refusal(502, "down", **REMOTE),

@@ -1,0 +1,40 @@
+"""Which partitions may be read: those whose publication came to its end.
+
+What belongs here: the commit mark. `unified_enrollments` is renamed last, so a file of the same pull is good where it has
+the same run id; one that a killed run left beside an older mark, or without any, is not read. The lists are pulled
+alone too and stand for themselves, as do the metric tables, which name the run they were worked out from.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator
+
+from lms_pipeline.enrollments.tables import RAW_ENROLLMENTS, REJECTED_ENROLLMENTS, UNIFIED_ENROLLMENTS
+from lms_pipeline.lake.files import check_version, read_metadata
+from lms_pipeline.lake.paths import DataDir, Partition
+from lms_pipeline.schema import Table
+
+UNDER_THE_MARK = {RAW_ENROLLMENTS.name, REJECTED_ENROLLMENTS.name}
+
+log = logging.getLogger(__name__)
+
+
+def committed(data: DataDir, table: Table, partitions: Iterable[Partition]) -> Iterator[Partition]:
+    """Those of the partitions that may be read; one that may not is logged.
+
+    Raises:
+        LakeError: a file is damaged, or was written by a newer version of this package.
+    """
+    for partition in partitions:
+        told = read_metadata(data.file(table, partition))
+        check_version(data.file(table, partition), told)
+        if table.name not in UNDER_THE_MARK or told.get("run_id") == _mark(data, partition):
+            yield partition
+        else:
+            log.warning("%s of %s is left out: its pull did not come to its end.", table.name, partition)
+
+
+def _mark(data: DataDir, partition: Partition) -> str | None:
+    path = data.file(UNIFIED_ENROLLMENTS, partition)
+    return read_metadata(path).get("run_id") if path.exists() else None
