@@ -71,6 +71,12 @@ def main() -> None:
             raise
         click.echo(f"Error: {error}", err=True)
         sys.exit(2 if isinstance(error, WrongUseError) else 1)
+    except Exception as error:  # the process's edge: a full disk under Dagster's log, for instance
+        if "--debug" in sys.argv:
+            raise
+        what = f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else 'no more is known'}"
+        click.echo(f"Error: {what}; look at the disk of LMS_DATA_DIR, or add --debug to see where.", err=True)
+        sys.exit(1)
 
 
 if __name__ == "__main__":

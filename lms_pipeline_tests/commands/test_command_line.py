@@ -94,3 +94,15 @@ def test_a_demo_that_begins_before_the_first_day_is_wrong_use(command, monkeypat
     done = command("demo", "--days", "3")
     assert done.status == 2
     assert "2026-03-08 is before the first day, LMS_START_DATE 2026-03-09." in done.err
+
+
+def test_a_damaged_log_of_dagster_is_one_sentence(command, tmp_path):
+    command("accounts", "add", "north")
+    log = tmp_path / "data" / "dagster" / "history" / "runs.db"
+    log.parent.mkdir(parents=True)
+    log.write_text("no database at all, and longer than a header of one has to be" * 99, encoding="utf-8")
+    done = command("materialize")
+    assert done.status == 1
+    (told,) = [line for line in done.err.splitlines() if line.startswith("Error: ")]
+    assert told.endswith("look at the disk of LMS_DATA_DIR, or add --debug to see where.")
+    assert "Traceback" not in done.err
