@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -32,9 +32,11 @@ def read(kind: Kind, raw: msgspec.Raw) -> Any:  # noqa: ANN401 (whatever the kin
         Unreadable: the value is neither what is documented nor understood without guessing.
     """
     try:
-        return msgspec.json.decode(raw, type=STRICT_TYPES[kind])
+        strict = msgspec.json.decode(raw, type=STRICT_TYPES[kind])
     except NOT_READ:
         pass
+    else:
+        return _in_calendar(strict) if kind == "timestamp" else strict
     try:
         value = msgspec.json.decode(raw)
     except NOT_READ:
@@ -42,6 +44,23 @@ def read(kind: Kind, raw: msgspec.Raw) -> Any:  # noqa: ANN401 (whatever the kin
     if value is None or (kind != "string" and isinstance(value, str) and not value.strip()):
         return None
     return _READERS[kind](value)
+
+
+def is_in_calendar(instant: datetime | None) -> bool:
+    """Whether an instant is in the years 1 to 9999 also in UTC: Arrow holds any other, but Python can't read it."""
+    if instant is None or instant.tzinfo is None or 1 < instant.year < 9999:
+        return True
+    try:
+        instant.astimezone(UTC)
+    except OverflowError:
+        return False
+    return True
+
+
+def _in_calendar(instant: datetime) -> datetime:
+    if not is_in_calendar(instant):
+        raise Unreadable("is out of range")
+    return instant
 
 
 def _id(value: object) -> str:
@@ -85,11 +104,11 @@ def _timestamp(value: object) -> datetime:
     if not isinstance(value, str) or "-" not in value:
         raise Unreadable("is not an ISO 8601 date")
     try:
-        return msgspec.convert(value.strip(), datetime)
+        return _in_calendar(msgspec.convert(value.strip(), datetime))
     except msgspec.ValidationError:
         pass
     try:
-        return datetime.fromisoformat(value.strip())
+        return _in_calendar(datetime.fromisoformat(value.strip()))
     except ValueError:
         raise Unreadable("is not an ISO 8601 date") from None
 

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Any
 
 import msgspec
 
+from lms_pipeline.enrollments.kinds import is_in_calendar
 from lms_pipeline.enrollments.lenient import LenientReader
 from lms_pipeline.enrollments.shapes import Shape
 from lms_pipeline.enrollments.structs import NOT_READ, Node, Path, can_be_learned, learned_values, node
@@ -38,6 +40,9 @@ class RecordReader:
     def __post_init__(self) -> None:
         """Start without learned keys."""
         self._plain = node(self.shape.record, {})
+        self._instants = attrgetter(
+            *(name for name, of in self.shape.record.fields.items() if of == "timestamp")
+        )
         self._learned: dict[Path, set[str]] = {}
         self._use(self._plain)
 
@@ -54,6 +59,8 @@ class RecordReader:
 
     def _fast(self, raw: msgspec.Raw) -> Record:
         fields = self._decoder.decode(raw)
+        if not all(map(is_in_calendar, self._instants(fields))):
+            return self._leniently(raw)
         return Record(fields, _json(dict(learned_values(self._node, fields))) if self._learned else None)
 
     def _leniently(self, raw: msgspec.Raw) -> Record:

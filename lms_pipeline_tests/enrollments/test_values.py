@@ -1,5 +1,7 @@
 """Single values that are not what the page says: understood without guessing, or told to be unreadable."""
 
+import json
+
 import pytest
 
 from lms_pipeline_tests.enrollments.served import MINIMAL, extra, flattened, row, row_of_text, row_with
@@ -151,3 +153,11 @@ def test_unreadable_values_are_counted_by_field():
 def test_what_was_understood_is_not_counted_as_unreadable():
     _, flattener = flattened(MINIMAL | {"score": "12", "due_at": "2026-01-02", "id": 7})
     assert flattener.counts == {"read_leniently": 1}
+
+
+@pytest.mark.parametrize("never", ["9999-12-31T23:59:59-05:00", "0001-01-01T00:00:00+05:00"])
+def test_an_instant_that_no_calendar_holds_is_kept_in_extra(never):
+    row = row_with(due_at=never, completed_at="9999-12-31T00:00:00Z")
+    assert row["due_at"] is None
+    assert json.loads(row["extra"]) == {"due_at": never}
+    assert row["completed_at"].year == 9999
