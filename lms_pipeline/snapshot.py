@@ -79,6 +79,8 @@ class Report:
     requests: int = 0
     seconds: float = 0
     served: int = 0
+    repaired_pages: int = 0
+    """Pages of enrollments with half an emoji in them, see `Page.is_repaired`."""
     rejected: int = 0
     duplicates: Duplicates = NO_DUPLICATES
     reading: dict[str, Counter[str]] = field(default_factory=dict)
@@ -208,6 +210,7 @@ class _Taking:
             rejected.write(flat.rejected)
             self._report.served += len(page.records)
             self._report.complete &= not page.is_partial
+            self._report.repaired_pages += page.is_repaired
         self._report.reading[UNIFIED_ENROLLMENTS.name] = flattener.counts
         self._report.undocumented_statuses = flattener.undocumented_statuses
 

@@ -214,6 +214,15 @@ def test_what_is_odd_in_the_lists_is_counted_by_table(tmp_path):
     assert report.undocumented_statuses == {"paused": 1}
 
 
+def test_a_page_with_half_an_emoji_is_counted_since_its_raw_is_not_to_the_byte(tmp_path):
+    cut, whole = record("u1", remote_data={"name": "x\ud83d"}), record("u2", remote_data={"name": "x"})
+    with answering(by_path([page(cut, cursor="more"), page(whole)])) as server:
+        taker = Taker(tmp_path, server.url)
+        report = taker.take()
+    assert (report.served, report.repaired_pages) == (2, 1)
+    assert taker.rows("raw_enrollments", "user_id") == [("u1",), ("u2",)]
+
+
 class TestListsAlone:
     @pytest.mark.parametrize("tables", [["learners"], ["courses"], ["learners", "courses"]])
     def test_are_had_without_asking_for_enrollments(self, tmp_path, tables):

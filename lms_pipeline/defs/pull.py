@@ -106,6 +106,7 @@ def report_metadata(report: "Report", table: str) -> dict[str, Any]:
     if table == "unified_enrollments":
         told |= {
             "served": report.served,
+            "repaired_pages": report.repaired_pages,
             "rejected": report.rejected,
             "duplicates": report.duplicates.total,
             "duplicates_identical": report.duplicates.identical,

@@ -35,6 +35,8 @@ class Page:
     is_partial: bool
     """Truto says that the provider gave only a part."""
     received_at: datetime
+    is_repaired: bool = False
+    """Half an emoji in the body became U+FFFD: of a record that had one, what is kept is not to the byte."""
 
 
 class _Envelope(msgspec.Struct):
@@ -53,7 +55,7 @@ def read_page(body: bytes, received_at: datetime) -> Page:
     Raises:
         BadBodyError: cut short, no JSON, no UTF-8, or no list in it.
     """
-    envelope = _decode(body)
+    envelope, is_repaired = _decode(body)
     records = envelope.result if envelope.result is not None else envelope.results
     if records is None:
         raise BadBodyError("has no list under 'result'")
@@ -62,20 +64,22 @@ def read_page(body: bytes, received_at: datetime) -> Page:
         str(envelope.next_cursor) if envelope.next_cursor not in {None, ""} else None,
         bool(envelope.is_partial_response),
         received_at,
+        is_repaired,
     )
 
 
-def _decode(body: bytes) -> _Envelope:
+def _decode(body: bytes) -> tuple[_Envelope, bool]:
+    """The envelope, and whether the body had to be repaired for it."""
     try:
         body.decode()
     except UnicodeDecodeError:
         raise BadBodyError("is not UTF-8") from None
     try:
-        return _DECODER.decode(body)
+        return _DECODER.decode(body), False
     except msgspec.ValidationError:
         raise BadBodyError("is JSON, but not the list that was asked for") from None
     except msgspec.DecodeError:
-        return _decode_repaired(body)
+        return _decode_repaired(body), True
     except RecursionError:
         raise BadBodyError("is nested too deeply") from None
 
