@@ -15,8 +15,6 @@ import pytest
 from lms_pipeline import lake
 from lms_pipeline.sandbox.server import DEFAULT_TOKEN
 
-pytestmark = pytest.mark.xdist_group("demo")
-
 ROOT = Path(__file__).parents[2]
 COMMAND = Path(sys.executable).with_name("lms-pipeline")
 DAYS = [date(2026, 6, 29), date(2026, 6, 30)]
