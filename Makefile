@@ -39,7 +39,7 @@ docs: $(READY)  ## write docs/tables.md from the schema
 	@$(BIN)/python -m lms_pipeline.lake.documentation > docs/tables.md
 
 lock:  ## resolve requirements.lock again (needs uv)
-	uv pip compile --quiet --universal --generate-hashes --no-strip-extras --no-header --no-emit-index-url \
+	uv pip compile --quiet --universal --generate-hashes --no-strip-extras --no-header \
 		--python-version 3.11 --group dev pyproject.toml --output-file requirements.lock
 
 clean:  ## remove .venv and caches; the data stays
