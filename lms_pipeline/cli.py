@@ -49,13 +49,11 @@ class _Commands(click.Group):
 @click.command(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="lms-pipeline")
 @click.option("--debug", is_flag=True, help="Show tracebacks, and what is logged on the way.")
-@click.pass_context
-def lms_pipeline(context: click.Context, debug: bool) -> None:
+def lms_pipeline(debug: bool) -> None:
     """Every learner's course status, every day, from every connected LMS, as Parquet.
 
     Settings come from the environment and from .env; see the README.
     """
-    context.obj = debug
     logging.basicConfig(level=logging.INFO if debug else logging.WARNING, format="%(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)  # its lines hold whole URLs
 
