@@ -6,13 +6,14 @@ What belongs here: these options and their defaults. Which accounts there are is
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
 from lms_pipeline.enrollments.identity import Identity
 from lms_pipeline.errors import SettingsError
 from lms_pipeline.lake.paths import check_account_id
+from lms_pipeline.truto.encoding import QueryError, encoded
 
 
 class AccountOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -25,8 +26,8 @@ class AccountOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     """What an enrollment is known by: `pair` (learner and course) or `enrollment_id`; by integration if not set."""
     remote_data: Literal["keep", "drop"] = "keep"
     """Whether the provider's own answer is asked for, and kept in `raw_enrollments`."""
-    remote_query: dict[str, str] = {}
-    """Query parameters for the LMS behind Truto, passed on untouched."""
+    remote_query: dict[str, Any] = {}
+    """Query parameters for the LMS behind Truto, passed on untouched; tables in it are nested."""
     page_size: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 500
 
 
@@ -49,4 +50,10 @@ def read_options(path: Path | None) -> dict[str, AccountOptions]:
         raise SettingsError(f"LMS_ACCOUNTS_FILE {path} can't be read: {error.strerror}.") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise SettingsError(f"LMS_ACCOUNTS_FILE {path} can't be used: {error}.") from None
-    return {check_account_id(account_id): of for account_id, of in options.items()}
+    for account_id, of in options.items():
+        check_account_id(account_id)
+        try:
+            list(encoded("remote_query", of.remote_query))
+        except QueryError as error:
+            raise SettingsError(f"LMS_ACCOUNTS_FILE {path} can't be used for {account_id}: {error}") from None
+    return options

@@ -75,7 +75,7 @@ def test_each_account_has_its_own_options(read):
         ("[accounts.a]\npage_size = 0", r"page_size`\."),
         ("[accounts.a]\npage_size = 10001", r"page_size`\."),
         ("[accounts.a]\nname = 5", r"name`\."),
-        ("[accounts.a]\nremote_query = { branch = 7 }", "remote_query"),
+        ("[accounts.a]\nremote_query = 7", "remote_query"),
         ("[accounts]\na = 3", "Expected `object`"),
         ("[accounts.a", ""),
         ("name: acme", ""),
@@ -88,6 +88,13 @@ def test_what_can_not_be_set_is_one_sentence_that_names_the_file_and_the_option(
     ) as refused:
         read(text)
     assert "\n" not in str(refused.value)
+
+
+def test_a_parameter_for_the_provider_that_would_be_read_as_another_is_refused(read):
+    with pytest.raises(
+        SettingsError, match=r"can't be used for a: 'b\[c\]' can't be the name of a parameter"
+    ):
+        read('[accounts.a.remote_query]\n"b[c]" = 1\n')
 
 
 def test_a_value_that_can_not_be_set_is_not_told(read):

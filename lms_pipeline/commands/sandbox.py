@@ -27,11 +27,18 @@ from lms_pipeline.sandbox.server import DEFAULT_PORT, DEFAULT_TOKEN, serve
     help="Serve these records instead of the generated world; can be repeated.",
 )
 @click.option("--clock", metavar="ISO", help="An instant to stand still at, like 2026-01-31T02:00:00Z.")
+@click.option(
+    "--script",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE.toml",
+    help="Switches and faults to start with: limits on calls, errors, broken pages.",
+)
 @click.option("--token", default=DEFAULT_TOKEN, show_default=True, help="The API token it accepts.")
-def sandbox(port: int, records: tuple[Path, ...], clock: str | None, token: str) -> None:
+def sandbox(port: int, records: tuple[Path, ...], clock: str | None, script: Path | None, token: str) -> None:
     """Serve a local Truto on this machine until interrupted."""
     from lms_pipeline.sandbox.generated.world import generated_world
     from lms_pipeline.sandbox.records.world import records_world
+    from lms_pipeline.sandbox.scripting import read_script
 
     now = Clock(_instant(clock) if clock else None)
     world = records_world(records) if records else generated_world()
@@ -41,7 +48,8 @@ def sandbox(port: int, records: tuple[Path, ...], clock: str | None, token: str)
         click.echo(f"  export TRUTO_BASE_URL={url} TRUTO_API_TOKEN={token}")
         click.echo("Stop it with Ctrl-C.")
 
-    serve(world, token=token, clock=now, port=port, announce=announce)
+    scripted = read_script(script) if script else None
+    serve(world, token=token, clock=now, script=scripted, port=port, announce=announce)
 
 
 def _instant(text: str) -> datetime:

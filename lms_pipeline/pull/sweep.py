@@ -31,7 +31,7 @@ def enrollments(client: TrutoClient, account_id: str, options: AccountOptions) -
         TrutoError: no answer.
     """
     query = ListQuery(
-        account_id,
+        account_id=account_id,
         limit=options.page_size,
         ignore_remote_data=options.remote_data == "drop",
         remote_query=options.remote_query,
@@ -56,7 +56,7 @@ def users_or_courses(
     Raises:
         TrutoError: no answer, for another reason.
     """
-    query = ListQuery(account_id, limit=options.page_size, ignore_remote_data=True)
+    query = ListQuery(account_id=account_id, limit=options.page_size, ignore_remote_data=True)
     offered = False
     try:
         for page in client.pages(resource, query):

@@ -36,6 +36,15 @@ class Listing:
         """A list whose records are there already."""
         return cls(len(records), records.__getitem__)
 
+    def where(self, is_told: Callable[[Record], bool]) -> Listing:
+        """The records of this list that are told, at the places where they are."""
+
+        def record_of(position: int) -> Record | None:
+            record = self._record_of(position)
+            return record if record is not None and is_told(record) else None
+
+        return Listing(self._length, record_of)
+
     def read(self, start: int, limit: int) -> Stretch:
         """At most `limit` records from the position `start` on."""
         records: list[Record] = []

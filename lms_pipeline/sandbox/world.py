@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 import msgspec
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from lms_pipeline.sandbox.listing import Listing
@@ -35,6 +35,9 @@ class Account(msgspec.Struct, frozen=True):
     integration: Integration
     created_at: datetime
     updated_at: datetime
+    authentication_method: str = "api_key"
+    context: Mapping[str, str] = {}
+    """Variables of the connection, among which secrets may be; nobody but the account's owner has a use for them."""
 
     @property
     def demands_pair(self) -> bool:

@@ -1,6 +1,7 @@
 """Integrated accounts as Truto lists them.
 
-What belongs here: reading them. Which of them we pull is the registry's to say.
+What belongs here: reading them; of their `context`, where credentials may be, nothing is read. Which of them we pull
+is the registry's to say.
 """
 
 from __future__ import annotations

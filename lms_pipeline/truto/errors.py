@@ -6,6 +6,7 @@ without its secrets, and ends with what to do. Statuses and bodies: https://trut
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
@@ -139,18 +140,31 @@ def redacted(text: str, secrets: Iterable[str] = ()) -> str:
 
 def _retry_after(status: int, headers: Mapping[str, str]) -> float | None:
     """`Retry-After` in seconds or as a date, else, where a limit was met, `ratelimit-reset` in seconds."""
-    asked = _seconds(headers.get("retry-after", ""))
+    asked = seconds_of(headers.get("retry-after", ""), since=headers.get("date", ""))
     if asked is None and status == 429:
-        return _seconds(headers.get("ratelimit-reset", ""))
+        return seconds_of(headers.get("ratelimit-reset", ""))
     return asked
 
 
-def _seconds(value: str) -> float | None:
+def seconds_of(value: str, since: str = "") -> float | None:
+    """The seconds that a header tells, never less than 0; None where it tells none.
+
+    A date is counted from `since`, the server's own present, since its clock need not be ours.
+    """
     try:
-        return max(0.0, float(value))
+        seconds = float(value)
     except ValueError:
-        pass
+        until = _instant(value)
+        if until is None:
+            return None
+        seconds = (until - (_instant(since) or datetime.now(UTC))).total_seconds()
+    return None if math.isnan(seconds) else max(0.0, seconds)
+
+
+def _instant(value: str) -> datetime | None:
+    """An HTTP date; one without a zone is in UTC."""
     try:
-        return max(0.0, (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds())
+        instant = parsedate_to_datetime(value)
     except (ValueError, TypeError):
         return None
+    return instant if instant.tzinfo else instant.replace(tzinfo=UTC)

@@ -1,6 +1,7 @@
-"""One page of a list: the body split into records, without reading them.
+"""The bodies of answers: split into records, without reading them.
 
-What belongs here: the envelope. What is inside a record is `enrollments/`.
+What belongs here: the envelope, and the keys of a record in which credentials may be. What else is inside a record is
+`enrollments/`.
 """
 
 from __future__ import annotations
@@ -9,8 +10,11 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TypeVar
 
 import msgspec
+
+T = TypeVar("T")
 
 _LONE_SURROGATE = re.compile(
     rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(\\u[dD][89a-fA-F][0-9a-fA-F]{2})|\\."
@@ -37,6 +41,16 @@ class Page:
     received_at: datetime
     is_repaired: bool = False
     """Half an emoji in the body became U+FFFD: of a record that had one, what is kept is not to the byte."""
+    has_envelope: bool = True
+    """False where a provider's own body came without one: nothing tells then whether there is more."""
+
+
+@dataclass(frozen=True, slots=True)
+class SingleRecord:
+    """A record that was asked for by its id: its JSON as received."""
+
+    record: msgspec.Raw
+    received_at: datetime
 
 
 class _Envelope(msgspec.Struct):
@@ -47,6 +61,16 @@ class _Envelope(msgspec.Struct):
 
 
 _DECODER = msgspec.json.Decoder(_Envelope)
+_MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_RAW = msgspec.json.Decoder(dict[str, msgspec.Raw] | list[msgspec.Raw])
+
+_NEVER_KEPT = ("debug", "context")
+"""Keys in which Truto may tell how it signs in to the LMS."""
+_IN_ENVELOPES = {
+    *("result", "results", "next_cursor", "prev_cursor", "result_count", "is_partial_response"),
+    *_NEVER_KEPT,
+}
+"""An object with any other key is a provider's own, whatever its `result` may be."""
 
 
 def read_page(body: bytes, received_at: datetime) -> Page:
@@ -55,38 +79,91 @@ def read_page(body: bytes, received_at: datetime) -> Page:
     Raises:
         BadBodyError: cut short, no JSON, no UTF-8, or no list in it.
     """
-    envelope, is_repaired = _decode(body)
+    body, envelope, is_repaired = _decode(body, _DECODER)
     records = envelope.result if envelope.result is not None else envelope.results
     if records is None:
         raise BadBodyError("has no list under 'result'")
+    listed = list(records.values()) if isinstance(records, dict) else records
     return Page(
-        list(records.values()) if isinstance(records, dict) else records,
-        str(envelope.next_cursor) if envelope.next_cursor not in {None, ""} else None,
+        list(map(_without_secrets, listed)) if _may_hold_secrets(body) else listed,
+        _cursor(envelope),
         bool(envelope.is_partial_response),
         received_at,
         is_repaired,
     )
 
 
-def _decode(body: bytes) -> tuple[_Envelope, bool]:
-    """The envelope, and whether the body had to be repaired for it."""
+def read_raw_page(body: bytes, received_at: datetime) -> Page:
+    """What a provider itself said: records in Truto's envelope, in a bare list, or a bare object, which is one record.
+
+    Raises:
+        BadBodyError: as for `read_page`.
+    """
+    body, told, is_repaired = _decode(body, _RAW)
+    if isinstance(told, dict) and told.keys() <= _IN_ENVELOPES and told.keys() & {"result", "results"}:
+        envelope = _decode(body, _DECODER)[1]
+        records = envelope.result if envelope.result is not None else envelope.results
+        listed = list(records.values()) if isinstance(records, dict) else records or []
+        is_partial = bool(envelope.is_partial_response)
+        return Page(listed, _cursor(envelope), is_partial, received_at, is_repaired)
+    listed = told if isinstance(told, list) else [msgspec.Raw(body)]
+    return Page(
+        listed,
+        next_cursor=None,
+        is_partial=False,
+        received_at=received_at,
+        is_repaired=is_repaired,
+        has_envelope=False,
+    )
+
+
+def read_record(body: bytes, received_at: datetime) -> SingleRecord:
+    """The one object that `body` is.
+
+    Raises:
+        BadBodyError: cut short, no JSON, no UTF-8, or no object.
+    """
+    body, _, _ = _decode(body, _MEMBERS)
+    record = msgspec.Raw(body.strip())
+    return SingleRecord(_without_secrets(record) if _may_hold_secrets(body) else record, received_at)
+
+
+def _cursor(envelope: _Envelope) -> str | None:
+    return str(envelope.next_cursor) if envelope.next_cursor not in {None, ""} else None
+
+
+def _may_hold_secrets(body: bytes) -> bool:
+    """Whether it is worth looking into the records, which most bodies are spared."""
+    return any(b'"%b"' % key.encode() in body for key in _NEVER_KEPT)
+
+
+def _without_secrets(record: msgspec.Raw) -> msgspec.Raw:
+    """The record without the keys that are never kept; to the byte where it has none of them."""
+    try:
+        members = _MEMBERS.decode(record)
+    except msgspec.DecodeError:
+        return record
+    if not members.keys() & set(_NEVER_KEPT):
+        return record
+    return msgspec.Raw(msgspec.json.encode({k: of for k, of in members.items() if k not in _NEVER_KEPT}))
+
+
+def _decode(body: bytes, decoder: msgspec.json.Decoder[T]) -> tuple[bytes, T, bool]:
+    """The body, what it says, and whether it had to be repaired for it."""
     try:
         body.decode()
     except UnicodeDecodeError:
         raise BadBodyError("is not UTF-8") from None
     try:
-        return _DECODER.decode(body), False
+        return body, decoder.decode(body), False
     except msgspec.ValidationError:
-        raise BadBodyError("is JSON, but not the list that was asked for") from None
+        raise BadBodyError("is JSON, but not what was asked for") from None
     except msgspec.DecodeError:
-        return _decode_repaired(body), True
+        repaired = without_lone_surrogates(body)
     except RecursionError:
         raise BadBodyError("is nested too deeply") from None
-
-
-def _decode_repaired(body: bytes) -> _Envelope:
     try:
-        return _DECODER.decode(without_lone_surrogates(body))
+        return repaired, decoder.decode(repaired), True
     except (msgspec.DecodeError, RecursionError):
         raise BadBodyError("is not JSON, or was cut short") from None
 

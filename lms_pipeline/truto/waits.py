@@ -36,12 +36,18 @@ class Patience:
 
     def seconds(self, state: RetryCallState) -> float:
         """The wait before the next attempt."""
-        error = _error(state)
+        asked = self.pause(_error(state))
+        return (
+            wait_random_exponential(multiplier=self.first, max=self.longest)(state)
+            if asked is None
+            else asked
+        )
+
+    def pause(self, error: TransientError) -> float | None:
+        """How long the whole account is left alone after an error; None where that is no use."""
         if error.retry_after is not None:
-            return error.retry_after
-        if error.status == 429:
-            return min(self.too_many_requests, self.longest)
-        return wait_random_exponential(multiplier=self.first, max=self.longest)(state)
+            return min(error.retry_after, self.longest)
+        return min(self.too_many_requests, self.longest) if error.status == 429 else None
 
 
 def _error(state: RetryCallState) -> TransientError:

@@ -18,7 +18,7 @@ from lms_pipeline.lake.files import read_metadata
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.snapshot import TABLES, Order, Report, take_snapshot
 from lms_pipeline.truto.client import TrutoClient
-from lms_pipeline_tests.truto.scripted import TOKEN, Answer, Asked, page
+from lms_pipeline_tests.truto.scripted import TOKEN, Answer, Asked, FakeTime, page
 
 DAY = date(2026, 3, 1)
 OPEN = datetime(2026, 3, 2, 1, tzinfo=UTC)
@@ -53,10 +53,10 @@ class Taker:
     ) -> Report:
         options = options or AccountOptions(page_size=2)
         order = Order(account_id, day, run_id, identity, options, frozenset(tables))
-        waits: list[float] = []
+        pauses = FakeTime().pauses()
 
         def connect() -> TrutoClient:
-            return TrutoClient(self.url, self.token, now=lambda: now, sleep=waits.append)
+            return TrutoClient(self.url, self.token, now=lambda: now, pauses=pauses)
 
         return take_snapshot(connect, self.data, CALENDAR, lambda: now, order)
 

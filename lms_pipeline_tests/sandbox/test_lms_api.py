@@ -67,7 +67,8 @@ class TestCursor:
         elsewhere = {"next_cursor": self.cursor(small)}
         assert small.get(ENROLLMENTS, params=OF_SWEEPING | elsewhere).status_code == 400
         assert small.get(USERS, params=OF_PAIRED | elsewhere).status_code == 400
-        assert small.get(USERS, params=OF_SWEEPING | elsewhere | {"a": "b"}).status_code == 400
+        filtered = OF_SWEEPING | elsewhere | {"remote_query[login]": "u1"}
+        assert small.get(USERS, params=filtered).status_code == 400
 
 
 class TestAccountThatDemandsThePair:
@@ -105,6 +106,9 @@ class TestAccountThatDemandsThePair:
             "message": message,
             "truto_is_remote_error": True,
             "raw_response": {"error": {"type": "invalid_request_error", "message": message}},
+            "truto_error_insight": {
+                "remote_error": {"description": "The error comes from the integration itself."}
+            },
         }
 
 
@@ -148,13 +152,20 @@ class TestRefusal:
         assert answer.status_code == status
         assert answer.json().get("truto_is_remote_error", False) is remote
 
-    @pytest.mark.parametrize("told", ["normalized", "stream", "debug", "xml"])
+    @pytest.mark.parametrize("told", ["xml", "Unified", "raw,unified"])
     def test_of_a_format_that_is_not_there(self, small, told):
         answer = small.get(USERS, params=OF_SWEEPING | {"truto_response_format": told})
         assert answer.status_code == 400
 
-    @pytest.mark.parametrize(("method", "path"), [("GET", "/nowhere"), ("POST", USERS), ("GET", f"{USERS}/")])
+    @pytest.mark.parametrize(
+        ("method", "path"), [("GET", "/nowhere"), ("POST", "/nowhere"), ("GET", f"{USERS}/")]
+    )
     def test_of_a_route_that_is_not_there(self, small, method, path):
         answer = small.request(method, path, params=OF_SWEEPING)
         assert answer.status_code == 404
         assert answer.json()["message"] == f"Cannot {method} {path}"
+
+    @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
+    def test_to_write(self, small, method):
+        answer = small.request(method, f"{USERS}/u1", params=OF_SWEEPING)
+        assert (answer.status_code, answer.json()["error"]) == (405, "Method Not Allowed")

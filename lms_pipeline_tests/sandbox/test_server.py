@@ -104,4 +104,28 @@ def test_requests_are_counted_by_account_and_route():
         },
         "without_account": {"GET /integrated-account": 1},
         "total": 6,
+        "limited": {},
     }
+
+
+def test_counts_begin_anew_when_they_are_deleted(small):
+    small.get("/integrated-account")
+    assert small.delete("/_sandbox/stats").json()["total"] == 0
+    assert small.get("/_sandbox/requests").json() == {"requests": []}
+
+
+def test_the_last_requests_are_told_as_they_came():
+    with running(SmallWorld()) as sandbox, client_of(sandbox) as client:
+        client.get("/integrated-account")
+        client.get("/unified/lms/users/a%2Fb?user%5Bid%5D=%C3%A4+1&empty=")
+        told = client.get("/_sandbox/requests", params={"last": 1}).json()["requests"]
+        assert len(sandbox.requests()) == 2
+    assert told == [
+        {
+            "method": "GET",
+            "path": "/unified/lms/users/a/b",
+            "query": [["user[id]", "ä 1"], ["empty", ""]],
+            "status": 400,
+            "faults": [],
+        }
+    ]

@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 from lms_pipeline.truto.client import TrutoClient
+from lms_pipeline.truto.pauses import Pauses
 
 TOKEN = "token-of-the-tests"
 
@@ -139,9 +140,23 @@ def saying(*answers: Answer) -> Iterator[Scripted]:
         yield server
 
 
+class FakeTime:
+    """A time that goes on only while somebody waits; `waits` is how long they did."""
+
+    def __init__(self, waits: list[float] | None = None) -> None:
+        self.waits: list[float] = [] if waits is None else waits
+        self._now = 0.0
+
+    def sleep(self, seconds: float) -> None:
+        self.waits.append(seconds)
+        self._now += seconds
+
+    def pauses(self) -> Pauses:
+        return Pauses(clock=lambda: self._now, sleep=self.sleep)
+
+
 @contextmanager
 def asking(url: str, waits: list[float] | None = None, **more: Any) -> Iterator[TrutoClient]:
     """A client that never sleeps: its waits go to `waits`."""
-    recorded: list[float] = [] if waits is None else waits
-    with TrutoClient(url, TOKEN, sleep=recorded.append, **more) as client:
+    with TrutoClient(url, TOKEN, pauses=FakeTime(waits).pauses(), **more) as client:
         yield client

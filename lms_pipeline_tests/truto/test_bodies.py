@@ -8,7 +8,7 @@ import zlib
 
 import pytest
 
-from lms_pipeline.truto import client as client_module
+from lms_pipeline.truto import requests as requests_module
 from lms_pipeline.truto.errors import PermanentError, TransientError, TrutoError
 from lms_pipeline.truto.query import ListQuery
 from lms_pipeline.truto.waits import Patience
@@ -42,11 +42,11 @@ def failure_of(answer: Answer, **more) -> TrutoError:
         (Answer(GOOD, length=len(GOOD) + 5), "The connection was cut"),
         (Answer(GOOD, length=len(GOOD) + 5, ends="reset"), "The connection was cut"),
         (Answer(b'{"result":["\xff"]}'), "The answer is not UTF-8"),
-        (Answer(b"[1]"), "The answer is JSON, but not the list that was asked for"),
-        (Answer(b'{"result":5}'), "The answer is JSON, but not the list that was asked for"),
+        (Answer(b"[1]"), "The answer is JSON, but not what was asked for"),
+        (Answer(b'{"result":5}'), "The answer is JSON, but not what was asked for"),
         (
             Answer(b'{"result":[],"next_cursor":{}}'),
-            "The answer is JSON, but not the list that was asked for",
+            "The answer is JSON, but not what was asked for",
         ),
         (Answer(b"{}"), "The answer has no list under 'result'"),
         (Answer(b'{"result":null}'), "The answer has no list under 'result'"),
@@ -74,7 +74,7 @@ def test_packed_answers_are_unpacked():
 
 
 def test_a_small_answer_that_unpacks_to_a_huge_one_is_stopped(monkeypatch):
-    monkeypatch.setattr(client_module, "MOST_BYTES", 2**20)
+    monkeypatch.setattr(requests_module, "MOST_BYTES", 2**20)
     bomb = gzip.compress(b" " * 8 * 2**20)
     assert len(bomb) < 10_000
     error = failure_of(Answer(bomb, headers={"Content-Encoding": "gzip"}))
@@ -90,7 +90,7 @@ def test_an_answer_packed_more_than_once_is_not_unpacked():
 
 
 def test_an_answer_that_drips_for_too_long_is_stopped(monkeypatch):
-    monkeypatch.setattr(client_module, "MOST_SECONDS", 0.0)
+    monkeypatch.setattr(requests_module, "MOST_SECONDS", 0.0)
     assert "The answer took over 0 s" in str(failure_of(Answer(GOOD)))
 
 

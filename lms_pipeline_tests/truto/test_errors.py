@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from lms_pipeline.truto.errors import PermanentError, TransientError, TrutoError, redacted
-from lms_pipeline.truto.query import ListQuery
+from lms_pipeline.truto.query import ListQuery, UserFilter
 from lms_pipeline.truto.waits import Patience
 from lms_pipeline_tests.truto.scripted import TOKEN, Answer, asking, page, refusal, saying
 
@@ -150,7 +150,7 @@ def test_no_token_address_or_cursor_is_in_an_error_or_a_log(caplog):
     caplog.set_level(logging.DEBUG)
     said = f"Bearer {TOKEN} of ann.example@example.org <ann.example@example.org> at {TOKEN} for cursor-1"
     answers = [page("a", cursor="cursor-1"), refusal(500, said), refusal(400, said)]
-    query = ListQuery("acme", user_id="ann.example@example.org")
+    query = ListQuery("acme", user=UserFilter("ann.example@example.org"))
     with saying(*answers) as server, asking(server.url) as client:
         with pytest.raises(PermanentError) as caught:
             list(client.pages("course-enrollments", query))

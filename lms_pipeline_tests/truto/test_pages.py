@@ -10,7 +10,7 @@ from lms_pipeline.sandbox.server import running
 from lms_pipeline.truto import client as client_module
 from lms_pipeline.truto.client import TrutoClient
 from lms_pipeline.truto.errors import PermanentError, TransientError
-from lms_pipeline.truto.query import ListQuery
+from lms_pipeline.truto.query import CourseFilter, ListQuery, UserFilter
 from lms_pipeline_tests.sandbox.worlds import line, write_lines
 from lms_pipeline_tests.truto.scripted import TOKEN, Answer, asking, page, saying
 
@@ -58,7 +58,11 @@ class TestSandbox:
         assert not any("remote_data" in record for record in records)
 
     def test_a_pair_is_asked_for(self, client):
-        [record] = told(client.pages("course-enrollments", ListQuery("acme", user_id="u3", course_id="c1")))
+        [record] = told(
+            client.pages(
+                "course-enrollments", ListQuery("acme", user=UserFilter("u3"), course=CourseFilter("c1"))
+            )
+        )
         assert '"id": "e3"' in record
 
     def test_users_and_courses_are_lists_too(self, client):

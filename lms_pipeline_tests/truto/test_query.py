@@ -2,7 +2,7 @@
 
 import pytest
 
-from lms_pipeline.truto.query import ListQuery
+from lms_pipeline.truto.query import CourseFilter, ListQuery, UserFilter
 from lms_pipeline_tests.truto.scripted import asking, page, saying
 
 ACCOUNT = ("integrated_account_id", "acme")
@@ -19,10 +19,9 @@ def asked(query: ListQuery):
     [
         ({}, []),
         ({"limit": 250}, [("limit", "250")]),
-        ({"user_id": "7", "course_id": "9"}, [("user[id]", "7"), ("course[id]", "9")]),
+        ({"user": UserFilter("7"), "course": CourseFilter("9")}, [("user[id]", "7"), ("course[id]", "9")]),
         ({"response_format": "unified"}, []),
         ({"response_format": "raw"}, [("truto_response_format", "raw")]),
-        ({"response_format": "stream"}, [("truto_response_format", "stream")]),
         ({"key_by": "id"}, [("truto_key_by", "id")]),
         ({"ignore_limit": True}, [("truto_ignore_limit", "true")]),
         ({"ignore_remote_data": True}, [("truto_ignore_remote_data", "true")]),
@@ -31,8 +30,13 @@ def asked(query: ListQuery):
             [("truto_exclude_fields[]", "urls"), ("truto_exclude_fields[]", "score")],
         ),
         (
-            {"remote_query": {"branch": "A&B=c", "a[b]": "é"}},
-            [("remote_query[branch]", "A&B=c"), ("remote_query[a[b]]", "é")],
+            {"remote_query": {"branch": "A&B=c", "ä": {"b": ["é", 7, True]}}},
+            [
+                ("remote_query[branch]", "A&B=c"),
+                ("remote_query[ä][b][]", "é"),
+                ("remote_query[ä][b][]", "7"),
+                ("remote_query[ä][b][]", "true"),
+            ],
         ),
     ],
 )
@@ -46,7 +50,7 @@ def test_each_parameter_is_sent_as_the_api_names_it(given, sent):
     "hostile", ["a/b", "../x", "a b", "a+b", "100%", "%2F", "é", "学习", "a&limit=1", "a#b", "a?b", '"', "😀"]
 )
 def test_an_id_arrives_as_it_is_whatever_is_in_it(hostile):
-    request = asked(ListQuery("acme", user_id=hostile, course_id=f"c{hostile}"))
+    request = asked(ListQuery("acme", user=UserFilter(hostile), course=CourseFilter(f"c{hostile}")))
     assert request.query == [ACCOUNT, ("user[id]", hostile), ("course[id]", f"c{hostile}")]
     assert request.target.isascii()
 

@@ -22,6 +22,11 @@ class Stats:
         with self._lock:
             self._counts[account_id, route] += 1
 
+    def clear(self) -> None:
+        """Begin at nothing again."""
+        with self._lock:
+            self._counts.clear()
+
     def told(self) -> dict[str, Any]:
         """The body of `GET /_sandbox/stats`."""
         with self._lock:

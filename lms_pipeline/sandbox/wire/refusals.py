@@ -1,7 +1,7 @@
 """The answers that say no, as the API words them.
 
 What belongs here: one function for each way in which Truto or a provider refuses. When to refuse is decided in
-`gate.py`, `query.py` and the handlers.
+`gate.py`, `query.py`, `limits.py` and the handlers.
 """
 
 from __future__ import annotations
@@ -11,30 +11,30 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from lms_pipeline.sandbox.wire.answers import Answer
+
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 NOT_ENROLLED = "The requested user is not enrolled in this course"
 """TalentLMS's words for a pair that doesn't exist."""
+CONNECTION_BROKEN = "The connection of this account is broken, it has to be connected again"
 
 
 class Refusal(Exception):  # noqa: N818 - it is an answer of the API, not an error of the sandbox
     """Raised anywhere below a route, and answered as an error body."""
 
-    def __init__(self, status: int, message: str, **more: object) -> None:
+    def __init__(
+        self, status: int, message: str, *, headers: Mapping[str, str] | None = None, **more: object
+    ) -> None:
         super().__init__(message)
-        self.status = status
-        self._body: dict[str, Any] = {
+        told: dict[str, Any] = {
             "statusCode": status,
             "error": HTTPStatus(status).phrase,
             "message": message,
             **more,
         }
-
-    @property
-    def body(self) -> bytes:
-        """The JSON of the answer."""
-        return msgspec.json.encode(self._body)
+        self.answer = Answer(msgspec.json.encode(told), status, headers=headers or {})
 
 
 def bad_request(message: str) -> Refusal:
@@ -50,6 +50,11 @@ def unauthorized() -> Refusal:
 def no_such_route(method: str, path: str) -> Refusal:
     """A path that the API doesn't have."""
     return Refusal(404, f"Cannot {method} {path}")
+
+
+def only_reading() -> Refusal:
+    """A method that would write."""
+    return Refusal(405, "Method not allowed on sandbox accounts", headers={"allow": "GET"})
 
 
 def no_such_account() -> Refusal:
@@ -69,7 +74,34 @@ def missing_parameters(names: Sequence[str]) -> Refusal:
     return Refusal(400, message, truto_error_insight=insight)
 
 
-def by_provider(status: int, message: str) -> Refusal:
-    """The provider's own error, passed through."""
+def too_many_for_truto(seconds: int) -> Refusal:
+    """One of Truto's own tiers is used up: it says how long to wait."""
+    return Refusal(429, "Too many requests", headers={"retry-after": str(seconds)})
+
+
+def too_many_for_provider(headers: Mapping[str, str]) -> Refusal:
+    """The provider's limit is used up: its headers say when it begins anew."""
+    return by_provider(429, "API rate limit exceeded", headers=headers)
+
+
+def by_provider(status: int, message: str, *, headers: Mapping[str, str] | None = None) -> Refusal:
+    """The provider's own error, passed through with its headers."""
     raw = {"error": {"type": "invalid_request_error", "message": message}}
-    return Refusal(status, message, truto_is_remote_error=True, raw_response=raw)
+    insight: dict[str, Any] = {
+        "remote_error": {"description": "The error comes from the integration itself."}
+    }
+    if status == 429:
+        insight["rate_limit_error"] = {"description": "The integration's rate limit was hit."}
+    if status == 403:
+        insight["forbidden_error"] = {
+            "description": "The connection lacks scopes.",
+            "value": {"missing_scopes": []},
+        }
+    return Refusal(
+        status,
+        message,
+        headers=headers,
+        truto_is_remote_error=True,
+        raw_response=raw,
+        truto_error_insight=insight,
+    )

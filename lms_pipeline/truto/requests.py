@@ -1,0 +1,142 @@
+"""Single requests over HTTP: bounded in size and time, counted, their troubles mapped.
+
+What belongs here: one request, one answer. Asking again is `asking.py`, what is asked `client.py`.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from threading import Lock
+
+import httpx
+
+from lms_pipeline import __version__
+from lms_pipeline.truto.encoding import Parameter
+from lms_pipeline.truto.errors import PermanentError, TransientError, error_of
+
+MOST_BYTES = 64 * 2**20
+"""Of one decoded body: a page of 500 enrollments with their raw is about 1 MB."""
+MOST_SECONDS = 300.0
+"""Of one answer from first to last byte, however slowly it drips."""
+LEAST_SECRET = 8
+"""Characters: what is shorter is no secret, and cutting it out would only spoil a message."""
+
+
+def _without_query(record: logging.LogRecord) -> bool:
+    """Let a line of httpx pass, but for the query of its URL, where ids and cursors stand."""
+    if isinstance(record.args, tuple):
+        record.args = tuple(
+            value.copy_with(query=None) if isinstance(value, httpx.URL) else value for value in record.args
+        )
+    return True
+
+
+logging.getLogger("httpx").addFilter(_without_query)
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A request, and how an error names it."""
+
+    path: str
+    parameters: tuple[Parameter, ...]
+    told: str
+    account_id: str | None = None
+
+
+class Requests:
+    """Sends requests with the token; `count` is what was really sent. Threads may share it."""
+
+    def __init__(self, base_url: str, token: str, timeout: float) -> None:
+        self.count = 0
+        self._counting = Lock()
+        self._token = token
+        self._http = httpx.Client(
+            base_url=base_url,
+            headers={
+                "Authorization": f"Bearer {token}",
+                "Accept": "application/json",
+                "User-Agent": f"lms-pipeline/{__version__}",
+            },
+            timeout=httpx.Timeout(timeout, connect=10),
+            follow_redirects=False,
+        )
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    @contextmanager
+    def sent(self, wanted: Wanted) -> Iterator[httpx.Response]:
+        """The answer to a request, its body not read yet.
+
+        Raises:
+            TrutoError: no answer, or one that says no; also while the body is read inside the block.
+        """
+        with self._counting:
+            self.count += 1
+        with (
+            _connection_errors(wanted.told),
+            self._http.stream("GET", wanted.path, params=wanted.parameters) as response,
+        ):
+            if not response.is_success:
+                body = b"".join(pieces(response, wanted))
+                raise error_of(
+                    response.status_code, response.headers, body, wanted.told, self._secrets(wanted)
+                )
+            yield response
+
+    def _secrets(self, wanted: Wanted) -> list[str]:
+        secrets = [self._token, *(value for name, value in wanted.parameters if name == "next_cursor")]
+        return [secret for secret in secrets if len(secret) >= LEAST_SECRET]
+
+
+def pieces(
+    response: httpx.Response,
+    wanted: Wanted,
+    *,
+    most_bytes: int | None = None,
+    most_seconds: float | None = None,
+) -> Iterator[bytes]:
+    """The decoded body, within its bounds: also a small gzip can hold gigabytes, and one in another far more."""
+    most_bytes = MOST_BYTES if most_bytes is None else most_bytes
+    most_seconds = MOST_SECONDS if most_seconds is None else most_seconds
+    if "," in response.headers.get("content-encoding", ""):
+        raise httpx.DecodingError("packed more than once")
+    started, size = time.monotonic(), 0
+    for piece in response.iter_bytes():
+        size += len(piece)
+        if size > most_bytes:
+            raise PermanentError(
+                f"The answer is larger than {most_bytes // 2**20} MB",
+                request=wanted.told,
+                todo="lower the page size",
+            )
+        if time.monotonic() - started > most_seconds:
+            raise TransientError(
+                f"The answer took over {most_seconds:.0f} s", request=wanted.told, todo="try again later"
+            )
+        yield piece
+
+
+@contextmanager
+def _connection_errors(request: str) -> Iterator[None]:
+    """What httpx calls the troubles of a connection, as ours; its messages hold no secrets but aren't for people."""
+    try:
+        yield
+    except httpx.TimeoutException:
+        raise TransientError("No answer in time", request=request, todo="try again later") from None
+    except httpx.ConnectError:
+        raise TransientError(
+            "No connection", request=request, todo="check the network and TRUTO_BASE_URL"
+        ) from None
+    except httpx.DecodingError:
+        raise TransientError(
+            "The answer can't be unpacked", request=request, todo="try again later"
+        ) from None
+    except httpx.TransportError:
+        raise TransientError("The connection was cut", request=request, todo="try again later") from None
