@@ -5,7 +5,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help setup demo test ui lint docs lock clean
+SDK_PYTHON ?= python3.12
+
+.PHONY: help setup demo test ui lint docs sdk lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,9 +40,13 @@ lint: $(READY)  ## format, lint, types
 docs: $(READY)  ## write docs/tables.md from the schema
 	@$(BIN)/python -m lms_pipeline.lake.documentation > docs/tables.md
 
+sdk:  ## .venv-sdk with Truto's own SDK, for its test (needs Python 3.12 or later)
+	@$(SDK_PYTHON) -m venv --clear .venv-sdk
+	@.venv-sdk/bin/pip install -q --disable-pip-version-check truto-python-sdk==0.1.6
+
 lock:  ## resolve requirements.lock again (needs uv)
 	uv pip compile --quiet --universal --generate-hashes --no-strip-extras --no-header \
 		--python-version 3.11 --group dev pyproject.toml --output-file requirements.lock
 
 clean:  ## remove .venv and caches; the data stays
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis dist
+	rm -rf $(VENV) .venv-sdk .mypy_cache .pytest_cache .ruff_cache .hypothesis dist

@@ -7,7 +7,7 @@ stays, and so do their partitions. Asking Truto for its accounts is the client's
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
@@ -125,7 +125,7 @@ class Registry:
         return account
 
     def sync(
-        self, listed: Iterable[IntegratedAccount], *, integrations: Sequence[str], day: date
+        self, listed: Iterable[IntegratedAccount], *, integrations: Collection[str], day: date
     ) -> list[str]:
         """Bring the registry up to what Truto lists: new LMSs come in, statuses follow, the missing are `gone`.
 
@@ -159,7 +159,7 @@ class Registry:
                 beside.replace(self._path)
 
 
-def is_lms(account: IntegratedAccount, integrations: Sequence[str]) -> bool:
+def is_lms(account: IntegratedAccount, integrations: Collection[str]) -> bool:
     """Whether there are enrollments behind the account: by its category, else by the integrations we were told of."""
     return account.integration.category == "lms" or account.integration.name.lower() in integrations
 

@@ -1,5 +1,6 @@
 """The registry: who comes in, who stays out, who is gone, and that nothing written at once is lost."""
 
+import json
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +17,7 @@ from lms_pipeline.settings import Settings
 from lms_pipeline.truto.accounts import IntegratedAccount, Integration
 from lms_pipeline.truto.client import TrutoClient
 from lms_pipeline_tests.sandbox.worlds import SmallWorld
+from lms_pipeline_tests.truto.scripted import TOKEN, Answer, Asked, answering, page, refusal
 
 MONDAY, TUESDAY, WEDNESDAY = date(2026, 3, 2), date(2026, 3, 3), date(2026, 3, 4)
 BAD_IDS = [
@@ -238,6 +240,42 @@ def test_the_registry_follows_what_truto_lists(tmp_path, registry):
         "broken": ("needs_reauth", None),
     }
     assert registry.get("paired").first_day == MONDAY
+
+
+class TestCapabilities:
+    """Accounts of no known category or name: what they are is asked once for each integration."""
+
+    def sync(self, registry, tmp_path, capabilities: Answer) -> list[str]:
+        accounts = [
+            {"id": one, "integration": {"name": "PeopleHub", "category": "hris"}} for one in ("one", "two")
+        ]
+        asked = []
+
+        def answer(request: Asked) -> Answer:
+            asked.append(request.path)
+            return page(*accounts) if request.path == "/integrated-account" else capabilities
+
+        settings = Settings(data_dir=tmp_path, frozen_now="2026-03-03T12:00:00Z")
+        with answering(answer) as server:
+            new = sync_with_truto(lambda: TrutoClient(server.url, TOKEN), registry, settings)
+        assert len(asked) == 2
+        return new
+
+    def told(self, model: str) -> Answer:
+        return Answer(json.dumps({"unified": [{"model": model, "resource": "users"}]}).encode())
+
+    def test_with_the_unified_lms_model_come_in(self, registry, tmp_path):
+        assert self.sync(registry, tmp_path, self.told("lms")) == ["one", "two"]
+
+    def test_without_it_stay_out(self, registry, tmp_path):
+        assert self.sync(registry, tmp_path, self.told("hris")) == []
+
+    def test_that_can_not_be_had_keep_a_new_account_out_and_a_known_one_in(self, registry, tmp_path, caplog):
+        assert self.sync(registry, tmp_path, refusal(403)) == []
+        assert "The capabilities of peoplehub can't be had: Truto refused" in caplog.text
+        self.sync(registry, tmp_path, self.told("lms"))
+        assert self.sync(registry, tmp_path, refusal(403)) == []
+        assert states(registry) == {"one": ("active", None), "two": ("active", None)}
 
 
 def test_an_account_whose_id_can_not_be_a_path_is_left_out_and_told(registry, caplog):

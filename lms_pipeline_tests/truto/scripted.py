@@ -8,6 +8,7 @@ import struct
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import cached_property
 from http import HTTPStatus
 from threading import Event, Thread
 from typing import Any
@@ -47,7 +48,7 @@ class Answer:
     ends: str = "closed"
     """`closed`, `reset`, or `stalls`: nothing more comes, and the connection stays."""
 
-    @property
+    @cached_property
     def on_the_wire(self) -> bytes:
         told = {"Content-Length": str(len(self.body) if self.length is None else self.length)}
         head = [f"HTTP/1.1 {self.status} {HTTPStatus(self.status).phrase}", "Connection: close"]
@@ -156,7 +157,9 @@ class FakeTime:
 
 
 @contextmanager
-def asking(url: str, waits: list[float] | None = None, **more: Any) -> Iterator[TrutoClient]:
+def asking(
+    url: str, waits: list[float] | None = None, *, token: str = TOKEN, **more: Any
+) -> Iterator[TrutoClient]:
     """A client that never sleeps: its waits go to `waits`."""
-    with TrutoClient(url, TOKEN, pauses=FakeTime(waits).pauses(), **more) as client:
+    with TrutoClient(url, token, pauses=FakeTime(waits).pauses(), **more) as client:
         yield client

@@ -1,0 +1,214 @@
+"""Client and sandbox against a plain statement of the vendor's page, over random parameters in random encodings."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from lms_pipeline.sandbox.listing import Listing
+from lms_pipeline.sandbox.server import RunningSandbox, running
+from lms_pipeline.sandbox.world import Record
+from lms_pipeline.truto.client import TrutoClient
+from lms_pipeline.truto.query import CourseFilter, ListQuery, UserFilter
+from lms_pipeline_tests.sandbox.worlds import SWEEPING, SmallView, SmallWorld, as_record, client_of
+from lms_pipeline_tests.truto.statement import Enrollment, Json, Question, pages
+
+PATH = "/unified/lms/course-enrollments"
+USERS = ["u1", "7", "a/b c", "100%", "学习", "x&y=z", "[q]", "a,b", "+", "ünï"]
+COURSES = ["c1", "c/2", "cours é"]
+STATUSES = ["completed", "enrolled", None]
+ROLES = ["learner", "instructor"]
+
+
+def _enrollment(number: int) -> Enrollment:
+    unified: Json = {
+        "id": f"e{number}",
+        "user": {"id": USERS[number % len(USERS)]},
+        "course": {"id": COURSES[number % len(COURSES)], "title": "Tìtle"},
+        "status": STATUSES[number % 3],
+        "score": number % 4,
+    }
+    if number % 5 == 0:
+        del unified["score"]
+    remote = None if number % 11 == 0 else {"role": ROLES[number % 2], "n": number, "deep": {"a": [1]}}
+    return Enrollment(unified, remote)
+
+
+ENROLLMENTS = [_enrollment(number) for number in range(61)]
+
+
+class _View(SmallView):
+    def enrollments(self, user_id: str | None = None, course_id: str | None = None) -> Listing:
+        return Listing.of(
+            [
+                _record(one)
+                for one in ENROLLMENTS
+                if user_id in {None, one.unified["user"]["id"]}
+                and course_id in {None, one.unified["course"]["id"]}
+            ]
+        )
+
+
+def _record(one: Enrollment) -> Record:
+    return as_record(one.unified, one.remote)
+
+
+class _World(SmallWorld):
+    def __init__(self) -> None:
+        super().__init__()
+        self._view = _View(0)
+
+
+questions = st.builds(
+    Question,
+    user=st.none() | st.sampled_from([*USERS, "nobody"]),
+    course=st.none() | st.sampled_from([*COURSES, "nothing"]),
+    limit=st.none() | st.integers(1, 70) | st.sampled_from([500, 501, 10**30]),
+    ignore_limit=st.booleans(),
+    format=st.sampled_from(["unified", "unified", "unified", "raw", "normalized", "stream"]),
+    key_by=st.none() | st.sampled_from(["id", "status", "score", "user", "absent"]),
+    ignore_remote_data=st.booleans(),
+    exclude=st.lists(
+        st.sampled_from(["id", "user", "course", "status", "score", "remote_data", "absent"]), max_size=4
+    ).map(tuple),
+    remote_query=st.dictionaries(
+        st.sampled_from(["role", "n", "deep", "unknown"]),
+        st.sampled_from(["learner", "3", "x y"]),
+        max_size=2,
+    ).filter(lambda query: "deep" not in query),
+)
+
+
+def written(asked: Question, cursor: str | None, draw: random.Random) -> str:
+    """The question as some client might write it."""
+    brackets = draw.choice([("[", "]"), ("%5B", "%5D"), ("%5b", "%5d")])
+
+    def name(text: str) -> str:
+        return text.replace("[", brackets[0]).replace("]", brackets[1])
+
+    told = [("integrated_account_id", SWEEPING)]
+    given = {
+        "user[id]": asked.user,
+        "course[id]": asked.course,
+        "limit": None if asked.limit is None else str(asked.limit),
+        "truto_key_by": asked.key_by,
+        "next_cursor": cursor,
+    }
+    told += [(key, value) for key, value in given.items() if value is not None]
+    if cursor is None and draw.random() < 0.5:
+        told.append(("next_cursor", ""))
+    if asked.format != "unified" or draw.random() < 0.5:
+        told.append(("truto_response_format", asked.format))
+    for key, flag in [
+        ("truto_ignore_limit", asked.ignore_limit),
+        ("truto_ignore_remote_data", asked.ignore_remote_data),
+    ]:
+        if flag or draw.random() < 0.3:
+            told.append((key, "true" if flag else "false"))
+    told += _array("truto_exclude_fields", asked.exclude, draw)
+    told += [(f"remote_query[{key}]", value) for key, value in asked.remote_query.items()]
+    draw.shuffle(told)
+    query = "&".join(f"{name(key)}={quote(value, safe=draw.choice(['', '/,']))}" for key, value in told)
+    return query + draw.choice(["", "&"])
+
+
+def _array(name: str, values: tuple[str, ...], draw: random.Random) -> list[tuple[str, str]]:
+    match draw.choice(["empty", "numbered", "comma", "repeated"]):
+        case "empty":
+            return [(f"{name}[]", value) for value in values]
+        case "numbered":
+            return [(f"{name}[{place}]", value) for place, value in enumerate(values)]
+        case "comma":
+            return [(name, ",".join(values))] if values else []
+        case _:
+            return [(name, value) for value in values]
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[RunningSandbox]:
+    with running(_World()) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture(scope="module")
+def http(sandbox: RunningSandbox) -> Iterator[httpx.Client]:
+    with client_of(sandbox) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def client(sandbox: RunningSandbox) -> Iterator[TrutoClient]:
+    with TrutoClient(sandbox.url, sandbox.token) as client:
+        yield client
+
+
+def served(http: httpx.Client, asked: Question, draw: random.Random) -> list[Any]:
+    """What the sandbox says, page by page, each page asked for in an encoding of its own."""
+    results: list[Any] = []
+    cursor = None
+    while cursor is not None or not results:
+        answer = http.get(f"{PATH}?{written(asked, cursor, draw)}")
+        assert answer.status_code == 200, answer.text
+        if asked.format == "stream":
+            return [list(map(json.loads, answer.text.splitlines()))]
+        page = answer.json()
+        results.append(page["result"])
+        cursor = page["next_cursor"]
+    return results
+
+
+def understood(client: TrutoClient, asked: Question, tmp: Path) -> list[Any]:
+    """What the client makes of it: of a keyed page the records, and of the other formats the bodies."""
+    query = ListQuery(
+        SWEEPING,
+        limit=asked.limit,
+        ignore_limit=asked.ignore_limit,
+        user=None if asked.user is None else UserFilter(asked.user),
+        course=None if asked.course is None else CourseFilter(asked.course),
+        response_format=asked.format,  # type: ignore[arg-type] # one of the four
+        key_by=asked.key_by,
+        ignore_remote_data=asked.ignore_remote_data,
+        exclude_fields=asked.exclude,
+        remote_query=asked.remote_query,
+    )
+    if asked.format == "stream":
+        downloaded = client.download("course-enrollments", query, tmp / "all.ndjson")
+        assert downloaded.content_type == "application/x-ndjson"
+        return [list(map(json.loads, downloaded.path.read_text(encoding="utf-8").splitlines()))]
+    if asked.format == "normalized":
+        results: list[Any] = []
+        cursor = None
+        while cursor is not None or not results:
+            page = json.loads(client.body("course-enrollments", query, cursor))
+            results.append(page["result"])
+            cursor = page["next_cursor"]
+        return results
+    return [
+        [json.loads(bytes(record)) for record in page.records]
+        for page in client.pages("course-enrollments", query)
+    ]
+
+
+@given(asked=questions, draw=st.randoms(use_true_random=False))
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_the_sandbox_answers_as_the_page_says_in_every_encoding(http, asked, draw):
+    assert served(http, asked, draw) == pages(ENROLLMENTS, asked)
+
+
+@given(asked=questions)
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_the_client_understands_what_the_page_says(client, tmp_path, asked):
+    expected = pages(ENROLLMENTS, asked)
+    keyed = asked.key_by is not None and asked.format == "unified"
+    if keyed:
+        expected = [list(result.values()) for result in expected]
+    assert understood(client, asked, tmp_path) == expected

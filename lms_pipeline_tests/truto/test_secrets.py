@@ -1,0 +1,81 @@
+"""What Truto tells of how it signs in to an LMS is read by nobody and kept nowhere."""
+
+import json
+
+import msgspec
+import pyarrow.parquet as pq
+import pytest
+
+from lms_pipeline.sandbox.faults.spoiling import Debug
+from lms_pipeline.sandbox.server import running
+from lms_pipeline.sandbox.wire.debugging import SECRET
+from lms_pipeline.truto.client import TrutoClient
+from lms_pipeline.truto.encoding import QueryError
+from lms_pipeline.truto.errors import PermanentError
+from lms_pipeline.truto.query import ListQuery, ObjectQuery
+from lms_pipeline_tests.pull.taking import Taker
+from lms_pipeline_tests.sandbox.worlds import SWEEPING, SmallWorld
+from lms_pipeline_tests.truto.scripted import Answer, asking, saying
+
+
+@pytest.fixture(scope="module")
+def sandbox():
+    with running(SmallWorld()) as sandbox:
+        sandbox.fault(Debug())
+        yield sandbox
+
+
+@pytest.fixture
+def client(sandbox):
+    with TrutoClient(sandbox.url, sandbox.token) as client:
+        yield client
+
+
+def test_the_server_really_tells_secrets(client):
+    assert SECRET.encode() in client.body("users", ListQuery(SWEEPING))
+
+
+def test_records_come_without_them(client):
+    [one] = client.pages("users", ListQuery(SWEEPING))
+    assert json.loads(bytes(one.records[0])) == {
+        "id": "u0",
+        "remote_data": {"login": "u0"},
+    }
+    assert SECRET not in repr(one)
+
+
+def test_a_single_record_comes_without_them(client):
+    assert json.loads(bytes(client.one("users", "u1", ObjectQuery(SWEEPING)).record)).keys() == {
+        "id",
+        "remote_data",
+    }
+
+
+def test_an_error_and_an_account_hold_none(client):
+    with pytest.raises(PermanentError) as caught:
+        client.one("users", "nobody", ObjectQuery(SWEEPING))
+    assert SECRET not in repr(caught.value)
+    assert SECRET not in str(list(client.integrated_accounts()))
+
+
+def test_a_record_that_has_none_stays_as_it_came_even_beside_one_that_has():
+    plain = msgspec.Raw(b'{"id": "a",  "remote_data": {"context": 1, "debug": 2}}')
+    odd = b'["debug"]'
+    body = b'{"result":[%b,{"debug":1,"id":"b"},%b]}' % (bytes(plain), odd)
+    with saying(Answer(body)) as server, asking(server.url) as client:
+        [one] = client.pages("users", ListQuery("acme"))
+    assert [bytes(record) for record in one.records] == [bytes(plain), b'{"id":"b"}', odd]
+
+
+def test_the_debug_format_can_not_be_asked_for():
+    with pytest.raises(QueryError, match="'debug' can't be asked for"):
+        ListQuery("acme", response_format="debug")  # type: ignore[arg-type]
+
+
+def test_a_whole_pull_leaves_none_on_the_disk(sandbox, tmp_path):
+    Taker(tmp_path, sandbox.url, sandbox.token).take(account_id=SWEEPING)
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    tables = [str(pq.read_table(path).to_pylist()) for path in files if path.suffix == ".parquet"]
+    assert len(tables) == 5
+    assert not any(SECRET in table for table in tables)
+    assert not any(SECRET.encode() in path.read_bytes() for path in files)
