@@ -43,7 +43,7 @@ def encoded(name: str | None, value: Any) -> Iterator[Parameter]:  # noqa: ANN40
             for item in value:
                 yield from encoded(f"{name}[]", item)
         case _:
-            raise QueryError(f"A {type(value).__name__} can't stand in a query, as {name} has it.")
+            raise QueryError(f"A value of type {type(value).__name__} can't stand in a query, as in {name}.")
 
 
 def _nested(name: str | None, key: object) -> str:

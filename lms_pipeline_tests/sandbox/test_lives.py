@@ -2,6 +2,7 @@
 
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from lms_pipeline.sandbox.generated.instants import NEVER
 from lms_pipeline.sandbox.generated.lives import Attempt, Life, state_of
@@ -104,4 +105,4 @@ def test_an_ending_changes_the_status_alone():
     )
     open_life, ended = life_of(attempt), life_of(attempt, ends_at=9_000, ends_as="withdrawn")
     assert state_of(ended, 8_999) == state_of(open_life, 8_999)
-    assert state_of(ended, 9_000) == state_of(open_life, 9_000)._replace(status="withdrawn", updated_at=9_000)
+    assert state_of(ended, 9_000) == replace(state_of(open_life, 9_000), status="withdrawn", updated_at=9_000)

@@ -1,8 +1,18 @@
 """How a query is written into a URL, seen from the server's side of the socket."""
 
+from datetime import UTC, date, datetime
+
 import pytest
 
-from lms_pipeline.truto.query import CourseFilter, ListQuery, UserFilter
+from lms_pipeline.truto.encoding import QueryError
+from lms_pipeline.truto.query import (
+    AccountsQuery,
+    CourseFilter,
+    EmailFilter,
+    ListQuery,
+    ObjectQuery,
+    UserFilter,
+)
 from lms_pipeline_tests.truto.scripted import asking, page, saying
 
 ACCOUNT = ("integrated_account_id", "acme")
@@ -20,6 +30,17 @@ def asked(query: ListQuery):
         ({}, []),
         ({"limit": 250}, [("limit", "250")]),
         ({"user": UserFilter("7"), "course": CourseFilter("9")}, [("user[id]", "7"), ("course[id]", "9")]),
+        (
+            {"user": UserFilter("7", "Ann", (EmailFilter("a@example.org", is_primary=True, type="work"),))},
+            [
+                ("user[id]", "7"),
+                ("user[name]", "Ann"),
+                ("user[emails][][email]", "a@example.org"),
+                ("user[emails][][is_primary]", "true"),
+                ("user[emails][][type]", "work"),
+            ],
+        ),
+        ({"course": CourseFilter("9", "Safety")}, [("course[id]", "9"), ("course[title]", "Safety")]),
         ({"response_format": "unified"}, []),
         ({"response_format": "raw"}, [("truto_response_format", "raw")]),
         ({"key_by": "id"}, [("truto_key_by", "id")]),
@@ -59,3 +80,59 @@ def test_a_cursor_arrives_as_it_came():
     with saying(page(cursor="a/+=& %é"), page()) as server, asking(server.url) as client:
         list(client.pages("users", ListQuery("acme", limit=5)))
     assert server.asked[1].query == [ACCOUNT, ("limit", "5"), ("next_cursor", "a/+=& %é")]
+
+
+def test_accounts_are_filtered_by_parameters_of_their_own():
+    query = AccountsQuery(
+        integration="talentlms", status="active", tenant_id="acme", is_sandbox=False, limit=5
+    )
+    with saying(page()) as server, asking(server.url) as client:
+        list(client.integrated_accounts(query))
+    assert server.asked[0].query == [
+        ("integration.name", "talentlms"),
+        ("status", "active"),
+        ("tenant_id", "acme"),
+        ("is_sandbox", "false"),
+        ("limit", "5"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"limit": 0}, "A page of 0 records can't be asked for"),
+        ({"user": UserFilter("")}, "The enrollments of a user without an id"),
+        ({"course": CourseFilter("")}, "The enrollments of a course without an id"),
+        ({"key_by": ""}, "Records can't be keyed by a field without a name"),
+        ({"exclude_fields": ("a,b",)}, "'a,b' can't be excluded"),
+        ({"exclude_fields": ("",)}, "'' can't be excluded"),
+        ({"response_format": "debug"}, "'debug' can't be asked for: it is one of unified, raw, normalized"),
+        ({"remote_query": {"a[b]": "c"}}, r"'a\[b\]' can't be the name of a parameter"),
+        ({"remote_query": {"a": {"": "c"}}}, "'' can't be the name of a parameter"),
+        (
+            {"remote_query": {"a": object()}},
+            r"of type object can't stand in a query, as in remote_query\[a\]",
+        ),
+    ],
+)
+def test_what_could_not_mean_what_it_says_is_not_asked(given, says):
+    with pytest.raises(QueryError, match=says):
+        ListQuery("acme", **given)
+
+
+def test_a_query_without_an_account_is_not_asked():
+    with pytest.raises(QueryError, match="needs the id of an integrated account"):
+        ObjectQuery("")
+
+
+@pytest.mark.parametrize(
+    ("value", "sent"),
+    [
+        (date(2026, 3, 1), "2026-03-01"),
+        (datetime(2026, 3, 1, 12, tzinfo=UTC), "2026-03-01T12:00:00+00:00"),
+        (1.5, "1.5"),
+        (False, "false"),
+    ],
+)
+def test_values_for_the_provider_are_written_as_the_api_has_them(value, sent):
+    assert asked(ListQuery("acme", remote_query={"a": value})).query == [ACCOUNT, ("remote_query[a]", sent)]

@@ -24,7 +24,7 @@ class Ids(NamedTuple):
 
     def of(self, number: int) -> str:
         """The id of what stands at place `number`."""
-        return f"{self.prefix}{number + self.first:0{self.digits}d}"
+        return self.prefix + str(number + self.first).zfill(self.digits)
 
     def number(self, text: str, count: int) -> int | None:
         """The place, where it is one of the first `count`."""

@@ -6,7 +6,7 @@ it is told is `plain.py` and `talentlms.py`.
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import msgspec
 
@@ -88,8 +88,11 @@ class Life(msgspec.Struct, gc=False, frozen=True):
     ends_as: Ending | None = None
 
 
-class State(NamedTuple):
-    """What is so at an instant; instants that are not yet, or don't come, are NEVER."""
+class State(msgspec.Struct, gc=False, frozen=True):
+    """What is so at an instant; instants that are not yet, or don't come, are NEVER.
+
+    A struct is made in a sixth of the time of a named tuple, and one is made for every enrollment on a page.
+    """
 
     status: Status
     progress: int
@@ -112,7 +115,7 @@ def state_of(life: Life, at: int) -> State:
     else:
         state = _waiting(life, at)
     if life.ends_as is not None and life.ends_at <= at:
-        return state._replace(status=life.ends_as, updated_at=life.ends_at)
+        return msgspec.structs.replace(state, status=life.ends_as, updated_at=life.ends_at)
     return state
 
 
@@ -134,7 +137,9 @@ def _waiting(life: Life, at: int) -> State:
 
 def _learning(life: Life, attempt: Attempt, at: int) -> State:
     sessions = attempt.sessions_until(at)
-    outcome = attempt.outcome if sessions == attempt.sessions else None
+    is_over = sessions == attempt.sessions
+    outcome = attempt.outcome if is_over else None
+    last_at = attempt.last_at if is_over else attempt.session_at(sessions)
     earlier = life.first.seconds if life.first is not None and attempt is not life.first else 0
     return State(
         status=outcome or "in_progress",
@@ -144,7 +149,7 @@ def _learning(life: Life, attempt: Attempt, at: int) -> State:
         enrolled_at=life.enrolled_at,
         started_at=attempt.started_at,
         completed_at=NEVER if outcome in {None, "failed"} else attempt.last_at,
-        last_activity_at=attempt.session_at(sessions),
-        updated_at=attempt.session_at(sessions),
+        last_activity_at=last_at,
+        updated_at=last_at,
         seconds=earlier + attempt.seconds * sessions // attempt.sessions,
     )

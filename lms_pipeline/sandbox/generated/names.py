@@ -90,7 +90,7 @@ DEPARTMENTS = (
     "Finance",
     "Engineering",
     "Customer Care",
-    "People",
+    "People & Culture",
     "Legal",
     "Logistics",
 )

@@ -9,9 +9,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from lms_pipeline.sandbox.generated import portal_values
-from lms_pipeline.sandbox.generated.dialect import Ids
+from lms_pipeline.sandbox.generated.certificates import certificates, certification
 from lms_pipeline.sandbox.generated.instants import NEVER
 from lms_pipeline.sandbox.generated.lives import State, state_of
+from lms_pipeline.sandbox.generated.names import DEPARTMENTS
+from lms_pipeline.sandbox.generated.portal_values import COURSE_IDS, GROUP_IDS, UNIT_IDS, USER_IDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,8 +22,6 @@ if TYPE_CHECKING:
     from lms_pipeline.sandbox.generated.courses import Course
     from lms_pipeline.sandbox.generated.lives import Life
     from lms_pipeline.sandbox.generated.people import Person
-
-USER_IDS, COURSE_IDS, _UNIT_IDS = Ids(), Ids(first=101), Ids(first=1001)
 
 
 class Portal:
@@ -40,6 +40,7 @@ class Portal:
 
     def user_with_courses(self, person: Person, at: int) -> dict[str, Any]:
         """A user with `courses[]`, which alone of the two rosters tells the completion status."""
+        roster = list(self._roster(at, person=person.number))
         courses = [
             {
                 "id": COURSE_IDS.of(life.course),
@@ -47,13 +48,13 @@ class Portal:
                 **self._progress(life, state),
                 "completion_status": portal_values.code(state.status),
             }
-            for life, state in self._roster(at, person=person.number)
+            for life, state in roster
         ]
         return self.user(person, at) | {
             "courses": courses,
             "branches": [],
-            "groups": [],
-            "certifications": [],
+            "groups": [_group(person)],
+            "certifications": certificates(self._company, roster),
             "badges": [],
         }
 
@@ -120,8 +121,7 @@ class Portal:
             "level": None,
             "shared": "0",
             "shared_url": "",
-            "certification": None,
-            "certification_duration": None,
+            **certification(course),
         }
 
     def _roster(
@@ -165,6 +165,12 @@ class Portal:
         }
 
 
+def _group(person: Person) -> dict[str, str]:
+    """The person's department, which is the one group that they are in."""
+    place = DEPARTMENTS.index(person.department)
+    return {"id": GROUP_IDS.of(place), "name": portal_values.entities(person.department)}
+
+
 def _short_name(person: Person) -> str:
     return f"{person.given[0]}. {person.family}"
 
@@ -173,7 +179,7 @@ def _units(course: Course) -> Iterator[tuple[str, str, int]]:
     """Id and name of each unit, and the progress at which it is done."""
     for place in range(course.units):
         yield (
-            _UNIT_IDS.of(10 * course.number + place),
+            UNIT_IDS.of(10 * course.number + place),
             f"Part {place + 1}",
             -(-100 * (place + 1) // course.units),
         )

@@ -1,8 +1,8 @@
 """TalentLMS's way to write values.
 
-What belongs here: formats, as the examples of its API show them: everything is a string, nothing is `""` or null,
-names hold HTML entities, and text dates are the portal's local time beside a true epoch. The objects made of them
-are `portal.py`.
+What belongs here: formats and ids, as the examples of its API show them: everything is a string, nothing is `""` or
+null, names hold HTML entities, and text dates are the portal's local time beside a true epoch. The objects made of
+them are `portal.py`.
 """
 
 from __future__ import annotations
@@ -11,12 +11,16 @@ import html
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from lms_pipeline.sandbox.generated.dialect import Ids
 from lms_pipeline.sandbox.generated.instants import NEVER
 
 if TYPE_CHECKING:
+    from datetime import date
     from zoneinfo import ZoneInfo
 
     from lms_pipeline.sandbox.generated.lives import Status
+
+USER_IDS, COURSE_IDS, GROUP_IDS, UNIT_IDS = Ids(), Ids(first=101), Ids(first=11), Ids(first=1001)
 
 _CODES: dict[Status, str] = {
     "assigned": "not_attempted",
@@ -33,6 +37,11 @@ _CODES: dict[Status, str] = {
 def text_date(instant: int, zone: ZoneInfo) -> str:
     """`25/12/2019, 03:58:40`, local time; empty where there is none."""
     return "" if instant == NEVER else datetime.fromtimestamp(instant, zone).strftime("%d/%m/%Y, %H:%M:%S")
+
+
+def text_day(day: date) -> str:
+    """`06/08/2019`."""
+    return day.strftime("%d/%m/%Y")
 
 
 def epoch(instant: int) -> str | None:

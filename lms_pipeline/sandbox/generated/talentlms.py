@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from lms_pipeline.sandbox.generated import portal_values
 from lms_pipeline.sandbox.generated.instants import instant_of
 from lms_pipeline.sandbox.generated.lives import Status, state_of
-from lms_pipeline.sandbox.generated.portal import COURSE_IDS, USER_IDS, Portal
+from lms_pipeline.sandbox.generated.portal import Portal
+from lms_pipeline.sandbox.generated.portal_values import COURSE_IDS, USER_IDS
 from lms_pipeline.sandbox.generated.unified import (
     UnifiedCourse,
     UnifiedEnrollment,

@@ -5,8 +5,6 @@ What belongs here: the fields of the API's page, in its order. Which of them an 
 
 from __future__ import annotations
 
-from datetime import datetime
-
 import msgspec
 
 from lms_pipeline.sandbox.generated.people import Email
@@ -21,8 +19,8 @@ class UnifiedUser(msgspec.Struct, omit_defaults=True):
     last_name: str | None = None
     emails: tuple[Email, ...] | None = None
     status: str | None = None
-    created_at: datetime | None = None
-    updated_at: datetime | None = None
+    created_at: str | None = None
+    updated_at: str | None = None
 
 
 class UnifiedCourse(msgspec.Struct, omit_defaults=True):
@@ -31,33 +29,33 @@ class UnifiedCourse(msgspec.Struct, omit_defaults=True):
     id: str
     title: str | None = None
     status: str | None = None
-    created_at: datetime | None = None
-    updated_at: datetime | None = None
+    created_at: str | None = None
+    updated_at: str | None = None
 
 
-class UnifiedEnrollment(msgspec.Struct, omit_defaults=True):
+class UnifiedEnrollment(msgspec.Struct, omit_defaults=True, gc=False):
     """An enrollment; what is the same for every enrollment of a learner or course is encoded beforehand."""
 
     id: str
     user: msgspec.Raw
     course: msgspec.Raw
     status: str
-    assigned_at: datetime | None = None
+    assigned_at: str | None = None
     assigned_by: msgspec.Raw | None = None
     attempt_number: int | None = None
     attempts_count: int | None = None
-    completed_at: datetime | None = None
-    created_at: datetime | None = None
+    completed_at: str | None = None
+    created_at: str | None = None
     custom_fields: msgspec.Raw | None = None
-    due_at: datetime | None = None
-    enrolled_at: datetime | None = None
+    due_at: str | None = None
+    enrolled_at: str | None = None
     is_mandatory: bool | None = None
-    last_activity_at: datetime | None = None
+    last_activity_at: str | None = None
     progress_percent: float | None = None
     score: float | None = None
-    started_at: datetime | None = None
+    started_at: str | None = None
     time_spent_seconds: int | None = None
-    updated_at: datetime | None = None
+    updated_at: str | None = None
     urls: msgspec.Raw | None = None
 
 

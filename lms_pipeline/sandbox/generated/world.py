@@ -38,14 +38,13 @@ class CompanyView:
     def enrollments(self, user_id: str | None = None, course_id: str | None = None) -> Listing:
         """The enrollments in the order in which they were first told of."""
         if user_id is None and course_id is None:
-            lives = self._company.lives
-            return Listing(self._company.lives_until(self._at), lambda place: self._enrollment(lives[place]))
+            return self._told(self._company.lives, self._company.lives_until(self._at))
         person = self._person(user_id) if user_id is not None else None
         course = self._course(course_id) if course_id is not None else None
         if (user_id is not None and person is None) or (course_id is not None and course is None):
             return Listing.of([])
         found = self._company.lives_of(self._at, person=person, course=course)
-        return Listing(len(found), lambda place: self._enrollment(found[place]))
+        return self._told(found, len(found))
 
     def users(self) -> Listing:
         """The people in the order in which they joined."""
@@ -69,8 +68,9 @@ class CompanyView:
         place = self._course(course_id)
         return None if place is None else self._dialect.course_in_full(self._company.courses[place], self._at)
 
-    def _enrollment(self, life: Life) -> Record | None:
-        return self._dialect.enrollment(life, self._at)
+    def _told(self, lives: Sequence[Life], count: int) -> Listing:
+        tell, at = self._dialect.enrollment, self._at
+        return Listing(count, lambda place: tell(lives[place], at))
 
     def _person(self, user_id: str) -> int | None:
         return self._dialect.users.number(user_id, self._company.people_until(self._at))

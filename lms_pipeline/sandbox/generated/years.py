@@ -14,6 +14,7 @@ from lms_pipeline.sandbox.generated.courses import Course, Kind, draw_course
 from lms_pipeline.sandbox.generated.fates import Fates
 from lms_pipeline.sandbox.generated.instants import DAY, HOUR, NEVER, at_work, midnight, start_of
 from lms_pipeline.sandbox.generated.people import Person, Recruiter
+from lms_pipeline.sandbox.generated.seasons import Season, joining, taking_up
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -59,11 +60,11 @@ class YearDrawer:
         """The lives that begin in `year`, in the order in which they are told of."""
         draw = Random(f"{self._name} {year}")  # noqa: S311 - a made-up world, the same for the same seed
         first, last = start_of(year), start_of(year + 1) - 1
-        self._hire(draw, first, last, is_first=is_first)
+        self._hire(draw, year, is_first=is_first)
         self._extend_catalogue(draw, year, is_first=is_first)
         fates = Fates(draw, self._zone)
         beginnings = [
-            begun for begun in self._beginnings(draw, first, last) if first <= begun.seen_from <= last
+            begun for begun in self._beginnings(draw, year, first, last) if first <= begun.seen_from <= last
         ]
         beginnings.sort(key=attrgetter("seen_from"))
         for number, begun in enumerate(beginnings, start=first_number):
@@ -76,16 +77,16 @@ class YearDrawer:
                 due_at=begun.due_at,
             )
 
-    def _hire(self, draw: Random, first: int, last: int, *, is_first: bool) -> None:
+    def _hire(self, draw: Random, year: int, *, is_first: bool) -> None:
         size = self._profile.headcount
         if is_first:
-            before = first - _YEARS_BEFORE * 365 * DAY
-            self._recruit(sorted(draw.randrange(before, first) for _ in range(size)), draw, first)
+            earlier = [joining(year - before) for before in range(1, _YEARS_BEFORE + 1)]
+            self._recruit(draw, [draw.choice(earlier) for _ in range(size)], start_of(year))
         joiners = round(size * self._profile.yearly_turnover)
-        self._recruit(sorted(draw.randrange(first, last) for _ in range(joiners)), draw, first)
+        self._recruit(draw, [joining(year)] * joiners, start_of(year))
 
-    def _recruit(self, instants: list[int], draw: Random, there_at: int) -> None:
-        for joined_at in instants:
+    def _recruit(self, draw: Random, seasons: list[Season], there_at: int) -> None:
+        for joined_at in sorted(season.draw(draw, self._zone) for season in seasons):
             number = len(self._people)
             self._people.append(self._recruiter.draw(draw, number, joined_at, max(joined_at, there_at)))
 
@@ -107,7 +108,7 @@ class YearDrawer:
             number = len(self._courses)
             self._courses.append(draw_course(draw, number, title, kind, first + number))
 
-    def _beginnings(self, draw: Random, first: int, last: int) -> Iterator[Beginning]:
+    def _beginnings(self, draw: Random, year: int, first: int, last: int) -> Iterator[Beginning]:
         staff = [person for person in self._people if person.left_at > first and person.joined_at <= last]
         yearly = [course for course in self._courses if course.kind == "yearly"]
         newest = yearly[len(yearly) - len(self._profile.yearly) :]
@@ -120,7 +121,7 @@ class YearDrawer:
                 yield from self._welcomes(draw, staff, course, first)
             elif course.kind == "programme":
                 yield from self._classes(draw, staff, course, first)
-        yield from self._choices(draw, staff, first, last)
+        yield from self._choices(draw, staff, taking_up(year))
 
     def _campaign(self, draw: Random, wave: list[Person], course: Course, day: int) -> Iterator[Beginning]:
         """Everybody of the wave has to take the course within sixty days; who joins later has thirty."""
@@ -146,12 +147,12 @@ class YearDrawer:
                 if self._may_take(person, course, begins):
                     yield Beginning(begins, person, course)
 
-    def _choices(self, draw: Random, staff: list[Person], first: int, last: int) -> Iterator[Beginning]:
+    def _choices(self, draw: Random, staff: list[Person], season: Season) -> Iterator[Beginning]:
         electives = [course for course in self._courses if course.kind == "elective"]
         for _ in range(int(self._profile.headcount * self._profile.electives_per_person)):
             course = electives[int(len(electives) * draw.random() ** _POPULARITY)]
             person = draw.choice(staff)
-            begins = at_work(draw, draw.randrange(first, last), self._zone) + draw.randrange(HOUR)
+            begins = season.draw(draw, self._zone) + draw.randrange(HOUR)
             if self._may_take(person, course, begins):
                 yield Beginning(begins, person, course)
 
