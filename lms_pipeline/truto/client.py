@@ -85,7 +85,10 @@ class TrutoClient:
         path = f"/unified/lms/{resource}/{_in_path(record_id)}"
         told = f"GET /unified/lms/{resource}/{{id}} of account {query.account_id}"
         wanted = Wanted(path, tuple(query.parameters()), told, query.account_id)
-        return self._asking.ask(wanted, lambda answer: read_record(_body(answer, wanted), self._now()))
+        is_raw = query.response_format == "raw"
+        return self._asking.ask(
+            wanted, lambda answer: read_record(_body(answer, wanted), self._now(), is_raw=is_raw)
+        )
 
     def body(self, resource: Resource, query: ListQuery, cursor: str | None = None) -> bytes:
         """The body of one answer as it came, in whatever format; the shape of `normalized` isn't published.

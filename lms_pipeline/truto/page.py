@@ -37,7 +37,7 @@ class Page:
     next_cursor: str | None
     """None at the end."""
     is_partial: bool
-    """Truto says that the provider gave only a part."""
+    """Records are missing: the provider gave only a part, or several had the same key."""
     received_at: datetime
     is_repaired: bool = False
     """Half an emoji in the body became U+FFFD: of a record that had one, what is kept is not to the byte."""
@@ -58,6 +58,14 @@ class _Envelope(msgspec.Struct):
     results: list[msgspec.Raw] | dict[str, msgspec.Raw] | None = None
     next_cursor: str | int | None = None
     is_partial_response: bool | None = None
+    result_count: int | float | str | None = None
+
+    @property
+    def is_partial(self) -> bool:
+        """Whether records are missing: Truto says so, or some that were keyed alike left only the last of them."""
+        keyed = next((of for of in (self.result, self.results) if isinstance(of, dict)), None)
+        is_short = keyed is not None and isinstance(self.result_count, int) and self.result_count > len(keyed)
+        return bool(self.is_partial_response) or is_short
 
 
 _DECODER = msgspec.json.Decoder(_Envelope)
@@ -87,7 +95,7 @@ def read_page(body: bytes, received_at: datetime) -> Page:
     return Page(
         list(map(_without_secrets, listed)) if _may_hold_secrets(body) else listed,
         _cursor(envelope),
-        bool(envelope.is_partial_response),
+        envelope.is_partial,
         received_at,
         is_repaired,
     )
@@ -104,8 +112,7 @@ def read_raw_page(body: bytes, received_at: datetime) -> Page:
         envelope = _decode(body, _DECODER)[1]
         records = envelope.result if envelope.result is not None else envelope.results
         listed = list(records.values()) if isinstance(records, dict) else records or []
-        is_partial = bool(envelope.is_partial_response)
-        return Page(listed, _cursor(envelope), is_partial, received_at, is_repaired)
+        return Page(listed, _cursor(envelope), envelope.is_partial, received_at, is_repaired)
     listed = told if isinstance(told, list) else [msgspec.Raw(body)]
     return Page(
         listed,
@@ -117,15 +124,16 @@ def read_raw_page(body: bytes, received_at: datetime) -> Page:
     )
 
 
-def read_record(body: bytes, received_at: datetime) -> SingleRecord:
-    """The one object that `body` is.
+def read_record(body: bytes, received_at: datetime, *, is_raw: bool = False) -> SingleRecord:
+    """The one object that `body` is; of a provider's own, every key is the provider's and kept.
 
     Raises:
         BadBodyError: cut short, no JSON, no UTF-8, or no object.
     """
     body, _, _ = _decode(body, _MEMBERS)
     record = msgspec.Raw(body.strip())
-    return SingleRecord(_without_secrets(record) if _may_hold_secrets(body) else record, received_at)
+    is_suspect = not is_raw and _may_hold_secrets(body)
+    return SingleRecord(_without_secrets(record) if is_suspect else record, received_at)
 
 
 def _cursor(envelope: _Envelope) -> str | None:

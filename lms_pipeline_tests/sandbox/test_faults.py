@@ -2,7 +2,6 @@
 
 import json
 import zlib
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 
@@ -20,31 +19,12 @@ from lms_pipeline.sandbox.faults.paging import (
 from lms_pipeline.sandbox.faults.refusing import ExpiredCursor, RevokedConnection, RevokedToken, Status
 from lms_pipeline.sandbox.faults.sending import Cut, GzipBomb, Reset, Slow
 from lms_pipeline.sandbox.faults.spoiling import BadUtf8, Debug, Html
-from lms_pipeline.sandbox.server import RunningSandbox, running
 from lms_pipeline.sandbox.wire.debugging import SECRET
-from lms_pipeline_tests.sandbox.worlds import PAIRED, SWEEPING, Json, SmallWorld, client_of, sweep
+from lms_pipeline_tests.sandbox.worlds import PAIRED, SWEEPING, Json, sweep
 
 USERS = "/unified/lms/users"
 SWEPT = {"integrated_account_id": SWEEPING}
 ALL = [f"u{number}" for number in range(12)]
-
-
-@pytest.fixture(scope="module")
-def shared() -> Iterator[RunningSandbox]:
-    with running(SmallWorld()) as sandbox:
-        yield sandbox
-
-
-@pytest.fixture
-def sandbox(shared) -> Iterator[RunningSandbox]:
-    yield shared
-    shared.clear_faults()
-
-
-@pytest.fixture
-def client(sandbox) -> Iterator[httpx.Client]:
-    with client_of(sandbox) as client:
-        yield client
 
 
 def users(client: httpx.Client, **parameters: str | int) -> list[str]:

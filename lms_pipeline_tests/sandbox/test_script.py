@@ -1,6 +1,5 @@
 """Which requests a scripted fault strikes, and how faults are scripted."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -9,31 +8,12 @@ import pytest
 from lms_pipeline.sandbox.errors import SandboxError
 from lms_pipeline.sandbox.faults.refusing import Status
 from lms_pipeline.sandbox.scripting import SandboxScript, read_script
-from lms_pipeline.sandbox.server import RunningSandbox, running
+from lms_pipeline.sandbox.server import running
 from lms_pipeline.sandbox.wire.switches import Switches, Tier
 from lms_pipeline_tests.sandbox.worlds import PAIRED, SWEEPING, SmallWorld, client_of
 
 USERS, COURSES = "/unified/lms/users", "/unified/lms/courses"
 SWEPT, PAIR = {"integrated_account_id": SWEEPING}, {"integrated_account_id": PAIRED}
-
-
-@pytest.fixture(scope="module")
-def shared() -> Iterator[RunningSandbox]:
-    with running(SmallWorld()) as sandbox:
-        yield sandbox
-
-
-@pytest.fixture
-def sandbox(shared) -> Iterator[RunningSandbox]:
-    yield shared
-    shared.clear_faults()
-    shared.clear_counts()
-
-
-@pytest.fixture
-def client(sandbox) -> Iterator[httpx.Client]:
-    with client_of(sandbox) as client:
-        yield client
 
 
 def statuses(client: httpx.Client, count: int, path: str = USERS) -> list[int]:

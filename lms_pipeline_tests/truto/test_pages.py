@@ -126,6 +126,16 @@ def test_records_under_results_and_keyed_records_are_read(body):
         assert told(client.pages("users", ALL)) == ['"a"', '"b"']
 
 
+@pytest.mark.parametrize(
+    ("told", "is_partial"), [(b"2", False), (b"3", True), (b'"3"', False), (b"null", False)]
+)
+def test_records_that_were_lost_under_the_same_key_make_the_page_partial(told, is_partial):
+    body = b'{"result":{"x":"a","y":"b"},"result_count":%b}' % told
+    with saying(Answer(body)) as server, asking(server.url) as client:
+        [one] = client.pages("users", ALL)
+    assert one.is_partial is is_partial
+
+
 def test_a_partial_answer_says_so_and_an_answer_tells_when_it_came():
     now = datetime(2026, 3, 1, 12, tzinfo=UTC)
     answers = [page("a", cursor="1", is_partial_response=True), page("b")]

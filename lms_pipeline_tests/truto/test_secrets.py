@@ -67,6 +67,13 @@ def test_a_record_that_has_none_stays_as_it_came_even_beside_one_that_has():
     assert [bytes(record) for record in one.records] == [bytes(plain), b'{"id":"b"}', odd]
 
 
+def test_a_raw_record_is_the_providers_and_stays_as_it_came():
+    body = b'{"context": "Spring term",  "debug": false}'
+    query = ObjectQuery("acme", response_format="raw")
+    with saying(Answer(body)) as server, asking(server.url) as client:
+        assert bytes(client.one("courses", "c1", query).record) == body
+
+
 def test_the_debug_format_can_not_be_asked_for():
     with pytest.raises(QueryError, match="'debug' can't be asked for"):
         ListQuery("acme", response_format="debug")  # type: ignore[arg-type]
