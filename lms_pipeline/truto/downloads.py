@@ -13,7 +13,8 @@ from pathlib import Path
 import httpx
 
 from lms_pipeline.errors import LmsPipelineError
-from lms_pipeline.truto.requests import Wanted, pieces
+from lms_pipeline.truto.requests import pieces
+from lms_pipeline.truto.wanted import Wanted
 
 MOST_DOWNLOADED = 16 * 2**30
 """Bytes of one file."""

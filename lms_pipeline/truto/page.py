@@ -70,7 +70,9 @@ class _Envelope(msgspec.Struct):
 
 _DECODER = msgspec.json.Decoder(_Envelope)
 _MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])
-_RAW = msgspec.json.Decoder(dict[str, msgspec.Raw] | list[msgspec.Raw])
+_RAW: msgspec.json.Decoder[dict[str, msgspec.Raw] | list[msgspec.Raw]] = msgspec.json.Decoder(
+    dict[str, msgspec.Raw] | list[msgspec.Raw]
+)
 
 _NEVER_KEPT = ("debug", "context")
 """Keys in which Truto may tell how it signs in to the LMS."""
@@ -92,13 +94,7 @@ def read_page(body: bytes, received_at: datetime) -> Page:
     if records is None:
         raise BadBodyError("has no list under 'result'")
     listed = list(records.values()) if isinstance(records, dict) else records
-    return Page(
-        list(map(_without_secrets, listed)) if _may_hold_secrets(body) else listed,
-        _cursor(envelope),
-        envelope.is_partial,
-        received_at,
-        is_repaired,
-    )
+    return Page(listed, _cursor(envelope), envelope.is_partial, received_at, is_repaired)
 
 
 def read_raw_page(body: bytes, received_at: datetime) -> Page:
@@ -124,36 +120,60 @@ def read_raw_page(body: bytes, received_at: datetime) -> Page:
     )
 
 
-def read_record(body: bytes, received_at: datetime, *, is_raw: bool = False) -> SingleRecord:
-    """The one object that `body` is; of a provider's own, every key is the provider's and kept.
+def read_record(body: bytes, received_at: datetime) -> SingleRecord:
+    """The one object that `body` is.
 
     Raises:
         BadBodyError: cut short, no JSON, no UTF-8, or no object.
     """
     body, _, _ = _decode(body, _MEMBERS)
-    record = msgspec.Raw(body.strip())
-    is_suspect = not is_raw and _may_hold_secrets(body)
-    return SingleRecord(_without_secrets(record) if is_suspect else record, received_at)
+    return SingleRecord(msgspec.Raw(body.strip()), received_at)
+
+
+def without_secrets(body: bytes) -> bytes:
+    """Truto's JSON without `debug` and `context`, in the envelope and in records; to the byte where it has neither."""
+    if not any(b'"%b"' % key.encode() in body for key in _NEVER_KEPT):
+        return body
+    members = _members(body)
+    if members is None:
+        return body
+    for name in members.keys() & {"result", "results"}:
+        records = _listed(members[name])
+        if isinstance(records, dict):
+            members[name] = _encoded({key: _cleaned(record) for key, record in records.items()})
+        else:
+            members[name] = _encoded([_cleaned(record) for record in records])
+    return bytes(_encoded({name: of for name, of in members.items() if name not in _NEVER_KEPT}))
+
+
+def _cleaned(record: msgspec.Raw) -> msgspec.Raw:
+    members = _members(record)
+    if members is None or not members.keys() & set(_NEVER_KEPT):
+        return record
+    return _encoded({name: of for name, of in members.items() if name not in _NEVER_KEPT})
+
+
+def _members(body: bytes | msgspec.Raw) -> dict[str, msgspec.Raw] | None:
+    """The members of an object; None where it is none, which whoever reads it will tell."""
+    try:
+        return _MEMBERS.decode(without_lone_surrogates(bytes(body)))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+
+
+def _listed(raw: msgspec.Raw) -> dict[str, msgspec.Raw] | list[msgspec.Raw]:
+    try:
+        return _RAW.decode(raw)
+    except msgspec.DecodeError:
+        return []
+
+
+def _encoded(value: object) -> msgspec.Raw:
+    return msgspec.Raw(msgspec.json.encode(value))
 
 
 def _cursor(envelope: _Envelope) -> str | None:
     return str(envelope.next_cursor) if envelope.next_cursor not in {None, ""} else None
-
-
-def _may_hold_secrets(body: bytes) -> bool:
-    """Whether it is worth looking into the records, which most bodies are spared."""
-    return any(b'"%b"' % key.encode() in body for key in _NEVER_KEPT)
-
-
-def _without_secrets(record: msgspec.Raw) -> msgspec.Raw:
-    """The record without the keys that are never kept; to the byte where it has none of them."""
-    try:
-        members = _MEMBERS.decode(record)
-    except msgspec.DecodeError:
-        return record
-    if not members.keys() & set(_NEVER_KEPT):
-        return record
-    return msgspec.Raw(msgspec.json.encode({k: of for k, of in members.items() if k not in _NEVER_KEPT}))
 
 
 def _decode(body: bytes, decoder: msgspec.json.Decoder[T]) -> tuple[bytes, T, bool]:

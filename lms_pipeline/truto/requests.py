@@ -7,16 +7,15 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from threading import Lock
 
 import httpx
 
 from lms_pipeline import __version__
-from lms_pipeline.truto.encoding import Parameter
 from lms_pipeline.truto.errors import PermanentError, TransientError, error_of
+from lms_pipeline.truto.wanted import Wanted
 
 MOST_BYTES = 64 * 2**20
 """Of one decoded body: a page of 500 enrollments with their raw is about 1 MB."""
@@ -38,21 +37,20 @@ def _without_query(record: logging.LogRecord) -> bool:
 logging.getLogger("httpx").addFilter(_without_query)
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """A request, and how an error names it."""
+Gate = Callable[[Wanted], None]
+"""Called before each request is sent, tries included: it may wait, or raise to stop it."""
 
-    path: str
-    parameters: tuple[Parameter, ...]
-    told: str
-    account_id: str | None = None
+
+def _open(_wanted: Wanted) -> None:
+    """The gate of who keeps to no limit."""
 
 
 class Requests:
     """Sends requests with the token; `count` is what was really sent. Threads may share it."""
 
-    def __init__(self, base_url: str, token: str, timeout: float) -> None:
+    def __init__(self, base_url: str, token: str, timeout: float, gate: Gate = _open) -> None:
         self.count = 0
+        self._gate = gate
         self._counting = Lock()
         self._token = token
         self._http = httpx.Client(
@@ -77,6 +75,7 @@ class Requests:
         Raises:
             TrutoError: no answer, or one that says no; also while the body is read inside the block.
         """
+        self._gate(wanted)
         with self._counting:
             self.count += 1
         with (

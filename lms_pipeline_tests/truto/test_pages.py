@@ -7,7 +7,7 @@ import pytest
 from lms_pipeline.sandbox.clock import Clock
 from lms_pipeline.sandbox.records.world import records_world
 from lms_pipeline.sandbox.server import running
-from lms_pipeline.truto import client as client_module
+from lms_pipeline.truto import paging
 from lms_pipeline.truto.client import TrutoClient
 from lms_pipeline.truto.errors import PermanentError, TransientError
 from lms_pipeline.truto.query import CourseFilter, ListQuery, UserFilter
@@ -102,11 +102,21 @@ def test_a_cursor_that_repeats_is_an_error_and_no_endless_loop(cursors):
 
 
 def test_a_list_without_an_end_is_an_error(monkeypatch):
-    monkeypatch.setattr(client_module, "MOST_PAGES", 3)
+    monkeypatch.setattr(paging, "MOST_PAGES", 3)
     with (
-        saying(*(page(cursor=str(number)) for number in range(3))) as server,
+        saying(*(page("a", cursor=str(number)) for number in range(3))) as server,
         asking(server.url) as client,
         pytest.raises(PermanentError, match="no end after 3 pages"),
+    ):
+        list(client.pages("users", ALL))
+
+
+def test_empty_pages_without_an_end_are_an_error_sooner(monkeypatch):
+    monkeypatch.setattr(paging, "MOST_EMPTY_PAGES", 2)
+    with (
+        saying(page("a", cursor="0"), *(page(cursor=str(number)) for number in range(1, 4))) as server,
+        asking(server.url) as client,
+        pytest.raises(PermanentError, match="no end after 3 empty pages"),
     ):
         list(client.pages("users", ALL))
 

@@ -1,0 +1,92 @@
+"""Requests before they are sent.
+
+What belongs here: paths, and how an error names a request: without ids of learners, without cursors. What can be asked
+in them is `query.py`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+from urllib.parse import quote, urlencode
+
+from lms_pipeline.truto.encoding import Parameter, QueryError
+from lms_pipeline.truto.query import AccountsQuery, ListQuery, ObjectQuery, Resource
+
+Body = Literal["unified", "raw", "other"]
+"""How an answer is read: as Truto's own JSON, as a provider's records, or not at all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A request, and how an error names it."""
+
+    path: str
+    parameters: tuple[Parameter, ...]
+    told: str
+    account_id: str | None = None
+    body: Body = "unified"
+
+    @property
+    def key(self) -> str:
+        """What tells it from every other request of the same account."""
+        return f"{self.path}?{urlencode(self.parameters)}"
+
+    def asking(self, parameters: list[Parameter]) -> Wanted:
+        """The same with other parameters."""
+        return replace(self, parameters=tuple(parameters))
+
+
+def list_of(resource: Resource, query: ListQuery, cursor: str | None = None) -> Wanted:
+    """A page of a list of one account."""
+    path = f"/unified/lms/{resource}"
+    told = f"GET {path} of account {query.account_id}"
+    return Wanted(path, tuple(query.parameters(cursor)), told, query.account_id, _body(query))
+
+
+def record_of(resource: Resource, record_id: str, query: ObjectQuery) -> Wanted:
+    """A record by its id.
+
+    Raises:
+        QueryError: there is no id.
+    """
+    path = f"/unified/lms/{resource}/{_in_path(record_id)}"
+    told = f"GET /unified/lms/{resource}/{{id}} of account {query.account_id}"
+    return Wanted(path, tuple(query.parameters()), told, query.account_id, _body(query))
+
+
+def accounts_of(query: AccountsQuery, cursor: str | None = None) -> Wanted:
+    """A page of the integrated accounts."""
+    path = "/integrated-account"
+    return Wanted(path, tuple(query.parameters(cursor)), f"GET {path}")
+
+
+def capabilities_of(account_id: str) -> Wanted:
+    """What an account can be asked for."""
+    told = f"GET /integrated-account/{{id}}/capabilities of account {account_id}"
+    path = f"/integrated-account/{_in_path(account_id)}/capabilities"
+    return Wanted(path, (("type", "unified"),), told, account_id)
+
+
+def metadata_of(account_id: str, resource: Resource) -> Wanted:
+    """What a list of an account needs to be asked."""
+    path = f"/unified/lms/{resource}/meta/list"
+    parameters = (("integrated_account_id", account_id),)
+    return Wanted(path, parameters, f"GET {path} of account {account_id}", account_id)
+
+
+def _body(query: ObjectQuery) -> Body:
+    match query.response_format:
+        case "unified":
+            return "unified"
+        case "raw":
+            return "raw"
+        case _:
+            return "other"
+
+
+def _in_path(record_id: str) -> str:
+    """An id as one part of a path, whatever is in it; dots alone would lead elsewhere."""
+    if not record_id:
+        raise QueryError("A record without an id can't be asked for.")
+    return record_id.replace(".", "%2E") if not record_id.strip(".") else quote(record_id, safe="")
