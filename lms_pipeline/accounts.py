@@ -21,7 +21,8 @@ class AccountOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
 
     name: str | None = None
     """What people call it; Truto's tenant where not set."""
-    strategy: Literal["auto", "sweep"] = "auto"
+    strategy: Literal["auto", "sweep", "roster", "learner", "pairs"] = "auto"
+    """Which requests bring its enrollments; `auto` finds out."""
     identity: Identity | None = None
     """What an enrollment is known by: `pair` (learner and course) or `enrollment_id`; by integration if not set."""
     remote_data: Literal["keep", "drop"] = "keep"
@@ -29,6 +30,27 @@ class AccountOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     remote_query: dict[str, Any] = {}
     """Query parameters for the LMS behind Truto, passed on untouched; tables in it are nested."""
     page_size: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 500
+    calls_per_hour: Annotated[int, msgspec.Meta(ge=0)] | None = None
+    """Calls in any hour, 0 for no limit; 2,000 for TalentLMS where not set."""
+    calls_per_snapshot: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    """Calls that one snapshot may cost."""
+    max_hours: Annotated[float, msgspec.Meta(gt=0, le=24)] = 6
+    """Hours that one snapshot may take; it waits for the next hour's calls until then."""
+    when_spent: Literal["publish", "fail"] = "publish"
+    """What becomes of enrollments for which no call is left: told as their course's or learner's details show them,
+    or the snapshot fails."""
+    rotation_days: Annotated[int, msgspec.Meta(ge=0, le=365)] = 7
+    """Every unchanged enrollment is asked for again within so many days; 0: only when its details change."""
+    carry_errors: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.01
+    """The share of those asked again that may differ although their details didn't; beyond it nothing is carried."""
+    pairs_file: str | None = None
+    """A CSV with the columns `user_id` and `course_id`: the enrollments that `pairs` asks for."""
+    resume_hours: Annotated[float, msgspec.Meta(ge=0)] = 1
+    """A list that was left off longer ago begins anew, since it may have changed meanwhile."""
+    answer_days: Annotated[int, msgspec.Meta(ge=0)] = 30
+    """Days for which answers are kept."""
+    workers: Annotated[int, msgspec.Meta(ge=1, le=50)] = 4
+    """Calls on their way at once, as far as the limits allow."""
 
 
 class _File(msgspec.Struct, forbid_unknown_fields=True):

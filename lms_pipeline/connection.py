@@ -6,14 +6,19 @@ What belongs here: the one way from `Settings` to a client and the present, whic
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from lms_pipeline.lake.paths import DataDir
 from lms_pipeline.settings import Settings
 
 if TYPE_CHECKING:
     from lms_pipeline.truto.client import TrutoClient
+    from lms_pipeline.truto.requests import Gate
+    from lms_pipeline.truto.wanted import Wanted
 
 
 @dataclass(frozen=True)
@@ -26,12 +31,28 @@ class Truto:
         """The present."""
         return self.settings.now()
 
-    def connect(self) -> TrutoClient:
-        """A client, to be used as a context manager.
+    @contextmanager
+    def connect(self, gate: Gate | None = None) -> Iterator[TrutoClient]:
+        """A client that keeps to Truto's limits, after the `gate`, if any.
 
         Raises:
             SettingsError: there is no token.
         """
         from lms_pipeline.truto.client import TrutoClient
+        from lms_pipeline.truto.pacing import Pacing, Tiers
 
-        return TrutoClient(self.settings.base_url, self.settings.required_token(), now=self.settings.now)
+        settings = self.settings
+        token = settings.required_token()
+        tiers = Tiers(settings.token_calls_per_10s, settings.account_calls_per_10s)
+        pacing = Pacing(DataDir(settings.data_dir).budgets, token, tiers)
+
+        def pass_both(wanted: Wanted) -> None:
+            if gate is not None:
+                gate(wanted)
+            pacing(wanted)
+
+        with (
+            closing(pacing),
+            TrutoClient(settings.base_url, token, now=settings.now, gate=pass_both) as client,
+        ):
+            yield client

@@ -23,6 +23,7 @@ from lms_pipeline.truto.accounts import IntegratedAccount
 
 log = logging.getLogger(__name__)
 
+Strategy = Literal["auto", "sweep", "roster", "learner", "pairs"]
 ACTIVE, INACTIVE, GONE = "active", "inactive", "gone"
 
 
@@ -39,7 +40,12 @@ class RegisteredAccount(msgspec.Struct, frozen=True, kw_only=True):
     """Truto's status; or `inactive`, removed by hand; or `gone`, no longer listed by Truto."""
     integration: str = ""
     """The LMS behind it; empty where it was added by hand and never seen at Truto."""
-    strategy: str = "auto"
+    strategy: Strategy = "auto"
+    """What was chosen for it where nothing is set; `auto` as long as nothing was."""
+    why: str = ""
+    """Why that was chosen."""
+    carrying_stopped: date | None = None
+    """The day on which too many enrollments that seemed unchanged had changed; from then on all are asked for."""
     first_day: date
     """The first day that can be pulled; missing days count from here."""
     last_day: date | None = None
@@ -96,7 +102,7 @@ class Registry:
         )
 
     def add(self, account_id: str, *, name: str | None, first_day: date) -> RegisteredAccount:
-        """Take an account in by hand, or make it active again."""
+        """Take an account in by hand, or make it active again; what was chosen for it is forgotten."""
         check_account_id(account_id)
         with self._rewriting() as accounts:
             known = accounts.get(account_id)
@@ -106,10 +112,31 @@ class Registry:
                 )
             else:
                 account = msgspec.structs.replace(
-                    known, name=name or known.name, status=ACTIVE, last_day=None
+                    known,
+                    name=name or known.name,
+                    status=ACTIVE,
+                    last_day=None,
+                    strategy="auto",
+                    why="",
+                    carrying_stopped=None,
                 )
             accounts[account_id] = account
         return account
+
+    def remember_strategy(self, account_id: str, strategy: Strategy, why: str) -> None:
+        """Keep what was chosen, where it is another than before."""
+        known = self.get(account_id)
+        if (known.strategy, known.why) != (strategy, why):
+            self._replace(account_id, strategy=strategy, why=why)
+
+    def stop_carrying(self, account_id: str, day: date) -> None:
+        """Carry nothing over any more, until somebody makes the account active again."""
+        if self.get(account_id).carrying_stopped is None:
+            self._replace(account_id, carrying_stopped=day)
+
+    def _replace(self, account_id: str, **changes: object) -> None:
+        with self._rewriting() as accounts:
+            accounts[account_id] = msgspec.structs.replace(accounts[account_id], **changes)
 
     def remove(self, account_id: str, *, last_day: date) -> RegisteredAccount:
         """Stop asking for its days; its data stays.

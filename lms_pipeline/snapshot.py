@@ -1,119 +1,115 @@
 """Taking a snapshot: from the requests of an account to its published files.
 
 What belongs here: the order of the steps. Each step lives in its own room: asking in `pull/`, reading in
-`enrollments/`, files in `lake/`.
+`enrollments/`, bringing rows in `taking/`, files in `lake/`.
 """
 
 from __future__ import annotations
 
+import logging
 import shutil
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import dataclass, field
-from datetime import date, datetime
+from contextlib import AbstractContextManager, closing, contextmanager
+from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Protocol
 
 from filelock import FileLock, Timeout
 
-from lms_pipeline.accounts import AccountOptions
 from lms_pipeline.days import Calendar
-from lms_pipeline.enrollments.flatten import EnrollmentFlattener
-from lms_pipeline.enrollments.identity import KEYS, Identity
-from lms_pipeline.enrollments.lists import ListFlattener, ListName
-from lms_pipeline.enrollments.tables import (
-    COURSES,
-    LEARNERS,
-    PULLED_TABLES,
-    RAW_ENROLLMENTS,
-    REJECTED_ENROLLMENTS,
-    UNIFIED_ENROLLMENTS,
-)
+from lms_pipeline.enrollments.tables import PULLED_TABLES, UNIFIED_ENROLLMENTS
 from lms_pipeline.errors import LmsPipelineError
-from lms_pipeline.lake.audit import check_sum
 from lms_pipeline.lake.disk import disk_errors
-from lms_pipeline.lake.files import Provenance, TableFile
 from lms_pipeline.lake.paths import DataDir, Partition
-from lms_pipeline.lake.publishing import Publication, Published, published_files, remove_leftovers
-from lms_pipeline.lake.settling import NO_DUPLICATES, Duplicates, WaitingRows
-from lms_pipeline.pull import sweep
+from lms_pipeline.lake.publishing import Publication, published_files, remove_leftovers
+from lms_pipeline.pull.answers import Answers
+from lms_pipeline.pull.asker import Asker, NotKeptError
+from lms_pipeline.pull.budget import Budget
+from lms_pipeline.taking.order import LISTS, TABLES, Order, Report
+from lms_pipeline.taking.taking import Taking
+from lms_pipeline.taking.underway import Pull
 from lms_pipeline.truto.client import TrutoClient
+from lms_pipeline.truto.requests import Gate
 
-LISTS: dict[ListName, sweep.ListResource] = {"learners": "users", "courses": "courses"}
-TABLES = {table.name: table for table in PULLED_TABLES}
+log = logging.getLogger(__name__)
+
+
+class Connect(Protocol):
+    """Opens a client whose every request passes a gate."""
+
+    def __call__(self, gate: Gate, /) -> AbstractContextManager[TrutoClient]:
+        """A client, as a context manager."""
+        ...
 
 
 class BusyError(LmsPipelineError):
     """Somebody else pulls the same account and day."""
 
 
-@dataclass(frozen=True, slots=True)
-class Order:
-    """Which snapshot to take, and how."""
-
-    account_id: str
-    day: date
-    run_id: str
-    identity: Identity
-    options: AccountOptions
-    tables: frozenset[str] = frozenset(TABLES)
-    """What was asked for. Enrollments bring all five tables, since one answer holds them; `learners` and `courses`
-    can be had alone."""
-
-    @property
-    def lists_only(self) -> bool:
-        """Whether no enrollment has to be asked for."""
-        return self.tables <= LISTS.keys()
-
-
-@dataclass
-class Report:
-    """What a snapshot took and brought; counts of records unless said otherwise."""
-
-    strategy: str = "sweep"
-    kept: bool = False
-    """The day is over and its snapshot stays: nothing was asked, `published` is what was there."""
-    complete: bool = True
-    """Nothing is known to be missing."""
-    requests: int = 0
-    seconds: float = 0
-    served: int = 0
-    repaired_pages: int = 0
-    """Pages of enrollments with half an emoji in them, see `Page.is_repaired`."""
-    rejected: int = 0
-    duplicates: Duplicates = NO_DUPLICATES
-    reading: dict[str, Counter[str]] = field(default_factory=dict)
-    """By table how its records were read, see `RecordReader.counts`; of the lists also `rejected`, `duplicates`."""
-    undocumented_statuses: Counter[str] = field(default_factory=Counter)
-    published: list[Published] = field(default_factory=list)
-
-
 def take_snapshot(
-    connect: Callable[[], AbstractContextManager[TrutoClient]],
+    connect: Connect,
     data: DataDir,
     calendar: Calendar,
     now: Callable[[], datetime],
     order: Order,
+    *,
+    tell: Callable[[str], None] = log.info,
 ) -> Report:
     """Pull an account and publish its tables as the snapshot of `order.day`, or none of them.
 
-    A day that is over, its grace too, keeps the snapshot it has, without a call.
+    A day that is over, its grace too, keeps the snapshot it has, without a call. A pull that was cut off goes on with
+    the answers it had; `tell` is told what is going to be asked, before it is.
 
     Raises:
         DayNotOpenError: it is not the day that is open, and has no snapshot.
         BusyError: somebody else is at it.
+        BudgetSpentError: the calls that it may cost are used up.
         TrutoError, LakeError: in one sentence, what and what to do.
     """
-    partition = Partition(order.account_id, order.day)
     started = time.monotonic()
-    with _alone(data, partition) as folder:
-        if now() >= calendar.closes_at(order.day) and _is_published(data, partition, order):
-            return Report(kept=True, published=published_files(data, PULLED_TABLES, partition))
+    with _alone(data, order.partition) as folder:
+        if now() >= calendar.closes_at(order.day) and _is_published(data, order):
+            return Report(kept=True, published=published_files(data, PULLED_TABLES, order.partition))
         calendar.check_open(order.day, now())
-        remove_leftovers(data, PULLED_TABLES, partition)
-        with connect() as client, Publication(data, partition, order.run_id) as publication:
-            report = _Taking(client, order, publication, folder, now()).run()
+        remove_leftovers(data, PULLED_TABLES, order.partition)
+        with Answers(data.answers(order.partition)) as answers:
+            attempt = answers.begin(order.plan, now())
+            hourly = data.budgets / f"hour-{order.account_id}.sqlite"
+            with (
+                closing(Budget(order.account_id, order.limits, attempt, hourly)) as budget,
+                connect(budget) as client,
+                Publication(data, order.partition, order.run_id) as publication,
+            ):
+                asker = Asker(client, attempt)
+                asker.forget_old_lists(now(), timedelta(hours=order.options.resume_hours))
+                report = Taking(Pull(asker, order, publication, folder), data, now(), tell).run()
+            attempt.finish()
+        _remove_old_answers(data, order)
+    report.seconds = time.monotonic() - started
+    return report
+
+
+def flatten_again(data: DataDir, order: Order, tell: Callable[[str], None] = log.info) -> Report:
+    """Publish a snapshot anew from the answers that were kept of it, without a call.
+
+    Raises:
+        NotKeptError: they weren't, or not all of them.
+        BusyError: somebody else is at it.
+        LakeError: in one sentence, what and what to do.
+    """
+    started = time.monotonic()
+    with _alone(data, order.partition) as folder:
+        if not data.answers(order.partition).exists():
+            raise NotKeptError(f"No answers of {order.partition} are kept: its snapshot stays as it is.")
+        with Answers(data.answers(order.partition)) as answers:
+            attempt = answers.finished()
+            if attempt is None:
+                raise NotKeptError(f"The pull of {order.partition} did not come to its end: pull it again.")
+            remove_leftovers(data, PULLED_TABLES, order.partition)
+            with Publication(data, order.partition, order.run_id) as publication:
+                pull = Pull(Asker(None, attempt), order, publication, folder)
+                report = Taking(pull, data, attempt.last_at, tell).run()
     report.seconds = time.monotonic() - started
     return report
 
@@ -140,104 +136,16 @@ def _alone(data: DataDir, partition: Partition) -> Iterator[Path]:
         lock.release()
 
 
-def _is_published(data: DataDir, partition: Partition, order: Order) -> bool:
-    wanted = order.tables if order.lists_only else {UNIFIED_ENROLLMENTS.name}
-    return all(data.file(TABLES[name], partition).exists() for name in wanted)
+def _is_published(data: DataDir, order: Order) -> bool:
+    wanted = order.tables if order.tables <= LISTS.keys() else {UNIFIED_ENROLLMENTS.name}
+    return all(data.file(TABLES[name], order.partition).exists() for name in wanted)
 
 
-class _Taking:
-    """One snapshot being taken."""
-
-    def __init__(
-        self, client: TrutoClient, order: Order, publication: Publication, folder: Path, pulled_at: datetime
-    ) -> None:
-        self._client = client
-        self._order = order
-        self._publication = publication
-        self._folder = folder
-        self._pulled_at = pulled_at
-        self._report = Report()
-
-    def run(self) -> Report:
-        """Ask, settle, publish."""
-        with ExitStack() as files:
-            if self._order.lists_only:
-                self._lists_alone(files)
-            else:
-                self._everything(files)
-        self._report.requests = self._client.requests
-        return self._report
-
-    def _lists_alone(self, files: ExitStack) -> None:
-        written = [(name, self._list(name, files)) for name in LISTS if name in self._order.tables]
-        for _, file in written:
-            self._close(file)
-        self._report.published = self._publication.publish(
-            [(file, TABLES[name].key) for name, file in written]
-        )
-
-    def _everything(self, files: ExitStack) -> None:
-        raw, rejected, unified = (
-            files.enter_context(self._publication.open(table))
-            for table in (RAW_ENROLLMENTS, REJECTED_ENROLLMENTS, UNIFIED_ENROLLMENTS)
-        )
-        key = KEYS[self._order.identity]
-        with WaitingRows(UNIFIED_ENROLLMENTS, key, self._folder) as waiting:
-            self._enrollments(waiting, raw, rejected)
-            learners, courses = (self._list(name, files) for name in LISTS)
-            self._close(learners)
-            self._close(courses)
-            self._report.duplicates = waiting.settle_enrollments(unified, learners.path, courses.path)
-        self._report.complete &= self._report.duplicates.total == 0
-        for file in (raw, rejected, unified):
-            self._close(file)
-        self._report.rejected = rejected.rows
-        check_sum(
-            served=self._report.served,
-            unified=unified.rows,
-            rejected=rejected.rows,
-            duplicates=self._report.duplicates.total,
-        )
-        keys = [(raw, ()), (rejected, ()), (learners, LEARNERS.key), (courses, COURSES.key), (unified, key)]
-        self._report.published = self._publication.publish(keys)
-
-    def _enrollments(self, waiting: WaitingRows, raw: TableFile, rejected: TableFile) -> None:
-        flattener = EnrollmentFlattener(self._order.identity)
-        for page in sweep.enrollments(self._client, self._order.account_id, self._order.options):
-            flat = flattener.flatten(page.records, page.received_at)
-            waiting.add(flat.unified)
-            raw.write(flat.raw)
-            rejected.write(flat.rejected)
-            self._report.served += len(page.records)
-            self._report.complete &= not page.is_partial
-            self._report.repaired_pages += page.is_repaired
-        self._report.reading[UNIFIED_ENROLLMENTS.name] = flattener.counts
-        self._report.undocumented_statuses = flattener.undocumented_statuses
-
-    def _list(self, name: ListName, files: ExitStack) -> TableFile:
-        """The users or the courses list, written to its file but not yet closed."""
-        table = TABLES[name]
-        flattener = ListFlattener(name)
-        file = files.enter_context(self._publication.open(table))
-        with WaitingRows(table, table.key, self._folder) as waiting:
-            for page in sweep.users_or_courses(
-                self._client, self._order.account_id, LISTS[name], self._order.options
-            ):
-                waiting.add(flattener.flatten(page.records, page.received_at))
-                self._report.complete &= not page.is_partial
-            duplicates = waiting.settle(file)
-        if duplicates.total:
-            flattener.counts["duplicates"] = duplicates.total
-        self._report.reading[name] = flattener.counts
-        return file
-
-    def _close(self, file: TableFile) -> None:
-        file.close(
-            Provenance(
-                run_id=self._order.run_id,
-                pulled_at=self._pulled_at,
-                strategy=self._report.strategy,
-                requests=self._client.requests,
-                complete=self._report.complete,
-            ).metadata()
-        )
+def _remove_old_answers(data: DataDir, order: Order) -> None:
+    """Remove the account's answers of days that are too long ago to be flattened again."""
+    first = order.day - timedelta(days=order.options.answer_days)
+    kept = data.answers(Partition(order.account_id, first)).name
+    for path in data.answers(order.partition).parent.glob("snapshot_date=*.sqlite*"):
+        if path.name.partition(".sqlite")[0] < kept.partition(".sqlite")[0]:
+            with disk_errors(path):
+                path.unlink(missing_ok=True)

@@ -1,7 +1,9 @@
+import re
 from pathlib import Path
 
 import pytest
 
+from lms_pipeline.accounts import AccountOptions
 from lms_pipeline.cli import COMMANDS
 from lms_pipeline.lake.documentation import tables_page
 from lms_pipeline.settings import Settings
@@ -20,6 +22,11 @@ def test_the_page_of_the_tables_is_what_the_schema_says():
 @pytest.mark.parametrize("name", [field.alias for field in Settings.model_fields.values()])
 def test_every_setting_is_explained(name):
     assert f"`{name}`" in read("docs/settings.md")
+
+
+@pytest.mark.parametrize("name", AccountOptions.__struct_fields__)
+def test_every_option_of_an_account_is_explained(name):
+    assert re.search(rf"^(\| `)?{name}\b", read("docs/settings.md"), re.MULTILINE)
 
 
 @pytest.mark.parametrize("command", COMMANDS)

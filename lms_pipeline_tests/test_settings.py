@@ -62,6 +62,8 @@ def test_the_defaults_are_those_of_the_design(tmp_path, load):
         "frozen_now": None,
         "schedule": "0 2 * * *",
         "accounts_file": None,
+        "token_calls_per_10s": 500,
+        "account_calls_per_10s": 50,
         "dagster_home_set": None,
     }
 

@@ -35,6 +35,8 @@ STATEMENTS = {
     "FROM unified_enrollments GROUP BY ALL ORDER BY ALL",
 }
 """What the demo suggests to ask."""
+UNLIMITED = {"token_calls_per_10s": 0, "account_calls_per_10s": 0}
+"""The sandbox has none of Truto's limits unless it is told to."""
 DAYS_SHOWN = 5
 """So many columns fit a terminal of 80 characters."""
 
@@ -97,9 +99,8 @@ def _at(settings: Settings, sandbox: RunningSandbox, day: date) -> Settings:
     grace = calendar.closes_at(day) - calendar.ends_at(day)
     present: datetime = min(calendar.ends_at(day) + grace / 12, settings.now())
     sandbox.set_clock(present)
-    return settings.model_copy(
-        update={"base_url": sandbox.url, "token": SecretStr(sandbox.token), "frozen_now": present}
-    )
+    of_sandbox = {"base_url": sandbox.url, "token": SecretStr(sandbox.token), **UNLIMITED}
+    return settings.model_copy(update={**of_sandbox, "frozen_now": present})
 
 
 def _active_accounts(settings: Settings) -> list[str]:

@@ -41,6 +41,10 @@ def ui(port: int, data_dir: Path | None) -> None:
         if settings.token is None and DemoMark(DataDir(settings.data_dir)).is_set():
             sandbox = beside.enter_context(running(demo_world(), clock=Clock(settings.frozen_now)))
             environment |= {"TRUTO_BASE_URL": sandbox.url, "TRUTO_API_TOKEN": sandbox.token}
+            environment |= {
+                "LMS_TOKEN_CALLS_PER_10S": "0",
+                "LMS_ACCOUNT_CALLS_PER_10S": "0",
+            }  # it has no limits
             click.echo(f"The demo's sandbox is on {sandbox.url}")
         if settings.frozen_now:
             click.echo(f"LMS_NOW is set: {settings.now():%Y-%m-%d %H:%M} UTC is taken for the present.")

@@ -8,19 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from lms_pipeline.accounts import AccountOptions, read_options
 from lms_pipeline.connection import Truto
 from lms_pipeline.defs.describing import OWNERS, published_metadata, table_spec, tell_present
 from lms_pipeline.defs.failures import told_to_people
 from lms_pipeline.defs.partitions import account_days, partition_of
-from lms_pipeline.enrollments.identity import identity_of
 from lms_pipeline.enrollments.tables import PULLED_TABLES
 from lms_pipeline.lake.paths import DataDir
-from lms_pipeline.registry import Registry
+from lms_pipeline.ordering import order_for, remember
 from lms_pipeline.settings import Settings
 
 if TYPE_CHECKING:
-    from lms_pipeline.snapshot import Order, Report
+    from lms_pipeline.taking.order import Order, Report
 
 SOURCE = dg.AssetSpec(
     "truto",
@@ -53,7 +51,10 @@ def build_pull(settings: Settings) -> dg.AssetsDefinition:
         tell_present(context, truto.settings)
         with told_to_people():
             order = _order(context, truto.settings, lake)
-            report = take_snapshot(truto.connect, lake, truto.settings.calendar, truto.now, order)
+            report = take_snapshot(
+                truto.connect, lake, truto.settings.calendar, truto.now, order, tell=context.log.info
+            )
+            remember(lake, order, report)
         if report.kept:
             context.log.info("The day is over and its grace too; its snapshot is kept, nothing was asked.")
         else:
@@ -64,20 +65,10 @@ def build_pull(settings: Settings) -> dg.AssetsDefinition:
 
 
 def _order(context: dg.AssetExecutionContext, settings: Settings, data: DataDir) -> "Order":
-    from lms_pipeline.snapshot import Order
-
     partition = partition_of(context)
     assert partition.account_id is not None  # noqa: S101 (every key has one)
-    account = Registry(data.registry).get(partition.account_id)
-    options = read_options(settings.accounts_file).get(account.id, AccountOptions())
-    return Order(
-        account_id=account.id,
-        day=partition.day,
-        run_id=context.run.run_id,
-        identity=identity_of(account.integration, options.identity),
-        options=options,
-        tables=frozenset(key.to_user_string() for key in context.selected_asset_keys),
-    )
+    selected = frozenset(key.to_user_string() for key in context.selected_asset_keys)
+    return order_for(settings, data, partition.account_id, partition.day, context.run.run_id, tables=selected)
 
 
 def _published(context: dg.AssetExecutionContext, report: "Report") -> Iterator[dg.MaterializeResult[Any]]:
@@ -100,14 +91,26 @@ def report_metadata(report: "Report", table: str) -> dict[str, Any]:
         "kept": False,
         "complete": report.complete,
         "strategy": report.strategy,
+        "why": report.why,
         "requests": report.requests,
         "seconds": round(report.seconds, 3),
     }
     if table == "unified_enrollments":
+        rows = report.served + report.carried + report.roster
         told |= {
             "served": report.served,
             "repaired_pages": report.repaired_pages,
             "rejected": report.rejected,
+            "carried": report.carried,
+            "roster": report.roster,
+            "share_carried": round(report.carried / rows, 4) if rows else 0.0,
+            "oldest_fetch": report.oldest_fetch.timestamp() if report.oldest_fetch else None,
+            "calls_saved": report.carried,
+            "not_enrolled": report.not_enrolled,
+            "gone": report.gone,
+            "carry_asked": report.carry_asked,
+            "carry_differing": report.carry_differing,
+            "planned": dict(report.planned),
             "duplicates": report.duplicates.total,
             "duplicates_identical": report.duplicates.identical,
             "duplicates_conflicting": report.duplicates.conflicting,

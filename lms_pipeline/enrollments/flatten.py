@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Literal
 
 import msgspec
 import pyarrow as pa
@@ -43,13 +44,26 @@ class FlatEnrollments:
     rejected: pa.RecordBatch
 
 
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """The records of one answer; of one about a learner in a course, the ids that were asked for."""
+
+    records: Sequence[msgspec.Raw]
+    fetched_at: datetime
+    pair: tuple[str, str] | None = None
+
+
+class OtherPairError(Exception):
+    """An answer about a learner in a course holds the enrollment of another."""
+
+
 @dataclass
 class _Rows:
-    """What an answer's records become, before they are columns."""
+    """What the records of answers become, before they are columns; each with the time of its answer."""
 
-    unified: list[Record] = field(default_factory=list)
-    raw: list[tuple[str | None, str | None, bytes]] = field(default_factory=list)
-    rejected: list[tuple[str, str, str | None]] = field(default_factory=list)
+    unified: list[tuple[Record, datetime]] = field(default_factory=list)
+    raw: list[tuple[str | None, str | None, bytes, datetime]] = field(default_factory=list)
+    rejected: list[tuple[str, str, str | None, datetime]] = field(default_factory=list)
 
 
 class EnrollmentFlattener:
@@ -68,35 +82,45 @@ class EnrollmentFlattener:
 
     def flatten(self, records: Sequence[msgspec.Raw], fetched_at: datetime) -> FlatEnrollments:
         """The batches of one answer, rows in the order served."""
-        rows = _Rows()
-        for record in records:
-            self._read(record, rows)
-        return FlatEnrollments(
-            self._unified(rows.unified, fetched_at),
-            _raw(rows.raw, fetched_at),
-            _rejected(rows.rejected, fetched_at),
-        )
+        return self.flatten_answers([Answered(records, fetched_at)])
 
-    def _read(self, record: msgspec.Raw, rows: _Rows) -> None:
+    def flatten_answers(self, answers: Iterable[Answered]) -> FlatEnrollments:
+        """The batches of several answers, rows in their order.
+
+        Raises:
+            OtherPairError: an answer is not about what was asked for.
+        """
+        rows = _Rows()
+        for answer in answers:
+            for record in answer.records:
+                self._read(record, answer, rows)
+        return FlatEnrollments(self._unified(rows.unified), _raw(rows.raw), _rejected(rows.rejected))
+
+    def _read(self, record: msgspec.Raw, answer: Answered, rows: _Rows) -> None:
         try:
             read = self._reader.read(record)
         except Rejected as rejection:
-            rows.rejected.append((bytes(record).decode(), rejection.reason, rejection.field))
+            text = bytes(record).decode()
+            rows.rejected.append((text, rejection.reason, rejection.field, answer.fetched_at))
             user_id, course_id, payload = _found(record)
         else:
-            rows.unified.append(read)
+            rows.unified.append((read, answer.fetched_at))
             fields = read.fields
             user_id, course_id, payload = fields.user.id, fields.course.id, fields.remote_data
+            if answer.pair not in {None, (user_id, course_id)}:
+                raise OtherPairError
         if json_text(payload) is not None:
-            rows.raw.append((user_id, course_id, bytes(payload)))
+            user_id, course_id = answer.pair or (user_id, course_id)
+            rows.raw.append((user_id, course_id, bytes(payload), answer.fetched_at))
 
-    def _unified(self, records: Sequence[Record], fetched_at: datetime) -> pa.RecordBatch:
+    def _unified(self, rows: Sequence[tuple[Record, datetime]]) -> pa.RecordBatch:
+        records = [record for record, _ in rows]
         computed = {
             "user_email": primary_emails(record.fields.user.emails for record in records),
             "status": self._status(records),
             "role": without_empty(scalar_column((_role(r.fields.remote_data) for r in records), "string")),
             "source": constant("unified", "string", len(records)),
-            "fetched_at": constant(fetched_at, "timestamp", len(records)),
+            "fetched_at": scalar_column((fetched_at for _, fetched_at in rows), "timestamp"),
         }
         return record_batch(self._shape, records, computed)
 
@@ -151,29 +175,46 @@ def _id_of(raw: msgspec.Raw) -> str | None:
     return value
 
 
-def _raw(rows: Sequence[tuple[str | None, str | None, bytes]], fetched_at: datetime) -> pa.RecordBatch:
+def _raw(rows: Sequence[tuple[str | None, str | None, bytes, datetime]]) -> pa.RecordBatch:
+    return raw_batch(
+        [user_id for user_id, _, _, _ in rows],
+        [course_id for _, course_id, _, _ in rows],
+        [payload for _, _, payload, _ in rows],
+        "remote_data",
+        [fetched_at for _, _, _, fetched_at in rows],
+    )
+
+
+def raw_batch(
+    user_ids: Sequence[str | None],
+    course_ids: Sequence[str | None],
+    payloads: Sequence[bytes],
+    source: Literal["remote_data", "roster", "raw"],
+    fetched_at: Sequence[datetime],
+) -> pa.RecordBatch:
+    """A batch of `raw_enrollments`."""
     return table_batch(
         RAW_ENROLLMENTS,
         {
-            "user_id": scalar_column((user_id for user_id, _, _ in rows), "string"),
-            "course_id": scalar_column((course_id for _, course_id, _ in rows), "string"),
-            "payload": scalar_column((payload.decode() for _, _, payload in rows), "string"),
+            "user_id": scalar_column(user_ids, "string"),
+            "course_id": scalar_column(course_ids, "string"),
+            "payload": scalar_column((payload.decode() for payload in payloads), "string"),
             "payload_sha256": scalar_column(
-                (hashlib.sha256(payload).hexdigest() for _, _, payload in rows), "string"
+                (hashlib.sha256(payload).hexdigest() for payload in payloads), "string"
             ),
-            "source": constant("remote_data", "string", len(rows)),
-            "fetched_at": constant(fetched_at, "timestamp", len(rows)),
+            "source": constant(source, "string", len(payloads)),
+            "fetched_at": scalar_column(fetched_at, "timestamp"),
         },
     )
 
 
-def _rejected(rows: Sequence[tuple[str, str, str | None]], fetched_at: datetime) -> pa.RecordBatch:
+def _rejected(rows: Sequence[tuple[str, str, str | None, datetime]]) -> pa.RecordBatch:
     return table_batch(
         REJECTED_ENROLLMENTS,
         {
-            "payload": scalar_column((payload for payload, _, _ in rows), "string"),
-            "reason": scalar_column((reason for _, reason, _ in rows), "string"),
-            "field": scalar_column((at for _, _, at in rows), "string"),
-            "fetched_at": constant(fetched_at, "timestamp", len(rows)),
+            "payload": scalar_column((payload for payload, _, _, _ in rows), "string"),
+            "reason": scalar_column((reason for _, reason, _, _ in rows), "string"),
+            "field": scalar_column((at for _, _, at, _ in rows), "string"),
+            "fetched_at": scalar_column((fetched_at for _, _, _, fetched_at in rows), "timestamp"),
         },
     )

@@ -55,14 +55,14 @@ def _check_key(path: Path, table: Table, key: Sequence[str]) -> None:
             )
 
 
-def check_sum(*, served: int, unified: int, rejected: int, duplicates: int) -> None:
-    """Every record served is stored, rejected or a duplicate.
+def check_sum(*, brought: int, unified: int, rejected: int, duplicates: int) -> None:
+    """Every record that was served, carried over or made of a detail is stored, rejected or a duplicate.
 
     Raises:
         AuditError: one was lost, or came from nowhere.
     """
-    if served != unified + rejected + duplicates:
+    if brought != unified + rejected + duplicates:
         raise AuditError(
-            f"{served} enrollments were served, but {unified} stored, {rejected} rejected and {duplicates} duplicates; "
+            f"{brought} enrollments were brought, but {unified} stored, {rejected} rejected and {duplicates} duplicates; "
             "nothing was published."
         )

@@ -77,6 +77,11 @@ class TableFile:
             self._writer = None
             self.path.unlink(missing_ok=True)
 
+    @property
+    def is_open(self) -> bool:
+        """Whether rows can still be written."""
+        return self._writer is not None
+
     def write(self, batch: pa.RecordBatch) -> None:
         """Take the rows of `batch`, whose schema must be the table's."""
         if not batch.schema.equals(self._schema):

@@ -86,6 +86,19 @@ class DataDir:
         """The accounts we know."""
         return self.state / "accounts.json"
 
+    @property
+    def budgets(self) -> Path:
+        """The calls of late, by token and account."""
+        return self.state / "budgets"
+
+    def answers(self, partition: Partition) -> Path:
+        """What the API answered for an account and day."""
+        return self.root / "answers" / partition.folder.with_suffix(".sqlite")
+
+    def details(self, partition: Partition) -> Path:
+        """What the details of courses or learners told of each enrollment when the snapshot was taken."""
+        return self.state / "details" / partition.folder.with_suffix(".parquet")
+
     def file(self, table: Table, partition: Partition) -> Path:
         """Where the published file of a table and partition stands."""
         return self.lake / table.name / partition.folder / DATA_FILE
@@ -96,9 +109,10 @@ class DataDir:
             raise BadIdError(f"{run_id[:80]!r} can't be a run id: use letters, digits, '-' and '_'.")
         return self.file(table, partition).with_name(f".{DATA_FILE}.{run_id}")
 
-    def partitions(self, table: Table) -> Iterator[Partition]:
-        """The published partitions of a table, by account and day; what isn't named like one is none."""
-        pattern = "account_id=*/snapshot_date=*" if table.per_account else "snapshot_date=*"
+    def partitions(self, table: Table, account_id: str | None = None) -> Iterator[Partition]:
+        """The published partitions of a table, by account and day, or of one account; what isn't named like one is none."""
+        account = "*" if account_id is None else check_account_id(account_id)
+        pattern = f"account_id={account}/snapshot_date=*" if table.per_account else "snapshot_date=*"
         root = self.lake / table.name
         for file in sorted(root.glob(f"{pattern}/{DATA_FILE}")):
             folder = file.parent.relative_to(root)

@@ -86,6 +86,10 @@ class TrutoClient:
         """How many requests were really sent, tries included."""
         return self._requests.count
 
+    def now(self) -> datetime:
+        """The present, as answers are stamped with it."""
+        return self._now()
+
     def answer(self, wanted: Wanted, read: Callable[[bytes, datetime], T]) -> Answer[T]:
         """An answer that `read` can read, asked for until there is one.
 

@@ -36,6 +36,7 @@ class TrutoError(LmsPipelineError):
         todo: str,
         status: int | None = None,
         remote: bool = False,
+        said: str = "",
         retry_after: float | None = None,
         missing_parameters: tuple[str, ...] = (),
     ) -> None:
@@ -43,6 +44,8 @@ class TrutoError(LmsPipelineError):
         self.status = status
         self.remote = remote
         """Whether the provider behind Truto said it, not Truto itself."""
+        self.said = said
+        """The message of the answer, without secrets."""
         self.retry_after = retry_after
         """Seconds that the server asks to wait; None where it doesn't say."""
         self.missing_parameters = missing_parameters
@@ -101,6 +104,7 @@ def error_of(
         todo=todo,
         status=status,
         remote=remote,
+        said=message,
         retry_after=_retry_after(status, headers),
         missing_parameters=tuple(redacted(name, secrets) for name in missing.value),
     )

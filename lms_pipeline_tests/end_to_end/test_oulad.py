@@ -54,6 +54,7 @@ def pulled(sandbox, tmp_path, monkeypatch):
                 base_url=sandbox.url,
                 data_dir=tmp_path,
                 start_date=DAYS[0],
+                account_calls_per_10s=0,  # 66 pages a day would wait
                 frozen_now=datetime.combine(day + timedelta(days=1), time(1), UTC),
             )
             sync_with_truto(Truto(settings).connect, Registry(DataDir(tmp_path).registry), settings)

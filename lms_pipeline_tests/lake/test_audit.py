@@ -72,11 +72,11 @@ def test_the_columns_must_be_the_tables_own_in_order_type_and_nullability(tmp_pa
             audit(path, COURSES, COURSES.key)
 
 
-def test_every_record_served_must_have_gone_somewhere():
-    check_sum(served=6, unified=3, rejected=2, duplicates=1)
-    for served in (5, 7):
+def test_every_record_brought_must_have_gone_somewhere():
+    check_sum(brought=6, unified=3, rejected=2, duplicates=1)
+    for brought in (5, 7):
         with pytest.raises(
             AuditError,
-            match=rf"^{served} enrollments were served, but 3 stored, 2 rejected and 1 duplicates; nothing was",
+            match=rf"^{brought} enrollments were brought, but 3 stored, 2 rejected and 1 duplicates; nothing was",
         ):
-            check_sum(served=served, unified=3, rejected=2, duplicates=1)
+            check_sum(brought=brought, unified=3, rejected=2, duplicates=1)

@@ -16,9 +16,13 @@ from lms_pipeline.days import Calendar
 from lms_pipeline.enrollments.identity import Identity
 from lms_pipeline.lake.files import read_metadata
 from lms_pipeline.lake.paths import DataDir, Partition
-from lms_pipeline.snapshot import TABLES, Order, Report, take_snapshot
+from lms_pipeline.pull.budget import Limits
+from lms_pipeline.pull.choosing import Choice
+from lms_pipeline.snapshot import take_snapshot
+from lms_pipeline.taking.order import TABLES, Order, Report
 from lms_pipeline.truto.client import TrutoClient
-from lms_pipeline_tests.truto.scripted import TOKEN, Answer, Asked, FakeTime, page
+from lms_pipeline.truto.requests import Gate
+from lms_pipeline_tests.truto.scripted import TOKEN, Answer, Asked, FakeTime, page, refusal
 
 DAY = date(2026, 3, 1)
 OPEN = datetime(2026, 3, 2, 1, tzinfo=UTC)
@@ -50,13 +54,25 @@ class Taker:
         tables: Iterable[str] = TABLES,
         options: AccountOptions | None = None,
         account_id: str = "acme",
+        limits: Limits | None = None,
+        remembered: Choice | None = None,
+        may_carry: bool = True,
     ) -> Report:
-        options = options or AccountOptions(page_size=2)
-        order = Order(account_id, day, run_id, identity, options, frozenset(tables))
+        order = Order(
+            account_id,
+            day,
+            run_id,
+            identity,
+            options or AccountOptions(page_size=2),
+            frozenset(tables),
+            limits or Limits(),
+            remembered,
+            may_carry,
+        )
         pauses = FakeTime().pauses()
 
-        def connect() -> TrutoClient:
-            return TrutoClient(self.url, self.token, now=lambda: now, pauses=pauses)
+        def connect(gate: Gate) -> TrutoClient:
+            return TrutoClient(self.url, self.token, now=lambda: now, pauses=pauses, gate=gate)
 
         return take_snapshot(connect, self.data, CALENDAR, lambda: now, order)
 
@@ -84,10 +100,12 @@ class Taker:
 def by_path(
     enrollments: Iterable[Answer] = (), users: Iterable[Answer] = (), courses: Iterable[Answer] = ()
 ) -> Callable[[Asked], Answer]:
-    """Answers for each list, one after the other; where there are none left, an empty last page."""
+    """Answers for each list, one after the other; where there are none left, an empty last page. Metadata there are none."""
     left = {"course-enrollments": list(enrollments), "users": list(users), "courses": list(courses)}
 
     def answer(asked: Asked) -> Answer:
+        if "/meta/" in asked.path:
+            return refusal(404)
         answers = left[asked.path.rpartition("/")[2]]
         return answers.pop(0) if answers else page()
 

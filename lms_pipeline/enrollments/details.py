@@ -1,0 +1,194 @@
+"""What the detail of a course or a user tells of enrollments: TalentLMS's rosters, and the rows made of them.
+
+What belongs here: `users[]` of a course and `courses[]` of a user, as TalentLMS writes them
+(`docs/talentlms.md`): finding the pairs, and reading an entry into a row where no call is left for its enrollment.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Literal, NamedTuple
+
+import msgspec
+import pyarrow as pa
+
+from lms_pipeline.enrollments import kinds
+from lms_pipeline.enrollments.columns import scalar_column, table_batch
+from lms_pipeline.enrollments.structs import ABSENT, NOT_READ
+from lms_pipeline.enrollments.tables import UNIFIED_ENROLLMENTS
+from lms_pipeline.schema import arrow_schema
+
+Side = Literal["users", "courses"]
+"""The list in a detail: the users of a course, or the courses of a user."""
+
+_STATUSES = {
+    "completed": "completed",
+    "incomplete": "in_progress",
+    "not attempted": "enrolled",
+    "not_attempted": "enrolled",
+    "failed": "failed",
+}
+"""TalentLMS's `completion_status`, which only the courses of a user have, code or label."""
+_DURATION = re.compile(r"(?:(\d+)h)?\s*(?:(\d+)m)?\s*(?:(\d+)s)?")
+
+
+class Entry(NamedTuple):
+    """One enrollment as a detail tells it."""
+
+    user_id: str
+    course_id: str
+    detail: bytes
+    """Its JSON as received."""
+
+
+class _Detail(msgspec.Struct):
+    remote_data: msgspec.Raw = ABSENT
+
+
+class _Id(msgspec.Struct):
+    id: msgspec.Raw = ABSENT
+
+
+_DETAIL = msgspec.json.Decoder(_Detail)
+_MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_ITEMS = msgspec.json.Decoder(list[msgspec.Raw])
+_ID = msgspec.json.Decoder(_Id)
+
+
+def entries(record: msgspec.Raw, side: Side, owner_id: str) -> list[Entry] | None:
+    """The enrollments that the detail of `owner_id` lists; None where it lists none, not even an empty list.
+
+    An entry without a usable id is no pair that could be asked for, and is left out.
+    """
+    try:
+        listed = _MEMBERS.decode(_DETAIL.decode(record).remote_data).get(side)
+        items = _ITEMS.decode(listed) if listed is not None else None
+    except NOT_READ:
+        return None
+    if items is None:
+        return None
+    found = ((_id_of(item), bytes(item)) for item in items)
+    if side == "users":
+        return [Entry(other, owner_id, detail) for other, detail in found if other is not None]
+    return [Entry(owner_id, other, detail) for other, detail in found if other is not None]
+
+
+def _id_of(item: msgspec.Raw) -> str | None:
+    try:
+        value: str | None = kinds.read("id", _ID.decode(item).id)
+    except (*NOT_READ, kinds.Unreadable):
+        return None
+    return value
+
+
+class _Entry(msgspec.Struct):
+    """What of an entry is read; the text dates beside the stamps are in the portal's local time, and are not."""
+
+    role: msgspec.Raw = ABSENT
+    enrolled_on_timestamp: msgspec.Raw = ABSENT
+    completed_on_timestamp: msgspec.Raw = ABSENT
+    expired_on_timestamp: msgspec.Raw = ABSENT
+    completion_status: msgspec.Raw = ABSENT
+    completion_percentage: msgspec.Raw = ABSENT
+    total_time: msgspec.Raw = ABSENT
+    total_time_seconds: msgspec.Raw = ABSENT
+
+
+_ENTRY = msgspec.json.Decoder(_Entry)
+
+
+@dataclass(frozen=True, slots=True)
+class RosterRow:
+    """An enrollment as far as its detail tells it."""
+
+    status: str
+    progress: float | None
+    enrolled_at: datetime | None
+    completed_at: datetime | None
+    seconds: int | None
+    role: str | None
+
+
+def read_entry(detail: bytes) -> RosterRow:
+    """The first that fits: completed_on, expired_on, completion_status, any percentage or time; else enrolled."""
+    entry = _ENTRY.decode(detail)
+    completed_at, expired_at = _instant(entry.completed_on_timestamp), _instant(entry.expired_on_timestamp)
+    progress, seconds = _number(entry.completion_percentage), _seconds(entry)
+    told = (_text(entry.completion_status) or "").strip().lower()
+    if completed_at is not None:
+        status = "completed"
+    elif expired_at is not None:
+        status = "expired"
+    elif told:
+        status = _STATUSES.get(told, "unknown")
+    else:
+        status = "in_progress" if (progress or 0) > 0 or (seconds or 0) > 0 else "enrolled"
+    return RosterRow(
+        status, progress, _instant(entry.enrolled_on_timestamp), completed_at, seconds, _text(entry.role)
+    )
+
+
+def roster_batch(found: Sequence[Entry], fetched_at: Iterable[datetime]) -> pa.RecordBatch:
+    """Rows of `unified_enrollments` with the source `roster`: what the details tell, and null for all else."""
+    rows = [read_entry(entry.detail) for entry in found]
+    count = len(rows)
+    told: dict[str, Sequence[object]] = {
+        "user_id": [entry.user_id for entry in found],
+        "course_id": [entry.course_id for entry in found],
+        "status": [row.status for row in rows],
+        "progress_percent": [row.progress for row in rows],
+        "enrolled_at": [row.enrolled_at for row in rows],
+        "completed_at": [row.completed_at for row in rows],
+        "time_spent_seconds": [row.seconds for row in rows],
+        "role": [row.role for row in rows],
+        "source": ["roster"] * count,
+        "fetched_at": list(fetched_at),
+    }
+    schema = arrow_schema(UNIFIED_ENROLLMENTS)
+    columns = {
+        column.name: scalar_column(told[column.name], column.type)  # type: ignore[arg-type] # none of them is a list
+        if column.name in told
+        else pa.nulls(count, schema.field(column.name).type)
+        for column in UNIFIED_ENROLLMENTS.columns
+    }
+    return table_batch(UNIFIED_ENROLLMENTS, columns)
+
+
+def _seconds(entry: _Entry) -> int | None:
+    if (exact := _number(entry.total_time_seconds)) is not None:
+        return int(exact)
+    match = _DURATION.fullmatch((_text(entry.total_time) or "").strip())
+    if match is None or not any(match.groups()):
+        return None
+    hours, minutes, seconds = (int(part or 0) for part in match.groups())
+    return hours * 3_600 + minutes * 60 + seconds
+
+
+def _instant(raw: msgspec.Raw) -> datetime | None:
+    """An epoch in seconds, as text or number; null and `""` and 0 are none."""
+    seconds = _number(raw)
+    if not seconds:
+        return None
+    try:
+        return datetime.fromtimestamp(seconds, UTC)
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
+def _number(raw: msgspec.Raw) -> float | None:
+    try:
+        value: float | None = kinds.read("double", raw) if raw is not ABSENT else None
+    except kinds.Unreadable:
+        return None
+    return value
+
+
+def _text(raw: msgspec.Raw) -> str | None:
+    try:
+        value: str | None = kinds.read("string", raw) if raw is not ABSENT else None
+    except kinds.Unreadable:
+        return None
+    return value or None

@@ -1,0 +1,185 @@
+"""Answers kept: what the API said for an account and day, request by request, compressed, in one SQLite file.
+
+What belongs here: keeping and finding answers. They are the checkpoint while a pull runs, and the way to flatten a day
+again afterwards. SQLite makes each of them durable by itself: a killed process loses none that was kept.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.resources import files
+from pathlib import Path
+from threading import Lock
+from typing import Self
+
+import pyarrow as pa
+
+from lms_pipeline.errors import LmsPipelineError
+
+CODEC = "zstd"
+
+
+class AnswersError(LmsPipelineError):
+    """The kept answers can't be read or written."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeptAnswer:
+    """An answer as it was kept: of a record that isn't there, the status alone."""
+
+    status: int
+    received_at: datetime
+    body: bytes
+
+
+class Answers:
+    """The file of an account and day; its attempts never see each other's answers. Threads may share it."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lock = Lock()
+        with self._errors():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
+            self._file.execute("PRAGMA journal_mode = WAL")
+            self._file.execute(
+                "PRAGMA synchronous = NORMAL"
+            )  # a power cut may lose the last ones, a kill none
+            self._file.execute("PRAGMA foreign_keys = ON")
+            self._file.executescript(files(__package__).joinpath("answers.sql").read_text(encoding="utf-8"))
+
+    def __enter__(self) -> Self:
+        """The answers themselves."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def begin(self, plan: str, now: datetime) -> Attempt:
+        """Go on with the attempt that was left off, where it has the same plan, else begin one."""
+        with self._writing() as file:
+            found = file.execute(
+                "SELECT id, last_at FROM attempts WHERE plan = ? AND NOT is_finished", (plan,)
+            ).fetchone()
+            file.execute("DELETE FROM attempts WHERE NOT is_finished AND plan <> ?", (plan,))
+            if found is not None:
+                return Attempt(self, int(found[0]), datetime.fromisoformat(found[1]))
+            row = (plan, now.isoformat(), now.isoformat())
+            number = file.execute(
+                "INSERT INTO attempts (plan, started_at, last_at) VALUES (?, ?, ?)", row
+            ).lastrowid
+        return Attempt(self, int(number or 0))
+
+    def finished(self) -> Attempt | None:
+        """The attempt whose snapshot was published."""
+        with self._reading() as file:
+            found = file.execute("SELECT max(id) FROM attempts WHERE is_finished").fetchone()
+        return None if found[0] is None else Attempt(self, int(found[0]))
+
+    @contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        """One transaction: all of it is kept, or nothing."""
+        with self._lock, self._errors():
+            self._file.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._file
+            except BaseException:
+                self._file.execute("ROLLBACK")
+                raise
+            self._file.execute("COMMIT")
+
+    @contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection]:
+        with self._lock, self._errors():
+            yield self._file
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except (sqlite3.Error, OSError) as error:
+            raise AnswersError(
+                f"The answers in {self._path} can't be kept or read: {error}; make room and run it again, "
+                "or remove the file where it is damaged."
+            ) from None
+
+
+class Attempt:
+    """The answers of one try at a snapshot, also over several processes."""
+
+    def __init__(self, answers: Answers, number: int, left_off_at: datetime | None = None) -> None:
+        self._answers = answers
+        self._number = number
+        self.left_off_at = left_off_at
+        """When its last answer came, where another process began it."""
+
+    @property
+    def last_at(self) -> datetime:
+        """When its last answer came."""
+        with self._answers._reading() as file:  # noqa: SLF001 - two halves of one store
+            found = file.execute("SELECT last_at FROM attempts WHERE id = ?", (self._number,)).fetchone()
+        return datetime.fromisoformat(found[0])
+
+    @property
+    def requests(self) -> int:
+        """How many requests were sent for it, by whichever process."""
+        with self._answers._reading() as file:  # noqa: SLF001 - two halves of one store
+            found = file.execute("SELECT requests FROM attempts WHERE id = ?", (self._number,)).fetchone()
+        return int(found[0])
+
+    def count_request(self, most: int | None = None) -> bool:
+        """Count a request that is about to be sent; False where that would be more than `most`."""
+        limit = -1 if most is None else most
+        with self._answers._writing() as file:  # noqa: SLF001
+            counted = file.execute(
+                "UPDATE attempts SET requests = requests + 1 WHERE id = ? AND (? < 0 OR requests < ?)",
+                (self._number, limit, limit),
+            )
+            return counted.rowcount == 1
+
+    def keep(self, key: str, answer: KeptAnswer) -> None:
+        """Keep an answer; from here on the request is never sent again for this attempt."""
+        body = pa.compress(answer.body, codec=CODEC, asbytes=True) if answer.body else b""
+        received_at = answer.received_at.astimezone(UTC).isoformat()
+        row = (self._number, key, answer.status, received_at, len(answer.body), body)
+        with self._answers._writing() as file:  # noqa: SLF001
+            file.execute("INSERT OR REPLACE INTO answers VALUES (?, ?, ?, ?, ?, ?)", row)
+            file.execute("UPDATE attempts SET last_at = ? WHERE id = ?", (received_at, self._number))
+
+    def find(self, key: str) -> KeptAnswer | None:
+        """The answer that was kept for a request."""
+        with self._answers._reading() as file:  # noqa: SLF001
+            found = file.execute(
+                "SELECT status, received_at, size, body FROM answers WHERE attempt = ? AND key = ?",
+                (self._number, key),
+            ).fetchone()
+        if found is None:
+            return None
+        status, received_at, size, body = found
+        unpacked = pa.decompress(body, decompressed_size=size, codec=CODEC, asbytes=True) if size else b""
+        return KeptAnswer(status, datetime.fromisoformat(received_at), unpacked)
+
+    def forget(self, prefix: str) -> None:
+        """Drop the answers whose keys begin so: a list that has to begin anew."""
+        with self._answers._writing() as file:  # noqa: SLF001
+            file.execute(
+                "DELETE FROM answers WHERE attempt = ? AND substr(key, 1, ?) = ?",
+                (self._number, len(prefix), prefix),
+            )
+
+    def count(self) -> int:
+        """How many answers are kept."""
+        with self._answers._reading() as file:  # noqa: SLF001
+            found = file.execute("SELECT count(*) FROM answers WHERE attempt = ?", (self._number,)).fetchone()
+        return int(found[0])
+
+    def finish(self) -> None:
+        """The snapshot is published: these answers stay for replay, those of earlier ones go."""
+        with self._answers._writing() as file:  # noqa: SLF001
+            file.execute("UPDATE attempts SET is_finished = TRUE WHERE id = ?", (self._number,))
+            file.execute("DELETE FROM attempts WHERE id <> ?", (self._number,))

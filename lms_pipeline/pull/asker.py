@@ -1,0 +1,150 @@
+"""Asking so that nothing is asked twice: kept answers first, then the API, whose answers are kept before they count.
+
+What belongs here: one request at a time, and lists that begin anew where they broke off. Which requests make a snapshot
+is the strategies'.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
+from typing import TypeVar
+
+from lms_pipeline.errors import LmsPipelineError
+from lms_pipeline.pull.answers import Attempt, KeptAnswer
+from lms_pipeline.truto.client import TrutoClient
+from lms_pipeline.truto.errors import PermanentError
+from lms_pipeline.truto.page import Page, SingleRecord, read_page, read_record
+from lms_pipeline.truto.paging import RepeatedPageError, follow
+from lms_pipeline.truto.query import ListQuery, ObjectQuery, Resource
+from lms_pipeline.truto.wanted import Wanted, list_of, record_of
+
+T = TypeVar("T")
+
+OK = 200
+NOT_ENROLLED = "not enrolled in this course"
+"""What TalentLMS says of a pair that doesn't exist, under 400 or 404: https://truto.one/docs doesn't tell which."""
+
+
+class BrokenListError(LmsPipelineError):
+    """A list can't be read on from where it is; it has to begin anew."""
+
+
+class NotKeptError(LmsPipelineError):
+    """A replay needs an answer that isn't there."""
+
+
+class Asker:
+    """Asks for one snapshot; threads may share it. Without a client it answers from what was kept alone."""
+
+    def __init__(self, client: TrutoClient | None, attempt: Attempt) -> None:
+        self._client = client
+        self._attempt = attempt
+
+    @property
+    def requests(self) -> int:
+        """How many requests were sent for this snapshot, by whichever process."""
+        return self._attempt.requests
+
+    def forget_old_lists(self, now: datetime, resume_within: timedelta) -> None:
+        """Let lists begin anew where they were left off too long ago."""
+        left_off_at = self._attempt.left_off_at
+        if self._client is not None and left_off_at is not None and now - left_off_at > resume_within:
+            self._attempt.forget("list ")
+
+    def pages(self, resource: Resource, query: ListQuery, round_: int = 1) -> Iterator[Page]:
+        """The pages of a list; those of another round are other ones.
+
+        Raises:
+            BrokenListError: the cursor has expired or leads back. What was kept of the list is dropped.
+            TrutoError: no answer.
+        """
+        prefix = f"list {resource} {round_} "
+
+        def page_at(cursor: str | None) -> Page:
+            wanted = list_of(resource, query, cursor)
+            try:
+                return self._read(f"{prefix}{wanted.key}", wanted, read_page)
+            except PermanentError as error:
+                if cursor is not None and error.status == 400:
+                    raise BrokenListError(str(error)) from error
+                raise
+
+        try:
+            yield from follow(page_at, list_of(resource, query).told)
+        except (BrokenListError, RepeatedPageError) as error:
+            self._attempt.forget(prefix)
+            raise BrokenListError(str(error)) from (error.__cause__ or error)
+
+    def detail(self, resource: Resource, record_id: str, query: ObjectQuery) -> SingleRecord | None:
+        """A record by its id; None where it isn't there any more.
+
+        Raises:
+            TrutoError: no answer.
+        """
+        wanted = record_of(resource, record_id, query)
+        return self._read_or_absent(f"one {wanted.key}", wanted, read_record, _is_missing)
+
+    def pair(self, query: ListQuery) -> Page | None:
+        """The enrollment of a learner in a course; None where there is none.
+
+        Raises:
+            TrutoError: no answer.
+        """
+        wanted = list_of("course-enrollments", query)
+        return self._read_or_absent(f"pair {wanted.key}", wanted, read_page, _is_not_enrolled)
+
+    def metadata(self, wanted: Wanted, read: Callable[[bytes, datetime], T]) -> T:
+        """What Truto tells of an account by itself.
+
+        Raises:
+            TrutoError: no answer.
+        """
+        return self._read(f"meta {wanted.key}", wanted, read)
+
+    def _read_or_absent(
+        self,
+        key: str,
+        wanted: Wanted,
+        read: Callable[[bytes, datetime], T],
+        is_absent: Callable[[PermanentError], bool],
+    ) -> T | None:
+        kept = self._attempt.find(key)
+        if kept is not None and kept.status != OK:
+            return None
+        try:
+            return self._read(key, wanted, read, kept)
+        except PermanentError as error:
+            if not is_absent(error) or self._client is None:
+                raise
+            self._attempt.keep(key, KeptAnswer(error.status or 0, self._client.now(), b""))
+            return None
+
+    def _read(
+        self,
+        key: str,
+        wanted: Wanted,
+        read: Callable[[bytes, datetime], T],
+        kept: KeptAnswer | None = None,
+    ) -> T:
+        kept = kept or self._attempt.find(key)
+        if kept is not None:
+            return read(kept.body, kept.received_at)
+        if self._client is None:
+            raise NotKeptError(
+                f"The answer to a request of that snapshot was not kept ({wanted.told}): pull the day again."
+            )
+        answer = self._client.answer(wanted, read)
+        self._attempt.keep(key, KeptAnswer(OK, answer.received_at, answer.body))
+        return answer.read
+
+
+def _is_missing(error: PermanentError) -> bool:
+    return error.status == 404 and error.remote
+
+
+def _is_not_enrolled(error: PermanentError) -> bool:
+    """TalentLMS's words; or a provider that has no such learner or course any more."""
+    return error.remote and (
+        error.status == 404 or (error.status == 400 and NOT_ENROLLED in error.said.lower())
+    )

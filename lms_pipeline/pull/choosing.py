@@ -1,0 +1,88 @@
+"""The strategy `auto`: finding out how an account's enrollments can be had, with as few calls as it takes.
+
+What belongs here: the choice and its reason. What each strategy asks is its own module's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from lms_pipeline.enrollments.details import Side, entries
+from lms_pipeline.pull.asker import Asker
+from lms_pipeline.pull.strategies import StrategyName
+from lms_pipeline.truto.discovery import required_parameters
+from lms_pipeline.truto.errors import PermanentError, TrutoError
+from lms_pipeline.truto.query import ListQuery, ObjectQuery, Resource
+from lms_pipeline.truto.wanted import metadata_of
+
+PAIR = {"user[id]", "course[id]"}
+WORTH = 1.5
+"""So many times the calls of a roster are worth knowing the completion status, which a roster doesn't tell."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A strategy, and why it was chosen."""
+
+    name: StrategyName
+    why: str
+
+
+def demands_pair(asker: Asker, query: ListQuery) -> str | None:
+    """Why the account can't be swept; None where it can.
+
+    Raises:
+        TrutoError: no answer, for another reason.
+    """
+    wanted = metadata_of(query.account_id, "course-enrollments")
+    try:
+        required = set(asker.metadata(wanted, lambda body, _received_at: required_parameters(body)))
+    except TrutoError:
+        pass  # the metadata aren't offered: the list itself will tell
+    else:
+        return (
+            f"its metadata require {' and '.join(sorted(required, reverse=True))}"
+            if required & PAIR
+            else None
+        )
+    try:
+        next(asker.pages("course-enrollments", query), None)
+    except PermanentError as error:
+        if error.missing_parameters:
+            return f"its LMS requires {' and '.join(error.missing_parameters)}"
+        raise
+    return None
+
+
+def choose_by_details(
+    asker: Asker, query: ObjectQuery, learners: Sequence[str], courses: Sequence[str], because: str
+) -> Choice:
+    """The strategy for an account that answers for one learner and course at a time.
+
+    One course and one user are asked for, to see what their details list.
+
+    Raises:
+        TrutoError: no answer.
+    """
+    has_rosters = _lists(asker, query, "courses", courses, "users")
+    has_courses = _lists(asker, query, "users", learners, "courses")
+    costs = f"{because}; {len(courses):,} courses {_with(has_rosters)} rosters, {len(learners):,} users {_with(has_courses)} their courses"
+    if has_courses and (not has_rosters or len(learners) <= WORTH * len(courses)):
+        return Choice(
+            "learner", f"{costs}: the users tell more, and cost little more" if has_rosters else costs
+        )
+    if has_rosters:
+        return Choice("roster", f"{costs}: the rosters cost fewer calls" if has_courses else costs)
+    return Choice("pairs", f"{costs}: every learner in every course has to be asked for")
+
+
+def _lists(asker: Asker, query: ObjectQuery, resource: Resource, ids: Sequence[str], side: Side) -> bool:
+    if not ids:
+        return False
+    record = asker.detail(resource, ids[0], query)
+    return record is not None and entries(record.record, side, ids[0]) is not None
+
+
+def _with(has: bool) -> str:
+    return "with" if has else "without"

@@ -1,0 +1,40 @@
+"""Several calls on their way at once, their answers in the order in which they were asked for.
+
+What belongs here: overlapping calls without holding more than a few of their answers.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
+
+Item = TypeVar("Item")
+Answer = TypeVar("Answer")
+
+AHEAD = 4
+"""Calls that wait for each worker: enough that none is idle while one answer is late, and few to hold."""
+
+
+def in_order(
+    ask: Callable[[Item], Answer], items: Iterable[Item], workers: int
+) -> Iterator[tuple[Item, Answer]]:
+    """Each item with its answer, in the order of the items.
+
+    Where one raises, the error comes in its place; the calls on their way are waited for, none is begun any more.
+    """
+    waiting: deque[tuple[Item, Future[Answer]]] = deque()
+    with ThreadPoolExecutor(workers, thread_name_prefix="asking") as pool:
+        try:
+            for item in items:
+                waiting.append((item, pool.submit(ask, item)))
+                if len(waiting) > workers * AHEAD:
+                    first, future = waiting.popleft()
+                    yield first, future.result()
+            while waiting:
+                first, future = waiting.popleft()
+                yield first, future.result()
+        finally:
+            for _, future in waiting:
+                future.cancel()

@@ -1,0 +1,155 @@
+"""Pairs of learner and course on their way to the files: asked for, carried over, or told as their details show them.
+
+What belongs here: carrying out a plan. Which pairs are worth a call is `pull/plan.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from threading import Event
+
+import pyarrow as pa
+
+from lms_pipeline.enrollments.columns import constant
+from lms_pipeline.enrollments.details import roster_batch
+from lms_pipeline.enrollments.flatten import Answered, OtherPairError, raw_batch
+from lms_pipeline.enrollments.tables import RAW_ENROLLMENTS, UNIFIED_ENROLLMENTS
+from lms_pipeline.errors import LmsPipelineError
+from lms_pipeline.pull.budget import BudgetSpentError
+from lms_pipeline.pull.concurrently import in_order
+from lms_pipeline.pull.plan import Pair, Plan
+from lms_pipeline.pull.strategies import Found
+from lms_pipeline.schema import Table, arrow_schema
+from lms_pipeline.taking.order import Order, Report
+from lms_pipeline.taking.underway import Pull
+from lms_pipeline.taking.writing import EnrollmentFiles
+from lms_pipeline.truto.page import Page
+from lms_pipeline.truto.query import CourseFilter, ListQuery, UserFilter
+
+AT_ONCE = 500
+"""Answers that become rows together: arrays of one row each would take most of the time."""
+
+
+def counted(found: Iterable[Found], report: Report) -> Iterator[Found]:
+    """What was found, while what was gone is counted: enrollments may be missing with it."""
+    for some in found:
+        if some.is_gone:
+            report.gone += 1
+            report.complete = False
+        yield some
+
+
+def take_pairs(pull: Pull, plan: Plan, taken: EnrollmentFiles) -> None:
+    """Ask for what is worth it while there are calls, and bring the rest from the last snapshot and the details.
+
+    Raises:
+        BudgetSpentError: there are no calls left, and the rest can't or mustn't be told without.
+        TrutoError: no answer.
+    """
+    spent = _ask(pull, plan, taken)
+    if spent is not None:
+        _tell_the_rest(pull, plan, taken, spent)
+    for table, batches in (
+        (UNIFIED_ENROLLMENTS, plan.carried("unified")),
+        (RAW_ENROLLMENTS, plan.carried("raw")),
+    ):
+        for batch in batches:
+            rows = _conforming(batch, table)
+            if table is UNIFIED_ENROLLMENTS:
+                place = rows.schema.get_field_index("source")
+                source = constant("carried", "string", rows.num_rows)
+                taken.rows(rows.set_column(place, rows.schema.field(place), source))
+                pull.report.carried += rows.num_rows
+            else:
+                taken.raw.write(rows)
+
+
+def _ask(pull: Pull, plan: Plan, taken: EnrollmentFiles) -> BudgetSpentError | None:
+    """The error that ended the asking early, if any."""
+    order, report = pull.order, pull.report
+    stop = Event()
+    spent: BudgetSpentError | None = None
+
+    def ask(pair: Pair) -> Page | BudgetSpentError | None:
+        try:
+            return pull.asker.pair(_query(order, pair))
+        except BudgetSpentError as error:
+            stop.set()
+            return error
+
+    answers = in_order(ask, _until(stop, plan.to_ask()), order.options.workers)
+    while some := list(islice(answers, AT_ONCE)):
+        told: list[Answered] = []
+        places: list[int] = []
+        for pair, answer in some:
+            if isinstance(answer, BudgetSpentError):
+                spent = answer
+                continue
+            places.append(pair.place)
+            if answer is None or not answer.records:
+                report.not_enrolled += 1
+                continue
+            told.append(Answered(answer.records, answer.received_at, (pair.user_id, pair.course_id)))
+            taken.is_partial |= answer.is_partial
+            taken.repaired_pages += answer.is_repaired
+        _take(order, taken, told)
+        plan.answered(places)
+    return spent
+
+
+def _take(order: Order, taken: EnrollmentFiles, told: list[Answered]) -> None:
+    try:
+        taken.answered(told)
+    except OtherPairError:
+        raise LmsPipelineError(
+            f"Account {order.account_id} answers with other enrollments than those of the learner and course that are "
+            'asked for: set strategy = "sweep" for it in LMS_ACCOUNTS_FILE.'
+        ) from None
+
+
+def _tell_the_rest(pull: Pull, plan: Plan, taken: EnrollmentFiles, spent: BudgetSpentError) -> None:
+    """The new and changed pairs that no call was left for, as their details show them."""
+    if pull.order.options.when_spent == "fail":
+        raise spent
+    for found, times in plan.unanswered():
+        if not all(entry.detail for entry in found):
+            raise spent  # nothing but a call would tell of them
+        unified = roster_batch(found, times)
+        raw = raw_batch(
+            [entry.user_id for entry in found],
+            [entry.course_id for entry in found],
+            [entry.detail for entry in found],
+            "roster",
+            times,
+        )
+        taken.rows(unified, raw)
+        pull.report.roster += unified.num_rows
+
+
+def _query(order: Order, pair: Pair) -> ListQuery:
+    return ListQuery(
+        order.account_id,
+        user=UserFilter(pair.user_id),
+        course=CourseFilter(pair.course_id),
+        ignore_remote_data=order.options.remote_data == "drop",
+        remote_query=order.options.remote_query,
+    )
+
+
+def _until(stop: Event, pairs: Iterable[Pair]) -> Iterator[Pair]:
+    for pair in pairs:
+        if stop.is_set():
+            return
+        yield pair
+
+
+def _conforming(batch: pa.RecordBatch, table: Table) -> pa.RecordBatch:
+    """The batch with the table's columns; one that an older file lacks is null."""
+    schema = arrow_schema(table)
+    there = set(batch.schema.names)
+    columns = [
+        batch.column(field.name).cast(field.type) if field.name in there else pa.nulls(len(batch), field.type)
+        for field in schema
+    ]
+    return pa.RecordBatch.from_arrays(columns, schema=schema)
