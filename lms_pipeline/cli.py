@@ -22,6 +22,8 @@ COMMANDS = {
     "accounts": "The accounts we know: list, sync, add, remove",
     "materialize": "Pull days and work out their metrics, as the UI does",
     "query": "Ask the warehouse in SQL, read-only",
+    "doctor": "See how an account of a live Truto behaves, with as few calls as it takes",
+    "replay": "Flatten the kept answers of a day again, without a call",
     "ui": "Dagster's web UI over the same data",
 }
 

@@ -106,10 +106,15 @@ def flatten_again(data: DataDir, order: Order, tell: Callable[[str], None] = log
             attempt = answers.finished()
             if attempt is None:
                 raise NotKeptError(f"The pull of {order.partition} did not come to its end: pull it again.")
+            if attempt.plan != order.plan:
+                raise NotKeptError(
+                    f"The options of {order.account_id} in LMS_ACCOUNTS_FILE were others when {order.day} was pulled: "
+                    "set them as they were then."
+                )
             remove_leftovers(data, PULLED_TABLES, order.partition)
             with Publication(data, order.partition, order.run_id) as publication:
                 pull = Pull(Asker(None, attempt), order, publication, folder)
-                report = Taking(pull, data, attempt.last_at, tell).run()
+                report = Taking(pull, data, attempt.started_at, tell).run()
     report.seconds = time.monotonic() - started
     return report
 
@@ -142,10 +147,11 @@ def _is_published(data: DataDir, order: Order) -> bool:
 
 
 def _remove_old_answers(data: DataDir, order: Order) -> None:
-    """Remove the account's answers of days that are too long ago to be flattened again."""
-    first = order.day - timedelta(days=order.options.answer_days)
-    kept = data.answers(Partition(order.account_id, first)).name
-    for path in data.answers(order.partition).parent.glob("snapshot_date=*.sqlite*"):
-        if path.name.partition(".sqlite")[0] < kept.partition(".sqlite")[0]:
-            with disk_errors(path):
-                path.unlink(missing_ok=True)
+    """Remove the account's answers and details of days that are too long ago to be flattened again."""
+    first = order.day - timedelta(days=max(1, order.options.answer_days))
+    oldest = data.answers(Partition(order.account_id, first)).stem
+    for folder in (data.answers(order.partition).parent, data.details(order.partition).parent):
+        for path in folder.glob("snapshot_date=*"):
+            if path.name.partition(".")[0] < oldest:
+                with disk_errors(path):
+                    path.unlink(missing_ok=True)

@@ -24,7 +24,14 @@ from lms_pipeline.settings import Settings
 @click.option("--date", "first", type=Day(), help="The day; the latest that ended if not given.")
 @click.option("--to", "last", type=Day(), help="The last day, where there is more than one.")
 @click.option("--select", metavar="ASSETS", default="", help="Only these assets, by name, with commas.")
-def materialize(accounts: tuple[str, ...], first: date | None, last: date | None, select: str) -> None:
+@click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Say what it would ask for and how long it would take; ask for lists alone.",
+)
+def materialize(
+    accounts: tuple[str, ...], first: date | None, last: date | None, select: str, *, dry_run: bool
+) -> None:
     """Pull days and work out their metrics, then bring the warehouse up to date.
 
     All active accounts and the latest ended day, if nothing else is asked for. Exit status: 0 where all was
@@ -40,6 +47,9 @@ def materialize(accounts: tuple[str, ...], first: date | None, last: date | None
     names = account_names(settings)
     chosen = _accounts(settings, accounts) if days else []
     partitions = [Partition(account_id, day) for day in days for account_id in chosen]
+    if dry_run:
+        _foresee(settings, partitions, names)
+        return
     if settings.frozen_now:
         click.echo(f"LMS_NOW is set: {settings.now():%Y-%m-%d %H:%M} UTC is taken for the present.", err=True)
     defs = build_defs(settings)
@@ -50,6 +60,21 @@ def materialize(accounts: tuple[str, ...], first: date | None, last: date | None
     if failed:
         click.echo(f"{len(failed)} of {len(partitions) + 1} runs failed.", err=True)
         sys.exit(1)
+
+
+def _foresee(settings: Settings, partitions: list[Partition], names: dict[str, str]) -> None:
+    """One line for each account and day."""
+    from lms_pipeline.connection import Truto
+    from lms_pipeline.ordering import order_for
+    from lms_pipeline.taking.foreseen import foreseen
+
+    data = DataDir(settings.data_dir)
+    with Truto(settings).connect() as client:
+        for partition in partitions:
+            account_id = partition.account_id or ""
+            order = order_for(settings, data, account_id, partition.day, "dry-run")
+            click.echo(f"{names[account_id]} on {partition.day}: {foreseen(client, data, order)}")
+        click.echo(f"{client.requests} calls were made to find out, and nothing was stored.")
 
 
 def _days(settings: Settings, first: date | None, last: date | None) -> list[date]:

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from importlib.resources import files
 from pathlib import Path
 from threading import Lock
-from typing import Self
+from typing import Literal, Self
 
 import pyarrow as pa
 
@@ -119,18 +119,36 @@ class Attempt:
         """When its last answer came, where another process began it."""
 
     @property
-    def last_at(self) -> datetime:
-        """When its last answer came."""
-        with self._answers._reading() as file:  # noqa: SLF001 - two halves of one store
-            found = file.execute("SELECT last_at FROM attempts WHERE id = ?", (self._number,)).fetchone()
-        return datetime.fromisoformat(found[0])
+    def plan(self) -> str:
+        """What decided which requests were sent."""
+        return str(self._told("plan"))
+
+    @property
+    def started_at(self) -> datetime:
+        """When it was begun."""
+        return datetime.fromisoformat(str(self._told("started_at")))
 
     @property
     def requests(self) -> int:
         """How many requests were sent for it, by whichever process."""
-        with self._answers._reading() as file:  # noqa: SLF001 - two halves of one store
-            found = file.execute("SELECT requests FROM attempts WHERE id = ?", (self._number,)).fetchone()
-        return int(found[0])
+        return int(str(self._told("requests")))
+
+    @property
+    def planned(self) -> str | None:
+        """What was planned for the pairs, as it was noted."""
+        told = self._told("planned")
+        return None if told is None else str(told)
+
+    @planned.setter
+    def planned(self, told: str) -> None:
+        with self._answers._writing() as file:  # noqa: SLF001 - two halves of one store
+            file.execute("UPDATE attempts SET planned = ? WHERE id = ?", (told, self._number))
+
+    def _told(self, column: Literal["plan", "started_at", "requests", "planned"]) -> object:
+        with self._answers._reading() as file:  # noqa: SLF001
+            found = file.execute("SELECT * FROM attempts WHERE id = ?", (self._number,))
+            names = [one[0] for one in found.description]
+            return dict(zip(names, found.fetchone(), strict=True))[column]
 
     def count_request(self, most: int | None = None) -> bool:
         """Count a request that is about to be sent; False where that would be more than `most`."""

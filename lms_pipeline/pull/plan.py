@@ -40,7 +40,7 @@ DETAILS = pa.schema(
     [
         pa.field("user_id", pa.string()),
         pa.field("course_id", pa.string()),
-        pa.field("detail_sha256", pa.string()),
+        pa.field("detail_hash", pa.binary()),  # half a SHA-256, to be compared
     ]
 )
 """What is remembered of the details for the next snapshot."""
@@ -133,7 +133,7 @@ class Plan:
     def write_details(self, path: Path, metadata: dict[str, str]) -> None:
         """Remember the details, for the plan of the next snapshot."""
         schema = DETAILS.with_metadata({key.encode(): value.encode() for key, value in metadata.items()})
-        query = "SELECT user_id, course_id, detail_sha256 FROM plan WHERE detail <> ''"
+        query = "SELECT user_id, course_id, detail_hash FROM plan WHERE detail <> ''"
         with pq.ParquetWriter(path, schema, compression="zstd") as writer:
             for batch in self._connection.sql(query).to_arrow_reader(100_000):
                 writer.write_batch(batch.cast(schema))

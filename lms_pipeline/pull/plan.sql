@@ -3,7 +3,7 @@
 CREATE TABLE plan AS
 WITH today AS (
     -- of a pair that is told twice the last entry counts
-    SELECT user_id, course_id, detail, fetched_at, position, sha256(detail) AS detail_sha256
+    SELECT user_id, course_id, detail, fetched_at, position, unhex(sha256(detail)[:32]) AS detail_hash
     FROM found
     QUALIFY row_number() OVER (PARTITION BY user_id, course_id ORDER BY position DESC) = 1
 ),
@@ -14,7 +14,7 @@ compared AS (
         before.fetched_at AS asked_at,
         CASE
             WHEN before.source IS NULL OR before.source = 'roster' THEN 'new'
-            WHEN details.detail_sha256 IS DISTINCT FROM today.detail_sha256 OR NOT $may_carry THEN 'changed'
+            WHEN details.detail_hash IS DISTINCT FROM today.detail_hash OR NOT $may_carry THEN 'changed'
             ELSE 'unchanged'
         END AS state
     FROM today

@@ -12,9 +12,6 @@ from lms_pipeline.lake.paths import DataDir
 from lms_pipeline.pull.plan import Before, Plan
 from lms_pipeline.taking.order import Order
 
-KEPT = 3
-"""Days of details that are kept: the last one is what counts, an earlier one serves where a day is pulled again."""
-
 
 def last_snapshot(data: DataDir, order: Order, strategy: str) -> Before | None:
     """The files of the last snapshot before the day; None where it was taken another way, or isn't whole."""
@@ -43,6 +40,3 @@ def remember_details(data: DataDir, order: Order, strategy: str, plan: Plan) -> 
         path.parent.mkdir(parents=True, exist_ok=True)
         plan.write_details(beside, {f"{PREFIX}{name}": value for name, value in metadata.items()})
         beside.replace(path)
-        known = sorted(path.parent.glob("snapshot_date=*.parquet"))
-        for old in known[:-KEPT]:
-            old.unlink(missing_ok=True)

@@ -16,6 +16,7 @@ from lms_pipeline.enrollments.details import roster_batch
 from lms_pipeline.enrollments.flatten import Answered, OtherPairError, raw_batch
 from lms_pipeline.enrollments.tables import RAW_ENROLLMENTS, UNIFIED_ENROLLMENTS
 from lms_pipeline.errors import LmsPipelineError
+from lms_pipeline.pull.asker import NotKeptError
 from lms_pipeline.pull.budget import BudgetSpentError
 from lms_pipeline.pull.concurrently import in_order
 from lms_pipeline.pull.plan import Pair, Plan
@@ -27,6 +28,7 @@ from lms_pipeline.taking.writing import EnrollmentFiles
 from lms_pipeline.truto.page import Page
 from lms_pipeline.truto.query import CourseFilter, ListQuery, UserFilter
 
+NoCall = BudgetSpentError | NotKeptError
 AT_ONCE = 500
 """Answers that become rows together: arrays of one row each would take most of the time."""
 
@@ -65,17 +67,19 @@ def take_pairs(pull: Pull, plan: Plan, taken: EnrollmentFiles) -> None:
                 taken.raw.write(rows)
 
 
-def _ask(pull: Pull, plan: Plan, taken: EnrollmentFiles) -> BudgetSpentError | None:
+def _ask(pull: Pull, plan: Plan, taken: EnrollmentFiles) -> NoCall | None:
     """The error that ended the asking early, if any."""
     order, report = pull.order, pull.report
     stop = Event()
-    spent: BudgetSpentError | None = None
+    spent: NoCall | None = None
 
-    def ask(pair: Pair) -> Page | BudgetSpentError | None:
+    def ask(pair: Pair) -> Page | NoCall | None:
         try:
             return pull.asker.pair(_query(order, pair))
         except BudgetSpentError as error:
             stop.set()
+            return error
+        except NotKeptError as error:  # of a replay: there was no call left for it then
             return error
 
     answers = in_order(ask, _until(stop, plan.to_ask()), order.options.workers)
@@ -83,7 +87,7 @@ def _ask(pull: Pull, plan: Plan, taken: EnrollmentFiles) -> BudgetSpentError | N
         told: list[Answered] = []
         places: list[int] = []
         for pair, answer in some:
-            if isinstance(answer, BudgetSpentError):
+            if isinstance(answer, NoCall):
                 spent = answer
                 continue
             places.append(pair.place)
@@ -108,7 +112,7 @@ def _take(order: Order, taken: EnrollmentFiles, told: list[Answered]) -> None:
         ) from None
 
 
-def _tell_the_rest(pull: Pull, plan: Plan, taken: EnrollmentFiles, spent: BudgetSpentError) -> None:
+def _tell_the_rest(pull: Pull, plan: Plan, taken: EnrollmentFiles, spent: NoCall) -> None:
     """The new and changed pairs that no call was left for, as their details show them."""
     if pull.order.options.when_spent == "fail":
         raise spent

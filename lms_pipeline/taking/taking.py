@@ -103,6 +103,7 @@ class Taking:
                 rotation_days=options.rotation_days,
             )
         )
+        self._asker.check_plan({str(kind): count for kind, count in plan.counts.items()})
         self._report.planned.update(plan.counts)
         self._tell(plan_told(order, strategy.name, plan.counts, plan.calls))
         taken = files.enter_context(EnrollmentFiles("pair", self._pull.publication, self._pull.folder))

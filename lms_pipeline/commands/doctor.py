@@ -1,0 +1,43 @@
+"""`lms-pipeline doctor`: how a live account behaves where the docs don't tell.
+
+What belongs here: arguments, and what is printed. The questions are `pull/doctor.py`.
+"""
+
+from __future__ import annotations
+
+import click
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from lms_pipeline.commands.common import account_names
+from lms_pipeline.errors import WrongUseError
+from lms_pipeline.lake.paths import DataDir
+from lms_pipeline.registry import Registry
+from lms_pipeline.settings import Settings
+
+
+@click.command()
+@click.option("--account", "account_id", metavar="ID", help="The account; the only active one if not given.")
+def doctor(account_id: str | None) -> None:
+    """See how an account of a live Truto behaves where its docs leave it open, in about fifteen calls.
+
+    Nothing is stored, and no name, address or id of anybody is shown.
+    """
+    from lms_pipeline.connection import Truto
+    from lms_pipeline.pull.doctor import Doctor
+
+    settings = Settings.load()
+    registry = Registry(DataDir(settings.data_dir).registry)
+    active = registry.active()
+    if account_id is None and len(active) != 1:
+        raise WrongUseError(f"There are {len(active)} active accounts: name one with --account ID.")
+    account = registry.get(account_id) if account_id else active[0]
+    with Truto(settings).connect() as client:
+        found = Doctor(client, account.id).findings()
+        requests = client.requests
+    title = f"{account_names(settings)[account.id]}, {requests} calls"
+    table = Table("question", "answer", title=title, title_justify="left", box=box.SIMPLE)
+    for one in found:
+        table.add_row(one.question, one.answer)
+    Console(width=None if Console().is_terminal else 160).print(table)

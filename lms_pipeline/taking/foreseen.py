@@ -1,0 +1,81 @@
+"""What a snapshot would cost, without taking it.
+
+What belongs here: an estimate from the lists and from the last snapshot. What a taken snapshot really plans is told by
+`telling.py`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from lms_pipeline.enrollments.tables import UNIFIED_ENROLLMENTS
+from lms_pipeline.lake.files import count_rows
+from lms_pipeline.lake.paths import DataDir
+from lms_pipeline.pull.answers import Answers
+from lms_pipeline.pull.asker import Asker
+from lms_pipeline.pull.choosing import Choice, demands_pair
+from lms_pipeline.pull.sweep import sweep_query, users_or_courses
+from lms_pipeline.taking.last import last_snapshot
+from lms_pipeline.taking.order import Order
+from lms_pipeline.taking.telling import calls_told
+from lms_pipeline.truto.client import TrutoClient
+
+
+def foreseen(client: TrutoClient, data: DataDir, order: Order) -> str:
+    """What would be asked for, in words; only lists and metadata are asked for now.
+
+    Raises:
+        TrutoError: no answer.
+    """
+    with TemporaryDirectory() as folder, Answers(Path(folder) / "answers.sqlite") as answers:
+        asker = Asker(client, answers.begin(order.plan, client.now()))
+        choice = _choice(asker, order)
+        learners, courses = (
+            sum(len(page.records) for page in users_or_courses(asker, order.account_id, one, order.options))
+            for one in ("users", "courses")
+        )
+        lists = asker.requests
+    stored = _stored(data, order)
+    known = (
+        "no snapshot tells how many enrollments"
+        if stored is None
+        else f"{stored:,} enrollments in the last snapshot"
+    )
+    head = f"{choice.name} ({choice.why}); {learners:,} users, {courses:,} courses, {known}"
+    if choice.name == "sweep":
+        pages = (
+            "" if stored is None else f": {_told(order, lists + -(-stored // order.options.page_size) or 1)}"
+        )
+        return f"{head}{pages}."
+    if choice.name == "pairs":
+        return f"{head}: {_told(order, lists + learners * courses)}."
+    details = courses if choice.name == "roster" else learners
+    if stored is None:
+        return f"{head}: {details:,} calls for details, then one for each enrollment, {learners * courses:,} at most."
+    before = last_snapshot(data, order, choice.name)
+    if before is None or not order.may_carry:
+        return f"{head}: {_told(order, lists + details + stored)}."
+    turn = -(-stored // order.options.rotation_days) if order.options.rotation_days else 0
+    return f"{head}: {_told(order, lists + details + turn)}, and one for each that changed."
+
+
+def _choice(asker: Asker, order: Order) -> Choice:
+    """What was set or chosen before; else what the metadata tell, without asking for details."""
+    if order.options.strategy != "auto":
+        return Choice(order.options.strategy, "it is set in LMS_ACCOUNTS_FILE")
+    if order.remembered is not None:
+        return order.remembered
+    because = demands_pair(asker, sweep_query(order.account_id, order.options))
+    if because is None:
+        return Choice("sweep", "its LMS lists all enrollments")
+    return Choice("roster", f"{because}; two more calls will tell whether another way is better")
+
+
+def _stored(data: DataDir, order: Order) -> int | None:
+    days = [one for one in data.partitions(UNIFIED_ENROLLMENTS, order.account_id) if one.day < order.day]
+    return count_rows(data.file(UNIFIED_ENROLLMENTS, days[-1])) if days else None
+
+
+def _told(order: Order, calls: int) -> str:
+    return calls_told(calls, order.limits, order.options.workers)

@@ -1,0 +1,80 @@
+"""The doctor against the sandbox: every line of what the docs leave open is settled, or said not to be."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from lms_pipeline.pull.doctor import Doctor
+from lms_pipeline.sandbox.clock import Clock
+from lms_pipeline.sandbox.generated.profiles import ACADEMY_ID, TALENTLMS_ID
+from lms_pipeline.sandbox.generated.world import generated_world
+from lms_pipeline.sandbox.server import running
+from lms_pipeline.sandbox.wire.switches import Switches, Tier
+from lms_pipeline.truto.client import TrutoClient
+from lms_pipeline_tests.sandbox.worlds import BROKEN, SmallWorld
+
+
+@pytest.fixture(scope="module")
+def sandbox():
+    with running(generated_world(), clock=Clock(datetime(2026, 3, 1, tzinfo=UTC))) as sandbox:
+        yield sandbox
+
+
+def examined(sandbox, account_id):
+    with TrutoClient(sandbox.url, sandbox.token) as client:
+        return {one.question: one.answer for one in Doctor(client, account_id).findings()}, client.requests
+
+
+def test_a_talentlms_account_is_settled_in_few_calls(sandbox):
+    found, requests = examined(sandbox, TALENTLMS_ID)
+    users = len(
+        generated_world().view(TALENTLMS_ID, datetime(2026, 3, 1, tzinfo=UTC)).users().read(0, 999).records
+    )
+    assert requests <= 15
+    assert found["Is the pair demanded?"] == "yes, status 400, the insight names user[id] and course[id]"
+    assert found["Does a course's answer hold its roster?"].startswith("yes, ")
+    assert found["Does a user's answer hold the courses?"].startswith("yes, ")
+    assert found["Are names and titles filled?"] == "none of user.name, user.emails, course.title"
+    ids = found["What do the ids look like, and do they stay?"]
+    assert ids.startswith("str like '999:9")
+    assert ids.endswith("the same when asked again")
+    assert "an object of completed_on, completed_on_timestamp" in found["What is the body of raw?"]
+    assert found["What is the body of normalized?"].endswith(
+        "an object of next_cursor, prev_cursor, result, result_count"
+    )
+    assert found["How many records has a page?"] == (
+        f"100 by default, and a cursor to more; {users} where 10,000 are asked for, and no cursor"
+    )
+    assert found["What is the answer to a pair that doesn't exist?"] == (
+        "status 404, the LMS's own: 'The requested user is not enrolled in this course'"
+    )
+    assert found["Are there rate headers?"] == "no"
+    assert "no call tells" in found["What happens to an enrollment that was removed?"]
+
+
+def test_an_account_that_can_be_swept_is_told_as_one(sandbox):
+    found, _ = examined(sandbox, ACADEMY_ID)
+    assert found["Is the pair demanded?"] == "no: a list of 1 came, and a cursor to more"
+    assert found["Does a course's answer hold its roster?"] == "no users[] in its remote_data"
+    assert found["Are names and titles filled?"] == "no pair could be found to ask for"
+
+
+def test_rate_headers_are_told_and_nobody_s_data(sandbox):
+    sandbox.switch(Switches(provider_tier=Tier(110), not_enrolled=400))
+    found, _ = examined(sandbox, TALENTLMS_ID)
+    sandbox.switch(Switches())
+    assert found["Are there rate headers?"].startswith("ratelimit-limit: 110;w=10, ")
+    assert found["What is the answer to a pair that doesn't exist?"].startswith("status 400, the LMS's own")
+    assert "example.org" not in str(found)
+
+
+def test_an_account_that_can_not_be_asked_is_told_line_by_line():
+    with running(SmallWorld()) as sandbox:
+        found, _ = examined(sandbox, BROKEN)
+    assert (
+        found["Is the pair demanded?"].startswith("yes, status 401")
+        or "401" in found["Is the pair demanded?"]
+    )
+    assert found["How many records has a page?"].startswith(
+        "no answer: The account's connection to its LMS is broken"
+    )
