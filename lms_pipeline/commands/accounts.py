@@ -9,6 +9,7 @@ import click
 from rich import box
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from lms_pipeline.accounts import AccountOptions, read_options
 from lms_pipeline.commands.common import account_names
@@ -35,14 +36,19 @@ def list_accounts() -> None:
     for account in known:
         table.add_row(
             account.id,
-            names[account.id],
+            Text(names[account.id]),  # whatever is in a name, it is no markup
             account.status,
             account.integration or "-",
-            options.get(account.id, AccountOptions()).strategy,
+            _strategy(options.get(account.id, AccountOptions()).strategy, account.strategy),
             str(account.first_day),
             str(account.last_day or "-"),
         )
     Console(width=None if Console().is_terminal else 160).print(table)
+
+
+def _strategy(chosen: str, found: str) -> str:
+    """What is set; else what was found to fit."""
+    return f"{found} (auto)" if chosen == "auto" != found else chosen
 
 
 @accounts.command()

@@ -17,12 +17,12 @@ from rich.console import Console
 from rich.table import Table
 
 from lms_pipeline.commands.common import account_names, command_line, tell
-from lms_pipeline.commands.demo_world import demo_world
 from lms_pipeline.demo_mark import DemoMark
 from lms_pipeline.errors import WrongUseError
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.outcomes import Outcome
 from lms_pipeline.registry import Registry
+from lms_pipeline.sandbox.generated.world import generated_world
 from lms_pipeline.sandbox.server import RunningSandbox, running
 from lms_pipeline.settings import Settings
 
@@ -66,7 +66,7 @@ def demo(days: int, data_dir: Path | None) -> None:
         raise WrongUseError(f"{wanted[0]} is before the first day, LMS_START_DATE {settings.start_date}.")
     DemoMark(data).set()
     click.echo(f"Starting a local Truto, and pulling {wanted[0]} to {last} into {settings.data_dir}")
-    with running(demo_world()) as sandbox:
+    with running(generated_world()) as sandbox:
         failed = _materialize(settings, sandbox, wanted)
     if failed:
         click.echo(f"{len(failed)} runs failed.", err=True)

@@ -9,6 +9,7 @@ import click
 from rich import box
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from lms_pipeline.commands.common import account_names
 from lms_pipeline.errors import WrongUseError
@@ -39,5 +40,5 @@ def doctor(account_id: str | None) -> None:
     title = f"{account_names(settings)[account.id]}, {requests} calls"
     table = Table("question", "answer", title=title, title_justify="left", box=box.SIMPLE)
     for one in found:
-        table.add_row(one.question, one.answer)
+        table.add_row(one.question, Text(one.answer))  # `user[id]` is no markup
     Console(width=None if Console().is_terminal else 160).print(table)

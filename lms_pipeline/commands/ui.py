@@ -15,10 +15,10 @@ from pathlib import Path
 
 import click
 
-from lms_pipeline.commands.demo_world import demo_world
 from lms_pipeline.demo_mark import DemoMark
 from lms_pipeline.lake.paths import DataDir
 from lms_pipeline.sandbox.clock import Clock
+from lms_pipeline.sandbox.generated.world import generated_world
 from lms_pipeline.sandbox.server import running
 from lms_pipeline.settings import Settings
 
@@ -39,7 +39,7 @@ def ui(port: int, data_dir: Path | None) -> None:
     with open_instance(settings), ExitStack() as beside:
         environment = {**os.environ, "LMS_DATA_DIR": str(settings.data_dir), "PYTHONWARNINGS": SUPERSEDED}
         if settings.token is None and DemoMark(DataDir(settings.data_dir)).is_set():
-            sandbox = beside.enter_context(running(demo_world(), clock=Clock(settings.frozen_now)))
+            sandbox = beside.enter_context(running(generated_world(), clock=Clock(settings.frozen_now)))
             environment |= {"TRUTO_BASE_URL": sandbox.url, "TRUTO_API_TOKEN": sandbox.token}
             environment |= {
                 "LMS_TOKEN_CALLS_PER_10S": "0",

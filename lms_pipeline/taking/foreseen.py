@@ -28,6 +28,7 @@ def foreseen(client: TrutoClient, data: DataDir, order: Order) -> str:
     Raises:
         TrutoError: no answer.
     """
+    asked_before = client.requests
     with TemporaryDirectory() as folder, Answers(Path(folder) / "answers.sqlite") as answers:
         asker = Asker(client, answers.begin(order.plan, client.now()))
         choice = _choice(asker, order)
@@ -35,7 +36,7 @@ def foreseen(client: TrutoClient, data: DataDir, order: Order) -> str:
             sum(len(page.records) for page in users_or_courses(asker, order.account_id, one, order.options))
             for one in ("users", "courses")
         )
-        lists = asker.requests
+    lists = client.requests - asked_before
     stored = _stored(data, order)
     known = (
         "no snapshot tells how many enrollments"

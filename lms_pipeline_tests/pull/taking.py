@@ -39,6 +39,7 @@ class Taker:
     root: Path
     url: str
     token: str = TOKEN
+    timeout: float = 60
 
     @property
     def data(self) -> DataDir:
@@ -72,7 +73,9 @@ class Taker:
         pauses = FakeTime().pauses()
 
         def connect(gate: Gate) -> TrutoClient:
-            return TrutoClient(self.url, self.token, now=lambda: now, pauses=pauses, gate=gate)
+            return TrutoClient(
+                self.url, self.token, now=lambda: now, pauses=pauses, gate=gate, timeout=self.timeout
+            )
 
         return take_snapshot(connect, self.data, CALENDAR, lambda: now, order)
 

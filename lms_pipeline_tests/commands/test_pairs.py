@@ -1,0 +1,145 @@
+"""The commands over an account that answers for one learner and course at a time."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, time, timedelta
+
+import pytest
+
+from lms_pipeline.lake.files import read_metadata
+from lms_pipeline.lake.paths import DataDir
+from lms_pipeline.registry import Registry
+from lms_pipeline.sandbox.server import running
+from lms_pipeline_tests.pull.portal import FIRST, PORTAL, Portal
+
+ID = ("--account", PORTAL)
+
+
+@pytest.fixture(scope="module")
+def portal():
+    with running(Portal(learners=20, courses=4, each=2, every=10)) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def taking(command, portal, monkeypatch, tmp_path):
+    """Runs a command on a day of the portal; what it may cost is set in the file of accounts."""
+    monkeypatch.setenv("TRUTO_BASE_URL", portal.url)
+    monkeypatch.setenv("TRUTO_API_TOKEN", portal.token)
+    for tier in ("LMS_TOKEN_CALLS_PER_10S", "LMS_ACCOUNT_CALLS_PER_10S"):
+        monkeypatch.setenv(tier, "0")
+
+    def run(day: int, *words: str, options: str = ""):
+        at = FIRST + timedelta(days=day)
+        portal.set_clock(datetime.combine(at, time.max, UTC))
+        portal.clear_counts()
+        monkeypatch.setenv("LMS_NOW", datetime.combine(at + timedelta(days=1), time(1), UTC).isoformat())
+        (tmp_path / "accounts.toml").write_text(f"[accounts.{PORTAL}]\npage_size = 500\n{options}")
+        monkeypatch.setenv("LMS_ACCOUNTS_FILE", str(tmp_path / "accounts.toml"))
+        return command(*words)
+
+    assert run(0, "accounts", "sync").status == 0
+    return run
+
+
+def registered(tmp_path):
+    return Registry(DataDir(tmp_path / "data").registry).get(PORTAL)
+
+
+def test_a_snapshot_remembers_how_it_was_had_and_the_next_one_costs_less(taking, portal, tmp_path):
+    assert taking(0, "materialize").status == 0
+    first = portal.stats()["total"]
+    assert (registered(tmp_path).strategy, "rosters cost fewer calls" in registered(tmp_path).why) == (
+        "roster",
+        True,
+    )
+    assert "roster (auto)" in taking(0, "accounts", "list").out
+    assert taking(1, "materialize").status == 0
+    assert portal.stats()["total"] < first / 2
+
+
+def test_a_dry_run_tells_plan_and_cost_and_stores_nothing(taking, portal, tmp_path):
+    done = taking(0, "materialize", "--dry-run")
+    assert done.status == 0
+    assert done.out == (
+        "tenant on 2026-03-01: roster (its metadata require user[id] and course[id]; two more calls will tell whether "
+        "another way is better); 20 users, 4 courses, no snapshot tells how many enrollments: 4 calls for details, "
+        "then one for each enrollment, 80 at most.\n"
+        "3 calls were made to find out, and nothing was stored.\n"
+    )
+    assert portal.stats()["total"] == 3
+    assert not (tmp_path / "data" / "lake").exists()
+    taking(0, "materialize")
+    again = taking(1, "materialize", "--dry-run")
+    assert "40 enrollments in the last snapshot: 12 calls, about" in again.out
+    assert "and one for each that changed." in again.out
+
+
+def test_a_dry_run_of_a_sweep_tells_its_pages(taking):
+    done = taking(0, "materialize", "--dry-run", options='strategy = "sweep"\n')
+    assert "sweep (it is set in LMS_ACCOUNTS_FILE); 20 users, 4 courses, no snapshot" in done.out
+
+
+def test_a_budget_that_is_spent_is_told_where_it_makes_the_snapshot_fail(taking):
+    options = 'calls_per_snapshot = 20\nwhen_spent = "fail"\n'
+    done = taking(0, "materialize", options=options)
+    assert done.status == 1
+    assert "failed: The 20 calls that a snapshot of portal may cost are used up" in done.err
+
+
+def test_a_budget_is_never_exceeded_and_the_rest_comes_the_next_days(taking, portal, tmp_path):
+    days = 0
+    roster = 1
+    while roster:
+        assert taking(days, "materialize", options="calls_per_snapshot = 20\n").status == 0
+        assert portal.stats()["total"] <= 20
+        query = "SELECT count(*) FROM unified_enrollments WHERE source = 'roster' AND snapshot_date = "
+        day = date.fromordinal(FIRST.toordinal() + days)
+        roster = int(taking(days, "query", f"{query} DATE '{day}'", "--format", "csv").out.split()[-1])
+        days += 1
+    assert days == 4
+
+
+def test_a_day_is_replayed_with_its_metrics(taking, portal, tmp_path):
+    taking(0, "materialize")
+    portal.clear_counts()
+    done = taking(0, "replay", *ID, "--date", "2026-03-01")
+    assert (done.status, portal.stats()["total"]) == (0, 0)
+    first, *rest = done.out.splitlines()
+    assert first.startswith("tenant on 2026-03-01: 40 enrollments again in ")
+    assert rest[0].startswith("tenant on 2026-03-01: published in ")
+    pulled, worked_out = (
+        read_metadata(next((tmp_path / "data" / "lake" / table).rglob("data.parquet")))
+        for table in ("unified_enrollments", "account_completion")
+    )
+    assert pulled["run_id"].startswith("replay-")
+    assert worked_out["source_run_id"] == pulled["run_id"]
+
+
+def test_a_replay_without_answers_is_one_sentence(taking):
+    done = taking(0, "replay", *ID, "--date", "2026-02-20")
+    assert done.status == 1
+    assert done.err == "Error: No answers of portal on 2026-02-20 are kept: its snapshot stays as it is.\n"
+
+
+def test_the_doctor_tells_what_it_found(taking, portal):
+    done = taking(0, "doctor")
+    assert done.status == 0
+    assert f"tenant, {portal.stats()['total']} calls" in done.out
+    assert "yes, status 400, the insight names user[id] and course[id]" in done.out
+
+
+def test_the_doctor_wants_one_account(taking):
+    assert taking(0, "accounts", "add", "second").status == 0
+    done = taking(0, "doctor")
+    assert (done.status, done.err) == (2, "Error: There are 2 active accounts: name one with --account ID.\n")
+
+
+def test_carrying_that_was_stopped_is_told_and_taken_up_again_by_hand(taking, tmp_path):
+    taking(0, "materialize")
+    Registry(DataDir(tmp_path / "data").registry).stop_carrying(PORTAL, FIRST)
+    taking(1, "materialize")
+    sources = "SELECT source FROM unified_enrollments WHERE snapshot_date = DATE '2026-03-02' GROUP BY ALL"
+    assert taking(1, "query", sources, "--format", "csv").out.split() == ["source", "unified"]
+    assert taking(1, "accounts", "add", PORTAL).status == 0
+    assert registered(tmp_path).carrying_stopped is None

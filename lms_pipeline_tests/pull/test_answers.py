@@ -1,0 +1,93 @@
+"""Answers kept on disk: found again, kept apart, and gone when nobody needs them."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from lms_pipeline.pull.answers import Answers, AnswersError, KeptAnswer
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+LATER = datetime(2026, 3, 1, 13, tzinfo=UTC)
+
+
+def answer(body: bytes = b'{"a": 1}', status: int = 200) -> KeptAnswer:
+    return KeptAnswer(status, NOON, body)
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "deep" / "answers.sqlite"
+
+
+@pytest.fixture
+def answers(path):
+    with Answers(path) as answers:
+        yield answers
+
+
+@pytest.mark.parametrize("body", [b"", b"x", bytes(range(256)) * 1_000])
+def test_an_answer_is_found_as_it_was_kept(answers, body):
+    attempt = answers.begin("plan", NOON)
+    attempt.keep("key", answer(body, 404))
+    assert attempt.find("key") == KeptAnswer(404, NOON, body)
+    assert attempt.find("another") is None
+
+
+def test_an_attempt_that_was_left_off_goes_on_in_another_process(answers, path):
+    attempt = answers.begin("plan", NOON)
+    attempt.keep("key", answer())
+    assert attempt.count_request()
+    with Answers(path) as again:
+        resumed = again.begin("plan", LATER)
+        assert resumed.find("key") == answer()
+        assert (resumed.left_off_at, resumed.started_at, resumed.requests) == (NOON, NOON, 1)
+
+
+def test_answers_to_another_plan_are_never_found(answers):
+    answers.begin("plan", NOON).keep("key", answer())
+    other = answers.begin("another plan", NOON)
+    assert other.find("key") is None
+    assert answers.begin("plan", NOON).find("key") is None
+
+
+def test_a_finished_attempt_is_not_gone_on_with_and_stays_until_the_next_is_finished(answers):
+    first = answers.begin("plan", NOON)
+    first.keep("key", answer(b"first"))
+    first.finish()
+    second = answers.begin("plan", LATER)
+    assert second.find("key") is None
+    assert answers.finished().find("key") == answer(b"first")
+    second.keep("key", answer(b"second"))
+    second.finish()
+    assert answers.finished().find("key") == answer(b"second")
+    assert first.find("key") is None
+
+
+def test_without_a_finished_attempt_there_is_none(answers):
+    answers.begin("plan", NOON)
+    assert answers.finished() is None
+
+
+def test_answers_are_forgotten_by_the_beginning_of_their_keys(answers):
+    attempt = answers.begin("plan", NOON)
+    for key in ("list users 1", "list users 2", "list_users", "one list users"):
+        attempt.keep(key, answer())
+    attempt.forget("list users")
+    assert [attempt.find(key) is None for key in ("list users 1", "list users 2")] == [True, True]
+    assert attempt.count() == 2
+
+
+def test_requests_are_counted_up_to_a_limit_and_no_further(answers):
+    attempt = answers.begin("plan", NOON)
+    assert [attempt.count_request(2) for _ in range(4)] == [True, True, False, False]
+    assert attempt.requests == 2
+    assert attempt.count_request()
+
+
+def test_a_file_that_is_none_is_one_sentence(path):
+    path.parent.mkdir()
+    path.write_text("this is no database, and it is long enough to be looked at" * 100)
+    with pytest.raises(
+        AnswersError, match=r"^The answers in \S+answers\.sqlite can't be kept or read: file is not"
+    ):
+        Answers(path)
