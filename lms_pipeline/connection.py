@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from lms_pipeline.truto.wanted import Wanted
 
 
+LONGEST_OF_A_PULL = 3_600.0
+"""Seconds: an LMS counts its calls by the hour, and says when the next one begins."""
+
+
 @dataclass(frozen=True)
 class Truto:
     """Connects to the API when somebody asks; a run that needs no call needs no token."""
@@ -35,16 +39,21 @@ class Truto:
     def connect(self, gate: Gate | None = None) -> Iterator[TrutoClient]:
         """A client that keeps to Truto's limits, after the `gate`, if any.
 
+        With a gate it is a pull, which waits as long as an hour where a server asks for it; without, somebody waits
+        for the answer.
+
         Raises:
             SettingsError: there is no token.
         """
         from lms_pipeline.truto.client import TrutoClient
         from lms_pipeline.truto.pacing import Pacing, Tiers
+        from lms_pipeline.truto.waits import Patience
 
         settings = self.settings
         token = settings.required_token()
         tiers = Tiers(settings.token_calls_per_10s, settings.account_calls_per_10s)
         pacing = Pacing(DataDir(settings.data_dir).budgets, token, tiers)
+        patience = Patience() if gate is None else Patience(longest=LONGEST_OF_A_PULL)
 
         def pass_both(wanted: Wanted) -> None:
             if gate is not None:
@@ -53,6 +62,8 @@ class Truto:
 
         with (
             closing(pacing),
-            TrutoClient(settings.base_url, token, now=settings.now, gate=pass_both) as client,
+            TrutoClient(
+                settings.base_url, token, now=settings.now, patience=patience, gate=pass_both
+            ) as client,
         ):
             yield client

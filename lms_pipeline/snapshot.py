@@ -73,7 +73,7 @@ def take_snapshot(
             return Report(kept=True, published=published_files(data, PULLED_TABLES, order.partition))
         calendar.check_open(order.day, now())
         remove_leftovers(data, PULLED_TABLES, order.partition)
-        with Answers(data.answers(order.partition)) as answers:
+        with Answers(_answers(data, order)) as answers:
             attempt = answers.begin(order.plan, now())
             hourly = data.budgets / f"hour-{order.account_id}.sqlite"
             with (
@@ -144,6 +144,12 @@ def _alone(data: DataDir, partition: Partition) -> Iterator[Path]:
 def _is_published(data: DataDir, order: Order) -> bool:
     wanted = order.tables if order.tables <= LISTS.keys() else {UNIFIED_ENROLLMENTS.name}
     return all(data.file(TABLES[name], order.partition).exists() for name in wanted)
+
+
+def _answers(data: DataDir, order: Order) -> Path:
+    """Lists that are pulled alone have answers of their own, and leave those of the enrollments alone."""
+    path = data.answers(order.partition)
+    return path.with_suffix(".lists.sqlite") if order.lists_only else path
 
 
 def _remove_old_answers(data: DataDir, order: Order) -> None:

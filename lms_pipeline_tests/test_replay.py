@@ -91,6 +91,19 @@ def test_whose_predecessor_is_gone_is_refused_since_what_was_carried_came_from_i
     assert told(taker, 2) == before
 
 
+def test_is_not_lost_where_a_list_is_pulled_alone(taker):
+    day = FIRST + timedelta(days=2)
+    taker.take(
+        account_id=PORTAL,
+        day=day,
+        now=datetime.combine(day + timedelta(days=1), time(1), UTC),
+        identity="pair",
+        options=OPTIONS,
+        tables=["learners"],
+    )
+    assert len(flatten_again(taker.data, order(2)).published) == 5
+
+
 def test_under_other_options_is_refused(taker):
     with pytest.raises(NotKeptError, match="set them as they were then"):
         flatten_again(taker.data, order(1, options=AccountOptions(strategy="roster", page_size=6)))

@@ -104,7 +104,7 @@ def report_metadata(report: "Report", table: str) -> dict[str, Any]:
             "carried": report.carried,
             "roster": report.roster,
             "share_carried": round(report.carried / rows, 4) if rows else 0.0,
-            "oldest_fetch": report.oldest_fetch.timestamp() if report.oldest_fetch else None,
+            "oldest_fetch": report.oldest_fetch and dg.MetadataValue.timestamp(report.oldest_fetch),
             "calls_saved": report.carried,
             "not_enrolled": report.not_enrolled,
             "gone": report.gone,

@@ -59,7 +59,8 @@ class Order:
     def plan(self) -> str:
         """All that decides which requests are sent and what they bring: answers to another plan are of no use."""
         of = self.options
-        told = (self.lists_only, sorted(self.tables), self.identity, of.strategy, of.remote_data)
+        lists = sorted(self.tables) if self.lists_only else None
+        told = (lists, self.identity, of.strategy, of.remote_data)
         return msgspec.json.encode((*told, of.remote_query, of.page_size, of.pairs_file)).decode()
 
 
