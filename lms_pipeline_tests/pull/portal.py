@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
+from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -30,7 +31,10 @@ class Held(NamedTuple):
 
 
 class Portal:
-    """`learners` in `courses`, each learner in `each` courses; every day one in `every` enrollments moves on."""
+    """`learners` in `courses`, each learner in `each` courses; every day one in `every` enrollments moves on.
+
+    `ids` are what ids look like, taken in turn.
+    """
 
     def __init__(
         self,
@@ -39,16 +43,14 @@ class Portal:
         each: int,
         every: int = 50,
         *,
-        user_id: str = "{}",
-        course_id: str = "{}",
-        hidden: bool = False,
+        ids: Sequence[str] = ("{}",),
     ) -> None:
-        self.user_ids = [user_id.format(number + 1) for number in range(learners)]
-        self.course_ids = [course_id.format(number + 101) for number in range(courses)]
+        self.user_ids = [ids[number % len(ids)].format(number + 1) for number in range(learners)]
+        self.course_ids = [ids[number % len(ids)].format(number + 101) for number in range(courses)]
         self._each = each
         self._every = every
         self._views: dict[int, PortalView] = {}
-        self.hidden = hidden
+        self.hidden = False
         """Whether what changes isn't told in the details."""
         self.with_rosters = True
         self.with_courses = True
