@@ -9,11 +9,12 @@ import dagster as dg
 from dagster._utils.schedules import is_valid_cron_schedule
 
 from lms_pipeline.connection import Truto
-from lms_pipeline.defs.partitions import add_accounts, partition_key
+from lms_pipeline.defs.asking import idle, lacks, run_request
+from lms_pipeline.defs.partitions import add_accounts
 from lms_pipeline.enrollments.tables import PULLED_TABLES
 from lms_pipeline.errors import SettingsError
 from lms_pipeline.lake.catalog import METRIC_TABLES
-from lms_pipeline.lake.paths import DataDir
+from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.registry import Registry
 from lms_pipeline.settings import Settings
 
@@ -55,7 +56,7 @@ def build_schedule(settings: Settings) -> dg.ScheduleDefinition:
         job_name=DAILY_SNAPSHOT,
         cron_schedule=settings.schedule,
         execution_timezone=settings.timezone,
-        description="Asks for the latest ended day of every active account, one run each.",
+        description="Asks for the latest ended day of every active account that lacks it, one run each.",
     )
     def daily_snapshot(
         context: dg.ScheduleEvaluationContext, truto: dg.ResourceParam[Truto], lake: dg.ResourceParam[DataDir]
@@ -63,11 +64,15 @@ def build_schedule(settings: Settings) -> dg.ScheduleDefinition:
         day = settings.calendar.open_day(truto.now())
         if day is None:
             return dg.SkipReason("No day is open at this hour: the last one's grace is over.")
-        accounts = Registry(lake.registry).active()
+        accounts = [account.id for account in Registry(lake.registry).active()]
         if not accounts:
             return dg.SkipReason("No account is active: run `lms-pipeline accounts sync`.")
-        add_accounts(context.instance, (account.id for account in accounts))
-        keys = [partition_key(account.id, day) for account in accounts]
-        return [dg.RunRequest(run_key=key, partition_key=key) for key in keys]
+        truto.check_token()
+        add_accounts(context.instance, accounts)
+        lacking = [Partition(account_id, day) for account_id in accounts if lacks(lake, account_id, day)]
+        if not lacking:
+            return dg.SkipReason(f"All {len(accounts)} active accounts have their snapshot of {day}.")
+        tick = context.scheduled_execution_time.isoformat()
+        return [run_request(partition, tick) for partition in idle(context.instance, lacking)]
 
     return daily_snapshot

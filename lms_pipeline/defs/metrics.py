@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from lms_pipeline.defs.describing import published_metadata, table_spec, tell_present
-from lms_pipeline.defs.failures import told_to_people
+from lms_pipeline.defs.failures import RETRIES, told_to_people
 from lms_pipeline.defs.partitions import account_days, partition_of
 from lms_pipeline.enrollments.tables import UNIFIED_ENROLLMENTS
 from lms_pipeline.errors import WrongUseError
@@ -40,6 +40,7 @@ def build_metrics(settings: Settings) -> dg.AssetsDefinition:
         can_subset=True,
         partitions_def=account_days(settings),
         backfill_policy=dg.BackfillPolicy.multi_run(max_partitions_per_run=1),
+        retry_policy=RETRIES,
     )
     def metrics(
         context: dg.AssetExecutionContext, lake: dg.ResourceParam[DataDir]
@@ -49,7 +50,7 @@ def build_metrics(settings: Settings) -> dg.AssetsDefinition:
         tell_present(context, settings)
         partition = partition_of(context)
         assert partition.account_id is not None  # noqa: S101 (every key has one)
-        with told_to_people():
+        with told_to_people(context):
             _check_selection(context)
             account = Registry(lake.registry).get(partition.account_id)
             for published in measure(

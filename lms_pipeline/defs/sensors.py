@@ -8,9 +8,10 @@ import time
 import dagster as dg
 
 from lms_pipeline.connection import Truto
+from lms_pipeline.defs.asking import BUSY, FAILED, lacks, last_run, run_request
 from lms_pipeline.defs.jobs import DAILY_SNAPSHOT, REBUILD_WAREHOUSE
-from lms_pipeline.defs.partitions import add_accounts, partition_key
-from lms_pipeline.lake.paths import DataDir
+from lms_pipeline.defs.partitions import add_accounts
+from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.registry import Registry
 from lms_pipeline.registry_sync import sync_with_truto
 from lms_pipeline.settings import Settings
@@ -18,11 +19,9 @@ from lms_pipeline.settings import Settings
 LONGEST_WAIT = 1800.0
 """Seconds after the newest table for which runs that seem busy are waited for: a killed one seems so for ever."""
 
-BUSY = [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED]
-
 
 def build_sensors(settings: Settings) -> list[dg.SensorDefinition]:
-    """`account_registry` and `warehouse_refresh`."""
+    """`account_registry`, `failed_days` and `warehouse_refresh`."""
 
     @dg.sensor(
         job_name=DAILY_SNAPSHOT,
@@ -37,12 +36,30 @@ def build_sensors(settings: Settings) -> list[dg.SensorDefinition]:
         accounts = {account.id: account for account in registry.accounts()}
         new = add_accounts(context.instance, accounts)
         day = settings.calendar.open_day(truto.now())
-        keys = [
-            partition_key(account_id, day) for account_id in new if accounts[account_id].is_active and day
-        ]
-        if not keys:
+        asked = [Partition(one, day) for one in new if accounts[one].is_active and day]
+        if not asked:
             return dg.SkipReason(f"{len(accounts)} accounts are known, none is new and active.")
-        return [dg.RunRequest(run_key=key, partition_key=key) for key in keys]
+        return [run_request(partition, "as new") for partition in asked]
+
+    @dg.sensor(
+        job_name=DAILY_SNAPSHOT,
+        minimum_interval_seconds=3_600,
+        description="Asks again for the open day of accounts whose run failed, each hour while its grace lasts.",
+    )
+    def failed_days(
+        context: dg.SensorEvaluationContext, truto: dg.ResourceParam[Truto], lake: dg.ResourceParam[DataDir]
+    ) -> list[dg.RunRequest] | dg.SkipReason:
+        day = settings.calendar.open_day(truto.now())
+        if day is None:
+            return dg.SkipReason("No day is open at this hour: the last one's grace is over.")
+        accounts = [account.id for account in Registry(lake.registry).active()]
+        lacking = [Partition(account_id, day) for account_id in accounts if lacks(lake, account_id, day)]
+        runs = [(partition, last_run(context.instance, partition)) for partition in lacking]
+        failed = [(partition, run) for partition, run in runs if run is not None and run.status in FAILED]
+        if not failed:
+            return dg.SkipReason(f"No run for {day} has failed without another that succeeded.")
+        truto.check_token()
+        return [run_request(partition, f"after {run.run_id}") for partition, run in failed]
 
     @dg.sensor(
         job_name=REBUILD_WAREHOUSE,
@@ -62,4 +79,4 @@ def build_sensors(settings: Settings) -> list[dg.SensorDefinition]:
         context.update_cursor(cursor)
         return dg.RunRequest(run_key=cursor)
 
-    return [account_registry, warehouse_refresh]
+    return [account_registry, failed_days, warehouse_refresh]

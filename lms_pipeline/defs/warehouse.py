@@ -27,7 +27,7 @@ def warehouse(
     """Build it anew from what is published."""
     from lms_pipeline.lake.warehouse import build
 
-    with told_to_people():
+    with told_to_people(context):
         rows = build(lake)
     context.log.info("The warehouse is at %s.", lake.warehouse)
     return dg.MaterializeResult(

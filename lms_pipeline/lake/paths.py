@@ -87,6 +87,11 @@ class DataDir:
         return self.state / "accounts.json"
 
     @property
+    def token_refused(self) -> Path:
+        """Is there while the token is not accepted."""
+        return self.state / "token_refused.json"
+
+    @property
     def budgets(self) -> Path:
         """The calls of late, by token and account."""
         return self.state / "budgets"

@@ -4,11 +4,13 @@ from datetime import UTC, datetime
 
 import dagster as dg
 import pytest
+from pydantic import SecretStr
 
 from lms_pipeline.definitions import build_defs
 from lms_pipeline.defs.running import run_partitions
 from lms_pipeline.lake.paths import Partition
-from lms_pipeline_tests.defs.conftest import DAY
+from lms_pipeline.sandbox.faults.refusing import RevokedToken, Status
+from lms_pipeline_tests.defs.conftest import DAY, NOW
 
 
 @pytest.fixture
@@ -19,7 +21,9 @@ def repository(settings):
 def tick(repository, instance):
     schedule = repository.get_schedule_def("daily_snapshot")
     resources = repository.get_top_level_resources()
-    with dg.build_schedule_context(instance, repository_def=repository, resources=resources) as context:
+    with dg.build_schedule_context(
+        instance, repository_def=repository, resources=resources, scheduled_execution_time=NOW
+    ) as context:
         return schedule.evaluate_tick(context)
 
 
@@ -61,6 +65,79 @@ def test_the_schedule_skips_after_the_grace(settings, instance, registry):
     late = {"grace_hours": 6.0, "frozen_now": datetime(2026, 3, 11, 7, tzinfo=UTC)}
     repository = build_defs(settings.model_copy(update=late)).get_repository_def()
     assert "grace" in tick(repository, instance).skip_message
+
+
+def run_all(settings, instance, *accounts):
+    partitions = [Partition(account, DAY) for account in accounts]
+    return [run.error for run in run_partitions(build_defs(settings), instance, partitions)]
+
+
+def test_the_schedule_leaves_out_accounts_that_have_their_snapshot(repository, settings, instance, registry):
+    assert run_all(settings, instance, "south") == [None]
+    assert keys(tick(repository, instance).run_requests) == ["north|2026-03-10"]
+    assert run_all(settings, instance, "north") == [None]
+    assert (
+        tick(repository, instance).skip_message == "All 2 active accounts have their snapshot of 2026-03-10."
+    )
+
+
+class TestBadToken:
+    def test_is_found_by_one_call_in_the_tick_before_any_run(self, repository, instance, registry, sandbox):
+        sandbox.fault(RevokedToken())
+        with pytest.raises(Exception, match="daily_snapshot") as caught:
+            tick(repository, instance)
+        assert "Truto does not accept the token" in str(caught.value.__cause__)
+        assert sandbox.stats()["total"] == 1
+
+    def test_is_met_by_the_first_run_alone_until_it_is_accepted_again(
+        self, repository, settings, instance, registry, sandbox
+    ):
+        sandbox.fault(RevokedToken())
+        first, second = run_all(settings, instance, "north", "south")
+        assert "Truto does not accept the token (GET" in first
+        assert second.startswith(
+            "Truto does not accept the token, as another run has found out: check TRUTO_API"
+        )
+        assert sandbox.stats()["total"] == 1
+        sandbox.clear_faults()
+        assert len(tick(repository, instance).run_requests) == 2
+        assert run_all(settings, instance, "north", "south") == [None, None]
+
+    def test_says_nothing_of_another_token(self, settings, instance, registry, sandbox):
+        wrong = settings.model_copy(update={"token": SecretStr("wrong-token")})
+        [error] = run_all(wrong, instance, "north")
+        assert "does not accept" in error
+        assert run_all(settings, instance, "north") == [None]
+        files = [path for path in settings.data_dir.rglob("*") if path.is_file()]
+        assert not any(b"wrong-token" in path.read_bytes() for path in files)
+
+
+class TestFailedDays:
+    def test_are_asked_for_again_once_for_each_failure(
+        self, repository, settings, instance, registry, sandbox
+    ):
+        assert sense(repository, instance, "failed_days").run_requests == []
+        sandbox.fault(Status(status=403, account="north"))
+        north, south = run_all(settings, instance, "north", "south")
+        assert (north is None, south) == (False, None)
+        told = sense(repository, instance, "failed_days")
+        assert keys(told.run_requests) == ["north|2026-03-10"]
+        assert [one.run_key for one in told.run_requests] == [
+            one.run_key for one in sense(repository, instance, "failed_days").run_requests
+        ]
+        run_all(settings, instance, "north")
+        again = sense(repository, instance, "failed_days")
+        assert again.run_requests[0].run_key != told.run_requests[0].run_key
+        sandbox.clear_faults()
+        run_all(settings, instance, "north")
+        assert sense(repository, instance, "failed_days").run_requests == []
+
+    def test_are_not_asked_for_after_the_grace(self, settings, instance, registry, sandbox):
+        sandbox.fault(Status(status=403, account="north"))
+        run_all(settings, instance, "north")
+        late = {"grace_hours": 6.0, "frozen_now": datetime(2026, 3, 11, 7, tzinfo=UTC)}
+        repository = build_defs(settings.model_copy(update=late)).get_repository_def()
+        assert "grace" in sense(repository, instance, "failed_days").skip_message
 
 
 def test_the_registry_sensor_takes_new_accounts_in_with_their_first_snapshot(repository, instance):
