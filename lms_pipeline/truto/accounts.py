@@ -8,8 +8,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
+from typing import TypeVar
 
 import msgspec
+
+from lms_pipeline.truto.page import ABSENT
+
+T = TypeVar("T")
+D = TypeVar("D")
 
 log = logging.getLogger(__name__)
 
@@ -31,13 +37,44 @@ class IntegratedAccount(msgspec.Struct, frozen=True):
     integration: Integration = Integration()
 
 
-_DECODER = msgspec.json.Decoder(IntegratedAccount)
+class _Listed(msgspec.Struct):
+    """Each field is read by itself: one of another type must not hide the account."""
+
+    id: str
+    tenant_id: msgspec.Raw = ABSENT
+    status: msgspec.Raw = ABSENT
+    is_sandbox: msgspec.Raw = ABSENT
+    integration: msgspec.Raw = ABSENT
+
+
+class _Named(msgspec.Struct):
+    name: msgspec.Raw = ABSENT
+    category: msgspec.Raw = ABSENT
+
+
+_LISTED = msgspec.json.Decoder(_Listed)
 
 
 def read_accounts(records: Sequence[msgspec.Raw]) -> Iterator[IntegratedAccount]:
-    """The accounts of a page; one that can't be read is left out and logged without its contents."""
+    """The accounts of a page; one without a usable id is left out and logged without its contents."""
     for record in records:
         try:
-            yield _DECODER.decode(record)
+            listed = _LISTED.decode(record)
         except msgspec.DecodeError as error:
             log.warning("An integrated account can't be read and is left out: %s", error)
+            continue
+        integration = _field(listed.integration, _Named, _Named())
+        yield IntegratedAccount(
+            listed.id,
+            _field(listed.tenant_id, str, None),
+            _field(listed.status, str, "active"),
+            _field(listed.is_sandbox, bool, None),
+            Integration(_field(integration.name, str, ""), _field(integration.category, str, None)),
+        )
+
+
+def _field(raw: msgspec.Raw, of: type[T], otherwise: D) -> T | D:
+    try:
+        return msgspec.json.decode(raw, type=of)
+    except msgspec.DecodeError:
+        return otherwise

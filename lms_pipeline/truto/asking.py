@@ -41,7 +41,10 @@ class Asking:
         """
 
         def attempt() -> T:
-            self._pauses.keep(wanted.account_id)
+            self._requests.pass_gate(wanted)
+            self._pauses.keep(
+                wanted.account_id
+            )  # after the gate: a pause may have begun while it was waited at
             try:
                 with self._requests.sent(wanted) as response:
                     self._heed(response, wanted.account_id)

@@ -18,9 +18,11 @@ from lms_pipeline.truto.asking import Asking
 from lms_pipeline.truto.discovery import Capabilities, read_capabilities, required_parameters
 from lms_pipeline.truto.downloads import Downloaded, download
 from lms_pipeline.truto.encoding import QueryError
+from lms_pipeline.truto.errors import TransientError
 from lms_pipeline.truto.page import (
     Page,
     SingleRecord,
+    raw_without_secrets,
     read_page,
     read_raw_page,
     read_record,
@@ -42,6 +44,8 @@ from lms_pipeline.truto.wanted import (
 
 T = TypeVar("T")
 
+CLEANED = {"unified": without_secrets, "raw": raw_without_secrets}
+"""How a body loses what must not be kept; one of another format isn't looked into."""
 ALL_ACCOUNTS = AccountsQuery()
 
 
@@ -100,8 +104,7 @@ class TrutoClient:
 
         def received(response: httpx.Response) -> Answer[T]:
             body = b"".join(pieces(response, wanted))
-            if wanted.body == "unified":
-                body = without_secrets(body)
+            body = CLEANED.get(wanted.body, bytes)(body)
             received_at = self._now()
             return Answer(body, received_at, response.headers, read(body, received_at))
 
@@ -158,6 +161,10 @@ class TrutoClient:
         """
         told = accounts_of(query).told
         for page in follow(lambda cursor: self._read(accounts_of(query, cursor), read_page), told):
+            if page.is_partial:  # whoever is missing would be taken for gone
+                raise TransientError(
+                    "A part of the accounts is missing", request=told, todo="try again later"
+                )
             yield from read_accounts(page.records)
 
     def capabilities(self, account_id: str) -> Capabilities:

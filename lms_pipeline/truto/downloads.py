@@ -5,8 +5,9 @@ What belongs here: the format `stream`. Its bytes and its type are the provider'
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,7 +45,9 @@ def download(answer: httpx.Response, wanted: Wanted, to: Path) -> Downloaded:
         DownloadError: the file can't be written.
         TrutoError: the body breaks off, or is larger than can be meant.
     """
-    part = to.with_name(f".{to.name}.part")
+    if not to.name:
+        raise DownloadError(f"{to} is no file: name one.")
+    part = to.with_name(f".{to.name}.{uuid.uuid4().hex[:8]}.part")
     size = 0
     try:
         with _disk_errors(to), part.open("wb") as file:
@@ -53,7 +56,8 @@ def download(answer: httpx.Response, wanted: Wanted, to: Path) -> Downloaded:
         with _disk_errors(to):
             part.replace(to)
     finally:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):  # what went wrong has been told already
+            part.unlink()
     return Downloaded(to, answer.headers.get("content-type", ""), size)
 
 

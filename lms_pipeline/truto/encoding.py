@@ -6,6 +6,7 @@ What belongs here: the API's notation, https://truto.one/docs/api-reference/over
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime
 from typing import Any
@@ -35,15 +36,23 @@ def encoded(name: str | None, value: Any) -> Iterator[Parameter]:  # noqa: ANN40
             yield name or "", value
         case bool():
             yield name or "", "true" if value else "false"
+        case float() if not math.isfinite(value):
+            raise QueryError(f"{value} is no number that can stand in a query, as in {name}.")
         case int() | float():
             yield name or "", str(value)
         case datetime() | date():
             yield name or "", value.isoformat()
-        case Sequence():
-            for item in value:
-                yield from encoded(f"{name}[]", item)
+        case Sequence() if not isinstance(value, bytes | bytearray):
+            yield from _items(name, value)
         case _:
             raise QueryError(f"A value of type {type(value).__name__} can't stand in a query, as in {name}.")
+
+
+def _items(name: str | None, values: Sequence[Any]) -> Iterator[Parameter]:
+    for item in values:
+        if isinstance(item, Sequence) and not isinstance(item, str):
+            raise QueryError(f"A list in a list can't stand in a query, as in {name}.")
+        yield from encoded(f"{name}[]", item)
 
 
 def _nested(name: str | None, key: object) -> str:

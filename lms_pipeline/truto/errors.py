@@ -20,7 +20,7 @@ from lms_pipeline.truto.page import ABSENT, without_lone_surrogates
 
 T = TypeVar("T")
 
-_SECRETS = re.compile(r"[^\s@\"'<>]+@[^\s@\"'<>]+|(?i:bearer)\s+\S+|[A-Za-z0-9_\-.+/=]{32,}")
+_SECRETS = re.compile(r"[^\s@\"'<>]+@[^\s@\"'<>]+|(?i:bearer|basic)\s+\S+|[A-Za-z0-9_\-.+/=%]{20,}")
 _SEARCHED = 2_000
 """Characters of a message that are looked at: the pattern takes the square of a long word's length."""
 
@@ -169,6 +169,6 @@ def _instant(value: str) -> datetime | None:
     """An HTTP date; one without a zone is in UTC."""
     try:
         instant = parsedate_to_datetime(value)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         return None
     return instant if instant.tzinfo else instant.replace(tzinfo=UTC)

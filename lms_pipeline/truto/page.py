@@ -21,6 +21,9 @@ _LONE_SURROGATE = re.compile(
 )
 """Escapes in order of reading: a pair (kept), half a pair (group 1), any other escape (kept)."""
 
+LONGEST_CURSOR = 8_000
+"""Characters: servers take no longer URL."""
+
 ABSENT = msgspec.Raw(b"")
 """The value of a field that a body doesn't have."""
 
@@ -104,7 +107,7 @@ def read_raw_page(body: bytes, received_at: datetime) -> Page:
         BadBodyError: as for `read_page`.
     """
     body, told, is_repaired = _decode(body, _RAW)
-    if isinstance(told, dict) and told.keys() <= _IN_ENVELOPES and told.keys() & {"result", "results"}:
+    if isinstance(told, dict) and _is_envelope(told):
         envelope = _decode(body, _DECODER)[1]
         records = envelope.result if envelope.result is not None else envelope.results
         listed = list(records.values()) if isinstance(records, dict) else records or []
@@ -138,11 +141,11 @@ def without_secrets(body: bytes) -> bytes:
     if members is None:
         return body
     for name in members.keys() & {"result", "results"}:
-        records = _listed(members[name])
-        if isinstance(records, dict):
-            members[name] = _encoded({key: _cleaned(record) for key, record in records.items()})
-        else:
-            members[name] = _encoded([_cleaned(record) for record in records])
+        match _listed(members[name]):
+            case dict() as records:
+                members[name] = _encoded({key: _cleaned(record) for key, record in records.items()})
+            case list() as records:
+                members[name] = _encoded([_cleaned(record) for record in records])
     return bytes(_encoded({name: of for name, of in members.items() if name not in _NEVER_KEPT}))
 
 
@@ -161,11 +164,24 @@ def _members(body: bytes | msgspec.Raw) -> dict[str, msgspec.Raw] | None:
         return None
 
 
-def _listed(raw: msgspec.Raw) -> dict[str, msgspec.Raw] | list[msgspec.Raw]:
+def _listed(raw: msgspec.Raw) -> dict[str, msgspec.Raw] | list[msgspec.Raw] | None:
+    """What comes under `result`; None where it is neither a list nor an object, which stays as it is."""
     try:
         return _RAW.decode(raw)
     except msgspec.DecodeError:
-        return []
+        return None
+
+
+def raw_without_secrets(body: bytes) -> bytes:
+    """The same of a provider's own body: only Truto's envelope around it is looked into, if there is one."""
+    members = _members(body)
+    if members is None or not _is_envelope(members) or not members.keys() & set(_NEVER_KEPT):
+        return body
+    return bytes(_encoded({name: of for name, of in members.items() if name not in _NEVER_KEPT}))
+
+
+def _is_envelope(members: dict[str, msgspec.Raw]) -> bool:
+    return members.keys() <= _IN_ENVELOPES and bool(members.keys() & {"result", "results"})
 
 
 def _encoded(value: object) -> msgspec.Raw:
@@ -173,7 +189,10 @@ def _encoded(value: object) -> msgspec.Raw:
 
 
 def _cursor(envelope: _Envelope) -> str | None:
-    return str(envelope.next_cursor) if envelope.next_cursor not in {None, ""} else None
+    cursor = None if envelope.next_cursor in {None, ""} else str(envelope.next_cursor)
+    if cursor is not None and len(cursor) > LONGEST_CURSOR:
+        raise BadBodyError(f"has a cursor of over {LONGEST_CURSOR:,} characters")
+    return cursor
 
 
 def _decode(body: bytes, decoder: msgspec.json.Decoder[T]) -> tuple[bytes, T, bool]:

@@ -15,6 +15,7 @@ from lms_pipeline.truto.encoding import Parameter, QueryError, encoded
 ResponseFormat = Literal["unified", "raw", "normalized", "stream"]
 """`debug`, which the newest docs add, is none of them: it may hold credentials."""
 Resource = Literal["course-enrollments", "users", "courses"]
+AccountStatus = Literal["active", "connecting", "post_install_error", "validation_error", "needs_reauth"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +108,7 @@ class ListQuery(ObjectQuery):
     def __post_init__(self) -> None:
         """Refuse what could not be sent, or would be read as something else."""
         super(ListQuery, self).__post_init__()
-        if self.limit is not None and self.limit < 1:
-            raise QueryError(f"A page of {self.limit} records can't be asked for: the limit is at least 1.")
+        check_limit(self.limit)
         for name, asked in (("user", self.user), ("course", self.course)):
             if asked is not None and not asked.id:
                 raise QueryError(f"The enrollments of a {name} without an id can't be asked for.")
@@ -134,12 +134,18 @@ class AccountsQuery:
     """Which integrated accounts are listed; all of them where nothing is told."""
 
     integration: str | None = None
-    status: (
-        Literal["active", "connecting", "post_install_error", "validation_error", "needs_reauth"] | None
-    ) = None
+    status: AccountStatus | None = None
     tenant_id: str | None = None
     is_sandbox: bool | None = None
     limit: int | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what could not be sent, or would be read as something else."""
+        check_limit(self.limit)
+        if self.status is not None and self.status not in get_args(AccountStatus):
+            raise QueryError(
+                f"There is no status {self.status!r}: it is one of {', '.join(get_args(AccountStatus))}."
+            )
 
     def parameters(self, cursor: str | None = None) -> list[Parameter]:
         """The query of one page."""
@@ -152,3 +158,15 @@ class AccountsQuery:
             "next_cursor": cursor,
         }
         return list(encoded(None, told))
+
+
+def check_limit(limit: object) -> None:
+    """Refuse a page of nothing.
+
+    Raises:
+        QueryError: the limit is no whole number from 1 on.
+    """
+    if limit is not None and (not isinstance(limit, int) or isinstance(limit, bool) or limit < 1):
+        raise QueryError(
+            f"A page of {limit!r} records can't be asked for: the limit is a whole number from 1 on."
+        )

@@ -10,10 +10,12 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Lock
+from urllib.parse import urlsplit
 
 import httpx
 
 from lms_pipeline import __version__
+from lms_pipeline.settings import LOOPBACK
 from lms_pipeline.truto.errors import PermanentError, TransientError, error_of
 from lms_pipeline.truto.wanted import Wanted
 
@@ -21,8 +23,8 @@ MOST_BYTES = 64 * 2**20
 """Of one decoded body: a page of 500 enrollments with their raw is about 1 MB."""
 MOST_SECONDS = 300.0
 """Of one answer from first to last byte, however slowly it drips."""
-LEAST_SECRET = 8
-"""Characters: what is shorter is no secret, and cutting it out would only spoil a message."""
+LEAST_SECRET = 4
+"""Characters: what is shorter tells nothing, and cutting it out would only spoil a message."""
 
 
 def _without_query(record: logging.LogRecord) -> bool:
@@ -61,12 +63,18 @@ class Requests:
                 "User-Agent": f"lms-pipeline/{__version__}",
             },
             timeout=httpx.Timeout(timeout, connect=10),
+            trust_env=urlsplit(base_url).hostname
+            not in LOOPBACK,  # what stays on this machine needs no proxy
             follow_redirects=False,
         )
 
     def close(self) -> None:
         """Close the connections."""
         self._http.close()
+
+    def pass_gate(self, wanted: Wanted) -> None:
+        """Wait until the gate lets the request pass; to be called before each `sent`."""
+        self._gate(wanted)
 
     @contextmanager
     def sent(self, wanted: Wanted) -> Iterator[httpx.Response]:
@@ -75,7 +83,6 @@ class Requests:
         Raises:
             TrutoError: no answer, or one that says no; also while the body is read inside the block.
         """
-        self._gate(wanted)
         with self._counting:
             self.count += 1
         with (
@@ -90,8 +97,8 @@ class Requests:
             yield response
 
     def _secrets(self, wanted: Wanted) -> list[str]:
-        secrets = [self._token, *(value for name, value in wanted.parameters if name == "next_cursor")]
-        return [secret for secret in secrets if len(secret) >= LEAST_SECRET]
+        secrets = {self._token, *wanted.secrets}
+        return sorted((one for one in secrets if len(one) >= LEAST_SECRET), key=len, reverse=True)
 
 
 def pieces(
@@ -139,3 +146,7 @@ def _connection_errors(request: str) -> Iterator[None]:
         ) from None
     except httpx.TransportError:
         raise TransientError("The connection was cut", request=request, todo="try again later") from None
+    except (httpx.InvalidURL, UnicodeEncodeError):
+        raise PermanentError(
+            "The request can't be written as a URL", request=request, todo="check the account's settings"
+        ) from None

@@ -1,6 +1,6 @@
 """How often and after what wait a request is asked again.
 
-What belongs here: numbers and arithmetic. The asking is `client.py`.
+What belongs here: numbers and arithmetic. The asking is `asking.py`.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from typing import Literal
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, unquote, urlencode
 
 from lms_pipeline.truto.encoding import Parameter, QueryError
 from lms_pipeline.truto.query import AccountsQuery, ListQuery, ObjectQuery, Resource
@@ -26,6 +26,15 @@ class Wanted:
     told: str
     account_id: str | None = None
     body: Body = "unified"
+    has_id: bool = False
+    """Whether the path ends with the id of a record."""
+
+    @property
+    def secrets(self) -> set[str]:
+        """What was sent and must stand in no message: cursors, and what tells of a person; also percent-encoded."""
+        told = {value for name, value in self.parameters if name == "next_cursor" or name.startswith("user[")}
+        told |= {self.path.rpartition("/")[2]} if self.has_id else set()
+        return told | {quote(value, safe="") for value in told} | {unquote(value) for value in told}
 
     @property
     def key(self) -> str:
@@ -52,7 +61,7 @@ def record_of(resource: Resource, record_id: str, query: ObjectQuery) -> Wanted:
     """
     path = f"/unified/lms/{resource}/{_in_path(record_id)}"
     told = f"GET /unified/lms/{resource}/{{id}} of account {query.account_id}"
-    return Wanted(path, tuple(query.parameters()), told, query.account_id, _body(query))
+    return Wanted(path, tuple(query.parameters()), told, query.account_id, _body(query), has_id=True)
 
 
 def accounts_of(query: AccountsQuery, cursor: str | None = None) -> Wanted:

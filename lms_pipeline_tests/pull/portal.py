@@ -59,7 +59,7 @@ class Portal:
         of = Integration(id="talentlms", name="talentlms", category="lms")
         return [Account(PORTAL, "tenant", "active", False, of, _BEGAN, _BEGAN)]  # noqa: FBT003
 
-    def view(self, account_id: str, at: datetime) -> PortalView:  # noqa: ARG002 - there is one
+    def view(self, account_id: str, at: datetime) -> PortalView:
         day = (at.date() - FIRST).days
         if day not in self._views:
             self._views[day] = PortalView(self, day)

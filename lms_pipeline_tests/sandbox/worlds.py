@@ -90,7 +90,7 @@ class SmallWorld:
             account(CRM, integration="anycrm", category="crm"),
         ]
 
-    def view(self, account_id: str, at: datetime) -> SmallView:  # noqa: ARG002 - all accounts are alike, always
+    def view(self, account_id: str, at: datetime) -> SmallView:
         return self._view
 
 

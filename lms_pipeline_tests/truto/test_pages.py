@@ -8,12 +8,15 @@ from lms_pipeline.sandbox.clock import Clock
 from lms_pipeline.sandbox.records.world import records_world
 from lms_pipeline.sandbox.server import running
 from lms_pipeline.truto import paging
+from lms_pipeline.truto.accounts import IntegratedAccount
 from lms_pipeline.truto.client import TrutoClient
 from lms_pipeline.truto.errors import PermanentError, TransientError
 from lms_pipeline.truto.query import CourseFilter, ListQuery, UserFilter
+from lms_pipeline.truto.waits import Patience
 from lms_pipeline_tests.sandbox.worlds import line, write_lines
 from lms_pipeline_tests.truto.scripted import TOKEN, Answer, asking, page, saying
 
+ONCE = Patience(attempts=1, attempts_unavailable=1)
 ALL = ListQuery("acme")
 
 
@@ -159,6 +162,31 @@ def test_every_request_carries_the_token_and_asks_for_json():
         list(client.pages("users", ALL))
     assert server.asked[0].headers["authorization"] == f"Bearer {TOKEN}"
     assert server.asked[0].headers["accept"] == "application/json"
+
+
+def test_a_part_of_the_accounts_is_not_taken_for_all_of_them():
+    with (
+        saying(page({"id": "one"}, is_partial_response=True)) as server,
+        asking(server.url) as client,
+        pytest.raises(TransientError, match=r"^A part of the accounts is missing"),
+    ):
+        list(client.integrated_accounts())
+
+
+def test_an_account_is_there_whatever_else_is_told_of_it():
+    told = {"id": "one", "integration": None, "status": 5, "tenant_id": ["x"], "is_sandbox": "no"}
+    with saying(page(told)) as server, asking(server.url) as client:
+        [account] = client.integrated_accounts()
+    assert account == IntegratedAccount("one")
+
+
+def test_a_cursor_that_no_url_can_hold_is_an_error():
+    with (
+        saying(page("a", cursor="x" * 8_001)) as server,
+        asking(server.url, patience=ONCE) as client,
+        pytest.raises(TransientError, match="has a cursor of over 8,000 characters"),
+    ):
+        list(client.pages("users", ALL))
 
 
 def test_an_account_that_can_not_be_read_is_left_out_and_told_without_its_contents(caplog):

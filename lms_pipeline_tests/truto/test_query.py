@@ -5,6 +5,7 @@ from datetime import UTC, date, datetime
 import pytest
 
 from lms_pipeline.truto.encoding import QueryError
+from lms_pipeline.truto.errors import PermanentError
 from lms_pipeline.truto.query import (
     AccountsQuery,
     CourseFilter,
@@ -97,10 +98,27 @@ def test_accounts_are_filtered_by_parameters_of_their_own():
     ]
 
 
+@pytest.mark.parametrize("given", [{"limit": 0}, {"status": "asleep"}])
+def test_accounts_are_not_asked_for_by_what_there_is_not(given):
+    with pytest.raises(QueryError):
+        AccountsQuery(**given)
+
+
+def test_an_id_that_no_url_can_hold_is_one_sentence():
+    with saying(page()) as server, asking(server.url) as client:
+        with pytest.raises(PermanentError, match=r"^The request can't be written as a URL"):
+            list(client.pages("course-enrollments", ListQuery("acme", user=UserFilter("\ud83d"))))
+        assert server.asked == []
+
+
 @pytest.mark.parametrize(
     ("given", "says"),
     [
         ({"limit": 0}, "A page of 0 records can't be asked for"),
+        ({"limit": True}, "A page of True records can't be asked for"),
+        ({"remote_query": {"a": float("nan")}}, "nan is no number"),
+        ({"remote_query": {"a": b"x"}}, "of type bytes can't stand in a query"),
+        ({"remote_query": {"a": [["x"]]}}, "A list in a list can't stand in a query"),
         ({"user": UserFilter("")}, "The enrollments of a user without an id"),
         ({"course": CourseFilter("")}, "The enrollments of a course without an id"),
         ({"key_by": ""}, "Records can't be keyed by a field without a name"),

@@ -46,6 +46,7 @@ def failure_of(*answers: Answer, patience: Patience | None = None) -> tuple[Tran
         ({"ratelimit-reset": "30"}, 30),
         ({"Retry-After": "soon", "ratelimit-reset": "30"}, 30),
         ({"Retry-After": "soon"}, 10),
+        ({"Retry-After": "Wed, 21 Oct 99999999999 07:28:00 GMT"}, 10),
         ({}, 10),
     ],
 )

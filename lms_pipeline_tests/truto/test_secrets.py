@@ -12,6 +12,7 @@ from lms_pipeline.sandbox.wire.debugging import SECRET
 from lms_pipeline.truto.client import TrutoClient
 from lms_pipeline.truto.encoding import QueryError
 from lms_pipeline.truto.errors import PermanentError
+from lms_pipeline.truto.page import raw_without_secrets, without_secrets
 from lms_pipeline.truto.query import ListQuery, ObjectQuery
 from lms_pipeline_tests.pull.taking import Taker
 from lms_pipeline_tests.sandbox.worlds import SWEEPING, SmallWorld
@@ -65,6 +66,18 @@ def test_a_record_that_has_none_stays_as_it_came_even_beside_one_that_has():
     with saying(Answer(body)) as server, asking(server.url) as client:
         [one] = client.pages("users", ListQuery("acme"))
     assert [bytes(record) for record in one.records] == [bytes(plain), b'{"id":"b"}', odd]
+
+
+@pytest.mark.parametrize("result", [b"null", b"5", b'"gone"'])
+def test_what_is_no_list_stays_beside_what_must_not_be_kept(result):
+    assert without_secrets(b'{"result":%b,"debug":{"token":"x"}}' % result) == b'{"result":%b}' % result
+
+
+def test_a_raw_page_in_an_envelope_is_kept_without_them_and_its_records_as_they_came():
+    body = b'{"result":[{"debug": 1}],"debug":{"token":"x"},"next_cursor":null}'
+    assert raw_without_secrets(body) == b'{"result":[{"debug": 1}],"next_cursor":null}'
+    own = b'{"users":[],"debug":true}'
+    assert raw_without_secrets(own) == own
 
 
 def test_a_raw_record_is_the_providers_and_stays_as_it_came():
