@@ -137,10 +137,11 @@ def served(request, tmp_path_factory) -> Iterator[tuple[Account, list[str]]]:
 
 
 @pytest.fixture
-def account(served) -> Iterator[Account]:
-    yield served[0]
-    served[0].sandbox.clear_faults()
-    served[0].sandbox.clear_counts()
+def account(served) -> Account:
+    account: Account = served[0]
+    account.sandbox.clear_faults()
+    account.sandbox.clear_counts()
+    return account
 
 
 @pytest.fixture
