@@ -61,7 +61,7 @@ def remember(data: DataDir, order: Order, report: Report) -> None:
     if report.kept or order.lists_only:
         return
     registry = Registry(data.registry)
-    if order.options.strategy == "auto":
+    if order.options.strategy == "auto" and report.is_settled:
         registry.remember_strategy(order.account_id, report.strategy, report.why)
     if report.carrying_stops:
         registry.stop_carrying(order.account_id, order.day)

@@ -109,6 +109,7 @@ def report_metadata(report: "Report", table: str) -> dict[str, Any]:
             "calls_saved": report.carried,
             "not_enrolled": report.not_enrolled,
             "gone": report.gone,
+            "unusable_entries": report.unusable,
             "carry_asked": report.carry_asked,
             "carry_differing": report.carry_differing,
             "planned": dict(report.planned),

@@ -32,6 +32,8 @@ _STATUSES = {
     "failed": "failed",
 }
 """TalentLMS's `completion_status`, which only the courses of a user have, code or label."""
+MOST_SECONDS = 2**53
+"""What is longer is no time anybody spent, and no integer that JSON holds exactly."""
 _DURATION = re.compile(r"(?:(\d+)h)?\s*(?:(\d+)m)?\s*(?:(\d+)s)?")
 
 
@@ -58,11 +60,16 @@ _ITEMS = msgspec.json.Decoder(list[msgspec.Raw])
 _ID = msgspec.json.Decoder(_Id)
 
 
-def entries(record: msgspec.Raw, side: Side, owner_id: str) -> list[Entry] | None:
-    """The enrollments that the detail of `owner_id` lists; None where it lists none, not even an empty list.
+class Listed(NamedTuple):
+    """What a detail lists."""
 
-    An entry without a usable id is no pair that could be asked for, and is left out.
-    """
+    entries: list[Entry]
+    unusable: int
+    """Entries without an id: no pairs that could be asked for."""
+
+
+def entries(record: msgspec.Raw, side: Side, owner_id: str) -> Listed | None:
+    """The enrollments that the detail of `owner_id` lists; None where it lists none, not even an empty list."""
     try:
         listed = _MEMBERS.decode(_DETAIL.decode(record).remote_data).get(side)
         items = _ITEMS.decode(listed) if listed is not None else None
@@ -70,10 +77,12 @@ def entries(record: msgspec.Raw, side: Side, owner_id: str) -> list[Entry] | Non
         return None
     if items is None:
         return None
-    found = ((_id_of(item), bytes(item)) for item in items)
-    if side == "users":
-        return [Entry(other, owner_id, detail) for other, detail in found if other is not None]
-    return [Entry(owner_id, other, detail) for other, detail in found if other is not None]
+    others = [(other, bytes(item)) for item in items if (other := _id_of(item)) is not None]
+    found = [
+        Entry(other, owner_id, detail) if side == "users" else Entry(owner_id, other, detail)
+        for other, detail in others
+    ]
+    return Listed(found, len(items) - len(found))
 
 
 def _id_of(item: msgspec.Raw) -> str | None:
@@ -85,11 +94,13 @@ def _id_of(item: msgspec.Raw) -> str | None:
 
 
 class _Entry(msgspec.Struct):
-    """What of an entry is read; the text dates beside the stamps are in the portal's local time, and are not."""
+    """What of an entry is read; of the text dates beside the stamps, in the portal's local time, only that one is there."""
 
     role: msgspec.Raw = ABSENT
     enrolled_on_timestamp: msgspec.Raw = ABSENT
+    completed_on: msgspec.Raw = ABSENT
     completed_on_timestamp: msgspec.Raw = ABSENT
+    expired_on: msgspec.Raw = ABSENT
     expired_on_timestamp: msgspec.Raw = ABSENT
     completion_status: msgspec.Raw = ABSENT
     completion_percentage: msgspec.Raw = ABSENT
@@ -118,9 +129,9 @@ def read_entry(detail: bytes) -> RosterRow:
     completed_at, expired_at = _instant(entry.completed_on_timestamp), _instant(entry.expired_on_timestamp)
     progress, seconds = _number(entry.completion_percentage), _seconds(entry)
     told = (_text(entry.completion_status) or "").strip().lower()
-    if completed_at is not None:
+    if completed_at is not None or _text(entry.completed_on):
         status = "completed"
-    elif expired_at is not None:
+    elif expired_at is not None or _text(entry.expired_on):
         status = "expired"
     elif told:
         status = _STATUSES.get(told, "unknown")
@@ -159,12 +170,13 @@ def roster_batch(found: Sequence[Entry], fetched_at: Iterable[datetime]) -> pa.R
 
 def _seconds(entry: _Entry) -> int | None:
     if (exact := _number(entry.total_time_seconds)) is not None:
-        return int(exact)
+        return int(exact) if 0 <= exact <= MOST_SECONDS else None
     match = _DURATION.fullmatch((_text(entry.total_time) or "").strip())
     if match is None or not any(match.groups()):
         return None
     hours, minutes, seconds = (int(part or 0) for part in match.groups())
-    return hours * 3_600 + minutes * 60 + seconds
+    total = hours * 3_600 + minutes * 60 + seconds
+    return total if total <= MOST_SECONDS else None
 
 
 def _instant(raw: msgspec.Raw) -> datetime | None:

@@ -57,8 +57,9 @@ class Answers:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Close the file."""
-        self._file.close()
+        """Close the file, after whoever is at it."""
+        with self._lock:
+            self._file.close()
 
     def begin(self, plan: str, now: datetime) -> Attempt:
         """Go on with the attempt that was left off, where it has the same plan, else begin one."""

@@ -18,6 +18,7 @@ from lms_pipeline.errors import LmsPipelineError
 from lms_pipeline.pull.answers import Attempt
 from lms_pipeline.truto.pacing import SHARE, NoSlotError, Slots
 from lms_pipeline.truto.wanted import Wanted
+from lms_pipeline.waiting import wait
 
 HOUR_MS = 3_600_000
 
@@ -66,7 +67,7 @@ class Budget:
         limits: Limits,
         attempt: Attempt,
         file: Path,
-        sleep: Callable[[float], None] = time.sleep,
+        sleep: Callable[[float], None] = wait,
     ) -> None:
         self._account_id = account_id
         self.limits = limits

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from lms_pipeline.enrollments.details import Side, entries
 from lms_pipeline.pull.asker import Asker
+from lms_pipeline.pull.by_details import TRIED
 from lms_pipeline.pull.strategies import StrategyName
 from lms_pipeline.truto.discovery import required_parameters
 from lms_pipeline.truto.errors import PermanentError, TrutoError
@@ -27,10 +28,14 @@ class Choice:
 
     name: StrategyName
     why: str
+    is_settled: bool = True
+    """Whether it may be remembered: not where nothing was there to look at."""
 
 
 def demands_pair(asker: Asker, query: ListQuery) -> str | None:
     """Why the account can't be swept; None where it can.
+
+    Metadata that require nothing don't prove it: the first page does, which a sweep needs anyway.
 
     Raises:
         TrutoError: no answer, for another reason.
@@ -41,11 +46,8 @@ def demands_pair(asker: Asker, query: ListQuery) -> str | None:
     except TrutoError:
         pass  # the metadata aren't offered: the list itself will tell
     else:
-        return (
-            f"its metadata require {' and '.join(sorted(required, reverse=True))}"
-            if required & PAIR
-            else None
-        )
+        if required & PAIR:
+            return f"its metadata require {' and '.join(sorted(required, reverse=True))}"
     try:
         next(asker.pages("course-enrollments", query), None)
     except PermanentError as error:
@@ -60,29 +62,34 @@ def choose_by_details(
 ) -> Choice:
     """The strategy for an account that answers for one learner and course at a time.
 
-    One course and one user are asked for, to see what their details list.
+    One course and one user that are still there are asked for, to see what their details list.
 
     Raises:
         TrutoError: no answer.
     """
     has_rosters = _lists(asker, query, "courses", courses, "users")
     has_courses = _lists(asker, query, "users", learners, "courses")
+    is_settled = None not in {has_rosters, has_courses}
     costs = f"{because}; {len(courses):,} courses {_with(has_rosters)} rosters, {len(learners):,} users {_with(has_courses)} their courses"
     if has_courses and (not has_rosters or len(learners) <= WORTH * len(courses)):
-        return Choice(
-            "learner", f"{costs}: the users tell more, and cost little more" if has_rosters else costs
-        )
+        why = f"{costs}: the users tell more, and cost little more" if has_rosters else costs
+        return Choice("learner", why, is_settled)
     if has_rosters:
-        return Choice("roster", f"{costs}: the rosters cost fewer calls" if has_courses else costs)
-    return Choice("pairs", f"{costs}: every learner in every course has to be asked for")
+        why = f"{costs}: the rosters cost fewer calls" if has_courses else costs
+        return Choice("roster", why, is_settled)
+    return Choice("pairs", f"{costs}: every learner in every course has to be asked for", is_settled)
 
 
-def _lists(asker: Asker, query: ObjectQuery, resource: Resource, ids: Sequence[str], side: Side) -> bool:
-    if not ids:
-        return False
-    record = asker.detail(resource, ids[0], query)
-    return record is not None and entries(record.record, side, ids[0]) is not None
+def _lists(
+    asker: Asker, query: ObjectQuery, resource: Resource, ids: Sequence[str], side: Side
+) -> bool | None:
+    """Whether a record lists its enrollments; None where no record was there to be asked for."""
+    for record_id in ids[:TRIED]:
+        record = asker.detail(resource, record_id, query)
+        if record is not None:
+            return entries(record.record, side, record_id) is not None
+    return None
 
 
-def _with(has: bool) -> str:
+def _with(has: bool | None) -> str:
     return "with" if has else "without"

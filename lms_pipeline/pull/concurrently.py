@@ -6,9 +6,12 @@ What belongs here: overlapping calls without holding more than a few of their an
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
+from threading import Event
 from typing import TypeVar
+
+from lms_pipeline.waiting import mark_thread
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
@@ -19,13 +22,15 @@ AHEAD = 4
 
 def in_order(
     ask: Callable[[Item], Answer], items: Iterable[Item], workers: int
-) -> Iterator[tuple[Item, Answer]]:
+) -> Generator[tuple[Item, Answer]]:
     """Each item with its answer, in the order of the items.
 
-    Where one raises, the error comes in its place; the calls on their way are waited for, none is begun any more.
+    Where one raises, the error comes in its place; the calls on their way are waited for, none is begun any more, and
+    those that wait for their turn are called off. So it is where the iterator is closed before its end.
     """
     waiting: deque[tuple[Item, Future[Answer]]] = deque()
-    with ThreadPoolExecutor(workers, thread_name_prefix="asking") as pool:
+    called_off = Event()
+    with ThreadPoolExecutor(workers, "asking", initializer=mark_thread, initargs=(called_off,)) as pool:
         try:
             for item in items:
                 waiting.append((item, pool.submit(ask, item)))
@@ -36,5 +41,6 @@ def in_order(
                 first, future = waiting.popleft()
                 yield first, future.result()
         finally:
+            called_off.set()
             for _, future in waiting:
                 future.cancel()

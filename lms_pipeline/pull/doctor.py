@@ -103,7 +103,8 @@ class Doctor:
             ).read
         except TrutoError:
             return None
-        return entries(record.record, side, ids[0])
+        listed = entries(record.record, side, ids[0])
+        return None if listed is None else listed.entries
 
     def _without_pair(self) -> str:
         try:

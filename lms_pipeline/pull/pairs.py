@@ -14,6 +14,7 @@ from pathlib import Path
 from lms_pipeline.enrollments.details import Entry
 from lms_pipeline.errors import SettingsError
 from lms_pipeline.pull.strategies import Found, StrategyName
+from lms_pipeline.truto.query import Resource
 
 _AT_ONCE = 1_000
 COLUMNS = ("user_id", "course_id")
@@ -26,6 +27,7 @@ class Pairs:
 
     def __init__(self, file: Path | None = None) -> None:
         self._file = file
+        self.needs: frozenset[Resource] = frozenset() if file else frozenset({"users", "courses"})
 
     def find(self, learners: Iterable[str], courses: Iterable[str]) -> Iterator[Found]:
         """The pairs of the file, else every learner in every course.
@@ -41,10 +43,6 @@ class Pairs:
         )
         while some := [Entry(user_id, course_id, b"") for user_id, course_id in islice(pairs, _AT_ONCE)]:
             yield Found(some)
-
-    def calls(self, learners: int, courses: int) -> int:  # noqa: ARG002
-        """None: the pairs are known without asking."""
-        return 0
 
 
 def read_pairs(path: Path) -> Iterator[tuple[str, str]]:

@@ -13,8 +13,13 @@ from typing import Literal, Protocol
 
 from lms_pipeline.enrollments.details import Entry
 from lms_pipeline.errors import LmsPipelineError
+from lms_pipeline.truto.query import Resource
 
 StrategyName = Literal["sweep", "roster", "learner", "pairs"]
+
+
+class ListNotOfferedError(LmsPipelineError):
+    """The LMS doesn't give a list that is needed."""
 
 
 class NoRosterError(LmsPipelineError):
@@ -30,12 +35,16 @@ class Found:
     """None where no answer told of them."""
     is_gone: bool = False
     """The course or user was listed, and wasn't there any more when it was asked for."""
+    unusable: int = 0
+    """Entries of the answer without an id that could be asked for."""
 
 
 class PairStrategy(Protocol):
     """Finds the pairs of an account."""
 
     name: StrategyName
+    needs: frozenset[Resource]
+    """The lists without which it finds nothing."""
 
     def find(self, learners: Iterable[str], courses: Iterable[str]) -> Iterator[Found]:
         """The pairs, answer by answer, from the ids of the account's lists.
@@ -44,8 +53,4 @@ class PairStrategy(Protocol):
             NoRosterError: the details don't tell.
             TrutoError: no answer.
         """
-        ...
-
-    def calls(self, learners: int, courses: int) -> int:
-        """How many calls it takes to find the pairs, beside the lists."""
         ...

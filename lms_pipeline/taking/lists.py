@@ -48,6 +48,8 @@ class TakenList:
     """A list in its file, which isn't closed yet, and the ids in it."""
 
     file: TableFile
+    is_offered: bool = False
+    """Whether the LMS has it: a list that it doesn't have is empty."""
     is_partial: bool = False
     ids: list[pa.Array] = field(default_factory=list)
 
@@ -76,6 +78,7 @@ def take_list(name: ListName, pull: Pull, files: ExitStack) -> TakenList:
             for page in users_or_courses(pull.asker, order.account_id, LISTS[name], order.options):
                 batch = flattener.flatten(page.records, page.received_at)
                 waiting.add(batch)
+                taken.is_offered = True
                 taken.ids.append(batch.column(table.key[0]))
                 taken.is_partial |= page.is_partial
             duplicates = waiting.settle(taken.file)

@@ -71,6 +71,8 @@ class Report:
     strategy: StrategyName = "sweep"
     why: str = ""
     """Why this strategy."""
+    is_settled: bool = True
+    """Whether the strategy may be remembered for the next time."""
     kept: bool = False
     """The day is over and its snapshot stays: nothing was asked, `published` is what was there."""
     complete: bool = True
@@ -86,6 +88,8 @@ class Report:
     """Pairs that were asked for and don't exist."""
     gone: int = 0
     """Courses or users that were listed, and weren't there any more when they were asked for."""
+    unusable: int = 0
+    """Entries of details without an id: enrollments that could not be asked for."""
     planned: Counter[str] = field(default_factory=Counter)
     """Pairs by what was planned for them: `new`, `changed`, `rotation`, `carried`."""
     carry_asked: int = 0

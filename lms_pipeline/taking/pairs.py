@@ -6,6 +6,7 @@ What belongs here: carrying out a plan. Which pairs are worth a call is `pull/pl
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from itertools import islice
 from threading import Event
 
@@ -38,7 +39,8 @@ def counted(found: Iterable[Found], report: Report) -> Iterator[Found]:
     for some in found:
         if some.is_gone:
             report.gone += 1
-            report.complete = False
+        report.unusable += some.unusable
+        report.complete &= not (some.is_gone or some.unusable)
         yield some
 
 
@@ -82,23 +84,23 @@ def _ask(pull: Pull, plan: Plan, taken: EnrollmentFiles) -> NoCall | None:
         except NotKeptError as error:  # of a replay: there was no call left for it then
             return error
 
-    answers = in_order(ask, _until(stop, plan.to_ask()), order.options.workers)
-    while some := list(islice(answers, AT_ONCE)):
-        told: list[Answered] = []
-        places: list[int] = []
-        for pair, answer in some:
-            if isinstance(answer, NoCall):
-                spent = answer
-                continue
-            places.append(pair.place)
-            if answer is None or not answer.records:
-                report.not_enrolled += 1
-                continue
-            told.append(Answered(answer.records, answer.received_at, (pair.user_id, pair.course_id)))
-            taken.is_partial |= answer.is_partial
-            taken.repaired_pages += answer.is_repaired
-        _take(order, taken, told)
-        plan.answered(places)
+    with closing(in_order(ask, _until(stop, plan.to_ask()), order.options.workers)) as answers:
+        while some := list(islice(answers, AT_ONCE)):
+            told: list[Answered] = []
+            places: list[int] = []
+            for pair, answer in some:
+                if isinstance(answer, NoCall):
+                    spent = answer
+                    continue
+                places.append(pair.place)
+                if answer is None or not answer.records:
+                    report.not_enrolled += 1
+                    continue
+                told.append(Answered(answer.records, answer.received_at, (pair.user_id, pair.course_id)))
+                taken.is_partial |= answer.is_partial or answer.next_cursor is not None
+                taken.repaired_pages += answer.is_repaired
+            _take(order, taken, told)
+            plan.answered(places)
     return spent
 
 

@@ -21,7 +21,7 @@ from lms_pipeline.pull.learner import Learner
 from lms_pipeline.pull.pairs import Pairs
 from lms_pipeline.pull.plan import Plan, planned
 from lms_pipeline.pull.roster import Roster
-from lms_pipeline.pull.strategies import NoRosterError, PairStrategy, StrategyName
+from lms_pipeline.pull.strategies import ListNotOfferedError, NoRosterError, PairStrategy, StrategyName
 from lms_pipeline.pull.sweep import PairDemandedError, sweep_query
 from lms_pipeline.taking.last import last_snapshot, remember_details
 from lms_pipeline.taking.lists import TakenList, take_list
@@ -58,7 +58,11 @@ class Taking:
 
     def _lists_alone(self, files: ExitStack) -> None:
         taken = [(name, take_list(name, self._pull, files)) for name in LISTS if name in self._order.tables]
-        for _, one in taken:
+        for name, one in taken:
+            if not one.is_offered:
+                raise ListNotOfferedError(
+                    f"The LMS of account {self._order.account_id} gives no list of its {LISTS[name]}."
+                )
             self._close(one.file)
         self._report.published = self._pull.publication.publish(
             [(one.file, TABLES[name].key) for name, one in taken]
@@ -85,6 +89,7 @@ class Taking:
         self, choice: Choice, learners: TakenList, courses: TakenList, files: ExitStack
     ) -> tuple[Plan | None, EnrollmentFiles]:
         self._report.strategy, self._report.why = choice.name, choice.why
+        self._report.is_settled = choice.is_settled
         if choice.name != "sweep":
             return self._pairs(self._strategy(choice.name), learners, courses, files)
         return None, take_sweep(self._pull, files, partial(self._closed, learners, courses))
@@ -93,6 +98,12 @@ class Taking:
         self, strategy: PairStrategy, learners: TakenList, courses: TakenList, files: ExitStack
     ) -> tuple[Plan, EnrollmentFiles]:
         order, options = self._order, self._order.options
+        offered = {LISTS["learners"]: learners.is_offered, LISTS["courses"]: courses.is_offered}
+        if missing := sorted(one for one in strategy.needs if not offered[one]):
+            raise ListNotOfferedError(
+                f"The LMS of account {order.account_id} gives no list of its {' and '.join(missing)}, which the strategy "
+                f'{strategy.name} goes by: set strategy = "pairs" and a pairs_file for it in LMS_ACCOUNTS_FILE.'
+            )
         found = strategy.find(learners.unique_ids(), courses.unique_ids())
         plan = files.enter_context(
             planned(

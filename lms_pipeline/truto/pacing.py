@@ -16,6 +16,7 @@ from threading import Lock
 from pyrate_limiter import Rate, RateItem, SQLiteBucket
 
 from lms_pipeline.truto.wanted import Wanted
+from lms_pipeline.waiting import wait
 
 SHARE = 0.9
 """Of a limit, what is used: the server's window is not ours, and calls arrive later than they were sent."""
@@ -40,9 +41,7 @@ class NoSlotError(Exception):
 class Slots:
     """At most so many calls in any stretch of time, over all processes that use the same file."""
 
-    def __init__(
-        self, path: Path, rates: Sequence[Rate], sleep: Callable[[float], None] = time.sleep
-    ) -> None:
+    def __init__(self, path: Path, rates: Sequence[Rate], sleep: Callable[[float], None] = wait) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._bucket = SQLiteBucket.init_from_file(
             list(rates), table="calls", db_path=str(path), use_file_lock=True
@@ -56,10 +55,10 @@ class Slots:
         Raises:
             NoSlotError: there is none until then.
         """
-        while (wait := self._try()) > 0:
-            if deadline is not None and time.monotonic() + wait > deadline:
+        while (left := self._try()) > 0:
+            if deadline is not None and time.monotonic() + left > deadline:
                 raise NoSlotError
-            self._sleep(wait)
+            self._sleep(left)
 
     def _try(self) -> float:
         """Take a slot, if there is one; else the seconds until there may be."""
@@ -81,9 +80,7 @@ class Slots:
 class Pacing:
     """A gate that keeps to both of Truto's tiers; threads may share it."""
 
-    def __init__(
-        self, folder: Path, token: str, tiers: Tiers, sleep: Callable[[float], None] = time.sleep
-    ) -> None:
+    def __init__(self, folder: Path, token: str, tiers: Tiers, sleep: Callable[[float], None] = wait) -> None:
         self._folder = folder
         self._token = token
         self._tiers = tiers

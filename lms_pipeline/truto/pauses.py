@@ -9,12 +9,14 @@ import time
 from collections.abc import Callable
 from threading import Lock
 
+from lms_pipeline.waiting import wait
+
 
 class Pauses:
     """Until when each account is left alone; shared by the threads of a process."""
 
     def __init__(
-        self, clock: Callable[[], float] = time.monotonic, sleep: Callable[[float], None] = time.sleep
+        self, clock: Callable[[], float] = time.monotonic, sleep: Callable[[float], None] = wait
     ) -> None:
         self._clock = clock
         self.sleep = sleep
