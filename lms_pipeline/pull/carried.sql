@@ -3,4 +3,3 @@ SELECT rows_before.*
 FROM rows_before
 JOIN plan USING (user_id, course_id)
 WHERE kind IN ('rotation', 'carried') AND NOT is_answered
-ORDER BY place

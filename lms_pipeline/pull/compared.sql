@@ -2,7 +2,7 @@
 SELECT
     count(*) AS asked,
     count(*) FILTER (
-        WHERE rows_now.user_id IS NULL
+        WHERE (rows_now.user_id IS NULL) <> (rows_before.user_id IS NULL)
         OR row(
             rows_now.status, rows_now.progress_percent, rows_now.completed_at, rows_now.enrolled_at, rows_now.score,
             rows_now.time_spent_seconds
@@ -12,6 +12,6 @@ SELECT
         )
     ) AS differing
 FROM plan
-JOIN rows_before USING (user_id, course_id)
+LEFT JOIN rows_before USING (user_id, course_id)
 LEFT JOIN rows_now USING (user_id, course_id)
 WHERE plan.kind = 'rotation' AND plan.is_answered

@@ -8,7 +8,7 @@ to a file are `taking/pairs.py`.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -41,6 +41,10 @@ DETAILS = pa.schema(
         pa.field("user_id", pa.string()),
         pa.field("course_id", pa.string()),
         pa.field("detail_hash", pa.binary()),  # half a SHA-256, to be compared
+        pa.field("is_absent", pa.bool_()),  # it was asked for, and there was no enrollment
+        pa.field(
+            "asked_at", pa.timestamp("us", "UTC")
+        ),  # when its detail came, the last time it was asked for
     ]
 )
 """What is remembered of the details for the next snapshot."""
@@ -95,12 +99,13 @@ class Plan:
             ).fetchall()
             yield from (Pair(*row) for row in rows)
 
-    def answered(self, places: Iterable[int]) -> None:
-        """Note the pairs that were answered."""
-        rows = pa.table({"place": pa.array(places, pa.int64())})
-        self._connection.register("answers", rows)
+    def answered(self, is_absent: Mapping[int, bool]) -> None:
+        """Note the pairs that were answered, by their places, and whether no enrollment was there."""
+        places, absent = pa.array(is_absent.keys(), pa.int64()), pa.array(is_absent.values(), pa.bool_())
+        self._connection.register("answers", pa.table({"place": places, "is_absent": absent}))
         self._connection.execute(
-            "UPDATE plan SET is_answered = TRUE FROM answers WHERE plan.place = answers.place"
+            "UPDATE plan SET is_answered = TRUE, is_absent = answers.is_absent "
+            "FROM answers WHERE plan.place = answers.place"
         )
         self._connection.unregister("answers")
 
@@ -133,7 +138,11 @@ class Plan:
     def write_details(self, path: Path, metadata: dict[str, str]) -> None:
         """Remember the details, for the plan of the next snapshot."""
         schema = DETAILS.with_metadata({key.encode(): value.encode() for key, value in metadata.items()})
-        query = "SELECT user_id, course_id, detail_hash FROM plan WHERE detail <> ''"
+        query = """
+            SELECT user_id, course_id, detail_hash, is_absent, if(is_answered, fetched_at, asked_at) AS asked_at
+            FROM plan
+            WHERE detail <> ''
+        """
         with pq.ParquetWriter(path, schema, compression="zstd") as writer:
             for batch in self._connection.sql(query).to_arrow_reader(100_000):
                 writer.write_batch(batch.cast(schema))

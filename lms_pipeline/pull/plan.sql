@@ -11,8 +11,12 @@ WITH today AS (
 compared AS (
     SELECT
         today.*,
-        before.fetched_at AS asked_at,
+        coalesce(before.fetched_at, details.asked_at) AS asked_at,
+        coalesce(details.is_absent, FALSE) AS was_absent,
         CASE
+            WHEN
+                details.is_absent AND before.source IS NULL AND details.detail_hash = today.detail_hash AND $may_carry
+                THEN 'unchanged'
             WHEN before.source IS NULL OR before.source = 'roster' THEN 'new'
             WHEN details.detail_hash IS DISTINCT FROM today.detail_hash OR NOT $may_carry THEN 'changed'
             ELSE 'unchanged'
@@ -33,7 +37,8 @@ turned AS (
 
 planned AS (
     SELECT
-        * EXCLUDE (state, turn, in_state),
+        * EXCLUDE (state, turn, in_state, was_absent),
+        was_absent AND state = 'unchanged' AS is_absent,
         CASE
             WHEN state <> 'unchanged' THEN state
             WHEN $rotation_days > 0 AND turn <= ceil(in_state / greatest($rotation_days, 1)) THEN 'rotation'

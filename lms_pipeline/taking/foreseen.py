@@ -54,7 +54,8 @@ def foreseen(client: TrutoClient, data: DataDir, order: Order) -> str:
     details = courses if choice.name == "roster" else learners
     if stored is None:
         return f"{head}: {details:,} calls for details, then one for each enrollment, {learners * courses:,} at most."
-    before = last_snapshot(data, order, choice.name)
+    with TemporaryDirectory() as folder:
+        before = last_snapshot(data, order, choice.name, Path(folder))
     if before is None or not order.may_carry:
         return f"{head}: {_told(order, lists + details + stored)}."
     turn = -(-stored // order.options.rotation_days) if order.options.rotation_days else 0

@@ -87,12 +87,12 @@ def _ask(pull: Pull, plan: Plan, taken: EnrollmentFiles) -> NoCall | None:
     with closing(in_order(ask, _until(stop, plan.to_ask()), order.options.workers)) as answers:
         while some := list(islice(answers, AT_ONCE)):
             told: list[Answered] = []
-            places: list[int] = []
+            is_absent: dict[int, bool] = {}
             for pair, answer in some:
                 if isinstance(answer, NoCall):
                     spent = answer
                     continue
-                places.append(pair.place)
+                is_absent[pair.place] = answer is None or not answer.records
                 if answer is None or not answer.records:
                     report.not_enrolled += 1
                     continue
@@ -100,7 +100,7 @@ def _ask(pull: Pull, plan: Plan, taken: EnrollmentFiles) -> NoCall | None:
                 taken.is_partial |= answer.is_partial or answer.next_cursor is not None
                 taken.repaired_pages += answer.is_repaired
             _take(order, taken, told)
-            plan.answered(places)
+            plan.answered(is_absent)
     return spent
 
 

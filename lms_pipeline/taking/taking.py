@@ -108,7 +108,7 @@ class Taking:
         plan = files.enter_context(
             planned(
                 counted(found, self._report),
-                last_snapshot(self._data, order, strategy.name),
+                last_snapshot(self._data, order, strategy.name, self._pull.folder),
                 folder=self._pull.folder,
                 may_carry=order.may_carry,
                 rotation_days=options.rotation_days,
