@@ -52,6 +52,8 @@ class Portal:
         self._views: dict[int, PortalView] = {}
         self.hidden = False
         """Whether what changes isn't told in the details."""
+        self.strays: list[dict[str, Any]] = []
+        """What stands in every list of a detail beside the enrollments."""
         self.with_rosters = True
         self.with_courses = True
 
@@ -117,13 +119,13 @@ class PortalView:
     def user(self, user_id: str) -> Record | None:
         if user_id not in self._portal.user_ids:
             return None
-        told = [self._entry(one, one.course_id) for one in self._of_user[user_id]]
+        told = [self._entry(one, one.course_id) for one in self._of_user[user_id]] + self._portal.strays
         return _record({"id": user_id}, {"courses": told} if self._portal.with_courses else {})
 
     def course(self, course_id: str) -> Record | None:
         if course_id not in self._portal.course_ids:
             return None
-        told = [self._entry(one, one.user_id) for one in self._of_course[course_id]]
+        told = [self._entry(one, one.user_id) for one in self._of_course[course_id]] + self._portal.strays
         return _record({"id": course_id}, {"users": told} if self._portal.with_rosters else {})
 
     def _entry(self, one: Held, other: str) -> dict[str, Any]:

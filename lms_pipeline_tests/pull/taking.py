@@ -58,6 +58,7 @@ class Taker:
         limits: Limits | None = None,
         remembered: Choice | None = None,
         may_carry: bool = True,
+        tell: Callable[[str], None] = lambda _told: None,
     ) -> Report:
         order = Order(
             account_id,
@@ -77,7 +78,7 @@ class Taker:
                 self.url, self.token, now=lambda: now, pauses=pauses, gate=gate, timeout=self.timeout
             )
 
-        return take_snapshot(connect, self.data, CALENDAR, lambda: now, order)
+        return take_snapshot(connect, self.data, CALENDAR, lambda: now, order, tell=tell)
 
     def file(self, table: str, day: date = DAY, account_id: str = "acme") -> Path:
         return self.data.file(TABLES[table], Partition(account_id, day))

@@ -12,13 +12,16 @@ import pyarrow.parquet as pq
 import pytest
 
 from lms_pipeline.accounts import AccountOptions
+from lms_pipeline.lake.paths import Partition
 from lms_pipeline.pull.budget import BudgetSpentError, Limits
 from lms_pipeline.pull.choosing import Choice
-from lms_pipeline.pull.strategies import NoRosterError
+from lms_pipeline.pull.strategies import ListNotOfferedError, NoRosterError
+from lms_pipeline.sandbox.faults.refusing import Status
 from lms_pipeline.sandbox.server import RunningSandbox, running
 from lms_pipeline.taking.order import Report
 from lms_pipeline_tests.pull.portal import FIRST, PORTAL, Portal, status, unified
 from lms_pipeline_tests.pull.taking import Taker
+from lms_pipeline_tests.truto.scripted import Answer, Asked, answering, page, refusal
 
 Rows = list[dict[str, Any]]
 
@@ -63,6 +66,16 @@ class Days:
         path = self.taker.file("raw_enrollments", self.date(day), PORTAL)
         rows: Rows = pq.read_table(path, partitioning=None).to_pylist()
         return rows
+
+    def path(self, file: str, day: int) -> Path:
+        partition = Partition(PORTAL, self.date(day))
+        if file == "details":
+            return self.taker.data.details(partition)
+        return self.taker.file(f"{file}_enrollments", self.date(day), PORTAL)
+
+    def lose(self, day: int) -> None:
+        for file in ("details", "raw", "unified"):
+            self.path(file, day).unlink()
 
     def sources(self, day: int) -> Counter[str]:
         return Counter(row["source"] for row in self.rows(day))
@@ -121,6 +134,7 @@ def days(tmp_path, portal, serving) -> Iterator[Days]:
     yield Days(tmp_path, portal, serving)
     serving.clear_faults()
     portal.hidden = False
+    portal.strays = []
     portal.with_rosters = portal.with_courses = True
 
 
@@ -149,6 +163,19 @@ class TestCalls:
             days.take(day, options={"rotation_days": 3})
         oldest = min(row["fetched_at"] for row in days.rows(3))
         assert oldest.date() >= days.date(1)
+
+    def test_are_not_spent_every_day_on_what_a_detail_lists_and_is_no_enrollment(self, days, portal):
+        portal.strays = [{"id": "trainer", "role": "instructor"}]
+        assert days.take(0).not_enrolled == 10
+        again = [days.take(day).not_enrolled for day in range(1, 9)]
+        assert max(again) < 10 <= sum(again)  # they come round like all that seems unchanged
+        assert stored(days, 8) == expected(portal, 8)
+
+    def test_are_not_spent_on_entries_without_an_id_which_are_told(self, days, portal):
+        portal.strays = [{"role": "learner"}, {"id": None}]
+        report = days.take(0)
+        assert (report.unusable, report.complete, report.requests) == (20, False, LISTS + 10 + 240)
+        assert stored(days, 0) == expected(portal, 0)
 
     def test_of_pairs_are_all_learners_in_all_courses(self, days, portal):
         report = days.take(0, options={"strategy": "pairs"})
@@ -197,6 +224,21 @@ class TestCarrying:
         days.take(2, may_carry=False)
         assert stored(days, 2) == expected(portal, 2)
         assert days.sources(2) == {"unified": 240}
+
+    def test_goes_by_the_snapshot_that_was_there_at_the_beginning_whatever_becomes_of_it(self, days, portal):
+        days.take(0)
+        days.take(1, tell=lambda _told: days.lose(0))
+        assert days.sources(1)["carried"] > 0
+        assert stored(days, 1) == expected(portal, 1)
+
+    @pytest.mark.parametrize("file", ["details", "raw", "unified"])
+    def test_from_a_damaged_snapshot_is_none_and_told(self, days, caplog, file):
+        days.take(0)
+        days.path(file, 0).write_bytes(b"PAR1 and no more")
+        days.take(1)
+        assert days.sources(1) == {"unified": 240}
+        assert "is damaged: restore it" in caplog.text
+        assert "Nothing is carried over from it today" in caplog.text
 
     @pytest.mark.parametrize("trouble", ["details are lost", "another strategy", "another plan"])
     def test_needs_a_snapshot_that_was_taken_the_same_way(self, days, trouble):
@@ -296,11 +338,51 @@ class TestAuto:
         assert days.take(1, options={"strategy": "auto"}, remembered=remembered).strategy == "roster"
 
     def test_finds_out_from_the_refusal_where_there_are_no_metadata(self, days):
-        from lms_pipeline.sandbox.faults.refusing import Status
-
         days.sandbox.fault(Status(status=404, route="/unified/lms/{resource}/meta/{method}"))
         report = days.take(0, options={"strategy": "auto"})
         assert report.why.startswith("its LMS requires user[id] and course[id]; ")
+
+    def test_looks_on_where_the_first_courses_and_users_are_gone(self, days, portal):
+        for resource in ("courses", "users"):
+            route = f"/unified/lms/{resource}/{{id}}"
+            days.sandbox.fault(Status(status=404, remote=True, route=route, times=2))
+        report = days.take(0, options={"strategy": "auto"})
+        assert (report.strategy, report.is_settled, report.gone) == ("roster", True, 2)
+
+    def test_that_saw_nothing_is_not_remembered(self, tmp_path):
+        with running(Portal(learners=0, courses=3, each=0)) as sandbox:
+            report = Days(tmp_path, Portal(0, 3, 0), sandbox).take(0, options={"strategy": "auto"})
+        assert not report.is_settled
+
+    def test_does_not_sweep_because_the_metadata_require_nothing(self, tmp_path):
+        pair = ["user[id]", "course[id]"]
+        insight = {"missing_required_query_parameters": {"value": pair}}
+
+        def answer(asked: Asked) -> Answer:
+            if "/meta/" in asked.path:
+                return Answer(b'{"query_schema": {}}')
+            if asked.path.endswith("course-enrollments"):
+                return page() if "user" in asked.target else refusal(400, truto_error_insight=insight)
+            return page()
+
+        with answering(answer) as server:
+            options = AccountOptions(strategy="auto")
+            report = Taker(tmp_path, server.url).take(identity="pair", options=options)
+        assert report.why.startswith("its LMS requires user[id] and course[id]")
+
+
+@pytest.mark.parametrize(
+    ("strategy", "resource"),
+    [("roster", "courses"), ("learner", "users"), ("pairs", "users")],
+)
+@pytest.mark.parametrize("status", [404, 405, 501])
+def test_a_list_that_a_strategy_goes_by_is_not_taken_for_empty(days, strategy, resource, status):
+    days.sandbox.fault(Status(status=status, route=f"/unified/lms/{resource}"))
+    with pytest.raises(
+        ListNotOfferedError, match=rf"^The LMS of account portal gives no list of its {resource}"
+    ):
+        days.take(0, options={"strategy": strategy})
+    assert days.taker.visible() == []
 
 
 @pytest.mark.parametrize(
