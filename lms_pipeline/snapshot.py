@@ -21,11 +21,13 @@ from lms_pipeline.days import Calendar
 from lms_pipeline.enrollments.tables import PULLED_TABLES, UNIFIED_ENROLLMENTS
 from lms_pipeline.errors import LmsPipelineError
 from lms_pipeline.lake.disk import disk_errors
+from lms_pipeline.lake.files import read_metadata
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.lake.publishing import Publication, published_files, remove_leftovers
-from lms_pipeline.pull.answers import Answers
+from lms_pipeline.pull.answers import Answers, Attempt
 from lms_pipeline.pull.asker import Asker, NotKeptError
 from lms_pipeline.pull.budget import Budget
+from lms_pipeline.taking.circumstances import Circumstances, read_circumstances
 from lms_pipeline.taking.order import LISTS, TABLES, Order, Report
 from lms_pipeline.taking.taking import Taking
 from lms_pipeline.taking.underway import Pull
@@ -103,8 +105,8 @@ def flatten_again(data: DataDir, order: Order, tell: Callable[[str], None] = log
         if not data.answers(order.partition).exists():
             raise NotKeptError(f"No answers of {order.partition} are kept: its snapshot stays as it is.")
         with Answers(data.answers(order.partition)) as answers:
-            attempt = answers.finished()
-            if attempt is None:
+            attempt, then = _taken(data, order, answers)
+            if attempt is None or then is None:
                 raise NotKeptError(f"The pull of {order.partition} did not come to its end: pull it again.")
             if attempt.plan != order.plan:
                 raise NotKeptError(
@@ -113,8 +115,11 @@ def flatten_again(data: DataDir, order: Order, tell: Callable[[str], None] = log
                 )
             remove_leftovers(data, PULLED_TABLES, order.partition)
             with Publication(data, order.partition, order.run_id) as publication:
-                pull = Pull(Asker(None, attempt), order, publication, folder)
-                report = Taking(pull, data, attempt.started_at, tell).run()
+                pull = Pull(Asker(None, attempt), then.applied_to(order), publication, folder)
+                taking = Taking(pull, data, attempt.started_at, tell, needs_before=then.has_before)
+                report = taking.run()
+            if not attempt.is_finished:
+                attempt.finish()
     report.seconds = time.monotonic() - started
     return report
 
@@ -139,6 +144,19 @@ def _alone(data: DataDir, partition: Partition) -> Iterator[Path]:
     finally:
         shutil.rmtree(waiting, ignore_errors=True)
         lock.release()
+
+
+def _taken(
+    data: DataDir, order: Order, answers: Answers
+) -> tuple[Attempt, Circumstances] | tuple[None, None]:
+    """The attempt whose snapshot is published, also where its process died before it could note that."""
+    published = data.file(UNIFIED_ENROLLMENTS, order.partition)
+    run_id = read_metadata(published).get("run_id") if published.exists() else None
+    for attempt in answers.attempts():
+        then = read_circumstances(attempt.circumstances)
+        if then is not None and (attempt.is_finished or then.run_id == run_id):
+            return attempt, then
+    return None, None
 
 
 def _is_published(data: DataDir, order: Order) -> bool:

@@ -9,6 +9,7 @@ import pytest
 from lms_pipeline.accounts import AccountOptions
 from lms_pipeline.lake.files import read_metadata
 from lms_pipeline.lake.paths import Partition
+from lms_pipeline.pull.answers import Attempt
 from lms_pipeline.pull.asker import NotKeptError
 from lms_pipeline.pull.budget import Limits
 from lms_pipeline.sandbox.server import running
@@ -89,6 +90,36 @@ def test_whose_predecessor_is_gone_is_refused_since_what_was_carried_came_from_i
     with pytest.raises(NotKeptError, match=r"^The snapshot can't be made again: the one before it"):
         flatten_again(taker.data, order(2))
     assert told(taker, 2) == before
+
+
+@pytest.mark.parametrize("rotation_days", [0, 1, 2])
+def test_goes_by_what_was_so_then_whatever_is_set_now(taker, rotation_days):
+    before = told(taker, 2)
+    options = AccountOptions(strategy="roster", page_size=5, rotation_days=rotation_days)
+    report = flatten_again(taker.data, order(2, options=options, may_carry=False))
+    assert report.carried > 0
+    assert told(taker, 2)["unified_enrollments"]["digest"] == before["unified_enrollments"]["digest"]
+
+
+def test_is_possible_where_the_process_died_right_after_the_publishing(taker, monkeypatch):
+    day = FIRST + timedelta(days=3)
+    monkeypatch.setattr(Attempt, "finish", dies)
+    with pytest.raises(KeyboardInterrupt):
+        taker.take(
+            account_id=PORTAL,
+            day=day,
+            now=datetime.combine(day + timedelta(days=1), time(1), UTC),
+            identity="pair",
+            options=OPTIONS,
+        )
+    monkeypatch.undo()
+    before = told(taker, 3)
+    flatten_again(taker.data, order(3))
+    assert told(taker, 3)["unified_enrollments"]["digest"] == before["unified_enrollments"]["digest"]
+
+
+def dies(_attempt: Attempt) -> None:
+    raise KeyboardInterrupt
 
 
 def test_is_not_lost_where_a_list_is_pulled_alone(taker):

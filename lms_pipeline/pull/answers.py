@@ -76,11 +76,11 @@ class Answers:
             ).lastrowid
         return Attempt(self, int(number or 0))
 
-    def finished(self) -> Attempt | None:
-        """The attempt whose snapshot was published."""
+    def attempts(self) -> list[Attempt]:
+        """All of them, the latest first."""
         with self._reading() as file:
-            found = file.execute("SELECT max(id) FROM attempts WHERE is_finished").fetchone()
-        return None if found[0] is None else Attempt(self, int(found[0]))
+            found = file.execute("SELECT id FROM attempts ORDER BY id DESC").fetchall()
+        return [Attempt(self, int(number)) for (number,) in found]
 
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
@@ -135,17 +135,24 @@ class Attempt:
         return int(str(self._told("requests")))
 
     @property
-    def planned(self) -> str | None:
-        """What was planned for the pairs, as it was noted."""
-        told = self._told("planned")
+    def is_finished(self) -> bool:
+        """Whether its snapshot was published, as far as was noted."""
+        return bool(self._told("is_finished"))
+
+    @property
+    def circumstances(self) -> str | None:
+        """What the answers were asked under, as it was noted."""
+        told = self._told("circumstances")
         return None if told is None else str(told)
 
-    @planned.setter
-    def planned(self, told: str) -> None:
+    @circumstances.setter
+    def circumstances(self, told: str) -> None:
         with self._answers._writing() as file:  # noqa: SLF001 - two halves of one store
-            file.execute("UPDATE attempts SET planned = ? WHERE id = ?", (told, self._number))
+            file.execute("UPDATE attempts SET circumstances = ? WHERE id = ?", (told, self._number))
 
-    def _told(self, column: Literal["plan", "started_at", "requests", "planned"]) -> object:
+    def _told(
+        self, column: Literal["plan", "started_at", "requests", "circumstances", "is_finished"]
+    ) -> object:
         with self._answers._reading() as file:  # noqa: SLF001
             found = file.execute("SELECT * FROM attempts WHERE id = ?", (self._number,))
             names = [one[0] for one in found.description]

@@ -4,7 +4,7 @@ CREATE TABLE IF NOT EXISTS attempts (
     started_at TEXT NOT NULL,
     last_at TEXT NOT NULL,
     requests INTEGER NOT NULL DEFAULT 0,
-    planned TEXT,
+    circumstances TEXT,
     is_finished BOOLEAN NOT NULL DEFAULT FALSE
 );
 

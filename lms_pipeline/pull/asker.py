@@ -6,11 +6,9 @@ is the strategies'.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from typing import TypeVar
-
-import msgspec
 
 from lms_pipeline.errors import LmsPipelineError
 from lms_pipeline.pull.answers import Attempt, KeptAnswer
@@ -48,19 +46,15 @@ class Asker:
         """How many requests were sent for this snapshot, by whichever process."""
         return self._attempt.requests
 
-    def check_plan(self, counts: Mapping[str, int]) -> None:
-        """Note what was planned; a replay must come to the same.
+    @property
+    def is_replay(self) -> bool:
+        """Whether it answers from what was kept alone."""
+        return self._client is None
 
-        Raises:
-            NotKeptError: it doesn't, since the snapshot that it carried from isn't there as it was.
-        """
-        told = msgspec.json.encode(dict(sorted(counts.items()))).decode()
-        if self._client is not None:
-            self._attempt.planned = told
-        elif self._attempt.planned != told:
-            raise NotKeptError(
-                "The snapshot can't be made again: the one before it, from which it carried over, isn't there as it was."
-            )
+    def note(self, circumstances: str) -> None:
+        """Keep beside the answers what they were asked under."""
+        if not self.is_replay:
+            self._attempt.circumstances = circumstances
 
     def forget_old_lists(self, now: datetime, resume_within: timedelta) -> None:
         """Let lists begin anew where they were left off too long ago."""

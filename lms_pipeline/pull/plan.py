@@ -90,12 +90,13 @@ class Plan:
         """The calls that are worth it."""
         return sum(self.counts[kind] for kind in ("new", "changed", "rotation"))
 
-    def to_ask(self) -> Iterator[Pair]:
-        """The pairs in the order of their worth."""
-        for first in range(0, self.calls, AT_ONCE):
+    def to_ask(self, *, also_carried: bool = False) -> Iterator[Pair]:
+        """The pairs in the order of their worth; the carried ones come last, where they are asked for too."""
+        end = self.counts.total() if also_carried else self.calls
+        for first in range(0, end, AT_ONCE):
             rows = self._connection.execute(
                 "SELECT place, user_id, course_id FROM plan WHERE place >= ? AND place < ? ORDER BY place",
-                (first, min(first + AT_ONCE, self.calls)),
+                (first, min(first + AT_ONCE, end)),
             ).fetchall()
             yield from (Pair(*row) for row in rows)
 

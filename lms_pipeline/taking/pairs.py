@@ -81,10 +81,12 @@ def _ask(pull: Pull, plan: Plan, taken: EnrollmentFiles) -> NoCall | None:
         except BudgetSpentError as error:
             stop.set()
             return error
-        except NotKeptError as error:  # of a replay: there was no call left for it then
+        except NotKeptError as error:  # of a replay: it was not asked for then
             return error
 
-    with closing(in_order(ask, _until(stop, plan.to_ask()), order.options.workers)) as answers:
+    # a replay takes every answer that was kept, whatever this version would have planned
+    pairs = _until(stop, plan.to_ask(also_carried=pull.asker.is_replay))
+    with closing(in_order(ask, pairs, order.options.workers)) as answers:
         while some := list(islice(answers, AT_ONCE)):
             told: list[Answered] = []
             is_absent: dict[int, bool] = {}
@@ -116,11 +118,9 @@ def _take(order: Order, taken: EnrollmentFiles, told: list[Answered]) -> None:
 
 def _tell_the_rest(pull: Pull, plan: Plan, taken: EnrollmentFiles, spent: NoCall) -> None:
     """The new and changed pairs that no call was left for, as their details show them."""
-    if pull.order.options.when_spent == "fail":
-        raise spent
     for found, times in plan.unanswered():
-        if not all(entry.detail for entry in found):
-            raise spent  # nothing but a call would tell of them
+        if pull.order.options.when_spent == "fail" or not all(entry.detail for entry in found):
+            raise spent  # nothing but a call would tell of the pairs without details
         unified = roster_batch(found, times)
         raw = raw_batch(
             [entry.user_id for entry in found],

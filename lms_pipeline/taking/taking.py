@@ -16,6 +16,7 @@ from lms_pipeline.errors import SettingsError
 from lms_pipeline.lake.audit import check_sum
 from lms_pipeline.lake.files import Provenance, TableFile
 from lms_pipeline.lake.paths import DataDir
+from lms_pipeline.pull.asker import NotKeptError
 from lms_pipeline.pull.choosing import Choice, choose_by_details, demands_pair
 from lms_pipeline.pull.learner import Learner
 from lms_pipeline.pull.pairs import Pairs
@@ -23,6 +24,7 @@ from lms_pipeline.pull.plan import Plan, planned
 from lms_pipeline.pull.roster import Roster
 from lms_pipeline.pull.strategies import ListNotOfferedError, NoRosterError, PairStrategy, StrategyName
 from lms_pipeline.pull.sweep import PairDemandedError, sweep_query
+from lms_pipeline.taking.circumstances import Circumstances
 from lms_pipeline.taking.last import last_snapshot, remember_details
 from lms_pipeline.taking.lists import TakenList, take_list
 from lms_pipeline.taking.order import LISTS, TABLES, Report
@@ -37,7 +39,15 @@ from lms_pipeline.truto.query import ObjectQuery
 class Taking:
     """Takes one snapshot; nothing is visible before all of it is there."""
 
-    def __init__(self, pull: Pull, data: DataDir, pulled_at: datetime, tell: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        pull: Pull,
+        data: DataDir,
+        pulled_at: datetime,
+        tell: Callable[[str], None],
+        *,
+        needs_before: bool = False,
+    ) -> None:
         self._pull = pull
         self._asker = pull.asker
         self._order = pull.order
@@ -45,6 +55,7 @@ class Taking:
         self._data = data
         self._pulled_at = pulled_at
         self._tell = tell
+        self._needs_before = needs_before
 
     def run(self) -> Report:
         """Ask, settle, publish."""
@@ -91,11 +102,17 @@ class Taking:
         self._report.strategy, self._report.why = choice.name, choice.why
         self._report.is_settled = choice.is_settled
         if choice.name != "sweep":
-            return self._pairs(self._strategy(choice.name), learners, courses, files)
+            return self._pairs(choice, self._strategy(choice.name), learners, courses, files)
+        self._asker.note(Circumstances.of(self._order, choice).written())
         return None, take_sweep(self._pull, files, partial(self._closed, learners, courses))
 
     def _pairs(
-        self, strategy: PairStrategy, learners: TakenList, courses: TakenList, files: ExitStack
+        self,
+        choice: Choice,
+        strategy: PairStrategy,
+        learners: TakenList,
+        courses: TakenList,
+        files: ExitStack,
     ) -> tuple[Plan, EnrollmentFiles]:
         order, options = self._order, self._order.options
         offered = {LISTS["learners"]: learners.is_offered, LISTS["courses"]: courses.is_offered}
@@ -104,17 +121,22 @@ class Taking:
                 f"The LMS of account {order.account_id} gives no list of its {' and '.join(missing)}, which the strategy "
                 f'{strategy.name} goes by: set strategy = "pairs" and a pairs_file for it in LMS_ACCOUNTS_FILE.'
             )
+        before = last_snapshot(self._data, order, strategy.name, self._pull.folder)
+        if self._needs_before and before is None:
+            raise NotKeptError(
+                "The snapshot can't be made again: the one before it, from which it carried over, isn't there as it was."
+            )
+        self._asker.note(Circumstances.of(order, choice, has_before=before is not None).written())
         found = strategy.find(learners.unique_ids(), courses.unique_ids())
         plan = files.enter_context(
             planned(
                 counted(found, self._report),
-                last_snapshot(self._data, order, strategy.name, self._pull.folder),
+                before,
                 folder=self._pull.folder,
                 may_carry=order.may_carry,
                 rotation_days=options.rotation_days,
             )
         )
-        self._asker.check_plan({str(kind): count for kind, count in plan.counts.items()})
         self._report.planned.update(plan.counts)
         self._tell(plan_told(order, strategy.name, plan.counts, plan.calls))
         taken = files.enter_context(EnrollmentFiles("pair", self._pull.publication, self._pull.folder))

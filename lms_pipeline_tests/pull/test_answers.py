@@ -56,16 +56,13 @@ def test_a_finished_attempt_is_not_gone_on_with_and_stays_until_the_next_is_fini
     first.finish()
     second = answers.begin("plan", LATER)
     assert second.find("key") is None
-    assert answers.finished().find("key") == answer(b"first")
+    assert [one.is_finished for one in answers.attempts()] == [False, True]
+    assert answers.attempts()[1].find("key") == answer(b"first")
     second.keep("key", answer(b"second"))
     second.finish()
-    assert answers.finished().find("key") == answer(b"second")
+    [last] = answers.attempts()
+    assert (last.is_finished, last.find("key")) == (True, answer(b"second"))
     assert first.find("key") is None
-
-
-def test_without_a_finished_attempt_there_is_none(answers):
-    answers.begin("plan", NOON)
-    assert answers.finished() is None
 
 
 def test_answers_are_forgotten_by_the_beginning_of_their_keys(answers):
