@@ -78,4 +78,11 @@ def read_options(path: Path | None) -> dict[str, AccountOptions]:
             list(encoded("remote_query", of.remote_query))
         except QueryError as error:
             raise SettingsError(f"LMS_ACCOUNTS_FILE {path} can't be used for {account_id}: {error}") from None
-    return options
+    return {account_id: _beside(path, of) for account_id, of in options.items()}
+
+
+def _beside(path: Path, options: AccountOptions) -> AccountOptions:
+    """The options with a `pairs_file` that is told from where the file of options is."""
+    if options.pairs_file is None:
+        return options
+    return msgspec.structs.replace(options, pairs_file=str(path.parent / options.pairs_file))

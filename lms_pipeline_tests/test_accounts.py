@@ -56,6 +56,16 @@ def test_every_option_is_read(read):
     }
 
 
+def test_a_file_of_pairs_is_told_from_where_the_file_of_options_is(tmp_path):
+    path = tmp_path / "accounts.toml"
+    path.write_text('[accounts.one]\npairs_file = "pairs.csv"\n[accounts.two]\npairs_file = "/pairs.csv"\n')
+    options = read_options(path)
+    assert (options["one"].pairs_file, options["two"].pairs_file) == (
+        str(tmp_path / "pairs.csv"),
+        "/pairs.csv",
+    )
+
+
 def test_each_account_has_its_own_options(read):
     told = read('[accounts.a]\nname = "A"\n[accounts."62f44730-dd91-461e-bd6a-aedd9e0ad79d"]\nname = "B"\n')
     assert {account_id: of.name for account_id, of in told.items()} == {

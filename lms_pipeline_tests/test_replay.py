@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 from datetime import UTC, datetime, time, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -12,7 +14,7 @@ from lms_pipeline.lake.paths import Partition
 from lms_pipeline.pull.answers import Attempt
 from lms_pipeline.pull.asker import NotKeptError
 from lms_pipeline.pull.budget import Limits
-from lms_pipeline.sandbox.server import running
+from lms_pipeline.sandbox.server import RunningSandbox, running
 from lms_pipeline.snapshot import flatten_again
 from lms_pipeline.taking.order import TABLES, Order
 from lms_pipeline_tests.pull.portal import FIRST, PORTAL, Portal
@@ -28,23 +30,27 @@ def portal():
         yield sandbox
 
 
-@pytest.fixture
-def taker(tmp_path, portal):
-    """With three days: one within its budget and one not, and one after them."""
-    taker = Taker(tmp_path, portal.url, portal.token)
+@pytest.fixture(scope="module")
+def three_days(tmp_path_factory, portal) -> Path:
+    """One within its budget and one not, and one after them."""
+    taker = Taker(tmp_path_factory.mktemp("three"), portal.url, portal.token)
     for number, limits in enumerate([LIMITED, LIMITED, None]):
-        day = FIRST + timedelta(days=number)
-        portal.set_clock(datetime.combine(day, time.max, UTC))
-        taker.take(
-            account_id=PORTAL,
-            day=day,
-            now=datetime.combine(day + timedelta(days=1), time(1), UTC),
-            identity="pair",
-            options=OPTIONS,
-            limits=limits,
-        )
+        take(taker, portal, number, limits=limits)
+    return taker.root
+
+
+@pytest.fixture
+def taker(tmp_path, three_days, portal) -> Taker:
+    shutil.copytree(three_days, tmp_path, dirs_exist_ok=True)
     portal.clear_counts()
-    return taker
+    return Taker(tmp_path, portal.url, portal.token)
+
+
+def take(taker: Taker, portal: RunningSandbox, number: int, **more) -> None:
+    day = FIRST + timedelta(days=number)
+    portal.set_clock(datetime.combine(day, time.max, UTC))
+    now = datetime.combine(day + timedelta(days=1), time(1), UTC)
+    taker.take(account_id=PORTAL, day=day, now=now, identity="pair", **({"options": OPTIONS} | more))
 
 
 def order(number: int, **more) -> Order:
@@ -101,17 +107,10 @@ def test_goes_by_what_was_so_then_whatever_is_set_now(taker, rotation_days):
     assert told(taker, 2)["unified_enrollments"]["digest"] == before["unified_enrollments"]["digest"]
 
 
-def test_is_possible_where_the_process_died_right_after_the_publishing(taker, monkeypatch):
-    day = FIRST + timedelta(days=3)
+def test_is_possible_where_the_process_died_right_after_the_publishing(taker, portal, monkeypatch):
     monkeypatch.setattr(Attempt, "finish", dies)
     with pytest.raises(KeyboardInterrupt):
-        taker.take(
-            account_id=PORTAL,
-            day=day,
-            now=datetime.combine(day + timedelta(days=1), time(1), UTC),
-            identity="pair",
-            options=OPTIONS,
-        )
+        take(taker, portal, 3)
     monkeypatch.undo()
     before = told(taker, 3)
     flatten_again(taker.data, order(3))
@@ -122,16 +121,8 @@ def dies(_attempt: Attempt) -> None:
     raise KeyboardInterrupt
 
 
-def test_is_not_lost_where_a_list_is_pulled_alone(taker):
-    day = FIRST + timedelta(days=2)
-    taker.take(
-        account_id=PORTAL,
-        day=day,
-        now=datetime.combine(day + timedelta(days=1), time(1), UTC),
-        identity="pair",
-        options=OPTIONS,
-        tables=["learners"],
-    )
+def test_is_not_lost_where_a_list_is_pulled_alone(taker, portal):
+    take(taker, portal, 2, tables=["learners"])
     assert len(flatten_again(taker.data, order(2)).published) == 5
 
 
@@ -142,12 +133,6 @@ def test_under_other_options_is_refused(taker):
 
 def test_old_answers_go_with_the_next_snapshot(taker, portal):
     day = FIRST + timedelta(days=3)
-    taker.take(
-        account_id=PORTAL,
-        day=day,
-        now=datetime.combine(day + timedelta(days=1), time(1), UTC),
-        identity="pair",
-        options=AccountOptions(strategy="roster", page_size=5, answer_days=1),
-    )
+    take(taker, portal, 3, options=AccountOptions(strategy="roster", page_size=5, answer_days=1))
     kept = sorted(path.stem for path in taker.data.answers(Partition(PORTAL, day)).parent.glob("*.sqlite"))
     assert kept == ["snapshot_date=2026-03-03", "snapshot_date=2026-03-04"]

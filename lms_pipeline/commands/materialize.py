@@ -67,14 +67,21 @@ def _foresee(settings: Settings, partitions: list[Partition], names: dict[str, s
     from lms_pipeline.connection import Truto
     from lms_pipeline.ordering import order_for
     from lms_pipeline.taking.foreseen import foreseen
+    from lms_pipeline.truto.errors import TrutoError
 
-    data = DataDir(settings.data_dir)
+    data, is_failed = DataDir(settings.data_dir), False
     with Truto(settings).connect() as client:
         for partition in partitions:
             account_id = partition.account_id or ""
             order = order_for(settings, data, account_id, partition.day, "dry-run")
-            click.echo(f"{names[account_id]} on {partition.day}: {foreseen(client, data, order)}")
+            try:
+                told = foreseen(client, data, order)
+            except TrutoError as error:
+                told, is_failed = str(error), True
+            click.echo(f"{names[account_id]} on {partition.day}: {told}")
         click.echo(f"{client.requests} calls were made to find out, and nothing was stored.")
+    if is_failed:
+        sys.exit(1)
 
 
 def _days(settings: Settings, first: date | None, last: date | None) -> list[date]:

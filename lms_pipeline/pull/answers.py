@@ -62,17 +62,23 @@ class Answers:
             self._file.close()
 
     def begin(self, plan: str, now: datetime) -> Attempt:
-        """Go on with the attempt that was left off, where it has the same plan, else begin one."""
+        """Go on with the attempt that was left off, where it has the same plan, else begin one.
+
+        The requests of one with another plan count on: they were sent for the same snapshot.
+        """
         with self._writing() as file:
             found = file.execute(
                 "SELECT id, last_at FROM attempts WHERE plan = ? AND NOT is_finished", (plan,)
             ).fetchone()
+            (spent,) = file.execute(
+                "SELECT coalesce(sum(requests), 0) FROM attempts WHERE NOT is_finished AND plan <> ?", (plan,)
+            ).fetchone()
             file.execute("DELETE FROM attempts WHERE NOT is_finished AND plan <> ?", (plan,))
             if found is not None:
                 return Attempt(self, int(found[0]), datetime.fromisoformat(found[1]))
-            row = (plan, now.isoformat(), now.isoformat())
+            row = (plan, now.isoformat(), now.isoformat(), spent)
             number = file.execute(
-                "INSERT INTO attempts (plan, started_at, last_at) VALUES (?, ?, ?)", row
+                "INSERT INTO attempts (plan, started_at, last_at, requests) VALUES (?, ?, ?, ?)", row
             ).lastrowid
         return Attempt(self, int(number or 0))
 
@@ -167,6 +173,11 @@ class Attempt:
                 (self._number, limit, limit),
             )
             return counted.rowcount == 1
+
+    def uncount_request(self) -> None:
+        """Take back a request that was counted and not sent."""
+        with self._answers._writing() as file:  # noqa: SLF001
+            file.execute("UPDATE attempts SET requests = requests - 1 WHERE id = ?", (self._number,))
 
     def keep(self, key: str, answer: KeptAnswer) -> None:
         """Keep an answer; from here on the request is never sent again for this attempt."""

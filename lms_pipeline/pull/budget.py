@@ -76,11 +76,6 @@ class Budget:
         hour = [Rate(limits.per_hour, HOUR_MS)] if limits.per_hour else []
         self._slots = Slots(file, hour, sleep) if hour else None
 
-    @property
-    def deadline(self) -> float:
-        """The instant of `time.monotonic` after which no call is sent."""
-        return self._deadline
-
     def __call__(self, wanted: Wanted) -> None:  # noqa: ARG002 - every request costs the same
         """Let a request pass.
 
@@ -90,8 +85,15 @@ class Budget:
         if not self._attempt.count_request(self.limits.per_snapshot):
             raise BudgetSpentError(
                 f"The {self.limits.per_snapshot} calls that a snapshot of {self._account_id} may cost are used up: "
-                "raise calls_per_snapshot, or let the next day go on."
+                "raise calls_per_snapshot for it in LMS_ACCOUNTS_FILE."
             )
+        try:
+            self._wait()
+        except BaseException:
+            self._attempt.uncount_request()
+            raise
+
+    def _wait(self) -> None:
         if self._slots is None:
             if time.monotonic() > self._deadline:
                 raise self._late()

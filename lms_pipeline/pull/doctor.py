@@ -90,7 +90,7 @@ class Doctor:
         except TrutoError:
             return []
         return [
-            str(record["id"]) for record in map(_read, page.records) if record.get("id") not in {None, ""}
+            str(record["id"]) for record in map(_read, page.records) if record.get("id") not in (None, "")
         ]
 
     def _entries(self, resource: Resource, ids: list[str], side: Any) -> list[Entry] | None:  # noqa: ANN401
@@ -120,7 +120,7 @@ class Doctor:
         record = self._enrollment(pair)
         if record is None:
             return "the pair has no enrollment"
-        user, course = record.get("user") or {}, record.get("course") or {}
+        user, course = (_members(record.get(name)) for name in ("user", "course"))
         told = {
             "user.name": user.get("name"),
             "user.emails": user.get("emails"),
@@ -223,7 +223,10 @@ def _more(page: Page) -> str:
 
 
 def _read(record: msgspec.Raw) -> dict[str, Any]:
-    value = msgspec.json.decode(record)
+    return _members(msgspec.json.decode(record))
+
+
+def _members(value: object) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 

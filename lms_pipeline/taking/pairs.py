@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import closing
+from datetime import datetime
 from itertools import islice
 from threading import Event
 
 import pyarrow as pa
 
 from lms_pipeline.enrollments.columns import constant
-from lms_pipeline.enrollments.details import roster_batch
+from lms_pipeline.enrollments.details import Entry, roster_batch
 from lms_pipeline.enrollments.flatten import Answered, OtherPairError, raw_batch
 from lms_pipeline.enrollments.tables import RAW_ENROLLMENTS, UNIFIED_ENROLLMENTS
 from lms_pipeline.errors import LmsPipelineError
@@ -122,15 +123,19 @@ def _tell_the_rest(pull: Pull, plan: Plan, taken: EnrollmentFiles, spent: NoCall
         if pull.order.options.when_spent == "fail" or not all(entry.detail for entry in found):
             raise spent  # nothing but a call would tell of the pairs without details
         unified = roster_batch(found, times)
-        raw = raw_batch(
-            [entry.user_id for entry in found],
-            [entry.course_id for entry in found],
-            [entry.detail for entry in found],
-            "roster",
-            times,
-        )
+        raw = None if pull.order.options.remote_data == "drop" else _raw(found, times)
         taken.rows(unified, raw)
         pull.report.roster += unified.num_rows
+
+
+def _raw(found: list[Entry], times: list[datetime]) -> pa.RecordBatch:
+    return raw_batch(
+        [entry.user_id for entry in found],
+        [entry.course_id for entry in found],
+        [entry.detail for entry in found],
+        "roster",
+        times,
+    )
 
 
 def _query(order: Order, pair: Pair) -> ListQuery:

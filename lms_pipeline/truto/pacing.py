@@ -7,14 +7,17 @@ lock; what is worth a slot is `pull/`'s to say. Real time is used, whatever stan
 from __future__ import annotations
 
 import hashlib
+import sqlite3
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 
 from pyrate_limiter import Rate, RateItem, SQLiteBucket
 
+from lms_pipeline.errors import LmsPipelineError
 from lms_pipeline.truto.wanted import Wanted
 from lms_pipeline.waiting import wait
 
@@ -34,6 +37,10 @@ class Tiers:
     account: int = 50
 
 
+class PacingError(LmsPipelineError):
+    """Calls can't be counted."""
+
+
 class NoSlotError(Exception):
     """There will be no slot before the deadline."""
 
@@ -42,10 +49,12 @@ class Slots:
     """At most so many calls in any stretch of time, over all processes that use the same file."""
 
     def __init__(self, path: Path, rates: Sequence[Rate], sleep: Callable[[float], None] = wait) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._bucket = SQLiteBucket.init_from_file(
-            list(rates), table="calls", db_path=str(path), use_file_lock=True
-        )
+        self._path = path
+        with self._errors():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._bucket = SQLiteBucket.init_from_file(
+                list(rates), table="calls", db_path=str(path), use_file_lock=True
+            )
         self._sleep = sleep
         self._taken = 0
 
@@ -54,6 +63,7 @@ class Slots:
 
         Raises:
             NoSlotError: there is none until then.
+            PacingError: the file can't be used.
         """
         while (left := self._try()) > 0:
             if deadline is not None and time.monotonic() + left > deadline:
@@ -62,7 +72,7 @@ class Slots:
 
     def _try(self) -> float:
         """Take a slot, if there is one; else the seconds until there may be."""
-        with self._bucket.lock:
+        with self._errors(), self._bucket.lock:
             item = RateItem("call", time.time_ns() // 1_000_000)
             if self._bucket.put(item):
                 self._taken += 1
@@ -71,6 +81,15 @@ class Slots:
                 return 0
             waiting = self._bucket.waiting(item)
         return max(1, int(str(waiting))) / 1_000
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except (sqlite3.Error, OSError) as error:
+            raise PacingError(
+                f"Calls can't be counted in {self._path}: {error}; make room, or remove the file where it is damaged."
+            ) from None
 
     def close(self) -> None:
         """Close the file."""

@@ -74,6 +74,14 @@ def test_answers_are_forgotten_by_the_beginning_of_their_keys(answers):
     assert attempt.count() == 2
 
 
+def test_requests_of_another_plan_were_sent_for_the_same_snapshot(answers):
+    attempt = answers.begin("plan", NOON)
+    for _ in range(3):
+        attempt.count_request()
+    attempt.uncount_request()
+    assert answers.begin("other", LATER).requests == 2
+
+
 def test_requests_are_counted_up_to_a_limit_and_no_further(answers):
     attempt = answers.begin("plan", NOON)
     assert [attempt.count_request(2) for _ in range(4)] == [True, True, False, False]

@@ -281,6 +281,11 @@ class TestBudget:
         assert day == 2
         assert stored(days, day) == expected(portal, day)
 
+    def test_that_is_spent_stores_no_payload_of_a_detail_where_payloads_are_dropped(self, days):
+        days.take(0, Limits(per_snapshot=100), options={"remote_data": "drop"})
+        assert days.sources(0)["roster"] > 0
+        assert days.raw(0) == []
+
     def test_that_is_spent_can_make_the_snapshot_fail(self, days):
         with pytest.raises(
             BudgetSpentError, match=r"^The 100 calls that a snapshot of portal may cost are used"

@@ -14,7 +14,7 @@ from pyrate_limiter import Rate
 from lms_pipeline.sandbox.server import running
 from lms_pipeline.sandbox.wire.switches import Switches, Tier
 from lms_pipeline.truto.client import TrutoClient
-from lms_pipeline.truto.pacing import NoSlotError, Pacing, Slots, Tiers
+from lms_pipeline.truto.pacing import NoSlotError, Pacing, PacingError, Slots, Tiers
 from lms_pipeline.truto.query import AccountsQuery, ListQuery, ObjectQuery
 from lms_pipeline.truto.wanted import accounts_of, list_of, record_of
 from lms_pipeline_tests.sandbox.worlds import PAIRED, SWEEPING, SmallWorld
@@ -41,6 +41,15 @@ def test_four_processes_at_once_never_exceed_the_limit(tmp_path):
     taken = sorted(int(at) for process in processes for at in process.communicate(timeout=60)[0].split())
     assert len(taken) == 120
     assert max(sum(first <= at < first + 1_000 for at in taken) for first in taken) == 40
+
+
+def test_a_file_that_is_none_is_one_sentence(tmp_path):
+    path = tmp_path / "slots.sqlite"
+    path.write_bytes(b"no database" * 100)
+    with pytest.raises(
+        PacingError, match=r"^Calls can't be counted in .*slots\.sqlite: file is not a database"
+    ):
+        slots(path, 1, 1_000)
 
 
 class Sleeps:
