@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from lms_pipeline.sandbox.clock import Clock
 from lms_pipeline.sandbox.errors import SandboxError
+from lms_pipeline.sandbox.faults.fault import LISTS
 from lms_pipeline.sandbox.faults.script import Script
 from lms_pipeline.sandbox.wire.connections import Connections
 from lms_pipeline.sandbox.wire.journal import Journal
@@ -59,6 +60,11 @@ class Controls:
             if fault.route is not None and not any(_covers(route, fault.route) for route in self.routes):
                 known = ", ".join(sorted(self.routes))
                 raise SandboxError(f"There is no route {fault.route} for the fault {fault.kind}: {known}.")
+            if fault.only_in_lists and fault.route is not None and fault.route not in LISTS:
+                known = ", ".join(sorted(LISTS))
+                raise SandboxError(
+                    f"The fault {fault.kind} strikes lists alone, and {fault.route} is none: {known}."
+                )
 
     def clear_faults(self) -> None:
         """Drop every fault, and take back what they revoked."""

@@ -167,6 +167,12 @@ def test_drift_changes_types_and_no_value(tmp_path):
     assert record.remote == b'{ "n": 1 }'
 
 
+def test_a_fault_of_lists_counts_no_other_request(sandbox, client):
+    sandbox.fault(Drift(times=1))
+    client.get("/integrated-account")
+    assert [(told["met"], told["struck"]) for told in sandbox.faults()] == [(0, 0)]
+
+
 def test_drift_reaches_the_pages(sandbox, client):
     sandbox.fault(Drift())
     assert users(client) == ALL

@@ -7,8 +7,12 @@ import httpx
 import pytest
 
 from lms_pipeline.sandbox.server import running
+from lms_pipeline.sandbox.wire.bodies import Written, page_body
 from lms_pipeline.sandbox.wire.debugging import SECRET
+from lms_pipeline.sandbox.wire.parameters import Parameters
+from lms_pipeline.sandbox.wire.query import read_query
 from lms_pipeline.sandbox.wire.switches import Switches
+from lms_pipeline.sandbox.world import Record
 from lms_pipeline_tests.sandbox.worlds import PAIRED, SWEEPING, SmallWorld, client_of, sweep
 
 ENROLLMENTS, USERS = "/unified/lms/course-enrollments", "/unified/lms/users"
@@ -152,3 +156,13 @@ def test_the_spelling_of_the_vendors_snippets_is_the_same_route(small):
     assert small.get("/_sandbox/requests").json()["requests"][-1]["path"] == "/unified/lms/courseenrollments"
     counts = small.get("/_sandbox/stats").json()["requests"][SWEEPING]
     assert f"GET {ENROLLMENTS}" in counts
+
+
+def test_normalized_takes_records_whose_references_are_none():
+    records = [Record(b'{"user":null,"course":{"id":1}}', None), Record(b'{"id":"e","user":5}', None)]
+    body = page_body(records, read_query(Parameters("truto_response_format=normalized")), Written())
+    assert json.loads(body)["result"] == {
+        "records": {"0": {"user": None, "course": "1"}, "e": {"id": "e", "user": 5}},
+        "user": {},
+        "course": {"1": {"id": 1}},
+    }

@@ -97,6 +97,9 @@ class TestOverHttp:
             ({"fault": "status", "status": 503, "times": 0}, "times"),
             ({"fault": "status", "status": 503, "account": "nobody"}, "There is no account nobody"),
             ({"fault": "status", "status": 503, "route": "/unified/lms/user"}, "There is no route"),
+            ({"fault": "status", "status": 503, "retry_after": 10**12}, "retry_after"),
+            ({"fault": "partial", "route": "/unified/lms/users/{id}"}, "strikes lists alone"),
+            ({"fault": "drift", "route": "/integrated-account"}, "strikes lists alone"),
             ("x", "Expected"),
         ],
     )

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from lms_pipeline.sandbox.wire.cursors import Place
     from lms_pipeline.sandbox.wire.pages import Page
 
+LISTS = frozenset(f"/unified/lms/{name}" for name in ("course-enrollments", "users", "courses"))
 Count = Annotated[int, msgspec.Meta(ge=0)]
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 
@@ -47,6 +48,8 @@ class Fault(
 
     only_with_cursor: ClassVar[bool] = False
     """Whether it concerns the second page and later ones alone."""
+    only_in_lists: ClassVar[bool] = False
+    """Whether it concerns the lists of the unified model alone."""
 
     @property
     def kind(self) -> str:
@@ -55,6 +58,8 @@ class Fault(
 
     def concerns(self, asked: Asked) -> bool:
         """Whether it is about such a request at all."""
+        if self.only_in_lists and asked.route not in LISTS:
+            return False
         if self.only_with_cursor and not asked.parameters.text("next_cursor"):
             return False
         return self.account in {None, asked.account_id} and self.route in {None, asked.route, asked.path}

@@ -16,7 +16,13 @@ if TYPE_CHECKING:
     from lms_pipeline.sandbox.wire.pages import Page
 
 
-class RepeatedCursor(Fault, frozen=True):
+class _OfLists(Fault, frozen=True):
+    """One that would do nothing to other answers."""
+
+    only_in_lists: ClassVar[bool] = True
+
+
+class RepeatedCursor(_OfLists, frozen=True):
     """The cursor to the next page is the one that led here."""
 
     only_with_cursor: ClassVar[bool] = True
@@ -26,7 +32,7 @@ class RepeatedCursor(Fault, frozen=True):
         return page._replace(following=page.place)
 
 
-class EmptyPage(Fault, frozen=True):
+class EmptyPage(_OfLists, frozen=True):
     """A page without records that leads on: what belongs in it comes next."""
 
     def turn(self, page: Page) -> Page:
@@ -34,7 +40,7 @@ class EmptyPage(Fault, frozen=True):
         return page._replace(records=[], following=page.place._replace(turn=page.place.turn + 1))
 
 
-class ShiftedPage(Fault, frozen=True):
+class ShiftedPage(_OfLists, frozen=True):
     """Records appear before a page while the list is read, so that the last ones come again; or vanish, and leave a gap."""
 
     only_with_cursor: ClassVar[bool] = True
@@ -46,7 +52,7 @@ class ShiftedPage(Fault, frozen=True):
         return place._replace(position=max(0, place.position - self.by))
 
 
-class Endless(Fault, frozen=True):
+class Endless(_OfLists, frozen=True):
     """The last page leads to the first again, each time under a new cursor."""
 
     empty: bool = False
@@ -63,7 +69,7 @@ class Endless(Fault, frozen=True):
         return page._replace(records=records, following=page.place._replace(turn=turn))
 
 
-class Partial(Fault, frozen=True):
+class Partial(_OfLists, frozen=True):
     """The provider gave only a part, and Truto says so."""
 
     share: Share = 0.5
@@ -74,7 +80,7 @@ class Partial(Fault, frozen=True):
         return page._replace(records=page.records[: ceil(len(page.records) * self.share)], is_partial=True)
 
 
-class Drift(Fault, frozen=True):
+class Drift(_OfLists, frozen=True):
     """Scalars change their type: numbers and booleans come as strings, and strings of digits as numbers."""
 
     def turn(self, page: Page) -> Page:

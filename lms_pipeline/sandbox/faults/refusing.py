@@ -28,7 +28,7 @@ class Status(Fault, frozen=True):
     """The status's own phrase where it isn't told."""
     remote: bool = False
     """Whether the provider says it."""
-    retry_after: Count | None = None
+    retry_after: Annotated[int, msgspec.Meta(ge=0, le=10**9)] | None = None
     """Seconds, told in `Retry-After`."""
     retry_after_as: Literal["seconds", "date"] = "seconds"
     ratelimit_reset: Count | None = None

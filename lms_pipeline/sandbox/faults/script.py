@@ -52,8 +52,9 @@ AnyFault = (
 
 
 class _Entry:
-    def __init__(self, fault: Fault) -> None:
+    def __init__(self, fault: Fault, seed: int) -> None:
         self.fault = fault
+        self.draw = Random(seed)  # noqa: S311 - a rate, not a secret
         self.met = 0
         self.struck = 0
 
@@ -62,19 +63,19 @@ class Script:
     """Faults in the order in which they were scripted; one thread may script while another meets them."""
 
     def __init__(self, seed: int = 0) -> None:
-        self._draw = Random(seed)  # noqa: S311 - a rate, not a secret
+        self._seed = seed
         self._entries: list[_Entry] = []
         self._lock = Lock()
 
     def add(self, faults: Sequence[Fault]) -> None:
         """Script more faults."""
         with self._lock:
-            self._entries += map(_Entry, faults)
+            self._entries += self._new(faults)
 
     def replace(self, faults: Sequence[Fault]) -> None:
         """Script these faults alone."""
         with self._lock:
-            self._entries = list(map(_Entry, faults))
+            self._entries = self._new(faults)
 
     def due(self, asked: Asked) -> list[Fault]:
         """The faults that strike this request; to be called once for each request."""
@@ -90,12 +91,16 @@ class Script:
                 for entry in self._entries
             ]
 
+    def _new(self, faults: Sequence[Fault]) -> list[_Entry]:
+        """Each draws for itself, so that what one strikes doesn't hang on the others."""
+        return [_Entry(fault, self._seed) for fault in faults]
+
     def _strikes(self, entry: _Entry) -> bool:
         entry.met += 1
         fault = entry.fault
         if entry.met <= fault.after or entry.struck == fault.times:
             return False
-        if fault.rate < 1 and self._draw.random() >= fault.rate:
+        if fault.rate < 1 and entry.draw.random() >= fault.rate:
             return False
         entry.struck += 1
         return True

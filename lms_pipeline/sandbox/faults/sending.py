@@ -1,7 +1,7 @@
 """Faults of the connection.
 
 What belongs here: how the bytes of an answer go over the socket, or don't. uvicorn hides its socket from the
-application: `server.py` puts the transport into the state of each request.
+application: `protocol.py` puts the transport into the state of each request.
 """
 
 from __future__ import annotations

@@ -73,7 +73,7 @@ def _read_line(text: bytes, path: Path, number: int) -> tuple[Line, bytes]:
         line = _decode_line(text)
         line.valid_from = in_utc(line.valid_from)
         return line, _identity(line)
-    except (msgspec.DecodeError, UnicodeDecodeError, ValueError, OverflowError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, ValueError, OverflowError, RecursionError) as error:
         raise SandboxError(f"{path}, line {number} can't be used as a record: {error}.") from error
 
 

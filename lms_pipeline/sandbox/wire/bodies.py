@@ -101,16 +101,22 @@ def _normalized(records: Iterable[Record]) -> bytes:
     for record in records:
         members = _members(record.unified)
         for name in ("user", "course"):
-            if name in members:
-                reference = _id(members[name])
+            reference = _id(members[name]) if name in members else None
+            if reference is not None:
                 tables[name][reference] = members[name]
                 members[name] = msgspec.Raw(_encode(reference))
-        tables["records"][_id(msgspec.Raw(_encode(members)))] = msgspec.Raw(_encode(members))
+        whole = msgspec.Raw(_encode(members))
+        tables["records"][_id(whole) or str(len(tables["records"]))] = whole
     return _encode(tables)
 
 
-def _id(raw: msgspec.Raw) -> str:
-    return str(msgspec.json.decode(_members(raw).get("id", msgspec.Raw(b"null"))))
+def _id(raw: msgspec.Raw) -> str | None:
+    """The id of an object; None of what is none, or has none."""
+    try:
+        value = msgspec.json.decode(_members(raw).get("id", msgspec.Raw(b"null")))
+    except msgspec.ValidationError:
+        return None
+    return None if value is None else str(value)
 
 
 def _array(values: Iterable[bytes]) -> bytes:

@@ -68,6 +68,6 @@ class Limits:
         reset = calls[0] + tier.seconds - self._clock() if calls else 0
         return {
             "ratelimit-limit": f"{tier.calls};w={tier.seconds}",
-            "ratelimit-remaining": str(tier.calls - len(calls)),
+            "ratelimit-remaining": str(max(0, tier.calls - len(calls))),
             "ratelimit-reset": str(math.ceil(reset)),
         }
