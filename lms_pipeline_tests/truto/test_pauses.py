@@ -1,7 +1,7 @@
 """The pause that an account is left alone for, by all that ask for it."""
 
 from concurrent.futures import ThreadPoolExecutor
-from threading import Barrier
+from threading import Barrier, Event
 
 import pytest
 
@@ -37,23 +37,32 @@ def test_another_client_of_the_account_waits_too():
 
 
 def test_all_threads_wait_when_one_is_told_to():
-    """Four workers ask at once; the first answer is a 429, and nobody asks again before its pause is over."""
-    time = FakeTime()
-    started = Barrier(4)
+    """One of four is told to wait; time goes on when all four of them do, those too that had not asked yet."""
+    instants = [0.0]
+    one_is_told = Event()
+    all_wait = Barrier(4, action=lambda: instants.append(instants[-1] + 5))
+
+    def sleep(seconds: float) -> None:
+        if seconds > 1:
+            one_is_told.set()
+            all_wait.wait(timeout=30)
+
+    pauses = Pauses(clock=lambda: instants[-1], sleep=sleep)
     with (
         running(SmallWorld()) as sandbox,
-        TrutoClient(sandbox.url, sandbox.token, pauses=time.pauses()) as client,
+        TrutoClient(sandbox.url, sandbox.token, pauses=pauses) as client,
         ThreadPoolExecutor(4) as workers,
     ):
         sandbox.fault(Status(status=429, retry_after=5, times=1))
 
-        def ask() -> int:
-            started.wait(timeout=10)
+        def ask(*, first: bool) -> int:
+            assert first or one_is_told.wait(timeout=30)
             return len(list(client.pages("users", ListQuery(SWEEPING))))
 
-        assert [future.result() for future in [workers.submit(ask) for _ in range(4)]] == [1] * 4
+        asked = [workers.submit(ask, first=first) for first in (True, False, False, False)]
+        assert [future.result() for future in asked] == [1] * 4
         assert client.requests == 5
-    assert sum(time.waits) == pytest.approx(5, abs=0.01)
+    assert instants == [0, 5]
 
 
 def test_a_limit_that_an_answer_used_up_is_waited_for_and_not_met():

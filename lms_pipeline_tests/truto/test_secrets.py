@@ -1,11 +1,16 @@
 """What Truto tells of how it signs in to an LMS is read by nobody and kept nowhere."""
 
 import json
+import sqlite3
+from contextlib import closing
+from pathlib import Path
 
 import msgspec
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from lms_pipeline.pull.answers import CODEC
 from lms_pipeline.sandbox.faults.spoiling import Debug
 from lms_pipeline.sandbox.server import running
 from lms_pipeline.sandbox.wire.debugging import SECRET
@@ -99,3 +104,14 @@ def test_a_whole_pull_leaves_none_on_the_disk(sandbox, tmp_path):
     assert len(tables) == 5
     assert not any(SECRET in table for table in tables)
     assert not any(SECRET.encode() in path.read_bytes() for path in files)
+    kept = _kept_answers(tmp_path)
+    assert any(b'"result"' in body for body in kept)
+    assert not any(SECRET.encode() in body for body in kept)
+
+
+def _kept_answers(root: Path) -> list[bytes]:
+    """The bodies as they were before they were packed."""
+    [file] = root.rglob("answers/**/*.sqlite")
+    with closing(sqlite3.connect(file)) as answers:
+        rows = answers.execute("SELECT size, body FROM answers WHERE size > 0").fetchall()
+    return [pa.decompress(body, decompressed_size=size, codec=CODEC, asbytes=True) for size, body in rows]
