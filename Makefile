@@ -27,7 +27,7 @@ demo: $(READY)  ## the whole pipeline on a local Truto: accounts, days, completi
 	@$(BIN)/lms-pipeline demo
 
 test: $(READY)  ## all tests
-	@$(BIN)/pytest -n auto --dist loadfile
+	@$(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder
 
 ui: $(READY)  ## Dagster's web UI over the same data, on http://127.0.0.1:3000
 	@$(BIN)/lms-pipeline ui

@@ -15,6 +15,7 @@ from lms_pipeline.lake.paths import DataDir
 from lms_pipeline.pull.answers import Answers
 from lms_pipeline.pull.asker import Asker
 from lms_pipeline.pull.choosing import Choice, demands_pair
+from lms_pipeline.pull.pairs import read_pairs
 from lms_pipeline.pull.sweep import sweep_query, users_or_courses
 from lms_pipeline.taking.last import last_snapshot
 from lms_pipeline.taking.order import Order
@@ -50,7 +51,7 @@ def foreseen(client: TrutoClient, data: DataDir, order: Order) -> str:
         )
         return f"{head}{pages}."
     if choice.name == "pairs":
-        return f"{head}: {_told(order, lists + learners * courses)}."
+        return f"{head}: {_told(order, lists + _pairs(order, learners * courses))}."
     details = courses if choice.name == "roster" else learners
     if stored is None:
         return f"{head}: {details:,} calls for details, then one for each enrollment, {learners * courses:,} at most."
@@ -72,6 +73,11 @@ def _choice(asker: Asker, order: Order) -> Choice:
     if because is None:
         return Choice("sweep", "its LMS lists all enrollments")
     return Choice("roster", f"{because}; two more calls will tell whether another way is better")
+
+
+def _pairs(order: Order, all_of_them: int) -> int:
+    file = order.options.pairs_file
+    return all_of_them if file is None else sum(1 for _ in read_pairs(Path(file)))
 
 
 def _stored(data: DataDir, order: Order) -> int | None:

@@ -28,9 +28,11 @@ def plan_told(order: Order, strategy: str, kinds: Mapping[Kind, int], calls: int
 
 
 def calls_told(calls: int, limits: Limits, workers: int) -> str:
-    """As `1,920 calls, about 7 min at 2,000 an hour`."""
+    """As `1,920 calls, about 7 min at 2,000 an hour`; where it may not cost as many, for how many that holds."""
     pace = f" at {limits.per_hour:,} an hour" if limits.per_hour else ""
-    return f"{calls:,} calls, about {duration(limits.seconds_for(calls, workers))}{pace}"
+    most = calls if limits.per_snapshot is None else min(calls, limits.per_snapshot)
+    allowed = "" if most == calls else f", of which it may cost {most:,}"
+    return f"{calls:,} calls{allowed}, about {duration(limits.seconds_for(most, workers))}{pace}"
 
 
 def duration(seconds: float) -> str:

@@ -26,7 +26,7 @@ from lms_pipeline_tests.pull.taking import DAY, Taker
 from lms_pipeline_tests.sandbox.worlds import line, write_lines
 
 ROOT = Path(__file__).parents[2]
-KILLS = int(os.environ.get("LMS_TEST_KILLS", "8"))
+KILLS = int(os.environ.get("LMS_TEST_KILLS", "6"))
 """Of each strategy."""
 WORKERS = AccountOptions().workers
 LONGEST = 1.2
