@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dagster as dg
 
+from lms_pipeline.defs.alerts import build_alerts
 from lms_pipeline.defs.jobs import build_jobs, build_schedule
 from lms_pipeline.defs.metrics import build_metrics
 from lms_pipeline.defs.pull import SOURCE, build_pull
@@ -22,7 +23,7 @@ def build_defs(settings: Settings) -> dg.Definitions:
         assets=[SOURCE, build_pull(settings), build_metrics(settings), warehouse],
         jobs=build_jobs(),
         schedules=[build_schedule(settings)],
-        sensors=build_sensors(settings),
+        sensors=[*build_sensors(settings), *build_alerts(settings)],
         resources=build_resources(settings),
         executor=dg.in_process_executor,
         metadata={"LMS_NOW": settings.frozen_now.isoformat()} if settings.frozen_now else None,

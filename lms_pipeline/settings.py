@@ -42,6 +42,7 @@ class Settings(BaseSettings):
     accounts_file: Path | None = Field(None, alias="LMS_ACCOUNTS_FILE")
     token_calls_per_10s: int = Field(500, alias="LMS_TOKEN_CALLS_PER_10S", ge=0)
     account_calls_per_10s: int = Field(50, alias="LMS_ACCOUNT_CALLS_PER_10S", ge=0)
+    alert_webhook: SecretStr | None = Field(None, alias="LMS_ALERT_WEBHOOK")
     dagster_home_set: Path | None = Field(None, alias="DAGSTER_HOME")
 
     @classmethod
@@ -106,6 +107,11 @@ class Settings(BaseSettings):
         if not all("!" <= letter <= "~" for letter in text):
             raise ValueError("it must be one word of printable ASCII")
         return SecretStr(text) if text else None
+
+    @field_validator("alert_webhook")
+    @classmethod
+    def _secure_too(cls, address: SecretStr | None) -> SecretStr | None:
+        return None if address is None else SecretStr(cls._secure(address.get_secret_value()))
 
     @field_validator("base_url")
     @classmethod

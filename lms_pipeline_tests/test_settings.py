@@ -64,6 +64,7 @@ def test_the_defaults_are_those_of_the_design(tmp_path, load):
         "accounts_file": None,
         "token_calls_per_10s": 500,
         "account_calls_per_10s": 50,
+        "alert_webhook": None,
         "dagster_home_set": None,
     }
 

@@ -12,8 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from lms_pipeline.accounts import AccountOptions, read_options
-from lms_pipeline.commands.common import account_names
 from lms_pipeline.lake.paths import DataDir
+from lms_pipeline.naming import account_names
 from lms_pipeline.registry import Registry
 from lms_pipeline.settings import Settings
 

@@ -16,11 +16,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from lms_pipeline.accounts import read_options
-from lms_pipeline.lake.paths import DataDir
 from lms_pipeline.outcomes import Outcome
-from lms_pipeline.registry import Registry
-from lms_pipeline.settings import Settings
 
 
 class Day(click.ParamType[date]):
@@ -36,14 +32,6 @@ class Day(click.ParamType[date]):
             return date.fromisoformat(str(value))
         except ValueError:
             self.fail(f"{value!r} is not a day: write it as 2026-01-31.", param, ctx)
-
-
-def account_names(settings: Settings) -> dict[str, str]:
-    """What people call the accounts of the registry, by id."""
-    options = read_options(settings.accounts_file)
-    accounts = Registry(DataDir(settings.data_dir).registry).accounts()
-    chosen = {account_id: of.name for account_id, of in options.items() if of.name}
-    return {account.id: chosen.get(account.id, account.name) for account in accounts}
 
 
 def tell(outcomes: Iterable[Outcome], total: int) -> list[Outcome]:

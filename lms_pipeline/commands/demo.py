@@ -16,10 +16,11 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from lms_pipeline.commands.common import account_names, command_line, tell
+from lms_pipeline.commands.common import command_line, tell
 from lms_pipeline.demo_mark import DemoMark
 from lms_pipeline.errors import WrongUseError
 from lms_pipeline.lake.paths import DataDir, Partition
+from lms_pipeline.naming import account_names
 from lms_pipeline.outcomes import Outcome
 from lms_pipeline.registry import Registry
 from lms_pipeline.sandbox.generated.world import generated_world

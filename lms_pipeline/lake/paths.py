@@ -92,6 +92,11 @@ class DataDir:
         return self.state / "token_refused.json"
 
     @property
+    def told_troubles(self) -> Path:
+        """The failures that people were told of."""
+        return self.state / "alerts.json"
+
+    @property
     def budgets(self) -> Path:
         """The calls of late, by token and account."""
         return self.state / "budgets"

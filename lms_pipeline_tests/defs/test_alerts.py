@@ -1,0 +1,142 @@
+"""Failed runs, told over a webhook on this machine."""
+
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import dagster as dg
+import pytest
+from pydantic import SecretStr
+
+from lms_pipeline.alerting import AlertError, Alerts, Trouble
+from lms_pipeline.definitions import build_defs
+from lms_pipeline.defs.failures import FROM_A_SHELL, NO_ALERT
+from lms_pipeline.defs.partitions import add_accounts, partition_key
+from lms_pipeline.defs.running import open_instance
+from lms_pipeline.sandbox.faults.refusing import Status
+from lms_pipeline_tests.defs.conftest import DAY
+
+PATH = "/services/T0/B0/secret"
+
+
+class Webhook(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.texts: list[str] = []
+        self.status = 200
+        self.address = f"http://127.0.0.1:{self.server_port}{PATH}"
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: Webhook
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["content-length"]))
+        self.server.texts.append(json.loads(body)["text"])
+        self.send_response(self.server.status)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def webhook():
+    server = Webhook()
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield server
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture
+def instance(settings):
+    with open_instance(settings) as instance:
+        yield instance
+
+
+def trouble(account_id="north", cause="The LMS failed to answer."):
+    return Trouble(account_id, f"{account_id} on 2026-03-10", cause, "0123456789abcdef")
+
+
+class TestAlerts:
+    def test_tell_what_failed_and_why(self, webhook, data):
+        assert Alerts(data, webhook.address).tell(trouble(cause="It said <no> & left."))
+        assert webhook.texts == ["north on 2026-03-10 failed: It said &lt;no&gt; &amp; left. (run 01234567)"]
+
+    def test_tell_each_cause_of_each_account_once(self, webhook, data):
+        told = [trouble(), trouble(), trouble("south"), trouble(cause="Forbidden."), trouble()]
+        assert [Alerts(data, webhook.address).tell(one) for one in told] == [True, False, True, True, False]
+        assert len(webhook.texts) == 3
+
+    def test_are_told_again_if_they_were_not_taken(self, webhook, data):
+        webhook.status = 500
+        with pytest.raises(AlertError, match=r"^A failure can't be told: .* answers with status 500\.$"):
+            Alerts(data, webhook.address).tell(trouble())
+        webhook.status = 200
+        assert Alerts(data, webhook.address).tell(trouble())
+
+    def test_never_show_the_address(self, webhook, data, caplog):
+        caplog.set_level("INFO")
+        Alerts(data, webhook.address).tell(trouble())
+        webhook.shutdown()
+        webhook.server_close()
+        with pytest.raises(AlertError, match="can't be reached") as caught:
+            Alerts(data, webhook.address).tell(trouble("south"))
+        assert PATH not in caplog.text + str(caught.value)
+        assert caught.value.__suppress_context__
+
+
+def fail(settings, instance, sandbox, **tags) -> dg.DagsterRun:
+    """A run of `north` that the LMS forbids."""
+    add_accounts(instance, {"north"})
+    defs = build_defs(settings)
+    sandbox.fault(Status(status=403, account="north"))
+    job = defs.resolve_job_def("daily_snapshot")
+    done = job.execute_in_process(
+        partition_key=partition_key("north", DAY), instance=instance, tags=tags, raise_on_error=False
+    )
+    assert not done.success
+    return done.dagster_run
+
+
+def sense(settings, instance, run):
+    repository = build_defs(settings).get_repository_def()
+    event = next(
+        entry.dagster_event
+        for entry in instance.all_logs(run.run_id)
+        if entry.is_dagster_event and entry.dagster_event.event_type == dg.DagsterEventType.RUN_FAILURE
+    )
+    context = dg.build_run_status_sensor_context(
+        "failure_alerts", event, instance, run, resources=repository.get_top_level_resources()
+    ).for_run_failure()
+    return repository.get_sensor_def("failure_alerts")(context)
+
+
+@pytest.fixture
+def alerting(settings, webhook):
+    return settings.model_copy(update={"alert_webhook": SecretStr(webhook.address)})
+
+
+def test_a_failed_run_is_told_once_by_its_sentence(alerting, instance, registry, sandbox, webhook):
+    first = fail(alerting, instance, sandbox)
+    sense(alerting, instance, first)
+    sense(alerting, instance, fail(alerting, instance, sandbox))
+    [text] = webhook.texts
+    assert text.startswith("north on 2026-03-10 failed: Truto refused the request")
+    assert text.endswith(f"(run {first.run_id[:8]})")
+
+
+@pytest.mark.usefixtures("registry")
+@pytest.mark.parametrize("tag", [NO_ALERT, FROM_A_SHELL])
+def test_a_run_that_nobody_needs_to_be_told_of_is_not_told(alerting, instance, sandbox, webhook, tag):
+    sense(alerting, instance, fail(alerting, instance, sandbox, **{tag: "true"}))
+    assert webhook.texts == []
+
+
+def test_nobody_is_told_without_an_address(settings):
+    assert not build_defs(settings).get_repository_def().has_sensor_def("failure_alerts")
