@@ -43,6 +43,8 @@ class AccountOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     """Every unchanged enrollment is asked for again within so many days; 0: only when its details change."""
     carry_errors: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.01
     """The share of those asked again that may differ although their details didn't; beyond it nothing is carried."""
+    max_drop: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.5
+    """The share of the enrollments of the snapshot before that may be missing; beyond it nothing is published."""
     pairs_file: str | None = None
     """A CSV with the columns `user_id` and `course_id`: the enrollments that `pairs` asks for."""
     resume_hours: Annotated[float, msgspec.Meta(ge=0)] = 1

@@ -30,6 +30,7 @@ def order_for(
     run_id: str,
     *,
     tables: frozenset[str] | None = None,
+    allow_drop: bool = False,
 ) -> Order:
     """The order for the snapshot of an account and day; all tables where none are named.
 
@@ -53,6 +54,7 @@ def order_for(
         limits=Limits.of(options, account.integration, settings.account_calls_per_10s),
         remembered=None if account.strategy == "auto" else Choice(account.strategy, account.why),
         may_carry=account.carrying_stopped is None,
+        allow_drop=allow_drop,
     )
 
 

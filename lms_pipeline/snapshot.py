@@ -21,6 +21,7 @@ from lms_pipeline.days import Calendar
 from lms_pipeline.enrollments.tables import PULLED_TABLES, UNIFIED_ENROLLMENTS
 from lms_pipeline.errors import LmsPipelineError
 from lms_pipeline.lake.disk import disk_errors
+from lms_pipeline.lake.dropping import RowDropError
 from lms_pipeline.lake.files import read_metadata
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.lake.publishing import Publication, published_files, remove_leftovers
@@ -67,6 +68,7 @@ def take_snapshot(
         DayNotOpenError: it is not the day that is open, and has no snapshot.
         BusyError: somebody else is at it.
         BudgetSpentError: the calls that it may cost are used up.
+        RowDropError: too many enrollments are missing that the snapshot before has.
         TrutoError, LakeError: in one sentence, what and what to do.
     """
     started = time.monotonic()
@@ -76,7 +78,7 @@ def take_snapshot(
         calendar.check_open(order.day, now())
         remove_leftovers(data, PULLED_TABLES, order.partition)
         with Answers(_answers(data, order)) as answers:
-            attempt = answers.begin(order.plan, now())
+            attempt = answers.begin(order.plan, now(), believe=order.allow_drop)
             hourly = data.budgets / f"hour-{order.account_id}.sqlite"
             with (
                 closing(Budget(order.account_id, order.limits, attempt, hourly)) as budget,
@@ -85,7 +87,11 @@ def take_snapshot(
             ):
                 asker = Asker(client, attempt)
                 asker.forget_old_lists(now(), timedelta(hours=order.options.resume_hours))
-                report = Taking(Pull(asker, order, publication, folder), data, now(), tell).run()
+                try:
+                    report = Taking(Pull(asker, order, publication, folder), data, now(), tell).run()
+                except RowDropError:
+                    attempt.refuse()
+                    raise
             attempt.finish()
         _remove_old_answers(data, order)
     report.seconds = time.monotonic() - started

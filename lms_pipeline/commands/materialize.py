@@ -30,8 +30,17 @@ from lms_pipeline.settings import Settings
     is_flag=True,
     help="Say what it would ask for and how long it would take; ask for lists alone.",
 )
+@click.option(
+    "--allow-drop", is_flag=True, help="Publish although far fewer enrollments are there than the day before."
+)
 def materialize(
-    accounts: tuple[str, ...], first: date | None, last: date | None, select: str, *, dry_run: bool
+    accounts: tuple[str, ...],
+    first: date | None,
+    last: date | None,
+    select: str,
+    *,
+    dry_run: bool,
+    allow_drop: bool,
 ) -> None:
     """Pull days and work out their metrics, then bring the warehouse up to date.
 
@@ -56,7 +65,8 @@ def materialize(
     defs = build_defs(settings)
     failed = []
     with open_instance(settings) as instance:
-        failed += tell(run_partitions(defs, instance, partitions, selection, names), len(partitions))
+        runs = run_partitions(defs, instance, partitions, selection, names, allow_drop=allow_drop)
+        failed += tell(runs, len(partitions))
         failed += tell([rebuild_warehouse(defs, instance)], 1)
     if failed:
         click.echo(f"{len(failed)} of {len(partitions) + 1} runs failed.", err=True)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
+from pydantic import Field
 
 from lms_pipeline.connection import Truto
 from lms_pipeline.defs.describing import OWNERS, published_metadata, table_spec, tell_present
@@ -30,6 +31,15 @@ SOURCE = dg.AssetSpec(
 )
 
 
+class PullConfig(dg.Config):
+    """What a single run may be told."""
+
+    allow_drop: bool = Field(
+        default=False,
+        description="Publish although more enrollments are missing than the account's max_drop: they are really gone.",
+    )
+
+
 def build_pull(settings: Settings) -> dg.AssetsDefinition:
     """The multi-asset; one run per account and day, also in a backfill."""
 
@@ -45,13 +55,16 @@ def build_pull(settings: Settings) -> dg.AssetsDefinition:
         retry_policy=RETRIES,
     )
     def pull(
-        context: dg.AssetExecutionContext, truto: dg.ResourceParam[Truto], lake: dg.ResourceParam[DataDir]
+        context: dg.AssetExecutionContext,
+        config: PullConfig,
+        truto: dg.ResourceParam[Truto],
+        lake: dg.ResourceParam[DataDir],
     ) -> Iterator[dg.MaterializeResult[Any]]:
         from lms_pipeline.snapshot import take_snapshot
 
         tell_present(context, truto.settings)
         with told_to_people(context):
-            order = _order(context, truto.settings, lake)
+            order = _order(context, config, truto.settings, lake)
             report = take_snapshot(
                 truto.connect, lake, truto.settings.calendar, truto.now, order, tell=context.log.info
             )
@@ -65,11 +78,21 @@ def build_pull(settings: Settings) -> dg.AssetsDefinition:
     return pull
 
 
-def _order(context: dg.AssetExecutionContext, settings: Settings, data: DataDir) -> "Order":
+def _order(
+    context: dg.AssetExecutionContext, config: PullConfig, settings: Settings, data: DataDir
+) -> "Order":
     partition = partition_of(context)
     assert partition.account_id is not None  # noqa: S101 (every key has one)
     selected = frozenset(key.to_user_string() for key in context.selected_asset_keys)
-    return order_for(settings, data, partition.account_id, partition.day, context.run.run_id, tables=selected)
+    return order_for(
+        settings,
+        data,
+        partition.account_id,
+        partition.day,
+        context.run.run_id,
+        tables=selected,
+        allow_drop=config.allow_drop,
+    )
 
 
 def _published(context: dg.AssetExecutionContext, report: "Report") -> Iterator[dg.MaterializeResult[Any]]:

@@ -16,6 +16,7 @@ import dagster as dg
 from lms_pipeline.defs.failures import FROM_A_SHELL
 from lms_pipeline.defs.jobs import DAILY_SNAPSHOT, REBUILD_WAREHOUSE
 from lms_pipeline.defs.partitions import add_accounts, partition_key
+from lms_pipeline.enrollments.tables import PULLED_TABLES
 from lms_pipeline.errors import WrongUseError
 from lms_pipeline.lake.catalog import TABLES
 from lms_pipeline.lake.disk import disk_errors
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 MATERIALIZABLE = (*TABLES, "warehouse")
+PULLED = {table.name for table in PULLED_TABLES}
 
 
 def open_instance(settings: Settings) -> dg.DagsterInstance:
@@ -64,17 +66,22 @@ def run_partitions(
     partitions: Sequence[Partition],
     select: Sequence[str] = (),
     names: Mapping[str, str] | None = None,
+    *,
+    allow_drop: bool = False,
 ) -> Iterator[Outcome]:
     """One run for each partition, one after the other; a failed one doesn't stop the next.
 
-    `names` says what people call an account in the outcome's subject.
+    `names` says what people call an account in the outcome's subject; `allow_drop` publishes also where many
+    enrollments are missing.
     """
+    pulls = not select or not PULLED.isdisjoint(select)
+    config = {**QUIET, "ops": {"pull": {"config": {"allow_drop": allow_drop}}}} if pulls else QUIET
     job = defs.resolve_job_def(DAILY_SNAPSHOT)
     add_accounts(instance, dict.fromkeys(partition.account_id or "" for partition in partitions))
     for partition in partitions:
         started = time.monotonic()
         result = job.execute_in_process(
-            run_config=QUIET,
+            run_config=config,
             instance=instance,
             partition_key=partition_key(partition.account_id or "", partition.day),
             asset_selection=[dg.AssetKey(name) for name in select if name in TABLES] or None,

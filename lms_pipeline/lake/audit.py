@@ -6,6 +6,7 @@ What belongs here: looking at a finished file, as a reader will find it, not at 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
@@ -18,6 +19,16 @@ from lms_pipeline.schema import Table, arrow_schema
 
 class AuditError(LakeError):
     """A file that is not what it should be; it was not published."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeyFaults:
+    """Rows that can't be told from others."""
+
+    nulls: dict[str, int]
+    """Rows without a value, by column of the key; columns that have all of theirs are left out."""
+    repeated: int
+    """Rows with a key that another row has before them."""
 
 
 def audit(path: Path, table: Table, key: Sequence[str]) -> int:
@@ -41,18 +52,25 @@ def audit(path: Path, table: Table, key: Sequence[str]) -> int:
 
 
 def _check_key(path: Path, table: Table, key: Sequence[str]) -> None:
+    faults = key_faults(path, key)
+    for name, nulls in faults.nulls.items():
+        raise AuditError(f"{nulls} rows of {table.name} have no {name}; nothing was published.")
+    if faults.repeated:
+        raise AuditError(
+            f"{faults.repeated} rows of {table.name} repeat the key of another; nothing was published."
+        )
+
+
+def key_faults(path: Path, key: Sequence[str]) -> KeyFaults:
+    """The rows of a file whose key is missing or another's."""
     columns = [duckdb.ColumnExpression(name) for name in key]
     with calculator(spill_to=path.parent) as connection:
         keys = connection.read_parquet(str(path)).select(*columns)
-        for name, column in zip(key, columns, strict=True):
-            nulls = len(keys.filter(column.isnull()))
-            if nulls:
-                raise AuditError(f"{nulls} rows of {table.name} have no {name}; nothing was published.")
-        twice = len(keys) - len(keys.distinct())
-        if twice:
-            raise AuditError(
-                f"{twice} rows of {table.name} repeat the key of another; nothing was published."
-            )
+        nulls = {name: len(keys.filter(column.isnull())) for name, column in zip(key, columns, strict=True)}
+        return KeyFaults(
+            nulls={name: count for name, count in nulls.items() if count},
+            repeated=len(keys) - len(keys.distinct()),
+        )
 
 
 def check_sum(*, brought: int, unified: int, rejected: int, duplicates: int) -> None:

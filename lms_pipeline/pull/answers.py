@@ -61,19 +61,25 @@ class Answers:
         with self._lock:
             self._file.close()
 
-    def begin(self, plan: str, now: datetime) -> Attempt:
+    def begin(self, plan: str, now: datetime, *, believe: bool = False) -> Attempt:
         """Go on with the attempt that was left off, where it has the same plan, else begin one.
 
-        The requests of one with another plan count on: they were sent for the same snapshot.
+        One that was refused is gone on with only where `believe` says so. The requests of one that is left count on:
+        they were sent for the same snapshot.
         """
         with self._writing() as file:
+            if believe:
+                file.execute("DELETE FROM refused")
             found = file.execute(
-                "SELECT id, last_at FROM attempts WHERE plan = ? AND NOT is_finished", (plan,)
+                "SELECT id, last_at FROM attempts WHERE plan = ? AND NOT is_finished "
+                "AND id NOT IN (SELECT attempt FROM refused)",
+                (plan,),
             ).fetchone()
+            kept = -1 if found is None else found[0]
             (spent,) = file.execute(
-                "SELECT coalesce(sum(requests), 0) FROM attempts WHERE NOT is_finished AND plan <> ?", (plan,)
+                "SELECT coalesce(sum(requests), 0) FROM attempts WHERE NOT is_finished AND id <> ?", (kept,)
             ).fetchone()
-            file.execute("DELETE FROM attempts WHERE NOT is_finished AND plan <> ?", (plan,))
+            file.execute("DELETE FROM attempts WHERE NOT is_finished AND id <> ?", (kept,))
             if found is not None:
                 return Attempt(self, int(found[0]), datetime.fromisoformat(found[1]))
             row = (plan, now.isoformat(), now.isoformat(), spent)
@@ -214,6 +220,11 @@ class Attempt:
         with self._answers._reading() as file:  # noqa: SLF001
             found = file.execute("SELECT count(*) FROM answers WHERE attempt = ?", (self._number,)).fetchone()
         return int(found[0])
+
+    def refuse(self) -> None:
+        """Nobody believes these answers: the next attempt asks anew, unless it is told to believe them."""
+        with self._answers._writing() as file:  # noqa: SLF001
+            file.execute("INSERT OR IGNORE INTO refused VALUES (?)", (self._number,))
 
     def finish(self) -> None:
         """The snapshot is published: these answers stay for replay, those of earlier ones go."""

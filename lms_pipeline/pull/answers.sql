@@ -8,6 +8,11 @@ CREATE TABLE IF NOT EXISTS attempts (
     is_finished BOOLEAN NOT NULL DEFAULT FALSE
 );
 
+-- Attempts whose answers nobody believes.
+CREATE TABLE IF NOT EXISTS refused (
+    attempt INTEGER PRIMARY KEY REFERENCES attempts (id) ON DELETE CASCADE
+);
+
 CREATE TABLE IF NOT EXISTS answers (
     attempt INTEGER NOT NULL REFERENCES attempts (id) ON DELETE CASCADE,
     key TEXT NOT NULL,

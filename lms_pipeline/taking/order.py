@@ -44,6 +44,8 @@ class Order:
     """What `auto` chose at an earlier snapshot."""
     may_carry: bool = True
     """Whether what seems unchanged needn't be asked for again."""
+    allow_drop: bool = False
+    """Whether it may be published although many of the enrollments before are missing."""
 
     @property
     def partition(self) -> Partition:
@@ -108,3 +110,16 @@ class Report:
     """By table how its records were read, see `RecordReader.counts`; of the lists also `rejected`, `duplicates`."""
     undocumented_statuses: Counter[str] = field(default_factory=Counter)
     published: list[Published] = field(default_factory=list)
+
+    @property
+    def sums(self) -> dict[str, str]:
+        """Where every enrollment went, as the file of `unified_enrollments` tells it of itself."""
+        counts = {
+            "served": self.served,
+            "carried": self.carried,
+            "roster": self.roster,
+            "rejected": self.rejected,
+            "duplicates_identical": self.duplicates.identical,
+            "duplicates_conflicting": self.duplicates.conflicting,
+        }
+        return {name: str(count) for name, count in counts.items()}

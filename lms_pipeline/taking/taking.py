@@ -5,7 +5,7 @@ What belongs here: what comes after what: the lists, the strategy, the enrollmen
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from datetime import datetime
 from functools import partial
@@ -14,6 +14,7 @@ from pathlib import Path
 from lms_pipeline.enrollments.tables import COURSES, LEARNERS
 from lms_pipeline.errors import SettingsError
 from lms_pipeline.lake.audit import check_sum
+from lms_pipeline.lake.dropping import check_drop
 from lms_pipeline.lake.files import Provenance, TableFile
 from lms_pipeline.lake.paths import DataDir
 from lms_pipeline.pull.asker import NotKeptError
@@ -182,16 +183,19 @@ class Taking:
         return learners.file.path, courses.file.path
 
     def _publish(self, taken: EnrollmentFiles, learners: TakenList, courses: TakenList) -> None:
-        report = self._report
+        order, report = self._order, self._report
         report.oldest_fetch = taken.oldest_fetch
-        for file in (taken.raw, taken.rejected, taken.unified):
+        for file in (taken.raw, taken.rejected):
             self._close(file)
+        self._close(taken.unified, {"key": ",".join(taken.key), **report.sums})
         check_sum(
             brought=report.served + report.carried + report.roster,
             unified=taken.unified.rows,
             rejected=taken.rejected.rows,
             duplicates=report.duplicates.total,
         )
+        if not (order.allow_drop or self._asker.is_replay):
+            check_drop(self._data, order.partition, taken.unified.rows, order.options.max_drop)
         report.published = self._pull.publication.publish(
             [
                 (taken.raw, ()),
@@ -202,13 +206,12 @@ class Taking:
             ]
         )
 
-    def _close(self, file: TableFile) -> None:
-        file.close(
-            Provenance(
-                run_id=self._order.run_id,
-                pulled_at=self._pulled_at,
-                strategy=self._report.strategy,
-                requests=self._asker.requests,
-                complete=self._report.complete,
-            ).metadata()
+    def _close(self, file: TableFile, more: Mapping[str, str] | None = None) -> None:
+        provenance = Provenance(
+            run_id=self._order.run_id,
+            pulled_at=self._pulled_at,
+            strategy=self._report.strategy,
+            requests=self._asker.requests,
+            complete=self._report.complete,
         )
+        file.close({**provenance.metadata(), **(more or {})})

@@ -58,6 +58,7 @@ class Taker:
         limits: Limits | None = None,
         remembered: Choice | None = None,
         may_carry: bool = True,
+        allow_drop: bool = False,
         tell: Callable[[str], None] = lambda _told: None,
     ) -> Report:
         order = Order(
@@ -70,6 +71,7 @@ class Taker:
             limits or Limits(),
             remembered,
             may_carry,
+            allow_drop,
         )
         pauses = FakeTime().pauses()
 
