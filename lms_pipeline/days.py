@@ -47,6 +47,11 @@ class Calendar:
         day = self.latest_ended(now)
         return day if now < self.closes_at(day) else None
 
+    def latest_closed(self, now: datetime) -> date:
+        """The last day that can't be pulled any more at `now`."""
+        day = self.latest_ended(now)
+        return day if now >= self.closes_at(day) else day - timedelta(days=1)
+
     def check_open(self, day: date, now: datetime) -> None:
         """Refuse a day that hasn't ended, or whose grace is over.
 

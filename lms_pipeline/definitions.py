@@ -8,6 +8,8 @@ from __future__ import annotations
 import dagster as dg
 
 from lms_pipeline.defs.alerts import build_alerts
+from lms_pipeline.defs.checks import build_snapshot_checks
+from lms_pipeline.defs.fleet import build_fleet_checks, build_fleet_job, build_fleet_schedule
 from lms_pipeline.defs.jobs import build_jobs, build_schedule
 from lms_pipeline.defs.metrics import build_metrics
 from lms_pipeline.defs.pull import SOURCE, build_pull
@@ -21,8 +23,9 @@ def build_defs(settings: Settings) -> dg.Definitions:
     """Everything that Dagster shows and runs, for these settings."""
     return dg.Definitions(
         assets=[SOURCE, build_pull(settings), build_metrics(settings), warehouse],
-        jobs=build_jobs(),
-        schedules=[build_schedule(settings)],
+        asset_checks=[*build_snapshot_checks(settings), build_fleet_checks(settings)],
+        jobs=[*build_jobs(), build_fleet_job()],
+        schedules=[build_schedule(settings), build_fleet_schedule(settings)],
         sensors=[*build_sensors(settings), *build_alerts(settings)],
         resources=build_resources(settings),
         executor=dg.in_process_executor,

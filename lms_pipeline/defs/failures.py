@@ -22,7 +22,7 @@ NO_ALERT = "lms_pipeline/no_alert"
 
 
 @contextmanager
-def told_to_people(context: dg.AssetExecutionContext) -> Iterator[None]:
+def told_to_people(context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext) -> Iterator[None]:
     """An error of ours fails the run with its sentence; only what may pass is retried."""
     try:
         yield

@@ -43,10 +43,10 @@ def partition_key(account_id: str, day: date) -> dg.MultiPartitionKey:
     return dg.MultiPartitionKey({"account": account_id, "date": day.isoformat()})
 
 
-def partition_of(context: dg.AssetExecutionContext) -> Partition:
+def partition_of(context: dg.AssetExecutionContext | dg.OpExecutionContext) -> Partition:
     """The account and day of the run, its id validated."""
     key = context.partition_key
-    assert isinstance(key, dg.MultiPartitionKey)  # noqa: S101 (these assets have no other)
+    assert isinstance(key, dg.MultiPartitionKey)  # noqa: S101 (these assets and checks have no other)
     return Partition(key.keys_by_dimension["account"], date.fromisoformat(key.keys_by_dimension["date"]))
 
 

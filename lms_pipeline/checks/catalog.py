@@ -1,0 +1,47 @@
+"""Every check of a snapshot, and the tables that it is made of.
+
+What belongs here: the list. What a check looks at stands in the module of its kind; those of all accounts together are in
+`fleet.py`.
+"""
+
+from __future__ import annotations
+
+from lms_pipeline.checks.content import agrees_with_raw, few_are_rejected, roles_are_known, statuses_are_known
+from lms_pipeline.checks.figures import parts_sum, rates_are_shares
+from lms_pipeline.checks.finding import Check
+from lms_pipeline.checks.integrity import is_complete, key_is_unique, schema, served_is_stored
+from lms_pipeline.checks.pulling import few_are_told_by_others, pulled_in_time, row_drop
+from lms_pipeline.checks.subject import Subject
+from lms_pipeline.enrollments.tables import (
+    COURSES,
+    LEARNERS,
+    PULLED_TABLES,
+    REJECTED_ENROLLMENTS,
+    UNIFIED_ENROLLMENTS,
+)
+from lms_pipeline.metrics.tables import COMPLETION_TABLES, COURSE_COMPLETION, LEARNER_COMPLETION
+
+UNIFIED = (UNIFIED_ENROLLMENTS,)
+
+PULL_CHECKS: tuple[Check[Subject], ...] = (
+    Check(schema, PULLED_TABLES, blocks=True),
+    Check(key_is_unique, (UNIFIED_ENROLLMENTS, LEARNERS, COURSES), blocks=True),
+    Check(served_is_stored, UNIFIED),
+    Check(agrees_with_raw, UNIFIED),
+    Check(is_complete, UNIFIED, is_grave=False),
+    Check(row_drop, UNIFIED, is_grave=False),
+    Check(statuses_are_known, UNIFIED, is_grave=False),
+    Check(roles_are_known, UNIFIED, is_grave=False),
+    Check(few_are_told_by_others, UNIFIED, is_grave=False),
+    Check(pulled_in_time, UNIFIED, is_grave=False),
+    Check(few_are_rejected, (REJECTED_ENROLLMENTS,), is_grave=False),
+)
+"""Of what a pull brought."""
+
+METRIC_CHECKS: tuple[Check[Subject], ...] = (
+    Check(schema, COMPLETION_TABLES),
+    Check(key_is_unique, (COURSE_COMPLETION, LEARNER_COMPLETION)),
+    Check(rates_are_shares, COMPLETION_TABLES),
+    Check(parts_sum, COMPLETION_TABLES),
+)
+"""Of what was worked out from it."""

@@ -1,0 +1,15 @@
+-- Keys of a file that stand in several rows, or are not whole. Parameters: path, key (its columns), most.
+WITH keyed AS (
+    SELECT
+        COLUMNS(lambda name: list_contains($key, name)),
+        list_value(*COLUMNS(lambda name: list_contains($key, name))) AS parts,
+        count(*) AS rows_with_it
+    FROM read_parquet($path, hive_partitioning = false)
+    GROUP BY ALL
+)
+
+SELECT * EXCLUDE (parts)
+FROM keyed
+WHERE rows_with_it > 1 OR list_count(parts) < len(parts) -- list_count leaves out nulls
+ORDER BY rows_with_it DESC, parts
+LIMIT $most

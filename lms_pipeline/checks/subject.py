@@ -1,0 +1,91 @@
+"""A published table of an account and day, as checks look at it.
+
+What belongs here: reading its files, and asking them in SQL. What is asked is the checks'.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+from lms_pipeline.accounts import AccountOptions, read_options
+from lms_pipeline.days import Calendar
+from lms_pipeline.duck import calculator, sql
+from lms_pipeline.errors import LmsPipelineError
+from lms_pipeline.lake.paths import DataDir, Partition
+from lms_pipeline.schema import Table
+from lms_pipeline.settings import Settings
+
+if TYPE_CHECKING:
+    import duckdb
+
+
+class NothingToCheckError(LmsPipelineError):
+    """There is no file to look at."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One table of one partition."""
+
+    data: DataDir
+    partition: Partition
+    table: Table
+    calendar: Calendar
+    options: AccountOptions
+    connection: duckdb.DuckDBPyConnection
+
+    @property
+    def file(self) -> Path:
+        """The published file.
+
+        Raises:
+            NothingToCheckError: there is none.
+        """
+        path = self.path(self.table)
+        if not path.exists():
+            raise NothingToCheckError(
+                f"There is no {self.table.name} of {self.partition} to check: materialize it first."
+            )
+        return path
+
+    @cached_property
+    def told(self) -> dict[str, str]:
+        """What the file tells of itself."""
+        from lms_pipeline.lake.files import read_metadata
+
+        return read_metadata(self.file)
+
+    def path(self, table: Table) -> Path:
+        """Where the file of another table of the same partition is."""
+        return self.data.file(table, self.partition)
+
+    def agrees_with(self, table: Table, fact: str) -> bool:
+        """Whether the file of another table is there, and tells the same of itself, as its `run_id`."""
+        from lms_pipeline.lake.files import read_metadata
+
+        path = self.path(table)
+        return path.exists() and read_metadata(path).get(fact) == self.told.get(fact)
+
+    def ask(self, name: str, **values: object) -> list[dict[str, Any]]:
+        """The rows of a file in `checks/sql`, with these values bound; it finds the file as `$path`."""
+        asked = self.connection.execute(sql(__package__, f"sql/{name}"), {"path": str(self.file), **values})
+        columns = [column[0] for column in asked.description or ()]
+        return [dict(zip(columns, row, strict=True)) for row in asked.fetchall()]
+
+
+@contextmanager
+def looking(settings: Settings, data: DataDir, partition: Partition) -> Iterator[Callable[[Table], Subject]]:
+    """The way from a table to what is looked at; one after the other, they share what they ask with.
+
+    Raises:
+        SettingsError: the file of options can't be used.
+    """
+    options = read_options(settings.accounts_file).get(partition.account_id or "", AccountOptions())
+    with TemporaryDirectory(prefix="lms-checks-") as spill, calculator(Path(spill)) as connection:
+        yield lambda table: Subject(data, partition, table, settings.calendar, options, connection)

@@ -1,0 +1,92 @@
+"""The checks on the asset pages.
+
+What belongs here: the Dagster face of `checks/`. Those of a snapshot run after what they look at, in the same run; those of
+the fleet when the warehouse is built, and by their own schedule.
+"""
+
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import dagster as dg
+
+from lms_pipeline.checks.catalog import METRIC_CHECKS, PULL_CHECKS
+from lms_pipeline.checks.finding import Check, Finding
+from lms_pipeline.checks.subject import Subject
+from lms_pipeline.defs.failures import told_to_people
+from lms_pipeline.defs.partitions import account_days, partition_of
+from lms_pipeline.lake.paths import DataDir
+from lms_pipeline.schema import Table
+from lms_pipeline.settings import Settings
+
+
+def build_snapshot_checks(settings: Settings) -> list[dg.AssetChecksDefinition]:
+    """Two steps, so that the metrics wait for what blocks them alone."""
+    return [
+        _of_partition(settings, "pull_checks", PULL_CHECKS),
+        _of_partition(settings, "metric_checks", METRIC_CHECKS),
+    ]
+
+
+def _of_partition(
+    settings: Settings, name: str, checks: Sequence[Check[Subject]]
+) -> dg.AssetChecksDefinition:
+    looks = {
+        dg.AssetCheckKey(dg.AssetKey(table.name), check.name): (check, table)
+        for check in checks
+        for table in check.tables
+    }
+
+    @dg.multi_asset_check(name=name, specs=_specs(settings, looks), can_subset=True)
+    def of_partition(
+        context: dg.AssetCheckExecutionContext, lake: dg.ResourceParam[DataDir]
+    ) -> Iterator[dg.AssetCheckResult]:
+        from lms_pipeline.checks.subject import looking
+
+        with (
+            told_to_people(context),
+            looking(settings, lake, partition_of(context.op_execution_context)) as at,
+        ):
+            for key, (check, table) in looks.items():
+                if key in context.selected_asset_check_keys:
+                    yield check_result(key, check, check.look(at(table)))
+
+    return of_partition
+
+
+def check_result(key: dg.AssetCheckKey, check: Check[Any], finding: Finding) -> dg.AssetCheckResult:
+    """A finding in Dagster's words."""
+    rows = [dg.TableRecord({name: _cell(value) for name, value in row.items()}) for row in finding.rows]
+    shown = {"rows_in_question": dg.MetadataValue.table(rows)} if rows else {}
+    return dg.AssetCheckResult(
+        asset_key=key.asset_key,
+        check_name=key.name,
+        passed=finding.passed,
+        severity=dg.AssetCheckSeverity.ERROR if check.is_grave else dg.AssetCheckSeverity.WARN,
+        description=finding.told,
+        metadata={**finding.figures, **shown},
+    )
+
+
+def _cell(value: object) -> str | int | float | bool:
+    return value if isinstance(value, str | int | float | bool) else "" if value is None else str(value)
+
+
+def _specs(
+    settings: Settings, looks: Mapping[dg.AssetCheckKey, tuple[Check[Subject], Table]]
+) -> list[dg.AssetCheckSpec]:
+    with warnings.catch_warnings():
+        # without its partitions a check would show one account's result for all
+        warnings.filterwarnings(
+            "ignore", "Specifying a partitions_def on an AssetCheckSpec", dg.PreviewWarning
+        )
+        return [
+            dg.AssetCheckSpec(
+                key.name,
+                asset=key.asset_key,
+                description=check.doc,
+                blocking=check.blocks,
+                partitions_def=account_days(settings),
+            )
+            for key, (check, _) in looks.items()
+        ]

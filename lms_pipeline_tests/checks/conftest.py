@@ -1,0 +1,74 @@
+"""A data directory in which a test puts the files that a check is to look at."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Any
+
+import pytest
+
+from lms_pipeline.accounts import AccountOptions
+from lms_pipeline.checks.finding import Finding
+from lms_pipeline.checks.subject import Subject, looking
+from lms_pipeline.enrollments.tables import UNIFIED_ENROLLMENTS
+from lms_pipeline.lake.paths import DataDir, Partition
+from lms_pipeline.schema import Table
+from lms_pipeline.settings import Settings
+from lms_pipeline_tests.lake.rows import FIRST, PROVENANCE, write
+
+SUMS = ("served", "carried", "roster", "rejected", "duplicates_identical", "duplicates_conflicting")
+
+
+@dataclass
+class Shelf:
+    """The files of the account `acme`."""
+
+    data: DataDir
+    day: date = FIRST
+
+    def put(
+        self, *rows: dict[str, Any], table: Table = UNIFIED_ENROLLMENTS, days: int = 0, **facts: object
+    ) -> None:
+        """Publish rows of the day, or of so many days later, with facts for the file's metadata."""
+        told = PROVENANCE.metadata() | {name: str(value) for name, value in facts.items()}
+        write(
+            self.data.file(table, Partition("acme", self.day + timedelta(days=days))),
+            table,
+            *rows,
+            metadata=told,
+        )
+
+    def pulled(self, *rows: dict[str, Any], **facts: object) -> None:
+        """Publish enrollments as a pull does, that were all served; `facts` tell otherwise."""
+        sums: dict[str, Any] = {**dict.fromkeys(SUMS, 0), "served": len(rows)}
+        self.put(*rows, **{"key": "user_id,course_id", **sums, **facts})
+
+    def look(
+        self,
+        check: Callable[[Subject], Finding],
+        table: Table = UNIFIED_ENROLLMENTS,
+        days: int = 0,
+        **options: Any,
+    ) -> Finding:
+        """What a check finds in a table of the day, or of so many days later."""
+        partition = Partition("acme", self.day + timedelta(days=days))
+        settings = Settings(data_dir=self.data.root)
+        with looking(settings, self.data, partition) as at:
+            subject = at(table)
+            return check(
+                Subject(
+                    subject.data,
+                    partition,
+                    table,
+                    subject.calendar,
+                    AccountOptions(**options),
+                    subject.connection,
+                )
+            )
+
+
+@pytest.fixture
+def shelf(tmp_path):
+    return Shelf(DataDir(tmp_path))

@@ -1,0 +1,136 @@
+"""What is missing in the whole fleet."""
+
+from datetime import UTC, date, datetime
+
+import pytest
+
+from lms_pipeline.checks.fleet import (
+    accounts_are_connected,
+    accounts_are_fresh,
+    fleet_of,
+    no_day_is_missing,
+    partitions_are_few,
+)
+from lms_pipeline.lake.paths import Partition
+from lms_pipeline.partition_count import PartitionCount
+from lms_pipeline.registry import Registry
+from lms_pipeline.settings import Settings
+from lms_pipeline.truto.accounts import IntegratedAccount, Integration
+from lms_pipeline_tests.lake.rows import publish
+
+START = date(2026, 3, 1)
+NOW = datetime(2026, 3, 11, 2, tzinfo=UTC)
+"""The 10th has ended and is open; the 9th is the last that should be there."""
+
+
+def march(*days):
+    return [date(2026, 3, day) for day in days]
+
+
+@pytest.fixture
+def fleet(shelf):
+    """The fleet with these accounts: when each came, and which days it has."""
+
+    def build(failed=(), **accounts):
+        registry = Registry(shelf.data.registry)
+        for account_id, (first, *days) in accounts.items():
+            registry.add(account_id, name=None, first_day=date(2026, 3, first))
+            for day in march(*days):
+                publish(shelf.data, account_id, day)
+        settings = Settings(data_dir=shelf.data.root, start_date=START, frozen_now=NOW)
+        return fleet_of(shelf.data, settings, {Partition(one, day) for one, day in failed})
+
+    return build
+
+
+class TestFresh:
+    def test_passes_where_every_account_has_the_last_closed_day(self, fleet):
+        found = accounts_are_fresh(fleet(north=(8, 8, 9), south=(9, 9)))
+        assert (found.passed, found.told) == (
+            True,
+            "0 of 2 active accounts have no snapshot of 2026-03-09.",
+        )
+
+    def test_fails_with_the_dead_account_beside_a_live_one(self, fleet):
+        found = accounts_are_fresh(fleet(north=(1, 8, 9, 10), south=(1, 4)))
+        assert not found.passed
+        assert found.told == "1 of 2 active accounts have no snapshot of 2026-03-09: see their last runs."
+        assert found.rows == [
+            {
+                "account_id": "south",
+                "first_day": "2026-03-01",
+                "last_snapshot": "2026-03-04",
+                "days_missing": 8,
+            }
+        ]
+
+    def test_waits_for_the_day_that_is_still_open(self, fleet):
+        assert accounts_are_fresh(fleet(north=(10,))).passed
+
+    def test_expects_nothing_of_who_was_removed(self, fleet, shelf):
+        fleet(north=(1, 4))
+        Registry(shelf.data.registry).remove("north", last_day=date(2026, 3, 4))
+        assert accounts_are_fresh(fleet()).passed
+
+
+class TestMissing:
+    def test_passes_where_every_day_since_an_accounts_first_is_there(self, fleet):
+        found = no_day_is_missing(fleet(north=(8, 8, 9), south=(9, 9, 10)))
+        assert found.passed
+        assert (found.figures["published"], found.figures["missing"]) == (4, 0)
+
+    def test_fails_for_a_recent_day_and_tells_failed_from_never_asked(self, fleet):
+        found = no_day_is_missing(
+            fleet(failed=[("north", date(2026, 3, 8)), ("north", date(2026, 3, 10))], north=(6, 6, 9))
+        )
+        assert not found.passed
+        assert {name: found.figures[name] for name in ("missing", "failed", "never_asked")} == {
+            "missing": 2,
+            "failed": 1,
+            "never_asked": 1,
+        }
+        assert found.rows == [
+            {"account_id": "north", "missing": 2, "failed": 1, "first": "2026-03-07", "last": "2026-03-08"}
+        ]
+
+    def test_counts_what_is_missing_longer_and_passes(self, fleet):
+        found = no_day_is_missing(fleet(north=(1, 1, 3, 4, 5, 6, 7, 8, 9)))
+        assert (found.passed, found.figures["missing"]) == (True, 1)
+
+    def test_counts_an_account_that_left_up_to_its_last_day(self, fleet, shelf):
+        fleet(north=(1, 1, 2, 4))
+        Registry(shelf.data.registry).remove("north", last_day=date(2026, 3, 4))
+        found = no_day_is_missing(fleet())
+        assert (found.figures["missing"], found.rows[0]["last"]) == (1, "2026-03-03")
+
+
+class TestConnected:
+    def test_passes_where_all_are_active_or_removed(self, fleet, shelf):
+        fleet(north=(1,), south=(1,))
+        Registry(shelf.data.registry).remove("south", last_day=START)
+        assert accounts_are_connected(fleet()).told == "0 of 1 accounts can't be asked."
+
+    def test_fails_with_those_that_their_owners_have_to_connect_again(self, fleet, shelf):
+        lost = IntegratedAccount(
+            id="north", status="needs_reauth", integration=Integration(name="talentlms", category="lms")
+        )
+        Registry(shelf.data.registry).sync([lost], integrations=(), day=date(2026, 3, 9))
+        found = accounts_are_connected(fleet())
+        assert not found.passed
+        assert [(row["account_id"], row["status"]) for row in found.rows] == [("north", "needs_reauth")]
+
+
+class TestPartitions:
+    def test_are_accounts_times_days_and_pass_while_they_are_few(self, fleet):
+        found = partitions_are_few(fleet(north=(1,), south=(1,)))
+        assert (found.passed, found.figures["partition_keys"]) == (True, 20)
+        assert found.told == ("2 accounts x 10 days are 20 partition keys; Dagster advises 100,000 at most.")
+
+    def test_fail_from_four_fifths_of_what_is_advised_with_what_to_do(self, fleet):
+        many = fleet(north=(1,))
+        object.__setattr__(many, "partitions", PartitionCount(300, 267))
+        found = partitions_are_few(many)
+        assert not found.passed
+        assert found.told.endswith(
+            "at most: set LMS_START_DATE later, or give part of the accounts an LMS_DATA_DIR of their own."
+        )
