@@ -91,8 +91,7 @@ def _faulty(
     subject: Subject, fault: duckdb.Expression, figure: str, columns: Sequence[str]
 ) -> Iterator[dict[str, Any]]:
     """How many rows have the fault, and what the first of them says."""
-    read = subject.connection.read_parquet(str(subject.file), hive_partitioning=False)
-    faulty = read.filter(fault).select(*columns)
+    faulty = subject.published().filter(fault).select(*columns)
     if first := faulty.limit(1).fetchall():
         said = ", ".join(f"{name} {value}" for name, value in zip(columns, first[0], strict=True))
         yield {"figure": figure, "rows": len(faulty), "first": said}

@@ -10,12 +10,17 @@ from dataclasses import dataclass, field
 from inspect import getdoc
 from typing import Any, Generic, TypeVar
 
+from lms_pipeline.errors import LmsPipelineError
 from lms_pipeline.schema import Table
 
 MOST_ROWS = 10
 """So many of the rows in question are shown."""
 
 Subject = TypeVar("Subject")
+
+
+class BlockedError(LmsPipelineError):
+    """What is published fails a check that everything else stands on."""
 
 
 @dataclass(frozen=True, slots=True)

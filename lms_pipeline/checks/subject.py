@@ -72,9 +72,19 @@ class Subject:
         path = self.path(table)
         return path.exists() and read_metadata(path).get(fact) == self.told.get(fact)
 
+    def published(self) -> duckdb.DuckDBPyRelation:
+        """The rows of the file; columns that an older one lacks are null."""
+        from lms_pipeline.schema import arrow_schema
+
+        self.connection.from_arrow(arrow_schema(self.table).empty_table()).create_view("described")
+        self.connection.execute("SET VARIABLE path = $path", {"path": str(self.file)})
+        self.connection.execute(sql(__package__, "sql/published.sql"))
+        return self.connection.view("published")
+
     def ask(self, name: str, **values: object) -> list[dict[str, Any]]:
-        """The rows of a file in `checks/sql`, with these values bound; it finds the file as `$path`."""
-        asked = self.connection.execute(sql(__package__, f"sql/{name}"), {"path": str(self.file), **values})
+        """What a file in `checks/sql` answers, with these values bound; it finds the rows in the view `published`."""
+        self.published()
+        asked = self.connection.execute(sql(__package__, f"sql/{name}"), values)
         columns = [column[0] for column in asked.description or ()]
         return [dict(zip(columns, row, strict=True)) for row in asked.fetchall()]
 

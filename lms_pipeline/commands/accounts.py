@@ -14,6 +14,7 @@ from rich.text import Text
 from lms_pipeline.accounts import AccountOptions, read_options
 from lms_pipeline.lake.paths import DataDir
 from lms_pipeline.naming import account_names
+from lms_pipeline.partition_count import partition_count
 from lms_pipeline.registry import Registry
 from lms_pipeline.settings import Settings
 
@@ -63,6 +64,7 @@ def sync() -> None:
     click.echo(
         f"{len(registry.accounts())} accounts, {len(registry.active())} of them active, {len(new)} new."
     )
+    click.echo(partition_count(registry, settings))
 
 
 @accounts.command()
@@ -74,6 +76,7 @@ def add(account_id: str, name: str | None) -> None:
     first_day = settings.calendar.latest_ended(settings.now())
     account = _registry(settings).add(account_id, name=name, first_day=first_day)
     click.echo(f"{account.id} is active, from {account.first_day} on.")
+    _warn_of_many(settings)
 
 
 @accounts.command()
@@ -83,6 +86,12 @@ def remove(account_id: str) -> None:
     settings = Settings.load()
     account = _registry(settings).remove(account_id, last_day=settings.calendar.latest_ended(settings.now()))
     click.echo(f"{account.id} is inactive; what was pulled of it stays.")
+
+
+def _warn_of_many(settings: Settings) -> None:
+    count = partition_count(_registry(settings), settings)
+    if count.is_near:
+        click.echo(count, err=True)
 
 
 def _registry(settings: Settings) -> Registry:

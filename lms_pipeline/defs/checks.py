@@ -11,7 +11,7 @@ from typing import Any
 import dagster as dg
 
 from lms_pipeline.checks.catalog import METRIC_CHECKS, PULL_CHECKS
-from lms_pipeline.checks.finding import Check, Finding
+from lms_pipeline.checks.finding import BlockedError, Check, Finding
 from lms_pipeline.checks.subject import Subject
 from lms_pipeline.defs.failures import told_to_people
 from lms_pipeline.defs.partitions import account_days, partition_of
@@ -49,7 +49,14 @@ def _of_partition(
         ):
             for key, (check, table) in looks.items():
                 if key in context.selected_asset_check_keys:
-                    yield check_result(key, check, check.look(at(table)))
+                    finding = check.look(at(table))
+                    yield check_result(key, check, finding)
+                    if check.blocks and not finding.passed:
+                        # in our words, before Dagster says the same in its own
+                        raise BlockedError(
+                            f"{table.name} of {context.op_execution_context.partition_key} fails {check.name}, and nothing "
+                            f"is worked out from it: {finding.told}"
+                        )
 
     return of_partition
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from lms_pipeline.checks.fleet import FLEET_CHECKS
+from lms_pipeline.checks.finding import Finding
+from lms_pipeline.checks.fleet import FLEET_CHECKS, accounts_are_fresh
 from lms_pipeline.defs.asking import FAILED
 from lms_pipeline.defs.checks import check_result
 from lms_pipeline.defs.failures import told_to_people
@@ -44,7 +45,10 @@ def build_fleet_checks(settings: Settings) -> dg.AssetChecksDefinition:
             fleet = fleet_of(lake, settings, _failed(context.instance))
             for key, check in KEYS.items():
                 if key in context.selected_asset_check_keys:
-                    yield check_result(key, check, check.look(fleet))
+                    finding = check.look(fleet)
+                    yield check_result(key, check, finding)
+                    if check.look is accounts_are_fresh and not finding.passed:
+                        _tell(settings, lake, finding, context.run.run_id)
 
     return fleet_checks
 
@@ -69,6 +73,15 @@ def build_fleet_schedule(settings: Settings) -> dg.ScheduleDefinition:
         default_status=dg.DefaultScheduleStatus.RUNNING,
         description="Looks for accounts and days that are missing, each hour.",
     )
+
+
+def _tell(settings: Settings, data: DataDir, finding: Finding, run_id: str) -> None:
+    """A run that fails is told of by `failure_alerts`; what was never run is told of here, once a day."""
+    from lms_pipeline.alerting import Alerts, Trouble
+
+    if settings.alert_webhook is not None:
+        alerts = Alerts(data, settings.alert_webhook.get_secret_value())
+        alerts.tell(Trouble(None, "The daily snapshot", finding.told, run_id))
 
 
 def _failed(instance: dg.DagsterInstance) -> set[Partition]:

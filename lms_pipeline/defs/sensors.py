@@ -3,6 +3,7 @@
 What belongs here: asking again and again whether something has changed, and no more work than that.
 """
 
+import logging
 import time
 
 import dagster as dg
@@ -12,6 +13,7 @@ from lms_pipeline.defs.asking import BUSY, FAILED, lacks, last_run, run_request
 from lms_pipeline.defs.jobs import DAILY_SNAPSHOT, REBUILD_WAREHOUSE
 from lms_pipeline.defs.partitions import add_accounts
 from lms_pipeline.lake.paths import DataDir, Partition
+from lms_pipeline.partition_count import partition_count
 from lms_pipeline.registry import Registry
 from lms_pipeline.registry_sync import sync_with_truto
 from lms_pipeline.settings import Settings
@@ -35,10 +37,12 @@ def build_sensors(settings: Settings) -> list[dg.SensorDefinition]:
         sync_with_truto(truto.connect, registry, settings)
         accounts = {account.id: account for account in registry.accounts()}
         new = add_accounts(context.instance, accounts)
+        count = partition_count(registry, settings)
+        context.log.log(logging.WARNING if count.is_near else logging.INFO, "%s", count)
         day = settings.calendar.open_day(truto.now())
         asked = [Partition(one, day) for one in new if accounts[one].is_active and day]
         if not asked:
-            return dg.SkipReason(f"{len(accounts)} accounts are known, none is new and active.")
+            return dg.SkipReason(f"None is new and active. {count}")
         return [run_request(partition, "as new") for partition in asked]
 
     @dg.sensor(

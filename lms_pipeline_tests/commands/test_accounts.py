@@ -1,6 +1,16 @@
 def test_sync_takes_in_what_truto_lists(connected):
     done = connected("accounts", "sync")
-    assert (done.status, done.out) == (0, "2 accounts, 2 of them active, 2 new.\n")
+    assert done.status == 0
+    accounts, partitions = done.out.splitlines()
+    assert accounts == "2 accounts, 2 of them active, 2 new."
+    assert partitions == "2 accounts x 69 days are 138 partition keys; Dagster advises 100,000 at most."
+
+
+def test_an_account_too_many_is_told_with_what_to_do(command, monkeypatch):
+    monkeypatch.setenv("LMS_START_DATE", "1700-01-01")
+    done = command("accounts", "add", "north")
+    assert "119,138 partition keys" in done.err
+    assert "set LMS_START_DATE later" in done.err
 
 
 def test_sync_without_a_token_says_what_to_set(command):

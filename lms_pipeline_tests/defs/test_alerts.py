@@ -2,6 +2,7 @@
 
 import json
 import threading
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import dagster as dg
@@ -12,7 +13,7 @@ from lms_pipeline.alerting import AlertError, Alerts, Trouble
 from lms_pipeline.definitions import build_defs
 from lms_pipeline.defs.failures import FROM_A_SHELL, NO_ALERT
 from lms_pipeline.defs.partitions import add_accounts, partition_key
-from lms_pipeline.defs.running import open_instance
+from lms_pipeline.defs.running import QUIET, open_instance
 from lms_pipeline.sandbox.faults.refusing import Status
 from lms_pipeline_tests.defs.conftest import DAY
 
@@ -140,3 +141,15 @@ def test_a_run_that_nobody_needs_to_be_told_of_is_not_told(alerting, instance, s
 
 def test_nobody_is_told_without_an_address(settings):
     assert not build_defs(settings).get_repository_def().has_sensor_def("failure_alerts")
+
+
+def test_accounts_that_no_run_is_made_for_are_told_once_a_day(alerting, instance, registry, webhook):
+    def watch(day):
+        then = alerting.model_copy(update={"frozen_now": datetime(2026, 3, day, 2, tzinfo=UTC)})
+        job = build_defs(then).resolve_job_def("watch_fleet")
+        assert job.execute_in_process(run_config=QUIET, instance=instance).success
+
+    for day in (11, 12, 12, 13):  # on the 11th, the 10th is still open
+        watch(day)
+    assert [text.partition(":")[0] for text in webhook.texts] == ["The daily snapshot failed"] * 2
+    assert "2 of 2 active accounts have no snapshot of 2026-03-10" in webhook.texts[0]

@@ -102,6 +102,11 @@ class TestSnapshot:
             {"column": "status_raw", "expected": "string", "found": "nothing"}
         ]
         assert "account_completion" not in materialized(result)
+        (failure,) = result.filter_events(lambda event: event.is_step_failure)
+        assert failure.step_failure_data.user_failure_data.description == (
+            "unified_enrollments of north|2026-03-10 fails schema, and nothing is worked out from it: 1 columns are not "
+            "as described."
+        )
 
 
 class TestAllowDrop:

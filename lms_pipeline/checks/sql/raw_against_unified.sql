@@ -1,7 +1,7 @@
 -- Each learner and course in one file or both, judged: how many of each judgement, and the first of them.
 -- What raw says of completion is looked for under the names that LMSs use, and read where it is a word we know; pairs
 -- with several rows are not compared, since nothing tells which raw row is which enrollment's.
--- Parameters: path (unified), raw, keys (JSON paths), done, undone (words), most.
+-- Parameters: raw, keys (JSON paths), done, undone (words), most.
 WITH raw AS (
     SELECT
         user_id,
@@ -20,7 +20,7 @@ WITH raw AS (
 
 unified AS (
     SELECT user_id, course_id, count(*) AS times, any_value(status) AS status
-    FROM read_parquet($path, hive_partitioning = false)
+    FROM published
     GROUP BY ALL
 ),
 

@@ -1,6 +1,6 @@
--- Why records were rejected. Parameters: path, most.
+-- Why records were rejected. Parameters: most.
 SELECT reason, field, count(*) AS records
-FROM read_parquet($path, hive_partitioning = false)
+FROM published
 GROUP BY ALL
 ORDER BY records DESC, reason, field
 LIMIT $most

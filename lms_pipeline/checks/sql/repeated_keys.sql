@@ -1,10 +1,10 @@
--- Keys of a file that stand in several rows, or are not whole. Parameters: path, key (its columns), most.
+-- Keys of a file that stand in several rows, or are not whole. Parameters: key (its columns), most.
 WITH keyed AS (
     SELECT
         COLUMNS(lambda name: list_contains($key, name)),
         list_value(*COLUMNS(lambda name: list_contains($key, name))) AS parts,
         count(*) AS rows_with_it
-    FROM read_parquet($path, hive_partitioning = false)
+    FROM published
     GROUP BY ALL
 )
 

@@ -1,5 +1,5 @@
--- Where the enrollments come from, and how old the oldest answer of each kind is. Parameters: path.
+-- Where the enrollments come from, and how old the oldest answer of each kind is.
 SELECT source, count(*) AS enrollments, min(fetched_at) AS oldest_fetch
-FROM read_parquet($path, hive_partitioning = false)
+FROM published
 GROUP BY ALL
 ORDER BY source

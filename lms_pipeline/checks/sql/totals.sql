@@ -1,11 +1,11 @@
--- The sums of two completion tables side by side. Parameters: path, other.
+-- The sums of two completion tables side by side. Parameters: other.
 FROM (
     SELECT
         'here' AS side,
         sum(n_all)::BIGINT AS n_all,
         sum(n_completed)::BIGINT AS n_completed,
         sum(n_eligible)::BIGINT AS n_eligible
-    FROM read_parquet($path, hive_partitioning = false)
+    FROM published
 )
 UNION ALL
 SELECT

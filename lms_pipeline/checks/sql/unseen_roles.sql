@@ -1,6 +1,6 @@
--- Roles that are neither known to learn nor left out. Parameters: path, known, most.
+-- Roles that are neither known to learn nor left out. Parameters: known, most.
 SELECT left(lower(trim(role)), 40) AS role, count(*) AS enrollments, sum(count(*)) OVER () AS of_all
-FROM read_parquet($path, hive_partitioning = false)
+FROM published
 WHERE role IS NOT NULL AND NOT list_contains($known, lower(trim(role)))
 GROUP BY ALL
 ORDER BY enrollments DESC, role

@@ -1,6 +1,6 @@
--- Statuses that no page documents, as served. Parameters: path, most.
+-- Statuses that no page documents, as served. Parameters: most.
 SELECT left(coalesce(trim(status_raw), ''), 40) AS status_raw, count(*) AS enrollments, sum(count(*)) OVER () AS of_all
-FROM read_parquet($path, hive_partitioning = false)
+FROM published
 WHERE status = 'unknown' AND coalesce(lower(trim(status_raw)), '') <> 'unknown'
 GROUP BY ALL
 ORDER BY enrollments DESC, status_raw
