@@ -5,10 +5,10 @@ What belongs here: what must hold of any count and rate, whatever they count. Wh
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import reduce
 from operator import add
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lms_pipeline.checks.finding import MOST_ROWS, Finding, counted
 from lms_pipeline.checks.subject import Subject
@@ -34,26 +34,30 @@ NO_SIGN = "pass_rate"
 ROUNDING = 1e-9
 
 
+class Fault(NamedTuple):
+    """Something that must hold for no row."""
+
+    columns: tuple[str, ...]
+    """What it is about: the figure first."""
+    holds: duckdb.Expression
+
+
 def rates_are_shares(subject: Subject) -> Finding:
     """Each rate is its numerator over its denominator, from 0 to 1, and null where that is zero."""
     rates = [rate.name for rate in RATES if rate.name in subject.table.column_names]
-    wrong = [
-        row
-        for rate in rates
-        for row in _faulty(subject, _is_no_share(rate), rate, (rate, f"{rate}_num", f"{rate}_den"))
-    ]
+    faults = [Fault((rate, f"{rate}_num", f"{rate}_den"), _is_no_share(rate)) for rate in rates]
     return _found(
-        wrong, f"All {len(rates)} rates are shares.", "rates are not their numerator over their denominator"
+        _faulty(subject, faults),
+        f"All {len(rates)} rates are shares.",
+        "rates are not their numerator over their denominator",
     )
 
 
 def parts_sum(subject: Subject) -> Finding:
     """The statuses sum to all, open and due to their parts; courses, and learners, sum to their account."""
-    wrong = [
-        row
-        for whole, parts in PARTS.items()
-        for row in _faulty(subject, _differs(whole, parts), whole, (whole, *parts))
-    ]
+    wrong = _faulty(
+        subject, [Fault((whole, *parts), _differs(whole, parts)) for whole, parts in PARTS.items()]
+    )
     if subject.table == ACCOUNT_COMPLETION:
         wrong += _other_totals(subject)
     return _found(wrong, "All parts sum to their whole.", "counts are not the sum of their parts")
@@ -87,21 +91,33 @@ def _differs(whole: str, parts: Sequence[str]) -> duckdb.Expression:
     return duckdb.ColumnExpression(whole) != reduce(add, map(duckdb.ColumnExpression, parts))
 
 
-def _faulty(
-    subject: Subject, fault: duckdb.Expression, figure: str, columns: Sequence[str]
-) -> Iterator[dict[str, Any]]:
-    """How many rows have the fault, and what the first of them says."""
-    faulty = subject.published().filter(fault).select(*columns)
-    if first := faulty.limit(1).fetchall():
-        said = ", ".join(f"{name} {value}" for name, value in zip(columns, first[0], strict=True))
-        yield {"figure": figure, "rows": len(faulty), "first": said}
+def _faulty(subject: Subject, faults: Sequence[Fault]) -> list[dict[str, Any]]:
+    """Of each fault that there is: how many rows have it, and what the first of them says."""
+    import duckdb
+
+    published = subject.published()
+    counts = published.aggregate([duckdb.FunctionExpression("count_if", fault.holds) for fault in faults])
+    return [
+        {"figure": fault.columns[0], "rows": count, "first": _first(published, fault)}
+        for fault, count in zip(faults, counts.fetchall()[0], strict=True)
+        if count
+    ]
 
 
-def _other_totals(subject: Subject) -> Iterator[dict[str, Any]]:
+def _first(published: duckdb.DuckDBPyRelation, fault: Fault) -> str:
+    ((*values,),) = published.filter(fault.holds).select(*fault.columns).limit(1).fetchall()
+    return ", ".join(f"{name} {value}" for name, value in zip(fault.columns, values, strict=True))
+
+
+def _other_totals(subject: Subject) -> list[dict[str, Any]]:
+    wrong = []
     for table in COMPLETION_TABLES:
         if table == subject.table or not subject.agrees_with(table, "source_run_id"):
             continue
         here, there = subject.ask("totals.sql", other=str(subject.path(table)))
-        for name in SUMMED:
-            if here[name] != there[name]:
-                yield {"figure": name, "rows": 1, "first": f"{here[name]}, and {there[name]} in {table.name}"}
+        wrong += [
+            {"figure": name, "rows": 1, "first": f"{here[name]}, and {there[name]} in {table.name}"}
+            for name in SUMMED
+            if here[name] != there[name]
+        ]
+    return wrong
