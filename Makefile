@@ -32,10 +32,11 @@ test: $(READY)  ## all tests
 ui: $(READY)  ## Dagster's web UI over the same data, on http://127.0.0.1:3000
 	@$(BIN)/lms-pipeline ui
 
-lint: $(READY)  ## format, lint, types
+lint: $(READY)  ## format, lint, types, and that Dagster loads the definitions
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
+	@VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/dg check defs
 
 docs: $(READY)  ## write docs/tables.md from the schema
 	@$(BIN)/python -m lms_pipeline.lake.documentation > docs/tables.md

@@ -1,3 +1,5 @@
+import subprocess
+import sys
 import warnings
 
 import dagster as dg
@@ -23,6 +25,15 @@ def test_the_definitions_load_without_a_warning(settings):
         warnings.simplefilter("always")
         dg.Definitions.validate_loadable(build_defs(settings))
     assert [str(warning.message) for warning in told] == []
+
+
+def test_loading_the_definitions_does_not_import_what_only_runs_need():
+    """Dagster imports them in every process: pyarrow, httpx and pandas would take a second more."""
+    program = "import sys, lms_pipeline.definitions; print(*sys.modules, sep='\\n')"
+    loaded = subprocess.run(
+        [sys.executable, "-c", program], check=True, capture_output=True, text=True
+    ).stdout
+    assert set(loaded.splitlines()) & {"pyarrow", "pandas", "numpy", "httpx", "starlette"} == set()
 
 
 def test_assets_are_named_like_the_tables(defs):
