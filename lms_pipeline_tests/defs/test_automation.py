@@ -18,11 +18,11 @@ def repository(settings):
     return build_defs(settings).get_repository_def()
 
 
-def tick(repository, instance):
+def tick(repository, instance, at=NOW):
     schedule = repository.get_schedule_def("daily_snapshot")
     resources = repository.get_top_level_resources()
     with dg.build_schedule_context(
-        instance, repository_def=repository, resources=resources, scheduled_execution_time=NOW
+        instance, repository_def=repository, resources=resources, scheduled_execution_time=at
     ) as context:
         return schedule.evaluate_tick(context)
 
