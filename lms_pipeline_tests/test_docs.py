@@ -4,6 +4,8 @@ from pathlib import Path
 import pytest
 
 from lms_pipeline.accounts import AccountOptions
+from lms_pipeline.checks.catalog import METRIC_CHECKS, PULL_CHECKS
+from lms_pipeline.checks.fleet import FLEET_CHECKS
 from lms_pipeline.cli import COMMANDS
 from lms_pipeline.lake.documentation import tables_page
 from lms_pipeline.settings import Settings
@@ -36,3 +38,9 @@ def test_every_command_is_named_in_the_readme(command):
 
 def test_both_workspaces_name_the_same_code_location():
     assert read("workspace.yaml") == read("lms_pipeline/defs/workspace.yaml")
+
+
+def test_every_check_is_explained():
+    told = set(re.findall(r"^\| `(\w+)` \|", read("docs/checks.md"), re.MULTILINE))
+    of_snapshots = {check.name for check in (*PULL_CHECKS, *METRIC_CHECKS)}
+    assert told == of_snapshots | {check.name for check in FLEET_CHECKS}
