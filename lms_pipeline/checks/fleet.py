@@ -84,10 +84,11 @@ def accounts_are_connected(fleet: Fleet) -> Finding:
 
 
 def no_day_is_missing(fleet: Fleet) -> Finding:
-    """No day of the last seven is missing; days that are missing longer are counted."""
+    """No day of the last seven is missing of an active account; of others, and longer ago, they are counted."""
     rows = list(_gaps(fleet))
     missing, failed = counted(rows, "missing"), counted(rows, "failed")
-    recent = [row for row in rows if row["last"] > str(fleet.closed - timedelta(days=RECENT))]
+    since = str(fleet.closed - timedelta(days=RECENT))
+    recent = [row for row in rows if row["status"] == ACTIVE and row["last"] > since]
     published = sum(len(days) for days in fleet.days.values())
     figures = {
         "published": published,
@@ -98,7 +99,7 @@ def no_day_is_missing(fleet: Fleet) -> Finding:
     }
     told = (
         f"{published:,} snapshots are there, and {missing:,} are missing since their account's first day: {failed:,} failed, "
-        f"{missing - failed:,} were never asked for; {len(recent)} accounts miss one of the last {RECENT} days."
+        f"{missing - failed:,} were never asked for; {len(recent)} active accounts miss one of the last {RECENT} days."
     )
     return Finding(not recent, told, figures, (recent or rows)[:MOST_ROWS])
 
@@ -121,11 +122,12 @@ def _last_known(fleet: Fleet, account: RegisteredAccount) -> dict[str, Any]:
 
 def _gaps(fleet: Fleet) -> Iterator[dict[str, Any]]:
     """By account with missing days: how many, from when to when, and how many runs for them failed; the latest first."""
-    gaps = ((account.id, days) for account in fleet.accounts if (days := fleet.missing(account)))
-    for account_id, days in sorted(gaps, key=lambda gap: gap[1][-1], reverse=True):
-        failed = sum(Partition(account_id, day) in fleet.failed for day in days)
+    gaps = ((account, days) for account in fleet.accounts if (days := fleet.missing(account)))
+    for account, days in sorted(gaps, key=lambda gap: gap[1][-1], reverse=True):
+        failed = sum(Partition(account.id, day) in fleet.failed for day in days)
         yield {
-            "account_id": account_id,
+            "account_id": account.id,
+            "status": account.status,
             "missing": len(days),
             "failed": failed,
             "first": str(days[0]),

@@ -46,7 +46,7 @@ def schema(subject: Subject) -> Finding:
 def _differing(
     found: dict[str, pa.Field], expected: dict[str, pa.Field], *, is_older: bool
 ) -> Iterator[dict[str, str]]:
-    for name in expected.keys() | found.keys():
+    for name in (*expected, *(name for name in found if name not in expected)):
         if name not in found:
             if not is_older:
                 yield {"column": name, "expected": str(expected[name].type), "found": "nothing"}

@@ -21,6 +21,9 @@ from lms_pipeline_tests.lake.rows import publish
 START = date(2026, 3, 1)
 NOW = datetime(2026, 3, 11, 2, tzinfo=UTC)
 """The 10th has ended and is open; the 9th is the last that should be there."""
+LOST = IntegratedAccount(
+    id="lost", status="needs_reauth", integration=Integration(name="talentlms", category="lms")
+)
 
 
 def march(*days):
@@ -89,9 +92,21 @@ class TestMissing:
             "failed": 1,
             "never_asked": 1,
         }
-        assert found.rows == [
-            {"account_id": "north", "missing": 2, "failed": 1, "first": "2026-03-07", "last": "2026-03-08"}
-        ]
+        (row,) = found.rows
+        assert row == {
+            "account_id": "north",
+            "status": "active",
+            "missing": 2,
+            "failed": 1,
+            "first": "2026-03-07",
+            "last": "2026-03-08",
+        }
+
+    def test_counts_those_of_an_account_that_can_not_be_asked_and_passes(self, fleet, shelf):
+        fleet(north=(9, 9))
+        Registry(shelf.data.registry).sync([LOST], integrations=(), day=START)
+        found = no_day_is_missing(fleet())
+        assert (found.passed, found.figures["missing"], found.rows[0]["status"]) == (True, 9, "needs_reauth")
 
     def test_counts_what_is_missing_longer_and_passes(self, fleet):
         found = no_day_is_missing(fleet(north=(1, 1, 3, 4, 5, 6, 7, 8, 9)))
@@ -111,13 +126,10 @@ class TestConnected:
         assert accounts_are_connected(fleet()).told == "0 of 1 accounts can't be asked."
 
     def test_fails_with_those_that_their_owners_have_to_connect_again(self, fleet, shelf):
-        lost = IntegratedAccount(
-            id="north", status="needs_reauth", integration=Integration(name="talentlms", category="lms")
-        )
-        Registry(shelf.data.registry).sync([lost], integrations=(), day=date(2026, 3, 9))
+        Registry(shelf.data.registry).sync([LOST], integrations=(), day=date(2026, 3, 9))
         found = accounts_are_connected(fleet())
         assert not found.passed
-        assert [(row["account_id"], row["status"]) for row in found.rows] == [("north", "needs_reauth")]
+        assert [(row["account_id"], row["status"]) for row in found.rows] == [("lost", "needs_reauth")]
 
 
 class TestPartitions:
