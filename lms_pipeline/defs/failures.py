@@ -14,11 +14,13 @@ from lms_pipeline.days import DayNotOpenError
 from lms_pipeline.errors import LmsPipelineError
 
 FROM_A_SHELL = "lms_pipeline/shell"
-"""A tag of runs for which somebody waits: they are not tried again."""
+"""A tag of runs for which somebody waits: the number of the process that makes them."""
 NO_ALERT = "lms_pipeline/no_alert"
 """A tag of runs that had to fail, since their day is over: nobody needs to be told."""
 TRY_AGAIN = "dagster/retry_on_asset_or_op_failure"
 """Dagster's tag that decides for one run, whatever its instance does with others."""
+MOST_TRIES = "dagster/max_retries"
+"""Dagster's tag that says how often one run is tried again at most."""
 TRIED_AGAIN = "dagster/will_retry"
 """The tag by which Dagster says that another run takes a failed one's place."""
 
@@ -35,8 +37,7 @@ def told_to_people(context: dg.AssetExecutionContext) -> Iterator[None]:
     except LmsPipelineError as error:
         from lms_pipeline.truto.errors import TransientError
 
-        may_pass = isinstance(error, TransientError) and FROM_A_SHELL not in context.run.tags
-        tags = {TRY_AGAIN: str(may_pass).lower()}
+        tags = {TRY_AGAIN: str(isinstance(error, TransientError)).lower()}
         if isinstance(error, DayNotOpenError):
             tags[NO_ALERT] = "true"
         context.instance.add_run_tags(context.run.run_id, tags)

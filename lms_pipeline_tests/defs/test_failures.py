@@ -6,8 +6,9 @@ import dagster as dg
 import pytest
 
 from lms_pipeline.definitions import build_defs
-from lms_pipeline.defs.failures import FROM_A_SHELL
 from lms_pipeline.defs.partitions import add_accounts, partition_key
+from lms_pipeline.defs.running import run_partitions
+from lms_pipeline.lake.paths import Partition
 from lms_pipeline.sandbox.faults.refusing import RevokedConnection, Status
 from lms_pipeline.sandbox.faults.spoiling import Html
 from lms_pipeline.truto.waits import Patience
@@ -84,6 +85,9 @@ def test_what_will_not_pass_is_not_tried_again(fail):
     assert fail(Status(account="north", status=403)).tags[TRYING_AGAIN] == "false"
 
 
-def test_a_run_for_which_somebody_waits_is_not_tried_again(fail):
-    run = fail(Status(account="north", status=503), **{FROM_A_SHELL: "true"})
+def test_a_run_for_which_somebody_waits_is_not_tried_again(settings, instance, registry, sandbox):
+    sandbox.fault(Status(account="north", status=503))
+    (outcome,) = run_partitions(build_defs(settings), instance, [Partition("north", DAY)])
+    assert outcome.error
+    (run,) = instance.get_runs()
     assert run.tags[TRYING_AGAIN] == "false"
