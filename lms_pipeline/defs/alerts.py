@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dagster as dg
 
-from lms_pipeline.defs.failures import FROM_A_SHELL, NO_ALERT
+from lms_pipeline.defs.failures import FROM_A_SHELL, NO_ALERT, TRIED_AGAIN
 from lms_pipeline.lake.paths import DataDir
 from lms_pipeline.naming import account_names
 from lms_pipeline.settings import Settings
@@ -33,6 +33,8 @@ def build_alerts(settings: Settings) -> list[dg.SensorDefinition]:
             return dg.SkipReason("The day is over, and failing is all that is left to do.")
         if FROM_A_SHELL in run.tags:
             return dg.SkipReason("Somebody waits for the run, and sees it fail.")
+        if run.tags.get(TRIED_AGAIN) == "true":
+            return dg.SkipReason("It is tried again; the last try is told of.")
         account_id, _, day = run.tags.get("dagster/partition", "").partition("|")
         name = account_names(settings).get(account_id, account_id)
         trouble = Trouble(

@@ -13,23 +13,33 @@ import dagster as dg
 from lms_pipeline.days import DayNotOpenError
 from lms_pipeline.errors import LmsPipelineError
 
-RETRIES = dg.RetryPolicy(max_retries=2, delay=60, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS)
-"""For what may pass, after the client's own tries: a minute or so, then two."""
 FROM_A_SHELL = "lms_pipeline/shell"
-"""A tag of runs for which somebody waits: they are not retried."""
+"""A tag of runs for which somebody waits: the number of the process that makes them."""
 NO_ALERT = "lms_pipeline/no_alert"
 """A tag of runs that had to fail, since their day is over: nobody needs to be told."""
+TRY_AGAIN = "dagster/retry_on_asset_or_op_failure"
+"""Dagster's tag that decides for one run, whatever its instance does with others."""
+MOST_TRIES = "dagster/max_retries"
+"""Dagster's tag that says how often one run is tried again at most."""
+TRIED_AGAIN = "dagster/will_retry"
+"""The tag by which Dagster says that another run takes a failed one's place."""
 
 
 @contextmanager
 def told_to_people(context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext) -> Iterator[None]:
-    """An error of ours fails the run with its sentence; only what may pass is retried."""
+    """An error of ours fails the run with its sentence, the first line of its trouble; what may pass is tried again.
+
+    By a run of its own, behind those that wait in the queue: a step that waits for its next try keeps its run's place
+    among those that run at once, six minutes each in a fleet, and its error says "Exceeded max_retries" before the cause.
+    """
     try:
         yield
     except LmsPipelineError as error:
         from lms_pipeline.truto.errors import TransientError
 
+        tags = {TRY_AGAIN: str(isinstance(error, TransientError)).lower()}
         if isinstance(error, DayNotOpenError):
-            context.instance.add_run_tags(context.run.run_id, {NO_ALERT: "true"})
-        may_pass = isinstance(error, TransientError) and FROM_A_SHELL not in context.run.tags
-        raise dg.Failure(str(error), allow_retries=may_pass) from error
+            tags[NO_ALERT] = "true"
+        context.instance.add_run_tags(context.run.run_id, tags)
+        context.log.error("%s", error)
+        raise dg.Failure(str(error), allow_retries=False) from error

@@ -9,7 +9,7 @@ import dagster as dg
 from dagster._utils.schedules import is_valid_cron_schedule
 
 from lms_pipeline.connection import Truto
-from lms_pipeline.defs.asking import idle, lacks, run_request
+from lms_pipeline.defs.asking import is_under_way, lacks, last_runs, run_request
 from lms_pipeline.defs.partitions import add_accounts
 from lms_pipeline.enrollments.tables import PULLED_TABLES
 from lms_pipeline.errors import SettingsError
@@ -73,6 +73,8 @@ def build_schedule(settings: Settings) -> dg.ScheduleDefinition:
         if not lacking:
             return dg.SkipReason(f"All {len(accounts)} active accounts have their snapshot of {day}.")
         tick = context.scheduled_execution_time.isoformat()
-        return [run_request(partition, tick) for partition in idle(context.instance, lacking)]
+        last = last_runs(context.instance, day)
+        under_way = {account_id for account_id, run in last.items() if is_under_way(run)}
+        return [run_request(one, tick) for one in lacking if one.account_id not in under_way]
 
     return daily_snapshot

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from lms_pipeline.defs.describing import published_metadata, table_spec, tell_present
-from lms_pipeline.defs.failures import RETRIES, told_to_people
+from lms_pipeline.defs.failures import told_to_people
 from lms_pipeline.defs.partitions import account_days, partition_of
 from lms_pipeline.enrollments.tables import UNIFIED_ENROLLMENTS
 from lms_pipeline.errors import WrongUseError
@@ -40,7 +40,6 @@ def build_metrics(settings: Settings) -> dg.AssetsDefinition:
         can_subset=True,
         partitions_def=account_days(settings),
         backfill_policy=dg.BackfillPolicy.multi_run(max_partitions_per_run=1),
-        retry_policy=RETRIES,
     )
     def metrics(
         context: dg.AssetExecutionContext, lake: dg.ResourceParam[DataDir]

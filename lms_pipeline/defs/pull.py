@@ -11,7 +11,7 @@ from pydantic import Field
 
 from lms_pipeline.connection import Truto
 from lms_pipeline.defs.describing import OWNERS, published_metadata, table_spec, tell_present
-from lms_pipeline.defs.failures import RETRIES, told_to_people
+from lms_pipeline.defs.failures import told_to_people
 from lms_pipeline.defs.partitions import account_days, partition_of
 from lms_pipeline.enrollments.tables import PULLED_TABLES
 from lms_pipeline.lake.paths import DataDir
@@ -52,7 +52,6 @@ def build_pull(settings: Settings) -> dg.AssetsDefinition:
         can_subset=True,
         partitions_def=account_days(settings),
         backfill_policy=dg.BackfillPolicy.multi_run(max_partitions_per_run=1),
-        retry_policy=RETRIES,
     )
     def pull(
         context: dg.AssetExecutionContext,

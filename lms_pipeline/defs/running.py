@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from lms_pipeline.defs.failures import FROM_A_SHELL
+from lms_pipeline.defs.failures import FROM_A_SHELL, MOST_TRIES
 from lms_pipeline.defs.jobs import DAILY_SNAPSHOT, REBUILD_WAREHOUSE
 from lms_pipeline.defs.partitions import add_accounts, partition_key
 from lms_pipeline.enrollments.tables import PULLED_TABLES
@@ -86,7 +86,7 @@ def run_partitions(
             partition_key=partition_key(partition.account_id or "", partition.day),
             asset_selection=[dg.AssetKey(name) for name in select if name in TABLES] or None,
             raise_on_error=False,
-            tags={FROM_A_SHELL: "true"},
+            tags={FROM_A_SHELL: str(os.getpid()), MOST_TRIES: "0"},
         )
         account = partition.account_id or ""
         subject = f"{(names or {}).get(account, account)} on {partition.day}"

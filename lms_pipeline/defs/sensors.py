@@ -9,7 +9,7 @@ import time
 import dagster as dg
 
 from lms_pipeline.connection import Truto
-from lms_pipeline.defs.asking import BUSY, FAILED, lacks, last_run, run_request
+from lms_pipeline.defs.asking import BUSY, has_failed, lacks, last_runs, run_request
 from lms_pipeline.defs.jobs import DAILY_SNAPSHOT, REBUILD_WAREHOUSE
 from lms_pipeline.defs.partitions import add_accounts
 from lms_pipeline.lake.paths import DataDir, Partition
@@ -56,14 +56,16 @@ def build_sensors(settings: Settings) -> list[dg.SensorDefinition]:
         day = settings.calendar.open_day(truto.now())
         if day is None:
             return dg.SkipReason("No day is open at this hour: the last one's grace is over.")
-        accounts = [account.id for account in Registry(lake.registry).active()]
-        lacking = [Partition(account_id, day) for account_id in accounts if lacks(lake, account_id, day)]
-        runs = [(partition, last_run(context.instance, partition)) for partition in lacking]
-        failed = [(partition, run) for partition, run in runs if run is not None and run.status in FAILED]
+        accounts = {account.id for account in Registry(lake.registry).active()}
+        failed = {
+            account_id: run
+            for account_id, run in last_runs(context.instance, day).items()
+            if account_id in accounts and has_failed(run) and lacks(lake, account_id, day)
+        }
         if not failed:
             return dg.SkipReason(f"No run for {day} has failed without another that succeeded.")
         truto.check_token()
-        return [run_request(partition, f"after {run.run_id}") for partition, run in failed]
+        return [run_request(Partition(one, day), f"after {run.run_id}") for one, run in failed.items()]
 
     @dg.sensor(
         job_name=REBUILD_WAREHOUSE,

@@ -92,11 +92,14 @@ class TestAlerts:
         assert caught.value.__suppress_context__
 
 
-def fail(settings, instance, sandbox, **tags) -> dg.DagsterRun:
-    """A run of `north` that the LMS forbids."""
+FORBIDDEN = Status(status=403, account="north")
+
+
+def fail(settings, instance, sandbox, fault=FORBIDDEN, **tags) -> dg.DagsterRun:
+    """A run of `north` that meets the fault."""
     add_accounts(instance, {"north"})
     defs = build_defs(settings)
-    sandbox.fault(Status(status=403, account="north"))
+    sandbox.fault(fault)
     job = defs.resolve_job_def("daily_snapshot")
     done = job.execute_in_process(
         partition_key=partition_key("north", DAY), instance=instance, tags=tags, raise_on_error=False
@@ -137,6 +140,15 @@ def test_a_failed_run_is_told_once_by_its_sentence(alerting, instance, registry,
 def test_a_run_that_nobody_needs_to_be_told_of_is_not_told(alerting, instance, sandbox, webhook, tag):
     sense(alerting, instance, fail(alerting, instance, sandbox, **{tag: "true"}))
     assert webhook.texts == []
+
+
+@pytest.mark.usefixtures("registry")
+def test_of_a_run_that_is_tried_again_the_last_try_alone_is_told(alerting, instance, sandbox, webhook):
+    overloaded = Status(status=503, retry_after=7_200, account="north")  # longer than a pull waits
+    sense(alerting, instance, fail(alerting, instance, sandbox, overloaded))
+    assert webhook.texts == []
+    sense(alerting, instance, fail(alerting, instance, sandbox, overloaded, **{"dagster/max_retries": "0"}))
+    assert len(webhook.texts) == 1
 
 
 def test_nobody_is_told_without_an_address(settings):

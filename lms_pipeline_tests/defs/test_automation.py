@@ -7,6 +7,7 @@ import pytest
 from pydantic import SecretStr
 
 from lms_pipeline.definitions import build_defs
+from lms_pipeline.defs.partitions import partition_key
 from lms_pipeline.defs.running import run_partitions
 from lms_pipeline.lake.paths import Partition
 from lms_pipeline.sandbox.faults.refusing import RevokedToken, Status
@@ -79,6 +80,44 @@ def test_the_schedule_leaves_out_accounts_that_have_their_snapshot(repository, s
     assert (
         tick(repository, instance).skip_message == "All 2 active accounts have their snapshot of 2026-03-10."
     )
+
+
+def test_the_schedule_leaves_out_accounts_that_somebody_is_at(repository, settings, instance, registry):
+    tags = {"dagster/partition/account": "south", "dagster/partition/date": "2026-03-10"}
+    job = build_defs(settings).resolve_job_def("daily_snapshot")
+    instance.create_run_for_job(job, tags=tags, status=dg.DagsterRunStatus.STARTED)
+    assert keys(tick(repository, instance).run_requests) == ["north|2026-03-10"]
+
+
+class TestAccountsWhoseRunFailed:
+    """`north`, whose LMS asks for more patience than a pull has."""
+
+    @pytest.fixture(autouse=True)
+    def overloaded(self, sandbox, registry):
+        sandbox.fault(Status(status=503, retry_after=7_200, account="north"))
+
+    @pytest.fixture
+    def run(self, settings, instance):
+        def fails(**tags):
+            instance.add_dynamic_partitions("account", ["north"])
+            job = build_defs(settings).resolve_job_def("daily_snapshot")
+            key = partition_key("north", DAY)
+            done = job.execute_in_process(
+                partition_key=key, instance=instance, tags=tags, raise_on_error=False
+            )
+            assert not done.success
+
+        return fails
+
+    def test_are_left_out_while_dagster_has_yet_to_try_again(self, run, repository, instance):
+        run()
+        assert keys(tick(repository, instance).run_requests) == ["south|2026-03-10"]
+        assert sense(repository, instance, "failed_days").run_requests == []
+
+    def test_are_asked_for_once_that_is_over(self, run, repository, instance):
+        run(**{"dagster/max_retries": "0"})
+        assert keys(tick(repository, instance).run_requests) == ["north|2026-03-10", "south|2026-03-10"]
+        assert keys(sense(repository, instance, "failed_days").run_requests) == ["north|2026-03-10"]
 
 
 class TestBadToken:

@@ -6,6 +6,7 @@ import json
 from collections import Counter, defaultdict
 from datetime import UTC, datetime, timedelta
 
+import msgspec
 import pytest
 
 from lms_pipeline.enrollments.tables import STATUSES
@@ -205,3 +206,11 @@ def test_an_id_that_nobody_has_finds_nobody(world, user_id):
     view = world.view(COMPANY_ID, SPRING)
     assert view.user(user_id) is None
     assert view.enrollments(user_id=user_id).read(0, 1).records == []
+
+
+def test_a_company_that_everybody_has_left_goes_on_empty():
+    deserted = msgspec.structs.replace(PROFILES[COMPANY_ID], headcount=1, yearly_turnover=0.4)
+    [account] = [account for account in ACCOUNTS if account.id == COMPANY_ID]
+    world = GeneratedWorld(1, [account], {COMPANY_ID: deserted})
+    there = served(world, COMPANY_ID, datetime(2024, 1, 1, tzinfo=UTC))
+    assert served(world, COMPANY_ID, datetime(2035, 12, 31, tzinfo=UTC))[: len(there)]

@@ -149,6 +149,8 @@ class YearDrawer:
 
     def _choices(self, draw: Random, staff: list[Person], season: Season) -> Iterator[Beginning]:
         electives = [course for course in self._courses if course.kind == "elective"]
+        if not staff:  # who leaves a small place isn't always replaced
+            return
         for _ in range(int(self._profile.headcount * self._profile.electives_per_person)):
             course = electives[int(len(electives) * draw.random() ** _POPULARITY)]
             person = draw.choice(staff)

@@ -1,0 +1,93 @@
+"""What is left in Dagster's log of a run that failed: its cause, and whether it is tried again."""
+
+from functools import partial
+
+import dagster as dg
+import pytest
+
+from lms_pipeline.definitions import build_defs
+from lms_pipeline.defs.partitions import add_accounts, partition_key
+from lms_pipeline.defs.running import run_partitions
+from lms_pipeline.lake.paths import Partition
+from lms_pipeline.sandbox.faults.refusing import RevokedConnection, Status
+from lms_pipeline.sandbox.faults.spoiling import Html
+from lms_pipeline.truto.waits import Patience
+from lms_pipeline_tests.defs.conftest import DAY
+
+TRYING_AGAIN = "dagster/will_retry"
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch):
+    """The client's own tries take seconds, and have their own tests."""
+    monkeypatch.setattr("lms_pipeline.truto.waits.Patience", partial(Patience, 1, 1))
+
+
+@pytest.fixture
+def fail(settings, instance, registry, sandbox):
+    """A run of `north` that meets the fault."""
+
+    def failed(fault, **tags) -> dg.DagsterRun:
+        add_accounts(instance, {"north"})
+        sandbox.fault(fault)
+        job = build_defs(settings).resolve_job_def("daily_snapshot")
+        key = partition_key("north", DAY)
+        done = job.execute_in_process(
+            partition_key=key, instance=instance, tags=tags, raise_on_error=False
+        )
+        assert not done.success
+        return instance.get_run_by_id(done.run_id)
+
+    return failed
+
+
+def troubles(instance, run):
+    """The lines of a run's log that are errors, as the UI shows them."""
+    return [entry for entry in instance.all_logs(run.run_id) if entry.level >= 40]
+
+
+CAUSES = {
+    "revoked": (
+        RevokedConnection(account="north"),
+        "The account's connection to its LMS is broken (GET /unified/lms/users of account north, status 401): "
+        "have its owner connect it again in Truto.",
+    ),
+    "failing": (
+        Status(account="north", status=503),
+        "Truto failed to answer and says 'Service Unavailable' (GET /unified/lms/users of account north, "
+        "status 503): try again later.",
+    ),
+    "garbage": (
+        Html(account="north"),
+        "The answer is not JSON, or was cut short (GET /unified/lms/users of account north): try again later.",
+    ),
+}
+
+
+@pytest.mark.parametrize(("fault", "cause"), CAUSES.values(), ids=CAUSES)
+def test_the_cause_is_the_first_line_of_the_trouble(fault, cause, fail, instance):
+    first, failure, *_ = troubles(instance, fail(fault))
+    assert first.user_message == cause
+    assert failure.dagster_event.step_failure_data.error.message.splitlines() == [
+        f"dagster._core.definitions.events.Failure: {cause}"
+    ]
+
+
+@pytest.mark.parametrize("status", [500, 503])
+def test_what_may_pass_is_tried_again_by_a_run_of_its_own(status, fail, instance):
+    run = fail(Status(account="north", status=status))
+    assert run.tags[TRYING_AGAIN] == "true"
+    steps = [entry.dagster_event for entry in instance.all_logs(run.run_id) if entry.is_dagster_event]
+    assert not any(event.is_step_up_for_retry for event in steps)
+
+
+def test_what_will_not_pass_is_not_tried_again(fail):
+    assert fail(Status(account="north", status=403)).tags[TRYING_AGAIN] == "false"
+
+
+def test_a_run_for_which_somebody_waits_is_not_tried_again(settings, instance, registry, sandbox):
+    sandbox.fault(Status(account="north", status=503))
+    (outcome,) = run_partitions(build_defs(settings), instance, [Partition("north", DAY)])
+    assert outcome.error
+    (run,) = instance.get_runs()
+    assert run.tags[TRYING_AGAIN] == "false"

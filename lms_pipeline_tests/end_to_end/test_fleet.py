@@ -1,0 +1,138 @@
+"""A night of a small fleet in this process: three accounts in trouble stop nobody, and are asked for again alone.
+
+The same with Dagster's daemon, and two hundred accounts, is `benchmarks/fleet.py`.
+"""
+
+import json
+from datetime import UTC, date, datetime
+from functools import partial
+
+import dagster as dg
+import pytest
+from pydantic import SecretStr
+
+from lms_pipeline.definitions import build_defs
+from lms_pipeline.defs.partitions import partition_key
+from lms_pipeline.defs.running import open_instance
+from lms_pipeline.lake.catalog import TABLES
+from lms_pipeline.lake.paths import DataDir, Partition
+from lms_pipeline.registry import Registry
+from lms_pipeline.sandbox.faults.refusing import RevokedConnection, Status
+from lms_pipeline.sandbox.faults.spoiling import Html
+from lms_pipeline.sandbox.records.world import records_world
+from lms_pipeline.sandbox.server import running
+from lms_pipeline.settings import Settings
+from lms_pipeline.truto.waits import Patience
+
+DAY, NOW = date(2026, 3, 10), datetime(2026, 3, 11, 2, tzinfo=UTC)
+SOUND = {"north", "east", "south"}
+CAUSES = {
+    "revoked": "The account's connection to its LMS is broken (GET /unified/lms/users of account revoked, status 401): "
+    "have its owner connect it again in Truto.",
+    "failing": "Truto failed to answer and says 'Internal Server Error' (GET /unified/lms/users of account failing, "
+    "status 500): try again later.",
+    "garbage": "The answer is not JSON, or was cut short (GET /unified/lms/users of account garbage): try again later.",
+}
+LAST_TRY = {"dagster/max_retries": "0"}
+"""Trying again is the daemon's, which isn't here."""
+
+
+@pytest.fixture(scope="module")
+def sandbox(tmp_path_factory):
+    """Six accounts of one enrollment each, three of them in trouble."""
+    records = tmp_path_factory.mktemp("fleet") / "records.ndjson"
+    enrollment = {"id": "e1", "user": {"id": "u1"}, "course": {"id": "c1"}, "status": "completed"}
+    lines = [
+        json.dumps({"account": one, "valid_from": "2026-03-01T00:00:00Z", "enrollment": enrollment})
+        for one in sorted(SOUND | CAUSES.keys())
+    ]
+    records.write_text("\n".join(lines), encoding="utf-8")
+    with running(records_world([records])) as server:
+        server.set_clock(NOW)
+        server.fault(
+            RevokedConnection(account="revoked"), Status(account="failing", status=500), Html(account="garbage")
+        )
+        yield server
+
+
+@pytest.fixture(scope="module")
+def settings(sandbox, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data")
+    of_sandbox = {"token": SecretStr(sandbox.token), "base_url": sandbox.url}
+    return Settings(
+        **of_sandbox, data_dir=folder, start_date=DAY, frozen_now=NOW, dagster_home_set=folder / "dagster"
+    )
+
+
+@pytest.fixture(scope="module")
+def instance(settings):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DAGSTER_HOME", str(settings.dagster_home))
+        # the client's own tries take seconds, and have their own tests
+        patch.setattr("lms_pipeline.truto.waits.Patience", partial(Patience, 1, 1))
+        with open_instance(settings) as opened:
+            yield opened
+
+
+@pytest.fixture(scope="module")
+def night(settings, instance, sandbox):
+    """The runs of one tick, by account, and the run requests of the next."""
+    data, defs = DataDir(settings.data_dir), build_defs(settings)
+    registry = Registry(data.registry)
+    for account_id in sorted(SOUND | CAUSES.keys()):
+        registry.add(account_id, name=None, first_day=DAY)
+    job = defs.resolve_job_def("daily_snapshot")
+    runs = {
+        request.partition_key.keys_by_dimension["account"]: job.execute_in_process(
+            partition_key=request.partition_key, instance=instance, tags=LAST_TRY, raise_on_error=False
+        )
+        for request in tick(defs, instance)
+    }
+    sandbox.clear_counts()
+    return runs, tick(defs, instance)
+
+
+def tick(defs, instance):
+    repository = defs.get_repository_def()
+    resources = repository.get_top_level_resources()
+    with dg.build_schedule_context(
+        instance, repository_def=repository, resources=resources, scheduled_execution_time=NOW
+    ) as context:
+        return repository.get_schedule_def("daily_snapshot").evaluate_tick(context).run_requests
+
+
+def test_a_tick_asks_for_every_account(night):
+    runs, _ = night
+    assert runs.keys() == SOUND | CAUSES.keys()
+
+
+def test_every_sound_account_has_every_table(night, settings):
+    data = DataDir(settings.data_dir)
+    tables = [table for table in TABLES.values() if table.per_account]
+    whole = {
+        account_id
+        for account_id in SOUND | CAUSES.keys()
+        if all(data.file(table, Partition(account_id, DAY)).exists() for table in tables)
+    }
+    assert whole == SOUND
+
+
+def test_each_run_that_failed_tells_its_cause_first(night, instance):
+    runs, _ = night
+    failed = {account_id: run for account_id, run in runs.items() if not run.success}
+    told = {
+        account_id: next(entry for entry in instance.all_logs(run.run_id) if entry.level >= 40).user_message
+        for account_id, run in failed.items()
+    }
+    assert told == CAUSES
+
+
+def test_the_next_tick_asks_for_those_in_trouble_alone(night):
+    _, again = night
+    assert {request.partition_key for request in again} == {
+        partition_key(account_id, DAY) for account_id in CAUSES
+    }
+
+
+def test_the_next_tick_calls_no_account(night, sandbox):
+    assert sandbox.stats()["requests"] == {}
