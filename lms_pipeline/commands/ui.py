@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 from contextlib import ExitStack
@@ -16,12 +17,14 @@ from pathlib import Path
 import click
 
 from lms_pipeline.demo_mark import DemoMark
+from lms_pipeline.errors import WrongUseError
 from lms_pipeline.lake.paths import DataDir
 from lms_pipeline.sandbox.clock import Clock
 from lms_pipeline.sandbox.generated.world import generated_world
 from lms_pipeline.sandbox.server import running
 from lms_pipeline.settings import Settings
 
+HOST = "127.0.0.1"
 SUPERSEDED = "ignore:Function `dev_command` is superseded"
 """`dg dev` takes the place of `dagster dev`, but brings a dependency on Dagster's cloud client."""
 
@@ -33,6 +36,7 @@ def ui(port: int, data_dir: Path | None) -> None:
     """Open Dagster's web UI over the same data; after the demo with the sandbox beside it. Ctrl-C stops all."""
     from lms_pipeline.defs.running import open_instance
 
+    _check_port(port)
     settings = Settings.load()
     if data_dir is not None:
         settings = settings.model_copy(update={"data_dir": data_dir.resolve()})
@@ -48,15 +52,29 @@ def ui(port: int, data_dir: Path | None) -> None:
             click.echo(f"The demo's sandbox is on {sandbox.url}")
         if settings.frozen_now:
             click.echo(f"LMS_NOW is set: {settings.now():%Y-%m-%d %H:%M} UTC is taken for the present.")
-        click.echo(f"Dagster's UI comes up on http://127.0.0.1:{port}")
-        command = [sys.executable, "-m", "dagster", "dev", "-h", "127.0.0.1", "-p", str(port)]
+        click.echo(f"Dagster's UI comes up on http://{HOST}:{port}")
+        command = [sys.executable, "-m", "dagster", "dev", "-h", HOST, "-p", str(port)]
         command += ["-w", str(files("lms_pipeline.defs").joinpath("workspace.yaml"))]
         status = _run_until_interrupted(command, environment)
     sys.exit(status)
 
 
+def _check_port(port: int) -> None:
+    """Refuse a port that is taken: Dagster's daemon would run on for ever, without a page to see it."""
+    try:
+        socket.create_server((HOST, port)).close()
+    except OSError as error:
+        raise WrongUseError(
+            f"Port {port} can't be had ({error.strerror}): stop what listens there, or choose another with --port."
+        ) from error
+
+
 def _run_until_interrupted(command: list[str], environment: dict[str, str]) -> int:
-    """Run in a session of its own, so that Dagster is told to stop once, by us, whoever told us."""
+    """Run in a session of its own, so that Dagster is told to stop once, by us, whoever told us.
+
+    A shell's `&` leaves SIGINT ignored, which Dagster would inherit, and then nothing could stop it.
+    """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with subprocess.Popen(command, env=environment, start_new_session=True) as dagster:  # noqa: S603 (our own words)
         try:
