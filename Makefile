@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 
 SDK_PYTHON ?= python3.12
 
-.PHONY: help setup demo test ui lint docs sdk lock clean
+.PHONY: help setup demo test e2e ui lint docs sdk lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,8 +26,11 @@ $(READY): requirements.lock pyproject.toml
 demo: $(READY)  ## the whole pipeline on a local Truto: accounts, days, completion rates
 	@$(BIN)/lms-pipeline demo
 
-test: $(READY)  ## all tests
+test: $(READY)  ## all tests but the browser's
 	@$(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder
+
+e2e: $(READY)  ## the tests that drive a real browser: Debian's chromium
+	@$(BIN)/pytest -m browser lms_pipeline_tests/browser
 
 ui: $(READY)  ## Dagster's web UI over the same data, on http://127.0.0.1:3000
 	@$(BIN)/lms-pipeline ui
@@ -50,4 +53,4 @@ lock:  ## resolve requirements.lock again (needs uv)
 		--python-version 3.11 --group dev pyproject.toml --output-file requirements.lock
 
 clean:  ## remove .venv and caches; the data stays
-	rm -rf $(VENV) .venv-sdk .mypy_cache .pytest_cache .ruff_cache .hypothesis dist
+	rm -rf $(VENV) .venv-sdk .mypy_cache .pytest_cache .ruff_cache .hypothesis dist e2e-output

@@ -17,7 +17,7 @@ DAY = date(2026, 3, 10)
 NOW = datetime(2026, 3, 11, 2, tzinfo=UTC)
 
 
-def enrollment(account, number, **fields):
+def enrollment(account, number, role="learner", **fields):
     record = {
         "id": f"e{number}",
         "user": {"id": f"u{number}", "name": f"Learner {number}"},
@@ -30,7 +30,7 @@ def enrollment(account, number, **fields):
         "account": account,
         "valid_from": "2026-03-01T08:00:00Z",
         "enrollment": record,
-        "raw": {"role": "learner"},
+        "raw": {"role": role},
     }
     return json.dumps(version)
 
