@@ -27,7 +27,7 @@ def impatient(monkeypatch):
 def fail(settings, instance, registry, sandbox):
     """A run of `north` that meets the fault."""
 
-    def failed(fault, **tags) -> dg.DagsterRun:
+    def failed(fault, **tags):
         add_accounts(instance, {"north"})
         sandbox.fault(fault)
         job = build_defs(settings).resolve_job_def("daily_snapshot")
@@ -47,13 +47,17 @@ def troubles(instance, run):
 CAUSES = {
     "revoked": (
         RevokedConnection(account="north"),
-        "The account's connection to its LMS is broken (GET /unified/lms/users of account north, status 401): "
-        "have its owner connect it again in Truto.",
+        (
+            "The account's connection to its LMS is broken (GET /unified/lms/users of account north, status 401): "
+            "have its owner connect it again in Truto."
+        ),
     ),
     "failing": (
         Status(account="north", status=503),
-        "Truto failed to answer and says 'Service Unavailable' (GET /unified/lms/users of account north, "
-        "status 503): try again later.",
+        (
+            "Truto failed to answer and says 'Service Unavailable' (GET /unified/lms/users of account north, "
+            "status 503): try again later."
+        ),
     ),
     "garbage": (
         Html(account="north"),
