@@ -2,7 +2,6 @@
 
 from functools import partial
 
-import dagster as dg
 import pytest
 
 from lms_pipeline.definitions import build_defs
@@ -27,12 +26,12 @@ def impatient(monkeypatch):
 def fail(settings, instance, registry, sandbox):
     """A run of `north` that meets the fault."""
 
-    def failed(fault, **tags):
+    def failed(fault):
         add_accounts(instance, {"north"})
         sandbox.fault(fault)
         job = build_defs(settings).resolve_job_def("daily_snapshot")
         key = partition_key("north", DAY)
-        done = job.execute_in_process(partition_key=key, instance=instance, tags=tags, raise_on_error=False)
+        done = job.execute_in_process(partition_key=key, instance=instance, raise_on_error=False)
         assert not done.success
         return instance.get_run_by_id(done.run_id)
 
