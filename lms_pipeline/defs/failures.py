@@ -41,5 +41,5 @@ def told_to_people(context: dg.AssetExecutionContext | dg.AssetCheckExecutionCon
         if isinstance(error, DayNotOpenError):
             tags[NO_ALERT] = "true"
         context.instance.add_run_tags(context.run.run_id, tags)
-        context.log.error("%s", error)
+        context.log.error("%s", error)  # noqa: TRY400 - the traceback is told by Dagster, beneath
         raise dg.Failure(str(error), allow_retries=False) from error

@@ -74,7 +74,7 @@ def build_schedule(settings: Settings) -> dg.ScheduleDefinition:
             return dg.SkipReason(f"All {len(accounts)} active accounts have their snapshot of {day}.")
         tick = context.scheduled_execution_time.isoformat()
         last = last_runs(context.instance, day)
-        under_way = {account_id for account_id, run in last.items() if is_under_way(run)}
+        under_way = {account_id for account_id, record in last.items() if is_under_way(record)}
         return [run_request(one, tick) for one in lacking if one.account_id not in under_way]
 
     return daily_snapshot

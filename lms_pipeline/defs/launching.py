@@ -32,7 +32,7 @@ class LocalRunLauncher(dg.DefaultRunLauncher):
         """Whether the server that started the run is there; of a run from a shell, whether the command is."""
         if (command := run.tags.get(FROM_A_SHELL, "")).isdigit():
             return RUNNING if _is_alive(int(command)) else _lost("the command that made it")
-        server = self._get_grpc_client_for_termination(run.run_id)
+        server = self._get_grpc_client_for_termination(run.run_id)  # type: ignore[no-untyped-call]
         if server is not None:
             try:
                 server.ping("")

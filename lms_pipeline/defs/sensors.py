@@ -58,14 +58,14 @@ def build_sensors(settings: Settings) -> list[dg.SensorDefinition]:
             return dg.SkipReason("No day is open at this hour: the last one's grace is over.")
         accounts = {account.id for account in Registry(lake.registry).active()}
         failed = {
-            account_id: run
-            for account_id, run in last_runs(context.instance, day).items()
-            if account_id in accounts and has_failed(run) and lacks(lake, account_id, day)
+            account_id: record.dagster_run.run_id
+            for account_id, record in last_runs(context.instance, day).items()
+            if account_id in accounts and has_failed(record) and lacks(lake, account_id, day)
         }
         if not failed:
             return dg.SkipReason(f"No run for {day} has failed without another that succeeded.")
         truto.check_token()
-        return [run_request(Partition(one, day), f"after {run.run_id}") for one, run in failed.items()]
+        return [run_request(Partition(one, day), f"after {run_id}") for one, run_id in failed.items()]
 
     @dg.sensor(
         job_name=REBUILD_WAREHOUSE,

@@ -7,6 +7,7 @@ import pytest
 from pydantic import SecretStr
 
 from lms_pipeline.definitions import build_defs
+from lms_pipeline.defs.asking import WAITED_FOR, has_failed, is_under_way
 from lms_pipeline.defs.partitions import partition_key
 from lms_pipeline.defs.running import run_partitions
 from lms_pipeline.lake.paths import Partition
@@ -113,6 +114,12 @@ class TestAccountsWhoseRunFailed:
         run()
         assert keys(tick(repository, instance).run_requests) == ["south|2026-03-10"]
         assert sense(repository, instance, "failed_days").run_requests == []
+
+    def test_are_asked_for_where_dagster_has_missed_the_failure(self, run, instance):
+        run()
+        (record,) = instance.get_run_records()
+        assert is_under_way(record)
+        assert has_failed(record._replace(end_time=record.end_time - WAITED_FOR))
 
     def test_are_asked_for_once_that_is_over(self, run, repository, instance):
         run(**{"dagster/max_retries": "0"})

@@ -2,7 +2,6 @@
 
 from functools import partial
 
-import dagster as dg
 import pytest
 
 from lms_pipeline.definitions import build_defs
@@ -27,14 +26,12 @@ def impatient(monkeypatch):
 def fail(settings, instance, registry, sandbox):
     """A run of `north` that meets the fault."""
 
-    def failed(fault, **tags) -> dg.DagsterRun:
+    def failed(fault):
         add_accounts(instance, {"north"})
         sandbox.fault(fault)
         job = build_defs(settings).resolve_job_def("daily_snapshot")
         key = partition_key("north", DAY)
-        done = job.execute_in_process(
-            partition_key=key, instance=instance, tags=tags, raise_on_error=False
-        )
+        done = job.execute_in_process(partition_key=key, instance=instance, raise_on_error=False)
         assert not done.success
         return instance.get_run_by_id(done.run_id)
 
@@ -49,13 +46,17 @@ def troubles(instance, run):
 CAUSES = {
     "revoked": (
         RevokedConnection(account="north"),
-        "The account's connection to its LMS is broken (GET /unified/lms/users of account north, status 401): "
-        "have its owner connect it again in Truto.",
+        (
+            "The account's connection to its LMS is broken (GET /unified/lms/users of account north, status 401): "
+            "have its owner connect it again in Truto."
+        ),
     ),
     "failing": (
         Status(account="north", status=503),
-        "Truto failed to answer and says 'Service Unavailable' (GET /unified/lms/users of account north, "
-        "status 503): try again later.",
+        (
+            "Truto failed to answer and says 'Service Unavailable' (GET /unified/lms/users of account north, "
+            "status 503): try again later."
+        ),
     ),
     "garbage": (
         Html(account="north"),

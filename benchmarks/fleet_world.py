@@ -1,0 +1,86 @@
+"""A made-up fleet: many small accounts, some large ones, some that demand the pair, and three in trouble.
+
+What belongs here: which accounts there are and what ails them. The people in them are the sandbox's own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import msgspec
+
+from lms_pipeline.sandbox.faults.refusing import RevokedConnection, Status
+from lms_pipeline.sandbox.faults.script import AnyFault
+from lms_pipeline.sandbox.faults.spoiling import Html
+from lms_pipeline.sandbox.generated.profiles import COMPANY_ID, PROFILES, TALENTLMS_ID
+from lms_pipeline.sandbox.generated.world import DEFAULT_SEED, GeneratedWorld
+from lms_pipeline.sandbox.world import Account, Integration
+
+COMPANY, PORTAL = PROFILES[COMPANY_ID], PROFILES[TALENTLMS_ID]
+LARGE_EVERY, LARGE_HEADCOUNT = 40, 100
+"""One account in 40 has some 2,700 enrollments."""
+PORTAL_EVERY, PORTAL_HEADCOUNT = 20, 6
+"""One in 20 is a TalentLMS portal of some 60 pairs."""
+SMALL_HEADCOUNTS = (4, 5, 6, 7, 8)
+"""The others have some 70 to 250 enrollments."""
+
+
+@dataclass(frozen=True)
+class Fleet:
+    """Accounts, and the faults of three of them."""
+
+    world: GeneratedWorld
+    faults: dict[str, AnyFault]
+    """By account."""
+
+    @property
+    def account_ids(self) -> list[str]:
+        """All of them."""
+        return [account.id for account in self.world.accounts()]
+
+    @property
+    def sound(self) -> list[str]:
+        """Those that nothing ails."""
+        return [account_id for account_id in self.account_ids if account_id not in self.faults]
+
+    @property
+    def script(self) -> tuple[AnyFault, ...]:
+        """The faults, as a sandbox is started with them."""
+        return tuple(self.faults.values())
+
+
+def fleet_of(count: int) -> Fleet:
+    """A fleet of so many accounts, four at least; those in trouble stand near its beginning, as small ones."""
+    accounts, profiles = [], {}
+    for number in range(count):
+        is_portal = number % PORTAL_EVERY == PORTAL_EVERY - 1
+        account = _account(f"fleet-{number:04}", "talentlms" if is_portal else "coursewell")
+        accounts.append(account)
+        if is_portal:
+            profiles[account.id] = msgspec.structs.replace(PORTAL, headcount=PORTAL_HEADCOUNT)
+        elif number % LARGE_EVERY == 0:
+            profiles[account.id] = msgspec.structs.replace(COMPANY, headcount=LARGE_HEADCOUNT)
+        else:
+            headcount = SMALL_HEADCOUNTS[number % len(SMALL_HEADCOUNTS)]
+            profiles[account.id] = msgspec.structs.replace(COMPANY, headcount=headcount)
+    revoked, failing, garbage = (account.id for account in accounts[1:4])
+    faults: dict[str, AnyFault] = {
+        revoked: RevokedConnection(account=revoked),
+        failing: Status(account=failing, status=500),
+        garbage: Html(account=garbage),
+    }
+    return Fleet(GeneratedWorld(DEFAULT_SEED, accounts, profiles), faults)
+
+
+def _account(account_id: str, integration: str) -> Account:
+    connected = datetime(2023, 6, 1, 9, tzinfo=UTC)
+    return Account(
+        id=account_id,
+        tenant_id=f"tenant of {account_id}",
+        status="active",
+        is_sandbox=False,
+        integration=Integration(id=f"int-{integration}", name=integration, category="lms"),
+        created_at=connected,
+        updated_at=connected,
+    )
