@@ -32,9 +32,7 @@ def fail(settings, instance, registry, sandbox):
         sandbox.fault(fault)
         job = build_defs(settings).resolve_job_def("daily_snapshot")
         key = partition_key("north", DAY)
-        done = job.execute_in_process(
-            partition_key=key, instance=instance, tags=tags, raise_on_error=False
-        )
+        done = job.execute_in_process(partition_key=key, instance=instance, tags=tags, raise_on_error=False)
         assert not done.success
         return instance.get_run_by_id(done.run_id)
 

@@ -50,7 +50,9 @@ def sandbox(tmp_path_factory):
     with running(records_world([records])) as server:
         server.set_clock(NOW)
         server.fault(
-            RevokedConnection(account="revoked"), Status(account="failing", status=500), Html(account="garbage")
+            RevokedConnection(account="revoked"),
+            Status(account="failing", status=500),
+            Html(account="garbage"),
         )
         yield server
 
