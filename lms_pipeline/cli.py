@@ -24,6 +24,7 @@ COMMANDS = {
     "query": "Ask the warehouse in SQL, read-only",
     "doctor": "See how an account of a live Truto behaves, with as few calls as it takes",
     "replay": "Flatten the kept answers of a day again, without a call",
+    "housekeeping": "Remove what is past its time; or say what that would be",
     "ui": "Dagster's web UI over the same data",
 }
 

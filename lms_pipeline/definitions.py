@@ -10,6 +10,7 @@ import dagster as dg
 from lms_pipeline.defs.alerts import build_alerts
 from lms_pipeline.defs.checks import build_snapshot_checks
 from lms_pipeline.defs.fleet import build_fleet_checks, build_fleet_job, build_fleet_schedule
+from lms_pipeline.defs.housekeeping import build_housekeeping
 from lms_pipeline.defs.jobs import build_jobs, build_schedule
 from lms_pipeline.defs.metrics import build_metrics
 from lms_pipeline.defs.pull import SOURCE, build_pull
@@ -21,11 +22,12 @@ from lms_pipeline.settings import Settings
 
 def build_defs(settings: Settings) -> dg.Definitions:
     """Everything that Dagster shows and runs, for these settings."""
+    housekeeping, housekeeping_schedule = build_housekeeping(settings)
     return dg.Definitions(
         assets=[SOURCE, build_pull(settings), build_metrics(settings), warehouse],
         asset_checks=[*build_snapshot_checks(settings), build_fleet_checks(settings)],
-        jobs=[*build_jobs(), build_fleet_job()],
-        schedules=[build_schedule(settings), build_fleet_schedule(settings)],
+        jobs=[*build_jobs(), build_fleet_job(), housekeeping],
+        schedules=[build_schedule(settings), build_fleet_schedule(settings), housekeeping_schedule],
         sensors=[*build_sensors(settings), *build_alerts(settings)],
         resources=build_resources(settings),
         executor=dg.in_process_executor,

@@ -43,6 +43,8 @@ class Settings(BaseSettings):
     token_calls_per_10s: int = Field(500, alias="LMS_TOKEN_CALLS_PER_10S", ge=0)
     account_calls_per_10s: int = Field(50, alias="LMS_ACCOUNT_CALLS_PER_10S", ge=0)
     alert_webhook: SecretStr | None = Field(None, alias="LMS_ALERT_WEBHOOK")
+    rejected_days: int = Field(90, alias="LMS_REJECTED_DAYS", ge=0, le=36_500)
+    run_log_days: int = Field(90, alias="LMS_RUN_LOG_DAYS", ge=0, le=36_500)
     dagster_home_set: Path | None = Field(None, alias="DAGSTER_HOME")
 
     @classmethod

@@ -7,24 +7,24 @@ What belongs here: the order of the steps. Each step lives in its own room: aski
 from __future__ import annotations
 
 import logging
-import shutil
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, closing, contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager, closing
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Protocol
 
-from filelock import FileLock, Timeout
-
+from lms_pipeline.alone import alone
 from lms_pipeline.days import Calendar
 from lms_pipeline.enrollments.tables import PULLED_TABLES, UNIFIED_ENROLLMENTS
-from lms_pipeline.errors import LmsPipelineError
-from lms_pipeline.lake.disk import disk_errors
+from lms_pipeline.housekeeping.planning import old_answers
+from lms_pipeline.housekeeping.removing import remove
+from lms_pipeline.housekeeping.rules import Rules
 from lms_pipeline.lake.dropping import RowDropError
 from lms_pipeline.lake.files import read_metadata
-from lms_pipeline.lake.paths import DataDir, Partition
+from lms_pipeline.lake.paths import DataDir
 from lms_pipeline.lake.publishing import Publication, published_files, remove_leftovers
+from lms_pipeline.lake.room import check_room
 from lms_pipeline.pull.answers import Answers, Attempt
 from lms_pipeline.pull.asker import Asker, NotKeptError
 from lms_pipeline.pull.budget import Budget
@@ -46,10 +46,6 @@ class Connect(Protocol):
         ...
 
 
-class BusyError(LmsPipelineError):
-    """Somebody else pulls the same account and day."""
-
-
 def take_snapshot(
     connect: Connect,
     data: DataDir,
@@ -66,17 +62,19 @@ def take_snapshot(
 
     Raises:
         DayNotOpenError: it is not the day that is open, and has no snapshot.
+        LakeError: there is no room for it on the disk, or what is there can't be used.
         BusyError: somebody else is at it.
         BudgetSpentError: the calls that it may cost are used up.
         RowDropError: too many enrollments are missing that the snapshot before has.
-        TrutoError, LakeError: in one sentence, what and what to do.
+        TrutoError: in one sentence, what and what to do.
     """
     started = time.monotonic()
-    with _alone(data, order.partition) as folder:
+    with alone(data, order.partition) as folder:
         if now() >= calendar.closes_at(order.day) and _is_published(data, order):
             return Report(kept=True, published=published_files(data, PULLED_TABLES, order.partition))
         calendar.check_open(order.day, now())
         remove_leftovers(data, PULLED_TABLES, order.partition)
+        check_room(data, order.partition)
         with Answers(_answers(data, order)) as answers:
             attempt = answers.begin(order.plan, now(), believe=order.allow_drop)
             hourly = data.budgets / f"hour-{order.account_id}.sqlite"
@@ -107,7 +105,7 @@ def flatten_again(data: DataDir, order: Order, tell: Callable[[str], None] = log
         LakeError: in one sentence, what and what to do.
     """
     started = time.monotonic()
-    with _alone(data, order.partition) as folder:
+    with alone(data, order.partition) as folder:
         if not data.answers(order.partition).exists():
             raise NotKeptError(f"No answers of {order.partition} are kept: its snapshot stays as it is.")
         with Answers(data.answers(order.partition)) as answers:
@@ -128,28 +126,6 @@ def flatten_again(data: DataDir, order: Order, tell: Callable[[str], None] = log
                 attempt.finish()
     report.seconds = time.monotonic() - started
     return report
-
-
-@contextmanager
-def _alone(data: DataDir, partition: Partition) -> Iterator[Path]:
-    """A folder for what waits, that is ours alone: the lock dies with its process, what a dead one left is removed."""
-    folder = data.state / "pulls" / partition.folder
-    with disk_errors(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder / "lock", blocking=False)
-        try:
-            lock.acquire()
-        except Timeout:
-            raise BusyError(
-                f"{partition} is being pulled by another run: wait for it, or stop it, and try again."
-            ) from None
-    waiting = folder / "waiting"
-    try:
-        shutil.rmtree(waiting, ignore_errors=True)
-        yield waiting
-    finally:
-        shutil.rmtree(waiting, ignore_errors=True)
-        lock.release()
 
 
 def _taken(
@@ -178,10 +154,5 @@ def _answers(data: DataDir, order: Order) -> Path:
 
 def _remove_old_answers(data: DataDir, order: Order) -> None:
     """Remove the account's answers and details of days that are too long ago to be flattened again."""
-    first = order.day - timedelta(days=max(1, order.options.answer_days))
-    oldest = data.answers(Partition(order.account_id, first)).stem
-    for folder in (data.answers(order.partition).parent, data.details(order.partition).parent):
-        for path in folder.glob("snapshot_date=*"):
-            if path.name.partition(".")[0] < oldest:
-                with disk_errors(path):
-                    path.unlink(missing_ok=True)
+    rules = Rules(today=order.day, answer_days={order.account_id: order.options.answer_days})
+    remove(data, old_answers(data, rules, order.account_id))

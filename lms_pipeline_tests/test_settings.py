@@ -25,6 +25,8 @@ BAD = {
     "LMS_START_DATE": ["2026-13-01", "01/02/2026", "tomorrow", "2026-01-01T05:00:00"],
     "LMS_TIMEZONE": ["Mars/Olympus", "../../etc/passwd", "/etc/localtime", "Europe"],
     "LMS_GRACE_HOURS": ["0", "-1", "24.5", "nan", "inf", "a day"],
+    "LMS_REJECTED_DAYS": ["-1", "36501", "1.5", "for ever"],
+    "LMS_RUN_LOG_DAYS": ["-1", "36501"],
     "LMS_NOW": ["2999-01-01T00:00:00Z", "yesterday", "0001-01-01T00:00:00+14:00"],
 }
 
@@ -65,6 +67,8 @@ def test_the_defaults_are_those_of_the_design(tmp_path, load):
         "token_calls_per_10s": 500,
         "account_calls_per_10s": 50,
         "alert_webhook": None,
+        "rejected_days": 90,
+        "run_log_days": 90,
         "dagster_home_set": None,
     }
 

@@ -5,16 +5,18 @@ import subprocess
 import sys
 from datetime import date, timedelta
 from threading import Event
+from types import SimpleNamespace
 
 import pytest
 
 from lms_pipeline.accounts import AccountOptions
+from lms_pipeline.alone import BusyError
 from lms_pipeline.days import DayNotOpenError
 from lms_pipeline.errors import LmsPipelineError, SettingsError
 from lms_pipeline.lake.disk import LakeError
 from lms_pipeline.lake.paths import BadIdError
 from lms_pipeline.pull.sweep import PairDemandedError
-from lms_pipeline.snapshot import BusyError, take_snapshot
+from lms_pipeline.snapshot import take_snapshot
 from lms_pipeline.taking.order import TABLES, Order
 from lms_pipeline.truto.errors import PermanentError, TransientError, TrutoError
 from lms_pipeline_tests.lake.rows import files_of_at_most, noise
@@ -149,6 +151,14 @@ class TestFailure:
                 ),
             ):
                 taken.take()
+        assert the_old_snapshot_stays(taken)
+
+    def test_without_room_for_the_pull_is_told_before_a_call(self, taken, monkeypatch):
+        monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=199_999_999))
+        with pytest.raises(
+            LakeError, match=r"^There is no room to pull acme on 2026-03-01: 200\.0 MB are free "
+        ):
+            taken.take()
         assert the_old_snapshot_stays(taken)
 
     def test_of_a_file_in_the_place_of_a_folder_is_told_before_a_call(self, taker):

@@ -47,7 +47,7 @@ def column_schema(table: Table) -> dg.TableSchema:
     )
 
 
-def tell_present(context: dg.AssetExecutionContext, settings: Settings) -> None:
+def tell_present(context: dg.AssetExecutionContext | dg.OpExecutionContext, settings: Settings) -> None:
     """Say in the run's log, and with a tag, that `LMS_NOW` stands for the present."""
     if settings.frozen_now is None:
         return

@@ -1,6 +1,6 @@
 """How our errors become Dagster's.
 
-What belongs here: one translation, used around the body of every asset.
+What belongs here: one translation, used around the body of every asset and op.
 """
 
 from __future__ import annotations
@@ -26,7 +26,9 @@ TRIED_AGAIN = "dagster/will_retry"
 
 
 @contextmanager
-def told_to_people(context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext) -> Iterator[None]:
+def told_to_people(
+    context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext | dg.OpExecutionContext,
+) -> Iterator[None]:
     """An error of ours fails the run with its sentence, the first line of its trouble; what may pass is tried again.
 
     By a run of its own, behind those that wait in the queue: a step that waits for its next try keeps its run's place

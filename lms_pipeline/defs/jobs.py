@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 DAILY_SNAPSHOT = "daily_snapshot"
 REBUILD_WAREHOUSE = "rebuild_warehouse"
+HOUSEKEEPING = "housekeeping"
 
 
 def build_jobs() -> list["UnresolvedAssetJobDefinition"]:

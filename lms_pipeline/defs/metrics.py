@@ -60,7 +60,7 @@ def build_metrics(settings: Settings) -> dg.AssetsDefinition:
                 integration=account.integration,
                 run_id=context.run.run_id,
             ):
-                metadata = published_metadata(published, _headline(published))
+                metadata = published_metadata(published, headline(published))
                 yield dg.MaterializeResult(asset_key=published.table.name, metadata=metadata)
 
     return metrics
@@ -76,11 +76,11 @@ def _check_selection(context: dg.AssetExecutionContext) -> None:
         )
 
 
-def _headline(published: "Published") -> dict[str, Any]:
-    """The rates of the account, which the UI plots over its days."""
+def headline(published: "Published") -> dict[str, Any]:
+    """The rates of an account, where it is their table: the UI plots them over its days."""
     if published.table != ACCOUNT_COMPLETION:
         return {}
     from lms_pipeline.measuring import only_row
 
-    row = only_row(published)
+    row = only_row(published, HEADLINES)
     return {name: row[name] for name in HEADLINES if row[name] is not None}

@@ -100,7 +100,7 @@ REJECTED_ENROLLMENTS = Table(
     "rejected_enrollments",
     "Records that name no usable enrollment, learner or course; served = unified + rejected + duplicates.",
     (
-        Column("payload", "string", "The record as received", nullable=False),
+        Column("payload", "string", "The record as received; empty after LMS_REJECTED_DAYS", nullable=False),
         Column("reason", "string", "What is wrong with it", nullable=False),
         Column("field", "string", "The field that can't be used; null where the record is no object"),
         _FETCHED_AT,

@@ -1,6 +1,6 @@
 """The troubles of a disk, told in one sentence.
 
-What belongs here: the error that everything in the lake raises, and the translation of the system's own.
+What belongs here: the error that everything in the lake raises, the translation of the system's own, and sizes in words.
 """
 
 from __future__ import annotations
@@ -41,3 +41,12 @@ def disk_errors(path: Path) -> Iterator[None]:
         raise LakeError(
             f"{path} can't be written: {error.strerror or error}; look at what stands in its place."
         ) from error
+
+
+def size_told(size: float) -> str:
+    """As `814 B`, `1.2 MB` or `31.0 GB`."""
+    for unit in ("B", "KB", "MB"):
+        if size < 1_000:
+            return f"{size:.0f} B" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1_000
+    return f"{size:.1f} GB"

@@ -142,6 +142,17 @@ class Digest:
         return f"{self._sum:032x}"
 
 
+def conforming(batch: pa.RecordBatch, table: Table) -> pa.RecordBatch:
+    """The batch with the table's columns; one that an older file lacks is null."""
+    schema = arrow_schema(table)
+    there = set(batch.schema.names)
+    columns = [
+        batch.column(field.name).cast(field.type) if field.name in there else pa.nulls(len(batch), field.type)
+        for field in schema
+    ]
+    return pa.RecordBatch.from_arrays(columns, schema=schema)
+
+
 def check_version(path: Path, metadata: dict[str, str]) -> None:
     """Refuse a file, given what it tells of itself, whose columns may mean what this code doesn't know.
 
@@ -173,20 +184,39 @@ def _damaged(path: Path) -> LakeError:
     return LakeError(f"{path} is damaged: restore it, or remove it and pull the day again.")
 
 
+@dataclass(frozen=True, slots=True)
+class Footer:
+    """What stands at the end of a file."""
+
+    told: dict[str, str]
+    """What it tells of itself, without the prefix."""
+    rows: int
+
+
+def read_footer(path: Path) -> Footer:
+    """What a file tells of itself, and how many rows it holds.
+
+    Raises:
+        LakeError: it is no Parquet file.
+    """
+    with damage(path):
+        found = pq.read_metadata(path)
+    prefix = PREFIX.encode()
+    told = {
+        key.removeprefix(prefix).decode(): value.decode()
+        for key, value in (found.metadata or {}).items()
+        if key.startswith(prefix)
+    }
+    return Footer(told, found.num_rows)
+
+
 def read_metadata(path: Path) -> dict[str, str]:
     """What a file tells of itself, without the prefix.
 
     Raises:
         LakeError: it is no Parquet file.
     """
-    with damage(path):
-        found = pq.read_metadata(path).metadata or {}
-    prefix = PREFIX.encode()
-    return {
-        key.removeprefix(prefix).decode(): value.decode()
-        for key, value in found.items()
-        if key.startswith(prefix)
-    }
+    return read_footer(path).told
 
 
 def count_rows(path: Path) -> int:
@@ -195,6 +225,4 @@ def count_rows(path: Path) -> int:
     Raises:
         LakeError: it is no Parquet file.
     """
-    with damage(path):
-        rows: int = pq.read_metadata(path).num_rows
-    return rows
+    return read_footer(path).rows

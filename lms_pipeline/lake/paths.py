@@ -60,6 +60,18 @@ class Partition:
         return f"{self.account_id or 'all accounts'} on {self.day}"
 
 
+def partition_named(folder: Path) -> Partition | None:
+    """The partition whose folder is named so; None where none is."""
+    values = dict(part.split("=", 1) for part in folder.parts if "=" in part)
+    try:
+        partition = Partition(values.get("account_id"), date.fromisoformat(values.get("snapshot_date", "")))
+    except (ValueError, BadIdError):
+        return None
+    return (
+        partition if partition.folder == folder else None
+    )  # `20260101` is a date too, but not how we write one
+
+
 @dataclass(frozen=True, slots=True)
 class DataDir:
     """The folder `LMS_DATA_DIR`."""
@@ -101,13 +113,32 @@ class DataDir:
         """The calls of late, by token and account."""
         return self.state / "budgets"
 
+    @property
+    def all_answers(self) -> Path:
+        """What the API answered, by account and day."""
+        return self.root / "answers"
+
+    @property
+    def all_details(self) -> Path:
+        """What snapshots left for the plans of the next ones, by account and day."""
+        return self.state / "details"
+
+    @property
+    def all_pulls(self) -> Path:
+        """Locks of pulls, and what waits while they run, by account and day."""
+        return self.state / "pulls"
+
     def answers(self, partition: Partition) -> Path:
         """What the API answered for an account and day."""
-        return self.root / "answers" / partition.folder.with_suffix(".sqlite")
+        return self.all_answers / partition.folder.with_suffix(".sqlite")
 
     def details(self, partition: Partition) -> Path:
         """What the details of courses or learners told of each enrollment when the snapshot was taken."""
-        return self.state / "details" / partition.folder.with_suffix(".parquet")
+        return self.all_details / partition.folder.with_suffix(".parquet")
+
+    def pull(self, partition: Partition) -> Path:
+        """The folder of the pull of an account and day."""
+        return self.all_pulls / partition.folder
 
     def file(self, table: Table, partition: Partition) -> Path:
         """Where the published file of a table and partition stands."""
@@ -119,17 +150,17 @@ class DataDir:
             raise BadIdError(f"{run_id[:80]!r} can't be a run id: use letters, digits, '-' and '_'.")
         return self.file(table, partition).with_name(f".{DATA_FILE}.{run_id}")
 
+    def account_ids(self) -> list[str]:
+        """The accounts of which anything is published."""
+        named = {folder.name.removeprefix("account_id=") for folder in self.lake.glob("*/account_id=*")}
+        return sorted(name for name in named if _ACCOUNT_ID.fullmatch(name))
+
     def partitions(self, table: Table, account_id: str | None = None) -> Iterator[Partition]:
         """The published partitions of a table, by account and day, or of one account; what isn't named like one is none."""
         account = "*" if account_id is None else check_account_id(account_id)
         pattern = f"account_id={account}/snapshot_date=*" if table.per_account else "snapshot_date=*"
         root = self.lake / table.name
         for file in sorted(root.glob(f"{pattern}/{DATA_FILE}")):
-            folder = file.parent.relative_to(root)
-            values = dict(part.split("=", 1) for part in folder.parts)
-            try:
-                partition = Partition(values.get("account_id"), date.fromisoformat(values["snapshot_date"]))
-            except (ValueError, BadIdError):
-                continue
-            if partition.folder == folder:  # `20260101` is a date too, but not how we write one
+            partition = partition_named(file.parent.relative_to(root))
+            if partition is not None:
                 yield partition

@@ -18,12 +18,12 @@ from lms_pipeline.enrollments.details import Entry, roster_batch
 from lms_pipeline.enrollments.flatten import Answered, OtherPairError, raw_batch
 from lms_pipeline.enrollments.tables import RAW_ENROLLMENTS, UNIFIED_ENROLLMENTS
 from lms_pipeline.errors import LmsPipelineError
+from lms_pipeline.lake.files import conforming
 from lms_pipeline.pull.asker import NotKeptError
 from lms_pipeline.pull.budget import BudgetSpentError
 from lms_pipeline.pull.concurrently import in_order
 from lms_pipeline.pull.plan import Pair, Plan
 from lms_pipeline.pull.strategies import Found
-from lms_pipeline.schema import Table, arrow_schema
 from lms_pipeline.taking.order import Order, Report
 from lms_pipeline.taking.underway import Pull
 from lms_pipeline.taking.writing import EnrollmentFiles
@@ -60,7 +60,7 @@ def take_pairs(pull: Pull, plan: Plan, taken: EnrollmentFiles) -> None:
         (RAW_ENROLLMENTS, plan.carried("raw")),
     ):
         for batch in batches:
-            rows = _conforming(batch, table)
+            rows = conforming(batch, table)
             if table is UNIFIED_ENROLLMENTS:
                 place = rows.schema.get_field_index("source")
                 source = constant("carried", "string", rows.num_rows)
@@ -153,14 +153,3 @@ def _until(stop: Event, pairs: Iterable[Pair]) -> Iterator[Pair]:
         if stop.is_set():
             return
         yield pair
-
-
-def _conforming(batch: pa.RecordBatch, table: Table) -> pa.RecordBatch:
-    """The batch with the table's columns; one that an older file lacks is null."""
-    schema = arrow_schema(table)
-    there = set(batch.schema.names)
-    columns = [
-        batch.column(field.name).cast(field.type) if field.name in there else pa.nulls(len(batch), field.type)
-        for field in schema
-    ]
-    return pa.RecordBatch.from_arrays(columns, schema=schema)

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import pytest
 
 from lms_pipeline import cli
-from lms_pipeline_tests.defs.conftest import NOW, sandbox
+from lms_pipeline_tests.defs.conftest import NOW, new_instance, sandbox
 
-__all__ = ["sandbox"]
+__all__ = ["new_instance", "sandbox"]
 
 
 @dataclass

@@ -1,7 +1,11 @@
 """A small account behind a sandbox, and settings that point there; Dagster's home is in `tmp_path`."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import SecretStr
@@ -10,7 +14,7 @@ from lms_pipeline.defs.running import open_instance
 from lms_pipeline.lake.paths import DataDir
 from lms_pipeline.registry import Registry
 from lms_pipeline.sandbox.records.world import records_world
-from lms_pipeline.sandbox.server import running
+from lms_pipeline.sandbox.server import RunningSandbox, running
 from lms_pipeline.settings import Settings
 
 DAY = date(2026, 3, 10)
@@ -35,10 +39,10 @@ def enrollment(account, number, role="learner", **fields):
     return json.dumps(version)
 
 
-@pytest.fixture
-def sandbox(tmp_path):
+@contextmanager
+def serving(folder: Path) -> Iterator[RunningSandbox]:
     """Account `north` with 3 enrollments, one completed; account `south` with 1."""
-    records = tmp_path / "records.ndjson"
+    records = folder / "records.ndjson"
     done = {"status": "completed", "completed_at": "2026-03-05T08:00:00Z"}
     lines = [
         enrollment("north", 1, **done),
@@ -52,16 +56,28 @@ def sandbox(tmp_path):
         yield server
 
 
-@pytest.fixture
-def settings(sandbox, tmp_path, monkeypatch):
-    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "dagster"))
+def settings_of(sandbox: RunningSandbox, folder: Path, **more: Any) -> Settings:
+    """What points there."""
     return Settings(
         token=SecretStr(sandbox.token),
         base_url=sandbox.url,
-        data_dir=tmp_path / "data",
+        data_dir=folder / "data",
         start_date=date(2026, 3, 1),
         frozen_now=NOW,
+        **more,
     )
+
+
+@pytest.fixture
+def sandbox(tmp_path):
+    with serving(tmp_path) as server:
+        yield server
+
+
+@pytest.fixture
+def settings(sandbox, tmp_path, monkeypatch):
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "dagster"))
+    return settings_of(sandbox, tmp_path)
 
 
 @pytest.fixture
@@ -76,6 +92,14 @@ def registry(data):
     for account_id in ("north", "south"):
         registry.add(account_id, name=None, first_day=DAY)
     return registry
+
+
+@pytest.fixture
+def new_instance(tmp_path, monkeypatch):
+    """An instance that knows nothing, beside whichever a command uses."""
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "new"))
+    with open_instance(Settings()) as opened:
+        yield opened
 
 
 @pytest.fixture

@@ -1,0 +1,91 @@
+"""`lms-pipeline housekeeping`, and what `ui` tells of a log that was lost."""
+
+from datetime import timedelta
+from threading import Event
+
+import dagster as dg
+import pytest
+
+from lms_pipeline.alone import alone
+from lms_pipeline.commands.ui import _tell, _telling
+from lms_pipeline.lake.paths import DataDir, Partition
+from lms_pipeline_tests.defs.conftest import DAY
+from lms_pipeline_tests.housekeeping.house import age, kept
+from lms_pipeline_tests.lake.rows import enrollment, publish
+
+ASSET = dg.AssetKey("unified_enrollments")
+LONG_AGO = DAY - timedelta(days=100)
+
+
+@pytest.fixture
+def data(tmp_path):
+    data = DataDir(tmp_path / "data")
+    kept(data, "acme", LONG_AGO, DAY)
+    publish(data, "acme", DAY, enrollment("u1"))
+    return data
+
+
+def test_a_dry_run_tells_each_file_and_removes_none(command, data):
+    done = command("housekeeping", "--dry-run")
+    assert done.status == 0
+    assert done.out.splitlines() == [
+        f"answers: {data.answers(Partition('acme', LONG_AGO))} (100 B)",
+        f"details: {data.details(Partition('acme', LONG_AGO))} (10 B)",
+        "Would remove 1 answers (100 B), 1 details (10 B).",
+        "Would tell Dagster of 1 published files.",
+    ]
+    assert data.answers(Partition("acme", LONG_AGO)).exists()
+    assert command("housekeeping", "--dry-run").out == done.out
+
+
+def test_what_the_dry_run_told_is_done(command, data):
+    done = command("housekeeping")
+    assert (done.status, done.err) == (0, "")
+    assert done.out.splitlines() == [
+        "Removed 1 answers (100 B), 1 details (10 B).",
+        "Told Dagster of 1 published files.",
+    ]
+    assert command("housekeeping").out.splitlines() == [
+        "Removed nothing.",
+        "Told Dagster of 0 published files.",
+    ]
+
+
+def test_what_is_left_is_told_and_the_status_says_so(command, data):
+    busy = Partition("acme", LONG_AGO)
+    with alone(data, busy) as waiting:
+        age(waiting.parent, 3)
+        done = command("housekeeping")
+    assert done.status == 1
+    assert done.err.startswith(
+        f"{data.pull(busy)} is left for the next time: acme on 2025-11-30 is being pulled"
+    )
+    assert done.out.splitlines()[0] == "Removed 1 answers (100 B), 1 details (10 B)."
+
+
+class TestUi:
+    """What it tells Dagster beside its start, without Dagster."""
+
+    def test_shows_what_a_lost_log_lacks_and_says_what_else_was_lost(self, new_instance, data, capsys):
+        _tell(new_instance, data, Event())
+        assert new_instance.get_materialized_partitions(ASSET) == {"acme|2026-03-10"}
+        assert capsys.readouterr().out.splitlines() == [
+            "Dagster was told of 1 published files that its log lacked.",
+            "Its log is new: turn on again whichever schedules and sensors you had turned on.",
+        ]
+
+    def test_says_nothing_where_nothing_was_lost(self, new_instance, data, capsys):
+        _tell(new_instance, data, Event())
+        capsys.readouterr()
+        _tell(new_instance, data, Event())
+        assert capsys.readouterr().out == ""
+
+    def test_ends_with_it(self, new_instance, data):
+        stopped = Event()
+        stopped.set()
+        _tell(new_instance, data, stopped)
+        assert new_instance.get_materialized_partitions(ASSET) == set()
+
+    def test_is_no_obstacle_to_its_end(self, new_instance, data):
+        with pytest.raises(KeyboardInterrupt), _telling(new_instance, data):
+            raise KeyboardInterrupt
