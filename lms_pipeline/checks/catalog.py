@@ -10,7 +10,7 @@ from lms_pipeline.checks.content import agrees_with_raw, few_are_rejected, roles
 from lms_pipeline.checks.figures import parts_sum, rates_are_shares
 from lms_pipeline.checks.finding import Check
 from lms_pipeline.checks.integrity import is_complete, key_is_unique, schema, served_is_stored
-from lms_pipeline.checks.pulling import few_are_told_by_others, pulled_in_time, row_drop
+from lms_pipeline.checks.pulling import few_are_told_by_others, pulled_in_time, row_drop, there_is_room
 from lms_pipeline.checks.subject import Subject
 from lms_pipeline.enrollments.tables import (
     COURSES,
@@ -34,6 +34,7 @@ PULL_CHECKS: tuple[Check[Subject], ...] = (
     Check(roles_are_known, UNIFIED, is_grave=False),
     Check(few_are_told_by_others, UNIFIED, is_grave=False),
     Check(pulled_in_time, UNIFIED, is_grave=False),
+    Check(there_is_room, UNIFIED, is_grave=False),
     Check(few_are_rejected, (REJECTED_ENROLLMENTS,), is_grave=False),
 )
 """Of what a pull brought."""

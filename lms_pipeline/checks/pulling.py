@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 
 from lms_pipeline.checks.finding import Finding, percent
 from lms_pipeline.checks.subject import Subject
+from lms_pipeline.lake.disk import size_told
 
 LATEST = timedelta(hours=6)
 """After the day's end. What learners did since is in the snapshot too."""
@@ -16,6 +17,21 @@ MOST_DROPPED = 0.1
 """Of the enrollments before. Far less than what is refused (`max_drop`), but no course is emptied every day."""
 MOST_ROSTER = 0.1
 """Of the enrollments: their details tell less than their own answer would."""
+
+DAYS_OF_ROOM = 7
+"""Pulls like this one that should fit the disk: a week to make room."""
+
+
+def there_is_room(subject: Subject) -> Finding:
+    """The disk has room for seven pulls like this one; without room for one, a pull asks for nothing."""
+    from lms_pipeline.lake.room import room
+
+    found = room(subject.data, subject.partition)
+    told = f"{size_told(found.free)} are free on the disk, and a pull like this one needs about {size_told(found.needed)}"
+    figures = {"bytes_free": found.free, "bytes_needed": found.needed}
+    if found.free >= DAYS_OF_ROOM * found.needed:
+        return Finding(passed=True, told=f"{told}.", figures=figures)
+    return Finding(passed=False, told=f"{told}: make room.", figures=figures)
 
 
 def row_drop(subject: Subject) -> Finding:

@@ -1,10 +1,12 @@
 """How a snapshot was pulled."""
 
 from datetime import timedelta
+from types import SimpleNamespace
 
 import pytest
 
-from lms_pipeline.checks.pulling import few_are_told_by_others, pulled_in_time, row_drop
+from lms_pipeline.checks.pulling import few_are_told_by_others, pulled_in_time, row_drop, there_is_room
+from lms_pipeline.lake.room import LEAST
 from lms_pipeline_tests.lake.rows import NOON, enrollment
 
 
@@ -80,3 +82,14 @@ class TestToldByOthers:
     def test_passes_where_there_is_nothing(self, shelf):
         shelf.pulled()
         assert shelf.look(few_are_told_by_others).passed
+
+
+class TestRoom:
+    """Of a small account, which needs no more than the least that any pull does."""
+
+    @pytest.mark.parametrize(("free", "passed"), [(7 * LEAST, True), (7 * LEAST - 1, False)])
+    def test_is_there_for_seven_pulls(self, shelf, monkeypatch, free, passed):
+        shelf.put(enrollment("u1"))
+        monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=free))
+        found = shelf.look(there_is_room)
+        assert (found.passed, found.figures) == (passed, {"bytes_free": free, "bytes_needed": 200_000_000})
