@@ -12,7 +12,7 @@ from lms_pipeline.defs.checks import build_snapshot_checks
 from lms_pipeline.defs.fleet import build_fleet_checks, build_fleet_job, build_fleet_schedule
 from lms_pipeline.defs.jobs import build_jobs, build_schedule
 from lms_pipeline.defs.metrics import build_metrics
-from lms_pipeline.defs.pull import SOURCE, build_pull
+from lms_pipeline.defs.pull import build_pull, build_source
 from lms_pipeline.defs.resources import build_resources
 from lms_pipeline.defs.sensors import build_sensors
 from lms_pipeline.defs.warehouse import warehouse
@@ -22,7 +22,7 @@ from lms_pipeline.settings import Settings
 def build_defs(settings: Settings) -> dg.Definitions:
     """Everything that Dagster shows and runs, for these settings."""
     return dg.Definitions(
-        assets=[SOURCE, build_pull(settings), build_metrics(settings), warehouse],
+        assets=[build_source(settings), build_pull(settings), build_metrics(settings), warehouse],
         asset_checks=[*build_snapshot_checks(settings), build_fleet_checks(settings)],
         jobs=[*build_jobs(), build_fleet_job()],
         schedules=[build_schedule(settings), build_fleet_schedule(settings)],
