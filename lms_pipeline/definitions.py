@@ -13,7 +13,7 @@ from lms_pipeline.defs.fleet import build_fleet_checks, build_fleet_job, build_f
 from lms_pipeline.defs.housekeeping import build_housekeeping
 from lms_pipeline.defs.jobs import build_jobs, build_schedule
 from lms_pipeline.defs.metrics import build_metrics
-from lms_pipeline.defs.pull import SOURCE, build_pull
+from lms_pipeline.defs.pull import build_pull, build_source
 from lms_pipeline.defs.resources import build_resources
 from lms_pipeline.defs.sensors import build_sensors
 from lms_pipeline.defs.warehouse import warehouse
@@ -24,7 +24,7 @@ def build_defs(settings: Settings) -> dg.Definitions:
     """Everything that Dagster shows and runs, for these settings."""
     housekeeping, housekeeping_schedule = build_housekeeping(settings)
     return dg.Definitions(
-        assets=[SOURCE, build_pull(settings), build_metrics(settings), warehouse],
+        assets=[build_source(settings), build_pull(settings), build_metrics(settings), warehouse],
         asset_checks=[*build_snapshot_checks(settings), build_fleet_checks(settings)],
         jobs=[*build_jobs(), build_fleet_job(), housekeeping],
         schedules=[build_schedule(settings), build_fleet_schedule(settings), housekeeping_schedule],

@@ -59,8 +59,8 @@ def measure(
             yield publish_table(data, table, partition, run_id=run_id, batches=rows(table), metadata=told)
 
 
-def only_row(published: Published, columns: Sequence[str] | None = None) -> dict[str, Any]:
-    """The row of a table that has one, by column: of all, or of those that are named, which is five times as quick."""
+def only_row(published: Published, columns: Sequence[str]) -> dict[str, Any]:
+    """The row of a table that has one, by column; only those that are named, which is five times as quick as all."""
     import pyarrow.parquet as pq
 
     with pq.ParquetFile(published.path) as file:

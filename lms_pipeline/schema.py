@@ -42,6 +42,8 @@ class Column:
     name: str
     type: Scalar | ListOf
     doc: str
+    sources: frozenset[str] = frozenset()
+    """What decides its values: columns of the table that its own is worked out from, or fields of the API's lists."""
     nullable: bool = True
 
 
@@ -56,6 +58,8 @@ class Table:
     """Columns that identify a row within a partition; empty where rows may repeat."""
     per_account: bool = True
     """False for the tables over all accounts, whose path has no `account_id=`."""
+    counted_by: frozenset[str] = frozenset()
+    """Of the columns' sources those that decide which records count: what nearly all of them share is told once."""
 
     @property
     def column_names(self) -> list[str]:

@@ -6,37 +6,30 @@ What belongs here: finding what is published and not known as materialized, and 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import dagster as dg
 from dagster._core.events import StepMaterializationData
 from dagster._core.instance.utils import RUNLESS_JOB_NAME, RUNLESS_RUN_ID
 from dagster._core.storage.event_log import SqliteEventLogStorage
 
-from lms_pipeline.defs.describing import published_metadata
-from lms_pipeline.defs.metrics import headline
+from lms_pipeline.defs.metrics_page import account_figures
+from lms_pipeline.defs.pages import file_metadata, provenance, published_metadata
 from lms_pipeline.defs.partitions import add_accounts, partition_key
+from lms_pipeline.enrollments.tables import PULLED_TABLES
 from lms_pipeline.lake.catalog import TABLES
 from lms_pipeline.lake.disk import LakeError
 from lms_pipeline.lake.paths import DataDir, Partition
+from lms_pipeline.metrics.tables import ACCOUNT_COMPLETION
 from lms_pipeline.registry import Registry
 from lms_pipeline.schema import Table
 
 AT_ONCE = 500
 """Events that are stored together."""
 WHY = "Told from the lake: Dagster's log did not know of it."
-
-_TOLD_BY_FILES: dict[str, Callable[[str], Any]] = {
-    "strategy": str,
-    "complete": "true".__eq__,
-    "requests": int,
-    "pulled_at": lambda told: dg.MetadataValue.timestamp(datetime.fromisoformat(told)),
-}
 
 log = logging.getLogger(__name__)
 
@@ -68,11 +61,11 @@ def untold(instance: dg.DagsterInstance, data: DataDir) -> list[Untold]:
 def tell(instance: dg.DagsterInstance, data: DataDir, published: Iterable[Untold]) -> int:
     """Tell Dagster of all accounts, and of what is published and may be read; returns how many materializations.
 
-    They belong to no run, and each is of the time at which its file was published.
+    They belong to no run, and each is of the time at which its file was published. Pictures are not drawn again.
     """
-    registered = [account.id for account in Registry(data.registry).accounts()]
-    add_accounts(instance, dict.fromkeys([*registered, *data.account_ids()]))
-    events, told = _events(instance, data, published), 0
+    names = {account.id: account.name for account in Registry(data.registry).accounts()}
+    add_accounts(instance, dict.fromkeys([*names, *data.account_ids()]))
+    events, told = _events(instance, data, names, published), 0
     while some := list(islice(events, AT_ONCE)):
         _store(instance, some)
         told += len(some)
@@ -80,11 +73,11 @@ def tell(instance: dg.DagsterInstance, data: DataDir, published: Iterable[Untold
 
 
 def _events(
-    instance: dg.DagsterInstance, data: DataDir, published: Iterable[Untold]
+    instance: dg.DagsterInstance, data: DataDir, names: Mapping[str, str], published: Iterable[Untold]
 ) -> Iterator[dg.EventLogEntry]:
     for one in published:
         try:
-            found = _materialization(data, one)
+            found = _materialization(data, names, one)
         except LakeError as error:  # a damaged file keeps no other from being told
             log.warning("%s", error)
             continue
@@ -92,14 +85,11 @@ def _events(
             yield _entry(found, data.file(one.table, one.partition))
     warehouse = dg.AssetKey("warehouse")
     if data.warehouse.exists() and instance.get_latest_materialization_event(warehouse) is None:
-        metadata: dict[str, Any] = {
-            "dagster/uri": data.warehouse.as_uri(),
-            "path": dg.MetadataValue.path(data.warehouse),
-        }
+        metadata = file_metadata(data.warehouse)
         yield _entry(dg.AssetMaterialization(warehouse, description=WHY, metadata=metadata), data.warehouse)
 
 
-def _materialization(data: DataDir, one: Untold) -> dg.AssetMaterialization | None:
+def _materialization(data: DataDir, names: Mapping[str, str], one: Untold) -> dg.AssetMaterialization | None:
     """What the file tells of itself; None where its pull did not come to its end."""
     from lms_pipeline.lake.committed import is_committed
     from lms_pipeline.lake.files import read_footer
@@ -109,13 +99,16 @@ def _materialization(data: DataDir, one: Untold) -> dg.AssetMaterialization | No
     footer = read_footer(path)
     if not is_committed(data, one.table, one.partition, footer.told):
         return None
-    published = Published(one.table, path, footer.rows)
-    more = {name: read(footer.told[name]) for name, read in _TOLD_BY_FILES.items() if name in footer.told}
+    published = Published(one.table, one.partition, path, footer.rows)
+    figures = account_figures(published) if one.table == ACCOUNT_COMPLETION else provenance(path)
+    if one.table in PULLED_TABLES and "requests" in footer.told:
+        figures["requests"] = int(footer.told["requests"])
+    account_id = one.partition.account_id or ""
     return dg.AssetMaterialization(
         one.table.name,
         description=WHY,
         partition=one.key,
-        metadata=published_metadata(published, {**more, **headline(published)}),
+        metadata=published_metadata(published, names.get(account_id, account_id), figures),
     )
 
 

@@ -1,50 +1,95 @@
-"""How tables and what a run did to them are told in Dagster's words.
+"""How tables are told in Dagster's words.
 
-What belongs here: metadata. The tables describe themselves in `schema.py`.
+What belongs here: the metadata of definitions. The tables describe themselves in `schema.py`; what a run did to them is
+told by `pages.py`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable
 
 import dagster as dg
 
-from lms_pipeline.schema import Table
+from lms_pipeline.enrollments.shapes import api_fields
+from lms_pipeline.enrollments.tables import PULLED_TABLES
+from lms_pipeline.schema import Column, Table
 from lms_pipeline.settings import Settings
 
-if TYPE_CHECKING:
-    from lms_pipeline.lake.publishing import Published
-
 OWNERS = ["team:learning-data"]
+PERSONAL = {"user_name", "user_email", "payload"}
+"""Columns that hold names or e-mails: their tables are tagged, so that the catalogue finds them."""
 
 
-def table_spec(table: Table, *, group: str, deps: list[str], kinds: set[str]) -> dg.AssetSpec:
-    """The asset of a table: its meaning, and its columns with theirs."""
+def table_spec(table: Table, *, group: str, upstream: str, kinds: set[str]) -> dg.AssetSpec:
+    """The asset of a table: its meaning, its columns with theirs, and which columns of `upstream` decide each."""
     return dg.AssetSpec(
         table.name,
-        deps=deps,
-        description=table.doc,
+        deps=[upstream],
+        description=f"{table.doc}{_counted_by(table)}",
         group_name=group,
         owners=OWNERS,
         kinds=kinds,
-        metadata={"dagster/column_schema": column_schema(table), "dagster/table_name": table.name},
+        tags={"personal_data": ""} if PERSONAL & set(table.column_names) else {},
+        metadata={
+            "dagster/column_schema": column_schema(table),
+            "dagster/column_lineage": column_lineage(table, upstream),
+            "dagster/table_name": table.name,
+        },
     )
 
 
 def column_schema(table: Table) -> dg.TableSchema:
-    """The columns as the UI lists them."""
+    """The columns as the UI lists them; Dagster+ alone draws the lineage, so where they come from is written out too."""
     return dg.TableSchema(
         columns=[
             dg.TableColumn(
                 column.name,
                 type=str(column.type),
-                description=column.doc,
+                description=f"{column.doc}{_from(column, table)}",
                 constraints=dg.TableColumnConstraints(nullable=column.nullable),
             )
             for column in table.columns
         ]
     )
+
+
+def api_schema() -> dg.TableSchema:
+    """The fields of the API, each with the columns that it decides."""
+    decides: dict[str, list[str]] = {name: [] for name in api_fields()}
+    for table in PULLED_TABLES:
+        for column in table.columns:
+            for name in column.sources:
+                decides[name].append(f"{table.name}.{column.name}")
+    return dg.TableSchema(
+        columns=[
+            dg.TableColumn(name, type=kind, description=f"Decides {_listed(decides[name])}")
+            for name, kind in api_fields().items()
+        ]
+    )
+
+
+def column_lineage(table: Table, upstream: str) -> dg.TableColumnLineage:
+    """Which columns of `upstream` decide each column; the UI reads it from the definition where a run tells none."""
+    names = {source for column in table.columns for source in column.sources}
+    deps = {name: dg.TableColumnDep(dg.AssetKey(upstream), name) for name in names}
+    return dg.TableColumnLineage(
+        {column.name: [deps[name] for name in sorted(column.sources)] for column in table.columns}
+    )
+
+
+def _from(column: Column, table: Table) -> str:
+    own = column.sources - table.counted_by or column.sources
+    return f"\n\nFrom {_listed(own)}" if own else ""
+
+
+def _counted_by(table: Table) -> str:
+    if not table.counted_by:
+        return ""
+    return f"\n\nAll figures rest on {_listed(table.counted_by)} too, which decide what counts."
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(f"`{name}`" for name in sorted(names))
 
 
 def tell_present(context: dg.AssetExecutionContext | dg.OpExecutionContext, settings: Settings) -> None:
@@ -54,14 +99,3 @@ def tell_present(context: dg.AssetExecutionContext | dg.OpExecutionContext, sett
     now = settings.frozen_now.isoformat()
     context.log.warning("LMS_NOW is set: %s is taken for the present.", now)
     context.instance.add_run_tags(context.run.run_id, {"LMS_NOW": now})
-
-
-def published_metadata(published: Published, more: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """What a published file tells; numbers are numbers, so that the UI plots them over the days."""
-    return {
-        "dagster/partition_row_count": published.rows,
-        "dagster/uri": published.path.as_uri(),
-        "path": dg.MetadataValue.path(published.path),
-        "bytes": published.path.stat().st_size,
-        **(more or {}),
-    }

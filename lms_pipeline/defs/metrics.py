@@ -3,27 +3,24 @@
 What belongs here: the Dagster face of `metrics/`.
 """
 
+import time
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import dagster as dg
 
-from lms_pipeline.defs.describing import published_metadata, table_spec, tell_present
+from lms_pipeline.defs.describing import table_spec, tell_present
 from lms_pipeline.defs.failures import told_to_people
+from lms_pipeline.defs.metrics_page import metric_figures
+from lms_pipeline.defs.pages import published_metadata
 from lms_pipeline.defs.partitions import account_days, partition_of
 from lms_pipeline.enrollments.tables import UNIFIED_ENROLLMENTS
 from lms_pipeline.errors import WrongUseError
 from lms_pipeline.lake.catalog import METRIC_TABLES
 from lms_pipeline.lake.paths import DataDir
-from lms_pipeline.metrics.tables import ACCOUNT_COMPLETION, RATES
+from lms_pipeline.naming import account_names
 from lms_pipeline.registry import Registry
 from lms_pipeline.settings import Settings
-
-if TYPE_CHECKING:
-    from lms_pipeline.lake.publishing import Published
-
-HEADLINES = ("n_all", "n_completed", "learners", *(rate.name for rate in RATES))
-"""What of an account is told as metadata."""
 
 
 def build_metrics(settings: Settings) -> dg.AssetsDefinition:
@@ -33,7 +30,7 @@ def build_metrics(settings: Settings) -> dg.AssetsDefinition:
         name="metrics",
         specs=[
             table_spec(
-                table, group="metrics", deps=[UNIFIED_ENROLLMENTS.name], kinds={"duckdb", "sql", "parquet"}
+                table, group="metrics", upstream=UNIFIED_ENROLLMENTS.name, kinds={"duckdb", "sql", "parquet"}
             )
             for table in METRIC_TABLES
         ],
@@ -52,6 +49,9 @@ def build_metrics(settings: Settings) -> dg.AssetsDefinition:
         with told_to_people(context):
             _check_selection(context)
             account = Registry(lake.registry).get(partition.account_id)
+            names = account_names(settings)
+            # the first table's time is also that of classifying the enrollments for all of them
+            started = time.monotonic()
             for published in measure(
                 lake,
                 [table for table in METRIC_TABLES if dg.AssetKey(table.name) in context.selected_asset_keys],
@@ -60,8 +60,10 @@ def build_metrics(settings: Settings) -> dg.AssetsDefinition:
                 integration=account.integration,
                 run_id=context.run.run_id,
             ):
-                metadata = published_metadata(published, headline(published))
+                figures = {"seconds": round(time.monotonic() - started, 3), **metric_figures(published)}
+                metadata = published_metadata(published, names[account.id], figures)
                 yield dg.MaterializeResult(asset_key=published.table.name, metadata=metadata)
+                started = time.monotonic()
 
     return metrics
 
@@ -74,13 +76,3 @@ def _check_selection(context: dg.AssetExecutionContext) -> None:
             "Metrics can't tell whether the pull of the same run is over: select unified_enrollments too, which is "
             "pulled with the others anyway."
         )
-
-
-def headline(published: "Published") -> dict[str, Any]:
-    """The rates of an account, where it is their table: the UI plots them over its days."""
-    if published.table != ACCOUNT_COMPLETION:
-        return {}
-    from lms_pipeline.measuring import only_row
-
-    row = only_row(published, HEADLINES)
-    return {name: row[name] for name in HEADLINES if row[name] is not None}

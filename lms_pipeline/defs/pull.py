@@ -10,25 +10,39 @@ import dagster as dg
 from pydantic import Field
 
 from lms_pipeline.connection import Truto
-from lms_pipeline.defs.describing import OWNERS, published_metadata, table_spec, tell_present
+from lms_pipeline.defs.describing import OWNERS, api_schema, table_spec, tell_present
 from lms_pipeline.defs.failures import told_to_people
+from lms_pipeline.defs.pages import published_metadata
 from lms_pipeline.defs.partitions import account_days, partition_of
+from lms_pipeline.defs.pull_page import pull_figures
 from lms_pipeline.enrollments.tables import PULLED_TABLES
 from lms_pipeline.lake.paths import DataDir
+from lms_pipeline.naming import account_names
 from lms_pipeline.ordering import order_for, remember
 from lms_pipeline.settings import Settings
 
 if TYPE_CHECKING:
     from lms_pipeline.taking.order import Order, Report
 
-SOURCE = dg.AssetSpec(
-    "truto",
-    description="The Truto unified LMS API: course enrollments, users and courses of every integrated account, "
-    "as they are now. It tells only the present.",
-    group_name="pull",
-    owners=OWNERS,
-    kinds={"api"},
-)
+SOURCE = "truto"
+
+
+def build_source(settings: Settings) -> dg.AssetSpec:
+    """The API, from which all comes; where `LMS_NOW` stands for the present, its page says so."""
+    now = settings.frozen_now
+    return dg.AssetSpec(
+        SOURCE,
+        description="The Truto unified LMS API: course enrollments, users and courses of every integrated account, "
+        "as they are now. It tells only the present."
+        + (f"\n\n**LMS_NOW is set: {now.isoformat()} is taken for the present.**" if now else ""),
+        group_name="pull",
+        owners=OWNERS,
+        kinds={"api"},
+        metadata={
+            "dagster/column_schema": api_schema(),
+            "documentation": dg.MetadataValue.url("https://truto.one/docs"),
+        },
+    )
 
 
 class PullConfig(dg.Config):
@@ -46,7 +60,7 @@ def build_pull(settings: Settings) -> dg.AssetsDefinition:
     @dg.multi_asset(
         name="pull",
         specs=[
-            table_spec(table, group="pull", deps=["truto"], kinds={"truto", "parquet"})
+            table_spec(table, group="pull", upstream=SOURCE, kinds={"truto", "parquet"})
             for table in PULLED_TABLES
         ],
         can_subset=True,
@@ -68,11 +82,12 @@ def build_pull(settings: Settings) -> dg.AssetsDefinition:
                 truto.connect, lake, truto.settings.calendar, truto.now, order, tell=context.log.info
             )
             remember(lake, order, report)
+            account = account_names(truto.settings)[order.account_id]
         if report.kept:
             context.log.info("The day is over and its grace too; its snapshot is kept, nothing was asked.")
         else:
             context.log.info("%d enrollments served, %d requests.", report.served, report.requests)
-        yield from _published(context, report)
+        yield from _published(context, report, account)
 
     return pull
 
@@ -94,51 +109,15 @@ def _order(
     )
 
 
-def _published(context: dg.AssetExecutionContext, report: "Report") -> Iterator[dg.MaterializeResult[Any]]:
+def _published(
+    context: dg.AssetExecutionContext, report: "Report", account: str
+) -> Iterator[dg.MaterializeResult[Any]]:
     """The tables that were asked for; those published beside them, since one answer brings all, are told as well."""
     for published in report.published:
         key = dg.AssetKey(published.table.name)
-        metadata = published_metadata(published, report_metadata(report, published.table.name))
+        metadata = published_metadata(published, account, pull_figures(report, published))
         if key in context.selected_asset_keys:
             yield dg.MaterializeResult(asset_key=key, metadata=metadata)
         elif not report.kept:
             beside = dg.AssetMaterialization(key, partition=context.partition_key, metadata=metadata)
             context.log_event(beside)
-
-
-def report_metadata(report: "Report", table: str) -> dict[str, Any]:
-    """What the pull tells of a table."""
-    if report.kept:
-        return {"kept": True}
-    told: dict[str, Any] = {
-        "kept": False,
-        "complete": report.complete,
-        "strategy": report.strategy,
-        "why": report.why,
-        "requests": report.requests,
-        "seconds": round(report.seconds, 3),
-    }
-    if table == "unified_enrollments":
-        rows = report.served + report.carried + report.roster
-        told |= {
-            "served": report.served,
-            "repaired_pages": report.repaired_pages,
-            "rejected": report.rejected,
-            "carried": report.carried,
-            "roster": report.roster,
-            "share_carried": round(report.carried / rows, 4) if rows else 0.0,
-            "oldest_fetch": report.oldest_fetch and dg.MetadataValue.timestamp(report.oldest_fetch),
-            "calls_saved": report.carried,
-            "not_enrolled": report.not_enrolled,
-            "gone": report.gone,
-            "unusable_entries": report.unusable,
-            "carry_asked": report.carry_asked,
-            "carry_differing": report.carry_differing,
-            "planned": dict(report.planned),
-            "duplicates": report.duplicates.total,
-            "duplicates_identical": report.duplicates.identical,
-            "duplicates_conflicting": report.duplicates.conflicting,
-            "undocumented_statuses": dict(report.undocumented_statuses),
-            "read_leniently": 0,
-        }
-    return told | report.reading.get(table, {})

@@ -3,12 +3,14 @@
 What belongs here: the Dagster face of `lake/warehouse.py`.
 """
 
+import time
 from typing import Any
 
 import dagster as dg
 
 from lms_pipeline.defs.describing import OWNERS
 from lms_pipeline.defs.failures import told_to_people
+from lms_pipeline.defs.pages import file_metadata
 from lms_pipeline.lake.catalog import TABLES
 from lms_pipeline.lake.paths import DataDir
 
@@ -27,13 +29,15 @@ def warehouse(
     """Build it anew from what is published."""
     from lms_pipeline.lake.warehouse import build
 
+    started = time.monotonic()
     with told_to_people(context):
         rows = build(lake)
     context.log.info("The warehouse is at %s.", lake.warehouse)
     return dg.MaterializeResult(
         metadata={
-            "dagster/uri": lake.warehouse.as_uri(),
-            "path": dg.MetadataValue.path(lake.warehouse),
+            "seconds": round(time.monotonic() - started, 3),
             **{f"rows_{table}": count for table, count in rows.items()},
+            "query": dg.MetadataValue.md('```sh\nlms-pipeline query "SHOW ALL TABLES"\n```'),
+            **file_metadata(lake.warehouse),
         }
     )

@@ -7,9 +7,11 @@ says of `user` and `course`, their other fields are not published and end in `ex
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from lms_pipeline.enrollments import sources
 from lms_pipeline.enrollments.tables import COURSES, LEARNERS, UNIFIED_ENROLLMENTS
 from lms_pipeline.schema import Table
 
@@ -156,3 +158,23 @@ COURSE = Shape(
         "updated_at": "updated_at",
     },
 )
+
+LISTS = {sources.ENROLLMENTS: ENROLLMENT, sources.USERS: USER, sources.COURSES: COURSE}
+"""The API's lists, by the names they have in its addresses."""
+
+
+def api_fields() -> dict[str, str]:
+    """Every documented field as `Column.sources` names it, with what it holds."""
+    return {
+        f"{name}.{path}": kind for name, shape in LISTS.items() for path, kind in _leaves(shape.record, "")
+    }
+
+
+def _leaves(record: Object, parent: str) -> Iterator[tuple[str, str]]:
+    for name, of in record.fields.items():
+        if isinstance(of, Object):
+            yield from _leaves(of, f"{parent}{name}.")
+        else:
+            yield f"{parent}{name}", "array" if isinstance(of, Array) else of
+    if not parent:
+        yield sources.ALL_FIELDS, "object"

@@ -6,6 +6,7 @@ The fields, their types and the ten statuses are those of Truto's page of `GET /
 
 from __future__ import annotations
 
+from lms_pipeline.enrollments.sources import ALL_FIELDS, COURSE_ID, DETAILS, USER_ID, course, enrollment, user
 from lms_pipeline.schema import Column, ListOf, Table
 
 STATUSES = (
@@ -28,20 +29,33 @@ URLS = ListOf((("type", "string"), ("url", "string")))
 _FETCHED_AT = Column(
     "fetched_at", "timestamp", "When the answer that holds the row was received", nullable=False
 )
-_EXTRA = Column(
-    "extra",
-    "string",
-    "JSON: keys that are not documented, and values that could not be read, under their names",
-)
+
+
+def _extra(record: frozenset[str]) -> Column:
+    doc = "JSON: keys that are not documented, and values that could not be read, under their names"
+    return Column("extra", "string", doc, record)
+
 
 RAW_ENROLLMENTS = Table(
     "raw_enrollments",
     "What the provider said of each enrollment, to the byte.",
     (
-        Column("user_id", "string", "The learner, as asked or found; null where neither"),
-        Column("course_id", "string", "The course, as asked or found; null where neither"),
-        Column("payload", "string", "The provider's JSON as received", nullable=False),
-        Column("payload_sha256", "string", "SHA-256 of the payload's bytes, hexadecimal", nullable=False),
+        Column("user_id", "string", "The learner, as asked or found; null where neither", USER_ID),
+        Column("course_id", "string", "The course, as asked or found; null where neither", COURSE_ID),
+        Column(
+            "payload",
+            "string",
+            "The provider's JSON as received",
+            enrollment("remote_data") | DETAILS,
+            nullable=False,
+        ),
+        Column(
+            "payload_sha256",
+            "string",
+            "SHA-256 of the payload's bytes, hexadecimal",
+            enrollment("remote_data") | DETAILS,
+            nullable=False,
+        ),
         Column("source", "string", "Where it was found: remote_data, roster or raw", nullable=False),
         _FETCHED_AT,
     ),
@@ -56,41 +70,111 @@ UNIFIED_ENROLLMENTS = Table(
             "enrollment_id",
             "string",
             "Identifier of the enrollment, opaque; null only where source is roster",
+            enrollment("id"),
         ),
-        Column("user_id", "string", "Identifier of the learner", nullable=False),
+        Column("user_id", "string", "Identifier of the learner", USER_ID, nullable=False),
         Column(
-            "user_name", "string", "Name of the learner; from the users list where the enrollment lacks it"
+            "user_name",
+            "string",
+            "Name of the learner; from the users list where the enrollment lacks it",
+            enrollment("user.name") | user("name", "first_name", "last_name"),
         ),
-        Column("user_email", "string", "The primary e-mail address, else the first"),
-        Column("user_emails", EMAILS, "All e-mail addresses of the learner"),
-        Column("course_id", "string", "Identifier of the course", nullable=False),
+        Column(
+            "user_email",
+            "string",
+            "The primary e-mail address, else the first",
+            enrollment("user.emails") | user("emails"),
+        ),
+        Column(
+            "user_emails",
+            EMAILS,
+            "All e-mail addresses of the learner",
+            enrollment("user.emails") | user("emails"),
+        ),
+        Column("course_id", "string", "Identifier of the course", COURSE_ID, nullable=False),
         Column(
             "course_title",
             "string",
             "Title of the course; from the courses list where the enrollment lacks it",
+            enrollment("course.title") | course("title", "name"),
         ),
-        Column("status", "string", f"One of {', '.join(STATUSES)}", nullable=False),
-        Column("status_raw", "string", "The status as received"),
-        Column("progress_percent", "double", "Progress, 0 to 100"),
-        Column("score", "double", "The latest or final score, in the provider's scale"),
-        Column("is_mandatory", "bool", "Whether the enrollment is part of a mandatory assignment"),
-        Column("attempt_number", "int64", "The latest attempt's number, where the LMS has retakes"),
-        Column("attempts_count", "int64", "How many attempts there were"),
-        Column("assigned_at", "timestamp", "When the course was assigned to the learner"),
-        Column("enrolled_at", "timestamp", "When the learner enrolled"),
-        Column("started_at", "timestamp", "When the learner started"),
-        Column("completed_at", "timestamp", "When the learner completed the course"),
-        Column("due_at", "timestamp", "When it is due; exactly 00:00:00 UTC means that date"),
-        Column("last_activity_at", "timestamp", "The last recorded activity"),
-        Column("created_at", "timestamp", "When the record was created"),
-        Column("updated_at", "timestamp", "When the record was last updated; no cursor to sync by"),
-        Column("assigned_by_id", "string", "Identifier of who assigned the course"),
-        Column("assigned_by_name", "string", "Name of who assigned the course"),
-        Column("time_spent_seconds", "int64", "Time spent, in seconds"),
-        Column("custom_fields", "string", "JSON: fields of the provider or the customer"),
-        Column("urls", URLS, "URLs of the enrollment"),
-        Column("role", "string", "The role in the course as the provider says it, from raw, where known"),
-        _EXTRA,
+        Column(
+            "status",
+            "string",
+            f"One of {', '.join(STATUSES)}",
+            enrollment("status") | DETAILS,
+            nullable=False,
+        ),
+        Column("status_raw", "string", "The status as received", enrollment("status")),
+        Column("progress_percent", "double", "Progress, 0 to 100", enrollment("progress_percent") | DETAILS),
+        Column("score", "double", "The latest or final score, in the provider's scale", enrollment("score")),
+        Column(
+            "is_mandatory",
+            "bool",
+            "Whether the enrollment is part of a mandatory assignment",
+            enrollment("is_mandatory"),
+        ),
+        Column(
+            "attempt_number",
+            "int64",
+            "The latest attempt's number, where the LMS has retakes",
+            enrollment("attempt_number"),
+        ),
+        Column("attempts_count", "int64", "How many attempts there were", enrollment("attempts_count")),
+        Column(
+            "assigned_at",
+            "timestamp",
+            "When the course was assigned to the learner",
+            enrollment("assigned_at"),
+        ),
+        Column("enrolled_at", "timestamp", "When the learner enrolled", enrollment("enrolled_at") | DETAILS),
+        Column("started_at", "timestamp", "When the learner started", enrollment("started_at")),
+        Column(
+            "completed_at",
+            "timestamp",
+            "When the learner completed the course",
+            enrollment("completed_at") | DETAILS,
+        ),
+        Column(
+            "due_at",
+            "timestamp",
+            "When it is due; exactly 00:00:00 UTC means that date",
+            enrollment("due_at"),
+        ),
+        Column("last_activity_at", "timestamp", "The last recorded activity", enrollment("last_activity_at")),
+        Column("created_at", "timestamp", "When the record was created", enrollment("created_at")),
+        Column(
+            "updated_at",
+            "timestamp",
+            "When the record was last updated; no cursor to sync by",
+            enrollment("updated_at"),
+        ),
+        Column(
+            "assigned_by_id", "string", "Identifier of who assigned the course", enrollment("assigned_by.id")
+        ),
+        Column(
+            "assigned_by_name", "string", "Name of who assigned the course", enrollment("assigned_by.name")
+        ),
+        Column(
+            "time_spent_seconds",
+            "int64",
+            "Time spent, in seconds",
+            enrollment("time_spent_seconds") | DETAILS,
+        ),
+        Column(
+            "custom_fields",
+            "string",
+            "JSON: fields of the provider or the customer",
+            enrollment("custom_fields"),
+        ),
+        Column("urls", URLS, "URLs of the enrollment", enrollment("urls")),
+        Column(
+            "role",
+            "string",
+            "The role in the course as the provider says it, from raw, where known",
+            enrollment("remote_data") | DETAILS,
+        ),
+        _extra(enrollment(ALL_FIELDS)),
         Column("source", "string", "unified, carried, roster or reconstructed", nullable=False),
         _FETCHED_AT,
     ),
@@ -100,9 +184,26 @@ REJECTED_ENROLLMENTS = Table(
     "rejected_enrollments",
     "Records that name no usable enrollment, learner or course; served = unified + rejected + duplicates.",
     (
-        Column("payload", "string", "The record as received; empty after LMS_REJECTED_DAYS", nullable=False),
-        Column("reason", "string", "What is wrong with it", nullable=False),
-        Column("field", "string", "The field that can't be used; null where the record is no object"),
+        Column(
+            "payload",
+            "string",
+            "The record as received; empty after LMS_REJECTED_DAYS",
+            enrollment(ALL_FIELDS),
+            nullable=False,
+        ),
+        Column(
+            "reason",
+            "string",
+            "What is wrong with it",
+            enrollment("id", "user.id", "course.id"),
+            nullable=False,
+        ),
+        Column(
+            "field",
+            "string",
+            "The field that can't be used; null where the record is no object",
+            enrollment("id", "user.id", "course.id"),
+        ),
         _FETCHED_AT,
     ),
 )
@@ -111,14 +212,19 @@ LEARNERS = Table(
     "learners",
     "The users list of the account.",
     (
-        Column("user_id", "string", "Identifier of the learner", nullable=False),
-        Column("user_name", "string", "Name; first and last name where there is no full one"),
-        Column("user_email", "string", "The primary e-mail address, else the first"),
-        Column("user_emails", EMAILS, "All e-mail addresses"),
-        Column("status", "string", "Status of the user as received"),
-        Column("created_at", "timestamp", "When the user was created"),
-        Column("updated_at", "timestamp", "When the user was last updated"),
-        _EXTRA,
+        Column("user_id", "string", "Identifier of the learner", user("id"), nullable=False),
+        Column(
+            "user_name",
+            "string",
+            "Name; first and last name where there is no full one",
+            user("name", "first_name", "last_name"),
+        ),
+        Column("user_email", "string", "The primary e-mail address, else the first", user("emails")),
+        Column("user_emails", EMAILS, "All e-mail addresses", user("emails")),
+        Column("status", "string", "Status of the user as received", user("status")),
+        Column("created_at", "timestamp", "When the user was created", user("created_at")),
+        Column("updated_at", "timestamp", "When the user was last updated", user("updated_at")),
+        _extra(user(ALL_FIELDS)),
         _FETCHED_AT,
     ),
     key=("user_id",),
@@ -128,12 +234,12 @@ COURSES = Table(
     "courses",
     "The courses list of the account.",
     (
-        Column("course_id", "string", "Identifier of the course", nullable=False),
-        Column("course_title", "string", "Title; the name where there is no title"),
-        Column("status", "string", "Status of the course as received"),
-        Column("created_at", "timestamp", "When the course was created"),
-        Column("updated_at", "timestamp", "When the course was last updated"),
-        _EXTRA,
+        Column("course_id", "string", "Identifier of the course", course("id"), nullable=False),
+        Column("course_title", "string", "Title; the name where there is no title", course("title", "name")),
+        Column("status", "string", "Status of the course as received", course("status")),
+        Column("created_at", "timestamp", "When the course was created", course("created_at")),
+        Column("updated_at", "timestamp", "When the course was last updated", course("updated_at")),
+        _extra(course(ALL_FIELDS)),
         _FETCHED_AT,
     ),
     key=("course_id",),

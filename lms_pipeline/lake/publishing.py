@@ -25,6 +25,7 @@ class Published:
     """A file that readers see now."""
 
     table: Table
+    partition: Partition
     path: Path
     rows: int
 
@@ -36,7 +37,7 @@ def published_files(data: DataDir, tables: Sequence[Table], partition: Partition
         LakeError: one is damaged.
     """
     files = [(table, data.file(table, partition)) for table in tables]
-    return [Published(table, path, count_rows(path)) for table, path in files if path.exists()]
+    return [Published(table, partition, path, count_rows(path)) for table, path in files if path.exists()]
 
 
 class Publication:
@@ -77,7 +78,7 @@ class Publication:
         with disk_errors(target):
             file.path.replace(target)
             _sync_folder(target.parent)
-        return Published(file.table, target, rows)
+        return Published(file.table, self.partition, target, rows)
 
 
 def publish_table(

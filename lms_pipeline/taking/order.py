@@ -123,3 +123,8 @@ class Report:
             "duplicates_conflicting": self.duplicates.conflicting,
         }
         return {name: str(count) for name, count in counts.items()}
+
+    @property
+    def calls_saved(self) -> int:
+        """Pairs that were not asked for, since nothing tells that they changed: one call each."""
+        return self.planned["rotation"] + self.planned["carried"] - self.carry_asked

@@ -24,7 +24,11 @@ NOW = datetime(2026, 3, 11, 2, tzinfo=UTC)
 def enrollment(account, number, role="learner", **fields):
     record = {
         "id": f"e{number}",
-        "user": {"id": f"u{number}", "name": f"Learner {number}"},
+        "user": {
+            "id": f"u{number}",
+            "name": f"Learner {number}",
+            "emails": [{"email": f"learner{number}@example.org", "is_primary": True}],
+        },
         "course": {"id": "c1", "title": "First aid"},
         "status": "enrolled",
         "enrolled_at": "2026-03-01T08:00:00Z",

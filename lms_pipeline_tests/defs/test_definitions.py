@@ -79,6 +79,54 @@ def test_lineage_leads_from_the_api_over_the_enrollments_to_the_rates(defs):
     assert deps["warehouse"] == set(TABLES)
 
 
+def test_column_lineage_agrees_with_the_lineage_of_the_assets(defs):
+    assets = specs(defs)
+    columns = {
+        name: {column.name for column in spec.metadata["dagster/column_schema"].columns}
+        for name, spec in assets.items()
+        if name != "warehouse"
+    }
+    for name in TABLES:
+        by_column = assets[name].metadata["dagster/column_lineage"].deps_by_column
+        assert set(by_column) == columns[name]
+        for dep in (dep for deps in by_column.values() for dep in deps):
+            assert dep.asset_key in {upstream.asset_key for upstream in assets[name].deps}
+            assert dep.column_name in columns[dep.asset_key.to_user_string()]
+
+
+def test_column_lineage_leads_from_raw_over_the_role_to_a_rate(defs):
+    def before(asset, column):
+        deps = specs(defs)[asset].metadata["dagster/column_lineage"].deps_by_column[column]
+        return {(dep.asset_key.to_user_string(), dep.column_name) for dep in deps}
+
+    assert ("unified_enrollments", "role") in before("account_completion", "completion_rate")
+    assert ("truto", "course-enrollments.remote_data") in before("unified_enrollments", "role")
+    assert ("truto", "course-enrollments.remote_data") in before("raw_enrollments", "payload")
+
+
+def test_where_a_column_comes_from_is_written_out_but_for_what_all_share(defs):
+    account = specs(defs)["account_completion"]
+    told = {column.name: column.description for column in account.metadata["dagster/column_schema"].columns}
+    assert told["n_completed"].endswith("\n\nFrom `completed_at`, `status`")
+    assert told["n_all"].endswith("\n\nFrom `assigned_at`, `enrolled_at`, `fetched_at`, `role`")
+    assert "All figures rest on `assigned_at`, `enrolled_at`, `fetched_at`, `role` too" in account.description
+
+
+def test_the_source_lists_the_fields_of_the_api_and_what_they_decide(defs):
+    fields = {
+        column.name: column.description
+        for column in specs(defs)["truto"].metadata["dagster/column_schema"].columns
+    }
+    assert fields["course-enrollments.score"] == "Decides `unified_enrollments.score`"
+    assert fields["users.last_name"] == "Decides `learners.user_name`, `unified_enrollments.user_name`"
+
+
+def test_tables_with_names_and_e_mails_are_tagged(defs):
+    tagged = {name for name, spec in specs(defs).items() if "personal_data" in spec.tags}
+    enrollments = {"raw_enrollments", "unified_enrollments", "rejected_enrollments"}
+    assert tagged == enrollments | {"learners", "learner_completion"}
+
+
 def test_what_is_stored_per_account_is_partitioned_by_account_and_date(defs):
     partitions = specs(defs)["unified_enrollments"].partitions_def
     assert isinstance(partitions, dg.MultiPartitionsDefinition)
@@ -89,6 +137,12 @@ def test_lms_now_ends_the_daily_partitions(defs):
     partitions = specs(defs)["unified_enrollments"].partitions_def
     days = partitions.get_partitions_def_for_dimension("date")
     assert days.get_partition_keys() == [f"2026-03-{day:02}" for day in range(1, 11)]
+
+
+def test_lms_now_is_told_on_the_page_of_the_source(settings, defs):
+    assert "LMS_NOW is set: 2026-03-11T02:00:00+00:00" in specs(defs)["truto"].description
+    by_the_clock = build_defs(settings.model_copy(update={"frozen_now": None}))
+    assert "LMS_NOW" not in specs(by_the_clock)["truto"].description
 
 
 def test_lms_now_is_told_in_the_code_location(defs):

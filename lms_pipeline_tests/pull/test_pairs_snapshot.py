@@ -208,6 +208,15 @@ class TestCarrying:
         assert report.carried == days.sources(1)["carried"]
         assert report.oldest_fetch == min(row["fetched_at"] for row in days.rows(1))
 
+    @pytest.mark.parametrize("strays", [[], [{"id": "trainer", "role": "instructor"}]])
+    def test_saves_the_calls_that_asking_for_everything_takes_more(self, days, portal, strays):
+        portal.strays = strays  # which no call finds an enrollment for
+        assert days.take(0).calls_saved == 0
+        carrying = days.take(1)
+        sent = days.asked().total()
+        assert days.take(2, may_carry=False).calls_saved == 0
+        assert carrying.calls_saved == days.asked().total() - sent > 0
+
     def test_stops_where_too_much_had_changed_without_a_sign(self, days, portal):
         portal.hidden = True
         days.take(0)

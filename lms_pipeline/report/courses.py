@@ -1,0 +1,84 @@
+"""What of an account's courses is shown: the largest ones with their rates, and the ends of the scale.
+
+What belongs here: choosing from a file of `course_completion`. Drawing is `chart.py`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from lms_pipeline.report.chart import Bar, bars_svg
+from lms_pipeline.report.text import in_markdown, one_line, text_bar
+
+RATE = "completion_rate_eligible"
+"""The fair figure."""
+MOST_BARS, MOST_LINES = 15, 10
+LONGEST_TITLE = 40
+"""Characters on a line of text: ten such lines are less than the 1,000 characters that Dagster shows without a click."""
+LEAST_ELIGIBLE = 10
+"""Enrollments of a course that is called the best or the worst: one learner alone is always 0% or 100%."""
+
+
+class Course(NamedTuple):
+    """A course with its rate."""
+
+    course_id: str
+    title: str | None
+    rate: float | None
+    completed: int
+    eligible: int
+
+    @property
+    def label(self) -> str:
+        """What people call it."""
+        return self.title or self.course_id
+
+
+class Courses:
+    """The courses of one account and day."""
+
+    def __init__(self, path: Path) -> None:
+        columns = ["course_id", "course_title", RATE, f"{RATE}_num", f"{RATE}_den", "n_all"]
+        with pq.ParquetFile(path) as file:
+            self._table: pa.Table = file.read(columns)
+
+    def chart(self, title: str) -> str:
+        """The largest as bars of an SVG picture."""
+        largest = self._largest(MOST_BARS)
+        more = len(self._table) - len(largest)
+        footnote = f"and {more:,} smaller courses" if more else "" if largest else "There is no course."
+        bars = [Bar(one.label, one.rate, f"{one.completed:,} of {one.eligible:,}") for one in largest]
+        return bars_svg(title, "completed of eligible enrollments, largest courses first", bars, footnote)
+
+    def lines(self) -> str:
+        """The largest in Markdown, with bars that are text."""
+        head = "| completed | course | of eligible |\n|---|---|---|"
+        return "\n".join([head, *map(_line, self._largest(MOST_LINES))])
+
+    def extremes(self) -> tuple[Course, Course] | None:
+        """The ones with the lowest and the highest rate; None where none is large enough to say."""
+        rated = self._table.filter(pc.field(f"{RATE}_den") >= LEAST_ELIGIBLE).sort_by(RATE)
+        if not len(rated):
+            return None
+        lowest, highest = (_courses(rated.slice(place, 1))[0] for place in (0, len(rated) - 1))
+        return lowest, highest
+
+    def _largest(self, most: int) -> list[Course]:
+        order = [("n_all", "descending"), ("course_id", "ascending")]
+        return _courses(self._table.sort_by(order).slice(0, most))
+
+
+def _courses(rows: pa.Table) -> list[Course]:
+    columns = (column.to_pylist() for column in rows.drop_columns(["n_all"]).columns)
+    return [Course(*row) for row in zip(*columns, strict=True)]
+
+
+def _line(course: Course) -> str:
+    title = in_markdown(one_line(course.label, LONGEST_TITLE))
+    percent = "-" if course.rate is None else f"{course.rate:.0%}"
+    return f"| {text_bar(course.rate)} {percent} | {title} | {course.completed:,} of {course.eligible:,} |"
