@@ -10,8 +10,10 @@ from collections.abc import Iterable
 
 import dagster as dg
 
+from lms_pipeline.defs.partitions import partition_of
 from lms_pipeline.enrollments.shapes import api_fields
 from lms_pipeline.enrollments.tables import PULLED_TABLES
+from lms_pipeline.naming import account_names
 from lms_pipeline.schema import Column, Table
 from lms_pipeline.settings import Settings
 
@@ -99,3 +101,15 @@ def tell_present(context: dg.AssetExecutionContext | dg.OpExecutionContext, sett
     now = settings.frozen_now.isoformat()
     context.log.warning("LMS_NOW is set: %s is taken for the present.", now)
     context.instance.add_run_tags(context.run.run_id, {"LMS_NOW": now})
+
+
+def tell_account(context: dg.AssetExecutionContext, settings: Settings) -> str:
+    """What people call the account of the run; a tag of the run tells it too, beside the id in its partition.
+
+    Raises:
+        SettingsError: the file of options, where names are set, can't be used.
+    """
+    account_id = partition_of(context).account_id or ""
+    name = account_names(settings).get(account_id, account_id)
+    context.instance.add_run_tags(context.run.run_id, {"account": name})
+    return name

@@ -9,7 +9,7 @@ from typing import Any
 
 import dagster as dg
 
-from lms_pipeline.defs.describing import table_spec, tell_present
+from lms_pipeline.defs.describing import table_spec, tell_account, tell_present
 from lms_pipeline.defs.failures import told_to_people
 from lms_pipeline.defs.metrics_page import metric_figures
 from lms_pipeline.defs.pages import published_metadata
@@ -18,7 +18,6 @@ from lms_pipeline.enrollments.tables import UNIFIED_ENROLLMENTS
 from lms_pipeline.errors import WrongUseError
 from lms_pipeline.lake.catalog import METRIC_TABLES
 from lms_pipeline.lake.paths import DataDir
-from lms_pipeline.naming import account_names
 from lms_pipeline.registry import Registry
 from lms_pipeline.settings import Settings
 
@@ -48,8 +47,8 @@ def build_metrics(settings: Settings) -> dg.AssetsDefinition:
         assert partition.account_id is not None  # noqa: S101 (every key has one)
         with told_to_people(context):
             _check_selection(context)
+            name = tell_account(context, settings)
             account = Registry(lake.registry).get(partition.account_id)
-            names = account_names(settings)
             # the first table's time is also that of classifying the enrollments for all of them
             started = time.monotonic()
             for published in measure(
@@ -61,7 +60,7 @@ def build_metrics(settings: Settings) -> dg.AssetsDefinition:
                 run_id=context.run.run_id,
             ):
                 figures = {"seconds": round(time.monotonic() - started, 3), **metric_figures(published)}
-                metadata = published_metadata(published, names[account.id], figures)
+                metadata = published_metadata(published, name, figures)
                 yield dg.MaterializeResult(asset_key=published.table.name, metadata=metadata)
                 started = time.monotonic()
 

@@ -10,14 +10,13 @@ import dagster as dg
 from pydantic import Field
 
 from lms_pipeline.connection import Truto
-from lms_pipeline.defs.describing import OWNERS, api_schema, table_spec, tell_present
+from lms_pipeline.defs.describing import OWNERS, api_schema, table_spec, tell_account, tell_present
 from lms_pipeline.defs.failures import told_to_people
 from lms_pipeline.defs.pages import published_metadata
 from lms_pipeline.defs.partitions import account_days, partition_of
 from lms_pipeline.defs.pull_page import pull_figures
 from lms_pipeline.enrollments.tables import PULLED_TABLES
 from lms_pipeline.lake.paths import DataDir
-from lms_pipeline.naming import account_names
 from lms_pipeline.ordering import order_for, remember
 from lms_pipeline.settings import Settings
 
@@ -77,12 +76,12 @@ def build_pull(settings: Settings) -> dg.AssetsDefinition:
 
         tell_present(context, truto.settings)
         with told_to_people(context):
+            account = tell_account(context, truto.settings)
             order = _order(context, config, truto.settings, lake)
             report = take_snapshot(
                 truto.connect, lake, truto.settings.calendar, truto.now, order, tell=context.log.info
             )
             remember(lake, order, report)
-            account = account_names(truto.settings)[order.account_id]
         if report.kept:
             context.log.info("The day is over and its grace too; its snapshot is kept, nothing was asked.")
         else:

@@ -35,12 +35,13 @@ def build_sensors(settings: Settings) -> list[dg.SensorDefinition]:
     ) -> list[dg.RunRequest] | dg.SkipReason:
         registry = Registry(lake.registry)
         sync_with_truto(truto.connect, registry, settings)
-        accounts = {account.id: account for account in registry.accounts()}
-        new = add_accounts(context.instance, accounts)
+        add_accounts(context.instance, [account.id for account in registry.accounts()])
         count = partition_count(registry, settings)
         context.log.log(logging.WARNING if count.is_near else logging.INFO, "%s", count)
         day = settings.calendar.open_day(truto.now())
-        asked = [Partition(one, day) for one in new if accounts[one].is_active and day]
+        # who has its first day now is new, whoever made its partitions; a run key is requested once
+        new = [account.id for account in registry.active() if account.first_day == day]
+        asked = [Partition(one, day) for one in new if day and lacks(lake, one, day)]
         if not asked:
             return dg.SkipReason(f"None is new and active. {count}")
         return [run_request(partition, "as new") for partition in asked]

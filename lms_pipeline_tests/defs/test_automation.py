@@ -192,10 +192,22 @@ def test_the_registry_sensor_takes_new_accounts_in_with_their_first_snapshot(rep
     assert keys(told.run_requests) == ["north|2026-03-10", "south|2026-03-10"]
 
 
-def test_the_registry_sensor_asks_for_nothing_where_nobody_is_new(repository, instance):
+def test_the_registry_sensor_takes_them_for_new_whoever_made_their_partitions(repository, instance):
     instance.add_dynamic_partitions("account", ["north", "south"])
     told = sense(repository, instance, "account_registry")
-    assert told.run_requests == []
+    assert keys(told.run_requests) == ["north|2026-03-10", "south|2026-03-10"]
+
+
+def test_the_registry_sensor_asks_by_the_same_key_again_which_dagster_runs_once(repository, instance):
+    first, again = (sense(repository, instance, "account_registry").run_requests for _ in range(2))
+    assert [one.run_key for one in first] == [one.run_key for one in again]
+
+
+def test_the_registry_sensor_asks_for_nothing_where_who_is_new_has_its_snapshot(
+    repository, settings, instance, registry
+):
+    assert run_all(settings, instance, "north", "south") == [None, None]
+    assert sense(repository, instance, "account_registry").run_requests == []
 
 
 def test_the_warehouse_is_built_again_once_after_something_was_published(

@@ -121,6 +121,13 @@ def test_metrics_do_not_run_beside_a_pull_that_they_can_not_wait_for(run):
     assert "select unified_enrollments too" in outcome.error
 
 
+def test_a_run_is_tagged_with_what_people_call_its_account(run, instance, registry):
+    registry.add("north", name="Northwind", first_day=DAY)
+    run(NORTH)
+    (told,) = instance.get_runs()
+    assert told.tags["account"] == "Northwind"
+
+
 def test_every_run_says_that_lms_now_is_set(run, instance):
     run(NORTH)
     (told,) = instance.get_runs()
