@@ -39,7 +39,7 @@ def account_figures(published: Published) -> dict[str, Any]:
 
 def _rates_table(row: Mapping[str, Any]) -> str:
     lines = (
-        f"| {rate.name} | {_told(row[rate.name], '.1%')} | {_told(row[f'{rate.name}_num'], ',')} "
+        f"| {rate.name.replace('_', ' ')} | {_told(row[rate.name], '.1%')} | {_told(row[f'{rate.name}_num'], ',')} "
         f"| {_told(row[f'{rate.name}_den'], ',')} |"
         for rate in RATES
     )

@@ -17,7 +17,6 @@ from itertools import islice
 from pathlib import Path
 
 import dagster as dg
-from dagster._core.storage.event_log import SqliteEventLogStorage
 from dagster._core.storage.local_compute_log_manager import LocalComputeLogManager
 
 from lms_pipeline.defs.fleet import WATCH_FLEET
@@ -66,6 +65,8 @@ def _by_run(instance: dg.DagsterInstance, before: datetime) -> dict[str, list[Pa
 
 
 def _logs(instance: dg.DagsterInstance) -> Iterator[Path]:
+    from dagster._core.storage.event_log import SqliteEventLogStorage
+
     storage, printed = instance.event_log_storage, instance.compute_log_manager
     if isinstance(storage, SqliteEventLogStorage):
         yield from sorted(Path(storage.path_for_shard("index")).parent.glob("*.db*"))

@@ -8,8 +8,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
-import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from lms_pipeline.report.chart import Bar, bars_svg
@@ -29,6 +27,7 @@ class Course(NamedTuple):
 
     course_id: str
     title: str | None
+    enrollments: int
     rate: float | None
     completed: int
     eligible: int
@@ -39,18 +38,23 @@ class Course(NamedTuple):
         return self.title or self.course_id
 
 
+COLUMNS = ["course_id", "course_title", "n_all", RATE, f"{RATE}_num", f"{RATE}_den"]
+"""Of `course_completion`, in the order of `Course`."""
+
+
 class Courses:
     """The courses of one account and day."""
 
     def __init__(self, path: Path) -> None:
-        columns = ["course_id", "course_title", RATE, f"{RATE}_num", f"{RATE}_den", "n_all"]
         with pq.ParquetFile(path) as file:
-            self._table: pa.Table = file.read(columns)
+            columns = [column.to_pylist() for column in file.read(COLUMNS).select(COLUMNS).columns]
+        courses = [Course(*row) for row in zip(*columns, strict=True)]
+        self._by_size = sorted(courses, key=lambda course: (-course.enrollments, course.course_id))
 
     def chart(self, title: str) -> str:
         """The largest as bars of an SVG picture."""
-        largest = self._largest(MOST_BARS)
-        more = len(self._table) - len(largest)
+        largest = self._by_size[:MOST_BARS]
+        more = len(self._by_size) - len(largest)
         footnote = f"and {more:,} smaller courses" if more else "" if largest else "There is no course."
         bars = [Bar(one.label, one.rate, f"{one.completed:,} of {one.eligible:,}") for one in largest]
         return bars_svg(title, "completed of eligible enrollments, largest courses first", bars, footnote)
@@ -58,24 +62,14 @@ class Courses:
     def lines(self) -> str:
         """The largest in Markdown, with bars that are text."""
         head = "| completed | course | of eligible |\n|---|---|---|"
-        return "\n".join([head, *map(_line, self._largest(MOST_LINES))])
+        return "\n".join([head, *map(_line, self._by_size[:MOST_LINES])])
 
     def extremes(self) -> tuple[Course, Course] | None:
         """The ones with the lowest and the highest rate; None where none is large enough to say."""
-        rated = self._table.filter(pc.field(f"{RATE}_den") >= LEAST_ELIGIBLE).sort_by(RATE)
-        if not len(rated):
-            return None
-        lowest, highest = (_courses(rated.slice(place, 1))[0] for place in (0, len(rated) - 1))
-        return lowest, highest
-
-    def _largest(self, most: int) -> list[Course]:
-        order = [("n_all", "descending"), ("course_id", "ascending")]
-        return _courses(self._table.sort_by(order).slice(0, most))
-
-
-def _courses(rows: pa.Table) -> list[Course]:
-    columns = (column.to_pylist() for column in rows.drop_columns(["n_all"]).columns)
-    return [Course(*row) for row in zip(*columns, strict=True)]
+        rated = sorted(
+            (one for one in self._by_size if one.eligible >= LEAST_ELIGIBLE), key=lambda one: one.rate or 0
+        )
+        return (rated[0], rated[-1]) if rated else None
 
 
 def _line(course: Course) -> str:

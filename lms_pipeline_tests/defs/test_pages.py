@@ -4,6 +4,7 @@ import base64
 import re
 from collections import Counter
 from datetime import UTC, datetime
+from pathlib import Path
 
 import dagster as dg
 import duckdb
@@ -16,11 +17,13 @@ from lms_pipeline.enrollments.tables import COURSES, LEARNERS, RAW_ENROLLMENTS
 from lms_pipeline.lake import warehouse
 from lms_pipeline.lake.catalog import TABLES
 from lms_pipeline.lake.paths import DataDir, Partition
+from lms_pipeline.metrics.tables import RATES
 from lms_pipeline.taking.order import Report
 from lms_pipeline_tests.defs.conftest import DAY, NOW
 from lms_pipeline_tests.lake.rows import NOON, publish
 from lms_pipeline_tests.report.pictures import parsed, texts
 
+DOCS = Path(__file__).parents[2] / "docs" / "ui.md"
 NORTH = Partition("north", DAY)
 LATER = {"frozen_now": datetime(2026, 3, 13, 2, tzinfo=UTC), "token": None}
 
@@ -95,8 +98,8 @@ def test_the_account_shows_its_rates_as_numbers_and_with_what_was_divided(run, p
     assert told["completion_rate"] == pytest.approx(1 / 3)
     assert "on_time_rate" not in told
     lines = told["rates"].splitlines()
-    assert lines[2] == "| completion_rate | 33.3% | 1 | 3 |"
-    assert "| on_time_rate | - | - | - |" in lines
+    assert lines[2] == "| completion rate | 33.3% | 1 | 3 |"
+    assert "| on time rate | - | - | - |" in lines
 
 
 def test_the_courses_show_as_text_and_as_a_picture(run, page):
@@ -134,6 +137,20 @@ def test_no_page_names_a_learner(run, instance, settings):
         told = str(event.asset_materialization.metadata)
         pictures = [base64.b64decode(one).decode() for one in re.findall(r"base64,([^)]*)", told)]
         assert not re.search(r"Learner \d|@example\.org", told + "".join(pictures))
+
+
+def test_everything_that_a_page_shows_is_explained(run, page, data):
+    run(NORTH)
+    report = Report(
+        strategy="roster",
+        oldest_fetch=NOON,
+        undocumented_statuses=Counter(paused=1),
+        reading={"unified_enrollments": Counter(unreadable_score=1)},
+    )
+    unified = publish(data, "acme", DAY)
+    shown = {*pull_figures(report, unified), *(name for table in TABLES for name in page(table))}
+    explained = set(re.findall(r"`([^`]+)`", DOCS.read_text(encoding="utf-8")))
+    assert shown - explained - {rate.name for rate in RATES} == set()
 
 
 class TestFigures:
