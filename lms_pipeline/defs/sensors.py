@@ -9,7 +9,7 @@ import time
 import dagster as dg
 
 from lms_pipeline.connection import Truto
-from lms_pipeline.defs.asking import BUSY, failed_for, run_request
+from lms_pipeline.defs.asking import BUSY, failed_for, lacks, run_request
 from lms_pipeline.defs.jobs import DAILY_SNAPSHOT, REBUILD_WAREHOUSE
 from lms_pipeline.defs.partitions import add_accounts
 from lms_pipeline.lake.paths import DataDir, Partition
