@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 
 SDK_PYTHON ?= python3.12
 
-.PHONY: help setup demo test e2e ui lint docs sdk lock clean
+.PHONY: help setup demo test e2e bench ui lint docs sdk lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,6 +31,9 @@ test: $(READY)  ## all tests but the browser's
 
 e2e: $(READY)  ## the tests that drive a real browser: Debian's chromium
 	@$(BIN)/pytest -m browser lms_pipeline_tests/browser
+
+bench: $(READY)  ## the benchmarks: figures as JSON lines and a table (half an hour on two cores)
+	@$(BIN)/python -m benchmarks.fleet --accounts 200
 
 ui: $(READY)  ## Dagster's web UI over the same data, on http://127.0.0.1:3000
 	@$(BIN)/lms-pipeline ui

@@ -122,6 +122,15 @@ def test_the_requests_of_what_was_refused_count_on(tmp_path):
     assert report.requests == 2 * account.requests
 
 
+def test_a_damaged_snapshot_before_it_is_not_compared(tmp_path):
+    account = Account(100)
+    with day_before(tmp_path, account) as taker:
+        taker.file("unified_enrollments", DAY).write_bytes(b"no Parquet")
+        account.enrollments = 1
+        take(taker)
+    assert published(taker)
+
+
 @pytest.mark.parametrize(
     ("rows", "before", "share"),
     [(60, 100, 0.4), (100, 100, 0.0), (120, 100, 0.0), (0, 20, 1.0), (0, 19, 0.0)],

@@ -43,7 +43,7 @@ def row_drop(subject: Subject) -> Finding:
     if drop.day_before is None:
         return Finding(
             passed=True,
-            told=f"{drop.rows:,} enrollments; it is the first snapshot.",
+            told=f"{drop.rows:,} enrollments; there is no snapshot before it.",
             figures={"rows": drop.rows},
         )
     figures = {"rows": drop.rows, "rows_before": drop.rows_before, "change": drop.rows - drop.rows_before}

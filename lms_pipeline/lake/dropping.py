@@ -6,13 +6,17 @@ away, a filter that was set: all of them look like learners who left, until some
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from datetime import date
 
 from lms_pipeline.enrollments.tables import UNIFIED_ENROLLMENTS
 from lms_pipeline.lake.audit import AuditError
+from lms_pipeline.lake.disk import LakeError
 from lms_pipeline.lake.files import count_rows
 from lms_pipeline.lake.paths import DataDir, Partition
+
+log = logging.getLogger(__name__)
 
 FEW = 20
 """Under so many rows before, a drop tells nothing: three of five learners may well leave on a day."""
@@ -29,7 +33,7 @@ class Drop:
     rows: int
     rows_before: int
     day_before: date | None
-    """None where it is the first."""
+    """None where there is none that can be read."""
 
     @property
     def share(self) -> float:
@@ -40,17 +44,17 @@ class Drop:
 
 
 def drop_of(data: DataDir, partition: Partition, rows: int) -> Drop:
-    """How `rows` enrollments compare with the last snapshot before the partition's day.
-
-    Raises:
-        LakeError: that one is damaged.
-    """
+    """How `rows` enrollments compare with the last snapshot before the partition's day; one that is damaged is none."""
     days = [
         one for one in data.partitions(UNIFIED_ENROLLMENTS, partition.account_id) if one.day < partition.day
     ]
     if not days:
         return Drop(rows, 0, None)
-    return Drop(rows, count_rows(data.file(UNIFIED_ENROLLMENTS, days[-1])), days[-1].day)
+    try:
+        return Drop(rows, count_rows(data.file(UNIFIED_ENROLLMENTS, days[-1])), days[-1].day)
+    except LakeError as error:
+        log.warning("%s Its rows are not compared with today's.", error)
+        return Drop(rows, 0, None)
 
 
 def check_drop(data: DataDir, partition: Partition, rows: int, most: float) -> None:

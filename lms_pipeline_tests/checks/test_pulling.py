@@ -39,7 +39,7 @@ class TestRowDrop:
 
     def test_compares_neither_the_first_nor_few(self, shelf):
         shelf.put(*many(19))
-        assert shelf.look(row_drop).told == "19 enrollments; it is the first snapshot."
+        assert shelf.look(row_drop).told == "19 enrollments; there is no snapshot before it."
         shelf.put(days=1)
         assert shelf.look(row_drop, days=1).passed
 
