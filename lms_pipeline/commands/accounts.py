@@ -14,6 +14,7 @@ from rich.text import Text
 from lms_pipeline.accounts import AccountOptions, read_options
 from lms_pipeline.lake.paths import DataDir
 from lms_pipeline.naming import account_names
+from lms_pipeline.partition_count import PartitionCount
 from lms_pipeline.registry import Registry
 from lms_pipeline.settings import Settings
 
@@ -63,6 +64,7 @@ def sync() -> None:
     click.echo(
         f"{len(registry.accounts())} accounts, {len(registry.active())} of them active, {len(new)} new."
     )
+    click.echo(PartitionCount(len(registry.accounts()), settings))
 
 
 @accounts.command()

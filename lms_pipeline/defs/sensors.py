@@ -12,6 +12,7 @@ from lms_pipeline.defs.asking import BUSY, has_failed, lacks, last_runs, run_req
 from lms_pipeline.defs.jobs import DAILY_SNAPSHOT, REBUILD_WAREHOUSE
 from lms_pipeline.defs.partitions import add_accounts
 from lms_pipeline.lake.paths import DataDir, Partition
+from lms_pipeline.partition_count import PartitionCount
 from lms_pipeline.registry import Registry
 from lms_pipeline.registry_sync import sync_with_truto
 from lms_pipeline.settings import Settings
@@ -35,6 +36,8 @@ def build_sensors(settings: Settings) -> list[dg.SensorDefinition]:
         sync_with_truto(truto.connect, registry, settings)
         accounts = {account.id: account for account in registry.accounts()}
         new = add_accounts(context.instance, accounts)
+        if (partitions := PartitionCount(len(accounts), settings)).is_too_many:
+            context.log.warning("%s", partitions)
         day = settings.calendar.open_day(truto.now())
         asked = [Partition(one, day) for one in new if accounts[one].is_active and day]
         if not asked:
