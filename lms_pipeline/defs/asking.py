@@ -7,6 +7,7 @@ was asked for by.
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable, Iterator
 from datetime import date
 
 import dagster as dg
@@ -20,7 +21,8 @@ FAILED = [dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
 ACCOUNT = "dagster/partition/account"
 """The tag by which a run tells its account."""
 WAITED_FOR = 120.0
-"""Seconds after a run's end; Dagster makes the next one in five, or never: one failure in a hundred escapes it."""
+"""Seconds after a run's end. Dagster makes the next one within some ten, or never: it misses a failure where it looks
+between that and the mark that there will be a next one."""
 
 
 def lacks(data: DataDir, account_id: str, day: date) -> bool:
@@ -51,6 +53,17 @@ def is_under_way(record: dg.RunRecord) -> bool:
 def has_failed(record: dg.RunRecord) -> bool:
     """Whether a run brought nothing, and isn't tried again."""
     return record.dagster_run.status in FAILED and not is_under_way(record)
+
+
+def failed_for(
+    instance: dg.DagsterInstance, data: DataDir, account_ids: Iterable[str], day: date
+) -> Iterator[tuple[Partition, str]]:
+    """Those of the accounts that lack the day since their last run for it failed, with that run's id."""
+    last = last_runs(instance, day)
+    for account_id in account_ids:
+        record = last.get(account_id)
+        if record is not None and has_failed(record) and lacks(data, account_id, day):
+            yield Partition(account_id, day), record.dagster_run.run_id
 
 
 def run_request(partition: Partition, asked_by: str) -> dg.RunRequest:

@@ -8,7 +8,7 @@ import time
 import dagster as dg
 
 from lms_pipeline.connection import Truto
-from lms_pipeline.defs.asking import BUSY, has_failed, lacks, last_runs, run_request
+from lms_pipeline.defs.asking import BUSY, failed_for, run_request
 from lms_pipeline.defs.jobs import DAILY_SNAPSHOT, REBUILD_WAREHOUSE
 from lms_pipeline.defs.partitions import add_accounts
 from lms_pipeline.lake.paths import DataDir, Partition
@@ -36,12 +36,11 @@ def build_sensors(settings: Settings) -> list[dg.SensorDefinition]:
         sync_with_truto(truto.connect, registry, settings)
         accounts = {account.id: account for account in registry.accounts()}
         new = add_accounts(context.instance, accounts)
-        if (partitions := PartitionCount(len(accounts), settings)).is_too_many:
-            context.log.warning("%s", partitions)
         day = settings.calendar.open_day(truto.now())
         asked = [Partition(one, day) for one in new if accounts[one].is_active and day]
         if not asked:
             return dg.SkipReason(f"{len(accounts)} accounts are known, none is new and active.")
+        context.log.info("%s", PartitionCount(len(accounts), settings))
         return [run_request(partition, "as new") for partition in asked]
 
     @dg.sensor(
@@ -55,16 +54,12 @@ def build_sensors(settings: Settings) -> list[dg.SensorDefinition]:
         day = settings.calendar.open_day(truto.now())
         if day is None:
             return dg.SkipReason("No day is open at this hour: the last one's grace is over.")
-        accounts = {account.id for account in Registry(lake.registry).active()}
-        failed = {
-            account_id: record.dagster_run.run_id
-            for account_id, record in last_runs(context.instance, day).items()
-            if account_id in accounts and has_failed(record) and lacks(lake, account_id, day)
-        }
+        accounts = [account.id for account in Registry(lake.registry).active()]
+        failed = list(failed_for(context.instance, lake, accounts, day))
         if not failed:
             return dg.SkipReason(f"No run for {day} has failed without another that succeeded.")
         truto.check_token()
-        return [run_request(Partition(one, day), f"after {run_id}") for one, run_id in failed.items()]
+        return [run_request(partition, f"after {run_id}") for partition, run_id in failed]
 
     @dg.sensor(
         job_name=REBUILD_WAREHOUSE,
