@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 
 SDK_PYTHON ?= python3.12
 
-.PHONY: help setup demo test ui lint docs sdk lock clean
+.PHONY: help setup demo test ui bench lint docs sdk lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,6 +31,10 @@ test: $(READY)  ## all tests
 
 ui: $(READY)  ## Dagster's web UI over the same data, on http://127.0.0.1:3000
 	@$(BIN)/lms-pipeline ui
+
+bench: $(READY)  ## how long a fleet of 200 accounts takes, and what it costs: JSON lines, and a table
+	@$(BIN)/python -m benchmarks.ticks
+	@$(BIN)/python -m benchmarks.fleet --accounts 200
 
 lint: $(READY)  ## format, lint, types
 	@$(BIN)/ruff format --check .
