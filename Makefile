@@ -33,6 +33,7 @@ e2e: $(READY)  ## the tests that drive a real browser: Debian's chromium
 	@$(BIN)/pytest -m browser lms_pipeline_tests/browser
 
 bench: $(READY)  ## the benchmarks: figures as JSON lines and a table (half an hour on two cores)
+	@$(BIN)/python -m benchmarks.ticks
 	@$(BIN)/python -m benchmarks.fleet --accounts 200
 
 ui: $(READY)  ## Dagster's web UI over the same data, on http://127.0.0.1:3000

@@ -30,5 +30,5 @@ def tell(benchmark: str, figures: Iterable[Figure], **circumstances: object) -> 
     for figure in figures:
         line = {"benchmark": benchmark, **circumstances, **figure._asdict()}
         click.echo(msgspec.json.encode(line).decode())
-        table.add_row(figure.name, f"{figure.value:,.10g}", figure.unit)
+        table.add_row(figure.name, f"{figure.value:,.2f}".removesuffix(".00"), figure.unit)
     Console(stderr=True).print(table)

@@ -33,6 +33,8 @@ class Fleet:
     world: GeneratedWorld
     faults: dict[str, AnyFault]
     """By account."""
+    causes: dict[str, str]
+    """How what is said of each of them begins."""
 
     @property
     def account_ids(self) -> list[str]:
@@ -70,7 +72,12 @@ def fleet_of(count: int) -> Fleet:
         failing: Status(account=failing, status=500),
         garbage: Html(account=garbage),
     }
-    return Fleet(GeneratedWorld(DEFAULT_SEED, accounts, profiles), faults)
+    causes = {
+        revoked: "The account's connection to its LMS is broken",
+        failing: "Truto failed to answer and says 'Internal Server Error'",
+        garbage: "The answer is not JSON, or was cut short",
+    }
+    return Fleet(GeneratedWorld(DEFAULT_SEED, accounts, profiles), faults, causes)
 
 
 def _account(account_id: str, integration: str) -> Account:

@@ -24,7 +24,7 @@ SELECTOR = {"repositoryLocationName": "lms_pipeline", "repositoryName": "__repos
 
 STATE = """
 query State($selector: ScheduleSelector!) { scheduleOrError(scheduleSelector: $selector) { ... on Schedule {
-  scheduleState { id status ticks(limit: 20) { timestamp endTimestamp status runIds error { message } } } } } }
+  scheduleState { id status ticks(limit: 20) { timestamp endTimestamp status error { message } } } } } }
 """
 START = """
 mutation Start($selector: ScheduleSelector!) { startSchedule(scheduleSelector: $selector) { __typename } }
@@ -43,8 +43,8 @@ class Tick:
     """One tick of a schedule; times in seconds since 1970."""
 
     scheduled_at: float
-    ended_at: float
-    run_ids: tuple[str, ...]
+    ended_at: float | None
+    """None while it goes on asking for runs."""
 
 
 @dataclass(frozen=True)
@@ -63,16 +63,17 @@ class Services:
         self._ask(STOP, id=self._state(schedule)["id"])
 
     def ticks(self, schedule: str) -> list[Tick]:
-        """The ticks of a schedule that are over, the first one first.
+        """The ticks of a schedule, the first one first.
 
         Raises:
             ServiceError: one of them has failed.
         """
-        told = [tick for tick in self._state(schedule)["ticks"] if tick["status"] != "STARTED"]
-        if failed := [tick for tick in told if tick["status"] == "FAILURE"]:
+        ticks = self._state(schedule)["ticks"]
+        if failed := [tick for tick in ticks if tick["status"] == "FAILURE"]:
             raise ServiceError(f"A tick has failed: {failed[0]['error']['message']}")
         return [
-            Tick(tick["timestamp"], tick["endTimestamp"], tuple(tick["runIds"])) for tick in reversed(told)
+            Tick(tick["timestamp"], None if tick["status"] == "STARTED" else tick["endTimestamp"])
+            for tick in reversed(ticks)
         ]
 
     def is_up(self) -> bool:

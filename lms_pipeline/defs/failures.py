@@ -14,7 +14,7 @@ from lms_pipeline.days import DayNotOpenError
 from lms_pipeline.errors import LmsPipelineError
 
 FROM_A_SHELL = "lms_pipeline/shell"
-"""A tag of runs for which somebody waits: the number of the process that makes them."""
+"""A tag of runs for which somebody waits: host and number of the process that makes them."""
 NO_ALERT = "lms_pipeline/no_alert"
 """A tag of runs that had to fail, since their day is over: nobody needs to be told."""
 TRY_AGAIN = "dagster/retry_on_asset_or_op_failure"

@@ -7,6 +7,7 @@ with the server that started it, as by a power cut, is STARTED for ever and keep
 from __future__ import annotations
 
 import os
+import socket
 
 import dagster as dg
 from dagster._core.errors import DagsterUserCodeUnreachableError
@@ -30,8 +31,8 @@ class LocalRunLauncher(dg.DefaultRunLauncher):
 
     def check_run_worker_health(self, run: dg.DagsterRun) -> CheckRunHealthResult:
         """Whether the server that started the run is there; of a run from a shell, whether the command is."""
-        if (command := run.tags.get(FROM_A_SHELL, "")).isdigit():
-            return RUNNING if _is_alive(int(command)) else _lost("the command that made it")
+        if command := run.tags.get(FROM_A_SHELL):
+            return RUNNING if _goes_on(command) else _lost("the command that made it")
         server = self._get_grpc_client_for_termination(run.run_id)  # type: ignore[no-untyped-call]
         if server is not None:
             try:
@@ -42,13 +43,22 @@ class LocalRunLauncher(dg.DefaultRunLauncher):
         return RUNNING
 
 
+def this_process() -> str:
+    """Host and number of this process, as the tag of its runs."""
+    return f"{socket.gethostname()} {os.getpid()}"
+
+
 def _lost(whom: str) -> CheckRunHealthResult:
     return CheckRunHealthResult(WorkerStatus.FAILED, f"{whom} has ended")
 
 
-def _is_alive(process: int) -> bool:
+def _goes_on(command: str) -> bool:
+    """Whether a process lives; of one on another host, or in another container, nothing is known."""
+    host, _, number = command.partition(" ")
+    if host != socket.gethostname():
+        return True
     try:
-        os.kill(process, 0)
+        os.kill(int(number), 0)
     except ProcessLookupError:
         return False
     except PermissionError:  # it is somebody else's

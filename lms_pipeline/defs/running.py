@@ -15,6 +15,7 @@ import dagster as dg
 
 from lms_pipeline.defs.failures import FROM_A_SHELL, MOST_TRIES
 from lms_pipeline.defs.jobs import DAILY_SNAPSHOT, REBUILD_WAREHOUSE
+from lms_pipeline.defs.launching import this_process
 from lms_pipeline.defs.partitions import add_accounts, partition_key
 from lms_pipeline.enrollments.tables import PULLED_TABLES
 from lms_pipeline.errors import WrongUseError
@@ -86,7 +87,7 @@ def run_partitions(
             partition_key=partition_key(partition.account_id or "", partition.day),
             asset_selection=[dg.AssetKey(name) for name in select if name in TABLES] or None,
             raise_on_error=False,
-            tags={FROM_A_SHELL: str(os.getpid()), MOST_TRIES: "0"},
+            tags={FROM_A_SHELL: this_process(), MOST_TRIES: "0"},
         )
         account = partition.account_id or ""
         subject = f"{(names or {}).get(account, account)} on {partition.day}"

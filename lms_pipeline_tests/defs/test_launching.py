@@ -1,7 +1,7 @@
 """Runs that nobody is at any more, as after a power cut."""
 
 import json
-import os
+import socket
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +13,7 @@ from dagster._core.launcher.base import WorkerStatus
 
 from lms_pipeline.definitions import build_defs
 from lms_pipeline.defs.failures import FROM_A_SHELL
-from lms_pipeline.defs.launching import LocalRunLauncher
+from lms_pipeline.defs.launching import LocalRunLauncher, this_process
 from lms_pipeline.defs.running import run_partitions
 from lms_pipeline.lake.paths import Partition
 from lms_pipeline_tests.defs.conftest import DAY
@@ -63,12 +63,16 @@ def test_a_run_whose_server_is_there_is_left_to_it(health):
 
 
 def test_a_run_of_a_command_that_was_killed_is_lost(health, ended):
-    told = health(**{FROM_A_SHELL: str(ended)})
+    told = health(**{FROM_A_SHELL: f"{socket.gethostname()} {ended}"})
     assert told == (WorkerStatus.FAILED, "the command that made it has ended")
 
 
 def test_a_run_of_a_command_that_goes_on_is_not(health):
-    assert health(**{FROM_A_SHELL: str(os.getpid())}) == (WorkerStatus.RUNNING, None)
+    assert health(**{FROM_A_SHELL: this_process()}) == (WorkerStatus.RUNNING, None)
+
+
+def test_of_a_command_on_another_host_nothing_is_known(health, ended):
+    assert health(**{FROM_A_SHELL: f"elsewhere.example.org {ended}"}) == (WorkerStatus.RUNNING, None)
 
 
 def test_a_run_that_nobody_knows_about_is_left_alone(health):
@@ -78,4 +82,4 @@ def test_a_run_that_nobody_knows_about_is_left_alone(health):
 def test_commands_tell_which_process_they_are(settings, instance, registry):
     list(run_partitions(build_defs(settings), instance, [Partition("north", DAY)]))
     (run,) = instance.get_runs()
-    assert run.tags[FROM_A_SHELL] == str(os.getpid())
+    assert run.tags[FROM_A_SHELL] == this_process()
