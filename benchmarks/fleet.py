@@ -41,6 +41,8 @@ ROLES = {
 }
 """What a process is, by a word of its command line."""
 LIMITS = Switches(account_tier=TRUTO_ACCOUNT_TIER, token_tier=TRUTO_TOKEN_TIER)
+SCHEDULE = "*/5 * * * *"
+"""A tick is over before the next one, also where it asks for hundreds of runs."""
 CpuSeconds = tuple[Mapping[str, float], Mapping[str, float]]
 
 
@@ -107,7 +109,7 @@ def _environment(sandbox: RunningSandbox, folder: Path) -> dict[str, str]:
     inherited = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
     return inherited | {
         "LMS_DATA_DIR": str(folder / "data"),
-        "LMS_SCHEDULE": "* * * * *",
+        "LMS_SCHEDULE": SCHEDULE,
         "LMS_TIMEZONE": zone,
         "TRUTO_API_TOKEN": sandbox.token,
         "TRUTO_BASE_URL": sandbox.url,

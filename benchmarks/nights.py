@@ -68,15 +68,13 @@ def pass_night(instance: dg.DagsterInstance, dagster: Services, sandbox: Running
 
 
 def _tick(dagster: Services) -> Tick:
-    """The next one; the schedule is on until it has begun, and so ticks once."""
+    """The next one. The schedule is turned off when it is over: Dagster forgets that it was turned off meanwhile."""
     past = len(dagster.ticks(DAILY_SNAPSHOT))
     dagster.start(DAILY_SNAPSHOT)
-    while len(dagster.ticks(DAILY_SNAPSHOT)) == past:
+    while len(ticks := dagster.ticks(DAILY_SNAPSHOT)) == past or ticks[past].ended_at is None:
         time.sleep(0.5)
     dagster.stop(DAILY_SNAPSHOT)
-    while (tick := dagster.ticks(DAILY_SNAPSHOT)[past]).ended_at is None:
-        time.sleep(0.5)
-    return tick
+    return ticks[past]
 
 
 def _is_busy(instance: dg.DagsterInstance) -> bool:

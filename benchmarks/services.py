@@ -27,10 +27,12 @@ query State($selector: ScheduleSelector!) { scheduleOrError(scheduleSelector: $s
   scheduleState { id status ticks(limit: 20) { timestamp endTimestamp status error { message } } } } } }
 """
 START = """
-mutation Start($selector: ScheduleSelector!) { startSchedule(scheduleSelector: $selector) { __typename } }
+mutation Start($selector: ScheduleSelector!) { startSchedule(scheduleSelector: $selector) {
+  __typename ... on ScheduleStateResult { scheduleState { status } } } }
 """
 STOP = """
-mutation Stop($id: String!) { stopRunningSchedule(id: $id) { __typename } }
+mutation Stop($id: String!) { stopRunningSchedule(id: $id) {
+  __typename ... on ScheduleStateResult { scheduleState { status } } } }
 """
 
 
@@ -56,11 +58,12 @@ class Services:
 
     def start(self, schedule: str) -> None:
         """Turn a schedule on."""
-        self._ask(START, selector={**SELECTOR, "scheduleName": schedule})
+        told = self._ask(START, selector={**SELECTOR, "scheduleName": schedule})["startSchedule"]
+        self._check(told, "RUNNING")
 
     def stop(self, schedule: str) -> None:
         """Turn it off."""
-        self._ask(STOP, id=self._state(schedule)["id"])
+        self._check(self._ask(STOP, id=self._state(schedule)["id"])["stopRunningSchedule"], "STOPPED")
 
     def ticks(self, schedule: str) -> list[Tick]:
         """The ticks of a schedule, the first one first.
@@ -88,6 +91,11 @@ class Services:
         if "scheduleState" not in told:
             raise ServiceError(f"There is no schedule {schedule} yet.")
         return told["scheduleState"]
+
+    @staticmethod
+    def _check(told: Any, expected: str) -> None:  # noqa: ANN401 - JSON
+        if told.get("scheduleState", {}).get("status") != expected:
+            raise ServiceError(f"The schedule should be {expected}: {told}")
 
     def _ask(self, query: str, **variables: object) -> dict[str, Any]:
         body = {"query": query, "variables": variables}

@@ -1,4 +1,6 @@
+import ast
 import re
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -44,3 +46,23 @@ def test_every_check_is_explained():
     told = set(re.findall(r"^\| `(\w+)` \|", read("docs/checks.md"), re.MULTILINE))
     of_snapshots = {check.name for check in (*PULL_CHECKS, *METRIC_CHECKS)}
     assert told == of_snapshots | {check.name for check in FLEET_CHECKS}
+
+
+@cache
+def texts() -> str:
+    """Every text in the code, a line each."""
+    trees = [ast.parse(path.read_text(encoding="utf-8")) for path in (ROOT / "lms_pipeline").rglob("*.py")]
+    constants = (node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Constant))
+    return "\n".join(node.value for node in constants if isinstance(node.value, str))
+
+
+def sentences():
+    """What the page of operations says that failed runs say; X stands for what differs."""
+    table = read("docs/operations.md").partition("| it says | may pass | what to do |\n|---|---|---|\n")[2]
+    rows = table.partition("\n\n")[0].splitlines()
+    return [sentence.strip() for row in rows for sentence in row.split("|")[1].split(";")]
+
+
+@pytest.mark.parametrize("sentence", sentences())
+def test_what_operations_explains_is_what_the_code_says(sentence):
+    assert [part for part in re.split(r"\bX\b", sentence) if part.strip() not in texts()] == []
