@@ -1,4 +1,4 @@
-"""Every check of a snapshot, and the tables that it is made of.
+"""Every check of a snapshot, and the tables that it looks at.
 
 What belongs here: the list. What a check looks at stands in the module of its kind; those of all accounts together are in
 `fleet.py`.
@@ -15,16 +15,17 @@ from lms_pipeline.checks.subject import Subject
 from lms_pipeline.enrollments.tables import (
     COURSES,
     LEARNERS,
-    PULLED_TABLES,
+    RAW_ENROLLMENTS,
     REJECTED_ENROLLMENTS,
     UNIFIED_ENROLLMENTS,
 )
-from lms_pipeline.metrics.tables import COMPLETION_TABLES, COURSE_COMPLETION, LEARNER_COMPLETION
+from lms_pipeline.metrics.tables import ACCOUNT_COMPLETION, COURSE_COMPLETION, LEARNER_COMPLETION
 
 UNIFIED = (UNIFIED_ENROLLMENTS,)
+OTHERS = (RAW_ENROLLMENTS, REJECTED_ENROLLMENTS, LEARNERS, COURSES)
 
 PULL_CHECKS: tuple[Check[Subject], ...] = (
-    Check(schema, PULLED_TABLES, blocks=True),
+    Check(schema, (UNIFIED_ENROLLMENTS, *OTHERS), blocks=True),
     Check(key_is_unique, (UNIFIED_ENROLLMENTS, LEARNERS, COURSES), blocks=True),
     Check(served_is_stored, UNIFIED),
     Check(agrees_with_raw, UNIFIED),
@@ -39,10 +40,12 @@ PULL_CHECKS: tuple[Check[Subject], ...] = (
 )
 """Of what a pull brought."""
 
+METRICS = (ACCOUNT_COMPLETION, COURSE_COMPLETION, LEARNER_COMPLETION)
+
 METRIC_CHECKS: tuple[Check[Subject], ...] = (
-    Check(schema, COMPLETION_TABLES),
+    Check(schema, METRICS),
     Check(key_is_unique, (COURSE_COMPLETION, LEARNER_COMPLETION)),
-    Check(rates_are_shares, COMPLETION_TABLES),
-    Check(parts_sum, COMPLETION_TABLES),
+    Check(rates_are_shares, METRICS),
+    Check(parts_sum, METRICS),
 )
 """Of what was worked out from it."""

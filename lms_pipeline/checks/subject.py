@@ -41,6 +41,11 @@ class Subject:
     connection: duckdb.DuckDBPyConnection
 
     @property
+    def is_there(self) -> bool:
+        """Whether there is a file to look at."""
+        return self.path(self.table).exists()
+
+    @property
     def file(self) -> Path:
         """The published file.
 

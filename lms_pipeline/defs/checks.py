@@ -5,13 +5,13 @@ the fleet when the warehouse is built, and by their own schedule.
 """
 
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import dagster as dg
 
 from lms_pipeline.checks.catalog import METRIC_CHECKS, PULL_CHECKS
-from lms_pipeline.checks.finding import BlockedError, Check, Finding
+from lms_pipeline.checks.finding import BlockedError, Check, Finding, together
 from lms_pipeline.checks.subject import Subject
 from lms_pipeline.defs.failures import told_to_people
 from lms_pipeline.defs.partitions import account_days, partition_of
@@ -31,11 +31,7 @@ def build_snapshot_checks(settings: Settings) -> list[dg.AssetChecksDefinition]:
 def _of_partition(
     settings: Settings, name: str, checks: Sequence[Check[Subject]]
 ) -> dg.AssetChecksDefinition:
-    looks = {
-        dg.AssetCheckKey(dg.AssetKey(table.name), check.name): (check, table)
-        for check in checks
-        for table in check.tables
-    }
+    looks = {dg.AssetCheckKey(dg.AssetKey(check.tables[0].name), check.name): check for check in checks}
 
     @dg.multi_asset_check(name=name, specs=_specs(settings, looks), can_subset=True)
     def of_partition(
@@ -47,18 +43,25 @@ def _of_partition(
             told_to_people(context),
             looking(settings, lake, partition_of(context.op_execution_context)) as at,
         ):
-            for key, (check, table) in looks.items():
+            for key, check in looks.items():
                 if key in context.selected_asset_check_keys:
-                    finding = check.look(at(table))
+                    finding = _look(check, at)
                     yield check_result(key, check, finding)
                     if check.blocks and not finding.passed:
                         # in our words, before Dagster says the same in its own
                         raise BlockedError(
-                            f"{table.name} of {context.op_execution_context.partition_key} fails {check.name}, and nothing "
-                            f"is worked out from it: {finding.told}"
+                            f"What is published of {context.op_execution_context.partition_key} fails {check.name}, and "
+                            f"nothing is worked out from it: {finding.told}"
                         )
 
     return of_partition
+
+
+def _look(check: Check[Subject], at: Callable[[Table], Subject]) -> Finding:
+    """At the table that it stands on, and at the others where they are there."""
+    first, *others = map(at, check.tables)
+    there = [first, *(other for other in others if other.is_there)]
+    return together({subject.table.name: check.look(subject) for subject in there})
 
 
 def check_result(key: dg.AssetCheckKey, check: Check[Any], finding: Finding) -> dg.AssetCheckResult:
@@ -79,9 +82,7 @@ def _cell(value: object) -> str | int | float | bool:
     return value if isinstance(value, str | int | float | bool) else "" if value is None else str(value)
 
 
-def _specs(
-    settings: Settings, looks: Mapping[dg.AssetCheckKey, tuple[Check[Subject], Table]]
-) -> list[dg.AssetCheckSpec]:
+def _specs(settings: Settings, looks: Mapping[dg.AssetCheckKey, Check[Subject]]) -> list[dg.AssetCheckSpec]:
     with warnings.catch_warnings():
         # without its partitions a check would show one account's result for all
         warnings.filterwarnings(
@@ -95,5 +96,5 @@ def _specs(
                 blocking=check.blocks,
                 partitions_def=account_days(settings),
             )
-            for key, (check, _) in looks.items()
+            for key, check in looks.items()
         ]

@@ -54,7 +54,7 @@ class TestSnapshot:
     def test_a_run_makes_every_check_of_its_tables_and_all_pass(self, run):
         made = evaluations(run())
         checks = (*PULL_CHECKS, *METRIC_CHECKS)
-        assert set(made) == {(table.name, check.name) for check in checks for table in check.tables}
+        assert set(made) == {(check.tables[0].name, check.name) for check in checks}
         assert [key for key, one in made.items() if not one.passed] == []
 
     def test_each_explains_itself_with_numbers(self, run):
@@ -99,13 +99,13 @@ class TestSnapshot:
         assert not result.success
         found = evaluations(result)["unified_enrollments", "schema"]
         assert [row.data for row in found.metadata["rows_in_question"].records] == [
-            {"column": "status_raw", "expected": "string", "found": "nothing"}
+            {"table": "unified_enrollments", "column": "status_raw", "expected": "string", "found": "nothing"}
         ]
         assert "account_completion" not in materialized(result)
         (failure,) = result.filter_events(lambda event: event.is_step_failure)
         assert failure.step_failure_data.user_failure_data.description == (
-            "unified_enrollments of north|2026-03-10 fails schema, and nothing is worked out from it: 1 columns are not "
-            "as described."
+            "What is published of north|2026-03-10 fails schema, and nothing is worked out from it: unified_enrollments: "
+            "1 columns are not as described."
         )
 
 
