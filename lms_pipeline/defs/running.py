@@ -87,7 +87,7 @@ def run_partitions(
             partition_key=partition_key(partition.account_id or "", partition.day),
             asset_selection=[dg.AssetKey(name) for name in select if name in TABLES] or None,
             raise_on_error=False,
-            tags={FROM_A_SHELL: this_process(), MOST_TRIES: "0"},
+            tags=_tags(),
         )
         account = partition.account_id or ""
         subject = f"{(names or {}).get(account, account)} on {partition.day}"
@@ -98,8 +98,13 @@ def rebuild_warehouse(defs: dg.Definitions, instance: dg.DagsterInstance) -> Out
     """Bring the warehouse up to date."""
     started = time.monotonic()
     job = defs.resolve_job_def(REBUILD_WAREHOUSE)
-    result = job.execute_in_process(run_config=QUIET, instance=instance, raise_on_error=False)
+    result = job.execute_in_process(run_config=QUIET, instance=instance, raise_on_error=False, tags=_tags())
     return _outcome("the warehouse", result, time.monotonic() - started)
+
+
+def _tags() -> dict[str, str]:
+    """Of runs for which somebody waits: not tried again, and over where this process is."""
+    return {FROM_A_SHELL: this_process(), MOST_TRIES: "0"}
 
 
 def _outcome(subject: str, result: ExecuteInProcessResult, seconds: float) -> Outcome:

@@ -14,7 +14,7 @@ from dagster._core.launcher.base import WorkerStatus
 from lms_pipeline.definitions import build_defs
 from lms_pipeline.defs.failures import FROM_A_SHELL
 from lms_pipeline.defs.launching import LocalRunLauncher, this_process
-from lms_pipeline.defs.running import run_partitions
+from lms_pipeline.defs.running import rebuild_warehouse, run_partitions
 from lms_pipeline.lake.paths import Partition
 from lms_pipeline_tests.defs.conftest import DAY
 
@@ -80,6 +80,7 @@ def test_a_run_that_nobody_knows_about_is_left_alone(health):
 
 
 def test_commands_tell_which_process_they_are(settings, instance, registry):
-    list(run_partitions(build_defs(settings), instance, [Partition("north", DAY)]))
-    (run,) = instance.get_runs()
-    assert run.tags[FROM_A_SHELL] == this_process()
+    defs = build_defs(settings)
+    list(run_partitions(defs, instance, [Partition("north", DAY)]))
+    rebuild_warehouse(defs, instance)
+    assert [run.tags[FROM_A_SHELL] for run in instance.get_runs()] == [this_process()] * 2
