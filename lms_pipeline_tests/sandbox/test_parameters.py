@@ -3,6 +3,7 @@
 import pytest
 
 from lms_pipeline.sandbox.wire.parameters import Parameters, name_of
+from lms_pipeline.sandbox.wire.query import read_query
 
 
 @pytest.mark.parametrize(
@@ -67,3 +68,19 @@ def test_nested_parameters_keep_their_order_and_the_rest_of_their_names():
         (("a", "c", ""), "2"),
         (("a", "c", ""), "3"),
     ]
+
+
+def test_a_cursor_is_of_the_same_listing_in_whatever_order_the_provider_is_asked():
+    one, other = (
+        read_query(Parameters(asked)).filters
+        for asked in ("remote_query[a]=1&remote_query[b]=2", "remote_query[b]=2&remote_query[a]=1")
+    )
+    assert one == other
+
+
+def test_a_cursor_is_of_another_listing_where_a_list_is_in_another_order():
+    one, other = (
+        read_query(Parameters(asked)).filters
+        for asked in ("remote_query[a][]=1&remote_query[a][]=2", "remote_query[a][]=2&remote_query[a][]=1")
+    )
+    assert one != other

@@ -6,6 +6,7 @@ read here are taken and ignored, as the API does with filters that a provider ca
 
 from __future__ import annotations
 
+from operator import itemgetter
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import msgspec
@@ -38,8 +39,8 @@ class Query(NamedTuple):
 
     @property
     def filters(self) -> tuple[object, ...]:
-        """What chooses the records: a cursor holds as long as this stays the same."""
-        return self.user_id, self.course_id, self.remote_query
+        """What chooses the records: a cursor holds as long as this stays the same, in whatever order it is asked."""
+        return self.user_id, self.course_id, tuple(sorted(self.remote_query, key=itemgetter(0)))
 
 
 def read_query(parameters: Parameters) -> Query:
