@@ -5,6 +5,9 @@ What belongs here: statuses, roles, raw against unified, rejected records. Wheth
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 from lms_pipeline.checks.finding import MOST_ROWS, Finding, counted, percent
 from lms_pipeline.checks.subject import Subject
 from lms_pipeline.enrollments.tables import RAW_ENROLLMENTS, UNIFIED_ENROLLMENTS
@@ -63,24 +66,23 @@ def agrees_with_raw(subject: Subject) -> Finding:
 def statuses_are_known(subject: Subject) -> Finding:
     """Every status is one of the documented ten; others are stored as `unknown`, and count as not completed."""
     rows = subject.ask("unseen_statuses.sql", most=MOST_ROWS)
-    unseen = int(rows[0]["of_all"]) if rows else 0
-    if not unseen:
-        return Finding(passed=True, told="Every status is documented.", figures={"enrollments": 0})
-    told = f"{unseen:,} enrollments have a status that is not documented: they count as not completed."
-    shown = [{name: row[name] for name in ("status_raw", "enrollments")} for row in rows]
-    return Finding(passed=False, told=told, figures={"enrollments": unseen}, rows=shown)
+    trouble = "a status that is not documented: they count as not completed"
+    return _unseen(rows, "status_raw", "Every status is documented.", trouble)
 
 
 def roles_are_known(subject: Subject) -> Finding:
     """Every role is known to learn, or is left out; others count as learners."""
-    known = [*EXCLUDED_ROLES, *LEARNER_ROLES]
-    rows = subject.ask("unseen_roles.sql", known=known, most=MOST_ROWS)
+    rows = subject.ask("unseen_roles.sql", known=[*EXCLUDED_ROLES, *LEARNER_ROLES], most=MOST_ROWS)
+    return _unseen(
+        rows, "role", "Every role is known.", "a role that nobody has seen: they count as learners"
+    )
+
+
+def _unseen(rows: Sequence[Mapping[str, Any]], column: str, fine: str, trouble: str) -> Finding:
     unseen = int(rows[0]["of_all"]) if rows else 0
-    if not unseen:
-        return Finding(passed=True, told="Every role is known.", figures={"enrollments": 0})
-    told = f"{unseen:,} enrollments have a role that nobody has seen: they count as learners."
-    shown = [{name: row[name] for name in ("role", "enrollments")} for row in rows]
-    return Finding(passed=False, told=told, figures={"enrollments": unseen}, rows=shown)
+    told = f"{unseen:,} enrollments have {trouble}." if unseen else fine
+    shown = [{name: row[name] for name in (column, "enrollments")} for row in rows]
+    return Finding(not unseen, told, {"enrollments": unseen}, shown)
 
 
 def few_are_rejected(subject: Subject) -> Finding:

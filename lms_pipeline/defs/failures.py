@@ -43,6 +43,5 @@ def told_to_people(
         if isinstance(error, DayNotOpenError):
             tags[NO_ALERT] = "true"
         context.instance.add_run_tags(context.run.run_id, tags)
-        context.log.error("%s", error)  # noqa: TRY400 - for who looks for a mistake of ours the traceback is beneath
-        context.log.debug("Where it was found:", exc_info=error)
+        context.log.error("%s", error)  # noqa: TRY400 - the sentence is the cause, Dagster adds where it was raised
         raise dg.Failure(str(error), allow_retries=False) from None

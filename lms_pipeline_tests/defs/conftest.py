@@ -1,6 +1,7 @@
 """A small account behind a sandbox, and settings that point there; Dagster's home is in `tmp_path`."""
 
 import json
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
@@ -106,7 +107,21 @@ def new_instance(tmp_path, monkeypatch):
         yield opened
 
 
+@pytest.fixture(scope="session")
+def empty_home(tmp_path_factory):
+    """Dagster's home as it is made on first use; to make its tables takes longer than most tests."""
+    home = tmp_path_factory.mktemp("dagster") / "home"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DAGSTER_HOME", str(home))
+        with open_instance(Settings(dagster_home_set=home)) as opened:
+            opened.get_runs(limit=1)
+            opened.get_dynamic_partitions("account")
+    return home
+
+
 @pytest.fixture
-def instance(settings):
+def instance(settings, empty_home):
+    if not settings.dagster_home.exists():
+        shutil.copytree(empty_home, settings.dagster_home)
     with open_instance(settings) as opened:
         yield opened

@@ -13,7 +13,7 @@ from lms_pipeline.alerting import AlertError, Alerts, Trouble
 from lms_pipeline.definitions import build_defs
 from lms_pipeline.defs.failures import FROM_A_SHELL, NO_ALERT
 from lms_pipeline.defs.partitions import add_accounts, partition_key
-from lms_pipeline.defs.running import QUIET, open_instance
+from lms_pipeline.defs.running import QUIET
 from lms_pipeline.sandbox.faults.refusing import Status
 from lms_pipeline_tests.defs.conftest import DAY
 
@@ -52,12 +52,6 @@ def webhook():
     server.shutdown()
     thread.join()
     server.server_close()
-
-
-@pytest.fixture
-def instance(settings):
-    with open_instance(settings) as instance:
-        yield instance
 
 
 def trouble(account_id="north", cause="The LMS failed to answer."):

@@ -42,11 +42,11 @@ def sandbox(tmp_path_factory):
 
 @pytest.fixture
 def pulled(sandbox, tmp_path, monkeypatch):
-    """Pulls an account on all days, each at its end, and gives the data directory."""
+    """Pulls an account on these days, each at its end, and gives the data directory."""
 
-    def pull(account):
+    def pull(account, days):
         monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "dagster"))
-        for day in DAYS:
+        for day in days:
             # All of OULAD happens at 00:00 UTC: at the last second of a day nothing of the next one shows yet.
             sandbox.set_clock(datetime.combine(day, time(23, 59, 59), UTC))
             settings = Settings(
@@ -71,12 +71,14 @@ def pulled(sandbox, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("account", AT_THE_END)
-def test_a_module_has_the_figures_of_the_csvs_on_all_days(account, pulled):
-    data_dir = pulled(account)
+def test_a_module_has_the_figures_of_the_csvs_on_its_days(account, pulled):
+    """The smallest on all days; the others on three, since each day is a whole run: they took three minutes."""
+    days = DAYS if account == "AAA" else (DAYS[1], DAYS[len(DAYS) // 2], DAYS[-1])
+    data_dir = pulled(account, days)
     by_account = _rows(lake.read("account_completion", data_dir=data_dir), "snapshot_date")
     by_course = _rows(lake.read("course_completion", data_dir=data_dir), "snapshot_date", "course_id")
-    assert sorted(by_account) == [(day,) for day in DAYS]
-    for day in DAYS:
+    assert sorted(by_account) == [(day,) for day in days]
+    for day in days:
         told = expected(OULAD, day)
         _check(by_account[(day,)], told.accounts[account])
         courses = {course: told for course, told in told.courses.items() if course.startswith(account)}
