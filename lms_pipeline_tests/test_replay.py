@@ -78,8 +78,11 @@ def test_gives_the_same_snapshot_without_a_call(taker, portal, number):
 
 
 def test_can_be_gone_through_day_by_day(taker):
-    for number in (0, 1, 2):
+    days = (0, 1, 2)
+    before = [told(taker, number)["unified_enrollments"]["digest"] for number in days]
+    for number in days:
         flatten_again(taker.data, order(number))
+    assert [told(taker, number)["unified_enrollments"]["digest"] for number in days] == before
 
 
 def test_of_a_day_whose_answers_are_gone_is_refused_and_the_snapshot_stays(taker):
