@@ -10,14 +10,9 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from importlib.resources import files
-from itertools import takewhile
 from pathlib import Path
-from threading import Event
-from typing import TYPE_CHECKING
 
 import click
 
@@ -28,9 +23,6 @@ from lms_pipeline.sandbox.clock import Clock
 from lms_pipeline.sandbox.generated.world import generated_world
 from lms_pipeline.sandbox.server import running
 from lms_pipeline.settings import Settings
-
-if TYPE_CHECKING:
-    import dagster as dg
 
 HOST = "127.0.0.1"
 SUPERSEDED = "ignore:Function `dev_command` is superseded"
@@ -43,13 +35,14 @@ SUPERSEDED = "ignore:Function `dev_command` is superseded"
 def ui(port: int, data_dir: Path | None) -> None:
     """Open Dagster's web UI over the same data; after the demo with the sandbox beside it. Ctrl-C stops all."""
     from lms_pipeline.defs.running import open_instance
+    from lms_pipeline.defs.telling import telling
 
     _check_port(port)
     settings = Settings.load()
     if data_dir is not None:
         settings = settings.model_copy(update={"data_dir": data_dir.resolve()})
     with open_instance(settings) as instance, ExitStack() as beside:
-        beside.enter_context(_telling(instance, DataDir(settings.data_dir)))
+        beside.enter_context(telling(instance, DataDir(settings.data_dir)))
         environment = {**os.environ, "LMS_DATA_DIR": str(settings.data_dir), "PYTHONWARNINGS": SUPERSEDED}
         if settings.token is None and DemoMark(DataDir(settings.data_dir)).is_set():
             sandbox = beside.enter_context(running(generated_world(), clock=Clock(settings.frozen_now)))
@@ -76,37 +69,6 @@ def _check_port(port: int) -> None:
         raise WrongUseError(
             f"Port {port} can't be had ({error.strerror}): stop what listens there, or choose another with --port."
         ) from error
-
-
-@contextmanager
-def _telling(instance: dg.DagsterInstance, data: DataDir) -> Iterator[None]:
-    """Tell Dagster meanwhile of what is in the lake and not in its log: 2 ms a file, so that nobody waits for it.
-
-    What is left when the user has enough is told the next time, or by the job `housekeeping`.
-    """
-    stopped = Event()
-    with ThreadPoolExecutor(1) as beside:
-        telling = beside.submit(_tell, instance, data, stopped)
-        try:
-            yield
-        finally:
-            stopped.set()
-    telling.result()
-
-
-def _tell(instance: dg.DagsterInstance, data: DataDir, stopped: Event) -> None:
-    from lms_pipeline.defs.catalogue import AT_ONCE, tell, untold
-
-    lacking = untold(instance, data)
-    if len(lacking) > AT_ONCE:
-        click.echo(
-            f"Dagster's log lacks {len(lacking):,} published files: the UI shows them as it is told of them."
-        )
-    told = tell(instance, data, takewhile(lambda _: not stopped.is_set(), lacking))
-    if told:
-        click.echo(f"Dagster was told of {told:,} published files that its log lacked.")
-        if not instance.get_runs(limit=1):
-            click.echo("Its log is new: turn on again whichever schedules and sensors you had turned on.")
 
 
 def _run_until_interrupted(command: list[str], environment: dict[str, str]) -> int:

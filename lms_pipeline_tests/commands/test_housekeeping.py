@@ -7,7 +7,7 @@ import dagster as dg
 import pytest
 
 from lms_pipeline.alone import alone
-from lms_pipeline.commands.ui import _tell, _telling
+from lms_pipeline.defs.telling import tell_what_lacks, telling
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline_tests.defs.conftest import DAY
 from lms_pipeline_tests.housekeeping.house import age, kept
@@ -67,7 +67,7 @@ class TestUi:
     """What it tells Dagster beside its start, without Dagster."""
 
     def test_shows_what_a_lost_log_lacks_and_says_what_else_was_lost(self, new_instance, data, capsys):
-        _tell(new_instance, data, Event())
+        tell_what_lacks(new_instance, data, Event())
         assert new_instance.get_materialized_partitions(ASSET) == {"acme|2026-03-10"}
         assert capsys.readouterr().out.splitlines() == [
             "Dagster was told of 1 published files that its log lacked.",
@@ -75,17 +75,17 @@ class TestUi:
         ]
 
     def test_says_nothing_where_nothing_was_lost(self, new_instance, data, capsys):
-        _tell(new_instance, data, Event())
+        tell_what_lacks(new_instance, data, Event())
         capsys.readouterr()
-        _tell(new_instance, data, Event())
+        tell_what_lacks(new_instance, data, Event())
         assert capsys.readouterr().out == ""
 
     def test_ends_with_it(self, new_instance, data):
         stopped = Event()
         stopped.set()
-        _tell(new_instance, data, stopped)
+        tell_what_lacks(new_instance, data, stopped)
         assert new_instance.get_materialized_partitions(ASSET) == set()
 
     def test_is_no_obstacle_to_its_end(self, new_instance, data):
-        with pytest.raises(KeyboardInterrupt), _telling(new_instance, data):
+        with pytest.raises(KeyboardInterrupt), telling(new_instance, data):
             raise KeyboardInterrupt
