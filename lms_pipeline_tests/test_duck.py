@@ -1,5 +1,6 @@
 """The calculator: in UTC, within its memory, spilling where it is told to."""
 
+import os
 from datetime import UTC, datetime
 
 import duckdb
@@ -24,12 +25,32 @@ def test_calculators_know_nothing_of_each_other():
         assert other.sql("SHOW TABLES").fetchall() == []
 
 
+def test_nothing_of_a_calculator_is_found_by_the_next():
+    with calculator(threads=1) as connection:
+        first = connection.sql("SELECT current_setting('threads')").fetchall()
+        connection.execute("CREATE TABLE mine (a INT); CREATE TEMP TABLE passing (a INT); SET VARIABLE b = 1")
+    with calculator() as connection:
+        assert connection.sql("SHOW ALL TABLES").fetchall() == []
+        assert connection.sql("SELECT getvariable('b')").fetchall() == [(None,)]
+        assert first == [(1,)]
+        assert connection.sql("SELECT current_setting('threads')").fetchall() == [(os.cpu_count(),)]
+
+
+def test_a_calculator_whose_rows_are_still_read_is_not_used_again():
+    with calculator() as connection:
+        connection.execute("CREATE TABLE mine AS FROM range(1_000_000)")
+        rows = connection.sql("FROM mine").to_arrow_reader(10)
+        next(rows)
+    with calculator() as other:
+        assert other.sql("SHOW ALL TABLES").fetchall() == []
+        other.execute("CREATE TABLE mine (a INT)")
+
+
 def test_a_query_larger_than_the_memory_spills_into_the_folder_and_leaves_nothing_there(
     tmp_path, monkeypatch
 ):
     monkeypatch.setattr(duck, "MEMORY_LIMIT", "50MB")
-    with calculator(spill_to=tmp_path) as connection:
-        connection.execute("SET threads = 1")
+    with calculator(spill_to=tmp_path, threads=1) as connection:
         query = "SELECT md5(i::VARCHAR) AS a, i FROM range(1_500_000) AS t(i) ORDER BY a"
         batches = connection.sql(query).to_arrow_reader(100_000)
         assert next(batches).num_rows > 0

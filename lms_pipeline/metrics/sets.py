@@ -49,9 +49,8 @@ class Snapshot:
 @contextmanager
 def classified(snapshot: Snapshot) -> Iterator[duckdb.DuckDBPyConnection]:
     """A connection on which `told`, `sets` and `known` stand for `snapshot`, until the block ends."""
-    with TemporaryDirectory(prefix="lms-metrics-") as spill, calculator(Path(spill)) as connection:
-        # In parallel, the last digits of a mean depend on who adds first: the same answers must give the same digest.
-        connection.execute("SET threads = 1")
+    # In parallel, the last digits of a mean depend on who adds first: the same answers must give the same digest.
+    with TemporaryDirectory(prefix="lms-metrics-") as spill, calculator(Path(spill), threads=1) as connection:
         connection.from_arrow(arrow_schema(UNIFIED_ENROLLMENTS).empty_table()).create("unified_columns")
         bind(connection, path=str(snapshot.path))
         bind(connection, snapshot_date=snapshot.day, as_of=snapshot.calendar.ends_at(snapshot.day))
