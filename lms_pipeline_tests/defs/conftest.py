@@ -4,15 +4,18 @@ import json
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import pytest
 from pydantic import SecretStr
 
-from lms_pipeline.defs.running import open_instance
-from lms_pipeline.lake.paths import DataDir
+from lms_pipeline.definitions import build_defs
+from lms_pipeline.defs.running import open_instance, rebuild_warehouse, run_partitions
+from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.registry import Registry
 from lms_pipeline.sandbox.records.world import records_world
 from lms_pipeline.sandbox.server import RunningSandbox, running
@@ -107,21 +110,60 @@ def new_instance(tmp_path, monkeypatch):
         yield opened
 
 
-@pytest.fixture(scope="session")
-def empty_home(tmp_path_factory):
-    """Dagster's home as it is made on first use; to make its tables takes longer than most tests."""
-    home = tmp_path_factory.mktemp("dagster") / "home"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("DAGSTER_HOME", str(home))
-        with open_instance(Settings(dagster_home_set=home)) as opened:
-            opened.get_runs(limit=1)
-            opened.get_dynamic_partitions("account")
-    return home
-
-
 @pytest.fixture
 def instance(settings, empty_home):
     if not settings.dagster_home.exists():
-        shutil.copytree(empty_home, settings.dagster_home)
+        empty_home(settings.dagster_home)
     with open_instance(settings) as opened:
         yield opened
+
+
+@dataclass(frozen=True)
+class Published:
+    """What daily runs left of `DAY`: to look at, not to change."""
+
+    settings: Settings
+    instance: dg.DagsterInstance
+    requests: int
+    """How many calls the run of `north` made; that of `south` came after it."""
+
+    @property
+    def data(self) -> DataDir:
+        return DataDir(self.settings.data_dir)
+
+    def page(self, asset: str) -> dict[str, Any]:
+        """The metadata of an asset's latest materialization in `north`, as values."""
+        key = f"north|{DAY}"
+        chosen = dg.AssetRecordsFilter(asset_key=dg.AssetKey(asset), asset_partitions=[key])
+        (record,) = self.instance.fetch_materializations(chosen, limit=1).records
+        assert record.asset_materialization is not None
+        return {name: value.value for name, value in record.asset_materialization.metadata.items()}
+
+
+@pytest.fixture(scope="session")
+def published(tmp_path_factory, empty_home):
+    """Both accounts pulled and measured by the daily job, and the warehouse built: what tests that only look share."""
+    folder = tmp_path_factory.mktemp("published")
+    with serving(folder) as sandbox, pytest.MonkeyPatch.context() as environment:
+        environment.setenv("DAGSTER_HOME", str(folder / "dagster"))
+        settings = settings_of(sandbox, folder)
+        empty_home(settings.dagster_home)
+        registry = Registry(DataDir(settings.data_dir).registry)
+        defs = build_defs(settings)
+        with open_instance(settings) as instance:
+            environment.undo()
+            for account_id in ("north", "south"):
+                registry.add(account_id, name=None, first_day=DAY)
+            runs = run_partitions(defs, instance, [Partition("north", DAY), Partition("south", DAY)])
+            assert next(runs).error is None
+            requests = sandbox.stats()["total"]
+            assert next(runs).error is None
+            assert rebuild_warehouse(defs, instance).error is None
+            yield Published(settings, instance, requests)
+
+
+@pytest.fixture
+def after_a_run(published, settings):
+    """The same in `tmp_path`, to go on from; a test asks for it by `usefixtures`, to have it before the instance."""
+    shutil.copytree(published.settings.data_dir, settings.data_dir)
+    shutil.copytree(published.settings.dagster_home, settings.dagster_home)

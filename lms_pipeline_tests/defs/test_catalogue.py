@@ -10,13 +10,13 @@ import sqlalchemy
 from lms_pipeline.definitions import build_defs
 from lms_pipeline.defs.catalogue import AT_ONCE, tell, untold
 from lms_pipeline.defs.partitions import add_accounts
-from lms_pipeline.defs.running import open_instance, rebuild_warehouse, run_partitions
+from lms_pipeline.defs.running import open_instance, run_partitions
 from lms_pipeline.enrollments.tables import RAW_ENROLLMENTS, UNIFIED_ENROLLMENTS
 from lms_pipeline.lake.catalog import TABLES
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.registry import Registry
 from lms_pipeline.settings import Settings
-from lms_pipeline_tests.defs.conftest import DAY, serving, settings_of
+from lms_pipeline_tests.defs.conftest import DAY
 from lms_pipeline_tests.defs.test_automation import sense
 from lms_pipeline_tests.lake.rows import FIRST, SECOND, THIRD, enrollment, publish
 
@@ -42,32 +42,13 @@ def empty(tmp_path, new_instance):
     return new_instance, DataDir(tmp_path / "data")
 
 
-@pytest.fixture(scope="module")
-def pulled(tmp_path_factory):
-    """Two accounts, pulled and measured through Dagster: the settings, and what the log, since gone, knew of `south`."""
-    folder = tmp_path_factory.mktemp("pulled")
-    with serving(folder) as sandbox, pytest.MonkeyPatch.context() as environment:
-        environment.setenv("DAGSTER_HOME", "")
-        settings = settings_of(sandbox, folder)
-        data = DataDir(settings.data_dir)
-        for account_id in ("north", "south"):
-            Registry(data.registry).add(account_id, name=None, first_day=DAY)
-        with open_instance(settings) as instance:
-            runs = run_partitions(build_defs(settings), instance, [NORTH, SOUTH])
-            assert [run.error for run in runs] == [None, None]
-            assert rebuild_warehouse(build_defs(settings), instance).error is None
-            assert untold(instance, data) == []
-            told = metadata(latest(instance, "account_completion"))
-        shutil.rmtree(settings.dagster_home)
-        yield settings, told
-
-
 class TestLostLog:
     @pytest.fixture
-    def settings(self, pulled, tmp_path, monkeypatch):
-        """The same with a log of their own, which is empty."""
+    def settings(self, published, tmp_path, monkeypatch):
+        """What was published, and a log that is empty."""
+        assert untold(published.instance, published.data) == []
         monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
-        return pulled[0].model_copy(update={"dagster_home_set": tmp_path})
+        return published.settings.model_copy(update={"dagster_home_set": tmp_path / "dagster"})
 
     def test_shows_every_partition_of_every_table_again(self, instance, data):
         assert known(instance) == {table: set() for table in TABLES}
@@ -80,10 +61,12 @@ class TestLostLog:
         assert untold(instance, data) == []
         assert tell(instance, data, untold(instance, data)) == 0
 
-    def test_tells_the_same_figures_as_the_runs_did(self, instance, data, pulled):
+    def test_tells_the_same_figures_as_the_runs_did(self, instance, data, published):
         tell(instance, data, untold(instance, data))
-        told, before = metadata(latest(instance, "account_completion")), pulled[1]
-        assert told == {name: figure for name, figure in before.items() if name != "seconds"}
+        before = metadata(latest(published.instance, "account_completion"))
+        assert metadata(latest(instance, "account_completion")) == {
+            name: figure for name, figure in before.items() if name != "seconds"
+        }
         enrollments = metadata(latest(instance, "unified_enrollments"))
         figures = ("dagster/partition_row_count", "strategy", "complete", "requests")
         assert tuple(enrollments[name] for name in figures) == (1, "sweep", True, 4)
@@ -101,11 +84,19 @@ class TestLostLog:
         repository = build_defs(settings).get_repository_def()
         assert sense(repository, instance, "account_registry").run_requests == []
 
-    def test_leaves_what_is_run_afterwards_to_the_runs(self, instance, data, settings):
-        tell(instance, data, untold(instance, data))
-        assert [run.error for run in run_partitions(build_defs(settings), instance, [NORTH])] == [None]
-        assert latest(instance, "unified_enrollments").run_id != ""
-        assert untold(instance, data) == []
+
+@pytest.fixture
+def lost(after_a_run, settings):
+    """What ran is known to nobody."""
+    shutil.rmtree(settings.dagster_home)
+
+
+def test_what_is_run_afterwards_is_left_to_the_runs(lost, instance, data, settings):
+    tell(instance, data, untold(instance, data))
+    (again,) = run_partitions(build_defs(settings), instance, [NORTH])
+    assert again.error is None
+    assert latest(instance, "unified_enrollments").run_id != ""
+    assert untold(instance, data) == []
 
 
 def test_what_is_known_is_not_told_again(empty):

@@ -12,40 +12,24 @@ import pytest
 
 from lms_pipeline.definitions import build_defs
 from lms_pipeline.defs.pull_page import pull_figures
-from lms_pipeline.defs.running import rebuild_warehouse, run_partitions
+from lms_pipeline.defs.running import run_partitions
 from lms_pipeline.enrollments.tables import COURSES, LEARNERS, RAW_ENROLLMENTS
 from lms_pipeline.lake import warehouse
 from lms_pipeline.lake.catalog import TABLES
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.metrics.tables import RATES
 from lms_pipeline.taking.order import Report
-from lms_pipeline_tests.defs.conftest import DAY, NOW
+from lms_pipeline_tests.defs.conftest import DAY, NOW, Published
 from lms_pipeline_tests.lake.rows import NOON, publish
 from lms_pipeline_tests.report.pictures import parsed, texts
 
 DOCS = Path(__file__).parents[2] / "docs" / "ui.md"
 NORTH = Partition("north", DAY)
-LATER = {"frozen_now": datetime(2026, 3, 13, 2, tzinfo=UTC), "token": None}
 
 
 @pytest.fixture
-def run(settings, instance, registry):
-    def runs(*partitions, **changed):
-        outcomes = run_partitions(build_defs(settings.model_copy(update=changed)), instance, partitions)
-        assert [outcome.error for outcome in outcomes] == [None] * len(partitions)
-
-    return runs
-
-
-@pytest.fixture
-def page(instance):
-    """The metadata of an asset's latest materialization, as values."""
-
-    def latest(asset):
-        event = instance.get_latest_materialization_event(dg.AssetKey(asset))
-        return {name: value.value for name, value in event.asset_materialization.metadata.items()}
-
-    return latest
+def page(published):
+    return published.page
 
 
 def queries(page):
@@ -53,8 +37,7 @@ def queries(page):
     return dict(re.findall(r"```(\w+)\n(.*?)\n```", page["query"], re.DOTALL))
 
 
-def test_every_table_tells_its_account_its_rows_its_seconds_and_where_it_is(run, page, data):
-    run(NORTH)
+def test_every_table_tells_its_account_its_rows_its_seconds_and_where_it_is(page, published):
     rows = {
         "rejected_enrollments": 0,
         "learners": 3,
@@ -65,34 +48,34 @@ def test_every_table_tells_its_account_its_rows_its_seconds_and_where_it_is(run,
     for name, table in TABLES.items():
         told = page(name)
         assert (told["account"], told["dagster/partition_row_count"]) == ("north", rows.get(name, 3))
-        path = data.file(table, NORTH)
+        path = published.data.file(table, NORTH)
         assert (told["path"], told["dagster/uri"]) == (str(path), f"file://{path}")
         assert told["file_bytes"] == path.stat().st_size
         assert isinstance(told["seconds"], float)
         assert (told["complete"], told["strategy"], told["pulled_at"]) == (True, "sweep", NOW.timestamp())
 
 
-def test_the_pull_tells_its_requests_and_what_became_of_the_enrollments(run, page, sandbox):
-    run(NORTH)
+def test_the_pull_tells_its_requests_and_what_became_of_the_enrollments(page, published):
     told = page("unified_enrollments")
-    assert told["requests"] == sandbox.stats()["total"]
+    assert told["requests"] == published.requests
     assert told["calls_saved"] == 0
     assert (told["served"], told["rejected"], told["duplicates"]) == (3, 0, 0)
     assert (told["read_leniently"], told["unreadable_values"], told["undocumented_statuses"]) == (0, 0, 0)
 
 
-def test_a_kept_day_tells_of_the_pull_that_its_rows_come_from(run, page):
-    run(NORTH)
-    run(NORTH, **LATER)
-    told = page("unified_enrollments")
+@pytest.mark.usefixtures("after_a_run")
+def test_a_kept_day_tells_of_the_pull_that_its_rows_come_from(settings, instance):
+    later = settings.model_copy(update={"frozen_now": datetime(2026, 3, 13, 2, tzinfo=UTC), "token": None})
+    (outcome,) = run_partitions(build_defs(later), instance, [NORTH], ["unified_enrollments"])
+    assert (outcome.error, outcome.kept) == (None, True)
+    told = Published(later, instance, requests=0).page("unified_enrollments")
     assert (told["kept"], told["complete"], told["strategy"]) == (True, True, "sweep")
     assert told["pulled_at"] == NOW.timestamp()
     assert "requests" not in told
     assert queries(told)
 
 
-def test_the_account_shows_its_rates_as_numbers_and_with_what_was_divided(run, page):
-    run(NORTH)
+def test_the_account_shows_its_rates_as_numbers_and_with_what_was_divided(page):
     told = page("account_completion")
     assert (told["n_all"], told["n_completed"], told["learners"]) == (3, 1, 3)
     assert told["completion_rate"] == pytest.approx(1 / 3)
@@ -102,8 +85,7 @@ def test_the_account_shows_its_rates_as_numbers_and_with_what_was_divided(run, p
     assert "| on time rate | - | - | - |" in lines
 
 
-def test_the_courses_show_as_text_and_as_a_picture(run, page):
-    run(NORTH)
+def test_the_courses_show_as_text_and_as_a_picture(page):
     told = page("course_completion")
     assert told["largest_courses"].splitlines()[2:] == ["| ███░░░░░░░ 33% | First aid | 1 of 3 |"]
     [encoded] = re.findall(r"^!\[.*\]\(data:image/svg\+xml;base64,(.*)\)$", told["completion_by_course"])
@@ -116,38 +98,33 @@ def test_the_courses_show_as_text_and_as_a_picture(run, page):
     assert "lowest_rate" not in told, "three enrollments are too few to be the worst"
 
 
-def test_the_queries_bring_the_rows_of_the_partition(run, page, settings, instance, data):
-    run(NORTH, Partition("south", DAY))
-    assert rebuild_warehouse(build_defs(settings), instance).error is None
+def test_the_queries_bring_the_rows_of_the_partition(page, published):
     for name in TABLES:
         told = page(name)
         ready = queries(told)
         assert len(duckdb.execute(ready["sql"]).fetchall()) == told["dagster/partition_row_count"]
         if "sh" in ready:
             [asked] = re.findall(r'^lms-pipeline query "([^"]*)"$', ready["sh"])
-            with warehouse.reading(data) as connection:
+            with warehouse.reading(published.data) as connection:
                 assert len(connection.sql(asked)) == told["dagster/partition_row_count"]
 
 
-def test_no_page_names_a_learner(run, instance, settings):
-    run(NORTH)
-    rebuild_warehouse(build_defs(settings), instance)
+def test_no_page_names_a_learner(published):
     for name in (*TABLES, "warehouse"):
-        event = instance.get_latest_materialization_event(dg.AssetKey(name))
+        event = published.instance.get_latest_materialization_event(dg.AssetKey(name))
         told = str(event.asset_materialization.metadata)
         pictures = [base64.b64decode(one).decode() for one in re.findall(r"base64,([^)]*)", told)]
         assert not re.search(r"Learner \d|@example\.org", told + "".join(pictures))
 
 
-def test_everything_that_a_page_shows_is_explained(run, page, data):
-    run(NORTH)
+def test_everything_that_a_page_shows_is_explained(page, tmp_path):
     report = Report(
         strategy="roster",
         oldest_fetch=NOON,
         undocumented_statuses=Counter(paused=1),
         reading={"unified_enrollments": Counter(unreadable_score=1)},
     )
-    unified = publish(data, "acme", DAY)
+    unified = publish(DataDir(tmp_path), "acme", DAY)
     shown = {*pull_figures(report, unified), *(name for table in TABLES for name in page(table))}
     explained = set(re.findall(r"`([^`]+)`", DOCS.read_text(encoding="utf-8")))
     assert shown - explained - {rate.name for rate in RATES} == set()

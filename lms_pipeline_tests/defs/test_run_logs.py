@@ -13,7 +13,7 @@ from dagster._core.remote_origin import (
 
 from lms_pipeline.definitions import build_defs
 from lms_pipeline.defs.run_logs import JOBS, OF_ASSETS, old_run_logs
-from lms_pipeline.defs.running import open_instance, rebuild_warehouse, run_partitions
+from lms_pipeline.defs.running import open_instance, run_partitions
 from lms_pipeline.housekeeping.removing import remove
 from lms_pipeline.lake.paths import Partition
 from lms_pipeline_tests.defs.conftest import DAY
@@ -53,46 +53,41 @@ def add(instance, job_name, *, status=dg.DagsterRunStatus.SUCCESS, location=None
     return run.run_id
 
 
-class TestOfARun:
+@pytest.mark.usefixtures("after_a_run")
+class TestOfRuns:
     @pytest.fixture
-    def run_id(self, settings, instance, registry):
-        """A run of `north`, long ago."""
-        (outcome,) = run_partitions(build_defs(settings), instance, [Partition("north", DAY)])
-        assert outcome.error is None
+    def run_ids(self, instance):
+        """Of two accounts and of the warehouse, long ago."""
         grow_old(instance)
-        (run,) = instance.get_runs()
-        return run.run_id
+        return [run.run_id for run in instance.get_runs()]
 
-    def test_goes_with_what_its_steps_printed(self, instance, run_id, data):
-        printed = Path(instance.root_directory) / "storage" / run_id
-        assert file(instance, run_id).stat().st_size > 100_000
-        assert printed.is_dir()
+    def test_go_with_what_their_steps_printed(self, instance, run_ids, data):
+        logs = {file(instance, run_id) for run_id in run_ids}
+        printed = {Path(instance.root_directory) / "storage" / run_id for run_id in run_ids}
+        assert max(log.stat().st_size for log in logs) > 100_000
+        assert all(folder.is_dir() for folder in printed)
         due = old(instance)
-        assert [one.path for one in due] == [file(instance, run_id), printed]
-        assert due[0].bytes == file(instance, run_id).stat().st_size
+        assert {one.path for one in due} == logs | printed
+        assert {one.bytes for one in due if one.path in logs} == {log.stat().st_size for log in logs}
         assert remove(data, due) == due
-        assert not file(instance, run_id).exists()
-        assert not printed.exists()
+        assert not any(path.exists() for path in logs | printed)
         assert old(instance) == []
 
-    def test_leaves_the_run_and_what_is_shown_of_its_partition(self, instance, run_id, data, settings):
-        before = instance.get_latest_materialization_event(ASSET)
+    def test_leave_the_runs_and_what_is_shown_of_their_partitions(self, instance, run_ids, data, settings):
+        before = instance.fetch_materializations(ASSET, limit=9).records
         remove(data, old(instance))
-        assert instance.get_materialized_partitions(ASSET) == {"north|2026-03-10"}
-        assert instance.get_latest_materialization_event(ASSET) == before
-        (record,) = instance.fetch_materializations(ASSET, limit=9).records
-        assert record.asset_materialization == before.asset_materialization
-        assert instance.get_run_by_id(run_id).status is dg.DagsterRunStatus.SUCCESS
+        assert instance.get_materialized_partitions(ASSET) == {"north|2026-03-10", "south|2026-03-10"}
+        assert instance.fetch_materializations(ASSET, limit=9).records == before
+        assert {run.status for run in instance.get_runs()} == {dg.DagsterRunStatus.SUCCESS}
         with open_instance(settings) as later:
-            assert later.all_logs(run_id) == []
+            assert [later.all_logs(run_id) for run_id in run_ids] == [[], [], []]
 
-    def test_leaves_the_next_run_of_the_same_partition_to_work(self, instance, run_id, data, settings):
+    def test_leave_the_next_run_of_the_same_partition_to_work(self, instance, run_ids, data, settings):
         remove(data, old(instance))
         (again,) = run_partitions(build_defs(settings), instance, [Partition("north", DAY)])
         assert again.error is None
-        assert rebuild_warehouse(build_defs(settings), instance).error is None
 
-    def test_is_kept_while_it_is_young(self, instance, run_id):
+    def test_are_kept_while_they_are_young(self, instance, run_ids):
         grow_old(instance, days=89)
         assert old(instance) == []
 

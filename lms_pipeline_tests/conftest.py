@@ -1,0 +1,20 @@
+"""What tests of several folders start from: Dagster's home as a first use leaves it."""
+
+import shutil
+
+import pytest
+
+from lms_pipeline.defs.running import open_instance
+from lms_pipeline.settings import Settings
+
+
+@pytest.fixture(scope="session")
+def empty_home(tmp_path_factory):
+    """Makes a folder a home of Dagster's without a run: a copy, since to make its tables takes longer than most tests."""
+    home = tmp_path_factory.mktemp("dagster") / "home"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DAGSTER_HOME", str(home))
+        with open_instance(Settings(dagster_home_set=home)) as opened:
+            opened.get_runs(limit=1)
+            opened.get_dynamic_partitions("account")
+    return lambda folder: shutil.copytree(home, folder, dirs_exist_ok=True)
