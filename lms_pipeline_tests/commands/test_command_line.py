@@ -99,7 +99,6 @@ def test_a_demo_that_begins_before_the_first_day_is_wrong_use(command, monkeypat
 def test_a_damaged_log_of_dagster_is_one_sentence(command, tmp_path):
     command("accounts", "add", "north")
     log = tmp_path / "data" / "dagster" / "history" / "runs.db"
-    log.parent.mkdir(parents=True)
     log.write_text("no database at all, and longer than a header of one has to be" * 99, encoding="utf-8")
     done = command("materialize")
     assert done.status == 1

@@ -20,12 +20,13 @@ def test_all_active_accounts_and_the_latest_ended_day_are_pulled(synced):
 
 
 def test_lms_now_is_told(synced):
-    assert "LMS_NOW is set: 2026-03-11 02:00 UTC is taken for the present." in synced("materialize").err
+    done = synced("materialize", "--select", "warehouse")
+    assert "LMS_NOW is set: 2026-03-11 02:00 UTC is taken for the present." in done.err
 
 
 def test_a_failed_account_is_named_with_why_and_the_others_are_published(synced, tmp_path):
     synced("accounts", "add", "nowhere", "--name", "Nowhere Ltd")
-    done = synced("materialize")
+    done = synced("materialize", "--select", "unified_enrollments")
     assert done.status == 1
     assert "Nowhere Ltd on 2026-03-10: failed: Truto refused the request" in done.err
     assert "1 of 4 runs failed." in done.err

@@ -13,6 +13,8 @@ from lms_pipeline.sandbox.server import running
 from lms_pipeline_tests.pull.portal import FIRST, PORTAL, Portal
 
 ID = ("--account", PORTAL)
+PULL = ("materialize", "--select", "unified_enrollments")
+"""No metrics: it is in the pull that calls are made."""
 
 
 @pytest.fixture(scope="module")
@@ -47,14 +49,14 @@ def registered(tmp_path):
 
 
 def test_a_snapshot_remembers_how_it_was_had_and_the_next_one_costs_less(taking, portal, tmp_path):
-    assert taking(0, "materialize").status == 0
+    assert taking(0, *PULL).status == 0
     first = portal.stats()["total"]
     assert (registered(tmp_path).strategy, "rosters cost fewer calls" in registered(tmp_path).why) == (
         "roster",
         True,
     )
     assert "roster (auto)" in taking(0, "accounts", "list").out
-    assert taking(1, "materialize").status == 0
+    assert taking(1, *PULL).status == 0
     assert portal.stats()["total"] < first / 2
 
 
@@ -69,7 +71,7 @@ def test_a_dry_run_tells_plan_and_cost_and_stores_nothing(taking, portal, tmp_pa
     )
     assert portal.stats()["total"] == 3
     assert not (tmp_path / "data" / "lake").exists()
-    taking(0, "materialize")
+    taking(0, *PULL)
     again = taking(1, "materialize", "--dry-run")
     assert "40 enrollments in the last snapshot: 12 calls, about" in again.out
     assert "and one for each that changed." in again.out
@@ -89,7 +91,7 @@ def test_a_dry_run_of_a_sweep_tells_its_pages(taking):
 
 def test_a_budget_that_is_spent_is_told_where_it_makes_the_snapshot_fail(taking):
     options = 'calls_per_snapshot = 20\nwhen_spent = "fail"\n'
-    done = taking(0, "materialize", options=options)
+    done = taking(0, *PULL, options=options)
     assert done.status == 1
     assert "failed: The 20 calls that a snapshot of portal may cost are used up" in done.err
 
@@ -98,7 +100,7 @@ def test_a_budget_is_never_exceeded_and_the_rest_comes_the_next_days(taking, por
     days = 0
     roster = 1
     while roster:
-        assert taking(days, "materialize", options="calls_per_snapshot = 30\n").status == 0
+        assert taking(days, *PULL, options="calls_per_snapshot = 30\n").status == 0
         assert portal.stats()["total"] <= 30
         query = "SELECT count(*) FROM unified_enrollments WHERE source = 'roster' AND snapshot_date = "
         day = date.fromordinal(FIRST.toordinal() + days)
@@ -143,9 +145,9 @@ def test_the_doctor_wants_one_account(taking):
 
 
 def test_carrying_that_was_stopped_is_told_and_taken_up_again_by_hand(taking, tmp_path):
-    taking(0, "materialize")
+    taking(0, *PULL)
     Registry(DataDir(tmp_path / "data").registry).stop_carrying(PORTAL, FIRST)
-    taking(1, "materialize")
+    taking(1, *PULL)
     sources = "SELECT source FROM unified_enrollments WHERE snapshot_date = DATE '2026-03-02' GROUP BY ALL"
     assert taking(1, "query", sources, "--format", "csv").out.split() == ["source", "unified"]
     assert taking(1, "accounts", "add", PORTAL).status == 0

@@ -40,45 +40,56 @@ def sandbox(tmp_path_factory):
         yield server
 
 
+def days_of(account):
+    """All days of the smallest; of each other the last one and one before, since each day is a whole run."""
+    if account == "AAA":
+        return DAYS
+    return DAYS[sorted(AT_THE_END).index(account) % (len(DAYS) - 1)], DAYS[-1]
+
+
+@pytest.fixture(scope="module")
+def data_dir(sandbox, tmp_path_factory, empty_home):
+    """Each module pulled on its days, each at its end; and the warehouse built of them."""
+    folder = tmp_path_factory.mktemp("modules")
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("DAGSTER_HOME", str(folder / "dagster"))
+        empty_home(folder / "dagster")
+        with open_instance(Settings()) as instance:
+            for day in DAYS:
+                settings = _at_the_end_of(day, sandbox, folder)
+                sync_with_truto(Truto(settings).connect, Registry(DataDir(folder).registry), settings)
+                partitions = [Partition(account, day) for account in AT_THE_END if day in days_of(account)]
+                runs = run_partitions(build_defs(settings), instance, partitions)
+                assert [run.error for run in runs] == [None] * len(partitions)
+            assert rebuild_warehouse(build_defs(settings), instance).error is None
+    return folder
+
+
+def _at_the_end_of(day, sandbox, folder):
+    """All of OULAD happens at 00:00 UTC: at the last second of a day nothing of the next one shows yet."""
+    sandbox.set_clock(datetime.combine(day, time(23, 59, 59), UTC))
+    return Settings(
+        token=SecretStr(sandbox.token),
+        base_url=sandbox.url,
+        data_dir=folder,
+        start_date=DAYS[0],
+        account_calls_per_10s=0,  # 66 pages a day would wait
+        frozen_now=datetime.combine(day + timedelta(days=1), time(1), UTC),
+    )
+
+
 @pytest.fixture
-def pulled(sandbox, tmp_path, monkeypatch):
-    """Pulls an account on these days, each at its end, and gives the data directory."""
-
-    def pull(account, days):
-        monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "dagster"))
-        for day in days:
-            # All of OULAD happens at 00:00 UTC: at the last second of a day nothing of the next one shows yet.
-            sandbox.set_clock(datetime.combine(day, time(23, 59, 59), UTC))
-            settings = Settings(
-                token=SecretStr(sandbox.token),
-                base_url=sandbox.url,
-                data_dir=tmp_path,
-                start_date=DAYS[0],
-                account_calls_per_10s=0,  # 66 pages a day would wait
-                frozen_now=datetime.combine(day + timedelta(days=1), time(1), UTC),
-            )
-            sync_with_truto(Truto(settings).connect, Registry(DataDir(tmp_path).registry), settings)
-            defs = build_defs(settings)
-            with open_instance(settings) as instance:
-                assert [run.error for run in run_partitions(defs, instance, [Partition(account, day)])] == [
-                    None
-                ]
-        with open_instance(settings) as instance:
-            assert rebuild_warehouse(defs, instance).error is None
-        return tmp_path
-
-    return pull
+def of_module(data_dir):
+    """The rows of a table in a module's partitions."""
+    return lambda table, account: lake.read(table, accounts=[account], data_dir=data_dir)
 
 
 @pytest.mark.parametrize("account", AT_THE_END)
-def test_a_module_has_the_figures_of_the_csvs_on_its_days(account, pulled):
-    """The smallest on all days; the others on three, since each day is a whole run: they took three minutes."""
-    days = DAYS if account == "AAA" else (DAYS[1], DAYS[len(DAYS) // 2], DAYS[-1])
-    data_dir = pulled(account, days)
-    by_account = _rows(lake.read("account_completion", data_dir=data_dir), "snapshot_date")
-    by_course = _rows(lake.read("course_completion", data_dir=data_dir), "snapshot_date", "course_id")
-    assert sorted(by_account) == [(day,) for day in days]
-    for day in days:
+def test_a_module_has_the_figures_of_the_csvs_on_its_days(account, of_module):
+    by_account = _rows(of_module("account_completion", account), "snapshot_date")
+    by_course = _rows(of_module("course_completion", account), "snapshot_date", "course_id")
+    assert sorted(by_account) == [(day,) for day in days_of(account)]
+    for day in days_of(account):
         told = expected(OULAD, day)
         _check(by_account[(day,)], told.accounts[account])
         courses = {course: told for course, told in told.courses.items() if course.startswith(account)}
@@ -86,17 +97,28 @@ def test_a_module_has_the_figures_of_the_csvs_on_its_days(account, pulled):
         for course, figures in courses.items():
             _check(by_course[day, course], figures)
 
+
+@pytest.mark.parametrize("account", AT_THE_END)
+def test_a_module_ends_with_the_completions_that_the_data_tells(account, data_dir, of_module):
     enrollments, completed = AT_THE_END[account]
-    last = by_account[(DAYS[-1],)]
+    last = _rows(of_module("account_completion", account), "snapshot_date")[(DAYS[-1],)]
     assert (last["n_all"], last["n_completed"]) == (enrollments, completed)
     assert last["completion_rate"] == completed / enrollments
-    assert lake.read("unified_enrollments", first=DAYS[-1], data_dir=data_dir).num_rows == enrollments
-    assert lake.read("rejected_enrollments", data_dir=data_dir).num_rows == 0
+    rows = lake.read("unified_enrollments", accounts=[account], first=DAYS[-1], data_dir=data_dir)
+    assert rows.num_rows == enrollments
+    assert of_module("rejected_enrollments", account).num_rows == 0
+
+
+def test_the_warehouse_tells_the_same(data_dir):
     with warehouse.reading(DataDir(data_dir)) as connection:
-        rate = connection.sql(
-            "SELECT completion_rate FROM account_completion ORDER BY snapshot_date DESC LIMIT 1"
+        rates = connection.execute(
+            "SELECT account_id, n_all, n_completed, completion_rate FROM account_completion WHERE snapshot_date = $last",
+            {"last": DAYS[-1]},
         )
-        assert rate.fetchall() == [(completed / enrollments,)]
+        assert sorted(rates.fetchall()) == [
+            (account, enrollments, completed, completed / enrollments)
+            for account, (enrollments, completed) in AT_THE_END.items()
+        ]
 
 
 def test_the_modules_hold_every_enrollment_of_the_data():

@@ -8,6 +8,7 @@ import random
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ ROWS = 4_000
 NEVER_NULL = {column.name for column in UNIFIED_ENROLLMENTS.columns if not column.nullable}
 
 
+@cache
 def rows() -> Rows:
     """Enrollments of 800 learners, each in two of 25 courses, so many and so varied that each figure counts some."""
     draw = random.Random(34)  # noqa: S311 (the same rows every time)
