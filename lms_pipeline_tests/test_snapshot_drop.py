@@ -87,39 +87,36 @@ def test_few_enrollments_may_all_go(tmp_path):
     assert published(taker)
 
 
-def test_a_single_run_may_be_told_that_they_are_really_gone_and_takes_the_answers_that_were_refused(tmp_path):
+@pytest.fixture
+def refused(tmp_path):
+    """An account with one of its hundred enrollments left, and the taker whose snapshot of that was refused."""
     account = Account(100)
     with day_before(tmp_path, account) as taker:
         account.enrollments = 1
         with pytest.raises(RowDropError):
             take(taker)
-        asked = account.asked
-        take(taker, allow_drop=True)
+        yield account, taker
+
+
+def test_a_single_run_may_be_told_that_they_are_really_gone_and_takes_the_answers_that_were_refused(refused):
+    account, taker = refused
+    asked = account.asked
+    take(taker, allow_drop=True)
     assert published(taker)
     assert account.asked == asked
 
 
-def test_the_next_run_asks_anew_instead_of_believing_what_was_refused(tmp_path):
-    account = Account(100)
-    with day_before(tmp_path, account) as taker:
-        account.enrollments = 1
-        with pytest.raises(RowDropError):
-            take(taker)
-        account.enrollments = 100
-        report = take(taker)
-    assert report.served == 100
+def test_the_next_run_asks_anew_instead_of_believing_what_was_refused(refused):
+    account, taker = refused
+    account.enrollments = 100
+    assert take(taker).served == 100
     assert published(taker)
 
 
-def test_the_requests_of_what_was_refused_count_on(tmp_path):
-    account = Account(100)
-    with day_before(tmp_path, account) as taker:
-        account.enrollments = 1
-        with pytest.raises(RowDropError):
-            take(taker)
-        account.enrollments = 100
-        report = take(taker)
-    assert report.requests == 2 * account.requests
+def test_the_requests_of_what_was_refused_count_on(refused):
+    account, taker = refused
+    account.enrollments = 100
+    assert take(taker).requests == 2 * account.requests
 
 
 def test_a_damaged_snapshot_before_it_is_not_compared(tmp_path):

@@ -43,7 +43,7 @@ class Check(Generic[Subject]):
     """Looks at one; its name and its docstring are those of the check, as users read them."""
     tables: Sequence[Table] = ()
     """The tables that are looked at, one after the other, where they are there; it stands on the page of the first. One
-    check for each would double what a run leaves in Dagster's log (676 KB instead of 285). None where it is of the fleet."""
+    check for each would be 29 instead of 16, and each leaves 12 KB in Dagster's log. None where it is of the fleet."""
     is_grave: bool = True
     """False where a failure asks for a look, but no stored figure is wrong."""
     blocks: bool = False

@@ -20,6 +20,8 @@ BUSY = [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.STARTING, dg.DagsterRunS
 FAILED = [dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
 ACCOUNT = "dagster/partition/account"
 """The tag by which a run tells its account."""
+NO_DAY_IS_OPEN = "No day is open at this hour: the last one's grace is over."
+"""Why nothing is asked for."""
 WAITED_FOR = 120.0
 """Seconds after a run's end. Dagster makes the next one within some ten, or never: it misses a failure where it looks
 between that and the mark that there will be a next one."""

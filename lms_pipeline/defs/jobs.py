@@ -9,7 +9,7 @@ import dagster as dg
 from dagster._utils.schedules import is_valid_cron_schedule
 
 from lms_pipeline.connection import Truto
-from lms_pipeline.defs.asking import is_under_way, lacks, last_runs, run_request
+from lms_pipeline.defs.asking import NO_DAY_IS_OPEN, is_under_way, lacks, last_runs, run_request
 from lms_pipeline.defs.partitions import add_accounts
 from lms_pipeline.enrollments.tables import PULLED_TABLES
 from lms_pipeline.errors import SettingsError
@@ -64,7 +64,7 @@ def build_schedule(settings: Settings) -> dg.ScheduleDefinition:
     ) -> list[dg.RunRequest] | dg.SkipReason:
         day = settings.calendar.open_day(truto.now())
         if day is None:
-            return dg.SkipReason("No day is open at this hour: the last one's grace is over.")
+            return dg.SkipReason(NO_DAY_IS_OPEN)
         accounts = [account.id for account in Registry(lake.registry).active()]
         if not accounts:
             return dg.SkipReason("No account is active: run `lms-pipeline accounts sync`.")

@@ -9,7 +9,7 @@ import time
 import dagster as dg
 
 from lms_pipeline.connection import Truto
-from lms_pipeline.defs.asking import BUSY, failed_for, lacks, run_request
+from lms_pipeline.defs.asking import BUSY, NO_DAY_IS_OPEN, failed_for, lacks, run_request
 from lms_pipeline.defs.jobs import DAILY_SNAPSHOT, REBUILD_WAREHOUSE
 from lms_pipeline.defs.partitions import add_accounts
 from lms_pipeline.lake.paths import DataDir, Partition
@@ -56,7 +56,7 @@ def build_sensors(settings: Settings) -> list[dg.SensorDefinition]:
     ) -> list[dg.RunRequest] | dg.SkipReason:
         day = settings.calendar.open_day(truto.now())
         if day is None:
-            return dg.SkipReason("No day is open at this hour: the last one's grace is over.")
+            return dg.SkipReason(NO_DAY_IS_OPEN)
         accounts = [account.id for account in Registry(lake.registry).active()]
         failed = list(failed_for(context.instance, lake, accounts, day))
         if not failed:

@@ -98,7 +98,8 @@ def page(chromium, ui, elsewhere, output, request):
     context.route(_is_elsewhere, lambda route: (elsewhere.add(route.request.url), route.abort()))
     page = context.new_page()
     yield page
-    page.screenshot(path=output / f"{request.node.name.removeprefix('test_')}.png")
+    # a picture in the middle of a fade shows what nobody sees
+    page.screenshot(path=output / f"{request.node.name.removeprefix('test_')}.png", animations="disabled")
     context.close()
 
 

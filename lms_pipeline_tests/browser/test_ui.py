@@ -86,7 +86,7 @@ def test_a_backfill_publishes_the_open_day_and_says_why_the_day_before_can_not_b
     assert run_ended(page) == "FAILURE"
     expect(page.get_by_text(f"{OVER} is over and its grace too").first).to_be_visible()
     expect(page.get_by_text(f"the day that is open is {OPEN}").first).to_be_visible()
-    page.screenshot(path=output / "a_day_that_is_over.png")
+    page.screenshot(path=output / "a_day_that_is_over.png", animations="disabled")
     page.goto(backfill)
     status = page.get_by_text("Status", exact=True).locator("..")
     expect(status).to_contain_text("Failed", timeout=BACKFILL_SECONDS * 1000)
