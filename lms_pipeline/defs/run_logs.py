@@ -1,6 +1,6 @@
 """The logs of old runs: a file of events for each, and what its steps printed.
 
-What belongs here: what has to know how Dagster keeps them on a disk. A run leaves some 580 KB: 350 KB are its file, 20 KB
+What belongs here: what has to know how Dagster keeps them on a disk. A run leaves some 560 KB: 350 KB are its file, 20 KB
 the folder of what it printed; these go. Its record, and what it published, are in files that all runs share; they stay,
 and every partition is shown as before. (`DagsterInstance.delete_run` leaves the file, as large as it was, and takes the
 record and the materializations: the partitions that the run published are missing from then on. A process that had
