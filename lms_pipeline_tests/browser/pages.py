@@ -38,6 +38,12 @@ def run_ended(page):
     return how
 
 
+def find_in_log(page, words):
+    """Leave of a run's log what holds these words: of a long one the page has but the rows that fit it."""
+    page.get_by_placeholder("Filter").fill(words)
+    page.keyboard.press("Enter")
+
+
 def open_partition(page, asset, account, day):
     """An asset's page, at one of its partitions."""
     page.goto(f"/assets/{asset}?view=partitions&partition={account}%7C{day}")

@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import expect
 
 from lms_pipeline.sandbox.faults.refusing import Status
-from lms_pipeline_tests.browser.pages import launch, metadata, open_partition, run_ended
+from lms_pipeline_tests.browser.pages import find_in_log, launch, metadata, open_partition, run_ended
 from lms_pipeline_tests.browser.records import DAY, OVER
 
 pytestmark = pytest.mark.browser
@@ -84,6 +84,7 @@ def test_a_backfill_publishes_the_open_day_and_says_why_the_day_before_can_not_b
     open_partition(page, "unified_enrollments", "west", OVER)
     page.get_by_text("failed, and did not materialize this asset").get_by_role("link").click()
     assert run_ended(page) == "FAILURE"
+    find_in_log(page, "grace too")
     expect(page.get_by_text(f"{OVER} is over and its grace too").first).to_be_visible()
     expect(page.get_by_text(f"the day that is open is {OPEN}").first).to_be_visible()
     page.screenshot(path=output / "a_day_that_is_over.png", animations="disabled")
@@ -108,6 +109,7 @@ def test_an_account_whose_lms_refuses_says_so_on_the_page_of_its_run(page, sandb
     sandbox.fault(Status(account="locked", status=403, remote=True, message=PORTAL_IS_OFF))
     launch(page, ["locked"], [OPEN])
     assert run_ended(page) == "FAILURE"
+    find_in_log(page, "refused the request")
     told = f"The LMS behind Truto refused the request and says {PORTAL_IS_OFF!r}"
     expect(page.get_by_text(told).first).to_be_visible()
 
