@@ -67,7 +67,7 @@ def _check_port(port: int) -> None:
         socket.create_server((HOST, port)).close()
     except OSError as error:
         raise WrongUseError(
-            f"Port {port} can't be had ({error.strerror}): stop what listens there, or choose another with --port."
+            f"Port {port} can't be had ({os.strerror(error.errno or 0)}): stop what listens there, or choose another with --port."
         ) from error
 
 

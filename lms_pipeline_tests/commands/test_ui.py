@@ -20,7 +20,9 @@ def test_a_port_that_is_taken_is_wrong_use(command):
         port = taken.getsockname()[1]
         done = command("ui", "--port", str(port))
     assert done.status == 2
-    assert done.err.startswith(f"Error: Port {port} can't be had (")
+    assert done.err.startswith(
+        f"Error: Port {port} can't be had (Address already in use): stop what listens there"
+    )
     assert done.err.endswith("choose another with --port.\n")
 
 
