@@ -32,7 +32,10 @@ def calculator(
     """
     import duckdb
 
-    database = _idle.pop() if _idle else duckdb.connect()
+    try:
+        database = _idle.pop()
+    except IndexError:  # asked instead of looked at first, since another thread may take the last one
+        database = duckdb.connect()
     with ExitStack() as otherwise:
         otherwise.callback(database.close)
         database.execute("SET memory_limit = $limit", {"limit": MEMORY_LIMIT})

@@ -1,6 +1,7 @@
 """The calculator: in UTC, within its memory, spilling where it is told to."""
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
 import duckdb
@@ -34,6 +35,16 @@ def test_nothing_of_a_calculator_is_found_by_the_next():
         assert connection.sql("SELECT getvariable('b')").fetchall() == [(None,)]
         assert first == [(1,)]
         assert connection.sql("SELECT current_setting('threads')").fetchall() == [(os.cpu_count(),)]
+
+
+def test_calculators_of_many_threads_have_a_database_each():
+    def counted(number):
+        with calculator() as connection:
+            connection.execute("CREATE TABLE mine AS FROM range($1)", [number])
+            return connection.sql("SELECT count(*) FROM mine").fetchall()
+
+    with ThreadPoolExecutor(8) as threads:
+        assert list(threads.map(counted, range(40))) == [[(number,)] for number in range(40)]
 
 
 def test_a_calculator_whose_rows_are_still_read_is_not_used_again():
