@@ -97,14 +97,9 @@ class Answers:
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
         """One transaction: all of it is kept, or nothing."""
-        with self._lock, self._errors():
+        with self._lock, self._errors(), self._file:  # which commits, or rolls back what raises
             self._file.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._file
-            except BaseException:
-                self._file.execute("ROLLBACK")
-                raise
-            self._file.execute("COMMIT")
+            yield self._file
 
     @contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:

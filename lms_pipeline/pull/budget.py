@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -87,11 +88,10 @@ class Budget:
                 f"The {self.limits.per_snapshot} calls that a snapshot of {self._account_id} may cost are used up: "
                 "raise calls_per_snapshot for it in LMS_ACCOUNTS_FILE."
             )
-        try:
+        with ExitStack() as unless_it_passes:
+            unless_it_passes.callback(self._attempt.uncount_request)
             self._wait()
-        except BaseException:
-            self._attempt.uncount_request()
-            raise
+            unless_it_passes.pop_all()
 
     def _wait(self) -> None:
         if self._slots is None:

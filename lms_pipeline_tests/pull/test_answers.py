@@ -1,5 +1,7 @@
 """Answers kept on disk: found again, kept apart, and gone when nobody needs them."""
 
+import sqlite3
+from contextlib import closing
 from datetime import UTC, datetime
 
 import pytest
@@ -87,6 +89,18 @@ def test_requests_are_counted_up_to_a_limit_and_no_further(answers):
     assert [attempt.count_request(2) for _ in range(4)] == [True, True, False, False]
     assert attempt.requests == 2
     assert attempt.count_request()
+
+
+def test_what_fails_half_way_leaves_nothing_and_the_next_is_kept(answers, path):
+    attempt = answers.begin("plan", NOON)
+    with closing(sqlite3.connect(path)) as other:
+        other.execute("CREATE TRIGGER no BEFORE UPDATE ON attempts BEGIN SELECT RAISE(ABORT, 'no more'); END")
+        with pytest.raises(AnswersError, match="no more"):
+            attempt.keep("key", answer())
+        other.execute("DROP TRIGGER no")
+    assert attempt.find("key") is None
+    attempt.keep("key", answer())
+    assert attempt.find("key") == answer()
 
 
 def test_a_file_that_is_none_is_one_sentence(path):
