@@ -19,13 +19,13 @@ class Done:
 
 
 @pytest.fixture
-def command(tmp_path, monkeypatch, capsys, empty_home):
+def command(tmp_path, monkeypatch, capsys, make_home):
     """Runs `lms-pipeline` in an empty folder, whose `data` is the data directory."""
     monkeypatch.chdir(tmp_path)
     for name in ("TRUTO_API_TOKEN", "TRUTO_BASE_URL", "LMS_DATA_DIR", "DAGSTER_HOME"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "data" / "dagster"))
-    empty_home(tmp_path / "data" / "dagster")
+    make_home(tmp_path / "data" / "dagster")
     monkeypatch.setenv("LMS_NOW", NOW.isoformat())
 
     def run(*words):

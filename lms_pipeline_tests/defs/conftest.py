@@ -111,15 +111,15 @@ def new_instance(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def instance(settings, empty_home):
+def instance(settings, make_home):
     if not settings.dagster_home.exists():
-        empty_home(settings.dagster_home)
+        make_home(settings.dagster_home)
     with open_instance(settings) as opened:
         yield opened
 
 
 @dataclass(frozen=True)
-class Published:
+class Installation:
     """What daily runs left of `DAY`: to look at, not to change."""
 
     settings: Settings
@@ -141,13 +141,13 @@ class Published:
 
 
 @pytest.fixture(scope="session")
-def published(tmp_path_factory, empty_home):
+def published(tmp_path_factory, make_home):
     """Both accounts pulled and measured by the daily job, and the warehouse built: what tests that only look share."""
     folder = tmp_path_factory.mktemp("published")
     with serving(folder) as sandbox, pytest.MonkeyPatch.context() as environment:
         environment.setenv("DAGSTER_HOME", str(folder / "dagster"))
         settings = settings_of(sandbox, folder)
-        empty_home(settings.dagster_home)
+        make_home(settings.dagster_home)
         registry = Registry(DataDir(settings.data_dir).registry)
         defs = build_defs(settings)
         with open_instance(settings) as instance:
@@ -159,7 +159,7 @@ def published(tmp_path_factory, empty_home):
             requests = sandbox.stats()["total"]
             assert next(runs).error is None
             assert rebuild_warehouse(defs, instance).error is None
-            yield Published(settings, instance, requests)
+            yield Installation(settings, instance, requests)
 
 
 @pytest.fixture

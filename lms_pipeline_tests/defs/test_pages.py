@@ -19,7 +19,7 @@ from lms_pipeline.lake.catalog import TABLES
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.metrics.tables import RATES
 from lms_pipeline.taking.order import Report
-from lms_pipeline_tests.defs.conftest import DAY, NOW, Published
+from lms_pipeline_tests.defs.conftest import DAY, NOW, Installation
 from lms_pipeline_tests.lake.rows import NOON, publish
 from lms_pipeline_tests.report.pictures import parsed, texts
 
@@ -68,7 +68,7 @@ def test_a_kept_day_tells_of_the_pull_that_its_rows_come_from(settings, instance
     later = settings.model_copy(update={"frozen_now": datetime(2026, 3, 13, 2, tzinfo=UTC), "token": None})
     (outcome,) = run_partitions(build_defs(later), instance, [NORTH], ["unified_enrollments"])
     assert (outcome.error, outcome.kept) == (None, True)
-    told = Published(later, instance, requests=0).page("unified_enrollments")
+    told = Installation(later, instance, requests=0).page("unified_enrollments")
     assert (told["kept"], told["complete"], told["strategy"]) == (True, True, "sweep")
     assert told["pulled_at"] == NOW.timestamp()
     assert "requests" not in told

@@ -48,12 +48,12 @@ def days_of(account):
 
 
 @pytest.fixture(scope="module")
-def data_dir(sandbox, tmp_path_factory, empty_home):
+def data_dir(sandbox, tmp_path_factory, make_home):
     """Each module pulled on its days, each at its end; and the warehouse built of them."""
     folder = tmp_path_factory.mktemp("modules")
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("DAGSTER_HOME", str(folder / "dagster"))
-        empty_home(folder / "dagster")
+        make_home(folder / "dagster")
         with open_instance(Settings()) as instance:
             for day in DAYS:
                 settings = _at_the_end_of(day, sandbox, folder)

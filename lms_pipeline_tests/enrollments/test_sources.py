@@ -24,6 +24,7 @@ from lms_pipeline.enrollments.sources import ALL_FIELDS
 from lms_pipeline.enrollments.tables import COURSES, LEARNERS, PULLED_TABLES, UNIFIED_ENROLLMENTS
 from lms_pipeline.lake.files import TableFile
 from lms_pipeline.lake.settling import WaitingRows
+from lms_pipeline_tests.enrollments.fitting import TIMESTAMPS
 from lms_pipeline_tests.enrollments.served import NOON, flattened, page
 
 Served = dict[str, list[Any]]
@@ -31,16 +32,6 @@ Served = dict[str, list[Any]]
 Columns = dict[tuple[str, str], list[Any]]
 
 DAY = "2026-02-03T04:05:06Z"
-DAYS = [
-    "assigned_at",
-    "enrolled_at",
-    "started_at",
-    "completed_at",
-    "due_at",
-    "last_activity_at",
-    "created_at",
-    "updated_at",
-]
 MAIL = {"email": "a@example.org", "is_primary": True, "type": "work"}
 
 
@@ -71,7 +62,7 @@ SERVED: Served = {
             "is_mandatory": True,
             "attempt_number": 1,
             "attempts_count": 1,
-            **dict.fromkeys(DAYS, DAY),
+            **dict.fromkeys(TIMESTAMPS, DAY),
             "assigned_by": {"id": "u8", "name": "Eight"},
             "time_spent_seconds": 60,
             "custom_fields": {"a": 1},
