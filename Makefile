@@ -46,7 +46,7 @@ lint: $(READY)  ## format, lint, types, and that Dagster loads the definitions
 	@VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/dg check defs
 
 docs: $(READY)  ## write docs/tables.md from the schema
-	@$(BIN)/python -m lms_pipeline.lake.documentation > docs/tables.md
+	@$(BIN)/python -m lms_pipeline.tables.catalog > docs/tables.md
 
 sdk:  ## .venv-sdk with Truto's own SDK, for its test (needs Python 3.12 or later)
 	@$(SDK_PYTHON) -m venv --clear .venv-sdk

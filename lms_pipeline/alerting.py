@@ -15,10 +15,10 @@ import httpx
 import msgspec
 from filelock import FileLock
 
-from lms_pipeline.enrollments.tables import UNIFIED_ENROLLMENTS
 from lms_pipeline.errors import LmsPipelineError
 from lms_pipeline.lake.disk import disk_errors
 from lms_pipeline.lake.paths import DataDir
+from lms_pipeline.tables.pulled import UNIFIED_ENROLLMENTS
 
 TIMEOUT = 10
 """Seconds for a message to be taken."""

@@ -9,13 +9,13 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from lms_pipeline.days import Calendar
-from lms_pipeline.enrollments.tables import UNIFIED_ENROLLMENTS
 from lms_pipeline.errors import LmsPipelineError
 from lms_pipeline.lake.files import check_version, read_metadata
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.lake.publishing import Published, publish_table
 from lms_pipeline.metrics.completion import Snapshot, completions
-from lms_pipeline.schema import Table
+from lms_pipeline.tables.pulled import UNIFIED_ENROLLMENTS
+from lms_pipeline.tables.schema import Table
 
 NEVER_WITHDRAWN = frozenset({"talentlms"})
 """Integrations that remove an enrollment instead of calling it withdrawn: their withdrawal rate is not known."""

@@ -16,7 +16,6 @@ from typing import Protocol
 
 from lms_pipeline.alone import alone
 from lms_pipeline.days import Calendar
-from lms_pipeline.enrollments.tables import PULLED_TABLES, UNIFIED_ENROLLMENTS
 from lms_pipeline.housekeeping.planning import old_answers
 from lms_pipeline.housekeeping.removing import remove
 from lms_pipeline.housekeeping.rules import Rules
@@ -28,6 +27,7 @@ from lms_pipeline.lake.room import check_room
 from lms_pipeline.pull.answers import Answers, Attempt
 from lms_pipeline.pull.asker import Asker, NotKeptError
 from lms_pipeline.pull.budget import Budget
+from lms_pipeline.tables.pulled import PULLED_TABLES, UNIFIED_ENROLLMENTS
 from lms_pipeline.taking.circumstances import Circumstances, read_circumstances
 from lms_pipeline.taking.order import LISTS, TABLES, Order, Report
 from lms_pipeline.taking.taking import Taking

@@ -9,8 +9,8 @@ from lms_pipeline.accounts import AccountOptions
 from lms_pipeline.checks.catalog import METRIC_CHECKS, PULL_CHECKS
 from lms_pipeline.checks.fleet import FLEET_CHECKS
 from lms_pipeline.cli import COMMANDS
-from lms_pipeline.lake.documentation import tables_page
 from lms_pipeline.settings import Settings
+from lms_pipeline.tables.catalog import tables_page
 
 ROOT = Path(__file__).parent.parent
 

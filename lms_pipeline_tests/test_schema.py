@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from lms_pipeline.lake.catalog import TABLES
-from lms_pipeline.schema import Column, ListOf, Table, arrow_schema, arrow_type
+from lms_pipeline.tables.schema import Column, ListOf, Table, arrow_schema, arrow_type
 
 EVERY_TABLE = pytest.mark.parametrize("table", TABLES.values(), ids=list(TABLES))
 

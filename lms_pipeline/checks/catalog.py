@@ -12,14 +12,14 @@ from lms_pipeline.checks.finding import Check
 from lms_pipeline.checks.integrity import is_complete, key_is_unique, schema, served_is_stored
 from lms_pipeline.checks.pulling import few_are_told_by_others, pulled_in_time, row_drop, there_is_room
 from lms_pipeline.checks.subject import Subject
-from lms_pipeline.enrollments.tables import (
+from lms_pipeline.tables.metrics import ACCOUNT_COMPLETION, COURSE_COMPLETION, LEARNER_COMPLETION
+from lms_pipeline.tables.pulled import (
     COURSES,
     LEARNERS,
     RAW_ENROLLMENTS,
     REJECTED_ENROLLMENTS,
     UNIFIED_ENROLLMENTS,
 )
-from lms_pipeline.metrics.tables import ACCOUNT_COMPLETION, COURSE_COMPLETION, LEARNER_COMPLETION
 
 UNIFIED = (UNIFIED_ENROLLMENTS,)
 OTHERS = (RAW_ENROLLMENTS, REJECTED_ENROLLMENTS, LEARNERS, COURSES)

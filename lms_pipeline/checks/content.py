@@ -10,8 +10,8 @@ from typing import Any
 
 from lms_pipeline.checks.finding import MOST_ROWS, Finding, counted, percent
 from lms_pipeline.checks.subject import Subject
-from lms_pipeline.enrollments.tables import RAW_ENROLLMENTS, UNIFIED_ENROLLMENTS
 from lms_pipeline.metrics.sets import EXCLUDED_ROLES, LEARNER_ROLES
+from lms_pipeline.tables.pulled import RAW_ENROLLMENTS, UNIFIED_ENROLLMENTS
 
 SAYS_COMPLETION = ("$.completion_status", "$.completionStatus", "$.status", "$.state")
 """Where LMSs say how far an enrollment is; TalentLMS says it in the first."""

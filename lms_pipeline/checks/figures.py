@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lms_pipeline.checks.finding import MOST_ROWS, Finding, counted
 from lms_pipeline.checks.subject import Subject
-from lms_pipeline.enrollments.tables import STATUSES
-from lms_pipeline.metrics.tables import ACCOUNT_COMPLETION, COMPLETION_TABLES, RATES
+from lms_pipeline.tables.metrics import ACCOUNT_COMPLETION, COMPLETION_TABLES, RATES
+from lms_pipeline.tables.pulled import STATUSES
 
 if TYPE_CHECKING:
     import duckdb

@@ -11,7 +11,7 @@ from inspect import getdoc
 from typing import Any, Generic, TypeVar
 
 from lms_pipeline.errors import LmsPipelineError
-from lms_pipeline.schema import Table
+from lms_pipeline.tables.schema import Table
 
 MOST_ROWS = 10
 """So many of the rows in question are shown."""

@@ -14,11 +14,11 @@ from operator import itemgetter
 from typing import Any
 
 from lms_pipeline.checks.finding import MOST_ROWS, Check, Finding, counted
-from lms_pipeline.enrollments.tables import UNIFIED_ENROLLMENTS
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.partition_count import ADVISED, PartitionCount, partition_count
 from lms_pipeline.registry import ACTIVE, GONE, INACTIVE, RegisteredAccount, Registry
 from lms_pipeline.settings import Settings
+from lms_pipeline.tables.pulled import UNIFIED_ENROLLMENTS
 
 RECENT = 7
 """Days. What is missing longer can't be had any more; it stays missing, and is counted, but alarms nobody."""

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from lms_pipeline.checks.finding import MOST_ROWS, Finding
 from lms_pipeline.checks.subject import Subject
-from lms_pipeline.enrollments.tables import RAW_ENROLLMENTS, REJECTED_ENROLLMENTS
-from lms_pipeline.schema import SCHEMA_VERSION, arrow_schema
+from lms_pipeline.tables.pulled import RAW_ENROLLMENTS, REJECTED_ENROLLMENTS
+from lms_pipeline.tables.schema import SCHEMA_VERSION, arrow_schema
 
 if TYPE_CHECKING:
     import pyarrow as pa

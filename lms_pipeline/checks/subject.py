@@ -18,8 +18,8 @@ from lms_pipeline.days import Calendar
 from lms_pipeline.duck import calculator, sql
 from lms_pipeline.errors import LmsPipelineError
 from lms_pipeline.lake.paths import DataDir, Partition
-from lms_pipeline.schema import Table
 from lms_pipeline.settings import Settings
+from lms_pipeline.tables.schema import Table
 
 if TYPE_CHECKING:
     import duckdb
@@ -79,7 +79,7 @@ class Subject:
 
     def published(self) -> duckdb.DuckDBPyRelation:
         """The rows of the file; columns that an older one lacks are null."""
-        from lms_pipeline.schema import arrow_schema
+        from lms_pipeline.tables.schema import arrow_schema
 
         self.connection.from_arrow(arrow_schema(self.table).empty_table()).create_view("described")
         self.connection.execute("SET VARIABLE path = $path", {"path": str(self.file)})

@@ -13,8 +13,8 @@ from datetime import date
 import dagster as dg
 
 from lms_pipeline.defs.partitions import partition_key
-from lms_pipeline.enrollments.tables import UNIFIED_ENROLLMENTS
 from lms_pipeline.lake.paths import DataDir, Partition
+from lms_pipeline.tables.pulled import UNIFIED_ENROLLMENTS
 
 BUSY = [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED]
 FAILED = [dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]

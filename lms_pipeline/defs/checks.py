@@ -16,8 +16,8 @@ from lms_pipeline.checks.subject import Subject
 from lms_pipeline.defs.failures import told_to_people
 from lms_pipeline.defs.partitions import account_days, partition_of
 from lms_pipeline.lake.paths import DataDir
-from lms_pipeline.schema import Table
 from lms_pipeline.settings import Settings
+from lms_pipeline.tables.schema import Table
 
 
 def build_snapshot_checks(settings: Settings) -> list[dg.AssetChecksDefinition]:

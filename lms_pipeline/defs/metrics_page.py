@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from lms_pipeline.defs.pages import provenance
-from lms_pipeline.metrics.tables import ACCOUNT_COMPLETION, COURSE_COMPLETION, RATES
+from lms_pipeline.tables.metrics import ACCOUNT_COMPLETION, COURSE_COMPLETION, RATES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from lms_pipeline.metrics.tables import LEARNER_COMPLETION
+from lms_pipeline.tables.metrics import LEARNER_COMPLETION
 
 if TYPE_CHECKING:
     from pathlib import Path

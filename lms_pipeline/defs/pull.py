@@ -15,10 +15,10 @@ from lms_pipeline.defs.failures import told_to_people
 from lms_pipeline.defs.pages import published_metadata
 from lms_pipeline.defs.partitions import account_days, partition_of
 from lms_pipeline.defs.pull_page import pull_figures
-from lms_pipeline.enrollments.tables import PULLED_TABLES
 from lms_pipeline.lake.paths import DataDir
 from lms_pipeline.ordering import order_for, remember
 from lms_pipeline.settings import Settings
+from lms_pipeline.tables.pulled import PULLED_TABLES
 
 if TYPE_CHECKING:
     from lms_pipeline.taking.order import Order, Report

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from lms_pipeline.defs.pages import moment, provenance
-from lms_pipeline.enrollments.tables import COURSES, LEARNERS, UNIFIED_ENROLLMENTS
+from lms_pipeline.tables.pulled import COURSES, LEARNERS, UNIFIED_ENROLLMENTS
 
 if TYPE_CHECKING:
     from collections import Counter

@@ -17,13 +17,13 @@ from lms_pipeline.defs.failures import FROM_A_SHELL, MOST_TRIES
 from lms_pipeline.defs.jobs import DAILY_SNAPSHOT, REBUILD_WAREHOUSE
 from lms_pipeline.defs.launching import this_process
 from lms_pipeline.defs.partitions import add_accounts, partition_key
-from lms_pipeline.enrollments.tables import PULLED_TABLES
 from lms_pipeline.errors import WrongUseError
 from lms_pipeline.lake.catalog import TABLES
 from lms_pipeline.lake.disk import disk_errors
 from lms_pipeline.lake.paths import Partition
 from lms_pipeline.outcomes import Outcome
 from lms_pipeline.settings import Settings
+from lms_pipeline.tables.pulled import PULLED_TABLES
 
 if TYPE_CHECKING:
     from dagster._core.execution.execute_in_process_result import ExecuteInProcessResult

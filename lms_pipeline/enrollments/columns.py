@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 
 from lms_pipeline.enrollments.records import Record
 from lms_pipeline.enrollments.shapes import Shape
-from lms_pipeline.schema import ListOf, Scalar, Table, arrow_schema, arrow_type
+from lms_pipeline.tables.schema import ListOf, Scalar, Table, arrow_schema, arrow_type
 
 
 def table_batch(table: Table, arrays: dict[str, pa.Array]) -> pa.RecordBatch:

@@ -18,8 +18,8 @@ import pyarrow as pa
 from lms_pipeline.enrollments import kinds
 from lms_pipeline.enrollments.columns import scalar_column, table_batch
 from lms_pipeline.enrollments.structs import ABSENT, NOT_READ
-from lms_pipeline.enrollments.tables import UNIFIED_ENROLLMENTS
-from lms_pipeline.schema import arrow_schema
+from lms_pipeline.tables.pulled import UNIFIED_ENROLLMENTS
+from lms_pipeline.tables.schema import arrow_schema
 
 Side = Literal["users", "courses"]
 """The list in a detail: the users of a course, or the courses of a user."""

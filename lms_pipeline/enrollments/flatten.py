@@ -32,7 +32,7 @@ from lms_pipeline.enrollments.lenient import Rejected
 from lms_pipeline.enrollments.records import Record, RecordReader
 from lms_pipeline.enrollments.shapes import ENROLLMENT, ENROLLMENT_BY_PAIR
 from lms_pipeline.enrollments.structs import ABSENT, NOT_READ
-from lms_pipeline.enrollments.tables import RAW_ENROLLMENTS, REJECTED_ENROLLMENTS, STATUSES
+from lms_pipeline.tables.pulled import RAW_ENROLLMENTS, REJECTED_ENROLLMENTS, STATUSES
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from lms_pipeline.enrollments import sources
-from lms_pipeline.enrollments.tables import COURSES, LEARNERS, UNIFIED_ENROLLMENTS
-from lms_pipeline.schema import Table
+from lms_pipeline.tables.pulled import COURSES, LEARNERS, UNIFIED_ENROLLMENTS
+from lms_pipeline.tables.schema import Table
 
 Kind = Literal["id", "string", "double", "int64", "bool", "timestamp", "json"]
 """What a leaf holds. An `id` may be served as a number; a `json` is kept as it came."""

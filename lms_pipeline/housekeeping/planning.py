@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from lms_pipeline.accounts import read_options
-from lms_pipeline.enrollments.tables import REJECTED_ENROLLMENTS
 from lms_pipeline.housekeeping.due import Due
 from lms_pipeline.housekeeping.payloads import payload_bytes
 from lms_pipeline.housekeeping.rules import Rules
@@ -20,6 +19,7 @@ from lms_pipeline.lake.disk import LakeError
 from lms_pipeline.lake.paths import DATA_FILE, DataDir, Partition, partition_named
 from lms_pipeline.registry import GONE, INACTIVE, Registry
 from lms_pipeline.settings import Settings
+from lms_pipeline.tables.pulled import REJECTED_ENROLLMENTS
 
 log = logging.getLogger(__name__)
 

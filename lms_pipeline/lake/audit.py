@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from lms_pipeline.duck import calculator
 from lms_pipeline.lake.disk import LakeError
-from lms_pipeline.schema import Table, arrow_schema
+from lms_pipeline.tables.schema import Table, arrow_schema
 
 
 class AuditError(LakeError):

@@ -5,10 +5,10 @@ What belongs here: the list. A table is described where its rows come from.
 
 from __future__ import annotations
 
-from lms_pipeline.enrollments.tables import PULLED_TABLES
 from lms_pipeline.errors import WrongUseError
-from lms_pipeline.metrics.tables import COMPLETION_TABLES
-from lms_pipeline.schema import Table
+from lms_pipeline.tables.metrics import COMPLETION_TABLES
+from lms_pipeline.tables.pulled import PULLED_TABLES
+from lms_pipeline.tables.schema import Table
 
 METRIC_TABLES = COMPLETION_TABLES
 """Those worked out from the enrollments of a partition, in the order of `metrics/tables.py`."""

@@ -10,10 +10,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Iterator
 
-from lms_pipeline.enrollments.tables import RAW_ENROLLMENTS, REJECTED_ENROLLMENTS, UNIFIED_ENROLLMENTS
 from lms_pipeline.lake.files import check_version, read_metadata
 from lms_pipeline.lake.paths import DataDir, Partition
-from lms_pipeline.schema import Table
+from lms_pipeline.tables.pulled import RAW_ENROLLMENTS, REJECTED_ENROLLMENTS, UNIFIED_ENROLLMENTS
+from lms_pipeline.tables.schema import Table
 
 UNDER_THE_MARK = {RAW_ENROLLMENTS.name, REJECTED_ENROLLMENTS.name}
 

@@ -10,11 +10,11 @@ import logging
 from dataclasses import dataclass
 from datetime import date
 
-from lms_pipeline.enrollments.tables import UNIFIED_ENROLLMENTS
 from lms_pipeline.lake.audit import AuditError
 from lms_pipeline.lake.disk import LakeError
 from lms_pipeline.lake.files import count_rows
 from lms_pipeline.lake.paths import DataDir, Partition
+from lms_pipeline.tables.pulled import UNIFIED_ENROLLMENTS
 
 log = logging.getLogger(__name__)
 

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 
 from lms_pipeline.duck import calculator, sql
 from lms_pipeline.lake.disk import LakeError, disk_errors
-from lms_pipeline.schema import SCHEMA_VERSION, Table, arrow_schema
+from lms_pipeline.tables.schema import SCHEMA_VERSION, Table, arrow_schema
 
 ROWS_PER_GROUP = 32_768
 """A row group of enrollments with their raw payload is some 30 MB in memory."""

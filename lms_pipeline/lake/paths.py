@@ -12,7 +12,7 @@ from datetime import date
 from pathlib import Path
 
 from lms_pipeline.errors import WrongUseError
-from lms_pipeline.schema import Table
+from lms_pipeline.tables.schema import Table
 
 DATA_FILE = "data.parquet"
 _ACCOUNT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")

@@ -17,7 +17,7 @@ from lms_pipeline.lake.audit import audit
 from lms_pipeline.lake.disk import disk_errors
 from lms_pipeline.lake.files import TableFile, count_rows
 from lms_pipeline.lake.paths import DATA_FILE, DataDir, Partition
-from lms_pipeline.schema import Table
+from lms_pipeline.tables.schema import Table
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,8 +18,8 @@ from lms_pipeline.lake.catalog import table_named
 from lms_pipeline.lake.committed import committed
 from lms_pipeline.lake.files import damage
 from lms_pipeline.lake.paths import DataDir, check_account_id
-from lms_pipeline.schema import Table, arrow_schema
 from lms_pipeline.settings import Settings
+from lms_pipeline.tables.schema import Table, arrow_schema
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from lms_pipeline.enrollments.tables import PULLED_TABLES, UNIFIED_ENROLLMENTS
 from lms_pipeline.lake.disk import LakeError, disk_errors, size_told
 from lms_pipeline.lake.paths import DataDir, Partition
+from lms_pipeline.tables.pulled import PULLED_TABLES, UNIFIED_ENROLLMENTS
 
 LEAST = 200_000_000
 """Bytes that a pull needs in any case: also an account's first, of which nothing is known."""

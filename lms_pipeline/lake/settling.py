@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from lms_pipeline.duck import calculator, sql
 from lms_pipeline.lake.disk import LakeError, disk_errors
 from lms_pipeline.lake.files import ROWS_PER_GROUP, TableFile
-from lms_pipeline.schema import Table, arrow_schema
+from lms_pipeline.tables.schema import Table, arrow_schema
 
 POSITION, KEY = "_position", "_key"
 

@@ -20,8 +20,8 @@ from lms_pipeline.lake.committed import committed
 from lms_pipeline.lake.disk import LakeError, disk_errors
 from lms_pipeline.lake.paths import DataDir
 from lms_pipeline.lake.warehouse_sql import comments, create_table, create_view
-from lms_pipeline.metrics.tables import LEARNER_COMPLETION
-from lms_pipeline.schema import Table
+from lms_pipeline.tables.metrics import LEARNER_COMPLETION
+from lms_pipeline.tables.schema import Table
 
 KEPT_BUILDS = 2
 """The last build, and the one before it, which somebody may be about to open."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from lms_pipeline.schema import Column, ListOf, Scalar, Table
+from lms_pipeline.tables.schema import Column, ListOf, Scalar, Table
 
 _TYPES: dict[Scalar, str] = {
     "string": "VARCHAR",

@@ -10,15 +10,15 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from lms_pipeline.metrics.sets import Snapshot, bind, classified, run
-from lms_pipeline.metrics.tables import ACCOUNT_COMPLETION, COURSE_COMPLETION, LEARNER_COMPLETION
-from lms_pipeline.schema import arrow_schema
+from lms_pipeline.tables.metrics import ACCOUNT_COMPLETION, COURSE_COMPLETION, LEARNER_COMPLETION
+from lms_pipeline.tables.schema import arrow_schema
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     import pyarrow as pa
 
-    from lms_pipeline.schema import Table
+    from lms_pipeline.tables.schema import Table
 
 __all__ = ["Snapshot", "completions"]
 

@@ -14,8 +14,8 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from lms_pipeline.duck import calculator, sql
-from lms_pipeline.enrollments.tables import STATUSES, UNIFIED_ENROLLMENTS
-from lms_pipeline.schema import arrow_schema
+from lms_pipeline.tables.pulled import STATUSES, UNIFIED_ENROLLMENTS
+from lms_pipeline.tables.schema import arrow_schema
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,7 +9,6 @@ from __future__ import annotations
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from lms_pipeline.enrollments.tables import UNIFIED_ENROLLMENTS
 from lms_pipeline.lake.files import count_rows
 from lms_pipeline.lake.paths import DataDir
 from lms_pipeline.pull.answers import Answers
@@ -17,6 +16,7 @@ from lms_pipeline.pull.asker import Asker
 from lms_pipeline.pull.choosing import Choice, demands_pair
 from lms_pipeline.pull.pairs import read_pairs
 from lms_pipeline.pull.sweep import sweep_query, users_or_courses
+from lms_pipeline.tables.pulled import UNIFIED_ENROLLMENTS
 from lms_pipeline.taking.last import last_snapshot
 from lms_pipeline.taking.order import Order
 from lms_pipeline.taking.telling import calls_told

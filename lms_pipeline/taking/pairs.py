@@ -16,7 +16,6 @@ import pyarrow as pa
 from lms_pipeline.enrollments.columns import constant
 from lms_pipeline.enrollments.details import Entry, roster_batch
 from lms_pipeline.enrollments.flatten import Answered, OtherPairError, raw_batch
-from lms_pipeline.enrollments.tables import RAW_ENROLLMENTS, UNIFIED_ENROLLMENTS
 from lms_pipeline.errors import LmsPipelineError
 from lms_pipeline.lake.files import conforming
 from lms_pipeline.pull.asker import NotKeptError
@@ -24,6 +23,7 @@ from lms_pipeline.pull.budget import BudgetSpentError
 from lms_pipeline.pull.concurrently import in_order
 from lms_pipeline.pull.plan import Pair, Plan
 from lms_pipeline.pull.strategies import Found
+from lms_pipeline.tables.pulled import RAW_ENROLLMENTS, UNIFIED_ENROLLMENTS
 from lms_pipeline.taking.order import Order, Report
 from lms_pipeline.taking.underway import Pull
 from lms_pipeline.taking.writing import EnrollmentFiles

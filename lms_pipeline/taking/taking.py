@@ -11,7 +11,6 @@ from datetime import datetime
 from functools import partial
 from pathlib import Path
 
-from lms_pipeline.enrollments.tables import COURSES, LEARNERS
 from lms_pipeline.errors import SettingsError
 from lms_pipeline.lake.audit import check_sum
 from lms_pipeline.lake.dropping import check_drop
@@ -25,6 +24,7 @@ from lms_pipeline.pull.plan import Plan, planned
 from lms_pipeline.pull.roster import Roster
 from lms_pipeline.pull.strategies import ListNotOfferedError, NoRosterError, PairStrategy, StrategyName
 from lms_pipeline.pull.sweep import PairDemandedError, sweep_query
+from lms_pipeline.tables.pulled import COURSES, LEARNERS
 from lms_pipeline.taking.circumstances import Circumstances
 from lms_pipeline.taking.last import last_snapshot, remember_details
 from lms_pipeline.taking.lists import TakenList, take_list

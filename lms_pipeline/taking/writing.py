@@ -17,9 +17,9 @@ import pyarrow.compute as pc
 
 from lms_pipeline.enrollments.flatten import Answered, EnrollmentFlattener
 from lms_pipeline.enrollments.identity import KEYS, Identity
-from lms_pipeline.enrollments.tables import RAW_ENROLLMENTS, REJECTED_ENROLLMENTS, UNIFIED_ENROLLMENTS
 from lms_pipeline.lake.publishing import Publication
 from lms_pipeline.lake.settling import NO_DUPLICATES, WaitingRows
+from lms_pipeline.tables.pulled import RAW_ENROLLMENTS, REJECTED_ENROLLMENTS, UNIFIED_ENROLLMENTS
 from lms_pipeline.taking.order import Report
 
 

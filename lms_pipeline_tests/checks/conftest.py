@@ -12,10 +12,10 @@ import pytest
 from lms_pipeline.accounts import AccountOptions
 from lms_pipeline.checks.finding import Finding
 from lms_pipeline.checks.subject import Subject, looking
-from lms_pipeline.enrollments.tables import UNIFIED_ENROLLMENTS
 from lms_pipeline.lake.paths import DataDir, Partition
-from lms_pipeline.schema import Table
 from lms_pipeline.settings import Settings
+from lms_pipeline.tables.pulled import UNIFIED_ENROLLMENTS
+from lms_pipeline.tables.schema import Table
 from lms_pipeline_tests.lake.rows import FIRST, PROVENANCE, write
 
 SUMS = ("served", "carried", "roster", "rejected", "duplicates_identical", "duplicates_conflicting")

@@ -10,7 +10,7 @@ from lms_pipeline.checks.content import (
     roles_are_known,
     statuses_are_known,
 )
-from lms_pipeline.enrollments.tables import RAW_ENROLLMENTS, REJECTED_ENROLLMENTS
+from lms_pipeline.tables.pulled import RAW_ENROLLMENTS, REJECTED_ENROLLMENTS
 from lms_pipeline_tests.lake.rows import enrollment
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from lms_pipeline.checks.figures import parts_sum, rates_are_shares
-from lms_pipeline.metrics.tables import ACCOUNT_COMPLETION, COURSE_COMPLETION, LEARNER_COMPLETION
+from lms_pipeline.tables.metrics import ACCOUNT_COMPLETION, COURSE_COMPLETION, LEARNER_COMPLETION
 
 COUNTS = [
     *("n_open", "n_open_started", "n_not_started", "n_completed", "n_eligible"),

@@ -8,9 +8,9 @@ import pytest
 from lms_pipeline.definitions import build_defs
 from lms_pipeline.defs.housekeeping import due
 from lms_pipeline.defs.running import open_instance
-from lms_pipeline.enrollments.tables import REJECTED_ENROLLMENTS
 from lms_pipeline.lake.paths import Partition
 from lms_pipeline.lake.reading import read
+from lms_pipeline.tables.pulled import REJECTED_ENROLLMENTS
 from lms_pipeline_tests.defs.conftest import DAY
 from lms_pipeline_tests.defs.test_run_logs import add
 from lms_pipeline_tests.housekeeping.house import kept

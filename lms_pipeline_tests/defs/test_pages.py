@@ -13,11 +13,11 @@ import pytest
 from lms_pipeline.definitions import build_defs
 from lms_pipeline.defs.pull_page import pull_figures
 from lms_pipeline.defs.running import run_partitions
-from lms_pipeline.enrollments.tables import COURSES, LEARNERS, RAW_ENROLLMENTS
 from lms_pipeline.lake import warehouse
 from lms_pipeline.lake.catalog import TABLES
 from lms_pipeline.lake.paths import DataDir, Partition
-from lms_pipeline.metrics.tables import RATES
+from lms_pipeline.tables.metrics import RATES
+from lms_pipeline.tables.pulled import COURSES, LEARNERS, RAW_ENROLLMENTS
 from lms_pipeline.taking.order import Report
 from lms_pipeline_tests.defs.conftest import DAY, NOW, Installation
 from lms_pipeline_tests.lake.rows import NOON, publish

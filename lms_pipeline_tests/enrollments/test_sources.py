@@ -21,9 +21,9 @@ from lms_pipeline.enrollments.flatten import raw_batch
 from lms_pipeline.enrollments.lists import ListFlattener
 from lms_pipeline.enrollments.shapes import api_fields
 from lms_pipeline.enrollments.sources import ALL_FIELDS
-from lms_pipeline.enrollments.tables import COURSES, LEARNERS, PULLED_TABLES, UNIFIED_ENROLLMENTS
 from lms_pipeline.lake.files import TableFile
 from lms_pipeline.lake.settling import WaitingRows
+from lms_pipeline.tables.pulled import COURSES, LEARNERS, PULLED_TABLES, UNIFIED_ENROLLMENTS
 from lms_pipeline_tests.enrollments.fitting import TIMESTAMPS
 from lms_pipeline_tests.enrollments.served import NOON, flattened, page
 

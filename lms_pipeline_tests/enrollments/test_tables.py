@@ -5,7 +5,7 @@ import pytest
 
 from lms_pipeline.enrollments.flatten import EnrollmentFlattener
 from lms_pipeline.enrollments.lists import ListFlattener
-from lms_pipeline.enrollments.tables import (
+from lms_pipeline.tables.pulled import (
     COURSES,
     LEARNERS,
     PULLED_TABLES,
@@ -14,7 +14,7 @@ from lms_pipeline.enrollments.tables import (
     STATUSES,
     UNIFIED_ENROLLMENTS,
 )
-from lms_pipeline.schema import arrow_schema
+from lms_pipeline.tables.schema import arrow_schema
 from lms_pipeline_tests.enrollments.served import MINIMAL, NOON, page
 
 EMAILS = "list<struct<email: string, is_primary: bool, type: string>>"

@@ -2,13 +2,13 @@
 
 import pytest
 
-from lms_pipeline.enrollments.tables import REJECTED_ENROLLMENTS, UNIFIED_ENROLLMENTS
 from lms_pipeline.housekeeping.planning import planned, rules_of
 from lms_pipeline.housekeeping.rules import Rules
 from lms_pipeline.lake.paths import DataDir, Partition
-from lms_pipeline.metrics.tables import COURSE_COMPLETION
 from lms_pipeline.registry import Registry
 from lms_pipeline.settings import Settings
+from lms_pipeline.tables.metrics import COURSE_COMPLETION
+from lms_pipeline.tables.pulled import REJECTED_ENROLLMENTS, UNIFIED_ENROLLMENTS
 from lms_pipeline_tests.housekeeping.house import OLD, OLDER, RECENT, TODAY, age, kept, put, told
 from lms_pipeline_tests.lake.rows import publish
 

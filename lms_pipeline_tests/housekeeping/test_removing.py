@@ -4,7 +4,6 @@ import pyarrow.parquet as pq
 import pytest
 
 from lms_pipeline.alone import alone
-from lms_pipeline.enrollments.tables import RAW_ENROLLMENTS, REJECTED_ENROLLMENTS, UNIFIED_ENROLLMENTS
 from lms_pipeline.housekeeping.due import Due, totals_told
 from lms_pipeline.housekeeping.planning import planned
 from lms_pipeline.housekeeping.removing import remove
@@ -13,6 +12,7 @@ from lms_pipeline.lake.files import read_metadata
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.lake.reading import read
 from lms_pipeline.lake.warehouse import build, reading
+from lms_pipeline.tables.pulled import RAW_ENROLLMENTS, REJECTED_ENROLLMENTS, UNIFIED_ENROLLMENTS
 from lms_pipeline_tests.housekeeping.house import OLD, OLDER, RECENT, TODAY, age, kept, put
 from lms_pipeline_tests.lake.rows import PROVENANCE, enrollment, files_of_at_most, noise, publish, write
 

@@ -12,11 +12,11 @@ from typing import Any
 
 import pyarrow as pa
 
-from lms_pipeline.enrollments.tables import UNIFIED_ENROLLMENTS
 from lms_pipeline.lake.files import Provenance, TableFile
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.lake.publishing import Publication, Published
-from lms_pipeline.schema import Table, arrow_schema
+from lms_pipeline.tables.pulled import UNIFIED_ENROLLMENTS
+from lms_pipeline.tables.schema import Table, arrow_schema
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 FIRST, SECOND, THIRD = (date(2026, 3, day) for day in (1, 2, 3))

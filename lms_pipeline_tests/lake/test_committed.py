@@ -3,11 +3,11 @@
 import pyarrow.parquet as pq
 import pytest
 
-from lms_pipeline.enrollments.tables import LEARNERS, RAW_ENROLLMENTS, UNIFIED_ENROLLMENTS
 from lms_pipeline.lake.disk import LakeError
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.lake.reading import read
 from lms_pipeline.lake.warehouse import build, reading
+from lms_pipeline.tables.pulled import LEARNERS, RAW_ENROLLMENTS, UNIFIED_ENROLLMENTS
 from lms_pipeline_tests.lake.rows import FIRST, PROVENANCE, SECOND, enrollment, publish, write
 
 

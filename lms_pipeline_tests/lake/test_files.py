@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lms_pipeline.enrollments.tables import COURSES, RAW_ENROLLMENTS, UNIFIED_ENROLLMENTS
 from lms_pipeline.lake import files
 from lms_pipeline.lake.disk import LakeError
 from lms_pipeline.lake.files import Digest, TableFile, read_metadata
-from lms_pipeline.schema import arrow_schema
+from lms_pipeline.tables.pulled import COURSES, RAW_ENROLLMENTS, UNIFIED_ENROLLMENTS
+from lms_pipeline.tables.schema import arrow_schema
 from lms_pipeline_tests.lake.rows import NOON, PROVENANCE, batch, enrollment, files_of_at_most, noise, write
 
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from lms_pipeline.enrollments.tables import UNIFIED_ENROLLMENTS
 from lms_pipeline.lake.paths import BadIdError, DataDir, Partition
+from lms_pipeline.tables.pulled import UNIFIED_ENROLLMENTS
 
 
 @settings(max_examples=300, deadline=None)

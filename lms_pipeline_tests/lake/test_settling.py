@@ -7,11 +7,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from lms_pipeline.enrollments.tables import COURSES, LEARNERS, UNIFIED_ENROLLMENTS
 from lms_pipeline.lake import files, settling
 from lms_pipeline.lake.disk import LakeError
 from lms_pipeline.lake.files import TableFile
 from lms_pipeline.lake.settling import Duplicates, WaitingRows
+from lms_pipeline.tables.pulled import COURSES, LEARNERS, UNIFIED_ENROLLMENTS
 from lms_pipeline_tests.lake.rows import NOON, batch, enrollment, files_of_at_most, noise, write
 
 PAIR = ("user_id", "course_id")

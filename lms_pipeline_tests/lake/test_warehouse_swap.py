@@ -13,7 +13,7 @@ import pytest
 from lms_pipeline.lake.disk import LakeError
 from lms_pipeline.lake.paths import DataDir
 from lms_pipeline.lake.warehouse import build, reading
-from lms_pipeline.metrics.tables import COURSE_COMPLETION
+from lms_pipeline.tables.metrics import COURSE_COMPLETION
 from lms_pipeline_tests.lake.rows import FIRST, publish
 
 WRITER = """

@@ -10,15 +10,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lms_pipeline.days import Calendar
-from lms_pipeline.enrollments.tables import UNIFIED_ENROLLMENTS
 from lms_pipeline.metrics.completion import Snapshot, completions
-from lms_pipeline.schema import arrow_schema
+from lms_pipeline.tables.pulled import UNIFIED_ENROLLMENTS
+from lms_pipeline.tables.schema import arrow_schema
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
-    from lms_pipeline.schema import Table
+    from lms_pipeline.tables.schema import Table
 
 DAY = date(2026, 3, 31)
 FETCHED_AT = datetime(2026, 4, 1, 6, tzinfo=UTC)

@@ -10,13 +10,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from lms_pipeline.metrics.completion import completions
-from lms_pipeline.metrics.tables import (
+from lms_pipeline.tables.metrics import (
     ACCOUNT_COMPLETION,
     COMPLETION_TABLES,
     COURSE_COMPLETION,
     LEARNER_COMPLETION,
 )
-from lms_pipeline.schema import Table, arrow_schema
+from lms_pipeline.tables.schema import Table, arrow_schema
 from lms_pipeline_tests.metrics.snapshots import FETCHED_AT, measured, snapshot, write
 
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "metrics.md"

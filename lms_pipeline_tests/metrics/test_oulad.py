@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from lms_pipeline.duck import calculator
-from lms_pipeline.enrollments.tables import UNIFIED_ENROLLMENTS
-from lms_pipeline.metrics.tables import ACCOUNT_COMPLETION, COURSE_COMPLETION
-from lms_pipeline.schema import arrow_schema
+from lms_pipeline.tables.metrics import ACCOUNT_COMPLETION, COURSE_COMPLETION
+from lms_pipeline.tables.pulled import UNIFIED_ENROLLMENTS
+from lms_pipeline.tables.schema import arrow_schema
 from lms_pipeline_tests.metrics.snapshots import measured, snapshot
 
 OULAD = Path(__file__).resolve().parents[3] / "shared" / "data" / "oulad"

@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 
-from lms_pipeline.enrollments.tables import STATUSES, UNIFIED_ENROLLMENTS
 from lms_pipeline.metrics.completion import completions
-from lms_pipeline.metrics.tables import COMPLETION_TABLES
-from lms_pipeline.schema import Table
+from lms_pipeline.tables.metrics import COMPLETION_TABLES
+from lms_pipeline.tables.pulled import STATUSES, UNIFIED_ENROLLMENTS
+from lms_pipeline.tables.schema import Table
 from lms_pipeline_tests.metrics.snapshots import snapshot, write
 
 Rows = list[dict[str, Any]]

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from lms_pipeline.metrics.tables import COURSE_COMPLETION
 from lms_pipeline.report.courses import Courses
+from lms_pipeline.tables.metrics import COURSE_COMPLETION
 from lms_pipeline_tests.lake.rows import write
 from lms_pipeline_tests.report.pictures import parsed, texts
 

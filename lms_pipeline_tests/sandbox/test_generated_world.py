@@ -9,7 +9,6 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 import pytest
 
-from lms_pipeline.enrollments.tables import STATUSES
 from lms_pipeline.sandbox.errors import SandboxError
 from lms_pipeline.sandbox.generated.profiles import (
     ACADEMY_ID,
@@ -22,6 +21,7 @@ from lms_pipeline.sandbox.generated.profiles import (
     TALENTLMS_ID,
 )
 from lms_pipeline.sandbox.generated.world import GeneratedWorld, generated_world
+from lms_pipeline.tables.pulled import STATUSES
 from lms_pipeline_tests.sandbox.worlds import Json
 
 SWEPT = [ACADEMY_ID, COMPANY_ID, GROUP_ID]

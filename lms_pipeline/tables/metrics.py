@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from lms_pipeline.enrollments.tables import STATUSES
 from lms_pipeline.metrics.sources import (
     COUNTED,
     DATES,
@@ -28,7 +27,8 @@ from lms_pipeline.metrics.sources import (
     TIME,
     WITHDRAWN_IN_TIME,
 )
-from lms_pipeline.schema import Column, Table
+from lms_pipeline.tables.pulled import STATUSES
+from lms_pipeline.tables.schema import Column, Table
 
 
 class Set(NamedTuple):

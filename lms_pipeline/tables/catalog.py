@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator
 
 from lms_pipeline.lake.catalog import TABLES
-from lms_pipeline.schema import Table
+from lms_pipeline.tables.schema import Table
 
 HEAD = """\
 # Tables

@@ -7,7 +7,7 @@ The fields, their types and the ten statuses are those of Truto's page of `GET /
 from __future__ import annotations
 
 from lms_pipeline.enrollments.sources import ALL_FIELDS, COURSE_ID, DETAILS, USER_ID, course, enrollment, user
-from lms_pipeline.schema import Column, ListOf, Table
+from lms_pipeline.tables.schema import Column, ListOf, Table
 
 STATUSES = (
     "assigned",
