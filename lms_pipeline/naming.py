@@ -5,9 +5,9 @@ What belongs here: choosing between the name that was set and Truto's, for messa
 
 from __future__ import annotations
 
-from lms_pipeline.accounts import read_options
+from lms_pipeline.accounts.options import read_options
+from lms_pipeline.accounts.registry import Registry
 from lms_pipeline.lake.paths import DataDir
-from lms_pipeline.registry import Registry
 from lms_pipeline.settings import Settings
 
 

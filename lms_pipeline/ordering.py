@@ -10,10 +10,10 @@ import logging
 from datetime import date
 from typing import TYPE_CHECKING
 
-from lms_pipeline.accounts import AccountOptions, read_options
+from lms_pipeline.accounts.options import AccountOptions, read_options
+from lms_pipeline.accounts.registry import Registry
 from lms_pipeline.enrollments.identity import identity_of
 from lms_pipeline.lake.paths import DataDir
-from lms_pipeline.registry import Registry
 from lms_pipeline.settings import Settings
 
 if TYPE_CHECKING:

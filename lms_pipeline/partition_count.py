@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lms_pipeline.registry import Registry
+from lms_pipeline.accounts.registry import Registry
 from lms_pipeline.settings import Settings
 
 ADVISED = 100_000

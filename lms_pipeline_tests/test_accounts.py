@@ -2,7 +2,7 @@
 
 import pytest
 
-from lms_pipeline.accounts import AccountOptions, read_options
+from lms_pipeline.accounts.options import AccountOptions, read_options
 from lms_pipeline.errors import LmsPipelineError, SettingsError, WrongUseError
 from lms_pipeline.lake.paths import BadIdError
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from lms_pipeline.accounts import AccountOptions
+from lms_pipeline.accounts.options import AccountOptions
 from lms_pipeline.checks.catalog import METRIC_CHECKS, PULL_CHECKS
 from lms_pipeline.checks.fleet import FLEET_CHECKS
 from lms_pipeline.cli import COMMANDS

@@ -8,10 +8,10 @@ from datetime import date
 
 import pytest
 
+from lms_pipeline.accounts.registry import RegisteredAccount, Registry, UnknownAccountError
+from lms_pipeline.accounts.sync import sync_with_truto
 from lms_pipeline.errors import LmsPipelineError, WrongUseError
 from lms_pipeline.lake.paths import BadIdError, DataDir
-from lms_pipeline.registry import RegisteredAccount, Registry, UnknownAccountError
-from lms_pipeline.registry_sync import sync_with_truto
 from lms_pipeline.sandbox.server import running
 from lms_pipeline.settings import Settings
 from lms_pipeline.truto.accounts import IntegratedAccount, Integration
@@ -219,7 +219,7 @@ def test_who_reads_while_others_write_sees_a_whole_file(tmp_path):
 
 def test_processes_that_write_at_once_lose_nothing(registry, tmp_path):
     script = (
-        "import sys; from datetime import date; from pathlib import Path; from lms_pipeline.registry import Registry\n"
+        "import sys; from datetime import date; from pathlib import Path; from lms_pipeline.accounts.registry import Registry\n"
         "for number in range(20):\n"
         "    Registry(Path(sys.argv[1])).add(f'{sys.argv[2]}{number}', name=None, first_day=date(2026, 3, 2))"
     )

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lms_pipeline.accounts import AccountOptions
+from lms_pipeline.accounts.options import AccountOptions
 from lms_pipeline.lake.files import read_metadata
 from lms_pipeline.lake.paths import Partition
 from lms_pipeline.pull.answers import Attempt

@@ -4,7 +4,7 @@ from datetime import date
 
 import pytest
 
-from lms_pipeline.accounts import AccountOptions
+from lms_pipeline.accounts.options import AccountOptions
 from lms_pipeline.lake.settling import Duplicates
 from lms_pipeline.sandbox.clock import Clock
 from lms_pipeline.sandbox.records.world import records_world

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from lms_pipeline.accounts import AccountOptions
+from lms_pipeline.accounts.options import AccountOptions
 from lms_pipeline.alone import BusyError
 from lms_pipeline.days import DayNotOpenError
 from lms_pipeline.errors import LmsPipelineError, SettingsError

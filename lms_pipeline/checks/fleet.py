@@ -13,10 +13,10 @@ from datetime import date, timedelta
 from operator import itemgetter
 from typing import Any
 
+from lms_pipeline.accounts.registry import ACTIVE, GONE, INACTIVE, RegisteredAccount, Registry
 from lms_pipeline.checks.finding import MOST_ROWS, Check, Finding, counted
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.partition_count import ADVISED, PartitionCount, partition_count
-from lms_pipeline.registry import ACTIVE, GONE, INACTIVE, RegisteredAccount, Registry
 from lms_pipeline.settings import Settings
 from lms_pipeline.tables.pulled import UNIFIED_ENROLLMENTS
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from lms_pipeline.accounts import AccountOptions, read_options
+from lms_pipeline.accounts.options import AccountOptions, read_options
 from lms_pipeline.days import Calendar
 from lms_pipeline.duck import calculator, sql
 from lms_pipeline.errors import LmsPipelineError

@@ -11,11 +11,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from lms_pipeline.accounts import AccountOptions, read_options
+from lms_pipeline.accounts.options import AccountOptions, read_options
+from lms_pipeline.accounts.registry import Registry
 from lms_pipeline.lake.paths import DataDir
 from lms_pipeline.naming import account_names
 from lms_pipeline.partition_count import partition_count
-from lms_pipeline.registry import Registry
 from lms_pipeline.settings import Settings
 
 
@@ -55,8 +55,8 @@ def _strategy(chosen: str, found: str) -> str:
 @accounts.command()
 def sync() -> None:
     """Ask Truto for its accounts: new LMSs come in, statuses follow, the missing are marked gone."""
+    from lms_pipeline.accounts.sync import sync_with_truto
     from lms_pipeline.connection import Truto
-    from lms_pipeline.registry_sync import sync_with_truto
 
     settings = Settings.load()
     registry = _registry(settings)

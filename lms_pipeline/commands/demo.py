@@ -16,13 +16,13 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from lms_pipeline.accounts.registry import Registry
 from lms_pipeline.commands.common import command_line, tell
 from lms_pipeline.demo_mark import DemoMark
 from lms_pipeline.errors import WrongUseError
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.naming import account_names
 from lms_pipeline.outcomes import Outcome
-from lms_pipeline.registry import Registry
 from lms_pipeline.sandbox.generated.world import generated_world
 from lms_pipeline.sandbox.server import RunningSandbox, running
 from lms_pipeline.settings import Settings
@@ -105,8 +105,8 @@ def _at(settings: Settings, sandbox: RunningSandbox, day: date) -> Settings:
 
 
 def _active_accounts(settings: Settings) -> list[str]:
+    from lms_pipeline.accounts.sync import sync_with_truto
     from lms_pipeline.connection import Truto
-    from lms_pipeline.registry_sync import sync_with_truto
 
     registry = Registry(DataDir(settings.data_dir).registry)
     sync_with_truto(Truto(settings).connect, registry, settings)

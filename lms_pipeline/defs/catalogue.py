@@ -15,13 +15,13 @@ import dagster as dg
 from dagster._core.events import StepMaterializationData
 from dagster._core.instance.utils import RUNLESS_JOB_NAME, RUNLESS_RUN_ID
 
+from lms_pipeline.accounts.registry import Registry
 from lms_pipeline.defs.metrics_page import account_figures
 from lms_pipeline.defs.pages import file_metadata, provenance, published_metadata
 from lms_pipeline.defs.partitions import add_accounts, partition_key
 from lms_pipeline.lake.catalog import TABLES
 from lms_pipeline.lake.disk import LakeError
 from lms_pipeline.lake.paths import DataDir, Partition
-from lms_pipeline.registry import Registry
 from lms_pipeline.tables.metrics import ACCOUNT_COMPLETION
 from lms_pipeline.tables.pulled import PULLED_TABLES
 from lms_pipeline.tables.schema import Table

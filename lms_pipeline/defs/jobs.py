@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 import dagster as dg
 from dagster._utils.schedules import is_valid_cron_schedule
 
+from lms_pipeline.accounts.registry import Registry
 from lms_pipeline.connection import Truto
 from lms_pipeline.defs.asking import NO_DAY_IS_OPEN, is_under_way, lacks, last_runs, run_request
 from lms_pipeline.defs.partitions import add_accounts
 from lms_pipeline.errors import SettingsError
 from lms_pipeline.lake.catalog import METRIC_TABLES
 from lms_pipeline.lake.paths import DataDir, Partition
-from lms_pipeline.registry import Registry
 from lms_pipeline.settings import Settings
 from lms_pipeline.tables.pulled import PULLED_TABLES
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import dagster as dg
 
+from lms_pipeline.accounts.registry import Registry
 from lms_pipeline.defs.describing import table_spec, tell_account, tell_present
 from lms_pipeline.defs.failures import told_to_people
 from lms_pipeline.defs.metrics_page import metric_figures
@@ -17,7 +18,6 @@ from lms_pipeline.defs.partitions import account_days, partition_of
 from lms_pipeline.errors import WrongUseError
 from lms_pipeline.lake.catalog import METRIC_TABLES
 from lms_pipeline.lake.paths import DataDir
-from lms_pipeline.registry import Registry
 from lms_pipeline.settings import Settings
 from lms_pipeline.tables.pulled import UNIFIED_ENROLLMENTS
 

@@ -10,14 +10,14 @@ from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
-from lms_pipeline.accounts import read_options
+from lms_pipeline.accounts.options import read_options
+from lms_pipeline.accounts.registry import GONE, INACTIVE, Registry
 from lms_pipeline.housekeeping.due import Due
 from lms_pipeline.housekeeping.payloads import payload_bytes
 from lms_pipeline.housekeeping.rules import Rules
 from lms_pipeline.housekeeping.standing import changed_at, size
 from lms_pipeline.lake.disk import LakeError
 from lms_pipeline.lake.paths import DATA_FILE, DataDir, Partition, partition_named
-from lms_pipeline.registry import GONE, INACTIVE, Registry
 from lms_pipeline.settings import Settings
 from lms_pipeline.tables.pulled import REJECTED_ENROLLMENTS
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from pyrate_limiter import Rate
 
-from lms_pipeline.accounts import AccountOptions
+from lms_pipeline.accounts.options import AccountOptions
 from lms_pipeline.errors import LmsPipelineError
 from lms_pipeline.pull.answers import Attempt
 from lms_pipeline.truto.pacing import SHARE, NoSlotError, Slots

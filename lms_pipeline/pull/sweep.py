@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from lms_pipeline.accounts import AccountOptions
+from lms_pipeline.accounts.options import AccountOptions
 from lms_pipeline.errors import LmsPipelineError
 from lms_pipeline.pull.asker import Asker
 from lms_pipeline.truto.errors import PermanentError

@@ -11,7 +11,7 @@ from datetime import date, datetime
 
 import msgspec
 
-from lms_pipeline.accounts import AccountOptions
+from lms_pipeline.accounts.options import AccountOptions
 from lms_pipeline.enrollments.identity import Identity
 from lms_pipeline.enrollments.lists import ListName
 from lms_pipeline.lake.paths import Partition

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from lms_pipeline.accounts import AccountOptions
+from lms_pipeline.accounts.options import AccountOptions
 from lms_pipeline.checks.finding import Finding
 from lms_pipeline.checks.subject import Subject, looking
 from lms_pipeline.lake.paths import DataDir, Partition

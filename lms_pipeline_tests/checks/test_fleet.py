@@ -4,6 +4,7 @@ from datetime import UTC, date, datetime
 
 import pytest
 
+from lms_pipeline.accounts.registry import Registry
 from lms_pipeline.checks.fleet import (
     accounts_are_connected,
     accounts_are_fresh,
@@ -13,7 +14,6 @@ from lms_pipeline.checks.fleet import (
 )
 from lms_pipeline.lake.paths import Partition
 from lms_pipeline.partition_count import PartitionCount
-from lms_pipeline.registry import Registry
 from lms_pipeline.settings import Settings
 from lms_pipeline.truto.accounts import IntegratedAccount, Integration
 from lms_pipeline_tests.lake.rows import publish

@@ -7,10 +7,10 @@ import dagster as dg
 import pytest
 from pydantic import SecretStr
 
+from lms_pipeline.accounts.registry import Registry
 from lms_pipeline.definitions import build_defs
 from lms_pipeline.defs.running import run_partitions
 from lms_pipeline.lake.paths import Partition
-from lms_pipeline.registry import Registry
 from lms_pipeline.sandbox.records.world import records_world
 from lms_pipeline.sandbox.server import running
 from lms_pipeline.truto.accounts import IntegratedAccount, Integration

@@ -2,10 +2,10 @@
 
 import pytest
 
+from lms_pipeline.accounts.registry import Registry
 from lms_pipeline.housekeeping.planning import planned, rules_of
 from lms_pipeline.housekeeping.rules import Rules
 from lms_pipeline.lake.paths import DataDir, Partition
-from lms_pipeline.registry import Registry
 from lms_pipeline.settings import Settings
 from lms_pipeline.tables.metrics import COURSE_COMPLETION
 from lms_pipeline.tables.pulled import REJECTED_ENROLLMENTS, UNIFIED_ENROLLMENTS

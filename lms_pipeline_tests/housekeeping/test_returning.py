@@ -4,7 +4,7 @@ from datetime import UTC, datetime, time, timedelta
 
 import pytest
 
-from lms_pipeline.accounts import AccountOptions
+from lms_pipeline.accounts.options import AccountOptions
 from lms_pipeline.housekeeping.planning import planned
 from lms_pipeline.housekeeping.removing import remove
 from lms_pipeline.housekeeping.rules import Rules

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from threading import Timer
 
-from lms_pipeline.accounts import AccountOptions
+from lms_pipeline.accounts.options import AccountOptions
 from lms_pipeline_tests.pull.taking import Taker
 
 

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 import pyarrow.parquet as pq
 
-from lms_pipeline.accounts import AccountOptions
+from lms_pipeline.accounts.options import AccountOptions
 from lms_pipeline.days import Calendar
 from lms_pipeline.enrollments.identity import Identity
 from lms_pipeline.lake.files import read_metadata

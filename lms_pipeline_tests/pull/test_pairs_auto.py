@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lms_pipeline.accounts import AccountOptions
+from lms_pipeline.accounts.options import AccountOptions
 from lms_pipeline.pull.choosing import Choice
 from lms_pipeline.sandbox.faults.refusing import Status
 from lms_pipeline.sandbox.server import running

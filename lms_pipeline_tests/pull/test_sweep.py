@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from lms_pipeline.accounts import AccountOptions
+from lms_pipeline.accounts.options import AccountOptions
 from lms_pipeline.pull import sweep
 from lms_pipeline.pull.answers import Answers
 from lms_pipeline.pull.asker import Asker

@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from lms_pipeline.accounts import AccountOptions
+from lms_pipeline.accounts.options import AccountOptions
 from lms_pipeline.errors import LmsPipelineError
 from lms_pipeline.lake.files import read_metadata
 from lms_pipeline.sandbox.faults.fault import Fault

@@ -11,9 +11,9 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
+from lms_pipeline.accounts.registry import Registry, is_lms
 from lms_pipeline.demo_mark import DemoMark
 from lms_pipeline.lake.paths import DataDir
-from lms_pipeline.registry import Registry, is_lms
 from lms_pipeline.settings import Settings
 from lms_pipeline.truto.accounts import IntegratedAccount
 from lms_pipeline.truto.errors import TrutoError
