@@ -18,8 +18,8 @@ from lms_pipeline.settings import Settings
 
 if TYPE_CHECKING:
     from lms_pipeline.truto.client import TrutoClient
-    from lms_pipeline.truto.requests import Gate
-    from lms_pipeline.truto.wanted import Wanted
+    from lms_pipeline.truto.request import Wanted
+    from lms_pipeline.truto.transport import Gate
 
 
 LONGEST_OF_A_PULL = 3_600.0
@@ -48,7 +48,7 @@ class Truto:
         """
         from lms_pipeline.truto.client import TrutoClient
         from lms_pipeline.truto.errors import TrutoError
-        from lms_pipeline.truto.pacing import Pacing, Tiers
+        from lms_pipeline.truto.rate_limit import Pacing, Tiers
         from lms_pipeline.truto.waits import Patience
 
         settings = self.settings

@@ -33,7 +33,7 @@ from lms_pipeline.taking.order import LISTS, TABLES, Order, Report
 from lms_pipeline.taking.taking import Taking
 from lms_pipeline.taking.underway import Pull
 from lms_pipeline.truto.client import TrutoClient
-from lms_pipeline.truto.requests import Gate
+from lms_pipeline.truto.transport import Gate
 
 log = logging.getLogger(__name__)
 

@@ -14,8 +14,8 @@ from lms_pipeline.errors import LmsPipelineError, WrongUseError
 from lms_pipeline.lake.paths import BadIdError, DataDir
 from lms_pipeline.sandbox.server import running
 from lms_pipeline.settings import Settings
-from lms_pipeline.truto.accounts import IntegratedAccount, Integration
 from lms_pipeline.truto.client import TrutoClient
+from lms_pipeline.truto.models import IntegratedAccount, Integration
 from lms_pipeline_tests.sandbox.worlds import SmallWorld
 from lms_pipeline_tests.truto.scripted import TOKEN, Answer, Asked, answering, page, refusal
 

@@ -19,7 +19,7 @@ from filelock import FileLock
 from lms_pipeline.errors import LmsPipelineError, WrongUseError
 from lms_pipeline.lake.disk import disk_errors
 from lms_pipeline.lake.paths import BadIdError, check_account_id
-from lms_pipeline.truto.accounts import IntegratedAccount
+from lms_pipeline.truto.models import IntegratedAccount
 
 log = logging.getLogger(__name__)
 

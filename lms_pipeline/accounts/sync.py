@@ -15,8 +15,8 @@ from lms_pipeline.accounts.registry import Registry, is_lms
 from lms_pipeline.demo_mark import DemoMark
 from lms_pipeline.lake.paths import DataDir
 from lms_pipeline.settings import Settings
-from lms_pipeline.truto.accounts import IntegratedAccount
 from lms_pipeline.truto.errors import TrutoError
+from lms_pipeline.truto.models import IntegratedAccount
 
 if TYPE_CHECKING:
     from lms_pipeline.truto.client import TrutoClient

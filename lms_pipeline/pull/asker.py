@@ -14,10 +14,10 @@ from lms_pipeline.errors import LmsPipelineError
 from lms_pipeline.pull.answers import Attempt, KeptAnswer
 from lms_pipeline.truto.client import TrutoClient
 from lms_pipeline.truto.errors import PermanentError
-from lms_pipeline.truto.page import Page, SingleRecord, read_page, read_record
-from lms_pipeline.truto.paging import RepeatedPageError, follow
+from lms_pipeline.truto.pagination import RepeatedPageError, follow
 from lms_pipeline.truto.query import ListQuery, ObjectQuery, Resource
-from lms_pipeline.truto.wanted import Wanted, list_of, record_of
+from lms_pipeline.truto.request import Wanted, list_of, record_of
+from lms_pipeline.truto.response import Page, SingleRecord, read_page, read_record
 
 T = TypeVar("T")
 

@@ -17,8 +17,8 @@ from pyrate_limiter import Rate
 from lms_pipeline.accounts.options import AccountOptions
 from lms_pipeline.errors import LmsPipelineError
 from lms_pipeline.pull.answers import Attempt
-from lms_pipeline.truto.pacing import SHARE, NoSlotError, Slots
-from lms_pipeline.truto.wanted import Wanted
+from lms_pipeline.truto.rate_limit import SHARE, NoSlotError, Slots
+from lms_pipeline.truto.request import Wanted
 from lms_pipeline.waiting import wait
 
 HOUR_MS = 3_600_000

@@ -15,7 +15,7 @@ from lms_pipeline.pull.strategies import StrategyName
 from lms_pipeline.truto.discovery import required_parameters
 from lms_pipeline.truto.errors import PermanentError, TrutoError
 from lms_pipeline.truto.query import ListQuery, ObjectQuery, Resource
-from lms_pipeline.truto.wanted import metadata_of
+from lms_pipeline.truto.request import metadata_of
 
 PAIR = {"user[id]", "course[id]"}
 WORTH = 1.5

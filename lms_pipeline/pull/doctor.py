@@ -18,7 +18,6 @@ import msgspec
 from lms_pipeline.enrollments.details import Entry, entries
 from lms_pipeline.truto.client import Answer, TrutoClient
 from lms_pipeline.truto.errors import TrutoError
-from lms_pipeline.truto.page import Page, read_page, read_record
 from lms_pipeline.truto.query import (
     CourseFilter,
     ListQuery,
@@ -27,7 +26,8 @@ from lms_pipeline.truto.query import (
     ResponseFormat,
     UserFilter,
 )
-from lms_pipeline.truto.wanted import list_of, record_of
+from lms_pipeline.truto.request import list_of, record_of
+from lms_pipeline.truto.response import Page, read_page, read_record
 
 T = TypeVar("T")
 

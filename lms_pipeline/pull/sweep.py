@@ -12,8 +12,8 @@ from lms_pipeline.accounts.options import AccountOptions
 from lms_pipeline.errors import LmsPipelineError
 from lms_pipeline.pull.asker import Asker
 from lms_pipeline.truto.errors import PermanentError
-from lms_pipeline.truto.page import Page
 from lms_pipeline.truto.query import ListQuery, Resource
+from lms_pipeline.truto.response import Page
 
 NOT_OFFERED = {404, 405, 501}
 """Statuses with which a provider that has no such list says so."""

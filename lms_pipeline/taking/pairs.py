@@ -27,8 +27,8 @@ from lms_pipeline.tables.pulled import RAW_ENROLLMENTS, UNIFIED_ENROLLMENTS
 from lms_pipeline.taking.order import Order, Report
 from lms_pipeline.taking.underway import Pull
 from lms_pipeline.taking.writing import EnrollmentFiles
-from lms_pipeline.truto.page import Page
 from lms_pipeline.truto.query import CourseFilter, ListQuery, UserFilter
+from lms_pipeline.truto.response import Page
 
 NoCall = BudgetSpentError | NotKeptError
 AT_ONCE = 500

@@ -13,13 +13,16 @@ from typing import Generic, Self, TypeVar
 
 import httpx
 
-from lms_pipeline.truto.accounts import IntegratedAccount, read_accounts
-from lms_pipeline.truto.asking import Asking
 from lms_pipeline.truto.discovery import Capabilities, read_capabilities, required_parameters
 from lms_pipeline.truto.downloads import Downloaded, download
 from lms_pipeline.truto.encoding import QueryError
 from lms_pipeline.truto.errors import TransientError
-from lms_pipeline.truto.page import (
+from lms_pipeline.truto.models import IntegratedAccount, read_accounts
+from lms_pipeline.truto.pagination import follow
+from lms_pipeline.truto.pauses import Pauses
+from lms_pipeline.truto.query import AccountsQuery, ListQuery, ObjectQuery, Resource
+from lms_pipeline.truto.request import Wanted, accounts_of, capabilities_of, list_of, metadata_of, record_of
+from lms_pipeline.truto.response import (
     Page,
     SingleRecord,
     raw_without_secrets,
@@ -28,19 +31,9 @@ from lms_pipeline.truto.page import (
     read_record,
     without_secrets,
 )
-from lms_pipeline.truto.paging import follow
-from lms_pipeline.truto.pauses import Pauses
-from lms_pipeline.truto.query import AccountsQuery, ListQuery, ObjectQuery, Resource
-from lms_pipeline.truto.requests import Gate, Requests, pieces
+from lms_pipeline.truto.retry import Asking
+from lms_pipeline.truto.transport import Gate, Requests, pieces
 from lms_pipeline.truto.waits import Patience
-from lms_pipeline.truto.wanted import (
-    Wanted,
-    accounts_of,
-    capabilities_of,
-    list_of,
-    metadata_of,
-    record_of,
-)
 
 T = TypeVar("T")
 

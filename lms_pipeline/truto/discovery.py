@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from lms_pipeline.truto.page import BadBodyError
+from lms_pipeline.truto.response import BadBodyError
 
 T = TypeVar("T")
 

@@ -14,8 +14,8 @@ from pathlib import Path
 import httpx
 
 from lms_pipeline.errors import LmsPipelineError
-from lms_pipeline.truto.requests import pieces
-from lms_pipeline.truto.wanted import Wanted
+from lms_pipeline.truto.request import Wanted
+from lms_pipeline.truto.transport import pieces
 
 MOST_DOWNLOADED = 16 * 2**30
 """Bytes of one file."""

@@ -16,7 +16,7 @@ from typing import TypeVar
 import msgspec
 
 from lms_pipeline.errors import LmsPipelineError
-from lms_pipeline.truto.page import ABSENT, without_lone_surrogates
+from lms_pipeline.truto.response import ABSENT, without_lone_surrogates
 
 T = TypeVar("T")
 

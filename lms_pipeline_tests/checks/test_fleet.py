@@ -15,7 +15,7 @@ from lms_pipeline.checks.fleet import (
 from lms_pipeline.lake.paths import Partition
 from lms_pipeline.partition_count import PartitionCount
 from lms_pipeline.settings import Settings
-from lms_pipeline.truto.accounts import IntegratedAccount, Integration
+from lms_pipeline.truto.models import IntegratedAccount, Integration
 from lms_pipeline_tests.lake.rows import publish
 
 START = date(2026, 3, 1)

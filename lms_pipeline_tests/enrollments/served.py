@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from lms_pipeline.enrollments.flatten import EnrollmentFlattener
-from lms_pipeline.truto.page import read_page
+from lms_pipeline.truto.response import read_page
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 MINIMAL: dict[str, Any] = {"id": "e1", "user": {"id": "u1"}, "course": {"id": "c1"}}

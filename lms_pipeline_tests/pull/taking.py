@@ -21,7 +21,7 @@ from lms_pipeline.pull.choosing import Choice
 from lms_pipeline.snapshot import take_snapshot
 from lms_pipeline.taking.order import TABLES, Order, Report
 from lms_pipeline.truto.client import TrutoClient
-from lms_pipeline.truto.requests import Gate
+from lms_pipeline.truto.transport import Gate
 from lms_pipeline_tests.truto.scripted import TOKEN, Answer, Asked, FakeTime, page, refusal
 
 DAY = date(2026, 3, 1)

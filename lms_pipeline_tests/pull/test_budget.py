@@ -7,7 +7,7 @@ import pytest
 
 from lms_pipeline.pull.answers import Answers
 from lms_pipeline.pull.budget import Budget, Limits
-from lms_pipeline.truto.wanted import Wanted
+from lms_pipeline.truto.request import Wanted
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 CALL = Wanted("unified/lms/users", (), "GET /unified/lms/users")

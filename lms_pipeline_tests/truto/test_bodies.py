@@ -8,7 +8,7 @@ import zlib
 
 import pytest
 
-from lms_pipeline.truto import requests as requests_module
+from lms_pipeline.truto import transport as requests_module
 from lms_pipeline.truto.errors import PermanentError, TransientError, TrutoError
 from lms_pipeline.truto.query import ListQuery
 from lms_pipeline.truto.waits import Patience

@@ -14,9 +14,9 @@ from pyrate_limiter import Rate
 from lms_pipeline.sandbox.server import running
 from lms_pipeline.sandbox.wire.switches import Switches, Tier
 from lms_pipeline.truto.client import TrutoClient
-from lms_pipeline.truto.pacing import NoSlotError, Pacing, PacingError, Slots, Tiers
 from lms_pipeline.truto.query import AccountsQuery, ListQuery, ObjectQuery
-from lms_pipeline.truto.wanted import accounts_of, list_of, record_of
+from lms_pipeline.truto.rate_limit import NoSlotError, Pacing, PacingError, Slots, Tiers
+from lms_pipeline.truto.request import accounts_of, list_of, record_of
 from lms_pipeline_tests.sandbox.worlds import PAIRED, SWEEPING, SmallWorld
 
 ROOT = Path(__file__).parents[2]

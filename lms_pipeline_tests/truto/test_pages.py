@@ -7,10 +7,10 @@ import pytest
 from lms_pipeline.sandbox.clock import Clock
 from lms_pipeline.sandbox.records.world import records_world
 from lms_pipeline.sandbox.server import running
-from lms_pipeline.truto import paging
-from lms_pipeline.truto.accounts import IntegratedAccount
+from lms_pipeline.truto import pagination
 from lms_pipeline.truto.client import TrutoClient
 from lms_pipeline.truto.errors import PermanentError, TransientError
+from lms_pipeline.truto.models import IntegratedAccount
 from lms_pipeline.truto.query import CourseFilter, ListQuery, UserFilter
 from lms_pipeline.truto.waits import Patience
 from lms_pipeline_tests.sandbox.worlds import line, write_lines
@@ -105,7 +105,7 @@ def test_a_cursor_that_repeats_is_an_error_and_no_endless_loop(cursors):
 
 
 def test_a_list_without_an_end_is_an_error(monkeypatch):
-    monkeypatch.setattr(paging, "MOST_PAGES", 3)
+    monkeypatch.setattr(pagination, "MOST_PAGES", 3)
     with (
         saying(*(page("a", cursor=str(number)) for number in range(3))) as server,
         asking(server.url) as client,
@@ -115,7 +115,7 @@ def test_a_list_without_an_end_is_an_error(monkeypatch):
 
 
 def test_empty_pages_without_an_end_are_an_error_sooner(monkeypatch):
-    monkeypatch.setattr(paging, "MOST_EMPTY_PAGES", 2)
+    monkeypatch.setattr(pagination, "MOST_EMPTY_PAGES", 2)
     with (
         saying(page("a", cursor="0"), *(page(cursor=str(number)) for number in range(1, 4))) as server,
         asking(server.url) as client,

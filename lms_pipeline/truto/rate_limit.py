@@ -18,7 +18,7 @@ from threading import Lock
 from pyrate_limiter import Rate, RateItem, SQLiteBucket
 
 from lms_pipeline.errors import LmsPipelineError
-from lms_pipeline.truto.wanted import Wanted
+from lms_pipeline.truto.request import Wanted
 from lms_pipeline.waiting import wait
 
 SHARE = 0.9

@@ -17,7 +17,7 @@ import httpx
 from lms_pipeline import __version__
 from lms_pipeline.settings import LOOPBACK
 from lms_pipeline.truto.errors import PermanentError, TransientError, error_of
-from lms_pipeline.truto.wanted import Wanted
+from lms_pipeline.truto.request import Wanted
 
 MOST_BYTES = 64 * 2**20
 """Of one decoded body: a page of 500 enrollments with their raw is about 1 MB."""

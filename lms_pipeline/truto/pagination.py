@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from lms_pipeline.truto.errors import PermanentError, TransientError
-from lms_pipeline.truto.page import Page
+from lms_pipeline.truto.response import Page
 
 MOST_PAGES = 100_000
 """Of one list: 50 million records at 500 a page."""

@@ -13,11 +13,11 @@ import httpx
 from tenacity import RetryCallState, Retrying, retry_if_exception_type
 
 from lms_pipeline.truto.errors import TransientError, seconds_of
-from lms_pipeline.truto.page import BadBodyError
 from lms_pipeline.truto.pauses import Pauses
-from lms_pipeline.truto.requests import Requests
+from lms_pipeline.truto.request import Wanted
+from lms_pipeline.truto.response import BadBodyError
+from lms_pipeline.truto.transport import Requests
 from lms_pipeline.truto.waits import Patience
-from lms_pipeline.truto.wanted import Wanted
 
 log = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 import msgspec
 
-from lms_pipeline.truto.page import ABSENT
+from lms_pipeline.truto.response import ABSENT
 
 T = TypeVar("T")
 D = TypeVar("D")
