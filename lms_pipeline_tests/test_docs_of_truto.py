@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lms_pipeline.enrollments.shapes import ENROLLMENT, Array, Field, Object
+from lms_pipeline.transform.shapes import ENROLLMENT, Array, Field, Object
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT.parent / "shared" / "reference" / "course-enrollments-page.txt"

@@ -5,11 +5,11 @@ from datetime import date
 import pytest
 
 from lms_pipeline.accounts.options import AccountOptions
-from lms_pipeline.lake.settling import Duplicates
 from lms_pipeline.sandbox.clock import Clock
 from lms_pipeline.sandbox.records.world import records_world
 from lms_pipeline.sandbox.server import running
 from lms_pipeline.taking.order import TABLES
+from lms_pipeline.transform.dedupe import Duplicates
 from lms_pipeline_tests.pull.taking import DAY, OPEN, Taker, by_path, record
 from lms_pipeline_tests.sandbox.worlds import line, write_lines
 from lms_pipeline_tests.truto.scripted import answering, page, refusal

@@ -12,10 +12,10 @@ from typing import Any
 
 import msgspec
 
-from lms_pipeline.enrollments.kinds import is_in_calendar
-from lms_pipeline.enrollments.lenient import LenientReader
-from lms_pipeline.enrollments.shapes import Shape
 from lms_pipeline.enrollments.structs import NOT_READ, Node, Path, can_be_learned, learned_values, node
+from lms_pipeline.transform.coerce import is_in_calendar
+from lms_pipeline.transform.reader import LenientReader
+from lms_pipeline.transform.shapes import Shape
 
 MOST_LEARNED_KEYS = 200
 """Undocumented keys learned per list. A list that invents keys for each record is read the lenient way instead."""

@@ -16,7 +16,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from lms_pipeline.enrollments.shapes import Array, Kind, Object
+from lms_pipeline.transform.shapes import Array, Kind, Object
 
 Path = tuple[str, ...]
 """Where an object stands in a record: () is the record, ("user", "emails") an item of the user's e-mails."""

@@ -13,11 +13,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lms_pipeline.alone import alone
-from lms_pipeline.enrollments.columns import constant
 from lms_pipeline.lake.files import PREFIX, check_version, conforming, damage, read_metadata
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.lake.publishing import Publication
 from lms_pipeline.tables.pulled import REJECTED_ENROLLMENTS
+from lms_pipeline.transform.columns import constant
 
 REMOVED_AT = "payloads_removed_at"
 """What the file tells of it."""

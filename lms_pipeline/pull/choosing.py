@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from lms_pipeline.enrollments.details import Side, entries
 from lms_pipeline.pull.asker import Asker
 from lms_pipeline.pull.by_details import TRIED
 from lms_pipeline.pull.strategies import StrategyName
+from lms_pipeline.transform.rosters import Side, entries
 from lms_pipeline.truto.discovery import required_parameters
 from lms_pipeline.truto.errors import PermanentError, TrutoError
 from lms_pipeline.truto.query import ListQuery, ObjectQuery, Resource

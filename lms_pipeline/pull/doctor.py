@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import httpx
 import msgspec
 
-from lms_pipeline.enrollments.details import Entry, entries
+from lms_pipeline.transform.rosters import Entry, entries
 from lms_pipeline.truto.client import Answer, TrutoClient
 from lms_pipeline.truto.errors import TrutoError
 from lms_pipeline.truto.query import (

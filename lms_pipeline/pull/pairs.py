@@ -11,9 +11,9 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 
-from lms_pipeline.enrollments.details import Entry
 from lms_pipeline.errors import SettingsError
 from lms_pipeline.pull.strategies import Found, StrategyName
+from lms_pipeline.transform.rosters import Entry
 from lms_pipeline.truto.query import Resource
 
 _AT_ONCE = 1_000

@@ -20,8 +20,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lms_pipeline.duck import calculator, sql
-from lms_pipeline.enrollments.details import Entry
 from lms_pipeline.pull.strategies import Found
+from lms_pipeline.transform.rosters import Entry
 
 Kind = Literal["new", "changed", "rotation", "carried"]
 AT_ONCE = 1_000

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from lms_pipeline.enrollments.details import Side
 from lms_pipeline.pull.by_details import ByDetails
 from lms_pipeline.pull.strategies import StrategyName
+from lms_pipeline.transform.rosters import Side
 from lms_pipeline.truto.query import Resource
 
 

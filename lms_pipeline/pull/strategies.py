@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, Protocol
 
-from lms_pipeline.enrollments.details import Entry
 from lms_pipeline.errors import LmsPipelineError
+from lms_pipeline.transform.rosters import Entry
 from lms_pipeline.truto.query import Resource
 
 StrategyName = Literal["sweep", "roster", "learner", "pairs"]

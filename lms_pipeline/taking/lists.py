@@ -14,13 +14,13 @@ from typing import TypeVar
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lms_pipeline.enrollments.lists import ListFlattener, ListName
 from lms_pipeline.lake.files import TableFile
-from lms_pipeline.lake.settling import WaitingRows
 from lms_pipeline.pull.asker import BrokenListError
 from lms_pipeline.pull.sweep import users_or_courses
 from lms_pipeline.taking.order import LISTS, TABLES
 from lms_pipeline.taking.underway import Pull
+from lms_pipeline.transform.dedupe import WaitingRows
+from lms_pipeline.transform.users_courses import ListFlattener, ListName
 
 T = TypeVar("T")
 

@@ -13,14 +13,14 @@ import msgspec
 
 from lms_pipeline.accounts.options import AccountOptions
 from lms_pipeline.enrollments.identity import Identity
-from lms_pipeline.enrollments.lists import ListName
 from lms_pipeline.lake.paths import Partition
 from lms_pipeline.lake.publishing import Published
-from lms_pipeline.lake.settling import NO_DUPLICATES, Duplicates
 from lms_pipeline.pull.budget import Limits
 from lms_pipeline.pull.choosing import Choice
 from lms_pipeline.pull.strategies import StrategyName
 from lms_pipeline.tables.pulled import PULLED_TABLES
+from lms_pipeline.transform.dedupe import NO_DUPLICATES, Duplicates
+from lms_pipeline.transform.users_courses import ListName
 from lms_pipeline.truto.query import Resource
 
 LISTS: dict[ListName, Resource] = {"learners": "users", "courses": "courses"}

@@ -13,9 +13,6 @@ from threading import Event
 
 import pyarrow as pa
 
-from lms_pipeline.enrollments.columns import constant
-from lms_pipeline.enrollments.details import Entry, roster_batch
-from lms_pipeline.enrollments.flatten import Answered, OtherPairError, raw_batch
 from lms_pipeline.errors import LmsPipelineError
 from lms_pipeline.lake.files import conforming
 from lms_pipeline.pull.asker import NotKeptError
@@ -27,6 +24,9 @@ from lms_pipeline.tables.pulled import RAW_ENROLLMENTS, UNIFIED_ENROLLMENTS
 from lms_pipeline.taking.order import Order, Report
 from lms_pipeline.taking.underway import Pull
 from lms_pipeline.taking.writing import EnrollmentFiles
+from lms_pipeline.transform.columns import constant
+from lms_pipeline.transform.enrollments import Answered, OtherPairError, raw_batch
+from lms_pipeline.transform.rosters import Entry, roster_batch
 from lms_pipeline.truto.query import CourseFilter, ListQuery, UserFilter
 from lms_pipeline.truto.response import Page
 

@@ -12,11 +12,11 @@ from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
-from lms_pipeline.enrollments.flatten import Answered
 from lms_pipeline.pull import sweep
 from lms_pipeline.taking.lists import anew
 from lms_pipeline.taking.underway import Pull
 from lms_pipeline.taking.writing import EnrollmentFiles
+from lms_pipeline.transform.enrollments import Answered
 
 ROUNDS = 2
 

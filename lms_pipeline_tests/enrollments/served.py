@@ -4,7 +4,7 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
-from lms_pipeline.enrollments.flatten import EnrollmentFlattener
+from lms_pipeline.transform.enrollments import EnrollmentFlattener
 from lms_pipeline.truto.response import read_page
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import msgspec
 import pytest
 
-from lms_pipeline.enrollments.details import Entry, entries, read_entry, roster_batch
+from lms_pipeline.transform.rosters import Entry, entries, read_entry, roster_batch
 
 NOON = 1_772_366_400  # 2026-03-01 12:00 UTC
 AT_NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from lms_pipeline.enrollments.shapes import ENROLLMENT, Object
+from lms_pipeline.transform.shapes import ENROLLMENT, Object
 from lms_pipeline_tests.enrollments.served import MINIMAL, flattened, row
 
 SOME_DAY = datetime(2026, 2, 3, 4, 5, 6, tzinfo=UTC)

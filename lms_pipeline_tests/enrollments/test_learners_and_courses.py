@@ -2,7 +2,7 @@
 
 import pytest
 
-from lms_pipeline.enrollments.lists import ListFlattener
+from lms_pipeline.transform.users_courses import ListFlattener
 from lms_pipeline_tests.enrollments.served import NOON, extra, page
 
 

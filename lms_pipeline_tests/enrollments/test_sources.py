@@ -16,14 +16,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from lms_pipeline.enrollments.details import Entry, Side, entries, roster_batch
-from lms_pipeline.enrollments.flatten import raw_batch
-from lms_pipeline.enrollments.lists import ListFlattener
-from lms_pipeline.enrollments.shapes import api_fields
 from lms_pipeline.enrollments.sources import ALL_FIELDS
 from lms_pipeline.lake.files import TableFile
-from lms_pipeline.lake.settling import WaitingRows
 from lms_pipeline.tables.pulled import COURSES, LEARNERS, PULLED_TABLES, UNIFIED_ENROLLMENTS
+from lms_pipeline.transform.dedupe import WaitingRows
+from lms_pipeline.transform.enrollments import raw_batch
+from lms_pipeline.transform.rosters import Entry, Side, entries, roster_batch
+from lms_pipeline.transform.shapes import api_fields
+from lms_pipeline.transform.users_courses import ListFlattener
 from lms_pipeline_tests.enrollments.fitting import TIMESTAMPS
 from lms_pipeline_tests.enrollments.served import NOON, flattened, page
 

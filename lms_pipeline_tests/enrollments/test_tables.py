@@ -3,8 +3,6 @@
 import pyarrow as pa
 import pytest
 
-from lms_pipeline.enrollments.flatten import EnrollmentFlattener
-from lms_pipeline.enrollments.lists import ListFlattener
 from lms_pipeline.tables.pulled import (
     COURSES,
     LEARNERS,
@@ -15,6 +13,8 @@ from lms_pipeline.tables.pulled import (
     UNIFIED_ENROLLMENTS,
 )
 from lms_pipeline.tables.schema import arrow_schema
+from lms_pipeline.transform.enrollments import EnrollmentFlattener
+from lms_pipeline.transform.users_courses import ListFlattener
 from lms_pipeline_tests.enrollments.served import MINIMAL, NOON, page
 
 EMAILS = "list<struct<email: string, is_primary: bool, type: string>>"

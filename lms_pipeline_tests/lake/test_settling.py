@@ -7,11 +7,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from lms_pipeline.lake import files, settling
+from lms_pipeline.lake import files
 from lms_pipeline.lake.disk import LakeError
 from lms_pipeline.lake.files import TableFile
-from lms_pipeline.lake.settling import Duplicates, WaitingRows
 from lms_pipeline.tables.pulled import COURSES, LEARNERS, UNIFIED_ENROLLMENTS
+from lms_pipeline.transform import dedupe
+from lms_pipeline.transform.dedupe import Duplicates, WaitingRows
 from lms_pipeline_tests.lake.rows import NOON, batch, enrollment, files_of_at_most, noise, write
 
 PAIR = ("user_id", "course_id")
@@ -21,7 +22,7 @@ BY_ID = ("enrollment_id",)
 @pytest.fixture(params=[32_768, 3], ids=["in one piece", "in pieces of 3"])
 def piece(request, monkeypatch):
     """The same, whether the rows fit into one piece or take several."""
-    monkeypatch.setattr(settling, "ROWS_PER_GROUP", request.param)
+    monkeypatch.setattr(dedupe, "ROWS_PER_GROUP", request.param)
     monkeypatch.setattr(files, "ROWS_PER_GROUP", request.param)
 
 

@@ -15,11 +15,11 @@ from typing import Literal, NamedTuple
 import msgspec
 import pyarrow as pa
 
-from lms_pipeline.enrollments import kinds
-from lms_pipeline.enrollments.columns import scalar_column, table_batch
 from lms_pipeline.enrollments.structs import ABSENT, NOT_READ
 from lms_pipeline.tables.pulled import UNIFIED_ENROLLMENTS
 from lms_pipeline.tables.schema import arrow_schema
+from lms_pipeline.transform import coerce
+from lms_pipeline.transform.columns import scalar_column, table_batch
 
 Side = Literal["users", "courses"]
 """The list in a detail: the users of a course, or the courses of a user."""
@@ -87,8 +87,8 @@ def entries(record: msgspec.Raw, side: Side, owner_id: str) -> Listed | None:
 
 def _id_of(item: msgspec.Raw) -> str | None:
     try:
-        value: str | None = kinds.read("id", _ID.decode(item).id)
-    except (*NOT_READ, kinds.Unreadable):
+        value: str | None = coerce.read("id", _ID.decode(item).id)
+    except (*NOT_READ, coerce.Unreadable):
         return None
     return value
 
@@ -192,15 +192,15 @@ def _instant(raw: msgspec.Raw) -> datetime | None:
 
 def _number(raw: msgspec.Raw) -> float | None:
     try:
-        value: float | None = kinds.read("double", raw) if raw is not ABSENT else None
-    except kinds.Unreadable:
+        value: float | None = coerce.read("double", raw) if raw is not ABSENT else None
+    except coerce.Unreadable:
         return None
     return value
 
 
 def _text(raw: msgspec.Raw) -> str | None:
     try:
-        value: str | None = kinds.read("string", raw) if raw is not ABSENT else None
-    except kinds.Unreadable:
+        value: str | None = coerce.read("string", raw) if raw is not ABSENT else None
+    except coerce.Unreadable:
         return None
     return value or None

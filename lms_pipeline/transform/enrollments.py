@@ -17,8 +17,12 @@ import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lms_pipeline.enrollments import kinds
-from lms_pipeline.enrollments.columns import (
+from lms_pipeline.enrollments.identity import Identity
+from lms_pipeline.enrollments.records import Record, RecordReader
+from lms_pipeline.enrollments.structs import ABSENT, NOT_READ
+from lms_pipeline.tables.pulled import RAW_ENROLLMENTS, REJECTED_ENROLLMENTS, STATUSES
+from lms_pipeline.transform import coerce
+from lms_pipeline.transform.columns import (
     constant,
     json_text,
     primary_emails,
@@ -27,12 +31,8 @@ from lms_pipeline.enrollments.columns import (
     table_batch,
     without_empty,
 )
-from lms_pipeline.enrollments.identity import Identity
-from lms_pipeline.enrollments.lenient import Rejected
-from lms_pipeline.enrollments.records import Record, RecordReader
-from lms_pipeline.enrollments.shapes import ENROLLMENT, ENROLLMENT_BY_PAIR
-from lms_pipeline.enrollments.structs import ABSENT, NOT_READ
-from lms_pipeline.tables.pulled import RAW_ENROLLMENTS, REJECTED_ENROLLMENTS, STATUSES
+from lms_pipeline.transform.reader import Rejected
+from lms_pipeline.transform.shapes import ENROLLMENT, ENROLLMENT_BY_PAIR
 
 
 @dataclass(frozen=True)
@@ -169,8 +169,8 @@ def _found(record: msgspec.Raw) -> tuple[str | None, str | None, msgspec.Raw]:
 
 def _id_of(raw: msgspec.Raw) -> str | None:
     try:
-        value: str | None = kinds.read("id", _WITH_ID.decode(raw).id)
-    except (*NOT_READ, kinds.Unreadable):
+        value: str | None = coerce.read("id", _WITH_ID.decode(raw).id)
+    except (*NOT_READ, coerce.Unreadable):
         return None
     return value
 

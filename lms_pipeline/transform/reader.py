@@ -11,9 +11,9 @@ from typing import Any
 
 import msgspec
 
-from lms_pipeline.enrollments import kinds
-from lms_pipeline.enrollments.shapes import Array, Field, Object
 from lms_pipeline.enrollments.structs import ABSENT, NOT_READ, Node, Path
+from lms_pipeline.transform import coerce
+from lms_pipeline.transform.shapes import Array, Field, Object
 
 _MEMBERS: msgspec.json.Decoder[dict[str, msgspec.Raw] | None] = msgspec.json.Decoder(
     dict[str, msgspec.Raw] | None
@@ -90,8 +90,8 @@ class LenientReader:
                 ]
         else:
             try:
-                return kinds.read(of, raw)
-            except kinds.Unreadable:
+                return coerce.read(of, raw)
+            except coerce.Unreadable:
                 pass
         if bytes(raw) != b"null":
             self.extra[name] = bytes(raw)
@@ -121,8 +121,8 @@ def _required_id(raw: msgspec.Raw, name: str) -> str:
     if raw is ABSENT:
         raise Rejected(f"{name} is missing", name)
     try:
-        value = kinds.read("id", raw)
-    except kinds.Unreadable as unreadable:
+        value = coerce.read("id", raw)
+    except coerce.Unreadable as unreadable:
         raise Rejected(f"{name} {unreadable}", name) from None
     if value is None:
         raise Rejected(f"{name} is empty", name)

@@ -14,8 +14,8 @@ from typing import Any
 
 import msgspec
 
-from lms_pipeline.enrollments.shapes import Kind
 from lms_pipeline.enrollments.structs import NOT_READ, STRICT_TYPES
+from lms_pipeline.transform.shapes import Kind
 
 _NUMBER = re.compile(r"[+-]?\d{1,400}(\.\d{1,400})?([eE][+-]?\d{1,3})?", re.ASCII)
 _BOOLS = {"true": True, "1": True, "false": False, "0": False}

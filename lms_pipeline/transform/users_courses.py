@@ -13,16 +13,16 @@ from typing import Any, Literal
 import msgspec
 import pyarrow as pa
 
-from lms_pipeline.enrollments.columns import (
+from lms_pipeline.enrollments.records import Record, RecordReader
+from lms_pipeline.transform.columns import (
     constant,
     primary_emails,
     record_batch,
     scalar_column,
     without_empty,
 )
-from lms_pipeline.enrollments.lenient import Rejected
-from lms_pipeline.enrollments.records import Record, RecordReader
-from lms_pipeline.enrollments.shapes import COURSE, USER
+from lms_pipeline.transform.reader import Rejected
+from lms_pipeline.transform.shapes import COURSE, USER
 
 ListName = Literal["learners", "courses"]
 _SHAPES = {"learners": USER, "courses": COURSE}

@@ -16,8 +16,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lms_pipeline.enrollments.records import Record
-from lms_pipeline.enrollments.shapes import Shape
 from lms_pipeline.tables.schema import ListOf, Scalar, Table, arrow_schema, arrow_type
+from lms_pipeline.transform.shapes import Shape
 
 
 def table_batch(table: Table, arrays: dict[str, pa.Array]) -> pa.RecordBatch:

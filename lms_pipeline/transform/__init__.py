@@ -1,0 +1,1 @@
+"""From records to Arrow rows: strict or lenient reading, rejects, deduplication."""
