@@ -14,13 +14,13 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Protocol
 
-from lms_pipeline.alone import alone
 from lms_pipeline.days import Calendar
 from lms_pipeline.housekeeping.planning import old_answers
 from lms_pipeline.housekeeping.removing import remove
 from lms_pipeline.housekeeping.rules import Rules
 from lms_pipeline.lake.dropping import RowDropError
 from lms_pipeline.lake.files import read_metadata
+from lms_pipeline.lake.lock import alone
 from lms_pipeline.lake.paths import DataDir
 from lms_pipeline.lake.publishing import Publication, published_files, remove_leftovers
 from lms_pipeline.lake.room import check_room

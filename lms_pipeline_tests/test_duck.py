@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 import duckdb
 import pytest
 
-from lms_pipeline import duck
-from lms_pipeline.duck import calculator, sql
+from lms_pipeline.lake import engine
+from lms_pipeline.lake.engine import calculator, sql
 
 
 def test_times_are_in_utc_whatever_the_machine_says(monkeypatch):
@@ -60,7 +60,7 @@ def test_a_calculator_whose_rows_are_still_read_is_not_used_again():
 def test_a_query_larger_than_the_memory_spills_into_the_folder_and_leaves_nothing_there(
     tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(duck, "MEMORY_LIMIT", "50MB")
+    monkeypatch.setattr(engine, "MEMORY_LIMIT", "50MB")
     with calculator(spill_to=tmp_path, threads=1) as connection:
         query = "SELECT md5(i::VARCHAR) AS a, i FROM range(1_500_000) AS t(i) ORDER BY a"
         batches = connection.sql(query).to_arrow_reader(100_000)

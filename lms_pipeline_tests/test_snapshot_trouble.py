@@ -10,10 +10,10 @@ from types import SimpleNamespace
 import pytest
 
 from lms_pipeline.accounts.options import AccountOptions
-from lms_pipeline.alone import BusyError
 from lms_pipeline.days import DayNotOpenError
 from lms_pipeline.errors import LmsPipelineError, SettingsError
 from lms_pipeline.lake.disk import LakeError
+from lms_pipeline.lake.lock import BusyError
 from lms_pipeline.lake.paths import BadIdError
 from lms_pipeline.pull.sweep import PairDemandedError
 from lms_pipeline.snapshot import take_snapshot

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from lms_pipeline.accounts.options import AccountOptions, read_options
 from lms_pipeline.days import Calendar
-from lms_pipeline.duck import calculator, sql
 from lms_pipeline.errors import LmsPipelineError
+from lms_pipeline.lake.engine import calculator, sql
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.settings import Settings
 from lms_pipeline.tables.schema import Table

@@ -12,8 +12,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from lms_pipeline.alone import alone
 from lms_pipeline.lake.files import PREFIX, check_version, conforming, damage, read_metadata
+from lms_pipeline.lake.lock import alone
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.lake.publishing import Publication
 from lms_pipeline.tables.pulled import REJECTED_ENROLLMENTS

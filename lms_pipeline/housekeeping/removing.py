@@ -10,10 +10,10 @@ import shutil
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 
-from lms_pipeline.alone import BusyError, remove_folder
 from lms_pipeline.housekeeping.due import Due
 from lms_pipeline.housekeeping.payloads import remove_payloads
 from lms_pipeline.lake.disk import LakeError, disk_errors
+from lms_pipeline.lake.lock import BusyError, remove_folder
 from lms_pipeline.lake.paths import DataDir
 
 log = logging.getLogger(__name__)

@@ -12,8 +12,8 @@ from pathlib import Path
 import duckdb
 import pyarrow.parquet as pq
 
-from lms_pipeline.duck import calculator
 from lms_pipeline.lake.disk import LakeError
+from lms_pipeline.lake.engine import calculator
 from lms_pipeline.tables.schema import Table, arrow_schema
 
 

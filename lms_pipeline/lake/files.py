@@ -16,8 +16,8 @@ from typing import Self
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from lms_pipeline.duck import calculator, sql
 from lms_pipeline.lake.disk import LakeError, disk_errors
+from lms_pipeline.lake.engine import calculator, sql
 from lms_pipeline.tables.schema import SCHEMA_VERSION, Table, arrow_schema
 
 ROWS_PER_GROUP = 32_768

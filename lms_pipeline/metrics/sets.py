@@ -13,7 +13,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from lms_pipeline.duck import calculator, sql
+from lms_pipeline.lake.engine import calculator, sql
 from lms_pipeline.tables.pulled import STATUSES, UNIFIED_ENROLLMENTS
 from lms_pipeline.tables.schema import arrow_schema
 

@@ -19,7 +19,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from lms_pipeline.duck import calculator, sql
+from lms_pipeline.lake.engine import calculator, sql
 from lms_pipeline.pull.strategies import Found
 from lms_pipeline.transform.rosters import Entry
 

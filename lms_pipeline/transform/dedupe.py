@@ -16,8 +16,8 @@ from typing import Self
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from lms_pipeline.duck import calculator, sql
 from lms_pipeline.lake.disk import LakeError, disk_errors
+from lms_pipeline.lake.engine import calculator, sql
 from lms_pipeline.lake.files import ROWS_PER_GROUP, TableFile
 from lms_pipeline.tables.schema import Table, arrow_schema
 

@@ -6,8 +6,8 @@ from threading import Event
 import dagster as dg
 import pytest
 
-from lms_pipeline.alone import alone
 from lms_pipeline.defs.telling import tell_what_lacks, telling
+from lms_pipeline.lake.lock import alone
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline_tests.defs.conftest import DAY
 from lms_pipeline_tests.housekeeping.house import age, kept

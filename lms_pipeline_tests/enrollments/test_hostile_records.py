@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lms_pipeline.duck import calculator
+from lms_pipeline.lake.engine import calculator
 from lms_pipeline.transform.enrollments import EnrollmentFlattener
 from lms_pipeline_tests.enrollments.hostile import LEAVES, records
 from lms_pipeline_tests.enrollments.served import MINIMAL, NOON, extra, flattened, page, row

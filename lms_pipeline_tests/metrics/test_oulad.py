@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lms_pipeline.duck import calculator
+from lms_pipeline.lake.engine import calculator
 from lms_pipeline.tables.metrics import ACCOUNT_COMPLETION, COURSE_COMPLETION
 from lms_pipeline.tables.pulled import UNIFIED_ENROLLMENTS
 from lms_pipeline.tables.schema import arrow_schema
