@@ -38,8 +38,8 @@ def order_for(
         UnknownAccountError: nobody has this id.
         SettingsError: the file of options can't be used.
     """
-    from lms_pipeline.pull.budget import Limits
-    from lms_pipeline.pull.choosing import Choice
+    from lms_pipeline.extract.budget import Limits
+    from lms_pipeline.extract.strategy_selection import Choice
     from lms_pipeline.taking.order import TABLES, Order
 
     account = Registry(data.registry).get(account_id)

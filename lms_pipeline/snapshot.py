@@ -15,6 +15,9 @@ from pathlib import Path
 from typing import Protocol
 
 from lms_pipeline.days import Calendar
+from lms_pipeline.extract.budget import Budget
+from lms_pipeline.extract.checkpoint import Answers, Attempt
+from lms_pipeline.extract.session import Asker, NotKeptError
 from lms_pipeline.housekeeping.planning import old_answers
 from lms_pipeline.housekeeping.removing import remove
 from lms_pipeline.housekeeping.rules import Rules
@@ -24,9 +27,6 @@ from lms_pipeline.lake.lock import alone
 from lms_pipeline.lake.paths import DataDir
 from lms_pipeline.lake.publishing import Publication, published_files, remove_leftovers
 from lms_pipeline.lake.room import check_room
-from lms_pipeline.pull.answers import Answers, Attempt
-from lms_pipeline.pull.asker import Asker, NotKeptError
-from lms_pipeline.pull.budget import Budget
 from lms_pipeline.tables.pulled import PULLED_TABLES, UNIFIED_ENROLLMENTS
 from lms_pipeline.taking.circumstances import Circumstances, read_circumstances
 from lms_pipeline.taking.order import LISTS, TABLES, Order, Report

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from lms_pipeline.accounts.options import AccountOptions
+from lms_pipeline.extract.budget import Limits
+from lms_pipeline.extract.checkpoint import Attempt
+from lms_pipeline.extract.session import NotKeptError
 from lms_pipeline.lake.files import read_metadata
 from lms_pipeline.lake.paths import Partition
-from lms_pipeline.pull.answers import Attempt
-from lms_pipeline.pull.asker import NotKeptError
-from lms_pipeline.pull.budget import Limits
 from lms_pipeline.sandbox.server import RunningSandbox, running
 from lms_pipeline.snapshot import flatten_again
 from lms_pipeline.taking.order import TABLES, Order

@@ -26,7 +26,7 @@ def doctor(account_id: str | None) -> None:
     Nothing is stored, and no name, address or id of anybody is shown.
     """
     from lms_pipeline.connection import Truto
-    from lms_pipeline.pull.doctor import Doctor
+    from lms_pipeline.extract.doctor import Doctor
 
     settings = Settings.load()
     registry = Registry(DataDir(settings.data_dir).registry)

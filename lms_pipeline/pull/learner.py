@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from lms_pipeline.pull.by_details import ByDetails
+from lms_pipeline.extract.strategies import ByDetails
 from lms_pipeline.pull.strategies import StrategyName
 from lms_pipeline.transform.rosters import Side
 from lms_pipeline.truto.query import Resource

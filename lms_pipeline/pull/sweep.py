@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from lms_pipeline.accounts.options import AccountOptions
 from lms_pipeline.errors import LmsPipelineError
-from lms_pipeline.pull.asker import Asker
+from lms_pipeline.extract.session import Asker
 from lms_pipeline.truto.errors import PermanentError
 from lms_pipeline.truto.query import ListQuery, Resource
 from lms_pipeline.truto.response import Page

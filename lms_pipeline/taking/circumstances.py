@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import msgspec
 
-from lms_pipeline.pull.choosing import Choice
+from lms_pipeline.extract.strategy_selection import Choice
 from lms_pipeline.pull.strategies import StrategyName
 from lms_pipeline.taking.order import Order
 

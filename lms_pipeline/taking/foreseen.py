@@ -9,11 +9,11 @@ from __future__ import annotations
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from lms_pipeline.extract.checkpoint import Answers
+from lms_pipeline.extract.session import Asker
+from lms_pipeline.extract.strategy_selection import Choice, demands_pair
 from lms_pipeline.lake.files import count_rows
 from lms_pipeline.lake.paths import DataDir
-from lms_pipeline.pull.answers import Answers
-from lms_pipeline.pull.asker import Asker
-from lms_pipeline.pull.choosing import Choice, demands_pair
 from lms_pipeline.pull.pairs import read_pairs
 from lms_pipeline.pull.sweep import sweep_query, users_or_courses
 from lms_pipeline.tables.pulled import UNIFIED_ENROLLMENTS

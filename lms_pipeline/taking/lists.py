@@ -14,8 +14,8 @@ from typing import TypeVar
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from lms_pipeline.extract.session import BrokenListError
 from lms_pipeline.lake.files import TableFile
-from lms_pipeline.pull.asker import BrokenListError
 from lms_pipeline.pull.sweep import users_or_courses
 from lms_pipeline.taking.order import LISTS, TABLES
 from lms_pipeline.taking.underway import Pull

@@ -13,10 +13,10 @@ import msgspec
 
 from lms_pipeline.accounts.options import AccountOptions
 from lms_pipeline.enrollments.identity import Identity
+from lms_pipeline.extract.budget import Limits
+from lms_pipeline.extract.strategy_selection import Choice
 from lms_pipeline.lake.paths import Partition
 from lms_pipeline.lake.publishing import Published
-from lms_pipeline.pull.budget import Limits
-from lms_pipeline.pull.choosing import Choice
 from lms_pipeline.pull.strategies import StrategyName
 from lms_pipeline.tables.pulled import PULLED_TABLES
 from lms_pipeline.transform.dedupe import NO_DUPLICATES, Duplicates

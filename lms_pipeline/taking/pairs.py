@@ -13,12 +13,12 @@ from threading import Event
 
 import pyarrow as pa
 
+from lms_pipeline.concurrency import in_order
 from lms_pipeline.errors import LmsPipelineError
+from lms_pipeline.extract.budget import BudgetSpentError
+from lms_pipeline.extract.plan import Pair, Plan
+from lms_pipeline.extract.session import NotKeptError
 from lms_pipeline.lake.files import conforming
-from lms_pipeline.pull.asker import NotKeptError
-from lms_pipeline.pull.budget import BudgetSpentError
-from lms_pipeline.pull.concurrently import in_order
-from lms_pipeline.pull.plan import Pair, Plan
 from lms_pipeline.pull.strategies import Found
 from lms_pipeline.tables.pulled import RAW_ENROLLMENTS, UNIFIED_ENROLLMENTS
 from lms_pipeline.taking.order import Order, Report

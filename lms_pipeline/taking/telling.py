@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 
-from lms_pipeline.pull.budget import Limits
-from lms_pipeline.pull.plan import Kind
+from lms_pipeline.extract.budget import Limits
+from lms_pipeline.extract.plan import Kind
 from lms_pipeline.taking.order import Order
 
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from lms_pipeline.extract.session import Asker
 from lms_pipeline.lake.publishing import Publication
-from lms_pipeline.pull.asker import Asker
 from lms_pipeline.taking.order import Order, Report
 
 

@@ -10,8 +10,8 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from lms_pipeline.accounts.options import AccountOptions
+from lms_pipeline.extract.budget import Limits
 from lms_pipeline.lake.paths import Partition
-from lms_pipeline.pull.budget import Limits
 from lms_pipeline.sandbox.server import RunningSandbox
 from lms_pipeline.taking.order import Report
 from lms_pipeline_tests.pull.portal import FIRST, PORTAL, Portal, status, unified

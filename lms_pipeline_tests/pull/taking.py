@@ -14,10 +14,10 @@ import pyarrow.parquet as pq
 from lms_pipeline.accounts.options import AccountOptions
 from lms_pipeline.days import Calendar
 from lms_pipeline.enrollments.identity import Identity
+from lms_pipeline.extract.budget import Limits
+from lms_pipeline.extract.strategy_selection import Choice
 from lms_pipeline.lake.files import read_metadata
 from lms_pipeline.lake.paths import DataDir, Partition
-from lms_pipeline.pull.budget import Limits
-from lms_pipeline.pull.choosing import Choice
 from lms_pipeline.snapshot import take_snapshot
 from lms_pipeline.taking.order import TABLES, Order, Report
 from lms_pipeline.truto.client import TrutoClient

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from lms_pipeline.pull.answers import Answers, AnswersError, KeptAnswer
+from lms_pipeline.extract.checkpoint import Answers, AnswersError, KeptAnswer
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 LATER = datetime(2026, 3, 1, 13, tzinfo=UTC)

@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from lms_pipeline.pull.answers import Answers
-from lms_pipeline.pull.budget import Budget, Limits
+from lms_pipeline.extract.budget import Budget, Limits
+from lms_pipeline.extract.checkpoint import Answers
 from lms_pipeline.truto.request import Wanted
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)

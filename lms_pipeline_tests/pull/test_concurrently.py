@@ -4,7 +4,7 @@ from threading import Event
 
 import pytest
 
-from lms_pipeline.pull.concurrently import in_order
+from lms_pipeline.concurrency import in_order
 from lms_pipeline.waiting import CalledOffError, wait
 
 HOUR = 3_600

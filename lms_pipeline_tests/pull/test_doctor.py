@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from lms_pipeline.pull.doctor import Doctor
+from lms_pipeline.extract.doctor import Doctor
 from lms_pipeline.sandbox.clock import Clock
 from lms_pipeline.sandbox.generated.profiles import ACADEMY_ID, TALENTLMS_ID
 from lms_pipeline.sandbox.generated.world import generated_world

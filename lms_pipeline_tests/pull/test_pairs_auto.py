@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from lms_pipeline.accounts.options import AccountOptions
-from lms_pipeline.pull.choosing import Choice
+from lms_pipeline.extract.strategy_selection import Choice
 from lms_pipeline.sandbox.faults.refusing import Status
 from lms_pipeline.sandbox.server import running
 from lms_pipeline_tests.pull.days import COURSES, LEARNERS, LISTS, PAIRS, Days, expected, stored

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lms_pipeline.pull.budget import BudgetSpentError, Limits
+from lms_pipeline.extract.budget import BudgetSpentError, Limits
 from lms_pipeline_tests.pull.days import COURSES, LISTS, PAIRS, expected, stored
 
 BUDGET = 60

@@ -5,9 +5,9 @@ from datetime import UTC, datetime
 import pytest
 
 from lms_pipeline.accounts.options import AccountOptions
+from lms_pipeline.extract.checkpoint import Answers
+from lms_pipeline.extract.session import Asker
 from lms_pipeline.pull import sweep
-from lms_pipeline.pull.answers import Answers
-from lms_pipeline.pull.asker import Asker
 from lms_pipeline.pull.sweep import PairDemandedError
 from lms_pipeline.sandbox.server import running
 from lms_pipeline.truto.client import TrutoClient

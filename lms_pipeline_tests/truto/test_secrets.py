@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from lms_pipeline.pull.answers import CODEC
+from lms_pipeline.extract.checkpoint import CODEC
 from lms_pipeline.sandbox.faults.spoiling import Debug
 from lms_pipeline.sandbox.server import running
 from lms_pipeline.sandbox.wire.debugging import SECRET

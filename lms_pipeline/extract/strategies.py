@@ -10,8 +10,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import closing
 from typing import ClassVar
 
-from lms_pipeline.pull.asker import Asker
-from lms_pipeline.pull.concurrently import in_order
+from lms_pipeline.concurrency import in_order
+from lms_pipeline.extract.session import Asker
 from lms_pipeline.pull.strategies import Found, NoRosterError, StrategyName
 from lms_pipeline.transform.rosters import Side, entries
 from lms_pipeline.truto.query import ObjectQuery, Resource

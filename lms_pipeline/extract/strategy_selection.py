@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from lms_pipeline.pull.asker import Asker
-from lms_pipeline.pull.by_details import TRIED
+from lms_pipeline.extract.session import Asker
+from lms_pipeline.extract.strategies import TRIED
 from lms_pipeline.pull.strategies import StrategyName
 from lms_pipeline.transform.rosters import Side, entries
 from lms_pipeline.truto.discovery import required_parameters

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import TypeVar
 
 from lms_pipeline.errors import LmsPipelineError
-from lms_pipeline.pull.answers import Attempt, KeptAnswer
+from lms_pipeline.extract.checkpoint import Attempt, KeptAnswer
 from lms_pipeline.truto.client import TrutoClient
 from lms_pipeline.truto.errors import PermanentError
 from lms_pipeline.truto.pagination import RepeatedPageError, follow
