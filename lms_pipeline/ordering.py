@@ -17,7 +17,7 @@ from lms_pipeline.lake.paths import DataDir
 from lms_pipeline.settings import Settings
 
 if TYPE_CHECKING:
-    from lms_pipeline.taking.order import Order, Report
+    from lms_pipeline.snapshot.job import Order, Report
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ def order_for(
     """
     from lms_pipeline.extract.budget import Limits
     from lms_pipeline.extract.strategy_selection import Choice
-    from lms_pipeline.taking.order import TABLES, Order
+    from lms_pipeline.snapshot.job import TABLES, Order
 
     account = Registry(data.registry).get(account_id)
     options = read_options(settings.accounts_file).get(account.id, AccountOptions())

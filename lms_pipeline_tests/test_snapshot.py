@@ -8,7 +8,7 @@ from lms_pipeline.accounts.options import AccountOptions
 from lms_pipeline.sandbox.clock import Clock
 from lms_pipeline.sandbox.records.world import records_world
 from lms_pipeline.sandbox.server import running
-from lms_pipeline.taking.order import TABLES
+from lms_pipeline.snapshot.job import TABLES
 from lms_pipeline.transform.dedupe import Duplicates
 from lms_pipeline_tests.pull.taking import DAY, OPEN, Taker, by_path, record
 from lms_pipeline_tests.sandbox.worlds import line, write_lines

@@ -30,7 +30,7 @@ def replay(account_id: str, day: date) -> None:
     from lms_pipeline.defs.running import open_instance, rebuild_warehouse, run_partitions
     from lms_pipeline.lake.catalog import METRIC_TABLES
     from lms_pipeline.ordering import order_for
-    from lms_pipeline.snapshot import flatten_again
+    from lms_pipeline.snapshot.take import flatten_again
 
     settings = Settings.load()
     data = DataDir(settings.data_dir)

@@ -21,7 +21,7 @@ from lms_pipeline.settings import Settings
 from lms_pipeline.tables.pulled import PULLED_TABLES
 
 if TYPE_CHECKING:
-    from lms_pipeline.taking.order import Order, Report
+    from lms_pipeline.snapshot.job import Order, Report
 
 SOURCE = "truto"
 
@@ -72,7 +72,7 @@ def build_pull(settings: Settings) -> dg.AssetsDefinition:
         truto: dg.ResourceParam[Truto],
         lake: dg.ResourceParam[DataDir],
     ) -> Iterator[dg.MaterializeResult[Any]]:
-        from lms_pipeline.snapshot import take_snapshot
+        from lms_pipeline.snapshot.take import take_snapshot
 
         tell_present(context, truto.settings)
         with told_to_people(context):

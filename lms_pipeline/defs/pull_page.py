@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections import Counter
 
     from lms_pipeline.lake.publishing import Published
-    from lms_pipeline.taking.order import Report
+    from lms_pipeline.snapshot.job import Report
 
 MOST_STATUSES, LONGEST_STATUS = 10, 40
 """Of those that nobody documents: a text from outside, and as many as there are enrollments."""

@@ -11,7 +11,7 @@ import msgspec
 
 from lms_pipeline.extract.strategy_selection import Choice
 from lms_pipeline.pull.strategies import StrategyName
-from lms_pipeline.taking.order import Order
+from lms_pipeline.snapshot.job import Order
 
 
 class Circumstances(msgspec.Struct, frozen=True, kw_only=True):

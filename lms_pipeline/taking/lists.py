@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from lms_pipeline.extract.session import BrokenListError
 from lms_pipeline.lake.files import TableFile
 from lms_pipeline.pull.sweep import users_or_courses
-from lms_pipeline.taking.order import LISTS, TABLES
+from lms_pipeline.snapshot.job import LISTS, TABLES
 from lms_pipeline.taking.underway import Pull
 from lms_pipeline.transform.dedupe import WaitingRows
 from lms_pipeline.transform.users_courses import ListFlattener, ListName

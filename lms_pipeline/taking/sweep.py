@@ -13,9 +13,9 @@ from functools import partial
 from pathlib import Path
 
 from lms_pipeline.pull import sweep
+from lms_pipeline.snapshot.writer import EnrollmentFiles
 from lms_pipeline.taking.lists import anew
 from lms_pipeline.taking.underway import Pull
-from lms_pipeline.taking.writing import EnrollmentFiles
 from lms_pipeline.transform.enrollments import Answered
 
 ROUNDS = 2

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from lms_pipeline.extract.budget import Limits
 from lms_pipeline.extract.plan import Kind
-from lms_pipeline.taking.order import Order
+from lms_pipeline.snapshot.job import Order
 
 
 def plan_told(order: Order, strategy: str, kinds: Mapping[Kind, int], calls: int) -> str:

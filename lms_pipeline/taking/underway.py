@@ -10,7 +10,7 @@ from pathlib import Path
 
 from lms_pipeline.extract.session import Asker
 from lms_pipeline.lake.publishing import Publication
-from lms_pipeline.taking.order import Order, Report
+from lms_pipeline.snapshot.job import Order, Report
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,9 +16,9 @@ from lms_pipeline.defs.running import run_partitions
 from lms_pipeline.lake import warehouse
 from lms_pipeline.lake.catalog import TABLES
 from lms_pipeline.lake.paths import DataDir, Partition
+from lms_pipeline.snapshot.job import Report
 from lms_pipeline.tables.metrics import RATES
 from lms_pipeline.tables.pulled import COURSES, LEARNERS, RAW_ENROLLMENTS
-from lms_pipeline.taking.order import Report
 from lms_pipeline_tests.defs.conftest import DAY, NOW, Installation
 from lms_pipeline_tests.lake.rows import NOON, publish
 from lms_pipeline_tests.report.pictures import parsed, texts

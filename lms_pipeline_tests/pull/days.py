@@ -13,7 +13,7 @@ from lms_pipeline.accounts.options import AccountOptions
 from lms_pipeline.extract.budget import Limits
 from lms_pipeline.lake.paths import Partition
 from lms_pipeline.sandbox.server import RunningSandbox
-from lms_pipeline.taking.order import Report
+from lms_pipeline.snapshot.job import Report
 from lms_pipeline_tests.pull.portal import FIRST, PORTAL, Portal, status, unified
 from lms_pipeline_tests.pull.taking import Taker
 

@@ -20,7 +20,7 @@ from lms_pipeline.lake.paths import Partition
 from lms_pipeline.sandbox.records.world import records_world
 from lms_pipeline.sandbox.server import RunningSandbox, running
 from lms_pipeline.sandbox.world import World
-from lms_pipeline.taking.order import TABLES
+from lms_pipeline.snapshot.job import TABLES
 from lms_pipeline_tests.pull.portal import PORTAL, Portal
 from lms_pipeline_tests.pull.taking import DAY, Taker
 from lms_pipeline_tests.sandbox.worlds import line, write_lines

@@ -33,7 +33,7 @@ from lms_pipeline.sandbox.faults.spoiling import BadUtf8, Debug, Html
 from lms_pipeline.sandbox.records.world import records_world
 from lms_pipeline.sandbox.server import RunningSandbox, running
 from lms_pipeline.sandbox.world import World
-from lms_pipeline.taking.order import TABLES, Report
+from lms_pipeline.snapshot.job import TABLES, Report
 from lms_pipeline.truto import pagination, transport
 from lms_pipeline_tests.pull.portal import PORTAL, Portal
 from lms_pipeline_tests.pull.taking import DAY, Taker

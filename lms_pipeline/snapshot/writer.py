@@ -17,8 +17,8 @@ import pyarrow.compute as pc
 
 from lms_pipeline.enrollments.identity import KEYS, Identity
 from lms_pipeline.lake.publishing import Publication
+from lms_pipeline.snapshot.job import Report
 from lms_pipeline.tables.pulled import RAW_ENROLLMENTS, REJECTED_ENROLLMENTS, UNIFIED_ENROLLMENTS
-from lms_pipeline.taking.order import Report
 from lms_pipeline.transform.dedupe import NO_DUPLICATES, WaitingRows
 from lms_pipeline.transform.enrollments import Answered, EnrollmentFlattener
 

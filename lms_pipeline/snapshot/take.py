@@ -27,10 +27,10 @@ from lms_pipeline.lake.lock import alone
 from lms_pipeline.lake.paths import DataDir
 from lms_pipeline.lake.publishing import Publication, published_files, remove_leftovers
 from lms_pipeline.lake.room import check_room
+from lms_pipeline.snapshot.job import LISTS, TABLES, Order, Report
+from lms_pipeline.snapshot.run import Taking
 from lms_pipeline.tables.pulled import PULLED_TABLES, UNIFIED_ENROLLMENTS
 from lms_pipeline.taking.circumstances import Circumstances, read_circumstances
-from lms_pipeline.taking.order import LISTS, TABLES, Order, Report
-from lms_pipeline.taking.taking import Taking
 from lms_pipeline.taking.underway import Pull
 from lms_pipeline.truto.client import TrutoClient
 from lms_pipeline.truto.transport import Gate

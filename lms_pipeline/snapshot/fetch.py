@@ -20,10 +20,10 @@ from lms_pipeline.extract.plan import Pair, Plan
 from lms_pipeline.extract.session import NotKeptError
 from lms_pipeline.lake.files import conforming
 from lms_pipeline.pull.strategies import Found
+from lms_pipeline.snapshot.job import Order, Report
+from lms_pipeline.snapshot.writer import EnrollmentFiles
 from lms_pipeline.tables.pulled import RAW_ENROLLMENTS, UNIFIED_ENROLLMENTS
-from lms_pipeline.taking.order import Order, Report
 from lms_pipeline.taking.underway import Pull
-from lms_pipeline.taking.writing import EnrollmentFiles
 from lms_pipeline.transform.columns import constant
 from lms_pipeline.transform.enrollments import Answered, OtherPairError, raw_batch
 from lms_pipeline.transform.rosters import Entry, roster_batch

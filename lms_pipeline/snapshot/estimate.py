@@ -16,9 +16,9 @@ from lms_pipeline.lake.files import count_rows
 from lms_pipeline.lake.paths import DataDir
 from lms_pipeline.pull.pairs import read_pairs
 from lms_pipeline.pull.sweep import sweep_query, users_or_courses
+from lms_pipeline.snapshot.job import Order
+from lms_pipeline.snapshot.previous import last_snapshot
 from lms_pipeline.tables.pulled import UNIFIED_ENROLLMENTS
-from lms_pipeline.taking.last import last_snapshot
-from lms_pipeline.taking.order import Order
 from lms_pipeline.taking.telling import calls_told
 from lms_pipeline.truto.client import TrutoClient
 

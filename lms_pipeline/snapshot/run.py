@@ -24,16 +24,16 @@ from lms_pipeline.pull.pairs import Pairs
 from lms_pipeline.pull.roster import Roster
 from lms_pipeline.pull.strategies import ListNotOfferedError, NoRosterError, PairStrategy, StrategyName
 from lms_pipeline.pull.sweep import PairDemandedError, sweep_query
+from lms_pipeline.snapshot.fetch import counted, take_pairs
+from lms_pipeline.snapshot.job import LISTS, TABLES, Report
+from lms_pipeline.snapshot.previous import last_snapshot, remember_details
+from lms_pipeline.snapshot.writer import EnrollmentFiles
 from lms_pipeline.tables.pulled import COURSES, LEARNERS
 from lms_pipeline.taking.circumstances import Circumstances
-from lms_pipeline.taking.last import last_snapshot, remember_details
 from lms_pipeline.taking.lists import TakenList, take_list
-from lms_pipeline.taking.order import LISTS, TABLES, Report
-from lms_pipeline.taking.pairs import counted, take_pairs
 from lms_pipeline.taking.sweep import take_sweep
 from lms_pipeline.taking.telling import plan_told
 from lms_pipeline.taking.underway import Pull
-from lms_pipeline.taking.writing import EnrollmentFiles
 from lms_pipeline.truto.query import ObjectQuery
 
 

@@ -15,8 +15,8 @@ from lms_pipeline.extract.plan import DETAILS, Before, Plan
 from lms_pipeline.lake.disk import LakeError, disk_errors
 from lms_pipeline.lake.files import PREFIX, check_version, damage, read_metadata
 from lms_pipeline.lake.paths import DataDir
+from lms_pipeline.snapshot.job import Order
 from lms_pipeline.tables.pulled import RAW_ENROLLMENTS, UNIFIED_ENROLLMENTS
-from lms_pipeline.taking.order import Order
 
 log = logging.getLogger(__name__)
 

@@ -1,0 +1,1 @@
+"""One run for an account and day: lock, extract, transform, publish."""
