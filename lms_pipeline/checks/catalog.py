@@ -6,12 +6,12 @@ What belongs here: the list. What a check looks at stands in the module of its k
 
 from __future__ import annotations
 
+from lms_pipeline.checks.base import Subject
 from lms_pipeline.checks.content import agrees_with_raw, few_are_rejected, roles_are_known, statuses_are_known
-from lms_pipeline.checks.figures import parts_sum, rates_are_shares
 from lms_pipeline.checks.finding import Check
-from lms_pipeline.checks.integrity import is_complete, key_is_unique, schema, served_is_stored
+from lms_pipeline.checks.metrics import parts_sum, rates_are_shares
 from lms_pipeline.checks.pulling import few_are_told_by_others, pulled_in_time, row_drop, there_is_room
-from lms_pipeline.checks.subject import Subject
+from lms_pipeline.checks.snapshot import is_complete, key_is_unique, schema, served_is_stored
 from lms_pipeline.tables.metrics import ACCOUNT_COMPLETION, COURSE_COMPLETION, LEARNER_COMPLETION
 from lms_pipeline.tables.pulled import (
     COURSES,

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
+from lms_pipeline.checks.base import Subject
 from lms_pipeline.checks.finding import Finding, percent
-from lms_pipeline.checks.subject import Subject
 from lms_pipeline.lake.disk import size_told
 
 LATEST = timedelta(hours=6)

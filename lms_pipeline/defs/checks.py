@@ -10,9 +10,9 @@ from typing import Any
 
 import dagster as dg
 
+from lms_pipeline.checks.base import Subject
 from lms_pipeline.checks.catalog import METRIC_CHECKS, PULL_CHECKS
 from lms_pipeline.checks.finding import BlockedError, Check, Finding, together
-from lms_pipeline.checks.subject import Subject
 from lms_pipeline.defs.failures import told_to_people
 from lms_pipeline.defs.partitions import account_days, partition_of
 from lms_pipeline.lake.paths import DataDir
@@ -37,7 +37,7 @@ def _of_partition(
     def of_partition(
         context: dg.AssetCheckExecutionContext, lake: dg.ResourceParam[DataDir]
     ) -> Iterator[dg.AssetCheckResult]:
-        from lms_pipeline.checks.subject import looking
+        from lms_pipeline.checks.base import looking
 
         with (
             told_to_people(context),

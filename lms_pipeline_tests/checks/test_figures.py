@@ -2,7 +2,7 @@
 
 import pytest
 
-from lms_pipeline.checks.figures import parts_sum, rates_are_shares
+from lms_pipeline.checks.metrics import parts_sum, rates_are_shares
 from lms_pipeline.tables.metrics import ACCOUNT_COMPLETION, COURSE_COMPLETION, LEARNER_COMPLETION
 
 COUNTS = [

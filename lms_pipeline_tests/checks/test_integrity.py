@@ -4,8 +4,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from lms_pipeline.checks.integrity import is_complete, key_is_unique, schema, served_is_stored
-from lms_pipeline.checks.subject import NothingToCheckError
+from lms_pipeline.checks.base import NothingToCheckError
+from lms_pipeline.checks.snapshot import is_complete, key_is_unique, schema, served_is_stored
 from lms_pipeline.lake.paths import Partition
 from lms_pipeline.tables.pulled import COURSES, RAW_ENROLLMENTS, REJECTED_ENROLLMENTS, UNIFIED_ENROLLMENTS
 from lms_pipeline_tests.lake.rows import FIRST, enrollment

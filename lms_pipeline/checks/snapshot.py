@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from lms_pipeline.checks.base import Subject
 from lms_pipeline.checks.finding import MOST_ROWS, Finding
-from lms_pipeline.checks.subject import Subject
 from lms_pipeline.tables.pulled import RAW_ENROLLMENTS, REJECTED_ENROLLMENTS
 from lms_pipeline.tables.schema import SCHEMA_VERSION, arrow_schema
 
