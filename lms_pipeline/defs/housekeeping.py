@@ -27,7 +27,7 @@ def due(settings: Settings, instance: dg.DagsterInstance, location: str = LOCATI
     Raises:
         SettingsError: the options of accounts can't be read.
     """
-    from lms_pipeline.housekeeping.planning import planned, rules_of
+    from lms_pipeline.housekeeping.cleanup import planned, rules_of
 
     rules = rules_of(settings)
     found = planned(DataDir(settings.data_dir), rules)

@@ -18,9 +18,9 @@ from lms_pipeline.days import Calendar
 from lms_pipeline.extract.budget import Budget
 from lms_pipeline.extract.checkpoint import Answers, Attempt
 from lms_pipeline.extract.session import Asker, NotKeptError
-from lms_pipeline.housekeeping.planning import old_answers
+from lms_pipeline.housekeeping.cleanup import old_answers
+from lms_pipeline.housekeeping.policy import Rules
 from lms_pipeline.housekeeping.removing import remove
-from lms_pipeline.housekeeping.rules import Rules
 from lms_pipeline.lake.dropping import RowDropError
 from lms_pipeline.lake.files import read_metadata
 from lms_pipeline.lake.lock import alone

@@ -3,8 +3,8 @@
 import pytest
 
 from lms_pipeline.accounts.registry import Registry
-from lms_pipeline.housekeeping.planning import planned, rules_of
-from lms_pipeline.housekeeping.rules import Rules
+from lms_pipeline.housekeeping.cleanup import planned, rules_of
+from lms_pipeline.housekeeping.policy import Rules
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.settings import Settings
 from lms_pipeline.tables.metrics import COURSE_COMPLETION

@@ -4,7 +4,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from lms_pipeline.housekeeping.rules import Rules, first_kept
+from lms_pipeline.housekeeping.policy import Rules, first_kept
 
 TODAY = date(2026, 3, 31)
 NOW = datetime(2026, 4, 1, 1, 30, tzinfo=UTC)

@@ -14,7 +14,7 @@ from lms_pipeline.accounts.options import read_options
 from lms_pipeline.accounts.registry import GONE, INACTIVE, Registry
 from lms_pipeline.housekeeping.due import Due
 from lms_pipeline.housekeeping.payloads import payload_bytes
-from lms_pipeline.housekeeping.rules import Rules
+from lms_pipeline.housekeeping.policy import Rules
 from lms_pipeline.housekeeping.standing import changed_at, size
 from lms_pipeline.lake.disk import LakeError
 from lms_pipeline.lake.paths import DATA_FILE, DataDir, Partition, partition_named
