@@ -52,8 +52,8 @@ def _told(figure: float | None, form: str) -> str:
 
 def _courses(published: Published) -> dict[str, Any]:
     """The largest courses as text, which the page shows at once, and as a picture; and the ends of the scale."""
-    from lms_pipeline.report.chart import as_markdown
-    from lms_pipeline.report.courses import Courses
+    from lms_pipeline.report.charts import as_markdown
+    from lms_pipeline.report.completion import Courses
 
     courses = Courses(published.path)
     chart = courses.chart(f"Completion by course, {published.partition.day}")

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lms_pipeline.report.chart import FILL, MARGIN, TRACK, WIDTH, Bar, as_markdown, bars_svg
+from lms_pipeline.report.charts import FILL, MARGIN, TRACK, WIDTH, Bar, as_markdown, bars_svg
 from lms_pipeline_tests.report.pictures import SVG, parsed, texts
 
 FULL = WIDTH - 2 * MARGIN

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from lms_pipeline.report.courses import Courses
+from lms_pipeline.report.completion import Courses
 from lms_pipeline.tables.metrics import COURSE_COMPLETION
 from lms_pipeline_tests.lake.rows import write
 from lms_pipeline_tests.report.pictures import parsed, texts
