@@ -24,7 +24,7 @@ from benchmarks.fleet_world import Fleet, fleet_of
 from benchmarks.nights import Night, pass_night
 from benchmarks.services import COMMAND, services
 from benchmarks.usage import Usage
-from lms_pipeline.defs.running import open_instance
+from lms_pipeline.defs.instance import open_instance
 from lms_pipeline.lake.catalog import TABLES
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.sandbox.scripting import SandboxScript

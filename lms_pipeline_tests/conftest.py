@@ -10,7 +10,7 @@ from lms_pipeline.settings import Settings
 @pytest.fixture(scope="session")
 def make_home(tmp_path_factory):
     """Makes a folder a home of Dagster's without a run: a copy, since to make its tables takes longer than most tests."""
-    from lms_pipeline.defs.running import open_instance
+    from lms_pipeline.defs.instance import open_instance
 
     home = tmp_path_factory.mktemp("dagster") / "home"
     with pytest.MonkeyPatch.context() as patch:

@@ -79,7 +79,7 @@ def demo(days: int, data_dir: Path | None) -> None:
 def _materialize(settings: Settings, sandbox: RunningSandbox, days: Sequence[date]) -> list[Outcome]:
     """Each day as of its end: the sandbox's clock and ours stand there."""
     from lms_pipeline.definitions import build_defs
-    from lms_pipeline.defs.running import open_instance, rebuild_warehouse, run_partitions
+    from lms_pipeline.defs.instance import open_instance, rebuild_warehouse, run_partitions
 
     failed: list[Outcome] = []
     with open_instance(settings) as instance:

@@ -21,9 +21,9 @@ def housekeeping(*, dry_run: bool) -> None:
     Kept answers of whatever account after `answer_days`, payloads of rejected records after LMS_REJECTED_DAYS, logs of
     runs after LMS_RUN_LOG_DAYS, and what killed runs left. Exit status 1 where something could not be removed.
     """
-    from lms_pipeline.defs.catalogue import tell, untold
+    from lms_pipeline.defs.event_log_sync import tell, untold
     from lms_pipeline.defs.housekeeping import due
-    from lms_pipeline.defs.running import open_instance
+    from lms_pipeline.defs.instance import open_instance
     from lms_pipeline.housekeeping.due import totals_told
     from lms_pipeline.housekeeping.removing import remove
 

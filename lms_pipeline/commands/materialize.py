@@ -48,7 +48,7 @@ def materialize(
     published, 1 where something failed, 2 where what was asked for can't be.
     """
     from lms_pipeline.definitions import build_defs
-    from lms_pipeline.defs.running import check_selection, open_instance, rebuild_warehouse, run_partitions
+    from lms_pipeline.defs.instance import check_selection, open_instance, rebuild_warehouse, run_partitions
 
     settings = Settings.load()
     selection = [name.strip() for name in select.split(",") if name.strip()]

@@ -27,7 +27,7 @@ def replay(account_id: str, day: date) -> None:
     For a day whose rows were made wrong by a mistake of ours: its answers stay for 30 days, unless told otherwise.
     """
     from lms_pipeline.definitions import build_defs
-    from lms_pipeline.defs.running import open_instance, rebuild_warehouse, run_partitions
+    from lms_pipeline.defs.instance import open_instance, rebuild_warehouse, run_partitions
     from lms_pipeline.lake.catalog import METRIC_TABLES
     from lms_pipeline.ordering import order_for
     from lms_pipeline.snapshot.take import flatten_again

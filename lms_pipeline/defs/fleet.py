@@ -12,10 +12,10 @@ import dagster as dg
 
 from lms_pipeline.checks.finding import Finding
 from lms_pipeline.checks.fleet import FLEET_CHECKS, accounts_are_fresh
-from lms_pipeline.defs.asking import FAILED
-from lms_pipeline.defs.checks import check_result
+from lms_pipeline.defs.asset_checks import check_result
 from lms_pipeline.defs.failures import told_to_people
 from lms_pipeline.defs.jobs import DAILY_SNAPSHOT
+from lms_pipeline.defs.run_requests import FAILED
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.settings import Settings
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import dagster as dg
 
-from lms_pipeline.defs.catalogue import tell, untold
-from lms_pipeline.defs.describing import tell_present
+from lms_pipeline.defs.event_log_sync import tell, untold
 from lms_pipeline.defs.failures import told_to_people
 from lms_pipeline.defs.jobs import HOUSEKEEPING
+from lms_pipeline.defs.metadata import tell_present
 from lms_pipeline.defs.run_logs import LOCATION, old_run_logs
 from lms_pipeline.housekeeping.due import Due, totals, totals_told
 from lms_pipeline.lake.paths import DataDir

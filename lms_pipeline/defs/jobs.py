@@ -10,8 +10,8 @@ from dagster._utils.schedules import is_valid_cron_schedule
 
 from lms_pipeline.accounts.registry import Registry
 from lms_pipeline.connection import Truto
-from lms_pipeline.defs.asking import NO_DAY_IS_OPEN, is_under_way, lacks, last_runs, run_request
 from lms_pipeline.defs.partitions import add_accounts
+from lms_pipeline.defs.run_requests import NO_DAY_IS_OPEN, is_under_way, lacks, last_runs, run_request
 from lms_pipeline.errors import SettingsError
 from lms_pipeline.lake.catalog import METRIC_TABLES
 from lms_pipeline.lake.paths import DataDir, Partition

@@ -10,8 +10,8 @@ from typing import Any
 import dagster as dg
 
 from lms_pipeline.accounts.registry import Registry
-from lms_pipeline.defs.describing import table_spec, tell_account, tell_present
 from lms_pipeline.defs.failures import told_to_people
+from lms_pipeline.defs.metadata import table_spec, tell_account, tell_present
 from lms_pipeline.defs.metrics_page import metric_figures
 from lms_pipeline.defs.pages import published_metadata
 from lms_pipeline.defs.partitions import account_days, partition_of

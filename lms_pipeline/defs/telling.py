@@ -14,7 +14,7 @@ from threading import Event
 import click
 import dagster as dg
 
-from lms_pipeline.defs.catalogue import AT_ONCE, tell, untold
+from lms_pipeline.defs.event_log_sync import AT_ONCE, tell, untold
 from lms_pipeline.lake.paths import DataDir
 
 

@@ -7,9 +7,9 @@ import pytest
 from pydantic import SecretStr
 
 from lms_pipeline.definitions import build_defs
-from lms_pipeline.defs.asking import WAITED_FOR, has_failed, is_under_way
+from lms_pipeline.defs.instance import run_partitions
 from lms_pipeline.defs.partitions import partition_key
-from lms_pipeline.defs.running import run_partitions
+from lms_pipeline.defs.run_requests import WAITED_FOR, has_failed, is_under_way
 from lms_pipeline.lake.paths import Partition
 from lms_pipeline.sandbox.faults.refusing import RevokedToken, Status
 from lms_pipeline_tests.defs.conftest import DAY, NOW

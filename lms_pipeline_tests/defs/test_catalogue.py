@@ -9,9 +9,9 @@ import sqlalchemy
 
 from lms_pipeline.accounts.registry import Registry
 from lms_pipeline.definitions import build_defs
-from lms_pipeline.defs.catalogue import AT_ONCE, tell, untold
+from lms_pipeline.defs.event_log_sync import AT_ONCE, tell, untold
+from lms_pipeline.defs.instance import open_instance, run_partitions
 from lms_pipeline.defs.partitions import add_accounts
-from lms_pipeline.defs.running import open_instance, run_partitions
 from lms_pipeline.lake.catalog import TABLES
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.settings import Settings

@@ -9,8 +9,8 @@ import pytest
 from lms_pipeline.checks.catalog import METRIC_CHECKS, PULL_CHECKS
 from lms_pipeline.checks.fleet import FLEET_CHECKS
 from lms_pipeline.definitions import build_defs
+from lms_pipeline.defs.instance import QUIET, run_partitions
 from lms_pipeline.defs.partitions import add_accounts, partition_key
-from lms_pipeline.defs.running import QUIET, run_partitions
 from lms_pipeline.lake.paths import Partition
 from lms_pipeline.sandbox.faults.refusing import Status
 from lms_pipeline.tables.pulled import UNIFIED_ENROLLMENTS

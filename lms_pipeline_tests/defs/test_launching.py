@@ -13,8 +13,8 @@ from dagster._core.launcher.base import WorkerStatus
 
 from lms_pipeline.definitions import build_defs
 from lms_pipeline.defs.failures import FROM_A_SHELL
+from lms_pipeline.defs.instance import rebuild_warehouse, run_partitions
 from lms_pipeline.defs.launching import LocalRunLauncher, this_process
-from lms_pipeline.defs.running import rebuild_warehouse, run_partitions
 from lms_pipeline.lake.paths import Partition
 from lms_pipeline_tests.defs.conftest import DAY
 

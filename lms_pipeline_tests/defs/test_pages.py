@@ -11,8 +11,8 @@ import duckdb
 import pytest
 
 from lms_pipeline.definitions import build_defs
+from lms_pipeline.defs.instance import run_partitions
 from lms_pipeline.defs.pull_page import pull_figures
-from lms_pipeline.defs.running import run_partitions
 from lms_pipeline.lake import warehouse
 from lms_pipeline.lake.catalog import TABLES
 from lms_pipeline.lake.paths import DataDir, Partition

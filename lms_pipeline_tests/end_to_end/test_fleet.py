@@ -13,8 +13,8 @@ from pydantic import SecretStr
 
 from lms_pipeline.accounts.registry import Registry
 from lms_pipeline.definitions import build_defs
+from lms_pipeline.defs.instance import open_instance
 from lms_pipeline.defs.partitions import partition_key
-from lms_pipeline.defs.running import open_instance
 from lms_pipeline.lake.catalog import TABLES
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.sandbox.faults.refusing import RevokedConnection, Status

@@ -10,7 +10,7 @@ from lms_pipeline.accounts.registry import Registry
 from lms_pipeline.accounts.sync import sync_with_truto
 from lms_pipeline.connection import Truto
 from lms_pipeline.definitions import build_defs
-from lms_pipeline.defs.running import open_instance, rebuild_warehouse, run_partitions
+from lms_pipeline.defs.instance import open_instance, rebuild_warehouse, run_partitions
 from lms_pipeline.lake import warehouse
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.sandbox.records.world import records_world

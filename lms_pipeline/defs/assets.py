@@ -10,8 +10,8 @@ import dagster as dg
 from pydantic import Field
 
 from lms_pipeline.connection import Truto
-from lms_pipeline.defs.describing import OWNERS, api_schema, table_spec, tell_account, tell_present
 from lms_pipeline.defs.failures import told_to_people
+from lms_pipeline.defs.metadata import OWNERS, api_schema, table_spec, tell_account, tell_present
 from lms_pipeline.defs.pages import published_metadata
 from lms_pipeline.defs.partitions import account_days, partition_of
 from lms_pipeline.defs.pull_page import pull_figures
