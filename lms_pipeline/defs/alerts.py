@@ -26,7 +26,7 @@ def build_alerts(settings: Settings) -> list[dg.SensorDefinition]:
     def failure_alerts(
         context: dg.RunFailureSensorContext, lake: dg.ResourceParam[DataDir]
     ) -> dg.SkipReason | None:
-        from lms_pipeline.alerting import Alerts, Trouble
+        from lms_pipeline.alerts import Alerts, Trouble
 
         run = context.instance.get_run_by_id(context.dagster_run.run_id) or context.dagster_run
         if NO_ALERT in run.tags:

@@ -77,7 +77,7 @@ def build_fleet_schedule(settings: Settings) -> dg.ScheduleDefinition:
 
 def _tell(settings: Settings, data: DataDir, finding: Finding, run_id: str) -> None:
     """A run that fails is told of by `failure_alerts`; what was never run is told of here, once a day."""
-    from lms_pipeline.alerting import Alerts, Trouble
+    from lms_pipeline.alerts import Alerts, Trouble
 
     if settings.alert_webhook is not None:
         alerts = Alerts(data, settings.alert_webhook.get_secret_value())

@@ -9,7 +9,7 @@ import dagster as dg
 import pytest
 from pydantic import SecretStr
 
-from lms_pipeline.alerting import AlertError, Alerts, Trouble
+from lms_pipeline.alerts import AlertError, Alerts, Trouble
 from lms_pipeline.definitions import build_defs
 from lms_pipeline.defs.failures import FROM_A_SHELL, NO_ALERT
 from lms_pipeline.defs.instance import QUIET
