@@ -25,12 +25,12 @@ from benchmarks.nights import Night, pass_night
 from benchmarks.services import COMMAND, services
 from benchmarks.usage import Usage
 from lms_pipeline.defs.instance import open_instance
-from lms_pipeline.lake.catalog import TABLES
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.sandbox.scripting import SandboxScript
 from lms_pipeline.sandbox.server import RunningSandbox, running
 from lms_pipeline.sandbox.wire.switches import TRUTO_ACCOUNT_TIER, TRUTO_TOKEN_TIER, Switches
 from lms_pipeline.settings import Settings
+from lms_pipeline.tables.catalog import TABLES
 
 ROLES = {
     "multiprocessing.spawn": "run",

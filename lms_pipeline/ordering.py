@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 from lms_pipeline.accounts.options import AccountOptions, read_options
 from lms_pipeline.accounts.registry import Registry
-from lms_pipeline.enrollments.identity import identity_of
 from lms_pipeline.lake.paths import DataDir
 from lms_pipeline.settings import Settings
+from lms_pipeline.tables.pulled import identity_of
 
 if TYPE_CHECKING:
     from lms_pipeline.snapshot.job import Order, Report

@@ -7,11 +7,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from lms_pipeline.days import Calendar
-from lms_pipeline.lake.catalog import METRIC_TABLES
 from lms_pipeline.lake.disk import LakeError
 from lms_pipeline.lake.files import read_metadata
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.measuring import NoSnapshotError, measure, only_row
+from lms_pipeline.tables.catalog import METRIC_TABLES
 from lms_pipeline.tables.metrics import ACCOUNT_COMPLETION, COURSE_COMPLETION, LEARNER_COMPLETION
 from lms_pipeline.tables.pulled import UNIFIED_ENROLLMENTS
 from lms_pipeline_tests.lake.rows import FIRST, NOON, enrollment, publish

@@ -6,7 +6,7 @@ import sys
 import pyarrow as pa
 import pytest
 
-from lms_pipeline.lake.catalog import TABLES
+from lms_pipeline.tables.catalog import TABLES
 from lms_pipeline.tables.schema import Column, ListOf, Table, arrow_schema, arrow_type
 
 EVERY_TABLE = pytest.mark.parametrize("table", TABLES.values(), ids=list(TABLES))
@@ -67,7 +67,7 @@ def test_the_key_is_of_the_table_s_columns(table):
 
 
 def test_the_tables_can_be_told_without_loading_arrow():
-    told = "import sys, lms_pipeline.lake.catalog as c; print(len(c.TABLES) > 4, 'pyarrow' in sys.modules)"
+    told = "import sys, lms_pipeline.tables.catalog as c; print(len(c.TABLES) > 4, 'pyarrow' in sys.modules)"
     answer = subprocess.run(
         [sys.executable, "-c", told], capture_output=True, text=True, check=True, timeout=60
     )

@@ -10,9 +10,9 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from lms_pipeline.enrollments.identity import Identity
 from lms_pipeline.errors import SettingsError
 from lms_pipeline.lake.paths import check_account_id
+from lms_pipeline.tables.pulled import Identity
 from lms_pipeline.truto.encoding import QueryError, encoded
 
 

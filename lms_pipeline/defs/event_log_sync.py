@@ -19,9 +19,9 @@ from lms_pipeline.accounts.registry import Registry
 from lms_pipeline.defs.metrics_page import account_figures
 from lms_pipeline.defs.pages import file_metadata, provenance, published_metadata
 from lms_pipeline.defs.partitions import add_accounts, partition_key
-from lms_pipeline.lake.catalog import TABLES
 from lms_pipeline.lake.disk import LakeError
 from lms_pipeline.lake.paths import DataDir, Partition
+from lms_pipeline.tables.catalog import TABLES
 from lms_pipeline.tables.metrics import ACCOUNT_COMPLETION
 from lms_pipeline.tables.pulled import PULLED_TABLES
 from lms_pipeline.tables.schema import Table

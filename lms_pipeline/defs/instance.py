@@ -18,11 +18,11 @@ from lms_pipeline.defs.jobs import DAILY_SNAPSHOT, REBUILD_WAREHOUSE
 from lms_pipeline.defs.launching import this_process
 from lms_pipeline.defs.partitions import add_accounts, partition_key
 from lms_pipeline.errors import WrongUseError
-from lms_pipeline.lake.catalog import TABLES
 from lms_pipeline.lake.disk import disk_errors
 from lms_pipeline.lake.paths import Partition
 from lms_pipeline.outcomes import Outcome
 from lms_pipeline.settings import Settings
+from lms_pipeline.tables.catalog import TABLES
 from lms_pipeline.tables.pulled import PULLED_TABLES
 
 if TYPE_CHECKING:

@@ -13,9 +13,9 @@ from lms_pipeline.connection import Truto
 from lms_pipeline.defs.partitions import add_accounts
 from lms_pipeline.defs.run_requests import NO_DAY_IS_OPEN, is_under_way, lacks, last_runs, run_request
 from lms_pipeline.errors import SettingsError
-from lms_pipeline.lake.catalog import METRIC_TABLES
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.settings import Settings
+from lms_pipeline.tables.catalog import METRIC_TABLES
 from lms_pipeline.tables.pulled import PULLED_TABLES
 
 if TYPE_CHECKING:

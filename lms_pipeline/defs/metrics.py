@@ -16,9 +16,9 @@ from lms_pipeline.defs.metrics_page import metric_figures
 from lms_pipeline.defs.pages import published_metadata
 from lms_pipeline.defs.partitions import account_days, partition_of
 from lms_pipeline.errors import WrongUseError
-from lms_pipeline.lake.catalog import METRIC_TABLES
 from lms_pipeline.lake.paths import DataDir
 from lms_pipeline.settings import Settings
+from lms_pipeline.tables.catalog import METRIC_TABLES
 from lms_pipeline.tables.pulled import UNIFIED_ENROLLMENTS
 
 

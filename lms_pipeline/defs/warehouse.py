@@ -11,8 +11,8 @@ import dagster as dg
 from lms_pipeline.defs.failures import told_to_people
 from lms_pipeline.defs.metadata import OWNERS
 from lms_pipeline.defs.pages import file_metadata
-from lms_pipeline.lake.catalog import TABLES
 from lms_pipeline.lake.paths import DataDir
+from lms_pipeline.tables.catalog import TABLES
 
 
 @dg.asset(

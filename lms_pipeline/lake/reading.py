@@ -14,11 +14,11 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
-from lms_pipeline.lake.catalog import table_named
 from lms_pipeline.lake.committed import committed
 from lms_pipeline.lake.files import damage
 from lms_pipeline.lake.paths import DataDir, check_account_id
 from lms_pipeline.settings import Settings
+from lms_pipeline.tables.catalog import table_named
 from lms_pipeline.tables.schema import Table, arrow_schema
 
 if TYPE_CHECKING:

@@ -15,11 +15,11 @@ from pathlib import Path
 import duckdb
 from filelock import FileLock
 
-from lms_pipeline.lake.catalog import METRIC_TABLES, TABLES
 from lms_pipeline.lake.committed import committed
 from lms_pipeline.lake.disk import LakeError, disk_errors
 from lms_pipeline.lake.paths import DataDir
 from lms_pipeline.lake.warehouse_sql import comments, create_table, create_view
+from lms_pipeline.tables.catalog import METRIC_TABLES, TABLES
 from lms_pipeline.tables.metrics import LEARNER_COMPLETION
 from lms_pipeline.tables.schema import Table
 

@@ -15,10 +15,15 @@ from typing import Self
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lms_pipeline.enrollments.identity import KEYS, Identity
 from lms_pipeline.lake.publishing import Publication
 from lms_pipeline.snapshot.job import Report
-from lms_pipeline.tables.pulled import RAW_ENROLLMENTS, REJECTED_ENROLLMENTS, UNIFIED_ENROLLMENTS
+from lms_pipeline.tables.pulled import (
+    KEYS,
+    RAW_ENROLLMENTS,
+    REJECTED_ENROLLMENTS,
+    UNIFIED_ENROLLMENTS,
+    Identity,
+)
 from lms_pipeline.transform.dedupe import NO_DUPLICATES, WaitingRows
 from lms_pipeline.transform.enrollments import Answered, EnrollmentFlattener
 

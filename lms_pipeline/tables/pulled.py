@@ -6,8 +6,55 @@ The fields, their types and the ten statuses are those of Truto's page of `GET /
 
 from __future__ import annotations
 
-from lms_pipeline.enrollments.sources import ALL_FIELDS, COURSE_ID, DETAILS, USER_ID, course, enrollment, user
+from typing import Literal
+
 from lms_pipeline.tables.schema import Column, ListOf, Table
+
+Identity = Literal["pair", "enrollment_id"]
+"""Its learner and course, where the account is asked by pair; else its own id."""
+
+KEYS: dict[Identity, tuple[str, ...]] = {
+    "pair": ("user_id", "course_id"),
+    "enrollment_id": ("enrollment_id",),
+}
+"""The columns of `unified_enrollments` that identify a row."""
+
+ASKED_BY_PAIR = frozenset({"talentlms"})
+"""Integrations whose enrollments are known by the pair."""
+
+
+def identity_of(integration: str, chosen: Identity | None) -> Identity:
+    """The identity of an account's enrollments: the pair for TalentLMS always, else as chosen."""
+    if integration in ASKED_BY_PAIR:
+        return "pair"
+    return chosen or "enrollment_id"
+
+
+ENROLLMENT_LIST, USER_LIST, COURSE_LIST = "course-enrollments", "users", "courses"
+ALL_FIELDS = "*"
+"""A whole record, with the keys that are not documented."""
+
+
+def enrollment_fields(*paths: str) -> frozenset[str]:
+    """Fields of an enrollment."""
+    return frozenset(f"{ENROLLMENT_LIST}.{path}" for path in paths)
+
+
+def user_fields(*paths: str) -> frozenset[str]:
+    """Fields of a user."""
+    return frozenset(f"{USER_LIST}.{path}" for path in paths)
+
+
+def course_fields(*paths: str) -> frozenset[str]:
+    """Fields of a course."""
+    return frozenset(f"{COURSE_LIST}.{path}" for path in paths)
+
+
+ROSTER_FIELDS = user_fields("remote_data") | course_fields("remote_data")
+"""Where rosters are, which tell of the enrollments that no call was left for."""
+USER_ID = enrollment_fields("user.id") | user_fields("id") | course_fields("remote_data")
+COURSE_ID = enrollment_fields("course.id") | course_fields("id") | user_fields("remote_data")
+
 
 STATUSES = (
     "assigned",
@@ -46,14 +93,14 @@ RAW_ENROLLMENTS = Table(
             "payload",
             "string",
             "The provider's JSON as received",
-            enrollment("remote_data") | DETAILS,
+            enrollment_fields("remote_data") | ROSTER_FIELDS,
             nullable=False,
         ),
         Column(
             "payload_sha256",
             "string",
             "SHA-256 of the payload's bytes, hexadecimal",
-            enrollment("remote_data") | DETAILS,
+            enrollment_fields("remote_data") | ROSTER_FIELDS,
             nullable=False,
         ),
         Column("source", "string", "Where it was found: remote_data, roster or raw", nullable=False),
@@ -70,111 +117,139 @@ UNIFIED_ENROLLMENTS = Table(
             "enrollment_id",
             "string",
             "Identifier of the enrollment, opaque; null only where source is roster",
-            enrollment("id"),
+            enrollment_fields("id"),
         ),
         Column("user_id", "string", "Identifier of the learner", USER_ID, nullable=False),
         Column(
             "user_name",
             "string",
             "Name of the learner; from the users list where the enrollment lacks it",
-            enrollment("user.name") | user("name", "first_name", "last_name"),
+            enrollment_fields("user.name") | user_fields("name", "first_name", "last_name"),
         ),
         Column(
             "user_email",
             "string",
             "The primary e-mail address, else the first",
-            enrollment("user.emails") | user("emails"),
+            enrollment_fields("user.emails") | user_fields("emails"),
         ),
         Column(
             "user_emails",
             EMAILS,
             "All e-mail addresses of the learner",
-            enrollment("user.emails") | user("emails"),
+            enrollment_fields("user.emails") | user_fields("emails"),
         ),
         Column("course_id", "string", "Identifier of the course", COURSE_ID, nullable=False),
         Column(
             "course_title",
             "string",
             "Title of the course; from the courses list where the enrollment lacks it",
-            enrollment("course.title") | course("title", "name"),
+            enrollment_fields("course.title") | course_fields("title", "name"),
         ),
         Column(
             "status",
             "string",
             f"One of {', '.join(STATUSES)}",
-            enrollment("status") | DETAILS,
+            enrollment_fields("status") | ROSTER_FIELDS,
             nullable=False,
         ),
-        Column("status_raw", "string", "The status as received", enrollment("status")),
-        Column("progress_percent", "double", "Progress, 0 to 100", enrollment("progress_percent") | DETAILS),
-        Column("score", "double", "The latest or final score, in the provider's scale", enrollment("score")),
+        Column("status_raw", "string", "The status as received", enrollment_fields("status")),
+        Column(
+            "progress_percent",
+            "double",
+            "Progress, 0 to 100",
+            enrollment_fields("progress_percent") | ROSTER_FIELDS,
+        ),
+        Column(
+            "score",
+            "double",
+            "The latest or final score, in the provider's scale",
+            enrollment_fields("score"),
+        ),
         Column(
             "is_mandatory",
             "bool",
             "Whether the enrollment is part of a mandatory assignment",
-            enrollment("is_mandatory"),
+            enrollment_fields("is_mandatory"),
         ),
         Column(
             "attempt_number",
             "int64",
             "The latest attempt's number, where the LMS has retakes",
-            enrollment("attempt_number"),
+            enrollment_fields("attempt_number"),
         ),
-        Column("attempts_count", "int64", "How many attempts there were", enrollment("attempts_count")),
+        Column(
+            "attempts_count", "int64", "How many attempts there were", enrollment_fields("attempts_count")
+        ),
         Column(
             "assigned_at",
             "timestamp",
             "When the course was assigned to the learner",
-            enrollment("assigned_at"),
+            enrollment_fields("assigned_at"),
         ),
-        Column("enrolled_at", "timestamp", "When the learner enrolled", enrollment("enrolled_at") | DETAILS),
-        Column("started_at", "timestamp", "When the learner started", enrollment("started_at")),
+        Column(
+            "enrolled_at",
+            "timestamp",
+            "When the learner enrolled",
+            enrollment_fields("enrolled_at") | ROSTER_FIELDS,
+        ),
+        Column("started_at", "timestamp", "When the learner started", enrollment_fields("started_at")),
         Column(
             "completed_at",
             "timestamp",
             "When the learner completed the course",
-            enrollment("completed_at") | DETAILS,
+            enrollment_fields("completed_at") | ROSTER_FIELDS,
         ),
         Column(
             "due_at",
             "timestamp",
             "When it is due; exactly 00:00:00 UTC means that date",
-            enrollment("due_at"),
+            enrollment_fields("due_at"),
         ),
-        Column("last_activity_at", "timestamp", "The last recorded activity", enrollment("last_activity_at")),
-        Column("created_at", "timestamp", "When the record was created", enrollment("created_at")),
+        Column(
+            "last_activity_at",
+            "timestamp",
+            "The last recorded activity",
+            enrollment_fields("last_activity_at"),
+        ),
+        Column("created_at", "timestamp", "When the record was created", enrollment_fields("created_at")),
         Column(
             "updated_at",
             "timestamp",
             "When the record was last updated; no cursor to sync by",
-            enrollment("updated_at"),
+            enrollment_fields("updated_at"),
         ),
         Column(
-            "assigned_by_id", "string", "Identifier of who assigned the course", enrollment("assigned_by.id")
+            "assigned_by_id",
+            "string",
+            "Identifier of who assigned the course",
+            enrollment_fields("assigned_by.id"),
         ),
         Column(
-            "assigned_by_name", "string", "Name of who assigned the course", enrollment("assigned_by.name")
+            "assigned_by_name",
+            "string",
+            "Name of who assigned the course",
+            enrollment_fields("assigned_by.name"),
         ),
         Column(
             "time_spent_seconds",
             "int64",
             "Time spent, in seconds",
-            enrollment("time_spent_seconds") | DETAILS,
+            enrollment_fields("time_spent_seconds") | ROSTER_FIELDS,
         ),
         Column(
             "custom_fields",
             "string",
             "JSON: fields of the provider or the customer",
-            enrollment("custom_fields"),
+            enrollment_fields("custom_fields"),
         ),
-        Column("urls", URLS, "URLs of the enrollment", enrollment("urls")),
+        Column("urls", URLS, "URLs of the enrollment", enrollment_fields("urls")),
         Column(
             "role",
             "string",
             "The role in the course as the provider says it, from raw, where known",
-            enrollment("remote_data") | DETAILS,
+            enrollment_fields("remote_data") | ROSTER_FIELDS,
         ),
-        _extra(enrollment(ALL_FIELDS)),
+        _extra(enrollment_fields(ALL_FIELDS)),
         Column("source", "string", "unified, carried, roster or reconstructed", nullable=False),
         _FETCHED_AT,
     ),
@@ -188,21 +263,21 @@ REJECTED_ENROLLMENTS = Table(
             "payload",
             "string",
             "The record as received; empty after LMS_REJECTED_DAYS",
-            enrollment(ALL_FIELDS),
+            enrollment_fields(ALL_FIELDS),
             nullable=False,
         ),
         Column(
             "reason",
             "string",
             "What is wrong with it",
-            enrollment("id", "user.id", "course.id"),
+            enrollment_fields("id", "user.id", "course.id"),
             nullable=False,
         ),
         Column(
             "field",
             "string",
             "The field that can't be used; null where the record is no object",
-            enrollment("id", "user.id", "course.id"),
+            enrollment_fields("id", "user.id", "course.id"),
         ),
         _FETCHED_AT,
     ),
@@ -212,19 +287,19 @@ LEARNERS = Table(
     "learners",
     "The users list of the account.",
     (
-        Column("user_id", "string", "Identifier of the learner", user("id"), nullable=False),
+        Column("user_id", "string", "Identifier of the learner", user_fields("id"), nullable=False),
         Column(
             "user_name",
             "string",
             "Name; first and last name where there is no full one",
-            user("name", "first_name", "last_name"),
+            user_fields("name", "first_name", "last_name"),
         ),
-        Column("user_email", "string", "The primary e-mail address, else the first", user("emails")),
-        Column("user_emails", EMAILS, "All e-mail addresses", user("emails")),
-        Column("status", "string", "Status of the user as received", user("status")),
-        Column("created_at", "timestamp", "When the user was created", user("created_at")),
-        Column("updated_at", "timestamp", "When the user was last updated", user("updated_at")),
-        _extra(user(ALL_FIELDS)),
+        Column("user_email", "string", "The primary e-mail address, else the first", user_fields("emails")),
+        Column("user_emails", EMAILS, "All e-mail addresses", user_fields("emails")),
+        Column("status", "string", "Status of the user as received", user_fields("status")),
+        Column("created_at", "timestamp", "When the user was created", user_fields("created_at")),
+        Column("updated_at", "timestamp", "When the user was last updated", user_fields("updated_at")),
+        _extra(user_fields(ALL_FIELDS)),
         _FETCHED_AT,
     ),
     key=("user_id",),
@@ -234,12 +309,17 @@ COURSES = Table(
     "courses",
     "The courses list of the account.",
     (
-        Column("course_id", "string", "Identifier of the course", course("id"), nullable=False),
-        Column("course_title", "string", "Title; the name where there is no title", course("title", "name")),
-        Column("status", "string", "Status of the course as received", course("status")),
-        Column("created_at", "timestamp", "When the course was created", course("created_at")),
-        Column("updated_at", "timestamp", "When the course was last updated", course("updated_at")),
-        _extra(course(ALL_FIELDS)),
+        Column("course_id", "string", "Identifier of the course", course_fields("id"), nullable=False),
+        Column(
+            "course_title",
+            "string",
+            "Title; the name where there is no title",
+            course_fields("title", "name"),
+        ),
+        Column("status", "string", "Status of the course as received", course_fields("status")),
+        Column("created_at", "timestamp", "When the course was created", course_fields("created_at")),
+        Column("updated_at", "timestamp", "When the course was last updated", course_fields("updated_at")),
+        _extra(course_fields(ALL_FIELDS)),
         _FETCHED_AT,
     ),
     key=("course_id",),

@@ -17,10 +17,9 @@ import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lms_pipeline.enrollments.identity import Identity
 from lms_pipeline.enrollments.records import Record, RecordReader
 from lms_pipeline.enrollments.structs import ABSENT, NOT_READ
-from lms_pipeline.tables.pulled import RAW_ENROLLMENTS, REJECTED_ENROLLMENTS, STATUSES
+from lms_pipeline.tables.pulled import RAW_ENROLLMENTS, REJECTED_ENROLLMENTS, STATUSES, Identity
 from lms_pipeline.transform import coerce
 from lms_pipeline.transform.columns import (
     constant,

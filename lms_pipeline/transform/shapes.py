@@ -11,8 +11,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from lms_pipeline.enrollments import sources
-from lms_pipeline.tables.pulled import COURSES, LEARNERS, UNIFIED_ENROLLMENTS
+from lms_pipeline.tables.pulled import (
+    ALL_FIELDS,
+    COURSE_LIST,
+    COURSES,
+    ENROLLMENT_LIST,
+    LEARNERS,
+    UNIFIED_ENROLLMENTS,
+    USER_LIST,
+)
 from lms_pipeline.tables.schema import Table
 
 Kind = Literal["id", "string", "double", "int64", "bool", "timestamp", "json"]
@@ -159,7 +166,7 @@ COURSE = Shape(
     },
 )
 
-LISTS = {sources.ENROLLMENTS: ENROLLMENT, sources.USERS: USER, sources.COURSES: COURSE}
+LISTS = {ENROLLMENT_LIST: ENROLLMENT, USER_LIST: USER, COURSE_LIST: COURSE}
 """The API's lists, by the names they have in its addresses."""
 
 
@@ -177,4 +184,4 @@ def _leaves(record: Object, parent: str) -> Iterator[tuple[str, str]]:
         else:
             yield f"{parent}{name}", "array" if isinstance(of, Array) else of
     if not parent:
-        yield sources.ALL_FIELDS, "object"
+        yield ALL_FIELDS, "object"

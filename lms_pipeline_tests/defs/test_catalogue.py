@@ -12,9 +12,9 @@ from lms_pipeline.definitions import build_defs
 from lms_pipeline.defs.event_log_sync import AT_ONCE, tell, untold
 from lms_pipeline.defs.instance import open_instance, run_partitions
 from lms_pipeline.defs.partitions import add_accounts
-from lms_pipeline.lake.catalog import TABLES
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.settings import Settings
+from lms_pipeline.tables.catalog import TABLES
 from lms_pipeline.tables.pulled import RAW_ENROLLMENTS, UNIFIED_ENROLLMENTS
 from lms_pipeline_tests.defs.conftest import DAY
 from lms_pipeline_tests.defs.test_automation import sense

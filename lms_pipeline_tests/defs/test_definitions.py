@@ -8,7 +8,7 @@ import pytest
 from lms_pipeline.definitions import build_defs
 from lms_pipeline.defs.resources import Warehouse
 from lms_pipeline.errors import SettingsError
-from lms_pipeline.lake.catalog import TABLES
+from lms_pipeline.tables.catalog import TABLES
 
 
 @pytest.fixture

@@ -14,9 +14,9 @@ from lms_pipeline.definitions import build_defs
 from lms_pipeline.defs.instance import run_partitions
 from lms_pipeline.defs.pull_page import pull_figures
 from lms_pipeline.lake import warehouse
-from lms_pipeline.lake.catalog import TABLES
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.snapshot.job import Report
+from lms_pipeline.tables.catalog import TABLES
 from lms_pipeline.tables.metrics import RATES
 from lms_pipeline.tables.pulled import COURSES, LEARNERS, RAW_ENROLLMENTS
 from lms_pipeline_tests.defs.conftest import DAY, NOW, Installation

@@ -10,8 +10,8 @@ from pydantic import SecretStr
 from lms_pipeline import lake
 from lms_pipeline.definitions import build_defs
 from lms_pipeline.defs.instance import run_partitions
-from lms_pipeline.lake.catalog import TABLES
 from lms_pipeline.lake.paths import Partition
+from lms_pipeline.tables.catalog import TABLES
 from lms_pipeline_tests.defs.conftest import DAY
 
 NORTH, SOUTH = Partition("north", DAY), Partition("south", DAY)

@@ -15,13 +15,13 @@ from lms_pipeline.accounts.registry import Registry
 from lms_pipeline.definitions import build_defs
 from lms_pipeline.defs.instance import open_instance
 from lms_pipeline.defs.partitions import partition_key
-from lms_pipeline.lake.catalog import TABLES
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.sandbox.faults.refusing import RevokedConnection, Status
 from lms_pipeline.sandbox.faults.spoiling import Html
 from lms_pipeline.sandbox.records.world import records_world
 from lms_pipeline.sandbox.server import running
 from lms_pipeline.settings import Settings
+from lms_pipeline.tables.catalog import TABLES
 from lms_pipeline.truto.waits import Patience
 
 DAY, NOW = date(2026, 3, 10), datetime(2026, 3, 11, 2, tzinfo=UTC)

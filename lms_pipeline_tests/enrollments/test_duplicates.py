@@ -3,9 +3,8 @@
 import pyarrow.parquet as pq
 import pytest
 
-from lms_pipeline.enrollments.identity import KEYS, identity_of
 from lms_pipeline.lake.files import TableFile
-from lms_pipeline.tables.pulled import UNIFIED_ENROLLMENTS
+from lms_pipeline.tables.pulled import KEYS, UNIFIED_ENROLLMENTS, identity_of
 from lms_pipeline.transform.dedupe import WaitingRows
 from lms_pipeline.transform.enrollments import EnrollmentFlattener
 from lms_pipeline_tests.enrollments.served import NOON, page

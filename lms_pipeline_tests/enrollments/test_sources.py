@@ -16,9 +16,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from lms_pipeline.enrollments.sources import ALL_FIELDS
 from lms_pipeline.lake.files import TableFile
-from lms_pipeline.tables.pulled import COURSES, LEARNERS, PULLED_TABLES, UNIFIED_ENROLLMENTS
+from lms_pipeline.tables.pulled import ALL_FIELDS, COURSES, LEARNERS, PULLED_TABLES, UNIFIED_ENROLLMENTS
 from lms_pipeline.transform.dedupe import WaitingRows
 from lms_pipeline.transform.enrollments import raw_batch
 from lms_pipeline.transform.rosters import Entry, Side, entries, roster_batch

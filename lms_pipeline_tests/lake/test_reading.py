@@ -9,9 +9,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from lms_pipeline import lake
-from lms_pipeline.lake.catalog import TABLES, UnknownTableError
 from lms_pipeline.lake.disk import LakeError
 from lms_pipeline.lake.paths import BadIdError, DataDir, Partition
+from lms_pipeline.tables.catalog import TABLES, UnknownTableError
 from lms_pipeline.tables.pulled import COURSES, UNIFIED_ENROLLMENTS
 from lms_pipeline.tables.schema import arrow_schema
 from lms_pipeline_tests.lake.rows import FIRST, SECOND, THIRD, enrollment, publish

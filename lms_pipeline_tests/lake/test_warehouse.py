@@ -7,10 +7,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from lms_pipeline.lake.catalog import METRIC_TABLES, TABLES
 from lms_pipeline.lake.disk import LakeError
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.lake.warehouse import build, reading
+from lms_pipeline.tables.catalog import METRIC_TABLES, TABLES
 from lms_pipeline.tables.metrics import ACCOUNT_COMPLETION, COURSE_COMPLETION, LEARNER_COMPLETION
 from lms_pipeline.tables.pulled import COURSES, LEARNERS, PULLED_TABLES, UNIFIED_ENROLLMENTS
 from lms_pipeline.tables.schema import arrow_schema

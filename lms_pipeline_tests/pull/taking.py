@@ -13,13 +13,13 @@ import pyarrow.parquet as pq
 
 from lms_pipeline.accounts.options import AccountOptions
 from lms_pipeline.days import Calendar
-from lms_pipeline.enrollments.identity import Identity
 from lms_pipeline.extract.budget import Limits
 from lms_pipeline.extract.strategy_selection import Choice
 from lms_pipeline.lake.files import read_metadata
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.snapshot.job import TABLES, Order, Report
 from lms_pipeline.snapshot.take import take_snapshot
+from lms_pipeline.tables.pulled import Identity
 from lms_pipeline.truto.client import TrutoClient
 from lms_pipeline.truto.transport import Gate
 from lms_pipeline_tests.truto.scripted import TOKEN, Answer, Asked, FakeTime, page, refusal
