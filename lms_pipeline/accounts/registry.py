@@ -16,9 +16,11 @@ from typing import Literal
 import msgspec
 from filelock import FileLock
 
+from lms_pipeline.accounts.options import read_options
 from lms_pipeline.errors import LmsPipelineError, WrongUseError
 from lms_pipeline.lake.disk import disk_errors
-from lms_pipeline.lake.paths import BadIdError, check_account_id
+from lms_pipeline.lake.paths import BadIdError, DataDir, check_account_id
+from lms_pipeline.settings import Settings
 from lms_pipeline.truto.models import IntegratedAccount
 
 log = logging.getLogger(__name__)
@@ -210,3 +212,11 @@ def _updated(known: RegisteredAccount | None, account: IntegratedAccount, day: d
     if known.status == INACTIVE:
         return msgspec.structs.replace(known, integration=integration)
     return msgspec.structs.replace(known, status=account.status, integration=integration, last_day=None)
+
+
+def account_names(settings: Settings) -> dict[str, str]:
+    """What people call the accounts of the registry, by id."""
+    options = read_options(settings.accounts_file)
+    accounts = Registry(DataDir(settings.data_dir).registry).accounts()
+    chosen = {account_id: of.name for account_id, of in options.items() if of.name}
+    return {account.id: chosen.get(account.id, account.name) for account in accounts}

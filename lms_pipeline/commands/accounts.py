@@ -12,9 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from lms_pipeline.accounts.options import AccountOptions, read_options
-from lms_pipeline.accounts.registry import Registry
+from lms_pipeline.accounts.registry import Registry, account_names
 from lms_pipeline.lake.paths import DataDir
-from lms_pipeline.naming import account_names
 from lms_pipeline.partition_count import partition_count
 from lms_pipeline.settings import Settings
 

@@ -16,12 +16,11 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from lms_pipeline.accounts.registry import Registry
+from lms_pipeline.accounts.registry import Registry, account_names
+from lms_pipeline.accounts.sync import DemoMark
 from lms_pipeline.commands.common import command_line, tell
-from lms_pipeline.demo_mark import DemoMark
 from lms_pipeline.errors import WrongUseError
 from lms_pipeline.lake.paths import DataDir, Partition
-from lms_pipeline.naming import account_names
 from lms_pipeline.outcomes import Outcome
 from lms_pipeline.sandbox.generated.world import generated_world
 from lms_pipeline.sandbox.server import RunningSandbox, running

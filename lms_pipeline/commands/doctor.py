@@ -11,10 +11,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from lms_pipeline.accounts.registry import Registry
+from lms_pipeline.accounts.registry import Registry, account_names
 from lms_pipeline.errors import WrongUseError
 from lms_pipeline.lake.paths import DataDir
-from lms_pipeline.naming import account_names
 from lms_pipeline.settings import Settings
 
 

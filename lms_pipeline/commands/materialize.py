@@ -10,11 +10,10 @@ from datetime import date, timedelta
 
 import click
 
-from lms_pipeline.accounts.registry import Registry
+from lms_pipeline.accounts.registry import Registry, account_names
 from lms_pipeline.commands.common import Day, tell
 from lms_pipeline.errors import WrongUseError
 from lms_pipeline.lake.paths import DataDir, Partition
-from lms_pipeline.naming import account_names
 from lms_pipeline.settings import Settings
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import click
 
-from lms_pipeline.demo_mark import DemoMark
+from lms_pipeline.accounts.sync import DemoMark
 from lms_pipeline.errors import WrongUseError
 from lms_pipeline.lake.paths import DataDir
 from lms_pipeline.sandbox.clock import Clock

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import dagster as dg
 
+from lms_pipeline.accounts.registry import account_names
 from lms_pipeline.defs.failures import FROM_A_SHELL, NO_ALERT, TRIED_AGAIN
 from lms_pipeline.lake.paths import DataDir
-from lms_pipeline.naming import account_names
 from lms_pipeline.settings import Settings
 
 

@@ -10,8 +10,8 @@ from collections.abc import Iterable
 
 import dagster as dg
 
+from lms_pipeline.accounts.registry import account_names
 from lms_pipeline.defs.partitions import partition_of
-from lms_pipeline.naming import account_names
 from lms_pipeline.settings import Settings
 from lms_pipeline.tables.pulled import PULLED_TABLES
 from lms_pipeline.tables.schema import Column, Table

@@ -7,8 +7,8 @@ import sys
 import pytest
 
 from lms_pipeline import __version__
+from lms_pipeline.accounts.sync import DemoMark
 from lms_pipeline.cli import COMMANDS
-from lms_pipeline.demo_mark import DemoMark
 from lms_pipeline.lake.paths import DataDir
 
 
