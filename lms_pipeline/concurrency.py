@@ -5,13 +5,42 @@ What belongs here: overlapping calls without holding more than a few of their an
 
 from __future__ import annotations
 
+import threading
+import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from threading import Event
 from typing import TypeVar
 
-from lms_pipeline.waiting import mark_thread
+
+class CalledOffError(Exception):
+    """The work that this thread waited for is over; nobody looks at what it would have brought."""
+
+
+class _Mark(threading.local):
+    called_off: threading.Event | None = None
+
+
+_mark = _Mark()
+
+
+def mark_thread(called_off: threading.Event) -> None:
+    """From now on the waits of this thread end when the event is set."""
+    _mark.called_off = called_off
+
+
+def wait(seconds: float) -> None:
+    """Wait so long.
+
+    Raises:
+        CalledOffError: the work of this thread is over.
+    """
+    if _mark.called_off is None:
+        time.sleep(seconds)
+    elif _mark.called_off.wait(seconds):
+        raise CalledOffError
+
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")

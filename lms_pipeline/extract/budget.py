@@ -15,11 +15,11 @@ from pathlib import Path
 from pyrate_limiter import Rate
 
 from lms_pipeline.accounts.options import AccountOptions
+from lms_pipeline.concurrency import wait
 from lms_pipeline.errors import LmsPipelineError
 from lms_pipeline.extract.checkpoint import Attempt
 from lms_pipeline.truto.rate_limit import SHARE, NoSlotError, Slots
 from lms_pipeline.truto.request import Wanted
-from lms_pipeline.waiting import wait
 
 HOUR_MS = 3_600_000
 

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from threading import Lock
 
-from lms_pipeline.waiting import wait
+from lms_pipeline.concurrency import wait
 
 
 class Pauses:

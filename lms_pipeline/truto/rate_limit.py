@@ -17,9 +17,9 @@ from threading import Lock
 
 from pyrate_limiter import Rate, RateItem, SQLiteBucket
 
+from lms_pipeline.concurrency import wait
 from lms_pipeline.errors import LmsPipelineError
 from lms_pipeline.truto.request import Wanted
-from lms_pipeline.waiting import wait
 
 SHARE = 0.9
 """Of a limit, what is used: the server's window is not ours, and calls arrive later than they were sent."""

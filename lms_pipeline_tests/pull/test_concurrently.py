@@ -4,8 +4,7 @@ from threading import Event
 
 import pytest
 
-from lms_pipeline.concurrency import in_order
-from lms_pipeline.waiting import CalledOffError, wait
+from lms_pipeline.concurrency import CalledOffError, in_order, wait
 
 HOUR = 3_600
 
