@@ -6,13 +6,17 @@ What belongs here: the one way from `Settings` to a client and the present, whic
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from lms_pipeline.breaker import Breaker
+import msgspec
+
+from lms_pipeline.errors import SettingsError
+from lms_pipeline.lake.disk import disk_errors
 from lms_pipeline.lake.paths import DataDir
 from lms_pipeline.settings import Settings
 
@@ -20,6 +24,49 @@ if TYPE_CHECKING:
     from lms_pipeline.truto.client import TrutoClient
     from lms_pipeline.truto.request import Wanted
     from lms_pipeline.truto.transport import Gate
+
+
+class TokenRefusedError(SettingsError):
+    """Truto doesn't accept the token; nothing was asked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Breaker:
+    """Shared by all processes of a data directory."""
+
+    data: DataDir
+
+    def check(self, token: str, base_url: str) -> None:
+        """Let pass, unless this very token was refused.
+
+        Raises:
+            TokenRefusedError: it was.
+        """
+        try:
+            told = self.data.token_refused.read_bytes()
+        except FileNotFoundError:
+            return
+        if told == self._mark(token, base_url):
+            raise TokenRefusedError(
+                "Truto does not accept the token, as another run has found out: check TRUTO_API_TOKEN; the next tick of "
+                "the schedule tries it again, and so does `lms-pipeline accounts sync`."
+            )
+
+    def trip(self, token: str, base_url: str) -> None:
+        """Remember that the token was refused."""
+        path = self.data.token_refused
+        with disk_errors(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(self._mark(token, base_url))
+
+    def reset(self) -> None:
+        """A token was accepted."""
+        self.data.token_refused.unlink(missing_ok=True)
+
+    def _mark(self, token: str, base_url: str) -> bytes:
+        """What tells one token from another, and is none."""
+        digest = hashlib.sha256(f"{base_url} {token}".encode()).hexdigest()
+        return msgspec.json.encode({"refused": digest[:16]})
 
 
 LONGEST_OF_A_PULL = 3_600.0
