@@ -96,7 +96,7 @@ class Truto:
         from lms_pipeline.truto.client import TrutoClient
         from lms_pipeline.truto.errors import TrutoError
         from lms_pipeline.truto.rate_limit import Pacing, Tiers
-        from lms_pipeline.truto.waits import Patience
+        from lms_pipeline.truto.retry import Patience
 
         settings = self.settings
         token, breaker = settings.required_token(), Breaker(DataDir(settings.data_dir))

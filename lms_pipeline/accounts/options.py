@@ -13,7 +13,7 @@ import msgspec
 from lms_pipeline.errors import SettingsError
 from lms_pipeline.lake.paths import check_account_id
 from lms_pipeline.tables.pulled import Identity
-from lms_pipeline.truto.encoding import QueryError, encoded
+from lms_pipeline.truto.query import QueryError, encoded
 
 
 class AccountOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

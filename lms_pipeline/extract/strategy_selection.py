@@ -12,8 +12,8 @@ from lms_pipeline.extract.session import Asker
 from lms_pipeline.extract.strategies import TRIED
 from lms_pipeline.pull.strategies import StrategyName
 from lms_pipeline.transform.rosters import Side, entries
-from lms_pipeline.truto.discovery import required_parameters
 from lms_pipeline.truto.errors import PermanentError, TrutoError
+from lms_pipeline.truto.models import required_parameters
 from lms_pipeline.truto.query import ListQuery, ObjectQuery, Resource
 from lms_pipeline.truto.request import metadata_of
 

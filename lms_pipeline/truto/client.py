@@ -13,14 +13,16 @@ from typing import Generic, Self, TypeVar
 
 import httpx
 
-from lms_pipeline.truto.discovery import Capabilities, read_capabilities, required_parameters
-from lms_pipeline.truto.downloads import Downloaded, download
-from lms_pipeline.truto.encoding import QueryError
 from lms_pipeline.truto.errors import TransientError
-from lms_pipeline.truto.models import IntegratedAccount, read_accounts
+from lms_pipeline.truto.models import (
+    Capabilities,
+    IntegratedAccount,
+    read_accounts,
+    read_capabilities,
+    required_parameters,
+)
 from lms_pipeline.truto.pagination import follow
-from lms_pipeline.truto.pauses import Pauses
-from lms_pipeline.truto.query import AccountsQuery, ListQuery, ObjectQuery, Resource
+from lms_pipeline.truto.query import AccountsQuery, ListQuery, ObjectQuery, QueryError, Resource
 from lms_pipeline.truto.request import Wanted, accounts_of, capabilities_of, list_of, metadata_of, record_of
 from lms_pipeline.truto.response import (
     Page,
@@ -31,9 +33,8 @@ from lms_pipeline.truto.response import (
     read_record,
     without_secrets,
 )
-from lms_pipeline.truto.retry import Asking
-from lms_pipeline.truto.transport import Gate, Requests, pieces
-from lms_pipeline.truto.waits import Patience
+from lms_pipeline.truto.retry import Asking, Patience, Pauses
+from lms_pipeline.truto.transport import Downloaded, Gate, Requests, download, pieces
 
 T = TypeVar("T")
 

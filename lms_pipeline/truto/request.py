@@ -10,8 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 from urllib.parse import quote, unquote, urlencode
 
-from lms_pipeline.truto.encoding import Parameter, QueryError
-from lms_pipeline.truto.query import AccountsQuery, ListQuery, ObjectQuery, Resource
+from lms_pipeline.truto.query import AccountsQuery, ListQuery, ObjectQuery, Parameter, QueryError, Resource
 
 Body = Literal["unified", "raw", "other"]
 """How an answer is read: as Truto's own JSON, as a provider's records, or not at all."""

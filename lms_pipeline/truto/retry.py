@@ -6,18 +6,91 @@ What belongs here: what happens around single requests. How long the waits are i
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
+from dataclasses import dataclass
+from threading import Lock
 from typing import TypeVar
 
 import httpx
-from tenacity import RetryCallState, Retrying, retry_if_exception_type
+from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_random_exponential
 
+from lms_pipeline.concurrency import wait
 from lms_pipeline.truto.errors import TransientError, seconds_of
-from lms_pipeline.truto.pauses import Pauses
 from lms_pipeline.truto.request import Wanted
 from lms_pipeline.truto.response import BadBodyError
 from lms_pipeline.truto.transport import Requests
-from lms_pipeline.truto.waits import Patience
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long we insist on an answer; the waits are in seconds."""
+
+    attempts: int = 6
+    attempts_unavailable: int = 4
+    """For 503: overloaded, or the account is blocked; it seldom passes."""
+    too_many_requests: float = 10
+    """After a 429 that doesn't say how long."""
+    first: float = 0.5
+    """The backoff starts at most here, doubles, and is drawn at random below, so that workers don't meet again."""
+    longest: float = 60
+    """No single wait is longer: what the server asks beyond it ends the request, since a run must not hang."""
+
+    def gives_up(self, state: RetryCallState) -> bool:
+        """Whether the failed attempt of `state` was the last one."""
+        error = _error(state)
+        if error.retry_after is not None and error.retry_after > self.longest:
+            return True
+        limit = self.attempts_unavailable if error.status == 503 else self.attempts
+        return state.attempt_number >= limit
+
+    def seconds(self, state: RetryCallState) -> float:
+        """The wait before the next attempt."""
+        asked = self.pause(_error(state))
+        return (
+            wait_random_exponential(multiplier=self.first, max=self.longest)(state)
+            if asked is None
+            else asked
+        )
+
+    def pause(self, error: TransientError) -> float | None:
+        """How long the whole account is left alone after an error; None where that is no use."""
+        if error.retry_after is not None:
+            return min(error.retry_after, self.longest)
+        return min(self.too_many_requests, self.longest) if error.status == 429 else None
+
+
+def _error(state: RetryCallState) -> TransientError:
+    error = state.outcome.exception() if state.outcome else None
+    assert isinstance(error, TransientError)  # noqa: S101 (nothing else is retried)
+    return error
+
+
+class Pauses:
+    """Until when each account is left alone; shared by the threads of a process."""
+
+    def __init__(
+        self, clock: Callable[[], float] = time.monotonic, sleep: Callable[[float], None] = wait
+    ) -> None:
+        self._clock = clock
+        self.sleep = sleep
+        self._until: dict[str | None, float] = {}
+        self._lock = Lock()
+
+    def pause(self, account_id: str | None, seconds: float) -> None:
+        """Leave the account alone for so long; a longer pause that is on already stays."""
+        with self._lock:
+            self._until[account_id] = max(self._until.get(account_id, 0), self._clock() + seconds)
+
+    def keep(self, account_id: str | None) -> None:
+        """Wait until the account may be asked; others may prolong the pause meanwhile."""
+        while (left := self._left(account_id)) > 0:
+            self.sleep(left)
+
+    def _left(self, account_id: str | None) -> float:
+        with self._lock:
+            return self._until.get(account_id, 0) - self._clock()
+
 
 log = logging.getLogger(__name__)
 

@@ -7,14 +7,18 @@ from __future__ import annotations
 
 import logging
 import time
+import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
 from threading import Lock
 from urllib.parse import urlsplit
 
 import httpx
 
 from lms_pipeline import __version__
+from lms_pipeline.errors import LmsPipelineError
 from lms_pipeline.settings import LOOPBACK
 from lms_pipeline.truto.errors import PermanentError, TransientError, error_of
 from lms_pipeline.truto.request import Wanted
@@ -149,4 +153,60 @@ def _connection_errors(request: str) -> Iterator[None]:
     except (httpx.InvalidURL, UnicodeEncodeError):
         raise PermanentError(
             "The request can't be written as a URL", request=request, todo="check the account's settings"
+        ) from None
+
+
+MOST_DOWNLOADED = 16 * 2**30
+"""Bytes of one file."""
+MOST_DOWNLOAD_SECONDS = 6 * 3600.0
+"""Of one file from first to last byte."""
+
+
+class DownloadError(LmsPipelineError):
+    """The file can't be written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Downloaded:
+    """A file that has come whole."""
+
+    path: Path
+    content_type: str
+    """As the provider tells it; empty where it doesn't."""
+    size: int
+    """Bytes."""
+
+
+def download(answer: httpx.Response, wanted: Wanted, to: Path) -> Downloaded:
+    """Write the body beside `to` as it comes, and rename it once it is whole.
+
+    Raises:
+        DownloadError: the file can't be written.
+        TrutoError: the body breaks off, or is larger than can be meant.
+    """
+    if not to.name:
+        raise DownloadError(f"{to} is no file: name one.")
+    part = to.with_name(f".{to.name}.{uuid.uuid4().hex[:8]}.part")
+    size = 0
+    try:
+        with _disk_errors(to), part.open("wb") as file:
+            for piece in pieces(
+                answer, wanted, most_bytes=MOST_DOWNLOADED, most_seconds=MOST_DOWNLOAD_SECONDS
+            ):
+                size += file.write(piece)
+        with _disk_errors(to):
+            part.replace(to)
+    finally:
+        with suppress(OSError):  # what went wrong has been told already
+            part.unlink()
+    return Downloaded(to, answer.headers.get("content-type", ""), size)
+
+
+@contextmanager
+def _disk_errors(to: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise DownloadError(
+            f"{to} can't be written: {error.strerror or error}; free some space or choose another place."
         ) from None

@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 from lms_pipeline.truto.client import TrutoClient
-from lms_pipeline.truto.pauses import Pauses
+from lms_pipeline.truto.retry import Pauses
 
 TOKEN = "token-of-the-tests"
 

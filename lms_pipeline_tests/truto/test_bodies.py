@@ -11,7 +11,7 @@ import pytest
 from lms_pipeline.truto import transport as requests_module
 from lms_pipeline.truto.errors import PermanentError, TransientError, TrutoError
 from lms_pipeline.truto.query import ListQuery
-from lms_pipeline.truto.waits import Patience
+from lms_pipeline.truto.retry import Patience
 from lms_pipeline_tests.truto.scripted import SILENCE, Answer, asking, page, saying
 
 ALL = ListQuery("acme")

@@ -7,11 +7,11 @@ import pytest
 
 from lms_pipeline.sandbox.faults.sending import Cut
 from lms_pipeline.sandbox.server import running
-from lms_pipeline.truto import downloads
-from lms_pipeline.truto.downloads import Downloaded, DownloadError
+from lms_pipeline.truto import transport
 from lms_pipeline.truto.errors import PermanentError, TransientError
 from lms_pipeline.truto.query import ListQuery
-from lms_pipeline.truto.waits import Patience
+from lms_pipeline.truto.retry import Patience
+from lms_pipeline.truto.transport import Downloaded, DownloadError
 from lms_pipeline_tests.sandbox.worlds import SWEEPING, SmallWorld
 from lms_pipeline_tests.truto.scripted import Answer, asking, refusal, saying
 
@@ -67,7 +67,7 @@ def test_what_stood_there_stays_until_all_has_come(tmp_path, answer, error):
 
 
 def test_a_body_without_an_end_is_given_up(tmp_path, monkeypatch):
-    monkeypatch.setattr(downloads, "MOST_DOWNLOADED", 2**20)
+    monkeypatch.setattr(transport, "MOST_DOWNLOADED", 2**20)
     with (
         saying(Answer(b"0" * (2**20 + 1))) as server,
         asking(server.url) as client,

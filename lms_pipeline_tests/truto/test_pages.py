@@ -12,7 +12,7 @@ from lms_pipeline.truto.client import TrutoClient
 from lms_pipeline.truto.errors import PermanentError, TransientError
 from lms_pipeline.truto.models import IntegratedAccount
 from lms_pipeline.truto.query import CourseFilter, ListQuery, UserFilter
-from lms_pipeline.truto.waits import Patience
+from lms_pipeline.truto.retry import Patience
 from lms_pipeline_tests.sandbox.worlds import line, write_lines
 from lms_pipeline_tests.truto.scripted import TOKEN, Answer, asking, page, saying
 

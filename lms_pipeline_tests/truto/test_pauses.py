@@ -10,9 +10,8 @@ from lms_pipeline.sandbox.server import running
 from lms_pipeline.sandbox.wire.switches import Switches, Tier
 from lms_pipeline.truto.client import TrutoClient
 from lms_pipeline.truto.errors import TransientError
-from lms_pipeline.truto.pauses import Pauses
 from lms_pipeline.truto.query import ListQuery
-from lms_pipeline.truto.waits import Patience
+from lms_pipeline.truto.retry import Patience, Pauses
 from lms_pipeline_tests.sandbox.worlds import PAIRED, SWEEPING, SmallWorld
 from lms_pipeline_tests.truto.scripted import FakeTime, page, refusal, saying
 

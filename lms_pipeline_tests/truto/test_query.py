@@ -4,7 +4,6 @@ from datetime import UTC, date, datetime
 
 import pytest
 
-from lms_pipeline.truto.encoding import QueryError
 from lms_pipeline.truto.errors import PermanentError
 from lms_pipeline.truto.query import (
     AccountsQuery,
@@ -12,6 +11,7 @@ from lms_pipeline.truto.query import (
     EmailFilter,
     ListQuery,
     ObjectQuery,
+    QueryError,
     UserFilter,
 )
 from lms_pipeline_tests.truto.scripted import asking, page, saying

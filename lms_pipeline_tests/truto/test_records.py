@@ -7,10 +7,9 @@ import pytest
 from lms_pipeline.sandbox.server import running
 from lms_pipeline.sandbox.wire.switches import Switches
 from lms_pipeline.truto.client import TrutoClient
-from lms_pipeline.truto.encoding import QueryError
 from lms_pipeline.truto.errors import PermanentError, TransientError
-from lms_pipeline.truto.query import CourseFilter, ListQuery, ObjectQuery, UserFilter
-from lms_pipeline.truto.waits import Patience
+from lms_pipeline.truto.query import CourseFilter, ListQuery, ObjectQuery, QueryError, UserFilter
+from lms_pipeline.truto.retry import Patience
 from lms_pipeline_tests.sandbox.worlds import PAIRED, SWEEPING, SmallWorld
 from lms_pipeline_tests.truto.scripted import Answer, asking, refusal, saying
 

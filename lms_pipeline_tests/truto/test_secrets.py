@@ -15,9 +15,8 @@ from lms_pipeline.sandbox.faults.spoiling import Debug
 from lms_pipeline.sandbox.server import running
 from lms_pipeline.sandbox.wire.debugging import SECRET
 from lms_pipeline.truto.client import TrutoClient
-from lms_pipeline.truto.encoding import QueryError
 from lms_pipeline.truto.errors import PermanentError
-from lms_pipeline.truto.query import ListQuery, ObjectQuery
+from lms_pipeline.truto.query import ListQuery, ObjectQuery, QueryError
 from lms_pipeline.truto.response import raw_without_secrets, without_secrets
 from lms_pipeline_tests.pull.taking import Taker
 from lms_pipeline_tests.sandbox.worlds import SWEEPING, SmallWorld
