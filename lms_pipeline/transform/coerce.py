@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from lms_pipeline.enrollments.structs import NOT_READ, STRICT_TYPES
+from lms_pipeline.transform.reader import NOT_READ, STRICT_TYPES
 from lms_pipeline.transform.shapes import Kind
 
 _NUMBER = re.compile(r"[+-]?\d{1,400}(\.\d{1,400})?([eE][+-]?\d{1,3})?", re.ASCII)

@@ -15,8 +15,8 @@ import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lms_pipeline.enrollments.records import Record
 from lms_pipeline.tables.schema import ListOf, Scalar, Table, arrow_schema, arrow_type
+from lms_pipeline.transform.reader import Record
 from lms_pipeline.transform.shapes import Shape
 
 

@@ -17,8 +17,6 @@ import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lms_pipeline.enrollments.records import Record, RecordReader
-from lms_pipeline.enrollments.structs import ABSENT, NOT_READ
 from lms_pipeline.tables.pulled import RAW_ENROLLMENTS, REJECTED_ENROLLMENTS, STATUSES, Identity
 from lms_pipeline.transform import coerce
 from lms_pipeline.transform.columns import (
@@ -30,7 +28,7 @@ from lms_pipeline.transform.columns import (
     table_batch,
     without_empty,
 )
-from lms_pipeline.transform.reader import Rejected
+from lms_pipeline.transform.reader import ABSENT, NOT_READ, Record, RecordReader, Rejected
 from lms_pipeline.transform.shapes import ENROLLMENT, ENROLLMENT_BY_PAIR
 
 

@@ -6,14 +6,113 @@ fits, so that what follows need not know which way a record came. Single values 
 
 from __future__ import annotations
 
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from datetime import datetime
+from functools import cached_property
+from operator import attrgetter
+from typing import Annotated, Any
 
 import msgspec
 
-from lms_pipeline.enrollments.structs import ABSENT, NOT_READ, Node, Path
 from lms_pipeline.transform import coerce
-from lms_pipeline.transform.shapes import Array, Field, Object
+from lms_pipeline.transform.coerce import is_in_calendar
+from lms_pipeline.transform.shapes import Array, Field, Kind, Object, Shape
+
+Path = tuple[str, ...]
+"""Where an object stands in a record: () is the record, ("user", "emails") an item of the user's e-mails."""
+
+ABSENT = msgspec.Raw(b"")
+"""The value of a `json` field or a learned key that a record doesn't have."""
+
+NOT_READ = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What msgspec raises where the JSON is not what was asked for, or is nested deeper than Python's stack."""
+
+_UNLEARNABLE = re.compile(r'["\\\x00-\x1f]')
+"""Characters that msgspec doesn't take in the name of a field."""
+
+Id = Annotated[str, msgspec.Meta(pattern=r"\S")]
+Int64 = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
+
+STRICT_TYPES: dict[Kind, Any] = {
+    "id": Id,
+    "string": str,
+    "double": float,
+    "int64": Int64,
+    "bool": bool,
+    "timestamp": datetime,
+    "json": msgspec.Raw,
+}
+"""What a field of a kind must be to be read the fast way, null aside."""
+
+
+@dataclass(frozen=True)
+class Node:
+    """The struct of one object of a shape, with the nodes of the objects inside it."""
+
+    shape: Object
+    struct: type[msgspec.Struct]
+    children: dict[str, Node]
+    learned: tuple[tuple[str, str], ...]
+    """(attribute, key) of each learned key: a key can be any string, an attribute can't."""
+
+    @cached_property
+    def learning(self) -> tuple[tuple[str, Node], ...]:
+        """The children with a learned key in them."""
+        return tuple(
+            (name, child) for name, child in self.children.items() if child.learned or child.learning
+        )
+
+
+def can_be_learned(key: str) -> bool:
+    """Whether a struct can have a field of this name."""
+    return not _UNLEARNABLE.search(key)
+
+
+def node(shape: Object, learned: Mapping[Path, Iterable[str]], at: Path = ()) -> Node:
+    """The node of `shape` at `at`, which takes the documented fields and the `learned` keys, and no other."""
+    children: dict[str, Node] = {}
+    fields: list[tuple[str, Any, Any]] = []
+    for name, member in shape.fields.items():
+        of: Any
+        if isinstance(member, Object):
+            children[name] = node(member, learned, (*at, name))
+            of = children[name].struct
+        elif isinstance(member, Array):
+            children[name] = node(member.items, learned, (*at, name))
+            of = list.__class_getitem__(children[name].struct)
+        else:
+            of = STRICT_TYPES[member]
+        if member == "json":
+            fields.append((name, of, ABSENT))
+        elif name in shape.required:
+            fields.append((name, of, msgspec.NODEFAULT))
+        else:
+            fields.append((name, of | None, None))
+    attributes = tuple((f"learned_{number}", key) for number, key in enumerate(sorted(learned.get(at, ()))))
+    fields += [(name, msgspec.Raw, msgspec.field(name=key, default=ABSENT)) for name, key in attributes]
+    struct = msgspec.defstruct(
+        "_".join(("record", *at)), fields, kw_only=True, forbid_unknown_fields=True, frozen=True, gc=False
+    )
+    return Node(shape, struct, children, attributes)
+
+
+def learned_values(of: Node, value: Any, name: str = "") -> Iterator[tuple[str, bytes]]:  # noqa: ANN401
+    """The learned keys that `value`, an instance of the node's struct, has: dotted name and JSON."""
+    for attribute, key in of.learned:
+        raw = getattr(value, attribute)
+        if raw is not ABSENT:
+            yield f"{name}{key}", bytes(raw)
+    for member, child in of.learning:
+        below = getattr(value, member)
+        if isinstance(below, list):
+            for place, item in enumerate(below):
+                yield from learned_values(child, item, f"{name}{member}[{place}].")
+        elif below is not None:
+            yield from learned_values(child, below, f"{name}{member}.")
+
 
 _MEMBERS: msgspec.json.Decoder[dict[str, msgspec.Raw] | None] = msgspec.json.Decoder(
     dict[str, msgspec.Raw] | None
@@ -127,3 +226,84 @@ def _required_id(raw: msgspec.Raw, name: str) -> str:
     if value is None:
         raise Rejected(f"{name} is empty", name)
     return str(value)
+
+
+MOST_LEARNED_KEYS = 200
+"""Undocumented keys learned per list. A list that invents keys for each record is read the lenient way instead."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A record that was read: its fields as a struct, and what of it has no column as a JSON object."""
+
+    fields: Any
+    extra: str | None
+
+
+@dataclass
+class RecordReader:
+    """Reads the records of one list of one account, and learns the keys it adds to the documented ones."""
+
+    shape: Shape
+    counts: Counter[str] = field(default_factory=Counter)
+    """`read_leniently`, and `unreadable_<field>` for each documented field that could not be read."""
+
+    def __post_init__(self) -> None:
+        """Start without learned keys."""
+        self._plain = node(self.shape.record, {})
+        self._instants = attrgetter(
+            *(name for name, of in self.shape.record.fields.items() if of == "timestamp")
+        )
+        self._learned: dict[Path, set[str]] = {}
+        self._use(self._plain)
+
+    def read(self, raw: msgspec.Raw) -> Record:
+        """One record.
+
+        Raises:
+            Rejected: it names no usable enrollment, user or course.
+        """
+        try:
+            return self._fast(raw)
+        except NOT_READ:
+            return self._leniently(raw)
+
+    def _fast(self, raw: msgspec.Raw) -> Record:
+        fields = self._decoder.decode(raw)
+        if not all(map(is_in_calendar, self._instants(fields))):
+            return self._leniently(raw)
+        return Record(fields, _json(dict(learned_values(self._node, fields))) if self._learned else None)
+
+    def _leniently(self, raw: msgspec.Raw) -> Record:
+        reader = LenientReader()
+        fields = reader.read(self._plain, raw)
+        if self._learn(reader.unknown_keys) and not reader.unreadable:
+            return self.read(raw)
+        self.counts["read_leniently"] += 1
+        self.counts.update(f"unreadable_{name.partition('[')[0]}" for name in reader.unreadable)
+        return Record(fields, _json(reader.extra))
+
+    def _learn(self, keys: dict[Path, set[str]]) -> bool:
+        """Whether there was anything new that could be learned."""
+        known = self._learned
+        learned = {path: set(names) for path, names in known.items()}
+        for path, names in keys.items():
+            if learnable := set(filter(can_be_learned, names)):
+                learned.setdefault(path, set()).update(learnable)
+        if learned == known or sum(map(len, learned.values())) > MOST_LEARNED_KEYS:
+            return False
+        self._learned = learned
+        self._use(node(self.shape.record, learned))
+        return True
+
+    def _use(self, record: Node) -> None:
+        self._node = record
+        self._decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(record.struct)
+
+
+def _json(members: dict[str, bytes]) -> str | None:
+    """A JSON object of members whose values are JSON already, its keys in order."""
+    if not members:
+        return None
+    inner = b",".join(msgspec.json.encode(key) + b":" + members[key] for key in sorted(members))
+    return (b"{" + inner + b"}").decode()

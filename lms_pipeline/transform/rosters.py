@@ -15,11 +15,11 @@ from typing import Literal, NamedTuple
 import msgspec
 import pyarrow as pa
 
-from lms_pipeline.enrollments.structs import ABSENT, NOT_READ
 from lms_pipeline.tables.pulled import UNIFIED_ENROLLMENTS
 from lms_pipeline.tables.schema import arrow_schema
 from lms_pipeline.transform import coerce
 from lms_pipeline.transform.columns import scalar_column, table_batch
+from lms_pipeline.transform.reader import ABSENT, NOT_READ
 
 Side = Literal["users", "courses"]
 """The list in a detail: the users of a course, or the courses of a user."""

@@ -13,7 +13,6 @@ from typing import Any, Literal
 import msgspec
 import pyarrow as pa
 
-from lms_pipeline.enrollments.records import Record, RecordReader
 from lms_pipeline.transform.columns import (
     constant,
     primary_emails,
@@ -21,7 +20,7 @@ from lms_pipeline.transform.columns import (
     scalar_column,
     without_empty,
 )
-from lms_pipeline.transform.reader import Rejected
+from lms_pipeline.transform.reader import Record, RecordReader, Rejected
 from lms_pipeline.transform.shapes import COURSE, USER
 
 ListName = Literal["learners", "courses"]
