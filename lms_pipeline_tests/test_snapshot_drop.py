@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from lms_pipeline.accounts.options import AccountOptions
-from lms_pipeline.lake.dropping import Drop, RowDropError
+from lms_pipeline.lake.publishing import Drop, RowDropError
 from lms_pipeline_tests.pull.taking import DAY, OPEN, Taker, record
 from lms_pipeline_tests.truto.scripted import answering, page, refusal
 

@@ -24,7 +24,7 @@ DAYS_OF_ROOM = 7
 
 def there_is_room(subject: Subject) -> Finding:
     """The disk has room for seven pulls like this one; without room for one, a pull asks for nothing."""
-    from lms_pipeline.lake.room import room
+    from lms_pipeline.lake.disk import room
 
     found = room(subject.data, subject.partition)
     told = f"{size_told(found.free)} are free on the disk, and a pull like this one needs about {size_told(found.needed)}"
@@ -36,8 +36,8 @@ def there_is_room(subject: Subject) -> Finding:
 
 def row_drop(subject: Subject) -> Finding:
     """At most a tenth of the enrollments of the snapshot before are gone; far more than that is not published at all."""
-    from lms_pipeline.lake.dropping import FEW, drop_of
     from lms_pipeline.lake.files import count_rows
+    from lms_pipeline.lake.publishing import FEW, drop_of
 
     drop = drop_of(subject.data, subject.partition, count_rows(subject.file))
     if drop.day_before is None:

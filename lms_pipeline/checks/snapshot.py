@@ -62,7 +62,7 @@ def _described(field: pa.Field) -> str:
 
 def key_is_unique(subject: Subject) -> Finding:
     """No row is without its key, none has that of another."""
-    from lms_pipeline.lake.audit import key_faults
+    from lms_pipeline.lake.publishing import key_faults
 
     key = tuple(subject.told["key"].split(",")) if "key" in subject.told else subject.table.key
     if not key:

@@ -90,9 +90,9 @@ def _events(
 
 def _materialization(data: DataDir, names: Mapping[str, str], one: Untold) -> dg.AssetMaterialization | None:
     """What the file tells of itself; None where its pull did not come to its end."""
-    from lms_pipeline.lake.committed import is_committed
     from lms_pipeline.lake.files import read_footer
     from lms_pipeline.lake.publishing import Published
+    from lms_pipeline.lake.reading import is_committed
 
     path = data.file(one.table, one.partition)
     footer = read_footer(path)

@@ -5,7 +5,8 @@ What belongs here: reading published files, by column name, with the partition c
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import logging
+from collections.abc import Iterable, Iterator
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,15 +15,50 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
-from lms_pipeline.lake.committed import committed
-from lms_pipeline.lake.files import damage
-from lms_pipeline.lake.paths import DataDir, check_account_id
+from lms_pipeline.lake.files import check_version, damage, read_metadata
+from lms_pipeline.lake.paths import DataDir, Partition, check_account_id
 from lms_pipeline.settings import Settings
 from lms_pipeline.tables.catalog import table_named
+from lms_pipeline.tables.pulled import RAW_ENROLLMENTS, REJECTED_ENROLLMENTS, UNIFIED_ENROLLMENTS
 from lms_pipeline.tables.schema import Table, arrow_schema
 
 if TYPE_CHECKING:
     import pandas as pd
+
+UNDER_THE_MARK = {RAW_ENROLLMENTS.name, REJECTED_ENROLLMENTS.name}
+
+log = logging.getLogger(__name__)
+
+
+def committed(data: DataDir, table: Table, partitions: Iterable[Partition]) -> Iterator[Partition]:
+    """Those of the partitions that may be read; one that may not is logged.
+
+    Raises:
+        LakeError: a file is damaged, or was written by a newer version of this package.
+    """
+    for partition in partitions:
+        told = read_metadata(data.file(table, partition))
+        if is_committed(data, table, partition, told):
+            yield partition
+
+
+def is_committed(data: DataDir, table: Table, partition: Partition, told: dict[str, str]) -> bool:
+    """Whether a file may be read, by what it tells of itself; one that may not is logged.
+
+    Raises:
+        LakeError: it was written by a newer version of this package, or the one that holds the mark is damaged.
+    """
+    check_version(data.file(table, partition), told)
+    if table.name not in UNDER_THE_MARK or told.get("run_id") == _mark(data, partition):
+        return True
+    log.warning("%s of %s is left out: its pull did not come to its end.", table.name, partition)
+    return False
+
+
+def _mark(data: DataDir, partition: Partition) -> str | None:
+    path = data.file(UNIFIED_ENROLLMENTS, partition)
+    return read_metadata(path).get("run_id") if path.exists() else None
+
 
 ACCOUNT_COLUMN = pa.field("account_id", pa.string(), nullable=False)
 DAY_COLUMN = pa.field("snapshot_date", pa.date32(), nullable=False)

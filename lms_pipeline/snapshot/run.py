@@ -15,10 +15,9 @@ from lms_pipeline.errors import SettingsError
 from lms_pipeline.extract.plan import Plan, planned
 from lms_pipeline.extract.session import NotKeptError
 from lms_pipeline.extract.strategy_selection import Choice, choose_by_details, demands_pair
-from lms_pipeline.lake.audit import check_sum
-from lms_pipeline.lake.dropping import check_drop
 from lms_pipeline.lake.files import Provenance, TableFile
 from lms_pipeline.lake.paths import DataDir
+from lms_pipeline.lake.publishing import check_drop, check_sum
 from lms_pipeline.pull.learner import Learner
 from lms_pipeline.pull.pairs import Pairs
 from lms_pipeline.pull.roster import Roster

@@ -21,12 +21,11 @@ from lms_pipeline.extract.session import Asker, NotKeptError
 from lms_pipeline.housekeeping.cleanup import old_answers
 from lms_pipeline.housekeeping.policy import Rules
 from lms_pipeline.housekeeping.removing import remove
-from lms_pipeline.lake.dropping import RowDropError
+from lms_pipeline.lake.disk import check_room
 from lms_pipeline.lake.files import read_metadata
 from lms_pipeline.lake.lock import alone
 from lms_pipeline.lake.paths import DataDir
-from lms_pipeline.lake.publishing import Publication, published_files, remove_leftovers
-from lms_pipeline.lake.room import check_room
+from lms_pipeline.lake.publishing import Publication, RowDropError, published_files, remove_leftovers
 from lms_pipeline.snapshot.job import LISTS, TABLES, Order, Report
 from lms_pipeline.snapshot.run import Taking
 from lms_pipeline.tables.pulled import PULLED_TABLES, UNIFIED_ENROLLMENTS

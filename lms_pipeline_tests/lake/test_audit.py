@@ -4,7 +4,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from lms_pipeline.lake.audit import AuditError, audit, check_sum
+from lms_pipeline.lake.publishing import AuditError, audit, check_sum
 from lms_pipeline.tables.pulled import COURSES, RAW_ENROLLMENTS, UNIFIED_ENROLLMENTS
 from lms_pipeline.tables.schema import arrow_schema
 from lms_pipeline_tests.lake.rows import batch, enrollment, write

@@ -3,11 +3,10 @@
 import pyarrow.parquet as pq
 import pytest
 
-from lms_pipeline.lake.audit import AuditError
 from lms_pipeline.lake.disk import LakeError
 from lms_pipeline.lake.files import read_metadata
 from lms_pipeline.lake.paths import BadIdError, DataDir, Partition
-from lms_pipeline.lake.publishing import Publication, publish_table, remove_leftovers
+from lms_pipeline.lake.publishing import AuditError, Publication, publish_table, remove_leftovers
 from lms_pipeline.tables.metrics import COURSE_COMPLETION
 from lms_pipeline.tables.pulled import COURSES, LEARNERS, PULLED_TABLES, UNIFIED_ENROLLMENTS
 from lms_pipeline.tables.schema import arrow_schema

@@ -6,9 +6,8 @@ from typing import NamedTuple
 
 import pytest
 
-from lms_pipeline.lake.disk import LakeError
+from lms_pipeline.lake.disk import LakeError, Room, check_room, room
 from lms_pipeline.lake.paths import DataDir, Partition
-from lms_pipeline.lake.room import Room, check_room, room
 from lms_pipeline_tests.housekeeping.house import put
 from lms_pipeline_tests.lake.rows import FIRST, SECOND, enrollment, publish
 
