@@ -10,7 +10,7 @@ from lms_pipeline.days import Calendar
 from lms_pipeline.lake.disk import LakeError
 from lms_pipeline.lake.files import read_metadata
 from lms_pipeline.lake.paths import DataDir, Partition
-from lms_pipeline.measuring import NoSnapshotError, measure, only_row
+from lms_pipeline.metrics.completion import NoSnapshotError, measure, only_row
 from lms_pipeline.tables.catalog import METRIC_TABLES
 from lms_pipeline.tables.metrics import ACCOUNT_COMPLETION, COURSE_COMPLETION, LEARNER_COMPLETION
 from lms_pipeline.tables.pulled import UNIFIED_ENROLLMENTS

@@ -10,7 +10,7 @@ from typing import Any
 
 from lms_pipeline.checks.base import Subject
 from lms_pipeline.checks.finding import MOST_ROWS, Finding, counted, percent
-from lms_pipeline.metrics.sets import EXCLUDED_ROLES, LEARNER_ROLES
+from lms_pipeline.metrics.completion import EXCLUDED_ROLES, LEARNER_ROLES
 from lms_pipeline.tables.pulled import RAW_ENROLLMENTS, UNIFIED_ENROLLMENTS
 
 SAYS_COMPLETION = ("$.completion_status", "$.completionStatus", "$.status", "$.state")

@@ -40,7 +40,7 @@ def build_metrics(settings: Settings) -> dg.AssetsDefinition:
     def metrics(
         context: dg.AssetExecutionContext, lake: dg.ResourceParam[DataDir]
     ) -> Iterator[dg.MaterializeResult[Any]]:
-        from lms_pipeline.measuring import measure
+        from lms_pipeline.metrics.completion import measure
 
         tell_present(context, settings)
         partition = partition_of(context)

@@ -28,7 +28,7 @@ def metric_figures(published: Published) -> dict[str, Any]:
 
 def account_figures(published: Published) -> dict[str, Any]:
     """The rates, each a number that is plotted, and all of them with what was divided."""
-    from lms_pipeline.measuring import only_row
+    from lms_pipeline.metrics.completion import only_row
 
     names = ("n_all", "n_completed", "learners", *(rate.name for rate in RATES))
     divided = (f"{rate.name}{of}" for rate in RATES for of in ("_num", "_den"))
