@@ -14,11 +14,47 @@ from operator import itemgetter
 from typing import Any
 
 from lms_pipeline.accounts.registry import ACTIVE, GONE, INACTIVE, RegisteredAccount, Registry
-from lms_pipeline.checks.finding import MOST_ROWS, Check, Finding, counted
+from lms_pipeline.checks.base import MOST_ROWS, Check, Finding, counted
 from lms_pipeline.lake.paths import DataDir, Partition
-from lms_pipeline.partition_count import ADVISED, PartitionCount, partition_count
 from lms_pipeline.settings import Settings
 from lms_pipeline.tables.pulled import UNIFIED_ENROLLMENTS
+
+ADVISED = 100_000
+"""Keys of an asset that Dagster advises at most: its pages and its daemon read all of them."""
+NEAR = 0.8
+"""The part of them from which somebody should do something."""
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionCount:
+    """Accounts times days. Accounts that are gone keep their keys."""
+
+    accounts: int
+    days: int
+
+    @property
+    def keys(self) -> int:
+        """The keys of every table of accounts."""
+        return self.accounts * self.days
+
+    @property
+    def is_near(self) -> bool:
+        """Whether somebody should do something."""
+        return self.keys > NEAR * ADVISED
+
+    def __str__(self) -> str:
+        """For messages, with what to do."""
+        told = f"{self.accounts:,} accounts x {self.days:,} days are {self.keys:,} partition keys; Dagster advises {ADVISED:,} at most"
+        if not self.is_near:
+            return f"{told}."
+        return f"{told}: set LMS_START_DATE later, or give part of the accounts an LMS_DATA_DIR of their own."
+
+
+def partition_count(registry: Registry, settings: Settings) -> PartitionCount:
+    """The count of this installation today."""
+    days = (settings.calendar.latest_ended(settings.now()) - settings.start_date).days + 1
+    return PartitionCount(len(registry.accounts()), max(0, days))
+
 
 RECENT = 7
 """Days. What is missing longer can't be had any more; it stays missing, and is counted, but alarms nobody."""

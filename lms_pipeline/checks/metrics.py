@@ -10,8 +10,7 @@ from functools import reduce
 from operator import add
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from lms_pipeline.checks.base import Subject
-from lms_pipeline.checks.finding import MOST_ROWS, Finding, counted
+from lms_pipeline.checks.base import MOST_ROWS, Finding, Subject, counted
 from lms_pipeline.tables.metrics import ACCOUNT_COMPLETION, COMPLETION_TABLES, RATES
 from lms_pipeline.tables.pulled import STATUSES
 

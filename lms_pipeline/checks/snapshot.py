@@ -6,12 +6,22 @@ by hand, restored from a backup, or written by another version.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
 
-from lms_pipeline.checks.base import Subject
-from lms_pipeline.checks.finding import MOST_ROWS, Finding
-from lms_pipeline.tables.pulled import RAW_ENROLLMENTS, REJECTED_ENROLLMENTS
+from lms_pipeline.checks.base import MOST_ROWS, Check, Finding, Subject, counted, percent
+from lms_pipeline.checks.metrics import parts_sum, rates_are_shares
+from lms_pipeline.lake.disk import size_told
+from lms_pipeline.metrics.completion import EXCLUDED_ROLES, LEARNER_ROLES
+from lms_pipeline.tables.metrics import ACCOUNT_COMPLETION, COURSE_COMPLETION, LEARNER_COMPLETION
+from lms_pipeline.tables.pulled import (
+    COURSES,
+    LEARNERS,
+    RAW_ENROLLMENTS,
+    REJECTED_ENROLLMENTS,
+    UNIFIED_ENROLLMENTS,
+)
 from lms_pipeline.tables.schema import SCHEMA_VERSION, arrow_schema
 
 if TYPE_CHECKING:
@@ -120,3 +130,205 @@ def is_complete(subject: Subject) -> Finding:
         return Finding(passed=True, told="Nothing is known to be missing.", figures=figures)
     told = "Something is missing that the account listed, or came twice: the metadata of the pull tell what."
     return Finding(passed=False, told=told, figures=figures)
+
+
+SAYS_COMPLETION = ("$.completion_status", "$.completionStatus", "$.status", "$.state")
+"""Where LMSs say how far an enrollment is; TalentLMS says it in the first."""
+DONE = ("completed", "complete", "passed")
+UNDONE = (
+    "incomplete",
+    "not attempted",
+    "not started",
+    "enrolled",
+    "assigned",
+    "in progress",
+    "started",
+    "overdue",
+)
+WRONG = ("completed in raw alone", "completed in unified alone", "raw alone", "unified alone")
+
+MOST_REJECTED = 0.01
+"""Of what was served. A record or two without a learner are in many an LMS; more of them are a change of the API."""
+
+
+def agrees_with_raw(subject: Subject) -> Finding:
+    """The same enrollments are in both, and what is complete in one isn't open in the other."""
+    from lms_pipeline.lake.files import count_rows
+
+    raw = subject.path(RAW_ENROLLMENTS)
+    if not subject.agrees_with(RAW_ENROLLMENTS, "run_id") or not count_rows(raw):
+        return Finding(passed=True, told="There is nothing raw of this day to compare with.")
+    judged = subject.ask(
+        "raw_against_unified.sql",
+        raw=str(raw),
+        keys=list(SAYS_COMPLETION),
+        done=list(DONE),
+        undone=list(UNDONE),
+        most=MOST_ROWS,
+    )
+    pairs = {row["judgement"]: int(row["pairs"]) for row in judged}
+    figures = {name.replace(" ", "_"): pairs.get(name, 0) for name in ("agrees", "not compared", *WRONG)}
+    # a rejected record has its raw all the same
+    rejected = int(subject.told.get("rejected", 0))
+    wrong = {name: pairs.get(name, 0) for name in WRONG}
+    if wrong["raw alone"] <= rejected:
+        wrong["raw alone"] = 0
+    told = (
+        f"{sum(pairs.values()):,} pairs of learner and course: {figures['agrees']:,} agree on completion, "
+        f"{figures['not_compared']:,} can't be compared"
+    )
+    trouble = [f"{count:,} are {name}" for name, count in wrong.items() if count]
+    rows = [row for row in judged if wrong.get(row["judgement"])]
+    return Finding(not trouble, f"{', '.join([told, *trouble])}.", figures, rows[:MOST_ROWS])
+
+
+def statuses_are_known(subject: Subject) -> Finding:
+    """Every status is one of the documented ten; others are stored as `unknown`, and count as not completed."""
+    rows = subject.ask("unseen_statuses.sql", most=MOST_ROWS)
+    trouble = "a status that is not documented: they count as not completed"
+    return _unseen(rows, "status_raw", "Every status is documented.", trouble)
+
+
+def roles_are_known(subject: Subject) -> Finding:
+    """Every role is known to learn, or is left out; others count as learners."""
+    rows = subject.ask("unseen_roles.sql", known=[*EXCLUDED_ROLES, *LEARNER_ROLES], most=MOST_ROWS)
+    return _unseen(
+        rows, "role", "Every role is known.", "a role that nobody has seen: they count as learners"
+    )
+
+
+def _unseen(rows: Sequence[Mapping[str, Any]], column: str, fine: str, trouble: str) -> Finding:
+    unseen = int(rows[0]["of_all"]) if rows else 0
+    told = f"{unseen:,} enrollments have {trouble}." if unseen else fine
+    shown = [{name: row[name] for name in (column, "enrollments")} for row in rows]
+    return Finding(not unseen, told, {"enrollments": unseen}, shown)
+
+
+def few_are_rejected(subject: Subject) -> Finding:
+    """At most a hundredth of what was served names no usable enrollment, learner or course."""
+    from lms_pipeline.lake.files import read_metadata
+
+    rows = subject.ask("reasons.sql", most=MOST_ROWS)
+    rejected = counted(rows, "records")
+    unified = subject.path(UNIFIED_ENROLLMENTS)
+    served = int(read_metadata(unified).get("served", 0)) if unified.exists() else 0
+    share = rejected / served if served else 0.0
+    told = f"{rejected:,} of {served:,} records that were served are rejected, {percent(share)}."
+    figures = {"rejected": rejected, "served": served, "share": round(share, 4)}
+    return Finding(share <= MOST_REJECTED, told, figures, rows)
+
+
+LATEST = timedelta(hours=6)
+"""After the day's end. What learners did since is in the snapshot too."""
+MOST_DROPPED = 0.1
+"""Of the enrollments before. Far less than what is refused (`max_drop`), but no course is emptied every day."""
+MOST_ROSTER = 0.1
+"""Of the enrollments: their details tell less than their own answer would."""
+
+DAYS_OF_ROOM = 7
+"""Pulls like this one that should fit the disk: a week to make room."""
+
+
+def there_is_room(subject: Subject) -> Finding:
+    """The disk has room for seven pulls like this one; without room for one, a pull asks for nothing."""
+    from lms_pipeline.lake.disk import room
+
+    found = room(subject.data, subject.partition)
+    told = f"{size_told(found.free)} are free on the disk, and a pull like this one needs about {size_told(found.needed)}"
+    figures = {"bytes_free": found.free, "bytes_needed": found.needed}
+    if found.free >= DAYS_OF_ROOM * found.needed:
+        return Finding(passed=True, told=f"{told}.", figures=figures)
+    return Finding(passed=False, told=f"{told}: make room.", figures=figures)
+
+
+def row_drop(subject: Subject) -> Finding:
+    """At most a tenth of the enrollments of the snapshot before are gone; far more than that is not published at all."""
+    from lms_pipeline.lake.files import count_rows
+    from lms_pipeline.lake.publishing import FEW, drop_of
+
+    drop = drop_of(subject.data, subject.partition, count_rows(subject.file))
+    if drop.day_before is None:
+        return Finding(
+            passed=True,
+            told=f"{drop.rows:,} enrollments; there is no snapshot before it.",
+            figures={"rows": drop.rows},
+        )
+    figures = {"rows": drop.rows, "rows_before": drop.rows_before, "change": drop.rows - drop.rows_before}
+    told = f"{drop.rows:,} enrollments, {drop.rows - drop.rows_before:+,} since {drop.day_before}"
+    if drop.rows_before < FEW:
+        return Finding(passed=True, told=f"{told}; fewer than {FEW} are not compared.", figures=figures)
+    limits = f"{percent(drop.share)} are gone; {percent(MOST_DROPPED)} pass, {percent(subject.options.max_drop)} are refused"
+    most = min(MOST_DROPPED, subject.options.max_drop)
+    return Finding(drop.share <= most, f"{told}: {limits}.", figures | {"share_gone": round(drop.share, 4)})
+
+
+def pulled_in_time(subject: Subject) -> Finding:
+    """It was pulled within six hours of the day's end."""
+    pulled_at = datetime.fromisoformat(subject.told["pulled_at"])
+    late = pulled_at - subject.calendar.ends_at(subject.partition.day)
+    hours = round(late / timedelta(hours=1), 1)
+    told = f"It was pulled {hours:.1f} hours after the end of {subject.partition.day}"
+    if late <= LATEST:
+        return Finding(passed=True, told=f"{told}.", figures={"hours": hours})
+    since = ": what learners did since is in it, and enrollments that were removed since are not."
+    return Finding(passed=False, told=f"{told}{since}", figures={"hours": hours})
+
+
+def few_are_told_by_others(subject: Subject) -> Finding:
+    """At most a tenth is told by rosters alone, and what is carried over was asked for within its turn."""
+    sources = {row["source"]: row for row in subject.ask("sources.sql")}
+    rows = {name: int(source["enrollments"]) for name, source in sources.items()}
+    total = sum(rows.values())
+    if not total:
+        return Finding(passed=True, told="There is no enrollment.", figures={"carried": 0, "roster": 0})
+    carried, roster = rows.get("carried", 0), rows.get("roster", 0)
+    pulled_at = datetime.fromisoformat(subject.told["pulled_at"])
+    oldest = min(source["oldest_fetch"] for source in sources.values())
+    age = (pulled_at - oldest) / timedelta(days=1)
+    turn = subject.options.rotation_days
+    is_stale = bool(carried and turn and age > turn + 1)
+    figures = {
+        "carried": carried,
+        "roster": roster,
+        "share_carried": round(carried / total, 4),
+        "share_roster": round(roster / total, 4),
+        "oldest_days": round(age, 1),
+    }
+    told = (
+        f"{percent(carried / total)} of {total:,} enrollments are carried over, {percent(roster / total)} are told by rosters; "
+        f"the oldest answer is {age:.1f} days old"
+    )
+    more = (
+        f", and each should be asked for within {turn} days: give the account more calls" if is_stale else ""
+    )
+    return Finding(roster <= MOST_ROSTER * total and not is_stale, f"{told}{more}.", figures)
+
+
+UNIFIED = (UNIFIED_ENROLLMENTS,)
+OTHERS = (RAW_ENROLLMENTS, REJECTED_ENROLLMENTS, LEARNERS, COURSES)
+
+PULL_CHECKS: tuple[Check[Subject], ...] = (
+    Check(schema, (UNIFIED_ENROLLMENTS, *OTHERS), blocks=True),
+    Check(key_is_unique, (UNIFIED_ENROLLMENTS, LEARNERS, COURSES), blocks=True),
+    Check(served_is_stored, UNIFIED),
+    Check(agrees_with_raw, UNIFIED),
+    Check(is_complete, UNIFIED, is_grave=False),
+    Check(row_drop, UNIFIED, is_grave=False),
+    Check(statuses_are_known, UNIFIED, is_grave=False),
+    Check(roles_are_known, UNIFIED, is_grave=False),
+    Check(few_are_told_by_others, UNIFIED, is_grave=False),
+    Check(pulled_in_time, UNIFIED, is_grave=False),
+    Check(there_is_room, UNIFIED, is_grave=False),
+    Check(few_are_rejected, (REJECTED_ENROLLMENTS,), is_grave=False),
+)
+"""Of what a pull brought."""
+
+METRICS = (ACCOUNT_COMPLETION, COURSE_COMPLETION, LEARNER_COMPLETION)
+
+METRIC_CHECKS: tuple[Check[Subject], ...] = (
+    Check(schema, METRICS),
+    Check(key_is_unique, (COURSE_COMPLETION, LEARNER_COMPLETION)),
+    Check(rates_are_shares, METRICS),
+    Check(parts_sum, METRICS),
+)
+"""Of what was worked out from it."""

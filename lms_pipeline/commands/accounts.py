@@ -13,8 +13,8 @@ from rich.text import Text
 
 from lms_pipeline.accounts.options import AccountOptions, read_options
 from lms_pipeline.accounts.registry import Registry, account_names
+from lms_pipeline.checks.fleet import partition_count
 from lms_pipeline.lake.paths import DataDir
-from lms_pipeline.partition_count import partition_count
 from lms_pipeline.settings import Settings
 
 

@@ -10,9 +10,8 @@ from typing import Any
 
 import dagster as dg
 
-from lms_pipeline.checks.base import Subject
-from lms_pipeline.checks.catalog import METRIC_CHECKS, PULL_CHECKS
-from lms_pipeline.checks.finding import BlockedError, Check, Finding, together
+from lms_pipeline.checks.base import BlockedError, Check, Finding, Subject, together
+from lms_pipeline.checks.snapshot import METRIC_CHECKS, PULL_CHECKS
 from lms_pipeline.defs.failures import told_to_people
 from lms_pipeline.defs.partitions import account_days, partition_of
 from lms_pipeline.lake.paths import DataDir

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from lms_pipeline.checks.finding import Finding
+from lms_pipeline.checks.base import Finding
 from lms_pipeline.checks.fleet import FLEET_CHECKS, accounts_are_fresh
 from lms_pipeline.defs.asset_checks import check_result
 from lms_pipeline.defs.failures import told_to_people

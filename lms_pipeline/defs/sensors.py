@@ -10,12 +10,12 @@ import dagster as dg
 
 from lms_pipeline.accounts.registry import Registry
 from lms_pipeline.accounts.sync import sync_with_truto
+from lms_pipeline.checks.fleet import partition_count
 from lms_pipeline.connection import Truto
 from lms_pipeline.defs.jobs import DAILY_SNAPSHOT, REBUILD_WAREHOUSE
 from lms_pipeline.defs.partitions import add_accounts
 from lms_pipeline.defs.run_requests import BUSY, NO_DAY_IS_OPEN, failed_for, lacks, run_request
 from lms_pipeline.lake.paths import DataDir, Partition
-from lms_pipeline.partition_count import partition_count
 from lms_pipeline.settings import Settings
 
 LONGEST_WAIT = 1800.0

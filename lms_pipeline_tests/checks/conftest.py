@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 
 from lms_pipeline.accounts.options import AccountOptions
-from lms_pipeline.checks.base import Subject, looking
-from lms_pipeline.checks.finding import Finding
+from lms_pipeline.checks.base import Finding, Subject, looking
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.settings import Settings
 from lms_pipeline.tables.pulled import UNIFIED_ENROLLMENTS

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from lms_pipeline.checks.content import (
+from lms_pipeline.checks.snapshot import (
     agrees_with_raw,
     few_are_rejected,
     roles_are_known,

@@ -1,6 +1,6 @@
 """Findings in several tables, told as one."""
 
-from lms_pipeline.checks.finding import MOST_ROWS, Finding, together
+from lms_pipeline.checks.base import MOST_ROWS, Finding, together
 
 FINE = Finding(passed=True, told="All 3 columns are as described.", figures={"columns": 3})
 WRONG = Finding(passed=False, told="1 columns are not.", figures={"columns": 2}, rows=[{"column": "status"}])

@@ -6,6 +6,7 @@ import pytest
 
 from lms_pipeline.accounts.registry import Registry
 from lms_pipeline.checks.fleet import (
+    PartitionCount,
     accounts_are_connected,
     accounts_are_fresh,
     fleet_of,
@@ -13,7 +14,6 @@ from lms_pipeline.checks.fleet import (
     partitions_are_few,
 )
 from lms_pipeline.lake.paths import Partition
-from lms_pipeline.partition_count import PartitionCount
 from lms_pipeline.settings import Settings
 from lms_pipeline.truto.models import IntegratedAccount, Integration
 from lms_pipeline_tests.lake.rows import publish

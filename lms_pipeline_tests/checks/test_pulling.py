@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from lms_pipeline.checks.pulling import few_are_told_by_others, pulled_in_time, row_drop, there_is_room
+from lms_pipeline.checks.snapshot import few_are_told_by_others, pulled_in_time, row_drop, there_is_room
 from lms_pipeline.lake.disk import LEAST
 from lms_pipeline_tests.lake.rows import NOON, enrollment
 

@@ -6,8 +6,8 @@ import dagster as dg
 import pyarrow.parquet as pq
 import pytest
 
-from lms_pipeline.checks.catalog import METRIC_CHECKS, PULL_CHECKS
 from lms_pipeline.checks.fleet import FLEET_CHECKS
+from lms_pipeline.checks.snapshot import METRIC_CHECKS, PULL_CHECKS
 from lms_pipeline.definitions import build_defs
 from lms_pipeline.defs.instance import QUIET, run_partitions
 from lms_pipeline.defs.partitions import add_accounts, partition_key
