@@ -24,8 +24,8 @@ def housekeeping(*, dry_run: bool) -> None:
     from lms_pipeline.defs.event_log_sync import tell, untold
     from lms_pipeline.defs.housekeeping import due
     from lms_pipeline.defs.instance import open_instance
-    from lms_pipeline.housekeeping.due import totals_told
-    from lms_pipeline.housekeeping.removing import remove
+    from lms_pipeline.housekeeping.cleanup import remove
+    from lms_pipeline.housekeeping.policy import totals_told
 
     settings = Settings.load()
     data = DataDir(settings.data_dir)

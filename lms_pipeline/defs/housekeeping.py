@@ -13,7 +13,7 @@ from lms_pipeline.defs.failures import told_to_people
 from lms_pipeline.defs.jobs import HOUSEKEEPING
 from lms_pipeline.defs.metadata import tell_present
 from lms_pipeline.defs.run_logs import LOCATION, old_run_logs
-from lms_pipeline.housekeeping.due import Due, totals, totals_told
+from lms_pipeline.housekeeping.policy import Due, totals, totals_told
 from lms_pipeline.lake.paths import DataDir
 from lms_pipeline.settings import Settings
 
@@ -44,7 +44,7 @@ def build_housekeeping(settings: Settings) -> tuple[dg.JobDefinition, dg.Schedul
 
     @dg.op(description="Removes answers, payloads, leftovers and run logs that are past their time.")
     def remove_what_is_due(context: dg.OpExecutionContext, lake: dg.ResourceParam[DataDir]) -> None:
-        from lms_pipeline.housekeeping.removing import remove
+        from lms_pipeline.housekeeping.cleanup import remove
 
         tell_present(context, settings)
         with told_to_people(context):

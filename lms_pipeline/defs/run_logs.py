@@ -22,8 +22,8 @@ from dagster._core.storage.local_compute_log_manager import LocalComputeLogManag
 from lms_pipeline.defs.fleet import WATCH_FLEET
 from lms_pipeline.defs.instance import MATERIALIZABLE
 from lms_pipeline.defs.jobs import DAILY_SNAPSHOT, HOUSEKEEPING, REBUILD_WAREHOUSE
-from lms_pipeline.housekeeping.due import Due
-from lms_pipeline.housekeeping.standing import changed_at, size
+from lms_pipeline.housekeeping.cleanup import changed_at, size
+from lms_pipeline.housekeeping.policy import Due
 
 LOCATION = "lms_pipeline"
 """The code location of `workspace.yaml`."""

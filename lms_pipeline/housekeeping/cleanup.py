@@ -6,20 +6,90 @@ What belongs here: looking at the disk, and nothing that changes it. How long th
 from __future__ import annotations
 
 import logging
+import shutil
+import uuid
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from lms_pipeline.accounts.options import read_options
 from lms_pipeline.accounts.registry import GONE, INACTIVE, Registry
-from lms_pipeline.housekeeping.due import Due
-from lms_pipeline.housekeeping.payloads import payload_bytes
-from lms_pipeline.housekeeping.policy import Rules
-from lms_pipeline.housekeeping.standing import changed_at, size
-from lms_pipeline.lake.disk import LakeError
+from lms_pipeline.housekeeping.policy import Due, Rules
+from lms_pipeline.lake.disk import LakeError, disk_errors
+from lms_pipeline.lake.files import PREFIX, check_version, conforming, damage, read_metadata
+from lms_pipeline.lake.lock import BusyError, alone, remove_folder
 from lms_pipeline.lake.paths import DATA_FILE, DataDir, Partition, partition_named
+from lms_pipeline.lake.publishing import Publication
 from lms_pipeline.settings import Settings
 from lms_pipeline.tables.pulled import REJECTED_ENROLLMENTS
+from lms_pipeline.transform.columns import constant
+
+
+def changed_at(path: Path) -> datetime:
+    """When it was last changed; now, where it has just gone."""
+    try:
+        return datetime.fromtimestamp(path.stat().st_mtime, UTC)
+    except FileNotFoundError:
+        return datetime.now(UTC)
+
+
+def size(path: Path) -> int:
+    """In bytes; of a folder, of all that is in it."""
+    try:
+        if path.is_dir():
+            return sum(size(inside) for inside in path.iterdir())
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
+REMOVED_AT = "payloads_removed_at"
+"""What the file tells of it."""
+_OF_THE_WRITER = {"schema_version", "digest"}
+
+
+def payload_bytes(path: Path) -> int:
+    """What the payloads in a file take; 0 where there are none, or none any more.
+
+    Raises:
+        LakeError: it is no Parquet file.
+    """
+    with damage(path):
+        found = pq.read_metadata(path)
+    if f"{PREFIX}{REMOVED_AT}".encode() in (found.metadata or {}):
+        return 0
+    groups = [found.row_group(number) for number in range(found.num_row_groups)]
+    columns = [group.column(number) for group in groups for number in range(group.num_columns)]
+    return sum(one.total_compressed_size for one in columns if one.path_in_schema == "payload")
+
+
+def remove_payloads(data: DataDir, partition: Partition, now: datetime) -> None:
+    """Publish the file anew with empty payloads; it goes on to tell which run it is of.
+
+    Raises:
+        BusyError: somebody is at the account and day.
+        LakeError: it can't be read or written, or was written by a newer version.
+    """
+    path = data.file(REJECTED_ENROLLMENTS, partition)
+    with alone(data, partition), Publication(data, partition, f"housekeeping-{uuid.uuid4()}") as publication:
+        told = read_metadata(path)
+        check_version(path, told)
+        with publication.open(REJECTED_ENROLLMENTS) as file, damage(path), pq.ParquetFile(path) as stored:
+            for batch in stored.iter_batches():
+                file.write(_without_payloads(conforming(batch, REJECTED_ENROLLMENTS)))
+            kept = {name: value for name, value in told.items() if name not in _OF_THE_WRITER}
+            file.close({**kept, REMOVED_AT: now.isoformat()})
+            publication.publish([(file, REJECTED_ENROLLMENTS.key)])
+
+
+def _without_payloads(batch: pa.RecordBatch) -> pa.RecordBatch:
+    place = batch.schema.get_field_index("payload")
+    return batch.set_column(place, batch.schema.field(place), constant("", "string", batch.num_rows))
+
 
 log = logging.getLogger(__name__)
 
@@ -108,3 +178,34 @@ def _by_day(root: Path, account_id: str = "*") -> Iterator[tuple[Partition, Path
         partition = partition_named(path.relative_to(root).with_name(path.name.partition(".")[0]))
         if partition is not None:
             yield partition, path
+
+
+def remove(data: DataDir, due: Iterable[Due], warn: Callable[[str], None] = log.warning) -> list[Due]:
+    """Remove one after the other; what can't be removed now is left for the next time, and `warn` is told why.
+
+    Returns:
+        What was removed.
+    """
+    removed = []
+    for one in due:
+        try:
+            _remove(data, one)
+        except (BusyError, LakeError) as error:
+            warn(f"{one.path} is left for the next time: {error}")
+            continue
+        log.info("Removed %s", one)
+        removed.append(one)
+    return removed
+
+
+def _remove(data: DataDir, due: Due) -> None:
+    if due.kind == "rejected payloads" and due.partition is not None:
+        remove_payloads(data, due.partition, datetime.now(UTC))
+    elif due.kind == "folders of pulls" and due.partition is not None:
+        remove_folder(data, due.partition)
+    else:
+        with disk_errors(due.path):
+            if due.path.is_dir():
+                shutil.rmtree(due.path)
+            else:
+                due.path.unlink(missing_ok=True)

@@ -18,9 +18,8 @@ from lms_pipeline.days import Calendar
 from lms_pipeline.extract.budget import Budget
 from lms_pipeline.extract.checkpoint import Answers, Attempt
 from lms_pipeline.extract.session import Asker, NotKeptError
-from lms_pipeline.housekeeping.cleanup import old_answers
+from lms_pipeline.housekeeping.cleanup import old_answers, remove
 from lms_pipeline.housekeeping.policy import Rules
-from lms_pipeline.housekeeping.removing import remove
 from lms_pipeline.lake.disk import check_room
 from lms_pipeline.lake.files import read_metadata
 from lms_pipeline.lake.lock import alone

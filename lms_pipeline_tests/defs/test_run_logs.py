@@ -14,7 +14,7 @@ from dagster._core.remote_origin import (
 from lms_pipeline.definitions import build_defs
 from lms_pipeline.defs.instance import open_instance, run_partitions
 from lms_pipeline.defs.run_logs import JOBS, OF_ASSETS, old_run_logs
-from lms_pipeline.housekeeping.removing import remove
+from lms_pipeline.housekeeping.cleanup import remove
 from lms_pipeline.lake.paths import Partition
 from lms_pipeline_tests.defs.conftest import DAY
 from lms_pipeline_tests.housekeeping.house import age

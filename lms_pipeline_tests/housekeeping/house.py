@@ -6,7 +6,7 @@ import os
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
-from lms_pipeline.housekeeping.due import Due
+from lms_pipeline.housekeeping.policy import Due
 from lms_pipeline.lake.paths import DataDir, Partition
 
 TODAY = date(2026, 3, 31)

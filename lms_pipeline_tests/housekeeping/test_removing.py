@@ -3,10 +3,8 @@
 import pyarrow.parquet as pq
 import pytest
 
-from lms_pipeline.housekeeping.cleanup import planned
-from lms_pipeline.housekeeping.due import Due, totals_told
-from lms_pipeline.housekeeping.policy import Rules
-from lms_pipeline.housekeeping.removing import remove
+from lms_pipeline.housekeeping.cleanup import planned, remove
+from lms_pipeline.housekeeping.policy import Due, Rules, totals_told
 from lms_pipeline.lake.files import read_metadata
 from lms_pipeline.lake.lock import alone
 from lms_pipeline.lake.paths import DataDir, Partition

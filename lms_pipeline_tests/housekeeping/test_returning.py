@@ -5,9 +5,8 @@ from datetime import UTC, datetime, time, timedelta
 import pytest
 
 from lms_pipeline.accounts.options import AccountOptions
-from lms_pipeline.housekeeping.cleanup import planned
+from lms_pipeline.housekeeping.cleanup import planned, remove
 from lms_pipeline.housekeeping.policy import Rules
-from lms_pipeline.housekeeping.removing import remove
 from lms_pipeline.sandbox.server import running
 from lms_pipeline_tests.pull.portal import FIRST, PORTAL, Portal
 from lms_pipeline_tests.pull.taking import Taker
