@@ -10,8 +10,7 @@ from typing import NamedTuple
 
 import pyarrow.parquet as pq
 
-from lms_pipeline.report.charts import Bar, bars_svg
-from lms_pipeline.report.text import in_markdown, one_line, text_bar
+from lms_pipeline.report.charts import Bar, bars_svg, in_markdown, one_line, text_bar
 
 RATE = "completion_rate_eligible"
 """The fair figure."""

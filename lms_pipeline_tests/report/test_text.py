@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lms_pipeline.report.text import in_markdown, one_line, text_bar
+from lms_pipeline.report.charts import in_markdown, one_line, text_bar
 
 
 @pytest.mark.parametrize(
