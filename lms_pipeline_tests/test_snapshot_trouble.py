@@ -12,10 +12,10 @@ import pytest
 from lms_pipeline.accounts.options import AccountOptions
 from lms_pipeline.days import DayNotOpenError
 from lms_pipeline.errors import LmsPipelineError, SettingsError
+from lms_pipeline.extract.session import PairDemandedError
 from lms_pipeline.lake.disk import LakeError
 from lms_pipeline.lake.lock import BusyError
 from lms_pipeline.lake.paths import BadIdError
-from lms_pipeline.pull.sweep import PairDemandedError
 from lms_pipeline.snapshot.job import TABLES, Order
 from lms_pipeline.snapshot.take import take_snapshot
 from lms_pipeline.truto.errors import PermanentError, TransientError, TrutoError

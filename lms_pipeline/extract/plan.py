@@ -19,8 +19,8 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from lms_pipeline.extract.strategies import Found
 from lms_pipeline.lake.engine import calculator, sql
-from lms_pipeline.pull.strategies import Found
 from lms_pipeline.transform.rosters import Entry
 
 Kind = Literal["new", "changed", "rotation", "carried"]

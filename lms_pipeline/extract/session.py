@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from typing import TypeVar
 
+from lms_pipeline.accounts.options import AccountOptions
 from lms_pipeline.errors import LmsPipelineError
 from lms_pipeline.extract.checkpoint import Attempt, KeptAnswer
 from lms_pipeline.truto.client import TrutoClient
@@ -158,3 +159,59 @@ def _is_not_enrolled(error: PermanentError) -> bool:
     return error.remote and (
         error.status == 404 or (error.status == 400 and NOT_ENROLLED in error.said.lower())
     )
+
+
+NOT_OFFERED = {404, 405, 501}
+"""Statuses with which a provider that has no such list says so."""
+
+
+class PairDemandedError(LmsPipelineError):
+    """The account gives no list of enrollments."""
+
+
+def sweep_query(account_id: str, options: AccountOptions) -> ListQuery:
+    """The list of all enrollments."""
+    return ListQuery(
+        account_id,
+        limit=options.page_size,
+        ignore_remote_data=options.remote_data == "drop",
+        remote_query=options.remote_query,
+    )
+
+
+def sweep_enrollments(
+    asker: Asker, account_id: str, options: AccountOptions, round_: int = 1
+) -> Iterator[Page]:
+    """The pages of the account's enrollments; another round asks for all of them again.
+
+    Raises:
+        PairDemandedError: the account answers for one learner and course at a time.
+        TrutoError: no answer.
+    """
+    try:
+        yield from asker.pages("course-enrollments", sweep_query(account_id, options), round_)
+    except PermanentError as error:
+        if error.missing_parameters:
+            raise PairDemandedError(
+                f"Account {account_id} can't be swept: its LMS answers for one learner and course at a time "
+                f"(it requires {' and '.join(error.missing_parameters)}): "
+                'take strategy = "auto" for it in LMS_ACCOUNTS_FILE.'
+            ) from error
+        raise
+
+
+def fetch_list(asker: Asker, account_id: str, resource: Resource, options: AccountOptions) -> Iterator[Page]:
+    """The pages of the users or the courses list; none where the LMS does not offer it.
+
+    Raises:
+        TrutoError: no answer, for another reason.
+    """
+    query = ListQuery(account_id, limit=options.page_size, ignore_remote_data=True)
+    offered = False
+    try:
+        for page in asker.pages(resource, query):
+            offered = True
+            yield page
+    except PermanentError as error:
+        if offered or error.status not in NOT_OFFERED:
+            raise

@@ -6,16 +6,61 @@ What belongs here: those requests. Which list it is, and what an account without
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Iterable, Iterator
 from contextlib import closing
-from typing import ClassVar
+from dataclasses import dataclass, field
+from datetime import datetime
+from itertools import islice
+from pathlib import Path
+from typing import ClassVar, Literal, Protocol
 
 from lms_pipeline.concurrency import in_order
+from lms_pipeline.errors import LmsPipelineError, SettingsError
 from lms_pipeline.extract.session import Asker
-from lms_pipeline.pull.strategies import Found, NoRosterError, StrategyName
-from lms_pipeline.transform.rosters import Side, entries
+from lms_pipeline.transform.rosters import Entry, Side, entries
 from lms_pipeline.truto.query import ObjectQuery, Resource
 from lms_pipeline.truto.response import SingleRecord
+
+StrategyName = Literal["sweep", "roster", "learner", "pairs"]
+
+
+class ListNotOfferedError(LmsPipelineError):
+    """The LMS doesn't give a list that is needed."""
+
+
+class NoRosterError(LmsPipelineError):
+    """The details of an account don't list its enrollments."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Pairs that exist, or may, as one answer tells them."""
+
+    entries: list[Entry] = field(default_factory=list)
+    fetched_at: datetime | None = None
+    """None where no answer told of them."""
+    is_gone: bool = False
+    """The course or user was listed, and wasn't there any more when it was asked for."""
+    unusable: int = 0
+    """Entries of the answer without an id that could be asked for."""
+
+
+class PairStrategy(Protocol):
+    """Finds the pairs of an account."""
+
+    name: StrategyName
+    needs: frozenset[Resource]
+    """The lists without which it finds nothing."""
+
+    def find(self, learners: Iterable[str], courses: Iterable[str]) -> Iterator[Found]:
+        """The pairs, answer by answer, from the ids of the account's lists.
+
+        Raises:
+            NoRosterError: the details don't tell.
+            TrutoError: no answer.
+        """
+        ...
 
 
 class ByDetails:
@@ -64,3 +109,82 @@ class ByDetails:
 
 TRIED = 5
 """Records that are asked for before it is believed that none lists its enrollments."""
+
+
+class Learner(ByDetails):
+    """Asks for each user: one call for each."""
+
+    name: StrategyName = "learner"
+    resource: ClassVar[Resource] = "users"
+    side: ClassVar[Side] = "courses"
+    without: ClassVar[str] = (
+        "The users of account {account} come without their courses: "
+        'set strategy = "roster" or "pairs" in LMS_ACCOUNTS_FILE.'
+    )
+
+
+class Roster(ByDetails):
+    """Asks for each course: one call for each."""
+
+    name: StrategyName = "roster"
+    resource: ClassVar[Resource] = "courses"
+    side: ClassVar[Side] = "users"
+    without: ClassVar[str] = (
+        "The courses of account {account} come without their rosters: "
+        'set strategy = "learner" or "pairs" in LMS_ACCOUNTS_FILE.'
+    )
+
+
+_AT_ONCE = 1_000
+COLUMNS = ("user_id", "course_id")
+
+
+class Pairs:
+    """Asks for no details."""
+
+    name: StrategyName = "pairs"
+
+    def __init__(self, file: Path | None = None) -> None:
+        self._file = file
+        self.needs: frozenset[Resource] = frozenset() if file else frozenset({"users", "courses"})
+
+    def find(self, learners: Iterable[str], courses: Iterable[str]) -> Iterator[Found]:
+        """The pairs of the file, else every learner in every course.
+
+        Raises:
+            SettingsError: the file can't be read.
+        """
+        all_courses = list(courses)
+        pairs = (
+            read_pairs(self._file)
+            if self._file is not None
+            else ((learner, course) for course in all_courses for learner in learners)
+        )
+        while some := [Entry(user_id, course_id, b"") for user_id, course_id in islice(pairs, _AT_ONCE)]:
+            yield Found(some)
+
+
+def read_pairs(path: Path) -> Iterator[tuple[str, str]]:
+    """The pairs of a CSV with the columns `user_id` and `course_id`, and whatever others.
+
+    Raises:
+        SettingsError: it can't be read.
+    """
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            rows = csv.DictReader(file)
+            if missing := [name for name in COLUMNS if name not in (rows.fieldnames or ())]:
+                raise SettingsError(
+                    f"The pairs_file {path} has no column {missing[0]}: it needs {' and '.join(COLUMNS)}."
+                )
+            for row in rows:
+                user_id, course_id = (row[name] or "" for name in COLUMNS)
+                if not user_id.strip() or not course_id.strip():
+                    raise SettingsError(
+                        f"The pairs_file {path}, line {rows.line_num}, lacks a user_id or course_id."
+                    )
+                yield user_id, course_id
+    except OSError as error:
+        raise SettingsError(f"The pairs_file {path} can't be read: {error.strerror or error}.") from None
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise SettingsError(f"The pairs_file {path} can't be read as a CSV in UTF-8: {error}.") from None

@@ -9,8 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lms_pipeline.extract.session import Asker
-from lms_pipeline.extract.strategies import TRIED
-from lms_pipeline.pull.strategies import StrategyName
+from lms_pipeline.extract.strategies import TRIED, StrategyName
 from lms_pipeline.transform.rosters import Side, entries
 from lms_pipeline.truto.errors import PermanentError, TrutoError
 from lms_pipeline.truto.models import required_parameters

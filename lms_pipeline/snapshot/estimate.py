@@ -10,12 +10,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from lms_pipeline.extract.checkpoint import Answers
-from lms_pipeline.extract.session import Asker
+from lms_pipeline.extract.session import Asker, fetch_list, sweep_query
+from lms_pipeline.extract.strategies import read_pairs
 from lms_pipeline.extract.strategy_selection import Choice, demands_pair
 from lms_pipeline.lake.files import count_rows
 from lms_pipeline.lake.paths import DataDir
-from lms_pipeline.pull.pairs import read_pairs
-from lms_pipeline.pull.sweep import sweep_query, users_or_courses
 from lms_pipeline.snapshot.job import Order
 from lms_pipeline.snapshot.previous import last_snapshot
 from lms_pipeline.tables.pulled import UNIFIED_ENROLLMENTS
@@ -34,7 +33,7 @@ def foreseen(client: TrutoClient, data: DataDir, order: Order) -> str:
         asker = Asker(client, answers.begin(order.plan, client.now()))
         choice = _choice(asker, order)
         learners, courses = (
-            sum(len(page.records) for page in users_or_courses(asker, order.account_id, one, order.options))
+            sum(len(page.records) for page in fetch_list(asker, order.account_id, one, order.options))
             for one in ("users", "courses")
         )
     lists = client.requests - asked_before

@@ -18,8 +18,8 @@ from lms_pipeline.errors import LmsPipelineError
 from lms_pipeline.extract.budget import BudgetSpentError
 from lms_pipeline.extract.plan import Pair, Plan
 from lms_pipeline.extract.session import NotKeptError
+from lms_pipeline.extract.strategies import Found
 from lms_pipeline.lake.files import conforming
-from lms_pipeline.pull.strategies import Found
 from lms_pipeline.snapshot.job import Order, Report
 from lms_pipeline.snapshot.writer import EnrollmentFiles
 from lms_pipeline.tables.pulled import RAW_ENROLLMENTS, UNIFIED_ENROLLMENTS

@@ -13,10 +13,10 @@ import msgspec
 
 from lms_pipeline.accounts.options import AccountOptions
 from lms_pipeline.extract.budget import Limits
+from lms_pipeline.extract.strategies import StrategyName
 from lms_pipeline.extract.strategy_selection import Choice
 from lms_pipeline.lake.paths import Partition
 from lms_pipeline.lake.publishing import Published
-from lms_pipeline.pull.strategies import StrategyName
 from lms_pipeline.tables.pulled import PULLED_TABLES, Identity
 from lms_pipeline.transform.dedupe import NO_DUPLICATES, Duplicates
 from lms_pipeline.transform.users_courses import ListName

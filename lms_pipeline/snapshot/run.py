@@ -13,16 +13,20 @@ from pathlib import Path
 
 from lms_pipeline.errors import SettingsError
 from lms_pipeline.extract.plan import Plan, planned
-from lms_pipeline.extract.session import NotKeptError
+from lms_pipeline.extract.session import NotKeptError, PairDemandedError, sweep_query
+from lms_pipeline.extract.strategies import (
+    Learner,
+    ListNotOfferedError,
+    NoRosterError,
+    Pairs,
+    PairStrategy,
+    Roster,
+    StrategyName,
+)
 from lms_pipeline.extract.strategy_selection import Choice, choose_by_details, demands_pair
 from lms_pipeline.lake.files import Provenance, TableFile
 from lms_pipeline.lake.paths import DataDir
 from lms_pipeline.lake.publishing import check_drop, check_sum
-from lms_pipeline.pull.learner import Learner
-from lms_pipeline.pull.pairs import Pairs
-from lms_pipeline.pull.roster import Roster
-from lms_pipeline.pull.strategies import ListNotOfferedError, NoRosterError, PairStrategy, StrategyName
-from lms_pipeline.pull.sweep import PairDemandedError, sweep_query
 from lms_pipeline.snapshot.fetch import counted, take_pairs
 from lms_pipeline.snapshot.job import LISTS, TABLES, Report
 from lms_pipeline.snapshot.previous import last_snapshot, remember_details

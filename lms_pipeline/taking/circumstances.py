@@ -9,8 +9,8 @@ from dataclasses import replace
 
 import msgspec
 
+from lms_pipeline.extract.strategies import StrategyName
 from lms_pipeline.extract.strategy_selection import Choice
-from lms_pipeline.pull.strategies import StrategyName
 from lms_pipeline.snapshot.job import Order
 
 

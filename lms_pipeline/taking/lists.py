@@ -14,9 +14,8 @@ from typing import TypeVar
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lms_pipeline.extract.session import BrokenListError
+from lms_pipeline.extract.session import BrokenListError, fetch_list
 from lms_pipeline.lake.files import TableFile
-from lms_pipeline.pull.sweep import users_or_courses
 from lms_pipeline.snapshot.job import LISTS, TABLES
 from lms_pipeline.taking.underway import Pull
 from lms_pipeline.transform.dedupe import WaitingRows
@@ -75,7 +74,7 @@ def take_list(name: ListName, pull: Pull, files: ExitStack) -> TakenList:
         with ExitStack() as opened:
             taken = TakenList(opened.enter_context(pull.publication.open(table)))
             waiting = opened.enter_context(WaitingRows(table, table.key, pull.folder))
-            for page in users_or_courses(pull.asker, order.account_id, LISTS[name], order.options):
+            for page in fetch_list(pull.asker, order.account_id, LISTS[name], order.options):
                 batch = flattener.flatten(page.records, page.received_at)
                 waiting.add(batch)
                 taken.is_offered = True

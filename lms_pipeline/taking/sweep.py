@@ -12,7 +12,7 @@ from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
-from lms_pipeline.pull import sweep
+from lms_pipeline.extract import session
 from lms_pipeline.snapshot.writer import EnrollmentFiles
 from lms_pipeline.taking.lists import anew
 from lms_pipeline.taking.underway import Pull
@@ -50,7 +50,7 @@ def _take(pull: Pull, files: ExitStack, round_: int) -> EnrollmentFiles:
     order = pull.order
     with ExitStack() as opened:
         taken = opened.enter_context(EnrollmentFiles(order.identity, pull.publication, pull.folder))
-        for page in sweep.enrollments(pull.asker, order.account_id, order.options, round_):
+        for page in session.sweep_enrollments(pull.asker, order.account_id, order.options, round_):
             taken.answered([Answered(page.records, page.received_at)])
             taken.is_partial |= page.is_partial
             taken.repaired_pages += page.is_repaired
