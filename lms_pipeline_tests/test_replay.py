@@ -16,7 +16,7 @@ from lms_pipeline.lake.files import read_metadata
 from lms_pipeline.lake.paths import Partition
 from lms_pipeline.sandbox.server import RunningSandbox, running
 from lms_pipeline.snapshot.job import TABLES, Order
-from lms_pipeline.snapshot.take import flatten_again
+from lms_pipeline.snapshot.run import flatten_again
 from lms_pipeline_tests.pull.portal import FIRST, PORTAL, Portal
 from lms_pipeline_tests.pull.taking import Taker
 

@@ -17,7 +17,7 @@ from lms_pipeline.lake.disk import LakeError
 from lms_pipeline.lake.lock import BusyError
 from lms_pipeline.lake.paths import BadIdError
 from lms_pipeline.snapshot.job import TABLES, Order
-from lms_pipeline.snapshot.take import take_snapshot
+from lms_pipeline.snapshot.run import take_snapshot
 from lms_pipeline.truto.errors import PermanentError, TransientError, TrutoError
 from lms_pipeline_tests.lake.rows import files_of_at_most, noise
 from lms_pipeline_tests.pull.taking import CALENDAR, CLOSED, DAY, OPEN, Taker, by_path, record

@@ -75,8 +75,8 @@ def materialize(
 def _foresee(settings: Settings, partitions: list[Partition], names: dict[str, str]) -> None:
     """One line for each account and day."""
     from lms_pipeline.connection import Truto
-    from lms_pipeline.ordering import order_for
     from lms_pipeline.snapshot.estimate import foreseen
+    from lms_pipeline.snapshot.job import order_for
     from lms_pipeline.truto.errors import TrutoError
 
     data, is_failed = DataDir(settings.data_dir), False

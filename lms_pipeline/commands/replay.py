@@ -27,8 +27,8 @@ def replay(account_id: str, day: date) -> None:
     """
     from lms_pipeline.definitions import build_defs
     from lms_pipeline.defs.instance import open_instance, rebuild_warehouse, run_partitions
-    from lms_pipeline.ordering import order_for
-    from lms_pipeline.snapshot.take import flatten_again
+    from lms_pipeline.snapshot.job import order_for
+    from lms_pipeline.snapshot.run import flatten_again
     from lms_pipeline.tables.catalog import METRIC_TABLES
 
     settings = Settings.load()

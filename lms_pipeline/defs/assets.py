@@ -16,8 +16,8 @@ from lms_pipeline.defs.pages import published_metadata
 from lms_pipeline.defs.partitions import account_days, partition_of
 from lms_pipeline.defs.pull_page import pull_figures
 from lms_pipeline.lake.paths import DataDir
-from lms_pipeline.ordering import order_for, remember
 from lms_pipeline.settings import Settings
+from lms_pipeline.snapshot.job import order_for, remember
 from lms_pipeline.tables.pulled import PULLED_TABLES
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def build_pull(settings: Settings) -> dg.AssetsDefinition:
         truto: dg.ResourceParam[Truto],
         lake: dg.ResourceParam[DataDir],
     ) -> Iterator[dg.MaterializeResult[Any]]:
-        from lms_pipeline.snapshot.take import take_snapshot
+        from lms_pipeline.snapshot.run import take_snapshot
 
         tell_present(context, truto.settings)
         with told_to_people(context):

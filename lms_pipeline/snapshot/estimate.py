@@ -6,10 +6,14 @@ What belongs here: an estimate from the lists and from the last snapshot. What a
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from lms_pipeline.extract.budget import Limits
 from lms_pipeline.extract.checkpoint import Answers
+from lms_pipeline.extract.plan import Kind
 from lms_pipeline.extract.session import Asker, fetch_list, sweep_query
 from lms_pipeline.extract.strategies import read_pairs
 from lms_pipeline.extract.strategy_selection import Choice, demands_pair
@@ -18,8 +22,36 @@ from lms_pipeline.lake.paths import DataDir
 from lms_pipeline.snapshot.job import Order
 from lms_pipeline.snapshot.previous import last_snapshot
 from lms_pipeline.tables.pulled import UNIFIED_ENROLLMENTS
-from lms_pipeline.taking.telling import calls_told
 from lms_pipeline.truto.client import TrutoClient
+
+
+def plan_told(order: Order, strategy: str, kinds: Mapping[Kind, int], calls: int) -> str:
+    """As `12,000 enrollments of acme by roster: 240 new, 11,760 carried over: 240 calls, about 53 s.`, for one."""
+    words: dict[Kind, str] = {
+        "new": "new",
+        "changed": "changed",
+        "rotation": "again in turn",
+        "carried": "carried over",
+    }
+    counts = Counter(kinds)
+    parts = [f"{counts[kind]:,} {word}" for kind, word in words.items() if counts[kind]]
+    found = f"{counts.total():,} enrollments of {order.account_id} by {strategy}"
+    return f"{found}{': ' if parts else ''}{', '.join(parts)}: {calls_told(calls, order.limits, order.options.workers)}."
+
+
+def calls_told(calls: int, limits: Limits, workers: int) -> str:
+    """As `1,920 calls, about 7 min at 2,000 an hour`; where it may not cost as many, for how many that holds."""
+    pace = f" at {limits.per_hour:,} an hour" if limits.per_hour else ""
+    most = calls if limits.per_snapshot is None else min(calls, limits.per_snapshot)
+    allowed = "" if most == calls else f", of which it may cost {most:,}"
+    return f"{calls:,} calls{allowed}, about {duration(limits.seconds_for(most, workers))}{pace}"
+
+
+def duration(seconds: float) -> str:
+    """As `40 s`, `7 min` or `5.2 h`."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5_400 else f"{seconds / 3_600:.1f} h"
 
 
 def foreseen(client: TrutoClient, data: DataDir, order: Order) -> str:

@@ -5,30 +5,147 @@ What belongs here: carrying out a plan. Which pairs are worth a call is `pull/pl
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from contextlib import closing
+import logging
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from itertools import islice
+from pathlib import Path
 from threading import Event
+from typing import TypeVar
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from lms_pipeline.concurrency import in_order
 from lms_pipeline.errors import LmsPipelineError
+from lms_pipeline.extract import session
 from lms_pipeline.extract.budget import BudgetSpentError
 from lms_pipeline.extract.plan import Pair, Plan
-from lms_pipeline.extract.session import NotKeptError
+from lms_pipeline.extract.session import BrokenListError, NotKeptError, fetch_list
 from lms_pipeline.extract.strategies import Found
-from lms_pipeline.lake.files import conforming
-from lms_pipeline.snapshot.job import Order, Report
+from lms_pipeline.lake.files import TableFile, conforming
+from lms_pipeline.snapshot.job import LISTS, TABLES, Order, Pull, Report
 from lms_pipeline.snapshot.writer import EnrollmentFiles
 from lms_pipeline.tables.pulled import RAW_ENROLLMENTS, UNIFIED_ENROLLMENTS
-from lms_pipeline.taking.underway import Pull
 from lms_pipeline.transform.columns import constant
+from lms_pipeline.transform.dedupe import WaitingRows
 from lms_pipeline.transform.enrollments import Answered, OtherPairError, raw_batch
 from lms_pipeline.transform.rosters import Entry, roster_batch
+from lms_pipeline.transform.users_courses import ListFlattener, ListName
 from lms_pipeline.truto.query import CourseFilter, ListQuery, UserFilter
 from lms_pipeline.truto.response import Page
+
+T = TypeVar("T")
+
+log = logging.getLogger(__name__)
+
+
+def anew(take: Callable[[], T]) -> T:
+    """What `take` gives; a list that broke off is taken once more from its beginning, and no more than once.
+
+    Raises:
+        TrutoError: it broke off again.
+    """
+    try:
+        return take()
+    except BrokenListError as broken:
+        log.warning("%s The list is read once more from its beginning.", broken)
+    try:
+        return take()
+    except BrokenListError as again:
+        raise again.__cause__ or again from None
+
+
+@dataclass
+class TakenList:
+    """A list in its file, which isn't closed yet, and the ids in it."""
+
+    file: TableFile
+    is_offered: bool = False
+    """Whether the LMS has it: a list that it doesn't have is empty."""
+    is_partial: bool = False
+    ids: list[pa.Array] = field(default_factory=list)
+
+    def unique_ids(self) -> list[str]:
+        """Each id once, in the order of the list."""
+        if not self.ids:
+            return []
+        unique: list[str] = pc.unique(pa.chunked_array(self.ids, pa.string())).to_pylist()
+        return unique
+
+
+def take_list(name: ListName, pull: Pull, files: ExitStack) -> TakenList:
+    """Take one list into its file, which `files` closes.
+
+    Raises:
+        TrutoError: no answer.
+    """
+    order = pull.order
+
+    def take() -> TakenList:
+        table = TABLES[name]
+        flattener = ListFlattener(name)
+        with ExitStack() as opened:
+            taken = TakenList(opened.enter_context(pull.publication.open(table)))
+            waiting = opened.enter_context(WaitingRows(table, table.key, pull.folder))
+            for page in fetch_list(pull.asker, order.account_id, LISTS[name], order.options):
+                batch = flattener.flatten(page.records, page.received_at)
+                waiting.add(batch)
+                taken.is_offered = True
+                taken.ids.append(batch.column(table.key[0]))
+                taken.is_partial |= page.is_partial
+            duplicates = waiting.settle(taken.file)
+            if duplicates.total:
+                flattener.counts["duplicates"] = duplicates.total
+            pull.report.reading[name] = flattener.counts
+            files.push(opened.pop_all())
+        return taken
+
+    taken = anew(take)
+    pull.report.complete &= not taken.is_partial
+    return taken
+
+
+ROUNDS = 2
+
+
+def take_sweep(pull: Pull, files: ExitStack, lists: Callable[[], tuple[Path, Path]]) -> EnrollmentFiles:
+    """Take the list of enrollments; once more where some came twice.
+
+    Raises:
+        PairDemandedError: the account gives no list of enrollments.
+        TrutoError: no answer.
+    """
+    round_ = 1
+    while True:
+        with ExitStack() as opened:
+            taken = anew(partial(_take_round, pull, opened, round_))
+            taken.settle(*lists())
+            if taken.duplicates.total == 0 or round_ == ROUNDS:
+                files.push(opened.pop_all())
+                return taken
+        log.warning(
+            "%d enrollments of %s came twice: the list changed while it was read, and is read once more.",
+            taken.duplicates.total,
+            pull.order.account_id,
+        )
+        round_ += 1
+
+
+def _take_round(pull: Pull, files: ExitStack, round_: int) -> EnrollmentFiles:
+    order = pull.order
+    with ExitStack() as opened:
+        taken = opened.enter_context(EnrollmentFiles(order.identity, pull.publication, pull.folder))
+        for page in session.sweep_enrollments(pull.asker, order.account_id, order.options, round_):
+            taken.answered([Answered(page.records, page.received_at)])
+            taken.is_partial |= page.is_partial
+            taken.repaired_pages += page.is_repaired
+        files.push(opened.pop_all())
+    return taken
+
 
 NoCall = BudgetSpentError | NotKeptError
 AT_ONCE = 500

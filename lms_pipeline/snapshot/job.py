@@ -5,19 +5,24 @@ What belongs here: plain data between who asks for a snapshot and who takes it.
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
+from pathlib import Path
 
 import msgspec
 
-from lms_pipeline.accounts.options import AccountOptions
+from lms_pipeline.accounts.options import AccountOptions, read_options
+from lms_pipeline.accounts.registry import Registry
 from lms_pipeline.extract.budget import Limits
+from lms_pipeline.extract.session import Asker
 from lms_pipeline.extract.strategies import StrategyName
 from lms_pipeline.extract.strategy_selection import Choice
-from lms_pipeline.lake.paths import Partition
-from lms_pipeline.lake.publishing import Published
-from lms_pipeline.tables.pulled import PULLED_TABLES, Identity
+from lms_pipeline.lake.paths import DataDir, Partition
+from lms_pipeline.lake.publishing import Publication, Published
+from lms_pipeline.settings import Settings
+from lms_pipeline.tables.pulled import PULLED_TABLES, Identity, identity_of
 from lms_pipeline.transform.dedupe import NO_DUPLICATES, Duplicates
 from lms_pipeline.transform.users_courses import ListName
 from lms_pipeline.truto.query import Resource
@@ -127,3 +132,119 @@ class Report:
     def calls_saved(self) -> int:
         """Pairs that were not asked for, since nothing tells that they changed: one call each."""
         return self.planned["rotation"] + self.planned["carried"] - self.carry_asked
+
+
+class Circumstances(msgspec.Struct, frozen=True, kw_only=True):
+    """As they were when the strategy was chosen."""
+
+    run_id: str
+    strategy: StrategyName
+    why: str
+    is_settled: bool
+    may_carry: bool
+    rotation_days: int
+    has_before: bool = False
+    """Whether there was a snapshot to carry over from."""
+
+    @classmethod
+    def of(cls, order: Order, choice: Choice, *, has_before: bool = False) -> Circumstances:
+        """Those of a snapshot that is being taken."""
+        return cls(
+            run_id=order.run_id,
+            strategy=choice.name,
+            why=choice.why,
+            is_settled=choice.is_settled,
+            may_carry=order.may_carry,
+            rotation_days=order.options.rotation_days,
+            has_before=has_before,
+        )
+
+    def applied_to(self, order: Order) -> Order:
+        """The order as it was then."""
+        return replace(
+            order,
+            remembered=Choice(self.strategy, self.why, self.is_settled),
+            may_carry=self.may_carry,
+            options=msgspec.structs.replace(order.options, rotation_days=self.rotation_days),
+        )
+
+    def written(self) -> str:
+        """As JSON."""
+        return msgspec.json.encode(self).decode()
+
+
+def read_circumstances(told: str | None) -> Circumstances | None:
+    """Those that were written; None where there are none, or others than this version writes."""
+    try:
+        return None if told is None else msgspec.json.decode(told, type=Circumstances)
+    except msgspec.DecodeError:
+        return None
+
+
+log = logging.getLogger(__name__)
+
+
+def order_for(
+    settings: Settings,
+    data: DataDir,
+    account_id: str,
+    day: date,
+    run_id: str,
+    *,
+    tables: frozenset[str] | None = None,
+    allow_drop: bool = False,
+) -> Order:
+    """The order for the snapshot of an account and day; all tables where none are named.
+
+    Raises:
+        UnknownAccountError: nobody has this id.
+        SettingsError: the file of options can't be used.
+    """
+    from lms_pipeline.extract.budget import Limits
+    from lms_pipeline.extract.strategy_selection import Choice
+
+    account = Registry(data.registry).get(account_id)
+    options = read_options(settings.accounts_file).get(account.id, AccountOptions())
+    return Order(
+        account_id=account.id,
+        day=day,
+        run_id=run_id,
+        identity=identity_of(account.integration, options.identity),
+        options=options,
+        tables=tables or frozenset(TABLES),
+        limits=Limits.of(options, account.integration, settings.account_calls_per_10s),
+        remembered=None if account.strategy == "auto" else Choice(account.strategy, account.why),
+        may_carry=account.carrying_stopped is None,
+        allow_drop=allow_drop,
+    )
+
+
+def remember(data: DataDir, order: Order, report: Report) -> None:
+    """Keep in the registry what was chosen, and that nothing is carried any more where too much had changed."""
+    if report.kept or order.lists_only:
+        return
+    registry = Registry(data.registry)
+    if order.options.strategy == "auto" and report.is_settled:
+        registry.remember_strategy(order.account_id, report.strategy, report.why)
+    if report.carrying_stops:
+        registry.stop_carrying(order.account_id, order.day)
+        log.warning(
+            "%d of %d enrollments of %s that seemed unchanged had changed: from now on all are asked for. Look at its "
+            "runs, and carry again with `lms-pipeline accounts add %s`.",
+            report.carry_differing,
+            report.carry_asked,
+            order.account_id,
+            order.account_id,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Pull:
+    """Who is asked, for what, and where it goes."""
+
+    asker: Asker
+    order: Order
+    publication: Publication
+    folder: Path
+    """For what waits; it is emptied afterwards."""
+    report: Report = field(default_factory=Report)

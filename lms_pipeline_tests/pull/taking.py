@@ -18,7 +18,7 @@ from lms_pipeline.extract.strategy_selection import Choice
 from lms_pipeline.lake.files import read_metadata
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.snapshot.job import TABLES, Order, Report
-from lms_pipeline.snapshot.take import take_snapshot
+from lms_pipeline.snapshot.run import take_snapshot
 from lms_pipeline.tables.pulled import Identity
 from lms_pipeline.truto.client import TrutoClient
 from lms_pipeline.truto.transport import Gate
