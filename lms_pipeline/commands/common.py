@@ -16,7 +16,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from lms_pipeline.outcomes import Outcome
+from lms_pipeline.defs.instance import Outcome
 
 
 class Day(click.ParamType[date]):

@@ -19,9 +19,9 @@ from rich.table import Table
 from lms_pipeline.accounts.registry import Registry, account_names
 from lms_pipeline.accounts.sync import DemoMark
 from lms_pipeline.commands.common import command_line, tell
+from lms_pipeline.defs.instance import Outcome
 from lms_pipeline.errors import WrongUseError
 from lms_pipeline.lake.paths import DataDir, Partition
-from lms_pipeline.outcomes import Outcome
 from lms_pipeline.sandbox.generated.world import generated_world
 from lms_pipeline.sandbox.server import RunningSandbox, running
 from lms_pipeline.settings import Settings

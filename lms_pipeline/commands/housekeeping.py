@@ -22,8 +22,8 @@ def housekeeping(*, dry_run: bool) -> None:
     runs after LMS_RUN_LOG_DAYS, and what killed runs left. Exit status 1 where something could not be removed.
     """
     from lms_pipeline.defs.event_log_sync import tell, untold
-    from lms_pipeline.defs.housekeeping import due
     from lms_pipeline.defs.instance import open_instance
+    from lms_pipeline.defs.jobs import due
     from lms_pipeline.housekeeping.cleanup import remove
     from lms_pipeline.housekeeping.policy import totals_told
 

@@ -34,8 +34,8 @@ SUPERSEDED = "ignore:Function `dev_command` is superseded"
 @click.option("--data-dir", type=click.Path(file_okay=False, path_type=Path), help="Else LMS_DATA_DIR.")
 def ui(port: int, data_dir: Path | None) -> None:
     """Open Dagster's web UI over the same data; after the demo with the sandbox beside it. Ctrl-C stops all."""
+    from lms_pipeline.defs.event_log_sync import telling
     from lms_pipeline.defs.instance import open_instance
-    from lms_pipeline.defs.telling import telling
 
     _check_port(port)
     settings = Settings.load()

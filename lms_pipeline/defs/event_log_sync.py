@@ -7,17 +7,20 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, takewhile
 from pathlib import Path
+from threading import Event
 
+import click
 import dagster as dg
 from dagster._core.events import StepMaterializationData
 from dagster._core.instance.utils import RUNLESS_JOB_NAME, RUNLESS_RUN_ID
 
 from lms_pipeline.accounts.registry import Registry
-from lms_pipeline.defs.metrics_page import account_figures
-from lms_pipeline.defs.pages import file_metadata, provenance, published_metadata
+from lms_pipeline.defs.metadata import account_figures, file_metadata, provenance, published_metadata
 from lms_pipeline.defs.partitions import add_accounts, partition_key
 from lms_pipeline.lake.disk import LakeError
 from lms_pipeline.lake.paths import DataDir, Partition
@@ -145,3 +148,33 @@ def _store(instance: dg.DagsterInstance, entries: list[dg.EventLogEntry]) -> Non
     latest = {entry.get_dagster_event().asset_key: (entry, number) for entry, number in numbered}
     for entry, number in latest.values():
         storage.store_asset_event(entry, number)
+
+
+@contextmanager
+def telling(instance: dg.DagsterInstance, data: DataDir) -> Iterator[None]:
+    """Tell Dagster meanwhile of what is in the lake and not in its log: 2 ms a file, so that nobody waits for it.
+
+    What is left when the user has enough is told the next time, or by the job `housekeeping`.
+    """
+    stopped = Event()
+    with ThreadPoolExecutor(1) as beside:
+        working = beside.submit(tell_what_lacks, instance, data, stopped)
+        try:
+            yield
+        finally:
+            stopped.set()
+    working.result()
+
+
+def tell_what_lacks(instance: dg.DagsterInstance, data: DataDir, stopped: Event) -> None:
+    """Tell Dagster of it until it is `stopped`, and the user that it is done."""
+    lacking = untold(instance, data)
+    if len(lacking) > AT_ONCE:
+        click.echo(
+            f"Dagster's log lacks {len(lacking):,} published files: the UI shows them as it is told of them."
+        )
+    told = tell(instance, data, takewhile(lambda _: not stopped.is_set(), lacking))
+    if told:
+        click.echo(f"Dagster was told of {told:,} published files that its log lacked.")
+        if not instance.get_runs(limit=1):
+            click.echo("Its log is new: turn on again whichever schedules and sensors you had turned on.")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
@@ -20,13 +21,28 @@ from lms_pipeline.defs.partitions import add_accounts, partition_key
 from lms_pipeline.errors import WrongUseError
 from lms_pipeline.lake.disk import disk_errors
 from lms_pipeline.lake.paths import Partition
-from lms_pipeline.outcomes import Outcome
 from lms_pipeline.settings import Settings
 from lms_pipeline.tables.catalog import TABLES
 from lms_pipeline.tables.pulled import PULLED_TABLES
 
 if TYPE_CHECKING:
     from dagster._core.execution.execute_in_process_result import ExecuteInProcessResult
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a run ended."""
+
+    subject: str
+    """What it was about, for messages."""
+    error: str | None
+    """Why it failed; None where all was published."""
+    seconds: float
+    enrollments: int | None = None
+    """Rows of `unified_enrollments` that were published."""
+    kept: bool = False
+    """The day was over and kept the snapshot it had."""
+
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 MATERIALIZABLE = (*TABLES, "warehouse")

@@ -6,16 +6,27 @@ told by `pages.py`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
 from lms_pipeline.accounts.registry import account_names
 from lms_pipeline.defs.partitions import partition_of
 from lms_pipeline.settings import Settings
-from lms_pipeline.tables.pulled import PULLED_TABLES
+from lms_pipeline.tables.metrics import ACCOUNT_COMPLETION, COURSE_COMPLETION, LEARNER_COMPLETION, RATES
+from lms_pipeline.tables.pulled import COURSES, LEARNERS, PULLED_TABLES, UNIFIED_ENROLLMENTS
 from lms_pipeline.tables.schema import Column, Table
 from lms_pipeline.transform.shapes import api_fields
+
+if TYPE_CHECKING:
+    from collections import Counter
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from lms_pipeline.lake.publishing import Published
+    from lms_pipeline.snapshot.job import Report
 
 OWNERS = ["team:learning-data"]
 PERSONAL = {"user_name", "user_email", "payload"}
@@ -113,3 +124,185 @@ def tell_account(context: dg.AssetExecutionContext, settings: Settings) -> str:
     name = account_names(settings).get(account_id, account_id)
     context.instance.add_run_tags(context.run.run_id, {"account": name})
     return name
+
+
+def published_metadata(published: Published, account: str, figures: Mapping[str, Any]) -> dict[str, Any]:
+    """All of a page; `account` is what people call it."""
+    return {
+        "account": account,
+        "dagster/partition_row_count": published.rows,
+        **figures,
+        "query": dg.MetadataValue.md(_queries(published)),
+        **file_metadata(published.path),
+    }
+
+
+def file_metadata(path: Path) -> dict[str, Any]:
+    """Where a file is, and how large."""
+    return {
+        "path": dg.MetadataValue.path(path),
+        "dagster/uri": path.as_uri().replace("%3D", "="),  # as DuckDB and pandas take it
+        "file_bytes": path.stat().st_size,
+    }
+
+
+def provenance(path: Path) -> dict[str, Any]:
+    """What a file tells of the pull that its rows come from."""
+    from lms_pipeline.lake.files import read_metadata
+
+    told = read_metadata(path)
+    pulled_at = (
+        {"pulled_at": moment(datetime.fromisoformat(told["pulled_at"]))} if "pulled_at" in told else {}
+    )
+    return {"complete": told.get("complete") == "true", "strategy": told.get("strategy"), **pulled_at}
+
+
+def moment(at: datetime) -> dg.MetadataValue:
+    """A moment, which the UI shows in the time zone of who looks."""
+    return dg.MetadataValue.timestamp(at)
+
+
+def _queries(published: Published) -> str:
+    """To be pasted, in Markdown; an id and a date need no quoting, they were validated."""
+    partition, name = published.partition, published.table.name
+    of_account = "" if partition.account_id is None else f"account_id = '{partition.account_id}' AND "
+    where = f"{of_account}snapshot_date = '{partition.day}'"
+    path = str(published.path).replace("'", "''")
+    alone = f"```sql\nFROM '{path}'\n```"
+    if published.table == LEARNER_COMPLETION:  # the warehouse has the latest day alone
+        return alone
+    return (
+        f'```sh\nlms-pipeline query "FROM {name} WHERE {where}"\n```\n\nThe file alone, in DuckDB:\n\n{alone}'
+    )
+
+
+MOST_STATUSES, LONGEST_STATUS = 10, 40
+"""Of those that nobody documents: a text from outside, and as many as there are enrollments."""
+UNREADABLE = "unreadable_"
+
+
+def pull_figures(report: Report, published: Published) -> dict[str, Any]:
+    """What is told of one table; `requests` and `seconds` are of the whole pull, which brings all tables at once."""
+    if report.kept:
+        return {"kept": True, **provenance(published.path)}
+    told = {
+        "kept": False,
+        **provenance(published.path),
+        "complete": report.complete,
+        "why": report.why,
+        "requests": report.requests,
+        "seconds": round(report.seconds, 3),
+    }
+    reading = report.reading.get(published.table.name)
+    if published.table == UNIFIED_ENROLLMENTS:
+        told |= _sums(report)
+        told |= {} if report.strategy == "sweep" else _pairs(report)
+    elif published.table in {LEARNERS, COURSES} and reading is not None:
+        told |= {name: reading[name] for name in ("rejected", "duplicates")}
+    return told if reading is None else told | _reading(reading)
+
+
+def _sums(report: Report) -> dict[str, Any]:
+    """What became of the enrollments: served = stored + rejected + duplicates, but for those of `_pairs`."""
+    return {
+        "calls_saved": report.calls_saved,
+        "served": report.served,
+        "rejected": report.rejected,
+        "duplicates": report.duplicates.total,
+        "duplicates_identical": report.duplicates.identical,
+        "duplicates_conflicting": report.duplicates.conflicting,
+        "repaired_pages": report.repaired_pages,
+        **_statuses(report.undocumented_statuses),
+    }
+
+
+def _pairs(report: Report) -> dict[str, Any]:
+    """What only an account has that is asked for one learner and course after the other."""
+    rows = report.served + report.carried + report.roster
+    return {
+        **{f"pairs_{kind}": report.planned[kind] for kind in ("new", "changed", "rotation", "carried")},
+        "pairs_not_enrolled": report.not_enrolled,
+        "rows_carried": report.carried,
+        "rows_roster": report.roster,
+        "share_carried": round(report.carried / rows, 4) if rows else 0.0,
+        "details_gone": report.gone,
+        "unusable_entries": report.unusable,
+        "carry_asked": report.carry_asked,
+        "carry_differing": report.carry_differing,
+        **({} if report.oldest_fetch is None else {"oldest_fetched_at": moment(report.oldest_fetch)}),
+    }
+
+
+def _statuses(found: Counter[str]) -> dict[str, Any]:
+    told: dict[str, Any] = {"undocumented_statuses": found.total()}
+    if found:
+        most = {text[:LONGEST_STATUS] or "(none)": count for text, count in found.most_common(MOST_STATUSES)}
+        told["which_statuses"] = dg.MetadataValue.json(most)
+    return told
+
+
+def _reading(counts: Counter[str]) -> dict[str, Any]:
+    """How well the records fitted what is documented."""
+    fields = {
+        name.removeprefix(UNREADABLE): count for name, count in counts.items() if name.startswith(UNREADABLE)
+    }
+    told: dict[str, Any] = {
+        "read_leniently": counts["read_leniently"],
+        "unreadable_values": sum(fields.values()),
+    }
+    return told | ({"which_fields": dg.MetadataValue.json(fields)} if fields else {})
+
+
+def metric_figures(published: Published) -> dict[str, Any]:
+    """What is told of one table."""
+    if published.table == ACCOUNT_COMPLETION:
+        return account_figures(published)
+    told = provenance(published.path)
+    return told | _courses(published) if published.table == COURSE_COMPLETION else told
+
+
+def account_figures(published: Published) -> dict[str, Any]:
+    """The rates, each a number that is plotted, and all of them with what was divided."""
+    from lms_pipeline.metrics.completion import only_row
+
+    names = ("n_all", "n_completed", "learners", *(rate.name for rate in RATES))
+    divided = (f"{rate.name}{of}" for rate in RATES for of in ("_num", "_den"))
+    row = only_row(published, [*names, *divided])
+    figures = {name: row[name] for name in names if row[name] is not None}
+    return provenance(published.path) | figures | {"rates": dg.MetadataValue.md(_rates_table(row))}
+
+
+def _rates_table(row: Mapping[str, Any]) -> str:
+    lines = (
+        f"| {rate.name.replace('_', ' ')} | {_told(row[rate.name], '.1%')} | {_told(row[f'{rate.name}_num'], ',')} "
+        f"| {_told(row[f'{rate.name}_den'], ',')} |"
+        for rate in RATES
+    )
+    return "\n".join(["| rate | | counted | of |\n|---|--:|--:|--:|", *lines])
+
+
+def _told(figure: float | None, form: str) -> str:
+    return "-" if figure is None else format(figure, form)
+
+
+def _courses(published: Published) -> dict[str, Any]:
+    """The largest courses as text, which the page shows at once, and as a picture; and the ends of the scale."""
+    from lms_pipeline.report.charts import as_markdown
+    from lms_pipeline.report.completion import Courses
+
+    courses = Courses(published.path)
+    chart = courses.chart(f"Completion by course, {published.partition.day}")
+    told: dict[str, Any] = {
+        "largest_courses": dg.MetadataValue.md(courses.lines()),
+        "completion_by_course": dg.MetadataValue.md(as_markdown(chart, "completion by course")),
+    }
+    extremes = courses.extremes()
+    if extremes is not None:
+        lowest, highest = extremes
+        told |= {
+            "lowest_rate": lowest.rate,
+            "lowest_rate_course_id": lowest.course_id,
+            "highest_rate": highest.rate,
+            "highest_rate_course_id": highest.course_id,
+        }
+    return told

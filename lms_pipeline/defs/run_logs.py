@@ -19,7 +19,7 @@ from pathlib import Path
 import dagster as dg
 from dagster._core.storage.local_compute_log_manager import LocalComputeLogManager
 
-from lms_pipeline.defs.fleet import WATCH_FLEET
+from lms_pipeline.defs.asset_checks import WATCH_FLEET
 from lms_pipeline.defs.instance import MATERIALIZABLE
 from lms_pipeline.defs.jobs import DAILY_SNAPSHOT, HOUSEKEEPING, REBUILD_WAREHOUSE
 from lms_pipeline.housekeeping.cleanup import changed_at, size

@@ -6,7 +6,7 @@ from threading import Event
 import dagster as dg
 import pytest
 
-from lms_pipeline.defs.telling import tell_what_lacks, telling
+from lms_pipeline.defs.event_log_sync import tell_what_lacks, telling
 from lms_pipeline.lake.lock import alone
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline_tests.defs.conftest import DAY

@@ -6,8 +6,8 @@ import dagster as dg
 import pytest
 
 from lms_pipeline.definitions import build_defs
-from lms_pipeline.defs.housekeeping import due
 from lms_pipeline.defs.instance import open_instance
+from lms_pipeline.defs.jobs import due
 from lms_pipeline.lake.paths import Partition
 from lms_pipeline.lake.reading import read
 from lms_pipeline.tables.pulled import REJECTED_ENROLLMENTS

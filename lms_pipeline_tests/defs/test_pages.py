@@ -12,7 +12,7 @@ import pytest
 
 from lms_pipeline.definitions import build_defs
 from lms_pipeline.defs.instance import run_partitions
-from lms_pipeline.defs.pull_page import pull_figures
+from lms_pipeline.defs.metadata import pull_figures
 from lms_pipeline.lake import warehouse
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.snapshot.job import Report
