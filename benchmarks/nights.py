@@ -13,8 +13,7 @@ import dagster as dg
 from dagster._core.storage.dagster_run import DagsterRunStatsSnapshot
 
 from benchmarks.services import Services, Tick
-from lms_pipeline.defs.jobs import DAILY_SNAPSHOT
-from lms_pipeline.defs.run_requests import ACCOUNT, BUSY, is_under_way
+from lms_pipeline.defs.run_requests import ACCOUNT, BUSY, DAILY_SNAPSHOT, is_under_way
 from lms_pipeline.sandbox.server import RunningSandbox
 
 

@@ -23,9 +23,8 @@ from benchmarks.figures import Figure, tell
 from lms_pipeline.accounts.registry import RegisteredAccount
 from lms_pipeline.definitions import build_defs
 from lms_pipeline.defs.instance import open_instance
-from lms_pipeline.defs.jobs import DAILY_SNAPSHOT
 from lms_pipeline.defs.partitions import add_accounts
-from lms_pipeline.defs.run_requests import ACCOUNT
+from lms_pipeline.defs.run_requests import ACCOUNT, DAILY_SNAPSHOT
 from lms_pipeline.lake.paths import DataDir
 from lms_pipeline.sandbox.generated.world import generated_world
 from lms_pipeline.sandbox.server import running

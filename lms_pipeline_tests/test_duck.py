@@ -78,6 +78,6 @@ def test_a_connection_is_closed_also_where_its_block_raises():
 
 
 def test_sql_is_read_from_a_file_beside_the_code():
-    assert "GROUP BY _key" in sql("lms_pipeline.lake", "dropped.sql")
+    assert "GROUP BY _key" in sql("lms_pipeline.transform", "dropped.sql")
     with pytest.raises(FileNotFoundError):
         sql("lms_pipeline.lake", "nothing.sql")

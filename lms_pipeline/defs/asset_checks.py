@@ -4,8 +4,6 @@ What belongs here: the Dagster face of `checks/`. Those of a snapshot run after 
 the fleet when the warehouse is built, and by their own schedule.
 """
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
@@ -17,15 +15,14 @@ from lms_pipeline.checks.base import BlockedError, Check, Finding, Subject, toge
 from lms_pipeline.checks.fleet import FLEET_CHECKS, accounts_are_fresh
 from lms_pipeline.checks.snapshot import METRIC_CHECKS, PULL_CHECKS
 from lms_pipeline.defs.failures import told_to_people
-from lms_pipeline.defs.jobs import DAILY_SNAPSHOT
 from lms_pipeline.defs.partitions import account_days, partition_of
-from lms_pipeline.defs.run_requests import FAILED
+from lms_pipeline.defs.run_requests import DAILY_SNAPSHOT, FAILED
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.settings import Settings
 from lms_pipeline.tables.schema import Table
 
 if TYPE_CHECKING:
-    from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
+    pass
 
 
 def build_snapshot_checks(settings: Settings) -> list[dg.AssetChecksDefinition]:
@@ -108,7 +105,6 @@ def _specs(settings: Settings, looks: Mapping[dg.AssetCheckKey, Check[Subject]])
         ]
 
 
-WATCH_FLEET = "watch_fleet"
 LOOKED_BACK = timedelta(days=30)
 """Runs that failed before are taken for never asked: Dagster is not asked for all of its log each hour."""
 KEYS = {dg.AssetCheckKey(dg.AssetKey("warehouse"), check.name): check for check in FLEET_CHECKS}
@@ -137,28 +133,6 @@ def build_fleet_checks(settings: Settings) -> dg.AssetChecksDefinition:
                         _tell(settings, lake, finding, context.run.run_id)
 
     return fleet_checks
-
-
-def build_fleet_job() -> "UnresolvedAssetJobDefinition":
-    """The checks alone."""
-    return dg.define_asset_job(
-        WATCH_FLEET,
-        selection=dg.AssetSelection.checks(*KEYS),
-        executor_def=dg.in_process_executor,
-        description="Look for accounts and days that are missing.",
-    )
-
-
-def build_fleet_schedule(settings: Settings) -> dg.ScheduleDefinition:
-    """Each hour: an account that is dead makes no noise of its own."""
-    return dg.ScheduleDefinition(
-        name=WATCH_FLEET,
-        job_name=WATCH_FLEET,
-        cron_schedule="15 * * * *",
-        execution_timezone=settings.timezone,
-        default_status=dg.DefaultScheduleStatus.RUNNING,
-        description="Looks for accounts and days that are missing, each hour.",
-    )
 
 
 def _tell(settings: Settings, data: DataDir, finding: Finding, run_id: str) -> None:

@@ -3,8 +3,6 @@
 What belongs here: the Dagster face of `snapshot.py`.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from lms_pipeline.defs.failures import FROM_A_SHELL, MOST_TRIES
-from lms_pipeline.defs.jobs import DAILY_SNAPSHOT, REBUILD_WAREHOUSE
 from lms_pipeline.defs.launching import this_process
 from lms_pipeline.defs.partitions import add_accounts, partition_key
+from lms_pipeline.defs.run_requests import DAILY_SNAPSHOT, REBUILD_WAREHOUSE
 from lms_pipeline.errors import WrongUseError
 from lms_pipeline.lake.disk import disk_errors
 from lms_pipeline.lake.paths import Partition

@@ -3,8 +3,6 @@
 What belongs here: which assets run together, and when. Which accounts there are is the registry's to say.
 """
 
-from __future__ import annotations
-
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -13,12 +11,25 @@ from dagster._utils.schedules import is_valid_cron_schedule
 
 from lms_pipeline.accounts.registry import Registry
 from lms_pipeline.connection import Truto
+from lms_pipeline.defs.asset_checks import KEYS
 from lms_pipeline.defs.event_log_sync import tell, untold
 from lms_pipeline.defs.failures import told_to_people
+from lms_pipeline.defs.instance import MATERIALIZABLE
 from lms_pipeline.defs.metadata import tell_present
 from lms_pipeline.defs.partitions import add_accounts
 from lms_pipeline.defs.run_logs import LOCATION, old_run_logs
-from lms_pipeline.defs.run_requests import NO_DAY_IS_OPEN, is_under_way, lacks, last_runs, run_request
+from lms_pipeline.defs.run_requests import (
+    DAILY_SNAPSHOT,
+    HOUSEKEEPING,
+    JOB_NAMES,
+    NO_DAY_IS_OPEN,
+    REBUILD_WAREHOUSE,
+    WATCH_FLEET,
+    is_under_way,
+    lacks,
+    last_runs,
+    run_request,
+)
 from lms_pipeline.errors import SettingsError
 from lms_pipeline.housekeeping.policy import Due, totals, totals_told
 from lms_pipeline.lake.paths import DataDir, Partition
@@ -28,10 +39,6 @@ from lms_pipeline.tables.pulled import PULLED_TABLES
 
 if TYPE_CHECKING:
     from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
-
-DAILY_SNAPSHOT = "daily_snapshot"
-REBUILD_WAREHOUSE = "rebuild_warehouse"
-HOUSEKEEPING = "housekeeping"
 
 
 def build_jobs() -> list["UnresolvedAssetJobDefinition"]:
@@ -89,6 +96,28 @@ def build_schedule(settings: Settings) -> dg.ScheduleDefinition:
     return daily_snapshot
 
 
+def build_fleet_job() -> "UnresolvedAssetJobDefinition":
+    """The checks alone."""
+    return dg.define_asset_job(
+        WATCH_FLEET,
+        selection=dg.AssetSelection.checks(*KEYS),
+        executor_def=dg.in_process_executor,
+        description="Look for accounts and days that are missing.",
+    )
+
+
+def build_fleet_schedule(settings: Settings) -> dg.ScheduleDefinition:
+    """Each hour: an account that is dead makes no noise of its own."""
+    return dg.ScheduleDefinition(
+        name=WATCH_FLEET,
+        job_name=WATCH_FLEET,
+        cron_schedule="15 * * * *",
+        execution_timezone=settings.timezone,
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+        description="Looks for accounts and days that are missing, each hour.",
+    )
+
+
 DAILY = "30 1 * * *"
 """Half an hour before the pulls of the usual schedule, so that they find room."""
 
@@ -104,7 +133,10 @@ def due(settings: Settings, instance: dg.DagsterInstance, location: str = LOCATI
     rules = rules_of(settings)
     found = planned(DataDir(settings.data_dir), rules)
     if settings.run_log_days:
-        found += old_run_logs(instance, rules.now - timedelta(days=settings.run_log_days), location)
+        before = rules.now - timedelta(days=settings.run_log_days)
+        found += old_run_logs(
+            instance, before, jobs=JOB_NAMES, assets=frozenset(MATERIALIZABLE), location=location
+        )
     return found
 
 

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import uuid
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from collections.abc import Set as AbstractSet
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
@@ -19,37 +20,50 @@ from pathlib import Path
 import dagster as dg
 from dagster._core.storage.local_compute_log_manager import LocalComputeLogManager
 
-from lms_pipeline.defs.asset_checks import WATCH_FLEET
-from lms_pipeline.defs.instance import MATERIALIZABLE
-from lms_pipeline.defs.jobs import DAILY_SNAPSHOT, HOUSEKEEPING, REBUILD_WAREHOUSE
 from lms_pipeline.housekeeping.cleanup import changed_at, size
 from lms_pipeline.housekeeping.policy import Due
 
 LOCATION = "lms_pipeline"
 """The code location of `workspace.yaml`."""
-JOBS = {DAILY_SNAPSHOT, REBUILD_WAREHOUSE, WATCH_FLEET, HOUSEKEEPING}
 OF_ASSETS = "__ASSET_JOB"
 """The job of runs that somebody asked for by assets."""
 AT_ONCE = 500
 """Runs that are looked up together."""
 
 
-def old_run_logs(instance: dg.DagsterInstance, before: datetime, location: str = LOCATION) -> list[Due]:
+def old_run_logs(
+    instance: dg.DagsterInstance,
+    before: datetime,
+    *,
+    jobs: AbstractSet[str],
+    assets: AbstractSet[str],
+    location: str = LOCATION,
+) -> list[Due]:
     """Logs that were written before an instant: of finished runs of this package, and of those that were deleted.
 
     Others may keep their runs in the same instance; `location` is the code location that ours are launched from. What
     isn't on this machine's disk has a retention of its own.
     """
-    return list(_due(instance, _by_run(instance, before), location))
+
+    def is_ours(run: dg.DagsterRun) -> bool:
+        origin = run.remote_job_origin
+        if origin is not None and origin.location_name != location:
+            return False
+        selected = {key.to_user_string() for key in run.asset_selection or ()}
+        return run.job_name in jobs or (run.job_name == OF_ASSETS and bool(selected) and selected <= assets)
+
+    return list(_due(instance, _by_run(instance, before), is_ours))
 
 
-def _due(instance: dg.DagsterInstance, logs: dict[str, list[Path]], location: str) -> Iterator[Due]:
+def _due(
+    instance: dg.DagsterInstance, logs: dict[str, list[Path]], is_ours: Callable[[dg.DagsterRun], bool]
+) -> Iterator[Due]:
     run_ids = iter(logs)
     while some := list(islice(run_ids, AT_ONCE)):
         runs = {run.run_id: run for run in instance.get_runs(dg.RunsFilter(run_ids=some))}
         for run_id in some:
             run = runs.get(run_id)
-            if run is None or (run.is_finished and _is_ours(run, location)):
+            if run is None or (run.is_finished and is_ours(run)):
                 yield from (Due("run logs", path, size(path)) for path in logs[run_id])
 
 
@@ -79,13 +93,3 @@ def _is_run_id(text: str) -> bool:
         return str(uuid.UUID(text)) == text
     except ValueError:
         return False
-
-
-def _is_ours(run: dg.DagsterRun, location: str) -> bool:
-    origin = run.remote_job_origin
-    if origin is not None and origin.location_name != location:
-        return False
-    assets = {key.to_user_string() for key in run.asset_selection or ()}
-    return run.job_name in JOBS or (
-        run.job_name == OF_ASSETS and bool(assets) and assets <= {*MATERIALIZABLE}
-    )

@@ -16,6 +16,13 @@ from lms_pipeline.defs.partitions import partition_key
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.tables.pulled import UNIFIED_ENROLLMENTS
 
+DAILY_SNAPSHOT = "daily_snapshot"
+REBUILD_WAREHOUSE = "rebuild_warehouse"
+HOUSEKEEPING = "housekeeping"
+WATCH_FLEET = "watch_fleet"
+JOB_NAMES = frozenset({DAILY_SNAPSHOT, REBUILD_WAREHOUSE, HOUSEKEEPING, WATCH_FLEET})
+"""The jobs of this code location."""
+
 BUSY = [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED]
 FAILED = [dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
 ACCOUNT = "dagster/partition/account"

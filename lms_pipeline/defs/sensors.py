@@ -3,8 +3,6 @@
 What belongs here: asking again and again whether something has changed, and no more work than that.
 """
 
-from __future__ import annotations
-
 import logging
 import time
 
@@ -15,9 +13,16 @@ from lms_pipeline.accounts.sync import sync_with_truto
 from lms_pipeline.checks.fleet import partition_count
 from lms_pipeline.connection import Truto
 from lms_pipeline.defs.failures import FROM_A_SHELL, NO_ALERT, TRIED_AGAIN
-from lms_pipeline.defs.jobs import DAILY_SNAPSHOT, REBUILD_WAREHOUSE
 from lms_pipeline.defs.partitions import add_accounts
-from lms_pipeline.defs.run_requests import BUSY, NO_DAY_IS_OPEN, failed_for, lacks, run_request
+from lms_pipeline.defs.run_requests import (
+    BUSY,
+    DAILY_SNAPSHOT,
+    NO_DAY_IS_OPEN,
+    REBUILD_WAREHOUSE,
+    failed_for,
+    lacks,
+    run_request,
+)
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.settings import Settings
 

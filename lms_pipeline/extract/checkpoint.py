@@ -50,7 +50,9 @@ class Answers:
                 "PRAGMA synchronous = NORMAL"
             )  # a power cut may lose the last ones, a kill none
             self._file.execute("PRAGMA foreign_keys = ON")
-            self._file.executescript(files(__package__).joinpath("answers.sql").read_text(encoding="utf-8"))
+            self._file.executescript(
+                files(__package__).joinpath("checkpoint.sql").read_text(encoding="utf-8")
+            )
 
     def __enter__(self) -> Self:
         """The answers themselves."""

@@ -10,12 +10,28 @@ import math
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
-from lms_pipeline.transform.reader import NOT_READ, STRICT_TYPES
 from lms_pipeline.transform.shapes import Kind
+
+NOT_READ = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What msgspec raises where the JSON is not what was asked for, or is nested deeper than Python's stack."""
+
+Id = Annotated[str, msgspec.Meta(pattern=r"\S")]
+Int64 = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
+
+STRICT_TYPES: dict[Kind, Any] = {
+    "id": Id,
+    "string": str,
+    "double": float,
+    "int64": Int64,
+    "bool": bool,
+    "timestamp": datetime,
+    "json": msgspec.Raw,
+}
+"""What a field of a kind must be to be read the fast way, null aside."""
 
 _NUMBER = re.compile(r"[+-]?\d{1,400}(\.\d{1,400})?([eE][+-]?\d{1,3})?", re.ASCII)
 _BOOLS = {"true": True, "1": True, "false": False, "0": False}

@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 
 from lms_pipeline.tables.pulled import RAW_ENROLLMENTS, REJECTED_ENROLLMENTS, STATUSES, Identity
 from lms_pipeline.transform import coerce
+from lms_pipeline.transform.coerce import NOT_READ
 from lms_pipeline.transform.columns import (
     constant,
     json_text,
@@ -28,7 +29,7 @@ from lms_pipeline.transform.columns import (
     table_batch,
     without_empty,
 )
-from lms_pipeline.transform.reader import ABSENT, NOT_READ, Record, RecordReader, Rejected
+from lms_pipeline.transform.reader import ABSENT, Record, RecordReader, Rejected
 from lms_pipeline.transform.shapes import ENROLLMENT, ENROLLMENT_BY_PAIR
 
 

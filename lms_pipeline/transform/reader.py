@@ -10,16 +10,15 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from functools import cached_property
 from operator import attrgetter
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
 
 from lms_pipeline.transform import coerce
-from lms_pipeline.transform.coerce import is_in_calendar
-from lms_pipeline.transform.shapes import Array, Field, Kind, Object, Shape
+from lms_pipeline.transform.coerce import NOT_READ, STRICT_TYPES, is_in_calendar
+from lms_pipeline.transform.shapes import Array, Field, Object, Shape
 
 Path = tuple[str, ...]
 """Where an object stands in a record: () is the record, ("user", "emails") an item of the user's e-mails."""
@@ -27,25 +26,8 @@ Path = tuple[str, ...]
 ABSENT = msgspec.Raw(b"")
 """The value of a `json` field or a learned key that a record doesn't have."""
 
-NOT_READ = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-"""What msgspec raises where the JSON is not what was asked for, or is nested deeper than Python's stack."""
-
 _UNLEARNABLE = re.compile(r'["\\\x00-\x1f]')
 """Characters that msgspec doesn't take in the name of a field."""
-
-Id = Annotated[str, msgspec.Meta(pattern=r"\S")]
-Int64 = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
-
-STRICT_TYPES: dict[Kind, Any] = {
-    "id": Id,
-    "string": str,
-    "double": float,
-    "int64": Int64,
-    "bool": bool,
-    "timestamp": datetime,
-    "json": msgspec.Raw,
-}
-"""What a field of a kind must be to be read the fast way, null aside."""
 
 
 @dataclass(frozen=True)

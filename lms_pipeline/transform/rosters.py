@@ -18,8 +18,9 @@ import pyarrow as pa
 from lms_pipeline.tables.pulled import UNIFIED_ENROLLMENTS
 from lms_pipeline.tables.schema import arrow_schema
 from lms_pipeline.transform import coerce
+from lms_pipeline.transform.coerce import NOT_READ
 from lms_pipeline.transform.columns import scalar_column, table_batch
-from lms_pipeline.transform.reader import ABSENT, NOT_READ
+from lms_pipeline.transform.reader import ABSENT
 
 Side = Literal["users", "courses"]
 """The list in a detail: the users of a course, or the courses of a user."""

@@ -12,8 +12,9 @@ from dagster._core.remote_origin import (
 )
 
 from lms_pipeline.definitions import build_defs
-from lms_pipeline.defs.instance import open_instance, run_partitions
-from lms_pipeline.defs.run_logs import JOBS, OF_ASSETS, old_run_logs
+from lms_pipeline.defs.instance import MATERIALIZABLE, open_instance, run_partitions
+from lms_pipeline.defs.run_logs import OF_ASSETS, old_run_logs
+from lms_pipeline.defs.run_requests import JOB_NAMES
 from lms_pipeline.housekeeping.cleanup import remove
 from lms_pipeline.lake.paths import Partition
 from lms_pipeline_tests.defs.conftest import DAY
@@ -24,7 +25,9 @@ ASSET = dg.AssetKey("unified_enrollments")
 
 def old(instance):
     """Written more than ninety days ago."""
-    return old_run_logs(instance, datetime.now(UTC) - timedelta(days=90))
+    return old_run_logs(
+        instance, datetime.now(UTC) - timedelta(days=90), jobs=JOB_NAMES, assets=frozenset(MATERIALIZABLE)
+    )
 
 
 def file(instance, run_id):
@@ -94,7 +97,7 @@ class TestOfRuns:
 
 def test_every_job_of_ours_is_known_as_one(settings):
     jobs = build_defs(settings).get_repository_def().get_all_jobs()
-    assert {job.name for job in jobs if job.name != OF_ASSETS} == JOBS
+    assert {job.name for job in jobs if job.name != OF_ASSETS} == JOB_NAMES
 
 
 @pytest.mark.parametrize("job_name", ["daily_snapshot", "watch_fleet", "housekeeping"])
@@ -120,7 +123,9 @@ def test_runs_of_others_in_the_same_instance_are_left_alone(instance):
 
 def test_within_another_project_the_location_is_theirs(instance):
     run_id = add(instance, "daily_snapshot", location="theirs")
-    found = old_run_logs(instance, datetime.now(UTC), "theirs")
+    found = old_run_logs(
+        instance, datetime.now(UTC), jobs=JOB_NAMES, assets=frozenset(MATERIALIZABLE), location="theirs"
+    )
     assert [one.path for one in found] == [file(instance, run_id)]
 
 

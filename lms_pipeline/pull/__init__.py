@@ -1,1 +1,0 @@
-"""Which requests make a snapshot, and asking them. No Dagster, no files of the lake."""
