@@ -15,7 +15,7 @@ from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.settings import Settings
 from lms_pipeline.tables.pulled import UNIFIED_ENROLLMENTS
 from lms_pipeline.tables.schema import Table
-from lms_pipeline_tests.lake.rows import FIRST, PROVENANCE, write
+from lms_pipeline_tests.support.lake_files import FIRST, PROVENANCE, write
 
 SUMS = ("served", "carried", "roster", "rejected", "duplicates_identical", "duplicates_conflicting")
 

@@ -16,7 +16,7 @@ from lms_pipeline.checks.fleet import (
 from lms_pipeline.lake.paths import Partition
 from lms_pipeline.settings import Settings
 from lms_pipeline.truto.models import IntegratedAccount, Integration
-from lms_pipeline_tests.lake.rows import publish
+from lms_pipeline_tests.support.lake_files import publish
 
 START = date(2026, 3, 1)
 NOW = datetime(2026, 3, 11, 2, tzinfo=UTC)

@@ -10,8 +10,8 @@ from lms_pipeline.defs.event_log_sync import tell_what_lacks, telling
 from lms_pipeline.lake.lock import alone
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline_tests.defs.conftest import DAY
-from lms_pipeline_tests.housekeeping.house import age, kept
-from lms_pipeline_tests.lake.rows import enrollment, publish
+from lms_pipeline_tests.support.data_directory import age, kept
+from lms_pipeline_tests.support.lake_files import enrollment, publish
 
 ASSET = dg.AssetKey("unified_enrollments")
 LONG_AGO = DAY - timedelta(days=100)

@@ -13,7 +13,7 @@ from lms_pipeline.defs.run_requests import WAITED_FOR, has_failed, is_under_way
 from lms_pipeline.lake.paths import Partition
 from lms_pipeline.sandbox.faults.refusing import RevokedToken, Status
 from lms_pipeline_tests.defs.conftest import DAY, NOW
-from lms_pipeline_tests.lake.rows import enrollment, publish
+from lms_pipeline_tests.support.lake_files import enrollment, publish
 
 
 @pytest.fixture

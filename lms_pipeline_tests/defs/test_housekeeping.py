@@ -13,8 +13,8 @@ from lms_pipeline.lake.reading import read
 from lms_pipeline.tables.pulled import REJECTED_ENROLLMENTS
 from lms_pipeline_tests.defs.conftest import DAY
 from lms_pipeline_tests.defs.test_run_logs import add
-from lms_pipeline_tests.housekeeping.house import kept
-from lms_pipeline_tests.lake.rows import enrollment, publish
+from lms_pipeline_tests.support.data_directory import kept
+from lms_pipeline_tests.support.lake_files import enrollment, publish
 
 LONG_AGO = DAY - timedelta(days=100)
 

@@ -18,7 +18,7 @@ from lms_pipeline.defs.run_requests import JOB_NAMES
 from lms_pipeline.housekeeping.cleanup import remove
 from lms_pipeline.lake.paths import Partition
 from lms_pipeline_tests.defs.conftest import DAY
-from lms_pipeline_tests.housekeeping.house import age
+from lms_pipeline_tests.support.data_directory import age
 
 ASSET = dg.AssetKey("unified_enrollments")
 

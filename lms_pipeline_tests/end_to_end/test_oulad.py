@@ -16,8 +16,8 @@ from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.sandbox.records.world import records_world
 from lms_pipeline.sandbox.server import running
 from lms_pipeline.settings import Settings
-from lms_pipeline_tests.end_to_end.oulad_expected import DAYS, expected
-from lms_pipeline_tests.end_to_end.oulad_records import OULAD, OULAD_MISSING, write_records
+from lms_pipeline_tests.support.oulad_expected import DAYS, expected
+from lms_pipeline_tests.support.oulad_records import OULAD, OULAD_MISSING, write_records
 
 pytestmark = pytest.mark.skipif(not OULAD.is_dir(), reason=OULAD_MISSING)
 

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, TypeVar
 import msgspec
 import pytest
 
-from lms_pipeline_tests.end_to_end.oulad_expected import DAYS, Figures, expected, last_day
-from lms_pipeline_tests.end_to_end.oulad_records import OULAD, OULAD_MISSING, write_records
+from lms_pipeline_tests.support.oulad_expected import DAYS, Figures, expected, last_day
+from lms_pipeline_tests.support.oulad_records import OULAD, OULAD_MISSING, write_records
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -7,7 +7,7 @@ import pytest
 from lms_pipeline.lake.publishing import AuditError, audit, check_sum
 from lms_pipeline.tables.pulled import COURSES, RAW_ENROLLMENTS, UNIFIED_ENROLLMENTS
 from lms_pipeline.tables.schema import arrow_schema
-from lms_pipeline_tests.lake.rows import batch, enrollment, write
+from lms_pipeline_tests.support.lake_files import batch, enrollment, write
 
 PAIR = ("user_id", "course_id")
 

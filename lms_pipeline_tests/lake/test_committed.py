@@ -8,7 +8,7 @@ from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.lake.reading import read
 from lms_pipeline.lake.warehouse import build, reading
 from lms_pipeline.tables.pulled import LEARNERS, RAW_ENROLLMENTS, UNIFIED_ENROLLMENTS
-from lms_pipeline_tests.lake.rows import FIRST, PROVENANCE, SECOND, enrollment, publish, write
+from lms_pipeline_tests.support.lake_files import FIRST, PROVENANCE, SECOND, enrollment, publish, write
 
 
 @pytest.fixture

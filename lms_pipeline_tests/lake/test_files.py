@@ -14,7 +14,15 @@ from lms_pipeline.lake.disk import LakeError
 from lms_pipeline.lake.files import Digest, TableFile, read_metadata
 from lms_pipeline.tables.pulled import COURSES, RAW_ENROLLMENTS, UNIFIED_ENROLLMENTS
 from lms_pipeline.tables.schema import arrow_schema
-from lms_pipeline_tests.lake.rows import NOON, PROVENANCE, batch, enrollment, files_of_at_most, noise, write
+from lms_pipeline_tests.support.lake_files import (
+    NOON,
+    PROVENANCE,
+    batch,
+    enrollment,
+    files_of_at_most,
+    noise,
+    write,
+)
 
 
 def group_sizes(path):

@@ -10,7 +10,7 @@ from lms_pipeline.lake.publishing import AuditError, Publication, publish_table,
 from lms_pipeline.tables.metrics import COURSE_COMPLETION
 from lms_pipeline.tables.pulled import COURSES, LEARNERS, PULLED_TABLES, UNIFIED_ENROLLMENTS
 from lms_pipeline.tables.schema import arrow_schema
-from lms_pipeline_tests.lake.rows import FIRST, SECOND, batch, enrollment, publish
+from lms_pipeline_tests.support.lake_files import FIRST, SECOND, batch, enrollment, publish
 
 ACME = Partition("acme", FIRST)
 

@@ -14,7 +14,7 @@ from lms_pipeline.lake.paths import BadIdError, DataDir, Partition
 from lms_pipeline.tables.catalog import TABLES, UnknownTableError
 from lms_pipeline.tables.pulled import COURSES, UNIFIED_ENROLLMENTS
 from lms_pipeline.tables.schema import arrow_schema
-from lms_pipeline_tests.lake.rows import FIRST, SECOND, THIRD, enrollment, publish
+from lms_pipeline_tests.support.lake_files import FIRST, SECOND, THIRD, enrollment, publish
 
 
 @pytest.fixture

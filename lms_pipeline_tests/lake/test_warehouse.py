@@ -14,7 +14,15 @@ from lms_pipeline.tables.catalog import METRIC_TABLES, TABLES
 from lms_pipeline.tables.metrics import ACCOUNT_COMPLETION, COURSE_COMPLETION, LEARNER_COMPLETION
 from lms_pipeline.tables.pulled import COURSES, LEARNERS, PULLED_TABLES, UNIFIED_ENROLLMENTS
 from lms_pipeline.tables.schema import arrow_schema
-from lms_pipeline_tests.lake.rows import FIRST, NOON, SECOND, THIRD, enrollment, files_of_at_most, publish
+from lms_pipeline_tests.support.lake_files import (
+    FIRST,
+    NOON,
+    SECOND,
+    THIRD,
+    enrollment,
+    files_of_at_most,
+    publish,
+)
 
 
 @pytest.fixture

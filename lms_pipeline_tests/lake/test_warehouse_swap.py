@@ -14,7 +14,7 @@ from lms_pipeline.lake.disk import LakeError
 from lms_pipeline.lake.paths import DataDir
 from lms_pipeline.lake.warehouse import build, reading
 from lms_pipeline.tables.metrics import COURSE_COMPLETION
-from lms_pipeline_tests.lake.rows import FIRST, publish
+from lms_pipeline_tests.support.lake_files import FIRST, publish
 
 WRITER = """
 import sys, duckdb

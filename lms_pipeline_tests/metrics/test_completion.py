@@ -17,7 +17,7 @@ from lms_pipeline.tables.metrics import (
     LEARNER_COMPLETION,
 )
 from lms_pipeline.tables.schema import Table, arrow_schema
-from lms_pipeline_tests.metrics.snapshots import FETCHED_AT, measured, snapshot, write
+from lms_pipeline_tests.support.enrollment_files import FETCHED_AT, measured, snapshot, write
 
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "metrics.md"
 

@@ -11,7 +11,7 @@ from lms_pipeline.lake.engine import calculator
 from lms_pipeline.tables.metrics import ACCOUNT_COMPLETION, COURSE_COMPLETION
 from lms_pipeline.tables.pulled import UNIFIED_ENROLLMENTS
 from lms_pipeline.tables.schema import arrow_schema
-from lms_pipeline_tests.metrics.snapshots import measured, snapshot
+from lms_pipeline_tests.support.enrollment_files import measured, snapshot
 
 OULAD = Path(__file__).resolve().parents[3] / "shared" / "data" / "oulad"
 AT_THE_END = date(2015, 12, 31)

@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lms_pipeline.tables.metrics import ACCOUNT_COMPLETION, COURSE_COMPLETION, LEARNER_COMPLETION, RATES
-from lms_pipeline_tests.metrics import plain
-from lms_pipeline_tests.metrics.snapshots import DAY, FETCHED_AT, measured, snapshot, write
+from lms_pipeline_tests.support import plain_metrics
+from lms_pipeline_tests.support.enrollment_files import DAY, FETCHED_AT, measured, snapshot, write
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,12 +37,12 @@ def moment(chance: random.Random) -> datetime | None:
 
 
 def enrollment(chance: random.Random, position: int, has: set[str]) -> dict[str, Any]:
-    dates = {name: moment(chance) for name in (*plain.PAST_DATES, "due_at")}
+    dates = {name: moment(chance) for name in (*plain_metrics.PAST_DATES, "due_at")}
     row: dict[str, Any] = dates | {
         "enrollment_id": chance.choice((None, f"e{position}")),
         "user_id": chance.choice("abcdef"),
         "course_id": chance.choice("xyz"),
-        "status": chance.choice(plain.STATUSES),
+        "status": chance.choice(plain_metrics.STATUSES),
         "progress_percent": chance.choice((None, 0.0, 40.0, 100.0)),
         "score": chance.choice((None, 0.0, 55.5)),
         "is_mandatory": chance.choice((None, False, True, True)),
@@ -92,11 +92,11 @@ def check_sums(row: dict[str, Any]) -> None:
 @given(seed=st.integers(0, 2**32), size=st.integers(0, 60), zone=st.sampled_from(ZONES))
 def test_a_second_way_to_the_figures_agrees(tmp_path: Path, seed: int, size: int, zone: str) -> None:
     rows = account(seed, size)
-    sets = plain.Sets(rows, DAY, zone)
+    sets = plain_metrics.Sets(rows, DAY, zone)
     of = snapshot(write(tmp_path / "data.parquet", rows), zone=zone)
 
     [whole] = measured(ACCOUNT_COMPLETION, of)
-    check_row(whole, plain.figures(sets, sets.all))
+    check_row(whole, plain_metrics.figures(sets, sets.all))
     check_sums(whole)
     assert whole["after_day"] == len(sets.after_day)
     assert whole["left_out_by_role"] == len(sets.by_role)
@@ -105,14 +105,16 @@ def test_a_second_way_to_the_figures_agrees(tmp_path: Path, seed: int, size: int
         groups = {sets.rows[p][column] for p in sets.all}
         assert [row[column] for row in told] == sorted(groups)
         for row in told:
-            check_row(row, plain.figures(sets, {p for p in sets.all if sets.rows[p][column] == row[column]}))
+            check_row(
+                row, plain_metrics.figures(sets, {p for p in sets.all if sets.rows[p][column] == row[column]})
+            )
             check_sums(row)
 
 
 def test_the_second_way_knows_every_figure() -> None:
     """Or a new column would be compared with nothing."""
-    sets = plain.Sets(account(1, 20), DAY, "UTC")
+    sets = plain_metrics.Sets(account(1, 20), DAY, "UTC")
     elsewhere = {"course_id", "course_title", "user_id", "user_name", "after_day", "left_out_by_role"}
     tables = (COURSE_COMPLETION, ACCOUNT_COMPLETION, LEARNER_COMPLETION)
     columns = {name for table in tables for name in table.column_names}
-    assert columns <= plain.figures(sets, sets.all).keys() | elsewhere
+    assert columns <= plain_metrics.figures(sets, sets.all).keys() | elsewhere

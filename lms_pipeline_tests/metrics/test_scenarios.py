@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 
 from lms_pipeline.tables.metrics import ACCOUNT_COMPLETION, COURSE_COMPLETION, LEARNER_COMPLETION
-from lms_pipeline_tests.metrics.snapshots import measured, snapshot, write
+from lms_pipeline_tests.support.enrollment_files import measured, snapshot, write
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -20,7 +20,7 @@ from lms_pipeline.sandbox.world import Record
 from lms_pipeline.truto.client import TrutoClient
 from lms_pipeline.truto.query import CourseFilter, ListQuery, UserFilter
 from lms_pipeline_tests.sandbox.worlds import SWEEPING, SmallView, SmallWorld, as_record, client_of
-from lms_pipeline_tests.truto.statement import Enrollment, Json, Question, pages
+from lms_pipeline_tests.support.api_page import Enrollment, Json, Question, pages
 
 PATH = "/unified/lms/course-enrollments"
 USERS = ["u1", "7", "a/b c", "100%", "学习", "x&y=z", "[q]", "a,b", "+", "ünï"]

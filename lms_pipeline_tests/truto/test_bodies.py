@@ -12,7 +12,7 @@ from lms_pipeline.truto import transport as requests_module
 from lms_pipeline.truto.errors import PermanentError, TransientError, TrutoError
 from lms_pipeline.truto.query import ListQuery
 from lms_pipeline.truto.retry import Patience
-from lms_pipeline_tests.truto.scripted import SILENCE, Answer, asking, page, saying
+from lms_pipeline_tests.support.scripted_server import SILENCE, Answer, asking, page, saying
 
 ALL = ListQuery("acme")
 ONCE = Patience(attempts=1, attempts_unavailable=1)

@@ -13,7 +13,7 @@ from lms_pipeline.truto.query import ListQuery
 from lms_pipeline.truto.retry import Patience
 from lms_pipeline.truto.transport import Downloaded, DownloadError
 from lms_pipeline_tests.sandbox.worlds import SWEEPING, SmallWorld
-from lms_pipeline_tests.truto.scripted import Answer, asking, refusal, saying
+from lms_pipeline_tests.support.scripted_server import Answer, asking, refusal, saying
 
 STREAM = ListQuery("acme", response_format="stream")
 

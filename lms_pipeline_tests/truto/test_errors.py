@@ -9,7 +9,7 @@ import pytest
 from lms_pipeline.truto.errors import PermanentError, TransientError, TrutoError, redacted
 from lms_pipeline.truto.query import ListQuery, UserFilter
 from lms_pipeline.truto.retry import Patience
-from lms_pipeline_tests.truto.scripted import TOKEN, Answer, asking, page, refusal, saying
+from lms_pipeline_tests.support.scripted_server import TOKEN, Answer, asking, page, refusal, saying
 
 ALL = ListQuery("acme")
 REMOTE: dict[str, Any] = {"truto_is_remote_error": True}

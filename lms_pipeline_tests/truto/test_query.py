@@ -14,7 +14,7 @@ from lms_pipeline.truto.query import (
     QueryError,
     UserFilter,
 )
-from lms_pipeline_tests.truto.scripted import asking, page, saying
+from lms_pipeline_tests.support.scripted_server import asking, page, saying
 
 ACCOUNT = ("integrated_account_id", "acme")
 

@@ -11,7 +11,7 @@ from lms_pipeline.truto.errors import PermanentError, TransientError
 from lms_pipeline.truto.query import CourseFilter, ListQuery, ObjectQuery, QueryError, UserFilter
 from lms_pipeline.truto.retry import Patience
 from lms_pipeline_tests.sandbox.worlds import PAIRED, SWEEPING, SmallWorld
-from lms_pipeline_tests.truto.scripted import Answer, asking, refusal, saying
+from lms_pipeline_tests.support.scripted_server import Answer, asking, refusal, saying
 
 RAW = ListQuery("acme", response_format="raw")
 HOSTILE = ["a/b", "../x", ".", "..", "a b", "a+b", "100%", "%2F", "é", "学习", "a#b", "a?b=c", '"', "😀"]

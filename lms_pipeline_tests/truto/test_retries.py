@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from lms_pipeline.truto.errors import PermanentError, TransientError, error_of
 from lms_pipeline.truto.query import ListQuery
 from lms_pipeline.truto.retry import Patience
-from lms_pipeline_tests.truto.scripted import Answer, asking, page, refusal, saying
+from lms_pipeline_tests.support.scripted_server import Answer, asking, page, refusal, saying
 
 ALL = ListQuery("acme")
 

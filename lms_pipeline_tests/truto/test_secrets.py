@@ -18,9 +18,9 @@ from lms_pipeline.truto.client import TrutoClient
 from lms_pipeline.truto.errors import PermanentError
 from lms_pipeline.truto.query import ListQuery, ObjectQuery, QueryError
 from lms_pipeline.truto.response import raw_without_secrets, without_secrets
-from lms_pipeline_tests.pull.taking import Taker
 from lms_pipeline_tests.sandbox.worlds import SWEEPING, SmallWorld
-from lms_pipeline_tests.truto.scripted import Answer, asking, saying
+from lms_pipeline_tests.support.scripted_server import Answer, asking, saying
+from lms_pipeline_tests.support.snapshot_runs import Taker
 
 
 @pytest.fixture(scope="module")

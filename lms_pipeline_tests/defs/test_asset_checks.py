@@ -1,0 +1,156 @@
+"""The checks as Dagster runs and shows them."""
+
+from datetime import UTC, datetime, timedelta
+
+import dagster as dg
+import pyarrow.parquet as pq
+import pytest
+
+from lms_pipeline.checks.fleet import FLEET_CHECKS
+from lms_pipeline.checks.snapshot import METRIC_CHECKS, PULL_CHECKS
+from lms_pipeline.definitions import build_defs
+from lms_pipeline.defs.instance import QUIET, run_partitions
+from lms_pipeline.defs.partitions import add_accounts, partition_key
+from lms_pipeline.lake.paths import Partition
+from lms_pipeline.sandbox.faults.refusing import Status
+from lms_pipeline.tables.pulled import UNIFIED_ENROLLMENTS
+from lms_pipeline_tests.defs.conftest import DAY
+from lms_pipeline_tests.support.lake_files import enrollment, publish
+
+NORTH = Partition("north", DAY)
+ALLOW_DROP = {"ops": {"pull": {"config": {"allow_drop": True}}}}
+LATER = datetime(2026, 3, 13, 2, tzinfo=UTC)
+
+
+@pytest.fixture
+def run(settings, instance, registry):
+    """Runs the daily job for the account `north`."""
+
+    def runs(config=None, **changed):
+        add_accounts(instance, ["north", "south"])
+        job = build_defs(settings.model_copy(update=changed)).resolve_job_def("daily_snapshot")
+        return job.execute_in_process(
+            run_config={**QUIET, **(config or {})},
+            instance=instance,
+            partition_key=partition_key("north", DAY),
+            raise_on_error=False,
+        )
+
+    return runs
+
+
+def evaluations(result):
+    return by_asset_and_name(result.get_asset_check_evaluations())
+
+
+def by_asset_and_name(made):
+    by_key = {(one.asset_key.to_user_string(), one.check_name): one for one in made}
+    assert len(by_key) == len(made)
+    return by_key
+
+
+def materialized(result):
+    return {event.asset_key.to_user_string() for event in result.get_asset_materialization_events()}
+
+
+class TestSnapshot:
+    @pytest.fixture
+    def made(self, published):
+        """The checks that the run of `north` made, by asset and name."""
+        runs = published.instance.get_runs(dg.RunsFilter(job_name="daily_snapshot"))
+        logged = published.instance.all_logs(
+            runs[-1].run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION
+        )
+        found = [one.dagster_event.asset_check_evaluation_data for one in logged]
+        return by_asset_and_name(found)
+
+    def test_a_run_makes_every_check_of_its_tables_and_all_pass(self, made):
+        checks = (*PULL_CHECKS, *METRIC_CHECKS)
+        assert set(made) == {(check.tables[0].name, check.name) for check in checks}
+        assert [key for key, one in made.items() if not one.passed] == []
+
+    def test_each_explains_itself_with_numbers(self, made):
+        stored = made["unified_enrollments", "served_is_stored"]
+        assert stored.description == (
+            "3 enrollments were brought (3 served); 3 are stored, 0 were rejected, 0 were duplicates."
+        )
+        assert stored.metadata["stored"].value == 3
+        assert [key for key, one in made.items() if not (one.description and one.metadata)] == []
+
+    def test_none_tells_a_name(self, made):
+        told = repr([(one.description, one.metadata) for one in made.values()])
+        assert "Learner" not in told
+
+    def test_each_says_on_the_page_what_must_hold(self, settings):
+        graph = build_defs(settings).get_repository_def().asset_graph
+        specs = [graph.get_check_spec(key) for key in graph.asset_check_keys]
+        assert {spec.name for spec in specs} == {
+            *(check.name for check in (*PULL_CHECKS, *METRIC_CHECKS)),
+            *(check.name for check in FLEET_CHECKS),
+        }
+        assert [spec.name for spec in specs if not spec.description] == []
+
+    def test_one_that_fails_shows_the_rows_in_question(self, run, data):
+        publish(data, "north", DAY - timedelta(days=1), *(enrollment(f"x{number}") for number in range(23)))
+        result = run(ALLOW_DROP)
+        drop = evaluations(result)["unified_enrollments", "row_drop"]
+        assert (drop.passed, drop.severity) == (False, dg.AssetCheckSeverity.WARN)
+        assert drop.metadata["change"].value == -20
+        assert result.success
+
+    @pytest.mark.usefixtures("after_a_run")
+    def test_what_stands_on_a_file_that_is_not_what_it_should_be_is_not_worked_out(self, run, data):
+        path = data.file(UNIFIED_ENROLLMENTS, NORTH)
+        told = {
+            name: told for name, told in pq.read_metadata(path).metadata.items() if name != b"ARROW:schema"
+        }
+        spoiled = pq.read_table(path).drop_columns("status_raw")
+        pq.write_table(spoiled.replace_schema_metadata(told), path)
+        result = run(frozen_now=LATER)
+        assert not result.success
+        found = evaluations(result)["unified_enrollments", "schema"]
+        assert [row.data for row in found.metadata["rows_in_question"].records] == [
+            {"table": "unified_enrollments", "column": "status_raw", "expected": "string", "found": "nothing"}
+        ]
+        assert "account_completion" not in materialized(result)
+        (failure,) = result.filter_events(lambda event: event.is_step_failure)
+        assert failure.step_failure_data.user_failure_data.description == (
+            "What is published of north|2026-03-10 fails schema, and nothing is worked out from it: unified_enrollments: "
+            "1 columns are not as described."
+        )
+
+
+class TestAllowDrop:
+    def test_publishes_in_one_run_what_is_refused_else(self, settings, instance, registry, data):
+        publish(data, "north", DAY - timedelta(days=1), *(enrollment(f"x{number}") for number in range(23)))
+        defs = build_defs(settings)
+        (refused,) = run_partitions(defs, instance, [NORTH])
+        assert "would have 3 enrollments where 2026-03-09 has 23: a drop of 87%" in (refused.error or "")
+        (published,) = run_partitions(defs, instance, [NORTH], allow_drop=True)
+        assert (published.error, published.enrollments) == (None, 3)
+
+
+class TestFleet:
+    def watch(self, settings, instance, **changed):
+        job = build_defs(settings.model_copy(update=changed)).resolve_job_def("watch_fleet")
+        return evaluations(job.execute_in_process(run_config=QUIET, instance=instance))
+
+    def test_is_watched_by_a_job_of_its_own(self, settings, instance, registry):
+        made = self.watch(settings, instance)
+        assert set(made) == {("warehouse", check.name) for check in FLEET_CHECKS}
+        assert [key for key, one in made.items() if not one.passed] == []
+
+    def test_failed_runs_are_told_from_days_never_asked_for(self, settings, instance, registry, sandbox):
+        sandbox.fault(Status(status=403, account="north"))
+        list(run_partitions(build_defs(settings), instance, [NORTH]))
+        missing = self.watch(settings, instance, frozen_now=LATER)["warehouse", "no_day_is_missing"]
+        told = {name: missing.metadata[name].value for name in ("missing", "failed", "never_asked")}
+        # the 10th and 11th of both accounts, of which one was asked for
+        assert (missing.passed, told) == (False, {"missing": 4, "failed": 1, "never_asked": 3})
+
+    def test_an_account_that_is_dead_beside_a_live_one_is_found(self, settings, instance, registry, data):
+        publish(data, "north", DAY, enrollment("u1"))
+        day_after = datetime(2026, 3, 12, 2, tzinfo=UTC)
+        fresh = self.watch(settings, instance, frozen_now=day_after)["warehouse", "accounts_are_fresh"]
+        assert not fresh.passed
+        assert [row.data["account_id"] for row in fresh.metadata["rows_in_question"].records] == ["south"]

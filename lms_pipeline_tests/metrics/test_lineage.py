@@ -1,0 +1,154 @@
+"""Which columns decide a figure: one column of a snapshot after the other is changed, and the figures that move are
+those that say so in their description, no more and no fewer.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lms_pipeline.metrics.completion import completions
+from lms_pipeline.tables.metrics import COMPLETION_TABLES
+from lms_pipeline.tables.pulled import STATUSES, UNIFIED_ENROLLMENTS
+from lms_pipeline.tables.schema import Table
+from lms_pipeline_tests.support.enrollment_files import snapshot, write
+
+Rows = list[dict[str, Any]]
+Figures = dict[tuple[str, object], dict[str, Any]]
+"""By table and key of the row."""
+
+DAY_END = datetime(2026, 4, 1, tzinfo=UTC)
+ROWS = 4_000
+NEVER_NULL = {column.name for column in UNIFIED_ENROLLMENTS.columns if not column.nullable}
+
+
+@cache
+def rows() -> Rows:
+    """Enrollments of 800 learners, each in two of 25 courses, so many and so varied that each figure counts some."""
+    draw = random.Random(34)  # noqa: S311 (the same rows every time)
+
+    def moment(first: int, last: int, known: float = 0.8) -> datetime | None:
+        """A moment between two, in hours from the end of the day; some aren't known."""
+        return DAY_END + timedelta(hours=draw.randint(first, last)) if draw.random() < known else None
+
+    def one(number: int) -> dict[str, Any]:
+        learner = draw.randint(1, 800)
+        text = str(number)
+        return {
+            "enrollment_id": f"e{draw.randint(1, 3)}",
+            "user_id": f"u{learner}",
+            "user_name": text,
+            "user_email": text,
+            "course_id": f"c{(learner + draw.randint(0, 1)) % 25}",
+            "course_title": text,
+            "status": draw.choice(STATUSES),
+            "status_raw": text,
+            "progress_percent": draw.choice([None, 0.0, 40.0, 100.0]),
+            "score": draw.choice([None, 50.0, 80.5]),
+            "is_mandatory": draw.choice([None, True, True, False]),
+            "attempt_number": draw.choice([None, 1, 2]),
+            "attempts_count": number,
+            "assigned_at": draw.choice([moment(-120, 60), DAY_END]),
+            "enrolled_at": moment(-72, 72, 0.5),
+            "started_at": moment(-72, 72, 0.3),
+            "completed_at": moment(-120, 60, 0.4),
+            "due_at": moment(-150, 150, 0.7),
+            "last_activity_at": moment(-72, 72),
+            "created_at": moment(-72, 72),
+            "updated_at": moment(-200, 72),
+            "assigned_by_id": text,
+            "assigned_by_name": text,
+            "time_spent_seconds": draw.choice([None, 0, 600]),
+            "custom_fields": text,
+            "role": draw.choice([None, "learner", "mentor", "instructor"]),
+            "extra": text,
+            "source": draw.choice(["unified", "carried", "roster", "reconstructed"]),
+            "fetched_at": DAY_END + timedelta(hours=draw.randint(20, 60), seconds=number),
+        }
+
+    return [one(number) for number in range(ROWS)]
+
+
+def figures(path: Path) -> Figures:
+    with completions(snapshot(path)) as told:
+        return {
+            (table.name, row[table.key[0]] if table.key else None): row
+            for table in COMPLETION_TABLES
+            for row in told(table).read_all().to_pylist()
+        }
+
+
+def changed(told: Rows, *columns: str) -> Iterator[Rows]:
+    """The rows with each other's values in these columns, and with none."""
+    others = told[7:] + told[:7]
+    yield [row | {name: other.get(name) for name in columns} for row, other in zip(told, others, strict=True)]
+    yield [row | dict.fromkeys(set(columns) - NEVER_NULL) for row in told]
+
+
+def moved(before: Figures, after: Figures, *columns: str) -> set[str]:
+    """The figures that are others than before, in rows that there are both times, but for rows known by a column."""
+    keys = {table.name: table.key for table in COMPLETION_TABLES}
+    return {
+        name
+        for (table, key), row in before.items()
+        if (table, key) in after and not set(keys[table]) & set(columns)
+        for name, value in row.items()
+        if after[table, key][name] != value
+    }
+
+
+def declared(column: str) -> set[str]:
+    return {
+        figure.name
+        for table in COMPLETION_TABLES
+        for figure in table.columns
+        if column in figure.sources and column not in table.key
+    }
+
+
+NAMED = [name for name in UNIFIED_ENROLLMENTS.column_names if declared(name)]
+
+
+@pytest.fixture(scope="module")
+def before(tmp_path_factory: pytest.TempPathFactory) -> Figures:
+    return figures(write(tmp_path_factory.mktemp("before") / "data.parquet", rows()))
+
+
+@pytest.fixture
+def seen(before: Figures, tmp_path: Path) -> Callable[..., set[str]]:
+    def moved_by(*columns: str) -> set[str]:
+        path = tmp_path / "data.parquet"
+        afterwards = [figures(write(path, told)) for told in changed(rows(), *columns)]
+        return set().union(*(moved(before, after, *columns) for after in afterwards))
+
+    return moved_by
+
+
+@pytest.mark.parametrize("column", NAMED)
+def test_a_column_moves_the_figures_that_name_it_and_no_other(column: str, seen) -> None:
+    assert seen(column) == declared(column)
+
+
+def test_columns_that_no_figure_names_move_none(seen) -> None:
+    assert seen(*set(UNIFIED_ENROLLMENTS.column_names) - set(NAMED)) == set()
+
+
+def test_a_figure_rests_on_the_same_columns_in_every_table() -> None:
+    sources = defaultdict(set)
+    for table in COMPLETION_TABLES:
+        for column in table.columns:
+            sources[column.name].add(column.sources)
+    assert [name for name, told in sources.items() if len(told) > 1] == []
+
+
+@pytest.mark.parametrize("table", COMPLETION_TABLES, ids=lambda table: table.name)
+def test_the_key_of_a_row_is_the_column_of_that_name(table: Table) -> None:
+    keys = {column.name: column.sources for column in table.columns if column.name in table.key}
+    assert keys == {name: {name} for name in table.key}

@@ -1,0 +1,128 @@
+"""Taking snapshots in tests: of a sandbox, or of a server that says what the test tells it to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pyarrow.parquet as pq
+
+from lms_pipeline.accounts.options import AccountOptions
+from lms_pipeline.days import Calendar
+from lms_pipeline.extract.budget import Limits
+from lms_pipeline.extract.strategy_selection import Choice
+from lms_pipeline.lake.files import read_metadata
+from lms_pipeline.lake.paths import DataDir, Partition
+from lms_pipeline.snapshot.job import TABLES, Order, Report
+from lms_pipeline.snapshot.run import take_snapshot
+from lms_pipeline.tables.pulled import Identity
+from lms_pipeline.truto.client import TrutoClient
+from lms_pipeline.truto.transport import Gate
+from lms_pipeline_tests.support.scripted_server import TOKEN, Answer, Asked, FakeTime, page, refusal
+
+DAY = date(2026, 3, 1)
+OPEN = datetime(2026, 3, 2, 1, tzinfo=UTC)
+"""The day has ended, its grace has not."""
+CLOSED = datetime(2026, 3, 3, tzinfo=UTC)
+"""The first instant at which the grace is over."""
+CALENDAR = Calendar(ZoneInfo("UTC"))
+
+
+@dataclass
+class Taker:
+    """Takes snapshots of the account `acme` into a data directory."""
+
+    root: Path
+    url: str
+    token: str = TOKEN
+    timeout: float = 60
+
+    @property
+    def data(self) -> DataDir:
+        return DataDir(self.root)
+
+    def take(
+        self,
+        *,
+        day: date = DAY,
+        now: datetime = OPEN,
+        run_id: str = "run-1",
+        identity: Identity = "enrollment_id",
+        tables: Iterable[str] = TABLES,
+        options: AccountOptions | None = None,
+        account_id: str = "acme",
+        limits: Limits | None = None,
+        remembered: Choice | None = None,
+        may_carry: bool = True,
+        allow_drop: bool = False,
+        tell: Callable[[str], None] = lambda _told: None,
+    ) -> Report:
+        order = Order(
+            account_id,
+            day,
+            run_id,
+            identity,
+            options or AccountOptions(page_size=2),
+            frozenset(tables),
+            limits or Limits(),
+            remembered,
+            may_carry,
+            allow_drop,
+        )
+        pauses = FakeTime().pauses()
+
+        def connect(gate: Gate) -> TrutoClient:
+            return TrutoClient(
+                self.url, self.token, now=lambda: now, pauses=pauses, gate=gate, timeout=self.timeout
+            )
+
+        return take_snapshot(connect, self.data, CALENDAR, lambda: now, order, tell=tell)
+
+    def file(self, table: str, day: date = DAY, account_id: str = "acme") -> Path:
+        return self.data.file(TABLES[table], Partition(account_id, day))
+
+    def rows(self, table: str, *columns: str) -> list[tuple[Any, ...]]:
+        """The published rows, as tuples of these columns."""
+        read = pq.read_table(self.file(table), columns=list(columns)).to_pylist()
+        return [tuple(row[column] for column in columns) for row in read]
+
+    def told(self, table: str = "unified_enrollments") -> dict[str, str]:
+        return read_metadata(self.file(table))
+
+    def visible(self) -> list[str]:
+        """The tables that are published, of whatever account and day."""
+        return sorted(path.parts[-4] for path in self.data.lake.rglob("data.parquet"))
+
+    def left_over(self) -> list[str]:
+        """What a pull must not leave behind it."""
+        hidden = [path for path in self.data.lake.rglob(".*") if path.is_file()]
+        return [path.name for path in (*hidden, *self.data.state.rglob("waiting"))]
+
+
+def by_path(
+    enrollments: Iterable[Answer] = (), users: Iterable[Answer] = (), courses: Iterable[Answer] = ()
+) -> Callable[[Asked], Answer]:
+    """Answers for each list, one after the other; where there are none left, an empty last page. Metadata there are none."""
+    left = {"course-enrollments": list(enrollments), "users": list(users), "courses": list(courses)}
+
+    def answer(asked: Asked) -> Answer:
+        if "/meta/" in asked.path:
+            return refusal(404)
+        answers = left[asked.path.rpartition("/")[2]]
+        return answers.pop(0) if answers else page()
+
+    return answer
+
+
+def record(user_id: str, course_id: str = "c1", **more: Any) -> dict[str, Any]:
+    """An enrollment as it is served."""
+    return {
+        "id": f"{user_id}-{course_id}",
+        "user": {"id": user_id},
+        "course": {"id": course_id},
+        "status": "enrolled",
+    } | more

@@ -1,0 +1,71 @@
+"""One enrollment on two pages: both are flattened, one is stored, and the sum is kept."""
+
+import pyarrow.parquet as pq
+import pytest
+
+from lms_pipeline.lake.files import TableFile
+from lms_pipeline.tables.pulled import KEYS, UNIFIED_ENROLLMENTS, identity_of
+from lms_pipeline.transform.dedupe import WaitingRows
+from lms_pipeline.transform.enrollments import EnrollmentFlattener
+from lms_pipeline_tests.support.served_records import NOON, page
+
+
+def enrollment(number, learner, course="c1", **fields):
+    return {"id": number, "user": {"id": learner}, "course": {"id": course}} | fields
+
+
+PAGES = [
+    [enrollment("e1", "u1", score=1), enrollment("e2", "u2"), enrollment(None, None)],
+    [enrollment("e1", "u1", score="1.0"), enrollment("e3", "u2", score=5), enrollment("e2", "u2", "c2")],
+]
+"""e1 twice, the second time its score as a text; (u2, c1) and e2 twice with other values; one that is nobody's."""
+
+
+def settled(folder, identity):
+    """The ids and scores stored, the duplicates, and how many were rejected."""
+    flattener, rejected = EnrollmentFlattener(identity), 0
+    file = folder / "data.parquet"
+    with (
+        WaitingRows(UNIFIED_ENROLLMENTS, KEYS[identity], folder / "waiting") as waiting,
+        TableFile(UNIFIED_ENROLLMENTS, file) as into,
+    ):
+        for records in PAGES:
+            flat = flattener.flatten(page(*records), NOON)
+            waiting.add(flat.unified)
+            rejected += flat.rejected.num_rows
+        duplicates = waiting.settle(into)
+        into.close({})
+    rows = pq.read_table(file, columns=["enrollment_id", "score"]).to_pylist()
+    return [(row["enrollment_id"], row["score"]) for row in rows], duplicates, rejected
+
+
+@pytest.mark.parametrize("identity", ["enrollment_id", "pair"])
+def test_the_last_of_two_with_one_key_is_stored(tmp_path, identity):
+    rows, _, _ = settled(tmp_path, identity)
+    assert rows == [("e1", 1.0), ("e3", 5.0), ("e2", None)]
+
+
+@pytest.mark.parametrize("identity", ["enrollment_id", "pair"])
+def test_a_duplicate_that_was_written_otherwise_is_identical_and_one_that_says_otherwise_conflicts(
+    tmp_path, identity
+):
+    _, duplicates, _ = settled(tmp_path, identity)
+    assert (duplicates.identical, duplicates.conflicting) == (1, 1)
+
+
+@pytest.mark.parametrize("identity", ["enrollment_id", "pair"])
+def test_served_is_unified_and_rejected_and_duplicates(tmp_path, identity):
+    rows, duplicates, rejected = settled(tmp_path, identity)
+    assert (len(rows), rejected, duplicates.total) == (3, 1, 2)  # of 6 served
+
+
+@pytest.mark.parametrize("chosen", [None, "pair", "enrollment_id"])
+def test_talentlms_is_always_known_by_the_pair(chosen):
+    assert identity_of("talentlms", chosen) == "pair"
+
+
+@pytest.mark.parametrize(
+    ("chosen", "identity"), [(None, "enrollment_id"), ("pair", "pair"), ("enrollment_id", "enrollment_id")]
+)
+def test_any_other_lms_is_known_by_the_enrollment_s_own_id_unless_told(chosen, identity):
+    assert identity_of("docebo", chosen) == identity
