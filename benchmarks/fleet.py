@@ -20,7 +20,7 @@ import click
 import dagster as dg
 
 from benchmarks.figures import Figure, tell
-from benchmarks.fleet_world import Fleet, fleet_of
+from benchmarks.fleet_world import Fleet, load_fleet
 from benchmarks.nights import Night, pass_night
 from benchmarks.services import COMMAND, services
 from benchmarks.usage import Usage
@@ -61,7 +61,7 @@ def main(accounts: int, dagster_yaml: Path | None, keep: Path | None) -> None:
     folder = keep or Path(tempfile.mkdtemp(prefix="fleet-"))
     folder.mkdir(parents=True, exist_ok=True)
     click.echo(f"Everything is in {folder}, where it stays if something goes wrong.", err=True)
-    fleet = fleet_of(accounts)
+    fleet = load_fleet(accounts)
     with running(fleet.world, script=SandboxScript(switches=LIMITS, faults=fleet.script)) as sandbox:
         figures = list(_measured(fleet, sandbox, folder.resolve(), dagster_yaml))
     if keep is None:

@@ -52,7 +52,7 @@ class Fleet:
         return tuple(self.faults.values())
 
 
-def fleet_of(count: int) -> Fleet:
+def load_fleet(count: int) -> Fleet:
     """A fleet of so many accounts, four at least; those in trouble stand near its beginning, as small ones."""
     accounts, profiles = [], {}
     for number in range(count):

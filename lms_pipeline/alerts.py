@@ -39,7 +39,7 @@ class AlertError(LmsPipelineError):
 
 
 @dataclass(frozen=True, slots=True)
-class Trouble:
+class RunFailure:
     """A run that failed."""
 
     account_id: str | None
@@ -63,13 +63,13 @@ class Alerts:
     data: DataDir
     address: str
 
-    def tell(self, trouble: Trouble) -> bool:
+    def tell(self, trouble: RunFailure) -> bool:
         """Whether the trouble was news, and was told.
 
         Raises:
             AlertError: the message was not taken; the next failure tells again.
         """
-        path = self.data.told_troubles
+        path = self.data.sent_alerts
         with disk_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             with FileLock(path.with_suffix(".lock")):
@@ -84,7 +84,7 @@ class Alerts:
         return True
 
     @staticmethod
-    def _key(trouble: Trouble) -> str:
+    def _key(trouble: RunFailure) -> str:
         cause = hashlib.sha256(trouble.cause.encode()).hexdigest()[:16]
         return f"{trouble.account_id or ''} {cause}"
 

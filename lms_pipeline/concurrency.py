@@ -14,7 +14,7 @@ from threading import Event
 from typing import TypeVar
 
 
-class CalledOffError(Exception):
+class WaitCancelledError(Exception):
     """The work that this thread waited for is over; nobody looks at what it would have brought."""
 
 
@@ -34,12 +34,12 @@ def wait(seconds: float) -> None:
     """Wait so long.
 
     Raises:
-        CalledOffError: the work of this thread is over.
+        WaitCancelledError: the work of this thread is over.
     """
     if _mark.called_off is None:
         time.sleep(seconds)
     elif _mark.called_off.wait(seconds):
-        raise CalledOffError
+        raise WaitCancelledError
 
 
 Item = TypeVar("Item")
@@ -49,7 +49,7 @@ AHEAD = 4
 """Calls that wait for each worker: enough that none is idle while one answer is late, and few to hold."""
 
 
-def in_order(
+def map_in_order(
     ask: Callable[[Item], Answer], items: Iterable[Item], workers: int
 ) -> Generator[tuple[Item, Answer]]:
     """Each item with its answer, in the order of the items.

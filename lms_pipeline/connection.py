@@ -22,7 +22,7 @@ from lms_pipeline.settings import Settings
 
 if TYPE_CHECKING:
     from lms_pipeline.truto.client import TrutoClient
-    from lms_pipeline.truto.request import Wanted
+    from lms_pipeline.truto.request import Request
     from lms_pipeline.truto.transport import Gate
 
 
@@ -31,7 +31,7 @@ class TokenRefusedError(SettingsError):
 
 
 @dataclass(frozen=True, slots=True)
-class Breaker:
+class RefusedTokenFlag:
     """Shared by all processes of a data directory."""
 
     data: DataDir
@@ -69,7 +69,7 @@ class Breaker:
         return msgspec.json.encode({"refused": digest[:16]})
 
 
-LONGEST_OF_A_PULL = 3_600.0
+MAX_PULL_WAIT_SECONDS = 3_600.0
 """Seconds: an LMS counts its calls by the hour, and says when the next one begins."""
 
 
@@ -95,36 +95,36 @@ class Truto:
         """
         from lms_pipeline.truto.client import TrutoClient
         from lms_pipeline.truto.errors import TrutoError
-        from lms_pipeline.truto.rate_limit import Pacing, Tiers
-        from lms_pipeline.truto.retry import Patience
+        from lms_pipeline.truto.rate_limit import ApiRateLimits, Tiers
+        from lms_pipeline.truto.retry import RetryPolicy
 
         settings = self.settings
-        token, breaker = settings.required_token(), Breaker(DataDir(settings.data_dir))
+        token, refused_token = settings.required_token(), RefusedTokenFlag(DataDir(settings.data_dir))
         if gate is not None:
-            breaker.check(token, settings.base_url)
+            refused_token.check(token, settings.base_url)
         tiers = Tiers(settings.token_calls_per_10s, settings.account_calls_per_10s)
-        pacing = Pacing(DataDir(settings.data_dir).budgets, token, tiers)
-        patience = Patience() if gate is None else Patience(longest=LONGEST_OF_A_PULL)
+        rate_limits = ApiRateLimits(DataDir(settings.data_dir).budgets, token, tiers)
+        retry_policy = RetryPolicy() if gate is None else RetryPolicy(longest=MAX_PULL_WAIT_SECONDS)
 
-        def pass_both(wanted: Wanted) -> None:
+        def pass_both(wanted: Request) -> None:
             if gate is not None:
                 gate(wanted)
-            pacing(wanted)
+            rate_limits(wanted)
 
         with (
-            closing(pacing),
+            closing(rate_limits),
             TrutoClient(
-                settings.base_url, token, now=settings.now, patience=patience, gate=pass_both
+                settings.base_url, token, now=settings.now, retry_policy=retry_policy, gate=pass_both
             ) as client,
         ):
             try:
                 yield client
             except TrutoError as error:
                 if error.status == 401 and not error.remote:
-                    breaker.trip(token, settings.base_url)
+                    refused_token.trip(token, settings.base_url)
                 raise
             if client.requests:
-                breaker.reset()
+                refused_token.reset()
 
     def check_token(self) -> None:
         """See with one call that the token is accepted.

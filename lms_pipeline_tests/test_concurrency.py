@@ -4,7 +4,7 @@ from threading import Event
 
 import pytest
 
-from lms_pipeline.concurrency import CalledOffError, in_order, wait
+from lms_pipeline.concurrency import WaitCancelledError, map_in_order, wait
 
 HOUR = 3_600
 
@@ -19,12 +19,12 @@ def test_answers_come_in_the_order_of_the_items_however_late_the_first_is():
             others_are_done.set()
         return item * 10
 
-    assert list(in_order(ask, range(5), workers=2)) == [(item, item * 10) for item in range(5)]
+    assert list(map_in_order(ask, range(5), workers=2)) == [(item, item * 10) for item in range(5)]
 
 
 def test_no_more_calls_are_begun_than_their_answers_may_wait():
     begun: list[int] = []
-    answers = in_order(begun.append, range(1_000), workers=2)
+    answers = map_in_order(begun.append, range(1_000), workers=2)
     next(answers)
     answers.close()
     assert len(begun) <= 9
@@ -44,11 +44,11 @@ def test_calls_that_wait_for_their_turn_are_called_off_at_the_end(ends):
         is_waiting.set()
         try:
             wait(HOUR)
-        except CalledOffError:
+        except WaitCancelledError:
             called_off.append(item)
             raise
 
-    answers = in_order(ask, range(100), workers=2)
+    answers = map_in_order(ask, range(100), workers=2)
     if ends == "by an error":
         with pytest.raises(ValueError, match="no"):
             next(answers)

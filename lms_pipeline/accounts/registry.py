@@ -214,7 +214,7 @@ def _updated(known: RegisteredAccount | None, account: IntegratedAccount, day: d
     return msgspec.structs.replace(known, status=account.status, integration=integration, last_day=None)
 
 
-def account_names(settings: Settings) -> dict[str, str]:
+def display_names(settings: Settings) -> dict[str, str]:
     """What people call the accounts of the registry, by id."""
     options = read_options(settings.accounts_file)
     accounts = Registry(DataDir(settings.data_dir).registry).accounts()

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from lms_pipeline.accounts.options import AccountOptions, read_options
 from lms_pipeline.days import Calendar
 from lms_pipeline.errors import LmsPipelineError
-from lms_pipeline.lake.engine import calculator, sql
+from lms_pipeline.lake.engine import duckdb_session, sql
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.settings import Settings
 from lms_pipeline.tables.schema import Table
@@ -25,7 +25,7 @@ from lms_pipeline.tables.schema import Table
 if TYPE_CHECKING:
     import duckdb
 
-MOST_ROWS = 10
+MAX_EXAMPLE_ROWS = 10
 """So many of the rows in question are shown."""
 
 Checked = TypeVar("Checked")
@@ -44,7 +44,7 @@ class Finding:
     """One sentence, with the numbers."""
     figures: Mapping[str, int | float | str] = field(default_factory=dict)
     rows: Sequence[Mapping[str, Any]] = ()
-    """The rows in question, or the groups that they fall into; `MOST_ROWS` at most, and of nobody the name."""
+    """The rows in question, or the groups that they fall into; `MAX_EXAMPLE_ROWS` at most, and of nobody the name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,9 @@ def together(findings: Mapping[str, Finding]) -> Finding:
             for name, found in findings.items()
             for figure, said in found.figures.items()
         },
-        rows=[{"table": name, **row} for name, found in failing.items() for row in found.rows][:MOST_ROWS],
+        rows=[{"table": name, **row} for name, found in failing.items() for row in found.rows][
+            :MAX_EXAMPLE_ROWS
+        ],
     )
 
 
@@ -170,12 +172,14 @@ class Subject:
 
 
 @contextmanager
-def looking(settings: Settings, data: DataDir, partition: Partition) -> Iterator[Callable[[Table], Subject]]:
+def open_subject(
+    settings: Settings, data: DataDir, partition: Partition
+) -> Iterator[Callable[[Table], Subject]]:
     """The way from a table to what is looked at; one after the other, they share what they ask with.
 
     Raises:
         SettingsError: the file of options can't be used.
     """
     options = read_options(settings.accounts_file).get(partition.account_id or "", AccountOptions())
-    with TemporaryDirectory(prefix="lms-checks-") as spill, calculator(Path(spill)) as connection:
+    with TemporaryDirectory(prefix="lms-checks-") as spill, duckdb_session(Path(spill)) as connection:
         yield lambda table: Subject(data, partition, table, settings.calendar, options, connection)

@@ -14,19 +14,19 @@ from operator import itemgetter
 from typing import Any
 
 from lms_pipeline.accounts.registry import ACTIVE, GONE, INACTIVE, RegisteredAccount, Registry
-from lms_pipeline.checks.base import MOST_ROWS, Check, Finding, counted
+from lms_pipeline.checks.base import MAX_EXAMPLE_ROWS, Check, Finding, counted
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.settings import Settings
 from lms_pipeline.tables.pulled import UNIFIED_ENROLLMENTS
 
-ADVISED = 100_000
+MAX_ADVISED_KEYS = 100_000
 """Keys of an asset that Dagster advises at most: its pages and its daemon read all of them."""
-NEAR = 0.8
+WARN_SHARE = 0.8
 """The part of them from which somebody should do something."""
 
 
 @dataclass(frozen=True, slots=True)
-class PartitionCount:
+class PartitionKeyCount:
     """Accounts times days. Accounts that are gone keep their keys."""
 
     accounts: int
@@ -40,23 +40,23 @@ class PartitionCount:
     @property
     def is_near(self) -> bool:
         """Whether somebody should do something."""
-        return self.keys > NEAR * ADVISED
+        return self.keys > WARN_SHARE * MAX_ADVISED_KEYS
 
     def __str__(self) -> str:
         """For messages, with what to do."""
-        told = f"{self.accounts:,} accounts x {self.days:,} days are {self.keys:,} partition keys; Dagster advises {ADVISED:,} at most"
+        told = f"{self.accounts:,} accounts x {self.days:,} days are {self.keys:,} partition keys; Dagster advises {MAX_ADVISED_KEYS:,} at most"
         if not self.is_near:
             return f"{told}."
         return f"{told}: set LMS_START_DATE later, or give part of the accounts an LMS_DATA_DIR of their own."
 
 
-def partition_count(registry: Registry, settings: Settings) -> PartitionCount:
+def count_partition_keys(registry: Registry, settings: Settings) -> PartitionKeyCount:
     """The count of this installation today."""
     days = (settings.calendar.latest_ended(settings.now()) - settings.start_date).days + 1
-    return PartitionCount(len(registry.accounts()), max(0, days))
+    return PartitionKeyCount(len(registry.accounts()), max(0, days))
 
 
-RECENT = 7
+GAP_ALERT_DAYS = 7
 """Days. What is missing longer can't be had any more; it stays missing, and is counted, but alarms nobody."""
 
 
@@ -69,7 +69,7 @@ class Fleet:
     """The days that have a snapshot, by account."""
     failed: AbstractSet[Partition]
     """Those for which a run was asked that failed."""
-    partitions: PartitionCount
+    partitions: PartitionKeyCount
     start_date: date
     closed: date
     """The last day that should be there: nobody can pull it any more."""
@@ -82,7 +82,7 @@ class Fleet:
         return [day for day in expected if day not in self.days.get(account.id, ())]
 
 
-def fleet_of(data: DataDir, settings: Settings, failed: AbstractSet[Partition]) -> Fleet:
+def load_fleet(data: DataDir, settings: Settings, failed: AbstractSet[Partition]) -> Fleet:
     """The fleet as it stands in the registry and in the lake."""
     days: dict[str, set[date]] = {}
     for partition in data.partitions(UNIFIED_ENROLLMENTS):
@@ -92,7 +92,7 @@ def fleet_of(data: DataDir, settings: Settings, failed: AbstractSet[Partition]) 
         accounts=registry.accounts(),
         days=days,
         failed=failed,
-        partitions=partition_count(registry, settings),
+        partitions=count_partition_keys(registry, settings),
         start_date=settings.start_date,
         closed=settings.calendar.latest_closed(settings.now()),
     )
@@ -105,7 +105,9 @@ def accounts_are_fresh(fleet: Fleet) -> Finding:
     rows = sorted((_last_known(fleet, account) for account in stale), key=itemgetter("last_snapshot"))
     figures = {"active": len(active), "stale": len(stale)}
     told = f"{len(stale)} of {len(active)} active accounts have no snapshot of {fleet.closed}"
-    return Finding(not stale, f"{told}{': see their last runs' if stale else ''}.", figures, rows[:MOST_ROWS])
+    return Finding(
+        not stale, f"{told}{': see their last runs' if stale else ''}.", figures, rows[:MAX_EXAMPLE_ROWS]
+    )
 
 
 def accounts_are_connected(fleet: Fleet) -> Finding:
@@ -116,14 +118,14 @@ def accounts_are_connected(fleet: Fleet) -> Finding:
     told = f"{len(lost)} of {len(asked)} accounts can't be asked"
     more = ": their owners have to connect them again in Truto" if lost else ""
     figures = {"accounts": len(asked), "not_connected": len(lost)}
-    return Finding(not lost, f"{told}{more}.", figures, rows[:MOST_ROWS])
+    return Finding(not lost, f"{told}{more}.", figures, rows[:MAX_EXAMPLE_ROWS])
 
 
 def no_day_is_missing(fleet: Fleet) -> Finding:
     """No day of the last seven is missing of an active account; of others, and longer ago, they are counted."""
     rows = list(_gaps(fleet))
     missing, failed = counted(rows, "missing"), counted(rows, "failed")
-    since = str(fleet.closed - timedelta(days=RECENT))
+    since = str(fleet.closed - timedelta(days=GAP_ALERT_DAYS))
     recent = [row for row in rows if row["status"] == ACTIVE and row["last"] > since]
     published = sum(len(days) for days in fleet.days.values())
     figures = {
@@ -135,15 +137,15 @@ def no_day_is_missing(fleet: Fleet) -> Finding:
     }
     told = (
         f"{published:,} snapshots are there, and {missing:,} are missing since their account's first day: {failed:,} failed, "
-        f"{missing - failed:,} were never asked for; {len(recent)} active accounts miss one of the last {RECENT} days."
+        f"{missing - failed:,} were never asked for; {len(recent)} active accounts miss one of the last {GAP_ALERT_DAYS} days."
     )
-    return Finding(not recent, told, figures, (recent or rows)[:MOST_ROWS])
+    return Finding(not recent, told, figures, (recent or rows)[:MAX_EXAMPLE_ROWS])
 
 
 def partitions_are_few(fleet: Fleet) -> Finding:
     """Accounts times days are no more than four fifths of the partition keys that Dagster advises."""
     count = fleet.partitions
-    return Finding(not count.is_near, str(count), {"partition_keys": count.keys, "advised": ADVISED})
+    return Finding(not count.is_near, str(count), {"partition_keys": count.keys, "advised": MAX_ADVISED_KEYS})
 
 
 def _last_known(fleet: Fleet, account: RegisteredAccount) -> dict[str, Any]:

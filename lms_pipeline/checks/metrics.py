@@ -10,7 +10,7 @@ from functools import reduce
 from operator import add
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from lms_pipeline.checks.base import MOST_ROWS, Finding, Subject, counted
+from lms_pipeline.checks.base import MAX_EXAMPLE_ROWS, Finding, Subject, counted
 from lms_pipeline.tables.metrics import ACCOUNT_COMPLETION, COMPLETION_TABLES, RATES
 from lms_pipeline.tables.pulled import STATUSES
 
@@ -65,7 +65,7 @@ def parts_sum(subject: Subject) -> Finding:
 def _found(wrong: Sequence[dict[str, Any]], fine: str, trouble: str) -> Finding:
     count = counted(wrong, "rows")
     told = f"{count:,} {trouble}: materialize the metrics of the day again." if wrong else fine
-    return Finding(not wrong, told, {"wrong": count}, wrong[:MOST_ROWS])
+    return Finding(not wrong, told, {"wrong": count}, wrong[:MAX_EXAMPLE_ROWS])
 
 
 def _is_no_share(name: str) -> duckdb.Expression:

@@ -10,9 +10,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from lms_pipeline.checks.base import MOST_ROWS, Check, Finding, Subject, counted, percent
+from lms_pipeline.checks.base import MAX_EXAMPLE_ROWS, Check, Finding, Subject, counted, percent
 from lms_pipeline.checks.metrics import parts_sum, rates_are_shares
-from lms_pipeline.lake.disk import size_told
+from lms_pipeline.lake.disk import format_bytes
 from lms_pipeline.metrics.completion import EXCLUDED_ROLES, LEARNER_ROLES
 from lms_pipeline.tables.metrics import ACCOUNT_COMPLETION, COURSE_COMPLETION, LEARNER_COMPLETION
 from lms_pipeline.tables.pulled import (
@@ -50,7 +50,7 @@ def schema(subject: Subject) -> Finding:
         if wrong
         else f"All {len(found)} columns are as described."
     )
-    return Finding(not wrong, told, figures, wrong[:MOST_ROWS])
+    return Finding(not wrong, told, figures, wrong[:MAX_EXAMPLE_ROWS])
 
 
 def _differing(
@@ -86,7 +86,7 @@ def key_is_unique(subject: Subject) -> Finding:
     }
     if not missing and not faults.repeated:
         return Finding(passed=True, told=f"Every row has its own {' and '.join(key)}.", figures=figures)
-    rows = subject.ask("repeated_keys.sql", key=list(key), most=MOST_ROWS)
+    rows = subject.ask("repeated_keys.sql", key=list(key), most=MAX_EXAMPLE_ROWS)
     told = f"{missing:,} rows have no key, and {faults.repeated:,} have that of another: pull the day again, or replay it."
     return Finding(passed=False, told=told, figures=figures, rows=rows)
 
@@ -147,7 +147,7 @@ UNDONE = (
 )
 WRONG = ("completed in raw alone", "completed in unified alone", "raw alone", "unified alone")
 
-MOST_REJECTED = 0.01
+MAX_REJECTED_SHARE = 0.01
 """Of what was served. A record or two without a learner are in many an LMS; more of them are a change of the API."""
 
 
@@ -164,7 +164,7 @@ def agrees_with_raw(subject: Subject) -> Finding:
         keys=list(SAYS_COMPLETION),
         done=list(DONE),
         undone=list(UNDONE),
-        most=MOST_ROWS,
+        most=MAX_EXAMPLE_ROWS,
     )
     pairs = {row["judgement"]: int(row["pairs"]) for row in judged}
     figures = {name.replace(" ", "_"): pairs.get(name, 0) for name in ("agrees", "not compared", *WRONG)}
@@ -179,19 +179,19 @@ def agrees_with_raw(subject: Subject) -> Finding:
     )
     trouble = [f"{count:,} are {name}" for name, count in wrong.items() if count]
     rows = [row for row in judged if wrong.get(row["judgement"])]
-    return Finding(not trouble, f"{', '.join([told, *trouble])}.", figures, rows[:MOST_ROWS])
+    return Finding(not trouble, f"{', '.join([told, *trouble])}.", figures, rows[:MAX_EXAMPLE_ROWS])
 
 
 def statuses_are_known(subject: Subject) -> Finding:
     """Every status is one of the documented ten; others are stored as `unknown`, and count as not completed."""
-    rows = subject.ask("unseen_statuses.sql", most=MOST_ROWS)
+    rows = subject.ask("unseen_statuses.sql", most=MAX_EXAMPLE_ROWS)
     trouble = "a status that is not documented: they count as not completed"
     return _unseen(rows, "status_raw", "Every status is documented.", trouble)
 
 
 def roles_are_known(subject: Subject) -> Finding:
     """Every role is known to learn, or is left out; others count as learners."""
-    rows = subject.ask("unseen_roles.sql", known=[*EXCLUDED_ROLES, *LEARNER_ROLES], most=MOST_ROWS)
+    rows = subject.ask("unseen_roles.sql", known=[*EXCLUDED_ROLES, *LEARNER_ROLES], most=MAX_EXAMPLE_ROWS)
     return _unseen(
         rows, "role", "Every role is known.", "a role that nobody has seen: they count as learners"
     )
@@ -208,24 +208,24 @@ def few_are_rejected(subject: Subject) -> Finding:
     """At most a hundredth of what was served names no usable enrollment, learner or course."""
     from lms_pipeline.lake.files import read_metadata
 
-    rows = subject.ask("reasons.sql", most=MOST_ROWS)
+    rows = subject.ask("reasons.sql", most=MAX_EXAMPLE_ROWS)
     rejected = counted(rows, "records")
     unified = subject.path(UNIFIED_ENROLLMENTS)
     served = int(read_metadata(unified).get("served", 0)) if unified.exists() else 0
     share = rejected / served if served else 0.0
     told = f"{rejected:,} of {served:,} records that were served are rejected, {percent(share)}."
     figures = {"rejected": rejected, "served": served, "share": round(share, 4)}
-    return Finding(share <= MOST_REJECTED, told, figures, rows)
+    return Finding(share <= MAX_REJECTED_SHARE, told, figures, rows)
 
 
 LATEST = timedelta(hours=6)
 """After the day's end. What learners did since is in the snapshot too."""
-MOST_DROPPED = 0.1
+MAX_ROW_DROP = 0.1
 """Of the enrollments before. Far less than what is refused (`max_drop`), but no course is emptied every day."""
-MOST_ROSTER = 0.1
+MAX_ROSTER_SHARE = 0.1
 """Of the enrollments: their details tell less than their own answer would."""
 
-DAYS_OF_ROOM = 7
+MIN_DAYS_OF_SPACE = 7
 """Pulls like this one that should fit the disk: a week to make room."""
 
 
@@ -234,9 +234,9 @@ def there_is_room(subject: Subject) -> Finding:
     from lms_pipeline.lake.disk import room
 
     found = room(subject.data, subject.partition)
-    told = f"{size_told(found.free)} are free on the disk, and a pull like this one needs about {size_told(found.needed)}"
+    told = f"{format_bytes(found.free)} are free on the disk, and a pull like this one needs about {format_bytes(found.needed)}"
     figures = {"bytes_free": found.free, "bytes_needed": found.needed}
-    if found.free >= DAYS_OF_ROOM * found.needed:
+    if found.free >= MIN_DAYS_OF_SPACE * found.needed:
         return Finding(passed=True, told=f"{told}.", figures=figures)
     return Finding(passed=False, told=f"{told}: make room.", figures=figures)
 
@@ -257,8 +257,8 @@ def row_drop(subject: Subject) -> Finding:
     told = f"{drop.rows:,} enrollments, {drop.rows - drop.rows_before:+,} since {drop.day_before}"
     if drop.rows_before < FEW:
         return Finding(passed=True, told=f"{told}; fewer than {FEW} are not compared.", figures=figures)
-    limits = f"{percent(drop.share)} are gone; {percent(MOST_DROPPED)} pass, {percent(subject.options.max_drop)} are refused"
-    most = min(MOST_DROPPED, subject.options.max_drop)
+    limits = f"{percent(drop.share)} are gone; {percent(MAX_ROW_DROP)} pass, {percent(subject.options.max_drop)} are refused"
+    most = min(MAX_ROW_DROP, subject.options.max_drop)
     return Finding(drop.share <= most, f"{told}: {limits}.", figures | {"share_gone": round(drop.share, 4)})
 
 
@@ -301,7 +301,7 @@ def few_are_told_by_others(subject: Subject) -> Finding:
     more = (
         f", and each should be asked for within {turn} days: give the account more calls" if is_stale else ""
     )
-    return Finding(roster <= MOST_ROSTER * total and not is_stale, f"{told}{more}.", figures)
+    return Finding(roster <= MAX_ROSTER_SHARE * total and not is_stale, f"{told}{more}.", figures)
 
 
 UNIFIED = (UNIFIED_ENROLLMENTS,)

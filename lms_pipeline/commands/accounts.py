@@ -12,8 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from lms_pipeline.accounts.options import AccountOptions, read_options
-from lms_pipeline.accounts.registry import Registry, account_names
-from lms_pipeline.checks.fleet import partition_count
+from lms_pipeline.accounts.registry import Registry, display_names
+from lms_pipeline.checks.fleet import count_partition_keys
 from lms_pipeline.lake.paths import DataDir
 from lms_pipeline.settings import Settings
 
@@ -31,7 +31,7 @@ def list_accounts() -> None:
     if not known:
         click.echo("No accounts yet: run `lms-pipeline accounts sync`, or `lms-pipeline accounts add ID`.")
         return
-    options, names = read_options(settings.accounts_file), account_names(settings)
+    options, names = read_options(settings.accounts_file), display_names(settings)
     table = Table("id", "name", "status", "integration", "strategy", "first day", "last day", box=box.SIMPLE)
     for account in known:
         table.add_row(
@@ -63,7 +63,7 @@ def sync() -> None:
     click.echo(
         f"{len(registry.accounts())} accounts, {len(registry.active())} of them active, {len(new)} new."
     )
-    click.echo(partition_count(registry, settings))
+    click.echo(count_partition_keys(registry, settings))
 
 
 @accounts.command()
@@ -88,7 +88,7 @@ def remove(account_id: str) -> None:
 
 
 def _warn_of_many(settings: Settings) -> None:
-    count = partition_count(_registry(settings), settings)
+    count = count_partition_keys(_registry(settings), settings)
     if count.is_near:
         click.echo(count, err=True)
 

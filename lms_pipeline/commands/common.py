@@ -16,7 +16,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from lms_pipeline.defs.instance import Outcome
+from lms_pipeline.defs.instance import RunOutcome
 
 
 class Day(click.ParamType[date]):
@@ -34,9 +34,9 @@ class Day(click.ParamType[date]):
             self.fail(f"{value!r} is not a day: write it as 2026-01-31.", param, ctx)
 
 
-def tell(outcomes: Iterable[Outcome], total: int) -> list[Outcome]:
+def tell(outcomes: Iterable[RunOutcome], total: int) -> list[RunOutcome]:
     """Print each outcome as it comes, under a progress bar on a terminal; returns those that failed."""
-    failed: list[Outcome] = []
+    failed: list[RunOutcome] = []
     for outcome in _with_progress(outcomes, total):
         if outcome.error is not None:
             failed.append(outcome)
@@ -50,7 +50,7 @@ def tell(outcomes: Iterable[Outcome], total: int) -> list[Outcome]:
     return failed
 
 
-def _with_progress(outcomes: Iterable[Outcome], total: int) -> Iterator[Outcome]:
+def _with_progress(outcomes: Iterable[RunOutcome], total: int) -> Iterator[RunOutcome]:
     if not sys.stderr.isatty():
         yield from outcomes
         return

@@ -16,10 +16,10 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from lms_pipeline.accounts.registry import Registry, account_names
+from lms_pipeline.accounts.registry import Registry, display_names
 from lms_pipeline.accounts.sync import DemoMark
 from lms_pipeline.commands.common import command_line, tell
-from lms_pipeline.defs.instance import Outcome
+from lms_pipeline.defs.instance import RunOutcome
 from lms_pipeline.errors import WrongUseError
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.sandbox.generated.world import generated_world
@@ -75,18 +75,18 @@ def demo(days: int, data_dir: Path | None) -> None:
     _show_next_steps(data_dir)
 
 
-def _materialize(settings: Settings, sandbox: RunningSandbox, days: Sequence[date]) -> list[Outcome]:
+def _materialize(settings: Settings, sandbox: RunningSandbox, days: Sequence[date]) -> list[RunOutcome]:
     """Each day as of its end: the sandbox's clock and ours stand there."""
     from lms_pipeline.definitions import build_defs
     from lms_pipeline.defs.instance import open_instance, rebuild_warehouse, run_partitions
 
-    failed: list[Outcome] = []
+    failed: list[RunOutcome] = []
     with open_instance(settings) as instance:
         for day in days:
             then = _at(settings, sandbox, day)
             partitions = [Partition(account_id, day) for account_id in _active_accounts(then)]
             failed += tell(
-                run_partitions(build_defs(then), instance, partitions, names=account_names(then)),
+                run_partitions(build_defs(then), instance, partitions, names=display_names(then)),
                 len(partitions),
             )
         failed += tell([rebuild_warehouse(build_defs(settings), instance)], 1)

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from lms_pipeline.accounts.registry import Registry, account_names
+from lms_pipeline.accounts.registry import Registry, display_names
 from lms_pipeline.errors import WrongUseError
 from lms_pipeline.lake.paths import DataDir
 from lms_pipeline.settings import Settings
@@ -36,7 +36,7 @@ def doctor(account_id: str | None) -> None:
     with Truto(settings).connect() as client:
         found = Doctor(client, account.id).findings()
         requests = client.requests
-    title = f"{account_names(settings)[account.id]}, {requests} calls"
+    title = f"{display_names(settings)[account.id]}, {requests} calls"
     table = Table("question", "answer", title=title, title_justify="left", box=box.SIMPLE)
     for one in found:
         table.add_row(one.question, Text(one.answer))  # `user[id]` is no markup

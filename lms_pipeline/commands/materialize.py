@@ -10,7 +10,7 @@ from datetime import date, timedelta
 
 import click
 
-from lms_pipeline.accounts.registry import Registry, account_names
+from lms_pipeline.accounts.registry import Registry, display_names
 from lms_pipeline.commands.common import Day, tell
 from lms_pipeline.errors import WrongUseError
 from lms_pipeline.lake.paths import DataDir, Partition
@@ -53,7 +53,7 @@ def materialize(
     selection = [name.strip() for name in select.split(",") if name.strip()]
     check_selection(selection)
     days = _days(settings, first, last) if selection != ["warehouse"] else []
-    names = account_names(settings)
+    names = display_names(settings)
     chosen = _accounts(settings, accounts) if days else []
     partitions = [Partition(account_id, day) for day in days for account_id in chosen]
     if dry_run:
@@ -75,17 +75,17 @@ def materialize(
 def _foresee(settings: Settings, partitions: list[Partition], names: dict[str, str]) -> None:
     """One line for each account and day."""
     from lms_pipeline.connection import Truto
-    from lms_pipeline.snapshot.estimate import foreseen
-    from lms_pipeline.snapshot.job import order_for
+    from lms_pipeline.snapshot.estimate import estimate_calls
+    from lms_pipeline.snapshot.job import load_job
     from lms_pipeline.truto.errors import TrutoError
 
     data, is_failed = DataDir(settings.data_dir), False
     with Truto(settings).connect() as client:
         for partition in partitions:
             account_id = partition.account_id or ""
-            order = order_for(settings, data, account_id, partition.day, "dry-run")
+            order = load_job(settings, data, account_id, partition.day, "dry-run")
             try:
-                told = foreseen(client, data, order)
+                told = estimate_calls(client, data, order)
             except TrutoError as error:
                 told, is_failed = str(error), True
             click.echo(f"{names[account_id]} on {partition.day}: {told}")

@@ -25,7 +25,7 @@ from lms_pipeline.lake.paths import DataDir
 from lms_pipeline.settings import Settings
 
 Format = Literal["table", "csv", "json", "parquet"]
-MOST_ROWS_SHOWN = 1_000
+MAX_PRINTED_ROWS = 1_000
 """Of a table on a terminal; the other formats bring every row."""
 ANY_WIDTH = 100_000
 """Columns of characters where the output goes to a file or a pipe, so that no cell is cut."""
@@ -104,18 +104,18 @@ def _write_table(rows: duckdb.DuckDBPyRelation, file: TextIO) -> None:
     table = Table(box=box.SIMPLE)
     for name, of in zip(rows.columns, rows.types, strict=True):
         table.add_column(name, justify="right" if str(of).partition("(")[0] in numeric else "left")
-    shown = rows.limit(MOST_ROWS_SHOWN + 1).fetchall()
-    for row in shown[:MOST_ROWS_SHOWN]:
+    shown = rows.limit(MAX_PRINTED_ROWS + 1).fetchall()
+    for row in shown[:MAX_PRINTED_ROWS]:
         table.add_row(*(escape(_cell(value)) for value in row))
     console = Console(file=file, width=None if file.isatty() else ANY_WIDTH)
     if console.measure(table).maximum <= console.width:
         console.print(table)
     else:
-        for row in shown[:MOST_ROWS_SHOWN]:
+        for row in shown[:MAX_PRINTED_ROWS]:
             console.print(_block(rows.columns, row))
-    if len(shown) > MOST_ROWS_SHOWN:
+    if len(shown) > MAX_PRINTED_ROWS:
         click.echo(
-            f"Only the first {MOST_ROWS_SHOWN:,} rows are shown: ask for --format csv to have all.", err=True
+            f"Only the first {MAX_PRINTED_ROWS:,} rows are shown: ask for --format csv to have all.", err=True
         )
 
 

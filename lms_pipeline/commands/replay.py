@@ -11,7 +11,7 @@ from datetime import date
 
 import click
 
-from lms_pipeline.accounts.registry import Registry, account_names
+from lms_pipeline.accounts.registry import Registry, display_names
 from lms_pipeline.commands.common import Day, tell
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.settings import Settings
@@ -27,16 +27,16 @@ def replay(account_id: str, day: date) -> None:
     """
     from lms_pipeline.definitions import build_defs
     from lms_pipeline.defs.instance import open_instance, rebuild_warehouse, run_partitions
-    from lms_pipeline.snapshot.job import order_for
-    from lms_pipeline.snapshot.run import flatten_again
+    from lms_pipeline.snapshot.job import load_job
+    from lms_pipeline.snapshot.run import replay_snapshot
     from lms_pipeline.tables.catalog import METRIC_TABLES
 
     settings = Settings.load()
     data = DataDir(settings.data_dir)
     account = Registry(data.registry).get(account_id)
-    report = flatten_again(data, order_for(settings, data, account.id, day, f"replay-{uuid.uuid4()}"))
+    report = replay_snapshot(data, load_job(settings, data, account.id, day, f"replay-{uuid.uuid4()}"))
     rows = next((one.rows for one in report.published if one.table.name == "unified_enrollments"), 0)
-    names = account_names(settings)
+    names = display_names(settings)
     click.echo(f"{names[account.id]} on {day}: {rows:,} enrollments again in {report.seconds:.1f} s")
     with open_instance(settings) as instance:
         defs = build_defs(settings)

@@ -34,7 +34,7 @@ SUPERSEDED = "ignore:Function `dev_command` is superseded"
 @click.option("--data-dir", type=click.Path(file_okay=False, path_type=Path), help="Else LMS_DATA_DIR.")
 def ui(port: int, data_dir: Path | None) -> None:
     """Open Dagster's web UI over the same data; after the demo with the sandbox beside it. Ctrl-C stops all."""
-    from lms_pipeline.defs.event_log_sync import telling
+    from lms_pipeline.defs.event_log_sync import sync_in_background
     from lms_pipeline.defs.instance import open_instance
 
     _check_port(port)
@@ -42,7 +42,7 @@ def ui(port: int, data_dir: Path | None) -> None:
     if data_dir is not None:
         settings = settings.model_copy(update={"data_dir": data_dir.resolve()})
     with open_instance(settings) as instance, ExitStack() as beside:
-        beside.enter_context(telling(instance, DataDir(settings.data_dir)))
+        beside.enter_context(sync_in_background(instance, DataDir(settings.data_dir)))
         environment = {**os.environ, "LMS_DATA_DIR": str(settings.data_dir), "PYTHONWARNINGS": SUPERSEDED}
         if settings.token is None and DemoMark(DataDir(settings.data_dir)).is_set():
             sandbox = beside.enter_context(running(generated_world(), clock=Clock(settings.frozen_now)))

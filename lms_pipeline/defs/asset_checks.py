@@ -14,7 +14,7 @@ import dagster as dg
 from lms_pipeline.checks.base import BlockedError, Check, Finding, Subject, together
 from lms_pipeline.checks.fleet import FLEET_CHECKS, accounts_are_fresh
 from lms_pipeline.checks.snapshot import METRIC_CHECKS, PULL_CHECKS
-from lms_pipeline.defs.failures import told_to_people
+from lms_pipeline.defs.failures import as_dagster_failure
 from lms_pipeline.defs.partitions import account_days, partition_of
 from lms_pipeline.defs.run_requests import DAILY_SNAPSHOT, FAILED
 from lms_pipeline.lake.paths import DataDir, Partition
@@ -42,11 +42,11 @@ def _of_partition(
     def of_partition(
         context: dg.AssetCheckExecutionContext, lake: dg.ResourceParam[DataDir]
     ) -> Iterator[dg.AssetCheckResult]:
-        from lms_pipeline.checks.base import looking
+        from lms_pipeline.checks.base import open_subject
 
         with (
-            told_to_people(context),
-            looking(settings, lake, partition_of(context.op_execution_context)) as at,
+            as_dagster_failure(context),
+            open_subject(settings, lake, partition_of(context.op_execution_context)) as at,
         ):
             for key, check in looks.items():
                 if key in context.selected_asset_check_keys:
@@ -105,7 +105,7 @@ def _specs(settings: Settings, looks: Mapping[dg.AssetCheckKey, Check[Subject]])
         ]
 
 
-LOOKED_BACK = timedelta(days=30)
+FAILURE_LOOKBACK = timedelta(days=30)
 """Runs that failed before are taken for never asked: Dagster is not asked for all of its log each hour."""
 KEYS = {dg.AssetCheckKey(dg.AssetKey("warehouse"), check.name): check for check in FLEET_CHECKS}
 
@@ -121,10 +121,10 @@ def build_fleet_checks(settings: Settings) -> dg.AssetChecksDefinition:
     def fleet_checks(
         context: dg.AssetCheckExecutionContext, lake: dg.ResourceParam[DataDir]
     ) -> Iterator[dg.AssetCheckResult]:
-        from lms_pipeline.checks.fleet import fleet_of
+        from lms_pipeline.checks.fleet import load_fleet
 
-        with told_to_people(context):
-            fleet = fleet_of(lake, settings, _failed(context.instance))
+        with as_dagster_failure(context):
+            fleet = load_fleet(lake, settings, _failed(context.instance))
             for key, check in KEYS.items():
                 if key in context.selected_asset_check_keys:
                     finding = check.look(fleet)
@@ -137,17 +137,17 @@ def build_fleet_checks(settings: Settings) -> dg.AssetChecksDefinition:
 
 def _tell(settings: Settings, data: DataDir, finding: Finding, run_id: str) -> None:
     """A run that fails is told of by `failure_alerts`; what was never run is told of here, once a day."""
-    from lms_pipeline.alerts import Alerts, Trouble
+    from lms_pipeline.alerts import Alerts, RunFailure
 
     if settings.alert_webhook is not None:
         alerts = Alerts(data, settings.alert_webhook.get_secret_value())
-        alerts.tell(Trouble(None, "The daily snapshot", finding.told, run_id))
+        alerts.tell(RunFailure(None, "The daily snapshot", finding.told, run_id))
 
 
 def _failed(instance: dg.DagsterInstance) -> set[Partition]:
     """The partitions for which a run failed of late."""
     of_late = dg.RunsFilter(
-        job_name=DAILY_SNAPSHOT, statuses=FAILED, created_after=datetime.now(UTC) - LOOKED_BACK
+        job_name=DAILY_SNAPSHOT, statuses=FAILED, created_after=datetime.now(UTC) - FAILURE_LOOKBACK
     )
     keys = (run.tags.get("dagster/partition", "").split("|") for run in instance.get_runs(of_late))
     return {Partition(key[0], date.fromisoformat(key[1])) for key in keys if len(key) == 2}

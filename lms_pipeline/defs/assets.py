@@ -12,7 +12,7 @@ from pydantic import Field
 
 from lms_pipeline.accounts.registry import Registry
 from lms_pipeline.connection import Truto
-from lms_pipeline.defs.failures import told_to_people
+from lms_pipeline.defs.failures import as_dagster_failure
 from lms_pipeline.defs.metadata import (
     OWNERS,
     api_schema,
@@ -21,14 +21,14 @@ from lms_pipeline.defs.metadata import (
     published_metadata,
     pull_figures,
     table_spec,
-    tell_account,
-    tell_present,
+    tag_account,
+    tag_frozen_now,
 )
 from lms_pipeline.defs.partitions import account_days, partition_of
 from lms_pipeline.errors import WrongUseError
 from lms_pipeline.lake.paths import DataDir
 from lms_pipeline.settings import Settings
-from lms_pipeline.snapshot.job import order_for, remember
+from lms_pipeline.snapshot.job import load_job, remember
 from lms_pipeline.tables.catalog import METRIC_TABLES, TABLES
 from lms_pipeline.tables.pulled import PULLED_TABLES, UNIFIED_ENROLLMENTS
 
@@ -86,9 +86,9 @@ def build_pull(settings: Settings) -> dg.AssetsDefinition:
     ) -> Iterator[dg.MaterializeResult[Any]]:
         from lms_pipeline.snapshot.run import take_snapshot
 
-        tell_present(context, truto.settings)
-        with told_to_people(context):
-            account = tell_account(context, truto.settings)
+        tag_frozen_now(context, truto.settings)
+        with as_dagster_failure(context):
+            account = tag_account(context, truto.settings)
             order = _order(context, config, truto.settings, lake)
             report = take_snapshot(
                 truto.connect, lake, truto.settings.calendar, truto.now, order, tell=context.log.info
@@ -109,7 +109,7 @@ def _order(
     partition = partition_of(context)
     assert partition.account_id is not None  # noqa: S101 (every key has one)
     selected = frozenset(key.to_user_string() for key in context.selected_asset_keys)
-    return order_for(
+    return load_job(
         settings,
         data,
         partition.account_id,
@@ -154,12 +154,12 @@ def build_metrics(settings: Settings) -> dg.AssetsDefinition:
     ) -> Iterator[dg.MaterializeResult[Any]]:
         from lms_pipeline.metrics.completion import measure
 
-        tell_present(context, settings)
+        tag_frozen_now(context, settings)
         partition = partition_of(context)
         assert partition.account_id is not None  # noqa: S101 (every key has one)
-        with told_to_people(context):
+        with as_dagster_failure(context):
             _check_selection(context)
-            name = tell_account(context, settings)
+            name = tag_account(context, settings)
             account = Registry(lake.registry).get(partition.account_id)
             # the first table's time is also that of classifying the enrollments for all of them
             started = time.monotonic()
@@ -204,7 +204,7 @@ def warehouse(
     from lms_pipeline.lake.warehouse import build
 
     started = time.monotonic()
-    with told_to_people(context):
+    with as_dagster_failure(context):
         rows = build(lake)
     context.log.info("The warehouse is at %s.", lake.warehouse)
     return dg.MaterializeResult(

@@ -37,7 +37,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Untold:
+class MissingEvent:
     """A published file of which Dagster's log doesn't know."""
 
     table: Table
@@ -50,17 +50,17 @@ class Untold:
         return day.isoformat() if account_id is None else partition_key(account_id, day)
 
 
-def untold(instance: dg.DagsterInstance, data: DataDir) -> list[Untold]:
+def find_missing_events(instance: dg.DagsterInstance, data: DataDir) -> list[MissingEvent]:
     """What is published and not known, the oldest day first: Dagster takes what it is told last for the latest."""
-    found: list[Untold] = []
+    found: list[MissingEvent] = []
     for table in TABLES.values():
         known = instance.get_materialized_partitions(dg.AssetKey(table.name))
-        published = (Untold(table, partition) for partition in data.partitions(table))
+        published = (MissingEvent(table, partition) for partition in data.partitions(table))
         found += (one for one in published if one.key not in known)
     return sorted(found, key=lambda one: one.partition.day)
 
 
-def tell(instance: dg.DagsterInstance, data: DataDir, published: Iterable[Untold]) -> int:
+def tell(instance: dg.DagsterInstance, data: DataDir, published: Iterable[MissingEvent]) -> int:
     """Tell Dagster of all accounts, and of what is published and may be read; returns how many materializations.
 
     They belong to no run, and each is of the time at which its file was published. Pictures are not drawn again.
@@ -75,7 +75,7 @@ def tell(instance: dg.DagsterInstance, data: DataDir, published: Iterable[Untold
 
 
 def _events(
-    instance: dg.DagsterInstance, data: DataDir, names: Mapping[str, str], published: Iterable[Untold]
+    instance: dg.DagsterInstance, data: DataDir, names: Mapping[str, str], published: Iterable[MissingEvent]
 ) -> Iterator[dg.EventLogEntry]:
     for one in published:
         try:
@@ -91,7 +91,9 @@ def _events(
         yield _entry(dg.AssetMaterialization(warehouse, description=WHY, metadata=metadata), data.warehouse)
 
 
-def _materialization(data: DataDir, names: Mapping[str, str], one: Untold) -> dg.AssetMaterialization | None:
+def _materialization(
+    data: DataDir, names: Mapping[str, str], one: MissingEvent
+) -> dg.AssetMaterialization | None:
     """What the file tells of itself; None where its pull did not come to its end."""
     from lms_pipeline.lake.files import read_footer
     from lms_pipeline.lake.publishing import Published
@@ -151,14 +153,14 @@ def _store(instance: dg.DagsterInstance, entries: list[dg.EventLogEntry]) -> Non
 
 
 @contextmanager
-def telling(instance: dg.DagsterInstance, data: DataDir) -> Iterator[None]:
+def sync_in_background(instance: dg.DagsterInstance, data: DataDir) -> Iterator[None]:
     """Tell Dagster meanwhile of what is in the lake and not in its log: 2 ms a file, so that nobody waits for it.
 
     What is left when the user has enough is told the next time, or by the job `housekeeping`.
     """
     stopped = Event()
     with ThreadPoolExecutor(1) as beside:
-        working = beside.submit(tell_what_lacks, instance, data, stopped)
+        working = beside.submit(sync_missing_events, instance, data, stopped)
         try:
             yield
         finally:
@@ -166,9 +168,9 @@ def telling(instance: dg.DagsterInstance, data: DataDir) -> Iterator[None]:
     working.result()
 
 
-def tell_what_lacks(instance: dg.DagsterInstance, data: DataDir, stopped: Event) -> None:
+def sync_missing_events(instance: dg.DagsterInstance, data: DataDir, stopped: Event) -> None:
     """Tell Dagster of it until it is `stopped`, and the user that it is done."""
-    lacking = untold(instance, data)
+    lacking = find_missing_events(instance, data)
     if len(lacking) > AT_ONCE:
         click.echo(
             f"Dagster's log lacks {len(lacking):,} published files: the UI shows them as it is told of them."

@@ -19,14 +19,14 @@ NO_ALERT = "lms_pipeline/no_alert"
 """A tag of runs that had to fail, since their day is over: nobody needs to be told."""
 TRY_AGAIN = "dagster/retry_on_asset_or_op_failure"
 """Dagster's tag that decides for one run, whatever its instance does with others."""
-MOST_TRIES = "dagster/max_retries"
+MAX_RETRIES = "dagster/max_retries"
 """Dagster's tag that says how often one run is tried again at most."""
 TRIED_AGAIN = "dagster/will_retry"
 """The tag by which Dagster says that another run takes a failed one's place."""
 
 
 @contextmanager
-def told_to_people(
+def as_dagster_failure(
     context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext | dg.OpExecutionContext,
 ) -> Iterator[None]:
     """An error of ours fails the run with its sentence, the first line of its trouble; what may pass is tried again.

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from lms_pipeline.defs.failures import FROM_A_SHELL, MOST_TRIES
+from lms_pipeline.defs.failures import FROM_A_SHELL, MAX_RETRIES
 from lms_pipeline.defs.launching import this_process
 from lms_pipeline.defs.partitions import add_accounts, partition_key
 from lms_pipeline.defs.run_requests import DAILY_SNAPSHOT, REBUILD_WAREHOUSE
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class RunOutcome:
     """How a run ended."""
 
     subject: str
@@ -85,7 +85,7 @@ def run_partitions(
     names: Mapping[str, str] | None = None,
     *,
     allow_drop: bool = False,
-) -> Iterator[Outcome]:
+) -> Iterator[RunOutcome]:
     """One run for each partition, one after the other; a failed one doesn't stop the next.
 
     `names` says what people call an account in the outcome's subject; `allow_drop` publishes also where many
@@ -110,7 +110,7 @@ def run_partitions(
         yield _outcome(subject, result, time.monotonic() - started)
 
 
-def rebuild_warehouse(defs: dg.Definitions, instance: dg.DagsterInstance) -> Outcome:
+def rebuild_warehouse(defs: dg.Definitions, instance: dg.DagsterInstance) -> RunOutcome:
     """Bring the warehouse up to date."""
     started = time.monotonic()
     job = defs.resolve_job_def(REBUILD_WAREHOUSE)
@@ -120,10 +120,10 @@ def rebuild_warehouse(defs: dg.Definitions, instance: dg.DagsterInstance) -> Out
 
 def _tags() -> dict[str, str]:
     """Of runs for which somebody waits: not tried again, and over where this process is."""
-    return {FROM_A_SHELL: this_process(), MOST_TRIES: "0"}
+    return {FROM_A_SHELL: this_process(), MAX_RETRIES: "0"}
 
 
-def _outcome(subject: str, result: ExecuteInProcessResult, seconds: float) -> Outcome:
+def _outcome(subject: str, result: ExecuteInProcessResult, seconds: float) -> RunOutcome:
     metadata = {
         event.asset_key.to_user_string(): event.step_materialization_data.materialization.metadata
         for event in result.get_asset_materialization_events()
@@ -131,7 +131,7 @@ def _outcome(subject: str, result: ExecuteInProcessResult, seconds: float) -> Ou
     }
     enrollments = metadata.get("unified_enrollments", {})
     rows = enrollments.get("dagster/partition_row_count")
-    return Outcome(
+    return RunOutcome(
         subject,
         None if result.success else _cause(result),
         seconds,

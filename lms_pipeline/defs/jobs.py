@@ -12,10 +12,10 @@ from dagster._utils.schedules import is_valid_cron_schedule
 from lms_pipeline.accounts.registry import Registry
 from lms_pipeline.connection import Truto
 from lms_pipeline.defs.asset_checks import KEYS
-from lms_pipeline.defs.event_log_sync import tell, untold
-from lms_pipeline.defs.failures import told_to_people
+from lms_pipeline.defs.event_log_sync import find_missing_events, tell
+from lms_pipeline.defs.failures import as_dagster_failure
 from lms_pipeline.defs.instance import MATERIALIZABLE
-from lms_pipeline.defs.metadata import tell_present
+from lms_pipeline.defs.metadata import tag_frozen_now
 from lms_pipeline.defs.partitions import add_accounts
 from lms_pipeline.defs.run_logs import LOCATION, old_run_logs
 from lms_pipeline.defs.run_requests import (
@@ -25,13 +25,13 @@ from lms_pipeline.defs.run_requests import (
     NO_DAY_IS_OPEN,
     REBUILD_WAREHOUSE,
     WATCH_FLEET,
+    build_run_request,
+    find_last_runs,
+    is_missing,
     is_under_way,
-    lacks,
-    last_runs,
-    run_request,
 )
 from lms_pipeline.errors import SettingsError
-from lms_pipeline.housekeeping.policy import Due, totals, totals_told
+from lms_pipeline.housekeeping.policy import ExpiredItem, format_totals, totals
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.settings import Settings
 from lms_pipeline.tables.catalog import METRIC_TABLES
@@ -85,13 +85,13 @@ def build_schedule(settings: Settings) -> dg.ScheduleDefinition:
             return dg.SkipReason("No account is active: run `lms-pipeline accounts sync`.")
         truto.check_token()
         add_accounts(context.instance, accounts)
-        lacking = [Partition(account_id, day) for account_id in accounts if lacks(lake, account_id, day)]
+        lacking = [Partition(account_id, day) for account_id in accounts if is_missing(lake, account_id, day)]
         if not lacking:
             return dg.SkipReason(f"All {len(accounts)} active accounts have their snapshot of {day}.")
         tick = context.scheduled_execution_time.isoformat()
-        last = last_runs(context.instance, day)
+        last = find_last_runs(context.instance, day)
         under_way = {account_id for account_id, record in last.items() if is_under_way(record)}
-        return [run_request(one, tick) for one in lacking if one.account_id not in under_way]
+        return [build_run_request(one, tick) for one in lacking if one.account_id not in under_way]
 
     return daily_snapshot
 
@@ -122,15 +122,15 @@ DAILY = "30 1 * * *"
 """Half an hour before the pulls of the usual schedule, so that they find room."""
 
 
-def due(settings: Settings, instance: dg.DagsterInstance, location: str = LOCATION) -> list[Due]:
+def due(settings: Settings, instance: dg.DagsterInstance, location: str = LOCATION) -> list[ExpiredItem]:
     """All that is past its time, in the data directory and in Dagster's log; nothing is changed.
 
     Raises:
         SettingsError: the options of accounts can't be read.
     """
-    from lms_pipeline.housekeeping.cleanup import planned, rules_of
+    from lms_pipeline.housekeeping.cleanup import load_policy, planned
 
-    rules = rules_of(settings)
+    rules = load_policy(settings)
     found = planned(DataDir(settings.data_dir), rules)
     if settings.run_log_days:
         before = rules.now - timedelta(days=settings.run_log_days)
@@ -150,20 +150,20 @@ def build_housekeeping(settings: Settings) -> tuple[dg.JobDefinition, dg.Schedul
     def remove_what_is_due(context: dg.OpExecutionContext, lake: dg.ResourceParam[DataDir]) -> None:
         from lms_pipeline.housekeeping.cleanup import remove
 
-        tell_present(context, settings)
-        with told_to_people(context):
+        tag_frozen_now(context, settings)
+        with as_dagster_failure(context):
             origin = context.run.remote_job_origin
             found = due(settings, context.instance, origin.location_name if origin else LOCATION)
             removed = remove(lake, found, context.log.warning)
-        context.log.info("Removed %s.", totals_told(removed))
+        context.log.info("Removed %s.", format_totals(removed))
         context.add_output_metadata(_counts(removed) | {"left": len(found) - len(removed)})
 
     @dg.op(
         description="Tells Dagster of published files that its log doesn't know of: all, where it was lost."
     )
     def tell_of_the_lake(context: dg.OpExecutionContext, lake: dg.ResourceParam[DataDir]) -> None:
-        with told_to_people(context):
-            told = tell(context.instance, lake, untold(context.instance, lake))
+        with as_dagster_failure(context):
+            told = tell(context.instance, lake, find_missing_events(context.instance, lake))
         context.log.info("Told Dagster of %d files of the lake.", told)
         context.add_output_metadata({"told": told})
 
@@ -187,7 +187,7 @@ def build_housekeeping(settings: Settings) -> tuple[dg.JobDefinition, dg.Schedul
     return housekeeping, schedule
 
 
-def _counts(removed: list[Due]) -> dict[str, Any]:
+def _counts(removed: list[ExpiredItem]) -> dict[str, Any]:
     """By kind, as numbers that the UI plots."""
     counts: dict[str, Any] = {}
     for kind, (count, size) in totals(removed).items():

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from lms_pipeline.accounts.registry import account_names
+from lms_pipeline.accounts.registry import display_names
 from lms_pipeline.defs.partitions import partition_of
 from lms_pipeline.settings import Settings
 from lms_pipeline.tables.metrics import ACCOUNT_COMPLETION, COURSE_COMPLETION, LEARNER_COMPLETION, RATES
@@ -105,7 +105,7 @@ def _listed(names: Iterable[str]) -> str:
     return ", ".join(f"`{name}`" for name in sorted(names))
 
 
-def tell_present(context: dg.AssetExecutionContext | dg.OpExecutionContext, settings: Settings) -> None:
+def tag_frozen_now(context: dg.AssetExecutionContext | dg.OpExecutionContext, settings: Settings) -> None:
     """Say in the run's log, and with a tag, that `LMS_NOW` stands for the present."""
     if settings.frozen_now is None:
         return
@@ -114,14 +114,14 @@ def tell_present(context: dg.AssetExecutionContext | dg.OpExecutionContext, sett
     context.instance.add_run_tags(context.run.run_id, {"LMS_NOW": now})
 
 
-def tell_account(context: dg.AssetExecutionContext, settings: Settings) -> str:
+def tag_account(context: dg.AssetExecutionContext, settings: Settings) -> str:
     """What people call the account of the run; a tag of the run tells it too, beside the id in its partition.
 
     Raises:
         SettingsError: the file of options, where names are set, can't be used.
     """
     account_id = partition_of(context).account_id or ""
-    name = account_names(settings).get(account_id, account_id)
+    name = display_names(settings).get(account_id, account_id)
     context.instance.add_run_tags(context.run.run_id, {"account": name})
     return name
 
@@ -168,15 +168,13 @@ def _queries(published: Published) -> str:
     of_account = "" if partition.account_id is None else f"account_id = '{partition.account_id}' AND "
     where = f"{of_account}snapshot_date = '{partition.day}'"
     path = str(published.path).replace("'", "''")
-    alone = f"```sql\nFROM '{path}'\n```"
+    partition_lock = f"```sql\nFROM '{path}'\n```"
     if published.table == LEARNER_COMPLETION:  # the warehouse has the latest day alone
-        return alone
-    return (
-        f'```sh\nlms-pipeline query "FROM {name} WHERE {where}"\n```\n\nThe file alone, in DuckDB:\n\n{alone}'
-    )
+        return partition_lock
+    return f'```sh\nlms-pipeline query "FROM {name} WHERE {where}"\n```\n\nThe file alone, in DuckDB:\n\n{partition_lock}'
 
 
-MOST_STATUSES, LONGEST_STATUS = 10, 40
+MAX_STATUSES, MAX_STATUS_LENGTH = 10, 40
 """Of those that nobody documents: a text from outside, and as many as there are enrollments."""
 UNREADABLE = "unreadable_"
 
@@ -236,7 +234,9 @@ def _pairs(report: Report) -> dict[str, Any]:
 def _statuses(found: Counter[str]) -> dict[str, Any]:
     told: dict[str, Any] = {"undocumented_statuses": found.total()}
     if found:
-        most = {text[:LONGEST_STATUS] or "(none)": count for text, count in found.most_common(MOST_STATUSES)}
+        most = {
+            text[:MAX_STATUS_LENGTH] or "(none)": count for text, count in found.most_common(MAX_STATUSES)
+        }
         told["which_statuses"] = dg.MetadataValue.json(most)
     return told
 
@@ -263,11 +263,11 @@ def metric_figures(published: Published) -> dict[str, Any]:
 
 def account_figures(published: Published) -> dict[str, Any]:
     """The rates, each a number that is plotted, and all of them with what was divided."""
-    from lms_pipeline.metrics.completion import only_row
+    from lms_pipeline.metrics.completion import read_single_row
 
     names = ("n_all", "n_completed", "learners", *(rate.name for rate in RATES))
     divided = (f"{rate.name}{of}" for rate in RATES for of in ("_num", "_den"))
-    row = only_row(published, [*names, *divided])
+    row = read_single_row(published, [*names, *divided])
     figures = {name: row[name] for name in names if row[name] is not None}
     return provenance(published.path) | figures | {"rates": dg.MetadataValue.md(_rates_table(row))}
 

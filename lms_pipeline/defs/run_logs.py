@@ -21,7 +21,7 @@ import dagster as dg
 from dagster._core.storage.local_compute_log_manager import LocalComputeLogManager
 
 from lms_pipeline.housekeeping.cleanup import changed_at, size
-from lms_pipeline.housekeeping.policy import Due
+from lms_pipeline.housekeeping.policy import ExpiredItem
 
 LOCATION = "lms_pipeline"
 """The code location of `workspace.yaml`."""
@@ -38,7 +38,7 @@ def old_run_logs(
     jobs: AbstractSet[str],
     assets: AbstractSet[str],
     location: str = LOCATION,
-) -> list[Due]:
+) -> list[ExpiredItem]:
     """Logs that were written before an instant: of finished runs of this package, and of those that were deleted.
 
     Others may keep their runs in the same instance; `location` is the code location that ours are launched from. What
@@ -57,14 +57,14 @@ def old_run_logs(
 
 def _due(
     instance: dg.DagsterInstance, logs: dict[str, list[Path]], is_ours: Callable[[dg.DagsterRun], bool]
-) -> Iterator[Due]:
+) -> Iterator[ExpiredItem]:
     run_ids = iter(logs)
     while some := list(islice(run_ids, AT_ONCE)):
         runs = {run.run_id: run for run in instance.get_runs(dg.RunsFilter(run_ids=some))}
         for run_id in some:
             run = runs.get(run_id)
             if run is None or (run.is_finished and is_ours(run)):
-                yield from (Due("run logs", path, size(path)) for path in logs[run_id])
+                yield from (ExpiredItem("run logs", path, size(path)) for path in logs[run_id])
 
 
 def _by_run(instance: dg.DagsterInstance, before: datetime) -> dict[str, list[Path]]:

@@ -8,9 +8,9 @@ import time
 
 import dagster as dg
 
-from lms_pipeline.accounts.registry import Registry, account_names
+from lms_pipeline.accounts.registry import Registry, display_names
 from lms_pipeline.accounts.sync import sync_with_truto
-from lms_pipeline.checks.fleet import partition_count
+from lms_pipeline.checks.fleet import count_partition_keys
 from lms_pipeline.connection import Truto
 from lms_pipeline.defs.failures import FROM_A_SHELL, NO_ALERT, TRIED_AGAIN
 from lms_pipeline.defs.partitions import add_accounts
@@ -19,14 +19,14 @@ from lms_pipeline.defs.run_requests import (
     DAILY_SNAPSHOT,
     NO_DAY_IS_OPEN,
     REBUILD_WAREHOUSE,
-    failed_for,
-    lacks,
-    run_request,
+    build_run_request,
+    find_failed,
+    is_missing,
 )
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.settings import Settings
 
-LONGEST_WAIT = 1800.0
+MAX_WAIT = 1800.0
 """Seconds after the newest table for which runs that seem busy are waited for: a killed one seems so for ever."""
 
 
@@ -44,15 +44,15 @@ def build_sensors(settings: Settings) -> list[dg.SensorDefinition]:
         registry = Registry(lake.registry)
         sync_with_truto(truto.connect, registry, settings)
         add_accounts(context.instance, [account.id for account in registry.accounts()])
-        count = partition_count(registry, settings)
+        count = count_partition_keys(registry, settings)
         context.log.log(logging.WARNING if count.is_near else logging.INFO, "%s", count)
         day = settings.calendar.open_day(truto.now())
         # who has its first day now is new, whoever made its partitions; a run key is requested once
         new = [account.id for account in registry.active() if account.first_day == day]
-        asked = [Partition(one, day) for one in new if day and lacks(lake, one, day)]
+        asked = [Partition(one, day) for one in new if day and is_missing(lake, one, day)]
         if not asked:
             return dg.SkipReason(f"None is new and active. {count}")
-        return [run_request(partition, "as new") for partition in asked]
+        return [build_run_request(partition, "as new") for partition in asked]
 
     @dg.sensor(
         job_name=DAILY_SNAPSHOT,
@@ -66,11 +66,11 @@ def build_sensors(settings: Settings) -> list[dg.SensorDefinition]:
         if day is None:
             return dg.SkipReason(NO_DAY_IS_OPEN)
         accounts = [account.id for account in Registry(lake.registry).active()]
-        failed = list(failed_for(context.instance, lake, accounts, day))
+        failed = list(find_failed(context.instance, lake, accounts, day))
         if not failed:
             return dg.SkipReason(f"No run for {day} has failed without another that succeeded.")
         truto.check_token()
-        return [run_request(partition, f"after {run_id}") for partition, run_id in failed]
+        return [build_run_request(partition, f"after {run_id}") for partition, run_id in failed]
 
     @dg.sensor(
         job_name=REBUILD_WAREHOUSE,
@@ -85,7 +85,7 @@ def build_sensors(settings: Settings) -> list[dg.SensorDefinition]:
         if cursor == context.cursor:
             return dg.SkipReason("Nothing was published since the last build.")
         busy = dg.RunsFilter(job_name=DAILY_SNAPSHOT, statuses=BUSY)
-        if time.time() - newest.timestamp < LONGEST_WAIT and context.instance.get_runs(busy, limit=1):
+        if time.time() - newest.timestamp < MAX_WAIT and context.instance.get_runs(busy, limit=1):
             return dg.SkipReason("Runs are still publishing.")
         context.update_cursor(cursor)
         return dg.RunRequest(run_key=cursor)
@@ -106,7 +106,7 @@ def build_alerts(settings: Settings) -> list[dg.SensorDefinition]:
     def failure_alerts(
         context: dg.RunFailureSensorContext, lake: dg.ResourceParam[DataDir]
     ) -> dg.SkipReason | None:
-        from lms_pipeline.alerts import Alerts, Trouble
+        from lms_pipeline.alerts import Alerts, RunFailure
 
         run = context.instance.get_run_by_id(context.dagster_run.run_id) or context.dagster_run
         if NO_ALERT in run.tags:
@@ -116,8 +116,8 @@ def build_alerts(settings: Settings) -> list[dg.SensorDefinition]:
         if run.tags.get(TRIED_AGAIN) == "true":
             return dg.SkipReason("It is tried again; the last try is told of.")
         account_id, _, day = run.tags.get("dagster/partition", "").partition("|")
-        name = account_names(settings).get(account_id, account_id)
-        trouble = Trouble(
+        name = display_names(settings).get(account_id, account_id)
+        trouble = RunFailure(
             account_id=account_id or None,
             what=f"{name} on {day}" if account_id else run.job_name,
             cause=_cause(context),

@@ -18,8 +18,8 @@ from lms_pipeline.accounts.options import AccountOptions
 from lms_pipeline.concurrency import wait
 from lms_pipeline.errors import LmsPipelineError
 from lms_pipeline.extract.checkpoint import Attempt
-from lms_pipeline.truto.rate_limit import SHARE, NoSlotError, Slots
-from lms_pipeline.truto.request import Wanted
+from lms_pipeline.truto.rate_limit import HEADROOM, RateLimitExceededError, SharedRateLimiter
+from lms_pipeline.truto.request import Request
 
 HOUR_MS = 3_600_000
 
@@ -43,7 +43,7 @@ class Limits:
         """Those of an account; a TalentLMS portal has 2,000 calls an hour unless told otherwise."""
         usual = TALENTLMS_PER_HOUR if integration == "talentlms" else None
         per_hour = usual if options.calls_per_hour is None else options.calls_per_hour or None
-        per_10s = calls_per_10s * SHARE or None
+        per_10s = calls_per_10s * HEADROOM or None
         return cls(per_hour, options.calls_per_snapshot, options.max_hours, per_10s)
 
     def seconds_for(self, calls: int, workers: int) -> float:
@@ -75,9 +75,9 @@ class Budget:
         self._attempt = attempt
         self._deadline = time.monotonic() + limits.hours * 3_600
         hour = [Rate(limits.per_hour, HOUR_MS)] if limits.per_hour else []
-        self._slots = Slots(file, hour, sleep) if hour else None
+        self._slots = SharedRateLimiter(file, hour, sleep) if hour else None
 
-    def __call__(self, wanted: Wanted) -> None:  # noqa: ARG002 - every request costs the same
+    def __call__(self, wanted: Request) -> None:  # noqa: ARG002 - every request costs the same
         """Let a request pass.
 
         Raises:
@@ -100,7 +100,7 @@ class Budget:
             return
         try:
             self._slots.take(self._deadline)
-        except NoSlotError:
+        except RateLimitExceededError:
             raise self._late() from None
 
     def close(self) -> None:

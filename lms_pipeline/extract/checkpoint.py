@@ -23,12 +23,12 @@ from lms_pipeline.errors import LmsPipelineError
 CODEC = "zstd"
 
 
-class AnswersError(LmsPipelineError):
+class CheckpointError(LmsPipelineError):
     """The kept answers can't be read or written."""
 
 
 @dataclass(frozen=True, slots=True)
-class KeptAnswer:
+class StoredResponse:
     """An answer as it was kept: of a record that isn't there, the status alone."""
 
     status: int
@@ -36,7 +36,7 @@ class KeptAnswer:
     body: bytes
 
 
-class Answers:
+class Checkpoint:
     """The file of an account and day; its attempts never see each other's answers. Threads may share it."""
 
     def __init__(self, path: Path) -> None:
@@ -113,7 +113,7 @@ class Answers:
         try:
             yield
         except (sqlite3.Error, OSError) as error:
-            raise AnswersError(
+            raise CheckpointError(
                 f"The answers in {self._path} can't be kept or read: {error}; make room and run it again, "
                 "or remove the file where it is damaged."
             ) from None
@@ -122,7 +122,7 @@ class Answers:
 class Attempt:
     """The answers of one try at a snapshot, also over several processes."""
 
-    def __init__(self, answers: Answers, number: int, left_off_at: datetime | None = None) -> None:
+    def __init__(self, answers: Checkpoint, number: int, left_off_at: datetime | None = None) -> None:
         self._answers = answers
         self._number = number
         self.left_off_at = left_off_at
@@ -182,7 +182,7 @@ class Attempt:
         with self._answers._writing() as file:  # noqa: SLF001
             file.execute("UPDATE attempts SET requests = requests - 1 WHERE id = ?", (self._number,))
 
-    def keep(self, key: str, answer: KeptAnswer) -> None:
+    def keep(self, key: str, answer: StoredResponse) -> None:
         """Keep an answer; from here on the request is never sent again for this attempt."""
         body = pa.compress(answer.body, codec=CODEC, asbytes=True) if answer.body else b""
         received_at = answer.received_at.astimezone(UTC).isoformat()
@@ -191,7 +191,7 @@ class Attempt:
             file.execute("INSERT OR REPLACE INTO answers VALUES (?, ?, ?, ?, ?, ?)", row)
             file.execute("UPDATE attempts SET last_at = ? WHERE id = ?", (received_at, self._number))
 
-    def find(self, key: str) -> KeptAnswer | None:
+    def find(self, key: str) -> StoredResponse | None:
         """The answer that was kept for a request."""
         with self._answers._reading() as file:  # noqa: SLF001
             found = file.execute(
@@ -202,7 +202,7 @@ class Attempt:
             return None
         status, received_at, size, body = found
         unpacked = pa.decompress(body, decompressed_size=size, codec=CODEC, asbytes=True) if size else b""
-        return KeptAnswer(status, datetime.fromisoformat(received_at), unpacked)
+        return StoredResponse(status, datetime.fromisoformat(received_at), unpacked)
 
     def forget(self, prefix: str) -> None:
         """Drop the answers whose keys begin so: a list that has to begin anew."""

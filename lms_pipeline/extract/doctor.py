@@ -26,7 +26,7 @@ from lms_pipeline.truto.query import (
     ResponseFormat,
     UserFilter,
 )
-from lms_pipeline.truto.request import list_of, record_of
+from lms_pipeline.truto.request import build_list_request, build_record_request
 from lms_pipeline.truto.response import Page, read_page, read_record
 
 T = TypeVar("T")
@@ -99,7 +99,9 @@ class Doctor:
             return None
         try:
             record = self._keep(
-                self.client.answer(record_of(resource, ids[0], ObjectQuery(self.account_id)), read_record)
+                self.client.answer(
+                    build_record_request(resource, ids[0], ObjectQuery(self.account_id)), read_record
+                )
             ).read
         except TrutoError:
             return None
@@ -140,7 +142,9 @@ class Doctor:
     def _shape(self, told: ResponseFormat, pair: Entry) -> str:
         query = self._pair_query(pair, told)
         answer = self._keep(
-            self.client.answer(list_of("course-enrollments", query), lambda body, _received_at: body)
+            self.client.answer(
+                build_list_request("course-enrollments", query), lambda body, _received_at: body
+            )
         )
         kind = answer.headers.get("content-type", "no content type")
         return f"{kind}, {len(answer.body):,} bytes: {_described(answer.body)}"
@@ -185,7 +189,7 @@ class Doctor:
         return ListQuery(self.account_id, user=user, course=course, response_format=told)
 
     def _page(self, resource: Resource, query: ListQuery) -> Page:
-        return self._keep(self.client.answer(list_of(resource, query), read_page)).read
+        return self._keep(self.client.answer(build_list_request(resource, query), read_page)).read
 
     def _keep(self, answer: Answer[T]) -> Answer[T]:
         """Remember the rate headers that any answer had."""

@@ -19,8 +19,8 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from lms_pipeline.extract.strategies import Found
-from lms_pipeline.lake.engine import calculator, sql
+from lms_pipeline.extract.strategies import PairBatch
+from lms_pipeline.lake.engine import duckdb_session, sql
 from lms_pipeline.transform.rosters import Entry
 
 Kind = Literal["new", "changed", "rotation", "carried"]
@@ -59,7 +59,7 @@ _BEFORE = pa.schema(
 
 
 @dataclass(frozen=True, slots=True)
-class Before:
+class PreviousSnapshot:
     """The files of the last published snapshot."""
 
     unified: Path
@@ -78,7 +78,7 @@ class Pair(NamedTuple):
 class Plan:
     """The pairs of one snapshot on disk, and what becomes of each; use `planned` to make one."""
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, before: Before | None) -> None:
+    def __init__(self, connection: duckdb.DuckDBPyConnection, before: PreviousSnapshot | None) -> None:
         self._connection = connection
         self.before = before
         self.counts: Counter[Kind] = Counter(
@@ -154,13 +154,18 @@ class Plan:
 
 @contextmanager
 def planned(
-    found: Iterable[Found], before: Before | None, *, folder: Path, may_carry: bool, rotation_days: int
+    found: Iterable[PairBatch],
+    before: PreviousSnapshot | None,
+    *,
+    folder: Path,
+    may_carry: bool,
+    rotation_days: int,
 ) -> Iterator[Plan]:
     """The plan for the pairs that were found; it waits in `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "found.parquet"
     _write(found, path)
-    with calculator(spill_to=folder) as connection:
+    with duckdb_session(spill_to=folder) as connection:
         connection.read_parquet(str(path)).create_view("found")
         for name, schema, file in [
             ("details", DETAILS, before and before.details),
@@ -175,7 +180,7 @@ def planned(
         yield Plan(connection, before)
 
 
-def _write(found: Iterable[Found], path: Path) -> None:
+def _write(found: Iterable[PairBatch], path: Path) -> None:
     position = 0
     with pq.ParquetWriter(path, _FOUND, compression="lz4") as writer:
         for some in found:

@@ -12,12 +12,12 @@ from typing import TypeVar
 
 from lms_pipeline.accounts.options import AccountOptions
 from lms_pipeline.errors import LmsPipelineError
-from lms_pipeline.extract.checkpoint import Attempt, KeptAnswer
+from lms_pipeline.extract.checkpoint import Attempt, StoredResponse
 from lms_pipeline.truto.client import TrutoClient
 from lms_pipeline.truto.errors import PermanentError
-from lms_pipeline.truto.pagination import RepeatedPageError, follow
+from lms_pipeline.truto.pagination import RepeatedPageError, follow_pages
 from lms_pipeline.truto.query import ListQuery, ObjectQuery, Resource
-from lms_pipeline.truto.request import Wanted, list_of, record_of
+from lms_pipeline.truto.request import Request, build_list_request, build_record_request
 from lms_pipeline.truto.response import Page, SingleRecord, read_page, read_record
 
 T = TypeVar("T")
@@ -35,7 +35,7 @@ class NotKeptError(LmsPipelineError):
     """A replay needs an answer that isn't there."""
 
 
-class Asker:
+class FetchSession:
     """Asks for one snapshot; threads may share it. Without a client it answers from what was kept alone."""
 
     def __init__(self, client: TrutoClient | None, attempt: Attempt) -> None:
@@ -73,7 +73,7 @@ class Asker:
         prefix = f"list {resource} {round_} "
 
         def page_at(cursor: str | None) -> Page:
-            wanted = list_of(resource, query, cursor)
+            wanted = build_list_request(resource, query, cursor)
             try:
                 return self._read(f"{prefix}{wanted.key}", wanted, read_page)
             except PermanentError as error:
@@ -82,7 +82,7 @@ class Asker:
                 raise
 
         try:
-            yield from follow(page_at, list_of(resource, query).told)
+            yield from follow_pages(page_at, build_list_request(resource, query).told)
         except (BrokenListError, RepeatedPageError) as error:
             self._attempt.forget(prefix)
             raise BrokenListError(str(error)) from (error.__cause__ or error)
@@ -93,7 +93,7 @@ class Asker:
         Raises:
             TrutoError: no answer.
         """
-        wanted = record_of(resource, record_id, query)
+        wanted = build_record_request(resource, record_id, query)
         return self._read_or_absent(f"one {wanted.key}", wanted, read_record, _is_missing)
 
     def pair(self, query: ListQuery) -> Page | None:
@@ -102,10 +102,10 @@ class Asker:
         Raises:
             TrutoError: no answer.
         """
-        wanted = list_of("course-enrollments", query)
+        wanted = build_list_request("course-enrollments", query)
         return self._read_or_absent(f"pair {wanted.key}", wanted, read_page, _is_not_enrolled)
 
-    def metadata(self, wanted: Wanted, read: Callable[[bytes, datetime], T]) -> T:
+    def metadata(self, wanted: Request, read: Callable[[bytes, datetime], T]) -> T:
         """What Truto tells of an account by itself.
 
         Raises:
@@ -116,7 +116,7 @@ class Asker:
     def _read_or_absent(
         self,
         key: str,
-        wanted: Wanted,
+        wanted: Request,
         read: Callable[[bytes, datetime], T],
         is_absent: Callable[[PermanentError], bool],
     ) -> T | None:
@@ -128,15 +128,15 @@ class Asker:
         except PermanentError as error:
             if not is_absent(error) or self._client is None:
                 raise
-            self._attempt.keep(key, KeptAnswer(error.status or 0, self._client.now(), b""))
+            self._attempt.keep(key, StoredResponse(error.status or 0, self._client.now(), b""))
             return None
 
     def _read(
         self,
         key: str,
-        wanted: Wanted,
+        wanted: Request,
         read: Callable[[bytes, datetime], T],
-        kept: KeptAnswer | None = None,
+        kept: StoredResponse | None = None,
     ) -> T:
         kept = kept or self._attempt.find(key)
         if kept is not None:
@@ -146,7 +146,7 @@ class Asker:
                 f"The answer to a request of that snapshot was not kept ({wanted.told}): pull the day again."
             )
         answer = self._client.answer(wanted, read)
-        self._attempt.keep(key, KeptAnswer(OK, answer.received_at, answer.body))
+        self._attempt.keep(key, StoredResponse(OK, answer.received_at, answer.body))
         return answer.read
 
 
@@ -180,7 +180,7 @@ def sweep_query(account_id: str, options: AccountOptions) -> ListQuery:
 
 
 def sweep_enrollments(
-    asker: Asker, account_id: str, options: AccountOptions, round_: int = 1
+    session: FetchSession, account_id: str, options: AccountOptions, round_: int = 1
 ) -> Iterator[Page]:
     """The pages of the account's enrollments; another round asks for all of them again.
 
@@ -189,7 +189,7 @@ def sweep_enrollments(
         TrutoError: no answer.
     """
     try:
-        yield from asker.pages("course-enrollments", sweep_query(account_id, options), round_)
+        yield from session.pages("course-enrollments", sweep_query(account_id, options), round_)
     except PermanentError as error:
         if error.missing_parameters:
             raise PairDemandedError(
@@ -200,7 +200,9 @@ def sweep_enrollments(
         raise
 
 
-def fetch_list(asker: Asker, account_id: str, resource: Resource, options: AccountOptions) -> Iterator[Page]:
+def fetch_list(
+    session: FetchSession, account_id: str, resource: Resource, options: AccountOptions
+) -> Iterator[Page]:
     """The pages of the users or the courses list; none where the LMS does not offer it.
 
     Raises:
@@ -209,7 +211,7 @@ def fetch_list(asker: Asker, account_id: str, resource: Resource, options: Accou
     query = ListQuery(account_id, limit=options.page_size, ignore_remote_data=True)
     offered = False
     try:
-        for page in asker.pages(resource, query):
+        for page in session.pages(resource, query):
             offered = True
             yield page
     except PermanentError as error:

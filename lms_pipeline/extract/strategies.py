@@ -15,9 +15,9 @@ from itertools import islice
 from pathlib import Path
 from typing import ClassVar, Literal, Protocol
 
-from lms_pipeline.concurrency import in_order
+from lms_pipeline.concurrency import map_in_order
 from lms_pipeline.errors import LmsPipelineError, SettingsError
-from lms_pipeline.extract.session import Asker
+from lms_pipeline.extract.session import FetchSession
 from lms_pipeline.transform.rosters import Entry, Side, entries
 from lms_pipeline.truto.query import ObjectQuery, Resource
 from lms_pipeline.truto.response import SingleRecord
@@ -34,7 +34,7 @@ class NoRosterError(LmsPipelineError):
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class PairBatch:
     """Pairs that exist, or may, as one answer tells them."""
 
     entries: list[Entry] = field(default_factory=list)
@@ -53,7 +53,7 @@ class PairStrategy(Protocol):
     needs: frozenset[Resource]
     """The lists without which it finds nothing."""
 
-    def find(self, learners: Iterable[str], courses: Iterable[str]) -> Iterator[Found]:
+    def find(self, learners: Iterable[str], courses: Iterable[str]) -> Iterator[PairBatch]:
         """The pairs, answer by answer, from the ids of the account's lists.
 
         Raises:
@@ -72,42 +72,42 @@ class ByDetails:
     without: ClassVar[str]
     """What an account without it is told."""
 
-    def __init__(self, asker: Asker, query: ObjectQuery, workers: int) -> None:
-        self._asker = asker
+    def __init__(self, session: FetchSession, query: ObjectQuery, workers: int) -> None:
+        self._asker = session
         self._query = query
         self._workers = workers
         self.needs: frozenset[Resource] = frozenset({self.resource})
 
-    def find(self, learners: Iterable[str], courses: Iterable[str]) -> Iterator[Found]:
+    def find(self, learners: Iterable[str], courses: Iterable[str]) -> Iterator[PairBatch]:
         """The pairs, answer by answer. Where others list theirs, one that doesn't is as good as gone."""
         some_listed = False
         without = 0
         with closing(
-            in_order(self._ask, learners if self.resource == "users" else courses, self._workers)
+            map_in_order(self._ask, learners if self.resource == "users" else courses, self._workers)
         ) as answers:
             for record_id, record in answers:
                 listed = entries(record.record, self.side, record_id) if record is not None else None
                 if record is None:
-                    yield Found(is_gone=True)
+                    yield PairBatch(is_gone=True)
                 elif listed is not None:
                     some_listed = True
-                    yield Found(listed.entries, record.received_at, unusable=listed.unusable)
+                    yield PairBatch(listed.entries, record.received_at, unusable=listed.unusable)
                 elif some_listed:
-                    yield Found(is_gone=True)
+                    yield PairBatch(is_gone=True)
                 else:
                     without += 1
-                    if without == TRIED:
+                    if without == MAX_PROBES:
                         break
         if without and not some_listed:
             raise NoRosterError(self.without.format(account=self._query.account_id))
         for _ in range(without):
-            yield Found(is_gone=True)
+            yield PairBatch(is_gone=True)
 
     def _ask(self, record_id: str) -> SingleRecord | None:
         return self._asker.detail(self.resource, record_id, self._query)
 
 
-TRIED = 5
+MAX_PROBES = 5
 """Records that are asked for before it is believed that none lists its enrollments."""
 
 
@@ -148,7 +148,7 @@ class Pairs:
         self._file = file
         self.needs: frozenset[Resource] = frozenset() if file else frozenset({"users", "courses"})
 
-    def find(self, learners: Iterable[str], courses: Iterable[str]) -> Iterator[Found]:
+    def find(self, learners: Iterable[str], courses: Iterable[str]) -> Iterator[PairBatch]:
         """The pairs of the file, else every learner in every course.
 
         Raises:
@@ -161,7 +161,7 @@ class Pairs:
             else ((learner, course) for course in all_courses for learner in learners)
         )
         while some := [Entry(user_id, course_id, b"") for user_id, course_id in islice(pairs, _AT_ONCE)]:
-            yield Found(some)
+            yield PairBatch(some)
 
 
 def read_pairs(path: Path) -> Iterator[tuple[str, str]]:

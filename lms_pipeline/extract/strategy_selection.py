@@ -8,16 +8,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from lms_pipeline.extract.session import Asker
-from lms_pipeline.extract.strategies import TRIED, StrategyName
+from lms_pipeline.extract.session import FetchSession
+from lms_pipeline.extract.strategies import MAX_PROBES, StrategyName
 from lms_pipeline.transform.rosters import Side, entries
 from lms_pipeline.truto.errors import PermanentError, TrutoError
 from lms_pipeline.truto.models import required_parameters
 from lms_pipeline.truto.query import ListQuery, ObjectQuery, Resource
-from lms_pipeline.truto.request import metadata_of
+from lms_pipeline.truto.request import build_metadata_request
 
 PAIR = {"user[id]", "course[id]"}
-WORTH = 1.5
+MAX_COST_RATIO = 1.5
 """So many times the calls of a roster are worth knowing the completion status, which a roster doesn't tell."""
 
 
@@ -31,7 +31,7 @@ class Choice:
     """Whether it may be remembered: not where nothing was there to look at."""
 
 
-def demands_pair(asker: Asker, query: ListQuery) -> str | None:
+def pair_requirement(session: FetchSession, query: ListQuery) -> str | None:
     """Why the account can't be swept; None where it can.
 
     Metadata that require nothing don't prove it: the first page does, which a sweep needs anyway.
@@ -39,16 +39,16 @@ def demands_pair(asker: Asker, query: ListQuery) -> str | None:
     Raises:
         TrutoError: no answer, for another reason.
     """
-    wanted = metadata_of(query.account_id, "course-enrollments")
+    wanted = build_metadata_request(query.account_id, "course-enrollments")
     try:
-        required = set(asker.metadata(wanted, lambda body, _received_at: required_parameters(body)))
+        required = set(session.metadata(wanted, lambda body, _received_at: required_parameters(body)))
     except TrutoError:
         pass  # the metadata aren't offered: the list itself will tell
     else:
         if required & PAIR:
             return f"its metadata require {' and '.join(sorted(required, reverse=True))}"
     try:
-        next(asker.pages("course-enrollments", query), None)
+        next(session.pages("course-enrollments", query), None)
     except PermanentError as error:
         if error.missing_parameters:
             return f"its LMS requires {' and '.join(error.missing_parameters)}"
@@ -56,8 +56,8 @@ def demands_pair(asker: Asker, query: ListQuery) -> str | None:
     return None
 
 
-def choose_by_details(
-    asker: Asker, query: ObjectQuery, learners: Sequence[str], courses: Sequence[str], because: str
+def choose_details_strategy(
+    session: FetchSession, query: ObjectQuery, learners: Sequence[str], courses: Sequence[str], because: str
 ) -> Choice:
     """The strategy for an account that answers for one learner and course at a time.
 
@@ -66,11 +66,11 @@ def choose_by_details(
     Raises:
         TrutoError: no answer.
     """
-    has_rosters = _lists(asker, query, "courses", courses, "users")
-    has_courses = _lists(asker, query, "users", learners, "courses")
+    has_rosters = _lists(session, query, "courses", courses, "users")
+    has_courses = _lists(session, query, "users", learners, "courses")
     is_settled = None not in {has_rosters, has_courses}
     costs = f"{because}; {len(courses):,} courses {_with(has_rosters)} rosters, {len(learners):,} users {_with(has_courses)} their courses"
-    if has_courses and (not has_rosters or len(learners) <= WORTH * len(courses)):
+    if has_courses and (not has_rosters or len(learners) <= MAX_COST_RATIO * len(courses)):
         why = f"{costs}: the users tell more, and cost little more" if has_rosters else costs
         return Choice("learner", why, is_settled)
     if has_rosters:
@@ -80,11 +80,11 @@ def choose_by_details(
 
 
 def _lists(
-    asker: Asker, query: ObjectQuery, resource: Resource, ids: Sequence[str], side: Side
+    session: FetchSession, query: ObjectQuery, resource: Resource, ids: Sequence[str], side: Side
 ) -> bool | None:
     """Whether a record lists its enrollments; None where no record was there to be asked for."""
-    for record_id in ids[:TRIED]:
-        record = asker.detail(resource, record_id, query)
+    for record_id in ids[:MAX_PROBES]:
+        record = session.detail(resource, record_id, query)
         if record is not None:
             return entries(record.record, side, record_id) is not None
     return None

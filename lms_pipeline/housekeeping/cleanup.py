@@ -18,10 +18,10 @@ import pyarrow.parquet as pq
 
 from lms_pipeline.accounts.options import read_options
 from lms_pipeline.accounts.registry import GONE, INACTIVE, Registry
-from lms_pipeline.housekeeping.policy import Due, Rules
+from lms_pipeline.housekeeping.policy import ExpiredItem, RetentionPolicy
 from lms_pipeline.lake.disk import LakeError, disk_errors
 from lms_pipeline.lake.files import PREFIX, check_version, conforming, damage, read_metadata
-from lms_pipeline.lake.lock import BusyError, alone, remove_folder
+from lms_pipeline.lake.lock import LockedError, partition_lock, remove_folder
 from lms_pipeline.lake.paths import DATA_FILE, DataDir, Partition, partition_named
 from lms_pipeline.lake.publishing import Publication
 from lms_pipeline.settings import Settings
@@ -71,11 +71,14 @@ def remove_payloads(data: DataDir, partition: Partition, now: datetime) -> None:
     """Publish the file anew with empty payloads; it goes on to tell which run it is of.
 
     Raises:
-        BusyError: somebody is at the account and day.
+        LockedError: somebody is at the account and day.
         LakeError: it can't be read or written, or was written by a newer version.
     """
     path = data.file(REJECTED_ENROLLMENTS, partition)
-    with alone(data, partition), Publication(data, partition, f"housekeeping-{uuid.uuid4()}") as publication:
+    with (
+        partition_lock(data, partition),
+        Publication(data, partition, f"housekeeping-{uuid.uuid4()}") as publication,
+    ):
         told = read_metadata(path)
         check_version(path, told)
         with publication.open(REJECTED_ENROLLMENTS) as file, damage(path), pq.ParquetFile(path) as stored:
@@ -94,7 +97,7 @@ def _without_payloads(batch: pa.RecordBatch) -> pa.RecordBatch:
 log = logging.getLogger(__name__)
 
 
-def rules_of(settings: Settings) -> Rules:
+def load_policy(settings: Settings) -> RetentionPolicy:
     """What is set, for the accounts that are registered.
 
     Raises:
@@ -102,7 +105,7 @@ def rules_of(settings: Settings) -> Rules:
     """
     accounts = Registry(DataDir(settings.data_dir).registry).accounts()
     options = read_options(settings.accounts_file)
-    return Rules(
+    return RetentionPolicy(
         today=settings.calendar.latest_ended(settings.now()),
         answer_days={account_id: of.answer_days for account_id, of in options.items()},
         left={account.id for account in accounts if account.status in {INACTIVE, GONE}},
@@ -110,7 +113,7 @@ def rules_of(settings: Settings) -> Rules:
     )
 
 
-def planned(data: DataDir, rules: Rules) -> list[Due]:
+def planned(data: DataDir, rules: RetentionPolicy) -> list[ExpiredItem]:
     """All that is past its time, of every account, whether it is still pulled or not."""
     return [
         *old_answers(data, rules),
@@ -121,20 +124,20 @@ def planned(data: DataDir, rules: Rules) -> list[Due]:
     ]
 
 
-def old_answers(data: DataDir, rules: Rules, account_id: str = "*") -> Iterator[Due]:
+def old_answers(data: DataDir, rules: RetentionPolicy, account_id: str = "*") -> Iterator[ExpiredItem]:
     """Answers and details of days that can't be flattened again any more; of one account, or of all."""
     for partition, path in _by_day(data.all_answers, account_id):
         if not rules.keeps_answers(partition.account_id or "", partition.day):
-            yield Due("answers", path, size(path))
+            yield ExpiredItem("answers", path, size(path))
     details = list(_by_day(data.all_details, account_id))
     latest = {partition.account_id: partition.day for partition, path in details if path.suffix == ".parquet"}
     for partition, path in details:
         is_latest = partition.day == latest.get(partition.account_id)
         if not rules.keeps_details(partition.account_id or "", partition.day, is_latest=is_latest):
-            yield Due("details", path, size(path))
+            yield ExpiredItem("details", path, size(path))
 
 
-def _old_payloads(data: DataDir, rules: Rules) -> Iterator[Due]:
+def _old_payloads(data: DataDir, rules: RetentionPolicy) -> Iterator[ExpiredItem]:
     for partition in data.partitions(REJECTED_ENROLLMENTS):
         if rules.keeps_payloads(partition.day):
             continue
@@ -145,31 +148,31 @@ def _old_payloads(data: DataDir, rules: Rules) -> Iterator[Due]:
             log.warning("%s", error)
             continue
         if payloads:
-            yield Due("rejected payloads", path, payloads, partition)
+            yield ExpiredItem("rejected payloads", path, payloads, partition)
 
 
-def _unpublished(data: DataDir, rules: Rules) -> Iterator[Due]:
+def _unpublished(data: DataDir, rules: RetentionPolicy) -> Iterator[ExpiredItem]:
     """What killed runs wrote and never published."""
     for path in sorted(data.lake.rglob(f".{DATA_FILE}.*")):
         if rules.is_over(changed_at(path)):
-            yield Due("unpublished files", path, size(path))
+            yield ExpiredItem("unpublished files", path, size(path))
 
 
-def _pulls(data: DataDir, rules: Rules) -> Iterator[Due]:
+def _pulls(data: DataDir, rules: RetentionPolicy) -> Iterator[ExpiredItem]:
     """What waited in pulls that were killed, and locks that nobody will ask for again."""
     for partition, path in _by_day(data.all_pulls):
         if rules.is_over(changed_at(path)):
-            yield Due("folders of pulls", path, size(path), partition)
+            yield ExpiredItem("folders of pulls", path, size(path), partition)
 
 
-def _counters(data: DataDir, rules: Rules) -> Iterator[Due]:
+def _counters(data: DataDir, rules: RetentionPolicy) -> Iterator[ExpiredItem]:
     """Counters of accounts and tokens that are not in use any more, each with its lock and log."""
     counters: defaultdict[str, list[Path]] = defaultdict(list)
     for path in sorted(data.budgets.glob("*.sqlite*")):
         counters[path.name.partition(".")[0]].append(path)
     for files in counters.values():
         if all(rules.is_unused(changed_at(path)) for path in files):
-            yield from (Due("call counters", path, size(path)) for path in files)
+            yield from (ExpiredItem("call counters", path, size(path)) for path in files)
 
 
 def _by_day(root: Path, account_id: str = "*") -> Iterator[tuple[Partition, Path]]:
@@ -180,7 +183,9 @@ def _by_day(root: Path, account_id: str = "*") -> Iterator[tuple[Partition, Path
             yield partition, path
 
 
-def remove(data: DataDir, due: Iterable[Due], warn: Callable[[str], None] = log.warning) -> list[Due]:
+def remove(
+    data: DataDir, due: Iterable[ExpiredItem], warn: Callable[[str], None] = log.warning
+) -> list[ExpiredItem]:
     """Remove one after the other; what can't be removed now is left for the next time, and `warn` is told why.
 
     Returns:
@@ -190,7 +195,7 @@ def remove(data: DataDir, due: Iterable[Due], warn: Callable[[str], None] = log.
     for one in due:
         try:
             _remove(data, one)
-        except (BusyError, LakeError) as error:
+        except (LockedError, LakeError) as error:
             warn(f"{one.path} is left for the next time: {error}")
             continue
         log.info("Removed %s", one)
@@ -198,7 +203,7 @@ def remove(data: DataDir, due: Iterable[Due], warn: Callable[[str], None] = log.
     return removed
 
 
-def _remove(data: DataDir, due: Due) -> None:
+def _remove(data: DataDir, due: ExpiredItem) -> None:
     if due.kind == "rejected payloads" and due.partition is not None:
         remove_payloads(data, due.partition, datetime.now(UTC))
     elif due.kind == "folders of pulls" and due.partition is not None:

@@ -12,7 +12,7 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Literal
 
-from lms_pipeline.lake.disk import size_told
+from lms_pipeline.lake.disk import format_bytes
 from lms_pipeline.lake.paths import Partition
 
 Kind = Literal[
@@ -27,7 +27,7 @@ Kind = Literal[
 
 
 @dataclass(frozen=True, slots=True)
-class Due:
+class ExpiredItem:
     """A file or folder that is past its time; of `rejected payloads` the file stays, without them."""
 
     kind: Kind
@@ -39,10 +39,10 @@ class Due:
 
     def __str__(self) -> str:
         """For lists."""
-        return f"{self.kind}: {self.path} ({size_told(self.bytes)})"
+        return f"{self.kind}: {self.path} ({format_bytes(self.bytes)})"
 
 
-def totals(due: Iterable[Due]) -> dict[Kind, tuple[int, int]]:
+def totals(due: Iterable[ExpiredItem]) -> dict[Kind, tuple[int, int]]:
     """How many there are of each kind, and their bytes."""
     counts: Counter[Kind] = Counter()
     sizes: Counter[Kind] = Counter()
@@ -52,9 +52,9 @@ def totals(due: Iterable[Due]) -> dict[Kind, tuple[int, int]]:
     return {kind: (count, sizes[kind]) for kind, count in counts.items()}
 
 
-def totals_told(due: Iterable[Due]) -> str:
+def format_totals(due: Iterable[ExpiredItem]) -> str:
     """As `31 answers (1.2 MB), 2 details (14.0 KB)`."""
-    told = [f"{count:,} {kind} ({size_told(size)})" for kind, (count, size) in totals(due).items()]
+    told = [f"{count:,} {kind} ({format_bytes(size)})" for kind, (count, size) in totals(due).items()]
     return ", ".join(told) or "nothing"
 
 
@@ -72,7 +72,7 @@ def first_kept(today: date, days: int) -> date:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rules:
+class RetentionPolicy:
     """What is kept, at one instant."""
 
     today: date

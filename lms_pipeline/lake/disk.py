@@ -47,7 +47,7 @@ def disk_errors(path: Path) -> Iterator[None]:
         ) from error
 
 
-def size_told(size: float) -> str:
+def format_bytes(size: float) -> str:
     """As `814 B`, `1.2 MB` or `31.0 GB`."""
     for unit in ("B", "KB", "MB"):
         if size < 1_000:
@@ -64,7 +64,7 @@ seen in sweeps of 800 to 33,000 enrollments, 3.0 times by pairs."""
 
 
 @dataclass(frozen=True, slots=True)
-class Room:
+class FreeSpace:
     """Bytes on the disk of the data directory."""
 
     free: int
@@ -76,7 +76,7 @@ class Room:
         return self.free >= self.needed
 
 
-def room(data: DataDir, partition: Partition) -> Room:
+def room(data: DataDir, partition: Partition) -> FreeSpace:
     """What is free, and what a pull of an account and day needs, going by the account's last snapshot.
 
     Raises:
@@ -88,10 +88,10 @@ def room(data: DataDir, partition: Partition) -> Room:
         one for one in data.partitions(UNIFIED_ENROLLMENTS, partition.account_id) if one.day <= partition.day
     ]
     last = sum(path.stat().st_size for path in _written(data, days[-1])) if days else 0
-    return Room(free, max(LEAST, TIMES * last))
+    return FreeSpace(free, max(LEAST, TIMES * last))
 
 
-def check_room(data: DataDir, partition: Partition) -> None:
+def check_free_space(data: DataDir, partition: Partition) -> None:
     """Refuse a pull that would fill the disk.
 
     Raises:
@@ -100,8 +100,8 @@ def check_room(data: DataDir, partition: Partition) -> None:
     found = room(data, partition)
     if not found.is_enough:
         raise LakeError(
-            f"There is no room to pull {partition}: {size_told(found.free)} are free on the disk of {data.root}, and it "
-            f"needs about {size_told(found.needed)}; make room and run it again, nothing was asked."
+            f"There is no room to pull {partition}: {format_bytes(found.free)} are free on the disk of {data.root}, and it "
+            f"needs about {format_bytes(found.needed)}; make room and run it again, nothing was asked."
         )
 
 

@@ -23,7 +23,7 @@ _idle: list[duckdb.DuckDBPyConnection] = []
 
 
 @contextmanager
-def calculator(
+def duckdb_session(
     spill_to: Path | None = None, threads: int | None = None
 ) -> Iterator[duckdb.DuckDBPyConnection]:
     """An empty in-memory database in UTC that spills to the folder `spill_to` past `MEMORY_LIMIT`.

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lms_pipeline.lake.disk import LakeError, disk_errors
-from lms_pipeline.lake.engine import calculator, sql
+from lms_pipeline.lake.engine import duckdb_session, sql
 from lms_pipeline.tables.schema import SCHEMA_VERSION, Table, arrow_schema
 
 ROWS_PER_GROUP = 32_768
@@ -132,7 +132,7 @@ class Digest:
 
     def update(self, rows: pa.Table) -> None:
         """Add rows."""
-        with calculator() as connection:
+        with duckdb_session() as connection:
             connection.register("added", rows)
             ((high, low),) = connection.sql(sql(__package__, "digest.sql")).fetchall()
         self._sum = (self._sum + (int(high) << 64) + int(low)) % 2**128

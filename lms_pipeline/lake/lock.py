@@ -17,16 +17,16 @@ from lms_pipeline.lake.disk import disk_errors
 from lms_pipeline.lake.paths import DataDir, Partition
 
 
-class BusyError(LmsPipelineError):
+class LockedError(LmsPipelineError):
     """Somebody else pulls the same account and day."""
 
 
 @contextmanager
-def alone(data: DataDir, partition: Partition) -> Iterator[Path]:
+def partition_lock(data: DataDir, partition: Partition) -> Iterator[Path]:
     """A folder for what waits, that is ours alone; what a dead process left in it is removed.
 
     Raises:
-        BusyError: somebody else is at it.
+        LockedError: somebody else is at it.
         LakeError: it can't be written.
     """
     folder = data.pull(partition)
@@ -36,7 +36,7 @@ def alone(data: DataDir, partition: Partition) -> Iterator[Path]:
         try:
             lock.acquire()
         except Timeout:
-            raise BusyError(
+            raise LockedError(
                 f"{partition} is being pulled by another run: wait for it, or stop it, and try again."
             ) from None
     waiting = folder / "waiting"
@@ -52,8 +52,8 @@ def remove_folder(data: DataDir, partition: Partition) -> None:
     """Remove the folder of a pull that is over, with its lock; who has just opened that one is refused, not let in.
 
     Raises:
-        BusyError: somebody is at it.
+        LockedError: somebody is at it.
         LakeError: it can't be removed.
     """
-    with alone(data, partition), disk_errors(data.pull(partition)):
+    with partition_lock(data, partition), disk_errors(data.pull(partition)):
         shutil.rmtree(data.pull(partition))

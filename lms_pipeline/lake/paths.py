@@ -104,7 +104,7 @@ class DataDir:
         return self.state / "token_refused.json"
 
     @property
-    def told_troubles(self) -> Path:
+    def sent_alerts(self) -> Path:
         """The failures that people were told of."""
         return self.state / "alerts.json"
 

@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lms_pipeline.lake.disk import LakeError, disk_errors
-from lms_pipeline.lake.engine import calculator
+from lms_pipeline.lake.engine import duckdb_session
 from lms_pipeline.lake.files import TableFile, count_rows
 from lms_pipeline.lake.paths import DATA_FILE, DataDir, Partition
 from lms_pipeline.tables.pulled import UNIFIED_ENROLLMENTS
@@ -72,7 +72,7 @@ def _check_key(path: Path, table: Table, key: Sequence[str]) -> None:
 def key_faults(path: Path, key: Sequence[str]) -> KeyFaults:
     """The rows of a file whose key is missing or another's."""
     columns = [duckdb.ColumnExpression(name) for name in key]
-    with calculator(spill_to=path.parent) as connection:
+    with duckdb_session(spill_to=path.parent) as connection:
         keys = connection.read_parquet(str(path)).select(*columns)
         nulls = {name: len(keys.filter(column.isnull())) for name, column in zip(key, columns, strict=True)}
         return KeyFaults(

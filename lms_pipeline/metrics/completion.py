@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from lms_pipeline.days import Calendar
 from lms_pipeline.errors import LmsPipelineError
-from lms_pipeline.lake.engine import calculator, sql
+from lms_pipeline.lake.engine import duckdb_session, sql
 from lms_pipeline.lake.files import check_version, read_metadata
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.lake.publishing import Published, publish_table
@@ -58,7 +58,10 @@ class Snapshot:
 def classified(snapshot: Snapshot) -> Iterator[duckdb.DuckDBPyConnection]:
     """A connection on which `told`, `sets` and `known` stand for `snapshot`, until the block ends."""
     # In parallel, the last digits of a mean depend on who adds first: the same answers must give the same digest.
-    with TemporaryDirectory(prefix="lms-metrics-") as spill, calculator(Path(spill), threads=1) as connection:
+    with (
+        TemporaryDirectory(prefix="lms-metrics-") as spill,
+        duckdb_session(Path(spill), threads=1) as connection,
+    ):
         connection.from_arrow(arrow_schema(UNIFIED_ENROLLMENTS).empty_table()).create("unified_columns")
         bind(connection, path=str(snapshot.path))
         bind(connection, snapshot_date=snapshot.day, as_of=snapshot.calendar.ends_at(snapshot.day))
@@ -156,7 +159,7 @@ def measure(
             yield publish_table(data, table, partition, run_id=run_id, batches=rows(table), metadata=told)
 
 
-def only_row(published: Published, columns: Sequence[str]) -> dict[str, Any]:
+def read_single_row(published: Published, columns: Sequence[str]) -> dict[str, Any]:
     """The row of a table that has one, by column; only those that are named, which is five times as quick as all."""
     import pyarrow.parquet as pq
 

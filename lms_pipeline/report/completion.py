@@ -14,10 +14,10 @@ from lms_pipeline.report.charts import Bar, bars_svg, in_markdown, one_line, tex
 
 RATE = "completion_rate_eligible"
 """The fair figure."""
-MOST_BARS, MOST_LINES = 15, 10
-LONGEST_TITLE = 40
+MAX_BARS, MAX_LINES = 15, 10
+MAX_TITLE_LENGTH = 40
 """Characters on a line of text: ten such lines are less than the 1,000 characters that Dagster shows without a click."""
-LEAST_ELIGIBLE = 10
+MIN_ELIGIBLE = 10
 """Enrollments of a course that is called the best or the worst: one learner alone is always 0% or 100%."""
 
 
@@ -52,7 +52,7 @@ class Courses:
 
     def chart(self, title: str) -> str:
         """The largest as bars of an SVG picture."""
-        largest = self._by_size[:MOST_BARS]
+        largest = self._by_size[:MAX_BARS]
         more = len(self._by_size) - len(largest)
         footnote = f"and {more:,} smaller courses" if more else "" if largest else "There is no course."
         bars = [Bar(one.label, one.rate, f"{one.completed:,} of {one.eligible:,}") for one in largest]
@@ -61,17 +61,17 @@ class Courses:
     def lines(self) -> str:
         """The largest in Markdown, with bars that are text."""
         head = "| completed | course | of eligible |\n|---|---|---|"
-        return "\n".join([head, *map(_line, self._by_size[:MOST_LINES])])
+        return "\n".join([head, *map(_line, self._by_size[:MAX_LINES])])
 
     def extremes(self) -> tuple[Course, Course] | None:
         """The ones with the lowest and the highest rate; None where none is large enough to say."""
         rated = sorted(
-            (one for one in self._by_size if one.eligible >= LEAST_ELIGIBLE), key=lambda one: one.rate or 0
+            (one for one in self._by_size if one.eligible >= MIN_ELIGIBLE), key=lambda one: one.rate or 0
         )
         return (rated[0], rated[-1]) if rated else None
 
 
 def _line(course: Course) -> str:
-    title = in_markdown(one_line(course.label, LONGEST_TITLE))
+    title = in_markdown(one_line(course.label, MAX_TITLE_LENGTH))
     percent = "-" if course.rate is None else f"{course.rate:.0%}"
     return f"| {text_bar(course.rate)} {percent} | {title} | {course.completed:,} of {course.eligible:,} |"

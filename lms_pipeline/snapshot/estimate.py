@@ -12,11 +12,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from lms_pipeline.extract.budget import Limits
-from lms_pipeline.extract.checkpoint import Answers
+from lms_pipeline.extract.checkpoint import Checkpoint
 from lms_pipeline.extract.plan import Kind
-from lms_pipeline.extract.session import Asker, fetch_list, sweep_query
+from lms_pipeline.extract.session import FetchSession, fetch_list, sweep_query
 from lms_pipeline.extract.strategies import read_pairs
-from lms_pipeline.extract.strategy_selection import Choice, demands_pair
+from lms_pipeline.extract.strategy_selection import Choice, pair_requirement
 from lms_pipeline.lake.files import count_rows
 from lms_pipeline.lake.paths import DataDir
 from lms_pipeline.snapshot.job import Order
@@ -54,18 +54,18 @@ def duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 5_400 else f"{seconds / 3_600:.1f} h"
 
 
-def foreseen(client: TrutoClient, data: DataDir, order: Order) -> str:
+def estimate_calls(client: TrutoClient, data: DataDir, order: Order) -> str:
     """What would be asked for, in words; only lists and metadata are asked for now.
 
     Raises:
         TrutoError: no answer.
     """
     asked_before = client.requests
-    with TemporaryDirectory() as folder, Answers(Path(folder) / "answers.sqlite") as answers:
-        asker = Asker(client, answers.begin(order.plan, client.now()))
-        choice = _choice(asker, order)
+    with TemporaryDirectory() as folder, Checkpoint(Path(folder) / "answers.sqlite") as answers:
+        session = FetchSession(client, answers.begin(order.plan, client.now()))
+        choice = _choice(session, order)
         learners, courses = (
-            sum(len(page.records) for page in fetch_list(asker, order.account_id, one, order.options))
+            sum(len(page.records) for page in fetch_list(session, order.account_id, one, order.options))
             for one in ("users", "courses")
         )
     lists = client.requests - asked_before
@@ -94,13 +94,13 @@ def foreseen(client: TrutoClient, data: DataDir, order: Order) -> str:
     return f"{head}: {_told(order, lists + details + turn)}, and one for each that changed."
 
 
-def _choice(asker: Asker, order: Order) -> Choice:
+def _choice(session: FetchSession, order: Order) -> Choice:
     """What was set or chosen before; else what the metadata tell, without asking for details."""
     if order.options.strategy != "auto":
         return Choice(order.options.strategy, "it is set in LMS_ACCOUNTS_FILE")
     if order.remembered is not None:
         return order.remembered
-    because = demands_pair(asker, sweep_query(order.account_id, order.options))
+    because = pair_requirement(session, sweep_query(order.account_id, order.options))
     if because is None:
         return Choice("sweep", "its LMS lists all enrollments")
     return Choice("roster", f"{because}; two more calls will tell whether another way is better")

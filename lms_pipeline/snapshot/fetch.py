@@ -19,20 +19,20 @@ from typing import TypeVar
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lms_pipeline.concurrency import in_order
+from lms_pipeline.concurrency import map_in_order
 from lms_pipeline.errors import LmsPipelineError
 from lms_pipeline.extract import session
 from lms_pipeline.extract.budget import BudgetSpentError
 from lms_pipeline.extract.plan import Pair, Plan
 from lms_pipeline.extract.session import BrokenListError, NotKeptError, fetch_list
-from lms_pipeline.extract.strategies import Found
+from lms_pipeline.extract.strategies import PairBatch
 from lms_pipeline.lake.files import TableFile, conforming
 from lms_pipeline.snapshot.job import LISTS, TABLES, Order, Pull, Report
 from lms_pipeline.snapshot.writer import EnrollmentFiles
 from lms_pipeline.tables.pulled import RAW_ENROLLMENTS, UNIFIED_ENROLLMENTS
 from lms_pipeline.transform.columns import constant
-from lms_pipeline.transform.dedupe import WaitingRows
-from lms_pipeline.transform.enrollments import Answered, OtherPairError, raw_batch
+from lms_pipeline.transform.dedupe import StagedRows
+from lms_pipeline.transform.enrollments import OtherPairError, ResponseRecords, raw_batch
 from lms_pipeline.transform.rosters import Entry, roster_batch
 from lms_pipeline.transform.users_courses import ListFlattener, ListName
 from lms_pipeline.truto.query import CourseFilter, ListQuery, UserFilter
@@ -90,8 +90,8 @@ def take_list(name: ListName, pull: Pull, files: ExitStack) -> TakenList:
         flattener = ListFlattener(name)
         with ExitStack() as opened:
             taken = TakenList(opened.enter_context(pull.publication.open(table)))
-            waiting = opened.enter_context(WaitingRows(table, table.key, pull.folder))
-            for page in fetch_list(pull.asker, order.account_id, LISTS[name], order.options):
+            waiting = opened.enter_context(StagedRows(table, table.key, pull.folder))
+            for page in fetch_list(pull.session, order.account_id, LISTS[name], order.options):
                 batch = flattener.flatten(page.records, page.received_at)
                 waiting.add(batch)
                 taken.is_offered = True
@@ -139,8 +139,8 @@ def _take_round(pull: Pull, files: ExitStack, round_: int) -> EnrollmentFiles:
     order = pull.order
     with ExitStack() as opened:
         taken = opened.enter_context(EnrollmentFiles(order.identity, pull.publication, pull.folder))
-        for page in session.sweep_enrollments(pull.asker, order.account_id, order.options, round_):
-            taken.answered([Answered(page.records, page.received_at)])
+        for page in session.sweep_enrollments(pull.session, order.account_id, order.options, round_):
+            taken.answered([ResponseRecords(page.records, page.received_at)])
             taken.is_partial |= page.is_partial
             taken.repaired_pages += page.is_repaired
         files.push(opened.pop_all())
@@ -152,7 +152,7 @@ AT_ONCE = 500
 """Answers that become rows together: arrays of one row each would take most of the time."""
 
 
-def counted(found: Iterable[Found], report: Report) -> Iterator[Found]:
+def counted(found: Iterable[PairBatch], report: Report) -> Iterator[PairBatch]:
     """What was found, while what was gone is counted: enrollments may be missing with it."""
     for some in found:
         if some.is_gone:
@@ -195,7 +195,7 @@ def _ask(pull: Pull, plan: Plan, taken: EnrollmentFiles) -> NoCall | None:
 
     def ask(pair: Pair) -> Page | NoCall | None:
         try:
-            return pull.asker.pair(_query(order, pair))
+            return pull.session.pair(_query(order, pair))
         except BudgetSpentError as error:
             stop.set()
             return error
@@ -203,10 +203,10 @@ def _ask(pull: Pull, plan: Plan, taken: EnrollmentFiles) -> NoCall | None:
             return error
 
     # a replay takes every answer that was kept, whatever this version would have planned
-    pairs = _until(stop, plan.to_ask(also_carried=pull.asker.is_replay))
-    with closing(in_order(ask, pairs, order.options.workers)) as answers:
+    pairs = _until(stop, plan.to_ask(also_carried=pull.session.is_replay))
+    with closing(map_in_order(ask, pairs, order.options.workers)) as answers:
         while some := list(islice(answers, AT_ONCE)):
-            told: list[Answered] = []
+            told: list[ResponseRecords] = []
             is_absent: dict[int, bool] = {}
             for pair, answer in some:
                 if isinstance(answer, NoCall):
@@ -216,7 +216,9 @@ def _ask(pull: Pull, plan: Plan, taken: EnrollmentFiles) -> NoCall | None:
                 if answer is None or not answer.records:
                     report.not_enrolled += 1
                     continue
-                told.append(Answered(answer.records, answer.received_at, (pair.user_id, pair.course_id)))
+                told.append(
+                    ResponseRecords(answer.records, answer.received_at, (pair.user_id, pair.course_id))
+                )
                 taken.is_partial |= answer.is_partial or answer.next_cursor is not None
                 taken.repaired_pages += answer.is_repaired
             _take(order, taken, told)
@@ -224,7 +226,7 @@ def _ask(pull: Pull, plan: Plan, taken: EnrollmentFiles) -> NoCall | None:
     return spent
 
 
-def _take(order: Order, taken: EnrollmentFiles, told: list[Answered]) -> None:
+def _take(order: Order, taken: EnrollmentFiles, told: list[ResponseRecords]) -> None:
     try:
         taken.answered(told)
     except OtherPairError:

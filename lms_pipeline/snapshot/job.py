@@ -16,13 +16,13 @@ import msgspec
 from lms_pipeline.accounts.options import AccountOptions, read_options
 from lms_pipeline.accounts.registry import Registry
 from lms_pipeline.extract.budget import Limits
-from lms_pipeline.extract.session import Asker
+from lms_pipeline.extract.session import FetchSession
 from lms_pipeline.extract.strategies import StrategyName
 from lms_pipeline.extract.strategy_selection import Choice
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.lake.publishing import Publication, Published
 from lms_pipeline.settings import Settings
-from lms_pipeline.tables.pulled import PULLED_TABLES, Identity, identity_of
+from lms_pipeline.tables.pulled import PULLED_TABLES, Identity, resolve_identity
 from lms_pipeline.transform.dedupe import NO_DUPLICATES, Duplicates
 from lms_pipeline.transform.users_courses import ListName
 from lms_pipeline.truto.query import Resource
@@ -134,7 +134,7 @@ class Report:
         return self.planned["rotation"] + self.planned["carried"] - self.carry_asked
 
 
-class Circumstances(msgspec.Struct, frozen=True, kw_only=True):
+class ReplayContext(msgspec.Struct, frozen=True, kw_only=True):
     """As they were when the strategy was chosen."""
 
     run_id: str
@@ -147,7 +147,7 @@ class Circumstances(msgspec.Struct, frozen=True, kw_only=True):
     """Whether there was a snapshot to carry over from."""
 
     @classmethod
-    def of(cls, order: Order, choice: Choice, *, has_before: bool = False) -> Circumstances:
+    def of(cls, order: Order, choice: Choice, *, has_before: bool = False) -> ReplayContext:
         """Those of a snapshot that is being taken."""
         return cls(
             run_id=order.run_id,
@@ -173,10 +173,10 @@ class Circumstances(msgspec.Struct, frozen=True, kw_only=True):
         return msgspec.json.encode(self).decode()
 
 
-def read_circumstances(told: str | None) -> Circumstances | None:
+def read_circumstances(told: str | None) -> ReplayContext | None:
     """Those that were written; None where there are none, or others than this version writes."""
     try:
-        return None if told is None else msgspec.json.decode(told, type=Circumstances)
+        return None if told is None else msgspec.json.decode(told, type=ReplayContext)
     except msgspec.DecodeError:
         return None
 
@@ -184,7 +184,7 @@ def read_circumstances(told: str | None) -> Circumstances | None:
 log = logging.getLogger(__name__)
 
 
-def order_for(
+def load_job(
     settings: Settings,
     data: DataDir,
     account_id: str,
@@ -209,7 +209,7 @@ def order_for(
         account_id=account.id,
         day=day,
         run_id=run_id,
-        identity=identity_of(account.integration, options.identity),
+        identity=resolve_identity(account.integration, options.identity),
         options=options,
         tables=tables or frozenset(TABLES),
         limits=Limits.of(options, account.integration, settings.account_calls_per_10s),
@@ -242,7 +242,7 @@ def remember(data: DataDir, order: Order, report: Report) -> None:
 class Pull:
     """Who is asked, for what, and where it goes."""
 
-    asker: Asker
+    session: FetchSession
     order: Order
     publication: Publication
     folder: Path

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from lms_pipeline.extract.plan import DETAILS, Before, Plan
+from lms_pipeline.extract.plan import DETAILS, Plan, PreviousSnapshot
 from lms_pipeline.lake.disk import LakeError, disk_errors
 from lms_pipeline.lake.files import PREFIX, check_version, damage, read_metadata
 from lms_pipeline.lake.paths import DataDir
@@ -21,7 +21,7 @@ from lms_pipeline.tables.pulled import RAW_ENROLLMENTS, UNIFIED_ENROLLMENTS
 log = logging.getLogger(__name__)
 
 
-def last_snapshot(data: DataDir, order: Order, strategy: str, folder: Path) -> Before | None:
+def last_snapshot(data: DataDir, order: Order, strategy: str, folder: Path) -> PreviousSnapshot | None:
     """The files of the last snapshot before the day; None where it was taken another way, or isn't whole.
 
     They are links in `folder`: whatever is published meanwhile, the snapshot is compared with one and the same.
@@ -37,7 +37,7 @@ def last_snapshot(data: DataDir, order: Order, strategy: str, folder: Path) -> B
     }
     if not all(path.exists() for path in files.values()):
         return None
-    before = Before(
+    before = PreviousSnapshot(
         **{name: _linked(path, folder / f"before-{name}.parquet") for name, path in files.items()}
     )
     try:
@@ -58,7 +58,7 @@ def _linked(path: Path, link: Path) -> Path:
     return link
 
 
-def _fits(before: Before, expected: dict[str, str]) -> bool:
+def _fits(before: PreviousSnapshot, expected: dict[str, str]) -> bool:
     """Whether the three files are of one run, and that run was taken as this one is."""
     for path in (before.unified, before.raw):
         check_version(path, read_metadata(path))

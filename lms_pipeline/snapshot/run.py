@@ -17,9 +17,9 @@ from typing import Protocol
 from lms_pipeline.days import Calendar
 from lms_pipeline.errors import SettingsError
 from lms_pipeline.extract.budget import Budget
-from lms_pipeline.extract.checkpoint import Answers, Attempt
+from lms_pipeline.extract.checkpoint import Attempt, Checkpoint
 from lms_pipeline.extract.plan import Plan, planned
-from lms_pipeline.extract.session import Asker, NotKeptError, PairDemandedError, sweep_query
+from lms_pipeline.extract.session import FetchSession, NotKeptError, PairDemandedError, sweep_query
 from lms_pipeline.extract.strategies import (
     Learner,
     ListNotOfferedError,
@@ -29,12 +29,12 @@ from lms_pipeline.extract.strategies import (
     Roster,
     StrategyName,
 )
-from lms_pipeline.extract.strategy_selection import Choice, choose_by_details, demands_pair
+from lms_pipeline.extract.strategy_selection import Choice, choose_details_strategy, pair_requirement
 from lms_pipeline.housekeeping.cleanup import old_answers, remove
-from lms_pipeline.housekeeping.policy import Rules
-from lms_pipeline.lake.disk import check_room
+from lms_pipeline.housekeeping.policy import RetentionPolicy
+from lms_pipeline.lake.disk import check_free_space
 from lms_pipeline.lake.files import Provenance, TableFile, read_metadata
-from lms_pipeline.lake.lock import alone
+from lms_pipeline.lake.lock import partition_lock
 from lms_pipeline.lake.paths import DataDir
 from lms_pipeline.lake.publishing import (
     Publication,
@@ -46,7 +46,7 @@ from lms_pipeline.lake.publishing import (
 )
 from lms_pipeline.snapshot.estimate import plan_told
 from lms_pipeline.snapshot.fetch import TakenList, counted, take_list, take_pairs, take_sweep
-from lms_pipeline.snapshot.job import LISTS, TABLES, Circumstances, Order, Pull, Report, read_circumstances
+from lms_pipeline.snapshot.job import LISTS, TABLES, Order, Pull, ReplayContext, Report, read_circumstances
 from lms_pipeline.snapshot.previous import last_snapshot, remember_details
 from lms_pipeline.snapshot.writer import EnrollmentFiles
 from lms_pipeline.tables.pulled import COURSES, LEARNERS, PULLED_TABLES, UNIFIED_ENROLLMENTS
@@ -68,7 +68,7 @@ class Taking:
         needs_before: bool = False,
     ) -> None:
         self._pull = pull
-        self._asker = pull.asker
+        self._asker = pull.session
         self._order = pull.order
         self._report = pull.report
         self._data = data
@@ -122,7 +122,7 @@ class Taking:
         self._report.is_settled = choice.is_settled
         if choice.name != "sweep":
             return self._pairs(choice, self._strategy(choice.name), learners, courses, files)
-        self._asker.note(Circumstances.of(self._order, choice).written())
+        self._asker.note(ReplayContext.of(self._order, choice).written())
         return None, take_sweep(self._pull, files, partial(self._closed, learners, courses))
 
     def _pairs(
@@ -145,7 +145,7 @@ class Taking:
             raise NotKeptError(
                 "The snapshot can't be made again: the one before it, from which it carried over, isn't there as it was."
             )
-        self._asker.note(Circumstances.of(order, choice, has_before=before is not None).written())
+        self._asker.note(ReplayContext.of(order, choice, has_before=before is not None).written())
         found = strategy.find(learners.unique_ids(), courses.unique_ids())
         plan = files.enter_context(
             planned(
@@ -171,11 +171,11 @@ class Taking:
         order = self._order
         if order.options.strategy != "auto":
             return Choice(order.options.strategy, "it is set in LMS_ACCOUNTS_FILE")
-        because = demands_pair(self._asker, sweep_query(order.account_id, order.options))
+        because = pair_requirement(self._asker, sweep_query(order.account_id, order.options))
         if because is None:
             return Choice("sweep", "its LMS lists all enrollments")
         ids = learners.unique_ids(), courses.unique_ids()
-        return choose_by_details(self._asker, self._detail_query, *ids, because)
+        return choose_details_strategy(self._asker, self._detail_query, *ids, because)
 
     @property
     def _detail_query(self) -> ObjectQuery:
@@ -263,19 +263,19 @@ def take_snapshot(
     Raises:
         DayNotOpenError: it is not the day that is open, and has no snapshot.
         LakeError: there is no room for it on the disk, or what is there can't be used.
-        BusyError: somebody else is at it.
+        LockedError: somebody else is at it.
         BudgetSpentError: the calls that it may cost are used up.
         RowDropError: too many enrollments are missing that the snapshot before has.
         TrutoError: in one sentence, what and what to do.
     """
     started = time.monotonic()
-    with alone(data, order.partition) as folder:
+    with partition_lock(data, order.partition) as folder:
         if now() >= calendar.closes_at(order.day) and _is_published(data, order):
             return Report(kept=True, published=published_files(data, PULLED_TABLES, order.partition))
         calendar.check_open(order.day, now())
         remove_leftovers(data, PULLED_TABLES, order.partition)
-        check_room(data, order.partition)
-        with Answers(_answers(data, order)) as answers:
+        check_free_space(data, order.partition)
+        with Checkpoint(_answers(data, order)) as answers:
             attempt = answers.begin(order.plan, now(), believe=order.allow_drop)
             hourly = data.budgets / f"hour-{order.account_id}.sqlite"
             with (
@@ -283,10 +283,10 @@ def take_snapshot(
                 connect(budget) as client,
                 Publication(data, order.partition, order.run_id) as publication,
             ):
-                asker = Asker(client, attempt)
-                asker.forget_old_lists(now(), timedelta(hours=order.options.resume_hours))
+                session = FetchSession(client, attempt)
+                session.forget_old_lists(now(), timedelta(hours=order.options.resume_hours))
                 try:
-                    report = Taking(Pull(asker, order, publication, folder), data, now(), tell).run()
+                    report = Taking(Pull(session, order, publication, folder), data, now(), tell).run()
                 except RowDropError:
                     attempt.refuse()
                     raise
@@ -296,19 +296,19 @@ def take_snapshot(
     return report
 
 
-def flatten_again(data: DataDir, order: Order, tell: Callable[[str], None] = log.info) -> Report:
+def replay_snapshot(data: DataDir, order: Order, tell: Callable[[str], None] = log.info) -> Report:
     """Publish a snapshot anew from the answers that were kept of it, without a call.
 
     Raises:
         NotKeptError: they weren't, or not all of them.
-        BusyError: somebody else is at it.
+        LockedError: somebody else is at it.
         LakeError: in one sentence, what and what to do.
     """
     started = time.monotonic()
-    with alone(data, order.partition) as folder:
+    with partition_lock(data, order.partition) as folder:
         if not data.answers(order.partition).exists():
             raise NotKeptError(f"No answers of {order.partition} are kept: its snapshot stays as it is.")
-        with Answers(data.answers(order.partition)) as answers:
+        with Checkpoint(data.answers(order.partition)) as answers:
             attempt, then = _taken(data, order, answers)
             if attempt is None or then is None:
                 raise NotKeptError(f"The pull of {order.partition} did not come to its end: pull it again.")
@@ -319,7 +319,7 @@ def flatten_again(data: DataDir, order: Order, tell: Callable[[str], None] = log
                 )
             remove_leftovers(data, PULLED_TABLES, order.partition)
             with Publication(data, order.partition, order.run_id) as publication:
-                pull = Pull(Asker(None, attempt), then.applied_to(order), publication, folder)
+                pull = Pull(FetchSession(None, attempt), then.applied_to(order), publication, folder)
                 taking = Taking(pull, data, attempt.started_at, tell, needs_before=then.has_before)
                 report = taking.run()
             if not attempt.is_finished:
@@ -329,8 +329,8 @@ def flatten_again(data: DataDir, order: Order, tell: Callable[[str], None] = log
 
 
 def _taken(
-    data: DataDir, order: Order, answers: Answers
-) -> tuple[Attempt, Circumstances] | tuple[None, None]:
+    data: DataDir, order: Order, answers: Checkpoint
+) -> tuple[Attempt, ReplayContext] | tuple[None, None]:
     """The attempt whose snapshot is published, also where its process died before it could note that."""
     published = data.file(UNIFIED_ENROLLMENTS, order.partition)
     run_id = read_metadata(published).get("run_id") if published.exists() else None
@@ -354,5 +354,5 @@ def _answers(data: DataDir, order: Order) -> Path:
 
 def _remove_old_answers(data: DataDir, order: Order) -> None:
     """Remove the account's answers and details of days that are too long ago to be flattened again."""
-    rules = Rules(today=order.day, answer_days={order.account_id: order.options.answer_days})
+    rules = RetentionPolicy(today=order.day, answer_days={order.account_id: order.options.answer_days})
     remove(data, old_answers(data, rules, order.account_id))

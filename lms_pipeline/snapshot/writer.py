@@ -24,8 +24,8 @@ from lms_pipeline.tables.pulled import (
     UNIFIED_ENROLLMENTS,
     Identity,
 )
-from lms_pipeline.transform.dedupe import NO_DUPLICATES, WaitingRows
-from lms_pipeline.transform.enrollments import Answered, EnrollmentFlattener
+from lms_pipeline.transform.dedupe import NO_DUPLICATES, StagedRows
+from lms_pipeline.transform.enrollments import EnrollmentFlattener, ResponseRecords
 
 
 class EnrollmentFiles:
@@ -50,7 +50,7 @@ class EnrollmentFiles:
                 opened.enter_context(self._publication.open(table))
                 for table in (RAW_ENROLLMENTS, REJECTED_ENROLLMENTS, UNIFIED_ENROLLMENTS)
             )
-            self.waiting = opened.enter_context(WaitingRows(UNIFIED_ENROLLMENTS, self.key, self._folder))
+            self.waiting = opened.enter_context(StagedRows(UNIFIED_ENROLLMENTS, self.key, self._folder))
             self._opened = opened.pop_all()
         return self
 
@@ -58,7 +58,7 @@ class EnrollmentFiles:
         """Close them, and remove what was not finished."""
         self._opened.close()
 
-    def answered(self, answers: Iterable[Answered]) -> None:
+    def answered(self, answers: Iterable[ResponseRecords]) -> None:
         """Take the records of answers.
 
         Raises:
@@ -81,7 +81,7 @@ class EnrollmentFiles:
 
     def settle(self, learners: Path, courses: Path) -> None:
         """Drop duplicates, and fill in names and titles from the lists."""
-        self.duplicates = self.waiting.settle_enrollments(self.unified, learners, courses)
+        self.duplicates = self.waiting.deduplicate_and_enrich(self.unified, learners, courses)
 
     def tell(self, report: Report) -> None:
         """Put the counts into the report."""

@@ -19,13 +19,13 @@ KEYS: dict[Identity, tuple[str, ...]] = {
 }
 """The columns of `unified_enrollments` that identify a row."""
 
-ASKED_BY_PAIR = frozenset({"talentlms"})
+PAIR_INTEGRATIONS = frozenset({"talentlms"})
 """Integrations whose enrollments are known by the pair."""
 
 
-def identity_of(integration: str, chosen: Identity | None) -> Identity:
+def resolve_identity(integration: str, chosen: Identity | None) -> Identity:
     """The identity of an account's enrollments: the pair for TalentLMS always, else as chosen."""
-    if integration in ASKED_BY_PAIR:
+    if integration in PAIR_INTEGRATIONS:
         return "pair"
     return chosen or "enrollment_id"
 

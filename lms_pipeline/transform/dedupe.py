@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lms_pipeline.lake.disk import LakeError, disk_errors
-from lms_pipeline.lake.engine import calculator, sql
+from lms_pipeline.lake.engine import duckdb_session, sql
 from lms_pipeline.lake.files import ROWS_PER_GROUP, TableFile
 from lms_pipeline.tables.schema import Table, arrow_schema
 
@@ -40,7 +40,7 @@ class Duplicates:
 NO_DUPLICATES = Duplicates(0, 0)
 
 
-class WaitingRows:
+class StagedRows:
     """The rows of a table as served, with their position and key, in a file; use it as a context manager."""
 
     def __init__(self, table: Table, key: Sequence[str], folder: Path) -> None:
@@ -86,14 +86,14 @@ class WaitingRows:
         """Write them to `into` in the order served, of equal keys the last alone."""
         return self._settle(into, "settle.sql", {})
 
-    def settle_enrollments(self, into: TableFile, learners: Path, courses: Path) -> Duplicates:
+    def deduplicate_and_enrich(self, into: TableFile, learners: Path, courses: Path) -> Duplicates:
         """The same, with names, e-mails and titles that an enrollment lacks from the files of those lists."""
         lists = {"learners": str(learners), "courses": str(courses)}
-        return self._settle(into, "settle_enrollments.sql", lists)
+        return self._settle(into, "deduplicate_and_enrich.sql", lists)
 
     def _settle(self, into: TableFile, query: str, parameters: dict[str, str]) -> Duplicates:
         self._close()
-        with calculator(spill_to=self._folder) as connection:
+        with duckdb_session(spill_to=self._folder) as connection:
             connection.read_parquet(str(self.path)).create_view("waiting")
             connection.execute(sql(__package__, "dropped.sql"))
             ((identical, conflicting),) = connection.execute(sql(__package__, "duplicates.sql")).fetchall()

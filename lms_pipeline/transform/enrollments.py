@@ -43,7 +43,7 @@ class FlatEnrollments:
 
 
 @dataclass(frozen=True, slots=True)
-class Answered:
+class ResponseRecords:
     """The records of one answer; of one about a learner in a course, the ids that were asked for."""
 
     records: Sequence[msgspec.Raw]
@@ -80,9 +80,9 @@ class EnrollmentFlattener:
 
     def flatten(self, records: Sequence[msgspec.Raw], fetched_at: datetime) -> FlatEnrollments:
         """The batches of one answer, rows in the order served."""
-        return self.flatten_answers([Answered(records, fetched_at)])
+        return self.flatten_answers([ResponseRecords(records, fetched_at)])
 
-    def flatten_answers(self, answers: Iterable[Answered]) -> FlatEnrollments:
+    def flatten_answers(self, answers: Iterable[ResponseRecords]) -> FlatEnrollments:
         """The batches of several answers, rows in their order.
 
         Raises:
@@ -94,7 +94,7 @@ class EnrollmentFlattener:
                 self._read(record, answer, rows)
         return FlatEnrollments(self._unified(rows.unified), _raw(rows.raw), _rejected(rows.rejected))
 
-    def _read(self, record: msgspec.Raw, answer: Answered, rows: _Rows) -> None:
+    def _read(self, record: msgspec.Raw, answer: ResponseRecords, rows: _Rows) -> None:
         try:
             read = self._reader.read(record)
         except Rejected as rejection:

@@ -210,7 +210,7 @@ def _required_id(raw: msgspec.Raw, name: str) -> str:
     return str(value)
 
 
-MOST_LEARNED_KEYS = 200
+MAX_LEARNED_KEYS = 200
 """Undocumented keys learned per list. A list that invents keys for each record is read the lenient way instead."""
 
 
@@ -272,7 +272,7 @@ class RecordReader:
         for path, names in keys.items():
             if learnable := set(filter(can_be_learned, names)):
                 learned.setdefault(path, set()).update(learnable)
-        if learned == known or sum(map(len, learned.values())) > MOST_LEARNED_KEYS:
+        if learned == known or sum(map(len, learned.values())) > MAX_LEARNED_KEYS:
             return False
         self._learned = learned
         self._use(node(self.shape.record, learned))

@@ -21,9 +21,16 @@ from lms_pipeline.truto.models import (
     read_capabilities,
     required_parameters,
 )
-from lms_pipeline.truto.pagination import follow
+from lms_pipeline.truto.pagination import follow_pages
 from lms_pipeline.truto.query import AccountsQuery, ListQuery, ObjectQuery, QueryError, Resource
-from lms_pipeline.truto.request import Wanted, accounts_of, capabilities_of, list_of, metadata_of, record_of
+from lms_pipeline.truto.request import (
+    Request,
+    build_accounts_request,
+    build_capabilities_request,
+    build_list_request,
+    build_metadata_request,
+    build_record_request,
+)
 from lms_pipeline.truto.response import (
     Page,
     SingleRecord,
@@ -33,8 +40,8 @@ from lms_pipeline.truto.response import (
     read_record,
     without_secrets,
 )
-from lms_pipeline.truto.retry import Asking, Patience, Pauses
-from lms_pipeline.truto.transport import Downloaded, Gate, Requests, download, pieces
+from lms_pipeline.truto.retry import Cooldowns, RequestRetrier, RetryPolicy
+from lms_pipeline.truto.transport import Downloaded, Gate, HttpTransport, download, iter_body
 
 T = TypeVar("T")
 
@@ -54,7 +61,7 @@ class Answer(Generic[T]):
 
 
 class TrutoClient:
-    """Asks Truto. Use it as a context manager; threads may share it, and so may they the `pauses` of several."""
+    """Asks Truto. Use it as a context manager; threads may share it, and so may they the `cooldowns` of several."""
 
     def __init__(
         self,
@@ -62,14 +69,14 @@ class TrutoClient:
         token: str,
         *,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
-        pauses: Pauses | None = None,
-        patience: Patience | None = None,
+        cooldowns: Cooldowns | None = None,
+        retry_policy: RetryPolicy | None = None,
         gate: Gate = lambda _wanted: None,
         timeout: float = 60,
     ) -> None:
         self._now = now
-        self._requests = Requests(base_url, token, timeout, gate)
-        self._asking = Asking(self._requests, pauses or Pauses(), patience or Patience())
+        self._requests = HttpTransport(base_url, token, timeout, gate)
+        self._asking = RequestRetrier(self._requests, cooldowns or Cooldowns(), retry_policy or RetryPolicy())
 
     def __enter__(self) -> Self:
         """The client itself."""
@@ -88,7 +95,7 @@ class TrutoClient:
         """The present, as answers are stamped with it."""
         return self._now()
 
-    def answer(self, wanted: Wanted, read: Callable[[bytes, datetime], T]) -> Answer[T]:
+    def answer(self, wanted: Request, read: Callable[[bytes, datetime], T]) -> Answer[T]:
         """An answer that `read` can read, asked for until there is one.
 
         Raises:
@@ -97,7 +104,7 @@ class TrutoClient:
         """
 
         def received(response: httpx.Response) -> Answer[T]:
-            body = b"".join(pieces(response, wanted))
+            body = b"".join(iter_body(response, wanted))
             body = CLEANED.get(wanted.body, bytes)(body)
             received_at = self._now()
             return Answer(body, received_at, response.headers, read(body, received_at))
@@ -114,8 +121,9 @@ class TrutoClient:
         if query.response_format not in {"unified", "raw"}:
             raise QueryError(f"The format {query.response_format} has no pages: take `body` or `download`.")
         read = read_raw_page if query.response_format == "raw" else read_page
-        return follow(
-            lambda cursor: self._read(list_of(resource, query, cursor), read), list_of(resource, query).told
+        return follow_pages(
+            lambda cursor: self._read(build_list_request(resource, query, cursor), read),
+            build_list_request(resource, query).told,
         )
 
     def one(self, resource: Resource, record_id: str, query: ObjectQuery) -> SingleRecord:
@@ -127,7 +135,7 @@ class TrutoClient:
         """
         if query.response_format not in {"unified", "raw"}:
             raise QueryError(f"The format {query.response_format} is no record: take `body` or `download`.")
-        return self._read(record_of(resource, record_id, query), read_record)
+        return self._read(build_record_request(resource, record_id, query), read_record)
 
     def body(self, resource: Resource, query: ListQuery, cursor: str | None = None) -> bytes:
         """The body of one answer as it came, in whatever format; the shape of `normalized` isn't published.
@@ -135,7 +143,7 @@ class TrutoClient:
         Raises:
             TrutoError: as for `answer`.
         """
-        return self.answer(list_of(resource, query, cursor), lambda _body, _received_at: None).body
+        return self.answer(build_list_request(resource, query, cursor), lambda _body, _received_at: None).body
 
     def download(self, resource: Resource, query: ListQuery, to: Path) -> Downloaded:
         """Write what the provider says into a file, piece by piece; what stood there stays until all of it has come.
@@ -144,7 +152,7 @@ class TrutoClient:
             TrutoError: as for `answer`.
             DownloadError: the file can't be written.
         """
-        wanted = list_of(resource, query)
+        wanted = build_list_request(resource, query)
         return self._asking.ask(wanted, lambda response: download(response, wanted, to))
 
     def integrated_accounts(self, query: AccountsQuery = ALL_ACCOUNTS) -> Iterator[IntegratedAccount]:
@@ -153,8 +161,10 @@ class TrutoClient:
         Raises:
             TrutoError: as for `pages`.
         """
-        told = accounts_of(query).told
-        for page in follow(lambda cursor: self._read(accounts_of(query, cursor), read_page), told):
+        told = build_accounts_request(query).told
+        for page in follow_pages(
+            lambda cursor: self._read(build_accounts_request(query, cursor), read_page), told
+        ):
             if page.is_partial:  # whoever is missing would be taken for gone
                 raise TransientError(
                     "A part of the accounts is missing", request=told, todo="try again later"
@@ -167,7 +177,9 @@ class TrutoClient:
         Raises:
             TrutoError: as for `answer`.
         """
-        return self._read(capabilities_of(account_id), lambda body, _received_at: read_capabilities(body))
+        return self._read(
+            build_capabilities_request(account_id), lambda body, _received_at: read_capabilities(body)
+        )
 
     def required_parameters(self, account_id: str, resource: Resource) -> tuple[str, ...]:
         """The query parameters without which the account gives no list, as `user[id]`.
@@ -175,8 +187,8 @@ class TrutoClient:
         Raises:
             TrutoError: as for `answer`.
         """
-        wanted = metadata_of(account_id, resource)
+        wanted = build_metadata_request(account_id, resource)
         return self._read(wanted, lambda body, _received_at: required_parameters(body))
 
-    def _read(self, wanted: Wanted, read: Callable[[bytes, datetime], T]) -> T:
+    def _read(self, wanted: Request, read: Callable[[bytes, datetime], T]) -> T:
         return self.answer(wanted, read).read

@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator
 from lms_pipeline.truto.errors import PermanentError, TransientError
 from lms_pipeline.truto.response import Page
 
-MOST_PAGES = 100_000
+MAX_PAGES = 100_000
 """Of one list: 50 million records at 500 a page."""
-MOST_EMPTY_PAGES = 1_000
+MAX_EMPTY_PAGES = 1_000
 """In a row: an empty page with a cursor is no end, but so many of them lead nowhere."""
 
 
@@ -20,7 +20,7 @@ class RepeatedPageError(TransientError):
     """A cursor leads back to where the list has been."""
 
 
-def follow(page_at: Callable[[str | None], Page], told: str) -> Iterator[Page]:
+def follow_pages(page_at: Callable[[str | None], Page], told: str) -> Iterator[Page]:
     """The pages of a list, until one names no next; an empty page is no end.
 
     Raises:
@@ -31,11 +31,11 @@ def follow(page_at: Callable[[str | None], Page], told: str) -> Iterator[Page]:
     cursor: str | None = None
     seen: set[int] = set()
     empty = 0
-    for _ in range(MOST_PAGES):
+    for _ in range(MAX_PAGES):
         page = page_at(cursor)
         yield page
         empty = 0 if page.records else empty + 1
-        if empty > MOST_EMPTY_PAGES:
+        if empty > MAX_EMPTY_PAGES:
             break
         cursor = page.next_cursor
         if cursor is None:
@@ -43,5 +43,5 @@ def follow(page_at: Callable[[str | None], Page], told: str) -> Iterator[Page]:
         if hash(cursor) in seen:
             raise RepeatedPageError("Truto repeats a page", request=told, todo="try again later")
         seen.add(hash(cursor))
-    pages = f"{empty} empty pages" if empty else f"{MOST_PAGES} pages"
+    pages = f"{empty} empty pages" if empty else f"{MAX_PAGES} pages"
     raise PermanentError(f"The list has no end after {pages}", request=told, todo="tell Truto")

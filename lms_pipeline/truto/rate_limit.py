@@ -19,9 +19,9 @@ from pyrate_limiter import Rate, RateItem, SQLiteBucket
 
 from lms_pipeline.concurrency import wait
 from lms_pipeline.errors import LmsPipelineError
-from lms_pipeline.truto.request import Wanted
+from lms_pipeline.truto.request import Request
 
-SHARE = 0.9
+HEADROOM = 0.9
 """Of a limit, what is used: the server's window is not ours, and calls arrive later than they were sent."""
 WINDOW_SECONDS = 10
 """Of Truto's two tiers."""
@@ -37,15 +37,15 @@ class Tiers:
     account: int = 50
 
 
-class PacingError(LmsPipelineError):
+class RateLimitStateError(LmsPipelineError):
     """Calls can't be counted."""
 
 
-class NoSlotError(Exception):
+class RateLimitExceededError(Exception):
     """There will be no slot before the deadline."""
 
 
-class Slots:
+class SharedRateLimiter:
     """At most so many calls in any stretch of time, over all processes that use the same file."""
 
     def __init__(self, path: Path, rates: Sequence[Rate], sleep: Callable[[float], None] = wait) -> None:
@@ -62,12 +62,12 @@ class Slots:
         """Wait for a slot and take it; `deadline` is one of `time.monotonic`.
 
         Raises:
-            NoSlotError: there is none until then.
-            PacingError: the file can't be used.
+            RateLimitExceededError: there is none until then.
+            RateLimitStateError: the file can't be used.
         """
         while (left := self._try()) > 0:
             if deadline is not None and time.monotonic() + left > deadline:
-                raise NoSlotError
+                raise RateLimitExceededError
             self._sleep(left)
 
     def _try(self) -> float:
@@ -87,7 +87,7 @@ class Slots:
         try:
             yield
         except (sqlite3.Error, OSError) as error:
-            raise PacingError(
+            raise RateLimitStateError(
                 f"Calls can't be counted in {self._path}: {error}; make room, or remove the file where it is damaged."
             ) from None
 
@@ -96,7 +96,7 @@ class Slots:
         self._bucket.close()  # type: ignore[no-untyped-call]
 
 
-class Pacing:
+class ApiRateLimits:
     """A gate that keeps to both of Truto's tiers; threads may share it."""
 
     def __init__(self, folder: Path, token: str, tiers: Tiers, sleep: Callable[[float], None] = wait) -> None:
@@ -104,10 +104,10 @@ class Pacing:
         self._token = token
         self._tiers = tiers
         self._sleep = sleep
-        self._slots: dict[str, Slots] = {}
+        self._slots: dict[str, SharedRateLimiter] = {}
         self._lock = Lock()
 
-    def __call__(self, wanted: Wanted) -> None:
+    def __call__(self, wanted: Request) -> None:
         """Wait until the request may be sent."""
         if self._tiers.account and wanted.account_id and wanted.path.startswith("/unified/"):
             self._of("account", wanted.account_id, self._tiers.account).take()
@@ -121,11 +121,11 @@ class Pacing:
                 slots.close()
             self._slots.clear()
 
-    def _of(self, tier: str, name: str, calls: int) -> Slots:
+    def _of(self, tier: str, name: str, calls: int) -> SharedRateLimiter:
         """The slots of a token or an account, whose names become no path: one is secret, the other from outside."""
         file = f"{tier}-{hashlib.sha256(name.encode()).hexdigest()[:32]}.sqlite"
         with self._lock:
             if file not in self._slots:
-                rate = Rate(max(1, int(calls * SHARE)), WINDOW_SECONDS * 1_000)
-                self._slots[file] = Slots(self._folder / file, [rate], self._sleep)
+                rate = Rate(max(1, int(calls * HEADROOM)), WINDOW_SECONDS * 1_000)
+                self._slots[file] = SharedRateLimiter(self._folder / file, [rate], self._sleep)
             return self._slots[file]

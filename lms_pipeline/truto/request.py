@@ -17,7 +17,7 @@ Body = Literal["unified", "raw", "other"]
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class Request:
     """A request, and how an error names it."""
 
     path: str
@@ -40,19 +40,19 @@ class Wanted:
         """What tells it from every other request of the same account."""
         return f"{self.path}?{urlencode(self.parameters)}"
 
-    def asking(self, parameters: list[Parameter]) -> Wanted:
+    def asking(self, parameters: list[Parameter]) -> Request:
         """The same with other parameters."""
         return replace(self, parameters=tuple(parameters))
 
 
-def list_of(resource: Resource, query: ListQuery, cursor: str | None = None) -> Wanted:
+def build_list_request(resource: Resource, query: ListQuery, cursor: str | None = None) -> Request:
     """A page of a list of one account."""
     path = f"/unified/lms/{resource}"
     told = f"GET {path} of account {query.account_id}"
-    return Wanted(path, tuple(query.parameters(cursor)), told, query.account_id, _body(query))
+    return Request(path, tuple(query.parameters(cursor)), told, query.account_id, _body(query))
 
 
-def record_of(resource: Resource, record_id: str, query: ObjectQuery) -> Wanted:
+def build_record_request(resource: Resource, record_id: str, query: ObjectQuery) -> Request:
     """A record by its id.
 
     Raises:
@@ -60,27 +60,27 @@ def record_of(resource: Resource, record_id: str, query: ObjectQuery) -> Wanted:
     """
     path = f"/unified/lms/{resource}/{_in_path(record_id)}"
     told = f"GET /unified/lms/{resource}/{{id}} of account {query.account_id}"
-    return Wanted(path, tuple(query.parameters()), told, query.account_id, _body(query), has_id=True)
+    return Request(path, tuple(query.parameters()), told, query.account_id, _body(query), has_id=True)
 
 
-def accounts_of(query: AccountsQuery, cursor: str | None = None) -> Wanted:
+def build_accounts_request(query: AccountsQuery, cursor: str | None = None) -> Request:
     """A page of the integrated accounts."""
     path = "/integrated-account"
-    return Wanted(path, tuple(query.parameters(cursor)), f"GET {path}")
+    return Request(path, tuple(query.parameters(cursor)), f"GET {path}")
 
 
-def capabilities_of(account_id: str) -> Wanted:
+def build_capabilities_request(account_id: str) -> Request:
     """What an account can be asked for."""
     told = f"GET /integrated-account/{{id}}/capabilities of account {account_id}"
     path = f"/integrated-account/{_in_path(account_id)}/capabilities"
-    return Wanted(path, (("type", "unified"),), told, account_id)
+    return Request(path, (("type", "unified"),), told, account_id)
 
 
-def metadata_of(account_id: str, resource: Resource) -> Wanted:
+def build_metadata_request(account_id: str, resource: Resource) -> Request:
     """What a list of an account needs to be asked."""
     path = f"/unified/lms/{resource}/meta/list"
     parameters = (("integrated_account_id", account_id),)
-    return Wanted(path, parameters, f"GET {path} of account {account_id}", account_id)
+    return Request(path, parameters, f"GET {path} of account {account_id}", account_id)
 
 
 def _body(query: ObjectQuery) -> Body:

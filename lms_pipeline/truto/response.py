@@ -21,7 +21,7 @@ _LONE_SURROGATE = re.compile(
 )
 """Escapes in order of reading: a pair (kept), half a pair (group 1), any other escape (kept)."""
 
-LONGEST_CURSOR = 8_000
+MAX_CURSOR_LENGTH = 8_000
 """Characters: servers take no longer URL."""
 
 ABSENT = msgspec.Raw(b"")
@@ -190,8 +190,8 @@ def _encoded(value: object) -> msgspec.Raw:
 
 def _cursor(envelope: _Envelope) -> str | None:
     cursor = None if envelope.next_cursor in {None, ""} else str(envelope.next_cursor)
-    if cursor is not None and len(cursor) > LONGEST_CURSOR:
-        raise BadBodyError(f"has a cursor of over {LONGEST_CURSOR:,} characters")
+    if cursor is not None and len(cursor) > MAX_CURSOR_LENGTH:
+        raise BadBodyError(f"has a cursor of over {MAX_CURSOR_LENGTH:,} characters")
     return cursor
 
 

@@ -17,13 +17,13 @@ from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_ran
 
 from lms_pipeline.concurrency import wait
 from lms_pipeline.truto.errors import TransientError, seconds_of
-from lms_pipeline.truto.request import Wanted
+from lms_pipeline.truto.request import Request
 from lms_pipeline.truto.response import BadBodyError
-from lms_pipeline.truto.transport import Requests
+from lms_pipeline.truto.transport import HttpTransport
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class RetryPolicy:
     """How long we insist on an answer; the waits are in seconds."""
 
     attempts: int = 6
@@ -36,7 +36,7 @@ class Patience:
     longest: float = 60
     """No single wait is longer: what the server asks beyond it ends the request, since a run must not hang."""
 
-    def gives_up(self, state: RetryCallState) -> bool:
+    def should_stop(self, state: RetryCallState) -> bool:
         """Whether the failed attempt of `state` was the last one."""
         error = _error(state)
         if error.retry_after is not None and error.retry_after > self.longest:
@@ -66,7 +66,7 @@ def _error(state: RetryCallState) -> TransientError:
     return error
 
 
-class Pauses:
+class Cooldowns:
     """Until when each account is left alone; shared by the threads of a process."""
 
     def __init__(
@@ -97,15 +97,15 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
-class Asking:
+class RequestRetrier:
     """Sends requests again where that may help. An account that a server wants left alone is left alone by all."""
 
-    def __init__(self, requests: Requests, pauses: Pauses, patience: Patience) -> None:
+    def __init__(self, requests: HttpTransport, cooldowns: Cooldowns, retry_policy: RetryPolicy) -> None:
         self._requests = requests
-        self._pauses = pauses
-        self._patience = patience
+        self._pauses = cooldowns
+        self._patience = retry_policy
 
-    def ask(self, wanted: Wanted, read: Callable[[httpx.Response], T]) -> T:
+    def ask(self, wanted: Request, read: Callable[[httpx.Response], T]) -> T:
         """What `read` makes of the answer.
 
         Raises:
@@ -133,7 +133,7 @@ class Asking:
 
         return Retrying(
             retry=retry_if_exception_type(TransientError),
-            stop=self._patience.gives_up,
+            stop=self._patience.should_stop,
             wait=self._patience.seconds,
             sleep=self._pauses.sleep,
             before_sleep=_tell,

@@ -21,13 +21,13 @@ from lms_pipeline import __version__
 from lms_pipeline.errors import LmsPipelineError
 from lms_pipeline.settings import LOOPBACK
 from lms_pipeline.truto.errors import PermanentError, TransientError, error_of
-from lms_pipeline.truto.request import Wanted
+from lms_pipeline.truto.request import Request
 
-MOST_BYTES = 64 * 2**20
+MAX_BODY_BYTES = 64 * 2**20
 """Of one decoded body: a page of 500 enrollments with their raw is about 1 MB."""
 MOST_SECONDS = 300.0
 """Of one answer from first to last byte, however slowly it drips."""
-LEAST_SECRET = 4
+MIN_SECRET_LENGTH = 4
 """Characters: what is shorter tells nothing, and cutting it out would only spoil a message."""
 
 
@@ -43,15 +43,15 @@ def _without_query(record: logging.LogRecord) -> bool:
 logging.getLogger("httpx").addFilter(_without_query)
 
 
-Gate = Callable[[Wanted], None]
+Gate = Callable[[Request], None]
 """Called before each request is sent, tries included: it may wait, or raise to stop it."""
 
 
-def _open(_wanted: Wanted) -> None:
+def _open(_wanted: Request) -> None:
     """The gate of who keeps to no limit."""
 
 
-class Requests:
+class HttpTransport:
     """Sends requests with the token; `count` is what was really sent. Threads may share it."""
 
     def __init__(self, base_url: str, token: str, timeout: float, gate: Gate = _open) -> None:
@@ -76,12 +76,12 @@ class Requests:
         """Close the connections."""
         self._http.close()
 
-    def pass_gate(self, wanted: Wanted) -> None:
+    def pass_gate(self, wanted: Request) -> None:
         """Wait until the gate lets the request pass; to be called before each `sent`."""
         self._gate(wanted)
 
     @contextmanager
-    def sent(self, wanted: Wanted) -> Iterator[httpx.Response]:
+    def sent(self, wanted: Request) -> Iterator[httpx.Response]:
         """The answer to a request, its body not read yet.
 
         Raises:
@@ -94,26 +94,26 @@ class Requests:
             self._http.stream("GET", wanted.path, params=wanted.parameters) as response,
         ):
             if not response.is_success:
-                body = b"".join(pieces(response, wanted))
+                body = b"".join(iter_body(response, wanted))
                 raise error_of(
                     response.status_code, response.headers, body, wanted.told, self._secrets(wanted)
                 )
             yield response
 
-    def _secrets(self, wanted: Wanted) -> list[str]:
+    def _secrets(self, wanted: Request) -> list[str]:
         secrets = {self._token, *wanted.secrets}
-        return sorted((one for one in secrets if len(one) >= LEAST_SECRET), key=len, reverse=True)
+        return sorted((one for one in secrets if len(one) >= MIN_SECRET_LENGTH), key=len, reverse=True)
 
 
-def pieces(
+def iter_body(
     response: httpx.Response,
-    wanted: Wanted,
+    wanted: Request,
     *,
     most_bytes: int | None = None,
     most_seconds: float | None = None,
 ) -> Iterator[bytes]:
     """The decoded body, within its bounds: also a small gzip can hold gigabytes, and one in another far more."""
-    most_bytes = MOST_BYTES if most_bytes is None else most_bytes
+    most_bytes = MAX_BODY_BYTES if most_bytes is None else most_bytes
     most_seconds = MOST_SECONDS if most_seconds is None else most_seconds
     if "," in response.headers.get("content-encoding", ""):
         raise httpx.DecodingError("packed more than once")
@@ -156,9 +156,9 @@ def _connection_errors(request: str) -> Iterator[None]:
         ) from None
 
 
-MOST_DOWNLOADED = 16 * 2**30
+MAX_DOWNLOAD_BYTES = 16 * 2**30
 """Bytes of one file."""
-MOST_DOWNLOAD_SECONDS = 6 * 3600.0
+MAX_DOWNLOAD_SECONDS = 6 * 3600.0
 """Of one file from first to last byte."""
 
 
@@ -177,7 +177,7 @@ class Downloaded:
     """Bytes."""
 
 
-def download(answer: httpx.Response, wanted: Wanted, to: Path) -> Downloaded:
+def download(answer: httpx.Response, wanted: Request, to: Path) -> Downloaded:
     """Write the body beside `to` as it comes, and rename it once it is whole.
 
     Raises:
@@ -190,8 +190,8 @@ def download(answer: httpx.Response, wanted: Wanted, to: Path) -> Downloaded:
     size = 0
     try:
         with _disk_errors(to), part.open("wb") as file:
-            for piece in pieces(
-                answer, wanted, most_bytes=MOST_DOWNLOADED, most_seconds=MOST_DOWNLOAD_SECONDS
+            for piece in iter_body(
+                answer, wanted, most_bytes=MAX_DOWNLOAD_BYTES, most_seconds=MAX_DOWNLOAD_SECONDS
             ):
                 size += file.write(piece)
         with _disk_errors(to):

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from lms_pipeline.accounts.options import AccountOptions
-from lms_pipeline.checks.base import Finding, Subject, looking
+from lms_pipeline.checks.base import Finding, Subject, open_subject
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.settings import Settings
 from lms_pipeline.tables.pulled import UNIFIED_ENROLLMENTS
@@ -54,7 +54,7 @@ class Shelf:
         """What a check finds in a table of the day, or of so many days later."""
         partition = Partition("acme", self.day + timedelta(days=days))
         settings = Settings(data_dir=self.data.root)
-        with looking(settings, self.data, partition) as at:
+        with open_subject(settings, self.data, partition) as at:
             subject = at(table)
             return check(
                 Subject(

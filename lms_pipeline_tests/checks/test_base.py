@@ -1,6 +1,6 @@
 """Findings in several tables, told as one."""
 
-from lms_pipeline.checks.base import MOST_ROWS, Finding, together
+from lms_pipeline.checks.base import MAX_EXAMPLE_ROWS, Finding, together
 
 FINE = Finding(passed=True, told="All 3 columns are as described.", figures={"columns": 3})
 WRONG = Finding(passed=False, told="1 columns are not.", figures={"columns": 2}, rows=[{"column": "status"}])
@@ -26,5 +26,7 @@ def test_fail_where_one_does_and_tell_that_one():
 
 
 def test_show_no_more_rows_than_a_single_one():
-    many = Finding(passed=False, told="Many.", rows=[{"column": str(number)} for number in range(MOST_ROWS)])
-    assert len(together({"courses": many, "learners": many}).rows) == MOST_ROWS
+    many = Finding(
+        passed=False, told="Many.", rows=[{"column": str(number)} for number in range(MAX_EXAMPLE_ROWS)]
+    )
+    assert len(together({"courses": many, "learners": many}).rows) == MAX_EXAMPLE_ROWS

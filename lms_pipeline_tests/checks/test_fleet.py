@@ -6,10 +6,10 @@ import pytest
 
 from lms_pipeline.accounts.registry import Registry
 from lms_pipeline.checks.fleet import (
-    PartitionCount,
+    PartitionKeyCount,
     accounts_are_connected,
     accounts_are_fresh,
-    fleet_of,
+    load_fleet,
     no_day_is_missing,
     partitions_are_few,
 )
@@ -41,7 +41,7 @@ def fleet(shelf):
             for day in march(*days):
                 publish(shelf.data, account_id, day)
         settings = Settings(data_dir=shelf.data.root, start_date=START, frozen_now=NOW)
-        return fleet_of(shelf.data, settings, {Partition(one, day) for one, day in failed})
+        return load_fleet(shelf.data, settings, {Partition(one, day) for one, day in failed})
 
     return build
 
@@ -141,7 +141,7 @@ class TestPartitions:
 
     def test_fail_from_four_fifths_of_what_is_advised_with_what_to_do(self, fleet):
         many = fleet(north=(1,))
-        object.__setattr__(many, "partitions", PartitionCount(300, 267))
+        object.__setattr__(many, "partitions", PartitionKeyCount(300, 267))
         found = partitions_are_few(many)
         assert not found.passed
         assert found.told.endswith(

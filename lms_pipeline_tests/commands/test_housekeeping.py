@@ -6,8 +6,8 @@ from threading import Event
 import dagster as dg
 import pytest
 
-from lms_pipeline.defs.event_log_sync import tell_what_lacks, telling
-from lms_pipeline.lake.lock import alone
+from lms_pipeline.defs.event_log_sync import sync_in_background, sync_missing_events
+from lms_pipeline.lake.lock import partition_lock
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline_tests.defs.conftest import DAY
 from lms_pipeline_tests.support.data_directory import age, kept
@@ -53,7 +53,7 @@ def test_what_the_dry_run_told_is_done(command, data):
 
 def test_what_is_left_is_told_and_the_status_says_so(command, data):
     busy = Partition("acme", LONG_AGO)
-    with alone(data, busy) as waiting:
+    with partition_lock(data, busy) as waiting:
         age(waiting.parent, 3)
         done = command("housekeeping")
     assert done.status == 1
@@ -67,7 +67,7 @@ class TestUi:
     """What it tells Dagster beside its start, without Dagster."""
 
     def test_shows_what_a_lost_log_lacks_and_says_what_else_was_lost(self, new_instance, data, capsys):
-        tell_what_lacks(new_instance, data, Event())
+        sync_missing_events(new_instance, data, Event())
         assert new_instance.get_materialized_partitions(ASSET) == {"acme|2026-03-10"}
         assert capsys.readouterr().out.splitlines() == [
             "Dagster was told of 1 published files that its log lacked.",
@@ -75,17 +75,17 @@ class TestUi:
         ]
 
     def test_says_nothing_where_nothing_was_lost(self, new_instance, data, capsys):
-        tell_what_lacks(new_instance, data, Event())
+        sync_missing_events(new_instance, data, Event())
         capsys.readouterr()
-        tell_what_lacks(new_instance, data, Event())
+        sync_missing_events(new_instance, data, Event())
         assert capsys.readouterr().out == ""
 
     def test_ends_with_it(self, new_instance, data):
         stopped = Event()
         stopped.set()
-        tell_what_lacks(new_instance, data, stopped)
+        sync_missing_events(new_instance, data, stopped)
         assert new_instance.get_materialized_partitions(ASSET) == set()
 
     def test_is_no_obstacle_to_its_end(self, new_instance, data):
-        with pytest.raises(KeyboardInterrupt), telling(new_instance, data):
+        with pytest.raises(KeyboardInterrupt), sync_in_background(new_instance, data):
             raise KeyboardInterrupt

@@ -9,7 +9,7 @@ import dagster as dg
 import pytest
 from pydantic import SecretStr
 
-from lms_pipeline.alerts import AlertError, Alerts, Trouble
+from lms_pipeline.alerts import AlertError, Alerts, RunFailure
 from lms_pipeline.definitions import build_defs
 from lms_pipeline.defs.failures import FROM_A_SHELL, NO_ALERT
 from lms_pipeline.defs.instance import QUIET
@@ -55,7 +55,7 @@ def webhook():
 
 
 def trouble(account_id="north", cause="The LMS failed to answer."):
-    return Trouble(account_id, f"{account_id} on 2026-03-10", cause, "0123456789abcdef")
+    return RunFailure(account_id, f"{account_id} on 2026-03-10", cause, "0123456789abcdef")
 
 
 class TestAlerts:

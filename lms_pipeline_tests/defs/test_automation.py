@@ -9,7 +9,7 @@ from pydantic import SecretStr
 from lms_pipeline.definitions import build_defs
 from lms_pipeline.defs.instance import run_partitions
 from lms_pipeline.defs.partitions import partition_key
-from lms_pipeline.defs.run_requests import WAITED_FOR, has_failed, is_under_way
+from lms_pipeline.defs.run_requests import RETRY_GRACE_SECONDS, has_failed, is_under_way
 from lms_pipeline.lake.paths import Partition
 from lms_pipeline.sandbox.faults.refusing import RevokedToken, Status
 from lms_pipeline_tests.defs.conftest import DAY, NOW
@@ -122,7 +122,7 @@ class TestAccountsWhoseRunFailed:
         run()
         (record,) = instance.get_run_records()
         assert is_under_way(record)
-        assert has_failed(record._replace(end_time=record.end_time - WAITED_FOR))
+        assert has_failed(record._replace(end_time=record.end_time - RETRY_GRACE_SECONDS))
 
     def test_are_asked_for_once_that_is_over(self, run, repository, instance):
         run(**{"dagster/max_retries": "0"})

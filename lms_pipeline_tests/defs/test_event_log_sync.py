@@ -9,7 +9,7 @@ import sqlalchemy
 
 from lms_pipeline.accounts.registry import Registry
 from lms_pipeline.definitions import build_defs
-from lms_pipeline.defs.event_log_sync import AT_ONCE, tell, untold
+from lms_pipeline.defs.event_log_sync import AT_ONCE, find_missing_events, tell
 from lms_pipeline.defs.instance import open_instance, run_partitions
 from lms_pipeline.defs.partitions import add_accounts
 from lms_pipeline.lake.paths import DataDir, Partition
@@ -46,23 +46,23 @@ class TestLostLog:
     @pytest.fixture
     def settings(self, published, tmp_path, monkeypatch):
         """What was published, and a log that is empty."""
-        assert untold(published.instance, published.data) == []
+        assert find_missing_events(published.instance, published.data) == []
         monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
         return published.settings.model_copy(update={"dagster_home_set": tmp_path / "dagster"})
 
     def test_shows_every_partition_of_every_table_again(self, instance, data):
         assert known(instance) == {table: set() for table in TABLES}
-        assert tell(instance, data, untold(instance, data)) == 2 * len(TABLES) + 1
+        assert tell(instance, data, find_missing_events(instance, data)) == 2 * len(TABLES) + 1
         assert known(instance) == dict.fromkeys(TABLES, BOTH)
         assert latest(instance, "warehouse") is not None
 
     def test_is_told_once(self, instance, data):
-        tell(instance, data, untold(instance, data))
-        assert untold(instance, data) == []
-        assert tell(instance, data, untold(instance, data)) == 0
+        tell(instance, data, find_missing_events(instance, data))
+        assert find_missing_events(instance, data) == []
+        assert tell(instance, data, find_missing_events(instance, data)) == 0
 
     def test_tells_the_same_figures_as_the_runs_did(self, instance, data, published):
-        tell(instance, data, untold(instance, data))
+        tell(instance, data, find_missing_events(instance, data))
         before = metadata(latest(published.instance, "account_completion"))
         assert metadata(latest(instance, "account_completion")) == {
             name: figure for name, figure in before.items() if name != "seconds"
@@ -72,14 +72,14 @@ class TestLostLog:
         assert tuple(enrollments[name] for name in figures) == (1, "sweep", True, 4)
 
     def test_tells_when_the_files_were_published_and_no_run(self, instance, data):
-        tell(instance, data, untold(instance, data))
+        tell(instance, data, find_missing_events(instance, data))
         event = latest(instance, "account_completion")
         file = data.file(TABLES["account_completion"], SOUTH)
         assert event.timestamp == file.stat().st_mtime
         assert event.run_id == ""
 
     def test_takes_in_the_accounts_so_that_no_sensor_pulls_them_again_as_new(self, instance, data, settings):
-        tell(instance, data, untold(instance, data))
+        tell(instance, data, find_missing_events(instance, data))
         assert instance.get_dynamic_partitions("account") == ["north", "south"]
         repository = build_defs(settings).get_repository_def()
         assert sense(repository, instance, "account_registry").run_requests == []
@@ -92,11 +92,11 @@ def lost(after_a_run, settings):
 
 
 def test_what_is_run_afterwards_is_left_to_the_runs(lost, instance, data, settings):
-    tell(instance, data, untold(instance, data))
+    tell(instance, data, find_missing_events(instance, data))
     (again,) = run_partitions(build_defs(settings), instance, [NORTH])
     assert again.error is None
     assert latest(instance, "unified_enrollments").run_id != ""
-    assert untold(instance, data) == []
+    assert find_missing_events(instance, data) == []
 
 
 def test_what_is_known_is_not_told_again(empty):
@@ -106,14 +106,14 @@ def test_what_is_known_is_not_told_again(empty):
         dg.AssetMaterialization("unified_enrollments", partition="acme|2026-03-01")
     )
     publish(data, "acme", SECOND, enrollment("u1"))
-    assert [one.partition.day for one in untold(instance, data)] == [SECOND]
+    assert [one.partition.day for one in find_missing_events(instance, data)] == [SECOND]
 
 
 def test_the_newest_day_is_told_last_whatever_its_account(empty):
     instance, data = empty
     for account_id, day in (("zoo", SECOND), ("acme", THIRD), ("mid", FIRST)):
         publish(data, account_id, day, enrollment("u1"))
-    tell(instance, data, untold(instance, data))
+    tell(instance, data, find_missing_events(instance, data))
     assert latest(instance, "unified_enrollments").dagster_event.partition == "acme|2026-03-03"
 
 
@@ -128,7 +128,7 @@ def test_accounts_are_taken_in_of_the_registry_and_of_the_lake(empty):
 def test_what_a_killed_pull_left_is_not_told(empty, caplog):
     instance, data = empty
     publish(data, "acme", FIRST, {"payload": "{}"}, table=RAW_ENROLLMENTS)
-    assert tell(instance, data, untold(instance, data)) == 0
+    assert tell(instance, data, find_missing_events(instance, data)) == 0
     assert "its pull did not come to its end" in caplog.text
 
 
@@ -137,7 +137,7 @@ def test_a_damaged_file_is_not_told_and_keeps_no_other_from_it(empty, caplog):
     publish(data, "acme", FIRST, enrollment("u1"))
     publish(data, "acme", SECOND, enrollment("u1"))
     data.file(UNIFIED_ENROLLMENTS, Partition("acme", FIRST)).write_bytes(b"no Parquet")
-    assert tell(instance, data, untold(instance, data)) == 1
+    assert tell(instance, data, find_missing_events(instance, data)) == 1
     assert "is damaged" in caplog.text
 
 
@@ -148,8 +148,8 @@ def test_more_than_are_stored_at_once_are_told(empty):
         other = data.file(UNIFIED_ENROLLMENTS, Partition("acme", SECOND + timedelta(days=number)))
         other.parent.mkdir(parents=True)
         other.hardlink_to(file)
-    assert tell(instance, data, untold(instance, data)) == AT_ONCE + 1
-    assert untold(instance, data) == []
+    assert tell(instance, data, find_missing_events(instance, data)) == AT_ONCE + 1
+    assert find_missing_events(instance, data) == []
 
 
 def test_events_stored_together_are_what_dagster_stores_one_by_one(empty, tmp_path):
@@ -157,7 +157,7 @@ def test_events_stored_together_are_what_dagster_stores_one_by_one(empty, tmp_pa
     together, data = empty
     for account_id in ("acme", "other"):
         publish(data, account_id, FIRST, enrollment("u1"))
-    tell(together, data, untold(together, data))
+    tell(together, data, find_missing_events(together, data))
     asset = dg.AssetKey("unified_enrollments")
     with open_instance(Settings(dagster_home_set=tmp_path / "one by one")) as one_by_one:
         for record in reversed(together.fetch_materializations(asset, limit=9).records):
@@ -196,5 +196,5 @@ def test_other_storages_store_them_in_their_own_way(tmp_path, empty):
     _, data = empty
     publish(data, "acme", FIRST, enrollment("u1"))
     with dg.DagsterInstance.ephemeral(tempdir=str(tmp_path)) as instance:
-        tell(instance, data, untold(instance, data))
-        assert untold(instance, data) == []
+        tell(instance, data, find_missing_events(instance, data))
+        assert find_missing_events(instance, data) == []

@@ -10,7 +10,7 @@ from lms_pipeline.defs.partitions import add_accounts, partition_key
 from lms_pipeline.lake.paths import Partition
 from lms_pipeline.sandbox.faults.refusing import RevokedConnection, Status
 from lms_pipeline.sandbox.faults.spoiling import Html
-from lms_pipeline.truto.retry import Patience
+from lms_pipeline.truto.retry import RetryPolicy
 from lms_pipeline_tests.defs.conftest import DAY
 
 TRYING_AGAIN = "dagster/will_retry"
@@ -19,7 +19,7 @@ TRYING_AGAIN = "dagster/will_retry"
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch):
     """The client's own tries take seconds, and have their own tests."""
-    monkeypatch.setattr("lms_pipeline.truto.retry.Patience", partial(Patience, 1, 1))
+    monkeypatch.setattr("lms_pipeline.truto.retry.Patience", partial(RetryPolicy, 1, 1))
 
 
 @pytest.fixture

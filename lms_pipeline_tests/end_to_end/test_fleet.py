@@ -22,7 +22,7 @@ from lms_pipeline.sandbox.records.world import records_world
 from lms_pipeline.sandbox.server import running
 from lms_pipeline.settings import Settings
 from lms_pipeline.tables.catalog import TABLES
-from lms_pipeline.truto.retry import Patience
+from lms_pipeline.truto.retry import RetryPolicy
 
 DAY, NOW = date(2026, 3, 10), datetime(2026, 3, 11, 2, tzinfo=UTC)
 SOUND = {"north", "east", "south"}
@@ -71,7 +71,7 @@ def instance(settings):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DAGSTER_HOME", str(settings.dagster_home))
         # the client's own tries take seconds, and have their own tests
-        patch.setattr("lms_pipeline.truto.retry.Patience", partial(Patience, 1, 1))
+        patch.setattr("lms_pipeline.truto.retry.Patience", partial(RetryPolicy, 1, 1))
         with open_instance(settings) as opened:
             yield opened
 

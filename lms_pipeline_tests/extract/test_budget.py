@@ -6,11 +6,11 @@ from datetime import UTC, datetime
 import pytest
 
 from lms_pipeline.extract.budget import Budget, Limits
-from lms_pipeline.extract.checkpoint import Answers
-from lms_pipeline.truto.request import Wanted
+from lms_pipeline.extract.checkpoint import Checkpoint
+from lms_pipeline.truto.request import Request
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
-CALL = Wanted("unified/lms/users", (), "GET /unified/lms/users")
+CALL = Request("unified/lms/users", (), "GET /unified/lms/users")
 
 
 class LeftOffError(Exception):
@@ -23,7 +23,7 @@ def leave_off(_seconds: float) -> None:
 
 @pytest.fixture
 def attempt(tmp_path):
-    with Answers(tmp_path / "answers.sqlite") as answers:
+    with Checkpoint(tmp_path / "answers.sqlite") as answers:
         yield answers.begin("plan", NOON)
 
 

@@ -6,14 +6,14 @@ from datetime import UTC, datetime
 
 import pytest
 
-from lms_pipeline.extract.checkpoint import Answers, AnswersError, KeptAnswer
+from lms_pipeline.extract.checkpoint import Checkpoint, CheckpointError, StoredResponse
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 LATER = datetime(2026, 3, 1, 13, tzinfo=UTC)
 
 
-def answer(body: bytes = b'{"a": 1}', status: int = 200) -> KeptAnswer:
-    return KeptAnswer(status, NOON, body)
+def answer(body: bytes = b'{"a": 1}', status: int = 200) -> StoredResponse:
+    return StoredResponse(status, NOON, body)
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def path(tmp_path):
 
 @pytest.fixture
 def answers(path):
-    with Answers(path) as answers:
+    with Checkpoint(path) as answers:
         yield answers
 
 
@@ -31,7 +31,7 @@ def answers(path):
 def test_an_answer_is_found_as_it_was_kept(answers, body):
     attempt = answers.begin("plan", NOON)
     attempt.keep("key", answer(body, 404))
-    assert attempt.find("key") == KeptAnswer(404, NOON, body)
+    assert attempt.find("key") == StoredResponse(404, NOON, body)
     assert attempt.find("another") is None
 
 
@@ -39,7 +39,7 @@ def test_an_attempt_that_was_left_off_goes_on_in_another_process(answers, path):
     attempt = answers.begin("plan", NOON)
     attempt.keep("key", answer())
     assert attempt.count_request()
-    with Answers(path) as again:
+    with Checkpoint(path) as again:
         resumed = again.begin("plan", LATER)
         assert resumed.find("key") == answer()
         assert (resumed.left_off_at, resumed.started_at, resumed.requests) == (NOON, NOON, 1)
@@ -95,7 +95,7 @@ def test_what_fails_half_way_leaves_nothing_and_the_next_is_kept(answers, path):
     attempt = answers.begin("plan", NOON)
     with closing(sqlite3.connect(path)) as other:
         other.execute("CREATE TRIGGER no BEFORE UPDATE ON attempts BEGIN SELECT RAISE(ABORT, 'no more'); END")
-        with pytest.raises(AnswersError, match="no more"):
+        with pytest.raises(CheckpointError, match="no more"):
             attempt.keep("key", answer())
         other.execute("DROP TRIGGER no")
     assert attempt.find("key") is None
@@ -107,6 +107,6 @@ def test_a_file_that_is_none_is_one_sentence(path):
     path.parent.mkdir()
     path.write_text("this is no database, and it is long enough to be looked at" * 100)
     with pytest.raises(
-        AnswersError, match=r"^The answers in \S+answers\.sqlite can't be kept or read: file is not"
+        CheckpointError, match=r"^The answers in \S+answers\.sqlite can't be kept or read: file is not"
     ):
-        Answers(path)
+        Checkpoint(path)

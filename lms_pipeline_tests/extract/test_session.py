@@ -6,8 +6,8 @@ import pytest
 
 from lms_pipeline.accounts.options import AccountOptions
 from lms_pipeline.extract import session
-from lms_pipeline.extract.checkpoint import Answers
-from lms_pipeline.extract.session import Asker, PairDemandedError
+from lms_pipeline.extract.checkpoint import Checkpoint
+from lms_pipeline.extract.session import FetchSession, PairDemandedError
 from lms_pipeline.sandbox.server import running
 from lms_pipeline.truto.client import TrutoClient
 from lms_pipeline.truto.errors import PermanentError, TransientError
@@ -21,10 +21,10 @@ LISTS = pytest.mark.parametrize("resource", ["users", "courses"])
 
 
 @pytest.fixture
-def asker(tmp_path):
+def fetch_session(tmp_path):
     """Makes an asker of a client."""
-    with Answers(tmp_path / "answers.sqlite") as answers:
-        yield lambda client: Asker(client, answers.begin("plan", NOON))
+    with Checkpoint(tmp_path / "answers.sqlite") as answers:
+        yield lambda client: FetchSession(client, answers.begin("plan", NOON))
 
 
 @pytest.fixture(scope="module")
@@ -37,30 +37,33 @@ def records(pages) -> int:
     return sum(len(page.records) for page in pages)
 
 
-def test_enrollments_are_swept_page_by_page(sandbox, asker):
+def test_enrollments_are_swept_page_by_page(sandbox, fetch_session):
     with TrutoClient(sandbox.url, sandbox.token) as client:
-        assert records(session.sweep_enrollments(asker(client), SWEEPING, AccountOptions(page_size=2))) == 5
+        assert (
+            records(session.sweep_enrollments(fetch_session(client), SWEEPING, AccountOptions(page_size=2)))
+            == 5
+        )
         assert client.requests == 3
 
 
-def test_one_request_brings_unified_and_raw(asker):
+def test_one_request_brings_unified_and_raw(fetch_session):
     with saying(page()) as server, asking(server.url) as client:
-        list(session.sweep_enrollments(asker(client), "acme", PLAIN))
+        list(session.sweep_enrollments(fetch_session(client), "acme", PLAIN))
     assert server.asked[0].path == "/unified/lms/course-enrollments"
     assert server.asked[0].query == [("integrated_account_id", "acme"), ("limit", "500")]
 
 
-def test_raw_is_not_asked_for_where_the_account_drops_it(asker):
+def test_raw_is_not_asked_for_where_the_account_drops_it(fetch_session):
     with saying(page()) as server, asking(server.url) as client:
-        list(session.sweep_enrollments(asker(client), "acme", AccountOptions(remote_data="drop")))
+        list(session.sweep_enrollments(fetch_session(client), "acme", AccountOptions(remote_data="drop")))
     assert ("truto_ignore_remote_data", "true") in server.asked[0].query
 
 
-def test_parameters_for_the_provider_are_passed_on_to_enrollments_alone(asker):
+def test_parameters_for_the_provider_are_passed_on_to_enrollments_alone(fetch_session):
     options = AccountOptions(remote_query={"branch": "7"}, page_size=10)
     with saying(page(), page()) as server, asking(server.url) as client:
-        list(session.sweep_enrollments(asker(client), "acme", options))
-        list(session.fetch_list(asker(client), "acme", "users", options))
+        list(session.sweep_enrollments(fetch_session(client), "acme", options))
+        list(session.fetch_list(fetch_session(client), "acme", "users", options))
     assert ("remote_query[branch]", "7") in server.asked[0].query
     assert server.asked[1].query == [
         ("integrated_account_id", "acme"),
@@ -69,10 +72,10 @@ def test_parameters_for_the_provider_are_passed_on_to_enrollments_alone(asker):
     ]
 
 
-def test_an_account_that_demands_the_pair_is_refused_clearly(sandbox, asker):
+def test_an_account_that_demands_the_pair_is_refused_clearly(sandbox, fetch_session):
     with TrutoClient(sandbox.url, sandbox.token) as client:
         with pytest.raises(PairDemandedError) as caught:
-            list(session.sweep_enrollments(asker(client), PAIRED, PLAIN))
+            list(session.sweep_enrollments(fetch_session(client), PAIRED, PLAIN))
         assert client.requests == 1
     assert str(caught.value) == (
         "Account paired can't be swept: its LMS answers for one learner and course at a time (it requires user[id] "
@@ -80,46 +83,46 @@ def test_an_account_that_demands_the_pair_is_refused_clearly(sandbox, asker):
     )
 
 
-def test_another_refusal_stays_what_it_is(asker):
+def test_another_refusal_stays_what_it_is(fetch_session):
     with (
         saying(refusal(400, "bad limit")) as server,
         asking(server.url) as client,
         pytest.raises(PermanentError, match="'bad limit'"),
     ):
-        list(session.sweep_enrollments(asker(client), "acme", PLAIN))
+        list(session.sweep_enrollments(fetch_session(client), "acme", PLAIN))
 
 
 @pytest.mark.parametrize("status", [404, 405, 501])
-def test_enrollments_that_are_not_offered_are_an_error(status, asker):
+def test_enrollments_that_are_not_offered_are_an_error(status, fetch_session):
     with saying(refusal(status)) as server, asking(server.url) as client, pytest.raises(PermanentError):
-        list(session.sweep_enrollments(asker(client), "acme", PLAIN))
+        list(session.sweep_enrollments(fetch_session(client), "acme", PLAIN))
 
 
 @LISTS
 @pytest.mark.parametrize("status", [404, 405, 501])
-def test_a_list_that_is_not_offered_is_empty(resource, status, asker):
+def test_a_list_that_is_not_offered_is_empty(resource, status, fetch_session):
     with saying(refusal(status)) as server, asking(server.url) as client:
-        assert list(session.fetch_list(asker(client), "acme", resource, PLAIN)) == []
+        assert list(session.fetch_list(fetch_session(client), "acme", resource, PLAIN)) == []
     assert [asked.path for asked in server.asked] == [f"/unified/lms/{resource}"]
 
 
 @LISTS
 @pytest.mark.parametrize("status", [400, 401, 403, 422])
-def test_a_list_that_is_refused_is_an_error(resource, status, asker):
+def test_a_list_that_is_refused_is_an_error(resource, status, fetch_session):
     with saying(refusal(status)) as server, asking(server.url) as client, pytest.raises(PermanentError):
-        list(session.fetch_list(asker(client), "acme", resource, PLAIN))
+        list(session.fetch_list(fetch_session(client), "acme", resource, PLAIN))
 
 
-def test_a_list_that_fails_to_answer_is_an_error(asker):
+def test_a_list_that_fails_to_answer_is_an_error(fetch_session):
     with saying(*[refusal(503)] * 4) as server, asking(server.url) as client, pytest.raises(TransientError):
-        list(session.fetch_list(asker(client), "acme", "users", PLAIN))
+        list(session.fetch_list(fetch_session(client), "acme", "users", PLAIN))
 
 
-def test_a_list_that_ends_in_its_middle_is_an_error(asker):
+def test_a_list_that_ends_in_its_middle_is_an_error(fetch_session):
     pages: list[Page] = []
     with (
         saying(page({"id": "u1"}, cursor="next"), refusal(404)) as server,
         asking(server.url) as client,
         pytest.raises(PermanentError),
     ):
-        pages.extend(session.fetch_list(asker(client), "acme", "users", PLAIN))
+        pages.extend(session.fetch_list(fetch_session(client), "acme", "users", PLAIN))

@@ -3,13 +3,13 @@
 import pytest
 
 from lms_pipeline.accounts.registry import Registry
-from lms_pipeline.housekeeping.cleanup import planned, rules_of
-from lms_pipeline.housekeeping.policy import Rules
+from lms_pipeline.housekeeping.cleanup import load_policy, planned
+from lms_pipeline.housekeeping.policy import RetentionPolicy
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.settings import Settings
 from lms_pipeline.tables.metrics import COURSE_COMPLETION
 from lms_pipeline.tables.pulled import REJECTED_ENROLLMENTS, UNIFIED_ENROLLMENTS
-from lms_pipeline_tests.support.data_directory import OLD, OLDER, RECENT, TODAY, age, kept, put, told
+from lms_pipeline_tests.support.data_directory import GAP_ALERT_DAYS, OLD, OLDER, TODAY, age, kept, put, told
 from lms_pipeline_tests.support.lake_files import publish
 
 
@@ -21,7 +21,7 @@ def data(tmp_path):
 @pytest.fixture
 def plan(data):
     def plan(**rules):
-        return told(data, planned(data, Rules(today=TODAY, **rules)))
+        return told(data, planned(data, RetentionPolicy(today=TODAY, **rules)))
 
     return plan
 
@@ -31,7 +31,7 @@ def test_nothing_is_due_where_there_is_nothing(plan):
 
 
 def test_answers_and_details_of_every_account_go_after_their_days(data, plan):
-    kept(data, "acme", OLDER, OLD, RECENT)
+    kept(data, "acme", OLDER, OLD, GAP_ALERT_DAYS)
     kept(data, "failing", OLDER, OLD)
     assert plan() == [
         ("answers", "answers/account_id=acme/snapshot_date=2026-02-27.sqlite", 100),
@@ -74,7 +74,7 @@ def test_what_is_not_named_like_ours_is_left_alone(data, plan):
 
 
 def test_payloads_go_after_their_days_where_there_are_any(data, plan):
-    for day in (OLD, RECENT):
+    for day in (OLD, GAP_ALERT_DAYS):
         publish(data, "acme", day, {"payload": "{}"}, table=REJECTED_ENROLLMENTS)
     publish(data, "acme", OLDER, table=REJECTED_ENROLLMENTS)
     [(kind, path, size)] = plan(rejected_days=30)
@@ -91,7 +91,7 @@ def test_a_damaged_file_is_told_and_keeps_no_other_from_being_found(data, plan, 
 
 
 def test_what_killed_runs_wrote_goes_after_two_days_whichever_table_it_is_of(data, plan):
-    young, old = Partition("acme", RECENT), Partition("acme", OLD)
+    young, old = Partition("acme", GAP_ALERT_DAYS), Partition("acme", OLD)
     put(data.unpublished_file(UNIFIED_ENROLLMENTS, young, "run-1"), days_ago=1.9)
     put(data.unpublished_file(UNIFIED_ENROLLMENTS, old, "run-2"), 7, days_ago=2.1)
     put(data.unpublished_file(COURSE_COMPLETION, old, "run-3"), 8, days_ago=40)
@@ -111,7 +111,7 @@ def test_what_killed_runs_wrote_goes_after_two_days_whichever_table_it_is_of(dat
 
 
 def test_folders_of_pulls_go_two_days_after_the_pull_with_what_waited_in_them(data, plan):
-    for day, days_ago in ((RECENT, 1), (OLD, 3)):
+    for day, days_ago in ((GAP_ALERT_DAYS, 1), (OLD, 3)):
         folder = data.pull(Partition("acme", day))
         put(folder / "lock", 0)
         put(folder / "waiting" / "unified_enrollments.parquet", 12)
@@ -148,8 +148,8 @@ def test_the_rules_are_those_of_the_settings_the_options_and_the_registry(tmp_pa
     registry = Registry(DataDir(tmp_path).registry)
     for account_id in ("acme", "left"):
         registry.add(account_id, name=None, first_day=OLD)
-    registry.remove("left", last_day=RECENT)
-    rules = rules_of(
+    registry.remove("left", last_day=GAP_ALERT_DAYS)
+    rules = load_policy(
         Settings(
             data_dir=tmp_path,
             accounts_file=options,
@@ -158,5 +158,5 @@ def test_the_rules_are_those_of_the_settings_the_options_and_the_registry(tmp_pa
             rejected_days=40,
         )
     )
-    assert rules.today == RECENT  # it is still the 31st in New York
+    assert rules.today == GAP_ALERT_DAYS  # it is still the 31st in New York
     assert (rules.answer_days, rules.left, rules.rejected_days) == ({"acme": 7}, {"left"}, 40)

@@ -4,14 +4,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from lms_pipeline.housekeeping.cleanup import planned, remove
-from lms_pipeline.housekeeping.policy import Due, Rules, totals_told
+from lms_pipeline.housekeeping.policy import ExpiredItem, RetentionPolicy, format_totals
 from lms_pipeline.lake.files import read_metadata
-from lms_pipeline.lake.lock import alone
+from lms_pipeline.lake.lock import partition_lock
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.lake.reading import read
 from lms_pipeline.lake.warehouse import build, reading
 from lms_pipeline.tables.pulled import RAW_ENROLLMENTS, REJECTED_ENROLLMENTS, UNIFIED_ENROLLMENTS
-from lms_pipeline_tests.support.data_directory import OLD, OLDER, RECENT, TODAY, age, kept, put
+from lms_pipeline_tests.support.data_directory import GAP_ALERT_DAYS, OLD, OLDER, TODAY, age, kept, put
 from lms_pipeline_tests.support.lake_files import (
     PROVENANCE,
     enrollment,
@@ -21,7 +21,7 @@ from lms_pipeline_tests.support.lake_files import (
     write,
 )
 
-RULES = Rules(today=TODAY, rejected_days=30)
+RULES = RetentionPolicy(today=TODAY, rejected_days=30)
 PAYLOAD = '{"user": {"name": "Ann Example", "email": "ann@example.org"}}'
 
 
@@ -35,7 +35,7 @@ def files(data):
 
 
 def test_what_was_planned_is_removed_and_the_second_time_there_is_nothing(data):
-    kept(data, "acme", OLDER, RECENT)
+    kept(data, "acme", OLDER, GAP_ALERT_DAYS)
     put(data.unpublished_file(UNIFIED_ENROLLMENTS, Partition("acme", OLD), "run-1"), days_ago=9)
     put(data.budgets / "hour-acme.sqlite", days_ago=31)
     due = planned(data, RULES)
@@ -48,22 +48,22 @@ def test_what_was_planned_is_removed_and_the_second_time_there_is_nothing(data):
 
 
 def test_what_is_removed_is_told_by_counts_and_bytes(data):
-    kept(data, "acme", OLDER, OLD, RECENT)
-    assert totals_told(remove(data, planned(data, RULES))) == "2 answers (200 B), 2 details (20 B)"
-    assert totals_told([]) == "nothing"
+    kept(data, "acme", OLDER, OLD, GAP_ALERT_DAYS)
+    assert format_totals(remove(data, planned(data, RULES))) == "2 answers (200 B), 2 details (20 B)"
+    assert format_totals([]) == "nothing"
 
 
 def test_what_has_gone_meanwhile_counts_as_removed(data):
-    gone = Due("answers", data.answers(Partition("acme", OLD)), 100)
+    gone = ExpiredItem("answers", data.answers(Partition("acme", OLD)), 100)
     assert remove(data, [gone]) == [gone]
 
 
 def test_what_can_not_be_removed_is_told_and_keeps_no_other_from_it(data):
     (data.root / "file").write_text("")
     kept(data, "acme", OLD)
-    other = Due("answers", data.answers(Partition("acme", OLD)), 100)
+    other = ExpiredItem("answers", data.answers(Partition("acme", OLD)), 100)
     warnings: list[str] = []
-    removed = remove(data, [Due("answers", data.root / "file" / "x", 1), other], warnings.append)
+    removed = remove(data, [ExpiredItem("answers", data.root / "file" / "x", 1), other], warnings.append)
     assert removed == [other]
     assert len(warnings) == 1
     assert "file/x is left for the next time: " in warnings[0]
@@ -85,7 +85,7 @@ class TestFoldersOfPulls:
     def test_stay_while_somebody_is_at_the_pull(self, data, folder):
         due = planned(data, RULES)
         warnings: list[str] = []
-        with alone(data, Partition("acme", OLD)) as waiting:
+        with partition_lock(data, Partition("acme", OLD)) as waiting:
             put(waiting / "rows.parquet")
             assert remove(data, due, warnings.append) == []
             assert (waiting / "rows.parquet").exists()
@@ -93,7 +93,7 @@ class TestFoldersOfPulls:
 
     def test_are_made_anew_by_the_next_pull(self, data, folder):
         remove(data, planned(data, RULES))
-        with alone(data, Partition("acme", OLD)) as waiting:
+        with partition_lock(data, Partition("acme", OLD)) as waiting:
             assert waiting.parent == folder
 
 
@@ -149,7 +149,7 @@ class TestPayloads:
 
     def test_stay_while_somebody_is_at_the_day(self, data, rejected):
         due = planned(data, RULES)
-        with alone(data, Partition("acme", OLD)):
+        with partition_lock(data, Partition("acme", OLD)):
             assert remove(data, due) == []
         assert pq.read_table(rejected).column("payload").to_pylist() == [PAYLOAD, "[]"]
 

@@ -4,14 +4,14 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from lms_pipeline.housekeeping.policy import Rules, first_kept
+from lms_pipeline.housekeeping.policy import RetentionPolicy, first_kept
 
 TODAY = date(2026, 3, 31)
 NOW = datetime(2026, 4, 1, 1, 30, tzinfo=UTC)
 
 
 def rules(**more):
-    return Rules(today=TODAY, now=NOW, **more)
+    return RetentionPolicy(today=TODAY, now=NOW, **more)
 
 
 @pytest.mark.parametrize(

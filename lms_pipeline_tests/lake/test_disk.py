@@ -1,6 +1,6 @@
 import pytest
 
-from lms_pipeline.lake.disk import size_told
+from lms_pipeline.lake.disk import format_bytes
 
 
 @pytest.mark.parametrize(
@@ -16,4 +16,4 @@ from lms_pipeline.lake.disk import size_told
     ],
 )
 def test_sizes_are_told_as_people_read_them(size, told):
-    assert size_told(size) == told
+    assert format_bytes(size) == told

@@ -8,12 +8,12 @@ import duckdb
 import pytest
 
 from lms_pipeline.lake import engine
-from lms_pipeline.lake.engine import calculator, sql
+from lms_pipeline.lake.engine import duckdb_session, sql
 
 
 def test_times_are_in_utc_whatever_the_machine_says(monkeypatch):
     monkeypatch.setenv("TZ", "Pacific/Auckland")
-    with calculator() as connection:
+    with duckdb_session() as connection:
         [row] = connection.sql(
             "SELECT TIMESTAMPTZ '2026-03-01 23:30:00', current_setting('TimeZone')"
         ).fetchall()
@@ -21,16 +21,16 @@ def test_times_are_in_utc_whatever_the_machine_says(monkeypatch):
 
 
 def test_calculators_know_nothing_of_each_other():
-    with calculator() as one, calculator() as other:
+    with duckdb_session() as one, duckdb_session() as other:
         one.execute("CREATE TABLE mine (a INT)")
         assert other.sql("SHOW TABLES").fetchall() == []
 
 
 def test_nothing_of_a_calculator_is_found_by_the_next():
-    with calculator(threads=1) as connection:
+    with duckdb_session(threads=1) as connection:
         first = connection.sql("SELECT current_setting('threads')").fetchall()
         connection.execute("CREATE TABLE mine (a INT); CREATE TEMP TABLE passing (a INT); SET VARIABLE b = 1")
-    with calculator() as connection:
+    with duckdb_session() as connection:
         assert connection.sql("SHOW ALL TABLES").fetchall() == []
         assert connection.sql("SELECT getvariable('b')").fetchall() == [(None,)]
         assert first == [(1,)]
@@ -39,7 +39,7 @@ def test_nothing_of_a_calculator_is_found_by_the_next():
 
 def test_calculators_of_many_threads_have_a_database_each():
     def counted(number):
-        with calculator() as connection:
+        with duckdb_session() as connection:
             connection.execute("CREATE TABLE mine AS FROM range($1)", [number])
             return connection.sql("SELECT count(*) FROM mine").fetchall()
 
@@ -48,11 +48,11 @@ def test_calculators_of_many_threads_have_a_database_each():
 
 
 def test_a_calculator_whose_rows_are_still_read_is_not_used_again():
-    with calculator() as connection:
+    with duckdb_session() as connection:
         connection.execute("CREATE TABLE mine AS FROM range(1_000_000)")
         rows = connection.sql("FROM mine").to_arrow_reader(10)
         next(rows)
-    with calculator() as other:
+    with duckdb_session() as other:
         assert other.sql("SHOW ALL TABLES").fetchall() == []
         other.execute("CREATE TABLE mine (a INT)")
 
@@ -61,7 +61,7 @@ def test_a_query_larger_than_the_memory_spills_into_the_folder_and_leaves_nothin
     tmp_path, monkeypatch
 ):
     monkeypatch.setattr(engine, "MEMORY_LIMIT", "50MB")
-    with calculator(spill_to=tmp_path, threads=1) as connection:
+    with duckdb_session(spill_to=tmp_path, threads=1) as connection:
         query = "SELECT md5(i::VARCHAR) AS a, i FROM range(1_500_000) AS t(i) ORDER BY a"
         batches = connection.sql(query).to_arrow_reader(100_000)
         assert next(batches).num_rows > 0
@@ -71,7 +71,7 @@ def test_a_query_larger_than_the_memory_spills_into_the_folder_and_leaves_nothin
 
 
 def test_a_connection_is_closed_also_where_its_block_raises():
-    with pytest.raises(ZeroDivisionError), calculator() as connection:
+    with pytest.raises(ZeroDivisionError), duckdb_session() as connection:
         _ = 1 / 0
     with pytest.raises(duckdb.ConnectionException):
         connection.execute("SELECT 1")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lms_pipeline.lake.engine import calculator
+from lms_pipeline.lake.engine import duckdb_session
 from lms_pipeline.tables.metrics import ACCOUNT_COMPLETION, COURSE_COMPLETION
 from lms_pipeline.tables.pulled import UNIFIED_ENROLLMENTS
 from lms_pipeline.tables.schema import arrow_schema
@@ -42,7 +42,7 @@ WHERE code_module = $module AND date IS NOT NULL AND assessment_type <> 'Exam'
 
 def write_module(module: str, file: Path) -> Path:
     """One enrollment per learner registered in a presentation and assessment of it that has a due day."""
-    with calculator() as connection:
+    with duckdb_session() as connection:
         connection.from_arrow(arrow_schema(UNIFIED_ENROLLMENTS).empty_table()).create("unified_columns")
         files = {
             "registrations": str(OULAD / "studentRegistration.csv.gz"),

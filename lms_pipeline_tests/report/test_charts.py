@@ -13,7 +13,7 @@ from lms_pipeline.report.charts import FILL, MARGIN, TRACK, WIDTH, Bar, as_markd
 from lms_pipeline_tests.support.pictures import SVG, parsed, texts
 
 FULL = WIDTH - 2 * MARGIN
-MOST_BYTES = 50_000
+MAX_BODY_BYTES = 50_000
 """Of Markdown that Dagster's page takes in its stride."""
 
 
@@ -85,12 +85,12 @@ def test_a_title_is_text_whatever_it_holds(title):
 def test_every_picture_is_xml_and_small(bars):
     svg = bars_svg("t" * 300, "s" * 300, [Bar(label, rate, "1 of 2") for label, rate in bars], "f" * 300)
     parsed(svg)
-    assert len(as_markdown(svg, "rates")) < MOST_BYTES
+    assert len(as_markdown(svg, "rates")) < MAX_BODY_BYTES
 
 
 def test_the_largest_picture_is_small():
     worst = [Bar("\U0010ffff&'\"" * 100, 1, "9,999,999 of 9,999,999")] * 15
-    assert len(as_markdown(bars_svg("&" * 300, "&" * 300, worst, "&" * 300), "rates")) < MOST_BYTES
+    assert len(as_markdown(bars_svg("&" * 300, "&" * 300, worst, "&" * 300), "rates")) < MAX_BODY_BYTES
 
 
 def test_markdown_holds_the_picture_itself():

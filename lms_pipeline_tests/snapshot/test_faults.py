@@ -173,7 +173,7 @@ def test_a_list_that_goes_wrong_once_is_read_anew(account, undisturbed, tmp_path
 def test_a_trouble_that_stays_ends_the_pull_which_goes_on_where_it_was(
     account, undisturbed, tmp_path, trouble, monkeypatch
 ):
-    monkeypatch.setattr(transport, "MOST_BYTES", 2**20)
+    monkeypatch.setattr(transport, "MAX_BODY_BYTES", 2**20)
     fault, says = LASTING[trouble]
     account.sandbox.fault(fault)
     with pytest.raises(LmsPipelineError, match=says):
@@ -199,8 +199,8 @@ def test_a_trouble_that_stays_ends_the_pull_which_goes_on_where_it_was(
     ids=["a repeated cursor", "an expired cursor", "a list without an end", "empty pages without an end"],
 )
 def test_a_list_that_always_goes_wrong_is_an_error(account, tmp_path, fault, says, monkeypatch):
-    monkeypatch.setattr(pagination, "MOST_PAGES", 20)
-    monkeypatch.setattr(pagination, "MOST_EMPTY_PAGES", 5)
+    monkeypatch.setattr(pagination, "MAX_PAGES", 20)
+    monkeypatch.setattr(pagination, "MAX_EMPTY_PAGES", 5)
     account.sandbox.fault(_on(fault, "/unified/lms/users"))
     with pytest.raises(LmsPipelineError, match=says):
         account.take(tmp_path)

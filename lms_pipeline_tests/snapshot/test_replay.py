@@ -16,7 +16,7 @@ from lms_pipeline.lake.files import read_metadata
 from lms_pipeline.lake.paths import Partition
 from lms_pipeline.sandbox.server import RunningSandbox, running
 from lms_pipeline.snapshot.job import TABLES, Order
-from lms_pipeline.snapshot.run import flatten_again
+from lms_pipeline.snapshot.run import replay_snapshot
 from lms_pipeline_tests.pull.portal import FIRST, PORTAL, Portal
 from lms_pipeline_tests.support.snapshot_runs import Taker
 
@@ -66,7 +66,7 @@ def told(taker, number: int) -> dict[str, dict[str, str]]:
 @pytest.mark.parametrize("number", [0, 1, 2])
 def test_gives_the_same_snapshot_without_a_call(taker, portal, number):
     before = told(taker, number)
-    report = flatten_again(taker.data, order(number))
+    report = replay_snapshot(taker.data, order(number))
     after = told(taker, number)
     assert portal.stats()["total"] == 0
     assert len(report.published) == 5
@@ -81,7 +81,7 @@ def test_can_be_gone_through_day_by_day(taker):
     days = (0, 1, 2)
     before = [told(taker, number)["unified_enrollments"]["digest"] for number in days]
     for number in days:
-        flatten_again(taker.data, order(number))
+        replay_snapshot(taker.data, order(number))
     assert [told(taker, number)["unified_enrollments"]["digest"] for number in days] == before
 
 
@@ -89,7 +89,7 @@ def test_of_a_day_whose_answers_are_gone_is_refused_and_the_snapshot_stays(taker
     before = told(taker, 1)
     taker.data.answers(Partition(PORTAL, FIRST + timedelta(days=1))).unlink()
     with pytest.raises(NotKeptError, match=r"^No answers of portal on 2026-03-02 are kept"):
-        flatten_again(taker.data, order(1))
+        replay_snapshot(taker.data, order(1))
     assert told(taker, 1) == before
 
 
@@ -97,7 +97,7 @@ def test_whose_predecessor_is_gone_is_refused_since_what_was_carried_came_from_i
     before = told(taker, 2)
     taker.data.details(Partition(PORTAL, FIRST + timedelta(days=1))).unlink()
     with pytest.raises(NotKeptError, match=r"^The snapshot can't be made again: the one before it"):
-        flatten_again(taker.data, order(2))
+        replay_snapshot(taker.data, order(2))
     assert told(taker, 2) == before
 
 
@@ -105,7 +105,7 @@ def test_whose_predecessor_is_gone_is_refused_since_what_was_carried_came_from_i
 def test_goes_by_what_was_so_then_whatever_is_set_now(taker, rotation_days):
     before = told(taker, 2)
     options = AccountOptions(strategy="roster", page_size=5, rotation_days=rotation_days)
-    report = flatten_again(taker.data, order(2, options=options, may_carry=False))
+    report = replay_snapshot(taker.data, order(2, options=options, may_carry=False))
     assert report.carried > 0
     assert told(taker, 2)["unified_enrollments"]["digest"] == before["unified_enrollments"]["digest"]
 
@@ -116,7 +116,7 @@ def test_is_possible_where_the_process_died_right_after_the_publishing(taker, po
         take(taker, portal, 3)
     monkeypatch.undo()
     before = told(taker, 3)
-    flatten_again(taker.data, order(3))
+    replay_snapshot(taker.data, order(3))
     assert told(taker, 3)["unified_enrollments"]["digest"] == before["unified_enrollments"]["digest"]
 
 
@@ -126,12 +126,12 @@ def dies(_attempt: Attempt) -> None:
 
 def test_is_not_lost_where_a_list_is_pulled_alone(taker, portal):
     take(taker, portal, 2, tables=["learners"])
-    assert len(flatten_again(taker.data, order(2)).published) == 5
+    assert len(replay_snapshot(taker.data, order(2)).published) == 5
 
 
 def test_under_other_options_is_refused(taker):
     with pytest.raises(NotKeptError, match="set them as they were then"):
-        flatten_again(taker.data, order(1, options=AccountOptions(strategy="roster", page_size=6)))
+        replay_snapshot(taker.data, order(1, options=AccountOptions(strategy="roster", page_size=6)))
 
 
 def test_old_answers_go_with_the_next_snapshot(taker, portal):

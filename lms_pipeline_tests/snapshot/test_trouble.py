@@ -14,7 +14,7 @@ from lms_pipeline.days import DayNotOpenError
 from lms_pipeline.errors import LmsPipelineError, SettingsError
 from lms_pipeline.extract.session import PairDemandedError
 from lms_pipeline.lake.disk import LakeError
-from lms_pipeline.lake.lock import BusyError
+from lms_pipeline.lake.lock import LockedError
 from lms_pipeline.lake.paths import BadIdError
 from lms_pipeline.snapshot.job import TABLES, Order
 from lms_pipeline.snapshot.run import take_snapshot
@@ -178,7 +178,7 @@ class TestAlone:
 
         def answer(asked):
             if not refused:
-                with pytest.raises(BusyError) as caught:
+                with pytest.raises(LockedError) as caught:
                     taker.take(run_id="run-2")
                 refused.append(str(caught.value))
             return page()
@@ -228,7 +228,7 @@ class TestAlone:
             with subprocess.Popen(command) as killed:
                 try:
                     assert stalled.wait(60)
-                    with pytest.raises(BusyError):
+                    with pytest.raises(LockedError):
                         Taker(tmp_path, NO_ANSWERS).take()
                 finally:
                     killed.kill()

@@ -6,11 +6,11 @@ import os
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
-from lms_pipeline.housekeeping.policy import Due
+from lms_pipeline.housekeeping.policy import ExpiredItem
 from lms_pipeline.lake.paths import DataDir, Partition
 
 TODAY = date(2026, 3, 31)
-RECENT, OLD, OLDER = date(2026, 3, 30), date(2026, 2, 28), date(2026, 2, 27)
+GAP_ALERT_DAYS, OLD, OLDER = date(2026, 3, 30), date(2026, 2, 28), date(2026, 2, 27)
 """Within thirty days of today, the first that isn't, and the one before it."""
 
 
@@ -34,6 +34,6 @@ def kept(data: DataDir, account_id: str, *days: date) -> None:
         put(data.details(Partition(account_id, day)), 10)
 
 
-def told(data: DataDir, due: list[Due]) -> list[tuple[str, str, int]]:
+def told(data: DataDir, due: list[ExpiredItem]) -> list[tuple[str, str, int]]:
     """Kind, path from the data directory, bytes."""
     return [(one.kind, str(one.path.relative_to(data.root)), one.bytes) for one in due]

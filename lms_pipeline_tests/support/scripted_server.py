@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 from lms_pipeline.truto.client import TrutoClient
-from lms_pipeline.truto.retry import Pauses
+from lms_pipeline.truto.retry import Cooldowns
 
 TOKEN = "token-of-the-tests"
 
@@ -152,8 +152,8 @@ class FakeTime:
         self.waits.append(seconds)
         self._now += seconds
 
-    def pauses(self) -> Pauses:
-        return Pauses(clock=lambda: self._now, sleep=self.sleep)
+    def cooldowns(self) -> Cooldowns:
+        return Cooldowns(clock=lambda: self._now, sleep=self.sleep)
 
 
 @contextmanager
@@ -161,5 +161,5 @@ def asking(
     url: str, waits: list[float] | None = None, *, token: str = TOKEN, **more: Any
 ) -> Iterator[TrutoClient]:
     """A client that never sleeps: its waits go to `waits`."""
-    with TrutoClient(url, token, pauses=FakeTime(waits).pauses(), **more) as client:
+    with TrutoClient(url, token, cooldowns=FakeTime(waits).cooldowns(), **more) as client:
         yield client

@@ -73,11 +73,11 @@ class Taker:
             may_carry,
             allow_drop,
         )
-        pauses = FakeTime().pauses()
+        cooldowns = FakeTime().cooldowns()
 
         def connect(gate: Gate) -> TrutoClient:
             return TrutoClient(
-                self.url, self.token, now=lambda: now, pauses=pauses, gate=gate, timeout=self.timeout
+                self.url, self.token, now=lambda: now, cooldowns=cooldowns, gate=gate, timeout=self.timeout
             )
 
         return take_snapshot(connect, self.data, CALENDAR, lambda: now, order, tell=tell)

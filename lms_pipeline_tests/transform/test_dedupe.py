@@ -12,7 +12,7 @@ from lms_pipeline.lake.disk import LakeError
 from lms_pipeline.lake.files import TableFile
 from lms_pipeline.tables.pulled import COURSES, LEARNERS, UNIFIED_ENROLLMENTS
 from lms_pipeline.transform import dedupe
-from lms_pipeline.transform.dedupe import Duplicates, WaitingRows
+from lms_pipeline.transform.dedupe import Duplicates, StagedRows
 from lms_pipeline_tests.support.lake_files import NOON, batch, enrollment, files_of_at_most, noise, write
 
 PAIR = ("user_id", "course_id")
@@ -37,11 +37,11 @@ def settle(tmp_path):
         )
         with (
             TableFile(UNIFIED_ENROLLMENTS, tmp_path / "settled.parquet") as into,
-            WaitingRows(UNIFIED_ENROLLMENTS, key, tmp_path / "waiting") as waiting,
+            StagedRows(UNIFIED_ENROLLMENTS, key, tmp_path / "waiting") as waiting,
         ):
             for rows in batches:
                 waiting.add(batch(UNIFIED_ENROLLMENTS, *rows))
-            duplicates = waiting.settle_enrollments(into, *lists)
+            duplicates = waiting.deduplicate_and_enrich(into, *lists)
             into.close({})
         return pq.read_table(into.path).to_pylist(), duplicates
 
@@ -188,7 +188,7 @@ class TestLists:
     def test_settle_alike(self, tmp_path):
         with (
             TableFile(COURSES, tmp_path / "settled.parquet") as into,
-            WaitingRows(COURSES, COURSES.key, tmp_path / "waiting") as waiting,
+            StagedRows(COURSES, COURSES.key, tmp_path / "waiting") as waiting,
         ):
             for title in ("Old", "New"):
                 waiting.add(batch(COURSES, {"course_id": "c1", "course_title": title}, {"course_id": "c2"}))
@@ -203,7 +203,7 @@ class TestLists:
 
 class TestDisk:
     def test_nothing_waits_any_more_once_the_block_ends(self, tmp_path):
-        with WaitingRows(COURSES, COURSES.key, tmp_path / "waiting") as waiting:
+        with StagedRows(COURSES, COURSES.key, tmp_path / "waiting") as waiting:
             waiting.add(batch(COURSES, {"course_id": "c1"}))
             assert waiting.path.exists()
         assert list((tmp_path / "waiting").iterdir()) == []
@@ -211,7 +211,7 @@ class TestDisk:
     def test_a_file_that_grows_too_large_is_one_sentence(self, tmp_path):
         rows = batch(COURSES, *({"course_id": noise(number)} for number in range(100)))
 
-        def settle(waiting: WaitingRows, rows: pa.RecordBatch, into: TableFile) -> None:
+        def settle(waiting: StagedRows, rows: pa.RecordBatch, into: TableFile) -> None:
             waiting.add(rows)
             waiting.settle(into)
 
@@ -221,18 +221,18 @@ class TestDisk:
                 LakeError, match=r"waiting/courses\.parquet can't be written: .*; make room and run it"
             ),
             TableFile(COURSES, tmp_path / "settled.parquet") as into,
-            WaitingRows(COURSES, COURSES.key, tmp_path / "waiting") as waiting,
+            StagedRows(COURSES, COURSES.key, tmp_path / "waiting") as waiting,
         ):
             settle(waiting, rows, into)
         assert [path.name for path in tmp_path.rglob("*")] == ["waiting"]
 
     def test_rows_that_are_not_settled_cost_no_room(self, tmp_path):
         rows = batch(COURSES, *({"course_id": noise(number)} for number in range(100)))
-        with files_of_at_most(200_000), WaitingRows(COURSES, COURSES.key, tmp_path) as waiting:
+        with files_of_at_most(200_000), StagedRows(COURSES, COURSES.key, tmp_path) as waiting:
             waiting.add(rows)
         assert list(tmp_path.iterdir()) == []
 
     def test_a_full_disk_is_one_sentence(self, tmp_path):
         (tmp_path / "courses.parquet").symlink_to("/dev/full")
         with pytest.raises(LakeError, match="the disk is full"):
-            WaitingRows(COURSES, COURSES.key, tmp_path)
+            StagedRows(COURSES, COURSES.key, tmp_path)

@@ -4,8 +4,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from lms_pipeline.lake.files import TableFile
-from lms_pipeline.tables.pulled import KEYS, UNIFIED_ENROLLMENTS, identity_of
-from lms_pipeline.transform.dedupe import WaitingRows
+from lms_pipeline.tables.pulled import KEYS, UNIFIED_ENROLLMENTS, resolve_identity
+from lms_pipeline.transform.dedupe import StagedRows
 from lms_pipeline.transform.enrollments import EnrollmentFlattener
 from lms_pipeline_tests.support.served_records import NOON, page
 
@@ -26,7 +26,7 @@ def settled(folder, identity):
     flattener, rejected = EnrollmentFlattener(identity), 0
     file = folder / "data.parquet"
     with (
-        WaitingRows(UNIFIED_ENROLLMENTS, KEYS[identity], folder / "waiting") as waiting,
+        StagedRows(UNIFIED_ENROLLMENTS, KEYS[identity], folder / "waiting") as waiting,
         TableFile(UNIFIED_ENROLLMENTS, file) as into,
     ):
         for records in PAGES:
@@ -61,11 +61,11 @@ def test_served_is_unified_and_rejected_and_duplicates(tmp_path, identity):
 
 @pytest.mark.parametrize("chosen", [None, "pair", "enrollment_id"])
 def test_talentlms_is_always_known_by_the_pair(chosen):
-    assert identity_of("talentlms", chosen) == "pair"
+    assert resolve_identity("talentlms", chosen) == "pair"
 
 
 @pytest.mark.parametrize(
     ("chosen", "identity"), [(None, "enrollment_id"), ("pair", "pair"), ("enrollment_id", "enrollment_id")]
 )
 def test_any_other_lms_is_known_by_the_enrollment_s_own_id_unless_told(chosen, identity):
-    assert identity_of("docebo", chosen) == identity
+    assert resolve_identity("docebo", chosen) == identity

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lms_pipeline.lake.engine import calculator
+from lms_pipeline.lake.engine import duckdb_session
 from lms_pipeline.transform.enrollments import EnrollmentFlattener
 from lms_pipeline_tests.support.hostile_records import LEAVES, records
 from lms_pipeline_tests.support.served_records import MINIMAL, NOON, extra, flattened, page, row
@@ -67,7 +67,7 @@ def test_every_batch_is_valid_and_DuckDB_reads_it_from_parquet(tmp_path_factory,
     for batch in (flat.unified, flat.raw, flat.rejected):
         batch.validate(full=True)
         pq.write_table(pa.Table.from_batches([batch]), folder / "batch.parquet")
-        with calculator() as connection:
+        with duckdb_session() as connection:
             found = connection.read_parquet(str(folder / "batch.parquet")).to_arrow_table()
         assert found.cast(batch.schema).equals(pa.Table.from_batches([batch]))
 

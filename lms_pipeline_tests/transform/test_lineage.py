@@ -18,7 +18,7 @@ import pytest
 
 from lms_pipeline.lake.files import TableFile
 from lms_pipeline.tables.pulled import ALL_FIELDS, COURSES, LEARNERS, PULLED_TABLES, UNIFIED_ENROLLMENTS
-from lms_pipeline.transform.dedupe import WaitingRows
+from lms_pipeline.transform.dedupe import StagedRows
 from lms_pipeline.transform.enrollments import raw_batch
 from lms_pipeline.transform.rosters import Entry, Side, entries, roster_batch
 from lms_pipeline.transform.shapes import api_fields
@@ -168,11 +168,11 @@ def columns(served: Served, folder: Path) -> Columns:
         pq.write_table(pa.Table.from_batches([batch]), folder / f"{table.name}.parquet")
     with (
         TableFile(UNIFIED_ENROLLMENTS, folder / "settled.parquet") as into,
-        WaitingRows(UNIFIED_ENROLLMENTS, ("user_id", "course_id"), folder / "waiting") as waiting,
+        StagedRows(UNIFIED_ENROLLMENTS, ("user_id", "course_id"), folder / "waiting") as waiting,
     ):
         waiting.add(flat.unified)
         waiting.add(roster_batch(found, times))
-        waiting.settle_enrollments(into, *(folder / f"{table.name}.parquet" for table in lists))
+        waiting.deduplicate_and_enrich(into, *(folder / f"{table.name}.parquet" for table in lists))
         into.close({})
     rows = {
         "unified_enrollments": pq.read_table(into.path),

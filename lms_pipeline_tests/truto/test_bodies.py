@@ -11,17 +11,17 @@ import pytest
 from lms_pipeline.truto import transport as requests_module
 from lms_pipeline.truto.errors import PermanentError, TransientError, TrutoError
 from lms_pipeline.truto.query import ListQuery
-from lms_pipeline.truto.retry import Patience
+from lms_pipeline.truto.retry import RetryPolicy
 from lms_pipeline_tests.support.scripted_server import SILENCE, Answer, asking, page, saying
 
 ALL = ListQuery("acme")
-ONCE = Patience(attempts=1, attempts_unavailable=1)
+ONCE = RetryPolicy(attempts=1, attempts_unavailable=1)
 GOOD = b'{"result":[{"id":"a"}],"next_cursor":null}'
 REQUEST = r"\(GET /unified/lms/users of account acme\)"
 
 
 def records_of(answer: Answer, **more) -> list[str]:
-    with saying(answer) as server, asking(server.url, patience=ONCE, **more) as client:
+    with saying(answer) as server, asking(server.url, retry_policy=ONCE, **more) as client:
         return [bytes(record).decode() for page in client.pages("users", ALL) for record in page.records]
 
 
@@ -74,7 +74,7 @@ def test_packed_answers_are_unpacked():
 
 
 def test_a_small_answer_that_unpacks_to_a_huge_one_is_stopped(monkeypatch):
-    monkeypatch.setattr(requests_module, "MOST_BYTES", 2**20)
+    monkeypatch.setattr(requests_module, "MAX_BODY_BYTES", 2**20)
     bomb = gzip.compress(b" " * 8 * 2**20)
     assert len(bomb) < 10_000
     error = failure_of(Answer(bomb, headers={"Content-Encoding": "gzip"}))

@@ -11,19 +11,21 @@ from lms_pipeline.sandbox.wire.switches import Switches, Tier
 from lms_pipeline.truto.client import TrutoClient
 from lms_pipeline.truto.errors import TransientError
 from lms_pipeline.truto.query import ListQuery
-from lms_pipeline.truto.retry import Patience, Pauses
+from lms_pipeline.truto.retry import Cooldowns, RetryPolicy
 from lms_pipeline_tests.sandbox.worlds import PAIRED, SWEEPING, SmallWorld
 from lms_pipeline_tests.support.scripted_server import FakeTime, page, refusal, saying
 
 
 def test_another_client_of_the_account_waits_too():
     time = FakeTime()
-    pauses = time.pauses()
+    cooldowns = time.cooldowns()
     with running(SmallWorld()) as sandbox:
         sandbox.fault(Status(status=429, retry_after=7, account=SWEEPING))
         with (
-            TrutoClient(sandbox.url, sandbox.token, pauses=pauses, patience=Patience(attempts=1)) as one,
-            TrutoClient(sandbox.url, sandbox.token, pauses=pauses) as other,
+            TrutoClient(
+                sandbox.url, sandbox.token, cooldowns=cooldowns, retry_policy=RetryPolicy(attempts=1)
+            ) as one,
+            TrutoClient(sandbox.url, sandbox.token, cooldowns=cooldowns) as other,
         ):
             with pytest.raises(TransientError):
                 list(one.pages("users", ListQuery(SWEEPING)))
@@ -46,10 +48,10 @@ def test_all_threads_wait_when_one_is_told_to():
             one_is_told.set()
             all_wait.wait(timeout=30)
 
-    pauses = Pauses(clock=lambda: instants[-1], sleep=sleep)
+    cooldowns = Cooldowns(clock=lambda: instants[-1], sleep=sleep)
     with (
         running(SmallWorld()) as sandbox,
-        TrutoClient(sandbox.url, sandbox.token, pauses=pauses) as client,
+        TrutoClient(sandbox.url, sandbox.token, cooldowns=cooldowns) as client,
         ThreadPoolExecutor(4) as workers,
     ):
         sandbox.fault(Status(status=429, retry_after=5, times=1))
@@ -73,7 +75,7 @@ def test_a_limit_that_an_answer_used_up_is_waited_for_and_not_met():
     ]
     spent = {"ratelimit-limit": "2;w=10", "ratelimit-remaining": "0", "ratelimit-reset": "8"}
     answers[1].headers.update(spent)
-    with saying(*answers) as server, TrutoClient(server.url, "t" * 9, pauses=time.pauses()) as client:
+    with saying(*answers) as server, TrutoClient(server.url, "t" * 9, cooldowns=time.cooldowns()) as client:
         assert len(list(client.pages("users", ListQuery("acme")))) == 3
     assert time.waits == [8]
 
@@ -88,10 +90,10 @@ def test_a_sweep_under_a_providers_limit_is_never_refused():
 
 def test_a_long_pause_is_not_shortened_by_a_short_one():
     time = FakeTime()
-    pauses = time.pauses()
-    pauses.pause("acme", 10)
-    pauses.pause("acme", 2)
-    pauses.keep("acme")
+    cooldowns = time.cooldowns()
+    cooldowns.pause("acme", 10)
+    cooldowns.pause("acme", 2)
+    cooldowns.keep("acme")
     assert time.waits == [10]
 
 
@@ -103,19 +105,22 @@ def test_a_pause_that_grows_while_somebody_waits_is_kept_to_its_new_end():
         waits.append(seconds)
         now += seconds
         if len(waits) == 1:
-            pauses.pause("acme", 3)
+            cooldowns.pause("acme", 3)
 
-    pauses = Pauses(clock=lambda: now, sleep=sleep)
-    pauses.pause("acme", 5)
-    pauses.keep("acme")
+    cooldowns = Cooldowns(clock=lambda: now, sleep=sleep)
+    cooldowns.pause("acme", 5)
+    cooldowns.keep("acme")
     assert waits == [5, 3]
 
 
 def test_no_pause_is_longer_than_our_patience():
     time = FakeTime()
     refused = refusal(429, headers={"Retry-After": "86400"})
-    with saying(refused, page()) as server, TrutoClient(server.url, "t" * 9, pauses=time.pauses()) as client:
+    with (
+        saying(refused, page()) as server,
+        TrutoClient(server.url, "t" * 9, cooldowns=time.cooldowns()) as client,
+    ):
         with pytest.raises(TransientError):
             list(client.pages("users", ListQuery("acme")))
         list(client.pages("users", ListQuery("acme")))
-    assert time.waits == [Patience().longest]
+    assert time.waits == [RetryPolicy().longest]

@@ -10,7 +10,7 @@ from lms_pipeline.sandbox.server import running
 from lms_pipeline.truto import transport
 from lms_pipeline.truto.errors import PermanentError, TransientError
 from lms_pipeline.truto.query import ListQuery
-from lms_pipeline.truto.retry import Patience
+from lms_pipeline.truto.retry import RetryPolicy
 from lms_pipeline.truto.transport import Downloaded, DownloadError
 from lms_pipeline_tests.sandbox.worlds import SWEEPING, SmallWorld
 from lms_pipeline_tests.support.scripted_server import Answer, asking, refusal, saying
@@ -59,7 +59,7 @@ def test_what_stood_there_stays_until_all_has_come(tmp_path, answer, error):
     to.write_text("old")
     with (
         saying(answer) as server,
-        asking(server.url, patience=Patience(attempts=1)) as client,
+        asking(server.url, retry_policy=RetryPolicy(attempts=1)) as client,
         pytest.raises(error),
     ):
         client.download("users", STREAM, to)
@@ -67,7 +67,7 @@ def test_what_stood_there_stays_until_all_has_come(tmp_path, answer, error):
 
 
 def test_a_body_without_an_end_is_given_up(tmp_path, monkeypatch):
-    monkeypatch.setattr(transport, "MOST_DOWNLOADED", 2**20)
+    monkeypatch.setattr(transport, "MAX_DOWNLOAD_BYTES", 2**20)
     with (
         saying(Answer(b"0" * (2**20 + 1))) as server,
         asking(server.url) as client,

@@ -8,7 +8,7 @@ import pytest
 
 from lms_pipeline.truto.errors import PermanentError, TransientError, TrutoError, redacted
 from lms_pipeline.truto.query import ListQuery, UserFilter
-from lms_pipeline.truto.retry import Patience
+from lms_pipeline.truto.retry import RetryPolicy
 from lms_pipeline_tests.support.scripted_server import TOKEN, Answer, asking, page, refusal, saying
 
 ALL = ListQuery("acme")
@@ -19,7 +19,7 @@ def error_of(answer: Answer) -> TrutoError:
     """The error after one try."""
     with (
         saying(answer) as server,
-        asking(server.url, patience=Patience(1, 1)) as client,
+        asking(server.url, retry_policy=RetryPolicy(1, 1)) as client,
         pytest.raises(TrutoError) as caught,
     ):
         list(client.pages("users", ALL))

@@ -7,7 +7,7 @@ import pytest
 from lms_pipeline.sandbox.server import running
 from lms_pipeline.truto.client import TrutoClient
 from lms_pipeline.truto.errors import PermanentError, TransientError
-from lms_pipeline.truto.retry import Patience
+from lms_pipeline.truto.retry import RetryPolicy
 from lms_pipeline_tests.sandbox.worlds import BROKEN, CRM, PAIRED, SWEEPING, SmallWorld
 from lms_pipeline_tests.support.scripted_server import Answer, asking, saying
 
@@ -64,7 +64,7 @@ def test_what_is_required_is_read_in_both_notations(schema, required):
 def test_capabilities_that_can_not_be_read_are_no_answer(body):
     with (
         saying(Answer(body)) as server,
-        asking(server.url, patience=Patience(attempts=1)) as client,
+        asking(server.url, retry_policy=RetryPolicy(attempts=1)) as client,
         pytest.raises(TransientError, match=r"^The answer is not what it was asked for"),
     ):
         client.capabilities("acme")

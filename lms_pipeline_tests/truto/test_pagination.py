@@ -12,11 +12,11 @@ from lms_pipeline.truto.client import TrutoClient
 from lms_pipeline.truto.errors import PermanentError, TransientError
 from lms_pipeline.truto.models import IntegratedAccount
 from lms_pipeline.truto.query import CourseFilter, ListQuery, UserFilter
-from lms_pipeline.truto.retry import Patience
+from lms_pipeline.truto.retry import RetryPolicy
 from lms_pipeline_tests.sandbox.worlds import line, write_lines
 from lms_pipeline_tests.support.scripted_server import TOKEN, Answer, asking, page, saying
 
-ONCE = Patience(attempts=1, attempts_unavailable=1)
+ONCE = RetryPolicy(attempts=1, attempts_unavailable=1)
 ALL = ListQuery("acme")
 
 
@@ -105,7 +105,7 @@ def test_a_cursor_that_repeats_is_an_error_and_no_endless_loop(cursors):
 
 
 def test_a_list_without_an_end_is_an_error(monkeypatch):
-    monkeypatch.setattr(pagination, "MOST_PAGES", 3)
+    monkeypatch.setattr(pagination, "MAX_PAGES", 3)
     with (
         saying(*(page("a", cursor=str(number)) for number in range(3))) as server,
         asking(server.url) as client,
@@ -115,7 +115,7 @@ def test_a_list_without_an_end_is_an_error(monkeypatch):
 
 
 def test_empty_pages_without_an_end_are_an_error_sooner(monkeypatch):
-    monkeypatch.setattr(pagination, "MOST_EMPTY_PAGES", 2)
+    monkeypatch.setattr(pagination, "MAX_EMPTY_PAGES", 2)
     with (
         saying(page("a", cursor="0"), *(page(cursor=str(number)) for number in range(1, 4))) as server,
         asking(server.url) as client,
@@ -183,7 +183,7 @@ def test_an_account_is_there_whatever_else_is_told_of_it():
 def test_a_cursor_that_no_url_can_hold_is_an_error():
     with (
         saying(page("a", cursor="x" * 8_001)) as server,
-        asking(server.url, patience=ONCE) as client,
+        asking(server.url, retry_policy=ONCE) as client,
         pytest.raises(TransientError, match="has a cursor of over 8,000 characters"),
     ):
         list(client.pages("users", ALL))

@@ -15,8 +15,14 @@ from lms_pipeline.sandbox.server import running
 from lms_pipeline.sandbox.wire.switches import Switches, Tier
 from lms_pipeline.truto.client import TrutoClient
 from lms_pipeline.truto.query import AccountsQuery, ListQuery, ObjectQuery
-from lms_pipeline.truto.rate_limit import NoSlotError, Pacing, PacingError, Slots, Tiers
-from lms_pipeline.truto.request import accounts_of, list_of, record_of
+from lms_pipeline.truto.rate_limit import (
+    ApiRateLimits,
+    RateLimitExceededError,
+    RateLimitStateError,
+    SharedRateLimiter,
+    Tiers,
+)
+from lms_pipeline.truto.request import build_accounts_request, build_list_request, build_record_request
 from lms_pipeline_tests.sandbox.worlds import PAIRED, SWEEPING, SmallWorld
 
 ROOT = Path(__file__).parents[2]
@@ -47,7 +53,7 @@ def test_a_file_that_is_none_is_one_sentence(tmp_path):
     path = tmp_path / "slots.sqlite"
     path.write_bytes(b"no database" * 100)
     with pytest.raises(
-        PacingError, match=r"^Calls can't be counted in .*slots\.sqlite: file is not a database"
+        RateLimitStateError, match=r"^Calls can't be counted in .*slots\.sqlite: file is not a database"
     ):
         slots(path, 1, 1_000)
 
@@ -63,15 +69,15 @@ class Sleeps:
         time.sleep(seconds)
 
 
-def slots(path: Path, calls: int, milliseconds: int) -> Slots:
-    return Slots(path, [Rate(calls, milliseconds)])
+def slots(path: Path, calls: int, milliseconds: int) -> SharedRateLimiter:
+    return SharedRateLimiter(path, [Rate(calls, milliseconds)])
 
 
 def test_a_slot_that_comes_too_late_is_none(tmp_path):
     full = slots(tmp_path / "slots.sqlite", 2, 60_000)
     full.take()
     full.take()
-    with pytest.raises(NoSlotError):
+    with pytest.raises(RateLimitExceededError):
         full.take(time.monotonic() + 5)
     full.close()
 
@@ -81,7 +87,7 @@ def test_what_was_taken_is_remembered_by_the_next_process(tmp_path):
     first.take()
     first.close()
     second = slots(tmp_path / "slots.sqlite", 1, 60_000)
-    with pytest.raises(NoSlotError):
+    with pytest.raises(RateLimitExceededError):
         second.take(time.monotonic())
     second.close()
 
@@ -98,13 +104,13 @@ def waits_of(tmp_path: Path, tiers: Tiers, *accounts: str) -> list[float]:
         waits.append(seconds)
         raise EnoughError
 
-    pacing = Pacing(tmp_path, "token", tiers, sleep)
+    rate_limits = ApiRateLimits(tmp_path, "token", tiers, sleep)
     for account in accounts:
         try:
-            pacing(list_of("users", ListQuery(account)))
+            rate_limits(build_list_request("users", ListQuery(account)))
         except EnoughError:
             break
-    pacing.close()
+    rate_limits.close()
     return waits
 
 
@@ -126,11 +132,11 @@ def test_without_tiers_nothing_waits_and_nothing_is_written(tmp_path):
 
 
 def test_no_id_or_token_becomes_the_name_of_a_file(tmp_path):
-    pacing = Pacing(tmp_path, "s3cret-token", Tiers())
-    pacing(list_of("users", ListQuery("../../x")))
-    pacing(accounts_of(AccountsQuery()))
-    pacing(record_of("users", "u1", ObjectQuery("../../x")))
-    pacing.close()
+    rate_limits = ApiRateLimits(tmp_path, "s3cret-token", Tiers())
+    rate_limits(build_list_request("users", ListQuery("../../x")))
+    rate_limits(build_accounts_request(AccountsQuery()))
+    rate_limits(build_record_request("users", "u1", ObjectQuery("../../x")))
+    rate_limits.close()
     names = Counter(path.suffix for path in tmp_path.iterdir())
     assert names[".sqlite"] == 2
     assert not any("s3cret" in path.name for path in tmp_path.rglob("*"))
@@ -140,7 +146,7 @@ def test_no_id_or_token_becomes_the_name_of_a_file(tmp_path):
 def test_a_server_with_a_limit_is_never_made_to_refuse(tmp_path):
     """The sandbox counts: with a window of a second, and twice as many calls as fit into it."""
     waits = Sleeps()
-    one_second = Slots(tmp_path / "slots.sqlite", [Rate(18, 1_000)], waits)
+    one_second = SharedRateLimiter(tmp_path / "slots.sqlite", [Rate(18, 1_000)], waits)
     with running(SmallWorld()) as sandbox:
         sandbox.switch(Switches(token_tier=Tier(20, 1)))
         with TrutoClient(sandbox.url, sandbox.token, gate=lambda _wanted: one_second.take()) as client:

@@ -9,7 +9,7 @@ from lms_pipeline.sandbox.wire.switches import Switches
 from lms_pipeline.truto.client import TrutoClient
 from lms_pipeline.truto.errors import PermanentError, TransientError
 from lms_pipeline.truto.query import CourseFilter, ListQuery, ObjectQuery, QueryError, UserFilter
-from lms_pipeline.truto.retry import Patience
+from lms_pipeline.truto.retry import RetryPolicy
 from lms_pipeline_tests.sandbox.worlds import PAIRED, SWEEPING, SmallWorld
 from lms_pipeline_tests.support.scripted_server import Answer, asking, refusal, saying
 
@@ -60,7 +60,7 @@ class TestSingleRecord:
     def test_that_is_no_object_is_no_record(self, body):
         with (
             saying(Answer(body)) as server,
-            asking(server.url, patience=Patience(attempts=1)) as client,
+            asking(server.url, retry_policy=RetryPolicy(attempts=1)) as client,
             pytest.raises(TransientError, match=r"^The answer is "),
         ):
             client.one("users", "u1", ObjectQuery("acme"))
@@ -115,7 +115,7 @@ class TestRawPages:
     def test_that_are_no_records_can_not_be_used(self, body):
         with (
             saying(Answer(body)) as server,
-            asking(server.url, patience=Patience(attempts=1)) as client,
+            asking(server.url, retry_policy=RetryPolicy(attempts=1)) as client,
             pytest.raises(TransientError, match=r"^The answer is "),
         ):
             list(client.pages("users", RAW))

@@ -9,25 +9,27 @@ from hypothesis import strategies as st
 
 from lms_pipeline.truto.errors import PermanentError, TransientError, error_of
 from lms_pipeline.truto.query import ListQuery
-from lms_pipeline.truto.retry import Patience
+from lms_pipeline.truto.retry import RetryPolicy
 from lms_pipeline_tests.support.scripted_server import Answer, asking, page, refusal, saying
 
 ALL = ListQuery("acme")
 
 
-def waits_of(*answers: Answer, patience: Patience | None = None) -> list[float]:
+def waits_of(*answers: Answer, retry_policy: RetryPolicy | None = None) -> list[float]:
     """The waits of a list that is there in the end."""
     waits: list[float] = []
-    with saying(*answers) as server, asking(server.url, waits, patience=patience) as client:
+    with saying(*answers) as server, asking(server.url, waits, retry_policy=retry_policy) as client:
         assert len(list(client.pages("users", ALL))) == 1
         assert client.requests == len(server.asked) == len(answers)
     return waits
 
 
-def failure_of(*answers: Answer, patience: Patience | None = None) -> tuple[TransientError, list[float]]:
+def failure_of(
+    *answers: Answer, retry_policy: RetryPolicy | None = None
+) -> tuple[TransientError, list[float]]:
     """The error that is left of `answers`, all of which were asked for, and the waits before it."""
     waits: list[float] = []
-    with saying(*answers) as server, asking(server.url, waits, patience=patience) as client:
+    with saying(*answers) as server, asking(server.url, waits, retry_policy=retry_policy) as client:
         with pytest.raises(TransientError) as caught:
             list(client.pages("users", ALL))
         assert client.requests == len(server.asked) == len(answers)
@@ -102,7 +104,7 @@ def test_an_answer_that_can_not_be_used_is_asked_again():
 
 def test_each_page_has_tries_of_its_own():
     answers = [refusal(500), page("a", cursor="1"), refusal(500), page("b")]
-    with saying(*answers) as server, asking(server.url, patience=Patience(attempts=2)) as client:
+    with saying(*answers) as server, asking(server.url, retry_policy=RetryPolicy(attempts=2)) as client:
         assert len(list(client.pages("users", ALL))) == 2
         assert client.requests == 4
 
