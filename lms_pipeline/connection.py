@@ -106,10 +106,10 @@ class Truto:
         rate_limits = ApiRateLimits(DataDir(settings.data_dir).budgets, token, tiers)
         retry_policy = RetryPolicy() if gate is None else RetryPolicy(longest=MAX_PULL_WAIT_SECONDS)
 
-        def pass_both(wanted: Request) -> None:
+        def pass_both(request: Request) -> None:
             if gate is not None:
-                gate(wanted)
-            rate_limits(wanted)
+                gate(request)
+            rate_limits(request)
 
         with (
             closing(rate_limits),

@@ -40,7 +40,7 @@ class Finding:
     """What a check found."""
 
     passed: bool
-    told: str
+    message: str
     """One sentence, with the numbers."""
     figures: Mapping[str, int | float | str] = field(default_factory=dict)
     rows: Sequence[Mapping[str, Any]] = ()
@@ -77,10 +77,10 @@ def together(findings: Mapping[str, Finding]) -> Finding:
     if len(findings) == 1:
         return next(iter(findings.values()))
     failing = {name: found for name, found in findings.items() if not found.passed}
-    told = [f"{name}: {found.told}" for name, found in (failing or findings).items()]
+    message = [f"{name}: {found.message}" for name, found in (failing or findings).items()]
     return Finding(
         passed=not failing,
-        told=" ".join(told),
+        message=" ".join(message),
         figures={
             f"{name}.{figure}": said
             for name, found in findings.items()
@@ -137,7 +137,7 @@ class Subject:
         return path
 
     @cached_property
-    def told(self) -> dict[str, str]:
+    def metadata(self) -> dict[str, str]:
         """What the file tells of itself."""
         from lms_pipeline.lake.files import read_metadata
 
@@ -152,7 +152,7 @@ class Subject:
         from lms_pipeline.lake.files import read_metadata
 
         path = self.path(table)
-        return path.exists() and read_metadata(path).get(fact) == self.told.get(fact)
+        return path.exists() and read_metadata(path).get(fact) == self.metadata.get(fact)
 
     def published(self) -> duckdb.DuckDBPyRelation:
         """The rows of the file; columns that an older one lacks are null."""

@@ -44,10 +44,12 @@ class PartitionKeyCount:
 
     def __str__(self) -> str:
         """For messages, with what to do."""
-        told = f"{self.accounts:,} accounts x {self.days:,} days are {self.keys:,} partition keys; Dagster advises {MAX_ADVISED_KEYS:,} at most"
+        message = f"{self.accounts:,} accounts x {self.days:,} days are {self.keys:,} partition keys; Dagster advises {MAX_ADVISED_KEYS:,} at most"
         if not self.is_near:
-            return f"{told}."
-        return f"{told}: set LMS_START_DATE later, or give part of the accounts an LMS_DATA_DIR of their own."
+            return f"{message}."
+        return (
+            f"{message}: set LMS_START_DATE later, or give part of the accounts an LMS_DATA_DIR of their own."
+        )
 
 
 def count_partition_keys(registry: Registry, settings: Settings) -> PartitionKeyCount:
@@ -104,9 +106,9 @@ def accounts_are_fresh(fleet: Fleet) -> Finding:
     stale = [account for account in active if fleet.closed in fleet.missing(account)]
     rows = sorted((_last_known(fleet, account) for account in stale), key=itemgetter("last_snapshot"))
     figures = {"active": len(active), "stale": len(stale)}
-    told = f"{len(stale)} of {len(active)} active accounts have no snapshot of {fleet.closed}"
+    message = f"{len(stale)} of {len(active)} active accounts have no snapshot of {fleet.closed}"
     return Finding(
-        not stale, f"{told}{': see their last runs' if stale else ''}.", figures, rows[:MAX_EXAMPLE_ROWS]
+        not stale, f"{message}{': see their last runs' if stale else ''}.", figures, rows[:MAX_EXAMPLE_ROWS]
     )
 
 
@@ -115,10 +117,10 @@ def accounts_are_connected(fleet: Fleet) -> Finding:
     asked = [account for account in fleet.accounts if account.status not in {INACTIVE, GONE}]
     lost = [account for account in asked if account.status != ACTIVE]
     rows = [{**_last_known(fleet, account), "status": account.status} for account in lost]
-    told = f"{len(lost)} of {len(asked)} accounts can't be asked"
+    message = f"{len(lost)} of {len(asked)} accounts can't be asked"
     more = ": their owners have to connect them again in Truto" if lost else ""
     figures = {"accounts": len(asked), "not_connected": len(lost)}
-    return Finding(not lost, f"{told}{more}.", figures, rows[:MAX_EXAMPLE_ROWS])
+    return Finding(not lost, f"{message}{more}.", figures, rows[:MAX_EXAMPLE_ROWS])
 
 
 def no_day_is_missing(fleet: Fleet) -> Finding:
@@ -135,11 +137,11 @@ def no_day_is_missing(fleet: Fleet) -> Finding:
         "never_asked": missing - failed,
         "accounts_with_gaps": len(rows),
     }
-    told = (
+    message = (
         f"{published:,} snapshots are there, and {missing:,} are missing since their account's first day: {failed:,} failed, "
         f"{missing - failed:,} were never asked for; {len(recent)} active accounts miss one of the last {GAP_ALERT_DAYS} days."
     )
-    return Finding(not recent, told, figures, (recent or rows)[:MAX_EXAMPLE_ROWS])
+    return Finding(not recent, message, figures, (recent or rows)[:MAX_EXAMPLE_ROWS])
 
 
 def partitions_are_few(fleet: Fleet) -> Finding:

@@ -64,8 +64,8 @@ def parts_sum(subject: Subject) -> Finding:
 
 def _found(wrong: Sequence[dict[str, Any]], fine: str, trouble: str) -> Finding:
     count = counted(wrong, "rows")
-    told = f"{count:,} {trouble}: materialize the metrics of the day again." if wrong else fine
-    return Finding(not wrong, told, {"wrong": count}, wrong[:MAX_EXAMPLE_ROWS])
+    message = f"{count:,} {trouble}: materialize the metrics of the day again." if wrong else fine
+    return Finding(not wrong, message, {"wrong": count}, wrong[:MAX_EXAMPLE_ROWS])
 
 
 def _is_no_share(name: str) -> duckdb.Expression:

@@ -36,21 +36,21 @@ def schema(subject: Subject) -> Finding:
 
     from lms_pipeline.lake.files import count_rows, damage
 
-    version = int(subject.told.get("schema_version", "0"))
+    version = int(subject.metadata.get("schema_version", "0"))
     with damage(subject.file):
         found = {field.name: field for field in pq.read_schema(subject.file)}
     expected = {field.name: field for field in arrow_schema(subject.table)}
     wrong = list(_differing(found, expected, is_older=version < SCHEMA_VERSION))
     figures = {"columns": len(found), "schema_version": version, "rows": count_rows(subject.file)}
     if version > SCHEMA_VERSION:
-        told = f"The file is of schema {version}, and this version knows up to {SCHEMA_VERSION}: upgrade."
-        return Finding(passed=False, told=told, figures=figures)
-    told = (
+        message = f"The file is of schema {version}, and this version knows up to {SCHEMA_VERSION}: upgrade."
+        return Finding(passed=False, message=message, figures=figures)
+    message = (
         f"{len(wrong)} columns are not as described."
         if wrong
         else f"All {len(found)} columns are as described."
     )
-    return Finding(not wrong, told, figures, wrong[:MAX_EXAMPLE_ROWS])
+    return Finding(not wrong, message, figures, wrong[:MAX_EXAMPLE_ROWS])
 
 
 def _differing(
@@ -74,9 +74,9 @@ def key_is_unique(subject: Subject) -> Finding:
     """No row is without its key, none has that of another."""
     from lms_pipeline.lake.publishing import key_faults
 
-    key = tuple(subject.told["key"].split(",")) if "key" in subject.told else subject.table.key
+    key = tuple(subject.metadata["key"].split(",")) if "key" in subject.metadata else subject.table.key
     if not key:
-        return Finding(passed=True, told="The file does not tell its key: it is of an older version.")
+        return Finding(passed=True, message="The file does not tell its key: it is of an older version.")
     faults = key_faults(subject.file, key)
     missing = sum(faults.nulls.values())
     figures: dict[str, str | int | float] = {
@@ -85,23 +85,23 @@ def key_is_unique(subject: Subject) -> Finding:
         "rows_repeated": faults.repeated,
     }
     if not missing and not faults.repeated:
-        return Finding(passed=True, told=f"Every row has its own {' and '.join(key)}.", figures=figures)
+        return Finding(passed=True, message=f"Every row has its own {' and '.join(key)}.", figures=figures)
     rows = subject.ask("repeated_keys.sql", key=list(key), most=MAX_EXAMPLE_ROWS)
-    told = f"{missing:,} rows have no key, and {faults.repeated:,} have that of another: pull the day again, or replay it."
-    return Finding(passed=False, told=told, figures=figures, rows=rows)
+    message = f"{missing:,} rows have no key, and {faults.repeated:,} have that of another: pull the day again, or replay it."
+    return Finding(passed=False, message=message, figures=figures, rows=rows)
 
 
 def served_is_stored(subject: Subject) -> Finding:
     """Served, carried over and told by a roster: all are stored, rejected or duplicates, and nothing else is."""
     from lms_pipeline.lake.files import count_rows
 
-    if any(name not in subject.told for name in SUMS):
-        return Finding(passed=True, told="The file does not tell its sums: it is of an older version.")
-    sums = {name: int(subject.told[name]) for name in SUMS}
+    if any(name not in subject.metadata for name in SUMS):
+        return Finding(passed=True, message="The file does not tell its sums: it is of an older version.")
+    sums = {name: int(subject.metadata[name]) for name in SUMS}
     stored = count_rows(subject.file)
     brought = sums["served"] + sums["carried"] + sums["roster"]
     accounted = stored + sums["rejected"] + sums["duplicates_identical"] + sums["duplicates_conflicting"]
-    told = (
+    message = (
         f"{brought:,} enrollments were brought ({sums['served']:,} served); {stored:,} are stored, {sums['rejected']:,} "
         f"were rejected, {accounted - stored - sums['rejected']:,} were duplicates"
     )
@@ -111,11 +111,11 @@ def served_is_stored(subject: Subject) -> Finding:
         figures["rejected_stored"] = count_rows(rejected)
         if figures["rejected_stored"] != sums["rejected"]:
             kept = f", of which {figures['rejected_stored']:,} are in rejected_enrollments"
-            return Finding(passed=False, told=f"{told}{kept}.", figures=figures)
+            return Finding(passed=False, message=f"{message}{kept}.", figures=figures)
     if brought == accounted:
-        return Finding(passed=True, told=f"{told}.", figures=figures)
+        return Finding(passed=True, message=f"{message}.", figures=figures)
     return Finding(
-        passed=False, told=f"{told}: {brought - accounted:+,} are not accounted for.", figures=figures
+        passed=False, message=f"{message}: {brought - accounted:+,} are not accounted for.", figures=figures
     )
 
 
@@ -123,13 +123,15 @@ def is_complete(subject: Subject) -> Finding:
     """Nothing is known to be missing, and the files of the pull are of one run."""
     others = [table for table in (RAW_ENROLLMENTS, REJECTED_ENROLLMENTS) if subject.path(table).exists()]
     if not all(subject.agrees_with(table, "run_id") for table in others):
-        told = "The files of this day are of different runs, and those that aren't of this one are not read: pull or replay it."
-        return Finding(passed=False, told=told, figures={"other_files": len(others)})
-    figures = {"requests": int(subject.told["requests"])}
-    if subject.told.get("complete") == "true":
-        return Finding(passed=True, told="Nothing is known to be missing.", figures=figures)
-    told = "Something is missing that the account listed, or came twice: the metadata of the pull tell what."
-    return Finding(passed=False, told=told, figures=figures)
+        message = "The files of this day are of different runs, and those that aren't of this one are not read: pull or replay it."
+        return Finding(passed=False, message=message, figures={"other_files": len(others)})
+    figures = {"requests": int(subject.metadata["requests"])}
+    if subject.metadata.get("complete") == "true":
+        return Finding(passed=True, message="Nothing is known to be missing.", figures=figures)
+    message = (
+        "Something is missing that the account listed, or came twice: the metadata of the pull tell what."
+    )
+    return Finding(passed=False, message=message, figures=figures)
 
 
 SAYS_COMPLETION = ("$.completion_status", "$.completionStatus", "$.status", "$.state")
@@ -157,7 +159,7 @@ def agrees_with_raw(subject: Subject) -> Finding:
 
     raw = subject.path(RAW_ENROLLMENTS)
     if not subject.agrees_with(RAW_ENROLLMENTS, "run_id") or not count_rows(raw):
-        return Finding(passed=True, told="There is nothing raw of this day to compare with.")
+        return Finding(passed=True, message="There is nothing raw of this day to compare with.")
     judged = subject.ask(
         "raw_against_unified.sql",
         raw=str(raw),
@@ -169,17 +171,17 @@ def agrees_with_raw(subject: Subject) -> Finding:
     pairs = {row["judgement"]: int(row["pairs"]) for row in judged}
     figures = {name.replace(" ", "_"): pairs.get(name, 0) for name in ("agrees", "not compared", *WRONG)}
     # a rejected record has its raw all the same
-    rejected = int(subject.told.get("rejected", 0))
+    rejected = int(subject.metadata.get("rejected", 0))
     wrong = {name: pairs.get(name, 0) for name in WRONG}
     if wrong["raw alone"] <= rejected:
         wrong["raw alone"] = 0
-    told = (
+    message = (
         f"{sum(pairs.values()):,} pairs of learner and course: {figures['agrees']:,} agree on completion, "
         f"{figures['not_compared']:,} can't be compared"
     )
     trouble = [f"{count:,} are {name}" for name, count in wrong.items() if count]
     rows = [row for row in judged if wrong.get(row["judgement"])]
-    return Finding(not trouble, f"{', '.join([told, *trouble])}.", figures, rows[:MAX_EXAMPLE_ROWS])
+    return Finding(not trouble, f"{', '.join([message, *trouble])}.", figures, rows[:MAX_EXAMPLE_ROWS])
 
 
 def statuses_are_known(subject: Subject) -> Finding:
@@ -199,9 +201,9 @@ def roles_are_known(subject: Subject) -> Finding:
 
 def _unseen(rows: Sequence[Mapping[str, Any]], column: str, fine: str, trouble: str) -> Finding:
     unseen = int(rows[0]["of_all"]) if rows else 0
-    told = f"{unseen:,} enrollments have {trouble}." if unseen else fine
+    message = f"{unseen:,} enrollments have {trouble}." if unseen else fine
     shown = [{name: row[name] for name in (column, "enrollments")} for row in rows]
-    return Finding(not unseen, told, {"enrollments": unseen}, shown)
+    return Finding(not unseen, message, {"enrollments": unseen}, shown)
 
 
 def few_are_rejected(subject: Subject) -> Finding:
@@ -213,9 +215,9 @@ def few_are_rejected(subject: Subject) -> Finding:
     unified = subject.path(UNIFIED_ENROLLMENTS)
     served = int(read_metadata(unified).get("served", 0)) if unified.exists() else 0
     share = rejected / served if served else 0.0
-    told = f"{rejected:,} of {served:,} records that were served are rejected, {percent(share)}."
+    message = f"{rejected:,} of {served:,} records that were served are rejected, {percent(share)}."
     figures = {"rejected": rejected, "served": served, "share": round(share, 4)}
-    return Finding(share <= MAX_REJECTED_SHARE, told, figures, rows)
+    return Finding(share <= MAX_REJECTED_SHARE, message, figures, rows)
 
 
 LATEST = timedelta(hours=6)
@@ -234,11 +236,11 @@ def there_is_room(subject: Subject) -> Finding:
     from lms_pipeline.lake.disk import room
 
     found = room(subject.data, subject.partition)
-    told = f"{format_bytes(found.free)} are free on the disk, and a pull like this one needs about {format_bytes(found.needed)}"
+    message = f"{format_bytes(found.free)} are free on the disk, and a pull like this one needs about {format_bytes(found.needed)}"
     figures = {"bytes_free": found.free, "bytes_needed": found.needed}
     if found.free >= MIN_DAYS_OF_SPACE * found.needed:
-        return Finding(passed=True, told=f"{told}.", figures=figures)
-    return Finding(passed=False, told=f"{told}: make room.", figures=figures)
+        return Finding(passed=True, message=f"{message}.", figures=figures)
+    return Finding(passed=False, message=f"{message}: make room.", figures=figures)
 
 
 def row_drop(subject: Subject) -> Finding:
@@ -250,28 +252,30 @@ def row_drop(subject: Subject) -> Finding:
     if drop.day_before is None:
         return Finding(
             passed=True,
-            told=f"{drop.rows:,} enrollments; there is no snapshot before it.",
+            message=f"{drop.rows:,} enrollments; there is no snapshot before it.",
             figures={"rows": drop.rows},
         )
     figures = {"rows": drop.rows, "rows_before": drop.rows_before, "change": drop.rows - drop.rows_before}
-    told = f"{drop.rows:,} enrollments, {drop.rows - drop.rows_before:+,} since {drop.day_before}"
+    message = f"{drop.rows:,} enrollments, {drop.rows - drop.rows_before:+,} since {drop.day_before}"
     if drop.rows_before < FEW:
-        return Finding(passed=True, told=f"{told}; fewer than {FEW} are not compared.", figures=figures)
+        return Finding(passed=True, message=f"{message}; fewer than {FEW} are not compared.", figures=figures)
     limits = f"{percent(drop.share)} are gone; {percent(MAX_ROW_DROP)} pass, {percent(subject.options.max_drop)} are refused"
     most = min(MAX_ROW_DROP, subject.options.max_drop)
-    return Finding(drop.share <= most, f"{told}: {limits}.", figures | {"share_gone": round(drop.share, 4)})
+    return Finding(
+        drop.share <= most, f"{message}: {limits}.", figures | {"share_gone": round(drop.share, 4)}
+    )
 
 
 def pulled_in_time(subject: Subject) -> Finding:
     """It was pulled within six hours of the day's end."""
-    pulled_at = datetime.fromisoformat(subject.told["pulled_at"])
+    pulled_at = datetime.fromisoformat(subject.metadata["pulled_at"])
     late = pulled_at - subject.calendar.ends_at(subject.partition.day)
     hours = round(late / timedelta(hours=1), 1)
-    told = f"It was pulled {hours:.1f} hours after the end of {subject.partition.day}"
+    message = f"It was pulled {hours:.1f} hours after the end of {subject.partition.day}"
     if late <= LATEST:
-        return Finding(passed=True, told=f"{told}.", figures={"hours": hours})
+        return Finding(passed=True, message=f"{message}.", figures={"hours": hours})
     since = ": what learners did since is in it, and enrollments that were removed since are not."
-    return Finding(passed=False, told=f"{told}{since}", figures={"hours": hours})
+    return Finding(passed=False, message=f"{message}{since}", figures={"hours": hours})
 
 
 def few_are_told_by_others(subject: Subject) -> Finding:
@@ -280,9 +284,9 @@ def few_are_told_by_others(subject: Subject) -> Finding:
     rows = {name: int(source["enrollments"]) for name, source in sources.items()}
     total = sum(rows.values())
     if not total:
-        return Finding(passed=True, told="There is no enrollment.", figures={"carried": 0, "roster": 0})
+        return Finding(passed=True, message="There is no enrollment.", figures={"carried": 0, "roster": 0})
     carried, roster = rows.get("carried", 0), rows.get("roster", 0)
-    pulled_at = datetime.fromisoformat(subject.told["pulled_at"])
+    pulled_at = datetime.fromisoformat(subject.metadata["pulled_at"])
     oldest = min(source["oldest_fetch"] for source in sources.values())
     age = (pulled_at - oldest) / timedelta(days=1)
     turn = subject.options.rotation_days
@@ -294,14 +298,14 @@ def few_are_told_by_others(subject: Subject) -> Finding:
         "share_roster": round(roster / total, 4),
         "oldest_days": round(age, 1),
     }
-    told = (
+    message = (
         f"{percent(carried / total)} of {total:,} enrollments are carried over, {percent(roster / total)} are told by rosters; "
         f"the oldest answer is {age:.1f} days old"
     )
     more = (
         f", and each should be asked for within {turn} days: give the account more calls" if is_stale else ""
     )
-    return Finding(roster <= MAX_ROSTER_SHARE * total and not is_stale, f"{told}{more}.", figures)
+    return Finding(roster <= MAX_ROSTER_SHARE * total and not is_stale, f"{message}{more}.", figures)
 
 
 UNIFIED = (UNIFIED_ENROLLMENTS,)

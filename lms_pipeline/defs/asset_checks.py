@@ -56,7 +56,7 @@ def _of_partition(
                         # in our words, before Dagster says the same in its own
                         raise BlockedError(
                             f"What is published of {context.op_execution_context.partition_key} fails {check.name}, and "
-                            f"nothing is worked out from it: {finding.told}"
+                            f"nothing is worked out from it: {finding.message}"
                         )
 
     return of_partition
@@ -78,7 +78,7 @@ def check_result(key: dg.AssetCheckKey, check: Check[Any], finding: Finding) -> 
         check_name=key.name,
         passed=finding.passed,
         severity=dg.AssetCheckSeverity.ERROR if check.is_grave else dg.AssetCheckSeverity.WARN,
-        description=finding.told,
+        description=finding.message,
         metadata={**finding.figures, **shown},
     )
 
@@ -141,7 +141,7 @@ def _tell(settings: Settings, data: DataDir, finding: Finding, run_id: str) -> N
 
     if settings.alert_webhook is not None:
         alerts = Alerts(data, settings.alert_webhook.get_secret_value())
-        alerts.tell(RunFailure(None, "The daily snapshot", finding.told, run_id))
+        alerts.tell(RunFailure(None, "The daily snapshot", finding.message, run_id))
 
 
 def _failed(instance: dg.DagsterInstance) -> set[Partition]:

@@ -101,12 +101,12 @@ def _materialization(
 
     path = data.file(one.table, one.partition)
     footer = read_footer(path)
-    if not is_committed(data, one.table, one.partition, footer.told):
+    if not is_committed(data, one.table, one.partition, footer.metadata):
         return None
     published = Published(one.table, one.partition, path, footer.rows)
     figures = account_figures(published) if one.table == ACCOUNT_COMPLETION else provenance(path)
-    if one.table in PULLED_TABLES and "requests" in footer.told:
-        figures["requests"] = int(footer.told["requests"])
+    if one.table in PULLED_TABLES and "requests" in footer.metadata:
+        figures["requests"] = int(footer.metadata["requests"])
     account_id = one.partition.account_id or ""
     return dg.AssetMaterialization(
         one.table.name,

@@ -77,7 +77,7 @@ class Budget:
         hour = [Rate(limits.per_hour, HOUR_MS)] if limits.per_hour else []
         self._slots = SharedRateLimiter(file, hour, sleep) if hour else None
 
-    def __call__(self, wanted: Request) -> None:  # noqa: ARG002 - every request costs the same
+    def __call__(self, request: Request) -> None:  # noqa: ARG002 - every request costs the same
         """Let a request pass.
 
         Raises:

@@ -73,16 +73,16 @@ class FetchSession:
         prefix = f"list {resource} {round_} "
 
         def page_at(cursor: str | None) -> Page:
-            wanted = build_list_request(resource, query, cursor)
+            request = build_list_request(resource, query, cursor)
             try:
-                return self._read(f"{prefix}{wanted.key}", wanted, read_page)
+                return self._read(f"{prefix}{request.key}", request, read_page)
             except PermanentError as error:
                 if cursor is not None and error.status == 400:
                     raise BrokenListError(str(error)) from error
                 raise
 
         try:
-            yield from follow_pages(page_at, build_list_request(resource, query).told)
+            yield from follow_pages(page_at, build_list_request(resource, query).label)
         except (BrokenListError, RepeatedPageError) as error:
             self._attempt.forget(prefix)
             raise BrokenListError(str(error)) from (error.__cause__ or error)
@@ -93,8 +93,8 @@ class FetchSession:
         Raises:
             TrutoError: no answer.
         """
-        wanted = build_record_request(resource, record_id, query)
-        return self._read_or_absent(f"one {wanted.key}", wanted, read_record, _is_missing)
+        request = build_record_request(resource, record_id, query)
+        return self._read_or_absent(f"one {request.key}", request, read_record, _is_missing)
 
     def pair(self, query: ListQuery) -> Page | None:
         """The enrollment of a learner in a course; None where there is none.
@@ -102,21 +102,21 @@ class FetchSession:
         Raises:
             TrutoError: no answer.
         """
-        wanted = build_list_request("course-enrollments", query)
-        return self._read_or_absent(f"pair {wanted.key}", wanted, read_page, _is_not_enrolled)
+        request = build_list_request("course-enrollments", query)
+        return self._read_or_absent(f"pair {request.key}", request, read_page, _is_not_enrolled)
 
-    def metadata(self, wanted: Request, read: Callable[[bytes, datetime], T]) -> T:
+    def metadata(self, request: Request, read: Callable[[bytes, datetime], T]) -> T:
         """What Truto tells of an account by itself.
 
         Raises:
             TrutoError: no answer.
         """
-        return self._read(f"meta {wanted.key}", wanted, read)
+        return self._read(f"meta {request.key}", request, read)
 
     def _read_or_absent(
         self,
         key: str,
-        wanted: Request,
+        request: Request,
         read: Callable[[bytes, datetime], T],
         is_absent: Callable[[PermanentError], bool],
     ) -> T | None:
@@ -124,7 +124,7 @@ class FetchSession:
         if kept is not None and kept.status != OK:
             return None
         try:
-            return self._read(key, wanted, read, kept)
+            return self._read(key, request, read, kept)
         except PermanentError as error:
             if not is_absent(error) or self._client is None:
                 raise
@@ -134,7 +134,7 @@ class FetchSession:
     def _read(
         self,
         key: str,
-        wanted: Request,
+        request: Request,
         read: Callable[[bytes, datetime], T],
         kept: StoredResponse | None = None,
     ) -> T:
@@ -143,9 +143,9 @@ class FetchSession:
             return read(kept.body, kept.received_at)
         if self._client is None:
             raise NotKeptError(
-                f"The answer to a request of that snapshot was not kept ({wanted.told}): pull the day again."
+                f"The answer to a request of that snapshot was not kept ({request.label}): pull the day again."
             )
-        answer = self._client.answer(wanted, read)
+        answer = self._client.answer(request, read)
         self._attempt.keep(key, StoredResponse(OK, answer.received_at, answer.body))
         return answer.read
 

@@ -39,9 +39,9 @@ def pair_requirement(session: FetchSession, query: ListQuery) -> str | None:
     Raises:
         TrutoError: no answer, for another reason.
     """
-    wanted = build_metadata_request(query.account_id, "course-enrollments")
+    request = build_metadata_request(query.account_id, "course-enrollments")
     try:
-        required = set(session.metadata(wanted, lambda body, _received_at: required_parameters(body)))
+        required = set(session.metadata(request, lambda body, _received_at: required_parameters(body)))
     except TrutoError:
         pass  # the metadata aren't offered: the list itself will tell
     else:

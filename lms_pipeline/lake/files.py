@@ -105,9 +105,11 @@ class TableFile:
         """Finish the file with `metadata`, the schema's version and the digest, and bring it to the disk."""
         self._flush(self._rows_waiting)
         assert self._writer is not None, "closed already"  # noqa: S101
-        told = {"schema_version": str(SCHEMA_VERSION), **metadata, "digest": self._digest.hexdigest()}
+        metadata = {"schema_version": str(SCHEMA_VERSION), **metadata, "digest": self._digest.hexdigest()}
         with disk_errors(self.path):
-            self._writer.add_key_value_metadata({f"{PREFIX}{name}": value for name, value in told.items()})
+            self._writer.add_key_value_metadata(
+                {f"{PREFIX}{name}": value for name, value in metadata.items()}
+            )
             self._writer.close()
             self._writer = None
             with self.path.open("rb") as file:
@@ -188,7 +190,7 @@ def _damaged(path: Path) -> LakeError:
 class Footer:
     """What stands at the end of a file."""
 
-    told: dict[str, str]
+    metadata: dict[str, str]
     """What it tells of itself, without the prefix."""
     rows: int
 
@@ -202,12 +204,12 @@ def read_footer(path: Path) -> Footer:
     with damage(path):
         found = pq.read_metadata(path)
     prefix = PREFIX.encode()
-    told = {
+    metadata = {
         key.removeprefix(prefix).decode(): value.decode()
         for key, value in (found.metadata or {}).items()
         if key.startswith(prefix)
     }
-    return Footer(told, found.num_rows)
+    return Footer(metadata, found.num_rows)
 
 
 def read_metadata(path: Path) -> dict[str, str]:
@@ -216,7 +218,7 @@ def read_metadata(path: Path) -> dict[str, str]:
     Raises:
         LakeError: it is no Parquet file.
     """
-    return read_footer(path).told
+    return read_footer(path).metadata
 
 
 def count_rows(path: Path) -> int:

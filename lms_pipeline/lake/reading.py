@@ -37,19 +37,19 @@ def committed(data: DataDir, table: Table, partitions: Iterable[Partition]) -> I
         LakeError: a file is damaged, or was written by a newer version of this package.
     """
     for partition in partitions:
-        told = read_metadata(data.file(table, partition))
-        if is_committed(data, table, partition, told):
+        metadata = read_metadata(data.file(table, partition))
+        if is_committed(data, table, partition, metadata):
             yield partition
 
 
-def is_committed(data: DataDir, table: Table, partition: Partition, told: dict[str, str]) -> bool:
+def is_committed(data: DataDir, table: Table, partition: Partition, metadata: dict[str, str]) -> bool:
     """Whether a file may be read, by what it tells of itself; one that may not is logged.
 
     Raises:
         LakeError: it was written by a newer version of this package, or the one that holds the mark is damaged.
     """
-    check_version(data.file(table, partition), told)
-    if table.name not in UNDER_THE_MARK or told.get("run_id") == _mark(data, partition):
+    check_version(data.file(table, partition), metadata)
+    if table.name not in UNDER_THE_MARK or metadata.get("run_id") == _mark(data, partition):
         return True
     log.warning("%s of %s is left out: its pull did not come to its end.", table.name, partition)
     return False

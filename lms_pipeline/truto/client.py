@@ -95,7 +95,7 @@ class TrutoClient:
         """The present, as answers are stamped with it."""
         return self._now()
 
-    def answer(self, wanted: Request, read: Callable[[bytes, datetime], T]) -> Answer[T]:
+    def answer(self, request: Request, read: Callable[[bytes, datetime], T]) -> Answer[T]:
         """An answer that `read` can read, asked for until there is one.
 
         Raises:
@@ -104,12 +104,12 @@ class TrutoClient:
         """
 
         def received(response: httpx.Response) -> Answer[T]:
-            body = b"".join(iter_body(response, wanted))
-            body = CLEANED.get(wanted.body, bytes)(body)
+            body = b"".join(iter_body(response, request))
+            body = CLEANED.get(request.body, bytes)(body)
             received_at = self._now()
             return Answer(body, received_at, response.headers, read(body, received_at))
 
-        return self._asking.ask(wanted, received)
+        return self._asking.ask(request, received)
 
     def pages(self, resource: Resource, query: ListQuery) -> Iterator[Page]:
         """The pages of a list of one account, until the API names no next one; an empty page is no end.
@@ -123,7 +123,7 @@ class TrutoClient:
         read = read_raw_page if query.response_format == "raw" else read_page
         return follow_pages(
             lambda cursor: self._read(build_list_request(resource, query, cursor), read),
-            build_list_request(resource, query).told,
+            build_list_request(resource, query).label,
         )
 
     def one(self, resource: Resource, record_id: str, query: ObjectQuery) -> SingleRecord:
@@ -152,8 +152,8 @@ class TrutoClient:
             TrutoError: as for `answer`.
             DownloadError: the file can't be written.
         """
-        wanted = build_list_request(resource, query)
-        return self._asking.ask(wanted, lambda response: download(response, wanted, to))
+        request = build_list_request(resource, query)
+        return self._asking.ask(request, lambda response: download(response, request, to))
 
     def integrated_accounts(self, query: AccountsQuery = ALL_ACCOUNTS) -> Iterator[IntegratedAccount]:
         """The accounts that the token can see, whatever their integration.
@@ -161,7 +161,7 @@ class TrutoClient:
         Raises:
             TrutoError: as for `pages`.
         """
-        told = build_accounts_request(query).told
+        told = build_accounts_request(query).label
         for page in follow_pages(
             lambda cursor: self._read(build_accounts_request(query, cursor), read_page), told
         ):
@@ -187,8 +187,8 @@ class TrutoClient:
         Raises:
             TrutoError: as for `answer`.
         """
-        wanted = build_metadata_request(account_id, resource)
-        return self._read(wanted, lambda body, _received_at: required_parameters(body))
+        request = build_metadata_request(account_id, resource)
+        return self._read(request, lambda body, _received_at: required_parameters(body))
 
-    def _read(self, wanted: Request, read: Callable[[bytes, datetime], T]) -> T:
-        return self.answer(wanted, read).read
+    def _read(self, request: Request, read: Callable[[bytes, datetime], T]) -> T:
+        return self.answer(request, read).read

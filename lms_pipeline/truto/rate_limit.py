@@ -107,10 +107,10 @@ class ApiRateLimits:
         self._slots: dict[str, SharedRateLimiter] = {}
         self._lock = Lock()
 
-    def __call__(self, wanted: Request) -> None:
+    def __call__(self, request: Request) -> None:
         """Wait until the request may be sent."""
-        if self._tiers.account and wanted.account_id and wanted.path.startswith("/unified/"):
-            self._of("account", wanted.account_id, self._tiers.account).take()
+        if self._tiers.account and request.account_id and request.path.startswith("/unified/"):
+            self._of("account", request.account_id, self._tiers.account).take()
         if self._tiers.token:
             self._of("token", self._token, self._tiers.token).take()
 

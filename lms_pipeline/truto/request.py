@@ -22,7 +22,7 @@ class Request:
 
     path: str
     parameters: tuple[Parameter, ...]
-    told: str
+    label: str
     account_id: str | None = None
     body: Body = "unified"
     has_id: bool = False
@@ -31,9 +31,11 @@ class Request:
     @property
     def secrets(self) -> set[str]:
         """What was sent and must stand in no message: cursors, and what tells of a person; also percent-encoded."""
-        told = {value for name, value in self.parameters if name == "next_cursor" or name.startswith("user[")}
-        told |= {self.path.rpartition("/")[2]} if self.has_id else set()
-        return told | {quote(value, safe="") for value in told} | {unquote(value) for value in told}
+        label = {
+            value for name, value in self.parameters if name == "next_cursor" or name.startswith("user[")
+        }
+        label |= {self.path.rpartition("/")[2]} if self.has_id else set()
+        return label | {quote(value, safe="") for value in label} | {unquote(value) for value in label}
 
     @property
     def key(self) -> str:
@@ -48,8 +50,8 @@ class Request:
 def build_list_request(resource: Resource, query: ListQuery, cursor: str | None = None) -> Request:
     """A page of a list of one account."""
     path = f"/unified/lms/{resource}"
-    told = f"GET {path} of account {query.account_id}"
-    return Request(path, tuple(query.parameters(cursor)), told, query.account_id, _body(query))
+    label = f"GET {path} of account {query.account_id}"
+    return Request(path, tuple(query.parameters(cursor)), label, query.account_id, _body(query))
 
 
 def build_record_request(resource: Resource, record_id: str, query: ObjectQuery) -> Request:
@@ -59,8 +61,8 @@ def build_record_request(resource: Resource, record_id: str, query: ObjectQuery)
         QueryError: there is no id.
     """
     path = f"/unified/lms/{resource}/{_in_path(record_id)}"
-    told = f"GET /unified/lms/{resource}/{{id}} of account {query.account_id}"
-    return Request(path, tuple(query.parameters()), told, query.account_id, _body(query), has_id=True)
+    label = f"GET /unified/lms/{resource}/{{id}} of account {query.account_id}"
+    return Request(path, tuple(query.parameters()), label, query.account_id, _body(query), has_id=True)
 
 
 def build_accounts_request(query: AccountsQuery, cursor: str | None = None) -> Request:
@@ -71,9 +73,9 @@ def build_accounts_request(query: AccountsQuery, cursor: str | None = None) -> R
 
 def build_capabilities_request(account_id: str) -> Request:
     """What an account can be asked for."""
-    told = f"GET /integrated-account/{{id}}/capabilities of account {account_id}"
+    label = f"GET /integrated-account/{{id}}/capabilities of account {account_id}"
     path = f"/integrated-account/{_in_path(account_id)}/capabilities"
-    return Request(path, (("type", "unified"),), told, account_id)
+    return Request(path, (("type", "unified"),), label, account_id)
 
 
 def build_metadata_request(account_id: str, resource: Resource) -> Request:

@@ -105,7 +105,7 @@ class RequestRetrier:
         self._pauses = cooldowns
         self._patience = retry_policy
 
-    def ask(self, wanted: Request, read: Callable[[httpx.Response], T]) -> T:
+    def ask(self, request: Request, read: Callable[[httpx.Response], T]) -> T:
         """What `read` makes of the answer.
 
         Raises:
@@ -114,21 +114,21 @@ class RequestRetrier:
         """
 
         def attempt() -> T:
-            self._requests.pass_gate(wanted)
+            self._requests.pass_gate(request)
             self._pauses.keep(
-                wanted.account_id
+                request.account_id
             )  # after the gate: a pause may have begun while it was waited at
             try:
-                with self._requests.sent(wanted) as response:
-                    self._heed(response, wanted.account_id)
+                with self._requests.sent(request) as response:
+                    self._heed(response, request.account_id)
                     return read(response)
             except BadBodyError as bad:
                 raise TransientError(
-                    f"The answer {bad}", request=wanted.told, todo="try again later"
+                    f"The answer {bad}", request=request.label, todo="try again later"
                 ) from None
             except TransientError as error:
                 if (pause := self._patience.pause(error)) is not None:
-                    self._pauses.pause(wanted.account_id, pause)
+                    self._pauses.pause(request.account_id, pause)
                 raise
 
         return Retrying(

@@ -76,12 +76,12 @@ class HttpTransport:
         """Close the connections."""
         self._http.close()
 
-    def pass_gate(self, wanted: Request) -> None:
+    def pass_gate(self, request: Request) -> None:
         """Wait until the gate lets the request pass; to be called before each `sent`."""
-        self._gate(wanted)
+        self._gate(request)
 
     @contextmanager
-    def sent(self, wanted: Request) -> Iterator[httpx.Response]:
+    def sent(self, request: Request) -> Iterator[httpx.Response]:
         """The answer to a request, its body not read yet.
 
         Raises:
@@ -90,24 +90,24 @@ class HttpTransport:
         with self._counting:
             self.count += 1
         with (
-            _connection_errors(wanted.told),
-            self._http.stream("GET", wanted.path, params=wanted.parameters) as response,
+            _connection_errors(request.label),
+            self._http.stream("GET", request.path, params=request.parameters) as response,
         ):
             if not response.is_success:
-                body = b"".join(iter_body(response, wanted))
+                body = b"".join(iter_body(response, request))
                 raise error_of(
-                    response.status_code, response.headers, body, wanted.told, self._secrets(wanted)
+                    response.status_code, response.headers, body, request.label, self._secrets(request)
                 )
             yield response
 
-    def _secrets(self, wanted: Request) -> list[str]:
-        secrets = {self._token, *wanted.secrets}
+    def _secrets(self, request: Request) -> list[str]:
+        secrets = {self._token, *request.secrets}
         return sorted((one for one in secrets if len(one) >= MIN_SECRET_LENGTH), key=len, reverse=True)
 
 
 def iter_body(
     response: httpx.Response,
-    wanted: Request,
+    request: Request,
     *,
     most_bytes: int | None = None,
     most_seconds: float | None = None,
@@ -123,12 +123,12 @@ def iter_body(
         if size > most_bytes:
             raise PermanentError(
                 f"The answer is larger than {most_bytes // 2**20} MB",
-                request=wanted.told,
+                request=request.label,
                 todo="lower the page size",
             )
         if time.monotonic() - started > most_seconds:
             raise TransientError(
-                f"The answer took over {most_seconds:.0f} s", request=wanted.told, todo="try again later"
+                f"The answer took over {most_seconds:.0f} s", request=request.label, todo="try again later"
             )
         yield piece
 
@@ -177,7 +177,7 @@ class Downloaded:
     """Bytes."""
 
 
-def download(answer: httpx.Response, wanted: Request, to: Path) -> Downloaded:
+def download(answer: httpx.Response, request: Request, to: Path) -> Downloaded:
     """Write the body beside `to` as it comes, and rename it once it is whole.
 
     Raises:
@@ -191,7 +191,7 @@ def download(answer: httpx.Response, wanted: Request, to: Path) -> Downloaded:
     try:
         with _disk_errors(to), part.open("wb") as file:
             for piece in iter_body(
-                answer, wanted, most_bytes=MAX_DOWNLOAD_BYTES, most_seconds=MAX_DOWNLOAD_SECONDS
+                answer, request, most_bytes=MAX_DOWNLOAD_BYTES, most_seconds=MAX_DOWNLOAD_SECONDS
             ):
                 size += file.write(piece)
         with _disk_errors(to):

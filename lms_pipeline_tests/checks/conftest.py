@@ -31,12 +31,12 @@ class Shelf:
         self, *rows: dict[str, Any], table: Table = UNIFIED_ENROLLMENTS, days: int = 0, **facts: object
     ) -> None:
         """Publish rows of the day, or of so many days later, with facts for the file's metadata."""
-        told = PROVENANCE.metadata() | {name: str(value) for name, value in facts.items()}
+        message = PROVENANCE.metadata() | {name: str(value) for name, value in facts.items()}
         write(
             self.data.file(table, Partition("acme", self.day + timedelta(days=days))),
             table,
             *rows,
-            metadata=told,
+            metadata=message,
         )
 
     def pulled(self, *rows: dict[str, Any], **facts: object) -> None:

@@ -2,8 +2,10 @@
 
 from lms_pipeline.checks.base import MAX_EXAMPLE_ROWS, Finding, together
 
-FINE = Finding(passed=True, told="All 3 columns are as described.", figures={"columns": 3})
-WRONG = Finding(passed=False, told="1 columns are not.", figures={"columns": 2}, rows=[{"column": "status"}])
+FINE = Finding(passed=True, message="All 3 columns are as described.", figures={"columns": 3})
+WRONG = Finding(
+    passed=False, message="1 columns are not.", figures={"columns": 2}, rows=[{"column": "status"}]
+)
 
 
 def test_one_alone_stays_as_it_is():
@@ -14,19 +16,19 @@ def test_pass_where_all_do_with_the_figures_of_each():
     found = together({"courses": FINE, "learners": FINE})
     assert found.passed
     assert found.figures == {"courses.columns": 3, "learners.columns": 3}
-    assert found.told == (
+    assert found.message == (
         "courses: All 3 columns are as described. learners: All 3 columns are as described."
     )
 
 
 def test_fail_where_one_does_and_tell_that_one():
     found = together({"courses": FINE, "learners": WRONG})
-    assert (found.passed, found.told) == (False, "learners: 1 columns are not.")
+    assert (found.passed, found.message) == (False, "learners: 1 columns are not.")
     assert found.rows == [{"table": "learners", "column": "status"}]
 
 
 def test_show_no_more_rows_than_a_single_one():
     many = Finding(
-        passed=False, told="Many.", rows=[{"column": str(number)} for number in range(MAX_EXAMPLE_ROWS)]
+        passed=False, message="Many.", rows=[{"column": str(number)} for number in range(MAX_EXAMPLE_ROWS)]
     )
     assert len(together({"courses": many, "learners": many}).rows) == MAX_EXAMPLE_ROWS

@@ -49,7 +49,7 @@ def fleet(shelf):
 class TestFresh:
     def test_passes_where_every_account_has_the_last_closed_day(self, fleet):
         found = accounts_are_fresh(fleet(north=(8, 8, 9), south=(9, 9)))
-        assert (found.passed, found.told) == (
+        assert (found.passed, found.message) == (
             True,
             "0 of 2 active accounts have no snapshot of 2026-03-09.",
         )
@@ -57,7 +57,7 @@ class TestFresh:
     def test_fails_with_the_dead_account_beside_a_live_one(self, fleet):
         found = accounts_are_fresh(fleet(north=(1, 8, 9, 10), south=(1, 4)))
         assert not found.passed
-        assert found.told == "1 of 2 active accounts have no snapshot of 2026-03-09: see their last runs."
+        assert found.message == "1 of 2 active accounts have no snapshot of 2026-03-09: see their last runs."
         assert found.rows == [
             {
                 "account_id": "south",
@@ -124,7 +124,7 @@ class TestConnected:
         fleet(north=(1,), south=(1,))
         Registry(shelf.data.registry).remove("south", last_day=START)
         found = accounts_are_connected(fleet())
-        assert (found.passed, found.told) == (True, "0 of 1 accounts can't be asked.")
+        assert (found.passed, found.message) == (True, "0 of 1 accounts can't be asked.")
 
     def test_fails_with_those_that_their_owners_have_to_connect_again(self, fleet, shelf):
         Registry(shelf.data.registry).sync([LOST], integrations=(), day=date(2026, 3, 9))
@@ -137,13 +137,15 @@ class TestPartitions:
     def test_are_accounts_times_days_and_pass_while_they_are_few(self, fleet):
         found = partitions_are_few(fleet(north=(1,), south=(1,)))
         assert (found.passed, found.figures["partition_keys"]) == (True, 20)
-        assert found.told == ("2 accounts x 10 days are 20 partition keys; Dagster advises 100,000 at most.")
+        assert found.message == (
+            "2 accounts x 10 days are 20 partition keys; Dagster advises 100,000 at most."
+        )
 
     def test_fail_from_four_fifths_of_what_is_advised_with_what_to_do(self, fleet):
         many = fleet(north=(1,))
         object.__setattr__(many, "partitions", PartitionKeyCount(300, 267))
         found = partitions_are_few(many)
         assert not found.passed
-        assert found.told.endswith(
+        assert found.message.endswith(
             "at most: set LMS_START_DATE later, or give part of the accounts an LMS_DATA_DIR of their own."
         )

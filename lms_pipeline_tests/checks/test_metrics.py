@@ -34,7 +34,7 @@ class TestRates:
     def test_pass_where_each_is_its_share(self, shelf):
         shelf.put(rate(1, 3), rate(0, 5), rate(5, 5), {}, table=ACCOUNT_COMPLETION)
         found = shelf.look(rates_are_shares, ACCOUNT_COMPLETION)
-        assert (found.passed, found.told) == (True, "All 12 rates are shares.")
+        assert (found.passed, found.message) == (True, "All 12 rates are shares.")
 
     @pytest.mark.parametrize(
         "wrong",

@@ -47,7 +47,7 @@ class TestRaw:
         shelf.put(raw("u1", completion_status=said), table=RAW_ENROLLMENTS)
         found = shelf.look(agrees_with_raw)
         assert not found.passed
-        assert trouble in found.told
+        assert trouble in found.message
         assert [(row["user_id"], row["raw_status"], row["status"]) for row in found.rows] == [
             ("u1", said, status)
         ]
@@ -71,12 +71,12 @@ class TestRaw:
         shelf.put(raw("u1"), raw("u2"), raw("u3"), table=RAW_ENROLLMENTS)
         found = shelf.look(agrees_with_raw)
         assert not found.passed
-        assert "2 are raw alone" in found.told
+        assert "2 are raw alone" in found.message
 
     def test_passes_where_raw_was_not_asked_for(self, shelf):
         shelf.pulled(enrollment("u1"))
         shelf.put(table=RAW_ENROLLMENTS)
-        assert shelf.look(agrees_with_raw).told == "There is nothing raw of this day to compare with."
+        assert shelf.look(agrees_with_raw).message == "There is nothing raw of this day to compare with."
 
     @pytest.mark.parametrize(
         "payload", ["[]", "null", '"text"', '{"state": {"deep": 1}}', '{"n": "\\ud83d"}']
@@ -114,7 +114,7 @@ class TestStatuses:
             {"status_raw": "paused", "enrollments": 3},
             {"status_raw": "", "enrollments": 1},
         ]
-        assert found.told.startswith("4 enrollments have a status that is not documented")
+        assert found.message.startswith("4 enrollments have a status that is not documented")
 
 
 class TestRoles:
@@ -135,7 +135,7 @@ class TestRejected:
         shelf.put({"reason": "is missing", "field": "user.id"}, table=REJECTED_ENROLLMENTS)
         found = shelf.look(few_are_rejected, REJECTED_ENROLLMENTS)
         assert found.passed
-        assert found.told == "1 of 100 records that were served are rejected, 1.0 %."
+        assert found.message == "1 of 100 records that were served are rejected, 1.0 %."
         assert found.rows == [{"reason": "is missing", "field": "user.id", "records": 1}]
 
     def test_fail_beyond_it(self, shelf):

@@ -11,12 +11,12 @@ from lms_pipeline.tables.pulled import COURSES, RAW_ENROLLMENTS, REJECTED_ENROLL
 from lms_pipeline_tests.support.lake_files import FIRST, enrollment
 
 
-def rewrite(shelf, table, change, **told):
+def rewrite(shelf, table, change, **message):
     """Change a published file behind the pipeline's back."""
     path = shelf.data.file(table, Partition("acme", FIRST))
     read = pq.read_table(path)
     metadata = pq.read_metadata(path).metadata | {
-        f"lms_pipeline.{name}".encode(): value.encode() for name, value in told.items()
+        f"lms_pipeline.{name}".encode(): value.encode() for name, value in message.items()
     }
     del metadata[b"ARROW:schema"]
     pq.write_table(change(read).replace_schema_metadata(metadata), path)
@@ -33,7 +33,7 @@ class TestSchema:
         shelf.put({"course_id": "c1"}, table=COURSES)
         rewrite(shelf, COURSES, lambda table: table.drop_columns("course_title"))
         found = shelf.look(schema, COURSES)
-        assert (found.passed, found.told) == (False, "1 columns are not as described.")
+        assert (found.passed, found.message) == (False, "1 columns are not as described.")
         assert found.rows == [{"column": "course_title", "expected": "string", "found": "nothing"}]
 
     def test_fails_naming_a_column_of_another_type(self, shelf):
@@ -59,7 +59,7 @@ class TestSchema:
         shelf.put({"course_id": "c1"}, table=COURSES)
         rewrite(shelf, COURSES, lambda table: table, schema_version="2")
         found = shelf.look(schema, COURSES)
-        assert (found.passed, found.told) == (
+        assert (found.passed, found.message) == (
             False,
             "The file is of schema 2, and this version knows up to 1: upgrade.",
         )
@@ -73,7 +73,7 @@ class TestKey:
     def test_passes_where_each_row_has_its_own(self, shelf):
         shelf.pulled(enrollment("u1", "c1"), enrollment("u1", "c2"))
         found = shelf.look(key_is_unique)
-        assert (found.passed, found.told) == (True, "Every row has its own user_id and course_id.")
+        assert (found.passed, found.message) == (True, "Every row has its own user_id and course_id.")
 
     def test_is_the_one_that_the_file_was_published_by(self, shelf):
         shelf.pulled(enrollment("u1"), enrollment("u1", enrollment_id="again"), key="enrollment_id")
@@ -106,7 +106,7 @@ class TestServedIsStored:
         )
         found = shelf.look(served_is_stored)
         assert found.passed
-        assert found.told == (
+        assert found.message == (
             "6 enrollments were brought (5 served); 2 are stored, 1 were rejected, 3 were duplicates."
         )
 
@@ -114,7 +114,7 @@ class TestServedIsStored:
         shelf.pulled(enrollment("u1"), enrollment("u2"), served=3)
         found = shelf.look(served_is_stored)
         assert (found.passed, found.figures["difference"]) == (False, 1)
-        assert found.told.endswith("0 were duplicates: +1 are not accounted for.")
+        assert found.message.endswith("0 were duplicates: +1 are not accounted for.")
 
     def test_fails_where_rejected_rows_are_not_in_their_table(self, shelf):
         shelf.pulled(enrollment("u1"), served=3, rejected=2)
@@ -129,7 +129,7 @@ class TestServedIsStored:
     def test_says_that_an_older_file_does_not_tell(self, shelf):
         shelf.put(enrollment("u1"))
         found = shelf.look(served_is_stored)
-        assert (found.passed, found.told) == (
+        assert (found.passed, found.message) == (
             True,
             "The file does not tell its sums: it is of an older version.",
         )
@@ -149,4 +149,4 @@ class TestComplete:
         shelf.put({"payload": "{}"}, table=RAW_ENROLLMENTS, run_id="another")
         found = shelf.look(is_complete, UNIFIED_ENROLLMENTS)
         assert not found.passed
-        assert "of different runs" in found.told
+        assert "of different runs" in found.message

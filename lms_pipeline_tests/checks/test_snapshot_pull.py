@@ -27,7 +27,7 @@ class TestRowDrop:
         shelf.put(*many(89), days=3)
         found = shelf.look(row_drop, days=3)
         assert not found.passed
-        assert found.told == (
+        assert found.message == (
             "89 enrollments, -11 since 2026-03-01: 11.0 % are gone; 10.0 % pass, 50.0 % are refused."
         )
 
@@ -39,7 +39,7 @@ class TestRowDrop:
 
     def test_compares_neither_the_first_nor_few(self, shelf):
         shelf.put(*many(19))
-        assert shelf.look(row_drop).told == "19 enrollments; there is no snapshot before it."
+        assert shelf.look(row_drop).message == "19 enrollments; there is no snapshot before it."
         shelf.put(days=1)
         assert shelf.look(row_drop, days=1).passed
 
@@ -54,7 +54,7 @@ class TestPulledInTime:
 
     def test_tells_what_a_late_one_means(self, shelf):
         shelf.put()
-        assert shelf.look(pulled_in_time).told == (
+        assert shelf.look(pulled_in_time).message == (
             "It was pulled 12.0 hours after the end of 2026-03-01: what learners did since is in it, and enrollments that "
             "were removed since are not."
         )
