@@ -52,18 +52,18 @@ class FetchSession:
         """Whether it answers from what was kept alone."""
         return self._client is None
 
-    def note(self, circumstances: str) -> None:
+    def save_replay_context(self, circumstances: str) -> None:
         """Keep beside the answers what they were asked under."""
         if not self.is_replay:
             self._attempt.circumstances = circumstances
 
-    def forget_old_lists(self, now: datetime, resume_within: timedelta) -> None:
+    def forget_stale_lists(self, now: datetime, resume_within: timedelta) -> None:
         """Let lists begin anew where they were left off too long ago."""
         left_off_at = self._attempt.left_off_at
         if self._client is not None and left_off_at is not None and now - left_off_at > resume_within:
             self._attempt.forget("list ")
 
-    def pages(self, resource: Resource, query: ListQuery, round_: int = 1) -> Iterator[Page]:
+    def fetch_pages(self, resource: Resource, query: ListQuery, round_: int = 1) -> Iterator[Page]:
         """The pages of a list; those of another round are other ones.
 
         Raises:
@@ -87,7 +87,7 @@ class FetchSession:
             self._attempt.forget(prefix)
             raise BrokenListError(str(error)) from (error.__cause__ or error)
 
-    def detail(self, resource: Resource, record_id: str, query: ObjectQuery) -> SingleRecord | None:
+    def fetch_roster(self, resource: Resource, record_id: str, query: ObjectQuery) -> SingleRecord | None:
         """A record by its id; None where it isn't there any more.
 
         Raises:
@@ -96,7 +96,7 @@ class FetchSession:
         request = build_record_request(resource, record_id, query)
         return self._read_or_absent(f"one {request.key}", request, read_record, _is_missing)
 
-    def pair(self, query: ListQuery) -> Page | None:
+    def fetch_pair(self, query: ListQuery) -> Page | None:
         """The enrollment of a learner in a course; None where there is none.
 
         Raises:
@@ -105,7 +105,7 @@ class FetchSession:
         request = build_list_request("course-enrollments", query)
         return self._read_or_absent(f"pair {request.key}", request, read_page, _is_not_enrolled)
 
-    def metadata(self, request: Request, read: Callable[[bytes, datetime], T]) -> T:
+    def fetch_metadata(self, request: Request, read: Callable[[bytes, datetime], T]) -> T:
         """What Truto tells of an account by itself.
 
         Raises:
@@ -169,7 +169,7 @@ class PairDemandedError(LmsPipelineError):
     """The account gives no list of enrollments."""
 
 
-def sweep_query(account_id: str, options: AccountOptions) -> ListQuery:
+def build_sweep_query(account_id: str, options: AccountOptions) -> ListQuery:
     """The list of all enrollments."""
     return ListQuery(
         account_id,
@@ -189,7 +189,7 @@ def sweep_enrollments(
         TrutoError: no answer.
     """
     try:
-        yield from session.pages("course-enrollments", sweep_query(account_id, options), round_)
+        yield from session.fetch_pages("course-enrollments", build_sweep_query(account_id, options), round_)
     except PermanentError as error:
         if error.missing_parameters:
             raise PairDemandedError(
@@ -211,7 +211,7 @@ def fetch_list(
     query = ListQuery(account_id, limit=options.page_size, ignore_remote_data=True)
     offered = False
     try:
-        for page in session.pages(resource, query):
+        for page in session.fetch_pages(resource, query):
             offered = True
             yield page
     except PermanentError as error:

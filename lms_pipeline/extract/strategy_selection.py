@@ -41,14 +41,14 @@ def pair_requirement(session: FetchSession, query: ListQuery) -> str | None:
     """
     request = build_metadata_request(query.account_id, "course-enrollments")
     try:
-        required = set(session.metadata(request, lambda body, _received_at: required_parameters(body)))
+        required = set(session.fetch_metadata(request, lambda body, _received_at: required_parameters(body)))
     except TrutoError:
         pass  # the metadata aren't offered: the list itself will tell
     else:
         if required & PAIR:
             return f"its metadata require {' and '.join(sorted(required, reverse=True))}"
     try:
-        next(session.pages("course-enrollments", query), None)
+        next(session.fetch_pages("course-enrollments", query), None)
     except PermanentError as error:
         if error.missing_parameters:
             return f"its LMS requires {' and '.join(error.missing_parameters)}"
@@ -84,7 +84,7 @@ def _lists(
 ) -> bool | None:
     """Whether a record lists its enrollments; None where no record was there to be asked for."""
     for record_id in ids[:MAX_PROBES]:
-        record = session.detail(resource, record_id, query)
+        record = session.fetch_roster(resource, record_id, query)
         if record is not None:
             return entries(record.record, side, record_id) is not None
     return None

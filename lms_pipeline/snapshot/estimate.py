@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 from lms_pipeline.extract.budget import Limits
 from lms_pipeline.extract.checkpoint import Checkpoint
 from lms_pipeline.extract.plan import Kind
-from lms_pipeline.extract.session import FetchSession, fetch_list, sweep_query
+from lms_pipeline.extract.session import FetchSession, build_sweep_query, fetch_list
 from lms_pipeline.extract.strategies import read_pairs
 from lms_pipeline.extract.strategy_selection import Choice, pair_requirement
 from lms_pipeline.lake.files import count_rows
@@ -100,7 +100,7 @@ def _choice(session: FetchSession, order: Order) -> Choice:
         return Choice(order.options.strategy, "it is set in LMS_ACCOUNTS_FILE")
     if order.remembered is not None:
         return order.remembered
-    because = pair_requirement(session, sweep_query(order.account_id, order.options))
+    because = pair_requirement(session, build_sweep_query(order.account_id, order.options))
     if because is None:
         return Choice("sweep", "its LMS lists all enrollments")
     return Choice("roster", f"{because}; two more calls will tell whether another way is better")

@@ -195,7 +195,7 @@ def _ask(pull: Pull, plan: Plan, taken: EnrollmentFiles) -> NoCall | None:
 
     def ask(pair: Pair) -> Page | NoCall | None:
         try:
-            return pull.session.pair(_query(order, pair))
+            return pull.session.fetch_pair(_query(order, pair))
         except BudgetSpentError as error:
             stop.set()
             return error

@@ -19,7 +19,7 @@ from lms_pipeline.errors import SettingsError
 from lms_pipeline.extract.budget import Budget
 from lms_pipeline.extract.checkpoint import Attempt, Checkpoint
 from lms_pipeline.extract.plan import Plan, planned
-from lms_pipeline.extract.session import FetchSession, NotKeptError, PairDemandedError, sweep_query
+from lms_pipeline.extract.session import FetchSession, NotKeptError, PairDemandedError, build_sweep_query
 from lms_pipeline.extract.strategies import (
     Learner,
     ListNotOfferedError,
@@ -171,7 +171,7 @@ class Taking:
         order = self._order
         if order.options.strategy != "auto":
             return Choice(order.options.strategy, "it is set in LMS_ACCOUNTS_FILE")
-        because = pair_requirement(self._asker, sweep_query(order.account_id, order.options))
+        because = pair_requirement(self._asker, build_sweep_query(order.account_id, order.options))
         if because is None:
             return Choice("sweep", "its LMS lists all enrollments")
         ids = learners.unique_ids(), courses.unique_ids()
@@ -284,7 +284,7 @@ def take_snapshot(
                 Publication(data, order.partition, order.run_id) as publication,
             ):
                 session = FetchSession(client, attempt)
-                session.forget_old_lists(now(), timedelta(hours=order.options.resume_hours))
+                session.forget_stale_lists(now(), timedelta(hours=order.options.resume_hours))
                 try:
                     report = Taking(Pull(session, order, publication, folder), data, now(), tell).run()
                 except RowDropError:
