@@ -73,7 +73,7 @@ class ByDetails:
     """What an account without it is told."""
 
     def __init__(self, session: FetchSession, query: ObjectQuery, workers: int) -> None:
-        self._asker = session
+        self._session = session
         self._query = query
         self._workers = workers
         self.needs: frozenset[Resource] = frozenset({self.resource})
@@ -104,7 +104,7 @@ class ByDetails:
             yield PairBatch(is_gone=True)
 
     def _ask(self, record_id: str) -> SingleRecord | None:
-        return self._asker.detail(self.resource, record_id, self._query)
+        return self._session.fetch_roster(self.resource, record_id, self._query)
 
 
 MAX_PROBES = 5

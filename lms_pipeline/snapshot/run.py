@@ -68,7 +68,7 @@ class Taking:
         needs_before: bool = False,
     ) -> None:
         self._pull = pull
-        self._asker = pull.session
+        self._session = pull.session
         self._order = pull.order
         self._report = pull.report
         self._data = data
@@ -83,7 +83,7 @@ class Taking:
                 self._lists_alone(files)
             else:
                 self._everything(files)
-        self._report.requests = self._asker.requests
+        self._report.requests = self._session.requests
         return self._report
 
     def _lists_alone(self, files: ExitStack) -> None:
@@ -122,7 +122,7 @@ class Taking:
         self._report.is_settled = choice.is_settled
         if choice.name != "sweep":
             return self._pairs(choice, self._strategy(choice.name), learners, courses, files)
-        self._asker.note(ReplayContext.of(self._order, choice).written())
+        self._session.save_replay_context(ReplayContext.of(self._order, choice).written())
         return None, take_sweep(self._pull, files, partial(self._closed, learners, courses))
 
     def _pairs(
@@ -145,7 +145,9 @@ class Taking:
             raise NotKeptError(
                 "The snapshot can't be made again: the one before it, from which it carried over, isn't there as it was."
             )
-        self._asker.note(ReplayContext.of(order, choice, has_before=before is not None).written())
+        self._session.save_replay_context(
+            ReplayContext.of(order, choice, has_before=before is not None).written()
+        )
         found = strategy.find(learners.unique_ids(), courses.unique_ids())
         plan = files.enter_context(
             planned(
@@ -171,11 +173,11 @@ class Taking:
         order = self._order
         if order.options.strategy != "auto":
             return Choice(order.options.strategy, "it is set in LMS_ACCOUNTS_FILE")
-        because = pair_requirement(self._asker, build_sweep_query(order.account_id, order.options))
+        because = pair_requirement(self._session, build_sweep_query(order.account_id, order.options))
         if because is None:
             return Choice("sweep", "its LMS lists all enrollments")
         ids = learners.unique_ids(), courses.unique_ids()
-        return choose_details_strategy(self._asker, self._detail_query, *ids, because)
+        return choose_details_strategy(self._session, self._detail_query, *ids, because)
 
     @property
     def _detail_query(self) -> ObjectQuery:
@@ -185,9 +187,9 @@ class Taking:
         options = self._order.options
         match name:
             case "roster":
-                return Roster(self._asker, self._detail_query, options.workers)
+                return Roster(self._session, self._detail_query, options.workers)
             case "learner":
-                return Learner(self._asker, self._detail_query, options.workers)
+                return Learner(self._session, self._detail_query, options.workers)
             case "pairs":
                 return Pairs(Path(options.pairs_file) if options.pairs_file else None)
             case _:
@@ -212,7 +214,7 @@ class Taking:
             rejected=taken.rejected.rows,
             duplicates=report.duplicates.total,
         )
-        if not (order.allow_drop or self._asker.is_replay):
+        if not (order.allow_drop or self._session.is_replay):
             check_drop(self._data, order.partition, taken.unified.rows, order.options.max_drop)
         report.published = self._pull.publication.publish(
             [
@@ -229,7 +231,7 @@ class Taking:
             run_id=self._order.run_id,
             pulled_at=self._pulled_at,
             strategy=self._report.strategy,
-            requests=self._asker.requests,
+            requests=self._session.requests,
             complete=self._report.complete,
         )
         file.close({**provenance.metadata(), **(more or {})})
