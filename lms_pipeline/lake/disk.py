@@ -11,11 +11,12 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 from lms_pipeline.errors import LmsPipelineError
 from lms_pipeline.lake.paths import DataDir, Partition
-from lms_pipeline.tables.pulled import PULLED_TABLES, UNIFIED_ENROLLMENTS
+from lms_pipeline.tables.pulled import PULLED_TABLES
 
 _NO_ROOM = {
     errno.ENOSPC: "the disk is full",
@@ -122,10 +123,9 @@ def room(data: DataDir, partition: Partition) -> FreeSpace:
     """
     with disk_errors(data.root):
         free = shutil.disk_usage(_standing(data.root)).free
-    days = [
-        one for one in data.partitions(UNIFIED_ENROLLMENTS, partition.account_id) if one.day <= partition.day
-    ]
-    last = sum(path.stat().st_size for path in _written(data, days[-1])) if days else 0
+    # a rerun leaves as much as the snapshot that it replaces: the day itself counts too
+    latest = data.latest_snapshot(partition.account_id, before=partition.day + timedelta(days=1))
+    last = sum(path.stat().st_size for path in _written(data, latest)) if latest else 0
     return FreeSpace(free, max(LEAST, TIMES * last))
 
 

@@ -122,13 +122,11 @@ class Drop:
 
 def drop_of(data: DataDir, partition: Partition, rows: int) -> Drop:
     """How `rows` enrollments compare with the last snapshot before the partition's day; one that is damaged is none."""
-    days = [
-        one for one in data.partitions(UNIFIED_ENROLLMENTS, partition.account_id) if one.day < partition.day
-    ]
-    if not days:
+    previous = data.latest_snapshot(partition.account_id, before=partition.day)
+    if previous is None:
         return Drop(rows, 0, None)
     try:
-        return Drop(rows, count_rows(data.file(UNIFIED_ENROLLMENTS, days[-1])), days[-1].day)
+        return Drop(rows, count_rows(data.file(UNIFIED_ENROLLMENTS, previous)), previous.day)
     except LakeError as error:
         log.warning("%s Its rows are not compared with today's.", error)
         return Drop(rows, 0, None)

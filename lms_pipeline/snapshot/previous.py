@@ -26,10 +26,9 @@ def last_snapshot(data: DataDir, order: Order, strategy: str, folder: Path) -> P
 
     They are links in `folder`: whatever is published meanwhile, the snapshot is compared with one and the same.
     """
-    days = [one for one in data.partitions(UNIFIED_ENROLLMENTS, order.account_id) if one.day < order.day]
-    if not days:
+    last = data.latest_snapshot(order.account_id, before=order.day)
+    if last is None:
         return None
-    last = days[-1]
     files = {
         "unified": data.file(UNIFIED_ENROLLMENTS, last),
         "raw": data.file(RAW_ENROLLMENTS, last),
