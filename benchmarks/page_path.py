@@ -23,14 +23,14 @@ from pydantic import SecretStr
 
 import lms_pipeline
 from benchmarks.figures import Figure, tell
+from lms_pipeline.accounts.registry import Registry
 from lms_pipeline.connection import Truto
-from lms_pipeline.lake.paths import DataDir
-from lms_pipeline.ordering import order_for, remember
-from lms_pipeline.registry import Registry
+from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.sandbox.records.world import records_world
 from lms_pipeline.sandbox.server import RunningSandbox, running
 from lms_pipeline.settings import Settings
-from lms_pipeline.snapshot import take_snapshot
+from lms_pipeline.snapshot.job import SnapshotJob, record_outcome
+from lms_pipeline.snapshot.run import take_snapshot
 
 PACKAGE = Path(lms_pipeline.__file__).parent
 ACCOUNT = "acme"
@@ -87,14 +87,18 @@ def trace_sweep(folder: Path, sandbox: RunningSandbox) -> tuple[Trace, Trace]:
     Registry(data.registry).add(ACCOUNT, name=None, first_day=DAY)
     before, during, after = Trace(), Trace(), Trace()
     with before.running():
-        job = order_for(settings, data, ACCOUNT, DAY, "page-path")
+        job = SnapshotJob.load(settings, Partition(ACCOUNT, DAY), "page-path")
         truto = Truto(settings)
     with during.running():
-        result = take_snapshot(truto.connect, data, settings.calendar, truto.now, job)
+        result = take_snapshot(
+            job, connect=truto.connect, data=data, calendar=settings.calendar, now=truto.now
+        )
     with after.running():
-        remember(data, job, result)
-    if result.served != RECORDS:
-        raise SystemExit(f"{result.served} records were served instead of {RECORDS}: look into it first.")
+        record_outcome(data, job, result)
+    if result.rows.served != RECORDS:
+        raise SystemExit(
+            f"{result.rows.served} records were served instead of {RECORDS}: look into it first."
+        )
     parts = (before, during, after)
     moves = sum(part.moves for part in parts) + len(parts) - 1
     return during, Trace(before.calls + during.calls + after.calls, moves)
