@@ -24,7 +24,7 @@ from lms_pipeline.errors import LmsPipelineError
 from lms_pipeline.extract import session
 from lms_pipeline.extract.budget import BudgetSpentError
 from lms_pipeline.extract.plan import Pair, Plan
-from lms_pipeline.extract.session import BrokenListError, NotKeptError, fetch_list
+from lms_pipeline.extract.session import BrokenListError, fetch_list
 from lms_pipeline.extract.strategies import PairBatch
 from lms_pipeline.lake.files import TableFile, conforming
 from lms_pipeline.snapshot.job import LISTS, TABLES, Order, Pull, Report
@@ -37,6 +37,7 @@ from lms_pipeline.transform.rosters import Entry, roster_batch
 from lms_pipeline.transform.users_courses import ListFlattener, ListName
 from lms_pipeline.truto.query import CourseFilter, ListQuery, UserFilter
 from lms_pipeline.truto.response import Page
+from lms_pipeline.truto.store import NotKeptError
 
 T = TypeVar("T")
 

@@ -19,7 +19,7 @@ from lms_pipeline.errors import SettingsError
 from lms_pipeline.extract.budget import Budget
 from lms_pipeline.extract.checkpoint import Attempt, Checkpoint
 from lms_pipeline.extract.plan import Plan, planned
-from lms_pipeline.extract.session import FetchSession, NotKeptError, PairDemandedError, build_sweep_query
+from lms_pipeline.extract.session import FetchSession, PairDemandedError, build_sweep_query
 from lms_pipeline.extract.strategies import (
     Learner,
     ListNotOfferedError,
@@ -52,6 +52,7 @@ from lms_pipeline.snapshot.writer import EnrollmentFiles
 from lms_pipeline.tables.pulled import COURSES, LEARNERS, PULLED_TABLES, UNIFIED_ENROLLMENTS
 from lms_pipeline.truto.client import TrutoClient
 from lms_pipeline.truto.query import ObjectQuery
+from lms_pipeline.truto.store import NotKeptError, ResponseStore
 from lms_pipeline.truto.transport import Gate
 
 
@@ -243,7 +244,7 @@ log = logging.getLogger(__name__)
 class Connect(Protocol):
     """Opens a client whose every request passes a gate."""
 
-    def __call__(self, gate: Gate, /) -> AbstractContextManager[TrutoClient]:
+    def __call__(self, gate: Gate, store: ResponseStore, /) -> AbstractContextManager[TrutoClient]:
         """A client, as a context manager."""
         ...
 
@@ -282,7 +283,7 @@ def take_snapshot(
             hourly = data.budgets / f"hour-{order.account_id}.sqlite"
             with (
                 closing(Budget(order.account_id, order.limits, attempt, hourly)) as budget,
-                connect(budget) as client,
+                connect(budget, attempt) as client,
                 Publication(data, order.partition, order.run_id) as publication,
             ):
                 session = FetchSession(client, attempt)
@@ -320,8 +321,11 @@ def replay_snapshot(data: DataDir, order: Order, tell: Callable[[str], None] = l
                     "set them as they were then."
                 )
             remove_leftovers(data, PULLED_TABLES, order.partition)
-            with Publication(data, order.partition, order.run_id) as publication:
-                pull = Pull(FetchSession(None, attempt), then.applied_to(order), publication, folder)
+            with (
+                Publication(data, order.partition, order.run_id) as publication,
+                TrutoClient.for_replay(attempt) as client,
+            ):
+                pull = Pull(FetchSession(client, attempt), then.applied_to(order), publication, folder)
                 taking = Taking(pull, data, attempt.started_at, tell, needs_before=then.has_before)
                 report = taking.run()
             if not attempt.is_finished:

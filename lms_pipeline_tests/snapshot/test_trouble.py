@@ -72,7 +72,7 @@ class TestDay:
 
     @pytest.mark.parametrize("now", [CLOSED, CLOSED + timedelta(days=400)])
     def test_that_is_over_keeps_its_snapshot_without_a_call_and_without_a_token(self, taken, now):
-        def connect(_gate):
+        def connect(_gate, _store):
             raise SettingsError("There is no API token.")
 
         order = Order("acme", DAY, "run-1", "enrollment_id", AccountOptions())

@@ -21,6 +21,7 @@ from lms_pipeline.snapshot.job import TABLES, Order, Report
 from lms_pipeline.snapshot.run import take_snapshot
 from lms_pipeline.tables.pulled import Identity
 from lms_pipeline.truto.client import TrutoClient
+from lms_pipeline.truto.store import ResponseStore
 from lms_pipeline.truto.transport import Gate
 from lms_pipeline_tests.support.scripted_server import TOKEN, Answer, Asked, FakeTime, page, refusal
 
@@ -75,9 +76,15 @@ class Taker:
         )
         cooldowns = FakeTime().cooldowns()
 
-        def connect(gate: Gate) -> TrutoClient:
+        def connect(gate: Gate, store: ResponseStore) -> TrutoClient:
             return TrutoClient(
-                self.url, self.token, now=lambda: now, cooldowns=cooldowns, gate=gate, timeout=self.timeout
+                self.url,
+                self.token,
+                store=store,
+                now=lambda: now,
+                cooldowns=cooldowns,
+                gate=gate,
+                timeout=self.timeout,
             )
 
         return take_snapshot(connect, self.data, CALENDAR, lambda: now, order, tell=tell)

@@ -15,7 +15,7 @@ from lms_pipeline.truto.retry import RetryPolicy
 from lms_pipeline_tests.support.scripted_server import SILENCE, Answer, asking, page, saying
 
 ALL = ListQuery("acme")
-ONCE = RetryPolicy(attempts=1, attempts_unavailable=1)
+ONCE = RetryPolicy(max_attempts=1, max_attempts_unavailable=1)
 GOOD = b'{"result":[{"id":"a"}],"next_cursor":null}'
 REQUEST = r"\(GET /unified/lms/users of account acme\)"
 
@@ -42,11 +42,11 @@ def failure_of(answer: Answer, **more) -> TrutoError:
         (Answer(GOOD, length=len(GOOD) + 5), "The connection was cut"),
         (Answer(GOOD, length=len(GOOD) + 5, ends="reset"), "The connection was cut"),
         (Answer(b'{"result":["\xff"]}'), "The answer is not UTF-8"),
-        (Answer(b"[1]"), "The answer is JSON, but not what was asked for"),
-        (Answer(b'{"result":5}'), "The answer is JSON, but not what was asked for"),
+        (Answer(b"[1]"), "The answer is JSON, but not what was requested"),
+        (Answer(b'{"result":5}'), "The answer is JSON, but not what was requested"),
         (
             Answer(b'{"result":[],"next_cursor":{}}'),
-            "The answer is JSON, but not what was asked for",
+            "The answer is JSON, but not what was requested",
         ),
         (Answer(b"{}"), "The answer has no list under 'result'"),
         (Answer(b'{"result":null}'), "The answer has no list under 'result'"),
@@ -90,7 +90,7 @@ def test_an_answer_packed_more_than_once_is_not_unpacked():
 
 
 def test_an_answer_that_drips_for_too_long_is_stopped(monkeypatch):
-    monkeypatch.setattr(requests_module, "MOST_SECONDS", 0.0)
+    monkeypatch.setattr(requests_module, "MAX_BODY_SECONDS", 0.0)
     assert "The answer took over 0 s" in str(failure_of(Answer(GOOD)))
 
 

@@ -23,7 +23,7 @@ def test_another_client_of_the_account_waits_too():
         sandbox.fault(Status(status=429, retry_after=7, account=SWEEPING))
         with (
             TrutoClient(
-                sandbox.url, sandbox.token, cooldowns=cooldowns, retry_policy=RetryPolicy(attempts=1)
+                sandbox.url, sandbox.token, cooldowns=cooldowns, retry_policy=RetryPolicy(max_attempts=1)
             ) as one,
             TrutoClient(sandbox.url, sandbox.token, cooldowns=cooldowns) as other,
         ):
@@ -91,9 +91,9 @@ def test_a_sweep_under_a_providers_limit_is_never_refused():
 def test_a_long_pause_is_not_shortened_by_a_short_one():
     time = FakeTime()
     cooldowns = time.cooldowns()
-    cooldowns.pause("acme", 10)
-    cooldowns.pause("acme", 2)
-    cooldowns.keep("acme")
+    cooldowns.start("acme", 10)
+    cooldowns.start("acme", 2)
+    cooldowns.wait("acme")
     assert time.waits == [10]
 
 
@@ -105,11 +105,11 @@ def test_a_pause_that_grows_while_somebody_waits_is_kept_to_its_new_end():
         waits.append(seconds)
         now += seconds
         if len(waits) == 1:
-            cooldowns.pause("acme", 3)
+            cooldowns.start("acme", 3)
 
     cooldowns = Cooldowns(clock=lambda: now, sleep=sleep)
-    cooldowns.pause("acme", 5)
-    cooldowns.keep("acme")
+    cooldowns.start("acme", 5)
+    cooldowns.wait("acme")
     assert waits == [5, 3]
 
 
@@ -123,4 +123,4 @@ def test_no_pause_is_longer_than_our_patience():
         with pytest.raises(TransientError):
             list(client.pages("users", ListQuery("acme")))
         list(client.pages("users", ListQuery("acme")))
-    assert time.waits == [RetryPolicy().longest]
+    assert time.waits == [RetryPolicy().max_wait_seconds]

@@ -16,7 +16,7 @@ from lms_pipeline.truto.retry import RetryPolicy
 from lms_pipeline_tests.sandbox.worlds import line, write_lines
 from lms_pipeline_tests.support.scripted_server import TOKEN, Answer, asking, page, saying
 
-ONCE = RetryPolicy(attempts=1, attempts_unavailable=1)
+ONCE = RetryPolicy(max_attempts=1, max_attempts_unavailable=1)
 ALL = ListQuery("acme")
 
 

@@ -30,8 +30,8 @@ TAKER = """
 import sys, time
 from pathlib import Path
 from pyrate_limiter import Rate
-from lms_pipeline.truto.pacing import Slots
-slots = Slots(Path(sys.argv[1]), [Rate(40, 1_000)])
+from lms_pipeline.truto.rate_limit import SharedRateLimiter
+slots = SharedRateLimiter(Path(sys.argv[1]), [Rate(40, 1_000)])
 stamps, clock = [], time.time_ns
 time.time_ns = lambda: stamps.append(clock()) or stamps[-1]
 for _ in range(30):

@@ -9,12 +9,19 @@ from lms_pipeline.sandbox.wire.switches import Switches
 from lms_pipeline.truto.client import TrutoClient
 from lms_pipeline.truto.errors import PermanentError, TransientError
 from lms_pipeline.truto.query import CourseFilter, ListQuery, ObjectQuery, QueryError, UserFilter
+from lms_pipeline.truto.request import build_list_request, build_record_request
+from lms_pipeline.truto.response import read_record
 from lms_pipeline.truto.retry import RetryPolicy
 from lms_pipeline_tests.sandbox.worlds import PAIRED, SWEEPING, SmallWorld
 from lms_pipeline_tests.support.scripted_server import Answer, asking, refusal, saying
 
+NORMALIZED = build_list_request("users", ListQuery("acme", response_format="normalized"))
 RAW = ListQuery("acme", response_format="raw")
 HOSTILE = ["a/b", "../x", ".", "..", "a b", "a+b", "100%", "%2F", "é", "学习", "a#b", "a?b=c", '"', "😀"]
+
+
+def as_bytes(body, _received_at):
+    return body
 
 
 @pytest.fixture(scope="module")
@@ -31,44 +38,47 @@ def client(sandbox):
 
 class TestSingleRecord:
     def test_comes_without_an_envelope_and_with_what_its_provider_tells_more(self, client):
-        record = client.one("courses", "c1", ObjectQuery(PAIRED)).record
+        record = client.record("courses", "c1", ObjectQuery(PAIRED)).record
         assert json.loads(bytes(record))["remote_data"]["users"][:2] == ["u0", "u1"]
 
     def test_takes_the_same_parameters_as_a_list(self, client):
         query = ObjectQuery(PAIRED, response_format="raw")
-        assert json.loads(bytes(client.one("users", "u1", query).record)) == {"courses": ["c1"]}
+        assert json.loads(bytes(client.record("users", "u1", query).record)) == {"courses": ["c1"]}
         query = ObjectQuery(PAIRED, ignore_remote_data=True)
-        assert json.loads(bytes(client.one("users", "u1", query).record)) == {"id": "u1"}
+        assert json.loads(bytes(client.record("users", "u1", query).record)) == {"id": "u1"}
 
     def test_that_is_not_there_is_a_refusal_of_the_provider(self, client):
+        request = build_record_request("users", "nobody", ObjectQuery(PAIRED))
         with pytest.raises(PermanentError, match="does not exist") as caught:
-            client.one("users", "nobody", ObjectQuery(PAIRED))
-        assert (caught.value.status, caught.value.remote) == (404, True)
+            client.fetch(request, read_record)
+        assert (caught.value.status, caught.value.is_remote) == (404, True)
         assert "nobody" not in str(caught.value)
+        assert client.record("users", "nobody", ObjectQuery(PAIRED)) is None
 
     @pytest.mark.parametrize("record_id", HOSTILE)
     def test_is_asked_for_by_any_id(self, client, sandbox, record_id):
-        with pytest.raises(PermanentError):
-            client.one("users", record_id, ObjectQuery(SWEEPING))
+        assert client.record("users", record_id, ObjectQuery(SWEEPING)) is None
         assert sandbox.requests()[-1].path == f"/unified/lms/users/{record_id}"
 
     def test_without_an_id_is_not_asked_for(self, client):
         with pytest.raises(QueryError, match=r"^A record without an id can't be asked for"):
-            client.one("users", "", ObjectQuery(SWEEPING))
+            client.record("users", "", ObjectQuery(SWEEPING))
 
     @pytest.mark.parametrize("body", [b"[]", b'"x"', b"{", b'{"id":"\xff"}'])
     def test_that_is_no_object_is_no_record(self, body):
         with (
             saying(Answer(body)) as server,
-            asking(server.url, retry_policy=RetryPolicy(attempts=1)) as client,
+            asking(server.url, retry_policy=RetryPolicy(max_attempts=1)) as client,
             pytest.raises(TransientError, match=r"^The answer is "),
         ):
-            client.one("users", "u1", ObjectQuery("acme"))
+            client.record("users", "u1", ObjectQuery("acme"))
 
     def test_comes_to_the_byte(self):
         body = b'{"n":1.50e0,  "name":"\\u00e9" }'
         with saying(Answer(b" " + body + b"\n")) as server, asking(server.url) as client:
-            assert bytes(client.one("users", "u1", ObjectQuery("acme")).record) == body
+            record = client.record("users", "u1", ObjectQuery("acme"))
+        assert record is not None
+        assert bytes(record.record) == body
 
 
 class TestRawPages:
@@ -115,7 +125,7 @@ class TestRawPages:
     def test_that_are_no_records_can_not_be_used(self, body):
         with (
             saying(Answer(body)) as server,
-            asking(server.url, retry_policy=RetryPolicy(attempts=1)) as client,
+            asking(server.url, retry_policy=RetryPolicy(max_attempts=1)) as client,
             pytest.raises(TransientError, match=r"^The answer is "),
         ):
             list(client.pages("users", RAW))
@@ -125,17 +135,17 @@ class TestBody:
     def test_is_kept_as_it_came(self):
         body = b' {"whatever": [1,  2]}\n'
         with saying(Answer(body)) as server, asking(server.url) as client:
-            assert client.body("users", ListQuery("acme", response_format="normalized")) == body
+            assert client.fetch(NORMALIZED, as_bytes).body == body
         assert ("truto_response_format", "normalized") in server.asked[0].query
 
     def test_is_asked_for_again_like_a_page(self):
         with saying(refusal(502), Answer(b"{}")) as server, asking(server.url) as client:
-            assert client.body("users", ListQuery("acme", response_format="normalized")) == b"{}"
+            assert client.fetch(NORMALIZED, as_bytes).body == b"{}"
 
 
 @pytest.mark.parametrize("told", ["normalized", "stream"])
 def test_formats_without_pages_are_not_read_in_pages(client, told):
-    with pytest.raises(QueryError, match=f"^The format {told} has no pages: take"):
+    with pytest.raises(QueryError, match=f"^The format {told} has no pages: use `fetch`"):
         list(client.pages("users", ListQuery("acme", response_format=told)))
-    with pytest.raises(QueryError, match=f"^The format {told} is no record: take"):
-        client.one("users", "u1", ObjectQuery("acme", response_format=told))
+    with pytest.raises(QueryError, match=f"^The format {told} is no record: use `fetch`"):
+        client.record("users", "u1", ObjectQuery("acme", response_format=told))

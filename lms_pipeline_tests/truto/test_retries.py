@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lms_pipeline.truto.errors import PermanentError, TransientError, error_of
+from lms_pipeline.truto.errors import PermanentError, TransientError, build_error
 from lms_pipeline.truto.query import ListQuery
 from lms_pipeline.truto.retry import RetryPolicy
 from lms_pipeline_tests.support.scripted_server import Answer, asking, page, refusal, saying
@@ -104,7 +104,7 @@ def test_an_answer_that_can_not_be_used_is_asked_again():
 
 def test_each_page_has_tries_of_its_own():
     answers = [refusal(500), page("a", cursor="1"), refusal(500), page("b")]
-    with saying(*answers) as server, asking(server.url, retry_policy=RetryPolicy(attempts=2)) as client:
+    with saying(*answers) as server, asking(server.url, retry_policy=RetryPolicy(max_attempts=2)) as client:
         assert len(list(client.pages("users", ALL))) == 2
         assert client.requests == 4
 
@@ -122,5 +122,5 @@ def test_a_refusal_is_never_asked_again():
 
 @given(st.text(st.characters(max_codepoint=255)))
 def test_whatever_stands_in_retry_after_is_no_wait_or_one_that_is_not_negative(value):
-    wait = error_of(429, {"retry-after": value}, b"{}", "GET /x").retry_after
+    wait = build_error(429, {"retry-after": value}, b"{}", "GET /x").retry_after
     assert wait is None or wait >= 0
