@@ -15,7 +15,7 @@ import msgspec
 from filelock import FileLock
 
 from lms_pipeline.errors import LmsPipelineError
-from lms_pipeline.lake.disk import disk_errors
+from lms_pipeline.lake.disk import atomic_write, disk_errors
 from lms_pipeline.lake.paths import DataDir
 from lms_pipeline.tables.pulled import UNIFIED_ENROLLMENTS
 
@@ -67,9 +67,8 @@ class Alerts:
                 if told.get(key) == since:
                     return False
                 self._send(trouble.text)
-                beside = path.with_suffix(".new")
-                beside.write_bytes(msgspec.json.encode(told | {key: since}))
-                beside.replace(path)
+                with atomic_write(path) as new:
+                    new.write_bytes(msgspec.json.encode(told | {key: since}))
         return True
 
     @staticmethod

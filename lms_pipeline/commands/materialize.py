@@ -82,7 +82,7 @@ def _foresee(settings: Settings, partitions: list[Partition], names: dict[str, s
     data, is_failed = DataDir(settings.data_dir), False
     with Truto(settings).connect() as client:
         for partition in partitions:
-            account_id = partition.account_id or ""
+            account_id = partition.account_id
             order = load_job(settings, data, account_id, partition.day, "dry-run")
             try:
                 told = estimate_calls(client, data, order)

@@ -127,13 +127,13 @@ def planned(data: DataDir, rules: RetentionPolicy) -> list[ExpiredItem]:
 def old_answers(data: DataDir, rules: RetentionPolicy, account_id: str = "*") -> Iterator[ExpiredItem]:
     """Answers and details of days that can't be flattened again any more; of one account, or of all."""
     for partition, path in _by_day(data.all_answers, account_id):
-        if not rules.keeps_answers(partition.account_id or "", partition.day):
+        if not rules.keeps_answers(partition.account_id, partition.day):
             yield ExpiredItem("answers", path, size(path))
     details = list(_by_day(data.all_details, account_id))
     latest = {partition.account_id: partition.day for partition, path in details if path.suffix == ".parquet"}
     for partition, path in details:
         is_latest = partition.day == latest.get(partition.account_id)
-        if not rules.keeps_details(partition.account_id or "", partition.day, is_latest=is_latest):
+        if not rules.keeps_details(partition.account_id, partition.day, is_latest=is_latest):
             yield ExpiredItem("details", path, size(path))
 
 
