@@ -99,7 +99,7 @@ class Budget:
                 raise self._late()
             return
         try:
-            self._slots.take(self._deadline)
+            self._slots.acquire(self._deadline)
         except RateLimitExceededError:
             raise self._late() from None
 

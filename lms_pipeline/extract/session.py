@@ -142,7 +142,7 @@ def sweep_enrollments(
             raise PairDemandedError(
                 f"Account {account_id} can't be swept: its LMS answers for one learner and course at a time "
                 f"(it requires {' and '.join(error.missing_parameters)}): "
-                'take strategy = "auto" for it in LMS_ACCOUNTS_FILE.'
+                'set strategy = "auto" for it in LMS_ACCOUNTS_FILE.'
             ) from error
         raise
 

@@ -35,8 +35,8 @@ from lms_pipeline.truto.response import (
     remove_secrets,
 )
 from lms_pipeline.truto.retry import Cooldowns, RetryingTransport, RetryPolicy
-from lms_pipeline.truto.store import OK, ReplayTransport, ResponseStore, StoredResponse
-from lms_pipeline.truto.transport import Gate, HttpTransport, iter_body
+from lms_pipeline.truto.store import OK, ResponseStore, StoredResponse
+from lms_pipeline.truto.transport import Gate, HttpTransport, ReplayTransport, iter_body
 
 T = TypeVar("T")
 

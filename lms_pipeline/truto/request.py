@@ -57,7 +57,7 @@ def build_list_request(
     path = f"/unified/lms/{resource}"
     return Request(
         path,
-        tuple(query.parameters(cursor)),
+        tuple(query.to_parameters(cursor)),
         f"GET {path} of account {query.account_id}",
         query.account_id,
         _body_kind(query),
@@ -78,7 +78,7 @@ def build_record_request(resource: Resource, record_id: str, query: ObjectQuery)
     """
     return Request(
         f"/unified/lms/{resource}/{_quote_id(record_id)}",
-        tuple(query.parameters()),
+        tuple(query.to_parameters()),
         f"GET /unified/lms/{resource}/{{id}} of account {query.account_id}",
         query.account_id,
         _body_kind(query),
@@ -97,7 +97,7 @@ def build_metadata_request(account_id: str, resource: Resource) -> Request:
 def build_accounts_request(query: AccountsQuery, cursor: str | None = None) -> Request:
     """Build the request of one page of the integrated accounts."""
     path = "/integrated-account"
-    return Request(path, tuple(query.parameters(cursor)), f"GET {path}", scope="accounts")
+    return Request(path, tuple(query.to_parameters(cursor)), f"GET {path}", scope="accounts")
 
 
 def build_capabilities_request(account_id: str) -> Request:
@@ -120,5 +120,5 @@ def _body_kind(query: ObjectQuery) -> BodyKind:
 def _quote_id(record_id: str) -> str:
     """Return an id as one segment of a path; `.` and `..` would name another path."""
     if not record_id:
-        raise QueryError("A record without an id can't be asked for.")
+        raise QueryError("A record without an id can't be requested.")
     return record_id.replace(".", "%2E") if not record_id.strip(".") else quote(record_id, safe="")

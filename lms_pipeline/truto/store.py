@@ -1,7 +1,6 @@
 """Store of responses under the client: what is stored is never requested again.
 
-What belongs here: the interface of a store, and a transport without a network. The store on disk is the checkpoint of
-`extract/`.
+What belongs here: the interface of a store. The one on disk is the checkpoint of `extract/`.
 """
 
 from __future__ import annotations
@@ -9,8 +8,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
-
-import httpx
 
 from lms_pipeline.errors import LmsPipelineError
 
@@ -40,17 +37,3 @@ class ResponseStore(Protocol):
 
 class NotKeptError(LmsPipelineError):
     """A replay needs a response that isn't stored."""
-
-
-class ReplayTransport(httpx.BaseTransport):
-    """Transport without a network: every request that reaches it is one whose response isn't stored."""
-
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """Refuse the request.
-
-        Raises:
-            NotKeptError: always; the message names the request by its redacted label.
-        """
-        raise NotKeptError(
-            f"The answer to a request of that snapshot was not kept ({request.extensions['label']}): pull the day again."
-        )

@@ -17,6 +17,7 @@ from lms_pipeline import __version__
 from lms_pipeline.settings import LOOPBACK
 from lms_pipeline.truto.errors import PermanentError, TransientError, build_error
 from lms_pipeline.truto.request import Request
+from lms_pipeline.truto.store import NotKeptError
 
 MAX_BODY_BYTES = 64 * 2**20
 """Of one decoded body: a page of 500 enrollments with their raw is about 1 MB."""
@@ -81,6 +82,20 @@ class HttpTransport:
     def _secrets(self, request: Request) -> list[str]:
         secrets = {self._token, *request.secrets}
         return sorted((one for one in secrets if len(one) >= MIN_SECRET_LENGTH), key=len, reverse=True)
+
+
+class ReplayTransport(httpx.BaseTransport):
+    """Transport without a network: every request that reaches it is one whose response isn't stored."""
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """Refuse the request.
+
+        Raises:
+            NotKeptError: always; the message names the request by its redacted label.
+        """
+        raise NotKeptError(
+            f"The answer to a request of that snapshot was not kept ({request.extensions['label']}): pull the day again."
+        )
 
 
 def iter_body(response: httpx.Response, request: Request) -> Iterator[bytes]:
