@@ -22,10 +22,12 @@ from lms_pipeline.defs.jobs import (
 from lms_pipeline.defs.resources import build_resources
 from lms_pipeline.defs.sensors import build_alerts, build_sensors
 from lms_pipeline.settings import Settings
+from lms_pipeline.truto.log_filter import install_logging_filters
 
 
 def build_defs(settings: Settings) -> dg.Definitions:
     """Everything that Dagster shows and runs, for these settings."""
+    install_logging_filters()
     housekeeping, housekeeping_schedule = build_housekeeping(settings)
     return dg.Definitions(
         assets=[build_source(settings), build_pull(settings), build_metrics(settings), warehouse],

@@ -16,7 +16,7 @@ import httpx
 import msgspec
 
 from lms_pipeline.transform.rosters import Entry, entries
-from lms_pipeline.truto.client import Answer, TrutoClient
+from lms_pipeline.truto.client import Response, TrutoClient
 from lms_pipeline.truto.errors import TrutoError
 from lms_pipeline.truto.query import (
     CourseFilter,
@@ -99,10 +99,10 @@ class Doctor:
             return None
         try:
             record = self._keep(
-                self.client.answer(
+                self.client.fetch(
                     build_record_request(resource, ids[0], ObjectQuery(self.account_id)), read_record
                 )
-            ).read
+            ).value
         except TrutoError:
             return None
         listed = entries(record.record, side, ids[0])
@@ -115,7 +115,7 @@ class Doctor:
             if error.status != 400:
                 raise
             missing = " and ".join(error.missing_parameters)
-            return f"yes, status 400, {f'the insight names {missing}' if missing else repr(error.said)}"
+            return f"yes, status 400, {f'the insight names {missing}' if missing else repr(error.server_message)}"
         return f"no: a list of {len(page.records)} came, {_more(page)}"
 
     def _names(self, pair: Entry) -> str:
@@ -142,7 +142,7 @@ class Doctor:
     def _shape(self, told: ResponseFormat, pair: Entry) -> str:
         query = self._pair_query(pair, told)
         answer = self._keep(
-            self.client.answer(
+            self.client.fetch(
                 build_list_request("course-enrollments", query), lambda body, _received_at: body
             )
         )
@@ -161,8 +161,8 @@ class Doctor:
         try:
             page = self._page("course-enrollments", self._pair_query(pair, "unified"))
         except TrutoError as error:
-            whose = "the LMS's" if error.remote else "Truto's"
-            return f"status {error.status}, {whose} own: {error.said!r}"
+            whose = "the LMS's" if error.is_remote else "Truto's"
+            return f"status {error.status}, {whose} own: {error.server_message!r}"
         return f"status 200 with {len(page.records)} records"
 
     def _rate_headers(self) -> str:
@@ -189,9 +189,9 @@ class Doctor:
         return ListQuery(self.account_id, user=user, course=course, response_format=told)
 
     def _page(self, resource: Resource, query: ListQuery) -> Page:
-        return self._keep(self.client.answer(build_list_request(resource, query), read_page)).read
+        return self._keep(self.client.fetch(build_list_request(resource, query), read_page)).value
 
-    def _keep(self, answer: Answer[T]) -> Answer[T]:
+    def _keep(self, answer: Response[T]) -> Response[T]:
         """Remember the rate headers that any answer had."""
         self.headers.update({name: answer.headers[name] for name in RATE_HEADERS if name in answer.headers})
         return answer

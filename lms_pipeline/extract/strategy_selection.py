@@ -13,7 +13,7 @@ from lms_pipeline.extract.session import FetchSession, build_sweep_query
 from lms_pipeline.extract.strategies import MAX_PROBES, StrategyName
 from lms_pipeline.transform.rosters import Side, entries
 from lms_pipeline.truto.errors import PermanentError, TrutoError
-from lms_pipeline.truto.models import required_parameters
+from lms_pipeline.truto.models import read_required_parameters
 from lms_pipeline.truto.query import ListQuery, ObjectQuery, Resource
 from lms_pipeline.truto.request import build_metadata_request
 
@@ -71,7 +71,7 @@ def find_pair_requirement(session: FetchSession, query: ListQuery) -> str | None
     """
     request = build_metadata_request(query.account_id, "course-enrollments")
     try:
-        required = set(session.fetch_metadata(request, lambda body, _received_at: required_parameters(body)))
+        required = set(session.fetch_metadata(request, read_required_parameters))
     except TrutoError:
         pass  # the account offers no metadata: the list itself decides
     else:

@@ -23,10 +23,7 @@ from lms_pipeline.concurrency import map_in_order
 from lms_pipeline.errors import LmsPipelineError, SettingsError
 from lms_pipeline.extract.budget import BudgetSpentError
 from lms_pipeline.extract.plan import FetchPlan, Pair, build_plan
-from lms_pipeline.extract.session import (
-    NotKeptError,
-    sweep_enrollments,
-)
+from lms_pipeline.extract.session import sweep_enrollments
 from lms_pipeline.extract.strategies import (
     LEARNER,
     ROSTER,
@@ -46,6 +43,7 @@ from lms_pipeline.transform.enrollments import OtherPairError, ResponseRecords, 
 from lms_pipeline.transform.rosters import Entry, roster_batch
 from lms_pipeline.truto.query import CourseFilter, ListQuery, ObjectQuery, UserFilter
 from lms_pipeline.truto.response import Page
+from lms_pipeline.truto.store import NotKeptError
 
 T = TypeVar("T")
 NoCall = BudgetSpentError | NotKeptError

@@ -17,7 +17,7 @@ from typing import Protocol
 from lms_pipeline.days import Calendar
 from lms_pipeline.extract.budget import Budget
 from lms_pipeline.extract.checkpoint import Attempt, Checkpoint
-from lms_pipeline.extract.session import FetchSession, NotKeptError, PairDemandedError
+from lms_pipeline.extract.session import FetchSession, PairDemandedError
 from lms_pipeline.extract.strategies import ListNotOfferedError, NoRosterError
 from lms_pipeline.extract.strategy_selection import Choice, select_strategy
 from lms_pipeline.lake.disk import check_free_space
@@ -39,15 +39,16 @@ from lms_pipeline.snapshot.lists import Lists, SnapshotContext, fetch_list_table
 from lms_pipeline.snapshot.previous import write_fingerprints
 from lms_pipeline.tables.pulled import COURSES, LEARNERS, PULLED_TABLES, UNIFIED_ENROLLMENTS
 from lms_pipeline.truto.client import TrutoClient
+from lms_pipeline.truto.store import NotKeptError, ResponseStore
 from lms_pipeline.truto.transport import Gate
 
 log = logging.getLogger(__name__)
 
 
 class Connect(Protocol):
-    """Opens a client whose every request passes a gate."""
+    """Opens a client whose requests pass a gate, and whose responses a store keeps."""
 
-    def __call__(self, gate: Gate, /) -> AbstractContextManager[TrutoClient]:
+    def __call__(self, gate: Gate, store: ResponseStore, /) -> AbstractContextManager[TrutoClient]:
         """Return a client, as a context manager."""
         ...
 
@@ -87,7 +88,7 @@ def take_snapshot(
             hourly = data.budgets / f"hour-{job.account_id}.sqlite"
             with (
                 closing(Budget(job.account_id, job.limits, attempt, hourly)) as budget,
-                connect(budget) as client,
+                connect(budget, attempt) as client,
                 Publication(data, job.partition, job.run_id) as publication,
             ):
                 session = FetchSession(client, attempt)
@@ -126,11 +127,14 @@ def replay_snapshot(
                     "pulled: restore them."
                 )
             remove_leftovers(data, PULLED_TABLES, job.partition)
-            with Publication(data, job.partition, job.run_id) as publication:
+            with (
+                TrutoClient.for_replay(attempt) as client,
+                Publication(data, job.partition, job.run_id) as publication,
+            ):
                 context = SnapshotContext(
                     then.apply(job),
                     data,
-                    FetchSession(None, attempt),
+                    FetchSession(client, attempt),
                     publication,
                     scratch,
                     attempt.started_at,

@@ -15,6 +15,7 @@ from lms_pipeline.defs.failures import FROM_A_SHELL, NO_ALERT
 from lms_pipeline.defs.instance import QUIET
 from lms_pipeline.defs.partitions import add_accounts, partition_key
 from lms_pipeline.sandbox.faults.refusing import Status
+from lms_pipeline.truto.log_filter import install_logging_filters
 from lms_pipeline_tests.defs.conftest import DAY
 
 PATH = "/services/T0/B0/secret"
@@ -76,6 +77,7 @@ class TestAlerts:
         assert Alerts(data, webhook.address).tell(trouble())
 
     def test_never_show_the_address(self, webhook, data, caplog):
+        install_logging_filters()
         caplog.set_level("INFO")
         Alerts(data, webhook.address).tell(trouble())
         webhook.shutdown()

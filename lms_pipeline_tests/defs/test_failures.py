@@ -19,7 +19,7 @@ TRYING_AGAIN = "dagster/will_retry"
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch):
     """The client's own tries take seconds, and have their own tests."""
-    monkeypatch.setattr("lms_pipeline.truto.retry.Patience", partial(RetryPolicy, 1, 1))
+    monkeypatch.setattr("lms_pipeline.truto.retry.RetryPolicy", partial(RetryPolicy, 1, 1))
 
 
 @pytest.fixture

@@ -71,7 +71,7 @@ def instance(settings):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DAGSTER_HOME", str(settings.dagster_home))
         # the client's own tries take seconds, and have their own tests
-        patch.setattr("lms_pipeline.truto.retry.Patience", partial(RetryPolicy, 1, 1))
+        patch.setattr("lms_pipeline.truto.retry.RetryPolicy", partial(RetryPolicy, 1, 1))
         with open_instance(settings) as opened:
             yield opened
 
