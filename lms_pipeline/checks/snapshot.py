@@ -34,10 +34,10 @@ def schema(subject: Subject) -> Finding:
     """The columns are the table's; those of an older file are among them."""
     import pyarrow.parquet as pq
 
-    from lms_pipeline.lake.files import count_rows, damage
+    from lms_pipeline.lake.files import count_rows, read_errors
 
     version = int(subject.metadata.get("schema_version", "0"))
-    with damage(subject.file):
+    with read_errors(subject.file):
         found = {field.name: field for field in pq.read_schema(subject.file)}
     expected = {field.name: field for field in arrow_schema(subject.table)}
     wrong = list(_differing(found, expected, is_older=version < SCHEMA_VERSION))

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
-from lms_pipeline.lake.files import check_version, damage, read_metadata
+from lms_pipeline.lake.files import check_version, read_errors, read_metadata
 from lms_pipeline.lake.paths import DataDir, Partition, check_account_id
 from lms_pipeline.settings import Settings
 from lms_pipeline.tables.catalog import table_named
@@ -108,7 +108,7 @@ def read(
         return found.to_table()
     except (OSError, pa.ArrowInvalid):
         for file in files:
-            with damage(Path(file)), pq.ParquetFile(file) as damaged:
+            with read_errors(Path(file)), pq.ParquetFile(file) as damaged:
                 damaged.read()
         raise
 

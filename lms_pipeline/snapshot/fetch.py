@@ -26,7 +26,7 @@ from lms_pipeline.extract.budget import BudgetSpentError
 from lms_pipeline.extract.plan import Pair, Plan
 from lms_pipeline.extract.session import BrokenListError, NotKeptError, fetch_list
 from lms_pipeline.extract.strategies import PairBatch
-from lms_pipeline.lake.files import TableFile, conforming
+from lms_pipeline.lake.files import TableFile, conform
 from lms_pipeline.snapshot.job import LISTS, TABLES, Order, Pull, Report
 from lms_pipeline.snapshot.writer import EnrollmentFiles
 from lms_pipeline.tables.pulled import RAW_ENROLLMENTS, UNIFIED_ENROLLMENTS
@@ -97,7 +97,7 @@ def take_list(name: ListName, pull: Pull, files: ExitStack) -> TakenList:
                 taken.is_offered = True
                 taken.ids.append(batch.column(table.key[0]))
                 taken.is_partial |= page.is_partial
-            duplicates = waiting.settle(taken.file)
+            duplicates = waiting.deduplicate(taken.file)
             if duplicates.total:
                 flattener.counts["duplicates"] = duplicates.total
             pull.report.reading[name] = flattener.counts
@@ -177,7 +177,7 @@ def take_pairs(pull: Pull, plan: Plan, taken: EnrollmentFiles) -> None:
         (RAW_ENROLLMENTS, plan.carried("raw")),
     ):
         for batch in batches:
-            rows = conforming(batch, table)
+            rows = conform(batch, table)
             if table is UNIFIED_ENROLLMENTS:
                 place = rows.schema.get_field_index("source")
                 source = constant("carried", "string", rows.num_rows)

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from lms_pipeline.extract.plan import DETAILS, Plan, PreviousSnapshot
 from lms_pipeline.lake.disk import LakeError, atomic_write, disk_errors
-from lms_pipeline.lake.files import PREFIX, check_version, damage, read_metadata
+from lms_pipeline.lake.files import PREFIX, check_version, read_errors, read_metadata
 from lms_pipeline.lake.paths import DataDir
 from lms_pipeline.snapshot.job import Order
 from lms_pipeline.tables.pulled import RAW_ENROLLMENTS, UNIFIED_ENROLLMENTS
@@ -63,7 +63,7 @@ def _fits(before: PreviousSnapshot, expected: dict[str, str]) -> bool:
         check_version(path, read_metadata(path))
     run_id = read_metadata(before.unified).get("run_id")
     told = read_metadata(before.details)
-    with damage(before.details):
+    with read_errors(before.details):
         has_all = pq.read_schema(before.details).names == DETAILS.names
     return (
         has_all
