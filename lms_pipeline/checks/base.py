@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from lms_pipeline.accounts.options import AccountOptions, read_options
 from lms_pipeline.days import Calendar
 from lms_pipeline.errors import LmsPipelineError
-from lms_pipeline.lake.engine import duckdb_session, sql
+from lms_pipeline.lake.engine import duckdb_session, load_sql
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.settings import Settings
 from lms_pipeline.tables.schema import Table
@@ -72,7 +72,7 @@ class Check(Generic[Checked]):
         return getdoc(self.look) or ""
 
 
-def together(findings: Mapping[str, Finding]) -> Finding:
+def merge_findings(findings: Mapping[str, Finding]) -> Finding:
     """The findings in several tables as one; what is told is what fails."""
     if len(findings) == 1:
         return next(iter(findings.values()))
@@ -92,12 +92,12 @@ def together(findings: Mapping[str, Finding]) -> Finding:
     )
 
 
-def counted(rows: Sequence[Mapping[str, Any]], column: str) -> int:
+def sum_column(rows: Sequence[Mapping[str, Any]], column: str) -> int:
     """The sum over a column, 0 where there is no row."""
     return sum(int(row[column]) for row in rows)
 
 
-def percent(share: float) -> str:
+def format_percent(share: float) -> str:
     """As `3.1 %`."""
     return f"{100 * share:.1f} %"
 
@@ -118,7 +118,7 @@ class Subject:
     connection: duckdb.DuckDBPyConnection
 
     @property
-    def is_there(self) -> bool:
+    def exists(self) -> bool:
         """Whether there is a file to look at."""
         return self.path(self.table).exists()
 
@@ -147,7 +147,7 @@ class Subject:
         """Where the file of another table of the same partition is."""
         return self.data.file(table, self.partition)
 
-    def agrees_with(self, table: Table, fact: str) -> bool:
+    def has_same_metadata(self, table: Table, fact: str) -> bool:
         """Whether the file of another table is there, and tells the same of itself, as its `run_id`."""
         from lms_pipeline.lake.files import read_metadata
 
@@ -160,13 +160,13 @@ class Subject:
 
         self.connection.from_arrow(arrow_schema(self.table).empty_table()).create_view("described")
         self.connection.execute("SET VARIABLE path = $path", {"path": str(self.file)})
-        self.connection.execute(sql(__package__, "sql/published.sql"))
+        self.connection.execute(load_sql(__package__, "sql/published.sql"))
         return self.connection.view("published")
 
-    def ask(self, name: str, **values: object) -> list[dict[str, Any]]:
+    def query(self, name: str, **values: object) -> list[dict[str, Any]]:
         """What a file in `checks/sql` answers, with these values bound; it finds the rows in the view `published`."""
         self.published()
-        asked = self.connection.execute(sql(__package__, f"sql/{name}"), values)
+        asked = self.connection.execute(load_sql(__package__, f"sql/{name}"), values)
         columns = [column[0] for column in asked.description or ()]
         return [dict(zip(columns, row, strict=True)) for row in asked.fetchall()]
 

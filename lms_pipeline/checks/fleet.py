@@ -14,7 +14,7 @@ from operator import itemgetter
 from typing import Any
 
 from lms_pipeline.accounts.registry import ACTIVE, GONE, INACTIVE, RegisteredAccount, Registry
-from lms_pipeline.checks.base import MAX_EXAMPLE_ROWS, Check, Finding, counted
+from lms_pipeline.checks.base import MAX_EXAMPLE_ROWS, Check, Finding, sum_column
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.settings import Settings
 from lms_pipeline.tables.pulled import UNIFIED_ENROLLMENTS
@@ -126,7 +126,7 @@ def accounts_are_connected(fleet: Fleet) -> Finding:
 def no_day_is_missing(fleet: Fleet) -> Finding:
     """No day of the last seven is missing of an active account; of others, and longer ago, they are counted."""
     rows = list(_gaps(fleet))
-    missing, failed = counted(rows, "missing"), counted(rows, "failed")
+    missing, failed = sum_column(rows, "missing"), sum_column(rows, "failed")
     since = str(fleet.closed - timedelta(days=GAP_ALERT_DAYS))
     recent = [row for row in rows if row["status"] == ACTIVE and row["last"] > since]
     published = sum(len(days) for days in fleet.days.values())

@@ -10,7 +10,7 @@ from functools import reduce
 from operator import add
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from lms_pipeline.checks.base import MAX_EXAMPLE_ROWS, Finding, Subject, counted
+from lms_pipeline.checks.base import MAX_EXAMPLE_ROWS, Finding, Subject, sum_column
 from lms_pipeline.tables.metrics import ACCOUNT_COMPLETION, COMPLETION_TABLES, RATES
 from lms_pipeline.tables.pulled import STATUSES
 
@@ -63,7 +63,7 @@ def parts_sum(subject: Subject) -> Finding:
 
 
 def _found(wrong: Sequence[dict[str, Any]], fine: str, trouble: str) -> Finding:
-    count = counted(wrong, "rows")
+    count = sum_column(wrong, "rows")
     message = f"{count:,} {trouble}: materialize the metrics of the day again." if wrong else fine
     return Finding(not wrong, message, {"wrong": count}, wrong[:MAX_EXAMPLE_ROWS])
 
@@ -111,9 +111,9 @@ def _first(published: duckdb.DuckDBPyRelation, fault: Fault) -> str:
 def _other_totals(subject: Subject) -> list[dict[str, Any]]:
     wrong = []
     for table in COMPLETION_TABLES:
-        if table == subject.table or not subject.agrees_with(table, "source_run_id"):
+        if table == subject.table or not subject.has_same_metadata(table, "source_run_id"):
             continue
-        here, there = subject.ask("totals.sql", other=str(subject.path(table)))
+        here, there = subject.query("totals.sql", other=str(subject.path(table)))
         wrong += [
             {"figure": name, "rows": 1, "first": f"{here[name]}, and {there[name]} in {table.name}"}
             for name in SUMMED

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from lms_pipeline.checks.base import MAX_EXAMPLE_ROWS, Check, Finding, Subject, counted, percent
+from lms_pipeline.checks.base import MAX_EXAMPLE_ROWS, Check, Finding, Subject, format_percent, sum_column
 from lms_pipeline.checks.metrics import parts_sum, rates_are_shares
 from lms_pipeline.lake.disk import format_bytes
 from lms_pipeline.metrics.completion import EXCLUDED_ROLES, LEARNER_ROLES
@@ -72,12 +72,12 @@ def _described(field: pa.Field) -> str:
 
 def key_is_unique(subject: Subject) -> Finding:
     """No row is without its key, none has that of another."""
-    from lms_pipeline.lake.publishing import key_faults
+    from lms_pipeline.lake.publishing import find_key_faults
 
     key = tuple(subject.metadata["key"].split(",")) if "key" in subject.metadata else subject.table.key
     if not key:
         return Finding(passed=True, message="The file does not tell its key: it is of an older version.")
-    faults = key_faults(subject.file, key)
+    faults = find_key_faults(subject.file, key)
     missing = sum(faults.nulls.values())
     figures: dict[str, str | int | float] = {
         "key": ", ".join(key),
@@ -86,7 +86,7 @@ def key_is_unique(subject: Subject) -> Finding:
     }
     if not missing and not faults.repeated:
         return Finding(passed=True, message=f"Every row has its own {' and '.join(key)}.", figures=figures)
-    rows = subject.ask("repeated_keys.sql", key=list(key), most=MAX_EXAMPLE_ROWS)
+    rows = subject.query("repeated_keys.sql", key=list(key), most=MAX_EXAMPLE_ROWS)
     message = f"{missing:,} rows have no key, and {faults.repeated:,} have that of another: pull the day again, or replay it."
     return Finding(passed=False, message=message, figures=figures, rows=rows)
 
@@ -107,7 +107,7 @@ def served_is_stored(subject: Subject) -> Finding:
     )
     figures = {**sums, "stored": stored, "difference": brought - accounted}
     rejected = subject.path(REJECTED_ENROLLMENTS)
-    if subject.agrees_with(REJECTED_ENROLLMENTS, "run_id"):
+    if subject.has_same_metadata(REJECTED_ENROLLMENTS, "run_id"):
         figures["rejected_stored"] = count_rows(rejected)
         if figures["rejected_stored"] != sums["rejected"]:
             kept = f", of which {figures['rejected_stored']:,} are in rejected_enrollments"
@@ -122,7 +122,7 @@ def served_is_stored(subject: Subject) -> Finding:
 def is_complete(subject: Subject) -> Finding:
     """Nothing is known to be missing, and the files of the pull are of one run."""
     others = [table for table in (RAW_ENROLLMENTS, REJECTED_ENROLLMENTS) if subject.path(table).exists()]
-    if not all(subject.agrees_with(table, "run_id") for table in others):
+    if not all(subject.has_same_metadata(table, "run_id") for table in others):
         message = "The files of this day are of different runs, and those that aren't of this one are not read: pull or replay it."
         return Finding(passed=False, message=message, figures={"other_files": len(others)})
     figures = {"requests": int(subject.metadata["requests"])}
@@ -158,9 +158,9 @@ def agrees_with_raw(subject: Subject) -> Finding:
     from lms_pipeline.lake.files import count_rows
 
     raw = subject.path(RAW_ENROLLMENTS)
-    if not subject.agrees_with(RAW_ENROLLMENTS, "run_id") or not count_rows(raw):
+    if not subject.has_same_metadata(RAW_ENROLLMENTS, "run_id") or not count_rows(raw):
         return Finding(passed=True, message="There is nothing raw of this day to compare with.")
-    judged = subject.ask(
+    judged = subject.query(
         "raw_against_unified.sql",
         raw=str(raw),
         keys=list(SAYS_COMPLETION),
@@ -186,14 +186,14 @@ def agrees_with_raw(subject: Subject) -> Finding:
 
 def statuses_are_known(subject: Subject) -> Finding:
     """Every status is one of the documented ten; others are stored as `unknown`, and count as not completed."""
-    rows = subject.ask("unseen_statuses.sql", most=MAX_EXAMPLE_ROWS)
+    rows = subject.query("unseen_statuses.sql", most=MAX_EXAMPLE_ROWS)
     trouble = "a status that is not documented: they count as not completed"
     return _unseen(rows, "status_raw", "Every status is documented.", trouble)
 
 
 def roles_are_known(subject: Subject) -> Finding:
     """Every role is known to learn, or is left out; others count as learners."""
-    rows = subject.ask("unseen_roles.sql", known=[*EXCLUDED_ROLES, *LEARNER_ROLES], most=MAX_EXAMPLE_ROWS)
+    rows = subject.query("unseen_roles.sql", known=[*EXCLUDED_ROLES, *LEARNER_ROLES], most=MAX_EXAMPLE_ROWS)
     return _unseen(
         rows, "role", "Every role is known.", "a role that nobody has seen: they count as learners"
     )
@@ -210,17 +210,17 @@ def few_are_rejected(subject: Subject) -> Finding:
     """At most a hundredth of what was served names no usable enrollment, learner or course."""
     from lms_pipeline.lake.files import read_metadata
 
-    rows = subject.ask("reasons.sql", most=MAX_EXAMPLE_ROWS)
-    rejected = counted(rows, "records")
+    rows = subject.query("reasons.sql", most=MAX_EXAMPLE_ROWS)
+    rejected = sum_column(rows, "records")
     unified = subject.path(UNIFIED_ENROLLMENTS)
     served = int(read_metadata(unified).get("served", 0)) if unified.exists() else 0
     share = rejected / served if served else 0.0
-    message = f"{rejected:,} of {served:,} records that were served are rejected, {percent(share)}."
+    message = f"{rejected:,} of {served:,} records that were served are rejected, {format_percent(share)}."
     figures = {"rejected": rejected, "served": served, "share": round(share, 4)}
     return Finding(share <= MAX_REJECTED_SHARE, message, figures, rows)
 
 
-LATEST = timedelta(hours=6)
+MAX_LATENESS = timedelta(hours=6)
 """After the day's end. What learners did since is in the snapshot too."""
 MAX_ROW_DROP = 0.1
 """Of the enrollments before. Far less than what is refused (`max_drop`), but no course is emptied every day."""
@@ -233,9 +233,9 @@ MIN_DAYS_OF_SPACE = 7
 
 def there_is_room(subject: Subject) -> Finding:
     """The disk has room for seven pulls like this one; without room for one, a pull asks for nothing."""
-    from lms_pipeline.lake.disk import room
+    from lms_pipeline.lake.disk import measure_free_space
 
-    found = room(subject.data, subject.partition)
+    found = measure_free_space(subject.data, subject.partition)
     message = f"{format_bytes(found.free)} are free on the disk, and a pull like this one needs about {format_bytes(found.needed)}"
     figures = {"bytes_free": found.free, "bytes_needed": found.needed}
     if found.free >= MIN_DAYS_OF_SPACE * found.needed:
@@ -246,9 +246,9 @@ def there_is_room(subject: Subject) -> Finding:
 def row_drop(subject: Subject) -> Finding:
     """At most a tenth of the enrollments of the snapshot before are gone; far more than that is not published at all."""
     from lms_pipeline.lake.files import count_rows
-    from lms_pipeline.lake.publishing import FEW, drop_of
+    from lms_pipeline.lake.publishing import MIN_COMPARABLE_ROWS, measure_row_drop
 
-    drop = drop_of(subject.data, subject.partition, count_rows(subject.file))
+    drop = measure_row_drop(subject.data, subject.partition, count_rows(subject.file))
     if drop.day_before is None:
         return Finding(
             passed=True,
@@ -257,9 +257,13 @@ def row_drop(subject: Subject) -> Finding:
         )
     figures = {"rows": drop.rows, "rows_before": drop.rows_before, "change": drop.rows - drop.rows_before}
     message = f"{drop.rows:,} enrollments, {drop.rows - drop.rows_before:+,} since {drop.day_before}"
-    if drop.rows_before < FEW:
-        return Finding(passed=True, message=f"{message}; fewer than {FEW} are not compared.", figures=figures)
-    limits = f"{percent(drop.share)} are gone; {percent(MAX_ROW_DROP)} pass, {percent(subject.options.max_drop)} are refused"
+    if drop.rows_before < MIN_COMPARABLE_ROWS:
+        return Finding(
+            passed=True,
+            message=f"{message}; fewer than {MIN_COMPARABLE_ROWS} are not compared.",
+            figures=figures,
+        )
+    limits = f"{format_percent(drop.share)} are gone; {format_percent(MAX_ROW_DROP)} pass, {format_percent(subject.options.max_drop)} are refused"
     most = min(MAX_ROW_DROP, subject.options.max_drop)
     return Finding(
         drop.share <= most, f"{message}: {limits}.", figures | {"share_gone": round(drop.share, 4)}
@@ -272,7 +276,7 @@ def pulled_in_time(subject: Subject) -> Finding:
     late = pulled_at - subject.calendar.ends_at(subject.partition.day)
     hours = round(late / timedelta(hours=1), 1)
     message = f"It was pulled {hours:.1f} hours after the end of {subject.partition.day}"
-    if late <= LATEST:
+    if late <= MAX_LATENESS:
         return Finding(passed=True, message=f"{message}.", figures={"hours": hours})
     since = ": what learners did since is in it, and enrollments that were removed since are not."
     return Finding(passed=False, message=f"{message}{since}", figures={"hours": hours})
@@ -280,7 +284,7 @@ def pulled_in_time(subject: Subject) -> Finding:
 
 def few_are_told_by_others(subject: Subject) -> Finding:
     """At most a tenth is told by rosters alone, and what is carried over was asked for within its turn."""
-    sources = {row["source"]: row for row in subject.ask("sources.sql")}
+    sources = {row["source"]: row for row in subject.query("sources.sql")}
     rows = {name: int(source["enrollments"]) for name, source in sources.items()}
     total = sum(rows.values())
     if not total:
@@ -299,7 +303,7 @@ def few_are_told_by_others(subject: Subject) -> Finding:
         "oldest_days": round(age, 1),
     }
     message = (
-        f"{percent(carried / total)} of {total:,} enrollments are carried over, {percent(roster / total)} are told by rosters; "
+        f"{format_percent(carried / total)} of {total:,} enrollments are carried over, {format_percent(roster / total)} are told by rosters; "
         f"the oldest answer is {age:.1f} days old"
     )
     more = (

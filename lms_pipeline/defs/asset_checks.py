@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from lms_pipeline.checks.base import BlockedError, Check, Finding, Subject, together
+from lms_pipeline.checks.base import BlockedError, Check, Finding, Subject, merge_findings
 from lms_pipeline.checks.fleet import FLEET_CHECKS, accounts_are_fresh
 from lms_pipeline.checks.snapshot import METRIC_CHECKS, PULL_CHECKS
 from lms_pipeline.defs.failures import as_dagster_failure
@@ -65,8 +65,8 @@ def _of_partition(
 def _look(check: Check[Subject], at: Callable[[Table], Subject]) -> Finding:
     """At the table that it stands on, and at the others where they are there."""
     first, *others = map(at, check.tables)
-    there = [first, *(other for other in others if other.is_there)]
-    return together({subject.table.name: check.look(subject) for subject in there})
+    there = [first, *(other for other in others if other.exists)]
+    return merge_findings({subject.table.name: check.look(subject) for subject in there})
 
 
 def check_result(key: dg.AssetCheckKey, check: Check[Any], finding: Finding) -> dg.AssetCheckResult:

@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lms_pipeline.extract.strategies import PairBatch
-from lms_pipeline.lake.engine import duckdb_session, sql
+from lms_pipeline.lake.engine import duckdb_session, load_sql
 from lms_pipeline.transform.rosters import Entry
 
 Kind = Literal["new", "changed", "rotation", "carried"]
@@ -133,7 +133,7 @@ class Plan:
             return 0, 0
         self._connection.read_parquet(str(self.before.unified)).create_view("rows_before", replace=True)
         self._connection.read_parquet(str(answers)).create_view("rows_now", replace=True)
-        ((asked, differing),) = self._connection.sql(sql(__package__, "compared.sql")).fetchall()
+        ((asked, differing),) = self._connection.sql(load_sql(__package__, "compared.sql")).fetchall()
         return int(asked), int(differing)
 
     def write_details(self, path: Path, metadata: dict[str, str]) -> None:
@@ -149,7 +149,7 @@ class Plan:
                 writer.write_batch(batch.cast(schema))
 
     def _reader(self, name: str) -> Iterator[pa.RecordBatch]:
-        yield from self._connection.sql(sql(__package__, name)).to_arrow_reader(AT_ONCE * 10)
+        yield from self._connection.sql(load_sql(__package__, name)).to_arrow_reader(AT_ONCE * 10)
 
 
 @contextmanager
@@ -176,7 +176,7 @@ def planned(
             else:
                 connection.read_parquet(str(file)).create_view(name)
         parameters = {"may_carry": may_carry, "rotation_days": rotation_days}
-        connection.execute(sql(__package__, "plan.sql"), parameters)
+        connection.execute(load_sql(__package__, "plan.sql"), parameters)
         yield Plan(connection, before)
 
 

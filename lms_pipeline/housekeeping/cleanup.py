@@ -22,7 +22,7 @@ from lms_pipeline.housekeeping.policy import ExpiredItem, RetentionPolicy
 from lms_pipeline.lake.disk import LakeError, disk_errors
 from lms_pipeline.lake.files import PREFIX, check_version, conform, read_errors, read_metadata
 from lms_pipeline.lake.lock import LockedError, partition_lock, remove_folder
-from lms_pipeline.lake.paths import DATA_FILE, DataDir, Partition, partition_named
+from lms_pipeline.lake.paths import DATA_FILE, DataDir, Partition, parse_folder
 from lms_pipeline.lake.publishing import Publication
 from lms_pipeline.settings import Settings
 from lms_pipeline.tables.pulled import REJECTED_ENROLLMENTS
@@ -182,7 +182,7 @@ def _counters(data: DataDir, rules: RetentionPolicy) -> Iterator[ExpiredItem]:
 def _by_day(root: Path, account_id: str = "*") -> Iterator[tuple[Partition, Path]]:
     """Files and folders by account and day, in this order; what isn't named like one is nobody's."""
     for path in sorted(root.glob(f"account_id={account_id}/snapshot_date=*")):
-        partition = partition_named(path.relative_to(root).with_name(path.name.partition(".")[0]))
+        partition = parse_folder(path.relative_to(root).with_name(path.name.partition(".")[0]))
         if partition is not None:
             yield partition, path
 

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lms_pipeline.lake.disk import LakeError, disk_errors, sync
-from lms_pipeline.lake.engine import duckdb_session, sql
+from lms_pipeline.lake.engine import duckdb_session, load_sql
 from lms_pipeline.tables.schema import SCHEMA_VERSION, Table, arrow_schema
 
 ROWS_PER_GROUP = 32_768
@@ -212,7 +212,7 @@ class Digest:
         """Add the hashes of rows."""
         with duckdb_session() as connection:
             connection.register("added", rows)
-            ((high, low),) = connection.sql(sql(__package__, "digest.sql")).fetchall()
+            ((high, low),) = connection.sql(load_sql(__package__, "digest.sql")).fetchall()
         self._sum = (self._sum + (int(high) << 64) + int(low)) % 2**128
 
     def hexdigest(self) -> str:

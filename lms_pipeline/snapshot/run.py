@@ -39,9 +39,9 @@ from lms_pipeline.lake.paths import DataDir
 from lms_pipeline.lake.publishing import (
     Publication,
     RowDropError,
-    check_drop,
-    check_sum,
-    published_files,
+    audit_counts,
+    find_published_files,
+    refuse_row_drop,
     remove_leftovers,
 )
 from lms_pipeline.snapshot.estimate import plan_told
@@ -208,14 +208,14 @@ class Taking:
         for file in (taken.raw, taken.rejected):
             self._close(file)
         self._close(taken.unified, {"key": ",".join(taken.key), **report.sums})
-        check_sum(
+        audit_counts(
             brought=report.served + report.carried + report.roster,
             unified=taken.unified.rows,
             rejected=taken.rejected.rows,
             duplicates=report.duplicates.total,
         )
         if not (order.allow_drop or self._session.is_replay):
-            check_drop(self._data, order.partition, taken.unified.rows, order.options.max_drop)
+            refuse_row_drop(self._data, order.partition, taken.unified.rows, order.options.max_drop)
         report.published = self._pull.publication.publish(
             [
                 (taken.raw, ()),
@@ -273,7 +273,7 @@ def take_snapshot(
     started = time.monotonic()
     with partition_lock(data, order.partition) as folder:
         if now() >= calendar.closes_at(order.day) and _is_published(data, order):
-            return Report(kept=True, published=published_files(data, PULLED_TABLES, order.partition))
+            return Report(kept=True, published=find_published_files(data, PULLED_TABLES, order.partition))
         calendar.check_open(order.day, now())
         remove_leftovers(data, PULLED_TABLES, order.partition)
         check_free_space(data, order.partition)

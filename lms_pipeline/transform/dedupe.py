@@ -14,7 +14,7 @@ from typing import Self
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from lms_pipeline.lake.engine import duckdb_session, sql
+from lms_pipeline.lake.engine import duckdb_session, load_sql
 from lms_pipeline.lake.files import RowGroupWriter, TableFile
 from lms_pipeline.tables.schema import Table, arrow_schema
 
@@ -108,11 +108,13 @@ class StagedRows:
         self._writer.close()
         with duckdb_session(spill_to=self._folder) as connection:
             connection.read_parquet(str(self.path)).create_view("staged")
-            connection.execute(sql(__package__, "dropped.sql"))
-            ((identical, conflicting),) = connection.execute(sql(__package__, "duplicates.sql")).fetchall()
+            connection.execute(load_sql(__package__, "dropped.sql"))
+            ((identical, conflicting),) = connection.execute(
+                load_sql(__package__, "duplicates.sql")
+            ).fetchall()
             for row_group in self._read_row_groups():
                 connection.register("row_group", row_group)
-                rows = connection.sql(sql(__package__, query), params=dict(parameters) or None)
+                rows = connection.sql(load_sql(__package__, query), params=dict(parameters) or None)
                 into.write_all(rows.to_arrow_table().to_batches())
         return Duplicates(identical, conflicting)
 

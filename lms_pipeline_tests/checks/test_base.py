@@ -1,6 +1,6 @@
 """Findings in several tables, told as one."""
 
-from lms_pipeline.checks.base import MAX_EXAMPLE_ROWS, Finding, together
+from lms_pipeline.checks.base import MAX_EXAMPLE_ROWS, Finding, merge_findings
 
 FINE = Finding(passed=True, message="All 3 columns are as described.", figures={"columns": 3})
 WRONG = Finding(
@@ -9,11 +9,11 @@ WRONG = Finding(
 
 
 def test_one_alone_stays_as_it_is():
-    assert together({"courses": WRONG}) is WRONG
+    assert merge_findings({"courses": WRONG}) is WRONG
 
 
 def test_pass_where_all_do_with_the_figures_of_each():
-    found = together({"courses": FINE, "learners": FINE})
+    found = merge_findings({"courses": FINE, "learners": FINE})
     assert found.passed
     assert found.figures == {"courses.columns": 3, "learners.columns": 3}
     assert found.message == (
@@ -22,7 +22,7 @@ def test_pass_where_all_do_with_the_figures_of_each():
 
 
 def test_fail_where_one_does_and_tell_that_one():
-    found = together({"courses": FINE, "learners": WRONG})
+    found = merge_findings({"courses": FINE, "learners": WRONG})
     assert (found.passed, found.message) == (False, "learners: 1 columns are not.")
     assert found.rows == [{"table": "learners", "column": "status"}]
 
@@ -31,4 +31,4 @@ def test_show_no_more_rows_than_a_single_one():
     many = Finding(
         passed=False, message="Many.", rows=[{"column": str(number)} for number in range(MAX_EXAMPLE_ROWS)]
     )
-    assert len(together({"courses": many, "learners": many}).rows) == MAX_EXAMPLE_ROWS
+    assert len(merge_findings({"courses": many, "learners": many}).rows) == MAX_EXAMPLE_ROWS

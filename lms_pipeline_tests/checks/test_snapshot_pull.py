@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from lms_pipeline.checks.snapshot import few_are_told_by_others, pulled_in_time, row_drop, there_is_room
-from lms_pipeline.lake.disk import LEAST
+from lms_pipeline.lake.disk import MIN_FREE_BYTES
 from lms_pipeline_tests.support.lake_files import NOON, enrollment
 
 
@@ -87,7 +87,9 @@ class TestToldByOthers:
 class TestRoom:
     """Of a small account, which needs no more than the least that any pull does."""
 
-    @pytest.mark.parametrize(("free", "passed"), [(7 * LEAST, True), (7 * LEAST - 1, False)])
+    @pytest.mark.parametrize(
+        ("free", "passed"), [(7 * MIN_FREE_BYTES, True), (7 * MIN_FREE_BYTES - 1, False)]
+    )
     def test_is_there_for_seven_pulls(self, shelf, monkeypatch, free, passed):
         shelf.put(enrollment("u1"))
         monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=free))

@@ -147,7 +147,8 @@ class TestFailure:
             with (
                 files_of_at_most(300_000),
                 pytest.raises(
-                    LmsPipelineError, match=r"can't be (written|kept or read): .*make room and run it"
+                    LmsPipelineError,
+                    match=r"can't be (written|kept or read): .*(make room|free some space) and run it",
                 ),
             ):
                 taken.take()
@@ -155,9 +156,7 @@ class TestFailure:
 
     def test_without_room_for_the_pull_is_told_before_a_call(self, taken, monkeypatch):
         monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=199_999_999))
-        with pytest.raises(
-            LakeError, match=r"^There is no room to pull acme on 2026-03-01: 200\.0 MB are free "
-        ):
+        with pytest.raises(LakeError, match=r"^There is not enough free space to pull acme on 2026-03-01: "):
             taken.take()
         assert the_old_snapshot_stays(taken)
 

@@ -220,7 +220,7 @@ class TestDisk:
         with (
             files_of_at_most(200_000),
             pytest.raises(
-                LakeError, match=r"staged/courses\.parquet can't be written: .*; make room and run it"
+                LakeError, match=r"staged/courses\.parquet can't be written: .*; free some space and run it"
             ),
             TableFile(COURSES, tmp_path / "deduplicated.parquet") as into,
             StagedRows(COURSES, COURSES.key, tmp_path / "staged") as staged,
