@@ -7,7 +7,8 @@ import pytest
 
 from lms_pipeline.accounts.options import AccountOptions
 from lms_pipeline.checks.fleet import FLEET_CHECKS
-from lms_pipeline.checks.snapshot import METRIC_CHECKS, PULL_CHECKS
+from lms_pipeline.checks.metrics import METRIC_CHECKS
+from lms_pipeline.checks.snapshot import PULL_CHECKS
 from lms_pipeline.cli import COMMANDS
 from lms_pipeline.settings import Settings
 from lms_pipeline.tables.catalog import tables_page

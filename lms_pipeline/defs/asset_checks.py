@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from lms_pipeline.checks.base import BlockedError, Check, Finding, Subject, together
+from lms_pipeline.checks.base import BlockedError, Check, Finding, Subject, merge_findings
 from lms_pipeline.checks.fleet import FLEET_CHECKS, accounts_are_fresh
-from lms_pipeline.checks.snapshot import METRIC_CHECKS, PULL_CHECKS
+from lms_pipeline.checks.metrics import METRIC_CHECKS
+from lms_pipeline.checks.snapshot import PULL_CHECKS
 from lms_pipeline.defs.failures import as_dagster_failure
 from lms_pipeline.defs.partitions import account_days, partition_of
 from lms_pipeline.defs.run_requests import DAILY_SNAPSHOT, FAILED
@@ -52,7 +53,7 @@ def _of_partition(
                 if key in context.selected_asset_check_keys:
                     finding = _look(check, at)
                     yield check_result(key, check, finding)
-                    if check.blocks and not finding.passed:
+                    if check.is_blocking and not finding.passed:
                         # in our words, before Dagster says the same in its own
                         raise BlockedError(
                             f"What is published of {context.op_execution_context.partition_key} fails {check.name}, and "
@@ -65,8 +66,8 @@ def _of_partition(
 def _look(check: Check[Subject], at: Callable[[Table], Subject]) -> Finding:
     """At the table that it stands on, and at the others where they are there."""
     first, *others = map(at, check.tables)
-    there = [first, *(other for other in others if other.is_there)]
-    return together({subject.table.name: check.look(subject) for subject in there})
+    there = [first, *(other for other in others if other.exists)]
+    return merge_findings({subject.table.name: check.run(subject) for subject in there})
 
 
 def check_result(key: dg.AssetCheckKey, check: Check[Any], finding: Finding) -> dg.AssetCheckResult:
@@ -77,7 +78,7 @@ def check_result(key: dg.AssetCheckKey, check: Check[Any], finding: Finding) -> 
         asset_key=key.asset_key,
         check_name=key.name,
         passed=finding.passed,
-        severity=dg.AssetCheckSeverity.ERROR if check.is_grave else dg.AssetCheckSeverity.WARN,
+        severity=dg.AssetCheckSeverity.ERROR if check.is_error else dg.AssetCheckSeverity.WARN,
         description=finding.message,
         metadata={**finding.figures, **shown},
     )
@@ -98,7 +99,7 @@ def _specs(settings: Settings, looks: Mapping[dg.AssetCheckKey, Check[Subject]])
                 key.name,
                 asset=key.asset_key,
                 description=check.doc,
-                blocking=check.blocks,
+                blocking=check.is_blocking,
                 partitions_def=account_days(settings),
             )
             for key, check in looks.items()
@@ -127,9 +128,9 @@ def build_fleet_checks(settings: Settings) -> dg.AssetChecksDefinition:
             fleet = load_fleet(lake, settings, _failed(context.instance))
             for key, check in KEYS.items():
                 if key in context.selected_asset_check_keys:
-                    finding = check.look(fleet)
+                    finding = check.run(fleet)
                     yield check_result(key, check, finding)
-                    if check.look is accounts_are_fresh and not finding.passed:
+                    if check.run is accounts_are_fresh and not finding.passed:
                         _tell(settings, lake, finding, context.run.run_id)
 
     return fleet_checks

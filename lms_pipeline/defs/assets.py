@@ -149,7 +149,7 @@ def build_metrics(settings: Settings) -> dg.AssetsDefinition:
     def metrics(
         context: dg.AssetExecutionContext, lake: dg.ResourceParam[DataDir]
     ) -> Iterator[dg.MaterializeResult[Any]]:
-        from lms_pipeline.metrics.completion import measure
+        from lms_pipeline.metrics.completion import publish_metrics
 
         tag_frozen_now(context, settings)
         partition = partition_of(context)
@@ -159,7 +159,7 @@ def build_metrics(settings: Settings) -> dg.AssetsDefinition:
             account = Registry(lake.registry).get(partition.account_id)
             # the first table's time is also that of classifying the enrollments for all of them
             started = time.monotonic()
-            for published in measure(
+            for published in publish_metrics(
                 lake,
                 [table for table in METRIC_TABLES if dg.AssetKey(table.name) in context.selected_asset_keys],
                 partition,
@@ -197,11 +197,11 @@ def warehouse(
     context: dg.AssetExecutionContext, lake: dg.ResourceParam[DataDir]
 ) -> dg.MaterializeResult[Any]:
     """Build it anew from what is published."""
-    from lms_pipeline.lake.warehouse import build
+    from lms_pipeline.lake.warehouse import build_warehouse
 
     started = time.monotonic()
     with as_dagster_failure(context):
-        rows = build(lake)
+        rows = build_warehouse(lake)
     context.log.info("The warehouse is at %s.", lake.warehouse)
     return dg.MaterializeResult(
         metadata={

@@ -32,7 +32,7 @@ class Warehouse(DuckDBResource):
         """
         from lms_pipeline.lake import warehouse
 
-        with warehouse.reading(DataDir(Path(self.database).parent)) as connection:
+        with warehouse.open_warehouse(DataDir(Path(self.database).parent)) as connection:
             yield connection
 
 

@@ -45,7 +45,7 @@ def build_sensors(settings: Settings) -> list[dg.SensorDefinition]:
         sync_with_truto(truto.connect, registry, settings)
         add_accounts(context.instance, [account.id for account in registry.accounts()])
         count = count_partition_keys(registry, settings)
-        context.log.log(logging.WARNING if count.is_near else logging.INFO, "%s", count)
+        context.log.log(logging.WARNING if count.is_near_limit else logging.INFO, "%s", count)
         day = settings.calendar.open_day(truto.now())
         # who has its first day now is new, whoever made its partitions; a run key is requested once
         new = [account.id for account in registry.active() if account.first_day == day]

@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lms_pipeline.extract.strategies import PairBatch
-from lms_pipeline.lake.engine import duckdb_session, sql
+from lms_pipeline.lake.engine import duckdb_session, load_sql
 from lms_pipeline.transform.rosters import Entry
 
 Kind = Literal["new", "changed", "rotation", "carried"]
@@ -134,7 +134,7 @@ class FetchPlan:
             return 0, 0
         self._connection.read_parquet(str(self._previous.unified)).create_view("previous_rows", replace=True)
         self._connection.read_parquet(str(fetched)).create_view("current_rows", replace=True)
-        ((count, differing),) = self._connection.sql(sql(__package__, "rotation.sql")).fetchall()
+        ((count, differing),) = self._connection.sql(load_sql(__package__, "rotation.sql")).fetchall()
         return int(count), int(differing)
 
     def write_fingerprints(self, path: Path, metadata: dict[str, str]) -> None:
@@ -143,11 +143,13 @@ class FetchPlan:
             {key.encode(): value.encode() for key, value in metadata.items()}
         )
         with pq.ParquetWriter(path, schema, compression="zstd") as writer:
-            for batch in self._connection.sql(sql(__package__, "fingerprints.sql")).to_arrow_reader(100_000):
+            for batch in self._connection.sql(load_sql(__package__, "fingerprints.sql")).to_arrow_reader(
+                100_000
+            ):
                 writer.write_batch(batch.cast(schema))
 
     def _read(self, name: str) -> Iterator[pa.RecordBatch]:
-        yield from self._connection.sql(sql(__package__, name)).to_arrow_reader(READ_BATCH_ROWS)
+        yield from self._connection.sql(load_sql(__package__, name)).to_arrow_reader(READ_BATCH_ROWS)
 
 
 @contextmanager
@@ -174,7 +176,7 @@ def build_plan(
             else:
                 connection.read_parquet(str(file)).create_view(name)
         parameters = {"may_carry": may_carry, "rotation_days": rotation_days}
-        connection.execute(sql(__package__, "plan.sql"), parameters)
+        connection.execute(load_sql(__package__, "plan.sql"), parameters)
         yield FetchPlan(connection, previous)
 
 

@@ -28,9 +28,9 @@ from lms_pipeline.lake.publishing import (
     Publication,
     Published,
     RowDropError,
-    check_drop,
-    check_sum,
-    published_files,
+    audit_counts,
+    find_published_files,
+    refuse_row_drop,
     remove_leftovers,
 )
 from lms_pipeline.snapshot.fetch import FetchedEnrollments, fetch_enrollments
@@ -78,7 +78,7 @@ def take_snapshot(
     started = time.monotonic()
     with partition_lock(data, job.partition) as scratch:
         if now() >= calendar.closes_at(job.day) and _is_published(data, job):
-            published = published_files(data, PULLED_TABLES, job.partition)
+            published = find_published_files(data, PULLED_TABLES, job.partition)
             return SnapshotResult(published, kept=True)
         calendar.check_open(job.day, now())
         remove_leftovers(data, PULLED_TABLES, job.partition)
@@ -223,14 +223,14 @@ def _publish(
     for file in (writer.raw, writer.rejected):
         file.close(metadata)
     writer.unified.close({**metadata, "key": ",".join(writer.key), **rows.metadata})
-    check_sum(
+    audit_counts(
         brought=rows.brought,
         unified=writer.unified.rows,
         rejected=rows.rejected,
         duplicates=rows.duplicates.total,
     )
     if not (job.allow_drop or context.session.is_replay):
-        check_drop(context.data, job.partition, writer.unified.rows, job.options.max_drop)
+        refuse_row_drop(context.data, job.partition, writer.unified.rows, job.options.max_drop)
     return context.publication.publish(
         [
             (writer.raw, ()),

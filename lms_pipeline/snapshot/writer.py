@@ -14,7 +14,7 @@ from typing import Self
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lms_pipeline.lake.files import conforming
+from lms_pipeline.lake.files import conform
 from lms_pipeline.lake.publishing import Publication
 from lms_pipeline.snapshot.job import RowCounts
 from lms_pipeline.tables.pulled import (
@@ -93,7 +93,7 @@ class EnrollmentWriter:
 
     def add_carried_rows(self, unified: pa.RecordBatch) -> None:
         """Write unified rows of the previous snapshot, marked as carried over."""
-        rows = conforming(unified, UNIFIED_ENROLLMENTS)
+        rows = conform(unified, UNIFIED_ENROLLMENTS)
         position = rows.schema.get_field_index("source")
         source = constant("carried", "string", rows.num_rows)
         self._add_rows(rows.set_column(position, rows.schema.field(position), source))
@@ -101,7 +101,7 @@ class EnrollmentWriter:
 
     def add_carried_raw(self, raw: pa.RecordBatch) -> None:
         """Write raw rows of the previous snapshot."""
-        self.raw.write(conforming(raw, RAW_ENROLLMENTS))
+        self.raw.write(conform(raw, RAW_ENROLLMENTS))
 
     def deduplicate(self, learners: Path, courses: Path) -> int:
         """Write the staged rows without duplicates, with names and titles from the lists; return the duplicates."""

@@ -7,7 +7,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from lms_pipeline.checks.fleet import FLEET_CHECKS
-from lms_pipeline.checks.snapshot import METRIC_CHECKS, PULL_CHECKS
+from lms_pipeline.checks.metrics import METRIC_CHECKS
+from lms_pipeline.checks.snapshot import PULL_CHECKS
 from lms_pipeline.definitions import build_defs
 from lms_pipeline.defs.instance import QUIET, run_partitions
 from lms_pipeline.defs.partitions import add_accounts, partition_key
@@ -72,7 +73,7 @@ class TestSnapshot:
     def test_each_explains_itself_with_numbers(self, made):
         stored = made["unified_enrollments", "served_is_stored"]
         assert stored.description == (
-            "3 enrollments were brought (3 served); 3 are stored, 0 were rejected, 0 were duplicates."
+            "3 enrollments were fetched or carried over (3 served): 3 are stored, 0 rejected, 0 duplicates."
         )
         assert stored.metadata["stored"].value == 3
         assert [key for key, one in made.items() if not (one.description and one.metadata)] == []

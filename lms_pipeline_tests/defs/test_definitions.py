@@ -158,9 +158,9 @@ def test_the_job_the_schedule_and_the_sensor_have_the_names_of_the_contract(defs
 
 
 def test_another_project_takes_the_package_in_and_queries_the_warehouse(settings, data, instance, registry):
-    from lms_pipeline.lake.warehouse import build
+    from lms_pipeline.lake.warehouse import build_warehouse
 
-    build(data)
+    build_warehouse(data)
 
     @dg.asset
     def my_own(duckdb: dg.ResourceParam[Warehouse]) -> dg.MaterializeResult[None]:

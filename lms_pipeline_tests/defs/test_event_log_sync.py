@@ -129,7 +129,7 @@ def test_what_a_killed_pull_left_is_not_told(empty, caplog):
     instance, data = empty
     publish(data, "acme", FIRST, {"payload": "{}"}, table=RAW_ENROLLMENTS)
     assert tell(instance, data, find_missing_events(instance, data)) == 0
-    assert "its pull did not come to its end" in caplog.text
+    assert "its pull did not finish" in caplog.text
 
 
 def test_a_damaged_file_is_not_told_and_keeps_no_other_from_it(empty, caplog):

@@ -108,7 +108,7 @@ def test_the_queries_bring_the_rows_of_the_partition(page, published):
         assert len(duckdb.execute(ready["sql"]).fetchall()) == told["dagster/partition_row_count"]
         if "sh" in ready:
             [asked] = re.findall(r'^lms-pipeline query "([^"]*)"$', ready["sh"])
-            with warehouse.reading(published.data) as connection:
+            with warehouse.open_warehouse(published.data) as connection:
                 assert len(connection.sql(asked)) == told["dagster/partition_row_count"]
 
 

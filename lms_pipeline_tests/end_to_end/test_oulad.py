@@ -110,7 +110,7 @@ def test_a_module_ends_with_the_completions_that_the_data_tells(account, data_di
 
 
 def test_the_warehouse_tells_the_same(data_dir):
-    with warehouse.reading(DataDir(data_dir)) as connection:
+    with warehouse.open_warehouse(DataDir(data_dir)) as connection:
         rates = connection.execute(
             "SELECT account_id, n_all, n_completed, completion_rate FROM account_completion WHERE snapshot_date = $last",
             {"last": DAYS[-1]},

@@ -149,7 +149,7 @@ class TestFailure:
                 files_of_at_most(300_000),
                 pytest.raises(
                     LmsPipelineError,
-                    match=r"can't be (written|stored or read): .*(make room|free space) and run it",
+                    match=r"can't be (written|stored or read): .*(free some space|free space) and run it",
                 ),
             ):
                 taken.take()
@@ -157,9 +157,7 @@ class TestFailure:
 
     def test_without_room_for_the_pull_is_told_before_a_call(self, taken, monkeypatch):
         monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=199_999_999))
-        with pytest.raises(
-            LakeError, match=r"^There is no room to pull acme on 2026-03-01: 200\.0 MB are free "
-        ):
+        with pytest.raises(LakeError, match=r"^There is not enough free space to pull acme on 2026-03-01: "):
             taken.take()
         assert the_old_snapshot_stays(taken)
 

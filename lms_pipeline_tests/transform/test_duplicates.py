@@ -33,7 +33,7 @@ def settled(folder, identity):
             flat = flattener.flatten(page(*records), NOON)
             waiting.add(flat.unified)
             rejected += flat.rejected.num_rows
-        duplicates = waiting.settle(into)
+        duplicates = waiting.deduplicate(into)
         into.close({})
     rows = pq.read_table(file, columns=["enrollment_id", "score"]).to_pylist()
     return [(row["enrollment_id"], row["score"]) for row in rows], duplicates, rejected

@@ -1,15 +1,15 @@
 -- Each enrollment and the sets that it is in: one column per set, true or false, never null.
--- Here: the definitions, in the order of docs/metrics.md; they are read nowhere else. Not here: counting (counts.sql).
--- Views: enrollments (told.sql). Variables: snapshot_date.
--- Tables, not views: they are read many times for each metric table, and as views took twice as long.
+-- Here: the definitions, in the order of docs/metrics.md, and only here. Not here: counting (counts.sql).
+-- Views: enrollments (enrollments.sql). Variables: snapshot_date, reports_withdrawn.
+-- Tables, not views: they are read many times for each metric table, and views took twice as long.
 
 CREATE TEMP MACRO is_due_by(day) AS coalesce(day <= getvariable('snapshot_date'), false);
 
-CREATE TEMP TABLE sets AS
+CREATE TEMP TABLE classified AS
 SELECT
     *,
 
-    -- The same learner has a later enrollment in the same course; where all three agree, neither is the later one.
+    -- The same learner has a later enrollment in the same course. If all three columns are equal, neither is later.
     rank() OVER (
         PARTITION BY user_id, course_id
         ORDER BY began DESC NULLS LAST, attempt_number DESC NULLS LAST, enrollment_id DESC NULLS LAST
@@ -31,7 +31,7 @@ SELECT
     in_open AND in_started AS in_open_started,
     in_open AND NOT in_started AS in_not_started,
 
-    -- Withdrawn when it was not yet overdue. A withdrawal without a date can't show that it was in time.
+    -- Withdrawn before it was overdue. A withdrawal without a date can't be shown to be in time.
     status = 'withdrawn' AND coalesce(updated_day <= due_day, false) AS withdrawn_in_time,
     status = 'withdrawn'
     AND NOT in_started
@@ -40,7 +40,7 @@ SELECT
     in_eligible AND in_started AS in_eligible_started,
 
     is_due_by(due_day) AND NOT withdrawn_in_time AS in_due,
-    -- Due and done before: an open one is under renewal and is neither on time nor late.
+    -- Due, and completed at some time. An open enrollment is being renewed: it is neither on time nor late.
     in_due AND in_ever_completed AND NOT in_open AS due_and_done,
     due_and_done AND coalesce(completed_day <= due_day, false) AS in_on_time,
     due_and_done AND coalesce(completed_day > due_day, false) AS in_late,
@@ -57,20 +57,20 @@ SELECT
     coalesce(is_mandatory, false) AND NOT in_superseded AND status <> 'withdrawn' AS in_required,
     coalesce(is_mandatory, false) AND NOT in_superseded AND status = 'withdrawn' AS in_mandatory_withdrawn,
     in_required AND in_completed AS in_required_completed,
-    -- Not yet due needs a due day ahead: without one, nothing says that there is time left.
+    -- Not yet due requires a due day in the future: without one, nothing shows that there is time left.
     in_required AND in_open AND status <> 'overdue'
     AND coalesce(due_day > getvariable('snapshot_date'), false) AS in_required_not_due,
 
-    -- Of those who finished so far; negative where the dates contradict each other.
+    -- Only for completed enrollments; negative if the dates contradict each other.
     CASE WHEN in_ever_completed THEN completed_day - began_day END AS days_to_complete
 FROM enrollments;
 
--- What this account can say at all, on this day: a field that no enrollment carries is not known.
+-- What is known of this account on this day: a field that no enrollment has is not known.
 CREATE TEMP TABLE known AS
 SELECT
     coalesce(bool_or(due_at IS NOT NULL OR status = 'overdue'), false) AS knows_due,
     coalesce(bool_or(is_mandatory IS NOT NULL), false) AS knows_mandatory,
     coalesce(bool_or(score IS NOT NULL), false) AS knows_score,
     coalesce(bool_or(time_spent_seconds IS NOT NULL), false) AS knows_time,
-    getvariable('says_withdrawn') AS knows_withdrawn
+    getvariable('reports_withdrawn') AS knows_withdrawn
 FROM enrollments;

@@ -1,4 +1,4 @@
-"""From a snapshot to the published metric tables."""
+"""Publishing the metric tables of a snapshot."""
 
 from datetime import UTC, date, datetime
 from zoneinfo import ZoneInfo
@@ -10,7 +10,7 @@ from lms_pipeline.days import Calendar
 from lms_pipeline.lake.disk import LakeError
 from lms_pipeline.lake.files import read_metadata
 from lms_pipeline.lake.paths import DataDir, Partition
-from lms_pipeline.metrics.completion import NoSnapshotError, measure, read_single_row
+from lms_pipeline.metrics.completion import NoSnapshotError, publish_metrics, read_single_row
 from lms_pipeline.tables.catalog import METRIC_TABLES
 from lms_pipeline.tables.metrics import ACCOUNT_COMPLETION, COURSE_COMPLETION, LEARNER_COMPLETION
 from lms_pipeline.tables.pulled import UNIFIED_ENROLLMENTS
@@ -34,8 +34,8 @@ ROWS = (
 """Two learners in two courses: two completed, one withdrawn, one in progress."""
 
 
-def measured(data, table, *, integration="records", run_id="run-9", partition=ACME, calendar=UTC_DAYS):
-    (published,) = measure(data, [table], partition, calendar, integration=integration, run_id=run_id)
+def publish_one(data, table, *, integration="records", run_id="run-9", partition=ACME, calendar=UTC_DAYS):
+    (published,) = publish_metrics(data, [table], partition, calendar, integration=integration, run_id=run_id)
     return published
 
 
@@ -46,19 +46,19 @@ def snapshot(data):
 
 @pytest.fixture(scope="module")
 def tables(tmp_path_factory):
-    """Every table of one snapshot, for tests that only look."""
-    data = DataDir(tmp_path_factory.mktemp("measured"))
+    """Publish every table of one snapshot, for tests that only read."""
+    data = DataDir(tmp_path_factory.mktemp("published"))
     publish(data, "acme", FIRST, *ROWS)
-    return {table: measured(data, table) for table in METRIC_TABLES}
+    return {table: publish_one(data, table) for table in METRIC_TABLES}
 
 
-def whole_row(published):
+def read_row(published):
     return read_single_row(published, published.table.column_names)
 
 
 def test_the_account_is_one_row(tables):
     published = tables[ACCOUNT_COMPLETION]
-    row = whole_row(published)
+    row = read_row(published)
     assert (row["learners"], row["n_all"], row["n_completed"], row["completion_rate"]) == (2, 4, 2, 0.5)
     assert published.path.parts[-4:] == (
         "account_completion",
@@ -77,18 +77,18 @@ def test_the_account_is_one_row(tables):
     ],
     ids=["courses", "learners"],
 )
-def test_courses_and_learners_are_a_row_each(tables, table, key, found):
+def test_each_course_and_each_learner_is_a_row(tables, table, key, found):
     rows = pq.read_table(tables[table].path).to_pylist()
     assert [(row[key], row["n_all"], row["completion_rate"]) for row in rows] == found
 
 
 @pytest.mark.parametrize("table", METRIC_TABLES, ids=lambda table: table.name)
-def test_a_metric_file_tells_from_which_snapshot_it_was_worked_out(tables, table):
+def test_a_metric_file_names_its_snapshot_in_its_metadata(tables, table):
     path = tables[table].path
     source = read_metadata(path.parents[3] / "unified_enrollments" / path.relative_to(path.parents[2]))
-    told = read_metadata(path)
-    assert len(told.pop("digest")) == 32
-    assert told == {
+    metadata = read_metadata(path)
+    assert len(metadata.pop("digest")) == 32
+    assert metadata == {
         "schema_version": "1",
         "run_id": "run-9",
         "pulled_at": NOON.isoformat(),
@@ -101,34 +101,34 @@ def test_a_metric_file_tells_from_which_snapshot_it_was_worked_out(tables, table
 
 
 @pytest.mark.usefixtures("snapshot")
-def test_measuring_again_replaces_and_gives_the_same_digest(data):
-    first = read_metadata(measured(data, COURSE_COMPLETION).path)
-    again = read_metadata(measured(data, COURSE_COMPLETION, run_id="run-10").path)
+def test_publishing_again_replaces_the_file_and_gives_the_same_digest(data):
+    first = read_metadata(publish_one(data, COURSE_COMPLETION).path)
+    again = read_metadata(publish_one(data, COURSE_COMPLETION, run_id="run-10").path)
     assert (first["run_id"], again["run_id"]) == ("run-9", "run-10")
     assert first["digest"] == again["digest"]
 
 
 @pytest.mark.parametrize(("integration", "rate", "count"), [("docebo", 0.25, 1), ("talentlms", None, None)])
 @pytest.mark.usefixtures("snapshot")
-def test_the_withdrawal_rate_is_not_known_where_the_lms_never_says_withdrawn(data, integration, rate, count):
-    row = whole_row(measured(data, ACCOUNT_COMPLETION, integration=integration))
+def test_the_withdrawal_rate_is_not_known_if_the_lms_never_reports_withdrawn(data, integration, rate, count):
+    row = read_row(publish_one(data, ACCOUNT_COMPLETION, integration=integration))
     assert (row["withdrawal_rate"], row["withdrawal_rate_num"]) == (rate, count)
     assert row["status_withdrawn"] == 1
 
 
-def test_a_snapshot_without_rows_is_measured(data):
+def test_a_snapshot_without_rows_has_metrics(data):
     publish(data, "acme", FIRST)
-    row = whole_row(measured(data, ACCOUNT_COMPLETION))
+    row = read_row(publish_one(data, ACCOUNT_COMPLETION))
     assert (row["learners"], row["n_all"], row["completion_rate"]) == (0, 0, None)
-    assert measured(data, COURSE_COMPLETION).rows == measured(data, LEARNER_COMPLETION).rows == 0
+    assert publish_one(data, COURSE_COMPLETION).rows == publish_one(data, LEARNER_COMPLETION).rows == 0
 
 
-def test_the_day_ends_in_the_zone_of_the_calendar(data):
+def test_the_day_ends_in_the_time_zone_of_the_calendar(data):
     """23:30 UTC on 1 March is 2 March in Athens, and its enrollment had not begun yet."""
     late = datetime(2026, 3, 1, 23, 30, tzinfo=UTC)
     publish(data, "acme", FIRST, enrollment("u1", status="enrolled", enrolled_at=late))
     counts = [
-        whole_row(measured(data, ACCOUNT_COMPLETION, calendar=Calendar(ZoneInfo(zone))))["n_all"]
+        read_row(publish_one(data, ACCOUNT_COMPLETION, calendar=Calendar(ZoneInfo(zone))))["n_all"]
         for zone in ("UTC", "Europe/Athens")
     ]
     assert counts == [1, 0]
@@ -138,7 +138,7 @@ def test_the_day_ends_in_the_zone_of_the_calendar(data):
 @pytest.mark.parametrize("partition", [Partition("acme", date(2026, 3, 2)), Partition("other", FIRST)])
 def test_a_day_that_was_not_pulled_is_one_sentence(data, partition):
     with pytest.raises(NoSnapshotError) as caught:
-        measured(data, ACCOUNT_COMPLETION, partition=partition)
+        publish_one(data, ACCOUNT_COMPLETION, partition=partition)
     assert str(caught.value) == (
         f"There is no snapshot of {partition}: materialize unified_enrollments of that day first."
     )
@@ -151,16 +151,16 @@ def test_a_snapshot_of_a_newer_version_is_one_sentence(data, snapshot):
     with pytest.raises(
         LakeError, match=r"was written by a newer lms_pipeline \(schema 2, this one reads up to 1\)"
     ):
-        measured(data, ACCOUNT_COMPLETION)
+        publish_one(data, ACCOUNT_COMPLETION)
 
 
 def test_a_snapshot_that_is_damaged_is_one_sentence(data, snapshot):
     snapshot.path.write_bytes(snapshot.path.read_bytes()[:-50])
     with pytest.raises(LakeError, match="is damaged: restore it, or remove it and pull the day again"):
-        measured(data, ACCOUNT_COMPLETION)
+        publish_one(data, ACCOUNT_COMPLETION)
 
 
-def test_nothing_but_the_snapshot_is_read(data, snapshot):
-    """Of an account that has a snapshot of enrollments alone."""
+def test_only_unified_enrollments_are_read(data, snapshot):
+    """The account has no other table."""
     assert [path.name for path in data.lake.iterdir()] == [UNIFIED_ENROLLMENTS.name]
-    assert measured(data, ACCOUNT_COMPLETION).rows == 1
+    assert publish_one(data, ACCOUNT_COMPLETION).rows == 1

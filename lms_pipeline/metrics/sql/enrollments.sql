@@ -1,23 +1,23 @@
--- What each row of a snapshot says as of the snapshot's end: the input of every set.
--- Here: reading, faulty dates, the day's end, days of the calendar, what is left out. Not here: any set (sets.sql).
+-- Each row of a snapshot as of the snapshot's end: the input of every set.
+-- Here: reading, faulty dates, the day's end, calendar days, excluded rows. Not here: any set (classify.sql).
 -- Variables: path, snapshot_date, as_of, zone, statuses, excluded_roles. Table: unified_columns, empty.
 
 CREATE TEMP MACRO day_of(moment) AS timezone(getvariable('zone'), moment)::DATE;
 
--- Exactly midnight in UTC is a date and no instant; anything else falls on a day of the zone.
+-- Exactly midnight in UTC is a date without a time; any other due time is on a day of the time zone.
 CREATE TEMP MACRO due_day_of(moment) AS
     CASE
         WHEN timezone('UTC', moment)::TIME = TIME '00:00:00' THEN timezone('UTC', moment)::DATE
         ELSE day_of(moment)
     END;
 
--- What can't have happened by the time it was told is no date; a due date alone may lie ahead.
-CREATE TEMP MACRO past(moment, fetched_at) AS CASE WHEN moment <= fetched_at THEN moment END;
+-- A date after the row was fetched is no date; only a due date may be in the future.
+CREATE TEMP MACRO past_or_null(moment, fetched_at) AS CASE WHEN moment <= fetched_at THEN moment END;
 
--- Not a number and infinity are no measurement.
+-- NaN and infinity are no measurements.
 CREATE TEMP MACRO finite(number) AS CASE WHEN isfinite(number) THEN number END;
 
--- Files of older schemas lack columns: those are null.
+-- A column that a file of an older schema lacks is null.
 CREATE TEMP VIEW served AS
 FROM unified_columns
 UNION ALL BY NAME
@@ -31,12 +31,12 @@ SELECT
     lower(trim(role)) AS role,
     finite(progress_percent) AS progress_percent,
     finite(score) AS score,
-    past(assigned_at, fetched_at) AS assigned_at,
-    past(enrolled_at, fetched_at) AS enrolled_at,
-    past(started_at, fetched_at) AS started_at,
-    past(completed_at, fetched_at) AS completed_at,
-    past(last_activity_at, fetched_at) AS last_activity_at,
-    past(updated_at, fetched_at) AS updated_at,
+    past_or_null(assigned_at, fetched_at) AS assigned_at,
+    past_or_null(enrolled_at, fetched_at) AS enrolled_at,
+    past_or_null(started_at, fetched_at) AS started_at,
+    past_or_null(completed_at, fetched_at) AS completed_at,
+    past_or_null(last_activity_at, fetched_at) AS last_activity_at,
+    past_or_null(updated_at, fetched_at) AS updated_at,
     coalesce((assigned_at > fetched_at)::INT, 0)
     + coalesce((enrolled_at > fetched_at)::INT, 0)
     + coalesce((started_at > fetched_at)::INT, 0)
@@ -46,8 +46,8 @@ SELECT
     + coalesce((updated_at > fetched_at)::INT, 0) AS faulty_dates
 FROM served;
 
--- What happened at the very instant of as of counts; what came after it had not happened yet.
-CREATE TEMP VIEW told AS
+-- An event exactly at the day's end counts; an event after it has not happened yet.
+CREATE TEMP VIEW at_day_end AS
 SELECT
     * EXCLUDE (status, completed_at),
     coalesce(enrolled_at, assigned_at) AS began,
@@ -58,17 +58,17 @@ SELECT
         WHEN list_contains(getvariable('statuses'), status) THEN status
         ELSE 'unknown'
     END AS status,
-    coalesce(list_contains(getvariable('excluded_roles'), role), false) AS other_role,
-    NOT other_role AND coalesce(began > getvariable('as_of'), false) AS began_later
+    coalesce(list_contains(getvariable('excluded_roles'), role), false) AS has_excluded_role,
+    NOT has_excluded_role AND coalesce(began > getvariable('as_of'), false) AS began_later
 FROM dated;
 
--- The set `all`: one row per enrollment that counts, with its days.
+-- The set `all`: one row per enrollment that counts, with its calendar days.
 CREATE TEMP VIEW enrollments AS
 SELECT
-    * EXCLUDE (other_role, began_later),
+    * EXCLUDE (has_excluded_role, began_later),
     day_of(began) AS began_day,
     day_of(completed_at) AS completed_day,
     day_of(updated_at) AS updated_day,
     due_day_of(due_at) AS due_day
-FROM told
-WHERE NOT (other_role OR began_later);
+FROM at_day_end
+WHERE NOT (has_excluded_role OR began_later);
