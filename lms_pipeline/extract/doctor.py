@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import httpx
 import msgspec
 
-from lms_pipeline.transform.rosters import Entry, entries
+from lms_pipeline.transform.rosters import RosterEntry, read_roster_response
 from lms_pipeline.truto.client import Answer, TrutoClient
 from lms_pipeline.truto.errors import TrutoError
 from lms_pipeline.truto.query import (
@@ -93,7 +93,7 @@ class Doctor:
             str(record["id"]) for record in map(_read, page.records) if record.get("id") not in (None, "")
         ]
 
-    def _entries(self, resource: Resource, ids: list[str], side: Any) -> list[Entry] | None:  # noqa: ANN401
+    def _entries(self, resource: Resource, ids: list[str], side: Any) -> list[RosterEntry] | None:  # noqa: ANN401
         """What the first of them lists; None where it lists none, or there is none."""
         if not ids:
             return None
@@ -105,7 +105,7 @@ class Doctor:
             ).read
         except TrutoError:
             return None
-        listed = entries(record.record, side, ids[0])
+        listed = read_roster_response(record.record, side, ids[0])
         return None if listed is None else listed.entries
 
     def _without_pair(self) -> str:
@@ -118,7 +118,7 @@ class Doctor:
             return f"yes, status 400, {f'the insight names {missing}' if missing else repr(error.said)}"
         return f"no: a list of {len(page.records)} came, {_more(page)}"
 
-    def _names(self, pair: Entry) -> str:
+    def _names(self, pair: RosterEntry) -> str:
         record = self._enrollment(pair)
         if record is None:
             return "the pair has no enrollment"
@@ -131,7 +131,7 @@ class Doctor:
         filled = [name for name, value in told.items() if value]
         return f"{', '.join(filled) or 'none'} of {', '.join(told)}"
 
-    def _ids(self, pair: Entry) -> str:
+    def _ids(self, pair: RosterEntry) -> str:
         first, second = self._enrollment(pair), self._enrollment(pair)
         if first is None or second is None:
             return "the pair has no enrollment"
@@ -139,7 +139,7 @@ class Doctor:
         stays = "the same when asked again" if one == second.get("id") else "another when asked again"
         return f"{_pattern(one)}, {stays}"
 
-    def _shape(self, told: ResponseFormat, pair: Entry) -> str:
+    def _shape(self, told: ResponseFormat, pair: RosterEntry) -> str:
         query = self._pair_query(pair, told)
         answer = self._keep(
             self.client.answer(
@@ -157,7 +157,7 @@ class Doctor:
             f"{len(at_most.records):,} where {LARGE:,} are asked for, {_more(at_most)}"
         )
 
-    def _not_enrolled(self, pair: Entry) -> str:
+    def _not_enrolled(self, pair: RosterEntry) -> str:
         try:
             page = self._page("course-enrollments", self._pair_query(pair, "unified"))
         except TrutoError as error:
@@ -169,7 +169,7 @@ class Doctor:
         told = [f"{name}: {self.headers[name]}" for name in RATE_HEADERS if name in self.headers]
         return ", ".join(told) or "no"
 
-    def _of(self, pair: Entry | None, find: Callable[[Entry], str]) -> str:
+    def _of(self, pair: RosterEntry | None, find: Callable[[RosterEntry], str]) -> str:
         if pair is None:
             return "no pair could be found to ask for"
         return self._told(lambda: find(pair))
@@ -180,11 +180,11 @@ class Doctor:
         except TrutoError as error:
             return f"no answer: {error}"
 
-    def _enrollment(self, pair: Entry) -> dict[str, Any] | None:
+    def _enrollment(self, pair: RosterEntry) -> dict[str, Any] | None:
         records = self._page("course-enrollments", self._pair_query(pair, "unified")).records
         return _read(records[0]) if records else None
 
-    def _pair_query(self, pair: Entry, told: ResponseFormat) -> ListQuery:
+    def _pair_query(self, pair: RosterEntry, told: ResponseFormat) -> ListQuery:
         user, course = UserFilter(pair.user_id), CourseFilter(pair.course_id)
         return ListQuery(self.account_id, user=user, course=course, response_format=told)
 
@@ -198,19 +198,19 @@ class Doctor:
 
 
 def _stranger(
-    users: list[str], courses: list[str], rosters: list[Entry] | None, details: list[Entry] | None
-) -> Entry | None:
+    users: list[str], courses: list[str], rosters: list[RosterEntry] | None, details: list[RosterEntry] | None
+) -> RosterEntry | None:
     """A learner and a course that exist, but not together."""
     of_course = {entry.user_id for entry in rosters or ()}
     of_user = {entry.course_id for entry in details or ()}
     candidates = chain(
         (
-            Entry(user, courses[0], b"")
+            RosterEntry(user, courses[0], b"")
             for user in users
             if courses and rosters is not None and user not in of_course
         ),
         (
-            Entry(users[0], course, b"")
+            RosterEntry(users[0], course, b"")
             for course in courses
             if users and details is not None and course not in of_user
         ),
@@ -218,7 +218,7 @@ def _stranger(
     return next(candidates, None)
 
 
-def _listed(found: list[Entry] | None, side: str) -> str:
+def _listed(found: list[RosterEntry] | None, side: str) -> str:
     return f"no {side}[] in its remote_data" if found is None else f"yes, {len(found):,} entries in {side}[]"
 
 

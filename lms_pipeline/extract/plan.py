@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 
 from lms_pipeline.extract.strategies import PairBatch
 from lms_pipeline.lake.engine import duckdb_session, sql
-from lms_pipeline.transform.rosters import Entry
+from lms_pipeline.transform.rosters import RosterEntry
 
 Kind = Literal["new", "changed", "rotation", "carried"]
 AT_ONCE = 1_000
@@ -110,12 +110,13 @@ class Plan:
         )
         self._connection.unregister("answers")
 
-    def unanswered(self) -> Iterator[tuple[list[Entry], list[datetime]]]:
+    def unanswered(self) -> Iterator[tuple[list[RosterEntry], list[datetime]]]:
         """The new and changed pairs that no call was left for, with their details and the times of those."""
         for batch in self._reader("unanswered.sql"):
             columns = [batch.column(name).to_pylist() for name in ("user_id", "course_id", "detail")]
             found = [
-                Entry(user, course, detail.encode()) for user, course, detail in zip(*columns, strict=True)
+                RosterEntry(user, course, detail.encode())
+                for user, course, detail in zip(*columns, strict=True)
             ]
             yield found, batch.column("fetched_at").to_pylist()
 
@@ -190,7 +191,7 @@ def _write(found: Iterable[PairBatch], path: Path) -> None:
             columns = [
                 pa.array([entry.user_id for entry in some.entries], pa.string()),
                 pa.array([entry.course_id for entry in some.entries], pa.string()),
-                pa.array([entry.detail.decode() for entry in some.entries], pa.string()),
+                pa.array([entry.payload.decode() for entry in some.entries], pa.string()),
                 pa.array([some.fetched_at] * count, pa.timestamp("us", "UTC")),
                 pa.array(range(position, position + count), pa.int64()),
             ]

@@ -18,7 +18,7 @@ from typing import ClassVar, Literal, Protocol
 from lms_pipeline.concurrency import map_in_order
 from lms_pipeline.errors import LmsPipelineError, SettingsError
 from lms_pipeline.extract.session import FetchSession
-from lms_pipeline.transform.rosters import Entry, Side, entries
+from lms_pipeline.transform.rosters import RosterEntry, RosterKey, read_roster_response
 from lms_pipeline.truto.query import ObjectQuery, Resource
 from lms_pipeline.truto.response import SingleRecord
 
@@ -37,7 +37,7 @@ class NoRosterError(LmsPipelineError):
 class PairBatch:
     """Pairs that exist, or may, as one answer tells them."""
 
-    entries: list[Entry] = field(default_factory=list)
+    entries: list[RosterEntry] = field(default_factory=list)
     fetched_at: datetime | None = None
     """None where no answer told of them."""
     is_gone: bool = False
@@ -68,7 +68,7 @@ class ByDetails:
 
     name: StrategyName
     resource: ClassVar[Resource]
-    side: ClassVar[Side]
+    side: ClassVar[RosterKey]
     without: ClassVar[str]
     """What an account without it is told."""
 
@@ -86,7 +86,9 @@ class ByDetails:
             map_in_order(self._ask, learners if self.resource == "users" else courses, self._workers)
         ) as answers:
             for record_id, record in answers:
-                listed = entries(record.record, self.side, record_id) if record is not None else None
+                listed = (
+                    read_roster_response(record.record, self.side, record_id) if record is not None else None
+                )
                 if record is None:
                     yield PairBatch(is_gone=True)
                 elif listed is not None:
@@ -116,7 +118,7 @@ class Learner(ByDetails):
 
     name: StrategyName = "learner"
     resource: ClassVar[Resource] = "users"
-    side: ClassVar[Side] = "courses"
+    side: ClassVar[RosterKey] = "courses"
     without: ClassVar[str] = (
         "The users of account {account} come without their courses: "
         'set strategy = "roster" or "pairs" in LMS_ACCOUNTS_FILE.'
@@ -128,7 +130,7 @@ class Roster(ByDetails):
 
     name: StrategyName = "roster"
     resource: ClassVar[Resource] = "courses"
-    side: ClassVar[Side] = "users"
+    side: ClassVar[RosterKey] = "users"
     without: ClassVar[str] = (
         "The courses of account {account} come without their rosters: "
         'set strategy = "learner" or "pairs" in LMS_ACCOUNTS_FILE.'
@@ -160,7 +162,9 @@ class Pairs:
             if self._file is not None
             else ((learner, course) for course in all_courses for learner in learners)
         )
-        while some := [Entry(user_id, course_id, b"") for user_id, course_id in islice(pairs, _AT_ONCE)]:
+        while some := [
+            RosterEntry(user_id, course_id, b"") for user_id, course_id in islice(pairs, _AT_ONCE)
+        ]:
             yield PairBatch(some)
 
 

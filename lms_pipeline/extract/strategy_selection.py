@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from lms_pipeline.extract.session import FetchSession
 from lms_pipeline.extract.strategies import MAX_PROBES, StrategyName
-from lms_pipeline.transform.rosters import Side, entries
+from lms_pipeline.transform.rosters import RosterKey, read_roster_response
 from lms_pipeline.truto.errors import PermanentError, TrutoError
 from lms_pipeline.truto.models import required_parameters
 from lms_pipeline.truto.query import ListQuery, ObjectQuery, Resource
@@ -80,13 +80,13 @@ def choose_details_strategy(
 
 
 def _lists(
-    session: FetchSession, query: ObjectQuery, resource: Resource, ids: Sequence[str], side: Side
+    session: FetchSession, query: ObjectQuery, resource: Resource, ids: Sequence[str], side: RosterKey
 ) -> bool | None:
     """Whether a record lists its enrollments; None where no record was there to be asked for."""
     for record_id in ids[:MAX_PROBES]:
         record = session.fetch_roster(resource, record_id, query)
         if record is not None:
-            return entries(record.record, side, record_id) is not None
+            return read_roster_response(record.record, side, record_id) is not None
     return None
 
 

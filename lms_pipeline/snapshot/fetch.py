@@ -30,10 +30,10 @@ from lms_pipeline.lake.files import TableFile, conforming
 from lms_pipeline.snapshot.job import LISTS, TABLES, Order, Pull, Report
 from lms_pipeline.snapshot.writer import EnrollmentFiles
 from lms_pipeline.tables.pulled import RAW_ENROLLMENTS, UNIFIED_ENROLLMENTS
-from lms_pipeline.transform.columns import constant
+from lms_pipeline.transform.columns import repeat_value
 from lms_pipeline.transform.dedupe import StagedRows
-from lms_pipeline.transform.enrollments import OtherPairError, ResponseRecords, raw_batch
-from lms_pipeline.transform.rosters import Entry, roster_batch
+from lms_pipeline.transform.enrollments import OtherPairError, ResponseRecords, build_raw_batch
+from lms_pipeline.transform.rosters import RosterEntry, build_roster_batch
 from lms_pipeline.transform.users_courses import ListFlattener, ListName
 from lms_pipeline.truto.query import CourseFilter, ListQuery, UserFilter
 from lms_pipeline.truto.response import Page
@@ -180,7 +180,7 @@ def take_pairs(pull: Pull, plan: Plan, taken: EnrollmentFiles) -> None:
             rows = conforming(batch, table)
             if table is UNIFIED_ENROLLMENTS:
                 place = rows.schema.get_field_index("source")
-                source = constant("carried", "string", rows.num_rows)
+                source = repeat_value("carried", "string", rows.num_rows)
                 taken.rows(rows.set_column(place, rows.schema.field(place), source))
                 pull.report.carried += rows.num_rows
             else:
@@ -239,19 +239,19 @@ def _take(order: Order, taken: EnrollmentFiles, told: list[ResponseRecords]) -> 
 def _tell_the_rest(pull: Pull, plan: Plan, taken: EnrollmentFiles, spent: NoCall) -> None:
     """The new and changed pairs that no call was left for, as their details show them."""
     for found, times in plan.unanswered():
-        if pull.order.options.when_spent == "fail" or not all(entry.detail for entry in found):
+        if pull.order.options.when_spent == "fail" or not all(entry.payload for entry in found):
             raise spent  # nothing but a call would tell of the pairs without details
-        unified = roster_batch(found, times)
+        unified = build_roster_batch(found, times)
         raw = None if pull.order.options.remote_data == "drop" else _raw(found, times)
         taken.rows(unified, raw)
         pull.report.roster += unified.num_rows
 
 
-def _raw(found: list[Entry], times: list[datetime]) -> pa.RecordBatch:
-    return raw_batch(
+def _raw(found: list[RosterEntry], times: list[datetime]) -> pa.RecordBatch:
+    return build_raw_batch(
         [entry.user_id for entry in found],
         [entry.course_id for entry in found],
-        [entry.detail for entry in found],
+        [entry.payload for entry in found],
         "roster",
         times,
     )

@@ -65,7 +65,7 @@ class EnrollmentFiles:
             OtherPairError: an answer is not about what was asked for.
         """
         told = list(answers)
-        flat = self.flattener.flatten_answers(told)
+        flat = self.flattener.flatten_responses(told)
         self.rows(flat.unified, flat.raw)
         self.rejected.write(flat.rejected)
         self.served += sum(len(answer.records) for answer in told)

@@ -34,7 +34,7 @@ plain_keys = st.text(st.characters(exclude_categories=["Cs", "Cc"], exclude_char
 """Keys that can be learned, of any other letters, with dots and brackets among them."""
 
 any_keys = st.text(max_size=5) | st.sampled_from(
-    ['"', 'a"b', "a\\b", "\n", "a.b", "user.id", "[0]", "clé", "learned_0"]
+    ['"', 'a"b', "a\\b", "\n", "a.b", "user.id", "[0]", "clé", "undocumented_0"]
 )
 
 

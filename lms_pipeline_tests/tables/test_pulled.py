@@ -15,7 +15,7 @@ from lms_pipeline.tables.pulled import (
 from lms_pipeline.tables.schema import arrow_schema
 from lms_pipeline.transform.enrollments import EnrollmentFlattener
 from lms_pipeline.transform.users_courses import ListFlattener
-from lms_pipeline_tests.support.served_records import MINIMAL, NOON, page
+from lms_pipeline_tests.support.served_records import MINIMAL, NOON, read_records
 
 EMAILS = "list<struct<email: string, is_primary: bool, type: string>>"
 URLS = "list<struct<type: string, url: string>>"
@@ -125,12 +125,12 @@ def test_the_statuses_are_the_ten_of_the_page():
 
 @pytest.mark.parametrize("records", [[], [MINIMAL]], ids=["none", "one"])
 def test_the_batches_of_enrollments_have_the_schemas_of_their_tables(records):
-    flat = EnrollmentFlattener("pair").flatten(page(*records), NOON)
+    flat = EnrollmentFlattener("pair").flatten(read_records(*records), NOON)
     tables = (UNIFIED_ENROLLMENTS, RAW_ENROLLMENTS, REJECTED_ENROLLMENTS)
     assert [flat.unified.schema, flat.raw.schema, flat.rejected.schema] == list(map(arrow_schema, tables))
 
 
 @pytest.mark.parametrize("table", [LEARNERS, COURSES], ids=lambda of: of.name)
 def test_the_batches_of_a_list_have_the_schema_of_their_table(table):
-    batch: pa.RecordBatch = ListFlattener(table.name).flatten(page({"id": "x"}), NOON)
+    batch: pa.RecordBatch = ListFlattener(table.name).flatten(read_records({"id": "x"}), NOON)
     assert batch.schema == arrow_schema(table)

@@ -7,7 +7,7 @@ from lms_pipeline.lake.files import TableFile
 from lms_pipeline.tables.pulled import KEYS, UNIFIED_ENROLLMENTS, resolve_identity
 from lms_pipeline.transform.dedupe import StagedRows
 from lms_pipeline.transform.enrollments import EnrollmentFlattener
-from lms_pipeline_tests.support.served_records import NOON, page
+from lms_pipeline_tests.support.served_records import NOON, read_records
 
 
 def enrollment(number, learner, course="c1", **fields):
@@ -30,7 +30,7 @@ def settled(folder, identity):
         TableFile(UNIFIED_ENROLLMENTS, file) as into,
     ):
         for records in PAGES:
-            flat = flattener.flatten(page(*records), NOON)
+            flat = flattener.flatten(read_records(*records), NOON)
             waiting.add(flat.unified)
             rejected += flat.rejected.num_rows
         duplicates = waiting.settle(into)

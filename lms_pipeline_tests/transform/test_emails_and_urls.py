@@ -2,14 +2,14 @@
 
 import pytest
 
-from lms_pipeline_tests.support.served_records import MINIMAL, extra, row, row_with
+from lms_pipeline_tests.support.served_records import MINIMAL, flatten_row, flatten_row_with, parse_extra
 
 ADA, BOB = "ada@example.org", "bob@example.org"
 
 
 def of(*emails):
     """The row of a learner with these e-mails."""
-    return row(MINIMAL | {"user": {"id": "u1", "emails": list(emails)}})
+    return flatten_row(MINIMAL | {"user": {"id": "u1", "emails": list(emails)}})
 
 
 def test_the_primary_address_is_taken():
@@ -50,17 +50,21 @@ def test_all_addresses_are_kept_with_their_fields_in_order():
 def test_one_odd_field_of_an_address_leaves_the_others():
     told = of({"email": ADA, "is_primary": "maybe"}, {"email": BOB})
     assert [email["email"] for email in told["user_emails"]] == [ADA, BOB]
-    assert extra(told) == {"user.emails[0].is_primary": "maybe"}
+    assert parse_extra(told) == {"user.emails[0].is_primary": "maybe"}
 
 
 @pytest.mark.parametrize("served", [ADA, {"email": ADA}, [ADA], [[]], 5])
 def test_emails_that_are_no_list_of_objects_are_kept_in_extra(served):
-    told = row(MINIMAL | {"user": {"id": "u1", "emails": served}})
-    assert (told["user_emails"], told["user_email"], extra(told)) == (None, None, {"user.emails": served})
+    told = flatten_row(MINIMAL | {"user": {"id": "u1", "emails": served}})
+    assert (told["user_emails"], told["user_email"], parse_extra(told)) == (
+        None,
+        None,
+        {"user.emails": served},
+    )
 
 
 def test_urls_are_kept_with_type_and_address():
-    told = row_with(
+    told = flatten_row_with(
         urls=[{"type": "player", "url": "https://lms.example.org/1"}, {"url": "https://lms.example.org/2"}]
     )
     assert told["urls"] == [
@@ -70,5 +74,5 @@ def test_urls_are_kept_with_type_and_address():
 
 
 def test_who_assigned_the_course_has_an_id_and_a_name():
-    told = row_with(assigned_by={"id": 9, "name": "Grace Hopper"})
+    told = flatten_row_with(assigned_by={"id": 9, "name": "Grace Hopper"})
     assert (told["assigned_by_id"], told["assigned_by_name"]) == ("9", "Grace Hopper")

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from lms_pipeline.transform.shapes import ENROLLMENT, Object
-from lms_pipeline_tests.support.served_records import MINIMAL, flattened, row
+from lms_pipeline_tests.support.served_records import MINIMAL, flatten, flatten_row
 
 SOME_DAY = datetime(2026, 2, 3, 4, 5, 6, tzinfo=UTC)
 WORK = {"email": "ann@example.org", "is_primary": True, "type": "work"}
@@ -51,7 +51,7 @@ def served(path: str, value: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize(("path", "value", "column", "expected"), COLUMNS, ids=lambda one: str(one)[:30])
 def test_a_field_of_the_page_fills_its_column(path, value, column, expected):
-    assert row(served(path, value))[column] == expected
+    assert flatten_row(served(path, value))[column] == expected
 
 
 def test_no_field_of_the_page_is_left_out():
@@ -63,5 +63,5 @@ def test_no_field_of_the_page_is_left_out():
 
 
 def test_what_the_provider_said_is_the_payload_of_raw():
-    flat, _ = flattened(MINIMAL | {"remote_data": {"pct": "62"}})
+    flat, _ = flatten(MINIMAL | {"remote_data": {"pct": "62"}})
     assert flat.raw.to_pylist()[0]["payload"] == '{"pct": "62"}'

@@ -19,12 +19,12 @@ import pytest
 from lms_pipeline.lake.files import TableFile
 from lms_pipeline.tables.pulled import ALL_FIELDS, COURSES, LEARNERS, PULLED_TABLES, UNIFIED_ENROLLMENTS
 from lms_pipeline.transform.dedupe import StagedRows
-from lms_pipeline.transform.enrollments import raw_batch
-from lms_pipeline.transform.rosters import Entry, Side, entries, roster_batch
-from lms_pipeline.transform.shapes import api_fields
+from lms_pipeline.transform.enrollments import build_raw_batch
+from lms_pipeline.transform.rosters import RosterEntry, RosterKey, build_roster_batch, read_roster_response
+from lms_pipeline.transform.shapes import list_api_fields
 from lms_pipeline.transform.users_courses import ListFlattener
 from lms_pipeline_tests.support.fitting_records import TIMESTAMPS
-from lms_pipeline_tests.support.served_records import NOON, flattened, page
+from lms_pipeline_tests.support.served_records import NOON, flatten, read_records
 
 Served = dict[str, list[Any]]
 """The records of each list."""
@@ -150,17 +150,17 @@ def served_with(field: str, change: Callable[[Any], Any]) -> Served:
 
 def columns(served: Served, folder: Path) -> Columns:
     """Every column of every pulled table."""
-    flat, _ = flattened(*served["course-enrollments"])
+    flat, _ = flatten(*served["course-enrollments"])
     lists = {
-        LEARNERS: ListFlattener("learners").flatten(page(*served["users"]), NOON),
-        COURSES: ListFlattener("courses").flatten(page(*served["courses"]), NOON),
+        LEARNERS: ListFlattener("learners").flatten(read_records(*served["users"]), NOON),
+        COURSES: ListFlattener("courses").flatten(read_records(*served["courses"]), NOON),
     }
     found = [*listed(served["courses"], "users"), *listed(served["users"], "courses")]
     times = [NOON] * len(found)
-    payloads = raw_batch(
+    payloads = build_raw_batch(
         [one.user_id for one in found],
         [one.course_id for one in found],
-        [one.detail for one in found],
+        [one.payload for one in found],
         "roster",
         times,
     )
@@ -171,7 +171,7 @@ def columns(served: Served, folder: Path) -> Columns:
         StagedRows(UNIFIED_ENROLLMENTS, ("user_id", "course_id"), folder / "waiting") as waiting,
     ):
         waiting.add(flat.unified)
-        waiting.add(roster_batch(found, times))
+        waiting.add(build_roster_batch(found, times))
         waiting.deduplicate_and_enrich(into, *(folder / f"{table.name}.parquet" for table in lists))
         into.close({})
     rows = {
@@ -186,9 +186,9 @@ def columns(served: Served, folder: Path) -> Columns:
     }
 
 
-def listed(records: list[dict[str, Any]], side: Side) -> Iterator[Entry]:
-    for record, raw in zip(records, page(*map(json.dumps, records)), strict=True):
-        told = entries(raw, side, record["id"])
+def listed(records: list[dict[str, Any]], side: RosterKey) -> Iterator[RosterEntry]:
+    for record, raw in zip(records, read_records(*map(json.dumps, records)), strict=True):
+        told = read_roster_response(raw, side, record["id"])
         assert told is not None
         yield from told.entries
 
@@ -209,7 +209,7 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], set[
     folder = tmp_path_factory.mktemp("columns")
     before = columns(SERVED, folder)
     found: dict[tuple[str, str], set[str]] = defaultdict(set)
-    for field in api_fields():
+    for field in list_api_fields():
         for number, served in enumerate(changed(field)):
             are_ids = field.endswith(".id") or number == 1
             for column in moved(before, columns(served, folder), are_ids=are_ids):
@@ -228,4 +228,4 @@ def test_a_column_is_moved_by_the_fields_it_names_and_no_other(table, seen):
 
 def test_every_field_decides_something():
     named = set().union(*(column.sources for table in PULLED_TABLES for column in table.columns))
-    assert named == set(api_fields())
+    assert named == set(list_api_fields())

@@ -5,7 +5,13 @@ import json
 
 import pytest
 
-from lms_pipeline_tests.support.served_records import MINIMAL, NOON, flattened, row_of_text, row_with
+from lms_pipeline_tests.support.served_records import (
+    MINIMAL,
+    NOON,
+    flatten,
+    flatten_row_of_text,
+    flatten_row_with,
+)
 
 PAYLOADS = [
     '{ "id" : 1.0 ,\n\t"name": "\\u00e9\\/" }',
@@ -20,7 +26,7 @@ PAYLOADS = [
 
 def raw_of(payload, record=MINIMAL):
     """The raw rows of a record whose `remote_data` is this JSON text."""
-    flat, _ = flattened(f'{json.dumps(record)[:-1]}, "remote_data": {payload} , "score": 1}}')
+    flat, _ = flatten(f'{json.dumps(record)[:-1]}, "remote_data": {payload} , "score": 1}}')
     return flat.raw.to_pylist()
 
 
@@ -54,16 +60,16 @@ def test_the_hash_is_of_the_bytes_not_of_the_letters():
 
 @pytest.mark.parametrize("fields", [{}, {"remote_data": None}])
 def test_without_a_payload_there_is_no_raw_row(fields):
-    flat, _ = flattened(MINIMAL | fields)
+    flat, _ = flatten(MINIMAL | fields)
     assert (flat.unified.num_rows, flat.raw.num_rows) == (1, 0)
 
 
 def test_the_payload_is_not_told_as_extra():
-    assert row_with(remote_data={"role": "learner"})["extra"] is None
+    assert flatten_row_with(remote_data={"role": "learner"})["extra"] is None
 
 
 def test_raw_rows_stand_in_the_order_served():
-    flat, _ = flattened(
+    flat, _ = flatten(
         *(
             MINIMAL | {"id": str(number), "remote_data": number} if number != 2 else MINIMAL
             for number in range(4)
@@ -81,14 +87,14 @@ def test_raw_rows_stand_in_the_order_served():
     ],
 )
 def test_a_rejected_record_keeps_its_payload_and_the_ids_that_are_found(people, found):
-    flat, _ = flattened('{"id":"e1",' + people + ',"remote_data":{ "id" :5}}')
+    flat, _ = flatten('{"id":"e1",' + people + ',"remote_data":{ "id" :5}}')
     (told,) = flat.raw.to_pylist()
     assert (told["user_id"], told["course_id"]) == found
     assert told["payload"] == '{ "id" :5}'
 
 
 def test_the_role_is_the_provider_s():
-    assert row_with(remote_data={"id": 1, "role": "Instructor", "more": [1]})["role"] == "Instructor"
+    assert flatten_row_with(remote_data={"id": 1, "role": "Instructor", "more": [1]})["role"] == "Instructor"
 
 
 @pytest.mark.parametrize(
@@ -99,8 +105,8 @@ def test_the_role_is_the_provider_s():
     ],
 )
 def test_a_payload_without_a_role_in_text_gives_none(payload):
-    assert row_of_text(f'"remote_data":{payload}')["role"] is None
+    assert flatten_row_of_text(f'"remote_data":{payload}')["role"] is None
 
 
 def test_without_a_payload_there_is_no_role():
-    assert row_with(role="learner")["role"] is None
+    assert flatten_row_with(role="learner")["role"] is None

@@ -5,14 +5,14 @@ from typing import Any
 
 import pytest
 
-from lms_pipeline_tests.support.served_records import MINIMAL, NOON, flattened
+from lms_pipeline_tests.support.served_records import MINIMAL, NOON, flatten
 
 UNUSABLE: list[Any] = [None, "", "  ", "\u00a0", 1.5, 1.0, True, [], {}, ["e1"]]
 
 
 def rejected(record, identity="enrollment_id"):
     """The field and reason of a record that is rejected."""
-    flat, _ = flattened(record, identity=identity)
+    flat, _ = flatten(record, identity=identity)
     assert flat.unified.num_rows == 0
     (told,) = flat.rejected.to_pylist()
     return told["field"], told["reason"]
@@ -23,7 +23,7 @@ def without(name):
 
 
 def test_a_rejected_record_is_kept_as_received():
-    flat, _ = flattened('{ "id" : 1.0, "user": {"id":"u1"} }')
+    flat, _ = flatten('{ "id" : 1.0, "user": {"id":"u1"} }')
     assert flat.rejected.to_pylist() == [
         {
             "payload": '{ "id" : 1.0, "user": {"id":"u1"} }',
@@ -66,12 +66,12 @@ def test_a_missing_enrollment_id_says_so():
 
 @pytest.mark.parametrize("record", [without("id"), MINIMAL | {"id": None}, MINIMAL | {"id": ""}])
 def test_by_pair_an_enrollment_may_have_no_id_of_its_own(record):
-    flat, _ = flattened(record, identity="pair")
+    flat, _ = flatten(record, identity="pair")
     assert flat.unified.column("enrollment_id").to_pylist() == [None]
 
 
 def test_by_pair_an_unreadable_id_is_kept_in_extra():
-    flat, _ = flattened(MINIMAL | {"id": [5]}, identity="pair")
+    flat, _ = flatten(MINIMAL | {"id": [5]}, identity="pair")
     assert flat.unified.column("extra").to_pylist() == ['{"id":[5]}']
 
 
@@ -97,13 +97,13 @@ def test_the_reason_holds_nothing_of_the_values(record):
 def test_nothing_else_is_a_reason_to_reject():
     odd = [[None]]
     record = MINIMAL | {"status": odd, "due_at": odd, "score": odd, "urls": odd, "assigned_by": odd}
-    flat, _ = flattened(record | {"user": {"id": "u1", "name": {}, "emails": 5}})
+    flat, _ = flatten(record | {"user": {"id": "u1", "name": {}, "emails": 5}})
     assert (flat.unified.num_rows, flat.rejected.num_rows) == (1, 0)
 
 
 def test_rejected_rows_stand_in_the_order_served_and_leave_the_others():
     served = [{"id": 1.5}, MINIMAL, {"id": 2.5}, MINIMAL]
-    flat, _ = flattened(*served)
+    flat, _ = flatten(*served)
     assert flat.unified.num_rows == 2
     assert [json.loads(payload) for payload in flat.rejected.column("payload").to_pylist()] == [
         served[0],

@@ -6,7 +6,12 @@ from datetime import UTC, datetime
 import msgspec
 import pytest
 
-from lms_pipeline.transform.rosters import Entry, entries, read_entry, roster_batch
+from lms_pipeline.transform.rosters import (
+    RosterEntry,
+    build_roster_batch,
+    read_roster_entry,
+    read_roster_response,
+)
 
 NOON = 1_772_366_400  # 2026-03-01 12:00 UTC
 AT_NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -22,30 +27,30 @@ def record(remote_data) -> msgspec.Raw:
 
 class TestEntries:
     def test_of_a_course_are_its_users(self):
-        listed = entries(record({"users": [{"id": "1"}, {"id": 2}]}), "users", "7")
+        listed = read_roster_response(record({"users": [{"id": "1"}, {"id": 2}]}), "users", "7")
         assert listed is not None
         assert [(one.user_id, one.course_id) for one in listed.entries] == [("1", "7"), ("2", "7")]
 
     def test_of_a_user_are_the_courses(self):
-        listed = entries(record({"courses": [{"id": "1"}]}), "courses", "7")
+        listed = read_roster_response(record({"courses": [{"id": "1"}]}), "courses", "7")
         assert listed is not None
-        assert listed.entries == [Entry("7", "1", b'{"id": "1"}')]
+        assert listed.entries == [RosterEntry("7", "1", b'{"id": "1"}')]
 
     def test_without_a_usable_id_are_counted(self):
-        listed = entries(
+        listed = read_roster_response(
             record({"users": [{}, {"id": None}, {"id": ""}, {"id": {}}, 5, {"id": 1}]}), "users", "7"
         )
         assert listed is not None
         assert (len(listed.entries), listed.unusable) == (1, 5)
 
     def test_can_be_none_where_there_is_a_list(self):
-        assert entries(record({"users": []}), "users", "7") == ([], 0)
+        assert read_roster_response(record({"users": []}), "users", "7") == ([], 0)
 
     @pytest.mark.parametrize(
         "remote_data", [None, 5, [], {}, {"users": None}, {"users": {}}, {"courses": []}]
     )
     def test_are_not_told_where_there_is_no_list(self, remote_data):
-        assert entries(record(remote_data), "users", "7") is None
+        assert read_roster_response(record(remote_data), "users", "7") is None
 
 
 @pytest.mark.parametrize(
@@ -70,7 +75,7 @@ class TestEntries:
     ],
 )
 def test_the_status_of_an_entry_is_the_first_that_fits(told, status):
-    assert read_entry(detail(**told)).status == status
+    assert read_roster_entry(detail(**told)).status == status
 
 
 @pytest.mark.parametrize(
@@ -90,14 +95,14 @@ def test_the_status_of_an_entry_is_the_first_that_fits(told, status):
     ],
 )
 def test_the_time_of_an_entry_is_in_seconds(told, seconds):
-    assert read_entry(detail(**told)).seconds == seconds
+    assert read_roster_entry(detail(**told)).seconds == seconds
 
 
 def test_an_entry_becomes_a_row_that_says_where_it_comes_from():
     told = detail(
         completion_percentage="40", enrolled_on_timestamp=str(NOON), total_time="1m 0s", role="instructor"
     )
-    [row] = roster_batch([Entry("1", "7", told)], [AT_NOON]).to_pylist()
+    [row] = build_roster_batch([RosterEntry("1", "7", told)], [AT_NOON]).to_pylist()
     assert {name: value for name, value in row.items() if value not in {None, ()} and value != []} == {
         "user_id": "1",
         "course_id": "7",
@@ -116,7 +121,7 @@ def test_entries_that_are_odd_in_every_way_become_rows():
         b"{}",
         b'{"completed_on_timestamp":1e99,"role":{},"total_time":[],"completion_percentage":"x"}',
     ]
-    rows = roster_batch(
-        [Entry("1", str(number), one) for number, one in enumerate(odd)], [AT_NOON] * len(odd)
+    rows = build_roster_batch(
+        [RosterEntry("1", str(number), one) for number, one in enumerate(odd)], [AT_NOON] * len(odd)
     )
     assert rows.column("status").to_pylist() == ["enrolled"] * len(odd)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from lms_pipeline_tests.support.served_records import MINIMAL, NOON, flattened, page, row_with
+from lms_pipeline_tests.support.served_records import MINIMAL, NOON, flatten, flatten_row_with, read_records
 
 DOCUMENTED = [
     *("assigned", "enrolled", "in_progress", "completed", "passed", "failed"),
@@ -12,13 +12,13 @@ DOCUMENTED = [
 
 def undocumented(*statuses):
     """What is counted of these statuses."""
-    _, flattener = flattened(*(MINIMAL | {"status": status} for status in statuses))
+    _, flattener = flatten(*(MINIMAL | {"status": status} for status in statuses))
     return flattener.undocumented_statuses
 
 
 @pytest.mark.parametrize("status", DOCUMENTED)
 def test_a_documented_status_is_itself(status):
-    told = row_with(status=status)
+    told = flatten_row_with(status=status)
     assert (told["status"], told["status_raw"]) == (status, status)
 
 
@@ -30,16 +30,16 @@ def test_a_documented_status_is_not_counted():
     "served", ["Completed", "COMPLETED", " completed", "completed\n", "\u00a0Completed "]
 )
 def test_a_documented_status_is_known_in_any_case_and_trimmed(served):
-    assert row_with(status=served)["status"] == "completed"
+    assert flatten_row_with(status=served)["status"] == "completed"
 
 
 def test_the_status_received_is_kept_to_the_letter():
-    assert row_with(status=" Completed ")["status_raw"] == " Completed "
+    assert flatten_row_with(status=" Completed ")["status_raw"] == " Completed "
 
 
 @pytest.mark.parametrize("served", ["certified", "In Progress", "in-progress", "completed!", "完了"])
 def test_a_status_never_seen_is_unknown(served):
-    told = row_with(status=served)
+    told = flatten_row_with(status=served)
     assert (told["status"], told["status_raw"]) == ("unknown", served)
 
 
@@ -49,19 +49,22 @@ def test_statuses_never_seen_are_counted_trimmed_and_in_lower_case():
 
 @pytest.mark.parametrize("served", ["", " ", None])
 def test_no_status_is_unknown_and_counted_as_none(served):
-    assert (row_with(status=served)["status"], undocumented(served)) == ("unknown", {"": 1})
+    assert (flatten_row_with(status=served)["status"], undocumented(served)) == ("unknown", {"": 1})
 
 
 def test_a_blank_status_is_kept_as_received():
-    assert (row_with(status="")["status_raw"], row_with(status=None)["status_raw"]) == ("", None)
+    assert (flatten_row_with(status="")["status_raw"], flatten_row_with(status=None)["status_raw"]) == (
+        "",
+        None,
+    )
 
 
 def test_a_status_that_is_a_number_is_kept_as_text():
-    told = row_with(status=3)
+    told = flatten_row_with(status=3)
     assert (told["status"], told["status_raw"]) == ("unknown", "3")
 
 
 def test_statuses_are_counted_over_all_pages():
-    _, flattener = flattened(MINIMAL | {"status": "paused"})
-    flattener.flatten(page(MINIMAL | {"status": "paused"}), NOON)
+    _, flattener = flatten(MINIMAL | {"status": "paused"})
+    flattener.flatten(read_records(MINIMAL | {"status": "paused"}), NOON)
     assert flattener.undocumented_statuses == {"paused": 2}

@@ -3,13 +3,13 @@
 import pytest
 
 from lms_pipeline.transform.users_courses import ListFlattener
-from lms_pipeline_tests.support.served_records import NOON, extra, page
+from lms_pipeline_tests.support.served_records import NOON, parse_extra, read_records
 
 
 def listed(name, *records):
     """The rows of a page of a list, and the flattener that made them."""
     flattener = ListFlattener(name)
-    return flattener.flatten(page(*records), NOON).to_pylist(), flattener
+    return flattener.flatten(read_records(*records), NOON).to_pylist(), flattener
 
 
 def learner(**fields):
@@ -112,7 +112,7 @@ def test_an_empty_list_is_a_batch_of_no_rows(name):
 @pytest.mark.parametrize("name", ["learners", "courses"])
 def test_an_unreadable_value_is_kept_in_extra_and_counted(name):
     ((row,), flattener) = listed(name, {"id": "x", "created_at": "long ago"})
-    assert (row["created_at"], extra(row)) == (None, {"created_at": "long ago"})
+    assert (row["created_at"], parse_extra(row)) == (None, {"created_at": "long ago"})
     assert flattener.counts["unreadable_created_at"] == 1
 
 
