@@ -11,7 +11,8 @@ from operator import add
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lms_pipeline.checks.base import MAX_EXAMPLE_ROWS, Finding, Subject, counted
-from lms_pipeline.tables.metrics import ACCOUNT_COMPLETION, COMPLETION_TABLES, RATES
+from lms_pipeline.tables.measures import RATES
+from lms_pipeline.tables.metrics import ACCOUNT_COMPLETION, COMPLETION_TABLES
 from lms_pipeline.tables.pulled import STATUSES
 
 if TYPE_CHECKING:

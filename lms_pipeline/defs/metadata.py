@@ -15,7 +15,8 @@ import dagster as dg
 from lms_pipeline.accounts.registry import display_names
 from lms_pipeline.defs.partitions import partition_of
 from lms_pipeline.settings import Settings
-from lms_pipeline.tables.metrics import ACCOUNT_COMPLETION, COURSE_COMPLETION, LEARNER_COMPLETION, RATES
+from lms_pipeline.tables.measures import RATES
+from lms_pipeline.tables.metrics import ACCOUNT_COMPLETION, COURSE_COMPLETION, LEARNER_COMPLETION
 from lms_pipeline.tables.pulled import COURSES, LEARNERS, PULLED_TABLES, UNIFIED_ENROLLMENTS
 from lms_pipeline.tables.schema import Column, Table
 from lms_pipeline.transform.shapes import list_api_fields
