@@ -15,10 +15,11 @@ import dagster as dg
 from lms_pipeline.accounts.registry import display_names
 from lms_pipeline.defs.partitions import partition_of
 from lms_pipeline.settings import Settings
-from lms_pipeline.tables.metrics import ACCOUNT_COMPLETION, COURSE_COMPLETION, LEARNER_COMPLETION, RATES
+from lms_pipeline.tables.measures import RATES
+from lms_pipeline.tables.metrics import ACCOUNT_COMPLETION, COURSE_COMPLETION, LEARNER_COMPLETION
 from lms_pipeline.tables.pulled import COURSES, LEARNERS, PULLED_TABLES, UNIFIED_ENROLLMENTS
 from lms_pipeline.tables.schema import Column, Table
-from lms_pipeline.transform.shapes import api_fields
+from lms_pipeline.transform.shapes import list_api_fields
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -68,7 +69,7 @@ def column_schema(table: Table) -> dg.TableSchema:
 
 def api_schema() -> dg.TableSchema:
     """The fields of the API, each with the columns that it decides."""
-    decides: dict[str, list[str]] = {name: [] for name in api_fields()}
+    decides: dict[str, list[str]] = {name: [] for name in list_api_fields()}
     for table in PULLED_TABLES:
         for column in table.columns:
             for name in column.sources:
@@ -76,7 +77,7 @@ def api_schema() -> dg.TableSchema:
     return dg.TableSchema(
         columns=[
             dg.TableColumn(name, type=kind, description=f"Decides {_listed(decides[name])}")
-            for name, kind in api_fields().items()
+            for name, kind in list_api_fields().items()
         ]
     )
 

@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 
 from lms_pipeline.extract.strategies import PairBatch
 from lms_pipeline.lake.engine import duckdb_session, load_sql
-from lms_pipeline.transform.rosters import Entry
+from lms_pipeline.transform.rosters import RosterEntry
 
 Kind = Literal["new", "changed", "rotation", "carried"]
 BATCH_SIZE = 1_000
@@ -107,12 +107,13 @@ class FetchPlan:
         )
         self._connection.unregister("fetched")
 
-    def read_unfetched(self) -> Iterator[tuple[list[Entry], list[datetime]]]:
+    def read_unfetched(self) -> Iterator[tuple[list[RosterEntry], list[datetime]]]:
         """Yield the new and changed pairs that no call was left for: roster entries, and the times of their responses."""
         for batch in self._read("unfetched.sql"):
             columns = [batch.column(name).to_pylist() for name in ("user_id", "course_id", "payload")]
             entries = [
-                Entry(user, course, payload.encode()) for user, course, payload in zip(*columns, strict=True)
+                RosterEntry(user, course, payload.encode())
+                for user, course, payload in zip(*columns, strict=True)
             ]
             yield entries, batch.column("fetched_at").to_pylist()
 
@@ -190,7 +191,7 @@ def _write_pairs(found: Iterable[PairBatch], path: Path) -> None:
             columns = [
                 pa.array([entry.user_id for entry in batch.entries], pa.string()),
                 pa.array([entry.course_id for entry in batch.entries], pa.string()),
-                pa.array([entry.detail.decode() for entry in batch.entries], pa.string()),
+                pa.array([entry.payload.decode() for entry in batch.entries], pa.string()),
                 pa.array([batch.fetched_at] * count, pa.timestamp("us", "UTC")),
                 pa.array(range(position, position + count), pa.int64()),
             ]

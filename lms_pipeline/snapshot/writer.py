@@ -24,7 +24,7 @@ from lms_pipeline.tables.pulled import (
     UNIFIED_ENROLLMENTS,
     Identity,
 )
-from lms_pipeline.transform.columns import constant
+from lms_pipeline.transform.columns import repeat_value
 from lms_pipeline.transform.dedupe import NO_DUPLICATES, StagedRows
 from lms_pipeline.transform.enrollments import EnrollmentFlattener, ResponseRecords
 from lms_pipeline.truto.response import Page
@@ -81,7 +81,7 @@ class EnrollmentWriter:
         Raises:
             OtherPairError: a response is about another learner or course than its request.
         """
-        flat = self._flattener.flatten_answers(responses)
+        flat = self._flattener.flatten_responses(responses)
         self._add_rows(flat.unified, flat.raw)
         self.rejected.write(flat.rejected)
         self._served += sum(len(one.records) for one in responses)
@@ -95,7 +95,7 @@ class EnrollmentWriter:
         """Write unified rows of the previous snapshot, marked as carried over."""
         rows = conform(unified, UNIFIED_ENROLLMENTS)
         position = rows.schema.get_field_index("source")
-        source = constant("carried", "string", rows.num_rows)
+        source = repeat_value("carried", "string", rows.num_rows)
         self._add_rows(rows.set_column(position, rows.schema.field(position), source))
         self._carried += rows.num_rows
 

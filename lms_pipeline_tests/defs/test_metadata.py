@@ -18,7 +18,7 @@ from lms_pipeline.lake import warehouse
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.snapshot.job import PairCounts, RowCounts, SnapshotResult
 from lms_pipeline.tables.catalog import TABLES
-from lms_pipeline.tables.metrics import RATES
+from lms_pipeline.tables.measures import RATES
 from lms_pipeline.tables.pulled import COURSES, LEARNERS, RAW_ENROLLMENTS
 from lms_pipeline_tests.defs.conftest import DAY, NOW, Installation
 from lms_pipeline_tests.support.lake_files import NOON, publish
