@@ -16,7 +16,7 @@ from lms_pipeline.sandbox.server import running
 from lms_pipeline.settings import Settings
 from lms_pipeline.truto.accounts import IntegratedAccount, Integration
 from lms_pipeline.truto.client import TrutoClient
-from lms_pipeline_tests.sandbox.worlds import SmallWorld
+from lms_pipeline_tests.support.sandbox import SmallWorld
 from lms_pipeline_tests.truto.scripted import TOKEN, Answer, Asked, answering, page, refusal
 
 MONDAY, TUESDAY, WEDNESDAY = date(2026, 3, 2), date(2026, 3, 3), date(2026, 3, 4)

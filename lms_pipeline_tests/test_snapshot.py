@@ -11,7 +11,7 @@ from lms_pipeline.sandbox.records.world import records_world
 from lms_pipeline.sandbox.server import running
 from lms_pipeline.taking.order import TABLES
 from lms_pipeline_tests.pull.taking import DAY, OPEN, Taker, by_path, record
-from lms_pipeline_tests.sandbox.worlds import line, write_lines
+from lms_pipeline_tests.support.sandbox import line, write_lines
 from lms_pipeline_tests.truto.scripted import answering, page, refusal
 
 PEOPLE = [

@@ -15,16 +15,16 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
+from lms_pipeline.sandbox.api.accounts import DiscoveryApi
+from lms_pipeline.sandbox.api.control import ControlApi
+from lms_pipeline.sandbox.api.gate import Gate
+from lms_pipeline.sandbox.api.lms import LmsApi
 from lms_pipeline.sandbox.clock import Clock
-from lms_pipeline.sandbox.controls import Controls
+from lms_pipeline.sandbox.connections import Connections
 from lms_pipeline.sandbox.errors import SandboxError
 from lms_pipeline.sandbox.protocol import Protocol
+from lms_pipeline.sandbox.state import Controls
 from lms_pipeline.sandbox.wire.accounts_api import AccountsApi
-from lms_pipeline.sandbox.wire.connections import Connections
-from lms_pipeline.sandbox.wire.control_api import ControlApi
-from lms_pipeline.sandbox.wire.discovery_api import DiscoveryApi
-from lms_pipeline.sandbox.wire.gate import Gate
-from lms_pipeline.sandbox.wire.lms_api import LmsApi
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

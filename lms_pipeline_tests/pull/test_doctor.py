@@ -11,7 +11,7 @@ from lms_pipeline.sandbox.generated.world import generated_world
 from lms_pipeline.sandbox.server import running
 from lms_pipeline.sandbox.wire.switches import Switches, Tier
 from lms_pipeline.truto.client import TrutoClient
-from lms_pipeline_tests.sandbox.worlds import BROKEN, SmallWorld
+from lms_pipeline_tests.support.sandbox import BROKEN, SmallWorld
 
 
 @pytest.fixture(scope="module")

@@ -23,7 +23,7 @@ from lms_pipeline.sandbox.world import World
 from lms_pipeline.taking.order import TABLES
 from lms_pipeline_tests.pull.portal import PORTAL, Portal
 from lms_pipeline_tests.pull.taking import DAY, Taker
-from lms_pipeline_tests.sandbox.worlds import line, write_lines
+from lms_pipeline_tests.support.sandbox import line, write_lines
 
 ROOT = Path(__file__).parents[2]
 KILLS = int(os.environ.get("LMS_TEST_KILLS", "6"))

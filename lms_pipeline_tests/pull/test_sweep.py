@@ -13,7 +13,7 @@ from lms_pipeline.sandbox.server import running
 from lms_pipeline.truto.client import TrutoClient
 from lms_pipeline.truto.errors import PermanentError, TransientError
 from lms_pipeline.truto.page import Page
-from lms_pipeline_tests.sandbox.worlds import PAIRED, SWEEPING, SmallWorld
+from lms_pipeline_tests.support.sandbox import PAIRED, SWEEPING, SmallWorld
 from lms_pipeline_tests.truto.scripted import asking, page, refusal, saying
 
 PLAIN = AccountOptions()

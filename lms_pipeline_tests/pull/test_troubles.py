@@ -19,7 +19,7 @@ from lms_pipeline.accounts import AccountOptions
 from lms_pipeline.errors import LmsPipelineError
 from lms_pipeline.lake.files import read_metadata
 from lms_pipeline.sandbox.faults.fault import Fault
-from lms_pipeline.sandbox.faults.paging import (
+from lms_pipeline.sandbox.faults.pages import (
     Drift,
     EmptyPage,
     Endless,
@@ -28,7 +28,7 @@ from lms_pipeline.sandbox.faults.paging import (
     ShiftedPage,
 )
 from lms_pipeline.sandbox.faults.refusing import ExpiredCursor, RevokedConnection, RevokedToken, Status
-from lms_pipeline.sandbox.faults.sending import Cut, GzipBomb, Reset, Slow
+from lms_pipeline.sandbox.faults.responses import Cut, GzipBomb, Reset, Slow
 from lms_pipeline.sandbox.faults.spoiling import BadUtf8, Debug, Html
 from lms_pipeline.sandbox.records.world import records_world
 from lms_pipeline.sandbox.server import RunningSandbox, running
@@ -37,7 +37,7 @@ from lms_pipeline.taking.order import TABLES, Report
 from lms_pipeline.truto import paging, requests
 from lms_pipeline_tests.pull.portal import PORTAL, Portal
 from lms_pipeline_tests.pull.taking import DAY, Taker
-from lms_pipeline_tests.sandbox.worlds import line, write_lines
+from lms_pipeline_tests.support.sandbox import line, write_lines
 
 ENROLLMENTS, COURSE = "/unified/lms/course-enrollments", "/unified/lms/courses/{id}"
 

@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from lms_pipeline.sandbox.server import RunningSandbox, running
-from lms_pipeline_tests.sandbox.worlds import SmallWorld, client_of
+from lms_pipeline_tests.support.sandbox import SmallWorld, client_of
 
 
 @pytest.fixture(scope="module")

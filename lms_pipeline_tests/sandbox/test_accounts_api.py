@@ -4,7 +4,7 @@ import pytest
 
 from lms_pipeline.sandbox.server import running
 from lms_pipeline.sandbox.wire.switches import Switches
-from lms_pipeline_tests.sandbox.worlds import BROKEN, CRM, PAIRED, SWEEPING, SmallWorld, client_of, sweep
+from lms_pipeline_tests.support.sandbox import BROKEN, CRM, PAIRED, SWEEPING, SmallWorld, client_of, sweep
 
 ALL = [SWEEPING, PAIRED, BROKEN, CRM]
 

@@ -14,7 +14,7 @@ from lms_pipeline.sandbox.generated import portal_values
 from lms_pipeline.sandbox.generated.profiles import TALENTLMS_ID
 from lms_pipeline.sandbox.generated.world import generated_world
 from lms_pipeline.sandbox.server import running
-from lms_pipeline_tests.sandbox.worlds import client_of, sweep
+from lms_pipeline_tests.support.sandbox import client_of, sweep
 
 SPRING = datetime(2026, 4, 15, tzinfo=UTC)
 ACCOUNT = {"integrated_account_id": TALENTLMS_ID}

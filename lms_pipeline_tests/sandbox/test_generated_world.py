@@ -22,7 +22,7 @@ from lms_pipeline.sandbox.generated.profiles import (
     TALENTLMS_ID,
 )
 from lms_pipeline.sandbox.generated.world import GeneratedWorld, generated_world
-from lms_pipeline_tests.sandbox.worlds import Json
+from lms_pipeline_tests.support.sandbox import Json
 
 SWEPT = [ACADEMY_ID, COMPANY_ID, GROUP_ID]
 SPRING = datetime(2026, 4, 15, tzinfo=UTC)

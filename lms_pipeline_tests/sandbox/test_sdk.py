@@ -20,9 +20,9 @@ from lms_pipeline.sandbox.clock import Clock
 from lms_pipeline.sandbox.generated.profiles import ACADEMY_ID
 from lms_pipeline.sandbox.generated.world import generated_world
 from lms_pipeline.sandbox.server import running
-from lms_pipeline_tests.sandbox.worlds import client_of, sweep
+from lms_pipeline_tests.support.sandbox import client_of, sweep
 
-SESSION = Path(__file__).with_name("sdk_session.py")
+SESSION = Path(__file__).parents[1] / "support" / "sdk_session.py"
 MADE = Path(__file__).parents[2] / ".venv-sdk" / "bin" / "python"
 ON_THE_PATH = ("python3.12", "python3.13", "python3.14")
 

@@ -11,7 +11,7 @@ import pytest
 
 from lms_pipeline.sandbox.errors import SandboxError
 from lms_pipeline.sandbox.server import running, serve
-from lms_pipeline_tests.sandbox.worlds import SWEEPING, SmallWorld, client_of, pages_of
+from lms_pipeline_tests.support.sandbox import SWEEPING, SmallWorld, client_of, pages_of
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 

@@ -19,7 +19,7 @@ from lms_pipeline.sandbox.server import RunningSandbox, running
 from lms_pipeline.sandbox.world import Record
 from lms_pipeline.truto.client import TrutoClient
 from lms_pipeline.truto.query import CourseFilter, ListQuery, UserFilter
-from lms_pipeline_tests.sandbox.worlds import SWEEPING, SmallView, SmallWorld, as_record, client_of
+from lms_pipeline_tests.support.sandbox import SWEEPING, SmallView, SmallWorld, as_record, client_of
 from lms_pipeline_tests.truto.statement import Enrollment, Json, Question, pages
 
 PATH = "/unified/lms/course-enrollments"

@@ -8,7 +8,7 @@ from lms_pipeline.sandbox.server import running
 from lms_pipeline.truto.client import TrutoClient
 from lms_pipeline.truto.errors import PermanentError, TransientError
 from lms_pipeline.truto.waits import Patience
-from lms_pipeline_tests.sandbox.worlds import BROKEN, CRM, PAIRED, SWEEPING, SmallWorld
+from lms_pipeline_tests.support.sandbox import BROKEN, CRM, PAIRED, SWEEPING, SmallWorld
 from lms_pipeline_tests.truto.scripted import Answer, asking, saying
 
 

@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from lms_pipeline.sandbox.faults.sending import Cut
+from lms_pipeline.sandbox.faults.responses import Cut
 from lms_pipeline.sandbox.server import running
 from lms_pipeline.truto import downloads
 from lms_pipeline.truto.downloads import Downloaded, DownloadError
 from lms_pipeline.truto.errors import PermanentError, TransientError
 from lms_pipeline.truto.query import ListQuery
 from lms_pipeline.truto.waits import Patience
-from lms_pipeline_tests.sandbox.worlds import SWEEPING, SmallWorld
+from lms_pipeline_tests.support.sandbox import SWEEPING, SmallWorld
 from lms_pipeline_tests.truto.scripted import Answer, asking, refusal, saying
 
 STREAM = ListQuery("acme", response_format="stream")

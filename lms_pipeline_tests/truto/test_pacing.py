@@ -17,7 +17,7 @@ from lms_pipeline.truto.client import TrutoClient
 from lms_pipeline.truto.pacing import NoSlotError, Pacing, PacingError, Slots, Tiers
 from lms_pipeline.truto.query import AccountsQuery, ListQuery, ObjectQuery
 from lms_pipeline.truto.wanted import accounts_of, list_of, record_of
-from lms_pipeline_tests.sandbox.worlds import PAIRED, SWEEPING, SmallWorld
+from lms_pipeline_tests.support.sandbox import PAIRED, SWEEPING, SmallWorld
 
 ROOT = Path(__file__).parents[2]
 TAKER = """

@@ -13,7 +13,7 @@ from lms_pipeline.truto.client import TrutoClient
 from lms_pipeline.truto.errors import PermanentError, TransientError
 from lms_pipeline.truto.query import CourseFilter, ListQuery, UserFilter
 from lms_pipeline.truto.waits import Patience
-from lms_pipeline_tests.sandbox.worlds import line, write_lines
+from lms_pipeline_tests.support.sandbox import line, write_lines
 from lms_pipeline_tests.truto.scripted import TOKEN, Answer, asking, page, saying
 
 ONCE = Patience(attempts=1, attempts_unavailable=1)

@@ -13,7 +13,7 @@ from lms_pipeline.truto.errors import TransientError
 from lms_pipeline.truto.pauses import Pauses
 from lms_pipeline.truto.query import ListQuery
 from lms_pipeline.truto.waits import Patience
-from lms_pipeline_tests.sandbox.worlds import PAIRED, SWEEPING, SmallWorld
+from lms_pipeline_tests.support.sandbox import PAIRED, SWEEPING, SmallWorld
 from lms_pipeline_tests.truto.scripted import FakeTime, page, refusal, saying
 
 

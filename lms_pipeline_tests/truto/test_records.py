@@ -11,7 +11,7 @@ from lms_pipeline.truto.encoding import QueryError
 from lms_pipeline.truto.errors import PermanentError, TransientError
 from lms_pipeline.truto.query import CourseFilter, ListQuery, ObjectQuery, UserFilter
 from lms_pipeline.truto.waits import Patience
-from lms_pipeline_tests.sandbox.worlds import PAIRED, SWEEPING, SmallWorld
+from lms_pipeline_tests.support.sandbox import PAIRED, SWEEPING, SmallWorld
 from lms_pipeline_tests.truto.scripted import Answer, asking, refusal, saying
 
 RAW = ListQuery("acme", response_format="raw")

@@ -20,7 +20,7 @@ from lms_pipeline.truto.errors import PermanentError
 from lms_pipeline.truto.page import raw_without_secrets, without_secrets
 from lms_pipeline.truto.query import ListQuery, ObjectQuery
 from lms_pipeline_tests.pull.taking import Taker
-from lms_pipeline_tests.sandbox.worlds import SWEEPING, SmallWorld
+from lms_pipeline_tests.support.sandbox import SWEEPING, SmallWorld
 from lms_pipeline_tests.truto.scripted import Answer, asking, saying
 
 

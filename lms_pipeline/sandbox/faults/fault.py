@@ -14,10 +14,10 @@ import msgspec
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
+    from lms_pipeline.sandbox.connections import Connections
+    from lms_pipeline.sandbox.pagination import Place
     from lms_pipeline.sandbox.wire.answers import Answer
     from lms_pipeline.sandbox.wire.asked import Asked
-    from lms_pipeline.sandbox.wire.connections import Connections
-    from lms_pipeline.sandbox.wire.cursors import Place
     from lms_pipeline.sandbox.wire.pages import Page
 
 LISTS = frozenset(f"/unified/lms/{name}" for name in ("course-enrollments", "users", "courses"))

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 import msgspec
 
 from lms_pipeline.sandbox.faults.fault import Count, Fault
-from lms_pipeline.sandbox.wire.refusals import CONNECTION_BROKEN, Refusal, by_provider, unauthorized
+from lms_pipeline.sandbox.http import CONNECTION_BROKEN, Refusal, by_provider, unauthorized
 
 if TYPE_CHECKING:
+    from lms_pipeline.sandbox.connections import Connections
     from lms_pipeline.sandbox.wire.asked import Asked
-    from lms_pipeline.sandbox.wire.connections import Connections
 
 
 class Status(Fault, frozen=True):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from lms_pipeline.sandbox.faults.paging import (
+from lms_pipeline.sandbox.faults.pages import (
     Drift,
     EmptyPage,
     Endless,
@@ -20,7 +20,7 @@ from lms_pipeline.sandbox.faults.paging import (
     ShiftedPage,
 )
 from lms_pipeline.sandbox.faults.refusing import ExpiredCursor, RevokedConnection, RevokedToken, Status
-from lms_pipeline.sandbox.faults.sending import Cut, GzipBomb, Reset, Slow
+from lms_pipeline.sandbox.faults.responses import Cut, GzipBomb, Reset, Slow
 from lms_pipeline.sandbox.faults.spoiling import BadUtf8, Debug, Html
 
 if TYPE_CHECKING:

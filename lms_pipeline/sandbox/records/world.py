@@ -9,9 +9,9 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING
 
 from lms_pipeline.sandbox.errors import SandboxError
+from lms_pipeline.sandbox.recorded_world import RecordsView
 from lms_pipeline.sandbox.records.histories import Histories
 from lms_pipeline.sandbox.records.lines import read_lines
-from lms_pipeline.sandbox.records.view import RecordsView
 from lms_pipeline.sandbox.world import Account, Integration
 
 if TYPE_CHECKING:

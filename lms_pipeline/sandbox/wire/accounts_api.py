@@ -7,15 +7,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from lms_pipeline.sandbox.api.query import DEFAULT_LIMIT, read_flag, read_limit
+from lms_pipeline.sandbox.http import no_such_account
+from lms_pipeline.sandbox.pagination import Place, read_cursor, write_cursor
 from lms_pipeline.sandbox.wire.answers import Answer, json_answer
-from lms_pipeline.sandbox.wire.cursors import Place, read_cursor, write_cursor
-from lms_pipeline.sandbox.wire.query import DEFAULT_LIMIT, read_flag, read_limit
-from lms_pipeline.sandbox.wire.refusals import no_such_account
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from lms_pipeline.sandbox.controls import Controls
+    from lms_pipeline.sandbox.state import Controls
     from lms_pipeline.sandbox.wire.asked import Asked
     from lms_pipeline.sandbox.wire.parameters import Parameters
     from lms_pipeline.sandbox.world import Account

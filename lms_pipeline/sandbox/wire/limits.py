@@ -10,7 +10,7 @@ import time
 from collections import Counter, defaultdict, deque
 from typing import TYPE_CHECKING, Literal
 
-from lms_pipeline.sandbox.wire.refusals import too_many_for_provider, too_many_for_truto
+from lms_pipeline.sandbox.http import too_many_for_provider, too_many_for_truto
 
 if TYPE_CHECKING:
     from collections.abc import Callable

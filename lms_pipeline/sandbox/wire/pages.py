@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from lms_pipeline.sandbox.wire.cursors import Place, read_cursor, write_cursor
+from lms_pipeline.sandbox.pagination import Place, read_cursor, write_cursor
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

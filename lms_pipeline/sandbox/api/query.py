@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import msgspec
 
-from lms_pipeline.sandbox.wire.refusals import bad_request
+from lms_pipeline.sandbox.http import bad_request
 
 if TYPE_CHECKING:
     from lms_pipeline.sandbox.wire.parameters import Name, Parameters

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from lms_pipeline.sandbox.http import bad_request, missing_parameters, no_such_account, no_such_route
 from lms_pipeline.sandbox.wire.answers import Answer, json_answer
-from lms_pipeline.sandbox.wire.refusals import bad_request, missing_parameters, no_such_account, no_such_route
 from lms_pipeline.sandbox.wire.schemas import FILTERS, PAGING, RECORDS, TALENTLMS_FILLS, described
 
 if TYPE_CHECKING:
-    from lms_pipeline.sandbox.controls import Controls
+    from lms_pipeline.sandbox.state import Controls
     from lms_pipeline.sandbox.wire.asked import Asked
     from lms_pipeline.sandbox.world import Account
 

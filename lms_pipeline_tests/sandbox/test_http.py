@@ -2,8 +2,8 @@
 
 import pytest
 
+from lms_pipeline.sandbox.api.query import read_query
 from lms_pipeline.sandbox.wire.parameters import Parameters, name_of
-from lms_pipeline.sandbox.wire.query import read_query
 
 
 @pytest.mark.parametrize(

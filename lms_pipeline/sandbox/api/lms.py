@@ -7,12 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lms_pipeline.sandbox.wire.answers import NDJSON, Answer
-from lms_pipeline.sandbox.wire.bodies import Written, object_body, page_body
-from lms_pipeline.sandbox.wire.pages import cut_page
-from lms_pipeline.sandbox.wire.provider import answering_listing
-from lms_pipeline.sandbox.wire.query import read_query
-from lms_pipeline.sandbox.wire.refusals import (
+from lms_pipeline.sandbox.api.bodies import Written, object_body, page_body
+from lms_pipeline.sandbox.api.query import read_query
+from lms_pipeline.sandbox.http import (
     CONNECTION_BROKEN,
     NOT_ENROLLED,
     bad_request,
@@ -21,14 +18,17 @@ from lms_pipeline.sandbox.wire.refusals import (
     no_such_account,
     no_such_route,
 )
+from lms_pipeline.sandbox.wire.answers import NDJSON, Answer
+from lms_pipeline.sandbox.wire.pages import cut_page
+from lms_pipeline.sandbox.wire.provider import answering_listing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from lms_pipeline.sandbox.controls import Controls
+    from lms_pipeline.sandbox.api.query import Query
     from lms_pipeline.sandbox.listing import Listing
+    from lms_pipeline.sandbox.state import Controls
     from lms_pipeline.sandbox.wire.asked import Asked
-    from lms_pipeline.sandbox.wire.query import Query
     from lms_pipeline.sandbox.world import Account, Record, View, World
 
 REQUIRED_PAIR = ("user[id]", "course[id]")

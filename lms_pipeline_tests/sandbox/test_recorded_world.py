@@ -12,7 +12,7 @@ from lms_pipeline.sandbox.clock import Clock
 from lms_pipeline.sandbox.errors import SandboxError
 from lms_pipeline.sandbox.records.world import records_world
 from lms_pipeline.sandbox.server import running
-from lms_pipeline_tests.sandbox.worlds import Json, client_of, line, pages_of, sweep, write_lines
+from lms_pipeline_tests.support.sandbox import Json, client_of, line, pages_of, sweep, write_lines
 
 ENROLLMENTS, USERS, COURSES = (f"/unified/lms/{name}" for name in ("course-enrollments", "users", "courses"))
 SECOND = datetime(2013, 10, 2, tzinfo=UTC)

@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from lms_pipeline.sandbox.clock import Clock
+from lms_pipeline.sandbox.connections import Connections
 from lms_pipeline.sandbox.errors import SandboxError
 from lms_pipeline.sandbox.faults.fault import LISTS
 from lms_pipeline.sandbox.faults.script import Script
-from lms_pipeline.sandbox.wire.connections import Connections
 from lms_pipeline.sandbox.wire.journal import Journal
 from lms_pipeline.sandbox.wire.limits import Limits
 from lms_pipeline.sandbox.wire.stats import Stats

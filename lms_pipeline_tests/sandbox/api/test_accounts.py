@@ -2,7 +2,7 @@
 
 import pytest
 
-from lms_pipeline_tests.sandbox.worlds import BROKEN, CRM, PAIRED, SWEEPING
+from lms_pipeline_tests.support.sandbox import BROKEN, CRM, PAIRED, SWEEPING
 
 
 def capabilities(client, account_id, **parameters):

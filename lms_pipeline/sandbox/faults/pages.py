@@ -12,7 +12,7 @@ from lms_pipeline.sandbox.faults.drift import drifted
 from lms_pipeline.sandbox.faults.fault import Fault, Share
 
 if TYPE_CHECKING:
-    from lms_pipeline.sandbox.wire.cursors import Place
+    from lms_pipeline.sandbox.pagination import Place
     from lms_pipeline.sandbox.wire.pages import Page
 
 

@@ -8,7 +8,7 @@ from email.utils import parsedate_to_datetime
 import httpx
 import pytest
 
-from lms_pipeline.sandbox.faults.paging import (
+from lms_pipeline.sandbox.faults.pages import (
     Drift,
     EmptyPage,
     Endless,
@@ -17,10 +17,10 @@ from lms_pipeline.sandbox.faults.paging import (
     ShiftedPage,
 )
 from lms_pipeline.sandbox.faults.refusing import ExpiredCursor, RevokedConnection, RevokedToken, Status
-from lms_pipeline.sandbox.faults.sending import Cut, GzipBomb, Reset, Slow
+from lms_pipeline.sandbox.faults.responses import Cut, GzipBomb, Reset, Slow
 from lms_pipeline.sandbox.faults.spoiling import BadUtf8, Debug, Html
 from lms_pipeline.sandbox.wire.debugging import SECRET
-from lms_pipeline_tests.sandbox.worlds import PAIRED, SWEEPING, Json, sweep
+from lms_pipeline_tests.support.sandbox import PAIRED, SWEEPING, Json, sweep
 
 USERS = "/unified/lms/users"
 SWEPT = {"integrated_account_id": SWEEPING}

@@ -10,7 +10,7 @@ from lms_pipeline.sandbox.faults.refusing import Status
 from lms_pipeline.sandbox.scripting import SandboxScript, read_script
 from lms_pipeline.sandbox.server import running
 from lms_pipeline.sandbox.wire.switches import Switches, Tier
-from lms_pipeline_tests.sandbox.worlds import PAIRED, SWEEPING, SmallWorld, client_of
+from lms_pipeline_tests.support.sandbox import PAIRED, SWEEPING, SmallWorld, client_of
 
 USERS, COURSES = "/unified/lms/users", "/unified/lms/courses"
 SWEPT, PAIR = {"integrated_account_id": SWEEPING}, {"integrated_account_id": PAIRED}

@@ -4,11 +4,11 @@ from collections.abc import Iterator
 
 import pytest
 
+from lms_pipeline.sandbox.http import Refusal
 from lms_pipeline.sandbox.server import RunningSandbox, running
 from lms_pipeline.sandbox.wire.limits import Limits
-from lms_pipeline.sandbox.wire.refusals import Refusal
 from lms_pipeline.sandbox.wire.switches import TRUTO_ACCOUNT_TIER, TRUTO_TOKEN_TIER, Switches, Tier
-from lms_pipeline_tests.sandbox.worlds import PAIRED, SWEEPING, SmallWorld, client_of
+from lms_pipeline_tests.support.sandbox import PAIRED, SWEEPING, SmallWorld, client_of
 
 USERS = "/unified/lms/users"
 LOW = Switches(account_tier=Tier(2))

@@ -6,14 +6,14 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
+from lms_pipeline.sandbox.api.bodies import Written, page_body
+from lms_pipeline.sandbox.api.query import read_query
 from lms_pipeline.sandbox.server import running
-from lms_pipeline.sandbox.wire.bodies import Written, page_body
 from lms_pipeline.sandbox.wire.debugging import SECRET
 from lms_pipeline.sandbox.wire.parameters import Parameters
-from lms_pipeline.sandbox.wire.query import read_query
 from lms_pipeline.sandbox.wire.switches import Switches
 from lms_pipeline.sandbox.world import Record
-from lms_pipeline_tests.sandbox.worlds import PAIRED, SWEEPING, SmallWorld, client_of, sweep
+from lms_pipeline_tests.support.sandbox import PAIRED, SWEEPING, SmallWorld, client_of, sweep
 
 ENROLLMENTS, USERS = "/unified/lms/course-enrollments", "/unified/lms/users"
 SWEPT = {"integrated_account_id": SWEEPING}

@@ -15,7 +15,7 @@ from lms_pipeline.sandbox.wire.debugging import with_debug
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from lms_pipeline.sandbox.wire.query import Query
+    from lms_pipeline.sandbox.api.query import Query
     from lms_pipeline.sandbox.world import Record
 
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode

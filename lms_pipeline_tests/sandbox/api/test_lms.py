@@ -3,7 +3,7 @@
 import httpx
 import pytest
 
-from lms_pipeline_tests.sandbox.worlds import BROKEN, CRM, PAIRED, SWEEPING, pages_of, sweep
+from lms_pipeline_tests.support.sandbox import BROKEN, CRM, PAIRED, SWEEPING, pages_of, sweep
 
 ENROLLMENTS, USERS, COURSES = (f"/unified/lms/{name}" for name in ("course-enrollments", "users", "courses"))
 OF_SWEEPING, OF_PAIRED = {"integrated_account_id": SWEEPING}, {"integrated_account_id": PAIRED}

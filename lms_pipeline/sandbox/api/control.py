@@ -14,7 +14,7 @@ from starlette.routing import Route
 
 from lms_pipeline.sandbox.errors import SandboxError
 from lms_pipeline.sandbox.faults.script import AnyFault
-from lms_pipeline.sandbox.wire.refusals import Refusal, bad_request
+from lms_pipeline.sandbox.http import Refusal, bad_request
 from lms_pipeline.sandbox.wire.switches import Switches
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
-    from lms_pipeline.sandbox.controls import Controls
+    from lms_pipeline.sandbox.state import Controls
 
 
 class _ClockBody(msgspec.Struct, forbid_unknown_fields=True):

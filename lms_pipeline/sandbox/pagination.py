@@ -10,10 +10,10 @@ import base64
 import hashlib
 from typing import TYPE_CHECKING, NamedTuple
 
-from lms_pipeline.sandbox.wire.refusals import bad_request
+from lms_pipeline.sandbox.http import bad_request
 
 if TYPE_CHECKING:
-    from lms_pipeline.sandbox.wire.refusals import Refusal
+    from lms_pipeline.sandbox.http import Refusal
 
 _PLACE_BYTES = 6
 _TURN_BYTES = 4

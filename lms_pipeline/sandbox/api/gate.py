@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
+from lms_pipeline.sandbox.http import Refusal, no_such_route, only_reading, unauthorized
 from lms_pipeline.sandbox.wire.asked import Asked
-from lms_pipeline.sandbox.wire.refusals import Refusal, no_such_route, only_reading, unauthorized
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from starlette.types import ASGIApp, Receive, Scope, Send
 
-    from lms_pipeline.sandbox.controls import Controls
+    from lms_pipeline.sandbox.state import Controls
     from lms_pipeline.sandbox.wire.answers import Answer
     from lms_pipeline.sandbox.wire.limits import TierName
 
