@@ -27,9 +27,14 @@ from benchmarks.usage import Usage
 from lms_pipeline.defs.running import open_instance
 from lms_pipeline.lake.catalog import TABLES
 from lms_pipeline.lake.paths import DataDir, Partition
-from lms_pipeline.sandbox.scripting import SandboxScript
-from lms_pipeline.sandbox.server import RunningSandbox, running
-from lms_pipeline.sandbox.wire.switches import TRUTO_ACCOUNT_TIER, TRUTO_TOKEN_TIER, Switches
+from lms_pipeline.sandbox import (
+    TRUTO_ACCOUNT_TIER,
+    TRUTO_TOKEN_TIER,
+    RunningSandbox,
+    SandboxScript,
+    Switches,
+    running,
+)
 from lms_pipeline.settings import Settings
 
 ROLES = {

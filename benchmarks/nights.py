@@ -15,7 +15,7 @@ from dagster._core.storage.dagster_run import DagsterRunStatsSnapshot
 from benchmarks.services import Services, Tick
 from lms_pipeline.defs.asking import ACCOUNT, BUSY, is_under_way
 from lms_pipeline.defs.jobs import DAILY_SNAPSHOT
-from lms_pipeline.sandbox.server import RunningSandbox
+from lms_pipeline.sandbox import RunningSandbox
 
 
 @dataclass(frozen=True)

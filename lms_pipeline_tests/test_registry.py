@@ -12,7 +12,7 @@ from lms_pipeline.errors import LmsPipelineError, WrongUseError
 from lms_pipeline.lake.paths import BadIdError, DataDir
 from lms_pipeline.registry import RegisteredAccount, Registry, UnknownAccountError
 from lms_pipeline.registry_sync import sync_with_truto
-from lms_pipeline.sandbox.server import running
+from lms_pipeline.sandbox import running
 from lms_pipeline.settings import Settings
 from lms_pipeline.truto.accounts import IntegratedAccount, Integration
 from lms_pipeline.truto.client import TrutoClient

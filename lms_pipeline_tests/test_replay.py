@@ -14,7 +14,7 @@ from lms_pipeline.lake.paths import Partition
 from lms_pipeline.pull.answers import Attempt
 from lms_pipeline.pull.asker import NotKeptError
 from lms_pipeline.pull.budget import Limits
-from lms_pipeline.sandbox.server import RunningSandbox, running
+from lms_pipeline.sandbox import RunningSandbox, running
 from lms_pipeline.snapshot import flatten_again
 from lms_pipeline.taking.order import TABLES, Order
 from lms_pipeline_tests.pull.portal import FIRST, PORTAL, Portal

@@ -1,61 +1,115 @@
-"""Cursors: where the next page begins, told so that nobody can read or forge it by accident.
+"""Cursors and pages of a list.
 
-What belongs here: writing and reading a cursor. A cursor holds for the listing it was made for alone: the route, the
-account and the filters; the size and the format of the page may change on the way.
+Belongs here: cutting a page out of a list, and cursors that can't be forged by accident. Not here: the JSON of a page.
 """
 
 from __future__ import annotations
 
 import base64
 import hashlib
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from lms_pipeline.sandbox.http import bad_request
 
 if TYPE_CHECKING:
-    from lms_pipeline.sandbox.http import Refusal
+    from collections.abc import Callable, Sequence
 
-_PLACE_BYTES = 6
-_TURN_BYTES = 4
+    from lms_pipeline.sandbox.http import Refusal, Response
+    from lms_pipeline.sandbox.world import Listing, Record
+
+_POSITION_BYTES = 6
+_ROUND_BYTES = 4
 _SEAL_BYTES = 12
 
 
 class Place(NamedTuple):
-    """Where a page begins."""
+    """The start of a page."""
 
     position: int
-    turn: int = 0
-    """Sets cursors to the same position apart, which only a faulty server gives."""
+    round: int = 0
+    """Makes cursors to the same position differ; only faults change it."""
 
 
-def write_cursor(listing: object, place: Place) -> str:
-    """A cursor to `place` of the listing that the plain value `listing` names."""
-    told = place.position.to_bytes(_PLACE_BYTES) + place.turn.to_bytes(_TURN_BYTES)
-    return base64.urlsafe_b64encode(told + _seal(listing, told)).decode()
+class Page(NamedTuple):
+    """A page of a list before it is encoded."""
+
+    records: Sequence[Record]
+    place: Place
+    """The start of the page, as its cursor gives it."""
+    next_place: Place | None = None
+    """The start of the next page; None on the last page."""
+    is_partial: bool = False
 
 
-def read_cursor(listing: object, cursor: str) -> Place:
-    """The place that a cursor of the listing tells; an empty one means the beginning.
+class PageChange(Protocol):
+    """A change of pages, such as a fault makes."""
+
+    def move_start(self, place: Place) -> Place:
+        """Return where the page starts instead."""
+        ...
+
+    def change_page(self, page: Page) -> Page:
+        """Return the page to serve instead."""
+        ...
+
+
+class PageRequest(NamedTuple):
+    """A page that a handler returns in place of a response, so that the gate can apply faults to it."""
+
+    listing: Listing
+    list_key: object
+    """A plain value that names the list: its route, account and filters. A cursor is valid only for this key."""
+    cursor: str
+    limit: int
+    encode: Callable[[Page, str | None], Response]
+    """Builds the response from the page and the cursor to the next one."""
+
+    def respond(self, changes: Sequence[PageChange] = ()) -> Response:
+        """Read the page and encode it.
+
+        Raises:
+            Refusal: 400 if the cursor is not one of this list.
+        """
+        place = start = read_cursor(self.list_key, self.cursor)
+        for change in changes:
+            start = change.move_start(start)
+        found = self.listing.read(start.position, self.limit)
+        next_place = None if found.next_position is None else Place(found.next_position, place.round)
+        page = Page(found.records, place, next_place)
+        for change in changes:
+            page = change.change_page(page)
+        cursor = None if page.next_place is None else write_cursor(self.list_key, page.next_place)
+        return self.encode(page, cursor)
+
+
+def write_cursor(list_key: object, place: Place) -> str:
+    """Return a cursor to `place`, which is valid for the list with this key only."""
+    start = place.position.to_bytes(_POSITION_BYTES) + place.round.to_bytes(_ROUND_BYTES)
+    return base64.urlsafe_b64encode(start + _seal(list_key, start)).decode()
+
+
+def read_cursor(list_key: object, cursor: str) -> Place:
+    """Return the place of a cursor; an empty cursor is the beginning.
 
     Raises:
-        Refusal: 400, where the cursor was not made for this listing.
+        Refusal: 400 if the cursor was not written for this list.
     """
     if not cursor:
         return Place(0)
     try:
-        told = base64.b64decode(cursor, altchars=b"-_", validate=True)
+        content = base64.b64decode(cursor, altchars=b"-_", validate=True)
     except ValueError:
-        raise _invalid() from None
-    place, seal = told[: _PLACE_BYTES + _TURN_BYTES], told[_PLACE_BYTES + _TURN_BYTES :]
-    if seal != _seal(listing, place):
-        raise _invalid()
-    return Place(int.from_bytes(place[:_PLACE_BYTES]), int.from_bytes(place[_PLACE_BYTES:]))
+        raise _invalid_cursor() from None
+    start, seal = content[: _POSITION_BYTES + _ROUND_BYTES], content[_POSITION_BYTES + _ROUND_BYTES :]
+    if seal != _seal(list_key, start):
+        raise _invalid_cursor()
+    return Place(int.from_bytes(start[:_POSITION_BYTES]), int.from_bytes(start[_POSITION_BYTES:]))
 
 
-def _seal(listing: object, place: bytes) -> bytes:
-    name = repr(listing).encode("utf-8", "replace")
-    return hashlib.blake2b(place + name, digest_size=_SEAL_BYTES).digest()
+def _seal(list_key: object, start: bytes) -> bytes:
+    name = repr(list_key).encode("utf-8", "replace")
+    return hashlib.blake2b(start + name, digest_size=_SEAL_BYTES).digest()
 
 
-def _invalid() -> Refusal:
+def _invalid_cursor() -> Refusal:
     return bad_request("Invalid next_cursor")

@@ -1,110 +1,311 @@
-"""What an account of a records world serves at one instant.
+"""The world of `--records` files: versions of enrollments, and what an account serves of them at an instant.
 
-What belongs here: the lists that follow from the versions that hold. Users and courses are those that the
-enrollments name, for the files tell of no others.
+The bytes of a record and of its raw form are kept as they are; they are never decoded and encoded again.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
+from bisect import bisect_right
+from collections import OrderedDict, defaultdict
+from datetime import datetime
 from functools import cached_property
+from operator import attrgetter
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
-from lms_pipeline.sandbox.listing import Listing
-from lms_pipeline.sandbox.records.lines import NULL, pair_of
-from lms_pipeline.sandbox.world import Record
+from lms_pipeline.sandbox.world import (
+    Account,
+    Integration,
+    Listing,
+    Record,
+    SandboxError,
+    convert_to_utc,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
 
-    from lms_pipeline.sandbox.records.histories import Version
-
-
-class _Named(msgspec.Struct, gc=False):
-    user: msgspec.Raw = NULL
-    course: msgspec.Raw = NULL
-
-
-_decode_named = msgspec.json.Decoder(_Named).decode
+_INTEGRATION = Integration(id="records", name="records", category="lms")
+_MAX_CACHED_VIEWS = 8
+"""A sweep is many pages of one view, and several accounts are swept at the same time."""
+_NULL = msgspec.Raw(b"null")
+"""Stands for a value that is null or absent."""
+_NO_ID = (b"null", b'""')
 
 
-class RecordsView:
-    """The lists of one state of an account, each worked out when it is first asked for."""
+class Line(msgspec.Struct, gc=False, forbid_unknown_fields=True):
+    """One line of a file: one version of one enrollment."""
+
+    account: str
+    valid_from: datetime
+    enrollment: msgspec.Raw
+    raw: msgspec.Raw = _NULL
+    deleted: bool = False
+
+
+class _Reference(msgspec.Struct, gc=False):
+    id: str | int | None = None
+
+
+class _Pair(msgspec.Struct, gc=False):
+    user: _Reference | None = None
+    course: _Reference | None = None
+
+
+class _Identity(msgspec.Struct, gc=False):
+    id: msgspec.Raw = _NULL
+    remote_data: msgspec.Raw = _NULL
+
+
+class _Objects(msgspec.Struct, gc=False):
+    user: msgspec.Raw = _NULL
+    course: msgspec.Raw = _NULL
+
+
+_decode_line = msgspec.json.Decoder(Line).decode
+_decode_identity = msgspec.json.Decoder(_Identity).decode
+_decode_pair = msgspec.json.Decoder(_Pair).decode
+_decode_objects = msgspec.json.Decoder(_Objects).decode
+_get_valid_from = attrgetter("valid_from")
+
+
+def records_world(paths: Sequence[Path]) -> RecordedWorld:
+    """Read NDJSON files with one version of one enrollment a line.
+
+    Raises:
+        SandboxError: a file or a line can't be used; the message names it.
+    """
+    histories: dict[str, AccountHistory] = {}
+    for path in paths:
+        for line, identity in read_lines(path):
+            histories.setdefault(line.account, AccountHistory()).add(identity, line)
+    if not histories:
+        raise SandboxError(f"There are no records in {', '.join(map(str, paths)) or 'no files at all'}.")
+    for history in histories.values():
+        history.sort()
+    return RecordedWorld(histories)
+
+
+def read_lines(path: Path) -> Iterator[tuple[Line, bytes]]:
+    """Yield each line of a file with the identity of its enrollment, without blank lines.
+
+    Raises:
+        SandboxError: the file or a line can't be used; the message names it.
+    """
+    try:
+        with path.open("rb") as file:
+            for number, text in enumerate(file, start=1):
+                if not text.isspace():
+                    yield _read_line(text, path, number)
+    except OSError as error:
+        raise SandboxError(f"The records file {path} can't be read: {error.strerror or error}.") from error
+
+
+def _read_line(text: bytes, path: Path, number: int) -> tuple[Line, bytes]:
+    try:
+        line = _decode_line(text)
+        line.valid_from = convert_to_utc(line.valid_from)
+        return line, _read_identity(line)
+    except (msgspec.DecodeError, UnicodeDecodeError, ValueError, OverflowError, RecursionError) as error:
+        raise SandboxError(f"{path}, line {number} can't be used as a record: {error}.") from error
+
+
+def _read_identity(line: Line) -> bytes:
+    """Return the enrollment's id, or the pair of its learner and course if it has none."""
+    identity = _decode_identity(line.enrollment)
+    if identity.remote_data != _NULL:
+        raise ValueError("the enrollment contains remote_data, which belongs beside it as raw")
+    enrollment_id = bytes(identity.id)
+    if enrollment_id not in _NO_ID:
+        return enrollment_id
+    user_id, course_id = _read_pair(line.enrollment)
+    if user_id is None or course_id is None:
+        raise ValueError("the enrollment has no id, and not both a user.id and a course.id in its place")
+    return msgspec.json.encode((user_id, course_id))
+
+
+def _read_pair(enrollment: msgspec.Raw) -> tuple[str | None, str | None]:
+    """Return the ids of learner and course as text; None for a missing or invalid id."""
+    try:
+        pair = _decode_pair(enrollment)
+    except msgspec.ValidationError:
+        return None, None
+    return _read_id(pair.user), _read_id(pair.course)
+
+
+def _read_id(reference: _Reference | None) -> str | None:
+    return None if reference is None or reference.id in {None, ""} else str(reference.id)
+
+
+class Version(msgspec.Struct, gc=False, frozen=True):
+    """An enrollment from one instant on; its bytes are those of the file."""
+
+    valid_from: datetime
+    enrollment: msgspec.Raw
+    raw: msgspec.Raw
+    deleted: bool
+
+
+class AccountHistory:
+    """All versions of an account's enrollments; the enrollments are in the order of their first lines."""
+
+    def __init__(self) -> None:
+        self._by_identity: dict[bytes, list[Version]] = {}
+        self._enrollments: list[list[Version]] = []
+        self._instants: list[datetime] = []
+
+    def add(self, identity: bytes, line: Line) -> None:
+        """Add a version; of two from the same instant, the later line wins."""
+        version = Version(line.valid_from, line.enrollment, line.raw, line.deleted)
+        self._by_identity.setdefault(identity, []).append(version)
+
+    def sort(self) -> None:
+        """Sort the versions by time; call it once, after all are added."""
+        self._enrollments = list(self._by_identity.values())
+        self._by_identity = {}
+        for versions in self._enrollments:
+            versions.sort(key=_get_valid_from)
+        self._instants = sorted(version.valid_from for versions in self._enrollments for version in versions)
+
+    @property
+    def first_instant(self) -> datetime:
+        """The start of the first version."""
+        return self._instants[0]
+
+    @property
+    def last_instant(self) -> datetime:
+        """The start of the last version."""
+        return self._instants[-1]
+
+    def count_versions(self, at: datetime) -> int:
+        """Return how many versions started by `at`; the same number means the same state."""
+        return bisect_right(self._instants, at)
+
+    def state(self, at: datetime) -> list[Version | None]:
+        """Return the valid version of each enrollment at its position, or None before its start or after deletion."""
+        state: list[Version | None] = []
+        for versions in self._enrollments:
+            count = bisect_right(versions, at, key=_get_valid_from)
+            version = versions[count - 1] if count else None
+            state.append(None if version is None or version.deleted else version)
+        return state
+
+
+class RecordedView:
+    """The lists of one state of an account. Users and courses are those that its enrollments name."""
 
     def __init__(self, state: Sequence[Version | None]) -> None:
         self._state = state
 
     def enrollments(self, user_id: str | None = None, course_id: str | None = None) -> Listing:
-        """The enrollments that hold, in the order of the files."""
+        """Return the valid enrollments in the order of the files."""
         if user_id is None and course_id is None:
-            return Listing(len(self._state), self._record_at)
-        places = self._places(user_id, course_id)
-        return Listing(len(places), lambda number: self._record_at(places[number]))
+            return Listing(len(self._state), self._get_record)
+        positions = self._find_positions(user_id, course_id)
+        return Listing(len(positions), lambda number: self._get_record(positions[number]))
 
     def users(self) -> Listing:
-        """The learners that the enrollments name."""
+        """Return the learners."""
         return Listing.of(list(self._users.values()))
 
     def courses(self) -> Listing:
-        """The courses that the enrollments name."""
+        """Return the courses."""
         return Listing.of(list(self._courses.values()))
 
     def user(self, user_id: str) -> Record | None:
-        """A learner that the enrollments name."""
+        """Return a learner."""
         return self._users.get(user_id)
 
     def course(self, course_id: str) -> Record | None:
-        """A course that the enrollments name."""
+        """Return a course."""
         return self._courses.get(course_id)
 
-    def _record_at(self, place: int) -> Record | None:
-        version = self._state[place]
+    def _get_record(self, position: int) -> Record | None:
+        version = self._state[position]
         if version is None:
             return None
-        return Record(bytes(version.enrollment), None if version.raw == NULL else bytes(version.raw))
+        return Record(bytes(version.enrollment), None if version.raw == _NULL else bytes(version.raw))
 
-    def _places(self, user_id: str | None, course_id: str | None) -> list[int]:
+    def _find_positions(self, user_id: str | None, course_id: str | None) -> list[int]:
         if user_id is None:
-            return self._places_of_courses.get(course_id or "", [])
-        places = self._places_of_users.get(user_id, [])
-        return [place for place in places if course_id in {None, self._pairs[place][1]}]
+            return self._positions_by_course.get(course_id or "", [])
+        positions = self._positions_by_user.get(user_id, [])
+        return [position for position in positions if course_id in {None, self._pairs[position][1]}]
 
     @cached_property
     def _pairs(self) -> list[tuple[str | None, str | None]]:
-        """Learner and course of each enrollment that holds."""
-        return [(None, None) if version is None else pair_of(version.enrollment) for version in self._state]
+        return [
+            (None, None) if version is None else _read_pair(version.enrollment) for version in self._state
+        ]
 
     @cached_property
-    def _places_of_users(self) -> dict[str, list[int]]:
-        return _grouped(user_id for user_id, _ in self._pairs)
+    def _positions_by_user(self) -> dict[str, list[int]]:
+        return _group_positions(user_id for user_id, _ in self._pairs)
 
     @cached_property
-    def _places_of_courses(self) -> dict[str, list[int]]:
-        return _grouped(course_id for _, course_id in self._pairs)
+    def _positions_by_course(self) -> dict[str, list[int]]:
+        return _group_positions(course_id for _, course_id in self._pairs)
 
     @cached_property
     def _users(self) -> dict[str, Record]:
-        return self._named("user", self._places_of_users)
+        return self._build_records("user", self._positions_by_user)
 
     @cached_property
     def _courses(self) -> dict[str, Record]:
-        return self._named("course", self._places_of_courses)
+        return self._build_records("course", self._positions_by_course)
 
-    def _named(self, what: Literal["user", "course"], places: dict[str, list[int]]) -> dict[str, Record]:
-        """Each learner or course as the newest of its enrollments tells it, in the order of the files."""
-        return {key: Record(bytes(getattr(self._newest(of), what)), None) for key, of in places.items()}
+    def _build_records(
+        self, field: Literal["user", "course"], positions_by_id: dict[str, list[int]]
+    ) -> dict[str, Record]:
+        """Return each learner or course as in the newest of its enrollments, in the order of the files."""
+        return {
+            key: Record(bytes(getattr(self._read_newest(positions), field)), None)
+            for key, positions in positions_by_id.items()
+        }
 
-    def _newest(self, places: Iterable[int]) -> _Named:
-        versions = [version for place in places if (version := self._state[place]) is not None]
-        return _decode_named(max(reversed(versions), key=lambda version: version.valid_from).enrollment)
+    def _read_newest(self, positions: Iterable[int]) -> _Objects:
+        versions = [version for position in positions if (version := self._state[position]) is not None]
+        return _decode_objects(max(reversed(versions), key=_get_valid_from).enrollment)
 
 
-def _grouped(keys: Iterable[str | None]) -> dict[str, list[int]]:
-    """The places at which each key stands."""
-    places: defaultdict[str, list[int]] = defaultdict(list)
-    for place, key in enumerate(keys):
+def _group_positions(keys: Iterable[str | None]) -> dict[str, list[int]]:
+    positions: defaultdict[str, list[int]] = defaultdict(list)
+    for position, key in enumerate(keys):
         if key is not None:
-            places[key].append(place)
-    return places
+            positions[key].append(position)
+    return positions
+
+
+class RecordedWorld:
+    """Accounts whose enrollments come from files; all are active LMS accounts that can be swept."""
+
+    def __init__(self, histories: Mapping[str, AccountHistory]) -> None:
+        self._histories = histories
+        self._views: OrderedDict[tuple[str, int], RecordedView] = OrderedDict()
+
+    def accounts(self) -> Sequence[Account]:
+        """Return the accounts in the order of their first lines."""
+        return [
+            Account(
+                id=account_id,
+                tenant_id=f"tenant-{account_id}",
+                status="active",
+                is_sandbox=False,
+                integration=_INTEGRATION,
+                created_at=history.first_instant,
+                updated_at=history.last_instant,
+            )
+            for account_id, history in self._histories.items()
+        ]
+
+    def view(self, account_id: str, at: datetime) -> RecordedView:
+        """Return the account's enrollments in their versions at `at`."""
+        history = self._histories[account_id]
+        key = (account_id, history.count_versions(at))
+        view = self._views.pop(key, None) or RecordedView(history.state(at))
+        self._views[key] = view
+        if len(self._views) > _MAX_CACHED_VIEWS:
+            self._views.popitem(last=False)
+        return view

@@ -17,10 +17,8 @@ from lms_pipeline.defs.running import open_instance
 from lms_pipeline.lake.catalog import TABLES
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.registry import Registry
-from lms_pipeline.sandbox.faults.refusing import RevokedConnection, Status
-from lms_pipeline.sandbox.faults.spoiling import Html
-from lms_pipeline.sandbox.records.world import records_world
-from lms_pipeline.sandbox.server import running
+from lms_pipeline.sandbox import records_world, running
+from lms_pipeline.sandbox.faults import Html, RevokedConnection, Status
 from lms_pipeline.settings import Settings
 from lms_pipeline.truto.waits import Patience
 

@@ -8,7 +8,7 @@ from lms_pipeline.accounts import AccountOptions
 from lms_pipeline.housekeeping.planning import planned
 from lms_pipeline.housekeeping.removing import remove
 from lms_pipeline.housekeeping.rules import Rules
-from lms_pipeline.sandbox.server import running
+from lms_pipeline.sandbox import running
 from lms_pipeline_tests.pull.portal import FIRST, PORTAL, Portal
 from lms_pipeline_tests.pull.taking import Taker
 

@@ -6,8 +6,8 @@ import pytest
 
 from lms_pipeline.accounts import AccountOptions
 from lms_pipeline.pull.choosing import Choice
-from lms_pipeline.sandbox.faults.refusing import Status
-from lms_pipeline.sandbox.server import running
+from lms_pipeline.sandbox import running
+from lms_pipeline.sandbox.faults import Status
 from lms_pipeline_tests.pull.days import COURSES, LEARNERS, LISTS, PAIRS, Days, expected, stored
 from lms_pipeline_tests.pull.portal import Portal
 from lms_pipeline_tests.pull.taking import Taker

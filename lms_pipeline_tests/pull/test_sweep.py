@@ -9,7 +9,7 @@ from lms_pipeline.pull import sweep
 from lms_pipeline.pull.answers import Answers
 from lms_pipeline.pull.asker import Asker
 from lms_pipeline.pull.sweep import PairDemandedError
-from lms_pipeline.sandbox.server import running
+from lms_pipeline.sandbox import running
 from lms_pipeline.truto.client import TrutoClient
 from lms_pipeline.truto.errors import PermanentError, TransientError
 from lms_pipeline.truto.page import Page

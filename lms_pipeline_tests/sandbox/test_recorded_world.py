@@ -1,4 +1,4 @@
-"""The world that is read from files."""
+"""The world of `--records` files."""
 
 import json
 from collections.abc import Callable
@@ -8,11 +8,15 @@ from datetime import UTC, datetime, timedelta
 import httpx
 import pytest
 
-from lms_pipeline.sandbox.clock import Clock
-from lms_pipeline.sandbox.errors import SandboxError
-from lms_pipeline.sandbox.records.world import records_world
-from lms_pipeline.sandbox.server import running
-from lms_pipeline_tests.support.sandbox import Json, client_of, line, pages_of, sweep, write_lines
+from lms_pipeline.sandbox import Clock, SandboxError, records_world, running
+from lms_pipeline_tests.support.sandbox import (
+    Json,
+    build_line,
+    fetch_all,
+    iterate_pages,
+    open_client,
+    write_lines,
+)
 
 ENROLLMENTS, USERS, COURSES = (f"/unified/lms/{name}" for name in ("course-enrollments", "users", "courses"))
 SECOND = datetime(2013, 10, 2, tzinfo=UTC)
@@ -21,70 +25,72 @@ LATER = datetime(2013, 11, 1, tzinfo=UTC)
 
 @pytest.fixture
 def serving(tmp_path):
-    """Serve lines; gives the client and the means to set the clock."""
+    """Return a function that serves lines, and returns a client and a function to set the clock."""
     with ExitStack() as stack:
 
         def start(*lines: Json) -> tuple[httpx.Client, Callable[[datetime], None]]:
             world = records_world([write_lines(tmp_path / "lines.ndjson", lines)])
             sandbox = stack.enter_context(running(world, clock=Clock(LATER)))
-            return stack.enter_context(client_of(sandbox)), sandbox.set_clock
+            return stack.enter_context(open_client(sandbox)), sandbox.set_clock
 
         yield start
 
 
-def swept(client: httpx.Client, path: str = ENROLLMENTS, **parameters: str | int) -> list[Json]:
-    return sweep(client, path, integrated_account_id="acme", **parameters)
+def fetch(client: httpx.Client, path: str = ENROLLMENTS, **parameters: str | int) -> list[Json]:
+    return fetch_all(client, path, integrated_account_id="acme", **parameters)
 
 
-def statuses(client: httpx.Client) -> list[tuple[str, str]]:
-    return [(one["id"], one["status"]) for one in swept(client)]
+def fetch_statuses(client: httpx.Client) -> list[tuple[str, str]]:
+    return [(one["id"], one["status"]) for one in fetch(client)]
 
 
-def test_an_enrollment_is_served_as_its_latest_version_that_holds(serving):
+def test_an_enrollment_is_served_in_its_latest_valid_version(serving):
     client, set_clock = serving(
-        line("e1", "2013-10-03T00:00:00Z", with_={"status": "completed"}),
-        line("e1", "2013-10-01T00:00:00Z", with_={"status": "assigned"}),
-        line("e1", "2013-10-02T00:00:00Z", with_={"status": "in_progress"}),
+        build_line("e1", "2013-10-03T00:00:00Z", with_={"status": "completed"}),
+        build_line("e1", "2013-10-01T00:00:00Z", with_={"status": "assigned"}),
+        build_line("e1", "2013-10-02T00:00:00Z", with_={"status": "in_progress"}),
     )
     served = {}
     for instant in (SECOND, SECOND - timedelta(seconds=1), SECOND - timedelta(days=2), LATER):
         set_clock(instant)
-        served[instant] = [status for _, status in statuses(client)]
+        served[instant] = [status for _, status in fetch_statuses(client)]
     assert list(served.values()) == [["in_progress"], ["assigned"], [], ["completed"]]
 
 
-def test_of_two_versions_of_one_instant_the_later_line_counts(serving):
-    client, _ = serving(line("e1", with_={"status": "failed"}), line("e1", with_={"status": "passed"}))
-    assert statuses(client) == [("e1", "passed")]
+def test_the_later_line_of_two_versions_of_one_instant_wins(serving):
+    client, _ = serving(
+        build_line("e1", with_={"status": "failed"}), build_line("e1", with_={"status": "passed"})
+    )
+    assert fetch_statuses(client) == [("e1", "passed")]
 
 
-def test_a_deleted_enrollment_is_gone_until_it_comes_back(serving):
+def test_a_deleted_enrollment_is_absent_until_a_later_version(serving):
     client, set_clock = serving(
-        line("e1"),
-        line("e2"),
-        line("e1", "2013-10-02T00:00:00Z", deleted=True),
-        line("e1", "2013-10-03T00:00:00Z", with_={"status": "completed"}),
+        build_line("e1"),
+        build_line("e2"),
+        build_line("e1", "2013-10-02T00:00:00Z", deleted=True),
+        build_line("e1", "2013-10-03T00:00:00Z", with_={"status": "completed"}),
     )
     set_clock(SECOND)
-    assert statuses(client) == [("e2", "enrolled")]
+    assert fetch_statuses(client) == [("e2", "enrolled")]
     set_clock(LATER)
-    assert statuses(client) == [("e1", "completed"), ("e2", "enrolled")]
+    assert fetch_statuses(client) == [("e1", "completed"), ("e2", "enrolled")]
 
 
-def test_without_an_id_the_pair_tells_enrollments_apart(serving):
+def test_enrollments_without_an_id_are_identified_by_the_pair(serving):
     by_pair = {"id": None, "user": {"id": 7}}
     client, _ = serving(
-        line(with_=by_pair | {"status": "assigned"}),
-        line(with_=by_pair | {"course": {"id": "c2"}}),
-        line(valid_from="2013-10-02T00:00:00Z", with_=by_pair | {"status": "failed"}),
+        build_line(with_=by_pair | {"status": "assigned"}),
+        build_line(with_=by_pair | {"course": {"id": "c2"}}),
+        build_line(valid_from="2013-10-02T00:00:00Z", with_=by_pair | {"status": "failed"}),
     )
-    assert [(one["course"]["id"], one["status"]) for one in swept(client)] == [
+    assert [(one["course"]["id"], one["status"]) for one in fetch(client)] == [
         ("c1", "failed"),
         ("c2", "enrolled"),
     ]
 
 
-def test_records_and_raw_are_served_to_the_byte(tmp_path):
+def test_records_and_raw_are_served_byte_for_byte(tmp_path):
     enrollment = '{ "id":"e1", "odd" : 1.50e0, "name":"\\u00e9é" }'
     raw = '{"role":"learner",  "n": 100000000000000000000, "again":1, "again":2}'
     path = tmp_path / "lines.ndjson"
@@ -92,7 +98,7 @@ def test_records_and_raw_are_served_to_the_byte(tmp_path):
         f'{{"account":"acme","valid_from":"2013-10-01T00:00:00Z","enrollment":{enrollment},"raw":{raw}}}\n',
         encoding="utf-8",
     )
-    with running(records_world([path])) as sandbox, client_of(sandbox) as client:
+    with running(records_world([path])) as sandbox, open_client(sandbox) as client:
         content = client.get(ENROLLMENTS, params={"integrated_account_id": "acme"}).content
         raw_content = client.get(
             ENROLLMENTS, params={"integrated_account_id": "acme", "truto_response_format": "raw"}
@@ -105,52 +111,55 @@ def test_records_and_raw_are_served_to_the_byte(tmp_path):
 
 @pytest.mark.parametrize("more", [{}, {"raw": None}])
 def test_a_record_without_raw_has_no_remote_data(serving, more):
-    client, _ = serving(line("e1", **more))
-    assert "remote_data" not in swept(client)[0]
+    client, _ = serving(build_line("e1", **more))
+    assert "remote_data" not in fetch(client)[0]
 
 
 def test_enrollments_are_served_in_the_order_in_which_they_first_appear(serving):
     client, _ = serving(
-        line("b"), line("a"), line("c", "2013-09-01T00:00:00Z"), line("a", "2013-10-05T00:00:00Z")
+        build_line("b"),
+        build_line("a"),
+        build_line("c", "2013-09-01T00:00:00Z"),
+        build_line("a", "2013-10-05T00:00:00Z"),
     )
-    assert [one["id"] for one in swept(client, limit=2)] == ["b", "a", "c"]
+    assert [one["id"] for one in fetch(client, limit=2)] == ["b", "a", "c"]
 
 
 def test_enrollments_are_filtered_by_learner_and_course(serving):
     client, _ = serving(
         *(
-            line(f"{user}{course}", with_={"user": {"id": user}, "course": {"id": course}})
+            build_line(f"{user}{course}", with_={"user": {"id": user}, "course": {"id": course}})
             for user in ("u1", "u2", "u3")
             for course in ("c1", "c2")
         )
     )
-    assert [one["id"] for one in swept(client, **{"user[id]": "u2"}, limit=1)] == ["u2c1", "u2c2"]
-    assert [one["id"] for one in swept(client, **{"course[id]": "c2"})] == ["u1c2", "u2c2", "u3c2"]
-    assert [one["id"] for one in swept(client, **{"user[id]": "u3", "course[id]": "c1"})] == ["u3c1"]
-    assert swept(client, **{"user[id]": "u3", "course[id]": "c3"}) == []
+    assert [one["id"] for one in fetch(client, **{"user[id]": "u2"}, limit=1)] == ["u2c1", "u2c2"]
+    assert [one["id"] for one in fetch(client, **{"course[id]": "c2"})] == ["u1c2", "u2c2", "u3c2"]
+    assert [one["id"] for one in fetch(client, **{"user[id]": "u3", "course[id]": "c1"})] == ["u3c1"]
+    assert fetch(client, **{"user[id]": "u3", "course[id]": "c3"}) == []
 
 
 def test_users_and_courses_are_those_that_visible_enrollments_name(serving):
     client, set_clock = serving(
-        line("e1", with_={"user": {"id": "u1", "name": "Old"}}),
-        line(
+        build_line("e1", with_={"user": {"id": "u1", "name": "Old"}}),
+        build_line(
             "e2", "2013-10-03T00:00:00Z", with_={"user": {"id": "u1", "name": "New"}, "course": {"id": "c2"}}
         ),
-        line("e3", with_={"user": "nobody"}),
+        build_line("e3", with_={"user": "nobody"}),
     )
-    assert swept(client, USERS) == [{"id": "u1", "name": "New"}]
-    assert swept(client, COURSES) == [{"id": "c1"}, {"id": "c2"}]
+    assert fetch(client, USERS) == [{"id": "u1", "name": "New"}]
+    assert fetch(client, COURSES) == [{"id": "c1"}, {"id": "c2"}]
     assert client.get(f"{USERS}/u1", params={"integrated_account_id": "acme"}).json()["name"] == "New"
     set_clock(SECOND)
-    assert swept(client, USERS) == [{"id": "u1", "name": "Old"}]
+    assert fetch(client, USERS) == [{"id": "u1", "name": "Old"}]
     assert client.get(f"{COURSES}/c2", params={"integrated_account_id": "acme"}).status_code == 404
 
 
-def test_a_sweep_during_which_the_clock_moves_misses_nothing_that_stays(serving):
-    lines = [line(f"e{number}") for number in range(5)]
-    client, set_clock = serving(*lines, line("e0", "2013-10-02T00:00:00Z", deleted=True))
+def test_a_sweep_returns_every_remaining_enrollment_while_the_clock_moves(serving):
+    lines = [build_line(f"e{number}") for number in range(5)]
+    client, set_clock = serving(*lines, build_line("e0", "2013-10-02T00:00:00Z", deleted=True))
     set_clock(SECOND - timedelta(hours=1))
-    pages = pages_of(client, ENROLLMENTS, integrated_account_id="acme", limit=2)
+    pages = iterate_pages(client, ENROLLMENTS, integrated_account_id="acme", limit=2)
     assert [one["id"] for one in next(pages)] == ["e0", "e1"]
     set_clock(SECOND)
     assert [one["id"] for page in pages for one in page] == ["e2", "e3", "e4"]
@@ -159,8 +168,8 @@ def test_a_sweep_during_which_the_clock_moves_misses_nothing_that_stays(serving)
 def test_several_files_make_one_world(tmp_path):
     world = records_world(
         [
-            write_lines(tmp_path / "one.ndjson", [line("e1"), line("e1", account_id="other")]),
-            write_lines(tmp_path / "two.ndjson", [line("e1", "2013-10-09T12:00:00+02:00")]),
+            write_lines(tmp_path / "one.ndjson", [build_line("e1"), build_line("e1", account_id="other")]),
+            write_lines(tmp_path / "two.ndjson", [build_line("e1", "2013-10-09T12:00:00+02:00")]),
         ]
     )
     acme, other = world.accounts()
@@ -169,38 +178,38 @@ def test_several_files_make_one_world(tmp_path):
     assert acme.updated_at == datetime(2013, 10, 9, 10, tzinfo=UTC)
 
 
-def test_naive_instants_are_read_as_utc_and_blank_lines_skipped(tmp_path):
+def test_naive_instants_are_utc_and_blank_lines_are_skipped(tmp_path):
     path = tmp_path / "lines.ndjson"
-    path.write_text(f"\n{json.dumps(line('e1', '2013-10-01T00:00:00'))}\n  \n", encoding="utf-8")
+    path.write_text(f"\n{json.dumps(build_line('e1', '2013-10-01T00:00:00'))}\n  \n", encoding="utf-8")
     [acme] = records_world([path]).accounts()
     assert acme.created_at == datetime(2013, 10, 1, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(
-    ("bad", "says"),
+    ("invalid", "reason"),
     [
         ('{"account" 5}', "JSON is malformed"),
         ("[]", "Expected `object`"),
-        (json.dumps({**line(), "valid_from": "yesterday"}), "valid_from"),
+        (json.dumps({**build_line(), "valid_from": "yesterday"}), "valid_from"),
         (json.dumps({"account": "acme"}), "valid_from"),
-        (json.dumps({**line(), "removed": True}), "removed"),
-        (json.dumps({**line(), "enrollment": 5}), "Expected `object`"),
-        (json.dumps(line(with_={"id": "", "user": None})), "has no id, and not both"),
-        (json.dumps(line(with_={"remote_data": {}})), "belongs beside it as raw"),
+        (json.dumps({**build_line(), "removed": True}), "removed"),
+        (json.dumps({**build_line(), "enrollment": 5}), "Expected `object`"),
+        (json.dumps(build_line(with_={"id": "", "user": None})), "has no id, and not both"),
+        (json.dumps(build_line(with_={"remote_data": {}})), "belongs beside it as raw"),
     ],
 )
-def test_a_line_that_can_not_be_used_is_named(tmp_path, bad, says):
+def test_an_invalid_line_is_named(tmp_path, invalid, reason):
     path = tmp_path / "lines.ndjson"
-    path.write_text(f"{json.dumps(line())}\n{bad}\n", encoding="utf-8")
+    path.write_text(f"{json.dumps(build_line())}\n{invalid}\n", encoding="utf-8")
     with pytest.raises(SandboxError) as caught:
         records_world([path])
     message = str(caught.value)
     assert message.startswith(f"{path}, line 2 can't be used as a record: ")
-    assert says in message
+    assert reason in message
     assert "\n" not in message
 
 
-def test_bytes_that_are_no_text_are_named_by_line(tmp_path):
+def test_a_line_that_is_not_utf8_is_named(tmp_path):
     path = tmp_path / "lines.ndjson"
     path.write_bytes(b'{"account":"\xff","valid_from":"2013-10-01T00:00:00Z","enrollment":{"id":"e1"}}\n')
     with pytest.raises(SandboxError, match="line 1 "):
@@ -216,9 +225,13 @@ def test_a_file_that_is_missing_or_empty_is_one_clear_sentence(tmp_path):
         records_world([])
 
 
-def test_a_state_is_worked_out_once_for_all_pages_of_a_sweep(tmp_path):
+def test_a_view_is_built_once_for_all_pages_of_a_sweep(tmp_path):
     world = records_world(
-        [write_lines(tmp_path / "lines.ndjson", [line(), line(valid_from="2013-10-20T00:00:00Z")])]
+        [
+            write_lines(
+                tmp_path / "lines.ndjson", [build_line(), build_line(valid_from="2013-10-20T00:00:00Z")]
+            )
+        ]
     )
     view = world.view("acme", SECOND)
     assert world.view("acme", SECOND + timedelta(hours=1)) is view

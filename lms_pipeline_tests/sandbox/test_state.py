@@ -1,17 +1,22 @@
-"""The limits on calls, and the headers that tell of them."""
+"""Rate limits: which calls count, and the responses of a limit that is used up."""
 
 from collections.abc import Iterator
 
 import pytest
 
+from lms_pipeline.sandbox import (
+    TRUTO_ACCOUNT_TIER,
+    TRUTO_TOKEN_TIER,
+    RunningSandbox,
+    Switches,
+    Tier,
+    running,
+)
 from lms_pipeline.sandbox.http import Refusal
-from lms_pipeline.sandbox.server import RunningSandbox, running
-from lms_pipeline.sandbox.wire.limits import Limits
-from lms_pipeline.sandbox.wire.switches import TRUTO_ACCOUNT_TIER, TRUTO_TOKEN_TIER, Switches, Tier
-from lms_pipeline_tests.support.sandbox import PAIRED, SWEEPING, SmallWorld, client_of
+from lms_pipeline.sandbox.state import RateLimits
+from lms_pipeline_tests.support.sandbox import PAIRED, SWEEPING, SmallWorld, open_client
 
 USERS = "/unified/lms/users"
-LOW = Switches(account_tier=Tier(2))
 
 
 @pytest.fixture
@@ -24,16 +29,16 @@ def test_the_tiers_of_truto_are_those_of_its_docs():
     assert (Tier(500, 10), Tier(50, 10)) == (TRUTO_TOKEN_TIER, TRUTO_ACCOUNT_TIER)
 
 
-def test_without_switches_nothing_is_limited(sandbox):
-    with client_of(sandbox) as client:
-        answers = [client.get(USERS, params={"integrated_account_id": SWEEPING}) for _ in range(60)]
-    assert {answer.status_code for answer in answers} == {200}
-    assert not any(name.startswith("ratelimit") for name in answers[0].headers)
+def test_nothing_is_limited_without_switches(sandbox):
+    with open_client(sandbox) as client:
+        responses = [client.get(USERS, params={"integrated_account_id": SWEEPING}) for _ in range(60)]
+    assert {response.status_code for response in responses} == {200}
+    assert not any(name.startswith("ratelimit") for name in responses[0].headers)
 
 
-def test_an_account_that_is_asked_too_often_is_refused_and_the_others_are_not(sandbox):
-    sandbox.switch(LOW)
-    with client_of(sandbox) as client:
+def test_the_account_limit_refuses_only_the_account_that_exceeds_it(sandbox):
+    sandbox.switch(Switches(account_tier=Tier(2)))
+    with open_client(sandbox) as client:
         statuses = [
             client.get(USERS, params={"integrated_account_id": account}).status_code
             for account in (SWEEPING, SWEEPING, SWEEPING, PAIRED)
@@ -49,65 +54,80 @@ def test_an_account_that_is_asked_too_often_is_refused_and_the_others_are_not(sa
     assert sandbox.stats()["limited"] == {"account": 2}
 
 
-def test_routes_that_ask_for_no_account_count_for_the_token_alone(sandbox):
+def test_routes_of_accounts_count_only_for_the_token(sandbox):
     sandbox.switch(Switches(account_tier=Tier(1), token_tier=Tier(3)))
-    with client_of(sandbox) as client:
+    with open_client(sandbox) as client:
         statuses = [client.get(f"/integrated-account/{SWEEPING}").status_code for _ in range(4)]
     assert statuses == [200, 200, 200, 429]
     assert sandbox.stats()["limited"] == {"token": 1}
 
 
-def test_a_provider_tells_of_its_limit_in_headers_and_refuses_in_its_own_name(sandbox):
+def test_a_provider_sends_its_limit_in_headers_and_refuses_with_its_own_error(sandbox):
     sandbox.switch(Switches(provider_tier=Tier(2)))
-    with client_of(sandbox) as client:
+    with open_client(sandbox) as client:
         first, second, third = (
             client.get(USERS, params={"integrated_account_id": SWEEPING}) for _ in range(3)
         )
-        meta = client.get(f"{USERS}/meta/list", params={"integrated_account_id": SWEEPING})
-    told = [
-        tuple(answer.headers[f"ratelimit-{name}"] for name in ("limit", "remaining"))
-        for answer in (first, second, third)
+        metadata = client.get(f"{USERS}/meta/list", params={"integrated_account_id": SWEEPING})
+    headers = [
+        tuple(response.headers[f"ratelimit-{name}"] for name in ("limit", "remaining"))
+        for response in (first, second, third)
     ]
-    assert told == [("2;w=10", "1"), ("2;w=10", "0"), ("2;w=10", "0")]
+    assert headers == [("2;w=10", "1"), ("2;w=10", "0"), ("2;w=10", "0")]
     assert 0 < int(third.headers["ratelimit-reset"]) <= 10
     assert third.status_code == 429
     assert third.json()["truto_is_remote_error"] is True
     assert "rate_limit_error" in third.json()["truto_error_insight"]
-    assert meta.status_code == 200
-    assert "ratelimit-limit" not in meta.headers
+    assert metadata.status_code == 200
+    assert "ratelimit-limit" not in metadata.headers
 
 
-def test_calls_count_for_as_long_as_the_tier_says():
-    now = 0.0
-    limits = Limits(clock=lambda: now)
+class ManualClock:
+    """Seconds that the test sets."""
 
-    def passes() -> bool:
-        try:
-            limits.check(LOW, SWEEPING, "provider")
-        except Refusal:
-            return False
-        return True
+    seconds = 0.0
 
-    for now, expected in [  # noqa: B007 - the clock reads it
-        *((0.0, True), (5.0, True), (9.9, False)),
-        *((10.0, True), (10.1, False), (15.0, True)),
-    ]:
-        assert passes() is expected
+    def __call__(self) -> float:
+        return self.seconds
 
 
-@pytest.mark.parametrize(
-    "body", [{"account_tier": {"calls": 0}}, {"account_teir": None}, {"not_enrolled": 500}, [1]]
-)
-def test_switches_that_can_not_be_are_refused_and_the_old_ones_stay(small, body):
-    before = small.get("/_sandbox/switches").json()
-    answer = small.put("/_sandbox/switches", json=body)
-    assert (answer.status_code, answer.json()["statusCode"]) == (400, 400)
-    assert small.get("/_sandbox/switches").json() == before
+def is_allowed(limits: RateLimits, switches: Switches) -> bool:
+    try:
+        limits.check(switches, SWEEPING, "provider")
+    except Refusal:
+        return False
+    return True
 
 
-def test_switches_are_set_over_http(sandbox):
-    with client_of(sandbox) as client:
-        told = client.put("/_sandbox/switches", json={"token_tier": {"calls": 5}, "not_enrolled": 400}).json()
-        assert told["token_tier"] == {"calls": 5, "seconds": 10}
-        pair = {"integrated_account_id": PAIRED, "user[id]": "u1", "course[id]": "none"}
-        assert client.get("/unified/lms/course-enrollments", params=pair).status_code == 400
+def test_a_call_counts_until_the_window_of_the_tier_ends():
+    clock, allowed = ManualClock(), {}
+    limits = RateLimits(clock)
+    for clock.seconds in (0.0, 5.0, 9.9, 10.0, 10.1, 15.0):
+        allowed[clock.seconds] = is_allowed(limits, Switches(account_tier=Tier(2)))
+    assert allowed == {0.0: True, 5.0: True, 9.9: False, 10.0: True, 10.1: False, 15.0: True}
+
+
+def test_a_call_that_one_tier_refuses_counts_in_no_other():
+    limits = RateLimits(ManualClock())
+    switches = Switches(token_tier=Tier(2), account_tier=Tier(1))
+    assert [is_allowed(limits, switches) for _ in range(3)] == [True, False, False]
+    assert is_allowed(limits, Switches(token_tier=Tier(2)))
+
+
+def test_a_tier_that_is_lowered_counts_the_calls_so_far():
+    limits = RateLimits(ManualClock())
+    assert all(is_allowed(limits, Switches(account_tier=Tier(9))) for _ in range(3))
+    assert not is_allowed(limits, Switches(account_tier=Tier(3)))
+
+
+def test_the_provider_s_reset_is_the_time_until_its_oldest_call_ends():
+    clock = ManualClock()
+    limits = RateLimits(clock)
+    switches = Switches(provider_tier=Tier(5, seconds=60))
+    limits.check(switches, SWEEPING, "provider")
+    clock.seconds = 12.5
+    assert limits.check(switches, SWEEPING, "provider") == {
+        "ratelimit-limit": "5;w=60",
+        "ratelimit-remaining": "3",
+        "ratelimit-reset": "48",
+    }

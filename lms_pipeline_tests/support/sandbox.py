@@ -1,4 +1,4 @@
-"""Small worlds and clients for the tests of the sandbox."""
+"""Small worlds, records files and HTTP clients for tests that use the sandbox."""
 
 from __future__ import annotations
 
@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from lms_pipeline.sandbox.listing import Listing
-from lms_pipeline.sandbox.world import Account, Integration, Record
+from lms_pipeline.sandbox import Account, Integration, Listing, Record
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-    from lms_pipeline.sandbox.server import RunningSandbox
+    from lms_pipeline.sandbox import RunningSandbox
 
 Json = dict[str, Any]
 
@@ -23,7 +22,7 @@ LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 SWEEPING, PAIRED, BROKEN, CRM = "sweeping", "paired", "broken", "crm"
 
 
-def account(
+def build_account(
     account_id: str,
     *,
     integration: str = "madeup",
@@ -42,7 +41,7 @@ def account(
     )
 
 
-def as_record(unified: Json, remote: Json | None = None) -> Record:
+def build_record(unified: Json, remote: Json | None = None) -> Record:
     return Record(json.dumps(unified).encode(), None if remote is None else json.dumps(remote).encode())
 
 
@@ -53,85 +52,85 @@ class SmallView:
         self._user_ids = [f"u{number}" for number in range(count)]
 
     def enrollments(self, user_id: str | None = None, course_id: str | None = None) -> Listing:
-        wanted = [one for one in self._user_ids if user_id in {None, one} and course_id in {None, "c1"}]
+        matching = [one for one in self._user_ids if user_id in {None, one} and course_id in {None, "c1"}]
         return Listing.of(
             [
-                as_record(
+                build_record(
                     {"id": f"e-{one}", "user": {"id": one}, "course": {"id": "c1"}}, {"role": "learner"}
                 )
-                for one in wanted
+                for one in matching
             ]
         )
 
     def users(self) -> Listing:
-        return Listing.of([as_record({"id": one}, {"login": one}) for one in self._user_ids])
+        return Listing.of([build_record({"id": one}, {"login": one}) for one in self._user_ids])
 
     def courses(self) -> Listing:
-        return Listing.of([as_record({"id": "c1"}, {"code": "C1"})])
+        return Listing.of([build_record({"id": "c1"}, {"code": "C1"})])
 
     def user(self, user_id: str) -> Record | None:
-        return as_record({"id": user_id}, {"courses": ["c1"]}) if user_id in self._user_ids else None
+        return build_record({"id": user_id}, {"courses": ["c1"]}) if user_id in self._user_ids else None
 
     def course(self, course_id: str) -> Record | None:
-        return as_record({"id": course_id}, {"users": self._user_ids}) if course_id == "c1" else None
+        return build_record({"id": course_id}, {"users": self._user_ids}) if course_id == "c1" else None
 
 
 class SmallWorld:
-    """One account of each sort that the server treats in a way of its own."""
+    """One account of each kind that the server treats differently."""
 
     def __init__(self, count: int = 12) -> None:
         self._view = SmallView(count)
 
     def accounts(self) -> list[Account]:
         return [
-            account(SWEEPING),
-            account(PAIRED, integration="talentlms"),
-            account(BROKEN, status="needs_reauth", is_sandbox=True),
-            account(CRM, integration="anycrm", category="crm"),
+            build_account(SWEEPING),
+            build_account(PAIRED, integration="talentlms"),
+            build_account(BROKEN, status="needs_reauth", is_sandbox=True),
+            build_account(CRM, integration="anycrm", category="crm"),
         ]
 
     def view(self, account_id: str, at: datetime) -> SmallView:
         return self._view
 
 
-def client_of(sandbox: RunningSandbox) -> httpx.Client:
+def open_client(sandbox: RunningSandbox) -> httpx.Client:
     return httpx.Client(
         base_url=sandbox.url, headers={"Authorization": f"Bearer {sandbox.token}"}, trust_env=False
     )
 
 
-def pages_of(client: httpx.Client, path: str, **parameters: str | int) -> Iterator[list[Json]]:
-    """Follow the cursors of a listing to its end."""
+def iterate_pages(client: httpx.Client, path: str, **parameters: str | int) -> Iterator[list[Json]]:
+    """Follow the cursors of a list to its end."""
     cursor: str | None = ""
     while cursor is not None:
-        answer = client.get(path, params={**parameters, "next_cursor": cursor})
-        assert answer.status_code == 200, answer.text
-        page = answer.json()
+        response = client.get(path, params={**parameters, "next_cursor": cursor})
+        assert response.status_code == 200, response.text
+        page = response.json()
         yield page["result"]
         cursor = page["next_cursor"]
 
 
-def sweep(client: httpx.Client, path: str, **parameters: str | int) -> list[Json]:
-    return [record for page in pages_of(client, path, **parameters) for record in page]
+def fetch_all(client: httpx.Client, path: str, **parameters: str | int) -> list[Json]:
+    return [record for page in iterate_pages(client, path, **parameters) for record in page]
 
 
-def line(
+def build_line(
     enrollment_id: str = "e1",
     valid_from: str = "2013-10-01T00:00:00Z",
     account_id: str = "acme",
     with_: Json | None = None,
-    **more: object,
+    **fields: object,
 ) -> Json:
-    """A line of a records file; `with_` goes into its enrollment, the rest beside it."""
+    """Return a line of a records file; `with_` goes into its enrollment, `fields` beside it."""
     enrollment = {"id": enrollment_id, "user": {"id": "u1"}, "course": {"id": "c1"}, "status": "enrolled"}
     return {
         "account": account_id,
         "valid_from": valid_from,
         "enrollment": {**enrollment, **(with_ or {})},
-        **more,
+        **fields,
     }
 
 
 def write_lines(path: Path, lines: Iterable[Json]) -> Path:
-    path.write_text("".join(json.dumps(one) + "\n" for one in lines), encoding="utf-8")
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
     return path

@@ -14,12 +14,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lms_pipeline.sandbox.listing import Listing
-from lms_pipeline.sandbox.server import RunningSandbox, running
-from lms_pipeline.sandbox.world import Record
+from lms_pipeline.sandbox import Listing, Record, RunningSandbox, running
 from lms_pipeline.truto.client import TrutoClient
 from lms_pipeline.truto.query import CourseFilter, ListQuery, UserFilter
-from lms_pipeline_tests.support.sandbox import SWEEPING, SmallView, SmallWorld, as_record, client_of
+from lms_pipeline_tests.support.sandbox import SWEEPING, SmallView, SmallWorld, build_record, open_client
 from lms_pipeline_tests.truto.statement import Enrollment, Json, Question, pages
 
 PATH = "/unified/lms/course-enrollments"
@@ -59,7 +57,7 @@ class _View(SmallView):
 
 
 def _record(one: Enrollment) -> Record:
-    return as_record(one.unified, one.remote)
+    return build_record(one.unified, one.remote)
 
 
 class _World(SmallWorld):
@@ -141,7 +139,7 @@ def sandbox() -> Iterator[RunningSandbox]:
 
 @pytest.fixture(scope="module")
 def http(sandbox: RunningSandbox) -> Iterator[httpx.Client]:
-    with client_of(sandbox) as client:
+    with open_client(sandbox) as client:
         yield client
 
 

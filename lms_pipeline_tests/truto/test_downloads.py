@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from lms_pipeline.sandbox.faults.responses import Cut
-from lms_pipeline.sandbox.server import running
+from lms_pipeline.sandbox import running
+from lms_pipeline.sandbox.faults import Cut
 from lms_pipeline.truto import downloads
 from lms_pipeline.truto.downloads import Downloaded, DownloadError
 from lms_pipeline.truto.errors import PermanentError, TransientError

@@ -11,8 +11,7 @@ from pathlib import Path
 import pytest
 from pyrate_limiter import Rate
 
-from lms_pipeline.sandbox.server import running
-from lms_pipeline.sandbox.wire.switches import Switches, Tier
+from lms_pipeline.sandbox import Switches, Tier, running
 from lms_pipeline.truto.client import TrutoClient
 from lms_pipeline.truto.pacing import NoSlotError, Pacing, PacingError, Slots, Tiers
 from lms_pipeline.truto.query import AccountsQuery, ListQuery, ObjectQuery

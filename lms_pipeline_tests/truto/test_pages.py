@@ -4,16 +4,14 @@ from datetime import UTC, datetime
 
 import pytest
 
-from lms_pipeline.sandbox.clock import Clock
-from lms_pipeline.sandbox.records.world import records_world
-from lms_pipeline.sandbox.server import running
+from lms_pipeline.sandbox import Clock, records_world, running
 from lms_pipeline.truto import paging
 from lms_pipeline.truto.accounts import IntegratedAccount
 from lms_pipeline.truto.client import TrutoClient
 from lms_pipeline.truto.errors import PermanentError, TransientError
 from lms_pipeline.truto.query import CourseFilter, ListQuery, UserFilter
 from lms_pipeline.truto.waits import Patience
-from lms_pipeline_tests.support.sandbox import line, write_lines
+from lms_pipeline_tests.support.sandbox import build_line, write_lines
 from lms_pipeline_tests.truto.scripted import TOKEN, Answer, asking, page, saying
 
 ONCE = Patience(attempts=1, attempts_unavailable=1)
@@ -27,9 +25,10 @@ def told(pages):
 @pytest.fixture(scope="module")
 def sandbox(tmp_path_factory):
     lines = [
-        line(f"e{number}", with_={"user": {"id": f"u{number}"}}, raw={"n": number}) for number in range(5)
+        build_line(f"e{number}", with_={"user": {"id": f"u{number}"}}, raw={"n": number})
+        for number in range(5)
     ]
-    lines.append(line("other", account_id="second"))
+    lines.append(build_line("other", account_id="second"))
     path = write_lines(tmp_path_factory.mktemp("records") / "lines.ndjson", lines)
     with running(records_world([path]), clock=Clock(datetime(2026, 3, 1, tzinfo=UTC))) as sandbox:
         yield sandbox

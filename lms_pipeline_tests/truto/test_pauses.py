@@ -5,9 +5,8 @@ from threading import Barrier, Event
 
 import pytest
 
-from lms_pipeline.sandbox.faults.refusing import Status
-from lms_pipeline.sandbox.server import running
-from lms_pipeline.sandbox.wire.switches import Switches, Tier
+from lms_pipeline.sandbox import Switches, Tier, running
+from lms_pipeline.sandbox.faults import Status
 from lms_pipeline.truto.client import TrutoClient
 from lms_pipeline.truto.errors import TransientError
 from lms_pipeline.truto.pauses import Pauses

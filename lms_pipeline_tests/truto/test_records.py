@@ -4,8 +4,7 @@ import json
 
 import pytest
 
-from lms_pipeline.sandbox.server import running
-from lms_pipeline.sandbox.wire.switches import Switches
+from lms_pipeline.sandbox import Switches, running
 from lms_pipeline.truto.client import TrutoClient
 from lms_pipeline.truto.encoding import QueryError
 from lms_pipeline.truto.errors import PermanentError, TransientError

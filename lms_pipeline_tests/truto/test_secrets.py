@@ -11,9 +11,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from lms_pipeline.pull.answers import CODEC
-from lms_pipeline.sandbox.faults.spoiling import Debug
-from lms_pipeline.sandbox.server import running
-from lms_pipeline.sandbox.wire.debugging import SECRET
+from lms_pipeline.sandbox import running
+from lms_pipeline.sandbox.faults import Debug
+from lms_pipeline.sandbox.http import DEBUG_SECRET
 from lms_pipeline.truto.client import TrutoClient
 from lms_pipeline.truto.encoding import QueryError
 from lms_pipeline.truto.errors import PermanentError
@@ -38,7 +38,7 @@ def client(sandbox):
 
 
 def test_the_server_really_tells_secrets(client):
-    assert SECRET.encode() in client.body("users", ListQuery(SWEEPING, response_format="normalized"))
+    assert DEBUG_SECRET.encode() in client.body("users", ListQuery(SWEEPING, response_format="normalized"))
 
 
 def test_records_come_without_them(client):
@@ -47,7 +47,7 @@ def test_records_come_without_them(client):
         "id": "u0",
         "remote_data": {"login": "u0"},
     }
-    assert SECRET not in repr(one)
+    assert DEBUG_SECRET not in repr(one)
 
 
 def test_a_single_record_comes_without_them(client):
@@ -60,8 +60,8 @@ def test_a_single_record_comes_without_them(client):
 def test_an_error_and_an_account_hold_none(client):
     with pytest.raises(PermanentError) as caught:
         client.one("users", "nobody", ObjectQuery(SWEEPING))
-    assert SECRET not in repr(caught.value)
-    assert SECRET not in str(list(client.integrated_accounts()))
+    assert DEBUG_SECRET not in repr(caught.value)
+    assert DEBUG_SECRET not in str(list(client.integrated_accounts()))
 
 
 def test_a_record_that_has_none_stays_as_it_came_even_beside_one_that_has():
@@ -102,11 +102,11 @@ def test_a_whole_pull_leaves_none_on_the_disk(sandbox, tmp_path):
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
     tables = [str(pq.read_table(path).to_pylist()) for path in files if path.suffix == ".parquet"]
     assert len(tables) == 5
-    assert not any(SECRET in table for table in tables)
-    assert not any(SECRET.encode() in path.read_bytes() for path in files)
+    assert not any(DEBUG_SECRET in table for table in tables)
+    assert not any(DEBUG_SECRET.encode() in path.read_bytes() for path in files)
     kept = _kept_answers(tmp_path)
     assert any(b'"result"' in body for body in kept)
-    assert not any(SECRET.encode() in body for body in kept)
+    assert not any(DEBUG_SECRET.encode() in body for body in kept)
 
 
 def _kept_answers(root: Path) -> list[bytes]:

@@ -1,6 +1,6 @@
-"""The routes below `/_sandbox`, by which a test or a person drives the sandbox.
+"""The routes below `/_sandbox`, by which a test or a person controls the sandbox.
 
-What belongs here: what the real API doesn't have. These routes need no token and are not counted.
+The real API doesn't have them. They need no token, and are not counted.
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ import msgspec
 from starlette.responses import Response
 from starlette.routing import Route
 
-from lms_pipeline.sandbox.errors import SandboxError
-from lms_pipeline.sandbox.faults.script import AnyFault
+from lms_pipeline.sandbox.faults import AnyFault
 from lms_pipeline.sandbox.http import Refusal, bad_request
-from lms_pipeline.sandbox.wire.switches import Switches
+from lms_pipeline.sandbox.state import Switches
+from lms_pipeline.sandbox.world import SandboxError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from starlette.requests import Request
 
-    from lms_pipeline.sandbox.state import Controls
+    from lms_pipeline.sandbox.state import RunningSandbox
 
 
 class _ClockBody(msgspec.Struct, forbid_unknown_fields=True):
@@ -30,97 +30,94 @@ class _ClockBody(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class ControlApi:
-    """The clock, the switches, the faults and the counts."""
+    """Reads and changes the running sandbox."""
 
-    def __init__(self, controls: Controls) -> None:
-        self._controls = controls
+    def __init__(self, sandbox: RunningSandbox) -> None:
+        self._sandbox = sandbox
 
     def routes(self) -> list[Route]:
-        """The routes, relative to `/_sandbox`."""
+        """Return the routes, relative to `/_sandbox`."""
         return [
-            _route("/clock", "GET", self._told_clock),
-            _route("/clock", "PUT", self._set_clock),
-            _route("/switches", "GET", self._told_switches),
-            _route("/switches", "PUT", self._set_switches),
-            _route("/faults", "GET", self._told_faults),
-            _route("/faults", "POST", self._add_faults),
-            _route("/faults", "PUT", self._replace_faults),
-            _route("/faults", "DELETE", self._clear_faults),
-            _route("/requests", "GET", self._told_requests),
-            _route("/stats", "GET", self._told_stats),
-            _route("/stats", "DELETE", self._clear_counts),
+            _build_route("/clock", "GET", self._get_clock),
+            _build_route("/clock", "PUT", self._set_clock),
+            _build_route("/switches", "GET", self._get_switches),
+            _build_route("/switches", "PUT", self._set_switches),
+            _build_route("/faults", "GET", self._get_faults),
+            _build_route("/faults", "POST", self._add_faults),
+            _build_route("/faults", "PUT", self._replace_faults),
+            _build_route("/faults", "DELETE", self._clear_faults),
+            _build_route("/requests", "GET", self._get_requests),
+            _build_route("/stats", "GET", self._get_stats),
+            _build_route("/stats", "DELETE", self._clear_counts),
         ]
 
-    async def _told_clock(self, _request: Request) -> object:
-        return {"now": self._controls.clock.now(), "fixed": self._controls.clock.is_fixed}
+    async def _get_clock(self, _request: Request) -> object:
+        return {"now": self._sandbox.clock.now(), "fixed": self._sandbox.clock.is_fixed}
 
     async def _set_clock(self, request: Request) -> object:
-        body: _ClockBody = await _read(request, _ClockBody, '{"now": "<ISO 8601>"} or {"now": null}')
-        self._controls.clock.set(body.now)
-        return await self._told_clock(request)
+        body: _ClockBody = await _read_body(request, _ClockBody, '{"now": "<ISO 8601>"} or {"now": null}')
+        self._sandbox.clock.set(body.now)
+        return await self._get_clock(request)
 
-    async def _told_switches(self, _request: Request) -> object:
-        return self._controls.switches
+    async def _get_switches(self, _request: Request) -> object:
+        return self._sandbox.switches
 
     async def _set_switches(self, request: Request) -> object:
-        self._controls.switches = await _read(request, Switches, "an object of switches")
-        return self._controls.switches
+        self._sandbox.switches = await _read_body(request, Switches, "an object of switches")
+        return self._sandbox.switches
 
-    async def _told_faults(self, _request: Request) -> object:
-        return {"faults": self._controls.script.told()}
+    async def _get_faults(self, _request: Request) -> object:
+        return {"faults": self._sandbox.faults()}
 
     async def _add_faults(self, request: Request) -> object:
-        self._controls.add_faults(await _read_faults(request))
-        return await self._told_faults(request)
+        self._sandbox.fault(*await _read_faults(request))
+        return await self._get_faults(request)
 
     async def _replace_faults(self, request: Request) -> object:
-        faults = await _read_faults(request)
-        self._controls.check_faults(faults)
-        self._controls.clear_faults()
-        self._controls.add_faults(faults)
-        return await self._told_faults(request)
+        self._sandbox.replace_faults(await _read_faults(request))
+        return await self._get_faults(request)
 
     async def _clear_faults(self, request: Request) -> object:
-        self._controls.clear_faults()
-        return await self._told_faults(request)
+        self._sandbox.clear_faults()
+        return await self._get_faults(request)
 
-    async def _told_requests(self, request: Request) -> object:
+    async def _get_requests(self, request: Request) -> object:
         last = request.query_params.get("last", "1000")
         if not (last.isascii() and last.isdigit()):
             raise bad_request("last must be a number")
-        return {"requests": self._controls.journal.last(int(last))}
+        return {"requests": self._sandbox.requests(int(last))}
 
-    async def _told_stats(self, _request: Request) -> object:
-        return self._controls.stats_told()
+    async def _get_stats(self, _request: Request) -> object:
+        return self._sandbox.stats()
 
     async def _clear_counts(self, request: Request) -> object:
-        self._controls.clear_counts()
-        return await self._told_stats(request)
+        self._sandbox.clear_counts()
+        return await self._get_stats(request)
 
 
-def _route(path: str, method: str, handler: Callable[[Request], Awaitable[object]]) -> Route:
-    async def endpoint(request: Request) -> Response:
+def _build_route(path: str, method: str, handler: Callable[[Request], Awaitable[object]]) -> Route:
+    async def respond(request: Request) -> Response:
         try:
             body, status = msgspec.json.encode(await handler(request)), 200
         except SandboxError as error:
-            body, status = bad_request(str(error)).answer.whole(), 400
+            body, status = bad_request(str(error)).response.read_body(), 400
         except Refusal as refusal:
-            body, status = refusal.answer.whole(), refusal.answer.status
+            body, status = refusal.response.read_body(), refusal.response.status
         return Response(body, status, media_type="application/json")
 
-    return Route(path, endpoint, methods=[method])
+    return Route(path, respond, methods=[method])
 
 
 async def _read_faults(request: Request) -> list[AnyFault]:
-    """One fault, or a list of them."""
-    told: Any = await _read(
+    """Return the fault of the body, or the list of them."""
+    faults: Any = await _read_body(
         request, AnyFault | list[AnyFault], 'a fault as {"fault": "status", "status": 503}'
     )
-    return told if isinstance(told, list) else [told]
+    return faults if isinstance(faults, list) else [faults]
 
 
-async def _read(request: Request, of: Any, wanted: str) -> Any:  # noqa: ANN401 - a union of structs, too
+async def _read_body(request: Request, body_type: Any, expected: str) -> Any:  # noqa: ANN401 - or a union
     try:
-        return msgspec.json.decode(await request.body(), type=of)
+        return msgspec.json.decode(await request.body(), type=body_type)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise bad_request(f"The body must be {wanted}: {error}") from None
+        raise bad_request(f"The body must be {expected}: {error}") from None

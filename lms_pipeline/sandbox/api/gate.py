@@ -1,102 +1,112 @@
-"""What every request to the API passes before and after its handler.
+"""The way of each request: token, rate limits, faults, handler, log.
 
-What belongs here: counting, the token, the limits, the faults, and turning a refusal into an answer, in this order.
+Belongs here: what happens before and after a handler, and in which order. Not here: what a route returns.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response as StarletteResponse
+from starlette.responses import StreamingResponse
 from starlette.routing import Route
 
-from lms_pipeline.sandbox.http import Refusal, no_such_route, only_reading, unauthorized
-from lms_pipeline.sandbox.wire.asked import Asked
+from lms_pipeline.sandbox.http import (
+    Refusal,
+    Request,
+    Response,
+    method_not_allowed,
+    unauthorized,
+    unknown_route,
+)
+from lms_pipeline.sandbox.pagination import PageRequest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from starlette.types import ASGIApp, Receive, Scope, Send
 
-    from lms_pipeline.sandbox.state import Controls
-    from lms_pipeline.sandbox.wire.answers import Answer
-    from lms_pipeline.sandbox.wire.limits import TierName
+    from lms_pipeline.sandbox.faults.fault import Fault
+    from lms_pipeline.sandbox.state import RunningSandbox, TierName
+
+Handler = Callable[[Request], Response | PageRequest]
 
 
 class Gate:
-    """Makes routes of handlers: functions from what is asked to the answer."""
+    """Builds routes from handlers."""
 
-    def __init__(self, controls: Controls) -> None:
-        self._controls = controls
+    def __init__(self, sandbox: RunningSandbox) -> None:
+        self._sandbox = sandbox
 
-    def route(self, path: str, handler: Callable[[Asked], Answer], name: str | None = None) -> Route:
-        """A route that answers GET with what the handler gives, and refuses to write.
+    def route(self, path: str, handler: Handler, name: str | None = None) -> Route:
+        """Return a route for GET, which refuses other methods.
 
-        It goes by `name` in counts and faults, where that is not its path.
+        Counts and faults refer to it by `name`, by default its path.
         """
-        known = name or path.replace(":path}", "}")
-        self._controls.routes.add(known)
+        name = name or path.replace(":path}", "}")
+        self._sandbox.routes.add(name)
 
-        def answer(asked: Asked) -> Answer:
-            if asked.method not in {"GET", "HEAD"}:
-                raise only_reading()
-            return handler(asked)
+        def respond(request: Request) -> Response | PageRequest:
+            if request.method not in {"GET", "HEAD"}:
+                raise method_not_allowed()
+            return handler(request)
 
-        return Route(path, _Endpoint(self._controls, known, answer))
+        return Route(path, _Endpoint(self._sandbox, name, respond))
 
-    def anything_else(self) -> Route:
-        """The last route: it refuses whatever the others don't take."""
+    def catch_all(self) -> Route:
+        """Return the last route, which refuses all other paths."""
 
-        def refuse(asked: Asked) -> Answer:
-            raise no_such_route(asked.method, asked.path)
+        def respond(request: Request) -> Response:
+            raise unknown_route(request)
 
-        return Route("/{path:path}", _Endpoint(self._controls, None, refuse))
+        return Route("/{path:path}", _Endpoint(self._sandbox, None, respond))
 
 
+@dataclass(frozen=True)
 class _Endpoint:
-    """One route as an ASGI application, which takes every method."""
+    """One route as an ASGI application for all methods."""
 
-    def __init__(self, controls: Controls, name: str | None, handler: Callable[[Asked], Answer]) -> None:
-        self._controls = controls
-        self._name = name
-        self._handler = handler
+    sandbox: RunningSandbox
+    route: str | None
+    handler: Handler
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        asked = Asked(scope, self._name)
-        self._controls.stats.count(asked.account_id, f"{asked.method} {asked.route}")
-        answer = self._answer(asked)
-        for fault in asked.faults:
-            answer = fault.spoil(answer)
-        self._controls.journal.note(asked, answer.status)
-        app = _response(answer)
-        for fault in asked.faults:
-            app = fault.send(answer, app)
+        request = Request(scope, self.route)
+        response, faults = self._respond(request)
+        for fault in faults:
+            response = fault.change_response(response)
+        self.sandbox.log.add(request, response.status, [fault.kind for fault in faults])
+        app = _build_app(response)
+        for fault in faults:
+            app = fault.wrap_app(app, response)
         await app(scope, receive, send)
 
-    def _answer(self, asked: Asked) -> Answer:
-        controls = self._controls
+    def _respond(self, request: Request) -> tuple[Response, list[Fault]]:
+        sandbox = self.sandbox
+        faults: list[Fault] = []
         try:
-            if not controls.connections.accepts(asked.authorization):
+            if not sandbox.connections.is_authorized(request.headers.get("authorization", "")):
                 raise unauthorized()
-            headers = controls.limits.check(controls.switches, asked.account_id, _reach(asked))
-            asked.faults = controls.script.due(asked)
-            for fault in asked.faults:
-                fault.refuse(asked, controls.connections)
-            answer = self._handler(asked)
-            return answer._replace(headers={**answer.headers, **headers})
+            headers = sandbox.limits.check(sandbox.switches, request.account_id, _find_last_tier(request))
+            faults = sandbox.script.strike(request)
+            for fault in faults:
+                fault.refuse(request, sandbox.connections)
+            result = self.handler(request)
+            response = result.respond(faults) if isinstance(result, PageRequest) else result
         except Refusal as refusal:
-            return refusal.answer
+            return refusal.response, faults
+        return response._replace(headers={**response.headers, **headers}), faults
 
 
-def _reach(asked: Asked) -> TierName:
-    """The last tier that such a request counts in: only one for records asks the provider."""
-    if asked.account_id is None or not asked.path.startswith("/unified/"):
+def _find_last_tier(request: Request) -> TierName:
+    """Return the last tier in which a request counts: only those for records reach the provider."""
+    if request.account_id is None or not request.path.startswith("/unified/"):
         return "token"
-    return "account" if "/meta/" in asked.route else "provider"
+    return "account" if "/meta/" in request.route else "provider"
 
 
-def _response(answer: Answer) -> ASGIApp:
-    headers = dict(answer.headers)
-    if isinstance(answer.body, bytes):
-        return Response(answer.body, answer.status, headers, answer.media_type)
-    return StreamingResponse(answer.body, answer.status, headers, answer.media_type)
+def _build_app(response: Response) -> ASGIApp:
+    headers = dict(response.headers)
+    if isinstance(response.body, bytes):
+        return StarletteResponse(response.body, response.status, headers, response.media_type)
+    return StreamingResponse(response.body, response.status, headers, response.media_type)

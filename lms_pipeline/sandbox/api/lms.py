@@ -1,135 +1,149 @@
-"""The routes below `/unified/lms` that answer with records.
+"""The routes below `/unified/lms` that return records.
 
-What belongs here: which records of which account a request is answered with, and when it is refused instead.
+Belongs here: which records a request gets, and when it is refused. Not here: cursors, and the JSON of a page.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lms_pipeline.sandbox.api.bodies import Written, object_body, page_body
+import msgspec
+
+from lms_pipeline.sandbox.api.bodies import encode_object, encode_page
 from lms_pipeline.sandbox.api.query import read_query
 from lms_pipeline.sandbox.http import (
     CONNECTION_BROKEN,
+    NDJSON,
     NOT_ENROLLED,
+    Response,
     bad_request,
-    by_provider,
+    decode_members,
     missing_parameters,
-    no_such_account,
-    no_such_route,
+    remote_error,
+    unknown_account,
+    unknown_route,
 )
-from lms_pipeline.sandbox.wire.answers import NDJSON, Answer
-from lms_pipeline.sandbox.wire.pages import cut_page
-from lms_pipeline.sandbox.wire.provider import answering_listing
+from lms_pipeline.sandbox.pagination import Page, PageRequest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from lms_pipeline.sandbox.api.query import Query
-    from lms_pipeline.sandbox.listing import Listing
-    from lms_pipeline.sandbox.state import Controls
-    from lms_pipeline.sandbox.wire.asked import Asked
-    from lms_pipeline.sandbox.world import Account, Record, View, World
+    from lms_pipeline.sandbox.http import Request
+    from lms_pipeline.sandbox.state import RunningSandbox
+    from lms_pipeline.sandbox.world import Account, Listing, Record, View, World
 
-REQUIRED_PAIR = ("user[id]", "course[id]")
-"""What an account that demands the pair can't do without, as the API spells it."""
-_PIECE = 500
-"""Records in a piece of a stream."""
+STREAM_CHUNK_RECORDS = 500
 
 
 class LmsApi:
-    """Answers about what an account holds at the instant that the clock shows."""
+    """Serves the records of accounts at the instant of the clock."""
 
-    def __init__(self, world: World, controls: Controls) -> None:
+    def __init__(self, world: World, sandbox: RunningSandbox) -> None:
         self._world = world
-        self._controls = controls
+        self._sandbox = sandbox
 
-    def users(self, asked: Asked) -> Answer:
-        """`GET /unified/lms/users`."""
-        account = self._account(asked)
-        return self._list(account, asked, self._view(account).users())
+    def list_users(self, request: Request) -> Response | PageRequest:
+        """Handle `GET /unified/lms/users`."""
+        account = self._find_account(request)
+        return self._list(account, request, self._view(account).users())
 
-    def courses(self, asked: Asked) -> Answer:
-        """`GET /unified/lms/courses`."""
-        account = self._account(asked)
-        return self._list(account, asked, self._view(account).courses())
+    def list_courses(self, request: Request) -> Response | PageRequest:
+        """Handle `GET /unified/lms/courses`."""
+        account = self._find_account(request)
+        return self._list(account, request, self._view(account).courses())
 
-    def user(self, asked: Asked) -> Answer:
-        """`GET /unified/lms/users/{id}`."""
-        record = self._view(self._account(asked)).user(_id(asked))
-        return _single(record, asked, "The requested user does not exist")
+    def get_user(self, request: Request) -> Response:
+        """Handle `GET /unified/lms/users/{id}`."""
+        record = self._view(self._find_account(request)).user(_read_id(request))
+        return _build_response(record, request, "The requested user does not exist")
 
-    def course(self, asked: Asked) -> Answer:
-        """`GET /unified/lms/courses/{id}`."""
-        record = self._view(self._account(asked)).course(_id(asked))
-        return _single(record, asked, "The requested course does not exist")
+    def get_course(self, request: Request) -> Response:
+        """Handle `GET /unified/lms/courses/{id}`."""
+        record = self._view(self._find_account(request)).course(_read_id(request))
+        return _build_response(record, request, "The requested course does not exist")
 
-    def course_enrollments(self, asked: Asked) -> Answer:
-        """`GET /unified/lms/course-enrollments`."""
-        account, query = self._account(asked), read_query(asked.parameters)
-        enrollments = self._view(account).enrollments
-        if not account.demands_pair:
-            return self._list(account, asked, enrollments(query.user_id, query.course_id))
-        given = zip(REQUIRED_PAIR, (query.user_id, query.course_id), strict=True)
-        if missing := [name for name, value in given if value is None]:
-            raise missing_parameters(missing)
-        listing = enrollments(query.user_id, query.course_id)
-        if not listing.read(0, 1).records:
-            raise by_provider(self._controls.switches.not_enrolled, NOT_ENROLLED)
-        if query.format in {"raw", "stream"}:
-            return Answer(object_body(listing.read(0, 1).records[0], query))
-        return self._list(account, asked, listing)
+    def list_enrollments(self, request: Request) -> Response | PageRequest:
+        """Handle `GET /unified/lms/course-enrollments`."""
+        account, query = self._find_account(request), read_query(request.parameters)
+        if account.requires_pair:
+            pair = {"user[id]": query.user_id, "course[id]": query.course_id}
+            if missing := [name for name, value in pair.items() if value is None]:
+                raise missing_parameters(missing)
+        listing = self._view(account).enrollments(query.user_id, query.course_id)
+        if account.requires_pair:
+            records = listing.read(0, 1).records
+            if not records:
+                raise remote_error(self._sandbox.switches.not_enrolled, NOT_ENROLLED)
+            if query.format in {"raw", "stream"}:
+                return Response(encode_object(records[0], query))
+        return self._list(account, request, listing)
 
-    def _list(self, account: Account, asked: Asked, everything: Listing) -> Answer:
-        query = read_query(asked.parameters)
-        listing = answering_listing(everything, query.remote_query)
+    def _list(self, account: Account, request: Request, listing: Listing) -> Response | PageRequest:
+        query = read_query(request.parameters)
+        listing = _apply_remote_query(listing, query)
         if query.format == "stream":
-            return _streamed(listing, query)
-        name = (asked.route, account.id, query.filters)
-        page, next_cursor = cut_page(listing, name, query.cursor, query.limit, asked.faults)
-        written = Written(next_cursor, page.is_partial)
-        bare = self._controls.switches.raw_body == "bare"
-        return Answer(page_body(page.records, query, written, bare_raw=bare))
+            return Response(_stream(listing, query.limit if query.has_limit else None), media_type=NDJSON)
+        is_bare = self._sandbox.switches.raw_body == "bare"
 
-    def _account(self, asked: Asked) -> Account:
-        if asked.account_id is None:
+        def encode(page: Page, next_cursor: str | None) -> Response:
+            return Response(encode_page(page, query, next_cursor, bare_raw=is_bare))
+
+        list_key = (request.route, account.id, query.filters)
+        return PageRequest(listing, list_key, query.cursor, query.limit, encode)
+
+    def _find_account(self, request: Request) -> Account:
+        if request.account_id is None:
             raise missing_parameters(["integrated_account_id"])
-        account = self._controls.connections.account(asked.account_id)
+        account = self._sandbox.connections.find_account(request.account_id)
         if account is None:
-            raise no_such_account()
+            raise unknown_account()
         if account.status == "needs_reauth":
-            raise by_provider(401, CONNECTION_BROKEN)
+            raise remote_error(401, CONNECTION_BROKEN)
         if account.integration.category != "lms":
             raise bad_request(f"The integration {account.integration.name} has no unified model lms")
         return account
 
     def _view(self, account: Account) -> View:
-        return self._world.view(account.id, self._controls.clock.now())
+        return self._world.view(account.id, self._sandbox.clock.now())
 
 
-def _id(asked: Asked) -> str:
-    """The id in the path: anything but nothing, with slashes where they came percent-encoded."""
-    if not asked.path_parameters["id"]:
-        raise no_such_route(asked.method, asked.path)
-    return asked.path_parameters["id"]
+def _read_id(request: Request) -> str:
+    """Return the id in the path, which may contain slashes and must not be empty."""
+    if not request.path_params["id"]:
+        raise unknown_route(request)
+    return str(request.path_params["id"])
 
 
-def _single(record: Record | None, asked: Asked, otherwise: str) -> Answer:
+def _build_response(record: Record | None, request: Request, error: str) -> Response:
     if record is None:
-        raise by_provider(404, otherwise)
-    return Answer(object_body(record, read_query(asked.parameters)))
+        raise remote_error(404, error)
+    return Response(encode_object(record, read_query(request.parameters)))
 
 
-def _streamed(listing: Listing, query: Query) -> Answer:
-    """What the provider said of every record, a line each: all of them, where no limit is told."""
+def _stream(listing: Listing, limit: int | None) -> Iterator[bytes]:
+    """Yield the provider's objects, one a line; all of them without a limit."""
+    position: int | None = 0
+    while position is not None and limit != 0:
+        size = STREAM_CHUNK_RECORDS if limit is None else min(STREAM_CHUNK_RECORDS, limit)
+        records, position = listing.read(position, size)
+        yield b"".join((record.remote or b"null") + b"\n" for record in records)
+        limit = None if limit is None else limit - len(records)
 
-    def pieces() -> Iterator[bytes]:
-        position: int | None = 0
-        left = query.limit if query.has_limit else None
-        while position is not None and left != 0:
-            stretch = listing.read(position, _PIECE if left is None else min(_PIECE, left))
-            yield b"".join((record.remote or b"null") + b"\n" for record in stretch.records)
-            left = None if left is None else left - len(stretch.records)
-            position = stretch.next_position
 
-    return Answer(pieces(), media_type=NDJSON)
+def _apply_remote_query(listing: Listing, query: Query) -> Listing:
+    """Filter by the plain fields of the provider's own objects; a field that it doesn't have is ignored."""
+    filters = {name[0]: value for name, value in query.remote_query if len(name) == 1}
+
+    def matches(record: Record) -> bool:
+        if record.remote is None or not record.remote.startswith(b"{"):
+            return True
+        members = decode_members(record.remote)
+        return all(_read_text(members[name]) == value for name, value in filters.items() if name in members)
+
+    return listing.filter(matches) if filters else listing
+
+
+def _read_text(raw: msgspec.Raw) -> str:
+    value = bytes(raw)
+    return str(msgspec.json.decode(value)) if value.startswith(b'"') else value.decode()

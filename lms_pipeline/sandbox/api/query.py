@@ -1,7 +1,6 @@
-"""What a request asks for, read from its parameters.
+"""Query parameters of the API: their names, defaults and limits.
 
-What belongs here: names, defaults and limits of the query parameters. Parameters that the API has and that are not
-read here are taken and ignored, as the API does with filters that a provider can't apply.
+The API ignores parameters that it doesn't know, and filters that a provider can't apply; so does this module.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ import msgspec
 from lms_pipeline.sandbox.http import bad_request
 
 if TYPE_CHECKING:
-    from lms_pipeline.sandbox.wire.parameters import Name, Parameters
+    from lms_pipeline.sandbox.http import ParameterName, Parameters
 
 DEFAULT_LIMIT = 100
 MAX_LIMIT = 500
@@ -34,12 +33,12 @@ class Query(NamedTuple):
     key_by: str | None
     ignore_remote_data: bool
     exclude_fields: frozenset[str]
-    remote_query: tuple[tuple[Name, str], ...]
-    """What the provider is asked besides, untouched."""
+    remote_query: tuple[tuple[ParameterName, str], ...]
+    """Parameters for the provider, unchanged."""
 
     @property
     def filters(self) -> tuple[object, ...]:
-        """What chooses the records: a cursor holds as long as this stays the same, in whatever order it is asked."""
+        """The parameters that choose the records, in a fixed order; a cursor is valid while they stay the same."""
         return self.user_id, self.course_id, tuple(sorted(self.remote_query, key=itemgetter(0)))
 
 
@@ -47,27 +46,27 @@ def read_query(parameters: Parameters) -> Query:
     """Read the query of a unified route.
 
     Raises:
-        Refusal: 400, where a value can't be read.
+        Refusal: 400 for an invalid value.
     """
     limit = read_limit(parameters)
     ignore_limit = read_flag(parameters, "truto_ignore_limit") or False
     return Query(
         limit=DEFAULT_LIMIT if limit is None or ignore_limit else limit,
         has_limit=limit is not None and not ignore_limit,
-        cursor=parameters.text("next_cursor"),
-        user_id=parameters.text("user", "id") or None,
-        course_id=parameters.text("course", "id") or None,
-        format=_format(parameters),
-        key_by=parameters.text("truto_key_by") or None,
+        cursor=parameters.get("next_cursor"),
+        user_id=parameters.get("user", "id") or None,
+        course_id=parameters.get("course", "id") or None,
+        format=_read_format(parameters),
+        key_by=parameters.get("truto_key_by") or None,
         ignore_remote_data=read_flag(parameters, "truto_ignore_remote_data") or False,
-        exclude_fields=frozenset(parameters.items("truto_exclude_fields")),
-        remote_query=tuple(parameters.below("remote_query")),
+        exclude_fields=frozenset(parameters.get_list("truto_exclude_fields")),
+        remote_query=tuple(parameters.get_nested("remote_query")),
     )
 
 
 def read_limit(parameters: Parameters) -> int | None:
-    """How many records a page may have: `limit`, and never more than `MAX_LIMIT`; None where it isn't told."""
-    text = parameters.text("limit")
+    """Return the page size in `limit`, at most `MAX_LIMIT`; None if it is missing."""
+    text = parameters.get("limit")
     if not text:
         return None
     if not (text.isascii() and text.isdigit()) or not text.strip("0"):
@@ -76,17 +75,17 @@ def read_limit(parameters: Parameters) -> int | None:
 
 
 def read_flag(parameters: Parameters, name: str) -> bool | None:
-    """A boolean parameter; None where it is missing or empty."""
-    text = parameters.text(name)
+    """Return a boolean parameter; None if it is missing or empty."""
+    text = parameters.get(name)
     if text not in {"", "true", "false"}:
         raise bad_request(f"{name} must be true or false")
     return None if not text else text == "true"
 
 
-def _format(parameters: Parameters) -> Format:
-    told = parameters.text("truto_response_format") or "unified"
+def _read_format(parameters: Parameters) -> Format:
+    text = parameters.get("truto_response_format") or "unified"
     try:
-        known: Format = msgspec.convert(told, Format)
+        known: Format = msgspec.convert(text, Format)
     except msgspec.ValidationError:
-        raise bad_request(f"truto_response_format {told} is not supported") from None
+        raise bad_request(f"truto_response_format {text} is not supported") from None
     return known

@@ -1,97 +1,209 @@
-"""Faults of the connection.
+"""Faults of a whole response: refusals, corrupt bodies, and broken or slow connections.
 
-What belongs here: how the bytes of an answer go over the socket, or don't. uvicorn hides its socket from the
-application: `protocol.py` puts the transport into the state of each request.
+uvicorn hides its socket from the application; `server.py` puts the transport into the state of each request.
 """
 
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
 import struct
 import zlib
-from typing import TYPE_CHECKING, Annotated, Literal
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import msgspec
 
-from lms_pipeline.sandbox.faults.fault import Fault, Share
+from lms_pipeline.sandbox.faults.fault import Count, Fault, Share
+from lms_pipeline.sandbox.http import (
+    CONNECTION_BROKEN,
+    Refusal,
+    Response,
+    add_debug,
+    remote_error,
+    unauthorized,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from starlette.types import ASGIApp, Receive, Scope, Send
 
-    from lms_pipeline.sandbox.wire.answers import Answer
+    from lms_pipeline.sandbox.connections import Connections
+    from lms_pipeline.sandbox.http import Request
 
 _MEGABYTE = 2**20
+_FIRST_STRING = re.compile(rb'(:\s*")')
+_PAGE = (
+    b"<!DOCTYPE html>\n<html><head><title>Just a moment...</title></head><body>Please wait.</body></html>\n"
+)
+
+
+class Status(Fault, frozen=True):
+    """An error response, from Truto or from the provider."""
+
+    status: Annotated[int, msgspec.Meta(ge=400, le=599)]
+    message: str | None = None
+    """By default the phrase of the status."""
+    remote: bool = False
+    """Whether it is the provider's error."""
+    retry_after: Annotated[int, msgspec.Meta(ge=0, le=10**9)] | None = None
+    """Seconds, sent in `Retry-After`."""
+    retry_after_as: Literal["seconds", "date"] = "seconds"
+    ratelimit_reset: Count | None = None
+    """Seconds, sent in `ratelimit-reset`."""
+
+    def __post_init__(self) -> None:
+        """Reject a number that is no HTTP status."""
+        HTTPStatus(self.status)
+
+    def refuse(self, request: Request, connections: Connections) -> None:  # noqa: ARG002
+        """Refuse the request."""
+        error = remote_error if self.remote else Refusal
+        raise error(self.status, self.message or HTTPStatus(self.status).phrase, headers=self._headers())
+
+    def _headers(self) -> dict[str, str]:
+        headers = {}
+        if self.retry_after is not None and self.retry_after_as == "seconds":
+            headers["retry-after"] = str(self.retry_after)
+        elif self.retry_after is not None:
+            at = datetime.now(UTC) + timedelta(seconds=self.retry_after)
+            headers["retry-after"] = format_datetime(at, usegmt=True)
+        if self.ratelimit_reset is not None:
+            headers["ratelimit-reset"] = str(self.ratelimit_reset)
+        return headers
+
+
+class RevokedToken(Fault, frozen=True):
+    """From the first struck request on, the token is invalid, until the faults are cleared."""
+
+    def refuse(self, request: Request, connections: Connections) -> None:  # noqa: ARG002
+        """Revoke and refuse."""
+        connections.revoke_token()
+        raise unauthorized()
+
+
+class RevokedConnection(Fault, frozen=True):
+    """From the first struck request on, its account is `needs_reauth`, until the faults are cleared."""
+
+    def matches(self, request: Request) -> bool:
+        """Return whether the request names an account that it can strike."""
+        return request.account_id is not None and super().matches(request)
+
+    def refuse(self, request: Request, connections: Connections) -> None:
+        """Revoke and refuse."""
+        connections.revoke_account(request.account_id or "")
+        raise remote_error(401, CONNECTION_BROKEN)
+
+
+class ExpiredCursor(Fault, frozen=True):
+    """A cursor is no longer valid."""
+
+    only_with_cursor: ClassVar[bool] = True
+    remote: bool = False
+    """Whether it is the provider's error."""
+
+    def refuse(self, request: Request, connections: Connections) -> None:  # noqa: ARG002
+        """Refuse the cursor."""
+        error = remote_error if self.remote else Refusal
+        raise error(400, "next_cursor has expired")
+
+
+class Html(Fault, frozen=True):
+    """An HTML page under status 200, as a proxy in between sends it."""
+
+    def change_response(self, response: Response) -> Response:  # noqa: ARG002
+        """Send the page instead."""
+        return Response(_PAGE, media_type="text/html; charset=utf-8")
+
+
+class BadUtf8(Fault, frozen=True):
+    """A byte that is not valid UTF-8, inside the first string of the body."""
+
+    def change_response(self, response: Response) -> Response:
+        """Insert the byte."""
+        return response._replace(body=_FIRST_STRING.sub(rb"\1" + b"\xff", response.read_body(), count=1))
+
+
+class Debug(Fault, frozen=True):
+    """`debug` and `context` with (fake) credentials in the envelope, in every record, and in errors."""
+
+    def change_response(self, response: Response) -> Response:
+        """Add them to a JSON body."""
+        if not response.media_type.startswith("application/json"):
+            return response
+        return response._replace(body=add_debug(response.read_body(), in_records=True))
 
 
 class Slow(Fault, frozen=True):
-    """The answer comes late, or drips."""
+    """The response comes late, or slowly."""
 
     seconds: Annotated[float, msgspec.Meta(ge=0)] = 0
     """Before the first byte."""
     bytes_per_second: Annotated[int, msgspec.Meta(ge=1)] | None = None
 
-    def send(self, answer: Answer, usual: ASGIApp) -> ASGIApp:
-        """Wait, and drip."""
+    def wrap_app(self, app: ASGIApp, response: Response) -> ASGIApp:
+        """Wait, and send in small chunks."""
 
-        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_slowly(scope: Scope, receive: Receive, send: Send) -> None:
             await asyncio.sleep(self.seconds)
             if self.bytes_per_second is None:
-                return await usual(scope, receive, send)
-            body = answer.whole()
-            await _start(send, answer, {"content-length": str(len(body))})
+                return await app(scope, receive, send)
+            body = response.read_body()
+            await _start(send, response, {"content-length": str(len(body))})
             step = max(1, self.bytes_per_second // 10)
-            for place in range(0, len(body), step):
-                await _send(send, body[place : place + step])
+            for start in range(0, len(body), step):
+                await _send(send, body[start : start + step])
                 await asyncio.sleep(step / self.bytes_per_second)
             return await _send(send, b"", more=False)
 
-        return app
+        return send_slowly
 
 
 class Cut(Fault, frozen=True):
     """The body ends early."""
 
     share: Share = 0.5
-    """Of the body, what is sent."""
+    """Of the body, the part that is sent."""
     length: Literal["whole", "cut", "chunked"] = "whole"
-    """What is told of its length: that of the whole body, that of what is sent, or none, in chunks."""
+    """The announced length: of the whole body, of the part that is sent, or none, in chunks."""
 
-    def send(self, answer: Answer, usual: ASGIApp) -> ASGIApp:  # noqa: ARG002
-        """Send a part, and hang up."""
+    def wrap_app(self, app: ASGIApp, response: Response) -> ASGIApp:  # noqa: ARG002
+        """Send a part, and close the connection."""
 
-        async def app(scope: Scope, receive: Receive, send: Send) -> None:
-            body = answer.whole()
+        async def send_part(scope: Scope, receive: Receive, send: Send) -> None:
+            body = response.read_body()
             part = body[: int(len(body) * self.share)]
-            told = {"whole": len(body), "cut": len(part)}
-            headers = {} if self.length == "chunked" else {"content-length": str(told[self.length])}
-            await _start(send, answer, headers)
+            lengths = {"whole": len(body), "cut": len(part)}
+            headers = {} if self.length == "chunked" else {"content-length": str(lengths[self.length])}
+            await _start(send, response, headers)
             await _send(send, part, more=self.length != "cut")
             if self.length != "cut":
-                await _hang_up(scope, receive, reset=False)
+                await _close_connection(scope, receive, reset=False)
 
-        return app
+        return send_part
 
 
 class Reset(Fault, frozen=True):
     """The connection is reset: before the first byte, or in the middle of the body."""
 
     share: Share | None = None
-    """Of the body, what is sent before; None: not even the headers."""
+    """Of the body, the part that is sent before; None sends not even the headers."""
 
-    def send(self, answer: Answer, usual: ASGIApp) -> ASGIApp:  # noqa: ARG002
+    def wrap_app(self, app: ASGIApp, response: Response) -> ASGIApp:  # noqa: ARG002
         """Send a part, if any, and reset."""
 
-        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        async def reset(scope: Scope, receive: Receive, send: Send) -> None:
             if self.share is not None:
-                body = answer.whole()
-                await _start(send, answer, {"content-length": str(len(body))})
+                body = response.read_body()
+                await _start(send, response, {"content-length": str(len(body))})
                 await _send(send, body[: int(len(body) * self.share)])
-            await _hang_up(scope, receive, reset=True)
+            await _close_connection(scope, receive, reset=True)
 
-        return app
+        return reset
 
 
 class GzipBomb(Fault, frozen=True):
@@ -99,39 +211,39 @@ class GzipBomb(Fault, frozen=True):
 
     megabytes: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 100
 
-    def send(self, answer: Answer, usual: ASGIApp) -> ASGIApp:  # noqa: ARG002
-        """Send the bomb."""
+    def wrap_app(self, app: ASGIApp, response: Response) -> ASGIApp:  # noqa: ARG002
+        """Send the gzip."""
 
-        async def app(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001
-            await _start(send, answer, {"content-encoding": "gzip"})
-            for piece in _bomb(self.megabytes):
-                await _send(send, piece)
+        async def send_bomb(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001
+            await _start(send, response, {"content-encoding": "gzip"})
+            for chunk in _compress_zeros(self.megabytes):
+                await _send(send, chunk)
                 await asyncio.sleep(0)
             await _send(send, b"", more=False)
 
-        return app
+        return send_bomb
 
 
-def _bomb(megabytes: int) -> Iterator[bytes]:
-    packer = zlib.compressobj(wbits=31)
-    yield packer.compress(b'{"result":["')
+def _compress_zeros(megabytes: int) -> Iterator[bytes]:
+    compressor = zlib.compressobj(wbits=31)
+    yield compressor.compress(b'{"result":["')
     for _ in range(megabytes):
-        yield packer.compress(b"0" * _MEGABYTE)
-    yield packer.compress(b'"],"next_cursor":null}') + packer.flush()
+        yield compressor.compress(b"0" * _MEGABYTE)
+    yield compressor.compress(b'"],"next_cursor":null}') + compressor.flush()
 
 
-async def _start(send: Send, answer: Answer, headers: dict[str, str]) -> None:
-    told = {"content-type": answer.media_type, **answer.headers, **headers}
-    encoded = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in told.items()]
-    await send({"type": "http.response.start", "status": answer.status, "headers": encoded})
+async def _start(send: Send, response: Response, headers: dict[str, str]) -> None:
+    all_headers = {"content-type": response.media_type, **response.headers, **headers}
+    encoded = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in all_headers.items()]
+    await send({"type": "http.response.start", "status": response.status, "headers": encoded})
 
 
 async def _send(send: Send, body: bytes, *, more: bool = True) -> None:
     await send({"type": "http.response.body", "body": body, "more_body": more})
 
 
-async def _hang_up(scope: Scope, receive: Receive, *, reset: bool) -> None:
-    """End the connection, and wait until uvicorn has seen it: else it logs an answer that wasn't finished."""
+async def _close_connection(scope: Scope, receive: Receive, *, reset: bool) -> None:
+    """Close or reset, and wait until uvicorn sees it; otherwise it logs an unfinished response."""
     transport: asyncio.Transport = scope["state"]["transport"]
     if reset:
         linger = struct.pack("ii", 1, 0)
