@@ -31,8 +31,9 @@ class Connections:
         """Return the account in its present state."""
         return self._accounts.get(account_id)
 
+    @property
     def accounts(self) -> list[Account]:
-        """Return all accounts in their present state."""
+        """All accounts in their present state."""
         return list(self._accounts.values())
 
     def revoke_token(self) -> None:

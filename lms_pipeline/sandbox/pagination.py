@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple
 
 from lms_pipeline.sandbox.http import bad_request
 
@@ -41,18 +41,6 @@ class Page(NamedTuple):
     is_partial: bool = False
 
 
-class PageChange(Protocol):
-    """A change of pages, such as a fault makes."""
-
-    def move_start(self, place: Place) -> Place:
-        """Return where the page starts instead."""
-        ...
-
-    def change_page(self, page: Page) -> Page:
-        """Return the page to serve instead."""
-        ...
-
-
 class PageRequest(NamedTuple):
     """A page that a handler returns in place of a response, so that the gate can apply faults to it."""
 
@@ -64,20 +52,14 @@ class PageRequest(NamedTuple):
     encode: Callable[[Page, str | None], Response]
     """Builds the response from the page and the cursor to the next one."""
 
-    def respond(self, changes: Sequence[PageChange] = ()) -> Response:
-        """Read the page and encode it.
-
-        Raises:
-            Refusal: 400 if the cursor is not one of this list.
-        """
-        place = start = read_cursor(self.list_key, self.cursor)
-        for change in changes:
-            start = change.move_start(start)
+    def read_page(self, place: Place, start: Place) -> Page:
+        """Return the page of `place`; its records begin at `start`, which only faults move away from it."""
         found = self.listing.read(start.position, self.limit)
         next_place = None if found.next_position is None else Place(found.next_position, place.round)
-        page = Page(found.records, place, next_place)
-        for change in changes:
-            page = change.change_page(page)
+        return Page(found.records, place, next_place)
+
+    def respond(self, page: Page) -> Response:
+        """Return the response with a page and the cursor to the next one."""
         cursor = None if page.next_place is None else write_cursor(self.list_key, page.next_place)
         return self.encode(page, cursor)
 

@@ -35,8 +35,8 @@ _NULL = msgspec.Raw(b"null")
 _NO_ID = (b"null", b'""')
 
 
-class Line(msgspec.Struct, gc=False, forbid_unknown_fields=True):
-    """One line of a file: one version of one enrollment."""
+class Version(msgspec.Struct, gc=False, forbid_unknown_fields=True):
+    """One line of a file: an enrollment from one instant on."""
 
     account: str
     valid_from: datetime
@@ -64,7 +64,7 @@ class _Objects(msgspec.Struct, gc=False):
     course: msgspec.Raw = _NULL
 
 
-_decode_line = msgspec.json.Decoder(Line).decode
+_decode_version = msgspec.json.Decoder(Version).decode
 _decode_identity = msgspec.json.Decoder(_Identity).decode
 _decode_pair = msgspec.json.Decoder(_Pair).decode
 _decode_objects = msgspec.json.Decoder(_Objects).decode
@@ -77,19 +77,22 @@ def records_world(paths: Sequence[Path]) -> RecordedWorld:
     Raises:
         SandboxError: a file or a line can't be used; the message names it.
     """
-    histories: dict[str, AccountHistory] = {}
+    accounts: dict[str, dict[bytes, list[Version]]] = {}
     for path in paths:
-        for line, identity in read_lines(path):
-            histories.setdefault(line.account, AccountHistory()).add(identity, line)
-    if not histories:
+        for version, identity in read_versions(path):
+            accounts.setdefault(version.account, {}).setdefault(identity, []).append(version)
+    if not accounts:
         raise SandboxError(f"There are no records in {', '.join(map(str, paths)) or 'no files at all'}.")
-    for history in histories.values():
-        history.sort()
-    return RecordedWorld(histories)
+    return RecordedWorld(
+        {
+            account_id: AccountHistory(list(enrollments.values()))
+            for account_id, enrollments in accounts.items()
+        }
+    )
 
 
-def read_lines(path: Path) -> Iterator[tuple[Line, bytes]]:
-    """Yield each line of a file with the identity of its enrollment, without blank lines.
+def read_versions(path: Path) -> Iterator[tuple[Version, bytes]]:
+    """Yield the version of each line with the identity of its enrollment; skip blank lines.
 
     Raises:
         SandboxError: the file or a line can't be used; the message names it.
@@ -103,24 +106,24 @@ def read_lines(path: Path) -> Iterator[tuple[Line, bytes]]:
         raise SandboxError(f"The records file {path} can't be read: {error.strerror or error}.") from error
 
 
-def _read_line(text: bytes, path: Path, number: int) -> tuple[Line, bytes]:
+def _read_line(text: bytes, path: Path, number: int) -> tuple[Version, bytes]:
     try:
-        line = _decode_line(text)
-        line.valid_from = convert_to_utc(line.valid_from)
-        return line, _read_identity(line)
+        version = _decode_version(text)
+        version.valid_from = convert_to_utc(version.valid_from)
+        return version, _read_identity(version)
     except (msgspec.DecodeError, UnicodeDecodeError, ValueError, OverflowError, RecursionError) as error:
         raise SandboxError(f"{path}, line {number} can't be used as a record: {error}.") from error
 
 
-def _read_identity(line: Line) -> bytes:
+def _read_identity(version: Version) -> bytes:
     """Return the enrollment's id, or the pair of its learner and course if it has none."""
-    identity = _decode_identity(line.enrollment)
+    identity = _decode_identity(version.enrollment)
     if identity.remote_data != _NULL:
         raise ValueError("the enrollment contains remote_data, which belongs beside it as raw")
     enrollment_id = bytes(identity.id)
     if enrollment_id not in _NO_ID:
         return enrollment_id
-    user_id, course_id = _read_pair(line.enrollment)
+    user_id, course_id = _read_pair(version.enrollment)
     if user_id is None or course_id is None:
         raise ValueError("the enrollment has no id, and not both a user.id and a course.id in its place")
     return msgspec.json.encode((user_id, course_id))
@@ -139,51 +142,21 @@ def _read_id(reference: _Reference | None) -> str | None:
     return None if reference is None or reference.id in {None, ""} else str(reference.id)
 
 
-class Version(msgspec.Struct, gc=False, frozen=True):
-    """An enrollment from one instant on; its bytes are those of the file."""
-
-    valid_from: datetime
-    enrollment: msgspec.Raw
-    raw: msgspec.Raw
-    deleted: bool
-
-
 class AccountHistory:
-    """All versions of an account's enrollments; the enrollments are in the order of their first lines."""
+    """All versions of an account's enrollments, by enrollment and time."""
 
-    def __init__(self) -> None:
-        self._by_identity: dict[bytes, list[Version]] = {}
-        self._enrollments: list[list[Version]] = []
-        self._instants: list[datetime] = []
-
-    def add(self, identity: bytes, line: Line) -> None:
-        """Add a version; of two from the same instant, the later line wins."""
-        version = Version(line.valid_from, line.enrollment, line.raw, line.deleted)
-        self._by_identity.setdefault(identity, []).append(version)
-
-    def sort(self) -> None:
-        """Sort the versions by time; call it once, after all are added."""
-        self._enrollments = list(self._by_identity.values())
-        self._by_identity = {}
-        for versions in self._enrollments:
+    def __init__(self, enrollments: list[list[Version]]) -> None:
+        self._enrollments = enrollments
+        for versions in enrollments:
             versions.sort(key=_get_valid_from)
-        self._instants = sorted(version.valid_from for versions in self._enrollments for version in versions)
-
-    @property
-    def first_instant(self) -> datetime:
-        """The start of the first version."""
-        return self._instants[0]
-
-    @property
-    def last_instant(self) -> datetime:
-        """The start of the last version."""
-        return self._instants[-1]
+        self.instants = sorted(version.valid_from for versions in enrollments for version in versions)
+        """When the versions start."""
 
     def count_versions(self, at: datetime) -> int:
         """Return how many versions started by `at`; the same number means the same state."""
-        return bisect_right(self._instants, at)
+        return bisect_right(self.instants, at)
 
-    def state(self, at: datetime) -> list[Version | None]:
+    def find_state(self, at: datetime) -> list[Version | None]:
         """Return the valid version of each enrollment at its position, or None before its start or after deletion."""
         state: list[Version | None] = []
         for versions in self._enrollments:
@@ -294,8 +267,8 @@ class RecordedWorld:
                 status="active",
                 is_sandbox=False,
                 integration=_INTEGRATION,
-                created_at=history.first_instant,
-                updated_at=history.last_instant,
+                created_at=history.instants[0],
+                updated_at=history.instants[-1],
             )
             for account_id, history in self._histories.items()
         ]
@@ -304,7 +277,7 @@ class RecordedWorld:
         """Return the account's enrollments in their versions at `at`."""
         history = self._histories[account_id]
         key = (account_id, history.count_versions(at))
-        view = self._views.pop(key, None) or RecordedView(history.state(at))
+        view = self._views.pop(key, None) or RecordedView(history.find_state(at))
         self._views[key] = view
         if len(self._views) > _MAX_CACHED_VIEWS:
             self._views.popitem(last=False)

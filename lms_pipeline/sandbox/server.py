@@ -63,18 +63,18 @@ def create_app(world: World, sandbox: RunningSandbox) -> Starlette:
     enrollments = "/unified/lms/course-enrollments"
     return Starlette(
         routes=[
-            Mount("/_sandbox", routes=ControlApi(sandbox).routes()),
-            gate.route("/integrated-account", accounts.list_accounts),
-            gate.route("/integrated-account/{id}", accounts.get_account),
-            gate.route("/integrated-account/{id}/capabilities", accounts.get_capabilities),
-            gate.route("/unified/lms/{resource}/meta/{method}", accounts.get_metadata),
-            gate.route("/unified/lms/users", lms.list_users),
-            gate.route("/unified/lms/users/{id:path}", lms.get_user),
-            gate.route("/unified/lms/courses", lms.list_courses),
-            gate.route("/unified/lms/courses/{id:path}", lms.get_course),
-            gate.route(enrollments, lms.list_enrollments),
-            gate.route("/unified/lms/courseenrollments", lms.list_enrollments, name=enrollments),
-            gate.catch_all(),
+            Mount("/_sandbox", routes=ControlApi(sandbox).build_routes()),
+            gate.build_route("/integrated-account", accounts.list_accounts),
+            gate.build_route("/integrated-account/{id}", accounts.get_account),
+            gate.build_route("/integrated-account/{id}/capabilities", accounts.get_capabilities),
+            gate.build_route("/unified/lms/{resource}/meta/{method}", accounts.get_metadata),
+            gate.build_route("/unified/lms/users", lms.list_users),
+            gate.build_route("/unified/lms/users/{id:path}", lms.get_user),
+            gate.build_route("/unified/lms/courses", lms.list_courses),
+            gate.build_route("/unified/lms/courses/{id:path}", lms.get_course),
+            gate.build_route(enrollments, lms.list_enrollments),
+            gate.build_route("/unified/lms/courseenrollments", lms.list_enrollments, name=enrollments),
+            gate.build_catch_all(),
         ]
     )
 

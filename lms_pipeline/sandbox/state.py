@@ -255,7 +255,7 @@ class RunningSandbox:
     def _check_faults(self, faults: Sequence[Fault]) -> None:
         for fault in faults:
             if fault.account is not None and self.connections.find_account(fault.account) is None:
-                known = ", ".join(account.id for account in self.connections.accounts())
+                known = ", ".join(account.id for account in self.connections.accounts)
                 raise SandboxError(
                     f"There is no account {fault.account} for the fault {fault.kind}: {known}."
                 )

@@ -171,7 +171,7 @@ class AccountsApi:
         is_sandbox = read_flag(parameters, "is_sandbox")
         integration = parameters.get("integration.name") or parameters.get("integration", "name")
         status, tenant_id = parameters.get("status"), parameters.get("tenant_id")
-        for account in self._sandbox.connections.accounts():
+        for account in self._sandbox.connections.accounts:
             if (
                 integration in {"", account.integration.name}
                 and status in {"", account.status}

@@ -35,7 +35,7 @@ class ControlApi:
     def __init__(self, sandbox: RunningSandbox) -> None:
         self._sandbox = sandbox
 
-    def routes(self) -> list[Route]:
+    def build_routes(self) -> list[Route]:
         """Return the routes, relative to `/_sandbox`."""
         return [
             _build_route("/clock", "GET", self._get_clock),

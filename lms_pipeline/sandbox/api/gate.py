@@ -13,6 +13,7 @@ from starlette.responses import Response as StarletteResponse
 from starlette.responses import StreamingResponse
 from starlette.routing import Route
 
+from lms_pipeline.sandbox.faults.fault import Exchange
 from lms_pipeline.sandbox.http import (
     Refusal,
     Request,
@@ -21,7 +22,7 @@ from lms_pipeline.sandbox.http import (
     unauthorized,
     unknown_route,
 )
-from lms_pipeline.sandbox.pagination import PageRequest
+from lms_pipeline.sandbox.pagination import PageRequest, read_cursor
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
@@ -38,7 +39,7 @@ class Gate:
     def __init__(self, sandbox: RunningSandbox) -> None:
         self._sandbox = sandbox
 
-    def route(self, path: str, handler: Handler, name: str | None = None) -> Route:
+    def build_route(self, path: str, handler: Handler, name: str | None = None) -> Route:
         """Return a route for GET, which refuses other methods.
 
         Counts and faults refer to it by `name`, by default its path.
@@ -53,7 +54,7 @@ class Gate:
 
         return Route(path, _Endpoint(self._sandbox, name, respond))
 
-    def catch_all(self) -> Route:
+    def build_catch_all(self) -> Route:
         """Return the last route, which refuses all other paths."""
 
         def respond(request: Request) -> Response:
@@ -78,7 +79,7 @@ class _Endpoint:
         self.sandbox.log.add(request, response.status, [fault.kind for fault in faults])
         app = _build_app(response)
         for fault in faults:
-            app = fault.wrap_app(app, response)
+            app = _wrap(fault, response, app)
         await app(scope, receive, send)
 
     def _respond(self, request: Request) -> tuple[Response, list[Fault]]:
@@ -92,10 +93,20 @@ class _Endpoint:
             for fault in faults:
                 fault.refuse(request, sandbox.connections)
             result = self.handler(request)
-            response = result.respond(faults) if isinstance(result, PageRequest) else result
+            response = _read_page(result, faults) if isinstance(result, PageRequest) else result
         except Refusal as refusal:
             return refusal.response, faults
         return response._replace(headers={**response.headers, **headers}), faults
+
+
+def _read_page(page_request: PageRequest, faults: list[Fault]) -> Response:
+    place = start = read_cursor(page_request.list_key, page_request.cursor)
+    for fault in faults:
+        start = fault.move_start(start)
+    page = page_request.read_page(place, start)
+    for fault in faults:
+        page = fault.change_page(page)
+    return page_request.respond(page)
 
 
 def _find_last_tier(request: Request) -> TierName:
@@ -103,6 +114,13 @@ def _find_last_tier(request: Request) -> TierName:
     if request.account_id is None or not request.path.startswith("/unified/"):
         return "token"
     return "account" if "/meta/" in request.route else "provider"
+
+
+def _wrap(fault: Fault, response: Response, app: ASGIApp) -> ASGIApp:
+    async def send_with_fault(scope: Scope, receive: Receive, send: Send) -> None:
+        await fault.send(Exchange(response, app, scope, receive, send))
+
+    return send_with_fault
 
 
 def _build_app(response: Response) -> ASGIApp:

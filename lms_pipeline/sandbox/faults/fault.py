@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Annotated, ClassVar
+import socket
+import struct
+from typing import TYPE_CHECKING, Annotated, ClassVar, NamedTuple
 
 import msgspec
 
 if TYPE_CHECKING:
-    from starlette.types import ASGIApp
+    import asyncio
+
+    from starlette.types import ASGIApp, Receive, Scope, Send
 
     from lms_pipeline.sandbox.connections import Connections
     from lms_pipeline.sandbox.http import Request, Response
@@ -22,6 +26,46 @@ Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 def _build_tag(name: str) -> str:
     """Return the name of a class in scripts: `shifted_page` for `ShiftedPage`."""
     return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
+
+
+class Exchange(NamedTuple):
+    """A response and the connection on which to send it."""
+
+    response: Response
+    app: ASGIApp
+    """Sends the response as usual."""
+    scope: Scope
+    receive: Receive
+    send: Send
+
+    async def send_as_usual(self) -> None:
+        """Send the response without a fault, or with those that were scripted earlier."""
+        await self.app(self.scope, self.receive, self.send)
+
+    async def start(self, headers: dict[str, str]) -> None:
+        """Send the status and the headers."""
+        headers = {"content-type": self.response.media_type, **self.response.headers, **headers}
+        encoded = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
+        await self.send({"type": "http.response.start", "status": self.response.status, "headers": encoded})
+
+    async def write(self, body: bytes, *, is_last: bool = False) -> None:
+        """Send a part of the body."""
+        await self.send({"type": "http.response.body", "body": body, "more_body": not is_last})
+
+    async def close(self, *, reset: bool) -> None:
+        """Close or reset the connection, and wait until uvicorn sees it; otherwise it logs an unfinished response.
+
+        uvicorn hides its socket from the application; `server.py` puts the transport into the state of each request.
+        """
+        transport: asyncio.Transport = self.scope["state"]["transport"]
+        if reset:
+            linger = struct.pack("ii", 1, 0)
+            transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+            transport.abort()
+        else:
+            transport.close()
+        while (await self.receive())["type"] != "http.disconnect":
+            pass
 
 
 class Fault(
@@ -77,6 +121,6 @@ class Fault(
         """Return the response to send."""
         return response
 
-    def wrap_app(self, app: ASGIApp, response: Response) -> ASGIApp:  # noqa: ARG002 - for those that send it
-        """Return the application that sends the response; `app` sends it as usual."""
-        return app
+    async def send(self, exchange: Exchange) -> None:
+        """Send the response."""
+        await exchange.send_as_usual()

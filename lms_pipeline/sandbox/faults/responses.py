@@ -1,14 +1,9 @@
-"""Faults of a whole response: refusals, corrupt bodies, and broken or slow connections.
-
-uvicorn hides its socket from the application; `server.py` puts the transport into the state of each request.
-"""
+"""Faults of a whole response: refusals, corrupt bodies, and broken or slow connections."""
 
 from __future__ import annotations
 
 import asyncio
 import re
-import socket
-import struct
 import zlib
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -17,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import msgspec
 
-from lms_pipeline.sandbox.faults.fault import Count, Fault, Share
+from lms_pipeline.sandbox.faults.fault import Count, Exchange, Fault, Share
 from lms_pipeline.sandbox.http import (
     CONNECTION_BROKEN,
     Refusal,
@@ -29,8 +24,6 @@ from lms_pipeline.sandbox.http import (
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from starlette.types import ASGIApp, Receive, Scope, Send
 
     from lms_pipeline.sandbox.connections import Connections
     from lms_pipeline.sandbox.http import Request
@@ -145,22 +138,18 @@ class Slow(Fault, frozen=True):
     """Before the first byte."""
     bytes_per_second: Annotated[int, msgspec.Meta(ge=1)] | None = None
 
-    def wrap_app(self, app: ASGIApp, response: Response) -> ASGIApp:
+    async def send(self, exchange: Exchange) -> None:
         """Wait, and send in small chunks."""
-
-        async def send_slowly(scope: Scope, receive: Receive, send: Send) -> None:
-            await asyncio.sleep(self.seconds)
-            if self.bytes_per_second is None:
-                return await app(scope, receive, send)
-            body = response.read_body()
-            await _start(send, response, {"content-length": str(len(body))})
-            step = max(1, self.bytes_per_second // 10)
-            for start in range(0, len(body), step):
-                await _send(send, body[start : start + step])
-                await asyncio.sleep(step / self.bytes_per_second)
-            return await _send(send, b"", more=False)
-
-        return send_slowly
+        await asyncio.sleep(self.seconds)
+        if self.bytes_per_second is None:
+            return await exchange.send_as_usual()
+        body = exchange.response.read_body()
+        await exchange.start({"content-length": str(len(body))})
+        step = max(1, self.bytes_per_second // 10)
+        for start in range(0, len(body), step):
+            await exchange.write(body[start : start + step])
+            await asyncio.sleep(step / self.bytes_per_second)
+        return await exchange.write(b"", is_last=True)
 
 
 class Cut(Fault, frozen=True):
@@ -171,20 +160,16 @@ class Cut(Fault, frozen=True):
     length: Literal["whole", "cut", "chunked"] = "whole"
     """The announced length: of the whole body, of the part that is sent, or none, in chunks."""
 
-    def wrap_app(self, app: ASGIApp, response: Response) -> ASGIApp:  # noqa: ARG002
+    async def send(self, exchange: Exchange) -> None:
         """Send a part, and close the connection."""
-
-        async def send_part(scope: Scope, receive: Receive, send: Send) -> None:
-            body = response.read_body()
-            part = body[: int(len(body) * self.share)]
-            lengths = {"whole": len(body), "cut": len(part)}
-            headers = {} if self.length == "chunked" else {"content-length": str(lengths[self.length])}
-            await _start(send, response, headers)
-            await _send(send, part, more=self.length != "cut")
-            if self.length != "cut":
-                await _close_connection(scope, receive, reset=False)
-
-        return send_part
+        body = exchange.response.read_body()
+        part = body[: int(len(body) * self.share)]
+        lengths = {"whole": len(body), "cut": len(part)}
+        headers = {} if self.length == "chunked" else {"content-length": str(lengths[self.length])}
+        await exchange.start(headers)
+        await exchange.write(part, is_last=self.length == "cut")
+        if self.length != "cut":
+            await exchange.close(reset=False)
 
 
 class Reset(Fault, frozen=True):
@@ -193,17 +178,13 @@ class Reset(Fault, frozen=True):
     share: Share | None = None
     """Of the body, the part that is sent before; None sends not even the headers."""
 
-    def wrap_app(self, app: ASGIApp, response: Response) -> ASGIApp:  # noqa: ARG002
+    async def send(self, exchange: Exchange) -> None:
         """Send a part, if any, and reset."""
-
-        async def reset(scope: Scope, receive: Receive, send: Send) -> None:
-            if self.share is not None:
-                body = response.read_body()
-                await _start(send, response, {"content-length": str(len(body))})
-                await _send(send, body[: int(len(body) * self.share)])
-            await _close_connection(scope, receive, reset=True)
-
-        return reset
+        if self.share is not None:
+            body = exchange.response.read_body()
+            await exchange.start({"content-length": str(len(body))})
+            await exchange.write(body[: int(len(body) * self.share)])
+        await exchange.close(reset=True)
 
 
 class GzipBomb(Fault, frozen=True):
@@ -211,17 +192,13 @@ class GzipBomb(Fault, frozen=True):
 
     megabytes: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 100
 
-    def wrap_app(self, app: ASGIApp, response: Response) -> ASGIApp:  # noqa: ARG002
+    async def send(self, exchange: Exchange) -> None:
         """Send the gzip."""
-
-        async def send_bomb(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001
-            await _start(send, response, {"content-encoding": "gzip"})
-            for chunk in _compress_zeros(self.megabytes):
-                await _send(send, chunk)
-                await asyncio.sleep(0)
-            await _send(send, b"", more=False)
-
-        return send_bomb
+        await exchange.start({"content-encoding": "gzip"})
+        for chunk in _compress_zeros(self.megabytes):
+            await exchange.write(chunk)
+            await asyncio.sleep(0)
+        await exchange.write(b"", is_last=True)
 
 
 def _compress_zeros(megabytes: int) -> Iterator[bytes]:
@@ -230,26 +207,3 @@ def _compress_zeros(megabytes: int) -> Iterator[bytes]:
     for _ in range(megabytes):
         yield compressor.compress(b"0" * _MEGABYTE)
     yield compressor.compress(b'"],"next_cursor":null}') + compressor.flush()
-
-
-async def _start(send: Send, response: Response, headers: dict[str, str]) -> None:
-    all_headers = {"content-type": response.media_type, **response.headers, **headers}
-    encoded = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in all_headers.items()]
-    await send({"type": "http.response.start", "status": response.status, "headers": encoded})
-
-
-async def _send(send: Send, body: bytes, *, more: bool = True) -> None:
-    await send({"type": "http.response.body", "body": body, "more_body": more})
-
-
-async def _close_connection(scope: Scope, receive: Receive, *, reset: bool) -> None:
-    """Close or reset, and wait until uvicorn sees it; otherwise it logs an unfinished response."""
-    transport: asyncio.Transport = scope["state"]["transport"]
-    if reset:
-        linger = struct.pack("ii", 1, 0)
-        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
-        transport.abort()
-    else:
-        transport.close()
-    while (await receive())["type"] != "http.disconnect":
-        pass

@@ -35,7 +35,7 @@ def fetch_page(client: httpx.Client, cursor: str = "", limit: int = 5) -> Json:
     return page
 
 
-def ids(page: Json) -> list[str]:
+def read_ids(page: Json) -> list[str]:
     return [user["id"] for user in page["result"]]
 
 
@@ -58,7 +58,7 @@ def test_an_empty_page_has_a_cursor_and_loses_no_record(sandbox, client):
     while cursor is not None:
         page = fetch_page(client, cursor)
         sizes.append(len(page["result"]))
-        seen += ids(page)
+        seen += read_ids(page)
         cursor = page["next_cursor"]
     assert sizes == [5, 0, 0, 5, 2]
     assert seen == ALL
@@ -81,7 +81,7 @@ def test_an_endless_list_has_a_new_cursor_on_each_page(sandbox, client, empty, l
     for _ in range(4):
         page = fetch_page(client, cursor, limit=12)
         cursors.add(cursor := page["next_cursor"])
-        seen.append(ids(page))
+        seen.append(read_ids(page))
     assert len(cursors) == 4
     assert seen == [ALL, later, later, later]
 
@@ -89,7 +89,7 @@ def test_an_endless_list_has_a_new_cursor_on_each_page(sandbox, client, empty, l
 def test_a_partial_page_is_marked(sandbox, client):
     sandbox.fault(Partial(share=0.5, times=1))
     first = fetch_page(client, limit=12)
-    assert (ids(first), first["is_partial_response"]) == (ALL[:6], True)
+    assert (read_ids(first), first["is_partial_response"]) == (ALL[:6], True)
     assert "is_partial_response" not in fetch_page(client, limit=12)
 
 
