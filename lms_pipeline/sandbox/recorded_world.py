@@ -10,6 +10,7 @@ from collections import OrderedDict, defaultdict
 from datetime import datetime
 from functools import cached_property
 from operator import attrgetter
+from sys import intern
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
@@ -109,6 +110,7 @@ def read_versions(path: Path) -> Iterator[tuple[Version, bytes]]:
 def _read_line(text: bytes, path: Path, number: int) -> tuple[Version, bytes]:
     try:
         version = _decode_version(text)
+        version.account = intern(version.account)  # 15 MB less for a quarter of a million lines
         version.valid_from = convert_to_utc(version.valid_from)
         return version, _read_identity(version)
     except (msgspec.DecodeError, UnicodeDecodeError, ValueError, OverflowError, RecursionError) as error:
