@@ -10,12 +10,10 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from lms_pipeline.sandbox.faults.refusing import RevokedConnection, Status
-from lms_pipeline.sandbox.faults.script import AnyFault
-from lms_pipeline.sandbox.faults.spoiling import Html
+from lms_pipeline.sandbox import Account, Integration
+from lms_pipeline.sandbox.faults import AnyFault, Html, RevokedConnection, Status
 from lms_pipeline.sandbox.generated.profiles import COMPANY_ID, PROFILES, TALENTLMS_ID
 from lms_pipeline.sandbox.generated.world import DEFAULT_SEED, GeneratedWorld
-from lms_pipeline.sandbox.world import Account, Integration
 
 COMPANY, PORTAL = PROFILES[COMPANY_ID], PROFILES[TALENTLMS_ID]
 LARGE_EVERY, LARGE_HEADCOUNT = 40, 100

@@ -14,7 +14,7 @@ from dagster._core.storage.dagster_run import DagsterRunStatsSnapshot
 
 from benchmarks.services import Services, Tick
 from lms_pipeline.defs.run_requests import ACCOUNT, BUSY, DAILY_SNAPSHOT, is_under_way
-from lms_pipeline.sandbox.server import RunningSandbox
+from lms_pipeline.sandbox import RunningSandbox
 
 
 @dataclass(frozen=True)

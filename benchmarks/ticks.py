@@ -26,8 +26,7 @@ from lms_pipeline.defs.instance import open_instance
 from lms_pipeline.defs.partitions import add_accounts
 from lms_pipeline.defs.run_requests import ACCOUNT, DAILY_SNAPSHOT
 from lms_pipeline.lake.paths import DataDir
-from lms_pipeline.sandbox.generated.world import generated_world
-from lms_pipeline.sandbox.server import running
+from lms_pipeline.sandbox import generated_world, running
 from lms_pipeline.settings import Settings
 
 SIZES = ((200, 330), (300, 330), (1_000, 365))

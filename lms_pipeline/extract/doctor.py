@@ -164,7 +164,7 @@ class Doctor:
         try:
             page = self._fetch_page("course-enrollments", self._build_pair_query(pair, "unified"))
         except TrutoError as error:
-            source = "the LMS's" if error.remote else "Truto's"
+            source = "the LMS's" if error.is_remote else "Truto's"
             return f"status {error.status}, {source} own: {error.server_message!r}"
         return f"status 200 with {len(page.records)} records"
 

@@ -13,8 +13,7 @@ import pytest
 from playwright.sync_api import expect, sync_playwright
 
 from lms_pipeline.defs.partitions import add_accounts
-from lms_pipeline.sandbox.records.world import records_world
-from lms_pipeline.sandbox.server import running
+from lms_pipeline.sandbox import records_world, running
 from lms_pipeline_tests.support.browser_records import DAY, NOW, OVER, lines
 from lms_pipeline_tests.support.browser_serving import run, serving
 

@@ -5,7 +5,7 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from lms_pipeline.sandbox.faults.refusing import Status
+from lms_pipeline.sandbox.faults import Status
 from lms_pipeline_tests.support.browser_pages import find_in_log, launch, metadata, open_partition, run_ended
 from lms_pipeline_tests.support.browser_records import DAY, OVER
 

@@ -17,8 +17,7 @@ from lms_pipeline.accounts.registry import Registry
 from lms_pipeline.definitions import build_defs
 from lms_pipeline.defs.instance import open_instance, rebuild_warehouse, run_partitions
 from lms_pipeline.lake.paths import DataDir, Partition
-from lms_pipeline.sandbox.records.world import records_world
-from lms_pipeline.sandbox.server import RunningSandbox, running
+from lms_pipeline.sandbox import RunningSandbox, records_world, running
 from lms_pipeline.settings import Settings
 
 DAY = date(2026, 3, 10)

@@ -11,8 +11,7 @@ from lms_pipeline.accounts.registry import Registry
 from lms_pipeline.definitions import build_defs
 from lms_pipeline.defs.instance import run_partitions
 from lms_pipeline.lake.paths import Partition
-from lms_pipeline.sandbox.records.world import records_world
-from lms_pipeline.sandbox.server import running
+from lms_pipeline.sandbox import records_world, running
 from lms_pipeline.truto.models import IntegratedAccount, Integration
 from lms_pipeline_tests.defs.conftest import DAY, NOW, enrollment
 from lms_pipeline_tests.defs.test_automation import keys, sense, tick

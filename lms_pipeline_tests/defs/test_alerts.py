@@ -14,7 +14,7 @@ from lms_pipeline.definitions import build_defs
 from lms_pipeline.defs.failures import FROM_A_SHELL, NO_ALERT
 from lms_pipeline.defs.instance import QUIET
 from lms_pipeline.defs.partitions import add_accounts, partition_key
-from lms_pipeline.sandbox.faults.refusing import Status
+from lms_pipeline.sandbox.faults import Status
 from lms_pipeline.truto.log_filter import install_logging_filters
 from lms_pipeline_tests.defs.conftest import DAY
 

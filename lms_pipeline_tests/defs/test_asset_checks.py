@@ -13,7 +13,7 @@ from lms_pipeline.definitions import build_defs
 from lms_pipeline.defs.instance import QUIET, run_partitions
 from lms_pipeline.defs.partitions import add_accounts, partition_key
 from lms_pipeline.lake.paths import Partition
-from lms_pipeline.sandbox.faults.refusing import Status
+from lms_pipeline.sandbox.faults import Status
 from lms_pipeline.tables.pulled import UNIFIED_ENROLLMENTS
 from lms_pipeline_tests.defs.conftest import DAY
 from lms_pipeline_tests.support.lake_files import enrollment, publish

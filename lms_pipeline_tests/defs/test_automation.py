@@ -11,7 +11,7 @@ from lms_pipeline.defs.instance import run_partitions
 from lms_pipeline.defs.partitions import partition_key
 from lms_pipeline.defs.run_requests import RETRY_GRACE_SECONDS, has_failed, is_under_way
 from lms_pipeline.lake.paths import Partition
-from lms_pipeline.sandbox.faults.refusing import RevokedToken, Status
+from lms_pipeline.sandbox.faults import RevokedToken, Status
 from lms_pipeline_tests.defs.conftest import DAY, NOW
 from lms_pipeline_tests.support.lake_files import enrollment, publish
 

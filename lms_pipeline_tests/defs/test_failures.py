@@ -8,8 +8,7 @@ from lms_pipeline.definitions import build_defs
 from lms_pipeline.defs.instance import run_partitions
 from lms_pipeline.defs.partitions import add_accounts, partition_key
 from lms_pipeline.lake.paths import Partition
-from lms_pipeline.sandbox.faults.refusing import RevokedConnection, Status
-from lms_pipeline.sandbox.faults.spoiling import Html
+from lms_pipeline.sandbox.faults import Html, RevokedConnection, Status
 from lms_pipeline.truto.retry import RetryPolicy
 from lms_pipeline_tests.defs.conftest import DAY
 

@@ -16,10 +16,8 @@ from lms_pipeline.definitions import build_defs
 from lms_pipeline.defs.instance import open_instance
 from lms_pipeline.defs.partitions import partition_key
 from lms_pipeline.lake.paths import DataDir, Partition
-from lms_pipeline.sandbox.faults.refusing import RevokedConnection, Status
-from lms_pipeline.sandbox.faults.spoiling import Html
-from lms_pipeline.sandbox.records.world import records_world
-from lms_pipeline.sandbox.server import running
+from lms_pipeline.sandbox import records_world, running
+from lms_pipeline.sandbox.faults import Html, RevokedConnection, Status
 from lms_pipeline.settings import Settings
 from lms_pipeline.tables.catalog import TABLES
 from lms_pipeline.truto.retry import RetryPolicy

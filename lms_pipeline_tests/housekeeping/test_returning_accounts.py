@@ -7,7 +7,7 @@ import pytest
 from lms_pipeline.accounts.options import AccountOptions
 from lms_pipeline.housekeeping.cleanup import planned, remove
 from lms_pipeline.housekeeping.policy import RetentionPolicy
-from lms_pipeline.sandbox.server import running
+from lms_pipeline.sandbox import running
 from lms_pipeline_tests.pull.portal import FIRST, PORTAL, Portal
 from lms_pipeline_tests.support.snapshot_runs import Taker
 

@@ -12,8 +12,7 @@ from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, NamedTuple
 
-from lms_pipeline.sandbox.listing import Listing
-from lms_pipeline.sandbox.world import Account, Integration, Record
+from lms_pipeline.sandbox import Account, Integration, Listing, Record
 
 PORTAL = "portal"
 FIRST = date(2026, 3, 1)

@@ -9,12 +9,10 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from lms_pipeline.sandbox.clock import Clock
+from lms_pipeline.sandbox import Clock, generated_world, running
 from lms_pipeline.sandbox.generated import portal_values
 from lms_pipeline.sandbox.generated.profiles import TALENTLMS_ID
-from lms_pipeline.sandbox.generated.world import generated_world
-from lms_pipeline.sandbox.server import running
-from lms_pipeline_tests.sandbox.worlds import client_of, sweep
+from lms_pipeline_tests.support.sandbox import fetch_all, open_client
 
 SPRING = datetime(2026, 4, 15, tzinfo=UTC)
 ACCOUNT = {"integrated_account_id": TALENTLMS_ID}
@@ -36,14 +34,14 @@ ROSTER_ENTRY = {
 @pytest.fixture(scope="module")
 def client():
     world = generated_world(accounts=[TALENTLMS_ID])
-    with running(world, clock=Clock(SPRING)) as sandbox, client_of(sandbox) as client:
+    with running(world, clock=Clock(SPRING)) as sandbox, open_client(sandbox) as client:
         yield client
 
 
 @pytest.fixture(scope="module")
 def rosters(client):
     """The roster of every course, by the course's id."""
-    courses = sweep(client, "/unified/lms/courses", **ACCOUNT)
+    courses = fetch_all(client, "/unified/lms/courses", **ACCOUNT)
     return {
         course["id"]: client.get(f"/unified/lms/courses/{course['id']}", params=ACCOUNT).json()[
             "remote_data"
@@ -89,7 +87,7 @@ def test_every_pair_of_a_roster_is_answered_and_agrees_with_it(client, rosters):
 def test_the_rosters_of_users_and_of_courses_tell_the_same_pairs(client, rosters):
     by_course = {(entry["id"], course_id) for course_id, roster in rosters.items() for entry in roster}
     by_user = set()
-    for user in sweep(client, "/unified/lms/users", **ACCOUNT):
+    for user in fetch_all(client, "/unified/lms/users", **ACCOUNT):
         assert "courses" not in user["remote_data"]
         told = client.get(f"/unified/lms/users/{user['id']}", params=ACCOUNT).json()
         entries = told["remote_data"]["courses"]
@@ -103,7 +101,7 @@ def test_the_rosters_of_users_and_of_courses_tell_the_same_pairs(client, rosters
 def test_who_is_not_on_the_roster_is_not_enrolled(client, rosters):
     course_id, roster = next(iter(rosters.items()))
     enrolled = {entry["id"] for entry in roster}
-    users = [user["id"] for user in sweep(client, "/unified/lms/users", **ACCOUNT)]
+    users = [user["id"] for user in fetch_all(client, "/unified/lms/users", **ACCOUNT)]
     outsider = next(user_id for user_id in users if user_id not in enrolled)
     for user_id in (outsider, "99999"):
         assert pair(client, user_id, course_id).status_code == 404

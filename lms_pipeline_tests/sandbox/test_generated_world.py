@@ -9,7 +9,8 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 import pytest
 
-from lms_pipeline.sandbox.errors import SandboxError
+from lms_pipeline.tables.pulled import STATUSES
+from lms_pipeline.sandbox import SandboxError, generated_world
 from lms_pipeline.sandbox.generated.profiles import (
     ACADEMY_ID,
     ACCOUNTS,
@@ -20,9 +21,8 @@ from lms_pipeline.sandbox.generated.profiles import (
     PROFILES,
     TALENTLMS_ID,
 )
-from lms_pipeline.sandbox.generated.world import GeneratedWorld, generated_world
-from lms_pipeline.tables.pulled import STATUSES
-from lms_pipeline_tests.sandbox.worlds import Json
+from lms_pipeline.sandbox.generated.world import GeneratedWorld
+from lms_pipeline_tests.support.sandbox import Json
 
 SWEPT = [ACADEMY_ID, COMPANY_ID, GROUP_ID]
 SPRING = datetime(2026, 4, 15, tzinfo=UTC)
@@ -81,7 +81,7 @@ class TestAccounts:
             BROKEN_ID: ("lms", "needs_reauth"),
             CRM_ID: ("crm", "active"),
         }
-        assert [account.id for account in world.accounts() if account.demands_pair] == [TALENTLMS_ID]
+        assert [account.id for account in world.accounts() if account.requires_pair] == [TALENTLMS_ID]
 
     def test_what_can_be_asked_has_a_company(self):
         askable = {one.id for one in ACCOUNTS if one.status == "active" and one.integration.category == "lms"}

@@ -13,7 +13,7 @@ from lms_pipeline.extract.budget import Limits
 from lms_pipeline.extract.checkpoint import Attempt
 from lms_pipeline.lake.files import read_metadata
 from lms_pipeline.lake.paths import Partition
-from lms_pipeline.sandbox.server import RunningSandbox, running
+from lms_pipeline.sandbox import RunningSandbox, running
 from lms_pipeline.snapshot.job import TABLES, SnapshotJob
 from lms_pipeline.snapshot.run import replay_snapshot
 from lms_pipeline.truto.store import NotKeptError

@@ -5,12 +5,10 @@ from datetime import date
 import pytest
 
 from lms_pipeline.accounts.options import AccountOptions
-from lms_pipeline.sandbox.clock import Clock
-from lms_pipeline.sandbox.records.world import records_world
-from lms_pipeline.sandbox.server import running
+from lms_pipeline.sandbox import Clock, records_world, running
 from lms_pipeline.snapshot.job import TABLES
 from lms_pipeline.transform.dedupe import Duplicates
-from lms_pipeline_tests.sandbox.worlds import line, write_lines
+from lms_pipeline_tests.support.sandbox import build_line, write_lines
 from lms_pipeline_tests.support.scripted_api import page, refusal
 from lms_pipeline_tests.support.scripted_server import serve
 from lms_pipeline_tests.support.snapshot_runs import DAY, OPEN, Taker, by_path, record
@@ -25,20 +23,22 @@ PEOPLE = [
 def served(number, user_id, name, address):
     user = {"id": user_id, "name": name, "emails": [{"email": address, "is_primary": True}]}
     course = {"id": f"c{number % 2}", "title": f"Course {number % 2}"}
-    return line(
+    return build_line(
         f"e{number}", "2026-02-01T00:00:00Z", with_={"user": user, "course": course}, raw={"n": number}
     )
 
 
 LINES = [
     *(served(number, *person) for number, person in enumerate(PEOPLE)),
-    line("e3", "2026-02-01T00:00:00Z", with_={"user": "nobody"}),
-    line("e4", "2026-02-01T00:00:00Z", with_={"user": {"id": "u1"}, "course": {"id": "  "}}, raw={"n": 4}),
-    line("7", "2026-02-01T00:00:00Z", with_={"user": {"id": "u1"}, "course": {"id": "c1"}, "score": 1}),
-    line(
+    build_line("e3", "2026-02-01T00:00:00Z", with_={"user": "nobody"}),
+    build_line(
+        "e4", "2026-02-01T00:00:00Z", with_={"user": {"id": "u1"}, "course": {"id": "  "}}, raw={"n": 4}
+    ),
+    build_line("7", "2026-02-01T00:00:00Z", with_={"user": {"id": "u1"}, "course": {"id": "c1"}, "score": 1}),
+    build_line(
         "x", "2026-02-01T00:00:00Z", with_={"id": 7, "user": {"id": "u1"}, "course": {"id": "c1"}, "score": 2}
     ),
-    line("e0", "2026-03-01T12:00:00Z", with_={"status": "Completed "}, raw={"n": 0}),
+    build_line("e0", "2026-03-01T12:00:00Z", with_={"status": "Completed "}, raw={"n": 0}),
 ]
 """Served: e0, e1, e2, two without a usable learner or course, and two whose ids are read as the same: "7" and 7."""
 

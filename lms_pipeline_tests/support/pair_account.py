@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from lms_pipeline.accounts.options import AccountOptions
 from lms_pipeline.extract.budget import Limits
 from lms_pipeline.lake.paths import Partition
-from lms_pipeline.sandbox.server import RunningSandbox
+from lms_pipeline.sandbox import RunningSandbox
 from lms_pipeline.snapshot.job import SnapshotResult
 from lms_pipeline_tests.pull.portal import FIRST, PORTAL, Portal, status, unified
 from lms_pipeline_tests.support.snapshot_runs import Taker

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lms_pipeline.sandbox.errors import SandboxError
 from lms_pipeline.sandbox.generated.company import Company
 from lms_pipeline.sandbox.generated.instants import seconds_of
 from lms_pipeline.sandbox.generated.plain import Plain
 from lms_pipeline.sandbox.generated.profiles import ACCOUNTS, PROFILES
 from lms_pipeline.sandbox.generated.talentlms import TalentLms
-from lms_pipeline.sandbox.listing import Listing
+from lms_pipeline.sandbox.world import Listing, SandboxError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -90,7 +89,7 @@ class GeneratedWorld:
             if account.id in profiles
         }
         self._dialects: dict[str, Dialect] = {
-            account.id: (TalentLms if account.demands_pair else Plain)(self._companies[account.id])
+            account.id: (TalentLms if account.requires_pair else Plain)(self._companies[account.id])
             for account in accounts
             if account.id in self._companies
         }
