@@ -13,8 +13,8 @@ import msgspec
 from lms_pipeline.sandbox.faults.refusing import RevokedConnection, Status
 from lms_pipeline.sandbox.faults.script import AnyFault
 from lms_pipeline.sandbox.faults.spoiling import Html
-from lms_pipeline.sandbox.generated.profiles import COMPANY_ID, PROFILES, TALENTLMS_ID
-from lms_pipeline.sandbox.generated.world import DEFAULT_SEED, GeneratedWorld
+from lms_pipeline.sandbox.synthetic.profiles import COMPANY_ID, PROFILES, TALENTLMS_ID
+from lms_pipeline.sandbox.synthetic.world import DEFAULT_SEED, GeneratedWorld
 from lms_pipeline.sandbox.world import Account, Integration
 
 COMPANY, PORTAL = PROFILES[COMPANY_ID], PROFILES[TALENTLMS_ID]

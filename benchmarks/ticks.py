@@ -27,8 +27,8 @@ from lms_pipeline.defs.partitions import add_accounts
 from lms_pipeline.defs.running import open_instance
 from lms_pipeline.lake.paths import DataDir
 from lms_pipeline.registry import RegisteredAccount
-from lms_pipeline.sandbox.generated.world import generated_world
 from lms_pipeline.sandbox.server import running
+from lms_pipeline.sandbox.synthetic.world import generated_world
 from lms_pipeline.settings import Settings
 
 SIZES = ((200, 330), (300, 330), (1_000, 365))

@@ -23,8 +23,8 @@ from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.naming import account_names
 from lms_pipeline.outcomes import Outcome
 from lms_pipeline.registry import Registry
-from lms_pipeline.sandbox.generated.world import generated_world
 from lms_pipeline.sandbox.server import RunningSandbox, running
+from lms_pipeline.sandbox.synthetic.world import generated_world
 from lms_pipeline.settings import Settings
 
 STATEMENTS = {

@@ -36,9 +36,9 @@ from lms_pipeline.sandbox.server import DEFAULT_PORT, DEFAULT_TOKEN, serve
 @click.option("--token", default=DEFAULT_TOKEN, show_default=True, help="The API token it accepts.")
 def sandbox(port: int, records: tuple[Path, ...], clock: str | None, script: Path | None, token: str) -> None:
     """Serve a local Truto on this machine until interrupted."""
-    from lms_pipeline.sandbox.generated.world import generated_world
     from lms_pipeline.sandbox.records.world import records_world
     from lms_pipeline.sandbox.scripting import read_script
+    from lms_pipeline.sandbox.synthetic.world import generated_world
 
     now = Clock(_instant(clock) if clock else None)
     world = records_world(records) if records else generated_world()

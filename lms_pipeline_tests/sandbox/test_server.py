@@ -47,7 +47,7 @@ def test_a_place_that_can_not_be_had_is_one_clear_sentence(host, port):
 
 def test_the_process_that_serves_ends_quietly_when_interrupted():
     program = (
-        "from lms_pipeline.sandbox.generated.world import generated_world as world\n"
+        "from lms_pipeline.sandbox.synthetic.world import generated_world as world\n"
         "from lms_pipeline.sandbox.server import serve\n"
         "serve(world(), port=0, announce=lambda url: print(url, flush=True))\n"
     )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import msgspec
 
-from lms_pipeline.sandbox.generated.people import Email
+from lms_pipeline.sandbox.synthetic.people import Email
 
 
 class UnifiedUser(msgspec.Struct, omit_defaults=True):

@@ -10,15 +10,15 @@ from datetime import date, datetime
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
-from lms_pipeline.sandbox.generated import portal_values
-from lms_pipeline.sandbox.generated.instants import NEVER
+from lms_pipeline.sandbox.synthetic import portal_values
+from lms_pipeline.sandbox.synthetic.instants import NEVER
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from lms_pipeline.sandbox.generated.company import Company
-    from lms_pipeline.sandbox.generated.courses import Course
-    from lms_pipeline.sandbox.generated.lives import Life, State
+    from lms_pipeline.sandbox.synthetic.company import Company
+    from lms_pipeline.sandbox.synthetic.courses import Course
+    from lms_pipeline.sandbox.synthetic.lives import Life, State
 
 _YEARS = 1
 """A training that comes every year certifies until the next one."""

@@ -7,15 +7,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lms_pipeline.sandbox.generated.instants import DAY, HOUR, NEVER, at_work
-from lms_pipeline.sandbox.generated.lives import Attempt, Ending, Life, Outcome
+from lms_pipeline.sandbox.synthetic.instants import DAY, HOUR, NEVER, at_work
+from lms_pipeline.sandbox.synthetic.lives import Attempt, Ending, Life, Outcome
 
 if TYPE_CHECKING:
     from random import Random
     from zoneinfo import ZoneInfo
 
-    from lms_pipeline.sandbox.generated.courses import Course
-    from lms_pipeline.sandbox.generated.people import Person
+    from lms_pipeline.sandbox.synthetic.courses import Course
+    from lms_pipeline.sandbox.synthetic.people import Person
 
 _INSTRUCTORS = 1 / 40
 _NEVER_START = 0.5

@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lms_pipeline.sandbox.generated.instants import NEVER, instant_of
-from lms_pipeline.sandbox.generated.kept import Kept
+from lms_pipeline.sandbox.synthetic.instants import NEVER, instant_of
+from lms_pipeline.sandbox.synthetic.kept import Kept
 
 
 @given(st.integers(1, 4_102_444_799))  # until the end of 2099

@@ -11,7 +11,7 @@ from datetime import date
 from itertools import accumulate
 from typing import TYPE_CHECKING, NamedTuple
 
-from lms_pipeline.sandbox.generated.instants import DAY, at_work, start_of
+from lms_pipeline.sandbox.synthetic.instants import DAY, at_work, start_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

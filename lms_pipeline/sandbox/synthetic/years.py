@@ -10,18 +10,18 @@ from operator import attrgetter
 from random import Random
 from typing import TYPE_CHECKING, NamedTuple
 
-from lms_pipeline.sandbox.generated.courses import Course, Kind, draw_course
-from lms_pipeline.sandbox.generated.fates import Fates
-from lms_pipeline.sandbox.generated.instants import DAY, HOUR, NEVER, at_work, midnight, start_of
-from lms_pipeline.sandbox.generated.people import Person, Recruiter
-from lms_pipeline.sandbox.generated.seasons import Season, joining, taking_up
+from lms_pipeline.sandbox.synthetic.courses import Course, Kind, draw_course
+from lms_pipeline.sandbox.synthetic.fates import Fates
+from lms_pipeline.sandbox.synthetic.instants import DAY, HOUR, NEVER, at_work, midnight, start_of
+from lms_pipeline.sandbox.synthetic.people import Person, Recruiter
+from lms_pipeline.sandbox.synthetic.seasons import Season, joining, taking_up
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from zoneinfo import ZoneInfo
 
-    from lms_pipeline.sandbox.generated.lives import Life
-    from lms_pipeline.sandbox.generated.profiles import Profile
+    from lms_pipeline.sandbox.synthetic.lives import Life
+    from lms_pipeline.sandbox.synthetic.profiles import Profile
 
 _FIRST_ELECTIVES, _YEARLY_ELECTIVES = 10, 3
 _YEARS_BEFORE = 5

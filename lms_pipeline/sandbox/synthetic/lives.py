@@ -10,7 +10,7 @@ from typing import Literal
 
 import msgspec
 
-from lms_pipeline.sandbox.generated.instants import NEVER
+from lms_pipeline.sandbox.synthetic.instants import NEVER
 
 Outcome = Literal["completed", "passed", "failed"]
 Ending = Literal["withdrawn", "expired"]

@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from lms_pipeline.sandbox.generated.kept import Kept
+from lms_pipeline.sandbox.synthetic.kept import Kept
 
 if TYPE_CHECKING:
     from random import Random

@@ -13,16 +13,16 @@ from threading import Lock
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
-from lms_pipeline.sandbox.generated.instants import start_of
-from lms_pipeline.sandbox.generated.years import YearDrawer
+from lms_pipeline.sandbox.synthetic.instants import start_of
+from lms_pipeline.sandbox.synthetic.years import YearDrawer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from lms_pipeline.sandbox.generated.courses import Course
-    from lms_pipeline.sandbox.generated.lives import Life
-    from lms_pipeline.sandbox.generated.people import Person
-    from lms_pipeline.sandbox.generated.profiles import Profile
+    from lms_pipeline.sandbox.synthetic.courses import Course
+    from lms_pipeline.sandbox.synthetic.lives import Life
+    from lms_pipeline.sandbox.synthetic.people import Person
+    from lms_pipeline.sandbox.synthetic.profiles import Profile
 
 FIRST_YEAR, LAST_YEAR = 2023, 2035
 """2023 is drawn so that 2024 doesn't begin empty; after 2035 nothing new begins."""

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from lms_pipeline.sandbox.generated import names
-from lms_pipeline.sandbox.generated.instants import DAY, NEVER
+from lms_pipeline.sandbox.synthetic import names
+from lms_pipeline.sandbox.synthetic.instants import DAY, NEVER
 
 if TYPE_CHECKING:
     from random import Random

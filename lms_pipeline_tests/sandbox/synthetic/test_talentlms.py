@@ -10,10 +10,10 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from lms_pipeline.sandbox.clock import Clock
-from lms_pipeline.sandbox.generated import portal_values
-from lms_pipeline.sandbox.generated.profiles import TALENTLMS_ID
-from lms_pipeline.sandbox.generated.world import generated_world
 from lms_pipeline.sandbox.server import running
+from lms_pipeline.sandbox.synthetic import portal_values
+from lms_pipeline.sandbox.synthetic.profiles import TALENTLMS_ID
+from lms_pipeline.sandbox.synthetic.world import generated_world
 from lms_pipeline_tests.sandbox.worlds import client_of, sweep
 
 SPRING = datetime(2026, 4, 15, tzinfo=UTC)

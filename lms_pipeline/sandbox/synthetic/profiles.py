@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from lms_pipeline.sandbox.generated import titles
+from lms_pipeline.sandbox.synthetic import titles
 from lms_pipeline.sandbox.world import Account, Integration
 
 ACADEMY_ID = "5b0f6a52-6c1e-4d7b-9a35-0c6f1f7d2a10"

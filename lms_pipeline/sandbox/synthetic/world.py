@@ -8,20 +8,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lms_pipeline.sandbox.errors import SandboxError
-from lms_pipeline.sandbox.generated.company import Company
-from lms_pipeline.sandbox.generated.instants import seconds_of
-from lms_pipeline.sandbox.generated.plain import Plain
-from lms_pipeline.sandbox.generated.profiles import ACCOUNTS, PROFILES
-from lms_pipeline.sandbox.generated.talentlms import TalentLms
 from lms_pipeline.sandbox.listing import Listing
+from lms_pipeline.sandbox.synthetic.company import Company
+from lms_pipeline.sandbox.synthetic.instants import seconds_of
+from lms_pipeline.sandbox.synthetic.plain import Plain
+from lms_pipeline.sandbox.synthetic.profiles import ACCOUNTS, PROFILES
+from lms_pipeline.sandbox.synthetic.talentlms import TalentLms
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
-    from lms_pipeline.sandbox.generated.dialect import Dialect
-    from lms_pipeline.sandbox.generated.lives import Life
-    from lms_pipeline.sandbox.generated.profiles import Profile
+    from lms_pipeline.sandbox.synthetic.dialect import Dialect
+    from lms_pipeline.sandbox.synthetic.lives import Life
+    from lms_pipeline.sandbox.synthetic.profiles import Profile
     from lms_pipeline.sandbox.world import Account, Record
 
 DEFAULT_SEED = 2026

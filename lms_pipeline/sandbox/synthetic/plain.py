@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from lms_pipeline.sandbox.generated.dialect import Ids
-from lms_pipeline.sandbox.generated.instants import NEVER, instant_of
-from lms_pipeline.sandbox.generated.kept import Kept
-from lms_pipeline.sandbox.generated.lives import State, state_of
-from lms_pipeline.sandbox.generated.references import (
+from lms_pipeline.sandbox.synthetic.dialect import Ids
+from lms_pipeline.sandbox.synthetic.instants import NEVER, instant_of
+from lms_pipeline.sandbox.synthetic.kept import Kept
+from lms_pipeline.sandbox.synthetic.lives import State, state_of
+from lms_pipeline.sandbox.synthetic.references import (
     CoursePieces,
     LearnerPieces,
     course_pieces,
     learner_pieces,
 )
-from lms_pipeline.sandbox.generated.unified import (
+from lms_pipeline.sandbox.synthetic.unified import (
     UnifiedCourse,
     UnifiedEnrollment,
     UnifiedUser,
@@ -30,10 +30,10 @@ from lms_pipeline.sandbox.generated.unified import (
 from lms_pipeline.sandbox.world import Record
 
 if TYPE_CHECKING:
-    from lms_pipeline.sandbox.generated.company import Company
-    from lms_pipeline.sandbox.generated.courses import Course
-    from lms_pipeline.sandbox.generated.lives import Life
-    from lms_pipeline.sandbox.generated.people import Person
+    from lms_pipeline.sandbox.synthetic.company import Company
+    from lms_pipeline.sandbox.synthetic.courses import Course
+    from lms_pipeline.sandbox.synthetic.lives import Life
+    from lms_pipeline.sandbox.synthetic.people import Person
 
 _UNFINISHED = {"assigned", "enrolled", "in_progress"}
 

@@ -11,14 +11,14 @@ import html
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from lms_pipeline.sandbox.generated.dialect import Ids
-from lms_pipeline.sandbox.generated.instants import NEVER
+from lms_pipeline.sandbox.synthetic.dialect import Ids
+from lms_pipeline.sandbox.synthetic.instants import NEVER
 
 if TYPE_CHECKING:
     from datetime import date
     from zoneinfo import ZoneInfo
 
-    from lms_pipeline.sandbox.generated.lives import Status
+    from lms_pipeline.sandbox.synthetic.lives import Status
 
 USER_IDS, COURSE_IDS, GROUP_IDS, UNIT_IDS = Ids(), Ids(first=101), Ids(first=11), Ids(first=1001)
 

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lms_pipeline.sandbox.generated import portal_values
-from lms_pipeline.sandbox.generated.instants import instant_of
-from lms_pipeline.sandbox.generated.lives import Status, state_of
-from lms_pipeline.sandbox.generated.portal import Portal
-from lms_pipeline.sandbox.generated.portal_values import COURSE_IDS, USER_IDS
-from lms_pipeline.sandbox.generated.unified import (
+from lms_pipeline.sandbox.synthetic import portal_values
+from lms_pipeline.sandbox.synthetic.instants import instant_of
+from lms_pipeline.sandbox.synthetic.lives import Status, state_of
+from lms_pipeline.sandbox.synthetic.portal import Portal
+from lms_pipeline.sandbox.synthetic.portal_values import COURSE_IDS, USER_IDS
+from lms_pipeline.sandbox.synthetic.unified import (
     UnifiedCourse,
     UnifiedEnrollment,
     UnifiedUser,
@@ -22,10 +22,10 @@ from lms_pipeline.sandbox.generated.unified import (
 from lms_pipeline.sandbox.world import Record
 
 if TYPE_CHECKING:
-    from lms_pipeline.sandbox.generated.company import Company
-    from lms_pipeline.sandbox.generated.courses import Course
-    from lms_pipeline.sandbox.generated.lives import Life
-    from lms_pipeline.sandbox.generated.people import Person
+    from lms_pipeline.sandbox.synthetic.company import Company
+    from lms_pipeline.sandbox.synthetic.courses import Course
+    from lms_pipeline.sandbox.synthetic.lives import Life
+    from lms_pipeline.sandbox.synthetic.people import Person
 
 _UNIFIED: dict[str, str] = {"not_attempted": "enrolled", "incomplete": "in_progress"}
 

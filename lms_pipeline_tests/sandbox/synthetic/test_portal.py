@@ -10,10 +10,10 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from lms_pipeline.sandbox.generated import certificates
-from lms_pipeline.sandbox.generated.names import DEPARTMENTS
-from lms_pipeline.sandbox.generated.profiles import TALENTLMS_ID
-from lms_pipeline.sandbox.generated.world import generated_world
+from lms_pipeline.sandbox.synthetic import certificates
+from lms_pipeline.sandbox.synthetic.names import DEPARTMENTS
+from lms_pipeline.sandbox.synthetic.profiles import TALENTLMS_ID
+from lms_pipeline.sandbox.synthetic.world import generated_world
 
 SPRING = datetime(2026, 3, 1, tzinfo=UTC)
 CERTIFICATE = [

@@ -11,7 +11,7 @@ import pytest
 
 from lms_pipeline.enrollments.tables import STATUSES
 from lms_pipeline.sandbox.errors import SandboxError
-from lms_pipeline.sandbox.generated.profiles import (
+from lms_pipeline.sandbox.synthetic.profiles import (
     ACADEMY_ID,
     ACCOUNTS,
     BROKEN_ID,
@@ -21,7 +21,7 @@ from lms_pipeline.sandbox.generated.profiles import (
     PROFILES,
     TALENTLMS_ID,
 )
-from lms_pipeline.sandbox.generated.world import GeneratedWorld, generated_world
+from lms_pipeline.sandbox.synthetic.world import GeneratedWorld, generated_world
 from lms_pipeline_tests.sandbox.worlds import Json
 
 SWEPT = [ACADEMY_ID, COMPANY_ID, GROUP_ID]

@@ -11,9 +11,9 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from lms_pipeline.sandbox.generated.profiles import GROUP_ID
-from lms_pipeline.sandbox.generated.seasons import joining, taking_up
-from lms_pipeline.sandbox.generated.world import generated_world
+from lms_pipeline.sandbox.synthetic.profiles import GROUP_ID
+from lms_pipeline.sandbox.synthetic.seasons import joining, taking_up
+from lms_pipeline.sandbox.synthetic.world import generated_world
 
 YEARS = (2024, 2025, 2026)
 AFTERWARDS = datetime(YEARS[-1] + 1, 1, 1, tzinfo=UTC)

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from lms_pipeline.sandbox.generated.unified import UnifiedCourse, UnifiedUser, encoded
+from lms_pipeline.sandbox.synthetic.unified import UnifiedCourse, UnifiedUser, encoded
 
 if TYPE_CHECKING:
-    from lms_pipeline.sandbox.generated.courses import Course
-    from lms_pipeline.sandbox.generated.people import Person
+    from lms_pipeline.sandbox.synthetic.courses import Course
+    from lms_pipeline.sandbox.synthetic.people import Person
 
 
 class LearnerPieces(msgspec.Struct, frozen=True):

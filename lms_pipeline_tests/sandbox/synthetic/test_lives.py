@@ -4,8 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from lms_pipeline.sandbox.generated.instants import NEVER
-from lms_pipeline.sandbox.generated.lives import Attempt, Life, state_of
+from lms_pipeline.sandbox.synthetic.instants import NEVER
+from lms_pipeline.sandbox.synthetic.lives import Attempt, Life, state_of
 
 attempts = st.builds(
     lambda start, span, sessions, reached, seconds, outcome: Attempt(

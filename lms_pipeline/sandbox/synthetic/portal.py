@@ -8,20 +8,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from lms_pipeline.sandbox.generated import portal_values
-from lms_pipeline.sandbox.generated.certificates import certificates, certification
-from lms_pipeline.sandbox.generated.instants import NEVER
-from lms_pipeline.sandbox.generated.lives import State, state_of
-from lms_pipeline.sandbox.generated.names import DEPARTMENTS
-from lms_pipeline.sandbox.generated.portal_values import COURSE_IDS, GROUP_IDS, UNIT_IDS, USER_IDS
+from lms_pipeline.sandbox.synthetic import portal_values
+from lms_pipeline.sandbox.synthetic.certificates import certificates, certification
+from lms_pipeline.sandbox.synthetic.instants import NEVER
+from lms_pipeline.sandbox.synthetic.lives import State, state_of
+from lms_pipeline.sandbox.synthetic.names import DEPARTMENTS
+from lms_pipeline.sandbox.synthetic.portal_values import COURSE_IDS, GROUP_IDS, UNIT_IDS, USER_IDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from lms_pipeline.sandbox.generated.company import Company
-    from lms_pipeline.sandbox.generated.courses import Course
-    from lms_pipeline.sandbox.generated.lives import Life
-    from lms_pipeline.sandbox.generated.people import Person
+    from lms_pipeline.sandbox.synthetic.company import Company
+    from lms_pipeline.sandbox.synthetic.courses import Course
+    from lms_pipeline.sandbox.synthetic.lives import Life
+    from lms_pipeline.sandbox.synthetic.people import Person
 
 
 class Portal:
