@@ -13,8 +13,13 @@ import msgspec
 from lms_pipeline.sandbox.faults.refusing import RevokedConnection, Status
 from lms_pipeline.sandbox.faults.script import AnyFault
 from lms_pipeline.sandbox.faults.spoiling import Html
-from lms_pipeline.sandbox.synthetic.profiles import COMPANY_ID, PROFILES, TALENTLMS_ID
-from lms_pipeline.sandbox.synthetic.world import DEFAULT_SEED, GeneratedWorld
+from lms_pipeline.sandbox.synthetic.world import (
+    COMPANY_ID,
+    DEFAULT_SEED,
+    PROFILES,
+    TALENTLMS_ID,
+    SyntheticWorld,
+)
 from lms_pipeline.sandbox.world import Account, Integration
 
 COMPANY, PORTAL = PROFILES[COMPANY_ID], PROFILES[TALENTLMS_ID]
@@ -30,7 +35,7 @@ SMALL_HEADCOUNTS = (4, 5, 6, 7, 8)
 class Fleet:
     """Accounts, and the faults of three of them."""
 
-    world: GeneratedWorld
+    world: SyntheticWorld
     faults: dict[str, AnyFault]
     """By account."""
     causes: dict[str, str]
@@ -77,7 +82,7 @@ def fleet_of(count: int) -> Fleet:
         failing: "Truto failed to answer and says 'Internal Server Error'",
         garbage: "The answer is not JSON, or was cut short",
     }
-    return Fleet(GeneratedWorld(DEFAULT_SEED, accounts, profiles), faults, causes)
+    return Fleet(SyntheticWorld(DEFAULT_SEED, accounts, profiles), faults, causes)
 
 
 def _account(account_id: str, integration: str) -> Account:

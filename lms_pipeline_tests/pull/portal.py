@@ -1,23 +1,28 @@
-"""A TalentLMS portal whose every day is known: who is in which course, and what changes from one day to the next.
+"""A small TalentLMS portal whose enrollments are arithmetic over learner, course and day.
 
-Its enrollments are plain arithmetic over learner, course and day, so that a test can say what a snapshot must hold
-without asking anybody.
+Belongs here: which enrollments there are on a day, so that a test can work out what a snapshot must hold. Not here:
+how a portal writes them, which is the sandbox's `TalentLmsView`.
 """
 
 from __future__ import annotations
 
-import json
-from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, NamedTuple
+from zoneinfo import ZoneInfo
 
-from lms_pipeline.sandbox.listing import Listing
-from lms_pipeline.sandbox.world import Account, Integration, Record
+from lms_pipeline.sandbox.synthetic.talentlms import (
+    PortalCourse,
+    PortalEnrollment,
+    PortalUser,
+    TalentLmsView,
+)
+from lms_pipeline.sandbox.world import Account, Integration
 
 PORTAL = "portal"
 FIRST = date(2026, 3, 1)
-_BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
+BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
+"""When everybody enrolled."""
 
 
 class Held(NamedTuple):
@@ -27,13 +32,17 @@ class Held(NamedTuple):
     course_id: str
     percent: int
     changed_on: int
-    """The day, counted from the first, on which it changed last."""
+    """The day, counted from the first, of its latest change."""
+
+    @property
+    def changed_at(self) -> datetime:
+        return BEGAN + timedelta(days=self.changed_on)
 
 
 class Portal:
-    """`learners` in `courses`, each learner in `each` courses; every day one in `every` enrollments moves on.
+    """A world of one account: each of `learners` in `each` of `courses`; every day one in `every` enrollments moves on.
 
-    `ids` are what ids look like, taken in turn.
+    Ids are made by `ids`, one after the other.
     """
 
     def __init__(
@@ -51,15 +60,17 @@ class Portal:
         self._every = every
         self._views: dict[int, PortalView] = {}
         self.hidden = False
-        """Whether what changes isn't told in the details."""
+        """Whether rosters don't show changes."""
         self.strays: list[dict[str, Any]] = []
-        """What stands in every list of a detail beside the enrollments."""
+        """Entries of every roster that belong to no enrollment."""
         self.with_rosters = True
+        """Whether courses have `users`."""
         self.with_courses = True
+        """Whether users have `courses`."""
 
     def accounts(self) -> list[Account]:
         of = Integration(id="talentlms", name="talentlms", category="lms")
-        return [Account(PORTAL, "tenant", "active", False, of, _BEGAN, _BEGAN)]  # noqa: FBT003
+        return [Account(PORTAL, "tenant", "active", False, of, BEGAN, BEGAN)]  # noqa: FBT003
 
     def view(self, account_id: str, at: datetime) -> PortalView:
         day = (at.date() - FIRST).days
@@ -85,89 +96,44 @@ class Portal:
         )
 
     def changed(self, day: int) -> int:
-        """How many moved on that day."""
+        """Count the enrollments that moved on that day."""
         return sum(one.changed_on == day for one in self.held(day)) if day else 0
 
 
-class PortalView:
-    """The portal at the end of a day."""
+class PortalView(TalentLmsView):
+    """The portal at the end of a day, with the switches of `Portal`."""
 
     def __init__(self, portal: Portal, day: int) -> None:
+        users = [PortalUser(one, f"N{one}") for one in portal.user_ids]
+        courses = [PortalCourse(one, f"Course {one}") for one in portal.course_ids]
+        super().__init__(ZoneInfo("UTC"), users, courses, _enrollments(portal.held(day)))
         self._portal = portal
-        self._day = day
-        self._by_pair = {(one.user_id, one.course_id): one for one in portal.held(day)}
-        self._of_user: defaultdict[str, list[Held]] = defaultdict(list)
-        self._of_course: defaultdict[str, list[Held]] = defaultdict(list)
-        for one in self._by_pair.values():
-            self._of_user[one.user_id].append(one)
-            self._of_course[one.course_id].append(one)
 
-    def enrollments(self, user_id: str | None = None, course_id: str | None = None) -> Listing:
-        one = self._by_pair.get((user_id or "", course_id or ""))
-        return Listing.of([] if one is None else [Record(_json(unified(one)), _json(status(one)))])
+    def user_roster(self, user_id: str) -> dict[str, Any]:
+        return self._changed(super().user_roster(user_id)) if self._portal.with_courses else {}
 
-    def users(self) -> Listing:
-        return Listing.of(
-            [_record({"id": one, "first_name": f"N{one}"}, {"id": one}) for one in self._portal.user_ids]
+    def course_roster(self, course_id: str) -> dict[str, Any]:
+        return self._changed(super().course_roster(course_id)) if self._portal.with_rosters else {}
+
+    def _changed(self, roster: dict[str, Any]) -> dict[str, Any]:
+        unmoved = {"completion_percentage": "0", "completed_on": "", "completed_on_timestamp": None}
+        hidden = unmoved | {"total_time": None, "completion_status": None} if self._portal.hidden else {}
+        return {
+            name: [entry | hidden for entry in entries] + self._portal.strays
+            for name, entries in roster.items()
+        }
+
+
+def _enrollments(held: list[Held]) -> Iterator[PortalEnrollment]:
+    for one in held:
+        is_completed = one.percent == 100
+        yield PortalEnrollment(
+            user_id=one.user_id,
+            course_id=one.course_id,
+            status="completed" if is_completed else "incomplete" if one.percent else "not_attempted",
+            progress=one.percent,
+            seconds=one.percent * 60,
+            enrolled_at=BEGAN,
+            updated_at=one.changed_at,
+            completed_at=one.changed_at if is_completed else None,
         )
-
-    def courses(self) -> Listing:
-        return Listing.of(
-            [_record({"id": one, "title": f"Course {one}"}, {"id": one}) for one in self._portal.course_ids]
-        )
-
-    def user(self, user_id: str) -> Record | None:
-        if user_id not in self._portal.user_ids:
-            return None
-        told = [self._entry(one, one.course_id) for one in self._of_user[user_id]] + self._portal.strays
-        return _record({"id": user_id}, {"courses": told} if self._portal.with_courses else {})
-
-    def course(self, course_id: str) -> Record | None:
-        if course_id not in self._portal.course_ids:
-            return None
-        told = [self._entry(one, one.user_id) for one in self._of_course[course_id]] + self._portal.strays
-        return _record({"id": course_id}, {"users": told} if self._portal.with_rosters else {})
-
-    def _entry(self, one: Held, other: str) -> dict[str, Any]:
-        entry = {"id": other, **status(one)}
-        if self._portal.hidden:
-            entry |= {"completion_percentage": "0", "completed_on_timestamp": None, "total_time": None}
-        return entry
-
-
-def unified(one: Held) -> dict[str, Any]:
-    """What Truto says of an enrollment."""
-    told: dict[str, Any] = {
-        "id": f"{one.course_id}:{one.user_id}",
-        "user": {"id": one.user_id},
-        "course": {"id": one.course_id},
-        "status": "completed" if one.percent == 100 else "in_progress" if one.percent else "enrolled",
-        "enrolled_at": _BEGAN.isoformat(),
-        "progress_percent": one.percent,
-        "time_spent_seconds": one.percent * 60,
-        "updated_at": (_BEGAN + timedelta(days=one.changed_on)).isoformat(),
-    }
-    if one.percent == 100:
-        told["completed_at"] = (_BEGAN + timedelta(days=one.changed_on)).isoformat()
-    return told
-
-
-def status(one: Held) -> dict[str, Any]:
-    """What TalentLMS says of it."""
-    done = int((_BEGAN + timedelta(days=one.changed_on)).timestamp()) if one.percent == 100 else None
-    return {
-        "role": "learner",
-        "enrolled_on_timestamp": str(int(_BEGAN.timestamp())),
-        "completed_on_timestamp": None if done is None else str(done),
-        "completion_percentage": str(one.percent),
-        "expired_on_timestamp": None,
-        "total_time": f"{one.percent}m 0s" if one.percent else None,
-    }
-
-
-def _record(unified: dict[str, Any], remote: dict[str, Any]) -> Record:
-    return Record(_json(unified), _json(remote))
-
-
-def _json(value: object) -> bytes:
-    return json.dumps(value).encode()

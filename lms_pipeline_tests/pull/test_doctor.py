@@ -7,8 +7,7 @@ import pytest
 from lms_pipeline.pull.doctor import Doctor
 from lms_pipeline.sandbox.clock import Clock
 from lms_pipeline.sandbox.server import running
-from lms_pipeline.sandbox.synthetic.profiles import ACADEMY_ID, TALENTLMS_ID
-from lms_pipeline.sandbox.synthetic.world import generated_world
+from lms_pipeline.sandbox.synthetic.world import ACADEMY_ID, TALENTLMS_ID, generated_world
 from lms_pipeline.sandbox.wire.switches import Switches, Tier
 from lms_pipeline.truto.client import TrutoClient
 from lms_pipeline_tests.sandbox.worlds import BROKEN, SmallWorld

@@ -18,8 +18,7 @@ import pytest
 
 from lms_pipeline.sandbox.clock import Clock
 from lms_pipeline.sandbox.server import running
-from lms_pipeline.sandbox.synthetic.profiles import ACADEMY_ID
-from lms_pipeline.sandbox.synthetic.world import generated_world
+from lms_pipeline.sandbox.synthetic.world import ACADEMY_ID, generated_world
 from lms_pipeline_tests.sandbox.worlds import client_of, sweep
 
 SESSION = Path(__file__).with_name("sdk_session.py")

@@ -1,119 +1,112 @@
-"""The generated world: its accounts, each with its company and the dialect that tells of it.
+"""The synthetic world: its accounts, and the state of each at an instant.
 
-What belongs here: putting companies, dialects and instants together into what the server asks for.
+Belongs here: which accounts there are, and which company and provider mapping stand behind each.
+Not here: the companies themselves (`company.py`).
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 
 from lms_pipeline.sandbox.errors import SandboxError
-from lms_pipeline.sandbox.listing import Listing
+from lms_pipeline.sandbox.synthetic import catalog
+from lms_pipeline.sandbox.synthetic.catalog import Profile
 from lms_pipeline.sandbox.synthetic.company import Company
-from lms_pipeline.sandbox.synthetic.instants import seconds_of
-from lms_pipeline.sandbox.synthetic.plain import Plain
-from lms_pipeline.sandbox.synthetic.profiles import ACCOUNTS, PROFILES
-from lms_pipeline.sandbox.synthetic.talentlms import TalentLms
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from datetime import datetime
-
-    from lms_pipeline.sandbox.synthetic.dialect import Dialect
-    from lms_pipeline.sandbox.synthetic.lives import Life
-    from lms_pipeline.sandbox.synthetic.profiles import Profile
-    from lms_pipeline.sandbox.world import Account, Record
+from lms_pipeline.sandbox.synthetic.provider import SweepView
+from lms_pipeline.sandbox.synthetic.talentlms import build_portal
+from lms_pipeline.sandbox.world import Account, Integration, View
 
 DEFAULT_SEED = 2026
 
-
-class CompanyView:
-    """A company at an instant, told in a dialect; a record is made when it is served."""
-
-    def __init__(self, company: Company, dialect: Dialect, at: int) -> None:
-        self._company = company
-        self._dialect = dialect
-        self._at = at
-
-    def enrollments(self, user_id: str | None = None, course_id: str | None = None) -> Listing:
-        """The enrollments in the order in which they were first told of."""
-        if user_id is None and course_id is None:
-            return self._told(self._company.lives, self._company.lives_until(self._at))
-        person = self._person(user_id) if user_id is not None else None
-        course = self._course(course_id) if course_id is not None else None
-        if (user_id is not None and person is None) or (course_id is not None and course is None):
-            return Listing.of([])
-        found = self._company.lives_of(self._at, person=person, course=course)
-        return self._told(found, len(found))
-
-    def users(self) -> Listing:
-        """The people in the order in which they joined."""
-        people = self._company.people
-        count = self._company.people_until(self._at)
-        return Listing(count, lambda place: self._dialect.user(people[place], self._at))
-
-    def courses(self) -> Listing:
-        """The courses in the order in which they were made."""
-        courses = self._company.courses
-        count = self._company.courses_until(self._at)
-        return Listing(count, lambda place: self._dialect.course(courses[place], self._at))
-
-    def user(self, user_id: str) -> Record | None:
-        """A person who has joined."""
-        place = self._person(user_id)
-        return None if place is None else self._dialect.user_in_full(self._company.people[place], self._at)
-
-    def course(self, course_id: str) -> Record | None:
-        """A course that there is."""
-        place = self._course(course_id)
-        return None if place is None else self._dialect.course_in_full(self._company.courses[place], self._at)
-
-    def _told(self, lives: Sequence[Life], count: int) -> Listing:
-        tell, at = self._dialect.enrollment, self._at
-        return Listing(count, lambda place: tell(lives[place], at))
-
-    def _person(self, user_id: str) -> int | None:
-        return self._dialect.users.number(user_id, self._company.people_until(self._at))
-
-    def _course(self, course_id: str) -> int | None:
-        return self._dialect.courses.number(course_id, self._company.courses_until(self._at))
+ACADEMY_ID = "5b0f6a52-6c1e-4d7b-9a35-0c6f1f7d2a10"
+COMPANY_ID = "8c2d1e94-3f57-4b86-b1c8-7e0a95d4c321"
+GROUP_ID = "d41a7b36-98e0-4c25-8f63-2b9c04e7f532"
+TALENTLMS_ID = "62f44730-dd91-461e-bd6a-aedd9e0ad79d"
+BROKEN_ID = "a7e95c08-1b42-4f9d-93d7-5d608b3fe643"
+CRM_ID = "f03b8d61-72ac-4e18-a5f4-c91e67d08754"
 
 
-class GeneratedWorld:
-    """Accounts whose state follows from the seed and the instant alone."""
+def _account(
+    account_id: str, tenant: str, integration: str, category: str = "lms", status: str = "active"
+) -> Account:
+    return Account(
+        id=account_id,
+        tenant_id=tenant,
+        status=status,
+        is_sandbox=False,
+        integration=Integration(id=f"int-{integration}", name=integration, category=category),
+        created_at=datetime(2022, 11, 7, 9, 30, tzinfo=UTC),
+        updated_at=datetime(2023, 12, 4, 16, 5, tzinfo=UTC),
+    )
+
+
+ACCOUNTS = (
+    _account(ACADEMY_ID, "lumen-academy", "brightpath"),
+    _account(COMPANY_ID, "harbour-freight-lines", "coursewell"),
+    _account(GROUP_ID, "meridian-health-group", "learnharbor"),
+    _account(TALENTLMS_ID, "olive-grove-foods", "talentlms"),
+    _account(BROKEN_ID, "quarry-and-sons", "coursewell", status="needs_reauth"),
+    _account(CRM_ID, "lumen-academy", "dealbook", category="crm"),
+)
+
+PROFILES = {
+    ACADEMY_ID: Profile(
+        "lumen.example.org", headcount=60, yearly_turnover=0.5, zone="Europe/Paris", electives_per_person=7,
+        electives=catalog.DIPLOMAS + catalog.ELECTIVES,
+    ),
+    COMPANY_ID: Profile(
+        "harbour.example.org", headcount=300, yearly_turnover=0.15, zone="America/Chicago", electives_per_person=1.5,
+        yearly=catalog.YEARLY, onboarding=catalog.ONBOARDING, reports_overdue=True,
+    ),
+    GROUP_ID: Profile(
+        "meridian.example.org", headcount=1500, yearly_turnover=0.12, zone="Asia/Singapore", electives_per_person=1.5,
+        yearly=catalog.YEARLY[:4], onboarding=catalog.ONBOARDING,
+    ),
+    TALENTLMS_ID: Profile(
+        "olive.example.org", headcount=80, yearly_turnover=0.1, zone="Europe/Athens", electives_per_person=1.2,
+        yearly=catalog.YEARLY[1:3], onboarding=catalog.ONBOARDING[:1], electives=catalog.ELECTIVES[:16], has_editions=True,
+    ),
+}  # fmt: skip
+"""The companies behind the active LMS accounts."""
+
+
+class SyntheticWorld:
+    """Accounts whose state depends on the seed and the instant, and on nothing else."""
 
     def __init__(self, seed: int, accounts: Sequence[Account], profiles: Mapping[str, Profile]) -> None:
-        self._accounts = accounts
+        self._accounts = {account.id: account for account in accounts}
         self._companies = {
-            account.id: Company(seed, account.id, profiles[account.id])
-            for account in accounts
-            if account.id in profiles
+            account_id: Company(seed, account_id, profiles[account_id])
+            for account_id in self._accounts
+            if account_id in profiles
         }
-        self._dialects: dict[str, Dialect] = {
-            account.id: (TalentLms if account.demands_pair else Plain)(self._companies[account.id])
-            for account in accounts
-            if account.id in self._companies
-        }
+        self._views: dict[str, tuple[datetime, View]] = {}
 
     def accounts(self) -> Sequence[Account]:
-        """The accounts, the broken one and the one that is no LMS among them."""
-        return self._accounts
+        """Return all accounts, also those without a company."""
+        return list(self._accounts.values())
 
-    def view(self, account_id: str, at: datetime) -> CompanyView:
-        """The state of an account that can be asked."""
-        company, seconds = self._companies[account_id], seconds_of(at)
-        company.grow(seconds)
-        return CompanyView(company, self._dialects[account_id], seconds)
+    def view(self, account_id: str, at: datetime) -> View:
+        """Return the state of an account that has a company; the latest one is cached."""
+        second = at.replace(microsecond=0)
+        cached = self._views.get(account_id)
+        if cached is None or cached[0] != second:
+            company = self._companies[account_id]
+            company.grow(second)
+            build = build_portal if self._accounts[account_id].demands_pair else SweepView
+            cached = self._views[account_id] = (second, build(company, second))
+        return cached[1]
 
 
-def generated_world(seed: int = DEFAULT_SEED, accounts: Sequence[str] | None = None) -> GeneratedWorld:
-    """The world of a seed, or of its accounts only those whose ids are given.
+def generated_world(seed: int = DEFAULT_SEED, accounts: Sequence[str] | None = None) -> SyntheticWorld:
+    """Build the world of a seed, with all accounts or those with the given ids.
 
     Raises:
-        SandboxError: where there is no such account.
+        SandboxError: there is no such account.
     """
     known = {account.id: account for account in ACCOUNTS}
-    chosen = list(known) if accounts is None else list(accounts)
+    chosen = list(known) if accounts is None else accounts
     if unknown := [account_id for account_id in chosen if account_id not in known]:
-        raise SandboxError(f"The generated world has no account {unknown[0]}: it has {', '.join(known)}.")
-    return GeneratedWorld(seed, [known[account_id] for account_id in chosen], PROFILES)
+        raise SandboxError(f"The synthetic world has no account {unknown[0]}: it has {', '.join(known)}.")
+    return SyntheticWorld(seed, [known[account_id] for account_id in chosen], PROFILES)
