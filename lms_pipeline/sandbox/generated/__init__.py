@@ -1,0 +1,1 @@
+"""The old path of the synthetic world, kept for one release."""
