@@ -1,6 +1,5 @@
 """A local Truto server for demos and tests. Only the command line, the benchmarks and the tests import it."""
 
-from lms_pipeline.sandbox.generated.world import generated_world
 from lms_pipeline.sandbox.recorded_world import records_world
 from lms_pipeline.sandbox.server import (
     DEFAULT_PORT,
@@ -18,6 +17,7 @@ from lms_pipeline.sandbox.state import (
     Switches,
     Tier,
 )
+from lms_pipeline.sandbox.synthetic.world import generated_world
 from lms_pipeline.sandbox.world import Account, Integration, Listing, Record, SandboxError, View, World
 
 __all__ = [

@@ -6,7 +6,7 @@ import pytest
 
 from lms_pipeline.extract.doctor import Doctor
 from lms_pipeline.sandbox import Clock, Switches, Tier, generated_world, running
-from lms_pipeline.sandbox.generated.profiles import ACADEMY_ID, TALENTLMS_ID
+from lms_pipeline.sandbox.synthetic.world import ACADEMY_ID, TALENTLMS_ID
 from lms_pipeline.truto.client import TrutoClient
 from lms_pipeline_tests.support.sandbox import BROKEN, SmallWorld
 

@@ -17,7 +17,7 @@ import httpx
 import pytest
 
 from lms_pipeline.sandbox import Clock, generated_world, running
-from lms_pipeline.sandbox.generated.profiles import ACADEMY_ID
+from lms_pipeline.sandbox.synthetic.world import ACADEMY_ID
 from lms_pipeline_tests.support import sdk_session
 from lms_pipeline_tests.support.sandbox import fetch_all, open_client
 

@@ -4,14 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from lms_pipeline.sandbox import (
-    TRUTO_ACCOUNT_TIER,
-    TRUTO_TOKEN_TIER,
-    RunningSandbox,
-    Switches,
-    Tier,
-    running,
-)
+from lms_pipeline.sandbox import TRUTO_ACCOUNT_TIER, TRUTO_TOKEN_TIER, RunningSandbox, Switches, Tier, running
 from lms_pipeline.sandbox.http import Refusal
 from lms_pipeline.sandbox.state import RateLimits
 from lms_pipeline_tests.support.sandbox import PAIRED, SWEEPING, SmallWorld, open_client

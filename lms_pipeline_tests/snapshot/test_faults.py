@@ -41,7 +41,7 @@ from lms_pipeline.sandbox.faults import (
 )
 from lms_pipeline.snapshot.job import TABLES, SnapshotResult
 from lms_pipeline.truto import pagination, transport
-from lms_pipeline_tests.pull.portal import PORTAL, Portal
+from lms_pipeline_tests.support.portal import PORTAL, Portal
 from lms_pipeline_tests.support.sandbox import build_line, write_lines
 from lms_pipeline_tests.support.snapshot_runs import DAY, Taker
 

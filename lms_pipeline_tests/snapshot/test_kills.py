@@ -19,7 +19,7 @@ from lms_pipeline.accounts.options import AccountOptions
 from lms_pipeline.lake.paths import Partition
 from lms_pipeline.sandbox import RunningSandbox, World, records_world, running
 from lms_pipeline.snapshot.job import TABLES
-from lms_pipeline_tests.pull.portal import PORTAL, Portal
+from lms_pipeline_tests.support.portal import PORTAL, Portal
 from lms_pipeline_tests.support.sandbox import build_line, write_lines
 from lms_pipeline_tests.support.snapshot_runs import DAY, Taker
 

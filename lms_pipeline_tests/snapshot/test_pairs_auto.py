@@ -8,8 +8,8 @@ from lms_pipeline.accounts.options import AccountOptions
 from lms_pipeline.extract.strategy_selection import Choice
 from lms_pipeline.sandbox import running
 from lms_pipeline.sandbox.faults import Status
-from lms_pipeline_tests.pull.portal import Portal
 from lms_pipeline_tests.support.pair_account import COURSES, LEARNERS, LISTS, PAIRS, Days, expected, stored
+from lms_pipeline_tests.support.portal import Portal
 from lms_pipeline_tests.support.scripted_api import ReceivedRequest, ScriptedResponse, page, refusal
 from lms_pipeline_tests.support.scripted_server import serve
 from lms_pipeline_tests.support.snapshot_runs import Taker

@@ -17,7 +17,7 @@ from lms_pipeline.sandbox import RunningSandbox, running
 from lms_pipeline.snapshot.job import TABLES, SnapshotJob
 from lms_pipeline.snapshot.run import replay_snapshot
 from lms_pipeline.truto.store import NotKeptError
-from lms_pipeline_tests.pull.portal import FIRST, PORTAL, Portal
+from lms_pipeline_tests.support.portal import FIRST, PORTAL, Portal
 from lms_pipeline_tests.support.snapshot_runs import Taker
 
 OPTIONS = AccountOptions(strategy="roster", page_size=5)
