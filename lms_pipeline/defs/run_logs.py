@@ -19,7 +19,7 @@ from pathlib import Path
 
 import dagster as dg
 
-# no public name: the default compute log manager, which alone says where the output of steps is stored
+# no public name: the default compute log manager, the only one that knows where the output of steps is stored
 from dagster._core.storage.local_compute_log_manager import LocalComputeLogManager
 
 from lms_pipeline.housekeeping.cleanup import changed_at, size
@@ -81,7 +81,7 @@ def _group_by_run(instance: dg.DagsterInstance, before: datetime) -> dict[str, l
 
 
 def _find_logs(instance: dg.DagsterInstance) -> Iterator[Path]:
-    # no public name: the default event log storage, which alone says where the event files are
+    # no public name: the default event log storage, the only one that knows where the event files are
     from dagster._core.storage.event_log import SqliteEventLogStorage
 
     storage, output = instance.event_log_storage, instance.compute_log_manager
