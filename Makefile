@@ -39,10 +39,11 @@ bench: $(READY)  ## the benchmarks: figures as JSON lines and a table (half an h
 ui: $(READY)  ## Dagster's web UI over the same data, on http://127.0.0.1:3000
 	@$(BIN)/lms-pipeline ui
 
-lint: $(READY)  ## format, lint, types, and that Dagster loads the definitions
+lint: $(READY)  ## format, lint, types, arrows between rooms, and that Dagster loads the definitions
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache --no-logo
 	@VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/dg check defs
 
 docs: $(READY)  ## write docs/tables.md from the schema
