@@ -52,7 +52,7 @@ class Fault(NamedTuple):
 def rates_are_shares(subject: Subject) -> Finding:
     """Each rate is its numerator divided by its denominator, is between 0 and 1, and is null if the denominator is 0."""
     rates = [rate.name for rate in RATES if rate.name in subject.table.column_names]
-    faults = [Fault((rate, f"{rate}_num", f"{rate}_den"), _is_wrong_rate(rate)) for rate in rates]
+    faults = [Fault((rate, f"{rate}_num", f"{rate}_den"), _build_rate_condition(rate)) for rate in rates]
     return _build_finding(
         _find_faults(subject, faults),
         f"All {len(rates)} rates are shares.",
@@ -62,7 +62,7 @@ def rates_are_shares(subject: Subject) -> Finding:
 
 def parts_sum(subject: Subject) -> Finding:
     """The statuses sum to all enrollments, open and due to their parts; courses and learners sum to their account."""
-    faults = [Fault((whole, *parts), _differs(whole, parts)) for whole, parts in PARTS.items()]
+    faults = [Fault((whole, *parts), _build_sum_condition(whole, parts)) for whole, parts in PARTS.items()]
     found = _find_faults(subject, faults)
     if subject.table == ACCOUNT_COMPLETION:
         found += _find_different_totals(subject)
@@ -75,7 +75,8 @@ def _build_finding(faults: Sequence[dict[str, Any]], passed: str, failed: str) -
     return Finding(not faults, message, {"wrong": count}, faults[:MAX_EXAMPLE_ROWS])
 
 
-def _is_wrong_rate(name: str) -> duckdb.Expression:
+def _build_rate_condition(name: str) -> duckdb.Expression:
+    """Return the condition that a rate is not its numerator divided by its denominator."""
     import duckdb
 
     rate, numerator, denominator = (duckdb.ColumnExpression(f"{name}{of}") for of in ("", "_num", "_den"))
@@ -90,7 +91,7 @@ def _is_wrong_rate(name: str) -> duckdb.Expression:
     return is_wrong if name == NULLABLE_RATE else is_wrong | is_missing
 
 
-def _differs(whole: str, parts: Sequence[str]) -> duckdb.Expression:
+def _build_sum_condition(whole: str, parts: Sequence[str]) -> duckdb.Expression:
     """Return the condition that a whole is not the sum of its parts; it never holds if one of them is null."""
     import duckdb
 

@@ -131,19 +131,19 @@ def measure_free_space(data: DataDir, partition: Partition) -> FreeSpace:
         LakeError: the disk can't be read.
     """
     with disk_errors(data.root):
-        free = shutil.disk_usage(_nearest_existing(data.root)).free
+        free = shutil.disk_usage(_find_nearest_existing(data.root)).free
     # a rerun leaves as much as the snapshot that it replaces: the day itself counts too
     latest = data.latest_snapshot(partition.account_id, before=partition.day + timedelta(days=1))
-    size = sum(path.stat().st_size for path in _snapshot_files(data, latest)) if latest else 0
+    size = sum(path.stat().st_size for path in _find_snapshot_files(data, latest)) if latest else 0
     return FreeSpace(free, max(MIN_FREE_BYTES, SPACE_FACTOR * size))
 
 
-def _nearest_existing(folder: Path) -> Path:
+def _find_nearest_existing(folder: Path) -> Path:
     """Return the folder, or the nearest folder above it that exists."""
     return next(one for one in (folder, *folder.parents) if one.exists())
 
 
-def _snapshot_files(data: DataDir, partition: Partition) -> Iterator[Path]:
+def _find_snapshot_files(data: DataDir, partition: Partition) -> Iterator[Path]:
     """Yield the files that a pull of the account and day left."""
     files = [data.file(table, partition) for table in PULLED_TABLES]
     yield from (path for path in (*files, data.answers(partition), data.details(partition)) if path.exists())

@@ -48,12 +48,12 @@ def duckdb_session(
         with database.cursor() as connection:
             connection.execute("USE scratch; SET TimeZone = 'UTC'")
             yield connection
-        if _is_reset(database):
+        if _try_reset(database):
             on_error.pop_all()
             _idle.append(database)
 
 
-def _is_reset(database: duckdb.DuckDBPyConnection) -> bool:
+def _try_reset(database: duckdb.DuckDBPyConnection) -> bool:
     """Remove the content of a session, and return whether that succeeded.
 
     It fails while a result is still read. Such a database is closed, which also removes what it spilled.

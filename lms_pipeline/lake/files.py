@@ -259,12 +259,12 @@ def read_errors(path: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno is not None:
             raise LakeError(f"{path} can't be read: {error.strerror}.") from error
-        raise _damaged_error(path) from error
+        raise _build_damaged_error(path) from error
     except pa.ArrowInvalid as error:
-        raise _damaged_error(path) from error
+        raise _build_damaged_error(path) from error
 
 
-def _damaged_error(path: Path) -> LakeError:
+def _build_damaged_error(path: Path) -> LakeError:
     return LakeError(f"{path} is damaged: restore it, or remove it and pull the day again.")
 
 

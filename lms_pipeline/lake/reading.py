@@ -66,7 +66,7 @@ def read(
     files = [str(data.file(described, one)) for one in find_committed(data, described, selected)]
     found = ds.dataset(
         files,
-        schema=pa.schema([*PARTITION_SCHEMA, *_nullable_fields(described)]),
+        schema=pa.schema([*PARTITION_SCHEMA, *_build_nullable_fields(described)]),
         format="parquet",
         partitioning=ds.partitioning(PARTITION_SCHEMA, flavor="hive"),
         partition_base_dir=str(data.lake / table),
@@ -142,6 +142,6 @@ def _select_partitions(
     ]
 
 
-def _nullable_fields(table: Table) -> list[pa.Field]:
+def _build_nullable_fields(table: Table) -> list[pa.Field]:
     """Return the table's columns as nullable: a column that an older file lacks is null."""
     return [column.with_nullable(True) for column in arrow_schema(table)]  # noqa: FBT003

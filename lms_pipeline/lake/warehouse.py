@@ -107,11 +107,11 @@ def _write_database(path: Path, data: DataDir) -> dict[str, int]:
         for table in TABLES.values():
             files = _find_files(data, table)
             if table in METRIC_TABLES:
-                connection.execute(_table_sql(table, files))
+                connection.execute(_build_table_sql(table, files))
                 rows[table.name] = len(connection.table(table.name))
             else:
-                connection.execute(_view_sql(table, files))
-            for comment in _comments_sql(table, is_view=table not in METRIC_TABLES):
+                connection.execute(_build_view_sql(table, files))
+            for comment in _build_comments_sql(table, is_view=table not in METRIC_TABLES):
                 connection.execute(comment)
         connection.commit()
     return rows
@@ -151,36 +151,36 @@ def _remove_old_builds(folder: Path, current: Path) -> None:
                 path.rmdir()
 
 
-def _view_sql(table: Table, files: Sequence[str]) -> str:
+def _build_view_sql(table: Table, files: Sequence[str]) -> str:
     """Return the statement for a view over the files, which has every column in its type even without files."""
-    return f"CREATE VIEW {table.name} AS {_select_sql(table, files)}"
+    return f"CREATE VIEW {table.name} AS {_build_select_sql(table, files)}"
 
 
-def _table_sql(table: Table, files: Sequence[str]) -> str:
+def _build_table_sql(table: Table, files: Sequence[str]) -> str:
     """Return the statement for a table with the rows of the files."""
     order = ", ".join(column.name for column in PARTITION_COLUMNS)
-    return f"CREATE TABLE {table.name} AS FROM ({_select_sql(table, files)}) ORDER BY {order}"
+    return f"CREATE TABLE {table.name} AS FROM ({_build_select_sql(table, files)}) ORDER BY {order}"
 
 
-def _comments_sql(table: Table, *, is_view: bool) -> Iterator[str]:
+def _build_comments_sql(table: Table, *, is_view: bool) -> Iterator[str]:
     """Yield the statements that store the meaning of the table and of its columns, for SQL clients to show."""
     yield f"COMMENT ON {'VIEW' if is_view else 'TABLE'} {table.name} IS {_quote(table.doc)}"
     for column in (*PARTITION_COLUMNS, *table.columns):
         yield f'COMMENT ON COLUMN {table.name}."{column.name}" IS {_quote(column.doc)}'
 
 
-def _select_sql(table: Table, files: Sequence[str]) -> str:
+def _build_select_sql(table: Table, files: Sequence[str]) -> str:
     """Return the query: no rows with all columns, united by name with the files, so that a missing column is null.
 
     Other columns are left out: DuckDB reads any `x=y` in the path of the data directory as a column.
     """
     columns = (*PARTITION_COLUMNS, *table.columns)
-    typed = ", ".join(f'NULL::{_duckdb_type(column.type)} AS "{column.name}"' for column in columns)
+    typed = ", ".join(f'NULL::{_format_duckdb_type(column.type)} AS "{column.name}"' for column in columns)
     empty = f"SELECT {typed} WHERE false"
     if not files:
         return empty
     paths = ", ".join(_quote(file) for file in files)
-    types = ", ".join(f"{column.name}: {_duckdb_type(column.type)}" for column in PARTITION_COLUMNS)
+    types = ", ".join(f"{column.name}: {_format_duckdb_type(column.type)}" for column in PARTITION_COLUMNS)
     rows = (
         f"read_parquet([{paths}], union_by_name = true, hive_partitioning = true, hive_types = {{{types}}})"
     )
@@ -188,7 +188,7 @@ def _select_sql(table: Table, files: Sequence[str]) -> str:
     return f"SELECT {names} FROM ({empty} UNION ALL BY NAME SELECT * FROM {rows})"  # noqa: S608 (names of our schema, quoted paths)
 
 
-def _duckdb_type(kind: Scalar | ListOf) -> str:
+def _format_duckdb_type(kind: Scalar | ListOf) -> str:
     if isinstance(kind, ListOf):
         return f"STRUCT({', '.join(f'{name} {_DUCKDB_TYPES[of]}' for name, of in kind.fields)})[]"
     return _DUCKDB_TYPES[kind]

@@ -21,7 +21,7 @@ COUNTS = ("served", "carried", "roster", "rejected", "duplicates_identical", "du
 
 
 @dataclass
-class Shelf:
+class PublishedFiles:
     """The files of the account `acme`."""
 
     data: DataDir
@@ -69,5 +69,5 @@ class Shelf:
 
 
 @pytest.fixture
-def shelf(tmp_path):
-    return Shelf(DataDir(tmp_path))
+def files(tmp_path):
+    return PublishedFiles(DataDir(tmp_path))

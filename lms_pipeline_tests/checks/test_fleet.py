@@ -31,17 +31,17 @@ def march(*days):
 
 
 @pytest.fixture
-def fleet(shelf):
+def fleet(files):
     """Build a fleet with these accounts, each given as its first day and the days that it has."""
 
     def build(failed=(), **accounts):
-        registry = Registry(shelf.data.registry)
+        registry = Registry(files.data.registry)
         for account_id, (first, *days) in accounts.items():
             registry.add(account_id, name=None, first_day=date(2026, 3, first))
             for day in march(*days):
-                publish(shelf.data, account_id, day)
-        settings = Settings(data_dir=shelf.data.root, start_date=START, frozen_now=NOW)
-        return load_fleet(shelf.data, settings, {Partition(one, day) for one, day in failed})
+                publish(files.data, account_id, day)
+        settings = Settings(data_dir=files.data.root, start_date=START, frozen_now=NOW)
+        return load_fleet(files.data, settings, {Partition(one, day) for one, day in failed})
 
     return build
 
@@ -70,9 +70,9 @@ class TestFresh:
     def test_ignores_the_day_that_is_still_open(self, fleet):
         assert accounts_are_fresh(fleet(north=(10,))).passed
 
-    def test_ignores_accounts_that_were_removed(self, fleet, shelf):
+    def test_ignores_accounts_that_were_removed(self, fleet, files):
         fleet(north=(1, 4))
-        Registry(shelf.data.registry).remove("north", last_day=date(2026, 3, 4))
+        Registry(files.data.registry).remove("north", last_day=date(2026, 3, 4))
         assert accounts_are_fresh(fleet()).passed
 
 
@@ -102,9 +102,9 @@ class TestMissing:
             "last": "2026-03-08",
         }
 
-    def test_counts_the_days_of_a_disconnected_account_and_passes(self, fleet, shelf):
+    def test_counts_the_days_of_a_disconnected_account_and_passes(self, fleet, files):
         fleet(north=(9, 9))
-        Registry(shelf.data.registry).sync([LOST], integrations=(), day=START)
+        Registry(files.data.registry).sync([LOST], integrations=(), day=START)
         found = no_day_is_missing(fleet())
         assert (found.passed, found.figures["missing"], found.rows[0]["status"]) == (True, 9, "needs_reauth")
 
@@ -112,22 +112,22 @@ class TestMissing:
         found = no_day_is_missing(fleet(north=(1, 1, 3, 4, 5, 6, 7, 8, 9)))
         assert (found.passed, found.figures["missing"]) == (True, 1)
 
-    def test_counts_the_days_of_a_removed_account_up_to_its_last_day(self, fleet, shelf):
+    def test_counts_the_days_of_a_removed_account_up_to_its_last_day(self, fleet, files):
         fleet(north=(1, 1, 2, 4))
-        Registry(shelf.data.registry).remove("north", last_day=date(2026, 3, 4))
+        Registry(files.data.registry).remove("north", last_day=date(2026, 3, 4))
         found = no_day_is_missing(fleet())
         assert (found.figures["missing"], found.rows[0]["last"]) == (1, "2026-03-03")
 
 
 class TestConnected:
-    def test_passes_if_all_are_active_or_removed(self, fleet, shelf):
+    def test_passes_if_all_are_active_or_removed(self, fleet, files):
         fleet(north=(1,), south=(1,))
-        Registry(shelf.data.registry).remove("south", last_day=START)
+        Registry(files.data.registry).remove("south", last_day=START)
         found = accounts_are_connected(fleet())
         assert (found.passed, found.message) == (True, "0 of 1 accounts can't be pulled.")
 
-    def test_fails_with_the_accounts_that_have_to_be_connected_again(self, fleet, shelf):
-        Registry(shelf.data.registry).sync([LOST], integrations=(), day=date(2026, 3, 9))
+    def test_fails_with_the_accounts_that_have_to_be_connected_again(self, fleet, files):
+        Registry(files.data.registry).sync([LOST], integrations=(), day=date(2026, 3, 9))
         found = accounts_are_connected(fleet())
         assert not found.passed
         assert [(row["account_id"], row["status"]) for row in found.rows] == [("lost", "needs_reauth")]

@@ -15,73 +15,73 @@ def many(count, **more):
 
 
 class TestRowDrop:
-    def test_passes_if_a_tenth_is_gone(self, shelf):
-        shelf.put(*many(100))
-        shelf.put(*many(90), days=1)
-        found = shelf.run(row_drop, days=1)
+    def test_passes_if_a_tenth_is_gone(self, files):
+        files.put(*many(100))
+        files.put(*many(90), days=1)
+        found = files.run(row_drop, days=1)
         assert found.passed
         assert found.figures == {"rows": 90, "rows_before": 100, "change": -10, "share_gone": 0.1}
 
-    def test_fails_if_more_is_gone(self, shelf):
-        shelf.put(*many(100))
-        shelf.put(*many(89), days=3)
-        found = shelf.run(row_drop, days=3)
+    def test_fails_if_more_is_gone(self, files):
+        files.put(*many(100))
+        files.put(*many(89), days=3)
+        found = files.run(row_drop, days=3)
         assert not found.passed
         assert found.message == (
             "89 enrollments, -11 since 2026-03-01: 11.0 % are gone; 10.0 % pass, 50.0 % are refused."
         )
 
-    def test_fails_at_the_accounts_max_drop_if_it_is_lower(self, shelf):
-        shelf.put(*many(100))
-        shelf.put(*many(94), days=1)
-        assert shelf.run(row_drop, days=1).passed
-        assert not shelf.run(row_drop, days=1, max_drop=0.05).passed
+    def test_fails_at_the_accounts_max_drop_if_it_is_lower(self, files):
+        files.put(*many(100))
+        files.put(*many(94), days=1)
+        assert files.run(row_drop, days=1).passed
+        assert not files.run(row_drop, days=1, max_drop=0.05).passed
 
-    def test_compares_neither_the_first_snapshot_nor_a_small_one(self, shelf):
-        shelf.put(*many(19))
-        assert shelf.run(row_drop).message == "19 enrollments; there is no previous snapshot."
-        shelf.put(days=1)
-        assert shelf.run(row_drop, days=1).passed
+    def test_compares_neither_the_first_snapshot_nor_a_small_one(self, files):
+        files.put(*many(19))
+        assert files.run(row_drop).message == "19 enrollments; there is no previous snapshot."
+        files.put(days=1)
+        assert files.run(row_drop, days=1).passed
 
 
 class TestPulledInTime:
     @pytest.mark.parametrize(("hours", "passed"), [(0.5, True), (6, True), (6.1, False), (23.5, False)])
-    def test_is_within_six_hours_of_the_end_of_the_day(self, shelf, hours, passed):
+    def test_is_within_six_hours_of_the_end_of_the_day(self, files, hours, passed):
         midnight = NOON.replace(hour=0)  # the end of the first day
-        shelf.put(pulled_at=(midnight + timedelta(hours=hours)).isoformat())
-        found = shelf.run(pulled_in_time)
+        files.put(pulled_at=(midnight + timedelta(hours=hours)).isoformat())
+        found = files.run(pulled_in_time)
         assert (found.passed, found.figures) == (passed, {"hours": hours})
 
-    def test_explains_a_late_snapshot(self, shelf):
-        shelf.put()
-        assert shelf.run(pulled_in_time).message == (
+    def test_explains_a_late_snapshot(self, files):
+        files.put()
+        assert files.run(pulled_in_time).message == (
             "It was pulled 12.0 hours after the end of 2026-03-01: what learners did since then is in it, and "
             "enrollments that were removed since then are not."
         )
 
 
 class TestFromOtherSources:
-    def test_passes_if_a_tenth_is_from_rosters(self, shelf):
-        shelf.put_pulled(*many(9, source="unified"), enrollment("x", source="roster"))
-        found = shelf.run(few_are_told_by_others)
+    def test_passes_if_a_tenth_is_from_rosters(self, files):
+        files.put_pulled(*many(9, source="unified"), enrollment("x", source="roster"))
+        found = files.run(few_are_told_by_others)
         assert found.passed
         assert (found.figures["roster"], found.figures["share_roster"]) == (1, 0.1)
 
-    def test_fails_if_more_is(self, shelf):
-        shelf.put_pulled(*many(8, source="unified"), *many(1, course_id="c2", source="roster"))
-        assert not shelf.run(few_are_told_by_others).passed
+    def test_fails_if_more_is(self, files):
+        files.put_pulled(*many(8, source="unified"), *many(1, course_id="c2", source="roster"))
+        assert not files.run(few_are_told_by_others).passed
 
     @pytest.mark.parametrize(("days", "passed"), [(8, True), (8.5, False)])
-    def test_fails_if_a_carried_enrollment_is_older_than_its_rotation(self, shelf, days, passed):
+    def test_fails_if_a_carried_enrollment_is_older_than_its_rotation(self, files, days, passed):
         old = enrollment("u1", source="carried", fetched_at=NOON - timedelta(days=days))
-        shelf.put_pulled(old, enrollment("u2", source="unified"))
-        found = shelf.run(few_are_told_by_others)
+        files.put_pulled(old, enrollment("u2", source="unified"))
+        found = files.run(few_are_told_by_others)
         assert (found.passed, found.figures["oldest_days"]) == (passed, days)
-        assert shelf.run(few_are_told_by_others, rotation_days=0).passed
+        assert files.run(few_are_told_by_others, rotation_days=0).passed
 
-    def test_passes_without_enrollments(self, shelf):
-        shelf.put_pulled()
-        assert shelf.run(few_are_told_by_others).passed
+    def test_passes_without_enrollments(self, files):
+        files.put_pulled()
+        assert files.run(few_are_told_by_others).passed
 
 
 class TestFreeSpace:
@@ -90,8 +90,8 @@ class TestFreeSpace:
     @pytest.mark.parametrize(
         ("free", "passed"), [(7 * MIN_FREE_BYTES, True), (7 * MIN_FREE_BYTES - 1, False)]
     )
-    def test_is_enough_for_seven_pulls(self, shelf, monkeypatch, free, passed):
-        shelf.put(enrollment("u1"))
+    def test_is_enough_for_seven_pulls(self, files, monkeypatch, free, passed):
+        files.put(enrollment("u1"))
         monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=free))
-        found = shelf.run(there_is_room)
+        found = files.run(there_is_room)
         assert (found.passed, found.figures) == (passed, {"bytes_free": free, "bytes_needed": 200_000_000})

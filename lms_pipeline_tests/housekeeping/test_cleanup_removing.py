@@ -15,8 +15,8 @@ from lms_pipeline_tests.support.data_directory import GAP_ALERT_DAYS, OLD, OLDER
 from lms_pipeline_tests.support.lake_files import (
     PROVENANCE,
     enrollment,
-    files_of_at_most,
-    noise,
+    incompressible_text,
+    limit_file_size,
     publish,
     write,
 )
@@ -154,10 +154,10 @@ class TestPayloads:
         assert pq.read_table(rejected).column("payload").to_pylist() == [PAYLOAD, "[]"]
 
     def test_stay_whole_where_the_disk_is_full(self, data, rejected):
-        rows = [{"reason": noise(number), "payload": PAYLOAD} for number in range(10)]
+        rows = [{"reason": incompressible_text(number), "payload": PAYLOAD} for number in range(10)]
         publish(data, "acme", OLD, *rows, table=REJECTED_ENROLLMENTS)
         warnings: list[str] = []
-        with files_of_at_most(10_000):
+        with limit_file_size(10_000):
             assert remove(data, planned(data, RULES), warnings.append) == []
         assert "make room" in warnings[0]
         assert pq.read_table(rejected).column("payload").to_pylist() == [PAYLOAD] * 10

@@ -6,7 +6,7 @@ import stat
 import pytest
 
 from lms_pipeline.lake.disk import LakeError, atomic_write, format_bytes
-from lms_pipeline_tests.support.lake_files import files_of_at_most
+from lms_pipeline_tests.support.lake_files import limit_file_size
 
 
 @pytest.fixture
@@ -70,7 +70,7 @@ class TestAtomicWrite:
         path = tmp_path / "accounts.json"
         path.write_text("old")
         with (
-            files_of_at_most(1_000),
+            limit_file_size(1_000),
             pytest.raises(LakeError, match=r"accounts\.json can't be written: the file is larger than"),
             atomic_write(path) as new,
         ):

@@ -19,8 +19,8 @@ from lms_pipeline_tests.support.lake_files import (
     PROVENANCE,
     batch,
     enrollment,
-    files_of_at_most,
-    noise,
+    incompressible_text,
+    limit_file_size,
     write,
 )
 
@@ -97,7 +97,7 @@ def test_a_file_that_is_not_closed_is_removed(tmp_path):
 class TestDisk:
     def rows(self) -> pa.RecordBatch:
         """Return rows that take half a megabyte, however well they are compressed."""
-        return batch(COURSES, *({"course_id": noise(number)} for number in range(100)))
+        return batch(COURSES, *({"course_id": incompressible_text(number)} for number in range(100)))
 
     def test_a_file_that_grows_too_large_is_one_sentence_and_is_removed(self, tmp_path):
         path = tmp_path / "a.parquet"
@@ -107,7 +107,7 @@ class TestDisk:
             file.write(rows)
             file.close({})
 
-        with files_of_at_most(200_000), pytest.raises(LakeError) as caught, TableFile(COURSES, path) as file:
+        with limit_file_size(200_000), pytest.raises(LakeError) as caught, TableFile(COURSES, path) as file:
             fill(file)
         assert str(caught.value) == (
             f"{path} can't be written: the file is larger than the disk or the limits of the user allow; "

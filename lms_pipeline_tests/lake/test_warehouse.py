@@ -20,7 +20,7 @@ from lms_pipeline_tests.support.lake_files import (
     SECOND,
     THIRD,
     enrollment,
-    files_of_at_most,
+    limit_file_size,
     publish,
 )
 
@@ -172,7 +172,7 @@ class TestErrors:
     def test_a_full_disk_leaves_the_old_warehouse(self, data):
         build_warehouse(data)
         with (
-            files_of_at_most(50_000),
+            limit_file_size(50_000),
             pytest.raises(LakeError, match=r"^The warehouse can't be built, and the old"),
         ):
             build_warehouse(data)

@@ -1,9 +1,9 @@
 """Each case of the definitions as a table of enrollments, and the figures that a person computed from it.
 
-`scenarios/<idea>.enrollments.csv` says of each enrollment why it is there; `scenarios/<idea>[.<variant>].expected.csv`
-names a row (`account`, `course c1`, `learner ann`; with `*` all of them), a figure, its value and, where it isn't plain,
-which enrollments it counts. A rate is written as the fraction it is. The day is 2026-03-31, in UTC unless the variant
-says otherwise, and the pull came at 06:00 UTC on the next.
+`scenarios/<case>.enrollments.csv` has the reason for each enrollment; `scenarios/<case>[.<variant>].expected.csv` has the
+row (`account`, `course c1`, `learner ann`; `*` for all of them), a figure, its value and, if it isn't obvious, which
+enrollments it counts. A rate is written as a fraction. The day is 2026-03-31, in UTC unless the variant says otherwise,
+and the pull was at 06:00 UTC on the next day.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "due_days.utc": {"zone": "UTC"},
     "due_days.kolkata": {"zone": "Asia/Kolkata"},
     "due_days.new_york": {"zone": "America/New_York"},
-    "roles.nobody_left_out": {"excluded_roles": ()},
+    "roles.none_excluded": {"excluded_roles": ()},
     "roles.mentors": {"excluded_roles": ("Mentor",)},
 }
 TABLES = {"account": ACCOUNT_COMPLETION, "course": COURSE_COMPLETION, "learner": LEARNER_COMPLETION}
@@ -53,11 +53,11 @@ def moment(text: str) -> datetime:
     return datetime.fromisoformat(text).replace(tzinfo=UTC)
 
 
-def enrollments(idea: str) -> list[dict[str, Any]]:
+def enrollments(case: str) -> list[dict[str, Any]]:
     def read(column: str, text: str) -> Any:
         return moment(text) if column.endswith("_at") else READ_AS.get(column, str)(text)
 
-    with (SCENARIOS / f"{idea}.enrollments.csv").open(encoding="utf-8", newline="") as file:
+    with (SCENARIOS / f"{case}.enrollments.csv").open(encoding="utf-8", newline="") as file:
         return [
             {column: read(column, text) for column, text in row.items() if text and column != "why"}
             for row in csv.DictReader(file, strict=True)
@@ -104,7 +104,7 @@ def test_figures_are_those_computed_by_hand(case: str, tmp_path: Path) -> None:
 
 
 def test_every_scenario_has_expected_figures() -> None:
-    ideas = {path.name.partition(".")[0] for path in SCENARIOS.glob("*.enrollments.csv")}
+    with_enrollments = {path.name.partition(".")[0] for path in SCENARIOS.glob("*.enrollments.csv")}
     cases = {path.name.removesuffix(".expected.csv") for path in SCENARIOS.glob("*.expected.csv")}
-    assert {case.partition(".")[0] for case in cases} == ideas
+    assert {case.partition(".")[0] for case in cases} == with_enrollments
     assert OPTIONS.keys() <= cases

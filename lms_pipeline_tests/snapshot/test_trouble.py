@@ -19,7 +19,7 @@ from lms_pipeline.lake.paths import BadIdError
 from lms_pipeline.snapshot.job import TABLES, SnapshotJob
 from lms_pipeline.snapshot.run import take_snapshot
 from lms_pipeline.truto.errors import PermanentError, TransientError, TrutoError
-from lms_pipeline_tests.support.lake_files import files_of_at_most, noise
+from lms_pipeline_tests.support.lake_files import incompressible_text, limit_file_size
 from lms_pipeline_tests.support.scripted_api import page, refusal
 from lms_pipeline_tests.support.scripted_server import SILENCE, serve
 from lms_pipeline_tests.support.snapshot_runs import CALENDAR, CLOSED, DAY, OPEN, Taker, by_path, record
@@ -142,11 +142,11 @@ class TestFailure:
         assert 'set strategy = "auto" for it' in str(caught.value)
 
     def test_of_the_disk_is_one_sentence_and_the_earlier_snapshot_stays(self, taken):
-        wide = [page(*(record(f"u{number}", more=noise(number)) for number in range(100)))]
+        wide = [page(*(record(f"u{number}", more=incompressible_text(number)) for number in range(100)))]
         with serve(by_path(wide)) as server:
             taken.url = server.url
             with (
-                files_of_at_most(300_000),
+                limit_file_size(300_000),
                 pytest.raises(
                     LmsPipelineError,
                     match=r"can't be (written|stored or read): .*(free some space|free space) and run it",

@@ -60,13 +60,13 @@ def publish(
         return publication.publish([(file, table.key)])[0]
 
 
-def noise(number: int) -> str:
+def incompressible_text(number: int) -> str:
     """Return a text that compresses to 5 kB, a different one for each number."""
     return hashlib.shake_256(bytes([number])).hexdigest(5_000)
 
 
 @contextmanager
-def files_of_at_most(size: int) -> Iterator[None]:
+def limit_file_size(size: int) -> Iterator[None]:
     """Limit the files of this process to `size` bytes: the next write fails as on a full disk."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))

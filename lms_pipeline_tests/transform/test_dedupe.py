@@ -12,7 +12,14 @@ from lms_pipeline.lake.disk import LakeError
 from lms_pipeline.lake.files import TableFile
 from lms_pipeline.tables.pulled import COURSES, LEARNERS, UNIFIED_ENROLLMENTS
 from lms_pipeline.transform.dedupe import Duplicates, StagedRows
-from lms_pipeline_tests.support.lake_files import NOON, batch, enrollment, files_of_at_most, noise, write
+from lms_pipeline_tests.support.lake_files import (
+    NOON,
+    batch,
+    enrollment,
+    incompressible_text,
+    limit_file_size,
+    write,
+)
 
 PAIR = ("user_id", "course_id")
 BY_ID = ("enrollment_id",)
@@ -211,14 +218,14 @@ class TestDisk:
         assert list((tmp_path / "staged").iterdir()) == []
 
     def test_a_file_that_grows_too_large_is_one_sentence(self, tmp_path):
-        rows = batch(COURSES, *({"course_id": noise(number)} for number in range(100)))
+        rows = batch(COURSES, *({"course_id": incompressible_text(number)} for number in range(100)))
 
         def add_and_deduplicate(staged: StagedRows, rows: pa.RecordBatch, into: TableFile) -> None:
             staged.add(rows)
             staged.deduplicate(into)
 
         with (
-            files_of_at_most(200_000),
+            limit_file_size(200_000),
             pytest.raises(
                 LakeError, match=r"staged/courses\.parquet can't be written: .*; free some space and run it"
             ),
@@ -229,8 +236,8 @@ class TestDisk:
         assert [path.name for path in tmp_path.rglob("*")] == ["staged"]
 
     def test_rows_that_are_not_deduplicated_are_never_written(self, tmp_path):
-        rows = batch(COURSES, *({"course_id": noise(number)} for number in range(100)))
-        with files_of_at_most(200_000), StagedRows(COURSES, COURSES.key, tmp_path) as staged:
+        rows = batch(COURSES, *({"course_id": incompressible_text(number)} for number in range(100)))
+        with limit_file_size(200_000), StagedRows(COURSES, COURSES.key, tmp_path) as staged:
             staged.add(rows)
         assert list(tmp_path.iterdir()) == []
 
