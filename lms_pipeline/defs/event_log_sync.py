@@ -70,8 +70,9 @@ def find_missing_events(instance: dg.DagsterInstance, data: DataDir) -> list[Mis
 def report_events(instance: dg.DagsterInstance, data: DataDir, missing: Iterable[MissingEvent]) -> int:
     """Add all accounts as partitions, store a materialization for each readable file, and return how many.
 
-    The events belong to no run and have the time at which their file was published. Of 1,000 events on SQLite, which
-    stores them one by one in two files each, storing takes MEASURED.
+    The events belong to no run and have the time at which their file was published. Dagster's SQLite stores them one by
+    one, each in two files: 9.4 s of CPU for 1,000 events, 46 s on a machine whose two cores were busy. One insert for a
+    batch, by its private API, took 1.1 s of CPU and 2.3 s; restoring a lost log is too rare to depend on that.
     """
     names = {account.id: account.name for account in Registry(data.registry).accounts()}
     add_accounts(instance, dict.fromkeys([*names, *data.account_ids()]))
