@@ -89,7 +89,7 @@ def _measured(
             first = pass_night(instance, dagster, sandbox)
             after = usage.cpu_seconds()
             second = pass_night(instance, dagster, sandbox)
-    day = settings.calendar.latest_ended(datetime.fromtimestamp(first.tick.scheduled_at, UTC))
+    day = settings.calendar.find_latest_ended(datetime.fromtimestamp(first.tick.scheduled_at, UTC))
     _check(fleet, data, [Partition(one, day) for one in fleet.account_ids], first, second)
     yield from _times(first, count)
     yield from _costs(before, after, usage, first, count)

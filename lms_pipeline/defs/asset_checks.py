@@ -141,7 +141,7 @@ def _tell(settings: Settings, data: DataDir, finding: Finding, run_id: str) -> N
 
     if settings.alert_webhook is not None:
         alerts = Alerts(data, settings.alert_webhook.get_secret_value())
-        alerts.tell(RunFailure(None, "The daily snapshot", finding.message, run_id))
+        alerts.send_once(RunFailure(None, "The daily snapshot", finding.message, run_id))
 
 
 def _failed(instance: dg.DagsterInstance) -> set[Partition]:

@@ -65,7 +65,7 @@ def tell(instance: dg.DagsterInstance, data: DataDir, published: Iterable[Missin
 
     They belong to no run, and each is of the time at which its file was published. Pictures are not drawn again.
     """
-    names = {account.id: account.name for account in Registry(data.registry).accounts()}
+    names = {account.id: account.name for account in Registry(data.registry).read_accounts()}
     add_accounts(instance, dict.fromkeys([*names, *data.account_ids()]))
     events, told = _events(instance, data, names, published), 0
     while some := list(islice(events, AT_ONCE)):

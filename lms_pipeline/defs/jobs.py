@@ -31,7 +31,7 @@ from lms_pipeline.defs.run_requests import (
     is_under_way,
 )
 from lms_pipeline.errors import SettingsError
-from lms_pipeline.housekeeping.policy import ExpiredItem, format_totals, totals
+from lms_pipeline.housekeeping.policy import ExpiredItem, format_totals, sum_by_kind
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.settings import Settings
 from lms_pipeline.tables.catalog import METRIC_TABLES
@@ -77,10 +77,10 @@ def build_schedule(settings: Settings) -> dg.ScheduleDefinition:
     def daily_snapshot(
         context: dg.ScheduleEvaluationContext, truto: dg.ResourceParam[Truto], lake: dg.ResourceParam[DataDir]
     ) -> list[dg.RunRequest] | dg.SkipReason:
-        day = settings.calendar.open_day(truto.now())
+        day = settings.calendar.find_open_day(truto.now())
         if day is None:
             return dg.SkipReason(NO_DAY_IS_OPEN)
-        accounts = [account.id for account in Registry(lake.registry).active()]
+        accounts = [account.id for account in Registry(lake.registry).read_active()]
         if not accounts:
             return dg.SkipReason("No account is active: run `lms-pipeline accounts sync`.")
         truto.check_token()
@@ -128,10 +128,10 @@ def due(settings: Settings, instance: dg.DagsterInstance, location: str = LOCATI
     Raises:
         SettingsError: the options of accounts can't be read.
     """
-    from lms_pipeline.housekeeping.cleanup import load_policy, planned
+    from lms_pipeline.housekeeping.cleanup import find_expired, load_policy
 
     rules = load_policy(settings)
-    found = planned(DataDir(settings.data_dir), rules)
+    found = find_expired(DataDir(settings.data_dir), rules)
     if settings.run_log_days:
         before = rules.now - timedelta(days=settings.run_log_days)
         found += old_run_logs(
@@ -190,6 +190,6 @@ def build_housekeeping(settings: Settings) -> tuple[dg.JobDefinition, dg.Schedul
 def _counts(removed: list[ExpiredItem]) -> dict[str, Any]:
     """By kind, as numbers that the UI plots."""
     counts: dict[str, Any] = {}
-    for kind, (count, size) in totals(removed).items():
+    for kind, (count, size) in sum_by_kind(removed).items():
         counts |= {kind: count, f"bytes of {kind}": size}
     return counts

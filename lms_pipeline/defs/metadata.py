@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from lms_pipeline.accounts.registry import display_names
+from lms_pipeline.accounts.registry import load_display_names
 from lms_pipeline.defs.partitions import partition_of
 from lms_pipeline.settings import Settings
 from lms_pipeline.tables.metrics import ACCOUNT_COMPLETION, COURSE_COMPLETION, LEARNER_COMPLETION, RATES
@@ -121,7 +121,7 @@ def tag_account(context: dg.AssetExecutionContext, settings: Settings) -> str:
         SettingsError: the file of options, where names are set, can't be used.
     """
     account_id = partition_of(context).account_id or ""
-    name = display_names(settings).get(account_id, account_id)
+    name = load_display_names(settings).get(account_id, account_id)
     context.instance.add_run_tags(context.run.run_id, {"account": name})
     return name
 

@@ -54,4 +54,4 @@ def _end(settings: Settings) -> str | None:
     """Where `LMS_NOW` stands for the present it ends the days too; else Dagster's own clock does."""
     if settings.frozen_now is None:
         return None
-    return (settings.calendar.latest_ended(settings.now()) + timedelta(days=1)).isoformat()
+    return (settings.calendar.find_latest_ended(settings.now()) + timedelta(days=1)).isoformat()

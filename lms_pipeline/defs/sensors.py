@@ -8,7 +8,7 @@ import time
 
 import dagster as dg
 
-from lms_pipeline.accounts.registry import Registry, display_names
+from lms_pipeline.accounts.registry import Registry, load_display_names
 from lms_pipeline.accounts.sync import sync_with_truto
 from lms_pipeline.checks.fleet import count_partition_keys
 from lms_pipeline.connection import Truto
@@ -43,12 +43,12 @@ def build_sensors(settings: Settings) -> list[dg.SensorDefinition]:
     ) -> list[dg.RunRequest] | dg.SkipReason:
         registry = Registry(lake.registry)
         sync_with_truto(truto.connect, registry, settings)
-        add_accounts(context.instance, [account.id for account in registry.accounts()])
+        add_accounts(context.instance, [account.id for account in registry.read_accounts()])
         count = count_partition_keys(registry, settings)
         context.log.log(logging.WARNING if count.is_near else logging.INFO, "%s", count)
-        day = settings.calendar.open_day(truto.now())
+        day = settings.calendar.find_open_day(truto.now())
         # who has its first day now is new, whoever made its partitions; a run key is requested once
-        new = [account.id for account in registry.active() if account.first_day == day]
+        new = [account.id for account in registry.read_active() if account.first_day == day]
         asked = [Partition(one, day) for one in new if day and is_missing(lake, one, day)]
         if not asked:
             return dg.SkipReason(f"None is new and active. {count}")
@@ -62,10 +62,10 @@ def build_sensors(settings: Settings) -> list[dg.SensorDefinition]:
     def failed_days(
         context: dg.SensorEvaluationContext, truto: dg.ResourceParam[Truto], lake: dg.ResourceParam[DataDir]
     ) -> list[dg.RunRequest] | dg.SkipReason:
-        day = settings.calendar.open_day(truto.now())
+        day = settings.calendar.find_open_day(truto.now())
         if day is None:
             return dg.SkipReason(NO_DAY_IS_OPEN)
-        accounts = [account.id for account in Registry(lake.registry).active()]
+        accounts = [account.id for account in Registry(lake.registry).read_active()]
         failed = list(find_failed(context.instance, lake, accounts, day))
         if not failed:
             return dg.SkipReason(f"No run for {day} has failed without another that succeeded.")
@@ -116,14 +116,14 @@ def build_alerts(settings: Settings) -> list[dg.SensorDefinition]:
         if run.tags.get(TRIED_AGAIN) == "true":
             return dg.SkipReason("It is tried again; the last try is told of.")
         account_id, _, day = run.tags.get("dagster/partition", "").partition("|")
-        name = display_names(settings).get(account_id, account_id)
+        name = load_display_names(settings).get(account_id, account_id)
         trouble = RunFailure(
             account_id=account_id or None,
             what=f"{name} on {day}" if account_id else run.job_name,
             cause=_cause(context),
             run_id=run.run_id,
         )
-        is_news = Alerts(lake, address).tell(trouble)
+        is_news = Alerts(lake, address).send_once(trouble)
         return None if is_news else dg.SkipReason("It was told already.")
 
     return [failure_alerts]

@@ -30,7 +30,7 @@ from lms_pipeline.extract.strategies import (
     StrategyName,
 )
 from lms_pipeline.extract.strategy_selection import Choice, choose_details_strategy, pair_requirement
-from lms_pipeline.housekeeping.cleanup import old_answers, remove
+from lms_pipeline.housekeeping.cleanup import find_old_responses, remove
 from lms_pipeline.housekeeping.policy import RetentionPolicy
 from lms_pipeline.lake.disk import check_free_space
 from lms_pipeline.lake.files import Provenance, TableFile, read_metadata
@@ -357,4 +357,4 @@ def _answers(data: DataDir, order: Order) -> Path:
 def _remove_old_answers(data: DataDir, order: Order) -> None:
     """Remove the account's answers and details of days that are too long ago to be flattened again."""
     rules = RetentionPolicy(today=order.day, answer_days={order.account_id: order.options.answer_days})
-    remove(data, old_answers(data, rules, order.account_id))
+    remove(data, find_old_responses(data, rules, order.account_id))

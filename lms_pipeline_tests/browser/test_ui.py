@@ -84,8 +84,8 @@ def test_a_backfill_publishes_the_open_day_and_says_why_the_day_before_can_not_b
     open_partition(page, "unified_enrollments", "west", OVER)
     page.get_by_text("failed, and did not materialize this asset").get_by_role("link").click()
     assert run_ended(page) == "FAILURE"
-    find_in_log(page, "grace too")
-    expect(page.get_by_text(f"{OVER} is over and its grace too").first).to_be_visible()
+    find_in_log(page, "grace period")
+    expect(page.get_by_text(f"{OVER} has ended and its grace period is over").first).to_be_visible()
     expect(page.get_by_text(f"the day that is open is {OPEN}").first).to_be_visible()
     page.screenshot(path=output / "a_day_that_is_over.png", animations="disabled")
     page.goto(backfill)
@@ -119,7 +119,7 @@ EXPECTED = {
     " - STEP_FAILURE - ": "of the runs that have to fail",
     " - RUN_FAILURE - ": "the same",
     "Dependencies for step ": "the same",
-    f"{OVER} is over and its grace too": "why they do",
+    f"{OVER} has ended and its grace period is over": "why they do",
     PORTAL_IS_OFF: "the same",
     "No cursor for event type": "Dagster's own, where it starts over an empty folder",
 }

@@ -10,7 +10,7 @@ from lms_pipeline.defs.event_log_sync import sync_in_background, sync_missing_ev
 from lms_pipeline.lake.lock import partition_lock
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline_tests.defs.conftest import DAY
-from lms_pipeline_tests.support.data_directory import age, kept
+from lms_pipeline_tests.support.data_directory import age, put_responses
 from lms_pipeline_tests.support.lake_files import enrollment, publish
 
 ASSET = dg.AssetKey("unified_enrollments")
@@ -20,7 +20,7 @@ LONG_AGO = DAY - timedelta(days=100)
 @pytest.fixture
 def data(tmp_path):
     data = DataDir(tmp_path / "data")
-    kept(data, "acme", LONG_AGO, DAY)
+    put_responses(data, "acme", LONG_AGO, DAY)
     publish(data, "acme", DAY, enrollment("u1"))
     return data
 

@@ -72,7 +72,7 @@ def test_one_that_is_new_gets_its_first_snapshot_at_once_and_its_days_count_from
         sync(defs, instance)
     with truto("north", "south", days=3) as defs:
         assert sync(defs, instance) == ["south|2026-03-13"]
-    first_days = {account.id: account.first_day for account in Registry(data.registry).accounts()}
+    first_days = {account.id: account.first_day for account in Registry(data.registry).read_accounts()}
     assert first_days == {"north": DAY, "south": DAY + timedelta(days=3)}
 
 

@@ -1,4 +1,4 @@
-"""Failed runs, told over a webhook on this machine."""
+"""Alerts about failed runs, sent to a webhook on this machine."""
 
 import json
 import threading
@@ -40,7 +40,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Write no log."""
 
 
 @pytest.fixture
@@ -54,34 +54,46 @@ def webhook():
     server.server_close()
 
 
-def trouble(account_id="north", cause="The LMS failed to answer."):
+def build_failure(account_id="north", cause="The LMS failed to answer."):
     return RunFailure(account_id, f"{account_id} on 2026-03-10", cause, "0123456789abcdef")
 
 
 class TestAlerts:
-    def test_tell_what_failed_and_why(self, webhook, data):
-        assert Alerts(data, webhook.address).tell(trouble(cause="It said <no> & left."))
+    def test_say_what_failed_and_why(self, webhook, data):
+        assert Alerts(data, webhook.address).send_once(build_failure(cause="It said <no> & left."))
         assert webhook.texts == ["north on 2026-03-10 failed: It said &lt;no&gt; &amp; left. (run 01234567)"]
 
-    def test_tell_each_cause_of_each_account_once(self, webhook, data):
-        told = [trouble(), trouble(), trouble("south"), trouble(cause="Forbidden."), trouble()]
-        assert [Alerts(data, webhook.address).tell(one) for one in told] == [True, False, True, True, False]
+    def test_are_sent_once_for_each_cause_and_account(self, webhook, data):
+        failures = [
+            build_failure(),
+            build_failure(),
+            build_failure("south"),
+            build_failure(cause="Forbidden."),
+            build_failure(),
+        ]
+        assert [Alerts(data, webhook.address).send_once(one) for one in failures] == [
+            True,
+            False,
+            True,
+            True,
+            False,
+        ]
         assert len(webhook.texts) == 3
 
-    def test_are_told_again_if_they_were_not_taken(self, webhook, data):
+    def test_are_sent_again_after_the_webhook_refused_them(self, webhook, data):
         webhook.status = 500
-        with pytest.raises(AlertError, match=r"^A failure can't be told: .* answers with status 500\.$"):
-            Alerts(data, webhook.address).tell(trouble())
+        with pytest.raises(AlertError, match=r"^The alert can't be sent: .* answers with status 500\.$"):
+            Alerts(data, webhook.address).send_once(build_failure())
         webhook.status = 200
-        assert Alerts(data, webhook.address).tell(trouble())
+        assert Alerts(data, webhook.address).send_once(build_failure())
 
-    def test_never_show_the_address(self, webhook, data, caplog):
+    def test_never_log_the_address(self, webhook, data, caplog):
         caplog.set_level("INFO")
-        Alerts(data, webhook.address).tell(trouble())
+        Alerts(data, webhook.address).send_once(build_failure())
         webhook.shutdown()
         webhook.server_close()
         with pytest.raises(AlertError, match="can't be reached") as caught:
-            Alerts(data, webhook.address).tell(trouble("south"))
+            Alerts(data, webhook.address).send_once(build_failure("south"))
         assert PATH not in caplog.text + str(caught.value)
         assert caught.value.__suppress_context__
 
@@ -90,7 +102,7 @@ FORBIDDEN = Status(status=403, account="north")
 
 
 def fail(settings, instance, sandbox, fault=FORBIDDEN, **tags) -> dg.DagsterRun:
-    """A run of `north` that meets the fault."""
+    """Run `north` against the fault and return the failed run."""
     add_accounts(instance, {"north"})
     defs = build_defs(settings)
     sandbox.fault(fault)
@@ -102,7 +114,7 @@ def fail(settings, instance, sandbox, fault=FORBIDDEN, **tags) -> dg.DagsterRun:
     return done.dagster_run
 
 
-def sense(settings, instance, run):
+def evaluate_sensor(settings, instance, run):
     repository = build_defs(settings).get_repository_def()
     event = next(
         entry.dagster_event
@@ -120,10 +132,10 @@ def alerting(settings, webhook):
     return settings.model_copy(update={"alert_webhook": SecretStr(webhook.address)})
 
 
-def test_a_failed_run_is_told_once_by_its_sentence(alerting, instance, registry, sandbox, webhook):
+def test_a_failed_run_is_reported_once_with_its_sentence(alerting, instance, registry, sandbox, webhook):
     first = fail(alerting, instance, sandbox)
-    sense(alerting, instance, first)
-    sense(alerting, instance, fail(alerting, instance, sandbox))
+    evaluate_sensor(alerting, instance, first)
+    evaluate_sensor(alerting, instance, fail(alerting, instance, sandbox))
     [text] = webhook.texts
     assert text.startswith("north on 2026-03-10 failed: Truto refused the request")
     assert text.endswith(f"(run {first.run_id[:8]})")
@@ -131,25 +143,27 @@ def test_a_failed_run_is_told_once_by_its_sentence(alerting, instance, registry,
 
 @pytest.mark.usefixtures("registry")
 @pytest.mark.parametrize("tag", [NO_ALERT, FROM_A_SHELL])
-def test_a_run_that_nobody_needs_to_be_told_of_is_not_told(alerting, instance, sandbox, webhook, tag):
-    sense(alerting, instance, fail(alerting, instance, sandbox, **{tag: "true"}))
+def test_a_run_with_a_silencing_tag_is_not_reported(alerting, instance, sandbox, webhook, tag):
+    evaluate_sensor(alerting, instance, fail(alerting, instance, sandbox, **{tag: "true"}))
     assert webhook.texts == []
 
 
 @pytest.mark.usefixtures("registry")
-def test_of_a_run_that_is_tried_again_the_last_try_alone_is_told(alerting, instance, sandbox, webhook):
+def test_of_a_retried_run_only_the_last_attempt_is_reported(alerting, instance, sandbox, webhook):
     overloaded = Status(status=503, retry_after=7_200, account="north")  # longer than a pull waits
-    sense(alerting, instance, fail(alerting, instance, sandbox, overloaded))
+    evaluate_sensor(alerting, instance, fail(alerting, instance, sandbox, overloaded))
     assert webhook.texts == []
-    sense(alerting, instance, fail(alerting, instance, sandbox, overloaded, **{"dagster/max_retries": "0"}))
+    evaluate_sensor(
+        alerting, instance, fail(alerting, instance, sandbox, overloaded, **{"dagster/max_retries": "0"})
+    )
     assert len(webhook.texts) == 1
 
 
-def test_nobody_is_told_without_an_address(settings):
+def test_without_an_address_there_is_no_sensor(settings):
     assert not build_defs(settings).get_repository_def().has_sensor_def("failure_alerts")
 
 
-def test_accounts_that_no_run_is_made_for_are_told_once_a_day(alerting, instance, registry, webhook):
+def test_accounts_without_runs_are_reported_once_a_day(alerting, instance, registry, webhook):
     def watch(day):
         then = alerting.model_copy(update={"frozen_now": datetime(2026, 3, day, 2, tzinfo=UTC)})
         job = build_defs(then).resolve_job_def("watch_fleet")

@@ -65,7 +65,7 @@ def test_a_wrong_token_is_one_sentence_without_the_token(run):
 def test_no_token_is_one_sentence(run):
     (outcome,) = run(NORTH, token=None)
     assert outcome.error == (
-        "There is no API token: set TRUTO_API_TOKEN in the environment or in .env to one of your Truto account."
+        "There is no API token: set TRUTO_API_TOKEN in the environment or in .env to a token of your Truto account."
     )
 
 

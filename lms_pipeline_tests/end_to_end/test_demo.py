@@ -65,7 +65,7 @@ def test_it_ends_with_completion_rates_of_several_accounts_and_days(demo):
 
 
 def test_it_names_the_account_that_has_to_be_connected_again(demo):
-    assert "quarry-and-sons is left out, its status is needs_reauth." in demo.stdout
+    assert "quarry-and-sons is skipped, its status is needs_reauth." in demo.stdout
 
 
 def test_every_next_step_works_as_printed(demo, folder):
