@@ -121,7 +121,7 @@ def _role(command: Sequence[str]) -> str:
 
 
 def _check(fleet: Fleet, data: DataDir, partitions: Sequence[Partition], first: Night, second: Night) -> None:
-    tables = [table for table in TABLES.values() if table.per_account]
+    tables = list(TABLES.values())
     whole = {one.account_id for one in partitions if all(data.file(table, one).exists() for table in tables)}
     _same("accounts with every table", whole, set(fleet.sound))
     _same("accounts of the first tick", first.accounts, set(fleet.account_ids))

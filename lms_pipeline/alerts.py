@@ -16,7 +16,7 @@ import msgspec
 from filelock import FileLock
 
 from lms_pipeline.errors import LmsPipelineError
-from lms_pipeline.lake.disk import disk_errors
+from lms_pipeline.lake.disk import atomic_write, disk_errors
 from lms_pipeline.lake.paths import DataDir
 from lms_pipeline.tables.pulled import UNIFIED_ENROLLMENTS
 
@@ -78,9 +78,8 @@ class Alerts:
                 if sent.get(key) == since:
                     return False
                 self._send(failure.text)
-                beside = path.with_suffix(".new")
-                beside.write_bytes(msgspec.json.encode(sent | {key: since}))
-                beside.replace(path)
+                with atomic_write(path) as new:
+                    new.write_bytes(msgspec.json.encode(sent | {key: since}))
         return True
 
     @staticmethod

@@ -14,9 +14,10 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 import msgspec
+from filelock import FileLock
 
 from lms_pipeline.errors import SettingsError
-from lms_pipeline.lake.disk import disk_errors
+from lms_pipeline.lake.disk import atomic_write, disk_errors
 from lms_pipeline.lake.paths import DataDir
 from lms_pipeline.settings import Settings
 
@@ -57,7 +58,8 @@ class RefusedTokenFlag:
         path = self.data.token_refused
         with disk_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(self._mark(token, base_url))
+            with FileLock(path.with_suffix(".lock")), atomic_write(path) as new:
+                new.write_bytes(self._mark(token, base_url))
 
     def reset(self) -> None:
         """A token was accepted."""

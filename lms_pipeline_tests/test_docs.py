@@ -46,8 +46,8 @@ def test_both_workspaces_name_the_same_code_location():
 
 def test_every_check_is_explained():
     explained = set(re.findall(r"^\| `(\w+)` \|", read("docs/checks.md"), re.MULTILINE))
-    checks = (*PULL_CHECKS, *METRIC_CHECKS, *FLEET_CHECKS)
-    assert explained == {check.name for check in checks}
+    snapshot_checks = {check.name for check in (*PULL_CHECKS, *METRIC_CHECKS)}
+    assert explained == snapshot_checks | {check.name for check in FLEET_CHECKS}
 
 
 @cache

@@ -18,7 +18,7 @@ from filelock import FileLock
 
 from lms_pipeline.accounts.options import Strategy, load_options
 from lms_pipeline.errors import LmsPipelineError, WrongUseError
-from lms_pipeline.lake.disk import disk_errors
+from lms_pipeline.lake.disk import atomic_write, disk_errors
 from lms_pipeline.lake.paths import BadIdError, DataDir, check_account_id
 from lms_pipeline.settings import Settings
 from lms_pipeline.truto.models import IntegratedAccount
@@ -196,9 +196,8 @@ class Registry:
                 accounts = {account.id: account for account in self.read_accounts()}
                 yield accounts
                 text = msgspec.json.format(msgspec.json.encode(list(accounts.values())))
-                beside = self._path.with_suffix(".new")
-                beside.write_bytes(text)
-                beside.replace(self._path)
+                with atomic_write(self._path) as new:
+                    new.write_bytes(text)
 
 
 def is_lms(account: IntegratedAccount, integrations: Collection[str]) -> bool:

@@ -180,6 +180,6 @@ def open_subject(
     Raises:
         SettingsError: the file of options can't be used.
     """
-    options = read_options(settings.accounts_file).get(partition.account_id or "", AccountOptions())
+    options = read_options(settings.accounts_file).get(partition.account_id, AccountOptions())
     with TemporaryDirectory(prefix="lms-checks-") as spill, duckdb_session(Path(spill)) as connection:
         yield lambda table: Subject(data, partition, table, settings.calendar, options, connection)

@@ -88,7 +88,7 @@ def load_fleet(data: DataDir, settings: Settings, failed: AbstractSet[Partition]
     """The fleet as it stands in the registry and in the lake."""
     days: dict[str, set[date]] = {}
     for partition in data.partitions(UNIFIED_ENROLLMENTS):
-        days.setdefault(partition.account_id or "", set()).add(partition.day)
+        days.setdefault(partition.account_id, set()).add(partition.day)
     registry = Registry(data.registry)
     return Fleet(
         accounts=registry.read_accounts(),

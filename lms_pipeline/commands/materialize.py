@@ -100,7 +100,7 @@ def _print_estimates(settings: Settings, partitions: list[Partition], names: dic
     data, is_failed = DataDir(settings.data_dir), False
     with Truto(settings).connect() as client:
         for partition in partitions:
-            account_id = partition.account_id or ""
+            account_id = partition.account_id
             job = load_job(settings, data, account_id, partition.day, "dry-run")
             try:
                 estimate = estimate_calls(client, data, job)

@@ -107,7 +107,6 @@ def _order(
     context: dg.AssetExecutionContext, config: PullConfig, settings: Settings, data: DataDir
 ) -> "Order":
     partition = partition_of(context)
-    assert partition.account_id is not None  # noqa: S101 (every key has one)
     selected = frozenset(key.to_user_string() for key in context.selected_asset_keys)
     return load_job(
         settings,
@@ -156,7 +155,6 @@ def build_metrics(settings: Settings) -> dg.AssetsDefinition:
 
         tag_frozen_now(context, settings)
         partition = partition_of(context)
-        assert partition.account_id is not None  # noqa: S101 (every key has one)
         with as_dagster_failure(context):
             _check_selection(context)
             name = tag_account(context, settings)

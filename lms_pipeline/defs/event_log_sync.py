@@ -46,8 +46,7 @@ class MissingEvent:
     @property
     def key(self) -> str:
         """Its partition in Dagster."""
-        account_id, day = self.partition.account_id, self.partition.day
-        return day.isoformat() if account_id is None else partition_key(account_id, day)
+        return partition_key(self.partition.account_id, self.partition.day)
 
 
 def find_missing_events(instance: dg.DagsterInstance, data: DataDir) -> list[MissingEvent]:
@@ -107,7 +106,7 @@ def _materialization(
     figures = account_figures(published) if one.table == ACCOUNT_COMPLETION else provenance(path)
     if one.table in PULLED_TABLES and "requests" in footer.metadata:
         figures["requests"] = int(footer.metadata["requests"])
-    account_id = one.partition.account_id or ""
+    account_id = one.partition.account_id
     return dg.AssetMaterialization(
         one.table.name,
         description=WHY,

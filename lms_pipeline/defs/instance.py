@@ -94,18 +94,18 @@ def run_partitions(
     pulls = not select or not PULLED.isdisjoint(select)
     config = {**QUIET, "ops": {"pull": {"config": {"allow_drop": allow_drop}}}} if pulls else QUIET
     job = defs.resolve_job_def(DAILY_SNAPSHOT)
-    add_accounts(instance, dict.fromkeys(partition.account_id or "" for partition in partitions))
+    add_accounts(instance, dict.fromkeys(partition.account_id for partition in partitions))
     for partition in partitions:
         started = time.monotonic()
         result = job.execute_in_process(
             run_config=config,
             instance=instance,
-            partition_key=partition_key(partition.account_id or "", partition.day),
+            partition_key=partition_key(partition.account_id, partition.day),
             asset_selection=[dg.AssetKey(name) for name in select if name in TABLES] or None,
             raise_on_error=False,
             tags=_tags(),
         )
-        account = partition.account_id or ""
+        account = partition.account_id
         subject = f"{(names or {}).get(account, account)} on {partition.day}"
         yield _outcome(subject, result, time.monotonic() - started)
 

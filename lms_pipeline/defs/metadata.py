@@ -120,7 +120,7 @@ def tag_account(context: dg.AssetExecutionContext, settings: Settings) -> str:
     Raises:
         SettingsError: the file of options, where names are set, can't be used.
     """
-    account_id = partition_of(context).account_id or ""
+    account_id = partition_of(context).account_id
     name = load_display_names(settings).get(account_id, account_id)
     context.instance.add_run_tags(context.run.run_id, {"account": name})
     return name
@@ -165,8 +165,7 @@ def moment(at: datetime) -> dg.MetadataValue:
 def _queries(published: Published) -> str:
     """To be pasted, in Markdown; an id and a date need no quoting, they were validated."""
     partition, name = published.partition, published.table.name
-    of_account = "" if partition.account_id is None else f"account_id = '{partition.account_id}' AND "
-    where = f"{of_account}snapshot_date = '{partition.day}'"
+    where = f"account_id = '{partition.account_id}' AND snapshot_date = '{partition.day}'"
     path = str(published.path).replace("'", "''")
     partition_lock = f"```sql\nFROM '{path}'\n```"
     if published.table == LEARNER_COMPLETION:  # the warehouse has the latest day alone

@@ -41,7 +41,7 @@ def is_missing(data: DataDir, account_id: str, day: date) -> bool:
 
 def build_partition_key(partition: Partition) -> dg.MultiPartitionKey:
     """The partition's key."""
-    return partition_key(partition.account_id or "", partition.day)
+    return partition_key(partition.account_id, partition.day)
 
 
 def find_last_runs(instance: dg.DagsterInstance, day: date) -> dict[str, dg.RunRecord]:

@@ -69,7 +69,7 @@ def find_old_responses(
 ) -> Iterator[ExpiredItem]:
     """Yield responses and roster fingerprints of days that can't be replayed any more, of one account or of all."""
     for partition, path in _find_partition_paths(data.all_answers, account_id):
-        if not policy.keeps_responses(partition.account_id or "", partition.day):
+        if not policy.keeps_responses(partition.account_id, partition.day):
             yield ExpiredItem("answers", path, measure_size(path))
     fingerprints = list(_find_partition_paths(data.all_details, account_id))
     latest = {
@@ -77,9 +77,7 @@ def find_old_responses(
     }
     for partition, path in fingerprints:
         is_latest = partition.day == latest.get(partition.account_id)
-        if not policy.keeps_roster_fingerprints(
-            partition.account_id or "", partition.day, is_latest=is_latest
-        ):
+        if not policy.keeps_roster_fingerprints(partition.account_id, partition.day, is_latest=is_latest):
             yield ExpiredItem("details", path, measure_size(path))
 
 

@@ -6,15 +6,17 @@ What belongs here: the error that everything in the lake raises, the translation
 from __future__ import annotations
 
 import errno
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 from lms_pipeline.errors import LmsPipelineError
 from lms_pipeline.lake.paths import DataDir, Partition
-from lms_pipeline.tables.pulled import PULLED_TABLES, UNIFIED_ENROLLMENTS
+from lms_pipeline.tables.pulled import PULLED_TABLES
 
 _NO_ROOM = {
     errno.ENOSPC: "the disk is full",
@@ -45,6 +47,43 @@ def disk_errors(path: Path) -> Iterator[None]:
         raise LakeError(
             f"{path} can't be written: {error.strerror or error}; look at what stands in its place."
         ) from error
+
+
+@contextmanager
+def atomic_write(path: Path) -> Iterator[Path]:
+    """Yield the path of a new file beside `path`, which replaces `path` when the block ends.
+
+    The new content is on the disk before the rename, and the rename is on the disk before the block returns: after a
+    crash the file holds the old content or the new one. If the block raises, the old file stays and the new one is
+    removed. All writers of one path share the name of the new file, so they must hold a lock.
+
+    Raises:
+        LakeError: the file can't be written.
+    """
+    new = path.with_suffix(".new")
+    with disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            yield new
+            sync(new)
+            replace_file(new, path)
+        finally:
+            new.unlink(missing_ok=True)
+
+
+def replace_file(new: Path, path: Path) -> None:
+    """Rename `new` to `path`, and wait until the rename is on the disk."""
+    new.replace(path)
+    sync(path.parent)
+
+
+def sync(path: Path) -> None:
+    """Wait until a file's content, or the names in a folder, are on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def format_bytes(size: float) -> str:
@@ -84,10 +123,9 @@ def room(data: DataDir, partition: Partition) -> FreeSpace:
     """
     with disk_errors(data.root):
         free = shutil.disk_usage(_standing(data.root)).free
-    days = [
-        one for one in data.partitions(UNIFIED_ENROLLMENTS, partition.account_id) if one.day <= partition.day
-    ]
-    last = sum(path.stat().st_size for path in _written(data, days[-1])) if days else 0
+    # a rerun leaves as much as the snapshot that it replaces: the day itself counts too
+    latest = data.latest_snapshot(partition.account_id, before=partition.day + timedelta(days=1))
+    last = sum(path.stat().st_size for path in _written(data, latest)) if latest else 0
     return FreeSpace(free, max(LEAST, TIMES * last))
 
 

@@ -64,5 +64,5 @@ def _emptied(database: duckdb.DuckDBPyConnection) -> bool:
 
 @cache
 def sql(package: str, name: str) -> str:
-    """The text of the file `name` in `package`, for instance `sql("lms_pipeline.transform", "settle.sql")`."""
+    """The text of the file `name` in `package`, for instance `sql("lms_pipeline.transform", "deduplicate.sql")`."""
     return files(package).joinpath(name).read_text(encoding="utf-8")

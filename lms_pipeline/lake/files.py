@@ -5,7 +5,6 @@ What belongs here: a single file. Which files are published together is `publish
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from typing import Self
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from lms_pipeline.lake.disk import LakeError, disk_errors
+from lms_pipeline.lake.disk import LakeError, disk_errors, sync
 from lms_pipeline.lake.engine import duckdb_session, sql
 from lms_pipeline.tables.schema import SCHEMA_VERSION, Table, arrow_schema
 
@@ -112,8 +111,7 @@ class TableFile:
             )
             self._writer.close()
             self._writer = None
-            with self.path.open("rb") as file:
-                os.fsync(file.fileno())
+            sync(self.path)
 
     def _flush(self, count: int) -> None:
         """Write the first `count` of the rows that wait."""

@@ -12,6 +12,7 @@ from datetime import date
 from pathlib import Path
 
 from lms_pipeline.errors import WrongUseError
+from lms_pipeline.tables.pulled import UNIFIED_ENROLLMENTS
 from lms_pipeline.tables.schema import Table
 
 DATA_FILE = "data.parquet"
@@ -39,32 +40,32 @@ def check_account_id(text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Partition:
-    """One account and day; without an account, a day of a table over all accounts."""
+    """One account and day."""
 
-    account_id: str | None
+    account_id: str
     day: date
 
     def __post_init__(self) -> None:
         """Validate the id before it can become a path."""
-        if self.account_id is not None:
-            check_account_id(self.account_id)
+        check_account_id(self.account_id)
 
     @property
     def folder(self) -> Path:
-        """Relative to the folder of a table, in the hive way."""
-        account = Path(f"account_id={self.account_id}") if self.account_id is not None else Path()
-        return account / f"snapshot_date={self.day.isoformat()}"
+        """Its folder, relative to that of a table, in Hive's layout."""
+        return Path(f"account_id={self.account_id}", f"snapshot_date={self.day.isoformat()}")
 
     def __str__(self) -> str:
         """For messages."""
-        return f"{self.account_id or 'all accounts'} on {self.day}"
+        return f"{self.account_id} on {self.day}"
 
 
 def partition_named(folder: Path) -> Partition | None:
     """The partition whose folder is named so; None where none is."""
     values = dict(part.split("=", 1) for part in folder.parts if "=" in part)
     try:
-        partition = Partition(values.get("account_id"), date.fromisoformat(values.get("snapshot_date", "")))
+        partition = Partition(
+            values.get("account_id", ""), date.fromisoformat(values.get("snapshot_date", ""))
+        )
     except (ValueError, BadIdError):
         return None
     return (
@@ -156,11 +157,18 @@ class DataDir:
         return sorted(name for name in named if _ACCOUNT_ID.fullmatch(name))
 
     def partitions(self, table: Table, account_id: str | None = None) -> Iterator[Partition]:
-        """The published partitions of a table, by account and day, or of one account; what isn't named like one is none."""
+        """Yield the published partitions of a table by account and day, or those of one account.
+
+        Folders with other names are left out.
+        """
         account = "*" if account_id is None else check_account_id(account_id)
-        pattern = f"account_id={account}/snapshot_date=*" if table.per_account else "snapshot_date=*"
         root = self.lake / table.name
-        for file in sorted(root.glob(f"{pattern}/{DATA_FILE}")):
+        for file in sorted(root.glob(f"account_id={account}/snapshot_date=*/{DATA_FILE}")):
             partition = partition_named(file.parent.relative_to(root))
             if partition is not None:
                 yield partition
+
+    def latest_snapshot(self, account_id: str, *, before: date) -> Partition | None:
+        """Return the account's latest published snapshot before a day, None if there is none."""
+        snapshots = [one for one in self.partitions(UNIFIED_ENROLLMENTS, account_id) if one.day < before]
+        return snapshots[-1] if snapshots else None

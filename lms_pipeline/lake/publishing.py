@@ -6,7 +6,6 @@ What belongs here: the order of publishing. What a file holds is `files.py`.
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -17,7 +16,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from lms_pipeline.lake.disk import LakeError, disk_errors
+from lms_pipeline.lake.disk import LakeError, disk_errors, replace_file
 from lms_pipeline.lake.engine import duckdb_session
 from lms_pipeline.lake.files import TableFile, count_rows
 from lms_pipeline.lake.paths import DATA_FILE, DataDir, Partition
@@ -123,13 +122,11 @@ class Drop:
 
 def drop_of(data: DataDir, partition: Partition, rows: int) -> Drop:
     """How `rows` enrollments compare with the last snapshot before the partition's day; one that is damaged is none."""
-    days = [
-        one for one in data.partitions(UNIFIED_ENROLLMENTS, partition.account_id) if one.day < partition.day
-    ]
-    if not days:
+    previous = data.latest_snapshot(partition.account_id, before=partition.day)
+    if previous is None:
         return Drop(rows, 0, None)
     try:
-        return Drop(rows, count_rows(data.file(UNIFIED_ENROLLMENTS, days[-1])), days[-1].day)
+        return Drop(rows, count_rows(data.file(UNIFIED_ENROLLMENTS, previous)), previous.day)
     except LakeError as error:
         log.warning("%s Its rows are not compared with today's.", error)
         return Drop(rows, 0, None)
@@ -206,8 +203,7 @@ class Publication:
     def _rename(self, file: TableFile, rows: int) -> Published:
         target = self._data.file(file.table, self.partition)
         with disk_errors(target):
-            file.path.replace(target)
-            _sync_folder(target.parent)
+            replace_file(file.path, target)
         return Published(file.table, self.partition, target, rows)
 
 
@@ -238,12 +234,3 @@ def remove_leftovers(data: DataDir, tables: Iterable[Table], partition: Partitio
         with disk_errors(folder):
             for path in folder.glob(f".{DATA_FILE}.*"):
                 path.unlink(missing_ok=True)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Bring the rename itself to the disk."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -96,13 +96,12 @@ def read(
         and (last is None or partition.day <= last)
     ]
     files = [str(data.file(described, partition)) for partition in committed(data, described, asked)]
-    partition_columns = [ACCOUNT_COLUMN, DAY_COLUMN] if described.per_account else [DAY_COLUMN]
-    schema = pa.schema([*partition_columns, *_nullable(described)])
+    schema = pa.schema([ACCOUNT_COLUMN, DAY_COLUMN, *_nullable(described)])
     found = ds.dataset(
         files,
         schema=schema,
         format="parquet",
-        partitioning=ds.partitioning(pa.schema(partition_columns), flavor="hive"),
+        partitioning=ds.partitioning(pa.schema([ACCOUNT_COLUMN, DAY_COLUMN]), flavor="hive"),
         partition_base_dir=str(data.lake / table),
     )
     try:

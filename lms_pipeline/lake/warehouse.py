@@ -43,14 +43,14 @@ def create_view(table: Table, files: Sequence[str]) -> str:
 
 def create_table(table: Table, files: Sequence[str]) -> str:
     """A table with the rows of the files."""
-    order = ", ".join(column.name for column in _partition_columns(table))
+    order = ", ".join(column.name for column in PARTITION_COLUMNS)
     return f"CREATE TABLE {table.name} AS FROM ({_select(table, files)}) ORDER BY {order}"
 
 
 def comments(table: Table, *, is_view: bool) -> Iterator[str]:
     """The meaning of the table and of its columns, where SQL clients show it."""
     yield f"COMMENT ON {'VIEW' if is_view else 'TABLE'} {table.name} IS {_quoted(table.doc)}"
-    for column in (*_partition_columns(table), *table.columns):
+    for column in (*PARTITION_COLUMNS, *table.columns):
         yield f'COMMENT ON COLUMN {table.name}."{column.name}" IS {_quoted(column.doc)}'
 
 
@@ -59,22 +59,18 @@ def _select(table: Table, files: Sequence[str]) -> str:
 
     Other columns stay out: DuckDB takes any `x=y` in the path of the data directory for one.
     """
-    columns = (*_partition_columns(table), *table.columns)
+    columns = (*PARTITION_COLUMNS, *table.columns)
     typed = ", ".join(f'NULL::{_type(column.type)} AS "{column.name}"' for column in columns)
     empty = f"SELECT {typed} WHERE false"
     if not files:
         return empty
     paths = ", ".join(_quoted(file) for file in files)
-    types = ", ".join(f"{column.name}: {_type(column.type)}" for column in _partition_columns(table))
+    types = ", ".join(f"{column.name}: {_type(column.type)}" for column in PARTITION_COLUMNS)
     rows = (
         f"read_parquet([{paths}], union_by_name = true, hive_partitioning = true, hive_types = {{{types}}})"
     )
     names = ", ".join(f'"{column.name}"' for column in columns)
     return f"SELECT {names} FROM ({empty} UNION ALL BY NAME SELECT * FROM {rows})"  # noqa: S608 (our own text, see the module)
-
-
-def _partition_columns(table: Table) -> Sequence[Column]:
-    return PARTITION_COLUMNS if table.per_account else PARTITION_COLUMNS[1:]
 
 
 def _type(kind: Scalar | ListOf) -> str:
@@ -177,7 +173,7 @@ def _files(data: DataDir, table: Table) -> list[str]:
     if table == LEARNER_COMPLETION:
         readable = list({partition.account_id: partition for partition in readable}.values())
     elif published and readable == published:
-        return [str(data.lake / table.name / ("*/*/data.parquet" if table.per_account else "*/data.parquet"))]
+        return [str(data.lake / table.name / "*/*/data.parquet")]
     return [str(data.file(table, partition)) for partition in readable]
 
 

@@ -112,8 +112,8 @@ def _pairs(order: Order, all_of_them: int) -> int:
 
 
 def _stored(data: DataDir, order: Order) -> int | None:
-    days = [one for one in data.partitions(UNIFIED_ENROLLMENTS, order.account_id) if one.day < order.day]
-    return count_rows(data.file(UNIFIED_ENROLLMENTS, days[-1])) if days else None
+    previous = data.latest_snapshot(order.account_id, before=order.day)
+    return None if previous is None else count_rows(data.file(UNIFIED_ENROLLMENTS, previous))
 
 
 def _told(order: Order, calls: int) -> str:

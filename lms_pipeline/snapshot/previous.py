@@ -12,7 +12,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from lms_pipeline.extract.plan import DETAILS, Plan, PreviousSnapshot
-from lms_pipeline.lake.disk import LakeError, disk_errors
+from lms_pipeline.lake.disk import LakeError, atomic_write, disk_errors
 from lms_pipeline.lake.files import PREFIX, check_version, damage, read_metadata
 from lms_pipeline.lake.paths import DataDir
 from lms_pipeline.snapshot.job import Order
@@ -26,10 +26,9 @@ def last_snapshot(data: DataDir, order: Order, strategy: str, folder: Path) -> P
 
     They are links in `folder`: whatever is published meanwhile, the snapshot is compared with one and the same.
     """
-    days = [one for one in data.partitions(UNIFIED_ENROLLMENTS, order.account_id) if one.day < order.day]
-    if not days:
+    last = data.latest_snapshot(order.account_id, before=order.day)
+    if last is None:
         return None
-    last = days[-1]
     files = {
         "unified": data.file(UNIFIED_ENROLLMENTS, last),
         "raw": data.file(RAW_ENROLLMENTS, last),
@@ -76,9 +75,6 @@ def _fits(before: PreviousSnapshot, expected: dict[str, str]) -> bool:
 def remember_details(data: DataDir, order: Order, strategy: str, plan: Plan) -> None:
     """Leave the details of a snapshot that was just published for the plan of the next one."""
     path = data.details(order.partition)
-    beside = path.with_suffix(".new")
     metadata = {"run_id": order.run_id, "strategy": strategy, "plan": order.plan}
-    with disk_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        plan.write_details(beside, {f"{PREFIX}{name}": value for name, value in metadata.items()})
-        beside.replace(path)
+    with atomic_write(path) as new:
+        plan.write_details(new, {f"{PREFIX}{name}": value for name, value in metadata.items()})

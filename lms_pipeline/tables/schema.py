@@ -56,8 +56,6 @@ class Table:
     columns: tuple[Column, ...]
     key: tuple[str, ...] = field(default=())
     """Columns that identify a row within a partition; empty where rows may repeat."""
-    per_account: bool = True
-    """False for the tables over all accounts, whose path has no `account_id=`."""
     counted_by: frozenset[str] = frozenset()
     """Of the columns' sources those that decide which records count: what nearly all of them share is told once."""
 

@@ -84,7 +84,7 @@ class StagedRows:
 
     def settle(self, into: TableFile) -> Duplicates:
         """Write them to `into` in the order served, of equal keys the last alone."""
-        return self._settle(into, "settle.sql", {})
+        return self._settle(into, "deduplicate.sql", {})
 
     def deduplicate_and_enrich(self, into: TableFile, learners: Path, courses: Path) -> Duplicates:
         """The same, with names, e-mails and titles that an enrollment lacks from the files of those lists."""

@@ -47,7 +47,7 @@ def write(path: Path, table: Table, *rows: dict[str, Any], metadata: dict[str, s
 
 def publish(
     data: DataDir,
-    account_id: str | None,
+    account_id: str,
     day: date,
     *rows: dict[str, Any],
     table: Table = UNIFIED_ENROLLMENTS,

@@ -1,4 +1,4 @@
--- The same as settle.sql, with the names, e-mails and titles that an enrollment lacks from the users and courses lists;
+-- The same as deduplicate.sql, with the names, e-mails and titles that an enrollment lacks from the users and courses lists;
 -- an empty list of e-mails is none. A carried enrollment has those of the lists before its own, which are of another day.
 SELECT
     piece.* EXCLUDE (_position, _key) REPLACE (
