@@ -94,14 +94,14 @@ def _print_estimates(settings: Settings, partitions: list[Partition], names: dic
     """Print one line for each account and day. Exit with 1 if an estimate fails."""
     from lms_pipeline.connection import Truto
     from lms_pipeline.snapshot.estimate import estimate_calls
-    from lms_pipeline.snapshot.job import load_job
+    from lms_pipeline.snapshot.job import SnapshotJob
     from lms_pipeline.truto.errors import TrutoError
 
     data, is_failed = DataDir(settings.data_dir), False
     with Truto(settings).connect() as client:
         for partition in partitions:
             account_id = partition.account_id
-            job = load_job(settings, data, account_id, partition.day, "dry-run")
+            job = SnapshotJob.load(settings, partition, "dry-run")
             try:
                 estimate = estimate_calls(client, data, job)
             except TrutoError as error:

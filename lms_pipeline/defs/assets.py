@@ -28,12 +28,11 @@ from lms_pipeline.defs.partitions import account_days, partition_of
 from lms_pipeline.errors import WrongUseError
 from lms_pipeline.lake.paths import DataDir
 from lms_pipeline.settings import Settings
-from lms_pipeline.snapshot.job import load_job, remember
 from lms_pipeline.tables.catalog import METRIC_TABLES, TABLES
 from lms_pipeline.tables.pulled import PULLED_TABLES, UNIFIED_ENROLLMENTS
 
 if TYPE_CHECKING:
-    from lms_pipeline.snapshot.job import Order, Report
+    from lms_pipeline.snapshot.job import SnapshotJob, SnapshotResult
 
 SOURCE = "truto"
 
@@ -84,51 +83,50 @@ def build_pull(settings: Settings) -> dg.AssetsDefinition:
         truto: dg.ResourceParam[Truto],
         lake: dg.ResourceParam[DataDir],
     ) -> Iterator[dg.MaterializeResult[Any]]:
+        from lms_pipeline.snapshot.job import record_outcome
         from lms_pipeline.snapshot.run import take_snapshot
 
         tag_frozen_now(context, truto.settings)
         with as_dagster_failure(context):
             account = tag_account(context, truto.settings)
-            order = _order(context, config, truto.settings, lake)
-            report = take_snapshot(
-                truto.connect, lake, truto.settings.calendar, truto.now, order, tell=context.log.info
+            job = _load_job(context, config, truto.settings)
+            result = take_snapshot(
+                job,
+                connect=truto.connect,
+                data=lake,
+                calendar=truto.settings.calendar,
+                now=truto.now,
+                report_plan=context.log.info,
             )
-            remember(lake, order, report)
-        if report.kept:
-            context.log.info("The day is over and its grace too; its snapshot is kept, nothing was asked.")
+            record_outcome(lake, job, result)
+        if result.kept:
+            context.log.info("The day is closed: it keeps its snapshot, and no call was made.")
         else:
-            context.log.info("%d enrollments served, %d requests.", report.served, report.requests)
-        yield from _published(context, report, account)
+            context.log.info("%d enrollments served, %d requests.", result.rows.served, result.requests)
+        yield from _published(context, result, account)
 
     return pull
 
 
-def _order(
-    context: dg.AssetExecutionContext, config: PullConfig, settings: Settings, data: DataDir
-) -> "Order":
-    partition = partition_of(context)
+def _load_job(context: dg.AssetExecutionContext, config: PullConfig, settings: Settings) -> "SnapshotJob":
+    from lms_pipeline.snapshot.job import SnapshotJob
+
     selected = frozenset(key.to_user_string() for key in context.selected_asset_keys)
-    return load_job(
-        settings,
-        data,
-        partition.account_id,
-        partition.day,
-        context.run.run_id,
-        tables=selected,
-        allow_drop=config.allow_drop,
+    return SnapshotJob.load(
+        settings, partition_of(context), context.run.run_id, tables=selected, allow_drop=config.allow_drop
     )
 
 
 def _published(
-    context: dg.AssetExecutionContext, report: "Report", account: str
+    context: dg.AssetExecutionContext, result: "SnapshotResult", account: str
 ) -> Iterator[dg.MaterializeResult[Any]]:
     """The tables that were asked for; those published beside them, since one answer brings all, are told as well."""
-    for published in report.published:
+    for published in result.published:
         key = dg.AssetKey(published.table.name)
-        metadata = published_metadata(published, account, pull_figures(report, published))
+        metadata = published_metadata(published, account, pull_figures(result, published))
         if key in context.selected_asset_keys:
             yield dg.MaterializeResult(asset_key=key, metadata=metadata)
-        elif not report.kept:
+        elif not result.kept:
             beside = dg.AssetMaterialization(key, partition=context.partition_key, metadata=metadata)
             context.log_event(beside)
 

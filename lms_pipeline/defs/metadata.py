@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from lms_pipeline.lake.publishing import Published
-    from lms_pipeline.snapshot.job import Report
+    from lms_pipeline.snapshot.job import SnapshotResult
 
 OWNERS = ["team:learning-data"]
 PERSONAL = {"user_name", "user_email", "payload"}
@@ -178,7 +178,7 @@ MAX_STATUSES, MAX_STATUS_LENGTH = 10, 40
 UNREADABLE = "unreadable_"
 
 
-def pull_figures(report: Report, published: Published) -> dict[str, Any]:
+def pull_figures(report: SnapshotResult, published: Published) -> dict[str, Any]:
     """What is told of one table; `requests` and `seconds` are of the whole pull, which brings all tables at once."""
     if report.kept:
         return {"kept": True, **provenance(published.path)}
@@ -186,47 +186,51 @@ def pull_figures(report: Report, published: Published) -> dict[str, Any]:
         "kept": False,
         **provenance(published.path),
         "complete": report.complete,
-        "why": report.why,
+        "why": report.choice.why,
         "requests": report.requests,
         "seconds": round(report.seconds, 3),
     }
     reading = report.reading.get(published.table.name)
     if published.table == UNIFIED_ENROLLMENTS:
         told |= _sums(report)
-        told |= {} if report.strategy == "sweep" else _pairs(report)
+        told |= {} if report.choice.name == "sweep" else _pairs(report)
     elif published.table in {LEARNERS, COURSES} and reading is not None:
         told |= {name: reading[name] for name in ("rejected", "duplicates")}
     return told if reading is None else told | _reading(reading)
 
 
-def _sums(report: Report) -> dict[str, Any]:
+def _sums(report: SnapshotResult) -> dict[str, Any]:
     """What became of the enrollments: served = stored + rejected + duplicates, but for those of `_pairs`."""
     return {
-        "calls_saved": report.calls_saved,
-        "served": report.served,
-        "rejected": report.rejected,
-        "duplicates": report.duplicates.total,
-        "duplicates_identical": report.duplicates.identical,
-        "duplicates_conflicting": report.duplicates.conflicting,
-        "repaired_pages": report.repaired_pages,
-        **_statuses(report.undocumented_statuses),
+        "calls_saved": report.pairs.calls_saved,
+        "served": report.rows.served,
+        "rejected": report.rows.rejected,
+        "duplicates": report.rows.duplicates.total,
+        "duplicates_identical": report.rows.duplicates.identical,
+        "duplicates_conflicting": report.rows.duplicates.conflicting,
+        "repaired_pages": report.rows.repaired_pages,
+        **_statuses(report.rows.undocumented_statuses),
     }
 
 
-def _pairs(report: Report) -> dict[str, Any]:
+def _pairs(report: SnapshotResult) -> dict[str, Any]:
     """What only an account has that is asked for one learner and course after the other."""
-    rows = report.served + report.carried + report.roster
+    rows = report.rows.served + report.rows.carried + report.rows.roster
     return {
-        **{f"pairs_{kind}": report.planned[kind] for kind in ("new", "changed", "rotation", "carried")},
-        "pairs_not_enrolled": report.not_enrolled,
-        "rows_carried": report.carried,
-        "rows_roster": report.roster,
-        "share_carried": round(report.carried / rows, 4) if rows else 0.0,
-        "details_gone": report.gone,
-        "unusable_entries": report.unusable,
-        "carry_asked": report.carry_asked,
-        "carry_differing": report.carry_differing,
-        **({} if report.oldest_fetch is None else {"oldest_fetched_at": moment(report.oldest_fetch)}),
+        **{f"pairs_{kind}": report.pairs.planned[kind] for kind in ("new", "changed", "rotation", "carried")},
+        "pairs_not_enrolled": report.pairs.not_enrolled,
+        "rows_carried": report.rows.carried,
+        "rows_roster": report.rows.roster,
+        "share_carried": round(report.rows.carried / rows, 4) if rows else 0.0,
+        "details_gone": report.pairs.gone,
+        "unusable_entries": report.pairs.unusable,
+        "carry_asked": report.pairs.rotation_fetched,
+        "carry_differing": report.pairs.rotation_changed,
+        **(
+            {}
+            if report.rows.oldest_fetch is None
+            else {"oldest_fetched_at": moment(report.rows.oldest_fetch)}
+        ),
     }
 
 

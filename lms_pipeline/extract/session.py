@@ -52,15 +52,19 @@ class FetchSession:
         """Whether it answers from what was kept alone."""
         return self._client is None
 
-    def save_replay_context(self, circumstances: str) -> None:
+    def save_replay_context(self, context: str) -> None:
         """Keep beside the answers what they were asked under."""
         if not self.is_replay:
-            self._attempt.circumstances = circumstances
+            self._attempt.replay_context = context
 
     def forget_stale_lists(self, now: datetime, resume_within: timedelta) -> None:
         """Let lists begin anew where they were left off too long ago."""
-        left_off_at = self._attempt.left_off_at
-        if self._client is not None and left_off_at is not None and now - left_off_at > resume_within:
+        last_response_at = self._attempt.last_response_at
+        if (
+            self._client is not None
+            and last_response_at is not None
+            and now - last_response_at > resume_within
+        ):
             self._attempt.forget("list ")
 
     def fetch_pages(self, resource: Resource, query: ListQuery, round_: int = 1) -> Iterator[Page]:

@@ -64,8 +64,8 @@ def test_a_dry_run_prints_plan_and_cost_and_stores_nothing(run_on_day, portal, t
     done = run_on_day(0, "materialize", "--dry-run")
     assert done.status == 0
     assert done.out == (
-        "tenant on 2026-03-01: roster (its metadata require user[id] and course[id]; two more calls will tell whether "
-        "another way is better); 20 users, 4 courses, no snapshot tells how many enrollments: 4 calls for details, "
+        "tenant on 2026-03-01: roster (its metadata require user[id] and course[id]; two more calls decide whether "
+        "another strategy is better); 20 users, 4 courses, no previous snapshot: 4 calls for rosters, "
         "then one for each enrollment, 80 at most.\n"
         "The estimate cost 3 calls; nothing was stored.\n"
     )
@@ -73,7 +73,7 @@ def test_a_dry_run_prints_plan_and_cost_and_stores_nothing(run_on_day, portal, t
     assert not (tmp_path / "data" / "lake").exists()
     run_on_day(0, *PULL)
     again = run_on_day(1, "materialize", "--dry-run")
-    assert "40 enrollments in the last snapshot: 12 calls, about" in again.out
+    assert "40 enrollments in the previous snapshot: 12 calls, about" in again.out
     assert "and one for each that changed." in again.out
 
 
@@ -81,12 +81,12 @@ def test_a_dry_run_reads_the_budget_and_the_pairs_file(run_on_day, tmp_path):
     (tmp_path / "pairs.csv").write_text("user_id,course_id\n1,101\n2,101\n", encoding="utf-8")
     options = f'strategy = "pairs"\ncalls_per_snapshot = 3\npairs_file = "{tmp_path}/pairs.csv"\n'
     done = run_on_day(0, "materialize", "--dry-run", options=options)
-    assert "no snapshot tells how many enrollments: 4 calls, of which it may cost 3, about" in done.out
+    assert "no previous snapshot: 4 calls, of which 3 are allowed, about" in done.out
 
 
 def test_a_dry_run_of_a_sweep_prints_its_lists(run_on_day):
     done = run_on_day(0, "materialize", "--dry-run", options='strategy = "sweep"\n')
-    assert "sweep (it is set in LMS_ACCOUNTS_FILE); 20 users, 4 courses, no snapshot" in done.out
+    assert "sweep (it is set in LMS_ACCOUNTS_FILE); 20 users, 4 courses, no previous snapshot" in done.out
 
 
 def test_a_spent_budget_is_reported_if_it_fails_the_snapshot(run_on_day):
@@ -128,7 +128,7 @@ def test_a_day_is_replayed_with_its_metrics(run_on_day, portal, tmp_path):
 def test_a_replay_without_responses_is_one_sentence(run_on_day):
     done = run_on_day(0, "replay", *ID, "--date", "2026-02-20")
     assert done.status == 1
-    assert done.err == "Error: No answers of portal on 2026-02-20 are kept: its snapshot stays as it is.\n"
+    assert done.err == "Error: No responses of portal on 2026-02-20 are kept: its snapshot stays as it is.\n"
 
 
 def test_the_doctor_prints_its_findings(run_on_day, portal):

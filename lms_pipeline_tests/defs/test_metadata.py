@@ -13,9 +13,10 @@ import pytest
 from lms_pipeline.definitions import build_defs
 from lms_pipeline.defs.instance import run_partitions
 from lms_pipeline.defs.metadata import pull_figures
+from lms_pipeline.extract.strategy_selection import Choice
 from lms_pipeline.lake import warehouse
 from lms_pipeline.lake.paths import DataDir, Partition
-from lms_pipeline.snapshot.job import Report
+from lms_pipeline.snapshot.job import PairCounts, RowCounts, SnapshotResult
 from lms_pipeline.tables.catalog import TABLES
 from lms_pipeline.tables.metrics import RATES
 from lms_pipeline.tables.pulled import COURSES, LEARNERS, RAW_ENROLLMENTS
@@ -25,6 +26,8 @@ from lms_pipeline_tests.support.pictures import parsed, texts
 
 DOCS = Path(__file__).parents[2] / "docs" / "ui.md"
 NORTH = Partition("north", DAY)
+
+ROSTER = Choice("roster", "")
 
 
 @pytest.fixture
@@ -118,10 +121,9 @@ def test_no_page_names_a_learner(published):
 
 
 def test_everything_that_a_page_shows_is_explained(page, tmp_path):
-    report = Report(
-        strategy="roster",
-        oldest_fetch=NOON,
-        undocumented_statuses=Counter(paused=1),
+    report = SnapshotResult(
+        choice=ROSTER,
+        rows=RowCounts(oldest_fetch=NOON, undocumented_statuses=Counter(paused=1)),
         reading={"unified_enrollments": Counter(unreadable_score=1)},
     )
     unified = publish(DataDir(tmp_path), "acme", DAY)
@@ -142,21 +144,15 @@ class TestFigures:
         return lambda table: publish(DataDir(tmp_path), "acme", DAY, table=table)
 
     def test_of_a_sweep_say_nothing_of_pairs(self, unified):
-        told = pull_figures(Report(strategy="sweep", served=2), unified)
+        told = pull_figures(SnapshotResult(choice=Choice("sweep", ""), rows=RowCounts(served=2)), unified)
         assert [name for name in told if name.startswith(("pairs", "rows", "carry"))] == []
 
     def test_of_pairs_say_what_was_planned_and_what_was_saved(self, unified):
         planned = Counter(new=2, changed=3, rotation=10, carried=60)
-        report = Report(
-            strategy="roster",
-            planned=planned,
-            carry_asked=9,
-            carry_differing=1,
-            served=14,
-            carried=60,
-            roster=1,
-            not_enrolled=1,
-            oldest_fetch=NOON,
+        report = SnapshotResult(
+            choice=ROSTER,
+            rows=RowCounts(served=14, carried=60, roster=1, oldest_fetch=NOON),
+            pairs=PairCounts(planned=planned, rotation_fetched=9, rotation_changed=1, not_enrolled=1),
         )
         told = pull_figures(report, unified)
         assert {name: told[f"pairs_{name}"] for name in planned} == planned
@@ -166,11 +162,13 @@ class TestFigures:
         assert told["oldest_fetched_at"] == dg.MetadataValue.timestamp(NOON)
 
     def test_of_no_rows_at_all_have_a_share_all_the_same(self, unified):
-        assert pull_figures(Report(strategy="roster"), unified)["share_carried"] == 0
+        assert pull_figures(SnapshotResult(choice=ROSTER), unified)["share_carried"] == 0
 
     def test_of_undocumented_statuses_are_the_ten_that_come_most_often(self, unified):
         served = Counter({f"status {number:02} {'x' * 99}": number for number in range(1, 30)})
-        told = pull_figures(Report(undocumented_statuses=served | Counter({"": 50})), unified)
+        told = pull_figures(
+            SnapshotResult(rows=RowCounts(undocumented_statuses=served | Counter({"": 50}))), unified
+        )
         assert told["undocumented_statuses"] == 29 * 30 // 2 + 50
         which = told["which_statuses"].value
         assert list(which.values()) == [50, *range(29, 20, -1)]
@@ -178,17 +176,17 @@ class TestFigures:
 
     def test_of_unreadable_values_name_the_fields(self, unified):
         reading = {"unified_enrollments": Counter(read_leniently=3, unreadable_score=2, unreadable_due_at=1)}
-        told = pull_figures(Report(reading=reading), unified)
+        told = pull_figures(SnapshotResult(reading=reading), unified)
         assert (told["read_leniently"], told["unreadable_values"]) == (3, 3)
         assert told["which_fields"].value == {"score": 2, "due_at": 1}
 
     def test_of_a_list_say_what_was_not_taken(self, of_list):
         reading = {"courses": Counter(rejected=1, duplicates=2), "learners": Counter()}
-        told = pull_figures(Report(reading=reading), of_list(COURSES))
+        told = pull_figures(SnapshotResult(reading=reading), of_list(COURSES))
         assert (told["rejected"], told["duplicates"], told["read_leniently"]) == (1, 2, 0)
-        assert pull_figures(Report(reading=reading), of_list(LEARNERS))["rejected"] == 0
+        assert pull_figures(SnapshotResult(reading=reading), of_list(LEARNERS))["rejected"] == 0
 
     def test_of_raw_are_those_of_the_whole_pull(self, of_list):
-        told = pull_figures(Report(requests=7, seconds=1.23456), of_list(RAW_ENROLLMENTS))
+        told = pull_figures(SnapshotResult(requests=7, seconds=1.23456), of_list(RAW_ENROLLMENTS))
         assert (told["requests"], told["seconds"]) == (7, 1.235)
         assert "served" not in told

@@ -30,7 +30,7 @@ def test_an_account_that_failed_for_weeks_fetches_only_what_changed(tmp_path, po
         now = datetime.combine(day + timedelta(days=1), time(1), UTC)
         return taker.take(account_id=PORTAL, day=day, now=now, identity="pair", options=OPTIONS)
 
-    pairs = take(0).served
+    pairs = take(0).rows.served
     expired = find_expired(taker.data, RetentionPolicy(today=FIRST + timedelta(days=WEEKS)))
     assert [item.kind for item in remove(taker.data, expired)] == ["answers"]
-    assert take(WEEKS + 1).carried == pairs == 40
+    assert take(WEEKS + 1).rows.carried == pairs == 40

@@ -33,7 +33,7 @@ from lms_pipeline.sandbox.faults.spoiling import BadUtf8, Debug, Html
 from lms_pipeline.sandbox.records.world import records_world
 from lms_pipeline.sandbox.server import RunningSandbox, running
 from lms_pipeline.sandbox.world import World
-from lms_pipeline.snapshot.job import TABLES, Report
+from lms_pipeline.snapshot.job import TABLES, SnapshotResult
 from lms_pipeline.truto import pagination, transport
 from lms_pipeline_tests.pull.portal import PORTAL, Portal
 from lms_pipeline_tests.sandbox.worlds import line, write_lines
@@ -93,7 +93,7 @@ class Account:
     account_id: str
     strategy: str
 
-    def take(self, root: Path, url: str | None = None) -> Report:
+    def take(self, root: Path, url: str | None = None) -> SnapshotResult:
         options = AccountOptions(
             strategy=self.strategy,  # type: ignore[arg-type] # one of them
             page_size=5,
@@ -213,7 +213,7 @@ def test_pages_that_always_shift_bring_all_and_say_that_something_may_be_missing
     account.sandbox.fault(ShiftedPage(by=2, route=ENROLLMENTS))
     report = account.take(tmp_path)
     assert not report.complete
-    assert report.duplicates.identical > 0
+    assert report.rows.duplicates.identical > 0
     published = next(one for one in report.published if one.table.name == "unified_enrollments")
     assert published.rows == 24
 
@@ -228,8 +228,8 @@ def test_a_course_that_vanishes_between_list_and_detail_is_told(account, tmp_pat
         pytest.skip("a sweep asks for no course")
     account.sandbox.fault(Status(status=404, remote=True, route=COURSE, times=1))
     report = account.take(tmp_path)
-    assert (report.gone, report.complete) == (1, False)
-    assert report.served == 16
+    assert (report.pairs.gone, report.complete) == (1, False)
+    assert report.rows.served == 16
 
 
 def test_where_nobody_listens_is_told_and_the_pull_begins_when_somebody_does(account, undisturbed, tmp_path):

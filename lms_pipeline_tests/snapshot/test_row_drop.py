@@ -109,7 +109,7 @@ def test_a_single_run_may_be_told_that_they_are_really_gone_and_takes_the_answer
 def test_the_next_run_asks_anew_instead_of_believing_what_was_refused(refused):
     account, taker = refused
     account.enrollments = 100
-    assert take(taker).served == 100
+    assert take(taker).rows.served == 100
     assert published(taker)
 
 

@@ -71,14 +71,14 @@ class TestSweep:
             "courses",
             "unified_enrollments",
         ]
-        assert {taker.told(name)["run_id"] for name in TABLES} == {"run-1"}
+        assert {taker.metadata(name)["run_id"] for name in TABLES} == {"run-1"}
         assert taker.visible() == sorted(TABLES)
         assert taker.left_over() == []
 
     def test_what_was_served_is_stored_rejected_or_a_duplicate(self, taken):
         _, report = taken
-        assert report.served == 7
-        assert (report.rejected, report.duplicates) == (2, Duplicates(identical=0, conflicting=1))
+        assert report.rows.served == 7
+        assert (report.rows.rejected, report.rows.duplicates) == (2, Duplicates(identical=0, conflicting=1))
         assert {one.table.name: one.rows for one in report.published} == {
             "raw_enrollments": 4,
             "rejected_enrollments": 2,
@@ -114,17 +114,17 @@ class TestSweep:
     def test_duplicates_mean_that_something_may_be_missing(self, taken):
         taker, report = taken
         assert report.complete is False
-        assert taker.told()["complete"] == "false"
+        assert taker.metadata()["complete"] == "false"
 
     def test_the_files_tell_how_they_were_had(self, taken):
         taker, report = taken
-        told = taker.told()
+        told = taker.metadata()
         assert (told["strategy"], told["pulled_at"], told["requests"]) == (
             "sweep",
             OPEN.isoformat(),
             str(report.requests),
         )
-        assert report.why == "its LMS lists all enrollments"
+        assert report.choice.why == "its LMS lists all enrollments"
 
     def test_the_server_saw_each_page_once_and_again_since_some_records_came_twice(self, taker, sandbox):
         before = sandbox.stats()["requests"].get("acme", {})
@@ -142,10 +142,10 @@ class TestSweep:
 
 def test_the_same_answers_give_the_same_digests_in_whatever_pages(taker):
     taker.take()
-    first = {name: taker.told(name)["digest"] for name in TABLES}
+    first = {name: taker.metadata(name)["digest"] for name in TABLES}
     taker.take(run_id="run-2", options=AccountOptions(page_size=500))
-    assert {name: taker.told(name)["digest"] for name in TABLES} == first
-    assert taker.told()["run_id"] == "run-2"
+    assert {name: taker.metadata(name)["digest"] for name in TABLES} == first
+    assert taker.metadata()["run_id"] == "run-2"
 
 
 def test_another_state_gives_another_digest(tmp_path):
@@ -154,7 +154,7 @@ def test_another_state_gives_another_digest(tmp_path):
         with answering(by_path([page(record("u1", score=score))])) as server:
             taker = Taker(tmp_path, server.url)
             taker.take()
-            digests.add(taker.told()["digest"])
+            digests.add(taker.metadata()["digest"])
     assert len(digests) == 2
 
 
@@ -179,7 +179,7 @@ def test_by_pair_the_pair_is_the_key_and_no_id_is_needed(tmp_path):
         (None, "u2", "enrolled"),
         (None, "u1", "completed"),
     ]
-    assert report.duplicates == Duplicates(identical=0, conflicting=1)
+    assert report.rows.duplicates == Duplicates(identical=0, conflicting=1)
 
 
 def test_an_account_without_enrollments_publishes_tables_without_rows(tmp_path):
@@ -187,7 +187,7 @@ def test_an_account_without_enrollments_publishes_tables_without_rows(tmp_path):
         taker = Taker(tmp_path, server.url)
         report = taker.take()
     assert {one.table.name: one.rows for one in report.published} == dict.fromkeys(TABLES, 0)
-    assert (report.complete, taker.told()["complete"]) == (True, "true")
+    assert (report.complete, taker.metadata()["complete"]) == (True, "true")
     assert taker.rows("unified_enrollments", "user_id", "fetched_at") == []
 
 
@@ -196,7 +196,7 @@ def test_a_partial_answer_makes_a_snapshot_that_is_not_complete(tmp_path, path):
     with answering(by_path(**{path: [page(cursor="1"), page(is_partial_response=True)]})) as server:
         taker = Taker(tmp_path, server.url)
         assert taker.take().complete is False
-    assert taker.told()["complete"] == "false"
+    assert taker.metadata()["complete"] == "false"
 
 
 @pytest.mark.parametrize("status", [404, 405])
@@ -217,7 +217,7 @@ def test_what_is_odd_in_the_lists_is_counted_by_table(tmp_path):
     assert report.reading["learners"] == {"rejected": 1, "duplicates": 1}
     assert report.reading["courses"] == {}
     assert report.reading["unified_enrollments"] == {"read_leniently": 1, "unreadable_score": 1}
-    assert report.undocumented_statuses == {"paused": 1}
+    assert report.rows.undocumented_statuses == {"paused": 1}
 
 
 def test_a_page_with_half_an_emoji_is_counted_since_its_raw_is_not_to_the_byte(tmp_path):
@@ -225,7 +225,7 @@ def test_a_page_with_half_an_emoji_is_counted_since_its_raw_is_not_to_the_byte(t
     with answering(by_path([page(cut, cursor="more"), page(whole)])) as server:
         taker = Taker(tmp_path, server.url)
         report = taker.take()
-    assert (report.served, report.repaired_pages) == (2, 1)
+    assert (report.rows.served, report.rows.repaired_pages) == (2, 1)
     assert taker.rows("raw_enrollments", "user_id") == [("u1",), ("u2",)]
 
 

@@ -16,7 +16,7 @@ from lms_pipeline.extract.session import PairDemandedError
 from lms_pipeline.lake.disk import LakeError
 from lms_pipeline.lake.lock import LockedError
 from lms_pipeline.lake.paths import BadIdError
-from lms_pipeline.snapshot.job import TABLES, Order
+from lms_pipeline.snapshot.job import TABLES, SnapshotJob
 from lms_pipeline.snapshot.run import take_snapshot
 from lms_pipeline.truto.errors import PermanentError, TransientError, TrutoError
 from lms_pipeline_tests.support.lake_files import files_of_at_most, noise
@@ -47,7 +47,7 @@ def taken(tmp_path, earlier):
 
 
 def the_old_snapshot_stays(taker: Taker) -> bool:
-    runs = {taker.told(name)["run_id"] for name in TABLES}
+    runs = {taker.metadata(name)["run_id"] for name in TABLES}
     return (runs, taker.rows("unified_enrollments", "user_id"), taker.left_over()) == (
         {"run-0"},
         [("old",)],
@@ -75,8 +75,8 @@ class TestDay:
         def connect(_gate):
             raise SettingsError("There is no API token.")
 
-        order = Order("acme", DAY, "run-1", "enrollment_id", AccountOptions())
-        report = take_snapshot(connect, taken.data, CALENDAR, lambda: now, order)
+        job = SnapshotJob("acme", DAY, "run-1", "enrollment_id", AccountOptions())
+        report = take_snapshot(job, connect=connect, data=taken.data, calendar=CALENDAR, now=lambda: now)
         assert (report.kept, report.requests) == (True, 0)
         assert [(one.table.name, one.path, one.rows) for one in report.published] == [
             (name, taken.file(name), int(name == "unified_enrollments")) for name in TABLES
@@ -147,7 +147,8 @@ class TestFailure:
             with (
                 files_of_at_most(300_000),
                 pytest.raises(
-                    LmsPipelineError, match=r"can't be (written|kept or read): .*make room and run it"
+                    LmsPipelineError,
+                    match=r"can't be (written|stored or read): .*(make room|free space) and run it",
                 ),
             ):
                 taken.take()
@@ -189,7 +190,7 @@ class TestAlone:
         assert refused == [
             "acme on 2026-03-01 is being pulled by another run: wait for it, or stop it, and try again."
         ]
-        assert taker.told()["run_id"] == "run-1"
+        assert taker.metadata()["run_id"] == "run-1"
 
     def test_another_account_or_day_is_not_in_its_way(self, tmp_path):
         others: list[str] = []

@@ -13,7 +13,7 @@ from lms_pipeline.accounts.options import AccountOptions
 from lms_pipeline.extract.budget import Limits
 from lms_pipeline.lake.paths import Partition
 from lms_pipeline.sandbox.server import RunningSandbox
-from lms_pipeline.snapshot.job import Report
+from lms_pipeline.snapshot.job import SnapshotResult
 from lms_pipeline_tests.pull.portal import FIRST, PORTAL, Portal, status, unified
 from lms_pipeline_tests.support.snapshot_runs import Taker
 
@@ -34,7 +34,7 @@ class Days:
         self.sandbox = sandbox
         self.taker = Taker(root, sandbox.url, sandbox.token)
 
-    def take(self, day: int, limits: Limits | None = None, **more) -> Report:
+    def take(self, day: int, limits: Limits | None = None, **more) -> SnapshotResult:
         at = FIRST + timedelta(days=day)
         self.sandbox.set_clock(datetime.combine(at, time.max, UTC))
         self.sandbox.clear_counts()
