@@ -57,7 +57,7 @@ def data_dir(sandbox, tmp_path_factory, make_home):
         with open_instance(Settings()) as instance:
             for day in DAYS:
                 settings = _freeze_at_end(day, sandbox, folder)
-                sync_with_truto(Truto(settings).connect, Registry(DataDir(folder).registry), settings)
+                sync_with_truto(Truto(settings).connect, Registry.open(settings), settings)
                 partitions = [
                     Partition(account, day) for account in AT_THE_END if day in choose_days(account)
                 ]
