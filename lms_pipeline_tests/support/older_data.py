@@ -189,33 +189,33 @@ def hash_rows(table: pa.Table) -> str:
 
 def plan_text(options: str, *, identity: str = "pair", tables: tuple[str, ...] = PULLED) -> str:
     """Return the stored text of what decides which requests are sent; `options` is TOML."""
-    plan: str = _build_job(options, identity=identity, tables=tables).plan
+    plan: str = _build_job(options, identity=identity, tables=tables).fingerprint
     return plan
 
 
 def context_text(options: str, *, has_previous: bool) -> str:
     """Return the stored text of the replay context of a snapshot by roster; `options` is TOML."""
-    from lms_pipeline.pull.choosing import Choice
-    from lms_pipeline.taking.circumstances import Circumstances
+    from lms_pipeline.extract.strategy_selection import Choice
+    from lms_pipeline.snapshot.job import ReplayContext
 
     choice = Choice("roster", "its metadata require user[id]", is_settled=True)
-    text: str = Circumstances.of(_build_job(options), choice, has_before=has_previous).written()
+    text: str = ReplayContext.of(_build_job(options), choice, has_previous=has_previous).to_json()
     return text
 
 
 def read_context(text: str) -> dict[str, object]:
     """Read a stored context and write it again; return nothing where it can't be read."""
-    from lms_pipeline.taking.circumstances import read_circumstances
+    from lms_pipeline.snapshot.job import ReplayContext
 
-    context = read_circumstances(text)
-    return {} if context is None else json.loads(context.written())
+    context = ReplayContext.from_json(text)
+    return {} if context is None else json.loads(context.to_json())
 
 
 def _build_job(options: str, *, identity: Any = "pair", tables: tuple[str, ...] = PULLED) -> Any:
     import msgspec
-    from lms_pipeline.taking.order import Order
 
-    from lms_pipeline.accounts import AccountOptions
+    from lms_pipeline.accounts.options import AccountOptions
+    from lms_pipeline.snapshot.job import SnapshotJob
 
     read = msgspec.toml.decode(options, type=AccountOptions)
-    return Order("acme", FIRST, "run-1", identity, read, frozenset(tables))
+    return SnapshotJob("acme", FIRST, "run-1", identity, read, frozenset(tables))
