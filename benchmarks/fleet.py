@@ -94,7 +94,9 @@ def _measure(
             after = usage.read_cpu_seconds()
             second = run_night(instance, dagster, sandbox)
     day = settings.calendar.find_latest_ended(datetime.fromtimestamp(first.tick.scheduled_at, UTC))
-    _check_nights(fleet, data, [Partition(one, day) for one in fleet.account_ids], first, second)
+    _check_nights(
+        fleet, data, [Partition(account_id, day) for account_id in fleet.account_ids], first, second
+    )
     yield from _compute_times(first, count)
     yield from _compute_costs(before, after, usage, first, count)
     runs = len(first.runs) + len(second.runs)
@@ -129,7 +131,9 @@ def _check_nights(
 ) -> None:
     tables = list(TABLES.values())
     complete = {
-        one.account_id for one in partitions if all(data.file(table, one).exists() for table in tables)
+        partition.account_id
+        for partition in partitions
+        if all(data.file(table, partition).exists() for table in tables)
     }
     _check_equal("accounts with every table", complete, set(fleet.healthy))
     _check_equal("accounts of the first tick", first.accounts, set(fleet.account_ids))
@@ -155,12 +159,12 @@ def _check_equal(what: str, found: set[str | None] | set[str], expected: set[str
 def _compute_times(night: Night, accounts: int) -> Iterator[Figure]:
     began = night.tick.scheduled_at
     succeeded = {run.run_id for run in night.runs if run.status == dg.DagsterRunStatus.SUCCESS}
-    stats = [one for one in night.stats if one.run_id in succeeded]
-    failed = [one for one in night.stats if one.run_id not in succeeded]
-    starting = [(one.start_time or 0) - (one.launch_time or 0) for one in stats]
-    running_for = [(one.end_time or 0) - (one.start_time or 0) for one in stats]
-    held = sum((one.end_time or 0) - (one.launch_time or 0) for one in failed)
-    last = max(one.end_time or 0.0 for one in stats)
+    stats = [run for run in night.stats if run.run_id in succeeded]
+    failed = [run for run in night.stats if run.run_id not in succeeded]
+    starting = [(run.start_time or 0) - (run.launch_time or 0) for run in stats]
+    running_for = [(run.end_time or 0) - (run.start_time or 0) for run in stats]
+    held = sum((run.end_time or 0) - (run.launch_time or 0) for run in failed)
+    last = max(run.end_time or 0.0 for run in stats)
     yield Figure("tick to its last run request", (night.tick.ended_at or 0) - began, "s")
     yield Figure("tick to the last account with every table", last - began, "s")
     yield Figure("the same, per account", (last - began) / accounts, "s")

@@ -40,7 +40,7 @@ class Night:
     @property
     def ended_at(self) -> float:
         """The end of the last run."""
-        return max(one.end_time or 0.0 for one in self.stats)
+        return max(run.end_time or 0.0 for run in self.stats)
 
 
 def run_night(instance: dg.DagsterInstance, dagster: Services, sandbox: RunningSandbox) -> Night:

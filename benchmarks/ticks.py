@@ -88,7 +88,9 @@ def main() -> None:
 
 def _measure(settings: Settings, accounts: int) -> Iterator[Figure]:
     ids = [f"account-{number:05}" for number in range(accounts)]
-    registered = [RegisteredAccount(id=one, name=one, first_day=settings.start_date) for one in ids]
+    registered = [
+        RegisteredAccount(id=account_id, name=account_id, first_day=settings.start_date) for account_id in ids
+    ]
     registry = DataDir(settings.data_dir).registry
     registry.parent.mkdir(parents=True)
     registry.write_bytes(msgspec.json.encode(registered))

@@ -89,7 +89,7 @@ class Alerts:
 
     def _find_last_published(self, account_id: str | None) -> str:
         """Return the last day with a snapshot of this account, or of any account for None."""
-        days = [str(one.day) for one in self.data.partitions(UNIFIED_ENROLLMENTS, account_id)]
+        days = [str(partition.day) for partition in self.data.partitions(UNIFIED_ENROLLMENTS, account_id)]
         return max(days, default="")
 
     def _send(self, text: str) -> None:

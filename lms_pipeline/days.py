@@ -32,11 +32,11 @@ class Calendar:
 
     def ends_at(self, day: date) -> datetime:
         """Return the instant at which `day` ends, in UTC: 00:00 of the next day in the zone."""
-        return self._add_hours(day, 0).astimezone(UTC)
+        return self._add_hours_to_end(day, 0).astimezone(UTC)
 
     def closes_at(self, day: date) -> datetime:
         """Return the instant from which a pull of `day` may no longer start, in UTC."""
-        return self._add_hours(day, self.grace_hours).astimezone(UTC)
+        return self._add_hours_to_end(day, self.grace_hours).astimezone(UTC)
 
     def find_latest_ended(self, now: datetime) -> date:
         """Return the latest day that has ended at `now`."""
@@ -68,6 +68,6 @@ class Calendar:
             f"{instead}."
         )
 
-    def _add_hours(self, day: date, hours_after_end: float) -> datetime:
+    def _add_hours_to_end(self, day: date, hours_after_end: float) -> datetime:
         midnight = datetime.combine(day + timedelta(days=1), time.min, tzinfo=self.zone)
         return midnight + timedelta(hours=hours_after_end)

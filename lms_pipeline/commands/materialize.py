@@ -15,6 +15,7 @@ from lms_pipeline.commands.common import DayType, check_first_day, print_outcome
 from lms_pipeline.errors import WrongUseError
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.settings import Settings
+from lms_pipeline.tables.pulled import PULLED_TABLES
 
 
 @click.command()
@@ -45,7 +46,7 @@ def materialize(
 ) -> None:
     """Pull days, compute their metrics, and rebuild the warehouse.
 
-    Default: all active accounts and the latest ended day. At the end, removes the old responses of these accounts.
+    Default: all active accounts and the latest ended day. At the end, removes old responses of the pulled accounts.
     Exit status: 0 if everything was published, 1 if something failed, 2 for wrong use.
     """
     from lms_pipeline.definitions import build_defs
@@ -71,7 +72,8 @@ def materialize(
         runs = run_partitions(defs, instance, partitions, selection, names, allow_drop=allow_drop)
         failed += print_outcomes(runs, len(partitions))
         failed += print_outcomes([rebuild_warehouse(defs, instance)], 1)
-    _remove_old_responses(settings, account_ids)
+    if not selection or any(table.name in selection for table in PULLED_TABLES):
+        _remove_old_responses(settings, account_ids)
     if failed:
         click.echo(f"{len(failed)} of {len(partitions) + 1} runs failed.", err=True)
         sys.exit(1)

@@ -37,7 +37,7 @@ def replay(account_id: str, day: date) -> None:
     account = Registry.open(settings).get(account_id)
     job = SnapshotJob.load(settings, Partition(account.id, day), f"replay-{uuid.uuid4()}")
     result = replay_snapshot(job, data=data)
-    rows = next((one.rows for one in result.published if one.table.name == "unified_enrollments"), 0)
+    rows = next((file.rows for file in result.published if file.table.name == "unified_enrollments"), 0)
     names = load_display_names(settings)
     click.echo(f"{names[account.id]} on {day}: {rows:,} enrollments replayed in {result.seconds:.1f} s")
     with open_instance(settings) as instance:

@@ -173,7 +173,7 @@ def remove_old_responses(
     Returns:
         The removed items.
     """
-    expired = [item for one in account_ids for item in find_old_responses(data, policy, one)]
+    expired = [item for account_id in account_ids for item in find_old_responses(data, policy, account_id)]
     return remove(data, expired, warn)
 
 

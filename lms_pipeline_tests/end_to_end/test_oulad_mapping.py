@@ -81,9 +81,9 @@ def select_current(versions: Iterable[Version], day: date) -> dict[str, Enrollme
     return {version.enrollment.id: version.enrollment for version in versions if version.valid_from < as_of}
 
 
-def is_started(one: Enrollment) -> bool:
-    submitted = one.progress_percent > 0 or one.completed_at is not None
-    return submitted or one.status in {"passed", "failed", "in_progress"}
+def is_started(enrollment: Enrollment) -> bool:
+    submitted = enrollment.progress_percent > 0 or enrollment.completed_at is not None
+    return submitted or enrollment.status in {"passed", "failed", "in_progress"}
 
 
 def compute_mean(values: list[float]) -> float | None:
@@ -91,16 +91,22 @@ def compute_mean(values: list[float]) -> float | None:
 
 
 def compute_figures(enrollments: list[Enrollment]) -> Figures:
-    statuses = Counter(one.status for one in enrollments)
+    statuses = Counter(enrollment.status for enrollment in enrollments)
     names = ("enrolled", "in_progress", "passed", "failed", "withdrawn")
-    progress = [one.progress_percent for one in enrollments if one.status in {"enrolled", "in_progress"}]
-    started = sum(is_started(one) for one in enrollments)
-    dropped = sum(one.status == "withdrawn" and not is_started(one) for one in enrollments)
+    progress = [
+        enrollment.progress_percent
+        for enrollment in enrollments
+        if enrollment.status in {"enrolled", "in_progress"}
+    ]
+    started = sum(is_started(enrollment) for enrollment in enrollments)
+    dropped = sum(
+        enrollment.status == "withdrawn" and not is_started(enrollment) for enrollment in enrollments
+    )
     n, completed = len(enrollments), statuses["passed"]
     denominators = {"": n, "_eligible": n - dropped, "_started": started}
     return {
         "n_all": n,
-        "learners": len({one.user["id"] for one in enrollments}),
+        "learners": len({enrollment.user["id"] for enrollment in enrollments}),
         **{f"status_{status}": statuses[status] for status in names},
         "n_completed": completed,
         "n_started": started,
@@ -137,14 +143,14 @@ def find_differences(found: Figures, expected: Figures) -> dict[str, tuple[float
 def test_the_records_give_the_figures_of_the_files(versions: list[Version], day: date) -> None:
     expected = compute_expected(OULAD, day)
     current = select_current(versions, day).values()
-    accounts = group_by(current, lambda one: one.course["id"].split("/")[0])
-    courses = group_by(current, lambda one: one.course["id"])
+    accounts = group_by(current, lambda enrollment: enrollment.course["id"].split("/")[0])
+    courses = group_by(current, lambda enrollment: enrollment.course["id"])
     assert accounts.keys() <= expected.accounts.keys() == AT_THE_END.keys()
     assert courses.keys() == expected.courses.keys()
     for module, row in expected.accounts.items():
         assert find_differences(compute_figures(accounts.get(module, [])), row) == {}, module
     for course, row in expected.courses.items():
-        scores = [one.score for one in courses[course] if one.score is not None]
+        scores = [enrollment.score for enrollment in courses[course] if enrollment.score is not None]
         assert (
             find_differences(compute_figures(courses[course]) | {"score_mean": compute_mean(scores)}, row)
             == {}
@@ -176,7 +182,7 @@ def test_every_version_changes_something_and_no_enrollment_reopens(
     for history in histories.values():
         states = [msgspec.structs.replace(version.enrollment, updated_at="") for version in history]
         assert all(previous != following for previous, following in pairwise(states))
-        statuses = [one.status for one in states]
+        statuses = [enrollment.status for enrollment in states]
         order = ["enrolled", "in_progress", statuses[-1]]
         assert [order.index(status) for status in statuses] == sorted(map(order.index, statuses))
 
@@ -184,7 +190,10 @@ def test_every_version_changes_something_and_no_enrollment_reopens(
 def test_histories_computed_by_hand(histories: dict[str, list[Version]]) -> None:
     def read_history(enrollment_id: str) -> list[tuple[str, str, float, float | None]]:
         history = [(version.valid_from[:10], version.enrollment) for version in histories[enrollment_id]]
-        return [(day, one.status, one.progress_percent, one.score) for day, one in history]
+        return [
+            (day, enrollment.status, enrollment.progress_percent, enrollment.score)
+            for day, enrollment in history
+        ]
 
     # 78, 85, 80, 85, 82 in assessments of 10, 20, 20, 20, 30 of 200
     assert read_history("AAA/2013J/11391") == [
@@ -203,9 +212,17 @@ def test_ids_roles_and_dates_are_consistent(
     versions: list[Version], histories: dict[str, list[Version]]
 ) -> None:
     for version in versions:
-        one, raw = version.enrollment, version.raw
+        enrollment, raw = version.enrollment, version.raw
         course = f"{raw['code_module']}/{raw['code_presentation']}"
-        assert one.id == f"{one.course['id']}/{one.user['id']}" == f"{course}/{raw['id_student']}"
-        assert (version.account, raw["role"], version.valid_from) == (course[:3], "learner", one.updated_at)
-        assert (one.completed_at is None) == (one.status != "passed")
+        assert (
+            enrollment.id
+            == f"{enrollment.course['id']}/{enrollment.user['id']}"
+            == f"{course}/{raw['id_student']}"
+        )
+        assert (version.account, raw["role"], version.valid_from) == (
+            course[:3],
+            "learner",
+            enrollment.updated_at,
+        )
+        assert (enrollment.completed_at is None) == (enrollment.status != "passed")
     assert sum(history[-1].enrollment.enrolled_at is None for history in histories.values()) == 45

@@ -134,7 +134,11 @@ def _read_assessments(oulad: Path) -> tuple[dict[Key, float], dict[Key, list[Sub
 
 def _build_lines(enrollment: Enrollment) -> Iterator[tuple[str, str, bytes]]:
     """Yield a line for each day with a change, after its sort key: the instant and the id."""
-    days = {enrollment.first_day, enrollment.last_day, *(one.day for one in enrollment.submissions)}
+    days = {
+        enrollment.first_day,
+        enrollment.last_day,
+        *(submission.day for submission in enrollment.submissions),
+    }
     for day in sorted({max(day, enrollment.first_day) for day in days}):
         record = _build_record(enrollment, day)
         raw = _build_raw(enrollment, ended=day >= enrollment.last_day)
@@ -146,8 +150,8 @@ def _build_lines(enrollment: Enrollment) -> Iterator[tuple[str, str, bytes]]:
 def _build_record(enrollment: Enrollment, day: int) -> dict[str, Any]:
     """Return the unified record on `day`, without unknown fields."""
     module, presentation, start = enrollment.module, enrollment.presentation, enrollment.start
-    submitted = [one for one in enrollment.submissions if one.day <= day]
-    scores = [one.score for one in submitted if one.score is not None]
+    submitted = [submission for submission in enrollment.submissions if submission.day <= day]
+    scores = [submission.score for submission in submitted if submission.score is not None]
     open_status = "in_progress" if submitted else "enrolled"
     status = FINAL_STATUS[enrollment.result] if day >= enrollment.last_day else open_status
     record = {
@@ -159,7 +163,9 @@ def _build_record(enrollment: Enrollment, day: int) -> dict[str, Any]:
         if enrollment.registered is None
         else _format_instant(start, enrollment.registered),
         "completed_at": _format_instant(start, enrollment.last_day) if status == "passed" else None,
-        "progress_percent": 100 * sum(one.weight for one in submitted) / enrollment.total_weight,
+        "progress_percent": 100
+        * sum(submission.weight for submission in submitted)
+        / enrollment.total_weight,
         "score": sum(scores) / len(scores) if scores else None,
         "last_activity_at": _format_instant(start, submitted[-1].day) if submitted else None,
         "updated_at": _format_instant(start, day),
