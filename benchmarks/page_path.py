@@ -26,8 +26,7 @@ from benchmarks.figures import Figure, print_figures
 from lms_pipeline.accounts.registry import Registry
 from lms_pipeline.connection import Truto
 from lms_pipeline.lake.paths import DataDir, Partition
-from lms_pipeline.sandbox.records.world import records_world
-from lms_pipeline.sandbox.server import RunningSandbox, running
+from lms_pipeline.sandbox import RunningSandbox, records_world, running
 from lms_pipeline.settings import Settings
 from lms_pipeline.snapshot.job import SnapshotJob, record_outcome
 from lms_pipeline.snapshot.run import take_snapshot

@@ -23,11 +23,10 @@ from benchmarks.figures import Figure, print_figures
 from lms_pipeline.accounts.registry import RegisteredAccount
 from lms_pipeline.definitions import build_defs
 from lms_pipeline.defs.instance import open_instance
-from lms_pipeline.defs.partitions import add_accounts
-from lms_pipeline.defs.run_requests import ACCOUNT, DAILY_SNAPSHOT
+from lms_pipeline.defs.partitions import ACCOUNT_TAG, add_accounts
+from lms_pipeline.defs.run_requests import DAILY_SNAPSHOT
 from lms_pipeline.lake.paths import DataDir
-from lms_pipeline.sandbox.generated.world import generated_world
-from lms_pipeline.sandbox.server import running
+from lms_pipeline.sandbox import generated_world, running
 from lms_pipeline.settings import Settings
 
 SIZES = ((200, 330), (300, 330), (1_000, 365))
@@ -99,7 +98,7 @@ def _measure(settings: Settings, accounts: int) -> Iterator[Figure]:
         evaluator = Evaluator(build_defs(settings).get_repository_def(), instance)
         yield _time(f"schedule, {accounts} accounts requested", evaluator.count_scheduled, accounts)
         for account_id in ids:
-            tags = {ACCOUNT: account_id, "dagster/partition/date": DAY.isoformat(), **NO_RETRY}
+            tags = {ACCOUNT_TAG: account_id, "dagster/partition/date": DAY.isoformat(), **NO_RETRY}
             instance.add_run(dg.DagsterRun(DAILY_SNAPSHOT, status=dg.DagsterRunStatus.FAILURE, tags=tags))
         yield _time(
             f"failed_days, {accounts} accounts requested again", evaluator.count_failed_days, accounts

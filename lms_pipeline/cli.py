@@ -15,6 +15,7 @@ import click
 
 from lms_pipeline import __version__
 from lms_pipeline.errors import LmsPipelineError, WrongUseError
+from lms_pipeline.truto.log_filter import install_logging_filters
 
 COMMANDS = {
     "demo": "Run the whole pipeline against a local Truto and print completion rates",
@@ -63,6 +64,7 @@ def lms_pipeline(debug: bool) -> None:
 
 def main() -> None:
     """Run the command. Print an error as one sentence; exit with 1 on a failure, with 2 on wrong use."""
+    install_logging_filters()
     try:
         lms_pipeline(standalone_mode=True)
     except BrokenPipeError:  # the reader, like `head`, has closed the pipe

@@ -14,7 +14,7 @@ from lms_pipeline.errors import SettingsError
 from lms_pipeline.lake.paths import check_account_id
 from lms_pipeline.settings import Settings
 from lms_pipeline.tables.pulled import Identity
-from lms_pipeline.truto.query import QueryError, encoded
+from lms_pipeline.truto.query import QueryError, encode_parameters
 
 Strategy = Literal["auto", "sweep", "roster", "learner", "pairs"]
 
@@ -91,7 +91,7 @@ def read_options(path: Path | None) -> dict[str, AccountOptions]:
     for account_id, account in options.items():
         check_account_id(account_id)
         try:
-            list(encoded("remote_query", account.remote_query))
+            list(encode_parameters("remote_query", account.remote_query))
         except QueryError as error:
             raise SettingsError(f"LMS_ACCOUNTS_FILE {path} can't be used for {account_id}: {error}") from None
     return {account_id: _resolve_pairs_file(path, account) for account_id, account in options.items()}

@@ -76,7 +76,7 @@ def add(account_id: str, name: str | None) -> None:
     account = registry.add(account_id, name=name, first_day=first_day)
     click.echo(f"{account.id} is active, from {account.first_day} on.")
     count = count_partition_keys(registry, settings)
-    if count.is_near:
+    if count.is_near_limit:
         click.echo(count, err=True)
 
 

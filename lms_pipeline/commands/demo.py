@@ -21,8 +21,7 @@ from lms_pipeline.accounts.sync import DemoMark
 from lms_pipeline.commands.common import check_first_day, format_command, load_settings, print_outcomes
 from lms_pipeline.defs.instance import RunOutcome
 from lms_pipeline.lake.paths import DataDir, Partition
-from lms_pipeline.sandbox.generated.world import generated_world
-from lms_pipeline.sandbox.server import RunningSandbox, running
+from lms_pipeline.sandbox import RunningSandbox, generated_world, running
 from lms_pipeline.settings import Settings
 
 EXAMPLE_QUERIES = {

@@ -33,7 +33,7 @@ def doctor(account_id: str | None) -> None:
         raise WrongUseError(f"There are {len(active)} active accounts: name one with --account ID.")
     account = registry.get(account_id) if account_id else active[0]
     with Truto(settings).connect() as client:
-        findings = Doctor(client, account.id).findings()
+        findings = Doctor(client, account.id).examine()
         requests = client.requests
     title = f"{load_display_names(settings)[account.id]}, {requests} calls"
     table = Table("question", "answer", title=title, title_justify="left", box=box.SIMPLE)

@@ -21,16 +21,16 @@ def housekeeping(*, dry_run: bool) -> None:
     Removes the responses of every account after `answer_days`, payloads of rejected records after LMS_REJECTED_DAYS,
     logs of runs after LMS_RUN_LOG_DAYS, and leftovers of killed runs. Exits with 1 if something could not be removed.
     """
-    from lms_pipeline.defs.event_log_sync import find_missing_events, tell
+    from lms_pipeline.defs.event_log_sync import find_missing_events, report_events
     from lms_pipeline.defs.instance import open_instance
-    from lms_pipeline.defs.jobs import due
+    from lms_pipeline.defs.jobs import find_expired
     from lms_pipeline.housekeeping.cleanup import remove
     from lms_pipeline.housekeeping.policy import format_totals
 
     settings = Settings.load()
     data = DataDir(settings.data_dir)
     with open_instance(settings) as instance:
-        expired, missing = due(settings, instance), find_missing_events(instance, data)
+        expired, missing = find_expired(settings, instance), find_missing_events(instance, data)
         if dry_run:
             for item in expired:
                 click.echo(item)
@@ -39,6 +39,6 @@ def housekeeping(*, dry_run: bool) -> None:
             return
         removed = remove(data, expired, lambda warning: click.echo(warning, err=True))
         click.echo(f"Removed {format_totals(removed)}.")
-        click.echo(f"Reported {tell(instance, data, missing):,} published files to Dagster.")
+        click.echo(f"Reported {report_events(instance, data, missing):,} published files to Dagster.")
     if len(removed) < len(expired):
         sys.exit(1)

@@ -44,7 +44,7 @@ def query(sql: str, form: Format, output: Path | None) -> None:
     """
     if form == "parquet" and output is None:
         raise WrongUseError("Parquet output needs a file: name one with -o.")
-    with warehouse.reading(DataDir(Settings.load().data_dir)) as connection:
+    with warehouse.open_warehouse(DataDir(Settings.load().data_dir)) as connection:
         rows = _run_query(connection, sql)
         try:
             _write(rows, form, output)

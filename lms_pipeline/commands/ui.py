@@ -20,9 +20,7 @@ from lms_pipeline.accounts.sync import DemoMark
 from lms_pipeline.commands.common import load_settings
 from lms_pipeline.errors import WrongUseError
 from lms_pipeline.lake.paths import DataDir
-from lms_pipeline.sandbox.clock import Clock
-from lms_pipeline.sandbox.generated.world import generated_world
-from lms_pipeline.sandbox.server import running
+from lms_pipeline.sandbox import Clock, generated_world, running
 
 HOST = "127.0.0.1"
 DEV_COMMAND_WARNING = "ignore:Function `dev_command` is superseded"

@@ -97,7 +97,7 @@ class Budget:
                 raise self._out_of_time()
             return
         try:
-            self._hourly.take(self._deadline)
+            self._hourly.acquire(self._deadline)
         except RateLimitExceededError:
             raise self._out_of_time() from None
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.resources import files
 from pathlib import Path
@@ -19,21 +18,13 @@ from typing import Literal, Self
 import pyarrow as pa
 
 from lms_pipeline.errors import LmsPipelineError
+from lms_pipeline.truto.store import StoredResponse
 
 CODEC = "zstd"
 
 
 class CheckpointError(LmsPipelineError):
     """The stored responses can't be read or written."""
-
-
-@dataclass(frozen=True, slots=True)
-class StoredResponse:
-    """An answer as it was kept: of a record that isn't there, the status alone."""
-
-    status: int
-    received_at: datetime
-    body: bytes
 
 
 class Checkpoint:
@@ -182,17 +173,17 @@ class Attempt:
         with self._checkpoint._writing() as file:  # noqa: SLF001
             file.execute("UPDATE attempts SET requests = requests - 1 WHERE id = ?", (self._number,))
 
-    def keep(self, key: str, answer: StoredResponse) -> None:
-        """Keep an answer; from here on the request is never sent again for this attempt."""
-        body = pa.compress(answer.body, codec=CODEC, asbytes=True) if answer.body else b""
-        received_at = answer.received_at.astimezone(UTC).isoformat()
-        row = (self._number, key, answer.status, received_at, len(answer.body), body)
+    def put(self, key: str, response: StoredResponse) -> None:
+        """Store a response; from here on the request is never sent again for this attempt."""
+        body = pa.compress(response.body, codec=CODEC, asbytes=True) if response.body else b""
+        received_at = response.received_at.astimezone(UTC).isoformat()
+        row = (self._number, key, response.status, received_at, len(response.body), body)
         with self._checkpoint._writing() as file:  # noqa: SLF001
             file.execute("INSERT OR REPLACE INTO answers VALUES (?, ?, ?, ?, ?, ?)", row)
             file.execute("UPDATE attempts SET last_at = ? WHERE id = ?", (received_at, self._number))
 
-    def find(self, key: str) -> StoredResponse | None:
-        """The answer that was kept for a request."""
+    def get(self, key: str) -> StoredResponse | None:
+        """Return the stored response of a request, if any."""
         with self._checkpoint._reading() as file:  # noqa: SLF001
             found = file.execute(
                 "SELECT status, received_at, size, body FROM answers WHERE attempt = ? AND key = ?",

@@ -18,8 +18,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lms_pipeline.extract.strategies import PairBatch
-from lms_pipeline.lake.engine import duckdb_session, sql
-from lms_pipeline.transform.rosters import Entry
+from lms_pipeline.lake.engine import duckdb_session, load_sql
+from lms_pipeline.transform.rosters import RosterEntry
 
 Kind = Literal["new", "changed", "rotation", "carried"]
 BATCH_SIZE = 1_000
@@ -107,12 +107,13 @@ class FetchPlan:
         )
         self._connection.unregister("fetched")
 
-    def read_unfetched(self) -> Iterator[tuple[list[Entry], list[datetime]]]:
+    def read_unfetched(self) -> Iterator[tuple[list[RosterEntry], list[datetime]]]:
         """Yield the new and changed pairs that no call was left for: roster entries, and the times of their responses."""
         for batch in self._read("unfetched.sql"):
             columns = [batch.column(name).to_pylist() for name in ("user_id", "course_id", "payload")]
             entries = [
-                Entry(user, course, payload.encode()) for user, course, payload in zip(*columns, strict=True)
+                RosterEntry(user, course, payload.encode())
+                for user, course, payload in zip(*columns, strict=True)
             ]
             yield entries, batch.column("fetched_at").to_pylist()
 
@@ -134,7 +135,7 @@ class FetchPlan:
             return 0, 0
         self._connection.read_parquet(str(self._previous.unified)).create_view("previous_rows", replace=True)
         self._connection.read_parquet(str(fetched)).create_view("current_rows", replace=True)
-        ((count, differing),) = self._connection.sql(sql(__package__, "rotation.sql")).fetchall()
+        ((count, differing),) = self._connection.sql(load_sql(__package__, "rotation.sql")).fetchall()
         return int(count), int(differing)
 
     def write_fingerprints(self, path: Path, metadata: dict[str, str]) -> None:
@@ -143,11 +144,13 @@ class FetchPlan:
             {key.encode(): value.encode() for key, value in metadata.items()}
         )
         with pq.ParquetWriter(path, schema, compression="zstd") as writer:
-            for batch in self._connection.sql(sql(__package__, "fingerprints.sql")).to_arrow_reader(100_000):
+            for batch in self._connection.sql(load_sql(__package__, "fingerprints.sql")).to_arrow_reader(
+                100_000
+            ):
                 writer.write_batch(batch.cast(schema))
 
     def _read(self, name: str) -> Iterator[pa.RecordBatch]:
-        yield from self._connection.sql(sql(__package__, name)).to_arrow_reader(READ_BATCH_ROWS)
+        yield from self._connection.sql(load_sql(__package__, name)).to_arrow_reader(READ_BATCH_ROWS)
 
 
 @contextmanager
@@ -174,7 +177,7 @@ def build_plan(
             else:
                 connection.read_parquet(str(file)).create_view(name)
         parameters = {"may_carry": may_carry, "rotation_days": rotation_days}
-        connection.execute(sql(__package__, "plan.sql"), parameters)
+        connection.execute(load_sql(__package__, "plan.sql"), parameters)
         yield FetchPlan(connection, previous)
 
 
@@ -188,7 +191,7 @@ def _write_pairs(found: Iterable[PairBatch], path: Path) -> None:
             columns = [
                 pa.array([entry.user_id for entry in batch.entries], pa.string()),
                 pa.array([entry.course_id for entry in batch.entries], pa.string()),
-                pa.array([entry.detail.decode() for entry in batch.entries], pa.string()),
+                pa.array([entry.payload.decode() for entry in batch.entries], pa.string()),
                 pa.array([batch.fetched_at] * count, pa.timestamp("us", "UTC")),
                 pa.array(range(position, position + count), pa.int64()),
             ]

@@ -18,7 +18,7 @@ from typing import Literal, Protocol
 from lms_pipeline.concurrency import map_in_order
 from lms_pipeline.errors import LmsPipelineError, SettingsError
 from lms_pipeline.extract.session import FetchSession
-from lms_pipeline.transform.rosters import Entry, Side, entries
+from lms_pipeline.transform.rosters import RosterEntry, RosterKey, read_roster_response
 from lms_pipeline.truto.query import ObjectQuery, Resource
 from lms_pipeline.truto.response import SingleRecord
 
@@ -43,7 +43,7 @@ class NoRosterError(LmsPipelineError):
 class PairBatch:
     """Pairs that exist, or may exist, as one response lists them."""
 
-    entries: list[Entry] = field(default_factory=list)
+    entries: list[RosterEntry] = field(default_factory=list)
     fetched_at: datetime | None = None
     """None where no response lists the pairs."""
     is_gone: bool = False
@@ -81,7 +81,7 @@ class RosterSource:
 
     name: StrategyName
     resource: Resource
-    side: Side
+    roster_key: RosterKey
     """The side of the pair that a roster lists."""
     missing: str
     """The error for an account whose records hold no rosters."""
@@ -124,7 +124,11 @@ class RosterStrategy:
         without = 0
         with closing(map_in_order(self._fetch, ids, self._workers)) as responses:
             for record_id, record in responses:
-                listed = entries(record.record, self._source.side, record_id) if record is not None else None
+                listed = (
+                    read_roster_response(record.record, self._source.roster_key, record_id)
+                    if record is not None
+                    else None
+                )
                 if record is None:
                     yield PairBatch(is_gone=True)
                 elif listed is not None:
@@ -166,7 +170,9 @@ class ExplicitPairs:
             if self._file is not None
             else ((learner, course) for course in all_courses for learner in learners)
         )
-        while batch := [Entry(user_id, course_id, b"") for user_id, course_id in islice(pairs, BATCH_SIZE)]:
+        while batch := [
+            RosterEntry(user_id, course_id, b"") for user_id, course_id in islice(pairs, BATCH_SIZE)
+        ]:
             yield PairBatch(batch)
 
 

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from lms_pipeline.accounts.options import AccountOptions
 from lms_pipeline.extract.session import FetchSession, build_sweep_query
 from lms_pipeline.extract.strategies import MAX_PROBES, StrategyName
-from lms_pipeline.transform.rosters import Side, entries
+from lms_pipeline.transform.rosters import RosterKey, read_roster_response
 from lms_pipeline.truto.errors import PermanentError, TrutoError
-from lms_pipeline.truto.models import required_parameters
+from lms_pipeline.truto.models import read_required_parameters
 from lms_pipeline.truto.query import ListQuery, ObjectQuery, Resource
 from lms_pipeline.truto.request import build_metadata_request
 
@@ -71,7 +71,7 @@ def find_pair_requirement(session: FetchSession, query: ListQuery) -> str | None
     """
     request = build_metadata_request(query.account_id, "course-enrollments")
     try:
-        required = set(session.fetch_metadata(request, lambda body, _received_at: required_parameters(body)))
+        required = set(session.fetch_metadata(request, read_required_parameters))
     except TrutoError:
         pass  # the account offers no metadata: the list itself decides
     else:
@@ -106,13 +106,13 @@ def _select_by_rosters(session: FetchSession, query: ObjectQuery, ids: ListIds, 
 
 
 def _has_roster(
-    session: FetchSession, query: ObjectQuery, resource: Resource, ids: Sequence[str], side: Side
+    session: FetchSession, query: ObjectQuery, resource: Resource, ids: Sequence[str], roster_key: RosterKey
 ) -> bool | None:
     """Return whether a record lists its enrollments; None where no record could be fetched."""
     for record_id in ids[:MAX_PROBES]:
         record = session.fetch_roster(resource, record_id, query)
         if record is not None:
-            return entries(record.record, side, record_id) is not None
+            return read_roster_response(record.record, roster_key, record_id) is not None
     return None
 
 

@@ -21,13 +21,13 @@ from lms_pipeline.accounts.options import load_options
 from lms_pipeline.accounts.registry import GONE, INACTIVE, Registry
 from lms_pipeline.housekeeping.policy import ExpiredItem, RetentionPolicy
 from lms_pipeline.lake.disk import LakeError, disk_errors
-from lms_pipeline.lake.files import PREFIX, check_version, conforming, damage, read_metadata
+from lms_pipeline.lake.files import PREFIX, check_version, conform, read_errors, read_metadata
 from lms_pipeline.lake.lock import LockedError, partition_lock, remove_folder
-from lms_pipeline.lake.paths import DATA_FILE, DataDir, Partition, partition_named
+from lms_pipeline.lake.paths import DATA_FILE, DataDir, Partition, parse_folder
 from lms_pipeline.lake.publishing import Publication
 from lms_pipeline.settings import Settings
 from lms_pipeline.tables.pulled import REJECTED_ENROLLMENTS
-from lms_pipeline.transform.columns import constant
+from lms_pipeline.transform.columns import repeat_value
 
 log = logging.getLogger(__name__)
 
@@ -122,7 +122,7 @@ def _find_call_counters(data: DataDir, policy: RetentionPolicy) -> Iterator[Expi
 def _find_partition_paths(root: Path, account_id: str = "*") -> Iterator[tuple[Partition, Path]]:
     """Yield files and folders by account and day, in this order. Skip names that are no partition's."""
     for path in sorted(root.glob(f"account_id={account_id}/snapshot_date=*")):
-        partition = partition_named(path.relative_to(root).with_name(path.name.partition(".")[0]))
+        partition = parse_folder(path.relative_to(root).with_name(path.name.partition(".")[0]))
         if partition is not None:
             yield partition, path
 
@@ -151,7 +151,7 @@ def measure_payload_bytes(path: Path) -> int:
     Raises:
         LakeError: it is not a Parquet file.
     """
-    with damage(path):
+    with read_errors(path):
         footer = pq.read_metadata(path)
     if f"{PREFIX}{REMOVED_AT}".encode() in (footer.metadata or {}):
         return 0
@@ -224,9 +224,13 @@ def remove_payloads(data: DataDir, partition: Partition, now: datetime) -> None:
     ):
         metadata = read_metadata(path)
         check_version(path, metadata)
-        with publication.open(REJECTED_ENROLLMENTS) as file, damage(path), pq.ParquetFile(path) as stored:
+        with (
+            publication.open(REJECTED_ENROLLMENTS) as file,
+            read_errors(path),
+            pq.ParquetFile(path) as stored,
+        ):
             for batch in stored.iter_batches():
-                file.write(_clear_payloads(conforming(batch, REJECTED_ENROLLMENTS)))
+                file.write(_clear_payloads(conform(batch, REJECTED_ENROLLMENTS)))
             provenance = {name: value for name, value in metadata.items() if name not in _WRITER_KEYS}
             file.close({**provenance, REMOVED_AT: now.isoformat()})
             publication.publish([(file, REJECTED_ENROLLMENTS.key)])
@@ -234,4 +238,4 @@ def remove_payloads(data: DataDir, partition: Partition, now: datetime) -> None:
 
 def _clear_payloads(batch: pa.RecordBatch) -> pa.RecordBatch:
     index = batch.schema.get_field_index("payload")
-    return batch.set_column(index, batch.schema.field(index), constant("", "string", batch.num_rows))
+    return batch.set_column(index, batch.schema.field(index), repeat_value("", "string", batch.num_rows))

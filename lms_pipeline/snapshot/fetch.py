@@ -23,10 +23,7 @@ from lms_pipeline.concurrency import map_in_order
 from lms_pipeline.errors import LmsPipelineError, SettingsError
 from lms_pipeline.extract.budget import BudgetSpentError
 from lms_pipeline.extract.plan import FetchPlan, Pair, build_plan
-from lms_pipeline.extract.session import (
-    NotKeptError,
-    sweep_enrollments,
-)
+from lms_pipeline.extract.session import sweep_enrollments
 from lms_pipeline.extract.strategies import (
     LEARNER,
     ROSTER,
@@ -42,10 +39,11 @@ from lms_pipeline.snapshot.job import LISTS, PairCounts, ReplayContext, Snapshot
 from lms_pipeline.snapshot.lists import Lists, SnapshotContext, retry_once
 from lms_pipeline.snapshot.previous import link_previous
 from lms_pipeline.snapshot.writer import EnrollmentWriter
-from lms_pipeline.transform.enrollments import OtherPairError, ResponseRecords, raw_batch
-from lms_pipeline.transform.rosters import Entry, roster_batch
+from lms_pipeline.transform.enrollments import OtherPairError, ResponseRecords, build_raw_batch
+from lms_pipeline.transform.rosters import RosterEntry, build_roster_batch
 from lms_pipeline.truto.query import CourseFilter, ListQuery, ObjectQuery, UserFilter
 from lms_pipeline.truto.response import Page
+from lms_pipeline.truto.store import NotKeptError
 
 T = TypeVar("T")
 NoCall = BudgetSpentError | NotKeptError
@@ -258,17 +256,17 @@ def _write_roster_rows(
     """Write the new and changed pairs that no call was left for, with the content of their roster entries."""
     options = context.job.options
     for entries, times in plan.read_unfetched():
-        if options.when_spent == "fail" or not all(entry.detail for entry in entries):
+        if options.when_spent == "fail" or not all(entry.payload for entry in entries):
             raise spent  # without a roster entry, nothing but a call brings the enrollment
         raw = None if options.remote_data == "drop" else _build_raw_rows(entries, times)
-        writer.add_roster_rows(roster_batch(entries, times), raw)
+        writer.add_roster_rows(build_roster_batch(entries, times), raw)
 
 
-def _build_raw_rows(entries: list[Entry], times: list[datetime]) -> pa.RecordBatch:
-    return raw_batch(
+def _build_raw_rows(entries: list[RosterEntry], times: list[datetime]) -> pa.RecordBatch:
+    return build_raw_batch(
         [entry.user_id for entry in entries],
         [entry.course_id for entry in entries],
-        [entry.detail for entry in entries],
+        [entry.payload for entry in entries],
         "roster",
         times,
     )

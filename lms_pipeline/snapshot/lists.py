@@ -132,7 +132,7 @@ def _fetch_list_table(name: ListName, context: SnapshotContext, files: ExitStack
             fetched.is_offered = True
             fetched.ids.append(batch.column(table.key[0]))
             fetched.is_partial |= page.is_partial
-        duplicates = staged.settle(fetched.file)
+        duplicates = staged.deduplicate(fetched.file)
         if duplicates.total:
             flattener.counts["duplicates"] = duplicates.total
         files.push(opened.pop_all())

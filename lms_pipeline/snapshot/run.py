@@ -17,7 +17,7 @@ from typing import Protocol
 from lms_pipeline.days import Calendar
 from lms_pipeline.extract.budget import Budget
 from lms_pipeline.extract.checkpoint import Attempt, Checkpoint
-from lms_pipeline.extract.session import FetchSession, NotKeptError, PairDemandedError
+from lms_pipeline.extract.session import FetchSession, PairDemandedError
 from lms_pipeline.extract.strategies import ListNotOfferedError, NoRosterError
 from lms_pipeline.extract.strategy_selection import Choice, select_strategy
 from lms_pipeline.lake.disk import check_free_space
@@ -28,9 +28,9 @@ from lms_pipeline.lake.publishing import (
     Publication,
     Published,
     RowDropError,
-    check_drop,
-    check_sum,
-    published_files,
+    audit_counts,
+    find_published_files,
+    refuse_row_drop,
     remove_leftovers,
 )
 from lms_pipeline.snapshot.fetch import FetchedEnrollments, fetch_enrollments
@@ -39,15 +39,16 @@ from lms_pipeline.snapshot.lists import Lists, SnapshotContext, fetch_list_table
 from lms_pipeline.snapshot.previous import write_fingerprints
 from lms_pipeline.tables.pulled import COURSES, LEARNERS, PULLED_TABLES, UNIFIED_ENROLLMENTS
 from lms_pipeline.truto.client import TrutoClient
+from lms_pipeline.truto.store import NotKeptError, ResponseStore
 from lms_pipeline.truto.transport import Gate
 
 log = logging.getLogger(__name__)
 
 
 class Connect(Protocol):
-    """Opens a client whose every request passes a gate."""
+    """Opens a client whose requests pass a gate, and whose responses a store keeps."""
 
-    def __call__(self, gate: Gate, /) -> AbstractContextManager[TrutoClient]:
+    def __call__(self, gate: Gate, store: ResponseStore, /) -> AbstractContextManager[TrutoClient]:
         """Return a client, as a context manager."""
         ...
 
@@ -77,7 +78,7 @@ def take_snapshot(
     started = time.monotonic()
     with partition_lock(data, job.partition) as scratch:
         if now() >= calendar.closes_at(job.day) and _is_published(data, job):
-            published = published_files(data, PULLED_TABLES, job.partition)
+            published = find_published_files(data, PULLED_TABLES, job.partition)
             return SnapshotResult(published, kept=True)
         calendar.check_open(job.day, now())
         remove_leftovers(data, PULLED_TABLES, job.partition)
@@ -87,7 +88,7 @@ def take_snapshot(
             hourly = data.budgets / f"hour-{job.account_id}.sqlite"
             with (
                 closing(Budget(job.account_id, job.limits, attempt, hourly)) as budget,
-                connect(budget) as client,
+                connect(budget, attempt) as client,
                 Publication(data, job.partition, job.run_id) as publication,
             ):
                 session = FetchSession(client, attempt)
@@ -126,11 +127,14 @@ def replay_snapshot(
                     "pulled: restore them."
                 )
             remove_leftovers(data, PULLED_TABLES, job.partition)
-            with Publication(data, job.partition, job.run_id) as publication:
+            with (
+                TrutoClient.for_replay(attempt) as client,
+                Publication(data, job.partition, job.run_id) as publication,
+            ):
                 context = SnapshotContext(
                     then.apply(job),
                     data,
-                    FetchSession(None, attempt),
+                    FetchSession(client, attempt),
                     publication,
                     scratch,
                     attempt.started_at,
@@ -219,14 +223,14 @@ def _publish(
     for file in (writer.raw, writer.rejected):
         file.close(metadata)
     writer.unified.close({**metadata, "key": ",".join(writer.key), **rows.metadata})
-    check_sum(
+    audit_counts(
         brought=rows.brought,
         unified=writer.unified.rows,
         rejected=rows.rejected,
         duplicates=rows.duplicates.total,
     )
     if not (job.allow_drop or context.session.is_replay):
-        check_drop(context.data, job.partition, writer.unified.rows, job.options.max_drop)
+        refuse_row_drop(context.data, job.partition, writer.unified.rows, job.options.max_drop)
     return context.publication.publish(
         [
             (writer.raw, ()),

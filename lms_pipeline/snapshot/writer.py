@@ -14,7 +14,7 @@ from typing import Self
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lms_pipeline.lake.files import conforming
+from lms_pipeline.lake.files import conform
 from lms_pipeline.lake.publishing import Publication
 from lms_pipeline.snapshot.job import RowCounts
 from lms_pipeline.tables.pulled import (
@@ -24,7 +24,7 @@ from lms_pipeline.tables.pulled import (
     UNIFIED_ENROLLMENTS,
     Identity,
 )
-from lms_pipeline.transform.columns import constant
+from lms_pipeline.transform.columns import repeat_value
 from lms_pipeline.transform.dedupe import NO_DUPLICATES, StagedRows
 from lms_pipeline.transform.enrollments import EnrollmentFlattener, ResponseRecords
 from lms_pipeline.truto.response import Page
@@ -81,7 +81,7 @@ class EnrollmentWriter:
         Raises:
             OtherPairError: a response is about another learner or course than its request.
         """
-        flat = self._flattener.flatten_answers(responses)
+        flat = self._flattener.flatten_responses(responses)
         self._add_rows(flat.unified, flat.raw)
         self.rejected.write(flat.rejected)
         self._served += sum(len(one.records) for one in responses)
@@ -93,15 +93,15 @@ class EnrollmentWriter:
 
     def add_carried_rows(self, unified: pa.RecordBatch) -> None:
         """Write unified rows of the previous snapshot, marked as carried over."""
-        rows = conforming(unified, UNIFIED_ENROLLMENTS)
+        rows = conform(unified, UNIFIED_ENROLLMENTS)
         position = rows.schema.get_field_index("source")
-        source = constant("carried", "string", rows.num_rows)
+        source = repeat_value("carried", "string", rows.num_rows)
         self._add_rows(rows.set_column(position, rows.schema.field(position), source))
         self._carried += rows.num_rows
 
     def add_carried_raw(self, raw: pa.RecordBatch) -> None:
         """Write raw rows of the previous snapshot."""
-        self.raw.write(conforming(raw, RAW_ENROLLMENTS))
+        self.raw.write(conform(raw, RAW_ENROLLMENTS))
 
     def deduplicate(self, learners: Path, courses: Path) -> int:
         """Write the staged rows without duplicates, with names and titles from the lists; return the duplicates."""

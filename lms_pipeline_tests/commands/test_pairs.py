@@ -9,8 +9,8 @@ import pytest
 from lms_pipeline.accounts.registry import Registry
 from lms_pipeline.lake.files import read_metadata
 from lms_pipeline.lake.paths import DataDir
-from lms_pipeline.sandbox.server import running
-from lms_pipeline_tests.pull.portal import FIRST, PORTAL, Portal
+from lms_pipeline.sandbox import running
+from lms_pipeline_tests.support.portal import FIRST, PORTAL, Portal
 
 ID = ("--account", PORTAL)
 PULL = ("materialize", "--select", "unified_enrollments")

@@ -7,8 +7,8 @@ import pytest
 from lms_pipeline.accounts.options import AccountOptions
 from lms_pipeline.housekeeping.cleanup import find_expired, remove
 from lms_pipeline.housekeeping.policy import RetentionPolicy
-from lms_pipeline.sandbox.server import running
-from lms_pipeline_tests.pull.portal import FIRST, PORTAL, Portal
+from lms_pipeline.sandbox import running
+from lms_pipeline_tests.support.portal import FIRST, PORTAL, Portal
 from lms_pipeline_tests.support.snapshot_runs import Taker
 
 WEEKS = 40

@@ -18,25 +18,31 @@ import pytest
 from lms_pipeline.accounts.options import AccountOptions
 from lms_pipeline.errors import LmsPipelineError
 from lms_pipeline.lake.files import read_metadata
-from lms_pipeline.sandbox.faults.fault import Fault
-from lms_pipeline.sandbox.faults.paging import (
+from lms_pipeline.sandbox import RunningSandbox, World, records_world, running
+from lms_pipeline.sandbox.faults import (
+    BadUtf8,
+    Cut,
+    Debug,
     Drift,
     EmptyPage,
     Endless,
+    ExpiredCursor,
+    Fault,
+    GzipBomb,
+    Html,
     Partial,
     RepeatedCursor,
+    Reset,
+    RevokedConnection,
+    RevokedToken,
     ShiftedPage,
+    Slow,
+    Status,
 )
-from lms_pipeline.sandbox.faults.refusing import ExpiredCursor, RevokedConnection, RevokedToken, Status
-from lms_pipeline.sandbox.faults.sending import Cut, GzipBomb, Reset, Slow
-from lms_pipeline.sandbox.faults.spoiling import BadUtf8, Debug, Html
-from lms_pipeline.sandbox.records.world import records_world
-from lms_pipeline.sandbox.server import RunningSandbox, running
-from lms_pipeline.sandbox.world import World
 from lms_pipeline.snapshot.job import TABLES, SnapshotResult
 from lms_pipeline.truto import pagination, transport
-from lms_pipeline_tests.pull.portal import PORTAL, Portal
-from lms_pipeline_tests.sandbox.worlds import line, write_lines
+from lms_pipeline_tests.support.portal import PORTAL, Portal
+from lms_pipeline_tests.support.sandbox import build_line, write_lines
 from lms_pipeline_tests.support.snapshot_runs import DAY, Taker
 
 ENROLLMENTS, COURSE = "/unified/lms/course-enrollments", "/unified/lms/courses/{id}"
@@ -118,7 +124,9 @@ def world_of(strategy: str, folder: Path) -> tuple[World, str]:
     if strategy == "roster":
         return Portal(learners=12, courses=3, each=2), PORTAL
     lines = [
-        line(f"e{number}", with_={"user": {"id": f"{number}"}, "score": number}, raw={"role": "learner"})
+        build_line(
+            f"e{number}", with_={"user": {"id": f"{number}"}, "score": number}, raw={"role": "learner"}
+        )
         for number in range(24)
     ]
     return records_world([write_lines(folder / "lines.ndjson", lines)]), "acme"

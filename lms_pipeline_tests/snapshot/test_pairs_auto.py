@@ -6,11 +6,12 @@ import pytest
 
 from lms_pipeline.accounts.options import AccountOptions
 from lms_pipeline.extract.strategy_selection import Choice
-from lms_pipeline.sandbox.faults.refusing import Status
-from lms_pipeline.sandbox.server import running
-from lms_pipeline_tests.pull.portal import Portal
+from lms_pipeline.sandbox import running
+from lms_pipeline.sandbox.faults import Status
 from lms_pipeline_tests.support.pair_account import COURSES, LEARNERS, LISTS, PAIRS, Days, expected, stored
-from lms_pipeline_tests.support.scripted_server import Answer, Asked, answering, page, refusal
+from lms_pipeline_tests.support.portal import Portal
+from lms_pipeline_tests.support.scripted_api import ReceivedRequest, ScriptedResponse, page, refusal
+from lms_pipeline_tests.support.scripted_server import serve
 from lms_pipeline_tests.support.snapshot_runs import Taker
 
 
@@ -73,14 +74,14 @@ def test_auto_does_not_sweep_because_the_metadata_require_nothing(tmp_path):
     pair = ["user[id]", "course[id]"]
     insight = {"missing_required_query_parameters": {"value": pair}}
 
-    def answer(asked: Asked) -> Answer:
+    def answer(asked: ReceivedRequest) -> ScriptedResponse:
         if "/meta/" in asked.path:
-            return Answer(b'{"query_schema": {}}')
+            return ScriptedResponse(b'{"query_schema": {}}')
         if asked.path.endswith("course-enrollments"):
             return page() if "user" in asked.target else refusal(400, truto_error_insight=insight)
         return page()
 
-    with answering(answer) as server:
+    with serve(answer) as server:
         options = AccountOptions(strategy="auto")
         report = Taker(tmp_path, server.url).take(identity="pair", options=options)
     assert report.choice.why.startswith("its LMS requires user[id] and course[id]")

@@ -11,13 +11,13 @@ import pytest
 from lms_pipeline.accounts.options import AccountOptions
 from lms_pipeline.extract.budget import Limits
 from lms_pipeline.extract.checkpoint import Attempt
-from lms_pipeline.extract.session import NotKeptError
 from lms_pipeline.lake.files import read_metadata
 from lms_pipeline.lake.paths import Partition
-from lms_pipeline.sandbox.server import RunningSandbox, running
+from lms_pipeline.sandbox import RunningSandbox, running
 from lms_pipeline.snapshot.job import TABLES, SnapshotJob
 from lms_pipeline.snapshot.run import replay_snapshot
-from lms_pipeline_tests.pull.portal import FIRST, PORTAL, Portal
+from lms_pipeline.truto.store import NotKeptError
+from lms_pipeline_tests.support.portal import FIRST, PORTAL, Portal
 from lms_pipeline_tests.support.snapshot_runs import Taker
 
 OPTIONS = AccountOptions(strategy="roster", page_size=5)

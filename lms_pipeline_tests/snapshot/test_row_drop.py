@@ -6,8 +6,9 @@ from datetime import timedelta
 import pytest
 
 from lms_pipeline.accounts.options import AccountOptions
-from lms_pipeline.lake.publishing import Drop, RowDropError
-from lms_pipeline_tests.support.scripted_server import answering, page, refusal
+from lms_pipeline.lake.publishing import RowDrop, RowDropError
+from lms_pipeline_tests.support.scripted_api import page, refusal
+from lms_pipeline_tests.support.scripted_server import serve
 from lms_pipeline_tests.support.snapshot_runs import DAY, OPEN, Taker, record
 
 NEXT_DAY, NEXT_OPEN = DAY + timedelta(days=1), OPEN + timedelta(days=1)
@@ -34,7 +35,7 @@ class Account:
 @contextmanager
 def day_before(folder, account):
     """A taker whose account has a snapshot of the day before."""
-    with answering(account) as server:
+    with serve(account) as server:
         taker = Taker(folder, server.url)
         account.requests = taker.take(run_id="before", options=LARGE_PAGES).requests
         yield taker
@@ -133,4 +134,4 @@ def test_a_damaged_snapshot_before_it_is_not_compared(tmp_path):
     [(60, 100, 0.4), (100, 100, 0.0), (120, 100, 0.0), (0, 20, 1.0), (0, 19, 0.0)],
 )
 def test_the_share_is_of_the_rows_before(rows, before, share):
-    assert Drop(rows, before, DAY).share == pytest.approx(share)
+    assert RowDrop(rows, before, DAY).share == pytest.approx(share)

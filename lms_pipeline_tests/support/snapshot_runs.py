@@ -21,8 +21,16 @@ from lms_pipeline.snapshot.job import TABLES, SnapshotJob, SnapshotResult
 from lms_pipeline.snapshot.run import take_snapshot
 from lms_pipeline.tables.pulled import Identity
 from lms_pipeline.truto.client import TrutoClient
+from lms_pipeline.truto.store import ResponseStore
 from lms_pipeline.truto.transport import Gate
-from lms_pipeline_tests.support.scripted_server import TOKEN, Answer, Asked, FakeTime, page, refusal
+from lms_pipeline_tests.support.scripted_api import (
+    TOKEN,
+    FakeTime,
+    ReceivedRequest,
+    ScriptedResponse,
+    page,
+    refusal,
+)
 
 DAY = date(2026, 3, 1)
 OPEN = datetime(2026, 3, 2, 1, tzinfo=UTC)
@@ -75,9 +83,15 @@ class Taker:
         )
         cooldowns = FakeTime().cooldowns()
 
-        def connect(gate: Gate) -> TrutoClient:
+        def connect(gate: Gate, store: ResponseStore) -> TrutoClient:
             return TrutoClient(
-                self.url, self.token, now=lambda: now, cooldowns=cooldowns, gate=gate, timeout=self.timeout
+                self.url,
+                self.token,
+                store=store,
+                now=lambda: now,
+                cooldowns=cooldowns,
+                gate=gate,
+                timeout=self.timeout,
             )
 
         return take_snapshot(
@@ -106,12 +120,14 @@ class Taker:
 
 
 def by_path(
-    enrollments: Iterable[Answer] = (), users: Iterable[Answer] = (), courses: Iterable[Answer] = ()
-) -> Callable[[Asked], Answer]:
+    enrollments: Iterable[ScriptedResponse] = (),
+    users: Iterable[ScriptedResponse] = (),
+    courses: Iterable[ScriptedResponse] = (),
+) -> Callable[[ReceivedRequest], ScriptedResponse]:
     """Answers for each list, one after the other; where there are none left, an empty last page. Metadata there are none."""
     left = {"course-enrollments": list(enrollments), "users": list(users), "courses": list(courses)}
 
-    def answer(asked: Asked) -> Answer:
+    def answer(asked: ReceivedRequest) -> ScriptedResponse:
         if "/meta/" in asked.path:
             return refusal(404)
         answers = left[asked.path.rpartition("/")[2]]
