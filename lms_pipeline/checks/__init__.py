@@ -1,5 +1,5 @@
-"""Checks of what is published: each looks at files, and tells what it finds in numbers and one sentence.
+"""Checks of published files: each reads files and returns a finding, one sentence with the numbers.
 
-What belongs here: looking. Refusing to publish is `lake/audit.py`; showing the findings is `defs/checks.py`. A finding
-names rows by their ids alone, never a person.
+Belongs here: what is checked after publication. The audit before it is `lake/publishing.py`; Dagster's side is
+`defs/asset_checks.py`. A finding shows rows only by their ids, never a name or an e-mail.
 """

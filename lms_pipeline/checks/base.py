@@ -1,6 +1,6 @@
-"""A published table of an account and day, as checks look at it.
+"""What all checks share: `Check`, `Finding`, and the published file under check with its SQL.
 
-What belongs here: reading its files, and asking them in SQL. What is asked is the checks'.
+Belongs here: nothing that checks anything. The checks are `snapshot.py`, `metrics.py` and `fleet.py`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from lms_pipeline.accounts.options import AccountOptions, read_options
 from lms_pipeline.days import Calendar
 from lms_pipeline.errors import LmsPipelineError
-from lms_pipeline.lake.engine import duckdb_session, sql
+from lms_pipeline.lake.engine import duckdb_session, load_sql
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.settings import Settings
 from lms_pipeline.tables.schema import Table
@@ -26,89 +26,59 @@ if TYPE_CHECKING:
     import duckdb
 
 MAX_EXAMPLE_ROWS = 10
-"""So many of the rows in question are shown."""
+"""Rows that a finding shows at most."""
 
 Checked = TypeVar("Checked")
 
 
 class BlockedError(LmsPipelineError):
-    """What is published fails a check that everything else stands on."""
+    """A published table failed a blocking check: nothing is computed from it."""
+
+
+class NothingToCheckError(LmsPipelineError):
+    """There is no published file to check."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What a check found."""
+    """The result of a check."""
 
     passed: bool
     message: str
     """One sentence, with the numbers."""
     figures: Mapping[str, int | float | str] = field(default_factory=dict)
     rows: Sequence[Mapping[str, Any]] = ()
-    """The rows in question, or the groups that they fall into; `MAX_EXAMPLE_ROWS` at most, and of nobody the name."""
+    """Example rows or groups, `MAX_EXAMPLE_ROWS` at most, without names of people."""
 
 
 @dataclass(frozen=True, slots=True)
 class Check(Generic[Checked]):
-    """One thing that is looked at."""
+    """A function that checks something, and where its finding is shown."""
 
-    look: Callable[[Checked], Finding]
-    """Looks at one; its name and its docstring are those of the check, as users read them."""
+    run: Callable[[Checked], Finding]
+    """Its name and docstring are those of the check, as users read them."""
     tables: Sequence[Table] = ()
-    """The tables that are looked at, one after the other, where they are there; it stands on the page of the first. One
-    check for each would be 29 instead of 16, and each leaves 12 KB in Dagster's log. None where it is of the fleet."""
-    is_grave: bool = True
-    """False where a failure asks for a look, but no stored figure is wrong."""
-    blocks: bool = False
-    """Whether nothing is worked out from a table that fails it."""
+    """The tables that it checks, each if it was published. Its page is that of the first; empty for checks of the fleet.
+    One check for each table would be 29 checks instead of 16, and each leaves 12 KB in Dagster's log."""
+    is_error: bool = True
+    """False if a failure is a warning: worth a look, but no stored figure is wrong."""
+    is_blocking: bool = False
+    """Whether nothing is computed from a table that fails it."""
 
     @property
     def name(self) -> str:
-        """As on the asset's page."""
-        return self.look.__name__
+        """The name on the asset's page."""
+        return self.run.__name__
 
     @property
     def doc(self) -> str:
-        """What must hold."""
-        return getdoc(self.look) or ""
-
-
-def together(findings: Mapping[str, Finding]) -> Finding:
-    """The findings in several tables as one; what is told is what fails."""
-    if len(findings) == 1:
-        return next(iter(findings.values()))
-    failing = {name: found for name, found in findings.items() if not found.passed}
-    message = [f"{name}: {found.message}" for name, found in (failing or findings).items()]
-    return Finding(
-        passed=not failing,
-        message=" ".join(message),
-        figures={
-            f"{name}.{figure}": said
-            for name, found in findings.items()
-            for figure, said in found.figures.items()
-        },
-        rows=[{"table": name, **row} for name, found in failing.items() for row in found.rows][
-            :MAX_EXAMPLE_ROWS
-        ],
-    )
-
-
-def counted(rows: Sequence[Mapping[str, Any]], column: str) -> int:
-    """The sum over a column, 0 where there is no row."""
-    return sum(int(row[column]) for row in rows)
-
-
-def percent(share: float) -> str:
-    """As `3.1 %`."""
-    return f"{100 * share:.1f} %"
-
-
-class NothingToCheckError(LmsPipelineError):
-    """There is no file to look at."""
+        """The condition that must hold."""
+        return getdoc(self.run) or ""
 
 
 @dataclass(frozen=True)
 class Subject:
-    """One table of one partition."""
+    """One published table of a partition, under check."""
 
     data: DataDir
     partition: Partition
@@ -118,8 +88,8 @@ class Subject:
     connection: duckdb.DuckDBPyConnection
 
     @property
-    def is_there(self) -> bool:
-        """Whether there is a file to look at."""
+    def exists(self) -> bool:
+        """Whether there is a published file."""
         return self.path(self.table).exists()
 
     @property
@@ -138,48 +108,76 @@ class Subject:
 
     @cached_property
     def metadata(self) -> dict[str, str]:
-        """What the file tells of itself."""
+        """The metadata of the file."""
         from lms_pipeline.lake.files import read_metadata
 
         return read_metadata(self.file)
 
     def path(self, table: Table) -> Path:
-        """Where the file of another table of the same partition is."""
+        """Return the path of another table of the same partition."""
         return self.data.file(table, self.partition)
 
-    def agrees_with(self, table: Table, fact: str) -> bool:
-        """Whether the file of another table is there, and tells the same of itself, as its `run_id`."""
+    def has_same_metadata(self, table: Table, name: str) -> bool:
+        """Return whether the file of another table exists and has the same metadata entry, as its `run_id`."""
         from lms_pipeline.lake.files import read_metadata
 
         path = self.path(table)
-        return path.exists() and read_metadata(path).get(fact) == self.metadata.get(fact)
+        return path.exists() and read_metadata(path).get(name) == self.metadata.get(name)
 
-    def published(self) -> duckdb.DuckDBPyRelation:
-        """The rows of the file; columns that an older one lacks are null."""
+    def create_view(self) -> duckdb.DuckDBPyRelation:
+        """Create the view `published` over the file, and return it; columns that an older file lacks are null."""
         from lms_pipeline.tables.schema import arrow_schema
 
         self.connection.from_arrow(arrow_schema(self.table).empty_table()).create_view("described")
         self.connection.execute("SET VARIABLE path = $path", {"path": str(self.file)})
-        self.connection.execute(sql(__package__, "sql/published.sql"))
+        self.connection.execute(load_sql(__package__, "sql/published.sql"))
         return self.connection.view("published")
 
-    def ask(self, name: str, **values: object) -> list[dict[str, Any]]:
-        """What a file in `checks/sql` answers, with these values bound; it finds the rows in the view `published`."""
-        self.published()
-        asked = self.connection.execute(sql(__package__, f"sql/{name}"), values)
-        columns = [column[0] for column in asked.description or ()]
-        return [dict(zip(columns, row, strict=True)) for row in asked.fetchall()]
+    def query(self, name: str, **values: object) -> list[dict[str, Any]]:
+        """Run a file of `checks/sql` over the view `published`, with these values bound, and return its rows."""
+        self.create_view()
+        result = self.connection.execute(load_sql(__package__, f"sql/{name}"), values)
+        columns = [column[0] for column in result.description or ()]
+        return [dict(zip(columns, row, strict=True)) for row in result.fetchall()]
 
 
 @contextmanager
 def open_subject(
     settings: Settings, data: DataDir, partition: Partition
 ) -> Iterator[Callable[[Table], Subject]]:
-    """The way from a table to what is looked at; one after the other, they share what they ask with.
+    """Yield a function that returns the subject of a table; all subjects share one DuckDB session.
 
     Raises:
-        SettingsError: the file of options can't be used.
+        SettingsError: the file of account options is not valid.
     """
     options = read_options(settings.accounts_file).get(partition.account_id, AccountOptions())
     with TemporaryDirectory(prefix="lms-checks-") as spill, duckdb_session(Path(spill)) as connection:
         yield lambda table: Subject(data, partition, table, settings.calendar, options, connection)
+
+
+def merge_findings(findings: Mapping[str, Finding]) -> Finding:
+    """Merge findings by table into one; its message is that of the failed findings, if any failed."""
+    if len(findings) == 1:
+        return next(iter(findings.values()))
+    failed = {name: found for name, found in findings.items() if not found.passed}
+    rows = [{"table": name, **row} for name, found in failed.items() for row in found.rows]
+    return Finding(
+        passed=not failed,
+        message=" ".join(f"{name}: {found.message}" for name, found in (failed or findings).items()),
+        figures={
+            f"{name}.{figure}": value
+            for name, found in findings.items()
+            for figure, value in found.figures.items()
+        },
+        rows=rows[:MAX_EXAMPLE_ROWS],
+    )
+
+
+def sum_column(rows: Sequence[Mapping[str, Any]], column: str) -> int:
+    """Return the sum of a column, 0 without rows."""
+    return sum(int(row[column]) for row in rows)
+
+
+def format_percent(share: float) -> str:
+    """Format a share as `3.1 %`."""
+    return f"{100 * share:.1f} %"

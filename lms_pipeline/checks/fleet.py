@@ -1,7 +1,7 @@
-"""Checks of all accounts together: what no snapshot shows of itself, since it isn't there.
+"""Checks of all accounts together: missing accounts and days, and the number of partition keys.
 
-What belongs here: which accounts and days are missing. One live account hides the dead ones from whoever looks at the newest
-snapshot alone.
+Belongs here: what no single snapshot can show. One working account hides the failing ones from anybody who looks only at
+the newest snapshot.
 """
 
 from __future__ import annotations
@@ -14,15 +14,17 @@ from operator import itemgetter
 from typing import Any
 
 from lms_pipeline.accounts.registry import ACTIVE, GONE, INACTIVE, RegisteredAccount, Registry
-from lms_pipeline.checks.base import MAX_EXAMPLE_ROWS, Check, Finding, counted
+from lms_pipeline.checks.base import MAX_EXAMPLE_ROWS, Check, Finding, sum_column
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.settings import Settings
 from lms_pipeline.tables.pulled import UNIFIED_ENROLLMENTS
 
 MAX_ADVISED_KEYS = 100_000
-"""Keys of an asset that Dagster advises at most: its pages and its daemon read all of them."""
+"""Partition keys of an asset that Dagster advises at most: its pages and its daemon read all of them."""
 WARN_SHARE = 0.8
-"""The part of them from which somebody should do something."""
+"""The share of `MAX_ADVISED_KEYS` above which the check warns."""
+GAP_ALERT_DAYS = 7
+"""Days. A day that is missing longer can't be pulled any more: it is counted, but fails no check."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,18 +36,19 @@ class PartitionKeyCount:
 
     @property
     def keys(self) -> int:
-        """The keys of every table of accounts."""
+        """The partition keys of each table."""
         return self.accounts * self.days
 
     @property
-    def is_near(self) -> bool:
-        """Whether somebody should do something."""
+    def is_near_limit(self) -> bool:
+        """Whether the number of keys should be reduced."""
         return self.keys > WARN_SHARE * MAX_ADVISED_KEYS
 
     def __str__(self) -> str:
-        """For messages, with what to do."""
-        message = f"{self.accounts:,} accounts x {self.days:,} days are {self.keys:,} partition keys; Dagster advises {MAX_ADVISED_KEYS:,} at most"
-        if not self.is_near:
+        """Format the count, with what to do if it is near the limit."""
+        count = f"{self.accounts:,} accounts x {self.days:,} days are {self.keys:,} partition keys"
+        message = f"{count}; Dagster advises {MAX_ADVISED_KEYS:,} at most"
+        if not self.is_near_limit:
             return f"{message}."
         return (
             f"{message}: set LMS_START_DATE later, or give part of the accounts an LMS_DATA_DIR of their own."
@@ -53,31 +56,27 @@ class PartitionKeyCount:
 
 
 def count_partition_keys(registry: Registry, settings: Settings) -> PartitionKeyCount:
-    """The count of this installation today."""
+    """Count the partition keys of this installation today."""
     days = (settings.calendar.latest_ended(settings.now()) - settings.start_date).days + 1
     return PartitionKeyCount(len(registry.accounts()), max(0, days))
 
 
-GAP_ALERT_DAYS = 7
-"""Days. What is missing longer can't be had any more; it stays missing, and is counted, but alarms nobody."""
-
-
 @dataclass(frozen=True)
 class Fleet:
-    """All accounts we know, and their snapshots."""
+    """All accounts of the registry, and their snapshots."""
 
     accounts: Sequence[RegisteredAccount]
     days: Mapping[str, AbstractSet[date]]
-    """The days that have a snapshot, by account."""
+    """The days with a snapshot, by account."""
     failed: AbstractSet[Partition]
-    """Those for which a run was asked that failed."""
+    """The partitions whose run failed."""
     partitions: PartitionKeyCount
     start_date: date
     closed: date
-    """The last day that should be there: nobody can pull it any more."""
+    """The latest day that is closed: its snapshot should exist, since it can't be pulled any more."""
 
-    def missing(self, account: RegisteredAccount) -> list[date]:
-        """The days without a snapshot since the account's first, in order."""
+    def find_missing_days(self, account: RegisteredAccount) -> list[date]:
+        """Return the closed days without a snapshot since the account's first day, in order."""
         first = max(account.first_day, self.start_date)
         last = min(account.last_day or self.closed, self.closed)
         expected = (first + timedelta(days=number) for number in range((last - first).days + 1))
@@ -85,7 +84,7 @@ class Fleet:
 
 
 def load_fleet(data: DataDir, settings: Settings, failed: AbstractSet[Partition]) -> Fleet:
-    """The fleet as it stands in the registry and in the lake."""
+    """Load the fleet from the registry and the lake."""
     days: dict[str, set[date]] = {}
     for partition in data.partitions(UNIFIED_ENROLLMENTS):
         days.setdefault(partition.account_id, set()).add(partition.day)
@@ -101,68 +100,71 @@ def load_fleet(data: DataDir, settings: Settings, failed: AbstractSet[Partition]
 
 
 def accounts_are_fresh(fleet: Fleet) -> Finding:
-    """Every active account has a snapshot of the last day that is closed."""
+    """Every active account has a snapshot of the latest day that is closed."""
     active = [account for account in fleet.accounts if account.is_active]
-    stale = [account for account in active if fleet.closed in fleet.missing(account)]
-    rows = sorted((_last_known(fleet, account) for account in stale), key=itemgetter("last_snapshot"))
+    stale = [account for account in active if fleet.closed in fleet.find_missing_days(account)]
+    rows = sorted((_describe(fleet, account) for account in stale), key=itemgetter("last_snapshot"))
     figures = {"active": len(active), "stale": len(stale)}
     message = f"{len(stale)} of {len(active)} active accounts have no snapshot of {fleet.closed}"
-    return Finding(
-        not stale, f"{message}{': see their last runs' if stale else ''}.", figures, rows[:MAX_EXAMPLE_ROWS]
-    )
+    what_to_do = ": see their last runs" if stale else ""
+    return Finding(not stale, f"{message}{what_to_do}.", figures, rows[:MAX_EXAMPLE_ROWS])
 
 
 def accounts_are_connected(fleet: Fleet) -> Finding:
-    """Every account that was not removed is active; others can't be asked until somebody connects them again."""
-    asked = [account for account in fleet.accounts if account.status not in {INACTIVE, GONE}]
-    lost = [account for account in asked if account.status != ACTIVE]
-    rows = [{**_last_known(fleet, account), "status": account.status} for account in lost]
-    message = f"{len(lost)} of {len(asked)} accounts can't be asked"
-    more = ": their owners have to connect them again in Truto" if lost else ""
-    figures = {"accounts": len(asked), "not_connected": len(lost)}
-    return Finding(not lost, f"{message}{more}.", figures, rows[:MAX_EXAMPLE_ROWS])
+    """Every account that was not removed is active; the others can't be pulled until their owners connect them again."""
+    listed = [account for account in fleet.accounts if account.status not in {INACTIVE, GONE}]
+    lost = [account for account in listed if account.status != ACTIVE]
+    rows = [{**_describe(fleet, account), "status": account.status} for account in lost]
+    message = f"{len(lost)} of {len(listed)} accounts can't be pulled"
+    what_to_do = ": their owners have to connect them again in Truto" if lost else ""
+    figures = {"accounts": len(listed), "not_connected": len(lost)}
+    return Finding(not lost, f"{message}{what_to_do}.", figures, rows[:MAX_EXAMPLE_ROWS])
 
 
 def no_day_is_missing(fleet: Fleet) -> Finding:
-    """No day of the last seven is missing of an active account; of others, and longer ago, they are counted."""
-    rows = list(_gaps(fleet))
-    missing, failed = counted(rows, "missing"), counted(rows, "failed")
+    """No active account lacks one of the last seven days; missing days of other accounts, and older ones, are counted."""
+    gaps = list(_find_gaps(fleet))
+    missing, failed = sum_column(gaps, "missing"), sum_column(gaps, "failed")
     since = str(fleet.closed - timedelta(days=GAP_ALERT_DAYS))
-    recent = [row for row in rows if row["status"] == ACTIVE and row["last"] > since]
+    recent = [gap for gap in gaps if gap["status"] == ACTIVE and gap["last"] > since]
     published = sum(len(days) for days in fleet.days.values())
     figures = {
         "published": published,
         "missing": missing,
         "failed": failed,
         "never_asked": missing - failed,
-        "accounts_with_gaps": len(rows),
+        "accounts_with_gaps": len(gaps),
     }
     message = (
-        f"{published:,} snapshots are there, and {missing:,} are missing since their account's first day: {failed:,} failed, "
-        f"{missing - failed:,} were never asked for; {len(recent)} active accounts miss one of the last {GAP_ALERT_DAYS} days."
+        f"{published:,} snapshots are published, and {missing:,} are missing since their account's first day: {failed:,} "
+        f"failed, {missing - failed:,} had no run; {len(recent)} active accounts lack one of the last {GAP_ALERT_DAYS} days."
     )
-    return Finding(not recent, message, figures, (recent or rows)[:MAX_EXAMPLE_ROWS])
+    return Finding(not recent, message, figures, (recent or gaps)[:MAX_EXAMPLE_ROWS])
 
 
 def partitions_are_few(fleet: Fleet) -> Finding:
-    """Accounts times days are no more than four fifths of the partition keys that Dagster advises."""
+    """Accounts times days are at most four fifths of the partition keys that Dagster advises."""
     count = fleet.partitions
-    return Finding(not count.is_near, str(count), {"partition_keys": count.keys, "advised": MAX_ADVISED_KEYS})
+    figures = {"partition_keys": count.keys, "advised": MAX_ADVISED_KEYS}
+    return Finding(not count.is_near_limit, str(count), figures)
 
 
-def _last_known(fleet: Fleet, account: RegisteredAccount) -> dict[str, Any]:
+def _describe(fleet: Fleet, account: RegisteredAccount) -> dict[str, Any]:
     days = fleet.days.get(account.id)
     return {
         "account_id": account.id,
         "first_day": str(account.first_day),
         "last_snapshot": str(max(days)) if days else "",
-        "days_missing": len(fleet.missing(account)),
+        "days_missing": len(fleet.find_missing_days(account)),
     }
 
 
-def _gaps(fleet: Fleet) -> Iterator[dict[str, Any]]:
-    """By account with missing days: how many, from when to when, and how many runs for them failed; the latest first."""
-    gaps = ((account, days) for account in fleet.accounts if (days := fleet.missing(account)))
+def _find_gaps(fleet: Fleet) -> Iterator[dict[str, Any]]:
+    """Yield a row for each account with missing days: their number, the first and last, and how many runs failed.
+
+    The account with the latest missing day comes first.
+    """
+    gaps = ((account, days) for account in fleet.accounts if (days := fleet.find_missing_days(account)))
     for account, days in sorted(gaps, key=lambda gap: gap[1][-1], reverse=True):
         failed = sum(Partition(account.id, day) in fleet.failed for day in days)
         yield {
@@ -178,6 +180,7 @@ def _gaps(fleet: Fleet) -> Iterator[dict[str, Any]]:
 FLEET_CHECKS: tuple[Check[Fleet], ...] = (
     Check(accounts_are_fresh),
     Check(no_day_is_missing),
-    Check(accounts_are_connected, is_grave=False),
-    Check(partitions_are_few, is_grave=False),
+    Check(accounts_are_connected, is_error=False),
+    Check(partitions_are_few, is_error=False),
 )
+"""The checks of all accounts."""

@@ -1,6 +1,6 @@
-"""Whether the figures of the completion tables can be.
+"""Checks of the completion tables: rates, and parts that sum to their whole.
 
-What belongs here: what must hold of any count and rate, whatever they count. What they count is `metrics/`.
+Belongs here: what must hold of the figures of any account. What each figure counts is `metrics/`.
 """
 
 from __future__ import annotations
@@ -10,8 +10,15 @@ from functools import reduce
 from operator import add
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from lms_pipeline.checks.base import MAX_EXAMPLE_ROWS, Finding, Subject, counted
-from lms_pipeline.tables.metrics import ACCOUNT_COMPLETION, COMPLETION_TABLES, RATES
+from lms_pipeline.checks.base import MAX_EXAMPLE_ROWS, Check, Finding, Subject, sum_column
+from lms_pipeline.checks.snapshot import key_is_unique, schema
+from lms_pipeline.tables.measures import RATES
+from lms_pipeline.tables.metrics import (
+    ACCOUNT_COMPLETION,
+    COMPLETION_TABLES,
+    COURSE_COMPLETION,
+    LEARNER_COMPLETION,
+)
 from lms_pipeline.tables.pulled import STATUSES
 
 if TYPE_CHECKING:
@@ -26,97 +33,109 @@ PARTS = {
     ),
 }
 """Counts, and the parts that sum to them: see docs/metrics.md."""
-SUMMED = ("n_all", "n_completed", "n_eligible")
+ADDITIVE_COUNTS = ("n_all", "n_completed", "n_eligible")
 """Counts of an account that are the sums of those of its courses, and of its learners."""
-NO_SIGN = "pass_rate"
-"""The one rate that may be null over a denominator: see docs/metrics.md."""
-ROUNDING = 1e-9
+NULLABLE_RATE = "pass_rate"
+"""The only rate that may be null although its denominator is not: see docs/metrics.md."""
+MAX_ROUNDING_ERROR = 1e-9
+"""Of a rate times its denominator."""
 
 
 class Fault(NamedTuple):
-    """Something that must hold for no row."""
+    """A condition that must hold for no row."""
 
     columns: tuple[str, ...]
-    """What it is about: the figure first."""
-    holds: duckdb.Expression
+    """The columns that it compares, the figure first."""
+    condition: duckdb.Expression
 
 
 def rates_are_shares(subject: Subject) -> Finding:
-    """Each rate is its numerator over its denominator, from 0 to 1, and null where that is zero."""
+    """Each rate is its numerator divided by its denominator, is between 0 and 1, and is null if the denominator is 0."""
     rates = [rate.name for rate in RATES if rate.name in subject.table.column_names]
-    faults = [Fault((rate, f"{rate}_num", f"{rate}_den"), _is_no_share(rate)) for rate in rates]
-    return _found(
-        _faulty(subject, faults),
+    faults = [Fault((rate, f"{rate}_num", f"{rate}_den"), _is_wrong_rate(rate)) for rate in rates]
+    return _build_finding(
+        _find_faults(subject, faults),
         f"All {len(rates)} rates are shares.",
-        "rates are not their numerator over their denominator",
+        "rates are not their numerator divided by their denominator",
     )
 
 
 def parts_sum(subject: Subject) -> Finding:
-    """The statuses sum to all, open and due to their parts; courses, and learners, sum to their account."""
-    wrong = _faulty(
-        subject, [Fault((whole, *parts), _differs(whole, parts)) for whole, parts in PARTS.items()]
-    )
+    """The statuses sum to all enrollments, open and due to their parts; courses and learners sum to their account."""
+    faults = [Fault((whole, *parts), _differs(whole, parts)) for whole, parts in PARTS.items()]
+    found = _find_faults(subject, faults)
     if subject.table == ACCOUNT_COMPLETION:
-        wrong += _other_totals(subject)
-    return _found(wrong, "All parts sum to their whole.", "counts are not the sum of their parts")
+        found += _find_different_totals(subject)
+    return _build_finding(found, "All parts sum to their whole.", "counts are not the sum of their parts")
 
 
-def _found(wrong: Sequence[dict[str, Any]], fine: str, trouble: str) -> Finding:
-    count = counted(wrong, "rows")
-    message = f"{count:,} {trouble}: materialize the metrics of the day again." if wrong else fine
-    return Finding(not wrong, message, {"wrong": count}, wrong[:MAX_EXAMPLE_ROWS])
+def _build_finding(faults: Sequence[dict[str, Any]], passed: str, failed: str) -> Finding:
+    count = sum_column(faults, "rows")
+    message = f"{count:,} {failed}: materialize the metrics of the day again." if faults else passed
+    return Finding(not faults, message, {"wrong": count}, faults[:MAX_EXAMPLE_ROWS])
 
 
-def _is_no_share(name: str) -> duckdb.Expression:
+def _is_wrong_rate(name: str) -> duckdb.Expression:
     import duckdb
 
     rate, numerator, denominator = (duckdb.ColumnExpression(f"{name}{of}") for of in ("", "_num", "_den"))
     zero = duckdb.ConstantExpression(0)
-    off = duckdb.FunctionExpression("abs", rate * denominator - numerator) > ROUNDING
-    # said apart: DuckDB skips row groups by their largest value, and that leaves out what is no number
-    no_number = duckdb.FunctionExpression("isnan", rate)
-    outside = (rate < zero) | (rate > 1) | (numerator < zero) | (numerator > denominator)
-    unfounded = rate.isnotnull() & ((denominator == zero) | denominator.isnull())
-    wanting = rate.isnull() & (denominator > zero)
-    wrong = off | no_number | outside | unfounded
-    return wrong if name == NO_SIGN else wrong | wanting
+    is_inexact = duckdb.FunctionExpression("abs", rate * denominator - numerator) > MAX_ROUNDING_ERROR
+    # a condition of its own: DuckDB skips row groups by their largest value, which leaves out NaN
+    is_nan = duckdb.FunctionExpression("isnan", rate)
+    is_outside = (rate < zero) | (rate > 1) | (numerator < zero) | (numerator > denominator)
+    is_unfounded = rate.isnotnull() & ((denominator == zero) | denominator.isnull())
+    is_missing = rate.isnull() & (denominator > zero)
+    is_wrong = is_inexact | is_nan | is_outside | is_unfounded
+    return is_wrong if name == NULLABLE_RATE else is_wrong | is_missing
 
 
 def _differs(whole: str, parts: Sequence[str]) -> duckdb.Expression:
-    """Where one of them is not known, nothing is compared."""
+    """Return the condition that a whole is not the sum of its parts; it never holds if one of them is null."""
     import duckdb
 
     return duckdb.ColumnExpression(whole) != reduce(add, map(duckdb.ColumnExpression, parts))
 
 
-def _faulty(subject: Subject, faults: Sequence[Fault]) -> list[dict[str, Any]]:
-    """Of each fault that there is: how many rows have it, and what the first of them says."""
+def _find_faults(subject: Subject, faults: Sequence[Fault]) -> list[dict[str, Any]]:
+    """Return each fault that a row has: how many rows, and the values of the first."""
     import duckdb
 
-    published = subject.published()
-    counts = published.aggregate([duckdb.FunctionExpression("count_if", fault.holds) for fault in faults])
+    published = subject.create_view()
+    counts = published.aggregate([duckdb.FunctionExpression("count_if", fault.condition) for fault in faults])
     return [
-        {"figure": fault.columns[0], "rows": count, "first": _first(published, fault)}
+        {"figure": fault.columns[0], "rows": count, "first": _format_first(published, fault)}
         for fault, count in zip(faults, counts.fetchall()[0], strict=True)
         if count
     ]
 
 
-def _first(published: duckdb.DuckDBPyRelation, fault: Fault) -> str:
-    ((*values,),) = published.filter(fault.holds).select(*fault.columns).limit(1).fetchall()
+def _format_first(published: duckdb.DuckDBPyRelation, fault: Fault) -> str:
+    ((*values,),) = published.filter(fault.condition).select(*fault.columns).limit(1).fetchall()
     return ", ".join(f"{name} {value}" for name, value in zip(fault.columns, values, strict=True))
 
 
-def _other_totals(subject: Subject) -> list[dict[str, Any]]:
-    wrong = []
+def _find_different_totals(subject: Subject) -> list[dict[str, Any]]:
+    """Return the totals of the account that differ from those of its courses or learners of the same snapshot."""
+    found = []
     for table in COMPLETION_TABLES:
-        if table == subject.table or not subject.agrees_with(table, "source_run_id"):
+        if table == subject.table or not subject.has_same_metadata(table, "source_run_id"):
             continue
-        here, there = subject.ask("totals.sql", other=str(subject.path(table)))
-        wrong += [
+        here, there = subject.query("totals.sql", other=str(subject.path(table)))
+        found += [
             {"figure": name, "rows": 1, "first": f"{here[name]}, and {there[name]} in {table.name}"}
-            for name in SUMMED
+            for name in ADDITIVE_COUNTS
             if here[name] != there[name]
         ]
-    return wrong
+    return found
+
+
+_CHECKED_TABLES = (ACCOUNT_COMPLETION, COURSE_COMPLETION, LEARNER_COMPLETION)
+
+METRIC_CHECKS: tuple[Check[Subject], ...] = (
+    Check(schema, _CHECKED_TABLES),
+    Check(key_is_unique, (COURSE_COMPLETION, LEARNER_COMPLETION)),
+    Check(rates_are_shares, _CHECKED_TABLES),
+    Check(parts_sum, _CHECKED_TABLES),
+)
+"""The checks of the completion tables."""

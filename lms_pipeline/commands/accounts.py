@@ -89,7 +89,7 @@ def remove(account_id: str) -> None:
 
 def _warn_of_many(settings: Settings) -> None:
     count = count_partition_keys(_registry(settings), settings)
-    if count.is_near:
+    if count.is_near_limit:
         click.echo(count, err=True)
 
 

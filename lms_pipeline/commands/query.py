@@ -47,7 +47,7 @@ def query(sql: str, form: Format, output: Path | None) -> None:
     """
     if form == "parquet" and output is None:
         raise WrongUseError("Parquet is no text: name a file with -o.")
-    with warehouse.reading(DataDir(Settings.load().data_dir)) as connection:
+    with warehouse.open_warehouse(DataDir(Settings.load().data_dir)) as connection:
         rows = _asked(connection, sql)
         try:
             _write(rows, form, output)

@@ -59,12 +59,12 @@ class FetchSession:
     def save_replay_context(self, text: str) -> None:
         """Store beside the responses what a replay of them needs."""
         if not self.is_replay:
-            self._attempt.circumstances = text
+            self._attempt.replay_context = text
 
     def forget_stale_lists(self, now: datetime, resume_within: timedelta) -> None:
         """Restart all lists if the attempt stopped longer ago than `resume_within`: their cursors may have expired."""
-        left_off_at = self._attempt.left_off_at
-        if not self.is_replay and left_off_at is not None and now - left_off_at > resume_within:
+        last_response_at = self._attempt.last_response_at
+        if not self.is_replay and last_response_at is not None and now - last_response_at > resume_within:
             self._attempt.forget("list ")
 
     def fetch_pages(self, resource: Resource, query: ListQuery, round_: int = 1) -> Iterator[Page]:

@@ -20,13 +20,13 @@ from lms_pipeline.accounts.options import read_options
 from lms_pipeline.accounts.registry import GONE, INACTIVE, Registry
 from lms_pipeline.housekeeping.policy import ExpiredItem, RetentionPolicy
 from lms_pipeline.lake.disk import LakeError, disk_errors
-from lms_pipeline.lake.files import PREFIX, check_version, conforming, damage, read_metadata
+from lms_pipeline.lake.files import PREFIX, check_version, conform, read_errors, read_metadata
 from lms_pipeline.lake.lock import LockedError, partition_lock, remove_folder
-from lms_pipeline.lake.paths import DATA_FILE, DataDir, Partition, partition_named
+from lms_pipeline.lake.paths import DATA_FILE, DataDir, Partition, parse_folder
 from lms_pipeline.lake.publishing import Publication
 from lms_pipeline.settings import Settings
 from lms_pipeline.tables.pulled import REJECTED_ENROLLMENTS
-from lms_pipeline.transform.columns import constant
+from lms_pipeline.transform.columns import repeat_value
 
 
 def changed_at(path: Path) -> datetime:
@@ -58,7 +58,7 @@ def payload_bytes(path: Path) -> int:
     Raises:
         LakeError: it is no Parquet file.
     """
-    with damage(path):
+    with read_errors(path):
         found = pq.read_metadata(path)
     if f"{PREFIX}{REMOVED_AT}".encode() in (found.metadata or {}):
         return 0
@@ -81,9 +81,13 @@ def remove_payloads(data: DataDir, partition: Partition, now: datetime) -> None:
     ):
         told = read_metadata(path)
         check_version(path, told)
-        with publication.open(REJECTED_ENROLLMENTS) as file, damage(path), pq.ParquetFile(path) as stored:
+        with (
+            publication.open(REJECTED_ENROLLMENTS) as file,
+            read_errors(path),
+            pq.ParquetFile(path) as stored,
+        ):
             for batch in stored.iter_batches():
-                file.write(_without_payloads(conforming(batch, REJECTED_ENROLLMENTS)))
+                file.write(_without_payloads(conform(batch, REJECTED_ENROLLMENTS)))
             kept = {name: value for name, value in told.items() if name not in _OF_THE_WRITER}
             file.close({**kept, REMOVED_AT: now.isoformat()})
             publication.publish([(file, REJECTED_ENROLLMENTS.key)])
@@ -91,7 +95,7 @@ def remove_payloads(data: DataDir, partition: Partition, now: datetime) -> None:
 
 def _without_payloads(batch: pa.RecordBatch) -> pa.RecordBatch:
     place = batch.schema.get_field_index("payload")
-    return batch.set_column(place, batch.schema.field(place), constant("", "string", batch.num_rows))
+    return batch.set_column(place, batch.schema.field(place), repeat_value("", "string", batch.num_rows))
 
 
 log = logging.getLogger(__name__)
@@ -178,7 +182,7 @@ def _counters(data: DataDir, rules: RetentionPolicy) -> Iterator[ExpiredItem]:
 def _by_day(root: Path, account_id: str = "*") -> Iterator[tuple[Partition, Path]]:
     """Files and folders by account and day, in this order; what isn't named like one is nobody's."""
     for path in sorted(root.glob(f"account_id={account_id}/snapshot_date=*")):
-        partition = partition_named(path.relative_to(root).with_name(path.name.partition(".")[0]))
+        partition = parse_folder(path.relative_to(root).with_name(path.name.partition(".")[0]))
         if partition is not None:
             yield partition, path
 

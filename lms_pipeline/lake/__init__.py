@@ -1,6 +1,6 @@
-"""The Parquet tree: audited, published in one step, read; and the warehouse over it.
+"""The lake: Parquet files on disk, published as a whole, read from Python and SQL.
 
-`read` and `frame` are the lake's face to users: `from lms_pipeline import lake; lake.read("course_completion")`.
+`read` and `frame` are public: `from lms_pipeline import lake; lake.read("course_completion")`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ __all__ = ["frame", "read"]
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401
-    """Import pyarrow (0.4 s) only when somebody reads."""
+    """Import pyarrow (0.4 s) only when it is needed."""
     if name in __all__:
         from lms_pipeline.lake import reading
 

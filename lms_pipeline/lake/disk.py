@@ -1,6 +1,6 @@
-"""The troubles of a disk, told in one sentence.
+"""The disk: its errors in one sentence, files that are replaced as a whole, free space, sizes for people.
 
-What belongs here: the error that everything in the lake raises, the translation of the system's own, and sizes in words.
+Belongs here: what every writer needs. What is written, and where, is `files.py` and `paths.py`.
 """
 
 from __future__ import annotations
@@ -18,12 +18,18 @@ from lms_pipeline.errors import LmsPipelineError
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.tables.pulled import PULLED_TABLES
 
-_NO_ROOM = {
+MIN_FREE_BYTES = 200_000_000
+"""Free space that every pull needs, also the first one of an account, about which nothing is known."""
+SPACE_FACTOR = 3
+"""Free space that a pull needs, in sizes of the account's latest snapshot: it also holds staged rows and plans. The
+highest need seen was 1.6 to 2.0 sizes in sweeps of 800 to 33,000 enrollments, and 3.0 sizes by pairs."""
+
+_NO_SPACE = {
     errno.ENOSPC: "the disk is full",
     errno.EDQUOT: "the quota is used up",
     errno.EFBIG: "the file is larger than the disk or the limits of the user allow",
 }
-_NO_RIGHT = {errno.EROFS, errno.EACCES, errno.EPERM}
+_NO_PERMISSION = {errno.EROFS, errno.EACCES, errno.EPERM}
 
 
 class LakeError(LmsPipelineError):
@@ -32,20 +38,24 @@ class LakeError(LmsPipelineError):
 
 @contextmanager
 def disk_errors(path: Path) -> Iterator[None]:
-    """Tell the troubles of writing `path` in one sentence."""
+    """Raise errors of writing `path` as one sentence.
+
+    Raises:
+        LakeError: it can't be written.
+    """
     try:
         yield
     except OSError as error:
-        if error.errno in _NO_ROOM:
+        if error.errno in _NO_SPACE:
             raise LakeError(
-                f"{path} can't be written: {_NO_ROOM[error.errno]}; make room and run it again."
+                f"{path} can't be written: {_NO_SPACE[error.errno]}; free some space and run it again."
             ) from error
-        if error.errno in _NO_RIGHT:
+        if error.errno in _NO_PERMISSION:
             raise LakeError(
-                f"{path} can't be written: check who owns LMS_DATA_DIR and its rights."
+                f"{path} can't be written: check who owns LMS_DATA_DIR, and its permissions."
             ) from error
         raise LakeError(
-            f"{path} can't be written: {error.strerror or error}; look at what stands in its place."
+            f"{path} can't be written: {error.strerror or error}; check what is at that path."
         ) from error
 
 
@@ -86,22 +96,6 @@ def sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def format_bytes(size: float) -> str:
-    """As `814 B`, `1.2 MB` or `31.0 GB`."""
-    for unit in ("B", "KB", "MB"):
-        if size < 1_000:
-            return f"{size:.0f} B" if unit == "B" else f"{size:.1f} {unit}"
-        size /= 1_000
-    return f"{size:.1f} GB"
-
-
-LEAST = 200_000_000
-"""Bytes that a pull needs in any case: also an account's first, of which nothing is known."""
-TIMES = 3
-"""What the last snapshot left: beside that there are rows that wait, and plans. At the most 1.6 to 2.0 times of it was
-seen in sweeps of 800 to 33,000 enrollments, 3.0 times by pairs."""
-
-
 @dataclass(frozen=True, slots=True)
 class FreeSpace:
     """Bytes on the disk of the data directory."""
@@ -115,40 +109,50 @@ class FreeSpace:
         return self.free >= self.needed
 
 
-def room(data: DataDir, partition: Partition) -> FreeSpace:
-    """What is free, and what a pull of an account and day needs, going by the account's last snapshot.
-
-    Raises:
-        LakeError: the disk can't be looked at.
-    """
-    with disk_errors(data.root):
-        free = shutil.disk_usage(_standing(data.root)).free
-    # a rerun leaves as much as the snapshot that it replaces: the day itself counts too
-    latest = data.latest_snapshot(partition.account_id, before=partition.day + timedelta(days=1))
-    last = sum(path.stat().st_size for path in _written(data, latest)) if latest else 0
-    return FreeSpace(free, max(LEAST, TIMES * last))
-
-
 def check_free_space(data: DataDir, partition: Partition) -> None:
     """Refuse a pull that would fill the disk.
 
     Raises:
-        LakeError: there is no room for it; nothing was asked.
+        LakeError: the disk has too little free space, or can't be read.
     """
-    found = room(data, partition)
+    found = measure_free_space(data, partition)
     if not found.is_enough:
         raise LakeError(
-            f"There is no room to pull {partition}: {format_bytes(found.free)} are free on the disk of {data.root}, and it "
-            f"needs about {format_bytes(found.needed)}; make room and run it again, nothing was asked."
+            f"There is not enough free space to pull {partition}: the disk of {data.root} has {format_bytes(found.free)} "
+            f"free, and the pull needs about {format_bytes(found.needed)}; free some space and run it again, no request "
+            "was sent."
         )
 
 
-def _written(data: DataDir, partition: Partition) -> Iterator[Path]:
-    """The files that a pull of the account and day has left."""
+def measure_free_space(data: DataDir, partition: Partition) -> FreeSpace:
+    """Return what is free, and what a pull of an account and day needs by the size of the account's latest snapshot.
+
+    Raises:
+        LakeError: the disk can't be read.
+    """
+    with disk_errors(data.root):
+        free = shutil.disk_usage(_nearest_existing(data.root)).free
+    # a rerun leaves as much as the snapshot that it replaces: the day itself counts too
+    latest = data.latest_snapshot(partition.account_id, before=partition.day + timedelta(days=1))
+    size = sum(path.stat().st_size for path in _snapshot_files(data, latest)) if latest else 0
+    return FreeSpace(free, max(MIN_FREE_BYTES, SPACE_FACTOR * size))
+
+
+def _nearest_existing(folder: Path) -> Path:
+    """Return the folder, or the nearest folder above it that exists."""
+    return next(one for one in (folder, *folder.parents) if one.exists())
+
+
+def _snapshot_files(data: DataDir, partition: Partition) -> Iterator[Path]:
+    """Yield the files that a pull of the account and day left."""
     files = [data.file(table, partition) for table in PULLED_TABLES]
     yield from (path for path in (*files, data.answers(partition), data.details(partition)) if path.exists())
 
 
-def _standing(folder: Path) -> Path:
-    """The folder, or the nearest above it that there is."""
-    return next(one for one in (folder, *folder.parents) if one.exists())
+def format_bytes(size: float) -> str:
+    """Format a size as `814 B`, `1.2 MB` or `31.0 GB`."""
+    for unit in ("B", "KB", "MB"):
+        if size < 1_000:
+            return f"{size:.0f} B" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1_000
+    return f"{size:.1f} GB"

@@ -1,6 +1,6 @@
-"""DuckDB as a calculator over Parquet: one way to open it.
+"""DuckDB in memory, for queries over Parquet files, and SQL from files.
 
-What belongs here: the connection and the loading of SQL that stands in files. The warehouse file is `lake/warehouse.py`.
+Belongs here: the session and the loading of SQL. The warehouse file is `warehouse.py`.
 """
 
 from __future__ import annotations
@@ -17,45 +17,51 @@ if TYPE_CHECKING:
     import duckdb
 
 MEMORY_LIMIT = "512MB"
-"""What a query may hold before it spills to disk: flat, whatever the size of an account."""
+"""Memory of a query before it spills to disk, whatever the size of an account."""
+
 _idle: list[duckdb.DuckDBPyConnection] = []
-"""Databases in memory that wait for the next calculator: to open one takes 20 ms, and a run asks for fifty."""
+"""Databases for the next sessions: opening one takes 20 ms, and a run opens fifty sessions."""
 
 
 @contextmanager
 def duckdb_session(
     spill_to: Path | None = None, threads: int | None = None
 ) -> Iterator[duckdb.DuckDBPyConnection]:
-    """An empty in-memory database in UTC that spills to the folder `spill_to` past `MEMORY_LIMIT`.
+    """Yield a connection to an empty in-memory database in UTC. Nothing in it outlasts the block.
 
-    `threads` is how many it works with; else as many as the machine has cores. Nothing of it outlasts the block.
+    Args:
+        spill_to: the folder for data beyond `MEMORY_LIMIT`; without it such a query fails.
+        threads: of DuckDB; by default as many as the machine has cores.
     """
     import duckdb
 
     try:
         database = _idle.pop()
-    except IndexError:  # asked instead of looked at first, since another thread may take the last one
+    except IndexError:  # no check before it: another thread may pop the last one in between
         database = duckdb.connect()
-    with ExitStack() as otherwise:
-        otherwise.callback(database.close)
+    with ExitStack() as on_error:
+        on_error.callback(database.close)
         database.execute("SET memory_limit = $limit", {"limit": MEMORY_LIMIT})
         database.execute("SET temp_directory = $folder", {"folder": str(spill_to or "")})
         database.execute("RESET threads" if threads is None else f"SET threads = {threads:d}")
-        database.execute("ATTACH ':memory:' AS calculation")
+        database.execute("ATTACH ':memory:' AS scratch")
         with database.cursor() as connection:
-            connection.execute("USE calculation; SET TimeZone = 'UTC'")
+            connection.execute("USE scratch; SET TimeZone = 'UTC'")
             yield connection
-        if _emptied(database):
-            otherwise.pop_all()
+        if _is_reset(database):
+            on_error.pop_all()
             _idle.append(database)
 
 
-def _emptied(database: duckdb.DuckDBPyConnection) -> bool:
-    """Whether nothing is left in it; what was spilled goes with the database alone."""
+def _is_reset(database: duckdb.DuckDBPyConnection) -> bool:
+    """Remove the content of a session, and return whether that succeeded.
+
+    It fails while a result is still read. Such a database is closed, which also removes what it spilled.
+    """
     import duckdb
 
     try:
-        database.execute("DETACH calculation")
+        database.execute("DETACH scratch")
         database.execute("SET temp_directory = ''")
     except duckdb.Error:
         return False
@@ -63,6 +69,6 @@ def _emptied(database: duckdb.DuckDBPyConnection) -> bool:
 
 
 @cache
-def sql(package: str, name: str) -> str:
-    """The text of the file `name` in `package`, for instance `sql("lms_pipeline.transform", "deduplicate.sql")`."""
+def load_sql(package: str, name: str) -> str:
+    """Return the text of a file of a package, as `load_sql("lms_pipeline.transform", "deduplicate.sql")`."""
     return files(package).joinpath(name).read_text(encoding="utf-8")

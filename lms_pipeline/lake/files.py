@@ -1,11 +1,11 @@
-"""One Parquet file of the lake: written in batches, closed with what has to be known of it, read back.
+"""One Parquet file of the lake: written in row groups, closed with its metadata, read back.
 
-What belongs here: a single file. Which files are published together is `publishing.py`.
+Belongs here: a single file. Which files are published together is `publishing.py`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,18 +16,19 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lms_pipeline.lake.disk import LakeError, disk_errors, sync
-from lms_pipeline.lake.engine import duckdb_session, sql
+from lms_pipeline.lake.engine import duckdb_session, load_sql
 from lms_pipeline.tables.schema import SCHEMA_VERSION, Table, arrow_schema
 
 ROWS_PER_GROUP = 32_768
 """A row group of enrollments with their raw payload is some 30 MB in memory."""
 
 PREFIX = "lms_pipeline."
+"""Before the name of each entry that we write to a file's metadata."""
 
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """Where the rows of a file come from; it stands in the file's metadata under `lms_pipeline.`."""
+    """Where the rows of a file come from."""
 
     run_id: str
     pulled_at: datetime
@@ -36,7 +37,7 @@ class Provenance:
     complete: bool
 
     def metadata(self) -> dict[str, str]:
-        """As text, the way Parquet keeps it."""
+        """Return it as a file's metadata, without the prefix."""
         return {
             "run_id": self.run_id,
             "pulled_at": self.pulled_at.isoformat(),
@@ -46,35 +47,31 @@ class Provenance:
         }
 
 
-class TableFile:
-    """A file being written: batches go to row groups of equal size, whatever the size of the answers.
+class RowGroupWriter:
+    """A Parquet file being written in row groups of `ROWS_PER_GROUP` rows, whatever the size of the batches."""
 
-    Use it as a context manager; left without `close`, the file is removed.
-    """
+    def __init__(
+        self,
+        path: Path,
+        schema: pa.Schema,
+        compression: str,
+        on_write: Callable[[pa.Table], None] | None = None,
+    ) -> None:
+        """Create the file and the folders above it; `on_write` gets the rows that are about to be written.
 
-    def __init__(self, table: Table, path: Path) -> None:
-        self.table = table
+        Raises:
+            LakeError: the file can't be written.
+        """
         self.path = path
+        self.schema = schema
         self.rows = 0
-        self._schema = arrow_schema(table)
-        self._waiting: list[pa.RecordBatch] = []
-        self._rows_waiting = 0
-        self._digest = Digest()
+        """Rows so far, with those in the buffer."""
+        self._on_write = on_write
+        self._buffer: list[pa.RecordBatch] = []
+        self._buffered_rows = 0
         with disk_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._writer: pq.ParquetWriter | None = pq.ParquetWriter(path, self._schema, compression="zstd")
-
-    def __enter__(self) -> Self:
-        """The file itself."""
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Throw away what was not closed."""
-        if self._writer is not None:
-            with suppress(OSError):  # a full disk has been told already
-                self._writer.close()
-            self._writer = None
-            self.path.unlink(missing_ok=True)
+            self._writer: pq.ParquetWriter | None = pq.ParquetWriter(path, schema, compression=compression)
 
     @property
     def is_open(self) -> bool:
@@ -82,79 +79,162 @@ class TableFile:
         return self._writer is not None
 
     def write(self, batch: pa.RecordBatch) -> None:
-        """Take the rows of `batch`, whose schema must be the table's."""
-        if not batch.schema.equals(self._schema):
-            raise LakeError(
-                f"A batch for {self.table.name} has other columns than the table; nothing is published."
-            )
+        """Add the rows of a batch, and write the row groups that are full.
+
+        Raises:
+            LakeError: the file can't be written.
+        """
         if not batch.num_rows:
             return
         self.rows += batch.num_rows
-        self._rows_waiting += batch.num_rows
-        self._waiting.append(batch)
-        if self._rows_waiting >= ROWS_PER_GROUP:
-            self._flush(self._rows_waiting // ROWS_PER_GROUP * ROWS_PER_GROUP)
+        self._buffered_rows += batch.num_rows
+        self._buffer.append(batch)
+        if self._buffered_rows >= ROWS_PER_GROUP:
+            self._write_first(self._buffered_rows // ROWS_PER_GROUP * ROWS_PER_GROUP)
 
-    def write_all(self, batches: Iterable[pa.RecordBatch]) -> None:
-        """Take all of `batches`, cast to the table's types where DuckDB has its own."""
-        for batch in batches:
-            self.write(batch.cast(self._schema))
+    def flush(self) -> None:
+        """Write all rows of the buffer.
 
-    def close(self, metadata: dict[str, str]) -> None:
-        """Finish the file with `metadata`, the schema's version and the digest, and bring it to the disk."""
-        self._flush(self._rows_waiting)
-        assert self._writer is not None, "closed already"  # noqa: S101
-        metadata = {"schema_version": str(SCHEMA_VERSION), **metadata, "digest": self._digest.hexdigest()}
+        Raises:
+            LakeError: the file can't be written.
+        """
+        self._write_first(self._buffered_rows)
+
+    def close(self, metadata: Mapping[str, str] | None = None) -> None:
+        """Write the rows of the buffer, and the footer with `metadata`; a file that is closed stays as it is.
+
+        Raises:
+            LakeError: the file can't be written.
+        """
+        if self._writer is None:
+            return
+        self.flush()
         with disk_errors(self.path):
-            self._writer.add_key_value_metadata(
-                {f"{PREFIX}{name}": value for name, value in metadata.items()}
-            )
+            self._writer.add_key_value_metadata(dict(metadata or {}))
             self._writer.close()
             self._writer = None
-            sync(self.path)
 
-    def _flush(self, count: int) -> None:
-        """Write the first `count` of the rows that wait."""
-        waiting = pa.Table.from_batches(self._waiting, self._schema)
-        rows, self._waiting = waiting.slice(0, count), waiting.slice(count).to_batches()
-        self._rows_waiting -= count
-        if count and self._writer is not None:
-            self._digest.update(rows)
-            with disk_errors(self.path):
-                self._writer.write_table(rows, row_group_size=ROWS_PER_GROUP)
+    def discard(self) -> None:
+        """Remove the file; rows in the buffer are never written."""
+        if self._writer is not None:
+            with suppress(OSError):  # the error of a full disk was raised before
+                self._writer.close()
+            self._writer = None
+        self._buffer = []
+        self.path.unlink(missing_ok=True)
+
+    def _write_first(self, count: int) -> None:
+        """Write the first `count` rows of the buffer."""
+        buffered = pa.Table.from_batches(self._buffer, self.schema)
+        rows, self._buffer = buffered.slice(0, count), buffered.slice(count).to_batches()
+        self._buffered_rows -= count
+        if not count or self._writer is None:
+            return
+        if self._on_write is not None:
+            self._on_write(rows)
+        with disk_errors(self.path):
+            self._writer.write_table(rows, row_group_size=ROWS_PER_GROUP)
+
+
+class TableFile:
+    """A file of a table being written, with a digest over its rows.
+
+    Use it as a context manager: a file that is not closed when the block ends is removed.
+    """
+
+    def __init__(self, table: Table, path: Path) -> None:
+        """Create the file.
+
+        Raises:
+            LakeError: it can't be written.
+        """
+        self.table = table
+        self.path = path
+        self._digest = Digest()
+        self._writer = RowGroupWriter(path, arrow_schema(table), "zstd", self._digest.update)
+
+    def __enter__(self) -> Self:
+        """Return the file itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Remove the file unless it was closed."""
+        if self._writer.is_open:
+            self._writer.discard()
+
+    @property
+    def rows(self) -> int:
+        """The rows so far."""
+        return self._writer.rows
+
+    @property
+    def is_open(self) -> bool:
+        """Whether rows can still be written."""
+        return self._writer.is_open
+
+    def write(self, batch: pa.RecordBatch) -> None:
+        """Add the rows of a batch, whose schema must be the table's.
+
+        Raises:
+            LakeError: it is another schema, or the file can't be written.
+        """
+        if not batch.schema.equals(self._writer.schema):
+            raise LakeError(
+                f"A batch for {self.table.name} has other columns than the table; nothing is published."
+            )
+        self._writer.write(batch)
+
+    def write_all(self, batches: Iterable[pa.RecordBatch]) -> None:
+        """Add the rows of all batches, cast to the table's types where DuckDB has its own."""
+        for batch in batches:
+            self.write(batch.cast(self._writer.schema))
+
+    def close(self, metadata: Mapping[str, str]) -> None:
+        """Finish the file with `metadata`, the schema's version and the digest, and sync it to the disk.
+
+        Raises:
+            LakeError: it can't be written.
+        """
+        self._writer.flush()  # the digest is over all rows
+        entries = {"schema_version": str(SCHEMA_VERSION), **metadata, "digest": self._digest.hexdigest()}
+        self._writer.close({f"{PREFIX}{name}": value for name, value in entries.items()})
+        with disk_errors(self.path):
+            sync(self.path)
 
 
 class Digest:
-    """A sum over the hashes of all rows but their `fetched_at`: equal for equal rows, in whatever order or batches."""
+    """A sum over the hashes of all rows without their `fetched_at`: equal for equal rows in any order and in any batches."""
 
     def __init__(self) -> None:
         self._sum = 0
 
     def update(self, rows: pa.Table) -> None:
-        """Add rows."""
+        """Add the hashes of rows."""
         with duckdb_session() as connection:
             connection.register("added", rows)
-            ((high, low),) = connection.sql(sql(__package__, "digest.sql")).fetchall()
+            ((high, low),) = connection.sql(load_sql(__package__, "digest.sql")).fetchall()
         self._sum = (self._sum + (int(high) << 64) + int(low)) % 2**128
 
     def hexdigest(self) -> str:
-        """32 hexadecimal digits."""
+        """Return the sum as 32 hexadecimal digits."""
         return f"{self._sum:032x}"
 
 
-def conforming(batch: pa.RecordBatch, table: Table) -> pa.RecordBatch:
-    """The batch with the table's columns; one that an older file lacks is null."""
+def conform(batch: pa.RecordBatch, table: Table) -> pa.RecordBatch:
+    """Return the batch with the table's columns; a column that an older file lacks is null."""
     schema = arrow_schema(table)
-    there = set(batch.schema.names)
+    present = set(batch.schema.names)
     columns = [
-        batch.column(field.name).cast(field.type) if field.name in there else pa.nulls(len(batch), field.type)
+        batch.column(field.name).cast(field.type)
+        if field.name in present
+        else pa.nulls(len(batch), field.type)
         for field in schema
     ]
     return pa.RecordBatch.from_arrays(columns, schema=schema)
 
 
 def check_version(path: Path, metadata: dict[str, str]) -> None:
-    """Refuse a file, given what it tells of itself, whose columns may mean what this code doesn't know.
+    """Refuse a file whose columns may have a meaning that this version doesn't know.
 
     Raises:
         LakeError: it was written by a newer version of this package.
@@ -168,38 +248,42 @@ def check_version(path: Path, metadata: dict[str, str]) -> None:
 
 
 @contextmanager
-def damage(path: Path) -> Iterator[None]:
-    """Tell a file that can't be read, or one below a folder, in one sentence."""
+def read_errors(path: Path) -> Iterator[None]:
+    """Raise errors of reading a file, or the files of a folder, as one sentence.
+
+    Raises:
+        LakeError: it can't be read, or is damaged.
+    """
     try:
         yield
     except OSError as error:
         if error.errno is not None:
             raise LakeError(f"{path} can't be read: {error.strerror}.") from error
-        raise _damaged(path) from error
+        raise _damaged_error(path) from error
     except pa.ArrowInvalid as error:
-        raise _damaged(path) from error
+        raise _damaged_error(path) from error
 
 
-def _damaged(path: Path) -> LakeError:
+def _damaged_error(path: Path) -> LakeError:
     return LakeError(f"{path} is damaged: restore it, or remove it and pull the day again.")
 
 
 @dataclass(frozen=True, slots=True)
 class Footer:
-    """What stands at the end of a file."""
+    """The end of a file, which describes it."""
 
     metadata: dict[str, str]
-    """What it tells of itself, without the prefix."""
+    """Our entries, by their names without the prefix."""
     rows: int
 
 
 def read_footer(path: Path) -> Footer:
-    """What a file tells of itself, and how many rows it holds.
+    """Return the metadata of a file and the number of its rows.
 
     Raises:
-        LakeError: it is no Parquet file.
+        LakeError: it can't be read, or is no Parquet file.
     """
-    with damage(path):
+    with read_errors(path):
         found = pq.read_metadata(path)
     prefix = PREFIX.encode()
     metadata = {
@@ -211,18 +295,18 @@ def read_footer(path: Path) -> Footer:
 
 
 def read_metadata(path: Path) -> dict[str, str]:
-    """What a file tells of itself, without the prefix.
+    """Return the metadata of a file, by names without the prefix.
 
     Raises:
-        LakeError: it is no Parquet file.
+        LakeError: it can't be read, or is no Parquet file.
     """
     return read_footer(path).metadata
 
 
 def count_rows(path: Path) -> int:
-    """How many rows a file holds.
+    """Return the number of rows of a file.
 
     Raises:
-        LakeError: it is no Parquet file.
+        LakeError: it can't be read, or is no Parquet file.
     """
     return read_footer(path).rows

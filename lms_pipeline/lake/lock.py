@@ -1,6 +1,6 @@
-"""One at a time for an account and day: a lock of the operating system, which dies with its process.
+"""The lock of a partition: one pull of an account and day at a time.
 
-What belongs here: the lock, and the folder for what waits while somebody has it.
+Belongs here: the lock, which the operating system releases when its process ends, and the pull's scratch folder.
 """
 
 from __future__ import annotations
@@ -18,16 +18,18 @@ from lms_pipeline.lake.paths import DataDir, Partition
 
 
 class LockedError(LmsPipelineError):
-    """Somebody else pulls the same account and day."""
+    """Another run pulls the same account and day."""
 
 
 @contextmanager
 def partition_lock(data: DataDir, partition: Partition) -> Iterator[Path]:
-    """A folder for what waits, that is ours alone; what a dead process left in it is removed.
+    """Lock a partition, and yield the path of an empty scratch folder for it.
+
+    Files that a dead process left there are removed, and so is the folder at the end.
 
     Raises:
-        LockedError: somebody else is at it.
-        LakeError: it can't be written.
+        LockedError: another run holds the lock.
+        LakeError: the lock can't be written.
     """
     folder = data.pull(partition)
     with disk_errors(folder):
@@ -39,21 +41,23 @@ def partition_lock(data: DataDir, partition: Partition) -> Iterator[Path]:
             raise LockedError(
                 f"{partition} is being pulled by another run: wait for it, or stop it, and try again."
             ) from None
-    waiting = folder / "waiting"
+    scratch = folder / "waiting"
     try:
-        shutil.rmtree(waiting, ignore_errors=True)
-        yield waiting
+        shutil.rmtree(scratch, ignore_errors=True)
+        yield scratch
     finally:
-        shutil.rmtree(waiting, ignore_errors=True)
+        shutil.rmtree(scratch, ignore_errors=True)
         lock.release()
 
 
 def remove_folder(data: DataDir, partition: Partition) -> None:
-    """Remove the folder of a pull that is over, with its lock; who has just opened that one is refused, not let in.
+    """Remove the folder of a pull that has ended, with its lock.
+
+    A run that opens the lock file at this moment finds it locked and is refused.
 
     Raises:
-        LockedError: somebody is at it.
-        LakeError: it can't be removed.
+        LockedError: a run holds the lock.
+        LakeError: the folder can't be removed.
     """
     with partition_lock(data, partition), disk_errors(data.pull(partition)):
         shutil.rmtree(data.pull(partition))

@@ -1,6 +1,6 @@
-"""Where everything stands on disk, and what may become a path.
+"""Paths of all files under `LMS_DATA_DIR`, and the ids that may become paths.
 
-What belongs here: names of files and folders. What is in them is `files.py` and `reading.py`.
+Belongs here: names of files and folders. Their content is `files.py` and `reading.py`.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ class BadIdError(WrongUseError):
 
 
 def check_account_id(text: str) -> str:
-    """The id itself.
+    """Return the id if it may become a path.
 
     Raises:
-        BadIdError: it has other characters than letters, digits, `_` and `-`, or is too long.
+        BadIdError: it has other characters than letters, digits, `_` and `-`, or more than 64.
     """
     if not _ACCOUNT_ID.fullmatch(text):
         raise BadIdError(
@@ -59,8 +59,8 @@ class Partition:
         return f"{self.account_id} on {self.day}"
 
 
-def partition_named(folder: Path) -> Partition | None:
-    """The partition whose folder is named so; None where none is."""
+def parse_folder(folder: Path) -> Partition | None:
+    """Return the partition of a folder, given relative to that of its table; None for other folders."""
     values = dict(part.split("=", 1) for part in folder.parts if "=" in part)
     try:
         partition = Partition(
@@ -68,9 +68,8 @@ def partition_named(folder: Path) -> Partition | None:
         )
     except (ValueError, BadIdError):
         return None
-    return (
-        partition if partition.folder == folder else None
-    )  # `20260101` is a date too, but not how we write one
+    # `20260101` is also read as a date, but is not how we write it
+    return partition if partition.folder == folder else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,68 +90,72 @@ class DataDir:
 
     @property
     def state(self) -> Path:
-        """The registry, locks, and what runs leave between their steps."""
+        """The registry, locks, and files that runs leave for later runs."""
         return self.root / "state"
 
     @property
     def registry(self) -> Path:
-        """The accounts we know."""
+        """The registry of accounts."""
         return self.state / "accounts.json"
 
     @property
     def token_refused(self) -> Path:
-        """Is there while the token is not accepted."""
+        """The flag of a token that Truto refused."""
         return self.state / "token_refused.json"
 
     @property
     def sent_alerts(self) -> Path:
-        """The failures that people were told of."""
+        """The failures that were reported."""
         return self.state / "alerts.json"
 
     @property
     def budgets(self) -> Path:
-        """The calls of late, by token and account."""
+        """Recent calls, by token and account."""
         return self.state / "budgets"
 
     @property
     def all_answers(self) -> Path:
-        """What the API answered, by account and day."""
+        """The API's responses, by account and day."""
         return self.root / "answers"
 
     @property
     def all_details(self) -> Path:
-        """What snapshots left for the plans of the next ones, by account and day."""
+        """Roster fingerprints, with which the next plan compares, by account and day."""
         return self.state / "details"
 
     @property
     def all_pulls(self) -> Path:
-        """Locks of pulls, and what waits while they run, by account and day."""
+        """Locks and scratch folders of pulls, by account and day."""
         return self.state / "pulls"
 
     def answers(self, partition: Partition) -> Path:
-        """What the API answered for an account and day."""
+        """The API's responses for an account and day."""
         return self.all_answers / partition.folder.with_suffix(".sqlite")
 
     def details(self, partition: Partition) -> Path:
-        """What the details of courses or learners told of each enrollment when the snapshot was taken."""
+        """The roster fingerprint of each enrollment of a snapshot."""
         return self.all_details / partition.folder.with_suffix(".parquet")
 
     def pull(self, partition: Partition) -> Path:
-        """The folder of the pull of an account and day."""
+        """The folder of a pull's lock and scratch files."""
         return self.all_pulls / partition.folder
 
     def file(self, table: Table, partition: Partition) -> Path:
-        """Where the published file of a table and partition stands."""
+        """The published file of a table and partition."""
         return self.lake / table.name / partition.folder / DATA_FILE
 
     def unpublished_file(self, table: Table, partition: Partition, run_id: str) -> Path:
-        """Where a run writes it before it is published."""
+        """The file of a table and partition that a run writes before it is published.
+
+        Raises:
+            BadIdError: the run's id can't become a path.
+        """
         if not _RUN_ID.fullmatch(run_id):
             raise BadIdError(f"{run_id[:80]!r} can't be a run id: use letters, digits, '-' and '_'.")
         return self.file(table, partition).with_name(f".{DATA_FILE}.{run_id}")
 
     def account_ids(self) -> list[str]:
-        """The accounts of which anything is published."""
+        """Return the accounts that have a published file."""
         named = {folder.name.removeprefix("account_id=") for folder in self.lake.glob("*/account_id=*")}
         return sorted(name for name in named if _ACCOUNT_ID.fullmatch(name))
 
@@ -164,7 +167,7 @@ class DataDir:
         account = "*" if account_id is None else check_account_id(account_id)
         root = self.lake / table.name
         for file in sorted(root.glob(f"account_id={account}/snapshot_date=*/{DATA_FILE}")):
-            partition = partition_named(file.parent.relative_to(root))
+            partition = parse_folder(file.parent.relative_to(root))
             if partition is not None:
                 yield partition
 

@@ -1,12 +1,13 @@
-"""Making the files of one run and partition visible, each in one step, after an audit of all.
+"""Publication of a run's files: audit of all, comparison with the previous snapshot, then one rename each.
 
-What belongs here: the order of publishing. What a file holds is `files.py`.
+Belongs here: what happens between a finished file and the moment when readers see it. A single file is `files.py`;
+checks of published files are `checks/`.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -23,133 +24,23 @@ from lms_pipeline.lake.paths import DATA_FILE, DataDir, Partition
 from lms_pipeline.tables.pulled import UNIFIED_ENROLLMENTS
 from lms_pipeline.tables.schema import Table, arrow_schema
 
-
-class AuditError(LakeError):
-    """A file that is not what it should be; it was not published."""
-
-
-@dataclass(frozen=True, slots=True)
-class KeyFaults:
-    """Rows that can't be told from others."""
-
-    nulls: dict[str, int]
-    """Rows without a value, by column of the key; columns that have all of theirs are left out."""
-    repeated: int
-    """Rows with a key that another row has before them."""
-
-
-def audit(path: Path, table: Table, key: Sequence[str]) -> int:
-    """Check the schema, which also says what is never null, and that no key is null or stands twice.
-
-    Returns:
-        The rows in the file.
-
-    Raises:
-        AuditError: naming the table, the column and how many rows.
-    """
-    with pq.ParquetFile(path) as file:
-        if not file.schema_arrow.remove_metadata().equals(arrow_schema(table)):
-            raise AuditError(
-                f"The new file of {table.name} has not the table's columns; nothing was published."
-            )
-        rows: int = file.metadata.num_rows
-    if key:
-        _check_key(path, table, key)
-    return rows
-
-
-def _check_key(path: Path, table: Table, key: Sequence[str]) -> None:
-    faults = key_faults(path, key)
-    for name, nulls in faults.nulls.items():
-        raise AuditError(f"{nulls} rows of {table.name} have no {name}; nothing was published.")
-    if faults.repeated:
-        raise AuditError(
-            f"{faults.repeated} rows of {table.name} repeat the key of another; nothing was published."
-        )
-
-
-def key_faults(path: Path, key: Sequence[str]) -> KeyFaults:
-    """The rows of a file whose key is missing or another's."""
-    columns = [duckdb.ColumnExpression(name) for name in key]
-    with duckdb_session(spill_to=path.parent) as connection:
-        keys = connection.read_parquet(str(path)).select(*columns)
-        nulls = {name: len(keys.filter(column.isnull())) for name, column in zip(key, columns, strict=True)}
-        return KeyFaults(
-            nulls={name: count for name, count in nulls.items() if count},
-            repeated=len(keys) - len(keys.distinct()),
-        )
-
-
-def check_sum(*, brought: int, unified: int, rejected: int, duplicates: int) -> None:
-    """Every record that was served, carried over or made of a detail is stored, rejected or a duplicate.
-
-    Raises:
-        AuditError: one was lost, or came from nowhere.
-    """
-    if brought != unified + rejected + duplicates:
-        raise AuditError(
-            f"{brought} enrollments were brought, but {unified} stored, {rejected} rejected and {duplicates} duplicates; "
-            "nothing was published."
-        )
-
+MIN_COMPARABLE_ROWS = 20
+"""Rows of a previous snapshot from which a drop is measured: three of five learners may well leave on one day."""
 
 log = logging.getLogger(__name__)
 
-FEW = 20
-"""Under so many rows before, a drop tells nothing: three of five learners may well leave on a day."""
+
+class AuditError(LakeError):
+    """A file is not as its table requires; it was not published."""
 
 
 class RowDropError(AuditError):
-    """Too many enrollments are missing that were there before; nothing was published."""
-
-
-@dataclass(frozen=True, slots=True)
-class Drop:
-    """The rows of a snapshot beside those of the last one before it."""
-
-    rows: int
-    rows_before: int
-    day_before: date | None
-    """None where there is none that can be read."""
-
-    @property
-    def share(self) -> float:
-        """The part of the rows before that is missing, 0 to 1; 0 where there were few."""
-        if self.rows_before < FEW:
-            return 0.0
-        return max(0.0, 1 - self.rows / self.rows_before)
-
-
-def drop_of(data: DataDir, partition: Partition, rows: int) -> Drop:
-    """How `rows` enrollments compare with the last snapshot before the partition's day; one that is damaged is none."""
-    previous = data.latest_snapshot(partition.account_id, before=partition.day)
-    if previous is None:
-        return Drop(rows, 0, None)
-    try:
-        return Drop(rows, count_rows(data.file(UNIFIED_ENROLLMENTS, previous)), previous.day)
-    except LakeError as error:
-        log.warning("%s Its rows are not compared with today's.", error)
-        return Drop(rows, 0, None)
-
-
-def check_drop(data: DataDir, partition: Partition, rows: int, most: float) -> None:
-    """Refuse a snapshot in which more than the share `most` of the rows before it are missing.
-
-    Raises:
-        RowDropError: they are.
-    """
-    drop = drop_of(data, partition, rows)
-    if drop.share > most:
-        raise RowDropError(
-            f"{partition} would have {rows:,} enrollments where {drop.day_before} has {drop.rows_before:,}: a drop of "
-            f"{drop.share:.0%}, and max_drop is {most:.0%}; nothing was published. If they are really gone, run it once "
-            "with `--allow-drop`, or with allow_drop in the UI's launchpad."
-        )
+    """Too many enrollments of the previous snapshot are missing; nothing was published."""
 
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """A file that readers see now."""
+    """A file that readers see."""
 
     table: Table
     partition: Partition
@@ -157,18 +48,11 @@ class Published:
     rows: int
 
 
-def published_files(data: DataDir, tables: Sequence[Table], partition: Partition) -> list[Published]:
-    """Those of the tables' files that readers see of a partition.
-
-    Raises:
-        LakeError: one is damaged.
-    """
-    files = [(table, data.file(table, partition)) for table in tables]
-    return [Published(table, partition, path, count_rows(path)) for table, path in files if path.exists()]
-
-
 class Publication:
-    """The files that a run writes for a partition; those that it doesn't publish vanish with it."""
+    """The files that a run writes for a partition.
+
+    Use it as a context manager: files that are not published when the block ends are removed.
+    """
 
     def __init__(self, data: DataDir, partition: Partition, run_id: str) -> None:
         self.partition = partition
@@ -177,27 +61,32 @@ class Publication:
         self._written: list[Path] = []
 
     def __enter__(self) -> Self:
-        """The publication itself."""
+        """Return the publication itself."""
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Remove what was written and not published."""
+        """Remove the files that were not published."""
         for path in self._written:
             path.unlink(missing_ok=True)
 
     def open(self, table: Table) -> TableFile:
-        """A file to write, beside the one that readers see."""
+        """Return a new file of a table, beside the file that readers see.
+
+        Raises:
+            LakeError: it can't be written.
+        """
         path = self._data.unpublished_file(table, self.partition, self.run_id)
         self._written.append(path)
         return TableFile(table, path)
 
     def publish(self, files: Sequence[tuple[TableFile, Sequence[str]]]) -> list[Published]:
-        """Audit every file against its key, then rename them in this order: the last one is the commit mark.
+        """Audit each file with its key, then rename the files in this order; the last one is the commit mark.
 
         Raises:
-            AuditError: one of them is not what it should be; none was published.
+            AuditError: a file is not as its table requires; none was published.
+            LakeError: a file can't be renamed; those after it were not published.
         """
-        rows = [audit(file.path, file.table, key) for file, key in files]
+        rows = [audit_file(file.path, file.table, key) for file, key in files]
         return [self._rename(file, count) for (file, _), count in zip(files, rows, strict=True)]
 
     def _rename(self, file: TableFile, rows: int) -> Published:
@@ -214,12 +103,13 @@ def publish_table(
     *,
     run_id: str,
     batches: pa.RecordBatchReader,
-    metadata: dict[str, str],
+    metadata: Mapping[str, str],
 ) -> Published:
-    """Publish one table that was worked out from others, from a reader over its rows.
+    """Write, audit and publish one table.
 
     Raises:
-        AuditError: it is not what it should be.
+        AuditError: the file is not as its table requires.
+        LakeError: it can't be written.
     """
     with Publication(data, partition, run_id) as publication, publication.open(table) as file:
         file.write_all(batches)
@@ -227,10 +117,136 @@ def publish_table(
         return publication.publish([(file, table.key)])[0]
 
 
+def find_published_files(data: DataDir, tables: Sequence[Table], partition: Partition) -> list[Published]:
+    """Return the published files of a partition, in the order of the tables.
+
+    Raises:
+        LakeError: a file is damaged.
+    """
+    files = [(table, data.file(table, partition)) for table in tables]
+    return [Published(table, partition, path, count_rows(path)) for table, path in files if path.exists()]
+
+
 def remove_leftovers(data: DataDir, tables: Iterable[Table], partition: Partition) -> None:
-    """Remove what runs that died have left of a partition; only for who is sure that no other run is at it."""
+    """Remove unpublished files that dead runs left in a partition. The caller holds the partition's lock.
+
+    Raises:
+        LakeError: a file can't be removed.
+    """
     for table in tables:
         folder = data.file(table, partition).parent
         with disk_errors(folder):
             for path in folder.glob(f".{DATA_FILE}.*"):
                 path.unlink(missing_ok=True)
+
+
+def audit_file(path: Path, table: Table, key: Sequence[str]) -> int:
+    """Check that a file has the table's schema, and that each row has a key of its own.
+
+    Returns:
+        The rows of the file.
+
+    Raises:
+        AuditError: it hasn't; the sentence names the table, the column and how many rows.
+    """
+    with pq.ParquetFile(path) as file:
+        if not file.schema_arrow.remove_metadata().equals(arrow_schema(table)):
+            raise AuditError(
+                f"The new file of {table.name} does not have the table's columns; nothing was published."
+            )
+        rows: int = file.metadata.num_rows
+    if key:
+        _audit_key(path, table, key)
+    return rows
+
+
+def _audit_key(path: Path, table: Table, key: Sequence[str]) -> None:
+    faults = find_key_faults(path, key)
+    for name, nulls in faults.nulls.items():
+        raise AuditError(f"{nulls} rows of {table.name} have no {name}; nothing was published.")
+    if faults.repeated:
+        raise AuditError(
+            f"{faults.repeated} rows of {table.name} repeat the key of another; nothing was published."
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class KeyFaults:
+    """Rows that their key does not identify."""
+
+    nulls: dict[str, int]
+    """Rows without a value, by column of the key; only columns with such rows."""
+    repeated: int
+    """Rows with the key of an earlier row."""
+
+
+def find_key_faults(path: Path, key: Sequence[str]) -> KeyFaults:
+    """Count the rows of a file whose key is null or repeated."""
+    columns = [duckdb.ColumnExpression(name) for name in key]
+    with duckdb_session(spill_to=path.parent) as connection:
+        keys = connection.read_parquet(str(path)).select(*columns)
+        nulls = {name: len(keys.filter(column.isnull())) for name, column in zip(key, columns, strict=True)}
+        return KeyFaults(
+            nulls={name: count for name, count in nulls.items() if count},
+            repeated=len(keys) - len(keys.distinct()),
+        )
+
+
+def audit_counts(*, brought: int, unified: int, rejected: int, duplicates: int) -> None:
+    """Check that each enrollment that was served, carried over or read from a roster is accounted for.
+
+    Raises:
+        AuditError: `brought` is not the sum of the stored, the rejected and the duplicates.
+    """
+    if brought != unified + rejected + duplicates:
+        raise AuditError(
+            f"{brought} enrollments were fetched or carried over, but {unified} are stored, {rejected} rejected and "
+            f"{duplicates} duplicates; nothing was published."
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class RowDrop:
+    """The rows of a snapshot compared with those of the previous one."""
+
+    rows: int
+    rows_before: int
+    day_before: date | None
+    """The day of the previous snapshot; None if there is none that can be read."""
+
+    @property
+    def share(self) -> float:
+        """The share of the previous rows that is missing, 0 to 1; 0 if there were fewer than `MIN_COMPARABLE_ROWS`."""
+        if self.rows_before < MIN_COMPARABLE_ROWS:
+            return 0.0
+        return max(0.0, 1 - self.rows / self.rows_before)
+
+
+def measure_row_drop(data: DataDir, partition: Partition, rows: int) -> RowDrop:
+    """Compare a number of enrollments with the snapshot before the partition's day.
+
+    A damaged snapshot is logged, and counts as none.
+    """
+    previous = data.latest_snapshot(partition.account_id, before=partition.day)
+    if previous is None:
+        return RowDrop(rows, 0, None)
+    try:
+        return RowDrop(rows, count_rows(data.file(UNIFIED_ENROLLMENTS, previous)), previous.day)
+    except LakeError as error:
+        log.warning("%s Its rows are not compared with today's.", error)
+        return RowDrop(rows, 0, None)
+
+
+def refuse_row_drop(data: DataDir, partition: Partition, rows: int, max_drop: float) -> None:
+    """Refuse a snapshot that lacks more than the share `max_drop` of the previous rows.
+
+    Raises:
+        RowDropError: it lacks more.
+    """
+    drop = measure_row_drop(data, partition, rows)
+    if drop.share > max_drop:
+        raise RowDropError(
+            f"{partition} would have {rows:,} enrollments where {drop.day_before} has {drop.rows_before:,}: a drop of "
+            f"{drop.share:.0%}, and max_drop is {max_drop:.0%}; nothing was published. If they are really gone, run it "
+            "once with `--allow-drop`, or with allow_drop in the UI's launchpad."
+        )

@@ -1,1 +1,1 @@
-"""Completion metrics: SQL over one partition's enrollments, each rate with its numerator and denominator."""
+"""Completion metrics: SQL over the enrollments of a partition, each rate with its numerator and denominator."""

@@ -1,18 +1,18 @@
--- How many of the dropped rows tell the same as the row kept instead, and how many something else.
+-- How many of the dropped rows have the same content as the row that replaces them, and how many another.
 WITH content AS (
-    SELECT position, md5(to_json(told)) AS told
+    SELECT position, md5(to_json(content)) AS hash
     FROM (
         SELECT
-            waiting._position AS position,
-            row(*COLUMNS(lambda name: name NOT IN ('_key', '_position', 'fetched_at'))) AS told
-        FROM waiting
-        WHERE waiting._position IN (SELECT _position FROM dropped UNION SELECT kept FROM dropped)
+            staged._position AS position,
+            row(*COLUMNS(lambda name: name NOT IN ('_key', '_position', 'fetched_at'))) AS content
+        FROM staged
+        WHERE staged._position IN (SELECT _position FROM dropped UNION SELECT kept FROM dropped)
     )
 )
 
 SELECT
-    count(*) FILTER (WHERE loser.told = winner.told) AS identical,
-    count(*) FILTER (WHERE loser.told <> winner.told) AS conflicting
+    count(*) FILTER (WHERE removed.hash = retained.hash) AS identical,
+    count(*) FILTER (WHERE removed.hash <> retained.hash) AS conflicting
 FROM dropped
-JOIN content AS loser ON loser.position = dropped._position
-JOIN content AS winner ON winner.position = dropped.kept
+JOIN content AS removed ON removed.position = dropped._position
+JOIN content AS retained ON retained.position = dropped.kept

@@ -12,11 +12,11 @@ from lms_pipeline.accounts.registry import RegisteredAccount, Registry, UnknownA
 from lms_pipeline.accounts.sync import sync_with_truto
 from lms_pipeline.errors import LmsPipelineError, WrongUseError
 from lms_pipeline.lake.paths import BadIdError, DataDir
-from lms_pipeline.sandbox.server import running
+from lms_pipeline.sandbox import running
 from lms_pipeline.settings import Settings
 from lms_pipeline.truto.client import TrutoClient
 from lms_pipeline.truto.models import IntegratedAccount, Integration
-from lms_pipeline_tests.sandbox.worlds import SmallWorld
+from lms_pipeline_tests.support.sandbox import SmallWorld
 from lms_pipeline_tests.support.scripted_api import TOKEN, ReceivedRequest, ScriptedResponse, page, refusal
 from lms_pipeline_tests.support.scripted_server import serve
 

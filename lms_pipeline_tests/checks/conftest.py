@@ -1,4 +1,4 @@
-"""A data directory in which a test puts the files that a check is to look at."""
+"""A data directory for the files that a check reads."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from lms_pipeline.tables.pulled import UNIFIED_ENROLLMENTS
 from lms_pipeline.tables.schema import Table
 from lms_pipeline_tests.support.lake_files import FIRST, PROVENANCE, write
 
-SUMS = ("served", "carried", "roster", "rejected", "duplicates_identical", "duplicates_conflicting")
+COUNTS = ("served", "carried", "roster", "rejected", "duplicates_identical", "duplicates_conflicting")
 
 
 @dataclass
@@ -28,34 +28,34 @@ class Shelf:
     day: date = FIRST
 
     def put(
-        self, *rows: dict[str, Any], table: Table = UNIFIED_ENROLLMENTS, days: int = 0, **facts: object
+        self, *rows: dict[str, Any], table: Table = UNIFIED_ENROLLMENTS, days: int = 0, **metadata: object
     ) -> None:
-        """Publish rows of the day, or of so many days later, with facts for the file's metadata."""
-        message = PROVENANCE.metadata() | {name: str(value) for name, value in facts.items()}
+        """Publish rows of the day, or of `days` later, with these entries in the file's metadata."""
+        entries = PROVENANCE.metadata() | {name: str(value) for name, value in metadata.items()}
         write(
             self.data.file(table, Partition("acme", self.day + timedelta(days=days))),
             table,
             *rows,
-            metadata=message,
+            metadata=entries,
         )
 
-    def pulled(self, *rows: dict[str, Any], **facts: object) -> None:
-        """Publish enrollments as a pull does, that were all served; `facts` tell otherwise."""
-        sums: dict[str, Any] = {**dict.fromkeys(SUMS, 0), "served": len(rows)}
-        self.put(*rows, **{"key": "user_id,course_id", **sums, **facts})
+    def put_pulled(self, *rows: dict[str, Any], **metadata: object) -> None:
+        """Publish enrollments as a pull does: all were served, unless `metadata` has other counts."""
+        counts: dict[str, Any] = {**dict.fromkeys(COUNTS, 0), "served": len(rows)}
+        self.put(*rows, **{"key": "user_id,course_id", **counts, **metadata})
 
-    def look(
+    def run(
         self,
         check: Callable[[Subject], Finding],
         table: Table = UNIFIED_ENROLLMENTS,
         days: int = 0,
         **options: Any,
     ) -> Finding:
-        """What a check finds in a table of the day, or of so many days later."""
+        """Run a check over a table of the day, or of `days` later."""
         partition = Partition("acme", self.day + timedelta(days=days))
         settings = Settings(data_dir=self.data.root)
-        with open_subject(settings, self.data, partition) as at:
-            subject = at(table)
+        with open_subject(settings, self.data, partition) as open_table:
+            subject = open_table(table)
             return check(
                 Subject(
                     subject.data,

@@ -1,19 +1,19 @@
-"""Findings in several tables, told as one."""
+"""Findings of several tables, merged into one."""
 
-from lms_pipeline.checks.base import MAX_EXAMPLE_ROWS, Finding, together
+from lms_pipeline.checks.base import MAX_EXAMPLE_ROWS, Finding, merge_findings
 
-FINE = Finding(passed=True, message="All 3 columns are as described.", figures={"columns": 3})
-WRONG = Finding(
+PASSED = Finding(passed=True, message="All 3 columns are as described.", figures={"columns": 3})
+FAILED = Finding(
     passed=False, message="1 columns are not.", figures={"columns": 2}, rows=[{"column": "status"}]
 )
 
 
-def test_one_alone_stays_as_it_is():
-    assert together({"courses": WRONG}) is WRONG
+def test_a_single_finding_stays_as_it_is():
+    assert merge_findings({"courses": FAILED}) is FAILED
 
 
-def test_pass_where_all_do_with_the_figures_of_each():
-    found = together({"courses": FINE, "learners": FINE})
+def test_the_merged_finding_passes_if_all_do_and_has_the_figures_of_each():
+    found = merge_findings({"courses": PASSED, "learners": PASSED})
     assert found.passed
     assert found.figures == {"courses.columns": 3, "learners.columns": 3}
     assert found.message == (
@@ -21,14 +21,14 @@ def test_pass_where_all_do_with_the_figures_of_each():
     )
 
 
-def test_fail_where_one_does_and_tell_that_one():
-    found = together({"courses": FINE, "learners": WRONG})
+def test_the_merged_finding_fails_with_the_message_of_the_failed_one():
+    found = merge_findings({"courses": PASSED, "learners": FAILED})
     assert (found.passed, found.message) == (False, "learners: 1 columns are not.")
     assert found.rows == [{"table": "learners", "column": "status"}]
 
 
-def test_show_no_more_rows_than_a_single_one():
+def test_the_merged_finding_shows_no_more_rows_than_a_single_one():
     many = Finding(
         passed=False, message="Many.", rows=[{"column": str(number)} for number in range(MAX_EXAMPLE_ROWS)]
     )
-    assert len(together({"courses": many, "learners": many}).rows) == MAX_EXAMPLE_ROWS
+    assert len(merge_findings({"courses": many, "learners": many}).rows) == MAX_EXAMPLE_ROWS

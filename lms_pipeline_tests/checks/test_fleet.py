@@ -1,4 +1,4 @@
-"""What is missing in the whole fleet."""
+"""Checks of all accounts: missing snapshots, disconnected accounts, partition keys."""
 
 from datetime import UTC, date, datetime
 
@@ -20,7 +20,7 @@ from lms_pipeline_tests.support.lake_files import publish
 
 START = date(2026, 3, 1)
 NOW = datetime(2026, 3, 11, 2, tzinfo=UTC)
-"""The 10th has ended and is open; the 9th is the last that should be there."""
+"""The 10th has ended and is open; the 9th is the latest closed day."""
 LOST = IntegratedAccount(
     id="lost", status="needs_reauth", integration=Integration(name="talentlms", category="lms")
 )
@@ -32,7 +32,7 @@ def march(*days):
 
 @pytest.fixture
 def fleet(shelf):
-    """The fleet with these accounts: when each came, and which days it has."""
+    """Build a fleet with these accounts, each given as its first day and the days that it has."""
 
     def build(failed=(), **accounts):
         registry = Registry(shelf.data.registry)
@@ -47,14 +47,14 @@ def fleet(shelf):
 
 
 class TestFresh:
-    def test_passes_where_every_account_has_the_last_closed_day(self, fleet):
+    def test_passes_if_every_account_has_the_latest_closed_day(self, fleet):
         found = accounts_are_fresh(fleet(north=(8, 8, 9), south=(9, 9)))
         assert (found.passed, found.message) == (
             True,
             "0 of 2 active accounts have no snapshot of 2026-03-09.",
         )
 
-    def test_fails_with_the_dead_account_beside_a_live_one(self, fleet):
+    def test_fails_for_one_account_without_it_among_others(self, fleet):
         found = accounts_are_fresh(fleet(north=(1, 8, 9, 10), south=(1, 4)))
         assert not found.passed
         assert found.message == "1 of 2 active accounts have no snapshot of 2026-03-09: see their last runs."
@@ -67,22 +67,22 @@ class TestFresh:
             }
         ]
 
-    def test_waits_for_the_day_that_is_still_open(self, fleet):
+    def test_ignores_the_day_that_is_still_open(self, fleet):
         assert accounts_are_fresh(fleet(north=(10,))).passed
 
-    def test_expects_nothing_of_who_was_removed(self, fleet, shelf):
+    def test_ignores_accounts_that_were_removed(self, fleet, shelf):
         fleet(north=(1, 4))
         Registry(shelf.data.registry).remove("north", last_day=date(2026, 3, 4))
         assert accounts_are_fresh(fleet()).passed
 
 
 class TestMissing:
-    def test_passes_where_every_day_since_an_accounts_first_is_there(self, fleet):
+    def test_passes_if_every_day_since_an_accounts_first_is_published(self, fleet):
         found = no_day_is_missing(fleet(north=(8, 8, 9), south=(9, 9, 10)))
         assert found.passed
         assert (found.figures["published"], found.figures["missing"]) == (4, 0)
 
-    def test_fails_for_a_recent_day_and_tells_failed_from_never_asked(self, fleet):
+    def test_fails_for_a_recent_day_and_counts_failed_runs_separately(self, fleet):
         found = no_day_is_missing(
             fleet(failed=[("north", date(2026, 3, 8)), ("north", date(2026, 3, 10))], north=(6, 6, 9))
         )
@@ -102,17 +102,17 @@ class TestMissing:
             "last": "2026-03-08",
         }
 
-    def test_counts_those_of_an_account_that_can_not_be_asked_and_passes(self, fleet, shelf):
+    def test_counts_the_days_of_a_disconnected_account_and_passes(self, fleet, shelf):
         fleet(north=(9, 9))
         Registry(shelf.data.registry).sync([LOST], integrations=(), day=START)
         found = no_day_is_missing(fleet())
         assert (found.passed, found.figures["missing"], found.rows[0]["status"]) == (True, 9, "needs_reauth")
 
-    def test_counts_what_is_missing_longer_and_passes(self, fleet):
+    def test_counts_older_missing_days_and_passes(self, fleet):
         found = no_day_is_missing(fleet(north=(1, 1, 3, 4, 5, 6, 7, 8, 9)))
         assert (found.passed, found.figures["missing"]) == (True, 1)
 
-    def test_counts_an_account_that_left_up_to_its_last_day(self, fleet, shelf):
+    def test_counts_the_days_of_a_removed_account_up_to_its_last_day(self, fleet, shelf):
         fleet(north=(1, 1, 2, 4))
         Registry(shelf.data.registry).remove("north", last_day=date(2026, 3, 4))
         found = no_day_is_missing(fleet())
@@ -120,13 +120,13 @@ class TestMissing:
 
 
 class TestConnected:
-    def test_passes_where_all_are_active_or_removed(self, fleet, shelf):
+    def test_passes_if_all_are_active_or_removed(self, fleet, shelf):
         fleet(north=(1,), south=(1,))
         Registry(shelf.data.registry).remove("south", last_day=START)
         found = accounts_are_connected(fleet())
-        assert (found.passed, found.message) == (True, "0 of 1 accounts can't be asked.")
+        assert (found.passed, found.message) == (True, "0 of 1 accounts can't be pulled.")
 
-    def test_fails_with_those_that_their_owners_have_to_connect_again(self, fleet, shelf):
+    def test_fails_with_the_accounts_that_have_to_be_connected_again(self, fleet, shelf):
         Registry(shelf.data.registry).sync([LOST], integrations=(), day=date(2026, 3, 9))
         found = accounts_are_connected(fleet())
         assert not found.passed
@@ -134,14 +134,14 @@ class TestConnected:
 
 
 class TestPartitions:
-    def test_are_accounts_times_days_and_pass_while_they_are_few(self, fleet):
+    def test_are_accounts_times_days_and_pass_if_they_are_few(self, fleet):
         found = partitions_are_few(fleet(north=(1,), south=(1,)))
         assert (found.passed, found.figures["partition_keys"]) == (True, 20)
         assert found.message == (
             "2 accounts x 10 days are 20 partition keys; Dagster advises 100,000 at most."
         )
 
-    def test_fail_from_four_fifths_of_what_is_advised_with_what_to_do(self, fleet):
+    def test_fail_above_four_fifths_of_what_is_advised_with_what_to_do(self, fleet):
         many = fleet(north=(1,))
         object.__setattr__(many, "partitions", PartitionKeyCount(300, 267))
         found = partitions_are_few(many)

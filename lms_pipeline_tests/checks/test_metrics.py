@@ -1,4 +1,4 @@
-"""Whether figures can be."""
+"""Checks of the completion tables."""
 
 import pytest
 
@@ -31,9 +31,9 @@ def row(n_all=3, **more):
 
 
 class TestRates:
-    def test_pass_where_each_is_its_share(self, shelf):
+    def test_pass_if_each_is_its_share(self, shelf):
         shelf.put(rate(1, 3), rate(0, 5), rate(5, 5), {}, table=ACCOUNT_COMPLETION)
-        found = shelf.look(rates_are_shares, ACCOUNT_COMPLETION)
+        found = shelf.run(rates_are_shares, ACCOUNT_COMPLETION)
         assert (found.passed, found.message) == (True, "All 12 rates are shares.")
 
     @pytest.mark.parametrize(
@@ -49,51 +49,51 @@ class TestRates:
         ],
         ids=["another", "over one", "negative", "no number", "of nobody", "missing", "of nothing"],
     )
-    def test_fail_where_one_is_not(self, shelf, wrong):
+    def test_fail_if_one_is_not(self, shelf, wrong):
         shelf.put(rate(1, 3), wrong, table=LEARNER_COMPLETION)
-        found = shelf.look(rates_are_shares, LEARNER_COMPLETION)
+        found = shelf.run(rates_are_shares, LEARNER_COMPLETION)
         assert (found.passed, found.figures) == (False, {"wrong": 1})
         assert [one["figure"] for one in found.rows] == ["completion_rate"]
 
-    def test_pass_where_there_is_no_sign_of_an_assessment(self, shelf):
+    def test_pass_if_nothing_shows_an_assessment(self, shelf):
         shelf.put({"pass_rate_num": 2, "pass_rate_den": 2}, table=ACCOUNT_COMPLETION)
-        assert shelf.look(rates_are_shares, ACCOUNT_COMPLETION).passed
+        assert shelf.run(rates_are_shares, ACCOUNT_COMPLETION).passed
 
 
 class TestParts:
-    def test_pass_where_all_sum(self, shelf):
+    def test_pass_if_all_sum(self, shelf):
         due = {"n_due": 2, "n_on_time": 1, "n_late": 1}
         others = ("undated", "open", "failed", "withdrawn", "expired", "unknown")
         shelf.put(row(), row(**due, **{f"n_due_{name}": 0 for name in others}), table=COURSE_COMPLETION)
-        assert shelf.look(parts_sum, COURSE_COMPLETION).passed
+        assert shelf.run(parts_sum, COURSE_COMPLETION).passed
 
     @pytest.mark.parametrize(
         ("wrong", "figure"),
         [({"status_enrolled": 2}, "n_all"), ({"n_not_started": 1}, "n_open")],
     )
-    def test_fail_where_one_does_not(self, shelf, wrong, figure):
+    def test_fail_if_one_does_not(self, shelf, wrong, figure):
         shelf.put(row(), row(**wrong), table=COURSE_COMPLETION)
-        found = shelf.look(parts_sum, COURSE_COMPLETION)
+        found = shelf.run(parts_sum, COURSE_COMPLETION)
         assert not found.passed
         assert [(one["figure"], one["rows"]) for one in found.rows] == [(figure, 1)]
 
-    def test_compare_nothing_that_is_not_known(self, shelf):
+    def test_ignore_counts_that_are_not_known(self, shelf):
         shelf.put(row(n_due=None, n_on_time=1), table=COURSE_COMPLETION)
-        assert shelf.look(parts_sum, COURSE_COMPLETION).passed
+        assert shelf.run(parts_sum, COURSE_COMPLETION).passed
 
-    def test_pass_where_courses_and_learners_sum_to_the_account(self, shelf):
+    def test_pass_if_courses_and_learners_sum_to_the_account(self, shelf):
         shelf.put(row(5), table=ACCOUNT_COMPLETION, source_run_id="r")
         shelf.put(row(2), row(3), table=COURSE_COMPLETION, source_run_id="r")
         shelf.put(row(4), row(1), table=LEARNER_COMPLETION, source_run_id="r")
-        assert shelf.look(parts_sum, ACCOUNT_COMPLETION).passed
+        assert shelf.run(parts_sum, ACCOUNT_COMPLETION).passed
 
-    def test_fail_where_courses_do_not_sum_to_the_account(self, shelf):
+    def test_fail_if_courses_do_not_sum_to_the_account(self, shelf):
         shelf.put(row(5), table=ACCOUNT_COMPLETION, source_run_id="r")
         shelf.put(row(2), row(2), table=COURSE_COMPLETION, source_run_id="r")
-        found = shelf.look(parts_sum, ACCOUNT_COMPLETION)
+        found = shelf.run(parts_sum, ACCOUNT_COMPLETION)
         assert found.rows == [{"figure": "n_all", "rows": 1, "first": "5, and 4 in course_completion"}]
 
-    def test_compare_no_tables_of_different_pulls(self, shelf):
+    def test_ignore_tables_of_other_pulls(self, shelf):
         shelf.put(row(5), table=ACCOUNT_COMPLETION, source_run_id="r")
         shelf.put(row(2), table=COURSE_COMPLETION, source_run_id="older")
-        assert shelf.look(parts_sum, ACCOUNT_COMPLETION).passed
+        assert shelf.run(parts_sum, ACCOUNT_COMPLETION).passed

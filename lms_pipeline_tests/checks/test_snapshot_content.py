@@ -1,4 +1,4 @@
-"""What the enrollments say."""
+"""Checks of the content of enrollments."""
 
 import json
 
@@ -14,101 +14,103 @@ from lms_pipeline.tables.pulled import RAW_ENROLLMENTS, REJECTED_ENROLLMENTS
 from lms_pipeline_tests.support.lake_files import enrollment
 
 
-def raw(user_id, course_id="c1", payload=None, **said):
+def raw(user_id, course_id="c1", payload=None, **values):
     return {
         "user_id": user_id,
         "course_id": course_id,
-        "payload": payload or json.dumps(said),
+        "payload": payload or json.dumps(values),
         "source": "remote_data",
     }
 
 
 class TestRaw:
-    def test_passes_where_both_tell_the_same(self, shelf):
-        shelf.pulled(enrollment("u1", status="completed"), enrollment("u2", status="in_progress"))
+    def test_passes_if_both_agree(self, shelf):
+        shelf.put_pulled(enrollment("u1", status="completed"), enrollment("u2", status="in_progress"))
         shelf.put(
             raw("u1", completion_status="Completed"),
             raw("u2", completion_status="incomplete"),
             table=RAW_ENROLLMENTS,
         )
-        found = shelf.look(agrees_with_raw)
+        found = shelf.run(agrees_with_raw)
         assert found.passed
         assert found.figures["agrees"] == 2
 
     @pytest.mark.parametrize(
-        ("status", "said", "trouble"),
+        ("status", "raw_status", "disagreement"),
         [
-            ("enrolled", "Completed", "1 are completed in raw alone"),
-            ("completed", "not_attempted", "1 are completed in unified alone"),
+            ("enrolled", "Completed", "1 are completed only in raw"),
+            ("completed", "not_attempted", "1 are completed only in unified"),
         ],
     )
-    def test_fails_where_one_is_completed_and_the_other_open(self, shelf, status, said, trouble):
-        shelf.pulled(enrollment("u1", status=status))
-        shelf.put(raw("u1", completion_status=said), table=RAW_ENROLLMENTS)
-        found = shelf.look(agrees_with_raw)
+    def test_fails_if_one_is_completed_and_the_other_open(self, shelf, status, raw_status, disagreement):
+        shelf.put_pulled(enrollment("u1", status=status))
+        shelf.put(raw("u1", completion_status=raw_status), table=RAW_ENROLLMENTS)
+        found = shelf.run(agrees_with_raw)
         assert not found.passed
-        assert trouble in found.message
+        assert disagreement in found.message
         assert [(row["user_id"], row["raw_status"], row["status"]) for row in found.rows] == [
-            ("u1", said, status)
+            ("u1", raw_status, status)
         ]
 
     @pytest.mark.parametrize("status", ["expired", "withdrawn", "failed", "unknown"])
-    def test_compares_nothing_that_ended_otherwise(self, shelf, status):
-        shelf.pulled(enrollment("u1", status=status))
+    def test_ignores_enrollments_that_ended_otherwise(self, shelf, status):
+        shelf.put_pulled(enrollment("u1", status=status))
         shelf.put(raw("u1", completion_status="Completed"), table=RAW_ENROLLMENTS)
-        assert shelf.look(agrees_with_raw).passed
+        assert shelf.run(agrees_with_raw).passed
 
-    def test_fails_where_an_enrollment_has_no_raw(self, shelf):
-        shelf.pulled(enrollment("u1"), enrollment("u2"))
+    def test_fails_if_an_enrollment_is_not_in_raw(self, shelf):
+        shelf.put_pulled(enrollment("u1"), enrollment("u2"))
         shelf.put(raw("u1"), table=RAW_ENROLLMENTS)
-        found = shelf.look(agrees_with_raw)
+        found = shelf.run(agrees_with_raw)
         assert (found.passed, found.figures["unified_alone"]) == (False, 1)
 
-    def test_fails_where_raw_has_more_than_was_rejected(self, shelf):
-        shelf.pulled(enrollment("u1"), served=2, rejected=1)
+    def test_fails_if_raw_has_more_than_the_rejected(self, shelf):
+        shelf.put_pulled(enrollment("u1"), served=2, rejected=1)
         shelf.put(raw("u1"), raw("u2"), table=RAW_ENROLLMENTS)
-        assert shelf.look(agrees_with_raw).passed
+        assert shelf.run(agrees_with_raw).passed
         shelf.put(raw("u1"), raw("u2"), raw("u3"), table=RAW_ENROLLMENTS)
-        found = shelf.look(agrees_with_raw)
+        found = shelf.run(agrees_with_raw)
         assert not found.passed
-        assert "2 are raw alone" in found.message
+        assert "2 are only in raw" in found.message
 
-    def test_passes_where_raw_was_not_asked_for(self, shelf):
-        shelf.pulled(enrollment("u1"))
+    def test_passes_without_raw_enrollments(self, shelf):
+        shelf.put_pulled(enrollment("u1"))
         shelf.put(table=RAW_ENROLLMENTS)
-        assert shelf.look(agrees_with_raw).message == "There is nothing raw of this day to compare with."
+        assert (
+            shelf.run(agrees_with_raw).message == "There are no raw enrollments of this day to compare with."
+        )
 
     @pytest.mark.parametrize(
         "payload", ["[]", "null", '"text"', '{"state": {"deep": 1}}', '{"n": "\\ud83d"}']
     )
-    def test_takes_any_payload(self, shelf, payload):
-        shelf.pulled(enrollment("u1"))
+    def test_accepts_any_payload(self, shelf, payload):
+        shelf.put_pulled(enrollment("u1"))
         shelf.put(raw("u1", payload=payload), table=RAW_ENROLLMENTS)
-        found = shelf.look(agrees_with_raw)
+        found = shelf.run(agrees_with_raw)
         assert (found.passed, found.figures["not_compared"]) == (True, 1)
 
-    def test_compares_no_pair_with_several_rows(self, shelf):
-        shelf.pulled(
+    def test_ignores_pairs_with_several_rows(self, shelf):
+        shelf.put_pulled(
             enrollment("u1", enrollment_id="1", status="completed"),
             enrollment("u1", enrollment_id="2", status="enrolled"),
         )
         shelf.put(raw("u1", state="COMPLETED"), raw("u1", state="ENROLLED"), table=RAW_ENROLLMENTS)
-        assert shelf.look(agrees_with_raw).figures["not_compared"] == 1
+        assert shelf.run(agrees_with_raw).figures["not_compared"] == 1
 
 
 class TestStatuses:
-    def test_pass_where_all_are_documented(self, shelf):
-        shelf.pulled(
+    def test_pass_if_all_are_documented(self, shelf):
+        shelf.put_pulled(
             enrollment("u1", status="passed"), enrollment("u2", status="unknown", status_raw="Unknown")
         )
-        assert shelf.look(statuses_are_known).passed
+        assert shelf.run(statuses_are_known).passed
 
-    def test_fail_with_those_that_are_not_and_how_often(self, shelf):
-        shelf.pulled(
+    def test_fail_with_those_that_are_not_and_their_number(self, shelf):
+        shelf.put_pulled(
             *(enrollment(f"u{n}", status="unknown", status_raw=" paused") for n in range(3)),
             enrollment("u9", status="unknown"),
         )
-        found = shelf.look(statuses_are_known)
+        found = shelf.run(statuses_are_known)
         assert not found.passed
         assert found.rows == [
             {"status_raw": "paused", "enrollments": 3},
@@ -118,34 +120,36 @@ class TestStatuses:
 
 
 class TestRoles:
-    def test_pass_where_all_are_known_or_none_is_told(self, shelf):
-        shelf.pulled(enrollment("u1", role="Learner"), enrollment("u2", role="instructor"), enrollment("u3"))
-        assert shelf.look(roles_are_known).passed
+    def test_pass_if_all_are_known_or_null(self, shelf):
+        shelf.put_pulled(
+            enrollment("u1", role="Learner"), enrollment("u2", role="instructor"), enrollment("u3")
+        )
+        assert shelf.run(roles_are_known).passed
 
-    def test_fail_with_one_that_nobody_has_seen(self, shelf):
-        shelf.pulled(enrollment("u1", role="Mentor "), enrollment("u2", role="mentor"))
-        found = shelf.look(roles_are_known)
+    def test_fail_with_one_that_is_not_known(self, shelf):
+        shelf.put_pulled(enrollment("u1", role="Mentor "), enrollment("u2", role="mentor"))
+        found = shelf.run(roles_are_known)
         assert not found.passed
         assert found.rows == [{"role": "mentor", "enrollments": 2}]
 
 
 class TestRejected:
     def test_pass_up_to_a_hundredth(self, shelf):
-        shelf.pulled(enrollment("u1"), served=100, rejected=1)
+        shelf.put_pulled(enrollment("u1"), served=100, rejected=1)
         shelf.put({"reason": "is missing", "field": "user.id"}, table=REJECTED_ENROLLMENTS)
-        found = shelf.look(few_are_rejected, REJECTED_ENROLLMENTS)
+        found = shelf.run(few_are_rejected, REJECTED_ENROLLMENTS)
         assert found.passed
-        assert found.message == "1 of 100 records that were served are rejected, 1.0 %."
+        assert found.message == "1 of 100 served records are rejected, 1.0 %."
         assert found.rows == [{"reason": "is missing", "field": "user.id", "records": 1}]
 
     def test_fail_beyond_it(self, shelf):
-        shelf.pulled(enrollment("u1"), served=199, rejected=2)
+        shelf.put_pulled(enrollment("u1"), served=199, rejected=2)
         shelf.put(*[{"reason": "is missing", "field": "user.id"}] * 2, table=REJECTED_ENROLLMENTS)
-        assert not shelf.look(few_are_rejected, REJECTED_ENROLLMENTS).passed
+        assert not shelf.run(few_are_rejected, REJECTED_ENROLLMENTS).passed
 
     def test_show_no_payload(self, shelf):
-        shelf.pulled(served=1, rejected=1)
+        shelf.put_pulled(served=1, rejected=1)
         shelf.put(
             {"payload": '{"email": "ann@example.org"}', "reason": "is missing"}, table=REJECTED_ENROLLMENTS
         )
-        assert "ann" not in repr(shelf.look(few_are_rejected, REJECTED_ENROLLMENTS))
+        assert "ann" not in repr(shelf.run(few_are_rejected, REJECTED_ENROLLMENTS))

@@ -1,4 +1,4 @@
-"""Whether a file is what its table says."""
+"""Checks of the integrity of a published file."""
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -11,91 +11,91 @@ from lms_pipeline.tables.pulled import COURSES, RAW_ENROLLMENTS, REJECTED_ENROLL
 from lms_pipeline_tests.support.lake_files import FIRST, enrollment
 
 
-def rewrite(shelf, table, change, **message):
-    """Change a published file behind the pipeline's back."""
+def rewrite(shelf, table, change, **entries):
+    """Change a published file without the pipeline."""
     path = shelf.data.file(table, Partition("acme", FIRST))
-    read = pq.read_table(path)
+    table_of_file = pq.read_table(path)
     metadata = pq.read_metadata(path).metadata | {
-        f"lms_pipeline.{name}".encode(): value.encode() for name, value in message.items()
+        f"lms_pipeline.{name}".encode(): value.encode() for name, value in entries.items()
     }
     del metadata[b"ARROW:schema"]
-    pq.write_table(change(read).replace_schema_metadata(metadata), path)
+    pq.write_table(change(table_of_file).replace_schema_metadata(metadata), path)
 
 
 class TestSchema:
-    def test_passes_where_every_column_is_as_described(self, shelf):
+    def test_passes_if_every_column_is_as_described(self, shelf):
         shelf.put({"course_id": "c1"}, table=COURSES)
-        found = shelf.look(schema, COURSES)
+        found = shelf.run(schema, COURSES)
         assert found.passed
         assert found.figures == {"columns": len(COURSES.columns), "schema_version": 1, "rows": 1}
 
-    def test_fails_naming_a_column_that_is_gone(self, shelf):
+    def test_fails_with_the_name_of_a_missing_column(self, shelf):
         shelf.put({"course_id": "c1"}, table=COURSES)
         rewrite(shelf, COURSES, lambda table: table.drop_columns("course_title"))
-        found = shelf.look(schema, COURSES)
+        found = shelf.run(schema, COURSES)
         assert (found.passed, found.message) == (False, "1 columns are not as described.")
         assert found.rows == [{"column": "course_title", "expected": "string", "found": "nothing"}]
 
-    def test_fails_naming_a_column_of_another_type(self, shelf):
+    def test_fails_with_the_name_of_a_column_of_another_type(self, shelf):
         shelf.put({"course_id": "c1"}, table=COURSES)
         rewrite(shelf, COURSES, lambda table: table.set_column(2, "status", pa.array([1])))
-        assert shelf.look(schema, COURSES).rows == [
+        assert shelf.run(schema, COURSES).rows == [
             {"column": "status", "expected": "string", "found": "int64"}
         ]
 
-    def test_fails_where_a_column_may_be_null_that_must_not(self, shelf):
+    def test_fails_if_a_column_is_nullable_that_must_not_be(self, shelf):
         shelf.put({"course_id": "c1"}, table=COURSES)
         rewrite(shelf, COURSES, lambda table: table.set_column(0, "course_id", pa.array([None], pa.string())))
-        assert shelf.look(schema, COURSES).rows == [
+        assert shelf.run(schema, COURSES).rows == [
             {"column": "course_id", "expected": "string not null", "found": "string"}
         ]
 
     def test_passes_a_file_of_an_older_schema_that_lacks_a_newer_column(self, shelf):
         shelf.put({"course_id": "c1"}, table=COURSES)
         rewrite(shelf, COURSES, lambda table: table.drop_columns("course_title"), schema_version="0")
-        assert shelf.look(schema, COURSES).passed
+        assert shelf.run(schema, COURSES).passed
 
     def test_fails_a_file_of_a_newer_schema(self, shelf):
         shelf.put({"course_id": "c1"}, table=COURSES)
         rewrite(shelf, COURSES, lambda table: table, schema_version="2")
-        found = shelf.look(schema, COURSES)
+        found = shelf.run(schema, COURSES)
         assert (found.passed, found.message) == (
             False,
-            "The file is of schema 2, and this version knows up to 1: upgrade.",
+            "The file has schema 2, and this version reads up to 1: upgrade.",
         )
 
-    def test_says_what_to_do_where_there_is_no_file(self, shelf):
+    def test_raises_what_to_do_if_there_is_no_file(self, shelf):
         with pytest.raises(NothingToCheckError, match=r"There is no courses of acme on 2026-03-01 to check"):
-            shelf.look(schema, COURSES)
+            shelf.run(schema, COURSES)
 
 
 class TestKey:
-    def test_passes_where_each_row_has_its_own(self, shelf):
-        shelf.pulled(enrollment("u1", "c1"), enrollment("u1", "c2"))
-        found = shelf.look(key_is_unique)
+    def test_passes_if_each_row_has_its_own(self, shelf):
+        shelf.put_pulled(enrollment("u1", "c1"), enrollment("u1", "c2"))
+        found = shelf.run(key_is_unique)
         assert (found.passed, found.message) == (True, "Every row has its own user_id and course_id.")
 
-    def test_is_the_one_that_the_file_was_published_by(self, shelf):
-        shelf.pulled(enrollment("u1"), enrollment("u1", enrollment_id="again"), key="enrollment_id")
-        assert shelf.look(key_is_unique).passed
+    def test_is_the_key_in_the_metadata_of_the_file(self, shelf):
+        shelf.put_pulled(enrollment("u1"), enrollment("u1", enrollment_id="again"), key="enrollment_id")
+        assert shelf.run(key_is_unique).passed
 
     def test_fails_with_the_keys_that_repeat(self, shelf):
-        shelf.pulled(enrollment("u1"), enrollment("u1"), enrollment("u2"), enrollment("u1"))
-        found = shelf.look(key_is_unique)
+        shelf.put_pulled(enrollment("u1"), enrollment("u1"), enrollment("u2"), enrollment("u1"))
+        found = shelf.run(key_is_unique)
         assert not found.passed
         assert found.figures == {"key": "user_id, course_id", "rows_without_key": 0, "rows_repeated": 2}
         assert found.rows == [{"user_id": "u1", "course_id": "c1", "rows_with_it": 3}]
 
-    def test_fails_with_the_rows_that_have_none(self, shelf):
-        shelf.pulled(enrollment("u1", enrollment_id=None), enrollment("u2"), key="enrollment_id")
-        found = shelf.look(key_is_unique)
+    def test_fails_with_the_rows_without_a_key(self, shelf):
+        shelf.put_pulled(enrollment("u1", enrollment_id=None), enrollment("u2"), key="enrollment_id")
+        found = shelf.run(key_is_unique)
         assert (found.passed, found.figures["rows_without_key"]) == (False, 1)
         assert found.rows == [{"enrollment_id": None, "rows_with_it": 1}]
 
 
 class TestServedIsStored:
-    def test_passes_where_the_sum_holds(self, shelf):
-        shelf.pulled(
+    def test_passes_if_the_counts_sum(self, shelf):
+        shelf.put_pulled(
             enrollment("u1"),
             enrollment("u2"),
             served=5,
@@ -104,49 +104,49 @@ class TestServedIsStored:
             duplicates_identical=2,
             duplicates_conflicting=1,
         )
-        found = shelf.look(served_is_stored)
+        found = shelf.run(served_is_stored)
         assert found.passed
         assert found.message == (
-            "6 enrollments were brought (5 served); 2 are stored, 1 were rejected, 3 were duplicates."
+            "6 enrollments were fetched or carried over (5 served): 2 are stored, 1 rejected, 3 duplicates."
         )
 
-    def test_fails_where_a_row_was_lost(self, shelf):
-        shelf.pulled(enrollment("u1"), enrollment("u2"), served=3)
-        found = shelf.look(served_is_stored)
+    def test_fails_if_a_row_was_lost(self, shelf):
+        shelf.put_pulled(enrollment("u1"), enrollment("u2"), served=3)
+        found = shelf.run(served_is_stored)
         assert (found.passed, found.figures["difference"]) == (False, 1)
-        assert found.message.endswith("0 were duplicates: +1 are not accounted for.")
+        assert found.message.endswith("0 duplicates; +1 are not accounted for.")
 
-    def test_fails_where_rejected_rows_are_not_in_their_table(self, shelf):
-        shelf.pulled(enrollment("u1"), served=3, rejected=2)
+    def test_fails_if_rejected_rows_are_not_in_their_table(self, shelf):
+        shelf.put_pulled(enrollment("u1"), served=3, rejected=2)
         shelf.put({"payload": "{}"}, table=REJECTED_ENROLLMENTS)
-        found = shelf.look(served_is_stored)
+        found = shelf.run(served_is_stored)
         assert (found.passed, found.figures["rejected_stored"]) == (False, 1)
 
-    def test_passes_where_the_rejected_rows_were_removed_since(self, shelf):
-        shelf.pulled(enrollment("u1"), served=3, rejected=2)
-        assert shelf.look(served_is_stored).passed
+    def test_passes_if_the_rejected_file_was_removed_since(self, shelf):
+        shelf.put_pulled(enrollment("u1"), served=3, rejected=2)
+        assert shelf.run(served_is_stored).passed
 
-    def test_says_that_an_older_file_does_not_tell(self, shelf):
+    def test_passes_an_older_file_without_counts(self, shelf):
         shelf.put(enrollment("u1"))
-        found = shelf.look(served_is_stored)
+        found = shelf.run(served_is_stored)
         assert (found.passed, found.message) == (
             True,
-            "The file does not tell its sums: it is of an older version.",
+            "The file has no counts in its metadata: an older version wrote it.",
         )
 
 
 class TestComplete:
-    def test_passes_where_nothing_is_missing(self, shelf):
-        shelf.pulled(enrollment("u1"))
-        assert shelf.look(is_complete).passed
+    def test_passes_if_nothing_is_missing(self, shelf):
+        shelf.put_pulled(enrollment("u1"))
+        assert shelf.run(is_complete).passed
 
-    def test_fails_where_the_pull_knew_of_something(self, shelf):
-        shelf.pulled(enrollment("u1"), complete="false")
-        assert not shelf.look(is_complete).passed
+    def test_fails_if_the_pull_was_incomplete(self, shelf):
+        shelf.put_pulled(enrollment("u1"), complete="false")
+        assert not shelf.run(is_complete).passed
 
-    def test_fails_where_a_file_beside_it_is_of_another_run(self, shelf):
-        shelf.pulled(enrollment("u1"))
+    def test_fails_if_another_file_is_of_another_run(self, shelf):
+        shelf.put_pulled(enrollment("u1"))
         shelf.put({"payload": "{}"}, table=RAW_ENROLLMENTS, run_id="another")
-        found = shelf.look(is_complete, UNIFIED_ENROLLMENTS)
+        found = shelf.run(is_complete, UNIFIED_ENROLLMENTS)
         assert not found.passed
         assert "of different runs" in found.message

@@ -1,4 +1,4 @@
-"""How a snapshot was pulled."""
+"""Checks of how a snapshot was pulled."""
 
 from datetime import timedelta
 from types import SimpleNamespace
@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from lms_pipeline.checks.snapshot import few_are_told_by_others, pulled_in_time, row_drop, there_is_room
-from lms_pipeline.lake.disk import LEAST
+from lms_pipeline.lake.disk import MIN_FREE_BYTES
 from lms_pipeline_tests.support.lake_files import NOON, enrollment
 
 
@@ -15,33 +15,33 @@ def many(count, **more):
 
 
 class TestRowDrop:
-    def test_passes_where_a_tenth_is_gone(self, shelf):
+    def test_passes_if_a_tenth_is_gone(self, shelf):
         shelf.put(*many(100))
         shelf.put(*many(90), days=1)
-        found = shelf.look(row_drop, days=1)
+        found = shelf.run(row_drop, days=1)
         assert found.passed
         assert found.figures == {"rows": 90, "rows_before": 100, "change": -10, "share_gone": 0.1}
 
-    def test_fails_where_more_is_gone(self, shelf):
+    def test_fails_if_more_is_gone(self, shelf):
         shelf.put(*many(100))
         shelf.put(*many(89), days=3)
-        found = shelf.look(row_drop, days=3)
+        found = shelf.run(row_drop, days=3)
         assert not found.passed
         assert found.message == (
             "89 enrollments, -11 since 2026-03-01: 11.0 % are gone; 10.0 % pass, 50.0 % are refused."
         )
 
-    def test_passes_less_where_the_account_says_so(self, shelf):
+    def test_fails_at_the_accounts_max_drop_if_it_is_lower(self, shelf):
         shelf.put(*many(100))
         shelf.put(*many(94), days=1)
-        assert shelf.look(row_drop, days=1).passed
-        assert not shelf.look(row_drop, days=1, max_drop=0.05).passed
+        assert shelf.run(row_drop, days=1).passed
+        assert not shelf.run(row_drop, days=1, max_drop=0.05).passed
 
-    def test_compares_neither_the_first_nor_few(self, shelf):
+    def test_compares_neither_the_first_snapshot_nor_a_small_one(self, shelf):
         shelf.put(*many(19))
-        assert shelf.look(row_drop).message == "19 enrollments; there is no snapshot before it."
+        assert shelf.run(row_drop).message == "19 enrollments; there is no previous snapshot."
         shelf.put(days=1)
-        assert shelf.look(row_drop, days=1).passed
+        assert shelf.run(row_drop, days=1).passed
 
 
 class TestPulledInTime:
@@ -49,47 +49,49 @@ class TestPulledInTime:
     def test_is_within_six_hours_of_the_end_of_the_day(self, shelf, hours, passed):
         midnight = NOON.replace(hour=0)  # the end of the first day
         shelf.put(pulled_at=(midnight + timedelta(hours=hours)).isoformat())
-        found = shelf.look(pulled_in_time)
+        found = shelf.run(pulled_in_time)
         assert (found.passed, found.figures) == (passed, {"hours": hours})
 
-    def test_tells_what_a_late_one_means(self, shelf):
+    def test_explains_a_late_snapshot(self, shelf):
         shelf.put()
-        assert shelf.look(pulled_in_time).message == (
-            "It was pulled 12.0 hours after the end of 2026-03-01: what learners did since is in it, and enrollments that "
-            "were removed since are not."
+        assert shelf.run(pulled_in_time).message == (
+            "It was pulled 12.0 hours after the end of 2026-03-01: what learners did since then is in it, and "
+            "enrollments that were removed since then are not."
         )
 
 
-class TestToldByOthers:
-    def test_passes_where_a_tenth_is_of_rosters(self, shelf):
-        shelf.pulled(*many(9, source="unified"), enrollment("x", source="roster"))
-        found = shelf.look(few_are_told_by_others)
+class TestFromOtherSources:
+    def test_passes_if_a_tenth_is_from_rosters(self, shelf):
+        shelf.put_pulled(*many(9, source="unified"), enrollment("x", source="roster"))
+        found = shelf.run(few_are_told_by_others)
         assert found.passed
         assert (found.figures["roster"], found.figures["share_roster"]) == (1, 0.1)
 
-    def test_fails_where_more_is(self, shelf):
-        shelf.pulled(*many(8, source="unified"), *many(1, course_id="c2", source="roster"))
-        assert not shelf.look(few_are_told_by_others).passed
+    def test_fails_if_more_is(self, shelf):
+        shelf.put_pulled(*many(8, source="unified"), *many(1, course_id="c2", source="roster"))
+        assert not shelf.run(few_are_told_by_others).passed
 
     @pytest.mark.parametrize(("days", "passed"), [(8, True), (8.5, False)])
-    def test_fails_where_what_is_carried_had_its_turn_too_long_ago(self, shelf, days, passed):
+    def test_fails_if_a_carried_enrollment_is_older_than_its_rotation(self, shelf, days, passed):
         old = enrollment("u1", source="carried", fetched_at=NOON - timedelta(days=days))
-        shelf.pulled(old, enrollment("u2", source="unified"))
-        found = shelf.look(few_are_told_by_others)
+        shelf.put_pulled(old, enrollment("u2", source="unified"))
+        found = shelf.run(few_are_told_by_others)
         assert (found.passed, found.figures["oldest_days"]) == (passed, days)
-        assert shelf.look(few_are_told_by_others, rotation_days=0).passed
+        assert shelf.run(few_are_told_by_others, rotation_days=0).passed
 
-    def test_passes_where_there_is_nothing(self, shelf):
-        shelf.pulled()
-        assert shelf.look(few_are_told_by_others).passed
+    def test_passes_without_enrollments(self, shelf):
+        shelf.put_pulled()
+        assert shelf.run(few_are_told_by_others).passed
 
 
-class TestRoom:
-    """Of a small account, which needs no more than the least that any pull does."""
+class TestFreeSpace:
+    """A small account needs no more than `MIN_FREE_BYTES`."""
 
-    @pytest.mark.parametrize(("free", "passed"), [(7 * LEAST, True), (7 * LEAST - 1, False)])
-    def test_is_there_for_seven_pulls(self, shelf, monkeypatch, free, passed):
+    @pytest.mark.parametrize(
+        ("free", "passed"), [(7 * MIN_FREE_BYTES, True), (7 * MIN_FREE_BYTES - 1, False)]
+    )
+    def test_is_enough_for_seven_pulls(self, shelf, monkeypatch, free, passed):
         shelf.put(enrollment("u1"))
         monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=free))
-        found = shelf.look(there_is_room)
+        found = shelf.run(there_is_room)
         assert (found.passed, found.figures) == (passed, {"bytes_free": free, "bytes_needed": 200_000_000})

@@ -11,7 +11,7 @@ from lms_pipeline.lake.paths import DataDir
 
 @pytest.fixture
 def query(command, tmp_path):
-    warehouse.build(DataDir(tmp_path / "data"))
+    warehouse.build_warehouse(DataDir(tmp_path / "data"))
     return lambda *words: command("query", *words)
 
 

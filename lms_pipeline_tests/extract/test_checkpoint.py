@@ -43,7 +43,7 @@ def test_an_attempt_that_was_left_off_goes_on_in_another_process(answers, path):
     with Checkpoint(path) as again:
         resumed = again.begin("plan", LATER)
         assert resumed.get("key") == answer()
-        assert (resumed.left_off_at, resumed.started_at, resumed.requests) == (NOON, NOON, 1)
+        assert (resumed.last_response_at, resumed.started_at, resumed.requests) == (NOON, NOON, 1)
 
 
 def test_answers_to_another_plan_are_never_found(answers):
@@ -108,6 +108,6 @@ def test_a_file_that_is_none_is_one_sentence(path):
     path.parent.mkdir()
     path.write_text("this is no database, and it is long enough to be looked at" * 100)
     with pytest.raises(
-        CheckpointError, match=r"^The answers in \S+answers\.sqlite can't be kept or read: file is not"
+        CheckpointError, match=r"^The responses in \S+answers\.sqlite can't be stored or read: file is not"
     ):
         Checkpoint(path)

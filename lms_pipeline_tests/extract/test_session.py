@@ -14,11 +14,11 @@ from lms_pipeline.extract.session import (
     fetch_list,
     sweep_enrollments,
 )
-from lms_pipeline.sandbox.server import running
+from lms_pipeline.sandbox import running
 from lms_pipeline.truto.client import TrutoClient
 from lms_pipeline.truto.errors import PermanentError, TransientError
 from lms_pipeline.truto.query import ListQuery
-from lms_pipeline_tests.sandbox.worlds import PAIRED, SWEEPING, SmallWorld
+from lms_pipeline_tests.support.sandbox import PAIRED, SWEEPING, SmallWorld
 from lms_pipeline_tests.support.scripted_api import ScriptedClient, ScriptedResponse, page, refusal
 
 DEFAULTS = AccountOptions()

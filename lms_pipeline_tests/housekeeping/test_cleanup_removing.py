@@ -9,7 +9,7 @@ from lms_pipeline.lake.files import read_metadata
 from lms_pipeline.lake.lock import partition_lock
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.lake.reading import read
-from lms_pipeline.lake.warehouse import build, reading
+from lms_pipeline.lake.warehouse import build_warehouse, open_warehouse
 from lms_pipeline.tables.pulled import RAW_ENROLLMENTS, REJECTED_ENROLLMENTS, UNIFIED_ENROLLMENTS
 from lms_pipeline_tests.support.data_directory import GAP_ALERT_DAYS, OLD, OLDER, TODAY, age, kept, put
 from lms_pipeline_tests.support.lake_files import (
@@ -134,8 +134,8 @@ class TestPayloads:
             name: told[name] for name in told if name != "digest"
         }
         assert read("rejected_enrollments", data_dir=data.root).num_rows == 2
-        build(data)
-        with reading(data) as connection:
+        build_warehouse(data)
+        with open_warehouse(data) as connection:
             assert connection.sql("SELECT count(*), max(payload) FROM rejected_enrollments").fetchall() == [
                 (2, "")
             ]

@@ -1,10 +1,10 @@
-"""What a file must stand before it is published."""
+"""The audit that a file passes before it is published."""
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from lms_pipeline.lake.publishing import AuditError, audit, check_sum
+from lms_pipeline.lake.publishing import AuditError, audit_counts, audit_file
 from lms_pipeline.tables.pulled import COURSES, RAW_ENROLLMENTS, UNIFIED_ENROLLMENTS
 from lms_pipeline.tables.schema import arrow_schema
 from lms_pipeline_tests.support.lake_files import batch, enrollment, write
@@ -16,30 +16,32 @@ def courses(tmp_path, *ids):
     return write(tmp_path / "a.parquet", COURSES, *({"course_id": one} for one in ids))
 
 
-def test_a_good_file_passes_and_its_rows_are_counted(tmp_path):
-    assert audit(courses(tmp_path, "c1", "c2"), COURSES, COURSES.key) == 2
-    assert audit(courses(tmp_path), COURSES, COURSES.key) == 0
+def test_a_valid_file_passes_and_its_rows_are_counted(tmp_path):
+    assert audit_file(courses(tmp_path, "c1", "c2"), COURSES, COURSES.key) == 2
+    assert audit_file(courses(tmp_path), COURSES, COURSES.key) == 0
 
 
-def test_rows_may_repeat_where_there_is_no_key(tmp_path):
+def test_rows_may_repeat_if_there_is_no_key(tmp_path):
     path = write(tmp_path / "a.parquet", RAW_ENROLLMENTS, *[{"payload": "{}"}] * 3)
-    assert audit(path, RAW_ENROLLMENTS, ()) == 3
+    assert audit_file(path, RAW_ENROLLMENTS, ()) == 3
 
 
-def test_a_key_that_stands_twice_is_refused(tmp_path):
+def test_a_repeated_key_is_refused(tmp_path):
     path = courses(tmp_path, "c1", "c2", "c1", "c1")
     with pytest.raises(
         AuditError, match=r"^2 rows of courses repeat the key of another; nothing was published\.$"
     ):
-        audit(path, COURSES, COURSES.key)
+        audit_file(path, COURSES, COURSES.key)
 
 
-def test_a_pair_repeats_only_as_a_whole(tmp_path):
+def test_a_pair_is_repeated_only_if_both_columns_are(tmp_path):
     rows = [enrollment("u1", "c1"), enrollment("u1", "c2"), enrollment("u2", "c1")]
-    assert audit(write(tmp_path / "a.parquet", UNIFIED_ENROLLMENTS, *rows), UNIFIED_ENROLLMENTS, PAIR) == 3
+    assert (
+        audit_file(write(tmp_path / "a.parquet", UNIFIED_ENROLLMENTS, *rows), UNIFIED_ENROLLMENTS, PAIR) == 3
+    )
     rows.append(enrollment("u1", "c2"))
     with pytest.raises(AuditError, match=r"^1 rows of unified_enrollments repeat"):
-        audit(write(tmp_path / "b.parquet", UNIFIED_ENROLLMENTS, *rows), UNIFIED_ENROLLMENTS, PAIR)
+        audit_file(write(tmp_path / "b.parquet", UNIFIED_ENROLLMENTS, *rows), UNIFIED_ENROLLMENTS, PAIR)
 
 
 def test_a_key_without_a_value_is_refused(tmp_path):
@@ -48,11 +50,11 @@ def test_a_key_without_a_value_is_refused(tmp_path):
     with pytest.raises(
         AuditError, match=r"^2 rows of unified_enrollments have no enrollment_id; nothing was"
     ):
-        audit(path, UNIFIED_ENROLLMENTS, ("enrollment_id",))
-    assert audit(path, UNIFIED_ENROLLMENTS, PAIR) == 3
+        audit_file(path, UNIFIED_ENROLLMENTS, ("enrollment_id",))
+    assert audit_file(path, UNIFIED_ENROLLMENTS, PAIR) == 3
 
 
-def test_the_columns_must_be_the_tables_own_in_order_type_and_nullability(tmp_path):
+def test_the_columns_must_be_the_tables_in_order_type_and_nullability(tmp_path):
     good = pa.Table.from_batches([batch(COURSES, {"course_id": "c1"})])
     schema = arrow_schema(COURSES)
     others = {
@@ -67,16 +69,16 @@ def test_the_columns_must_be_the_tables_own_in_order_type_and_nullability(tmp_pa
         path = tmp_path / f"{name}.parquet"
         pq.write_table(table, path)
         with pytest.raises(
-            AuditError, match=r"^The new file of courses has not the table's columns; nothing was"
+            AuditError, match=r"^The new file of courses does not have the table's columns; nothing was"
         ):
-            audit(path, COURSES, COURSES.key)
+            audit_file(path, COURSES, COURSES.key)
 
 
-def test_every_record_brought_must_have_gone_somewhere():
-    check_sum(brought=6, unified=3, rejected=2, duplicates=1)
+def test_every_enrollment_must_be_accounted_for():
+    audit_counts(brought=6, unified=3, rejected=2, duplicates=1)
     for brought in (5, 7):
         with pytest.raises(
             AuditError,
-            match=rf"^{brought} enrollments were brought, but 3 stored, 2 rejected and 1 duplicates; nothing was",
+            match=rf"^{brought} enrollments were fetched or carried over, but 3 are stored, 2 rejected and 1 duplicates; nothing was",
         ):
-            check_sum(brought=brought, unified=3, rejected=2, duplicates=1)
+            audit_counts(brought=brought, unified=3, rejected=2, duplicates=1)

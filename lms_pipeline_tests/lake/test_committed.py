@@ -1,4 +1,4 @@
-"""What a killed publication left behind is not read, by Python or by SQL."""
+"""Files of a publication that was killed are not read, from Python or from SQL."""
 
 import pyarrow.parquet as pq
 import pytest
@@ -6,14 +6,14 @@ import pytest
 from lms_pipeline.lake.disk import LakeError
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.lake.reading import read
-from lms_pipeline.lake.warehouse import build, reading
+from lms_pipeline.lake.warehouse import build_warehouse, open_warehouse
 from lms_pipeline.tables.pulled import LEARNERS, RAW_ENROLLMENTS, UNIFIED_ENROLLMENTS
 from lms_pipeline_tests.support.lake_files import FIRST, PROVENANCE, SECOND, enrollment, publish, write
 
 
 @pytest.fixture
 def data(tmp_path):
-    """Raw of two days; the second day's belongs to a pull that never came to its mark."""
+    """Raw enrollments of two days; those of the second day are of a pull that was killed before its commit mark."""
     data = DataDir(tmp_path)
     for day in (FIRST, SECOND):
         publish(data, "acme", day, {"payload": "{}"}, table=RAW_ENROLLMENTS)
@@ -29,29 +29,27 @@ def data(tmp_path):
 
 
 def days(data, table):
-    with reading(data) as connection:
+    with open_warehouse(data) as connection:
         return [day for (day,) in connection.table(table).select("snapshot_date").order("1").fetchall()]
 
 
-def test_python_leaves_it_out_and_says_so(data, caplog):
+def test_python_leaves_it_out_with_a_warning(data, caplog):
     assert read("raw_enrollments", data_dir=data.root).column("snapshot_date").to_pylist() == [FIRST]
-    assert (
-        "raw_enrollments of acme on 2026-03-02 is left out: its pull did not come to its end." in caplog.text
-    )
+    assert "raw_enrollments of acme on 2026-03-02 is left out: its pull did not finish." in caplog.text
 
 
 def test_the_warehouse_leaves_it_out(data):
-    build(data)
+    build_warehouse(data)
     assert days(data, "raw_enrollments") == [FIRST]
     assert days(data, "unified_enrollments") == [FIRST, SECOND]
 
 
-def test_raw_without_any_mark_is_not_read(data):
+def test_raw_enrollments_without_a_commit_mark_are_not_read(data):
     data.file(UNIFIED_ENROLLMENTS, Partition("acme", FIRST)).unlink()
     assert read("raw_enrollments", data_dir=data.root).num_rows == 0
 
 
-def test_a_list_that_was_pulled_alone_stands_for_itself(data):
+def test_a_list_is_read_without_enrollments_of_its_run(data):
     publish(data, "acme", FIRST, {"user_id": "u1"}, table=LEARNERS)
     other = {**PROVENANCE.metadata(), "run_id": "run-9"}
     write(data.file(LEARNERS, Partition("acme", FIRST)), LEARNERS, {"user_id": "u1"}, metadata=other)
@@ -62,4 +60,4 @@ def test_a_file_of_a_newer_version_is_not_built_into_the_warehouse(data):
     path = data.file(UNIFIED_ENROLLMENTS, Partition("acme", FIRST))
     pq.write_table(pq.read_table(path).replace_schema_metadata({"lms_pipeline.schema_version": "99"}), path)
     with pytest.raises(LakeError, match="was written by a newer lms_pipeline"):
-        build(data)
+        build_warehouse(data)

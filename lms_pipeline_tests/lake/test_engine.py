@@ -1,4 +1,4 @@
-"""The calculator: in UTC, within its memory, spilling where it is told to."""
+"""DuckDB sessions: in UTC, isolated, within their memory, spilling into the given folder."""
 
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -8,10 +8,10 @@ import duckdb
 import pytest
 
 from lms_pipeline.lake import engine
-from lms_pipeline.lake.engine import duckdb_session, sql
+from lms_pipeline.lake.engine import duckdb_session, load_sql
 
 
-def test_times_are_in_utc_whatever_the_machine_says(monkeypatch):
+def test_times_are_in_utc_on_any_machine(monkeypatch):
     monkeypatch.setenv("TZ", "Pacific/Auckland")
     with duckdb_session() as connection:
         [row] = connection.sql(
@@ -20,13 +20,13 @@ def test_times_are_in_utc_whatever_the_machine_says(monkeypatch):
     assert row == (datetime(2026, 3, 1, 23, 30, tzinfo=UTC), "UTC")
 
 
-def test_calculators_know_nothing_of_each_other():
+def test_sessions_are_isolated_from_each_other():
     with duckdb_session() as one, duckdb_session() as other:
         one.execute("CREATE TABLE mine (a INT)")
         assert other.sql("SHOW TABLES").fetchall() == []
 
 
-def test_nothing_of_a_calculator_is_found_by_the_next():
+def test_a_session_leaves_nothing_to_the_next():
     with duckdb_session(threads=1) as connection:
         first = connection.sql("SELECT current_setting('threads')").fetchall()
         connection.execute("CREATE TABLE mine (a INT); CREATE TEMP TABLE passing (a INT); SET VARIABLE b = 1")
@@ -37,17 +37,17 @@ def test_nothing_of_a_calculator_is_found_by_the_next():
         assert connection.sql("SELECT current_setting('threads')").fetchall() == [(os.cpu_count(),)]
 
 
-def test_calculators_of_many_threads_have_a_database_each():
-    def counted(number):
+def test_sessions_of_many_threads_have_a_database_each():
+    def count_rows(number):
         with duckdb_session() as connection:
             connection.execute("CREATE TABLE mine AS FROM range($1)", [number])
             return connection.sql("SELECT count(*) FROM mine").fetchall()
 
     with ThreadPoolExecutor(8) as threads:
-        assert list(threads.map(counted, range(40))) == [[(number,)] for number in range(40)]
+        assert list(threads.map(count_rows, range(40))) == [[(number,)] for number in range(40)]
 
 
-def test_a_calculator_whose_rows_are_still_read_is_not_used_again():
+def test_a_session_whose_result_is_still_read_is_not_reused():
     with duckdb_session() as connection:
         connection.execute("CREATE TABLE mine AS FROM range(1_000_000)")
         rows = connection.sql("FROM mine").to_arrow_reader(10)
@@ -70,14 +70,14 @@ def test_a_query_larger_than_the_memory_spills_into_the_folder_and_leaves_nothin
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_connection_is_closed_also_where_its_block_raises():
+def test_a_connection_is_closed_if_its_block_raises():
     with pytest.raises(ZeroDivisionError), duckdb_session() as connection:
         _ = 1 / 0
     with pytest.raises(duckdb.ConnectionException):
         connection.execute("SELECT 1")
 
 
-def test_sql_is_read_from_a_file_beside_the_code():
-    assert "GROUP BY _key" in sql("lms_pipeline.transform", "dropped.sql")
+def test_sql_is_read_from_a_file_of_the_package():
+    assert "GROUP BY _key" in load_sql("lms_pipeline.transform", "dropped.sql")
     with pytest.raises(FileNotFoundError):
-        sql("lms_pipeline.lake", "nothing.sql")
+        load_sql("lms_pipeline.lake", "nothing.sql")

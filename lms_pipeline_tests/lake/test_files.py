@@ -1,4 +1,4 @@
-"""A single file: row groups, metadata, the digest, and what becomes of it where it can't be finished."""
+"""A single file: row groups, metadata, the digest, and its removal if it can't be finished."""
 
 import hashlib
 from datetime import timedelta
@@ -31,7 +31,7 @@ def group_sizes(path):
 
 
 @pytest.mark.parametrize("sizes", [[25], [1] * 25, [9, 11, 5], [10, 10, 5], [3, 0, 21, 0, 1]])
-def test_row_groups_are_of_equal_size_whatever_the_batches(tmp_path, monkeypatch, sizes):
+def test_row_groups_have_equal_sizes_for_any_batches(tmp_path, monkeypatch, sizes):
     monkeypatch.setattr(files, "ROWS_PER_GROUP", 10)
     numbers = iter(range(25))
     with TableFile(COURSES, tmp_path / "a.parquet") as file:
@@ -50,10 +50,10 @@ def test_a_file_without_rows_has_the_schema(tmp_path):
     assert pq.read_schema(path).remove_metadata().equals(arrow_schema(UNIFIED_ENROLLMENTS))
 
 
-def test_a_file_tells_where_it_comes_from(tmp_path):
+def test_a_file_has_its_provenance_as_metadata(tmp_path):
     path = write(tmp_path / "deep" / "er" / "a.parquet", COURSES, {"course_id": "c1"})
-    told = pq.read_metadata(path).metadata
-    assert {key: value for key, value in told.items() if key.startswith(b"lms_pipeline.")} == {
+    metadata = pq.read_metadata(path).metadata
+    assert {key: value for key, value in metadata.items() if key.startswith(b"lms_pipeline.")} == {
         b"lms_pipeline.schema_version": b"1",
         b"lms_pipeline.run_id": b"run-1",
         b"lms_pipeline.pulled_at": b"2026-03-02T12:00:00+00:00",
@@ -65,7 +65,7 @@ def test_a_file_tells_where_it_comes_from(tmp_path):
     assert len(read_metadata(path)["digest"]) == 32
 
 
-def test_a_file_is_packed_with_zstd(tmp_path):
+def test_a_file_is_compressed_with_zstd(tmp_path):
     path = write(tmp_path / "a.parquet", COURSES, {"course_id": "c1"})
     assert pq.read_metadata(path).row_group(0).column(0).compression == "ZSTD"
 
@@ -96,7 +96,7 @@ def test_a_file_that_is_not_closed_is_removed(tmp_path):
 
 class TestDisk:
     def rows(self) -> pa.RecordBatch:
-        """Rows that take half a megabyte, however well they are packed."""
+        """Return rows that take half a megabyte, however well they are compressed."""
         return batch(COURSES, *({"course_id": noise(number)} for number in range(100)))
 
     def test_a_file_that_grows_too_large_is_one_sentence_and_is_removed(self, tmp_path):
@@ -111,7 +111,7 @@ class TestDisk:
             fill(file)
         assert str(caught.value) == (
             f"{path} can't be written: the file is larger than the disk or the limits of the user allow; "
-            "make room and run it again."
+            "free some space and run it again."
         )
         assert list(tmp_path.iterdir()) == []
 
@@ -119,7 +119,7 @@ class TestDisk:
         path = tmp_path / "a.parquet"
         path.symlink_to("/dev/full")
         with pytest.raises(
-            LakeError, match=r"can't be written: the disk is full; make room and run it again\.$"
+            LakeError, match=r"can't be written: the disk is full; free some space and run it again\.$"
         ):
             TableFile(COURSES, path)
 
@@ -167,14 +167,14 @@ ROWS = st.lists(
 class TestDigest:
     @settings(max_examples=10, deadline=None)
     @given(ROWS, st.randoms(use_true_random=False), st.integers(1, 12))
-    def test_is_the_same_in_whatever_order_and_batches(self, rows, chance, size):
+    def test_is_the_same_in_any_order_and_batches(self, rows, chance, size):
         whole = digest_of(batch(UNIFIED_ENROLLMENTS, *rows))
         chance.shuffle(rows)
         shuffled = batch(UNIFIED_ENROLLMENTS, *rows)
         pieces = [shuffled.slice(start, size) for start in range(0, len(rows), size)]
         assert digest_of(*pieces) == whole
 
-    def test_is_the_same_whenever_the_rows_were_fetched(self):
+    def test_does_not_depend_on_when_the_rows_were_fetched(self):
         earlier, later = (
             digest_of(batch(COURSES, {"course_id": "c1", "fetched_at": at}))
             for at in (NOON, NOON + timedelta(days=1))
@@ -199,19 +199,19 @@ class TestDigest:
             batch(UNIFIED_ENROLLMENTS, plain | {column: other})
         )
 
-    def test_changes_with_a_row_more_also_where_it_repeats_another(self):
+    def test_changes_with_a_repeated_row(self):
         row = {"course_id": "c1"}
         found = {digest_of(batch(COURSES, *[row] * count)) for count in range(4)}
         assert len(found) == 4
 
-    def test_tells_values_in_other_columns_apart(self):
+    def test_differs_for_one_value_in_different_columns(self):
         title, status = ({"course_id": "c1", name: "x"} for name in ("course_title", "status"))
         assert digest_of(batch(COURSES, title)) != digest_of(batch(COURSES, status))
 
     def test_of_no_rows_is_zero(self):
         assert digest_of() == digest_of(batch(COURSES)) == "0" * 32
 
-    def test_is_worked_out_as_it_is_documented(self):
+    def test_is_computed_as_documented(self):
         """The sum, modulo 2**128, of the MD5 of each row as JSON without `fetched_at`."""
         texts = [
             f'{{"course_id":"{name}","course_title":null,"status":null,"created_at":null,"updated_at":null,"extra":null}}'

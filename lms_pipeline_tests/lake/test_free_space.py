@@ -1,4 +1,4 @@
-"""Whether a pull has room, by what its account's last snapshot took."""
+"""The free space that a pull needs, by the size of its account's latest snapshot."""
 
 import shutil
 from datetime import timedelta
@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import pytest
 
-from lms_pipeline.lake.disk import FreeSpace, LakeError, check_free_space, room
+from lms_pipeline.lake.disk import FreeSpace, LakeError, check_free_space, measure_free_space
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline_tests.support.data_directory import put
 from lms_pipeline_tests.support.lake_files import FIRST, SECOND, enrollment, publish
@@ -27,36 +27,38 @@ def data(tmp_path):
 
 @pytest.fixture
 def free(monkeypatch):
-    def say(bytes_):
+    def set_free(bytes_):
         monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(10**12, 10**12 - bytes_, bytes_))
 
-    return say
+    return set_free
 
 
 def sparse(path, size):
-    """A file that says it is so large, and takes no room."""
+    """Create a file of this size that takes no space."""
     put(path, 0)
     with path.open("r+b") as file:
         file.truncate(size)
 
 
-def test_a_data_directory_that_is_not_there_yet_is_on_the_disk_of_the_folder_above(data, free):
+def test_a_data_directory_that_does_not_exist_yet_is_on_the_disk_of_the_folder_above(data, free):
     free(5)
-    assert room(data, Partition("acme", FIRST)).free == 5
+    assert measure_free_space(data, Partition("acme", FIRST)).free == 5
 
 
-def test_an_account_of_which_nothing_is_known_needs_200_mb(data, free):
+def test_an_account_without_a_snapshot_needs_200_mb(data, free):
     free(200_000_000)
-    assert room(data, Partition("acme", FIRST)) == FreeSpace(200_000_000, 200_000_000)
-    assert room(data, Partition("acme", FIRST)).is_enough
+    assert measure_free_space(data, Partition("acme", FIRST)) == FreeSpace(200_000_000, 200_000_000)
+    assert measure_free_space(data, Partition("acme", FIRST)).is_enough
 
 
-def test_a_large_account_needs_three_times_what_its_last_snapshot_left(data, free):
+def test_a_large_account_needs_three_times_the_size_of_its_latest_snapshot(data, free):
     free(10**9)
     published = publish(data, "acme", FIRST, enrollment("u1")).path.stat().st_size
     sparse(data.answers(Partition("acme", FIRST)), SPARSE)
     sparse(data.details(Partition("acme", FIRST)), 1_000)
-    assert room(data, Partition("acme", SECOND)) == FreeSpace(10**9, 3 * (SPARSE + 1_000 + published))
+    assert measure_free_space(data, Partition("acme", SECOND)) == FreeSpace(
+        10**9, 3 * (SPARSE + 1_000 + published)
+    )
 
 
 def test_other_accounts_and_later_days_do_not_count(data, free):
@@ -64,14 +66,14 @@ def test_other_accounts_and_later_days_do_not_count(data, free):
     for account_id, day in (("other", FIRST), ("acme", SECOND + timedelta(days=1))):
         publish(data, account_id, day, enrollment("u1"))
         sparse(data.answers(Partition(account_id, day)), SPARSE)
-    assert room(data, Partition("acme", SECOND)).needed == 200_000_000
+    assert measure_free_space(data, Partition("acme", SECOND)).needed == 200_000_000
 
 
-def test_too_little_is_told_in_one_sentence(data, free):
+def test_too_little_free_space_is_an_error_in_one_sentence(data, free):
     free(150_000_000)
     with pytest.raises(LakeError) as caught:
         check_free_space(data, Partition("acme", FIRST))
     assert str(caught.value) == (
-        f"There is no room to pull acme on 2026-03-01: 150.0 MB are free on the disk of {data.root}, and it needs about "
-        "200.0 MB; make room and run it again, nothing was asked."
+        f"There is not enough free space to pull acme on 2026-03-01: the disk of {data.root} has 150.0 MB free, and the "
+        "pull needs about 200.0 MB; free some space and run it again, no request was sent."
     )

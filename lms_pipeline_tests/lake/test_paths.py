@@ -1,4 +1,4 @@
-"""What becomes a path, and which paths are partitions."""
+"""Which ids become paths, which folders are partitions, and which snapshot is the latest."""
 
 from datetime import date
 
@@ -7,7 +7,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from lms_pipeline.lake.paths import BadIdError, DataDir, Partition
-from lms_pipeline.tables.pulled import UNIFIED_ENROLLMENTS
+from lms_pipeline.tables.pulled import COURSES, UNIFIED_ENROLLMENTS
+from lms_pipeline_tests.support.lake_files import FIRST, SECOND, THIRD, publish
 
 
 @settings(max_examples=300, deadline=None)
@@ -27,7 +28,7 @@ def test_no_text_that_is_not_an_id_becomes_a_partition(text):
 
 
 @pytest.mark.parametrize("day", ["20260302", "2026-W10-1", "2026-3-2", "2026-02-30", "today", ""])
-def test_a_folder_that_is_not_named_like_a_partition_is_none(tmp_path, day):
+def test_a_folder_with_another_name_is_no_partition(tmp_path, day):
     file = (
         tmp_path
         / "lake"
@@ -39,3 +40,15 @@ def test_a_folder_that_is_not_named_like_a_partition_is_none(tmp_path, day):
     file.parent.mkdir(parents=True)
     file.touch()
     assert list(DataDir(tmp_path).partitions(UNIFIED_ENROLLMENTS)) == []
+
+
+@pytest.mark.parametrize(
+    ("before", "latest"), [(FIRST, None), (SECOND, FIRST), (THIRD, FIRST), (date(2027, 1, 1), THIRD)]
+)
+def test_the_latest_snapshot_is_that_of_the_last_published_day_before(tmp_path, before, latest):
+    data = DataDir(tmp_path)
+    for account_id, day in (("acme", FIRST), ("acme", THIRD), ("other", SECOND)):
+        publish(data, account_id, day)
+    publish(data, "acme", SECOND, table=COURSES)
+    found = data.latest_snapshot("acme", before=before)
+    assert found == (latest and Partition("acme", latest))

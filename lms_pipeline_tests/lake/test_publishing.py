@@ -1,4 +1,4 @@
-"""Making files visible: all or none, each in one step, the enrollments last."""
+"""Publication: all files or none pass the audit, each is renamed in one step, the enrollments last."""
 
 import pyarrow.parquet as pq
 import pytest
@@ -53,13 +53,13 @@ def test_nothing_is_visible_before_it_is_published(data):
     ]
 
 
-def test_what_is_not_published_vanishes(data):
+def test_files_that_are_not_published_are_removed(data):
     with Publication(data, ACME, "run-1") as publication:
         fill(publication, COURSES, {"course_id": "c1"})
     assert (visible(data), hidden(data)) == (set(), set())
 
 
-def test_one_file_that_fails_its_audit_keeps_back_all(data):
+def test_nothing_is_published_if_one_file_fails_its_audit(data):
     publish(data, "acme", FIRST, {"course_id": "old"}, table=COURSES)
     with Publication(data, ACME, "run-2") as publication:
         courses = fill(publication, COURSES, {"course_id": "new"})
@@ -73,8 +73,8 @@ def test_one_file_that_fails_its_audit_keeps_back_all(data):
     assert hidden(data) == set()
 
 
-def test_files_are_renamed_in_order_and_a_rename_that_fails_stops_it(data):
-    """A folder in the place of the last file: those before it are visible, and it isn't."""
+def test_files_are_renamed_in_order_until_a_rename_fails(data):
+    """There is a folder in the place of the last file: the files before it are visible, and it isn't."""
     data.file(UNIFIED_ENROLLMENTS, ACME).mkdir(parents=True)
     with Publication(data, ACME, "run-1") as publication:
         files = [(fill(publication, table), table.key) for table in (COURSES, UNIFIED_ENROLLMENTS)]
@@ -85,7 +85,7 @@ def test_files_are_renamed_in_order_and_a_rename_that_fails_stops_it(data):
     assert hidden(data) == set()
 
 
-def test_a_rename_that_fails_keeps_back_what_comes_after_it(data):
+def test_files_after_a_rename_that_fails_are_not_published(data):
     data.file(COURSES, ACME).mkdir(parents=True)
     with Publication(data, ACME, "run-1") as publication:
         files = [(fill(publication, table), table.key) for table in (COURSES, UNIFIED_ENROLLMENTS)]
@@ -94,11 +94,11 @@ def test_a_rename_that_fails_keeps_back_what_comes_after_it(data):
     assert not data.file(UNIFIED_ENROLLMENTS, ACME).exists()
 
 
-def test_the_enrollments_are_the_last_of_the_tables_of_a_pull():
+def test_unified_enrollments_are_the_last_of_the_pulled_tables():
     assert PULLED_TABLES[-1] == UNIFIED_ENROLLMENTS
 
 
-def test_a_rerun_replaces_and_a_reader_of_the_old_file_goes_on(data):
+def test_a_rerun_replaces_a_file_and_its_readers_keep_the_old_one(data):
     publish(data, "acme", FIRST, enrollment("u1"), enrollment("u2"))
     with pq.ParquetFile(data.file(UNIFIED_ENROLLMENTS, ACME)) as old:
         assert publish(data, "acme", FIRST, enrollment("u3")).rows == 1
@@ -107,7 +107,7 @@ def test_a_rerun_replaces_and_a_reader_of_the_old_file_goes_on(data):
 
 
 class TestLeftovers:
-    def test_of_runs_that_died_are_removed_and_nothing_else(self, data):
+    def test_of_dead_runs_are_removed_and_nothing_else(self, data):
         publish(data, "acme", FIRST, {"course_id": "c1"}, table=COURSES)
         dead = [data.unpublished_file(table, ACME, "run-0") for table in (COURSES, LEARNERS)]
         others = [data.unpublished_file(COURSES, Partition("acme", SECOND), "run-0")]
@@ -119,12 +119,12 @@ class TestLeftovers:
         assert others[0].exists()
         assert data.file(COURSES, ACME).exists()
 
-    def test_where_there_are_none_nothing_is_made(self, data):
+    def test_no_folder_is_created_if_there_are_none(self, data):
         remove_leftovers(data, PULLED_TABLES, ACME)
         assert not data.lake.exists()
 
 
-def test_other_accounts_and_days_are_left_alone(data):
+def test_files_of_other_accounts_and_days_stay(data):
     for account, day in (("acme", FIRST), ("acme", SECOND), ("other", FIRST)):
         publish(data, account, day, enrollment(f"{account}-{day}"))
     publish(data, "acme", FIRST)
@@ -136,24 +136,28 @@ def test_other_accounts_and_days_are_left_alone(data):
 
 
 @pytest.mark.parametrize("run_id", ["../x", "a/b", "", ".", "x" * 65, "a b"])
-def test_a_run_id_that_can_not_become_a_path_is_refused(data, run_id):
+def test_a_run_id_that_is_no_path_is_refused(data, run_id):
     with Publication(data, ACME, run_id) as publication, pytest.raises(BadIdError, match="can't be a run id"):
         publication.open(COURSES)
 
 
-def test_a_table_worked_out_from_others_is_published_with_what_is_told_of_it(data):
+def test_a_single_table_is_published_with_its_metadata(data):
     rows = batch(COURSE_COMPLETION, {"course_id": "c1", "n_all": 3})
     reader = rows.schema.empty_table().to_reader()
     published = publish_table(
         data, COURSE_COMPLETION, ACME, run_id="run-9", batches=reader, metadata={"source_run_id": "run-1"}
     )
     assert published.rows == 0
-    told = read_metadata(published.path)
-    assert (told["run_id"], told["source_run_id"], told["schema_version"]) == ("run-9", "run-1", "1")
+    metadata = read_metadata(published.path)
+    assert (metadata["run_id"], metadata["source_run_id"], metadata["schema_version"]) == (
+        "run-9",
+        "run-1",
+        "1",
+    )
     assert pq.read_schema(published.path).remove_metadata() == arrow_schema(COURSE_COMPLETION)
 
 
-def test_a_table_worked_out_from_others_is_audited(data):
+def test_a_single_table_is_audited(data):
     repeated = batch(COURSE_COMPLETION, {"course_id": "c1"}, {"course_id": "c1"})
     with pytest.raises(AuditError, match="1 rows of course_completion repeat"):
         publish_table(data, COURSE_COMPLETION, ACME, run_id="run-9", batches=[repeated], metadata={})

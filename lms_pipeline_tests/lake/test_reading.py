@@ -1,4 +1,4 @@
-"""The lake from Python."""
+"""Reading the lake from Python."""
 
 import subprocess
 import sys
@@ -37,7 +37,7 @@ def users(table: pa.Table) -> list[str]:
     return sorted(found)
 
 
-def test_everything_is_read_with_its_account_and_day(filled):
+def test_rows_are_read_with_their_account_and_day(filled):
     rows = lake.read("unified_enrollments", data_dir=filled.root).to_pylist()
     assert {(row["account_id"], row["snapshot_date"], row["user_id"]) for row in rows} == {
         (account, day, f"{account}-{day.day}")
@@ -54,7 +54,7 @@ def test_the_partition_columns_come_first_and_in_their_types(filled):
 
 
 @pytest.mark.parametrize(
-    ("wanted", "found"),
+    ("arguments", "found"),
     [
         ({"accounts": ["007"]}, ["007-1", "007-2", "007-3"]),
         ({"accounts": ("7", "acme"), "last": FIRST}, ["7-1", "acme-1"]),
@@ -66,18 +66,18 @@ def test_the_partition_columns_come_first_and_in_their_types(filled):
         ({"first": THIRD, "last": FIRST}, []),
     ],
 )
-def test_accounts_and_days_are_chosen_both_ends_included(filled, wanted, found):
-    assert users(lake.read("unified_enrollments", **wanted, data_dir=filled.root)) == found
+def test_accounts_and_days_are_selected_with_both_ends_included(filled, arguments, found):
+    assert users(lake.read("unified_enrollments", **arguments, data_dir=filled.root)) == found
 
 
 @pytest.mark.parametrize("table", sorted(TABLES))
-def test_an_empty_lake_gives_an_empty_table_in_its_types(data, table):
+def test_an_empty_lake_gives_an_empty_table_with_its_columns(data, table):
     rows = lake.read(table, data_dir=data.root)
     assert rows.num_rows == 0
     assert rows.schema.names == ["account_id", "snapshot_date", *TABLES[table].column_names]
 
 
-def test_a_snapshot_without_rows_is_read_as_none(data):
+def test_a_snapshot_without_rows_gives_no_rows(data):
     publish(data, "acme", FIRST)
     assert lake.read("unified_enrollments", data_dir=data.root).num_rows == 0
 
@@ -148,7 +148,7 @@ def test_equals_signs_and_quotes_in_the_path_make_no_columns(tmp_path):
     assert (row["account_id"], row["snapshot_date"], "env" in row) == ("acme", FIRST, False)
 
 
-def test_what_can_not_be_asked_for_is_one_sentence(data):
+def test_an_unknown_table_or_a_bad_id_is_one_sentence(data):
     with pytest.raises(
         UnknownTableError, match=r"^There is no table 'enrolments' in the lake: it has account_"
     ):
@@ -157,7 +157,7 @@ def test_what_can_not_be_asked_for_is_one_sentence(data):
         lake.read("courses", ["../x"], data_dir=data.root)
 
 
-def test_the_data_directory_is_that_of_the_settings_where_none_is_named(filled, monkeypatch):
+def test_the_default_data_directory_is_that_of_the_settings(filled, monkeypatch):
     monkeypatch.setenv("LMS_DATA_DIR", str(filled.root))
     assert lake.read("unified_enrollments").num_rows == 9
 

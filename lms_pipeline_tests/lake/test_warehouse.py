@@ -1,4 +1,4 @@
-"""What the warehouse holds: a view for each pulled table, the metric tables stored."""
+"""The content of the warehouse: a view for each pulled table, the metric tables stored."""
 
 from datetime import date
 
@@ -9,7 +9,7 @@ import pytest
 
 from lms_pipeline.lake.disk import LakeError
 from lms_pipeline.lake.paths import DataDir, Partition
-from lms_pipeline.lake.warehouse import build, reading
+from lms_pipeline.lake.warehouse import build_warehouse, open_warehouse
 from lms_pipeline.tables.catalog import METRIC_TABLES, TABLES
 from lms_pipeline.tables.metrics import ACCOUNT_COMPLETION, COURSE_COMPLETION, LEARNER_COMPLETION
 from lms_pipeline.tables.pulled import COURSES, LEARNERS, PULLED_TABLES, UNIFIED_ENROLLMENTS
@@ -31,12 +31,12 @@ def data(tmp_path):
 
 
 def rows_of(data, query):
-    with reading(data) as connection:
+    with open_warehouse(data) as connection:
         return connection.sql(query).fetchall()
 
 
-def test_every_table_of_the_lake_is_there_also_while_the_lake_is_empty(data):
-    assert build(data) == {table.name: 0 for table in METRIC_TABLES}
+def test_an_empty_lake_gives_every_table(data):
+    assert build_warehouse(data) == {table.name: 0 for table in METRIC_TABLES}
     kinds = dict(rows_of(data, "SELECT table_name, table_type FROM information_schema.tables"))
     assert kinds == {
         **{table.name: "VIEW" for table in PULLED_TABLES},
@@ -45,12 +45,12 @@ def test_every_table_of_the_lake_is_there_also_while_the_lake_is_empty(data):
 
 
 @pytest.mark.parametrize("filled", [False, True])
-def test_columns_have_their_types_whether_there_is_a_file_or_not(data, filled):
+def test_columns_have_their_types_with_and_without_files(data, filled):
     if filled:
         for table in TABLES.values():
             publish(data, "acme", FIRST, {}, table=table)
-    build(data)
-    with reading(data) as connection:
+    build_warehouse(data)
+    with open_warehouse(data) as connection:
         for table in TABLES.values():
             schema = connection.table(table.name).limit(0).to_arrow_table().schema
             assert schema.names == ["account_id", "snapshot_date", *table.column_names]
@@ -60,15 +60,15 @@ def test_columns_have_their_types_whether_there_is_a_file_or_not(data, filled):
 def test_views_show_the_rows_with_their_account_and_day(data):
     publish(data, "007", FIRST, enrollment("u1", due_at=NOON))
     publish(data, "7", SECOND, enrollment("u2"))
-    build(data)
+    build_warehouse(data)
     query = "SELECT account_id, snapshot_date, user_id, due_at FROM unified_enrollments ORDER BY ALL"
     assert rows_of(data, query) == [("007", FIRST, "u1", NOON), ("7", SECOND, "u2", None)]
 
 
 def test_files_published_later_are_seen_without_building_again(data):
     publish(data, "acme", FIRST, enrollment("u1"))
-    build(data)
-    with reading(data) as connection:
+    build_warehouse(data)
+    with open_warehouse(data) as connection:
         publish(data, "other", SECOND, enrollment("u2"))
         publish(data, "acme", FIRST, enrollment("u3"))
         found = connection.sql("SELECT user_id FROM unified_enrollments ORDER BY 1").fetchall()
@@ -79,7 +79,7 @@ def test_files_that_are_not_published_are_not_seen(data):
     publish(data, "acme", FIRST, enrollment("u1"))
     hidden = data.unpublished_file(UNIFIED_ENROLLMENTS, Partition("acme", FIRST), "run-2")
     hidden.write_bytes(b"half a file")
-    build(data)
+    build_warehouse(data)
     assert rows_of(data, "SELECT user_id FROM unified_enrollments") == [("u1",)]
 
 
@@ -87,26 +87,26 @@ def test_metric_tables_are_stored_and_counted(data):
     path = publish(data, "acme", FIRST, {"course_id": "c1", "n_all": 3}, table=COURSE_COMPLETION).path
     publish(data, "acme", SECOND, {"course_id": "c1", "n_all": 4}, table=COURSE_COMPLETION)
     publish(data, "acme", SECOND, {"n_all": 4}, table=ACCOUNT_COMPLETION)
-    assert build(data) == {"course_completion": 2, "account_completion": 1, "learner_completion": 0}
+    assert build_warehouse(data) == {"course_completion": 2, "account_completion": 1, "learner_completion": 0}
     path.unlink()
     query = "SELECT account_id, snapshot_date, course_id, n_all FROM course_completion ORDER BY snapshot_date"
     assert rows_of(data, query) == [("acme", FIRST, "c1", 3), ("acme", SECOND, "c1", 4)]
 
 
-def test_learners_are_stored_for_the_latest_day_of_each_account_alone(data):
+def test_learners_are_stored_only_for_the_latest_day_of_each_account(data):
     for account, day in (("acme", FIRST), ("acme", THIRD), ("acme", SECOND), ("other", FIRST)):
         publish(data, account, day, {"user_id": f"u{day.day}"}, table=LEARNER_COMPLETION)
-    assert build(data)["learner_completion"] == 2
+    assert build_warehouse(data)["learner_completion"] == 2
     query = "SELECT account_id, snapshot_date, user_id FROM learner_completion ORDER BY ALL"
     assert rows_of(data, query) == [("acme", THIRD, "u3"), ("other", FIRST, "u1")]
 
 
-def test_a_column_that_an_older_file_lacks_is_null_and_an_unknown_one_stays_out(data):
+def test_a_column_that_an_older_file_lacks_is_null_and_an_unknown_column_is_left_out(data):
     publish(data, "acme", SECOND, {"course_id": "new", "status": "open"}, table=COURSES)
     old = data.file(COURSES, Partition("acme", FIRST))
     old.parent.mkdir(parents=True)
     pq.write_table(pa.table({"later": [1], "course_id": ["old"]}), old)
-    build(data)
+    build_warehouse(data)
     query = "SELECT * EXCLUDE (fetched_at) FROM courses ORDER BY snapshot_date"
     assert rows_of(data, query) == [
         ("acme", FIRST, "old", None, None, None, None, None),
@@ -114,68 +114,71 @@ def test_a_column_that_an_older_file_lacks_is_null_and_an_unknown_one_stays_out(
     ]
 
 
-def test_columns_and_tables_tell_what_they_mean(data):
-    build(data)
+def test_columns_and_tables_have_their_meaning_as_a_comment(data):
+    build_warehouse(data)
     query = "SELECT comment FROM duckdb_columns() WHERE table_name = 'learners' AND column_name = 'user_id'"
     assert rows_of(data, query) == [("Identifier of the learner",)]
-    [(told,)] = rows_of(data, "SELECT comment FROM duckdb_views() WHERE view_name = 'learners'")
-    assert told == LEARNERS.doc
+    [(comment,)] = rows_of(data, "SELECT comment FROM duckdb_views() WHERE view_name = 'learners'")
+    assert comment == LEARNERS.doc
 
 
 def test_the_data_directory_may_have_any_name(tmp_path):
     data = DataDir(tmp_path / "it's $a" / 'say "x"; --' / "env=prod" / "é {b}")
     publish(data, "acme", FIRST, enrollment("u1"))
     publish(data, "acme", FIRST, {"user_id": "u1"}, table=LEARNER_COMPLETION)
-    assert build(data)["learner_completion"] == 1
+    assert build_warehouse(data)["learner_completion"] == 1
     [row] = rows_of(data, "SELECT * FROM unified_enrollments")
     assert row[:2] == ("acme", FIRST)
     assert len(row) == 2 + len(UNIFIED_ENROLLMENTS.columns)
 
 
-def test_times_are_told_in_utc(data, monkeypatch):
+def test_times_are_in_utc(data, monkeypatch):
     monkeypatch.setenv("TZ", "Pacific/Auckland")
     publish(data, "acme", FIRST, enrollment("u1"))
-    build(data)
+    build_warehouse(data)
     query = "SELECT fetched_at::VARCHAR, fetched_at::DATE FROM unified_enrollments"
     assert rows_of(data, query) == [("2026-03-02 12:00:00+00", date(2026, 3, 2))]
 
 
-class TestTrouble:
-    def test_without_a_warehouse_is_told(self, data):
+class TestErrors:
+    def test_a_warehouse_that_was_not_built_is_one_sentence(self, data):
         with pytest.raises(
             LakeError, match=r"^There is no warehouse at .*lms\.duckdb yet: run `lms-pipeline mat"
         ):
             rows_of(data, "SELECT 1")
 
-    def test_of_a_file_that_is_no_database_is_told(self, data):
+    def test_a_file_that_is_no_database_is_one_sentence(self, data):
         data.warehouse.write_text("hello")
-        with pytest.raises(LakeError, match=r"lms\.duckdb can't be opened: .*which builds it anew\.$"):
+        with pytest.raises(LakeError, match=r"lms\.duckdb can't be opened: .*which builds a new one\.$"):
             rows_of(data, "SELECT 1")
 
-    def test_nobody_writes_through_a_reading_connection(self, data):
-        build(data)
-        with reading(data) as connection, pytest.raises(duckdb.InvalidInputException, match="read-only"):
+    def test_the_connection_is_read_only(self, data):
+        build_warehouse(data)
+        with (
+            open_warehouse(data) as connection,
+            pytest.raises(duckdb.InvalidInputException, match="read-only"),
+        ):
             connection.execute("CREATE TABLE mine (a INT)")
 
-    def test_of_a_damaged_file_leaves_the_warehouse_before_it(self, data):
+    def test_a_damaged_file_leaves_the_old_warehouse(self, data):
         path = publish(data, "acme", FIRST, {"course_id": "c1"}, table=COURSE_COMPLETION).path
-        build(data)
+        build_warehouse(data)
         path.write_bytes(b"no Parquet at all, and longer than a footer")
         with pytest.raises(LakeError, match=r"data\.parquet is damaged: restore it, or remove it"):
-            build(data)
+            build_warehouse(data)
         assert rows_of(data, "SELECT course_id FROM course_completion") == [("c1",)]
         assert len(list((data.state / "warehouse").glob("lms-*"))) == 1
 
-    def test_of_a_disk_without_room_leaves_the_warehouse_before_it(self, data):
-        build(data)
+    def test_a_full_disk_leaves_the_old_warehouse(self, data):
+        build_warehouse(data)
         with (
             files_of_at_most(50_000),
-            pytest.raises(LakeError, match=r"^The warehouse can't be built, and the one"),
+            pytest.raises(LakeError, match=r"^The warehouse can't be built, and the old"),
         ):
-            build(data)
+            build_warehouse(data)
         assert rows_of(data, "SELECT count(*) FROM courses") == [(0,)]
 
-    def test_of_a_file_in_the_place_of_a_folder_is_told(self, data):
+    def test_a_file_in_the_place_of_a_folder_is_one_sentence(self, data):
         data.state.write_text("")
         with pytest.raises(LakeError, match="state/warehouse can't be written: Not a directory; "):
-            build(data)
+            build_warehouse(data)

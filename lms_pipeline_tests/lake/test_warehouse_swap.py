@@ -1,4 +1,4 @@
-"""Building the warehouse while others have it open, or build it too. The others are real processes."""
+"""Building the warehouse while other processes have it open, or build it too. The others are real processes."""
 
 import os
 import subprocess
@@ -12,7 +12,7 @@ import pytest
 
 from lms_pipeline.lake.disk import LakeError
 from lms_pipeline.lake.paths import DataDir
-from lms_pipeline.lake.warehouse import build, reading
+from lms_pipeline.lake.warehouse import build_warehouse, open_warehouse
 from lms_pipeline.tables.metrics import COURSE_COMPLETION
 from lms_pipeline_tests.support.lake_files import FIRST, publish
 
@@ -28,10 +28,10 @@ sys.stdin.read()
 BUILDER = """
 import sys, pathlib
 from lms_pipeline.lake.paths import DataDir
-from lms_pipeline.lake.warehouse import build
+from lms_pipeline.lake.warehouse import build_warehouse
 print("ready", flush=True)
 sys.stdin.readline()
-print(build(DataDir(pathlib.Path(sys.argv[1])))["course_completion"])
+print(build_warehouse(DataDir(pathlib.Path(sys.argv[1])))["course_completion"])
 """
 
 
@@ -42,7 +42,7 @@ def data(tmp_path):
 
 @contextmanager
 def process(code: str, argument: object) -> Iterator[subprocess.Popen[str]]:
-    """A process of its own that has said its first line; killed at the end, so that it cleans nothing up."""
+    """Start a process and wait for its first line; it is killed at the end, so that it cleans nothing up."""
     command = [sys.executable, "-c", code, str(argument)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as running:
         try:
@@ -64,7 +64,7 @@ def grow(data: DataDir, count: int) -> None:
     )
 
 
-def counted(connection: duckdb.DuckDBPyConnection) -> int:
+def count_courses(connection: duckdb.DuckDBPyConnection) -> int:
     return len(connection.table("course_completion"))
 
 
@@ -72,33 +72,33 @@ def builds(data: DataDir) -> set[str]:
     return {path.name for path in (data.state / "warehouse").iterdir()} - {"lock"}
 
 
-def test_what_somebody_wrote_into_an_older_one_keeps_nobody_out_of_the_new_one(data):
-    """The foreign write-ahead log: the writer is killed after the swap, and its log stays."""
+def test_the_log_of_a_writer_of_an_older_build_does_not_block_the_new_build(data):
+    """The writer is killed after the swap, and its write-ahead log stays."""
     grow(data, 1)
-    build(data)
+    build_warehouse(data)
     older = data.warehouse.resolve()
     with process(WRITER, data.warehouse):
         grow(data, 2)
-        build(data)
+        build_warehouse(data)
     assert older.with_name(f"{older.name}.wal").exists()
-    with reading(data) as connection:
-        assert counted(connection) == 2
+    with open_warehouse(data) as connection:
+        assert count_courses(connection) == 2
     with duckdb.connect(str(data.warehouse)) as connection:
-        assert counted(connection) == 2
+        assert count_courses(connection) == 2
         assert connection.sql("SHOW TABLES").filter("name = 'mine'").fetchall() == []
 
 
-def test_a_reader_in_the_way_of_a_writer_is_told_and_a_build_helps(data):
-    build(data)
+def test_a_reader_is_refused_while_a_writer_has_it_open_until_the_next_build(data):
+    build_warehouse(data)
     with process(WRITER, data.warehouse):
-        with pytest.raises(LakeError, match="can't be opened: close the program that"), reading(data):
+        with pytest.raises(LakeError, match="can't be opened: close the program that"), open_warehouse(data):
             pass
-        build(data)
-        with reading(data) as connection:
-            assert counted(connection) == 0
+        build_warehouse(data)
+        with open_warehouse(data) as connection:
+            assert count_courses(connection) == 0
 
 
-def test_a_regular_file_of_old_with_a_foreign_log_beside_it_is_replaced(data):
+def test_a_regular_file_with_the_log_of_a_writer_is_replaced(data):
     with duckdb.connect(str(data.warehouse)) as connection:
         connection.execute("CREATE TABLE old (a INT)")
     with process(WRITER, data.warehouse):
@@ -106,36 +106,36 @@ def test_a_regular_file_of_old_with_a_foreign_log_beside_it_is_replaced(data):
     log = data.warehouse.with_name("lms.duckdb.wal")
     assert log.exists()
     grow(data, 1)
-    build(data)
+    build_warehouse(data)
     assert data.warehouse.is_symlink()
     assert not log.exists()
     with duckdb.connect(str(data.warehouse)) as connection:
-        assert counted(connection) == 1
+        assert count_courses(connection) == 1
 
 
-def test_a_reader_goes_on_while_it_is_swapped_and_after(data):
+def test_a_reader_keeps_its_build_during_and_after_a_swap(data):
     grow(data, 1)
-    build(data)
-    with reading(data) as connection:
+    build_warehouse(data)
+    with open_warehouse(data) as connection:
         for count in (2, 3, 4):
             grow(data, count)
-            build(data)
-            assert counted(connection) == 1
-    with reading(data) as connection:
-        assert counted(connection) == 4
+            build_warehouse(data)
+            assert count_courses(connection) == 1
+    with open_warehouse(data) as connection:
+        assert count_courses(connection) == 4
 
 
-def test_who_opens_it_again_sees_the_new_one_though_an_older_is_open_in_the_same_process(data):
+def test_a_second_reader_of_the_same_process_sees_the_new_build(data):
     grow(data, 1)
-    build(data)
-    with reading(data) as older:
+    build_warehouse(data)
+    with open_warehouse(data) as older:
         grow(data, 2)
-        build(data)
-        with reading(data) as newer:
-            assert (counted(older), counted(newer)) == (1, 2)
+        build_warehouse(data)
+        with open_warehouse(data) as newer:
+            assert (count_courses(older), count_courses(newer)) == (1, 2)
 
 
-def test_builds_in_two_processes_at_once_both_succeed(data):
+def test_simultaneous_builds_in_two_processes_both_succeed(data):
     grow(data, 3)
     with process(BUILDER, data.root) as one, process(BUILDER, data.root) as other:
         for builder in (one, other):
@@ -144,42 +144,42 @@ def test_builds_in_two_processes_at_once_both_succeed(data):
             builder.stdin.flush()
         found = [builder.communicate(timeout=60)[0] for builder in (one, other)]
     assert found == ["3\n", "3\n"]
-    with reading(data) as connection:
-        assert counted(connection) == 3
+    with open_warehouse(data) as connection:
+        assert count_courses(connection) == 3
 
 
 def test_older_builds_are_removed_with_their_logs(data):
-    build(data)
+    build_warehouse(data)
     oldest = data.warehouse.resolve()
     oldest.with_name(f"{oldest.name}.wal").touch()
-    build(data)
+    build_warehouse(data)
     one_before = data.warehouse.resolve().name
-    build(data)
+    build_warehouse(data)
     assert builds(data) == {one_before, data.warehouse.resolve().name}
 
 
-def test_the_build_of_now_stays_also_where_older_ones_seem_newer(data):
-    """As where the clock was set back, or somebody still writes into them."""
+def test_the_current_build_stays_if_older_builds_seem_newer(data):
+    """As after the clock was set back, or while a program still writes into them."""
     for _ in range(3):
-        build(data)
+        build_warehouse(data)
         later = time.time() + 3600
         os.utime(data.warehouse.resolve(), (later, later))
-    build(data)
-    with reading(data) as connection:
-        assert counted(connection) == 0
+    build_warehouse(data)
+    with open_warehouse(data) as connection:
+        assert count_courses(connection) == 0
 
 
-def test_a_link_does_not_tell_where_the_data_directory_stood(data, tmp_path):
-    build(data)
+def test_the_link_is_relative_to_the_data_directory(data, tmp_path):
+    build_warehouse(data)
     assert not data.warehouse.readlink().is_absolute()
     moved = DataDir(tmp_path.rename(tmp_path.with_name(f"{tmp_path.name}-moved")))
-    with reading(moved) as connection:
-        assert counted(connection) == 0
+    with open_warehouse(moved) as connection:
+        assert count_courses(connection) == 0
 
 
-def test_the_folder_into_which_a_reader_spills_is_not_in_the_way(data):
-    build(data)
+def test_the_folder_into_which_a_reader_spills_blocks_no_build(data):
+    build_warehouse(data)
     (data.state / "warehouse" / f"{data.warehouse.resolve().name}.tmp").mkdir()
     for _ in range(3):
-        build(data)
+        build_warehouse(data)
     assert len(builds(data)) == 2

@@ -1,4 +1,4 @@
-"""The stream itself: its schema, its order, old files, hostile values; and that the docs name every column."""
+"""The rows of a completion table: schema, order, old files, hostile values; and that the docs name every column."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from lms_pipeline.metrics.completion import completions
+from lms_pipeline.metrics.completion import open_completion
 from lms_pipeline.tables.metrics import (
     ACCOUNT_COMPLETION,
     COMPLETION_TABLES,
@@ -17,29 +17,31 @@ from lms_pipeline.tables.metrics import (
     LEARNER_COMPLETION,
 )
 from lms_pipeline.tables.schema import Table, arrow_schema
-from lms_pipeline_tests.support.enrollment_files import FETCHED_AT, measured, snapshot, write
+from lms_pipeline_tests.support.enrollment_files import FETCHED_AT, compute_rows, enrollments_file, write
 
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "metrics.md"
 
 
 @pytest.mark.parametrize("table", COMPLETION_TABLES, ids=lambda table: table.name)
 @pytest.mark.parametrize("learners", ["", "ann"])
-def test_schema_is_the_tables_with_rows_and_without(table: Table, learners: str, tmp_path: Path) -> None:
+def test_schema_is_that_of_the_table_with_and_without_rows(
+    table: Table, learners: str, tmp_path: Path
+) -> None:
     rows = [{"user_id": user, "course_id": "c1", "status": "completed"} for user in learners.split()]
-    with completions(snapshot(write(tmp_path / "data.parquet", rows))) as told:
-        batches = told(table)
+    with open_completion(enrollments_file(write(tmp_path / "data.parquet", rows))) as read_rows:
+        batches = read_rows(table)
         assert batches.schema == arrow_schema(table)
         read = batches.read_all()
     assert read.schema == arrow_schema(table)
     assert read.num_rows == (1 if rows or table is ACCOUNT_COMPLETION else 0)
 
 
-def test_rows_come_in_the_order_of_their_key_and_in_small_batches(tmp_path: Path) -> None:
+def test_rows_are_ordered_by_their_key_in_small_batches(tmp_path: Path) -> None:
     rows = [
         {"user_id": f"u{n * 7919 % 50_000}", "course_id": "c", "status": "enrolled"} for n in range(50_000)
     ]
-    with completions(snapshot(write(tmp_path / "data.parquet", rows))) as told:
-        batches = told(LEARNER_COMPLETION)
+    with open_completion(enrollments_file(write(tmp_path / "data.parquet", rows))) as read_rows:
+        batches = read_rows(LEARNER_COMPLETION)
         sizes, users = [], []
         for batch in batches:
             sizes.append(batch.num_rows)
@@ -59,24 +61,24 @@ def test_columns_that_an_old_file_lacks_are_null(tmp_path: Path) -> None:
         }
     )
     pq.write_table(old, tmp_path / "data.parquet")
-    [course] = measured(COURSE_COMPLETION, snapshot(tmp_path / "data.parquet"))
+    [course] = compute_rows(COURSE_COMPLETION, enrollments_file(tmp_path / "data.parquet"))
     assert course["completion_rate"] == 1 / 2
     assert course["course_title"] is None
     assert course["n_due"] is None
 
 
-def test_the_path_tells_no_columns(tmp_path: Path) -> None:
-    """Or the account `7` of the folder would turn up as a column, and as a number."""
+def test_the_path_adds_no_columns(tmp_path: Path) -> None:
+    """Otherwise the account `7` of the folder would be a column, and a number."""
     folder = tmp_path / "account_id=7" / "course_id=c9"
     folder.mkdir(parents=True)
     rows = [{"user_id": "ann", "course_id": "c1", "status": "enrolled"}]
-    [course] = measured(COURSE_COMPLETION, snapshot(write(folder / "it's [odd].parquet", rows)))
+    [course] = compute_rows(COURSE_COMPLETION, enrollments_file(write(folder / "it's [odd].parquet", rows)))
     assert course["course_id"] == "c1"
 
 
 def test_no_mean_is_infinite(tmp_path: Path) -> None:
     rows = [{"user_id": user, "course_id": "c1", "status": "enrolled", "score": 1e308} for user in "abc"]
-    [course] = measured(COURSE_COMPLETION, snapshot(write(tmp_path / "data.parquet", rows)))
+    [course] = compute_rows(COURSE_COMPLETION, enrollments_file(write(tmp_path / "data.parquet", rows)))
     assert course["score_mean"] is None
     assert course["score_n"] == 3
 

@@ -1,5 +1,5 @@
-"""Which columns decide a figure: one column of a snapshot after the other is changed, and the figures that move are
-those that say so in their description, no more and no fewer.
+"""The lineage of figures: each column of a snapshot in turn is changed, and exactly the figures that name it as a source
+change.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from typing import Any
 
 import pytest
 
-from lms_pipeline.metrics.completion import completions
+from lms_pipeline.metrics.completion import open_completion
 from lms_pipeline.tables.metrics import COMPLETION_TABLES
 from lms_pipeline.tables.pulled import STATUSES, UNIFIED_ENROLLMENTS
 from lms_pipeline.tables.schema import Table
-from lms_pipeline_tests.support.enrollment_files import snapshot, write
+from lms_pipeline_tests.support.enrollment_files import enrollments_file, write
 
 Rows = list[dict[str, Any]]
 Figures = dict[tuple[str, object], dict[str, Any]]
@@ -35,7 +35,7 @@ def rows() -> Rows:
     draw = random.Random(34)  # noqa: S311 (the same rows every time)
 
     def moment(first: int, last: int, known: float = 0.8) -> datetime | None:
-        """A moment between two, in hours from the end of the day; some aren't known."""
+        """Return a time between two, in hours from the end of the day; some are null."""
         return DAY_END + timedelta(hours=draw.randint(first, last)) if draw.random() < known else None
 
     def one(number: int) -> dict[str, Any]:
@@ -77,23 +77,23 @@ def rows() -> Rows:
 
 
 def figures(path: Path) -> Figures:
-    with completions(snapshot(path)) as told:
+    with open_completion(enrollments_file(path)) as read_rows:
         return {
             (table.name, row[table.key[0]] if table.key else None): row
             for table in COMPLETION_TABLES
-            for row in told(table).read_all().to_pylist()
+            for row in read_rows(table).read_all().to_pylist()
         }
 
 
-def changed(told: Rows, *columns: str) -> Iterator[Rows]:
-    """The rows with each other's values in these columns, and with none."""
-    others = told[7:] + told[:7]
-    yield [row | {name: other.get(name) for name in columns} for row, other in zip(told, others, strict=True)]
-    yield [row | dict.fromkeys(set(columns) - NEVER_NULL) for row in told]
+def change(rows: Rows, *columns: str) -> Iterator[Rows]:
+    """Yield the rows with values of other rows in these columns, and with nulls."""
+    others = rows[7:] + rows[:7]
+    yield [row | {name: other.get(name) for name in columns} for row, other in zip(rows, others, strict=True)]
+    yield [row | dict.fromkeys(set(columns) - NEVER_NULL) for row in rows]
 
 
-def moved(before: Figures, after: Figures, *columns: str) -> set[str]:
-    """The figures that are others than before, in rows that there are both times, but for rows known by a column."""
+def find_changed(before: Figures, after: Figures, *columns: str) -> set[str]:
+    """Return the figures that differ, in rows that exist both times and whose key is none of the columns."""
     keys = {table.name: table.key for table in COMPLETION_TABLES}
     return {
         name
@@ -104,7 +104,7 @@ def moved(before: Figures, after: Figures, *columns: str) -> set[str]:
     }
 
 
-def declared(column: str) -> set[str]:
+def declared_figures(column: str) -> set[str]:
     return {
         figure.name
         for table in COMPLETION_TABLES
@@ -113,7 +113,7 @@ def declared(column: str) -> set[str]:
     }
 
 
-NAMED = [name for name in UNIFIED_ENROLLMENTS.column_names if declared(name)]
+NAMED = [name for name in UNIFIED_ENROLLMENTS.column_names if declared_figures(name)]
 
 
 @pytest.fixture(scope="module")
@@ -122,30 +122,30 @@ def before(tmp_path_factory: pytest.TempPathFactory) -> Figures:
 
 
 @pytest.fixture
-def seen(before: Figures, tmp_path: Path) -> Callable[..., set[str]]:
-    def moved_by(*columns: str) -> set[str]:
+def changed_by(before: Figures, tmp_path: Path) -> Callable[..., set[str]]:
+    def change_and_compare(*columns: str) -> set[str]:
         path = tmp_path / "data.parquet"
-        afterwards = [figures(write(path, told)) for told in changed(rows(), *columns)]
-        return set().union(*(moved(before, after, *columns) for after in afterwards))
+        afterwards = [figures(write(path, changed)) for changed in change(rows(), *columns)]
+        return set().union(*(find_changed(before, after, *columns) for after in afterwards))
 
-    return moved_by
+    return change_and_compare
 
 
 @pytest.mark.parametrize("column", NAMED)
-def test_a_column_moves_the_figures_that_name_it_and_no_other(column: str, seen) -> None:
-    assert seen(column) == declared(column)
+def test_a_column_changes_exactly_the_figures_that_name_it(column: str, changed_by) -> None:
+    assert changed_by(column) == declared_figures(column)
 
 
-def test_columns_that_no_figure_names_move_none(seen) -> None:
-    assert seen(*set(UNIFIED_ENROLLMENTS.column_names) - set(NAMED)) == set()
+def test_columns_that_no_figure_names_change_none(changed_by) -> None:
+    assert changed_by(*set(UNIFIED_ENROLLMENTS.column_names) - set(NAMED)) == set()
 
 
-def test_a_figure_rests_on_the_same_columns_in_every_table() -> None:
+def test_a_figure_has_the_same_sources_in_every_table() -> None:
     sources = defaultdict(set)
     for table in COMPLETION_TABLES:
         for column in table.columns:
             sources[column.name].add(column.sources)
-    assert [name for name, told in sources.items() if len(told) > 1] == []
+    assert [name for name, found in sources.items() if len(found) > 1] == []
 
 
 @pytest.mark.parametrize("table", COMPLETION_TABLES, ids=lambda table: table.name)

@@ -1,4 +1,4 @@
-"""Over generated enrollments: what sums must sum, and a second way to the figures must agree."""
+"""Generated enrollments: parts sum to their whole, and a second implementation computes the same figures."""
 
 from __future__ import annotations
 
@@ -10,23 +10,24 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lms_pipeline.tables.metrics import ACCOUNT_COMPLETION, COURSE_COMPLETION, LEARNER_COMPLETION, RATES
+from lms_pipeline.tables.measures import RATES
+from lms_pipeline.tables.metrics import ACCOUNT_COMPLETION, COURSE_COMPLETION, LEARNER_COMPLETION
 from lms_pipeline_tests.support import plain_metrics
-from lms_pipeline_tests.support.enrollment_files import DAY, FETCHED_AT, measured, snapshot, write
+from lms_pipeline_tests.support.enrollment_files import DAY, FETCHED_AT, compute_rows, enrollments_file, write
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 ZONES = ("UTC", "Asia/Kolkata", "America/New_York", "Pacific/Auckland")
 SOMETIMES = ("due_at", "is_mandatory", "score", "time_spent_seconds", "role", "attempt_number")
-"""Fields that some accounts don't have at all."""
+"""Fields that some accounts never have."""
 DUE_PARTS = (
     "on_time", "late", "due_undated", "due_open", "due_failed", "due_withdrawn", "due_expired", "due_unknown",
 )  # fmt: skip
 
 
 def moment(chance: random.Random) -> datetime | None:
-    """About the end of the day, where the zones differ and a pull may see what comes after; sometimes impossible."""
+    """Return a time around the end of the day, where time zones differ, or null; some times are impossible."""
     days = chance.choice((-90, -40, -28, -27, -2, -1, 0, 0, 1, 1, 2, 300))
     hours = chance.choice((0, 0, 2, 4, 11, 18.5, 20))
     return (
@@ -62,12 +63,12 @@ def account(seed: int, size: int) -> list[dict[str, Any]]:
 
 
 def check_row(row: dict[str, Any], expected: dict[str, object]) -> None:
-    told = {name: value for name, value in row.items() if name in expected}
-    assert told == {
+    found = {name: value for name, value in row.items() if name in expected}
+    assert found == {
         name: pytest.approx(expected[name], rel=1e-12)
         if isinstance(expected[name], float)
         else expected[name]
-        for name in told
+        for name in found
     }
 
 
@@ -90,29 +91,31 @@ def check_sums(row: dict[str, Any]) -> None:
 
 @settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seed=st.integers(0, 2**32), size=st.integers(0, 60), zone=st.sampled_from(ZONES))
-def test_a_second_way_to_the_figures_agrees(tmp_path: Path, seed: int, size: int, zone: str) -> None:
+def test_a_second_implementation_computes_the_same_figures(
+    tmp_path: Path, seed: int, size: int, zone: str
+) -> None:
     rows = account(seed, size)
     sets = plain_metrics.Sets(rows, DAY, zone)
-    of = snapshot(write(tmp_path / "data.parquet", rows), zone=zone)
+    file = enrollments_file(write(tmp_path / "data.parquet", rows), zone=zone)
 
-    [whole] = measured(ACCOUNT_COMPLETION, of)
+    [whole] = compute_rows(ACCOUNT_COMPLETION, file)
     check_row(whole, plain_metrics.figures(sets, sets.all))
     check_sums(whole)
     assert whole["after_day"] == len(sets.after_day)
     assert whole["left_out_by_role"] == len(sets.by_role)
     for table, column in ((COURSE_COMPLETION, "course_id"), (LEARNER_COMPLETION, "user_id")):
-        told = measured(table, of)
+        found = compute_rows(table, file)
         groups = {sets.rows[p][column] for p in sets.all}
-        assert [row[column] for row in told] == sorted(groups)
-        for row in told:
+        assert [row[column] for row in found] == sorted(groups)
+        for row in found:
             check_row(
                 row, plain_metrics.figures(sets, {p for p in sets.all if sets.rows[p][column] == row[column]})
             )
             check_sums(row)
 
 
-def test_the_second_way_knows_every_figure() -> None:
-    """Or a new column would be compared with nothing."""
+def test_the_second_implementation_has_every_figure() -> None:
+    """Otherwise a new column would be compared with nothing."""
     sets = plain_metrics.Sets(account(1, 20), DAY, "UTC")
     elsewhere = {"course_id", "course_title", "user_id", "user_name", "after_day", "left_out_by_role"}
     tables = (COURSE_COMPLETION, ACCOUNT_COMPLETION, LEARNER_COMPLETION)

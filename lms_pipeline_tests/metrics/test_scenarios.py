@@ -1,4 +1,4 @@
-"""Each idea of the definitions as a table of enrollments, and the figures that a person worked out from it.
+"""Each case of the definitions as a table of enrollments, and the figures that a person computed from it.
 
 `scenarios/<idea>.enrollments.csv` says of each enrollment why it is there; `scenarios/<idea>[.<variant>].expected.csv`
 names a row (`account`, `course c1`, `learner ann`; with `*` all of them), a figure, its value and, where it isn't plain,
@@ -17,14 +17,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 
 from lms_pipeline.tables.metrics import ACCOUNT_COMPLETION, COURSE_COMPLETION, LEARNER_COMPLETION
-from lms_pipeline_tests.support.enrollment_files import measured, snapshot, write
+from lms_pipeline_tests.support.enrollment_files import compute_rows, enrollments_file, write
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 SCENARIOS = Path(__file__).parent / "scenarios"
 OPTIONS: dict[str, dict[str, Any]] = {
-    "known_nowhere.removes": {"says_withdrawn": False},
+    "known_nowhere.removes": {"reports_withdrawn": False},
     "due_days.utc": {"zone": "UTC"},
     "due_days.kolkata": {"zone": "Asia/Kolkata"},
     "due_days.new_york": {"zone": "America/New_York"},
@@ -49,7 +49,7 @@ class Figure(NamedTuple):
 
 
 def moment(text: str) -> datetime:
-    """A date is its first instant in UTC."""
+    """Return a date as its first instant in UTC."""
     return datetime.fromisoformat(text).replace(tzinfo=UTC)
 
 
@@ -79,28 +79,31 @@ def expected(case: str) -> list[Figure]:
         return [Figure(row["row"], row["figure"], read(row["figure"], row["value"])) for row in rows]
 
 
-def told(wanted: Figure, rows: dict[str, list[dict[str, Any]]]) -> object:
-    """What the tables say of a figure."""
-    kind, _, key = wanted.row.partition(" ")
+def read_figure(figure: Figure, rows: dict[str, list[dict[str, Any]]]) -> object:
+    """Return the value of a figure in the tables."""
+    kind, _, key = figure.row.partition(" ")
     column = TABLES[kind].key[0] if TABLES[kind].key else ""
-    if wanted.name == "keys":
+    if figure.name == "keys":
         return [row[column] for row in rows[kind]]
     [row] = [row for row in rows[kind] if not column or row[column] == key]
-    return row.get(wanted.name, "absent")
+    return row.get(figure.name, "absent")
 
 
 @pytest.mark.parametrize(
     "case", sorted(path.name.removesuffix(".expected.csv") for path in SCENARIOS.glob("*.expected.csv"))
 )
-def test_figures_are_those_worked_out_by_hand(case: str, tmp_path: Path) -> None:
-    file = write(tmp_path / "data.parquet", enrollments(case.partition(".")[0]))
-    of = snapshot(file, **OPTIONS.get(case, {}))
+def test_figures_are_those_computed_by_hand(case: str, tmp_path: Path) -> None:
+    path = write(tmp_path / "data.parquet", enrollments(case.partition(".")[0]))
+    file = enrollments_file(path, **OPTIONS.get(case, {}))
     figures = expected(case)
-    rows = {kind: measured(TABLES[kind], of) for kind in {figure.row.partition(" ")[0] for figure in figures}}
-    assert [Figure(f.row, f.name, told(f, rows)) for f in figures] == figures
+    rows = {
+        kind: compute_rows(TABLES[kind], file)
+        for kind in {figure.row.partition(" ")[0] for figure in figures}
+    }
+    assert [Figure(f.row, f.name, read_figure(f, rows)) for f in figures] == figures
 
 
-def test_every_scenario_is_expected_somewhere() -> None:
+def test_every_scenario_has_expected_figures() -> None:
     ideas = {path.name.partition(".")[0] for path in SCENARIOS.glob("*.enrollments.csv")}
     cases = {path.name.removesuffix(".expected.csv") for path in SCENARIOS.glob("*.expected.csv")}
     assert {case.partition(".")[0] for case in cases} == ideas

@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from lms_pipeline.accounts.options import AccountOptions
-from lms_pipeline.lake.publishing import Drop, RowDropError
+from lms_pipeline.lake.publishing import RowDrop, RowDropError
 from lms_pipeline_tests.support.scripted_api import page, refusal
 from lms_pipeline_tests.support.scripted_server import serve
 from lms_pipeline_tests.support.snapshot_runs import DAY, OPEN, Taker, record
@@ -110,7 +110,7 @@ def test_a_single_run_may_be_told_that_they_are_really_gone_and_takes_the_answer
 def test_the_next_run_asks_anew_instead_of_believing_what_was_refused(refused):
     account, taker = refused
     account.enrollments = 100
-    assert take(taker).served == 100
+    assert take(taker).rows.served == 100
     assert published(taker)
 
 
@@ -134,4 +134,4 @@ def test_a_damaged_snapshot_before_it_is_not_compared(tmp_path):
     [(60, 100, 0.4), (100, 100, 0.0), (120, 100, 0.0), (0, 20, 1.0), (0, 19, 0.0)],
 )
 def test_the_share_is_of_the_rows_before(rows, before, share):
-    assert Drop(rows, before, DAY).share == pytest.approx(share)
+    assert RowDrop(rows, before, DAY).share == pytest.approx(share)

@@ -16,7 +16,7 @@ from lms_pipeline.extract.session import PairDemandedError
 from lms_pipeline.lake.disk import LakeError
 from lms_pipeline.lake.lock import LockedError
 from lms_pipeline.lake.paths import BadIdError
-from lms_pipeline.snapshot.job import TABLES, Order
+from lms_pipeline.snapshot.job import TABLES, SnapshotJob
 from lms_pipeline.snapshot.run import take_snapshot
 from lms_pipeline.truto.errors import PermanentError, TransientError, TrutoError
 from lms_pipeline_tests.support.lake_files import files_of_at_most, noise
@@ -48,7 +48,7 @@ def taken(tmp_path, earlier):
 
 
 def the_old_snapshot_stays(taker: Taker) -> bool:
-    runs = {taker.told(name)["run_id"] for name in TABLES}
+    runs = {taker.metadata(name)["run_id"] for name in TABLES}
     return (runs, taker.rows("unified_enrollments", "user_id"), taker.left_over()) == (
         {"run-0"},
         [("old",)],
@@ -76,8 +76,8 @@ class TestDay:
         def connect(_gate, _store):
             raise SettingsError("There is no API token.")
 
-        order = Order("acme", DAY, "run-1", "enrollment_id", AccountOptions())
-        report = take_snapshot(connect, taken.data, CALENDAR, lambda: now, order)
+        job = SnapshotJob("acme", DAY, "run-1", "enrollment_id", AccountOptions())
+        report = take_snapshot(job, connect=connect, data=taken.data, calendar=CALENDAR, now=lambda: now)
         assert (report.kept, report.requests) == (True, 0)
         assert [(one.table.name, one.path, one.rows) for one in report.published] == [
             (name, taken.file(name), int(name == "unified_enrollments")) for name in TABLES
@@ -148,7 +148,8 @@ class TestFailure:
             with (
                 files_of_at_most(300_000),
                 pytest.raises(
-                    LmsPipelineError, match=r"can't be (written|kept or read): .*make room and run it"
+                    LmsPipelineError,
+                    match=r"can't be (written|stored or read): .*(free some space|free space) and run it",
                 ),
             ):
                 taken.take()
@@ -156,9 +157,7 @@ class TestFailure:
 
     def test_without_room_for_the_pull_is_told_before_a_call(self, taken, monkeypatch):
         monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=199_999_999))
-        with pytest.raises(
-            LakeError, match=r"^There is no room to pull acme on 2026-03-01: 200\.0 MB are free "
-        ):
+        with pytest.raises(LakeError, match=r"^There is not enough free space to pull acme on 2026-03-01: "):
             taken.take()
         assert the_old_snapshot_stays(taken)
 
@@ -190,7 +189,7 @@ class TestAlone:
         assert refused == [
             "acme on 2026-03-01 is being pulled by another run: wait for it, or stop it, and try again."
         ]
-        assert taker.told()["run_id"] == "run-1"
+        assert taker.metadata()["run_id"] == "run-1"
 
     def test_another_account_or_day_is_not_in_its_way(self, tmp_path):
         others: list[str] = []

@@ -1,4 +1,4 @@
-"""Snapshots for the tests of the metrics: written from a few fields a row, measured, and told as plain values."""
+"""Files of enrollments for the tests of the metrics, written from a few fields a row, and their metrics as plain values."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lms_pipeline.days import Calendar
-from lms_pipeline.metrics.completion import Snapshot, completions
+from lms_pipeline.metrics.completion import EnrollmentsFile, open_completion
 from lms_pipeline.tables.pulled import UNIFIED_ENROLLMENTS
 from lms_pipeline.tables.schema import arrow_schema
 
@@ -25,21 +25,21 @@ FETCHED_AT = datetime(2026, 4, 1, 6, tzinfo=UTC)
 
 
 def write(path: Path, rows: Iterable[Mapping[str, Any]]) -> Path:
-    """A snapshot's file; what a row leaves out is null, but for where and when it was found."""
-    found = {"source": "unified", "fetched_at": FETCHED_AT}
+    """Write a file of enrollments; a missing value is null, except for `source` and `fetched_at`."""
+    defaults = {"source": "unified", "fetched_at": FETCHED_AT}
     table = pa.Table.from_pylist(
-        [found | dict(row) for row in rows], schema=arrow_schema(UNIFIED_ENROLLMENTS)
+        [defaults | dict(row) for row in rows], schema=arrow_schema(UNIFIED_ENROLLMENTS)
     )
     pq.write_table(table, path)
     return path
 
 
-def snapshot(path: Path, day: date = DAY, zone: str = "UTC", **options: Any) -> Snapshot:
-    return Snapshot(path, day, Calendar(ZoneInfo(zone)), **options)
+def enrollments_file(path: Path, day: date = DAY, zone: str = "UTC", **options: Any) -> EnrollmentsFile:
+    return EnrollmentsFile(path, day, Calendar(ZoneInfo(zone)), **options)
 
 
-def measured(table: Table, of: Snapshot) -> list[dict[str, Any]]:
-    with completions(of) as told:
-        batches = told(table)
-        rows: list[dict[str, Any]] = batches.read_all().to_pylist()
+def compute_rows(table: Table, file: EnrollmentsFile) -> list[dict[str, Any]]:
+    """Return the rows of a completion table."""
+    with open_completion(file) as read_rows:
+        rows: list[dict[str, Any]] = read_rows(table).read_all().to_pylist()
         return rows

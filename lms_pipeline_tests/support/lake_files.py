@@ -24,7 +24,7 @@ PROVENANCE = Provenance("run-1", NOON, "sweep", 7, complete=True)
 
 
 def batch(table: Table, *rows: dict[str, Any]) -> pa.RecordBatch:
-    """A batch of the table; what a row lacks is null, or something where the column takes no null."""
+    """Return a batch of the table. A missing value is null, or a default if the column is not nullable."""
     filled = {
         column.name: NOON if column.type == "timestamp" else "x"
         for column in table.columns
@@ -38,7 +38,7 @@ def enrollment(user_id: str, course_id: str = "c1", **more: Any) -> dict[str, An
 
 
 def write(path: Path, table: Table, *rows: dict[str, Any], metadata: dict[str, str] | None = None) -> Path:
-    """A finished file of these rows."""
+    """Write a finished file of these rows."""
     with TableFile(table, path) as file:
         file.write(batch(table, *rows))
         file.close(PROVENANCE.metadata() if metadata is None else metadata)
@@ -61,13 +61,13 @@ def publish(
 
 
 def noise(number: int) -> str:
-    """A text that takes 5 kB however well it is packed, another one for each number."""
+    """Return a text that compresses to 5 kB, a different one for each number."""
     return hashlib.shake_256(bytes([number])).hexdigest(5_000)
 
 
 @contextmanager
 def files_of_at_most(size: int) -> Iterator[None]:
-    """The system lets no file of this process grow beyond `size` bytes: the next write fails as on a full disk."""
+    """Limit the files of this process to `size` bytes: the next write fails as on a full disk."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
     try:

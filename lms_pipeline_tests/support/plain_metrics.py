@@ -1,7 +1,7 @@
 """The completion figures in plain Python, set by set, written from the definitions and not from the SQL.
 
-What belongs here: a second, slow way to the same figures, for comparison over generated enrollments. `Sets` holds each
-set as the enrollments in it; `figures` says what a row of a table makes of a group of them.
+Belongs here: a second, slow implementation of the figures, for comparison over generated enrollments. `Sets` holds each
+set as the positions of its enrollments; `figures` computes a row of a table from a group of them.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Sets:
         self.zone = ZoneInfo(zone)
         self.as_of = datetime.combine(day + timedelta(days=1), time.min, self.zone)
         self.faulty_dates: Counter[int] = Counter()
-        self.rows = [self._believed(position, row) for position, row in enumerate(rows)]
+        self.rows = [self._without_faulty_dates(position, row) for position, row in enumerate(rows)]
         self.by_role = self._where(lambda r: (r["role"] or "").strip().lower() in EXCLUDED)
         began_later = self._where(lambda r: self._later(r["began"])) - self.by_role
         completed_later = self._where(lambda r: self._later(r["completed_at"])) - self.by_role
@@ -50,7 +50,7 @@ class Sets:
     def _later(self, moment: datetime | None) -> bool:
         return moment is not None and moment > self.as_of
 
-    def _believed(self, position: int, row: dict[str, Any]) -> dict[str, Any]:
+    def _without_faulty_dates(self, position: int, row: dict[str, Any]) -> dict[str, Any]:
         row = dict(row)
         for name in PAST_DATES:
             if row[name] is not None and row[name] > row["fetched_at"]:
@@ -139,9 +139,9 @@ def people(sets: Sets, positions: Iterable[int]) -> set[str]:
 
 
 def rates(sets: Sets, group: set[int]) -> dict[str, tuple[int, int]]:
-    """Numerator and denominator of each rate over the enrollments of `group`."""
+    """Return numerator and denominator of each rate over the enrollments of `group`."""
     s = {name: positions & group for name, positions in sets.sets.items()}
-    wanted = (s["open"] & s["dated"]) - s["superseded"]
+    open_dated = (s["open"] & s["dated"]) - s["superseded"]
     compliant = people(sets, s["required"]) - people(sets, s["required"] - s["completed"])
     sized = {
         "completion_rate": (s["completed"], s["all"]),
@@ -152,7 +152,7 @@ def rates(sets: Sets, group: set[int]) -> dict[str, tuple[int, int]]:
         "pass_rate": (s["completed"], s["finished"]),
         "withdrawal_rate": (s["withdrawn"], s["all"]),
         "on_time_rate": (s["on_time"], s["due"]),
-        "overdue_rate": (s["overdue"] & s["dated"], wanted),
+        "overdue_rate": (s["overdue"] & s["dated"], open_dated),
         "compliance_rate": (s["required"] & s["completed"], s["required"]),
     }
     return {name: (len(num), len(den)) for name, (num, den) in sized.items()} | {
@@ -175,18 +175,18 @@ def percentile(values: list[int], share: float) -> float | None:
     if not values:
         return None
     values = sorted(values)
-    place = share * (len(values) - 1)
-    below = int(place)
+    position = share * (len(values) - 1)
+    below = int(position)
     above = min(below + 1, len(values) - 1)
-    return values[below] + (place - below) * (values[above] - values[below])
+    return values[below] + (position - below) * (values[above] - values[below])
 
 
 def mean(values: list[float]) -> float | None:
     return sum(values) / len(values) if values else None
 
 
-def beside(sets: Sets, group: set[int]) -> dict[str, object]:
-    """The figures that stand beside the rates."""
+def other_figures(sets: Sets, group: set[int]) -> dict[str, object]:
+    """Return the figures other than counts and rates."""
     rows = [sets.rows[p] for p in sorted(group)]
     ever = [sets.rows[p] for p in sorted(group & sets.sets["ever_completed"])]
     recent = {sets.day - timedelta(days=back) for back in range(28)}
@@ -230,7 +230,7 @@ def beside(sets: Sets, group: set[int]) -> dict[str, object]:
 
 
 def figures(sets: Sets, group: set[int]) -> dict[str, object]:
-    """Every figure of a row over the enrollments of `group`; null where the account can't know."""
+    """Return every figure of a row over the enrollments of `group`; null if it is not known of the account."""
     knows = known(sets)
     counts: dict[str, object] = {f"n_{name}": len(of & group) for name, of in sets.sets.items()}
     counts |= {
@@ -249,4 +249,4 @@ def figures(sets: Sets, group: set[int]) -> dict[str, object]:
             counts[name] = None
     if not knows["due"]:
         counts["n_required_not_due"] = None
-    return counts | beside(sets, group)
+    return counts | other_figures(sets, group)

@@ -17,7 +17,7 @@ from lms_pipeline.extract.budget import Limits
 from lms_pipeline.extract.strategy_selection import Choice
 from lms_pipeline.lake.files import read_metadata
 from lms_pipeline.lake.paths import DataDir, Partition
-from lms_pipeline.snapshot.job import TABLES, Order, Report
+from lms_pipeline.snapshot.job import TABLES, SnapshotJob, SnapshotResult
 from lms_pipeline.snapshot.run import take_snapshot
 from lms_pipeline.tables.pulled import Identity
 from lms_pipeline.truto.client import TrutoClient
@@ -67,9 +67,9 @@ class Taker:
         remembered: Choice | None = None,
         may_carry: bool = True,
         allow_drop: bool = False,
-        tell: Callable[[str], None] = lambda _told: None,
-    ) -> Report:
-        order = Order(
+        report_plan: Callable[[str], None] = lambda _text: None,
+    ) -> SnapshotResult:
+        job = SnapshotJob(
             account_id,
             day,
             run_id,
@@ -94,7 +94,9 @@ class Taker:
                 timeout=self.timeout,
             )
 
-        return take_snapshot(connect, self.data, CALENDAR, lambda: now, order, tell=tell)
+        return take_snapshot(
+            job, connect=connect, data=self.data, calendar=CALENDAR, now=lambda: now, report_plan=report_plan
+        )
 
     def file(self, table: str, day: date = DAY, account_id: str = "acme") -> Path:
         return self.data.file(TABLES[table], Partition(account_id, day))
@@ -104,7 +106,7 @@ class Taker:
         read = pq.read_table(self.file(table), columns=list(columns)).to_pylist()
         return [tuple(row[column] for column in columns) for row in read]
 
-    def told(self, table: str = "unified_enrollments") -> dict[str, str]:
+    def metadata(self, table: str = "unified_enrollments") -> dict[str, str]:
         return read_metadata(self.file(table))
 
     def visible(self) -> list[str]:

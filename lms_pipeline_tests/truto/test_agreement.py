@@ -14,14 +14,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lms_pipeline.sandbox.listing import Listing
-from lms_pipeline.sandbox.server import RunningSandbox, running
-from lms_pipeline.sandbox.world import Record
+from lms_pipeline.sandbox import Listing, Record, RunningSandbox, running
 from lms_pipeline.truto.client import TrutoClient
 from lms_pipeline.truto.query import CourseFilter, ListQuery, UserFilter
 from lms_pipeline.truto.request import build_list_request
-from lms_pipeline_tests.sandbox.worlds import SWEEPING, SmallView, SmallWorld, as_record, client_of
 from lms_pipeline_tests.support.api_page import Enrollment, Json, PageQuery, pages
+from lms_pipeline_tests.support.sandbox import SWEEPING, SmallView, SmallWorld, build_record, open_client
 
 PATH = "/unified/lms/course-enrollments"
 USERS = ["u1", "7", "a/b c", "100%", "学习", "x&y=z", "[q]", "a,b", "+", "ünï"]
@@ -60,7 +58,7 @@ class _View(SmallView):
 
 
 def _record(one: Enrollment) -> Record:
-    return as_record(one.unified, one.remote)
+    return build_record(one.unified, one.remote)
 
 
 class _World(SmallWorld):
@@ -142,7 +140,7 @@ def sandbox() -> Iterator[RunningSandbox]:
 
 @pytest.fixture(scope="module")
 def http(sandbox: RunningSandbox) -> Iterator[httpx.Client]:
-    with client_of(sandbox) as client:
+    with open_client(sandbox) as client:
         yield client
 
 
@@ -158,7 +156,7 @@ def fetch_from_sandbox(http: httpx.Client, query: PageQuery, draw: random.Random
     cursor = None
     while cursor is not None or not results:
         response = http.get(f"{PATH}?{write_query(query, cursor, draw)}")
-        assert response.status_code == 200, answer.text
+        assert response.status_code == 200, response.text
         if query.format == "stream":
             return [list(map(json.loads, response.text.splitlines()))]
         page = response.json()

@@ -5,14 +5,13 @@ from threading import Barrier, Event
 
 import pytest
 
-from lms_pipeline.sandbox.faults.refusing import Status
-from lms_pipeline.sandbox.server import running
-from lms_pipeline.sandbox.wire.switches import Switches, Tier
+from lms_pipeline.sandbox import Switches, Tier, running
+from lms_pipeline.sandbox.faults import Status
 from lms_pipeline.truto.client import TrutoClient
 from lms_pipeline.truto.errors import TransientError
 from lms_pipeline.truto.query import ListQuery
 from lms_pipeline.truto.retry import Cooldowns, RetryPolicy
-from lms_pipeline_tests.sandbox.worlds import PAIRED, SWEEPING, SmallWorld
+from lms_pipeline_tests.support.sandbox import PAIRED, SWEEPING, SmallWorld
 from lms_pipeline_tests.support.scripted_api import FakeTime, ScriptedClient, page, refusal
 
 ALL = ListQuery("acme")

@@ -4,14 +4,14 @@ import json
 
 import pytest
 
-from lms_pipeline.sandbox.server import running
+from lms_pipeline.sandbox import running
 from lms_pipeline.truto.client import TrutoClient
 from lms_pipeline.truto.errors import PermanentError, TransientError
 from lms_pipeline.truto.models import read_required_parameters
 from lms_pipeline.truto.query import Resource
 from lms_pipeline.truto.request import build_metadata_request
 from lms_pipeline.truto.retry import RetryPolicy
-from lms_pipeline_tests.sandbox.worlds import BROKEN, CRM, PAIRED, SWEEPING, SmallWorld
+from lms_pipeline_tests.support.sandbox import BROKEN, CRM, PAIRED, SWEEPING, SmallWorld
 from lms_pipeline_tests.support.scripted_api import ScriptedClient, ScriptedResponse
 
 

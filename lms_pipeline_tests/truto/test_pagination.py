@@ -4,16 +4,14 @@ from datetime import UTC, datetime
 
 import pytest
 
-from lms_pipeline.sandbox.clock import Clock
-from lms_pipeline.sandbox.records.world import records_world
-from lms_pipeline.sandbox.server import running
+from lms_pipeline.sandbox import Clock, records_world, running
 from lms_pipeline.truto import pagination
 from lms_pipeline.truto.client import TrutoClient
 from lms_pipeline.truto.errors import PermanentError, TransientError
 from lms_pipeline.truto.models import IntegratedAccount
 from lms_pipeline.truto.query import CourseFilter, ListQuery, UserFilter
 from lms_pipeline.truto.retry import RetryPolicy
-from lms_pipeline_tests.sandbox.worlds import line, write_lines
+from lms_pipeline_tests.support.sandbox import build_line, write_lines
 from lms_pipeline_tests.support.scripted_api import TOKEN, ScriptedClient, ScriptedResponse, page
 
 ONCE = RetryPolicy(max_attempts=1, max_attempts_unavailable=1)
@@ -27,9 +25,10 @@ def texts(pages):
 @pytest.fixture(scope="module")
 def sandbox(tmp_path_factory):
     lines = [
-        line(f"e{number}", with_={"user": {"id": f"u{number}"}}, raw={"n": number}) for number in range(5)
+        build_line(f"e{number}", with_={"user": {"id": f"u{number}"}}, raw={"n": number})
+        for number in range(5)
     ]
-    lines.append(line("other", account_id="second"))
+    lines.append(build_line("other", account_id="second"))
     path = write_lines(tmp_path_factory.mktemp("records") / "lines.ndjson", lines)
     with running(records_world([path]), clock=Clock(datetime(2026, 3, 1, tzinfo=UTC))) as sandbox:
         yield sandbox

@@ -11,8 +11,7 @@ from pathlib import Path
 import pytest
 from pyrate_limiter import Rate
 
-from lms_pipeline.sandbox.server import running
-from lms_pipeline.sandbox.wire.switches import Switches, Tier
+from lms_pipeline.sandbox import Switches, Tier, running
 from lms_pipeline.truto.client import TrutoClient
 from lms_pipeline.truto.query import AccountsQuery, ListQuery, ObjectQuery
 from lms_pipeline.truto.rate_limit import (
@@ -23,7 +22,7 @@ from lms_pipeline.truto.rate_limit import (
     Tiers,
 )
 from lms_pipeline.truto.request import build_accounts_request, build_list_request, build_record_request
-from lms_pipeline_tests.sandbox.worlds import PAIRED, SWEEPING, SmallWorld
+from lms_pipeline_tests.support.sandbox import PAIRED, SWEEPING, SmallWorld
 
 ROOT = Path(__file__).parents[2]
 PROCESS = """

@@ -4,15 +4,14 @@ import json
 
 import pytest
 
-from lms_pipeline.sandbox.server import running
-from lms_pipeline.sandbox.wire.switches import Switches
+from lms_pipeline.sandbox import Switches, running
 from lms_pipeline.truto.client import TrutoClient
 from lms_pipeline.truto.errors import PermanentError, TransientError
 from lms_pipeline.truto.query import CourseFilter, ListQuery, ObjectQuery, QueryError, UserFilter
 from lms_pipeline.truto.request import build_list_request, build_record_request
 from lms_pipeline.truto.response import read_record
 from lms_pipeline.truto.retry import RetryPolicy
-from lms_pipeline_tests.sandbox.worlds import PAIRED, SWEEPING, SmallWorld
+from lms_pipeline_tests.support.sandbox import PAIRED, SWEEPING, SmallWorld
 from lms_pipeline_tests.support.scripted_api import ScriptedClient, ScriptedResponse, refusal
 
 NORMALIZED = build_list_request("users", ListQuery("acme", response_format="normalized"))

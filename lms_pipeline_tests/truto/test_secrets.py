@@ -11,15 +11,15 @@ import pyarrow.parquet as pq
 import pytest
 
 from lms_pipeline.extract.checkpoint import CODEC
-from lms_pipeline.sandbox.faults.spoiling import Debug
-from lms_pipeline.sandbox.server import running
-from lms_pipeline.sandbox.wire.debugging import SECRET
+from lms_pipeline.sandbox import running
+from lms_pipeline.sandbox.faults import Debug
+from lms_pipeline.sandbox.http import DEBUG_SECRET
 from lms_pipeline.truto.client import TrutoClient
 from lms_pipeline.truto.errors import PermanentError
 from lms_pipeline.truto.query import ListQuery, ObjectQuery, QueryError
 from lms_pipeline.truto.request import build_list_request, build_record_request
 from lms_pipeline.truto.response import read_record, remove_envelope_secrets, remove_secrets
-from lms_pipeline_tests.sandbox.worlds import SWEEPING, SmallWorld
+from lms_pipeline_tests.support.sandbox import SWEEPING, SmallWorld
 from lms_pipeline_tests.support.scripted_api import ScriptedClient, ScriptedResponse
 from lms_pipeline_tests.support.snapshot_runs import Taker
 
@@ -39,7 +39,7 @@ def client(sandbox):
 
 def test_the_sandbox_sends_secrets(client):
     request = build_list_request("users", ListQuery(SWEEPING, response_format="normalized"))
-    assert SECRET.encode() in client.fetch(request, lambda body, _received_at: body).value
+    assert DEBUG_SECRET.encode() in client.fetch(request, lambda body, _received_at: body).value
 
 
 def test_records_hold_none(client):
@@ -48,7 +48,7 @@ def test_records_hold_none(client):
         "id": "u0",
         "remote_data": {"login": "u0"},
     }
-    assert SECRET not in repr(one)
+    assert DEBUG_SECRET not in repr(one)
 
 
 def test_a_single_record_holds_none(client):
@@ -61,8 +61,8 @@ def test_a_single_record_holds_none(client):
 def test_an_error_and_an_account_hold_none(client):
     with pytest.raises(PermanentError) as caught:
         client.fetch(build_record_request("users", "nobody", ObjectQuery(SWEEPING)), read_record)
-    assert SECRET not in repr(caught.value)
-    assert SECRET not in str(list(client.integrated_accounts()))
+    assert DEBUG_SECRET not in repr(caught.value)
+    assert DEBUG_SECRET not in str(list(client.integrated_accounts()))
 
 
 def test_a_record_without_any_is_unchanged_even_beside_one_with_some():
@@ -105,11 +105,11 @@ def test_a_whole_pull_leaves_none_on_the_disk(sandbox, tmp_path):
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
     tables = [str(pq.read_table(path).to_pylist()) for path in files if path.suffix == ".parquet"]
     assert len(tables) == 5
-    assert not any(SECRET in table for table in tables)
-    assert not any(SECRET.encode() in path.read_bytes() for path in files)
+    assert not any(DEBUG_SECRET in table for table in tables)
+    assert not any(DEBUG_SECRET.encode() in path.read_bytes() for path in files)
     stored = _stored_bodies(tmp_path)
     assert any(b'"result"' in body for body in stored)
-    assert not any(SECRET.encode() in body for body in stored)
+    assert not any(DEBUG_SECRET.encode() in body for body in stored)
 
 
 def _stored_bodies(root: Path) -> list[bytes]:

@@ -1,4 +1,4 @@
--- The rows that are looked at: columns that an older file lacks are null.
+-- The rows of the file under check; columns that an older file lacks are null.
 -- Variables: path. View: described, empty, with the columns of the table.
 CREATE OR REPLACE TEMP VIEW published AS
 FROM described

@@ -1,16 +1,16 @@
--- Each learner and course in one file or both, judged: how many of each judgement, and the first of them.
--- What raw says of completion is looked for under the names that LMSs use, and read where it is a word we know; pairs
--- with several rows are not compared, since nothing tells which raw row is which enrollment's.
--- Parameters: raw, keys (JSON paths), done, undone (words), most.
+-- Each pair of learner and course in raw or unified, with a judgement: the number of pairs and the first of each judgement.
+-- The status in raw is read from the names that LMSs use, and compared if it is a known word. Pairs with several rows are
+-- not compared: nothing shows which raw row belongs to which enrollment.
+-- Parameters: raw, status_paths (JSON paths), completed, open (statuses), max_rows.
 WITH raw AS (
     SELECT
         user_id,
         course_id,
-        count(*) AS times,
+        count(*) AS row_count,
         any_value(
             CASE
                 WHEN json_valid(payload)
-                    THEN list_filter(json_extract_string(payload, $keys), lambda told: told IS NOT NULL)[1]
+                    THEN list_filter(json_extract_string(payload, $status_paths), lambda found: found IS NOT NULL)[1]
             END
         ) AS raw_status
     FROM read_parquet($raw, hive_partitioning = false)
@@ -19,7 +19,7 @@ WITH raw AS (
 ),
 
 unified AS (
-    SELECT user_id, course_id, count(*) AS times, any_value(status) AS status
+    SELECT user_id, course_id, count(*) AS row_count, any_value(status) AS status
     FROM published
     GROUP BY ALL
 ),
@@ -28,8 +28,8 @@ paired AS (
     SELECT
         user_id,
         course_id,
-        raw.times AS times_raw,
-        unified.times AS times_unified,
+        raw.row_count AS rows_raw,
+        unified.row_count AS rows_unified,
         raw_status,
         status,
         replace(replace(lower(trim(raw_status)), '_', ' '), '-', ' ') AS word
@@ -44,19 +44,19 @@ judged AS (
         left(raw_status, 40) AS raw_status,
         status,
         CASE
-            WHEN times_raw IS NULL THEN 'unified alone'
-            WHEN times_unified IS NULL THEN 'raw alone'
-            WHEN times_raw > 1 OR times_unified > 1 THEN 'not compared'
-            WHEN list_contains($done, word) AND status IN ('assigned', 'enrolled', 'in_progress', 'overdue')
-                THEN 'completed in raw alone'
-            WHEN list_contains($undone, word) AND status IN ('completed', 'passed') THEN 'completed in unified alone'
-            WHEN list_contains($done, word) OR list_contains($undone, word) THEN 'agrees'
-            ELSE 'not compared'
+            WHEN rows_raw IS NULL THEN 'unified_alone'
+            WHEN rows_unified IS NULL THEN 'raw_alone'
+            WHEN rows_raw > 1 OR rows_unified > 1 THEN 'not_compared'
+            WHEN list_contains($completed, word) AND status IN ('assigned', 'enrolled', 'in_progress', 'overdue')
+                THEN 'completed_in_raw_alone'
+            WHEN list_contains($open, word) AND status IN ('completed', 'passed') THEN 'completed_in_unified_alone'
+            WHEN list_contains($completed, word) OR list_contains($open, word) THEN 'agrees'
+            ELSE 'not_compared'
         END AS judgement
     FROM paired
 )
 
 SELECT judgement, user_id, course_id, raw_status, status, count(*) OVER (PARTITION BY judgement) AS pairs
 FROM judged
-QUALIFY row_number() OVER (PARTITION BY judgement ORDER BY user_id, course_id) <= $most
+QUALIFY row_number() OVER (PARTITION BY judgement ORDER BY user_id, course_id) <= $max_rows
 ORDER BY judgement, user_id, course_id

@@ -1,6 +1,6 @@
--- Why records were rejected. Parameters: most.
+-- Why records were rejected. Parameters: max_rows.
 SELECT reason, field, count(*) AS records
 FROM published
 GROUP BY ALL
 ORDER BY records DESC, reason, field
-LIMIT $most
+LIMIT $max_rows

@@ -1,4 +1,4 @@
--- Keys of a file that stand in several rows, or are not whole. Parameters: key (its columns), most.
+-- Keys that several rows have, or that have a null. Parameters: key (its columns), max_rows.
 WITH keyed AS (
     SELECT
         COLUMNS(lambda name: list_contains($key, name)),
@@ -12,4 +12,4 @@ SELECT * EXCLUDE (parts)
 FROM keyed
 WHERE rows_with_it > 1 OR list_count(parts) < len(parts) -- list_count leaves out nulls
 ORDER BY rows_with_it DESC, parts
-LIMIT $most
+LIMIT $max_rows

@@ -1,13 +1,13 @@
--- The enrollments of a row, counted: every set, every status, and the measures beside them.
--- Here: one line per column, and the row it belongs to. Not here: what a set is (sets.sql), people (people.sql).
--- Views: sets (sets.sql). Variables: one_row_per, snapshot_date, learner_roles.
+-- Counts of enrollments by row: every set, every status, and other measures.
+-- Here: one line per column, and the row that it belongs to. Not here: what a set is (classify.sql), people (people.sql).
+-- Tables: classified (classify.sql). Variables: one_row_per, snapshot_date, learner_roles.
 
--- What the table has one row per; null for the account, which is one row.
+-- The course or learner that a row of the table is about; null for the account, which is one row.
 CREATE TEMP MACRO row_of(course_id, user_id) AS
     CASE getvariable('one_row_per') WHEN 'course' THEN course_id WHEN 'learner' THEN user_id END;
 
--- Of the two groupings, the empty one has its row even where there is no enrollment: it is the account's.
-CREATE TEMP MACRO is_wanted(grouping_of_row) AS (grouping_of_row = 1) = (getvariable('one_row_per') = 'account');
+-- The empty grouping is the account's: it has a row even if there is no enrollment.
+CREATE TEMP MACRO is_row_of_table(grouping_of_row) AS (grouping_of_row = 1) = (getvariable('one_row_per') = 'account');
 
 CREATE TEMP MACRO in_last_28_days(day) AS
     day BETWEEN getvariable('snapshot_date') - 27 AND getvariable('snapshot_date');
@@ -80,6 +80,6 @@ SELECT
     count(*) FILTER (role IS NOT NULL AND NOT list_contains(getvariable('learner_roles'), role)) AS rows_unfamiliar_role,
     min(fetched_at) AS oldest_fetched_at,
     coalesce(sum(faulty_dates), 0) AS faulty_dates
-FROM sets
+FROM classified
 GROUP BY GROUPING SETS ((row_id), ())
-HAVING is_wanted(grouping(row_id));
+HAVING is_row_of_table(grouping(row_id));

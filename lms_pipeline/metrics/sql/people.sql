@@ -1,8 +1,8 @@
--- What is counted otherwise than by enrollment: learners, (learner, course) pairs, and rows that are in no set.
--- Here: those counts, for the rows of counts.sql. Not here: counts by enrollment (counts.sql), divisions (rates.sql).
--- Views: sets (sets.sql), told (told.sql).
+-- Counts of learners, of (learner, course) pairs, and of rows that are in no set.
+-- Here: these counts, for the rows of counts.sql. Not here: counts of enrollments (counts.sql), rates (rates.sql).
+-- Tables and views: classified (classify.sql), at_day_end (enrollments.sql).
 
--- A learner may be enrolled in a course several times: a pair counts retakes once.
+-- A learner may have several enrollments in a course: a pair counts once.
 CREATE TEMP VIEW pairs AS
 SELECT
     row_of(course_id, user_id) AS row_id,
@@ -12,7 +12,7 @@ SELECT
     bool_or(in_ever_completed) AS is_ever_completed,
     bool_or(in_required) AS has_required,
     bool_or(in_required AND NOT in_completed) AS has_required_open
-FROM sets
+FROM classified
 GROUP BY ALL;
 
 CREATE TEMP VIEW learners AS
@@ -36,14 +36,14 @@ SELECT
     count(*) FILTER (has_required AND NOT has_required_open) AS n_learners_compliant
 FROM learners
 GROUP BY GROUPING SETS ((row_id), ())
-HAVING is_wanted(grouping(row_id));
+HAVING is_row_of_table(grouping(row_id));
 
-CREATE TEMP VIEW aside AS
+CREATE TEMP VIEW excluded AS
 SELECT
     row_of(course_id, user_id) AS row_id,
-    count(*) FILTER (NOT other_role) AS after_day,
-    count(*) FILTER (other_role) AS left_out_by_role
-FROM told
-WHERE other_role OR began_later OR completed_later
+    count(*) FILTER (NOT has_excluded_role) AS after_day,
+    count(*) FILTER (has_excluded_role) AS left_out_by_role
+FROM at_day_end
+WHERE has_excluded_role OR began_later OR completed_later
 GROUP BY GROUPING SETS ((row_id), ())
-HAVING is_wanted(grouping(row_id));
+HAVING is_row_of_table(grouping(row_id));

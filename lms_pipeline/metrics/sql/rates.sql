@@ -1,46 +1,46 @@
--- The rows of a completion table: counts, NULL where the account can't know them, and the rates over them.
+-- The rows of a completion table: counts, NULL if they are not known of the account, and the rates over them.
 -- Here: "known or not", and each rate as one count over another. Not here: how anything is counted.
--- Views: counts (counts.sql), people, aside (people.sql), known (sets.sql).
+-- Tables and views: counts (counts.sql), people, excluded (people.sql), known (classify.sql).
 
-CREATE TEMP MACRO where_known(is_known, figure) AS CASE WHEN is_known THEN figure END;
+CREATE TEMP MACRO if_known(is_known, figure) AS CASE WHEN is_known THEN figure END;
 
--- NULL where nobody is in the denominator: no rate is 0 because there is nothing to divide.
+-- NULL if the denominator is zero: without anything to divide there is no rate, not a rate of 0.
 CREATE TEMP MACRO rate(numerator, denominator) AS numerator::DOUBLE / nullif(denominator, 0);
 
 CREATE TEMP VIEW known_counts AS
 SELECT
     counts.* REPLACE (
-        where_known(knows_due, n_due) AS n_due,
-        where_known(knows_due, n_on_time) AS n_on_time,
-        where_known(knows_due, n_late) AS n_late,
-        where_known(knows_due, n_due_undated) AS n_due_undated,
-        where_known(knows_due, n_due_open) AS n_due_open,
-        where_known(knows_due, n_due_failed) AS n_due_failed,
-        where_known(knows_due, n_due_withdrawn) AS n_due_withdrawn,
-        where_known(knows_due, n_due_expired) AS n_due_expired,
-        where_known(knows_due, n_due_unknown) AS n_due_unknown,
-        where_known(knows_due, n_overdue) AS n_overdue,
-        where_known(knows_due, n_overdue_dated) AS n_overdue_dated,
-        where_known(knows_due, n_open_dated) AS n_open_dated,
-        where_known(knows_mandatory, n_required) AS n_required,
-        where_known(knows_mandatory, n_required_completed) AS n_required_completed,
-        where_known(knows_mandatory, n_mandatory_withdrawn) AS n_mandatory_withdrawn,
-        where_known(knows_mandatory AND knows_due, n_required_not_due) AS n_required_not_due,
-        where_known(knows_score, score_mean) AS score_mean,
-        where_known(knows_score, score_n) AS score_n,
-        where_known(knows_time, time_spent_hours) AS time_spent_hours
+        if_known(knows_due, n_due) AS n_due,
+        if_known(knows_due, n_on_time) AS n_on_time,
+        if_known(knows_due, n_late) AS n_late,
+        if_known(knows_due, n_due_undated) AS n_due_undated,
+        if_known(knows_due, n_due_open) AS n_due_open,
+        if_known(knows_due, n_due_failed) AS n_due_failed,
+        if_known(knows_due, n_due_withdrawn) AS n_due_withdrawn,
+        if_known(knows_due, n_due_expired) AS n_due_expired,
+        if_known(knows_due, n_due_unknown) AS n_due_unknown,
+        if_known(knows_due, n_overdue) AS n_overdue,
+        if_known(knows_due, n_overdue_dated) AS n_overdue_dated,
+        if_known(knows_due, n_open_dated) AS n_open_dated,
+        if_known(knows_mandatory, n_required) AS n_required,
+        if_known(knows_mandatory, n_required_completed) AS n_required_completed,
+        if_known(knows_mandatory, n_mandatory_withdrawn) AS n_mandatory_withdrawn,
+        if_known(knows_mandatory AND knows_due, n_required_not_due) AS n_required_not_due,
+        if_known(knows_score, score_mean) AS score_mean,
+        if_known(knows_score, score_n) AS score_n,
+        if_known(knows_time, time_spent_hours) AS time_spent_hours
     ),
     coalesce(people.learners, 0) AS learners,
     coalesce(n_pairs_eligible, 0) AS n_pairs_eligible,
     coalesce(n_pairs_ever_completed, 0) AS n_pairs_ever_completed,
-    where_known(knows_mandatory, coalesce(n_learners_required, 0)) AS n_learners_required,
-    where_known(knows_mandatory, coalesce(n_learners_compliant, 0)) AS n_learners_compliant,
+    if_known(knows_mandatory, coalesce(n_learners_required, 0)) AS n_learners_required,
+    if_known(knows_mandatory, coalesce(n_learners_compliant, 0)) AS n_learners_compliant,
     coalesce(after_day, 0) AS after_day,
     coalesce(left_out_by_role, 0) AS left_out_by_role,
     knows_withdrawn
 FROM counts
 LEFT JOIN people ON people.row_id IS NOT DISTINCT FROM counts.row_id
-LEFT JOIN aside ON aside.row_id IS NOT DISTINCT FROM counts.row_id
+LEFT JOIN excluded ON excluded.row_id IS NOT DISTINCT FROM counts.row_id
 CROSS JOIN known;
 
 CREATE TEMP VIEW completion AS
@@ -73,13 +73,13 @@ SELECT
     n_eligible AS start_rate_den,
     rate(start_rate_num, start_rate_den) AS start_rate,
 
-    -- Without a pass or a fail there is no sign of an assessment: both counts stay, the rate would say too much.
+    -- Without a passed or failed enrollment nothing shows that there was an assessment: the counts stay, the rate is NULL.
     n_completed AS pass_rate_num,
     n_finished AS pass_rate_den,
     CASE WHEN status_passed + status_failed > 0 THEN rate(pass_rate_num, pass_rate_den) END AS pass_rate,
 
-    where_known(knows_withdrawn, status_withdrawn) AS withdrawal_rate_num,
-    where_known(knows_withdrawn, n_all) AS withdrawal_rate_den,
+    if_known(knows_withdrawn, status_withdrawn) AS withdrawal_rate_num,
+    if_known(knows_withdrawn, n_all) AS withdrawal_rate_den,
     rate(withdrawal_rate_num, withdrawal_rate_den) AS withdrawal_rate,
 
     n_on_time AS on_time_rate_num,

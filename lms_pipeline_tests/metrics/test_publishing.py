@@ -1,0 +1,166 @@
+"""Publishing the metric tables of a snapshot."""
+
+from datetime import UTC, date, datetime
+from zoneinfo import ZoneInfo
+
+import pyarrow.parquet as pq
+import pytest
+
+from lms_pipeline.days import Calendar
+from lms_pipeline.lake.disk import LakeError
+from lms_pipeline.lake.files import read_metadata
+from lms_pipeline.lake.paths import DataDir, Partition
+from lms_pipeline.metrics.completion import NoSnapshotError, publish_metrics, read_single_row
+from lms_pipeline.tables.catalog import METRIC_TABLES
+from lms_pipeline.tables.metrics import ACCOUNT_COMPLETION, COURSE_COMPLETION, LEARNER_COMPLETION
+from lms_pipeline.tables.pulled import UNIFIED_ENROLLMENTS
+from lms_pipeline_tests.support.lake_files import FIRST, NOON, enrollment, publish
+
+ACME = Partition("acme", FIRST)
+UTC_DAYS = Calendar(ZoneInfo("UTC"))
+
+
+@pytest.fixture
+def data(tmp_path):
+    return DataDir(tmp_path)
+
+
+ROWS = (
+    enrollment("u1", "c1", status="completed"),
+    enrollment("u1", "c2", status="withdrawn", started_at=datetime(2026, 2, 1, tzinfo=UTC)),
+    enrollment("u2", "c1", status="completed"),
+    enrollment("u2", "c2", status="in_progress"),
+)
+"""Two learners in two courses: two completed, one withdrawn, one in progress."""
+
+
+def publish_one(data, table, *, integration="records", run_id="run-9", partition=ACME, calendar=UTC_DAYS):
+    (published,) = publish_metrics(data, [table], partition, calendar, integration=integration, run_id=run_id)
+    return published
+
+
+@pytest.fixture
+def snapshot(data):
+    return publish(data, "acme", FIRST, *ROWS)
+
+
+@pytest.fixture(scope="module")
+def tables(tmp_path_factory):
+    """Publish every table of one snapshot, for tests that only read."""
+    data = DataDir(tmp_path_factory.mktemp("published"))
+    publish(data, "acme", FIRST, *ROWS)
+    return {table: publish_one(data, table) for table in METRIC_TABLES}
+
+
+def read_row(published):
+    return read_single_row(published, published.table.column_names)
+
+
+def test_the_account_is_one_row(tables):
+    published = tables[ACCOUNT_COMPLETION]
+    row = read_row(published)
+    assert (row["learners"], row["n_all"], row["n_completed"], row["completion_rate"]) == (2, 4, 2, 0.5)
+    assert published.path.parts[-4:] == (
+        "account_completion",
+        "account_id=acme",
+        "snapshot_date=2026-03-01",
+        "data.parquet",
+    )
+    assert published.rows == 1
+
+
+@pytest.mark.parametrize(
+    ("table", "key", "found"),
+    [
+        (COURSE_COMPLETION, "course_id", [("c1", 2, 1.0), ("c2", 2, 0.0)]),
+        (LEARNER_COMPLETION, "user_id", [("u1", 2, 0.5), ("u2", 2, 0.5)]),
+    ],
+    ids=["courses", "learners"],
+)
+def test_each_course_and_each_learner_is_a_row(tables, table, key, found):
+    rows = pq.read_table(tables[table].path).to_pylist()
+    assert [(row[key], row["n_all"], row["completion_rate"]) for row in rows] == found
+
+
+@pytest.mark.parametrize("table", METRIC_TABLES, ids=lambda table: table.name)
+def test_a_metric_file_names_its_snapshot_in_its_metadata(tables, table):
+    path = tables[table].path
+    source = read_metadata(path.parents[3] / "unified_enrollments" / path.relative_to(path.parents[2]))
+    metadata = read_metadata(path)
+    assert len(metadata.pop("digest")) == 32
+    assert metadata == {
+        "schema_version": "1",
+        "run_id": "run-9",
+        "pulled_at": NOON.isoformat(),
+        "strategy": "sweep",
+        "requests": "7",
+        "complete": "true",
+        "source_run_id": "run-1",
+        "source_digest": source["digest"],
+    }
+
+
+@pytest.mark.usefixtures("snapshot")
+def test_publishing_again_replaces_the_file_and_gives_the_same_digest(data):
+    first = read_metadata(publish_one(data, COURSE_COMPLETION).path)
+    again = read_metadata(publish_one(data, COURSE_COMPLETION, run_id="run-10").path)
+    assert (first["run_id"], again["run_id"]) == ("run-9", "run-10")
+    assert first["digest"] == again["digest"]
+
+
+@pytest.mark.parametrize(("integration", "rate", "count"), [("docebo", 0.25, 1), ("talentlms", None, None)])
+@pytest.mark.usefixtures("snapshot")
+def test_the_withdrawal_rate_is_not_known_if_the_lms_never_reports_withdrawn(data, integration, rate, count):
+    row = read_row(publish_one(data, ACCOUNT_COMPLETION, integration=integration))
+    assert (row["withdrawal_rate"], row["withdrawal_rate_num"]) == (rate, count)
+    assert row["status_withdrawn"] == 1
+
+
+def test_a_snapshot_without_rows_has_metrics(data):
+    publish(data, "acme", FIRST)
+    row = read_row(publish_one(data, ACCOUNT_COMPLETION))
+    assert (row["learners"], row["n_all"], row["completion_rate"]) == (0, 0, None)
+    assert publish_one(data, COURSE_COMPLETION).rows == publish_one(data, LEARNER_COMPLETION).rows == 0
+
+
+def test_the_day_ends_in_the_time_zone_of_the_calendar(data):
+    """23:30 UTC on 1 March is 2 March in Athens, and its enrollment had not begun yet."""
+    late = datetime(2026, 3, 1, 23, 30, tzinfo=UTC)
+    publish(data, "acme", FIRST, enrollment("u1", status="enrolled", enrolled_at=late))
+    counts = [
+        read_row(publish_one(data, ACCOUNT_COMPLETION, calendar=Calendar(ZoneInfo(zone))))["n_all"]
+        for zone in ("UTC", "Europe/Athens")
+    ]
+    assert counts == [1, 0]
+
+
+@pytest.mark.usefixtures("snapshot")
+@pytest.mark.parametrize("partition", [Partition("acme", date(2026, 3, 2)), Partition("other", FIRST)])
+def test_a_day_that_was_not_pulled_is_one_sentence(data, partition):
+    with pytest.raises(NoSnapshotError) as caught:
+        publish_one(data, ACCOUNT_COMPLETION, partition=partition)
+    assert str(caught.value) == (
+        f"There is no snapshot of {partition}: materialize unified_enrollments of that day first."
+    )
+    assert not data.file(ACCOUNT_COMPLETION, partition).exists()
+
+
+def test_a_snapshot_of_a_newer_version_is_one_sentence(data, snapshot):
+    newer = pq.read_table(snapshot.path).replace_schema_metadata({"lms_pipeline.schema_version": "2"})
+    pq.write_table(newer, snapshot.path)
+    with pytest.raises(
+        LakeError, match=r"was written by a newer lms_pipeline \(schema 2, this one reads up to 1\)"
+    ):
+        publish_one(data, ACCOUNT_COMPLETION)
+
+
+def test_a_snapshot_that_is_damaged_is_one_sentence(data, snapshot):
+    snapshot.path.write_bytes(snapshot.path.read_bytes()[:-50])
+    with pytest.raises(LakeError, match="is damaged: restore it, or remove it and pull the day again"):
+        publish_one(data, ACCOUNT_COMPLETION)
+
+
+def test_only_unified_enrollments_are_read(data, snapshot):
+    """The account has no other table."""
+    assert [path.name for path in data.lake.iterdir()] == [UNIFIED_ENROLLMENTS.name]
+    assert publish_one(data, ACCOUNT_COMPLETION).rows == 1
