@@ -24,8 +24,8 @@ from lms_pipeline_tests.support.data_directory import (
 from lms_pipeline_tests.support.lake_files import (
     PROVENANCE,
     enrollment,
-    incompressible_text,
-    limit_file_size,
+    files_of_at_most,
+    noise,
     publish,
     write,
 )
@@ -181,11 +181,11 @@ class TestPayloads:
         assert pq.read_table(rejected).column("payload").to_pylist() == [PAYLOAD, "[]"]
 
     def test_stay_unchanged_on_a_full_disk(self, data, rejected):
-        rows = [{"reason": incompressible_text(number), "payload": PAYLOAD} for number in range(10)]
+        rows = [{"reason": noise(number), "payload": PAYLOAD} for number in range(10)]
         publish(data, "acme", OLD, *rows, table=REJECTED_ENROLLMENTS)
         warnings: list[str] = []
-        with limit_file_size(10_000):
+        with files_of_at_most(10_000):
             assert remove(data, find_expired(data, POLICY), warnings.append) == []
-        assert "free some space" in warnings[0]
+        assert "can't be written: the file is larger than" in warnings[0]
         assert pq.read_table(rejected).column("payload").to_pylist() == [PAYLOAD] * 10
         assert [path.name for path in rejected.parent.iterdir()] == ["data.parquet"]
