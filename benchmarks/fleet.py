@@ -26,9 +26,14 @@ from benchmarks.services import COMMAND, services
 from benchmarks.usage import Usage
 from lms_pipeline.defs.instance import open_instance
 from lms_pipeline.lake.paths import DataDir, Partition
-from lms_pipeline.sandbox.scripting import SandboxScript
-from lms_pipeline.sandbox.server import RunningSandbox, running
-from lms_pipeline.sandbox.wire.switches import TRUTO_ACCOUNT_TIER, TRUTO_TOKEN_TIER, Switches
+from lms_pipeline.sandbox import (
+    TRUTO_ACCOUNT_TIER,
+    TRUTO_TOKEN_TIER,
+    RunningSandbox,
+    SandboxScript,
+    Switches,
+    running,
+)
 from lms_pipeline.settings import Settings
 from lms_pipeline.tables.catalog import TABLES
 

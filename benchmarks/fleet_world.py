@@ -10,12 +10,15 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from lms_pipeline.sandbox.faults.refusing import RevokedConnection, Status
-from lms_pipeline.sandbox.faults.script import AnyFault
-from lms_pipeline.sandbox.faults.spoiling import Html
-from lms_pipeline.sandbox.generated.profiles import COMPANY_ID, PROFILES, TALENTLMS_ID
-from lms_pipeline.sandbox.generated.world import DEFAULT_SEED, GeneratedWorld
-from lms_pipeline.sandbox.world import Account, Integration
+from lms_pipeline.sandbox import Account, Integration
+from lms_pipeline.sandbox.faults import AnyFault, Html, RevokedConnection, Status
+from lms_pipeline.sandbox.synthetic.world import (
+    COMPANY_ID,
+    DEFAULT_SEED,
+    PROFILES,
+    TALENTLMS_ID,
+    SyntheticWorld,
+)
 
 COMPANY, PORTAL = PROFILES[COMPANY_ID], PROFILES[TALENTLMS_ID]
 LARGE_EVERY, LARGE_HEADCOUNT = 40, 100
@@ -30,7 +33,7 @@ SMALL_HEADCOUNTS = (4, 5, 6, 7, 8)
 class Fleet:
     """Accounts, and the faults of three of them."""
 
-    world: GeneratedWorld
+    world: SyntheticWorld
     faults: dict[str, AnyFault]
     """By account."""
     causes: dict[str, str]
@@ -77,7 +80,7 @@ def load_fleet(count: int) -> Fleet:
         failing: "Truto failed to answer and says 'Internal Server Error'",
         garbage: "The answer is not JSON, or was cut short",
     }
-    return Fleet(GeneratedWorld(DEFAULT_SEED, accounts, profiles), faults, causes)
+    return Fleet(SyntheticWorld(DEFAULT_SEED, accounts, profiles), faults, causes)
 
 
 def _account(account_id: str, integration: str) -> Account:

@@ -13,8 +13,9 @@ import dagster as dg
 from dagster._core.storage.dagster_run import DagsterRunStatsSnapshot
 
 from benchmarks.services import Services, Tick
-from lms_pipeline.defs.run_requests import ACCOUNT, BUSY, DAILY_SNAPSHOT, is_under_way
-from lms_pipeline.sandbox.server import RunningSandbox
+from lms_pipeline.defs.partitions import ACCOUNT_TAG
+from lms_pipeline.defs.run_requests import ACTIVE_STATUSES, DAILY_SNAPSHOT, is_active
+from lms_pipeline.sandbox import RunningSandbox
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class Night:
     @property
     def accounts(self) -> set[str]:
         """The accounts that were asked for."""
-        return {run.tags[ACCOUNT] for run in self.runs}
+        return {run.tags[ACCOUNT_TAG] for run in self.runs}
 
     @property
     def ended_at(self) -> float:
@@ -55,7 +56,7 @@ def pass_night(instance: dg.DagsterInstance, dagster: Services, sandbox: Running
     causes: dict[str, set[str]] = {}
     for run in runs:
         if run.status != dg.DagsterRunStatus.SUCCESS:
-            causes.setdefault(run.tags[ACCOUNT], set()).add(_first_error(instance, run))
+            causes.setdefault(run.tags[ACCOUNT_TAG], set()).add(_first_error(instance, run))
     told = sandbox.stats()
     return Night(
         tick=tick,
@@ -79,8 +80,8 @@ def _tick(dagster: Services) -> Tick:
 
 def _is_busy(instance: dg.DagsterInstance) -> bool:
     """Whether runs are on their way, or will be tried again."""
-    maybe = dg.RunsFilter(statuses=[*BUSY, dg.DagsterRunStatus.FAILURE])
-    return any(is_under_way(record) for record in instance.get_run_records(maybe))
+    maybe = dg.RunsFilter(statuses=[*ACTIVE_STATUSES, dg.DagsterRunStatus.FAILURE])
+    return any(is_active(record) for record in instance.get_run_records(maybe))
 
 
 def _first_error(instance: dg.DagsterInstance, run: dg.DagsterRun) -> str:

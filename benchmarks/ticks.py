@@ -23,11 +23,10 @@ from benchmarks.figures import Figure, tell
 from lms_pipeline.accounts.registry import RegisteredAccount
 from lms_pipeline.definitions import build_defs
 from lms_pipeline.defs.instance import open_instance
-from lms_pipeline.defs.partitions import add_accounts
-from lms_pipeline.defs.run_requests import ACCOUNT, DAILY_SNAPSHOT
+from lms_pipeline.defs.partitions import ACCOUNT_TAG, add_accounts
+from lms_pipeline.defs.run_requests import DAILY_SNAPSHOT
 from lms_pipeline.lake.paths import DataDir
-from lms_pipeline.sandbox.generated.world import generated_world
-from lms_pipeline.sandbox.server import running
+from lms_pipeline.sandbox import generated_world, running
 from lms_pipeline.settings import Settings
 
 SIZES = ((200, 330), (300, 330), (1_000, 365))
@@ -97,7 +96,7 @@ def _measured(settings: Settings, accounts: int) -> Iterator[Figure]:
         watched = Watched(build_defs(settings).get_repository_def(), instance)
         yield _timed(f"schedule, {accounts} accounts asked for", watched.schedule, accounts)
         for account_id in ids:
-            tags = {ACCOUNT: account_id, "dagster/partition/date": DAY.isoformat(), **OVER}
+            tags = {ACCOUNT_TAG: account_id, "dagster/partition/date": DAY.isoformat(), **OVER}
             instance.add_run(dg.DagsterRun(DAILY_SNAPSHOT, status=dg.DagsterRunStatus.FAILURE, tags=tags))
         yield _timed(f"failed_days, {accounts} accounts asked for again", watched.failed_days, accounts)
 

@@ -15,6 +15,7 @@ import click
 
 from lms_pipeline import __version__
 from lms_pipeline.errors import LmsPipelineError, WrongUseError
+from lms_pipeline.truto.log_filter import install_logging_filters
 
 COMMANDS = {
     "demo": "Run the whole pipeline against a local Truto, and show completion rates",
@@ -63,6 +64,7 @@ def lms_pipeline(debug: bool) -> None:
 
 def main() -> None:
     """Run the command; an error of ours is one sentence, 1 where something failed and 2 where the use was wrong."""
+    install_logging_filters()
     try:
         lms_pipeline(standalone_mode=True)
     except BrokenPipeError:  # who reads us, `head` for instance, has had enough

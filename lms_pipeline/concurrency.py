@@ -1,6 +1,6 @@
-"""Several calls on their way at once, their answers in the order in which they were asked for.
+"""Concurrent calls with their results in order, and a wait that can be cancelled.
 
-What belongs here: overlapping calls without holding more than a few of their answers.
+What belongs here: overlapping calls while only a few results are held. What a call does is its caller's.
 """
 
 from __future__ import annotations
@@ -13,63 +13,65 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from threading import Event
 from typing import TypeVar
 
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+CALLS_PER_WORKER = 4
+"""Calls in the queue for each worker: enough that none is idle while one result is late, and few to hold."""
+
 
 class WaitCancelledError(Exception):
-    """The work that this thread waited for is over; nobody looks at what it would have brought."""
+    """The work that this thread waits for is over; nobody reads its result."""
 
 
-class _Mark(threading.local):
-    called_off: threading.Event | None = None
+class _Cancellation(threading.local):
+    """The event that ends the waits of the current thread, if any."""
+
+    event: Event | None = None
 
 
-_mark = _Mark()
-
-
-def mark_thread(called_off: threading.Event) -> None:
-    """From now on the waits of this thread end when the event is set."""
-    _mark.called_off = called_off
+_cancellation = _Cancellation()
 
 
 def wait(seconds: float) -> None:
-    """Wait so long.
+    """Wait so long, as `time.sleep` does; in a worker of `map_in_order`, at most until its work is cancelled.
 
     Raises:
-        WaitCancelledError: the work of this thread is over.
+        WaitCancelledError: the work of this thread is cancelled.
     """
-    if _mark.called_off is None:
+    if _cancellation.event is None:
         time.sleep(seconds)
-    elif _mark.called_off.wait(seconds):
+    elif _cancellation.event.wait(seconds):
         raise WaitCancelledError
 
 
-Item = TypeVar("Item")
-Answer = TypeVar("Answer")
-
-AHEAD = 4
-"""Calls that wait for each worker: enough that none is idle while one answer is late, and few to hold."""
+def _set_cancellation(event: Event) -> None:
+    _cancellation.event = event
 
 
 def map_in_order(
-    ask: Callable[[Item], Answer], items: Iterable[Item], workers: int
-) -> Generator[tuple[Item, Answer]]:
-    """Each item with its answer, in the order of the items.
+    call: Callable[[Item], Result], items: Iterable[Item], workers: int
+) -> Generator[tuple[Item, Result]]:
+    """Yield each item with the result of its call, in the order of the items; `workers` calls run at once.
 
-    Where one raises, the error comes in its place; the calls on their way are waited for, none is begun any more, and
-    those that wait for their turn are called off. So it is where the iterator is closed before its end.
+    An error of a call is raised in its place. At an error, or when the generator is closed, no further call starts,
+    calls in `wait` are cancelled, and the running ones are waited for.
     """
-    waiting: deque[tuple[Item, Future[Answer]]] = deque()
-    called_off = Event()
-    with ThreadPoolExecutor(workers, "asking", initializer=mark_thread, initargs=(called_off,)) as pool:
+    queue: deque[tuple[Item, Future[Result]]] = deque()
+    cancelled = Event()
+    with ThreadPoolExecutor(
+        workers, "map-in-order", initializer=_set_cancellation, initargs=(cancelled,)
+    ) as pool:
         try:
             for item in items:
-                waiting.append((item, pool.submit(ask, item)))
-                if len(waiting) > workers * AHEAD:
-                    first, future = waiting.popleft()
+                queue.append((item, pool.submit(call, item)))
+                if len(queue) > workers * CALLS_PER_WORKER:
+                    first, future = queue.popleft()
                     yield first, future.result()
-            while waiting:
-                first, future = waiting.popleft()
+            while queue:
+                first, future = queue.popleft()
                 yield first, future.result()
         finally:
-            called_off.set()
-            for _, future in waiting:
+            cancelled.set()
+            for _, future in queue:
                 future.cancel()

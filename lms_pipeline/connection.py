@@ -1,7 +1,7 @@
 """Connecting to Truto with the settings of this installation.
 
-What belongs here: the one way from `Settings` to a client and the present, which Dagster hands out as the resource
-`truto` and the command line uses as it is.
+What belongs here: the one way from `Settings` to a client and the present, and the order of what may stop or delay a
+request. Dagster hands it out as the resource `truto`; the command line uses it as it is.
 """
 
 from __future__ import annotations
@@ -24,76 +24,81 @@ from lms_pipeline.settings import Settings
 if TYPE_CHECKING:
     from lms_pipeline.truto.client import TrutoClient
     from lms_pipeline.truto.request import Request
+    from lms_pipeline.truto.store import ResponseStore
     from lms_pipeline.truto.transport import Gate
+
+MAX_PULL_WAIT_SECONDS = 3_600.0
+"""Of one wait: an LMS limits its calls by the hour, and says when the next hour begins."""
 
 
 class TokenRefusedError(SettingsError):
-    """Truto doesn't accept the token; nothing was asked."""
+    """Truto refused this token before; no request was sent."""
 
 
 @dataclass(frozen=True, slots=True)
 class RefusedTokenFlag:
-    """Shared by all processes of a data directory."""
+    """A file that says which token Truto refused, shared by all processes of a data directory."""
 
     data: DataDir
 
     def check(self, token: str, base_url: str) -> None:
-        """Let pass, unless this very token was refused.
+        """Return if this token was not refused.
 
         Raises:
             TokenRefusedError: it was.
         """
         try:
-            told = self.data.token_refused.read_bytes()
+            refused = self.data.token_refused.read_bytes()
         except FileNotFoundError:
             return
-        if told == self._mark(token, base_url):
+        if refused == self._fingerprint(token, base_url):
             raise TokenRefusedError(
                 "Truto does not accept the token, as another run has found out: check TRUTO_API_TOKEN; the next tick of "
                 "the schedule tries it again, and so does `lms-pipeline accounts sync`."
             )
 
-    def trip(self, token: str, base_url: str) -> None:
-        """Remember that the token was refused."""
+    def set(self, token: str, base_url: str) -> None:
+        """Record that Truto refused the token."""
         path = self.data.token_refused
         with disk_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             with FileLock(path.with_suffix(".lock")), atomic_write(path) as new:
-                new.write_bytes(self._mark(token, base_url))
+                new.write_bytes(self._fingerprint(token, base_url))
 
-    def reset(self) -> None:
-        """A token was accepted."""
+    def clear(self) -> None:
+        """Record that Truto accepts the token."""
         self.data.token_refused.unlink(missing_ok=True)
 
-    def _mark(self, token: str, base_url: str) -> bytes:
-        """What tells one token from another, and is none."""
+    def _fingerprint(self, token: str, base_url: str) -> bytes:
+        """Return what identifies a token without revealing it."""
         digest = hashlib.sha256(f"{base_url} {token}".encode()).hexdigest()
         return msgspec.json.encode({"refused": digest[:16]})
 
 
-MAX_PULL_WAIT_SECONDS = 3_600.0
-"""Seconds: an LMS counts its calls by the hour, and says when the next one begins."""
-
-
 @dataclass(frozen=True)
 class Truto:
-    """Connects to the API when somebody asks; a run that needs no call needs no token."""
+    """Connects to the API on demand: a run that needs no request needs no token."""
 
     settings: Settings
 
     def now(self) -> datetime:
-        """The present."""
+        """Return the present."""
         return self.settings.now()
 
     @contextmanager
-    def connect(self, gate: Gate | None = None) -> Iterator[TrutoClient]:
-        """A client that keeps to Truto's limits, after the `gate`, if any.
+    def connect(self, gate: Gate | None = None, store: ResponseStore | None = None) -> Iterator[TrutoClient]:
+        """Open a client. A connection with a gate is a pull: it may wait an hour where a server demands it.
 
-        With a gate it is a pull: it waits as long as an hour where a server asks for it, and doesn't begin where the
-        token was refused before. Without, somebody waits for the answer.
+        A request that isn't in the store passes, in this order:
+
+        1. the refused-token flag, once, when a pull connects: no request with a token that Truto refused;
+        2. the gate, which is the budget of a pull (`extract/budget.py`): calls per snapshot and per hour, hours in all;
+        3. the rate limits of token and account (`truto/rate_limit.py`), shared by all processes of the machine;
+        4. the account's cool-down (`truto/retry.py`), shared by the threads of the process;
+        5. the retry policy (`truto/retry.py`), which starts again at 2 for each further attempt.
 
         Raises:
-            SettingsError: there is no token, or it was refused before.
+            SettingsError: there is no token, or Truto refused it before.
         """
         from lms_pipeline.truto.client import TrutoClient
         from lms_pipeline.truto.errors import TrutoError
@@ -106,9 +111,9 @@ class Truto:
             refused_token.check(token, settings.base_url)
         tiers = Tiers(settings.token_calls_per_10s, settings.account_calls_per_10s)
         rate_limits = ApiRateLimits(DataDir(settings.data_dir).budgets, token, tiers)
-        retry_policy = RetryPolicy() if gate is None else RetryPolicy(longest=MAX_PULL_WAIT_SECONDS)
+        retry_policy = RetryPolicy() if gate is None else RetryPolicy(max_wait_seconds=MAX_PULL_WAIT_SECONDS)
 
-        def pass_both(request: Request) -> None:
+        def pass_gates(request: Request) -> None:
             if gate is not None:
                 gate(request)
             rate_limits(request)
@@ -116,24 +121,29 @@ class Truto:
         with (
             closing(rate_limits),
             TrutoClient(
-                settings.base_url, token, now=settings.now, retry_policy=retry_policy, gate=pass_both
+                settings.base_url,
+                token,
+                store=store,
+                now=settings.now,
+                retry_policy=retry_policy,
+                gate=pass_gates,
             ) as client,
         ):
             try:
                 yield client
             except TrutoError as error:
-                if error.status == 401 and not error.remote:
-                    refused_token.trip(token, settings.base_url)
+                if error.status == 401 and not error.is_remote:
+                    refused_token.set(token, settings.base_url)
                 raise
             if client.requests:
-                refused_token.reset()
+                refused_token.clear()
 
     def check_token(self) -> None:
-        """See with one call that the token is accepted.
+        """Send one request to see whether Truto accepts the token.
 
         Raises:
             SettingsError: there is none.
-            TrutoError: it isn't accepted, or Truto doesn't answer.
+            TrutoError: Truto refuses it, or doesn't answer.
         """
         from lms_pipeline.truto.query import AccountsQuery
 

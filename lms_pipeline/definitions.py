@@ -1,16 +1,13 @@
-"""The code location. What belongs here: putting the definitions together; each of them lives in `defs/`.
+"""The code location: `build_defs` puts the definitions of `defs/` together, and nothing else.
 
-Another Dagster project takes the package in with `dg.Definitions.merge(build_defs(settings), ...)`.
+Another Dagster project includes the package with `dg.Definitions.merge(build_defs(settings), ...)`.
 """
 
 from __future__ import annotations
 
 import dagster as dg
 
-from lms_pipeline.defs.asset_checks import (
-    build_fleet_checks,
-    build_snapshot_checks,
-)
+from lms_pipeline.defs.asset_checks import build_fleet_checks, build_snapshot_checks
 from lms_pipeline.defs.assets import build_metrics, build_pull, build_source, warehouse
 from lms_pipeline.defs.jobs import (
     build_fleet_job,
@@ -20,19 +17,25 @@ from lms_pipeline.defs.jobs import (
     build_schedule,
 )
 from lms_pipeline.defs.resources import build_resources
-from lms_pipeline.defs.sensors import build_alerts, build_sensors
+from lms_pipeline.defs.sensors import build_alert_sensors, build_sensors
 from lms_pipeline.settings import Settings
+from lms_pipeline.truto.log_filter import install_logging_filters
 
 
 def build_defs(settings: Settings) -> dg.Definitions:
-    """Everything that Dagster shows and runs, for these settings."""
+    """Build everything that Dagster shows and runs with these settings.
+
+    Raises:
+        SettingsError: LMS_SCHEDULE is not a cron expression.
+    """
+    install_logging_filters()
     housekeeping, housekeeping_schedule = build_housekeeping(settings)
     return dg.Definitions(
         assets=[build_source(settings), build_pull(settings), build_metrics(settings), warehouse],
         asset_checks=[*build_snapshot_checks(settings), build_fleet_checks(settings)],
         jobs=[*build_jobs(), build_fleet_job(), housekeeping],
         schedules=[build_schedule(settings), build_fleet_schedule(settings), housekeeping_schedule],
-        sensors=[*build_sensors(settings), *build_alerts(settings)],
+        sensors=[*build_sensors(settings), *build_alert_sensors(settings)],
         resources=build_resources(settings),
         executor=dg.in_process_executor,
         metadata={"LMS_NOW": settings.frozen_now.isoformat()} if settings.frozen_now else None,
@@ -41,5 +44,5 @@ def build_defs(settings: Settings) -> dg.Definitions:
 
 @dg.definitions
 def defs() -> dg.Definitions:
-    """The definitions for the settings of the environment."""
+    """Build the definitions with the settings of the environment."""
     return build_defs(Settings.load())

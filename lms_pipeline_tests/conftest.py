@@ -1,4 +1,4 @@
-"""What tests of several folders start from: Dagster's home as a first use leaves it."""
+"""Fixtures of several folders: Dagster's home after its first use."""
 
 import shutil
 
@@ -9,7 +9,7 @@ from lms_pipeline.settings import Settings
 
 @pytest.fixture(scope="session")
 def make_home(tmp_path_factory):
-    """Makes a folder a home of Dagster's without a run: a copy, since to make its tables takes longer than most tests."""
+    """Copies a new Dagster home without runs into a folder: creating its tables takes longer than most tests."""
     from lms_pipeline.defs.instance import open_instance
 
     home = tmp_path_factory.mktemp("dagster") / "home"

@@ -13,7 +13,7 @@ import msgspec
 from lms_pipeline.errors import SettingsError
 from lms_pipeline.lake.paths import check_account_id
 from lms_pipeline.tables.pulled import Identity
-from lms_pipeline.truto.query import QueryError, encoded
+from lms_pipeline.truto.query import QueryError, encode_parameters
 
 
 class AccountOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -77,7 +77,7 @@ def read_options(path: Path | None) -> dict[str, AccountOptions]:
     for account_id, of in options.items():
         check_account_id(account_id)
         try:
-            list(encoded("remote_query", of.remote_query))
+            list(encode_parameters("remote_query", of.remote_query))
         except QueryError as error:
             raise SettingsError(f"LMS_ACCOUNTS_FILE {path} can't be used for {account_id}: {error}") from None
     return {account_id: _beside(path, of) for account_id, of in options.items()}

@@ -22,8 +22,7 @@ from lms_pipeline.commands.common import command_line, tell
 from lms_pipeline.defs.instance import RunOutcome
 from lms_pipeline.errors import WrongUseError
 from lms_pipeline.lake.paths import DataDir, Partition
-from lms_pipeline.sandbox.generated.world import generated_world
-from lms_pipeline.sandbox.server import RunningSandbox, running
+from lms_pipeline.sandbox import RunningSandbox, generated_world, running
 from lms_pipeline.settings import Settings
 
 STATEMENTS = {

@@ -1,6 +1,6 @@
 """`lms-pipeline doctor`: how a live account behaves where the docs don't tell.
 
-What belongs here: arguments, and what is printed. The questions are `pull/doctor.py`.
+What belongs here: arguments, and what is printed. The questions are `extract/doctor.py`.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def doctor(account_id: str | None) -> None:
         raise WrongUseError(f"There are {len(active)} active accounts: name one with --account ID.")
     account = registry.get(account_id) if account_id else active[0]
     with Truto(settings).connect() as client:
-        found = Doctor(client, account.id).findings()
+        found = Doctor(client, account.id).examine()
         requests = client.requests
     title = f"{display_names(settings)[account.id]}, {requests} calls"
     table = Table("question", "answer", title=title, title_justify="left", box=box.SIMPLE)

@@ -21,16 +21,16 @@ def housekeeping(*, dry_run: bool) -> None:
     Kept answers of whatever account after `answer_days`, payloads of rejected records after LMS_REJECTED_DAYS, logs of
     runs after LMS_RUN_LOG_DAYS, and what killed runs left. Exit status 1 where something could not be removed.
     """
-    from lms_pipeline.defs.event_log_sync import find_missing_events, tell
+    from lms_pipeline.defs.event_log_sync import find_missing_events, report_events
     from lms_pipeline.defs.instance import open_instance
-    from lms_pipeline.defs.jobs import due
+    from lms_pipeline.defs.jobs import find_expired
     from lms_pipeline.housekeeping.cleanup import remove
     from lms_pipeline.housekeeping.policy import format_totals
 
     settings = Settings.load()
     data = DataDir(settings.data_dir)
     with open_instance(settings) as instance:
-        found, lacking = due(settings, instance), find_missing_events(instance, data)
+        found, lacking = find_expired(settings, instance), find_missing_events(instance, data)
         if dry_run:
             for one in found:
                 click.echo(one)
@@ -39,6 +39,6 @@ def housekeeping(*, dry_run: bool) -> None:
             return
         removed = remove(data, found, lambda trouble: click.echo(trouble, err=True))
         click.echo(f"Removed {format_totals(removed)}.")
-        click.echo(f"Told Dagster of {tell(instance, data, lacking):,} published files.")
+        click.echo(f"Told Dagster of {report_events(instance, data, lacking):,} published files.")
     if len(removed) < len(found):
         sys.exit(1)

@@ -76,16 +76,16 @@ def _foresee(settings: Settings, partitions: list[Partition], names: dict[str, s
     """One line for each account and day."""
     from lms_pipeline.connection import Truto
     from lms_pipeline.snapshot.estimate import estimate_calls
-    from lms_pipeline.snapshot.job import load_job
+    from lms_pipeline.snapshot.job import SnapshotJob
     from lms_pipeline.truto.errors import TrutoError
 
     data, is_failed = DataDir(settings.data_dir), False
     with Truto(settings).connect() as client:
         for partition in partitions:
             account_id = partition.account_id
-            order = load_job(settings, data, account_id, partition.day, "dry-run")
+            job = SnapshotJob.load(settings, partition, "dry-run")
             try:
-                told = estimate_calls(client, data, order)
+                told = estimate_calls(client, data, job)
             except TrutoError as error:
                 told, is_failed = str(error), True
             click.echo(f"{names[account_id]} on {partition.day}: {told}")

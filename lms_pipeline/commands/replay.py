@@ -27,17 +27,18 @@ def replay(account_id: str, day: date) -> None:
     """
     from lms_pipeline.definitions import build_defs
     from lms_pipeline.defs.instance import open_instance, rebuild_warehouse, run_partitions
-    from lms_pipeline.snapshot.job import load_job
+    from lms_pipeline.snapshot.job import SnapshotJob
     from lms_pipeline.snapshot.run import replay_snapshot
     from lms_pipeline.tables.catalog import METRIC_TABLES
 
     settings = Settings.load()
     data = DataDir(settings.data_dir)
     account = Registry(data.registry).get(account_id)
-    report = replay_snapshot(data, load_job(settings, data, account.id, day, f"replay-{uuid.uuid4()}"))
-    rows = next((one.rows for one in report.published if one.table.name == "unified_enrollments"), 0)
+    job = SnapshotJob.load(settings, Partition(account.id, day), f"replay-{uuid.uuid4()}")
+    result = replay_snapshot(job, data=data)
+    rows = next((one.rows for one in result.published if one.table.name == "unified_enrollments"), 0)
     names = display_names(settings)
-    click.echo(f"{names[account.id]} on {day}: {rows:,} enrollments again in {report.seconds:.1f} s")
+    click.echo(f"{names[account.id]} on {day}: {rows:,} enrollments again in {result.seconds:.1f} s")
     with open_instance(settings) as instance:
         defs = build_defs(settings)
         metrics = [table.name for table in METRIC_TABLES]

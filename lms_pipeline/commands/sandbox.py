@@ -11,8 +11,15 @@ from pathlib import Path
 import click
 
 from lms_pipeline.errors import WrongUseError
-from lms_pipeline.sandbox.clock import Clock
-from lms_pipeline.sandbox.server import DEFAULT_PORT, DEFAULT_TOKEN, serve
+from lms_pipeline.sandbox import (
+    DEFAULT_PORT,
+    DEFAULT_TOKEN,
+    Clock,
+    generated_world,
+    read_script,
+    records_world,
+    serve,
+)
 
 
 @click.command()
@@ -36,10 +43,6 @@ from lms_pipeline.sandbox.server import DEFAULT_PORT, DEFAULT_TOKEN, serve
 @click.option("--token", default=DEFAULT_TOKEN, show_default=True, help="The API token it accepts.")
 def sandbox(port: int, records: tuple[Path, ...], clock: str | None, script: Path | None, token: str) -> None:
     """Serve a local Truto on this machine until interrupted."""
-    from lms_pipeline.sandbox.generated.world import generated_world
-    from lms_pipeline.sandbox.records.world import records_world
-    from lms_pipeline.sandbox.scripting import read_script
-
     now = Clock(_instant(clock) if clock else None)
     world = records_world(records) if records else generated_world()
 

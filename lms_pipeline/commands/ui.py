@@ -19,9 +19,7 @@ import click
 from lms_pipeline.accounts.sync import DemoMark
 from lms_pipeline.errors import WrongUseError
 from lms_pipeline.lake.paths import DataDir
-from lms_pipeline.sandbox.clock import Clock
-from lms_pipeline.sandbox.generated.world import generated_world
-from lms_pipeline.sandbox.server import running
+from lms_pipeline.sandbox import Clock, generated_world, running
 from lms_pipeline.settings import Settings
 
 HOST = "127.0.0.1"

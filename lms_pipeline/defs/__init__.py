@@ -1,1 +1,1 @@
-"""The Dagster face of the package: partitions, assets, schedules, sensors. Logic lives elsewhere."""
+"""The Dagster side of the package: assets, checks, jobs, schedules, sensors. The logic lives elsewhere."""

@@ -1,13 +1,12 @@
-"""The checks on the asset pages.
+"""The asset checks: those of a snapshot run after its tables in the same run, those of the fleet each hour.
 
-What belongs here: the Dagster face of `checks/`. Those of a snapshot run after what they look at, in the same run; those of
-the fleet when the warehouse is built, and by their own schedule.
+Belongs here: their Dagster definitions. What they examine is in `checks/`.
 """
 
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import UTC, date, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import dagster as dg
 
@@ -15,82 +14,60 @@ from lms_pipeline.checks.base import BlockedError, Check, Finding, Subject, merg
 from lms_pipeline.checks.fleet import FLEET_CHECKS, accounts_are_fresh
 from lms_pipeline.checks.metrics import METRIC_CHECKS
 from lms_pipeline.checks.snapshot import PULL_CHECKS
-from lms_pipeline.defs.failures import as_dagster_failure
-from lms_pipeline.defs.partitions import account_days, partition_of
-from lms_pipeline.defs.run_requests import DAILY_SNAPSHOT, FAILED
+from lms_pipeline.defs.failures import convert_errors
+from lms_pipeline.defs.partitions import build_account_days, parse_partition_tags, read_partition
+from lms_pipeline.defs.run_requests import DAILY_SNAPSHOT, FAILED_STATUSES
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.settings import Settings
 from lms_pipeline.tables.schema import Table
 
-if TYPE_CHECKING:
-    pass
+FAILURE_LOOKBACK = timedelta(days=30)
+"""Older failed runs are not read, since the checks run each hour; their days count as never requested."""
+FLEET_CHECK_KEYS = {dg.AssetCheckKey(dg.AssetKey("warehouse"), check.name): check for check in FLEET_CHECKS}
 
 
 def build_snapshot_checks(settings: Settings) -> list[dg.AssetChecksDefinition]:
-    """Two steps, so that the metrics wait for what blocks them alone."""
+    """Build the checks of a snapshot as two steps, so that the metrics wait only for the checks of the pulled tables."""
     return [
-        _of_partition(settings, "pull_checks", PULL_CHECKS),
-        _of_partition(settings, "metric_checks", METRIC_CHECKS),
+        _build_partition_checks(settings, "pull_checks", PULL_CHECKS),
+        _build_partition_checks(settings, "metric_checks", METRIC_CHECKS),
     ]
 
 
-def _of_partition(
+def _build_partition_checks(
     settings: Settings, name: str, checks: Sequence[Check[Subject]]
 ) -> dg.AssetChecksDefinition:
-    looks = {dg.AssetCheckKey(dg.AssetKey(check.tables[0].name), check.name): check for check in checks}
+    by_key = {dg.AssetCheckKey(dg.AssetKey(check.tables[0].name), check.name): check for check in checks}
 
-    @dg.multi_asset_check(name=name, specs=_specs(settings, looks), can_subset=True)
-    def of_partition(
+    @dg.multi_asset_check(name=name, specs=_build_specs(settings, by_key), can_subset=True)
+    def check_partition(
         context: dg.AssetCheckExecutionContext, lake: dg.ResourceParam[DataDir]
     ) -> Iterator[dg.AssetCheckResult]:
         from lms_pipeline.checks.base import open_subject
 
         with (
-            as_dagster_failure(context),
-            open_subject(settings, lake, partition_of(context.op_execution_context)) as at,
+            convert_errors(context),
+            open_subject(settings, lake, read_partition(context.op_execution_context)) as open_table,
         ):
-            for key, check in looks.items():
+            for key, check in by_key.items():
                 if key in context.selected_asset_check_keys:
-                    finding = _look(check, at)
-                    yield check_result(key, check, finding)
+                    finding = _run_check(check, open_table)
+                    yield build_check_result(key, check, finding)
                     if check.is_blocking and not finding.passed:
-                        # in our words, before Dagster says the same in its own
+                        # fail with our own sentence, before Dagster fails the run with a general one
                         raise BlockedError(
-                            f"What is published of {context.op_execution_context.partition_key} fails {check.name}, and "
-                            f"nothing is worked out from it: {finding.message}"
+                            f"The published files of {context.op_execution_context.partition_key} fail the check "
+                            f"{check.name}, so no metrics are computed: {finding.message}"
                         )
 
-    return of_partition
+    return check_partition
 
 
-def _look(check: Check[Subject], at: Callable[[Table], Subject]) -> Finding:
-    """At the table that it stands on, and at the others where they are there."""
-    first, *others = map(at, check.tables)
-    there = [first, *(other for other in others if other.exists)]
-    return merge_findings({subject.table.name: check.run(subject) for subject in there})
-
-
-def check_result(key: dg.AssetCheckKey, check: Check[Any], finding: Finding) -> dg.AssetCheckResult:
-    """A finding in Dagster's words."""
-    rows = [dg.TableRecord({name: _cell(value) for name, value in row.items()}) for row in finding.rows]
-    shown = {"rows_in_question": dg.MetadataValue.table(rows)} if rows else {}
-    return dg.AssetCheckResult(
-        asset_key=key.asset_key,
-        check_name=key.name,
-        passed=finding.passed,
-        severity=dg.AssetCheckSeverity.ERROR if check.is_error else dg.AssetCheckSeverity.WARN,
-        description=finding.message,
-        metadata={**finding.figures, **shown},
-    )
-
-
-def _cell(value: object) -> str | int | float | bool:
-    return value if isinstance(value, str | int | float | bool) else "" if value is None else str(value)
-
-
-def _specs(settings: Settings, looks: Mapping[dg.AssetCheckKey, Check[Subject]]) -> list[dg.AssetCheckSpec]:
+def _build_specs(
+    settings: Settings, by_key: Mapping[dg.AssetCheckKey, Check[Subject]]
+) -> list[dg.AssetCheckSpec]:
     with warnings.catch_warnings():
-        # without its partitions a check would show one account's result for all
+        # a preview feature: without partitions the result of one account would be shown for all
         warnings.filterwarnings(
             "ignore", "Specifying a partitions_def on an AssetCheckSpec", dg.PreviewWarning
         )
@@ -100,22 +77,24 @@ def _specs(settings: Settings, looks: Mapping[dg.AssetCheckKey, Check[Subject]])
                 asset=key.asset_key,
                 description=check.doc,
                 blocking=check.is_blocking,
-                partitions_def=account_days(settings),
+                partitions_def=build_account_days(settings),
             )
-            for key, check in looks.items()
+            for key, check in by_key.items()
         ]
 
 
-FAILURE_LOOKBACK = timedelta(days=30)
-"""Runs that failed before are taken for never asked: Dagster is not asked for all of its log each hour."""
-KEYS = {dg.AssetCheckKey(dg.AssetKey("warehouse"), check.name): check for check in FLEET_CHECKS}
+def _run_check(check: Check[Subject], open_table: Callable[[Table], Subject]) -> Finding:
+    """Run a check on its first table, and on each of its other tables that is published."""
+    first, *others = map(open_table, check.tables)
+    subjects = [first, *(other for other in others if other.exists)]
+    return merge_findings({subject.table.name: check.run(subject) for subject in subjects})
 
 
 def build_fleet_checks(settings: Settings) -> dg.AssetChecksDefinition:
-    """One step for all of them."""
+    """Build the checks over all accounts as one step."""
     specs = [
         dg.AssetCheckSpec(check.name, asset=key.asset_key, description=check.doc)
-        for key, check in KEYS.items()
+        for key, check in FLEET_CHECK_KEYS.items()
     ]
 
     @dg.multi_asset_check(specs=specs, can_subset=True)
@@ -124,20 +103,31 @@ def build_fleet_checks(settings: Settings) -> dg.AssetChecksDefinition:
     ) -> Iterator[dg.AssetCheckResult]:
         from lms_pipeline.checks.fleet import load_fleet
 
-        with as_dagster_failure(context):
-            fleet = load_fleet(lake, settings, _failed(context.instance))
-            for key, check in KEYS.items():
+        with convert_errors(context):
+            fleet = load_fleet(lake, settings, _find_failed_partitions(context.instance))
+            for key, check in FLEET_CHECK_KEYS.items():
                 if key in context.selected_asset_check_keys:
                     finding = check.run(fleet)
-                    yield check_result(key, check, finding)
+                    yield build_check_result(key, check, finding)
                     if check.run is accounts_are_fresh and not finding.passed:
-                        _tell(settings, lake, finding, context.run.run_id)
+                        _send_alert(settings, lake, finding, context.run.run_id)
 
     return fleet_checks
 
 
-def _tell(settings: Settings, data: DataDir, finding: Finding, run_id: str) -> None:
-    """A run that fails is told of by `failure_alerts`; what was never run is told of here, once a day."""
+def _find_failed_partitions(instance: dg.DagsterInstance) -> set[Partition]:
+    """Find the partitions with a failed run within `FAILURE_LOOKBACK`."""
+    recently_failed = dg.RunsFilter(
+        job_name=DAILY_SNAPSHOT,
+        statuses=FAILED_STATUSES,
+        created_after=datetime.now(UTC) - FAILURE_LOOKBACK,
+    )
+    partitions = (parse_partition_tags(run.tags) for run in instance.get_runs(recently_failed))
+    return {partition for partition in partitions if partition is not None}
+
+
+def _send_alert(settings: Settings, data: DataDir, finding: Finding, run_id: str) -> None:
+    """Report accounts without a run, at most once a day. Failed runs are reported by the sensor `failure_alerts`."""
     from lms_pipeline.alerts import Alerts, RunFailure
 
     if settings.alert_webhook is not None:
@@ -145,10 +135,21 @@ def _tell(settings: Settings, data: DataDir, finding: Finding, run_id: str) -> N
         alerts.tell(RunFailure(None, "The daily snapshot", finding.message, run_id))
 
 
-def _failed(instance: dg.DagsterInstance) -> set[Partition]:
-    """The partitions for which a run failed of late."""
-    of_late = dg.RunsFilter(
-        job_name=DAILY_SNAPSHOT, statuses=FAILED, created_after=datetime.now(UTC) - FAILURE_LOOKBACK
+def build_check_result(key: dg.AssetCheckKey, check: Check[Any], finding: Finding) -> dg.AssetCheckResult:
+    """Convert a finding into Dagster's result: its message, its figures, and the rows that it names as a table."""
+    rows = [
+        dg.TableRecord({name: _convert_cell(value) for name, value in row.items()}) for row in finding.rows
+    ]
+    table = {"rows_in_question": dg.MetadataValue.table(rows)} if rows else {}
+    return dg.AssetCheckResult(
+        asset_key=key.asset_key,
+        check_name=key.name,
+        passed=finding.passed,
+        severity=dg.AssetCheckSeverity.ERROR if check.is_error else dg.AssetCheckSeverity.WARN,
+        description=finding.message,
+        metadata={**finding.figures, **table},
     )
-    keys = (run.tags.get("dagster/partition", "").split("|") for run in instance.get_runs(of_late))
-    return {Partition(key[0], date.fromisoformat(key[1])) for key in keys if len(key) == 2}
+
+
+def _convert_cell(value: object) -> str | int | float | bool:
+    return value if isinstance(value, str | int | float | bool) else "" if value is None else str(value)

@@ -1,6 +1,6 @@
-"""The assets that a pull brings: five tables of one account and day, siblings of each other.
+"""The assets: the source, the five pulled tables, the metric tables and the warehouse.
 
-What belongs here: the Dagster face of `snapshot.py`.
+Belongs here: their Dagster definitions. What they run is in `snapshot/`, `metrics/` and `lake/warehouse.py`.
 """
 
 import time
@@ -12,70 +12,70 @@ from pydantic import Field
 
 from lms_pipeline.accounts.registry import Registry
 from lms_pipeline.connection import Truto
-from lms_pipeline.defs.failures import as_dagster_failure
+from lms_pipeline.defs.failures import convert_errors
 from lms_pipeline.defs.metadata import (
     OWNERS,
-    api_schema,
-    file_metadata,
-    metric_figures,
-    published_metadata,
-    pull_figures,
-    table_spec,
+    build_api_schema,
+    build_file_metadata,
+    build_metric_metadata,
+    build_published_metadata,
+    build_pull_metadata,
+    build_table_spec,
     tag_account,
     tag_frozen_now,
 )
-from lms_pipeline.defs.partitions import account_days, partition_of
+from lms_pipeline.defs.partitions import build_account_days, read_partition
 from lms_pipeline.errors import WrongUseError
 from lms_pipeline.lake.paths import DataDir
 from lms_pipeline.settings import Settings
-from lms_pipeline.snapshot.job import load_job, remember
 from lms_pipeline.tables.catalog import METRIC_TABLES, TABLES
 from lms_pipeline.tables.pulled import PULLED_TABLES, UNIFIED_ENROLLMENTS
 
 if TYPE_CHECKING:
-    from lms_pipeline.snapshot.job import Order, Report
+    from lms_pipeline.snapshot.job import SnapshotJob, SnapshotResult
 
 SOURCE = "truto"
 
 
 def build_source(settings: Settings) -> dg.AssetSpec:
-    """The API, from which all comes; where `LMS_NOW` stands for the present, its page says so."""
+    """Build the external asset for the API. Its description says so if `LMS_NOW` is set."""
     now = settings.frozen_now
+    warning = f"\n\n**LMS_NOW is set: {now.isoformat()} is used as the current time.**" if now else ""
     return dg.AssetSpec(
         SOURCE,
-        description="The Truto unified LMS API: course enrollments, users and courses of every integrated account, "
-        "as they are now. It tells only the present."
-        + (f"\n\n**LMS_NOW is set: {now.isoformat()} is taken for the present.**" if now else ""),
+        description="The Truto unified LMS API: course enrollments, users and courses of every integrated account. "
+        f"It returns the current state only, no history.{warning}",
         group_name="pull",
         owners=OWNERS,
         kinds={"api"},
         metadata={
-            "dagster/column_schema": api_schema(),
+            "dagster/column_schema": build_api_schema(),
             "documentation": dg.MetadataValue.url("https://truto.one/docs"),
         },
     )
 
 
 class PullConfig(dg.Config):
-    """What a single run may be told."""
+    """Run configuration of `pull`."""
 
     allow_drop: bool = Field(
         default=False,
-        description="Publish although more enrollments are missing than the account's max_drop: they are really gone.",
+        description="Publish although more enrollments are missing than the account's max_drop allows. Set it for one "
+        "run, if they really are gone.",
     )
 
 
 def build_pull(settings: Settings) -> dg.AssetsDefinition:
-    """The multi-asset; one run per account and day, also in a backfill."""
+    """Build the multi-asset of the pulled tables. A backfill makes one run for each account and day."""
 
     @dg.multi_asset(
         name="pull",
         specs=[
-            table_spec(table, group="pull", upstream=SOURCE, kinds={"truto", "parquet"})
+            build_table_spec(table, group="pull", upstream=SOURCE, kinds={"truto", "parquet"})
             for table in PULLED_TABLES
         ],
         can_subset=True,
-        partitions_def=account_days(settings),
+        partitions_def=build_account_days(settings),
         backfill_policy=dg.BackfillPolicy.multi_run(max_partitions_per_run=1),
     )
     def pull(
@@ -84,68 +84,71 @@ def build_pull(settings: Settings) -> dg.AssetsDefinition:
         truto: dg.ResourceParam[Truto],
         lake: dg.ResourceParam[DataDir],
     ) -> Iterator[dg.MaterializeResult[Any]]:
+        from lms_pipeline.snapshot.job import record_outcome
         from lms_pipeline.snapshot.run import take_snapshot
 
         tag_frozen_now(context, truto.settings)
-        with as_dagster_failure(context):
+        with convert_errors(context):
             account = tag_account(context, truto.settings)
-            order = _order(context, config, truto.settings, lake)
-            report = take_snapshot(
-                truto.connect, lake, truto.settings.calendar, truto.now, order, tell=context.log.info
+            job = _load_job(context, config, truto.settings)
+            result = take_snapshot(
+                job,
+                connect=truto.connect,
+                data=lake,
+                calendar=truto.settings.calendar,
+                now=truto.now,
+                report_plan=context.log.info,
             )
-            remember(lake, order, report)
-        if report.kept:
-            context.log.info("The day is over and its grace too; its snapshot is kept, nothing was asked.")
+            record_outcome(lake, job, result)
+        if result.kept:
+            context.log.info("The day is closed and keeps its snapshot; no request was sent.")
         else:
-            context.log.info("%d enrollments served, %d requests.", report.served, report.requests)
-        yield from _published(context, report, account)
+            context.log.info("%d enrollments served, %d requests.", result.rows.served, result.requests)
+        yield from _report_tables(context, result, account)
 
     return pull
 
 
-def _order(
-    context: dg.AssetExecutionContext, config: PullConfig, settings: Settings, data: DataDir
-) -> "Order":
-    partition = partition_of(context)
+def _load_job(context: dg.AssetExecutionContext, config: PullConfig, settings: Settings) -> "SnapshotJob":
+    from lms_pipeline.snapshot.job import SnapshotJob
+
     selected = frozenset(key.to_user_string() for key in context.selected_asset_keys)
-    return load_job(
-        settings,
-        data,
-        partition.account_id,
-        partition.day,
-        context.run.run_id,
-        tables=selected,
-        allow_drop=config.allow_drop,
+    return SnapshotJob.load(
+        settings, read_partition(context), context.run.run_id, tables=selected, allow_drop=config.allow_drop
     )
 
 
-def _published(
-    context: dg.AssetExecutionContext, report: "Report", account: str
+def _report_tables(
+    context: dg.AssetExecutionContext, result: "SnapshotResult", account: str
 ) -> Iterator[dg.MaterializeResult[Any]]:
-    """The tables that were asked for; those published beside them, since one answer brings all, are told as well."""
-    for published in report.published:
+    """Yield the results of the selected tables; log a materialization of each table published beside them.
+
+    One response fills all tables of enrollments, so a pull publishes all of them whichever is selected.
+    """
+    for published in result.published:
         key = dg.AssetKey(published.table.name)
-        metadata = published_metadata(published, account, pull_figures(report, published))
+        metadata = build_published_metadata(published, account, build_pull_metadata(result, published))
         if key in context.selected_asset_keys:
             yield dg.MaterializeResult(asset_key=key, metadata=metadata)
-        elif not report.kept:
-            beside = dg.AssetMaterialization(key, partition=context.partition_key, metadata=metadata)
-            context.log_event(beside)
+        elif not result.kept:
+            context.log_event(
+                dg.AssetMaterialization(key, partition=context.partition_key, metadata=metadata)
+            )
 
 
 def build_metrics(settings: Settings) -> dg.AssetsDefinition:
-    """The multi-asset: a partition is classified once for all of its tables."""
+    """Build the multi-asset of the metric tables: the enrollments are classified once for all of them."""
 
     @dg.multi_asset(
         name="metrics",
         specs=[
-            table_spec(
+            build_table_spec(
                 table, group="metrics", upstream=UNIFIED_ENROLLMENTS.name, kinds={"duckdb", "sql", "parquet"}
             )
             for table in METRIC_TABLES
         ],
         can_subset=True,
-        partitions_def=account_days(settings),
+        partitions_def=build_account_days(settings),
         backfill_policy=dg.BackfillPolicy.multi_run(max_partitions_per_run=1),
     )
     def metrics(
@@ -154,12 +157,12 @@ def build_metrics(settings: Settings) -> dg.AssetsDefinition:
         from lms_pipeline.metrics.completion import publish_metrics
 
         tag_frozen_now(context, settings)
-        partition = partition_of(context)
-        with as_dagster_failure(context):
+        partition = read_partition(context)
+        with convert_errors(context):
             _check_selection(context)
             name = tag_account(context, settings)
             account = Registry(lake.registry).get(partition.account_id)
-            # the first table's time is also that of classifying the enrollments for all of them
+            # the seconds of the first table include the classification for all
             started = time.monotonic()
             for published in publish_metrics(
                 lake,
@@ -169,8 +172,11 @@ def build_metrics(settings: Settings) -> dg.AssetsDefinition:
                 integration=account.integration,
                 run_id=context.run.run_id,
             ):
-                figures = {"seconds": round(time.monotonic() - started, 3), **metric_figures(published)}
-                metadata = published_metadata(published, name, figures)
+                figures = {
+                    "seconds": round(time.monotonic() - started, 3),
+                    **build_metric_metadata(published),
+                }
+                metadata = build_published_metadata(published, name, figures)
                 yield dg.MaterializeResult(asset_key=published.table.name, metadata=metadata)
                 started = time.monotonic()
 
@@ -178,12 +184,16 @@ def build_metrics(settings: Settings) -> dg.AssetsDefinition:
 
 
 def _check_selection(context: dg.AssetExecutionContext) -> None:
-    """Refuse a run that pulls enrollments, but without the table that says when the metrics may begin."""
+    """Refuse a run that pulls enrollments without the table on which the metrics depend: nothing would order the two.
+
+    Raises:
+        WrongUseError: `unified_enrollments` is not selected beside its siblings.
+    """
     selected = {key.to_user_string() for key in context.run.asset_selection or ()}
     if selected & {"raw_enrollments", "rejected_enrollments"} and UNIFIED_ENROLLMENTS.name not in selected:
         raise WrongUseError(
-            "Metrics can't tell whether the pull of the same run is over: select unified_enrollments too, which is "
-            "pulled with the others anyway."
+            "The metrics would not wait for the pull of the same run: select unified_enrollments too, which the pull "
+            "publishes anyway."
         )
 
 
@@ -192,17 +202,18 @@ def _check_selection(context: dg.AssetExecutionContext) -> None:
     group_name="warehouse",
     owners=OWNERS,
     kinds={"duckdb"},
-    description="One DuckDB file over the lake: a view for each pulled table, the metric tables stored in it. "
-    "Built beside and swapped in, so that readers and runs never wait for each other; it can be thrown away.",
+    description="One DuckDB file over the lake, with a view of each pulled table and a copy of each metric table. Each "
+    "build writes a new file and swaps it in, so readers and builds do not block each other. It can be deleted and "
+    "rebuilt at any time.",
 )
 def warehouse(
     context: dg.AssetExecutionContext, lake: dg.ResourceParam[DataDir]
 ) -> dg.MaterializeResult[Any]:
-    """Build it anew from what is published."""
+    """Rebuild the warehouse from the published files."""
     from lms_pipeline.lake.warehouse import build_warehouse
 
     started = time.monotonic()
-    with as_dagster_failure(context):
+    with convert_errors(context):
         rows = build_warehouse(lake)
     context.log.info("The warehouse is at %s.", lake.warehouse)
     return dg.MaterializeResult(
@@ -210,6 +221,6 @@ def warehouse(
             "seconds": round(time.monotonic() - started, 3),
             **{f"rows_{table}": count for table, count in rows.items()},
             "query": dg.MetadataValue.md('```sh\nlms-pipeline query "SHOW ALL TABLES"\n```'),
-            **file_metadata(lake.warehouse),
+            **build_file_metadata(lake.warehouse),
         }
     )

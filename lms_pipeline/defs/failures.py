@@ -1,11 +1,11 @@
-"""How our errors become Dagster's.
+"""Errors of this package as Dagster failures, and what is read back from failed steps.
 
-What belongs here: one translation, used around the body of every asset and op.
+Belongs here: the translation around the body of every asset and op, the tags it sets. Not here: alerts (`sensors.py`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 import dagster as dg
@@ -13,35 +13,57 @@ import dagster as dg
 from lms_pipeline.days import DayNotOpenError
 from lms_pipeline.errors import LmsPipelineError
 
-FROM_A_SHELL = "lms_pipeline/shell"
-"""A tag of runs for which somebody waits: host and number of the process that makes them."""
-NO_ALERT = "lms_pipeline/no_alert"
-"""A tag of runs that had to fail, since their day is over: nobody needs to be told."""
-TRY_AGAIN = "dagster/retry_on_asset_or_op_failure"
-"""Dagster's tag that decides for one run, whatever its instance does with others."""
-MAX_RETRIES = "dagster/max_retries"
-"""Dagster's tag that says how often one run is tried again at most."""
-TRIED_AGAIN = "dagster/will_retry"
-"""The tag by which Dagster says that another run takes a failed one's place."""
+SHELL_TAG = "lms_pipeline/shell"
+"""Tag of runs that a command started and waits for: host and id of its process."""
+NO_ALERT_TAG = "lms_pipeline/no_alert"
+"""Tag of runs that could only fail, because their day is closed: no alert is sent."""
+RETRY_ON_FAILURE_TAG = "dagster/retry_on_asset_or_op_failure"
+"""Dagster's tag that overrides the instance's retry setting for one run."""
+MAX_RETRIES_TAG = "dagster/max_retries"
+"""Dagster's tag with the maximum number of retries of one run."""
+WILL_RETRY_TAG = "dagster/will_retry"
+"""Dagster's tag on a failed run that says whether another run replaces it."""
 
 
 @contextmanager
-def as_dagster_failure(
+def convert_errors(
     context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext | dg.OpExecutionContext,
 ) -> Iterator[None]:
-    """An error of ours fails the run with its sentence, the first line of its trouble; what may pass is tried again.
+    """Fail the step with the sentence of an error of this package; let Dagster retry the run if the error is transient.
 
-    By a run of its own, behind those that wait in the queue: a step that waits for its next try keeps its run's place
-    among those that run at once, six minutes each in a fleet, and its error says "Exceeded max_retries" before the cause.
+    The retry is a new run at the end of the queue. A step that waits for its own retry would keep the run's slot, six
+    minutes each in a fleet, and its error would say "Exceeded max_retries" before the cause.
+
+    Raises:
+        dagster.Failure: for every `LmsPipelineError` of the block, with its message.
     """
     try:
         yield
     except LmsPipelineError as error:
         from lms_pipeline.truto.errors import TransientError
 
-        tags = {TRY_AGAIN: str(isinstance(error, TransientError)).lower()}
+        tags = {RETRY_ON_FAILURE_TAG: str(isinstance(error, TransientError)).lower()}
         if isinstance(error, DayNotOpenError):
-            tags[NO_ALERT] = "true"
+            tags[NO_ALERT_TAG] = "true"
         context.instance.add_run_tags(context.run.run_id, tags)
-        context.log.error("%s", error)  # noqa: TRY400 - the sentence is the cause, Dagster adds where it was raised
+        context.log.error("%s", error)  # noqa: TRY400 - the sentence is enough, Dagster adds the traceback
         raise dg.Failure(str(error), allow_retries=False) from None
+
+
+def describe_failure(events: Iterable[dg.DagsterEvent], *, with_error_text: bool) -> str:
+    """Return why a run failed, from its events: the sentence of our error, else what is known of another exception.
+
+    Without `with_error_text` another exception is named by its class only: its message may hold personal data.
+    """
+    for event in events:
+        if not event.is_step_failure:
+            continue
+        failure = event.step_failure_data
+        if failure.user_failure_data is not None and failure.user_failure_data.description:
+            return failure.user_failure_data.description
+        if failure.error is not None:
+            innermost = failure.error.cause or failure.error
+            if with_error_text:
+                return innermost.message.strip().splitlines()[0]
+            return f"an unexpected {innermost.cls_name}: see the run's log in the UI."
+    return "the run failed before its first step: see its log in the UI."

@@ -1,34 +1,33 @@
-"""The jobs and the daily schedule.
+"""The jobs and their schedules: the daily snapshot, the warehouse, the fleet checks, housekeeping.
 
-What belongs here: which assets run together, and when. Which accounts there are is the registry's to say.
+Belongs here: which assets run together, and when. Runs requested by events are in `sensors.py`.
 """
 
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
-from dagster._utils.schedules import is_valid_cron_schedule
 
 from lms_pipeline.accounts.registry import Registry
 from lms_pipeline.connection import Truto
-from lms_pipeline.defs.asset_checks import KEYS
-from lms_pipeline.defs.event_log_sync import find_missing_events, tell
-from lms_pipeline.defs.failures import as_dagster_failure
-from lms_pipeline.defs.instance import MATERIALIZABLE
+from lms_pipeline.defs.asset_checks import FLEET_CHECK_KEYS
+from lms_pipeline.defs.event_log_sync import find_missing_events, report_events
+from lms_pipeline.defs.failures import convert_errors
+from lms_pipeline.defs.instance import MATERIALIZABLE_ASSETS
 from lms_pipeline.defs.metadata import tag_frozen_now
 from lms_pipeline.defs.partitions import add_accounts
-from lms_pipeline.defs.run_logs import LOCATION, old_run_logs
+from lms_pipeline.defs.run_logs import DEFAULT_LOCATION, find_expired_run_logs
 from lms_pipeline.defs.run_requests import (
     DAILY_SNAPSHOT,
     HOUSEKEEPING,
     JOB_NAMES,
-    NO_DAY_IS_OPEN,
+    NO_OPEN_DAY,
     REBUILD_WAREHOUSE,
     WATCH_FLEET,
     build_run_request,
-    find_last_runs,
-    is_missing,
-    is_under_way,
+    find_latest_runs,
+    is_active,
+    is_snapshot_missing,
 )
 from lms_pipeline.errors import SettingsError
 from lms_pipeline.housekeeping.policy import ExpiredItem, format_totals, totals
@@ -38,157 +37,173 @@ from lms_pipeline.tables.catalog import METRIC_TABLES
 from lms_pipeline.tables.pulled import PULLED_TABLES
 
 if TYPE_CHECKING:
+    # no public name for what `define_asset_job` returns
     from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
+
+FLEET_CRON = "15 * * * *"
+HOUSEKEEPING_CRON = "30 1 * * *"
+"""Half an hour before the default of LMS_SCHEDULE, so that the pulls find the space that it frees."""
 
 
 def build_jobs() -> list["UnresolvedAssetJobDefinition"]:
-    """`daily_snapshot` for one account and day, `rebuild_warehouse` for what is there."""
+    """Build `daily_snapshot` for one account and day, and `rebuild_warehouse` for all that is published."""
     daily = dg.define_asset_job(
         DAILY_SNAPSHOT,
         selection=[table.name for table in (*PULLED_TABLES, *METRIC_TABLES)],
         executor_def=dg.in_process_executor,
-        description="Pull one account's day and work out its metrics.",
+        description="Pulls the tables of one account and day, checks them, and computes the metrics.",
     )
     rebuild = dg.define_asset_job(
         REBUILD_WAREHOUSE,
         selection=["warehouse"],
         executor_def=dg.in_process_executor,
-        description="Build the warehouse anew from the lake.",
+        description="Rebuilds the DuckDB warehouse from the lake.",
     )
     return [daily, rebuild]
 
 
 def build_schedule(settings: Settings) -> dg.ScheduleDefinition:
-    """Once a day, a run for each active account, for the day that is open.
+    """Build the schedule `daily_snapshot`: one run for each active account that lacks the open day.
 
     Raises:
-        SettingsError: LMS_SCHEDULE is no cron expression.
+        SettingsError: LMS_SCHEDULE is not a cron expression.
     """
-    if not is_valid_cron_schedule(settings.schedule):
-        raise SettingsError("LMS_SCHEDULE can't be used: it must be a cron expression, like '0 2 * * *'.")
+    _check_cron(settings.schedule)
 
     @dg.schedule(
         name=DAILY_SNAPSHOT,
         job_name=DAILY_SNAPSHOT,
         cron_schedule=settings.schedule,
         execution_timezone=settings.timezone,
-        description="Asks for the latest ended day of every active account that lacks it, one run each.",
+        description="Requests one run for each active account that has no snapshot of the latest ended day.",
     )
     def daily_snapshot(
         context: dg.ScheduleEvaluationContext, truto: dg.ResourceParam[Truto], lake: dg.ResourceParam[DataDir]
     ) -> list[dg.RunRequest] | dg.SkipReason:
         day = settings.calendar.open_day(truto.now())
         if day is None:
-            return dg.SkipReason(NO_DAY_IS_OPEN)
+            return dg.SkipReason(NO_OPEN_DAY)
         accounts = [account.id for account in Registry(lake.registry).active()]
         if not accounts:
             return dg.SkipReason("No account is active: run `lms-pipeline accounts sync`.")
         truto.check_token()
         add_accounts(context.instance, accounts)
-        lacking = [Partition(account_id, day) for account_id in accounts if is_missing(lake, account_id, day)]
-        if not lacking:
+        partitions = [Partition(account_id, day) for account_id in accounts]
+        missing = [partition for partition in partitions if is_snapshot_missing(lake, partition)]
+        if not missing:
             return dg.SkipReason(f"All {len(accounts)} active accounts have their snapshot of {day}.")
         tick = context.scheduled_execution_time.isoformat()
-        last = find_last_runs(context.instance, day)
-        under_way = {account_id for account_id, record in last.items() if is_under_way(record)}
-        return [build_run_request(one, tick) for one in lacking if one.account_id not in under_way]
+        latest = find_latest_runs(context.instance, day)
+        active = {account_id for account_id, record in latest.items() if is_active(record)}
+        return [
+            build_run_request(partition, tick) for partition in missing if partition.account_id not in active
+        ]
 
     return daily_snapshot
 
 
+def _check_cron(expression: str) -> None:
+    try:
+        dg.ScheduleDefinition(job_name=DAILY_SNAPSHOT, cron_schedule=expression)
+    except dg.DagsterInvalidDefinitionError as error:
+        raise SettingsError(
+            "LMS_SCHEDULE can't be used: it must be a cron expression, like '0 2 * * *'."
+        ) from error
+
+
 def build_fleet_job() -> "UnresolvedAssetJobDefinition":
-    """The checks alone."""
+    """Build the job `watch_fleet`, which runs the checks over all accounts."""
     return dg.define_asset_job(
         WATCH_FLEET,
-        selection=dg.AssetSelection.checks(*KEYS),
+        selection=dg.AssetSelection.checks(*FLEET_CHECK_KEYS),
         executor_def=dg.in_process_executor,
-        description="Look for accounts and days that are missing.",
+        description="Checks all accounts for missing days and lost connections.",
     )
 
 
 def build_fleet_schedule(settings: Settings) -> dg.ScheduleDefinition:
-    """Each hour: an account that is dead makes no noise of its own."""
+    """Build the hourly schedule `watch_fleet`. It is on by default: an account without runs causes no failure."""
     return dg.ScheduleDefinition(
         name=WATCH_FLEET,
         job_name=WATCH_FLEET,
-        cron_schedule="15 * * * *",
+        cron_schedule=FLEET_CRON,
         execution_timezone=settings.timezone,
         default_status=dg.DefaultScheduleStatus.RUNNING,
-        description="Looks for accounts and days that are missing, each hour.",
+        description="Checks all accounts for missing days and lost connections, each hour.",
     )
 
 
-DAILY = "30 1 * * *"
-"""Half an hour before the pulls of the usual schedule, so that they find room."""
+def build_housekeeping(settings: Settings) -> tuple[dg.JobDefinition, dg.ScheduleDefinition]:
+    """Build the job `housekeeping` and its daily schedule.
+
+    The schedule is on by default: the retention that the settings promise must not depend on a switch.
+    """
+
+    @dg.op(description="Removes expired responses, payloads, run logs, and leftovers of killed runs.")
+    def remove_expired(context: dg.OpExecutionContext, lake: dg.ResourceParam[DataDir]) -> None:
+        from lms_pipeline.housekeeping.cleanup import remove
+
+        tag_frozen_now(context, settings)
+        with convert_errors(context):
+            origin = context.run.remote_job_origin
+            location = origin.location_name if origin else DEFAULT_LOCATION
+            expired = find_expired(settings, context.instance, location)
+            removed = remove(lake, expired, context.log.warning)
+        context.log.info("Removed %s.", format_totals(removed))
+        context.add_output_metadata(_count_by_kind(removed) | {"left": len(expired) - len(removed)})
+
+    @dg.op(
+        description="Reports published files to Dagster that its event log lacks; all of them if it was lost."
+    )
+    def report_missing_events(context: dg.OpExecutionContext, lake: dg.ResourceParam[DataDir]) -> None:
+        with convert_errors(context):
+            missing = find_missing_events(context.instance, lake)
+            reported = report_events(context.instance, lake, missing)
+        context.log.info("Reported %d published files to Dagster.", reported)
+        context.add_output_metadata({"reported": reported})
+
+    @dg.job(
+        name=HOUSEKEEPING,
+        executor_def=dg.in_process_executor,
+        description="Removes expired files, and reports published files that Dagster's event log lacks.",
+    )
+    def housekeeping() -> None:
+        remove_expired()
+        report_missing_events()
+
+    schedule = dg.ScheduleDefinition(
+        name=HOUSEKEEPING,
+        job=housekeeping,
+        cron_schedule=HOUSEKEEPING_CRON,
+        execution_timezone=settings.timezone,
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+        description="Removes expired files once a day. See LMS_REJECTED_DAYS and LMS_RUN_LOG_DAYS.",
+    )
+    return housekeeping, schedule
 
 
-def due(settings: Settings, instance: dg.DagsterInstance, location: str = LOCATION) -> list[ExpiredItem]:
-    """All that is past its time, in the data directory and in Dagster's log; nothing is changed.
+def find_expired(
+    settings: Settings, instance: dg.DagsterInstance, location: str = DEFAULT_LOCATION
+) -> list[ExpiredItem]:
+    """Find everything that retention removes, in the data directory and in Dagster's run logs. Nothing is changed.
 
     Raises:
         SettingsError: the options of accounts can't be read.
     """
     from lms_pipeline.housekeeping.cleanup import load_policy, planned
 
-    rules = load_policy(settings)
-    found = planned(DataDir(settings.data_dir), rules)
+    policy = load_policy(settings)
+    expired = planned(DataDir(settings.data_dir), policy)
     if settings.run_log_days:
-        before = rules.now - timedelta(days=settings.run_log_days)
-        found += old_run_logs(
-            instance, before, jobs=JOB_NAMES, assets=frozenset(MATERIALIZABLE), location=location
+        before = policy.now - timedelta(days=settings.run_log_days)
+        expired += find_expired_run_logs(
+            instance, before, jobs=JOB_NAMES, assets=frozenset(MATERIALIZABLE_ASSETS), location=location
         )
-    return found
+    return expired
 
 
-def build_housekeeping(settings: Settings) -> tuple[dg.JobDefinition, dg.ScheduleDefinition]:
-    """The job `housekeeping` and its daily schedule.
-
-    The schedule is on unless somebody turns it off: what is said to be kept for so many days mustn't wait for that.
-    """
-
-    @dg.op(description="Removes answers, payloads, leftovers and run logs that are past their time.")
-    def remove_what_is_due(context: dg.OpExecutionContext, lake: dg.ResourceParam[DataDir]) -> None:
-        from lms_pipeline.housekeeping.cleanup import remove
-
-        tag_frozen_now(context, settings)
-        with as_dagster_failure(context):
-            origin = context.run.remote_job_origin
-            found = due(settings, context.instance, origin.location_name if origin else LOCATION)
-            removed = remove(lake, found, context.log.warning)
-        context.log.info("Removed %s.", format_totals(removed))
-        context.add_output_metadata(_counts(removed) | {"left": len(found) - len(removed)})
-
-    @dg.op(
-        description="Tells Dagster of published files that its log doesn't know of: all, where it was lost."
-    )
-    def tell_of_the_lake(context: dg.OpExecutionContext, lake: dg.ResourceParam[DataDir]) -> None:
-        with as_dagster_failure(context):
-            told = tell(context.instance, lake, find_missing_events(context.instance, lake))
-        context.log.info("Told Dagster of %d files of the lake.", told)
-        context.add_output_metadata({"told": told})
-
-    @dg.job(
-        name=HOUSEKEEPING,
-        executor_def=dg.in_process_executor,
-        description="Remove what is past its time, and tell Dagster of what it doesn't know of.",
-    )
-    def housekeeping() -> None:
-        remove_what_is_due()
-        tell_of_the_lake()
-
-    schedule = dg.ScheduleDefinition(
-        name=HOUSEKEEPING,
-        job=housekeeping,
-        cron_schedule=DAILY,
-        execution_timezone=settings.timezone,
-        default_status=dg.DefaultScheduleStatus.RUNNING,
-        description="Removes what is past its time, once a day. See LMS_REJECTED_DAYS and LMS_RUN_LOG_DAYS.",
-    )
-    return housekeeping, schedule
-
-
-def _counts(removed: list[ExpiredItem]) -> dict[str, Any]:
-    """By kind, as numbers that the UI plots."""
+def _count_by_kind(removed: list[ExpiredItem]) -> dict[str, Any]:
+    """Return items and bytes of each kind as numbers that the UI plots."""
     counts: dict[str, Any] = {}
     for kind, (count, size) in totals(removed).items():
         counts |= {kind: count, f"bytes of {kind}": size}

@@ -1,7 +1,7 @@
-"""Runs on this machine, and those of them that nobody is at any more.
+"""The run launcher for one machine: it also notices runs whose process has died with its server.
 
-What belongs here: the one question that Dagster's own launcher has no answer to. Without one a run that is killed together
-with the server that started it, as by a power cut, is STARTED for ever and keeps its place among those that run at once.
+Dagster's own launcher can't: a run that is killed together with its code server, as by a power cut, would stay STARTED
+for ever and keep its slot.
 """
 
 from __future__ import annotations
@@ -10,57 +10,62 @@ import os
 import socket
 
 import dagster as dg
-from dagster._core.errors import DagsterUserCodeUnreachableError
-from dagster._core.launcher.base import CheckRunHealthResult, WorkerStatus
 
-from lms_pipeline.defs.failures import FROM_A_SHELL
+# no public names: what the server's client raises, and what `RunLauncher.check_run_worker_health` has to return
+from dagster._core.errors import DagsterUserCodeUnreachableError
+from dagster._core.launcher import CheckRunHealthResult, WorkerStatus
+
+from lms_pipeline.defs.failures import SHELL_TAG
 
 RUNNING = CheckRunHealthResult(WorkerStatus.RUNNING)
 
 
 class LocalRunLauncher(dg.DefaultRunLauncher):
-    """Dagster's own, for an instance with `run_monitoring`, which asks again and again how runs are.
+    """Dagster's default launcher with health checks, for an instance with `run_monitoring`.
 
-    A run whose server lives is left to that server, which sees its processes end.
+    A run whose code server is alive is reported as running: the server itself notices when the run's process ends.
     """
 
     @property
     def supports_check_run_worker_health(self) -> bool:
-        """It can tell."""
+        """Return True: Dagster then calls `check_run_worker_health` for every run under way."""
         return True
 
     def check_run_worker_health(self, run: dg.DagsterRun) -> CheckRunHealthResult:
-        """Whether the server that started the run is there; of a run from a shell, whether the command is."""
-        if command := run.tags.get(FROM_A_SHELL):
-            return RUNNING if _goes_on(command) else _lost("the command that made it")
+        """Check that the code server of the run is alive; for a run from a shell, that its command is."""
+        if command := run.tags.get(SHELL_TAG):
+            return RUNNING if _is_alive(command) else _build_failed("the command that started it")
+        # the tag with the server's address is read by this private method only
         server = self._get_grpc_client_for_termination(run.run_id)  # type: ignore[no-untyped-call]
         if server is not None:
             try:
                 server.ping("")
             except DagsterUserCodeUnreachableError as error:
-                if "UNAVAILABLE" in str(error):  # else it is only slow
-                    return _lost("the server that started it")
+                if "UNAVAILABLE" in str(
+                    error
+                ):  # gRPC's status where nothing listens; others mean a slow server
+                    return _build_failed("the server that started it")
         return RUNNING
 
 
-def this_process() -> str:
-    """Host and number of this process, as the tag of its runs."""
+def identify_process() -> str:
+    """Return host and id of this process, the value of `SHELL_TAG`."""
     return f"{socket.gethostname()} {os.getpid()}"
 
 
-def _lost(whom: str) -> CheckRunHealthResult:
-    return CheckRunHealthResult(WorkerStatus.FAILED, f"{whom} has ended")
+def _build_failed(owner: str) -> CheckRunHealthResult:
+    return CheckRunHealthResult(WorkerStatus.FAILED, f"{owner} has ended")
 
 
-def _goes_on(command: str) -> bool:
-    """Whether a process lives; of one on another host, or in another container, nothing is known."""
-    host, _, number = command.partition(" ")
+def _is_alive(command: str) -> bool:
+    """Check that a process is alive. One on another host, or in another container, counts as alive."""
+    host, _, process_id = command.partition(" ")
     if host != socket.gethostname():
         return True
     try:
-        os.kill(int(number), 0)
+        os.kill(int(process_id), 0)
     except ProcessLookupError:
         return False
-    except PermissionError:  # it is somebody else's
+    except PermissionError:  # the process of another user
         return True
     return True

@@ -1,7 +1,6 @@
-"""How tables are told in Dagster's words.
+"""Tables and published files as Dagster metadata: specs and column lineage of assets, metadata of materializations.
 
-What belongs here: the metadata of definitions. The tables describe themselves in `schema.py`; what a run did to them is
-told by `pages.py`.
+Belongs here: what asset pages show, and the tags of runs. The tables describe themselves in `tables/`.
 """
 
 from __future__ import annotations
@@ -13,52 +12,56 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from lms_pipeline.accounts.registry import display_names
-from lms_pipeline.defs.partitions import partition_of
+from lms_pipeline.defs.partitions import read_partition
 from lms_pipeline.settings import Settings
-from lms_pipeline.tables.metrics import ACCOUNT_COMPLETION, COURSE_COMPLETION, LEARNER_COMPLETION, RATES
+from lms_pipeline.tables.measures import RATES
+from lms_pipeline.tables.metrics import ACCOUNT_COMPLETION, COURSE_COMPLETION, LEARNER_COMPLETION
 from lms_pipeline.tables.pulled import COURSES, LEARNERS, PULLED_TABLES, UNIFIED_ENROLLMENTS
 from lms_pipeline.tables.schema import Column, Table
-from lms_pipeline.transform.shapes import api_fields
+from lms_pipeline.transform.shapes import list_api_fields
 
 if TYPE_CHECKING:
     from collections import Counter
-    from collections.abc import Mapping
     from pathlib import Path
 
     from lms_pipeline.lake.publishing import Published
-    from lms_pipeline.snapshot.job import Report
+    from lms_pipeline.snapshot.job import SnapshotResult
 
 OWNERS = ["team:learning-data"]
-PERSONAL = {"user_name", "user_email", "payload"}
-"""Columns that hold names or e-mails: their tables are tagged, so that the catalogue finds them."""
+PERSONAL_COLUMNS = {"user_name", "user_email", "payload"}
+"""Columns with names or e-mails. Their tables get a tag, by which the catalog finds them."""
+MAX_STATUSES, MAX_STATUS_LENGTH = 10, 40
+"""Undocumented statuses that are shown, and characters of each: they are text from an LMS, without a limit of its own."""
+UNREADABLE_PREFIX = "unreadable_"
+"""Begins the counts of values that could not be read, one count for each field."""
 
 
-def table_spec(table: Table, *, group: str, upstream: str, kinds: set[str]) -> dg.AssetSpec:
-    """The asset of a table: its meaning, its columns with theirs, and which columns of `upstream` decide each."""
+def build_table_spec(table: Table, *, group: str, upstream: str, kinds: set[str]) -> dg.AssetSpec:
+    """Build the asset of a table: descriptions of table and columns, and lineage to the columns of `upstream`."""
     return dg.AssetSpec(
         table.name,
         deps=[upstream],
-        description=f"{table.doc}{_counted_by(table)}",
+        description=f"{table.doc}{_describe_basis(table)}",
         group_name=group,
         owners=OWNERS,
         kinds=kinds,
-        tags={"personal_data": ""} if PERSONAL & set(table.column_names) else {},
+        tags={"personal_data": ""} if PERSONAL_COLUMNS & set(table.column_names) else {},
         metadata={
-            "dagster/column_schema": column_schema(table),
-            "dagster/column_lineage": column_lineage(table, upstream),
+            "dagster/column_schema": build_column_schema(table),
+            "dagster/column_lineage": build_column_lineage(table, upstream),
             "dagster/table_name": table.name,
         },
     )
 
 
-def column_schema(table: Table) -> dg.TableSchema:
-    """The columns as the UI lists them; Dagster+ alone draws the lineage, so where they come from is written out too."""
+def build_column_schema(table: Table) -> dg.TableSchema:
+    """Build the list of columns. Each description ends with its sources: only Dagster+ draws column lineage."""
     return dg.TableSchema(
         columns=[
             dg.TableColumn(
                 column.name,
                 type=str(column.type),
-                description=f"{column.doc}{_from(column, table)}",
+                description=f"{column.doc}{_describe_sources(column, table)}",
                 constraints=dg.TableColumnConstraints(nullable=column.nullable),
             )
             for column in table.columns
@@ -66,23 +69,23 @@ def column_schema(table: Table) -> dg.TableSchema:
     )
 
 
-def api_schema() -> dg.TableSchema:
-    """The fields of the API, each with the columns that it decides."""
-    decides: dict[str, list[str]] = {name: [] for name in api_fields()}
+def build_api_schema() -> dg.TableSchema:
+    """Build the list of API fields, each with the columns that it determines."""
+    columns: dict[str, list[str]] = {name: [] for name in list_api_fields()}
     for table in PULLED_TABLES:
         for column in table.columns:
             for name in column.sources:
-                decides[name].append(f"{table.name}.{column.name}")
+                columns[name].append(f"{table.name}.{column.name}")
     return dg.TableSchema(
         columns=[
-            dg.TableColumn(name, type=kind, description=f"Decides {_listed(decides[name])}")
-            for name, kind in api_fields().items()
+            dg.TableColumn(name, type=kind, description=f"Determines {_join_names(columns[name])}")
+            for name, kind in list_api_fields().items()
         ]
     )
 
 
-def column_lineage(table: Table, upstream: str) -> dg.TableColumnLineage:
-    """Which columns of `upstream` decide each column; the UI reads it from the definition where a run tells none."""
+def build_column_lineage(table: Table, upstream: str) -> dg.TableColumnLineage:
+    """Map each column to the columns of `upstream` that determine it. The UI uses it for runs that report no lineage."""
     names = {source for column in table.columns for source in column.sources}
     deps = {name: dg.TableColumnDep(dg.AssetKey(upstream), name) for name in names}
     return dg.TableColumnLineage(
@@ -90,218 +93,213 @@ def column_lineage(table: Table, upstream: str) -> dg.TableColumnLineage:
     )
 
 
-def _from(column: Column, table: Table) -> str:
+def _describe_sources(column: Column, table: Table) -> str:
     own = column.sources - table.counted_by or column.sources
-    return f"\n\nFrom {_listed(own)}" if own else ""
+    return f"\n\nFrom {_join_names(own)}" if own else ""
 
 
-def _counted_by(table: Table) -> str:
+def _describe_basis(table: Table) -> str:
     if not table.counted_by:
         return ""
-    return f"\n\nAll figures rest on {_listed(table.counted_by)} too, which decide what counts."
+    return f"\n\nAll figures also depend on {_join_names(table.counted_by)}, which determine what is counted."
 
 
-def _listed(names: Iterable[str]) -> str:
+def _join_names(names: Iterable[str]) -> str:
     return ", ".join(f"`{name}`" for name in sorted(names))
 
 
 def tag_frozen_now(context: dg.AssetExecutionContext | dg.OpExecutionContext, settings: Settings) -> None:
-    """Say in the run's log, and with a tag, that `LMS_NOW` stands for the present."""
+    """If `LMS_NOW` is set, warn about it in the log and add it as a tag of the run."""
     if settings.frozen_now is None:
         return
     now = settings.frozen_now.isoformat()
-    context.log.warning("LMS_NOW is set: %s is taken for the present.", now)
+    context.log.warning("LMS_NOW is set: %s is used as the current time.", now)
     context.instance.add_run_tags(context.run.run_id, {"LMS_NOW": now})
 
 
 def tag_account(context: dg.AssetExecutionContext, settings: Settings) -> str:
-    """What people call the account of the run; a tag of the run tells it too, beside the id in its partition.
+    """Add the display name of the run's account as a tag, beside the id in its partition key, and return the name.
 
     Raises:
-        SettingsError: the file of options, where names are set, can't be used.
+        SettingsError: LMS_ACCOUNTS_FILE, which sets names, can't be used.
     """
-    account_id = partition_of(context).account_id
+    account_id = read_partition(context).account_id
     name = display_names(settings).get(account_id, account_id)
     context.instance.add_run_tags(context.run.run_id, {"account": name})
     return name
 
 
-def published_metadata(published: Published, account: str, figures: Mapping[str, Any]) -> dict[str, Any]:
-    """All of a page; `account` is what people call it."""
+def build_published_metadata(
+    published: Published, account: str, figures: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Build the metadata of a materialization from its figures; `account` is the account's display name."""
     return {
         "account": account,
         "dagster/partition_row_count": published.rows,
         **figures,
-        "query": dg.MetadataValue.md(_queries(published)),
-        **file_metadata(published.path),
+        "query": dg.MetadataValue.md(_build_queries(published)),
+        **build_file_metadata(published.path),
     }
 
 
-def file_metadata(path: Path) -> dict[str, Any]:
-    """Where a file is, and how large."""
+def build_file_metadata(path: Path) -> dict[str, Any]:
+    """Build the metadata of a file: path, URI and size in bytes."""
     return {
         "path": dg.MetadataValue.path(path),
-        "dagster/uri": path.as_uri().replace("%3D", "="),  # as DuckDB and pandas take it
+        "dagster/uri": path.as_uri().replace("%3D", "="),  # DuckDB and pandas do not decode it
         "file_bytes": path.stat().st_size,
     }
 
 
-def provenance(path: Path) -> dict[str, Any]:
-    """What a file tells of the pull that its rows come from."""
-    from lms_pipeline.lake.files import read_metadata
-
-    told = read_metadata(path)
-    pulled_at = (
-        {"pulled_at": moment(datetime.fromisoformat(told["pulled_at"]))} if "pulled_at" in told else {}
-    )
-    return {"complete": told.get("complete") == "true", "strategy": told.get("strategy"), **pulled_at}
-
-
-def moment(at: datetime) -> dg.MetadataValue:
-    """A moment, which the UI shows in the time zone of who looks."""
-    return dg.MetadataValue.timestamp(at)
-
-
-def _queries(published: Published) -> str:
-    """To be pasted, in Markdown; an id and a date need no quoting, they were validated."""
+def _build_queries(published: Published) -> str:
+    """Build queries to paste, in Markdown. The account id and the date need no quoting: they are validated."""
     partition, name = published.partition, published.table.name
     where = f"account_id = '{partition.account_id}' AND snapshot_date = '{partition.day}'"
     path = str(published.path).replace("'", "''")
-    partition_lock = f"```sql\nFROM '{path}'\n```"
-    if published.table == LEARNER_COMPLETION:  # the warehouse has the latest day alone
-        return partition_lock
-    return f'```sh\nlms-pipeline query "FROM {name} WHERE {where}"\n```\n\nThe file alone, in DuckDB:\n\n{partition_lock}'
+    file_query = f"```sql\nFROM '{path}'\n```"
+    if published.table == LEARNER_COMPLETION:  # the warehouse has only its latest day
+        return file_query
+    warehouse_query = f'```sh\nlms-pipeline query "FROM {name} WHERE {where}"\n```'
+    return f"{warehouse_query}\n\nOnly this file, in DuckDB:\n\n{file_query}"
 
 
-MAX_STATUSES, MAX_STATUS_LENGTH = 10, 40
-"""Of those that nobody documents: a text from outside, and as many as there are enrollments."""
-UNREADABLE = "unreadable_"
+def read_provenance(path: Path) -> dict[str, Any]:
+    """Read from a file's metadata which pull its rows come from: `complete`, `strategy`, `pulled_at`."""
+    from lms_pipeline.lake.files import read_metadata
+
+    metadata = read_metadata(path)
+    found: dict[str, Any] = {
+        "complete": metadata.get("complete") == "true",
+        "strategy": metadata.get("strategy"),
+    }
+    if "pulled_at" in metadata:
+        found["pulled_at"] = dg.MetadataValue.timestamp(datetime.fromisoformat(metadata["pulled_at"]))
+    return found
 
 
-def pull_figures(report: Report, published: Published) -> dict[str, Any]:
-    """What is told of one table; `requests` and `seconds` are of the whole pull, which brings all tables at once."""
-    if report.kept:
-        return {"kept": True, **provenance(published.path)}
-    told = {
+def build_pull_metadata(result: SnapshotResult, published: Published) -> dict[str, Any]:
+    """Build the figures of one pulled table. `requests` and `seconds` are of the whole pull, which brings all tables."""
+    if result.kept:
+        return {"kept": True, **read_provenance(published.path)}
+    figures = {
         "kept": False,
-        **provenance(published.path),
-        "complete": report.complete,
-        "why": report.why,
-        "requests": report.requests,
-        "seconds": round(report.seconds, 3),
+        **read_provenance(published.path),
+        "complete": result.complete,
+        "why": result.choice.why,
+        "requests": result.requests,
+        "seconds": round(result.seconds, 3),
     }
-    reading = report.reading.get(published.table.name)
+    reading = result.reading.get(published.table.name)
     if published.table == UNIFIED_ENROLLMENTS:
-        told |= _sums(report)
-        told |= {} if report.strategy == "sweep" else _pairs(report)
+        figures |= _count_enrollments(result)
+        figures |= {} if result.choice.name == "sweep" else _count_pairs(result)
     elif published.table in {LEARNERS, COURSES} and reading is not None:
-        told |= {name: reading[name] for name in ("rejected", "duplicates")}
-    return told if reading is None else told | _reading(reading)
+        figures |= {name: reading[name] for name in ("rejected", "duplicates")}
+    return figures if reading is None else figures | _count_unreadable(reading)
 
 
-def _sums(report: Report) -> dict[str, Any]:
-    """What became of the enrollments: served = stored + rejected + duplicates, but for those of `_pairs`."""
+def _count_enrollments(result: SnapshotResult) -> dict[str, Any]:
+    """Return where the enrollments went: served = stored + rejected + duplicates, without those of `_count_pairs`."""
     return {
-        "calls_saved": report.calls_saved,
-        "served": report.served,
-        "rejected": report.rejected,
-        "duplicates": report.duplicates.total,
-        "duplicates_identical": report.duplicates.identical,
-        "duplicates_conflicting": report.duplicates.conflicting,
-        "repaired_pages": report.repaired_pages,
-        **_statuses(report.undocumented_statuses),
+        "calls_saved": result.pairs.calls_saved,
+        "served": result.rows.served,
+        "rejected": result.rows.rejected,
+        "duplicates": result.rows.duplicates.total,
+        "duplicates_identical": result.rows.duplicates.identical,
+        "duplicates_conflicting": result.rows.duplicates.conflicting,
+        "repaired_pages": result.rows.repaired_pages,
+        **_count_statuses(result.rows.undocumented_statuses),
     }
 
 
-def _pairs(report: Report) -> dict[str, Any]:
-    """What only an account has that is asked for one learner and course after the other."""
-    rows = report.served + report.carried + report.roster
+def _count_pairs(result: SnapshotResult) -> dict[str, Any]:
+    """Return the figures of an account with one request for each learner and course."""
+    rows = result.rows.served + result.rows.carried + result.rows.roster
+    oldest = result.rows.oldest_fetch
     return {
-        **{f"pairs_{kind}": report.planned[kind] for kind in ("new", "changed", "rotation", "carried")},
-        "pairs_not_enrolled": report.not_enrolled,
-        "rows_carried": report.carried,
-        "rows_roster": report.roster,
-        "share_carried": round(report.carried / rows, 4) if rows else 0.0,
-        "details_gone": report.gone,
-        "unusable_entries": report.unusable,
-        "carry_asked": report.carry_asked,
-        "carry_differing": report.carry_differing,
-        **({} if report.oldest_fetch is None else {"oldest_fetched_at": moment(report.oldest_fetch)}),
+        **{f"pairs_{kind}": result.pairs.planned[kind] for kind in ("new", "changed", "rotation", "carried")},
+        "pairs_not_enrolled": result.pairs.not_enrolled,
+        "rows_carried": result.rows.carried,
+        "rows_roster": result.rows.roster,
+        "share_carried": round(result.rows.carried / rows, 4) if rows else 0.0,
+        "details_gone": result.pairs.gone,
+        "unusable_entries": result.pairs.unusable,
+        "carry_asked": result.pairs.rotation_fetched,
+        "carry_differing": result.pairs.rotation_changed,
+        **({} if oldest is None else {"oldest_fetched_at": dg.MetadataValue.timestamp(oldest)}),
     }
 
 
-def _statuses(found: Counter[str]) -> dict[str, Any]:
-    told: dict[str, Any] = {"undocumented_statuses": found.total()}
-    if found:
-        most = {
-            text[:MAX_STATUS_LENGTH] or "(none)": count for text, count in found.most_common(MAX_STATUSES)
-        }
-        told["which_statuses"] = dg.MetadataValue.json(most)
-    return told
+def _count_statuses(statuses: Counter[str]) -> dict[str, Any]:
+    figures: dict[str, Any] = {"undocumented_statuses": statuses.total()}
+    if statuses:
+        most_common = statuses.most_common(MAX_STATUSES)
+        shown = {text[:MAX_STATUS_LENGTH] or "(none)": count for text, count in most_common}
+        figures["which_statuses"] = dg.MetadataValue.json(shown)
+    return figures
 
 
-def _reading(counts: Counter[str]) -> dict[str, Any]:
-    """How well the records fitted what is documented."""
+def _count_unreadable(reading: Counter[str]) -> dict[str, Any]:
+    """Return how many records and values differ from the documented form."""
     fields = {
-        name.removeprefix(UNREADABLE): count for name, count in counts.items() if name.startswith(UNREADABLE)
+        name.removeprefix(UNREADABLE_PREFIX): count
+        for name, count in reading.items()
+        if name.startswith(UNREADABLE_PREFIX)
     }
-    told: dict[str, Any] = {
-        "read_leniently": counts["read_leniently"],
+    figures: dict[str, Any] = {
+        "read_leniently": reading["read_leniently"],
         "unreadable_values": sum(fields.values()),
     }
-    return told | ({"which_fields": dg.MetadataValue.json(fields)} if fields else {})
+    return figures | ({"which_fields": dg.MetadataValue.json(fields)} if fields else {})
 
 
-def metric_figures(published: Published) -> dict[str, Any]:
-    """What is told of one table."""
+def build_metric_metadata(published: Published) -> dict[str, Any]:
+    """Build the figures of one metric table."""
     if published.table == ACCOUNT_COMPLETION:
-        return account_figures(published)
-    told = provenance(published.path)
-    return told | _courses(published) if published.table == COURSE_COMPLETION else told
+        return build_account_metadata(published)
+    figures = read_provenance(published.path)
+    return (
+        figures | _build_course_metadata(published.path) if published.table == COURSE_COMPLETION else figures
+    )
 
 
-def account_figures(published: Published) -> dict[str, Any]:
-    """The rates, each a number that is plotted, and all of them with what was divided."""
+def build_account_metadata(published: Published) -> dict[str, Any]:
+    """Build the figures of `account_completion`: each rate as a number that the UI plots, and all in one table."""
     from lms_pipeline.metrics.completion import read_single_row
 
     names = ("n_all", "n_completed", "learners", *(rate.name for rate in RATES))
-    divided = (f"{rate.name}{of}" for rate in RATES for of in ("_num", "_den"))
-    row = read_single_row(published, [*names, *divided])
+    parts = (f"{rate.name}{part}" for rate in RATES for part in ("_num", "_den"))
+    row = read_single_row(published, [*names, *parts])
     figures = {name: row[name] for name in names if row[name] is not None}
-    return provenance(published.path) | figures | {"rates": dg.MetadataValue.md(_rates_table(row))}
+    return read_provenance(published.path) | figures | {"rates": dg.MetadataValue.md(_format_rates(row))}
 
 
-def _rates_table(row: Mapping[str, Any]) -> str:
+def _format_rates(row: Mapping[str, Any]) -> str:
     lines = (
-        f"| {rate.name.replace('_', ' ')} | {_told(row[rate.name], '.1%')} | {_told(row[f'{rate.name}_num'], ',')} "
-        f"| {_told(row[f'{rate.name}_den'], ',')} |"
+        f"| {rate.name.replace('_', ' ')} | {_format_figure(row[rate.name], '.1%')} "
+        f"| {_format_figure(row[f'{rate.name}_num'], ',')} | {_format_figure(row[f'{rate.name}_den'], ',')} |"
         for rate in RATES
     )
     return "\n".join(["| rate | | counted | of |\n|---|--:|--:|--:|", *lines])
 
 
-def _told(figure: float | None, form: str) -> str:
-    return "-" if figure is None else format(figure, form)
+def _format_figure(figure: float | None, format_spec: str) -> str:
+    return "-" if figure is None else format(figure, format_spec)
 
 
-def _courses(published: Published) -> dict[str, Any]:
-    """The largest courses as text, which the page shows at once, and as a picture; and the ends of the scale."""
-    from lms_pipeline.report.charts import as_markdown
+def _build_course_metadata(path: Path) -> dict[str, Any]:
+    """Build the figures of `course_completion`: the largest courses, and the lowest and highest rate."""
     from lms_pipeline.report.completion import Courses
 
-    courses = Courses(published.path)
-    chart = courses.chart(f"Completion by course, {published.partition.day}")
-    told: dict[str, Any] = {
-        "largest_courses": dg.MetadataValue.md(courses.lines()),
-        "completion_by_course": dg.MetadataValue.md(as_markdown(chart, "completion by course")),
-    }
-    extremes = courses.extremes()
+    courses = Courses(path)
+    figures: dict[str, Any] = {"largest_courses": dg.MetadataValue.md(courses.format_largest())}
+    extremes = courses.find_extremes()
     if extremes is not None:
         lowest, highest = extremes
-        told |= {
+        figures |= {
             "lowest_rate": lowest.rate,
             "lowest_rate_course_id": lowest.course_id,
             "highest_rate": highest.rate,
             "highest_rate_course_id": highest.course_id,
         }
-    return told
+    return figures

@@ -1,26 +1,46 @@
-"""Account x day: the partitions of everything that is stored per account.
+"""Partitions by account and day: their definition, and the conversion between Dagster's keys and `Partition`.
 
-What belongs here: the definitions, and the way between a partition key and our own words.
+Not here: which partitions get a run (`run_requests.py`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import date, timedelta
 
 import dagster as dg
 
-from lms_pipeline.lake.paths import Partition
+from lms_pipeline.lake.paths import BadIdError, Partition
 from lms_pipeline.settings import Settings
 
 ACCOUNTS = dg.DynamicPartitionsDefinition(name="account")
-"""Follows the registry; keys are added and never deleted, since Dagster's log would keep the days without them."""
+"""Follows the registry. Keys are added and never deleted: without its key Dagster no longer shows a stored day."""
+ACCOUNT_TAG, DATE_TAG = "dagster/partition/account", "dagster/partition/date"
+"""Tags in which Dagster stores the dimensions of a run's partition key."""
+
+
+def build_account_days(settings: Settings) -> dg.MultiPartitionsDefinition:
+    """Build the partitions: every account, and every day from the start date to the latest that ended."""
+    days = dg.DailyPartitionsDefinition(
+        start_date=settings.start_date.isoformat(),
+        timezone=settings.timezone,
+        end_date=_find_end_date(settings),
+    )
+    return dg.MultiPartitionsDefinition({"account": ACCOUNTS, "date": days})
+
+
+def _find_end_date(settings: Settings) -> str | None:
+    """Return the first day after the partitions with `LMS_NOW`; None leaves the end to Dagster's clock."""
+    if settings.frozen_now is None:
+        return None
+    return (settings.calendar.latest_ended(settings.now()) + timedelta(days=1)).isoformat()
 
 
 def add_accounts(instance: dg.DagsterInstance, account_ids: Iterable[str]) -> list[str]:
-    """Make sure that accounts are partition keys, before runs are asked for them; returns those that are new.
+    """Add accounts as partition keys, if they are missing, and return the new ones.
 
-    Not by a request of a tick: Dagster resolves the runs that a tick asks for against the keys before it.
+    Call it before runs are requested. A schedule or sensor can't add keys in the result of the same tick: Dagster
+    resolves the run requests of a tick against the keys from before it.
     """
     known = set(instance.get_dynamic_partitions(ACCOUNTS.name or ""))
     new = [account_id for account_id in account_ids if account_id not in known]
@@ -28,30 +48,21 @@ def add_accounts(instance: dg.DagsterInstance, account_ids: Iterable[str]) -> li
     return new
 
 
-def account_days(settings: Settings) -> dg.MultiPartitionsDefinition:
-    """Every account and every day from the start date to the latest that ended."""
-    days = dg.DailyPartitionsDefinition(
-        start_date=settings.start_date.isoformat(),
-        timezone=settings.timezone,
-        end_date=_end(settings),
-    )
-    return dg.MultiPartitionsDefinition({"account": ACCOUNTS, "date": days})
+def build_partition_key(partition: Partition) -> dg.MultiPartitionKey:
+    """Return Dagster's key of an account and day."""
+    return dg.MultiPartitionKey({"account": partition.account_id, "date": partition.day.isoformat()})
 
 
-def partition_key(account_id: str, day: date) -> dg.MultiPartitionKey:
-    """The key of an account and day."""
-    return dg.MultiPartitionKey({"account": account_id, "date": day.isoformat()})
-
-
-def partition_of(context: dg.AssetExecutionContext | dg.OpExecutionContext) -> Partition:
-    """The account and day of the run, its id validated."""
+def read_partition(context: dg.AssetExecutionContext | dg.OpExecutionContext) -> Partition:
+    """Return the account and day of the run. The account id is validated."""
     key = context.partition_key
-    assert isinstance(key, dg.MultiPartitionKey)  # noqa: S101 (these assets and checks have no other)
+    assert isinstance(key, dg.MultiPartitionKey)  # noqa: S101 (these assets and checks have no other partitions)
     return Partition(key.keys_by_dimension["account"], date.fromisoformat(key.keys_by_dimension["date"]))
 
 
-def _end(settings: Settings) -> str | None:
-    """Where `LMS_NOW` stands for the present it ends the days too; else Dagster's own clock does."""
-    if settings.frozen_now is None:
+def parse_partition_tags(tags: Mapping[str, str]) -> Partition | None:
+    """Return the account and day in the tags of a run; None for a run without them, as of another project's assets."""
+    try:
+        return Partition(tags[ACCOUNT_TAG], date.fromisoformat(tags[DATE_TAG]))
+    except (KeyError, ValueError, BadIdError):
         return None
-    return (settings.calendar.latest_ended(settings.now()) + timedelta(days=1)).isoformat()

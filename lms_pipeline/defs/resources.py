@@ -1,6 +1,6 @@
-"""The resources: plain objects, so that nothing downstream has a Dagster type in its signature.
+"""The resources: plain objects, so that no signature outside `defs/` has a Dagster type.
 
-What belongs here: making them from the settings. A user's own assets can ask for `truto`, `lake` and `duckdb` by name.
+Belongs here: building them from the settings. Assets of another project can use `truto`, `lake` and `duckdb` by name.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
 
 class Warehouse(DuckDBResource):
-    """dagster-duckdb's resource on the warehouse: read-only, and closed whatever happens."""
+    """dagster-duckdb's resource on the warehouse: read-only, and always closed."""
 
     @contextmanager
     def get_connection(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        """A connection for as long as the block runs.
+        """Open a connection for the block.
 
         Raises:
             LakeError: the warehouse was not built yet.
@@ -37,6 +37,6 @@ class Warehouse(DuckDBResource):
 
 
 def build_resources(settings: Settings) -> dict[str, object]:
-    """`truto`, `lake` and `duckdb`."""
+    """Build `truto`, `lake` and `duckdb`."""
     data = DataDir(settings.data_dir)
     return {"truto": Truto(settings), "lake": data, "duckdb": Warehouse(database=str(data.warehouse))}

@@ -1,10 +1,10 @@
-"""The logs of old runs: a file of events for each, and what its steps printed.
+"""Retention of run logs: the event file of each run, and the folder with the output of its steps.
 
-What belongs here: what has to know how Dagster keeps them on a disk. A run leaves some 560 KB: 350 KB are its file, 20 KB
-the folder of what it printed; these go. Its record, and what it published, are in files that all runs share; they stay,
-and every partition is shown as before. (`DagsterInstance.delete_run` leaves the file, as large as it was, and takes the
-record and the materializations: the partitions that the run published are missing from then on. A process that had
-opened the log of a run before it went can't open it again; others find it empty.)
+Belongs here: how Dagster keeps them on a disk. A run leaves some 560 KB: 350 KB are its event file, 20 KB the output of
+its steps; these are removed. Its record and its materializations are in files that all runs share and stay, so every
+partition is shown as before. (`DagsterInstance.delete_run` keeps the file at its size and deletes the record and the
+materializations: the run's partitions are missing afterwards. A process that had opened the log of a run before its
+removal can't open it again; other processes find it empty.)
 """
 
 from __future__ import annotations
@@ -18,31 +18,33 @@ from itertools import islice
 from pathlib import Path
 
 import dagster as dg
+
+# no public name: the default compute log manager, the only one that knows where the output of steps is stored
 from dagster._core.storage.local_compute_log_manager import LocalComputeLogManager
 
 from lms_pipeline.housekeeping.cleanup import changed_at, size
 from lms_pipeline.housekeeping.policy import ExpiredItem
 
-LOCATION = "lms_pipeline"
-"""The code location of `workspace.yaml`."""
-OF_ASSETS = "__ASSET_JOB"
-"""The job of runs that somebody asked for by assets."""
-AT_ONCE = 500
-"""Runs that are looked up together."""
+DEFAULT_LOCATION = "lms_pipeline"
+"""The code location in `workspace.yaml`."""
+ASSET_JOB = "__ASSET_JOB"
+"""Dagster's job of runs that materialize selected assets."""
+BATCH_SIZE = 500
+"""Runs per query."""
 
 
-def old_run_logs(
+def find_expired_run_logs(
     instance: dg.DagsterInstance,
     before: datetime,
     *,
     jobs: AbstractSet[str],
     assets: AbstractSet[str],
-    location: str = LOCATION,
+    location: str = DEFAULT_LOCATION,
 ) -> list[ExpiredItem]:
-    """Logs that were written before an instant: of finished runs of this package, and of those that were deleted.
+    """Find logs last written before an instant: of finished runs of this package, and of deleted runs.
 
-    Others may keep their runs in the same instance; `location` is the code location that ours are launched from. What
-    isn't on this machine's disk has a retention of its own.
+    Other projects may use the same instance; `location` is the code location from which runs of this package are
+    launched. Logs that are not on this machine's disk have a retention of their own.
     """
 
     def is_ours(run: dg.DagsterRun) -> bool:
@@ -50,26 +52,26 @@ def old_run_logs(
         if origin is not None and origin.location_name != location:
             return False
         selected = {key.to_user_string() for key in run.asset_selection or ()}
-        return run.job_name in jobs or (run.job_name == OF_ASSETS and bool(selected) and selected <= assets)
+        return run.job_name in jobs or (run.job_name == ASSET_JOB and bool(selected) and selected <= assets)
 
-    return list(_due(instance, _by_run(instance, before), is_ours))
+    return list(_select_expired(instance, _group_by_run(instance, before), is_ours))
 
 
-def _due(
+def _select_expired(
     instance: dg.DagsterInstance, logs: dict[str, list[Path]], is_ours: Callable[[dg.DagsterRun], bool]
 ) -> Iterator[ExpiredItem]:
     run_ids = iter(logs)
-    while some := list(islice(run_ids, AT_ONCE)):
-        runs = {run.run_id: run for run in instance.get_runs(dg.RunsFilter(run_ids=some))}
-        for run_id in some:
+    while batch := list(islice(run_ids, BATCH_SIZE)):
+        runs = {run.run_id: run for run in instance.get_runs(dg.RunsFilter(run_ids=batch))}
+        for run_id in batch:
             run = runs.get(run_id)
             if run is None or (run.is_finished and is_ours(run)):
                 yield from (ExpiredItem("run logs", path, size(path)) for path in logs[run_id])
 
 
-def _by_run(instance: dg.DagsterInstance, before: datetime) -> dict[str, list[Path]]:
+def _group_by_run(instance: dg.DagsterInstance, before: datetime) -> dict[str, list[Path]]:
     logs: defaultdict[str, list[Path]] = defaultdict(list)
-    for path in _logs(instance):
+    for path in _find_logs(instance):
         run_id = path.name.partition(".")[0]
         if _is_run_id(run_id):
             logs[run_id].append(path)
@@ -78,14 +80,15 @@ def _by_run(instance: dg.DagsterInstance, before: datetime) -> dict[str, list[Pa
     }
 
 
-def _logs(instance: dg.DagsterInstance) -> Iterator[Path]:
+def _find_logs(instance: dg.DagsterInstance) -> Iterator[Path]:
+    # no public name: the default event log storage, the only one that knows where the event files are
     from dagster._core.storage.event_log import SqliteEventLogStorage
 
-    storage, printed = instance.event_log_storage, instance.compute_log_manager
+    storage, output = instance.event_log_storage, instance.compute_log_manager
     if isinstance(storage, SqliteEventLogStorage):
         yield from sorted(Path(storage.path_for_shard("index")).parent.glob("*.db*"))
-    if isinstance(printed, LocalComputeLogManager):
-        yield from sorted(Path(printed.get_captured_local_path(["any"], "out")).parent.glob("*"))
+    if isinstance(output, LocalComputeLogManager):
+        yield from sorted(Path(output.get_captured_local_path(["any"], "out")).parent.glob("*"))
 
 
 def _is_run_id(text: str) -> bool:

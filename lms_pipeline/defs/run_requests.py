@@ -1,7 +1,6 @@
-"""Which partitions are worth asking for, and the requests for their runs.
+"""Which partitions need a run, and the requests for these runs: what the schedule and the sensors share.
 
-What belongs here: what the schedule and the sensors share. A run key is never requested twice, so each carries what it
-was asked for by.
+Dagster never starts two runs with one run key, so each key names the reason of its request.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from datetime import date
 
 import dagster as dg
 
-from lms_pipeline.defs.partitions import partition_key
+from lms_pipeline.defs.partitions import ACCOUNT_TAG, DATE_TAG, build_partition_key
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.tables.pulled import UNIFIED_ENROLLMENTS
 
@@ -23,61 +22,53 @@ WATCH_FLEET = "watch_fleet"
 JOB_NAMES = frozenset({DAILY_SNAPSHOT, REBUILD_WAREHOUSE, HOUSEKEEPING, WATCH_FLEET})
 """The jobs of this code location."""
 
-BUSY = [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED]
-FAILED = [dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
-ACCOUNT = "dagster/partition/account"
-"""The tag by which a run tells its account."""
-NO_DAY_IS_OPEN = "No day is open at this hour: the last one's grace is over."
-"""Why nothing is asked for."""
+ACTIVE_STATUSES = [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED]
+FAILED_STATUSES = [dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
 RETRY_GRACE_SECONDS = 120.0
-"""Seconds after a run's end. Dagster makes the next one within some ten, or never: it misses a failure where it looks
-between that and the mark that there will be a next one."""
+"""Dagster creates the retry of a failed run within some ten seconds, or never: it misses a failure that it reads before
+the run is marked for a retry. After this time the retry is not expected any more."""
+NO_OPEN_DAY = "No day is open now: the grace period of the latest ended day is over."
+"""Skip reason of a tick."""
 
 
-def is_missing(data: DataDir, account_id: str, day: date) -> bool:
-    """Whether an account has no snapshot of a day."""
-    return not data.file(UNIFIED_ENROLLMENTS, Partition(account_id, day)).exists()
+def is_snapshot_missing(data: DataDir, partition: Partition) -> bool:
+    """Return whether nothing is published for an account and day."""
+    return not data.file(UNIFIED_ENROLLMENTS, partition).exists()
 
 
-def build_partition_key(partition: Partition) -> dg.MultiPartitionKey:
-    """The partition's key."""
-    return partition_key(partition.account_id, partition.day)
-
-
-def find_last_runs(instance: dg.DagsterInstance, day: date) -> dict[str, dg.RunRecord]:
-    """The run that was last asked for of each account's day, by account; in one query, since a fleet has hundreds."""
-    tags = {"dagster/partition/date": day.isoformat()}
-    newest_first = instance.get_run_records(dg.RunsFilter(tags=tags))
-    by_account = {record.dagster_run.tags.get(ACCOUNT, ""): record for record in reversed(newest_first)}
-    by_account.pop("", None)  # somebody else's asset, which has days and no accounts
+def find_latest_runs(instance: dg.DagsterInstance, day: date) -> dict[str, dg.RunRecord]:
+    """Return the latest run of each account for a day, by account id. One query, since a fleet has hundreds."""
+    newest_first = instance.get_run_records(dg.RunsFilter(tags={DATE_TAG: day.isoformat()}))
+    by_account = {record.dagster_run.tags.get(ACCOUNT_TAG, ""): record for record in reversed(newest_first)}
+    by_account.pop("", None)  # runs of another project's assets, partitioned by date without accounts
     return by_account
 
 
-def is_under_way(record: dg.RunRecord) -> bool:
-    """Whether somebody is at a run or about to be, as where Dagster has yet to make the one that takes its place."""
+def is_active(record: dg.RunRecord) -> bool:
+    """Return whether a run is queued or running, or Dagster is about to retry it."""
     run, ended = record.dagster_run, record.end_time or 0.0
-    return run.status in BUSY or (
+    return run.status in ACTIVE_STATUSES or (
         run.is_complete_and_waiting_to_retry and time.time() - ended < RETRY_GRACE_SECONDS
     )
 
 
 def has_failed(record: dg.RunRecord) -> bool:
-    """Whether a run brought nothing, and isn't tried again."""
-    return record.dagster_run.status in FAILED and not is_under_way(record)
+    """Return whether a run failed and no retry is expected."""
+    return record.dagster_run.status in FAILED_STATUSES and not is_active(record)
 
 
-def find_failed(
+def find_failed_partitions(
     instance: dg.DagsterInstance, data: DataDir, account_ids: Iterable[str], day: date
 ) -> Iterator[tuple[Partition, str]]:
-    """Those of the accounts that lack the day since their last run for it failed, with that run's id."""
-    last = find_last_runs(instance, day)
+    """Yield the partitions of a day that have no snapshot because their latest run failed, with the id of that run."""
+    latest = find_latest_runs(instance, day)
     for account_id in account_ids:
-        record = last.get(account_id)
-        if record is not None and has_failed(record) and is_missing(data, account_id, day):
-            yield Partition(account_id, day), record.dagster_run.run_id
+        record, partition = latest.get(account_id), Partition(account_id, day)
+        if record is not None and has_failed(record) and is_snapshot_missing(data, partition):
+            yield partition, record.dagster_run.run_id
 
 
-def build_run_request(partition: Partition, asked_by: str) -> dg.RunRequest:
-    """A run for one account and day."""
+def build_run_request(partition: Partition, reason: str) -> dg.RunRequest:
+    """Build the request of one account and day; `reason` makes its run key unique."""
     key = build_partition_key(partition)
-    return dg.RunRequest(run_key=f"{key} {asked_by}", partition_key=key)
+    return dg.RunRequest(run_key=f"{key} {reason}", partition_key=key)

@@ -1,6 +1,6 @@
-"""The sensors: accounts that come and go, and a warehouse that keeps up.
+"""The sensors: new accounts, days to retry, the warehouse after new files, alerts for failed runs.
 
-What belongs here: asking again and again whether something has changed, and no more work than that.
+Belongs here: cheap checks for changes, and the runs or messages that follow. Runs by the clock are in `jobs.py`.
 """
 
 import logging
@@ -12,31 +12,34 @@ from lms_pipeline.accounts.registry import Registry, display_names
 from lms_pipeline.accounts.sync import sync_with_truto
 from lms_pipeline.checks.fleet import count_partition_keys
 from lms_pipeline.connection import Truto
-from lms_pipeline.defs.failures import FROM_A_SHELL, NO_ALERT, TRIED_AGAIN
-from lms_pipeline.defs.partitions import add_accounts
+from lms_pipeline.defs.failures import NO_ALERT_TAG, SHELL_TAG, WILL_RETRY_TAG, describe_failure
+from lms_pipeline.defs.partitions import add_accounts, parse_partition_tags
 from lms_pipeline.defs.run_requests import (
-    BUSY,
+    ACTIVE_STATUSES,
     DAILY_SNAPSHOT,
-    NO_DAY_IS_OPEN,
+    NO_OPEN_DAY,
     REBUILD_WAREHOUSE,
     build_run_request,
-    find_failed,
-    is_missing,
+    find_failed_partitions,
+    is_snapshot_missing,
 )
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.settings import Settings
 
-MAX_WAIT = 1800.0
-"""Seconds after the newest table for which runs that seem busy are waited for: a killed one seems so for ever."""
+MAX_WAIT_SECONDS = 1800.0
+"""Time after the newest file during which the warehouse waits for active runs: a killed run can stay active for ever."""
 
 
 def build_sensors(settings: Settings) -> list[dg.SensorDefinition]:
-    """`account_registry`, `failed_days` and `warehouse_refresh`."""
+    """Build `account_registry`, `failed_days` and `warehouse_refresh`."""
+    return [_build_account_registry(settings), _build_failed_days(settings), warehouse_refresh]
 
+
+def _build_account_registry(settings: Settings) -> dg.SensorDefinition:
     @dg.sensor(
         job_name=DAILY_SNAPSHOT,
         minimum_interval_seconds=900,
-        description="Takes in the accounts that Truto lists: new ones become partitions and get their first snapshot.",
+        description="Updates the registry from Truto. New accounts become partitions and get their first snapshot.",
     )
     def account_registry(
         context: dg.SensorEvaluationContext, truto: dg.ResourceParam[Truto], lake: dg.ResourceParam[DataDir]
@@ -47,61 +50,69 @@ def build_sensors(settings: Settings) -> list[dg.SensorDefinition]:
         count = count_partition_keys(registry, settings)
         context.log.log(logging.WARNING if count.is_near_limit else logging.INFO, "%s", count)
         day = settings.calendar.open_day(truto.now())
-        # who has its first day now is new, whoever made its partitions; a run key is requested once
-        new = [account.id for account in registry.active() if account.first_day == day]
-        asked = [Partition(one, day) for one in new if day and is_missing(lake, one, day)]
-        if not asked:
-            return dg.SkipReason(f"None is new and active. {count}")
-        return [build_run_request(partition, "as new") for partition in asked]
+        if day is None:
+            return dg.SkipReason(f"{NO_OPEN_DAY} {count}")
+        # new is who has its first day now, whoever added its partitions; Dagster runs a run key once
+        new = [Partition(account.id, day) for account in registry.active() if account.first_day == day]
+        missing = [partition for partition in new if is_snapshot_missing(lake, partition)]
+        if not missing:
+            return dg.SkipReason(f"No active account is new. {count}")
+        return [build_run_request(partition, "as new") for partition in missing]
 
+    return account_registry
+
+
+def _build_failed_days(settings: Settings) -> dg.SensorDefinition:
     @dg.sensor(
         job_name=DAILY_SNAPSHOT,
         minimum_interval_seconds=3_600,
-        description="Asks again for the open day of accounts whose run failed, each hour while its grace lasts.",
+        description="Requests another run for accounts whose run failed, each hour while the day is open.",
     )
     def failed_days(
         context: dg.SensorEvaluationContext, truto: dg.ResourceParam[Truto], lake: dg.ResourceParam[DataDir]
     ) -> list[dg.RunRequest] | dg.SkipReason:
         day = settings.calendar.open_day(truto.now())
         if day is None:
-            return dg.SkipReason(NO_DAY_IS_OPEN)
+            return dg.SkipReason(NO_OPEN_DAY)
         accounts = [account.id for account in Registry(lake.registry).active()]
-        failed = list(find_failed(context.instance, lake, accounts, day))
+        failed = list(find_failed_partitions(context.instance, lake, accounts, day))
         if not failed:
-            return dg.SkipReason(f"No run for {day} has failed without another that succeeded.")
+            return dg.SkipReason(f"No account lacks its snapshot of {day} because of a failed run.")
         truto.check_token()
         return [build_run_request(partition, f"after {run_id}") for partition, run_id in failed]
 
-    @dg.sensor(
-        job_name=REBUILD_WAREHOUSE,
-        minimum_interval_seconds=60,
-        description="Builds the warehouse anew once the runs of a tick are over and something was published.",
-    )
-    def warehouse_refresh(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
-        newest = context.instance.get_latest_materialization_event(dg.AssetKey("account_completion"))
-        if newest is None:
-            return dg.SkipReason("Nothing was published yet.")
-        cursor = f"{newest.run_id} {newest.timestamp}"
-        if cursor == context.cursor:
-            return dg.SkipReason("Nothing was published since the last build.")
-        busy = dg.RunsFilter(job_name=DAILY_SNAPSHOT, statuses=BUSY)
-        if time.time() - newest.timestamp < MAX_WAIT and context.instance.get_runs(busy, limit=1):
-            return dg.SkipReason("Runs are still publishing.")
-        context.update_cursor(cursor)
-        return dg.RunRequest(run_key=cursor)
-
-    return [account_registry, failed_days, warehouse_refresh]
+    return failed_days
 
 
-def build_alerts(settings: Settings) -> list[dg.SensorDefinition]:
-    """`failure_alerts`, where there is an address to tell."""
+@dg.sensor(
+    job_name=REBUILD_WAREHOUSE,
+    minimum_interval_seconds=60,
+    description="Rebuilds the warehouse after something was published and no daily run is active any more.",
+)
+def warehouse_refresh(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+    """Request a build of the warehouse once after the runs of a tick."""
+    newest = context.instance.get_latest_materialization_event(dg.AssetKey("account_completion"))
+    if newest is None:
+        return dg.SkipReason("Nothing was published yet.")
+    cursor = f"{newest.run_id} {newest.timestamp}"
+    if cursor == context.cursor:
+        return dg.SkipReason("Nothing was published since the last build.")
+    active = dg.RunsFilter(job_name=DAILY_SNAPSHOT, statuses=ACTIVE_STATUSES)
+    if time.time() - newest.timestamp < MAX_WAIT_SECONDS and context.instance.get_runs(active, limit=1):
+        return dg.SkipReason("Daily runs are still active.")
+    context.update_cursor(cursor)
+    return dg.RunRequest(run_key=cursor)
+
+
+def build_alert_sensors(settings: Settings) -> list[dg.SensorDefinition]:
+    """Build `failure_alerts` if LMS_ALERT_WEBHOOK is set."""
     if settings.alert_webhook is None:
         return []
     address = settings.alert_webhook.get_secret_value()
 
     @dg.run_failure_sensor(
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Tells LMS_ALERT_WEBHOOK of failed runs: once for each account and cause, not once for each try.",
+        description="Sends failed runs to LMS_ALERT_WEBHOOK: once for each account and cause, not for each retry.",
     )
     def failure_alerts(
         context: dg.RunFailureSensorContext, lake: dg.ResourceParam[DataDir]
@@ -109,32 +120,22 @@ def build_alerts(settings: Settings) -> list[dg.SensorDefinition]:
         from lms_pipeline.alerts import Alerts, RunFailure
 
         run = context.instance.get_run_by_id(context.dagster_run.run_id) or context.dagster_run
-        if NO_ALERT in run.tags:
-            return dg.SkipReason("The day is over, and failing is all that is left to do.")
-        if FROM_A_SHELL in run.tags:
-            return dg.SkipReason("Somebody waits for the run, and sees it fail.")
-        if run.tags.get(TRIED_AGAIN) == "true":
-            return dg.SkipReason("It is tried again; the last try is told of.")
-        account_id, _, day = run.tags.get("dagster/partition", "").partition("|")
-        name = display_names(settings).get(account_id, account_id)
-        trouble = RunFailure(
-            account_id=account_id or None,
-            what=f"{name} on {day}" if account_id else run.job_name,
-            cause=_cause(context),
+        if NO_ALERT_TAG in run.tags:
+            return dg.SkipReason("The day of the run is closed: no other run can publish it.")
+        if SHELL_TAG in run.tags:
+            return dg.SkipReason("A command waits for the run and prints its failure.")
+        if run.tags.get(WILL_RETRY_TAG) == "true":
+            return dg.SkipReason("The run is retried: an alert follows if the last retry fails.")
+        partition = parse_partition_tags(run.tags)
+        account_id = partition.account_id if partition else None
+        name = display_names(settings).get(account_id or "", account_id)
+        failure = RunFailure(
+            account_id=account_id,
+            what=f"{name} on {partition.day}" if partition else run.job_name,
+            cause=describe_failure(context.get_step_failure_events(), with_error_text=False),
             run_id=run.run_id,
         )
-        is_news = Alerts(lake, address).tell(trouble)
-        return None if is_news else dg.SkipReason("It was told already.")
+        is_sent = Alerts(lake, address).tell(failure)
+        return None if is_sent else dg.SkipReason("An alert for this account and cause was sent already.")
 
     return [failure_alerts]
-
-
-def _cause(context: dg.RunFailureSensorContext) -> str:
-    """Our own sentence; of other errors the kind alone, since nobody knows what their messages hold."""
-    for event in context.get_step_failure_events():
-        failure = event.step_failure_data
-        if failure.user_failure_data is not None and failure.user_failure_data.description:
-            return str(failure.user_failure_data.description)
-        if failure.error is not None:
-            return f"an unexpected {failure.error.cls_name}: see the run's log."
-    return "the run ended without a word: see its log."

@@ -8,7 +8,7 @@ CREATE TABLE IF NOT EXISTS attempts (
     is_finished BOOLEAN NOT NULL DEFAULT FALSE
 );
 
--- Attempts whose answers nobody believes.
+-- Rejected attempts.
 CREATE TABLE IF NOT EXISTS refused (
     attempt INTEGER PRIMARY KEY REFERENCES attempts (id) ON DELETE CASCADE
 );

@@ -1,13 +1,14 @@
-"""What the docs of the API leave open, settled on a live account with as few calls as it takes.
+"""Diagnosis of a live account: what the docs of the API leave open, with as few calls as possible.
 
-What belongs here: the questions, and the calls that answer them. No answer holds a name, an address or an id of
-anybody: bodies are told by their shape. What is done about an answer is in `docs/talentlms.md`.
+Belongs here: the questions, and the calls that answer them. No answer holds a name, an address or an id of a person:
+bodies are described by their shape. `docs/talentlms.md` says what follows from each answer.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import partial
 from itertools import chain
 from typing import Any, TypeVar
@@ -15,8 +16,8 @@ from typing import Any, TypeVar
 import httpx
 import msgspec
 
-from lms_pipeline.transform.rosters import Entry, entries
-from lms_pipeline.truto.client import Answer, TrutoClient
+from lms_pipeline.transform.rosters import RosterEntry, RosterKey, read_roster_response
+from lms_pipeline.truto.client import Response, TrutoClient
 from lms_pipeline.truto.errors import TrutoError
 from lms_pipeline.truto.query import (
     CourseFilter,
@@ -26,22 +27,22 @@ from lms_pipeline.truto.query import (
     ResponseFormat,
     UserFilter,
 )
-from lms_pipeline.truto.request import build_list_request, build_record_request
+from lms_pipeline.truto.request import Request, build_list_request, build_record_request
 from lms_pipeline.truto.response import Page, read_page, read_record
 
 T = TypeVar("T")
 
-SAMPLE = 100
-"""Records of the users and courses lists that are looked at: enough to find a learner who isn't in a course."""
-LARGE = 10_000
-"""A page size beyond any that could be allowed."""
-BODIES: tuple[ResponseFormat, ...] = ("raw", "normalized", "stream")
+SAMPLE_SIZE = 100
+"""Records of the users and courses lists that are read: enough to find a learner who isn't in a course."""
+LARGE_PAGE_SIZE = 10_000
+"""A page size beyond any limit of the API."""
+BODY_FORMATS: tuple[ResponseFormat, ...] = ("raw", "normalized", "stream")
 RATE_HEADERS = ("ratelimit-limit", "ratelimit-remaining", "ratelimit-reset")
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
-    """A question, and what the account answered."""
+class Diagnosis:
+    """A question, and the account's answer."""
 
     question: str
     answer: str
@@ -49,199 +50,209 @@ class Finding:
 
 @dataclass
 class Doctor:
-    """Asks one account."""
+    """Examines one account."""
 
     client: TrutoClient
     account_id: str
     headers: httpx.Headers = field(default_factory=httpx.Headers)
+    """The rate headers of all responses."""
 
-    def findings(self) -> list[Finding]:
-        """All that could be settled, and what could not."""
-        users, courses = self._sample("users"), self._sample("courses")
-        rosters = self._entries("courses", courses, "users")
-        details = self._entries("users", users, "courses")
-        pair = next(iter(rosters or details or ()), None)
-        stranger = _stranger(users, courses, rosters, details)
+    def examine(self) -> list[Diagnosis]:
+        """Return every question with its answer, or with the reason why there is none."""
+        users, courses = self._sample_ids("users"), self._sample_ids("courses")
+        rosters = self._fetch_entries("courses", courses, "users")
+        user_courses = self._fetch_entries("users", users, "courses")
+        pair = next(iter(rosters or user_courses or ()), None)
+        absent_pair = _find_absent_pair(users, courses, rosters, user_courses)
         return [
-            Finding("Is the pair demanded?", self._told(self._without_pair)),
-            Finding("Does a course's answer hold its roster?", _listed(rosters, "users")),
-            Finding("Does a user's answer hold the courses?", _listed(details, "courses")),
-            Finding("Are names and titles filled?", self._of(pair, self._names)),
-            Finding("What do the ids look like, and do they stay?", self._of(pair, self._ids)),
+            Diagnosis("Is the pair demanded?", _try(self._describe_list_without_pair)),
+            Diagnosis("Does a course's answer hold its roster?", _describe_entries(rosters, "users")),
+            Diagnosis("Does a user's answer hold the courses?", _describe_entries(user_courses, "courses")),
+            Diagnosis("Are names and titles filled?", _try_pair(self._describe_names, pair)),
+            Diagnosis("What do the ids look like, and do they stay?", _try_pair(self._describe_ids, pair)),
             *(
-                Finding(f"What is the body of {told}?", self._of(pair, partial(self._shape, told)))
-                for told in BODIES
+                Diagnosis(f"What is the body of {one}?", _try_pair(partial(self._describe_body, one), pair))
+                for one in BODY_FORMATS
             ),
-            Finding("How many records has a page?", self._told(self._limits)),
-            Finding(
-                "What is the answer to a pair that doesn't exist?", self._of(stranger, self._not_enrolled)
+            Diagnosis("How many records has a page?", _try(self._describe_page_sizes)),
+            Diagnosis(
+                "What is the answer to a pair that doesn't exist?",
+                _try_pair(self._describe_absence, absent_pair),
             ),
-            Finding("Are there rate headers?", self._rate_headers()),
-            Finding(
+            Diagnosis("Are there rate headers?", self._describe_rate_headers()),
+            Diagnosis(
                 "What happens to an enrollment that was removed?",
-                "no call tells: compare two days' snapshots after one was removed",
+                "no call shows it: remove one and compare the snapshots of two days",
             ),
         ]
 
-    def _sample(self, resource: Resource) -> list[str]:
-        """The ids of the first records of a list."""
+    def _sample_ids(self, resource: Resource) -> list[str]:
+        """Return the ids of the first records of a list."""
+        query = ListQuery(self.account_id, limit=SAMPLE_SIZE, ignore_remote_data=True)
         try:
-            page = self._page(resource, ListQuery(self.account_id, limit=SAMPLE, ignore_remote_data=True))
+            page = self._fetch_page(resource, query)
         except TrutoError:
             return []
-        return [
-            str(record["id"]) for record in map(_read, page.records) if record.get("id") not in (None, "")
-        ]
+        records = map(_decode_object, page.records)
+        return [str(record["id"]) for record in records if record.get("id") not in (None, "")]
 
-    def _entries(self, resource: Resource, ids: list[str], side: Any) -> list[Entry] | None:  # noqa: ANN401
-        """What the first of them lists; None where it lists none, or there is none."""
+    def _fetch_entries(
+        self, resource: Resource, ids: list[str], roster_key: RosterKey
+    ) -> list[RosterEntry] | None:
+        """Return the roster of the first record; None where it holds none, or there is no record."""
         if not ids:
             return None
+        request = build_record_request(resource, ids[0], ObjectQuery(self.account_id))
         try:
-            record = self._keep(
-                self.client.answer(
-                    build_record_request(resource, ids[0], ObjectQuery(self.account_id)), read_record
-                )
-            ).read
+            record = self._fetch(request, read_record).value
         except TrutoError:
             return None
-        listed = entries(record.record, side, ids[0])
-        return None if listed is None else listed.entries
+        roster = read_roster_response(record.record, roster_key, ids[0])
+        return None if roster is None else roster.entries
 
-    def _without_pair(self) -> str:
+    def _describe_list_without_pair(self) -> str:
         try:
-            page = self._page("course-enrollments", ListQuery(self.account_id, limit=1))
+            page = self._fetch_page("course-enrollments", ListQuery(self.account_id, limit=1))
         except TrutoError as error:
             if error.status != 400:
                 raise
             missing = " and ".join(error.missing_parameters)
-            return f"yes, status 400, {f'the insight names {missing}' if missing else repr(error.said)}"
-        return f"no: a list of {len(page.records)} came, {_more(page)}"
+            reason = f"the insight names {missing}" if missing else repr(error.server_message)
+            return f"yes, status 400, {reason}"
+        return f"no: a list of {len(page.records)} came, {_describe_cursor(page)}"
 
-    def _names(self, pair: Entry) -> str:
-        record = self._enrollment(pair)
+    def _describe_names(self, pair: RosterEntry) -> str:
+        record = self._fetch_enrollment(pair)
         if record is None:
             return "the pair has no enrollment"
-        user, course = (_members(record.get(name)) for name in ("user", "course"))
-        told = {
+        user, course = (_as_object(record.get(name)) for name in ("user", "course"))
+        fields = {
             "user.name": user.get("name"),
             "user.emails": user.get("emails"),
             "course.title": course.get("title"),
         }
-        filled = [name for name, value in told.items() if value]
-        return f"{', '.join(filled) or 'none'} of {', '.join(told)}"
+        filled = [name for name, value in fields.items() if value]
+        return f"{', '.join(filled) or 'none'} of {', '.join(fields)}"
 
-    def _ids(self, pair: Entry) -> str:
-        first, second = self._enrollment(pair), self._enrollment(pair)
+    def _describe_ids(self, pair: RosterEntry) -> str:
+        first, second = self._fetch_enrollment(pair), self._fetch_enrollment(pair)
         if first is None or second is None:
             return "the pair has no enrollment"
         one = first.get("id")
-        stays = "the same when asked again" if one == second.get("id") else "another when asked again"
-        return f"{_pattern(one)}, {stays}"
-
-    def _shape(self, told: ResponseFormat, pair: Entry) -> str:
-        query = self._pair_query(pair, told)
-        answer = self._keep(
-            self.client.answer(
-                build_list_request("course-enrollments", query), lambda body, _received_at: body
-            )
+        stability = (
+            "the same in a second response" if one == second.get("id") else "another in a second response"
         )
-        kind = answer.headers.get("content-type", "no content type")
-        return f"{kind}, {len(answer.body):,} bytes: {_described(answer.body)}"
+        return f"{_mask_id(one)}, {stability}"
 
-    def _limits(self) -> str:
-        by_default = self._page("users", ListQuery(self.account_id, ignore_remote_data=True))
-        at_most = self._page("users", ListQuery(self.account_id, limit=LARGE, ignore_remote_data=True))
+    def _describe_body(self, response_format: ResponseFormat, pair: RosterEntry) -> str:
+        query = self._build_pair_query(pair, response_format)
+        request = build_list_request("course-enrollments", query)
+        response = self._fetch(request, lambda body, _received_at: body)
+        kind = response.headers.get("content-type", "no content type")
+        return f"{kind}, {len(response.body):,} bytes: {_describe_json(response.body)}"
+
+    def _describe_page_sizes(self) -> str:
+        default = self._fetch_page("users", ListQuery(self.account_id, ignore_remote_data=True))
+        large_query = ListQuery(self.account_id, limit=LARGE_PAGE_SIZE, ignore_remote_data=True)
+        large = self._fetch_page("users", large_query)
         return (
-            f"{len(by_default.records):,} by default, {_more(by_default)}; "
-            f"{len(at_most.records):,} where {LARGE:,} are asked for, {_more(at_most)}"
+            f"{len(default.records):,} by default, {_describe_cursor(default)}; "
+            f"{len(large.records):,} with a limit of {LARGE_PAGE_SIZE:,}, {_describe_cursor(large)}"
         )
 
-    def _not_enrolled(self, pair: Entry) -> str:
+    def _describe_absence(self, pair: RosterEntry) -> str:
         try:
-            page = self._page("course-enrollments", self._pair_query(pair, "unified"))
+            page = self._fetch_page("course-enrollments", self._build_pair_query(pair, "unified"))
         except TrutoError as error:
-            whose = "the LMS's" if error.remote else "Truto's"
-            return f"status {error.status}, {whose} own: {error.said!r}"
+            source = "the LMS's" if error.is_remote else "Truto's"
+            return f"status {error.status}, {source} own: {error.server_message!r}"
         return f"status 200 with {len(page.records)} records"
 
-    def _rate_headers(self) -> str:
-        told = [f"{name}: {self.headers[name]}" for name in RATE_HEADERS if name in self.headers]
-        return ", ".join(told) or "no"
+    def _describe_rate_headers(self) -> str:
+        found = [f"{name}: {self.headers[name]}" for name in RATE_HEADERS if name in self.headers]
+        return ", ".join(found) or "no"
 
-    def _of(self, pair: Entry | None, find: Callable[[Entry], str]) -> str:
-        if pair is None:
-            return "no pair could be found to ask for"
-        return self._told(lambda: find(pair))
+    def _fetch_enrollment(self, pair: RosterEntry) -> dict[str, Any] | None:
+        records = self._fetch_page("course-enrollments", self._build_pair_query(pair, "unified")).records
+        return _decode_object(records[0]) if records else None
 
-    def _told(self, find: Callable[[], str]) -> str:
-        try:
-            return find()
-        except TrutoError as error:
-            return f"no answer: {error}"
-
-    def _enrollment(self, pair: Entry) -> dict[str, Any] | None:
-        records = self._page("course-enrollments", self._pair_query(pair, "unified")).records
-        return _read(records[0]) if records else None
-
-    def _pair_query(self, pair: Entry, told: ResponseFormat) -> ListQuery:
+    def _build_pair_query(self, pair: RosterEntry, response_format: ResponseFormat) -> ListQuery:
         user, course = UserFilter(pair.user_id), CourseFilter(pair.course_id)
-        return ListQuery(self.account_id, user=user, course=course, response_format=told)
+        return ListQuery(self.account_id, user=user, course=course, response_format=response_format)
 
-    def _page(self, resource: Resource, query: ListQuery) -> Page:
-        return self._keep(self.client.answer(build_list_request(resource, query), read_page)).read
+    def _fetch_page(self, resource: Resource, query: ListQuery) -> Page:
+        return self._fetch(build_list_request(resource, query), read_page).value
 
-    def _keep(self, answer: Answer[T]) -> Answer[T]:
-        """Remember the rate headers that any answer had."""
-        self.headers.update({name: answer.headers[name] for name in RATE_HEADERS if name in answer.headers})
-        return answer
+    def _fetch(self, request: Request, read: Callable[[bytes, datetime], T]) -> Response[T]:
+        """Fetch a response, and remember its rate headers."""
+        response = self.client.fetch(request, read)
+        self.headers.update(
+            {name: response.headers[name] for name in RATE_HEADERS if name in response.headers}
+        )
+        return response
 
 
-def _stranger(
-    users: list[str], courses: list[str], rosters: list[Entry] | None, details: list[Entry] | None
-) -> Entry | None:
-    """A learner and a course that exist, but not together."""
-    of_course = {entry.user_id for entry in rosters or ()}
-    of_user = {entry.course_id for entry in details or ()}
+def _try(describe: Callable[[], str]) -> str:
+    try:
+        return describe()
+    except TrutoError as error:
+        return f"no answer: {error}"
+
+
+def _try_pair(describe: Callable[[RosterEntry], str], pair: RosterEntry | None) -> str:
+    return "no pair was found to request" if pair is None else _try(lambda: describe(pair))
+
+
+def _find_absent_pair(
+    users: list[str],
+    courses: list[str],
+    rosters: list[RosterEntry] | None,
+    user_courses: list[RosterEntry] | None,
+) -> RosterEntry | None:
+    """Return a learner and a course that exist, where the learner is not enrolled in the course."""
+    in_course = {entry.user_id for entry in rosters or ()}
+    of_user = {entry.course_id for entry in user_courses or ()}
     candidates = chain(
         (
-            Entry(user, courses[0], b"")
+            RosterEntry(user, courses[0], b"")
             for user in users
-            if courses and rosters is not None and user not in of_course
+            if courses and rosters is not None and user not in in_course
         ),
         (
-            Entry(users[0], course, b"")
+            RosterEntry(users[0], course, b"")
             for course in courses
-            if users and details is not None and course not in of_user
+            if users and user_courses is not None and course not in of_user
         ),
     )
     return next(candidates, None)
 
 
-def _listed(found: list[Entry] | None, side: str) -> str:
-    return f"no {side}[] in its remote_data" if found is None else f"yes, {len(found):,} entries in {side}[]"
+def _describe_entries(entries: list[RosterEntry] | None, key: RosterKey) -> str:
+    return (
+        f"no {key}[] in its remote_data" if entries is None else f"yes, {len(entries):,} entries in {key}[]"
+    )
 
 
-def _more(page: Page) -> str:
+def _describe_cursor(page: Page) -> str:
     return "and a cursor to more" if page.next_cursor else "and no cursor"
 
 
-def _read(record: msgspec.Raw) -> dict[str, Any]:
-    return _members(msgspec.json.decode(record))
+def _decode_object(record: msgspec.Raw) -> dict[str, Any]:
+    return _as_object(msgspec.json.decode(record))
 
 
-def _members(value: object) -> dict[str, Any]:
+def _as_object(value: object) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _pattern(value: object) -> str:
-    """An id with every letter as `a` and every digit as `9`."""
+def _mask_id(value: object) -> str:
+    """Return an id with every letter as `a` and every digit as `9`."""
     letters = ["a" if one.isalpha() else "9" if one.isdigit() else one for one in str(value)]
     return f"{type(value).__name__} like {''.join(letters)[:60]!r}"
 
 
-def _described(body: bytes) -> str:
-    """What a body is made of, without what is in it."""
+def _describe_json(body: bytes) -> str:
+    """Return the shape of a body, without its contents."""
     try:
         value = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

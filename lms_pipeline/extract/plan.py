@@ -1,8 +1,6 @@
-"""Which pairs are worth a call today, and what becomes of the others.
+"""The fetch plan of a snapshot by pairs: which pairs are worth a call today, and what becomes of the others.
 
-What belongs here: the plan of a snapshot that goes by pairs. A pair whose detail says the same as in the last published
-snapshot is carried over, but for a share that is asked again all the same. The rules are `plan.sql`; rows on their way
-to a file are `taking/pairs.py`.
+Belongs here: the plan as a table in DuckDB. Its rules are `plan.sql`; carrying it out is `snapshot/fetch.py`.
 """
 
 from __future__ import annotations
@@ -21,34 +19,33 @@ import pyarrow.parquet as pq
 
 from lms_pipeline.extract.strategies import PairBatch
 from lms_pipeline.lake.engine import duckdb_session, load_sql
-from lms_pipeline.transform.rosters import Entry
+from lms_pipeline.transform.rosters import RosterEntry
 
 Kind = Literal["new", "changed", "rotation", "carried"]
-AT_ONCE = 1_000
-"""Rows of the plan that are held while they are asked for."""
+BATCH_SIZE = 1_000
+"""Pairs of the plan that are held in memory while they are fetched."""
+READ_BATCH_ROWS = 10_000
 
 _FOUND = pa.schema(
     [
         pa.field("user_id", pa.string()),
         pa.field("course_id", pa.string()),
-        pa.field("detail", pa.string()),
+        pa.field("payload", pa.string()),
         pa.field("fetched_at", pa.timestamp("us", "UTC")),
         pa.field("position", pa.int64()),
     ]
 )
-DETAILS = pa.schema(
+ROSTER_FINGERPRINTS = pa.schema(
     [
         pa.field("user_id", pa.string()),
         pa.field("course_id", pa.string()),
-        pa.field("detail_hash", pa.binary()),  # half a SHA-256, to be compared
-        pa.field("is_absent", pa.bool_()),  # it was asked for, and there was no enrollment
-        pa.field(
-            "asked_at", pa.timestamp("us", "UTC")
-        ),  # when its detail came, the last time it was asked for
+        pa.field("detail_hash", pa.binary()),  # the first half of the SHA-256 of the roster entry
+        pa.field("is_absent", pa.bool_()),  # the pair was fetched, and the LMS has no enrollment for it
+        pa.field("asked_at", pa.timestamp("us", "UTC")),  # time of the roster response of the last fetch
     ]
 )
-"""What is remembered of the details for the next snapshot."""
-_BEFORE = pa.schema(
+"""Columns of `state/details/*.parquet`: what the plan of the next snapshot compares roster entries with."""
+_PREVIOUS = pa.schema(
     [
         pa.field("user_id", pa.string()),
         pa.field("course_id", pa.string()),
@@ -60,116 +57,120 @@ _BEFORE = pa.schema(
 
 @dataclass(frozen=True, slots=True)
 class PreviousSnapshot:
-    """The files of the last published snapshot."""
+    """The files of the previous published snapshot."""
 
     unified: Path
     raw: Path
-    details: Path
+    fingerprints: Path
 
 
 class Pair(NamedTuple):
-    """A pair that is worth a call."""
+    """A pair that is worth a call, and its position in the plan."""
 
-    place: int
+    position: int
     user_id: str
     course_id: str
 
 
-class Plan:
-    """The pairs of one snapshot on disk, and what becomes of each; use `planned` to make one."""
+class FetchPlan:
+    """The pairs of one snapshot on disk, and what becomes of each. `build_plan` makes one."""
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, before: PreviousSnapshot | None) -> None:
+    def __init__(self, connection: duckdb.DuckDBPyConnection, previous: PreviousSnapshot | None) -> None:
         self._connection = connection
-        self.before = before
+        self._previous = previous
         self.counts: Counter[Kind] = Counter(
             dict(connection.sql("SELECT kind, count(*) FROM plan GROUP BY kind").fetchall())
         )
 
     @property
     def calls(self) -> int:
-        """The calls that are worth it."""
+        """Number of pairs that are worth a call."""
         return sum(self.counts[kind] for kind in ("new", "changed", "rotation"))
 
-    def to_ask(self, *, also_carried: bool = False) -> Iterator[Pair]:
-        """The pairs in the order of their worth; the carried ones come last, where they are asked for too."""
-        end = self.counts.total() if also_carried else self.calls
-        for first in range(0, end, AT_ONCE):
+    def read_pairs(self, *, include_carried: bool = False) -> Iterator[Pair]:
+        """Yield the pairs by priority. Carried pairs come last, and only with `include_carried`."""
+        end = self.counts.total() if include_carried else self.calls
+        for first in range(0, end, BATCH_SIZE):
             rows = self._connection.execute(
-                "SELECT place, user_id, course_id FROM plan WHERE place >= ? AND place < ? ORDER BY place",
-                (first, min(first + AT_ONCE, end)),
+                "SELECT position, user_id, course_id FROM plan WHERE position >= ? AND position < ? ORDER BY position",
+                (first, min(first + BATCH_SIZE, end)),
             ).fetchall()
             yield from (Pair(*row) for row in rows)
 
-    def answered(self, is_absent: Mapping[int, bool]) -> None:
-        """Note the pairs that were answered, by their places, and whether no enrollment was there."""
-        places, absent = pa.array(is_absent.keys(), pa.int64()), pa.array(is_absent.values(), pa.bool_())
-        self._connection.register("answers", pa.table({"place": places, "is_absent": absent}))
+    def mark_fetched(self, is_absent: Mapping[int, bool]) -> None:
+        """Mark pairs as fetched, by position, with whether the LMS has no enrollment for them."""
+        positions, absent = pa.array(is_absent.keys(), pa.int64()), pa.array(is_absent.values(), pa.bool_())
+        self._connection.register("fetched", pa.table({"position": positions, "is_absent": absent}))
         self._connection.execute(
-            "UPDATE plan SET is_answered = TRUE, is_absent = answers.is_absent "
-            "FROM answers WHERE plan.place = answers.place"
+            "UPDATE plan SET is_fetched = TRUE, is_absent = fetched.is_absent "
+            "FROM fetched WHERE plan.position = fetched.position"
         )
-        self._connection.unregister("answers")
+        self._connection.unregister("fetched")
 
-    def unanswered(self) -> Iterator[tuple[list[Entry], list[datetime]]]:
-        """The new and changed pairs that no call was left for, with their details and the times of those."""
-        for batch in self._reader("unanswered.sql"):
-            columns = [batch.column(name).to_pylist() for name in ("user_id", "course_id", "detail")]
-            found = [
-                Entry(user, course, detail.encode()) for user, course, detail in zip(*columns, strict=True)
+    def read_unfetched(self) -> Iterator[tuple[list[RosterEntry], list[datetime]]]:
+        """Yield the new and changed pairs that no call was left for: roster entries, and the times of their responses."""
+        for batch in self._read("unfetched.sql"):
+            columns = [batch.column(name).to_pylist() for name in ("user_id", "course_id", "payload")]
+            entries = [
+                RosterEntry(user, course, payload.encode())
+                for user, course, payload in zip(*columns, strict=True)
             ]
-            yield found, batch.column("fetched_at").to_pylist()
+            yield entries, batch.column("fetched_at").to_pylist()
 
-    def carried(self, table: Literal["unified", "raw"]) -> Iterator[pa.RecordBatch]:
-        """The rows of the last snapshot that stay as they are."""
-        if self.before is None:
+    def read_carried(self, table: Literal["unified", "raw"]) -> Iterator[pa.RecordBatch]:
+        """Yield the rows of the previous snapshot that are carried over unchanged."""
+        if self._previous is None:
             return
-        path = str(self.before.unified if table == "unified" else self.before.raw)
-        self._connection.read_parquet(path).create_view("rows_before", replace=True)
-        yield from self._reader("carried.sql")
+        path = str(self._previous.unified if table == "unified" else self._previous.raw)
+        self._connection.read_parquet(path).create_view("previous_rows", replace=True)
+        yield from self._read("carried.sql")
 
-    def compared(self, answers: Path) -> tuple[int, int]:
-        """Of the pairs that were asked again although nothing told of a change: how many there were, and how many differ."""
-        if self.before is None:
-            return 0, 0
-        self._connection.read_parquet(str(self.before.unified)).create_view("rows_before", replace=True)
-        self._connection.read_parquet(str(answers)).create_view("rows_now", replace=True)
-        ((asked, differing),) = self._connection.sql(load_sql(__package__, "compared.sql")).fetchall()
-        return int(asked), int(differing)
+    def compare_rotation(self, fetched: Path) -> tuple[int, int]:
+        """Count the pairs of the rotation that were fetched, and of those the ones that differ from the previous snapshot.
 
-    def write_details(self, path: Path, metadata: dict[str, str]) -> None:
-        """Remember the details, for the plan of the next snapshot."""
-        schema = DETAILS.with_metadata({key.encode(): value.encode() for key, value in metadata.items()})
-        query = """
-            SELECT user_id, course_id, detail_hash, is_absent, if(is_answered, fetched_at, asked_at) AS asked_at
-            FROM plan
-            WHERE detail <> ''
+        `fetched` is the Parquet file of this snapshot's rows. Nothing in their roster entries had changed: a difference
+        means that carrying them over would have stored a wrong state.
         """
+        if self._previous is None:
+            return 0, 0
+        self._connection.read_parquet(str(self._previous.unified)).create_view("previous_rows", replace=True)
+        self._connection.read_parquet(str(fetched)).create_view("current_rows", replace=True)
+        ((count, differing),) = self._connection.sql(load_sql(__package__, "rotation.sql")).fetchall()
+        return int(count), int(differing)
+
+    def write_fingerprints(self, path: Path, metadata: dict[str, str]) -> None:
+        """Write the roster fingerprints, for the plan of the next snapshot."""
+        schema = ROSTER_FINGERPRINTS.with_metadata(
+            {key.encode(): value.encode() for key, value in metadata.items()}
+        )
         with pq.ParquetWriter(path, schema, compression="zstd") as writer:
-            for batch in self._connection.sql(query).to_arrow_reader(100_000):
+            for batch in self._connection.sql(load_sql(__package__, "fingerprints.sql")).to_arrow_reader(
+                100_000
+            ):
                 writer.write_batch(batch.cast(schema))
 
-    def _reader(self, name: str) -> Iterator[pa.RecordBatch]:
-        yield from self._connection.sql(load_sql(__package__, name)).to_arrow_reader(AT_ONCE * 10)
+    def _read(self, name: str) -> Iterator[pa.RecordBatch]:
+        yield from self._connection.sql(load_sql(__package__, name)).to_arrow_reader(READ_BATCH_ROWS)
 
 
 @contextmanager
-def planned(
+def build_plan(
     found: Iterable[PairBatch],
-    before: PreviousSnapshot | None,
+    previous: PreviousSnapshot | None,
     *,
     folder: Path,
     may_carry: bool,
     rotation_days: int,
-) -> Iterator[Plan]:
-    """The plan for the pairs that were found; it waits in `folder`."""
+) -> Iterator[FetchPlan]:
+    """Build the plan for the pairs that a strategy found; `folder` holds what does not fit into memory."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "found.parquet"
-    _write(found, path)
+    _write_pairs(found, path)
     with duckdb_session(spill_to=folder) as connection:
         connection.read_parquet(str(path)).create_view("found")
         for name, schema, file in [
-            ("details", DETAILS, before and before.details),
-            ("before", _BEFORE, before and before.unified),
+            ("fingerprints", ROSTER_FINGERPRINTS, previous and previous.fingerprints),
+            ("previous", _PREVIOUS, previous and previous.unified),
         ]:
             if file is None:
                 connection.register(name, schema.empty_table())
@@ -177,21 +178,21 @@ def planned(
                 connection.read_parquet(str(file)).create_view(name)
         parameters = {"may_carry": may_carry, "rotation_days": rotation_days}
         connection.execute(load_sql(__package__, "plan.sql"), parameters)
-        yield Plan(connection, before)
+        yield FetchPlan(connection, previous)
 
 
-def _write(found: Iterable[PairBatch], path: Path) -> None:
+def _write_pairs(found: Iterable[PairBatch], path: Path) -> None:
     position = 0
     with pq.ParquetWriter(path, _FOUND, compression="lz4") as writer:
-        for some in found:
-            count = len(some.entries)
+        for batch in found:
+            count = len(batch.entries)
             if not count:
                 continue
             columns = [
-                pa.array([entry.user_id for entry in some.entries], pa.string()),
-                pa.array([entry.course_id for entry in some.entries], pa.string()),
-                pa.array([entry.detail.decode() for entry in some.entries], pa.string()),
-                pa.array([some.fetched_at] * count, pa.timestamp("us", "UTC")),
+                pa.array([entry.user_id for entry in batch.entries], pa.string()),
+                pa.array([entry.course_id for entry in batch.entries], pa.string()),
+                pa.array([entry.payload.decode() for entry in batch.entries], pa.string()),
+                pa.array([batch.fetched_at] * count, pa.timestamp("us", "UTC")),
                 pa.array(range(position, position + count), pa.int64()),
             ]
             writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=_FOUND))

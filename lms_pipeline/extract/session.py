@@ -1,7 +1,7 @@
-"""Asking so that nothing is asked twice: kept answers first, then the API, whose answers are kept before they count.
+"""Requests of one snapshot: what the checkpoint holds is not requested again.
 
-What belongs here: one request at a time, and lists that begin anew where they broke off. Which requests make a snapshot
-is the strategies'.
+What belongs here: lists that must restart, and the requests of the lists of an account. Which pairs and rosters are
+requested is `strategies.py`; single responses are `truto/client.py`.
 """
 
 from __future__ import annotations
@@ -12,165 +12,111 @@ from typing import TypeVar
 
 from lms_pipeline.accounts.options import AccountOptions
 from lms_pipeline.errors import LmsPipelineError
-from lms_pipeline.extract.checkpoint import Attempt, StoredResponse
+from lms_pipeline.extract.checkpoint import Attempt
 from lms_pipeline.truto.client import TrutoClient
-from lms_pipeline.truto.errors import PermanentError
-from lms_pipeline.truto.pagination import RepeatedPageError, follow_pages
+from lms_pipeline.truto.errors import PermanentError, TrutoError
+from lms_pipeline.truto.pagination import RepeatedPageError
 from lms_pipeline.truto.query import ListQuery, ObjectQuery, Resource
-from lms_pipeline.truto.request import Request, build_list_request, build_record_request
-from lms_pipeline.truto.response import Page, SingleRecord, read_page, read_record
+from lms_pipeline.truto.request import Request, list_scope
+from lms_pipeline.truto.response import Page, SingleRecord
 
 T = TypeVar("T")
 
-OK = 200
-NOT_ENROLLED = "not enrolled in this course"
-"""What TalentLMS says of a pair that doesn't exist, under 400 or 404: https://truto.one/docs doesn't tell which."""
+NOT_OFFERED = {404, 405, 501}
+"""Statuses with which a provider says that it has no such list."""
 
 
 class BrokenListError(LmsPipelineError):
-    """A list can't be read on from where it is; it has to begin anew."""
-
-
-class NotKeptError(LmsPipelineError):
-    """A replay needs an answer that isn't there."""
-
-
-class FetchSession:
-    """Asks for one snapshot; threads may share it. Without a client it answers from what was kept alone."""
-
-    def __init__(self, client: TrutoClient | None, attempt: Attempt) -> None:
-        self._client = client
-        self._attempt = attempt
-
-    @property
-    def requests(self) -> int:
-        """How many requests were sent for this snapshot, by whichever process."""
-        return self._attempt.requests
-
-    @property
-    def is_replay(self) -> bool:
-        """Whether it answers from what was kept alone."""
-        return self._client is None
-
-    def save_replay_context(self, circumstances: str) -> None:
-        """Keep beside the answers what they were asked under."""
-        if not self.is_replay:
-            self._attempt.circumstances = circumstances
-
-    def forget_stale_lists(self, now: datetime, resume_within: timedelta) -> None:
-        """Let lists begin anew where they were left off too long ago."""
-        left_off_at = self._attempt.left_off_at
-        if self._client is not None and left_off_at is not None and now - left_off_at > resume_within:
-            self._attempt.forget("list ")
-
-    def fetch_pages(self, resource: Resource, query: ListQuery, round_: int = 1) -> Iterator[Page]:
-        """The pages of a list; those of another round are other ones.
-
-        Raises:
-            BrokenListError: the cursor has expired or leads back. What was kept of the list is dropped.
-            TrutoError: no answer.
-        """
-        prefix = f"list {resource} {round_} "
-
-        def page_at(cursor: str | None) -> Page:
-            request = build_list_request(resource, query, cursor)
-            try:
-                return self._read(f"{prefix}{request.key}", request, read_page)
-            except PermanentError as error:
-                if cursor is not None and error.status == 400:
-                    raise BrokenListError(str(error)) from error
-                raise
-
-        try:
-            yield from follow_pages(page_at, build_list_request(resource, query).label)
-        except (BrokenListError, RepeatedPageError) as error:
-            self._attempt.forget(prefix)
-            raise BrokenListError(str(error)) from (error.__cause__ or error)
-
-    def fetch_roster(self, resource: Resource, record_id: str, query: ObjectQuery) -> SingleRecord | None:
-        """A record by its id; None where it isn't there any more.
-
-        Raises:
-            TrutoError: no answer.
-        """
-        request = build_record_request(resource, record_id, query)
-        return self._read_or_absent(f"one {request.key}", request, read_record, _is_missing)
-
-    def fetch_pair(self, query: ListQuery) -> Page | None:
-        """The enrollment of a learner in a course; None where there is none.
-
-        Raises:
-            TrutoError: no answer.
-        """
-        request = build_list_request("course-enrollments", query)
-        return self._read_or_absent(f"pair {request.key}", request, read_page, _is_not_enrolled)
-
-    def fetch_metadata(self, request: Request, read: Callable[[bytes, datetime], T]) -> T:
-        """What Truto tells of an account by itself.
-
-        Raises:
-            TrutoError: no answer.
-        """
-        return self._read(f"meta {request.key}", request, read)
-
-    def _read_or_absent(
-        self,
-        key: str,
-        request: Request,
-        read: Callable[[bytes, datetime], T],
-        is_absent: Callable[[PermanentError], bool],
-    ) -> T | None:
-        kept = self._attempt.find(key)
-        if kept is not None and kept.status != OK:
-            return None
-        try:
-            return self._read(key, request, read, kept)
-        except PermanentError as error:
-            if not is_absent(error) or self._client is None:
-                raise
-            self._attempt.keep(key, StoredResponse(error.status or 0, self._client.now(), b""))
-            return None
-
-    def _read(
-        self,
-        key: str,
-        request: Request,
-        read: Callable[[bytes, datetime], T],
-        kept: StoredResponse | None = None,
-    ) -> T:
-        kept = kept or self._attempt.find(key)
-        if kept is not None:
-            return read(kept.body, kept.received_at)
-        if self._client is None:
-            raise NotKeptError(
-                f"The answer to a request of that snapshot was not kept ({request.label}): pull the day again."
-            )
-        answer = self._client.answer(request, read)
-        self._attempt.keep(key, StoredResponse(OK, answer.received_at, answer.body))
-        return answer.read
-
-
-def _is_missing(error: PermanentError) -> bool:
-    return error.status == 404 and error.remote
-
-
-def _is_not_enrolled(error: PermanentError) -> bool:
-    """TalentLMS's words; or a provider that has no such learner or course any more."""
-    return error.remote and (
-        error.status == 404 or (error.status == 400 and NOT_ENROLLED in error.said.lower())
-    )
-
-
-NOT_OFFERED = {404, 405, 501}
-"""Statuses with which a provider that has no such list says so."""
+    """A list can't be continued where it stopped; it must restart."""
 
 
 class PairDemandedError(LmsPipelineError):
     """The account gives no list of enrollments."""
 
 
+class FetchSession:
+    """The requests of one snapshot; threads may share it.
+
+    Args:
+        client: has `attempt` as its store; for a replay it comes from `TrutoClient.for_replay`.
+        attempt: the responses of the snapshot.
+    """
+
+    def __init__(self, client: TrutoClient, attempt: Attempt) -> None:
+        self._client = client
+        self._attempt = attempt
+
+    @property
+    def requests(self) -> int:
+        """Number of requests that were sent for this snapshot, by all processes that worked on it."""
+        return self._attempt.requests
+
+    @property
+    def is_replay(self) -> bool:
+        """Whether every response comes from the checkpoint."""
+        return self._client.is_replay
+
+    def save_replay_context(self, text: str) -> None:
+        """Store beside the responses what a replay of them needs."""
+        if not self.is_replay:
+            self._attempt.replay_context = text
+
+    def forget_stale_lists(self, now: datetime, resume_within: timedelta) -> None:
+        """Restart all lists if the attempt stopped longer ago than `resume_within`: their cursors may have expired."""
+        last_response_at = self._attempt.last_response_at
+        if not self.is_replay and last_response_at is not None and now - last_response_at > resume_within:
+            self._attempt.forget("list ")
+
+    def fetch_pages(self, resource: Resource, query: ListQuery, round_: int = 1) -> Iterator[Page]:
+        """Yield the pages of a list; each round reads the list from its start.
+
+        Raises:
+            BrokenListError: a cursor has expired or leads back. The stored pages of the round are dropped.
+            TrutoError: no usable response.
+        """
+        has_started = False
+        try:
+            for page in self._client.pages(resource, query, round_):
+                has_started = True
+                yield page
+        except (PermanentError, RepeatedPageError) as error:
+            if not _is_broken(error, has_started=has_started):
+                raise
+            self._attempt.forget(f"{list_scope(resource, round_)} ")
+            raise BrokenListError(str(error)) from error
+
+    def fetch_roster(self, resource: Resource, record_id: str, query: ObjectQuery) -> SingleRecord | None:
+        """Return a record by its id; None where its provider has none any more.
+
+        Raises:
+            TrutoError: no usable response.
+        """
+        return self._client.record(resource, record_id, query)
+
+    def fetch_pair(self, query: ListQuery) -> Page | None:
+        """Return the enrollment of a learner in a course; None where there is none.
+
+        Raises:
+            TrutoError: no usable response.
+        """
+        return self._client.pair(query)
+
+    def fetch_metadata(self, request: Request, read: Callable[[bytes, datetime], T]) -> T:
+        """Return what `read` makes of Truto's metadata of an account.
+
+        Raises:
+            TrutoError: no usable response.
+        """
+        return self._client.fetch(request, read).value
+
+
+def _is_broken(error: TrutoError, *, has_started: bool) -> bool:
+    """Tell an expired cursor, a 400 to a request after the first page, from a refusal of the list."""
+    return isinstance(error, RepeatedPageError) or (has_started and error.status == 400)
+
+
 def build_sweep_query(account_id: str, options: AccountOptions) -> ListQuery:
-    """The list of all enrollments."""
+    """Return the query of the list of all enrollments of an account."""
     return ListQuery(
         account_id,
         limit=options.page_size,
@@ -182,11 +128,12 @@ def build_sweep_query(account_id: str, options: AccountOptions) -> ListQuery:
 def sweep_enrollments(
     session: FetchSession, account_id: str, options: AccountOptions, round_: int = 1
 ) -> Iterator[Page]:
-    """The pages of the account's enrollments; another round asks for all of them again.
+    """Yield the pages of the account's enrollments; another round requests all of them again.
 
     Raises:
         PairDemandedError: the account answers for one learner and course at a time.
-        TrutoError: no answer.
+        BrokenListError: as for `FetchSession.fetch_pages`.
+        TrutoError: no usable response.
     """
     try:
         yield from session.fetch_pages("course-enrollments", build_sweep_query(account_id, options), round_)
@@ -195,7 +142,7 @@ def sweep_enrollments(
             raise PairDemandedError(
                 f"Account {account_id} can't be swept: its LMS answers for one learner and course at a time "
                 f"(it requires {' and '.join(error.missing_parameters)}): "
-                'take strategy = "auto" for it in LMS_ACCOUNTS_FILE.'
+                'set strategy = "auto" for it in LMS_ACCOUNTS_FILE.'
             ) from error
         raise
 
@@ -203,17 +150,18 @@ def sweep_enrollments(
 def fetch_list(
     session: FetchSession, account_id: str, resource: Resource, options: AccountOptions
 ) -> Iterator[Page]:
-    """The pages of the users or the courses list; none where the LMS does not offer it.
+    """Yield the pages of the users or the courses of an account; none where the LMS offers no such list.
 
     Raises:
-        TrutoError: no answer, for another reason.
+        BrokenListError: as for `FetchSession.fetch_pages`.
+        TrutoError: no usable response, for another reason.
     """
     query = ListQuery(account_id, limit=options.page_size, ignore_remote_data=True)
-    offered = False
+    is_offered = False
     try:
         for page in session.fetch_pages(resource, query):
-            offered = True
+            is_offered = True
             yield page
     except PermanentError as error:
-        if offered or error.status not in NOT_OFFERED:
+        if is_offered or error.status not in NOT_OFFERED:
             raise

@@ -1,7 +1,7 @@
-"""What `roster` and `learner` have in common: each record of a list is asked for, and the answer lists enrollments.
+"""The strategies that find the pairs of an account: `roster`, `learner` and `pairs`.
 
-What belongs here: those requests. Which list it is, and what an account without it can do, is `roster.py`'s and
-`learner.py`'s; what an entry tells is `enrollments/details.py`.
+Belongs here: the requests that each of them sends. A sweep needs no pairs and is in `session.py`; which strategy fits an
+account is `strategy_selection.py`; the content of a roster entry is `transform/rosters.py`.
 """
 
 from __future__ import annotations
@@ -13,134 +13,144 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
-from typing import ClassVar, Literal, Protocol
+from typing import Literal, Protocol
 
 from lms_pipeline.concurrency import map_in_order
 from lms_pipeline.errors import LmsPipelineError, SettingsError
 from lms_pipeline.extract.session import FetchSession
-from lms_pipeline.transform.rosters import Entry, Side, entries
+from lms_pipeline.transform.rosters import RosterEntry, RosterKey, read_roster_response
 from lms_pipeline.truto.query import ObjectQuery, Resource
 from lms_pipeline.truto.response import SingleRecord
 
 StrategyName = Literal["sweep", "roster", "learner", "pairs"]
 
+MAX_PROBES = 5
+"""Records that are fetched before the account counts as one without rosters."""
+BATCH_SIZE = 1_000
+"""Pairs in one batch where no response lists them."""
+PAIR_COLUMNS = ("user_id", "course_id")
+
 
 class ListNotOfferedError(LmsPipelineError):
-    """The LMS doesn't give a list that is needed."""
+    """The LMS does not offer a list that the strategy needs."""
 
 
 class NoRosterError(LmsPipelineError):
-    """The details of an account don't list its enrollments."""
+    """The records of an account do not list its enrollments."""
 
 
 @dataclass(frozen=True, slots=True)
 class PairBatch:
-    """Pairs that exist, or may, as one answer tells them."""
+    """Pairs that exist, or may exist, as one response lists them."""
 
-    entries: list[Entry] = field(default_factory=list)
+    entries: list[RosterEntry] = field(default_factory=list)
     fetched_at: datetime | None = None
-    """None where no answer told of them."""
+    """None where no response lists the pairs."""
     is_gone: bool = False
-    """The course or user was listed, and wasn't there any more when it was asked for."""
+    """Whether the course or user is in its list and no longer exists."""
     unusable: int = 0
-    """Entries of the answer without an id that could be asked for."""
+    """Roster entries without a usable id."""
 
 
 class PairStrategy(Protocol):
     """Finds the pairs of an account."""
 
-    name: StrategyName
-    needs: frozenset[Resource]
-    """The lists without which it finds nothing."""
+    @property
+    def name(self) -> StrategyName:
+        """The name of the strategy."""
+        ...
 
-    def find(self, learners: Iterable[str], courses: Iterable[str]) -> Iterator[PairBatch]:
-        """The pairs, answer by answer, from the ids of the account's lists.
+    @property
+    def needs(self) -> frozenset[Resource]:
+        """The lists without which it finds nothing."""
+        ...
+
+    def find_pairs(self, learners: Iterable[str], courses: Iterable[str]) -> Iterator[PairBatch]:
+        """Yield the pairs, response by response, from the ids in the account's lists.
 
         Raises:
-            NoRosterError: the details don't tell.
-            TrutoError: no answer.
+            NoRosterError: the records do not list enrollments.
+            TrutoError: a request failed.
         """
         ...
 
 
-class ByDetails:
-    """Asks for each record of one list."""
+@dataclass(frozen=True, slots=True)
+class RosterSource:
+    """The list whose records hold rosters, one call for each record."""
 
     name: StrategyName
-    resource: ClassVar[Resource]
-    side: ClassVar[Side]
-    without: ClassVar[str]
-    """What an account without it is told."""
+    resource: Resource
+    roster_key: RosterKey
+    """The side of the pair that a roster lists."""
+    missing: str
+    """The error for an account whose records hold no rosters."""
 
-    def __init__(self, session: FetchSession, query: ObjectQuery, workers: int) -> None:
+
+ROSTER = RosterSource(
+    "roster",
+    "courses",
+    "users",
+    "The courses of account {account} come without their rosters: "
+    'set strategy = "learner" or "pairs" in LMS_ACCOUNTS_FILE.',
+)
+"""TalentLMS lists the users of a course with role, dates, percentage and time, but without the completion status: from
+`in_progress` to `failed` nothing changes in a roster."""
+LEARNER = RosterSource(
+    "learner",
+    "users",
+    "courses",
+    "The users of account {account} come without their courses: "
+    'set strategy = "roster" or "pairs" in LMS_ACCOUNTS_FILE.',
+)
+"""The courses of a user, with the completion status."""
+
+
+class RosterStrategy:
+    """Fetches each record of one list, whose response lists enrollments."""
+
+    def __init__(self, source: RosterSource, session: FetchSession, query: ObjectQuery, workers: int) -> None:
+        self._source = source
         self._session = session
         self._query = query
         self._workers = workers
-        self.needs: frozenset[Resource] = frozenset({self.resource})
+        self.name = source.name
+        self.needs: frozenset[Resource] = frozenset({source.resource})
 
-    def find(self, learners: Iterable[str], courses: Iterable[str]) -> Iterator[PairBatch]:
-        """The pairs, answer by answer. Where others list theirs, one that doesn't is as good as gone."""
-        some_listed = False
+    def find_pairs(self, learners: Iterable[str], courses: Iterable[str]) -> Iterator[PairBatch]:
+        """Yield the pairs of each roster. Once one record holds a roster, a record without one counts as gone."""
+        ids = learners if self._source.resource == "users" else courses
+        has_roster = False
         without = 0
-        with closing(
-            map_in_order(self._ask, learners if self.resource == "users" else courses, self._workers)
-        ) as answers:
-            for record_id, record in answers:
-                listed = entries(record.record, self.side, record_id) if record is not None else None
+        with closing(map_in_order(self._fetch, ids, self._workers)) as responses:
+            for record_id, record in responses:
+                listed = (
+                    read_roster_response(record.record, self._source.roster_key, record_id)
+                    if record is not None
+                    else None
+                )
                 if record is None:
                     yield PairBatch(is_gone=True)
                 elif listed is not None:
-                    some_listed = True
+                    has_roster = True
                     yield PairBatch(listed.entries, record.received_at, unusable=listed.unusable)
-                elif some_listed:
+                elif has_roster:
                     yield PairBatch(is_gone=True)
                 else:
                     without += 1
                     if without == MAX_PROBES:
                         break
-        if without and not some_listed:
-            raise NoRosterError(self.without.format(account=self._query.account_id))
+        if without and not has_roster:
+            raise NoRosterError(self._source.missing.format(account=self._query.account_id))
         for _ in range(without):
             yield PairBatch(is_gone=True)
 
-    def _ask(self, record_id: str) -> SingleRecord | None:
-        return self._session.fetch_roster(self.resource, record_id, self._query)
+    def _fetch(self, record_id: str) -> SingleRecord | None:
+        return self._session.fetch_roster(self._source.resource, record_id, self._query)
 
 
-MAX_PROBES = 5
-"""Records that are asked for before it is believed that none lists its enrollments."""
-
-
-class Learner(ByDetails):
-    """Asks for each user: one call for each."""
-
-    name: StrategyName = "learner"
-    resource: ClassVar[Resource] = "users"
-    side: ClassVar[Side] = "courses"
-    without: ClassVar[str] = (
-        "The users of account {account} come without their courses: "
-        'set strategy = "roster" or "pairs" in LMS_ACCOUNTS_FILE.'
-    )
-
-
-class Roster(ByDetails):
-    """Asks for each course: one call for each."""
-
-    name: StrategyName = "roster"
-    resource: ClassVar[Resource] = "courses"
-    side: ClassVar[Side] = "users"
-    without: ClassVar[str] = (
-        "The courses of account {account} come without their rosters: "
-        'set strategy = "learner" or "pairs" in LMS_ACCOUNTS_FILE.'
-    )
-
-
-_AT_ONCE = 1_000
-COLUMNS = ("user_id", "course_id")
-
-
-class Pairs:
-    """Asks for no details."""
+class ExplicitPairs:
+    """The pairs of a file, else every learner in every course; no request."""
 
     name: StrategyName = "pairs"
 
@@ -148,11 +158,11 @@ class Pairs:
         self._file = file
         self.needs: frozenset[Resource] = frozenset() if file else frozenset({"users", "courses"})
 
-    def find(self, learners: Iterable[str], courses: Iterable[str]) -> Iterator[PairBatch]:
-        """The pairs of the file, else every learner in every course.
+    def find_pairs(self, learners: Iterable[str], courses: Iterable[str]) -> Iterator[PairBatch]:
+        """Yield the pairs of the file, else every learner in every course.
 
         Raises:
-            SettingsError: the file can't be read.
+            SettingsError: the file is unusable.
         """
         all_courses = list(courses)
         pairs = (
@@ -160,25 +170,27 @@ class Pairs:
             if self._file is not None
             else ((learner, course) for course in all_courses for learner in learners)
         )
-        while some := [Entry(user_id, course_id, b"") for user_id, course_id in islice(pairs, _AT_ONCE)]:
-            yield PairBatch(some)
+        while batch := [
+            RosterEntry(user_id, course_id, b"") for user_id, course_id in islice(pairs, BATCH_SIZE)
+        ]:
+            yield PairBatch(batch)
 
 
 def read_pairs(path: Path) -> Iterator[tuple[str, str]]:
-    """The pairs of a CSV with the columns `user_id` and `course_id`, and whatever others.
+    """Yield the pairs of a CSV file with the columns `user_id` and `course_id`; other columns are ignored.
 
     Raises:
-        SettingsError: it can't be read.
+        SettingsError: the file is unusable.
     """
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             rows = csv.DictReader(file)
-            if missing := [name for name in COLUMNS if name not in (rows.fieldnames or ())]:
+            if missing := [name for name in PAIR_COLUMNS if name not in (rows.fieldnames or ())]:
                 raise SettingsError(
-                    f"The pairs_file {path} has no column {missing[0]}: it needs {' and '.join(COLUMNS)}."
+                    f"The pairs_file {path} has no column {missing[0]}: it needs {' and '.join(PAIR_COLUMNS)}."
                 )
             for row in rows:
-                user_id, course_id = (row[name] or "" for name in COLUMNS)
+                user_id, course_id = (row[name] or "" for name in PAIR_COLUMNS)
                 if not user_id.strip() or not course_id.strip():
                     raise SettingsError(
                         f"The pairs_file {path}, line {rows.line_num}, lacks a user_id or course_id."

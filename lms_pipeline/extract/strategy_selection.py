@@ -1,6 +1,6 @@
-"""The strategy `auto`: finding out how an account's enrollments can be had, with as few calls as it takes.
+"""Strategy selection: which strategy finds an account's enrollments with the fewest calls, and why.
 
-What belongs here: the choice and its reason. What each strategy asks is its own module's.
+Belongs here: the choice and its reason. The requests of each strategy are in `strategies.py`.
 """
 
 from __future__ import annotations
@@ -8,17 +8,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from lms_pipeline.extract.session import FetchSession
+from lms_pipeline.accounts.options import AccountOptions
+from lms_pipeline.extract.session import FetchSession, build_sweep_query
 from lms_pipeline.extract.strategies import MAX_PROBES, StrategyName
-from lms_pipeline.transform.rosters import Side, entries
+from lms_pipeline.transform.rosters import RosterKey, read_roster_response
 from lms_pipeline.truto.errors import PermanentError, TrutoError
-from lms_pipeline.truto.models import required_parameters
+from lms_pipeline.truto.models import read_required_parameters
 from lms_pipeline.truto.query import ListQuery, ObjectQuery, Resource
 from lms_pipeline.truto.request import build_metadata_request
 
-PAIR = {"user[id]", "course[id]"}
+PAIR_PARAMETERS = {"user[id]", "course[id]"}
 MAX_COST_RATIO = 1.5
-"""So many times the calls of a roster are worth knowing the completion status, which a roster doesn't tell."""
+"""How many times the calls of `roster` the strategy `learner` may cost: it knows the completion status, a roster does
+not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,24 +30,52 @@ class Choice:
     name: StrategyName
     why: str
     is_settled: bool = True
-    """Whether it may be remembered: not where nothing was there to look at."""
+    """Whether the registry may remember it: not where there was no record to probe."""
 
 
-def pair_requirement(session: FetchSession, query: ListQuery) -> str | None:
-    """Why the account can't be swept; None where it can.
+@dataclass(frozen=True, slots=True)
+class ListIds:
+    """The ids in an account's lists, in the order of the lists."""
 
-    Metadata that require nothing don't prove it: the first page does, which a sweep needs anyway.
+    learners: Sequence[str]
+    courses: Sequence[str]
+
+
+def select_strategy(
+    session: FetchSession, account_id: str, options: AccountOptions, ids: ListIds | None
+) -> Choice:
+    """Select the strategy that the options set, else the one that fits the account.
+
+    A dry run has no `ids` and probes no record: it assumes `roster` for an account that requires the pair.
 
     Raises:
-        TrutoError: no answer, for another reason.
+        TrutoError: a request failed.
+    """
+    if options.strategy != "auto":
+        return Choice(options.strategy, "it is set in LMS_ACCOUNTS_FILE")
+    requirement = find_pair_requirement(session, build_sweep_query(account_id, options))
+    if requirement is None:
+        return Choice("sweep", "its LMS lists all enrollments")
+    if ids is None:
+        return Choice("roster", f"{requirement}; two more calls decide whether another strategy is better")
+    return _select_by_rosters(session, ObjectQuery(account_id), ids, requirement)
+
+
+def find_pair_requirement(session: FetchSession, query: ListQuery) -> str | None:
+    """Return why the account can't be swept, or None where it can.
+
+    Metadata without requirements prove nothing: the first page does, and a sweep needs it anyway.
+
+    Raises:
+        TrutoError: a request failed for another reason.
     """
     request = build_metadata_request(query.account_id, "course-enrollments")
     try:
-        required = set(session.fetch_metadata(request, lambda body, _received_at: required_parameters(body)))
+        required = set(session.fetch_metadata(request, read_required_parameters))
     except TrutoError:
-        pass  # the metadata aren't offered: the list itself will tell
+        pass  # the account offers no metadata: the list itself decides
     else:
-        if required & PAIR:
+        if required & PAIR_PARAMETERS:
             return f"its metadata require {' and '.join(sorted(required, reverse=True))}"
     try:
         next(session.fetch_pages("course-enrollments", query), None)
@@ -56,39 +86,35 @@ def pair_requirement(session: FetchSession, query: ListQuery) -> str | None:
     return None
 
 
-def choose_details_strategy(
-    session: FetchSession, query: ObjectQuery, learners: Sequence[str], courses: Sequence[str], because: str
-) -> Choice:
-    """The strategy for an account that answers for one learner and course at a time.
-
-    One course and one user that are still there are asked for, to see what their details list.
-
-    Raises:
-        TrutoError: no answer.
-    """
-    has_rosters = _lists(session, query, "courses", courses, "users")
-    has_courses = _lists(session, query, "users", learners, "courses")
+def _select_by_rosters(session: FetchSession, query: ObjectQuery, ids: ListIds, requirement: str) -> Choice:
+    """Select the strategy of an account that requires the pair: probe one course and one user for rosters."""
+    learners, courses = len(ids.learners), len(ids.courses)
+    has_rosters = _has_roster(session, query, "courses", ids.courses, "users")
+    has_courses = _has_roster(session, query, "users", ids.learners, "courses")
     is_settled = None not in {has_rosters, has_courses}
-    costs = f"{because}; {len(courses):,} courses {_with(has_rosters)} rosters, {len(learners):,} users {_with(has_courses)} their courses"
-    if has_courses and (not has_rosters or len(learners) <= MAX_COST_RATIO * len(courses)):
-        why = f"{costs}: the users tell more, and cost little more" if has_rosters else costs
+    costs = (
+        f"{requirement}; {courses:,} courses {_format_with(has_rosters)} rosters, "
+        f"{learners:,} users {_format_with(has_courses)} their courses"
+    )
+    if has_courses and (not has_rosters or learners <= MAX_COST_RATIO * courses):
+        why = f"{costs}: the users hold more, and cost little more" if has_rosters else costs
         return Choice("learner", why, is_settled)
     if has_rosters:
         why = f"{costs}: the rosters cost fewer calls" if has_courses else costs
         return Choice("roster", why, is_settled)
-    return Choice("pairs", f"{costs}: every learner in every course has to be asked for", is_settled)
+    return Choice("pairs", f"{costs}: every learner in every course needs a call", is_settled)
 
 
-def _lists(
-    session: FetchSession, query: ObjectQuery, resource: Resource, ids: Sequence[str], side: Side
+def _has_roster(
+    session: FetchSession, query: ObjectQuery, resource: Resource, ids: Sequence[str], roster_key: RosterKey
 ) -> bool | None:
-    """Whether a record lists its enrollments; None where no record was there to be asked for."""
+    """Return whether a record lists its enrollments; None where no record could be fetched."""
     for record_id in ids[:MAX_PROBES]:
         record = session.fetch_roster(resource, record_id, query)
         if record is not None:
-            return entries(record.record, side, record_id) is not None
+            return read_roster_response(record.record, roster_key, record_id) is not None
     return None
 
 
-def _with(has: bool | None) -> str:
+def _format_with(has: bool | None) -> str:
     return "with" if has else "without"

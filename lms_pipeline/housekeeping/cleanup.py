@@ -26,7 +26,7 @@ from lms_pipeline.lake.paths import DATA_FILE, DataDir, Partition, parse_folder
 from lms_pipeline.lake.publishing import Publication
 from lms_pipeline.settings import Settings
 from lms_pipeline.tables.pulled import REJECTED_ENROLLMENTS
-from lms_pipeline.transform.columns import constant
+from lms_pipeline.transform.columns import repeat_value
 
 
 def changed_at(path: Path) -> datetime:
@@ -95,7 +95,7 @@ def remove_payloads(data: DataDir, partition: Partition, now: datetime) -> None:
 
 def _without_payloads(batch: pa.RecordBatch) -> pa.RecordBatch:
     place = batch.schema.get_field_index("payload")
-    return batch.set_column(place, batch.schema.field(place), constant("", "string", batch.num_rows))
+    return batch.set_column(place, batch.schema.field(place), repeat_value("", "string", batch.num_rows))
 
 
 log = logging.getLogger(__name__)

@@ -1,1 +1,1 @@
-"""What people look at: the metric tables as pictures and pages. No Dagster, no SQL of its own."""
+"""Metric tables as text for people, in Markdown. No Dagster, and no SQL of its own."""

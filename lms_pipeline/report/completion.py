@@ -1,48 +1,54 @@
-"""What of an account's courses is shown: the largest ones with their rates, and the ends of the scale.
+"""The courses of one account and day as Markdown: the largest with a bar each, and the lowest and highest rate.
 
-What belongs here: choosing from a file of `course_completion`. Drawing is `chart.py`.
+Belongs here: choosing rows of a `course_completion` file, and making titles from an LMS safe to show.
 """
 
 from __future__ import annotations
 
+import re
+import string
 from pathlib import Path
 from typing import NamedTuple
 
 import pyarrow.parquet as pq
 
-from lms_pipeline.report.charts import Bar, bars_svg, in_markdown, one_line, text_bar
-
 RATE = "completion_rate_eligible"
-"""The fair figure."""
-MAX_BARS, MAX_LINES = 15, 10
+"""The rate that is shown: completed of eligible enrollments."""
+COLUMNS = ["course_id", "course_title", "n_all", RATE, f"{RATE}_num", f"{RATE}_den"]
+"""Columns of `course_completion`, in the order of `Course`."""
+MAX_LINES = 10
 MAX_TITLE_LENGTH = 40
-"""Characters on a line of text: ten such lines are less than the 1,000 characters that Dagster shows without a click."""
+"""Characters. Ten such lines stay below the 1,000 characters of Markdown that Dagster shows without a click."""
+BAR_LENGTH = 10
+"""Characters."""
 MIN_ELIGIBLE = 10
-"""Enrollments of a course that is called the best or the worst: one learner alone is always 0% or 100%."""
+"""Eligible enrollments of a course with the lowest or highest rate: a single learner is always 0% or 100%."""
+UNSAFE_CHARACTERS = re.compile(
+    "[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]|[\x7f-\x9f\u202a-\u202e\u2066-\u2069]"
+)
+"""Control characters, halves of surrogate pairs, and marks that reverse the direction of the text around them."""
+PUNCTUATION = re.compile(f"([{re.escape(string.punctuation)}])")
 
 
 class Course(NamedTuple):
-    """A course with its rate."""
+    """A course and its completion rate."""
 
     course_id: str
     title: str | None
     enrollments: int
     rate: float | None
+    """Between 0 and 1; None if no enrollment is eligible."""
     completed: int
     eligible: int
 
     @property
     def label(self) -> str:
-        """What people call it."""
+        """The title, or the id of a course without one."""
         return self.title or self.course_id
 
 
-COLUMNS = ["course_id", "course_title", "n_all", RATE, f"{RATE}_num", f"{RATE}_den"]
-"""Of `course_completion`, in the order of `Course`."""
-
-
 class Courses:
-    """The courses of one account and day."""
+    """The courses in a file of `course_completion`, the largest first."""
 
     def __init__(self, path: Path) -> None:
         with pq.ParquetFile(path) as file:
@@ -50,28 +56,40 @@ class Courses:
         courses = [Course(*row) for row in zip(*columns, strict=True)]
         self._by_size = sorted(courses, key=lambda course: (-course.enrollments, course.course_id))
 
-    def chart(self, title: str) -> str:
-        """The largest as bars of an SVG picture."""
-        largest = self._by_size[:MAX_BARS]
-        more = len(self._by_size) - len(largest)
-        footnote = f"and {more:,} smaller courses" if more else "" if largest else "There is no course."
-        bars = [Bar(one.label, one.rate, f"{one.completed:,} of {one.eligible:,}") for one in largest]
-        return bars_svg(title, "completed of eligible enrollments, largest courses first", bars, footnote)
+    def format_largest(self) -> str:
+        """Return a Markdown table of the largest courses; below it, how many are left out."""
+        largest = self._by_size[:MAX_LINES]
+        table = "\n".join(["| completed | course | of eligible |\n|---|---|---|", *map(_format_row, largest)])
+        smaller = len(self._by_size) - len(largest)
+        note = f"and {smaller:,} smaller courses" if smaller else "" if largest else "There is no course."
+        return f"{table}\n\n{note}" if note else table
 
-    def lines(self) -> str:
-        """The largest in Markdown, with bars that are text."""
-        head = "| completed | course | of eligible |\n|---|---|---|"
-        return "\n".join([head, *map(_line, self._by_size[:MAX_LINES])])
-
-    def extremes(self) -> tuple[Course, Course] | None:
-        """The ones with the lowest and the highest rate; None where none is large enough to say."""
-        rated = sorted(
-            (one for one in self._by_size if one.eligible >= MIN_ELIGIBLE), key=lambda one: one.rate or 0
-        )
+    def find_extremes(self) -> tuple[Course, Course] | None:
+        """Return the courses with the lowest and the highest rate; None if all have fewer than `MIN_ELIGIBLE`."""
+        large = [course for course in self._by_size if course.eligible >= MIN_ELIGIBLE]
+        rated = sorted(large, key=lambda course: course.rate or 0)
         return (rated[0], rated[-1]) if rated else None
 
 
-def _line(course: Course) -> str:
-    title = in_markdown(one_line(course.label, MAX_TITLE_LENGTH))
+def _format_row(course: Course) -> str:
+    title = escape_markdown(shorten(course.label, MAX_TITLE_LENGTH))
     percent = "-" if course.rate is None else f"{course.rate:.0%}"
-    return f"| {text_bar(course.rate)} {percent} | {title} | {course.completed:,} of {course.eligible:,} |"
+    bar = format_bar(course.rate, BAR_LENGTH)
+    return f"| {bar} {percent} | {title} | {course.completed:,} of {course.eligible:,} |"
+
+
+def shorten(text: str, max_length: int) -> str:
+    """Return the text on one line, without control characters, cut to `max_length` characters."""
+    line = " ".join(UNSAFE_CHARACTERS.sub(" ", text).split())
+    return line if len(line) <= max_length else f"{line[: max_length - 1].rstrip()}…"
+
+
+def escape_markdown(text: str) -> str:
+    """Escape the text so that Markdown shows it literally: no link, no image, no table cell."""
+    return PUNCTUATION.sub(r"\\\1", text)
+
+
+def format_bar(share: float | None, length: int) -> str:
+    """Return a bar of block characters, filled by a share between 0 and 1; empty for None."""
+    filled = round((share or 0) * length)
+    return "█" * filled + "░" * (length - filled)

@@ -1,7 +1,4 @@
-"""The sandbox as a running server.
-
-What belongs here: putting the routes together, and serving them on a socket, in a thread or for good.
-"""
+"""The sandbox as a running server: its routes, its socket, and the script file that it starts with."""
 
 from __future__ import annotations
 
@@ -11,100 +8,73 @@ from contextlib import contextmanager, suppress
 from threading import Thread
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import uvicorn
 from starlette.applications import Starlette
 from starlette.routing import Mount
+from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
-from lms_pipeline.sandbox.clock import Clock
-from lms_pipeline.sandbox.controls import Controls
-from lms_pipeline.sandbox.errors import SandboxError
-from lms_pipeline.sandbox.protocol import Protocol
-from lms_pipeline.sandbox.wire.accounts_api import AccountsApi
-from lms_pipeline.sandbox.wire.connections import Connections
-from lms_pipeline.sandbox.wire.control_api import ControlApi
-from lms_pipeline.sandbox.wire.discovery_api import DiscoveryApi
-from lms_pipeline.sandbox.wire.gate import Gate
-from lms_pipeline.sandbox.wire.lms_api import LmsApi
+from lms_pipeline.sandbox.api.accounts import AccountsApi
+from lms_pipeline.sandbox.api.control import ControlApi
+from lms_pipeline.sandbox.api.gate import Gate
+from lms_pipeline.sandbox.api.lms import LmsApi
+from lms_pipeline.sandbox.connections import Connections
+from lms_pipeline.sandbox.faults import AnyFault
+from lms_pipeline.sandbox.state import Clock, RunningSandbox, Switches
+from lms_pipeline.sandbox.world import SandboxError
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable, Iterator
-    from datetime import datetime
+    from pathlib import Path
 
-    from lms_pipeline.sandbox.faults.fault import Fault
-    from lms_pipeline.sandbox.scripting import SandboxScript
-    from lms_pipeline.sandbox.wire.journal import Entry
-    from lms_pipeline.sandbox.wire.switches import Switches
     from lms_pipeline.sandbox.world import World
 
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 8765
-DEFAULT_TOKEN = "sandbox-token"  # noqa: S105 - it opens nothing but the sandbox
+DEFAULT_TOKEN = "sandbox-token"  # noqa: S105 - it gives access to the sandbox only
 
 
-class RunningSandbox:
-    """A sandbox that is being served: where it is, and its controls without the detour over HTTP."""
+class SandboxScript(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A script file: a table `[switches]`, and one `[[faults]]` for each fault."""
 
-    def __init__(self, url: str, token: str, controls: Controls) -> None:
-        self.url = url
-        self.token = token
-        self._controls = controls
-
-    def set_clock(self, instant: datetime | None) -> None:
-        """Stand still at `instant`; None lets the clock go with the real time."""
-        self._controls.clock.set(instant)
-
-    def switch(self, switches: Switches) -> None:
-        """Behave like this from now on."""
-        self._controls.switches = switches
-
-    def fault(self, *faults: Fault) -> None:
-        """Script more faults.
-
-        Raises:
-            SandboxError: one of them is about an account or a route that isn't there.
-        """
-        self._controls.add_faults(faults)
-
-    def clear_faults(self) -> None:
-        """Drop every fault, and take back what they revoked."""
-        self._controls.clear_faults()
-
-    def faults(self) -> list[dict[str, Any]]:
-        """The faults, and how often each struck, as `GET /_sandbox/faults` tells them."""
-        return self._controls.script.told()
-
-    def clear_counts(self) -> None:
-        """Forget the requests, and begin counting anew."""
-        self._controls.clear_counts()
-
-    def requests(self) -> list[Entry]:
-        """The last requests, as `GET /_sandbox/requests` tells them."""
-        return self._controls.journal.last()
-
-    def stats(self) -> dict[str, Any]:
-        """The requests served, as `GET /_sandbox/stats` tells them."""
-        return self._controls.stats_told()
+    switches: Switches = Switches()
+    faults: tuple[AnyFault, ...] = ()
 
 
-def create_app(world: World, controls: Controls) -> Starlette:
-    """The server as an ASGI application."""
-    gate = Gate(controls)
-    accounts, discovery, lms = AccountsApi(controls), DiscoveryApi(controls), LmsApi(world, controls)
+def read_script(path: Path) -> SandboxScript:
+    """Read a script from a TOML file.
+
+    Raises:
+        SandboxError: the file can't be read, or its content is invalid.
+    """
+    try:
+        return msgspec.toml.decode(path.read_bytes(), type=SandboxScript)
+    except OSError as error:
+        raise SandboxError(f"The script {path} can't be read: {error.strerror or error}.") from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise SandboxError(f"The script {path} can't be used: {error}.") from None
+
+
+def create_app(world: World, sandbox: RunningSandbox) -> Starlette:
+    """Return the server as an ASGI application."""
+    gate = Gate(sandbox)
+    accounts, lms = AccountsApi(sandbox), LmsApi(world, sandbox)
     enrollments = "/unified/lms/course-enrollments"
     return Starlette(
         routes=[
-            Mount("/_sandbox", routes=ControlApi(controls).routes()),
-            gate.route("/integrated-account", accounts.list),
-            gate.route("/integrated-account/{id}", accounts.get),
-            gate.route("/integrated-account/{id}/capabilities", discovery.capabilities),
-            gate.route("/unified/lms/{resource}/meta/{method}", discovery.meta),
-            gate.route("/unified/lms/users", lms.users),
-            gate.route("/unified/lms/users/{id:path}", lms.user),
-            gate.route("/unified/lms/courses", lms.courses),
-            gate.route("/unified/lms/courses/{id:path}", lms.course),
-            gate.route(enrollments, lms.course_enrollments),
-            gate.route("/unified/lms/courseenrollments", lms.course_enrollments, name=enrollments),
-            gate.anything_else(),
+            Mount("/_sandbox", routes=ControlApi(sandbox).build_routes()),
+            gate.build_route("/integrated-account", accounts.list_accounts),
+            gate.build_route("/integrated-account/{id}", accounts.get_account),
+            gate.build_route("/integrated-account/{id}/capabilities", accounts.get_capabilities),
+            gate.build_route("/unified/lms/{resource}/meta/{method}", accounts.get_metadata),
+            gate.build_route("/unified/lms/users", lms.list_users),
+            gate.build_route("/unified/lms/users/{id:path}", lms.get_user),
+            gate.build_route("/unified/lms/courses", lms.list_courses),
+            gate.build_route("/unified/lms/courses/{id:path}", lms.get_course),
+            gate.build_route(enrollments, lms.list_enrollments),
+            gate.build_route("/unified/lms/courseenrollments", lms.list_enrollments, name=enrollments),
+            gate.build_catch_all(),
         ]
     )
 
@@ -119,17 +89,18 @@ def running(
     host: str = DEFAULT_HOST,
     port: int = 0,
 ) -> Iterator[RunningSandbox]:
-    """Serve `world` from a thread while the block runs; port 0 takes a free one.
+    """Serve `world` from a thread while the block runs; port 0 is a free one.
 
     Raises:
-        SandboxError: where the port can't be had.
+        SandboxError: the port can't be opened, or the script names an unknown account or route.
     """
-    controls, server = _ready(world, token, clock, script)
-    with _listening(host, port) as listener:
+    sandbox, server = _build_server(world, token, clock, script)
+    with _open_listener(host, port) as listener:
+        sandbox.url = _read_url(listener)
         thread = Thread(target=server.run, args=([listener],), name="sandbox")
         thread.start()
         try:
-            yield RunningSandbox(_url(listener), token, controls)
+            yield sandbox
         finally:
             server.should_exit = True
             thread.join()
@@ -145,33 +116,34 @@ def serve(
     port: int = DEFAULT_PORT,
     announce: Callable[[str], None] | None = None,
 ) -> None:
-    """Serve `world` until the process is interrupted; `announce` is told the URL once the port is taken.
+    """Serve `world` until the process is interrupted; call `announce` with the URL when the port is open.
 
     Raises:
-        SandboxError: where the port can't be had, or the script is about what isn't there.
+        SandboxError: the port can't be opened, or the script names an unknown account or route.
     """
-    _, server = _ready(world, token, clock, script)
-    with _listening(host, port) as listener, suppress(KeyboardInterrupt):
+    _, server = _build_server(world, token, clock, script)
+    with _open_listener(host, port) as listener, suppress(KeyboardInterrupt):
         if announce:
-            announce(_url(listener))
+            announce(_read_url(listener))
         server.run([listener])
 
 
-def _ready(
+class _HttpProtocol(AutoHTTPProtocol):  # type: ignore[misc, valid-type] # uvicorn chooses the class at run time
+    """uvicorn's protocol, with the `transport` of the connection in each request's state, for the faults."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep the transport where the application finds it."""
+        super().connection_made(transport)
+        self.app_state: dict[str, Any] = {**self.app_state, "transport": transport}
+
+
+def _build_server(
     world: World, token: str, clock: Clock | None, script: SandboxScript | None
-) -> tuple[Controls, uvicorn.Server]:
-    controls = Controls(Connections(token, world.accounts()), clock or Clock())
-    app = create_app(world, controls)
-    if script is not None:
-        controls.switches = script.switches
-        controls.add_faults(script.faults)
-    return controls, _server(app)
-
-
-def _server(app: Starlette) -> uvicorn.Server:
+) -> tuple[RunningSandbox, uvicorn.Server]:
+    sandbox = RunningSandbox(token, Connections(token, world.accounts()), clock or Clock())
     config = uvicorn.Config(
-        app,
-        http=Protocol,
+        create_app(world, sandbox),
+        http=_HttpProtocol,
         lifespan="off",
         ws="none",
         log_config=None,
@@ -179,22 +151,25 @@ def _server(app: Starlette) -> uvicorn.Server:
         server_header=False,
         timeout_graceful_shutdown=1,
     )
-    return uvicorn.Server(config)
+    if script is not None:
+        sandbox.switches = script.switches
+        sandbox.fault(*script.faults)
+    return sandbox, uvicorn.Server(config)
 
 
-def _listening(host: str, port: int) -> socket.socket:
+def _open_listener(host: str, port: int) -> socket.socket:
     if not 0 <= port <= 65535:
-        raise SandboxError(f"Port {port} on {host} can't be had: ports go from 0 to 65535.")
+        raise SandboxError(f"Port {port} on {host} can't be opened: ports are 0 to 65535.")
     try:
         return socket.create_server((host, port))
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
-            trouble = "is in use: stop what is listening there, or choose another port"
+            reason = "is in use: stop the program that listens there, or choose another port"
         else:
-            trouble = f"can't be had: {error.strerror or error}"
-        raise SandboxError(f"Port {port} on {host} {trouble}.") from error
+            reason = f"can't be opened: {error.strerror or error}"
+        raise SandboxError(f"Port {port} on {host} {reason}.") from error
 
 
-def _url(listener: socket.socket) -> str:
+def _read_url(listener: socket.socket) -> str:
     host, port = listener.getsockname()[:2]
     return f"http://{host}:{port}"

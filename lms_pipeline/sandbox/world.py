@@ -1,20 +1,23 @@
-"""What the server asks of a world, and the plain things that a world answers with.
+"""The interface between the server and the data that it serves.
 
-What belongs here: the interface between the wire and what is served over it. A world knows nothing of HTTP:
-no cursors, no statuses, no formats. The server knows nothing of where a record comes from.
+Belongs here: accounts, records, lists of records, and the protocol of a world. Not here: HTTP, cursors, formats.
 """
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import msgspec
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from datetime import datetime
+from lms_pipeline.errors import LmsPipelineError
 
-    from lms_pipeline.sandbox.listing import Listing
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+
+class SandboxError(LmsPipelineError):
+    """The sandbox can't start or can't be configured: a port in use, an unreadable records file, an unknown account."""
 
 
 class Integration(msgspec.Struct, frozen=True):
@@ -26,7 +29,7 @@ class Integration(msgspec.Struct, frozen=True):
 
 
 class Account(msgspec.Struct, frozen=True):
-    """An integrated account as `GET /integrated-account` tells it."""
+    """An integrated account, as `GET /integrated-account` returns it."""
 
     id: str
     tenant_id: str
@@ -37,11 +40,11 @@ class Account(msgspec.Struct, frozen=True):
     updated_at: datetime
     authentication_method: str = "api_key"
     context: Mapping[str, str] = {}
-    """Variables of the connection, among which secrets may be; nobody but the account's owner has a use for them."""
+    """Variables of the connection. The real API puts secrets here, so clients must not keep it."""
 
     @property
-    def demands_pair(self) -> bool:
-        """Whether its provider tells an enrollment only to who asks for a learner in a course."""
+    def requires_pair(self) -> bool:
+        """Whether its provider returns an enrollment only for a learner and a course together."""
         return self.integration.name == "talentlms"
 
 
@@ -49,32 +52,77 @@ class Record(NamedTuple):
     """One object of the unified API, as the bytes of two JSON values."""
 
     unified: bytes
-    """The unified object, never empty and without `remote_data`."""
+    """The unified object: not empty, and without `remote_data`."""
     remote: bytes | None
-    """What the provider said; None where the world doesn't know."""
+    """The provider's own object; None if the world has none."""
+
+
+class Slice(NamedTuple):
+    """Consecutive records of a list, and the position of the next record, or None at the end."""
+
+    records: list[Record]
+    next_position: int | None
+
+
+class Listing:
+    """The records `get_record(0)` to `get_record(length - 1)`, without those that are None.
+
+    Records are built when they are served. A world that returns None for an absent record, instead of closing the
+    gap, keeps all positions valid while the clock moves during a sweep.
+    """
+
+    def __init__(self, length: int, get_record: Callable[[int], Record | None]) -> None:
+        self._length = length
+        self._get_record = get_record
+
+    @classmethod
+    def of(cls, records: Sequence[Record]) -> Listing:
+        """Return a list of records that exist already."""
+        return cls(len(records), records.__getitem__)
+
+    def filter(self, matches: Callable[[Record], bool]) -> Listing:
+        """Return the matching records, each at its position in this list."""
+
+        def get_record(position: int) -> Record | None:
+            record = self._get_record(position)
+            return record if record is not None and matches(record) else None
+
+        return Listing(self._length, get_record)
+
+    def read(self, start: int, limit: int) -> Slice:
+        """Return at most `limit` records from position `start` on."""
+        records: list[Record] = []
+        for position in range(start, self._length):
+            record = self._get_record(position)
+            if record is None:
+                continue
+            if len(records) == limit:
+                return Slice(records, position)
+            records.append(record)
+        return Slice(records, None)
 
 
 class View(Protocol):
-    """An account as it is at one instant."""
+    """The state of an account at one instant."""
 
     def enrollments(self, user_id: str | None = None, course_id: str | None = None) -> Listing:
-        """The enrollments, or those of a learner, of a course, or of the pair."""
+        """Return all enrollments, or those of a learner, of a course, or of both."""
         ...
 
     def users(self) -> Listing:
-        """The users list."""
+        """Return the users list."""
         ...
 
     def courses(self) -> Listing:
-        """The courses list."""
+        """Return the courses list."""
         ...
 
     def user(self, user_id: str) -> Record | None:
-        """A user asked for by id: its provider may tell more of it than in the list."""
+        """Return one user; its provider's object may have more fields than in the list."""
         ...
 
     def course(self, course_id: str) -> Record | None:
-        """A course asked for by id: its provider may tell more of it than in the list."""
+        """Return one course; its provider's object may have more fields than in the list."""
         ...
 
 
@@ -82,9 +130,14 @@ class World(Protocol):
     """Accounts, and the state of each at any instant."""
 
     def accounts(self) -> Sequence[Account]:
-        """All accounts, whatever the instant."""
+        """Return all accounts; they are the same at every instant."""
         ...
 
     def view(self, account_id: str, at: datetime) -> View:
-        """The account's state at an instant in UTC; the account is one of `accounts()`."""
+        """Return the state of one of `accounts()` at an instant in UTC."""
         ...
+
+
+def convert_to_utc(instant: datetime) -> datetime:
+    """Return the instant in UTC; a naive one is UTC already."""
+    return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)

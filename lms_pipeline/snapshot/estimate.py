@@ -1,7 +1,6 @@
-"""What a snapshot would cost, without taking it.
+"""What a snapshot costs, in words: the plan of a run, and the estimate of a dry run.
 
-What belongs here: an estimate from the lists and from the last snapshot. What a taken snapshot really plans is told by
-`telling.py`.
+Belongs here: counts and durations as sentences. Which calls a run makes is decided in `extract/`.
 """
 
 from __future__ import annotations
@@ -14,107 +13,118 @@ from tempfile import TemporaryDirectory
 from lms_pipeline.extract.budget import Limits
 from lms_pipeline.extract.checkpoint import Checkpoint
 from lms_pipeline.extract.plan import Kind
-from lms_pipeline.extract.session import FetchSession, build_sweep_query, fetch_list
+from lms_pipeline.extract.session import FetchSession, fetch_list
 from lms_pipeline.extract.strategies import read_pairs
-from lms_pipeline.extract.strategy_selection import Choice, pair_requirement
+from lms_pipeline.extract.strategy_selection import Choice, select_strategy
 from lms_pipeline.lake.files import count_rows
 from lms_pipeline.lake.paths import DataDir
-from lms_pipeline.snapshot.job import Order
-from lms_pipeline.snapshot.previous import last_snapshot
+from lms_pipeline.snapshot.job import SnapshotJob
+from lms_pipeline.snapshot.previous import link_previous
 from lms_pipeline.tables.pulled import UNIFIED_ENROLLMENTS
 from lms_pipeline.truto.client import TrutoClient
 
+KIND_WORDS: dict[Kind, str] = {
+    "new": "new",
+    "changed": "changed",
+    "rotation": "again in rotation",
+    "carried": "carried over",
+}
 
-def plan_told(order: Order, strategy: str, kinds: Mapping[Kind, int], calls: int) -> str:
-    """As `12,000 enrollments of acme by roster: 240 new, 11,760 carried over: 240 calls, about 53 s.`, for one."""
-    words: dict[Kind, str] = {
-        "new": "new",
-        "changed": "changed",
-        "rotation": "again in turn",
-        "carried": "carried over",
-    }
+
+def format_plan(job: SnapshotJob, strategy: str, kinds: Mapping[Kind, int], calls: int) -> str:
+    """Return a fetch plan in words.
+
+    For example `12,000 enrollments of acme by roster: 240 new, 11,760 carried over: 240 calls, about 53 s.`
+    """
     counts = Counter(kinds)
-    parts = [f"{counts[kind]:,} {word}" for kind, word in words.items() if counts[kind]]
-    found = f"{counts.total():,} enrollments of {order.account_id} by {strategy}"
-    return f"{found}{': ' if parts else ''}{', '.join(parts)}: {calls_told(calls, order.limits, order.options.workers)}."
+    parts = [f"{counts[kind]:,} {words}" for kind, words in KIND_WORDS.items() if counts[kind]]
+    found = f"{counts.total():,} enrollments of {job.account_id} by {strategy}"
+    return f"{found}{': ' if parts else ''}{', '.join(parts)}: {_format_job_calls(job, calls)}."
 
 
-def calls_told(calls: int, limits: Limits, workers: int) -> str:
-    """As `1,920 calls, about 7 min at 2,000 an hour`; where it may not cost as many, for how many that holds."""
+def format_calls(calls: int, limits: Limits, workers: int) -> str:
+    """Return calls and duration like `1,920 calls, about 7 min at 2,000 an hour`.
+
+    Where the limits allow fewer calls, the duration is that of the allowed ones.
+    """
     pace = f" at {limits.per_hour:,} an hour" if limits.per_hour else ""
-    most = calls if limits.per_snapshot is None else min(calls, limits.per_snapshot)
-    allowed = "" if most == calls else f", of which it may cost {most:,}"
-    return f"{calls:,} calls{allowed}, about {duration(limits.seconds_for(most, workers))}{pace}"
+    allowed = calls if limits.per_snapshot is None else min(calls, limits.per_snapshot)
+    cap = "" if allowed == calls else f", of which {allowed:,} are allowed"
+    return f"{calls:,} calls{cap}, about {format_duration(limits.estimate_seconds(allowed, workers))}{pace}"
 
 
-def duration(seconds: float) -> str:
-    """As `40 s`, `7 min` or `5.2 h`."""
+def format_duration(seconds: float) -> str:
+    """Return a duration like `40 s`, `7 min` or `5.2 h`."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5_400 else f"{seconds / 3_600:.1f} h"
 
 
-def estimate_calls(client: TrutoClient, data: DataDir, order: Order) -> str:
-    """What would be asked for, in words; only lists and metadata are asked for now.
+def estimate_calls(client: TrutoClient, data: DataDir, job: SnapshotJob) -> str:
+    """Estimate the calls of a snapshot, in words; the estimate itself fetches only lists and metadata.
 
     Raises:
-        TrutoError: no answer.
+        TrutoError: a request failed.
     """
-    asked_before = client.requests
-    with TemporaryDirectory() as folder, Checkpoint(Path(folder) / "answers.sqlite") as answers:
-        session = FetchSession(client, answers.begin(order.plan, client.now()))
-        choice = _choice(session, order)
+    sent_before = client.requests
+    with TemporaryDirectory() as folder, Checkpoint(Path(folder) / "checkpoint.sqlite") as checkpoint:
+        session = FetchSession(client, checkpoint.begin(job.fingerprint, client.now()))
+        remembered = job.remembered if job.options.strategy == "auto" else None
+        choice = remembered or select_strategy(session, job.account_id, job.options, ids=None)
         learners, courses = (
-            sum(len(page.records) for page in fetch_list(session, order.account_id, one, order.options))
-            for one in ("users", "courses")
+            sum(len(page.records) for page in fetch_list(session, job.account_id, resource, job.options))
+            for resource in ("users", "courses")
         )
-    lists = client.requests - asked_before
-    stored = _stored(data, order)
-    known = (
-        "no snapshot tells how many enrollments"
-        if stored is None
-        else f"{stored:,} enrollments in the last snapshot"
-    )
+    list_calls = client.requests - sent_before
+    stored = _count_previous_rows(data, job)
+    known = "no previous snapshot" if stored is None else f"{stored:,} enrollments in the previous snapshot"
     head = f"{choice.name} ({choice.why}); {learners:,} users, {courses:,} courses, {known}"
+    calls = _estimate_enrollments(
+        data, job, choice, sizes=(learners, courses), stored=stored, list_calls=list_calls
+    )
+    return f"{head}{calls}."
+
+
+def _estimate_enrollments(
+    data: DataDir,
+    job: SnapshotJob,
+    choice: Choice,
+    *,
+    sizes: tuple[int, int],
+    stored: int | None,
+    list_calls: int,
+) -> str:
+    """Return the end of the estimate: the calls for the enrollments, lists included."""
+    learners, courses = sizes
     if choice.name == "sweep":
-        pages = (
-            "" if stored is None else f": {_told(order, lists + -(-stored // order.options.page_size) or 1)}"
-        )
-        return f"{head}{pages}."
+        if stored is None:
+            return ""
+        pages = -(-stored // job.options.page_size) or 1
+        return f": {_format_job_calls(job, list_calls + pages)}"
     if choice.name == "pairs":
-        return f"{head}: {_told(order, lists + _pairs(order, learners * courses))}."
-    details = courses if choice.name == "roster" else learners
+        return f": {_format_job_calls(job, list_calls + _count_pairs(job, learners * courses))}"
+    rosters = courses if choice.name == "roster" else learners
     if stored is None:
-        return f"{head}: {details:,} calls for details, then one for each enrollment, {learners * courses:,} at most."
+        return (
+            f": {rosters:,} calls for rosters, then one for each enrollment, {learners * courses:,} at most"
+        )
     with TemporaryDirectory() as folder:
-        before = last_snapshot(data, order, choice.name, Path(folder))
-    if before is None or not order.may_carry:
-        return f"{head}: {_told(order, lists + details + stored)}."
-    turn = -(-stored // order.options.rotation_days) if order.options.rotation_days else 0
-    return f"{head}: {_told(order, lists + details + turn)}, and one for each that changed."
+        previous = link_previous(data, job, choice.name, Path(folder))
+    if previous is None or not job.may_carry:
+        return f": {_format_job_calls(job, list_calls + rosters + stored)}"
+    rotation = -(-stored // job.options.rotation_days) if job.options.rotation_days else 0
+    return f": {_format_job_calls(job, list_calls + rotation + rosters)}, and one for each that changed"
 
 
-def _choice(session: FetchSession, order: Order) -> Choice:
-    """What was set or chosen before; else what the metadata tell, without asking for details."""
-    if order.options.strategy != "auto":
-        return Choice(order.options.strategy, "it is set in LMS_ACCOUNTS_FILE")
-    if order.remembered is not None:
-        return order.remembered
-    because = pair_requirement(session, build_sweep_query(order.account_id, order.options))
-    if because is None:
-        return Choice("sweep", "its LMS lists all enrollments")
-    return Choice("roster", f"{because}; two more calls will tell whether another way is better")
+def _count_pairs(job: SnapshotJob, all_pairs: int) -> int:
+    file = job.options.pairs_file
+    return all_pairs if file is None else sum(1 for _ in read_pairs(Path(file)))
 
 
-def _pairs(order: Order, all_of_them: int) -> int:
-    file = order.options.pairs_file
-    return all_of_them if file is None else sum(1 for _ in read_pairs(Path(file)))
+def _count_previous_rows(data: DataDir, job: SnapshotJob) -> int | None:
+    latest = data.latest_snapshot(job.account_id, before=job.day)
+    return count_rows(data.file(UNIFIED_ENROLLMENTS, latest)) if latest is not None else None
 
 
-def _stored(data: DataDir, order: Order) -> int | None:
-    previous = data.latest_snapshot(order.account_id, before=order.day)
-    return None if previous is None else count_rows(data.file(UNIFIED_ENROLLMENTS, previous))
-
-
-def _told(order: Order, calls: int) -> str:
-    return calls_told(calls, order.limits, order.options.workers)
+def _format_job_calls(job: SnapshotJob, calls: int) -> str:
+    return format_calls(calls, job.limits, job.options.workers)

@@ -1,12 +1,13 @@
-"""Pairs of learner and course on their way to the files: asked for, carried over, or told as their details show them.
+"""The enrollments of a run, by sweep or by pairs: from responses to the files of the run.
 
-What belongs here: carrying out a plan. Which pairs are worth a call is `pull/plan.py`.
+Belongs here: carrying out a strategy. Which pairs are worth a call is `extract/plan.py`; the order of stages is `run.py`.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -17,257 +18,271 @@ from threading import Event
 from typing import TypeVar
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from lms_pipeline.concurrency import map_in_order
-from lms_pipeline.errors import LmsPipelineError
-from lms_pipeline.extract import session
+from lms_pipeline.errors import LmsPipelineError, SettingsError
 from lms_pipeline.extract.budget import BudgetSpentError
-from lms_pipeline.extract.plan import Pair, Plan
-from lms_pipeline.extract.session import BrokenListError, NotKeptError, fetch_list
-from lms_pipeline.extract.strategies import PairBatch
-from lms_pipeline.lake.files import TableFile, conform
-from lms_pipeline.snapshot.job import LISTS, TABLES, Order, Pull, Report
-from lms_pipeline.snapshot.writer import EnrollmentFiles
-from lms_pipeline.tables.pulled import RAW_ENROLLMENTS, UNIFIED_ENROLLMENTS
-from lms_pipeline.transform.columns import constant
-from lms_pipeline.transform.dedupe import StagedRows
-from lms_pipeline.transform.enrollments import OtherPairError, ResponseRecords, raw_batch
-from lms_pipeline.transform.rosters import Entry, roster_batch
-from lms_pipeline.transform.users_courses import ListFlattener, ListName
-from lms_pipeline.truto.query import CourseFilter, ListQuery, UserFilter
+from lms_pipeline.extract.plan import FetchPlan, Pair, build_plan
+from lms_pipeline.extract.session import sweep_enrollments
+from lms_pipeline.extract.strategies import (
+    LEARNER,
+    ROSTER,
+    ExplicitPairs,
+    ListNotOfferedError,
+    PairBatch,
+    PairStrategy,
+    RosterStrategy,
+)
+from lms_pipeline.extract.strategy_selection import Choice
+from lms_pipeline.snapshot.estimate import format_plan
+from lms_pipeline.snapshot.job import LISTS, PairCounts, ReplayContext, SnapshotJob
+from lms_pipeline.snapshot.lists import Lists, SnapshotContext, retry_once
+from lms_pipeline.snapshot.previous import link_previous
+from lms_pipeline.snapshot.writer import EnrollmentWriter
+from lms_pipeline.transform.enrollments import OtherPairError, ResponseRecords, build_raw_batch
+from lms_pipeline.transform.rosters import RosterEntry, build_roster_batch
+from lms_pipeline.truto.query import CourseFilter, ListQuery, ObjectQuery, UserFilter
 from lms_pipeline.truto.response import Page
+from lms_pipeline.truto.store import NotKeptError
 
 T = TypeVar("T")
+NoCall = BudgetSpentError | NotKeptError
+
+MAX_ROUNDS = 2
+"""Sweeps of one run: a list that changes while it is read serves enrollments twice."""
+BATCH_RESPONSES = 500
+"""Responses that become rows together: arrays of one row each would take most of the time."""
 
 log = logging.getLogger(__name__)
 
 
-def anew(take: Callable[[], T]) -> T:
-    """What `take` gives; a list that broke off is taken once more from its beginning, and no more than once.
+@dataclass(frozen=True, slots=True)
+class FetchedEnrollments:
+    """The enrollments of a run in their files, which are still open."""
 
-    Raises:
-        TrutoError: it broke off again.
-    """
-    try:
-        return take()
-    except BrokenListError as broken:
-        log.warning("%s The list is read once more from its beginning.", broken)
-    try:
-        return take()
-    except BrokenListError as again:
-        raise again.__cause__ or again from None
+    choice: Choice
+    writer: EnrollmentWriter
+    pairs: PairCounts = field(default_factory=PairCounts)
+    plan: FetchPlan | None = None
 
 
-@dataclass
-class TakenList:
-    """A list in its file, which isn't closed yet, and the ids in it."""
-
-    file: TableFile
-    is_offered: bool = False
-    """Whether the LMS has it: a list that it doesn't have is empty."""
-    is_partial: bool = False
-    ids: list[pa.Array] = field(default_factory=list)
-
-    def unique_ids(self) -> list[str]:
-        """Each id once, in the order of the list."""
-        if not self.ids:
-            return []
-        unique: list[str] = pc.unique(pa.chunked_array(self.ids, pa.string())).to_pylist()
-        return unique
-
-
-def take_list(name: ListName, pull: Pull, files: ExitStack) -> TakenList:
-    """Take one list into its file, which `files` closes.
-
-    Raises:
-        TrutoError: no answer.
-    """
-    order = pull.order
-
-    def take() -> TakenList:
-        table = TABLES[name]
-        flattener = ListFlattener(name)
-        with ExitStack() as opened:
-            taken = TakenList(opened.enter_context(pull.publication.open(table)))
-            waiting = opened.enter_context(StagedRows(table, table.key, pull.folder))
-            for page in fetch_list(pull.session, order.account_id, LISTS[name], order.options):
-                batch = flattener.flatten(page.records, page.received_at)
-                waiting.add(batch)
-                taken.is_offered = True
-                taken.ids.append(batch.column(table.key[0]))
-                taken.is_partial |= page.is_partial
-            duplicates = waiting.deduplicate(taken.file)
-            if duplicates.total:
-                flattener.counts["duplicates"] = duplicates.total
-            pull.report.reading[name] = flattener.counts
-            files.push(opened.pop_all())
-        return taken
-
-    taken = anew(take)
-    pull.report.complete &= not taken.is_partial
-    return taken
-
-
-ROUNDS = 2
-
-
-def take_sweep(pull: Pull, files: ExitStack, lists: Callable[[], tuple[Path, Path]]) -> EnrollmentFiles:
-    """Take the list of enrollments; once more where some came twice.
+def fetch_enrollments(
+    context: SnapshotContext, choice: Choice, lists: Lists, files: ExitStack
+) -> FetchedEnrollments:
+    """Fetch the enrollments by the chosen strategy; `files` closes their files.
 
     Raises:
         PairDemandedError: the account gives no list of enrollments.
-        TrutoError: no answer.
+        NoRosterError: its records do not list its enrollments.
+        ListNotOfferedError: the LMS does not offer a list that the strategy needs.
+        BudgetSpentError: no call is left, and the rest can't or must not do without.
+        TrutoError: a request failed.
     """
+    if choice.name == "sweep":
+        return _sweep(context, choice, lists, files)
+    return _fetch_by_pairs(context, choice, lists, files)
+
+
+def _sweep(context: SnapshotContext, choice: Choice, lists: Lists, files: ExitStack) -> FetchedEnrollments:
+    """Fetch the list of all enrollments, and once more where some came twice."""
+    context.session.save_replay_context(ReplayContext.of(context.job, choice).to_json())
     round_ = 1
     while True:
         with ExitStack() as opened:
-            taken = anew(partial(_take_round, pull, opened, round_))
-            taken.settle(*lists())
-            if taken.duplicates.total == 0 or round_ == ROUNDS:
+            writer = retry_once(partial(_sweep_round, context, opened, round_))
+            paths = lists.close(context.describe(choice.name, complete=lists.is_complete))
+            duplicates = writer.deduplicate(*paths)
+            if not duplicates or round_ == MAX_ROUNDS:
                 files.push(opened.pop_all())
-                return taken
+                return FetchedEnrollments(choice, writer)
         log.warning(
             "%d enrollments of %s came twice: the list changed while it was read, and is read once more.",
-            taken.duplicates.total,
-            pull.order.account_id,
+            duplicates,
+            context.job.account_id,
         )
         round_ += 1
 
 
-def _take_round(pull: Pull, files: ExitStack, round_: int) -> EnrollmentFiles:
-    order = pull.order
+def _sweep_round(context: SnapshotContext, files: ExitStack, round_: int) -> EnrollmentWriter:
+    job = context.job
     with ExitStack() as opened:
-        taken = opened.enter_context(EnrollmentFiles(order.identity, pull.publication, pull.folder))
-        for page in session.sweep_enrollments(pull.session, order.account_id, order.options, round_):
-            taken.answered([ResponseRecords(page.records, page.received_at)])
-            taken.is_partial |= page.is_partial
-            taken.repaired_pages += page.is_repaired
+        writer = opened.enter_context(EnrollmentWriter(job.identity, context.publication, context.scratch))
+        for page in sweep_enrollments(context.session, job.account_id, job.options, round_):
+            writer.add_responses([writer.add_page(page)])
         files.push(opened.pop_all())
-    return taken
+    return writer
 
 
-NoCall = BudgetSpentError | NotKeptError
-AT_ONCE = 500
-"""Answers that become rows together: arrays of one row each would take most of the time."""
+def _fetch_by_pairs(
+    context: SnapshotContext, choice: Choice, lists: Lists, files: ExitStack
+) -> FetchedEnrollments:
+    """Find the pairs, plan their calls, and carry out the plan."""
+    job = context.job
+    strategy = _build_strategy(context, choice)
+    _require_lists(context, strategy, lists)
+    previous = link_previous(context.data, job, strategy.name, context.scratch)
+    if context.requires_previous and previous is None:
+        raise NotKeptError(
+            f"The snapshot of {job.partition} carried rows over from the previous one, which is missing or was replaced: "
+            "its snapshot stays as it is."
+        )
+    context.session.save_replay_context(
+        ReplayContext.of(job, choice, has_previous=previous is not None).to_json()
+    )
+    missing: Counter[str] = Counter()
+    ids = lists.ids
+    plan = files.enter_context(
+        build_plan(
+            _count_missing(strategy.find_pairs(ids.learners, ids.courses), missing),
+            previous,
+            folder=context.scratch,
+            may_carry=job.may_carry,
+            rotation_days=job.options.rotation_days,
+        )
+    )
+    context.report_plan(format_plan(job, strategy.name, plan.counts, plan.calls))
+    writer = files.enter_context(EnrollmentWriter("pair", context.publication, context.scratch))
+    not_enrolled = _carry_out(context, plan, writer)
+    complete = lists.is_complete and not missing.total()
+    writer.deduplicate(*lists.close(context.describe(choice.name, complete=complete)))
+    fetched, changed = plan.compare_rotation(writer.staged_path)
+    pairs = PairCounts(
+        planned=Counter(plan.counts),
+        not_enrolled=not_enrolled,
+        gone=missing["gone"],
+        unusable=missing["unusable"],
+        rotation_fetched=fetched,
+        rotation_changed=changed,
+        stops_carrying=changed > fetched * job.options.carry_errors,
+    )
+    return FetchedEnrollments(choice, writer, pairs, plan)
 
 
-def counted(found: Iterable[PairBatch], report: Report) -> Iterator[PairBatch]:
-    """What was found, while what was gone is counted: enrollments may be missing with it."""
-    for some in found:
-        if some.is_gone:
-            report.gone += 1
-        report.unusable += some.unusable
-        report.complete &= not (some.is_gone or some.unusable)
-        yield some
+def _build_strategy(context: SnapshotContext, choice: Choice) -> PairStrategy:
+    options, query = context.job.options, ObjectQuery(context.job.account_id)
+    match choice.name:
+        case "roster":
+            return RosterStrategy(ROSTER, context.session, query, options.workers)
+        case "learner":
+            return RosterStrategy(LEARNER, context.session, query, options.workers)
+        case "pairs":
+            return ExplicitPairs(Path(options.pairs_file) if options.pairs_file else None)
+        case _:
+            raise SettingsError(f"The strategy {choice.name} does not go by pairs.")
 
 
-def take_pairs(pull: Pull, plan: Plan, taken: EnrollmentFiles) -> None:
-    """Ask for what is worth it while there are calls, and bring the rest from the last snapshot and the details.
+def _require_lists(context: SnapshotContext, strategy: PairStrategy, lists: Lists) -> None:
+    offered = {LISTS["learners"]: lists.learners.is_offered, LISTS["courses"]: lists.courses.is_offered}
+    if missing := sorted(one for one in strategy.needs if not offered[one]):
+        raise ListNotOfferedError(
+            f"The LMS of account {context.job.account_id} gives no list of its {' and '.join(missing)}, which the strategy "
+            f'{strategy.name} goes by: set strategy = "pairs" and a pairs_file for it in LMS_ACCOUNTS_FILE.'
+        )
 
-    Raises:
-        BudgetSpentError: there are no calls left, and the rest can't or mustn't be told without.
-        TrutoError: no answer.
+
+def _count_missing(found: Iterable[PairBatch], missing: Counter[str]) -> Iterator[PairBatch]:
+    """Yield the batches, and count what is gone or unusable: enrollments may be missing with it."""
+    for batch in found:
+        missing["gone"] += batch.is_gone
+        missing["unusable"] += batch.unusable
+        yield batch
+
+
+def _carry_out(context: SnapshotContext, plan: FetchPlan, writer: EnrollmentWriter) -> int:
+    """Carry out the plan, and return how many pairs have no enrollment.
+
+    Pairs that are worth a call are fetched while calls are left. The others come from the previous snapshot and from
+    the rosters.
     """
-    spent = _ask(pull, plan, taken)
+    not_enrolled, spent = _fetch_pairs(context, plan, writer)
     if spent is not None:
-        _tell_the_rest(pull, plan, taken, spent)
-    for table, batches in (
-        (UNIFIED_ENROLLMENTS, plan.carried("unified")),
-        (RAW_ENROLLMENTS, plan.carried("raw")),
-    ):
-        for batch in batches:
-            rows = conform(batch, table)
-            if table is UNIFIED_ENROLLMENTS:
-                place = rows.schema.get_field_index("source")
-                source = constant("carried", "string", rows.num_rows)
-                taken.rows(rows.set_column(place, rows.schema.field(place), source))
-                pull.report.carried += rows.num_rows
-            else:
-                taken.raw.write(rows)
+        _write_roster_rows(context, plan, writer, spent)
+    for batch in plan.read_carried("unified"):
+        writer.add_carried_rows(batch)
+    for batch in plan.read_carried("raw"):
+        writer.add_carried_raw(batch)
+    return not_enrolled
 
 
-def _ask(pull: Pull, plan: Plan, taken: EnrollmentFiles) -> NoCall | None:
-    """The error that ended the asking early, if any."""
-    order, report = pull.order, pull.report
+def _fetch_pairs(
+    context: SnapshotContext, plan: FetchPlan, writer: EnrollmentWriter
+) -> tuple[int, NoCall | None]:
+    """Return how many pairs have no enrollment, and the error that ended the calls early, if any."""
+    session, job = context.session, context.job
     stop = Event()
-    spent: NoCall | None = None
+    not_enrolled, spent = 0, None
 
-    def ask(pair: Pair) -> Page | NoCall | None:
+    def fetch(pair: Pair) -> Page | NoCall | None:
         try:
-            return pull.session.fetch_pair(_query(order, pair))
+            return session.fetch_pair(_build_pair_query(job, pair))
         except BudgetSpentError as error:
             stop.set()
             return error
-        except NotKeptError as error:  # of a replay: it was not asked for then
+        except NotKeptError as error:  # in a replay: the run that is replayed did not fetch it
             return error
 
-    # a replay takes every answer that was kept, whatever this version would have planned
-    pairs = _until(stop, plan.to_ask(also_carried=pull.session.is_replay))
-    with closing(map_in_order(ask, pairs, order.options.workers)) as answers:
-        while some := list(islice(answers, AT_ONCE)):
-            told: list[ResponseRecords] = []
+    # A replay uses every stored response, whatever this version would have planned.
+    pairs = _read_until(stop, plan.read_pairs(include_carried=session.is_replay))
+    with closing(map_in_order(fetch, pairs, job.options.workers)) as responses:
+        while batch := list(islice(responses, BATCH_RESPONSES)):
+            records: list[ResponseRecords] = []
             is_absent: dict[int, bool] = {}
-            for pair, answer in some:
-                if isinstance(answer, NoCall):
-                    spent = answer
+            for pair, page in batch:
+                if isinstance(page, NoCall):
+                    spent = page
                     continue
-                is_absent[pair.place] = answer is None or not answer.records
-                if answer is None or not answer.records:
-                    report.not_enrolled += 1
-                    continue
-                told.append(
-                    ResponseRecords(answer.records, answer.received_at, (pair.user_id, pair.course_id))
-                )
-                taken.is_partial |= answer.is_partial or answer.next_cursor is not None
-                taken.repaired_pages += answer.is_repaired
-            _take(order, taken, told)
-            plan.answered(is_absent)
-    return spent
+                is_absent[pair.position] = page is None or not page.records
+                if page is not None and page.records:
+                    records.append(writer.add_page(page, (pair.user_id, pair.course_id)))
+            not_enrolled += sum(is_absent.values())
+            _write_records(job, writer, records)
+            plan.mark_fetched(is_absent)
+    return not_enrolled, spent
 
 
-def _take(order: Order, taken: EnrollmentFiles, told: list[ResponseRecords]) -> None:
+def _write_records(job: SnapshotJob, writer: EnrollmentWriter, records: list[ResponseRecords]) -> None:
     try:
-        taken.answered(told)
+        writer.add_responses(records)
     except OtherPairError:
         raise LmsPipelineError(
-            f"Account {order.account_id} answers with other enrollments than those of the learner and course that are "
-            'asked for: set strategy = "sweep" for it in LMS_ACCOUNTS_FILE.'
+            f"Account {job.account_id} answers with enrollments of other learners or courses than those of the request: "
+            'set strategy = "sweep" for it in LMS_ACCOUNTS_FILE.'
         ) from None
 
 
-def _tell_the_rest(pull: Pull, plan: Plan, taken: EnrollmentFiles, spent: NoCall) -> None:
-    """The new and changed pairs that no call was left for, as their details show them."""
-    for found, times in plan.unanswered():
-        if pull.order.options.when_spent == "fail" or not all(entry.detail for entry in found):
-            raise spent  # nothing but a call would tell of the pairs without details
-        unified = roster_batch(found, times)
-        raw = None if pull.order.options.remote_data == "drop" else _raw(found, times)
-        taken.rows(unified, raw)
-        pull.report.roster += unified.num_rows
+def _write_roster_rows(
+    context: SnapshotContext, plan: FetchPlan, writer: EnrollmentWriter, spent: NoCall
+) -> None:
+    """Write the new and changed pairs that no call was left for, with the content of their roster entries."""
+    options = context.job.options
+    for entries, times in plan.read_unfetched():
+        if options.when_spent == "fail" or not all(entry.payload for entry in entries):
+            raise spent  # without a roster entry, nothing but a call brings the enrollment
+        raw = None if options.remote_data == "drop" else _build_raw_rows(entries, times)
+        writer.add_roster_rows(build_roster_batch(entries, times), raw)
 
 
-def _raw(found: list[Entry], times: list[datetime]) -> pa.RecordBatch:
-    return raw_batch(
-        [entry.user_id for entry in found],
-        [entry.course_id for entry in found],
-        [entry.detail for entry in found],
+def _build_raw_rows(entries: list[RosterEntry], times: list[datetime]) -> pa.RecordBatch:
+    return build_raw_batch(
+        [entry.user_id for entry in entries],
+        [entry.course_id for entry in entries],
+        [entry.payload for entry in entries],
         "roster",
         times,
     )
 
 
-def _query(order: Order, pair: Pair) -> ListQuery:
+def _build_pair_query(job: SnapshotJob, pair: Pair) -> ListQuery:
     return ListQuery(
-        order.account_id,
+        job.account_id,
         user=UserFilter(pair.user_id),
         course=CourseFilter(pair.course_id),
-        ignore_remote_data=order.options.remote_data == "drop",
-        remote_query=order.options.remote_query,
+        ignore_remote_data=job.options.remote_data == "drop",
+        remote_query=job.options.remote_query,
     )
 
 
-def _until(stop: Event, pairs: Iterable[Pair]) -> Iterator[Pair]:
+def _read_until(stop: Event, pairs: Iterable[Pair]) -> Iterator[Pair]:
     for pair in pairs:
         if stop.is_set():
             return

@@ -1,6 +1,6 @@
-"""What a snapshot is asked to be, and what came of it.
+"""One snapshot run as plain data: the job, its result, and the context that a replay needs.
 
-What belongs here: plain data between who asks for a snapshot and who takes it.
+Belongs here: what goes into a run and what comes out of it, with the way from the registry and back. The run is `run.py`.
 """
 
 from __future__ import annotations
@@ -9,18 +9,17 @@ import logging
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
-from pathlib import Path
+from typing import Self
 
 import msgspec
 
 from lms_pipeline.accounts.options import AccountOptions, read_options
 from lms_pipeline.accounts.registry import Registry
 from lms_pipeline.extract.budget import Limits
-from lms_pipeline.extract.session import FetchSession
 from lms_pipeline.extract.strategies import StrategyName
 from lms_pipeline.extract.strategy_selection import Choice
 from lms_pipeline.lake.paths import DataDir, Partition
-from lms_pipeline.lake.publishing import Publication, Published
+from lms_pipeline.lake.publishing import Published
 from lms_pipeline.settings import Settings
 from lms_pipeline.tables.pulled import PULLED_TABLES, Identity, resolve_identity
 from lms_pipeline.transform.dedupe import NO_DUPLICATES, Duplicates
@@ -30,10 +29,12 @@ from lms_pipeline.truto.query import Resource
 LISTS: dict[ListName, Resource] = {"learners": "users", "courses": "courses"}
 TABLES = {table.name: table for table in PULLED_TABLES}
 
+log = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True, slots=True)
-class Order:
-    """Which snapshot to take, and how."""
+class SnapshotJob:
+    """Which snapshot to make, and how."""
 
     account_id: str
     day: date
@@ -41,15 +42,46 @@ class Order:
     identity: Identity
     options: AccountOptions
     tables: frozenset[str] = frozenset(TABLES)
-    """What was asked for. Enrollments bring all five tables, since one answer holds them; `learners` and `courses`
-    can be had alone."""
+    """The requested tables. Enrollments bring all five tables, since one response holds them; `learners` and `courses`
+    can be fetched without enrollments."""
     limits: Limits = field(default_factory=Limits)
     remembered: Choice | None = None
-    """What `auto` chose at an earlier snapshot."""
+    """The strategy that `auto` selected for an earlier snapshot."""
     may_carry: bool = True
-    """Whether what seems unchanged needn't be asked for again."""
+    """Whether rows that seem unchanged may be carried over without a call."""
     allow_drop: bool = False
-    """Whether it may be published although many of the enrollments before are missing."""
+    """Whether the snapshot may be published although many of the previous enrollments are missing."""
+
+    @classmethod
+    def load(
+        cls,
+        settings: Settings,
+        partition: Partition,
+        run_id: str,
+        *,
+        tables: frozenset[str] | None = None,
+        allow_drop: bool = False,
+    ) -> Self:
+        """Load the job of an account and day from the registry and the options; all tables by default.
+
+        Raises:
+            UnknownAccountError: no account has this id.
+            SettingsError: the file of options is unusable.
+        """
+        account = Registry(DataDir(settings.data_dir).registry).get(partition.account_id)
+        options = read_options(settings.accounts_file).get(account.id, AccountOptions())
+        return cls(
+            account_id=account.id,
+            day=partition.day,
+            run_id=run_id,
+            identity=resolve_identity(account.integration, options.identity),
+            options=options,
+            tables=tables or frozenset(TABLES),
+            limits=Limits.of(options, account.integration, settings.account_calls_per_10s),
+            remembered=None if account.strategy == "auto" else Choice(account.strategy, account.why),
+            may_carry=account.carrying_stopped is None,
+            allow_drop=allow_drop,
+        )
 
     @property
     def partition(self) -> Partition:
@@ -58,66 +90,56 @@ class Order:
 
     @property
     def lists_only(self) -> bool:
-        """Whether no enrollment has to be asked for."""
+        """Whether the job needs no enrollments."""
         return self.tables <= LISTS.keys()
 
     @property
-    def plan(self) -> str:
-        """All that decides which requests are sent and what they bring: answers to another plan are of no use."""
-        of = self.options
+    def fingerprint(self) -> str:
+        """Everything that decides which requests are sent and what they bring, as JSON.
+
+        Stored responses and a previous snapshot with another fingerprint are unusable. The text must stay byte for byte:
+        it is compared with the text that earlier versions stored.
+        """
+        options = self.options
         lists = sorted(self.tables) if self.lists_only else None
-        told = (lists, self.identity, of.strategy, of.remote_data)
-        return msgspec.json.encode((*told, of.remote_query, of.page_size, of.pairs_file)).decode()
+        decisive = (
+            lists,
+            self.identity,
+            options.strategy,
+            options.remote_data,
+            options.remote_query,
+            options.page_size,
+            options.pairs_file,
+        )
+        return msgspec.json.encode(decisive).decode()
 
 
-@dataclass
-class Report:
-    """What a snapshot took and brought; counts of records unless said otherwise."""
+@dataclass(frozen=True, slots=True)
+class RowCounts:
+    """Where the rows of a snapshot come from, and what became of them."""
 
-    strategy: StrategyName = "sweep"
-    why: str = ""
-    """Why this strategy."""
-    is_settled: bool = True
-    """Whether the strategy may be remembered for the next time."""
-    kept: bool = False
-    """The day is over and its snapshot stays: nothing was asked, `published` is what was there."""
-    complete: bool = True
-    """Nothing is known to be missing."""
-    requests: int = 0
-    seconds: float = 0
     served: int = 0
+    """Records in responses."""
     carried: int = 0
-    """Taken over from the last snapshot, since nothing tells that they changed."""
+    """Rows carried over from the previous snapshot, since nothing says that they changed."""
     roster: int = 0
-    """Told as their details show them, since no call was left."""
-    not_enrolled: int = 0
-    """Pairs that were asked for and don't exist."""
-    gone: int = 0
-    """Courses or users that were listed, and weren't there any more when they were asked for."""
-    unusable: int = 0
-    """Entries of details without an id: enrollments that could not be asked for."""
-    planned: Counter[str] = field(default_factory=Counter)
-    """Pairs by what was planned for them: `new`, `changed`, `rotation`, `carried`."""
-    carry_asked: int = 0
-    """Pairs of the rotation that were asked for again."""
-    carry_differing: int = 0
-    """Of those, the ones that had changed although their details hadn't."""
-    carrying_stops: bool = False
-    """Too many of them had: nothing is carried any more until somebody looks."""
-    oldest_fetch: datetime | None = None
-    """When the oldest of the stored enrollments was really asked for."""
-    repaired_pages: int = 0
-    """Pages of enrollments with half an emoji in them, see `Page.is_repaired`."""
+    """Rows with the content of their roster entries, since no call was left for them."""
     rejected: int = 0
     duplicates: Duplicates = NO_DUPLICATES
-    reading: dict[str, Counter[str]] = field(default_factory=dict)
-    """By table how its records were read, see `RecordReader.counts`; of the lists also `rejected`, `duplicates`."""
+    repaired_pages: int = 0
+    """Pages of enrollments with half an emoji in them, see `Page.is_repaired`."""
+    oldest_fetch: datetime | None = None
+    """When the oldest of the stored enrollments was fetched."""
     undocumented_statuses: Counter[str] = field(default_factory=Counter)
-    published: list[Published] = field(default_factory=list)
 
     @property
-    def sums(self) -> dict[str, str]:
-        """Where every enrollment went, as the file of `unified_enrollments` tells it of itself."""
+    def brought(self) -> int:
+        """Rows that the sources brought: unified, rejected and duplicates together."""
+        return self.served + self.carried + self.roster
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        """The counts as the metadata of the file of `unified_enrollments`."""
         counts = {
             "served": self.served,
             "carried": self.carried,
@@ -128,14 +150,57 @@ class Report:
         }
         return {name: str(count) for name, count in counts.items()}
 
+
+@dataclass(frozen=True, slots=True)
+class PairCounts:
+    """What became of the pairs of a snapshot by pairs; all zero for a sweep."""
+
+    planned: Counter[str] = field(default_factory=Counter)
+    """Pairs by kind: `new`, `changed`, `rotation`, `carried`."""
+    not_enrolled: int = 0
+    """Fetched pairs without an enrollment."""
+    gone: int = 0
+    """Courses or users in a list that no longer exist."""
+    unusable: int = 0
+    """Roster entries without a usable id: enrollments that can't be fetched."""
+    rotation_fetched: int = 0
+    """Pairs of the rotation that were fetched."""
+    rotation_changed: int = 0
+    """Fetched pairs of the rotation that had changed although their roster entries had not."""
+    stops_carrying: bool = False
+    """Whether too many of them had changed: nothing is carried over until a person looks."""
+
     @property
     def calls_saved(self) -> int:
-        """Pairs that were not asked for, since nothing tells that they changed: one call each."""
-        return self.planned["rotation"] + self.planned["carried"] - self.carry_asked
+        """Pairs without a call, since nothing says that they changed: one call each."""
+        return self.planned["rotation"] + self.planned["carried"] - self.rotation_fetched
+
+    @property
+    def has_missing(self) -> bool:
+        """Whether enrollments may be missing, with a course, a user or a roster entry that is unusable."""
+        return bool(self.gone or self.unusable)
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotResult:
+    """What a run did and published."""
+
+    published: list[Published] = field(default_factory=list)
+    kept: bool = False
+    """Whether the day is closed and its snapshot stays: no call was made."""
+    choice: Choice = Choice("sweep", "")  # noqa: RUF009 - frozen
+    complete: bool = True
+    """Whether nothing is known to be missing."""
+    requests: int = 0
+    seconds: float = 0
+    rows: RowCounts = field(default_factory=RowCounts)
+    pairs: PairCounts = field(default_factory=PairCounts)
+    reading: dict[str, Counter[str]] = field(default_factory=dict)
+    """By table how its records were read, see `RecordReader.counts`; for the lists also `rejected` and `duplicates`."""
 
 
 class ReplayContext(msgspec.Struct, frozen=True, kw_only=True):
-    """As they were when the strategy was chosen."""
+    """What decides about a snapshot and is not in the job's fingerprint, stored beside the responses as JSON."""
 
     run_id: str
     strategy: StrategyName
@@ -144,107 +209,57 @@ class ReplayContext(msgspec.Struct, frozen=True, kw_only=True):
     may_carry: bool
     rotation_days: int
     has_before: bool = False
-    """Whether there was a snapshot to carry over from."""
+    """Whether there was a previous snapshot to carry over from."""
 
     @classmethod
-    def of(cls, order: Order, choice: Choice, *, has_before: bool = False) -> ReplayContext:
-        """Those of a snapshot that is being taken."""
+    def of(cls, job: SnapshotJob, choice: Choice, *, has_previous: bool = False) -> Self:
+        """Return the context of a running job."""
         return cls(
-            run_id=order.run_id,
+            run_id=job.run_id,
             strategy=choice.name,
             why=choice.why,
             is_settled=choice.is_settled,
-            may_carry=order.may_carry,
-            rotation_days=order.options.rotation_days,
-            has_before=has_before,
+            may_carry=job.may_carry,
+            rotation_days=job.options.rotation_days,
+            has_before=has_previous,
         )
 
-    def applied_to(self, order: Order) -> Order:
-        """The order as it was then."""
+    def apply(self, job: SnapshotJob) -> SnapshotJob:
+        """Return the job as it was."""
         return replace(
-            order,
+            job,
             remembered=Choice(self.strategy, self.why, self.is_settled),
             may_carry=self.may_carry,
-            options=msgspec.structs.replace(order.options, rotation_days=self.rotation_days),
+            options=msgspec.structs.replace(job.options, rotation_days=self.rotation_days),
         )
 
-    def written(self) -> str:
-        """As JSON."""
+    def to_json(self) -> str:
+        """Return the stored text."""
         return msgspec.json.encode(self).decode()
 
-
-def read_circumstances(told: str | None) -> ReplayContext | None:
-    """Those that were written; None where there are none, or others than this version writes."""
-    try:
-        return None if told is None else msgspec.json.decode(told, type=ReplayContext)
-    except msgspec.DecodeError:
-        return None
-
-
-log = logging.getLogger(__name__)
+    @classmethod
+    def from_json(cls, text: str | None) -> Self | None:
+        """Read a stored text; None where there is none, or it is of another version."""
+        try:
+            return None if text is None else msgspec.json.decode(text, type=cls)
+        except msgspec.DecodeError:
+            return None
 
 
-def load_job(
-    settings: Settings,
-    data: DataDir,
-    account_id: str,
-    day: date,
-    run_id: str,
-    *,
-    tables: frozenset[str] | None = None,
-    allow_drop: bool = False,
-) -> Order:
-    """The order for the snapshot of an account and day; all tables where none are named.
-
-    Raises:
-        UnknownAccountError: nobody has this id.
-        SettingsError: the file of options can't be used.
-    """
-    from lms_pipeline.extract.budget import Limits
-    from lms_pipeline.extract.strategy_selection import Choice
-
-    account = Registry(data.registry).get(account_id)
-    options = read_options(settings.accounts_file).get(account.id, AccountOptions())
-    return Order(
-        account_id=account.id,
-        day=day,
-        run_id=run_id,
-        identity=resolve_identity(account.integration, options.identity),
-        options=options,
-        tables=tables or frozenset(TABLES),
-        limits=Limits.of(options, account.integration, settings.account_calls_per_10s),
-        remembered=None if account.strategy == "auto" else Choice(account.strategy, account.why),
-        may_carry=account.carrying_stopped is None,
-        allow_drop=allow_drop,
-    )
-
-
-def remember(data: DataDir, order: Order, report: Report) -> None:
-    """Keep in the registry what was chosen, and that nothing is carried any more where too much had changed."""
-    if report.kept or order.lists_only:
+def record_outcome(data: DataDir, job: SnapshotJob, result: SnapshotResult) -> None:
+    """Record in the registry the selected strategy, and that carrying over stops where too much had changed."""
+    if result.kept or job.lists_only:
         return
     registry = Registry(data.registry)
-    if order.options.strategy == "auto" and report.is_settled:
-        registry.remember_strategy(order.account_id, report.strategy, report.why)
-    if report.carrying_stops:
-        registry.stop_carrying(order.account_id, order.day)
+    if job.options.strategy == "auto" and result.choice.is_settled:
+        registry.remember_strategy(job.account_id, result.choice.name, result.choice.why)
+    if result.pairs.stops_carrying:
+        registry.stop_carrying(job.account_id, job.day)
         log.warning(
-            "%d of %d enrollments of %s that seemed unchanged had changed: from now on all are asked for. Look at its "
-            "runs, and carry again with `lms-pipeline accounts add %s`.",
-            report.carry_differing,
-            report.carry_asked,
-            order.account_id,
-            order.account_id,
+            "%d of %d enrollments of %s that seemed unchanged had changed: from now on all of them are fetched. Look at "
+            "its runs, and allow carrying over again with `lms-pipeline accounts add %s`.",
+            result.pairs.rotation_changed,
+            result.pairs.rotation_fetched,
+            job.account_id,
+            job.account_id,
         )
-
-
-@dataclass(frozen=True, slots=True)
-class Pull:
-    """Who is asked, for what, and where it goes."""
-
-    session: FetchSession
-    order: Order
-    publication: Publication
-    folder: Path
-    """For what waits; it is emptied afterwards."""
-    report: Report = field(default_factory=Report)

@@ -1,360 +1,266 @@
-"""One snapshot being taken, from the first question to the last rename.
+"""One snapshot run: the stages of a pull or a replay in their order, from the lock to the last rename.
 
-What belongs here: what comes after what: the lists, the strategy, the enrollments, the audit, the publishing.
+Belongs here: what comes after what. The stages are `lists.py` and `fetch.py`; what goes in and comes out is `job.py`.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack, closing
+from dataclasses import replace
 from datetime import datetime, timedelta
-from functools import partial
 from pathlib import Path
 from typing import Protocol
 
 from lms_pipeline.days import Calendar
-from lms_pipeline.errors import SettingsError
 from lms_pipeline.extract.budget import Budget
 from lms_pipeline.extract.checkpoint import Attempt, Checkpoint
-from lms_pipeline.extract.plan import Plan, planned
-from lms_pipeline.extract.session import FetchSession, NotKeptError, PairDemandedError, build_sweep_query
-from lms_pipeline.extract.strategies import (
-    Learner,
-    ListNotOfferedError,
-    NoRosterError,
-    Pairs,
-    PairStrategy,
-    Roster,
-    StrategyName,
-)
-from lms_pipeline.extract.strategy_selection import Choice, choose_details_strategy, pair_requirement
-from lms_pipeline.housekeeping.cleanup import old_answers, remove
-from lms_pipeline.housekeeping.policy import RetentionPolicy
+from lms_pipeline.extract.session import FetchSession, PairDemandedError
+from lms_pipeline.extract.strategies import ListNotOfferedError, NoRosterError
+from lms_pipeline.extract.strategy_selection import Choice, select_strategy
 from lms_pipeline.lake.disk import check_free_space
-from lms_pipeline.lake.files import Provenance, TableFile, read_metadata
+from lms_pipeline.lake.files import read_metadata
 from lms_pipeline.lake.lock import partition_lock
 from lms_pipeline.lake.paths import DataDir
 from lms_pipeline.lake.publishing import (
     Publication,
+    Published,
     RowDropError,
     audit_counts,
     find_published_files,
     refuse_row_drop,
     remove_leftovers,
 )
-from lms_pipeline.snapshot.estimate import plan_told
-from lms_pipeline.snapshot.fetch import TakenList, counted, take_list, take_pairs, take_sweep
-from lms_pipeline.snapshot.job import LISTS, TABLES, Order, Pull, ReplayContext, Report, read_circumstances
-from lms_pipeline.snapshot.previous import last_snapshot, remember_details
-from lms_pipeline.snapshot.writer import EnrollmentFiles
+from lms_pipeline.snapshot.fetch import FetchedEnrollments, fetch_enrollments
+from lms_pipeline.snapshot.job import LISTS, TABLES, ReplayContext, SnapshotJob, SnapshotResult
+from lms_pipeline.snapshot.lists import Lists, SnapshotContext, fetch_list_table, fetch_lists
+from lms_pipeline.snapshot.previous import write_fingerprints
 from lms_pipeline.tables.pulled import COURSES, LEARNERS, PULLED_TABLES, UNIFIED_ENROLLMENTS
 from lms_pipeline.truto.client import TrutoClient
-from lms_pipeline.truto.query import ObjectQuery
+from lms_pipeline.truto.store import NotKeptError, ResponseStore
 from lms_pipeline.truto.transport import Gate
-
-
-class Taking:
-    """Takes one snapshot; nothing is visible before all of it is there."""
-
-    def __init__(
-        self,
-        pull: Pull,
-        data: DataDir,
-        pulled_at: datetime,
-        tell: Callable[[str], None],
-        *,
-        needs_before: bool = False,
-    ) -> None:
-        self._pull = pull
-        self._session = pull.session
-        self._order = pull.order
-        self._report = pull.report
-        self._data = data
-        self._pulled_at = pulled_at
-        self._tell = tell
-        self._needs_before = needs_before
-
-    def run(self) -> Report:
-        """Ask, settle, publish."""
-        with ExitStack() as files:
-            if self._order.lists_only:
-                self._lists_alone(files)
-            else:
-                self._everything(files)
-        self._report.requests = self._session.requests
-        return self._report
-
-    def _lists_alone(self, files: ExitStack) -> None:
-        taken = [(name, take_list(name, self._pull, files)) for name in LISTS if name in self._order.tables]
-        for name, one in taken:
-            if not one.is_offered:
-                raise ListNotOfferedError(
-                    f"The LMS of account {self._order.account_id} gives no list of its {LISTS[name]}."
-                )
-            self._close(one.file)
-        self._report.published = self._pull.publication.publish(
-            [(one.file, TABLES[name].key) for name, one in taken]
-        )
-
-    def _everything(self, files: ExitStack) -> None:
-        learners, courses = (take_list(name, self._pull, files) for name in LISTS)
-        remembered = self._order.remembered if self._order.options.strategy == "auto" else None
-        try:
-            plan, taken = self._enrollments(
-                remembered or self._chosen(learners, courses), learners, courses, files
-            )
-        except (NoRosterError, PairDemandedError):
-            if remembered is None:
-                raise
-            # the account has changed since: what was chosen then doesn't fit any more
-            plan, taken = self._enrollments(self._chosen(learners, courses), learners, courses, files)
-        taken.tell(self._report)
-        self._publish(taken, learners, courses)
-        if plan is not None:
-            remember_details(self._data, self._order, self._report.strategy, plan)
-
-    def _enrollments(
-        self, choice: Choice, learners: TakenList, courses: TakenList, files: ExitStack
-    ) -> tuple[Plan | None, EnrollmentFiles]:
-        self._report.strategy, self._report.why = choice.name, choice.why
-        self._report.is_settled = choice.is_settled
-        if choice.name != "sweep":
-            return self._pairs(choice, self._strategy(choice.name), learners, courses, files)
-        self._session.save_replay_context(ReplayContext.of(self._order, choice).written())
-        return None, take_sweep(self._pull, files, partial(self._closed, learners, courses))
-
-    def _pairs(
-        self,
-        choice: Choice,
-        strategy: PairStrategy,
-        learners: TakenList,
-        courses: TakenList,
-        files: ExitStack,
-    ) -> tuple[Plan, EnrollmentFiles]:
-        order, options = self._order, self._order.options
-        offered = {LISTS["learners"]: learners.is_offered, LISTS["courses"]: courses.is_offered}
-        if missing := sorted(one for one in strategy.needs if not offered[one]):
-            raise ListNotOfferedError(
-                f"The LMS of account {order.account_id} gives no list of its {' and '.join(missing)}, which the strategy "
-                f'{strategy.name} goes by: set strategy = "pairs" and a pairs_file for it in LMS_ACCOUNTS_FILE.'
-            )
-        before = last_snapshot(self._data, order, strategy.name, self._pull.folder)
-        if self._needs_before and before is None:
-            raise NotKeptError(
-                "The snapshot can't be made again: the one before it, from which it carried over, isn't there as it was."
-            )
-        self._session.save_replay_context(
-            ReplayContext.of(order, choice, has_before=before is not None).written()
-        )
-        found = strategy.find(learners.unique_ids(), courses.unique_ids())
-        plan = files.enter_context(
-            planned(
-                counted(found, self._report),
-                before,
-                folder=self._pull.folder,
-                may_carry=order.may_carry,
-                rotation_days=options.rotation_days,
-            )
-        )
-        self._report.planned.update(plan.counts)
-        self._tell(plan_told(order, strategy.name, plan.counts, plan.calls))
-        taken = files.enter_context(EnrollmentFiles("pair", self._pull.publication, self._pull.folder))
-        take_pairs(self._pull, plan, taken)
-        taken.settle(*self._closed(learners, courses))
-        asked, differing = plan.compared(taken.waiting.path)
-        self._report.carry_asked, self._report.carry_differing = asked, differing
-        self._report.carrying_stops = differing > asked * options.carry_errors
-        return plan, taken
-
-    def _chosen(self, learners: TakenList, courses: TakenList) -> Choice:
-        """The strategy that was set, else the one that fits."""
-        order = self._order
-        if order.options.strategy != "auto":
-            return Choice(order.options.strategy, "it is set in LMS_ACCOUNTS_FILE")
-        because = pair_requirement(self._session, build_sweep_query(order.account_id, order.options))
-        if because is None:
-            return Choice("sweep", "its LMS lists all enrollments")
-        ids = learners.unique_ids(), courses.unique_ids()
-        return choose_details_strategy(self._session, self._detail_query, *ids, because)
-
-    @property
-    def _detail_query(self) -> ObjectQuery:
-        return ObjectQuery(self._order.account_id)
-
-    def _strategy(self, name: StrategyName) -> PairStrategy:
-        options = self._order.options
-        match name:
-            case "roster":
-                return Roster(self._session, self._detail_query, options.workers)
-            case "learner":
-                return Learner(self._session, self._detail_query, options.workers)
-            case "pairs":
-                return Pairs(Path(options.pairs_file) if options.pairs_file else None)
-            case _:
-                raise SettingsError(f"There is no strategy {name} that goes by pairs.")
-
-    def _closed(self, learners: TakenList, courses: TakenList) -> tuple[Path, Path]:
-        """The files of the lists, which can be read from now on."""
-        for one in (learners, courses):
-            if one.file.is_open:
-                self._close(one.file)
-        return learners.file.path, courses.file.path
-
-    def _publish(self, taken: EnrollmentFiles, learners: TakenList, courses: TakenList) -> None:
-        order, report = self._order, self._report
-        report.oldest_fetch = taken.oldest_fetch
-        for file in (taken.raw, taken.rejected):
-            self._close(file)
-        self._close(taken.unified, {"key": ",".join(taken.key), **report.sums})
-        audit_counts(
-            brought=report.served + report.carried + report.roster,
-            unified=taken.unified.rows,
-            rejected=taken.rejected.rows,
-            duplicates=report.duplicates.total,
-        )
-        if not (order.allow_drop or self._session.is_replay):
-            refuse_row_drop(self._data, order.partition, taken.unified.rows, order.options.max_drop)
-        report.published = self._pull.publication.publish(
-            [
-                (taken.raw, ()),
-                (taken.rejected, ()),
-                (learners.file, LEARNERS.key),
-                (courses.file, COURSES.key),
-                (taken.unified, taken.key),
-            ]
-        )
-
-    def _close(self, file: TableFile, more: Mapping[str, str] | None = None) -> None:
-        provenance = Provenance(
-            run_id=self._order.run_id,
-            pulled_at=self._pulled_at,
-            strategy=self._report.strategy,
-            requests=self._session.requests,
-            complete=self._report.complete,
-        )
-        file.close({**provenance.metadata(), **(more or {})})
-
 
 log = logging.getLogger(__name__)
 
 
 class Connect(Protocol):
-    """Opens a client whose every request passes a gate."""
+    """Opens a client whose requests pass a gate, and whose responses a store keeps."""
 
-    def __call__(self, gate: Gate, /) -> AbstractContextManager[TrutoClient]:
-        """A client, as a context manager."""
+    def __call__(self, gate: Gate, store: ResponseStore, /) -> AbstractContextManager[TrutoClient]:
+        """Return a client, as a context manager."""
         ...
 
 
 def take_snapshot(
+    job: SnapshotJob,
+    *,
     connect: Connect,
     data: DataDir,
     calendar: Calendar,
     now: Callable[[], datetime],
-    order: Order,
-    *,
-    tell: Callable[[str], None] = log.info,
-) -> Report:
-    """Pull an account and publish its tables as the snapshot of `order.day`, or none of them.
+    report_plan: Callable[[str], None] = log.info,
+) -> SnapshotResult:
+    """Pull an account and publish its tables as the snapshot of the job's day, or none of them.
 
-    A day that is over, its grace too, keeps the snapshot it has, without a call. A pull that was cut off goes on with
-    the answers it had; `tell` is told what is going to be asked, before it is.
+    A closed day keeps the snapshot that it has, without a call. An interrupted pull continues with the responses in its
+    checkpoint. `report_plan` receives the fetch plan as one sentence, before its calls are made.
 
     Raises:
-        DayNotOpenError: it is not the day that is open, and has no snapshot.
-        LakeError: there is no room for it on the disk, or what is there can't be used.
-        LockedError: somebody else is at it.
-        BudgetSpentError: the calls that it may cost are used up.
-        RowDropError: too many enrollments are missing that the snapshot before has.
-        TrutoError: in one sentence, what and what to do.
+        DayNotOpenError: the day is not open, and has no snapshot.
+        LakeError: the disk has too little free space, or a file is unusable.
+        LockedError: another run pulls the same account and day.
+        BudgetSpentError: the calls that the snapshot may cost are used up.
+        RowDropError: too many enrollments of the previous snapshot are missing.
+        TrutoError: a request failed.
     """
     started = time.monotonic()
-    with partition_lock(data, order.partition) as folder:
-        if now() >= calendar.closes_at(order.day) and _is_published(data, order):
-            return Report(kept=True, published=find_published_files(data, PULLED_TABLES, order.partition))
-        calendar.check_open(order.day, now())
-        remove_leftovers(data, PULLED_TABLES, order.partition)
-        check_free_space(data, order.partition)
-        with Checkpoint(_answers(data, order)) as answers:
-            attempt = answers.begin(order.plan, now(), believe=order.allow_drop)
-            hourly = data.budgets / f"hour-{order.account_id}.sqlite"
+    with partition_lock(data, job.partition) as scratch:
+        if now() >= calendar.closes_at(job.day) and _is_published(data, job):
+            published = find_published_files(data, PULLED_TABLES, job.partition)
+            return SnapshotResult(published, kept=True)
+        calendar.check_open(job.day, now())
+        remove_leftovers(data, PULLED_TABLES, job.partition)
+        check_free_space(data, job.partition)
+        with Checkpoint(_checkpoint_path(data, job)) as checkpoint:
+            attempt = checkpoint.begin(job.fingerprint, now(), trust_rejected=job.allow_drop)
+            hourly = data.budgets / f"hour-{job.account_id}.sqlite"
             with (
-                closing(Budget(order.account_id, order.limits, attempt, hourly)) as budget,
-                connect(budget) as client,
-                Publication(data, order.partition, order.run_id) as publication,
+                closing(Budget(job.account_id, job.limits, attempt, hourly)) as budget,
+                connect(budget, attempt) as client,
+                Publication(data, job.partition, job.run_id) as publication,
             ):
                 session = FetchSession(client, attempt)
-                session.forget_stale_lists(now(), timedelta(hours=order.options.resume_hours))
+                session.forget_stale_lists(now(), timedelta(hours=job.options.resume_hours))
+                context = SnapshotContext(job, data, session, publication, scratch, now(), report_plan)
                 try:
-                    report = Taking(Pull(session, order, publication, folder), data, now(), tell).run()
+                    result = _run_stages(context)
                 except RowDropError:
-                    attempt.refuse()
+                    attempt.reject()
                     raise
             attempt.finish()
-        _remove_old_answers(data, order)
-    report.seconds = time.monotonic() - started
-    return report
+    return replace(result, seconds=time.monotonic() - started)
 
 
-def replay_snapshot(data: DataDir, order: Order, tell: Callable[[str], None] = log.info) -> Report:
-    """Publish a snapshot anew from the answers that were kept of it, without a call.
+def replay_snapshot(
+    job: SnapshotJob, *, data: DataDir, report_plan: Callable[[str], None] = log.info
+) -> SnapshotResult:
+    """Publish a snapshot again from the responses in its checkpoint, without a call.
 
     Raises:
-        NotKeptError: they weren't, or not all of them.
-        LockedError: somebody else is at it.
-        LakeError: in one sentence, what and what to do.
+        NotKeptError: responses of the snapshot are missing.
+        LockedError: another run pulls the same account and day.
+        LakeError: a file is unusable.
     """
     started = time.monotonic()
-    with partition_lock(data, order.partition) as folder:
-        if not data.answers(order.partition).exists():
-            raise NotKeptError(f"No answers of {order.partition} are kept: its snapshot stays as it is.")
-        with Checkpoint(data.answers(order.partition)) as answers:
-            attempt, then = _taken(data, order, answers)
+    with partition_lock(data, job.partition) as scratch:
+        if not data.answers(job.partition).exists():
+            raise NotKeptError(f"No responses of {job.partition} are kept: its snapshot stays as it is.")
+        with Checkpoint(data.answers(job.partition)) as checkpoint:
+            attempt, then = _find_published_attempt(data, job, checkpoint)
             if attempt is None or then is None:
-                raise NotKeptError(f"The pull of {order.partition} did not come to its end: pull it again.")
-            if attempt.plan != order.plan:
+                raise NotKeptError(f"The pull of {job.partition} did not finish: pull it again.")
+            if attempt.fingerprint != job.fingerprint:
                 raise NotKeptError(
-                    f"The options of {order.account_id} in LMS_ACCOUNTS_FILE were others when {order.day} was pulled: "
-                    "set them as they were then."
+                    f"The options of {job.account_id} in LMS_ACCOUNTS_FILE differ from those with which {job.day} was "
+                    "pulled: restore them."
                 )
-            remove_leftovers(data, PULLED_TABLES, order.partition)
-            with Publication(data, order.partition, order.run_id) as publication:
-                pull = Pull(FetchSession(None, attempt), then.applied_to(order), publication, folder)
-                taking = Taking(pull, data, attempt.started_at, tell, needs_before=then.has_before)
-                report = taking.run()
+            remove_leftovers(data, PULLED_TABLES, job.partition)
+            with (
+                TrutoClient.for_replay(attempt) as client,
+                Publication(data, job.partition, job.run_id) as publication,
+            ):
+                context = SnapshotContext(
+                    then.apply(job),
+                    data,
+                    FetchSession(client, attempt),
+                    publication,
+                    scratch,
+                    attempt.started_at,
+                    report_plan,
+                    requires_previous=then.has_before,
+                )
+                result = _run_stages(context)
             if not attempt.is_finished:
                 attempt.finish()
-    report.seconds = time.monotonic() - started
-    return report
+    return replace(result, seconds=time.monotonic() - started)
 
 
-def _taken(
-    data: DataDir, order: Order, answers: Checkpoint
+def _run_stages(context: SnapshotContext) -> SnapshotResult:
+    with ExitStack() as files:
+        if context.job.lists_only:
+            return _publish_lists_only(context, files)
+        lists = fetch_lists(context, files)
+        enrollments = _fetch_by_remembered_or_selected(context, lists, files)
+        rows, writer, pairs = enrollments.writer.counts, enrollments.writer, enrollments.pairs
+        complete = (
+            lists.is_complete
+            and not pairs.has_missing
+            and not writer.is_partial
+            and rows.duplicates.total == 0
+        )
+        published = _publish(context, lists, enrollments, complete=complete)
+        if enrollments.plan is not None:
+            write_fingerprints(context.data, context.job, enrollments.choice.name, enrollments.plan)
+        return SnapshotResult(
+            published,
+            choice=enrollments.choice,
+            complete=complete,
+            requests=context.session.requests,
+            rows=rows,
+            pairs=pairs,
+            reading={
+                LEARNERS.name: lists.learners.reading,
+                COURSES.name: lists.courses.reading,
+                UNIFIED_ENROLLMENTS.name: writer.reading,
+            },
+        )
+
+
+def _fetch_by_remembered_or_selected(
+    context: SnapshotContext, lists: Lists, files: ExitStack
+) -> FetchedEnrollments:
+    """Fetch by the remembered strategy, and by a new one where the account has changed since."""
+    job = context.job
+
+    def select() -> Choice:
+        return select_strategy(context.session, job.account_id, job.options, lists.ids)
+
+    remembered = job.remembered if job.options.strategy == "auto" else None
+    try:
+        return fetch_enrollments(context, remembered or select(), lists, files)
+    except (NoRosterError, PairDemandedError):
+        if remembered is None:
+            raise
+    return fetch_enrollments(context, select(), lists, files)
+
+
+def _publish_lists_only(context: SnapshotContext, files: ExitStack) -> SnapshotResult:
+    job = context.job
+    lists = {name: fetch_list_table(name, context, files) for name in LISTS if name in job.tables}
+    complete = not any(one.is_partial for one in lists.values())
+    for name, one in lists.items():
+        if not one.is_offered:
+            raise ListNotOfferedError(
+                f"The LMS of account {job.account_id} gives no list of its {LISTS[name]}."
+            )
+        one.file.close(context.describe("sweep", complete=complete))
+    return SnapshotResult(
+        context.publication.publish([(one.file, TABLES[name].key) for name, one in lists.items()]),
+        complete=complete,
+        requests=context.session.requests,
+        reading={name: one.reading for name, one in lists.items()},
+    )
+
+
+def _publish(
+    context: SnapshotContext, lists: Lists, enrollments: FetchedEnrollments, *, complete: bool
+) -> list[Published]:
+    """Close the files of enrollments, audit them, and publish all five tables; the unified one last."""
+    job, writer, rows = context.job, enrollments.writer, enrollments.writer.counts
+    metadata = context.describe(enrollments.choice.name, complete=complete)
+    for file in (writer.raw, writer.rejected):
+        file.close(metadata)
+    writer.unified.close({**metadata, "key": ",".join(writer.key), **rows.metadata})
+    audit_counts(
+        brought=rows.brought,
+        unified=writer.unified.rows,
+        rejected=rows.rejected,
+        duplicates=rows.duplicates.total,
+    )
+    if not (job.allow_drop or context.session.is_replay):
+        refuse_row_drop(context.data, job.partition, writer.unified.rows, job.options.max_drop)
+    return context.publication.publish(
+        [
+            (writer.raw, ()),
+            (writer.rejected, ()),
+            (lists.learners.file, LEARNERS.key),
+            (lists.courses.file, COURSES.key),
+            (writer.unified, writer.key),
+        ]
+    )
+
+
+def _find_published_attempt(
+    data: DataDir, job: SnapshotJob, checkpoint: Checkpoint
 ) -> tuple[Attempt, ReplayContext] | tuple[None, None]:
-    """The attempt whose snapshot is published, also where its process died before it could note that."""
-    published = data.file(UNIFIED_ENROLLMENTS, order.partition)
+    """Return the attempt whose snapshot is published, even if its process died before it marked it as finished."""
+    published = data.file(UNIFIED_ENROLLMENTS, job.partition)
     run_id = read_metadata(published).get("run_id") if published.exists() else None
-    for attempt in answers.attempts():
-        then = read_circumstances(attempt.circumstances)
+    for attempt in checkpoint.attempts():
+        then = ReplayContext.from_json(attempt.replay_context)
         if then is not None and (attempt.is_finished or then.run_id == run_id):
             return attempt, then
     return None, None
 
 
-def _is_published(data: DataDir, order: Order) -> bool:
-    wanted = order.tables if order.tables <= LISTS.keys() else {UNIFIED_ENROLLMENTS.name}
-    return all(data.file(TABLES[name], order.partition).exists() for name in wanted)
+def _is_published(data: DataDir, job: SnapshotJob) -> bool:
+    names = job.tables if job.lists_only else {UNIFIED_ENROLLMENTS.name}
+    return all(data.file(TABLES[name], job.partition).exists() for name in names)
 
 
-def _answers(data: DataDir, order: Order) -> Path:
-    """Lists that are pulled alone have answers of their own, and leave those of the enrollments alone."""
-    path = data.answers(order.partition)
-    return path.with_suffix(".lists.sqlite") if order.lists_only else path
-
-
-def _remove_old_answers(data: DataDir, order: Order) -> None:
-    """Remove the account's answers and details of days that are too long ago to be flattened again."""
-    rules = RetentionPolicy(today=order.day, answer_days={order.account_id: order.options.answer_days})
-    remove(data, old_answers(data, rules, order.account_id))
+def _checkpoint_path(data: DataDir, job: SnapshotJob) -> Path:
+    """Return the file of the checkpoint: a job for lists only has its own, and leaves that of the enrollments alone."""
+    path = data.answers(job.partition)
+    return path.with_suffix(".lists.sqlite") if job.lists_only else path

@@ -1,12 +1,11 @@
-"""The three files of enrollments while they are written.
+"""The three files of enrollments of one run, while they are written.
 
-What belongs here: rows on their way to `unified`, `raw` and `rejected`, and their counts. Where the rows come from is
-`sweep.py` and `pairs.py`.
+Belongs here: rows on their way to `unified`, `raw` and `rejected`, and their counts. Where they come from is `fetch.py`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
@@ -15,8 +14,9 @@ from typing import Self
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from lms_pipeline.lake.files import conform
 from lms_pipeline.lake.publishing import Publication
-from lms_pipeline.snapshot.job import Report
+from lms_pipeline.snapshot.job import RowCounts
 from lms_pipeline.tables.pulled import (
     KEYS,
     RAW_ENROLLMENTS,
@@ -24,22 +24,28 @@ from lms_pipeline.tables.pulled import (
     UNIFIED_ENROLLMENTS,
     Identity,
 )
+from lms_pipeline.transform.columns import repeat_value
 from lms_pipeline.transform.dedupe import NO_DUPLICATES, StagedRows
 from lms_pipeline.transform.enrollments import EnrollmentFlattener, ResponseRecords
+from lms_pipeline.truto.response import Page
 
 
-class EnrollmentFiles:
-    """Takes rows, settles them, and is closed by who publishes; left before, nothing of it stays."""
+class EnrollmentWriter:
+    """Stages rows, deduplicates them, and writes them to files that the publisher closes.
 
-    def __init__(self, identity: Identity, publication: Publication, folder: Path) -> None:
+    A context manager: files that are not closed when the block ends are removed.
+    """
+
+    def __init__(self, identity: Identity, publication: Publication, scratch: Path) -> None:
         self.key = KEYS[identity]
-        self.flattener = EnrollmentFlattener(identity)
-        self.duplicates = NO_DUPLICATES
-        self.served = 0
-        self.repaired_pages = 0
         self.is_partial = False
-        self.oldest_fetch: datetime | None = None
-        self._folder = folder
+        """Whether a response said that records are missing."""
+        self._flattener = EnrollmentFlattener(identity)
+        self.reading = self._flattener.counts
+        self._served = self._carried = self._roster = self._repaired_pages = 0
+        self._duplicates = NO_DUPLICATES
+        self._oldest_fetch: datetime | None = None
+        self._scratch = scratch
         self._publication = publication
         self._opened = ExitStack()
 
@@ -50,45 +56,76 @@ class EnrollmentFiles:
                 opened.enter_context(self._publication.open(table))
                 for table in (RAW_ENROLLMENTS, REJECTED_ENROLLMENTS, UNIFIED_ENROLLMENTS)
             )
-            self.waiting = opened.enter_context(StagedRows(UNIFIED_ENROLLMENTS, self.key, self._folder))
+            self._staged = opened.enter_context(StagedRows(UNIFIED_ENROLLMENTS, self.key, self._scratch))
             self._opened = opened.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Close them, and remove what was not finished."""
+        """Close the files, and remove what is unfinished."""
         self._opened.close()
 
-    def answered(self, answers: Iterable[ResponseRecords]) -> None:
-        """Take the records of answers.
+    @property
+    def staged_path(self) -> Path:
+        """The file of the staged rows; readable after `deduplicate`."""
+        return self._staged.path
+
+    def add_page(self, page: Page, pair: tuple[str, str] | None = None) -> ResponseRecords:
+        """Count a page and return its records, for `add_responses`; `pair` is the learner and course it was fetched for."""
+        self.is_partial |= page.is_partial or (pair is not None and page.next_cursor is not None)
+        self._repaired_pages += page.is_repaired
+        return ResponseRecords(page.records, page.received_at, pair)
+
+    def add_responses(self, responses: Sequence[ResponseRecords]) -> None:
+        """Flatten the records of responses, and write them.
 
         Raises:
-            OtherPairError: an answer is not about what was asked for.
+            OtherPairError: a response is about another learner or course than its request.
         """
-        told = list(answers)
-        flat = self.flattener.flatten_answers(told)
-        self.rows(flat.unified, flat.raw)
+        flat = self._flattener.flatten_responses(responses)
+        self._add_rows(flat.unified, flat.raw)
         self.rejected.write(flat.rejected)
-        self.served += sum(len(answer.records) for answer in told)
+        self._served += sum(len(one.records) for one in responses)
 
-    def rows(self, unified: pa.RecordBatch, raw: pa.RecordBatch | None = None) -> None:
-        """Take rows that are finished."""
-        self.waiting.add(unified)
+    def add_roster_rows(self, unified: pa.RecordBatch, raw: pa.RecordBatch | None) -> None:
+        """Write rows with the content of roster entries."""
+        self._add_rows(unified, raw)
+        self._roster += unified.num_rows
+
+    def add_carried_rows(self, unified: pa.RecordBatch) -> None:
+        """Write unified rows of the previous snapshot, marked as carried over."""
+        rows = conform(unified, UNIFIED_ENROLLMENTS)
+        position = rows.schema.get_field_index("source")
+        source = repeat_value("carried", "string", rows.num_rows)
+        self._add_rows(rows.set_column(position, rows.schema.field(position), source))
+        self._carried += rows.num_rows
+
+    def add_carried_raw(self, raw: pa.RecordBatch) -> None:
+        """Write raw rows of the previous snapshot."""
+        self.raw.write(conform(raw, RAW_ENROLLMENTS))
+
+    def deduplicate(self, learners: Path, courses: Path) -> int:
+        """Write the staged rows without duplicates, with names and titles from the lists; return the duplicates."""
+        self._duplicates = self._staged.deduplicate_and_enrich(self.unified, learners, courses)
+        return self._duplicates.total
+
+    @property
+    def counts(self) -> RowCounts:
+        """The counts so far."""
+        return RowCounts(
+            served=self._served,
+            carried=self._carried,
+            roster=self._roster,
+            rejected=self.rejected.rows,
+            duplicates=self._duplicates,
+            repaired_pages=self._repaired_pages,
+            oldest_fetch=self._oldest_fetch,
+            undocumented_statuses=self._flattener.undocumented_statuses,
+        )
+
+    def _add_rows(self, unified: pa.RecordBatch, raw: pa.RecordBatch | None = None) -> None:
+        self._staged.add(unified)
         if unified.num_rows:
             oldest = pc.min(unified.column("fetched_at")).as_py()
-            self.oldest_fetch = min(self.oldest_fetch or oldest, oldest)
+            self._oldest_fetch = min(self._oldest_fetch or oldest, oldest)
         if raw is not None:
             self.raw.write(raw)
-
-    def settle(self, learners: Path, courses: Path) -> None:
-        """Drop duplicates, and fill in names and titles from the lists."""
-        self.duplicates = self.waiting.deduplicate_and_enrich(self.unified, learners, courses)
-
-    def tell(self, report: Report) -> None:
-        """Put the counts into the report."""
-        report.served = self.served
-        report.repaired_pages = self.repaired_pages
-        report.complete &= not self.is_partial and self.duplicates.total == 0
-        report.duplicates = self.duplicates
-        report.rejected = self.rejected.rows
-        report.reading[UNIFIED_ENROLLMENTS.name] = self.flattener.counts
-        report.undocumented_statuses = self.flattener.undocumented_statuses

@@ -1,1 +1,1 @@
-"""What is stored: tables, columns, keys and lineage as plain data. It imports nothing of ours but errors."""
+"""What is stored: tables, columns, keys and lineage as plain data. Imports nothing else of the package but `errors`."""

@@ -1,6 +1,6 @@
-"""The page that lists every table and column, `docs/tables.md`, written from the schema itself.
+"""All tables of the lake, and the page that documents them, `docs/tables.md`.
 
-What belongs here: that page. `make docs` writes it; a test fails while it is out of date.
+`make docs` writes the page, and a test fails while it is out of date. Not here: columns (`pulled.py`, `metrics.py`).
 """
 
 from __future__ import annotations
@@ -14,20 +14,21 @@ from lms_pipeline.tables.pulled import PULLED_TABLES
 from lms_pipeline.tables.schema import Table
 
 METRIC_TABLES = COMPLETION_TABLES
-"""Those worked out from the enrollments of a partition, in the order of `metrics/tables.py`."""
+"""The tables that are computed from the enrollments of a partition, in the order of publishing."""
 
 TABLES: dict[str, Table] = {table.name: table for table in (*PULLED_TABLES, *METRIC_TABLES)}
+"""Every table of the lake by its name."""
 
 
 class UnknownTableError(WrongUseError):
-    """A table that the lake doesn't have."""
+    """The lake has no table of this name."""
 
 
 def table_named(name: str) -> Table:
-    """The table with this name.
+    """Return the table with this name.
 
     Raises:
-        UnknownTableError: there is none; the message lists those there are.
+        UnknownTableError: there is none; the message lists the tables that exist.
     """
     if name not in TABLES:
         raise UnknownTableError(
@@ -36,24 +37,27 @@ def table_named(name: str) -> Table:
     return TABLES[name]
 
 
-HEAD = """\
+_PAGE_HEADER = """\
 # Tables
 
 Every table of the lake, `LMS_DATA_DIR/lake/<table>/account_id=<id>/snapshot_date=<YYYY-MM-DD>/data.parquet`. The columns
-`account_id` (string) and `snapshot_date` (date) stand in the path. Timestamps are in microseconds, UTC. This page is
-written from the schema by `make docs`.
+`account_id` (string) and `snapshot_date` (date) are in the path. Timestamps are in microseconds, UTC. `make docs` writes
+this page from the schema.
 """
 
 
-def tables_page() -> str:
-    """The page, in Markdown."""
-    return "\n".join([HEAD, *(line for table in TABLES.values() for line in _section(table))]) + "\n"
+def render_tables_page() -> str:
+    """Return the page `docs/tables.md`, in Markdown."""
+    return (
+        "\n".join([_PAGE_HEADER, *(line for table in TABLES.values() for line in _render_section(table))])
+        + "\n"
+    )
 
 
-def _section(table: Table) -> Iterator[str]:
+def _render_section(table: Table) -> Iterator[str]:
     yield f"## {table.name}\n\n{table.doc}\n"
     if table.key:
-        yield f"A row is known by {', '.join(f'`{name}`' for name in table.key)}.\n"
+        yield f"A row is identified by {', '.join(f'`{name}`' for name in table.key)}.\n"
     yield "| column | type | meaning |\n|---|---|---|"
     for column in table.columns:
         required = "" if column.nullable else ", never null"
@@ -62,4 +66,4 @@ def _section(table: Table) -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(tables_page())
+    sys.stdout.write(render_tables_page())

@@ -1,7 +1,7 @@
-"""The tables that a pull brings, column by column.
+"""The five tables that a pull publishes: columns, keys, and the API fields that decide each column, as plain data.
 
-What belongs here: descriptions, as plain data. Reading records into them is `records.py`, `flatten.py` and `lists.py`.
-The fields, their types and the ten statuses are those of Truto's page of `GET /unified/lms/course-enrollments`.
+Not here: reading records into them (`transform/`). The fields, their types and the ten statuses are those of Truto's
+documentation of `GET /unified/lms/course-enrollments`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Literal
 from lms_pipeline.tables.schema import Column, ListOf, Table
 
 Identity = Literal["pair", "enrollment_id"]
-"""Its learner and course, where the account is asked by pair; else its own id."""
+"""What identifies an enrollment of an account: the pair of learner and course, or its own id."""
 
 KEYS: dict[Identity, tuple[str, ...]] = {
     "pair": ("user_id", "course_id"),
@@ -20,41 +20,41 @@ KEYS: dict[Identity, tuple[str, ...]] = {
 """The columns of `unified_enrollments` that identify a row."""
 
 PAIR_INTEGRATIONS = frozenset({"talentlms"})
-"""Integrations whose enrollments are known by the pair."""
+"""Integrations whose enrollments are always identified by the pair."""
 
 
-def resolve_identity(integration: str, chosen: Identity | None) -> Identity:
-    """The identity of an account's enrollments: the pair for TalentLMS always, else as chosen."""
+def resolve_identity(integration: str, configured: Identity | None) -> Identity:
+    """Return the identity of an account's enrollments: always the pair for TalentLMS, otherwise as configured."""
     if integration in PAIR_INTEGRATIONS:
         return "pair"
-    return chosen or "enrollment_id"
+    return configured or "enrollment_id"
 
 
 ENROLLMENT_LIST, USER_LIST, COURSE_LIST = "course-enrollments", "users", "courses"
+"""The lists of the API, as the lineage and the URLs name them."""
 ALL_FIELDS = "*"
-"""A whole record, with the keys that are not documented."""
+"""In the lineage: a whole record, including its undocumented keys."""
 
 
 def enrollment_fields(*paths: str) -> frozenset[str]:
-    """Fields of an enrollment."""
+    """Return the lineage names of fields of an enrollment."""
     return frozenset(f"{ENROLLMENT_LIST}.{path}" for path in paths)
 
 
 def user_fields(*paths: str) -> frozenset[str]:
-    """Fields of a user."""
+    """Return the lineage names of fields of a user."""
     return frozenset(f"{USER_LIST}.{path}" for path in paths)
 
 
 def course_fields(*paths: str) -> frozenset[str]:
-    """Fields of a course."""
+    """Return the lineage names of fields of a course."""
     return frozenset(f"{COURSE_LIST}.{path}" for path in paths)
 
 
 ROSTER_FIELDS = user_fields("remote_data") | course_fields("remote_data")
-"""Where rosters are, which tell of the enrollments that no call was left for."""
-USER_ID = enrollment_fields("user.id") | user_fields("id") | course_fields("remote_data")
-COURSE_ID = enrollment_fields("course.id") | course_fields("id") | user_fields("remote_data")
-
+"""The fields with rosters. They give the rows of enrollments that no call was left for."""
+USER_ID_FIELDS = enrollment_fields("user.id") | user_fields("id") | course_fields("remote_data")
+COURSE_ID_FIELDS = enrollment_fields("course.id") | course_fields("id") | user_fields("remote_data")
 
 STATUSES = (
     "assigned",
@@ -68,27 +68,37 @@ STATUSES = (
     "overdue",
     "unknown",
 )
-"""The documented statuses; whatever else is served is told as `unknown` and kept in `status_raw`."""
+"""The documented statuses. Any other status is stored as `unknown`, and `status_raw` has it as received."""
 
 EMAILS = ListOf((("email", "string"), ("is_primary", "bool"), ("type", "string")))
 URLS = ListOf((("type", "string"), ("url", "string")))
 
 _FETCHED_AT = Column(
-    "fetched_at", "timestamp", "When the answer that holds the row was received", nullable=False
+    "fetched_at", "timestamp", "When the response with this row was received", nullable=False
 )
 
 
-def _extra(record: frozenset[str]) -> Column:
-    doc = "JSON: keys that are not documented, and values that could not be read, under their names"
+def _build_extra_column(record: frozenset[str]) -> Column:
+    doc = "JSON: undocumented keys, and values that could not be read, by their names"
     return Column("extra", "string", doc, record)
 
 
 RAW_ENROLLMENTS = Table(
     "raw_enrollments",
-    "What the provider said of each enrollment, to the byte.",
+    "The provider's own record of each enrollment, byte for byte.",
     (
-        Column("user_id", "string", "The learner, as asked or found; null where neither", USER_ID),
-        Column("course_id", "string", "The course, as asked or found; null where neither", COURSE_ID),
+        Column(
+            "user_id",
+            "string",
+            "Identifier of the learner, as requested or as found in the record; null if neither",
+            USER_ID_FIELDS,
+        ),
+        Column(
+            "course_id",
+            "string",
+            "Identifier of the course, as requested or as found in the record; null if neither",
+            COURSE_ID_FIELDS,
+        ),
         Column(
             "payload",
             "string",
@@ -103,33 +113,33 @@ RAW_ENROLLMENTS = Table(
             enrollment_fields("remote_data") | ROSTER_FIELDS,
             nullable=False,
         ),
-        Column("source", "string", "Where it was found: remote_data, roster or raw", nullable=False),
+        Column("source", "string", "Where the payload was found: remote_data, roster or raw", nullable=False),
         _FETCHED_AT,
     ),
 )
 
 UNIFIED_ENROLLMENTS = Table(
     "unified_enrollments",
-    "One enrollment a row: the state of a learner in a course as Truto maps it. A row is known by its learner and course "
-    "where the account is asked by pair, else by its enrollment_id.",
+    "One row per enrollment: the state of a learner in a course as Truto maps it. A row is identified by user_id and "
+    "course_id if the identity of the account is pair, otherwise by enrollment_id.",
     (
         Column(
             "enrollment_id",
             "string",
-            "Identifier of the enrollment, opaque; null only where source is roster",
+            "Identifier of the enrollment, opaque; null if source is roster, or if the identity is pair and the LMS gives none",
             enrollment_fields("id"),
         ),
-        Column("user_id", "string", "Identifier of the learner", USER_ID, nullable=False),
+        Column("user_id", "string", "Identifier of the learner", USER_ID_FIELDS, nullable=False),
         Column(
             "user_name",
             "string",
-            "Name of the learner; from the users list where the enrollment lacks it",
+            "Name of the learner; from the users list if the enrollment has none",
             enrollment_fields("user.name") | user_fields("name", "first_name", "last_name"),
         ),
         Column(
             "user_email",
             "string",
-            "The primary e-mail address, else the first",
+            "The primary e-mail address, otherwise the first",
             enrollment_fields("user.emails") | user_fields("emails"),
         ),
         Column(
@@ -138,11 +148,11 @@ UNIFIED_ENROLLMENTS = Table(
             "All e-mail addresses of the learner",
             enrollment_fields("user.emails") | user_fields("emails"),
         ),
-        Column("course_id", "string", "Identifier of the course", COURSE_ID, nullable=False),
+        Column("course_id", "string", "Identifier of the course", COURSE_ID_FIELDS, nullable=False),
         Column(
             "course_title",
             "string",
-            "Title of the course; from the courses list where the enrollment lacks it",
+            "Title of the course; from the courses list if the enrollment has none",
             enrollment_fields("course.title") | course_fields("title", "name"),
         ),
         Column(
@@ -162,7 +172,7 @@ UNIFIED_ENROLLMENTS = Table(
         Column(
             "score",
             "double",
-            "The latest or final score, in the provider's scale",
+            "The latest or final score, on the provider's scale",
             enrollment_fields("score"),
         ),
         Column(
@@ -174,12 +184,10 @@ UNIFIED_ENROLLMENTS = Table(
         Column(
             "attempt_number",
             "int64",
-            "The latest attempt's number, where the LMS has retakes",
+            "Number of the latest attempt, if the LMS has retakes",
             enrollment_fields("attempt_number"),
         ),
-        Column(
-            "attempts_count", "int64", "How many attempts there were", enrollment_fields("attempts_count")
-        ),
+        Column("attempts_count", "int64", "Number of attempts", enrollment_fields("attempts_count")),
         Column(
             "assigned_at",
             "timestamp",
@@ -202,32 +210,32 @@ UNIFIED_ENROLLMENTS = Table(
         Column(
             "due_at",
             "timestamp",
-            "When it is due; exactly 00:00:00 UTC means that date",
+            "When the enrollment is due; exactly 00:00:00 UTC means that date",
             enrollment_fields("due_at"),
         ),
         Column(
             "last_activity_at",
             "timestamp",
-            "The last recorded activity",
+            "When the last activity was recorded",
             enrollment_fields("last_activity_at"),
         ),
         Column("created_at", "timestamp", "When the record was created", enrollment_fields("created_at")),
         Column(
             "updated_at",
             "timestamp",
-            "When the record was last updated; no cursor to sync by",
+            "When the record was last updated; not usable as a sync cursor",
             enrollment_fields("updated_at"),
         ),
         Column(
             "assigned_by_id",
             "string",
-            "Identifier of who assigned the course",
+            "Identifier of the person who assigned the course",
             enrollment_fields("assigned_by.id"),
         ),
         Column(
             "assigned_by_name",
             "string",
-            "Name of who assigned the course",
+            "Name of the person who assigned the course",
             enrollment_fields("assigned_by.name"),
         ),
         Column(
@@ -246,18 +254,23 @@ UNIFIED_ENROLLMENTS = Table(
         Column(
             "role",
             "string",
-            "The role in the course as the provider says it, from raw, where known",
+            "The role in the course as the provider names it, from the raw payload; null if unknown",
             enrollment_fields("remote_data") | ROSTER_FIELDS,
         ),
-        _extra(enrollment_fields(ALL_FIELDS)),
-        Column("source", "string", "unified, carried, roster or reconstructed", nullable=False),
+        _build_extra_column(enrollment_fields(ALL_FIELDS)),
+        Column(
+            "source",
+            "string",
+            "Where the row comes from: unified, carried, roster or reconstructed",
+            nullable=False,
+        ),
         _FETCHED_AT,
     ),
 )
 
 REJECTED_ENROLLMENTS = Table(
     "rejected_enrollments",
-    "Records that name no usable enrollment, learner or course; served = unified + rejected + duplicates.",
+    "Records without a usable id of the enrollment, learner or course; served = unified + rejected + duplicates.",
     (
         Column(
             "payload",
@@ -269,14 +282,14 @@ REJECTED_ENROLLMENTS = Table(
         Column(
             "reason",
             "string",
-            "What is wrong with it",
+            "Why the record was rejected",
             enrollment_fields("id", "user.id", "course.id"),
             nullable=False,
         ),
         Column(
             "field",
             "string",
-            "The field that can't be used; null where the record is no object",
+            "The field that can't be used; null if the record is not an object",
             enrollment_fields("id", "user.id", "course.id"),
         ),
         _FETCHED_AT,
@@ -291,15 +304,17 @@ LEARNERS = Table(
         Column(
             "user_name",
             "string",
-            "Name; first and last name where there is no full one",
+            "Name; first and last name if there is no full name",
             user_fields("name", "first_name", "last_name"),
         ),
-        Column("user_email", "string", "The primary e-mail address, else the first", user_fields("emails")),
+        Column(
+            "user_email", "string", "The primary e-mail address, otherwise the first", user_fields("emails")
+        ),
         Column("user_emails", EMAILS, "All e-mail addresses", user_fields("emails")),
         Column("status", "string", "Status of the user as received", user_fields("status")),
         Column("created_at", "timestamp", "When the user was created", user_fields("created_at")),
         Column("updated_at", "timestamp", "When the user was last updated", user_fields("updated_at")),
-        _extra(user_fields(ALL_FIELDS)),
+        _build_extra_column(user_fields(ALL_FIELDS)),
         _FETCHED_AT,
     ),
     key=("user_id",),
@@ -311,19 +326,16 @@ COURSES = Table(
     (
         Column("course_id", "string", "Identifier of the course", course_fields("id"), nullable=False),
         Column(
-            "course_title",
-            "string",
-            "Title; the name where there is no title",
-            course_fields("title", "name"),
+            "course_title", "string", "Title; the name if there is no title", course_fields("title", "name")
         ),
         Column("status", "string", "Status of the course as received", course_fields("status")),
         Column("created_at", "timestamp", "When the course was created", course_fields("created_at")),
         Column("updated_at", "timestamp", "When the course was last updated", course_fields("updated_at")),
-        _extra(course_fields(ALL_FIELDS)),
+        _build_extra_column(course_fields(ALL_FIELDS)),
         _FETCHED_AT,
     ),
     key=("course_id",),
 )
 
 PULLED_TABLES = (RAW_ENROLLMENTS, REJECTED_ENROLLMENTS, LEARNERS, COURSES, UNIFIED_ENROLLMENTS)
-"""In the order in which they are published: `unified_enrollments` last, it is the commit mark."""
+"""The tables of a pull in the order of publishing. `unified_enrollments` is last: it is the commit mark."""

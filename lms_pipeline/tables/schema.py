@@ -1,9 +1,7 @@
-"""How a table of the lake is described: its columns, their types and meaning, its key.
+"""How a table of the lake is described: `Table` and `Column`, and their translation to Arrow.
 
-What belongs here: the vocabulary (`Column`, `Table`) and its translation to Arrow. The tables themselves stand
-where their rows come from: `enrollments/tables.py` and `metrics/tables.py`; `lake/catalog.py` lists them all.
-A `Table` is the one source for flattening, the write boundary, Dagster's column table and the docs. It is plain
-data, so that Dagster's definitions can be loaded without importing pyarrow (0.4 s).
+Not here: the tables themselves (`pulled.py`, `metrics.py`). A `Table` is the one source for flattening, the audit before
+publishing, Dagster's column table and the docs. It is plain data: Dagster loads the definitions without pyarrow (0.4 s).
 """
 
 from __future__ import annotations
@@ -18,23 +16,23 @@ if TYPE_CHECKING:
 Scalar = Literal["string", "double", "int64", "bool", "timestamp", "date"]
 
 SCHEMA_VERSION = 1
-"""Of the whole lake. Schemas grow by adding columns only; each addition raises it by one."""
+"""The version of all tables of the lake. Schemas only grow by new columns, and each addition raises it by one."""
 
 
 @dataclass(frozen=True, slots=True)
 class ListOf:
-    """A list of structs, given as the structs' fields in order."""
+    """A list of structs, given by the names and types of their fields in order."""
 
     fields: tuple[tuple[str, Scalar], ...]
 
     def __str__(self) -> str:
-        """Arrow's way to write the type."""
+        """Return the type as Arrow writes it."""
         return f"list<struct<{', '.join(f'{name}: {kind}' for name, kind in self.fields)}>>"
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column: its meaning (with the unit) is what users read in the UI and the docs.
+    """A column. Users read `doc`, its meaning with the unit, in the UI and in the docs.
 
     A `timestamp` is in microseconds, UTC.
     """
@@ -43,7 +41,7 @@ class Column:
     type: Scalar | ListOf
     doc: str
     sources: frozenset[str] = frozenset()
-    """What decides its values: columns of the table that its own is worked out from, or fields of the API's lists."""
+    """Its lineage: the columns of the upstream table, or the fields of the API's lists, that decide its values."""
     nullable: bool = True
 
 
@@ -55,23 +53,23 @@ class Table:
     doc: str
     columns: tuple[Column, ...]
     key: tuple[str, ...] = field(default=())
-    """Columns that identify a row within a partition; empty where rows may repeat."""
+    """Columns that identify a row within a partition; empty if no fixed columns do."""
     counted_by: frozenset[str] = frozenset()
-    """Of the columns' sources those that decide which records count: what nearly all of them share is told once."""
+    """The sources that decide which records count at all. Nearly all columns share them, so the UI lists them once."""
 
     @property
     def column_names(self) -> list[str]:
-        """The names in the order of the file."""
+        """The column names in the order of the file."""
         return [column.name for column in self.columns]
 
 
 @cache
 def arrow_type(kind: Scalar | ListOf) -> pa.DataType:
-    """The Arrow type of a column's values."""
+    """Return the Arrow type of a column's values."""
     import pyarrow as pa
 
     if isinstance(kind, ListOf):
-        return pa.list_(pa.struct([pa.field(name, arrow_type(of)) for name, of in kind.fields]))
+        return pa.list_(pa.struct([pa.field(name, arrow_type(scalar)) for name, scalar in kind.fields]))
     scalars: dict[Scalar, pa.DataType] = {
         "string": pa.string(),
         "double": pa.float64(),
@@ -85,7 +83,9 @@ def arrow_type(kind: Scalar | ListOf) -> pa.DataType:
 
 @cache
 def arrow_schema(table: Table) -> pa.Schema:
-    """The table as Arrow writes it, without the partition columns, which live in the path."""
+    """Return the schema of the table's files. The partition columns are in the path, not in the file."""
     import pyarrow as pa
 
-    return pa.schema([pa.field(c.name, arrow_type(c.type), nullable=c.nullable) for c in table.columns])
+    return pa.schema(
+        [pa.field(column.name, arrow_type(column.type), nullable=column.nullable) for column in table.columns]
+    )

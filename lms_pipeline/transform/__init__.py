@@ -1,1 +1,1 @@
-"""From records to Arrow rows: strict or lenient reading, rejects, deduplication."""
+"""Turn records into Arrow rows: strict or lenient reading, rejected records, rosters, deduplication."""

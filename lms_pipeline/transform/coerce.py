@@ -1,7 +1,7 @@
-"""How one value is read when it isn't what the page says: numbers as strings, ids as numbers, naive dates.
+"""Read one JSON value as the kind that the documentation gives it, or as what it can only mean.
 
-What belongs here: leaves. A value that fits is read just as the fast way reads it; one that can be understood
-without guessing is understood; all else is `Unreadable`, never a default. "" means that there is no value.
+Belongs here: single values, such as numbers in strings, numeric ids and dates without an offset. Not here: records
+(`reader.py`), and any default for a value that is not understood.
 """
 
 from __future__ import annotations
@@ -10,14 +10,21 @@ import math
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from functools import cache
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 
 from lms_pipeline.transform.shapes import Kind
 
-NOT_READ = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-"""What msgspec raises where the JSON is not what was asked for, or is nested deeper than Python's stack."""
+T = TypeVar("T")
+D = TypeVar("D")
+
+OptionalRaw = msgspec.Raw | msgspec.UnsetType
+"""The JSON of a field that a record may not have."""
+
+DECODE_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What msgspec raises if the JSON has another type, or is nested deeper than Python's stack."""
 
 Id = Annotated[str, msgspec.Meta(pattern=r"\S")]
 Int64 = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
@@ -31,39 +38,80 @@ STRICT_TYPES: dict[Kind, Any] = {
     "timestamp": datetime,
     "json": msgspec.Raw,
 }
-"""What a field of a kind must be to be read the fast way, null aside."""
+"""The type that the strict reader requires of each kind, apart from null."""
+_STRICT_DECODERS = {kind: msgspec.json.Decoder(strict_type) for kind, strict_type in STRICT_TYPES.items()}
 
 _NUMBER = re.compile(r"[+-]?\d{1,400}(\.\d{1,400})?([eE][+-]?\d{1,3})?", re.ASCII)
+"""A number in a string. msgspec's lax mode differs: it refuses `"+7"` and `"007"`, and accepts `"nan"`."""
 _BOOLS = {"true": True, "1": True, "false": False, "0": False}
 
 
-class Unreadable(Exception):  # noqa: N818 (it is told as a count, not raised to a person)
-    """The value can't be read as its kind; the argument says why, without the value."""
+class UnreadableValueError(Exception):
+    """The value can't be read as its kind. The message gives the reason, without the value."""
 
 
-def read(kind: Kind, raw: msgspec.Raw) -> Any:  # noqa: ANN401 (whatever the kind holds)
-    """The value of a leaf, None where there is none.
+def read_field(raw: OptionalRaw, kind: type[T], default: D) -> T | D:
+    """Return a JSON value as the type `kind`, or `default` if it is missing or has another type."""
+    if isinstance(raw, msgspec.UnsetType):
+        return default
+    try:
+        value: T = _build_decoder(kind).decode(raw)  # type: ignore[arg-type] # a type is hashable
+    except DECODE_ERRORS:
+        return default
+    return value
+
+
+@cache
+def _build_decoder(kind: Any) -> msgspec.json.Decoder[Any]:  # noqa: ANN401 (any type)
+    return msgspec.json.Decoder(kind)
+
+
+def read_value(kind: Kind, raw: msgspec.Raw) -> Any:  # noqa: ANN401 (whatever the kind holds)
+    """Return the value of a field, None if it is null or, unless it is a string, blank.
 
     Raises:
-        Unreadable: the value is neither what is documented nor understood without guessing.
+        UnreadableValueError: the value is neither as documented nor understood without guessing.
     """
     try:
-        strict = msgspec.json.decode(raw, type=STRICT_TYPES[kind])
-    except NOT_READ:
+        strict = _STRICT_DECODERS[kind].decode(raw)
+    except DECODE_ERRORS:
         pass
     else:
-        return _in_calendar(strict) if kind == "timestamp" else strict
+        return _check_calendar(strict) if kind == "timestamp" else strict
     try:
         value = msgspec.json.decode(raw)
-    except NOT_READ:
-        raise Unreadable("is out of range") from None
+    except DECODE_ERRORS:
+        raise UnreadableValueError("is out of range") from None
     if value is None or (kind != "string" and isinstance(value, str) and not value.strip()):
         return None
     return _READERS[kind](value)
 
 
+def read_value_or_none(kind: Kind, raw: OptionalRaw) -> Any:  # noqa: ANN401 (whatever the kind holds)
+    """Return the value of a field like `read_value`, None also if it is missing or unreadable."""
+    if isinstance(raw, msgspec.UnsetType):
+        return None
+    try:
+        return read_value(kind, raw)
+    except UnreadableValueError:
+        return None
+
+
+class _WithId(msgspec.Struct, frozen=True):
+    id: OptionalRaw = msgspec.UNSET
+
+
+_WITHOUT_ID = _WithId()
+
+
+def read_object_id(raw: OptionalRaw) -> str | None:
+    """Return the `id` of a JSON object, None if it has no usable one or is not an object."""
+    object_id: str | None = read_value_or_none("id", read_field(raw, _WithId, _WITHOUT_ID).id)
+    return object_id
+
+
 def is_in_calendar(instant: datetime | None) -> bool:
-    """Whether an instant is in the years 1 to 9999 also in UTC: Arrow holds any other, but Python can't read it."""
+    """Return whether an instant is in the years 1 to 9999 in UTC. Arrow can hold others, but Python can't read them."""
     if instant is None or instant.tzinfo is None or 1 < instant.year < 9999:
         return True
     try:
@@ -73,67 +121,67 @@ def is_in_calendar(instant: datetime | None) -> bool:
     return True
 
 
-def _in_calendar(instant: datetime) -> datetime:
+def _check_calendar(instant: datetime) -> datetime:
     if not is_in_calendar(instant):
-        raise Unreadable("is out of range")
+        raise UnreadableValueError("is out of range")
     return instant
 
 
-def _id(value: object) -> str:
+def _read_id(value: object) -> str:
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
-    raise Unreadable("is neither a string nor a whole number")
+    raise UnreadableValueError("is neither a string nor a whole number")
 
 
-def _string(value: object) -> str:
+def _read_string(value: object) -> str:
     if isinstance(value, int | float) and not isinstance(value, bool):
         return str(value)
-    raise Unreadable("is not a string")
+    raise UnreadableValueError("is not a string")
 
 
-def _double(value: object) -> float:
+def _read_double(value: object) -> float:
     if isinstance(value, str) and _NUMBER.fullmatch(value.strip()):
         number = float(value)
         if math.isfinite(number):
             return number
-    raise Unreadable("is not a number")
+    raise UnreadableValueError("is not a number")
 
 
-def _int64(value: object) -> int:
+def _read_int64(value: object) -> int:
     if isinstance(value, str) and _NUMBER.fullmatch(value.strip()):
         value = int(value) if value.strip().lstrip("+-").isdecimal() else float(value)
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     if not isinstance(value, int) or isinstance(value, bool) or not -(2**63) <= value < 2**63:
-        raise Unreadable("is not a whole number of 64 bits")
+        raise UnreadableValueError("is not a whole number of 64 bits")
     return value
 
 
-def _bool(value: object) -> bool:
+def _read_bool(value: object) -> bool:
     text = str(value).strip().lower()
     if isinstance(value, str | int) and text in _BOOLS:
         return _BOOLS[text]
-    raise Unreadable("is neither true nor false")
+    raise UnreadableValueError("is neither true nor false")
 
 
-def _timestamp(value: object) -> datetime:
+def _read_timestamp(value: object) -> datetime:
     if not isinstance(value, str) or "-" not in value:
-        raise Unreadable("is not an ISO 8601 date")
+        raise UnreadableValueError("is not an ISO 8601 date")
     try:
-        return _in_calendar(msgspec.convert(value.strip(), datetime))
+        return _check_calendar(msgspec.convert(value.strip(), datetime))
     except msgspec.ValidationError:
         pass
     try:
-        return _in_calendar(datetime.fromisoformat(value.strip()))
+        return _check_calendar(datetime.fromisoformat(value.strip()))
     except ValueError:
-        raise Unreadable("is not an ISO 8601 date") from None
+        raise UnreadableValueError("is not an ISO 8601 date") from None
 
 
 _READERS: dict[Kind, Callable[[object], Any]] = {
-    "id": _id,
-    "string": _string,
-    "double": _double,
-    "int64": _int64,
-    "bool": _bool,
-    "timestamp": _timestamp,
+    "id": _read_id,
+    "string": _read_string,
+    "double": _read_double,
+    "int64": _read_int64,
+    "bool": _read_bool,
+    "timestamp": _read_timestamp,
 }

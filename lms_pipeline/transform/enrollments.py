@@ -1,7 +1,7 @@
-"""From the records of an answer to Arrow batches of enrollments, with their raw and rejected beside them.
+"""Turn enrollment records into Arrow batches of `unified_enrollments`, `raw_enrollments` and `rejected_enrollments`.
 
-What belongs here: what is particular to enrollments: the raw payload, the role in it, the status. Reading records
-is `records.py`, building arrays `columns.py`; the users and courses lists are `lists.py`.
+Belongs here: the columns that only enrollments have: raw payload, role, status. Not here: reading a record (`reader.py`),
+building arrays (`columns.py`), rosters (`rosters.py`).
 """
 
 from __future__ import annotations
@@ -18,46 +18,44 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lms_pipeline.tables.pulled import RAW_ENROLLMENTS, REJECTED_ENROLLMENTS, STATUSES, Identity
-from lms_pipeline.transform import coerce
-from lms_pipeline.transform.coerce import NOT_READ
+from lms_pipeline.transform.coerce import OptionalRaw, read_field, read_object_id
 from lms_pipeline.transform.columns import (
-    constant,
-    json_text,
-    primary_emails,
-    record_batch,
-    scalar_column,
-    table_batch,
-    without_empty,
+    build_array,
+    build_primary_emails,
+    build_record_batch,
+    build_table_batch,
+    repeat_value,
+    replace_blank,
 )
-from lms_pipeline.transform.reader import ABSENT, Record, RecordReader, Rejected
+from lms_pipeline.transform.reader import Record, RecordReader, RejectedRecordError
 from lms_pipeline.transform.shapes import ENROLLMENT, ENROLLMENT_BY_PAIR
-
-
-@dataclass(frozen=True)
-class FlatEnrollments:
-    """One answer's enrollments: every record served is a row of `unified` or of `rejected`."""
-
-    unified: pa.RecordBatch
-    raw: pa.RecordBatch
-    rejected: pa.RecordBatch
 
 
 @dataclass(frozen=True, slots=True)
 class ResponseRecords:
-    """The records of one answer; of one about a learner in a course, the ids that were asked for."""
+    """The records of one response, and the requested (user id, course id) if the request was about a pair."""
 
     records: Sequence[msgspec.Raw]
     fetched_at: datetime
     pair: tuple[str, str] | None = None
 
 
+@dataclass(frozen=True)
+class EnrollmentBatches:
+    """The enrollments of some responses. Every record served is a row of `unified` or of `rejected`."""
+
+    unified: pa.RecordBatch
+    raw: pa.RecordBatch
+    rejected: pa.RecordBatch
+
+
 class OtherPairError(Exception):
-    """An answer about a learner in a course holds the enrollment of another."""
+    """The response about a learner in a course holds the enrollment of another pair."""
 
 
 @dataclass
 class _Rows:
-    """What the records of answers become, before they are columns; each with the time of its answer."""
+    """The rows of a batch before they are columns, each with the time of its response."""
 
     unified: list[tuple[Record, datetime]] = field(default_factory=list)
     raw: list[tuple[str | None, str | None, bytes, datetime]] = field(default_factory=list)
@@ -65,116 +63,105 @@ class _Rows:
 
 
 class EnrollmentFlattener:
-    """Flattens the enrollments of one account, answer by answer."""
+    """Flattens the enrollments of one account, response by response."""
 
     def __init__(self, identity: Identity) -> None:
         self._shape = ENROLLMENT_BY_PAIR if identity == "pair" else ENROLLMENT
         self._reader = RecordReader(self._shape)
         self.undocumented_statuses: Counter[str] = Counter()
-        """Statuses served that the page doesn't name, which are told as `unknown`; "" where there was none."""
+        """Statuses served that are not documented and are stored as `unknown`; "" counts the missing ones."""
 
     @property
     def counts(self) -> Counter[str]:
         """How the records were read, see `RecordReader.counts`."""
         return self._reader.counts
 
-    def flatten(self, records: Sequence[msgspec.Raw], fetched_at: datetime) -> FlatEnrollments:
-        """The batches of one answer, rows in the order served."""
-        return self.flatten_answers([ResponseRecords(records, fetched_at)])
+    def flatten(self, records: Sequence[msgspec.Raw], fetched_at: datetime) -> EnrollmentBatches:
+        """Return the batches of one response, rows in the order served."""
+        return self.flatten_responses([ResponseRecords(records, fetched_at)])
 
-    def flatten_answers(self, answers: Iterable[ResponseRecords]) -> FlatEnrollments:
-        """The batches of several answers, rows in their order.
+    def flatten_responses(self, responses: Iterable[ResponseRecords]) -> EnrollmentBatches:
+        """Return the batches of several responses, rows in their order.
 
         Raises:
-            OtherPairError: an answer is not about what was asked for.
+            OtherPairError: a response is about another pair than the requested one.
         """
         rows = _Rows()
-        for answer in answers:
-            for record in answer.records:
-                self._read(record, answer, rows)
-        return FlatEnrollments(self._unified(rows.unified), _raw(rows.raw), _rejected(rows.rejected))
+        for response in responses:
+            for record in response.records:
+                self._add_record(record, response, rows)
+        return EnrollmentBatches(
+            self._build_unified_batch(rows.unified),
+            _build_remote_data_batch(rows.raw),
+            _build_rejected_batch(rows.rejected),
+        )
 
-    def _read(self, record: msgspec.Raw, answer: ResponseRecords, rows: _Rows) -> None:
+    def _add_record(self, raw: msgspec.Raw, response: ResponseRecords, rows: _Rows) -> None:
+        payload: OptionalRaw
         try:
-            read = self._reader.read(record)
-        except Rejected as rejection:
-            text = bytes(record).decode()
-            rows.rejected.append((text, rejection.reason, rejection.field, answer.fetched_at))
-            user_id, course_id, payload = _found(record)
+            record = self._reader.read(raw)
+        except RejectedRecordError as error:
+            text = bytes(raw).decode()
+            rows.rejected.append((text, error.reason, error.field, response.fetched_at))
+            user_id, course_id, payload = _read_ids_and_payload(raw)
         else:
-            rows.unified.append((read, answer.fetched_at))
-            fields = read.fields
+            rows.unified.append((record, response.fetched_at))
+            fields = record.fields
             user_id, course_id, payload = fields.user.id, fields.course.id, fields.remote_data
-            if answer.pair not in {None, (user_id, course_id)}:
+            if response.pair not in {None, (user_id, course_id)}:
                 raise OtherPairError
-        if json_text(payload) is not None:
-            user_id, course_id = answer.pair or (user_id, course_id)
-            rows.raw.append((user_id, course_id, bytes(payload), answer.fetched_at))
+        if not isinstance(payload, msgspec.UnsetType) and bytes(payload) != b"null":
+            user_id, course_id = response.pair or (user_id, course_id)
+            rows.raw.append((user_id, course_id, bytes(payload), response.fetched_at))
 
-    def _unified(self, rows: Sequence[tuple[Record, datetime]]) -> pa.RecordBatch:
+    def _build_unified_batch(self, rows: Sequence[tuple[Record, datetime]]) -> pa.RecordBatch:
         records = [record for record, _ in rows]
+        roles = (_read_role(record.fields.remote_data) for record in records)
         computed = {
-            "user_email": primary_emails(record.fields.user.emails for record in records),
-            "status": self._status(records),
-            "role": without_empty(scalar_column((_role(r.fields.remote_data) for r in records), "string")),
-            "source": constant("unified", "string", len(records)),
-            "fetched_at": scalar_column((fetched_at for _, fetched_at in rows), "timestamp"),
+            "user_email": build_primary_emails(record.fields.user.emails for record in records),
+            "status": self._build_statuses(records),
+            "role": replace_blank(build_array(roles, "string")),
+            "source": repeat_value("unified", "string", len(records)),
+            "fetched_at": build_array((fetched_at for _, fetched_at in rows), "timestamp"),
         }
-        return record_batch(self._shape, records, computed)
+        return build_record_batch(self._shape, records, computed)
 
-    def _status(self, records: Sequence[Record]) -> pa.Array:
-        served = scalar_column((record.fields.status for record in records), "string")
-        status = pc.fill_null(pc.utf8_lower(pc.utf8_trim_whitespace(served)), "")
-        documented = pc.is_in(status, pa.array(STATUSES))
-        self.undocumented_statuses.update(status.filter(pc.invert(documented)).to_pylist())
-        return pc.if_else(documented, status, "unknown")
+    def _build_statuses(self, records: Sequence[Record]) -> pa.Array:
+        served = build_array((record.fields.status for record in records), "string")
+        statuses = pc.fill_null(pc.utf8_lower(pc.utf8_trim_whitespace(served)), "")
+        is_documented = pc.is_in(statuses, pa.array(STATUSES))
+        self.undocumented_statuses.update(statuses.filter(pc.invert(is_documented)).to_pylist())
+        return pc.if_else(is_documented, statuses, "unknown")
 
 
-class _Role(msgspec.Struct):
+class _PayloadRole(msgspec.Struct, frozen=True):
     role: str | None = None
 
 
-class _Carrier(msgspec.Struct):
-    user: msgspec.Raw = ABSENT
-    course: msgspec.Raw = ABSENT
-    remote_data: msgspec.Raw = ABSENT
+class _EnrollmentParts(msgspec.Struct, frozen=True):
+    user: OptionalRaw = msgspec.UNSET
+    course: OptionalRaw = msgspec.UNSET
+    remote_data: OptionalRaw = msgspec.UNSET
 
 
-class _WithId(msgspec.Struct):
-    id: msgspec.Raw = ABSENT
+_NO_ROLE = _PayloadRole()
+_NO_PARTS = _EnrollmentParts()
 
 
-_ROLE = msgspec.json.Decoder(_Role)
-_CARRIER = msgspec.json.Decoder(_Carrier)
-_WITH_ID = msgspec.json.Decoder(_WithId)
+def _read_role(payload: OptionalRaw) -> str | None:
+    return read_field(payload, _PayloadRole, _NO_ROLE).role
 
 
-def _role(payload: msgspec.Raw) -> str | None:
-    try:
-        return _ROLE.decode(payload).role
-    except NOT_READ:  # nothing, no object, or a role that is no text
-        return None
+def _read_ids_and_payload(record: msgspec.Raw) -> tuple[str | None, str | None, OptionalRaw]:
+    """Return what a rejected record may still have: the ids of learner and course, and the raw payload."""
+    parts = read_field(record, _EnrollmentParts, _NO_PARTS)
+    return read_object_id(parts.user), read_object_id(parts.course), parts.remote_data
 
 
-def _found(record: msgspec.Raw) -> tuple[str | None, str | None, msgspec.Raw]:
-    """The ids of learner and course that a rejected record has all the same, and its raw payload."""
-    try:
-        carrier = _CARRIER.decode(record)
-    except NOT_READ:  # the record is no object
-        return None, None, ABSENT
-    return _id_of(carrier.user), _id_of(carrier.course), carrier.remote_data
-
-
-def _id_of(raw: msgspec.Raw) -> str | None:
-    try:
-        value: str | None = coerce.read("id", _WITH_ID.decode(raw).id)
-    except (*NOT_READ, coerce.Unreadable):
-        return None
-    return value
-
-
-def _raw(rows: Sequence[tuple[str | None, str | None, bytes, datetime]]) -> pa.RecordBatch:
-    return raw_batch(
+def _build_remote_data_batch(
+    rows: Sequence[tuple[str | None, str | None, bytes, datetime]],
+) -> pa.RecordBatch:
+    return build_raw_batch(
         [user_id for user_id, _, _, _ in rows],
         [course_id for _, course_id, _, _ in rows],
         [payload for _, _, payload, _ in rows],
@@ -183,36 +170,35 @@ def _raw(rows: Sequence[tuple[str | None, str | None, bytes, datetime]]) -> pa.R
     )
 
 
-def raw_batch(
+def build_raw_batch(
     user_ids: Sequence[str | None],
     course_ids: Sequence[str | None],
     payloads: Sequence[bytes],
     source: Literal["remote_data", "roster", "raw"],
     fetched_at: Sequence[datetime],
 ) -> pa.RecordBatch:
-    """A batch of `raw_enrollments`."""
-    return table_batch(
+    """Return a batch of `raw_enrollments`, with the SHA-256 of each payload."""
+    hashes = (hashlib.sha256(payload).hexdigest() for payload in payloads)
+    return build_table_batch(
         RAW_ENROLLMENTS,
         {
-            "user_id": scalar_column(user_ids, "string"),
-            "course_id": scalar_column(course_ids, "string"),
-            "payload": scalar_column((payload.decode() for payload in payloads), "string"),
-            "payload_sha256": scalar_column(
-                (hashlib.sha256(payload).hexdigest() for payload in payloads), "string"
-            ),
-            "source": constant(source, "string", len(payloads)),
-            "fetched_at": scalar_column(fetched_at, "timestamp"),
+            "user_id": build_array(user_ids, "string"),
+            "course_id": build_array(course_ids, "string"),
+            "payload": build_array((payload.decode() for payload in payloads), "string"),
+            "payload_sha256": build_array(hashes, "string"),
+            "source": repeat_value(source, "string", len(payloads)),
+            "fetched_at": build_array(fetched_at, "timestamp"),
         },
     )
 
 
-def _rejected(rows: Sequence[tuple[str, str, str | None, datetime]]) -> pa.RecordBatch:
-    return table_batch(
+def _build_rejected_batch(rows: Sequence[tuple[str, str, str | None, datetime]]) -> pa.RecordBatch:
+    return build_table_batch(
         REJECTED_ENROLLMENTS,
         {
-            "payload": scalar_column((payload for payload, _, _, _ in rows), "string"),
-            "reason": scalar_column((reason for _, reason, _, _ in rows), "string"),
-            "field": scalar_column((at for _, _, at, _ in rows), "string"),
-            "fetched_at": scalar_column((fetched_at for _, _, _, fetched_at in rows), "timestamp"),
+            "payload": build_array((payload for payload, _, _, _ in rows), "string"),
+            "reason": build_array((reason for _, reason, _, _ in rows), "string"),
+            "field": build_array((field_name for _, _, field_name, _ in rows), "string"),
+            "fetched_at": build_array((fetched_at for _, _, _, fetched_at in rows), "timestamp"),
         },
     )

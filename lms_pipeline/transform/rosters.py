@@ -1,7 +1,7 @@
-"""What the detail of a course or a user tells of enrollments: TalentLMS's rosters, and the rows made of them.
+"""Read TalentLMS's rosters: the enrollments in the response about one course or one user, and their rows.
 
-What belongs here: `users[]` of a course and `courses[]` of a user, as TalentLMS writes them
-(`docs/talentlms.md`): finding the pairs, and reading an entry into a row where no call is left for its enrollment.
+Belongs here: `users[]` of a course and `courses[]` of a user (`docs/talentlms.md`). Not here: the requests
+(`extract/strategies.py`), and which enrollments get a row from their roster entry only (`extract/plan.py`).
 """
 
 from __future__ import annotations
@@ -17,13 +17,14 @@ import pyarrow as pa
 
 from lms_pipeline.tables.pulled import UNIFIED_ENROLLMENTS
 from lms_pipeline.tables.schema import arrow_schema
-from lms_pipeline.transform import coerce
-from lms_pipeline.transform.coerce import NOT_READ
-from lms_pipeline.transform.columns import scalar_column, table_batch
-from lms_pipeline.transform.reader import ABSENT
+from lms_pipeline.transform.coerce import OptionalRaw, read_field, read_object_id, read_value_or_none
+from lms_pipeline.transform.columns import build_array, build_table_batch
 
-Side = Literal["users", "courses"]
-"""The list in a detail: the users of a course, or the courses of a user."""
+RosterKey = Literal["users", "courses"]
+"""The key of the list in a roster response: the users of a course, or the courses of a user."""
+
+MAX_SECONDS = 2**53
+"""The largest time spent that is stored. It is the largest integer that JSON holds exactly, and no person's time."""
 
 _STATUSES = {
     "completed": "completed",
@@ -32,81 +33,65 @@ _STATUSES = {
     "not_attempted": "enrolled",
     "failed": "failed",
 }
-"""TalentLMS's `completion_status`, which only the courses of a user have, code or label."""
-MOST_SECONDS = 2**53
-"""What is longer is no time anybody spent, and no integer that JSON holds exactly."""
+"""TalentLMS's `completion_status`, as code or label. Only the courses of a user have it."""
+
 _DURATION = re.compile(r"(?:(\d+)h)?\s*(?:(\d+)m)?\s*(?:(\d+)s)?")
 
 
-class Entry(NamedTuple):
-    """One enrollment as a detail tells it."""
+class RosterEntry(NamedTuple):
+    """One enrollment in a roster response."""
 
     user_id: str
     course_id: str
-    detail: bytes
-    """Its JSON as received."""
+    payload: bytes
+    """The JSON of the entry as received; empty if the pair comes from no roster."""
 
 
-class _Detail(msgspec.Struct):
-    remote_data: msgspec.Raw = ABSENT
+class RosterResponse(NamedTuple):
+    """The enrollments of one roster response."""
 
-
-class _Id(msgspec.Struct):
-    id: msgspec.Raw = ABSENT
-
-
-_DETAIL = msgspec.json.Decoder(_Detail)
-_MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])
-_ITEMS = msgspec.json.Decoder(list[msgspec.Raw])
-_ID = msgspec.json.Decoder(_Id)
-
-
-class Listed(NamedTuple):
-    """What a detail lists."""
-
-    entries: list[Entry]
+    entries: list[RosterEntry]
     unusable: int
-    """Entries without an id: no pairs that could be asked for."""
+    """Entries without a usable id, which make no pair."""
 
 
-def entries(record: msgspec.Raw, side: Side, owner_id: str) -> Listed | None:
-    """The enrollments that the detail of `owner_id` lists; None where it lists none, not even an empty list."""
-    try:
-        listed = _MEMBERS.decode(_DETAIL.decode(record).remote_data).get(side)
-        items = _ITEMS.decode(listed) if listed is not None else None
-    except NOT_READ:
-        return None
+class _Record(msgspec.Struct, frozen=True):
+    remote_data: OptionalRaw = msgspec.UNSET
+
+
+_EMPTY_RECORD = _Record()
+
+
+def read_roster_response(record: msgspec.Raw, key: RosterKey, owner_id: str) -> RosterResponse | None:
+    """Return the enrollments of the course or user `owner_id`; None if the response has no list, not even an empty one."""
+    remote_data = read_field(record, _Record, _EMPTY_RECORD).remote_data
+    members: dict[str, msgspec.Raw] = read_field(remote_data, dict[str, msgspec.Raw], {})
+    items = read_field(members.get(key, msgspec.UNSET), list[msgspec.Raw], None)
     if items is None:
         return None
-    others = [(other, bytes(item)) for item in items if (other := _id_of(item)) is not None]
-    found = [
-        Entry(other, owner_id, detail) if side == "users" else Entry(owner_id, other, detail)
-        for other, detail in others
+    found = [(other_id, bytes(item)) for item in items if (other_id := read_object_id(item)) is not None]
+    entries = [
+        RosterEntry(other_id, owner_id, payload)
+        if key == "users"
+        else RosterEntry(owner_id, other_id, payload)
+        for other_id, payload in found
     ]
-    return Listed(found, len(items) - len(found))
-
-
-def _id_of(item: msgspec.Raw) -> str | None:
-    try:
-        value: str | None = coerce.read("id", _ID.decode(item).id)
-    except (*NOT_READ, coerce.Unreadable):
-        return None
-    return value
+    return RosterResponse(entries, len(items) - len(entries))
 
 
 class _Entry(msgspec.Struct):
-    """What of an entry is read; of the text dates beside the stamps, in the portal's local time, only that one is there."""
+    """The fields that are read. The text dates are in the portal's local time: only their presence counts."""
 
-    role: msgspec.Raw = ABSENT
-    enrolled_on_timestamp: msgspec.Raw = ABSENT
-    completed_on: msgspec.Raw = ABSENT
-    completed_on_timestamp: msgspec.Raw = ABSENT
-    expired_on: msgspec.Raw = ABSENT
-    expired_on_timestamp: msgspec.Raw = ABSENT
-    completion_status: msgspec.Raw = ABSENT
-    completion_percentage: msgspec.Raw = ABSENT
-    total_time: msgspec.Raw = ABSENT
-    total_time_seconds: msgspec.Raw = ABSENT
+    role: OptionalRaw = msgspec.UNSET
+    enrolled_on_timestamp: OptionalRaw = msgspec.UNSET
+    completed_on: OptionalRaw = msgspec.UNSET
+    completed_on_timestamp: OptionalRaw = msgspec.UNSET
+    expired_on: OptionalRaw = msgspec.UNSET
+    expired_on_timestamp: OptionalRaw = msgspec.UNSET
+    completion_status: OptionalRaw = msgspec.UNSET
+    completion_percentage: OptionalRaw = msgspec.UNSET
+    total_time: OptionalRaw = msgspec.UNSET
+    total_time_seconds: OptionalRaw = msgspec.UNSET
 
 
 _ENTRY = msgspec.json.Decoder(_Entry)
@@ -114,7 +99,7 @@ _ENTRY = msgspec.json.Decoder(_Entry)
 
 @dataclass(frozen=True, slots=True)
 class RosterRow:
-    """An enrollment as far as its detail tells it."""
+    """The fields of an enrollment that its roster entry can give; `progress` in percent, None if unknown."""
 
     status: str
     progress: float | None
@@ -124,65 +109,69 @@ class RosterRow:
     role: str | None
 
 
-def read_entry(detail: bytes) -> RosterRow:
-    """The first that fits: completed_on, expired_on, completion_status, any percentage or time; else enrolled."""
-    entry = _ENTRY.decode(detail)
-    completed_at, expired_at = _instant(entry.completed_on_timestamp), _instant(entry.expired_on_timestamp)
-    progress, seconds = _number(entry.completion_percentage), _seconds(entry)
-    told = (_text(entry.completion_status) or "").strip().lower()
-    if completed_at is not None or _text(entry.completed_on):
+def read_roster_entry(payload: bytes) -> RosterRow:
+    """Return the row of one entry.
+
+    The first of these gives the status: `completed_on`, `expired_on`, `completion_status`, a percentage or time above
+    0 (`in_progress`). Without any of them it is `enrolled`.
+    """
+    entry = _ENTRY.decode(payload)
+    completed_at = _read_epoch(entry.completed_on_timestamp)
+    expired_at = _read_epoch(entry.expired_on_timestamp)
+    progress, seconds = _read_number(entry.completion_percentage), _read_seconds(entry)
+    completion_status = (_read_text(entry.completion_status) or "").strip().lower()
+    if completed_at is not None or _read_text(entry.completed_on):
         status = "completed"
-    elif expired_at is not None or _text(entry.expired_on):
+    elif expired_at is not None or _read_text(entry.expired_on):
         status = "expired"
-    elif told:
-        status = _STATUSES.get(told, "unknown")
+    elif completion_status:
+        status = _STATUSES.get(completion_status, "unknown")
     else:
         status = "in_progress" if (progress or 0) > 0 or (seconds or 0) > 0 else "enrolled"
-    return RosterRow(
-        status, progress, _instant(entry.enrolled_on_timestamp), completed_at, seconds, _text(entry.role)
-    )
+    enrolled_at, role = _read_epoch(entry.enrolled_on_timestamp), _read_text(entry.role)
+    return RosterRow(status, progress, enrolled_at, completed_at, seconds, role)
 
 
-def roster_batch(found: Sequence[Entry], fetched_at: Iterable[datetime]) -> pa.RecordBatch:
-    """Rows of `unified_enrollments` with the source `roster`: what the details tell, and null for all else."""
-    rows = [read_entry(entry.detail) for entry in found]
-    count = len(rows)
-    told: dict[str, Sequence[object]] = {
-        "user_id": [entry.user_id for entry in found],
-        "course_id": [entry.course_id for entry in found],
+def build_roster_batch(entries: Sequence[RosterEntry], fetched_at: Iterable[datetime]) -> pa.RecordBatch:
+    """Return rows of `unified_enrollments` with the source `roster`; columns that a roster does not give are null."""
+    rows = [read_roster_entry(entry.payload) for entry in entries]
+    values: dict[str, Sequence[object]] = {
+        "user_id": [entry.user_id for entry in entries],
+        "course_id": [entry.course_id for entry in entries],
         "status": [row.status for row in rows],
         "progress_percent": [row.progress for row in rows],
         "enrolled_at": [row.enrolled_at for row in rows],
         "completed_at": [row.completed_at for row in rows],
         "time_spent_seconds": [row.seconds for row in rows],
         "role": [row.role for row in rows],
-        "source": ["roster"] * count,
+        "source": ["roster"] * len(rows),
         "fetched_at": list(fetched_at),
     }
     schema = arrow_schema(UNIFIED_ENROLLMENTS)
-    columns = {
-        column.name: scalar_column(told[column.name], column.type)  # type: ignore[arg-type] # none of them is a list
-        if column.name in told
-        else pa.nulls(count, schema.field(column.name).type)
+    arrays = {
+        column.name: build_array(values[column.name], column.type)  # type: ignore[arg-type] # none of them is a list
+        if column.name in values
+        else pa.nulls(len(rows), schema.field(column.name).type)
         for column in UNIFIED_ENROLLMENTS.columns
     }
-    return table_batch(UNIFIED_ENROLLMENTS, columns)
+    return build_table_batch(UNIFIED_ENROLLMENTS, arrays)
 
 
-def _seconds(entry: _Entry) -> int | None:
-    if (exact := _number(entry.total_time_seconds)) is not None:
-        return int(exact) if 0 <= exact <= MOST_SECONDS else None
-    match = _DURATION.fullmatch((_text(entry.total_time) or "").strip())
+def _read_seconds(entry: _Entry) -> int | None:
+    """Return the time spent: `total_time_seconds`, otherwise `total_time` such as "1h 2m 3s"."""
+    if (exact := _read_number(entry.total_time_seconds)) is not None:
+        return int(exact) if 0 <= exact <= MAX_SECONDS else None
+    match = _DURATION.fullmatch((_read_text(entry.total_time) or "").strip())
     if match is None or not any(match.groups()):
         return None
     hours, minutes, seconds = (int(part or 0) for part in match.groups())
     total = hours * 3_600 + minutes * 60 + seconds
-    return total if total <= MOST_SECONDS else None
+    return total if total <= MAX_SECONDS else None
 
 
-def _instant(raw: msgspec.Raw) -> datetime | None:
-    """An epoch in seconds, as text or number; null and `""` and 0 are none."""
-    seconds = _number(raw)
+def _read_epoch(raw: OptionalRaw) -> datetime | None:
+    """Return the instant of an epoch in seconds, in a string or a number; null, `""` and 0 are no instant."""
+    seconds = _read_number(raw)
     if not seconds:
         return None
     try:
@@ -191,17 +180,10 @@ def _instant(raw: msgspec.Raw) -> datetime | None:
         return None
 
 
-def _number(raw: msgspec.Raw) -> float | None:
-    try:
-        value: float | None = coerce.read("double", raw) if raw is not ABSENT else None
-    except coerce.Unreadable:
-        return None
-    return value
+def _read_number(raw: OptionalRaw) -> float | None:
+    number: float | None = read_value_or_none("double", raw)
+    return number
 
 
-def _text(raw: msgspec.Raw) -> str | None:
-    try:
-        value: str | None = coerce.read("string", raw) if raw is not ABSENT else None
-    except coerce.Unreadable:
-        return None
-    return value or None
+def _read_text(raw: OptionalRaw) -> str | None:
+    return read_value_or_none("string", raw) or None

@@ -1,8 +1,8 @@
-"""The JSON that is expected of each list, field by field, and the column each field fills.
+"""The documented fields of each list of the API, and the column that each field fills, as plain data.
 
-What belongs here: descriptions, as plain data. How a field of a kind is read: `kinds.py`. The shape of an
-enrollment is Truto's page of `GET /unified/lms/course-enrollments`; users and courses repeat what that page
-says of `user` and `course`, their other fields are not published and end in `extra`.
+Not here: reading a field (`coerce.py`, `reader.py`). The fields of an enrollment are those of Truto's documentation of
+`GET /unified/lms/course-enrollments`. The fields of the other two lists are not documented: theirs are those of `user` and
+`course` there and a few common ones, and any other key goes to `extra`.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ from lms_pipeline.tables.pulled import (
 from lms_pipeline.tables.schema import Table
 
 Kind = Literal["id", "string", "double", "int64", "bool", "timestamp", "json"]
-"""What a leaf holds. An `id` may be served as a number; a `json` is kept as it came."""
+"""The kind of a single value. An `id` may be served as a number; a `json` value is stored as received."""
 
 
 @dataclass(frozen=True)
 class Object:
-    """A JSON object with the fields that are documented for it."""
+    """A JSON object and its documented fields."""
 
     fields: dict[str, Field]
     required: tuple[str, ...] = ()
-    """Fields without which the whole record is rejected; all of them ids or objects with required fields."""
+    """Fields without which the whole record is rejected. Each is an id, or an object with required fields."""
 
 
 @dataclass(frozen=True)
@@ -47,12 +47,12 @@ Field = Kind | Object | Array
 
 @dataclass(frozen=True)
 class Shape:
-    """A record of a list, and where its fields go."""
+    """The fields of a list's records, and the table and columns that they fill."""
 
     table: Table
     record: Object
     columns: dict[str, str]
-    """Column -> dotted path of the field that fills it. What isn't here the table's own module works out."""
+    """Column -> dotted path of the field that fills it. The module of the table computes the other columns."""
 
 
 _EMAILS = Array(Object({"email": "string", "is_primary": "bool", "type": "string"}))
@@ -110,12 +110,12 @@ _ENROLLMENT_COLUMNS = {
 ENROLLMENT = Shape(
     UNIFIED_ENROLLMENTS, Object(_ENROLLMENT_FIELDS, required=("id", "user", "course")), _ENROLLMENT_COLUMNS
 )
-"""An enrollment that is known by its own id."""
+"""An enrollment of an account whose enrollments are identified by their own id."""
 
 ENROLLMENT_BY_PAIR = Shape(
     UNIFIED_ENROLLMENTS, Object(_ENROLLMENT_FIELDS, required=("user", "course")), _ENROLLMENT_COLUMNS
 )
-"""An enrollment that is known by its learner and course; its own id may be missing."""
+"""An enrollment of an account whose enrollments are identified by learner and course; its own id may be missing."""
 
 USER = Shape(
     LEARNERS,
@@ -167,21 +167,23 @@ COURSE = Shape(
 )
 
 LISTS = {ENROLLMENT_LIST: ENROLLMENT, USER_LIST: USER, COURSE_LIST: COURSE}
-"""The API's lists, by the names they have in its addresses."""
+"""The shape of each list, by the list's name in the URL."""
 
 
-def api_fields() -> dict[str, str]:
-    """Every documented field as `Column.sources` names it, with what it holds."""
+def list_api_fields() -> dict[str, str]:
+    """Return every documented field by the name that `Column.sources` uses, with its kind."""
     return {
-        f"{name}.{path}": kind for name, shape in LISTS.items() for path, kind in _leaves(shape.record, "")
+        f"{name}.{path}": kind
+        for name, shape in LISTS.items()
+        for path, kind in _iter_fields(shape.record, "")
     }
 
 
-def _leaves(record: Object, parent: str) -> Iterator[tuple[str, str]]:
-    for name, of in record.fields.items():
-        if isinstance(of, Object):
-            yield from _leaves(of, f"{parent}{name}.")
+def _iter_fields(record: Object, prefix: str) -> Iterator[tuple[str, str]]:
+    for name, kind in record.fields.items():
+        if isinstance(kind, Object):
+            yield from _iter_fields(kind, f"{prefix}{name}.")
         else:
-            yield f"{parent}{name}", "array" if isinstance(of, Array) else of
-    if not parent:
+            yield f"{prefix}{name}", "array" if isinstance(kind, Array) else kind
+    if not prefix:
         yield ALL_FIELDS, "object"

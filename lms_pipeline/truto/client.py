@@ -1,6 +1,7 @@
-"""The client of the Truto API: whole pages, single records, and bodies as they are.
+"""Client of the Truto API: lists page by page, single records, accounts and metadata.
 
-What belongs here: what can be asked, and how the answer is read. What is worth asking, and in which order, is `pull/`.
+What belongs here: which requests exist, and that each response is stored before it counts. Which requests make a
+snapshot is `extract/`.
 """
 
 from __future__ import annotations
@@ -8,19 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Generic, Self, TypeVar
 
 import httpx
 
-from lms_pipeline.truto.errors import TransientError
-from lms_pipeline.truto.models import (
-    Capabilities,
-    IntegratedAccount,
-    read_accounts,
-    read_capabilities,
-    required_parameters,
-)
+from lms_pipeline.truto.errors import PermanentError, TransientError, is_missing_record, is_not_enrolled
+from lms_pipeline.truto.models import Capabilities, IntegratedAccount, read_accounts, read_capabilities
 from lms_pipeline.truto.pagination import follow_pages
 from lms_pipeline.truto.query import AccountsQuery, ListQuery, ObjectQuery, QueryError, Resource
 from lms_pipeline.truto.request import (
@@ -28,167 +22,208 @@ from lms_pipeline.truto.request import (
     build_accounts_request,
     build_capabilities_request,
     build_list_request,
-    build_metadata_request,
+    build_pair_request,
     build_record_request,
 )
 from lms_pipeline.truto.response import (
     Page,
     SingleRecord,
-    raw_without_secrets,
     read_page,
     read_raw_page,
     read_record,
-    without_secrets,
+    remove_envelope_secrets,
+    remove_secrets,
 )
-from lms_pipeline.truto.retry import Cooldowns, RequestRetrier, RetryPolicy
-from lms_pipeline.truto.transport import Downloaded, Gate, HttpTransport, download, iter_body
+from lms_pipeline.truto.retry import Cooldowns, RetryingTransport, RetryPolicy
+from lms_pipeline.truto.store import OK, ResponseStore, StoredResponse
+from lms_pipeline.truto.transport import Gate, HttpTransport, ReplayTransport, iter_body
 
 T = TypeVar("T")
 
-CLEANED = {"unified": without_secrets, "raw": raw_without_secrets}
-"""How a body loses what must not be kept; one of another format isn't looked into."""
+REMOVE_SECRETS = {"unified": remove_secrets, "raw": remove_envelope_secrets}
+"""How a body loses what must not be kept; a body of another kind stays as it came."""
 ALL_ACCOUNTS = AccountsQuery()
 
 
 @dataclass(frozen=True, slots=True)
-class Answer(Generic[T]):
-    """The body of an answer, without what must not be kept, what was read of it, and the headers."""
+class Response(Generic[T]):
+    """A response: its body without secrets, and the value that was read from it."""
 
     body: bytes
     received_at: datetime
     headers: httpx.Headers
-    read: T
+    """Empty where the response comes from the store."""
+    value: T
 
 
 class TrutoClient:
-    """Asks Truto. Use it as a context manager; threads may share it, and so may they the `cooldowns` of several."""
+    """Client of the Truto API. Use it as a context manager; threads may share it.
+
+    With a `store`, each response is looked up there first, and put there before it counts. Several clients may share
+    their `cooldowns`. `gate` is called before each attempt of a request (see `connection.py`); `transport` replaces
+    the network, as in httpx.
+    """
 
     def __init__(
         self,
         base_url: str,
         token: str,
         *,
+        store: ResponseStore | None = None,
+        transport: httpx.BaseTransport | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         cooldowns: Cooldowns | None = None,
         retry_policy: RetryPolicy | None = None,
-        gate: Gate = lambda _wanted: None,
+        gate: Gate = lambda _request: None,
         timeout: float = 60,
     ) -> None:
         self._now = now
-        self._requests = HttpTransport(base_url, token, timeout, gate)
-        self._asking = RequestRetrier(self._requests, cooldowns or Cooldowns(), retry_policy or RetryPolicy())
+        self._store = store
+        self.is_replay = isinstance(transport, ReplayTransport)
+        """Whether every response comes from the store."""
+        self._http = HttpTransport(base_url, token, timeout, transport)
+        self._transport = RetryingTransport(
+            self._http, gate, cooldowns or Cooldowns(), retry_policy or RetryPolicy()
+        )
+
+    @classmethod
+    def for_replay(cls, store: ResponseStore) -> Self:
+        """Return a client without a network: a response that isn't in the store raises `NotKeptError`."""
+        return cls("http://127.0.0.1", "", store=store, transport=ReplayTransport())
 
     def __enter__(self) -> Self:
-        """The client itself."""
+        """Return the client itself."""
         return self
 
     def __exit__(self, *_: object) -> None:
         """Close its connections."""
-        self._requests.close()
+        self._http.close()
 
     @property
     def requests(self) -> int:
-        """How many requests were really sent, tries included."""
-        return self._requests.count
+        """Number of requests that were sent, each attempt counted."""
+        return self._http.count
 
     def now(self) -> datetime:
-        """The present, as answers are stamped with it."""
+        """Return the present, as responses are stamped with it."""
         return self._now()
 
-    def answer(self, request: Request, read: Callable[[bytes, datetime], T]) -> Answer[T]:
-        """An answer that `read` can read, asked for until there is one.
+    def fetch(self, request: Request, read: Callable[[bytes, datetime], T]) -> Response[T]:
+        """Return the response to a request, with what `read` makes of its body.
 
         Raises:
-            PermanentError: refused.
-            TransientError: no answer to use, however often it was asked.
+            PermanentError: the request is refused.
+            TransientError: no usable response after all attempts.
+            NotKeptError: a replay without this response.
         """
+        stored = self._find(request)
+        return self._request(request, read) if stored is None else _read_stored(stored, read)
 
-        def received(response: httpx.Response) -> Answer[T]:
-            body = b"".join(iter_body(response, request))
-            body = CLEANED.get(request.body, bytes)(body)
-            received_at = self._now()
-            return Answer(body, received_at, response.headers, read(body, received_at))
+    def pages(self, resource: Resource, query: ListQuery, round_: int = 1) -> Iterator[Page]:
+        """Yield the pages of an account's list, until one names no next page; an empty page is not the end.
 
-        return self._asking.ask(request, received)
-
-    def pages(self, resource: Resource, query: ListQuery) -> Iterator[Page]:
-        """The pages of a list of one account, until the API names no next one; an empty page is no end.
+        With a store, each `round_` reads the list from its start.
 
         Raises:
             QueryError: the format has no pages.
-            TrutoError: as for `answer`; or the list has no end.
+            RepeatedPageError: a cursor leads back.
+            TrutoError: as for `fetch`; or the list has no end.
         """
         if query.response_format not in {"unified", "raw"}:
-            raise QueryError(f"The format {query.response_format} has no pages: take `body` or `download`.")
+            raise QueryError(f"The format {query.response_format} has no pages: use `fetch`.")
         read = read_raw_page if query.response_format == "raw" else read_page
-        return follow_pages(
-            lambda cursor: self._read(build_list_request(resource, query, cursor), read),
-            build_list_request(resource, query).label,
-        )
+        first = build_list_request(resource, query, round_=round_)
 
-    def one(self, resource: Resource, record_id: str, query: ObjectQuery) -> SingleRecord:
-        """A record by its id, which its provider may tell more of than a list does.
+        def fetch_page(cursor: str | None) -> Page:
+            request = first if cursor is None else build_list_request(resource, query, cursor, round_)
+            return self.fetch(request, read).value
+
+        return follow_pages(fetch_page, first.label)
+
+    def record(self, resource: Resource, record_id: str, query: ObjectQuery) -> SingleRecord | None:
+        """Return a record by its id, which may hold more than in a list; None where its provider has none.
 
         Raises:
             QueryError: the format is no record.
-            TrutoError: as for `answer`; a record that isn't there is a `PermanentError` of status 404.
+            TrutoError: as for `fetch`.
         """
         if query.response_format not in {"unified", "raw"}:
-            raise QueryError(f"The format {query.response_format} is no record: take `body` or `download`.")
-        return self._read(build_record_request(resource, record_id, query), read_record)
+            raise QueryError(f"The format {query.response_format} is no record: use `fetch`.")
+        return self._fetch_if_present(
+            build_record_request(resource, record_id, query), read_record, is_missing_record
+        )
 
-    def body(self, resource: Resource, query: ListQuery, cursor: str | None = None) -> bytes:
-        """The body of one answer as it came, in whatever format; the shape of `normalized` isn't published.
-
-        Raises:
-            TrutoError: as for `answer`.
-        """
-        return self.answer(build_list_request(resource, query, cursor), lambda _body, _received_at: None).body
-
-    def download(self, resource: Resource, query: ListQuery, to: Path) -> Downloaded:
-        """Write what the provider says into a file, piece by piece; what stood there stays until all of it has come.
+    def pair(self, query: ListQuery) -> Page | None:
+        """Return the enrollment of the query's learner in its course; None where there is none.
 
         Raises:
-            TrutoError: as for `answer`.
-            DownloadError: the file can't be written.
+            TrutoError: as for `fetch`.
         """
-        request = build_list_request(resource, query)
-        return self._asking.ask(request, lambda response: download(response, request, to))
+        return self._fetch_if_present(build_pair_request(query), read_page, is_not_enrolled)
 
     def integrated_accounts(self, query: AccountsQuery = ALL_ACCOUNTS) -> Iterator[IntegratedAccount]:
-        """The accounts that the token can see, whatever their integration.
+        """Yield the accounts that the token can see, of every integration.
 
         Raises:
             TrutoError: as for `pages`.
         """
-        told = build_accounts_request(query).label
-        for page in follow_pages(
-            lambda cursor: self._read(build_accounts_request(query, cursor), read_page), told
-        ):
-            if page.is_partial:  # whoever is missing would be taken for gone
+        label = build_accounts_request(query).label
+
+        def fetch_page(cursor: str | None) -> Page:
+            return self.fetch(build_accounts_request(query, cursor), read_page).value
+
+        for page in follow_pages(fetch_page, label):
+            if page.is_partial:  # a missing account would look like a removed one
                 raise TransientError(
-                    "A part of the accounts is missing", request=told, todo="try again later"
+                    "A part of the accounts is missing", request=label, todo="try again later"
                 )
             yield from read_accounts(page.records)
 
     def capabilities(self, account_id: str) -> Capabilities:
-        """What the account can be asked for, without asking its LMS.
+        """Return the unified models of an account, without a request to its LMS.
 
         Raises:
-            TrutoError: as for `answer`.
+            TrutoError: as for `fetch`.
         """
-        return self._read(
-            build_capabilities_request(account_id), lambda body, _received_at: read_capabilities(body)
-        )
+        return self.fetch(build_capabilities_request(account_id), read_capabilities).value
 
-    def required_parameters(self, account_id: str, resource: Resource) -> tuple[str, ...]:
-        """The query parameters without which the account gives no list, as `user[id]`.
+    def _fetch_if_present(
+        self,
+        request: Request,
+        read: Callable[[bytes, datetime], T],
+        is_absent: Callable[[PermanentError], bool],
+    ) -> T | None:
+        """Return what `read` makes of the body; None where a refusal means an absence, which is stored as well."""
+        stored = self._find(request)
+        if stored is not None:
+            return _read_stored(stored, read).value if stored.status == OK else None
+        try:
+            return self._request(request, read).value
+        except PermanentError as error:
+            if not is_absent(error):
+                raise
+            if self._store is not None:
+                self._store.put(request.key, StoredResponse(error.status or 0, self._now(), b""))
+            return None
 
-        Raises:
-            TrutoError: as for `answer`.
-        """
-        request = build_metadata_request(account_id, resource)
-        return self._read(request, lambda body, _received_at: required_parameters(body))
+    def _find(self, request: Request) -> StoredResponse | None:
+        return None if self._store is None else self._store.get(request.key)
 
-    def _read(self, request: Request, read: Callable[[bytes, datetime], T]) -> T:
-        return self.answer(request, read).read
+    def _request(self, request: Request, read: Callable[[bytes, datetime], T]) -> Response[T]:
+        """Send a request and store its response; one that `read` refuses is requested again, and never stored."""
+
+        def receive(response: httpx.Response) -> Response[T]:
+            body = b"".join(iter_body(response, request))
+            body = REMOVE_SECRETS.get(request.body, bytes)(body)
+            received_at = self._now()
+            return Response(body, received_at, response.headers, read(body, received_at))
+
+        response = self._transport.fetch(request, receive)
+        if self._store is not None:
+            self._store.put(request.key, StoredResponse(OK, response.received_at, response.body))
+        return response
+
+
+def _read_stored(stored: StoredResponse, read: Callable[[bytes, datetime], T]) -> Response[T]:
+    value = read(stored.body, stored.received_at)
+    return Response(stored.body, stored.received_at, httpx.Headers(), value)

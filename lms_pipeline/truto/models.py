@@ -1,21 +1,24 @@
-"""Integrated accounts as Truto lists them.
+"""Integrated accounts, capabilities and list metadata as Truto sends them.
 
-What belongs here: reading them; of their `context`, where credentials may be, nothing is read. Which of them we pull
-is the registry's to say.
+What belongs here: how they are read. Of an account's `context`, where credentials may be, nothing is read. Which
+accounts are pulled is the registry's decision.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from typing import Any, TypeVar
 
 import msgspec
 
-from lms_pipeline.truto.response import ABSENT, BadBodyError
+from lms_pipeline.truto.response import BadBodyError, read_field
 
 T = TypeVar("T")
-D = TypeVar("D")
+
+LMS_MODEL = "lms"
+"""Name of the unified model of learning management systems."""
 
 log = logging.getLogger(__name__)
 
@@ -37,59 +40,11 @@ class IntegratedAccount(msgspec.Struct, frozen=True):
     integration: Integration = Integration()
 
 
-class _Listed(msgspec.Struct):
-    """Each field is read by itself: one of another type must not hide the account."""
-
-    id: str
-    tenant_id: msgspec.Raw = ABSENT
-    status: msgspec.Raw = ABSENT
-    is_sandbox: msgspec.Raw = ABSENT
-    integration: msgspec.Raw = ABSENT
-
-
-class _Named(msgspec.Struct):
-    name: msgspec.Raw = ABSENT
-    category: msgspec.Raw = ABSENT
-
-
-_LISTED = msgspec.json.Decoder(_Listed)
-
-
-def read_accounts(records: Sequence[msgspec.Raw]) -> Iterator[IntegratedAccount]:
-    """The accounts of a page; one without a usable id is left out and logged without its contents."""
-    for record in records:
-        try:
-            listed = _LISTED.decode(record)
-        except msgspec.DecodeError as error:
-            log.warning("An integrated account can't be read and is left out: %s", error)
-            continue
-        integration = _field(listed.integration, _Named, _Named())
-        yield IntegratedAccount(
-            listed.id,
-            _field(listed.tenant_id, str, None),
-            _field(listed.status, str, "active"),
-            _field(listed.is_sandbox, bool, None),
-            Integration(_field(integration.name, str, ""), _field(integration.category, str, None)),
-        )
-
-
-def _field(raw: msgspec.Raw, of: type[T], otherwise: D) -> T | D:
-    try:
-        return msgspec.json.decode(raw, type=of)
-    except msgspec.DecodeError:
-        return otherwise
-
-
-MODEL = "lms"
-"""The unified model of learning management systems."""
-
-
 class UnifiedResource(msgspec.Struct, frozen=True):
-    """One resource of a unified model, and the methods with which it can be asked."""
+    """One resource of a unified model."""
 
     model: str
     resource: str
-    methods: tuple[str, ...] = ()
 
 
 class Capabilities(msgspec.Struct, frozen=True):
@@ -100,46 +55,81 @@ class Capabilities(msgspec.Struct, frozen=True):
     @property
     def is_lms(self) -> bool:
         """Whether the unified LMS model is among them."""
-        return any(one.model == MODEL for one in self.unified)
+        return any(one.model == LMS_MODEL for one in self.unified)
 
 
-class _Meta(msgspec.Struct):
+class _ListedAccount(msgspec.Struct):
+    """Each field is read by itself: a field of another type must not hide the account."""
+
+    id: str
+    tenant_id: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    status: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    is_sandbox: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    integration: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+
+
+class _ListedIntegration(msgspec.Struct):
+    name: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    category: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+
+
+class _Metadata(msgspec.Struct):
     query_schema: dict[str, Any] | None = None
 
 
-def read_capabilities(body: bytes) -> Capabilities:
-    """The capabilities in a body.
-
-    Raises:
-        BadBodyError: it tells none.
-    """
-    return _decoded(body, Capabilities)
+_ACCOUNT = msgspec.json.Decoder(_ListedAccount)
 
 
-def required_parameters(body: bytes) -> tuple[str, ...]:
-    """The query parameters without which a list gives no answer, as `user[id]`, in the order of the metadata.
-
-    A property says `required: true` of itself; an object that names its required properties in a list, as JSON Schema
-    has it, is understood as well.
-
-    Raises:
-        BadBodyError: it is no metadata.
-    """
-    return tuple(_required(_decoded(body, _Meta).query_schema or {}, ""))
-
-
-def _required(schema: dict[str, Any], name: str) -> Iterator[str]:
-    properties, listed = schema.get("properties"), schema.get("required")
-    for key, of in properties.items() if isinstance(properties, dict) else ():
-        if not isinstance(of, dict):
+def read_accounts(records: Sequence[msgspec.Raw]) -> Iterator[IntegratedAccount]:
+    """Yield the accounts of a page; one without a usable id is skipped, and logged without its contents."""
+    for record in records:
+        try:
+            listed = _ACCOUNT.decode(record)
+        except msgspec.DecodeError as error:
+            log.warning("An integrated account can't be read and is left out: %s", error)
             continue
-        if of.get("required") is True or (isinstance(listed, list) and key in listed):
-            full = f"{name}[{key}]" if name else key
-            yield from list(_required(of, full)) or [full]
+        integration = read_field(listed.integration, _ListedIntegration, _ListedIntegration())
+        yield IntegratedAccount(
+            listed.id,
+            read_field(listed.tenant_id, str, None),
+            read_field(listed.status, str, "active"),
+            read_field(listed.is_sandbox, bool, None),
+            Integration(read_field(integration.name, str, ""), read_field(integration.category, str, None)),
+        )
 
 
-def _decoded(body: bytes, of: type[T]) -> T:
+def read_capabilities(body: bytes, _received_at: datetime) -> Capabilities:
+    """Return the capabilities in a body.
+
+    Raises:
+        BadBodyError: the body holds none.
+    """
+    return _decode(body, Capabilities)
+
+
+def read_required_parameters(body: bytes, _received_at: datetime) -> tuple[str, ...]:
+    """Return the query parameters that a list requires, as `user[id]`, in the order of the metadata.
+
+    Both notations count: `required: true` in a property, and the list of required properties of JSON Schema.
+
+    Raises:
+        BadBodyError: the body is no metadata.
+    """
+    return tuple(_find_required(_decode(body, _Metadata).query_schema or {}, ""))
+
+
+def _find_required(schema: dict[str, Any], name: str) -> Iterator[str]:
+    properties, listed = schema.get("properties"), schema.get("required")
+    for key, value in properties.items() if isinstance(properties, dict) else ():
+        if not isinstance(value, dict):
+            continue
+        if value.get("required") is True or (isinstance(listed, list) and key in listed):
+            full_name = f"{name}[{key}]" if name else key
+            yield from list(_find_required(value, full_name)) or [full_name]
+
+
+def _decode(body: bytes, type_: type[T]) -> T:
     try:
-        return msgspec.json.decode(body, type=of)
+        return msgspec.json.decode(body, type=type_)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise BadBodyError("is not what it was asked for") from None
+        raise BadBodyError("is not what was requested") from None

@@ -1,7 +1,7 @@
-"""What can be asked of the API, typed, and how it is written into a URL.
+"""Query parameters of the API: typed, validated, and written as the API reads them.
 
-What belongs here: the parameters of Truto's page of `GET /unified/lms/course-enrollments`, and what values they take.
-How they are written is `encoding.py`; where each is tested, `docs/truto.md`.
+What belongs here: the parameters of Truto's page of `GET /unified/lms/course-enrollments` and the values they accept;
+`docs/truto.md` names the test of each. Paths are `request.py`.
 """
 
 from __future__ import annotations
@@ -15,57 +15,14 @@ from typing import Any, Literal, get_args
 from lms_pipeline.errors import LmsPipelineError
 
 Parameter = tuple[str, str]
+ResponseFormat = Literal["unified", "raw", "normalized", "stream"]
+"""Without `debug`, which the newest docs add: its body may hold credentials."""
+Resource = Literal["course-enrollments", "users", "courses"]
+AccountStatus = Literal["active", "connecting", "post_install_error", "validation_error", "needs_reauth"]
 
 
 class QueryError(LmsPipelineError):
-    """A query that can't be asked; the message says why."""
-
-
-def encoded(name: str | None, value: Any) -> Iterator[Parameter]:  # noqa: ANN401 - whatever can be told
-    """The parameters that tell `value` under `name`; None is left out.
-
-    Raises:
-        QueryError: a value that a query can't hold, or a name that would be read as another.
-    """
-    match value:
-        case None:
-            return
-        case Mapping():
-            for key, inner in value.items():
-                yield from encoded(_nested(name, key), inner)
-        case str():
-            yield name or "", value
-        case bool():
-            yield name or "", "true" if value else "false"
-        case float() if not math.isfinite(value):
-            raise QueryError(f"{value} is no number that can stand in a query, as in {name}.")
-        case int() | float():
-            yield name or "", str(value)
-        case datetime() | date():
-            yield name or "", value.isoformat()
-        case Sequence() if not isinstance(value, bytes | bytearray):
-            yield from _items(name, value)
-        case _:
-            raise QueryError(f"A value of type {type(value).__name__} can't stand in a query, as in {name}.")
-
-
-def _items(name: str | None, values: Sequence[Any]) -> Iterator[Parameter]:
-    for item in values:
-        if isinstance(item, Sequence) and not isinstance(item, str):
-            raise QueryError(f"A list in a list can't stand in a query, as in {name}.")
-        yield from encoded(f"{name}[]", item)
-
-
-def _nested(name: str | None, key: object) -> str:
-    if not isinstance(key, str) or not key or set(key) & set("[]"):
-        raise QueryError(f"{key!r} can't be the name of a parameter: it is a text without brackets.")
-    return key if name is None else f"{name}[{key}]"
-
-
-ResponseFormat = Literal["unified", "raw", "normalized", "stream"]
-"""`debug`, which the newest docs add, is none of them: it may hold credentials."""
-Resource = Literal["course-enrollments", "users", "courses"]
-AccountStatus = Literal["active", "connecting", "post_install_error", "validation_error", "needs_reauth"]
+    """A query that can't be sent; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +36,7 @@ class EmailFilter:
 
 @dataclass(frozen=True, slots=True)
 class UserFilter:
-    """Whose enrollments. Filters that a provider can't apply are ignored without a word; the id is what most go by."""
+    """Only enrollments of this learner. Providers silently ignore filters that they can't apply; most apply the id."""
 
     id: str
     name: str | None = None
@@ -88,7 +45,7 @@ class UserFilter:
 
 @dataclass(frozen=True, slots=True)
 class CourseFilter:
-    """The enrollments in which course; as for `UserFilter`."""
+    """Only enrollments in this course; as for `UserFilter`."""
 
     id: str
     title: str | None = None
@@ -96,10 +53,10 @@ class CourseFilter:
 
 @dataclass(frozen=True, slots=True)
 class ObjectQuery:
-    """What can be asked of a single record. What is None or empty is left out, and the server's default holds.
+    """Parameters of a single record. What is None or empty is left out, and the server's default holds.
 
     Raises:
-        QueryError: a value that the API could not take, or that would not mean what it says.
+        QueryError: a value that the API could not accept, or would read as another.
     """
 
     account_id: str
@@ -107,29 +64,29 @@ class ObjectQuery:
     response_format: ResponseFormat = "unified"
     ignore_remote_data: bool = False
     exclude_fields: tuple[str, ...] = ()
-    """Fields to leave out of each record, by their names at its top."""
+    """Top-level fields to leave out of each record."""
     remote_query: Mapping[str, Any] = field(default_factory=dict)
-    """Parameters for the LMS behind Truto, passed on untouched: texts, numbers, booleans, and lists and objects of them."""
+    """Parameters for the LMS behind Truto, passed on unchanged: texts, numbers, booleans, and lists and objects of them."""
 
     def __post_init__(self) -> None:
-        """Refuse what could not be sent, or would be read as something else."""
+        """Refuse values that could not be sent, or would be read as others."""
         if not self.account_id:
             raise QueryError("A query needs the id of an integrated account.")
         if self.response_format not in get_args(ResponseFormat):
             known = ", ".join(get_args(ResponseFormat))
             raise QueryError(
-                f"The response format {self.response_format!r} can't be asked for: it is one of {known}."
+                f"The response format {self.response_format!r} can't be requested: it is one of {known}."
             )
         for name in self.exclude_fields:
             if not name or set(name) & set(",[]"):
                 raise QueryError(f"{name!r} can't be excluded: a field's name has no comma and no bracket.")
-        list(encoded("remote_query", self.remote_query))
+        list(encode_parameters("remote_query", self.remote_query))
 
-    def parameters(self) -> list[Parameter]:
-        """The query in a fixed order; httpx percent-encodes names and values."""
-        return list(encoded(None, self._told()))
+    def to_parameters(self) -> list[Parameter]:
+        """Return the parameters in a fixed order; httpx percent-encodes names and values."""
+        return list(encode_parameters(None, self._shared_values()))
 
-    def _told(self) -> dict[str, Any]:
+    def _shared_values(self) -> dict[str, Any]:
         return {
             "integrated_account_id": self.account_id,
             "truto_response_format": None if self.response_format == "unified" else self.response_format,
@@ -141,7 +98,7 @@ class ObjectQuery:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListQuery(ObjectQuery):
-    """What can be asked of a list of one account.
+    """Parameters of a list of one account.
 
     Raises:
         QueryError: as for `ObjectQuery`.
@@ -153,21 +110,21 @@ class ListQuery(ObjectQuery):
     user: UserFilter | None = None
     course: CourseFilter | None = None
     key_by: str | None = None
-    """A field of the records; of two with the same value the API keeps one, so it has to be unique."""
+    """A unique field of the records: of two records with the same value the API sends one."""
 
     def __post_init__(self) -> None:
-        """Refuse what could not be sent, or would be read as something else."""
+        """Refuse values that could not be sent, or would be read as others."""
         super(ListQuery, self).__post_init__()
         check_limit(self.limit)
-        for name, asked in (("user", self.user), ("course", self.course)):
-            if asked is not None and not asked.id:
-                raise QueryError(f"The enrollments of a {name} without an id can't be asked for.")
+        for name, filter_ in (("user", self.user), ("course", self.course)):
+            if filter_ is not None and not filter_.id:
+                raise QueryError(f"The enrollments of a {name} without an id can't be requested.")
         if self.key_by == "":
             raise QueryError("Records can't be keyed by a field without a name.")
 
-    def parameters(self, cursor: str | None = None) -> list[Parameter]:
-        """The query of one page, in a fixed order; httpx percent-encodes names and values."""
-        told = {
+    def to_parameters(self, cursor: str | None = None) -> list[Parameter]:
+        """Return the parameters of one page in a fixed order; httpx percent-encodes names and values."""
+        values = {
             "integrated_account_id": self.account_id,
             "limit": self.limit,
             "next_cursor": cursor,
@@ -176,12 +133,16 @@ class ListQuery(ObjectQuery):
             "truto_key_by": self.key_by,
             "truto_ignore_limit": self.ignore_limit or None,
         }
-        return list(encoded(None, {**told, **self._told()}))
+        return list(encode_parameters(None, {**values, **self._shared_values()}))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccountsQuery:
-    """Which integrated accounts are listed; all of them where nothing is told."""
+    """Filters of the integrated accounts; without any, all are listed.
+
+    Raises:
+        QueryError: a value that the API could not accept.
+    """
 
     integration: str | None = None
     status: AccountStatus | None = None
@@ -190,16 +151,16 @@ class AccountsQuery:
     limit: int | None = None
 
     def __post_init__(self) -> None:
-        """Refuse what could not be sent, or would be read as something else."""
+        """Refuse values that could not be sent, or would be read as others."""
         check_limit(self.limit)
         if self.status is not None and self.status not in get_args(AccountStatus):
             raise QueryError(
                 f"There is no status {self.status!r}: it is one of {', '.join(get_args(AccountStatus))}."
             )
 
-    def parameters(self, cursor: str | None = None) -> list[Parameter]:
-        """The query of one page."""
-        told = {
+    def to_parameters(self, cursor: str | None = None) -> list[Parameter]:
+        """Return the parameters of one page."""
+        values = {
             "integration.name": self.integration,
             "status": self.status,
             "tenant_id": self.tenant_id,
@@ -207,16 +168,57 @@ class AccountsQuery:
             "limit": self.limit,
             "next_cursor": cursor,
         }
-        return list(encoded(None, told))
+        return list(encode_parameters(None, values))
 
 
 def check_limit(limit: object) -> None:
-    """Refuse a page of nothing.
+    """Refuse a page size that is no whole number from 1 on.
 
     Raises:
-        QueryError: the limit is no whole number from 1 on.
+        QueryError: it is none.
     """
     if limit is not None and (not isinstance(limit, int) or isinstance(limit, bool) or limit < 1):
         raise QueryError(
-            f"A page of {limit!r} records can't be asked for: the limit is a whole number from 1 on."
+            f"A page of {limit!r} records can't be requested: the limit is a whole number from 1 on."
         )
+
+
+def encode_parameters(name: str | None, value: Any) -> Iterator[Parameter]:  # noqa: ANN401 - any JSON value
+    """Yield the parameters of a value: objects as `name[key]`, lists as `name[]`, booleans as `true`; None is left out.
+
+    Raises:
+        QueryError: a value that a query can't hold, or a name that would be read as another.
+    """
+    match value:
+        case None:
+            return
+        case Mapping():
+            for key, inner in value.items():
+                yield from encode_parameters(_nest(name, key), inner)
+        case str():
+            yield name or "", value
+        case bool():
+            yield name or "", "true" if value else "false"
+        case float() if not math.isfinite(value):
+            raise QueryError(f"{value} is no number that can stand in a query, as in {name}.")
+        case int() | float():
+            yield name or "", str(value)
+        case datetime() | date():
+            yield name or "", value.isoformat()
+        case Sequence() if not isinstance(value, bytes | bytearray):
+            yield from _encode_items(name, value)
+        case _:
+            raise QueryError(f"A value of type {type(value).__name__} can't stand in a query, as in {name}.")
+
+
+def _encode_items(name: str | None, values: Sequence[Any]) -> Iterator[Parameter]:
+    for item in values:
+        if isinstance(item, Sequence) and not isinstance(item, str):
+            raise QueryError(f"A list in a list can't stand in a query, as in {name}.")
+        yield from encode_parameters(f"{name}[]", item)
+
+
+def _nest(name: str | None, key: object) -> str:
+    if not isinstance(key, str) or not key or set(key) & set("[]"):
+        raise QueryError(f"{key!r} can't be the name of a parameter: it is a text without brackets.")
+    return key if name is None else f"{name}[{key}]"

@@ -1,7 +1,7 @@
-"""Keeping to limits on calls, together with every other process of the machine.
+"""Limits on requests, shared by all processes of the machine.
 
-What belongs here: slots that calls take before they are sent. The counting is pyrate-limiter's, in SQLite under a file
-lock; what is worth a slot is `pull/`'s to say. Real time is used, whatever stands for the present.
+What belongs here: a call that a limit allows, and the wait for it. Counting is pyrate-limiter's, in SQLite under a file
+lock, and by real time, whatever LMS_NOW says. Which requests are worth a call is `extract/`.
 """
 
 from __future__ import annotations
@@ -22,31 +22,37 @@ from lms_pipeline.errors import LmsPipelineError
 from lms_pipeline.truto.request import Request
 
 HEADROOM = 0.9
-"""Of a limit, what is used: the server's window is not ours, and calls arrive later than they were sent."""
+"""Share of a limit that is used: the server's window is not ours, and requests arrive later than they were sent."""
 WINDOW_SECONDS = 10
-"""Of Truto's two tiers."""
-_CLEANED_EVERY = 1_000
-"""Calls, after which those that count no more are dropped from the file."""
+"""Window of Truto's two tiers."""
+CLEANUP_INTERVAL = 1_000
+"""Calls between two removals of those that no longer count."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tiers:
-    """Truto's limits in calls per 10 s; 0 is none."""
+    """Truto's limits in calls per 10 s; 0 is no limit."""
 
     token: int = 500
     account: int = 50
 
 
 class RateLimitStateError(LmsPipelineError):
-    """Calls can't be counted."""
+    """The file of a limit can't be used."""
 
 
 class RateLimitExceededError(Exception):
-    """There will be no slot before the deadline."""
+    """The limit allows no call before the deadline."""
 
 
 class SharedRateLimiter:
-    """At most so many calls in any stretch of time, over all processes that use the same file."""
+    """Limits calls in any window of time, over all processes that use the same file.
+
+    Args:
+        path: the SQLite file.
+        rates: calls per window; all of them hold.
+        sleep: waits the given seconds.
+    """
 
     def __init__(self, path: Path, rates: Sequence[Rate], sleep: Callable[[float], None] = wait) -> None:
         self._path = path
@@ -56,31 +62,31 @@ class SharedRateLimiter:
                 list(rates), table="calls", db_path=str(path), use_file_lock=True
             )
         self._sleep = sleep
-        self._taken = 0
+        self._acquired = 0
 
-    def take(self, deadline: float | None = None) -> None:
-        """Wait for a slot and take it; `deadline` is one of `time.monotonic`.
+    def acquire(self, deadline: float | None = None) -> None:
+        """Count a call, after a wait for the limit to allow it; `deadline` is a time of `time.monotonic`.
 
         Raises:
-            RateLimitExceededError: there is none until then.
+            RateLimitExceededError: no call is allowed before the deadline.
             RateLimitStateError: the file can't be used.
         """
-        while (left := self._try()) > 0:
-            if deadline is not None and time.monotonic() + left > deadline:
+        while (seconds := self._try_acquire()) > 0:
+            if deadline is not None and time.monotonic() + seconds > deadline:
                 raise RateLimitExceededError
-            self._sleep(left)
+            self._sleep(seconds)
 
-    def _try(self) -> float:
-        """Take a slot, if there is one; else the seconds until there may be."""
+    def _try_acquire(self) -> float:
+        """Count a call and return 0; if the limit allows none, return the seconds until it may."""
         with self._errors(), self._bucket.lock:
             item = RateItem("call", time.time_ns() // 1_000_000)
             if self._bucket.put(item):
-                self._taken += 1
-                if self._taken % _CLEANED_EVERY == 1:
+                self._acquired += 1
+                if self._acquired % CLEANUP_INTERVAL == 1:
                     self._bucket.leak(item.timestamp)
                 return 0
-            waiting = self._bucket.waiting(item)
-        return max(1, int(str(waiting))) / 1_000
+            milliseconds = self._bucket.waiting(item)
+        return max(1, int(str(milliseconds))) / 1_000
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
@@ -97,35 +103,35 @@ class SharedRateLimiter:
 
 
 class ApiRateLimits:
-    """A gate that keeps to both of Truto's tiers; threads may share it."""
+    """A gate that keeps both of Truto's tiers; threads may share it."""
 
     def __init__(self, folder: Path, token: str, tiers: Tiers, sleep: Callable[[float], None] = wait) -> None:
         self._folder = folder
         self._token = token
         self._tiers = tiers
         self._sleep = sleep
-        self._slots: dict[str, SharedRateLimiter] = {}
+        self._limiters: dict[str, SharedRateLimiter] = {}
         self._lock = Lock()
 
     def __call__(self, request: Request) -> None:
-        """Wait until the request may be sent."""
+        """Wait until the request may be sent; only requests that reach an LMS count for their account."""
         if self._tiers.account and request.account_id and request.path.startswith("/unified/"):
-            self._of("account", request.account_id, self._tiers.account).take()
+            self._limiter("account", request.account_id, self._tiers.account).acquire()
         if self._tiers.token:
-            self._of("token", self._token, self._tiers.token).take()
+            self._limiter("token", self._token, self._tiers.token).acquire()
 
     def close(self) -> None:
         """Close the files."""
         with self._lock:
-            for slots in self._slots.values():
-                slots.close()
-            self._slots.clear()
+            for limiter in self._limiters.values():
+                limiter.close()
+            self._limiters.clear()
 
-    def _of(self, tier: str, name: str, calls: int) -> SharedRateLimiter:
-        """The slots of a token or an account, whose names become no path: one is secret, the other from outside."""
+    def _limiter(self, tier: str, name: str, calls: int) -> SharedRateLimiter:
+        """Return the limiter of a token or an account; its file bears a hash: tokens are secret, ids are untrusted."""
         file = f"{tier}-{hashlib.sha256(name.encode()).hexdigest()[:32]}.sqlite"
         with self._lock:
-            if file not in self._slots:
+            if file not in self._limiters:
                 rate = Rate(max(1, int(calls * HEADROOM)), WINDOW_SECONDS * 1_000)
-                self._slots[file] = SharedRateLimiter(self._folder / file, [rate], self._sleep)
-            return self._slots[file]
+                self._limiters[file] = SharedRateLimiter(self._folder / file, [rate], self._sleep)
+            return self._limiters[file]

@@ -1,7 +1,6 @@
-"""Requests before they are sent.
+"""Requests before they are sent: path, parameters, redacted label and key.
 
-What belongs here: paths, and how an error names a request: without ids of learners, without cursors. What can be asked
-in them is `query.py`.
+What belongs here: how each request of the API is built. Which parameters it takes is `query.py`.
 """
 
 from __future__ import annotations
@@ -12,80 +11,103 @@ from urllib.parse import quote, unquote, urlencode
 
 from lms_pipeline.truto.query import AccountsQuery, ListQuery, ObjectQuery, Parameter, QueryError, Resource
 
-Body = Literal["unified", "raw", "other"]
-"""How an answer is read: as Truto's own JSON, as a provider's records, or not at all."""
+BodyKind = Literal["unified", "raw", "other"]
+"""How a body is read: as Truto's own JSON, as a provider's records, or not at all."""
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A request, and how an error names it."""
+    """A GET request, and how messages and stores name it."""
 
     path: str
     parameters: tuple[Parameter, ...]
     label: str
+    """The request in messages: without ids of learners and without cursors."""
     account_id: str | None = None
-    body: Body = "unified"
+    body: BodyKind = "unified"
     has_id: bool = False
     """Whether the path ends with the id of a record."""
+    scope: str = ""
+    """What the request is part of, as `list users 1`: the first words of its key."""
 
     @property
     def secrets(self) -> set[str]:
-        """What was sent and must stand in no message: cursors, and what tells of a person; also percent-encoded."""
-        label = {
+        """Cursors and personal values of the request, plain and percent-encoded: no message may hold them."""
+        secrets = {
             value for name, value in self.parameters if name == "next_cursor" or name.startswith("user[")
         }
-        label |= {self.path.rpartition("/")[2]} if self.has_id else set()
-        return label | {quote(value, safe="") for value in label} | {unquote(value) for value in label}
+        secrets |= {self.path.rpartition("/")[2]} if self.has_id else set()
+        return secrets | {quote(value, safe="") for value in secrets} | {unquote(value) for value in secrets}
 
     @property
     def key(self) -> str:
-        """What tells it from every other request of the same account."""
-        return f"{self.path}?{urlencode(self.parameters)}"
-
-    def asking(self, parameters: list[Parameter]) -> Request:
-        """The same with other parameters."""
-        return replace(self, parameters=tuple(parameters))
+        """The request's key in a response store; checkpoints on disk hold it, so its text never changes."""
+        return f"{self.scope} {self.path}?{urlencode(self.parameters)}"
 
 
-def build_list_request(resource: Resource, query: ListQuery, cursor: str | None = None) -> Request:
-    """A page of a list of one account."""
+def list_scope(resource: Resource, round_: int) -> str:
+    """Return the scope of all pages of a list; each round reads the list from its start."""
+    return f"list {resource} {round_}"
+
+
+def build_list_request(
+    resource: Resource, query: ListQuery, cursor: str | None = None, round_: int = 1
+) -> Request:
+    """Build the request of one page of an account's list; without a cursor it is the first page."""
     path = f"/unified/lms/{resource}"
-    label = f"GET {path} of account {query.account_id}"
-    return Request(path, tuple(query.parameters(cursor)), label, query.account_id, _body(query))
+    return Request(
+        path,
+        tuple(query.to_parameters(cursor)),
+        f"GET {path} of account {query.account_id}",
+        query.account_id,
+        _body_kind(query),
+        scope=list_scope(resource, round_),
+    )
+
+
+def build_pair_request(query: ListQuery) -> Request:
+    """Build the request of the enrollment of one learner in one course."""
+    return replace(build_list_request("course-enrollments", query), scope="pair")
 
 
 def build_record_request(resource: Resource, record_id: str, query: ObjectQuery) -> Request:
-    """A record by its id.
+    """Build the request of a record by its id.
 
     Raises:
-        QueryError: there is no id.
+        QueryError: the id is empty.
     """
-    path = f"/unified/lms/{resource}/{_in_path(record_id)}"
-    label = f"GET /unified/lms/{resource}/{{id}} of account {query.account_id}"
-    return Request(path, tuple(query.parameters()), label, query.account_id, _body(query), has_id=True)
-
-
-def build_accounts_request(query: AccountsQuery, cursor: str | None = None) -> Request:
-    """A page of the integrated accounts."""
-    path = "/integrated-account"
-    return Request(path, tuple(query.parameters(cursor)), f"GET {path}")
-
-
-def build_capabilities_request(account_id: str) -> Request:
-    """What an account can be asked for."""
-    label = f"GET /integrated-account/{{id}}/capabilities of account {account_id}"
-    path = f"/integrated-account/{_in_path(account_id)}/capabilities"
-    return Request(path, (("type", "unified"),), label, account_id)
+    return Request(
+        f"/unified/lms/{resource}/{_quote_id(record_id)}",
+        tuple(query.to_parameters()),
+        f"GET /unified/lms/{resource}/{{id}} of account {query.account_id}",
+        query.account_id,
+        _body_kind(query),
+        has_id=True,
+        scope="one",
+    )
 
 
 def build_metadata_request(account_id: str, resource: Resource) -> Request:
-    """What a list of an account needs to be asked."""
+    """Build the request of a list's metadata: the query parameters that the account requires."""
     path = f"/unified/lms/{resource}/meta/list"
     parameters = (("integrated_account_id", account_id),)
-    return Request(path, parameters, f"GET {path} of account {account_id}", account_id)
+    return Request(path, parameters, f"GET {path} of account {account_id}", account_id, scope="meta")
 
 
-def _body(query: ObjectQuery) -> Body:
+def build_accounts_request(query: AccountsQuery, cursor: str | None = None) -> Request:
+    """Build the request of one page of the integrated accounts."""
+    path = "/integrated-account"
+    return Request(path, tuple(query.to_parameters(cursor)), f"GET {path}", scope="accounts")
+
+
+def build_capabilities_request(account_id: str) -> Request:
+    """Build the request of the unified models that an account offers."""
+    path = f"/integrated-account/{_quote_id(account_id)}/capabilities"
+    label = f"GET /integrated-account/{{id}}/capabilities of account {account_id}"
+    return Request(path, (("type", "unified"),), label, account_id, scope="capabilities")
+
+
+def _body_kind(query: ObjectQuery) -> BodyKind:
     match query.response_format:
         case "unified":
             return "unified"
@@ -95,8 +117,8 @@ def _body(query: ObjectQuery) -> Body:
             return "other"
 
 
-def _in_path(record_id: str) -> str:
-    """An id as one part of a path, whatever is in it; dots alone would lead elsewhere."""
+def _quote_id(record_id: str) -> str:
+    """Return an id as one segment of a path; `.` and `..` would name another path."""
     if not record_id:
-        raise QueryError("A record without an id can't be asked for.")
+        raise QueryError("A record without an id can't be requested.")
     return record_id.replace(".", "%2E") if not record_id.strip(".") else quote(record_id, safe="")

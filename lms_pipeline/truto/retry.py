@@ -1,6 +1,7 @@
-"""Asking until there is an answer: tries, waits, and pauses.
+"""Retry policy of one request: attempts, waits between them, and the cool-down of an account.
 
-What belongs here: what happens around single requests. How long the waits are is `waits.py`.
+What belongs here: when a request is sent again. One exchange is `transport.py`; limits shared by processes are
+`rate_limit.py`.
 """
 
 from __future__ import annotations
@@ -16,48 +17,52 @@ import httpx
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_random_exponential
 
 from lms_pipeline.concurrency import wait
-from lms_pipeline.truto.errors import TransientError, seconds_of
+from lms_pipeline.truto.errors import TransientError, parse_wait_seconds
 from lms_pipeline.truto.request import Request
 from lms_pipeline.truto.response import BadBodyError
-from lms_pipeline.truto.transport import HttpTransport
+from lms_pipeline.truto.transport import Gate, HttpTransport
+
+T = TypeVar("T")
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How long we insist on an answer; the waits are in seconds."""
+    """How often a request is sent, and how long the waits are, in seconds."""
 
-    attempts: int = 6
-    attempts_unavailable: int = 4
-    """For 503: overloaded, or the account is blocked; it seldom passes."""
-    too_many_requests: float = 10
-    """After a 429 that doesn't say how long."""
-    first: float = 0.5
-    """The backoff starts at most here, doubles, and is drawn at random below, so that workers don't meet again."""
-    longest: float = 60
-    """No single wait is longer: what the server asks beyond it ends the request, since a run must not hang."""
+    max_attempts: int = 6
+    max_attempts_unavailable: int = 4
+    """After a 503: the API is overloaded or the account is blocked, which seldom passes soon."""
+    too_many_requests_seconds: float = 10
+    """After a 429 without `Retry-After` and `ratelimit-reset`."""
+    first_backoff_seconds: float = 0.5
+    """Upper bound of the first back-off; it doubles. The wait is drawn at random below it, so that workers spread."""
+    max_wait_seconds: float = 60
+    """Longest single wait: a server that demands more ends the request, since a run must not hang."""
 
     def should_stop(self, state: RetryCallState) -> bool:
-        """Whether the failed attempt of `state` was the last one."""
+        """Return whether the failed attempt of `state` is the last one."""
         error = _error(state)
-        if error.retry_after is not None and error.retry_after > self.longest:
+        if error.retry_after is not None and error.retry_after > self.max_wait_seconds:
             return True
-        limit = self.attempts_unavailable if error.status == 503 else self.attempts
+        limit = self.max_attempts_unavailable if error.status == 503 else self.max_attempts
         return state.attempt_number >= limit
 
-    def seconds(self, state: RetryCallState) -> float:
-        """The wait before the next attempt."""
-        asked = self.pause(_error(state))
-        return (
-            wait_random_exponential(multiplier=self.first, max=self.longest)(state)
-            if asked is None
-            else asked
+    def wait_seconds(self, state: RetryCallState) -> float:
+        """Return the wait before the next attempt."""
+        demanded = self.cooldown_seconds(_error(state))
+        if demanded is not None:
+            return demanded
+        return wait_random_exponential(multiplier=self.first_backoff_seconds, max=self.max_wait_seconds)(
+            state
         )
 
-    def pause(self, error: TransientError) -> float | None:
-        """How long the whole account is left alone after an error; None where that is no use."""
+    def cooldown_seconds(self, error: TransientError) -> float | None:
+        """Return how long nobody may send a request to the account after an error; None for a failure of one request."""
         if error.retry_after is not None:
-            return min(error.retry_after, self.longest)
-        return min(self.too_many_requests, self.longest) if error.status == 429 else None
+            return min(error.retry_after, self.max_wait_seconds)
+        return min(self.too_many_requests_seconds, self.max_wait_seconds) if error.status == 429 else None
 
 
 def _error(state: RetryCallState) -> TransientError:
@@ -67,7 +72,7 @@ def _error(state: RetryCallState) -> TransientError:
 
 
 class Cooldowns:
-    """Until when each account is left alone; shared by the threads of a process."""
+    """Until when no request may be sent to each account; shared by the threads of a process."""
 
     def __init__(
         self, clock: Callable[[], float] = time.monotonic, sleep: Callable[[float], None] = wait
@@ -77,78 +82,75 @@ class Cooldowns:
         self._until: dict[str | None, float] = {}
         self._lock = Lock()
 
-    def pause(self, account_id: str | None, seconds: float) -> None:
-        """Leave the account alone for so long; a longer pause that is on already stays."""
+    def start(self, account_id: str | None, seconds: float) -> None:
+        """Start a cool-down of an account; one that lasts longer already stays."""
         with self._lock:
             self._until[account_id] = max(self._until.get(account_id, 0), self._clock() + seconds)
 
-    def keep(self, account_id: str | None) -> None:
-        """Wait until the account may be asked; others may prolong the pause meanwhile."""
-        while (left := self._left(account_id)) > 0:
+    def wait(self, account_id: str | None) -> None:
+        """Wait for the end of the account's cool-down, also where another thread extends it meanwhile."""
+        while (left := self._seconds_left(account_id)) > 0:
             self.sleep(left)
 
-    def _left(self, account_id: str | None) -> float:
+    def _seconds_left(self, account_id: str | None) -> float:
         with self._lock:
             return self._until.get(account_id, 0) - self._clock()
 
 
-log = logging.getLogger(__name__)
+class RetryingTransport:
+    """Sends each request until there is a usable response. Threads may share it.
 
-T = TypeVar("T")
+    Each attempt passes the gate, then waits for the account's cool-down: one may have started during the gate's wait.
+    """
 
+    def __init__(
+        self, http: HttpTransport, gate: Gate, cooldowns: Cooldowns, retry_policy: RetryPolicy
+    ) -> None:
+        self._http = http
+        self._gate = gate
+        self._cooldowns = cooldowns
+        self._policy = retry_policy
 
-class RequestRetrier:
-    """Sends requests again where that may help. An account that a server wants left alone is left alone by all."""
-
-    def __init__(self, requests: HttpTransport, cooldowns: Cooldowns, retry_policy: RetryPolicy) -> None:
-        self._requests = requests
-        self._pauses = cooldowns
-        self._patience = retry_policy
-
-    def ask(self, request: Request, read: Callable[[httpx.Response], T]) -> T:
-        """What `read` makes of the answer.
+    def fetch(self, request: Request, read: Callable[[httpx.Response], T]) -> T:
+        """Return what `read` makes of the response; `BadBodyError` of `read` leads to another attempt.
 
         Raises:
-            PermanentError: refused.
-            TransientError: no answer to use, however often it was asked.
+            PermanentError: the request is refused.
+            TransientError: no usable response after all attempts.
         """
-
-        def attempt() -> T:
-            self._requests.pass_gate(request)
-            self._pauses.keep(
-                request.account_id
-            )  # after the gate: a pause may have begun while it was waited at
-            try:
-                with self._requests.sent(request) as response:
-                    self._heed(response, request.account_id)
-                    return read(response)
-            except BadBodyError as bad:
-                raise TransientError(
-                    f"The answer {bad}", request=request.label, todo="try again later"
-                ) from None
-            except TransientError as error:
-                if (pause := self._patience.pause(error)) is not None:
-                    self._pauses.pause(request.account_id, pause)
-                raise
-
         return Retrying(
             retry=retry_if_exception_type(TransientError),
-            stop=self._patience.should_stop,
-            wait=self._patience.seconds,
-            sleep=self._pauses.sleep,
-            before_sleep=_tell,
+            stop=self._policy.should_stop,
+            wait=self._policy.wait_seconds,
+            sleep=self._cooldowns.sleep,
+            before_sleep=_log_attempt,
             reraise=True,
-        )(attempt)
+        )(lambda: self._attempt(request, read))
 
-    def _heed(self, response: httpx.Response, account_id: str | None) -> None:
-        """A limit that this answer used up is waited for before the next request, instead of meeting it."""
+    def _attempt(self, request: Request, read: Callable[[httpx.Response], T]) -> T:
+        self._gate(request)
+        self._cooldowns.wait(request.account_id)
+        try:
+            with self._http.send(request) as response:
+                self._respect_limit(response, request.account_id)
+                return read(response)
+        except BadBodyError as bad:
+            raise TransientError(f"The answer {bad}", request=request.label, todo="try again later") from None
+        except TransientError as error:
+            seconds = self._policy.cooldown_seconds(error)
+            if seconds is not None:
+                self._cooldowns.start(request.account_id, seconds)
+            raise
+
+    def _respect_limit(self, response: httpx.Response, account_id: str | None) -> None:
+        """Start a cool-down where this response used up a limit, instead of meeting a 429 next."""
         if response.headers.get("ratelimit-remaining") == "0":
-            reset = seconds_of(response.headers.get("ratelimit-reset", ""))
+            reset = parse_wait_seconds(response.headers.get("ratelimit-reset", ""))
             if reset is not None:
-                self._pauses.pause(account_id, min(reset, self._patience.longest))
+                self._cooldowns.start(account_id, min(reset, self._policy.max_wait_seconds))
 
 
-def _tell(state: RetryCallState) -> None:
+def _log_attempt(state: RetryCallState) -> None:
     error = state.outcome.exception() if state.outcome else None
-    wait = state.next_action.sleep if state.next_action else 0
-    log.warning("%s Attempt %d of a request; the next one in %.1f s.", error, state.attempt_number, wait)
+    seconds = state.next_action.sleep if state.next_action else 0
+    log.warning("%s Attempt %d of a request; the next one in %.1f s.", error, state.attempt_number, seconds)

@@ -12,12 +12,13 @@ from lms_pipeline.accounts.registry import RegisteredAccount, Registry, UnknownA
 from lms_pipeline.accounts.sync import sync_with_truto
 from lms_pipeline.errors import LmsPipelineError, WrongUseError
 from lms_pipeline.lake.paths import BadIdError, DataDir
-from lms_pipeline.sandbox.server import running
+from lms_pipeline.sandbox import running
 from lms_pipeline.settings import Settings
 from lms_pipeline.truto.client import TrutoClient
 from lms_pipeline.truto.models import IntegratedAccount, Integration
-from lms_pipeline_tests.sandbox.worlds import SmallWorld
-from lms_pipeline_tests.support.scripted_server import TOKEN, Answer, Asked, answering, page, refusal
+from lms_pipeline_tests.support.sandbox import SmallWorld
+from lms_pipeline_tests.support.scripted_api import TOKEN, ReceivedRequest, ScriptedResponse, page, refusal
+from lms_pipeline_tests.support.scripted_server import serve
 
 MONDAY, TUESDAY, WEDNESDAY = date(2026, 3, 2), date(2026, 3, 3), date(2026, 3, 4)
 BAD_IDS = [
@@ -245,24 +246,24 @@ def test_the_registry_follows_what_truto_lists(tmp_path, registry):
 class TestCapabilities:
     """Accounts of no known category or name: what they are is asked once for each integration."""
 
-    def sync(self, registry, tmp_path, capabilities: Answer) -> list[str]:
+    def sync(self, registry, tmp_path, capabilities: ScriptedResponse) -> list[str]:
         accounts = [
             {"id": one, "integration": {"name": "PeopleHub", "category": "hris"}} for one in ("one", "two")
         ]
         asked = []
 
-        def answer(request: Asked) -> Answer:
+        def answer(request: ReceivedRequest) -> ScriptedResponse:
             asked.append(request.path)
             return page(*accounts) if request.path == "/integrated-account" else capabilities
 
         settings = Settings(data_dir=tmp_path, frozen_now="2026-03-03T12:00:00Z")
-        with answering(answer) as server:
+        with serve(answer) as server:
             new = sync_with_truto(lambda: TrutoClient(server.url, TOKEN), registry, settings)
         assert len(asked) == 2
         return new
 
-    def told(self, model: str) -> Answer:
-        return Answer(json.dumps({"unified": [{"model": model, "resource": "users"}]}).encode())
+    def told(self, model: str) -> ScriptedResponse:
+        return ScriptedResponse(json.dumps({"unified": [{"model": model, "resource": "users"}]}).encode())
 
     def test_with_the_unified_lms_model_come_in(self, registry, tmp_path):
         assert self.sync(registry, tmp_path, self.told("lms")) == ["one", "two"]

@@ -1,6 +1,6 @@
-"""Dagster's web UI as `lms-pipeline ui` serves it over a sandbox, and Debian's Chromium to look at it.
+"""Fixtures: Dagster's web UI, served by `lms-pipeline ui` over a sandbox, and Debian's Chromium to open it.
 
-What belongs here: what has to run before a page can be looked at. What is done on pages is `pages.py`.
+Not here: what tests do on pages (`support/browser_pages.py`).
 """
 
 import os
@@ -13,10 +13,9 @@ import pytest
 from playwright.sync_api import expect, sync_playwright
 
 from lms_pipeline.defs.partitions import add_accounts
-from lms_pipeline.sandbox.records.world import records_world
-from lms_pipeline.sandbox.server import running
-from lms_pipeline_tests.support.browser_records import DAY, NOW, OVER, lines
-from lms_pipeline_tests.support.browser_serving import run, serving
+from lms_pipeline.sandbox import records_world, running
+from lms_pipeline_tests.support.browser_records import CLOSED_DAY, DAY, NOW, build_records
+from lms_pipeline_tests.support.browser_serving import run_command, serve_ui
 
 OUTPUT = Path(__file__).parents[2] / "e2e-output"
 FLAGS = [
@@ -24,13 +23,13 @@ FLAGS = [
     *("--disable-background-networking", "--disable-component-update"),
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 ]
-"""No sandbox, since Chromium refuses to make one as root; and nothing is asked of other machines."""
-SECONDS_TO_APPEAR = 20
+"""Chromium refuses to run as root with its sandbox. The last flag blocks requests to other machines."""
+APPEAR_TIMEOUT_SECONDS = 20
 
 
 @pytest.fixture(scope="session")
 def output():
-    """The folder of pictures and logs, empty at first."""
+    """The folder of screenshots and logs, emptied first."""
     shutil.rmtree(OUTPUT, ignore_errors=True)
     OUTPUT.mkdir()
     return OUTPUT
@@ -43,7 +42,7 @@ def chromium():
         pytest.exit(
             "There is no Chromium: install Debian's chromium (apt-get install chromium).", returncode=1
         )
-    expect.set_options(timeout=SECONDS_TO_APPEAR * 1000)
+    expect.set_options(timeout=APPEAR_TIMEOUT_SECONDS * 1000)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
         yield browser
@@ -53,7 +52,7 @@ def chromium():
 @pytest.fixture(scope="session")
 def sandbox(tmp_path_factory):
     records = tmp_path_factory.mktemp("sandbox") / "records.ndjson"
-    records.write_text("\n".join(lines()), encoding="utf-8")
+    records.write_text("\n".join(build_records()), encoding="utf-8")
     with running(records_world([records])) as server:
         server.set_clock(NOW)
         yield server
@@ -61,7 +60,7 @@ def sandbox(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def ui(sandbox, output, tmp_path_factory):
-    """The UI over all accounts, the open day of `north` published already."""
+    """The UI over all accounts. The open day of `north` is published already."""
     folder = tmp_path_factory.mktemp("installation")
     environment = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ} | {
         "TRUTO_BASE_URL": sandbox.url,
@@ -69,39 +68,39 @@ def ui(sandbox, output, tmp_path_factory):
         "LMS_ACCOUNT_CALLS_PER_10S": "0",
         "LMS_TOKEN_CALLS_PER_10S": "0",
         "LMS_NOW": NOW.isoformat(),
-        "LMS_START_DATE": OVER,
+        "LMS_START_DATE": CLOSED_DAY,
         "LMS_DATA_DIR": str(folder / "data"),
     }
-    run(environment, folder, "accounts", "sync")
-    run(environment, folder, "materialize", "--account", "north", "--date", DAY.isoformat())
+    run_command(environment, folder, "accounts", "sync")
+    run_command(environment, folder, "materialize", "--account", "north", "--date", DAY.isoformat())
     with dg.DagsterInstance.from_config(str(folder / "data" / "dagster")) as instance:
-        add_accounts(instance, ["south", "east", "west", "locked"])  # as the sensor does, but without runs
-    with serving(environment, folder, output / "dagster-dev.txt") as served:
+        add_accounts(instance, ["south", "east", "west", "locked"])  # as the sensor does, without its runs
+    with serve_ui(environment, folder, output / "dagster-dev.txt") as served:
         yield served
 
 
 @pytest.fixture(scope="session")
-def elsewhere(output):
-    """What pages asked of other machines, in vain; it is kept beside the pictures."""
-    asked: set[str] = set()
-    yield asked
-    (output / "asked-elsewhere.txt").write_text("\n".join(sorted(asked)), encoding="utf-8")
+def blocked_urls(output):
+    """The blocked requests of pages to other machines, written beside the screenshots."""
+    urls: set[str] = set()
+    yield urls
+    (output / "blocked-urls.txt").write_text("\n".join(sorted(urls)), encoding="utf-8")
 
 
 @pytest.fixture
-def page(chromium, ui, elsewhere, output, request):
-    """A page of a browser that has never been here; its last sight is kept."""
+def page(chromium, ui, blocked_urls, output, request):
+    """A page in a new browser profile. The test ends with a screenshot."""
     context = chromium.new_context(
         base_url=ui.url, viewport={"width": 1280, "height": 800}, locale="en-US", timezone_id="UTC"
     )
-    context.set_default_timeout(SECONDS_TO_APPEAR * 1000)
-    context.route(_is_elsewhere, lambda route: (elsewhere.add(route.request.url), route.abort()))
+    context.set_default_timeout(APPEAR_TIMEOUT_SECONDS * 1000)
+    context.route(_is_other_host, lambda route: (blocked_urls.add(route.request.url), route.abort()))
     page = context.new_page()
     yield page
-    # a picture in the middle of a fade shows what nobody sees
+    # without animations: a screenshot during a fade shows a state that users do not see
     page.screenshot(path=output / f"{request.node.name.removeprefix('test_')}.png", animations="disabled")
     context.close()
 
 
-def _is_elsewhere(url):
+def _is_other_host(url):
     return urlsplit(url).hostname not in {"127.0.0.1", None}

@@ -70,8 +70,8 @@ class TestUi:
         sync_missing_events(new_instance, data, Event())
         assert new_instance.get_materialized_partitions(ASSET) == {"acme|2026-03-10"}
         assert capsys.readouterr().out.splitlines() == [
-            "Dagster was told of 1 published files that its log lacked.",
-            "Its log is new: turn on again whichever schedules and sensors you had turned on.",
+            "Reported 1 published files that Dagster's event log lacked.",
+            "The event log is new: turn your schedules and sensors on again.",
         ]
 
     def test_says_nothing_where_nothing_was_lost(self, new_instance, data, capsys):

@@ -9,8 +9,8 @@ import pytest
 from lms_pipeline.accounts.registry import Registry
 from lms_pipeline.lake.files import read_metadata
 from lms_pipeline.lake.paths import DataDir
-from lms_pipeline.sandbox.server import running
-from lms_pipeline_tests.pull.portal import FIRST, PORTAL, Portal
+from lms_pipeline.sandbox import running
+from lms_pipeline_tests.support.portal import FIRST, PORTAL, Portal
 
 ID = ("--account", PORTAL)
 PULL = ("materialize", "--select", "unified_enrollments")
@@ -64,8 +64,8 @@ def test_a_dry_run_tells_plan_and_cost_and_stores_nothing(taking, portal, tmp_pa
     done = taking(0, "materialize", "--dry-run")
     assert done.status == 0
     assert done.out == (
-        "tenant on 2026-03-01: roster (its metadata require user[id] and course[id]; two more calls will tell whether "
-        "another way is better); 20 users, 4 courses, no snapshot tells how many enrollments: 4 calls for details, "
+        "tenant on 2026-03-01: roster (its metadata require user[id] and course[id]; two more calls decide whether "
+        "another strategy is better); 20 users, 4 courses, no previous snapshot: 4 calls for rosters, "
         "then one for each enrollment, 80 at most.\n"
         "3 calls were made to find out, and nothing was stored.\n"
     )
@@ -73,7 +73,7 @@ def test_a_dry_run_tells_plan_and_cost_and_stores_nothing(taking, portal, tmp_pa
     assert not (tmp_path / "data" / "lake").exists()
     taking(0, *PULL)
     again = taking(1, "materialize", "--dry-run")
-    assert "40 enrollments in the last snapshot: 12 calls, about" in again.out
+    assert "40 enrollments in the previous snapshot: 12 calls, about" in again.out
     assert "and one for each that changed." in again.out
 
 
@@ -81,12 +81,12 @@ def test_a_dry_run_knows_the_budget_and_the_file_of_pairs(taking, tmp_path):
     (tmp_path / "pairs.csv").write_text("user_id,course_id\n1,101\n2,101\n", encoding="utf-8")
     options = f'strategy = "pairs"\ncalls_per_snapshot = 3\npairs_file = "{tmp_path}/pairs.csv"\n'
     done = taking(0, "materialize", "--dry-run", options=options)
-    assert "no snapshot tells how many enrollments: 4 calls, of which it may cost 3, about" in done.out
+    assert "no previous snapshot: 4 calls, of which 3 are allowed, about" in done.out
 
 
 def test_a_dry_run_of_a_sweep_tells_its_pages(taking):
     done = taking(0, "materialize", "--dry-run", options='strategy = "sweep"\n')
-    assert "sweep (it is set in LMS_ACCOUNTS_FILE); 20 users, 4 courses, no snapshot" in done.out
+    assert "sweep (it is set in LMS_ACCOUNTS_FILE); 20 users, 4 courses, no previous snapshot" in done.out
 
 
 def test_a_budget_that_is_spent_is_told_where_it_makes_the_snapshot_fail(taking):
@@ -128,7 +128,7 @@ def test_a_day_is_replayed_with_its_metrics(taking, portal, tmp_path):
 def test_a_replay_without_answers_is_one_sentence(taking):
     done = taking(0, "replay", *ID, "--date", "2026-02-20")
     assert done.status == 1
-    assert done.err == "Error: No answers of portal on 2026-02-20 are kept: its snapshot stays as it is.\n"
+    assert done.err == "Error: No responses of portal on 2026-02-20 are kept: its snapshot stays as it is.\n"
 
 
 def test_the_doctor_tells_what_it_found(taking, portal):

@@ -1,4 +1,4 @@
-"""A small account behind a sandbox, and settings that point there; Dagster's home is in `tmp_path`."""
+"""Fixtures of this folder: two small accounts in a sandbox, settings for it, and Dagster's home in `tmp_path`."""
 
 import json
 import shutil
@@ -17,8 +17,7 @@ from lms_pipeline.accounts.registry import Registry
 from lms_pipeline.definitions import build_defs
 from lms_pipeline.defs.instance import open_instance, rebuild_warehouse, run_partitions
 from lms_pipeline.lake.paths import DataDir, Partition
-from lms_pipeline.sandbox.records.world import records_world
-from lms_pipeline.sandbox.server import RunningSandbox, running
+from lms_pipeline.sandbox import RunningSandbox, records_world, running
 from lms_pipeline.settings import Settings
 
 DAY = date(2026, 3, 10)
@@ -26,6 +25,7 @@ NOW = datetime(2026, 3, 11, 2, tzinfo=UTC)
 
 
 def enrollment(account, number, role="learner", **fields):
+    """Build one line of sandbox records."""
     record = {
         "id": f"e{number}",
         "user": {
@@ -48,8 +48,8 @@ def enrollment(account, number, role="learner", **fields):
 
 
 @contextmanager
-def serving(folder: Path) -> Iterator[RunningSandbox]:
-    """Account `north` with 3 enrollments, one completed; account `south` with 1."""
+def serve_accounts(folder: Path) -> Iterator[RunningSandbox]:
+    """Serve account `north` with 3 enrollments, one completed, and account `south` with 1."""
     records = folder / "records.ndjson"
     done = {"status": "completed", "completed_at": "2026-03-05T08:00:00Z"}
     lines = [
@@ -64,8 +64,8 @@ def serving(folder: Path) -> Iterator[RunningSandbox]:
         yield server
 
 
-def settings_of(sandbox: RunningSandbox, folder: Path, **more: Any) -> Settings:
-    """What points there."""
+def build_settings(sandbox: RunningSandbox, folder: Path, **more: Any) -> Settings:
+    """Build settings for the sandbox, with the data directory in the folder."""
     return Settings(
         token=SecretStr(sandbox.token),
         base_url=sandbox.url,
@@ -78,14 +78,14 @@ def settings_of(sandbox: RunningSandbox, folder: Path, **more: Any) -> Settings:
 
 @pytest.fixture
 def sandbox(tmp_path):
-    with serving(tmp_path) as server:
+    with serve_accounts(tmp_path) as server:
         yield server
 
 
 @pytest.fixture
 def settings(sandbox, tmp_path, monkeypatch):
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "dagster"))
-    return settings_of(sandbox, tmp_path)
+    return build_settings(sandbox, tmp_path)
 
 
 @pytest.fixture
@@ -95,7 +95,7 @@ def data(settings):
 
 @pytest.fixture
 def registry(data):
-    """Both accounts, taken in by hand."""
+    """The registry with both accounts, added by hand."""
     registry = Registry(data.registry)
     for account_id in ("north", "south"):
         registry.add(account_id, name=None, first_day=DAY)
@@ -104,7 +104,7 @@ def registry(data):
 
 @pytest.fixture
 def new_instance(tmp_path, monkeypatch):
-    """An instance that knows nothing, beside whichever a command uses."""
+    """A new instance with an empty log, apart from the instance that a command uses."""
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "new"))
     with open_instance(Settings()) as opened:
         yield opened
@@ -120,33 +120,33 @@ def instance(settings, make_home):
 
 @dataclass(frozen=True)
 class Installation:
-    """What daily runs left of `DAY`: to look at, not to change."""
+    """What the daily runs of `DAY` left. Read-only, since tests share it."""
 
     settings: Settings
     instance: dg.DagsterInstance
     requests: int
-    """How many calls the run of `north` made; that of `south` came after it."""
+    """Requests of the run of `north`, which was before the run of `south`."""
 
     @property
     def data(self) -> DataDir:
         return DataDir(self.settings.data_dir)
 
-    def page(self, asset: str) -> dict[str, Any]:
-        """The metadata of an asset's latest materialization in `north`, as values."""
+    def read_metadata(self, asset: str) -> dict[str, Any]:
+        """Return the metadata of an asset's latest materialization in `north`, as values."""
         key = f"north|{DAY}"
-        chosen = dg.AssetRecordsFilter(asset_key=dg.AssetKey(asset), asset_partitions=[key])
-        (record,) = self.instance.fetch_materializations(chosen, limit=1).records
+        records_filter = dg.AssetRecordsFilter(asset_key=dg.AssetKey(asset), asset_partitions=[key])
+        (record,) = self.instance.fetch_materializations(records_filter, limit=1).records
         assert record.asset_materialization is not None
         return {name: value.value for name, value in record.asset_materialization.metadata.items()}
 
 
 @pytest.fixture(scope="session")
 def published(tmp_path_factory, make_home):
-    """Both accounts pulled and measured by the daily job, and the warehouse built: what tests that only look share."""
+    """Both accounts run by the daily job, and the warehouse built: shared by tests that only read."""
     folder = tmp_path_factory.mktemp("published")
-    with serving(folder) as sandbox, pytest.MonkeyPatch.context() as environment:
+    with serve_accounts(folder) as sandbox, pytest.MonkeyPatch.context() as environment:
         environment.setenv("DAGSTER_HOME", str(folder / "dagster"))
-        settings = settings_of(sandbox, folder)
+        settings = build_settings(sandbox, folder)
         make_home(settings.dagster_home)
         registry = Registry(DataDir(settings.data_dir).registry)
         defs = build_defs(settings)
@@ -164,6 +164,6 @@ def published(tmp_path_factory, make_home):
 
 @pytest.fixture
 def after_a_run(published, settings):
-    """The same in `tmp_path`, to go on from; a test asks for it by `usefixtures`, to have it before the instance."""
+    """A copy of `published` in `tmp_path`, which a test may change. `usefixtures` creates it before the instance."""
     shutil.copytree(published.settings.data_dir, settings.data_dir)
     shutil.copytree(published.settings.dagster_home, settings.dagster_home)

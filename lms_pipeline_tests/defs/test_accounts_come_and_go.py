@@ -1,4 +1,4 @@
-"""Accounts that come, are lost, leave and come back, as the registry's sensor finds them at Truto."""
+"""Accounts that are added to Truto, removed from it, and added again, as the sensor `account_registry` finds them."""
 
 from contextlib import contextmanager
 from datetime import timedelta
@@ -11,8 +11,7 @@ from lms_pipeline.accounts.registry import Registry
 from lms_pipeline.definitions import build_defs
 from lms_pipeline.defs.instance import run_partitions
 from lms_pipeline.lake.paths import Partition
-from lms_pipeline.sandbox.records.world import records_world
-from lms_pipeline.sandbox.server import running
+from lms_pipeline.sandbox import records_world, running
 from lms_pipeline.truto.models import IntegratedAccount, Integration
 from lms_pipeline_tests.defs.conftest import DAY, NOW, enrollment
 from lms_pipeline_tests.defs.test_automation import keys, sense, tick
@@ -20,7 +19,7 @@ from lms_pipeline_tests.defs.test_automation import keys, sense, tick
 
 @pytest.fixture
 def truto(tmp_path, settings):
-    """A Truto with these accounts, so many days later: what Dagster loads against it."""
+    """Definitions against a Truto with these accounts, some days later."""
 
     @contextmanager
     def with_accounts(*accounts, days=0):
@@ -29,8 +28,8 @@ def truto(tmp_path, settings):
         records.write_text("\n".join(lines), encoding="utf-8")
         with running(records_world([records])) as sandbox:
             sandbox.set_clock(NOW + timedelta(days=days))
-            there = {"base_url": sandbox.url, "token": SecretStr(sandbox.token)}
-            yield build_defs(settings.model_copy(update=there | {"frozen_now": NOW + timedelta(days=days)}))
+            changed = {"base_url": sandbox.url, "token": SecretStr(sandbox.token)}
+            yield build_defs(settings.model_copy(update=changed | {"frozen_now": NOW + timedelta(days=days)}))
 
     return with_accounts
 
@@ -39,35 +38,35 @@ def sync(defs, instance):
     return keys(sense(defs.get_repository_def(), instance, "account_registry").run_requests)
 
 
-def asked(defs, instance, days=0):
+def find_requested(defs, instance, days=0):
     return keys(tick(defs.get_repository_def(), instance, NOW + timedelta(days=days)).run_requests)
 
 
-def test_one_that_is_gone_is_not_asked_any_more_and_keeps_its_data_and_its_partitions(truto, instance, data):
+def test_a_removed_account_gets_no_run_and_keeps_its_data_and_partitions(truto, instance, data):
     with truto("north", "south") as defs:
         sync(defs, instance)
         runs = run_partitions(defs, instance, [Partition(one, DAY) for one in ("north", "south")])
         assert [run.error for run in runs] == [None, None]
     with truto("north", days=1) as defs:
         assert sync(defs, instance) == []
-        assert asked(defs, instance, days=1) == ["north|2026-03-11"]
+        assert find_requested(defs, instance, days=1) == ["north|2026-03-11"]
     assert Registry(data.registry).get("south").status == "gone"
     assert instance.get_dynamic_partitions("account") == ["north", "south"]
     kept = instance.get_materialized_partitions(dg.AssetKey("account_completion"))
     assert "south|2026-03-10" in kept
 
 
-def test_one_that_comes_back_is_asked_again(truto, instance):
+def test_an_account_that_is_listed_again_gets_runs_again(truto, instance):
     with truto("north", "south") as defs:
         sync(defs, instance)
     with truto("north", days=1) as defs:
         sync(defs, instance)
     with truto("north", "south", days=2) as defs:
         sync(defs, instance)
-        assert asked(defs, instance, days=2) == ["north|2026-03-12", "south|2026-03-12"]
+        assert find_requested(defs, instance, days=2) == ["north|2026-03-12", "south|2026-03-12"]
 
 
-def test_one_that_is_new_gets_its_first_snapshot_at_once_and_its_days_count_from_there(truto, instance, data):
+def test_a_new_account_gets_its_first_snapshot_and_starts_on_that_day(truto, instance, data):
     with truto("north") as defs:
         sync(defs, instance)
     with truto("north", "south", days=3) as defs:
@@ -76,7 +75,7 @@ def test_one_that_is_new_gets_its_first_snapshot_at_once_and_its_days_count_from
     assert first_days == {"north": DAY, "south": DAY + timedelta(days=3)}
 
 
-def test_one_that_has_to_be_connected_again_is_marked_and_not_asked(truto, instance, data):
+def test_an_account_with_a_broken_connection_is_marked_and_gets_no_run(truto, instance, data):
     with truto("north", "south") as defs:
         sync(defs, instance)
         lms = Integration(name="talentlms", category="lms")
@@ -85,5 +84,5 @@ def test_one_that_has_to_be_connected_again_is_marked_and_not_asked(truto, insta
             IntegratedAccount(id="south", status="needs_reauth", integration=lms),
         ]
         Registry(data.registry).sync(listed, integrations=(), day=DAY)
-        assert asked(defs, instance) == ["north|2026-03-10"]
+        assert find_requested(defs, instance) == ["north|2026-03-10"]
     assert Registry(data.registry).get("south").status == "needs_reauth"

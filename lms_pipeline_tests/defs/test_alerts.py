@@ -1,4 +1,4 @@
-"""Failed runs, told over a webhook on this machine."""
+"""Alerts for failed runs, sent to a webhook on this machine."""
 
 import json
 import threading
@@ -11,10 +11,12 @@ from pydantic import SecretStr
 
 from lms_pipeline.alerts import AlertError, Alerts, RunFailure
 from lms_pipeline.definitions import build_defs
-from lms_pipeline.defs.failures import FROM_A_SHELL, NO_ALERT
-from lms_pipeline.defs.instance import QUIET
-from lms_pipeline.defs.partitions import add_accounts, partition_key
-from lms_pipeline.sandbox.faults.refusing import Status
+from lms_pipeline.defs.failures import NO_ALERT_TAG, SHELL_TAG
+from lms_pipeline.defs.instance import QUIET_CONFIG
+from lms_pipeline.defs.partitions import add_accounts, build_partition_key
+from lms_pipeline.lake.paths import Partition
+from lms_pipeline.sandbox.faults import Status
+from lms_pipeline.truto.log_filter import install_logging_filters
 from lms_pipeline_tests.defs.conftest import DAY
 
 PATH = "/services/T0/B0/secret"
@@ -40,7 +42,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Print nothing."""
 
 
 @pytest.fixture
@@ -54,34 +56,47 @@ def webhook():
     server.server_close()
 
 
-def trouble(account_id="north", cause="The LMS failed to answer."):
+def run_failure(account_id="north", cause="The LMS failed to answer."):
     return RunFailure(account_id, f"{account_id} on 2026-03-10", cause, "0123456789abcdef")
 
 
 class TestAlerts:
-    def test_tell_what_failed_and_why(self, webhook, data):
-        assert Alerts(data, webhook.address).tell(trouble(cause="It said <no> & left."))
+    def test_send_what_failed_and_why(self, webhook, data):
+        assert Alerts(data, webhook.address).tell(run_failure(cause="It said <no> & left."))
         assert webhook.texts == ["north on 2026-03-10 failed: It said &lt;no&gt; &amp; left. (run 01234567)"]
 
-    def test_tell_each_cause_of_each_account_once(self, webhook, data):
-        told = [trouble(), trouble(), trouble("south"), trouble(cause="Forbidden."), trouble()]
-        assert [Alerts(data, webhook.address).tell(one) for one in told] == [True, False, True, True, False]
+    def test_send_each_cause_of_each_account_once(self, webhook, data):
+        failures = [
+            run_failure(),
+            run_failure(),
+            run_failure("south"),
+            run_failure(cause="Forbidden."),
+            run_failure(),
+        ]
+        assert [Alerts(data, webhook.address).tell(failure) for failure in failures] == [
+            True,
+            False,
+            True,
+            True,
+            False,
+        ]
         assert len(webhook.texts) == 3
 
-    def test_are_told_again_if_they_were_not_taken(self, webhook, data):
+    def test_are_sent_again_after_the_webhook_refused_them(self, webhook, data):
         webhook.status = 500
         with pytest.raises(AlertError, match=r"^A failure can't be told: .* answers with status 500\.$"):
-            Alerts(data, webhook.address).tell(trouble())
+            Alerts(data, webhook.address).tell(run_failure())
         webhook.status = 200
-        assert Alerts(data, webhook.address).tell(trouble())
+        assert Alerts(data, webhook.address).tell(run_failure())
 
-    def test_never_show_the_address(self, webhook, data, caplog):
+    def test_do_not_log_or_raise_the_address(self, webhook, data, caplog):
+        install_logging_filters()
         caplog.set_level("INFO")
-        Alerts(data, webhook.address).tell(trouble())
+        Alerts(data, webhook.address).tell(run_failure())
         webhook.shutdown()
         webhook.server_close()
         with pytest.raises(AlertError, match="can't be reached") as caught:
-            Alerts(data, webhook.address).tell(trouble("south"))
+            Alerts(data, webhook.address).tell(run_failure("south"))
         assert PATH not in caplog.text + str(caught.value)
         assert caught.value.__suppress_context__
 
@@ -90,13 +105,16 @@ FORBIDDEN = Status(status=403, account="north")
 
 
 def fail(settings, instance, sandbox, fault=FORBIDDEN, **tags) -> dg.DagsterRun:
-    """A run of `north` that meets the fault."""
+    """Run `north` into the fault, and return the failed run."""
     add_accounts(instance, {"north"})
     defs = build_defs(settings)
     sandbox.fault(fault)
     job = defs.resolve_job_def("daily_snapshot")
     done = job.execute_in_process(
-        partition_key=partition_key("north", DAY), instance=instance, tags=tags, raise_on_error=False
+        partition_key=build_partition_key(Partition("north", DAY)),
+        instance=instance,
+        tags=tags,
+        raise_on_error=False,
     )
     assert not done.success
     return done.dagster_run
@@ -120,7 +138,7 @@ def alerting(settings, webhook):
     return settings.model_copy(update={"alert_webhook": SecretStr(webhook.address)})
 
 
-def test_a_failed_run_is_told_once_by_its_sentence(alerting, instance, registry, sandbox, webhook):
+def test_a_failed_run_is_sent_once_with_its_sentence(alerting, instance, registry, sandbox, webhook):
     first = fail(alerting, instance, sandbox)
     sense(alerting, instance, first)
     sense(alerting, instance, fail(alerting, instance, sandbox))
@@ -130,30 +148,30 @@ def test_a_failed_run_is_told_once_by_its_sentence(alerting, instance, registry,
 
 
 @pytest.mark.usefixtures("registry")
-@pytest.mark.parametrize("tag", [NO_ALERT, FROM_A_SHELL])
-def test_a_run_that_nobody_needs_to_be_told_of_is_not_told(alerting, instance, sandbox, webhook, tag):
+@pytest.mark.parametrize("tag", [NO_ALERT_TAG, SHELL_TAG])
+def test_a_run_of_a_closed_day_or_a_command_is_not_sent(alerting, instance, sandbox, webhook, tag):
     sense(alerting, instance, fail(alerting, instance, sandbox, **{tag: "true"}))
     assert webhook.texts == []
 
 
 @pytest.mark.usefixtures("registry")
-def test_of_a_run_that_is_tried_again_the_last_try_alone_is_told(alerting, instance, sandbox, webhook):
-    overloaded = Status(status=503, retry_after=7_200, account="north")  # longer than a pull waits
+def test_of_a_run_with_retries_only_the_last_is_sent(alerting, instance, sandbox, webhook):
+    overloaded = Status(status=503, retry_after=7_200, account="north")  # longer than a pull waits for
     sense(alerting, instance, fail(alerting, instance, sandbox, overloaded))
     assert webhook.texts == []
     sense(alerting, instance, fail(alerting, instance, sandbox, overloaded, **{"dagster/max_retries": "0"}))
     assert len(webhook.texts) == 1
 
 
-def test_nobody_is_told_without_an_address(settings):
+def test_without_an_address_there_is_no_sensor(settings):
     assert not build_defs(settings).get_repository_def().has_sensor_def("failure_alerts")
 
 
-def test_accounts_that_no_run_is_made_for_are_told_once_a_day(alerting, instance, registry, webhook):
+def test_accounts_without_runs_are_sent_once_a_day(alerting, instance, registry, webhook):
     def watch(day):
         then = alerting.model_copy(update={"frozen_now": datetime(2026, 3, day, 2, tzinfo=UTC)})
         job = build_defs(then).resolve_job_def("watch_fleet")
-        assert job.execute_in_process(run_config=QUIET, instance=instance).success
+        assert job.execute_in_process(run_config=QUIET_CONFIG, instance=instance).success
 
     for day in (11, 12, 12, 13):  # on the 11th, the 10th is still open
         watch(day)

@@ -1,4 +1,4 @@
-"""The checks as Dagster runs and shows them."""
+"""The asset checks, as Dagster runs and shows them."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -10,10 +10,10 @@ from lms_pipeline.checks.fleet import FLEET_CHECKS
 from lms_pipeline.checks.metrics import METRIC_CHECKS
 from lms_pipeline.checks.snapshot import PULL_CHECKS
 from lms_pipeline.definitions import build_defs
-from lms_pipeline.defs.instance import QUIET, run_partitions
-from lms_pipeline.defs.partitions import add_accounts, partition_key
+from lms_pipeline.defs.instance import QUIET_CONFIG, run_partitions
+from lms_pipeline.defs.partitions import add_accounts, build_partition_key
 from lms_pipeline.lake.paths import Partition
-from lms_pipeline.sandbox.faults.refusing import Status
+from lms_pipeline.sandbox.faults import Status
 from lms_pipeline.tables.pulled import UNIFIED_ENROLLMENTS
 from lms_pipeline_tests.defs.conftest import DAY
 from lms_pipeline_tests.support.lake_files import enrollment, publish
@@ -25,15 +25,15 @@ LATER = datetime(2026, 3, 13, 2, tzinfo=UTC)
 
 @pytest.fixture
 def run(settings, instance, registry):
-    """Runs the daily job for the account `north`."""
+    """Run the daily job for the account `north`."""
 
     def runs(config=None, **changed):
         add_accounts(instance, ["north", "south"])
         job = build_defs(settings.model_copy(update=changed)).resolve_job_def("daily_snapshot")
         return job.execute_in_process(
-            run_config={**QUIET, **(config or {})},
+            run_config={**QUIET_CONFIG, **(config or {})},
             instance=instance,
-            partition_key=partition_key("north", DAY),
+            partition_key=build_partition_key(NORTH),
             raise_on_error=False,
         )
 
@@ -57,7 +57,7 @@ def materialized(result):
 class TestSnapshot:
     @pytest.fixture
     def made(self, published):
-        """The checks that the run of `north` made, by asset and name."""
+        """The check results of the run of `north`, by asset and name."""
         runs = published.instance.get_runs(dg.RunsFilter(job_name="daily_snapshot"))
         logged = published.instance.all_logs(
             runs[-1].run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION
@@ -65,12 +65,12 @@ class TestSnapshot:
         found = [one.dagster_event.asset_check_evaluation_data for one in logged]
         return by_asset_and_name(found)
 
-    def test_a_run_makes_every_check_of_its_tables_and_all_pass(self, made):
+    def test_a_run_evaluates_every_check_of_its_tables_and_all_pass(self, made):
         checks = (*PULL_CHECKS, *METRIC_CHECKS)
         assert set(made) == {(check.tables[0].name, check.name) for check in checks}
         assert [key for key, one in made.items() if not one.passed] == []
 
-    def test_each_explains_itself_with_numbers(self, made):
+    def test_each_result_explains_itself_with_numbers(self, made):
         stored = made["unified_enrollments", "served_is_stored"]
         assert stored.description == (
             "3 enrollments were fetched or carried over (3 served): 3 are stored, 0 rejected, 0 duplicates."
@@ -78,11 +78,11 @@ class TestSnapshot:
         assert stored.metadata["stored"].value == 3
         assert [key for key, one in made.items() if not (one.description and one.metadata)] == []
 
-    def test_none_tells_a_name(self, made):
-        told = repr([(one.description, one.metadata) for one in made.values()])
-        assert "Learner" not in told
+    def test_no_result_contains_a_name(self, made):
+        shown = repr([(one.description, one.metadata) for one in made.values()])
+        assert "Learner" not in shown
 
-    def test_each_says_on_the_page_what_must_hold(self, settings):
+    def test_each_check_has_a_description(self, settings):
         graph = build_defs(settings).get_repository_def().asset_graph
         specs = [graph.get_check_spec(key) for key in graph.asset_check_keys]
         assert {spec.name for spec in specs} == {
@@ -91,7 +91,7 @@ class TestSnapshot:
         }
         assert [spec.name for spec in specs if not spec.description] == []
 
-    def test_one_that_fails_shows_the_rows_in_question(self, run, data):
+    def test_a_row_drop_is_a_warning_with_the_change(self, run, data):
         publish(data, "north", DAY - timedelta(days=1), *(enrollment(f"x{number}") for number in range(23)))
         result = run(ALLOW_DROP)
         drop = evaluations(result)["unified_enrollments", "row_drop"]
@@ -100,13 +100,13 @@ class TestSnapshot:
         assert result.success
 
     @pytest.mark.usefixtures("after_a_run")
-    def test_what_stands_on_a_file_that_is_not_what_it_should_be_is_not_worked_out(self, run, data):
+    def test_metrics_are_not_computed_from_a_file_with_a_wrong_schema(self, run, data):
         path = data.file(UNIFIED_ENROLLMENTS, NORTH)
-        told = {
-            name: told for name, told in pq.read_metadata(path).metadata.items() if name != b"ARROW:schema"
+        metadata = {
+            name: value for name, value in pq.read_metadata(path).metadata.items() if name != b"ARROW:schema"
         }
         spoiled = pq.read_table(path).drop_columns("status_raw")
-        pq.write_table(spoiled.replace_schema_metadata(told), path)
+        pq.write_table(spoiled.replace_schema_metadata(metadata), path)
         result = run(frozen_now=LATER)
         assert not result.success
         found = evaluations(result)["unified_enrollments", "schema"]
@@ -116,13 +116,13 @@ class TestSnapshot:
         assert "account_completion" not in materialized(result)
         (failure,) = result.filter_events(lambda event: event.is_step_failure)
         assert failure.step_failure_data.user_failure_data.description == (
-            "What is published of north|2026-03-10 fails schema, and nothing is worked out from it: unified_enrollments: "
+            "The published files of north|2026-03-10 fail the check schema, so no metrics are computed: unified_enrollments: "
             "1 columns are not as described."
         )
 
 
 class TestAllowDrop:
-    def test_publishes_in_one_run_what_is_refused_else(self, settings, instance, registry, data):
+    def test_publishes_in_one_run_what_is_otherwise_refused(self, settings, instance, registry, data):
         publish(data, "north", DAY - timedelta(days=1), *(enrollment(f"x{number}") for number in range(23)))
         defs = build_defs(settings)
         (refused,) = run_partitions(defs, instance, [NORTH])
@@ -134,22 +134,26 @@ class TestAllowDrop:
 class TestFleet:
     def watch(self, settings, instance, **changed):
         job = build_defs(settings.model_copy(update=changed)).resolve_job_def("watch_fleet")
-        return evaluations(job.execute_in_process(run_config=QUIET, instance=instance))
+        return evaluations(job.execute_in_process(run_config=QUIET_CONFIG, instance=instance))
 
-    def test_is_watched_by_a_job_of_its_own(self, settings, instance, registry):
+    def test_is_checked_by_its_own_job(self, settings, instance, registry):
         made = self.watch(settings, instance)
         assert set(made) == {("warehouse", check.name) for check in FLEET_CHECKS}
         assert [key for key, one in made.items() if not one.passed] == []
 
-    def test_failed_runs_are_told_from_days_never_asked_for(self, settings, instance, registry, sandbox):
+    def test_failed_days_are_counted_apart_from_days_without_a_run(
+        self, settings, instance, registry, sandbox
+    ):
         sandbox.fault(Status(status=403, account="north"))
         list(run_partitions(build_defs(settings), instance, [NORTH]))
         missing = self.watch(settings, instance, frozen_now=LATER)["warehouse", "no_day_is_missing"]
-        told = {name: missing.metadata[name].value for name in ("missing", "failed", "never_asked")}
-        # the 10th and 11th of both accounts, of which one was asked for
-        assert (missing.passed, told) == (False, {"missing": 4, "failed": 1, "never_asked": 3})
+        counts = {name: missing.metadata[name].value for name in ("missing", "failed", "never_asked")}
+        # the 10th and 11th of both accounts, of which one had a run
+        assert (missing.passed, counts) == (False, {"missing": 4, "failed": 1, "never_asked": 3})
 
-    def test_an_account_that_is_dead_beside_a_live_one_is_found(self, settings, instance, registry, data):
+    def test_an_account_without_snapshots_is_found_beside_one_with_them(
+        self, settings, instance, registry, data
+    ):
         publish(data, "north", DAY, enrollment("u1"))
         day_after = datetime(2026, 3, 12, 2, tzinfo=UTC)
         fresh = self.watch(settings, instance, frozen_now=day_after)["warehouse", "accounts_are_fresh"]

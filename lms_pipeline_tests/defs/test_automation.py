@@ -1,4 +1,4 @@
-"""The schedule and the sensors, evaluated as the daemon does."""
+"""The schedule and the sensors, evaluated as the daemon evaluates them."""
 
 from datetime import UTC, datetime
 
@@ -8,10 +8,10 @@ from pydantic import SecretStr
 
 from lms_pipeline.definitions import build_defs
 from lms_pipeline.defs.instance import run_partitions
-from lms_pipeline.defs.partitions import partition_key
-from lms_pipeline.defs.run_requests import RETRY_GRACE_SECONDS, has_failed, is_under_way
+from lms_pipeline.defs.partitions import build_partition_key
+from lms_pipeline.defs.run_requests import RETRY_GRACE_SECONDS, has_failed, is_active
 from lms_pipeline.lake.paths import Partition
-from lms_pipeline.sandbox.faults.refusing import RevokedToken, Status
+from lms_pipeline.sandbox.faults import RevokedToken, Status
 from lms_pipeline_tests.defs.conftest import DAY, NOW
 from lms_pipeline_tests.support.lake_files import enrollment, publish
 
@@ -46,38 +46,38 @@ def keys(requests):
     return sorted(str(request.partition_key) for request in requests)
 
 
-def test_the_schedule_asks_for_the_open_day_of_every_active_account(repository, instance, registry):
+def test_the_schedule_requests_the_open_day_of_every_active_account(repository, instance, registry):
     assert keys(tick(repository, instance).run_requests) == ["north|2026-03-10", "south|2026-03-10"]
 
 
-def test_the_schedule_asks_for_an_account_that_no_sensor_took_in_yet(repository, instance, registry):
+def test_the_schedule_adds_partitions_that_no_sensor_has_added_yet(repository, instance, registry):
     instance.add_dynamic_partitions("account", ["north"])
     assert keys(tick(repository, instance).run_requests) == ["north|2026-03-10", "south|2026-03-10"]
 
 
-def test_the_schedule_leaves_out_accounts_that_were_removed(repository, instance, registry):
+def test_the_schedule_skips_removed_accounts(repository, instance, registry):
     registry.remove("south", last_day=DAY)
     assert keys(tick(repository, instance).run_requests) == ["north|2026-03-10"]
 
 
-def test_the_schedule_skips_with_its_reason_where_nobody_is_active(repository, instance):
+def test_the_schedule_without_active_accounts_says_what_to_do(repository, instance):
     assert "accounts sync" in tick(repository, instance).skip_message
 
 
-def test_the_schedule_skips_after_the_grace(settings, instance, registry):
+def test_the_schedule_skips_after_the_grace_period(settings, instance, registry):
     late = {"grace_hours": 6.0, "frozen_now": datetime(2026, 3, 11, 7, tzinfo=UTC)}
     repository = build_defs(settings.model_copy(update=late)).get_repository_def()
     assert "grace" in tick(repository, instance).skip_message
 
 
 def run_all(settings, instance, *accounts):
-    """What each run ended with; enrollments alone, since it is in the pull that things fail."""
+    """Pull the enrollments of each account, and return the errors."""
     partitions = [Partition(account, DAY) for account in accounts]
     runs = run_partitions(build_defs(settings), instance, partitions, ["unified_enrollments"])
     return [run.error for run in runs]
 
 
-def test_the_schedule_leaves_out_accounts_that_have_their_snapshot(repository, instance, registry, data):
+def test_the_schedule_skips_accounts_with_a_snapshot(repository, instance, registry, data):
     publish(data, "south", DAY, enrollment("u1"))
     assert keys(tick(repository, instance).run_requests) == ["north|2026-03-10"]
     publish(data, "north", DAY, enrollment("u1"))
@@ -86,7 +86,7 @@ def test_the_schedule_leaves_out_accounts_that_have_their_snapshot(repository, i
     )
 
 
-def test_the_schedule_leaves_out_accounts_that_somebody_is_at(repository, settings, instance, registry):
+def test_the_schedule_skips_accounts_with_an_active_run(repository, settings, instance, registry):
     tags = {"dagster/partition/account": "south", "dagster/partition/date": "2026-03-10"}
     job = build_defs(settings).resolve_job_def("daily_snapshot")
     instance.create_run_for_job(job, tags=tags, status=dg.DagsterRunStatus.STARTED)
@@ -94,7 +94,7 @@ def test_the_schedule_leaves_out_accounts_that_somebody_is_at(repository, settin
 
 
 class TestAccountsWhoseRunFailed:
-    """`north`, whose LMS asks for more patience than a pull has."""
+    """`north`, whose LMS sends a longer Retry-After than a pull waits for."""
 
     @pytest.fixture(autouse=True)
     def overloaded(self, sandbox, registry):
@@ -105,7 +105,7 @@ class TestAccountsWhoseRunFailed:
         def fails(**tags):
             instance.add_dynamic_partitions("account", ["north"])
             job = build_defs(settings).resolve_job_def("daily_snapshot")
-            key = partition_key("north", DAY)
+            key = build_partition_key(Partition("north", DAY))
             done = job.execute_in_process(
                 partition_key=key, instance=instance, tags=tags, raise_on_error=False
             )
@@ -113,32 +113,34 @@ class TestAccountsWhoseRunFailed:
 
         return fails
 
-    def test_are_left_out_while_dagster_has_yet_to_try_again(self, run, repository, instance):
+    def test_get_no_run_while_dagster_is_about_to_retry(self, run, repository, instance):
         run()
         assert keys(tick(repository, instance).run_requests) == ["south|2026-03-10"]
         assert sense(repository, instance, "failed_days").run_requests == []
 
-    def test_are_asked_for_where_dagster_has_missed_the_failure(self, run, instance):
+    def test_count_as_failed_if_dagster_missed_the_failure(self, run, instance):
         run()
         (record,) = instance.get_run_records()
-        assert is_under_way(record)
+        assert is_active(record)
         assert has_failed(record._replace(end_time=record.end_time - RETRY_GRACE_SECONDS))
 
-    def test_are_asked_for_once_that_is_over(self, run, repository, instance):
+    def test_get_a_run_once_no_retry_follows(self, run, repository, instance):
         run(**{"dagster/max_retries": "0"})
         assert keys(tick(repository, instance).run_requests) == ["north|2026-03-10", "south|2026-03-10"]
         assert keys(sense(repository, instance, "failed_days").run_requests) == ["north|2026-03-10"]
 
 
 class TestBadToken:
-    def test_is_found_by_one_call_in_the_tick_before_any_run(self, repository, instance, registry, sandbox):
+    def test_is_found_by_one_request_of_the_tick_before_any_run(
+        self, repository, instance, registry, sandbox
+    ):
         sandbox.fault(RevokedToken())
         with pytest.raises(Exception, match="daily_snapshot") as caught:
             tick(repository, instance)
         assert "Truto does not accept the token" in str(caught.value.__cause__)
         assert sandbox.stats()["total"] == 1
 
-    def test_is_met_by_the_first_run_alone_until_it_is_accepted_again(
+    def test_is_sent_by_the_first_run_only_until_it_is_accepted_again(
         self, repository, settings, instance, registry, sandbox
     ):
         sandbox.fault(RevokedToken())
@@ -152,7 +154,7 @@ class TestBadToken:
         assert len(tick(repository, instance).run_requests) == 2
         assert run_all(settings, instance, "north", "south") == [None, None]
 
-    def test_says_nothing_of_another_token(self, settings, instance, registry, sandbox):
+    def test_does_not_block_another_token(self, settings, instance, registry, sandbox):
         wrong = settings.model_copy(update={"token": SecretStr("wrong-token")})
         [error] = run_all(wrong, instance, "north")
         assert "does not accept" in error
@@ -162,26 +164,24 @@ class TestBadToken:
 
 
 class TestFailedDays:
-    def test_are_asked_for_again_once_for_each_failure(
-        self, repository, settings, instance, registry, sandbox
-    ):
+    def test_are_requested_once_for_each_failure(self, repository, settings, instance, registry, sandbox):
         assert sense(repository, instance, "failed_days").run_requests == []
         sandbox.fault(Status(status=403, account="north"))
         north, south = run_all(settings, instance, "north", "south")
         assert (north is None, south) == (False, None)
-        told = sense(repository, instance, "failed_days")
-        assert keys(told.run_requests) == ["north|2026-03-10"]
-        assert [one.run_key for one in told.run_requests] == [
+        first = sense(repository, instance, "failed_days")
+        assert keys(first.run_requests) == ["north|2026-03-10"]
+        assert [one.run_key for one in first.run_requests] == [
             one.run_key for one in sense(repository, instance, "failed_days").run_requests
         ]
         run_all(settings, instance, "north")
         again = sense(repository, instance, "failed_days")
-        assert again.run_requests[0].run_key != told.run_requests[0].run_key
+        assert again.run_requests[0].run_key != first.run_requests[0].run_key
         sandbox.clear_faults()
         run_all(settings, instance, "north")
         assert sense(repository, instance, "failed_days").run_requests == []
 
-    def test_are_not_asked_for_after_the_grace(self, settings, instance, registry, sandbox):
+    def test_are_not_requested_after_the_grace_period(self, settings, instance, registry, sandbox):
         sandbox.fault(Status(status=403, account="north"))
         run_all(settings, instance, "north")
         late = {"grace_hours": 6.0, "frozen_now": datetime(2026, 3, 11, 7, tzinfo=UTC)}
@@ -189,32 +189,30 @@ class TestFailedDays:
         assert "grace" in sense(repository, instance, "failed_days").skip_message
 
 
-def test_the_registry_sensor_takes_new_accounts_in_with_their_first_snapshot(repository, instance):
-    told = sense(repository, instance, "account_registry")
+def test_the_registry_sensor_adds_new_accounts_and_requests_their_first_snapshot(repository, instance):
+    requested = sense(repository, instance, "account_registry")
     assert instance.get_dynamic_partitions("account") == ["north", "south"]
-    assert keys(told.run_requests) == ["north|2026-03-10", "south|2026-03-10"]
+    assert keys(requested.run_requests) == ["north|2026-03-10", "south|2026-03-10"]
 
 
-def test_the_registry_sensor_takes_them_for_new_whoever_made_their_partitions(repository, instance):
+def test_the_registry_sensor_finds_new_accounts_whose_partitions_exist_already(repository, instance):
     instance.add_dynamic_partitions("account", ["north", "south"])
-    told = sense(repository, instance, "account_registry")
-    assert keys(told.run_requests) == ["north|2026-03-10", "south|2026-03-10"]
+    requested = sense(repository, instance, "account_registry")
+    assert keys(requested.run_requests) == ["north|2026-03-10", "south|2026-03-10"]
 
 
-def test_the_registry_sensor_asks_by_the_same_key_again_which_dagster_runs_once(repository, instance):
+def test_the_registry_sensor_repeats_run_keys_so_that_dagster_runs_them_once(repository, instance):
     first, again = (sense(repository, instance, "account_registry").run_requests for _ in range(2))
     assert [one.run_key for one in first] == [one.run_key for one in again]
 
 
-def test_the_registry_sensor_asks_for_nothing_where_who_is_new_has_its_snapshot(
-    repository, instance, registry, data
-):
+def test_the_registry_sensor_skips_new_accounts_with_a_snapshot(repository, instance, registry, data):
     publish(data, "north", DAY, enrollment("u1"))
     publish(data, "south", DAY, enrollment("u1"))
     assert sense(repository, instance, "account_registry").run_requests == []
 
 
-def test_the_warehouse_is_built_again_once_after_something_was_published(
+def test_the_warehouse_is_rebuilt_once_after_something_was_published(
     repository, settings, instance, registry
 ):
     assert sense(repository, instance, "warehouse_refresh").run_requests == []

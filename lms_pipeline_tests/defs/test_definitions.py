@@ -21,14 +21,14 @@ def specs(defs):
 
 
 def test_the_definitions_load_without_a_warning(settings):
-    with warnings.catch_warnings(record=True) as told:
+    with warnings.catch_warnings(record=True) as raised:
         warnings.simplefilter("always")
         dg.Definitions.validate_loadable(build_defs(settings))
-    assert [str(warning.message) for warning in told] == []
+    assert [str(warning.message) for warning in raised] == []
 
 
-def test_loading_the_definitions_does_not_import_what_only_runs_need():
-    """Dagster imports them in every process: pyarrow, httpx and pandas take a second more, Dagster's storage half of one."""
+def test_loading_the_definitions_imports_nothing_that_only_runs_need():
+    """Every Dagster process loads them: pyarrow, httpx and pandas would add a second, Dagster's storage half a second."""
     program = "import sys, lms_pipeline.definitions; print(*sys.modules, sep='\\n')"
     loaded = subprocess.run(
         [sys.executable, "-c", program], check=True, capture_output=True, text=True
@@ -37,11 +37,11 @@ def test_loading_the_definitions_does_not_import_what_only_runs_need():
     assert set(loaded.splitlines()) & heavy == set()
 
 
-def test_assets_are_named_like_the_tables(defs):
+def test_assets_have_the_names_of_the_tables(defs):
     assert set(specs(defs)) == {*TABLES, "truto", "warehouse"}
 
 
-def test_assets_stand_in_the_groups_of_the_contract(defs):
+def test_assets_are_in_their_groups(defs):
     groups = {name: spec.group_name for name, spec in specs(defs).items()}
     pulled = [
         "truto",
@@ -58,21 +58,21 @@ def test_assets_stand_in_the_groups_of_the_contract(defs):
     assert groups["warehouse"] == "warehouse"
 
 
-def test_every_asset_says_who_owns_it_what_it_is_and_of_which_kind(defs):
+def test_every_asset_has_owners_a_description_and_kinds(defs):
     incomplete = [
         name for name, spec in specs(defs).items() if not (spec.owners and spec.description and spec.kinds)
     ]
     assert incomplete == []
 
 
-def test_every_table_shows_its_columns_with_their_meaning(defs):
+def test_every_table_lists_its_columns_with_descriptions(defs):
     for name, table in TABLES.items():
         schema = specs(defs)[name].metadata["dagster/column_schema"]
         assert [column.name for column in schema.columns] == table.column_names
         assert all(column.description for column in schema.columns)
 
 
-def test_lineage_leads_from_the_api_over_the_enrollments_to_the_rates(defs):
+def test_asset_lineage_leads_from_the_api_to_the_warehouse(defs):
     deps = {name: {dep.asset_key.to_user_string() for dep in spec.deps} for name, spec in specs(defs).items()}
     assert deps["unified_enrollments"] == {"truto"}
     assert deps["raw_enrollments"] == {"truto"}
@@ -95,40 +95,44 @@ def test_column_lineage_agrees_with_the_lineage_of_the_assets(defs):
             assert dep.column_name in columns[dep.asset_key.to_user_string()]
 
 
-def test_column_lineage_leads_from_raw_over_the_role_to_a_rate(defs):
-    def before(asset, column):
+def test_column_lineage_leads_from_the_api_over_the_role_to_a_rate(defs):
+    def find_upstream(asset, column):
         deps = specs(defs)[asset].metadata["dagster/column_lineage"].deps_by_column[column]
         return {(dep.asset_key.to_user_string(), dep.column_name) for dep in deps}
 
-    assert ("unified_enrollments", "role") in before("account_completion", "completion_rate")
-    assert ("truto", "course-enrollments.remote_data") in before("unified_enrollments", "role")
-    assert ("truto", "course-enrollments.remote_data") in before("raw_enrollments", "payload")
+    assert ("unified_enrollments", "role") in find_upstream("account_completion", "completion_rate")
+    assert ("truto", "course-enrollments.remote_data") in find_upstream("unified_enrollments", "role")
+    assert ("truto", "course-enrollments.remote_data") in find_upstream("raw_enrollments", "payload")
 
 
-def test_where_a_column_comes_from_is_written_out_but_for_what_all_share(defs):
+def test_column_descriptions_name_their_sources_without_those_of_all_columns(defs):
     account = specs(defs)["account_completion"]
-    told = {column.name: column.description for column in account.metadata["dagster/column_schema"].columns}
-    assert told["n_completed"].endswith("\n\nFrom `completed_at`, `status`")
-    assert told["n_all"].endswith("\n\nFrom `assigned_at`, `enrolled_at`, `fetched_at`, `role`")
-    assert "All figures rest on `assigned_at`, `enrolled_at`, `fetched_at`, `role` too" in account.description
+    columns = {
+        column.name: column.description for column in account.metadata["dagster/column_schema"].columns
+    }
+    assert columns["n_completed"].endswith("\n\nFrom `completed_at`, `status`")
+    assert columns["n_all"].endswith("\n\nFrom `assigned_at`, `enrolled_at`, `fetched_at`, `role`")
+    assert (
+        "All figures also depend on `assigned_at`, `enrolled_at`, `fetched_at`, `role`" in account.description
+    )
 
 
-def test_the_source_lists_the_fields_of_the_api_and_what_they_decide(defs):
+def test_the_source_lists_the_fields_of_the_api_with_the_columns_they_determine(defs):
     fields = {
         column.name: column.description
         for column in specs(defs)["truto"].metadata["dagster/column_schema"].columns
     }
-    assert fields["course-enrollments.score"] == "Decides `unified_enrollments.score`"
-    assert fields["users.last_name"] == "Decides `learners.user_name`, `unified_enrollments.user_name`"
+    assert fields["course-enrollments.score"] == "Determines `unified_enrollments.score`"
+    assert fields["users.last_name"] == "Determines `learners.user_name`, `unified_enrollments.user_name`"
 
 
-def test_tables_with_names_and_e_mails_are_tagged(defs):
+def test_tables_with_names_or_e_mails_are_tagged(defs):
     tagged = {name for name, spec in specs(defs).items() if "personal_data" in spec.tags}
     enrollments = {"raw_enrollments", "unified_enrollments", "rejected_enrollments"}
     assert tagged == enrollments | {"learners", "learner_completion"}
 
 
-def test_what_is_stored_per_account_is_partitioned_by_account_and_date(defs):
+def test_tables_are_partitioned_by_account_and_date(defs):
     partitions = specs(defs)["unified_enrollments"].partitions_def
     assert isinstance(partitions, dg.MultiPartitionsDefinition)
     assert {dimension.name for dimension in partitions.partitions_defs} == {"account", "date"}
@@ -140,24 +144,24 @@ def test_lms_now_ends_the_daily_partitions(defs):
     assert days.get_partition_keys() == [f"2026-03-{day:02}" for day in range(1, 11)]
 
 
-def test_lms_now_is_told_on_the_page_of_the_source(settings, defs):
+def test_the_description_of_the_source_says_that_lms_now_is_set(settings, defs):
     assert "LMS_NOW is set: 2026-03-11T02:00:00+00:00" in specs(defs)["truto"].description
-    by_the_clock = build_defs(settings.model_copy(update={"frozen_now": None}))
-    assert "LMS_NOW" not in specs(by_the_clock)["truto"].description
+    without = build_defs(settings.model_copy(update={"frozen_now": None}))
+    assert "LMS_NOW" not in specs(without)["truto"].description
 
 
-def test_lms_now_is_told_in_the_code_location(defs):
+def test_the_metadata_of_the_code_location_has_lms_now(defs):
     assert defs.metadata["LMS_NOW"].value == "2026-03-11T02:00:00+00:00"
 
 
-def test_the_job_the_schedule_and_the_sensor_have_the_names_of_the_contract(defs):
+def test_the_job_the_schedule_and_the_sensor_have_their_public_names(defs):
     repository = defs.get_repository_def()
     assert repository.has_job("daily_snapshot")
     assert "daily_snapshot" in {schedule.name for schedule in repository.schedule_defs}
     assert "account_registry" in {sensor.name for sensor in repository.sensor_defs}
 
 
-def test_another_project_takes_the_package_in_and_queries_the_warehouse(settings, data, instance, registry):
+def test_another_project_can_include_the_package_and_query_the_warehouse(settings, data, instance, registry):
     from lms_pipeline.lake.warehouse import build_warehouse
 
     build_warehouse(data)
@@ -175,6 +179,6 @@ def test_another_project_takes_the_package_in_and_queries_the_warehouse(settings
     assert event.step_materialization_data.materialization.metadata["tables"].value == len(TABLES)
 
 
-def test_a_schedule_that_is_no_cron_expression_is_one_sentence(settings):
+def test_an_invalid_cron_expression_is_refused_with_one_sentence(settings):
     with pytest.raises(SettingsError, match=r"^LMS_SCHEDULE can't be used: it must be a cron expression"):
         build_defs(settings.model_copy(update={"schedule": "daily at two"}))

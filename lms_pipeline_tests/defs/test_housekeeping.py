@@ -1,4 +1,4 @@
-"""The job and its schedule."""
+"""The job `housekeeping` and its schedule."""
 
 from datetime import timedelta
 
@@ -7,7 +7,7 @@ import pytest
 
 from lms_pipeline.definitions import build_defs
 from lms_pipeline.defs.instance import open_instance
-from lms_pipeline.defs.jobs import due
+from lms_pipeline.defs.jobs import find_expired
 from lms_pipeline.lake.paths import Partition
 from lms_pipeline.lake.reading import read
 from lms_pipeline.tables.pulled import REJECTED_ENROLLMENTS
@@ -30,15 +30,15 @@ def run(settings, instance):
 
 @pytest.fixture
 def house(data, registry, instance):
-    """Answers of long ago and of a day ago, a payload of long ago, and a run of long ago."""
+    """Old responses, responses of a day ago, an old rejected payload, and the log of an old run."""
     kept(data, "north", LONG_AGO, DAY)
     publish(data, "north", LONG_AGO, {"payload": "{}"}, table=REJECTED_ENROLLMENTS)
     publish(data, "north", LONG_AGO, enrollment("u1"))
     return add(instance, "daily_snapshot")
 
 
-def outputs(result):
-    """What each step told, by step and name."""
+def read_outputs(result):
+    """Return the output metadata of each step, by step and name."""
     return {
         (event.step_key, name): value.value
         for event in result.all_events
@@ -47,68 +47,64 @@ def outputs(result):
     }
 
 
-def messages(instance, result):
+def read_messages(instance, result):
     return [entry.user_message for entry in instance.all_logs(result.run_id)]
 
 
-def test_removes_what_is_due_and_says_what_it_was(run, house, data, instance):
+def test_removes_expired_items_and_reports_their_counts(run, house, data, instance):
     done = run()
     assert done.success
-    told = outputs(done)
-    assert {
-        name: told["remove_what_is_due", name] for name in ("answers", "details", "run logs", "left")
-    } == {
+    figures = read_outputs(done)
+    assert {name: figures["remove_expired", name] for name in ("answers", "details", "run logs", "left")} == {
         "answers": 1,
         "details": 1,
         "run logs": 1,
         "left": 0,
     }
-    assert told["remove_what_is_due", "bytes of answers"] == 100
-    (sentence,) = [text for text in messages(instance, done) if text.startswith("Removed ")]
+    assert figures["remove_expired", "bytes of answers"] == 100
+    (sentence,) = [text for text in read_messages(instance, done) if text.startswith("Removed ")]
     assert sentence.startswith("Removed 1 answers (100 B), 1 details (10 B), 1 rejected payloads (")
     assert not data.answers(Partition("north", LONG_AGO)).exists()
     assert data.answers(Partition("north", DAY)).exists()
     assert read("rejected_enrollments", data_dir=data.root).column("payload").to_pylist() == [""]
 
 
-def test_the_second_time_there_is_nothing_left_to_do(run, house, settings, instance):
+def test_the_second_run_has_nothing_to_do(run, house, settings, instance):
     run()
-    assert due(settings, instance) == []
-    assert outputs(run())["tell_of_the_lake", "told"] == 0
+    assert find_expired(settings, instance) == []
+    assert read_outputs(run())["report_missing_events", "reported"] == 0
 
 
-def test_tells_dagster_of_what_is_published(run, house, instance):
-    assert outputs(run())["tell_of_the_lake", "told"] == 2
+def test_reports_published_files_to_dagster(run, house, instance):
+    assert read_outputs(run())["report_missing_events", "reported"] == 2
     assert instance.get_materialized_partitions(dg.AssetKey("rejected_enrollments")) == {"north|2025-11-30"}
 
 
 def test_zero_days_keep_payloads_and_run_logs_for_ever(house, settings, instance):
     for_ever = settings.model_copy(update={"rejected_days": 0, "run_log_days": 0})
-    assert [one.kind for one in due(for_ever, instance)] == ["answers", "details"]
+    assert [item.kind for item in find_expired(for_ever, instance)] == ["answers", "details"]
 
 
-def test_days_that_are_set_count_for_run_logs(house, settings, instance):
+def test_run_logs_are_kept_for_the_days_of_the_setting(house, settings, instance):
     assert "run logs" not in {
-        one.kind for one in due(settings.model_copy(update={"run_log_days": 92}), instance)
+        one.kind for one in find_expired(settings.model_copy(update={"run_log_days": 92}), instance)
     }
 
 
-def test_options_that_can_not_be_read_remove_nothing_and_the_lake_is_told_all_the_same(
-    run, house, data, tmp_path
-):
+def test_unreadable_options_remove_nothing_and_published_files_are_still_reported(run, house, data, tmp_path):
     done = run(accounts_file=tmp_path / "nowhere.toml")
     assert not done.success
     (failed,) = [event for event in done.all_events if event.is_step_failure]
     assert "nowhere.toml can't be read" in failed.step_failure_data.user_failure_data.description
     assert data.answers(Partition("north", LONG_AGO)).exists()
-    assert outputs(done)["tell_of_the_lake", "told"] == 2
+    assert read_outputs(done)["report_missing_events", "reported"] == 2
 
 
-def test_says_that_lms_now_is_set(run, instance):
-    assert any("LMS_NOW is set" in text for text in messages(instance, run()))
+def test_warns_that_lms_now_is_set(run, instance):
+    assert any("LMS_NOW is set" in text for text in read_messages(instance, run()))
 
 
-def test_runs_once_a_day_in_the_time_zone_of_the_days_unless_somebody_turns_it_off(settings):
+def test_the_schedule_is_on_by_default_daily_in_the_configured_time_zone(settings):
     defs = build_defs(settings.model_copy(update={"timezone": "Europe/Athens"}))
     schedule = defs.get_repository_def().get_schedule_def("housekeeping")
     assert schedule.cron_schedule == "30 1 * * *"
@@ -116,7 +112,7 @@ def test_runs_once_a_day_in_the_time_zone_of_the_days_unless_somebody_turns_it_o
     assert schedule.default_status is dg.DefaultScheduleStatus.RUNNING
 
 
-def test_the_schedule_asks_for_one_run(settings, instance):
+def test_the_schedule_requests_one_run(settings, instance):
     repository = build_defs(settings).get_repository_def()
     with dg.build_schedule_context(instance, repository_def=repository) as context:
         tick = repository.get_schedule_def("housekeeping").evaluate_tick(context)
@@ -125,4 +121,4 @@ def test_the_schedule_asks_for_one_run(settings, instance):
 
 def test_finds_nothing_in_a_new_installation(settings):
     with open_instance(settings) as instance:
-        assert due(settings, instance) == []
+        assert find_expired(settings, instance) == []

@@ -1,4 +1,4 @@
-"""Materializing through Dagster, with a real instance."""
+"""Runs of the daily job with a real instance."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -26,25 +26,26 @@ def run(settings, instance, registry):
     return runs
 
 
-def materialized(instance, asset):
+def find_materialized(instance, asset):
     return instance.get_materialized_partitions(dg.AssetKey(asset))
 
 
 def test_a_run_publishes_every_table_of_its_partition(published):
     for table in TABLES:
-        assert materialized(published.instance, table) == {"north|2026-03-10", "south|2026-03-10"}
+        assert find_materialized(published.instance, table) == {"north|2026-03-10", "south|2026-03-10"}
     (row,) = lake.read("account_completion", accounts=["north"], data_dir=published.data.root).to_pylist()
     assert (row["n_all"], row["n_completed"]) == (3, 1)
 
 
-def test_row_counts_and_rates_are_numbers_that_the_ui_plots(published):
-    assert published.page("unified_enrollments")["dagster/partition_row_count"] == 3
-    assert published.page("account_completion")["completion_rate"] == pytest.approx(1 / 3)
+def test_row_counts_and_rates_are_numbers(published):
+    assert published.read_metadata("unified_enrollments")["dagster/partition_row_count"] == 3
+    assert published.read_metadata("account_completion")["completion_rate"] == pytest.approx(1 / 3)
 
 
-def test_served_is_told_as_the_sum_of_what_was_stored_rejected_and_repeated(published):
-    told = published.page("unified_enrollments")
-    assert told["served"] == 3 == told["dagster/partition_row_count"] + told["rejected"] + told["duplicates"]
+def test_served_is_the_sum_of_stored_rejected_and_duplicates(published):
+    figures = published.read_metadata("unified_enrollments")
+    parts = ("dagster/partition_row_count", "rejected", "duplicates")
+    assert figures["served"] == 3 == sum(figures[name] for name in parts)
 
 
 def test_a_failed_account_does_not_stop_the_next(run, instance, sandbox, registry):
@@ -52,30 +53,30 @@ def test_a_failed_account_does_not_stop_the_next(run, instance, sandbox, registr
     failed, published = run(Partition("nowhere", DAY), SOUTH)
     assert "Integrated account not found" in failed.error
     assert published.error is None
-    assert materialized(instance, "unified_enrollments") == {"south|2026-03-10"}
+    assert find_materialized(instance, "unified_enrollments") == {"south|2026-03-10"}
 
 
-def test_a_wrong_token_is_one_sentence_without_the_token(run):
+def test_a_wrong_token_fails_with_one_sentence_without_the_token(run):
     (outcome,) = run(NORTH, token=SecretStr("wrong-token-of-mine"))
     assert outcome.error.startswith("Truto does not accept the token")
     assert outcome.error.endswith("check TRUTO_API_TOKEN.")
     assert "wrong-token-of-mine" not in outcome.error
 
 
-def test_no_token_is_one_sentence(run):
+def test_a_missing_token_fails_with_one_sentence(run):
     (outcome,) = run(NORTH, token=None)
     assert outcome.error == (
         "There is no API token: set TRUTO_API_TOKEN in the environment or in .env to one of your Truto account."
     )
 
 
-def test_a_day_that_is_over_names_the_one_that_is_open(run):
+def test_the_error_for_a_closed_day_names_the_open_one(run):
     (outcome,) = run(Partition("north", DAY - timedelta(days=1)))
     assert re.match("2026-03-09 is over .* the day that is open is 2026-03-10", outcome.error)
 
 
 @pytest.mark.usefixtures("after_a_run")
-def test_a_day_that_is_over_keeps_its_snapshot_without_a_call(run, instance, sandbox):
+def test_a_closed_day_keeps_its_snapshot_without_a_request(run, instance, sandbox):
     (outcome,) = run(NORTH, frozen_now=datetime(2026, 3, 13, 2, tzinfo=UTC), token=None)
     assert outcome.kept
     assert sandbox.stats()["total"] == 0
@@ -83,45 +84,45 @@ def test_a_day_that_is_over_keeps_its_snapshot_without_a_call(run, instance, san
     assert event.asset_materialization.metadata["kept"].value is True
 
 
-def test_the_lists_alone_can_be_had_without_asking_for_enrollments(run, instance, sandbox):
+def test_a_list_is_pulled_without_requests_for_enrollments(run, instance, sandbox):
     assert [outcome.error for outcome in run(NORTH, select=["learners"])] == [None]
-    asked = sandbox.stats()["requests"]["north"]
-    assert list(asked) == ["GET /unified/lms/users"]
-    assert materialized(instance, "learners") == {"north|2026-03-10"}
+    requests = sandbox.stats()["requests"]["north"]
+    assert list(requests) == ["GET /unified/lms/users"]
+    assert find_materialized(instance, "learners") == {"north|2026-03-10"}
 
 
-def test_one_table_of_enrollments_brings_its_siblings_which_are_told_too(run, instance):
+def test_one_table_of_enrollments_publishes_and_reports_its_siblings(run, instance):
     run(NORTH, select=["raw_enrollments"])
-    assert materialized(instance, "unified_enrollments") == {"north|2026-03-10"}
+    assert find_materialized(instance, "unified_enrollments") == {"north|2026-03-10"}
 
 
-def test_the_warehouse_is_built_from_what_is_there(published):
+def test_the_warehouse_reports_the_rows_of_each_table(published):
     event = published.instance.get_latest_materialization_event(dg.AssetKey("warehouse"))
-    told = event.asset_materialization.metadata
-    assert (told["rows_account_completion"].value, told["rows_learner_completion"].value) == (2, 4)
+    figures = event.asset_materialization.metadata
+    assert (figures["rows_account_completion"].value, figures["rows_learner_completion"].value) == (2, 4)
 
 
-def test_metrics_of_a_day_that_was_never_pulled_say_what_to_do(run):
+def test_metrics_without_a_snapshot_say_what_to_do(run):
     (outcome,) = run(NORTH, select=["course_completion"])
     assert outcome.error == (
         "There is no snapshot of north on 2026-03-10: materialize unified_enrollments of that day first."
     )
 
 
-def test_metrics_do_not_run_beside_a_pull_that_they_can_not_wait_for(run):
+def test_metrics_are_refused_beside_a_pull_that_they_would_not_wait_for(run):
     (outcome,) = run(NORTH, select=["raw_enrollments", "course_completion"])
     assert "select unified_enrollments too" in outcome.error
 
 
-def test_a_run_is_tagged_with_what_people_call_its_account(run, instance, registry):
+def test_a_run_is_tagged_with_the_name_of_its_account(run, instance, registry):
     registry.add("north", name="Northwind", first_day=DAY)
     run(NORTH, select=["learners"])
-    (told,) = instance.get_runs()
-    assert told.tags["account"] == "Northwind"
+    (tagged,) = instance.get_runs()
+    assert tagged.tags["account"] == "Northwind"
 
 
-def test_every_pull_says_that_lms_now_is_set(published):
-    for told in published.instance.get_runs(dg.RunsFilter(job_name="daily_snapshot")):
-        assert told.tags["LMS_NOW"] == "2026-03-11T02:00:00+00:00"
-        messages = [entry.user_message for entry in published.instance.all_logs(told.run_id)]
-        assert "LMS_NOW is set: 2026-03-11T02:00:00+00:00 is taken for the present." in messages
+def test_every_pull_warns_that_lms_now_is_set(published):
+    for logged in published.instance.get_runs(dg.RunsFilter(job_name="daily_snapshot")):
+        assert logged.tags["LMS_NOW"] == "2026-03-11T02:00:00+00:00"
+        messages = [entry.user_message for entry in published.instance.all_logs(logged.run_id)]
+        assert "LMS_NOW is set: 2026-03-11T02:00:00+00:00 is used as the current time." in messages

@@ -13,7 +13,7 @@ import duckdb
 import pytest
 
 from lms_pipeline import lake
-from lms_pipeline.sandbox.server import DEFAULT_TOKEN
+from lms_pipeline.sandbox import DEFAULT_TOKEN
 
 ROOT = Path(__file__).parents[2]
 COMMAND = Path(sys.executable).with_name("lms-pipeline")

@@ -14,12 +14,10 @@ from pydantic import SecretStr
 from lms_pipeline.accounts.registry import Registry
 from lms_pipeline.definitions import build_defs
 from lms_pipeline.defs.instance import open_instance
-from lms_pipeline.defs.partitions import partition_key
+from lms_pipeline.defs.partitions import build_partition_key
 from lms_pipeline.lake.paths import DataDir, Partition
-from lms_pipeline.sandbox.faults.refusing import RevokedConnection, Status
-from lms_pipeline.sandbox.faults.spoiling import Html
-from lms_pipeline.sandbox.records.world import records_world
-from lms_pipeline.sandbox.server import running
+from lms_pipeline.sandbox import records_world, running
+from lms_pipeline.sandbox.faults import Html, RevokedConnection, Status
 from lms_pipeline.settings import Settings
 from lms_pipeline.tables.catalog import TABLES
 from lms_pipeline.truto.retry import RetryPolicy
@@ -71,7 +69,7 @@ def instance(settings):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DAGSTER_HOME", str(settings.dagster_home))
         # the client's own tries take seconds, and have their own tests
-        patch.setattr("lms_pipeline.truto.retry.Patience", partial(RetryPolicy, 1, 1))
+        patch.setattr("lms_pipeline.truto.retry.RetryPolicy", partial(RetryPolicy, 1, 1))
         with open_instance(settings) as opened:
             yield opened
 
@@ -132,7 +130,7 @@ def test_each_run_that_failed_tells_its_cause_first(night, instance):
 def test_the_next_tick_asks_for_those_in_trouble_alone(night):
     _, again = night
     assert {request.partition_key for request in again} == {
-        partition_key(account_id, DAY) for account_id in CAUSES
+        build_partition_key(Partition(account_id, DAY)) for account_id in CAUSES
     }
 
 

@@ -13,8 +13,7 @@ from lms_pipeline.definitions import build_defs
 from lms_pipeline.defs.instance import open_instance, rebuild_warehouse, run_partitions
 from lms_pipeline.lake import warehouse
 from lms_pipeline.lake.paths import DataDir, Partition
-from lms_pipeline.sandbox.records.world import records_world
-from lms_pipeline.sandbox.server import running
+from lms_pipeline.sandbox import records_world, running
 from lms_pipeline.settings import Settings
 from lms_pipeline_tests.support.oulad_expected import DAYS, expected
 from lms_pipeline_tests.support.oulad_records import OULAD, OULAD_MISSING, write_records

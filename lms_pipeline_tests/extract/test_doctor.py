@@ -5,13 +5,10 @@ from datetime import UTC, datetime
 import pytest
 
 from lms_pipeline.extract.doctor import Doctor
-from lms_pipeline.sandbox.clock import Clock
-from lms_pipeline.sandbox.generated.profiles import ACADEMY_ID, TALENTLMS_ID
-from lms_pipeline.sandbox.generated.world import generated_world
-from lms_pipeline.sandbox.server import running
-from lms_pipeline.sandbox.wire.switches import Switches, Tier
+from lms_pipeline.sandbox import Clock, Switches, Tier, generated_world, running
+from lms_pipeline.sandbox.synthetic.world import ACADEMY_ID, TALENTLMS_ID
 from lms_pipeline.truto.client import TrutoClient
-from lms_pipeline_tests.sandbox.worlds import BROKEN, SmallWorld
+from lms_pipeline_tests.support.sandbox import BROKEN, SmallWorld
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +19,7 @@ def sandbox():
 
 def examined(sandbox, account_id):
     with TrutoClient(sandbox.url, sandbox.token) as client:
-        return {one.question: one.answer for one in Doctor(client, account_id).findings()}, client.requests
+        return {one.question: one.answer for one in Doctor(client, account_id).examine()}, client.requests
 
 
 def test_a_talentlms_account_is_settled_in_few_calls(sandbox):
@@ -37,26 +34,26 @@ def test_a_talentlms_account_is_settled_in_few_calls(sandbox):
     assert found["Are names and titles filled?"] == "none of user.name, user.emails, course.title"
     ids = found["What do the ids look like, and do they stay?"]
     assert ids.startswith("str like '999:9")
-    assert ids.endswith("the same when asked again")
+    assert ids.endswith("the same in a second response")
     assert "an object of completed_on, completed_on_timestamp" in found["What is the body of raw?"]
     assert found["What is the body of normalized?"].endswith(
         "an object of next_cursor, prev_cursor, result, result_count"
     )
     assert found["How many records has a page?"] == (
-        f"100 by default, and a cursor to more; {users} where 10,000 are asked for, and no cursor"
+        f"100 by default, and a cursor to more; {users} with a limit of 10,000, and no cursor"
     )
     assert found["What is the answer to a pair that doesn't exist?"] == (
         "status 404, the LMS's own: 'The requested user is not enrolled in this course'"
     )
     assert found["Are there rate headers?"] == "no"
-    assert "no call tells" in found["What happens to an enrollment that was removed?"]
+    assert "no call shows it" in found["What happens to an enrollment that was removed?"]
 
 
 def test_an_account_that_can_be_swept_is_told_as_one(sandbox):
     found, _ = examined(sandbox, ACADEMY_ID)
     assert found["Is the pair demanded?"] == "no: a list of 1 came, and a cursor to more"
     assert found["Does a course's answer hold its roster?"] == "no users[] in its remote_data"
-    assert found["Are names and titles filled?"] == "no pair could be found to ask for"
+    assert found["Are names and titles filled?"] == "no pair was found to request"
 
 
 def test_rate_headers_are_told_and_nobody_s_data(sandbox):

@@ -1,30 +1,36 @@
-"""Which requests make a sweep, seen from the server's side of the socket."""
+"""Which requests make a sweep and a list, and when a list restarts."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from lms_pipeline.accounts.options import AccountOptions
-from lms_pipeline.extract import session
 from lms_pipeline.extract.checkpoint import Checkpoint
-from lms_pipeline.extract.session import FetchSession, PairDemandedError
-from lms_pipeline.sandbox.server import running
+from lms_pipeline.extract.session import (
+    BrokenListError,
+    FetchSession,
+    PairDemandedError,
+    build_sweep_query,
+    fetch_list,
+    sweep_enrollments,
+)
+from lms_pipeline.sandbox import running
 from lms_pipeline.truto.client import TrutoClient
 from lms_pipeline.truto.errors import PermanentError, TransientError
-from lms_pipeline.truto.response import Page
-from lms_pipeline_tests.sandbox.worlds import PAIRED, SWEEPING, SmallWorld
-from lms_pipeline_tests.support.scripted_server import asking, page, refusal, saying
+from lms_pipeline.truto.query import ListQuery
+from lms_pipeline_tests.support.sandbox import PAIRED, SWEEPING, SmallWorld
+from lms_pipeline_tests.support.scripted_api import ScriptedClient, ScriptedResponse, page, refusal
 
-PLAIN = AccountOptions()
+DEFAULTS = AccountOptions()
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 LISTS = pytest.mark.parametrize("resource", ["users", "courses"])
+QUERY = ListQuery("acme")
 
 
 @pytest.fixture
-def fetch_session(tmp_path):
-    """Makes an asker of a client."""
-    with Checkpoint(tmp_path / "answers.sqlite") as answers:
-        yield lambda client: FetchSession(client, answers.begin("plan", NOON))
+def attempt(tmp_path):
+    with Checkpoint(tmp_path / "answers.sqlite") as checkpoint:
+        yield checkpoint.begin("plan", NOON)
 
 
 @pytest.fixture(scope="module")
@@ -33,96 +39,156 @@ def sandbox():
         yield sandbox
 
 
-def records(pages) -> int:
-    return sum(len(page.records) for page in pages)
+@pytest.fixture
+def scripted(attempt):
+    """Return a function that makes a client and a session of these responses; both use the same attempt."""
+
+    def make(*responses: ScriptedResponse) -> tuple[ScriptedClient, FetchSession]:
+        client = ScriptedClient(*responses, store=attempt)
+        return client, FetchSession(client, attempt)
+
+    return make
 
 
-def test_enrollments_are_swept_page_by_page(sandbox, fetch_session):
-    with TrutoClient(sandbox.url, sandbox.token) as client:
-        assert (
-            records(session.sweep_enrollments(fetch_session(client), SWEEPING, AccountOptions(page_size=2)))
-            == 5
-        )
+def test_enrollments_are_swept_page_by_page(sandbox, attempt):
+    with TrutoClient(sandbox.url, sandbox.token, store=attempt) as client:
+        session = FetchSession(client, attempt)
+        pages = list(sweep_enrollments(session, SWEEPING, AccountOptions(page_size=2)))
+        assert [len(page.records) for page in pages] == [2, 2, 1]
         assert client.requests == 3
 
 
-def test_one_request_brings_unified_and_raw(fetch_session):
-    with saying(page()) as server, asking(server.url) as client:
-        list(session.sweep_enrollments(fetch_session(client), "acme", PLAIN))
-    assert server.asked[0].path == "/unified/lms/course-enrollments"
-    assert server.asked[0].query == [("integrated_account_id", "acme"), ("limit", "500")]
+def test_one_request_brings_unified_and_raw(scripted):
+    client, session = scripted(page())
+    list(sweep_enrollments(session, "acme", DEFAULTS))
+    assert client.received[0].path == "/unified/lms/course-enrollments"
+    assert client.received[0].query == [("integrated_account_id", "acme"), ("limit", "500")]
 
 
-def test_raw_is_not_asked_for_where_the_account_drops_it(fetch_session):
-    with saying(page()) as server, asking(server.url) as client:
-        list(session.sweep_enrollments(fetch_session(client), "acme", AccountOptions(remote_data="drop")))
-    assert ("truto_ignore_remote_data", "true") in server.asked[0].query
+def test_raw_is_not_requested_where_the_account_drops_it(scripted):
+    client, session = scripted(page())
+    list(sweep_enrollments(session, "acme", AccountOptions(remote_data="drop")))
+    assert ("truto_ignore_remote_data", "true") in client.received[0].query
 
 
-def test_parameters_for_the_provider_are_passed_on_to_enrollments_alone(fetch_session):
+def test_parameters_for_the_provider_are_sent_with_enrollments_only(scripted):
     options = AccountOptions(remote_query={"branch": "7"}, page_size=10)
-    with saying(page(), page()) as server, asking(server.url) as client:
-        list(session.sweep_enrollments(fetch_session(client), "acme", options))
-        list(session.fetch_list(fetch_session(client), "acme", "users", options))
-    assert ("remote_query[branch]", "7") in server.asked[0].query
-    assert server.asked[1].query == [
+    client, session = scripted(page(), page())
+    list(sweep_enrollments(session, "acme", options))
+    list(fetch_list(session, "acme", "users", options))
+    assert ("remote_query[branch]", "7") in client.received[0].query
+    assert client.received[1].query == [
         ("integrated_account_id", "acme"),
         ("limit", "10"),
         ("truto_ignore_remote_data", "true"),
     ]
 
 
-def test_an_account_that_demands_the_pair_is_refused_clearly(sandbox, fetch_session):
-    with TrutoClient(sandbox.url, sandbox.token) as client:
+def test_an_account_that_demands_the_pair_is_refused_in_one_sentence(sandbox, attempt):
+    with TrutoClient(sandbox.url, sandbox.token, store=attempt) as client:
         with pytest.raises(PairDemandedError) as caught:
-            list(session.sweep_enrollments(fetch_session(client), PAIRED, PLAIN))
+            list(sweep_enrollments(FetchSession(client, attempt), PAIRED, DEFAULTS))
         assert client.requests == 1
     assert str(caught.value) == (
         "Account paired can't be swept: its LMS answers for one learner and course at a time (it requires user[id] "
-        'and course[id]): take strategy = "auto" for it in LMS_ACCOUNTS_FILE.'
+        'and course[id]): set strategy = "auto" for it in LMS_ACCOUNTS_FILE.'
     )
 
 
-def test_another_refusal_stays_what_it_is(fetch_session):
-    with (
-        saying(refusal(400, "bad limit")) as server,
-        asking(server.url) as client,
-        pytest.raises(PermanentError, match="'bad limit'"),
-    ):
-        list(session.sweep_enrollments(fetch_session(client), "acme", PLAIN))
+def test_another_refusal_is_passed_on(scripted):
+    _, session = scripted(refusal(400, "bad limit"))
+    with pytest.raises(PermanentError, match="'bad limit'"):
+        list(sweep_enrollments(session, "acme", DEFAULTS))
 
 
 @pytest.mark.parametrize("status", [404, 405, 501])
-def test_enrollments_that_are_not_offered_are_an_error(status, fetch_session):
-    with saying(refusal(status)) as server, asking(server.url) as client, pytest.raises(PermanentError):
-        list(session.sweep_enrollments(fetch_session(client), "acme", PLAIN))
+def test_enrollments_that_are_not_offered_are_an_error(status, scripted):
+    _, session = scripted(refusal(status))
+    with pytest.raises(PermanentError):
+        list(sweep_enrollments(session, "acme", DEFAULTS))
 
 
 @LISTS
 @pytest.mark.parametrize("status", [404, 405, 501])
-def test_a_list_that_is_not_offered_is_empty(resource, status, fetch_session):
-    with saying(refusal(status)) as server, asking(server.url) as client:
-        assert list(session.fetch_list(fetch_session(client), "acme", resource, PLAIN)) == []
-    assert [asked.path for asked in server.asked] == [f"/unified/lms/{resource}"]
+def test_a_list_that_is_not_offered_is_empty(resource, status, scripted):
+    client, session = scripted(refusal(status))
+    assert list(fetch_list(session, "acme", resource, DEFAULTS)) == []
+    assert [request.path for request in client.received] == [f"/unified/lms/{resource}"]
 
 
 @LISTS
 @pytest.mark.parametrize("status", [400, 401, 403, 422])
-def test_a_list_that_is_refused_is_an_error(resource, status, fetch_session):
-    with saying(refusal(status)) as server, asking(server.url) as client, pytest.raises(PermanentError):
-        list(session.fetch_list(fetch_session(client), "acme", resource, PLAIN))
+def test_a_list_that_is_refused_is_an_error(resource, status, scripted):
+    _, session = scripted(refusal(status))
+    with pytest.raises(PermanentError):
+        list(fetch_list(session, "acme", resource, DEFAULTS))
 
 
-def test_a_list_that_fails_to_answer_is_an_error(fetch_session):
-    with saying(*[refusal(503)] * 4) as server, asking(server.url) as client, pytest.raises(TransientError):
-        list(session.fetch_list(fetch_session(client), "acme", "users", PLAIN))
+def test_a_list_that_stays_unavailable_is_an_error(scripted):
+    _, session = scripted(*[refusal(503)] * 4)
+    with pytest.raises(TransientError):
+        list(fetch_list(session, "acme", "users", DEFAULTS))
 
 
-def test_a_list_that_ends_in_its_middle_is_an_error(fetch_session):
-    pages: list[Page] = []
-    with (
-        saying(page({"id": "u1"}, cursor="next"), refusal(404)) as server,
-        asking(server.url) as client,
-        pytest.raises(PermanentError),
-    ):
-        pages.extend(session.fetch_list(fetch_session(client), "acme", "users", PLAIN))
+def test_a_list_that_breaks_off_in_its_middle_is_an_error(scripted):
+    _, session = scripted(page({"id": "u1"}, cursor="next"), refusal(404))
+    with pytest.raises(PermanentError):
+        list(fetch_list(session, "acme", "users", DEFAULTS))
+
+
+class TestRestart:
+    @pytest.mark.parametrize(
+        "broken",
+        [
+            pytest.param([page("a", cursor="1"), refusal(400, "expired")], id="by an expired cursor"),
+            pytest.param([page("a", cursor="1"), page("b", cursor="1")], id="by a cursor that leads back"),
+        ],
+    )
+    def test_drops_the_pages_of_the_list_and_keeps_everything_else(self, scripted, attempt, broken):
+        _, session = scripted(page("another list"), page("another round"), *broken, page("from the start"))
+        list(session.fetch_pages("courses", QUERY))
+        list(session.fetch_pages("users", QUERY, 2))
+        with pytest.raises(BrokenListError):
+            list(session.fetch_pages("users", QUERY))
+        assert attempt.count() == 2
+        [one] = session.fetch_pages("users", QUERY)
+        assert bytes(one.records[0]) == b'"from the start"'
+
+    def test_is_not_the_remedy_for_a_refusal_of_the_first_page(self, scripted):
+        _, session = scripted(refusal(400))
+        with pytest.raises(PermanentError):
+            list(session.fetch_pages("users", QUERY))
+
+    def test_of_a_list_in_progress_after_a_kill_is_only_needed_when_it_stopped_long_ago(self, tmp_path):
+        path = tmp_path / "answers.sqlite"
+        with Checkpoint(path) as checkpoint:
+            attempt = checkpoint.begin("plan", NOON)
+            client = ScriptedClient(page("a", cursor="1"), refusal(403), store=attempt, now=lambda: NOON)
+            with pytest.raises(PermanentError):
+                list(FetchSession(client, attempt).fetch_pages("users", QUERY))
+        for hours, stored in [(2, 1), (4, 0)]:
+            with Checkpoint(path) as checkpoint:
+                attempt = checkpoint.begin("plan", NOON)
+                session = FetchSession(ScriptedClient(store=attempt), attempt)
+                session.forget_stale_lists(NOON + timedelta(hours=hours), timedelta(hours=3))
+                assert attempt.count() == stored
+
+
+def test_a_replay_leaves_the_replay_context_and_stale_lists_alone(attempt):
+    client = ScriptedClient(page("a"), store=attempt, now=lambda: NOON)
+    live = FetchSession(client, attempt)
+    list(live.fetch_pages("users", QUERY))
+    live.save_replay_context("then")
+    with TrutoClient.for_replay(attempt) as replaying:
+        replay = FetchSession(replaying, attempt)
+        replay.save_replay_context("now")
+        replay.forget_stale_lists(NOON + timedelta(days=30), timedelta(hours=3))
+        assert (live.is_replay, replay.is_replay) == (False, True)
+        assert len(list(replay.fetch_pages("users", QUERY))) == 1
+    assert attempt.circumstances == "then"
+
+
+def test_a_sweep_is_requested_with_the_options_of_the_account():
+    options = AccountOptions(page_size=7, remote_data="drop", remote_query={"branch": "7"})
+    query = build_sweep_query("acme", options)
+    assert (query.limit, query.ignore_remote_data, query.remote_query) == (7, True, {"branch": "7"})

@@ -7,8 +7,8 @@ import pytest
 from lms_pipeline.accounts.options import AccountOptions
 from lms_pipeline.housekeeping.cleanup import planned, remove
 from lms_pipeline.housekeeping.policy import RetentionPolicy
-from lms_pipeline.sandbox.server import running
-from lms_pipeline_tests.pull.portal import FIRST, PORTAL, Portal
+from lms_pipeline.sandbox import running
+from lms_pipeline_tests.support.portal import FIRST, PORTAL, Portal
 from lms_pipeline_tests.support.snapshot_runs import Taker
 
 WEEKS = 40
@@ -30,7 +30,7 @@ def test_an_account_that_failed_for_weeks_asks_for_no_more_than_what_changed(tmp
         now = datetime.combine(day + timedelta(days=1), time(1), UTC)
         return taker.take(account_id=PORTAL, day=day, now=now, identity="pair", options=OPTIONS)
 
-    pairs = take(0).served
+    pairs = take(0).rows.served
     due = planned(taker.data, RetentionPolicy(today=FIRST + timedelta(days=WEEKS)))
     assert [one.kind for one in remove(taker.data, due)] == ["answers"]
-    assert take(WEEKS + 1).carried == pairs == 40
+    assert take(WEEKS + 1).rows.carried == pairs == 40

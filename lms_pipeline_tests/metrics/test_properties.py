@@ -10,7 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lms_pipeline.tables.metrics import ACCOUNT_COMPLETION, COURSE_COMPLETION, LEARNER_COMPLETION, RATES
+from lms_pipeline.tables.measures import RATES
+from lms_pipeline.tables.metrics import ACCOUNT_COMPLETION, COURSE_COMPLETION, LEARNER_COMPLETION
 from lms_pipeline_tests.support import plain_metrics
 from lms_pipeline_tests.support.enrollment_files import DAY, FETCHED_AT, compute_rows, enrollments_file, write
 

@@ -1,17 +1,17 @@
-"""Small sandboxes: one for the tests that only read from it, one for those that drive it."""
+"""Sandboxes of a small world: one for tests that only read, one for tests that change its state."""
 
 from collections.abc import Iterator
 
 import httpx
 import pytest
 
-from lms_pipeline.sandbox.server import RunningSandbox, running
-from lms_pipeline_tests.sandbox.worlds import SmallWorld, client_of
+from lms_pipeline.sandbox import RunningSandbox, running
+from lms_pipeline_tests.support.sandbox import SmallWorld, open_client
 
 
 @pytest.fixture(scope="module")
 def small() -> Iterator[httpx.Client]:
-    with running(SmallWorld()) as sandbox, client_of(sandbox) as client:
+    with running(SmallWorld()) as sandbox, open_client(sandbox) as client:
         yield client
 
 
@@ -23,7 +23,7 @@ def shared() -> Iterator[RunningSandbox]:
 
 @pytest.fixture
 def sandbox(shared) -> Iterator[RunningSandbox]:
-    """Every test finds it without faults, and with nothing counted."""
+    """A sandbox without faults and counts."""
     yield shared
     shared.clear_faults()
     shared.clear_counts()
@@ -31,5 +31,5 @@ def sandbox(shared) -> Iterator[RunningSandbox]:
 
 @pytest.fixture
 def client(sandbox) -> Iterator[httpx.Client]:
-    with client_of(sandbox) as client:
+    with open_client(sandbox) as client:
         yield client

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from lms_pipeline.sandbox.server import RunningSandbox, running
-from lms_pipeline_tests.pull.portal import Portal
+from lms_pipeline.sandbox import RunningSandbox, running
 from lms_pipeline_tests.support.pair_account import COURSES, EACH, LEARNERS, Days
+from lms_pipeline_tests.support.portal import Portal
 
 
 @pytest.fixture(scope="module")

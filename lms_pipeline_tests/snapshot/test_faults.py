@@ -18,25 +18,31 @@ import pytest
 from lms_pipeline.accounts.options import AccountOptions
 from lms_pipeline.errors import LmsPipelineError
 from lms_pipeline.lake.files import read_metadata
-from lms_pipeline.sandbox.faults.fault import Fault
-from lms_pipeline.sandbox.faults.paging import (
+from lms_pipeline.sandbox import RunningSandbox, World, records_world, running
+from lms_pipeline.sandbox.faults import (
+    BadUtf8,
+    Cut,
+    Debug,
     Drift,
     EmptyPage,
     Endless,
+    ExpiredCursor,
+    Fault,
+    GzipBomb,
+    Html,
     Partial,
     RepeatedCursor,
+    Reset,
+    RevokedConnection,
+    RevokedToken,
     ShiftedPage,
+    Slow,
+    Status,
 )
-from lms_pipeline.sandbox.faults.refusing import ExpiredCursor, RevokedConnection, RevokedToken, Status
-from lms_pipeline.sandbox.faults.sending import Cut, GzipBomb, Reset, Slow
-from lms_pipeline.sandbox.faults.spoiling import BadUtf8, Debug, Html
-from lms_pipeline.sandbox.records.world import records_world
-from lms_pipeline.sandbox.server import RunningSandbox, running
-from lms_pipeline.sandbox.world import World
-from lms_pipeline.snapshot.job import TABLES, Report
+from lms_pipeline.snapshot.job import TABLES, SnapshotResult
 from lms_pipeline.truto import pagination, transport
-from lms_pipeline_tests.pull.portal import PORTAL, Portal
-from lms_pipeline_tests.sandbox.worlds import line, write_lines
+from lms_pipeline_tests.support.portal import PORTAL, Portal
+from lms_pipeline_tests.support.sandbox import build_line, write_lines
 from lms_pipeline_tests.support.snapshot_runs import DAY, Taker
 
 ENROLLMENTS, COURSE = "/unified/lms/course-enrollments", "/unified/lms/courses/{id}"
@@ -93,7 +99,7 @@ class Account:
     account_id: str
     strategy: str
 
-    def take(self, root: Path, url: str | None = None) -> Report:
+    def take(self, root: Path, url: str | None = None) -> SnapshotResult:
         options = AccountOptions(
             strategy=self.strategy,  # type: ignore[arg-type] # one of them
             page_size=5,
@@ -118,7 +124,9 @@ def world_of(strategy: str, folder: Path) -> tuple[World, str]:
     if strategy == "roster":
         return Portal(learners=12, courses=3, each=2), PORTAL
     lines = [
-        line(f"e{number}", with_={"user": {"id": f"{number}"}, "score": number}, raw={"role": "learner"})
+        build_line(
+            f"e{number}", with_={"user": {"id": f"{number}"}, "score": number}, raw={"role": "learner"}
+        )
         for number in range(24)
     ]
     return records_world([write_lines(folder / "lines.ndjson", lines)]), "acme"
@@ -213,7 +221,7 @@ def test_pages_that_always_shift_bring_all_and_say_that_something_may_be_missing
     account.sandbox.fault(ShiftedPage(by=2, route=ENROLLMENTS))
     report = account.take(tmp_path)
     assert not report.complete
-    assert report.duplicates.identical > 0
+    assert report.rows.duplicates.identical > 0
     published = next(one for one in report.published if one.table.name == "unified_enrollments")
     assert published.rows == 24
 
@@ -228,8 +236,8 @@ def test_a_course_that_vanishes_between_list_and_detail_is_told(account, tmp_pat
         pytest.skip("a sweep asks for no course")
     account.sandbox.fault(Status(status=404, remote=True, route=COURSE, times=1))
     report = account.take(tmp_path)
-    assert (report.gone, report.complete) == (1, False)
-    assert report.served == 16
+    assert (report.pairs.gone, report.complete) == (1, False)
+    assert report.rows.served == 16
 
 
 def test_where_nobody_listens_is_told_and_the_pull_begins_when_somebody_does(account, undisturbed, tmp_path):

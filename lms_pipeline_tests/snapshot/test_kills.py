@@ -17,12 +17,10 @@ import pytest
 
 from lms_pipeline.accounts.options import AccountOptions
 from lms_pipeline.lake.paths import Partition
-from lms_pipeline.sandbox.records.world import records_world
-from lms_pipeline.sandbox.server import RunningSandbox, running
-from lms_pipeline.sandbox.world import World
+from lms_pipeline.sandbox import RunningSandbox, World, records_world, running
 from lms_pipeline.snapshot.job import TABLES
-from lms_pipeline_tests.pull.portal import PORTAL, Portal
-from lms_pipeline_tests.sandbox.worlds import line, write_lines
+from lms_pipeline_tests.support.portal import PORTAL, Portal
+from lms_pipeline_tests.support.sandbox import build_line, write_lines
 from lms_pipeline_tests.support.snapshot_runs import DAY, Taker
 
 ROOT = Path(__file__).parents[2]
@@ -86,7 +84,7 @@ def victim(request, tmp_path) -> Iterator[Victim]:
     world: World = Portal(learners=90, courses=9, each=4)
     account = PORTAL
     if request.param == "sweep":
-        lines = [line(f"e{number}", with_={"user": {"id": f"u{number}"}}) for number in range(240)]
+        lines = [build_line(f"e{number}", with_={"user": {"id": f"u{number}"}}) for number in range(240)]
         world, account = records_world([write_lines(tmp_path / "lines.ndjson", lines)]), "acme"
     with running(world) as sandbox:
         sandbox.set_clock(datetime.combine(DAY, time.max, UTC))

@@ -66,4 +66,4 @@ def test_a_budget_that_does_not_reach_for_pairs_without_details_is_an_error(days
 def test_a_budget_of_an_hour_is_waited_for_within_the_hours_and_no_longer(days):
     report = days.take(0, Limits(per_hour=25, hours=0.5))
     assert days.asked().total() == 25
-    assert report.roster == PAIRS - (25 - LISTS - COURSES)
+    assert report.rows.roster == PAIRS - (25 - LISTS - COURSES)

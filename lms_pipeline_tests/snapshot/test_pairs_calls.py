@@ -36,8 +36,8 @@ def test_calls_come_round_within_the_rotation(days):
 
 def test_calls_are_not_spent_every_day_on_what_a_detail_lists_and_is_no_enrollment(days, portal):
     portal.strays = [{"id": "trainer", "role": "instructor"}]
-    assert days.take(0).not_enrolled == COURSES
-    again = [days.take(day).not_enrolled for day in range(1, 9)]
+    assert days.take(0).pairs.not_enrolled == COURSES
+    again = [days.take(day).pairs.not_enrolled for day in range(1, 9)]
     assert max(again) < COURSES <= sum(again)  # they come round like all that seems unchanged
     assert stored(days, 8) == expected(portal, 8)
 
@@ -45,7 +45,7 @@ def test_calls_are_not_spent_every_day_on_what_a_detail_lists_and_is_no_enrollme
 def test_calls_are_not_spent_on_entries_without_an_id_which_are_told(days, portal):
     portal.strays = [{"role": "learner"}, {"id": None}]
     report = days.take(0)
-    assert (report.unusable, report.complete, report.requests) == (
+    assert (report.pairs.unusable, report.complete, report.requests) == (
         2 * COURSES,
         False,
         LISTS + COURSES + PAIRS,
@@ -56,7 +56,7 @@ def test_calls_are_not_spent_on_entries_without_an_id_which_are_told(days, porta
 def test_calls_of_pairs_are_all_learners_in_all_courses(days, portal):
     report = days.take(0, options={"strategy": "pairs"})
     assert days.asked()["course-enrollments"] == LEARNERS * COURSES
-    assert report.not_enrolled == LEARNERS * COURSES - PAIRS
+    assert report.pairs.not_enrolled == LEARNERS * COURSES - PAIRS
     assert stored(days, 0) == expected(portal, 0)
 
 
@@ -65,4 +65,4 @@ def test_calls_of_pairs_are_those_of_a_file(days, tmp_path):
     file.write_text("course_id,user_id,more\n101,1,x\n999,1,x\n", encoding="utf-8")
     report = days.take(0, options={"strategy": "pairs", "pairs_file": str(file)})
     assert [(row["user_id"], row["course_id"]) for row in days.rows(0)] == [("1", "101")]
-    assert (days.asked()["course-enrollments"], report.not_enrolled) == (2, 1)
+    assert (days.asked()["course-enrollments"], report.pairs.not_enrolled) == (2, 1)

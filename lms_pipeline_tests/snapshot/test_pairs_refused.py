@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from lms_pipeline.extract.strategies import ListNotOfferedError, NoRosterError
-from lms_pipeline.sandbox.faults.refusing import Status
-from lms_pipeline.sandbox.server import running
-from lms_pipeline_tests.pull.portal import Portal
+from lms_pipeline.sandbox import running
+from lms_pipeline.sandbox.faults import Status
 from lms_pipeline_tests.support.pair_account import Days, expected, stored
+from lms_pipeline_tests.support.portal import Portal
 
 
 @pytest.mark.parametrize(

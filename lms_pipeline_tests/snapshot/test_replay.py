@@ -11,13 +11,13 @@ import pytest
 from lms_pipeline.accounts.options import AccountOptions
 from lms_pipeline.extract.budget import Limits
 from lms_pipeline.extract.checkpoint import Attempt
-from lms_pipeline.extract.session import NotKeptError
 from lms_pipeline.lake.files import read_metadata
 from lms_pipeline.lake.paths import Partition
-from lms_pipeline.sandbox.server import RunningSandbox, running
-from lms_pipeline.snapshot.job import TABLES, Order
+from lms_pipeline.sandbox import RunningSandbox, running
+from lms_pipeline.snapshot.job import TABLES, SnapshotJob
 from lms_pipeline.snapshot.run import replay_snapshot
-from lms_pipeline_tests.pull.portal import FIRST, PORTAL, Portal
+from lms_pipeline.truto.store import NotKeptError
+from lms_pipeline_tests.support.portal import FIRST, PORTAL, Portal
 from lms_pipeline_tests.support.snapshot_runs import Taker
 
 OPTIONS = AccountOptions(strategy="roster", page_size=5)
@@ -53,9 +53,9 @@ def take(taker: Taker, portal: RunningSandbox, number: int, **more) -> None:
     taker.take(account_id=PORTAL, day=day, now=now, identity="pair", **({"options": OPTIONS} | more))
 
 
-def order(number: int, **more) -> Order:
+def order(number: int, **more) -> SnapshotJob:
     day = FIRST + timedelta(days=number)
-    return Order(PORTAL, day, "again", "pair", more.pop("options", OPTIONS), **more)
+    return SnapshotJob(PORTAL, day, "again", "pair", more.pop("options", OPTIONS), **more)
 
 
 def told(taker, number: int) -> dict[str, dict[str, str]]:
@@ -66,7 +66,7 @@ def told(taker, number: int) -> dict[str, dict[str, str]]:
 @pytest.mark.parametrize("number", [0, 1, 2])
 def test_gives_the_same_snapshot_without_a_call(taker, portal, number):
     before = told(taker, number)
-    report = replay_snapshot(taker.data, order(number))
+    report = replay_snapshot(order(number), data=taker.data)
     after = told(taker, number)
     assert portal.stats()["total"] == 0
     assert len(report.published) == 5
@@ -81,23 +81,25 @@ def test_can_be_gone_through_day_by_day(taker):
     days = (0, 1, 2)
     before = [told(taker, number)["unified_enrollments"]["digest"] for number in days]
     for number in days:
-        replay_snapshot(taker.data, order(number))
+        replay_snapshot(order(number), data=taker.data)
     assert [told(taker, number)["unified_enrollments"]["digest"] for number in days] == before
 
 
 def test_of_a_day_whose_answers_are_gone_is_refused_and_the_snapshot_stays(taker):
     before = told(taker, 1)
     taker.data.answers(Partition(PORTAL, FIRST + timedelta(days=1))).unlink()
-    with pytest.raises(NotKeptError, match=r"^No answers of portal on 2026-03-02 are kept"):
-        replay_snapshot(taker.data, order(1))
+    with pytest.raises(NotKeptError, match=r"^No responses of portal on 2026-03-02 are kept"):
+        replay_snapshot(order(1), data=taker.data)
     assert told(taker, 1) == before
 
 
 def test_whose_predecessor_is_gone_is_refused_since_what_was_carried_came_from_it(taker):
     before = told(taker, 2)
     taker.data.details(Partition(PORTAL, FIRST + timedelta(days=1))).unlink()
-    with pytest.raises(NotKeptError, match=r"^The snapshot can't be made again: the one before it"):
-        replay_snapshot(taker.data, order(2))
+    with pytest.raises(
+        NotKeptError, match=r"^The snapshot of portal on 2026-03-03 carried rows over from the previous one"
+    ):
+        replay_snapshot(order(2), data=taker.data)
     assert told(taker, 2) == before
 
 
@@ -105,8 +107,8 @@ def test_whose_predecessor_is_gone_is_refused_since_what_was_carried_came_from_i
 def test_goes_by_what_was_so_then_whatever_is_set_now(taker, rotation_days):
     before = told(taker, 2)
     options = AccountOptions(strategy="roster", page_size=5, rotation_days=rotation_days)
-    report = replay_snapshot(taker.data, order(2, options=options, may_carry=False))
-    assert report.carried > 0
+    report = replay_snapshot(order(2, options=options, may_carry=False), data=taker.data)
+    assert report.rows.carried > 0
     assert told(taker, 2)["unified_enrollments"]["digest"] == before["unified_enrollments"]["digest"]
 
 
@@ -116,7 +118,7 @@ def test_is_possible_where_the_process_died_right_after_the_publishing(taker, po
         take(taker, portal, 3)
     monkeypatch.undo()
     before = told(taker, 3)
-    replay_snapshot(taker.data, order(3))
+    replay_snapshot(order(3), data=taker.data)
     assert told(taker, 3)["unified_enrollments"]["digest"] == before["unified_enrollments"]["digest"]
 
 
@@ -126,16 +128,9 @@ def dies(_attempt: Attempt) -> None:
 
 def test_is_not_lost_where_a_list_is_pulled_alone(taker, portal):
     take(taker, portal, 2, tables=["learners"])
-    assert len(replay_snapshot(taker.data, order(2)).published) == 5
+    assert len(replay_snapshot(order(2), data=taker.data).published) == 5
 
 
 def test_under_other_options_is_refused(taker):
-    with pytest.raises(NotKeptError, match="set them as they were then"):
-        replay_snapshot(taker.data, order(1, options=AccountOptions(strategy="roster", page_size=6)))
-
-
-def test_old_answers_go_with_the_next_snapshot(taker, portal):
-    day = FIRST + timedelta(days=3)
-    take(taker, portal, 3, options=AccountOptions(strategy="roster", page_size=5, answer_days=1))
-    kept = sorted(path.stem for path in taker.data.answers(Partition(PORTAL, day)).parent.glob("*.sqlite"))
-    assert kept == ["snapshot_date=2026-03-03", "snapshot_date=2026-03-04"]
+    with pytest.raises(NotKeptError, match="restore them"):
+        replay_snapshot(order(1, options=AccountOptions(strategy="roster", page_size=6)), data=taker.data)

@@ -7,7 +7,8 @@ import pytest
 
 from lms_pipeline.accounts.options import AccountOptions
 from lms_pipeline.lake.publishing import RowDrop, RowDropError
-from lms_pipeline_tests.support.scripted_server import answering, page, refusal
+from lms_pipeline_tests.support.scripted_api import page, refusal
+from lms_pipeline_tests.support.scripted_server import serve
 from lms_pipeline_tests.support.snapshot_runs import DAY, OPEN, Taker, record
 
 NEXT_DAY, NEXT_OPEN = DAY + timedelta(days=1), OPEN + timedelta(days=1)
@@ -34,7 +35,7 @@ class Account:
 @contextmanager
 def day_before(folder, account):
     """A taker whose account has a snapshot of the day before."""
-    with answering(account) as server:
+    with serve(account) as server:
         taker = Taker(folder, server.url)
         account.requests = taker.take(run_id="before", options=LARGE_PAGES).requests
         yield taker
@@ -109,7 +110,7 @@ def test_a_single_run_may_be_told_that_they_are_really_gone_and_takes_the_answer
 def test_the_next_run_asks_anew_instead_of_believing_what_was_refused(refused):
     account, taker = refused
     account.enrollments = 100
-    assert take(taker).served == 100
+    assert take(taker).rows.served == 100
     assert published(taker)
 
 

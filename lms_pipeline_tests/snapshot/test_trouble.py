@@ -16,11 +16,12 @@ from lms_pipeline.extract.session import PairDemandedError
 from lms_pipeline.lake.disk import LakeError
 from lms_pipeline.lake.lock import LockedError
 from lms_pipeline.lake.paths import BadIdError
-from lms_pipeline.snapshot.job import TABLES, Order
+from lms_pipeline.snapshot.job import TABLES, SnapshotJob
 from lms_pipeline.snapshot.run import take_snapshot
 from lms_pipeline.truto.errors import PermanentError, TransientError, TrutoError
 from lms_pipeline_tests.support.lake_files import incompressible_text, limit_file_size
-from lms_pipeline_tests.support.scripted_server import SILENCE, answering, page, refusal
+from lms_pipeline_tests.support.scripted_api import page, refusal
+from lms_pipeline_tests.support.scripted_server import SILENCE, serve
 from lms_pipeline_tests.support.snapshot_runs import CALENDAR, CLOSED, DAY, OPEN, Taker, by_path, record
 
 NO_ANSWERS = "http://127.0.0.1:9"
@@ -35,7 +36,7 @@ def taker(tmp_path):
 @pytest.fixture(scope="module")
 def earlier(tmp_path_factory):
     root = tmp_path_factory.mktemp("earlier")
-    with answering(by_path([page(record("old"))])) as server:
+    with serve(by_path([page(record("old"))])) as server:
         Taker(root, server.url).take(run_id="run-0")
     return root
 
@@ -47,7 +48,7 @@ def taken(tmp_path, earlier):
 
 
 def the_old_snapshot_stays(taker: Taker) -> bool:
-    runs = {taker.told(name)["run_id"] for name in TABLES}
+    runs = {taker.metadata(name)["run_id"] for name in TABLES}
     return (runs, taker.rows("unified_enrollments", "user_id"), taker.left_over()) == (
         {"run-0"},
         [("old",)],
@@ -64,19 +65,19 @@ class TestDay:
         ],
     )
     def test_that_is_not_open_is_refused_without_a_call(self, tmp_path, day, now, says):
-        with answering(by_path()) as server, pytest.raises(DayNotOpenError) as caught:
+        with serve(by_path()) as server, pytest.raises(DayNotOpenError) as caught:
             Taker(tmp_path, server.url).take(day=day, now=now)
         assert str(caught.value).startswith(says)
         assert str(caught.value).endswith("the day that is open is 2026-03-01.")
-        assert server.asked == []
+        assert server.received == []
 
     @pytest.mark.parametrize("now", [CLOSED, CLOSED + timedelta(days=400)])
     def test_that_is_over_keeps_its_snapshot_without_a_call_and_without_a_token(self, taken, now):
-        def connect(_gate):
+        def connect(_gate, _store):
             raise SettingsError("There is no API token.")
 
-        order = Order("acme", DAY, "run-1", "enrollment_id", AccountOptions())
-        report = take_snapshot(connect, taken.data, CALENDAR, lambda: now, order)
+        job = SnapshotJob("acme", DAY, "run-1", "enrollment_id", AccountOptions())
+        report = take_snapshot(job, connect=connect, data=taken.data, calendar=CALENDAR, now=lambda: now)
         assert (report.kept, report.requests) == (True, 0)
         assert [(one.table.name, one.path, one.rows) for one in report.published] == [
             (name, taken.file(name), int(name == "unified_enrollments")) for name in TABLES
@@ -84,7 +85,7 @@ class TestDay:
         assert the_old_snapshot_stays(taken)
 
     def test_that_is_over_is_kept_for_the_tables_it_has(self, tmp_path):
-        with answering(by_path(users=[page({"id": "u1"})])) as server:
+        with serve(by_path(users=[page({"id": "u1"})])) as server:
             taker = Taker(tmp_path, server.url)
             taker.take(tables=["learners"])
             assert taker.take(tables=["learners"], now=CLOSED).kept
@@ -93,7 +94,7 @@ class TestDay:
                     taker.take(tables=tables, now=CLOSED)
 
     def test_that_is_still_open_is_pulled_anew(self, taken):
-        with answering(by_path([page(record("new"))])) as server:
+        with serve(by_path([page(record("new"))])) as server:
             taken.url = server.url
             report = taken.take(now=CLOSED - timedelta(microseconds=1))
         assert report.kept is False
@@ -119,14 +120,14 @@ class TestFailure:
         ],
     )
     def test_in_the_middle_publishes_nothing_and_the_earlier_snapshot_stays(self, taken, answers, error):
-        with answering(by_path(**answers)) as server:
+        with serve(by_path(**answers)) as server:
             taken.url = server.url
             with pytest.raises(error):
                 taken.take()
         assert the_old_snapshot_stays(taken)
 
     def test_of_a_first_pull_leaves_nothing(self, tmp_path):
-        with answering(by_path([page(record("u1"), cursor="1"), refusal(400)] * 2)) as server:
+        with serve(by_path([page(record("u1"), cursor="1"), refusal(400)] * 2)) as server:
             taker = Taker(tmp_path, server.url)
             with pytest.raises(TrutoError):
                 taker.take()
@@ -135,20 +136,20 @@ class TestFailure:
     def test_of_an_account_that_demands_the_pair_is_told_with_what_to_do(self, tmp_path):
         insight = {"missing_required_query_parameters": {"value": ["user[id]", "course[id]"]}}
         answers = by_path([refusal(400, "Missing", truto_error_insight=insight)])
-        with answering(answers) as server, pytest.raises(PairDemandedError) as caught:
+        with serve(answers) as server, pytest.raises(PairDemandedError) as caught:
             Taker(tmp_path, server.url).take(options=AccountOptions(strategy="sweep"))
         assert "Account acme can't be swept" in str(caught.value)
-        assert 'take strategy = "auto" for it' in str(caught.value)
+        assert 'set strategy = "auto" for it' in str(caught.value)
 
     def test_of_the_disk_is_one_sentence_and_the_earlier_snapshot_stays(self, taken):
         wide = [page(*(record(f"u{number}", more=incompressible_text(number)) for number in range(100)))]
-        with answering(by_path(wide)) as server:
+        with serve(by_path(wide)) as server:
             taken.url = server.url
             with (
                 limit_file_size(300_000),
                 pytest.raises(
                     LmsPipelineError,
-                    match=r"can't be (written|kept or read): .*(make room|free some space) and run it",
+                    match=r"can't be (written|stored or read): .*(free some space|free space) and run it",
                 ),
             ):
                 taken.take()
@@ -182,13 +183,13 @@ class TestAlone:
                 refused.append(str(caught.value))
             return page()
 
-        with answering(answer) as server:
+        with serve(answer) as server:
             taker.url = server.url
             taker.take()
         assert refused == [
             "acme on 2026-03-01 is being pulled by another run: wait for it, or stop it, and try again."
         ]
-        assert taker.told()["run_id"] == "run-1"
+        assert taker.metadata()["run_id"] == "run-1"
 
     def test_another_account_or_day_is_not_in_its_way(self, tmp_path):
         others: list[str] = []
@@ -196,14 +197,14 @@ class TestAlone:
         def answer(asked):
             if not others:
                 others.append("being taken")
-                with answering(by_path()) as second:
+                with serve(by_path()) as second:
                     other = Taker(tmp_path, second.url)
                     other.take(account_id="other")
                     other.take(day=date(2026, 3, 2), now=OPEN + timedelta(days=1))
                 others.append("taken")
             return page()
 
-        with answering(answer) as server:
+        with serve(answer) as server:
             taker = Taker(tmp_path, server.url)
             taker.take()
         assert others == ["being taken", "taken"]
@@ -222,7 +223,7 @@ class TestAlone:
             "import sys; from pathlib import Path; from lms_pipeline_tests.support.snapshot_runs import Taker;"
             "Taker(Path(sys.argv[1]), sys.argv[2]).take(run_id='run-0')"
         )
-        with answering(answer) as server:
+        with serve(answer) as server:
             command = [sys.executable, "-c", code, str(tmp_path), server.url]
             with subprocess.Popen(command) as killed:
                 try:
@@ -231,7 +232,7 @@ class TestAlone:
                         Taker(tmp_path, NO_ANSWERS).take()
                 finally:
                     killed.kill()
-        with answering(by_path()) as server:
+        with serve(by_path()) as server:
             taker = Taker(tmp_path, server.url)
             assert sorted(set(taker.left_over())) == [".data.parquet.run-0", "waiting"]
             taker.take()

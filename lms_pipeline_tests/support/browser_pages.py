@@ -1,6 +1,6 @@
-"""What a data engineer does in Dagster's UI, in as few words: by roles and texts, waiting for what has to appear.
+"""Steps in Dagster's UI that several tests share. Elements are found by role and text, and waited for.
 
-What belongs here: steps that several tests take. What has to be seen in the end stands in the tests.
+Not here: what a test expects in the end.
 """
 
 import re
@@ -10,11 +10,11 @@ from playwright.sync_api import expect
 JOB = "/locations/lms_pipeline/jobs/daily_snapshot"
 ENDED = re.compile(r"\[(SUCCESS|FAILURE|CANCELED)\]$")
 RUN_SECONDS = 60
-"""For a run to wait for the daemon, start its process, and end."""
+"""Time for a run to be launched by the daemon, start its process, and end."""
 
 
 def launch(page, accounts, days):
-    """Launch accounts and days from the job's dialog, and go where its message leads: to the run or the backfill."""
+    """Launch accounts and days from the job's dialog, and follow the link in its message to the run or backfill."""
     page.goto(JOB)
     page.get_by_role("button", name="Materialize all").click()
     dialog = page.get_by_role("dialog").filter(has_text="Partition selection")
@@ -28,28 +28,28 @@ def launch(page, accounts, days):
     date.press("Enter")
     dialog.get_by_role("button", name="Launch").click()
     page.get_by_role("region", name="Notifications").get_by_role("link", name="View").click()
-    page.mouse.move(0, 0)  # a message stays while the pointer is on it
+    page.mouse.move(0, 0)  # a message does not fade while the pointer is on it
 
 
-def run_ended(page):
-    """Wait for the run on the page to end, and say how."""
+def wait_for_run(page):
+    """Wait until the run on the page has ended, and return its status."""
     expect(page).to_have_title(ENDED, timeout=RUN_SECONDS * 1000)
-    [how] = ENDED.findall(page.title())
-    return how
+    [status] = ENDED.findall(page.title())
+    return status
 
 
-def find_in_log(page, words):
-    """Leave of a run's log what holds these words: of a long one the page has but the rows that fit it."""
-    page.get_by_placeholder("Filter").fill(words)
+def filter_log(page, text):
+    """Filter the log of a run by a text. Of a long log the page contains only the rows in view."""
+    page.get_by_placeholder("Filter").fill(text)
     page.keyboard.press("Enter")
 
 
 def open_partition(page, asset, account, day):
-    """An asset's page, at one of its partitions."""
+    """Open the page of an asset at one of its partitions."""
     page.goto(f"/assets/{asset}?view=partitions&partition={account}%7C{day}")
 
 
-def metadata(page, name):
-    """The value of a metadata entry on the page."""
+def find_metadata(page, name):
+    """Return the cell with the value of a metadata entry."""
     row = page.get_by_role("row").filter(has=page.get_by_role("cell", name=name, exact=True))
     return row.get_by_role("cell").nth(1)

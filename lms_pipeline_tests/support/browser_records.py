@@ -1,14 +1,11 @@
-"""What the sandbox serves here: few enough enrollments to count them by hand.
-
-What belongs here: the accounts and their enrollments, and the figures that follow from them.
-"""
+"""The accounts and enrollments that the sandbox serves in the browser tests: few enough to count by hand."""
 
 from lms_pipeline_tests.defs.conftest import DAY, NOW, enrollment
 
-__all__ = ["DAY", "NOW", "OVER", "lines"]
+__all__ = ["CLOSED_DAY", "DAY", "NOW", "build_records"]
 
-OVER = "2026-03-09"
-"""The day before the open one, and the first there is."""
+CLOSED_DAY = "2026-03-09"
+"""The day before the open one, and the first partition."""
 ENROLLMENTS = """
 north   ana    first-aid         completed    learner
 north   ben    first-aid         completed    learner
@@ -25,11 +22,11 @@ east    hal    first-aid         completed    learner
 west    ida    first-aid         completed    learner
 locked  jo     first-aid         completed    learner
 """
-"""In `north` 9 enrollments, 8 of them learners', of which 3 are completed: 3/8. In `south` 1 of 2."""
+"""`north`: 9 enrollments, 8 of learners, 3 of these completed: 3/8. `south`: 1 of 2 completed."""
 
 
-def lines():
-    """The sandbox's records."""
+def build_records():
+    """Yield the lines of the sandbox's records."""
     for number, row in enumerate(ENROLLMENTS.strip().splitlines()):
         account, learner, course, status, role = row.split()
         completed = {"completed_at": "2026-03-05T08:00:00Z"} if status == "completed" else {}

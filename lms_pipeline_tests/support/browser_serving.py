@@ -1,6 +1,6 @@
-"""`lms-pipeline ui` in processes of its own, for as long as somebody looks at it.
+"""Runs `lms-pipeline` commands as processes: starts the UI, keeps its output, and stops it.
 
-What belongs here: starting it, what it prints, and its end. What is looked at is `pages.py`.
+Not here: what tests do on its pages (`browser_pages.py`).
 """
 
 import os
@@ -15,23 +15,23 @@ from threading import Event, Thread
 
 COMMAND = Path(sys.executable).with_name("lms-pipeline")
 SERVING = "Serving dagster-webserver on"
-"""What the webserver prints once it can be asked."""
+"""The webserver prints it when it accepts requests."""
 START_SECONDS = 120
 STOP_SECONDS = 30
 
 
 @dataclass(frozen=True)
 class Ui:
-    """A UI that is being served: where it is, and the file of what its processes print."""
+    """A running UI: its URL, and the file with the output of its processes."""
 
     url: str
     log: Path
 
 
-def run(environment, folder, *words):
-    """One `lms-pipeline` command to its end, which has to be a good one."""
+def run_command(environment, folder, *arguments):
+    """Run one `lms-pipeline` command, and fail if it does."""
     done = subprocess.run(
-        [COMMAND, *words],
+        [COMMAND, *arguments],
         cwd=folder,
         env=environment,
         capture_output=True,
@@ -43,9 +43,9 @@ def run(environment, folder, *words):
 
 
 @contextmanager
-def serving(environment, folder, log):
-    """The UI over `folder` on a free port."""
-    port = _free_port()
+def serve_ui(environment, folder, log):
+    """Serve the UI over `folder` on a free port for the block."""
+    port = _find_free_port()
     with subprocess.Popen(
         [COMMAND, "ui", "--port", str(port)],
         cwd=folder,
@@ -56,33 +56,33 @@ def serving(environment, folder, log):
         start_new_session=True,
     ) as process:
         is_up = Event()
-        reader = Thread(target=_keep, args=(process.stdout, log, is_up))
+        reader = Thread(target=_copy_output, args=(process.stdout, log, is_up))
         reader.start()
         try:
-            came_up = is_up.wait(START_SECONDS)
-            assert came_up, f"the UI did not come up:\n{log.read_text(encoding='utf-8')}"
+            has_started = is_up.wait(START_SECONDS)
+            assert has_started, f"the UI did not start:\n{log.read_text(encoding='utf-8')}"
             yield Ui(f"http://127.0.0.1:{port}", log)
         finally:
-            _end(process)
+            _stop(process)
             reader.join()
 
 
-def _free_port():
+def _find_free_port():
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return listener.getsockname()[1]
 
 
-def _keep(printed, log, is_up):
+def _copy_output(output, log, is_up):
     with log.open("w", encoding="utf-8", buffering=1) as file:
-        for line in printed:
+        for line in output:
             file.write(line)
             if SERVING in line:
                 is_up.set()
 
 
-def _end(process):
-    """Ask it to stop, as Ctrl-C does; what outlives that is killed with its process group."""
-    groups = [process.pid, *_children(process.pid)]
+def _stop(process):
+    """Stop the process as Ctrl-C does, then kill what is left of its process groups."""
+    groups = [process.pid, *_list_children(process.pid)]
     process.terminate()
     with suppress(subprocess.TimeoutExpired):
         process.wait(STOP_SECONDS)
@@ -91,8 +91,8 @@ def _end(process):
             os.killpg(group, signal.SIGKILL)
 
 
-def _children(pid):
-    """Dagster stands in a session of its own below `ui`, with all that it starts."""
+def _list_children(pid):
+    """Return the child processes: Dagster runs in its own session below `ui`, with all that it starts."""
     with suppress(FileNotFoundError):
         return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text("ascii").split()]
     return []

@@ -1,4 +1,4 @@
-"""Hypothesis strategies for enrollments that fit Truto's page, with keys that it does not document."""
+"""Hypothesis strategies for enrollments that fit the documentation, with undocumented keys."""
 
 import json
 from datetime import timedelta, timezone
@@ -30,16 +30,16 @@ TIMESTAMPS = [
     "updated_at",
 ]
 
-plain_keys = st.text(st.characters(exclude_categories=["Cs", "Cc"], exclude_characters='"\\'), max_size=5)
-"""Keys that can be learned, of any other letters, with dots and brackets among them."""
+PLAIN_KEYS = st.text(st.characters(exclude_categories=["Cs", "Cc"], exclude_characters='"\\'), max_size=5)
+"""Keys that can be fields of a struct; they may contain dots and brackets."""
 
-any_keys = st.text(max_size=5) | st.sampled_from(
-    ['"', 'a"b', "a\\b", "\n", "a.b", "user.id", "[0]", "clé", "learned_0"]
+ANY_KEYS = st.text(max_size=5) | st.sampled_from(
+    ['"', 'a"b', "a\\b", "\n", "a.b", "user.id", "[0]", "clé", "undocumented_0"]
 )
 
 
-def _object(keys, required, optional):
-    """An object with the required fields, any of the optional ones (or null), and undocumented keys."""
+def build_objects(keys, required, optional):
+    """Return a strategy for objects with the required fields, some optional ones (or null), and undocumented keys."""
     documented = st.fixed_dictionaries(
         required, optional={name: st.none() | values for name, values in optional.items()}
     )
@@ -48,10 +48,10 @@ def _object(keys, required, optional):
     return st.builds(lambda one, other: {**other, **one}, documented, undocumented)
 
 
-def enrollments(keys):
-    """Enrollments as Python dicts, with undocumented `keys` at every level."""
-    email = _object(keys, {}, {"email": TEXTS, "is_primary": st.booleans(), "type": TEXTS})
-    url = _object(keys, {}, {"type": TEXTS, "url": TEXTS})
+def build_enrollments(keys):
+    """Return a strategy for enrollments as Python dicts, with undocumented `keys` at every level."""
+    email = build_objects(keys, {}, {"email": TEXTS, "is_primary": st.booleans(), "type": TEXTS})
+    url = build_objects(keys, {}, {"type": TEXTS, "url": TEXTS})
     emails = st.lists(email, max_size=3)
     optional = {
         "status": st.sampled_from(["completed", "Enrolled", "dropped", ""]) | TEXTS,
@@ -61,27 +61,27 @@ def enrollments(keys):
         "attempt_number": INT64,
         "attempts_count": INT64,
         "time_spent_seconds": INT64,
-        "assigned_by": _object(keys, {}, {"id": IDS, "name": TEXTS}),
+        "assigned_by": build_objects(keys, {}, {"id": IDS, "name": TEXTS}),
         "urls": st.lists(url, max_size=2),
         "custom_fields": JSON,
         "remote_data": JSON | st.fixed_dictionaries({"role": TEXTS | JSON}),
     }
-    return _object(
+    return build_objects(
         keys,
         {
             "id": IDS,
-            "user": _object(keys, {"id": IDS}, {"name": TEXTS, "emails": emails}),
-            "course": _object(keys, {"id": IDS}, {"title": TEXTS}),
+            "user": build_objects(keys, {"id": IDS}, {"name": TEXTS, "emails": emails}),
+            "course": build_objects(keys, {"id": IDS}, {"title": TEXTS}),
         },
         optional | dict.fromkeys(TIMESTAMPS, DATE_TIMES),
     )
 
 
-def texts_of(enrollments):
-    """Them as JSON, escaped or not, with white space or without."""
+def encode(build_enrollments):
+    """Return a strategy for the enrollments as JSON, escaped or not, with white space or without."""
     return st.builds(
         lambda record, escaped, indent: json.dumps(record, ensure_ascii=escaped, indent=indent),
-        enrollments,
+        build_enrollments,
         st.booleans(),
         st.sampled_from([None, 1]),
     )

@@ -1,4 +1,4 @@
-"""Hypothesis strategies for JSON that nobody documented, in the places of an enrollment and elsewhere."""
+"""Hypothesis strategies for JSON of any content, inside an enrollment and elsewhere."""
 
 import json
 
@@ -10,12 +10,12 @@ LEAVES = [
     *("id", "status", "progress_percent", "score", "is_mandatory", "attempt_number", "attempts_count"),
     *("time_spent_seconds", "custom_fields", *TIMESTAMPS),
 ]
-ODD = [
+UNUSUAL = [
     *("1e999", "-1e999", "1e-999", "-0", "1.0", "9" * 400, "9223372036854775808"),
     *('" "', '"12"', '"1e3"', '"true"', '"2026-01-02"', '"0000-00-00 00:00:00"'),
     *(r'"\ud800"', r'"\udc00\u0000"', "[" * 60 + "]" * 60, '{"a":' * 60 + "1" + "}" * 60),
 ]
-scalars = (
+SCALARS = (
     st.none()
     | st.booleans()
     | st.integers()
@@ -23,7 +23,7 @@ scalars = (
     | st.text(max_size=6)
     | DATE_TIMES
 ).map(json.dumps)
-names = st.sampled_from(
+NAMES = st.sampled_from(
     [
         r'"\ud83d"',
         *map(json.dumps, ("id", "name", "email", "is_primary", "type", "url", "title", '"', "a.b", "")),
@@ -31,30 +31,31 @@ names = st.sampled_from(
 )
 
 
-def _members(members):
+def encode_object(members):
     return "{" + ",".join(f"{name}:{value}" for name, value in members.items()) + "}"
 
 
-def _items(items):
+def encode_array(items):
     return f"[{','.join(items)}]"
 
 
-values = st.recursive(
-    scalars | st.sampled_from(ODD),
+VALUES = st.recursive(
+    SCALARS | st.sampled_from(UNUSUAL),
     lambda inner: (
-        st.lists(inner, max_size=3).map(_items) | st.dictionaries(names, inner, max_size=4).map(_members)
+        st.lists(inner, max_size=3).map(encode_array)
+        | st.dictionaries(NAMES, inner, max_size=4).map(encode_object)
     ),
     max_leaves=5,
 )
 """Any JSON, as text."""
 
-people = st.fixed_dictionaries(
-    {'"id"': st.sampled_from(['"u1"', "7"]) | values},
-    optional={'"name"': values, '"title"': values, '"emails"': values, '"ʘ"': values},
-).map(_members)
-enrollments = st.fixed_dictionaries(
-    {'"user"': people | values, '"course"': people},
-    optional={f'"{name}"': values for name in (*LEAVES, "assigned_by", "urls", "remote_data", "other")},
-).map(_members)
-records = enrollments | values
-"""Records as JSON texts, half of them readable by their learner and course."""
+PEOPLE = st.fixed_dictionaries(
+    {'"id"': st.sampled_from(['"u1"', "7"]) | VALUES},
+    optional={'"name"': VALUES, '"title"': VALUES, '"emails"': VALUES, '"ʘ"': VALUES},
+).map(encode_object)
+ENROLLMENTS = st.fixed_dictionaries(
+    {'"user"': PEOPLE | VALUES, '"course"': PEOPLE},
+    optional={f'"{name}"': VALUES for name in (*LEAVES, "assigned_by", "urls", "remote_data", "other")},
+).map(encode_object)
+RECORDS = ENROLLMENTS | VALUES
+"""Records as JSON texts. About half of them have a usable learner and course."""

@@ -12,9 +12,9 @@ import pyarrow.parquet as pq
 from lms_pipeline.accounts.options import AccountOptions
 from lms_pipeline.extract.budget import Limits
 from lms_pipeline.lake.paths import Partition
-from lms_pipeline.sandbox.server import RunningSandbox
-from lms_pipeline.snapshot.job import Report
-from lms_pipeline_tests.pull.portal import FIRST, PORTAL, Portal, status, unified
+from lms_pipeline.sandbox import RunningSandbox
+from lms_pipeline.snapshot.job import SnapshotResult
+from lms_pipeline_tests.support.portal import BEGAN, FIRST, PORTAL, Portal
 from lms_pipeline_tests.support.snapshot_runs import Taker
 
 Rows = list[dict[str, Any]]
@@ -34,7 +34,7 @@ class Days:
         self.sandbox = sandbox
         self.taker = Taker(root, sandbox.url, sandbox.token)
 
-    def take(self, day: int, limits: Limits | None = None, **more) -> Report:
+    def take(self, day: int, limits: Limits | None = None, **more) -> SnapshotResult:
         at = FIRST + timedelta(days=day)
         self.sandbox.set_clock(datetime.combine(at, time.max, UTC))
         self.sandbox.clear_counts()
@@ -85,19 +85,19 @@ def expected(portal: Portal, day: int) -> dict[tuple[str, str], dict[str, Any]]:
     """What users x courses would bring, from the portal itself."""
     rows = {}
     for one in portal.held(day):
-        told = unified(one)
+        status = "completed" if one.percent == 100 else "in_progress" if one.percent else "enrolled"
         rows[one.user_id, one.course_id] = {
-            "enrollment_id": told["id"],
+            "enrollment_id": f"{one.course_id}:{one.user_id}",
             "user_name": f"N{one.user_id}",
             "course_title": f"Course {one.course_id}",
-            "status": told["status"],
-            "status_raw": told["status"],
-            "progress_percent": float(told["progress_percent"]),
-            "enrolled_at": datetime.fromisoformat(told["enrolled_at"]),
-            "completed_at": datetime.fromisoformat(told["completed_at"]) if "completed_at" in told else None,
-            "updated_at": datetime.fromisoformat(told["updated_at"]),
-            "time_spent_seconds": told["time_spent_seconds"],
-            "role": status(one)["role"],
+            "status": status,
+            "status_raw": status,
+            "progress_percent": float(one.percent),
+            "enrolled_at": BEGAN,
+            "completed_at": one.changed_at if one.percent == 100 else None,
+            "updated_at": one.changed_at,
+            "time_spent_seconds": one.percent * 60,
+            "role": "learner",
         }
     return rows
 

@@ -1,4 +1,4 @@
-"""Records as an answer serves them, and what becomes of them."""
+"""Records as a response serves them, and the rows that they become."""
 
 import json
 from datetime import UTC, datetime
@@ -9,37 +9,38 @@ from lms_pipeline.truto.response import read_page
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 MINIMAL: dict[str, Any] = {"id": "e1", "user": {"id": "u1"}, "course": {"id": "c1"}}
+"""An enrollment with the required fields only."""
 
 
-def page(*records):
-    """The records of a page; each a JSON text, or what can be made one."""
+def read_records(*records):
+    """Return the records of a page. Each argument is a JSON text, or a value to encode."""
     texts = [record if isinstance(record, str) else json.dumps(record) for record in records]
     return read_page(f'{{"result":[{",".join(texts)}]}}'.encode(), NOON).records
 
 
-def flattened(*records, identity="enrollment_id"):
-    """The batches of one page, and the flattener that made them."""
+def flatten(*records, identity="enrollment_id"):
+    """Return the batches of one page, and the flattener that built them."""
     flattener = EnrollmentFlattener(identity)
-    return flattener.flatten(page(*records), NOON), flattener
+    return flattener.flatten(read_records(*records), NOON), flattener
 
 
-def row(record, identity="enrollment_id"):
-    """The one unified row of one record."""
-    flat, _ = flattened(record, identity=identity)
-    (only,) = flat.unified.to_pylist()
-    return only
+def flatten_row(record, identity="enrollment_id"):
+    """Return the unified row of one record."""
+    batches, _ = flatten(record, identity=identity)
+    (row,) = batches.unified.to_pylist()
+    return row
 
 
-def row_with(**fields):
-    """The unified row of a record with these fields beside what it needs."""
-    return row(MINIMAL | fields)
+def flatten_row_with(**fields):
+    """Return the unified row of the minimal record with these fields added."""
+    return flatten_row(MINIMAL | fields)
 
 
-def row_of_text(fields):
-    """The unified row of a record with these fields, given as JSON text."""
-    return row(json.dumps(MINIMAL)[:-1] + f",{fields}}}")
+def flatten_row_of_text(fields):
+    """Return the unified row of the minimal record with these fields added, given as JSON text."""
+    return flatten_row(json.dumps(MINIMAL)[:-1] + f",{fields}}}")
 
 
-def extra(row):
-    """The members of the row's `extra`."""
+def parse_extra(row):
+    """Return the members of the row's `extra`."""
     return json.loads(row["extra"] or "{}")

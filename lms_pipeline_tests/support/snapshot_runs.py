@@ -17,12 +17,20 @@ from lms_pipeline.extract.budget import Limits
 from lms_pipeline.extract.strategy_selection import Choice
 from lms_pipeline.lake.files import read_metadata
 from lms_pipeline.lake.paths import DataDir, Partition
-from lms_pipeline.snapshot.job import TABLES, Order, Report
+from lms_pipeline.snapshot.job import TABLES, SnapshotJob, SnapshotResult
 from lms_pipeline.snapshot.run import take_snapshot
 from lms_pipeline.tables.pulled import Identity
 from lms_pipeline.truto.client import TrutoClient
+from lms_pipeline.truto.store import ResponseStore
 from lms_pipeline.truto.transport import Gate
-from lms_pipeline_tests.support.scripted_server import TOKEN, Answer, Asked, FakeTime, page, refusal
+from lms_pipeline_tests.support.scripted_api import (
+    TOKEN,
+    FakeTime,
+    ReceivedRequest,
+    ScriptedResponse,
+    page,
+    refusal,
+)
 
 DAY = date(2026, 3, 1)
 OPEN = datetime(2026, 3, 2, 1, tzinfo=UTC)
@@ -59,9 +67,9 @@ class Taker:
         remembered: Choice | None = None,
         may_carry: bool = True,
         allow_drop: bool = False,
-        tell: Callable[[str], None] = lambda _told: None,
-    ) -> Report:
-        order = Order(
+        report_plan: Callable[[str], None] = lambda _text: None,
+    ) -> SnapshotResult:
+        job = SnapshotJob(
             account_id,
             day,
             run_id,
@@ -75,12 +83,20 @@ class Taker:
         )
         cooldowns = FakeTime().cooldowns()
 
-        def connect(gate: Gate) -> TrutoClient:
+        def connect(gate: Gate, store: ResponseStore) -> TrutoClient:
             return TrutoClient(
-                self.url, self.token, now=lambda: now, cooldowns=cooldowns, gate=gate, timeout=self.timeout
+                self.url,
+                self.token,
+                store=store,
+                now=lambda: now,
+                cooldowns=cooldowns,
+                gate=gate,
+                timeout=self.timeout,
             )
 
-        return take_snapshot(connect, self.data, CALENDAR, lambda: now, order, tell=tell)
+        return take_snapshot(
+            job, connect=connect, data=self.data, calendar=CALENDAR, now=lambda: now, report_plan=report_plan
+        )
 
     def file(self, table: str, day: date = DAY, account_id: str = "acme") -> Path:
         return self.data.file(TABLES[table], Partition(account_id, day))
@@ -90,7 +106,7 @@ class Taker:
         read = pq.read_table(self.file(table), columns=list(columns)).to_pylist()
         return [tuple(row[column] for column in columns) for row in read]
 
-    def told(self, table: str = "unified_enrollments") -> dict[str, str]:
+    def metadata(self, table: str = "unified_enrollments") -> dict[str, str]:
         return read_metadata(self.file(table))
 
     def visible(self) -> list[str]:
@@ -104,12 +120,14 @@ class Taker:
 
 
 def by_path(
-    enrollments: Iterable[Answer] = (), users: Iterable[Answer] = (), courses: Iterable[Answer] = ()
-) -> Callable[[Asked], Answer]:
+    enrollments: Iterable[ScriptedResponse] = (),
+    users: Iterable[ScriptedResponse] = (),
+    courses: Iterable[ScriptedResponse] = (),
+) -> Callable[[ReceivedRequest], ScriptedResponse]:
     """Answers for each list, one after the other; where there are none left, an empty last page. Metadata there are none."""
     left = {"course-enrollments": list(enrollments), "users": list(users), "courses": list(courses)}
 
-    def answer(asked: Asked) -> Answer:
+    def answer(asked: ReceivedRequest) -> ScriptedResponse:
         if "/meta/" in asked.path:
             return refusal(404)
         answers = left[asked.path.rpartition("/")[2]]

@@ -1,4 +1,4 @@
-"""The tables that a pull brings, typed in by hand from section 6 of the design."""
+"""The tables that a pull publishes. The expected columns are typed in from the published design."""
 
 import pyarrow as pa
 import pytest
@@ -15,7 +15,7 @@ from lms_pipeline.tables.pulled import (
 from lms_pipeline.tables.schema import arrow_schema
 from lms_pipeline.transform.enrollments import EnrollmentFlattener
 from lms_pipeline.transform.users_courses import ListFlattener
-from lms_pipeline_tests.support.served_records import MINIMAL, NOON, page
+from lms_pipeline_tests.support.served_records import MINIMAL, NOON, read_records
 
 EMAILS = "list<struct<email: string, is_primary: bool, type: string>>"
 URLS = "list<struct<type: string, url: string>>"
@@ -90,12 +90,12 @@ TITLES = [
 ]
 
 
-def told(schema):
-    """Name and type of each column, the way Arrow writes them."""
+def describe_schema(schema):
+    """Return name and type of each column as Arrow writes them."""
     types = (str(column.type).replace("tz=", "").replace("item: ", "") for column in schema)
     return [
-        (column.name, of if column.nullable else f"{of} not null")
-        for column, of in zip(schema, types, strict=True)
+        (column.name, kind if column.nullable else f"{kind} not null")
+        for column, kind in zip(schema, types, strict=True)
     ]
 
 
@@ -108,29 +108,31 @@ def told(schema):
         (LEARNERS, USERS),
         (COURSES, TITLES),
     ],
-    ids=lambda of: getattr(of, "name", ""),
+    ids=lambda table: getattr(table, "name", ""),
 )
 def test_a_table_has_the_columns_of_the_design(table, columns):
-    assert told(arrow_schema(table)) == columns
+    assert describe_schema(arrow_schema(table)) == columns
 
 
-def test_the_tables_are_published_with_the_commit_mark_last():
+def test_the_commit_mark_is_published_last():
     assert PULLED_TABLES[-1] is UNIFIED_ENROLLMENTS
 
 
-def test_the_statuses_are_the_ten_of_the_page():
-    page = "assigned enrolled in_progress completed passed failed withdrawn expired overdue unknown"
-    assert list(STATUSES) == page.split()
+def test_the_statuses_are_the_ten_documented_ones():
+    documented = "assigned enrolled in_progress completed passed failed withdrawn expired overdue unknown"
+    assert list(STATUSES) == documented.split()
 
 
 @pytest.mark.parametrize("records", [[], [MINIMAL]], ids=["none", "one"])
 def test_the_batches_of_enrollments_have_the_schemas_of_their_tables(records):
-    flat = EnrollmentFlattener("pair").flatten(page(*records), NOON)
+    batches = EnrollmentFlattener("pair").flatten(read_records(*records), NOON)
     tables = (UNIFIED_ENROLLMENTS, RAW_ENROLLMENTS, REJECTED_ENROLLMENTS)
-    assert [flat.unified.schema, flat.raw.schema, flat.rejected.schema] == list(map(arrow_schema, tables))
+    assert [batches.unified.schema, batches.raw.schema, batches.rejected.schema] == list(
+        map(arrow_schema, tables)
+    )
 
 
-@pytest.mark.parametrize("table", [LEARNERS, COURSES], ids=lambda of: of.name)
+@pytest.mark.parametrize("table", [LEARNERS, COURSES], ids=lambda table: table.name)
 def test_the_batches_of_a_list_have_the_schema_of_their_table(table):
-    batch: pa.RecordBatch = ListFlattener(table.name).flatten(page({"id": "x"}), NOON)
+    batch: pa.RecordBatch = ListFlattener(table.name).flatten(read_records({"id": "x"}), NOON)
     assert batch.schema == arrow_schema(table)

@@ -1,4 +1,4 @@
-"""The vocabulary in which a table is described, and what every described table must have."""
+"""`Table` and `Column`, and what every table of the lake must have."""
 
 import subprocess
 import sys
@@ -27,11 +27,11 @@ EVERY_TABLE = pytest.mark.parametrize("table", TABLES.values(), ids=list(TABLES)
         ),
     ],
 )
-def test_a_kind_has_its_arrow_type(kind, arrow):
+def test_every_column_type_has_its_arrow_type(kind, arrow):
     assert arrow_type(kind) == arrow
 
 
-def test_a_list_writes_itself_as_arrow_does():
+def test_a_list_type_is_written_as_arrow_writes_it():
     assert str(ListOf((("type", "string"), ("url", "string")))) == "list<struct<type: string, url: string>>"
 
 
@@ -42,33 +42,35 @@ def test_a_schema_keeps_order_and_nullability():
 
 
 @EVERY_TABLE
-def test_a_table_says_what_it_is(table):
+def test_every_table_has_a_description(table):
     assert table.doc.strip()
 
 
 @EVERY_TABLE
-def test_every_column_says_what_it_means(table):
+def test_every_column_has_a_description(table):
     assert [column.name for column in table.columns if not column.doc.strip()] == []
 
 
 @EVERY_TABLE
-def test_no_column_stands_twice(table):
+def test_column_names_are_unique(table):
     assert len(set(table.column_names)) == len(table.column_names)
 
 
 @EVERY_TABLE
-def test_the_columns_of_the_path_are_not_in_the_file(table):
+def test_partition_columns_are_not_in_the_file(table):
     assert {"account_id", "snapshot_date"}.isdisjoint(table.column_names)
 
 
 @EVERY_TABLE
-def test_the_key_is_of_the_table_s_columns(table):
+def test_the_key_consists_of_columns_of_the_table(table):
     assert set(table.key) <= set(table.column_names)
 
 
-def test_the_tables_can_be_told_without_loading_arrow():
-    told = "import sys, lms_pipeline.tables.catalog as c; print(len(c.TABLES) > 4, 'pyarrow' in sys.modules)"
-    answer = subprocess.run(
-        [sys.executable, "-c", told], capture_output=True, text=True, check=True, timeout=60
+def test_the_tables_load_without_pyarrow():
+    program = (
+        "import sys, lms_pipeline.tables.catalog as c; print(len(c.TABLES) > 4, 'pyarrow' in sys.modules)"
     )
-    assert answer.stdout.split() == ["True", "False"]
+    process = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert process.stdout.split() == ["True", "False"]

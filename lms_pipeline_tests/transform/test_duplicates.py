@@ -1,4 +1,4 @@
-"""One enrollment on two pages: both are flattened, one is stored, and the sum is kept."""
+"""One enrollment on two pages: both are flattened, one is stored, and the counts add up."""
 
 import pyarrow.parquet as pq
 import pytest
@@ -7,7 +7,7 @@ from lms_pipeline.lake.files import TableFile
 from lms_pipeline.tables.pulled import KEYS, UNIFIED_ENROLLMENTS, resolve_identity
 from lms_pipeline.transform.dedupe import StagedRows
 from lms_pipeline.transform.enrollments import EnrollmentFlattener
-from lms_pipeline_tests.support.served_records import NOON, page
+from lms_pipeline_tests.support.served_records import NOON, read_records
 
 
 def enrollment(number, learner, course="c1", **fields):
@@ -18,54 +18,55 @@ PAGES = [
     [enrollment("e1", "u1", score=1), enrollment("e2", "u2"), enrollment(None, None)],
     [enrollment("e1", "u1", score="1.0"), enrollment("e3", "u2", score=5), enrollment("e2", "u2", "c2")],
 ]
-"""e1 twice, the second time its score as a text; (u2, c1) and e2 twice with other values; one that is nobody's."""
+"""e1 twice, the second time with its score as a string; (u2, c1) and e2 twice with other values; one without ids."""
 
 
-def settled(folder, identity):
-    """The ids and scores stored, the duplicates, and how many were rejected."""
+def deduplicate(folder, identity):
+    """Return the ids and scores stored, the duplicates, and the number of rejected records."""
     flattener, rejected = EnrollmentFlattener(identity), 0
     file = folder / "data.parquet"
     with (
-        StagedRows(UNIFIED_ENROLLMENTS, KEYS[identity], folder / "waiting") as waiting,
+        StagedRows(UNIFIED_ENROLLMENTS, KEYS[identity], folder / "waiting") as staged,
         TableFile(UNIFIED_ENROLLMENTS, file) as into,
     ):
         for records in PAGES:
-            flat = flattener.flatten(page(*records), NOON)
-            waiting.add(flat.unified)
-            rejected += flat.rejected.num_rows
-        duplicates = waiting.deduplicate(into)
+            batches = flattener.flatten(read_records(*records), NOON)
+            staged.add(batches.unified)
+            rejected += batches.rejected.num_rows
+        duplicates = staged.deduplicate(into)
         into.close({})
     rows = pq.read_table(file, columns=["enrollment_id", "score"]).to_pylist()
     return [(row["enrollment_id"], row["score"]) for row in rows], duplicates, rejected
 
 
 @pytest.mark.parametrize("identity", ["enrollment_id", "pair"])
-def test_the_last_of_two_with_one_key_is_stored(tmp_path, identity):
-    rows, _, _ = settled(tmp_path, identity)
+def test_the_last_of_two_rows_with_one_key_is_stored(tmp_path, identity):
+    rows, _, _ = deduplicate(tmp_path, identity)
     assert rows == [("e1", 1.0), ("e3", 5.0), ("e2", None)]
 
 
 @pytest.mark.parametrize("identity", ["enrollment_id", "pair"])
-def test_a_duplicate_that_was_written_otherwise_is_identical_and_one_that_says_otherwise_conflicts(
+def test_a_duplicate_in_another_notation_is_identical_and_one_with_another_value_conflicts(
     tmp_path, identity
 ):
-    _, duplicates, _ = settled(tmp_path, identity)
+    _, duplicates, _ = deduplicate(tmp_path, identity)
     assert (duplicates.identical, duplicates.conflicting) == (1, 1)
 
 
 @pytest.mark.parametrize("identity", ["enrollment_id", "pair"])
-def test_served_is_unified_and_rejected_and_duplicates(tmp_path, identity):
-    rows, duplicates, rejected = settled(tmp_path, identity)
+def test_served_is_the_sum_of_unified_rejected_and_duplicates(tmp_path, identity):
+    rows, duplicates, rejected = deduplicate(tmp_path, identity)
     assert (len(rows), rejected, duplicates.total) == (3, 1, 2)  # of 6 served
 
 
-@pytest.mark.parametrize("chosen", [None, "pair", "enrollment_id"])
-def test_talentlms_is_always_known_by_the_pair(chosen):
-    assert resolve_identity("talentlms", chosen) == "pair"
+@pytest.mark.parametrize("configured", [None, "pair", "enrollment_id"])
+def test_the_identity_of_talentlms_is_always_the_pair(configured):
+    assert resolve_identity("talentlms", configured) == "pair"
 
 
 @pytest.mark.parametrize(
-    ("chosen", "identity"), [(None, "enrollment_id"), ("pair", "pair"), ("enrollment_id", "enrollment_id")]
+    ("configured", "identity"),
+    [(None, "enrollment_id"), ("pair", "pair"), ("enrollment_id", "enrollment_id")],
 )
-def test_any_other_lms_is_known_by_the_enrollment_s_own_id_unless_told(chosen, identity):
-    assert resolve_identity("docebo", chosen) == identity
+def test_the_identity_of_any_other_lms_is_the_enrollment_id_by_default(configured, identity):
+    assert resolve_identity("docebo", configured) == identity

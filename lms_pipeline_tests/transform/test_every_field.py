@@ -1,4 +1,4 @@
-"""Every field of the vendor's page, and the column that it fills, one by one."""
+"""Every documented field of an enrollment, and the column that it fills, one by one."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from lms_pipeline.transform.shapes import ENROLLMENT, Object
-from lms_pipeline_tests.support.served_records import MINIMAL, flattened, row
+from lms_pipeline_tests.support.served_records import MINIMAL, flatten, flatten_row
 
 SOME_DAY = datetime(2026, 2, 3, 4, 5, 6, tzinfo=UTC)
 WORK = {"email": "ann@example.org", "is_primary": True, "type": "work"}
@@ -43,25 +43,25 @@ COLUMNS: list[tuple[str, Any, str, Any]] = [
 ]
 
 
-def served(path: str, value: Any) -> dict[str, Any]:
-    """The least record with one field more, or another one."""
+def build_record(path: str, value: Any) -> dict[str, Any]:
+    """Return the minimal record with one field added or replaced."""
     name, _, inner = path.partition(".")
     return MINIMAL | {name: {**MINIMAL.get(name, {}), inner: value} if inner else value}
 
 
 @pytest.mark.parametrize(("path", "value", "column", "expected"), COLUMNS, ids=lambda one: str(one)[:30])
-def test_a_field_of_the_page_fills_its_column(path, value, column, expected):
-    assert row(served(path, value))[column] == expected
+def test_a_documented_field_fills_its_column(path, value, column, expected):
+    assert flatten_row(build_record(path, value))[column] == expected
 
 
-def test_no_field_of_the_page_is_left_out():
-    told = {path for path, *_ in COLUMNS}
+def test_every_documented_field_is_tested():
+    tested = {path for path, *_ in COLUMNS}
     leaves = set()
-    for name, of in ENROLLMENT.record.fields.items():
-        leaves |= {f"{name}.{inner}" for inner in of.fields} if isinstance(of, Object) else {name}
-    assert told == leaves - {"remote_data"}
+    for name, kind in ENROLLMENT.record.fields.items():
+        leaves |= {f"{name}.{inner}" for inner in kind.fields} if isinstance(kind, Object) else {name}
+    assert tested == leaves - {"remote_data"}
 
 
-def test_what_the_provider_said_is_the_payload_of_raw():
-    flat, _ = flattened(MINIMAL | {"remote_data": {"pct": "62"}})
-    assert flat.raw.to_pylist()[0]["payload"] == '{"pct": "62"}'
+def test_remote_data_is_the_payload_of_the_raw_row():
+    batches, _ = flatten(MINIMAL | {"remote_data": {"pct": "62"}})
+    assert batches.raw.to_pylist()[0]["payload"] == '{"pct": "62"}'

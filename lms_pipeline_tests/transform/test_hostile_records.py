@@ -1,4 +1,4 @@
-"""Whatever a server may send: nothing is lost, and nothing comes out that can't be stored."""
+"""Records of any content: no value is lost, and every batch can be stored."""
 
 import hashlib
 import json
@@ -12,10 +12,17 @@ from hypothesis import strategies as st
 
 from lms_pipeline.lake.engine import duckdb_session
 from lms_pipeline.transform.enrollments import EnrollmentFlattener
-from lms_pipeline_tests.support.hostile_records import LEAVES, records
-from lms_pipeline_tests.support.served_records import MINIMAL, NOON, extra, flattened, page, row
+from lms_pipeline_tests.support.hostile_records import LEAVES, RECORDS
+from lms_pipeline_tests.support.served_records import (
+    MINIMAL,
+    NOON,
+    flatten,
+    flatten_row,
+    parse_extra,
+    read_records,
+)
 
-HOMES = {
+COLUMNS = {
     **{name: name for name in LEAVES},
     "id": "enrollment_id",
     "status": "status_raw",
@@ -31,40 +38,40 @@ HOMES = {
 """The column of each documented field; the column and the fields of its items for a list."""
 
 
-def lost(homes, served, told, extra, name=""):
-    """The dotted names of the values of an object that are neither in their columns nor in `extra`."""
+def find_lost(columns, served, row, extra, name=""):
+    """Yield the dotted names of the values of an object that are neither in their columns nor in `extra`."""
     for key, value in served.items():
-        home, dotted = homes.get(key), f"{name}{key}"
+        column, dotted = columns.get(key), f"{name}{key}"
         if dotted in extra or value is None or (isinstance(value, str) and not value.strip()):
             continue
-        if isinstance(home, dict) and isinstance(value, dict):
-            yield from lost(home, value, told, extra, f"{dotted}.")
-        elif isinstance(home, tuple) and isinstance(value, list) and told[home[0]] is not None:
-            for place, (item, items) in enumerate(zip(value, told[home[0]], strict=True)):
-                yield from lost(home[1], item, items, extra, f"{dotted}[{place}].")
-        elif not isinstance(home, str) or told[home] is None:
+        if isinstance(column, dict) and isinstance(value, dict):
+            yield from find_lost(column, value, row, extra, f"{dotted}.")
+        elif isinstance(column, tuple) and isinstance(value, list) and row[column[0]] is not None:
+            for index, (item, items) in enumerate(zip(value, row[column[0]], strict=True)):
+                yield from find_lost(column[1], item, items, extra, f"{dotted}[{index}].")
+        elif not isinstance(column, str) or row[column] is None:
             yield dotted
 
 
 @settings(max_examples=100, deadline=None)
-@given(st.lists(records, max_size=4))
-def test_every_record_is_a_row_and_every_value_has_a_place(texts):
-    served = page(*texts)
-    flat = EnrollmentFlattener("pair").flatten(served, NOON)
-    rejected = set(flat.rejected.column("payload").to_pylist())
-    assert flat.unified.num_rows + flat.rejected.num_rows == len(texts)
+@given(st.lists(RECORDS, max_size=4))
+def test_every_record_is_a_row_and_every_value_is_stored(texts):
+    served = read_records(*texts)
+    batches = EnrollmentFlattener("pair").flatten(served, NOON)
+    rejected = set(batches.rejected.column("payload").to_pylist())
+    assert batches.unified.num_rows + batches.rejected.num_rows == len(texts)
     kept = [json.loads(bytes(record)) for record in served if bytes(record).decode() not in rejected]
-    for told, record in zip(flat.unified.to_pylist(), kept, strict=True):
+    for row, record in zip(batches.unified.to_pylist(), kept, strict=True):
         record.pop("remote_data", None)
-        assert list(lost(HOMES, record, told, extra(told))) == []
+        assert list(find_lost(COLUMNS, record, row, parse_extra(row))) == []
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.lists(records, max_size=4))
+@given(st.lists(RECORDS, max_size=4))
 def test_every_batch_is_valid_and_DuckDB_reads_it_from_parquet(tmp_path_factory, texts):  # noqa: N802
-    flat, _ = flattened(*texts)
+    batches, _ = flatten(*texts)
     folder = tmp_path_factory.mktemp("hostile")
-    for batch in (flat.unified, flat.raw, flat.rejected):
+    for batch in (batches.unified, batches.raw, batches.rejected):
         batch.validate(full=True)
         pq.write_table(pa.Table.from_batches([batch]), folder / "batch.parquet")
         with duckdb_session() as connection:
@@ -73,11 +80,11 @@ def test_every_batch_is_valid_and_DuckDB_reads_it_from_parquet(tmp_path_factory,
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.lists(records, max_size=4))
-def test_every_raw_payload_stands_with_its_hash(texts):
-    flat, _ = flattened(*texts)
-    for told in flat.raw.to_pylist():
-        assert hashlib.sha256(told["payload"].encode()).hexdigest() == told["payload_sha256"]
+@given(st.lists(RECORDS, max_size=4))
+def test_every_raw_payload_has_its_hash(texts):
+    batches, _ = flatten(*texts)
+    for row in batches.raw.to_pylist():
+        assert hashlib.sha256(row["payload"].encode()).hexdigest() == row["payload_sha256"]
 
 
 @pytest.mark.parametrize(
@@ -85,43 +92,45 @@ def test_every_raw_payload_stands_with_its_hash(texts):
 )
 def test_nesting_deeper_than_the_stack_rejects_the_record(name):
     text = f'{{"id":"e1","user":{{"id":"u1"}},"course":{{"id":"c1"}},"{name}":{"[" * 5_000}{"]" * 5_000}}}'
-    flat = EnrollmentFlattener("enrollment_id").flatten([msgspec.Raw(text.encode())], NOON)
-    assert flat.rejected.column("payload").to_pylist() == [text]
+    batches = EnrollmentFlattener("enrollment_id").flatten([msgspec.Raw(text.encode())], NOON)
+    assert batches.rejected.column("payload").to_pylist() == [text]
 
 
 @pytest.mark.parametrize("number", ["1e999", "-1e999", "9" * 5_000])
-def test_a_number_beyond_all_numbers_goes_to_extra(number):
-    flat, flattener = flattened(f'{{"id":"e1","user":{{"id":"u1"}},"course":{{"id":"c1"}},"score":{number}}}')
-    assert flat.unified.column("score").to_pylist() == [None]
-    assert flat.unified.column("extra").to_pylist() == [f'{{"score":{number}}}']
+def test_a_number_out_of_range_goes_to_extra(number):
+    batches, flattener = flatten(
+        f'{{"id":"e1","user":{{"id":"u1"}},"course":{{"id":"c1"}},"score":{number}}}'
+    )
+    assert batches.unified.column("score").to_pylist() == [None]
+    assert batches.unified.column("extra").to_pylist() == [f'{{"score":{number}}}']
     assert flattener.counts["unreadable_score"] == 1
 
 
-def test_a_key_served_twice_is_read_as_its_last():
-    told = row('{"id":"e1","id":"e2","user":{"id":"u1"},"course":{"id":"c1"},"score":1,"score":2}')
-    assert (told["enrollment_id"], told["score"]) == ("e2", 2.0)
+def test_the_last_of_two_equal_keys_is_read():
+    row = flatten_row('{"id":"e1","id":"e2","user":{"id":"u1"},"course":{"id":"c1"},"score":1,"score":2}')
+    assert (row["enrollment_id"], row["score"]) == ("e2", 2.0)
 
 
-def test_half_an_emoji_leaves_the_rest_of_the_name():
-    told = row(r'{"id":"e1","user":{"id":"u1","name":"Ada \ud83d"},"course":{"id":"c1"}}')
-    assert told["user_name"] == "Ada \ufffd"
+def test_a_lone_surrogate_leaves_the_rest_of_the_name():
+    row = flatten_row(r'{"id":"e1","user":{"id":"u1","name":"Ada \ud83d"},"course":{"id":"c1"}}')
+    assert row["user_name"] == "Ada \ufffd"
 
 
-def test_an_item_that_is_no_object_sends_the_whole_list_to_extra():
+def test_an_item_that_is_not_an_object_sends_the_whole_list_to_extra():
     emails = [{"email": "a@example.org"}, "b@example.org"]
-    told = row(MINIMAL | {"user": {"id": "u1", "emails": emails}})
-    assert (told["user_emails"], extra(told)) == (None, {"user.emails": emails})
+    row = flatten_row(MINIMAL | {"user": {"id": "u1", "emails": emails}})
+    assert (row["user_emails"], parse_extra(row)) == (None, {"user.emails": emails})
 
 
-def test_an_object_where_a_text_is_documented_goes_to_extra():
-    told = row(MINIMAL | {"status": {"label": "done"}})
-    assert (told["status"], told["status_raw"], extra(told)) == (
+def test_an_object_in_place_of_a_string_goes_to_extra():
+    row = flatten_row(MINIMAL | {"status": {"label": "done"}})
+    assert (row["status"], row["status_raw"], parse_extra(row)) == (
         "unknown",
         None,
         {"status": {"label": "done"}},
     )
 
 
-def test_a_text_where_an_object_is_documented_goes_to_extra():
-    told = row(MINIMAL | {"assigned_by": "Grace"})
-    assert (told["assigned_by_name"], extra(told)) == (None, {"assigned_by": "Grace"})
+def test_a_string_in_place_of_an_object_goes_to_extra():
+    row = flatten_row(MINIMAL | {"assigned_by": "Grace"})
+    assert (row["assigned_by_name"], parse_extra(row)) == (None, {"assigned_by": "Grace"})

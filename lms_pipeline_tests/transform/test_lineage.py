@@ -1,5 +1,5 @@
-"""Which fields of the API decide a column: one field after the other is served otherwise, and the columns that change
-are those that name it, no more and no fewer.
+"""Which fields of the API decide a column: each field is served with another value in turn, and exactly the columns
+change that have the field in their lineage.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ import pytest
 from lms_pipeline.lake.files import TableFile
 from lms_pipeline.tables.pulled import ALL_FIELDS, COURSES, LEARNERS, PULLED_TABLES, UNIFIED_ENROLLMENTS
 from lms_pipeline.transform.dedupe import StagedRows
-from lms_pipeline.transform.enrollments import raw_batch
-from lms_pipeline.transform.rosters import Entry, Side, entries, roster_batch
-from lms_pipeline.transform.shapes import api_fields
+from lms_pipeline.transform.enrollments import build_raw_batch
+from lms_pipeline.transform.rosters import RosterEntry, RosterKey, build_roster_batch, read_roster_response
+from lms_pipeline.transform.shapes import list_api_fields
 from lms_pipeline.transform.users_courses import ListFlattener
 from lms_pipeline_tests.support.fitting_records import TIMESTAMPS
-from lms_pipeline_tests.support.served_records import NOON, flattened, page
+from lms_pipeline_tests.support.served_records import NOON, flatten, read_records
 
 Served = dict[str, list[Any]]
 """The records of each list."""
@@ -34,9 +34,9 @@ DAY = "2026-02-03T04:05:06Z"
 MAIL = {"email": "a@example.org", "is_primary": True, "type": "work"}
 
 
-def roster(*ids: str) -> list[dict[str, Any]]:
-    """Enrollments as a roster tells them, the last one completed."""
-    told = {
+def build_roster(*ids: str) -> list[dict[str, Any]]:
+    """Return the entries of a roster, the last one completed."""
+    common = {
         "role": "learner",
         "enrolled_on_timestamp": 1_772_366_400,
         "completion_status": "incomplete",
@@ -44,7 +44,7 @@ def roster(*ids: str) -> list[dict[str, Any]]:
         "total_time_seconds": 60,
     }
     completed = [*[dict[str, Any]()] * (len(ids) - 1), {"completed_on_timestamp": 1_772_452_800}]
-    return [{"id": one, **told, **more} for one, more in zip(ids, completed, strict=True)]
+    return [{"id": item, **common, **more} for item, more in zip(ids, completed, strict=True)]
 
 
 REJECTED = 5
@@ -78,13 +78,13 @@ SERVED: Served = {
             "status": "active",
             "created_at": DAY,
             "updated_at": DAY,
-            "remote_data": {"courses": roster("c7", "c8")},
+            "remote_data": {"courses": build_roster("c7", "c8")},
         },
         {
             "id": "u2",
             "first_name": "Two",
             "last_name": "Second",
-            "remote_data": {"courses": roster("c7", "c8")},
+            "remote_data": {"courses": build_roster("c7", "c8")},
         },
     ],
     "courses": [
@@ -94,50 +94,52 @@ SERVED: Served = {
             "status": "active",
             "created_at": DAY,
             "updated_at": DAY,
-            "remote_data": {"users": roster("u1", "u2")},
+            "remote_data": {"users": build_roster("u1", "u2")},
         },
-        {"id": "c2", "name": "Second", "remote_data": {"users": roster("u1", "u2")}},
+        {"id": "c2", "name": "Second", "remote_data": {"users": build_roster("u1", "u2")}},
     ],
 }
-OTHERWISE: dict[type, Callable[[Any], Any]] = {
+CHANGES: dict[type, Callable[[Any], Any]] = {
     str: lambda text: text.replace("04:05:06Z", "05:06:07Z") if text == DAY else f"{text}x",
-    bool: lambda told: not told,
+    bool: lambda flag: not flag,
     int: lambda number: number + 1,
-    dict: lambda told: {key: value if key == "id" else otherwise(value) for key, value in told.items()},
-    list: lambda told: [otherwise(one) for one in told],
+    dict: lambda members: {
+        key: value if key == "id" else change_value(value) for key, value in members.items()
+    },
+    list: lambda items: [change_value(item) for item in items],
 }
 
 
-def otherwise(value: Any) -> Any:
-    """Another value that fits; of objects inside, the ids stay."""
-    return OTHERWISE[type(value)](value)
+def change_value(value: Any) -> Any:
+    """Return another value that fits its field. Ids inside objects stay."""
+    return CHANGES[type(value)](value)
 
 
-def with_other_ids(remote_data: dict[str, Any]) -> dict[str, Any]:
+def change_ids(remote_data: dict[str, Any]) -> dict[str, Any]:
     return {
-        key: [one | {"id": f"{one['id']}x"} for one in listed] if isinstance(listed, list) else listed
-        for key, listed in remote_data.items()
+        key: [item | {"id": f"{item['id']}x"} for item in value] if isinstance(value, list) else value
+        for key, value in remote_data.items()
     }
 
 
-def changed(field: str) -> Iterator[Served]:
-    """What is served with a field otherwise, wherever it stands; also with rosters of others, and an id left out."""
-    yield served_with(field, otherwise)
+def iter_variants(field: str) -> Iterator[Served]:
+    """Yield the lists with a field changed in all records; also with other ids in rosters, and without an id."""
+    yield change_field(field, change_value)
     if field.endswith(".remote_data"):
-        yield served_with(field, with_other_ids)
+        yield change_field(field, change_ids)
     if field in {"course-enrollments.id", "course-enrollments.user.id", "course-enrollments.course.id"}:
-        without = served_with(field, lambda _: None)["course-enrollments"][0]
+        without = change_field(field, lambda _: None)["course-enrollments"][0]
         yield SERVED | {
             "course-enrollments": [SERVED["course-enrollments"][0], without | {"remote_data": None}]
         }
 
 
-def served_with(field: str, change: Callable[[Any], Any]) -> Served:
+def change_field(field: str, change: Callable[[Any], Any]) -> Served:
     name, *parents, last = field.split(".")
     served = copy.deepcopy(SERVED)
     if last == ALL_FIELDS:
         served[name] = [
-            otherwise(record) if record == REJECTED else record | {"new": 1} for record in served[name]
+            change_value(record) if record == REJECTED else record | {"new": 1} for record in served[name]
         ]
         return served
     for record in served[name]:
@@ -148,36 +150,36 @@ def served_with(field: str, change: Callable[[Any], Any]) -> Served:
     return served
 
 
-def columns(served: Served, folder: Path) -> Columns:
-    """Every column of every pulled table."""
-    flat, _ = flattened(*served["course-enrollments"])
+def build_columns(served: Served, folder: Path) -> Columns:
+    """Return the values of every column of every pulled table."""
+    batches, _ = flatten(*served["course-enrollments"])
     lists = {
-        LEARNERS: ListFlattener("learners").flatten(page(*served["users"]), NOON),
-        COURSES: ListFlattener("courses").flatten(page(*served["courses"]), NOON),
+        LEARNERS: ListFlattener("learners").flatten(read_records(*served["users"]), NOON),
+        COURSES: ListFlattener("courses").flatten(read_records(*served["courses"]), NOON),
     }
-    found = [*listed(served["courses"], "users"), *listed(served["users"], "courses")]
-    times = [NOON] * len(found)
-    payloads = raw_batch(
-        [one.user_id for one in found],
-        [one.course_id for one in found],
-        [one.detail for one in found],
+    entries = [*read_entries(served["courses"], "users"), *read_entries(served["users"], "courses")]
+    times = [NOON] * len(entries)
+    payloads = build_raw_batch(
+        [item.user_id for item in entries],
+        [item.course_id for item in entries],
+        [item.payload for item in entries],
         "roster",
         times,
     )
     for table, batch in lists.items():
         pq.write_table(pa.Table.from_batches([batch]), folder / f"{table.name}.parquet")
     with (
-        TableFile(UNIFIED_ENROLLMENTS, folder / "settled.parquet") as into,
-        StagedRows(UNIFIED_ENROLLMENTS, ("user_id", "course_id"), folder / "waiting") as waiting,
+        TableFile(UNIFIED_ENROLLMENTS, folder / "unified.parquet") as target,
+        StagedRows(UNIFIED_ENROLLMENTS, ("user_id", "course_id"), folder / "staged") as staged,
     ):
-        waiting.add(flat.unified)
-        waiting.add(roster_batch(found, times))
-        waiting.deduplicate_and_enrich(into, *(folder / f"{table.name}.parquet" for table in lists))
-        into.close({})
+        staged.add(batches.unified)
+        staged.add(build_roster_batch(entries, times))
+        staged.deduplicate_and_enrich(target, *(folder / f"{table.name}.parquet" for table in lists))
+        target.close({})
     rows = {
-        "unified_enrollments": pq.read_table(into.path),
-        "raw_enrollments": pa.Table.from_batches([flat.raw, payloads]),
-        "rejected_enrollments": flat.rejected,
+        "unified_enrollments": pq.read_table(target.path),
+        "raw_enrollments": pa.Table.from_batches([batches.raw, payloads]),
+        "rejected_enrollments": batches.rejected,
         "learners": lists[LEARNERS],
         "courses": lists[COURSES],
     }
@@ -186,46 +188,48 @@ def columns(served: Served, folder: Path) -> Columns:
     }
 
 
-def listed(records: list[dict[str, Any]], side: Side) -> Iterator[Entry]:
-    for record, raw in zip(records, page(*map(json.dumps, records)), strict=True):
-        told = entries(raw, side, record["id"])
-        assert told is not None
-        yield from told.entries
+def read_entries(records: list[dict[str, Any]], key: RosterKey) -> Iterator[RosterEntry]:
+    for record, raw in zip(records, read_records(*map(json.dumps, records)), strict=True):
+        response = read_roster_response(raw, key, record["id"])
+        assert response is not None
+        yield from response.entries
 
 
-def moved(before: Columns, after: Columns, *, are_ids: bool) -> set[tuple[str, str]]:
-    """The columns that changed; where ids are changed, only ids: rows that don't meet any more say nothing of values."""
+def find_changed(baseline: Columns, variant: Columns, *, are_ids: bool) -> set[tuple[str, str]]:
+    """Return the columns that differ. With changed ids only id columns count: rows that no longer join have other values."""
     return {
         (table, name)
-        for (table, name), values in before.items()
-        if after[table, name] != values
+        for (table, name), values in baseline.items()
+        if variant[table, name] != values
         and (not are_ids or name.endswith("_id") or table == "rejected_enrollments")
     }
 
 
 @pytest.fixture(scope="module")
-def seen(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], set[str]]:
-    """By column the fields that moved it."""
+def deciding_fields(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], set[str]]:
+    """Return the fields that change each column."""
     folder = tmp_path_factory.mktemp("columns")
-    before = columns(SERVED, folder)
-    found: dict[tuple[str, str], set[str]] = defaultdict(set)
-    for field in api_fields():
-        for number, served in enumerate(changed(field)):
+    baseline = build_columns(SERVED, folder)
+    fields: dict[tuple[str, str], set[str]] = defaultdict(set)
+    for field in list_api_fields():
+        for number, served in enumerate(iter_variants(field)):
             are_ids = field.endswith(".id") or number == 1
-            for column in moved(before, columns(served, folder), are_ids=are_ids):
-                found[column].add(field)
-    return found
+            for column in find_changed(baseline, build_columns(served, folder), are_ids=are_ids):
+                fields[column].add(field)
+    return fields
 
 
 @pytest.mark.parametrize("table", PULLED_TABLES, ids=lambda table: table.name)
-def test_a_column_is_moved_by_the_fields_it_names_and_no_other(table, seen):
+def test_a_column_is_decided_by_the_fields_in_its_lineage_and_no_other(table, deciding_fields):
     for column in table.columns:
         whole = {field.removesuffix("*") for field in column.sources if field.endswith("*")}
-        others = {field for field in seen[table.name, column.name] if not field.startswith(tuple(whole))}
-        found = others | {field for field in seen[table.name, column.name] if field.endswith("*")}
+        others = {
+            field for field in deciding_fields[table.name, column.name] if not field.startswith(tuple(whole))
+        }
+        found = others | {field for field in deciding_fields[table.name, column.name] if field.endswith("*")}
         assert (column.name, found) == (column.name, column.sources)
 
 
-def test_every_field_decides_something():
+def test_every_field_is_in_the_lineage_of_a_column():
     named = set().union(*(column.sources for table in PULLED_TABLES for column in table.columns))
-    assert named == set(api_fields())
+    assert named == set(list_api_fields())

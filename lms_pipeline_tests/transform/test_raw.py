@@ -1,11 +1,17 @@
-"""The provider's own answer, to the byte, and the role in it."""
+"""The provider's own record, byte for byte, and the role in it."""
 
 import hashlib
 import json
 
 import pytest
 
-from lms_pipeline_tests.support.served_records import MINIMAL, NOON, flattened, row_of_text, row_with
+from lms_pipeline_tests.support.served_records import (
+    MINIMAL,
+    NOON,
+    flatten,
+    flatten_row_of_text,
+    flatten_row_with,
+)
 
 PAYLOADS = [
     '{ "id" : 1.0 ,\n\t"name": "\\u00e9\\/" }',
@@ -18,24 +24,24 @@ PAYLOADS = [
 ]
 
 
-def raw_of(payload, record=MINIMAL):
-    """The raw rows of a record whose `remote_data` is this JSON text."""
-    flat, _ = flattened(f'{json.dumps(record)[:-1]}, "remote_data": {payload} , "score": 1}}')
-    return flat.raw.to_pylist()
+def flatten_raw(payload, record=MINIMAL):
+    """Return the raw rows of a record whose `remote_data` is this JSON text."""
+    batches, _ = flatten(f'{json.dumps(record)[:-1]}, "remote_data": {payload} , "score": 1}}')
+    return batches.raw.to_pylist()
 
 
 @pytest.mark.parametrize("payload", PAYLOADS)
 def test_the_payload_is_what_was_received_to_the_byte(payload):
-    assert [told["payload"] for told in raw_of(payload)] == [payload]
+    assert [row["payload"] for row in flatten_raw(payload)] == [payload]
 
 
 @pytest.mark.parametrize("payload", PAYLOADS)
-def test_the_payload_is_the_same_where_the_record_is_read_leniently(payload):
-    assert [told["payload"] for told in raw_of(payload, MINIMAL | {"due_at": "soon"})] == [payload]
+def test_the_payload_is_the_same_if_the_record_is_read_leniently(payload):
+    assert [row["payload"] for row in flatten_raw(payload, MINIMAL | {"due_at": "soon"})] == [payload]
 
 
-def test_a_payload_names_its_learner_course_source_and_hash():
-    assert raw_of('{"role":"learner"}') == [
+def test_a_raw_row_has_learner_course_source_and_hash():
+    assert flatten_raw('{"role":"learner"}') == [
         {
             "user_id": "u1",
             "course_id": "c1",
@@ -47,48 +53,48 @@ def test_a_payload_names_its_learner_course_source_and_hash():
     ]
 
 
-def test_the_hash_is_of_the_bytes_not_of_the_letters():
-    (told,) = raw_of('"é"')
-    assert told["payload_sha256"] == hashlib.sha256(b'"\xc3\xa9"').hexdigest()
+def test_the_hash_is_of_the_bytes_not_of_the_characters():
+    (row,) = flatten_raw('"é"')
+    assert row["payload_sha256"] == hashlib.sha256(b'"\xc3\xa9"').hexdigest()
 
 
 @pytest.mark.parametrize("fields", [{}, {"remote_data": None}])
 def test_without_a_payload_there_is_no_raw_row(fields):
-    flat, _ = flattened(MINIMAL | fields)
-    assert (flat.unified.num_rows, flat.raw.num_rows) == (1, 0)
+    batches, _ = flatten(MINIMAL | fields)
+    assert (batches.unified.num_rows, batches.raw.num_rows) == (1, 0)
 
 
-def test_the_payload_is_not_told_as_extra():
-    assert row_with(remote_data={"role": "learner"})["extra"] is None
+def test_the_payload_is_not_in_extra():
+    assert flatten_row_with(remote_data={"role": "learner"})["extra"] is None
 
 
-def test_raw_rows_stand_in_the_order_served():
-    flat, _ = flattened(
+def test_raw_rows_are_in_the_order_served():
+    batches, _ = flatten(
         *(
             MINIMAL | {"id": str(number), "remote_data": number} if number != 2 else MINIMAL
             for number in range(4)
         )
     )
-    assert flat.raw.column("payload").to_pylist() == ["0", "1", "3"]
+    assert batches.raw.column("payload").to_pylist() == ["0", "1", "3"]
 
 
 @pytest.mark.parametrize(
-    ("people", "found"),
+    ("ids", "expected"),
     [
         ('"user":{},"course":{"id":"c1"}', (None, "c1")),
         ('"user":{"id":7},"course":null', ("7", None)),
         ('"user":"u1","course":{"id":" "}', (None, None)),
     ],
 )
-def test_a_rejected_record_keeps_its_payload_and_the_ids_that_are_found(people, found):
-    flat, _ = flattened('{"id":"e1",' + people + ',"remote_data":{ "id" :5}}')
-    (told,) = flat.raw.to_pylist()
-    assert (told["user_id"], told["course_id"]) == found
-    assert told["payload"] == '{ "id" :5}'
+def test_a_rejected_record_keeps_its_payload_and_its_usable_ids(ids, expected):
+    batches, _ = flatten('{"id":"e1",' + ids + ',"remote_data":{ "id" :5}}')
+    (row,) = batches.raw.to_pylist()
+    assert (row["user_id"], row["course_id"]) == expected
+    assert row["payload"] == '{ "id" :5}'
 
 
-def test_the_role_is_the_provider_s():
-    assert row_with(remote_data={"id": 1, "role": "Instructor", "more": [1]})["role"] == "Instructor"
+def test_the_role_comes_from_the_payload():
+    assert flatten_row_with(remote_data={"id": 1, "role": "Instructor", "more": [1]})["role"] == "Instructor"
 
 
 @pytest.mark.parametrize(
@@ -98,9 +104,9 @@ def test_the_role_is_the_provider_s():
         *('{"role":null}', '{"role":5}', '{"role":["learner"]}', '{"role":""}', '{"role":" "}'),
     ],
 )
-def test_a_payload_without_a_role_in_text_gives_none(payload):
-    assert row_of_text(f'"remote_data":{payload}')["role"] is None
+def test_a_payload_without_a_role_as_a_string_gives_none(payload):
+    assert flatten_row_of_text(f'"remote_data":{payload}')["role"] is None
 
 
 def test_without_a_payload_there_is_no_role():
-    assert row_with(role="learner")["role"] is None
+    assert flatten_row_with(role="learner")["role"] is None

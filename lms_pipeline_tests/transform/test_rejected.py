@@ -1,30 +1,30 @@
-"""Records that are nobody's: kept as received, with the field and the reason, and without their values."""
+"""Records without usable ids: stored as received, with the field and a reason without values."""
 
 import json
 from typing import Any
 
 import pytest
 
-from lms_pipeline_tests.support.served_records import MINIMAL, NOON, flattened
+from lms_pipeline_tests.support.served_records import MINIMAL, NOON, flatten
 
 UNUSABLE: list[Any] = [None, "", "  ", "\u00a0", 1.5, 1.0, True, [], {}, ["e1"]]
 
 
-def rejected(record, identity="enrollment_id"):
-    """The field and reason of a record that is rejected."""
-    flat, _ = flattened(record, identity=identity)
-    assert flat.unified.num_rows == 0
-    (told,) = flat.rejected.to_pylist()
-    return told["field"], told["reason"]
+def reject(record, identity="enrollment_id"):
+    """Return the field and reason of a record that is rejected."""
+    batches, _ = flatten(record, identity=identity)
+    assert batches.unified.num_rows == 0
+    (row,) = batches.rejected.to_pylist()
+    return row["field"], row["reason"]
 
 
-def without(name):
+def drop_field(name):
     return {key: value for key, value in MINIMAL.items() if key != name}
 
 
 def test_a_rejected_record_is_kept_as_received():
-    flat, _ = flattened('{ "id" : 1.0, "user": {"id":"u1"} }')
-    assert flat.rejected.to_pylist() == [
+    batches, _ = flatten('{ "id" : 1.0, "user": {"id":"u1"} }')
+    assert batches.rejected.to_pylist() == [
         {
             "payload": '{ "id" : 1.0, "user": {"id":"u1"} }',
             "reason": "id is neither a string nor a whole number",
@@ -37,47 +37,47 @@ def test_a_rejected_record_is_kept_as_received():
 @pytest.mark.parametrize("identity", ["enrollment_id", "pair"])
 @pytest.mark.parametrize("name", ["user", "course"])
 @pytest.mark.parametrize("served", UNUSABLE)
-def test_a_learner_or_course_whose_id_is_unusable_is_rejected_by_either_identity(name, served, identity):
-    field, _ = rejected(MINIMAL | {name: {"id": served}}, identity)
+def test_a_learner_or_course_with_an_unusable_id_is_rejected_by_either_identity(name, served, identity):
+    field, _ = reject(MINIMAL | {name: {"id": served}}, identity)
     assert field == f"{name}.id"
 
 
 @pytest.mark.parametrize("name", ["user", "course"])
 @pytest.mark.parametrize("served", [None, "u1", 7, [], [{"id": "u1"}]])
-def test_a_learner_or_course_that_is_no_object_is_rejected(name, served):
-    assert rejected(MINIMAL | {name: served}) == (f"{name}.id", f"{name} is not an object")
+def test_a_learner_or_course_that_is_not_an_object_is_rejected(name, served):
+    assert reject(MINIMAL | {name: served}) == (f"{name}.id", f"{name} is not an object")
 
 
 @pytest.mark.parametrize("name", ["user", "course"])
 def test_a_learner_or_course_that_is_missing_is_rejected(name):
-    field, _ = rejected(without(name))
+    field, _ = reject(drop_field(name))
     assert field == f"{name}.id"
 
 
 @pytest.mark.parametrize("served", UNUSABLE)
-def test_an_unusable_enrollment_id_is_rejected_where_it_is_the_identity(served):
-    field, _ = rejected(MINIMAL | {"id": served})
+def test_an_unusable_enrollment_id_is_rejected_if_it_is_the_identity(served):
+    field, _ = reject(MINIMAL | {"id": served})
     assert field == "id"
 
 
-def test_a_missing_enrollment_id_says_so():
-    assert rejected(without("id")) == ("id", "id is missing")
+def test_the_reason_names_a_missing_enrollment_id():
+    assert reject(drop_field("id")) == ("id", "id is missing")
 
 
-@pytest.mark.parametrize("record", [without("id"), MINIMAL | {"id": None}, MINIMAL | {"id": ""}])
-def test_by_pair_an_enrollment_may_have_no_id_of_its_own(record):
-    flat, _ = flattened(record, identity="pair")
-    assert flat.unified.column("enrollment_id").to_pylist() == [None]
+@pytest.mark.parametrize("record", [drop_field("id"), MINIMAL | {"id": None}, MINIMAL | {"id": ""}])
+def test_by_pair_an_enrollment_needs_no_id_of_its_own(record):
+    batches, _ = flatten(record, identity="pair")
+    assert batches.unified.column("enrollment_id").to_pylist() == [None]
 
 
 def test_by_pair_an_unreadable_id_is_kept_in_extra():
-    flat, _ = flattened(MINIMAL | {"id": [5]}, identity="pair")
-    assert flat.unified.column("extra").to_pylist() == ['{"id":[5]}']
+    batches, _ = flatten(MINIMAL | {"id": [5]}, identity="pair")
+    assert batches.unified.column("extra").to_pylist() == ['{"id":[5]}']
 
 
 @pytest.mark.parametrize("record", ["null", "[]", '"e1"', "5", "true"])
-def test_a_record_that_is_no_object_is_rejected_without_a_field(record):
-    assert rejected(record) == (None, "the record is not an object")
+def test_a_record_that_is_not_an_object_is_rejected_without_a_field(record):
+    assert reject(record) == (None, "the record is not an object")
 
 
 @pytest.mark.parametrize(
@@ -88,24 +88,30 @@ def test_a_record_that_is_no_object_is_rejected_without_a_field(record):
         {"id": ["s3cret"], "user": {"id": "u1"}, "course": {"id": "c1"}, "ada@example.org": 1},
     ],
 )
-def test_the_reason_holds_nothing_of_the_values(record):
-    _, reason = rejected(record)
+def test_the_reason_contains_no_values(record):
+    _, reason = reject(record)
     assert "s3cret" not in reason
     assert "example.org" not in reason
 
 
-def test_nothing_else_is_a_reason_to_reject():
-    odd = [[None]]
-    record = MINIMAL | {"status": odd, "due_at": odd, "score": odd, "urls": odd, "assigned_by": odd}
-    flat, _ = flattened(record | {"user": {"id": "u1", "name": {}, "emails": 5}})
-    assert (flat.unified.num_rows, flat.rejected.num_rows) == (1, 0)
+def test_no_other_unreadable_field_rejects_a_record():
+    unreadable = [[None]]
+    record = MINIMAL | {
+        "status": unreadable,
+        "due_at": unreadable,
+        "score": unreadable,
+        "urls": unreadable,
+        "assigned_by": unreadable,
+    }
+    batches, _ = flatten(record | {"user": {"id": "u1", "name": {}, "emails": 5}})
+    assert (batches.unified.num_rows, batches.rejected.num_rows) == (1, 0)
 
 
-def test_rejected_rows_stand_in_the_order_served_and_leave_the_others():
+def test_rejected_rows_are_in_the_order_served_beside_the_others():
     served = [{"id": 1.5}, MINIMAL, {"id": 2.5}, MINIMAL]
-    flat, _ = flattened(*served)
-    assert flat.unified.num_rows == 2
-    assert [json.loads(payload) for payload in flat.rejected.column("payload").to_pylist()] == [
+    batches, _ = flatten(*served)
+    assert batches.unified.num_rows == 2
+    assert [json.loads(payload) for payload in batches.rejected.column("payload").to_pylist()] == [
         served[0],
         served[2],
     ]

@@ -1,4 +1,4 @@
-"""What the details of courses and users tell of enrollments, as TalentLMS writes them."""
+"""TalentLMS's rosters: entries in the responses about courses and users, and the rows of these entries."""
 
 import json
 from datetime import UTC, datetime
@@ -6,50 +6,55 @@ from datetime import UTC, datetime
 import msgspec
 import pytest
 
-from lms_pipeline.transform.rosters import Entry, entries, read_entry, roster_batch
+from lms_pipeline.transform.rosters import (
+    RosterEntry,
+    build_roster_batch,
+    read_roster_entry,
+    read_roster_response,
+)
 
 NOON = 1_772_366_400  # 2026-03-01 12:00 UTC
 AT_NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
-def detail(**told) -> bytes:
-    return json.dumps({"id": "1", "role": "learner", **told}).encode()
+def encode_entry(**fields) -> bytes:
+    return json.dumps({"id": "1", "role": "learner", **fields}).encode()
 
 
-def record(remote_data) -> msgspec.Raw:
+def encode_record(remote_data) -> msgspec.Raw:
     return msgspec.Raw(json.dumps({"id": "7", "remote_data": remote_data}).encode())
 
 
-class TestEntries:
-    def test_of_a_course_are_its_users(self):
-        listed = entries(record({"users": [{"id": "1"}, {"id": 2}]}), "users", "7")
-        assert listed is not None
-        assert [(one.user_id, one.course_id) for one in listed.entries] == [("1", "7"), ("2", "7")]
+class TestReadRosterResponse:
+    def test_the_entries_of_a_course_are_its_users(self):
+        response = read_roster_response(encode_record({"users": [{"id": "1"}, {"id": 2}]}), "users", "7")
+        assert response is not None
+        assert [(item.user_id, item.course_id) for item in response.entries] == [("1", "7"), ("2", "7")]
 
-    def test_of_a_user_are_the_courses(self):
-        listed = entries(record({"courses": [{"id": "1"}]}), "courses", "7")
-        assert listed is not None
-        assert listed.entries == [Entry("7", "1", b'{"id": "1"}')]
+    def test_the_entries_of_a_user_are_the_courses(self):
+        response = read_roster_response(encode_record({"courses": [{"id": "1"}]}), "courses", "7")
+        assert response is not None
+        assert response.entries == [RosterEntry("7", "1", b'{"id": "1"}')]
 
-    def test_without_a_usable_id_are_counted(self):
-        listed = entries(
-            record({"users": [{}, {"id": None}, {"id": ""}, {"id": {}}, 5, {"id": 1}]}), "users", "7"
+    def test_entries_without_a_usable_id_are_counted(self):
+        response = read_roster_response(
+            encode_record({"users": [{}, {"id": None}, {"id": ""}, {"id": {}}, 5, {"id": 1}]}), "users", "7"
         )
-        assert listed is not None
-        assert (len(listed.entries), listed.unusable) == (1, 5)
+        assert response is not None
+        assert (len(response.entries), response.unusable) == (1, 5)
 
-    def test_can_be_none_where_there_is_a_list(self):
-        assert entries(record({"users": []}), "users", "7") == ([], 0)
+    def test_an_empty_list_is_an_empty_response(self):
+        assert read_roster_response(encode_record({"users": []}), "users", "7") == ([], 0)
 
     @pytest.mark.parametrize(
         "remote_data", [None, 5, [], {}, {"users": None}, {"users": {}}, {"courses": []}]
     )
-    def test_are_not_told_where_there_is_no_list(self, remote_data):
-        assert entries(record(remote_data), "users", "7") is None
+    def test_a_record_without_a_list_is_none(self, remote_data):
+        assert read_roster_response(encode_record(remote_data), "users", "7") is None
 
 
 @pytest.mark.parametrize(
-    ("told", "status"),
+    ("fields", "status"),
     [
         ({}, "enrolled"),
         ({"completed_on_timestamp": str(NOON)}, "completed"),
@@ -69,12 +74,12 @@ class TestEntries:
         ({"total_time": None, "total_time_seconds": 3}, "in_progress"),
     ],
 )
-def test_the_status_of_an_entry_is_the_first_that_fits(told, status):
-    assert read_entry(detail(**told)).status == status
+def test_the_first_field_that_fits_gives_the_status_of_an_entry(fields, status):
+    assert read_roster_entry(encode_entry(**fields)).status == status
 
 
 @pytest.mark.parametrize(
-    ("told", "seconds"),
+    ("fields", "seconds"),
     [
         ({"total_time": "1h 2m 3s"}, 3_723),
         ({"total_time": "2m 3s"}, 123),
@@ -89,15 +94,15 @@ def test_the_status_of_an_entry_is_the_first_that_fits(told, status):
         ({"total_time_seconds": -5}, None),
     ],
 )
-def test_the_time_of_an_entry_is_in_seconds(told, seconds):
-    assert read_entry(detail(**told)).seconds == seconds
+def test_the_time_of_an_entry_is_in_seconds(fields, seconds):
+    assert read_roster_entry(encode_entry(**fields)).seconds == seconds
 
 
-def test_an_entry_becomes_a_row_that_says_where_it_comes_from():
-    told = detail(
+def test_the_row_of_an_entry_has_the_source_roster():
+    fields = encode_entry(
         completion_percentage="40", enrolled_on_timestamp=str(NOON), total_time="1m 0s", role="instructor"
     )
-    [row] = roster_batch([Entry("1", "7", told)], [AT_NOON]).to_pylist()
+    [row] = build_roster_batch([RosterEntry("1", "7", fields)], [AT_NOON]).to_pylist()
     assert {name: value for name, value in row.items() if value not in {None, ()} and value != []} == {
         "user_id": "1",
         "course_id": "7",
@@ -111,12 +116,13 @@ def test_an_entry_becomes_a_row_that_says_where_it_comes_from():
     }
 
 
-def test_entries_that_are_odd_in_every_way_become_rows():
-    odd = [
+def test_unreadable_entries_become_rows():
+    payloads = [
         b"{}",
         b'{"completed_on_timestamp":1e99,"role":{},"total_time":[],"completion_percentage":"x"}',
     ]
-    rows = roster_batch(
-        [Entry("1", str(number), one) for number, one in enumerate(odd)], [AT_NOON] * len(odd)
+    rows = build_roster_batch(
+        [RosterEntry("1", str(number), item) for number, item in enumerate(payloads)],
+        [AT_NOON] * len(payloads),
     )
-    assert rows.column("status").to_pylist() == ["enrolled"] * len(odd)
+    assert rows.column("status").to_pylist() == ["enrolled"] * len(payloads)

@@ -1,29 +1,29 @@
-"""The users and courses lists: who is who, and what a course is called."""
+"""The users and courses lists: names, e-mails and titles."""
 
 import pytest
 
 from lms_pipeline.transform.users_courses import ListFlattener
-from lms_pipeline_tests.support.served_records import NOON, extra, page
+from lms_pipeline_tests.support.served_records import NOON, parse_extra, read_records
 
 
-def listed(name, *records):
-    """The rows of a page of a list, and the flattener that made them."""
+def flatten_list(name, *records):
+    """Return the rows of one page of a list, and the flattener that built them."""
     flattener = ListFlattener(name)
-    return flattener.flatten(page(*records), NOON).to_pylist(), flattener
+    return flattener.flatten(read_records(*records), NOON).to_pylist(), flattener
 
 
-def learner(**fields):
-    ((row,), _) = listed("learners", {"id": "u1"} | fields)
+def flatten_learner(**fields):
+    ((row,), _) = flatten_list("learners", {"id": "u1"} | fields)
     return row
 
 
-def course(**fields):
-    ((row,), _) = listed("courses", {"id": "c1"} | fields)
+def flatten_course(**fields):
+    ((row,), _) = flatten_list("courses", {"id": "c1"} | fields)
     return row
 
 
 def test_a_learner_is_flattened():
-    told = learner(
+    row = flatten_learner(
         name="Ada Byron",
         emails=[{"email": "ada@example.org", "is_primary": True, "type": "work"}],
         status="Active",
@@ -31,7 +31,7 @@ def test_a_learner_is_flattened():
         remote_data={"secret": 1},
         team="red",
     )
-    assert told == {
+    assert row == {
         "user_id": "u1",
         "user_name": "Ada Byron",
         "user_email": "ada@example.org",
@@ -45,10 +45,10 @@ def test_a_learner_is_flattened():
 
 
 def test_a_course_is_flattened():
-    told = course(
+    row = flatten_course(
         title="Fire safety", name="FS-1", status="published", updated_at="2026-03-01T12:00:00Z", code=7
     )
-    assert told == {
+    assert row == {
         "course_id": "c1",
         "course_title": "Fire safety",
         "status": "published",
@@ -72,8 +72,8 @@ def test_a_course_is_flattened():
         ({}, None),
     ],
 )
-def test_a_learner_is_called_by_the_full_name_else_by_its_parts(fields, name):
-    assert learner(**fields)["user_name"] == name
+def test_a_learner_has_the_full_name_or_its_parts(fields, name):
+    assert flatten_learner(**fields)["user_name"] == name
 
 
 @pytest.mark.parametrize(
@@ -87,36 +87,36 @@ def test_a_learner_is_called_by_the_full_name_else_by_its_parts(fields, name):
         ({}, None),
     ],
 )
-def test_a_course_is_called_by_its_title_else_by_its_name(fields, title):
-    assert course(**fields)["course_title"] == title
+def test_a_course_has_its_title_or_its_name(fields, title):
+    assert flatten_course(**fields)["course_title"] == title
 
 
 @pytest.mark.parametrize(("name", "column"), [("learners", "user_id"), ("courses", "course_id")])
-def test_a_number_is_an_id_here_too(name, column):
-    ((row,), _) = listed(name, {"id": 7})
+def test_a_numeric_id_becomes_a_string(name, column):
+    ((row,), _) = flatten_list(name, {"id": 7})
     assert row[column] == "7"
 
 
 @pytest.mark.parametrize("name", ["learners", "courses"])
 @pytest.mark.parametrize("record", ["{}", '{"id":null}', '{"id":""}', '{"id":1.5}', "[]", "null"])
 def test_a_record_without_a_usable_id_is_left_out_and_counted(name, record):
-    rows, flattener = listed(name, record, {"id": "x"})
+    rows, flattener = flatten_list(name, record, {"id": "x"})
     assert (len(rows), flattener.counts["rejected"]) == (1, 1)
 
 
 @pytest.mark.parametrize("name", ["learners", "courses"])
-def test_an_empty_list_is_a_batch_of_no_rows(name):
-    assert listed(name)[0] == []
+def test_an_empty_list_is_a_batch_without_rows(name):
+    assert flatten_list(name)[0] == []
 
 
 @pytest.mark.parametrize("name", ["learners", "courses"])
 def test_an_unreadable_value_is_kept_in_extra_and_counted(name):
-    ((row,), flattener) = listed(name, {"id": "x", "created_at": "long ago"})
-    assert (row["created_at"], extra(row)) == (None, {"created_at": "long ago"})
+    ((row,), flattener) = flatten_list(name, {"id": "x", "created_at": "long ago"})
+    assert (row["created_at"], parse_extra(row)) == (None, {"created_at": "long ago"})
     assert flattener.counts["unreadable_created_at"] == 1
 
 
 @pytest.mark.parametrize("name", ["learners", "courses"])
-def test_rows_stand_in_the_order_served(name):
-    rows, _ = listed(name, {"id": "b"}, {"id": 1}, {"id": "a"})
+def test_rows_are_in_the_order_served(name):
+    rows, _ = flatten_list(name, {"id": "b"}, {"id": 1}, {"id": "a"})
     assert [next(iter(row.values())) for row in rows] == ["b", "1", "a"]

@@ -1,4 +1,4 @@
-"""Answers that are not what they should be: cut, packed, garbled, slow, too large, or none at all."""
+"""Bodies that are not what they should be: cut, compressed, garbled, slow, too large, or missing."""
 
 import gzip
 import json
@@ -8,94 +8,115 @@ import zlib
 
 import pytest
 
-from lms_pipeline.truto import transport as requests_module
+from lms_pipeline.truto import transport
+from lms_pipeline.truto.client import TrutoClient
 from lms_pipeline.truto.errors import PermanentError, TransientError, TrutoError
 from lms_pipeline.truto.query import ListQuery
 from lms_pipeline.truto.retry import RetryPolicy
-from lms_pipeline_tests.support.scripted_server import SILENCE, Answer, asking, page, saying
+from lms_pipeline_tests.support.scripted_api import TOKEN, FakeTime, ScriptedClient, ScriptedResponse, page
+from lms_pipeline_tests.support.scripted_server import SILENCE, serve
 
 ALL = ListQuery("acme")
-ONCE = RetryPolicy(attempts=1, attempts_unavailable=1)
+ONCE = RetryPolicy(max_attempts=1, max_attempts_unavailable=1)
 GOOD = b'{"result":[{"id":"a"}],"next_cursor":null}'
-REQUEST = r"\(GET /unified/lms/users of account acme\)"
+LABEL = "GET /unified/lms/users of account acme"
 
 
-def records_of(answer: Answer, **more) -> list[str]:
-    with saying(answer) as server, asking(server.url, retry_policy=ONCE, **more) as client:
+def records_of(response: ScriptedResponse) -> list[str]:
+    with ScriptedClient(response, retry_policy=ONCE) as client:
         return [bytes(record).decode() for page in client.pages("users", ALL) for record in page.records]
 
 
-def failure_of(answer: Answer, **more) -> TrutoError:
+def failure_of(response: ScriptedResponse) -> TrutoError:
     with pytest.raises(TrutoError) as caught:
-        records_of(answer, **more)
+        records_of(response)
+    return caught.value
+
+
+def failure_over_a_socket(response: ScriptedResponse) -> TrutoError:
+    with (
+        serve(lambda _request: response) as server,
+        TrutoClient(server.url, TOKEN, retry_policy=ONCE, timeout=0.05) as client,
+        pytest.raises(TrutoError) as caught,
+    ):
+        list(client.pages("users", ALL))
     return caught.value
 
 
 @pytest.mark.parametrize(
-    ("answer", "says"),
+    ("response", "says"),
     [
-        (Answer(b"<html>Sign in</html>"), "The answer is not JSON, or was cut short"),
-        (Answer(b""), "The answer is not JSON, or was cut short"),
-        (Answer(b"", 204), "The answer is not JSON, or was cut short"),
-        (Answer(GOOD[:-8]), "The answer is not JSON, or was cut short"),
-        (Answer(GOOD + GOOD), "The answer is not JSON, or was cut short"),
-        (Answer(GOOD, length=len(GOOD) + 5), "The connection was cut"),
-        (Answer(GOOD, length=len(GOOD) + 5, ends="reset"), "The connection was cut"),
-        (Answer(b'{"result":["\xff"]}'), "The answer is not UTF-8"),
-        (Answer(b"[1]"), "The answer is JSON, but not what was asked for"),
-        (Answer(b'{"result":5}'), "The answer is JSON, but not what was asked for"),
+        (ScriptedResponse(b"<html>Sign in</html>"), "The answer is not JSON, or was cut short"),
+        (ScriptedResponse(b""), "The answer is not JSON, or was cut short"),
+        (ScriptedResponse(b"", 204), "The answer is not JSON, or was cut short"),
+        (ScriptedResponse(GOOD[:-8]), "The answer is not JSON, or was cut short"),
+        (ScriptedResponse(GOOD + GOOD), "The answer is not JSON, or was cut short"),
+        (ScriptedResponse(b'{"result":["\xff"]}'), "The answer is not UTF-8"),
+        (ScriptedResponse(b"[1]"), "The answer is JSON, but not what was requested"),
+        (ScriptedResponse(b'{"result":5}'), "The answer is JSON, but not what was requested"),
         (
-            Answer(b'{"result":[],"next_cursor":{}}'),
-            "The answer is JSON, but not what was asked for",
+            ScriptedResponse(b'{"result":[],"next_cursor":{}}'),
+            "The answer is JSON, but not what was requested",
         ),
-        (Answer(b"{}"), "The answer has no list under 'result'"),
-        (Answer(b'{"result":null}'), "The answer has no list under 'result'"),
-        (Answer(GOOD, headers={"Content-Encoding": "gzip"}), "The answer can't be unpacked"),
+        (ScriptedResponse(b"{}"), "The answer has no list under 'result'"),
+        (ScriptedResponse(b'{"result":null}'), "The answer has no list under 'result'"),
+        (ScriptedResponse(GOOD, headers={"Content-Encoding": "gzip"}), "The answer can't be unpacked"),
         (
-            Answer(gzip.compress(GOOD)[:-20], headers={"Content-Encoding": "gzip"}),
+            ScriptedResponse(gzip.compress(GOOD)[:-20], headers={"Content-Encoding": "gzip"}),
             "The answer is not JSON, or was cut short",
         ),
-        (Answer(b'{"result":[' + b"[" * 100_000), "The answer is nested too deeply"),
+        (ScriptedResponse(b'{"result":[' + b"[" * 100_000), "The answer is nested too deeply"),
         (
-            Answer(b'{"result":[' + b"[" * 100_000 + b"]" * 100_000 + b"]}"),
+            ScriptedResponse(b'{"result":[' + b"[" * 100_000 + b"]" * 100_000 + b"]}"),
             "The answer is nested too deeply",
         ),
     ],
 )
-def test_an_answer_that_can_not_be_used_is_one_sentence_and_may_pass(answer, says):
-    error = failure_of(answer)
+def test_an_unusable_body_is_one_sentence_and_transient(response, says):
+    error = failure_of(response)
     assert type(error) is TransientError
-    assert str(error) == f"{says} (GET /unified/lms/users of account acme): try again later."
+    assert str(error) == f"{says} ({LABEL}): try again later."
 
 
-def test_packed_answers_are_unpacked():
-    assert records_of(Answer(gzip.compress(GOOD), headers={"Content-Encoding": "gzip"})) == ['{"id":"a"}']
-    assert records_of(Answer(zlib.compress(GOOD), headers={"Content-Encoding": "deflate"})) == ['{"id":"a"}']
+@pytest.mark.parametrize("ends", ["closed", "reset"])
+def test_a_connection_that_is_cut_is_one_sentence_and_transient(ends):
+    error = failure_over_a_socket(ScriptedResponse(GOOD, length=len(GOOD) + 5, ends=ends))
+    assert type(error) is TransientError
+    assert str(error) == f"The connection was cut ({LABEL}): try again later."
 
 
-def test_a_small_answer_that_unpacks_to_a_huge_one_is_stopped(monkeypatch):
-    monkeypatch.setattr(requests_module, "MAX_BODY_BYTES", 2**20)
+def test_compressed_bodies_are_decoded():
+    assert records_of(ScriptedResponse(gzip.compress(GOOD), headers={"Content-Encoding": "gzip"})) == [
+        '{"id":"a"}'
+    ]
+    assert records_of(ScriptedResponse(zlib.compress(GOOD), headers={"Content-Encoding": "deflate"})) == [
+        '{"id":"a"}'
+    ]
+
+
+def test_a_small_body_that_decodes_to_a_huge_one_is_stopped(monkeypatch):
+    monkeypatch.setattr(transport, "MAX_BODY_BYTES", 2**20)
     bomb = gzip.compress(b" " * 8 * 2**20)
     assert len(bomb) < 10_000
-    error = failure_of(Answer(bomb, headers={"Content-Encoding": "gzip"}))
+    error = failure_of(ScriptedResponse(bomb, headers={"Content-Encoding": "gzip"}))
     assert type(error) is PermanentError
     assert "larger than 1 MB" in str(error)
     assert "lower the page size" in str(error)
 
 
-def test_an_answer_packed_more_than_once_is_not_unpacked():
+def test_a_body_that_is_compressed_twice_is_not_decoded():
     bomb = gzip.compress(gzip.compress(b" " * 2**20))
-    error = failure_of(Answer(bomb, headers={"Content-Encoding": "gzip, gzip"}))
+    error = failure_of(ScriptedResponse(bomb, headers={"Content-Encoding": "gzip, gzip"}))
     assert "can't be unpacked" in str(error)
 
 
-def test_an_answer_that_drips_for_too_long_is_stopped(monkeypatch):
-    monkeypatch.setattr(requests_module, "MOST_SECONDS", 0.0)
-    assert "The answer took over 0 s" in str(failure_of(Answer(GOOD)))
+def test_a_body_that_drips_for_too_long_is_stopped(monkeypatch):
+    monkeypatch.setattr(transport, "MAX_BODY_SECONDS", 0.0)
+    assert "The answer took over 0 s" in str(failure_of(ScriptedResponse(GOOD)))
 
 
 @pytest.mark.parametrize(
-    ("served", "read"),
+    ("sent", "read"),
     [
         (r'"cut \ud83d"', "cut \ufffd"),
         (r'"\udc4d cut"', "\ufffd cut"),
@@ -105,45 +126,48 @@ def test_an_answer_that_drips_for_too_long_is_stopped(monkeypatch):
         (r'"a\\\ud83d"', "a\\\ufffd"),
     ],
 )
-def test_half_an_emoji_is_repaired_and_its_record_not_lost(served, read):
-    body = f'{{"result":[{{"name":{served}}},{{"id":"b"}}]}}'.encode()
-    first, second = records_of(Answer(body))
+def test_half_an_emoji_is_replaced_and_its_record_kept(sent, read):
+    body = f'{{"result":[{{"name":{sent}}},{{"id":"b"}}]}}'.encode()
+    first, second = records_of(ScriptedResponse(body))
     assert json.loads(first) == {"name": read}
     assert second == '{"id":"b"}'
 
 
-def test_escaped_text_stays_as_it_was_sent():
+def test_escaped_text_stays_as_it_is_sent():
     body = rb'{"result":[{"name":"a\\ud83d \u00e9 \uD83D\uDC4D"}]}'
-    assert records_of(Answer(body)) == [r'{"name":"a\\ud83d \u00e9 \uD83D\uDC4D"}']
+    assert records_of(ScriptedResponse(body)) == [r'{"name":"a\\ud83d \u00e9 \uD83D\uDC4D"}']
 
 
-def test_an_answer_that_does_not_come_in_time_may_pass():
-    error = failure_of(SILENCE, timeout=0.05)
+def test_a_response_that_does_not_come_in_time_is_transient():
+    error = failure_over_a_socket(SILENCE)
     assert type(error) is TransientError
-    assert str(error).startswith("No answer in time (GET /unified/lms/users of account acme)")
+    assert str(error).startswith(f"No answer in time ({LABEL})")
 
 
-def test_where_nobody_listens_is_told():
+def test_a_closed_port_is_named_as_no_connection_after_all_attempts():
     with socket.create_server(("127.0.0.1", 0)) as listener:
         host, port = listener.getsockname()
-    waits: list[float] = []
-    with asking(f"http://{host}:{port}", waits) as client:
-        with pytest.raises(TransientError, match=f"^No connection {REQUEST}: check the network and TRUTO_"):
+    time = FakeTime()
+    with TrutoClient(f"http://{host}:{port}", TOKEN, cooldowns=time.cooldowns()) as client:
+        with pytest.raises(TransientError, match=r"^No connection \(GET .*\): check the network and TRUTO_"):
             list(client.pages("users", ALL))
         assert client.requests == 6
-    assert len(waits) == 5
+    assert len(time.waits) == 5
 
 
-def test_a_connection_that_is_cut_in_an_answer_is_asked_again():
-    waits: list[float] = []
-    cut = Answer(GOOD[:5], length=100, ends="reset")
-    with saying(cut, page("a")) as server, asking(server.url, waits) as client:
+def test_a_request_whose_connection_is_cut_is_sent_again():
+    responses = iter([ScriptedResponse(GOOD[:5], length=100, ends="reset"), page("a")])
+    time = FakeTime()
+    with (
+        serve(lambda _request: next(responses)) as server,
+        TrutoClient(server.url, TOKEN, cooldowns=time.cooldowns()) as client,
+    ):
         assert len(list(client.pages("users", ALL))) == 1
         assert client.requests == 2
-    assert len(waits) == 1
+    assert len(time.waits) == 1
 
 
-def test_a_scripted_server_leaves_no_thread_behind():
+def test_the_scripted_server_leaves_no_thread_behind():
     before = set(threading.enumerate())
-    failure_of(SILENCE, timeout=0.05)
+    failure_over_a_socket(SILENCE)
     assert set(threading.enumerate()) == before

@@ -1,19 +1,20 @@
-"""The pause that an account is left alone for, by all that ask for it."""
+"""The cool-down of an account: nobody sends a request to it meanwhile."""
 
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier, Event
 
 import pytest
 
-from lms_pipeline.sandbox.faults.refusing import Status
-from lms_pipeline.sandbox.server import running
-from lms_pipeline.sandbox.wire.switches import Switches, Tier
+from lms_pipeline.sandbox import Switches, Tier, running
+from lms_pipeline.sandbox.faults import Status
 from lms_pipeline.truto.client import TrutoClient
 from lms_pipeline.truto.errors import TransientError
 from lms_pipeline.truto.query import ListQuery
 from lms_pipeline.truto.retry import Cooldowns, RetryPolicy
-from lms_pipeline_tests.sandbox.worlds import PAIRED, SWEEPING, SmallWorld
-from lms_pipeline_tests.support.scripted_server import FakeTime, page, refusal, saying
+from lms_pipeline_tests.support.sandbox import PAIRED, SWEEPING, SmallWorld
+from lms_pipeline_tests.support.scripted_api import FakeTime, ScriptedClient, page, refusal
+
+ALL = ListQuery("acme")
 
 
 def test_another_client_of_the_account_waits_too():
@@ -23,7 +24,7 @@ def test_another_client_of_the_account_waits_too():
         sandbox.fault(Status(status=429, retry_after=7, account=SWEEPING))
         with (
             TrutoClient(
-                sandbox.url, sandbox.token, cooldowns=cooldowns, retry_policy=RetryPolicy(attempts=1)
+                sandbox.url, sandbox.token, cooldowns=cooldowns, retry_policy=RetryPolicy(max_attempts=1)
             ) as one,
             TrutoClient(sandbox.url, sandbox.token, cooldowns=cooldowns) as other,
         ):
@@ -37,15 +38,15 @@ def test_another_client_of_the_account_waits_too():
             assert time.waits == [7]
 
 
-def test_all_threads_wait_when_one_is_told_to():
-    """One of four is told to wait; time goes on when all four of them do, those too that had not asked yet."""
+def test_all_threads_wait_when_one_receives_a_429():
+    """One of four threads receives it; time passes when all four wait, also those that had sent no request yet."""
     instants = [0.0]
-    one_is_told = Event()
+    is_limited = Event()
     all_wait = Barrier(4, action=lambda: instants.append(instants[-1] + 5))
 
     def sleep(seconds: float) -> None:
         if seconds > 1:
-            one_is_told.set()
+            is_limited.set()
             all_wait.wait(timeout=30)
 
     cooldowns = Cooldowns(clock=lambda: instants[-1], sleep=sleep)
@@ -56,48 +57,43 @@ def test_all_threads_wait_when_one_is_told_to():
     ):
         sandbox.fault(Status(status=429, retry_after=5, times=1))
 
-        def ask(*, first: bool) -> int:
-            assert first or one_is_told.wait(timeout=30)
+        def fetch(*, first: bool) -> int:
+            assert first or is_limited.wait(timeout=30)
             return len(list(client.pages("users", ListQuery(SWEEPING))))
 
-        asked = [workers.submit(ask, first=first) for first in (True, False, False, False)]
-        assert [future.result() for future in asked] == [1] * 4
+        futures = [workers.submit(fetch, first=first) for first in (True, False, False, False)]
+        assert [future.result() for future in futures] == [1] * 4
         assert client.requests == 5
     assert instants == [0, 5]
 
 
-def test_a_limit_that_an_answer_used_up_is_waited_for_and_not_met():
-    time = FakeTime()
-    answers = [
-        page("a", cursor="1"),
-        page("b", cursor="2"),
-        page("c"),
-    ]
+def test_a_limit_that_a_response_used_up_is_waited_for_and_not_met():
+    responses = [page("a", cursor="1"), page("b", cursor="2"), page("c")]
     spent = {"ratelimit-limit": "2;w=10", "ratelimit-remaining": "0", "ratelimit-reset": "8"}
-    answers[1].headers.update(spent)
-    with saying(*answers) as server, TrutoClient(server.url, "t" * 9, cooldowns=time.cooldowns()) as client:
-        assert len(list(client.pages("users", ListQuery("acme")))) == 3
-    assert time.waits == [8]
+    responses[1].headers.update(spent)
+    with ScriptedClient(*responses) as client:
+        assert len(list(client.pages("users", ALL))) == 3
+    assert client.waits == [8]
 
 
-def test_a_sweep_under_a_providers_limit_is_never_refused():
-    """Real seconds are the sandbox's; with a window of 1 s the pauses are really kept."""
+def test_a_sweep_under_the_limit_of_a_provider_is_never_refused():
+    """The sandbox counts in real seconds; with a window of 1 s the waits are real."""
     with running(SmallWorld(8)) as sandbox, TrutoClient(sandbox.url, sandbox.token) as client:
         sandbox.switch(Switches(provider_tier=Tier(3, 1)))
         assert sum(len(one.records) for one in client.pages("users", ListQuery(SWEEPING, limit=1))) == 8
         assert sandbox.stats()["limited"] == {}
 
 
-def test_a_long_pause_is_not_shortened_by_a_short_one():
+def test_a_long_cooldown_is_not_shortened_by_a_short_one():
     time = FakeTime()
     cooldowns = time.cooldowns()
-    cooldowns.pause("acme", 10)
-    cooldowns.pause("acme", 2)
-    cooldowns.keep("acme")
+    cooldowns.start("acme", 10)
+    cooldowns.start("acme", 2)
+    cooldowns.wait("acme")
     assert time.waits == [10]
 
 
-def test_a_pause_that_grows_while_somebody_waits_is_kept_to_its_new_end():
+def test_a_cooldown_that_is_extended_meanwhile_is_waited_for_to_its_new_end():
     now, waits = 0.0, []
 
     def sleep(seconds: float) -> None:
@@ -105,22 +101,17 @@ def test_a_pause_that_grows_while_somebody_waits_is_kept_to_its_new_end():
         waits.append(seconds)
         now += seconds
         if len(waits) == 1:
-            cooldowns.pause("acme", 3)
+            cooldowns.start("acme", 3)
 
     cooldowns = Cooldowns(clock=lambda: now, sleep=sleep)
-    cooldowns.pause("acme", 5)
-    cooldowns.keep("acme")
+    cooldowns.start("acme", 5)
+    cooldowns.wait("acme")
     assert waits == [5, 3]
 
 
-def test_no_pause_is_longer_than_our_patience():
-    time = FakeTime()
-    refused = refusal(429, headers={"Retry-After": "86400"})
-    with (
-        saying(refused, page()) as server,
-        TrutoClient(server.url, "t" * 9, cooldowns=time.cooldowns()) as client,
-    ):
+def test_no_cooldown_is_longer_than_the_longest_wait():
+    with ScriptedClient(refusal(429, headers={"Retry-After": "86400"}), page()) as client:
         with pytest.raises(TransientError):
-            list(client.pages("users", ListQuery("acme")))
-        list(client.pages("users", ListQuery("acme")))
-    assert time.waits == [RetryPolicy().longest]
+            list(client.pages("users", ALL))
+        list(client.pages("users", ALL))
+    assert client.waits == [RetryPolicy().max_wait_seconds]

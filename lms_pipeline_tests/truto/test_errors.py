@@ -1,4 +1,4 @@
-"""What an error answer means, and what a person is told about it."""
+"""What an error response means, and its message for people."""
 
 import json
 import logging
@@ -6,29 +6,29 @@ from typing import Any
 
 import pytest
 
-from lms_pipeline.truto.errors import PermanentError, TransientError, TrutoError, redacted
+from lms_pipeline.truto.errors import PermanentError, TransientError, TrutoError, redact
+from lms_pipeline.truto.log_filter import install_logging_filters
 from lms_pipeline.truto.query import ListQuery, UserFilter
 from lms_pipeline.truto.retry import RetryPolicy
-from lms_pipeline_tests.support.scripted_server import TOKEN, Answer, asking, page, refusal, saying
+from lms_pipeline_tests.support.scripted_api import TOKEN, ScriptedClient, ScriptedResponse, page, refusal
 
 ALL = ListQuery("acme")
 REMOTE: dict[str, Any] = {"truto_is_remote_error": True}
 
 
-def error_of(answer: Answer) -> TrutoError:
-    """The error after one try."""
+def error_of(response: ScriptedResponse) -> TrutoError:
+    """Return the error of one attempt."""
     with (
-        saying(answer) as server,
-        asking(server.url, retry_policy=RetryPolicy(1, 1)) as client,
+        ScriptedClient(response, retry_policy=RetryPolicy(1, 1)) as client,
         pytest.raises(TrutoError) as caught,
     ):
         list(client.pages("users", ALL))
-    assert len(server.asked) == 1
+    assert len(client.received) == 1
     return caught.value
 
 
 @pytest.mark.parametrize(
-    ("answer", "says"),
+    ("response", "says"),
     [
         (
             refusal(400, "bad limit"),
@@ -62,16 +62,16 @@ def error_of(answer: Answer) -> TrutoError:
         ),
     ],
 )
-def test_a_refusal_is_one_sentence_that_says_what_to_do(answer, says):
-    error = error_of(answer)
+def test_a_refusal_is_one_sentence_that_says_what_to_do(response, says):
+    error = error_of(response)
     assert type(error) is PermanentError
     assert str(error) == says.format("GET /unified/lms/users of account acme")
-    assert error.status == answer.status
-    assert error.remote is (b"truto_is_remote_error" in answer.body)
+    assert error.status == response.status
+    assert error.is_remote is (b"truto_is_remote_error" in response.body)
 
 
 @pytest.mark.parametrize(
-    ("answer", "says"),
+    ("response", "says"),
     [
         (
             refusal(429),
@@ -81,16 +81,16 @@ def test_a_refusal_is_one_sentence_that_says_what_to_do(answer, says):
             refusal(502, "down", **REMOTE),
             "The LMS behind Truto failed to answer and says 'down' ({}, status 502): try again later.",
         ),
-        (Answer(b"<html>", 503), "Truto failed to answer ({}, status 503): try again later."),
+        (ScriptedResponse(b"<html>", 503), "Truto failed to answer ({}, status 503): try again later."),
     ],
 )
-def test_what_may_pass_is_one_sentence_too(answer, says):
-    error = error_of(answer)
+def test_a_transient_error_is_one_sentence_too(response, says):
+    error = error_of(response)
     assert type(error) is TransientError
     assert str(error) == says.format("GET /unified/lms/users of account acme")
 
 
-def test_the_parameters_that_are_missing_are_told():
+def test_an_error_names_the_missing_parameters():
     insight = {"missing_required_query_parameters": {"description": "", "value": ["user[id]", "course[id]"]}}
     assert error_of(refusal(400, truto_error_insight=insight)).missing_parameters == (
         "user[id]",
@@ -109,36 +109,34 @@ def test_the_parameters_that_are_missing_are_told():
         {"missing_required_query_parameters": {"value": [1]}},
     ],
 )
-def test_an_insight_that_can_not_be_read_names_no_parameters_and_hides_nothing_else(insight):
+def test_an_unreadable_insight_names_no_parameters_and_hides_nothing_else(insight):
     error = error_of(refusal(400, "why", truto_error_insight=insight, **REMOTE))
     assert error.missing_parameters == ()
-    assert error.remote
+    assert error.is_remote
     assert "'why'" in str(error)
 
 
 @pytest.mark.parametrize("message", [None, ["limit must be a number"], {"a": 1}, 5])
-def test_a_message_that_is_no_text_does_not_hide_who_said_it(message):
+def test_a_message_that_is_no_text_does_not_hide_its_source(message):
     error = error_of(refusal(401, message, **REMOTE))
-    assert error.remote
+    assert error.is_remote
     assert "connection to its LMS is broken" in str(error)
 
 
-def test_half_an_emoji_in_a_message_does_not_hide_who_said_it():
+def test_half_an_emoji_in_a_message_does_not_hide_its_source():
     body = rb'{"message":"oops \ud83d","truto_is_remote_error":true}'
-    assert error_of(Answer(body, 401)).remote
+    assert error_of(ScriptedResponse(body, 401)).is_remote
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b"\xff", b"null", b'{"a":' * 100_000])
-def test_an_error_body_that_can_not_be_read_leaves_the_status(body):
-    error = error_of(Answer(body, 403))
-    assert (error.status, error.remote) == (403, False)
+def test_an_unreadable_error_body_leaves_the_status(body):
+    error = error_of(ScriptedResponse(body, 403))
+    assert (error.status, error.is_remote) == (403, False)
 
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
 def test_a_redirect_is_not_followed_and_the_token_goes_nowhere_else(status):
-    with saying(page("stolen")) as elsewhere:
-        error = error_of(Answer(b"", status, {"Location": f"{elsewhere.url}/unified/lms/users"}))
-        assert elsewhere.asked == []
+    error = error_of(ScriptedResponse(b"", status, {"Location": "http://127.0.0.2/unified/lms/users"}))
     assert type(error) is PermanentError
     assert "check TRUTO_BASE_URL" in str(error)
 
@@ -147,22 +145,23 @@ SECRETS = (TOKEN, "ann.example@example.org", "cursor-1")
 
 
 def test_no_token_address_or_cursor_is_in_an_error_or_a_log(caplog):
+    install_logging_filters()
     caplog.set_level(logging.DEBUG)
-    said = f"Bearer {TOKEN} of ann.example@example.org <ann.example@example.org> at {TOKEN} for cursor-1"
-    answers = [page("a", cursor="cursor-1"), refusal(500, said), refusal(400, said)]
+    message = f"Bearer {TOKEN} of ann.example@example.org <ann.example@example.org> at {TOKEN} for cursor-1"
+    responses = [page("a", cursor="cursor-1"), refusal(500, message), refusal(400, message)]
     query = ListQuery("acme", user=UserFilter("ann.example@example.org"))
-    with saying(*answers) as server, asking(server.url) as client:
+    with ScriptedClient(*responses) as client:
         with pytest.raises(PermanentError) as caught:
             list(client.pages("course-enrollments", query))
-        told = [str(caught.value), repr(caught.value), repr(client), repr(vars(caught.value))]
-    assert len(server.asked) == 3
-    told += [record.getMessage() + json.dumps(vars(record), default=repr) for record in caplog.records]
-    assert [(secret, text) for text in told for secret in SECRETS if secret in text] == []
-    assert any("Attempt 1 of a request" in text for text in told)
+        texts = [str(caught.value), repr(caught.value), repr(client), repr(vars(caught.value))]
+    assert len(client.received) == 3
+    texts += [record.getMessage() + json.dumps(vars(record), default=repr) for record in caplog.records]
+    assert [(secret, text) for text in texts for secret in SECRETS if secret in text] == []
+    assert any("Attempt 1 of a request" in text for text in texts)
 
 
 @pytest.mark.parametrize(
-    ("said", "told"),
+    ("text", "expected"),
     [
         ("ask ann@example.org now", "ask *** now"),
         ("Authorization: bearer abc", "Authorization: ***"),
@@ -170,10 +169,10 @@ def test_no_token_address_or_cursor_is_in_an_error_or_a_log(caplog):
         ("x " * 200, "x " * 100),
     ],
 )
-def test_what_a_server_says_is_told_without_secrets_and_short(said, told):
-    assert redacted(said) == told
+def test_the_text_of_a_server_is_redacted_and_shortened(text, expected):
+    assert redact(text) == expected
 
 
-def test_a_huge_message_is_cut_before_it_is_searched():
-    assert redacted("é" * 1_000_000).strip("é") == ""
-    assert redacted("é " * 990 + "ann.example@example.org " * 100)[:4] == "é é "
+def test_a_huge_message_is_shortened_before_the_search():
+    assert redact("é" * 1_000_000).strip("é") == ""
+    assert redact("é " * 990 + "ann.example@example.org " * 100)[:4] == "é é "

@@ -1,15 +1,18 @@
-"""What an account can do, read from the sandbox and from other ways to say the same."""
+"""Capabilities and metadata of an account, from the sandbox and in other notations."""
 
 import json
 
 import pytest
 
-from lms_pipeline.sandbox.server import running
+from lms_pipeline.sandbox import running
 from lms_pipeline.truto.client import TrutoClient
 from lms_pipeline.truto.errors import PermanentError, TransientError
+from lms_pipeline.truto.models import read_required_parameters
+from lms_pipeline.truto.query import Resource
+from lms_pipeline.truto.request import build_metadata_request
 from lms_pipeline.truto.retry import RetryPolicy
-from lms_pipeline_tests.sandbox.worlds import BROKEN, CRM, PAIRED, SWEEPING, SmallWorld
-from lms_pipeline_tests.support.scripted_server import Answer, asking, saying
+from lms_pipeline_tests.support.sandbox import BROKEN, CRM, PAIRED, SWEEPING, SmallWorld
+from lms_pipeline_tests.support.scripted_api import ScriptedClient, ScriptedResponse
 
 
 @pytest.fixture(scope="module")
@@ -18,20 +21,24 @@ def client():
         yield client
 
 
+def required_by(client: TrutoClient, account_id: str, resource: Resource) -> tuple[str, ...]:
+    return client.fetch(build_metadata_request(account_id, resource), read_required_parameters).value
+
+
 @pytest.mark.parametrize(
     ("account_id", "is_lms"), [(SWEEPING, True), (PAIRED, True), (BROKEN, True), (CRM, False)]
 )
-def test_capabilities_tell_an_lms_from_what_is_none(client, account_id, is_lms):
+def test_capabilities_distinguish_an_lms_from_other_products(client, account_id, is_lms):
     assert client.capabilities(account_id).is_lms is is_lms
 
 
-def test_metadata_tell_that_the_pair_is_required(client):
-    assert client.required_parameters(PAIRED, "course-enrollments") == ("user[id]", "course[id]")
-    assert client.required_parameters(SWEEPING, "course-enrollments") == ()
-    assert client.required_parameters(PAIRED, "users") == ()
+def test_metadata_name_the_pair_where_it_is_required(client):
+    assert required_by(client, PAIRED, "course-enrollments") == ("user[id]", "course[id]")
+    assert required_by(client, SWEEPING, "course-enrollments") == ()
+    assert required_by(client, PAIRED, "users") == ()
 
 
-def test_an_account_that_is_not_there_is_refused(client):
+def test_an_unknown_account_is_refused(client):
     with pytest.raises(PermanentError, match="account nobody"):
         client.capabilities("nobody")
 
@@ -54,17 +61,16 @@ def test_an_account_that_is_not_there_is_refused(client):
         (None, ()),
     ],
 )
-def test_what_is_required_is_read_in_both_notations(schema, required):
+def test_required_parameters_are_read_in_both_notations(schema, required):
     body = json.dumps({"method": "list", "query_schema": schema}).encode()
-    with saying(Answer(body)) as server, asking(server.url) as client:
-        assert client.required_parameters("acme", "users") == required
+    with ScriptedClient(ScriptedResponse(body)) as client:
+        assert required_by(client, "acme", "users") == required
 
 
 @pytest.mark.parametrize("body", [b"[]", b"<html>", b'{"unified":7}', b'{"unified":[{"model":"lms"}]}'])
-def test_capabilities_that_can_not_be_read_are_no_answer(body):
+def test_capabilities_that_can_not_be_read_are_transient(body):
     with (
-        saying(Answer(body)) as server,
-        asking(server.url, retry_policy=RetryPolicy(attempts=1)) as client,
-        pytest.raises(TransientError, match=r"^The answer is not what it was asked for"),
+        ScriptedClient(ScriptedResponse(body), retry_policy=RetryPolicy(max_attempts=1)) as client,
+        pytest.raises(TransientError, match=r"^The answer is not what was requested"),
     ):
         client.capabilities("acme")

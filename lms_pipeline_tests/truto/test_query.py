@@ -1,4 +1,4 @@
-"""How a query is written into a URL, seen from the server's side of the socket."""
+"""How a query is written into a URL, as the server receives it."""
 
 from datetime import UTC, date, datetime
 
@@ -14,19 +14,19 @@ from lms_pipeline.truto.query import (
     QueryError,
     UserFilter,
 )
-from lms_pipeline_tests.support.scripted_server import asking, page, saying
+from lms_pipeline_tests.support.scripted_api import ReceivedRequest, ScriptedClient, page
 
 ACCOUNT = ("integrated_account_id", "acme")
 
 
-def asked(query: ListQuery):
-    with saying(page()) as server, asking(server.url) as client:
+def sent(query: ListQuery) -> ReceivedRequest:
+    with ScriptedClient(page()) as client:
         list(client.pages("course-enrollments", query))
-    return server.asked[0]
+    return client.received[0]
 
 
 @pytest.mark.parametrize(
-    ("given", "sent"),
+    ("given", "parameters"),
     [
         ({}, []),
         ({"limit": 250}, [("limit", "250")]),
@@ -62,34 +62,34 @@ def asked(query: ListQuery):
         ),
     ],
 )
-def test_each_parameter_is_sent_as_the_api_names_it(given, sent):
-    request = asked(ListQuery("acme", **given))
+def test_each_parameter_is_sent_as_the_api_names_it(given, parameters):
+    request = sent(ListQuery("acme", **given))
     assert request.path == "/unified/lms/course-enrollments"
-    assert request.query == [ACCOUNT, *sent]
+    assert request.query == [ACCOUNT, *parameters]
 
 
 @pytest.mark.parametrize(
     "hostile", ["a/b", "../x", "a b", "a+b", "100%", "%2F", "é", "学习", "a&limit=1", "a#b", "a?b", '"', "😀"]
 )
 def test_an_id_arrives_as_it_is_whatever_is_in_it(hostile):
-    request = asked(ListQuery("acme", user=UserFilter(hostile), course=CourseFilter(f"c{hostile}")))
+    request = sent(ListQuery("acme", user=UserFilter(hostile), course=CourseFilter(f"c{hostile}")))
     assert request.query == [ACCOUNT, ("user[id]", hostile), ("course[id]", f"c{hostile}")]
     assert request.target.isascii()
 
 
 def test_a_cursor_arrives_as_it_came():
-    with saying(page(cursor="a/+=& %é"), page()) as server, asking(server.url) as client:
+    with ScriptedClient(page(cursor="a/+=& %é"), page()) as client:
         list(client.pages("users", ListQuery("acme", limit=5)))
-    assert server.asked[1].query == [ACCOUNT, ("limit", "5"), ("next_cursor", "a/+=& %é")]
+    assert client.received[1].query == [ACCOUNT, ("limit", "5"), ("next_cursor", "a/+=& %é")]
 
 
 def test_accounts_are_filtered_by_parameters_of_their_own():
     query = AccountsQuery(
         integration="talentlms", status="active", tenant_id="acme", is_sandbox=False, limit=5
     )
-    with saying(page()) as server, asking(server.url) as client:
+    with ScriptedClient(page()) as client:
         list(client.integrated_accounts(query))
-    assert server.asked[0].query == [
+    assert client.received[0].query == [
         ("integration.name", "talentlms"),
         ("status", "active"),
         ("tenant_id", "acme"),
@@ -99,23 +99,23 @@ def test_accounts_are_filtered_by_parameters_of_their_own():
 
 
 @pytest.mark.parametrize("given", [{"limit": 0}, {"status": "asleep"}])
-def test_accounts_are_not_asked_for_by_what_there_is_not(given):
+def test_accounts_are_not_filtered_by_impossible_values(given):
     with pytest.raises(QueryError):
         AccountsQuery(**given)
 
 
 def test_an_id_that_no_url_can_hold_is_one_sentence():
-    with saying(page()) as server, asking(server.url) as client:
+    with ScriptedClient(page()) as client:
         with pytest.raises(PermanentError, match=r"^The request can't be written as a URL"):
             list(client.pages("course-enrollments", ListQuery("acme", user=UserFilter("\ud83d"))))
-        assert server.asked == []
+        assert client.received == []
 
 
 @pytest.mark.parametrize(
     ("given", "says"),
     [
-        ({"limit": 0}, "A page of 0 records can't be asked for"),
-        ({"limit": True}, "A page of True records can't be asked for"),
+        ({"limit": 0}, "A page of 0 records can't be requested"),
+        ({"limit": True}, "A page of True records can't be requested"),
         ({"remote_query": {"a": float("nan")}}, "nan is no number"),
         ({"remote_query": {"a": b"x"}}, "of type bytes can't stand in a query"),
         ({"remote_query": {"a": [["x"]]}}, "A list in a list can't stand in a query"),
@@ -124,7 +124,7 @@ def test_an_id_that_no_url_can_hold_is_one_sentence():
         ({"key_by": ""}, "Records can't be keyed by a field without a name"),
         ({"exclude_fields": ("a,b",)}, "'a,b' can't be excluded"),
         ({"exclude_fields": ("",)}, "'' can't be excluded"),
-        ({"response_format": "debug"}, "'debug' can't be asked for: it is one of unified, raw, normalized"),
+        ({"response_format": "debug"}, "'debug' can't be requested: it is one of unified, raw, normalized"),
         ({"remote_query": {"a[b]": "c"}}, r"'a\[b\]' can't be the name of a parameter"),
         ({"remote_query": {"a": {"": "c"}}}, "'' can't be the name of a parameter"),
         (
@@ -133,18 +133,18 @@ def test_an_id_that_no_url_can_hold_is_one_sentence():
         ),
     ],
 )
-def test_what_could_not_mean_what_it_says_is_not_asked(given, says):
+def test_a_query_that_would_be_read_as_another_is_refused(given, says):
     with pytest.raises(QueryError, match=says):
         ListQuery("acme", **given)
 
 
-def test_a_query_without_an_account_is_not_asked():
+def test_a_query_without_an_account_is_refused():
     with pytest.raises(QueryError, match="needs the id of an integrated account"):
         ObjectQuery("")
 
 
 @pytest.mark.parametrize(
-    ("value", "sent"),
+    ("value", "text"),
     [
         (date(2026, 3, 1), "2026-03-01"),
         (datetime(2026, 3, 1, 12, tzinfo=UTC), "2026-03-01T12:00:00+00:00"),
@@ -152,5 +152,5 @@ def test_a_query_without_an_account_is_not_asked():
         (False, "false"),
     ],
 )
-def test_values_for_the_provider_are_written_as_the_api_has_them(value, sent):
-    assert asked(ListQuery("acme", remote_query={"a": value})).query == [ACCOUNT, ("remote_query[a]", sent)]
+def test_values_for_the_provider_are_written_as_the_api_reads_them(value, text):
+    assert sent(ListQuery("acme", remote_query={"a": value})).query == [ACCOUNT, ("remote_query[a]", text)]

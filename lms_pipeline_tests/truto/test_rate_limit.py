@@ -1,4 +1,4 @@
-"""Limits on calls that all processes of a machine keep together, in real time."""
+"""Limits on requests that all processes of a machine share, in real time."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ from pathlib import Path
 import pytest
 from pyrate_limiter import Rate
 
-from lms_pipeline.sandbox.server import running
-from lms_pipeline.sandbox.wire.switches import Switches, Tier
+from lms_pipeline.sandbox import Switches, Tier, running
 from lms_pipeline.truto.client import TrutoClient
 from lms_pipeline.truto.query import AccountsQuery, ListQuery, ObjectQuery
 from lms_pipeline.truto.rate_limit import (
@@ -23,43 +22,43 @@ from lms_pipeline.truto.rate_limit import (
     Tiers,
 )
 from lms_pipeline.truto.request import build_accounts_request, build_list_request, build_record_request
-from lms_pipeline_tests.sandbox.worlds import PAIRED, SWEEPING, SmallWorld
+from lms_pipeline_tests.support.sandbox import PAIRED, SWEEPING, SmallWorld
 
 ROOT = Path(__file__).parents[2]
-TAKER = """
+PROCESS = """
 import sys, time
 from pathlib import Path
 from pyrate_limiter import Rate
-from lms_pipeline.truto.pacing import Slots
-slots = Slots(Path(sys.argv[1]), [Rate(40, 1_000)])
+from lms_pipeline.truto.rate_limit import SharedRateLimiter
+limiter = SharedRateLimiter(Path(sys.argv[1]), [Rate(40, 1_000)])
 stamps, clock = [], time.time_ns
 time.time_ns = lambda: stamps.append(clock()) or stamps[-1]
 for _ in range(30):
-    slots.take()
+    limiter.acquire()
     print(stamps[-1] // 1_000_000)
 """
-"""Prints the instants that its slots are counted at; how late the process goes on after them is the machine's."""
+"""Prints the milliseconds at which its calls are counted; how late it continues after each depends on the machine."""
 
 
 def test_four_processes_at_once_never_exceed_the_limit(tmp_path):
-    command = [sys.executable, "-c", TAKER, str(tmp_path / "slots.sqlite")]
+    command = [sys.executable, "-c", PROCESS, str(tmp_path / "calls.sqlite")]
     processes = [subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) for _ in range(4)]
-    taken = sorted(int(at) for process in processes for at in process.communicate(timeout=60)[0].split())
-    assert len(taken) == 120
-    assert max(sum(first <= at < first + 1_000 for at in taken) for first in taken) == 40
+    counted = sorted(int(at) for process in processes for at in process.communicate(timeout=60)[0].split())
+    assert len(counted) == 120
+    assert max(sum(first <= at < first + 1_000 for at in counted) for first in counted) == 40
 
 
-def test_a_file_that_is_none_is_one_sentence(tmp_path):
-    path = tmp_path / "slots.sqlite"
+def test_a_file_that_is_no_database_is_one_sentence(tmp_path):
+    path = tmp_path / "calls.sqlite"
     path.write_bytes(b"no database" * 100)
     with pytest.raises(
-        RateLimitStateError, match=r"^Calls can't be counted in .*slots\.sqlite: file is not a database"
+        RateLimitStateError, match=r"^Calls can't be counted in .*calls\.sqlite: file is not a database"
     ):
-        slots(path, 1, 1_000)
+        limiter(path, 1, 1_000)
 
 
 class Sleeps:
-    """Remembers the waits, and really waits."""
+    """Records the waits, and really waits."""
 
     def __init__(self) -> None:
         self.waits: list[float] = []
@@ -69,31 +68,31 @@ class Sleeps:
         time.sleep(seconds)
 
 
-def slots(path: Path, calls: int, milliseconds: int) -> SharedRateLimiter:
+def limiter(path: Path, calls: int, milliseconds: int) -> SharedRateLimiter:
     return SharedRateLimiter(path, [Rate(calls, milliseconds)])
 
 
-def test_a_slot_that_comes_too_late_is_none(tmp_path):
-    full = slots(tmp_path / "slots.sqlite", 2, 60_000)
-    full.take()
-    full.take()
+def test_a_call_after_the_deadline_is_refused(tmp_path):
+    full = limiter(tmp_path / "calls.sqlite", 2, 60_000)
+    full.acquire()
+    full.acquire()
     with pytest.raises(RateLimitExceededError):
-        full.take(time.monotonic() + 5)
+        full.acquire(time.monotonic() + 5)
     full.close()
 
 
-def test_what_was_taken_is_remembered_by_the_next_process(tmp_path):
-    first = slots(tmp_path / "slots.sqlite", 1, 60_000)
-    first.take()
+def test_the_next_process_counts_earlier_calls(tmp_path):
+    first = limiter(tmp_path / "calls.sqlite", 1, 60_000)
+    first.acquire()
     first.close()
-    second = slots(tmp_path / "slots.sqlite", 1, 60_000)
+    second = limiter(tmp_path / "calls.sqlite", 1, 60_000)
     with pytest.raises(RateLimitExceededError):
-        second.take(time.monotonic())
+        second.acquire(time.monotonic())
     second.close()
 
 
 def waits_of(tmp_path: Path, tiers: Tiers, *accounts: str) -> list[float]:
-    """How long requests about these accounts would wait; nobody waits."""
+    """Return how long requests to these accounts would wait, until the first wait."""
 
     class EnoughError(Exception):
         pass
@@ -114,13 +113,13 @@ def waits_of(tmp_path: Path, tiers: Tiers, *accounts: str) -> list[float]:
     return waits
 
 
-def test_nine_tenths_of_an_accounts_tier_are_used(tmp_path):
+def test_nine_tenths_of_the_tier_of_an_account_are_used(tmp_path):
     assert waits_of(tmp_path, Tiers(token=0, account=10), *["acme"] * 9) == []
     [wait] = waits_of(tmp_path, Tiers(token=0, account=10), "acme")
     assert 0 < wait <= 10
 
 
-def test_the_token_s_tier_is_shared_by_all_accounts(tmp_path):
+def test_the_tier_of_the_token_is_shared_by_all_accounts(tmp_path):
     accounts = [f"a{number}" for number in range(10)]
     [wait] = waits_of(tmp_path, Tiers(token=10, account=50), *accounts)
     assert 0 < wait <= 10
@@ -131,7 +130,7 @@ def test_without_tiers_nothing_waits_and_nothing_is_written(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_no_id_or_token_becomes_the_name_of_a_file(tmp_path):
+def test_no_id_and_no_token_becomes_the_name_of_a_file(tmp_path):
     rate_limits = ApiRateLimits(tmp_path, "s3cret-token", Tiers())
     rate_limits(build_list_request("users", ListQuery("../../x")))
     rate_limits(build_accounts_request(AccountsQuery()))
@@ -143,13 +142,13 @@ def test_no_id_or_token_becomes_the_name_of_a_file(tmp_path):
     assert not any(b"s3cret" in path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
 
 
-def test_a_server_with_a_limit_is_never_made_to_refuse(tmp_path):
-    """The sandbox counts: with a window of a second, and twice as many calls as fit into it."""
+def test_a_server_with_a_limit_never_refuses(tmp_path):
+    """The sandbox counts in a window of 1 s; twice as many calls are sent as fit into it."""
     waits = Sleeps()
-    one_second = SharedRateLimiter(tmp_path / "slots.sqlite", [Rate(18, 1_000)], waits)
+    one_second = SharedRateLimiter(tmp_path / "calls.sqlite", [Rate(18, 1_000)], waits)
     with running(SmallWorld()) as sandbox:
         sandbox.switch(Switches(token_tier=Tier(20, 1)))
-        with TrutoClient(sandbox.url, sandbox.token, gate=lambda _wanted: one_second.take()) as client:
+        with TrutoClient(sandbox.url, sandbox.token, gate=lambda _request: one_second.acquire()) as client:
             for number in range(40):
                 list(client.pages("users", ListQuery(SWEEPING if number % 2 else PAIRED, limit=100)))
         assert sandbox.stats()["limited"] == {}

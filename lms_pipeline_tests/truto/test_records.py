@@ -1,19 +1,22 @@
-"""Single records, raw pages and whole bodies, over a real socket."""
+"""Single records, raw pages, and bodies of other formats."""
 
 import json
 
 import pytest
 
-from lms_pipeline.sandbox.server import running
-from lms_pipeline.sandbox.wire.switches import Switches
+from lms_pipeline.sandbox import Switches, running
 from lms_pipeline.truto.client import TrutoClient
 from lms_pipeline.truto.errors import PermanentError, TransientError
 from lms_pipeline.truto.query import CourseFilter, ListQuery, ObjectQuery, QueryError, UserFilter
+from lms_pipeline.truto.request import build_list_request, build_record_request
+from lms_pipeline.truto.response import read_record
 from lms_pipeline.truto.retry import RetryPolicy
-from lms_pipeline_tests.sandbox.worlds import PAIRED, SWEEPING, SmallWorld
-from lms_pipeline_tests.support.scripted_server import Answer, asking, refusal, saying
+from lms_pipeline_tests.support.sandbox import PAIRED, SWEEPING, SmallWorld
+from lms_pipeline_tests.support.scripted_api import ScriptedClient, ScriptedResponse, refusal
 
+NORMALIZED = build_list_request("users", ListQuery("acme", response_format="normalized"))
 RAW = ListQuery("acme", response_format="raw")
+ONCE = RetryPolicy(max_attempts=1)
 HOSTILE = ["a/b", "../x", ".", "..", "a b", "a+b", "100%", "%2F", "é", "学习", "a#b", "a?b=c", '"', "😀"]
 
 
@@ -29,61 +32,73 @@ def client(sandbox):
         yield client
 
 
+def read_bytes(body, _received_at):
+    return body
+
+
 class TestSingleRecord:
-    def test_comes_without_an_envelope_and_with_what_its_provider_tells_more(self, client):
-        record = client.one("courses", "c1", ObjectQuery(PAIRED)).record
+    def test_has_no_envelope_and_holds_more_than_in_a_list(self, client):
+        record = client.record("courses", "c1", ObjectQuery(PAIRED)).record
         assert json.loads(bytes(record))["remote_data"]["users"][:2] == ["u0", "u1"]
 
-    def test_takes_the_same_parameters_as_a_list(self, client):
+    def test_accepts_the_parameters_of_a_list(self, client):
         query = ObjectQuery(PAIRED, response_format="raw")
-        assert json.loads(bytes(client.one("users", "u1", query).record)) == {"courses": ["c1"]}
+        assert json.loads(bytes(client.record("users", "u1", query).record)) == {"courses": ["c1"]}
         query = ObjectQuery(PAIRED, ignore_remote_data=True)
-        assert json.loads(bytes(client.one("users", "u1", query).record)) == {"id": "u1"}
+        assert json.loads(bytes(client.record("users", "u1", query).record)) == {"id": "u1"}
 
-    def test_that_is_not_there_is_a_refusal_of_the_provider(self, client):
+    def test_that_its_provider_does_not_have_is_none(self, client):
+        assert client.record("users", "nobody", ObjectQuery(PAIRED)) is None
+
+    def test_that_its_provider_does_not_have_is_refused_without_its_id_in_the_message(self, client):
+        request = build_record_request("users", "nobody", ObjectQuery(PAIRED))
         with pytest.raises(PermanentError, match="does not exist") as caught:
-            client.one("users", "nobody", ObjectQuery(PAIRED))
-        assert (caught.value.status, caught.value.remote) == (404, True)
+            client.fetch(request, read_record)
+        assert (caught.value.status, caught.value.is_remote) == (404, True)
         assert "nobody" not in str(caught.value)
 
+    def test_of_an_account_that_truto_does_not_know_is_an_error(self, client):
+        with pytest.raises(PermanentError, match="account nobody"):
+            client.record("users", "u1", ObjectQuery("nobody"))
+
     @pytest.mark.parametrize("record_id", HOSTILE)
-    def test_is_asked_for_by_any_id(self, client, sandbox, record_id):
-        with pytest.raises(PermanentError):
-            client.one("users", record_id, ObjectQuery(SWEEPING))
+    def test_is_requested_by_any_id(self, client, sandbox, record_id):
+        assert client.record("users", record_id, ObjectQuery(SWEEPING)) is None
         assert sandbox.requests()[-1].path == f"/unified/lms/users/{record_id}"
 
-    def test_without_an_id_is_not_asked_for(self, client):
-        with pytest.raises(QueryError, match=r"^A record without an id can't be asked for"):
-            client.one("users", "", ObjectQuery(SWEEPING))
+    def test_without_an_id_is_not_requested(self, client):
+        with pytest.raises(QueryError, match=r"^A record without an id can't be requested"):
+            client.record("users", "", ObjectQuery(SWEEPING))
 
     @pytest.mark.parametrize("body", [b"[]", b'"x"', b"{", b'{"id":"\xff"}'])
-    def test_that_is_no_object_is_no_record(self, body):
+    def test_that_is_no_object_is_an_error(self, body):
         with (
-            saying(Answer(body)) as server,
-            asking(server.url, retry_policy=RetryPolicy(attempts=1)) as client,
+            ScriptedClient(ScriptedResponse(body), retry_policy=ONCE) as client,
             pytest.raises(TransientError, match=r"^The answer is "),
         ):
-            client.one("users", "u1", ObjectQuery("acme"))
+            client.record("users", "u1", ObjectQuery("acme"))
 
-    def test_comes_to_the_byte(self):
+    def test_is_kept_to_the_byte(self):
         body = b'{"n":1.50e0,  "name":"\\u00e9" }'
-        with saying(Answer(b" " + body + b"\n")) as server, asking(server.url) as client:
-            assert bytes(client.one("users", "u1", ObjectQuery("acme")).record) == body
+        with ScriptedClient(ScriptedResponse(b" " + body + b"\n")) as client:
+            record = client.record("users", "u1", ObjectQuery("acme"))
+        assert record is not None
+        assert bytes(record.record) == body
 
 
 class TestRawPages:
-    def test_in_an_envelope_go_on_to_the_end(self, client):
+    def test_in_an_envelope_are_followed_to_the_end(self, client):
         pages = list(client.pages("users", ListQuery(SWEEPING, limit=5, response_format="raw")))
         assert [len(page.records) for page in pages] == [5, 5, 2]
         assert all(page.has_envelope for page in pages)
 
-    def test_without_an_envelope_are_one_and_say_so(self, sandbox, client):
+    def test_without_an_envelope_are_one_page_that_says_so(self, sandbox, client):
         sandbox.switch(Switches(raw_body="bare"))
         [page] = client.pages("users", ListQuery(SWEEPING, limit=5, response_format="raw"))
         sandbox.switch(Switches())
         assert (len(page.records), page.has_envelope, page.next_cursor) == (5, False, None)
 
-    def test_of_a_pair_are_the_providers_object(self, client):
+    def test_of_a_pair_are_the_object_of_the_provider(self, client):
         query = ListQuery(PAIRED, response_format="raw", user=UserFilter("u1"), course=CourseFilter("c1"))
         [page] = client.pages("course-enrollments", query)
         assert [bytes(record) for record in page.records] == [b'{"role": "learner"}']
@@ -105,37 +120,38 @@ class TestRawPages:
             (b'{"next_cursor":null}', ['{"next_cursor":null}'], False),
         ],
     )
-    def test_are_told_from_a_providers_own_object_by_their_keys(self, body, records, has_envelope):
-        with saying(Answer(body)) as server, asking(server.url) as client:
+    def test_are_distinguished_from_an_object_of_the_provider_by_their_keys(
+        self, body, records, has_envelope
+    ):
+        with ScriptedClient(ScriptedResponse(body)) as client:
             [page] = client.pages("users", RAW)
         assert [bytes(record).decode() for record in page.records] == records
         assert page.has_envelope is has_envelope
 
     @pytest.mark.parametrize("body", [b"7", b'"x"', b"null", b"<html>", b'{"result":7}'])
-    def test_that_are_no_records_can_not_be_used(self, body):
+    def test_without_records_are_an_error(self, body):
         with (
-            saying(Answer(body)) as server,
-            asking(server.url, retry_policy=RetryPolicy(attempts=1)) as client,
+            ScriptedClient(ScriptedResponse(body), retry_policy=ONCE) as client,
             pytest.raises(TransientError, match=r"^The answer is "),
         ):
             list(client.pages("users", RAW))
 
 
-class TestBody:
+class TestBodyOfAnotherFormat:
     def test_is_kept_as_it_came(self):
         body = b' {"whatever": [1,  2]}\n'
-        with saying(Answer(body)) as server, asking(server.url) as client:
-            assert client.body("users", ListQuery("acme", response_format="normalized")) == body
-        assert ("truto_response_format", "normalized") in server.asked[0].query
+        with ScriptedClient(ScriptedResponse(body)) as client:
+            assert client.fetch(NORMALIZED, read_bytes).body == body
+        assert ("truto_response_format", "normalized") in client.received[0].query
 
-    def test_is_asked_for_again_like_a_page(self):
-        with saying(refusal(502), Answer(b"{}")) as server, asking(server.url) as client:
-            assert client.body("users", ListQuery("acme", response_format="normalized")) == b"{}"
+    def test_is_requested_again_like_a_page(self):
+        with ScriptedClient(refusal(502), ScriptedResponse(b"{}")) as client:
+            assert client.fetch(NORMALIZED, read_bytes).body == b"{}"
 
 
-@pytest.mark.parametrize("told", ["normalized", "stream"])
-def test_formats_without_pages_are_not_read_in_pages(client, told):
-    with pytest.raises(QueryError, match=f"^The format {told} has no pages: take"):
-        list(client.pages("users", ListQuery("acme", response_format=told)))
-    with pytest.raises(QueryError, match=f"^The format {told} is no record: take"):
-        client.one("users", "u1", ObjectQuery("acme", response_format=told))
+@pytest.mark.parametrize("response_format", ["normalized", "stream"])
+def test_a_format_without_pages_is_not_read_as_pages(client, response_format):
+    with pytest.raises(QueryError, match=f"^The format {response_format} has no pages: use `fetch`"):
+        list(client.pages("users", ListQuery("acme", response_format=response_format)))
+    with pytest.raises(QueryError, match=f"^The format {response_format} is no record: use `fetch`"):
+        client.record("users", "u1", ObjectQuery("acme", response_format=response_format))

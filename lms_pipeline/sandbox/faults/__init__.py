@@ -1,1 +1,67 @@
-"""Everything that can go wrong between a client and the API, to be scripted by account and route, count or rate."""
+"""Faults between a client and the API, scripted by account, route, count and rate."""
+
+from lms_pipeline.sandbox.faults.fault import Fault
+from lms_pipeline.sandbox.faults.pages import (
+    Drift,
+    EmptyPage,
+    Endless,
+    Partial,
+    RepeatedCursor,
+    ShiftedPage,
+)
+from lms_pipeline.sandbox.faults.responses import (
+    BadUtf8,
+    Cut,
+    Debug,
+    ExpiredCursor,
+    GzipBomb,
+    Html,
+    Reset,
+    RevokedConnection,
+    RevokedToken,
+    Slow,
+    Status,
+)
+
+AnyFault = (
+    Status
+    | RevokedToken
+    | RevokedConnection
+    | ExpiredCursor
+    | RepeatedCursor
+    | EmptyPage
+    | ShiftedPage
+    | Endless
+    | Partial
+    | Drift
+    | Html
+    | BadUtf8
+    | Debug
+    | Slow
+    | Cut
+    | Reset
+    | GzipBomb
+)
+"""All faults that can be scripted; `{"fault": "shifted_page", ...}` in JSON."""
+
+__all__ = [
+    "AnyFault",
+    "BadUtf8",
+    "Cut",
+    "Debug",
+    "Drift",
+    "EmptyPage",
+    "Endless",
+    "ExpiredCursor",
+    "Fault",
+    "GzipBomb",
+    "Html",
+    "Partial",
+    "RepeatedCursor",
+    "Reset",
+    "RevokedConnection",
+    "RevokedToken",
+    "ShiftedPage",
+    "Slow",
+    "Status",
+]

@@ -1,84 +1,126 @@
-"""What every fault has: whom it strikes, when, and the places where it can take hold of a request.
-
-What belongs here: the interface. The faults are `refusing.py`, `paging.py`, `spoiling.py` and `sending.py`, by the
-place where they take hold; which of them are due is `script.py`.
-"""
+"""The base class of faults: which requests one strikes, and the points of a request at which it can act."""
 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Annotated, ClassVar
+import socket
+import struct
+from typing import TYPE_CHECKING, Annotated, ClassVar, NamedTuple
 
 import msgspec
 
 if TYPE_CHECKING:
-    from starlette.types import ASGIApp
+    import asyncio
 
-    from lms_pipeline.sandbox.wire.answers import Answer
-    from lms_pipeline.sandbox.wire.asked import Asked
-    from lms_pipeline.sandbox.wire.connections import Connections
-    from lms_pipeline.sandbox.wire.cursors import Place
-    from lms_pipeline.sandbox.wire.pages import Page
+    from starlette.types import ASGIApp, Receive, Scope, Send
+
+    from lms_pipeline.sandbox.connections import Connections
+    from lms_pipeline.sandbox.http import Request, Response
+    from lms_pipeline.sandbox.pagination import Page, Place
 
 LISTS = frozenset(f"/unified/lms/{name}" for name in ("course-enrollments", "users", "courses"))
 Count = Annotated[int, msgspec.Meta(ge=0)]
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 
 
-def _tag(name: str) -> str:
-    """`ShiftedPage` is written `shifted_page`."""
+def _build_tag(name: str) -> str:
+    """Return the name of a class in scripts: `shifted_page` for `ShiftedPage`."""
     return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
 
 
+class Exchange(NamedTuple):
+    """A response and the connection on which to send it."""
+
+    response: Response
+    app: ASGIApp
+    """Sends the response as usual."""
+    scope: Scope
+    receive: Receive
+    send: Send
+
+    async def send_as_usual(self) -> None:
+        """Send the response without a fault, or with those that were scripted earlier."""
+        await self.app(self.scope, self.receive, self.send)
+
+    async def start(self, headers: dict[str, str]) -> None:
+        """Send the status and the headers."""
+        headers = {"content-type": self.response.media_type, **self.response.headers, **headers}
+        encoded = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
+        await self.send({"type": "http.response.start", "status": self.response.status, "headers": encoded})
+
+    async def write(self, body: bytes, *, is_last: bool = False) -> None:
+        """Send a part of the body."""
+        await self.send({"type": "http.response.body", "body": body, "more_body": not is_last})
+
+    async def close(self, *, reset: bool) -> None:
+        """Close or reset the connection, and wait until uvicorn sees it; otherwise it logs an unfinished response.
+
+        uvicorn hides its socket from the application; `server.py` puts the transport into the state of each request.
+        """
+        transport: asyncio.Transport = self.scope["state"]["transport"]
+        if reset:
+            linger = struct.pack("ii", 1, 0)
+            transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+            transport.abort()
+        else:
+            transport.close()
+        while (await self.receive())["type"] != "http.disconnect":
+            pass
+
+
 class Fault(
-    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="fault", tag=_tag
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="fault", tag=_build_tag
 ):
-    """Strikes the requests that it concerns; does nothing by itself."""
+    """Selects the requests to strike; a subclass overrides the methods by which it acts."""
 
     account: str | None = None
     """The id of the account; None for any, and for requests that name none."""
     route: str | None = None
     """A route as `/unified/lms/users/{id}`, or one path below it as `/unified/lms/users/7`; None for any."""
     after: Count = 0
-    """So many of the requests that it concerns pass first."""
+    """The number of matching requests that pass before the first one is struck."""
     times: Annotated[int, msgspec.Meta(ge=1)] | None = None
-    """How many requests it strikes; None for no end."""
+    """The number of requests to strike; None for no limit."""
     rate: Share = 1.0
-    """The share of requests that it strikes, drawn at random from the script's seed."""
+    """The share of requests to strike, drawn at random from the script's seed."""
 
     only_with_cursor: ClassVar[bool] = False
-    """Whether it concerns the second page and later ones alone."""
+    """Whether it matches only the second and later pages."""
     only_in_lists: ClassVar[bool] = False
-    """Whether it concerns the lists of the unified model alone."""
+    """Whether it matches only the lists of the unified model."""
 
     @property
     def kind(self) -> str:
         """Its name in scripts."""
         return str(self.__struct_config__.tag)
 
-    def concerns(self, asked: Asked) -> bool:
-        """Whether it is about such a request at all."""
-        if self.only_in_lists and asked.route not in LISTS:
+    def matches(self, request: Request) -> bool:
+        """Return whether the request is one that it can strike."""
+        if self.only_in_lists and request.route not in LISTS:
             return False
-        if self.only_with_cursor and not asked.parameters.text("next_cursor"):
+        if self.only_with_cursor and not request.parameters.get("next_cursor"):
             return False
-        return self.account in {None, asked.account_id} and self.route in {None, asked.route, asked.path}
+        return self.account in {None, request.account_id} and self.route in {
+            None,
+            request.route,
+            request.path,
+        }
 
-    def refuse(self, asked: Asked, connections: Connections) -> None:
-        """Before anything is looked up; may raise a `Refusal`."""
+    def refuse(self, request: Request, connections: Connections) -> None:
+        """Act before the handler; may raise a `Refusal`."""
 
-    def begin(self, place: Place) -> Place:
-        """Where a page begins."""
+    def move_start(self, place: Place) -> Place:
+        """Return where the page starts."""
         return place
 
-    def turn(self, page: Page) -> Page:
-        """A page of a list, before it is written."""
+    def change_page(self, page: Page) -> Page:
+        """Return the page to encode."""
         return page
 
-    def spoil(self, answer: Answer) -> Answer:
-        """A finished answer, before it is sent."""
-        return answer
+    def change_response(self, response: Response) -> Response:
+        """Return the response to send."""
+        return response
 
-    def send(self, answer: Answer, usual: ASGIApp) -> ASGIApp:  # noqa: ARG002 - for those that send it themselves
-        """How an answer goes over the socket."""
-        return usual
+    async def send(self, exchange: Exchange) -> None:
+        """Send the response."""
+        await exchange.send_as_usual()

@@ -1,1 +1,1 @@
-"""A world that is made up: companies whose people learn, the same for the same seed, further on at a later clock."""
+"""The old path of the synthetic world, kept for one release."""

@@ -1,1 +1,1 @@
-"""A world read from files: versions of enrollments, each with the instant from which it holds."""
+"""The old path of the recorded world, kept for one release."""

@@ -1,1 +1,1 @@
-"""The API as it is spoken over HTTP: routes, parameters, formats, cursors, errors, limits. It knows no particular world."""
+"""The old path of the switches, kept for one release."""

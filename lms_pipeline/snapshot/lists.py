@@ -1,0 +1,155 @@
+"""The users and courses lists of a run, and the context that its stages share.
+
+Belongs here: lists on their way to their files. Enrollments are fetched in `fetch.py`.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from lms_pipeline.extract.session import BrokenListError, FetchSession, fetch_list
+from lms_pipeline.extract.strategy_selection import ListIds
+from lms_pipeline.lake.files import Provenance, TableFile
+from lms_pipeline.lake.paths import DataDir
+from lms_pipeline.lake.publishing import Publication
+from lms_pipeline.snapshot.job import LISTS, TABLES, SnapshotJob
+from lms_pipeline.transform.dedupe import StagedRows
+from lms_pipeline.transform.users_courses import ListFlattener, ListName
+
+T = TypeVar("T")
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotContext:
+    """What every stage of one run needs."""
+
+    job: SnapshotJob
+    data: DataDir
+    session: FetchSession
+    publication: Publication
+    scratch: Path
+    """A folder for what does not fit into memory; it is emptied afterwards."""
+    pulled_at: datetime
+    report_plan: Callable[[str], None] = log.info
+    """Receives the fetch plan as one sentence, before its calls are made."""
+    requires_previous: bool = False
+    """Whether a replay can't do without the previous snapshot."""
+
+    def describe(self, strategy: str, *, complete: bool) -> dict[str, str]:
+        """Return the metadata of a file of this run."""
+        return Provenance(
+            run_id=self.job.run_id,
+            pulled_at=self.pulled_at,
+            strategy=strategy,
+            requests=self.session.requests,
+            complete=complete,
+        ).metadata()
+
+
+@dataclass(slots=True)
+class FetchedList:
+    """A list in its file, which is still open, and the ids in it."""
+
+    file: TableFile
+    is_offered: bool = False
+    """Whether the LMS offers the list; one that it does not offer is empty."""
+    is_partial: bool = False
+    reading: Counter[str] = field(default_factory=Counter)
+    ids: list[pa.Array] = field(default_factory=list)
+
+    def unique_ids(self) -> list[str]:
+        """Return each id once, in the order of the list."""
+        if not self.ids:
+            return []
+        unique: list[str] = pc.unique(pa.chunked_array(self.ids, pa.string())).to_pylist()
+        return unique
+
+
+@dataclass(frozen=True, slots=True)
+class Lists:
+    """The two lists of an account."""
+
+    learners: FetchedList
+    courses: FetchedList
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether neither list says that records are missing."""
+        return not (self.learners.is_partial or self.courses.is_partial)
+
+    @property
+    def ids(self) -> ListIds:
+        """The ids in the lists."""
+        return ListIds(self.learners.unique_ids(), self.courses.unique_ids())
+
+    def close(self, metadata: dict[str, str]) -> tuple[Path, Path]:
+        """Close the files, where they are open, and return their paths: both are readable from now on."""
+        for one in (self.learners, self.courses):
+            if one.file.is_open:
+                one.file.close(metadata)
+        return self.learners.file.path, self.courses.file.path
+
+
+def fetch_lists(context: SnapshotContext, files: ExitStack) -> Lists:
+    """Fetch the users and the courses; `files` closes their files.
+
+    Raises:
+        TrutoError: a request failed.
+    """
+    return Lists(fetch_list_table("learners", context, files), fetch_list_table("courses", context, files))
+
+
+def fetch_list_table(name: ListName, context: SnapshotContext, files: ExitStack) -> FetchedList:
+    """Fetch one list into its file; `files` closes it.
+
+    Raises:
+        TrutoError: a request failed.
+    """
+    return retry_once(partial(_fetch_list_table, name, context, files))
+
+
+def _fetch_list_table(name: ListName, context: SnapshotContext, files: ExitStack) -> FetchedList:
+    job, table, flattener = context.job, TABLES[name], ListFlattener(name)
+    with ExitStack() as opened:
+        fetched = FetchedList(opened.enter_context(context.publication.open(table)), reading=flattener.counts)
+        staged = opened.enter_context(StagedRows(table, table.key, context.scratch))
+        for page in fetch_list(context.session, job.account_id, LISTS[name], job.options):
+            batch = flattener.flatten(page.records, page.received_at)
+            staged.add(batch)
+            fetched.is_offered = True
+            fetched.ids.append(batch.column(table.key[0]))
+            fetched.is_partial |= page.is_partial
+        duplicates = staged.deduplicate(fetched.file)
+        if duplicates.total:
+            flattener.counts["duplicates"] = duplicates.total
+        files.push(opened.pop_all())
+    return fetched
+
+
+def retry_once(fetch: Callable[[], T]) -> T:
+    """Return what `fetch` returns; after a broken list it starts from the beginning, once.
+
+    Raises:
+        TrutoError: the list broke again.
+    """
+    try:
+        return fetch()
+    except BrokenListError as broken:
+        log.warning("%s The list is read once more from its beginning.", broken)
+    try:
+        return fetch()
+    except BrokenListError as again:
+        raise again.__cause__ or again from None

@@ -1,0 +1,28 @@
+"""What httpx may log: no cursor, no id and no webhook address.
+
+What belongs here: the one filter on httpx's logger. It is a module of its own so that the command line and the
+definitions install it without importing httpx.
+"""
+
+from __future__ import annotations
+
+import logging
+
+
+def install_logging_filters() -> None:
+    """Reduce every URL in httpx's log lines to scheme and host; calling it again changes nothing.
+
+    Queries hold cursors and e-mail addresses, paths hold ids of learners, and the path of a webhook is its secret.
+    """
+    logging.getLogger("httpx").addFilter(_shorten_urls)
+
+
+def _shorten_urls(record: logging.LogRecord) -> bool:
+    import httpx
+
+    if isinstance(record.args, tuple):
+        record.args = tuple(
+            f"{value.scheme}://{value.host}" if isinstance(value, httpx.URL) else value
+            for value in record.args
+        )
+    return True
