@@ -159,6 +159,6 @@ class TestPayloads:
         warnings: list[str] = []
         with limit_file_size(10_000):
             assert remove(data, planned(data, RULES), warnings.append) == []
-        assert "make room" in warnings[0]
+        assert "free some space" in warnings[0]
         assert pq.read_table(rejected).column("payload").to_pylist() == [PAYLOAD] * 10
         assert [path.name for path in rejected.parent.iterdir()] == ["data.parquet"]
