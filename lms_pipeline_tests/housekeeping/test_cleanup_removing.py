@@ -24,8 +24,8 @@ from lms_pipeline_tests.support.data_directory import (
 from lms_pipeline_tests.support.lake_files import (
     PROVENANCE,
     enrollment,
-    files_of_at_most,
-    noise,
+    limit_file_size,
+    incompressible_text,
     publish,
     write,
 )
@@ -181,10 +181,10 @@ class TestPayloads:
         assert pq.read_table(rejected).column("payload").to_pylist() == [PAYLOAD, "[]"]
 
     def test_stay_unchanged_on_a_full_disk(self, data, rejected):
-        rows = [{"reason": noise(number), "payload": PAYLOAD} for number in range(10)]
+        rows = [{"reason": incompressible_text(number), "payload": PAYLOAD} for number in range(10)]
         publish(data, "acme", OLD, *rows, table=REJECTED_ENROLLMENTS)
         warnings: list[str] = []
-        with files_of_at_most(10_000):
+        with limit_file_size(10_000):
             assert remove(data, find_expired(data, POLICY), warnings.append) == []
         assert "can't be written: the file is larger than" in warnings[0]
         assert pq.read_table(rejected).column("payload").to_pylist() == [PAYLOAD] * 10
