@@ -22,7 +22,6 @@ import dagster as dg
 # no public name: the default compute log manager, the only one that knows where the output of steps is stored
 from dagster._core.storage.local_compute_log_manager import LocalComputeLogManager
 
-from lms_pipeline.housekeeping.cleanup import changed_at, size
 from lms_pipeline.housekeeping.policy import ExpiredItem
 
 DEFAULT_LOCATION = "lms_pipeline"
@@ -60,6 +59,8 @@ def find_expired_run_logs(
 def _select_expired(
     instance: dg.DagsterInstance, logs: dict[str, list[Path]], is_ours: Callable[[dg.DagsterRun], bool]
 ) -> Iterator[ExpiredItem]:
+    from lms_pipeline.housekeeping.cleanup import size
+
     run_ids = iter(logs)
     while batch := list(islice(run_ids, BATCH_SIZE)):
         runs = {run.run_id: run for run in instance.get_runs(dg.RunsFilter(run_ids=batch))}
@@ -70,6 +71,8 @@ def _select_expired(
 
 
 def _group_by_run(instance: dg.DagsterInstance, before: datetime) -> dict[str, list[Path]]:
+    from lms_pipeline.housekeeping.cleanup import changed_at
+
     logs: defaultdict[str, list[Path]] = defaultdict(list)
     for path in _find_logs(instance):
         run_id = path.name.partition(".")[0]
