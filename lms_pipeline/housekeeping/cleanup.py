@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 
 from lms_pipeline.accounts.options import load_options
 from lms_pipeline.accounts.registry import GONE, INACTIVE, Registry
-from lms_pipeline.housekeeping.policy import ExpiredItem, RetentionPolicy
+from lms_pipeline.housekeeping.policy import ExpiredItem, RetentionPolicy, measure_size, read_changed_at
 from lms_pipeline.lake.disk import LakeError, disk_errors
 from lms_pipeline.lake.files import PREFIX, check_version, conform, read_errors, read_metadata
 from lms_pipeline.lake.lock import LockedError, partition_lock, remove_folder
@@ -125,24 +125,6 @@ def _find_partition_paths(root: Path, account_id: str = "*") -> Iterator[tuple[P
         partition = parse_folder(path.relative_to(root).with_name(path.name.partition(".")[0]))
         if partition is not None:
             yield partition, path
-
-
-def read_changed_at(path: Path) -> datetime:
-    """Return the time of the last change; the present, if the file has just been removed."""
-    try:
-        return datetime.fromtimestamp(path.stat().st_mtime, UTC)
-    except FileNotFoundError:
-        return datetime.now(UTC)
-
-
-def measure_size(path: Path) -> int:
-    """Return the bytes of a file, or of all files in a folder; 0 if it has just been removed."""
-    try:
-        if path.is_dir():
-            return sum(measure_size(inside) for inside in path.iterdir())
-        return path.stat().st_size
-    except FileNotFoundError:
-        return 0
 
 
 def measure_payload_bytes(path: Path) -> int:

@@ -109,3 +109,21 @@ class RetentionPolicy:
     def is_unused(self, changed_at: datetime) -> bool:
         """Whether a call counter has expired."""
         return self.now - changed_at > UNUSED_AFTER
+
+
+def read_changed_at(path: Path) -> datetime:
+    """Return the time of the last change; the present, if the file has just been removed."""
+    try:
+        return datetime.fromtimestamp(path.stat().st_mtime, UTC)
+    except FileNotFoundError:
+        return datetime.now(UTC)
+
+
+def measure_size(path: Path) -> int:
+    """Return the bytes of a file, or of all files in a folder; 0 if it has just been removed."""
+    try:
+        if path.is_dir():
+            return sum(measure_size(inside) for inside in path.iterdir())
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0

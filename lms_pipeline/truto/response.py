@@ -166,7 +166,7 @@ def read_field(raw: bytes | msgspec.Raw | msgspec.UnsetType, type_: type[T], def
 
 
 @cache
-def _build_decoder(type_: Any) -> msgspec.json.Decoder[Any]:
+def _build_decoder(type_: Any) -> msgspec.json.Decoder[Any]:  # noqa: ANN401 (any type)
     return msgspec.json.Decoder(type_)
 
 

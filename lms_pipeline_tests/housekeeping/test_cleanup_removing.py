@@ -24,8 +24,8 @@ from lms_pipeline_tests.support.data_directory import (
 from lms_pipeline_tests.support.lake_files import (
     PROVENANCE,
     enrollment,
-    limit_file_size,
     incompressible_text,
+    limit_file_size,
     publish,
     write,
 )
