@@ -1,4 +1,4 @@
-# Every target sets up what it needs first. A new machine needs Python 3.11 or later, and make.
+# Every target installs what it needs first. A new machine needs Python 3.11 or later, and make.
 .DEFAULT_GOAL := help
 PYTHON ?= python3
 VENV := .venv
@@ -12,7 +12,7 @@ SDK_PYTHON ?= python3.12
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: $(READY)  ## .venv with the locked dependencies and the package
+setup: $(READY)  ## create .venv with the locked dependencies and the package
 
 $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15))' || \
@@ -23,23 +23,23 @@ $(READY): requirements.lock pyproject.toml
 	@$(BIN)/pip install -q --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $(READY)
 
-demo: $(READY)  ## the whole pipeline on a local Truto: accounts, days, completion rates
+demo: $(READY)  ## run the whole pipeline on a local Truto: accounts, days, completion rates
 	@$(BIN)/lms-pipeline demo
 
-test: $(READY)  ## all tests but the browser's
+test: $(READY)  ## run all tests except those in a browser
 	@$(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder
 
-e2e: $(READY)  ## the tests that drive a real browser: Debian's chromium
+e2e: $(READY)  ## run the tests in a real browser: Debian's chromium
 	@$(BIN)/pytest -m browser lms_pipeline_tests/browser
 
-bench: $(READY)  ## the benchmarks: figures as JSON lines and a table (half an hour on two cores)
+bench: $(READY)  ## run the benchmarks: figures as JSON lines and a table (half an hour on two cores)
 	@$(BIN)/python -m benchmarks.ticks
 	@$(BIN)/python -m benchmarks.fleet --accounts 200
 
-ui: $(READY)  ## Dagster's web UI over the same data, on http://127.0.0.1:3000
+ui: $(READY)  ## start Dagster's web UI on the same data, on http://127.0.0.1:3000
 	@$(BIN)/lms-pipeline ui
 
-lint: $(READY)  ## format, lint, types, arrows between rooms, and that Dagster loads the definitions
+lint: $(READY)  ## check format, lint, types, arrows between rooms, and that Dagster loads the definitions
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
@@ -49,7 +49,7 @@ lint: $(READY)  ## format, lint, types, arrows between rooms, and that Dagster l
 docs: $(READY)  ## write docs/tables.md from the schema
 	@$(BIN)/python -m lms_pipeline.tables.catalog > docs/tables.md
 
-sdk:  ## .venv-sdk with Truto's own SDK, for its test (needs Python 3.12 or later)
+sdk:  ## create .venv-sdk with Truto's own SDK, for its test (needs Python 3.12 or later)
 	@$(SDK_PYTHON) -m venv --clear .venv-sdk
 	@.venv-sdk/bin/pip install -q --disable-pip-version-check truto-python-sdk==0.1.6
 
@@ -57,5 +57,5 @@ lock:  ## resolve requirements.lock again (needs uv)
 	uv pip compile --quiet --universal --generate-hashes --no-strip-extras --no-header \
 		--python-version 3.11 --group dev pyproject.toml --output-file requirements.lock
 
-clean:  ## remove .venv and caches; the data stays
+clean:  ## remove .venv and caches; data/ stays
 	rm -rf $(VENV) .venv-sdk .mypy_cache .pytest_cache .ruff_cache .hypothesis dist e2e-output

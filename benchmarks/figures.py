@@ -1,6 +1,6 @@
-"""What a benchmark found out, for machines and for people.
+"""The figures of a benchmark, for machines and for people.
 
-What belongs here: one form for the figures of all benchmarks.
+Belongs here: one format for all benchmarks.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ class Figure(NamedTuple):
     unit: str = ""
 
 
-def tell(benchmark: str, figures: Iterable[Figure], **circumstances: object) -> None:
-    """A JSON line for each figure on stdout, a table on stderr."""
+def print_figures(benchmark: str, figures: Iterable[Figure], **parameters: object) -> None:
+    """Print a JSON line for each figure to stdout, and a table to stderr."""
     table = Table("figure", "value", "unit", title=benchmark, title_justify="left", box=box.SIMPLE_HEAD)
     table.columns[1].justify = "right"
     for figure in figures:
-        line = {"benchmark": benchmark, **circumstances, **figure._asdict()}
+        line = {"benchmark": benchmark, **parameters, **figure._asdict()}
         click.echo(msgspec.json.encode(line).decode())
         table.add_row(figure.name, f"{figure.value:,.2f}".removesuffix(".00"), figure.unit)
     Console(stderr=True).print(table)

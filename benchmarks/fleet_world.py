@@ -1,6 +1,6 @@
-"""A made-up fleet: many small accounts, some large ones, some that demand the pair, and three in trouble.
+"""A synthetic fleet: many small accounts, some large ones, some TalentLMS portals, and three that fail.
 
-What belongs here: which accounts there are and what ails them. The people in them are the sandbox's own.
+Belongs here: the accounts and their faults. Not here: the people in them, which the sandbox generates.
 """
 
 from __future__ import annotations
@@ -35,32 +35,32 @@ class Fleet:
 
     world: SyntheticWorld
     faults: dict[str, AnyFault]
-    """By account."""
+    """Fault by account."""
     causes: dict[str, str]
-    """How what is said of each of them begins."""
+    """The first words of each account's error, by account."""
 
     @property
     def account_ids(self) -> list[str]:
-        """All of them."""
+        """The ids of all accounts."""
         return [account.id for account in self.world.accounts()]
 
     @property
-    def sound(self) -> list[str]:
-        """Those that nothing ails."""
+    def healthy(self) -> list[str]:
+        """The ids of the accounts without a fault."""
         return [account_id for account_id in self.account_ids if account_id not in self.faults]
 
     @property
     def script(self) -> tuple[AnyFault, ...]:
-        """The faults, as a sandbox is started with them."""
+        """The faults, for the sandbox's script."""
         return tuple(self.faults.values())
 
 
-def load_fleet(count: int) -> Fleet:
-    """A fleet of so many accounts, four at least; those in trouble stand near its beginning, as small ones."""
+def build_fleet(count: int) -> Fleet:
+    """Return a fleet of `count` accounts, at least four. The failing ones are small and among the first."""
     accounts, profiles = [], {}
     for number in range(count):
         is_portal = number % PORTAL_EVERY == PORTAL_EVERY - 1
-        account = _account(f"fleet-{number:04}", "talentlms" if is_portal else "coursewell")
+        account = _build_account(f"fleet-{number:04}", "talentlms" if is_portal else "coursewell")
         accounts.append(account)
         if is_portal:
             profiles[account.id] = msgspec.structs.replace(PORTAL, headcount=PORTAL_HEADCOUNT)
@@ -83,7 +83,7 @@ def load_fleet(count: int) -> Fleet:
     return Fleet(SyntheticWorld(DEFAULT_SEED, accounts, profiles), faults, causes)
 
 
-def _account(account_id: str, integration: str) -> Account:
+def _build_account(account_id: str, integration: str) -> Account:
     connected = datetime(2023, 6, 1, 9, tzinfo=UTC)
     return Account(
         id=account_id,

@@ -1,7 +1,7 @@
 """Count the files of the package that one page of five enrollments passes: `python -m benchmarks.page_path [--list]`.
 
-What belongs here: tracing one sweep in this process. A file counts where one of its functions runs; `sandbox/` and the
-code that runs at import do not count.
+Belongs here: tracing one sweep in this process. A file counts if one of its functions runs. `sandbox/` and code that
+runs at import do not count.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import msgspec
 from pydantic import SecretStr
 
 import lms_pipeline
-from benchmarks.figures import Figure, tell
+from benchmarks.figures import Figure, print_figures
 from lms_pipeline.accounts.registry import Registry
 from lms_pipeline.connection import Truto
 from lms_pipeline.lake.paths import DataDir, Partition
@@ -41,7 +41,7 @@ RECORDS = 5
 
 @dataclass
 class Trace:
-    """Calls of functions by file, and how often a call was in another file than the one before it."""
+    """Calls of functions by file, and the number of calls in another file than the previous call."""
 
     calls: Counter[str] = field(default_factory=Counter)
     moves: int = 0
@@ -62,8 +62,8 @@ class Trace:
         self.calls[str(file)] += 1
 
     @contextmanager
-    def running(self) -> Iterator[None]:
-        """Trace this thread, and threads that start meanwhile."""
+    def record(self) -> Iterator[None]:
+        """Trace this thread, and the threads that start during the block."""
         threading.setprofile(self)
         sys.setprofile(self)
         try:
@@ -76,28 +76,26 @@ class Trace:
 def trace_sweep(folder: Path, sandbox: RunningSandbox) -> tuple[Trace, Trace]:
     """Sweep the account: one page each of enrollments, users and courses.
 
-    Returns the trace of `take_snapshot`, and that of the whole: with the job built from registry and options, and its
-    outcome recorded.
+    Returns:
+        The trace of `take_snapshot`, and the trace that includes loading the job and recording its outcome.
     """
     settings = Settings(
         token=SecretStr(sandbox.token), base_url=sandbox.url, data_dir=folder, frozen_now=NOW, start_date=DAY
     )
     data = DataDir(settings.data_dir)
-    Registry(data.registry).add(ACCOUNT, name=None, first_day=DAY)
+    Registry.open(settings).add(ACCOUNT, name=None, first_day=DAY)
     before, during, after = Trace(), Trace(), Trace()
-    with before.running():
+    with before.record():
         job = SnapshotJob.load(settings, Partition(ACCOUNT, DAY), "page-path")
         truto = Truto(settings)
-    with during.running():
+    with during.record():
         result = take_snapshot(
             job, connect=truto.connect, data=data, calendar=settings.calendar, now=truto.now
         )
-    with after.running():
+    with after.record():
         record_outcome(data, job, result)
     if result.rows.served != RECORDS:
-        raise SystemExit(
-            f"{result.rows.served} records were served instead of {RECORDS}: look into it first."
-        )
+        raise SystemExit(f"{result.rows.served} records were served instead of {RECORDS}: fix that first.")
     parts = (before, during, after)
     moves = sum(part.moves for part in parts) + len(parts) - 1
     return during, Trace(before.calls + during.calls + after.calls, moves)
@@ -124,7 +122,7 @@ def write_world(path: Path) -> Path:
 
 
 @click.command()
-@click.option("--list", "is_listed", is_flag=True, help="Print the files too, with the calls in each.")
+@click.option("--list", "is_listed", is_flag=True, help="Print the files, with the calls in each.")
 def main(*, is_listed: bool) -> None:
     """Count the files of the package that one page of five enrollments passes."""
     with tempfile.TemporaryDirectory() as folder:
@@ -140,7 +138,7 @@ def main(*, is_listed: bool) -> None:
         Figure("a page in take_snapshot", len(during.calls), "files"),
         Figure("moves between files in take_snapshot", during.moves),
     ]
-    tell("page_path", figures, records=RECORDS)
+    print_figures("page_path", figures, records=RECORDS)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""Dagster's services as a user starts them, and the switch of a schedule as a user turns it in the UI.
+"""Dagster's services as a user starts them, and schedules as a user starts and stops them in the UI.
 
-What belongs here: `lms-pipeline ui` in a process of its own, and the web UI's GraphQL. What runs in it is the code's.
+Belongs here: `lms-pipeline ui` in its own process, and the web UI's GraphQL API.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from typing import Any
 import httpx
 
 COMMAND = Path(sys.executable).with_name("lms-pipeline")
-UP_WITHIN = 120.0
-"""Seconds for the web UI to come up and know the code location."""
+START_TIMEOUT_SECONDS = 120.0
+"""Time for the web UI to start and to load the code location."""
 SELECTOR = {"repositoryLocationName": "lms_pipeline", "repositoryName": "__repository__"}
 
 STATE = """
@@ -37,16 +37,16 @@ mutation Stop($id: String!) { stopRunningSchedule(id: $id) {
 
 
 class ServiceError(Exception):
-    """Dagster's services don't do what they are asked for."""
+    """Dagster's services did not start, or refused a request."""
 
 
 @dataclass(frozen=True)
 class Tick:
-    """One tick of a schedule; times in seconds since 1970."""
+    """One tick of a schedule. Times are in seconds since 1970."""
 
     scheduled_at: float
     ended_at: float | None
-    """None while it goes on asking for runs."""
+    """None while the tick is running."""
 
 
 @dataclass(frozen=True)
@@ -57,82 +57,83 @@ class Services:
     pid: int
 
     def start(self, schedule: str) -> None:
-        """Turn a schedule on."""
-        told = self._ask(START, selector={**SELECTOR, "scheduleName": schedule})["startSchedule"]
-        self._check(told, "RUNNING")
+        """Start a schedule."""
+        response = self._query(START, selector={**SELECTOR, "scheduleName": schedule})["startSchedule"]
+        self._check_status(response, "RUNNING")
 
     def stop(self, schedule: str) -> None:
-        """Turn it off."""
-        self._check(self._ask(STOP, id=self._state(schedule)["id"])["stopRunningSchedule"], "STOPPED")
+        """Stop a schedule."""
+        response = self._query(STOP, id=self._read_state(schedule)["id"])["stopRunningSchedule"]
+        self._check_status(response, "STOPPED")
 
-    def ticks(self, schedule: str) -> list[Tick]:
-        """The ticks of a schedule, the first one first.
+    def read_ticks(self, schedule: str) -> list[Tick]:
+        """Return the ticks of a schedule, oldest first.
 
         Raises:
-            ServiceError: one of them has failed.
+            ServiceError: a tick failed.
         """
-        ticks = self._state(schedule)["ticks"]
+        ticks = self._read_state(schedule)["ticks"]
         if failed := [tick for tick in ticks if tick["status"] == "FAILURE"]:
-            raise ServiceError(f"A tick has failed: {failed[0]['error']['message']}")
+            raise ServiceError(f"A tick failed: {failed[0]['error']['message']}")
         return [
             Tick(tick["timestamp"], None if tick["status"] == "STARTED" else tick["endTimestamp"])
             for tick in reversed(ticks)
         ]
 
     def is_up(self) -> bool:
-        """Whether the web UI answers, and has loaded the code."""
+        """Whether the web UI responds and has loaded the code."""
         try:
-            return self._state("daily_snapshot") is not None
+            return self._read_state("daily_snapshot") is not None
         except (httpx.TransportError, ServiceError):
             return False
 
-    def _state(self, schedule: str) -> Any:  # noqa: ANN401 - JSON
-        told = self._ask(STATE, selector={**SELECTOR, "scheduleName": schedule})["scheduleOrError"]
-        if "scheduleState" not in told:
+    def _read_state(self, schedule: str) -> Any:  # noqa: ANN401 - JSON
+        response = self._query(STATE, selector={**SELECTOR, "scheduleName": schedule})["scheduleOrError"]
+        if "scheduleState" not in response:
             raise ServiceError(f"There is no schedule {schedule} yet.")
-        return told["scheduleState"]
+        return response["scheduleState"]
 
     @staticmethod
-    def _check(told: Any, expected: str) -> None:  # noqa: ANN401 - JSON
-        if told.get("scheduleState", {}).get("status") != expected:
-            raise ServiceError(f"The schedule should be {expected}: {told}")
+    def _check_status(response: Any, expected: str) -> None:  # noqa: ANN401 - JSON
+        if response.get("scheduleState", {}).get("status") != expected:
+            raise ServiceError(f"The schedule should be {expected}: {response}")
 
-    def _ask(self, query: str, **variables: object) -> dict[str, Any]:
+    def _query(self, query: str, **variables: object) -> dict[str, Any]:
         body = {"query": query, "variables": variables}
-        told = httpx.post(f"{self.url}/graphql", json=body, timeout=60, trust_env=False).json()
-        if told.get("errors"):
-            raise ServiceError(str(told["errors"]))
-        data: dict[str, Any] = told["data"]
+        response = httpx.post(f"{self.url}/graphql", json=body, timeout=60, trust_env=False).json()
+        if response.get("errors"):
+            raise ServiceError(str(response["errors"]))
+        data: dict[str, Any] = response["data"]
         return data
 
 
 @contextmanager
-def services(environment: Mapping[str, str], folder: Path) -> Iterator[Services]:
-    """`lms-pipeline ui` while the block runs; what it says goes into `folder`.
+def start_services(environment: Mapping[str, str], folder: Path) -> Iterator[Services]:
+    """Run `lms-pipeline ui` during the block, with its output in `folder`.
 
     Raises:
-        ServiceError: it doesn't come up.
+        ServiceError: it does not start.
     """
-    port = _free_port()
+    port = _find_free_port()
     command = [str(COMMAND), "ui", "--port", str(port)]
     with (
         (folder / "ui.log").open("wb") as log,
         subprocess.Popen(command, env=environment, cwd=folder, stdout=log, stderr=log) as process,  # noqa: S603
     ):
         try:
-            started = Services(f"http://127.0.0.1:{port}", process.pid)
-            deadline = time.monotonic() + UP_WITHIN
-            while not started.is_up():
+            dagster = Services(f"http://127.0.0.1:{port}", process.pid)
+            deadline = time.monotonic() + START_TIMEOUT_SECONDS
+            while not dagster.is_up():
                 if process.poll() is not None or time.monotonic() > deadline:
-                    raise ServiceError(f"`lms-pipeline ui` doesn't come up: see {log.name}")
+                    raise ServiceError(f"`lms-pipeline ui` does not start: see {log.name}")
                 time.sleep(0.5)
-            yield started
+            yield dagster
         finally:
             process.terminate()
             process.wait()
 
 
-def _free_port() -> int:
+def _find_free_port() -> int:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port: int = listener.getsockname()[1]

@@ -1,7 +1,7 @@
-"""How long the schedule and its sensor look at a fleet before they ask: `python -m benchmarks.ticks`.
+"""How long the schedule and the sensor evaluate a fleet: `python -m benchmarks.ticks`.
 
-What belongs here: evaluating them in this process, over accounts and days that have no data; nothing is run or called.
-Dagster gives them 60 seconds.
+Belongs here: evaluations in this process over accounts and days without data. Nothing is run or called. Dagster's
+limit is 60 seconds.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import dagster as dg
 import msgspec
 from pydantic import SecretStr
 
-from benchmarks.figures import Figure, tell
+from benchmarks.figures import Figure, print_figures
 from lms_pipeline.accounts.registry import RegisteredAccount
 from lms_pipeline.definitions import build_defs
 from lms_pipeline.defs.instance import open_instance
@@ -30,21 +30,21 @@ from lms_pipeline.sandbox import generated_world, running
 from lms_pipeline.settings import Settings
 
 SIZES = ((200, 330), (300, 330), (1_000, 365))
-"""Accounts, and the days since the first; the second is just below the 100,000 partitions that Dagster advises."""
+"""Accounts, and days since the first day. The second is just below the 100,000 partitions that Dagster advises."""
 NOW = datetime(2026, 1, 2, 2, tzinfo=UTC)
 DAY = date(2026, 1, 1)
-OVER = {"dagster/will_retry": "false"}
+NO_RETRY = {"dagster/will_retry": "false"}
 
 
 @dataclass(frozen=True)
-class Watched:
-    """A schedule or a sensor, evaluated as the daemon has it done."""
+class Evaluator:
+    """Evaluates the schedule and the sensor as the daemon does."""
 
     repository: dg.RepositoryDefinition
     instance: dg.DagsterInstance
 
-    def schedule(self) -> int:
-        """Tick, and count the runs that are asked for."""
+    def count_scheduled(self) -> int:
+        """Evaluate a tick of the schedule and count the requested runs."""
         schedule = self.repository.get_schedule_def(DAILY_SNAPSHOT)
         with dg.build_schedule_context(
             self.instance,
@@ -54,8 +54,8 @@ class Watched:
         ) as context:
             return len(schedule.evaluate_tick(context).run_requests or [])
 
-    def failed_days(self) -> int:
-        """Sense, and count the runs that are asked for."""
+    def count_failed_days(self) -> int:
+        """Evaluate the sensor and count the requested runs."""
         sensor = self.repository.get_sensor_def("failed_days")
         with (
             dg.build_sensor_context(
@@ -70,7 +70,7 @@ class Watched:
 
 @click.command()
 def main() -> None:
-    """Measure ticks over fleets of several sizes."""
+    """Measure ticks on fleets of several sizes."""
     with running(generated_world()) as sandbox:
         for accounts, days in SIZES:
             with tempfile.TemporaryDirectory(prefix="ticks-") as folder:
@@ -81,32 +81,36 @@ def main() -> None:
                     start_date=DAY - timedelta(days=days - 1),
                     frozen_now=NOW,
                 )
-                figures = list(_measured(settings, accounts))
-            tell("ticks", figures, accounts=accounts, days=days, cores=os.cpu_count())
+                figures = list(_measure(settings, accounts))
+            print_figures("ticks", figures, accounts=accounts, days=days, cores=os.cpu_count())
 
 
-def _measured(settings: Settings, accounts: int) -> Iterator[Figure]:
+def _measure(settings: Settings, accounts: int) -> Iterator[Figure]:
     ids = [f"account-{number:05}" for number in range(accounts)]
-    registered = [RegisteredAccount(id=one, name=one, first_day=settings.start_date) for one in ids]
+    registered = [
+        RegisteredAccount(id=account_id, name=account_id, first_day=settings.start_date) for account_id in ids
+    ]
     registry = DataDir(settings.data_dir).registry
     registry.parent.mkdir(parents=True)
     registry.write_bytes(msgspec.json.encode(registered))
     with open_instance(settings) as instance:
         add_accounts(instance, ids)
-        watched = Watched(build_defs(settings).get_repository_def(), instance)
-        yield _timed(f"schedule, {accounts} accounts asked for", watched.schedule, accounts)
+        evaluator = Evaluator(build_defs(settings).get_repository_def(), instance)
+        yield _time(f"schedule, {accounts} accounts requested", evaluator.count_scheduled, accounts)
         for account_id in ids:
-            tags = {ACCOUNT_TAG: account_id, "dagster/partition/date": DAY.isoformat(), **OVER}
+            tags = {ACCOUNT_TAG: account_id, "dagster/partition/date": DAY.isoformat(), **NO_RETRY}
             instance.add_run(dg.DagsterRun(DAILY_SNAPSHOT, status=dg.DagsterRunStatus.FAILURE, tags=tags))
-        yield _timed(f"failed_days, {accounts} accounts asked for again", watched.failed_days, accounts)
+        yield _time(
+            f"failed_days, {accounts} accounts requested again", evaluator.count_failed_days, accounts
+        )
 
 
-def _timed(name: str, evaluate: Callable[[], int], expected: int) -> Figure:
+def _time(name: str, evaluate: Callable[[], int], expected: int) -> Figure:
     started = time.perf_counter()
-    asked = evaluate()
+    requested = evaluate()
     seconds = time.perf_counter() - started
-    if asked != expected:
-        raise RuntimeError(f"{asked} runs were asked for, not {expected}.")
+    if requested != expected:
+        raise RuntimeError(f"{requested} runs were requested instead of {expected}.")
     return Figure(name, seconds, "s")
 
 

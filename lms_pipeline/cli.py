@@ -1,7 +1,7 @@
-"""The `lms-pipeline` command: its subcommands, and how an error is told.
+"""The `lms-pipeline` command: the entry point, its subcommands, and how errors are printed.
 
-What belongs here: the entry point. Each subcommand lives in `commands/`, imported when it is asked for, so that
-`--help` is quick.
+Belongs here: dispatch and exit statuses. Not here: the subcommands (`commands/`), which are imported on use so that
+`--help` is fast.
 """
 
 from __future__ import annotations
@@ -18,67 +18,69 @@ from lms_pipeline.errors import LmsPipelineError, WrongUseError
 from lms_pipeline.truto.log_filter import install_logging_filters
 
 COMMANDS = {
-    "demo": "Run the whole pipeline against a local Truto, and show completion rates",
+    "demo": "Run the whole pipeline against a local Truto and print completion rates",
     "sandbox": "Serve the local Truto until interrupted",
-    "accounts": "The accounts we know: list, sync, add, remove",
-    "materialize": "Pull days and work out their metrics, as the UI does",
-    "query": "Ask the warehouse in SQL, read-only",
-    "doctor": "See how an account of a live Truto behaves, with as few calls as it takes",
-    "replay": "Flatten the kept answers of a day again, without a call",
-    "housekeeping": "Remove what is past its time; or say what that would be",
-    "ui": "Dagster's web UI over the same data",
+    "accounts": "Manage the accounts to pull: list, sync, add, remove",
+    "materialize": "Pull days and compute their metrics, as in the UI",
+    "query": "Run a read-only SQL query on the warehouse",
+    "doctor": "Test how an account of a live Truto behaves, with few calls",
+    "replay": "Transform the kept responses of a day again, without a call",
+    "housekeeping": "Remove expired files, or list them",
+    "ui": "Start Dagster's web UI on the same data",
 }
 
 
-class _Commands(click.Group):
-    """Commands whose modules are imported when they are run or explained."""
+class _LazyGroup(click.Group):
+    """A group that imports a command's module when the command or its help is used."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
-        """In the order of the table above."""
+        """Return the names in the order of `COMMANDS`."""
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
-        """The command `cmd_name` of its module."""
+        """Return the command from the module of its name."""
         if cmd_name not in COMMANDS:
             return None
         command: click.Command = getattr(import_module(f"lms_pipeline.commands.{cmd_name}"), cmd_name)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
-        """The list of commands, without importing any."""
+        """Write the list of commands without importing them."""
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
 
 
-@click.command(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="lms-pipeline")
-@click.option("--debug", is_flag=True, help="Show tracebacks, and what is logged on the way.")
+@click.option("--debug", is_flag=True, help="Show tracebacks and log messages.")
 def lms_pipeline(debug: bool) -> None:
     """Every learner's course status, every day, from every connected LMS, as Parquet.
 
-    Settings come from the environment and from .env; see the README.
+    Reads its settings from the environment and from .env; see docs/settings.md.
     """
     logging.basicConfig(level=logging.INFO if debug else logging.WARNING, format="%(message)s")
-    logging.getLogger("httpx").setLevel(logging.WARNING)  # its lines hold whole URLs
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # its lines contain whole URLs
 
 
 def main() -> None:
-    """Run the command; an error of ours is one sentence, 1 where something failed and 2 where the use was wrong."""
+    """Run the command. Print an error as one sentence; exit with 1 on a failure, with 2 on wrong use."""
     install_logging_filters()
     try:
         lms_pipeline(standalone_mode=True)
-    except BrokenPipeError:  # who reads us, `head` for instance, has had enough
+    except BrokenPipeError:  # the reader, like `head`, has closed the pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except LmsPipelineError as error:
         if "--debug" in sys.argv:
             raise
         click.echo(f"Error: {error}", err=True)
         sys.exit(2 if isinstance(error, WrongUseError) else 1)
-    except Exception as error:  # the process's edge: a full disk under Dagster's log, for instance
+    except Exception as error:  # the edge of the process: for example a full disk under Dagster's log
         if "--debug" in sys.argv:
             raise
-        what = f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else 'no more is known'}"
-        click.echo(f"Error: {what}; look at the disk of LMS_DATA_DIR, or add --debug to see where.", err=True)
+        problem = f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else 'no details'}"
+        click.echo(
+            f"Error: {problem}; check the disk of LMS_DATA_DIR, or add --debug for a traceback.", err=True
+        )
         sys.exit(1)
 
 

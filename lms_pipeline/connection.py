@@ -106,7 +106,7 @@ class Truto:
         from lms_pipeline.truto.retry import RetryPolicy
 
         settings = self.settings
-        token, refused_token = settings.required_token(), RefusedTokenFlag(DataDir(settings.data_dir))
+        token, refused_token = settings.require_token(), RefusedTokenFlag(DataDir(settings.data_dir))
         if gate is not None:
             refused_token.check(token, settings.base_url)
         tiers = Tiers(settings.token_calls_per_10s, settings.account_calls_per_10s)

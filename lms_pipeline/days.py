@@ -1,6 +1,6 @@
-"""Days: when one ends, and which one may be pulled now.
+"""Calendar days: when a day ends, and which day is open for a pull.
 
-What belongs here: pure calendar arithmetic in the pipeline's time zone. The clock itself is `Settings.now`.
+Belongs here: pure calendar arithmetic in `LMS_TIMEZONE`. Not here: the clock (`Settings.now`).
 """
 
 from __future__ import annotations
@@ -16,57 +16,58 @@ if TYPE_CHECKING:
 
 
 class DayNotOpenError(LmsPipelineError):
-    """A pull was asked for a day whose state can't be told now."""
+    """The day to pull has not ended, or its grace period is over."""
 
 
 @dataclass(frozen=True, slots=True)
 class Calendar:
-    """The days of `zone`; a pull of a day may start until `grace_hours` (24 at most) after its end.
+    """The days of `zone`. A pull of a day may start until `grace_hours` (24 at most) after its end.
 
-    With 24, exactly one ended day is open at every instant, also where a day has 23 or 25 hours: the grace is
-    counted on the wall clock.
+    With 24, exactly one ended day is open at every instant, even if a day has 23 or 25 hours: the grace period is
+    measured on the wall clock.
     """
 
     zone: ZoneInfo
     grace_hours: float = 24
 
     def ends_at(self, day: date) -> datetime:
-        """The instant at which `day` ends, in UTC: 00:00 of the next day in the zone. It is the day's "as of"."""
-        return self._wall(day, 0).astimezone(UTC)
+        """Return the instant at which `day` ends, in UTC: 00:00 of the next day in the zone."""
+        return self._add_hours_to_end(day, 0).astimezone(UTC)
 
     def closes_at(self, day: date) -> datetime:
-        """The instant from which a pull of `day` may not start any more, in UTC."""
-        return self._wall(day, self.grace_hours).astimezone(UTC)
+        """Return the instant from which a pull of `day` may no longer start, in UTC."""
+        return self._add_hours_to_end(day, self.grace_hours).astimezone(UTC)
 
-    def latest_ended(self, now: datetime) -> date:
-        """The last day that is over at `now`."""
+    def find_latest_ended(self, now: datetime) -> date:
+        """Return the latest day that has ended at `now`."""
         return now.astimezone(self.zone).date() - timedelta(days=1)
 
-    def open_day(self, now: datetime) -> date | None:
-        """The one day that may be pulled at `now`; None between the end of the grace and the next day's end."""
-        day = self.latest_ended(now)
+    def find_open_day(self, now: datetime) -> date | None:
+        """Return the one day that may be pulled at `now`; None between the end of its grace period and the next day's end."""
+        day = self.find_latest_ended(now)
         return day if now < self.closes_at(day) else None
 
-    def latest_closed(self, now: datetime) -> date:
-        """The last day that can't be pulled any more at `now`."""
-        day = self.latest_ended(now)
+    def find_latest_closed(self, now: datetime) -> date:
+        """Return the latest day that can no longer be pulled at `now`."""
+        day = self.find_latest_ended(now)
         return day if now >= self.closes_at(day) else day - timedelta(days=1)
 
     def check_open(self, day: date, now: datetime) -> None:
-        """Refuse a day that hasn't ended, or whose grace is over.
+        """Refuse a day that has not ended, or whose grace period is over.
 
         Raises:
-            DayNotOpenError: naming the day that is open.
+            DayNotOpenError: with the day that is open.
         """
-        open_day = self.open_day(now)
+        open_day = self.find_open_day(now)
         if day == open_day:
             return
-        trouble = "has not ended yet" if now < self.ends_at(day) else "is over and its grace too"
+        problem = "has not ended yet" if now < self.ends_at(day) else "has ended and its grace period is over"
         instead = f"the day that is open is {open_day}" if open_day else "no day is open at this hour"
         raise DayNotOpenError(
-            f"{day} {trouble}, and the API tells only the present, which is never stored as another day's: {instead}."
+            f"{day} {problem}, and the API returns only the current state, which is never stored as another day's: "
+            f"{instead}."
         )
 
-    def _wall(self, day: date, hours_after_end: float) -> datetime:
+    def _add_hours_to_end(self, day: date, hours_after_end: float) -> datetime:
         midnight = datetime.combine(day + timedelta(days=1), time.min, tzinfo=self.zone)
         return midnight + timedelta(hours=hours_after_end)

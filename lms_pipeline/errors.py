@@ -1,16 +1,16 @@
-"""The root of every error that a person is told.
+"""The root of every error whose message is for a person.
 
-What belongs here: the base class alone. An error of a room lives in that room. A message is one sentence
-for a person: what happened, to what, and what to do. It never carries a token, a name or an e-mail.
+Belongs here: the base classes. An error of one room lives in that room. A message is one sentence: what happened, to
+what, and what to do. It never carries a token, a name or an e-mail address.
 """
 
 
 class LmsPipelineError(Exception):
-    """Something a person has to know about, told in one sentence."""
+    """A problem that a person has to know about, described in one sentence."""
 
 
 class WrongUseError(LmsPipelineError):
-    """What was asked for can't be: nothing was tried."""
+    """A request that can't be carried out. Nothing was attempted."""
 
 
 class SettingsError(WrongUseError):

@@ -1,7 +1,7 @@
 """The environment, read once into one frozen `Settings`.
 
-What belongs here: the settings of the whole installation, their defaults and checks. What is set per account is
-`accounts.py`.
+Belongs here: the settings of the installation, their defaults and their validation. Not here: options of single
+accounts (`accounts/options.py`).
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from lms_pipeline.days import Calendar
 from lms_pipeline.errors import SettingsError
 
 LOOPBACK = {"localhost", "127.0.0.1", "::1"}
-PATTERN = set("*?[")
-NO_PATTERN = "must not hold '*', '?' or '[', which DuckDB reads as patterns"
+GLOB_CHARACTERS = set("*?[")
+GLOB_RULE = "must not contain '*', '?' or '[', which DuckDB reads as wildcards"
 
 
 class Settings(BaseSettings):
-    """How this installation is set up; each field's alias is its name in the environment."""
+    """The settings of this installation. The alias of a field is its name in the environment."""
 
     model_config = SettingsConfigDict(
         frozen=True, extra="ignore", env_ignore_empty=True, hide_input_in_errors=True, populate_by_name=True
@@ -49,104 +49,104 @@ class Settings(BaseSettings):
 
     @classmethod
     def load(cls, start: Path | None = None) -> Self:
-        """The settings of the environment and of the nearest `.env` at or above `start` (the working directory).
+        """Read the environment and the nearest `.env` at or above `start` (default: the working directory).
 
         Relative paths are resolved against the folder of that `.env`, else of `workspace.yaml`, else `start`, so
-        that every process of an installation means the same.
+        that every process of an installation uses the same folders.
 
         Raises:
-            SettingsError: naming the setting and what it must be; the value, which may be secret, is not told.
+            SettingsError: with the setting's name and what it must be, without its value, which may be secret.
         """
         start = (start or Path.cwd()).resolve()
-        root = _root(start)
+        root = _find_root(start)
         try:
             settings = cls(_env_file=root / ".env", _env_file_encoding="utf-8")
         except ValidationError as invalid:
             first = invalid.errors(include_input=False, include_url=False)[0]
-            trouble = first["msg"].removeprefix("Value error, ")
-            raise SettingsError(f"{first['loc'][0]} can't be used: {trouble}.") from None
+            problem = first["msg"].removeprefix("Value error, ")
+            raise SettingsError(f"{first['loc'][0]} can't be used: {problem}.") from None
         except UnicodeDecodeError:
             raise SettingsError(f"{root / '.env'} can't be read: save it as UTF-8.") from None
-        paths = {"data_dir": _absolute(root, settings.data_dir, "LMS_DATA_DIR")}
-        if PATTERN & set(str(paths["data_dir"])):
-            raise SettingsError(f"LMS_DATA_DIR can't be used: the whole path {NO_PATTERN}.")
+        paths = {"data_dir": _resolve(root, settings.data_dir, "LMS_DATA_DIR")}
+        if GLOB_CHARACTERS & set(str(paths["data_dir"])):
+            raise SettingsError(f"LMS_DATA_DIR can't be used: the whole path {GLOB_RULE}.")
         if settings.accounts_file is not None:
-            paths["accounts_file"] = _absolute(root, settings.accounts_file, "LMS_ACCOUNTS_FILE")
+            paths["accounts_file"] = _resolve(root, settings.accounts_file, "LMS_ACCOUNTS_FILE")
         if settings.dagster_home_set is not None:
-            paths["dagster_home_set"] = _absolute(root, settings.dagster_home_set, "DAGSTER_HOME")
+            paths["dagster_home_set"] = _resolve(root, settings.dagster_home_set, "DAGSTER_HOME")
         return settings.model_copy(update=paths)
 
     @property
     def calendar(self) -> Calendar:
-        """The days, in the pipeline's time zone."""
+        """The days in `LMS_TIMEZONE`, with their grace period."""
         return Calendar(ZoneInfo(self.timezone), self.grace_hours)
 
     @property
     def dagster_home(self) -> Path:
-        """Where Dagster keeps its log of runs."""
+        """The folder of Dagster's run log."""
         return self.dagster_home_set or self.data_dir / "dagster"
 
     def now(self) -> datetime:
-        """The present, UTC: the clock, or the instant that stands for it."""
+        """Return the current time in UTC: `LMS_NOW` if set, else the clock."""
         return self.frozen_now or datetime.now(UTC)
 
-    def required_token(self) -> str:
-        """The API token.
+    def require_token(self) -> str:
+        """Return the API token.
 
         Raises:
-            SettingsError: there is none.
+            SettingsError: it is not set.
         """
         if self.token is None:
             raise SettingsError(
-                "There is no API token: set TRUTO_API_TOKEN in the environment or in .env to one of your Truto account."
+                "There is no API token: set TRUTO_API_TOKEN in the environment or in .env to a token of your Truto account."
             )
         return self.token.get_secret_value()
 
     @field_validator("token")
     @classmethod
-    def _sendable(cls, token: SecretStr | None) -> SecretStr | None:
+    def _require_printable(cls, token: SecretStr | None) -> SecretStr | None:
         text = token.get_secret_value().strip() if token else ""
         if not all("!" <= letter <= "~" for letter in text):
-            raise ValueError("it must be one word of printable ASCII")
+            raise ValueError("it must be one word of printable ASCII characters")
         return SecretStr(text) if text else None
 
     @field_validator("alert_webhook")
     @classmethod
-    def _secure_too(cls, address: SecretStr | None) -> SecretStr | None:
-        return None if address is None else SecretStr(cls._secure(address.get_secret_value()))
+    def _require_https_webhook(cls, address: SecretStr | None) -> SecretStr | None:
+        return None if address is None else SecretStr(cls._require_https(address.get_secret_value()))
 
     @field_validator("base_url")
     @classmethod
-    def _secure(cls, url: str) -> str:
+    def _require_https(cls, url: str) -> str:
         url = url.strip().rstrip("/")
         try:
             parts = urlsplit(url)
             scheme, host, _ = parts.scheme, parts.hostname, parts.port
-        except ValueError:  # its message may hold a piece of the address
+        except ValueError:  # its message may contain a part of the address
             scheme, host = "", None
         if host and (scheme == "https" or (scheme == "http" and host in LOOPBACK)):
             return url
-        raise ValueError("it must be an https address; plain http is for this machine only")
+        raise ValueError("it must be an https address; plain http is allowed for this machine only")
 
     @field_validator("data_dir")
     @classmethod
-    def _no_pattern(cls, folder: Path) -> Path:
-        if PATTERN & set(str(folder)):
-            raise ValueError(f"it {NO_PATTERN}")
+    def _refuse_wildcards(cls, folder: Path) -> Path:
+        if GLOB_CHARACTERS & set(str(folder)):
+            raise ValueError(f"it {GLOB_RULE}")
         return folder
 
     @field_validator("timezone")
     @classmethod
-    def _known_zone(cls, name: str) -> str:
+    def _require_known_zone(cls, name: str) -> str:
         try:
             ZoneInfo(name)
         except (ZoneInfoNotFoundError, ValueError, OSError):
-            raise ValueError("it must be the name of a time zone, like Europe/Athens") from None
+            raise ValueError("it must be a time zone name, like Europe/Athens") from None
         return name
 
     @field_validator("integrations", mode="before")
     @classmethod
-    def _split(cls, names: object) -> object:
+    def _split_names(cls, names: object) -> object:
         return (
             tuple(name.strip().lower() for name in names.split(",") if name.strip())
             if isinstance(names, str)
@@ -155,7 +155,7 @@ class Settings(BaseSettings):
 
     @field_validator("frozen_now")
     @classmethod
-    def _not_ahead(cls, instant: datetime | None) -> datetime | None:
+    def _refuse_future(cls, instant: datetime | None) -> datetime | None:
         if instant is None:
             return None
         try:
@@ -167,7 +167,7 @@ class Settings(BaseSettings):
         return aware
 
 
-def _root(start: Path) -> Path:
+def _find_root(start: Path) -> Path:
     for marker in (".env", "workspace.yaml"):
         for folder in (start, *start.parents):
             if (folder / marker).is_file():
@@ -175,8 +175,10 @@ def _root(start: Path) -> Path:
     return start
 
 
-def _absolute(root: Path, path: Path, name: str) -> Path:
+def _resolve(root: Path, path: Path, name: str) -> Path:
     try:
         return (root / path.expanduser()).resolve()
     except RuntimeError:
-        raise SettingsError(f"{name} can't be used: there is no home directory for its '~'.") from None
+        raise SettingsError(
+            f"{name} can't be used: it starts with '~', but there is no such home directory."
+        ) from None

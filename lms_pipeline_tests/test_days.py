@@ -1,4 +1,4 @@
-"""Which day may be pulled at which instant."""
+"""Which day is open for a pull at which instant."""
 
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -16,7 +16,7 @@ ZONES = [
     *("Asia/Beirut", "Africa/Cairo", "Africa/Casablanca", "Atlantic/Azores"),
     *("Europe/Athens", "Europe/Dublin", "Australia/Lord_Howe", "Antarctica/Troll"),
 ]
-"""Among them zones whose clocks change at midnight, to midnight, by half an hour and by two."""
+"""Includes zones whose clocks change at midnight, to midnight, by half an hour and by two hours."""
 
 zones = st.sampled_from(ZONES)
 instants = st.datetimes(datetime(2020, 1, 1), datetime(2039, 12, 31), timezones=st.just(UTC))  # noqa: DTZ001
@@ -27,7 +27,7 @@ def calendar(zone="UTC", grace_hours=24):
     return Calendar(ZoneInfo(zone), grace_hours)
 
 
-def may_be_pulled(days, day, now):
+def is_open(days, day, now):
     try:
         days.check_open(day, now)
     except DayNotOpenError:
@@ -41,7 +41,7 @@ def may_be_pulled(days, day, now):
 def test_exactly_one_day_is_open_at_every_instant_with_a_grace_of_24_hours(zone, now):
     days = calendar(zone)
     around = [now.date() + number * DAY for number in range(-4, 4)]
-    assert [day for day in around if may_be_pulled(days, day, now)] == [days.open_day(now)]
+    assert [day for day in around if is_open(days, day, now)] == [days.find_open_day(now)]
 
 
 @settings(max_examples=400, deadline=None)
@@ -49,7 +49,7 @@ def test_exactly_one_day_is_open_at_every_instant_with_a_grace_of_24_hours(zone,
 @given(zones, instants)
 def test_the_open_day_has_ended_and_not_closed(zone, now):
     days = calendar(zone)
-    day = days.open_day(now)
+    day = days.find_open_day(now)
     assert day is not None
     assert days.ends_at(day) <= now < days.closes_at(day)
 
@@ -59,8 +59,8 @@ def test_the_open_day_has_ended_and_not_closed(zone, now):
 def test_with_a_shorter_grace_at_most_one_day_is_open(zone, now, grace_hours):
     days = calendar(zone, grace_hours)
     around = [now.date() + number * DAY for number in range(-4, 4)]
-    expected = [] if days.open_day(now) is None else [days.open_day(now)]
-    assert [day for day in around if may_be_pulled(days, day, now)] == expected
+    expected = [] if days.find_open_day(now) is None else [days.find_open_day(now)]
+    assert [day for day in around if is_open(days, day, now)] == expected
 
 
 @settings(max_examples=200, deadline=None)
@@ -72,11 +72,11 @@ def test_a_day_closes_as_the_next_one_ends(zone, now):
 
 @settings(max_examples=200, deadline=None)
 @given(zones, instants)
-def test_a_day_has_ended_from_its_end_on_and_not_a_moment_before(zone, now):
+def test_a_day_has_ended_from_its_end_on_and_not_a_microsecond_earlier(zone, now):
     days, day = calendar(zone), now.date()
     end = days.ends_at(day)
     before = end - timedelta(microseconds=1)
-    assert (days.latest_ended(end), days.latest_ended(before)) == (day, day - DAY)
+    assert (days.find_latest_ended(end), days.find_latest_ended(before)) == (day, day - DAY)
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ def test_a_day_ends_at_midnight_of_its_zone(zone, day, end):
 @pytest.mark.parametrize(
     ("day", "hours"), [(date(2026, 3, 28), 23), (date(2026, 3, 27), 24), (date(2026, 10, 24), 25)]
 )
-def test_a_grace_of_24_hours_is_as_long_as_the_next_day(day, hours):
+def test_a_grace_period_of_24_hours_is_as_long_as_the_next_day(day, hours):
     days = calendar("Europe/Athens")  # its clocks change on 2026-03-29 and 2026-10-25
     assert days.closes_at(day) - days.ends_at(day) == timedelta(hours=hours)
 
@@ -114,27 +114,29 @@ def test_a_grace_of_24_hours_is_as_long_as_the_next_day(day, hours):
         (datetime(2026, 3, 3, 0, 0, tzinfo=UTC), date(2026, 3, 2)),
     ],
 )
-def test_no_day_is_open_from_the_end_of_the_grace_to_the_end_of_the_day(now, day):
-    assert calendar(grace_hours=6).open_day(now) == day
+def test_no_day_is_open_between_the_grace_period_and_the_end_of_the_next_day(now, day):
+    assert calendar(grace_hours=6).find_open_day(now) == day
 
 
-def test_the_day_that_is_open_is_let_through():
+def test_the_open_day_is_accepted():
     calendar().check_open(date(2026, 3, 1), datetime(2026, 3, 2, 12, tzinfo=UTC))
 
 
 @pytest.mark.parametrize(
-    ("day", "trouble"),
-    [(date(2026, 3, 2), "has not ended yet"), (date(2026, 2, 28), "is over and its grace too")],
+    ("day", "problem"),
+    [(date(2026, 3, 2), "has not ended yet"), (date(2026, 2, 28), "has ended and its grace period is over")],
 )
-def test_a_day_that_is_not_open_is_refused_naming_the_one_that_is(day, trouble):
+def test_a_day_that_is_not_open_is_refused_with_the_open_day(day, problem):
     with pytest.raises(DayNotOpenError) as refused:
         calendar().check_open(day, datetime(2026, 3, 2, 12, tzinfo=UTC))
     assert str(refused.value) == (
-        f"{day} {trouble}, and the API tells only the present, which is never stored as another day's: "
+        f"{day} {problem}, and the API returns only the current state, which is never stored as another day's: "
         "the day that is open is 2026-03-01."
     )
 
 
-def test_a_refusal_says_so_where_no_day_is_open():
-    with pytest.raises(DayNotOpenError, match=r"is over and its grace too.*: no day is open at this hour\.$"):
+def test_a_refusal_says_that_no_day_is_open():
+    with pytest.raises(
+        DayNotOpenError, match=r"has ended and its grace period is over.*: no day is open at this hour\.$"
+    ):
         calendar(grace_hours=6).check_open(date(2026, 3, 1), datetime(2026, 3, 2, 7, tzinfo=UTC))

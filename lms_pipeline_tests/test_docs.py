@@ -1,3 +1,5 @@
+"""The docs name every setting, option, command, check and error sentence of the code."""
+
 import ast
 import re
 from functools import cache
@@ -20,7 +22,7 @@ def read(page):
     return (ROOT / page).read_text(encoding="utf-8")
 
 
-def test_the_page_of_the_tables_is_what_the_schema_says():
+def test_the_page_of_the_tables_matches_the_schema():
     assert read("docs/tables.md") == render_tables_page(), "run `make docs`"
 
 
@@ -44,26 +46,26 @@ def test_both_workspaces_name_the_same_code_location():
 
 
 def test_every_check_is_explained():
-    told = set(re.findall(r"^\| `(\w+)` \|", read("docs/checks.md"), re.MULTILINE))
-    of_snapshots = {check.name for check in (*PULL_CHECKS, *METRIC_CHECKS)}
-    assert told == of_snapshots | {check.name for check in FLEET_CHECKS}
+    explained = set(re.findall(r"^\| `(\w+)` \|", read("docs/checks.md"), re.MULTILINE))
+    snapshot_checks = {check.name for check in (*PULL_CHECKS, *METRIC_CHECKS)}
+    assert explained == snapshot_checks | {check.name for check in FLEET_CHECKS}
 
 
 @cache
-def texts() -> str:
-    """Every text in the code, a line each."""
+def read_code_texts() -> str:
+    """Return every string constant of the code, one on each line."""
     trees = [ast.parse(path.read_text(encoding="utf-8")) for path in (ROOT / "lms_pipeline").rglob("*.py")]
     constants = (node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Constant))
     return "\n".join(node.value for node in constants if isinstance(node.value, str))
 
 
-def sentences():
-    """What the page of operations says that failed runs say; X stands for what differs."""
+def read_documented_errors():
+    """Return the error sentences on the page of operations; X stands for the variable parts."""
     table = read("docs/operations.md").partition("| it says | may pass | what to do |\n|---|---|---|\n")[2]
     rows = table.partition("\n\n")[0].splitlines()
     return [sentence.strip() for row in rows for sentence in row.split("|")[1].split(";")]
 
 
-@pytest.mark.parametrize("sentence", sentences())
-def test_what_operations_explains_is_what_the_code_says(sentence):
-    assert [part for part in re.split(r"\bX\b", sentence) if part.strip() not in texts()] == []
+@pytest.mark.parametrize("sentence", read_documented_errors())
+def test_every_documented_error_is_in_the_code(sentence):
+    assert [part for part in re.split(r"\bX\b", sentence) if part.strip() not in read_code_texts()] == []

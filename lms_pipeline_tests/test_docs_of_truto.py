@@ -1,4 +1,4 @@
-"""`docs/truto.md` names all that the vendor's page names, and nothing that isn't there."""
+"""`docs/truto.md` names everything on the vendor's page, and only code and tests that exist."""
 
 import re
 from importlib import import_module
@@ -77,7 +77,7 @@ _NAMED = re.compile(
 
 
 def rows(section: str) -> list[list[str]]:
-    """The cells of the tables below a heading."""
+    """Return the cells of the tables below a heading."""
     text = (
         (ROOT / "docs" / "truto.md").read_text(encoding="utf-8").split(f"## {section}\n")[1].split("\n## ")[0]
     )
@@ -93,8 +93,8 @@ PARAMETERS, FIELDS = rows("Query parameters"), rows("Response")
 
 
 def test_every_parameter_and_field_of_the_page_has_a_row_in_the_order_of_the_page():
-    told = names("Query parameters")[: -len(NOT_ON_THE_PAGE)], names("Response")
-    assert tuple([name.rpartition(".")[2] for name in one] for one in told) == (QUERY_NAMES, RESPONSE_NAMES)
+    named = names("Query parameters")[: -len(NOT_ON_THE_PAGE)], names("Response")
+    assert tuple([name.rpartition(".")[2] for name in one] for one in named) == (QUERY_NAMES, RESPONSE_NAMES)
 
 
 @pytest.mark.skipif(not PAGE.exists(), reason="the vendor's page is not here: ../shared/reference")
@@ -127,9 +127,9 @@ def _paths(of: Field, name: str = "") -> list[str]:
 
 
 @pytest.mark.parametrize("row", [*PARAMETERS, *FIELDS], ids=lambda row: row[0])
-def test_a_row_names_code_and_a_test_that_are_there(row):
-    _, handled, _, tested = row
-    module, _, member = handled.strip("`").partition("::")
+def test_a_row_names_code_and_a_test_that_exist(row):
+    _, handler, _, tested = row
+    module, _, member = handler.strip("`").partition("::")
     code = import_module(f"lms_pipeline.{module.removesuffix('.py').replace('/', '.')}")
     assert not member or hasattr(code, member)
     path, _, test = tested.strip("`").partition("::")
@@ -137,7 +137,7 @@ def test_a_row_names_code_and_a_test_that_are_there(row):
     assert re.search(rf"^ *(def|class) {test}\b", text, re.MULTILINE)
 
 
-def test_every_test_and_bound_that_the_page_mentions_is_there():
+def test_every_test_and_bound_on_the_page_exists():
     text = (ROOT / "docs" / "truto.md").read_text(encoding="utf-8")
     mentioned = re.findall(r"`((?:\w+/)+\w+\.py)::(\w+)`", text)
     assert len(mentioned) > 60

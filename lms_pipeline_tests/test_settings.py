@@ -1,4 +1,4 @@
-"""The environment, read once: from where, what it may say, and what it never tells."""
+"""The settings: where they come from, what they accept, and what no message contains."""
 
 import os
 from datetime import UTC, date, datetime, timedelta
@@ -32,8 +32,8 @@ BAD = {
 
 
 @pytest.fixture(autouse=True)
-def _bare(tmp_path, monkeypatch):
-    """An installation in an empty folder, with nothing set."""
+def _empty_installation(tmp_path, monkeypatch):
+    """Start in an empty folder with no setting in the environment."""
     for name in (*NAMES, "DAGSTER_HOME"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(tmp_path)
@@ -41,7 +41,7 @@ def _bare(tmp_path, monkeypatch):
 
 @pytest.fixture
 def load(monkeypatch):
-    """The settings of an environment."""
+    """Return the settings of an environment."""
 
     def load(**environment):
         for name, value in environment.items():
@@ -51,9 +51,8 @@ def load(monkeypatch):
     return load
 
 
-def test_the_defaults_are_those_of_the_design(tmp_path, load):
-    told = load()
-    assert told.model_dump() == {
+def test_the_defaults(tmp_path, load):
+    assert load().model_dump() == {
         "token": None,
         "base_url": "https://api.truto.one",
         "data_dir": tmp_path / "data",
@@ -74,7 +73,7 @@ def test_the_defaults_are_those_of_the_design(tmp_path, load):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_an_empty_variable_is_as_if_it_were_not_set(load, name):
+def test_an_empty_variable_counts_as_not_set(load, name):
     assert load(**{name: ""}) == Settings.load()
 
 
@@ -84,11 +83,13 @@ def test_the_settings_can_not_be_changed(load):
 
 
 def test_the_env_file_is_read(tmp_path, load):
-    (tmp_path / ".env").write_text(f"TRUTO_API_TOKEN={TOKEN}\nLMS_TIMEZONE='Europe/Athens' # ours\n", "utf-8")
-    assert (load().required_token(), load().timezone) == (TOKEN, "Europe/Athens")
+    (tmp_path / ".env").write_text(
+        f"TRUTO_API_TOKEN={TOKEN}\nLMS_TIMEZONE='Europe/Athens' # comment\n", "utf-8"
+    )
+    assert (load().require_token(), load().timezone) == (TOKEN, "Europe/Athens")
 
 
-def test_the_environment_goes_before_the_env_file(tmp_path, load):
+def test_the_environment_overrides_the_env_file(tmp_path, load):
     (tmp_path / ".env").write_text("LMS_TIMEZONE=Europe/Athens\n", "utf-8")
     assert load(LMS_TIMEZONE="Asia/Kolkata").timezone == "Asia/Kolkata"
 
@@ -98,19 +99,19 @@ def test_an_empty_variable_does_not_hide_the_env_file(tmp_path, load):
     assert load(LMS_TIMEZONE="").timezone == "Europe/Athens"
 
 
-def test_the_env_file_of_a_windows_editor_is_read(tmp_path, load):
+def test_an_env_file_with_a_byte_order_mark_is_read(tmp_path, load):
     (tmp_path / ".env").write_bytes(b"\xef\xbb\xbfLMS_TIMEZONE=Europe/Athens\r\n")
     assert load().timezone == "Europe/Athens"
 
 
-def test_an_env_file_in_another_encoding_is_one_clear_sentence(tmp_path, load):
+def test_an_env_file_in_another_encoding_is_one_sentence(tmp_path, load):
     (tmp_path / ".env").write_text(f"TRUTO_API_TOKEN={TOKEN}\n", "utf-16")
     with pytest.raises(SettingsError, match=r"\.env can't be read: save it as UTF-8\.$"):
         load()
 
 
 @pytest.mark.parametrize("marker", [".env", "workspace.yaml"])
-def test_relative_paths_mean_the_same_from_wherever_a_process_starts(tmp_path, monkeypatch, load, marker):
+def test_relative_paths_do_not_depend_on_the_working_directory(tmp_path, monkeypatch, load, marker):
     (tmp_path / marker).touch()
     (tmp_path / "a" / "b").mkdir(parents=True)
     here = load(LMS_DATA_DIR="kept", LMS_ACCOUNTS_FILE="conf/accounts.toml")
@@ -119,7 +120,7 @@ def test_relative_paths_mean_the_same_from_wherever_a_process_starts(tmp_path, m
     assert (here.data_dir, here.accounts_file) == (tmp_path / "kept", tmp_path / "conf" / "accounts.toml")
 
 
-def test_an_env_file_further_up_goes_before_a_workspace_file_nearby(tmp_path, load):
+def test_an_env_file_in_a_parent_folder_precedes_a_nearer_workspace_file(tmp_path, load):
     (tmp_path / ".env").touch()
     project = tmp_path / "project"
     project.mkdir()
@@ -127,7 +128,7 @@ def test_an_env_file_further_up_goes_before_a_workspace_file_nearby(tmp_path, lo
     assert Settings.load(project).data_dir == tmp_path / "data"
 
 
-def test_the_nearest_env_file_is_the_one(tmp_path):
+def test_the_nearest_env_file_is_read(tmp_path):
     (tmp_path / ".env").write_text("LMS_TIMEZONE=Asia/Kolkata\n", "utf-8")
     project = tmp_path / "project"
     project.mkdir()
@@ -144,7 +145,7 @@ def test_a_path_may_start_at_the_home_directory(tmp_path, monkeypatch, load):
     assert load(LMS_DATA_DIR="~/lms").data_dir == tmp_path / "home" / "lms"
 
 
-def test_dagster_keeps_its_log_in_the_data_directory_unless_told(tmp_path, load):
+def test_dagsters_home_is_in_the_data_directory_by_default(tmp_path, load):
     assert load().dagster_home == tmp_path / "data" / "dagster"
     assert load(DAGSTER_HOME="/srv/dagster").dagster_home == Path("/srv/dagster")
 
@@ -158,7 +159,7 @@ def test_a_bad_value_is_one_sentence_that_names_the_variable(load, name, value):
 
 
 @pytest.mark.parametrize("name", [name for name in BAD if name != "LMS_DATA_DIR"])
-def test_a_bad_value_is_not_told(load, name):
+def test_a_bad_value_is_not_in_the_message(load, name):
     with pytest.raises(SettingsError) as refused:
         load(**{name: f"~{TOKEN} {TOKEN}"})
     assert TOKEN not in str(refused.value)
@@ -167,48 +168,49 @@ def test_a_bad_value_is_not_told(load, name):
 @pytest.mark.parametrize(
     "url", [f"https://{TOKEN}\u2100", f"https://a:{TOKEN}", f"http://u:{TOKEN}@example.org"]
 )
-def test_no_piece_of_a_bad_address_is_told(load, url):
+def test_no_part_of_a_bad_address_is_in_the_message(load, url):
     with pytest.raises(SettingsError) as refused:
         load(TRUTO_BASE_URL=url)
     assert TOKEN not in str(refused.value)
 
 
-def test_a_data_directory_under_a_folder_that_reads_as_a_pattern_is_refused(tmp_path):
+def test_a_data_directory_whose_path_contains_wildcards_is_refused(tmp_path):
     project = tmp_path / "[old]"
     project.mkdir()
-    with pytest.raises(SettingsError, match=r"^LMS_DATA_DIR can't be used: the whole path must not hold "):
+    with pytest.raises(SettingsError, match=r"^LMS_DATA_DIR can't be used: the whole path must not contain "):
         Settings.load(project)
 
 
 @pytest.mark.parametrize(
     "url", ["http://localhost:8000", "http://127.0.0.1:8000", "http://[::1]:8000", "http://LOCALHOST"]
 )
-def test_plain_http_is_for_this_machine(load, url):
+def test_plain_http_is_allowed_for_this_machine(load, url):
     assert load(TRUTO_BASE_URL=url).base_url == url
 
 
 @pytest.mark.parametrize(
     "url", ["https://truto.example.org/", " https://truto.example.org", "https://truto.example.org\n"]
 )
-def test_an_address_is_kept_without_white_space_and_the_last_slash(load, url):
+def test_an_address_loses_white_space_and_its_last_slash(load, url):
     assert load(TRUTO_BASE_URL=url).base_url == "https://truto.example.org"
 
 
 @pytest.mark.parametrize(
-    "form", [str, repr, lambda told: str(told.model_dump()), lambda told: told.model_dump_json()]
+    "form",
+    [str, repr, lambda settings: str(settings.model_dump()), lambda settings: settings.model_dump_json()],
 )
-def test_the_token_is_in_no_text_of_the_settings(load, form):
+def test_no_text_of_the_settings_contains_the_token(load, form):
     assert TOKEN not in form(load(TRUTO_API_TOKEN=TOKEN))
 
 
 def test_the_token_is_trimmed(load):
-    assert load(TRUTO_API_TOKEN=f" {TOKEN}\n").required_token() == TOKEN
+    assert load(TRUTO_API_TOKEN=f" {TOKEN}\n").require_token() == TOKEN
 
 
 @pytest.mark.parametrize("token", ["", " ", "\n"])
-def test_a_token_that_is_needed_and_missing_says_what_to_do(load, token):
+def test_a_missing_token_is_reported_with_a_remedy(load, token):
     with pytest.raises(SettingsError, match=r"^There is no API token: set TRUTO_API_TOKEN "):
-        load(TRUTO_API_TOKEN=token).required_token()
+        load(TRUTO_API_TOKEN=token).require_token()
 
 
 def test_integrations_are_a_list_in_lower_case(load):
@@ -223,27 +225,27 @@ def test_integrations_are_a_list_in_lower_case(load):
         ("2026-01-02T03:04:05+05:30", datetime(2026, 1, 1, 21, 34, 5, tzinfo=UTC)),
     ],
 )
-def test_the_present_can_be_told(load, value, now):
+def test_lms_now_replaces_the_clock(load, value, now):
     assert load(LMS_NOW=value).now() == now
 
 
-def test_the_present_is_the_clock_unless_told(load):
+def test_the_current_time_is_the_clock_by_default(load):
     before = datetime.now(UTC)
     assert before <= load().now() <= datetime.now(UTC)
 
 
-def test_an_hour_ahead_of_the_clock_is_refused_also_in_another_zone(load):
+def test_lms_now_ahead_of_the_clock_is_refused_in_every_zone(load):
     ahead = datetime.now(ZoneInfo("Asia/Kolkata")) + timedelta(hours=1)
     with pytest.raises(SettingsError, match=r"^LMS_NOW can't be used: it must not be ahead of the clock\.$"):
         load(LMS_NOW=ahead.isoformat())
 
 
-def test_the_calendar_has_the_zone_and_the_grace(load):
+def test_the_calendar_has_the_zone_and_the_grace_period(load):
     calendar = load(LMS_TIMEZONE="Asia/Kolkata", LMS_GRACE_HOURS="6.5").calendar
     assert (str(calendar.zone), calendar.grace_hours) == ("Asia/Kolkata", 6.5)
 
 
-def test_loading_leaves_the_environment_alone(tmp_path, load):
+def test_loading_does_not_change_the_environment(tmp_path, load):
     (tmp_path / ".env").write_text(f"TRUTO_API_TOKEN={TOKEN}\n", "utf-8")
     load()
     assert "TRUTO_API_TOKEN" not in os.environ

@@ -1,1 +1,1 @@
-"""Which accounts there are, and their options."""
+"""The accounts to pull: the registry, its synchronization with Truto, and the options of each account."""

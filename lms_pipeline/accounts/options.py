@@ -1,6 +1,6 @@
-"""What a user may set for a single account: the tables `[accounts.<id>]` of `LMS_ACCOUNTS_FILE`.
+"""Options of single accounts: the tables `[accounts.<id>]` of `LMS_ACCOUNTS_FILE`.
 
-What belongs here: these options and their defaults. Which accounts there are is `registry.py`.
+Belongs here: the options, their defaults and limits. Not here: which accounts exist (`registry.py`).
 """
 
 from __future__ import annotations
@@ -12,59 +12,73 @@ import msgspec
 
 from lms_pipeline.errors import SettingsError
 from lms_pipeline.lake.paths import check_account_id
+from lms_pipeline.settings import Settings
 from lms_pipeline.tables.pulled import Identity
 from lms_pipeline.truto.query import QueryError, encode_parameters
 
+Strategy = Literal["auto", "sweep", "roster", "learner", "pairs"]
+
 
 class AccountOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """How one account is pulled."""
+    """How to pull one account."""
 
     name: str | None = None
-    """What people call it; Truto's tenant where not set."""
-    strategy: Literal["auto", "sweep", "roster", "learner", "pairs"] = "auto"
-    """Which requests bring its enrollments; `auto` finds out."""
+    """Name for people. Default: Truto's tenant id."""
+    strategy: Strategy = "auto"
+    """Which requests find the enrollments. `auto` probes the account and chooses."""
     identity: Identity | None = None
-    """What an enrollment is known by: `pair` (learner and course) or `enrollment_id`; by integration if not set."""
+    """Key of an enrollment: `pair` (learner and course) or `enrollment_id`. Default: by integration."""
     remote_data: Literal["keep", "drop"] = "keep"
-    """Whether the provider's own answer is asked for, and kept in `raw_enrollments`."""
+    """Whether to request the provider's own record and store it in `raw_enrollments`."""
     remote_query: dict[str, Any] = {}
-    """Query parameters for the LMS behind Truto, passed on untouched; tables in it are nested."""
+    """Query parameters for the LMS behind Truto, sent unchanged. Tables become nested parameters."""
     page_size: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 500
+    """Records on one page of a list."""
     calls_per_hour: Annotated[int, msgspec.Meta(ge=0)] | None = None
-    """Calls in any hour, 0 for no limit; 2,000 for TalentLMS where not set."""
+    """Maximum calls in any hour; 0 means no limit. Default: 2,000 for TalentLMS, else none."""
     calls_per_snapshot: Annotated[int, msgspec.Meta(ge=1)] | None = None
-    """Calls that one snapshot may cost."""
+    """Maximum calls for one snapshot."""
     max_hours: Annotated[float, msgspec.Meta(gt=0, le=24)] = 6
-    """Hours that one snapshot may take; it waits for the next hour's calls until then."""
+    """Maximum hours for one snapshot. Until then it waits for the calls of the next hour."""
     when_spent: Literal["publish", "fail"] = "publish"
-    """What becomes of enrollments for which no call is left: told as their course's or learner's details show them,
-    or the snapshot fails."""
+    """What to do with enrollments when no call is left: publish them from the roster response, or fail the snapshot."""
     rotation_days: Annotated[int, msgspec.Meta(ge=0, le=365)] = 7
-    """Every unchanged enrollment is asked for again within so many days; 0: only when its details change."""
+    """Fetch every unchanged enrollment again within this many days; 0: only when its roster entry changes."""
     carry_errors: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.01
-    """The share of those asked again that may differ although their details didn't; beyond it nothing is carried."""
+    """Maximum share of these enrollments that may differ although their roster entry did not. Above it, the
+    pipeline stops carrying enrollments over."""
     max_drop: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.5
-    """The share of the enrollments of the snapshot before that may be missing; beyond it nothing is published."""
+    """Maximum share of the previous snapshot's enrollments that may be missing. Above it, nothing is published."""
     pairs_file: str | None = None
-    """A CSV with the columns `user_id` and `course_id`: the enrollments that `pairs` asks for."""
+    """CSV with the columns `user_id` and `course_id`: the enrollments that the strategy `pairs` fetches."""
     resume_hours: Annotated[float, msgspec.Meta(ge=0)] = 1
-    """A list that was left off longer ago begins anew, since it may have changed meanwhile."""
+    """Hours after which an interrupted list restarts from its first page, since it may have changed."""
     answer_days: Annotated[int, msgspec.Meta(ge=0)] = 30
-    """Days for which answers are kept."""
+    """Days for which responses are kept for `replay`."""
     workers: Annotated[int, msgspec.Meta(ge=1, le=50)] = 4
-    """Calls on their way at once, as far as the limits allow."""
+    """Maximum concurrent calls, within the rate limits."""
 
 
 class _File(msgspec.Struct, forbid_unknown_fields=True):
     accounts: dict[str, AccountOptions] = {}
 
 
-def read_options(path: Path | None) -> dict[str, AccountOptions]:
-    """The options by account id; none where there is no file.
+def load_options(settings: Settings) -> dict[str, AccountOptions]:
+    """Return the options by account id from `LMS_ACCOUNTS_FILE`.
 
     Raises:
-        SettingsError: the file can't be read, or says something that can't be set.
-        BadIdError: an id that can't be one.
+        SettingsError: the file can't be read, or holds an option that can't be used.
+        BadIdError: the file names an account by an invalid id.
+    """
+    return read_options(settings.accounts_file)
+
+
+def read_options(path: Path | None) -> dict[str, AccountOptions]:
+    """Return the options by account id; empty without a file.
+
+    Raises:
+        SettingsError: the file can't be read, or holds an option that can't be used.
+        BadIdError: the file names an account by an invalid id.
     """
     if path is None:
         return {}
@@ -74,17 +88,17 @@ def read_options(path: Path | None) -> dict[str, AccountOptions]:
         raise SettingsError(f"LMS_ACCOUNTS_FILE {path} can't be read: {error.strerror}.") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise SettingsError(f"LMS_ACCOUNTS_FILE {path} can't be used: {error}.") from None
-    for account_id, of in options.items():
+    for account_id, account in options.items():
         check_account_id(account_id)
         try:
-            list(encode_parameters("remote_query", of.remote_query))
+            list(encode_parameters("remote_query", account.remote_query))
         except QueryError as error:
             raise SettingsError(f"LMS_ACCOUNTS_FILE {path} can't be used for {account_id}: {error}") from None
-    return {account_id: _beside(path, of) for account_id, of in options.items()}
+    return {account_id: _resolve_pairs_file(path, account) for account_id, account in options.items()}
 
 
-def _beside(path: Path, options: AccountOptions) -> AccountOptions:
-    """The options with a `pairs_file` that is told from where the file of options is."""
+def _resolve_pairs_file(path: Path, options: AccountOptions) -> AccountOptions:
+    """Resolve a relative `pairs_file` against the folder of the accounts file."""
     if options.pairs_file is None:
         return options
     return msgspec.structs.replace(options, pairs_file=str(path.parent / options.pairs_file))

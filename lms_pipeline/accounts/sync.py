@@ -1,7 +1,7 @@
-"""Bringing the registry up to what Truto lists.
+"""Synchronization of the registry with the accounts that Truto lists.
 
-What belongs here: the calls between the client and the registry, which the command line and the sensor share. An
-integration is taken for an LMS by its category, by `LMS_INTEGRATIONS`, or by its capabilities.
+Belongs here: the requests and decisions that the command line and the sensor share, and the mark that keeps real
+accounts out of the demo's data directory. Not here: the registry file (`registry.py`).
 """
 
 from __future__ import annotations
@@ -25,31 +25,77 @@ from lms_pipeline.truto.models import IntegratedAccount
 if TYPE_CHECKING:
     from lms_pipeline.truto.client import TrutoClient
 
+log = logging.getLogger(__name__)
+
+
+def sync_with_truto(
+    connect: Callable[[], AbstractContextManager[TrutoClient]], registry: Registry, settings: Settings
+) -> list[str]:
+    """Update the registry from the accounts that Truto lists. Return the ids of the new ones.
+
+    An integration is an LMS by its category, by `LMS_INTEGRATIONS`, or by its capabilities, in this order.
+
+    Raises:
+        WrongUseError: the data directory is the demo's, and this is a real Truto.
+        SettingsError: there is no token.
+        TrutoError: Truto does not answer, or refuses.
+    """
+    DemoMark(DataDir(settings.data_dir)).check_address(settings.base_url)
+    with connect() as client:
+        listed = list(client.integrated_accounts())
+        known = {account.integration for account in registry.read_accounts()}
+        integrations = [*settings.integrations, *_find_lms_integrations(client, listed, settings, known)]
+    day = settings.calendar.find_latest_ended(settings.now())
+    return registry.sync(listed, integrations=integrations, day=day)
+
+
+def _find_lms_integrations(
+    client: TrutoClient, listed: Sequence[IntegratedAccount], settings: Settings, known: Collection[str]
+) -> Iterator[str]:
+    """Yield the integrations that only their capabilities show to be LMSs.
+
+    Capabilities belong to the integration, so one account of each is enough. If the request fails, an integration
+    in `known` stays one.
+    """
+    others = {
+        account.integration.name.lower(): account.id
+        for account in listed
+        if not is_lms(account, settings.integrations)
+    }
+    for integration, account_id in others.items():
+        try:
+            has_lms_model = client.capabilities(account_id).is_lms
+        except TrutoError as error:
+            has_lms_model = integration in known
+            log.warning("Failed to read the capabilities of %s: %s", integration, error)
+        if has_lms_model:
+            yield integration
+
 
 @dataclass(frozen=True)
 class DemoMark:
-    """A file that says that the accounts in a data directory are the sandbox's."""
+    """A file that marks a data directory whose accounts are the sandbox's."""
 
     data: DataDir
 
     @property
     def path(self) -> Path:
-        """The file."""
+        """The marker file."""
         return self.data.state / "demo"
 
     def is_set(self) -> bool:
-        """Whether the demo ran here."""
+        """Whether the demo ran in this directory."""
         return self.path.exists()
 
-    def check(self, base_url: str) -> None:
-        """Refuse to bring accounts of a real Truto among the demo's.
+    def check_address(self, base_url: str) -> None:
+        """Refuse to add accounts of a real Truto to the demo's.
 
         Raises:
-            WrongUseError: the directory is a demo's, and the address is not of this machine.
+            WrongUseError: the directory is the demo's, and `base_url` is not on this machine.
         """
         if self.is_set() and urlsplit(base_url).hostname not in LOOPBACK:
             raise WrongUseError(
-                f"{self.data.root} is the demo's: give your own accounts another folder with LMS_DATA_DIR."
+                f"{self.data.root} belongs to the demo: choose another folder for your own accounts with LMS_DATA_DIR."
             )
 
     def set(self) -> None:
@@ -60,49 +106,9 @@ class DemoMark:
         """
         if self.data.registry.exists() and not self.is_set():
             raise WrongUseError(
-                f"{self.data.root} holds accounts that are not the demo's: give the demo a folder with --data-dir."
+                f"{self.data.root} holds accounts that are not the demo's: choose another folder for the demo with "
+                "--data-dir."
             )
         with disk_errors(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self.path.touch()
-
-
-log = logging.getLogger(__name__)
-
-
-def sync_with_truto(
-    connect: Callable[[], AbstractContextManager[TrutoClient]], registry: Registry, settings: Settings
-) -> list[str]:
-    """Ask Truto for its accounts and update the registry. Returns the ids of the new ones.
-
-    Raises:
-        WrongUseError: the data directory is the demo's, and this is a real Truto.
-        SettingsError: there is no token.
-        TrutoError: no answer.
-    """
-    DemoMark(DataDir(settings.data_dir)).check(settings.base_url)
-    with connect() as client:
-        listed = list(client.integrated_accounts())
-        known = {account.integration for account in registry.accounts()}
-        integrations = [*settings.integrations, *_by_capabilities(client, listed, settings, known)]
-    day = settings.calendar.latest_ended(settings.now())
-    return registry.sync(listed, integrations=integrations, day=day)
-
-
-def _by_capabilities(
-    client: TrutoClient, listed: Sequence[IntegratedAccount], settings: Settings, known: Collection[str]
-) -> Iterator[str]:
-    """The integrations that neither category nor name tell of, but that have the unified LMS model.
-
-    One account of each is asked: its capabilities are those of the integration. Where they can't be had, what is
-    `known` stays in.
-    """
-    others = {of.integration.name.lower(): of.id for of in listed if not is_lms(of, settings.integrations)}
-    for integration, account_id in others.items():
-        try:
-            is_in = client.capabilities(account_id).is_lms
-        except TrutoError as error:
-            is_in = integration in known
-            log.warning("The capabilities of %s can't be had: %s", integration, error)
-        if is_in:
-            yield integration

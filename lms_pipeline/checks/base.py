@@ -14,7 +14,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from lms_pipeline.accounts.options import AccountOptions, read_options
+from lms_pipeline.accounts.options import AccountOptions, load_options
 from lms_pipeline.days import Calendar
 from lms_pipeline.errors import LmsPipelineError
 from lms_pipeline.lake.engine import duckdb_session, load_sql
@@ -150,7 +150,7 @@ def open_subject(
     Raises:
         SettingsError: the file of account options is not valid.
     """
-    options = read_options(settings.accounts_file).get(partition.account_id, AccountOptions())
+    options = load_options(settings).get(partition.account_id, AccountOptions())
     with TemporaryDirectory(prefix="lms-checks-") as spill, duckdb_session(Path(spill)) as connection:
         yield lambda table: Subject(data, partition, table, settings.calendar, options, connection)
 

@@ -57,8 +57,8 @@ class PartitionKeyCount:
 
 def count_partition_keys(registry: Registry, settings: Settings) -> PartitionKeyCount:
     """Count the partition keys of this installation today."""
-    days = (settings.calendar.latest_ended(settings.now()) - settings.start_date).days + 1
-    return PartitionKeyCount(len(registry.accounts()), max(0, days))
+    days = (settings.calendar.find_latest_ended(settings.now()) - settings.start_date).days + 1
+    return PartitionKeyCount(len(registry.read_accounts()), max(0, days))
 
 
 @dataclass(frozen=True)
@@ -90,12 +90,12 @@ def load_fleet(data: DataDir, settings: Settings, failed: AbstractSet[Partition]
         days.setdefault(partition.account_id, set()).add(partition.day)
     registry = Registry(data.registry)
     return Fleet(
-        accounts=registry.accounts(),
+        accounts=registry.read_accounts(),
         days=days,
         failed=failed,
         partitions=count_partition_keys(registry, settings),
         start_date=settings.start_date,
-        closed=settings.calendar.latest_closed(settings.now()),
+        closed=settings.calendar.find_latest_closed(settings.now()),
     )
 
 

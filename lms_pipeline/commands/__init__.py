@@ -1,1 +1,1 @@
-"""What each command of `lms-pipeline` does and prints. What it does it with lives elsewhere."""
+"""The commands of `lms-pipeline`: their arguments and what they print. Their work is done elsewhere."""

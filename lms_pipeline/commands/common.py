@@ -1,6 +1,6 @@
-"""What several commands share: types of their arguments, and how runs are told.
+"""Parts that several commands share: argument types, settings, tables, and the report of runs.
 
-What belongs here: helpers of the command line with more than one user.
+Belongs here: helpers of the command line with more than one user.
 """
 
 from __future__ import annotations
@@ -11,21 +11,30 @@ import sys
 from collections.abc import Iterable, Iterator
 from datetime import date
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
 
-from lms_pipeline.defs.instance import RunOutcome
+from lms_pipeline.errors import WrongUseError
+from lms_pipeline.settings import Settings
+
+if TYPE_CHECKING:  # Dagster takes a second to import
+    from lms_pipeline.defs.instance import RunOutcome
+
+PIPE_WIDTH = 160
+"""Characters in a line of a table that goes to a file or a pipe."""
 
 
-class Day(click.ParamType[date]):
+class DayType(click.ParamType[date]):
     """A calendar day, YYYY-MM-DD."""
 
     name = "YYYY-MM-DD"
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> date:
-        """The day."""
+        """Return the day."""
         if isinstance(value, date):
             return value
         try:
@@ -34,15 +43,36 @@ class Day(click.ParamType[date]):
             self.fail(f"{value!r} is not a day: write it as 2026-01-31.", param, ctx)
 
 
-def tell(outcomes: Iterable[RunOutcome], total: int) -> list[RunOutcome]:
-    """Print each outcome as it comes, under a progress bar on a terminal; returns those that failed."""
+def load_settings(data_dir: Path | None) -> Settings:
+    """Return the settings, with the option `--data-dir` in place of `LMS_DATA_DIR` if it is given."""
+    settings = Settings.load()
+    return settings if data_dir is None else settings.model_copy(update={"data_dir": data_dir.resolve()})
+
+
+def check_first_day(settings: Settings, day: date) -> None:
+    """Refuse a day before the first daily partition.
+
+    Raises:
+        WrongUseError: with the first day.
+    """
+    if day < settings.start_date:
+        raise WrongUseError(f"{day} is before the first day, LMS_START_DATE {settings.start_date}.")
+
+
+def print_table(table: Table) -> None:
+    """Print a table in the terminal's width, or in `PIPE_WIDTH` elsewhere."""
+    Console(width=None if Console().is_terminal else PIPE_WIDTH).print(table)
+
+
+def print_outcomes(outcomes: Iterable[RunOutcome], total: int) -> list[RunOutcome]:
+    """Print each outcome when its run ends, under a progress bar on a terminal. Return the failed ones."""
     failed: list[RunOutcome] = []
-    for outcome in _with_progress(outcomes, total):
+    for outcome in _show_progress(outcomes, total):
         if outcome.error is not None:
             failed.append(outcome)
             click.echo(f"{outcome.subject}: failed: {outcome.error}", err=True)
         elif outcome.kept:
-            click.echo(f"{outcome.subject}: kept, the day is over")
+            click.echo(f"{outcome.subject}: kept, the day is closed")
         elif outcome.enrollments is None:
             click.echo(f"{outcome.subject}: published in {outcome.seconds:.1f} s")
         else:
@@ -50,7 +80,7 @@ def tell(outcomes: Iterable[RunOutcome], total: int) -> list[RunOutcome]:
     return failed
 
 
-def _with_progress(outcomes: Iterable[RunOutcome], total: int) -> Iterator[RunOutcome]:
+def _show_progress(outcomes: Iterable[RunOutcome], total: int) -> Iterator[RunOutcome]:
     if not sys.stderr.isatty():
         yield from outcomes
         return
@@ -62,8 +92,8 @@ def _with_progress(outcomes: Iterable[RunOutcome], total: int) -> Iterator[RunOu
             yield outcome
 
 
-def command_line(data_dir: Path | None) -> str:
-    """How the user called us, so that what we print can be pasted: `.venv/bin/lms-pipeline` in a checkout."""
+def format_command(data_dir: Path | None) -> str:
+    """Return `lms-pipeline` as the user called it, ready to paste: `.venv/bin/lms-pipeline` in a checkout."""
     called = Path(sys.argv[0])
     if called.is_absolute() and called.is_relative_to(Path.cwd()):
         called = called.relative_to(Path.cwd())

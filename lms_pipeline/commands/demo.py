@@ -1,6 +1,6 @@
 """`lms-pipeline demo`: the whole pipeline against the sandbox, for a first look.
 
-What belongs here: which accounts and days, and what is printed. Everything it runs is what real accounts run.
+Belongs here: the choice of days, and output. The runs are the same as those of real accounts.
 """
 
 from __future__ import annotations
@@ -16,103 +16,104 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from lms_pipeline.accounts.registry import Registry, display_names
+from lms_pipeline.accounts.registry import Registry, load_display_names
 from lms_pipeline.accounts.sync import DemoMark
-from lms_pipeline.commands.common import command_line, tell
+from lms_pipeline.commands.common import check_first_day, format_command, load_settings, print_outcomes
 from lms_pipeline.defs.instance import RunOutcome
-from lms_pipeline.errors import WrongUseError
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.sandbox import RunningSandbox, generated_world, running
 from lms_pipeline.settings import Settings
 
-STATEMENTS = {
-    "the ten larger courses that fewest complete": "SELECT course_title, n_all, completion_rate "
+EXAMPLE_QUERIES = {
+    "the ten larger courses with the lowest completion rates": "SELECT course_title, n_all, completion_rate "
     "FROM course_completion WHERE snapshot_date = (SELECT max(snapshot_date) FROM course_completion) "
     "AND n_all >= 50 "
     "ORDER BY completion_rate LIMIT 10",
-    "what is in the lake": "SELECT account_id, snapshot_date, count(*) AS enrollments "
+    "the contents of the lake": "SELECT account_id, snapshot_date, count(*) AS enrollments "
     "FROM unified_enrollments GROUP BY ALL ORDER BY ALL",
 }
-"""What the demo suggests to ask."""
-UNLIMITED = {"token_calls_per_10s": 0, "account_calls_per_10s": 0}
-"""The sandbox has none of Truto's limits unless it is told to."""
-DAYS_SHOWN = 5
-"""So many columns fit a terminal of 80 characters."""
+"""Queries that the demo suggests, by their description."""
+NO_RATE_LIMITS = {"token_calls_per_10s": 0, "account_calls_per_10s": 0}
+"""The sandbox has no rate limits by default."""
+MAX_DAY_COLUMNS = 5
+"""Columns that fit a terminal of 80 characters."""
 
 
 @click.command()
 @click.option(
-    "--days", type=click.IntRange(1, 60), default=5, show_default=True, help="How many days, up to yesterday."
+    "--days",
+    type=click.IntRange(1, 60),
+    default=5,
+    show_default=True,
+    help="Number of days, up to yesterday.",
 )
 @click.option(
     "--data-dir",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Where to keep it; else LMS_DATA_DIR.",
+    help="Data directory. Default: LMS_DATA_DIR.",
 )
 def demo(days: int, data_dir: Path | None) -> None:
-    """Run the whole pipeline against a local Truto, and show completion rates.
+    """Run the whole pipeline against a local Truto and print completion rates.
 
-    Starts the sandbox, takes its accounts in, materializes the last days through Dagster, each as it was then, and
-    builds the warehouse.
+    Starts the sandbox, adds its accounts, materializes the last days through Dagster, each in its state at that time,
+    and builds the warehouse.
     """
-    settings = Settings.load()
-    if data_dir is not None:
-        settings = settings.model_copy(update={"data_dir": data_dir.resolve()})
+    settings = load_settings(data_dir)
     data = DataDir(settings.data_dir)
-    last = settings.calendar.latest_ended(settings.now())
-    wanted = [last - timedelta(days=back) for back in reversed(range(days))]
-    if wanted[0] < settings.start_date:
-        raise WrongUseError(f"{wanted[0]} is before the first day, LMS_START_DATE {settings.start_date}.")
+    last = settings.calendar.find_latest_ended(settings.now())
+    demo_days = [last - timedelta(days=back) for back in reversed(range(days))]
+    check_first_day(settings, demo_days[0])
     DemoMark(data).set()
-    click.echo(f"Starting a local Truto, and pulling {wanted[0]} to {last} into {settings.data_dir}")
+    click.echo(f"Starting a local Truto and pulling {demo_days[0]} to {last} into {settings.data_dir}")
     with running(generated_world()) as sandbox:
-        failed = _materialize(settings, sandbox, wanted)
+        failed = _materialize(settings, sandbox, demo_days)
     if failed:
         click.echo(f"{len(failed)} runs failed.", err=True)
         sys.exit(1)
-    _show_rates(data, wanted[-DAYS_SHOWN:])
-    _show_next_steps(data_dir)
+    _print_rates(data, demo_days[-MAX_DAY_COLUMNS:])
+    _print_next_steps(data_dir)
 
 
 def _materialize(settings: Settings, sandbox: RunningSandbox, days: Sequence[date]) -> list[RunOutcome]:
-    """Each day as of its end: the sandbox's clock and ours stand there."""
+    """Pull each day with the sandbox's clock and `LMS_NOW` set shortly after its end. Return the failed runs."""
     from lms_pipeline.definitions import build_defs
     from lms_pipeline.defs.instance import open_instance, rebuild_warehouse, run_partitions
 
     failed: list[RunOutcome] = []
     with open_instance(settings) as instance:
         for day in days:
-            then = _at(settings, sandbox, day)
-            partitions = [Partition(account_id, day) for account_id in _active_accounts(then)]
-            failed += tell(
-                run_partitions(build_defs(then), instance, partitions, names=display_names(then)),
+            then = _freeze_at(settings, sandbox, day)
+            partitions = [Partition(account_id, day) for account_id in _sync_accounts(then)]
+            failed += print_outcomes(
+                run_partitions(build_defs(then), instance, partitions, names=load_display_names(then)),
                 len(partitions),
             )
-        failed += tell([rebuild_warehouse(build_defs(settings), instance)], 1)
+        failed += print_outcomes([rebuild_warehouse(build_defs(settings), instance)], 1)
     return failed
 
 
-def _at(settings: Settings, sandbox: RunningSandbox, day: date) -> Settings:
-    """The settings of a pull of `day` shortly after its end, from the sandbox at that time."""
+def _freeze_at(settings: Settings, sandbox: RunningSandbox, day: date) -> Settings:
+    """Set the sandbox's clock shortly after the end of `day`. Return the settings of a pull at that time."""
     calendar = settings.calendar
     grace = calendar.closes_at(day) - calendar.ends_at(day)
-    present: datetime = min(calendar.ends_at(day) + grace / 12, settings.now())
-    sandbox.set_clock(present)
-    of_sandbox = {"base_url": sandbox.url, "token": SecretStr(sandbox.token), **UNLIMITED}
-    return settings.model_copy(update={**of_sandbox, "frozen_now": present})
+    frozen_now: datetime = min(calendar.ends_at(day) + grace / 12, settings.now())
+    sandbox.set_clock(frozen_now)
+    sandbox_settings = {"base_url": sandbox.url, "token": SecretStr(sandbox.token), **NO_RATE_LIMITS}
+    return settings.model_copy(update={**sandbox_settings, "frozen_now": frozen_now})
 
 
-def _active_accounts(settings: Settings) -> list[str]:
+def _sync_accounts(settings: Settings) -> list[str]:
+    """Update the registry from the sandbox. Return the ids of the active accounts."""
     from lms_pipeline.accounts.sync import sync_with_truto
     from lms_pipeline.connection import Truto
 
-    registry = Registry(DataDir(settings.data_dir).registry)
+    registry = Registry.open(settings)
     sync_with_truto(Truto(settings).connect, registry, settings)
-    return [account.id for account in registry.active()]
+    return [account.id for account in registry.read_active()]
 
 
-def _show_rates(data: DataDir, days: Sequence[date]) -> None:
-    """One line an account, one column a day; and who can't be pulled."""
+def _print_rates(data: DataDir, days: Sequence[date]) -> None:
+    """Print a row for each account with a column for each day, then the accounts that can't be pulled."""
     table = Table(
         "account",
         "enrollments",
@@ -125,22 +126,23 @@ def _show_rates(data: DataDir, days: Sequence[date]) -> None:
     )
     for column in table.columns[1:]:
         column.justify = "right"
-    for cells in _rate_rows(data, days):
+    for cells in _read_rates(data, days):
         table.add_row(*cells)
     click.echo()
     Console().print(table)
     click.echo()
-    for account in Registry(data.registry).accounts():
+    for account in Registry(data.registry).read_accounts():
         if not account.is_active:
-            click.echo(f"{account.name} is left out, its status is {account.status}.")
+            click.echo(f"{account.name} is skipped, its status is {account.status}.")
 
 
-def _rate_rows(data: DataDir, days: Sequence[date]) -> Iterator[list[str]]:
+def _read_rates(data: DataDir, days: Sequence[date]) -> Iterator[list[str]]:
+    """Yield the cells of a row for each active account."""
     from lms_pipeline.lake.reading import read
 
     rows = read("account_completion", first=days[0], last=days[-1], data_dir=data.root).to_pylist()
     by_key = {(row["account_id"], row["snapshot_date"]): row for row in rows}
-    for account in Registry(data.registry).active():
+    for account in Registry(data.registry).read_active():
         latest = by_key[account.id, days[-1]]
         rates = [by_key[account.id, day]["completion_rate"] for day in days]
         yield [
@@ -150,13 +152,13 @@ def _rate_rows(data: DataDir, days: Sequence[date]) -> Iterator[list[str]]:
         ]
 
 
-def _show_next_steps(data_dir: Path | None) -> None:
-    run = command_line(data_dir)
+def _print_next_steps(data_dir: Path | None) -> None:
+    command = format_command(data_dir)
     click.echo("\nWhat to try next:")
-    click.echo("  every run that was just made, and more of them, in Dagster's UI:")
-    click.echo("    make ui" if data_dir is None and run.startswith(".venv") else f"    {run} ui")
-    for what, statement in STATEMENTS.items():
-        click.echo(f"  {what}:")
-        click.echo(f'    {run} query "{statement}"')
+    click.echo("  see these runs in Dagster's UI, and start more:")
+    click.echo("    make ui" if data_dir is None and command.startswith(".venv") else f"    {command} ui")
+    for description, sql in EXAMPLE_QUERIES.items():
+        click.echo(f"  {description}:")
+        click.echo(f'    {command} query "{sql}"')
     click.echo("  the accounts:")
-    click.echo(f"    {run} accounts list")
+    click.echo(f"    {command} accounts list")

@@ -1,6 +1,6 @@
-"""`lms-pipeline housekeeping`: what the daily job does, from a shell.
+"""`lms-pipeline housekeeping`: the daily job from a shell.
 
-What belongs here: arguments, and what is printed. What is past its time is `housekeeping/`.
+Belongs here: arguments and output. Not here: what expires when, and its removal (`housekeeping/`).
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from lms_pipeline.settings import Settings
 
 
 @click.command()
-@click.option("--dry-run", is_flag=True, help="Say what would be removed, and leave all as it is.")
+@click.option("--dry-run", is_flag=True, help="List what would be removed, and change nothing.")
 def housekeeping(*, dry_run: bool) -> None:
-    """Remove what is past its time, and tell Dagster of published files that its log doesn't know of.
+    """Remove expired files, and report published files to Dagster that are missing in its log.
 
-    Kept answers of whatever account after `answer_days`, payloads of rejected records after LMS_REJECTED_DAYS, logs of
-    runs after LMS_RUN_LOG_DAYS, and what killed runs left. Exit status 1 where something could not be removed.
+    Removes the responses of every account after `answer_days`, payloads of rejected records after LMS_REJECTED_DAYS,
+    logs of runs after LMS_RUN_LOG_DAYS, and leftovers of killed runs. Exits with 1 if something could not be removed.
     """
     from lms_pipeline.defs.event_log_sync import find_missing_events, report_events
     from lms_pipeline.defs.instance import open_instance
@@ -30,15 +30,15 @@ def housekeeping(*, dry_run: bool) -> None:
     settings = Settings.load()
     data = DataDir(settings.data_dir)
     with open_instance(settings) as instance:
-        found, lacking = find_expired(settings, instance), find_missing_events(instance, data)
+        expired, missing = find_expired(settings, instance), find_missing_events(instance, data)
         if dry_run:
-            for one in found:
-                click.echo(one)
-            click.echo(f"Would remove {format_totals(found)}.")
-            click.echo(f"Would tell Dagster of {len(lacking):,} published files.")
+            for item in expired:
+                click.echo(item)
+            click.echo(f"Would remove {format_totals(expired)}.")
+            click.echo(f"Would report {len(missing):,} published files to Dagster.")
             return
-        removed = remove(data, found, lambda trouble: click.echo(trouble, err=True))
+        removed = remove(data, expired, lambda warning: click.echo(warning, err=True))
         click.echo(f"Removed {format_totals(removed)}.")
-        click.echo(f"Told Dagster of {report_events(instance, data, lacking):,} published files.")
-    if len(removed) < len(found):
+        click.echo(f"Reported {report_events(instance, data, missing):,} published files to Dagster.")
+    if len(removed) < len(expired):
         sys.exit(1)

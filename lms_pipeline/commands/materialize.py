@@ -1,6 +1,6 @@
 """`lms-pipeline materialize`: the assets of chosen accounts and days, from a shell.
 
-What belongs here: arguments, checks, and what is printed. The running is `defs/running.py`.
+Belongs here: arguments, their checks, and output. Not here: the runs (`defs/instance.py`).
 """
 
 from __future__ import annotations
@@ -10,27 +10,30 @@ from datetime import date, timedelta
 
 import click
 
-from lms_pipeline.accounts.registry import Registry, display_names
-from lms_pipeline.commands.common import Day, tell
+from lms_pipeline.accounts.registry import Registry, load_display_names
+from lms_pipeline.commands.common import DayType, check_first_day, print_outcomes
 from lms_pipeline.errors import WrongUseError
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.settings import Settings
+from lms_pipeline.tables.pulled import PULLED_TABLES
 
 
 @click.command()
 @click.option(
-    "--account", "accounts", multiple=True, metavar="ID", help="Only this account; can be repeated."
+    "--account", "accounts", multiple=True, metavar="ID", help="Only this account. Can be repeated."
 )
-@click.option("--date", "first", type=Day(), help="The day; the latest that ended if not given.")
-@click.option("--to", "last", type=Day(), help="The last day, where there is more than one.")
-@click.option("--select", metavar="ASSETS", default="", help="Only these assets, by name, with commas.")
+@click.option("--date", "first", type=DayType(), help="The day. Default: the latest ended day.")
+@click.option("--to", "last", type=DayType(), help="The last day of a range.")
+@click.option("--select", metavar="ASSETS", default="", help="Only these assets: names, separated by commas.")
 @click.option(
     "--dry-run",
     is_flag=True,
-    help="Say what it would ask for and how long it would take; ask for lists alone.",
+    help="Estimate calls and time. Fetches lists only.",
 )
 @click.option(
-    "--allow-drop", is_flag=True, help="Publish although far fewer enrollments are there than the day before."
+    "--allow-drop",
+    is_flag=True,
+    help="Publish even if far fewer enrollments arrive than the previous snapshot has.",
 )
 def materialize(
     accounts: tuple[str, ...],
@@ -41,10 +44,10 @@ def materialize(
     dry_run: bool,
     allow_drop: bool,
 ) -> None:
-    """Pull days and work out their metrics, then bring the warehouse up to date.
+    """Pull days, compute their metrics, and rebuild the warehouse.
 
-    All active accounts and the latest ended day, if nothing else is asked for. Exit status: 0 where all was
-    published, 1 where something failed, 2 where what was asked for can't be.
+    Default: all active accounts and the latest ended day. At the end, removes old responses of the pulled accounts.
+    Exit status: 0 if everything was published, 1 if something failed, 2 for wrong use.
     """
     from lms_pipeline.definitions import build_defs
     from lms_pipeline.defs.instance import check_selection, open_instance, rebuild_warehouse, run_partitions
@@ -52,28 +55,45 @@ def materialize(
     settings = Settings.load()
     selection = [name.strip() for name in select.split(",") if name.strip()]
     check_selection(selection)
-    days = _days(settings, first, last) if selection != ["warehouse"] else []
-    names = display_names(settings)
-    chosen = _accounts(settings, accounts) if days else []
-    partitions = [Partition(account_id, day) for day in days for account_id in chosen]
+    days = _list_days(settings, first, last) if selection != ["warehouse"] else []
+    names = load_display_names(settings)
+    account_ids = _find_accounts(settings, accounts) if days else []
+    partitions = [Partition(account_id, day) for day in days for account_id in account_ids]
     if dry_run:
-        _foresee(settings, partitions, names)
+        _print_estimates(settings, partitions, names)
         return
     if settings.frozen_now:
-        click.echo(f"LMS_NOW is set: {settings.now():%Y-%m-%d %H:%M} UTC is taken for the present.", err=True)
+        click.echo(
+            f"LMS_NOW is set: {settings.now():%Y-%m-%d %H:%M} UTC is used as the current time.", err=True
+        )
     defs = build_defs(settings)
     failed = []
     with open_instance(settings) as instance:
         runs = run_partitions(defs, instance, partitions, selection, names, allow_drop=allow_drop)
-        failed += tell(runs, len(partitions))
-        failed += tell([rebuild_warehouse(defs, instance)], 1)
+        failed += print_outcomes(runs, len(partitions))
+        failed += print_outcomes([rebuild_warehouse(defs, instance)], 1)
+    if not selection or any(table.name in selection for table in PULLED_TABLES):
+        _remove_old_responses(settings, account_ids)
     if failed:
         click.echo(f"{len(failed)} of {len(partitions) + 1} runs failed.", err=True)
         sys.exit(1)
 
 
-def _foresee(settings: Settings, partitions: list[Partition], names: dict[str, str]) -> None:
-    """One line for each account and day."""
+def _remove_old_responses(settings: Settings, account_ids: list[str]) -> None:
+    """Do this part of the job `housekeeping` for installations without Dagster's daemon."""
+    from lms_pipeline.housekeeping.cleanup import load_policy, remove_old_responses
+    from lms_pipeline.housekeeping.policy import format_totals
+
+    data = DataDir(settings.data_dir)
+    removed = remove_old_responses(
+        data, load_policy(settings), account_ids, lambda warning: click.echo(warning, err=True)
+    )
+    if removed:
+        click.echo(f"Removed {format_totals(removed)}.")
+
+
+def _print_estimates(settings: Settings, partitions: list[Partition], names: dict[str, str]) -> None:
+    """Print one line for each account and day. Exit with 1 if an estimate fails."""
     from lms_pipeline.connection import Truto
     from lms_pipeline.snapshot.estimate import estimate_calls
     from lms_pipeline.snapshot.job import SnapshotJob
@@ -85,35 +105,35 @@ def _foresee(settings: Settings, partitions: list[Partition], names: dict[str, s
             account_id = partition.account_id
             job = SnapshotJob.load(settings, partition, "dry-run")
             try:
-                told = estimate_calls(client, data, job)
+                estimate = estimate_calls(client, data, job)
             except TrutoError as error:
-                told, is_failed = str(error), True
-            click.echo(f"{names[account_id]} on {partition.day}: {told}")
-        click.echo(f"{client.requests} calls were made to find out, and nothing was stored.")
+                estimate, is_failed = str(error), True
+            click.echo(f"{names[account_id]} on {partition.day}: {estimate}")
+        click.echo(f"The estimate cost {client.requests} calls; nothing was stored.")
     if is_failed:
         sys.exit(1)
 
 
-def _days(settings: Settings, first: date | None, last: date | None) -> list[date]:
-    latest = settings.calendar.latest_ended(settings.now())
+def _list_days(settings: Settings, first: date | None, last: date | None) -> list[date]:
+    latest = settings.calendar.find_latest_ended(settings.now())
     first = first or last or latest
     last = last or first
     if last < first:
         raise WrongUseError(f"--to {last} is before --date {first}: give the earlier day first.")
     if last > latest:
         raise WrongUseError(f"{last} has not ended yet: the latest day that can be pulled is {latest}.")
-    if first < settings.start_date:
-        raise WrongUseError(f"{first} is before the first day, LMS_START_DATE {settings.start_date}.")
-    return [first + timedelta(days=n) for n in range((last - first).days + 1)]
+    check_first_day(settings, first)
+    return [first + timedelta(days=offset) for offset in range((last - first).days + 1)]
 
 
-def _accounts(settings: Settings, asked: tuple[str, ...]) -> list[str]:
-    registry = Registry(DataDir(settings.data_dir).registry)
-    if asked:
-        return list(dict.fromkeys(registry.get(account_id).id for account_id in asked))
-    active = [account.id for account in registry.active()]
+def _find_accounts(settings: Settings, requested: tuple[str, ...]) -> list[str]:
+    """Return the ids of the requested accounts, else of all active ones."""
+    registry = Registry.open(settings)
+    if requested:
+        return list(dict.fromkeys(registry.get(account_id).id for account_id in requested))
+    active = [account.id for account in registry.read_active()]
     if not active:
         raise WrongUseError(
-            "No account is active: take some in with `lms-pipeline accounts sync` or `accounts add`."
+            "No account is active: add some with `lms-pipeline accounts sync` or `accounts add`."
         )
     return active

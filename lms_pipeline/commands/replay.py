@@ -1,6 +1,6 @@
-"""`lms-pipeline replay`: a day's kept answers, flattened again.
+"""`lms-pipeline replay`: the kept responses of a day, transformed again.
 
-What belongs here: arguments, and what is printed. The flattening is `snapshot.py`.
+Belongs here: arguments and output. Not here: the replay (`snapshot/run.py`).
 """
 
 from __future__ import annotations
@@ -11,19 +11,20 @@ from datetime import date
 
 import click
 
-from lms_pipeline.accounts.registry import Registry, display_names
-from lms_pipeline.commands.common import Day, tell
+from lms_pipeline.accounts.registry import Registry, load_display_names
+from lms_pipeline.commands.common import DayType, print_outcomes
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.settings import Settings
 
 
 @click.command()
 @click.option("--account", "account_id", required=True, metavar="ID", help="The account.")
-@click.option("--date", "day", type=Day(), required=True, help="The day.")
+@click.option("--date", "day", type=DayType(), required=True, help="The day.")
 def replay(account_id: str, day: date) -> None:
-    """Flatten the answers that were kept of a day again, without a call, and work out its metrics anew.
+    """Transform the kept responses of a day again, without a call, and recompute its metrics.
 
-    For a day whose rows were made wrong by a mistake of ours: its answers stay for 30 days, unless told otherwise.
+    For a day that a bug of the pipeline published wrong. Responses are kept for 30 days, or for the account's
+    `answer_days`.
     """
     from lms_pipeline.definitions import build_defs
     from lms_pipeline.defs.instance import open_instance, rebuild_warehouse, run_partitions
@@ -33,16 +34,18 @@ def replay(account_id: str, day: date) -> None:
 
     settings = Settings.load()
     data = DataDir(settings.data_dir)
-    account = Registry(data.registry).get(account_id)
+    account = Registry.open(settings).get(account_id)
     job = SnapshotJob.load(settings, Partition(account.id, day), f"replay-{uuid.uuid4()}")
     result = replay_snapshot(job, data=data)
-    rows = next((one.rows for one in result.published if one.table.name == "unified_enrollments"), 0)
-    names = display_names(settings)
-    click.echo(f"{names[account.id]} on {day}: {rows:,} enrollments again in {result.seconds:.1f} s")
+    rows = next((file.rows for file in result.published if file.table.name == "unified_enrollments"), 0)
+    names = load_display_names(settings)
+    click.echo(f"{names[account.id]} on {day}: {rows:,} enrollments replayed in {result.seconds:.1f} s")
     with open_instance(settings) as instance:
         defs = build_defs(settings)
         metrics = [table.name for table in METRIC_TABLES]
-        failed = tell(run_partitions(defs, instance, [Partition(account.id, day)], metrics, names), 1)
-        failed += tell([rebuild_warehouse(defs, instance)], 1)
+        failed = print_outcomes(
+            run_partitions(defs, instance, [Partition(account.id, day)], metrics, names), 1
+        )
+        failed += print_outcomes([rebuild_warehouse(defs, instance)], 1)
     if failed:
         sys.exit(1)

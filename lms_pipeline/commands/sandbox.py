@@ -1,6 +1,6 @@
 """`lms-pipeline sandbox`: the local Truto in the foreground.
 
-What belongs here: arguments. The server is `sandbox/`.
+Belongs here: arguments. Not here: the server (`sandbox/`).
 """
 
 from __future__ import annotations
@@ -24,30 +24,34 @@ from lms_pipeline.sandbox import (
 
 @click.command()
 @click.option(
-    "--port", type=click.IntRange(0, 65535), default=DEFAULT_PORT, show_default=True, help="0: a free one."
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=DEFAULT_PORT,
+    show_default=True,
+    help="0 for any free port.",
 )
 @click.option(
     "--records",
     multiple=True,
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     metavar="FILE.ndjson",
-    help="Serve these records instead of the generated world; can be repeated.",
+    help="Serve these records instead of generated data. Can be repeated.",
 )
-@click.option("--clock", metavar="ISO", help="An instant to stand still at, like 2026-01-31T02:00:00Z.")
+@click.option("--clock", metavar="ISO", help="Stop the clock at this instant, like 2026-01-31T02:00:00Z.")
 @click.option(
     "--script",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     metavar="FILE.toml",
-    help="Switches and faults to start with: limits on calls, errors, broken pages.",
+    help="Switches and faults at the start: rate limits, errors, broken pages.",
 )
-@click.option("--token", default=DEFAULT_TOKEN, show_default=True, help="The API token it accepts.")
+@click.option("--token", default=DEFAULT_TOKEN, show_default=True, help="The API token that it accepts.")
 def sandbox(port: int, records: tuple[Path, ...], clock: str | None, script: Path | None, token: str) -> None:
     """Serve a local Truto on this machine until interrupted."""
-    now = Clock(_instant(clock) if clock else None)
+    now = Clock(_parse_instant(clock) if clock else None)
     world = records_world(records) if records else generated_world()
 
     def announce(url: str) -> None:
-        click.echo(f"The sandbox listens on {url}. To use it, in another shell:")
+        click.echo(f"The sandbox listens on {url}. To use it in another shell:")
         click.echo(f"  export TRUTO_BASE_URL={url} TRUTO_API_TOKEN={token}")
         click.echo("Stop it with Ctrl-C.")
 
@@ -55,7 +59,7 @@ def sandbox(port: int, records: tuple[Path, ...], clock: str | None, script: Pat
     serve(world, token=token, clock=now, script=scripted, port=port, announce=announce)
 
 
-def _instant(text: str) -> datetime:
+def _parse_instant(text: str) -> datetime:
     try:
         instant = datetime.fromisoformat(text)
     except ValueError:

@@ -1,6 +1,6 @@
-"""`lms-pipeline ui`: Dagster's web UI and daemon over the data directory.
+"""`lms-pipeline ui`: Dagster's web UI and daemon on the data directory.
 
-What belongs here: starting them, with the sandbox beside them where the data is the demo's.
+Belongs here: starting and stopping them, and the sandbox for the demo's data.
 """
 
 from __future__ import annotations
@@ -17,42 +17,47 @@ from pathlib import Path
 import click
 
 from lms_pipeline.accounts.sync import DemoMark
+from lms_pipeline.commands.common import load_settings
 from lms_pipeline.errors import WrongUseError
 from lms_pipeline.lake.paths import DataDir
 from lms_pipeline.sandbox import Clock, generated_world, running
-from lms_pipeline.settings import Settings
 
 HOST = "127.0.0.1"
-SUPERSEDED = "ignore:Function `dev_command` is superseded"
-"""`dg dev` takes the place of `dagster dev`, but brings a dependency on Dagster's cloud client."""
+DEV_COMMAND_WARNING = "ignore:Function `dev_command` is superseded"
+"""Warning filter. `dg dev` supersedes `dagster dev`, but depends on Dagster's cloud client."""
+NO_RATE_LIMITS = {"LMS_TOKEN_CALLS_PER_10S": "0", "LMS_ACCOUNT_CALLS_PER_10S": "0"}
+"""The sandbox has no rate limits by default."""
 
 
 @click.command()
 @click.option("--port", type=click.IntRange(1, 65535), default=3000, show_default=True)
-@click.option("--data-dir", type=click.Path(file_okay=False, path_type=Path), help="Else LMS_DATA_DIR.")
+@click.option(
+    "--data-dir",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Data directory. Default: LMS_DATA_DIR.",
+)
 def ui(port: int, data_dir: Path | None) -> None:
-    """Open Dagster's web UI over the same data; after the demo with the sandbox beside it. Ctrl-C stops all."""
+    """Start Dagster's web UI on the same data, with the sandbox if the data is the demo's. Ctrl-C stops both."""
     from lms_pipeline.defs.event_log_sync import sync_in_background
     from lms_pipeline.defs.instance import open_instance
 
     _check_port(port)
-    settings = Settings.load()
-    if data_dir is not None:
-        settings = settings.model_copy(update={"data_dir": data_dir.resolve()})
-    with open_instance(settings) as instance, ExitStack() as beside:
-        beside.enter_context(sync_in_background(instance, DataDir(settings.data_dir)))
-        environment = {**os.environ, "LMS_DATA_DIR": str(settings.data_dir), "PYTHONWARNINGS": SUPERSEDED}
+    settings = load_settings(data_dir)
+    with open_instance(settings) as instance, ExitStack() as services:
+        services.enter_context(sync_in_background(instance, DataDir(settings.data_dir)))
+        environment = {
+            **os.environ,
+            "LMS_DATA_DIR": str(settings.data_dir),
+            "PYTHONWARNINGS": DEV_COMMAND_WARNING,
+        }
         if settings.token is None and DemoMark(DataDir(settings.data_dir)).is_set():
-            sandbox = beside.enter_context(running(generated_world(), clock=Clock(settings.frozen_now)))
+            sandbox = services.enter_context(running(generated_world(), clock=Clock(settings.frozen_now)))
             environment |= {"TRUTO_BASE_URL": sandbox.url, "TRUTO_API_TOKEN": sandbox.token}
-            environment |= {
-                "LMS_TOKEN_CALLS_PER_10S": "0",
-                "LMS_ACCOUNT_CALLS_PER_10S": "0",
-            }  # it has no limits
-            click.echo(f"The demo's sandbox is on {sandbox.url}")
+            environment |= NO_RATE_LIMITS
+            click.echo(f"The demo's sandbox listens on {sandbox.url}")
         if settings.frozen_now:
-            click.echo(f"LMS_NOW is set: {settings.now():%Y-%m-%d %H:%M} UTC is taken for the present.")
-        click.echo(f"Dagster's UI comes up on http://{HOST}:{port}")
+            click.echo(f"LMS_NOW is set: {settings.now():%Y-%m-%d %H:%M} UTC is used as the current time.")
+        click.echo(f"Dagster's UI starts on http://{HOST}:{port}")
         command = [sys.executable, "-m", "dagster", "dev", "-h", HOST, "-p", str(port)]
         command += ["-w", str(files("lms_pipeline.defs").joinpath("workspace.yaml"))]
         status = _run_until_interrupted(command, environment)
@@ -60,23 +65,23 @@ def ui(port: int, data_dir: Path | None) -> None:
 
 
 def _check_port(port: int) -> None:
-    """Refuse a port that is taken: Dagster's daemon would run on for ever, without a page to see it."""
+    """Refuse a port in use: Dagster's daemon would run without a UI and never stop."""
     try:
         socket.create_server((HOST, port)).close()
     except OSError as error:
         raise WrongUseError(
-            f"Port {port} can't be had ({os.strerror(error.errno or 0)}): stop what listens there, or choose another with --port."
+            f"Port {port} can't be used ({os.strerror(error.errno or 0)}): stop the process that listens there, or choose another with --port."
         ) from error
 
 
 def _run_until_interrupted(command: list[str], environment: dict[str, str]) -> int:
-    """Run in a session of its own, so that Dagster is told to stop once, by us, whoever told us.
+    """Run the command in its own session, so that an interrupt reaches Dagster once. Return its exit status.
 
-    A shell's `&` leaves SIGINT ignored, which Dagster would inherit, and then nothing could stop it.
+    A shell's `&` leaves SIGINT ignored. Dagster would inherit that, and nothing could stop it.
     """
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with subprocess.Popen(command, env=environment, start_new_session=True) as dagster:  # noqa: S603 (our own words)
+    with subprocess.Popen(command, env=environment, start_new_session=True) as dagster:  # noqa: S603 (our own arguments)
         try:
             return dagster.wait()
         except KeyboardInterrupt:

@@ -132,7 +132,7 @@ def _send_alert(settings: Settings, data: DataDir, finding: Finding, run_id: str
 
     if settings.alert_webhook is not None:
         alerts = Alerts(data, settings.alert_webhook.get_secret_value())
-        alerts.tell(RunFailure(None, "The daily snapshot", finding.message, run_id))
+        alerts.send_once(RunFailure(None, "The daily snapshot", finding.message, run_id))
 
 
 def build_check_result(key: dg.AssetCheckKey, check: Check[Any], finding: Finding) -> dg.AssetCheckResult:

@@ -30,7 +30,7 @@ from lms_pipeline.defs.run_requests import (
     is_snapshot_missing,
 )
 from lms_pipeline.errors import SettingsError
-from lms_pipeline.housekeeping.policy import ExpiredItem, format_totals, totals
+from lms_pipeline.housekeeping.policy import ExpiredItem, format_totals, sum_by_kind
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.settings import Settings
 from lms_pipeline.tables.catalog import METRIC_TABLES
@@ -80,10 +80,10 @@ def build_schedule(settings: Settings) -> dg.ScheduleDefinition:
     def daily_snapshot(
         context: dg.ScheduleEvaluationContext, truto: dg.ResourceParam[Truto], lake: dg.ResourceParam[DataDir]
     ) -> list[dg.RunRequest] | dg.SkipReason:
-        day = settings.calendar.open_day(truto.now())
+        day = settings.calendar.find_open_day(truto.now())
         if day is None:
             return dg.SkipReason(NO_OPEN_DAY)
-        accounts = [account.id for account in Registry(lake.registry).active()]
+        accounts = [account.id for account in Registry(lake.registry).read_active()]
         if not accounts:
             return dg.SkipReason("No account is active: run `lms-pipeline accounts sync`.")
         truto.check_token()
@@ -190,10 +190,10 @@ def find_expired(
     Raises:
         SettingsError: the options of accounts can't be read.
     """
-    from lms_pipeline.housekeeping.cleanup import load_policy, planned
+    from lms_pipeline.housekeeping import cleanup
 
-    policy = load_policy(settings)
-    expired = planned(DataDir(settings.data_dir), policy)
+    policy = cleanup.load_policy(settings)
+    expired = cleanup.find_expired(DataDir(settings.data_dir), policy)
     if settings.run_log_days:
         before = policy.now - timedelta(days=settings.run_log_days)
         expired += find_expired_run_logs(
@@ -205,6 +205,6 @@ def find_expired(
 def _count_by_kind(removed: list[ExpiredItem]) -> dict[str, Any]:
     """Return items and bytes of each kind as numbers that the UI plots."""
     counts: dict[str, Any] = {}
-    for kind, (count, size) in totals(removed).items():
+    for kind, (count, size) in sum_by_kind(removed).items():
         counts |= {kind: count, f"bytes of {kind}": size}
     return counts

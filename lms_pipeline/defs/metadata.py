@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from lms_pipeline.accounts.registry import display_names
+from lms_pipeline.accounts.registry import load_display_names
 from lms_pipeline.defs.partitions import read_partition
 from lms_pipeline.settings import Settings
 from lms_pipeline.tables.measures import RATES
@@ -124,7 +124,7 @@ def tag_account(context: dg.AssetExecutionContext, settings: Settings) -> str:
         SettingsError: LMS_ACCOUNTS_FILE, which sets names, can't be used.
     """
     account_id = read_partition(context).account_id
-    name = display_names(settings).get(account_id, account_id)
+    name = load_display_names(settings).get(account_id, account_id)
     context.instance.add_run_tags(context.run.run_id, {"account": name})
     return name
 

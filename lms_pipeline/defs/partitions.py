@@ -33,7 +33,7 @@ def _find_end_date(settings: Settings) -> str | None:
     """Return the first day after the partitions with `LMS_NOW`; None leaves the end to Dagster's clock."""
     if settings.frozen_now is None:
         return None
-    return (settings.calendar.latest_ended(settings.now()) + timedelta(days=1)).isoformat()
+    return (settings.calendar.find_latest_ended(settings.now()) + timedelta(days=1)).isoformat()
 
 
 def add_accounts(instance: dg.DagsterInstance, account_ids: Iterable[str]) -> list[str]:

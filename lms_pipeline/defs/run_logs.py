@@ -22,8 +22,7 @@ import dagster as dg
 # no public name: the default compute log manager, the only one that knows where the output of steps is stored
 from dagster._core.storage.local_compute_log_manager import LocalComputeLogManager
 
-from lms_pipeline.housekeeping.cleanup import changed_at, size
-from lms_pipeline.housekeeping.policy import ExpiredItem
+from lms_pipeline.housekeeping.policy import ExpiredItem, measure_size, read_changed_at
 
 DEFAULT_LOCATION = "lms_pipeline"
 """The code location in `workspace.yaml`."""
@@ -66,7 +65,7 @@ def _select_expired(
         for run_id in batch:
             run = runs.get(run_id)
             if run is None or (run.is_finished and is_ours(run)):
-                yield from (ExpiredItem("run logs", path, size(path)) for path in logs[run_id])
+                yield from (ExpiredItem("run logs", path, measure_size(path)) for path in logs[run_id])
 
 
 def _group_by_run(instance: dg.DagsterInstance, before: datetime) -> dict[str, list[Path]]:
@@ -76,7 +75,9 @@ def _group_by_run(instance: dg.DagsterInstance, before: datetime) -> dict[str, l
         if _is_run_id(run_id):
             logs[run_id].append(path)
     return {
-        run_id: paths for run_id, paths in logs.items() if all(changed_at(path) < before for path in paths)
+        run_id: paths
+        for run_id, paths in logs.items()
+        if all(read_changed_at(path) < before for path in paths)
     }
 
 

@@ -8,7 +8,7 @@ import time
 
 import dagster as dg
 
-from lms_pipeline.accounts.registry import Registry, display_names
+from lms_pipeline.accounts.registry import Registry, load_display_names
 from lms_pipeline.accounts.sync import sync_with_truto
 from lms_pipeline.checks.fleet import count_partition_keys
 from lms_pipeline.connection import Truto
@@ -46,14 +46,14 @@ def _build_account_registry(settings: Settings) -> dg.SensorDefinition:
     ) -> list[dg.RunRequest] | dg.SkipReason:
         registry = Registry(lake.registry)
         sync_with_truto(truto.connect, registry, settings)
-        add_accounts(context.instance, [account.id for account in registry.accounts()])
+        add_accounts(context.instance, [account.id for account in registry.read_accounts()])
         count = count_partition_keys(registry, settings)
         context.log.log(logging.WARNING if count.is_near_limit else logging.INFO, "%s", count)
-        day = settings.calendar.open_day(truto.now())
+        day = settings.calendar.find_open_day(truto.now())
         if day is None:
             return dg.SkipReason(f"{NO_OPEN_DAY} {count}")
         # new is who has its first day now, whoever added its partitions; Dagster runs a run key once
-        new = [Partition(account.id, day) for account in registry.active() if account.first_day == day]
+        new = [Partition(account.id, day) for account in registry.read_active() if account.first_day == day]
         missing = [partition for partition in new if is_snapshot_missing(lake, partition)]
         if not missing:
             return dg.SkipReason(f"No active account is new. {count}")
@@ -71,10 +71,10 @@ def _build_failed_days(settings: Settings) -> dg.SensorDefinition:
     def failed_days(
         context: dg.SensorEvaluationContext, truto: dg.ResourceParam[Truto], lake: dg.ResourceParam[DataDir]
     ) -> list[dg.RunRequest] | dg.SkipReason:
-        day = settings.calendar.open_day(truto.now())
+        day = settings.calendar.find_open_day(truto.now())
         if day is None:
             return dg.SkipReason(NO_OPEN_DAY)
-        accounts = [account.id for account in Registry(lake.registry).active()]
+        accounts = [account.id for account in Registry(lake.registry).read_active()]
         failed = list(find_failed_partitions(context.instance, lake, accounts, day))
         if not failed:
             return dg.SkipReason(f"No account lacks its snapshot of {day} because of a failed run.")
@@ -128,14 +128,14 @@ def build_alert_sensors(settings: Settings) -> list[dg.SensorDefinition]:
             return dg.SkipReason("The run is retried: an alert follows if the last retry fails.")
         partition = parse_partition_tags(run.tags)
         account_id = partition.account_id if partition else None
-        name = display_names(settings).get(account_id or "", account_id)
+        name = load_display_names(settings).get(account_id or "", account_id)
         failure = RunFailure(
             account_id=account_id,
             what=f"{name} on {partition.day}" if partition else run.job_name,
             cause=describe_failure(context.get_step_failure_events(), with_error_text=False),
             run_id=run.run_id,
         )
-        is_sent = Alerts(lake, address).tell(failure)
+        is_sent = Alerts(lake, address).send_once(failure)
         return None if is_sent else dg.SkipReason("An alert for this account and cause was sent already.")
 
     return [failure_alerts]

@@ -111,7 +111,7 @@ class FetchSession:
 
 
 def _is_broken(error: TrutoError, *, has_started: bool) -> bool:
-    """Tell an expired cursor, a 400 to a request after the first page, from a refusal of the list."""
+    """Distinguish an expired cursor, a 400 to a request after the first page, from a refusal of the list."""
     return isinstance(error, RepeatedPageError) or (has_started and error.status == 400)
 
 

@@ -1,4 +1,4 @@
-"""What is kept for how long, and removing what is past it: a plan first, which a dry run shows. No Dagster.
+"""Retention: what expires when, and its removal. No Dagster.
 
-The published tables are never removed; of rejected records the payloads go, and their reasons stay.
+Published tables are never removed. Rejected records lose their payloads and keep their reasons.
 """

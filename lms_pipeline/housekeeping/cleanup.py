@@ -1,6 +1,7 @@
-"""What is past its time in a data directory.
+"""Expired items of a data directory: finding and removing them.
 
-What belongs here: looking at the disk, and nothing that changes it. How long things are kept is `rules.py`.
+Belongs here: looking at the disk and changing it. Not here: how long items are kept (`policy.py`), and the logs of
+Dagster's runs (`defs/run_logs.py`).
 """
 
 from __future__ import annotations
@@ -16,9 +17,9 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from lms_pipeline.accounts.options import read_options
+from lms_pipeline.accounts.options import load_options
 from lms_pipeline.accounts.registry import GONE, INACTIVE, Registry
-from lms_pipeline.housekeeping.policy import ExpiredItem, RetentionPolicy
+from lms_pipeline.housekeeping.policy import ExpiredItem, RetentionPolicy, measure_size, read_changed_at
 from lms_pipeline.lake.disk import LakeError, disk_errors
 from lms_pipeline.lake.files import PREFIX, check_version, conform, read_errors, read_metadata
 from lms_pipeline.lake.lock import LockedError, partition_lock, remove_folder
@@ -28,193 +29,195 @@ from lms_pipeline.settings import Settings
 from lms_pipeline.tables.pulled import REJECTED_ENROLLMENTS
 from lms_pipeline.transform.columns import repeat_value
 
-
-def changed_at(path: Path) -> datetime:
-    """When it was last changed; now, where it has just gone."""
-    try:
-        return datetime.fromtimestamp(path.stat().st_mtime, UTC)
-    except FileNotFoundError:
-        return datetime.now(UTC)
-
-
-def size(path: Path) -> int:
-    """In bytes; of a folder, of all that is in it."""
-    try:
-        if path.is_dir():
-            return sum(size(inside) for inside in path.iterdir())
-        return path.stat().st_size
-    except FileNotFoundError:
-        return 0
-
+log = logging.getLogger(__name__)
 
 REMOVED_AT = "payloads_removed_at"
-"""What the file tells of it."""
-_OF_THE_WRITER = {"schema_version", "digest"}
-
-
-def payload_bytes(path: Path) -> int:
-    """What the payloads in a file take; 0 where there are none, or none any more.
-
-    Raises:
-        LakeError: it is no Parquet file.
-    """
-    with read_errors(path):
-        found = pq.read_metadata(path)
-    if f"{PREFIX}{REMOVED_AT}".encode() in (found.metadata or {}):
-        return 0
-    groups = [found.row_group(number) for number in range(found.num_row_groups)]
-    columns = [group.column(number) for group in groups for number in range(group.num_columns)]
-    return sum(one.total_compressed_size for one in columns if one.path_in_schema == "payload")
-
-
-def remove_payloads(data: DataDir, partition: Partition, now: datetime) -> None:
-    """Publish the file anew with empty payloads; it goes on to tell which run it is of.
-
-    Raises:
-        LockedError: somebody is at the account and day.
-        LakeError: it can't be read or written, or was written by a newer version.
-    """
-    path = data.file(REJECTED_ENROLLMENTS, partition)
-    with (
-        partition_lock(data, partition),
-        Publication(data, partition, f"housekeeping-{uuid.uuid4()}") as publication,
-    ):
-        told = read_metadata(path)
-        check_version(path, told)
-        with (
-            publication.open(REJECTED_ENROLLMENTS) as file,
-            read_errors(path),
-            pq.ParquetFile(path) as stored,
-        ):
-            for batch in stored.iter_batches():
-                file.write(_without_payloads(conform(batch, REJECTED_ENROLLMENTS)))
-            kept = {name: value for name, value in told.items() if name not in _OF_THE_WRITER}
-            file.close({**kept, REMOVED_AT: now.isoformat()})
-            publication.publish([(file, REJECTED_ENROLLMENTS.key)])
-
-
-def _without_payloads(batch: pa.RecordBatch) -> pa.RecordBatch:
-    place = batch.schema.get_field_index("payload")
-    return batch.set_column(place, batch.schema.field(place), repeat_value("", "string", batch.num_rows))
-
-
-log = logging.getLogger(__name__)
+"""Metadata key of a file whose payloads were removed."""
+_WRITER_KEYS = {"schema_version", "digest"}
+"""Metadata that the writer of the file sets."""
 
 
 def load_policy(settings: Settings) -> RetentionPolicy:
-    """What is set, for the accounts that are registered.
+    """Return the retention policy of this installation.
 
     Raises:
-        SettingsError: the options of accounts can't be read: nothing is removed by guess.
+        SettingsError: `LMS_ACCOUNTS_FILE` can't be read. Nothing is removed by guess.
     """
-    accounts = Registry(DataDir(settings.data_dir).registry).accounts()
-    options = read_options(settings.accounts_file)
+    accounts = Registry.open(settings).read_accounts()
+    options = load_options(settings)
     return RetentionPolicy(
-        today=settings.calendar.latest_ended(settings.now()),
-        answer_days={account_id: of.answer_days for account_id, of in options.items()},
-        left={account.id for account in accounts if account.status in {INACTIVE, GONE}},
+        today=settings.calendar.find_latest_ended(settings.now()),
+        answer_days={account_id: account.answer_days for account_id, account in options.items()},
+        former_accounts={account.id for account in accounts if account.status in {INACTIVE, GONE}},
         rejected_days=settings.rejected_days,
     )
 
 
-def planned(data: DataDir, rules: RetentionPolicy) -> list[ExpiredItem]:
-    """All that is past its time, of every account, whether it is still pulled or not."""
+def find_expired(data: DataDir, policy: RetentionPolicy) -> list[ExpiredItem]:
+    """Return all expired items of every account, whether it is still pulled or not. Change nothing."""
     return [
-        *old_answers(data, rules),
-        *_old_payloads(data, rules),
-        *_unpublished(data, rules),
-        *_pulls(data, rules),
-        *_counters(data, rules),
+        *find_old_responses(data, policy),
+        *_find_old_payloads(data, policy),
+        *_find_unpublished_files(data, policy),
+        *_find_pull_folders(data, policy),
+        *_find_call_counters(data, policy),
     ]
 
 
-def old_answers(data: DataDir, rules: RetentionPolicy, account_id: str = "*") -> Iterator[ExpiredItem]:
-    """Answers and details of days that can't be flattened again any more; of one account, or of all."""
-    for partition, path in _by_day(data.all_answers, account_id):
-        if not rules.keeps_answers(partition.account_id, partition.day):
-            yield ExpiredItem("answers", path, size(path))
-    details = list(_by_day(data.all_details, account_id))
-    latest = {partition.account_id: partition.day for partition, path in details if path.suffix == ".parquet"}
-    for partition, path in details:
+def find_old_responses(
+    data: DataDir, policy: RetentionPolicy, account_id: str = "*"
+) -> Iterator[ExpiredItem]:
+    """Yield responses and roster fingerprints of days that can't be replayed any more, of one account or of all."""
+    for partition, path in _find_partition_paths(data.all_answers, account_id):
+        if not policy.keeps_responses(partition.account_id, partition.day):
+            yield ExpiredItem("answers", path, measure_size(path))
+    fingerprints = list(_find_partition_paths(data.all_details, account_id))
+    latest = {
+        partition.account_id: partition.day for partition, path in fingerprints if path.suffix == ".parquet"
+    }
+    for partition, path in fingerprints:
         is_latest = partition.day == latest.get(partition.account_id)
-        if not rules.keeps_details(partition.account_id, partition.day, is_latest=is_latest):
-            yield ExpiredItem("details", path, size(path))
+        if not policy.keeps_roster_fingerprints(partition.account_id, partition.day, is_latest=is_latest):
+            yield ExpiredItem("details", path, measure_size(path))
 
 
-def _old_payloads(data: DataDir, rules: RetentionPolicy) -> Iterator[ExpiredItem]:
+def _find_old_payloads(data: DataDir, policy: RetentionPolicy) -> Iterator[ExpiredItem]:
     for partition in data.partitions(REJECTED_ENROLLMENTS):
-        if rules.keeps_payloads(partition.day):
+        if policy.keeps_payloads(partition.day):
             continue
         path = data.file(REJECTED_ENROLLMENTS, partition)
         try:
-            payloads = payload_bytes(path)
+            payload_bytes = measure_payload_bytes(path)
         except LakeError as error:
             log.warning("%s", error)
             continue
-        if payloads:
-            yield ExpiredItem("rejected payloads", path, payloads, partition)
+        if payload_bytes:
+            yield ExpiredItem("rejected payloads", path, payload_bytes, partition)
 
 
-def _unpublished(data: DataDir, rules: RetentionPolicy) -> Iterator[ExpiredItem]:
-    """What killed runs wrote and never published."""
+def _find_unpublished_files(data: DataDir, policy: RetentionPolicy) -> Iterator[ExpiredItem]:
+    """Yield files that killed runs wrote and never published."""
     for path in sorted(data.lake.rglob(f".{DATA_FILE}.*")):
-        if rules.is_over(changed_at(path)):
-            yield ExpiredItem("unpublished files", path, size(path))
+        if policy.is_abandoned(read_changed_at(path)):
+            yield ExpiredItem("unpublished files", path, measure_size(path))
 
 
-def _pulls(data: DataDir, rules: RetentionPolicy) -> Iterator[ExpiredItem]:
-    """What waited in pulls that were killed, and locks that nobody will ask for again."""
-    for partition, path in _by_day(data.all_pulls):
-        if rules.is_over(changed_at(path)):
-            yield ExpiredItem("folders of pulls", path, size(path), partition)
+def _find_pull_folders(data: DataDir, policy: RetentionPolicy) -> Iterator[ExpiredItem]:
+    """Yield folders of pulls: staged rows of killed pulls, and locks of days that are over."""
+    for partition, path in _find_partition_paths(data.all_pulls):
+        if policy.is_abandoned(read_changed_at(path)):
+            yield ExpiredItem("folders of pulls", path, measure_size(path), partition)
 
 
-def _counters(data: DataDir, rules: RetentionPolicy) -> Iterator[ExpiredItem]:
-    """Counters of accounts and tokens that are not in use any more, each with its lock and log."""
+def _find_call_counters(data: DataDir, policy: RetentionPolicy) -> Iterator[ExpiredItem]:
+    """Yield counters of accounts and tokens that are no longer in use, each with its lock and log."""
     counters: defaultdict[str, list[Path]] = defaultdict(list)
     for path in sorted(data.budgets.glob("*.sqlite*")):
         counters[path.name.partition(".")[0]].append(path)
     for files in counters.values():
-        if all(rules.is_unused(changed_at(path)) for path in files):
-            yield from (ExpiredItem("call counters", path, size(path)) for path in files)
+        if all(policy.is_unused(read_changed_at(path)) for path in files):
+            yield from (ExpiredItem("call counters", path, measure_size(path)) for path in files)
 
 
-def _by_day(root: Path, account_id: str = "*") -> Iterator[tuple[Partition, Path]]:
-    """Files and folders by account and day, in this order; what isn't named like one is nobody's."""
+def _find_partition_paths(root: Path, account_id: str = "*") -> Iterator[tuple[Partition, Path]]:
+    """Yield files and folders by account and day, in this order. Skip names that are no partition's."""
     for path in sorted(root.glob(f"account_id={account_id}/snapshot_date=*")):
         partition = parse_folder(path.relative_to(root).with_name(path.name.partition(".")[0]))
         if partition is not None:
             yield partition, path
 
 
-def remove(
-    data: DataDir, due: Iterable[ExpiredItem], warn: Callable[[str], None] = log.warning
+def measure_payload_bytes(path: Path) -> int:
+    """Return the compressed bytes of the payloads in a file; 0 if there are none or they were removed.
+
+    Raises:
+        LakeError: it is not a Parquet file.
+    """
+    with read_errors(path):
+        footer = pq.read_metadata(path)
+    if f"{PREFIX}{REMOVED_AT}".encode() in (footer.metadata or {}):
+        return 0
+    groups = [footer.row_group(index) for index in range(footer.num_row_groups)]
+    columns = [group.column(index) for group in groups for index in range(group.num_columns)]
+    return sum(column.total_compressed_size for column in columns if column.path_in_schema == "payload")
+
+
+def remove_old_responses(
+    data: DataDir,
+    policy: RetentionPolicy,
+    account_ids: Iterable[str],
+    warn: Callable[[str], None] = log.warning,
 ) -> list[ExpiredItem]:
-    """Remove one after the other; what can't be removed now is left for the next time, and `warn` is told why.
+    """Remove old responses and roster fingerprints of these accounts.
+
+    For installations without Dagster's daemon, which runs the job `housekeeping` every day.
 
     Returns:
-        What was removed.
+        The removed items.
+    """
+    expired = [item for account_id in account_ids for item in find_old_responses(data, policy, account_id)]
+    return remove(data, expired, warn)
+
+
+def remove(
+    data: DataDir, items: Iterable[ExpiredItem], warn: Callable[[str], None] = log.warning
+) -> list[ExpiredItem]:
+    """Remove the items one by one. Skip an item that can't be removed now, and pass the reason to `warn`.
+
+    Returns:
+        The removed items.
     """
     removed = []
-    for one in due:
+    for item in items:
         try:
-            _remove(data, one)
+            _remove_item(data, item)
         except (LockedError, LakeError) as error:
-            warn(f"{one.path} is left for the next time: {error}")
+            warn(f"{item.path} stays until the next housekeeping: {error}")
             continue
-        log.info("Removed %s", one)
-        removed.append(one)
+        log.info("Removed %s", item)
+        removed.append(item)
     return removed
 
 
-def _remove(data: DataDir, due: ExpiredItem) -> None:
-    if due.kind == "rejected payloads" and due.partition is not None:
-        remove_payloads(data, due.partition, datetime.now(UTC))
-    elif due.kind == "folders of pulls" and due.partition is not None:
-        remove_folder(data, due.partition)
+def _remove_item(data: DataDir, item: ExpiredItem) -> None:
+    if item.kind == "rejected payloads" and item.partition is not None:
+        remove_payloads(data, item.partition, datetime.now(UTC))
+    elif item.kind == "folders of pulls" and item.partition is not None:
+        remove_folder(data, item.partition)
     else:
-        with disk_errors(due.path):
-            if due.path.is_dir():
-                shutil.rmtree(due.path)
+        with disk_errors(item.path):
+            if item.path.is_dir():
+                shutil.rmtree(item.path)
             else:
-                due.path.unlink(missing_ok=True)
+                item.path.unlink(missing_ok=True)
+
+
+def remove_payloads(data: DataDir, partition: Partition, now: datetime) -> None:
+    """Publish a partition's rejected enrollments again with empty payloads, under the same run id.
+
+    Raises:
+        LockedError: another run holds the partition.
+        LakeError: the file can't be read or written, or a newer version wrote it.
+    """
+    path = data.file(REJECTED_ENROLLMENTS, partition)
+    with (
+        partition_lock(data, partition),
+        Publication(data, partition, f"housekeeping-{uuid.uuid4()}") as publication,
+    ):
+        metadata = read_metadata(path)
+        check_version(path, metadata)
+        with (
+            publication.open(REJECTED_ENROLLMENTS) as file,
+            read_errors(path),
+            pq.ParquetFile(path) as stored,
+        ):
+            for batch in stored.iter_batches():
+                file.write(_clear_payloads(conform(batch, REJECTED_ENROLLMENTS)))
+            provenance = {name: value for name, value in metadata.items() if name not in _WRITER_KEYS}
+            file.close({**provenance, REMOVED_AT: now.isoformat()})
+            publication.publish([(file, REJECTED_ENROLLMENTS.key)])
+
+
+def _clear_payloads(batch: pa.RecordBatch) -> pa.RecordBatch:
+    index = batch.schema.get_field_index("payload")
+    return batch.set_column(index, batch.schema.field(index), repeat_value("", "string", batch.num_rows))

@@ -1,6 +1,6 @@
-"""How long things are kept.
+"""Retention rules: how long each kind of item is kept.
 
-What belongs here: deciding by days and ages, without looking at the disk. What stands there is `planning.py`.
+Belongs here: decisions by days and ages, and sums for reports. Not here: access to the disk (`cleanup.py`).
 """
 
 from __future__ import annotations
@@ -15,6 +15,13 @@ from typing import Literal
 from lms_pipeline.lake.disk import format_bytes
 from lms_pipeline.lake.paths import Partition
 
+DEFAULT_RESPONSE_DAYS = 30
+"""Days for which responses are kept, for accounts without the option `answer_days`."""
+ABANDONED_AFTER = timedelta(days=2)
+"""Age after which no run can still use a file of a pull: a pull lasts a day at most (`max_hours`)."""
+UNUSED_AFTER = timedelta(days=30)
+"""Time without a call after which a call counter expires. A counter only looks back one hour."""
+
 Kind = Literal[
     "answers",
     "details",
@@ -24,84 +31,99 @@ Kind = Literal[
     "call counters",
     "run logs",
 ]
+"""What an item is. The job plots figures under these names: `answers` are responses, `details` roster fingerprints."""
 
 
 @dataclass(frozen=True, slots=True)
 class ExpiredItem:
-    """A file or folder that is past its time; of `rejected payloads` the file stays, without them."""
+    """A file or folder to remove. Of `rejected payloads` the file stays, with empty payloads."""
 
     kind: Kind
     path: Path
     bytes: int
-    """What is gained."""
+    """Bytes that the removal frees."""
     partition: Partition | None = None
-    """Whose it is, where it takes the lock of its pull to touch it."""
+    """The partition whose lock the removal needs; None if it needs no lock."""
 
     def __str__(self) -> str:
-        """For lists."""
+        """Return one line of a list."""
         return f"{self.kind}: {self.path} ({format_bytes(self.bytes)})"
 
 
-def totals(due: Iterable[ExpiredItem]) -> dict[Kind, tuple[int, int]]:
-    """How many there are of each kind, and their bytes."""
+def sum_by_kind(items: Iterable[ExpiredItem]) -> dict[Kind, tuple[int, int]]:
+    """Return the number of items and their bytes by kind."""
     counts: Counter[Kind] = Counter()
     sizes: Counter[Kind] = Counter()
-    for one in due:
-        counts[one.kind] += 1
-        sizes[one.kind] += one.bytes
+    for item in items:
+        counts[item.kind] += 1
+        sizes[item.kind] += item.bytes
     return {kind: (count, sizes[kind]) for kind, count in counts.items()}
 
 
-def format_totals(due: Iterable[ExpiredItem]) -> str:
-    """As `31 answers (1.2 MB), 2 details (14.0 KB)`."""
-    told = [f"{count:,} {kind} ({format_bytes(size)})" for kind, (count, size) in totals(due).items()]
-    return ", ".join(told) or "nothing"
+def format_totals(items: Iterable[ExpiredItem]) -> str:
+    """Return totals like `31 answers (1.2 MB), 2 details (14.0 KB)`."""
+    parts = [f"{count:,} {kind} ({format_bytes(size)})" for kind, (count, size) in sum_by_kind(items).items()]
+    return ", ".join(parts) or "nothing"
 
 
-ANSWER_DAYS = 30
-"""For accounts without an option of their own."""
-OVER_AFTER = timedelta(days=2)
-"""Without a change, after which nobody can be at what a pull writes: it may take a day, `max_hours`."""
-UNUSED_AFTER = timedelta(days=30)
-"""Without a call, after which the counter of an account's or token's calls, which looks back an hour, goes."""
-
-
-def first_kept(today: date, days: int) -> date:
-    """The first of so many days up to today; the first there is where they reach beyond it."""
+def find_first_kept_day(today: date, days: int) -> date:
+    """Return the first of the last `days` days before `today`, or the calendar's first day if that is later."""
     return today - timedelta(days=min(days, today.toordinal() - 1))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetentionPolicy:
-    """What is kept, at one instant."""
+    """What is kept at one instant."""
 
     today: date
-    """The latest day that ended: days are counted back from it."""
+    """The latest ended day. Days are counted back from it."""
     now: datetime = field(default_factory=lambda: datetime.now(UTC))
-    """By the clock, as ages of files are, whatever stands for the present."""
+    """The clock, which file ages are measured against. `LMS_NOW` does not change it."""
     answer_days: Mapping[str, int] = field(default_factory=dict)
-    """Days for which an account's answers are kept, where they are not `ANSWER_DAYS`."""
-    left: Collection[str] = ()
-    """The accounts that were removed, or are gone."""
+    """The option `answer_days` by account id, for accounts that set it."""
+    former_accounts: Collection[str] = ()
+    """Ids of the accounts that were removed or are gone."""
     rejected_days: int = 0
-    """Days for which the payloads of rejected records are kept; 0 is for ever."""
+    """Days for which payloads of rejected records are kept; 0 means for ever."""
 
-    def keeps_answers(self, account_id: str, day: date) -> bool:
-        """Whether a day can still be flattened again from its answers; the last one always can."""
-        return day >= first_kept(self.today, max(1, self.answer_days.get(account_id, ANSWER_DAYS)))
+    def keeps_responses(self, account_id: str, day: date) -> bool:
+        """Whether a day can still be replayed from its responses. The latest ended day always can."""
+        days = max(1, self.answer_days.get(account_id, DEFAULT_RESPONSE_DAYS))
+        return day >= find_first_kept_day(self.today, days)
 
-    def keeps_details(self, account_id: str, day: date, *, is_latest: bool) -> bool:
-        """Whether a plan may need them: the latest are what the account's next pull, whenever it is, carries over by."""
-        return (is_latest and account_id not in self.left) or self.keeps_answers(account_id, day)
+    def keeps_roster_fingerprints(self, account_id: str, day: date, *, is_latest: bool) -> bool:
+        """Whether a fetch plan may need these fingerprints.
+
+        The account's next pull carries enrollments over by the latest ones, however long it takes until then.
+        """
+        return (is_latest and account_id not in self.former_accounts) or self.keeps_responses(account_id, day)
 
     def keeps_payloads(self, day: date) -> bool:
-        """Whether what was rejected on a day is still of use to somebody who looks for the reason."""
-        return not self.rejected_days or day >= first_kept(self.today, self.rejected_days)
+        """Whether the payloads that were rejected on a day are still kept."""
+        return not self.rejected_days or day >= find_first_kept_day(self.today, self.rejected_days)
 
-    def is_over(self, changed_at: datetime) -> bool:
-        """Whether nobody can be at it any more."""
-        return self.now - changed_at > OVER_AFTER
+    def is_abandoned(self, changed_at: datetime) -> bool:
+        """Whether no run can still use a file of a pull."""
+        return self.now - changed_at > ABANDONED_AFTER
 
     def is_unused(self, changed_at: datetime) -> bool:
-        """Whether nobody has called for so long."""
+        """Whether a call counter has expired."""
         return self.now - changed_at > UNUSED_AFTER
+
+
+def read_changed_at(path: Path) -> datetime:
+    """Return the time of the last change; the present, if the file has just been removed."""
+    try:
+        return datetime.fromtimestamp(path.stat().st_mtime, UTC)
+    except FileNotFoundError:
+        return datetime.now(UTC)
+
+
+def measure_size(path: Path) -> int:
+    """Return the bytes of a file, or of all files in a folder; 0 if it has just been removed."""
+    try:
+        if path.is_dir():
+            return sum(measure_size(inside) for inside in path.iterdir())
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0

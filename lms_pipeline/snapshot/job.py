@@ -13,7 +13,7 @@ from typing import Self
 
 import msgspec
 
-from lms_pipeline.accounts.options import AccountOptions, read_options
+from lms_pipeline.accounts.options import AccountOptions, load_options
 from lms_pipeline.accounts.registry import Registry
 from lms_pipeline.extract.budget import Limits
 from lms_pipeline.extract.strategies import StrategyName
@@ -68,8 +68,8 @@ class SnapshotJob:
             UnknownAccountError: no account has this id.
             SettingsError: the file of options is unusable.
         """
-        account = Registry(DataDir(settings.data_dir).registry).get(partition.account_id)
-        options = read_options(settings.accounts_file).get(account.id, AccountOptions())
+        account = Registry.open(settings).get(partition.account_id)
+        options = load_options(settings).get(account.id, AccountOptions())
         return cls(
             account_id=account.id,
             day=partition.day,

@@ -10,21 +10,16 @@ import math
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime
-from functools import cache
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 import msgspec
 
 from lms_pipeline.transform.shapes import Kind
-
-T = TypeVar("T")
-D = TypeVar("D")
+from lms_pipeline.truto.response import DECODE_ERRORS, read_field
 
 OptionalRaw = msgspec.Raw | msgspec.UnsetType
 """The JSON of a field that a record may not have."""
 
-DECODE_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-"""What msgspec raises if the JSON has another type, or is nested deeper than Python's stack."""
 
 Id = Annotated[str, msgspec.Meta(pattern=r"\S")]
 Int64 = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
@@ -48,22 +43,6 @@ _BOOLS = {"true": True, "1": True, "false": False, "0": False}
 
 class UnreadableValueError(Exception):
     """The value can't be read as its kind. The message gives the reason, without the value."""
-
-
-def read_field(raw: OptionalRaw, kind: type[T], default: D) -> T | D:
-    """Return a JSON value as the type `kind`, or `default` if it is missing or has another type."""
-    if isinstance(raw, msgspec.UnsetType):
-        return default
-    try:
-        value: T = _build_decoder(kind).decode(raw)  # type: ignore[arg-type] # a type is hashable
-    except DECODE_ERRORS:
-        return default
-    return value
-
-
-@cache
-def _build_decoder(kind: Any) -> msgspec.json.Decoder[Any]:  # noqa: ANN401 (any type)
-    return msgspec.json.Decoder(kind)
 
 
 def read_value(kind: Kind, raw: msgspec.Raw) -> Any:  # noqa: ANN401 (whatever the kind holds)

@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lms_pipeline.tables.pulled import RAW_ENROLLMENTS, REJECTED_ENROLLMENTS, STATUSES, Identity
-from lms_pipeline.transform.coerce import OptionalRaw, read_field, read_object_id
+from lms_pipeline.transform.coerce import OptionalRaw, read_object_id
 from lms_pipeline.transform.columns import (
     build_array,
     build_primary_emails,
@@ -29,6 +29,7 @@ from lms_pipeline.transform.columns import (
 )
 from lms_pipeline.transform.reader import Record, RecordReader, RejectedRecordError
 from lms_pipeline.transform.shapes import ENROLLMENT, ENROLLMENT_BY_PAIR
+from lms_pipeline.truto.response import read_field
 
 
 @dataclass(frozen=True, slots=True)

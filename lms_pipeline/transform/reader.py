@@ -17,7 +17,6 @@ from typing import Any
 import msgspec
 
 from lms_pipeline.transform.coerce import (
-    DECODE_ERRORS,
     STRICT_TYPES,
     OptionalRaw,
     UnreadableValueError,
@@ -25,6 +24,7 @@ from lms_pipeline.transform.coerce import (
     read_value,
 )
 from lms_pipeline.transform.shapes import Array, Field, Object, Shape
+from lms_pipeline.truto.response import DECODE_ERRORS
 
 Path = tuple[str, ...]
 """The position of an object in a record: () is the record, ("user", "emails") an item of the user's e-mails."""

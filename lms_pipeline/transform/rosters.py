@@ -17,8 +17,9 @@ import pyarrow as pa
 
 from lms_pipeline.tables.pulled import UNIFIED_ENROLLMENTS
 from lms_pipeline.tables.schema import arrow_schema
-from lms_pipeline.transform.coerce import OptionalRaw, read_field, read_object_id, read_value_or_none
+from lms_pipeline.transform.coerce import OptionalRaw, read_object_id, read_value_or_none
 from lms_pipeline.transform.columns import build_array, build_table_batch
+from lms_pipeline.truto.response import read_field
 
 RosterKey = Literal["users", "courses"]
 """The key of the list in a roster response: the users of a course, or the courses of a user."""

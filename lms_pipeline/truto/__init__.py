@@ -1,1 +1,1 @@
-"""The client of the Truto API: auth, query, pages, retries, errors. Nothing here knows what is asked for, or why."""
+"""Client of the Truto API: queries, pages, retries, rate limits, errors. It knows nothing of snapshots."""

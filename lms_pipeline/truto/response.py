@@ -10,12 +10,16 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TypeVar
+from functools import cache
+from typing import Any, TypeVar
 
 import msgspec
 
 T = TypeVar("T")
 D = TypeVar("D")
+
+DECODE_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What msgspec raises where JSON is not of the type, or is nested deeper than Python's stack."""
 
 MAX_CURSOR_LENGTH = 8_000
 """Characters: servers accept no longer URL."""
@@ -148,12 +152,22 @@ def read_record(body: bytes, received_at: datetime) -> SingleRecord:
 
 def read_field(raw: bytes | msgspec.Raw | msgspec.UnsetType, type_: type[T], default: D) -> T | D:
     """Return one JSON value as `type_`; `default` where it is absent, of another type or unreadable."""
-    if raw is msgspec.UNSET:
+    if isinstance(raw, msgspec.UnsetType):
         return default
+    decoder = _build_decoder(type_)  # type: ignore[arg-type] # a type is hashable
     try:
-        return msgspec.json.decode(replace_lone_surrogates(bytes(raw)), type=type_)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return default
+        value: T = decoder.decode(raw)
+    except DECODE_ERRORS:
+        try:
+            value = decoder.decode(replace_lone_surrogates(bytes(raw)))
+        except DECODE_ERRORS:
+            return default
+    return value
+
+
+@cache
+def _build_decoder(type_: Any) -> msgspec.json.Decoder[Any]:  # noqa: ANN401 (any type)
+    return msgspec.json.Decoder(type_)
 
 
 def remove_secrets(body: bytes) -> bytes:
@@ -195,7 +209,7 @@ def _read_members(body: bytes | msgspec.Raw) -> dict[str, msgspec.Raw] | None:
     """Return the members of an object; None for anything else, which the reader of the body refuses."""
     try:
         return _OBJECT.decode(replace_lone_surrogates(bytes(body)))
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except DECODE_ERRORS:
         return None
 
 

@@ -1,4 +1,4 @@
-"""The accounts file: what may be set for one account, and how it is told what may not."""
+"""The accounts file: which options it accepts, and how it refuses others."""
 
 import pytest
 
@@ -9,7 +9,7 @@ from lms_pipeline.lake.paths import BadIdError
 
 @pytest.fixture
 def read(tmp_path):
-    """The options in a file with this text."""
+    """Return the options of a file with this text."""
 
     def read(text):
         (tmp_path / "accounts.toml").write_text(text, "utf-8")
@@ -27,12 +27,12 @@ def test_a_file_may_be_empty(read, text):
     assert read(text) == {}
 
 
-def test_an_account_that_is_only_named_has_the_defaults(read):
+def test_an_account_without_options_has_the_defaults(read):
     assert read("[accounts.acme]\n") == {"acme": AccountOptions()}
 
 
 def test_every_option_is_read(read):
-    told = read(
+    options = read(
         """
         [accounts.acme]
         name = "Acme Ä.G."
@@ -44,7 +44,7 @@ def test_every_option_is_read(read):
         branch = "7"
         """
     )
-    assert told == {
+    assert options == {
         "acme": AccountOptions(
             name="Acme Ä.G.",
             strategy="sweep",
@@ -56,7 +56,7 @@ def test_every_option_is_read(read):
     }
 
 
-def test_a_file_of_pairs_is_told_from_where_the_file_of_options_is(tmp_path):
+def test_a_relative_pairs_file_is_resolved_against_the_accounts_file(tmp_path):
     path = tmp_path / "accounts.toml"
     path.write_text('[accounts.one]\npairs_file = "pairs.csv"\n[accounts.two]\npairs_file = "/pairs.csv"\n')
     options = read_options(path)
@@ -67,15 +67,17 @@ def test_a_file_of_pairs_is_told_from_where_the_file_of_options_is(tmp_path):
 
 
 def test_each_account_has_its_own_options(read):
-    told = read('[accounts.a]\nname = "A"\n[accounts."62f44730-dd91-461e-bd6a-aedd9e0ad79d"]\nname = "B"\n')
-    assert {account_id: of.name for account_id, of in told.items()} == {
+    options = read(
+        '[accounts.a]\nname = "A"\n[accounts."62f44730-dd91-461e-bd6a-aedd9e0ad79d"]\nname = "B"\n'
+    )
+    assert {account_id: account.name for account_id, account in options.items()} == {
         "a": "A",
         "62f44730-dd91-461e-bd6a-aedd9e0ad79d": "B",
     }
 
 
 @pytest.mark.parametrize(
-    ("text", "trouble"),
+    ("text", "problem"),
     [
         ('[accounts.a]\nstrategi = "sweep"', "unknown field `strategi`"),
         ('[account.a]\nname = "A"', "unknown field `account`"),
@@ -92,22 +94,22 @@ def test_each_account_has_its_own_options(read):
         ("[accounts.a]\n[accounts.a]\n", ""),
     ],
 )
-def test_what_can_not_be_set_is_one_sentence_that_names_the_file_and_the_option(read, text, trouble):
+def test_an_invalid_option_is_one_sentence_that_names_the_file_and_the_option(read, text, problem):
     with pytest.raises(
-        SettingsError, match=rf"^LMS_ACCOUNTS_FILE \S+accounts\.toml can't be used: .*{trouble}"
+        SettingsError, match=rf"^LMS_ACCOUNTS_FILE \S+accounts\.toml can't be used: .*{problem}"
     ) as refused:
         read(text)
     assert "\n" not in str(refused.value)
 
 
-def test_a_parameter_for_the_provider_that_would_be_read_as_another_is_refused(read):
+def test_an_ambiguous_query_parameter_is_refused(read):
     with pytest.raises(
         SettingsError, match=r"can't be used for a: 'b\[c\]' can't be the name of a parameter"
     ):
         read('[accounts.a.remote_query]\n"b[c]" = 1\n')
 
 
-def test_a_value_that_can_not_be_set_is_not_told(read):
+def test_an_invalid_value_is_not_in_the_message(read):
     with pytest.raises(SettingsError) as refused:
         read('[accounts.a]\nname = ["s3cret"]\nremote_query = { token = "s3cret" }')
     assert "s3cret" not in str(refused.value)
@@ -116,7 +118,7 @@ def test_a_value_that_can_not_be_set_is_not_told(read):
 @pytest.mark.parametrize(
     "account_id", ["../../x", "", "a b", "a.b", "__HIVE_DEFAULT_PARTITION__", "ä", "x" * 65]
 )
-def test_an_id_that_could_not_be_a_path_is_refused(read, account_id):
+def test_an_id_that_can_not_be_a_path_is_refused(read, account_id):
     with pytest.raises(BadIdError, match="can't be an account id"):
         read(f'[accounts."{account_id}"]\n')
 
@@ -138,6 +140,6 @@ def test_the_options_can_not_be_changed():
         AccountOptions().name = "other"  # type: ignore[misc]
 
 
-def test_what_was_asked_wrongly_is_told_apart_from_what_failed():
+def test_a_settings_error_is_wrong_use():
     assert issubclass(SettingsError, WrongUseError)
     assert issubclass(WrongUseError, LmsPipelineError)

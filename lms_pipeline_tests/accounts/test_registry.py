@@ -1,4 +1,4 @@
-"""The registry: who comes in, who stays out, who is gone, and that nothing written at once is lost."""
+"""The registry: which accounts it adds, updates and marks as gone, and that concurrent writes lose nothing."""
 
 import json
 import subprocess
@@ -33,7 +33,7 @@ def registry(tmp_path):
 
 
 def listed(account_id, status="active", *, integration="TalentLMS", category=None, tenant=None):
-    """An account as Truto lists it."""
+    """Return an account as Truto lists it."""
     return IntegratedAccount(
         account_id, tenant, status, integration=Integration(name=integration, category=category)
     )
@@ -44,22 +44,22 @@ def sync(registry, *accounts, today=MONDAY):
 
 
 def states(registry):
-    """Status and last day by id."""
-    return {account.id: (account.status, account.last_day) for account in registry.accounts()}
+    """Return status and last day by id."""
+    return {account.id: (account.status, account.last_day) for account in registry.read_accounts()}
 
 
-def test_there_is_nobody_at_first(registry):
-    assert (registry.accounts(), registry.active()) == ([], [])
+def test_a_new_registry_is_empty(registry):
+    assert (registry.read_accounts(), registry.read_active()) == ([], [])
 
 
-def test_a_new_lms_comes_in_from_the_day_it_is_first_seen(registry):
+def test_a_new_lms_is_added_with_the_day_it_is_first_listed(registry):
     assert sync(registry, listed("a", tenant="Acme")) == ["a"]
-    assert registry.accounts() == [
+    assert registry.read_accounts() == [
         RegisteredAccount(id="a", name="Acme", integration="talentlms", first_day=MONDAY)
     ]
 
 
-def test_an_account_without_a_tenant_is_called_by_its_id(registry):
+def test_an_account_without_a_tenant_is_named_by_its_id(registry):
     sync(registry, listed("a"))
     assert registry.get("a").name == "a"
 
@@ -67,11 +67,11 @@ def test_an_account_without_a_tenant_is_called_by_its_id(registry):
 def test_a_known_account_is_not_new_and_keeps_its_first_day(registry):
     sync(registry, listed("a"))
     assert sync(registry, listed("a"), listed("b"), today=TUESDAY) == ["b"]
-    assert [account.first_day for account in registry.accounts()] == [MONDAY, TUESDAY]
+    assert [account.first_day for account in registry.read_accounts()] == [MONDAY, TUESDAY]
 
 
 @pytest.mark.parametrize(
-    ("integration", "category", "comes_in"),
+    ("integration", "category", "is_added"),
     [
         ("docebo", "lms", True),
         ("talentlms", None, True),
@@ -81,17 +81,15 @@ def test_a_known_account_is_not_new_and_keeps_its_first_day(registry):
         ("", None, False),
     ],
 )
-def test_an_lms_is_told_by_its_category_or_by_the_integrations_named(
-    registry, integration, category, comes_in
-):
+def test_an_lms_is_recognized_by_its_category_or_integration(registry, integration, category, is_added):
     new = sync(registry, listed("a", integration=integration, category=category))
-    assert new == (["a"] if comes_in else [])
+    assert new == (["a"] if is_added else [])
 
 
 @pytest.mark.parametrize("status", ["needs_reauth", "connecting", "post_install_error", "validation_error"])
-def test_an_account_that_can_not_be_pulled_is_known_and_not_active(registry, status):
+def test_an_account_that_can_not_be_pulled_is_registered_and_not_active(registry, status):
     sync(registry, listed("a", status))
-    assert (states(registry), registry.active()) == ({"a": (status, None)}, [])
+    assert (states(registry), registry.read_active()) == ({"a": (status, None)}, [])
 
 
 def test_an_account_that_was_reconnected_is_active_again(registry):
@@ -107,41 +105,41 @@ def test_an_account_that_is_no_longer_listed_is_gone_from_that_day(registry):
     assert states(registry) == {"a": ("gone", TUESDAY), "b": ("active", None)}
 
 
-def test_an_account_that_is_listed_again_is_back(registry):
+def test_an_account_that_is_listed_again_is_active(registry):
     sync(registry, listed("a"))
     sync(registry, today=TUESDAY)
     assert sync(registry, listed("a"), today=WEDNESDAY) == []
     assert states(registry) == {"a": ("active", None)}
 
 
-def test_an_account_that_was_removed_stays_out(registry):
+def test_a_removed_account_stays_inactive(registry):
     sync(registry, listed("a"))
     registry.remove("a", last_day=TUESDAY)
     sync(registry, listed("a"), today=WEDNESDAY)
-    assert (states(registry), registry.active()) == ({"a": ("inactive", TUESDAY)}, [])
+    assert (states(registry), registry.read_active()) == ({"a": ("inactive", TUESDAY)}, [])
 
 
-def test_an_account_that_was_removed_and_is_no_longer_listed_stays_removed(registry):
+def test_a_removed_account_that_is_no_longer_listed_stays_inactive(registry):
     sync(registry, listed("a"))
     registry.remove("a", last_day=TUESDAY)
     sync(registry, today=WEDNESDAY)
     assert states(registry) == {"a": ("inactive", TUESDAY)}
 
 
-def test_removing_again_keeps_the_day_on_which_it_left(registry):
+def test_removing_again_keeps_the_last_day(registry):
     sync(registry, listed("a"))
     registry.remove("a", last_day=TUESDAY)
     registry.remove("a", last_day=WEDNESDAY)
     assert states(registry) == {"a": ("inactive", TUESDAY)}
 
 
-def test_an_account_added_by_hand_is_active_and_is_not_gone_when_truto_does_not_list_it(registry):
+def test_an_account_added_by_hand_stays_active_when_truto_does_not_list_it(registry):
     registry.add("mine", name="Mine", first_day=MONDAY)
     sync(registry, listed("a"), today=TUESDAY)
-    assert [account.id for account in registry.active()] == ["mine", "a"]
+    assert [account.id for account in registry.read_active()] == ["mine", "a"]
 
 
-def test_an_account_added_without_a_name_is_called_by_its_id(registry):
+def test_an_account_added_without_a_name_is_named_by_its_id(registry):
     assert registry.add("mine", name=None, first_day=MONDAY).name == "mine"
 
 
@@ -153,17 +151,17 @@ def test_adding_a_removed_account_makes_it_active_and_keeps_its_first_day(regist
 
 
 @pytest.mark.parametrize(
-    "ask", [lambda known: known.get("x"), lambda known: known.remove("x", last_day=MONDAY)]
+    "call", [lambda known: known.get("x"), lambda known: known.remove("x", last_day=MONDAY)]
 )
-def test_an_unknown_account_is_wrong_use_and_says_what_to_do(registry, ask):
+def test_an_unknown_account_is_wrong_use_with_a_remedy(registry, call):
     with pytest.raises(UnknownAccountError, match="lms-pipeline accounts add x") as refused:
-        ask(registry)
+        call(registry)
     assert isinstance(refused.value, WrongUseError)
 
 
 @pytest.mark.parametrize("account_id", BAD_IDS)
 @pytest.mark.parametrize(
-    "ask",
+    "call",
     [
         lambda known, bad: known.get(bad),
         lambda known, bad: known.add(bad, name=None, first_day=MONDAY),
@@ -171,18 +169,18 @@ def test_an_unknown_account_is_wrong_use_and_says_what_to_do(registry, ask):
     ],
     ids=["get", "add", "remove"],
 )
-def test_an_id_that_could_not_be_a_path_is_refused(registry, ask, account_id):
+def test_an_id_that_can_not_be_a_path_is_refused(registry, call, account_id):
     with pytest.raises(BadIdError, match="can't be an account id"):
-        ask(registry, account_id)
+        call(registry, account_id)
 
 
 @pytest.mark.parametrize("account_id", BAD_IDS)
-def test_an_account_that_truto_lists_under_such_an_id_is_left_out(registry, account_id):
+def test_an_account_that_truto_lists_under_such_an_id_is_skipped(registry, account_id):
     assert sync(registry, listed(account_id), listed("good")) == ["good"]
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"{}", b'[{"id":"a"}]', b"\xff\xfe[]", b'[{"id":1}]'])
-def test_a_damaged_file_is_told_in_one_sentence_and_left_as_it_is(tmp_path, registry, content):
+def test_a_damaged_file_is_reported_in_one_sentence_and_not_changed(tmp_path, registry, content):
     path = DataDir(tmp_path).registry
     path.parent.mkdir()
     path.write_bytes(content)
@@ -193,7 +191,7 @@ def test_a_damaged_file_is_told_in_one_sentence_and_left_as_it_is(tmp_path, regi
     assert path.read_bytes() == content
 
 
-def test_threads_that_write_at_once_lose_nothing(tmp_path):
+def test_concurrent_threads_lose_no_write(tmp_path):
     ids = [f"account-{number}" for number in range(24)]
 
     def add(account_id):
@@ -204,7 +202,7 @@ def test_threads_that_write_at_once_lose_nothing(tmp_path):
     assert sorted(states(Registry(DataDir(tmp_path).registry))) == sorted(ids)
 
 
-def test_who_reads_while_others_write_sees_a_whole_file(tmp_path):
+def test_a_reader_sees_a_whole_file_during_writes(tmp_path):
     path = DataDir(tmp_path).registry
 
     def add(number):
@@ -214,11 +212,11 @@ def test_who_reads_while_others_write_sees_a_whole_file(tmp_path):
         written = [threads.submit(add, number) for number in range(40)]
         seen = [0]
         while not all(one.done() for one in written):
-            seen.append(len(Registry(path).accounts()))
+            seen.append(len(Registry(path).read_accounts()))
     assert seen == sorted(seen)
 
 
-def test_processes_that_write_at_once_lose_nothing(registry, tmp_path):
+def test_concurrent_processes_lose_no_write(registry, tmp_path):
     script = (
         "import sys; from datetime import date; from pathlib import Path; from lms_pipeline.accounts.registry import Registry\n"
         "for number in range(20):\n"
@@ -227,13 +225,13 @@ def test_processes_that_write_at_once_lose_nothing(registry, tmp_path):
     path = str(DataDir(tmp_path).registry)
     processes = [subprocess.Popen([sys.executable, "-c", script, path, name]) for name in ("left", "right")]
     assert [process.wait(timeout=60) for process in processes] == [0, 0]
-    assert len(registry.accounts()) == 40
+    assert len(registry.read_accounts()) == 40
 
 
 def test_the_registry_follows_what_truto_lists(tmp_path, registry):
     with running(SmallWorld()) as sandbox:
-        told = Settings(data_dir=tmp_path, frozen_now="2026-03-03T12:00:00Z")
-        new = sync_with_truto(lambda: TrutoClient(sandbox.url, sandbox.token), registry, told)
+        settings = Settings(data_dir=tmp_path, frozen_now="2026-03-03T12:00:00Z")
+        new = sync_with_truto(lambda: TrutoClient(sandbox.url, sandbox.token), registry, settings)
     assert new == ["sweeping", "paired", "broken"]
     assert states(registry) == {
         "sweeping": ("active", None),
@@ -244,41 +242,41 @@ def test_the_registry_follows_what_truto_lists(tmp_path, registry):
 
 
 class TestCapabilities:
-    """Accounts of no known category or name: what they are is asked once for each integration."""
+    """Accounts without a known category or name: one request of capabilities for each integration."""
 
     def sync(self, registry, tmp_path, capabilities: ScriptedResponse) -> list[str]:
         accounts = [
             {"id": one, "integration": {"name": "PeopleHub", "category": "hris"}} for one in ("one", "two")
         ]
-        asked = []
+        paths = []
 
         def answer(request: ReceivedRequest) -> ScriptedResponse:
-            asked.append(request.path)
+            paths.append(request.path)
             return page(*accounts) if request.path == "/integrated-account" else capabilities
 
         settings = Settings(data_dir=tmp_path, frozen_now="2026-03-03T12:00:00Z")
         with serve(answer) as server:
             new = sync_with_truto(lambda: TrutoClient(server.url, TOKEN), registry, settings)
-        assert len(asked) == 2
+        assert len(paths) == 2
         return new
 
-    def told(self, model: str) -> ScriptedResponse:
+    def list_model(self, model: str) -> ScriptedResponse:
         return ScriptedResponse(json.dumps({"unified": [{"model": model, "resource": "users"}]}).encode())
 
-    def test_with_the_unified_lms_model_come_in(self, registry, tmp_path):
-        assert self.sync(registry, tmp_path, self.told("lms")) == ["one", "two"]
+    def test_with_the_unified_lms_model_add_the_account(self, registry, tmp_path):
+        assert self.sync(registry, tmp_path, self.list_model("lms")) == ["one", "two"]
 
-    def test_without_it_stay_out(self, registry, tmp_path):
-        assert self.sync(registry, tmp_path, self.told("hris")) == []
+    def test_without_it_add_nothing(self, registry, tmp_path):
+        assert self.sync(registry, tmp_path, self.list_model("hris")) == []
 
-    def test_that_can_not_be_had_keep_a_new_account_out_and_a_known_one_in(self, registry, tmp_path, caplog):
+    def test_that_can_not_be_read_keep_known_accounts_and_add_no_new_ones(self, registry, tmp_path, caplog):
         assert self.sync(registry, tmp_path, refusal(403)) == []
-        assert "The capabilities of peoplehub can't be had: Truto refused" in caplog.text
-        self.sync(registry, tmp_path, self.told("lms"))
+        assert "Failed to read the capabilities of peoplehub: Truto refused" in caplog.text
+        self.sync(registry, tmp_path, self.list_model("lms"))
         assert self.sync(registry, tmp_path, refusal(403)) == []
         assert states(registry) == {"one": ("active", None), "two": ("active", None)}
 
 
-def test_an_account_whose_id_can_not_be_a_path_is_left_out_and_told(registry, caplog):
+def test_an_account_whose_id_can_not_be_a_path_is_logged(registry, caplog):
     assert sync(registry, listed("a"), listed("../x")) == ["a"]
-    assert "An account that Truto lists is left out: '../x' can't be an account id" in caplog.text
+    assert "Skipped an account that Truto lists: '../x' can't be an account id" in caplog.text

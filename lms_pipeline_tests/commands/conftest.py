@@ -1,4 +1,4 @@
-"""The command line in this process: what it prints, and its exit status."""
+"""The command line in this process: its output and exit status."""
 
 import sys
 from dataclasses import dataclass
@@ -12,7 +12,9 @@ __all__ = ["new_instance", "sandbox"]
 
 
 @dataclass
-class Done:
+class Completed:
+    """A finished command."""
+
     status: int
     out: str
     err: str
@@ -20,7 +22,7 @@ class Done:
 
 @pytest.fixture
 def command(tmp_path, monkeypatch, capsys, make_home):
-    """Runs `lms-pipeline` in an empty folder, whose `data` is the data directory."""
+    """Return a function that runs `lms-pipeline` in an empty folder, with `data` as its data directory."""
     monkeypatch.chdir(tmp_path)
     for name in ("TRUTO_API_TOKEN", "TRUTO_BASE_URL", "LMS_DATA_DIR", "DAGSTER_HOME"):
         monkeypatch.delenv(name, raising=False)
@@ -33,14 +35,14 @@ def command(tmp_path, monkeypatch, capsys, make_home):
         with pytest.raises(SystemExit) as ended:
             cli.main()
         printed = capsys.readouterr()
-        return Done(int(ended.value.code or 0), printed.out, printed.err)
+        return Completed(int(ended.value.code or 0), printed.out, printed.err)
 
     return run
 
 
 @pytest.fixture
 def connected(command, sandbox, monkeypatch):
-    """The same, with the sandbox's address and token in the environment."""
+    """Return `command` with the sandbox's address and token in the environment."""
     monkeypatch.setenv("TRUTO_BASE_URL", sandbox.url)
     monkeypatch.setenv("TRUTO_API_TOKEN", sandbox.token)
     return command

@@ -1,4 +1,4 @@
-"""What holds for every command: help, versions, settings that can't be used, a disk that can't be written."""
+"""Behavior of every command: help, version, invalid settings, a disk that can't be written."""
 
 import socket
 import subprocess
@@ -19,13 +19,13 @@ def test_help_lists_every_command(command):
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_every_command_explains_itself(name, command):
+def test_every_command_has_a_help_text(name, command):
     done = command(name, "--help")
     assert done.status == 0
     assert done.out.startswith(f"Usage: lms-pipeline {name}")
 
 
-def test_the_version_is_told(command):
+def test_the_version_is_printed(command):
     assert command("--version").out == f"lms-pipeline, version {__version__}\n"
 
 
@@ -43,7 +43,7 @@ def test_an_unknown_command_is_wrong_use(command):
         ("LMS_START_DATE", "soon"),
     ],
 )
-def test_a_setting_that_can_not_be_used_is_named_in_one_sentence(name, value, command, monkeypatch):
+def test_an_invalid_setting_is_named_in_one_sentence(name, value, command, monkeypatch):
     monkeypatch.setenv(name, value)
     done = command("accounts", "list")
     assert done.status == 2
@@ -51,7 +51,7 @@ def test_a_setting_that_can_not_be_used_is_named_in_one_sentence(name, value, co
     assert len(done.err.splitlines()) == 1
 
 
-def test_a_data_directory_that_can_not_be_made_is_one_sentence(command, monkeypatch, tmp_path):
+def test_a_data_directory_that_can_not_be_created_is_one_sentence(command, monkeypatch, tmp_path):
     (tmp_path / "file").write_text("in the way", encoding="utf-8")
     monkeypatch.setenv("LMS_DATA_DIR", str(tmp_path / "file" / "data"))
     done = command("accounts", "add", "north")
@@ -60,18 +60,18 @@ def test_a_data_directory_that_can_not_be_made_is_one_sentence(command, monkeypa
     assert len(done.err.splitlines()) == 1
 
 
-def test_the_sandbox_says_that_its_port_is_in_use(command):
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        done = command("sandbox", "--port", str(taken.getsockname()[1]))
+def test_the_sandbox_reports_a_port_in_use(command):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        done = command("sandbox", "--port", str(listener.getsockname()[1]))
     assert done.status == 1
     assert "is in use" in done.err
 
 
-def test_the_demo_does_not_mix_with_real_accounts(command):
+def test_the_demo_refuses_a_directory_with_real_accounts(command):
     command("accounts", "add", "north")
     done = command("demo", "--days", "1")
     assert done.status == 2
-    assert "give the demo a folder with --data-dir" in done.err
+    assert "choose another folder for the demo with --data-dir" in done.err
 
 
 def test_help_imports_nothing_heavy():
@@ -80,13 +80,13 @@ def test_help_imports_nothing_heavy():
     assert done.stdout == "[]\n"
 
 
-def test_real_accounts_do_not_come_among_the_demos(command, monkeypatch, tmp_path):
+def test_sync_refuses_real_accounts_in_the_demos_directory(command, monkeypatch, tmp_path):
     DemoMark(DataDir(tmp_path / "data")).set()
     monkeypatch.setenv("TRUTO_BASE_URL", "https://api.example.org")
     monkeypatch.setenv("TRUTO_API_TOKEN", "token")
     done = command("accounts", "sync")
     assert done.status == 2
-    assert "is the demo's: give your own accounts another folder with LMS_DATA_DIR." in done.err
+    assert "belongs to the demo: choose another folder for your own accounts with LMS_DATA_DIR." in done.err
 
 
 def test_a_demo_that_begins_before_the_first_day_is_wrong_use(command, monkeypatch):
@@ -96,12 +96,12 @@ def test_a_demo_that_begins_before_the_first_day_is_wrong_use(command, monkeypat
     assert "2026-03-08 is before the first day, LMS_START_DATE 2026-03-09." in done.err
 
 
-def test_a_damaged_log_of_dagster_is_one_sentence(command, tmp_path):
+def test_a_damaged_run_log_is_one_sentence(command, tmp_path):
     command("accounts", "add", "north")
     log = tmp_path / "data" / "dagster" / "history" / "runs.db"
-    log.write_text("no database at all, and longer than a header of one has to be" * 99, encoding="utf-8")
+    log.write_text("not a database, and longer than the header of one" * 99, encoding="utf-8")
     done = command("materialize")
     assert done.status == 1
-    (told,) = [line for line in done.err.splitlines() if line.startswith("Error: ")]
-    assert told.endswith("look at the disk of LMS_DATA_DIR, or add --debug to see where.")
+    (sentence,) = [line for line in done.err.splitlines() if line.startswith("Error: ")]
+    assert sentence.endswith("check the disk of LMS_DATA_DIR, or add --debug for a traceback.")
     assert "Traceback" not in done.err

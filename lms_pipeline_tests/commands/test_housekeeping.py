@@ -1,4 +1,4 @@
-"""`lms-pipeline housekeeping`, and what `ui` tells of a log that was lost."""
+"""`lms-pipeline housekeeping`, and what `ui` reports after the run log was lost."""
 
 from datetime import timedelta
 from threading import Event
@@ -10,7 +10,7 @@ from lms_pipeline.defs.event_log_sync import sync_in_background, sync_missing_ev
 from lms_pipeline.lake.lock import partition_lock
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline_tests.defs.conftest import DAY
-from lms_pipeline_tests.support.data_directory import age, kept
+from lms_pipeline_tests.support.data_directory import age, put_responses
 from lms_pipeline_tests.support.lake_files import enrollment, publish
 
 ASSET = dg.AssetKey("unified_enrollments")
@@ -20,53 +20,53 @@ LONG_AGO = DAY - timedelta(days=100)
 @pytest.fixture
 def data(tmp_path):
     data = DataDir(tmp_path / "data")
-    kept(data, "acme", LONG_AGO, DAY)
+    put_responses(data, "acme", LONG_AGO, DAY)
     publish(data, "acme", DAY, enrollment("u1"))
     return data
 
 
-def test_a_dry_run_tells_each_file_and_removes_none(command, data):
+def test_a_dry_run_lists_each_file_and_removes_none(command, data):
     done = command("housekeeping", "--dry-run")
     assert done.status == 0
     assert done.out.splitlines() == [
         f"answers: {data.answers(Partition('acme', LONG_AGO))} (100 B)",
         f"details: {data.details(Partition('acme', LONG_AGO))} (10 B)",
         "Would remove 1 answers (100 B), 1 details (10 B).",
-        "Would tell Dagster of 1 published files.",
+        "Would report 1 published files to Dagster.",
     ]
     assert data.answers(Partition("acme", LONG_AGO)).exists()
     assert command("housekeeping", "--dry-run").out == done.out
 
 
-def test_what_the_dry_run_told_is_done(command, data):
+def test_the_command_removes_what_the_dry_run_listed(command, data):
     done = command("housekeeping")
     assert (done.status, done.err) == (0, "")
     assert done.out.splitlines() == [
         "Removed 1 answers (100 B), 1 details (10 B).",
-        "Told Dagster of 1 published files.",
+        "Reported 1 published files to Dagster.",
     ]
     assert command("housekeeping").out.splitlines() == [
         "Removed nothing.",
-        "Told Dagster of 0 published files.",
+        "Reported 0 published files to Dagster.",
     ]
 
 
-def test_what_is_left_is_told_and_the_status_says_so(command, data):
-    busy = Partition("acme", LONG_AGO)
-    with partition_lock(data, busy) as waiting:
-        age(waiting.parent, 3)
+def test_a_locked_item_is_reported_and_the_exit_status_is_1(command, data):
+    locked = Partition("acme", LONG_AGO)
+    with partition_lock(data, locked) as scratch:
+        age(scratch.parent, 3)
         done = command("housekeeping")
     assert done.status == 1
     assert done.err.startswith(
-        f"{data.pull(busy)} is left for the next time: acme on 2025-11-30 is being pulled"
+        f"{data.pull(locked)} stays until the next housekeeping: acme on 2025-11-30 is being pulled"
     )
     assert done.out.splitlines()[0] == "Removed 1 answers (100 B), 1 details (10 B)."
 
 
 class TestUi:
-    """What it tells Dagster beside its start, without Dagster."""
+    """The report of missing events that runs while the UI starts, without the UI."""
 
-    def test_shows_what_a_lost_log_lacks_and_says_what_else_was_lost(self, new_instance, data, capsys):
+    def test_restores_a_lost_run_log_and_says_what_else_was_lost(self, new_instance, data, capsys):
         sync_missing_events(new_instance, data, Event())
         assert new_instance.get_materialized_partitions(ASSET) == {"acme|2026-03-10"}
         assert capsys.readouterr().out.splitlines() == [
@@ -74,18 +74,18 @@ class TestUi:
             "The event log is new: turn your schedules and sensors on again.",
         ]
 
-    def test_says_nothing_where_nothing_was_lost(self, new_instance, data, capsys):
+    def test_prints_nothing_if_no_event_is_missing(self, new_instance, data, capsys):
         sync_missing_events(new_instance, data, Event())
         capsys.readouterr()
         sync_missing_events(new_instance, data, Event())
         assert capsys.readouterr().out == ""
 
-    def test_ends_with_it(self, new_instance, data):
+    def test_stops_with_the_ui(self, new_instance, data):
         stopped = Event()
         stopped.set()
         sync_missing_events(new_instance, data, stopped)
         assert new_instance.get_materialized_partitions(ASSET) == set()
 
-    def test_is_no_obstacle_to_its_end(self, new_instance, data):
+    def test_does_not_keep_the_ui_from_ending(self, new_instance, data):
         with pytest.raises(KeyboardInterrupt), sync_in_background(new_instance, data):
             raise KeyboardInterrupt

@@ -1,6 +1,12 @@
+"""`lms-pipeline materialize`: which runs it starts, what it prints, and its clean-up."""
+
+from datetime import timedelta
+
 import pytest
 
-from lms_pipeline.lake.paths import DataDir
+from lms_pipeline.lake.paths import DataDir, Partition
+from lms_pipeline_tests.defs.conftest import DAY
+from lms_pipeline_tests.support.data_directory import put_responses
 
 
 @pytest.fixture
@@ -19,9 +25,9 @@ def test_all_active_accounts_and_the_latest_ended_day_are_pulled(synced):
     ]
 
 
-def test_lms_now_is_told(synced):
+def test_lms_now_is_reported(synced):
     done = synced("materialize", "--select", "warehouse")
-    assert "LMS_NOW is set: 2026-03-11 02:00 UTC is taken for the present." in done.err
+    assert "LMS_NOW is set: 2026-03-11 02:00 UTC is used as the current time." in done.err
 
 
 def test_a_failed_account_is_named_with_why_and_the_others_are_published(synced, tmp_path):
@@ -49,7 +55,7 @@ def test_a_failed_account_is_named_with_why_and_the_others_are_published(synced,
         (["--select", "enrolments"], "There is no asset 'enrolments': there are raw_enrollments"),
     ],
 )
-def test_wrong_use_is_one_sentence_and_nothing_is_tried(words, sentence, synced, tmp_path):
+def test_wrong_use_is_one_sentence_and_starts_no_run(words, sentence, synced, tmp_path):
     done = synced("materialize", *words)
     assert done.status == 2
     assert sentence in done.err
@@ -57,13 +63,13 @@ def test_wrong_use_is_one_sentence_and_nothing_is_tried(words, sentence, synced,
     assert not DataDir(tmp_path / "data").lake.exists()
 
 
-def test_a_day_whose_grace_is_over_is_refused_with_the_day_that_is_open(synced):
+def test_a_closed_day_is_refused_with_the_open_day(synced):
     done = synced("materialize", "--date", "2026-03-09", "--account", "north")
     assert done.status == 1
     assert "the day that is open is 2026-03-10" in done.err
 
 
-def test_without_accounts_it_says_how_to_take_some_in(command):
+def test_without_accounts_it_says_how_to_add_some(command):
     done = command("materialize")
     assert (done.status, done.out) == (2, "")
     assert "lms-pipeline accounts sync" in done.err
@@ -77,9 +83,39 @@ def test_a_wrong_token_is_not_printed(synced, monkeypatch):
     assert "secret-of-mine" not in done.err + done.out
 
 
-def test_only_the_warehouse_can_be_asked_for(synced):
+def test_the_warehouse_can_be_selected_without_a_pull(synced):
     done = synced("materialize", "--select", "warehouse")
     assert (done.status, [line.split(" in ")[0] for line in done.out.splitlines()]) == (
         0,
         ["the warehouse: published"],
     )
+
+
+def test_old_responses_of_the_pulled_accounts_are_removed(synced, tmp_path):
+    data, old = DataDir(tmp_path / "data"), DAY - timedelta(days=31)
+    put_responses(data, "north", old, old + timedelta(days=1))
+    put_responses(data, "south", old)
+    done = synced("materialize", "--account", "north", "--select", "unified_enrollments")
+    assert done.status == 0
+    assert not data.answers(Partition("north", old)).exists()
+    assert data.answers(Partition("north", old + timedelta(days=1))).exists()
+    assert data.answers(Partition("north", DAY)).exists()
+    assert data.answers(Partition("south", old)).exists()
+
+
+def test_old_responses_of_a_failed_account_are_removed_and_counted(synced, tmp_path):
+    synced("accounts", "add", "nowhere")
+    data, old = DataDir(tmp_path / "data"), DAY - timedelta(days=31)
+    put_responses(data, "nowhere", old - timedelta(days=1), old)
+    done = synced("materialize", "--account", "nowhere", "--select", "unified_enrollments")
+    assert done.status == 1
+    assert done.out.splitlines()[-1] == "Removed 2 answers (200 B), 1 details (10 B)."
+    assert data.details(Partition("nowhere", old)).exists()
+
+
+@pytest.mark.parametrize("words", [["--dry-run"], ["--select", "course_completion"]])
+def test_without_a_pull_no_responses_are_removed(words, synced, tmp_path):
+    data, old = DataDir(tmp_path / "data"), DAY - timedelta(days=31)
+    put_responses(data, "north", old)
+    synced("materialize", "--account", "north", *words)
+    assert data.answers(Partition("north", old)).exists()

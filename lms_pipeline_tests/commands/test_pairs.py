@@ -1,4 +1,4 @@
-"""The commands over an account that answers for one learner and course at a time."""
+"""The commands on an account that serves one learner and course for each call."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lms_pipeline_tests.support.portal import FIRST, PORTAL, Portal
 
 ID = ("--account", PORTAL)
 PULL = ("materialize", "--select", "unified_enrollments")
-"""No metrics: it is in the pull that calls are made."""
+"""Without metrics: only the pull makes calls."""
 
 
 @pytest.fixture(scope="module")
@@ -24,8 +24,8 @@ def portal():
 
 
 @pytest.fixture
-def taking(command, portal, monkeypatch, tmp_path):
-    """Runs a command on a day of the portal; what it may cost is set in the file of accounts."""
+def run_on_day(command, portal, monkeypatch, tmp_path):
+    """Return a function that runs a command on a day of the portal, with options in the accounts file."""
     monkeypatch.setenv("TRUTO_BASE_URL", portal.url)
     monkeypatch.setenv("TRUTO_API_TOKEN", portal.token)
     for tier in ("LMS_TOKEN_CALLS_PER_10S", "LMS_ACCOUNT_CALLS_PER_10S"):
@@ -44,111 +44,111 @@ def taking(command, portal, monkeypatch, tmp_path):
     return run
 
 
-def registered(tmp_path):
+def read_account(tmp_path):
     return Registry(DataDir(tmp_path / "data").registry).get(PORTAL)
 
 
-def test_a_snapshot_remembers_how_it_was_had_and_the_next_one_costs_less(taking, portal, tmp_path):
-    assert taking(0, *PULL).status == 0
+def test_a_snapshot_stores_its_strategy_and_the_next_one_costs_less(run_on_day, portal, tmp_path):
+    assert run_on_day(0, *PULL).status == 0
     first = portal.stats()["total"]
-    assert (registered(tmp_path).strategy, "rosters cost fewer calls" in registered(tmp_path).why) == (
+    assert (read_account(tmp_path).strategy, "rosters cost fewer calls" in read_account(tmp_path).why) == (
         "roster",
         True,
     )
-    assert "roster (auto)" in taking(0, "accounts", "list").out
-    assert taking(1, *PULL).status == 0
+    assert "roster (auto)" in run_on_day(0, "accounts", "list").out
+    assert run_on_day(1, *PULL).status == 0
     assert portal.stats()["total"] < first / 2
 
 
-def test_a_dry_run_tells_plan_and_cost_and_stores_nothing(taking, portal, tmp_path):
-    done = taking(0, "materialize", "--dry-run")
+def test_a_dry_run_prints_plan_and_cost_and_stores_nothing(run_on_day, portal, tmp_path):
+    done = run_on_day(0, "materialize", "--dry-run")
     assert done.status == 0
     assert done.out == (
         "tenant on 2026-03-01: roster (its metadata require user[id] and course[id]; two more calls decide whether "
         "another strategy is better); 20 users, 4 courses, no previous snapshot: 4 calls for rosters, "
         "then one for each enrollment, 80 at most.\n"
-        "3 calls were made to find out, and nothing was stored.\n"
+        "The estimate cost 3 calls; nothing was stored.\n"
     )
     assert portal.stats()["total"] == 3
     assert not (tmp_path / "data" / "lake").exists()
-    taking(0, *PULL)
-    again = taking(1, "materialize", "--dry-run")
+    run_on_day(0, *PULL)
+    again = run_on_day(1, "materialize", "--dry-run")
     assert "40 enrollments in the previous snapshot: 12 calls, about" in again.out
     assert "and one for each that changed." in again.out
 
 
-def test_a_dry_run_knows_the_budget_and_the_file_of_pairs(taking, tmp_path):
+def test_a_dry_run_reads_the_budget_and_the_pairs_file(run_on_day, tmp_path):
     (tmp_path / "pairs.csv").write_text("user_id,course_id\n1,101\n2,101\n", encoding="utf-8")
     options = f'strategy = "pairs"\ncalls_per_snapshot = 3\npairs_file = "{tmp_path}/pairs.csv"\n'
-    done = taking(0, "materialize", "--dry-run", options=options)
+    done = run_on_day(0, "materialize", "--dry-run", options=options)
     assert "no previous snapshot: 4 calls, of which 3 are allowed, about" in done.out
 
 
-def test_a_dry_run_of_a_sweep_tells_its_pages(taking):
-    done = taking(0, "materialize", "--dry-run", options='strategy = "sweep"\n')
+def test_a_dry_run_of_a_sweep_prints_its_lists(run_on_day):
+    done = run_on_day(0, "materialize", "--dry-run", options='strategy = "sweep"\n')
     assert "sweep (it is set in LMS_ACCOUNTS_FILE); 20 users, 4 courses, no previous snapshot" in done.out
 
 
-def test_a_budget_that_is_spent_is_told_where_it_makes_the_snapshot_fail(taking):
+def test_a_spent_budget_is_reported_if_it_fails_the_snapshot(run_on_day):
     options = 'calls_per_snapshot = 20\nwhen_spent = "fail"\n'
-    done = taking(0, *PULL, options=options)
+    done = run_on_day(0, *PULL, options=options)
     assert done.status == 1
     assert "failed: The 20 calls that a snapshot of portal may cost are used up" in done.err
 
 
-def test_a_budget_is_never_exceeded_and_the_rest_comes_the_next_days(taking, portal, tmp_path):
+def test_a_budget_is_never_exceeded_and_the_rest_follows_on_the_next_days(run_on_day, portal, tmp_path):
     days = 0
     roster = 1
     while roster:
-        assert taking(days, *PULL, options="calls_per_snapshot = 30\n").status == 0
+        assert run_on_day(days, *PULL, options="calls_per_snapshot = 30\n").status == 0
         assert portal.stats()["total"] <= 30
         query = "SELECT count(*) FROM unified_enrollments WHERE source = 'roster' AND snapshot_date = "
         day = date.fromordinal(FIRST.toordinal() + days)
-        roster = int(taking(days, "query", f"{query} DATE '{day}'", "--format", "csv").out.split()[-1])
+        roster = int(run_on_day(days, "query", f"{query} DATE '{day}'", "--format", "csv").out.split()[-1])
         days += 1
     assert days == 2
 
 
-def test_a_day_is_replayed_with_its_metrics(taking, portal, tmp_path):
-    taking(0, "materialize")
+def test_a_day_is_replayed_with_its_metrics(run_on_day, portal, tmp_path):
+    run_on_day(0, "materialize")
     portal.clear_counts()
-    done = taking(0, "replay", *ID, "--date", "2026-03-01")
+    done = run_on_day(0, "replay", *ID, "--date", "2026-03-01")
     assert (done.status, portal.stats()["total"]) == (0, 0)
     first, *rest = done.out.splitlines()
-    assert first.startswith("tenant on 2026-03-01: 40 enrollments again in ")
+    assert first.startswith("tenant on 2026-03-01: 40 enrollments replayed in ")
     assert rest[0].startswith("tenant on 2026-03-01: published in ")
-    pulled, worked_out = (
+    pulled, computed = (
         read_metadata(next((tmp_path / "data" / "lake" / table).rglob("data.parquet")))
         for table in ("unified_enrollments", "account_completion")
     )
     assert pulled["run_id"].startswith("replay-")
-    assert worked_out["source_run_id"] == pulled["run_id"]
+    assert computed["source_run_id"] == pulled["run_id"]
 
 
-def test_a_replay_without_answers_is_one_sentence(taking):
-    done = taking(0, "replay", *ID, "--date", "2026-02-20")
+def test_a_replay_without_responses_is_one_sentence(run_on_day):
+    done = run_on_day(0, "replay", *ID, "--date", "2026-02-20")
     assert done.status == 1
     assert done.err == "Error: No responses of portal on 2026-02-20 are kept: its snapshot stays as it is.\n"
 
 
-def test_the_doctor_tells_what_it_found(taking, portal):
-    done = taking(0, "doctor")
+def test_the_doctor_prints_its_findings(run_on_day, portal):
+    done = run_on_day(0, "doctor")
     assert done.status == 0
     assert f"tenant, {portal.stats()['total']} calls" in done.out
     assert "yes, status 400, the insight names user[id] and course[id]" in done.out
 
 
-def test_the_doctor_wants_one_account(taking):
-    assert taking(0, "accounts", "add", "second").status == 0
-    done = taking(0, "doctor")
+def test_the_doctor_needs_one_account(run_on_day):
+    assert run_on_day(0, "accounts", "add", "second").status == 0
+    done = run_on_day(0, "doctor")
     assert (done.status, done.err) == (2, "Error: There are 2 active accounts: name one with --account ID.\n")
 
 
-def test_carrying_that_was_stopped_is_told_and_taken_up_again_by_hand(taking, tmp_path):
-    taking(0, *PULL)
+def test_carrying_stops_until_the_account_is_added_again(run_on_day, tmp_path):
+    run_on_day(0, *PULL)
     Registry(DataDir(tmp_path / "data").registry).stop_carrying(PORTAL, FIRST)
-    taking(1, *PULL)
+    run_on_day(1, *PULL)
     sources = "SELECT source FROM unified_enrollments WHERE snapshot_date = DATE '2026-03-02' GROUP BY ALL"
-    assert taking(1, "query", sources, "--format", "csv").out.split() == ["source", "unified"]
-    assert taking(1, "accounts", "add", PORTAL).status == 0
-    assert registered(tmp_path).carrying_stopped is None
+    assert run_on_day(1, "query", sources, "--format", "csv").out.split() == ["source", "unified"]
+    assert run_on_day(1, "accounts", "add", PORTAL).status == 0
+    assert read_account(tmp_path).carrying_stopped is None

@@ -1,3 +1,5 @@
+"""`lms-pipeline query`: formats, refusals and errors."""
+
 import json
 import subprocess
 import sys
@@ -15,7 +17,7 @@ def query(command, tmp_path):
     return lambda *words: command("query", *words)
 
 
-def test_a_table_shows_every_column_whole(query):
+def test_a_table_shows_whole_values(query):
     done = query("SELECT 'a rather long text of some forty letters' AS a, 0.25 AS b, NULL AS c")
     assert done.status == 0
     assert "a rather long text of some forty letters" in done.out
@@ -31,11 +33,11 @@ def test_json_is_an_array_of_objects(query):
     assert json.loads(out) == [{"a": 1, "b": [1, 2]}, {"a": 2, "b": None}]
 
 
-def test_json_of_nothing_is_an_empty_array(query):
+def test_json_without_rows_is_an_empty_array(query):
     assert json.loads(query("FROM learners", "--format", "json").out) == []
 
 
-def test_parquet_goes_to_a_file(query, tmp_path):
+def test_parquet_is_written_to_a_file(query, tmp_path):
     assert query("SELECT 7 AS a", "--format", "parquet", "-o", str(tmp_path / "x.parquet")).status == 0
     assert pq.read_table(tmp_path / "x.parquet").to_pylist() == [{"a": 7}]
 
@@ -45,10 +47,10 @@ def test_parquet_goes_to_a_file(query, tmp_path):
     [
         (["SELEC 1"], "The SQL can't be run: Parser Error"),
         (["SELECT * FROM nothing_like_it"], "The SQL can't be run: Catalog Error"),
-        (["CREATE TABLE x (a INT)"], "The SQL must be one question"),
-        (["COPY (SELECT 1) TO 'x.csv'"], "The SQL must be one question"),
-        (["SELECT 1; SELECT 2"], "The SQL must be one question"),
-        (["SELECT 1", "--format", "parquet"], "Parquet is no text: name a file with -o."),
+        (["CREATE TABLE x (a INT)"], "The SQL must be a single query"),
+        (["COPY (SELECT 1) TO 'x.csv'"], "The SQL must be a single query"),
+        (["SELECT 1; SELECT 2"], "The SQL must be a single query"),
+        (["SELECT 1", "--format", "parquet"], "Parquet output needs a file: name one with -o."),
     ],
 )
 def test_wrong_use_is_one_sentence_and_writes_nothing(words, sentence, query, tmp_path):
@@ -66,7 +68,7 @@ def test_a_file_that_can_not_be_written_is_one_sentence(query, tmp_path):
     assert done.err == f"Error: {tmp_path}/nowhere/x.csv can't be written: No such file or directory.\n"
 
 
-def test_without_a_warehouse_it_says_how_to_get_one(command):
+def test_without_a_warehouse_it_says_how_to_build_one(command):
     done = command("query", "SELECT 1")
     assert done.status == 1
     assert "run `lms-pipeline materialize` first" in done.err
@@ -78,11 +80,11 @@ def test_a_wide_table_is_not_cut(query):
     assert "…" not in header
 
 
-def test_a_reader_that_has_had_enough_ends_it_quietly(query, tmp_path):
+def test_a_closed_pipe_ends_it_without_an_error(query, tmp_path):
     line = f"{sys.executable} -m lms_pipeline.cli query 'FROM range(1000000)' --format csv | head -1"
     done = subprocess.run(["bash", "-c", line], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (done.stdout, done.stderr) == ("range\n", "")
 
 
-def test_a_name_in_the_sql_is_a_table_and_nothing_of_ours(query):
+def test_sql_can_not_read_variables_of_the_code(query):
     assert "The SQL can't be run: Catalog Error" in query("FROM rows").err

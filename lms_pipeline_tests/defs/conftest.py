@@ -148,7 +148,7 @@ def published(tmp_path_factory, make_home):
         environment.setenv("DAGSTER_HOME", str(folder / "dagster"))
         settings = build_settings(sandbox, folder)
         make_home(settings.dagster_home)
-        registry = Registry(DataDir(settings.data_dir).registry)
+        registry = Registry.open(settings)
         defs = build_defs(settings)
         with open_instance(settings) as instance:
             environment.undo()

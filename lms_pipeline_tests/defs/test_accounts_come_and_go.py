@@ -71,7 +71,7 @@ def test_a_new_account_gets_its_first_snapshot_and_starts_on_that_day(truto, ins
         sync(defs, instance)
     with truto("north", "south", days=3) as defs:
         assert sync(defs, instance) == ["south|2026-03-13"]
-    first_days = {account.id: account.first_day for account in Registry(data.registry).accounts()}
+    first_days = {account.id: account.first_day for account in Registry(data.registry).read_accounts()}
     assert first_days == {"north": DAY, "south": DAY + timedelta(days=3)}
 
 

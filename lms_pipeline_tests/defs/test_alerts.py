@@ -62,7 +62,7 @@ def run_failure(account_id="north", cause="The LMS failed to answer."):
 
 class TestAlerts:
     def test_send_what_failed_and_why(self, webhook, data):
-        assert Alerts(data, webhook.address).tell(run_failure(cause="It said <no> & left."))
+        assert Alerts(data, webhook.address).send_once(run_failure(cause="It said <no> & left."))
         assert webhook.texts == ["north on 2026-03-10 failed: It said &lt;no&gt; &amp; left. (run 01234567)"]
 
     def test_send_each_cause_of_each_account_once(self, webhook, data):
@@ -73,7 +73,7 @@ class TestAlerts:
             run_failure(cause="Forbidden."),
             run_failure(),
         ]
-        assert [Alerts(data, webhook.address).tell(failure) for failure in failures] == [
+        assert [Alerts(data, webhook.address).send_once(failure) for failure in failures] == [
             True,
             False,
             True,
@@ -84,19 +84,19 @@ class TestAlerts:
 
     def test_are_sent_again_after_the_webhook_refused_them(self, webhook, data):
         webhook.status = 500
-        with pytest.raises(AlertError, match=r"^A failure can't be told: .* answers with status 500\.$"):
-            Alerts(data, webhook.address).tell(run_failure())
+        with pytest.raises(AlertError, match=r"^The alert can't be sent: .* answers with status 500\.$"):
+            Alerts(data, webhook.address).send_once(run_failure())
         webhook.status = 200
-        assert Alerts(data, webhook.address).tell(run_failure())
+        assert Alerts(data, webhook.address).send_once(run_failure())
 
     def test_do_not_log_or_raise_the_address(self, webhook, data, caplog):
         install_logging_filters()
         caplog.set_level("INFO")
-        Alerts(data, webhook.address).tell(run_failure())
+        Alerts(data, webhook.address).send_once(run_failure())
         webhook.shutdown()
         webhook.server_close()
         with pytest.raises(AlertError, match="can't be reached") as caught:
-            Alerts(data, webhook.address).tell(run_failure("south"))
+            Alerts(data, webhook.address).send_once(run_failure("south"))
         assert PATH not in caplog.text + str(caught.value)
         assert caught.value.__suppress_context__
 
@@ -120,7 +120,7 @@ def fail(settings, instance, sandbox, fault=FORBIDDEN, **tags) -> dg.DagsterRun:
     return done.dagster_run
 
 
-def sense(settings, instance, run):
+def evaluate_sensor(settings, instance, run):
     repository = build_defs(settings).get_repository_def()
     event = next(
         entry.dagster_event
@@ -140,8 +140,8 @@ def alerting(settings, webhook):
 
 def test_a_failed_run_is_sent_once_with_its_sentence(alerting, instance, registry, sandbox, webhook):
     first = fail(alerting, instance, sandbox)
-    sense(alerting, instance, first)
-    sense(alerting, instance, fail(alerting, instance, sandbox))
+    evaluate_sensor(alerting, instance, first)
+    evaluate_sensor(alerting, instance, fail(alerting, instance, sandbox))
     [text] = webhook.texts
     assert text.startswith("north on 2026-03-10 failed: Truto refused the request")
     assert text.endswith(f"(run {first.run_id[:8]})")
@@ -150,16 +150,18 @@ def test_a_failed_run_is_sent_once_with_its_sentence(alerting, instance, registr
 @pytest.mark.usefixtures("registry")
 @pytest.mark.parametrize("tag", [NO_ALERT_TAG, SHELL_TAG])
 def test_a_run_of_a_closed_day_or_a_command_is_not_sent(alerting, instance, sandbox, webhook, tag):
-    sense(alerting, instance, fail(alerting, instance, sandbox, **{tag: "true"}))
+    evaluate_sensor(alerting, instance, fail(alerting, instance, sandbox, **{tag: "true"}))
     assert webhook.texts == []
 
 
 @pytest.mark.usefixtures("registry")
 def test_of_a_run_with_retries_only_the_last_is_sent(alerting, instance, sandbox, webhook):
     overloaded = Status(status=503, retry_after=7_200, account="north")  # longer than a pull waits for
-    sense(alerting, instance, fail(alerting, instance, sandbox, overloaded))
+    evaluate_sensor(alerting, instance, fail(alerting, instance, sandbox, overloaded))
     assert webhook.texts == []
-    sense(alerting, instance, fail(alerting, instance, sandbox, overloaded, **{"dagster/max_retries": "0"}))
+    evaluate_sensor(
+        alerting, instance, fail(alerting, instance, sandbox, overloaded, **{"dagster/max_retries": "0"})
+    )
     assert len(webhook.texts) == 1
 
 

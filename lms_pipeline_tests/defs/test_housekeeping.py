@@ -13,7 +13,7 @@ from lms_pipeline.lake.reading import read
 from lms_pipeline.tables.pulled import REJECTED_ENROLLMENTS
 from lms_pipeline_tests.defs.conftest import DAY
 from lms_pipeline_tests.defs.test_run_logs import add
-from lms_pipeline_tests.support.data_directory import kept
+from lms_pipeline_tests.support.data_directory import put_responses
 from lms_pipeline_tests.support.lake_files import enrollment, publish
 
 LONG_AGO = DAY - timedelta(days=100)
@@ -31,7 +31,7 @@ def run(settings, instance):
 @pytest.fixture
 def house(data, registry, instance):
     """Old responses, responses of a day ago, an old rejected payload, and the log of an old run."""
-    kept(data, "north", LONG_AGO, DAY)
+    put_responses(data, "north", LONG_AGO, DAY)
     publish(data, "north", LONG_AGO, {"payload": "{}"}, table=REJECTED_ENROLLMENTS)
     publish(data, "north", LONG_AGO, enrollment("u1"))
     return add(instance, "daily_snapshot")

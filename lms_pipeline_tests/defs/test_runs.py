@@ -66,7 +66,7 @@ def test_a_wrong_token_fails_with_one_sentence_without_the_token(run):
 def test_a_missing_token_fails_with_one_sentence(run):
     (outcome,) = run(NORTH, token=None)
     assert outcome.error == (
-        "There is no API token: set TRUTO_API_TOKEN in the environment or in .env to one of your Truto account."
+        "There is no API token: set TRUTO_API_TOKEN in the environment or in .env to a token of your Truto account."
     )
 
 

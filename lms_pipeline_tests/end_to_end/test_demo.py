@@ -1,4 +1,4 @@
-"""The demo as a stranger runs it, in a process of its own, and what it promises afterwards."""
+"""The demo as a new user runs it, in its own process, and the state it leaves."""
 
 import os
 import re
@@ -20,16 +20,16 @@ COMMAND = Path(sys.executable).with_name("lms-pipeline")
 DAYS = [date(2026, 6, 29), date(2026, 6, 30)]
 
 
-def environment(**more):
+def build_environment(**changes):
     inherited = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
-    return {**inherited, "LMS_NOW": "2026-07-01T03:00:00Z", **more}
+    return {**inherited, "LMS_NOW": "2026-07-01T03:00:00Z", **changes}
 
 
-def shell(line, cwd, **more):
+def run_shell(line, cwd, **changes):
     return subprocess.run(
         ["bash", "-c", line],
         cwd=cwd,
-        env=environment(**more),
+        env=build_environment(**changes),
         capture_output=True,
         text=True,
         check=False,
@@ -44,7 +44,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def demo(folder):
-    done = shell(f"{shlex.quote(str(COMMAND))} demo --days 2", folder)
+    done = run_shell(f"{shlex.quote(str(COMMAND))} demo --days 2", folder)
     assert done.returncode == 0, done.stderr
     return done
 
@@ -61,14 +61,16 @@ def test_it_ends_with_completion_rates_of_several_accounts_and_days(demo):
         *("lumen-academy", "harbour-freight-lines", "meridian-health-group"),
         "olive-grove-foods",
     }
-    assert all(len(of) == 2 and all(re.fullmatch(r"\d+\.\d%", rate) for rate in of) for of in rates.values())
+    assert all(
+        len(row) == 2 and all(re.fullmatch(r"\d+\.\d%", rate) for rate in row) for row in rates.values()
+    )
 
 
-def test_it_names_the_account_that_has_to_be_connected_again(demo):
-    assert "quarry-and-sons is left out, its status is needs_reauth." in demo.stdout
+def test_it_names_the_account_that_needs_a_new_connection(demo):
+    assert "quarry-and-sons is skipped, its status is needs_reauth." in demo.stdout
 
 
-def test_every_next_step_works_as_printed(demo, folder):
+def test_every_suggested_command_works_as_printed(demo, folder):
     steps = [
         line.strip()
         for line in demo.stdout.split("What to try next:")[1].splitlines()
@@ -78,12 +80,12 @@ def test_every_next_step_works_as_printed(demo, folder):
     assert ui.endswith("ui")
     assert len(queries) == 3
     for step in queries:
-        done = shell(step, folder)
+        done = run_shell(step, folder)
         assert (done.returncode, done.stderr) == (0, "")
         assert done.stdout.strip()
 
 
-def test_each_day_is_as_it_was_then(data):
+def test_each_day_has_its_state_at_that_time(data):
     rows = lake.read("unified_enrollments", data_dir=data)
     days = rows.group_by("snapshot_date").aggregate([("enrolled_at", "max"), ("fetched_at", "max")])
     seen = {row["snapshot_date"]: row for row in days.to_pylist()}
@@ -93,7 +95,7 @@ def test_each_day_is_as_it_was_then(data):
         assert seen[day]["enrolled_at_max"] <= seen[day]["fetched_at_max"]
 
 
-def test_its_runs_are_in_dagsters_log(data):
+def test_its_runs_are_in_dagsters_run_log(data):
     with dg.DagsterInstance.from_config(str(data / "dagster")) as instance:
         runs = instance.get_runs()
         assert sorted(run.job_name for run in runs) == ["daily_snapshot"] * 8 + ["rebuild_warehouse"]
@@ -101,7 +103,7 @@ def test_its_runs_are_in_dagsters_log(data):
         assert len(instance.get_materialized_partitions(dg.AssetKey("account_completion"))) == 8
 
 
-def test_the_token_is_nowhere_under_the_data_directory_nor_in_the_output(demo, data):
+def test_the_token_is_neither_in_the_data_directory_nor_in_the_output(demo, data):
     token = DEFAULT_TOKEN.encode()
     files = [path for path in data.rglob("*") if path.is_file()]
     assert [path for path in files if token in path.read_bytes()] == []
@@ -116,26 +118,26 @@ def test_the_token_is_nowhere_under_the_data_directory_nor_in_the_output(demo, d
 
 def test_no_e_mail_or_name_is_in_the_output_or_in_dagsters_log(demo, data):
     learners = lake.read("learners", data_dir=data)
-    some = [
+    values = [
         value
         for name in ("user_name", "user_email")
         for value in learners.column(name).to_pylist()[:200]
         if value
     ]
-    assert len(some) > 300
+    assert len(values) > 300
     logs = b"".join(path.read_bytes() for path in (data / "dagster").rglob("*") if path.is_file())
-    told = demo.stdout + demo.stderr + logs.decode("utf-8", errors="ignore")
-    assert [value for value in some if value in told] == []
+    output = demo.stdout + demo.stderr + logs.decode("utf-8", errors="ignore")
+    assert [value for value in values if value in output] == []
 
 
-@pytest.mark.parametrize("place", range(5))
-def test_the_readmes_snippets_run_as_written(place, folder, data):
+@pytest.mark.parametrize("index", range(5))
+def test_the_readmes_snippets_run_as_written(index, folder, data):
     snippets = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
     assert len(snippets) == 5
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", snippets[place]],
+        [sys.executable, "-W", "error", "-c", snippets[index]],
         cwd=folder,
-        env=environment(),
+        env=build_environment(),
         capture_output=True,
         text=True,
         check=False,
@@ -146,13 +148,13 @@ def test_the_readmes_snippets_run_as_written(place, folder, data):
 
 
 def test_a_second_demo_over_it_gives_the_same_digests(demo, folder, data):
-    before = {path: lake_digest(path) for path in sorted((data / "lake").rglob("data.parquet"))}
-    again = shell(f"{shlex.quote(str(COMMAND))} demo --days 1", folder)
+    before = {path: read_digest(path) for path in sorted((data / "lake").rglob("data.parquet"))}
+    again = run_shell(f"{shlex.quote(str(COMMAND))} demo --days 1", folder)
     assert again.returncode == 0, again.stderr
-    assert {path: lake_digest(path) for path in before} == before
+    assert {path: read_digest(path) for path in before} == before
 
 
-def lake_digest(path):
+def read_digest(path):
     from lms_pipeline.lake.files import read_metadata
 
     return read_metadata(path)["digest"]

@@ -1,6 +1,6 @@
-"""A night of a small fleet in this process: three accounts in trouble stop nobody, and are asked for again alone.
+"""A night of a small fleet in this process: three failing accounts stop no other, and only they are retried.
 
-The same with Dagster's daemon, and two hundred accounts, is `benchmarks/fleet.py`.
+`benchmarks/fleet.py` does the same with Dagster's daemon and two hundred accounts.
 """
 
 import json
@@ -23,7 +23,7 @@ from lms_pipeline.tables.catalog import TABLES
 from lms_pipeline.truto.retry import RetryPolicy
 
 DAY, NOW = date(2026, 3, 10), datetime(2026, 3, 11, 2, tzinfo=UTC)
-SOUND = {"north", "east", "south"}
+HEALTHY = {"north", "east", "south"}
 CAUSES = {
     "revoked": "The account's connection to its LMS is broken (GET /unified/lms/users of account revoked, status 401): "
     "have its owner connect it again in Truto.",
@@ -31,18 +31,18 @@ CAUSES = {
     "status 500): try again later.",
     "garbage": "The answer is not JSON, or was cut short (GET /unified/lms/users of account garbage): try again later.",
 }
-LAST_TRY = {"dagster/max_retries": "0"}
-"""Trying again is the daemon's, which isn't here."""
+NO_RETRY = {"dagster/max_retries": "0"}
+"""Retries are requested by the daemon, which does not run here."""
 
 
 @pytest.fixture(scope="module")
 def sandbox(tmp_path_factory):
-    """Six accounts of one enrollment each, three of them in trouble."""
+    """Serve six accounts of one enrollment each, three of them with a fault."""
     records = tmp_path_factory.mktemp("fleet") / "records.ndjson"
     enrollment = {"id": "e1", "user": {"id": "u1"}, "course": {"id": "c1"}, "status": "completed"}
     lines = [
         json.dumps({"account": one, "valid_from": "2026-03-01T00:00:00Z", "enrollment": enrollment})
-        for one in sorted(SOUND | CAUSES.keys())
+        for one in sorted(HEALTHY | CAUSES.keys())
     ]
     records.write_text("\n".join(lines), encoding="utf-8")
     with running(records_world([records])) as server:
@@ -58,9 +58,13 @@ def sandbox(tmp_path_factory):
 @pytest.fixture(scope="module")
 def settings(sandbox, tmp_path_factory):
     folder = tmp_path_factory.mktemp("data")
-    of_sandbox = {"token": SecretStr(sandbox.token), "base_url": sandbox.url}
+    sandbox_settings = {"token": SecretStr(sandbox.token), "base_url": sandbox.url}
     return Settings(
-        **of_sandbox, data_dir=folder, start_date=DAY, frozen_now=NOW, dagster_home_set=folder / "dagster"
+        **sandbox_settings,
+        data_dir=folder,
+        start_date=DAY,
+        frozen_now=NOW,
+        dagster_home_set=folder / "dagster",
     )
 
 
@@ -68,7 +72,7 @@ def settings(sandbox, tmp_path_factory):
 def instance(settings):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DAGSTER_HOME", str(settings.dagster_home))
-        # the client's own tries take seconds, and have their own tests
+        # the client's own retries take seconds, and have their own tests
         patch.setattr("lms_pipeline.truto.retry.RetryPolicy", partial(RetryPolicy, 1, 1))
         with open_instance(settings) as opened:
             yield opened
@@ -76,23 +80,23 @@ def instance(settings):
 
 @pytest.fixture(scope="module")
 def night(settings, instance, sandbox):
-    """The runs of one tick, by account, and the run requests of the next."""
+    """Return the runs of one tick by account, and the run requests of the next tick."""
     data, defs = DataDir(settings.data_dir), build_defs(settings)
     registry = Registry(data.registry)
-    for account_id in sorted(SOUND | CAUSES.keys()):
+    for account_id in sorted(HEALTHY | CAUSES.keys()):
         registry.add(account_id, name=None, first_day=DAY)
     job = defs.resolve_job_def("daily_snapshot")
     runs = {
         request.partition_key.keys_by_dimension["account"]: job.execute_in_process(
-            partition_key=request.partition_key, instance=instance, tags=LAST_TRY, raise_on_error=False
+            partition_key=request.partition_key, instance=instance, tags=NO_RETRY, raise_on_error=False
         )
-        for request in tick(defs, instance)
+        for request in evaluate_tick(defs, instance)
     }
     sandbox.clear_counts()
-    return runs, tick(defs, instance)
+    return runs, evaluate_tick(defs, instance)
 
 
-def tick(defs, instance):
+def evaluate_tick(defs, instance):
     repository = defs.get_repository_def()
     resources = repository.get_top_level_resources()
     with dg.build_schedule_context(
@@ -101,35 +105,35 @@ def tick(defs, instance):
         return repository.get_schedule_def("daily_snapshot").evaluate_tick(context).run_requests
 
 
-def test_a_tick_asks_for_every_account(night):
+def test_a_tick_requests_a_run_for_every_account(night):
     runs, _ = night
-    assert runs.keys() == SOUND | CAUSES.keys()
+    assert runs.keys() == HEALTHY | CAUSES.keys()
 
 
-def test_every_sound_account_has_every_table(night, settings):
+def test_every_healthy_account_has_every_table(night, settings):
     data = DataDir(settings.data_dir)
     tables = list(TABLES.values())
-    whole = {
+    complete = {
         account_id
-        for account_id in SOUND | CAUSES.keys()
+        for account_id in HEALTHY | CAUSES.keys()
         if all(data.file(table, Partition(account_id, DAY)).exists() for table in tables)
     }
-    assert whole == SOUND
+    assert complete == HEALTHY
 
 
-def test_each_run_that_failed_tells_its_cause_first(night, instance):
+def test_each_failed_run_logs_its_cause_first(night, instance):
     runs, _ = night
     failed = {account_id: run for account_id, run in runs.items() if not run.success}
-    told = {
+    messages = {
         account_id: next(entry for entry in instance.all_logs(run.run_id) if entry.level >= 40).user_message
         for account_id, run in failed.items()
     }
-    assert told == CAUSES
+    assert messages == CAUSES
 
 
-def test_the_next_tick_asks_for_those_in_trouble_alone(night):
-    _, again = night
-    assert {request.partition_key for request in again} == {
+def test_the_next_tick_requests_only_the_failed_accounts(night):
+    _, requests = night
+    assert {request.partition_key for request in requests} == {
         build_partition_key(Partition(account_id, DAY)) for account_id in CAUSES
     }
 

@@ -15,12 +15,12 @@ from lms_pipeline.lake import warehouse
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.sandbox import records_world, running
 from lms_pipeline.settings import Settings
-from lms_pipeline_tests.support.oulad_expected import DAYS, expected
+from lms_pipeline_tests.support.oulad_expected import DAYS, compute_expected
 from lms_pipeline_tests.support.oulad_records import OULAD, OULAD_MISSING, write_records
 
 pytestmark = pytest.mark.skipif(not OULAD.is_dir(), reason=OULAD_MISSING)
 
-AT_THE_END = {  # enrollments, completed: Pass + Distinction of the data's README
+AT_THE_END = {  # enrollments and completions (Pass + Distinction), from the data's README
     "AAA": (748, 531),
     "BBB": (7909, 3754),
     "CCC": (4434, 1678),
@@ -39,8 +39,8 @@ def sandbox(tmp_path_factory):
         yield server
 
 
-def days_of(account):
-    """All days of the smallest; of each other the last one and one before, since each day is a whole run."""
+def choose_days(account):
+    """Return all days for the smallest module, two days for each other one, since each day is a whole run."""
     if account == "AAA":
         return DAYS
     return DAYS[sorted(AT_THE_END).index(account) % (len(DAYS) - 1)], DAYS[-1]
@@ -48,67 +48,69 @@ def days_of(account):
 
 @pytest.fixture(scope="module")
 def data_dir(sandbox, tmp_path_factory, make_home):
-    """Each module pulled on its days, each at its end; and the warehouse built of them."""
+    """Pull each module at the end of its days, and build the warehouse."""
     folder = tmp_path_factory.mktemp("modules")
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("DAGSTER_HOME", str(folder / "dagster"))
         make_home(folder / "dagster")
         with open_instance(Settings()) as instance:
             for day in DAYS:
-                settings = _at_the_end_of(day, sandbox, folder)
-                sync_with_truto(Truto(settings).connect, Registry(DataDir(folder).registry), settings)
-                partitions = [Partition(account, day) for account in AT_THE_END if day in days_of(account)]
+                settings = _freeze_at_end(day, sandbox, folder)
+                sync_with_truto(Truto(settings).connect, Registry.open(settings), settings)
+                partitions = [
+                    Partition(account, day) for account in AT_THE_END if day in choose_days(account)
+                ]
                 runs = run_partitions(build_defs(settings), instance, partitions)
                 assert [run.error for run in runs] == [None] * len(partitions)
             assert rebuild_warehouse(build_defs(settings), instance).error is None
     return folder
 
 
-def _at_the_end_of(day, sandbox, folder):
-    """All of OULAD happens at 00:00 UTC: at the last second of a day nothing of the next one shows yet."""
+def _freeze_at_end(day, sandbox, folder):
+    """Set both clocks for a pull of `day`. OULAD's events are at 00:00 UTC, so its last second shows no later one."""
     sandbox.set_clock(datetime.combine(day, time(23, 59, 59), UTC))
     return Settings(
         token=SecretStr(sandbox.token),
         base_url=sandbox.url,
         data_dir=folder,
         start_date=DAYS[0],
-        account_calls_per_10s=0,  # 66 pages a day would wait
+        account_calls_per_10s=0,  # 66 pages a day would wait for the rate limit
         frozen_now=datetime.combine(day + timedelta(days=1), time(1), UTC),
     )
 
 
 @pytest.fixture
-def of_module(data_dir):
-    """The rows of a table in a module's partitions."""
+def read_module(data_dir):
+    """Return a function that reads a table of one module."""
     return lambda table, account: lake.read(table, accounts=[account], data_dir=data_dir)
 
 
 @pytest.mark.parametrize("account", AT_THE_END)
-def test_a_module_has_the_figures_of_the_csvs_on_its_days(account, of_module):
-    by_account = _rows(of_module("account_completion", account), "snapshot_date")
-    by_course = _rows(of_module("course_completion", account), "snapshot_date", "course_id")
-    assert sorted(by_account) == [(day,) for day in days_of(account)]
-    for day in days_of(account):
-        told = expected(OULAD, day)
-        _check(by_account[(day,)], told.accounts[account])
-        courses = {course: told for course, told in told.courses.items() if course.startswith(account)}
+def test_a_module_has_the_figures_of_the_csvs_on_its_days(account, read_module):
+    by_account = _index_rows(read_module("account_completion", account), "snapshot_date")
+    by_course = _index_rows(read_module("course_completion", account), "snapshot_date", "course_id")
+    assert sorted(by_account) == [(day,) for day in choose_days(account)]
+    for day in choose_days(account):
+        expected = compute_expected(OULAD, day)
+        _check_figures(by_account[(day,)], expected.accounts[account])
+        courses = {name: row for name, row in expected.courses.items() if name.startswith(account)}
         assert {course for on, course in by_course if on == day} == set(courses)
         for course, figures in courses.items():
-            _check(by_course[day, course], figures)
+            _check_figures(by_course[day, course], figures)
 
 
 @pytest.mark.parametrize("account", AT_THE_END)
-def test_a_module_ends_with_the_completions_that_the_data_tells(account, data_dir, of_module):
+def test_a_module_ends_with_the_completions_of_the_datas_readme(account, data_dir, read_module):
     enrollments, completed = AT_THE_END[account]
-    last = _rows(of_module("account_completion", account), "snapshot_date")[(DAYS[-1],)]
+    last = _index_rows(read_module("account_completion", account), "snapshot_date")[(DAYS[-1],)]
     assert (last["n_all"], last["n_completed"]) == (enrollments, completed)
     assert last["completion_rate"] == completed / enrollments
     rows = lake.read("unified_enrollments", accounts=[account], first=DAYS[-1], data_dir=data_dir)
     assert rows.num_rows == enrollments
-    assert of_module("rejected_enrollments", account).num_rows == 0
+    assert read_module("rejected_enrollments", account).num_rows == 0
 
 
-def test_the_warehouse_tells_the_same(data_dir):
+def test_the_warehouse_has_the_same_figures(data_dir):
     with warehouse.open_warehouse(DataDir(data_dir)) as connection:
         rates = connection.execute(
             "SELECT account_id, n_all, n_completed, completion_rate FROM account_completion WHERE snapshot_date = $last",
@@ -124,11 +126,11 @@ def test_the_modules_hold_every_enrollment_of_the_data():
     assert sum(enrollments for enrollments, _ in AT_THE_END.values()) == 32_593
 
 
-def _rows(table, *key):
+def _index_rows(table, *key):
     return {tuple(row[name] for name in key): row for row in table.to_pylist()}
 
 
-def _check(row, figures):
+def _check_figures(row, figures):
     assert {name: row[name] for name in figures} == {
         name: value if value is None else pytest.approx(value, rel=1e-12) for name, value in figures.items()
     }

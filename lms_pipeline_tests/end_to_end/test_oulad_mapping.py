@@ -1,6 +1,6 @@
-"""OULAD as records: folded by hand they give what the CSVs give, and what the README of the data says.
+"""OULAD as records: they give the same figures as the CSVs and as the data's README.
 
-What belongs here: the records against the recomputation, without the pipeline.
+Belongs here: the records against the recomputation. Not here: the pipeline.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, TypeVar
 import msgspec
 import pytest
 
-from lms_pipeline_tests.support.oulad_expected import DAYS, Figures, expected, last_day
+from lms_pipeline_tests.support.oulad_expected import DAYS, Figures, compute_expected, find_last_day
 from lms_pipeline_tests.support.oulad_records import OULAD, OULAD_MISSING, write_records
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.skipif(not OULAD.is_dir(), reason=OULAD_MISSING)
 
 T = TypeVar("T")
 ENROLLMENTS = 32_593
-AT_THE_END = {  # enrollments, learners, Pass + Distinction, Fail, Withdrawn: the README's table, typed by hand
+AT_THE_END = {  # enrollments, learners, Pass + Distinction, Fail, Withdrawn: the README's table, copied by hand
     "AAA": (748, 712, 531, 91, 126),
     "BBB": (7909, 7692, 3754, 1767, 2388),
     "CCC": (4434, 4251, 1678, 781, 1975),
@@ -58,126 +58,145 @@ class Version(msgspec.Struct, frozen=True):
 
 
 @pytest.fixture(scope="module")
-def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, int]:
+def records_file(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, int]:
     path = tmp_path_factory.mktemp("oulad") / "records.ndjson"
     return path, write_records(OULAD, path)
 
 
 @pytest.fixture(scope="module")
-def versions(written: tuple[Path, int]) -> list[Version]:
+def versions(records_file: tuple[Path, int]) -> list[Version]:
     decoder = msgspec.json.Decoder(Version)
-    with written[0].open("rb") as file:
+    with records_file[0].open("rb") as file:
         return [decoder.decode(line) for line in file]
 
 
 @pytest.fixture(scope="module")
 def histories(versions: list[Version]) -> dict[str, list[Version]]:
-    return by(versions, lambda version: version.enrollment.id)
+    return group_by(versions, lambda version: version.enrollment.id)
 
 
-def standing(versions: Iterable[Version], day: date) -> dict[str, Enrollment]:
-    """The latest version of each enrollment that is true before the day's end."""
+def select_current(versions: Iterable[Version], day: date) -> dict[str, Enrollment]:
+    """Return the latest version of each enrollment before the day's end."""
     as_of = f"{day + timedelta(days=1)}T00:00:00Z"
     return {version.enrollment.id: version.enrollment for version in versions if version.valid_from < as_of}
 
 
-def is_started(one: Enrollment) -> bool:
-    submitted = one.progress_percent > 0 or one.completed_at is not None
-    return submitted or one.status in {"passed", "failed", "in_progress"}
+def is_started(enrollment: Enrollment) -> bool:
+    submitted = enrollment.progress_percent > 0 or enrollment.completed_at is not None
+    return submitted or enrollment.status in {"passed", "failed", "in_progress"}
 
 
-def mean(values: list[float]) -> float | None:
+def compute_mean(values: list[float]) -> float | None:
     return fmean(values) if values else None
 
 
-def figures(enrollments: list[Enrollment]) -> Figures:
-    statuses = Counter(one.status for one in enrollments)
-    told = ("enrolled", "in_progress", "passed", "failed", "withdrawn")
-    progress = [one.progress_percent for one in enrollments if one.status in {"enrolled", "in_progress"}]
-    started = sum(is_started(one) for one in enrollments)
-    dropped = sum(one.status == "withdrawn" and not is_started(one) for one in enrollments)
+def compute_figures(enrollments: list[Enrollment]) -> Figures:
+    statuses = Counter(enrollment.status for enrollment in enrollments)
+    names = ("enrolled", "in_progress", "passed", "failed", "withdrawn")
+    progress = [
+        enrollment.progress_percent
+        for enrollment in enrollments
+        if enrollment.status in {"enrolled", "in_progress"}
+    ]
+    started = sum(is_started(enrollment) for enrollment in enrollments)
+    dropped = sum(
+        enrollment.status == "withdrawn" and not is_started(enrollment) for enrollment in enrollments
+    )
     n, completed = len(enrollments), statuses["passed"]
-    wholes = {"": n, "_eligible": n - dropped, "_started": started}
+    denominators = {"": n, "_eligible": n - dropped, "_started": started}
     return {
         "n_all": n,
-        "learners": len({one.user["id"] for one in enrollments}),
-        **{f"status_{status}": statuses[status] for status in told},
+        "learners": len({enrollment.user["id"] for enrollment in enrollments}),
+        **{f"status_{status}": statuses[status] for status in names},
         "n_completed": completed,
         "n_started": started,
         "n_open": len(progress),
         "n_dropped_early": dropped,
-        **{f"completion_rate{of}": completed / whole if whole else None for of, whole in wholes.items()},
-        "progress_mean": mean(progress),
+        **{
+            f"completion_rate{kind}": completed / whole if whole else None
+            for kind, whole in denominators.items()
+        },
+        "progress_mean": compute_mean(progress),
     }
 
 
-def by(things: Iterable[T], key: Callable[[T], str]) -> dict[str, list[T]]:
+def group_by(items: Iterable[T], key: Callable[[T], str]) -> dict[str, list[T]]:
     groups: dict[str, list[T]] = defaultdict(list)
-    for one in things:
-        groups[key(one)].append(one)
+    for item in items:
+        groups[key(item)].append(item)
     return groups
 
 
 def is_same(one: float | None, other: float | None) -> bool:
-    """Counts to the unit; means but for what the order of a sum can do."""
+    """Whether counts are equal, and means equal except for rounding by the order of summation."""
     return one == other if one is None or other is None else isclose(one, other, rel_tol=1e-12)
 
 
-def differing(found: Figures, wanted: Figures) -> dict[str, tuple[float | None, float | None]]:
-    assert found.keys() == wanted.keys()
-    return {name: (found[name], wanted[name]) for name in wanted if not is_same(found[name], wanted[name])}
+def find_differences(found: Figures, expected: Figures) -> dict[str, tuple[float | None, float | None]]:
+    assert found.keys() == expected.keys()
+    return {
+        name: (found[name], expected[name]) for name in expected if not is_same(found[name], expected[name])
+    }
 
 
 @pytest.mark.parametrize("day", DAYS, ids=str)
 def test_the_records_give_the_figures_of_the_files(versions: list[Version], day: date) -> None:
-    wanted = expected(OULAD, day)
-    stand = standing(versions, day).values()
-    accounts = by(stand, lambda one: one.course["id"].split("/")[0])
-    courses = by(stand, lambda one: one.course["id"])
-    assert accounts.keys() <= wanted.accounts.keys() == AT_THE_END.keys()
-    assert courses.keys() == wanted.courses.keys()
-    for module, row in wanted.accounts.items():
-        assert differing(figures(accounts.get(module, [])), row) == {}, module
-    for course, row in wanted.courses.items():
-        scores = [one.score for one in courses[course] if one.score is not None]
-        assert differing(figures(courses[course]) | {"score_mean": mean(scores)}, row) == {}, course
+    expected = compute_expected(OULAD, day)
+    current = select_current(versions, day).values()
+    accounts = group_by(current, lambda enrollment: enrollment.course["id"].split("/")[0])
+    courses = group_by(current, lambda enrollment: enrollment.course["id"])
+    assert accounts.keys() <= expected.accounts.keys() == AT_THE_END.keys()
+    assert courses.keys() == expected.courses.keys()
+    for module, row in expected.accounts.items():
+        assert find_differences(compute_figures(accounts.get(module, [])), row) == {}, module
+    for course, row in expected.courses.items():
+        scores = [enrollment.score for enrollment in courses[course] if enrollment.score is not None]
+        assert (
+            find_differences(compute_figures(courses[course]) | {"score_mean": compute_mean(scores)}, row)
+            == {}
+        ), course
 
 
-def test_at_the_end_all_are_there_as_published(versions: list[Version]) -> None:
-    assert DAYS[-1] == last_day(OULAD)
-    accounts = expected(OULAD, DAYS[-1]).accounts
+def test_the_final_figures_are_those_of_the_datas_readme(versions: list[Version]) -> None:
+    assert DAYS[-1] == find_last_day(OULAD)
+    accounts = compute_expected(OULAD, DAYS[-1]).accounts
     names = ("n_all", "learners", "status_passed", "status_failed", "status_withdrawn")
     assert {module: tuple(row[name] for name in names) for module, row in accounts.items()} == AT_THE_END
-    assert len(standing(versions, DAYS[-1])) == ENROLLMENTS
+    assert len(select_current(versions, DAYS[-1])) == ENROLLMENTS
 
 
-def test_the_file_is_in_order_and_always_the_same(
-    written: tuple[Path, int], versions: list[Version], tmp_path: Path
+def test_the_file_is_sorted_and_reproducible(
+    records_file: tuple[Path, int], versions: list[Version], tmp_path: Path
 ) -> None:
     keys = [(version.account, version.valid_from, version.enrollment.id) for version in versions]
     assert keys == sorted(set(keys))
-    path, lines = written
+    path, lines = records_file
     assert lines == len(keys) == write_records(OULAD, tmp_path / "again.ndjson")
     assert (tmp_path / "again.ndjson").read_bytes() == path.read_bytes()
 
 
-def test_every_version_is_news_and_what_ended_stays_ended(histories: dict[str, list[Version]]) -> None:
+def test_every_version_changes_something_and_no_enrollment_reopens(
+    histories: dict[str, list[Version]],
+) -> None:
     assert len(histories) == ENROLLMENTS
     for history in histories.values():
-        said = [msgspec.structs.replace(version.enrollment, updated_at="") for version in history]
-        assert all(before != after for before, after in pairwise(said))
-        statuses = [one.status for one in said]
+        states = [msgspec.structs.replace(version.enrollment, updated_at="") for version in history]
+        assert all(previous != following for previous, following in pairwise(states))
+        statuses = [enrollment.status for enrollment in states]
         order = ["enrolled", "in_progress", statuses[-1]]
         assert [order.index(status) for status in statuses] == sorted(map(order.index, statuses))
 
 
-def test_histories_worked_out_by_hand(histories: dict[str, list[Version]]) -> None:
-    def told(enrollment_id: str) -> list[tuple[str, str, float, float | None]]:
+def test_histories_computed_by_hand(histories: dict[str, list[Version]]) -> None:
+    def read_history(enrollment_id: str) -> list[tuple[str, str, float, float | None]]:
         history = [(version.valid_from[:10], version.enrollment) for version in histories[enrollment_id]]
-        return [(day, one.status, one.progress_percent, one.score) for day, one in history]
+        return [
+            (day, enrollment.status, enrollment.progress_percent, enrollment.score)
+            for day, enrollment in history
+        ]
 
     # 78, 85, 80, 85, 82 in assessments of 10, 20, 20, 20, 30 of 200
-    assert told("AAA/2013J/11391") == [
+    assert read_history("AAA/2013J/11391") == [
         ("2013-04-25", "enrolled", 0, None),
         ("2013-10-19", "in_progress", 5, 78),
         ("2013-11-23", "in_progress", 15, 81.5),
@@ -186,14 +205,24 @@ def test_histories_worked_out_by_hand(histories: dict[str, list[Version]]) -> No
         ("2014-05-01", "in_progress", 50, 82),
         ("2014-06-26", "passed", 50, 82),
     ]
-    assert told("FFF/2014B/535460") == [("2013-02-01", "withdrawn", 0, None)]
+    assert read_history("FFF/2014B/535460") == [("2013-02-01", "withdrawn", 0, None)]
 
 
-def test_what_the_figures_do_not_show(versions: list[Version], histories: dict[str, list[Version]]) -> None:
+def test_ids_roles_and_dates_are_consistent(
+    versions: list[Version], histories: dict[str, list[Version]]
+) -> None:
     for version in versions:
-        one, raw = version.enrollment, version.raw
+        enrollment, raw = version.enrollment, version.raw
         course = f"{raw['code_module']}/{raw['code_presentation']}"
-        assert one.id == f"{one.course['id']}/{one.user['id']}" == f"{course}/{raw['id_student']}"
-        assert (version.account, raw["role"], version.valid_from) == (course[:3], "learner", one.updated_at)
-        assert (one.completed_at is None) == (one.status != "passed")
+        assert (
+            enrollment.id
+            == f"{enrollment.course['id']}/{enrollment.user['id']}"
+            == f"{course}/{raw['id_student']}"
+        )
+        assert (version.account, raw["role"], version.valid_from) == (
+            course[:3],
+            "learner",
+            enrollment.updated_at,
+        )
+        assert (enrollment.completed_at is None) == (enrollment.status != "passed")
     assert sum(history[-1].enrollment.enrolled_at is None for history in histories.values()) == 45

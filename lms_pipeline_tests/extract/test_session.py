@@ -185,7 +185,7 @@ def test_a_replay_leaves_the_replay_context_and_stale_lists_alone(attempt):
         replay.forget_stale_lists(NOON + timedelta(days=30), timedelta(hours=3))
         assert (live.is_replay, replay.is_replay) == (False, True)
         assert len(list(replay.fetch_pages("users", QUERY))) == 1
-    assert attempt.circumstances == "then"
+    assert attempt.replay_context == "then"
 
 
 def test_a_sweep_is_requested_with_the_options_of_the_account():

@@ -1,11 +1,11 @@
-"""An account that was not pulled for weeks carries over all the same, by what housekeeping left of it."""
+"""Housekeeping keeps what an account needs to carry enrollments over after weeks without a pull."""
 
 from datetime import UTC, datetime, time, timedelta
 
 import pytest
 
 from lms_pipeline.accounts.options import AccountOptions
-from lms_pipeline.housekeeping.cleanup import planned, remove
+from lms_pipeline.housekeeping.cleanup import find_expired, remove
 from lms_pipeline.housekeeping.policy import RetentionPolicy
 from lms_pipeline.sandbox import running
 from lms_pipeline_tests.support.portal import FIRST, PORTAL, Portal
@@ -21,16 +21,16 @@ def portal():
         yield sandbox
 
 
-def test_an_account_that_failed_for_weeks_asks_for_no_more_than_what_changed(tmp_path, portal):
+def test_an_account_that_failed_for_weeks_fetches_only_what_changed(tmp_path, portal):
     taker = Taker(tmp_path, portal.url, portal.token)
 
     def take(number):
         day = FIRST + timedelta(days=number)
-        portal.set_clock(datetime.combine(FIRST, time.max, UTC))  # nothing changes meanwhile
+        portal.set_clock(datetime.combine(FIRST, time.max, UTC))  # nothing changes in these weeks
         now = datetime.combine(day + timedelta(days=1), time(1), UTC)
         return taker.take(account_id=PORTAL, day=day, now=now, identity="pair", options=OPTIONS)
 
     pairs = take(0).rows.served
-    due = planned(taker.data, RetentionPolicy(today=FIRST + timedelta(days=WEEKS)))
-    assert [one.kind for one in remove(taker.data, due)] == ["answers"]
+    expired = find_expired(taker.data, RetentionPolicy(today=FIRST + timedelta(days=WEEKS)))
+    assert [item.kind for item in remove(taker.data, expired)] == ["answers"]
     assert take(WEEKS + 1).rows.carried == pairs == 40

@@ -61,7 +61,7 @@ class TestDay:
         ("day", "now", "says"),
         [
             (date(2026, 3, 2), OPEN, "2026-03-02 has not ended yet"),
-            (date(2026, 2, 28), OPEN, "2026-02-28 is over and its grace too"),
+            (date(2026, 2, 28), OPEN, "2026-02-28 has ended and its grace period is over"),
         ],
     )
     def test_that_is_not_open_is_refused_without_a_call(self, tmp_path, day, now, says):

@@ -1,4 +1,7 @@
-"""A data directory with things of all ages, for the tests."""
+"""A data directory with items of all ages, for the tests of retention.
+
+Belongs here: writing files of a given size and age, and describing what was found.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +13,12 @@ from lms_pipeline.housekeeping.policy import ExpiredItem
 from lms_pipeline.lake.paths import DataDir, Partition
 
 TODAY = date(2026, 3, 31)
-GAP_ALERT_DAYS, OLD, OLDER = date(2026, 3, 30), date(2026, 2, 28), date(2026, 2, 27)
-"""Within thirty days of today, the first that isn't, and the one before it."""
+RECENT, OLD, OLDER = date(2026, 3, 30), date(2026, 2, 28), date(2026, 2, 27)
+"""A day within thirty days before today, the first day that is not, and the day before it."""
 
 
 def put(path: Path, size: int = 10, *, days_ago: float = 0) -> Path:
-    """A file of so many bytes, last changed so long ago by the clock."""
+    """Write a file of `size` bytes whose last change is `days_ago` by the clock."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(b"x" * size)
     age(path, days_ago)
@@ -23,17 +26,18 @@ def put(path: Path, size: int = 10, *, days_ago: float = 0) -> Path:
 
 
 def age(path: Path, days_ago: float) -> None:
+    """Set the time of the last change."""
     then = (datetime.now(UTC) - timedelta(days=days_ago)).timestamp()
     os.utime(path, (then, then))
 
 
-def kept(data: DataDir, account_id: str, *days: date) -> None:
-    """Answers of 100 bytes and details of 10 of these days."""
+def put_responses(data: DataDir, account_id: str, *days: date) -> None:
+    """Write responses of 100 bytes and roster fingerprints of 10 bytes for each day."""
     for day in days:
         put(data.answers(Partition(account_id, day)), 100)
         put(data.details(Partition(account_id, day)), 10)
 
 
-def told(data: DataDir, due: list[ExpiredItem]) -> list[tuple[str, str, int]]:
-    """Kind, path from the data directory, bytes."""
-    return [(one.kind, str(one.path.relative_to(data.root)), one.bytes) for one in due]
+def describe(data: DataDir, items: list[ExpiredItem]) -> list[tuple[str, str, int]]:
+    """Return kind, path relative to the data directory, and bytes of each item."""
+    return [(item.kind, str(item.path.relative_to(data.root)), item.bytes) for item in items]

@@ -1,15 +1,15 @@
-"""What the figures must be on OULAD, recomputed from its CSVs.
+"""The expected figures on OULAD, recomputed from its CSVs.
 
-What belongs here: the state of every enrollment at the end of a day, straight from the files, in SQL of its own.
-It shares no code with the package, nor with `oulad_records.py`, so that one can be wrong without the other.
+Belongs here: the state of every enrollment at the end of a day, in SQL of its own. It shares no code with the package
+or with `oulad_records.py`, so that an error in one does not hide an error in the other.
 
-A day's events are dated at its 00:00 UTC, and the end of the day leaves them in and those of the next day out. A
-server that answers as of a later instant, however little later than midnight, tells the state of the next day.
+Events of a day are dated at its 00:00 UTC. The end of the day includes them and excludes those of the next day. A
+server that responds as of a later instant, even just after midnight, serves the state of the next day.
 
-Of the rules for metrics these have nothing to do here, or nothing more: nobody has a role to leave out; what is
-enrolled later than the day is not served yet; nobody is enrolled in a course twice, so nothing is superseded; there
-are no due dates, so whoever withdrew without having started `dropped_early`; only `passed` completes, and only it
-has a completed_at. Having submitted makes an enrollment started while it is open; once withdrawn, progress does.
+These rules for metrics do not apply: no role is excluded; later enrollments are not served yet; nobody is enrolled in
+a course twice, so nothing is superseded; there are no due dates, so everyone who withdrew without a start
+`dropped_early`; only `passed` completes and has a completed_at. An open enrollment is started by a submission, a
+withdrawn one by its progress.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 DAYS = (
-    date(2013, 1, 15),  # before the first start; 2013B registers, and who has no date waits in 2013J
+    date(2013, 1, 15),  # before the first start: registrations for 2013B, and those without a date for 2013J
     date(2013, 5, 15),  # in the middle of 2013B
     date(2013, 9, 29),  # the day on which 2013B ends
     date(2014, 2, 1),  # the day on which 2014B starts, in the middle of 2013J
     date(2014, 11, 20),  # in the middle of 2014J
-    date(2015, 6, 27),  # the last presentations end: all are there, and over
+    date(2015, 6, 27),  # the last presentations end: all enrollments exist and have ended
 )
-"""Days to compare at; the last is `last_day`."""
+"""Days to compare. The last one is `find_last_day`."""
 
 Figures = dict[str, float | None]
-"""Figures by the name of their column."""
+"""Figures by column name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,39 +42,39 @@ class Expected:
     """The figures of one day."""
 
     accounts: dict[str, Figures]
-    """By module, all seven, also those where nobody is enrolled yet."""
+    """By module: all seven, even without enrollments."""
     courses: dict[str, Figures]
-    """By module and presentation, those with an enrollment; `score_mean` too."""
+    """By module and presentation: those with an enrollment, with `score_mean`."""
 
 
-def expected(oulad: Path, day: date) -> Expected:
-    """The figures at the end of `day`, UTC."""
-    found = Expected({}, {})
-    with _tables(oulad) as connection:
+def compute_expected(oulad: Path, day: date) -> Expected:
+    """Return the figures at the end of `day`, UTC."""
+    expected = Expected({}, {})
+    with _load_tables(oulad) as connection:
         connection.execute(STATES, {"day": day})
-        answer = connection.execute(FIGURES)
-        names = [column[0] for column in answer.description]
-        rows = [dict(zip(names, row, strict=True)) for row in answer.fetchall()]
+        result = connection.execute(FIGURES)
+        names = [column[0] for column in result.description]
+        rows = [dict(zip(names, row, strict=True)) for row in result.fetchall()]
     for row in rows:
         module, presentation = row.pop("code_module"), row.pop("code_presentation")
         if presentation is None:
             del row["score_mean"]
-            found.accounts[module] = row
+            expected.accounts[module] = row
         elif row["n_all"]:
-            found.courses[f"{module}/{presentation}"] = row
-    return found
+            expected.courses[f"{module}/{presentation}"] = row
+    return expected
 
 
-def last_day(oulad: Path) -> date:
-    """The day on which the last presentations end."""
-    with _tables(oulad) as connection:
+def find_last_day(oulad: Path) -> date:
+    """Return the day on which the last presentations end."""
+    with _load_tables(oulad) as connection:
         [(last,)] = connection.execute("SELECT max(ends) FROM presentations").fetchall()
     assert isinstance(last, date)
     return last
 
 
-def _tables(oulad: Path) -> duckdb.DuckDBPyConnection:
-    """A database with a table for each of the files, and one of the presentations' days."""
+def _load_tables(oulad: Path) -> duckdb.DuckDBPyConnection:
+    """Return a database with a table for each file, and one with the days of the presentations."""
     connection = duckdb.connect()
     for file in sorted(oulad.glob("*.csv.gz")):
         connection.read_csv(str(file)).create(file.name.removesuffix(".csv.gz"))

@@ -1,4 +1,4 @@
-"""Client and sandbox against a plain statement of the vendor's page, over random parameters in random encodings."""
+"""Client and sandbox against plain Python of the vendor's page, over random parameters in random encodings."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from lms_pipeline.sandbox import Listing, Record, RunningSandbox, running
 from lms_pipeline.truto.client import TrutoClient
 from lms_pipeline.truto.query import CourseFilter, ListQuery, UserFilter
 from lms_pipeline.truto.request import build_list_request
-from lms_pipeline_tests.support.api_page import Enrollment, Json, Question, pages
+from lms_pipeline_tests.support.api_page import Enrollment, Json, PageQuery, pages
 from lms_pipeline_tests.support.sandbox import SWEEPING, SmallView, SmallWorld, build_record, open_client
 
 PATH = "/unified/lms/course-enrollments"
@@ -67,8 +67,8 @@ class _World(SmallWorld):
         self._view = _View(0)
 
 
-questions = st.builds(
-    Question,
+queries = st.builds(
+    PageQuery,
     user=st.none() | st.sampled_from([*USERS, "nobody"]),
     course=st.none() | st.sampled_from([*COURSES, "nothing"]),
     limit=st.none() | st.integers(1, 70) | st.sampled_from([500, 501, 10**30]),
@@ -87,37 +87,37 @@ questions = st.builds(
 )
 
 
-def written(asked: Question, cursor: str | None, draw: random.Random) -> str:
-    """The question as some client might write it."""
+def write_query(query: PageQuery, cursor: str | None, draw: random.Random) -> str:
+    """Return the query as some client might write it."""
     brackets = draw.choice([("[", "]"), ("%5B", "%5D"), ("%5b", "%5d")])
 
     def name(text: str) -> str:
         return text.replace("[", brackets[0]).replace("]", brackets[1])
 
-    told = [("integrated_account_id", SWEEPING)]
+    parameters = [("integrated_account_id", SWEEPING)]
     given = {
-        "user[id]": asked.user,
-        "course[id]": asked.course,
-        "limit": None if asked.limit is None else str(asked.limit),
-        "truto_key_by": asked.key_by,
+        "user[id]": query.user,
+        "course[id]": query.course,
+        "limit": None if query.limit is None else str(query.limit),
+        "truto_key_by": query.key_by,
         "next_cursor": cursor,
     }
-    told += [(key, value) for key, value in given.items() if value is not None]
+    parameters += [(key, value) for key, value in given.items() if value is not None]
     if cursor is None and draw.random() < 0.5:
-        told.append(("next_cursor", ""))
-    if asked.format != "unified" or draw.random() < 0.5:
-        told.append(("truto_response_format", asked.format))
+        parameters.append(("next_cursor", ""))
+    if query.format != "unified" or draw.random() < 0.5:
+        parameters.append(("truto_response_format", query.format))
     for key, flag in [
-        ("truto_ignore_limit", asked.ignore_limit),
-        ("truto_ignore_remote_data", asked.ignore_remote_data),
+        ("truto_ignore_limit", query.ignore_limit),
+        ("truto_ignore_remote_data", query.ignore_remote_data),
     ]:
         if flag or draw.random() < 0.3:
-            told.append((key, "true" if flag else "false"))
-    told += _array("truto_exclude_fields", asked.exclude, draw)
-    told += [(f"remote_query[{key}]", value) for key, value in asked.remote_query.items()]
-    draw.shuffle(told)
-    query = "&".join(f"{name(key)}={quote(value, safe=draw.choice(['', '/,']))}" for key, value in told)
-    return query + draw.choice(["", "&"])
+            parameters.append((key, "true" if flag else "false"))
+    parameters += _array("truto_exclude_fields", query.exclude, draw)
+    parameters += [(f"remote_query[{key}]", value) for key, value in query.remote_query.items()]
+    draw.shuffle(parameters)
+    text = "&".join(f"{name(key)}={quote(value, safe=draw.choice(['', '/,']))}" for key, value in parameters)
+    return text + draw.choice(["", "&"])
 
 
 def _array(name: str, values: tuple[str, ...], draw: random.Random) -> list[tuple[str, str]]:
@@ -150,49 +150,49 @@ def client(sandbox: RunningSandbox) -> Iterator[TrutoClient]:
         yield client
 
 
-def served(http: httpx.Client, asked: Question, draw: random.Random) -> list[Any]:
-    """What the sandbox says, page by page, each page asked for in an encoding of its own."""
+def fetch_from_sandbox(http: httpx.Client, query: PageQuery, draw: random.Random) -> list[Any]:
+    """Return the sandbox's results, page by page, each page requested in another encoding."""
     results: list[Any] = []
     cursor = None
     while cursor is not None or not results:
-        answer = http.get(f"{PATH}?{written(asked, cursor, draw)}")
-        assert answer.status_code == 200, answer.text
-        if asked.format == "stream":
-            return [list(map(json.loads, answer.text.splitlines()))]
-        page = answer.json()
+        response = http.get(f"{PATH}?{write_query(query, cursor, draw)}")
+        assert response.status_code == 200, response.text
+        if query.format == "stream":
+            return [list(map(json.loads, response.text.splitlines()))]
+        page = response.json()
         results.append(page["result"])
         cursor = page["next_cursor"]
     return results
 
 
-def as_bytes(body: bytes, _received_at: datetime) -> bytes:
+def read_bytes(body: bytes, _received_at: datetime) -> bytes:
     return body
 
 
-def understood(client: TrutoClient, asked: Question) -> list[Any]:
-    """What the client makes of it: of a keyed page the records, and of the other formats the bodies."""
+def fetch_with_client(client: TrutoClient, page_query: PageQuery) -> list[Any]:
+    """Return what the client reads: of a keyed page the records, of other formats the bodies."""
     query = ListQuery(
         SWEEPING,
-        limit=asked.limit,
-        ignore_limit=asked.ignore_limit,
-        user=None if asked.user is None else UserFilter(asked.user),
-        course=None if asked.course is None else CourseFilter(asked.course),
-        response_format=asked.format,  # type: ignore[arg-type] # one of the four
-        key_by=asked.key_by,
-        ignore_remote_data=asked.ignore_remote_data,
-        exclude_fields=asked.exclude,
-        remote_query=asked.remote_query,
+        limit=page_query.limit,
+        ignore_limit=page_query.ignore_limit,
+        user=None if page_query.user is None else UserFilter(page_query.user),
+        course=None if page_query.course is None else CourseFilter(page_query.course),
+        response_format=page_query.format,  # type: ignore[arg-type] # one of the four
+        key_by=page_query.key_by,
+        ignore_remote_data=page_query.ignore_remote_data,
+        exclude_fields=page_query.exclude,
+        remote_query=page_query.remote_query,
     )
-    if asked.format == "stream":
-        response = client.fetch(build_list_request("course-enrollments", query), as_bytes)
+    if page_query.format == "stream":
+        response = client.fetch(build_list_request("course-enrollments", query), read_bytes)
         assert response.headers["content-type"] == "application/x-ndjson"
         return [list(map(json.loads, response.body.decode().splitlines()))]
-    if asked.format == "normalized":
+    if page_query.format == "normalized":
         results: list[Any] = []
         cursor = None
         while cursor is not None or not results:
             page = json.loads(
-                client.fetch(build_list_request("course-enrollments", query, cursor), as_bytes).value
+                client.fetch(build_list_request("course-enrollments", query, cursor), read_bytes).value
             )
             results.append(page["result"])
             cursor = page["next_cursor"]
@@ -203,17 +203,17 @@ def understood(client: TrutoClient, asked: Question) -> list[Any]:
     ]
 
 
-@given(asked=questions, draw=st.randoms(use_true_random=False))
+@given(query=queries, draw=st.randoms(use_true_random=False))
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_the_sandbox_answers_as_the_page_says_in_every_encoding(http, asked, draw):
-    assert served(http, asked, draw) == pages(ENROLLMENTS, asked)
+def test_the_sandbox_answers_as_the_page_says_in_every_encoding(http, query, draw):
+    assert fetch_from_sandbox(http, query, draw) == pages(ENROLLMENTS, query)
 
 
-@given(asked=questions)
+@given(query=queries)
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_the_client_understands_what_the_page_says(client, asked):
-    expected = pages(ENROLLMENTS, asked)
-    keyed = asked.key_by is not None and asked.format == "unified"
+def test_the_client_reads_what_the_page_says(client, query):
+    expected = pages(ENROLLMENTS, query)
+    keyed = query.key_by is not None and query.format == "unified"
     if keyed:
         expected = [list(result.values()) for result in expected]
-    assert understood(client, asked) == expected
+    assert fetch_with_client(client, query) == expected
