@@ -9,7 +9,7 @@ from lms_pipeline.housekeeping.cleanup import planned, remove
 from lms_pipeline.housekeeping.policy import RetentionPolicy
 from lms_pipeline.sandbox.server import running
 from lms_pipeline_tests.pull.portal import FIRST, PORTAL, Portal
-from lms_pipeline_tests.support.snapshot_runs import Taker
+from lms_pipeline_tests.support.snapshot_runs import SnapshotRunner
 
 WEEKS = 40
 OPTIONS = AccountOptions(strategy="roster", page_size=5, rotation_days=0)
@@ -22,13 +22,13 @@ def portal():
 
 
 def test_an_account_that_failed_for_weeks_asks_for_no_more_than_what_changed(tmp_path, portal):
-    taker = Taker(tmp_path, portal.url, portal.token)
+    taker = SnapshotRunner(tmp_path, portal.url, portal.token)
 
     def take(number):
         day = FIRST + timedelta(days=number)
         portal.set_clock(datetime.combine(FIRST, time.max, UTC))  # nothing changes meanwhile
         now = datetime.combine(day + timedelta(days=1), time(1), UTC)
-        return taker.take(account_id=PORTAL, day=day, now=now, identity="pair", options=OPTIONS)
+        return taker.run(account_id=PORTAL, day=day, now=now, identity="pair", options=OPTIONS)
 
     pairs = take(0).rows.served
     due = planned(taker.data, RetentionPolicy(today=FIRST + timedelta(days=WEEKS)))
