@@ -12,12 +12,7 @@ from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 from lms_pipeline.sandbox import Account, Integration
-from lms_pipeline.sandbox.synthetic.talentlms import (
-    PortalCourse,
-    PortalEnrollment,
-    PortalUser,
-    TalentLmsView,
-)
+from lms_pipeline.sandbox.synthetic.talentlms import PortalCourse, PortalEnrollment, PortalUser, TalentLmsView
 
 PORTAL = "portal"
 FIRST = date(2026, 3, 1)
