@@ -13,9 +13,8 @@ from typing import TypeVar
 from lms_pipeline.accounts.options import AccountOptions
 from lms_pipeline.errors import LmsPipelineError
 from lms_pipeline.extract.checkpoint import Attempt
-from lms_pipeline.truto.client import TrutoClient
+from lms_pipeline.truto.client import RepeatedPageError, TrutoClient
 from lms_pipeline.truto.errors import PermanentError, TrutoError
-from lms_pipeline.truto.pagination import RepeatedPageError
 from lms_pipeline.truto.query import ListQuery, ObjectQuery, Resource
 from lms_pipeline.truto.request import Request, list_scope
 from lms_pipeline.truto.response import Page, SingleRecord

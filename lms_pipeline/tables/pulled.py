@@ -19,16 +19,6 @@ KEYS: dict[Identity, tuple[str, ...]] = {
 }
 """The columns of `unified_enrollments` that identify a row."""
 
-PAIR_INTEGRATIONS = frozenset({"talentlms"})
-"""Integrations whose enrollments are always identified by the pair."""
-
-
-def resolve_identity(integration: str, configured: Identity | None) -> Identity:
-    """Return the identity of an account's enrollments: always the pair for TalentLMS, otherwise as configured."""
-    if integration in PAIR_INTEGRATIONS:
-        return "pair"
-    return configured or "enrollment_id"
-
 
 ENROLLMENT_LIST, USER_LIST, COURSE_LIST = "course-enrollments", "users", "courses"
 """The lists of the API, as the lineage and the URLs name them."""

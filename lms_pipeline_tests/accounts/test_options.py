@@ -2,7 +2,7 @@
 
 import pytest
 
-from lms_pipeline.accounts.options import AccountOptions, read_options
+from lms_pipeline.accounts.options import AccountOptions, read_options, resolve_identity
 from lms_pipeline.errors import LmsPipelineError, SettingsError, WrongUseError
 from lms_pipeline.lake.paths import BadIdError
 
@@ -143,3 +143,16 @@ def test_the_options_can_not_be_changed():
 def test_a_settings_error_is_wrong_use():
     assert issubclass(SettingsError, WrongUseError)
     assert issubclass(WrongUseError, LmsPipelineError)
+
+
+@pytest.mark.parametrize("configured", [None, "pair", "enrollment_id"])
+def test_the_identity_of_talentlms_is_always_the_pair(configured):
+    assert resolve_identity("talentlms", configured) == "pair"
+
+
+@pytest.mark.parametrize(
+    ("configured", "identity"),
+    [(None, "enrollment_id"), ("pair", "pair"), ("enrollment_id", "enrollment_id")],
+)
+def test_the_identity_of_any_other_lms_is_the_enrollment_id_by_default(configured, identity):
+    assert resolve_identity("docebo", configured) == identity

@@ -4,7 +4,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from lms_pipeline.lake.files import TableFile
-from lms_pipeline.tables.pulled import KEYS, UNIFIED_ENROLLMENTS, resolve_identity
+from lms_pipeline.tables.pulled import KEYS, UNIFIED_ENROLLMENTS
 from lms_pipeline.transform.dedupe import StagedRows
 from lms_pipeline.transform.enrollments import EnrollmentFlattener
 from lms_pipeline_tests.support.served_records import NOON, read_records
@@ -57,16 +57,3 @@ def test_a_duplicate_in_another_notation_is_identical_and_one_with_another_value
 def test_served_is_the_sum_of_unified_rejected_and_duplicates(tmp_path, identity):
     rows, duplicates, rejected = deduplicate(tmp_path, identity)
     assert (len(rows), rejected, duplicates.total) == (3, 1, 2)  # of 6 served
-
-
-@pytest.mark.parametrize("configured", [None, "pair", "enrollment_id"])
-def test_the_identity_of_talentlms_is_always_the_pair(configured):
-    assert resolve_identity("talentlms", configured) == "pair"
-
-
-@pytest.mark.parametrize(
-    ("configured", "identity"),
-    [(None, "enrollment_id"), ("pair", "pair"), ("enrollment_id", "enrollment_id")],
-)
-def test_the_identity_of_any_other_lms_is_the_enrollment_id_by_default(configured, identity):
-    assert resolve_identity("docebo", configured) == identity
