@@ -146,9 +146,7 @@ def sweep_enrollments(
         raise
 
 
-def fetch_list(
-    session: FetchSession, account_id: str, resource: Resource, options: AccountOptions
-) -> Iterator[Page]:
+def fetch_list(session: FetchSession, account_id: str, resource: Resource, options: AccountOptions) -> Iterator[Page]:
     """Yield the pages of the users or the courses of an account; none where the LMS offers no such list.
 
     Raises:

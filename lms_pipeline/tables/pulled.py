@@ -63,9 +63,7 @@ STATUSES = (
 EMAILS = ListOf((("email", "string"), ("is_primary", "bool"), ("type", "string")))
 URLS = ListOf((("type", "string"), ("url", "string")))
 
-_FETCHED_AT = Column(
-    "fetched_at", "timestamp", "When the response with this row was received", nullable=False
-)
+_FETCHED_AT = Column("fetched_at", "timestamp", "When the response with this row was received", nullable=False)
 
 
 def _build_extra_column(record: frozenset[str]) -> Column:
@@ -297,9 +295,7 @@ LEARNERS = Table(
             "Name; first and last name if there is no full name",
             user_fields("name", "first_name", "last_name"),
         ),
-        Column(
-            "user_email", "string", "The primary e-mail address, otherwise the first", user_fields("emails")
-        ),
+        Column("user_email", "string", "The primary e-mail address, otherwise the first", user_fields("emails")),
         Column("user_emails", EMAILS, "All e-mail addresses", user_fields("emails")),
         Column("status", "string", "Status of the user as received", user_fields("status")),
         Column("created_at", "timestamp", "When the user was created", user_fields("created_at")),
@@ -315,9 +311,7 @@ COURSES = Table(
     "The courses list of the account.",
     (
         Column("course_id", "string", "Identifier of the course", course_fields("id"), nullable=False),
-        Column(
-            "course_title", "string", "Title; the name if there is no title", course_fields("title", "name")
-        ),
+        Column("course_title", "string", "Title; the name if there is no title", course_fields("title", "name")),
         Column("status", "string", "Status of the course as received", course_fields("status")),
         Column("created_at", "timestamp", "When the course was created", course_fields("created_at")),
         Column("updated_at", "timestamp", "When the course was last updated", course_fields("updated_at")),

@@ -89,9 +89,7 @@ class TrutoClient:
         self.is_replay = isinstance(transport, ReplayTransport)
         """Whether every response comes from the store."""
         self._http = HttpTransport(base_url, token, timeout, transport)
-        self._transport = RetryingTransport(
-            self._http, gate, cooldowns or Cooldowns(), retry_policy or RetryPolicy()
-        )
+        self._transport = RetryingTransport(self._http, gate, cooldowns or Cooldowns(), retry_policy or RetryPolicy())
 
     @classmethod
     def for_replay(cls, store: ResponseStore) -> Self:
@@ -156,9 +154,7 @@ class TrutoClient:
         """
         if query.response_format not in {"unified", "raw"}:
             raise QueryError(f"The format {query.response_format} is no record: use `fetch`.")
-        return self._fetch_if_present(
-            build_record_request(resource, record_id, query), read_record, is_missing_record
-        )
+        return self._fetch_if_present(build_record_request(resource, record_id, query), read_record, is_missing_record)
 
     def pair(self, query: ListQuery) -> Page | None:
         """Return the enrollment of the query's learner in its course; None where there is none.
@@ -181,9 +177,7 @@ class TrutoClient:
 
         for page in _follow_pages(fetch_page, label):
             if page.is_partial:  # a missing account would look like a removed one
-                raise TransientError(
-                    "A part of the accounts is missing", request=label, todo="try again later"
-                )
+                raise TransientError("A part of the accounts is missing", request=label, todo="try again later")
             yield from read_accounts(page.records)
 
     def capabilities(self, account_id: str) -> Capabilities:

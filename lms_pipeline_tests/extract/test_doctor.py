@@ -24,9 +24,7 @@ def examine(sandbox, account_id):
 
 def test_a_talentlms_account_is_examined_in_few_calls(sandbox):
     answers, requests = examine(sandbox, TALENTLMS_ID)
-    users = len(
-        generated_world().view(TALENTLMS_ID, datetime(2026, 3, 1, tzinfo=UTC)).users().read(0, 999).records
-    )
+    users = len(generated_world().view(TALENTLMS_ID, datetime(2026, 3, 1, tzinfo=UTC)).users().read(0, 999).records)
     assert requests <= 15
     assert answers["Is the pair demanded?"] == "yes, status 400, the insight names user[id] and course[id]"
     assert answers["Does a course's answer hold its roster?"].startswith("yes, ")
@@ -68,10 +66,7 @@ def test_rate_headers_are_reported_without_data_of_people(sandbox):
 def test_an_account_with_a_broken_connection_is_reported_line_by_line():
     with running(SmallWorld()) as sandbox:
         answers, _ = examine(sandbox, BROKEN)
-    assert (
-        answers["Is the pair demanded?"].startswith("yes, status 401")
-        or "401" in answers["Is the pair demanded?"]
-    )
+    assert answers["Is the pair demanded?"].startswith("yes, status 401") or "401" in answers["Is the pair demanded?"]
     assert answers["How many records has a page?"].startswith(
         "no answer: The account's connection to its LMS is broken"
     )

@@ -53,10 +53,7 @@ TRANSIENT_FAULTS: dict[str, Fault] = {
     "429 for seconds": Status(status=429, retry_after=3, times=2),
     "429 until a date": Status(status=429, retry_after=3, retry_after_as="date", times=2),
     "429 of the provider": Status(status=429, remote=True, ratelimit_reset=4, times=2),
-    **{
-        f"{status}": Status(status=status, remote=status > 500, times=2)
-        for status in (408, 425, 500, 502, 503, 504)
-    },
+    **{f"{status}": Status(status=status, remote=status > 500, times=2) for status in (408, 425, 500, 502, 503, 504)},
     "reset before a byte": Reset(times=2),
     "reset in the middle": Reset(share=0.5, times=2),
     "cut with the length of the whole": Cut(length="whole", times=2),
@@ -114,20 +111,14 @@ class Account:
         return [read_metadata(runner.file(name, account_id=self.account_id))["digest"] for name in TABLES]
 
     def list_successful_requests(self) -> list[tuple[str, str]]:
-        return [
-            (one.path, str(one.query))
-            for one in self.sandbox.requests()
-            if one.status == 200 and not one.faults
-        ]
+        return [(one.path, str(one.query)) for one in self.sandbox.requests() if one.status == 200 and not one.faults]
 
 
 def build_world(strategy: str, folder: Path) -> tuple[World, str]:
     if strategy == "roster":
         return Portal(learners=12, courses=3, each=2), PORTAL
     lines = [
-        build_line(
-            f"e{number}", with_={"user": {"id": f"{number}"}, "score": number}, raw={"role": "learner"}
-        )
+        build_line(f"e{number}", with_={"user": {"id": f"{number}"}, "score": number}, raw={"role": "learner"})
         for number in range(24)
     ]
     return records_world([write_lines(folder / "lines.ndjson", lines)]), "acme"
@@ -179,9 +170,7 @@ def test_a_list_that_breaks_once_is_read_again_from_its_beginning(account, undis
 
 
 @pytest.mark.parametrize("name", LASTING_FAULTS)
-def test_a_lasting_fault_ends_the_run_and_the_next_run_resumes_it(
-    account, undisturbed, tmp_path, name, monkeypatch
-):
+def test_a_lasting_fault_ends_the_run_and_the_next_run_resumes_it(account, undisturbed, tmp_path, name, monkeypatch):
     monkeypatch.setattr(transport, "MAX_BODY_BYTES", 2**20)
     fault, message = LASTING_FAULTS[name]
     account.sandbox.fault(fault)

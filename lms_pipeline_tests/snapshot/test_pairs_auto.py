@@ -34,12 +34,8 @@ def test_auto_selects_rosters_when_they_cost_fewer_calls(account, portal):
     assert read_stored_rows(account, 0) == build_expected_rows(portal, 0)
 
 
-@pytest.mark.parametrize(
-    ("rosters", "courses", "selected"), [(False, True, "learner"), (False, False, "pairs")]
-)
-def test_auto_selects_the_strategy_that_the_roster_responses_allow(
-    account, portal, rosters, courses, selected
-):
+@pytest.mark.parametrize(("rosters", "courses", "selected"), [(False, True, "learner"), (False, False, "pairs")])
+def test_auto_selects_the_strategy_that_the_roster_responses_allow(account, portal, rosters, courses, selected):
     portal.with_rosters, portal.with_courses = rosters, courses
     assert account.run_day(0, options={"strategy": "auto"}).choice.name == selected
     assert read_stored_rows(account, 0) == build_expected_rows(portal, 0)
@@ -48,10 +44,7 @@ def test_auto_selects_the_strategy_that_the_roster_responses_allow(
 def test_auto_selects_learners_when_they_cost_little_more_since_their_entries_hold_more(tmp_path):
     portal = Portal(learners=12, courses=10, each=2)
     with running(portal) as sandbox:
-        assert (
-            PairAccount(tmp_path, portal, sandbox).run_day(0, options={"strategy": "auto"}).choice.name
-            == "learner"
-        )
+        assert PairAccount(tmp_path, portal, sandbox).run_day(0, options={"strategy": "auto"}).choice.name == "learner"
 
 
 def test_auto_uses_the_remembered_choice_without_a_probe_and_selects_again_when_it_fails(account, portal):

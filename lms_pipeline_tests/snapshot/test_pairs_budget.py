@@ -16,9 +16,7 @@ from lms_pipeline_tests.support.pair_account import (
 BUDGET = 60
 
 
-def test_a_spent_budget_leaves_the_rest_to_the_roster_entries_and_the_next_day_fetches_it_first(
-    account, portal
-):
+def test_a_spent_budget_leaves_the_rest_to_the_roster_entries_and_the_next_day_fetches_it_first(account, portal):
     limits = Limits(per_snapshot=BUDGET)
     result = account.run_day(0, limits)
     fetched = BUDGET - LIST_PAGES - COURSES
@@ -49,9 +47,7 @@ def test_a_spent_budget_stores_no_payload_of_a_roster_entry_when_the_account_dro
 
 
 def test_a_spent_budget_fails_the_snapshot_when_the_account_says_so(account):
-    with pytest.raises(
-        BudgetSpentError, match=rf"^The {BUDGET} calls that a snapshot of portal may cost are used"
-    ):
+    with pytest.raises(BudgetSpentError, match=rf"^The {BUDGET} calls that a snapshot of portal may cost are used"):
         account.run_day(0, Limits(per_snapshot=BUDGET), options={"when_spent": "fail"})
     assert account.runner.list_published_tables() == []
 

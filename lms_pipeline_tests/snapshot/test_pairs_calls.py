@@ -15,9 +15,7 @@ from lms_pipeline_tests.support.pair_account import (
 
 
 @pytest.mark.parametrize(("strategy", "roster_calls"), [("roster", COURSES), ("learner", LEARNERS)])
-def test_calls_fetch_pairs_that_are_new_or_changed_or_next_in_the_rotation(
-    account, portal, strategy, roster_calls
-):
+def test_calls_fetch_pairs_that_are_new_or_changed_or_next_in_the_rotation(account, portal, strategy, roster_calls):
     assert account.run_day(0, options={"strategy": strategy}).requests == LIST_PAGES + roster_calls + PAIRS
     changed = portal.changed(1)
     assert changed == 6

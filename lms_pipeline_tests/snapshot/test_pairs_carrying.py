@@ -48,16 +48,12 @@ def test_carrying_stops_when_too_many_pairs_change_without_a_sign(account, porta
     assert result.pairs.planned["changed"] == 0
     assert result.pairs.rotation_fetched == -(-PAIRS // 7)
     # the rotation begins with the first pairs of the plan; one in twenty of them changes
-    enrollments = [
-        portal.one(learner, step, 1) for learner in range(LEARNERS) for step in range(COURSES_PER_LEARNER)
-    ]
+    enrollments = [portal.one(learner, step, 1) for learner in range(LEARNERS) for step in range(COURSES_PER_LEARNER)]
     by_course = sorted(range(PAIRS), key=lambda n: (int(enrollments[n].course_id), n))
     assert result.pairs.rotation_changed == sum(
         enrollments[n].changed_on == 1 for n in by_course[: result.pairs.rotation_fetched]
     )
-    assert result.pairs.stops_carrying is (
-        result.pairs.rotation_changed > result.pairs.rotation_fetched * 0.01
-    )
+    assert result.pairs.stops_carrying is (result.pairs.rotation_changed > result.pairs.rotation_fetched * 0.01)
     account.run_day(2, may_carry=False)
     assert read_stored_rows(account, 2) == build_expected_rows(portal, 2)
     assert account.count_sources(2) == {"unified": PAIRS}
@@ -81,9 +77,7 @@ def test_carrying_skips_a_damaged_snapshot_and_logs_a_warning(account, caplog, f
 
 
 @pytest.mark.parametrize("trouble", ["roster entries are lost", "another strategy", "another plan"])
-def test_carrying_needs_a_previous_snapshot_with_roster_entries_of_the_same_strategy_and_plan(
-    account, trouble
-):
+def test_carrying_needs_a_previous_snapshot_with_roster_entries_of_the_same_strategy_and_plan(account, trouble):
     account.run_day(0)
     if trouble == "roster entries are lost":
         for path in (account.runner.root / "state" / "details").rglob("*.parquet"):

@@ -16,13 +16,9 @@ from lms_pipeline_tests.support.portal import Portal
     [("roster", "courses"), ("learner", "users"), ("pairs", "users")],
 )
 @pytest.mark.parametrize("status", [404, 405, 501])
-def test_a_strategy_without_its_list_is_an_error_and_not_an_empty_snapshot(
-    account, strategy, resource, status
-):
+def test_a_strategy_without_its_list_is_an_error_and_not_an_empty_snapshot(account, strategy, resource, status):
     account.sandbox.fault(Status(status=status, route=f"/unified/lms/{resource}"))
-    with pytest.raises(
-        ListNotOfferedError, match=rf"^The LMS of account portal gives no list of its {resource}"
-    ):
+    with pytest.raises(ListNotOfferedError, match=rf"^The LMS of account portal gives no list of its {resource}"):
         account.run_day(0, options={"strategy": strategy})
     assert account.runner.list_published_tables() == []
 
@@ -31,9 +27,7 @@ def test_a_strategy_without_its_list_is_an_error_and_not_an_empty_snapshot(
     ("strategy", "message"),
     [("roster", "come without their rosters"), ("learner", "come without their courses")],
 )
-def test_a_strategy_that_does_not_fit_is_an_error_that_says_what_is_missing(
-    account, portal, strategy, message
-):
+def test_a_strategy_that_does_not_fit_is_an_error_that_says_what_is_missing(account, portal, strategy, message):
     portal.with_rosters = portal.with_courses = False
     with pytest.raises(NoRosterError, match=message):
         account.run_day(0, options={"strategy": strategy})

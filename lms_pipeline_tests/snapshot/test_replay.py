@@ -109,10 +109,7 @@ def test_uses_the_replay_context_and_not_the_present_options(runner, rotation_da
     options = AccountOptions(strategy="roster", page_size=5, rotation_days=rotation_days)
     result = replay_snapshot(build_job(2, options=options, may_carry=False), data=runner.data)
     assert result.rows.carried > 0
-    assert (
-        read_all_metadata(runner, 2)["unified_enrollments"]["digest"]
-        == before["unified_enrollments"]["digest"]
-    )
+    assert read_all_metadata(runner, 2)["unified_enrollments"]["digest"] == before["unified_enrollments"]["digest"]
 
 
 def test_is_possible_when_the_process_dies_right_after_the_publish(runner, portal, monkeypatch):
@@ -122,10 +119,7 @@ def test_is_possible_when_the_process_dies_right_after_the_publish(runner, porta
     monkeypatch.undo()
     before = read_all_metadata(runner, 3)
     replay_snapshot(build_job(3), data=runner.data)
-    assert (
-        read_all_metadata(runner, 3)["unified_enrollments"]["digest"]
-        == before["unified_enrollments"]["digest"]
-    )
+    assert read_all_metadata(runner, 3)["unified_enrollments"]["digest"] == before["unified_enrollments"]["digest"]
 
 
 def interrupt(_attempt: Attempt) -> None:
@@ -139,6 +133,4 @@ def test_is_still_possible_after_a_run_of_one_list_only(runner, portal):
 
 def test_with_other_options_is_refused(runner):
     with pytest.raises(NotKeptError, match="restore them"):
-        replay_snapshot(
-            build_job(1, options=AccountOptions(strategy="roster", page_size=6)), data=runner.data
-        )
+        replay_snapshot(build_job(1, options=AccountOptions(strategy="roster", page_size=6)), data=runner.data)

@@ -23,21 +23,15 @@ PEOPLE = [
 def build_person_line(number, user_id, name, address):
     user = {"id": user_id, "name": name, "emails": [{"email": address, "is_primary": True}]}
     course = {"id": f"c{number % 2}", "title": f"Course {number % 2}"}
-    return build_line(
-        f"e{number}", "2026-02-01T00:00:00Z", with_={"user": user, "course": course}, raw={"n": number}
-    )
+    return build_line(f"e{number}", "2026-02-01T00:00:00Z", with_={"user": user, "course": course}, raw={"n": number})
 
 
 LINES = [
     *(build_person_line(number, *person) for number, person in enumerate(PEOPLE)),
     build_line("e3", "2026-02-01T00:00:00Z", with_={"user": "nobody"}),
-    build_line(
-        "e4", "2026-02-01T00:00:00Z", with_={"user": {"id": "u1"}, "course": {"id": "  "}}, raw={"n": 4}
-    ),
+    build_line("e4", "2026-02-01T00:00:00Z", with_={"user": {"id": "u1"}, "course": {"id": "  "}}, raw={"n": 4}),
     build_line("7", "2026-02-01T00:00:00Z", with_={"user": {"id": "u1"}, "course": {"id": "c1"}, "score": 1}),
-    build_line(
-        "x", "2026-02-01T00:00:00Z", with_={"id": 7, "user": {"id": "u1"}, "course": {"id": "c1"}, "score": 2}
-    ),
+    build_line("x", "2026-02-01T00:00:00Z", with_={"id": 7, "user": {"id": "u1"}, "course": {"id": "c1"}, "score": 2}),
     build_line("e0", "2026-03-01T12:00:00Z", with_={"status": "Completed "}, raw={"n": 0}),
 ]
 """The API serves e0, e1, e2, two records without a usable learner or course, and two with the same id: "7" and 7."""
@@ -90,9 +84,7 @@ class TestSweep:
 
     def test_keeps_the_order_of_the_api_and_the_last_record_of_a_duplicate(self, published):
         runner, _ = published
-        assert runner.read_rows(
-            "unified_enrollments", "enrollment_id", "user_id", "course_id", "status", "score"
-        ) == [
+        assert runner.read_rows("unified_enrollments", "enrollment_id", "user_id", "course_id", "status", "score") == [
             ("e0", "u1", "c1", "completed", None),
             ("e1", "u2", "c1", "enrolled", None),
             ("e2", "u3", "c0", "enrolled", None),

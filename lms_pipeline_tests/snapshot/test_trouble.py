@@ -127,9 +127,7 @@ class TestFailure:
             ),
         ],
     )
-    def test_in_the_middle_of_a_run_publishes_nothing_and_keeps_the_earlier_snapshot(
-        self, published, responses, error
-    ):
+    def test_in_the_middle_of_a_run_publishes_nothing_and_keeps_the_earlier_snapshot(self, published, responses, error):
         with serve(respond_by_path(**responses)) as server:
             published.url = server.url
             with pytest.raises(error):
@@ -196,9 +194,7 @@ class TestLock:
         with serve(respond) as server:
             runner.url = server.url
             runner.run()
-        assert refused == [
-            "acme on 2026-03-01 is being pulled by another run: wait for it, or stop it, and try again."
-        ]
+        assert refused == ["acme on 2026-03-01 is being pulled by another run: wait for it, or stop it, and try again."]
         assert runner.read_metadata()["run_id"] == "run-1"
 
     def test_allows_another_account_or_day(self, tmp_path):

@@ -46,9 +46,7 @@ def test_the_last_of_two_rows_with_one_key_is_stored(tmp_path, identity):
 
 
 @pytest.mark.parametrize("identity", ["enrollment_id", "pair"])
-def test_a_duplicate_in_another_notation_is_identical_and_one_with_another_value_conflicts(
-    tmp_path, identity
-):
+def test_a_duplicate_in_another_notation_is_identical_and_one_with_another_value_conflicts(tmp_path, identity):
     _, duplicates, _ = deduplicate(tmp_path, identity)
     assert (duplicates.identical, duplicates.conflicting) == (1, 1)
 
