@@ -57,9 +57,7 @@ class WrongResultError(Exception):
 
 @click.command()
 @click.option("--accounts", type=click.IntRange(min=4), default=200, show_default=True)
-@click.option(
-    "--dagster-yaml", type=click.Path(exists=True, path_type=Path), help="Default: the package's own."
-)
+@click.option("--dagster-yaml", type=click.Path(exists=True, path_type=Path), help="Default: the package's own.")
 @click.option(
     "--keep",
     type=click.Path(path_type=Path),
@@ -78,9 +76,7 @@ def main(accounts: int, dagster_yaml: Path | None, keep: Path | None) -> None:
     print_figures("fleet", figures, accounts=accounts, cores=os.cpu_count())
 
 
-def _measure(
-    fleet: Fleet, sandbox: RunningSandbox, folder: Path, dagster_yaml: Path | None
-) -> Iterator[Figure]:
+def _measure(fleet: Fleet, sandbox: RunningSandbox, folder: Path, dagster_yaml: Path | None) -> Iterator[Figure]:
     environment = _build_environment(sandbox, folder)
     os.environ.update(environment)
     settings = Settings.load(folder)
@@ -99,9 +95,7 @@ def _measure(
             after = usage.read_cpu_seconds()
             second = run_night(instance, dagster, sandbox)
     day = settings.calendar.find_latest_ended(datetime.fromtimestamp(first.tick.scheduled_at, UTC))
-    _check_nights(
-        fleet, data, [Partition(account_id, day) for account_id in fleet.account_ids], first, second
-    )
+    _check_nights(fleet, data, [Partition(account_id, day) for account_id in fleet.account_ids], first, second)
     yield from _compute_times(first, count)
     yield from _compute_costs(before, after, usage, first, count)
     runs = len(first.runs) + len(second.runs)
@@ -131,9 +125,7 @@ def _find_role(command: Sequence[str]) -> str:
     return next((role for word, role in ROLES.items() if any(word in part for part in command)), "other")
 
 
-def _check_nights(
-    fleet: Fleet, data: DataDir, partitions: Sequence[Partition], first: Night, second: Night
-) -> None:
+def _check_nights(fleet: Fleet, data: DataDir, partitions: Sequence[Partition], first: Night, second: Night) -> None:
     tables = list(TABLES.values())
     complete = {
         partition.account_id

@@ -89,9 +89,7 @@ def trace_sweep(folder: Path, sandbox: RunningSandbox) -> tuple[Trace, Trace]:
         job = SnapshotJob.load(settings, Partition(ACCOUNT, DAY), "page-path")
         truto = Truto(settings)
     with during.record():
-        result = take_snapshot(
-            job, connect=truto.connect, data=data, calendar=settings.calendar, now=truto.now
-        )
+        result = take_snapshot(job, connect=truto.connect, data=data, calendar=settings.calendar, now=truto.now)
     with after.record():
         record_outcome(data, job, result)
     if result.rows.served != RECORDS:

@@ -100,9 +100,7 @@ def _measure(settings: Settings, accounts: int) -> Iterator[Figure]:
         for account_id in ids:
             tags = {ACCOUNT_TAG: account_id, "dagster/partition/date": DAY.isoformat(), **NO_RETRY}
             instance.add_run(dg.DagsterRun(DAILY_SNAPSHOT, status=dg.DagsterRunStatus.FAILURE, tags=tags))
-        yield _time(
-            f"failed_days, {accounts} accounts requested again", evaluator.count_failed_days, accounts
-        )
+        yield _time(f"failed_days, {accounts} accounts requested again", evaluator.count_failed_days, accounts)
 
 
 def _time(name: str, evaluate: Callable[[], int], expected: int) -> Figure:

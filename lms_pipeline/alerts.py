@@ -83,12 +83,8 @@ class Alerts:
 
     def _send(self, text: str) -> None:
         try:
-            response = httpx.post(
-                self.address, json={"text": text}, timeout=TIMEOUT_SECONDS, follow_redirects=False
-            )
+            response = httpx.post(self.address, json={"text": text}, timeout=TIMEOUT_SECONDS, follow_redirects=False)
         except (httpx.HTTPError, httpx.InvalidURL):
             raise AlertError("The alert can't be sent: LMS_ALERT_WEBHOOK can't be reached.") from None
         if not response.is_success:
-            raise AlertError(
-                f"The alert can't be sent: LMS_ALERT_WEBHOOK answers with status {response.status_code}."
-            )
+            raise AlertError(f"The alert can't be sent: LMS_ALERT_WEBHOOK answers with status {response.status_code}.")

@@ -49,9 +49,7 @@ def _set_cancellation(event: Event) -> None:
     _cancellation.event = event
 
 
-def map_in_order(
-    call: Callable[[Item], Result], items: Iterable[Item], workers: int
-) -> Generator[tuple[Item, Result]]:
+def map_in_order(call: Callable[[Item], Result], items: Iterable[Item], workers: int) -> Generator[tuple[Item, Result]]:
     """Yield each item with the result of its call, in the order of the items; `workers` calls run at once.
 
     An error of a call is raised in its place. At an error, or when the generator is closed, no further call starts,
@@ -59,9 +57,7 @@ def map_in_order(
     """
     queue: deque[tuple[Item, Future[Result]]] = deque()
     cancelled = Event()
-    with ThreadPoolExecutor(
-        workers, "map-in-order", initializer=_set_cancellation, initargs=(cancelled,)
-    ) as pool:
+    with ThreadPoolExecutor(workers, "map-in-order", initializer=_set_cancellation, initargs=(cancelled,)) as pool:
         try:
             for item in items:
                 queue.append((item, pool.submit(call, item)))

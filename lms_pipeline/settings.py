@@ -179,6 +179,4 @@ def _resolve(root: Path, path: Path, name: str) -> Path:
     try:
         return (root / path.expanduser()).resolve()
     except RuntimeError:
-        raise SettingsError(
-            f"{name} can't be used: it starts with '~', but there is no such home directory."
-        ) from None
+        raise SettingsError(f"{name} can't be used: it starts with '~', but there is no such home directory.") from None

@@ -96,9 +96,7 @@ def test_a_day_ends_at_midnight_of_its_zone(zone, day, end):
     assert calendar(zone).ends_at(day) == end
 
 
-@pytest.mark.parametrize(
-    ("day", "hours"), [(date(2026, 3, 28), 23), (date(2026, 3, 27), 24), (date(2026, 10, 24), 25)]
-)
+@pytest.mark.parametrize(("day", "hours"), [(date(2026, 3, 28), 23), (date(2026, 3, 27), 24), (date(2026, 10, 24), 25)])
 def test_a_grace_period_of_24_hours_is_as_long_as_the_next_day(day, hours):
     days = calendar("Europe/Athens")  # its clocks change on 2026-03-29 and 2026-10-25
     assert days.closes_at(day) - days.ends_at(day) == timedelta(hours=hours)

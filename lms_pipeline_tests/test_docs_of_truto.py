@@ -70,17 +70,13 @@ RESPONSE_NAMES = [
 """In the order of the page, fields by the last part of their names."""
 NOT_ON_THE_PAGE = ["limit", "next_cursor"]
 
-_NAMED = re.compile(
-    r"([a-z_]+?)(string|object|boolean|integer|number|Record<string, any>)(\[\])?( · [a-z-]+)?"
-)
+_NAMED = re.compile(r"([a-z_]+?)(string|object|boolean|integer|number|Record<string, any>)(\[\])?( · [a-z-]+)?")
 """A line of the page that names a parameter or field: its type follows without a space."""
 
 
 def rows(section: str) -> list[list[str]]:
     """Return the cells of the tables below a heading."""
-    text = (
-        (ROOT / "docs" / "truto.md").read_text(encoding="utf-8").split(f"## {section}\n")[1].split("\n## ")[0]
-    )
+    text = (ROOT / "docs" / "truto.md").read_text(encoding="utf-8").split(f"## {section}\n")[1].split("\n## ")[0]
     lines = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("| `")]
     return [[cell.strip() for cell in line] for line in lines]
 
@@ -116,11 +112,7 @@ def _paths(of: Field, name: str = "") -> list[str]:
         case Array(items):
             return _paths(items, name)
         case Object(fields):
-            inner = [
-                path
-                for key, field in fields.items()
-                for path in _paths(field, f"{name}.{key}" if name else key)
-            ]
+            inner = [path for key, field in fields.items() for path in _paths(field, f"{name}.{key}" if name else key)]
             return [name, *inner] if name else inner
         case _:
             return [name]

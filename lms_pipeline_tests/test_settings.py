@@ -83,9 +83,7 @@ def test_the_settings_can_not_be_changed(load):
 
 
 def test_the_env_file_is_read(tmp_path, load):
-    (tmp_path / ".env").write_text(
-        f"TRUTO_API_TOKEN={TOKEN}\nLMS_TIMEZONE='Europe/Athens' # comment\n", "utf-8"
-    )
+    (tmp_path / ".env").write_text(f"TRUTO_API_TOKEN={TOKEN}\nLMS_TIMEZONE='Europe/Athens' # comment\n", "utf-8")
     assert (load().require_token(), load().timezone) == (TOKEN, "Europe/Athens")
 
 
@@ -150,9 +148,7 @@ def test_dagsters_home_is_in_the_data_directory_by_default(tmp_path, load):
     assert load(DAGSTER_HOME="/srv/dagster").dagster_home == Path("/srv/dagster")
 
 
-@pytest.mark.parametrize(
-    ("name", "value"), [(name, value) for name, values in BAD.items() for value in values]
-)
+@pytest.mark.parametrize(("name", "value"), [(name, value) for name, values in BAD.items() for value in values])
 def test_a_bad_value_is_one_sentence_that_names_the_variable(load, name, value):
     with pytest.raises(SettingsError, match=rf"^{name} can't be used: [^\n]+[^.\n]\.$"):
         load(**{name: value})
@@ -165,9 +161,7 @@ def test_a_bad_value_is_not_in_the_message(load, name):
     assert TOKEN not in str(refused.value)
 
 
-@pytest.mark.parametrize(
-    "url", [f"https://{TOKEN}\u2100", f"https://a:{TOKEN}", f"http://u:{TOKEN}@example.org"]
-)
+@pytest.mark.parametrize("url", [f"https://{TOKEN}\u2100", f"https://a:{TOKEN}", f"http://u:{TOKEN}@example.org"])
 def test_no_part_of_a_bad_address_is_in_the_message(load, url):
     with pytest.raises(SettingsError) as refused:
         load(TRUTO_BASE_URL=url)

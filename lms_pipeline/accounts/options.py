@@ -18,6 +18,9 @@ from lms_pipeline.truto.query import QueryError, encode_parameters
 
 Strategy = Literal["auto", "sweep", "roster", "learner", "pairs"]
 
+PAIR_INTEGRATIONS = frozenset({"talentlms"})
+"""Integrations whose enrollments are always identified by the pair."""
+
 
 class AccountOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """How to pull one account."""
@@ -102,3 +105,10 @@ def _resolve_pairs_file(path: Path, options: AccountOptions) -> AccountOptions:
     if options.pairs_file is None:
         return options
     return msgspec.structs.replace(options, pairs_file=str(path.parent / options.pairs_file))
+
+
+def resolve_identity(integration: str, configured: Identity | None) -> Identity:
+    """Return the identity of an account's enrollments: always the pair for TalentLMS, otherwise as configured."""
+    if integration in PAIR_INTEGRATIONS:
+        return "pair"
+    return configured or "enrollment_id"

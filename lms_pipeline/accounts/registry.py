@@ -114,9 +114,7 @@ class Registry:
         with self._rewrite() as accounts:
             known = accounts.get(account_id)
             if known is None:
-                account = RegisteredAccount(
-                    id=account_id, name=name or account_id, first_day=first_day, origin="hand"
-                )
+                account = RegisteredAccount(id=account_id, name=name or account_id, first_day=first_day, origin="hand")
             else:
                 account = msgspec.structs.replace(
                     known,
@@ -158,9 +156,7 @@ class Registry:
             accounts[account_id] = account
         return account
 
-    def sync(
-        self, listed: Iterable[IntegratedAccount], *, integrations: Collection[str], day: date
-    ) -> list[str]:
+    def sync(self, listed: Iterable[IntegratedAccount], *, integrations: Collection[str], day: date) -> list[str]:
         """Add new LMS accounts, update statuses, and mark accounts that Truto no longer lists as `gone`.
 
         An account that was removed by hand stays inactive. An account whose id can't become a path is skipped and
@@ -174,11 +170,7 @@ class Registry:
         Returns:
             The ids of the new accounts.
         """
-        lms = {
-            account.id: account
-            for account in listed
-            if is_lms(account, integrations) and _has_usable_id(account)
-        }
+        lms = {account.id: account for account in listed if is_lms(account, integrations) and _has_usable_id(account)}
         with self._rewrite() as accounts:
             new = [account_id for account_id in lms if account_id not in accounts]
             for account_id, account in lms.items():
@@ -228,8 +220,6 @@ def _update(known: RegisteredAccount | None, account: IntegratedAccount, day: da
 
 def load_display_names(settings: Settings) -> dict[str, str]:
     """Return the accounts' names for people by id: the option `name`, else the name in the registry."""
-    chosen = {
-        account_id: options.name for account_id, options in load_options(settings).items() if options.name
-    }
+    chosen = {account_id: options.name for account_id, options in load_options(settings).items() if options.name}
     accounts = Registry.open(settings).read_accounts()
     return {account.id: chosen.get(account.id, account.name) for account in accounts}

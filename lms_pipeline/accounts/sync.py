@@ -58,9 +58,7 @@ def _find_lms_integrations(
     in `known` stays one.
     """
     others = {
-        account.integration.name.lower(): account.id
-        for account in listed
-        if not is_lms(account, settings.integrations)
+        account.integration.name.lower(): account.id for account in listed if not is_lms(account, settings.integrations)
     }
     for integration, account_id in others.items():
         try:

@@ -142,9 +142,7 @@ class Subject:
 
 
 @contextmanager
-def open_subject(
-    settings: Settings, data: DataDir, partition: Partition
-) -> Iterator[Callable[[Table], Subject]]:
+def open_subject(settings: Settings, data: DataDir, partition: Partition) -> Iterator[Callable[[Table], Subject]]:
     """Yield a function that returns the subject of a table; all subjects share one DuckDB session.
 
     Raises:
@@ -165,9 +163,7 @@ def merge_findings(findings: Mapping[str, Finding]) -> Finding:
         passed=not failed,
         message=" ".join(f"{name}: {found.message}" for name, found in (failed or findings).items()),
         figures={
-            f"{name}.{figure}": value
-            for name, found in findings.items()
-            for figure, value in found.figures.items()
+            f"{name}.{figure}": value for name, found in findings.items() for figure, value in found.figures.items()
         },
         rows=rows[:MAX_EXAMPLE_ROWS],
     )

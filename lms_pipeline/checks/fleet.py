@@ -50,9 +50,7 @@ class PartitionKeyCount:
         message = f"{count}; Dagster advises {MAX_ADVISED_KEYS:,} at most"
         if not self.is_near_limit:
             return f"{message}."
-        return (
-            f"{message}: set LMS_START_DATE later, or give part of the accounts an LMS_DATA_DIR of their own."
-        )
+        return f"{message}: set LMS_START_DATE later, or give part of the accounts an LMS_DATA_DIR of their own."
 
 
 def count_partition_keys(registry: Registry, settings: Settings) -> PartitionKeyCount:

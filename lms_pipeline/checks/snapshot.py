@@ -184,9 +184,7 @@ def agrees_with_raw(subject: Subject) -> Finding:
         f"{figures['not_compared']:,} can't be compared",
         *(f"{count:,} are {DISAGREEMENTS[name]}" for name, count in wrong.items()),
     ]
-    rows = [
-        row | {"judgement": DISAGREEMENTS[row["judgement"]]} for row in judged if row["judgement"] in wrong
-    ]
+    rows = [row | {"judgement": DISAGREEMENTS[row["judgement"]]} for row in judged if row["judgement"] in wrong]
     return Finding(not wrong, f"{', '.join(parts)}.", figures, rows[:MAX_EXAMPLE_ROWS])
 
 
@@ -207,9 +205,7 @@ def roles_are_known(subject: Subject) -> Finding:
     return _build_unseen_finding(rows, "role", "Every role is known.", failed)
 
 
-def _build_unseen_finding(
-    rows: Sequence[Mapping[str, Any]], column: str, passed: str, failed: str
-) -> Finding:
+def _build_unseen_finding(rows: Sequence[Mapping[str, Any]], column: str, passed: str, failed: str) -> Finding:
     unseen = int(rows[0]["of_all"]) if rows else 0
     message = f"{unseen:,} enrollments have {failed}." if unseen else passed
     examples = [{name: row[name] for name in (column, "enrollments")} for row in rows]

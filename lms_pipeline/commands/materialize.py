@@ -19,9 +19,7 @@ from lms_pipeline.tables.pulled import PULLED_TABLES
 
 
 @click.command()
-@click.option(
-    "--account", "accounts", multiple=True, metavar="ID", help="Only this account. Can be repeated."
-)
+@click.option("--account", "accounts", multiple=True, metavar="ID", help="Only this account. Can be repeated.")
 @click.option("--date", "first", type=DayType(), help="The day. Default: the latest ended day.")
 @click.option("--to", "last", type=DayType(), help="The last day of a range.")
 @click.option("--select", metavar="ASSETS", default="", help="Only these assets: names, separated by commas.")
@@ -63,9 +61,7 @@ def materialize(
         _print_estimates(settings, partitions, names)
         return
     if settings.frozen_now:
-        click.echo(
-            f"LMS_NOW is set: {settings.now():%Y-%m-%d %H:%M} UTC is used as the current time.", err=True
-        )
+        click.echo(f"LMS_NOW is set: {settings.now():%Y-%m-%d %H:%M} UTC is used as the current time.", err=True)
     defs = build_defs(settings)
     failed = []
     with open_instance(settings) as instance:
@@ -133,7 +129,5 @@ def _find_accounts(settings: Settings, requested: tuple[str, ...]) -> list[str]:
         return list(dict.fromkeys(registry.get(account_id).id for account_id in requested))
     active = [account.id for account in registry.read_active()]
     if not active:
-        raise WrongUseError(
-            "No account is active: add some with `lms-pipeline accounts sync` or `accounts add`."
-        )
+        raise WrongUseError("No account is active: add some with `lms-pipeline accounts sync` or `accounts add`.")
     return active

@@ -109,9 +109,7 @@ def _write_table(rows: duckdb.DuckDBPyRelation, file: TextIO) -> None:
         for row in shown[:MAX_PRINTED_ROWS]:
             console.print(_build_block(rows.columns, row))
     if len(shown) > MAX_PRINTED_ROWS:
-        click.echo(
-            f"Only the first {MAX_PRINTED_ROWS:,} rows are shown: use --format csv for all rows.", err=True
-        )
+        click.echo(f"Only the first {MAX_PRINTED_ROWS:,} rows are shown: use --format csv for all rows.", err=True)
 
 
 def _build_block(columns: Sequence[str], row: Sequence[object]) -> Table:

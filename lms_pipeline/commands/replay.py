@@ -43,9 +43,7 @@ def replay(account_id: str, day: date) -> None:
     with open_instance(settings) as instance:
         defs = build_defs(settings)
         metrics = [table.name for table in METRIC_TABLES]
-        failed = print_outcomes(
-            run_partitions(defs, instance, [Partition(account.id, day)], metrics, names), 1
-        )
+        failed = print_outcomes(run_partitions(defs, instance, [Partition(account.id, day)], metrics, names), 1)
         failed += print_outcomes([rebuild_warehouse(defs, instance)], 1)
     if failed:
         sys.exit(1)

@@ -63,7 +63,5 @@ def _parse_instant(text: str) -> datetime:
     try:
         instant = datetime.fromisoformat(text)
     except ValueError:
-        raise WrongUseError(
-            f"--clock {text!r} is not an instant: write it as 2026-01-31T02:00:00Z."
-        ) from None
+        raise WrongUseError(f"--clock {text!r} is not an instant: write it as 2026-01-31T02:00:00Z.") from None
     return instant if instant.tzinfo else instant.replace(tzinfo=UTC)

@@ -63,14 +63,10 @@ def _build_partition_checks(
     return check_partition
 
 
-def _build_specs(
-    settings: Settings, by_key: Mapping[dg.AssetCheckKey, Check[Subject]]
-) -> list[dg.AssetCheckSpec]:
+def _build_specs(settings: Settings, by_key: Mapping[dg.AssetCheckKey, Check[Subject]]) -> list[dg.AssetCheckSpec]:
     with warnings.catch_warnings():
         # a preview feature: without partitions the result of one account would be shown for all
-        warnings.filterwarnings(
-            "ignore", "Specifying a partitions_def on an AssetCheckSpec", dg.PreviewWarning
-        )
+        warnings.filterwarnings("ignore", "Specifying a partitions_def on an AssetCheckSpec", dg.PreviewWarning)
         return [
             dg.AssetCheckSpec(
                 key.name,
@@ -137,9 +133,7 @@ def _send_alert(settings: Settings, data: DataDir, finding: Finding, run_id: str
 
 def build_check_result(key: dg.AssetCheckKey, check: Check[Any], finding: Finding) -> dg.AssetCheckResult:
     """Convert a finding into Dagster's result: its message, its figures, and the rows that it names as a table."""
-    rows = [
-        dg.TableRecord({name: _convert_cell(value) for name, value in row.items()}) for row in finding.rows
-    ]
+    rows = [dg.TableRecord({name: _convert_cell(value) for name, value in row.items()}) for row in finding.rows]
     table = {"rows_in_question": dg.MetadataValue.table(rows)} if rows else {}
     return dg.AssetCheckResult(
         asset_key=key.asset_key,

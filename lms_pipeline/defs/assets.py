@@ -131,9 +131,7 @@ def _report_tables(
         if key in context.selected_asset_keys:
             yield dg.MaterializeResult(asset_key=key, metadata=metadata)
         elif not result.kept:
-            context.log_event(
-                dg.AssetMaterialization(key, partition=context.partition_key, metadata=metadata)
-            )
+            context.log_event(dg.AssetMaterialization(key, partition=context.partition_key, metadata=metadata))
 
 
 def build_metrics(settings: Settings) -> dg.AssetsDefinition:
@@ -206,9 +204,7 @@ def _check_selection(context: dg.AssetExecutionContext) -> None:
     "build writes a new file and swaps it in, so readers and builds do not block each other. It can be deleted and "
     "rebuilt at any time.",
 )
-def warehouse(
-    context: dg.AssetExecutionContext, lake: dg.ResourceParam[DataDir]
-) -> dg.MaterializeResult[Any]:
+def warehouse(context: dg.AssetExecutionContext, lake: dg.ResourceParam[DataDir]) -> dg.MaterializeResult[Any]:
     """Rebuild the warehouse from the published files."""
     from lms_pipeline.lake.warehouse import build_warehouse
 

@@ -70,9 +70,7 @@ def check_selection(names: Iterable[str]) -> None:
     """
     unknown = [name for name in names if name not in MATERIALIZABLE_ASSETS]
     if unknown:
-        raise WrongUseError(
-            f"There is no asset {unknown[0]!r}: select from {', '.join(MATERIALIZABLE_ASSETS)}."
-        )
+        raise WrongUseError(f"There is no asset {unknown[0]!r}: select from {', '.join(MATERIALIZABLE_ASSETS)}.")
 
 
 def run_partitions(
@@ -90,9 +88,7 @@ def run_partitions(
     are missing.
     """
     pulls = not select or not PULLED_ASSETS.isdisjoint(select)
-    config = (
-        {**QUIET_CONFIG, "ops": {"pull": {"config": {"allow_drop": allow_drop}}}} if pulls else QUIET_CONFIG
-    )
+    config = {**QUIET_CONFIG, "ops": {"pull": {"config": {"allow_drop": allow_drop}}}} if pulls else QUIET_CONFIG
     job = defs.resolve_job_def(DAILY_SNAPSHOT)
     add_accounts(instance, dict.fromkeys(partition.account_id for partition in partitions))
     for partition in partitions:

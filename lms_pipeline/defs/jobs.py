@@ -95,9 +95,7 @@ def build_schedule(settings: Settings) -> dg.ScheduleDefinition:
         tick = context.scheduled_execution_time.isoformat()
         latest = find_latest_runs(context.instance, day)
         active = {account_id for account_id, record in latest.items() if is_active(record)}
-        return [
-            build_run_request(partition, tick) for partition in missing if partition.account_id not in active
-        ]
+        return [build_run_request(partition, tick) for partition in missing if partition.account_id not in active]
 
     return daily_snapshot
 
@@ -106,9 +104,7 @@ def _check_cron(expression: str) -> None:
     try:
         dg.ScheduleDefinition(job_name=DAILY_SNAPSHOT, cron_schedule=expression)
     except dg.DagsterInvalidDefinitionError as error:
-        raise SettingsError(
-            "LMS_SCHEDULE can't be used: it must be a cron expression, like '0 2 * * *'."
-        ) from error
+        raise SettingsError("LMS_SCHEDULE can't be used: it must be a cron expression, like '0 2 * * *'.") from error
 
 
 def build_fleet_job() -> "UnresolvedAssetJobDefinition":
@@ -152,9 +148,7 @@ def build_housekeeping(settings: Settings) -> tuple[dg.JobDefinition, dg.Schedul
         context.log.info("Removed %s.", format_totals(removed))
         context.add_output_metadata(_count_by_kind(removed) | {"left": len(expired) - len(removed)})
 
-    @dg.op(
-        description="Reports published files to Dagster that its event log lacks; all of them if it was lost."
-    )
+    @dg.op(description="Reports published files to Dagster that its event log lacks; all of them if it was lost.")
     def report_missing_events(context: dg.OpExecutionContext, lake: dg.ResourceParam[DataDir]) -> None:
         with convert_errors(context):
             missing = find_missing_events(context.instance, lake)

@@ -41,9 +41,7 @@ class LocalRunLauncher(dg.DefaultRunLauncher):
             try:
                 server.ping("")
             except DagsterUserCodeUnreachableError as error:
-                if "UNAVAILABLE" in str(
-                    error
-                ):  # gRPC's status where nothing listens; others mean a slow server
+                if "UNAVAILABLE" in str(error):  # gRPC's status where nothing listens; others mean a slow server
                     return _build_failed("the server that started it")
         return RUNNING
 

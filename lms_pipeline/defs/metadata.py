@@ -129,9 +129,7 @@ def tag_account(context: dg.AssetExecutionContext, settings: Settings) -> str:
     return name
 
 
-def build_published_metadata(
-    published: Published, account: str, figures: Mapping[str, Any]
-) -> dict[str, Any]:
+def build_published_metadata(published: Published, account: str, figures: Mapping[str, Any]) -> dict[str, Any]:
     """Build the metadata of a materialization from its figures; `account` is the account's display name."""
     return {
         "account": account,
@@ -258,9 +256,7 @@ def build_metric_metadata(published: Published) -> dict[str, Any]:
     if published.table == ACCOUNT_COMPLETION:
         return build_account_metadata(published)
     figures = read_provenance(published.path)
-    return (
-        figures | _build_course_metadata(published.path) if published.table == COURSE_COMPLETION else figures
-    )
+    return figures | _build_course_metadata(published.path) if published.table == COURSE_COMPLETION else figures
 
 
 def build_account_metadata(published: Published) -> dict[str, Any]:

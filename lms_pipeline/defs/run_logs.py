@@ -74,11 +74,7 @@ def _group_by_run(instance: dg.DagsterInstance, before: datetime) -> dict[str, l
         run_id = path.name.partition(".")[0]
         if _is_run_id(run_id):
             logs[run_id].append(path)
-    return {
-        run_id: paths
-        for run_id, paths in logs.items()
-        if all(read_changed_at(path) < before for path in paths)
-    }
+    return {run_id: paths for run_id, paths in logs.items() if all(read_changed_at(path) < before for path in paths)}
 
 
 def _find_logs(instance: dg.DagsterInstance) -> Iterator[Path]:

@@ -114,9 +114,7 @@ def build_alert_sensors(settings: Settings) -> list[dg.SensorDefinition]:
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Sends failed runs to LMS_ALERT_WEBHOOK: once for each account and cause, not for each retry.",
     )
-    def failure_alerts(
-        context: dg.RunFailureSensorContext, lake: dg.ResourceParam[DataDir]
-    ) -> dg.SkipReason | None:
+    def failure_alerts(context: dg.RunFailureSensorContext, lake: dg.ResourceParam[DataDir]) -> dg.SkipReason | None:
         from lms_pipeline.alerts import Alerts, RunFailure
 
         run = context.instance.get_run_by_id(context.dagster_run.run_id) or context.dagster_run

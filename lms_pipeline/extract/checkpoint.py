@@ -40,9 +40,7 @@ class Checkpoint:
             # A power cut may lose the last responses, a kill loses none.
             self._file.execute("PRAGMA synchronous = NORMAL")
             self._file.execute("PRAGMA foreign_keys = ON")
-            self._file.executescript(
-                files(__package__).joinpath("checkpoint.sql").read_text(encoding="utf-8")
-            )
+            self._file.executescript(files(__package__).joinpath("checkpoint.sql").read_text(encoding="utf-8"))
 
     def __enter__(self) -> Self:
         """Return the checkpoint."""
@@ -150,9 +148,7 @@ class Attempt:
         with self._checkpoint._writing() as file:  # noqa: SLF001 - two halves of one store
             file.execute("UPDATE attempts SET circumstances = ? WHERE id = ?", (text, self._number))
 
-    def _read_column(
-        self, column: Literal["plan", "started_at", "requests", "circumstances", "is_finished"]
-    ) -> object:
+    def _read_column(self, column: Literal["plan", "started_at", "requests", "circumstances", "is_finished"]) -> object:
         with self._checkpoint._reading() as file:  # noqa: SLF001
             found = file.execute("SELECT * FROM attempts WHERE id = ?", (self._number,))
             names = [one[0] for one in found.description]

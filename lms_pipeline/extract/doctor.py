@@ -96,9 +96,7 @@ class Doctor:
         records = map(_decode_object, page.records)
         return [str(record["id"]) for record in records if record.get("id") not in (None, "")]
 
-    def _fetch_entries(
-        self, resource: Resource, ids: list[str], roster_key: RosterKey
-    ) -> list[RosterEntry] | None:
+    def _fetch_entries(self, resource: Resource, ids: list[str], roster_key: RosterKey) -> list[RosterEntry] | None:
         """Return the roster of the first record; None where it holds none, or there is no record."""
         if not ids:
             return None
@@ -139,9 +137,7 @@ class Doctor:
         if first is None or second is None:
             return "the pair has no enrollment"
         one = first.get("id")
-        stability = (
-            "the same in a second response" if one == second.get("id") else "another in a second response"
-        )
+        stability = "the same in a second response" if one == second.get("id") else "another in a second response"
         return f"{_mask_id(one)}, {stability}"
 
     def _describe_body(self, response_format: ResponseFormat, pair: RosterEntry) -> str:
@@ -186,9 +182,7 @@ class Doctor:
     def _fetch(self, request: Request, read: Callable[[bytes, datetime], T]) -> Response[T]:
         """Fetch a response, and remember its rate headers."""
         response = self.client.fetch(request, read)
-        self.headers.update(
-            {name: response.headers[name] for name in RATE_HEADERS if name in response.headers}
-        )
+        self.headers.update({name: response.headers[name] for name in RATE_HEADERS if name in response.headers})
         return response
 
 
@@ -228,9 +222,7 @@ def _find_absent_pair(
 
 
 def _describe_entries(entries: list[RosterEntry] | None, key: RosterKey) -> str:
-    return (
-        f"no {key}[] in its remote_data" if entries is None else f"yes, {len(entries):,} entries in {key}[]"
-    )
+    return f"no {key}[] in its remote_data" if entries is None else f"yes, {len(entries):,} entries in {key}[]"
 
 
 def _describe_cursor(page: Page) -> str:

@@ -112,8 +112,7 @@ class FetchPlan:
         for batch in self._read("unfetched.sql"):
             columns = [batch.column(name).to_pylist() for name in ("user_id", "course_id", "payload")]
             entries = [
-                RosterEntry(user, course, payload.encode())
-                for user, course, payload in zip(*columns, strict=True)
+                RosterEntry(user, course, payload.encode()) for user, course, payload in zip(*columns, strict=True)
             ]
             yield entries, batch.column("fetched_at").to_pylist()
 
@@ -140,13 +139,9 @@ class FetchPlan:
 
     def write_fingerprints(self, path: Path, metadata: dict[str, str]) -> None:
         """Write the roster fingerprints, for the plan of the next snapshot."""
-        schema = ROSTER_FINGERPRINTS.with_metadata(
-            {key.encode(): value.encode() for key, value in metadata.items()}
-        )
+        schema = ROSTER_FINGERPRINTS.with_metadata({key.encode(): value.encode() for key, value in metadata.items()})
         with pq.ParquetWriter(path, schema, compression="zstd") as writer:
-            for batch in self._connection.sql(load_sql(__package__, "fingerprints.sql")).to_arrow_reader(
-                100_000
-            ):
+            for batch in self._connection.sql(load_sql(__package__, "fingerprints.sql")).to_arrow_reader(100_000):
                 writer.write_batch(batch.cast(schema))
 
     def _read(self, name: str) -> Iterator[pa.RecordBatch]:

@@ -13,9 +13,8 @@ from typing import TypeVar
 from lms_pipeline.accounts.options import AccountOptions
 from lms_pipeline.errors import LmsPipelineError
 from lms_pipeline.extract.checkpoint import Attempt
-from lms_pipeline.truto.client import TrutoClient
+from lms_pipeline.truto.client import RepeatedPageError, TrutoClient
 from lms_pipeline.truto.errors import PermanentError, TrutoError
-from lms_pipeline.truto.pagination import RepeatedPageError
 from lms_pipeline.truto.query import ListQuery, ObjectQuery, Resource
 from lms_pipeline.truto.request import Request, list_scope
 from lms_pipeline.truto.response import Page, SingleRecord
@@ -147,9 +146,7 @@ def sweep_enrollments(
         raise
 
 
-def fetch_list(
-    session: FetchSession, account_id: str, resource: Resource, options: AccountOptions
-) -> Iterator[Page]:
+def fetch_list(session: FetchSession, account_id: str, resource: Resource, options: AccountOptions) -> Iterator[Page]:
     """Yield the pages of the users or the courses of an account; none where the LMS offers no such list.
 
     Raises:

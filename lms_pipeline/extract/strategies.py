@@ -170,9 +170,7 @@ class ExplicitPairs:
             if self._file is not None
             else ((learner, course) for course in all_courses for learner in learners)
         )
-        while batch := [
-            RosterEntry(user_id, course_id, b"") for user_id, course_id in islice(pairs, BATCH_SIZE)
-        ]:
+        while batch := [RosterEntry(user_id, course_id, b"") for user_id, course_id in islice(pairs, BATCH_SIZE)]:
             yield PairBatch(batch)
 
 
@@ -192,9 +190,7 @@ def read_pairs(path: Path) -> Iterator[tuple[str, str]]:
             for row in rows:
                 user_id, course_id = (row[name] or "" for name in PAIR_COLUMNS)
                 if not user_id.strip() or not course_id.strip():
-                    raise SettingsError(
-                        f"The pairs_file {path}, line {rows.line_num}, lacks a user_id or course_id."
-                    )
+                    raise SettingsError(f"The pairs_file {path}, line {rows.line_num}, lacks a user_id or course_id.")
                 yield user_id, course_id
     except OSError as error:
         raise SettingsError(f"The pairs_file {path} can't be read: {error.strerror or error}.") from None

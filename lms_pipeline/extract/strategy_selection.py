@@ -41,9 +41,7 @@ class ListIds:
     courses: Sequence[str]
 
 
-def select_strategy(
-    session: FetchSession, account_id: str, options: AccountOptions, ids: ListIds | None
-) -> Choice:
+def select_strategy(session: FetchSession, account_id: str, options: AccountOptions, ids: ListIds | None) -> Choice:
     """Select the strategy that the options set, else the one that fits the account.
 
     A dry run has no `ids` and probes no record: it assumes `roster` for an account that requires the pair.

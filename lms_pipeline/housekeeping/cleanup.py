@@ -64,17 +64,13 @@ def find_expired(data: DataDir, policy: RetentionPolicy) -> list[ExpiredItem]:
     ]
 
 
-def find_old_responses(
-    data: DataDir, policy: RetentionPolicy, account_id: str = "*"
-) -> Iterator[ExpiredItem]:
+def find_old_responses(data: DataDir, policy: RetentionPolicy, account_id: str = "*") -> Iterator[ExpiredItem]:
     """Yield responses and roster fingerprints of days that can't be replayed any more, of one account or of all."""
     for partition, path in _find_partition_paths(data.all_answers, account_id):
         if not policy.keeps_responses(partition.account_id, partition.day):
             yield ExpiredItem("answers", path, measure_size(path))
     fingerprints = list(_find_partition_paths(data.all_details, account_id))
-    latest = {
-        partition.account_id: partition.day for partition, path in fingerprints if path.suffix == ".parquet"
-    }
+    latest = {partition.account_id: partition.day for partition, path in fingerprints if path.suffix == ".parquet"}
     for partition, path in fingerprints:
         is_latest = partition.day == latest.get(partition.account_id)
         if not policy.keeps_roster_fingerprints(partition.account_id, partition.day, is_latest=is_latest):
@@ -159,9 +155,7 @@ def remove_old_responses(
     return remove(data, expired, warn)
 
 
-def remove(
-    data: DataDir, items: Iterable[ExpiredItem], warn: Callable[[str], None] = log.warning
-) -> list[ExpiredItem]:
+def remove(data: DataDir, items: Iterable[ExpiredItem], warn: Callable[[str], None] = log.warning) -> list[ExpiredItem]:
     """Remove the items one by one. Skip an item that can't be removed now, and pass the reason to `warn`.
 
     Returns:

@@ -51,12 +51,8 @@ def disk_errors(path: Path) -> Iterator[None]:
                 f"{path} can't be written: {_NO_SPACE[error.errno]}; free some space and run it again."
             ) from error
         if error.errno in _NO_PERMISSION:
-            raise LakeError(
-                f"{path} can't be written: check who owns LMS_DATA_DIR, and its permissions."
-            ) from error
-        raise LakeError(
-            f"{path} can't be written: {error.strerror or error}; check what is at that path."
-        ) from error
+            raise LakeError(f"{path} can't be written: check who owns LMS_DATA_DIR, and its permissions.") from error
+        raise LakeError(f"{path} can't be written: {error.strerror or error}; check what is at that path.") from error
 
 
 @contextmanager

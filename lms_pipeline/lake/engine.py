@@ -24,9 +24,7 @@ _idle: list[duckdb.DuckDBPyConnection] = []
 
 
 @contextmanager
-def duckdb_session(
-    spill_to: Path | None = None, threads: int | None = None
-) -> Iterator[duckdb.DuckDBPyConnection]:
+def duckdb_session(spill_to: Path | None = None, threads: int | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
     """Yield a connection to an empty in-memory database in UTC. Nothing in it outlasts the block.
 
     Args:

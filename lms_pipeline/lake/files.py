@@ -179,9 +179,7 @@ class TableFile:
             LakeError: it is another schema, or the file can't be written.
         """
         if not batch.schema.equals(self._writer.schema):
-            raise LakeError(
-                f"A batch for {self.table.name} has other columns than the table; nothing is published."
-            )
+            raise LakeError(f"A batch for {self.table.name} has other columns than the table; nothing is published.")
         self._writer.write(batch)
 
     def write_all(self, batches: Iterable[pa.RecordBatch]) -> None:
@@ -225,9 +223,7 @@ def conform(batch: pa.RecordBatch, table: Table) -> pa.RecordBatch:
     schema = arrow_schema(table)
     present = set(batch.schema.names)
     columns = [
-        batch.column(field.name).cast(field.type)
-        if field.name in present
-        else pa.nulls(len(batch), field.type)
+        batch.column(field.name).cast(field.type) if field.name in present else pa.nulls(len(batch), field.type)
         for field in schema
     ]
     return pa.RecordBatch.from_arrays(columns, schema=schema)

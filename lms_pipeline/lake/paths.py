@@ -63,9 +63,7 @@ def parse_folder(folder: Path) -> Partition | None:
     """Return the partition of a folder, given relative to that of its table; None for other folders."""
     values = dict(part.split("=", 1) for part in folder.parts if "=" in part)
     try:
-        partition = Partition(
-            values.get("account_id", ""), date.fromisoformat(values.get("snapshot_date", ""))
-        )
+        partition = Partition(values.get("account_id", ""), date.fromisoformat(values.get("snapshot_date", "")))
     except (ValueError, BadIdError):
         return None
     # `20260101` is also read as a date, but is not how we write it

@@ -151,9 +151,7 @@ def audit_file(path: Path, table: Table, key: Sequence[str]) -> int:
     """
     with pq.ParquetFile(path) as file:
         if not file.schema_arrow.remove_metadata().equals(arrow_schema(table)):
-            raise AuditError(
-                f"The new file of {table.name} does not have the table's columns; nothing was published."
-            )
+            raise AuditError(f"The new file of {table.name} does not have the table's columns; nothing was published.")
         rows: int = file.metadata.num_rows
     if key:
         _audit_key(path, table, key)
@@ -165,9 +163,7 @@ def _audit_key(path: Path, table: Table, key: Sequence[str]) -> None:
     for name, nulls in faults.nulls.items():
         raise AuditError(f"{nulls} rows of {table.name} have no {name}; nothing was published.")
     if faults.repeated:
-        raise AuditError(
-            f"{faults.repeated} rows of {table.name} repeat the key of another; nothing was published."
-        )
+        raise AuditError(f"{faults.repeated} rows of {table.name} repeat the key of another; nothing was published.")
 
 
 @dataclass(frozen=True, slots=True)

@@ -91,9 +91,7 @@ def frame(
     """Return the same as `read`, as a pandas DataFrame with Arrow-backed columns: a null stays null."""
     import pandas as pd
 
-    rows: pd.DataFrame = read(table, accounts, first, last, data_dir=data_dir).to_pandas(
-        types_mapper=pd.ArrowDtype
-    )
+    rows: pd.DataFrame = read(table, accounts, first, last, data_dir=data_dir).to_pandas(types_mapper=pd.ArrowDtype)
     return rows
 
 

@@ -47,9 +47,7 @@ def open_warehouse(data: DataDir) -> Iterator[duckdb.DuckDBPyConnection]:
         LakeError: the warehouse was not built yet, or another program has it open for writing.
     """
     if not data.warehouse.exists():
-        raise LakeError(
-            f"There is no warehouse at {data.warehouse} yet: run `lms-pipeline materialize` first."
-        )
+        raise LakeError(f"There is no warehouse at {data.warehouse} yet: run `lms-pipeline materialize` first.")
     try:
         connection = duckdb.connect(str(data.warehouse.resolve()), read_only=True)
     except duckdb.IOException:
@@ -94,9 +92,7 @@ def _build_at(path: Path, data: DataDir) -> dict[str, int]:
         raise
     except duckdb.Error as error:
         path.unlink(missing_ok=True)
-        raise LakeError(
-            f"The warehouse can't be built, and the old one stays: {str(error).splitlines()[0]}"
-        ) from error
+        raise LakeError(f"The warehouse can't be built, and the old one stays: {str(error).splitlines()[0]}") from error
 
 
 def _write_database(path: Path, data: DataDir) -> dict[str, int]:
@@ -181,9 +177,7 @@ def _build_select_sql(table: Table, files: Sequence[str]) -> str:
         return empty
     paths = ", ".join(_quote(file) for file in files)
     types = ", ".join(f"{column.name}: {_format_duckdb_type(column.type)}" for column in PARTITION_COLUMNS)
-    rows = (
-        f"read_parquet([{paths}], union_by_name = true, hive_partitioning = true, hive_types = {{{types}}})"
-    )
+    rows = f"read_parquet([{paths}], union_by_name = true, hive_partitioning = true, hive_types = {{{types}}})"
     names = ", ".join(f'"{column.name}"' for column in columns)
     return f"SELECT {names} FROM ({empty} UNION ALL BY NAME SELECT * FROM {rows})"  # noqa: S608 (names of our schema, quoted paths)
 

@@ -89,9 +89,7 @@ def publish_metrics(
     reports_withdrawn = integration not in NEVER_WITHDRAWN
     with open_completion(EnrollmentsFile(path, partition.day, calendar, reports_withdrawn)) as read_rows:
         for table in tables:
-            yield publish_table(
-                data, table, partition, run_id=run_id, batches=read_rows(table), metadata=metadata
-            )
+            yield publish_table(data, table, partition, run_id=run_id, batches=read_rows(table), metadata=metadata)
 
 
 @contextmanager

@@ -178,9 +178,7 @@ def missing_parameters(names: Sequence[str]) -> Refusal:
 
 def remote_error(status: int, message: str, *, headers: Mapping[str, str] | None = None) -> Refusal:
     """Return the provider's own error, which Truto passes through with its headers."""
-    insight: dict[str, Any] = {
-        "remote_error": {"description": "The error comes from the integration itself."}
-    }
+    insight: dict[str, Any] = {"remote_error": {"description": "The error comes from the integration itself."}}
     if status == 429:
         insight["rate_limit_error"] = {"description": "The integration's rate limit was hit."}
     if status == 403:

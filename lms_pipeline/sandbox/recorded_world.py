@@ -85,10 +85,7 @@ def records_world(paths: Sequence[Path]) -> RecordedWorld:
     if not accounts:
         raise SandboxError(f"There are no records in {', '.join(map(str, paths)) or 'no files at all'}.")
     return RecordedWorld(
-        {
-            account_id: AccountHistory(list(enrollments.values()))
-            for account_id, enrollments in accounts.items()
-        }
+        {account_id: AccountHistory(list(enrollments.values())) for account_id, enrollments in accounts.items()}
     )
 
 
@@ -211,9 +208,7 @@ class RecordedView:
 
     @cached_property
     def _pairs(self) -> list[tuple[str | None, str | None]]:
-        return [
-            (None, None) if version is None else _read_pair(version.enrollment) for version in self._state
-        ]
+        return [(None, None) if version is None else _read_pair(version.enrollment) for version in self._state]
 
     @cached_property
     def _positions_by_user(self) -> dict[str, list[int]]:

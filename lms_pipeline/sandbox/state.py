@@ -256,9 +256,7 @@ class RunningSandbox:
         for fault in faults:
             if fault.account is not None and self.connections.find_account(fault.account) is None:
                 known = ", ".join(account.id for account in self.connections.accounts)
-                raise SandboxError(
-                    f"There is no account {fault.account} for the fault {fault.kind}: {known}."
-                )
+                raise SandboxError(f"There is no account {fault.account} for the fault {fault.kind}: {known}.")
             if fault.route is None:
                 continue
             if not any(_covers(route, fault.route) for route in self.routes):

@@ -79,9 +79,7 @@ def estimate_calls(client: TrutoClient, data: DataDir, job: SnapshotJob) -> str:
     stored = _count_previous_rows(data, job)
     known = "no previous snapshot" if stored is None else f"{stored:,} enrollments in the previous snapshot"
     head = f"{choice.name} ({choice.why}); {learners:,} users, {courses:,} courses, {known}"
-    calls = _estimate_enrollments(
-        data, job, choice, sizes=(learners, courses), stored=stored, list_calls=list_calls
-    )
+    calls = _estimate_enrollments(data, job, choice, sizes=(learners, courses), stored=stored, list_calls=list_calls)
     return f"{head}{calls}."
 
 
@@ -105,9 +103,7 @@ def _estimate_enrollments(
         return f": {_format_job_calls(job, list_calls + _count_pairs(job, learners * courses))}"
     rosters = courses if choice.name == "roster" else learners
     if stored is None:
-        return (
-            f": {rosters:,} calls for rosters, then one for each enrollment, {learners * courses:,} at most"
-        )
+        return f": {rosters:,} calls for rosters, then one for each enrollment, {learners * courses:,} at most"
     with TemporaryDirectory() as folder:
         previous = link_previous(data, job, choice.name, Path(folder))
     if previous is None or not job.may_carry:

@@ -66,9 +66,7 @@ class FetchedEnrollments:
     plan: FetchPlan | None = None
 
 
-def fetch_enrollments(
-    context: SnapshotContext, choice: Choice, lists: Lists, files: ExitStack
-) -> FetchedEnrollments:
+def fetch_enrollments(context: SnapshotContext, choice: Choice, lists: Lists, files: ExitStack) -> FetchedEnrollments:
     """Fetch the enrollments by the chosen strategy; `files` closes their files.
 
     Raises:
@@ -113,9 +111,7 @@ def _sweep_round(context: SnapshotContext, files: ExitStack, round_: int) -> Enr
     return writer
 
 
-def _fetch_by_pairs(
-    context: SnapshotContext, choice: Choice, lists: Lists, files: ExitStack
-) -> FetchedEnrollments:
+def _fetch_by_pairs(context: SnapshotContext, choice: Choice, lists: Lists, files: ExitStack) -> FetchedEnrollments:
     """Find the pairs, plan their calls, and carry out the plan."""
     job = context.job
     strategy = _build_strategy(context, choice)
@@ -126,9 +122,7 @@ def _fetch_by_pairs(
             f"The snapshot of {job.partition} carried rows over from the previous one, which is missing or was replaced: "
             "its snapshot stays as it is."
         )
-    context.session.save_replay_context(
-        ReplayContext.of(job, choice, has_previous=previous is not None).to_json()
-    )
+    context.session.save_replay_context(ReplayContext.of(job, choice, has_previous=previous is not None).to_json())
     missing: Counter[str] = Counter()
     ids = lists.ids
     plan = files.enter_context(
@@ -204,9 +198,7 @@ def _carry_out(context: SnapshotContext, plan: FetchPlan, writer: EnrollmentWrit
     return not_enrolled
 
 
-def _fetch_pairs(
-    context: SnapshotContext, plan: FetchPlan, writer: EnrollmentWriter
-) -> tuple[int, NoCall | None]:
+def _fetch_pairs(context: SnapshotContext, plan: FetchPlan, writer: EnrollmentWriter) -> tuple[int, NoCall | None]:
     """Return how many pairs have no enrollment, and the error that ended the calls early, if any."""
     session, job = context.session, context.job
     stop = Event()
@@ -250,9 +242,7 @@ def _write_records(job: SnapshotJob, writer: EnrollmentWriter, records: list[Res
         ) from None
 
 
-def _write_roster_rows(
-    context: SnapshotContext, plan: FetchPlan, writer: EnrollmentWriter, spent: NoCall
-) -> None:
+def _write_roster_rows(context: SnapshotContext, plan: FetchPlan, writer: EnrollmentWriter, spent: NoCall) -> None:
     """Write the new and changed pairs that no call was left for, with the content of their roster entries."""
     options = context.job.options
     for entries, times in plan.read_unfetched():

@@ -13,7 +13,7 @@ from typing import Self
 
 import msgspec
 
-from lms_pipeline.accounts.options import AccountOptions, load_options
+from lms_pipeline.accounts.options import AccountOptions, load_options, resolve_identity
 from lms_pipeline.accounts.registry import Registry
 from lms_pipeline.extract.budget import Limits
 from lms_pipeline.extract.strategies import StrategyName
@@ -21,7 +21,7 @@ from lms_pipeline.extract.strategy_selection import Choice
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.lake.publishing import Published
 from lms_pipeline.settings import Settings
-from lms_pipeline.tables.pulled import PULLED_TABLES, Identity, resolve_identity
+from lms_pipeline.tables.pulled import PULLED_TABLES, Identity
 from lms_pipeline.transform.dedupe import NO_DUPLICATES, Duplicates
 from lms_pipeline.transform.users_courses import ListName
 from lms_pipeline.truto.query import Resource

@@ -154,12 +154,7 @@ def _run_stages(context: SnapshotContext) -> SnapshotResult:
         lists = fetch_lists(context, files)
         enrollments = _fetch_by_remembered_or_selected(context, lists, files)
         rows, writer, pairs = enrollments.writer.counts, enrollments.writer, enrollments.pairs
-        complete = (
-            lists.is_complete
-            and not pairs.has_missing
-            and not writer.is_partial
-            and rows.duplicates.total == 0
-        )
+        complete = lists.is_complete and not pairs.has_missing and not writer.is_partial and rows.duplicates.total == 0
         published = _publish(context, lists, enrollments, complete=complete)
         if enrollments.plan is not None:
             write_fingerprints(context.data, context.job, enrollments.choice.name, enrollments.plan)
@@ -178,9 +173,7 @@ def _run_stages(context: SnapshotContext) -> SnapshotResult:
         )
 
 
-def _fetch_by_remembered_or_selected(
-    context: SnapshotContext, lists: Lists, files: ExitStack
-) -> FetchedEnrollments:
+def _fetch_by_remembered_or_selected(context: SnapshotContext, lists: Lists, files: ExitStack) -> FetchedEnrollments:
     """Fetch by the remembered strategy, and by a new one where the account has changed since."""
     job = context.job
 
@@ -202,9 +195,7 @@ def _publish_lists_only(context: SnapshotContext, files: ExitStack) -> SnapshotR
     complete = not any(one.is_partial for one in lists.values())
     for name, one in lists.items():
         if not one.is_offered:
-            raise ListNotOfferedError(
-                f"The LMS of account {job.account_id} gives no list of its {LISTS[name]}."
-            )
+            raise ListNotOfferedError(f"The LMS of account {job.account_id} gives no list of its {LISTS[name]}.")
         one.file.close(context.describe("sweep", complete=complete))
     return SnapshotResult(
         context.publication.publish([(one.file, TABLES[name].key) for name, one in lists.items()]),

@@ -31,9 +31,7 @@ def table_named(name: str) -> Table:
         UnknownTableError: there is none; the message lists the tables that exist.
     """
     if name not in TABLES:
-        raise UnknownTableError(
-            f"There is no table {name[:80]!r} in the lake: it has {', '.join(sorted(TABLES))}."
-        )
+        raise UnknownTableError(f"There is no table {name[:80]!r} in the lake: it has {', '.join(sorted(TABLES))}.")
     return TABLES[name]
 
 
@@ -48,10 +46,7 @@ this page from the schema.
 
 def render_tables_page() -> str:
     """Return the page `docs/tables.md`, in Markdown."""
-    return (
-        "\n".join([_PAGE_HEADER, *(line for table in TABLES.values() for line in _render_section(table))])
-        + "\n"
-    )
+    return "\n".join([_PAGE_HEADER, *(line for table in TABLES.values() for line in _render_section(table))]) + "\n"
 
 
 def _render_section(table: Table) -> Iterator[str]:

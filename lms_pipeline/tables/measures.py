@@ -76,9 +76,7 @@ ENROLLMENT_SETS = (
         "Enrollments in the snapshot, except excluded roles and those that began after the day's end",
         COUNTED_SOURCES,
     ),
-    EnrollmentSet(
-        "completed", "Enrollments whose status at the end of the day is completed or passed", STATUS_SOURCES
-    ),
+    EnrollmentSet("completed", "Enrollments whose status at the end of the day is completed or passed", STATUS_SOURCES),
     EnrollmentSet(
         "ever_completed",
         "Enrollments completed at some time, including those expired, withdrawn or open again since; never a failed one",
@@ -127,9 +125,7 @@ ENROLLMENT_SETS = (
     EnrollmentSet(
         "late", "Due enrollments ever completed and not open, completed after the due day", WITHDRAWN_SOURCES
     ),
-    EnrollmentSet(
-        "due_undated", "Due enrollments completed and not open, without a completion date", DUE_SOURCES
-    ),
+    EnrollmentSet("due_undated", "Due enrollments completed and not open, without a completion date", DUE_SOURCES),
     EnrollmentSet(
         "due_open",
         "Due enrollments that are open, including those completed before and under renewal",
@@ -148,9 +144,7 @@ ENROLLMENT_SETS = (
         "Open enrollments, not superseded, that are due or that the LMS calls overdue",
         OPEN_SOURCES | DUE_SOURCES,
     ),
-    EnrollmentSet(
-        "required", "Mandatory enrollments that are neither superseded nor withdrawn", REQUIRED_SOURCES
-    ),
+    EnrollmentSet("required", "Mandatory enrollments that are neither superseded nor withdrawn", REQUIRED_SOURCES),
     EnrollmentSet(
         "required_not_due",
         "Required enrollments that are open, not called overdue, and whose due day is still ahead",

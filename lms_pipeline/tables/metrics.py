@@ -18,10 +18,7 @@ from lms_pipeline.tables.schema import Column, Table
 
 _COUNT_COLUMNS = (
     *(Column(f"n_{name}", "int64", doc, sources) for name, doc, sources in ENROLLMENT_SETS),
-    *(
-        Column(f"status_{status}", "int64", f"Enrollments of status {status}", STATUS_SOURCES)
-        for status in STATUSES
-    ),
+    *(Column(f"status_{status}", "int64", f"Enrollments of status {status}", STATUS_SOURCES) for status in STATUSES),
 )
 
 
@@ -30,9 +27,7 @@ def _build_rate_columns(rate: Rate) -> tuple[Column, ...]:
     return (
         Column(name, "double", doc, rate.numerator_sources | rate.denominator_sources),
         Column(f"{name}_num", "int64", f"Numerator of {name}: {rate.numerator}", rate.numerator_sources),
-        Column(
-            f"{name}_den", "int64", f"Denominator of {name}: {rate.denominator}", rate.denominator_sources
-        ),
+        Column(f"{name}_den", "int64", f"Denominator of {name}: {rate.denominator}", rate.denominator_sources),
     )
 
 
@@ -41,9 +36,7 @@ _RATE_COLUMNS_BY_ENROLLMENT = tuple(
     column for rate in RATES if rate.by_enrollment for column in _build_rate_columns(rate)
 )
 
-_LEARNERS = Column(
-    "learners", "int64", "Learners with an enrollment, each counted once", COUNTED_SOURCES | {"user_id"}
-)
+_LEARNERS = Column("learners", "int64", "Learners with an enrollment, each counted once", COUNTED_SOURCES | {"user_id"})
 
 _RECENT_COLUMNS = (
     Column(
@@ -89,9 +82,7 @@ _PROGRESS_COLUMNS = (
         "Mean progress in percent of the open enrollments that have one",
         STATUS_SOURCES | {"progress_percent"},
     ),
-    Column(
-        "progress_n", "int64", "Open enrollments that have a progress", STATUS_SOURCES | {"progress_percent"}
-    ),
+    Column("progress_n", "int64", "Open enrollments that have a progress", STATUS_SOURCES | {"progress_percent"}),
 )
 
 _SCORE_COLUMNS = (

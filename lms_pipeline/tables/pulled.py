@@ -19,16 +19,6 @@ KEYS: dict[Identity, tuple[str, ...]] = {
 }
 """The columns of `unified_enrollments` that identify a row."""
 
-PAIR_INTEGRATIONS = frozenset({"talentlms"})
-"""Integrations whose enrollments are always identified by the pair."""
-
-
-def resolve_identity(integration: str, configured: Identity | None) -> Identity:
-    """Return the identity of an account's enrollments: always the pair for TalentLMS, otherwise as configured."""
-    if integration in PAIR_INTEGRATIONS:
-        return "pair"
-    return configured or "enrollment_id"
-
 
 ENROLLMENT_LIST, USER_LIST, COURSE_LIST = "course-enrollments", "users", "courses"
 """The lists of the API, as the lineage and the URLs name them."""
@@ -73,9 +63,7 @@ STATUSES = (
 EMAILS = ListOf((("email", "string"), ("is_primary", "bool"), ("type", "string")))
 URLS = ListOf((("type", "string"), ("url", "string")))
 
-_FETCHED_AT = Column(
-    "fetched_at", "timestamp", "When the response with this row was received", nullable=False
-)
+_FETCHED_AT = Column("fetched_at", "timestamp", "When the response with this row was received", nullable=False)
 
 
 def _build_extra_column(record: frozenset[str]) -> Column:
@@ -307,9 +295,7 @@ LEARNERS = Table(
             "Name; first and last name if there is no full name",
             user_fields("name", "first_name", "last_name"),
         ),
-        Column(
-            "user_email", "string", "The primary e-mail address, otherwise the first", user_fields("emails")
-        ),
+        Column("user_email", "string", "The primary e-mail address, otherwise the first", user_fields("emails")),
         Column("user_emails", EMAILS, "All e-mail addresses", user_fields("emails")),
         Column("status", "string", "Status of the user as received", user_fields("status")),
         Column("created_at", "timestamp", "When the user was created", user_fields("created_at")),
@@ -325,9 +311,7 @@ COURSES = Table(
     "The courses list of the account.",
     (
         Column("course_id", "string", "Identifier of the course", course_fields("id"), nullable=False),
-        Column(
-            "course_title", "string", "Title; the name if there is no title", course_fields("title", "name")
-        ),
+        Column("course_title", "string", "Title; the name if there is no title", course_fields("title", "name")),
         Column("status", "string", "Status of the course as received", course_fields("status")),
         Column("created_at", "timestamp", "When the course was created", course_fields("created_at")),
         Column("updated_at", "timestamp", "When the course was last updated", course_fields("updated_at")),

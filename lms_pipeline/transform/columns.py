@@ -23,14 +23,10 @@ from lms_pipeline.transform.shapes import Shape
 
 def build_table_batch(table: Table, arrays: dict[str, pa.Array]) -> pa.RecordBatch:
     """Return a batch of `table` from one array for each of its columns."""
-    return pa.RecordBatch.from_arrays(
-        [arrays[name] for name in table.column_names], schema=arrow_schema(table)
-    )
+    return pa.RecordBatch.from_arrays([arrays[name] for name in table.column_names], schema=arrow_schema(table))
 
 
-def build_record_batch(
-    shape: Shape, records: Sequence[Record], computed: dict[str, pa.Array]
-) -> pa.RecordBatch:
+def build_record_batch(shape: Shape, records: Sequence[Record], computed: dict[str, pa.Array]) -> pa.RecordBatch:
     """Return the records as a batch of the shape's table: columns from their fields, `extra`, and those `computed`."""
     structs = [record.fields for record in records]
     columns = {name: build_field_array(shape, name, structs) for name in shape.columns}
@@ -102,11 +98,7 @@ def decode_json_text(raw: OptionalRaw) -> str | None:
 def _build_list_array(lists: Sequence[Sequence[Any] | None], kind: ListOf) -> pa.Array:
     """Return lists of structs, built from one array per field and offsets: no dict per struct."""
     items = list(chain.from_iterable(structs or () for structs in lists))
-    children = [
-        replace_blank(build_array(map(attrgetter(name), items), scalar)) for name, scalar in kind.fields
-    ]
+    children = [replace_blank(build_array(map(attrgetter(name), items), scalar)) for name, scalar in kind.fields]
     structs = pa.StructArray.from_arrays(children, names=[name for name, _ in kind.fields])
     offsets = pa.array(accumulate((len(structs or ()) for structs in lists), initial=0), pa.int32())
-    return pa.ListArray.from_arrays(
-        offsets, structs, mask=pa.array([structs is None for structs in lists], pa.bool_())
-    )
+    return pa.ListArray.from_arrays(offsets, structs, mask=pa.array([structs is None for structs in lists], pa.bool_()))

@@ -81,9 +81,7 @@ class StagedRows:
             LakeError: the file can't be written.
         """
         positions = pa.array(range(self.rows, self.rows + batch.num_rows), pa.int64())
-        key = pa.StructArray.from_arrays(
-            [batch.column(name) for name in self._key], fields=list(self._key_type)
-        )
+        key = pa.StructArray.from_arrays([batch.column(name) for name in self._key], fields=list(self._key_type))
         columns = [*batch.columns, positions, key]
         self._writer.write(pa.RecordBatch.from_arrays(columns, schema=self._writer.schema))
 
@@ -109,9 +107,7 @@ class StagedRows:
         with duckdb_session(spill_to=self._folder) as connection:
             connection.read_parquet(str(self.path)).create_view("staged")
             connection.execute(load_sql(__package__, "dropped.sql"))
-            ((identical, conflicting),) = connection.execute(
-                load_sql(__package__, "duplicates.sql")
-            ).fetchall()
+            ((identical, conflicting),) = connection.execute(load_sql(__package__, "duplicates.sql")).fetchall()
             for row_group in self._read_row_groups():
                 connection.register("row_group", row_group)
                 rows = connection.sql(load_sql(__package__, query), params=dict(parameters) or None)

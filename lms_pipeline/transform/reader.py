@@ -90,9 +90,7 @@ class RecordReader:
         if not all(map(is_in_calendar, self._get_timestamps(fields))):
             return self._read_leniently(raw)
         has_keys = bool(self._undocumented_keys)
-        return Record(
-            fields, _encode_object(dict(iter_undocumented(self._node, fields))) if has_keys else None
-        )
+        return Record(fields, _encode_object(dict(iter_undocumented(self._node, fields))) if has_keys else None)
 
     def _read_leniently(self, raw: msgspec.Raw) -> Record:
         reader = LenientReader()
@@ -134,9 +132,7 @@ class Node:
     def extended_children(self) -> tuple[tuple[str, Node], ...]:
         """The children with an undocumented key at any level."""
         return tuple(
-            (name, child)
-            for name, child in self.children.items()
-            if child.undocumented or child.extended_children
+            (name, child) for name, child in self.children.items() if child.undocumented or child.extended_children
         )
 
 
@@ -167,9 +163,7 @@ def build_node(shape: Object, undocumented_keys: Mapping[Path, Iterable[str]], p
             fields.append((name, kind | None, None))
     keys = sorted(undocumented_keys.get(path, ()))
     attributes = tuple((f"undocumented_{number}", key) for number, key in enumerate(keys))
-    fields += [
-        (name, OptionalRaw, msgspec.field(name=key, default=msgspec.UNSET)) for name, key in attributes
-    ]
+    fields += [(name, OptionalRaw, msgspec.field(name=key, default=msgspec.UNSET)) for name, key in attributes]
     struct = msgspec.defstruct(
         "_".join(("record", *path)), fields, kw_only=True, forbid_unknown_fields=True, frozen=True, gc=False
     )

@@ -72,9 +72,7 @@ def read_roster_response(record: msgspec.Raw, key: RosterKey, owner_id: str) -> 
         return None
     found = [(other_id, bytes(item)) for item in items if (other_id := read_object_id(item)) is not None]
     entries = [
-        RosterEntry(other_id, owner_id, payload)
-        if key == "users"
-        else RosterEntry(owner_id, other_id, payload)
+        RosterEntry(other_id, owner_id, payload) if key == "users" else RosterEntry(owner_id, other_id, payload)
         for other_id, payload in found
     ]
     return RosterResponse(entries, len(items) - len(entries))

@@ -172,11 +172,7 @@ LISTS = {ENROLLMENT_LIST: ENROLLMENT, USER_LIST: USER, COURSE_LIST: COURSE}
 
 def list_api_fields() -> dict[str, str]:
     """Return every documented field by the name that `Column.sources` uses, with its kind."""
-    return {
-        f"{name}.{path}": kind
-        for name, shape in LISTS.items()
-        for path, kind in _iter_fields(shape.record, "")
-    }
+    return {f"{name}.{path}": kind for name, shape in LISTS.items() for path, kind in _iter_fields(shape.record, "")}
 
 
 def _iter_fields(record: Object, prefix: str) -> Iterator[tuple[str, str]]:

@@ -15,7 +15,6 @@ import httpx
 
 from lms_pipeline.truto.errors import PermanentError, TransientError, is_missing_record, is_not_enrolled
 from lms_pipeline.truto.models import Capabilities, IntegratedAccount, read_accounts, read_capabilities
-from lms_pipeline.truto.pagination import follow_pages
 from lms_pipeline.truto.query import AccountsQuery, ListQuery, ObjectQuery, QueryError, Resource
 from lms_pipeline.truto.request import (
     Request,
@@ -43,6 +42,14 @@ T = TypeVar("T")
 REMOVE_SECRETS = {"unified": remove_secrets, "raw": remove_envelope_secrets}
 """How a body loses what must not be kept; a body of another kind stays as it came."""
 ALL_ACCOUNTS = AccountsQuery()
+MAX_PAGES = 100_000
+"""Of one list: 50 million records at 500 a page."""
+MAX_EMPTY_PAGES = 1_000
+"""In a row: an empty page with a cursor is not the end, but so many of them lead nowhere."""
+
+
+class RepeatedPageError(TransientError):
+    """A cursor leads back to a page that was fetched before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +89,7 @@ class TrutoClient:
         self.is_replay = isinstance(transport, ReplayTransport)
         """Whether every response comes from the store."""
         self._http = HttpTransport(base_url, token, timeout, transport)
-        self._transport = RetryingTransport(
-            self._http, gate, cooldowns or Cooldowns(), retry_policy or RetryPolicy()
-        )
+        self._transport = RetryingTransport(self._http, gate, cooldowns or Cooldowns(), retry_policy or RetryPolicy())
 
     @classmethod
     def for_replay(cls, store: ResponseStore) -> Self:
@@ -138,7 +143,7 @@ class TrutoClient:
             request = first if cursor is None else build_list_request(resource, query, cursor, round_)
             return self.fetch(request, read).value
 
-        return follow_pages(fetch_page, first.label)
+        return _follow_pages(fetch_page, first.label)
 
     def record(self, resource: Resource, record_id: str, query: ObjectQuery) -> SingleRecord | None:
         """Return a record by its id, which may hold more than in a list; None where its provider has none.
@@ -149,9 +154,7 @@ class TrutoClient:
         """
         if query.response_format not in {"unified", "raw"}:
             raise QueryError(f"The format {query.response_format} is no record: use `fetch`.")
-        return self._fetch_if_present(
-            build_record_request(resource, record_id, query), read_record, is_missing_record
-        )
+        return self._fetch_if_present(build_record_request(resource, record_id, query), read_record, is_missing_record)
 
     def pair(self, query: ListQuery) -> Page | None:
         """Return the enrollment of the query's learner in its course; None where there is none.
@@ -172,11 +175,9 @@ class TrutoClient:
         def fetch_page(cursor: str | None) -> Page:
             return self.fetch(build_accounts_request(query, cursor), read_page).value
 
-        for page in follow_pages(fetch_page, label):
+        for page in _follow_pages(fetch_page, label):
             if page.is_partial:  # a missing account would look like a removed one
-                raise TransientError(
-                    "A part of the accounts is missing", request=label, todo="try again later"
-                )
+                raise TransientError("A part of the accounts is missing", request=label, todo="try again later")
             yield from read_accounts(page.records)
 
     def capabilities(self, account_id: str) -> Capabilities:
@@ -227,3 +228,34 @@ class TrutoClient:
 def _read_stored(stored: StoredResponse, read: Callable[[bytes, datetime], T]) -> Response[T]:
     value = read(stored.body, stored.received_at)
     return Response(stored.body, stored.received_at, httpx.Headers(), value)
+
+
+def _follow_pages(fetch_page: Callable[[str | None], Page], label: str) -> Iterator[Page]:
+    """Yield the pages of a list, until one names no next page; an empty page is not the end.
+
+    Args:
+        fetch_page: returns the page of a cursor; None is the first page.
+        label: names the list in errors.
+
+    Raises:
+        RepeatedPageError: a cursor came before.
+        PermanentError: the list has no end.
+        TrutoError: whatever `fetch_page` raises.
+    """
+    cursor: str | None = None
+    seen: set[int] = set()
+    empty = 0
+    for _ in range(MAX_PAGES):
+        page = fetch_page(cursor)
+        yield page
+        empty = 0 if page.records else empty + 1
+        if empty > MAX_EMPTY_PAGES:
+            break
+        cursor = page.next_cursor
+        if cursor is None:
+            return
+        if hash(cursor) in seen:
+            raise RepeatedPageError("Truto repeats a page", request=label, todo="try again later")
+        seen.add(hash(cursor))
+    pages = f"{empty} empty pages" if empty else f"{MAX_PAGES} pages"
+    raise PermanentError(f"The list has no end after {pages}", request=label, todo="report it to Truto")

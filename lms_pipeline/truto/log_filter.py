@@ -22,7 +22,6 @@ def _shorten_urls(record: logging.LogRecord) -> bool:
 
     if isinstance(record.args, tuple):
         record.args = tuple(
-            f"{value.scheme}://{value.host}" if isinstance(value, httpx.URL) else value
-            for value in record.args
+            f"{value.scheme}://{value.host}" if isinstance(value, httpx.URL) else value for value in record.args
         )
     return True

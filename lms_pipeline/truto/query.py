@@ -74,9 +74,7 @@ class ObjectQuery:
             raise QueryError("A query needs the id of an integrated account.")
         if self.response_format not in get_args(ResponseFormat):
             known = ", ".join(get_args(ResponseFormat))
-            raise QueryError(
-                f"The response format {self.response_format!r} can't be requested: it is one of {known}."
-            )
+            raise QueryError(f"The response format {self.response_format!r} can't be requested: it is one of {known}.")
         for name in self.exclude_fields:
             if not name or set(name) & set(",[]"):
                 raise QueryError(f"{name!r} can't be excluded: a field's name has no comma and no bracket.")
@@ -154,9 +152,7 @@ class AccountsQuery:
         """Refuse values that could not be sent, or would be read as others."""
         check_limit(self.limit)
         if self.status is not None and self.status not in get_args(AccountStatus):
-            raise QueryError(
-                f"There is no status {self.status!r}: it is one of {', '.join(get_args(AccountStatus))}."
-            )
+            raise QueryError(f"There is no status {self.status!r}: it is one of {', '.join(get_args(AccountStatus))}.")
 
     def to_parameters(self, cursor: str | None = None) -> list[Parameter]:
         """Return the parameters of one page."""
@@ -178,9 +174,7 @@ def check_limit(limit: object) -> None:
         QueryError: it is none.
     """
     if limit is not None and (not isinstance(limit, int) or isinstance(limit, bool) or limit < 1):
-        raise QueryError(
-            f"A page of {limit!r} records can't be requested: the limit is a whole number from 1 on."
-        )
+        raise QueryError(f"A page of {limit!r} records can't be requested: the limit is a whole number from 1 on.")
 
 
 def encode_parameters(name: str | None, value: Any) -> Iterator[Parameter]:  # noqa: ANN401 - any JSON value

@@ -33,9 +33,7 @@ class Request:
     @property
     def secrets(self) -> set[str]:
         """Cursors and personal values of the request, plain and percent-encoded: no message may hold them."""
-        secrets = {
-            value for name, value in self.parameters if name == "next_cursor" or name.startswith("user[")
-        }
+        secrets = {value for name, value in self.parameters if name == "next_cursor" or name.startswith("user[")}
         secrets |= {self.path.rpartition("/")[2]} if self.has_id else set()
         return secrets | {quote(value, safe="") for value in secrets} | {unquote(value) for value in secrets}
 
@@ -50,9 +48,7 @@ def list_scope(resource: Resource, round_: int) -> str:
     return f"list {resource} {round_}"
 
 
-def build_list_request(
-    resource: Resource, query: ListQuery, cursor: str | None = None, round_: int = 1
-) -> Request:
+def build_list_request(resource: Resource, query: ListQuery, cursor: str | None = None, round_: int = 1) -> Request:
     """Build the request of one page of an account's list; without a cursor it is the first page."""
     path = f"/unified/lms/{resource}"
     return Request(

@@ -126,9 +126,7 @@ def read_raw_page(body: bytes, received_at: datetime) -> Page:
     body, value, is_repaired = _decode(body, _RECORDS)
     if isinstance(value, dict) and _is_envelope(value):
         envelope = _decode(body, _ENVELOPE)[1]
-        return Page(
-            envelope.records or [], envelope.read_cursor(), envelope.is_partial, received_at, is_repaired
-        )
+        return Page(envelope.records or [], envelope.read_cursor(), envelope.is_partial, received_at, is_repaired)
     records = value if isinstance(value, list) else [msgspec.Raw(body)]
     return Page(
         records,

@@ -54,9 +54,7 @@ class RetryPolicy:
         demanded = self.cooldown_seconds(_error(state))
         if demanded is not None:
             return demanded
-        return wait_random_exponential(multiplier=self.first_backoff_seconds, max=self.max_wait_seconds)(
-            state
-        )
+        return wait_random_exponential(multiplier=self.first_backoff_seconds, max=self.max_wait_seconds)(state)
 
     def cooldown_seconds(self, error: TransientError) -> float | None:
         """Return how long nobody may send a request to the account after an error; None for a failure of one request."""
@@ -74,9 +72,7 @@ def _error(state: RetryCallState) -> TransientError:
 class Cooldowns:
     """Until when no request may be sent to each account; shared by the threads of a process."""
 
-    def __init__(
-        self, clock: Callable[[], float] = time.monotonic, sleep: Callable[[float], None] = wait
-    ) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic, sleep: Callable[[float], None] = wait) -> None:
         self._clock = clock
         self.sleep = sleep
         self._until: dict[str | None, float] = {}
@@ -103,9 +99,7 @@ class RetryingTransport:
     Each attempt passes the gate, then waits for the account's cool-down: one may have started during the gate's wait.
     """
 
-    def __init__(
-        self, http: HttpTransport, gate: Gate, cooldowns: Cooldowns, retry_policy: RetryPolicy
-    ) -> None:
+    def __init__(self, http: HttpTransport, gate: Gate, cooldowns: Cooldowns, retry_policy: RetryPolicy) -> None:
         self._http = http
         self._gate = gate
         self._cooldowns = cooldowns

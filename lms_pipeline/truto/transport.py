@@ -33,9 +33,7 @@ Gate = Callable[[Request], None]
 class HttpTransport:
     """Sends requests with the token; `count` is the number sent. Threads may share it."""
 
-    def __init__(
-        self, base_url: str, token: str, timeout: float, transport: httpx.BaseTransport | None = None
-    ) -> None:
+    def __init__(self, base_url: str, token: str, timeout: float, transport: httpx.BaseTransport | None = None) -> None:
         self.count = 0
         self._counting = Lock()
         self._token = token
@@ -74,9 +72,7 @@ class HttpTransport:
         ):
             if not response.is_success:
                 body = b"".join(iter_body(response, request))
-                raise build_error(
-                    response.status_code, response.headers, body, request.label, self._secrets(request)
-                )
+                raise build_error(response.status_code, response.headers, body, request.label, self._secrets(request))
             yield response
 
     def _secrets(self, request: Request) -> list[str]:
@@ -133,9 +129,7 @@ def _map_errors(label: str) -> Iterator[None]:
     except httpx.TimeoutException:
         raise TransientError("No answer in time", request=label, todo="try again later") from None
     except httpx.ConnectError:
-        raise TransientError(
-            "No connection", request=label, todo="check the network and TRUTO_BASE_URL"
-        ) from None
+        raise TransientError("No connection", request=label, todo="check the network and TRUTO_BASE_URL") from None
     except httpx.DecodingError:
         raise TransientError("The answer can't be unpacked", request=label, todo="try again later") from None
     except httpx.TransportError:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from lms_pipeline.accounts.options import AccountOptions, read_options
+from lms_pipeline.accounts.options import AccountOptions, read_options, resolve_identity
 from lms_pipeline.errors import LmsPipelineError, SettingsError, WrongUseError
 from lms_pipeline.lake.paths import BadIdError
 
@@ -67,9 +67,7 @@ def test_a_relative_pairs_file_is_resolved_against_the_accounts_file(tmp_path):
 
 
 def test_each_account_has_its_own_options(read):
-    options = read(
-        '[accounts.a]\nname = "A"\n[accounts."62f44730-dd91-461e-bd6a-aedd9e0ad79d"]\nname = "B"\n'
-    )
+    options = read('[accounts.a]\nname = "A"\n[accounts."62f44730-dd91-461e-bd6a-aedd9e0ad79d"]\nname = "B"\n')
     assert {account_id: account.name for account_id, account in options.items()} == {
         "a": "A",
         "62f44730-dd91-461e-bd6a-aedd9e0ad79d": "B",
@@ -103,9 +101,7 @@ def test_an_invalid_option_is_one_sentence_that_names_the_file_and_the_option(re
 
 
 def test_an_ambiguous_query_parameter_is_refused(read):
-    with pytest.raises(
-        SettingsError, match=r"can't be used for a: 'b\[c\]' can't be the name of a parameter"
-    ):
+    with pytest.raises(SettingsError, match=r"can't be used for a: 'b\[c\]' can't be the name of a parameter"):
         read('[accounts.a.remote_query]\n"b[c]" = 1\n')
 
 
@@ -115,9 +111,7 @@ def test_an_invalid_value_is_not_in_the_message(read):
     assert "s3cret" not in str(refused.value)
 
 
-@pytest.mark.parametrize(
-    "account_id", ["../../x", "", "a b", "a.b", "__HIVE_DEFAULT_PARTITION__", "ä", "x" * 65]
-)
+@pytest.mark.parametrize("account_id", ["../../x", "", "a b", "a.b", "__HIVE_DEFAULT_PARTITION__", "ä", "x" * 65])
 def test_an_id_that_can_not_be_a_path_is_refused(read, account_id):
     with pytest.raises(BadIdError, match="can't be an account id"):
         read(f'[accounts."{account_id}"]\n')
@@ -143,3 +137,16 @@ def test_the_options_can_not_be_changed():
 def test_a_settings_error_is_wrong_use():
     assert issubclass(SettingsError, WrongUseError)
     assert issubclass(WrongUseError, LmsPipelineError)
+
+
+@pytest.mark.parametrize("configured", [None, "pair", "enrollment_id"])
+def test_the_identity_of_talentlms_is_always_the_pair(configured):
+    assert resolve_identity("talentlms", configured) == "pair"
+
+
+@pytest.mark.parametrize(
+    ("configured", "identity"),
+    [(None, "enrollment_id"), ("pair", "pair"), ("enrollment_id", "enrollment_id")],
+)
+def test_the_identity_of_any_other_lms_is_the_enrollment_id_by_default(configured, identity):
+    assert resolve_identity("docebo", configured) == identity

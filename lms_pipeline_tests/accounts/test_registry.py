@@ -34,9 +34,7 @@ def registry(tmp_path):
 
 def listed(account_id, status="active", *, integration="TalentLMS", category=None, tenant=None):
     """Return an account as Truto lists it."""
-    return IntegratedAccount(
-        account_id, tenant, status, integration=Integration(name=integration, category=category)
-    )
+    return IntegratedAccount(account_id, tenant, status, integration=Integration(name=integration, category=category))
 
 
 def sync(registry, *accounts, today=MONDAY):
@@ -150,9 +148,7 @@ def test_adding_a_removed_account_makes_it_active_and_keeps_its_first_day(regist
     assert (back.status, back.name, back.first_day, back.last_day) == ("active", "Mine", MONDAY, None)
 
 
-@pytest.mark.parametrize(
-    "call", [lambda known: known.get("x"), lambda known: known.remove("x", last_day=MONDAY)]
-)
+@pytest.mark.parametrize("call", [lambda known: known.get("x"), lambda known: known.remove("x", last_day=MONDAY)])
 def test_an_unknown_account_is_wrong_use_with_a_remedy(registry, call):
     with pytest.raises(UnknownAccountError, match="lms-pipeline accounts add x") as refused:
         call(registry)
@@ -184,9 +180,7 @@ def test_a_damaged_file_is_reported_in_one_sentence_and_not_changed(tmp_path, re
     path = DataDir(tmp_path).registry
     path.parent.mkdir()
     path.write_bytes(content)
-    with pytest.raises(
-        LmsPipelineError, match=r"^The registry \S+accounts\.json is damaged: .*accounts sync`\.$"
-    ):
+    with pytest.raises(LmsPipelineError, match=r"^The registry \S+accounts\.json is damaged: .*accounts sync`\.$"):
         registry.add("a", name=None, first_day=MONDAY)
     assert path.read_bytes() == content
 
@@ -245,9 +239,7 @@ class TestCapabilities:
     """Accounts without a known category or name: one request of capabilities for each integration."""
 
     def sync(self, registry, tmp_path, capabilities: ScriptedResponse) -> list[str]:
-        accounts = [
-            {"id": one, "integration": {"name": "PeopleHub", "category": "hris"}} for one in ("one", "two")
-        ]
+        accounts = [{"id": one, "integration": {"name": "PeopleHub", "category": "hris"}} for one in ("one", "two")]
         paths = []
 
         def answer(request: ReceivedRequest) -> ScriptedResponse:

@@ -39,9 +39,7 @@ def output():
 def chromium():
     path = shutil.which("chromium")
     if path is None:
-        pytest.exit(
-            "There is no Chromium: install Debian's chromium (apt-get install chromium).", returncode=1
-        )
+        pytest.exit("There is no Chromium: install Debian's chromium (apt-get install chromium).", returncode=1)
     expect.set_options(timeout=APPEAR_TIMEOUT_SECONDS * 1000)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=FLAGS)

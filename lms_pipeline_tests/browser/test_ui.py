@@ -39,8 +39,7 @@ def test_the_graph_leads_from_the_api_over_the_rates_to_the_warehouse(page):
         expect(page.locator("svg").get_by_text(group, exact=True)).to_be_visible()
     page.goto("/asset-groups?expanded=global@global:pull,global@global:metrics,global@global:warehouse")
     nodes = [
-        page.locator("svg").get_by_text(name, exact=True).last
-        for name in ("truto", "course_completion", "warehouse")
+        page.locator("svg").get_by_text(name, exact=True).last for name in ("truto", "course_completion", "warehouse")
     ]
     for node in nodes:
         expect(node).to_be_visible()
@@ -80,18 +79,14 @@ def test_a_chart_shows_the_completion_of_each_course(page, output):
         ]
     )
     rows.last.scroll_into_view_if_needed()
-    find_metadata(page, "largest_courses").screenshot(
-        path=output / "largest_courses.png", animations="disabled"
-    )
+    find_metadata(page, "largest_courses").screenshot(path=output / "largest_courses.png", animations="disabled")
 
 
 def test_a_backfill_publishes_the_open_day_and_explains_the_failed_closed_day(page, output):
     launch(page, ["east", "west"], [CLOSED_DAY, OPEN_DAY])
     backfill = page.url
     counts = page.get_by_role("row", name=re.compile("daily_snapshot")).get_by_role("cell")
-    expect(counts).to_have_text(
-        [re.compile("100% completed"), "4", "0", "2", "2"], timeout=BACKFILL_SECONDS * 1000
-    )
+    expect(counts).to_have_text([re.compile("100% completed"), "4", "0", "2", "2"], timeout=BACKFILL_SECONDS * 1000)
     open_partition(page, "unified_enrollments", "west", OPEN_DAY)
     expect(page.get_by_text("Materialized", exact=True)).to_be_visible()
     open_partition(page, "unified_enrollments", "west", CLOSED_DAY)

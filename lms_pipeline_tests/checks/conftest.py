@@ -27,9 +27,7 @@ class PublishedFiles:
     data: DataDir
     day: date = FIRST
 
-    def put(
-        self, *rows: dict[str, Any], table: Table = UNIFIED_ENROLLMENTS, days: int = 0, **metadata: object
-    ) -> None:
+    def put(self, *rows: dict[str, Any], table: Table = UNIFIED_ENROLLMENTS, days: int = 0, **metadata: object) -> None:
         """Publish rows of the day, or of `days` later, with these entries in the file's metadata."""
         entries = PROVENANCE.metadata() | {name: str(value) for name, value in metadata.items()}
         write(

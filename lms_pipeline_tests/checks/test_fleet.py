@@ -21,9 +21,7 @@ from lms_pipeline_tests.support.lake_files import publish
 START = date(2026, 3, 1)
 NOW = datetime(2026, 3, 11, 2, tzinfo=UTC)
 """The 10th has ended and is open; the 9th is the latest closed day."""
-LOST = IntegratedAccount(
-    id="lost", status="needs_reauth", integration=Integration(name="talentlms", category="lms")
-)
+LOST = IntegratedAccount(id="lost", status="needs_reauth", integration=Integration(name="talentlms", category="lms"))
 
 
 def march(*days):
@@ -137,9 +135,7 @@ class TestPartitions:
     def test_are_accounts_times_days_and_pass_if_they_are_few(self, fleet):
         found = partitions_are_few(fleet(north=(1,), south=(1,)))
         assert (found.passed, found.figures["partition_keys"]) == (True, 20)
-        assert found.message == (
-            "2 accounts x 10 days are 20 partition keys; Dagster advises 100,000 at most."
-        )
+        assert found.message == ("2 accounts x 10 days are 20 partition keys; Dagster advises 100,000 at most.")
 
     def test_fail_above_four_fifths_of_what_is_advised_with_what_to_do(self, fleet):
         many = fleet(north=(1,))

@@ -76,13 +76,9 @@ class TestRaw:
     def test_passes_without_raw_enrollments(self, files):
         files.put_pulled(enrollment("u1"))
         files.put(table=RAW_ENROLLMENTS)
-        assert (
-            files.run(agrees_with_raw).message == "There are no raw enrollments of this day to compare with."
-        )
+        assert files.run(agrees_with_raw).message == "There are no raw enrollments of this day to compare with."
 
-    @pytest.mark.parametrize(
-        "payload", ["[]", "null", '"text"', '{"state": {"deep": 1}}', '{"n": "\\ud83d"}']
-    )
+    @pytest.mark.parametrize("payload", ["[]", "null", '"text"', '{"state": {"deep": 1}}', '{"n": "\\ud83d"}'])
     def test_accepts_any_payload(self, files, payload):
         files.put_pulled(enrollment("u1"))
         files.put(raw("u1", payload=payload), table=RAW_ENROLLMENTS)
@@ -100,9 +96,7 @@ class TestRaw:
 
 class TestStatuses:
     def test_pass_if_all_are_documented(self, files):
-        files.put_pulled(
-            enrollment("u1", status="passed"), enrollment("u2", status="unknown", status_raw="Unknown")
-        )
+        files.put_pulled(enrollment("u1", status="passed"), enrollment("u2", status="unknown", status_raw="Unknown"))
         assert files.run(statuses_are_known).passed
 
     def test_fail_with_those_that_are_not_and_their_number(self, files):
@@ -121,9 +115,7 @@ class TestStatuses:
 
 class TestRoles:
     def test_pass_if_all_are_known_or_null(self, files):
-        files.put_pulled(
-            enrollment("u1", role="Learner"), enrollment("u2", role="instructor"), enrollment("u3")
-        )
+        files.put_pulled(enrollment("u1", role="Learner"), enrollment("u2", role="instructor"), enrollment("u3"))
         assert files.run(roles_are_known).passed
 
     def test_fail_with_one_that_is_not_known(self, files):
@@ -149,7 +141,5 @@ class TestRejected:
 
     def test_show_no_payload(self, files):
         files.put_pulled(served=1, rejected=1)
-        files.put(
-            {"payload": '{"email": "ann@example.org"}', "reason": "is missing"}, table=REJECTED_ENROLLMENTS
-        )
+        files.put({"payload": '{"email": "ann@example.org"}', "reason": "is missing"}, table=REJECTED_ENROLLMENTS)
         assert "ann" not in repr(files.run(few_are_rejected, REJECTED_ENROLLMENTS))

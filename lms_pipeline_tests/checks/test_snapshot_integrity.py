@@ -39,9 +39,7 @@ class TestSchema:
     def test_fails_with_the_name_of_a_column_of_another_type(self, files):
         files.put({"course_id": "c1"}, table=COURSES)
         rewrite(files, COURSES, lambda table: table.set_column(2, "status", pa.array([1])))
-        assert files.run(schema, COURSES).rows == [
-            {"column": "status", "expected": "string", "found": "int64"}
-        ]
+        assert files.run(schema, COURSES).rows == [{"column": "status", "expected": "string", "found": "int64"}]
 
     def test_fails_if_a_column_is_nullable_that_must_not_be(self, files):
         files.put({"course_id": "c1"}, table=COURSES)

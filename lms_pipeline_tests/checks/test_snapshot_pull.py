@@ -87,9 +87,7 @@ class TestFromOtherSources:
 class TestFreeSpace:
     """A small account needs no more than `MIN_FREE_BYTES`."""
 
-    @pytest.mark.parametrize(
-        ("free", "passed"), [(7 * MIN_FREE_BYTES, True), (7 * MIN_FREE_BYTES - 1, False)]
-    )
+    @pytest.mark.parametrize(("free", "passed"), [(7 * MIN_FREE_BYTES, True), (7 * MIN_FREE_BYTES - 1, False)])
     def test_is_enough_for_seven_pulls(self, files, monkeypatch, free, passed):
         files.put(enrollment("u1"))
         monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=free))

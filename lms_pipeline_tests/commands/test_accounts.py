@@ -23,9 +23,7 @@ def test_sync_without_a_token_names_the_setting(command):
 
 
 def test_an_account_is_added_and_removed_by_hand(command):
-    assert (
-        command("accounts", "add", "north", "--name", "North").out == "north is active, from 2026-03-10 on.\n"
-    )
+    assert command("accounts", "add", "north", "--name", "North").out == "north is active, from 2026-03-10 on.\n"
     assert command("accounts", "remove", "north").out == "north is inactive; its data stays.\n"
     listed = command("accounts", "list").out
     assert "north" in listed

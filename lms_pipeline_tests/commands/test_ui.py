@@ -27,9 +27,7 @@ def test_a_port_in_use_is_wrong_use(command):
 
 
 def test_it_stops_dagster_even_if_a_shell_left_interrupts_ignored():
-    with subprocess.Popen(
-        [sys.executable, "-c", IGNORING_INTERRUPTS], stdout=subprocess.PIPE, text=True
-    ) as ui:
+    with subprocess.Popen([sys.executable, "-c", IGNORING_INTERRUPTS], stdout=subprocess.PIPE, text=True) as ui:
         assert ui.stdout is not None
         assert ui.stdout.readline() == "up\n"
         ui.send_signal(signal.SIGTERM)

@@ -31,25 +31,19 @@ def replayed(copy_directory, truto) -> Outcome:
 @pytest.mark.parametrize(("account_id", "day"), PUBLISHED)
 def test_a_replay_gives_the_same_digests(replayed, account_id, day):
     expected = EXPECTED["published"][f"{account_id} {day}"]
-    assert replayed.directory.read_digests(account_id, day, PULLED) == {
-        name: expected[name] for name in PULLED
-    }
+    assert replayed.directory.read_digests(account_id, day, PULLED) == {name: expected[name] for name in PULLED}
 
 
 @pytest.mark.parametrize(("account_id", "day"), PUBLISHED)
 def test_metrics_of_a_replayed_day_have_the_same_digests(replayed, account_id, day):
     expected = EXPECTED["published"][f"{account_id} {day}"]
-    assert replayed.directory.read_digests(account_id, day, METRICS) == {
-        name: expected[name] for name in METRICS
-    }
+    assert replayed.directory.read_digests(account_id, day, METRICS) == {name: expected[name] for name in METRICS}
     source = replayed.directory.read_metadata("account_completion", account_id, day)["source_run_id"]
     assert source == replayed.directory.read_metadata("unified_enrollments", account_id, day)["run_id"]
     assert source.startswith("replay-")
 
 
-@pytest.mark.parametrize(
-    "table", ["raw_enrollments", "unified_enrollments", "rejected_enrollments", *METRICS]
-)
+@pytest.mark.parametrize("table", ["raw_enrollments", "unified_enrollments", "rejected_enrollments", *METRICS])
 def test_a_replay_gives_the_same_rows_in_the_same_order(replayed, table):
     rows = lake.read(table, data_dir=replayed.directory.root)
     expected = EXPECTED["read"][table]

@@ -159,9 +159,7 @@ def test_of_a_run_with_retries_only_the_last_is_sent(alerting, instance, sandbox
     overloaded = Status(status=503, retry_after=7_200, account="north")  # longer than a pull waits for
     evaluate_sensor(alerting, instance, fail(alerting, instance, sandbox, overloaded))
     assert webhook.texts == []
-    evaluate_sensor(
-        alerting, instance, fail(alerting, instance, sandbox, overloaded, **{"dagster/max_retries": "0"})
-    )
+    evaluate_sensor(alerting, instance, fail(alerting, instance, sandbox, overloaded, **{"dagster/max_retries": "0"}))
     assert len(webhook.texts) == 1
 
 

@@ -59,9 +59,7 @@ class TestSnapshot:
     def made(self, published):
         """The check results of the run of `north`, by asset and name."""
         runs = published.instance.get_runs(dg.RunsFilter(job_name="daily_snapshot"))
-        logged = published.instance.all_logs(
-            runs[-1].run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION
-        )
+        logged = published.instance.all_logs(runs[-1].run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION)
         found = [one.dagster_event.asset_check_evaluation_data for one in logged]
         return by_asset_and_name(found)
 
@@ -102,9 +100,7 @@ class TestSnapshot:
     @pytest.mark.usefixtures("after_a_run")
     def test_metrics_are_not_computed_from_a_file_with_a_wrong_schema(self, run, data):
         path = data.file(UNIFIED_ENROLLMENTS, NORTH)
-        metadata = {
-            name: value for name, value in pq.read_metadata(path).metadata.items() if name != b"ARROW:schema"
-        }
+        metadata = {name: value for name, value in pq.read_metadata(path).metadata.items() if name != b"ARROW:schema"}
         spoiled = pq.read_table(path).drop_columns("status_raw")
         pq.write_table(spoiled.replace_schema_metadata(metadata), path)
         result = run(frozen_now=LATER)
@@ -141,9 +137,7 @@ class TestFleet:
         assert set(made) == {("warehouse", check.name) for check in FLEET_CHECKS}
         assert [key for key, one in made.items() if not one.passed] == []
 
-    def test_failed_days_are_counted_apart_from_days_without_a_run(
-        self, settings, instance, registry, sandbox
-    ):
+    def test_failed_days_are_counted_apart_from_days_without_a_run(self, settings, instance, registry, sandbox):
         sandbox.fault(Status(status=403, account="north"))
         list(run_partitions(build_defs(settings), instance, [NORTH]))
         missing = self.watch(settings, instance, frozen_now=LATER)["warehouse", "no_day_is_missing"]
@@ -151,9 +145,7 @@ class TestFleet:
         # the 10th and 11th of both accounts, of which one had a run
         assert (missing.passed, counts) == (False, {"missing": 4, "failed": 1, "never_asked": 3})
 
-    def test_an_account_without_snapshots_is_found_beside_one_with_them(
-        self, settings, instance, registry, data
-    ):
+    def test_an_account_without_snapshots_is_found_beside_one_with_them(self, settings, instance, registry, data):
         publish(data, "north", DAY, enrollment("u1"))
         day_after = datetime(2026, 3, 12, 2, tzinfo=UTC)
         fresh = self.watch(settings, instance, frozen_now=day_after)["warehouse", "accounts_are_fresh"]

@@ -34,9 +34,7 @@ def sense(repository, instance, name, cursor=None):
     sensor = repository.get_sensor_def(name)
     resources = repository.get_top_level_resources()
     with (
-        dg.build_sensor_context(
-            instance, cursor=cursor, repository_def=repository, resources=resources
-        ) as context,
+        dg.build_sensor_context(instance, cursor=cursor, repository_def=repository, resources=resources) as context,
         dg.partition_loading_context(dynamic_partitions_store=instance),
     ):
         return sensor.evaluate_tick(context)
@@ -81,9 +79,7 @@ def test_the_schedule_skips_accounts_with_a_snapshot(repository, instance, regis
     publish(data, "south", DAY, enrollment("u1"))
     assert keys(tick(repository, instance).run_requests) == ["north|2026-03-10"]
     publish(data, "north", DAY, enrollment("u1"))
-    assert (
-        tick(repository, instance).skip_message == "All 2 active accounts have their snapshot of 2026-03-10."
-    )
+    assert tick(repository, instance).skip_message == "All 2 active accounts have their snapshot of 2026-03-10."
 
 
 def test_the_schedule_skips_accounts_with_an_active_run(repository, settings, instance, registry):
@@ -106,9 +102,7 @@ class TestAccountsWhoseRunFailed:
             instance.add_dynamic_partitions("account", ["north"])
             job = build_defs(settings).resolve_job_def("daily_snapshot")
             key = build_partition_key(Partition("north", DAY))
-            done = job.execute_in_process(
-                partition_key=key, instance=instance, tags=tags, raise_on_error=False
-            )
+            done = job.execute_in_process(partition_key=key, instance=instance, tags=tags, raise_on_error=False)
             assert not done.success
 
         return fails
@@ -131,9 +125,7 @@ class TestAccountsWhoseRunFailed:
 
 
 class TestBadToken:
-    def test_is_found_by_one_request_of_the_tick_before_any_run(
-        self, repository, instance, registry, sandbox
-    ):
+    def test_is_found_by_one_request_of_the_tick_before_any_run(self, repository, instance, registry, sandbox):
         sandbox.fault(RevokedToken())
         with pytest.raises(Exception, match="daily_snapshot") as caught:
             tick(repository, instance)
@@ -146,9 +138,7 @@ class TestBadToken:
         sandbox.fault(RevokedToken())
         first, second = run_all(settings, instance, "north", "south")
         assert "Truto does not accept the token (GET" in first
-        assert second.startswith(
-            "Truto does not accept the token, as another run has found out: check TRUTO_API"
-        )
+        assert second.startswith("Truto does not accept the token, as another run has found out: check TRUTO_API")
         assert sandbox.stats()["total"] == 1
         sandbox.clear_faults()
         assert len(tick(repository, instance).run_requests) == 2
@@ -212,9 +202,7 @@ def test_the_registry_sensor_skips_new_accounts_with_a_snapshot(repository, inst
     assert sense(repository, instance, "account_registry").run_requests == []
 
 
-def test_the_warehouse_is_rebuilt_once_after_something_was_published(
-    repository, settings, instance, registry
-):
+def test_the_warehouse_is_rebuilt_once_after_something_was_published(repository, settings, instance, registry):
     assert sense(repository, instance, "warehouse_refresh").run_requests == []
     (run,) = run_partitions(build_defs(settings), instance, [Partition("north", DAY)])
     assert run.error is None

@@ -30,9 +30,7 @@ def test_the_definitions_load_without_a_warning(settings):
 def test_loading_the_definitions_imports_nothing_that_only_runs_need():
     """Every Dagster process loads them: pyarrow, httpx and pandas would add a second, Dagster's storage half a second."""
     program = "import sys, lms_pipeline.definitions; print(*sys.modules, sep='\\n')"
-    loaded = subprocess.run(
-        [sys.executable, "-c", program], check=True, capture_output=True, text=True
-    ).stdout
+    loaded = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout
     heavy = {"pyarrow", "pandas", "numpy", "httpx", "starlette", "sqlalchemy", "alembic"}
     assert set(loaded.splitlines()) & heavy == set()
 
@@ -52,16 +50,12 @@ def test_assets_are_in_their_groups(defs):
         "courses",
     ]
     assert {groups[name] for name in pulled} == {"pull"}
-    assert {groups[name] for name in ("course_completion", "account_completion", "learner_completion")} == {
-        "metrics"
-    }
+    assert {groups[name] for name in ("course_completion", "account_completion", "learner_completion")} == {"metrics"}
     assert groups["warehouse"] == "warehouse"
 
 
 def test_every_asset_has_owners_a_description_and_kinds(defs):
-    incomplete = [
-        name for name, spec in specs(defs).items() if not (spec.owners and spec.description and spec.kinds)
-    ]
+    incomplete = [name for name, spec in specs(defs).items() if not (spec.owners and spec.description and spec.kinds)]
     assert incomplete == []
 
 
@@ -107,20 +101,15 @@ def test_column_lineage_leads_from_the_api_over_the_role_to_a_rate(defs):
 
 def test_column_descriptions_name_their_sources_without_those_of_all_columns(defs):
     account = specs(defs)["account_completion"]
-    columns = {
-        column.name: column.description for column in account.metadata["dagster/column_schema"].columns
-    }
+    columns = {column.name: column.description for column in account.metadata["dagster/column_schema"].columns}
     assert columns["n_completed"].endswith("\n\nFrom `completed_at`, `status`")
     assert columns["n_all"].endswith("\n\nFrom `assigned_at`, `enrolled_at`, `fetched_at`, `role`")
-    assert (
-        "All figures also depend on `assigned_at`, `enrolled_at`, `fetched_at`, `role`" in account.description
-    )
+    assert "All figures also depend on `assigned_at`, `enrolled_at`, `fetched_at`, `role`" in account.description
 
 
 def test_the_source_lists_the_fields_of_the_api_with_the_columns_they_determine(defs):
     fields = {
-        column.name: column.description
-        for column in specs(defs)["truto"].metadata["dagster/column_schema"].columns
+        column.name: column.description for column in specs(defs)["truto"].metadata["dagster/column_schema"].columns
     }
     assert fields["course-enrollments.score"] == "Determines `unified_enrollments.score`"
     assert fields["users.last_name"] == "Determines `learners.user_name`, `unified_enrollments.user_name`"

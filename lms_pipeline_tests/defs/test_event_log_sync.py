@@ -102,9 +102,7 @@ def test_files_published_by_a_run_afterwards_are_not_missing(lost, instance, dat
 def test_materialized_partitions_are_not_missing(empty):
     instance, data = empty
     publish(data, "acme", FIRST, enrollment("u1"))
-    instance.report_runless_asset_event(
-        dg.AssetMaterialization("unified_enrollments", partition="acme|2026-03-01")
-    )
+    instance.report_runless_asset_event(dg.AssetMaterialization("unified_enrollments", partition="acme|2026-03-01"))
     publish(data, "acme", SECOND, enrollment("u1"))
     assert [event.partition.day for event in find_missing_events(instance, data)] == [SECOND]
 
@@ -172,10 +170,7 @@ def read_asset(instance, asset):
     records = instance.fetch_materializations(asset, limit=9).records
     (asset_record,) = instance.get_asset_records([asset])
     return (
-        [
-            (record.storage_id, record.partition_key, record.run_id, record.asset_materialization)
-            for record in records
-        ],
+        [(record.storage_id, record.partition_key, record.run_id, record.asset_materialization) for record in records],
         asset_record.asset_entry.last_materialization.asset_materialization,
         asset_record.asset_entry.last_materialization_storage_id,
         instance.get_event_tags_for_asset(asset),

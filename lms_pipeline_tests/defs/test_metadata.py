@@ -135,9 +135,7 @@ class TestFigures:
         return lambda table: publish(DataDir(tmp_path), "acme", DAY, table=table)
 
     def test_of_a_sweep_have_none_of_pairs(self, unified):
-        shown = build_pull_metadata(
-            SnapshotResult(choice=Choice("sweep", ""), rows=RowCounts(served=2)), unified
-        )
+        shown = build_pull_metadata(SnapshotResult(choice=Choice("sweep", ""), rows=RowCounts(served=2)), unified)
         assert [name for name in shown if name.startswith(("pairs", "rows", "carry"))] == []
 
     def test_of_pairs_have_the_planned_and_the_saved_requests(self, unified):
@@ -180,8 +178,6 @@ class TestFigures:
         assert build_pull_metadata(SnapshotResult(reading=reading), publish_table(LEARNERS))["rejected"] == 0
 
     def test_of_raw_enrollments_are_those_of_the_whole_pull(self, publish_table):
-        shown = build_pull_metadata(
-            SnapshotResult(requests=7, seconds=1.23456), publish_table(RAW_ENROLLMENTS)
-        )
+        shown = build_pull_metadata(SnapshotResult(requests=7, seconds=1.23456), publish_table(RAW_ENROLLMENTS))
         assert (shown["requests"], shown["seconds"]) == (7, 1.235)
         assert "served" not in shown

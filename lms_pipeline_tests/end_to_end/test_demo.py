@@ -61,9 +61,7 @@ def test_it_ends_with_completion_rates_of_several_accounts_and_days(demo):
         *("lumen-academy", "harbour-freight-lines", "meridian-health-group"),
         "olive-grove-foods",
     }
-    assert all(
-        len(row) == 2 and all(re.fullmatch(r"\d+\.\d%", rate) for rate in row) for row in rates.values()
-    )
+    assert all(len(row) == 2 and all(re.fullmatch(r"\d+\.\d%", rate) for rate in row) for row in rates.values())
 
 
 def test_it_names_the_account_that_needs_a_new_connection(demo):
@@ -71,11 +69,7 @@ def test_it_names_the_account_that_needs_a_new_connection(demo):
 
 
 def test_every_suggested_command_works_as_printed(demo, folder):
-    steps = [
-        line.strip()
-        for line in demo.stdout.split("What to try next:")[1].splitlines()
-        if line.startswith("    ")
-    ]
+    steps = [line.strip() for line in demo.stdout.split("What to try next:")[1].splitlines() if line.startswith("    ")]
     ui, *queries = steps
     assert ui.endswith("ui")
     assert len(queries) == 3
@@ -119,10 +113,7 @@ def test_the_token_is_neither_in_the_data_directory_nor_in_the_output(demo, data
 def test_no_e_mail_or_name_is_in_the_output_or_in_dagsters_log(demo, data):
     learners = lake.read("learners", data_dir=data)
     values = [
-        value
-        for name in ("user_name", "user_email")
-        for value in learners.column(name).to_pylist()[:200]
-        if value
+        value for name in ("user_name", "user_email") for value in learners.column(name).to_pylist()[:200] if value
     ]
     assert len(values) > 300
     logs = b"".join(path.read_bytes() for path in (data / "dagster").rglob("*") if path.is_file())

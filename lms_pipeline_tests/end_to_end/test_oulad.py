@@ -57,9 +57,7 @@ def data_dir(sandbox, tmp_path_factory, make_home):
             for day in DAYS:
                 settings = _freeze_at_end(day, sandbox, folder)
                 sync_with_truto(Truto(settings).connect, Registry.open(settings), settings)
-                partitions = [
-                    Partition(account, day) for account in AT_THE_END if day in choose_days(account)
-                ]
+                partitions = [Partition(account, day) for account in AT_THE_END if day in choose_days(account)]
                 runs = run_partitions(build_defs(settings), instance, partitions)
                 assert [run.error for run in runs] == [None] * len(partitions)
             assert rebuild_warehouse(build_defs(settings), instance).error is None

@@ -94,14 +94,10 @@ def compute_figures(enrollments: list[Enrollment]) -> Figures:
     statuses = Counter(enrollment.status for enrollment in enrollments)
     names = ("enrolled", "in_progress", "passed", "failed", "withdrawn")
     progress = [
-        enrollment.progress_percent
-        for enrollment in enrollments
-        if enrollment.status in {"enrolled", "in_progress"}
+        enrollment.progress_percent for enrollment in enrollments if enrollment.status in {"enrolled", "in_progress"}
     ]
     started = sum(is_started(enrollment) for enrollment in enrollments)
-    dropped = sum(
-        enrollment.status == "withdrawn" and not is_started(enrollment) for enrollment in enrollments
-    )
+    dropped = sum(enrollment.status == "withdrawn" and not is_started(enrollment) for enrollment in enrollments)
     n, completed = len(enrollments), statuses["passed"]
     denominators = {"": n, "_eligible": n - dropped, "_started": started}
     return {
@@ -112,10 +108,7 @@ def compute_figures(enrollments: list[Enrollment]) -> Figures:
         "n_started": started,
         "n_open": len(progress),
         "n_dropped_early": dropped,
-        **{
-            f"completion_rate{kind}": completed / whole if whole else None
-            for kind, whole in denominators.items()
-        },
+        **{f"completion_rate{kind}": completed / whole if whole else None for kind, whole in denominators.items()},
         "progress_mean": compute_mean(progress),
     }
 
@@ -134,9 +127,7 @@ def is_same(one: float | None, other: float | None) -> bool:
 
 def find_differences(found: Figures, expected: Figures) -> dict[str, tuple[float | None, float | None]]:
     assert found.keys() == expected.keys()
-    return {
-        name: (found[name], expected[name]) for name in expected if not is_same(found[name], expected[name])
-    }
+    return {name: (found[name], expected[name]) for name in expected if not is_same(found[name], expected[name])}
 
 
 @pytest.mark.parametrize("day", DAYS, ids=str)
@@ -151,10 +142,9 @@ def test_the_records_give_the_figures_of_the_files(versions: list[Version], day:
         assert find_differences(compute_figures(accounts.get(module, [])), row) == {}, module
     for course, row in expected.courses.items():
         scores = [enrollment.score for enrollment in courses[course] if enrollment.score is not None]
-        assert (
-            find_differences(compute_figures(courses[course]) | {"score_mean": compute_mean(scores)}, row)
-            == {}
-        ), course
+        assert find_differences(compute_figures(courses[course]) | {"score_mean": compute_mean(scores)}, row) == {}, (
+            course
+        )
 
 
 def test_the_final_figures_are_those_of_the_datas_readme(versions: list[Version]) -> None:
@@ -190,10 +180,7 @@ def test_every_version_changes_something_and_no_enrollment_reopens(
 def test_histories_computed_by_hand(histories: dict[str, list[Version]]) -> None:
     def read_history(enrollment_id: str) -> list[tuple[str, str, float, float | None]]:
         history = [(version.valid_from[:10], version.enrollment) for version in histories[enrollment_id]]
-        return [
-            (day, enrollment.status, enrollment.progress_percent, enrollment.score)
-            for day, enrollment in history
-        ]
+        return [(day, enrollment.status, enrollment.progress_percent, enrollment.score) for day, enrollment in history]
 
     # 78, 85, 80, 85, 82 in assessments of 10, 20, 20, 20, 30 of 200
     assert read_history("AAA/2013J/11391") == [
@@ -208,17 +195,11 @@ def test_histories_computed_by_hand(histories: dict[str, list[Version]]) -> None
     assert read_history("FFF/2014B/535460") == [("2013-02-01", "withdrawn", 0, None)]
 
 
-def test_ids_roles_and_dates_are_consistent(
-    versions: list[Version], histories: dict[str, list[Version]]
-) -> None:
+def test_ids_roles_and_dates_are_consistent(versions: list[Version], histories: dict[str, list[Version]]) -> None:
     for version in versions:
         enrollment, raw = version.enrollment, version.raw
         course = f"{raw['code_module']}/{raw['code_presentation']}"
-        assert (
-            enrollment.id
-            == f"{enrollment.course['id']}/{enrollment.user['id']}"
-            == f"{course}/{raw['id_student']}"
-        )
+        assert enrollment.id == f"{enrollment.course['id']}/{enrollment.user['id']}" == f"{course}/{raw['id_student']}"
         assert (version.account, raw["role"], version.valid_from) == (
             course[:3],
             "learner",

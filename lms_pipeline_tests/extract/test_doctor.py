@@ -1,4 +1,4 @@
-"""The doctor against the sandbox: every line of what the docs leave open is settled, or said not to be."""
+"""The doctor against the sandbox: it answers every question that the docs leave open, or says that it can't."""
 
 from datetime import UTC, datetime
 
@@ -17,61 +17,56 @@ def sandbox():
         yield sandbox
 
 
-def examined(sandbox, account_id):
+def examine(sandbox, account_id):
     with TrutoClient(sandbox.url, sandbox.token) as client:
         return {one.question: one.answer for one in Doctor(client, account_id).examine()}, client.requests
 
 
-def test_a_talentlms_account_is_settled_in_few_calls(sandbox):
-    found, requests = examined(sandbox, TALENTLMS_ID)
-    users = len(
-        generated_world().view(TALENTLMS_ID, datetime(2026, 3, 1, tzinfo=UTC)).users().read(0, 999).records
-    )
+def test_a_talentlms_account_is_examined_in_few_calls(sandbox):
+    answers, requests = examine(sandbox, TALENTLMS_ID)
+    users = len(generated_world().view(TALENTLMS_ID, datetime(2026, 3, 1, tzinfo=UTC)).users().read(0, 999).records)
     assert requests <= 15
-    assert found["Is the pair demanded?"] == "yes, status 400, the insight names user[id] and course[id]"
-    assert found["Does a course's answer hold its roster?"].startswith("yes, ")
-    assert found["Does a user's answer hold the courses?"].startswith("yes, ")
-    assert found["Are names and titles filled?"] == "none of user.name, user.emails, course.title"
-    ids = found["What do the ids look like, and do they stay?"]
+    assert answers["Is the pair demanded?"] == "yes, status 400, the insight names user[id] and course[id]"
+    assert answers["Does a course's answer hold its roster?"].startswith("yes, ")
+    assert answers["Does a user's answer hold the courses?"].startswith("yes, ")
+    assert answers["Are names and titles filled?"] == "none of user.name, user.emails, course.title"
+    ids = answers["What do the ids look like, and do they stay?"]
     assert ids.startswith("str like '999:9")
     assert ids.endswith("the same in a second response")
-    assert "an object of completed_on, completed_on_timestamp" in found["What is the body of raw?"]
-    assert found["What is the body of normalized?"].endswith(
+    assert "an object of completed_on, completed_on_timestamp" in answers["What is the body of raw?"]
+    assert answers["What is the body of normalized?"].endswith(
         "an object of next_cursor, prev_cursor, result, result_count"
     )
-    assert found["How many records has a page?"] == (
+    assert answers["How many records has a page?"] == (
         f"100 by default, and a cursor to more; {users} with a limit of 10,000, and no cursor"
     )
-    assert found["What is the answer to a pair that doesn't exist?"] == (
+    assert answers["What is the answer to a pair that doesn't exist?"] == (
         "status 404, the LMS's own: 'The requested user is not enrolled in this course'"
     )
-    assert found["Are there rate headers?"] == "no"
-    assert "no call shows it" in found["What happens to an enrollment that was removed?"]
+    assert answers["Are there rate headers?"] == "no"
+    assert "no call shows it" in answers["What happens to an enrollment that was removed?"]
 
 
-def test_an_account_that_can_be_swept_is_told_as_one(sandbox):
-    found, _ = examined(sandbox, ACADEMY_ID)
-    assert found["Is the pair demanded?"] == "no: a list of 1 came, and a cursor to more"
-    assert found["Does a course's answer hold its roster?"] == "no users[] in its remote_data"
-    assert found["Are names and titles filled?"] == "no pair was found to request"
+def test_an_account_that_can_be_swept_is_reported_as_one(sandbox):
+    answers, _ = examine(sandbox, ACADEMY_ID)
+    assert answers["Is the pair demanded?"] == "no: a list of 1 came, and a cursor to more"
+    assert answers["Does a course's answer hold its roster?"] == "no users[] in its remote_data"
+    assert answers["Are names and titles filled?"] == "no pair was found to request"
 
 
-def test_rate_headers_are_told_and_nobody_s_data(sandbox):
+def test_rate_headers_are_reported_without_data_of_people(sandbox):
     sandbox.switch(Switches(provider_tier=Tier(110), not_enrolled=400))
-    found, _ = examined(sandbox, TALENTLMS_ID)
+    answers, _ = examine(sandbox, TALENTLMS_ID)
     sandbox.switch(Switches())
-    assert found["Are there rate headers?"].startswith("ratelimit-limit: 110;w=10, ")
-    assert found["What is the answer to a pair that doesn't exist?"].startswith("status 400, the LMS's own")
-    assert "example.org" not in str(found)
+    assert answers["Are there rate headers?"].startswith("ratelimit-limit: 110;w=10, ")
+    assert answers["What is the answer to a pair that doesn't exist?"].startswith("status 400, the LMS's own")
+    assert "example.org" not in str(answers)
 
 
-def test_an_account_that_can_not_be_asked_is_told_line_by_line():
+def test_an_account_with_a_broken_connection_is_reported_line_by_line():
     with running(SmallWorld()) as sandbox:
-        found, _ = examined(sandbox, BROKEN)
-    assert (
-        found["Is the pair demanded?"].startswith("yes, status 401")
-        or "401" in found["Is the pair demanded?"]
-    )
-    assert found["How many records has a page?"].startswith(
+        answers, _ = examine(sandbox, BROKEN)
+    assert answers["Is the pair demanded?"].startswith("yes, status 401") or "401" in answers["Is the pair demanded?"]
+    assert answers["How many records has a page?"].startswith(
         "no answer: The account's connection to its LMS is broken"
     )

@@ -163,9 +163,7 @@ class TestPayloads:
         assert read("rejected_enrollments", data_dir=data.root).num_rows == 2
         build_warehouse(data)
         with open_warehouse(data) as connection:
-            assert connection.sql("SELECT count(*), max(payload) FROM rejected_enrollments").fetchall() == [
-                (2, "")
-            ]
+            assert connection.sql("SELECT count(*), max(payload) FROM rejected_enrollments").fetchall() == [(2, "")]
 
     def test_of_an_unfinished_pull_are_emptied_and_its_file_stays_unreadable(self, data, rejected):
         other = {**PROVENANCE.metadata(), "run_id": "run-2"}

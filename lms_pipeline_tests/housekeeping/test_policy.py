@@ -43,12 +43,8 @@ def test_the_latest_fingerprints_are_kept_for_the_next_pull():
 
 
 def test_the_latest_fingerprints_of_a_former_account_expire_with_its_responses():
-    assert not policy(former_accounts={"acme"}).keeps_roster_fingerprints(
-        "acme", date(2026, 2, 28), is_latest=True
-    )
-    assert policy(former_accounts={"acme"}).keeps_roster_fingerprints(
-        "acme", date(2026, 3, 1), is_latest=True
-    )
+    assert not policy(former_accounts={"acme"}).keeps_roster_fingerprints("acme", date(2026, 2, 28), is_latest=True)
+    assert policy(former_accounts={"acme"}).keeps_roster_fingerprints("acme", date(2026, 3, 1), is_latest=True)
 
 
 def test_payloads_are_kept_for_the_days_that_are_set_or_for_ever():

@@ -28,17 +28,13 @@ def test_rows_may_repeat_if_there_is_no_key(tmp_path):
 
 def test_a_repeated_key_is_refused(tmp_path):
     path = courses(tmp_path, "c1", "c2", "c1", "c1")
-    with pytest.raises(
-        AuditError, match=r"^2 rows of courses repeat the key of another; nothing was published\.$"
-    ):
+    with pytest.raises(AuditError, match=r"^2 rows of courses repeat the key of another; nothing was published\.$"):
         audit_file(path, COURSES, COURSES.key)
 
 
 def test_a_pair_is_repeated_only_if_both_columns_are(tmp_path):
     rows = [enrollment("u1", "c1"), enrollment("u1", "c2"), enrollment("u2", "c1")]
-    assert (
-        audit_file(write(tmp_path / "a.parquet", UNIFIED_ENROLLMENTS, *rows), UNIFIED_ENROLLMENTS, PAIR) == 3
-    )
+    assert audit_file(write(tmp_path / "a.parquet", UNIFIED_ENROLLMENTS, *rows), UNIFIED_ENROLLMENTS, PAIR) == 3
     rows.append(enrollment("u1", "c2"))
     with pytest.raises(AuditError, match=r"^1 rows of unified_enrollments repeat"):
         audit_file(write(tmp_path / "b.parquet", UNIFIED_ENROLLMENTS, *rows), UNIFIED_ENROLLMENTS, PAIR)
@@ -47,9 +43,7 @@ def test_a_pair_is_repeated_only_if_both_columns_are(tmp_path):
 def test_a_key_without_a_value_is_refused(tmp_path):
     rows = [enrollment("u1", enrollment_id=None), enrollment("u2"), enrollment("u3", enrollment_id=None)]
     path = write(tmp_path / "a.parquet", UNIFIED_ENROLLMENTS, *rows)
-    with pytest.raises(
-        AuditError, match=r"^2 rows of unified_enrollments have no enrollment_id; nothing was"
-    ):
+    with pytest.raises(AuditError, match=r"^2 rows of unified_enrollments have no enrollment_id; nothing was"):
         audit_file(path, UNIFIED_ENROLLMENTS, ("enrollment_id",))
     assert audit_file(path, UNIFIED_ENROLLMENTS, PAIR) == 3
 

@@ -14,9 +14,7 @@ from lms_pipeline.lake.engine import duckdb_session, load_sql
 def test_times_are_in_utc_on_any_machine(monkeypatch):
     monkeypatch.setenv("TZ", "Pacific/Auckland")
     with duckdb_session() as connection:
-        [row] = connection.sql(
-            "SELECT TIMESTAMPTZ '2026-03-01 23:30:00', current_setting('TimeZone')"
-        ).fetchall()
+        [row] = connection.sql("SELECT TIMESTAMPTZ '2026-03-01 23:30:00', current_setting('TimeZone')").fetchall()
     assert row == (datetime(2026, 3, 1, 23, 30, tzinfo=UTC), "UTC")
 
 
@@ -57,9 +55,7 @@ def test_a_session_whose_result_is_still_read_is_not_reused():
         other.execute("CREATE TABLE mine (a INT)")
 
 
-def test_a_query_larger_than_the_memory_spills_into_the_folder_and_leaves_nothing_there(
-    tmp_path, monkeypatch
-):
+def test_a_query_larger_than_the_memory_spills_into_the_folder_and_leaves_nothing_there(tmp_path, monkeypatch):
     monkeypatch.setattr(engine, "MEMORY_LIMIT", "50MB")
     with duckdb_session(spill_to=tmp_path, threads=1) as connection:
         query = "SELECT md5(i::VARCHAR) AS a, i FROM range(1_500_000) AS t(i) ORDER BY a"

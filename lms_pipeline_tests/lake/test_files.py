@@ -118,9 +118,7 @@ class TestDisk:
     def test_a_full_disk_is_one_sentence(self, tmp_path):
         path = tmp_path / "a.parquet"
         path.symlink_to("/dev/full")
-        with pytest.raises(
-            LakeError, match=r"can't be written: the disk is full; free some space and run it again\.$"
-        ):
+        with pytest.raises(LakeError, match=r"can't be written: the disk is full; free some space and run it again\.$"):
             TableFile(COURSES, path)
 
     def test_a_file_in_the_place_of_a_folder_is_one_sentence(self, tmp_path):
@@ -154,8 +152,7 @@ ROWS = st.lists(
             "progress_percent": st.none() | st.floats(allow_nan=False),
             "is_mandatory": st.none() | st.booleans(),
             "attempt_number": st.none() | st.integers(-(2**63), 2**63 - 1),
-            "due_at": st.none()
-            | st.timedeltas(timedelta(0), timedelta(days=9)).map(lambda wait: NOON + wait),
+            "due_at": st.none() | st.timedeltas(timedelta(0), timedelta(days=9)).map(lambda wait: NOON + wait),
             "user_emails": st.none()
             | st.lists(st.fixed_dictionaries({"email": TEXTS, "is_primary": st.booleans()}), max_size=2),
         }
@@ -176,14 +173,11 @@ class TestDigest:
 
     def test_does_not_depend_on_when_the_rows_were_fetched(self):
         earlier, later = (
-            digest_of(batch(COURSES, {"course_id": "c1", "fetched_at": at}))
-            for at in (NOON, NOON + timedelta(days=1))
+            digest_of(batch(COURSES, {"course_id": "c1", "fetched_at": at})) for at in (NOON, NOON + timedelta(days=1))
         )
         assert earlier == later
 
-    @pytest.mark.parametrize(
-        "column", [c.name for c in UNIFIED_ENROLLMENTS.columns if c.name != "fetched_at"]
-    )
+    @pytest.mark.parametrize("column", [c.name for c in UNIFIED_ENROLLMENTS.columns if c.name != "fetched_at"])
     def test_changes_with_every_other_column(self, column):
         kind = arrow_schema(UNIFIED_ENROLLMENTS).field(column).type
         values = {
@@ -218,10 +212,7 @@ class TestDigest:
             for name in ("c1", "c2")
         ]
         numbers = [int.from_bytes(hashlib.md5(text.encode()).digest(), "little") for text in texts]  # noqa: S324
-        assert (
-            digest_of(batch(COURSES, {"course_id": "c1"}, {"course_id": "c2"}))
-            == f"{sum(numbers) % 2**128:032x}"
-        )
+        assert digest_of(batch(COURSES, {"course_id": "c1"}, {"course_id": "c2"})) == f"{sum(numbers) % 2**128:032x}"
 
 
 def test_the_digest_of_a_file_does_not_depend_on_its_row_groups(tmp_path, monkeypatch):

@@ -56,9 +56,7 @@ def test_a_large_account_needs_three_times_the_size_of_its_latest_snapshot(data,
     published = publish(data, "acme", FIRST, enrollment("u1")).path.stat().st_size
     sparse(data.answers(Partition("acme", FIRST)), SPARSE)
     sparse(data.details(Partition("acme", FIRST)), 1_000)
-    assert measure_free_space(data, Partition("acme", SECOND)) == FreeSpace(
-        10**9, 3 * (SPARSE + 1_000 + published)
-    )
+    assert measure_free_space(data, Partition("acme", SECOND)) == FreeSpace(10**9, 3 * (SPARSE + 1_000 + published))
 
 
 def test_other_accounts_and_later_days_do_not_count(data, free):

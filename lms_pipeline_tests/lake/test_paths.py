@@ -29,14 +29,7 @@ def test_no_text_that_is_not_an_id_becomes_a_partition(text):
 
 @pytest.mark.parametrize("day", ["20260302", "2026-W10-1", "2026-3-2", "2026-02-30", "today", ""])
 def test_a_folder_with_another_name_is_no_partition(tmp_path, day):
-    file = (
-        tmp_path
-        / "lake"
-        / UNIFIED_ENROLLMENTS.name
-        / "account_id=a"
-        / f"snapshot_date={day}"
-        / "data.parquet"
-    )
+    file = tmp_path / "lake" / UNIFIED_ENROLLMENTS.name / "account_id=a" / f"snapshot_date={day}" / "data.parquet"
     file.parent.mkdir(parents=True)
     file.touch()
     assert list(DataDir(tmp_path).partitions(UNIFIED_ENROLLMENTS)) == []

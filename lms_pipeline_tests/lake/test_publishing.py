@@ -67,9 +67,7 @@ def test_nothing_is_published_if_one_file_fails_its_audit(data):
         with pytest.raises(AuditError, match="1 rows of learners"):
             publication.publish([(courses, COURSES.key), (learners, LEARNERS.key)])
     assert visible(data) == {"courses/account_id=acme/snapshot_date=2026-03-01/data.parquet"}
-    assert pq.read_table(data.file(COURSES, ACME), columns=["course_id"]).to_pylist() == [
-        {"course_id": "old"}
-    ]
+    assert pq.read_table(data.file(COURSES, ACME), columns=["course_id"]).to_pylist() == [{"course_id": "old"}]
     assert hidden(data) == set()
 
 

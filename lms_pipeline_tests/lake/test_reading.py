@@ -40,9 +40,7 @@ def users(table: pa.Table) -> list[str]:
 def test_rows_are_read_with_their_account_and_day(filled):
     rows = lake.read("unified_enrollments", data_dir=filled.root).to_pylist()
     assert {(row["account_id"], row["snapshot_date"], row["user_id"]) for row in rows} == {
-        (account, day, f"{account}-{day.day}")
-        for account in ("007", "7", "acme")
-        for day in (FIRST, SECOND, THIRD)
+        (account, day, f"{account}-{day.day}") for account in ("007", "7", "acme") for day in (FIRST, SECOND, THIRD)
     }
 
 
@@ -109,9 +107,7 @@ def test_a_file_of_a_newer_version_is_a_clear_error(data):
 def test_a_file_that_is_damaged_is_a_clear_error(data):
     path = publish(data, "acme", FIRST, *(enrollment(f"u{number}") for number in range(500))).path
     path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(
-        LakeError, match=rf"^{path} is damaged: restore it, or remove it and pull the day again"
-    ):
+    with pytest.raises(LakeError, match=rf"^{path} is damaged: restore it, or remove it and pull the day again"):
         lake.read("unified_enrollments", data_dir=data.root)
 
 
@@ -149,9 +145,7 @@ def test_equals_signs_and_quotes_in_the_path_make_no_columns(tmp_path):
 
 
 def test_an_unknown_table_or_a_bad_id_is_one_sentence(data):
-    with pytest.raises(
-        UnknownTableError, match=r"^There is no table 'enrolments' in the lake: it has account_"
-    ):
+    with pytest.raises(UnknownTableError, match=r"^There is no table 'enrolments' in the lake: it has account_"):
         lake.read("enrolments", data_dir=data.root)
     with pytest.raises(BadIdError, match=r"^'\.\./x' can't be an account id: "):
         lake.read("courses", ["../x"], data_dir=data.root)

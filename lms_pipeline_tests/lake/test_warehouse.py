@@ -142,9 +142,7 @@ def test_times_are_in_utc(data, monkeypatch):
 
 class TestErrors:
     def test_a_warehouse_that_was_not_built_is_one_sentence(self, data):
-        with pytest.raises(
-            LakeError, match=r"^There is no warehouse at .*lms\.duckdb yet: run `lms-pipeline mat"
-        ):
+        with pytest.raises(LakeError, match=r"^There is no warehouse at .*lms\.duckdb yet: run `lms-pipeline mat"):
             rows_of(data, "SELECT 1")
 
     def test_a_file_that_is_no_database_is_one_sentence(self, data):

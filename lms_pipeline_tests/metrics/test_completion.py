@@ -24,9 +24,7 @@ DOCS = Path(__file__).resolve().parents[2] / "docs" / "metrics.md"
 
 @pytest.mark.parametrize("table", COMPLETION_TABLES, ids=lambda table: table.name)
 @pytest.mark.parametrize("learners", ["", "ann"])
-def test_schema_is_that_of_the_table_with_and_without_rows(
-    table: Table, learners: str, tmp_path: Path
-) -> None:
+def test_schema_is_that_of_the_table_with_and_without_rows(table: Table, learners: str, tmp_path: Path) -> None:
     rows = [{"user_id": user, "course_id": "c1", "status": "completed"} for user in learners.split()]
     with open_completion(enrollments_file(write(tmp_path / "data.parquet", rows))) as read_rows:
         batches = read_rows(table)
@@ -37,9 +35,7 @@ def test_schema_is_that_of_the_table_with_and_without_rows(
 
 
 def test_rows_are_ordered_by_their_key_in_small_batches(tmp_path: Path) -> None:
-    rows = [
-        {"user_id": f"u{n * 7919 % 50_000}", "course_id": "c", "status": "enrolled"} for n in range(50_000)
-    ]
+    rows = [{"user_id": f"u{n * 7919 % 50_000}", "course_id": "c", "status": "enrolled"} for n in range(50_000)]
     with open_completion(enrollments_file(write(tmp_path / "data.parquet", rows))) as read_rows:
         batches = read_rows(LEARNER_COMPLETION)
         sizes, users = [], []

@@ -59,9 +59,7 @@ def write_module(module: str, path: Path) -> Path:
     reason="the OULAD data are missing: ../shared/data/oulad, seen from the repository's root",
 )
 @pytest.mark.parametrize(("module", "on_time", "due"), [("AAA", 2_334, 3_740), ("FFF", 49_114, 93_144)])
-def test_submissions_on_time_are_those_of_the_readme(
-    module: str, on_time: int, due: int, tmp_path: Path
-) -> None:
+def test_submissions_on_time_are_those_of_the_readme(module: str, on_time: int, due: int, tmp_path: Path) -> None:
     file = enrollments_file(write_module(module, tmp_path / "data.parquet"), day=AT_THE_END)
     [whole] = compute_rows(ACCOUNT_COMPLETION, file)
     assert (whole["on_time_rate_num"], whole["on_time_rate_den"]) == (on_time, due)

@@ -30,11 +30,7 @@ def moment(chance: random.Random) -> datetime | None:
     """Return a time around the end of the day, where time zones differ, or null; some times are impossible."""
     days = chance.choice((-90, -40, -28, -27, -2, -1, 0, 0, 1, 1, 2, 300))
     hours = chance.choice((0, 0, 2, 4, 11, 18.5, 20))
-    return (
-        None
-        if chance.random() < 0.3
-        else datetime(2026, 3, 31, tzinfo=UTC) + timedelta(days=days, hours=hours)
-    )
+    return None if chance.random() < 0.3 else datetime(2026, 3, 31, tzinfo=UTC) + timedelta(days=days, hours=hours)
 
 
 def enrollment(chance: random.Random, position: int, has: set[str]) -> dict[str, Any]:
@@ -65,9 +61,7 @@ def account(seed: int, size: int) -> list[dict[str, Any]]:
 def check_row(row: dict[str, Any], expected: dict[str, object]) -> None:
     found = {name: value for name, value in row.items() if name in expected}
     assert found == {
-        name: pytest.approx(expected[name], rel=1e-12)
-        if isinstance(expected[name], float)
-        else expected[name]
+        name: pytest.approx(expected[name], rel=1e-12) if isinstance(expected[name], float) else expected[name]
         for name in found
     }
 
@@ -91,9 +85,7 @@ def check_sums(row: dict[str, Any]) -> None:
 
 @settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seed=st.integers(0, 2**32), size=st.integers(0, 60), zone=st.sampled_from(ZONES))
-def test_a_second_implementation_computes_the_same_figures(
-    tmp_path: Path, seed: int, size: int, zone: str
-) -> None:
+def test_a_second_implementation_computes_the_same_figures(tmp_path: Path, seed: int, size: int, zone: str) -> None:
     rows = account(seed, size)
     sets = plain_metrics.Sets(rows, DAY, zone)
     file = enrollments_file(write(tmp_path / "data.parquet", rows), zone=zone)
@@ -108,9 +100,7 @@ def test_a_second_implementation_computes_the_same_figures(
         groups = {sets.rows[p][column] for p in sets.all}
         assert [row[column] for row in found] == sorted(groups)
         for row in found:
-            check_row(
-                row, plain_metrics.figures(sets, {p for p in sets.all if sets.rows[p][column] == row[column]})
-            )
+            check_row(row, plain_metrics.figures(sets, {p for p in sets.all if sets.rows[p][column] == row[column]}))
             check_sums(row)
 
 

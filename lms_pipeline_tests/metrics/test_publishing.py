@@ -148,9 +148,7 @@ def test_a_day_that_was_not_pulled_is_one_sentence(data, partition):
 def test_a_snapshot_of_a_newer_version_is_one_sentence(data, snapshot):
     newer = pq.read_table(snapshot.path).replace_schema_metadata({"lms_pipeline.schema_version": "2"})
     pq.write_table(newer, snapshot.path)
-    with pytest.raises(
-        LakeError, match=r"was written by a newer lms_pipeline \(schema 2, this one reads up to 1\)"
-    ):
+    with pytest.raises(LakeError, match=r"was written by a newer lms_pipeline \(schema 2, this one reads up to 1\)"):
         publish_one(data, ACCOUNT_COMPLETION)
 
 

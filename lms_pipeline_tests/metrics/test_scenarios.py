@@ -96,10 +96,7 @@ def test_figures_are_those_computed_by_hand(case: str, tmp_path: Path) -> None:
     path = write(tmp_path / "data.parquet", enrollments(case.partition(".")[0]))
     file = enrollments_file(path, **OPTIONS.get(case, {}))
     figures = expected(case)
-    rows = {
-        kind: compute_rows(TABLES[kind], file)
-        for kind in {figure.row.partition(" ")[0] for figure in figures}
-    }
+    rows = {kind: compute_rows(TABLES[kind], file) for kind in {figure.row.partition(" ")[0] for figure in figures}}
     assert [Figure(f.row, f.name, read_figure(f, rows)) for f in figures] == figures
 
 

@@ -126,8 +126,6 @@ def test_escaped_text_has_no_meaning_in_markdown(text):
     assert not re.search(r"(?<!\\)(?:\\\\)*[|!\[\]()<>*_`~@:]", escaped)
 
 
-@pytest.mark.parametrize(
-    ("share", "bar"), [(None, "░░░░"), (0, "░░░░"), (0.5, "██░░"), (0.99, "████"), (1, "████")]
-)
+@pytest.mark.parametrize(("share", "bar"), [(None, "░░░░"), (0, "░░░░"), (0.5, "██░░"), (0.99, "████"), (1, "████")])
 def test_a_bar_is_filled_by_its_share(share, bar):
     assert format_bar(share, 4) == bar

@@ -58,9 +58,7 @@ def test_an_enrollment_is_served_in_its_latest_valid_version(serving):
 
 
 def test_the_later_line_of_two_versions_of_one_instant_wins(serving):
-    client, _ = serving(
-        build_line("e1", with_={"status": "failed"}), build_line("e1", with_={"status": "passed"})
-    )
+    client, _ = serving(build_line("e1", with_={"status": "failed"}), build_line("e1", with_={"status": "passed"}))
     assert fetch_statuses(client) == [("e1", "passed")]
 
 
@@ -103,9 +101,7 @@ def test_records_and_raw_are_served_byte_for_byte(tmp_path):
         raw_content = client.get(
             ENROLLMENTS, params={"integrated_account_id": "acme", "truto_response_format": "raw"}
         ).content
-    assert content.startswith(
-        f'{{"result":[{enrollment[:-1]},"remote_data":{raw}}}],"next_cursor":null'.encode()
-    )
+    assert content.startswith(f'{{"result":[{enrollment[:-1]},"remote_data":{raw}}}],"next_cursor":null'.encode())
     assert raw_content.startswith(f'{{"result":[{raw}],"next_cursor":null'.encode())
 
 
@@ -142,9 +138,7 @@ def test_enrollments_are_filtered_by_learner_and_course(serving):
 def test_users_and_courses_are_those_that_visible_enrollments_name(serving):
     client, set_clock = serving(
         build_line("e1", with_={"user": {"id": "u1", "name": "Old"}}),
-        build_line(
-            "e2", "2013-10-03T00:00:00Z", with_={"user": {"id": "u1", "name": "New"}, "course": {"id": "c2"}}
-        ),
+        build_line("e2", "2013-10-03T00:00:00Z", with_={"user": {"id": "u1", "name": "New"}, "course": {"id": "c2"}}),
         build_line("e3", with_={"user": "nobody"}),
     )
     assert fetch(client, USERS) == [{"id": "u1", "name": "New"}]
@@ -227,11 +221,7 @@ def test_a_file_that_is_missing_or_empty_is_one_clear_sentence(tmp_path):
 
 def test_a_view_is_built_once_for_all_pages_of_a_sweep(tmp_path):
     world = records_world(
-        [
-            write_lines(
-                tmp_path / "lines.ndjson", [build_line(), build_line(valid_from="2013-10-20T00:00:00Z")]
-            )
-        ]
+        [write_lines(tmp_path / "lines.ndjson", [build_line(), build_line(valid_from="2013-10-20T00:00:00Z")])]
     )
     view = world.view("acme", SECOND)
     assert world.view("acme", SECOND + timedelta(hours=1)) is view

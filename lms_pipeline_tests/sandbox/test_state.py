@@ -58,9 +58,7 @@ def test_routes_of_accounts_count_only_for_the_token(sandbox):
 def test_a_provider_sends_its_limit_in_headers_and_refuses_with_its_own_error(sandbox):
     sandbox.switch(Switches(provider_tier=Tier(2)))
     with open_client(sandbox) as client:
-        first, second, third = (
-            client.get(USERS, params={"integrated_account_id": SWEEPING}) for _ in range(3)
-        )
+        first, second, third = (client.get(USERS, params={"integrated_account_id": SWEEPING}) for _ in range(3))
         metadata = client.get(f"{USERS}/meta/list", params={"integrated_account_id": SWEEPING})
     headers = [
         tuple(response.headers[f"ratelimit-{name}"] for name in ("limit", "remaining"))

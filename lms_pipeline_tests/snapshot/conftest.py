@@ -1,4 +1,4 @@
-"""A portal of the usual size, and its days."""
+"""A portal of the usual size, and its account with an empty data directory."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from collections.abc import Iterator
 import pytest
 
 from lms_pipeline.sandbox import RunningSandbox, running
-from lms_pipeline_tests.support.pair_account import COURSES, EACH, LEARNERS, Days
+from lms_pipeline_tests.support.pair_account import COURSES, COURSES_PER_LEARNER, LEARNERS, PairAccount
 from lms_pipeline_tests.support.portal import Portal
 
 
 @pytest.fixture(scope="module")
 def portal() -> Portal:
-    return Portal(LEARNERS, COURSES, EACH, every=20)
+    return Portal(LEARNERS, COURSES, COURSES_PER_LEARNER, every=20)
 
 
 @pytest.fixture(scope="module")
@@ -23,8 +23,8 @@ def serving(portal) -> Iterator[RunningSandbox]:
 
 
 @pytest.fixture
-def days(tmp_path, portal, serving) -> Iterator[Days]:
-    yield Days(tmp_path, portal, serving)
+def account(tmp_path, portal, serving) -> Iterator[PairAccount]:
+    yield PairAccount(tmp_path, portal, serving)
     serving.clear_faults()
     portal.hidden = False
     portal.strays = []

@@ -1,7 +1,7 @@
-"""Every trouble that an API can make, through a whole pull, by sweep and by roster.
+"""Whole snapshot runs under every fault of an API, by sweep and by roster.
 
-Each ends in the same snapshot as without it, in one that says it isn't complete, or in a clear error with nothing
-published and everything that was answered kept. `docs/talentlms.md` has the table.
+A run ends in the same snapshot as without the fault, in an incomplete one, or in an error: then nothing is published
+and the responses so far are kept. The table is in `docs/talentlms.md`.
 """
 
 from __future__ import annotations
@@ -40,93 +40,85 @@ from lms_pipeline.sandbox.faults import (
     Status,
 )
 from lms_pipeline.snapshot.job import TABLES, SnapshotResult
-from lms_pipeline.truto import pagination, transport
+from lms_pipeline.truto import client as client_module
+from lms_pipeline.truto import transport
 from lms_pipeline_tests.support.portal import PORTAL, Portal
 from lms_pipeline_tests.support.sandbox import build_line, write_lines
-from lms_pipeline_tests.support.snapshot_runs import DAY, Taker
+from lms_pipeline_tests.support.snapshot_runs import DAY, SnapshotRunner
 
 ENROLLMENTS, COURSE = "/unified/lms/course-enrollments", "/unified/lms/courses/{id}"
 
-PASSING: dict[str, Fault] = {
-    "429 without a word": Status(status=429, times=2),
+TRANSIENT_FAULTS: dict[str, Fault] = {
+    "429 without headers": Status(status=429, times=2),
     "429 for seconds": Status(status=429, retry_after=3, times=2),
     "429 until a date": Status(status=429, retry_after=3, retry_after_as="date", times=2),
     "429 of the provider": Status(status=429, remote=True, ratelimit_reset=4, times=2),
-    **{
-        f"{status}": Status(status=status, remote=status > 500, times=2)
-        for status in (408, 425, 500, 502, 503, 504)
-    },
+    **{f"{status}": Status(status=status, remote=status > 500, times=2) for status in (408, 425, 500, 502, 503, 504)},
     "reset before a byte": Reset(times=2),
     "reset in the middle": Reset(share=0.5, times=2),
-    "cut under the whole length": Cut(length="whole", times=2),
-    "cut under its own length": Cut(length="cut", times=2),
+    "cut with the length of the whole": Cut(length="whole", times=2),
+    "cut with the length of the part": Cut(length="cut", times=2),
     "cut in chunks": Cut(length="chunked", times=2),
-    "late": Slow(seconds=30, times=1),
-    "dripping": Slow(bytes_per_second=20_000, times=1),
-    "a page for people": Html(times=2),
+    "a late response": Slow(seconds=30, times=1),
+    "a slow response": Slow(bytes_per_second=20_000, times=1),
+    "an HTML page": Html(times=2),
     "bad UTF-8": BadUtf8(times=2),
     "secrets": Debug(),
     "types that drift": Drift(),
-    "one in three of everything": Status(status=502, rate=0.3),
+    "one in three of all requests": Status(status=502, rate=0.3),
 }
-"""After these the snapshot is the same."""
+"""The run retries these: the snapshot equals the undisturbed one."""
 
-OF_LISTS: dict[str, Fault] = {
+LIST_FAULTS: dict[str, Fault] = {
     "a repeated cursor": RepeatedCursor(times=1),
     "an expired cursor": ExpiredCursor(times=1),
     "empty pages with a cursor": EmptyPage(times=2),
     "pages that shift once": ShiftedPage(by=2, times=1),
 }
-"""After these it is the same, of a list."""
+"""The run restarts the list after these: the snapshot equals the undisturbed one."""
 
-LASTING: dict[str, tuple[Fault, str]] = {
+LASTING_FAULTS: dict[str, tuple[Fault, str]] = {
     "the connection is revoked": (RevokedConnection(after=4, times=1), "connection to its LMS is broken"),
     "the token is revoked": (RevokedToken(after=4, times=1), "does not accept the token"),
     "forbidden": (Status(status=403, after=4), "refused the request"),
-    "down for good": (Status(status=500, after=4), "failed to answer"),
+    "always down": (Status(status=500, after=4), "failed to answer"),
     "blocked": (Status(status=503, after=4), "failed to answer"),
     "limited for too long": (Status(status=429, retry_after=86_400, after=4), "Too many requests"),
     "a gzip that explodes": (GzipBomb(after=4), "is larger than 1 MB"),
 }
-"""These end the pull with an error; when they are over, it goes on where it was."""
+"""These end the run with an error of this text; the next run resumes where it stopped."""
 
 
 @dataclass
 class Account:
-    """One that is pulled whole, over and over."""
+    """An account whose whole snapshot runs again and again."""
 
     sandbox: RunningSandbox
     account_id: str
     strategy: str
 
-    def take(self, root: Path, url: str | None = None) -> SnapshotResult:
+    def run(self, root: Path, url: str | None = None) -> SnapshotResult:
         options = AccountOptions(
-            strategy=self.strategy,  # type: ignore[arg-type] # one of them
+            strategy=self.strategy,  # type: ignore[arg-type] # a strategy
             page_size=5,
         )
-        return Taker(root, url or self.sandbox.url, self.sandbox.token, timeout=0.5).take(
+        return SnapshotRunner(root, url or self.sandbox.url, self.sandbox.token, timeout=0.5).run(
             account_id=self.account_id, identity="pair", options=options
         )
 
-    def digests(self, root: Path) -> list[str]:
-        taker = Taker(root, self.sandbox.url)
-        return [read_metadata(taker.file(name, account_id=self.account_id))["digest"] for name in TABLES]
+    def read_digests(self, root: Path) -> list[str]:
+        runner = SnapshotRunner(root, self.sandbox.url)
+        return [read_metadata(runner.file(name, account_id=self.account_id))["digest"] for name in TABLES]
 
-    def asked(self) -> list[tuple[str, str]]:
-        return [
-            (one.path, str(one.query))
-            for one in self.sandbox.requests()
-            if one.status == 200 and not one.faults
-        ]
+    def list_successful_requests(self) -> list[tuple[str, str]]:
+        return [(one.path, str(one.query)) for one in self.sandbox.requests() if one.status == 200 and not one.faults]
 
 
-def world_of(strategy: str, folder: Path) -> tuple[World, str]:
+def build_world(strategy: str, folder: Path) -> tuple[World, str]:
     if strategy == "roster":
         return Portal(learners=12, courses=3, each=2), PORTAL
     lines = [
-        build_line(
-            f"e{number}", with_={"user": {"id": f"{number}"}, "score": number}, raw={"role": "learner"}
-        )
+        build_line(f"e{number}", with_={"user": {"id": f"{number}"}, "score": number}, raw={"role": "learner"})
         for number in range(24)
     ]
     return records_world([write_lines(folder / "lines.ndjson", lines)]), "acme"
@@ -135,13 +127,13 @@ def world_of(strategy: str, folder: Path) -> tuple[World, str]:
 @pytest.fixture(scope="module", params=["sweep", "roster"])
 def served(request, tmp_path_factory) -> Iterator[tuple[Account, list[str]]]:
     """An account, and the digests of its undisturbed snapshot."""
-    world, account_id = world_of(request.param, tmp_path_factory.mktemp("world"))
+    world, account_id = build_world(request.param, tmp_path_factory.mktemp("world"))
     with running(world) as sandbox:
         sandbox.set_clock(datetime.combine(DAY, time.max, UTC))
         account = Account(sandbox, account_id, request.param)
         root = tmp_path_factory.mktemp("undisturbed")
-        assert account.take(root).complete
-        yield account, account.digests(root)
+        assert account.run(root).complete
+        yield account, account.read_digests(root)
 
 
 @pytest.fixture
@@ -158,46 +150,44 @@ def undisturbed(served) -> list[str]:
     return digests
 
 
-@pytest.mark.parametrize("trouble", PASSING)
-def test_a_trouble_that_passes_leaves_no_trace(account, undisturbed, tmp_path, trouble):
-    account.sandbox.fault(PASSING[trouble])
-    report = account.take(tmp_path)
+@pytest.mark.parametrize("name", TRANSIENT_FAULTS)
+def test_a_transient_fault_does_not_change_the_snapshot(account, undisturbed, tmp_path, name):
+    account.sandbox.fault(TRANSIENT_FAULTS[name])
+    result = account.run(tmp_path)
     assert account.sandbox.faults()[0]["struck"] > 0
-    assert report.complete
-    assert account.digests(tmp_path) == undisturbed
+    assert result.complete
+    assert account.read_digests(tmp_path) == undisturbed
 
 
-@pytest.mark.parametrize("trouble", OF_LISTS)
-def test_a_list_that_goes_wrong_once_is_read_anew(account, undisturbed, tmp_path, trouble):
+@pytest.mark.parametrize("name", LIST_FAULTS)
+def test_a_list_that_breaks_once_is_read_again_from_its_beginning(account, undisturbed, tmp_path, name):
     route = ENROLLMENTS if account.strategy == "sweep" else "/unified/lms/users"
-    account.sandbox.fault(_on(OF_LISTS[trouble], route))
-    report = account.take(tmp_path)
+    account.sandbox.fault(set_route(LIST_FAULTS[name], route))
+    result = account.run(tmp_path)
     assert account.sandbox.faults()[0]["struck"] > 0
-    assert report.complete
-    assert account.digests(tmp_path) == undisturbed
+    assert result.complete
+    assert account.read_digests(tmp_path) == undisturbed
 
 
-@pytest.mark.parametrize("trouble", LASTING)
-def test_a_trouble_that_stays_ends_the_pull_which_goes_on_where_it_was(
-    account, undisturbed, tmp_path, trouble, monkeypatch
-):
+@pytest.mark.parametrize("name", LASTING_FAULTS)
+def test_a_lasting_fault_ends_the_run_and_the_next_run_resumes_it(account, undisturbed, tmp_path, name, monkeypatch):
     monkeypatch.setattr(transport, "MAX_BODY_BYTES", 2**20)
-    fault, says = LASTING[trouble]
+    fault, message = LASTING_FAULTS[name]
     account.sandbox.fault(fault)
-    with pytest.raises(LmsPipelineError, match=says):
-        account.take(tmp_path)
-    assert Taker(tmp_path, account.sandbox.url).visible() == []
-    answered = account.asked()
-    assert answered
+    with pytest.raises(LmsPipelineError, match=message):
+        account.run(tmp_path)
+    assert SnapshotRunner(tmp_path, account.sandbox.url).list_published_tables() == []
+    successful = account.list_successful_requests()
+    assert successful
     account.sandbox.clear_faults()
     account.sandbox.clear_counts()
-    account.take(tmp_path)
-    assert not set(answered) & set(account.asked())
-    assert account.digests(tmp_path) == undisturbed
+    account.run(tmp_path)
+    assert not set(successful) & set(account.list_successful_requests())
+    assert account.read_digests(tmp_path) == undisturbed
 
 
 @pytest.mark.parametrize(
-    ("fault", "says"),
+    ("fault", "message"),
     [
         (RepeatedCursor(), "Truto repeats a page"),
         (ExpiredCursor(), "next_cursor has expired"),
@@ -206,48 +196,48 @@ def test_a_trouble_that_stays_ends_the_pull_which_goes_on_where_it_was(
     ],
     ids=["a repeated cursor", "an expired cursor", "a list without an end", "empty pages without an end"],
 )
-def test_a_list_that_always_goes_wrong_is_an_error(account, tmp_path, fault, says, monkeypatch):
-    monkeypatch.setattr(pagination, "MAX_PAGES", 20)
-    monkeypatch.setattr(pagination, "MAX_EMPTY_PAGES", 5)
-    account.sandbox.fault(_on(fault, "/unified/lms/users"))
-    with pytest.raises(LmsPipelineError, match=says):
-        account.take(tmp_path)
-    assert Taker(tmp_path, account.sandbox.url).visible() == []
+def test_a_list_that_always_breaks_is_an_error(account, tmp_path, fault, message, monkeypatch):
+    monkeypatch.setattr(client_module, "MAX_PAGES", 20)
+    monkeypatch.setattr(client_module, "MAX_EMPTY_PAGES", 5)
+    account.sandbox.fault(set_route(fault, "/unified/lms/users"))
+    with pytest.raises(LmsPipelineError, match=message):
+        account.run(tmp_path)
+    assert SnapshotRunner(tmp_path, account.sandbox.url).list_published_tables() == []
 
 
-def test_pages_that_always_shift_bring_all_and_say_that_something_may_be_missing(account, tmp_path):
+def test_pages_that_always_shift_publish_all_records_as_an_incomplete_snapshot(account, tmp_path):
     if account.strategy != "sweep":
-        pytest.skip("pairs are asked for one by one: there are no pages to shift")
+        pytest.skip("the roster strategy fetches enrollments pair by pair, without pages")
     account.sandbox.fault(ShiftedPage(by=2, route=ENROLLMENTS))
-    report = account.take(tmp_path)
-    assert not report.complete
-    assert report.rows.duplicates.identical > 0
-    published = next(one for one in report.published if one.table.name == "unified_enrollments")
+    result = account.run(tmp_path)
+    assert not result.complete
+    assert result.rows.duplicates.identical > 0
+    published = next(one for one in result.published if one.table.name == "unified_enrollments")
     assert published.rows == 24
 
 
-def test_a_part_that_is_missing_is_told(account, tmp_path):
+def test_a_partial_response_makes_the_snapshot_incomplete(account, tmp_path):
     account.sandbox.fault(Partial(times=1, route=ENROLLMENTS))
-    assert account.take(tmp_path).complete is False
+    assert account.run(tmp_path).complete is False
 
 
-def test_a_course_that_vanishes_between_list_and_detail_is_told(account, tmp_path):
+def test_a_course_that_vanishes_after_its_list_makes_the_snapshot_incomplete(account, tmp_path):
     if account.strategy != "roster":
-        pytest.skip("a sweep asks for no course")
+        pytest.skip("a sweep requests no single course")
     account.sandbox.fault(Status(status=404, remote=True, route=COURSE, times=1))
-    report = account.take(tmp_path)
-    assert (report.pairs.gone, report.complete) == (1, False)
-    assert report.rows.served == 16
+    result = account.run(tmp_path)
+    assert (result.pairs.gone, result.complete) == (1, False)
+    assert result.rows.served == 16
 
 
-def test_where_nobody_listens_is_told_and_the_pull_begins_when_somebody_does(account, undisturbed, tmp_path):
+def test_an_unreachable_api_is_an_error_and_a_later_run_succeeds(account, undisturbed, tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        nobody = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        unreachable = f"http://127.0.0.1:{listener.getsockname()[1]}"
     with pytest.raises(LmsPipelineError, match=r"^No connection"):
-        account.take(tmp_path, nobody)
-    account.take(tmp_path)
-    assert account.digests(tmp_path) == undisturbed
+        account.run(tmp_path, unreachable)
+    account.run(tmp_path)
+    assert account.read_digests(tmp_path) == undisturbed
 
 
-def _on(fault: Fault, route: str) -> Fault:
+def set_route(fault: Fault, route: str) -> Fault:
     return msgspec.structs.replace(fault, route=route)

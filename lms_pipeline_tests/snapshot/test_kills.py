@@ -1,4 +1,4 @@
-"""Pulls that are killed at random moments: nothing that was answered is asked for again, and what comes out is the same."""
+"""Pulls that are killed at random moments: no stored response is requested again, and the snapshot is the same."""
 
 from __future__ import annotations
 
@@ -21,41 +21,41 @@ from lms_pipeline.sandbox import RunningSandbox, World, records_world, running
 from lms_pipeline.snapshot.job import TABLES
 from lms_pipeline_tests.support.portal import PORTAL, Portal
 from lms_pipeline_tests.support.sandbox import build_line, write_lines
-from lms_pipeline_tests.support.snapshot_runs import DAY, Taker
+from lms_pipeline_tests.support.snapshot_runs import DAY, SnapshotRunner
 
 ROOT = Path(__file__).parents[2]
 KILLS = int(os.environ.get("LMS_TEST_KILLS", "6"))
-"""Of each strategy."""
+"""Kills for each strategy."""
 WORKERS = AccountOptions().workers
-LONGEST = 1.2
-"""Seconds in which a pull is killed: an undisturbed one takes about as long."""
+MAX_PULL_SECONDS = 1.2
+"""A pull is killed within these seconds; an undisturbed one needs about as long."""
 
 
-class Victim:
-    """An account that is pulled over and over, by processes that don't live long."""
+class KillableAccount:
+    """An account that short-lived processes pull again and again."""
 
-    def __init__(self, sandbox: RunningSandbox, root: Path, account: str, strategy: str) -> None:
+    def __init__(self, sandbox: RunningSandbox, root: Path, account_id: str, strategy: str) -> None:
         self.sandbox = sandbox
-        self.taker = Taker(root, sandbox.url, sandbox.token)
-        self.account = account
+        self.runner = SnapshotRunner(root, sandbox.url, sandbox.token)
+        self.account_id = account_id
         self._strategy = strategy
 
     def pull(self, seconds: float) -> bool:
-        """Whether it came to its end."""
+        """Pull, and kill the process after `seconds`; return whether the pull ended before."""
         arguments = (
-            self.taker.root,
+            self.runner.root,
             self.sandbox.url,
             self.sandbox.token,
-            self.account,
+            self.account_id,
             self._strategy,
             seconds,
         )
         command = [sys.executable, "-m", "lms_pipeline_tests.support.killable_pull", *map(str, arguments)]
         return subprocess.run(command, check=False, timeout=60, cwd=ROOT).returncode == 0
 
-    def kept(self) -> set[str]:
-        """The requests whose answers are kept for the attempt under way."""
-        path = self.taker.data.answers(Partition(self.account, DAY))
+    def list_stored_requests(self) -> set[str]:
+        """List the requests whose responses are stored for the unfinished attempt."""
+        path = self.runner.data.answers(Partition(self.account_id, DAY))
         if not path.exists():
             return set()
         with closing(sqlite3.connect(path)) as file:
@@ -64,53 +64,53 @@ class Victim:
             ).fetchall()
         return {key.partition("/")[2] for (key,) in rows}
 
-    def asked(self) -> list[str]:
-        """The requests since this was last looked at."""
-        asked = [f"{one.path}?{urlencode(one.query)}".removeprefix("/") for one in self.sandbox.requests()]
+    def pop_requests(self) -> list[str]:
+        """Return the requests since the previous call."""
+        requests = [f"{one.path}?{urlencode(one.query)}".removeprefix("/") for one in self.sandbox.requests()]
         self.sandbox.clear_counts()
-        return asked
+        return requests
 
-    def digests(self) -> list[str]:
-        return [self._digest(name) for name in TABLES]
+    def read_digests(self) -> list[str]:
+        return [self._read_digest(name) for name in TABLES]
 
-    def _digest(self, name: str) -> str:
+    def _read_digest(self, name: str) -> str:
         from lms_pipeline.lake.files import read_metadata
 
-        return read_metadata(self.taker.file(name, account_id=self.account))["digest"]
+        return read_metadata(self.runner.file(name, account_id=self.account_id))["digest"]
 
 
 @pytest.fixture(params=["roster", "sweep"])
-def victim(request, tmp_path) -> Iterator[Victim]:
+def account(request, tmp_path) -> Iterator[KillableAccount]:
     world: World = Portal(learners=90, courses=9, each=4)
-    account = PORTAL
+    account_id = PORTAL
     if request.param == "sweep":
         lines = [build_line(f"e{number}", with_={"user": {"id": f"u{number}"}}) for number in range(240)]
-        world, account = records_world([write_lines(tmp_path / "lines.ndjson", lines)]), "acme"
+        world, account_id = records_world([write_lines(tmp_path / "lines.ndjson", lines)]), "acme"
     with running(world) as sandbox:
         sandbox.set_clock(datetime.combine(DAY, time.max, UTC))
-        yield Victim(sandbox, tmp_path / "data", account, request.param)
+        yield KillableAccount(sandbox, tmp_path / "data", account_id, request.param)
 
 
-def test_a_killed_pull_goes_on_where_it_was_and_ends_as_if_nothing_had_been(victim):
-    assert victim.pull(60)
-    undisturbed, requests = victim.digests(), victim.asked()
+def test_a_killed_pull_resumes_and_publishes_the_same_snapshot(account):
+    assert account.pull(60)
+    undisturbed, requests = account.read_digests(), account.pop_requests()
     assert len(set(requests)) == len(requests)
-    draw = Random(7)  # noqa: S311 - moments to be killed at
+    draw = Random(7)  # noqa: S311 - moments of the kills
     kills = ended = repeated = 0
-    kept: set[str] = set()
+    stored: set[str] = set()
     while kills < KILLS or not ended:
-        ended_now = victim.pull(draw.uniform(0, LONGEST) if kills < KILLS else 60)
-        asked = victim.asked()
-        assert not kept & set(asked)
-        kept_now = victim.kept()
+        ended_now = account.pull(draw.uniform(0, MAX_PULL_SECONDS) if kills < KILLS else 60)
+        sent = account.pop_requests()
+        assert not stored & set(sent)
+        stored_now = account.list_stored_requests()
         if ended_now:
             ended += 1
-            assert victim.digests() == undisturbed
-            assert kept_now == set()
+            assert account.read_digests() == undisturbed
+            assert stored_now == set()
         else:
             kills += 1
-            repeated += len(set(asked) - kept_now)
-            assert len(set(asked) - kept_now) <= WORKERS
-        kept = kept_now
+            repeated += len(set(sent) - stored_now)
+            assert len(set(sent) - stored_now) <= WORKERS
+        stored = stored_now
     assert ended >= 1
     assert repeated <= kills * WORKERS

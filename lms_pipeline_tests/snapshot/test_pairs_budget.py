@@ -1,69 +1,71 @@
-"""Snapshots of pairs that may not cost what they need."""
+"""Snapshots of pairs whose budget is smaller than the number of calls that they need."""
 
 from __future__ import annotations
 
 import pytest
 
 from lms_pipeline.extract.budget import BudgetSpentError, Limits
-from lms_pipeline_tests.support.pair_account import COURSES, LISTS, PAIRS, expected, stored
+from lms_pipeline_tests.support.pair_account import (
+    COURSES,
+    LIST_PAGES,
+    PAIRS,
+    build_expected_rows,
+    read_stored_rows,
+)
 
 BUDGET = 60
 
 
-def test_a_budget_that_is_spent_leaves_the_rest_to_the_details_and_asks_for_it_first_the_next_day(
-    days, portal
-):
+def test_a_spent_budget_leaves_the_rest_to_the_roster_entries_and_the_next_day_fetches_it_first(account, portal):
     limits = Limits(per_snapshot=BUDGET)
-    report = days.take(0, limits)
-    told = BUDGET - LISTS - COURSES
-    assert days.asked().total() == BUDGET
-    assert report.complete
-    assert days.sources(0) == {"unified": told, "roster": PAIRS - told}
-    progress = {pair: row["progress_percent"] for pair, row in expected(portal, 0).items()}
-    assert {(r["user_id"], r["course_id"]): r["progress_percent"] for r in days.rows(0)} == progress
-    roster = [row for row in days.rows(0) if row["source"] == "roster"]
+    result = account.run_day(0, limits)
+    fetched = BUDGET - LIST_PAGES - COURSES
+    assert account.count_calls().total() == BUDGET
+    assert result.complete
+    assert account.count_sources(0) == {"unified": fetched, "roster": PAIRS - fetched}
+    progress = {pair: row["progress_percent"] for pair, row in build_expected_rows(portal, 0).items()}
+    assert {(r["user_id"], r["course_id"]): r["progress_percent"] for r in account.read_rows(0)} == progress
+    roster = [row for row in account.read_rows(0) if row["source"] == "roster"]
     assert all(row["status_raw"] is row["enrollment_id"] is None for row in roster)
-    assert {row["source"] for row in days.raw(0)} == {"remote_data", "roster"}
-    days.take(1, limits)
-    assert days.asked().total() == BUDGET
-    assert days.sources(1)["roster"] < days.sources(0)["roster"]
+    assert {row["source"] for row in account.read_raw_rows(0)} == {"remote_data", "roster"}
+    account.run_day(1, limits)
+    assert account.count_calls().total() == BUDGET
+    assert account.count_sources(1)["roster"] < account.count_sources(0)["roster"]
     day = 1
-    while days.sources(day)["roster"]:
+    while account.count_sources(day)["roster"]:
         day += 1
-        days.take(day, limits)
-        assert days.asked().total() <= BUDGET
+        account.run_day(day, limits)
+        assert account.count_calls().total() <= BUDGET
     assert day == 2
-    assert stored(days, day) == expected(portal, day)
+    assert read_stored_rows(account, day) == build_expected_rows(portal, day)
 
 
-def test_a_budget_that_is_spent_stores_no_payload_of_a_detail_where_payloads_are_dropped(days):
-    days.take(0, Limits(per_snapshot=BUDGET), options={"remote_data": "drop"})
-    assert days.sources(0)["roster"] > 0
-    assert days.raw(0) == []
+def test_a_spent_budget_stores_no_payload_of_a_roster_entry_when_the_account_drops_payloads(account):
+    account.run_day(0, Limits(per_snapshot=BUDGET), options={"remote_data": "drop"})
+    assert account.count_sources(0)["roster"] > 0
+    assert account.read_raw_rows(0) == []
 
 
-def test_a_budget_that_is_spent_can_make_the_snapshot_fail(days):
-    with pytest.raises(
-        BudgetSpentError, match=rf"^The {BUDGET} calls that a snapshot of portal may cost are used"
-    ):
-        days.take(0, Limits(per_snapshot=BUDGET), options={"when_spent": "fail"})
-    assert days.taker.visible() == []
+def test_a_spent_budget_fails_the_snapshot_when_the_account_says_so(account):
+    with pytest.raises(BudgetSpentError, match=rf"^The {BUDGET} calls that a snapshot of portal may cost are used"):
+        account.run_day(0, Limits(per_snapshot=BUDGET), options={"when_spent": "fail"})
+    assert account.runner.list_published_tables() == []
 
 
-def test_a_budget_that_does_not_reach_for_the_details_is_an_error(days):
+def test_a_budget_below_the_number_of_roster_responses_is_an_error(account):
     with pytest.raises(BudgetSpentError):
-        days.take(0, Limits(per_snapshot=5))
-    assert days.asked().total() == 5
-    assert days.taker.visible() == []
+        account.run_day(0, Limits(per_snapshot=5))
+    assert account.count_calls().total() == 5
+    assert account.runner.list_published_tables() == []
 
 
-def test_a_budget_that_does_not_reach_for_pairs_without_details_is_an_error(days):
+def test_a_budget_below_the_number_of_pairs_without_roster_entries_is_an_error(account):
     with pytest.raises(BudgetSpentError):
-        days.take(0, Limits(per_snapshot=BUDGET), options={"strategy": "pairs"})
-    assert days.taker.visible() == []
+        account.run_day(0, Limits(per_snapshot=BUDGET), options={"strategy": "pairs"})
+    assert account.runner.list_published_tables() == []
 
 
-def test_a_budget_of_an_hour_is_waited_for_within_the_hours_and_no_longer(days):
-    report = days.take(0, Limits(per_hour=25, hours=0.5))
-    assert days.asked().total() == 25
-    assert report.rows.roster == PAIRS - (25 - LISTS - COURSES)
+def test_an_hourly_budget_waits_only_within_the_hours_of_the_snapshot(account):
+    result = account.run_day(0, Limits(per_hour=25, hours=0.5))
+    assert account.count_calls().total() == 25
+    assert result.rows.roster == PAIRS - (25 - LIST_PAGES - COURSES)

@@ -1,68 +1,75 @@
-"""Which calls a snapshot of pairs costs."""
+"""Which calls a snapshot of pairs makes, and how many."""
 
 from __future__ import annotations
 
 import pytest
 
-from lms_pipeline_tests.support.pair_account import COURSES, LEARNERS, LISTS, PAIRS, expected, stored
+from lms_pipeline_tests.support.pair_account import (
+    COURSES,
+    LEARNERS,
+    LIST_PAGES,
+    PAIRS,
+    build_expected_rows,
+    read_stored_rows,
+)
 
 
-@pytest.mark.parametrize(("strategy", "details"), [("roster", COURSES), ("learner", LEARNERS)])
-def test_calls_are_spent_on_what_is_new_or_changed_or_in_turn(days, portal, strategy, details):
-    assert days.take(0, options={"strategy": strategy}).requests == LISTS + details + PAIRS
+@pytest.mark.parametrize(("strategy", "roster_calls"), [("roster", COURSES), ("learner", LEARNERS)])
+def test_calls_fetch_pairs_that_are_new_or_changed_or_next_in_the_rotation(account, portal, strategy, roster_calls):
+    assert account.run_day(0, options={"strategy": strategy}).requests == LIST_PAGES + roster_calls + PAIRS
     changed = portal.changed(1)
     assert changed == 6
-    days.take(1, options={"strategy": strategy})
-    in_turn = -(-(PAIRS - changed) // 7)
-    assert days.asked().total() == LISTS + details + changed + in_turn
+    account.run_day(1, options={"strategy": strategy})
+    rotation = -(-(PAIRS - changed) // 7)
+    assert account.count_calls().total() == LIST_PAGES + roster_calls + changed + rotation
     for day in (0, 1):
-        assert stored(days, day) == expected(portal, day)
-    assert days.sources(1) == {"unified": changed + in_turn, "carried": PAIRS - changed - in_turn}
+        assert read_stored_rows(account, day) == build_expected_rows(portal, day)
+    assert account.count_sources(1) == {"unified": changed + rotation, "carried": PAIRS - changed - rotation}
 
 
-def test_calls_are_spent_on_changes_alone_where_nothing_is_asked_in_turn(days, portal):
+def test_calls_fetch_only_changes_without_a_rotation(account, portal):
     for day in (0, 1, 2):
-        days.take(day, options={"rotation_days": 0})
-    assert days.asked().total() == LISTS + COURSES + portal.changed(2)
-    assert stored(days, 2) == expected(portal, 2)
+        account.run_day(day, options={"rotation_days": 0})
+    assert account.count_calls().total() == LIST_PAGES + COURSES + portal.changed(2)
+    assert read_stored_rows(account, 2) == build_expected_rows(portal, 2)
 
 
-def test_calls_come_round_within_the_rotation(days):
+def test_calls_refresh_every_pair_within_the_days_of_the_rotation(account):
     for day in range(4):
-        days.take(day, options={"rotation_days": 3})
-    oldest = min(row["fetched_at"] for row in days.rows(3))
-    assert oldest.date() >= days.date(1)
+        account.run_day(day, options={"rotation_days": 3})
+    oldest = min(row["fetched_at"] for row in account.read_rows(3))
+    assert oldest.date() >= account.date(1)
 
 
-def test_calls_are_not_spent_every_day_on_what_a_detail_lists_and_is_no_enrollment(days, portal):
+def test_calls_do_not_repeat_every_day_for_roster_entries_without_an_enrollment(account, portal):
     portal.strays = [{"id": "trainer", "role": "instructor"}]
-    assert days.take(0).pairs.not_enrolled == COURSES
-    again = [days.take(day).pairs.not_enrolled for day in range(1, 9)]
-    assert max(again) < COURSES <= sum(again)  # they come round like all that seems unchanged
-    assert stored(days, 8) == expected(portal, 8)
+    assert account.run_day(0).pairs.not_enrolled == COURSES
+    not_enrolled = [account.run_day(day).pairs.not_enrolled for day in range(1, 9)]
+    assert max(not_enrolled) < COURSES <= sum(not_enrolled)  # they rotate like unchanged pairs
+    assert read_stored_rows(account, 8) == build_expected_rows(portal, 8)
 
 
-def test_calls_are_not_spent_on_entries_without_an_id_which_are_told(days, portal):
+def test_calls_skip_roster_entries_without_an_id_and_the_result_counts_them(account, portal):
     portal.strays = [{"role": "learner"}, {"id": None}]
-    report = days.take(0)
-    assert (report.pairs.unusable, report.complete, report.requests) == (
+    result = account.run_day(0)
+    assert (result.pairs.unusable, result.complete, result.requests) == (
         2 * COURSES,
         False,
-        LISTS + COURSES + PAIRS,
+        LIST_PAGES + COURSES + PAIRS,
     )
-    assert stored(days, 0) == expected(portal, 0)
+    assert read_stored_rows(account, 0) == build_expected_rows(portal, 0)
 
 
-def test_calls_of_pairs_are_all_learners_in_all_courses(days, portal):
-    report = days.take(0, options={"strategy": "pairs"})
-    assert days.asked()["course-enrollments"] == LEARNERS * COURSES
-    assert report.pairs.not_enrolled == LEARNERS * COURSES - PAIRS
-    assert stored(days, 0) == expected(portal, 0)
+def test_calls_of_the_pairs_strategy_cover_all_learners_in_all_courses(account, portal):
+    result = account.run_day(0, options={"strategy": "pairs"})
+    assert account.count_calls()["course-enrollments"] == LEARNERS * COURSES
+    assert result.pairs.not_enrolled == LEARNERS * COURSES - PAIRS
+    assert read_stored_rows(account, 0) == build_expected_rows(portal, 0)
 
 
-def test_calls_of_pairs_are_those_of_a_file(days, tmp_path):
+def test_calls_of_the_pairs_strategy_cover_only_the_pairs_of_its_file(account, tmp_path):
     file = tmp_path / "pairs.csv"
     file.write_text("course_id,user_id,more\n101,1,x\n999,1,x\n", encoding="utf-8")
-    report = days.take(0, options={"strategy": "pairs", "pairs_file": str(file)})
-    assert [(row["user_id"], row["course_id"]) for row in days.rows(0)] == [("1", "101")]
-    assert (days.asked()["course-enrollments"], report.pairs.not_enrolled) == (2, 1)
+    result = account.run_day(0, options={"strategy": "pairs", "pairs_file": str(file)})
+    assert [(row["user_id"], row["course_id"]) for row in account.read_rows(0)] == [("1", "101")]
+    assert (account.count_calls()["course-enrollments"], result.pairs.not_enrolled) == (2, 1)

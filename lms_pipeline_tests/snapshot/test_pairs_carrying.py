@@ -1,87 +1,91 @@
-"""What is carried over from the snapshot of the day before, and when nothing is."""
+"""What a snapshot carries over from the previous one, and when it carries over nothing."""
 
 from __future__ import annotations
 
 import pytest
 
-from lms_pipeline_tests.support.pair_account import EACH, LEARNERS, PAIRS, expected, stored
+from lms_pipeline_tests.support.pair_account import (
+    COURSES_PER_LEARNER,
+    LEARNERS,
+    PAIRS,
+    build_expected_rows,
+    read_stored_rows,
+)
 
 
-def test_carrying_keeps_the_time_of_the_real_answer_and_the_payload(days):
-    days.take(0)
-    fetched = {(row["user_id"], row["course_id"]): row["fetched_at"] for row in days.rows(0)}
-    days.take(1)
-    carried = [row for row in days.rows(1) if row["source"] == "carried"]
+def test_carrying_keeps_the_time_of_the_original_response_and_the_payload(account):
+    account.run_day(0)
+    fetched = {(row["user_id"], row["course_id"]): row["fetched_at"] for row in account.read_rows(0)}
+    account.run_day(1)
+    carried = [row for row in account.read_rows(1) if row["source"] == "carried"]
     assert carried
     assert all(row["fetched_at"] == fetched[row["user_id"], row["course_id"]] for row in carried)
-    assert len(days.raw(1)) == len(days.rows(1))
-    assert {row["source"] for row in days.raw(1)} == {"remote_data"}
+    assert len(account.read_raw_rows(1)) == len(account.read_rows(1))
+    assert {row["source"] for row in account.read_raw_rows(1)} == {"remote_data"}
 
 
-def test_carrying_is_told_with_its_staleness(days):
-    days.take(0)
-    report = days.take(1)
-    assert report.rows.carried == days.sources(1)["carried"]
-    assert report.rows.oldest_fetch == min(row["fetched_at"] for row in days.rows(1))
+def test_carrying_reports_the_number_of_rows_and_the_oldest_fetch(account):
+    account.run_day(0)
+    result = account.run_day(1)
+    assert result.rows.carried == account.count_sources(1)["carried"]
+    assert result.rows.oldest_fetch == min(row["fetched_at"] for row in account.read_rows(1))
 
 
 @pytest.mark.parametrize("strays", [[], [{"id": "trainer", "role": "instructor"}]])
-def test_carrying_saves_the_calls_that_asking_for_everything_takes_more(days, portal, strays):
-    portal.strays = strays  # which no call finds an enrollment for
-    assert days.take(0).pairs.calls_saved == 0
-    carrying = days.take(1)
-    sent = days.asked().total()
-    assert days.take(2, may_carry=False).pairs.calls_saved == 0
-    assert carrying.pairs.calls_saved == days.asked().total() - sent > 0
+def test_carrying_reports_the_calls_that_it_saves_compared_with_fetching_everything(account, portal, strays):
+    portal.strays = strays  # roster entries without an enrollment
+    assert account.run_day(0).pairs.calls_saved == 0
+    carrying = account.run_day(1)
+    sent = account.count_calls().total()
+    assert account.run_day(2, may_carry=False).pairs.calls_saved == 0
+    assert carrying.pairs.calls_saved == account.count_calls().total() - sent > 0
 
 
-def test_carrying_stops_where_too_much_had_changed_without_a_sign(days, portal):
+def test_carrying_stops_when_too_many_pairs_change_without_a_sign(account, portal):
     portal.hidden = True
-    days.take(0)
-    report = days.take(1)
-    assert report.pairs.planned["changed"] == 0
-    assert report.pairs.rotation_fetched == -(-PAIRS // 7)
-    # the first of the rotation are the first of the plan; one in twenty of them moved on
-    turned = [portal.one(learner, step, 1) for learner in range(LEARNERS) for step in range(EACH)]
-    by_course = sorted(range(PAIRS), key=lambda n: (int(turned[n].course_id), n))
-    assert report.pairs.rotation_changed == sum(
-        turned[n].changed_on == 1 for n in by_course[: report.pairs.rotation_fetched]
+    account.run_day(0)
+    result = account.run_day(1)
+    assert result.pairs.planned["changed"] == 0
+    assert result.pairs.rotation_fetched == -(-PAIRS // 7)
+    # the rotation begins with the first pairs of the plan; one in twenty of them changes
+    enrollments = [portal.one(learner, step, 1) for learner in range(LEARNERS) for step in range(COURSES_PER_LEARNER)]
+    by_course = sorted(range(PAIRS), key=lambda n: (int(enrollments[n].course_id), n))
+    assert result.pairs.rotation_changed == sum(
+        enrollments[n].changed_on == 1 for n in by_course[: result.pairs.rotation_fetched]
     )
-    assert report.pairs.stops_carrying is (
-        report.pairs.rotation_changed > report.pairs.rotation_fetched * 0.01
-    )
-    days.take(2, may_carry=False)
-    assert stored(days, 2) == expected(portal, 2)
-    assert days.sources(2) == {"unified": PAIRS}
+    assert result.pairs.stops_carrying is (result.pairs.rotation_changed > result.pairs.rotation_fetched * 0.01)
+    account.run_day(2, may_carry=False)
+    assert read_stored_rows(account, 2) == build_expected_rows(portal, 2)
+    assert account.count_sources(2) == {"unified": PAIRS}
 
 
-def test_carrying_goes_by_the_snapshot_that_was_there_at_the_beginning_whatever_becomes_of_it(days, portal):
-    days.take(0)
-    days.take(1, report_plan=lambda _told: days.lose(0))
-    assert days.sources(1)["carried"] > 0
-    assert stored(days, 1) == expected(portal, 1)
+def test_carrying_uses_the_previous_snapshot_as_it_is_at_the_start_of_the_run(account, portal):
+    account.run_day(0)
+    account.run_day(1, report_plan=lambda _plan: account.delete_files(0))
+    assert account.count_sources(1)["carried"] > 0
+    assert read_stored_rows(account, 1) == build_expected_rows(portal, 1)
 
 
 @pytest.mark.parametrize("file", ["details", "raw", "unified"])
-def test_carrying_from_a_damaged_snapshot_is_none_and_told(days, caplog, file):
-    days.take(0)
-    days.path(file, 0).write_bytes(b"PAR1 and no more")
-    days.take(1)
-    assert days.sources(1) == {"unified": PAIRS}
+def test_carrying_skips_a_damaged_snapshot_and_logs_a_warning(account, caplog, file):
+    account.run_day(0)
+    account.path(file, 0).write_bytes(b"PAR1 and no more")
+    account.run_day(1)
+    assert account.count_sources(1) == {"unified": PAIRS}
     assert "is damaged: restore it" in caplog.text
     assert "Nothing is carried over from it today" in caplog.text
 
 
-@pytest.mark.parametrize("trouble", ["details are lost", "another strategy", "another plan"])
-def test_carrying_needs_a_snapshot_that_was_taken_the_same_way(days, trouble):
-    days.take(0)
-    if trouble == "details are lost":
-        for path in (days.taker.root / "state" / "details").rglob("*.parquet"):
+@pytest.mark.parametrize("trouble", ["roster entries are lost", "another strategy", "another plan"])
+def test_carrying_needs_a_previous_snapshot_with_roster_entries_of_the_same_strategy_and_plan(account, trouble):
+    account.run_day(0)
+    if trouble == "roster entries are lost":
+        for path in (account.runner.root / "state" / "details").rglob("*.parquet"):
             path.unlink()
-    given = {
-        "details are lost": {},
+    options = {
+        "roster entries are lost": {},
         "another strategy": {"strategy": "learner"},
         "another plan": {"remote_data": "drop"},
     }
-    days.take(1, options=given[trouble])
-    assert days.sources(1) == {"unified": PAIRS}
+    account.run_day(1, options=options[trouble])
+    assert account.count_sources(1) == {"unified": PAIRS}

@@ -1,4 +1,4 @@
-"""A day flattened again from its kept answers, without a call."""
+"""Replays: a snapshot built again from its stored responses, without a call."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from lms_pipeline.snapshot.job import TABLES, SnapshotJob
 from lms_pipeline.snapshot.run import replay_snapshot
 from lms_pipeline.truto.store import NotKeptError
 from lms_pipeline_tests.support.portal import FIRST, PORTAL, Portal
-from lms_pipeline_tests.support.snapshot_runs import Taker
+from lms_pipeline_tests.support.snapshot_runs import SnapshotRunner
 
 OPTIONS = AccountOptions(strategy="roster", page_size=5)
 LIMITED = Limits(per_snapshot=40)
@@ -32,44 +32,44 @@ def portal():
 
 @pytest.fixture(scope="module")
 def three_days(tmp_path_factory, portal) -> Path:
-    """One within its budget and one not, and one after them."""
-    taker = Taker(tmp_path_factory.mktemp("three"), portal.url, portal.token)
+    """Snapshots of three days: two with the limit `LIMITED`, which the first exceeds, and one without a limit."""
+    runner = SnapshotRunner(tmp_path_factory.mktemp("three"), portal.url, portal.token)
     for number, limits in enumerate([LIMITED, LIMITED, None]):
-        take(taker, portal, number, limits=limits)
-    return taker.root
+        run_day(runner, portal, number, limits=limits)
+    return runner.root
 
 
 @pytest.fixture
-def taker(tmp_path, three_days, portal) -> Taker:
+def runner(tmp_path, three_days, portal) -> SnapshotRunner:
     shutil.copytree(three_days, tmp_path, dirs_exist_ok=True)
     portal.clear_counts()
-    return Taker(tmp_path, portal.url, portal.token)
+    return SnapshotRunner(tmp_path, portal.url, portal.token)
 
 
-def take(taker: Taker, portal: RunningSandbox, number: int, **more) -> None:
+def run_day(runner: SnapshotRunner, portal: RunningSandbox, number: int, **more) -> None:
     day = FIRST + timedelta(days=number)
     portal.set_clock(datetime.combine(day, time.max, UTC))
     now = datetime.combine(day + timedelta(days=1), time(1), UTC)
-    taker.take(account_id=PORTAL, day=day, now=now, identity="pair", **({"options": OPTIONS} | more))
+    runner.run(account_id=PORTAL, day=day, now=now, identity="pair", **({"options": OPTIONS} | more))
 
 
-def order(number: int, **more) -> SnapshotJob:
+def build_job(number: int, **more) -> SnapshotJob:
     day = FIRST + timedelta(days=number)
     return SnapshotJob(PORTAL, day, "again", "pair", more.pop("options", OPTIONS), **more)
 
 
-def told(taker, number: int) -> dict[str, dict[str, str]]:
+def read_all_metadata(runner, number: int) -> dict[str, dict[str, str]]:
     day = FIRST + timedelta(days=number)
-    return {name: read_metadata(taker.file(name, day, PORTAL)) for name in TABLES}
+    return {name: read_metadata(runner.file(name, day, PORTAL)) for name in TABLES}
 
 
 @pytest.mark.parametrize("number", [0, 1, 2])
-def test_gives_the_same_snapshot_without_a_call(taker, portal, number):
-    before = told(taker, number)
-    report = replay_snapshot(order(number), data=taker.data)
-    after = told(taker, number)
+def test_publishes_the_same_snapshot_without_a_call(runner, portal, number):
+    before = read_all_metadata(runner, number)
+    result = replay_snapshot(build_job(number), data=runner.data)
+    after = read_all_metadata(runner, number)
     assert portal.stats()["total"] == 0
-    assert len(report.published) == 5
+    assert len(result.published) == 5
     for name in TABLES:
         assert after[name]["digest"] == before[name]["digest"]
         assert after[name]["run_id"] == "again"
@@ -77,60 +77,60 @@ def test_gives_the_same_snapshot_without_a_call(taker, portal, number):
     assert after["unified_enrollments"]["pulled_at"] == before["unified_enrollments"]["pulled_at"]
 
 
-def test_can_be_gone_through_day_by_day(taker):
+def test_of_several_days_in_a_row_publishes_the_same_snapshots(runner):
     days = (0, 1, 2)
-    before = [told(taker, number)["unified_enrollments"]["digest"] for number in days]
+    before = [read_all_metadata(runner, number)["unified_enrollments"]["digest"] for number in days]
     for number in days:
-        replay_snapshot(order(number), data=taker.data)
-    assert [told(taker, number)["unified_enrollments"]["digest"] for number in days] == before
+        replay_snapshot(build_job(number), data=runner.data)
+    assert [read_all_metadata(runner, number)["unified_enrollments"]["digest"] for number in days] == before
 
 
-def test_of_a_day_whose_answers_are_gone_is_refused_and_the_snapshot_stays(taker):
-    before = told(taker, 1)
-    taker.data.answers(Partition(PORTAL, FIRST + timedelta(days=1))).unlink()
+def test_of_a_day_without_stored_responses_is_refused_and_the_snapshot_stays(runner):
+    before = read_all_metadata(runner, 1)
+    runner.data.answers(Partition(PORTAL, FIRST + timedelta(days=1))).unlink()
     with pytest.raises(NotKeptError, match=r"^No responses of portal on 2026-03-02 are kept"):
-        replay_snapshot(order(1), data=taker.data)
-    assert told(taker, 1) == before
+        replay_snapshot(build_job(1), data=runner.data)
+    assert read_all_metadata(runner, 1) == before
 
 
-def test_whose_predecessor_is_gone_is_refused_since_what_was_carried_came_from_it(taker):
-    before = told(taker, 2)
-    taker.data.details(Partition(PORTAL, FIRST + timedelta(days=1))).unlink()
+def test_without_the_previous_roster_entries_is_refused_when_the_snapshot_carries_rows_over(runner):
+    before = read_all_metadata(runner, 2)
+    runner.data.details(Partition(PORTAL, FIRST + timedelta(days=1))).unlink()
     with pytest.raises(
         NotKeptError, match=r"^The snapshot of portal on 2026-03-03 carried rows over from the previous one"
     ):
-        replay_snapshot(order(2), data=taker.data)
-    assert told(taker, 2) == before
+        replay_snapshot(build_job(2), data=runner.data)
+    assert read_all_metadata(runner, 2) == before
 
 
 @pytest.mark.parametrize("rotation_days", [0, 1, 2])
-def test_goes_by_what_was_so_then_whatever_is_set_now(taker, rotation_days):
-    before = told(taker, 2)
+def test_uses_the_replay_context_and_not_the_present_options(runner, rotation_days):
+    before = read_all_metadata(runner, 2)
     options = AccountOptions(strategy="roster", page_size=5, rotation_days=rotation_days)
-    report = replay_snapshot(order(2, options=options, may_carry=False), data=taker.data)
-    assert report.rows.carried > 0
-    assert told(taker, 2)["unified_enrollments"]["digest"] == before["unified_enrollments"]["digest"]
+    result = replay_snapshot(build_job(2, options=options, may_carry=False), data=runner.data)
+    assert result.rows.carried > 0
+    assert read_all_metadata(runner, 2)["unified_enrollments"]["digest"] == before["unified_enrollments"]["digest"]
 
 
-def test_is_possible_where_the_process_died_right_after_the_publishing(taker, portal, monkeypatch):
-    monkeypatch.setattr(Attempt, "finish", dies)
+def test_is_possible_when_the_process_dies_right_after_the_publish(runner, portal, monkeypatch):
+    monkeypatch.setattr(Attempt, "finish", interrupt)
     with pytest.raises(KeyboardInterrupt):
-        take(taker, portal, 3)
+        run_day(runner, portal, 3)
     monkeypatch.undo()
-    before = told(taker, 3)
-    replay_snapshot(order(3), data=taker.data)
-    assert told(taker, 3)["unified_enrollments"]["digest"] == before["unified_enrollments"]["digest"]
+    before = read_all_metadata(runner, 3)
+    replay_snapshot(build_job(3), data=runner.data)
+    assert read_all_metadata(runner, 3)["unified_enrollments"]["digest"] == before["unified_enrollments"]["digest"]
 
 
-def dies(_attempt: Attempt) -> None:
+def interrupt(_attempt: Attempt) -> None:
     raise KeyboardInterrupt
 
 
-def test_is_not_lost_where_a_list_is_pulled_alone(taker, portal):
-    take(taker, portal, 2, tables=["learners"])
-    assert len(replay_snapshot(order(2), data=taker.data).published) == 5
+def test_is_still_possible_after_a_run_of_one_list_only(runner, portal):
+    run_day(runner, portal, 2, tables=["learners"])
+    assert len(replay_snapshot(build_job(2), data=runner.data).published) == 5
 
 
-def test_under_other_options_is_refused(taker):
+def test_with_other_options_is_refused(runner):
     with pytest.raises(NotKeptError, match="restore them"):
-        replay_snapshot(order(1, options=AccountOptions(strategy="roster", page_size=6)), data=taker.data)
+        replay_snapshot(build_job(1, options=AccountOptions(strategy="roster", page_size=6)), data=runner.data)

@@ -1,4 +1,4 @@
-"""A snapshot that is far smaller than the one before it."""
+"""A snapshot that is far smaller than the previous one."""
 
 from contextlib import contextmanager
 from datetime import timedelta
@@ -9,129 +9,129 @@ from lms_pipeline.accounts.options import AccountOptions
 from lms_pipeline.lake.publishing import RowDrop, RowDropError
 from lms_pipeline_tests.support.scripted_api import page, refusal
 from lms_pipeline_tests.support.scripted_server import serve
-from lms_pipeline_tests.support.snapshot_runs import DAY, OPEN, Taker, record
+from lms_pipeline_tests.support.snapshot_runs import DAY, OPEN, SnapshotRunner, record
 
 NEXT_DAY, NEXT_OPEN = DAY + timedelta(days=1), OPEN + timedelta(days=1)
 LARGE_PAGES = AccountOptions(page_size=500)
 
 
 class Account:
-    """An account with as many enrollments as the test says, and the paths that it was asked for."""
+    """A scripted account with a settable number of enrollments, which counts the requests for them."""
 
     def __init__(self, enrollments):
         self.enrollments = enrollments
-        self.asked = 0
+        self.enrollment_requests = 0
         self.requests = 0
 
-    def __call__(self, asked):
-        if "/meta/" in asked.path:
+    def __call__(self, request):
+        if "/meta/" in request.path:
             return refusal(404)
-        if not asked.path.endswith("course-enrollments"):
+        if not request.path.endswith("course-enrollments"):
             return page()
-        self.asked += 1
+        self.enrollment_requests += 1
         return page(*(record(f"u{number}") for number in range(self.enrollments)))
 
 
 @contextmanager
-def day_before(folder, account):
-    """A taker whose account has a snapshot of the day before."""
+def open_previous_day(folder, account):
+    """Yield a runner whose account has a snapshot of the previous day."""
     with serve(account) as server:
-        taker = Taker(folder, server.url)
-        account.requests = taker.take(run_id="before", options=LARGE_PAGES).requests
-        yield taker
+        runner = SnapshotRunner(folder, server.url)
+        account.requests = runner.run(run_id="previous", options=LARGE_PAGES).requests
+        yield runner
 
 
-def take(taker, **more):
+def run_next_day(runner, **more):
     options = more.pop("options", LARGE_PAGES)
-    return taker.take(day=NEXT_DAY, now=NEXT_OPEN, options=options, run_id="after", **more)
+    return runner.run(day=NEXT_DAY, now=NEXT_OPEN, options=options, run_id="next", **more)
 
 
-def published(taker):
-    return taker.file("unified_enrollments", NEXT_DAY).exists()
+def is_published(runner):
+    return runner.file("unified_enrollments", NEXT_DAY).exists()
 
 
-def test_more_than_half_of_the_enrollments_gone_is_refused_in_one_sentence(tmp_path):
+def test_a_drop_of_more_than_half_is_refused_in_one_sentence(tmp_path):
     account = Account(100)
-    with day_before(tmp_path, account) as taker:
+    with open_previous_day(tmp_path, account) as runner:
         account.enrollments = 49
-        with pytest.raises(RowDropError) as refused:
-            take(taker)
-    assert str(refused.value) == (
+        with pytest.raises(RowDropError) as caught:
+            run_next_day(runner)
+    assert str(caught.value) == (
         "acme on 2026-03-02 would have 49 enrollments where 2026-03-01 has 100: a drop of 51%, and max_drop is 50%; "
         "nothing was published. If they are really gone, run it once with `--allow-drop`, or with allow_drop in the "
         "UI's launchpad."
     )
-    assert not published(taker)
+    assert not is_published(runner)
 
 
-def test_half_of_them_gone_is_published(tmp_path):
+def test_a_drop_of_half_is_published(tmp_path):
     account = Account(100)
-    with day_before(tmp_path, account) as taker:
+    with open_previous_day(tmp_path, account) as runner:
         account.enrollments = 50
-        take(taker)
-    assert published(taker)
+        run_next_day(runner)
+    assert is_published(runner)
 
 
-def test_an_account_may_allow_more_of_it(tmp_path):
+def test_an_account_may_allow_a_larger_drop(tmp_path):
     account = Account(100)
-    with day_before(tmp_path, account) as taker:
+    with open_previous_day(tmp_path, account) as runner:
         account.enrollments = 0
-        take(taker, options=AccountOptions(max_drop=1))
-    assert published(taker)
+        run_next_day(runner, options=AccountOptions(max_drop=1))
+    assert is_published(runner)
 
 
-def test_few_enrollments_may_all_go(tmp_path):
+def test_a_snapshot_of_few_enrollments_may_drop_to_none(tmp_path):
     account = Account(19)
-    with day_before(tmp_path, account) as taker:
+    with open_previous_day(tmp_path, account) as runner:
         account.enrollments = 0
-        take(taker)
-    assert published(taker)
+        run_next_day(runner)
+    assert is_published(runner)
 
 
 @pytest.fixture
 def refused(tmp_path):
-    """An account with one of its hundred enrollments left, and the taker whose snapshot of that was refused."""
+    """An account with one of its hundred enrollments left, and the runner whose snapshot is refused for it."""
     account = Account(100)
-    with day_before(tmp_path, account) as taker:
+    with open_previous_day(tmp_path, account) as runner:
         account.enrollments = 1
         with pytest.raises(RowDropError):
-            take(taker)
-        yield account, taker
+            run_next_day(runner)
+        yield account, runner
 
 
-def test_a_single_run_may_be_told_that_they_are_really_gone_and_takes_the_answers_that_were_refused(refused):
-    account, taker = refused
-    asked = account.asked
-    take(taker, allow_drop=True)
-    assert published(taker)
-    assert account.asked == asked
+def test_a_run_that_allows_the_drop_publishes_the_rejected_responses_without_new_requests(refused):
+    account, runner = refused
+    requests = account.enrollment_requests
+    run_next_day(runner, allow_drop=True)
+    assert is_published(runner)
+    assert account.enrollment_requests == requests
 
 
-def test_the_next_run_asks_anew_instead_of_believing_what_was_refused(refused):
-    account, taker = refused
+def test_the_next_run_fetches_everything_again_after_a_refusal(refused):
+    account, runner = refused
     account.enrollments = 100
-    assert take(taker).rows.served == 100
-    assert published(taker)
+    assert run_next_day(runner).rows.served == 100
+    assert is_published(runner)
 
 
-def test_the_requests_of_what_was_refused_count_on(refused):
-    account, taker = refused
+def test_the_requests_of_a_refused_attempt_stay_counted(refused):
+    account, runner = refused
     account.enrollments = 100
-    assert take(taker).requests == 2 * account.requests
+    assert run_next_day(runner).requests == 2 * account.requests
 
 
-def test_a_damaged_snapshot_before_it_is_not_compared(tmp_path):
+def test_a_damaged_previous_snapshot_is_not_compared(tmp_path):
     account = Account(100)
-    with day_before(tmp_path, account) as taker:
-        taker.file("unified_enrollments", DAY).write_bytes(b"no Parquet")
+    with open_previous_day(tmp_path, account) as runner:
+        runner.file("unified_enrollments", DAY).write_bytes(b"no Parquet")
         account.enrollments = 1
-        take(taker)
-    assert published(taker)
+        run_next_day(runner)
+    assert is_published(runner)
 
 
 @pytest.mark.parametrize(
-    ("rows", "before", "share"),
+    ("rows", "previous", "share"),
     [(60, 100, 0.4), (100, 100, 0.0), (120, 100, 0.0), (0, 20, 1.0), (0, 19, 0.0)],
 )
-def test_the_share_is_of_the_rows_before(rows, before, share):
-    assert RowDrop(rows, before, DAY).share == pytest.approx(share)
+def test_the_share_is_relative_to_the_previous_rows(rows, previous, share):
+    assert RowDrop(rows, previous, DAY).share == pytest.approx(share)

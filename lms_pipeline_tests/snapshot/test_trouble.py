@@ -1,4 +1,4 @@
-"""A pull that may not start, or doesn't come to its end: nothing is published, and what was there stays."""
+"""Runs that may not start or that fail: nothing is published, and an earlier snapshot stays."""
 
 import shutil
 import subprocess
@@ -22,34 +22,42 @@ from lms_pipeline.truto.errors import PermanentError, TransientError, TrutoError
 from lms_pipeline_tests.support.lake_files import incompressible_text, limit_file_size
 from lms_pipeline_tests.support.scripted_api import page, refusal
 from lms_pipeline_tests.support.scripted_server import SILENCE, serve
-from lms_pipeline_tests.support.snapshot_runs import CALENDAR, CLOSED, DAY, OPEN, Taker, by_path, record
+from lms_pipeline_tests.support.snapshot_runs import (
+    CALENDAR,
+    CLOSED,
+    DAY,
+    OPEN,
+    SnapshotRunner,
+    record,
+    respond_by_path,
+)
 
-NO_ANSWERS = "http://127.0.0.1:9"
+UNREACHABLE_URL = "http://127.0.0.1:9"
 
 
 @pytest.fixture
-def taker(tmp_path):
-    """Of a server that isn't there: who asks it fails."""
-    return Taker(tmp_path, NO_ANSWERS)
+def runner(tmp_path):
+    """A runner without a server: every request fails."""
+    return SnapshotRunner(tmp_path, UNREACHABLE_URL)
 
 
 @pytest.fixture(scope="module")
 def earlier(tmp_path_factory):
     root = tmp_path_factory.mktemp("earlier")
-    with serve(by_path([page(record("old"))])) as server:
-        Taker(root, server.url).take(run_id="run-0")
+    with serve(respond_by_path([page(record("old"))])) as server:
+        SnapshotRunner(root, server.url).run(run_id="run-0")
     return root
 
 
 @pytest.fixture
-def taken(tmp_path, earlier):
-    """One snapshot is there already."""
-    return Taker(shutil.copytree(earlier, tmp_path / "data"), NO_ANSWERS)
+def published(tmp_path, earlier):
+    """A runner without a server whose data directory holds one snapshot."""
+    return SnapshotRunner(shutil.copytree(earlier, tmp_path / "data"), UNREACHABLE_URL)
 
 
-def the_old_snapshot_stays(taker: Taker) -> bool:
-    runs = {taker.metadata(name)["run_id"] for name in TABLES}
-    return (runs, taker.rows("unified_enrollments", "user_id"), taker.left_over()) == (
+def has_only_the_old_snapshot(runner: SnapshotRunner) -> bool:
+    runs = {runner.read_metadata(name)["run_id"] for name in TABLES}
+    return (runs, runner.read_rows("unified_enrollments", "user_id"), runner.list_leftovers()) == (
         {"run-0"},
         [("old",)],
         [],
@@ -58,52 +66,52 @@ def the_old_snapshot_stays(taker: Taker) -> bool:
 
 class TestDay:
     @pytest.mark.parametrize(
-        ("day", "now", "says"),
+        ("day", "now", "message"),
         [
             (date(2026, 3, 2), OPEN, "2026-03-02 has not ended yet"),
             (date(2026, 2, 28), OPEN, "2026-02-28 has ended and its grace period is over"),
         ],
     )
-    def test_that_is_not_open_is_refused_without_a_call(self, tmp_path, day, now, says):
-        with serve(by_path()) as server, pytest.raises(DayNotOpenError) as caught:
-            Taker(tmp_path, server.url).take(day=day, now=now)
-        assert str(caught.value).startswith(says)
+    def test_that_is_not_open_is_refused_without_a_call(self, tmp_path, day, now, message):
+        with serve(respond_by_path()) as server, pytest.raises(DayNotOpenError) as caught:
+            SnapshotRunner(tmp_path, server.url).run(day=day, now=now)
+        assert str(caught.value).startswith(message)
         assert str(caught.value).endswith("the day that is open is 2026-03-01.")
         assert server.received == []
 
     @pytest.mark.parametrize("now", [CLOSED, CLOSED + timedelta(days=400)])
-    def test_that_is_over_keeps_its_snapshot_without_a_call_and_without_a_token(self, taken, now):
+    def test_that_is_closed_keeps_its_snapshot_without_a_call_or_a_token(self, published, now):
         def connect(_gate, _store):
             raise SettingsError("There is no API token.")
 
         job = SnapshotJob("acme", DAY, "run-1", "enrollment_id", AccountOptions())
-        report = take_snapshot(job, connect=connect, data=taken.data, calendar=CALENDAR, now=lambda: now)
-        assert (report.kept, report.requests) == (True, 0)
-        assert [(one.table.name, one.path, one.rows) for one in report.published] == [
-            (name, taken.file(name), int(name == "unified_enrollments")) for name in TABLES
+        result = take_snapshot(job, connect=connect, data=published.data, calendar=CALENDAR, now=lambda: now)
+        assert (result.kept, result.requests) == (True, 0)
+        assert [(one.table.name, one.path, one.rows) for one in result.published] == [
+            (name, published.file(name), int(name == "unified_enrollments")) for name in TABLES
         ]
-        assert the_old_snapshot_stays(taken)
+        assert has_only_the_old_snapshot(published)
 
-    def test_that_is_over_is_kept_for_the_tables_it_has(self, tmp_path):
-        with serve(by_path(users=[page({"id": "u1"})])) as server:
-            taker = Taker(tmp_path, server.url)
-            taker.take(tables=["learners"])
-            assert taker.take(tables=["learners"], now=CLOSED).kept
+    def test_that_is_closed_keeps_only_the_tables_that_it_has(self, tmp_path):
+        with serve(respond_by_path(users=[page({"id": "u1"})])) as server:
+            runner = SnapshotRunner(tmp_path, server.url)
+            runner.run(tables=["learners"])
+            assert runner.run(tables=["learners"], now=CLOSED).kept
             for tables in (["courses"], ["learners", "courses"], ["unified_enrollments"], TABLES):
                 with pytest.raises(DayNotOpenError):
-                    taker.take(tables=tables, now=CLOSED)
+                    runner.run(tables=tables, now=CLOSED)
 
-    def test_that_is_still_open_is_pulled_anew(self, taken):
-        with serve(by_path([page(record("new"))])) as server:
-            taken.url = server.url
-            report = taken.take(now=CLOSED - timedelta(microseconds=1))
-        assert report.kept is False
-        assert taken.rows("unified_enrollments", "user_id") == [("new",)]
+    def test_that_is_still_open_is_pulled_again(self, published):
+        with serve(respond_by_path([page(record("new"))])) as server:
+            published.url = server.url
+            result = published.run(now=CLOSED - timedelta(microseconds=1))
+        assert result.kept is False
+        assert published.read_rows("unified_enrollments", "user_id") == [("new",)]
 
 
 class TestFailure:
     @pytest.mark.parametrize(
-        ("answers", "error"),
+        ("responses", "error"),
         [
             ({"enrollments": [refusal(401)]}, PermanentError),
             ({"enrollments": [page(record("new"), cursor="1"), refusal(400)] * 2}, PermanentError),
@@ -119,32 +127,32 @@ class TestFailure:
             ),
         ],
     )
-    def test_in_the_middle_publishes_nothing_and_the_earlier_snapshot_stays(self, taken, answers, error):
-        with serve(by_path(**answers)) as server:
-            taken.url = server.url
+    def test_in_the_middle_of_a_run_publishes_nothing_and_keeps_the_earlier_snapshot(self, published, responses, error):
+        with serve(respond_by_path(**responses)) as server:
+            published.url = server.url
             with pytest.raises(error):
-                taken.take()
-        assert the_old_snapshot_stays(taken)
+                published.run()
+        assert has_only_the_old_snapshot(published)
 
-    def test_of_a_first_pull_leaves_nothing(self, tmp_path):
-        with serve(by_path([page(record("u1"), cursor="1"), refusal(400)] * 2)) as server:
-            taker = Taker(tmp_path, server.url)
+    def test_of_a_first_run_leaves_no_files(self, tmp_path):
+        with serve(respond_by_path([page(record("u1"), cursor="1"), refusal(400)] * 2)) as server:
+            runner = SnapshotRunner(tmp_path, server.url)
             with pytest.raises(TrutoError):
-                taker.take()
-        assert (taker.visible(), taker.left_over()) == ([], [])
+                runner.run()
+        assert (runner.list_published_tables(), runner.list_leftovers()) == ([], [])
 
-    def test_of_an_account_that_demands_the_pair_is_told_with_what_to_do(self, tmp_path):
+    def test_of_an_account_that_demands_the_pair_says_what_to_do(self, tmp_path):
         insight = {"missing_required_query_parameters": {"value": ["user[id]", "course[id]"]}}
-        answers = by_path([refusal(400, "Missing", truto_error_insight=insight)])
-        with serve(answers) as server, pytest.raises(PairDemandedError) as caught:
-            Taker(tmp_path, server.url).take(options=AccountOptions(strategy="sweep"))
+        script = respond_by_path([refusal(400, "Missing", truto_error_insight=insight)])
+        with serve(script) as server, pytest.raises(PairDemandedError) as caught:
+            SnapshotRunner(tmp_path, server.url).run(options=AccountOptions(strategy="sweep"))
         assert "Account acme can't be swept" in str(caught.value)
         assert 'set strategy = "auto" for it' in str(caught.value)
 
-    def test_of_the_disk_is_one_sentence_and_the_earlier_snapshot_stays(self, taken):
+    def test_of_the_disk_is_one_sentence_and_keeps_the_earlier_snapshot(self, published):
         wide = [page(*(record(f"u{number}", more=incompressible_text(number)) for number in range(100)))]
-        with serve(by_path(wide)) as server:
-            taken.url = server.url
+        with serve(respond_by_path(wide)) as server:
+            published.url = server.url
             with (
                 limit_file_size(300_000),
                 pytest.raises(
@@ -152,89 +160,87 @@ class TestFailure:
                     match=r"can't be (written|stored or read): .*(free some space|free space) and run it",
                 ),
             ):
-                taken.take()
-        assert the_old_snapshot_stays(taken)
+                published.run()
+        assert has_only_the_old_snapshot(published)
 
-    def test_without_room_for_the_pull_is_told_before_a_call(self, taken, monkeypatch):
+    def test_by_lack_of_free_space_precedes_every_call(self, published, monkeypatch):
         monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=199_999_999))
         with pytest.raises(LakeError, match=r"^There is not enough free space to pull acme on 2026-03-01: "):
-            taken.take()
-        assert the_old_snapshot_stays(taken)
+            published.run()
+        assert has_only_the_old_snapshot(published)
 
-    def test_of_a_file_in_the_place_of_a_folder_is_told_before_a_call(self, taker):
-        taker.data.state.write_text("")
+    def test_by_a_file_in_the_place_of_a_folder_precedes_every_call(self, runner):
+        runner.data.state.write_text("")
         with pytest.raises(LakeError, match=r"state/pulls/.* can't be written: Not a directory; "):
-            taker.take()
+            runner.run()
 
-    def test_of_an_id_that_can_not_become_a_path_is_told_before_a_call(self, taker):
+    def test_by_an_id_that_is_no_path_precedes_every_call(self, runner):
         with pytest.raises(BadIdError):
-            taker.take(account_id="../x")
+            runner.run(account_id="../x")
 
 
-class TestAlone:
-    def test_a_second_pull_of_the_same_account_and_day_is_refused_while_the_first_runs(self, tmp_path):
+class TestLock:
+    def test_refuses_a_second_run_of_the_same_account_and_day(self, tmp_path):
         refused: list[str] = []
-        taker = Taker(tmp_path, NO_ANSWERS)
+        runner = SnapshotRunner(tmp_path, UNREACHABLE_URL)
 
-        def answer(asked):
+        def respond(request):
             if not refused:
                 with pytest.raises(LockedError) as caught:
-                    taker.take(run_id="run-2")
+                    runner.run(run_id="run-2")
                 refused.append(str(caught.value))
             return page()
 
-        with serve(answer) as server:
-            taker.url = server.url
-            taker.take()
-        assert refused == [
-            "acme on 2026-03-01 is being pulled by another run: wait for it, or stop it, and try again."
-        ]
-        assert taker.metadata()["run_id"] == "run-1"
+        with serve(respond) as server:
+            runner.url = server.url
+            runner.run()
+        assert refused == ["acme on 2026-03-01 is being pulled by another run: wait for it, or stop it, and try again."]
+        assert runner.read_metadata()["run_id"] == "run-1"
 
-    def test_another_account_or_day_is_not_in_its_way(self, tmp_path):
+    def test_allows_another_account_or_day(self, tmp_path):
         others: list[str] = []
 
-        def answer(asked):
+        def respond(request):
             if not others:
-                others.append("being taken")
-                with serve(by_path()) as second:
-                    other = Taker(tmp_path, second.url)
-                    other.take(account_id="other")
-                    other.take(day=date(2026, 3, 2), now=OPEN + timedelta(days=1))
-                others.append("taken")
+                others.append("running")
+                with serve(respond_by_path()) as second:
+                    other = SnapshotRunner(tmp_path, second.url)
+                    other.run(account_id="other")
+                    other.run(day=date(2026, 3, 2), now=OPEN + timedelta(days=1))
+                others.append("published")
             return page()
 
-        with serve(answer) as server:
-            taker = Taker(tmp_path, server.url)
-            taker.take()
-        assert others == ["being taken", "taken"]
-        assert taker.visible() == sorted([*TABLES] * 3)
+        with serve(respond) as server:
+            runner = SnapshotRunner(tmp_path, server.url)
+            runner.run()
+        assert others == ["running", "published"]
+        assert runner.list_published_tables() == sorted([*TABLES] * 3)
 
-    def test_what_a_killed_process_left_is_removed_and_its_lock_is_gone(self, tmp_path):
+    def test_of_a_killed_process_is_free_and_the_next_run_removes_its_leftovers(self, tmp_path):
         stalled = Event()
 
-        def answer(asked):
-            if "next_cursor" in asked.target:
+        def respond(request):
+            if "next_cursor" in request.target:
                 stalled.set()
                 return SILENCE
             return page(record("u1"), cursor="1")
 
         code = (
-            "import sys; from pathlib import Path; from lms_pipeline_tests.support.snapshot_runs import Taker;"
-            "Taker(Path(sys.argv[1]), sys.argv[2]).take(run_id='run-0')"
+            "import sys; from pathlib import Path; from lms_pipeline_tests.support.snapshot_runs import SnapshotRunner;"
+            "SnapshotRunner(Path(sys.argv[1]), sys.argv[2]).run(run_id='run-0')"
         )
-        with serve(answer) as server:
+        with serve(respond) as server:
             command = [sys.executable, "-c", code, str(tmp_path), server.url]
             with subprocess.Popen(command) as killed:
                 try:
                     assert stalled.wait(60)
                     with pytest.raises(LockedError):
-                        Taker(tmp_path, NO_ANSWERS).take()
+                        SnapshotRunner(tmp_path, UNREACHABLE_URL).run()
                 finally:
                     killed.kill()
-        with serve(by_path()) as server:
-            taker = Taker(tmp_path, server.url)
-            assert sorted(set(taker.left_over())) == [".data.parquet.run-0", "waiting"]
-            taker.take()
-        assert taker.left_over() == []
-        assert taker.visible() == sorted(TABLES)
+        with serve(respond_by_path()) as server:
+            runner = SnapshotRunner(tmp_path, server.url)
+            assert sorted(set(runner.list_leftovers())) == [".data.parquet.run-0", "waiting"]
+            runner.run()
+        assert runner.list_leftovers() == []
+        assert runner.list_published_tables() == sorted(TABLES)

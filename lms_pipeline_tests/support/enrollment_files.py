@@ -27,9 +27,7 @@ FETCHED_AT = datetime(2026, 4, 1, 6, tzinfo=UTC)
 def write(path: Path, rows: Iterable[Mapping[str, Any]]) -> Path:
     """Write a file of enrollments; a missing value is null, except for `source` and `fetched_at`."""
     defaults = {"source": "unified", "fetched_at": FETCHED_AT}
-    table = pa.Table.from_pylist(
-        [defaults | dict(row) for row in rows], schema=arrow_schema(UNIFIED_ENROLLMENTS)
-    )
+    table = pa.Table.from_pylist([defaults | dict(row) for row in rows], schema=arrow_schema(UNIFIED_ENROLLMENTS))
     pq.write_table(table, path)
     return path
 

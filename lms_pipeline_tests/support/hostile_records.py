@@ -42,8 +42,7 @@ def encode_array(items):
 VALUES = st.recursive(
     SCALARS | st.sampled_from(UNUSUAL),
     lambda inner: (
-        st.lists(inner, max_size=3).map(encode_array)
-        | st.dictionaries(NAMES, inner, max_size=4).map(encode_object)
+        st.lists(inner, max_size=3).map(encode_array) | st.dictionaries(NAMES, inner, max_size=4).map(encode_object)
     ),
     max_leaves=5,
 )

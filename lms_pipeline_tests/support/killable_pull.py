@@ -1,6 +1,7 @@
-"""A pull that is killed after some time, if it hasn't come to its end: `mortal.py ROOT URL TOKEN ACCOUNT STRATEGY SECONDS`.
+"""A pull that kills itself after some seconds, unless it ends earlier.
 
-It kills itself with SIGKILL, which no process can catch, from a thread of its own.
+Usage: `python -m lms_pipeline_tests.support.killable_pull ROOT URL TOKEN ACCOUNT STRATEGY SECONDS`.
+A thread of the process sends SIGKILL, which no process can catch.
 """
 
 import os
@@ -10,16 +11,18 @@ from pathlib import Path
 from threading import Timer
 
 from lms_pipeline.accounts.options import AccountOptions
-from lms_pipeline_tests.support.snapshot_runs import Taker
+from lms_pipeline_tests.support.snapshot_runs import SnapshotRunner
 
 
 def pull(arguments: list[str]) -> None:
+    """Run one snapshot with these command-line arguments, and kill the process when its seconds are over."""
     root, url, token, account, strategy, seconds = arguments
     timer = Timer(float(seconds), os.kill, (os.getpid(), signal.SIGKILL))
     timer.daemon = True
     timer.start()
-    options = AccountOptions(strategy=strategy, page_size=3, rotation_days=0)  # type: ignore[arg-type] # one of them
-    Taker(Path(root), url, token).take(account_id=account, identity="pair", options=options, run_id="mortal")
+    options = AccountOptions(strategy=strategy, page_size=3, rotation_days=0)  # type: ignore[arg-type] # a strategy
+    runner = SnapshotRunner(Path(root), url, token)
+    runner.run(account_id=account, identity="pair", options=options, run_id="killable")
     timer.cancel()
 
 

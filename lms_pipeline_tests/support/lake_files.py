@@ -26,9 +26,7 @@ PROVENANCE = Provenance("run-1", NOON, "sweep", 7, complete=True)
 def batch(table: Table, *rows: dict[str, Any]) -> pa.RecordBatch:
     """Return a batch of the table. A missing value is null, or a default if the column is not nullable."""
     filled = {
-        column.name: NOON if column.type == "timestamp" else "x"
-        for column in table.columns
-        if not column.nullable
+        column.name: NOON if column.type == "timestamp" else "x" for column in table.columns if not column.nullable
     }
     return pa.RecordBatch.from_pylist([filled | row for row in rows], schema=arrow_schema(table))
 

@@ -90,9 +90,7 @@ def write_records(oulad: Path, target: Path) -> int:
 
 def _read_enrollments(oulad: Path) -> Iterator[Enrollment]:
     """Yield all enrollments, sorted by module."""
-    lengths = {
-        _parse_course(row): int(row["module_presentation_length"]) for row in _read_rows(oulad, "courses")
-    }
+    lengths = {_parse_course(row): int(row["module_presentation_length"]) for row in _read_rows(oulad, "courses")}
     info = {(*_parse_course(row), row["id_student"]): row for row in _read_rows(oulad, "studentInfo")}
     weights, submissions = _read_assessments(oulad)
     for row in sorted(_read_rows(oulad, "studentRegistration"), key=_parse_course):
@@ -109,9 +107,7 @@ def _read_enrollments(oulad: Path) -> Iterator[Enrollment]:
             length=lengths[course],
             result=student_info["final_result"],
             submissions=sorted(submissions[*course, student], key=lambda submission: submission.day),
-            attributes={
-                name: int(student_info[name]) for name in ("num_of_prev_attempts", "studied_credits")
-            },
+            attributes={name: int(student_info[name]) for name in ("num_of_prev_attempts", "studied_credits")},
         )
 
 
@@ -159,13 +155,9 @@ def _build_record(enrollment: Enrollment, day: int) -> dict[str, Any]:
         "user": {"id": enrollment.student},
         "course": {"id": f"{module}/{presentation}", "title": f"{module} {presentation}"},
         "status": status,
-        "enrolled_at": None
-        if enrollment.registered is None
-        else _format_instant(start, enrollment.registered),
+        "enrolled_at": None if enrollment.registered is None else _format_instant(start, enrollment.registered),
         "completed_at": _format_instant(start, enrollment.last_day) if status == "passed" else None,
-        "progress_percent": 100
-        * sum(submission.weight for submission in submitted)
-        / enrollment.total_weight,
+        "progress_percent": 100 * sum(submission.weight for submission in submitted) / enrollment.total_weight,
         "score": sum(scores) / len(scores) if scores else None,
         "last_activity_at": _format_instant(start, submitted[-1].day) if submitted else None,
         "updated_at": _format_instant(start, day),

@@ -93,9 +93,7 @@ class Sets:
         s["lapsed"] = s["ever_completed"] & status("expired")
         s["timed_out"] = status("expired") - s["lapsed"]
         s["finished"] = status("completed", "passed", "failed")
-        moved = self.all & self._where(
-            lambda r: (r["progress_percent"] or 0) > 0 or (r["time_spent_seconds"] or 0) > 0
-        )
+        moved = self.all & self._where(lambda r: (r["progress_percent"] or 0) > 0 or (r["time_spent_seconds"] or 0) > 0)
         s["started"] = has("started_at") | has("completed_at") | moved | s["finished"] | status("in_progress")
         s["open"] = status(*OPEN)
         s["open_started"] = s["open"] & s["started"]
@@ -214,15 +212,11 @@ def other_figures(sets: Sets, group: set[int]) -> dict[str, object]:
         "progress_n": len(progress),
         "score_mean": mean(scores),
         "score_n": len(scores) if known(sets)["score"] else None,
-        "time_spent_hours": sum(r["time_spent_seconds"] or 0 for r in rows) / 3600
-        if known(sets)["time"]
-        else None,
+        "time_spent_hours": sum(r["time_spent_seconds"] or 0 for r in rows) / 3600 if known(sets)["time"] else None,
         "rows_carried": sum(r["source"] == "carried" for r in rows),
         "rows_roster": sum(r["source"] == "roster" for r in rows),
         "rows_reconstructed": sum(r["source"] == "reconstructed" for r in rows),
-        "rows_unfamiliar_role": sum(
-            r["role"] is not None and r["role"].strip().lower() not in LEARNING for r in rows
-        ),
+        "rows_unfamiliar_role": sum(r["role"] is not None and r["role"].strip().lower() not in LEARNING for r in rows),
         "oldest_fetched_at": min((r["fetched_at"] for r in rows), default=None),
         "faulty_dates": sum(sets.faulty_dates[p] for p in group),
         "last_completed_at": max((r["completed_at"] for r in ever if r["completed_at"]), default=None),
@@ -233,9 +227,7 @@ def figures(sets: Sets, group: set[int]) -> dict[str, object]:
     """Return every figure of a row over the enrollments of `group`; null if it is not known of the account."""
     knows = known(sets)
     counts: dict[str, object] = {f"n_{name}": len(of & group) for name, of in sets.sets.items()}
-    counts |= {
-        f"status_{status}": sum(sets.rows[p]["status"] == status for p in group) for status in STATUSES
-    }
+    counts |= {f"status_{status}": sum(sets.rows[p]["status"] == status for p in group) for status in STATUSES}
     for name, (num, den) in rates(sets, group).items():
         counts |= {f"{name}_num": num, f"{name}_den": den, name: num / den if den else None}
     if not counts["status_passed"] and not counts["status_failed"]:

@@ -12,12 +12,7 @@ from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 from lms_pipeline.sandbox import Account, Integration
-from lms_pipeline.sandbox.synthetic.talentlms import (
-    PortalCourse,
-    PortalEnrollment,
-    PortalUser,
-    TalentLmsView,
-)
+from lms_pipeline.sandbox.synthetic.talentlms import PortalCourse, PortalEnrollment, PortalUser, TalentLmsView
 
 PORTAL = "portal"
 FIRST = date(2026, 3, 1)
@@ -80,20 +75,14 @@ class Portal:
 
     def held(self, day: int) -> list[Held]:
         """All enrollments at the end of a day, by learner."""
-        return [
-            self.one(learner, step, day)
-            for learner in range(len(self.user_ids))
-            for step in range(self._each)
-        ]
+        return [self.one(learner, step, day) for learner in range(len(self.user_ids)) for step in range(self._each)]
 
     def one(self, learner: int, step: int, day: int) -> Held:
         number = learner * self._each + step
         course = (learner + step * 7) % len(self.course_ids)
         moves = [past for past in range(1, day + 1) if (number + past) % self._every == 0]
         percent = 10 * (number % 5) + 7 * len(moves)
-        return Held(
-            self.user_ids[learner], self.course_ids[course], min(100, percent), moves[-1] if moves else 0
-        )
+        return Held(self.user_ids[learner], self.course_ids[course], min(100, percent), moves[-1] if moves else 0)
 
     def changed(self, day: int) -> int:
         """Count the enrollments that moved on that day."""
@@ -118,10 +107,7 @@ class PortalView(TalentLmsView):
     def _changed(self, roster: dict[str, Any]) -> dict[str, Any]:
         unmoved = {"completion_percentage": "0", "completed_on": "", "completed_on_timestamp": None}
         hidden = unmoved | {"total_time": None, "completion_status": None} if self._portal.hidden else {}
-        return {
-            name: [entry | hidden for entry in entries] + self._portal.strays
-            for name, entries in roster.items()
-        }
+        return {name: [entry | hidden for entry in entries] + self._portal.strays for name, entries in roster.items()}
 
 
 def _enrollments(held: list[Held]) -> Iterator[PortalEnrollment]:

@@ -55,9 +55,7 @@ class SmallView:
         matching = [one for one in self._user_ids if user_id in {None, one} and course_id in {None, "c1"}]
         return Listing.of(
             [
-                build_record(
-                    {"id": f"e-{one}", "user": {"id": one}, "course": {"id": "c1"}}, {"role": "learner"}
-                )
+                build_record({"id": f"e-{one}", "user": {"id": one}, "course": {"id": "c1"}}, {"role": "learner"})
                 for one in matching
             ]
         )
@@ -94,9 +92,7 @@ class SmallWorld:
 
 
 def open_client(sandbox: RunningSandbox) -> httpx.Client:
-    return httpx.Client(
-        base_url=sandbox.url, headers={"Authorization": f"Bearer {sandbox.token}"}, trust_env=False
-    )
+    return httpx.Client(base_url=sandbox.url, headers={"Authorization": f"Bearer {sandbox.token}"}, trust_env=False)
 
 
 def iterate_pages(client: httpx.Client, path: str, **parameters: str | int) -> Iterator[list[Json]]:

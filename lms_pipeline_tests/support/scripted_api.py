@@ -49,9 +49,7 @@ def page(*records: Any, cursor: str | None = None, **more: Any) -> ScriptedRespo
     return ScriptedResponse(json.dumps({"result": list(records), "next_cursor": cursor, **more}).encode())
 
 
-def refusal(
-    status: int, message: Any = "no", headers: dict[str, str] | None = None, **more: Any
-) -> ScriptedResponse:
+def refusal(status: int, message: Any = "no", headers: dict[str, str] | None = None, **more: Any) -> ScriptedResponse:
     body = {"statusCode": status, "error": HTTPStatus(status).phrase, "message": message, **more}
     return ScriptedResponse(json.dumps(body).encode(), status, headers or {})
 
@@ -94,6 +92,4 @@ class ScriptedClient(TrutoClient):
         self.received.append(ReceivedRequest(request.url.raw_path.decode(), dict(request.headers)))
         scripted = self._left.pop(0) if self._left else refusal(418, "the script has ended")
         # a stream, so that the client decodes the body as it would from a socket
-        return httpx.Response(
-            scripted.status, headers=scripted.headers, stream=httpx.ByteStream(scripted.body)
-        )
+        return httpx.Response(scripted.status, headers=scripted.headers, stream=httpx.ByteStream(scripted.body))

@@ -41,9 +41,7 @@ class ScriptedServer:
         if not first:
             return
         headers = dict(line.split(": ", 1) for line in lines)
-        request = ReceivedRequest(
-            first.split(" ")[1], {name.lower(): value for name, value in headers.items()}
-        )
+        request = ReceivedRequest(first.split(" ")[1], {name.lower(): value for name, value in headers.items()})
         self.received.append(request)
         response = self._respond(request)
         if response.ends == "stalls":

@@ -15,9 +15,7 @@ async def run_session(url: str, token: str, account_id: str) -> dict[str, object
     of_account = {"integrated_account_id": account_id}
 
     async def fetch(resource: str, **parameters: object) -> list[object]:
-        records: list[object] = await truto.unified_api.list(
-            "lms", resource, {**of_account, **parameters}
-        ).to_array()
+        records: list[object] = await truto.unified_api.list("lms", resource, {**of_account, **parameters}).to_array()
         return records
 
     users = await fetch("users", limit=7, truto_ignore_remote_data=True)

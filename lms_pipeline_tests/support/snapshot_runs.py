@@ -1,4 +1,7 @@
-"""Taking snapshots in tests: of a sandbox, or of a server that says what the test tells it to."""
+"""Snapshot runs in tests, against a sandbox or a scripted server, and the files that they publish.
+
+The scripts of a server's responses belong to `scripted_server`.
+"""
 
 from __future__ import annotations
 
@@ -34,15 +37,15 @@ from lms_pipeline_tests.support.scripted_api import (
 
 DAY = date(2026, 3, 1)
 OPEN = datetime(2026, 3, 2, 1, tzinfo=UTC)
-"""The day has ended, its grace has not."""
+"""`DAY` has ended, and its grace period is running."""
 CLOSED = datetime(2026, 3, 3, tzinfo=UTC)
-"""The first instant at which the grace is over."""
+"""The first instant after the grace period of `DAY`."""
 CALENDAR = Calendar(ZoneInfo("UTC"))
 
 
 @dataclass
-class Taker:
-    """Takes snapshots of the account `acme` into a data directory."""
+class SnapshotRunner:
+    """Runs snapshots into one data directory; the account is `acme` by default."""
 
     root: Path
     url: str
@@ -53,7 +56,7 @@ class Taker:
     def data(self) -> DataDir:
         return DataDir(self.root)
 
-    def take(
+    def run(
         self,
         *,
         day: date = DAY,
@@ -69,6 +72,7 @@ class Taker:
         allow_drop: bool = False,
         report_plan: Callable[[str], None] = lambda _text: None,
     ) -> SnapshotResult:
+        """Run one snapshot at `now`; waits take no real time."""
         job = SnapshotJob(
             account_id,
             day,
@@ -99,45 +103,47 @@ class Taker:
         )
 
     def file(self, table: str, day: date = DAY, account_id: str = "acme") -> Path:
+        """Return the path of the published file of a table."""
         return self.data.file(TABLES[table], Partition(account_id, day))
 
-    def rows(self, table: str, *columns: str) -> list[tuple[Any, ...]]:
-        """The published rows, as tuples of these columns."""
+    def read_rows(self, table: str, *columns: str) -> list[tuple[Any, ...]]:
+        """Read the published rows as tuples of these columns."""
         read = pq.read_table(self.file(table), columns=list(columns)).to_pylist()
         return [tuple(row[column] for column in columns) for row in read]
 
-    def metadata(self, table: str = "unified_enrollments") -> dict[str, str]:
+    def read_metadata(self, table: str = "unified_enrollments") -> dict[str, str]:
+        """Read the metadata of the published file of a table."""
         return read_metadata(self.file(table))
 
-    def visible(self) -> list[str]:
-        """The tables that are published, of whatever account and day."""
+    def list_published_tables(self) -> list[str]:
+        """List the tables of all published files, one name for each account and day."""
         return sorted(path.parts[-4] for path in self.data.lake.rglob("data.parquet"))
 
-    def left_over(self) -> list[str]:
-        """What a pull must not leave behind it."""
+    def list_leftovers(self) -> list[str]:
+        """List the names of temporary files and of staged rows; a finished run leaves none."""
         hidden = [path for path in self.data.lake.rglob(".*") if path.is_file()]
         return [path.name for path in (*hidden, *self.data.state.rglob("waiting"))]
 
 
-def by_path(
+def respond_by_path(
     enrollments: Iterable[ScriptedResponse] = (),
     users: Iterable[ScriptedResponse] = (),
     courses: Iterable[ScriptedResponse] = (),
 ) -> Callable[[ReceivedRequest], ScriptedResponse]:
-    """Answers for each list, one after the other; where there are none left, an empty last page. Metadata there are none."""
-    left = {"course-enrollments": list(enrollments), "users": list(users), "courses": list(courses)}
+    """Return a script that serves the responses of each list in order, then empty last pages, and no method metadata."""
+    remaining = {"course-enrollments": list(enrollments), "users": list(users), "courses": list(courses)}
 
-    def answer(asked: ReceivedRequest) -> ScriptedResponse:
-        if "/meta/" in asked.path:
+    def respond(request: ReceivedRequest) -> ScriptedResponse:
+        if "/meta/" in request.path:
             return refusal(404)
-        answers = left[asked.path.rpartition("/")[2]]
-        return answers.pop(0) if answers else page()
+        responses = remaining[request.path.rpartition("/")[2]]
+        return responses.pop(0) if responses else page()
 
-    return answer
+    return respond
 
 
 def record(user_id: str, course_id: str = "c1", **more: Any) -> dict[str, Any]:
-    """An enrollment as it is served."""
+    """Return an enrollment as the API serves it."""
     return {
         "id": f"{user_id}-{course_id}",
         "user": {"id": user_id},

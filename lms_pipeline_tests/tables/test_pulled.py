@@ -127,9 +127,7 @@ def test_the_statuses_are_the_ten_documented_ones():
 def test_the_batches_of_enrollments_have_the_schemas_of_their_tables(records):
     batches = EnrollmentFlattener("pair").flatten(read_records(*records), NOON)
     tables = (UNIFIED_ENROLLMENTS, RAW_ENROLLMENTS, REJECTED_ENROLLMENTS)
-    assert [batches.unified.schema, batches.raw.schema, batches.rejected.schema] == list(
-        map(arrow_schema, tables)
-    )
+    assert [batches.unified.schema, batches.raw.schema, batches.rejected.schema] == list(map(arrow_schema, tables))
 
 
 @pytest.mark.parametrize("table", [LEARNERS, COURSES], ids=lambda table: table.name)

@@ -67,10 +67,6 @@ def test_the_key_consists_of_columns_of_the_table(table):
 
 
 def test_the_tables_load_without_pyarrow():
-    program = (
-        "import sys, lms_pipeline.tables.catalog as c; print(len(c.TABLES) > 4, 'pyarrow' in sys.modules)"
-    )
-    process = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60
-    )
+    program = "import sys, lms_pipeline.tables.catalog as c; print(len(c.TABLES) > 4, 'pyarrow' in sys.modules)"
+    process = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
     assert process.stdout.split() == ["True", "False"]

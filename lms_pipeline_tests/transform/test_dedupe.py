@@ -69,9 +69,7 @@ class TestDuplicates:
         assert [row["score"] for row in rows] == [None, None, None, 3.0, None]
         assert duplicates == Duplicates(identical=0, conflicting=2)
 
-    def test_identical_and_conflicting_rows_are_counted_separately_against_the_row_that_stays(
-        self, deduplicate
-    ):
+    def test_identical_and_conflicting_rows_are_counted_separately_against_the_row_that_stays(self, deduplicate):
         rows, duplicates = deduplicate(
             [enrollment("u1", score=9.0), enrollment("u2"), enrollment("u1", score=1.0)],
             [enrollment("u1", score=9.0), enrollment("u2", status="failed")],
@@ -110,18 +108,14 @@ class TestDuplicates:
         assert duplicates.total == 0
 
     def test_ids_that_are_equal_when_concatenated_are_different_keys(self, deduplicate):
-        rows, duplicates = deduplicate(
-            [enrollment("u1", "1c"), enrollment("u11", "c"), enrollment("U1", "1c")]
-        )
+        rows, duplicates = deduplicate([enrollment("u1", "1c"), enrollment("u11", "c"), enrollment("U1", "1c")])
         assert len(rows) == 3
         assert duplicates.total == 0
 
 
 @pytest.mark.parametrize("lacking", PAIR)
 def test_a_row_without_learner_or_course_is_refused(deduplicate, lacking):
-    with pytest.raises(
-        pa.ArrowInvalid, match=f"Column '{lacking}' is declared non-nullable but contains nulls"
-    ):
+    with pytest.raises(pa.ArrowInvalid, match=f"Column '{lacking}' is declared non-nullable but contains nulls"):
         deduplicate([enrollment("u1") | {lacking: None}])
 
 
@@ -226,9 +220,7 @@ class TestDisk:
 
         with (
             limit_file_size(200_000),
-            pytest.raises(
-                LakeError, match=r"staged/courses\.parquet can't be written: .*; free some space and run it"
-            ),
+            pytest.raises(LakeError, match=r"staged/courses\.parquet can't be written: .*; free some space and run it"),
             TableFile(COURSES, tmp_path / "deduplicated.parquet") as into,
             StagedRows(COURSES, COURSES.key, tmp_path / "staged") as staged,
         ):

@@ -4,7 +4,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from lms_pipeline.lake.files import TableFile
-from lms_pipeline.tables.pulled import KEYS, UNIFIED_ENROLLMENTS, resolve_identity
+from lms_pipeline.tables.pulled import KEYS, UNIFIED_ENROLLMENTS
 from lms_pipeline.transform.dedupe import StagedRows
 from lms_pipeline.transform.enrollments import EnrollmentFlattener
 from lms_pipeline_tests.support.served_records import NOON, read_records
@@ -46,9 +46,7 @@ def test_the_last_of_two_rows_with_one_key_is_stored(tmp_path, identity):
 
 
 @pytest.mark.parametrize("identity", ["enrollment_id", "pair"])
-def test_a_duplicate_in_another_notation_is_identical_and_one_with_another_value_conflicts(
-    tmp_path, identity
-):
+def test_a_duplicate_in_another_notation_is_identical_and_one_with_another_value_conflicts(tmp_path, identity):
     _, duplicates, _ = deduplicate(tmp_path, identity)
     assert (duplicates.identical, duplicates.conflicting) == (1, 1)
 
@@ -57,16 +55,3 @@ def test_a_duplicate_in_another_notation_is_identical_and_one_with_another_value
 def test_served_is_the_sum_of_unified_rejected_and_duplicates(tmp_path, identity):
     rows, duplicates, rejected = deduplicate(tmp_path, identity)
     assert (len(rows), rejected, duplicates.total) == (3, 1, 2)  # of 6 served
-
-
-@pytest.mark.parametrize("configured", [None, "pair", "enrollment_id"])
-def test_the_identity_of_talentlms_is_always_the_pair(configured):
-    assert resolve_identity("talentlms", configured) == "pair"
-
-
-@pytest.mark.parametrize(
-    ("configured", "identity"),
-    [(None, "enrollment_id"), ("pair", "pair"), ("enrollment_id", "enrollment_id")],
-)
-def test_the_identity_of_any_other_lms_is_the_enrollment_id_by_default(configured, identity):
-    assert resolve_identity("docebo", configured) == identity

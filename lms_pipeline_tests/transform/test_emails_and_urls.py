@@ -17,10 +17,7 @@ def test_the_primary_address_is_used():
 
 
 def test_the_first_of_two_primary_addresses_is_used():
-    assert (
-        flatten_emails({"email": ADA, "is_primary": True}, {"email": BOB, "is_primary": True})["user_email"]
-        == ADA
-    )
+    assert flatten_emails({"email": ADA, "is_primary": True}, {"email": BOB, "is_primary": True})["user_email"] == ADA
 
 
 def test_the_first_address_is_used_if_none_is_primary():

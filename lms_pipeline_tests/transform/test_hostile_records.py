@@ -87,9 +87,7 @@ def test_every_raw_payload_has_its_hash(texts):
         assert hashlib.sha256(row["payload"].encode()).hexdigest() == row["payload_sha256"]
 
 
-@pytest.mark.parametrize(
-    "name", ["status", "score", "due_at", "custom_fields", "remote_data", "urls", "other"]
-)
+@pytest.mark.parametrize("name", ["status", "score", "due_at", "custom_fields", "remote_data", "urls", "other"])
 def test_nesting_deeper_than_the_stack_rejects_the_record(name):
     text = f'{{"id":"e1","user":{{"id":"u1"}},"course":{{"id":"c1"}},"{name}":{"[" * 5_000}{"]" * 5_000}}}'
     batches = EnrollmentFlattener("enrollment_id").flatten([msgspec.Raw(text.encode())], NOON)
@@ -98,9 +96,7 @@ def test_nesting_deeper_than_the_stack_rejects_the_record(name):
 
 @pytest.mark.parametrize("number", ["1e999", "-1e999", "9" * 5_000])
 def test_a_number_out_of_range_goes_to_extra(number):
-    batches, flattener = flatten(
-        f'{{"id":"e1","user":{{"id":"u1"}},"course":{{"id":"c1"}},"score":{number}}}'
-    )
+    batches, flattener = flatten(f'{{"id":"e1","user":{{"id":"u1"}},"course":{{"id":"c1"}},"score":{number}}}')
     assert batches.unified.column("score").to_pylist() == [None]
     assert batches.unified.column("extra").to_pylist() == [f'{{"score":{number}}}']
     assert flattener.counts["unreadable_score"] == 1

@@ -103,9 +103,7 @@ CHANGES: dict[type, Callable[[Any], Any]] = {
     str: lambda text: text.replace("04:05:06Z", "05:06:07Z") if text == DAY else f"{text}x",
     bool: lambda flag: not flag,
     int: lambda number: number + 1,
-    dict: lambda members: {
-        key: value if key == "id" else change_value(value) for key, value in members.items()
-    },
+    dict: lambda members: {key: value if key == "id" else change_value(value) for key, value in members.items()},
     list: lambda items: [change_value(item) for item in items],
 }
 
@@ -129,18 +127,14 @@ def iter_variants(field: str) -> Iterator[Served]:
         yield change_field(field, change_ids)
     if field in {"course-enrollments.id", "course-enrollments.user.id", "course-enrollments.course.id"}:
         without = change_field(field, lambda _: None)["course-enrollments"][0]
-        yield SERVED | {
-            "course-enrollments": [SERVED["course-enrollments"][0], without | {"remote_data": None}]
-        }
+        yield SERVED | {"course-enrollments": [SERVED["course-enrollments"][0], without | {"remote_data": None}]}
 
 
 def change_field(field: str, change: Callable[[Any], Any]) -> Served:
     name, *parents, last = field.split(".")
     served = copy.deepcopy(SERVED)
     if last == ALL_FIELDS:
-        served[name] = [
-            change_value(record) if record == REJECTED else record | {"new": 1} for record in served[name]
-        ]
+        served[name] = [change_value(record) if record == REJECTED else record | {"new": 1} for record in served[name]]
         return served
     for record in served[name]:
         if record != REJECTED:
@@ -183,9 +177,7 @@ def build_columns(served: Served, folder: Path) -> Columns:
         "learners": lists[LEARNERS],
         "courses": lists[COURSES],
     }
-    return {
-        (table, name): of.column(name).to_pylist() for table, of in rows.items() for name in of.schema.names
-    }
+    return {(table, name): of.column(name).to_pylist() for table, of in rows.items() for name in of.schema.names}
 
 
 def read_entries(records: list[dict[str, Any]], key: RosterKey) -> Iterator[RosterEntry]:
@@ -200,8 +192,7 @@ def find_changed(baseline: Columns, variant: Columns, *, are_ids: bool) -> set[t
     return {
         (table, name)
         for (table, name), values in baseline.items()
-        if variant[table, name] != values
-        and (not are_ids or name.endswith("_id") or table == "rejected_enrollments")
+        if variant[table, name] != values and (not are_ids or name.endswith("_id") or table == "rejected_enrollments")
     }
 
 
@@ -223,9 +214,7 @@ def deciding_fields(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str,
 def test_a_column_is_decided_by_the_fields_in_its_lineage_and_no_other(table, deciding_fields):
     for column in table.columns:
         whole = {field.removesuffix("*") for field in column.sources if field.endswith("*")}
-        others = {
-            field for field in deciding_fields[table.name, column.name] if not field.startswith(tuple(whole))
-        }
+        others = {field for field in deciding_fields[table.name, column.name] if not field.startswith(tuple(whole))}
         found = others | {field for field in deciding_fields[table.name, column.name] if field.endswith("*")}
         assert (column.name, found) == (column.name, column.sources)
 

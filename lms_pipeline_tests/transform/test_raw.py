@@ -70,10 +70,7 @@ def test_the_payload_is_not_in_extra():
 
 def test_raw_rows_are_in_the_order_served():
     batches, _ = flatten(
-        *(
-            MINIMAL | {"id": str(number), "remote_data": number} if number != 2 else MINIMAL
-            for number in range(4)
-        )
+        *(MINIMAL | {"id": str(number), "remote_data": number} if number != 2 else MINIMAL for number in range(4))
     )
     assert batches.raw.column("payload").to_pylist() == ["0", "1", "3"]
 

@@ -46,9 +46,7 @@ class TestReadRosterResponse:
     def test_an_empty_list_is_an_empty_response(self):
         assert read_roster_response(encode_record({"users": []}), "users", "7") == ([], 0)
 
-    @pytest.mark.parametrize(
-        "remote_data", [None, 5, [], {}, {"users": None}, {"users": {}}, {"courses": []}]
-    )
+    @pytest.mark.parametrize("remote_data", [None, 5, [], {}, {"users": None}, {"users": {}}, {"courses": []}])
     def test_a_record_without_a_list_is_none(self, remote_data):
         assert read_roster_response(encode_record(remote_data), "users", "7") is None
 

@@ -26,9 +26,7 @@ def test_a_documented_status_is_not_counted():
     assert count_undocumented(*DOCUMENTED, "Passed") == {}
 
 
-@pytest.mark.parametrize(
-    "served", ["Completed", "COMPLETED", " completed", "completed\n", "\u00a0Completed "]
-)
+@pytest.mark.parametrize("served", ["Completed", "COMPLETED", " completed", "completed\n", "\u00a0Completed "])
 def test_a_documented_status_is_recognized_in_any_case_and_trimmed(served):
     assert flatten_row_with(status=served)["status"] == "completed"
 

@@ -109,17 +109,13 @@ def test_extra_is_null_without_undocumented_keys():
 
 
 def test_extra_keeps_the_json_of_a_value_as_received():
-    batches, _ = flatten(
-        '{"id":"e1","user":{"id":"u1"},"course":{"id":"c1"},"x": {"n": 1.0,  "s": "\\u00e9"} }'
-    )
+    batches, _ = flatten('{"id":"e1","user":{"id":"u1"},"course":{"id":"c1"},"x": {"n": 1.0,  "s": "\\u00e9"} }')
     assert batches.unified.column("extra").to_pylist() == ['{"x":{"n": 1.0,  "s": "\\u00e9"}}']
 
 
 def test_too_many_undocumented_keys_are_no_fields_and_not_lost():
     # 150 become fields with the first record; the 100 new ones of the second would make 250, more than the limit of 200.
-    first, second = (
-        {f"{name}{number}": number for number in range(count)} for name, count in (("a", 150), ("b", 100))
-    )
+    first, second = ({f"{name}{number}": number for number in range(count)} for name, count in (("a", 150), ("b", 100)))
     batches, flattener = flatten(MINIMAL | first, MINIMAL | second, MINIMAL | first)
     assert [parse_extra(row) for row in batches.unified.to_pylist()] == [first, second, first]
     assert flattener.counts["read_leniently"] == 1

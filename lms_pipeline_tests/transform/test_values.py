@@ -33,9 +33,7 @@ def test_a_number_is_also_read_from_a_string(served, expected):
     assert flatten_row_of_text(f'"progress_percent":{served}')["progress_percent"] == expected
 
 
-@pytest.mark.parametrize(
-    "served", ["50%", "1,5", "12 of 20", "NaN", "Infinity", "0x10", "1e999", "٣", "1_000", ".5"]
-)
+@pytest.mark.parametrize("served", ["50%", "1,5", "12 of 20", "NaN", "Infinity", "0x10", "1e999", "٣", "1_000", ".5"])
 def test_a_string_that_is_not_a_plain_number_is_kept_in_extra(served):
     row = flatten_row_with(score=served)
     assert (row["score"], parse_extra(row)) == (None, {"score": served})
@@ -124,9 +122,7 @@ def test_a_numeric_id_keeps_all_its_digits(served, expected):
     row = flatten_row(
         f'{{"id":{served},"user":{{"id":{served}}},"course":{{"id":{served}}},"assigned_by":{{"id":{served}}}}}'
     )
-    assert [row[name] for name in ("enrollment_id", "user_id", "course_id", "assigned_by_id")] == [
-        expected
-    ] * 4
+    assert [row[name] for name in ("enrollment_id", "user_id", "course_id", "assigned_by_id")] == [expected] * 4
 
 
 def test_a_string_id_is_unchanged():

@@ -51,8 +51,7 @@ class _View(SmallView):
             [
                 _record(one)
                 for one in ENROLLMENTS
-                if user_id in {None, one.unified["user"]["id"]}
-                and course_id in {None, one.unified["course"]["id"]}
+                if user_id in {None, one.unified["user"]["id"]} and course_id in {None, one.unified["course"]["id"]}
             ]
         )
 
@@ -191,15 +190,12 @@ def fetch_with_client(client: TrutoClient, page_query: PageQuery) -> list[Any]:
         results: list[Any] = []
         cursor = None
         while cursor is not None or not results:
-            page = json.loads(
-                client.fetch(build_list_request("course-enrollments", query, cursor), read_bytes).value
-            )
+            page = json.loads(client.fetch(build_list_request("course-enrollments", query, cursor), read_bytes).value)
             results.append(page["result"])
             cursor = page["next_cursor"]
         return results
     return [
-        [json.loads(bytes(record)) for record in page.records]
-        for page in client.pages("course-enrollments", query)
+        [json.loads(bytes(record)) for record in page.records] for page in client.pages("course-enrollments", query)
     ]
 
 

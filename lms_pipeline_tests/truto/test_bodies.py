@@ -86,12 +86,8 @@ def test_a_connection_that_is_cut_is_one_sentence_and_transient(ends):
 
 
 def test_compressed_bodies_are_decoded():
-    assert records_of(ScriptedResponse(gzip.compress(GOOD), headers={"Content-Encoding": "gzip"})) == [
-        '{"id":"a"}'
-    ]
-    assert records_of(ScriptedResponse(zlib.compress(GOOD), headers={"Content-Encoding": "deflate"})) == [
-        '{"id":"a"}'
-    ]
+    assert records_of(ScriptedResponse(gzip.compress(GOOD), headers={"Content-Encoding": "gzip"})) == ['{"id":"a"}']
+    assert records_of(ScriptedResponse(zlib.compress(GOOD), headers={"Content-Encoding": "deflate"})) == ['{"id":"a"}']
 
 
 def test_a_small_body_that_decodes_to_a_huge_one_is_stopped(monkeypatch):

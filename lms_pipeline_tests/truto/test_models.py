@@ -25,9 +25,7 @@ def required_by(client: TrutoClient, account_id: str, resource: Resource) -> tup
     return client.fetch(build_metadata_request(account_id, resource), read_required_parameters).value
 
 
-@pytest.mark.parametrize(
-    ("account_id", "is_lms"), [(SWEEPING, True), (PAIRED, True), (BROKEN, True), (CRM, False)]
-)
+@pytest.mark.parametrize(("account_id", "is_lms"), [(SWEEPING, True), (PAIRED, True), (BROKEN, True), (CRM, False)])
 def test_capabilities_distinguish_an_lms_from_other_products(client, account_id, is_lms):
     assert client.capabilities(account_id).is_lms is is_lms
 

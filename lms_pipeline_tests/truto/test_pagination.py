@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from lms_pipeline.sandbox import Clock, records_world, running
-from lms_pipeline.truto import pagination
+from lms_pipeline.truto import client as client_module
 from lms_pipeline.truto.client import TrutoClient
 from lms_pipeline.truto.errors import PermanentError, TransientError
 from lms_pipeline.truto.models import IntegratedAccount
@@ -24,10 +24,7 @@ def texts(pages):
 
 @pytest.fixture(scope="module")
 def sandbox(tmp_path_factory):
-    lines = [
-        build_line(f"e{number}", with_={"user": {"id": f"u{number}"}}, raw={"n": number})
-        for number in range(5)
-    ]
+    lines = [build_line(f"e{number}", with_={"user": {"id": f"u{number}"}}, raw={"n": number}) for number in range(5)]
     lines.append(build_line("other", account_id="second"))
     path = write_lines(tmp_path_factory.mktemp("records") / "lines.ndjson", lines)
     with running(records_world([path]), clock=Clock(datetime(2026, 3, 1, tzinfo=UTC))) as sandbox:
@@ -50,8 +47,7 @@ class TestSandbox:
     def test_records_are_kept_to_the_byte_with_the_record_of_the_provider(self, client):
         first, *_ = texts(client.pages("course-enrollments", ListQuery("acme", limit=3)))
         assert first == (
-            '{"id": "e0", "user": {"id": "u0"}, "course": {"id": "c1"}, "status": "enrolled",'
-            '"remote_data":{"n": 0}}'
+            '{"id": "e0", "user": {"id": "u0"}, "course": {"id": "c1"}, "status": "enrolled","remote_data":{"n": 0}}'
         )
 
     def test_the_record_of_the_provider_can_be_left_out(self, client):
@@ -61,9 +57,7 @@ class TestSandbox:
 
     def test_a_pair_is_requested(self, client):
         [record] = texts(
-            client.pages(
-                "course-enrollments", ListQuery("acme", user=UserFilter("u3"), course=CourseFilter("c1"))
-            )
+            client.pages("course-enrollments", ListQuery("acme", user=UserFilter("u3"), course=CourseFilter("c1")))
         )
         assert '"id": "e3"' in record
 
@@ -103,7 +97,7 @@ def test_a_cursor_that_repeats_is_an_error_and_no_endless_loop(cursors):
 
 
 def test_a_list_without_an_end_is_an_error(monkeypatch):
-    monkeypatch.setattr(pagination, "MAX_PAGES", 3)
+    monkeypatch.setattr(client_module, "MAX_PAGES", 3)
     with (
         ScriptedClient(*(page("a", cursor=str(number)) for number in range(3))) as client,
         pytest.raises(PermanentError, match="no end after 3 pages"),
@@ -112,11 +106,9 @@ def test_a_list_without_an_end_is_an_error(monkeypatch):
 
 
 def test_empty_pages_without_an_end_are_an_error_sooner(monkeypatch):
-    monkeypatch.setattr(pagination, "MAX_EMPTY_PAGES", 2)
+    monkeypatch.setattr(client_module, "MAX_EMPTY_PAGES", 2)
     with (
-        ScriptedClient(
-            page("a", cursor="0"), *(page(cursor=str(number)) for number in range(1, 4))
-        ) as client,
+        ScriptedClient(page("a", cursor="0"), *(page(cursor=str(number)) for number in range(1, 4))) as client,
         pytest.raises(PermanentError, match="no end after 3 empty pages"),
     ):
         list(client.pages("users", ALL))
@@ -137,9 +129,7 @@ def test_records_under_results_and_keyed_records_are_read(body):
         assert texts(client.pages("users", ALL)) == ['"a"', '"b"']
 
 
-@pytest.mark.parametrize(
-    ("count", "is_partial"), [(b"2", False), (b"3", True), (b'"3"', False), (b"null", False)]
-)
+@pytest.mark.parametrize(("count", "is_partial"), [(b"2", False), (b"3", True), (b'"3"', False), (b"null", False)])
 def test_fewer_keyed_records_than_their_count_make_the_page_partial(count, is_partial):
     body = b'{"result":{"x":"a","y":"b"},"result_count":%b}' % count
     with ScriptedClient(ScriptedResponse(body)) as client:

@@ -84,9 +84,7 @@ def test_a_cursor_arrives_as_it_came():
 
 
 def test_accounts_are_filtered_by_parameters_of_their_own():
-    query = AccountsQuery(
-        integration="talentlms", status="active", tenant_id="acme", is_sandbox=False, limit=5
-    )
+    query = AccountsQuery(integration="talentlms", status="active", tenant_id="acme", is_sandbox=False, limit=5)
     with ScriptedClient(page()) as client:
         list(client.integrated_accounts(query))
     assert client.received[0].query == [

@@ -120,9 +120,7 @@ class TestRawPages:
             (b'{"next_cursor":null}', ['{"next_cursor":null}'], False),
         ],
     )
-    def test_are_distinguished_from_an_object_of_the_provider_by_their_keys(
-        self, body, records, has_envelope
-    ):
+    def test_are_distinguished_from_an_object_of_the_provider_by_their_keys(self, body, records, has_envelope):
         with ScriptedClient(ScriptedResponse(body)) as client:
             [page] = client.pages("users", RAW)
         assert [bytes(record).decode() for record in page.records] == records

@@ -21,7 +21,7 @@ from lms_pipeline.truto.request import build_list_request, build_record_request
 from lms_pipeline.truto.response import read_record, remove_envelope_secrets, remove_secrets
 from lms_pipeline_tests.support.sandbox import SWEEPING, SmallWorld
 from lms_pipeline_tests.support.scripted_api import ScriptedClient, ScriptedResponse
-from lms_pipeline_tests.support.snapshot_runs import Taker
+from lms_pipeline_tests.support.snapshot_runs import SnapshotRunner
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +101,7 @@ def test_the_debug_format_can_not_be_requested():
 
 
 def test_a_whole_pull_leaves_none_on_the_disk(sandbox, tmp_path):
-    Taker(tmp_path, sandbox.url, sandbox.token).take(account_id=SWEEPING)
+    SnapshotRunner(tmp_path, sandbox.url, sandbox.token).run(account_id=SWEEPING)
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
     tables = [str(pq.read_table(path).to_pylist()) for path in files if path.suffix == ".parquet"]
     assert len(tables) == 5

@@ -61,9 +61,7 @@ def _encode_unified(record: Record, query: Query) -> bytes:
     unified = record.unified
     if query.exclude_fields:
         members = decode_members(unified)
-        unified = _encode(
-            {name: value for name, value in members.items() if name not in query.exclude_fields}
-        )
+        unified = _encode({name: value for name, value in members.items() if name not in query.exclude_fields})
     if record.remote is None or query.ignore_remote_data or "remote_data" in query.exclude_fields:
         return unified
     comma = b"" if unified == b"{}" else b","
@@ -72,9 +70,7 @@ def _encode_unified(record: Record, query: Query) -> bytes:
 
 def _encode_keyed(records: Iterable[Record], query: Query, field: str) -> bytes:
     """Return an object by the value of a field, with keys as JavaScript writes them; the last record of a key wins."""
-    return _encode(
-        {_read_key(record, field): msgspec.Raw(_encode_unified(record, query)) for record in records}
-    )
+    return _encode({_read_key(record, field): msgspec.Raw(_encode_unified(record, query)) for record in records})
 
 
 def _read_key(record: Record, field: str) -> str:

@@ -110,9 +110,7 @@ def _build_route(path: str, method: str, handler: Callable[[Request], Awaitable[
 
 async def _read_faults(request: Request) -> list[AnyFault]:
     """Return the fault of the body, or the list of them."""
-    faults: Any = await _read_body(
-        request, AnyFault | list[AnyFault], 'a fault as {"fault": "status", "status": 503}'
-    )
+    faults: Any = await _read_body(request, AnyFault | list[AnyFault], 'a fault as {"fault": "status", "status": 503}')
     return faults if isinstance(faults, list) else [faults]
 
 

@@ -68,9 +68,7 @@ class Exchange(NamedTuple):
             pass
 
 
-class Fault(
-    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="fault", tag=_build_tag
-):
+class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="fault", tag=_build_tag):
     """Selects the requests to strike; a subclass overrides the methods by which it acts."""
 
     account: str | None = None

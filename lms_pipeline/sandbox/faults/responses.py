@@ -30,9 +30,7 @@ if TYPE_CHECKING:
 
 _MEGABYTE = 2**20
 _FIRST_STRING = re.compile(rb'(:\s*")')
-_PAGE = (
-    b"<!DOCTYPE html>\n<html><head><title>Just a moment...</title></head><body>Please wait.</body></html>\n"
-)
+_PAGE = b"<!DOCTYPE html>\n<html><head><title>Just a moment...</title></head><body>Please wait.</body></html>\n"
 
 
 class Status(Fault, frozen=True):

@@ -182,9 +182,7 @@ def _draw_attempts(
     return first, _draw_attempt(draw, course, _wait(draw, first.last_at, mean_days=10), zone, finishes=True)
 
 
-def _draw_attempt(
-    draw: Random, course: Course, begins: datetime, zone: ZoneInfo, *, finishes: bool
-) -> Attempt:
+def _draw_attempt(draw: Random, course: Course, begins: datetime, zone: ZoneInfo, *, finishes: bool) -> Attempt:
     started_at = max(draw_working_time(draw, begins, zone), begins)
     share = 1.0 if finishes else draw.uniform(0.05, 0.9)
     hours = course.hours * draw.triangular(0.5, 1.8, 1)
@@ -208,9 +206,7 @@ def _grade(score: float | None) -> Outcome:
     return "passed" if score >= PASS_MARK else "failed"
 
 
-def _draw_ending(
-    draw: Random, last_at: datetime, zone: ZoneInfo
-) -> tuple[datetime, Ending] | tuple[None, None]:
+def _draw_ending(draw: Random, last_at: datetime, zone: ZoneInfo) -> tuple[datetime, Ending] | tuple[None, None]:
     """Draw how an unfinished enrollment in an optional course ends."""
     dice = draw.random()
     if dice < WITHDRAW_SHARE:

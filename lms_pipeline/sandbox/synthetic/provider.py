@@ -74,12 +74,8 @@ class SweepView:
         self._domain = company.profile.domain
         self._reports_overdue = company.profile.reports_overdue
         self._at = at
-        self._people = {
-            f"usr-{number:05}": one for number, one in enumerate(company.find_people(at), start=1)
-        }
-        self._courses = {
-            f"crs-{number:03}": one for number, one in enumerate(company.find_courses(at), start=1)
-        }
+        self._people = {f"usr-{number:05}": one for number, one in enumerate(company.find_people(at), start=1)}
+        self._courses = {f"crs-{number:03}": one for number, one in enumerate(company.find_courses(at), start=1)}
         self._user_ids, self._course_ids = list(self._people), list(self._courses)
         self._histories = company.find_histories(at)
         self._assigner = next(

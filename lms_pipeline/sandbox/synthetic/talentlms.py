@@ -142,9 +142,7 @@ class TalentLmsView:
             **self._dates("last_updated", user.deactivated_at or user.created_at),
             **roster,
         }
-        unified = UnifiedUser(
-            user.id, None, user.first_name, user.last_name, user.emails, status, user.created_at
-        )
+        unified = UnifiedUser(user.id, None, user.first_name, user.last_name, user.emails, status, user.created_at)
         return Record(encode(unified), encode(remote))
 
     def _course_record(self, course: PortalCourse, roster: Mapping[str, Any]) -> Record:

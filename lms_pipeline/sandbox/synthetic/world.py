@@ -26,9 +26,7 @@ BROKEN_ID = "a7e95c08-1b42-4f9d-93d7-5d608b3fe643"
 CRM_ID = "f03b8d61-72ac-4e18-a5f4-c91e67d08754"
 
 
-def _account(
-    account_id: str, tenant: str, integration: str, category: str = "lms", status: str = "active"
-) -> Account:
+def _account(account_id: str, tenant: str, integration: str, category: str = "lms", status: str = "active") -> Account:
     return Account(
         id=account_id,
         tenant_id=tenant,

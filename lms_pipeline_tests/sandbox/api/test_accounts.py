@@ -56,9 +56,7 @@ class TestAccounts:
         ],
     )
     def test_are_filtered(self, small, parameters, expected):
-        assert [
-            account["id"] for account in fetch_all(small, "/integrated-account", **parameters)
-        ] == expected
+        assert [account["id"] for account in fetch_all(small, "/integrated-account", **parameters)] == expected
 
     @pytest.mark.parametrize("limit", [1, 2, 3, 4])
     def test_come_in_pages(self, small, limit):

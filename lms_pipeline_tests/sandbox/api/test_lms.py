@@ -27,9 +27,7 @@ def test_a_record_has_the_provider_s_object(small):
 
 
 def test_the_provider_s_object_can_be_left_out(small):
-    [record] = fetch_all(
-        small, ENROLLMENTS, **OF_SWEEPING, **{"user[id]": "u1", "truto_ignore_remote_data": "true"}
-    )
+    [record] = fetch_all(small, ENROLLMENTS, **OF_SWEEPING, **{"user[id]": "u1", "truto_ignore_remote_data": "true"})
     assert record == {"id": "e-u1", "user": {"id": "u1"}, "course": {"id": "c1"}}
 
 
@@ -107,9 +105,7 @@ class TestAccountThatRequiresThePair:
             "message": message,
             "truto_is_remote_error": True,
             "raw_response": {"error": {"type": "invalid_request_error", "message": message}},
-            "truto_error_insight": {
-                "remote_error": {"description": "The error comes from the integration itself."}
-            },
+            "truto_error_insight": {"remote_error": {"description": "The error comes from the integration itself."}},
         }
 
 
@@ -129,9 +125,7 @@ class TestSingleObject:
 
 class TestRefusal:
     @pytest.mark.parametrize("path", [USERS, "/integrated-account", "/nowhere"])
-    @pytest.mark.parametrize(
-        "header", [{}, {"Authorization": "Bearer wrong"}, {"Authorization": "sandbox-token"}]
-    )
+    @pytest.mark.parametrize("header", [{}, {"Authorization": "Bearer wrong"}, {"Authorization": "sandbox-token"}])
     def test_without_the_token(self, small, path, header):
         request = small.build_request("GET", path, headers=header)
         if not header:
@@ -158,9 +152,7 @@ class TestRefusal:
         response = small.get(USERS, params=OF_SWEEPING | {"truto_response_format": name})
         assert response.status_code == 400
 
-    @pytest.mark.parametrize(
-        ("method", "path"), [("GET", "/nowhere"), ("POST", "/nowhere"), ("GET", f"{USERS}/")]
-    )
+    @pytest.mark.parametrize(("method", "path"), [("GET", "/nowhere"), ("POST", "/nowhere"), ("GET", f"{USERS}/")])
     def test_of_an_unknown_route(self, small, method, path):
         response = small.request(method, path, params=OF_SWEEPING)
         assert response.status_code == 404

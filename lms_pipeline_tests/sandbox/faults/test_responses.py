@@ -61,9 +61,7 @@ class TestStatus:
 class TestRevoked:
     def test_token_is_invalid_until_the_faults_are_cleared(self, sandbox, client):
         sandbox.fault(RevokedToken(route=USERS, after=1, times=1))
-        statuses = [
-            client.get(path, params=SWEPT).status_code for path in (USERS, USERS, "/integrated-account")
-        ]
+        statuses = [client.get(path, params=SWEPT).status_code for path in (USERS, USERS, "/integrated-account")]
         assert statuses == [200, 401, 401]
         sandbox.clear_faults()
         assert client.get(USERS, params=SWEPT).status_code == 200

@@ -97,9 +97,7 @@ def test_a_pair_has_the_shape_of_the_examples_and_agrees_with_its_roster(client,
 
 def test_the_rosters_of_users_and_of_courses_have_the_same_pairs_once(rosters, courses_of_users):
     by_course = Counter((entry["id"], course_id) for course_id, roster in rosters.items() for entry in roster)
-    by_user = Counter(
-        (user_id, one["id"]) for user_id, courses in courses_of_users.items() for one in courses
-    )
+    by_user = Counter((user_id, one["id"]) for user_id, courses in courses_of_users.items() for one in courses)
     assert by_course == by_user
     assert set(by_course.values()) == {1}
 
