@@ -26,14 +26,7 @@ from benchmarks.services import COMMAND, start_services
 from benchmarks.usage import Usage
 from lms_pipeline.defs.instance import open_instance
 from lms_pipeline.lake.paths import DataDir, Partition
-from lms_pipeline.sandbox import (
-    TRUTO_ACCOUNT_TIER,
-    TRUTO_TOKEN_TIER,
-    RunningSandbox,
-    SandboxScript,
-    Switches,
-    running,
-)
+from lms_pipeline.sandbox import TRUTO_ACCOUNT_TIER, TRUTO_TOKEN_TIER, RunningSandbox, SandboxScript, Switches, running
 from lms_pipeline.settings import Settings
 from lms_pipeline.tables.catalog import TABLES
 
@@ -59,9 +52,7 @@ class WrongResultError(Exception):
 @click.option("--accounts", type=click.IntRange(min=4), default=200, show_default=True)
 @click.option("--dagster-yaml", type=click.Path(exists=True, path_type=Path), help="Default: the package's own.")
 @click.option(
-    "--keep",
-    type=click.Path(path_type=Path),
-    help="Keep everything in this new folder. Default: a temporary one.",
+    "--keep", type=click.Path(path_type=Path), help="Keep everything in this new folder. Default: a temporary one."
 )
 def main(accounts: int, dagster_yaml: Path | None, keep: Path | None) -> None:
     """Measure two nights of a fleet in which three accounts fail."""
@@ -140,9 +131,7 @@ def _check_nights(fleet: Fleet, data: DataDir, partitions: Sequence[Partition], 
     for account_id, causes in {**first.causes, **second.causes}.items():
         if account_id in fleet.faults:
             _check_equal(
-                f"causes of {account_id}",
-                {cause.split(" (")[0] for cause in causes},
-                {fleet.causes[account_id]},
+                f"causes of {account_id}", {cause.split(" (")[0] for cause in causes}, {fleet.causes[account_id]}
             )
 
 

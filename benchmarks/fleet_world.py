@@ -12,13 +12,7 @@ import msgspec
 
 from lms_pipeline.sandbox import Account, Integration
 from lms_pipeline.sandbox.faults import AnyFault, Html, RevokedConnection, Status
-from lms_pipeline.sandbox.synthetic.world import (
-    COMPANY_ID,
-    DEFAULT_SEED,
-    PROFILES,
-    TALENTLMS_ID,
-    SyntheticWorld,
-)
+from lms_pipeline.sandbox.synthetic.world import COMPANY_ID, DEFAULT_SEED, PROFILES, TALENTLMS_ID, SyntheticWorld
 
 COMPANY, PORTAL = PROFILES[COMPANY_ID], PROFILES[TALENTLMS_ID]
 LARGE_EVERY, LARGE_HEADCOUNT = 40, 100

@@ -105,12 +105,7 @@ def write_world(path: Path) -> Path:
         {
             "account": ACCOUNT,
             "valid_from": "2025-01-01T00:00:00Z",
-            "enrollment": {
-                "id": f"e{n}",
-                "user": {"id": f"u{n}"},
-                "course": {"id": "c1"},
-                "status": "enrolled",
-            },
+            "enrollment": {"id": f"e{n}", "user": {"id": f"u{n}"}, "course": {"id": "c1"}, "status": "enrolled"},
             "raw": {"role": "learner"},
         }
         for n in range(RECORDS)

@@ -59,9 +59,7 @@ class Evaluator:
         sensor = self.repository.get_sensor_def("failed_days")
         with (
             dg.build_sensor_context(
-                self.instance,
-                repository_def=self.repository,
-                resources=self.repository.get_top_level_resources(),
+                self.instance, repository_def=self.repository, resources=self.repository.get_top_level_resources()
             ) as context,
             dg.partition_loading_context(dynamic_partitions_store=self.instance),
         ):

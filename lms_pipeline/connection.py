@@ -121,12 +121,7 @@ class Truto:
         with (
             closing(rate_limits),
             TrutoClient(
-                settings.base_url,
-                token,
-                store=store,
-                now=settings.now,
-                retry_policy=retry_policy,
-                gate=pass_gates,
+                settings.base_url, token, store=store, now=settings.now, retry_policy=retry_policy, gate=pass_gates
             ) as client,
         ):
             try:

@@ -9,13 +9,7 @@ import dagster as dg
 
 from lms_pipeline.defs.asset_checks import build_fleet_checks, build_snapshot_checks
 from lms_pipeline.defs.assets import build_metrics, build_pull, build_source, warehouse
-from lms_pipeline.defs.jobs import (
-    build_fleet_job,
-    build_fleet_schedule,
-    build_housekeeping,
-    build_jobs,
-    build_schedule,
-)
+from lms_pipeline.defs.jobs import build_fleet_job, build_fleet_schedule, build_housekeeping, build_jobs, build_schedule
 from lms_pipeline.defs.resources import build_resources
 from lms_pipeline.defs.sensors import build_alert_sensors, build_sensors
 from lms_pipeline.settings import Settings

@@ -190,8 +190,7 @@ def test_an_address_loses_white_space_and_its_last_slash(load, url):
 
 
 @pytest.mark.parametrize(
-    "form",
-    [str, repr, lambda settings: str(settings.model_dump()), lambda settings: settings.model_dump_json()],
+    "form", [str, repr, lambda settings: str(settings.model_dump()), lambda settings: settings.model_dump_json()]
 )
 def test_no_text_of_the_settings_contains_the_token(load, form):
     assert TOKEN not in form(load(TRUTO_API_TOKEN=TOKEN))

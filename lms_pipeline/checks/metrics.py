@@ -13,12 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from lms_pipeline.checks.base import MAX_EXAMPLE_ROWS, Check, Finding, Subject, sum_column
 from lms_pipeline.checks.snapshot import key_is_unique, schema
 from lms_pipeline.tables.measures import RATES
-from lms_pipeline.tables.metrics import (
-    ACCOUNT_COMPLETION,
-    COMPLETION_TABLES,
-    COURSE_COMPLETION,
-    LEARNER_COMPLETION,
-)
+from lms_pipeline.tables.metrics import ACCOUNT_COMPLETION, COMPLETION_TABLES, COURSE_COMPLETION, LEARNER_COMPLETION
 from lms_pipeline.tables.pulled import STATUSES
 
 if TYPE_CHECKING:

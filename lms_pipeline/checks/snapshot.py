@@ -12,13 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from lms_pipeline.checks.base import MAX_EXAMPLE_ROWS, Check, Finding, Subject, format_percent, sum_column
 from lms_pipeline.lake.disk import format_bytes, measure_free_space
-from lms_pipeline.tables.pulled import (
-    COURSES,
-    LEARNERS,
-    RAW_ENROLLMENTS,
-    REJECTED_ENROLLMENTS,
-    UNIFIED_ENROLLMENTS,
-)
+from lms_pipeline.tables.pulled import COURSES, LEARNERS, RAW_ENROLLMENTS, REJECTED_ENROLLMENTS, UNIFIED_ENROLLMENTS
 from lms_pipeline.tables.schema import SCHEMA_VERSION, arrow_schema
 
 if TYPE_CHECKING:
@@ -301,11 +295,7 @@ def there_is_room(subject: Subject) -> Finding:
 _UNIFIED = (UNIFIED_ENROLLMENTS,)
 
 PULL_CHECKS: tuple[Check[Subject], ...] = (
-    Check(
-        schema,
-        (UNIFIED_ENROLLMENTS, RAW_ENROLLMENTS, REJECTED_ENROLLMENTS, LEARNERS, COURSES),
-        is_blocking=True,
-    ),
+    Check(schema, (UNIFIED_ENROLLMENTS, RAW_ENROLLMENTS, REJECTED_ENROLLMENTS, LEARNERS, COURSES), is_blocking=True),
     Check(key_is_unique, (UNIFIED_ENROLLMENTS, LEARNERS, COURSES), is_blocking=True),
     Check(served_is_stored, _UNIFIED),
     Check(agrees_with_raw, _UNIFIED),

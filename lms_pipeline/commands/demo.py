@@ -41,16 +41,10 @@ MAX_DAY_COLUMNS = 5
 
 @click.command()
 @click.option(
-    "--days",
-    type=click.IntRange(1, 60),
-    default=5,
-    show_default=True,
-    help="Number of days, up to yesterday.",
+    "--days", type=click.IntRange(1, 60), default=5, show_default=True, help="Number of days, up to yesterday."
 )
 @click.option(
-    "--data-dir",
-    type=click.Path(file_okay=False, path_type=Path),
-    help="Data directory. Default: LMS_DATA_DIR.",
+    "--data-dir", type=click.Path(file_okay=False, path_type=Path), help="Data directory. Default: LMS_DATA_DIR."
 )
 def demo(days: int, data_dir: Path | None) -> None:
     """Run the whole pipeline against a local Truto and print completion rates.
@@ -85,8 +79,7 @@ def _materialize(settings: Settings, sandbox: RunningSandbox, days: Sequence[dat
             then = _freeze_at(settings, sandbox, day)
             partitions = [Partition(account_id, day) for account_id in _sync_accounts(then)]
             failed += print_outcomes(
-                run_partitions(build_defs(then), instance, partitions, names=load_display_names(then)),
-                len(partitions),
+                run_partitions(build_defs(then), instance, partitions, names=load_display_names(then)), len(partitions)
             )
         failed += print_outcomes([rebuild_warehouse(build_defs(settings), instance)], 1)
     return failed
@@ -145,11 +138,7 @@ def _read_rates(data: DataDir, days: Sequence[date]) -> Iterator[list[str]]:
     for account in Registry(data.registry).read_active():
         latest = by_key[account.id, days[-1]]
         rates = [by_key[account.id, day]["completion_rate"] for day in days]
-        yield [
-            account.name,
-            f"{latest['n_all']:,}",
-            *("-" if rate is None else f"{rate:.1%}" for rate in rates),
-        ]
+        yield [account.name, f"{latest['n_all']:,}", *("-" if rate is None else f"{rate:.1%}" for rate in rates)]
 
 
 def _print_next_steps(data_dir: Path | None) -> None:

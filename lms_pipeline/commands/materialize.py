@@ -23,24 +23,12 @@ from lms_pipeline.tables.pulled import PULLED_TABLES
 @click.option("--date", "first", type=DayType(), help="The day. Default: the latest ended day.")
 @click.option("--to", "last", type=DayType(), help="The last day of a range.")
 @click.option("--select", metavar="ASSETS", default="", help="Only these assets: names, separated by commas.")
+@click.option("--dry-run", is_flag=True, help="Estimate calls and time. Fetches lists only.")
 @click.option(
-    "--dry-run",
-    is_flag=True,
-    help="Estimate calls and time. Fetches lists only.",
-)
-@click.option(
-    "--allow-drop",
-    is_flag=True,
-    help="Publish even if far fewer enrollments arrive than the previous snapshot has.",
+    "--allow-drop", is_flag=True, help="Publish even if far fewer enrollments arrive than the previous snapshot has."
 )
 def materialize(
-    accounts: tuple[str, ...],
-    first: date | None,
-    last: date | None,
-    select: str,
-    *,
-    dry_run: bool,
-    allow_drop: bool,
+    accounts: tuple[str, ...], first: date | None, last: date | None, select: str, *, dry_run: bool, allow_drop: bool
 ) -> None:
     """Pull days, compute their metrics, and rebuild the warehouse.
 

@@ -11,24 +11,12 @@ from pathlib import Path
 import click
 
 from lms_pipeline.errors import WrongUseError
-from lms_pipeline.sandbox import (
-    DEFAULT_PORT,
-    DEFAULT_TOKEN,
-    Clock,
-    generated_world,
-    read_script,
-    records_world,
-    serve,
-)
+from lms_pipeline.sandbox import DEFAULT_PORT, DEFAULT_TOKEN, Clock, generated_world, read_script, records_world, serve
 
 
 @click.command()
 @click.option(
-    "--port",
-    type=click.IntRange(0, 65535),
-    default=DEFAULT_PORT,
-    show_default=True,
-    help="0 for any free port.",
+    "--port", type=click.IntRange(0, 65535), default=DEFAULT_PORT, show_default=True, help="0 for any free port."
 )
 @click.option(
     "--records",

@@ -32,9 +32,7 @@ NO_RATE_LIMITS = {"LMS_TOKEN_CALLS_PER_10S": "0", "LMS_ACCOUNT_CALLS_PER_10S": "
 @click.command()
 @click.option("--port", type=click.IntRange(1, 65535), default=3000, show_default=True)
 @click.option(
-    "--data-dir",
-    type=click.Path(file_okay=False, path_type=Path),
-    help="Data directory. Default: LMS_DATA_DIR.",
+    "--data-dir", type=click.Path(file_okay=False, path_type=Path), help="Data directory. Default: LMS_DATA_DIR."
 )
 def ui(port: int, data_dir: Path | None) -> None:
     """Start Dagster's web UI on the same data, with the sandbox if the data is the demo's. Ctrl-C stops both."""
@@ -45,11 +43,7 @@ def ui(port: int, data_dir: Path | None) -> None:
     settings = load_settings(data_dir)
     with open_instance(settings) as instance, ExitStack() as services:
         services.enter_context(sync_in_background(instance, DataDir(settings.data_dir)))
-        environment = {
-            **os.environ,
-            "LMS_DATA_DIR": str(settings.data_dir),
-            "PYTHONWARNINGS": DEV_COMMAND_WARNING,
-        }
+        environment = {**os.environ, "LMS_DATA_DIR": str(settings.data_dir), "PYTHONWARNINGS": DEV_COMMAND_WARNING}
         if settings.token is None and DemoMark(DataDir(settings.data_dir)).is_set():
             sandbox = services.enter_context(running(generated_world(), clock=Clock(settings.frozen_now)))
             environment |= {"TRUTO_BASE_URL": sandbox.url, "TRUTO_API_TOKEN": sandbox.token}

@@ -114,9 +114,7 @@ def build_fleet_checks(settings: Settings) -> dg.AssetChecksDefinition:
 def _find_failed_partitions(instance: dg.DagsterInstance) -> set[Partition]:
     """Find the partitions with a failed run within `FAILURE_LOOKBACK`."""
     recently_failed = dg.RunsFilter(
-        job_name=DAILY_SNAPSHOT,
-        statuses=FAILED_STATUSES,
-        created_after=datetime.now(UTC) - FAILURE_LOOKBACK,
+        job_name=DAILY_SNAPSHOT, statuses=FAILED_STATUSES, created_after=datetime.now(UTC) - FAILURE_LOOKBACK
     )
     partitions = (parse_partition_tags(run.tags) for run in instance.get_runs(recently_failed))
     return {partition for partition in partitions if partition is not None}

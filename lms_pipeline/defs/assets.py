@@ -170,10 +170,7 @@ def build_metrics(settings: Settings) -> dg.AssetsDefinition:
                 integration=account.integration,
                 run_id=context.run.run_id,
             ):
-                figures = {
-                    "seconds": round(time.monotonic() - started, 3),
-                    **build_metric_metadata(published),
-                }
+                figures = {"seconds": round(time.monotonic() - started, 3), **build_metric_metadata(published)}
                 metadata = build_published_metadata(published, name, figures)
                 yield dg.MaterializeResult(asset_key=published.table.name, metadata=metadata)
                 started = time.monotonic()

@@ -166,10 +166,7 @@ def read_provenance(path: Path) -> dict[str, Any]:
     from lms_pipeline.lake.files import read_metadata
 
     metadata = read_metadata(path)
-    found: dict[str, Any] = {
-        "complete": metadata.get("complete") == "true",
-        "strategy": metadata.get("strategy"),
-    }
+    found: dict[str, Any] = {"complete": metadata.get("complete") == "true", "strategy": metadata.get("strategy")}
     if "pulled_at" in metadata:
         found["pulled_at"] = dg.MetadataValue.timestamp(datetime.fromisoformat(metadata["pulled_at"]))
     return found
@@ -244,10 +241,7 @@ def _count_unreadable(reading: Counter[str]) -> dict[str, Any]:
         for name, count in reading.items()
         if name.startswith(UNREADABLE_PREFIX)
     }
-    figures: dict[str, Any] = {
-        "read_leniently": reading["read_leniently"],
-        "unreadable_values": sum(fields.values()),
-    }
+    figures: dict[str, Any] = {"read_leniently": reading["read_leniently"], "unreadable_values": sum(fields.values())}
     return figures | ({"which_fields": dg.MetadataValue.json(fields)} if fields else {})
 
 

@@ -22,9 +22,7 @@ ACCOUNT_TAG, DATE_TAG = "dagster/partition/account", "dagster/partition/date"
 def build_account_days(settings: Settings) -> dg.MultiPartitionsDefinition:
     """Build the partitions: every account, and every day from the start date to the latest that ended."""
     days = dg.DailyPartitionsDefinition(
-        start_date=settings.start_date.isoformat(),
-        timezone=settings.timezone,
-        end_date=_find_end_date(settings),
+        start_date=settings.start_date.isoformat(), timezone=settings.timezone, end_date=_find_end_date(settings)
     )
     return dg.MultiPartitionsDefinition({"account": ACCOUNTS, "date": days})
 

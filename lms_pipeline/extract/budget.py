@@ -61,12 +61,7 @@ class Budget:
     """A gate that counts the calls of one snapshot over all its processes, and stops them in time."""
 
     def __init__(
-        self,
-        account_id: str,
-        limits: Limits,
-        attempt: Attempt,
-        file: Path,
-        sleep: Callable[[float], None] = wait,
+        self, account_id: str, limits: Limits, attempt: Attempt, file: Path, sleep: Callable[[float], None] = wait
     ) -> None:
         self._account_id = account_id
         self.limits = limits

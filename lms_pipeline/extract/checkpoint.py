@@ -67,8 +67,7 @@ class Checkpoint:
             ).fetchone()
             continued = -1 if found is None else found[0]
             (spent,) = file.execute(
-                "SELECT coalesce(sum(requests), 0) FROM attempts WHERE NOT is_finished AND id <> ?",
-                (continued,),
+                "SELECT coalesce(sum(requests), 0) FROM attempts WHERE NOT is_finished AND id <> ?", (continued,)
             ).fetchone()
             file.execute("DELETE FROM attempts WHERE NOT is_finished AND id <> ?", (continued,))
             if found is not None:
@@ -182,8 +181,7 @@ class Attempt:
         """Return the stored response of a request, if any."""
         with self._checkpoint._reading() as file:  # noqa: SLF001
             found = file.execute(
-                "SELECT status, received_at, size, body FROM answers WHERE attempt = ? AND key = ?",
-                (self._number, key),
+                "SELECT status, received_at, size, body FROM answers WHERE attempt = ? AND key = ?", (self._number, key)
             ).fetchone()
         if found is None:
             return None
@@ -195,8 +193,7 @@ class Attempt:
         """Drop the responses whose keys begin with a prefix, as those of a list that must restart."""
         with self._checkpoint._writing() as file:  # noqa: SLF001
             file.execute(
-                "DELETE FROM answers WHERE attempt = ? AND substr(key, 1, ?) = ?",
-                (self._number, len(prefix), prefix),
+                "DELETE FROM answers WHERE attempt = ? AND substr(key, 1, ?) = ?", (self._number, len(prefix), prefix)
             )
 
     def count(self) -> int:

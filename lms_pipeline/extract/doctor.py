@@ -19,14 +19,7 @@ import msgspec
 from lms_pipeline.transform.rosters import RosterEntry, RosterKey, read_roster_response
 from lms_pipeline.truto.client import Response, TrutoClient
 from lms_pipeline.truto.errors import TrutoError
-from lms_pipeline.truto.query import (
-    CourseFilter,
-    ListQuery,
-    ObjectQuery,
-    Resource,
-    ResponseFormat,
-    UserFilter,
-)
+from lms_pipeline.truto.query import CourseFilter, ListQuery, ObjectQuery, Resource, ResponseFormat, UserFilter
 from lms_pipeline.truto.request import Request, build_list_request, build_record_request
 from lms_pipeline.truto.response import Page, read_page, read_record
 
@@ -76,8 +69,7 @@ class Doctor:
             ),
             Diagnosis("How many records has a page?", _try(self._describe_page_sizes)),
             Diagnosis(
-                "What is the answer to a pair that doesn't exist?",
-                _try_pair(self._describe_absence, absent_pair),
+                "What is the answer to a pair that doesn't exist?", _try_pair(self._describe_absence, absent_pair)
             ),
             Diagnosis("Are there rate headers?", self._describe_rate_headers()),
             Diagnosis(
@@ -124,11 +116,7 @@ class Doctor:
         if record is None:
             return "the pair has no enrollment"
         user, course = (_as_object(record.get(name)) for name in ("user", "course"))
-        fields = {
-            "user.name": user.get("name"),
-            "user.emails": user.get("emails"),
-            "course.title": course.get("title"),
-        }
+        fields = {"user.name": user.get("name"), "user.emails": user.get("emails"), "course.title": course.get("title")}
         filled = [name for name, value in fields.items() if value]
         return f"{', '.join(filled) or 'none'} of {', '.join(fields)}"
 
@@ -198,10 +186,7 @@ def _try_pair(describe: Callable[[RosterEntry], str], pair: RosterEntry | None) 
 
 
 def _find_absent_pair(
-    users: list[str],
-    courses: list[str],
-    rosters: list[RosterEntry] | None,
-    user_courses: list[RosterEntry] | None,
+    users: list[str], courses: list[str], rosters: list[RosterEntry] | None, user_courses: list[RosterEntry] | None
 ) -> RosterEntry | None:
     """Return a learner and a course that exist, where the learner is not enrolled in the course."""
     in_course = {entry.user_id for entry in rosters or ()}

@@ -150,12 +150,7 @@ class FetchPlan:
 
 @contextmanager
 def build_plan(
-    found: Iterable[PairBatch],
-    previous: PreviousSnapshot | None,
-    *,
-    folder: Path,
-    may_carry: bool,
-    rotation_days: int,
+    found: Iterable[PairBatch], previous: PreviousSnapshot | None, *, folder: Path, may_carry: bool, rotation_days: int
 ) -> Iterator[FetchPlan]:
     """Build the plan for the pairs that a strategy found; `folder` holds what does not fit into memory."""
     folder.mkdir(parents=True, exist_ok=True)

@@ -139,10 +139,7 @@ def measure_payload_bytes(path: Path) -> int:
 
 
 def remove_old_responses(
-    data: DataDir,
-    policy: RetentionPolicy,
-    account_ids: Iterable[str],
-    warn: Callable[[str], None] = log.warning,
+    data: DataDir, policy: RetentionPolicy, account_ids: Iterable[str], warn: Callable[[str], None] = log.warning
 ) -> list[ExpiredItem]:
     """Remove old responses and roster fingerprints of these accounts.
 
@@ -194,17 +191,10 @@ def remove_payloads(data: DataDir, partition: Partition, now: datetime) -> None:
         LakeError: the file can't be read or written, or a newer version wrote it.
     """
     path = data.file(REJECTED_ENROLLMENTS, partition)
-    with (
-        partition_lock(data, partition),
-        Publication(data, partition, f"housekeeping-{uuid.uuid4()}") as publication,
-    ):
+    with partition_lock(data, partition), Publication(data, partition, f"housekeeping-{uuid.uuid4()}") as publication:
         metadata = read_metadata(path)
         check_version(path, metadata)
-        with (
-            publication.open(REJECTED_ENROLLMENTS) as file,
-            read_errors(path),
-            pq.ParquetFile(path) as stored,
-        ):
+        with publication.open(REJECTED_ENROLLMENTS) as file, read_errors(path), pq.ParquetFile(path) as stored:
             for batch in stored.iter_batches():
                 file.write(_clear_payloads(conform(batch, REJECTED_ENROLLMENTS)))
             provenance = {name: value for name, value in metadata.items() if name not in _WRITER_KEYS}

@@ -51,11 +51,7 @@ class RowGroupWriter:
     """A Parquet file being written in row groups of `ROWS_PER_GROUP` rows, whatever the size of the batches."""
 
     def __init__(
-        self,
-        path: Path,
-        schema: pa.Schema,
-        compression: str,
-        on_write: Callable[[pa.Table], None] | None = None,
+        self, path: Path, schema: pa.Schema, compression: str, on_write: Callable[[pa.Table], None] | None = None
     ) -> None:
         """Create the file and the folders above it; `on_write` gets the rows that are about to be written.
 

@@ -183,8 +183,7 @@ def find_key_faults(path: Path, key: Sequence[str]) -> KeyFaults:
         keys = connection.read_parquet(str(path)).select(*columns)
         nulls = {name: len(keys.filter(column.isnull())) for name, column in zip(key, columns, strict=True)}
         return KeyFaults(
-            nulls={name: count for name, count in nulls.items() if count},
-            repeated=len(keys) - len(keys.distinct()),
+            nulls={name: count for name, count in nulls.items() if count}, repeated=len(keys) - len(keys.distinct())
         )
 
 

@@ -26,10 +26,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 PARTITION_SCHEMA = pa.schema(
-    [
-        pa.field("account_id", pa.string(), nullable=False),
-        pa.field("snapshot_date", pa.date32(), nullable=False),
-    ]
+    [pa.field("account_id", pa.string(), nullable=False), pa.field("snapshot_date", pa.date32(), nullable=False)]
 )
 """The columns that are in the path, not in the file."""
 _COMMITTED_BY_UNIFIED = {RAW_ENROLLMENTS.name, REJECTED_ENROLLMENTS.name}

@@ -63,13 +63,7 @@ class EnrollmentsFile:
 
 
 def publish_metrics(
-    data: DataDir,
-    tables: Sequence[Table],
-    partition: Partition,
-    calendar: Calendar,
-    *,
-    integration: str,
-    run_id: str,
+    data: DataDir, tables: Sequence[Table], partition: Partition, calendar: Calendar, *, integration: str, run_id: str
 ) -> Iterator[Published]:
     """Compute metric tables of an account and day, and publish each.
 

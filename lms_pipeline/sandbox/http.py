@@ -182,10 +182,7 @@ def remote_error(status: int, message: str, *, headers: Mapping[str, str] | None
     if status == 429:
         insight["rate_limit_error"] = {"description": "The integration's rate limit was hit."}
     if status == 403:
-        insight["forbidden_error"] = {
-            "description": "The connection lacks scopes.",
-            "value": {"missing_scopes": []},
-        }
+        insight["forbidden_error"] = {"description": "The connection lacks scopes.", "value": {"missing_scopes": []}}
     return Refusal(
         status,
         message,

@@ -15,14 +15,7 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
-from lms_pipeline.sandbox.world import (
-    Account,
-    Integration,
-    Listing,
-    Record,
-    SandboxError,
-    convert_to_utc,
-)
+from lms_pipeline.sandbox.world import Account, Integration, Listing, Record, SandboxError, convert_to_utc
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence

@@ -84,13 +84,7 @@ def estimate_calls(client: TrutoClient, data: DataDir, job: SnapshotJob) -> str:
 
 
 def _estimate_enrollments(
-    data: DataDir,
-    job: SnapshotJob,
-    choice: Choice,
-    *,
-    sizes: tuple[int, int],
-    stored: int | None,
-    list_calls: int,
+    data: DataDir, job: SnapshotJob, choice: Choice, *, sizes: tuple[int, int], stored: int | None, list_calls: int
 ) -> str:
     """Return the end of the estimate: the calls for the enrollments, lists included."""
     learners, courses = sizes

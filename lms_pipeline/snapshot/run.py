@@ -127,10 +127,7 @@ def replay_snapshot(
                     "pulled: restore them."
                 )
             remove_leftovers(data, PULLED_TABLES, job.partition)
-            with (
-                TrutoClient.for_replay(attempt) as client,
-                Publication(data, job.partition, job.run_id) as publication,
-            ):
+            with TrutoClient.for_replay(attempt) as client, Publication(data, job.partition, job.run_id) as publication:
                 context = SnapshotContext(
                     then.apply(job),
                     data,
@@ -215,10 +212,7 @@ def _publish(
         file.close(metadata)
     writer.unified.close({**metadata, "key": ",".join(writer.key), **rows.metadata})
     audit_counts(
-        brought=rows.brought,
-        unified=writer.unified.rows,
-        rejected=rows.rejected,
-        duplicates=rows.duplicates.total,
+        brought=rows.brought, unified=writer.unified.rows, rejected=rows.rejected, duplicates=rows.duplicates.total
     )
     if not (job.allow_drop or context.session.is_replay):
         refuse_row_drop(context.data, job.partition, writer.unified.rows, job.options.max_drop)

@@ -17,13 +17,7 @@ import pyarrow.compute as pc
 from lms_pipeline.lake.files import conform
 from lms_pipeline.lake.publishing import Publication
 from lms_pipeline.snapshot.job import RowCounts
-from lms_pipeline.tables.pulled import (
-    KEYS,
-    RAW_ENROLLMENTS,
-    REJECTED_ENROLLMENTS,
-    UNIFIED_ENROLLMENTS,
-    Identity,
-)
+from lms_pipeline.tables.pulled import KEYS, RAW_ENROLLMENTS, REJECTED_ENROLLMENTS, UNIFIED_ENROLLMENTS, Identity
 from lms_pipeline.transform.columns import repeat_value
 from lms_pipeline.transform.dedupe import NO_DUPLICATES, StagedRows
 from lms_pipeline.transform.enrollments import EnrollmentFlattener, ResponseRecords

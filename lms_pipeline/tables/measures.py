@@ -37,13 +37,7 @@ DROPPED_SOURCES = STARTED_SOURCES | WITHDRAWN_SOURCES
 REQUIRED_SOURCES = OPEN_SOURCES | {"is_mandatory"}
 """Decide whether an enrollment is mandatory and not superseded."""
 
-DATE_SOURCES = COUNTED_SOURCES | {
-    "started_at",
-    "completed_at",
-    "last_activity_at",
-    "created_at",
-    "updated_at",
-}
+DATE_SOURCES = COUNTED_SOURCES | {"started_at", "completed_at", "last_activity_at", "created_at", "updated_at"}
 """The dates that can't be later than the response."""
 
 
@@ -96,21 +90,15 @@ ENROLLMENT_SETS = (
         STATUS_SOURCES,
     ),
     EnrollmentSet(
-        "open_started",
-        "Open enrollments that have started; n_open_started + n_not_started = n_open",
-        STARTED_SOURCES,
+        "open_started", "Open enrollments that have started; n_open_started + n_not_started = n_open", STARTED_SOURCES
     ),
     EnrollmentSet("not_started", "Open enrollments without any sign of a start", STARTED_SOURCES),
     EnrollmentSet(
-        "dropped_early",
-        "Enrollments withdrawn before they started and before they were overdue",
-        DROPPED_SOURCES,
+        "dropped_early", "Enrollments withdrawn before they started and before they were overdue", DROPPED_SOURCES
     ),
     EnrollmentSet("eligible", "All enrollments except those dropped early", DROPPED_SOURCES),
     EnrollmentSet(
-        "superseded",
-        "Enrollments with a later enrollment of the same learner in the same course",
-        SUPERSEDED_SOURCES,
+        "superseded", "Enrollments with a later enrollment of the same learner in the same course", SUPERSEDED_SOURCES
     ),
     EnrollmentSet(
         "due",
@@ -118,18 +106,14 @@ ENROLLMENT_SETS = (
         WITHDRAWN_SOURCES,
     ),
     EnrollmentSet(
-        "on_time",
-        "Due enrollments ever completed and not open, completed on the due day or before",
-        WITHDRAWN_SOURCES,
+        "on_time", "Due enrollments ever completed and not open, completed on the due day or before", WITHDRAWN_SOURCES
     ),
     EnrollmentSet(
         "late", "Due enrollments ever completed and not open, completed after the due day", WITHDRAWN_SOURCES
     ),
     EnrollmentSet("due_undated", "Due enrollments completed and not open, without a completion date", DUE_SOURCES),
     EnrollmentSet(
-        "due_open",
-        "Due enrollments that are open, including those completed before and under renewal",
-        DUE_SOURCES,
+        "due_open", "Due enrollments that are open, including those completed before and under renewal", DUE_SOURCES
     ),
     EnrollmentSet("due_failed", "Due enrollments that failed", DUE_SOURCES),
     EnrollmentSet(
@@ -156,14 +140,7 @@ ENROLLMENT_SETS = (
 )
 
 RATES = (
-    Rate(
-        "completion_rate",
-        "completed",
-        "all",
-        "Compares with the LMS's own screen",
-        STATUS_SOURCES,
-        COUNTED_SOURCES,
-    ),
+    Rate("completion_rate", "completed", "all", "Compares with the LMS's own screen", STATUS_SOURCES, COUNTED_SOURCES),
     Rate(
         "completion_rate_eligible",
         "completed",
@@ -197,14 +174,7 @@ RATES = (
         DROPPED_SOURCES | PAIR_SOURCES,
         by_enrollment=False,
     ),
-    Rate(
-        "start_rate",
-        "eligible and started",
-        "eligible",
-        "Measures adoption",
-        STARTED_SOURCES,
-        DROPPED_SOURCES,
-    ),
+    Rate("start_rate", "eligible and started", "eligible", "Measures adoption", STARTED_SOURCES, DROPPED_SOURCES),
     Rate(
         "pass_rate",
         "completed",

@@ -5,14 +5,7 @@ Not here: the sets and rates that most columns follow from (`measures.py`), and 
 
 from __future__ import annotations
 
-from lms_pipeline.tables.measures import (
-    COUNTED_SOURCES,
-    DATE_SOURCES,
-    ENROLLMENT_SETS,
-    RATES,
-    STATUS_SOURCES,
-    Rate,
-)
+from lms_pipeline.tables.measures import COUNTED_SOURCES, DATE_SOURCES, ENROLLMENT_SETS, RATES, STATUS_SOURCES, Rate
 from lms_pipeline.tables.pulled import STATUSES
 from lms_pipeline.tables.schema import Column, Table
 
@@ -46,10 +39,7 @@ _RECENT_COLUMNS = (
         COUNTED_SOURCES,
     ),
     Column(
-        "completed_28d",
-        "int64",
-        "Enrollments ever completed, with a completion in the last 28 days",
-        STATUS_SOURCES,
+        "completed_28d", "int64", "Enrollments ever completed, with a completion in the last 28 days", STATUS_SOURCES
     ),
 )
 
@@ -115,37 +105,19 @@ _QUALITY_COLUMNS = (
         "Enrollments left out of all other columns because of their role, such as instructors",
         frozenset({"role"}),
     ),
-    Column(
-        "faulty_dates",
-        "int64",
-        "Dates later than the response that contains them; read as null",
-        DATE_SOURCES,
-    ),
+    Column("faulty_dates", "int64", "Dates later than the response that contains them; read as null", DATE_SOURCES),
     Column(
         "rows_unfamiliar_role",
         "int64",
         "Enrollments that count and whose role no setting names: check whether it should be left out",
         COUNTED_SOURCES,
     ),
-    Column(
-        "rows_carried",
-        "int64",
-        "Enrollments carried over from an earlier snapshot",
-        COUNTED_SOURCES | {"source"},
-    ),
+    Column("rows_carried", "int64", "Enrollments carried over from an earlier snapshot", COUNTED_SOURCES | {"source"}),
     Column("rows_roster", "int64", "Enrollments known only from a roster", COUNTED_SOURCES | {"source"}),
     Column(
-        "rows_reconstructed",
-        "int64",
-        "Enrollments reconstructed from a later snapshot",
-        COUNTED_SOURCES | {"source"},
+        "rows_reconstructed", "int64", "Enrollments reconstructed from a later snapshot", COUNTED_SOURCES | {"source"}
     ),
-    Column(
-        "oldest_fetched_at",
-        "timestamp",
-        "When the oldest response behind this row was received",
-        COUNTED_SOURCES,
-    ),
+    Column("oldest_fetched_at", "timestamp", "When the oldest response behind this row was received", COUNTED_SOURCES),
 )
 
 COURSE_COMPLETION = Table(

@@ -13,10 +13,7 @@ from lms_pipeline.tables.schema import Column, ListOf, Table
 Identity = Literal["pair", "enrollment_id"]
 """What identifies an enrollment of an account: the pair of learner and course, or its own id."""
 
-KEYS: dict[Identity, tuple[str, ...]] = {
-    "pair": ("user_id", "course_id"),
-    "enrollment_id": ("enrollment_id",),
-}
+KEYS: dict[Identity, tuple[str, ...]] = {"pair": ("user_id", "course_id"), "enrollment_id": ("enrollment_id",)}
 """The columns of `unified_enrollments` that identify a row."""
 
 
@@ -152,17 +149,9 @@ UNIFIED_ENROLLMENTS = Table(
         ),
         Column("status_raw", "string", "The status as received", enrollment_fields("status")),
         Column(
-            "progress_percent",
-            "double",
-            "Progress, 0 to 100",
-            enrollment_fields("progress_percent") | ROSTER_FIELDS,
+            "progress_percent", "double", "Progress, 0 to 100", enrollment_fields("progress_percent") | ROSTER_FIELDS
         ),
-        Column(
-            "score",
-            "double",
-            "The latest or final score, on the provider's scale",
-            enrollment_fields("score"),
-        ),
+        Column("score", "double", "The latest or final score, on the provider's scale", enrollment_fields("score")),
         Column(
             "is_mandatory",
             "bool",
@@ -177,16 +166,10 @@ UNIFIED_ENROLLMENTS = Table(
         ),
         Column("attempts_count", "int64", "Number of attempts", enrollment_fields("attempts_count")),
         Column(
-            "assigned_at",
-            "timestamp",
-            "When the course was assigned to the learner",
-            enrollment_fields("assigned_at"),
+            "assigned_at", "timestamp", "When the course was assigned to the learner", enrollment_fields("assigned_at")
         ),
         Column(
-            "enrolled_at",
-            "timestamp",
-            "When the learner enrolled",
-            enrollment_fields("enrolled_at") | ROSTER_FIELDS,
+            "enrolled_at", "timestamp", "When the learner enrolled", enrollment_fields("enrolled_at") | ROSTER_FIELDS
         ),
         Column("started_at", "timestamp", "When the learner started", enrollment_fields("started_at")),
         Column(
@@ -247,10 +230,7 @@ UNIFIED_ENROLLMENTS = Table(
         ),
         _build_extra_column(enrollment_fields(ALL_FIELDS)),
         Column(
-            "source",
-            "string",
-            "Where the row comes from: unified, carried, roster or reconstructed",
-            nullable=False,
+            "source", "string", "Where the row comes from: unified, carried, roster or reconstructed", nullable=False
         ),
         _FETCHED_AT,
     ),

@@ -79,10 +79,7 @@ def build_primary_emails(lists: Iterable[Sequence[Any] | None]) -> pa.Array:
 
     def find_primary(emails: Sequence[Any] | None) -> str | None:
         addresses = [email for email in emails or () if email.email and not email.email.isspace()]
-        return next(
-            (email.email for email in addresses if email.is_primary),
-            addresses[0].email if addresses else None,
-        )
+        return next((email.email for email in addresses if email.is_primary), addresses[0].email if addresses else None)
 
     return build_array(map(find_primary, lists), "string")
 

@@ -159,9 +159,7 @@ def _read_ids_and_payload(record: msgspec.Raw) -> tuple[str | None, str | None, 
     return read_object_id(parts.user), read_object_id(parts.course), parts.remote_data
 
 
-def _build_remote_data_batch(
-    rows: Sequence[tuple[str | None, str | None, bytes, datetime]],
-) -> pa.RecordBatch:
+def _build_remote_data_batch(rows: Sequence[tuple[str | None, str | None, bytes, datetime]]) -> pa.RecordBatch:
     return build_raw_batch(
         [user_id for user_id, _, _, _ in rows],
         [course_id for _, course_id, _, _ in rows],

@@ -16,13 +16,7 @@ from typing import Any
 
 import msgspec
 
-from lms_pipeline.transform.coerce import (
-    STRICT_TYPES,
-    OptionalRaw,
-    UnreadableValueError,
-    is_in_calendar,
-    read_value,
-)
+from lms_pipeline.transform.coerce import STRICT_TYPES, OptionalRaw, UnreadableValueError, is_in_calendar, read_value
 from lms_pipeline.transform.shapes import Array, Field, Object, Shape
 from lms_pipeline.truto.response import DECODE_ERRORS
 

@@ -189,10 +189,7 @@ class TrutoClient:
         return self.fetch(build_capabilities_request(account_id), read_capabilities).value
 
     def _fetch_if_present(
-        self,
-        request: Request,
-        read: Callable[[bytes, datetime], T],
-        is_absent: Callable[[PermanentError], bool],
+        self, request: Request, read: Callable[[bytes, datetime], T], is_absent: Callable[[PermanentError], bool]
     ) -> T | None:
         """Return what `read` makes of the body; None where a refusal means an absence, which is stored as well."""
         stored = self._find(request)

@@ -114,9 +114,7 @@ def iter_body(response: httpx.Response, request: Request) -> Iterator[bytes]:
             )
         if time.monotonic() - started > MAX_BODY_SECONDS:
             raise TransientError(
-                f"The answer took over {MAX_BODY_SECONDS:.0f} s",
-                request=request.label,
-                todo="try again later",
+                f"The answer took over {MAX_BODY_SECONDS:.0f} s", request=request.label, todo="try again later"
             )
         yield piece
 

@@ -60,10 +60,7 @@ def test_a_relative_pairs_file_is_resolved_against_the_accounts_file(tmp_path):
     path = tmp_path / "accounts.toml"
     path.write_text('[accounts.one]\npairs_file = "pairs.csv"\n[accounts.two]\npairs_file = "/pairs.csv"\n')
     options = read_options(path)
-    assert (options["one"].pairs_file, options["two"].pairs_file) == (
-        str(tmp_path / "pairs.csv"),
-        "/pairs.csv",
-    )
+    assert (options["one"].pairs_file, options["two"].pairs_file) == (str(tmp_path / "pairs.csv"), "/pairs.csv")
 
 
 def test_each_account_has_its_own_options(read):
@@ -145,8 +142,7 @@ def test_the_identity_of_talentlms_is_always_the_pair(configured):
 
 
 @pytest.mark.parametrize(
-    ("configured", "identity"),
-    [(None, "enrollment_id"), ("pair", "pair"), ("enrollment_id", "enrollment_id")],
+    ("configured", "identity"), [(None, "enrollment_id"), ("pair", "pair"), ("enrollment_id", "enrollment_id")]
 )
 def test_the_identity_of_any_other_lms_is_the_enrollment_id_by_default(configured, identity):
     assert resolve_identity("docebo", configured) == identity

@@ -6,13 +6,7 @@ import pytest
 from playwright.sync_api import expect
 
 from lms_pipeline.sandbox.faults import Status
-from lms_pipeline_tests.support.browser_pages import (
-    filter_log,
-    find_metadata,
-    launch,
-    open_partition,
-    wait_for_run,
-)
+from lms_pipeline_tests.support.browser_pages import filter_log, find_metadata, launch, open_partition, wait_for_run
 from lms_pipeline_tests.support.browser_records import CLOSED_DAY, DAY
 
 pytestmark = pytest.mark.browser

@@ -30,12 +30,7 @@ class PublishedFiles:
     def put(self, *rows: dict[str, Any], table: Table = UNIFIED_ENROLLMENTS, days: int = 0, **metadata: object) -> None:
         """Publish rows of the day, or of `days` later, with these entries in the file's metadata."""
         entries = PROVENANCE.metadata() | {name: str(value) for name, value in metadata.items()}
-        write(
-            self.data.file(table, Partition("acme", self.day + timedelta(days=days))),
-            table,
-            *rows,
-            metadata=entries,
-        )
+        write(self.data.file(table, Partition("acme", self.day + timedelta(days=days))), table, *rows, metadata=entries)
 
     def put_pulled(self, *rows: dict[str, Any], **metadata: object) -> None:
         """Publish enrollments as a pull does: all were served, unless `metadata` has other counts."""
@@ -43,11 +38,7 @@ class PublishedFiles:
         self.put(*rows, **{"key": "user_id,course_id", **counts, **metadata})
 
     def run(
-        self,
-        check: Callable[[Subject], Finding],
-        table: Table = UNIFIED_ENROLLMENTS,
-        days: int = 0,
-        **options: Any,
+        self, check: Callable[[Subject], Finding], table: Table = UNIFIED_ENROLLMENTS, days: int = 0, **options: Any
     ) -> Finding:
         """Run a check over a table of the day, or of `days` later."""
         partition = Partition("acme", self.day + timedelta(days=days))
@@ -55,14 +46,7 @@ class PublishedFiles:
         with open_subject(settings, self.data, partition) as open_table:
             subject = open_table(table)
             return check(
-                Subject(
-                    subject.data,
-                    partition,
-                    table,
-                    subject.calendar,
-                    AccountOptions(**options),
-                    subject.connection,
-                )
+                Subject(subject.data, partition, table, subject.calendar, AccountOptions(**options), subject.connection)
             )
 
 

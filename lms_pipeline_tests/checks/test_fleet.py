@@ -47,22 +47,14 @@ def fleet(files):
 class TestFresh:
     def test_passes_if_every_account_has_the_latest_closed_day(self, fleet):
         found = accounts_are_fresh(fleet(north=(8, 8, 9), south=(9, 9)))
-        assert (found.passed, found.message) == (
-            True,
-            "0 of 2 active accounts have no snapshot of 2026-03-09.",
-        )
+        assert (found.passed, found.message) == (True, "0 of 2 active accounts have no snapshot of 2026-03-09.")
 
     def test_fails_for_one_account_without_it_among_others(self, fleet):
         found = accounts_are_fresh(fleet(north=(1, 8, 9, 10), south=(1, 4)))
         assert not found.passed
         assert found.message == "1 of 2 active accounts have no snapshot of 2026-03-09: see their last runs."
         assert found.rows == [
-            {
-                "account_id": "south",
-                "first_day": "2026-03-01",
-                "last_snapshot": "2026-03-04",
-                "days_missing": 8,
-            }
+            {"account_id": "south", "first_day": "2026-03-01", "last_snapshot": "2026-03-04", "days_missing": 8}
         ]
 
     def test_ignores_the_day_that_is_still_open(self, fleet):

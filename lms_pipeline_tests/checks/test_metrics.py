@@ -20,14 +20,7 @@ def rate(numerator, denominator, value=None, name="completion_rate"):
 def row(n_all=3, **more):
     """Counts of enrollments, all of them not started."""
     counts = dict.fromkeys(COUNTS, 0)
-    return {
-        **counts,
-        "n_all": n_all,
-        "n_open": n_all,
-        "n_not_started": n_all,
-        "status_enrolled": n_all,
-        **more,
-    }
+    return {**counts, "n_all": n_all, "n_open": n_all, "n_not_started": n_all, "status_enrolled": n_all, **more}
 
 
 class TestRates:
@@ -67,10 +60,7 @@ class TestParts:
         files.put(row(), row(**due, **{f"n_due_{name}": 0 for name in others}), table=COURSE_COMPLETION)
         assert files.run(parts_sum, COURSE_COMPLETION).passed
 
-    @pytest.mark.parametrize(
-        ("wrong", "figure"),
-        [({"status_enrolled": 2}, "n_all"), ({"n_not_started": 1}, "n_open")],
-    )
+    @pytest.mark.parametrize(("wrong", "figure"), [({"status_enrolled": 2}, "n_all"), ({"n_not_started": 1}, "n_open")])
     def test_fail_if_one_does_not(self, files, wrong, figure):
         files.put(row(), row(**wrong), table=COURSE_COMPLETION)
         found = files.run(parts_sum, COURSE_COMPLETION)

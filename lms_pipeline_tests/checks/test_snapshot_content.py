@@ -4,12 +4,7 @@ import json
 
 import pytest
 
-from lms_pipeline.checks.snapshot import (
-    agrees_with_raw,
-    few_are_rejected,
-    roles_are_known,
-    statuses_are_known,
-)
+from lms_pipeline.checks.snapshot import agrees_with_raw, few_are_rejected, roles_are_known, statuses_are_known
 from lms_pipeline.tables.pulled import RAW_ENROLLMENTS, REJECTED_ENROLLMENTS
 from lms_pipeline_tests.support.lake_files import enrollment
 
@@ -27,9 +22,7 @@ class TestRaw:
     def test_passes_if_both_agree(self, files):
         files.put_pulled(enrollment("u1", status="completed"), enrollment("u2", status="in_progress"))
         files.put(
-            raw("u1", completion_status="Completed"),
-            raw("u2", completion_status="incomplete"),
-            table=RAW_ENROLLMENTS,
+            raw("u1", completion_status="Completed"), raw("u2", completion_status="incomplete"), table=RAW_ENROLLMENTS
         )
         found = files.run(agrees_with_raw)
         assert found.passed
@@ -106,10 +99,7 @@ class TestStatuses:
         )
         found = files.run(statuses_are_known)
         assert not found.passed
-        assert found.rows == [
-            {"status_raw": "paused", "enrollments": 3},
-            {"status_raw": "", "enrollments": 1},
-        ]
+        assert found.rows == [{"status_raw": "paused", "enrollments": 3}, {"status_raw": "", "enrollments": 1}]
         assert found.message.startswith("4 enrollments have a status that is not documented")
 
 

@@ -45,10 +45,7 @@ def test_the_command_removes_what_the_dry_run_listed(command, data):
         "Removed 1 answers (100 B), 1 details (10 B).",
         "Reported 1 published files to Dagster.",
     ]
-    assert command("housekeeping").out.splitlines() == [
-        "Removed nothing.",
-        "Reported 0 published files to Dagster.",
-    ]
+    assert command("housekeeping").out.splitlines() == ["Removed nothing.", "Reported 0 published files to Dagster."]
 
 
 def test_a_locked_item_is_reported_and_the_exit_status_is_1(command, data):

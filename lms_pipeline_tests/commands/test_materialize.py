@@ -45,10 +45,7 @@ def test_a_failed_account_is_named_with_why_and_the_others_are_published(synced,
         (["--account", "../../x"], "'../../x' can't be an account id"),
         (["--account", "__HIVE_DEFAULT_PARTITION__"], "can't be an account id"),
         (["--account", "nobody"], "Account nobody is not in the registry"),
-        (
-            ["--date", "2026-03-11"],
-            "2026-03-11 has not ended yet: the latest day that can be pulled is 2026-03-10.",
-        ),
+        (["--date", "2026-03-11"], "2026-03-11 has not ended yet: the latest day that can be pulled is 2026-03-10."),
         (["--date", "2025-12-31"], "2025-12-31 is before the first day, LMS_START_DATE 2026-01-01."),
         (["--date", "2026-03-10", "--to", "2026-03-09"], "--to 2026-03-09 is before --date 2026-03-10"),
         (["--date", "yesterday"], "'yesterday' is not a day: write it as 2026-01-31."),
@@ -85,10 +82,7 @@ def test_a_wrong_token_is_not_printed(synced, monkeypatch):
 
 def test_the_warehouse_can_be_selected_without_a_pull(synced):
     done = synced("materialize", "--select", "warehouse")
-    assert (done.status, [line.split(" in ")[0] for line in done.out.splitlines()]) == (
-        0,
-        ["the warehouse: published"],
-    )
+    assert (done.status, [line.split(" in ")[0] for line in done.out.splitlines()]) == (0, ["the warehouse: published"])
 
 
 def test_old_responses_of_the_pulled_accounts_are_removed(synced, tmp_path):

@@ -6,16 +6,7 @@ import json
 
 import pytest
 
-from lms_pipeline_tests.support.older_data import (
-    ACADEMY,
-    BRANCH,
-    EXPECTED,
-    PORTAL,
-    PULLED,
-    THIRD,
-    Outcome,
-    night_after,
-)
+from lms_pipeline_tests.support.older_data import ACADEMY, BRANCH, EXPECTED, PORTAL, PULLED, THIRD, Outcome, night_after
 from lms_pipeline_tests.support.recorded_truto import count_routes
 
 ACCOUNTS = (ACADEMY, PORTAL, BRANCH)

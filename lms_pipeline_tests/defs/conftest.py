@@ -38,12 +38,7 @@ def enrollment(account, number, role="learner", **fields):
         "enrolled_at": "2026-03-01T08:00:00Z",
         **fields,
     }
-    version = {
-        "account": account,
-        "valid_from": "2026-03-01T08:00:00Z",
-        "enrollment": record,
-        "raw": {"role": role},
-    }
+    version = {"account": account, "valid_from": "2026-03-01T08:00:00Z", "enrollment": record, "raw": {"role": role}}
     return json.dumps(version)
 
 
@@ -52,12 +47,7 @@ def serve_accounts(folder: Path) -> Iterator[RunningSandbox]:
     """Serve account `north` with 3 enrollments, one completed, and account `south` with 1."""
     records = folder / "records.ndjson"
     done = {"status": "completed", "completed_at": "2026-03-05T08:00:00Z"}
-    lines = [
-        enrollment("north", 1, **done),
-        enrollment("north", 2),
-        enrollment("north", 3),
-        enrollment("south", 1),
-    ]
+    lines = [enrollment("north", 1, **done), enrollment("north", 2), enrollment("north", 3), enrollment("south", 1)]
     records.write_text("\n".join(lines), encoding="utf-8")
     with running(records_world([records])) as server:
         server.set_clock(NOW)

@@ -66,13 +66,7 @@ class TestAlerts:
         assert webhook.texts == ["north on 2026-03-10 failed: It said &lt;no&gt; &amp; left. (run 01234567)"]
 
     def test_send_each_cause_of_each_account_once(self, webhook, data):
-        failures = [
-            run_failure(),
-            run_failure(),
-            run_failure("south"),
-            run_failure(cause="Forbidden."),
-            run_failure(),
-        ]
+        failures = [run_failure(), run_failure(), run_failure("south"), run_failure(cause="Forbidden."), run_failure()]
         assert [Alerts(data, webhook.address).send_once(failure) for failure in failures] == [
             True,
             False,
@@ -111,10 +105,7 @@ def fail(settings, instance, sandbox, fault=FORBIDDEN, **tags) -> dg.DagsterRun:
     sandbox.fault(fault)
     job = defs.resolve_job_def("daily_snapshot")
     done = job.execute_in_process(
-        partition_key=build_partition_key(Partition("north", DAY)),
-        instance=instance,
-        tags=tags,
-        raise_on_error=False,
+        partition_key=build_partition_key(Partition("north", DAY)), instance=instance, tags=tags, raise_on_error=False
     )
     assert not done.success
     return done.dagster_run

@@ -41,14 +41,7 @@ def test_assets_have_the_names_of_the_tables(defs):
 
 def test_assets_are_in_their_groups(defs):
     groups = {name: spec.group_name for name, spec in specs(defs).items()}
-    pulled = [
-        "truto",
-        "raw_enrollments",
-        "unified_enrollments",
-        "rejected_enrollments",
-        "learners",
-        "courses",
-    ]
+    pulled = ["truto", "raw_enrollments", "unified_enrollments", "rejected_enrollments", "learners", "courses"]
     assert {groups[name] for name in pulled} == {"pull"}
     assert {groups[name] for name in ("course_completion", "account_completion", "learner_completion")} == {"metrics"}
     assert groups["warehouse"] == "warehouse"

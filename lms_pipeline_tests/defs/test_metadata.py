@@ -38,13 +38,7 @@ def find_queries(metadata):
 
 
 def test_every_table_shows_its_account_rows_seconds_and_path(read_metadata, published):
-    rows = {
-        "rejected_enrollments": 0,
-        "learners": 3,
-        "courses": 1,
-        "course_completion": 1,
-        "account_completion": 1,
-    }
+    rows = {"rejected_enrollments": 0, "learners": 3, "courses": 1, "course_completion": 1, "account_completion": 1}
     for name, table in TABLES.items():
         shown = read_metadata(name)
         assert (shown["account"], shown["dagster/partition_row_count"]) == ("north", rows.get(name, 3))
@@ -115,10 +109,7 @@ def test_every_metadata_key_is_explained_in_the_docs(read_metadata, tmp_path):
         reading={"unified_enrollments": Counter(unreadable_score=1)},
     )
     unified = publish(DataDir(tmp_path), "acme", DAY)
-    shown = {
-        *build_pull_metadata(result, unified),
-        *(name for table in TABLES for name in read_metadata(table)),
-    }
+    shown = {*build_pull_metadata(result, unified), *(name for table in TABLES for name in read_metadata(table))}
     explained = set(re.findall(r"`([^`]+)`", DOCS.read_text(encoding="utf-8")))
     assert shown - explained - {rate.name for rate in RATES} == set()
 

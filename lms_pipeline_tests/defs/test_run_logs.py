@@ -5,11 +5,7 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
-from dagster._core.remote_origin import (
-    RegisteredCodeLocationOrigin,
-    RemoteJobOrigin,
-    RemoteRepositoryOrigin,
-)
+from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
 
 from lms_pipeline.definitions import build_defs
 from lms_pipeline.defs.instance import MATERIALIZABLE_ASSETS, open_instance, run_partitions
@@ -26,10 +22,7 @@ ASSET = dg.AssetKey("unified_enrollments")
 def find_old(instance):
     """Find logs last written more than ninety days ago."""
     return find_expired_run_logs(
-        instance,
-        datetime.now(UTC) - timedelta(days=90),
-        jobs=JOB_NAMES,
-        assets=frozenset(MATERIALIZABLE_ASSETS),
+        instance, datetime.now(UTC) - timedelta(days=90), jobs=JOB_NAMES, assets=frozenset(MATERIALIZABLE_ASSETS)
     )
 
 
@@ -127,11 +120,7 @@ def test_logs_of_other_projects_in_the_instance_stay(instance):
 def test_within_another_project_its_location_counts(instance):
     run_id = add(instance, "daily_snapshot", location="theirs")
     found = find_expired_run_logs(
-        instance,
-        datetime.now(UTC),
-        jobs=JOB_NAMES,
-        assets=frozenset(MATERIALIZABLE_ASSETS),
-        location="theirs",
+        instance, datetime.now(UTC), jobs=JOB_NAMES, assets=frozenset(MATERIALIZABLE_ASSETS), location="theirs"
     )
     assert [item.path for item in found] == [log_file(instance, run_id)]
 

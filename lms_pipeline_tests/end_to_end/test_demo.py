@@ -57,10 +57,7 @@ def data(demo, folder):
 def test_it_ends_with_completion_rates_of_several_accounts_and_days(demo):
     table = demo.stdout.split("Completion rate")[1]
     rates = {line.split()[0]: line.split()[2:] for line in table.splitlines() if "%" in line}
-    assert set(rates) == {
-        *("lumen-academy", "harbour-freight-lines", "meridian-health-group"),
-        "olive-grove-foods",
-    }
+    assert set(rates) == {*("lumen-academy", "harbour-freight-lines", "meridian-health-group"), "olive-grove-foods"}
     assert all(len(row) == 2 and all(re.fullmatch(r"\d+\.\d%", rate) for rate in row) for row in rates.values())
 
 

@@ -48,9 +48,7 @@ def sandbox(tmp_path_factory):
     with running(records_world([records])) as server:
         server.set_clock(NOW)
         server.fault(
-            RevokedConnection(account="revoked"),
-            Status(account="failing", status=500),
-            Html(account="garbage"),
+            RevokedConnection(account="revoked"), Status(account="failing", status=500), Html(account="garbage")
         )
         yield server
 
@@ -60,11 +58,7 @@ def settings(sandbox, tmp_path_factory):
     folder = tmp_path_factory.mktemp("data")
     sandbox_settings = {"token": SecretStr(sandbox.token), "base_url": sandbox.url}
     return Settings(
-        **sandbox_settings,
-        data_dir=folder,
-        start_date=DAY,
-        frozen_now=NOW,
-        dagster_home_set=folder / "dagster",
+        **sandbox_settings, data_dir=folder, start_date=DAY, frozen_now=NOW, dagster_home_set=folder / "dagster"
     )
 
 

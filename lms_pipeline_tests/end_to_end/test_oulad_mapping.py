@@ -165,9 +165,7 @@ def test_the_file_is_sorted_and_reproducible(
     assert (tmp_path / "again.ndjson").read_bytes() == path.read_bytes()
 
 
-def test_every_version_changes_something_and_no_enrollment_reopens(
-    histories: dict[str, list[Version]],
-) -> None:
+def test_every_version_changes_something_and_no_enrollment_reopens(histories: dict[str, list[Version]]) -> None:
     assert len(histories) == ENROLLMENTS
     for history in histories.values():
         states = [msgspec.structs.replace(version.enrollment, updated_at="") for version in history]
@@ -200,10 +198,6 @@ def test_ids_roles_and_dates_are_consistent(versions: list[Version], histories: 
         enrollment, raw = version.enrollment, version.raw
         course = f"{raw['code_module']}/{raw['code_presentation']}"
         assert enrollment.id == f"{enrollment.course['id']}/{enrollment.user['id']}" == f"{course}/{raw['id_student']}"
-        assert (version.account, raw["role"], version.valid_from) == (
-            course[:3],
-            "learner",
-            enrollment.updated_at,
-        )
+        assert (version.account, raw["role"], version.valid_from) == (course[:3], "learner", enrollment.updated_at)
         assert (enrollment.completed_at is None) == (enrollment.status != "passed")
     assert sum(history[-1].enrollment.enrolled_at is None for history in histories.values()) == 45

@@ -9,16 +9,7 @@ from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.settings import Settings
 from lms_pipeline.tables.metrics import COURSE_COMPLETION
 from lms_pipeline.tables.pulled import REJECTED_ENROLLMENTS, UNIFIED_ENROLLMENTS
-from lms_pipeline_tests.support.data_directory import (
-    OLD,
-    OLDER,
-    RECENT,
-    TODAY,
-    age,
-    describe,
-    put,
-    put_responses,
-)
+from lms_pipeline_tests.support.data_directory import OLD, OLDER, RECENT, TODAY, age, describe, put, put_responses
 from lms_pipeline_tests.support.lake_files import publish
 
 
@@ -106,11 +97,7 @@ def test_unpublished_files_of_every_table_expire_after_two_days(data, find):
     put(data.unpublished_file(COURSE_COMPLETION, old, "run-3"), 8, days_ago=40)
     put(data.file(COURSE_COMPLETION, old), 9, days_ago=40)
     assert find() == [
-        (
-            "unpublished files",
-            "lake/course_completion/account_id=acme/snapshot_date=2026-02-28/.data.parquet.run-3",
-            8,
-        ),
+        ("unpublished files", "lake/course_completion/account_id=acme/snapshot_date=2026-02-28/.data.parquet.run-3", 8),
         (
             "unpublished files",
             "lake/unified_enrollments/account_id=acme/snapshot_date=2026-02-28/.data.parquet.run-2",
@@ -132,10 +119,7 @@ def test_a_call_counter_and_its_lock_expire_after_30_days_without_a_call(data, f
     for name, days_ago in (("hour-acme", 31), ("hour-other", 29)):
         put(data.budgets / f"{name}.sqlite", days_ago=31)
         put(data.budgets / f"{name}.sqlite.lock", days_ago=days_ago)
-    assert [path for _, path, _ in find()] == [
-        "state/budgets/hour-acme.sqlite",
-        "state/budgets/hour-acme.sqlite.lock",
-    ]
+    assert [path for _, path, _ in find()] == ["state/budgets/hour-acme.sqlite", "state/budgets/hour-acme.sqlite.lock"]
 
 
 def test_the_search_changes_nothing(data, find):
@@ -168,8 +152,4 @@ def test_the_policy_reads_the_settings_the_options_and_the_registry(tmp_path):
         )
     )
     assert policy.today == RECENT  # it is still the 31st in New York
-    assert (policy.answer_days, policy.former_accounts, policy.rejected_days) == (
-        {"acme": 7},
-        {"removed"},
-        40,
-    )
+    assert (policy.answer_days, policy.former_accounts, policy.rejected_days) == ({"acme": 7}, {"removed"}, 40)

@@ -11,16 +11,7 @@ from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.lake.reading import read
 from lms_pipeline.lake.warehouse import build_warehouse, open_warehouse
 from lms_pipeline.tables.pulled import RAW_ENROLLMENTS, REJECTED_ENROLLMENTS, UNIFIED_ENROLLMENTS
-from lms_pipeline_tests.support.data_directory import (
-    OLD,
-    OLDER,
-    RECENT,
-    TODAY,
-    age,
-    describe,
-    put,
-    put_responses,
-)
+from lms_pipeline_tests.support.data_directory import OLD, OLDER, RECENT, TODAY, age, describe, put, put_responses
 from lms_pipeline_tests.support.lake_files import (
     PROVENANCE,
     enrollment,

@@ -19,12 +19,7 @@ def data(tmp_path):
         publish(data, "acme", day, {"payload": "{}"}, table=RAW_ENROLLMENTS)
         publish(data, "acme", day, enrollment("u1"))
     other = {**PROVENANCE.metadata(), "run_id": "run-2"}
-    write(
-        data.file(RAW_ENROLLMENTS, Partition("acme", SECOND)),
-        RAW_ENROLLMENTS,
-        {"payload": "[]"},
-        metadata=other,
-    )
+    write(data.file(RAW_ENROLLMENTS, Partition("acme", SECOND)), RAW_ENROLLMENTS, {"payload": "[]"}, metadata=other)
     return data
 
 

@@ -147,11 +147,7 @@ def test_a_single_table_is_published_with_its_metadata(data):
     )
     assert published.rows == 0
     metadata = read_metadata(published.path)
-    assert (metadata["run_id"], metadata["source_run_id"], metadata["schema_version"]) == (
-        "run-9",
-        "run-1",
-        "1",
-    )
+    assert (metadata["run_id"], metadata["source_run_id"], metadata["schema_version"]) == ("run-9", "run-1", "1")
     assert pq.read_schema(published.path).remove_metadata() == arrow_schema(COURSE_COMPLETION)
 
 

@@ -14,15 +14,7 @@ from lms_pipeline.tables.catalog import METRIC_TABLES, TABLES
 from lms_pipeline.tables.metrics import ACCOUNT_COMPLETION, COURSE_COMPLETION, LEARNER_COMPLETION
 from lms_pipeline.tables.pulled import COURSES, LEARNERS, PULLED_TABLES, UNIFIED_ENROLLMENTS
 from lms_pipeline.tables.schema import arrow_schema
-from lms_pipeline_tests.support.lake_files import (
-    FIRST,
-    NOON,
-    SECOND,
-    THIRD,
-    enrollment,
-    limit_file_size,
-    publish,
-)
+from lms_pipeline_tests.support.lake_files import FIRST, NOON, SECOND, THIRD, enrollment, limit_file_size, publish
 
 
 @pytest.fixture
@@ -152,10 +144,7 @@ class TestErrors:
 
     def test_the_connection_is_read_only(self, data):
         build_warehouse(data)
-        with (
-            open_warehouse(data) as connection,
-            pytest.raises(duckdb.InvalidInputException, match="read-only"),
-        ):
+        with open_warehouse(data) as connection, pytest.raises(duckdb.InvalidInputException, match="read-only"):
             connection.execute("CREATE TABLE mine (a INT)")
 
     def test_a_damaged_file_leaves_the_old_warehouse(self, data):
@@ -169,10 +158,7 @@ class TestErrors:
 
     def test_a_full_disk_leaves_the_old_warehouse(self, data):
         build_warehouse(data)
-        with (
-            limit_file_size(50_000),
-            pytest.raises(LakeError, match=r"^The warehouse can't be built, and the old"),
-        ):
+        with limit_file_size(50_000), pytest.raises(LakeError, match=r"^The warehouse can't be built, and the old"):
             build_warehouse(data)
         assert rows_of(data, "SELECT count(*) FROM courses") == [(0,)]
 

@@ -55,13 +55,7 @@ def process(code: str, argument: object) -> Iterator[subprocess.Popen[str]]:
 
 def grow(data: DataDir, count: int) -> None:
     """Publish `count` courses."""
-    publish(
-        data,
-        "acme",
-        FIRST,
-        *({"course_id": f"c{number}"} for number in range(count)),
-        table=COURSE_COMPLETION,
-    )
+    publish(data, "acme", FIRST, *({"course_id": f"c{number}"} for number in range(count)), table=COURSE_COMPLETION)
 
 
 def count_courses(connection: duckdb.DuckDBPyConnection) -> int:

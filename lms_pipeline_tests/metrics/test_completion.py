@@ -10,12 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from lms_pipeline.metrics.completion import open_completion
-from lms_pipeline.tables.metrics import (
-    ACCOUNT_COMPLETION,
-    COMPLETION_TABLES,
-    COURSE_COMPLETION,
-    LEARNER_COMPLETION,
-)
+from lms_pipeline.tables.metrics import ACCOUNT_COMPLETION, COMPLETION_TABLES, COURSE_COMPLETION, LEARNER_COMPLETION
 from lms_pipeline.tables.schema import Table, arrow_schema
 from lms_pipeline_tests.support.enrollment_files import FETCHED_AT, compute_rows, enrollments_file, write
 

@@ -55,8 +55,7 @@ def write_module(module: str, path: Path) -> Path:
 
 
 @pytest.mark.skipif(
-    not OULAD.is_dir(),
-    reason="the OULAD data are missing: ../shared/data/oulad, seen from the repository's root",
+    not OULAD.is_dir(), reason="the OULAD data are missing: ../shared/data/oulad, seen from the repository's root"
 )
 @pytest.mark.parametrize(("module", "on_time", "due"), [("AAA", 2_334, 3_740), ("FFF", 49_114, 93_144)])
 def test_submissions_on_time_are_those_of_the_readme(module: str, on_time: int, due: int, tmp_path: Path) -> None:

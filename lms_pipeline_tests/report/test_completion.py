@@ -117,8 +117,7 @@ def test_a_title_is_never_longer_than_its_maximum(text, max_length):
 
 
 @pytest.mark.parametrize(
-    "text",
-    ["a | b", "![x](https://example.org/x.png)", "<b>bold</b>", "*a* _b_ `c` ~d~", "ann@example.org", r"\|"],
+    "text", ["a | b", "![x](https://example.org/x.png)", "<b>bold</b>", "*a* _b_ `c` ~d~", "ann@example.org", r"\|"]
 )
 def test_escaped_text_has_no_meaning_in_markdown(text):
     escaped = escape_markdown(text)

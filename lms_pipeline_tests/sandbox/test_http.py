@@ -68,8 +68,4 @@ def test_a_plus_is_a_space_and_percent_encoding_is_decoded_once():
 
 def test_nested_parameters_keep_their_order_and_the_rest_of_their_names():
     query = "remote_query[b]=1&x=0&remote_query[a][c][]=2&remote_query[a][c][]=3&remote_query=no"
-    assert parse(query).get_nested("remote_query") == [
-        (("b",), "1"),
-        (("a", "c", ""), "2"),
-        (("a", "c", ""), "3"),
-    ]
+    assert parse(query).get_nested("remote_query") == [(("b",), "1"), (("a", "c", ""), "2"), (("a", "c", ""), "3")]

@@ -9,14 +9,7 @@ import httpx
 import pytest
 
 from lms_pipeline.sandbox import Clock, SandboxError, records_world, running
-from lms_pipeline_tests.support.sandbox import (
-    Json,
-    build_line,
-    fetch_all,
-    iterate_pages,
-    open_client,
-    write_lines,
-)
+from lms_pipeline_tests.support.sandbox import Json, build_line, fetch_all, iterate_pages, open_client, write_lines
 
 ENROLLMENTS, USERS, COURSES = (f"/unified/lms/{name}" for name in ("course-enrollments", "users", "courses"))
 SECOND = datetime(2013, 10, 2, tzinfo=UTC)
@@ -82,10 +75,7 @@ def test_enrollments_without_an_id_are_identified_by_the_pair(serving):
         build_line(with_=by_pair | {"course": {"id": "c2"}}),
         build_line(valid_from="2013-10-02T00:00:00Z", with_=by_pair | {"status": "failed"}),
     )
-    assert [(one["course"]["id"], one["status"]) for one in fetch(client)] == [
-        ("c1", "failed"),
-        ("c2", "enrolled"),
-    ]
+    assert [(one["course"]["id"], one["status"]) for one in fetch(client)] == [("c1", "failed"), ("c2", "enrolled")]
 
 
 def test_records_and_raw_are_served_byte_for_byte(tmp_path):

@@ -41,8 +41,7 @@ def _has_sdk(python: str) -> bool:
 
 
 pytestmark = pytest.mark.skipif(
-    find_python_with_sdk() is None,
-    reason="no Python 3.12 or later with truto-python-sdk: `make sdk` makes one",
+    find_python_with_sdk() is None, reason="no Python 3.12 or later with truto-python-sdk: `make sdk` makes one"
 )
 
 

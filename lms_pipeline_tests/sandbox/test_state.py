@@ -39,11 +39,7 @@ def test_the_account_limit_refuses_only_the_account_that_exceeds_it(sandbox):
         refused = client.get(USERS, params={"integrated_account_id": SWEEPING})
     assert statuses == [200, 200, 429, 200]
     assert refused.headers["retry-after"] == "10"
-    assert refused.json() == {
-        "statusCode": 429,
-        "error": "Too Many Requests",
-        "message": "Too many requests",
-    }
+    assert refused.json() == {"statusCode": 429, "error": "Too Many Requests", "message": "Too many requests"}
     assert sandbox.stats()["limited"] == {"account": 2}
 
 

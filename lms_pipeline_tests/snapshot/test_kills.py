@@ -42,14 +42,7 @@ class KillableAccount:
 
     def pull(self, seconds: float) -> bool:
         """Pull, and kill the process after `seconds`; return whether the pull ended before."""
-        arguments = (
-            self.runner.root,
-            self.sandbox.url,
-            self.sandbox.token,
-            self.account_id,
-            self._strategy,
-            seconds,
-        )
+        arguments = (self.runner.root, self.sandbox.url, self.sandbox.token, self.account_id, self._strategy, seconds)
         command = [sys.executable, "-m", "lms_pipeline_tests.support.killable_pull", *map(str, arguments)]
         return subprocess.run(command, check=False, timeout=60, cwd=ROOT).returncode == 0
 

@@ -5,13 +5,7 @@ from __future__ import annotations
 import pytest
 
 from lms_pipeline.extract.budget import BudgetSpentError, Limits
-from lms_pipeline_tests.support.pair_account import (
-    COURSES,
-    LIST_PAGES,
-    PAIRS,
-    build_expected_rows,
-    read_stored_rows,
-)
+from lms_pipeline_tests.support.pair_account import COURSES, LIST_PAGES, PAIRS, build_expected_rows, read_stored_rows
 
 BUDGET = 60
 

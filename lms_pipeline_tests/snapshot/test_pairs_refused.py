@@ -11,10 +11,7 @@ from lms_pipeline_tests.support.pair_account import PairAccount, build_expected_
 from lms_pipeline_tests.support.portal import Portal
 
 
-@pytest.mark.parametrize(
-    ("strategy", "resource"),
-    [("roster", "courses"), ("learner", "users"), ("pairs", "users")],
-)
+@pytest.mark.parametrize(("strategy", "resource"), [("roster", "courses"), ("learner", "users"), ("pairs", "users")])
 @pytest.mark.parametrize("status", [404, 405, 501])
 def test_a_strategy_without_its_list_is_an_error_and_not_an_empty_snapshot(account, strategy, resource, status):
     account.sandbox.fault(Status(status=status, route=f"/unified/lms/{resource}"))
@@ -24,8 +21,7 @@ def test_a_strategy_without_its_list_is_an_error_and_not_an_empty_snapshot(accou
 
 
 @pytest.mark.parametrize(
-    ("strategy", "message"),
-    [("roster", "come without their rosters"), ("learner", "come without their courses")],
+    ("strategy", "message"), [("roster", "come without their rosters"), ("learner", "come without their courses")]
 )
 def test_a_strategy_that_does_not_fit_is_an_error_that_says_what_is_missing(account, portal, strategy, message):
     portal.with_rosters = portal.with_courses = False
@@ -33,20 +29,7 @@ def test_a_strategy_that_does_not_fit_is_an_error_that_says_what_is_missing(acco
         account.run_day(0, options={"strategy": strategy})
 
 
-HOSTILE_IDS = [
-    "a/{}",
-    "../{}",
-    "a b {}",
-    "{}+",
-    "{}%",
-    "%2F{}",
-    "é{}",
-    "学习{}",
-    "a&b={}",
-    "{}#",
-    "{}?",
-    '"{}"',
-]
+HOSTILE_IDS = ["a/{}", "../{}", "a b {}", "{}+", "{}%", "%2F{}", "é{}", "学习{}", "a&b={}", "{}#", "{}?", '"{}"']
 
 
 @pytest.mark.parametrize("strategy", ["roster", "learner", "pairs"])

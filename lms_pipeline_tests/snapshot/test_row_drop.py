@@ -130,8 +130,7 @@ def test_a_damaged_previous_snapshot_is_not_compared(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("rows", "previous", "share"),
-    [(60, 100, 0.4), (100, 100, 0.0), (120, 100, 0.0), (0, 20, 1.0), (0, 19, 0.0)],
+    ("rows", "previous", "share"), [(60, 100, 0.4), (100, 100, 0.0), (120, 100, 0.0), (0, 20, 1.0), (0, 19, 0.0)]
 )
 def test_the_share_is_relative_to_the_previous_rows(rows, previous, share):
     assert RowDrop(rows, previous, DAY).share == pytest.approx(share)

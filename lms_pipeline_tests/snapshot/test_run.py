@@ -13,11 +13,7 @@ from lms_pipeline_tests.support.scripted_api import page, refusal
 from lms_pipeline_tests.support.scripted_server import serve
 from lms_pipeline_tests.support.snapshot_runs import DAY, OPEN, SnapshotRunner, record, respond_by_path
 
-PEOPLE = [
-    ("u1", "Ann", "ann@example.org"),
-    ("u2", "Bob", "bob@example.org"),
-    ("u3", "Cleo", "cleo@example.org"),
-]
+PEOPLE = [("u1", "Ann", "ann@example.org"), ("u2", "Bob", "bob@example.org"), ("u3", "Cleo", "cleo@example.org")]
 
 
 def build_person_line(number, user_id, name, address):
@@ -102,10 +98,7 @@ class TestSweep:
 
     def test_names_the_field_of_a_rejected_record(self, published):
         runner, _ = published
-        assert [field for (field,) in runner.read_rows("rejected_enrollments", "field")] == [
-            "user.id",
-            "course.id",
-        ]
+        assert [field for (field,) in runner.read_rows("rejected_enrollments", "field")] == ["user.id", "course.id"]
 
     def test_is_incomplete_with_duplicates(self, published):
         runner, result = published

@@ -31,13 +31,7 @@ class Ui:
 def run_command(environment, folder, *arguments):
     """Run one `lms-pipeline` command, and fail if it does."""
     done = subprocess.run(
-        [COMMAND, *arguments],
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
+        [COMMAND, *arguments], cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=120
     )
     assert done.returncode == 0, done.stdout + done.stderr
 

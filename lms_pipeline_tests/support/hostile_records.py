@@ -24,10 +24,7 @@ SCALARS = (
     | DATE_TIMES
 ).map(json.dumps)
 NAMES = st.sampled_from(
-    [
-        r'"\ud83d"',
-        *map(json.dumps, ("id", "name", "email", "is_primary", "type", "url", "title", '"', "a.b", "")),
-    ]
+    [r'"\ud83d"', *map(json.dumps, ("id", "name", "email", "is_primary", "type", "url", "title", '"', "a.b", ""))]
 )
 
 

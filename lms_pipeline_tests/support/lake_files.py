@@ -44,11 +44,7 @@ def write(path: Path, table: Table, *rows: dict[str, Any], metadata: dict[str, s
 
 
 def publish(
-    data: DataDir,
-    account_id: str,
-    day: date,
-    *rows: dict[str, Any],
-    table: Table = UNIFIED_ENROLLMENTS,
+    data: DataDir, account_id: str, day: date, *rows: dict[str, Any], table: Table = UNIFIED_ENROLLMENTS
 ) -> Published:
     """Publish these rows as the table of an account and day."""
     with Publication(data, Partition(account_id, day), "run-1") as publication:

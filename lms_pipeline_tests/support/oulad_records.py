@@ -130,11 +130,7 @@ def _read_assessments(oulad: Path) -> tuple[dict[Key, float], dict[Key, list[Sub
 
 def _build_lines(enrollment: Enrollment) -> Iterator[tuple[str, str, bytes]]:
     """Yield a line for each day with a change, after its sort key: the instant and the id."""
-    days = {
-        enrollment.first_day,
-        enrollment.last_day,
-        *(submission.day for submission in enrollment.submissions),
-    }
+    days = {enrollment.first_day, enrollment.last_day, *(submission.day for submission in enrollment.submissions)}
     for day in sorted({max(day, enrollment.first_day) for day in days}):
         record = _build_record(enrollment, day)
         raw = _build_raw(enrollment, ended=day >= enrollment.last_day)

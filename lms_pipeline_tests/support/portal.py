@@ -41,13 +41,7 @@ class Portal:
     """
 
     def __init__(
-        self,
-        learners: int,
-        courses: int,
-        each: int,
-        every: int = 50,
-        *,
-        ids: Sequence[str] = ("{}",),
+        self, learners: int, courses: int, each: int, every: int = 50, *, ids: Sequence[str] = ("{}",)
     ) -> None:
         self.user_ids = [ids[number % len(ids)].format(number + 1) for number in range(learners)]
         self.course_ids = [ids[number % len(ids)].format(number + 101) for number in range(courses)]

@@ -119,12 +119,7 @@ def build_line(
 ) -> Json:
     """Return a line of a records file; `with_` goes into its enrollment, `fields` beside it."""
     enrollment = {"id": enrollment_id, "user": {"id": "u1"}, "course": {"id": "c1"}, "status": "enrolled"}
-    return {
-        "account": account_id,
-        "valid_from": valid_from,
-        "enrollment": {**enrollment, **(with_ or {})},
-        **fields,
-    }
+    return {"account": account_id, "valid_from": valid_from, "enrollment": {**enrollment, **(with_ or {})}, **fields}
 
 
 def write_lines(path: Path, lines: Iterable[Json]) -> Path:

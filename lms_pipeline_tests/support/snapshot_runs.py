@@ -26,14 +26,7 @@ from lms_pipeline.tables.pulled import Identity
 from lms_pipeline.truto.client import TrutoClient
 from lms_pipeline.truto.store import ResponseStore
 from lms_pipeline.truto.transport import Gate
-from lms_pipeline_tests.support.scripted_api import (
-    TOKEN,
-    FakeTime,
-    ReceivedRequest,
-    ScriptedResponse,
-    page,
-    refusal,
-)
+from lms_pipeline_tests.support.scripted_api import TOKEN, FakeTime, ReceivedRequest, ScriptedResponse, page, refusal
 
 DAY = date(2026, 3, 1)
 OPEN = datetime(2026, 3, 2, 1, tzinfo=UTC)
@@ -89,13 +82,7 @@ class SnapshotRunner:
 
         def connect(gate: Gate, store: ResponseStore) -> TrutoClient:
             return TrutoClient(
-                self.url,
-                self.token,
-                store=store,
-                now=lambda: now,
-                cooldowns=cooldowns,
-                gate=gate,
-                timeout=self.timeout,
+                self.url, self.token, store=store, now=lambda: now, cooldowns=cooldowns, gate=gate, timeout=self.timeout
             )
 
         return take_snapshot(

@@ -15,15 +15,7 @@ from lms_pipeline_tests.support.served_records import (
 OPTIONAL = [
     *("status", "progress_percent", "score", "is_mandatory", "attempt_number", "attempts_count"),
     *("assigned_at", "enrolled_at", "started_at", "completed_at", "due_at", "last_activity_at"),
-    *(
-        "created_at",
-        "updated_at",
-        "assigned_by",
-        "time_spent_seconds",
-        "custom_fields",
-        "urls",
-        "remote_data",
-    ),
+    *("created_at", "updated_at", "assigned_by", "time_spent_seconds", "custom_fields", "urls", "remote_data"),
 ]
 EMPTY_ROW = {
     "enrollment_id": "e1",
@@ -88,11 +80,7 @@ def test_a_blank_string_is_null(blank):
 
 def test_zero_and_false_are_values():
     row = flatten_row_with(progress_percent=0, attempt_number=0, time_spent_seconds=0, is_mandatory=False)
-    assert [row[name] for name in ("progress_percent", "attempt_number", "time_spent_seconds")] == [
-        0.0,
-        0,
-        0,
-    ]
+    assert [row[name] for name in ("progress_percent", "attempt_number", "time_spent_seconds")] == [0.0, 0, 0]
     assert row["is_mandatory"] is False
 
 

@@ -12,14 +12,7 @@ from lms_pipeline.lake.disk import LakeError
 from lms_pipeline.lake.files import TableFile
 from lms_pipeline.tables.pulled import COURSES, LEARNERS, UNIFIED_ENROLLMENTS
 from lms_pipeline.transform.dedupe import Duplicates, StagedRows
-from lms_pipeline_tests.support.lake_files import (
-    NOON,
-    batch,
-    enrollment,
-    incompressible_text,
-    limit_file_size,
-    write,
-)
+from lms_pipeline_tests.support.lake_files import NOON, batch, enrollment, incompressible_text, limit_file_size, write
 
 PAIR = ("user_id", "course_id")
 BY_ID = ("enrollment_id",)
@@ -91,11 +84,7 @@ class TestDuplicates:
 
     def test_by_pair_the_enrollment_id_is_not_part_of_the_key(self, deduplicate):
         rows, duplicates = deduplicate(
-            [
-                enrollment("u1", enrollment_id=None),
-                enrollment("u1", enrollment_id="e2"),
-                enrollment("u1", "c2"),
-            ]
+            [enrollment("u1", enrollment_id=None), enrollment("u1", enrollment_id="e2"), enrollment("u1", "c2")]
         )
         assert [row["enrollment_id"] for row in rows] == ["e2", "u1-c2"]
         assert duplicates == Duplicates(identical=0, conflicting=1)
@@ -155,9 +144,7 @@ class TestNames:
             "course_title": "Fire",
         }
         [row], _ = deduplicate(
-            [enrollment("u1", **own)],
-            learners=[ANN],
-            courses=[{"course_id": "c1", "course_title": "Fire safety"}],
+            [enrollment("u1", **own)], learners=[ANN], courses=[{"course_id": "c1", "course_title": "Fire safety"}]
         )
         assert {name: row[name] for name in own} == own
 
@@ -171,9 +158,7 @@ class TestNames:
 
     def test_stay_null_if_they_are_in_no_list(self, deduplicate):
         [row], _ = deduplicate(
-            [enrollment("u1", user_emails=[])],
-            learners=[ANN | {"user_id": "u2"}],
-            courses=[{"course_id": "c1"}],
+            [enrollment("u1", user_emails=[])], learners=[ANN | {"user_id": "u2"}], courses=[{"course_id": "c1"}]
         )
         assert [row[name] for name in ("user_name", "user_email", "user_emails", "course_title")] == [
             None,
@@ -198,10 +183,7 @@ class TestLists:
             assert staged.deduplicate(into) == Duplicates(identical=1, conflicting=1)
             into.close({})
         titles = pq.read_table(into.path, columns=["course_id", "course_title"]).to_pylist()
-        assert titles == [
-            {"course_id": "c1", "course_title": "New"},
-            {"course_id": "c2", "course_title": None},
-        ]
+        assert titles == [{"course_id": "c1", "course_title": "New"}, {"course_id": "c2", "course_title": None}]
 
 
 class TestDisk:

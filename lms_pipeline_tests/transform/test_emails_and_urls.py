@@ -56,11 +56,7 @@ def test_an_unreadable_field_of_an_address_leaves_the_other_addresses():
 @pytest.mark.parametrize("served", [ADA, {"email": ADA}, [ADA], [[]], 5])
 def test_emails_that_are_not_a_list_of_objects_are_kept_in_extra(served):
     row = flatten_row(MINIMAL | {"user": {"id": "u1", "emails": served}})
-    assert (row["user_emails"], row["user_email"], parse_extra(row)) == (
-        None,
-        None,
-        {"user.emails": served},
-    )
+    assert (row["user_emails"], row["user_email"], parse_extra(row)) == (None, None, {"user.emails": served})
 
 
 def test_urls_are_kept_with_type_and_address():

@@ -13,14 +13,7 @@ from hypothesis import strategies as st
 from lms_pipeline.lake.engine import duckdb_session
 from lms_pipeline.transform.enrollments import EnrollmentFlattener
 from lms_pipeline_tests.support.hostile_records import LEAVES, RECORDS
-from lms_pipeline_tests.support.served_records import (
-    MINIMAL,
-    NOON,
-    flatten,
-    flatten_row,
-    parse_extra,
-    read_records,
-)
+from lms_pipeline_tests.support.served_records import MINIMAL, NOON, flatten, flatten_row, parse_extra, read_records
 
 COLUMNS = {
     **{name: name for name in LEAVES},
@@ -120,11 +113,7 @@ def test_an_item_that_is_not_an_object_sends_the_whole_list_to_extra():
 
 def test_an_object_in_place_of_a_string_goes_to_extra():
     row = flatten_row(MINIMAL | {"status": {"label": "done"}})
-    assert (row["status"], row["status_raw"], parse_extra(row)) == (
-        "unknown",
-        None,
-        {"status": {"label": "done"}},
-    )
+    assert (row["status"], row["status_raw"], parse_extra(row)) == ("unknown", None, {"status": {"label": "done"}})
 
 
 def test_a_string_in_place_of_an_object_goes_to_extra():

@@ -80,12 +80,7 @@ SERVED: Served = {
             "updated_at": DAY,
             "remote_data": {"courses": build_roster("c7", "c8")},
         },
-        {
-            "id": "u2",
-            "first_name": "Two",
-            "last_name": "Second",
-            "remote_data": {"courses": build_roster("c7", "c8")},
-        },
+        {"id": "u2", "first_name": "Two", "last_name": "Second", "remote_data": {"courses": build_roster("c7", "c8")}},
     ],
     "courses": [
         {

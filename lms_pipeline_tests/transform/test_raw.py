@@ -5,13 +5,7 @@ import json
 
 import pytest
 
-from lms_pipeline_tests.support.served_records import (
-    MINIMAL,
-    NOON,
-    flatten,
-    flatten_row_of_text,
-    flatten_row_with,
-)
+from lms_pipeline_tests.support.served_records import MINIMAL, NOON, flatten, flatten_row_of_text, flatten_row_with
 
 PAYLOADS = [
     '{ "id" : 1.0 ,\n\t"name": "\\u00e9\\/" }',

@@ -111,7 +111,4 @@ def test_rejected_rows_are_in_the_order_served_beside_the_others():
     served = [{"id": 1.5}, MINIMAL, {"id": 2.5}, MINIMAL]
     batches, _ = flatten(*served)
     assert batches.unified.num_rows == 2
-    assert [json.loads(payload) for payload in batches.rejected.column("payload").to_pylist()] == [
-        served[0],
-        served[2],
-    ]
+    assert [json.loads(payload) for payload in batches.rejected.column("payload").to_pylist()] == [served[0], served[2]]

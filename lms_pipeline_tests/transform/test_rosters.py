@@ -6,12 +6,7 @@ from datetime import UTC, datetime
 import msgspec
 import pytest
 
-from lms_pipeline.transform.rosters import (
-    RosterEntry,
-    build_roster_batch,
-    read_roster_entry,
-    read_roster_response,
-)
+from lms_pipeline.transform.rosters import RosterEntry, build_roster_batch, read_roster_entry, read_roster_response
 
 NOON = 1_772_366_400  # 2026-03-01 12:00 UTC
 AT_NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -115,12 +110,8 @@ def test_the_row_of_an_entry_has_the_source_roster():
 
 
 def test_unreadable_entries_become_rows():
-    payloads = [
-        b"{}",
-        b'{"completed_on_timestamp":1e99,"role":{},"total_time":[],"completion_percentage":"x"}',
-    ]
+    payloads = [b"{}", b'{"completed_on_timestamp":1e99,"role":{},"total_time":[],"completion_percentage":"x"}']
     rows = build_roster_batch(
-        [RosterEntry("1", str(number), item) for number, item in enumerate(payloads)],
-        [AT_NOON] * len(payloads),
+        [RosterEntry("1", str(number), item) for number, item in enumerate(payloads)], [AT_NOON] * len(payloads)
     )
     assert rows.column("status").to_pylist() == ["enrolled"] * len(payloads)

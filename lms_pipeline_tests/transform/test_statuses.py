@@ -42,10 +42,7 @@ def test_an_undocumented_status_is_unknown(served):
 
 
 def test_undocumented_statuses_are_counted_trimmed_and_in_lower_case():
-    assert count_undocumented("Certified", " certified", "paused", "completed") == {
-        "certified": 2,
-        "paused": 1,
-    }
+    assert count_undocumented("Certified", " certified", "paused", "completed") == {"certified": 2, "paused": 1}
 
 
 @pytest.mark.parametrize("served", ["", " ", None])
@@ -54,10 +51,7 @@ def test_a_missing_status_is_unknown_and_counted_as_empty(served):
 
 
 def test_status_raw_keeps_a_blank_status():
-    assert (flatten_row_with(status="")["status_raw"], flatten_row_with(status=None)["status_raw"]) == (
-        "",
-        None,
-    )
+    assert (flatten_row_with(status="")["status_raw"], flatten_row_with(status=None)["status_raw"]) == ("", None)
 
 
 def test_status_raw_keeps_a_number_as_a_string():

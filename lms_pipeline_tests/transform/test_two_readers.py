@@ -76,11 +76,7 @@ def test_undocumented_keys_at_every_level_have_dotted_names():
     row = flatten_row(
         {
             "id": "e1",
-            "user": {
-                "id": "u1",
-                "team": "red",
-                "emails": [{"ok": 1}, {"email": "a@example.org", "ok": None}],
-            },
+            "user": {"id": "u1", "team": "red", "emails": [{"ok": 1}, {"email": "a@example.org", "ok": None}]},
             "course": {"id": "c1", "code": 7},
             "assigned_by": {"via": {}},
             "urls": [{"rank": 1.0}],

@@ -57,8 +57,7 @@ def test_a_whole_number_is_read_in_any_notation(served, expected):
 
 
 @pytest.mark.parametrize(
-    "served",
-    ["3.5", '"3.5"', str(INT64_MAX + 1), str(INT64_MIN - 1), f'"{INT64_MAX + 1}"', "1e19", "true", "[3]"],
+    "served", ["3.5", '"3.5"', str(INT64_MAX + 1), str(INT64_MIN - 1), f'"{INT64_MAX + 1}"', "1e19", "true", "[3]"]
 )
 def test_a_value_that_is_not_a_whole_number_of_64_bits_is_kept_in_extra(served):
     row = flatten_row_of_text(f'"attempt_number":{served}')
@@ -115,8 +114,7 @@ def test_a_value_that_is_not_an_iso_date_is_kept_in_extra(served):
 
 
 @pytest.mark.parametrize(
-    ("served", "expected"),
-    [("7", "7"), ("-7", "-7"), ("0", "0"), ("123456789012345678901", "123456789012345678901")],
+    ("served", "expected"), [("7", "7"), ("-7", "-7"), ("0", "0"), ("123456789012345678901", "123456789012345678901")]
 )
 def test_a_numeric_id_keeps_all_its_digits(served, expected):
     row = flatten_row(

@@ -79,9 +79,7 @@ queries = st.builds(
         st.sampled_from(["id", "user", "course", "status", "score", "remote_data", "absent"]), max_size=4
     ).map(tuple),
     remote_query=st.dictionaries(
-        st.sampled_from(["role", "n", "deep", "unknown"]),
-        st.sampled_from(["learner", "3", "x y"]),
-        max_size=2,
+        st.sampled_from(["role", "n", "deep", "unknown"]), st.sampled_from(["learner", "3", "x y"]), max_size=2
     ).filter(lambda query: "deep" not in query),
 )
 

@@ -54,10 +54,7 @@ def failure_over_a_socket(response: ScriptedResponse) -> TrutoError:
         (ScriptedResponse(b'{"result":["\xff"]}'), "The answer is not UTF-8"),
         (ScriptedResponse(b"[1]"), "The answer is JSON, but not what was requested"),
         (ScriptedResponse(b'{"result":5}'), "The answer is JSON, but not what was requested"),
-        (
-            ScriptedResponse(b'{"result":[],"next_cursor":{}}'),
-            "The answer is JSON, but not what was requested",
-        ),
+        (ScriptedResponse(b'{"result":[],"next_cursor":{}}'), "The answer is JSON, but not what was requested"),
         (ScriptedResponse(b"{}"), "The answer has no list under 'result'"),
         (ScriptedResponse(b'{"result":null}'), "The answer has no list under 'result'"),
         (ScriptedResponse(GOOD, headers={"Content-Encoding": "gzip"}), "The answer can't be unpacked"),
@@ -66,10 +63,7 @@ def failure_over_a_socket(response: ScriptedResponse) -> TrutoError:
             "The answer is not JSON, or was cut short",
         ),
         (ScriptedResponse(b'{"result":[' + b"[" * 100_000), "The answer is nested too deeply"),
-        (
-            ScriptedResponse(b'{"result":[' + b"[" * 100_000 + b"]" * 100_000 + b"]}"),
-            "The answer is nested too deeply",
-        ),
+        (ScriptedResponse(b'{"result":[' + b"[" * 100_000 + b"]" * 100_000 + b"]}"), "The answer is nested too deeply"),
     ],
 )
 def test_an_unusable_body_is_one_sentence_and_transient(response, says):

@@ -18,10 +18,7 @@ REMOTE: dict[str, Any] = {"truto_is_remote_error": True}
 
 def error_of(response: ScriptedResponse) -> TrutoError:
     """Return the error of one attempt."""
-    with (
-        ScriptedClient(response, retry_policy=RetryPolicy(1, 1)) as client,
-        pytest.raises(TrutoError) as caught,
-    ):
+    with ScriptedClient(response, retry_policy=RetryPolicy(1, 1)) as client, pytest.raises(TrutoError) as caught:
         list(client.pages("users", ALL))
     assert len(client.received) == 1
     return caught.value
@@ -47,10 +44,7 @@ def error_of(response: ScriptedResponse) -> TrutoError:
             refusal(404, ""),
             "Truto refused the request ({}, status 404): check the id, and whether the token's environment can see it.",
         ),
-        (
-            refusal(405, ""),
-            "Truto refused the request ({}, status 405): this LMS does not offer it.",
-        ),
+        (refusal(405, ""), "Truto refused the request ({}, status 405): this LMS does not offer it."),
         (refusal(409, ""), "Truto refused the request ({}, status 409): look at the account in Truto."),
         (
             refusal(422, "", **REMOTE),
@@ -73,10 +67,7 @@ def test_a_refusal_is_one_sentence_that_says_what_to_do(response, says):
 @pytest.mark.parametrize(
     ("response", "says"),
     [
-        (
-            refusal(429),
-            "Too many requests ({}, status 429): try again later.",
-        ),
+        (refusal(429), "Too many requests ({}, status 429): try again later."),
         (
             refusal(502, "down", **REMOTE),
             "The LMS behind Truto failed to answer and says 'down' ({}, status 502): try again later.",
@@ -92,10 +83,7 @@ def test_a_transient_error_is_one_sentence_too(response, says):
 
 def test_an_error_names_the_missing_parameters():
     insight = {"missing_required_query_parameters": {"description": "", "value": ["user[id]", "course[id]"]}}
-    assert error_of(refusal(400, truto_error_insight=insight)).missing_parameters == (
-        "user[id]",
-        "course[id]",
-    )
+    assert error_of(refusal(400, truto_error_insight=insight)).missing_parameters == ("user[id]", "course[id]")
 
 
 @pytest.mark.parametrize(

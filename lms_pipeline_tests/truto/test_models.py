@@ -44,14 +44,8 @@ def test_an_unknown_account_is_refused(client):
 @pytest.mark.parametrize(
     ("schema", "required"),
     [
-        (
-            {"type": "object", "required": ["user"], "properties": {"user": {"properties": {"id": {}}}}},
-            ("user",),
-        ),
-        (
-            {"required": ["user"], "properties": {"user": {"required": ["id"], "properties": {"id": {}}}}},
-            ("user[id]",),
-        ),
+        ({"type": "object", "required": ["user"], "properties": {"user": {"properties": {"id": {}}}}}, ("user",)),
+        ({"required": ["user"], "properties": {"user": {"required": ["id"], "properties": {"id": {}}}}}, ("user[id]",)),
         ({"properties": {"user": {"required": ["id"], "properties": {"id": {"required": True}}}}}, ()),
         ({"properties": {"a": {"required": True}, "b": {"required": False}, "c": True}}, ("a",)),
         ({"properties": []}, ()),

@@ -121,8 +121,7 @@ def test_a_cursor_that_is_a_number_is_passed_on():
 
 
 @pytest.mark.parametrize(
-    "body",
-    [b'{"results":["a","b"]}', b'{"result":{"x":"a","y":"b"}}', b'{"result":null,"results":["a","b"]}'],
+    "body", [b'{"results":["a","b"]}', b'{"result":{"x":"a","y":"b"}}', b'{"result":null,"results":["a","b"]}']
 )
 def test_records_under_results_and_keyed_records_are_read(body):
     with ScriptedClient(ScriptedResponse(body)) as client:

@@ -125,10 +125,7 @@ def test_an_id_that_no_url_can_hold_is_one_sentence():
         ({"response_format": "debug"}, "'debug' can't be requested: it is one of unified, raw, normalized"),
         ({"remote_query": {"a[b]": "c"}}, r"'a\[b\]' can't be the name of a parameter"),
         ({"remote_query": {"a": {"": "c"}}}, "'' can't be the name of a parameter"),
-        (
-            {"remote_query": {"a": object()}},
-            r"of type object can't stand in a query, as in remote_query\[a\]",
-        ),
+        ({"remote_query": {"a": object()}}, r"of type object can't stand in a query, as in remote_query\[a\]"),
     ],
 )
 def test_a_query_that_would_be_read_as_another_is_refused(given, says):

@@ -106,10 +106,7 @@ def test_each_page_has_its_own_attempts():
 
 
 def test_a_refusal_is_never_retried():
-    with (
-        ScriptedClient(refusal(400, headers={"Retry-After": "1"})) as client,
-        pytest.raises(PermanentError),
-    ):
+    with ScriptedClient(refusal(400, headers={"Retry-After": "1"})) as client, pytest.raises(PermanentError):
         list(client.pages("users", ALL))
     assert (len(client.received), client.waits) == (1, [])
 

@@ -44,18 +44,12 @@ def test_the_sandbox_sends_secrets(client):
 
 def test_records_hold_none(client):
     [one] = client.pages("users", ListQuery(SWEEPING))
-    assert json.loads(bytes(one.records[0])) == {
-        "id": "u0",
-        "remote_data": {"login": "u0"},
-    }
+    assert json.loads(bytes(one.records[0])) == {"id": "u0", "remote_data": {"login": "u0"}}
     assert DEBUG_SECRET not in repr(one)
 
 
 def test_a_single_record_holds_none(client):
-    assert json.loads(bytes(client.record("users", "u1", ObjectQuery(SWEEPING)).record)).keys() == {
-        "id",
-        "remote_data",
-    }
+    assert json.loads(bytes(client.record("users", "u1", ObjectQuery(SWEEPING)).record)).keys() == {"id", "remote_data"}
 
 
 def test_an_error_and_an_account_hold_none(client):

@@ -14,14 +14,7 @@ from starlette.responses import StreamingResponse
 from starlette.routing import Route
 
 from lms_pipeline.sandbox.faults.fault import Exchange
-from lms_pipeline.sandbox.http import (
-    Refusal,
-    Request,
-    Response,
-    method_not_allowed,
-    unauthorized,
-    unknown_route,
-)
+from lms_pipeline.sandbox.http import Refusal, Request, Response, method_not_allowed, unauthorized, unknown_route
 from lms_pipeline.sandbox.pagination import PageRequest, read_cursor
 
 if TYPE_CHECKING:

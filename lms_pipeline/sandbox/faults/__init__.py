@@ -1,14 +1,7 @@
 """Faults between a client and the API, scripted by account, route, count and rate."""
 
 from lms_pipeline.sandbox.faults.fault import Fault
-from lms_pipeline.sandbox.faults.pages import (
-    Drift,
-    EmptyPage,
-    Endless,
-    Partial,
-    RepeatedCursor,
-    ShiftedPage,
-)
+from lms_pipeline.sandbox.faults.pages import Drift, EmptyPage, Endless, Partial, RepeatedCursor, ShiftedPage
 from lms_pipeline.sandbox.faults.responses import (
     BadUtf8,
     Cut,

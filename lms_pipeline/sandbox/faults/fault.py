@@ -98,11 +98,7 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
             return False
         if self.only_with_cursor and not request.parameters.get("next_cursor"):
             return False
-        return self.account in {None, request.account_id} and self.route in {
-            None,
-            request.route,
-            request.path,
-        }
+        return self.account in {None, request.account_id} and self.route in {None, request.route, request.path}
 
     def refuse(self, request: Request, connections: Connections) -> None:
         """Act before the handler; may raise a `Refusal`."""

@@ -13,14 +13,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 import msgspec
 
 from lms_pipeline.sandbox.faults.fault import Count, Exchange, Fault, Share
-from lms_pipeline.sandbox.http import (
-    CONNECTION_BROKEN,
-    Refusal,
-    Response,
-    add_debug,
-    remote_error,
-    unauthorized,
-)
+from lms_pipeline.sandbox.http import CONNECTION_BROKEN, Refusal, Response, add_debug, remote_error, unauthorized
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -70,13 +70,9 @@ ARABIC = _names(
     "فاطمة=fatima محمد=mohammed ليلى=layla يوسف=yousef مريم=maryam عمر=omar",
     "الحسن=alhassan العلي=alali حداد=haddad منصور=mansour خليل=khalil نجار=najjar",
 )
-HEBREW = _names(
-    "נועה=noa איתי=itai מאיה=maya יונתן=yonatan",
-    "כהן=cohen לוי=levi מזרחי=mizrahi פרץ=peretz",
-)
+HEBREW = _names("נועה=noa איתי=itai מאיה=maya יונתן=yonatan", "כהן=cohen לוי=levi מזרחי=mizrahi פרץ=peretz")
 INDIC = _names(
-    "प्रिया=priya अर्जुन=arjun अनन्या=ananya रोहन=rohan कविता=kavita",
-    "शर्मा=sharma पटेल=patel सिंह=singh गुप्ता=gupta",
+    "प्रिया=priya अर्जुन=arjun अनन्या=ananya रोहन=rohan कविता=kavita", "शर्मा=sharma पटेल=patel सिंह=singh गुप्ता=gupta"
 )
 
 ALL_NAMES = (WESTERN, CYRILLIC, GREEK, CHINESE, JAPANESE, KOREAN, ARABIC, HEBREW, INDIC)

@@ -195,10 +195,7 @@ class TalentLmsView:
 def build_portal(company: Company, at: datetime) -> TalentLmsView:
     """Build the portal of a company at an instant."""
     return TalentLmsView(
-        company.zone,
-        _portal_users(company, at),
-        _portal_courses(company, at),
-        _portal_enrollments(company, at),
+        company.zone, _portal_users(company, at), _portal_courses(company, at), _portal_enrollments(company, at)
     )
 
 

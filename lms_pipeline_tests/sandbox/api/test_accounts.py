@@ -3,15 +3,7 @@
 import pytest
 
 from lms_pipeline.sandbox import Switches, running
-from lms_pipeline_tests.support.sandbox import (
-    BROKEN,
-    CRM,
-    PAIRED,
-    SWEEPING,
-    SmallWorld,
-    fetch_all,
-    open_client,
-)
+from lms_pipeline_tests.support.sandbox import BROKEN, CRM, PAIRED, SWEEPING, SmallWorld, fetch_all, open_client
 
 ALL = [SWEEPING, PAIRED, BROKEN, CRM]
 

@@ -66,11 +66,7 @@ class TestRequests:
             assert stats == sandbox.stats()
         assert stats == {
             "requests": {
-                SWEEPING: {
-                    f"GET {enrollments}": 3,
-                    "GET /unified/lms/users/{id}": 1,
-                    "GET /integrated-account/{id}": 1,
-                }
+                SWEEPING: {f"GET {enrollments}": 3, "GET /unified/lms/users/{id}": 1, "GET /integrated-account/{id}": 1}
             },
             "without_account": {"GET /integrated-account": 1},
             "total": 6,

@@ -137,8 +137,5 @@ class TestFile:
 
     def test_that_names_an_unknown_account_stops_the_start(self):
         script = SandboxScript(faults=(Status(status=500, account="nobody"),))
-        with (
-            pytest.raises(SandboxError, match="There is no account nobody"),
-            running(SmallWorld(), script=script),
-        ):
+        with pytest.raises(SandboxError, match="There is no account nobody"), running(SmallWorld(), script=script):
             pass

@@ -35,8 +35,7 @@ UNFINISHED = attempt_of(1_000, 2_000, sessions=3, seconds=90, progress=60)
 
 histories = st.builds(
     lambda start, span, sessions, seconds, outcome, leaves_at: history_of(
-        attempt_of(start, start + span, sessions=sessions, seconds=seconds, outcome=outcome),
-        leaves_at=leaves_at,
+        attempt_of(start, start + span, sessions=sessions, seconds=seconds, outcome=outcome), leaves_at=leaves_at
     ),
     start=st.integers(1_000, 2_000),
     span=st.integers(1, 5_000_000),
