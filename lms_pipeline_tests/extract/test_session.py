@@ -174,7 +174,7 @@ class TestRestart:
                 assert attempt.count() == stored
 
 
-def test_a_replay_leaves_the_replay_context_and_stale_lists_alone(attempt):
+def test_a_replay_keeps_the_replay_context_and_stale_lists(attempt):
     client = ScriptedClient(page("a"), store=attempt, now=lambda: NOON)
     live = FetchSession(client, attempt)
     list(live.fetch_pages("users", QUERY))
