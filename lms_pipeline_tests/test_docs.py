@@ -2,6 +2,7 @@
 
 import ast
 import re
+import tomllib
 from functools import cache
 from pathlib import Path
 
@@ -69,3 +70,47 @@ def read_documented_errors():
 @pytest.mark.parametrize("sentence", read_documented_errors())
 def test_every_documented_error_is_in_the_code(sentence):
     assert [part for part in re.split(r"\bX\b", sentence) if part.strip() not in read_code_texts()] == []
+
+
+def read_rows(page, header):
+    """Return the cells of every table with this header, row by row."""
+    tables = read(page).split(f"{header}\n")[1:]
+    rows = [row for table in tables for row in table.partition("\n\n")[0].splitlines()[1:]]
+    return [[cell.strip() for cell in row.strip("|").split("|")] for row in rows]
+
+
+def find_functions(path):
+    """Return the functions of a module, those of a class as `Class.function`."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    scopes = [("", tree), *((f"{node.name}.", node) for node in tree.body if isinstance(node, ast.ClassDef))]
+    return {
+        f"{prefix}{node.name}"
+        for prefix, scope in scopes
+        for node in scope.body
+        if isinstance(node, ast.FunctionDef)
+    }
+
+
+@pytest.mark.parametrize(
+    "file",
+    sorted(set(re.findall(r"`((?:\w+/)*\w+\.(?:py|sql|md|toml))`", read("docs/architecture.md")))),
+)
+def test_every_file_of_the_architecture_exists(file):
+    in_package = ROOT / "lms_pipeline" / file
+    assert in_package.exists() or (ROOT / file).exists()
+
+
+@pytest.mark.parametrize(
+    ("file", "function"),
+    [(file, function) for file, function, _ in read_rows("docs/architecture.md", "| file | function | what |")],
+)
+def test_every_function_on_the_way_of_a_page_is_defined_in_its_file(file, function):
+    path = ROOT / "lms_pipeline" / file.strip("`")
+    assert function.strip("`") in find_functions(path)
+
+
+def test_the_picture_of_the_packages_is_the_enforced_one():
+    picture = read("docs/architecture.md").split("```")[1]
+    lines = [re.split(r"  +", line.strip())[0] for line in picture.splitlines() if re.match(r" +\w", line)]
+    contracts = tomllib.loads(read("pyproject.toml"))["tool"]["importlinter"]["contracts"]
+    assert lines == next(contract["layers"] for contract in contracts if contract["type"] == "layers")
