@@ -102,7 +102,10 @@ def test_every_file_of_the_architecture_exists(file):
 
 @pytest.mark.parametrize(
     ("file", "function"),
-    [(file, function) for file, function, _ in read_rows("docs/architecture.md", "| file | function | what |")],
+    [
+        (file, function)
+        for file, function, _ in read_rows("docs/architecture.md", "| file | function | what |")
+    ],
 )
 def test_every_function_on_the_way_of_a_page_is_defined_in_its_file(file, function):
     path = ROOT / "lms_pipeline" / file.strip("`")
