@@ -84,16 +84,12 @@ def find_functions(path):
     tree = ast.parse(path.read_text(encoding="utf-8"))
     scopes = [("", tree), *((f"{node.name}.", node) for node in tree.body if isinstance(node, ast.ClassDef))]
     return {
-        f"{prefix}{node.name}"
-        for prefix, scope in scopes
-        for node in scope.body
-        if isinstance(node, ast.FunctionDef)
+        f"{prefix}{node.name}" for prefix, scope in scopes for node in scope.body if isinstance(node, ast.FunctionDef)
     }
 
 
 @pytest.mark.parametrize(
-    "file",
-    sorted(set(re.findall(r"`((?:\w+/)*\w+\.(?:py|sql|md|toml))`", read("docs/architecture.md")))),
+    "file", sorted(set(re.findall(r"`((?:\w+/)*\w+\.(?:py|sql|md|toml))`", read("docs/architecture.md"))))
 )
 def test_every_file_of_the_architecture_exists(file):
     in_package = ROOT / "lms_pipeline" / file
@@ -102,12 +98,9 @@ def test_every_file_of_the_architecture_exists(file):
 
 @pytest.mark.parametrize(
     ("file", "function"),
-    [
-        (file, function)
-        for file, function, _ in read_rows("docs/architecture.md", "| file | function | what |")
-    ],
+    [(file, function) for file, function, _ in read_rows("docs/architecture.md", "| file | function | what |")],
 )
-def test_every_function_on_the_way_of_a_page_is_defined_in_its_file(file, function):
+def test_every_function_on_the_path_of_a_page_is_defined_in_its_file(file, function):
     path = ROOT / "lms_pipeline" / file.strip("`")
     assert function.strip("`") in find_functions(path)
 
