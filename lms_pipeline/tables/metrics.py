@@ -1,6 +1,7 @@
 """The completion tables, column by column.
 
-Not here: the sets and rates that most columns follow from (`measures.py`), and how they are counted (`metrics/sql/`).
+Belongs here: their columns and keys. Not here: the sets and rates that most columns follow from (`measures.py`), and how
+they are counted (`metrics/sql/`).
 """
 
 from __future__ import annotations

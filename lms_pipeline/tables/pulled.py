@@ -1,7 +1,7 @@
 """The five tables that a pull publishes: columns, keys, and the API fields that decide each column, as plain data.
 
-Not here: reading records into them (`transform/`). The fields, their types and the ten statuses are those of Truto's
-documentation of `GET /unified/lms/course-enrollments`.
+Belongs here: the fields, types and ten statuses of Truto's documentation of `GET /unified/lms/course-enrollments`. Not
+here: reading records into them (`transform/`).
 """
 
 from __future__ import annotations
