@@ -94,11 +94,9 @@ class TrutoClient:
         return cls("http://127.0.0.1", "", store=store, transport=ReplayTransport())
 
     def __enter__(self) -> Self:
-        """Return the client itself."""
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Close its connections."""
         self._http.close()
 
     @property
@@ -116,7 +114,7 @@ class TrutoClient:
         """
         stored = self._find(request)
         if stored is None:
-            return self._request(request, read)
+            return self._send(request, read)
         return Response(httpx.Headers(), read(stored.body, stored.received_at))
 
     def pages(self, resource: Resource, query: ListQuery, round_: int = 1) -> Iterator[Page]:
@@ -132,13 +130,7 @@ class TrutoClient:
         if query.response_format not in {"unified", "raw"}:
             raise QueryError(f"The format {query.response_format} has no pages: use `fetch`.")
         read = read_raw_page if query.response_format == "raw" else read_page
-        first = build_list_request(resource, query, round_=round_)
-
-        def fetch_page(cursor: str | None) -> Page:
-            request = first if cursor is None else build_list_request(resource, query, cursor, round_)
-            return self.fetch(request, read).value
-
-        return _follow_pages(fetch_page, first.label)
+        return self._follow_pages(lambda cursor: build_list_request(resource, query, cursor, round_), read)
 
     def record(self, resource: Resource, record_id: str, query: ObjectQuery) -> SingleRecord | None:
         """Return a record by its id, which may hold more than in a list; None where its provider has none.
@@ -165,13 +157,9 @@ class TrutoClient:
         Raises:
             TrutoError: as for `pages`.
         """
-        label = build_accounts_request(limit).label
-
-        def fetch_page(cursor: str | None) -> Page:
-            return self.fetch(build_accounts_request(limit, cursor), read_page).value
-
-        for page in _follow_pages(fetch_page, label):
+        for page in self._follow_pages(lambda cursor: build_accounts_request(limit, cursor), read_page):
             if page.is_partial:  # a missing account would look like a removed one
+                label = build_accounts_request().label
                 raise TransientError("A part of the accounts is missing", request=label, todo="try again later")
             yield from read_accounts(page.records)
 
@@ -183,6 +171,29 @@ class TrutoClient:
         """
         return self.fetch(build_capabilities_request(account_id), read_capabilities).value
 
+    def _follow_pages(
+        self, build_request: Callable[[str | None], Request], read: Callable[[bytes, datetime], Page]
+    ) -> Iterator[Page]:
+        """Yield the page without a cursor, then those that the cursors name."""
+        cursor: str | None = None
+        seen: set[int] = set()
+        empty = 0
+        for _ in range(MAX_PAGES):
+            request = build_request(cursor)
+            page = self.fetch(request, read).value
+            yield page
+            empty = 0 if page.records else empty + 1
+            if empty > MAX_EMPTY_PAGES:
+                break
+            cursor = page.next_cursor
+            if cursor is None:
+                return
+            if hash(cursor) in seen:
+                raise RepeatedPageError("Truto repeats a page", request=request.label, todo="try again later")
+            seen.add(hash(cursor))
+        pages = f"{empty} empty pages" if empty else f"{MAX_PAGES} pages"
+        raise PermanentError(f"The list has no end after {pages}", request=request.label, todo="report it to Truto")
+
     def _fetch_if_present(
         self, request: Request, read: Callable[[bytes, datetime], T], is_absent: Callable[[PermanentError], bool]
     ) -> T | None:
@@ -191,7 +202,7 @@ class TrutoClient:
         if stored is not None:
             return read(stored.body, stored.received_at) if stored.status == OK else None
         try:
-            return self._request(request, read).value
+            return self._send(request, read).value
         except PermanentError as error:
             if not is_absent(error):
                 raise
@@ -202,7 +213,7 @@ class TrutoClient:
     def _find(self, request: Request) -> StoredResponse | None:
         return None if self._store is None else self._store.get(request.key)
 
-    def _request(self, request: Request, read: Callable[[bytes, datetime], T]) -> Response[T]:
+    def _send(self, request: Request, read: Callable[[bytes, datetime], T]) -> Response[T]:
         """Send a request and store its response; one that `read` refuses is requested again, and never stored."""
 
         def receive(response: httpx.Response) -> Response[T]:
@@ -214,24 +225,3 @@ class TrutoClient:
             return Response(response.headers, value)
 
         return self._transport.fetch(request, receive)
-
-
-def _follow_pages(fetch_page: Callable[[str | None], Page], label: str) -> Iterator[Page]:
-    """Yield the page without a cursor, then those that the cursors name; `label` names the list in errors."""
-    cursor: str | None = None
-    seen: set[int] = set()
-    empty = 0
-    for _ in range(MAX_PAGES):
-        page = fetch_page(cursor)
-        yield page
-        empty = 0 if page.records else empty + 1
-        if empty > MAX_EMPTY_PAGES:
-            break
-        cursor = page.next_cursor
-        if cursor is None:
-            return
-        if hash(cursor) in seen:
-            raise RepeatedPageError("Truto repeats a page", request=label, todo="try again later")
-        seen.add(hash(cursor))
-    pages = f"{empty} empty pages" if empty else f"{MAX_PAGES} pages"
-    raise PermanentError(f"The list has no end after {pages}", request=label, todo="report it to Truto")

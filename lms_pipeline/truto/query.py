@@ -68,7 +68,6 @@ class ObjectQuery:
     """Parameters for the LMS behind Truto, passed on unchanged: texts, numbers, booleans, and lists and objects of them."""
 
     def __post_init__(self) -> None:
-        """Refuse values that could not be sent, or would be read as others."""
         if not self.account_id:
             raise QueryError("A query needs the id of an integrated account.")
         if self.response_format not in get_args(ResponseFormat):
@@ -110,7 +109,6 @@ class ListQuery(ObjectQuery):
     """A unique field of the records: of two records with the same value the API sends one."""
 
     def __post_init__(self) -> None:
-        """Refuse values that could not be sent, or would be read as others."""
         super(ListQuery, self).__post_init__()
         limit: object = self.limit
         if limit is not None and (not isinstance(limit, int) or isinstance(limit, bool) or limit < 1):

@@ -75,7 +75,7 @@ def test_a_cursor_arrives_as_it_came():
     assert client.received[1].query == [ACCOUNT, ("limit", "5"), ("next_cursor", "a/+=& %é")]
 
 
-def test_accounts_are_listed_without_an_account_and_by_pages_of_a_limit():
+def test_the_accounts_are_requested_with_a_limit_and_a_cursor_only():
     with ScriptedClient(page(cursor="1"), page()) as client:
         list(client.integrated_accounts(limit=5))
     assert [request.query for request in client.received] == [[("limit", "5")], [("limit", "5"), ("next_cursor", "1")]]
