@@ -35,7 +35,7 @@ from lms_pipeline.truto.response import (
 )
 from lms_pipeline.truto.retry import Cooldowns, RetryingTransport, RetryPolicy
 from lms_pipeline.truto.store import OK, ResponseStore, StoredResponse
-from lms_pipeline.truto.transport import Gate, HttpTransport, ReplayTransport, iter_body
+from lms_pipeline.truto.transport import Gate, HttpTransport, ReplayTransport, read_body
 
 T = TypeVar("T")
 
@@ -217,7 +217,7 @@ class TrutoClient:
         """Send a request and store its response; one that `read` refuses is requested again, and never stored."""
 
         def receive(response: httpx.Response) -> Response[T]:
-            body = REMOVE_SECRETS.get(request.body, bytes)(b"".join(iter_body(response, request)))
+            body = REMOVE_SECRETS.get(request.body, bytes)(read_body(response, request))
             received_at = self.now()
             value = read(body, received_at)
             if self._store is not None:

@@ -70,7 +70,7 @@ class HttpTransport:
             self._http.stream("GET", request.path, params=request.parameters, extensions=extensions) as response,
         ):
             if not response.is_success:
-                body = b"".join(iter_body(response, request))
+                body = read_body(response, request)
                 raise build_error(response.status_code, response.headers, body, request.label, self._secrets(request))
             yield response
 
@@ -93,8 +93,8 @@ class ReplayTransport(httpx.BaseTransport):
         )
 
 
-def iter_body(response: httpx.Response, request: Request) -> Iterator[bytes]:
-    """Yield the decoded body within its bounds: a small gzip can hold gigabytes, a gzip within a gzip far more.
+def read_body(response: httpx.Response, request: Request) -> bytes:
+    """Return the decoded body within its bounds: a small gzip can hold gigabytes, a gzip within a gzip far more.
 
     Raises:
         PermanentError: the body is too large.
@@ -102,16 +102,16 @@ def iter_body(response: httpx.Response, request: Request) -> Iterator[bytes]:
     """
     if "," in response.headers.get("content-encoding", ""):
         raise httpx.DecodingError("compressed more than once")
-    started, size = time.monotonic(), 0
+    started, body = time.monotonic(), bytearray()
     for piece in response.iter_bytes():
-        size += len(piece)
-        if size > MAX_BODY_BYTES:
+        body += piece
+        if len(body) > MAX_BODY_BYTES:
             problem = f"The answer is larger than {MAX_BODY_BYTES // 2**20} MB"
             raise PermanentError(problem, request=request.label, todo="lower the page size")
         if time.monotonic() - started > MAX_BODY_SECONDS:
             problem = f"The answer took over {MAX_BODY_SECONDS:.0f} s"
             raise TransientError(problem, request=request.label, todo="try again later")
-        yield piece
+    return bytes(body)
 
 
 @contextmanager
