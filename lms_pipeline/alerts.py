@@ -1,7 +1,7 @@
 """Failure messages to a webhook in the format of Slack's incoming messages, each sent once.
 
-Belongs here: the message, the record of sent messages, and the request. Not here: what counts as a failure (`defs/`).
-The webhook's address is a secret: whoever knows it can post there.
+Belongs here: the message, the record of sent messages, and the request to the webhook, whose address is a secret:
+whoever knows it can post there. Not here: what counts as a failure (`defs/`).
 """
 
 from __future__ import annotations
@@ -44,6 +44,11 @@ class RunFailure:
         """The message. Slack treats `&`, `<` and `>` as control characters, so they are escaped."""
         return html.escape(f"{self.what} failed: {self.cause} (run {self.run_id[:8]})", quote=False)
 
+    @property
+    def key(self) -> str:
+        """The account and the cause, without its text: what the record of sent messages knows it by."""
+        return f"{self.account_id or ''} {hashlib.sha256(self.cause.encode()).hexdigest()[:16]}"
+
 
 @dataclass(frozen=True, slots=True)
 class Alerts:
@@ -63,18 +68,13 @@ class Alerts:
             path.parent.mkdir(parents=True, exist_ok=True)
             with FileLock(path.with_suffix(".lock")):
                 sent = msgspec.json.decode(path.read_bytes(), type=dict[str, str]) if path.exists() else {}
-                key, since = self._build_key(failure), self._find_last_published(failure.account_id)
-                if sent.get(key) == since:
+                since = self._find_last_published(failure.account_id)
+                if sent.get(failure.key) == since:
                     return False
                 self._send(failure.text)
                 with atomic_write(path) as new:
-                    new.write_bytes(msgspec.json.encode(sent | {key: since}))
+                    new.write_bytes(msgspec.json.encode(sent | {failure.key: since}))
         return True
-
-    @staticmethod
-    def _build_key(failure: RunFailure) -> str:
-        cause = hashlib.sha256(failure.cause.encode()).hexdigest()[:16]
-        return f"{failure.account_id or ''} {cause}"
 
     def _find_last_published(self, account_id: str | None) -> str:
         """Return the last day with a snapshot of this account, or of any account for None."""

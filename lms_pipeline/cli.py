@@ -77,9 +77,8 @@ def main() -> None:
     except Exception as error:  # the edge of the process: for example a full disk under Dagster's log
         if "--debug" in sys.argv:
             raise
-        problem = (
-            f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else 'no details'}"
-        )
+        details, *_ = str(error).strip().splitlines() or ["no details"]
+        problem = f"{type(error).__name__}: {details}"
         click.echo(f"Error: {problem}; check the disk of LMS_DATA_DIR, or add --debug for a traceback.", err=True)
         sys.exit(1)
 

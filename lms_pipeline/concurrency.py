@@ -1,6 +1,6 @@
 """Concurrent calls with their results in order, and a wait that can be cancelled.
 
-What belongs here: overlapping calls while only a few results are held. What a call does is its caller's.
+Belongs here: overlapping calls while only a few results are held. Not here: what a call does.
 """
 
 from __future__ import annotations

@@ -1,16 +1,16 @@
-"""Connecting to Truto with the settings of this installation.
+"""The connection to Truto with the settings of this installation, which Dagster has as the resource `truto`.
 
-What belongs here: the one way from `Settings` to a client and the present, and the order of what may stop or delay a
-request. Dagster hands it out as the resource `truto`; the command line uses it as it is.
+Belongs here: the one way from `Settings` to a client, and the order of what may stop or delay a request.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -35,44 +35,37 @@ class TokenRefusedError(SettingsError):
     """Truto refused this token before; no request was sent."""
 
 
-@dataclass(frozen=True, slots=True)
 class RefusedTokenFlag:
     """A file that says which token Truto refused, shared by all processes of a data directory."""
 
-    data: DataDir
+    def __init__(self, path: Path, token: str, base_url: str) -> None:
+        self._path = path
+        digest = hashlib.sha256(f"{base_url} {token}".encode()).hexdigest()
+        self._content = msgspec.json.encode({"refused": digest[:16]})  # identifies the token without revealing it
 
-    def check(self, token: str, base_url: str) -> None:
+    def check(self) -> None:
         """Return if this token was not refused.
 
         Raises:
             TokenRefusedError: it was.
         """
-        try:
-            refused = self.data.token_refused.read_bytes()
-        except FileNotFoundError:
-            return
-        if refused == self._fingerprint(token, base_url):
-            raise TokenRefusedError(
-                "Truto does not accept the token, as another run has found out: check TRUTO_API_TOKEN; the next tick of "
-                "the schedule tries it again, and so does `lms-pipeline accounts sync`."
-            )
+        with suppress(FileNotFoundError):
+            if self._path.read_bytes() == self._content:
+                raise TokenRefusedError(
+                    "Truto does not accept the token, as another run has found out: check TRUTO_API_TOKEN; the next tick "
+                    "of the schedule tries it again, and so does `lms-pipeline accounts sync`."
+                )
 
-    def set(self, token: str, base_url: str) -> None:
+    def set(self) -> None:
         """Record that Truto refused the token."""
-        path = self.data.token_refused
-        with disk_errors(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with FileLock(path.with_suffix(".lock")), atomic_write(path) as new:
-                new.write_bytes(self._fingerprint(token, base_url))
+        with disk_errors(self._path):
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            with FileLock(self._path.with_suffix(".lock")), atomic_write(self._path) as new:
+                new.write_bytes(self._content)
 
     def clear(self) -> None:
         """Record that Truto accepts the token."""
-        self.data.token_refused.unlink(missing_ok=True)
-
-    def _fingerprint(self, token: str, base_url: str) -> bytes:
-        """Return what identifies a token without revealing it."""
-        digest = hashlib.sha256(f"{base_url} {token}".encode()).hexdigest()
-        return msgspec.json.encode({"refused": digest[:16]})
+        self._path.unlink(missing_ok=True)
 
 
 @dataclass(frozen=True)
@@ -102,15 +95,17 @@ class Truto:
         """
         from lms_pipeline.truto.client import TrutoClient
         from lms_pipeline.truto.errors import TrutoError
-        from lms_pipeline.truto.rate_limit import ApiRateLimits, Tiers
+        from lms_pipeline.truto.rate_limit import ApiRateLimits
         from lms_pipeline.truto.retry import RetryPolicy
 
         settings = self.settings
-        token, refused_token = settings.require_token(), RefusedTokenFlag(DataDir(settings.data_dir))
+        token, data = settings.require_token(), DataDir(settings.data_dir)
+        refused_token = RefusedTokenFlag(data.token_refused, token, settings.base_url)
         if gate is not None:
-            refused_token.check(token, settings.base_url)
-        tiers = Tiers(settings.token_calls_per_10s, settings.account_calls_per_10s)
-        rate_limits = ApiRateLimits(DataDir(settings.data_dir).budgets, token, tiers)
+            refused_token.check()
+        rate_limits = ApiRateLimits(
+            data.budgets, token, token_calls=settings.token_calls_per_10s, account_calls=settings.account_calls_per_10s
+        )
         retry_policy = RetryPolicy() if gate is None else RetryPolicy(max_wait_seconds=MAX_PULL_WAIT_SECONDS)
 
         def pass_gates(request: Request) -> None:
@@ -128,7 +123,7 @@ class Truto:
                 yield client
             except TrutoError as error:
                 if error.status == 401 and not error.is_remote:
-                    refused_token.set(token, settings.base_url)
+                    refused_token.set()
                 raise
             if client.requests:
                 refused_token.clear()
@@ -140,7 +135,5 @@ class Truto:
             SettingsError: there is none.
             TrutoError: Truto refuses it, or doesn't answer.
         """
-        from lms_pipeline.truto.query import AccountsQuery
-
         with self.connect() as client:
-            next(client.integrated_accounts(AccountsQuery(limit=1)), None)
+            next(client.integrated_accounts(limit=1), None)

@@ -67,13 +67,13 @@ class Settings(BaseSettings):
             raise SettingsError(f"{first['loc'][0]} can't be used: {problem}.") from None
         except UnicodeDecodeError:
             raise SettingsError(f"{root / '.env'} can't be read: save it as UTF-8.") from None
-        paths = {"data_dir": _resolve(root, settings.data_dir, "LMS_DATA_DIR")}
+        paths = {
+            name: _resolve(root, path, str(field.alias))
+            for name, field in cls.model_fields.items()
+            if isinstance(path := getattr(settings, name), Path)
+        }
         if GLOB_CHARACTERS & set(str(paths["data_dir"])):
             raise SettingsError(f"LMS_DATA_DIR can't be used: the whole path {GLOB_RULE}.")
-        if settings.accounts_file is not None:
-            paths["accounts_file"] = _resolve(root, settings.accounts_file, "LMS_ACCOUNTS_FILE")
-        if settings.dagster_home_set is not None:
-            paths["dagster_home_set"] = _resolve(root, settings.dagster_home_set, "DAGSTER_HOME")
         return settings.model_copy(update=paths)
 
     @property
@@ -147,11 +147,9 @@ class Settings(BaseSettings):
     @field_validator("integrations", mode="before")
     @classmethod
     def _split_names(cls, names: object) -> object:
-        return (
-            tuple(name.strip().lower() for name in names.split(",") if name.strip())
-            if isinstance(names, str)
-            else names
-        )
+        if not isinstance(names, str):
+            return names
+        return tuple(name.strip().lower() for name in names.split(",") if name.strip())
 
     @field_validator("frozen_now")
     @classmethod
@@ -168,11 +166,8 @@ class Settings(BaseSettings):
 
 
 def _find_root(start: Path) -> Path:
-    for marker in (".env", "workspace.yaml"):
-        for folder in (start, *start.parents):
-            if (folder / marker).is_file():
-                return folder
-    return start
+    paths = (folder / marker for marker in (".env", "workspace.yaml") for folder in (start, *start.parents))
+    return next((path.parent for path in paths if path.is_file()), start)
 
 
 def _resolve(root: Path, path: Path, name: str) -> Path:

@@ -5,7 +5,6 @@ Belongs here: the options, their defaults and limits. Not here: which accounts e
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -53,7 +52,10 @@ class AccountOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     max_drop: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.5
     """Maximum share of the previous snapshot's enrollments that may be missing. Above it, nothing is published."""
     pairs_file: str | None = None
-    """CSV with the columns `user_id` and `course_id`: the enrollments that the strategy `pairs` fetches."""
+    """CSV with the columns `user_id` and `course_id`: the enrollments that the strategy `pairs` fetches.
+
+    A relative path is resolved against the folder of `LMS_ACCOUNTS_FILE`.
+    """
     resume_hours: Annotated[float, msgspec.Meta(ge=0)] = 1
     """Hours after which an interrupted list restarts from its first page, since it may have changed."""
     answer_days: Annotated[int, msgspec.Meta(ge=0)] = 30
@@ -67,22 +69,13 @@ class _File(msgspec.Struct, forbid_unknown_fields=True):
 
 
 def load_options(settings: Settings) -> dict[str, AccountOptions]:
-    """Return the options by account id from `LMS_ACCOUNTS_FILE`.
+    """Return the options by account id from `LMS_ACCOUNTS_FILE`; none without a file.
 
     Raises:
         SettingsError: the file can't be read, or holds an option that can't be used.
         BadIdError: the file names an account by an invalid id.
     """
-    return read_options(settings.accounts_file)
-
-
-def read_options(path: Path | None) -> dict[str, AccountOptions]:
-    """Return the options by account id; empty without a file.
-
-    Raises:
-        SettingsError: the file can't be read, or holds an option that can't be used.
-        BadIdError: the file names an account by an invalid id.
-    """
+    path = settings.accounts_file
     if path is None:
         return {}
     try:
@@ -97,18 +90,11 @@ def read_options(path: Path | None) -> dict[str, AccountOptions]:
             list(encode_parameters("remote_query", account.remote_query))
         except QueryError as error:
             raise SettingsError(f"LMS_ACCOUNTS_FILE {path} can't be used for {account_id}: {error}") from None
-    return {account_id: _resolve_pairs_file(path, account) for account_id, account in options.items()}
-
-
-def _resolve_pairs_file(path: Path, options: AccountOptions) -> AccountOptions:
-    """Resolve a relative `pairs_file` against the folder of the accounts file."""
-    if options.pairs_file is None:
-        return options
-    return msgspec.structs.replace(options, pairs_file=str(path.parent / options.pairs_file))
+        if account.pairs_file is not None:
+            options[account_id] = msgspec.structs.replace(account, pairs_file=str(path.parent / account.pairs_file))
+    return options
 
 
 def resolve_identity(integration: str, configured: Identity | None) -> Identity:
     """Return the identity of an account's enrollments: always the pair for TalentLMS, otherwise as configured."""
-    if integration in PAIR_INTEGRATIONS:
-        return "pair"
-    return configured or "enrollment_id"
+    return "pair" if integration in PAIR_INTEGRATIONS else configured or "enrollment_id"

@@ -25,7 +25,6 @@ from lms_pipeline.truto.models import IntegratedAccount
 
 log = logging.getLogger(__name__)
 
-
 ACTIVE, INACTIVE, GONE = "active", "inactive", "gone"
 
 
@@ -116,15 +115,8 @@ class Registry:
             if known is None:
                 account = RegisteredAccount(id=account_id, name=name or account_id, first_day=first_day, origin="hand")
             else:
-                account = msgspec.structs.replace(
-                    known,
-                    name=name or known.name,
-                    status=ACTIVE,
-                    last_day=None,
-                    strategy="auto",
-                    why="",
-                    carrying_stopped=None,
-                )
+                reset = {"status": ACTIVE, "last_day": None, "strategy": "auto", "why": "", "carrying_stopped": None}
+                account = msgspec.structs.replace(known, name=name or known.name, **reset)
             accounts[account_id] = account
         return account
 
@@ -151,24 +143,20 @@ class Registry:
         """
         self.get(account_id)
         with self._rewrite() as accounts:
-            known = accounts[account_id]
-            account = msgspec.structs.replace(known, status=INACTIVE, last_day=known.last_day or last_day)
-            accounts[account_id] = account
-        return account
+            last_day = accounts[account_id].last_day or last_day
+            accounts[account_id] = msgspec.structs.replace(accounts[account_id], status=INACTIVE, last_day=last_day)
+        return accounts[account_id]
 
     def sync(self, listed: Iterable[IntegratedAccount], *, integrations: Collection[str], day: date) -> list[str]:
         """Add new LMS accounts, update statuses, and mark accounts that Truto no longer lists as `gone`.
 
         An account that was removed by hand stays inactive. An account whose id can't become a path is skipped and
-        logged.
+        logged. Return the ids of the new accounts.
 
         Args:
-            listed: All accounts that Truto lists.
-            integrations: Names of the integrations that are LMSs, in lower case.
-            day: The latest ended day: the first day of new accounts, the last day of missing ones.
-
-        Returns:
-            The ids of the new accounts.
+            listed: all accounts that Truto lists.
+            integrations: names of the integrations that are LMSs, in lower case.
+            day: the latest ended day: the first day of new accounts, the last day of missing ones.
         """
         lms = {account.id: account for account in listed if is_lms(account, integrations) and _has_usable_id(account)}
         with self._rewrite() as accounts:
@@ -187,13 +175,12 @@ class Registry:
             with FileLock(self._path.with_suffix(".lock")):
                 accounts = {account.id: account for account in self.read_accounts()}
                 yield accounts
-                text = msgspec.json.format(msgspec.json.encode(list(accounts.values())))
                 with atomic_write(self._path) as new:
-                    new.write_bytes(text)
+                    new.write_bytes(msgspec.json.format(msgspec.json.encode(list(accounts.values()))))
 
 
 def is_lms(account: IntegratedAccount, integrations: Collection[str]) -> bool:
-    """Whether the account belongs to an LMS: by its category, else because `integrations` names its integration."""
+    """Return whether the account belongs to an LMS: by its category, else because `integrations` names its integration."""
     return account.integration.category == "lms" or account.integration.name.lower() in integrations
 
 
@@ -209,10 +196,7 @@ def _has_usable_id(account: IntegratedAccount) -> bool:
 def _update(known: RegisteredAccount | None, account: IntegratedAccount, day: date) -> RegisteredAccount:
     integration = account.integration.name.lower()
     if known is None:
-        name = account.tenant_id or account.id
-        return RegisteredAccount(
-            id=account.id, name=name, status=account.status, integration=integration, first_day=day
-        )
+        known = RegisteredAccount(id=account.id, name=account.tenant_id or account.id, first_day=day)
     if known.status == INACTIVE:
         return msgspec.structs.replace(known, integration=integration)
     return msgspec.structs.replace(known, status=account.status, integration=integration, last_day=None)

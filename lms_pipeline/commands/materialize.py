@@ -65,13 +65,12 @@ def materialize(
 
 def _remove_old_responses(settings: Settings, account_ids: list[str]) -> None:
     """Do this part of the job `housekeeping` for installations without Dagster's daemon."""
-    from lms_pipeline.housekeeping.cleanup import load_policy, remove_old_responses
+    from lms_pipeline.housekeeping.cleanup import find_old_responses, load_policy, remove
     from lms_pipeline.housekeeping.policy import format_totals
 
-    data = DataDir(settings.data_dir)
-    removed = remove_old_responses(
-        data, load_policy(settings), account_ids, lambda warning: click.echo(warning, err=True)
-    )
+    data, policy = DataDir(settings.data_dir), load_policy(settings)
+    expired = [item for account_id in account_ids for item in find_old_responses(data, policy, account_id)]
+    removed = remove(data, expired, lambda warning: click.echo(warning, err=True))
     if removed:
         click.echo(f"Removed {format_totals(removed)}.")
 

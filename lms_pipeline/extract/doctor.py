@@ -133,7 +133,7 @@ class Doctor:
         request = build_list_request("course-enrollments", query)
         response = self._fetch(request, lambda body, _received_at: body)
         kind = response.headers.get("content-type", "no content type")
-        return f"{kind}, {len(response.body):,} bytes: {_describe_json(response.body)}"
+        return f"{kind}, {len(response.value):,} bytes: {_describe_json(response.value)}"
 
     def _describe_page_sizes(self) -> str:
         default = self._fetch_page("users", ListQuery(self.account_id, ignore_remote_data=True))

@@ -44,10 +44,9 @@ def load_policy(settings: Settings) -> RetentionPolicy:
         SettingsError: `LMS_ACCOUNTS_FILE` can't be read. Nothing is removed by guess.
     """
     accounts = Registry.open(settings).read_accounts()
-    options = load_options(settings)
     return RetentionPolicy(
         today=settings.calendar.find_latest_ended(settings.now()),
-        answer_days={account_id: account.answer_days for account_id, account in options.items()},
+        answer_days={account_id: options.answer_days for account_id, options in load_options(settings).items()},
         former_accounts={account.id for account in accounts if account.status in {INACTIVE, GONE}},
         rejected_days=settings.rejected_days,
     )
@@ -83,7 +82,7 @@ def _find_old_payloads(data: DataDir, policy: RetentionPolicy) -> Iterator[Expir
             continue
         path = data.file(REJECTED_ENROLLMENTS, partition)
         try:
-            payload_bytes = measure_payload_bytes(path)
+            payload_bytes = _measure_payload_bytes(path)
         except LakeError as error:
             log.warning("%s", error)
             continue
@@ -123,7 +122,7 @@ def _find_partition_paths(root: Path, account_id: str = "*") -> Iterator[tuple[P
             yield partition, path
 
 
-def measure_payload_bytes(path: Path) -> int:
+def _measure_payload_bytes(path: Path) -> int:
     """Return the compressed bytes of the payloads in a file; 0 if there are none or they were removed.
 
     Raises:
@@ -138,26 +137,8 @@ def measure_payload_bytes(path: Path) -> int:
     return sum(column.total_compressed_size for column in columns if column.path_in_schema == "payload")
 
 
-def remove_old_responses(
-    data: DataDir, policy: RetentionPolicy, account_ids: Iterable[str], warn: Callable[[str], None] = log.warning
-) -> list[ExpiredItem]:
-    """Remove old responses and roster fingerprints of these accounts.
-
-    For installations without Dagster's daemon, which runs the job `housekeeping` every day.
-
-    Returns:
-        The removed items.
-    """
-    expired = [item for account_id in account_ids for item in find_old_responses(data, policy, account_id)]
-    return remove(data, expired, warn)
-
-
 def remove(data: DataDir, items: Iterable[ExpiredItem], warn: Callable[[str], None] = log.warning) -> list[ExpiredItem]:
-    """Remove the items one by one. Skip an item that can't be removed now, and pass the reason to `warn`.
-
-    Returns:
-        The removed items.
-    """
+    """Remove the items and return them. Skip an item that can't be removed now, and pass the reason to `warn`."""
     removed = []
     for item in items:
         try:
@@ -172,7 +153,7 @@ def remove(data: DataDir, items: Iterable[ExpiredItem], warn: Callable[[str], No
 
 def _remove_item(data: DataDir, item: ExpiredItem) -> None:
     if item.kind == "rejected payloads" and item.partition is not None:
-        remove_payloads(data, item.partition, datetime.now(UTC))
+        _remove_payloads(data, item.partition)
     elif item.kind == "folders of pulls" and item.partition is not None:
         remove_folder(data, item.partition)
     else:
@@ -183,7 +164,7 @@ def _remove_item(data: DataDir, item: ExpiredItem) -> None:
                 item.path.unlink(missing_ok=True)
 
 
-def remove_payloads(data: DataDir, partition: Partition, now: datetime) -> None:
+def _remove_payloads(data: DataDir, partition: Partition) -> None:
     """Publish a partition's rejected enrollments again with empty payloads, under the same run id.
 
     Raises:
@@ -198,7 +179,7 @@ def remove_payloads(data: DataDir, partition: Partition, now: datetime) -> None:
             for batch in stored.iter_batches():
                 file.write(_clear_payloads(conform(batch, REJECTED_ENROLLMENTS)))
             provenance = {name: value for name, value in metadata.items() if name not in _WRITER_KEYS}
-            file.close({**provenance, REMOVED_AT: now.isoformat()})
+            file.close({**provenance, REMOVED_AT: datetime.now(UTC).isoformat()})
             publication.publish([(file, REJECTED_ENROLLMENTS.key)])
 
 

@@ -5,7 +5,6 @@ Belongs here: decisions by days and ages, and sums for reports. Not here: access
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
@@ -46,12 +45,11 @@ class ExpiredItem:
 
 def sum_by_kind(items: Iterable[ExpiredItem]) -> dict[Kind, tuple[int, int]]:
     """Return the number of items and their bytes by kind."""
-    counts: Counter[Kind] = Counter()
-    sizes: Counter[Kind] = Counter()
+    totals: dict[Kind, tuple[int, int]] = {}
     for item in items:
-        counts[item.kind] += 1
-        sizes[item.kind] += item.bytes
-    return {kind: (count, sizes[kind]) for kind, count in counts.items()}
+        count, size = totals.get(item.kind, (0, 0))
+        totals[item.kind] = count + 1, size + item.bytes
+    return totals
 
 
 def format_totals(items: Iterable[ExpiredItem]) -> str:
@@ -81,27 +79,27 @@ class RetentionPolicy:
     """Days for which payloads of rejected records are kept; 0 means for ever."""
 
     def keeps_responses(self, account_id: str, day: date) -> bool:
-        """Whether a day can still be replayed from its responses. The latest ended day always can."""
+        """Return whether a day can still be replayed from its responses. The latest ended day always can."""
         days = max(1, self.answer_days.get(account_id, DEFAULT_RESPONSE_DAYS))
         return day >= find_first_kept_day(self.today, days)
 
     def keeps_roster_fingerprints(self, account_id: str, day: date, *, is_latest: bool) -> bool:
-        """Whether a fetch plan may need these fingerprints.
+        """Return whether a fetch plan may need these fingerprints.
 
         The account's next pull carries enrollments over by the latest ones, however long it takes until then.
         """
         return (is_latest and account_id not in self.former_accounts) or self.keeps_responses(account_id, day)
 
     def keeps_payloads(self, day: date) -> bool:
-        """Whether the payloads that were rejected on a day are still kept."""
+        """Return whether the payloads that were rejected on a day are still kept."""
         return not self.rejected_days or day >= find_first_kept_day(self.today, self.rejected_days)
 
     def is_abandoned(self, changed_at: datetime) -> bool:
-        """Whether no run can still use a file of a pull."""
+        """Return whether no run can still use a file of a pull."""
         return self.now - changed_at > ABANDONED_AFTER
 
     def is_unused(self, changed_at: datetime) -> bool:
-        """Whether a call counter has expired."""
+        """Return whether a call counter has expired."""
         return self.now - changed_at > UNUSED_AFTER
 
 

@@ -1,6 +1,6 @@
 """All tables of the lake, and the page that documents them, `docs/tables.md`.
 
-`make docs` writes the page, and a test fails while it is out of date. Not here: columns (`pulled.py`, `metrics.py`).
+Belongs here: look-up by name, and the page, which `make docs` writes. Not here: columns (`pulled.py`, `metrics.py`).
 """
 
 from __future__ import annotations

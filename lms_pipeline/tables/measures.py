@@ -1,6 +1,7 @@
 """What is measured: the sets of enrollments, the rates between them, and the columns that decide each (lineage).
 
-Not here: how they are counted (`metrics/sql/`), and the tables with them (`metrics.py`). Meanings: `docs/metrics.md`.
+Belongs here: names, meanings (`docs/metrics.md`) and lineage. Not here: how they are counted (`metrics/sql/`), and the
+tables with them (`metrics.py`).
 """
 
 from __future__ import annotations

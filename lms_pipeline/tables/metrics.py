@@ -1,6 +1,7 @@
 """The completion tables, column by column.
 
-Not here: the sets and rates that most columns follow from (`measures.py`), and how they are counted (`metrics/sql/`).
+Belongs here: their columns and keys. Not here: the sets and rates that most columns follow from (`measures.py`), and how
+they are counted (`metrics/sql/`).
 """
 
 from __future__ import annotations
@@ -25,13 +26,16 @@ def _build_rate_columns(rate: Rate) -> tuple[Column, ...]:
 
 
 _RATE_COLUMNS = tuple(column for rate in RATES for column in _build_rate_columns(rate))
-_RATE_COLUMNS_BY_ENROLLMENT = tuple(
-    column for rate in RATES if rate.by_enrollment for column in _build_rate_columns(rate)
-)
 
-_LEARNERS = Column("learners", "int64", "Learners with an enrollment, each counted once", COUNTED_SOURCES | {"user_id"})
+_DURATION = "Calendar days from beginning to completion"
+_PROGRESS_SOURCES = STATUS_SOURCES | {"progress_percent"}
+_SCORE_SOURCES = COUNTED_SOURCES | {"score"}
+_ORIGIN_SOURCES = COUNTED_SOURCES | {"source"}
 
-_RECENT_COLUMNS = (
+_FIRST_COLUMNS = (
+    Column("learners", "int64", "Learners with an enrollment, each counted once", COUNTED_SOURCES | {"user_id"}),
+    *_COUNT_COLUMNS,
+    *_RATE_COLUMNS,
     Column(
         "enrolled_28d",
         "int64",
@@ -41,21 +45,10 @@ _RECENT_COLUMNS = (
     Column(
         "completed_28d", "int64", "Enrollments ever completed, with a completion in the last 28 days", STATUS_SOURCES
     ),
-)
-
-_DURATION_COLUMNS = (
     Column(
-        "days_to_complete_p50",
-        "double",
-        "Calendar days from beginning to completion: median of the enrollments completed so far",
-        STATUS_SOURCES,
+        "days_to_complete_p50", "double", f"{_DURATION}: median of the enrollments completed so far", STATUS_SOURCES
     ),
-    Column(
-        "days_to_complete_p90",
-        "double",
-        "Calendar days from beginning to completion: 90th percentile, interpolated",
-        STATUS_SOURCES,
-    ),
+    Column("days_to_complete_p90", "double", f"{_DURATION}: 90th percentile, interpolated", STATUS_SOURCES),
     Column("days_to_complete_n", "int64", "Enrollments behind these two percentiles", STATUS_SOURCES),
     Column(
         "faulty_durations",
@@ -63,36 +56,20 @@ _DURATION_COLUMNS = (
         "Enrollments completed on a day before they began; not in the percentiles",
         STATUS_SOURCES,
     ),
-)
-
-_PROGRESS_COLUMNS = (
     Column(
-        "progress_mean",
-        "double",
-        "Mean progress in percent of the open enrollments that have one",
-        STATUS_SOURCES | {"progress_percent"},
+        "progress_mean", "double", "Mean progress in percent of the open enrollments that have one", _PROGRESS_SOURCES
     ),
-    Column("progress_n", "int64", "Open enrollments that have a progress", STATUS_SOURCES | {"progress_percent"}),
+    Column("progress_n", "int64", "Open enrollments that have a progress", _PROGRESS_SOURCES),
 )
+"""The first columns of courses and accounts alike."""
 
-_SCORE_COLUMNS = (
+_LAST_COLUMNS = (
     Column(
-        "score_mean",
+        "time_spent_hours",
         "double",
-        "Mean score of the enrollments that have one, on the provider's scale",
-        COUNTED_SOURCES | {"score"},
+        "Total time spent in all enrollments, in hours",
+        COUNTED_SOURCES | {"time_spent_seconds"},
     ),
-    Column("score_n", "int64", "Enrollments that have a score", COUNTED_SOURCES | {"score"}),
-)
-
-_TIME_COLUMN = Column(
-    "time_spent_hours",
-    "double",
-    "Total time spent in all enrollments, in hours",
-    COUNTED_SOURCES | {"time_spent_seconds"},
-)
-
-_QUALITY_COLUMNS = (
     Column(
         "after_day",
         "int64",
@@ -112,13 +89,12 @@ _QUALITY_COLUMNS = (
         "Enrollments that count and whose role no setting names: check whether it should be left out",
         COUNTED_SOURCES,
     ),
-    Column("rows_carried", "int64", "Enrollments carried over from an earlier snapshot", COUNTED_SOURCES | {"source"}),
-    Column("rows_roster", "int64", "Enrollments known only from a roster", COUNTED_SOURCES | {"source"}),
-    Column(
-        "rows_reconstructed", "int64", "Enrollments reconstructed from a later snapshot", COUNTED_SOURCES | {"source"}
-    ),
+    Column("rows_carried", "int64", "Enrollments carried over from an earlier snapshot", _ORIGIN_SOURCES),
+    Column("rows_roster", "int64", "Enrollments known only from a roster", _ORIGIN_SOURCES),
+    Column("rows_reconstructed", "int64", "Enrollments reconstructed from a later snapshot", _ORIGIN_SOURCES),
     Column("oldest_fetched_at", "timestamp", "When the oldest response behind this row was received", COUNTED_SOURCES),
 )
+"""The last columns of courses and accounts alike."""
 
 COURSE_COMPLETION = Table(
     "course_completion",
@@ -131,15 +107,15 @@ COURSE_COMPLETION = Table(
             "Title of the course, from the most recent response with a title",
             COUNTED_SOURCES | {"course_title"},
         ),
-        _LEARNERS,
-        *_COUNT_COLUMNS,
-        *_RATE_COLUMNS,
-        *_RECENT_COLUMNS,
-        *_DURATION_COLUMNS,
-        *_PROGRESS_COLUMNS,
-        *_SCORE_COLUMNS,
-        _TIME_COLUMN,
-        *_QUALITY_COLUMNS,
+        *_FIRST_COLUMNS,
+        Column(
+            "score_mean",
+            "double",
+            "Mean score of the enrollments that have one, on the provider's scale",
+            _SCORE_SOURCES,
+        ),
+        Column("score_n", "int64", "Enrollments that have a score", _SCORE_SOURCES),
+        *_LAST_COLUMNS,
     ),
     key=("course_id",),
     counted_by=COUNTED_SOURCES,
@@ -148,16 +124,7 @@ COURSE_COMPLETION = Table(
 ACCOUNT_COMPLETION = Table(
     "account_completion",
     "One row per account, even without any enrollment: the progress of its learners at the end of the day.",
-    (
-        _LEARNERS,
-        *_COUNT_COLUMNS,
-        *_RATE_COLUMNS,
-        *_RECENT_COLUMNS,
-        *_DURATION_COLUMNS,
-        *_PROGRESS_COLUMNS,
-        _TIME_COLUMN,
-        *_QUALITY_COLUMNS,
-    ),
+    (*_FIRST_COLUMNS, *_LAST_COLUMNS),
     counted_by=COUNTED_SOURCES,
 )
 
@@ -173,7 +140,7 @@ LEARNER_COMPLETION = Table(
             COUNTED_SOURCES | {"user_name"},
         ),
         *_COUNT_COLUMNS,
-        *_RATE_COLUMNS_BY_ENROLLMENT,
+        *(column for rate in RATES if rate.by_enrollment for column in _build_rate_columns(rate)),
         Column("last_completed_at", "timestamp", "When the learner last completed a course", STATUS_SOURCES),
     ),
     key=("user_id",),

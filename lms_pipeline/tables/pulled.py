@@ -1,21 +1,20 @@
 """The five tables that a pull publishes: columns, keys, and the API fields that decide each column, as plain data.
 
-Not here: reading records into them (`transform/`). The fields, their types and the ten statuses are those of Truto's
-documentation of `GET /unified/lms/course-enrollments`.
+Belongs here: the fields, types and ten statuses of Truto's documentation of `GET /unified/lms/course-enrollments`. Not
+here: reading records into them (`transform/`).
 """
 
 from __future__ import annotations
 
 from typing import Literal
 
-from lms_pipeline.tables.schema import Column, ListOf, Table
+from lms_pipeline.tables.schema import Column, ListOf, Scalar, Table
 
 Identity = Literal["pair", "enrollment_id"]
 """What identifies an enrollment of an account: the pair of learner and course, or its own id."""
 
 KEYS: dict[Identity, tuple[str, ...]] = {"pair": ("user_id", "course_id"), "enrollment_id": ("enrollment_id",)}
 """The columns of `unified_enrollments` that identify a row."""
-
 
 ENROLLMENT_LIST, USER_LIST, COURSE_LIST = "course-enrollments", "users", "courses"
 """The lists of the API, as the lineage and the URLs name them."""
@@ -42,6 +41,9 @@ ROSTER_FIELDS = user_fields("remote_data") | course_fields("remote_data")
 """The fields with rosters. They give the rows of enrollments that no call was left for."""
 USER_ID_FIELDS = enrollment_fields("user.id") | user_fields("id") | course_fields("remote_data")
 COURSE_ID_FIELDS = enrollment_fields("course.id") | course_fields("id") | user_fields("remote_data")
+_PAYLOAD_FIELDS = enrollment_fields("remote_data") | ROSTER_FIELDS
+_EMAIL_FIELDS = enrollment_fields("user.emails") | user_fields("emails")
+_REJECTING_FIELDS = enrollment_fields("id", "user.id", "course.id")
 
 STATUSES = (
     "assigned",
@@ -68,6 +70,11 @@ def _build_extra_column(record: frozenset[str]) -> Column:
     return Column("extra", "string", doc, record)
 
 
+def _build_field_column(name: str, kind: Scalar | ListOf, doc: str) -> Column:
+    """Return the column of an enrollment's field with the same name."""
+    return Column(name, kind, doc, enrollment_fields(name))
+
+
 RAW_ENROLLMENTS = Table(
     "raw_enrollments",
     "The provider's own record of each enrollment, byte for byte.",
@@ -84,19 +91,9 @@ RAW_ENROLLMENTS = Table(
             "Identifier of the course, as requested or as found in the record; null if neither",
             COURSE_ID_FIELDS,
         ),
+        Column("payload", "string", "The provider's JSON as received", _PAYLOAD_FIELDS, nullable=False),
         Column(
-            "payload",
-            "string",
-            "The provider's JSON as received",
-            enrollment_fields("remote_data") | ROSTER_FIELDS,
-            nullable=False,
-        ),
-        Column(
-            "payload_sha256",
-            "string",
-            "SHA-256 of the payload's bytes, hexadecimal",
-            enrollment_fields("remote_data") | ROSTER_FIELDS,
-            nullable=False,
+            "payload_sha256", "string", "SHA-256 of the payload's bytes, hexadecimal", _PAYLOAD_FIELDS, nullable=False
         ),
         Column("source", "string", "Where the payload was found: remote_data, roster or raw", nullable=False),
         _FETCHED_AT,
@@ -121,18 +118,8 @@ UNIFIED_ENROLLMENTS = Table(
             "Name of the learner; from the users list if the enrollment has none",
             enrollment_fields("user.name") | user_fields("name", "first_name", "last_name"),
         ),
-        Column(
-            "user_email",
-            "string",
-            "The primary e-mail address, otherwise the first",
-            enrollment_fields("user.emails") | user_fields("emails"),
-        ),
-        Column(
-            "user_emails",
-            EMAILS,
-            "All e-mail addresses of the learner",
-            enrollment_fields("user.emails") | user_fields("emails"),
-        ),
+        Column("user_email", "string", "The primary e-mail address, otherwise the first", _EMAIL_FIELDS),
+        Column("user_emails", EMAILS, "All e-mail addresses of the learner", _EMAIL_FIELDS),
         Column("course_id", "string", "Identifier of the course", COURSE_ID_FIELDS, nullable=False),
         Column(
             "course_title",
@@ -152,51 +139,24 @@ UNIFIED_ENROLLMENTS = Table(
             "progress_percent", "double", "Progress, 0 to 100", enrollment_fields("progress_percent") | ROSTER_FIELDS
         ),
         Column("score", "double", "The latest or final score, on the provider's scale", enrollment_fields("score")),
-        Column(
-            "is_mandatory",
-            "bool",
-            "Whether the enrollment is part of a mandatory assignment",
-            enrollment_fields("is_mandatory"),
-        ),
-        Column(
-            "attempt_number",
-            "int64",
-            "Number of the latest attempt, if the LMS has retakes",
-            enrollment_fields("attempt_number"),
-        ),
-        Column("attempts_count", "int64", "Number of attempts", enrollment_fields("attempts_count")),
-        Column(
-            "assigned_at", "timestamp", "When the course was assigned to the learner", enrollment_fields("assigned_at")
-        ),
+        _build_field_column("is_mandatory", "bool", "Whether the enrollment is part of a mandatory assignment"),
+        _build_field_column("attempt_number", "int64", "Number of the latest attempt, if the LMS has retakes"),
+        _build_field_column("attempts_count", "int64", "Number of attempts"),
+        _build_field_column("assigned_at", "timestamp", "When the course was assigned to the learner"),
         Column(
             "enrolled_at", "timestamp", "When the learner enrolled", enrollment_fields("enrolled_at") | ROSTER_FIELDS
         ),
-        Column("started_at", "timestamp", "When the learner started", enrollment_fields("started_at")),
+        _build_field_column("started_at", "timestamp", "When the learner started"),
         Column(
             "completed_at",
             "timestamp",
             "When the learner completed the course",
             enrollment_fields("completed_at") | ROSTER_FIELDS,
         ),
-        Column(
-            "due_at",
-            "timestamp",
-            "When the enrollment is due; exactly 00:00:00 UTC means that date",
-            enrollment_fields("due_at"),
-        ),
-        Column(
-            "last_activity_at",
-            "timestamp",
-            "When the last activity was recorded",
-            enrollment_fields("last_activity_at"),
-        ),
-        Column("created_at", "timestamp", "When the record was created", enrollment_fields("created_at")),
-        Column(
-            "updated_at",
-            "timestamp",
-            "When the record was last updated; not usable as a sync cursor",
-            enrollment_fields("updated_at"),
-        ),
+        _build_field_column("due_at", "timestamp", "When the enrollment is due; exactly 00:00:00 UTC means that date"),
+        _build_field_column("last_activity_at", "timestamp", "When the last activity was recorded"),
+        _build_field_column("created_at", "timestamp", "When the record was created"),
+        _build_field_column("updated_at", "timestamp", "When the record was last updated; not usable as a sync cursor"),
         Column(
             "assigned_by_id",
             "string",
@@ -215,18 +175,13 @@ UNIFIED_ENROLLMENTS = Table(
             "Time spent, in seconds",
             enrollment_fields("time_spent_seconds") | ROSTER_FIELDS,
         ),
-        Column(
-            "custom_fields",
-            "string",
-            "JSON: fields of the provider or the customer",
-            enrollment_fields("custom_fields"),
-        ),
-        Column("urls", URLS, "URLs of the enrollment", enrollment_fields("urls")),
+        _build_field_column("custom_fields", "string", "JSON: fields of the provider or the customer"),
+        _build_field_column("urls", URLS, "URLs of the enrollment"),
         Column(
             "role",
             "string",
             "The role in the course as the provider names it, from the raw payload; null if unknown",
-            enrollment_fields("remote_data") | ROSTER_FIELDS,
+            _PAYLOAD_FIELDS,
         ),
         _build_extra_column(enrollment_fields(ALL_FIELDS)),
         Column(
@@ -247,18 +202,9 @@ REJECTED_ENROLLMENTS = Table(
             enrollment_fields(ALL_FIELDS),
             nullable=False,
         ),
+        Column("reason", "string", "Why the record was rejected", _REJECTING_FIELDS, nullable=False),
         Column(
-            "reason",
-            "string",
-            "Why the record was rejected",
-            enrollment_fields("id", "user.id", "course.id"),
-            nullable=False,
-        ),
-        Column(
-            "field",
-            "string",
-            "The field that can't be used; null if the record is not an object",
-            enrollment_fields("id", "user.id", "course.id"),
+            "field", "string", "The field that can't be used; null if the record is not an object", _REJECTING_FIELDS
         ),
         _FETCHED_AT,
     ),

@@ -1,12 +1,12 @@
 """How a table of the lake is described: `Table` and `Column`, and their translation to Arrow.
 
-Not here: the tables themselves (`pulled.py`, `metrics.py`). A `Table` is the one source for flattening, the audit before
-publishing, Dagster's column table and the docs. It is plain data: Dagster loads the definitions without pyarrow (0.4 s).
+Belongs here: the one source for flattening, the audit, Dagster's column table and the docs, as plain data: Dagster loads
+the definitions without pyarrow (0.4 s). Not here: the tables themselves (`pulled.py`, `metrics.py`).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Literal
 
@@ -52,7 +52,7 @@ class Table:
     name: str
     doc: str
     columns: tuple[Column, ...]
-    key: tuple[str, ...] = field(default=())
+    key: tuple[str, ...] = ()
     """Columns that identify a row within a partition; empty if no fixed columns do."""
     counted_by: frozenset[str] = frozenset()
     """The sources that decide which records count at all. Nearly all columns share them, so the UI lists them once."""

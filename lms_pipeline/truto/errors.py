@@ -1,7 +1,7 @@
 """Errors of the API, mapped once: transient ones that may pass, and permanent ones.
 
-What belongs here: the two classes, and how an error response is read. A message names the request without its secrets,
-and ends with what to do. Statuses and bodies: https://truto.one/docs, "Errors".
+Belongs here: the two classes, and how an error response is read. A message names the request without its secrets, and
+ends with what to do. Statuses and bodies: https://truto.one/docs, "Errors".
 """
 
 from __future__ import annotations
@@ -12,10 +12,8 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
-import msgspec
-
 from lms_pipeline.errors import LmsPipelineError
-from lms_pipeline.truto.response import read_field
+from lms_pipeline.truto.response import read_field, read_object
 
 MAX_SEARCHED_LENGTH = 2_000
 """Characters of a message that are searched for secrets: the pattern's time grows with the square of a word's length."""
@@ -69,31 +67,14 @@ class TransientError(TrutoError):
     """Sending the request again may bring a usable response."""
 
 
-class _Missing(msgspec.Struct):
-    value: list[str] = []
-
-
-class _Insight(msgspec.Struct):
-    missing_required_query_parameters: _Missing | None = None
-
-
-class _Body(msgspec.Struct):
-    """Each field is read by itself: a field of another type must not hide the others."""
-
-    message: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
-    truto_is_remote_error: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
-    truto_error_insight: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
-
-
 def build_error(
     status: int, headers: Mapping[str, str], body: bytes, request: str, secrets: Iterable[str] = ()
 ) -> TrutoError:
     """Return the error that a response without success means; its message holds none of the `secrets`."""
-    fields = read_field(body, _Body, _Body())
-    is_remote = read_field(fields.truto_is_remote_error, bool, default=False)
-    message = redact(read_field(fields.message, str, ""), secrets)
-    insight = read_field(fields.truto_error_insight, _Insight, _Insight())
-    missing = insight.missing_required_query_parameters or _Missing()
+    fields = read_object(body)
+    is_remote = read_field(fields.get("truto_is_remote_error"), bool, default=False)
+    message = redact(read_field(fields.get("message"), str, ""), secrets)
+    missing = read_object(read_object(fields.get("truto_error_insight")).get("missing_required_query_parameters"))
     kind = TransientError if status in _TRANSIENT else PermanentError
     what, todo = _describe(status, message, is_remote=is_remote)
     return kind(
@@ -104,7 +85,7 @@ def build_error(
         is_remote=is_remote,
         server_message=message,
         retry_after=_retry_after(status, headers),
-        missing_parameters=tuple(redact(name, secrets) for name in missing.value),
+        missing_parameters=tuple(redact(name, secrets) for name in read_field(missing.get("value"), list[str], [])),
     )
 
 

@@ -1,7 +1,7 @@
 """What httpx may log: no cursor, no id and no webhook address.
 
-What belongs here: the one filter on httpx's logger. It is a module of its own so that the command line and the
-definitions install it without importing httpx.
+Belongs here: the one filter on httpx's logger, which the command line and the definitions install without importing
+httpx.
 """
 
 from __future__ import annotations

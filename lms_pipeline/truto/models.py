@@ -1,7 +1,7 @@
 """Integrated accounts, capabilities and list metadata as Truto sends them.
 
-What belongs here: how they are read. Of an account's `context`, where credentials may be, nothing is read. Which
-accounts are pulled is the registry's decision.
+Belongs here: how they are read; nothing of an account's `context`, where credentials may be. Not here: which accounts
+are pulled (`accounts/registry.py`).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from lms_pipeline.truto.response import BadBodyError, read_field
+from lms_pipeline.truto.response import BadBodyError, read_field, read_object
 
 T = TypeVar("T")
 
@@ -36,7 +36,6 @@ class IntegratedAccount(msgspec.Struct, frozen=True):
     id: str
     tenant_id: str | None = None
     status: str = "active"
-    is_sandbox: bool | None = None
     integration: Integration = Integration()
 
 
@@ -58,43 +57,26 @@ class Capabilities(msgspec.Struct, frozen=True):
         return any(one.model == LMS_MODEL for one in self.unified)
 
 
-class _ListedAccount(msgspec.Struct):
-    """Each field is read by itself: a field of another type must not hide the account."""
-
-    id: str
-    tenant_id: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
-    status: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
-    is_sandbox: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
-    integration: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
-
-
-class _ListedIntegration(msgspec.Struct):
-    name: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
-    category: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
-
-
 class _Metadata(msgspec.Struct):
     query_schema: dict[str, Any] | None = None
 
 
-_ACCOUNT = msgspec.json.Decoder(_ListedAccount)
-
-
 def read_accounts(records: Sequence[msgspec.Raw]) -> Iterator[IntegratedAccount]:
-    """Yield the accounts of a page; one without a usable id is skipped, and logged without its contents."""
+    """Yield the accounts of a page; one without a text as its id is skipped, and logged without its contents."""
     for record in records:
-        try:
-            listed = _ACCOUNT.decode(record)
-        except msgspec.DecodeError as error:
-            log.warning("An integrated account can't be read and is left out: %s", error)
+        account = read_object(record)
+        account_id = read_field(account.get("id"), str, None)
+        if account_id is None:
+            log.warning("An integrated account can't be read and is left out: its id is no text")
             continue
-        integration = read_field(listed.integration, _ListedIntegration, _ListedIntegration())
+        integration = read_object(account.get("integration"))
         yield IntegratedAccount(
-            listed.id,
-            read_field(listed.tenant_id, str, None),
-            read_field(listed.status, str, "active"),
-            read_field(listed.is_sandbox, bool, None),
-            Integration(read_field(integration.name, str, ""), read_field(integration.category, str, None)),
+            account_id,
+            read_field(account.get("tenant_id"), str, None),
+            read_field(account.get("status"), str, "active"),
+            Integration(
+                read_field(integration.get("name"), str, ""), read_field(integration.get("category"), str, None)
+            ),
         )
 
 

@@ -1,7 +1,7 @@
 """Query parameters of the API: typed, validated, and written as the API reads them.
 
-What belongs here: the parameters of Truto's page of `GET /unified/lms/course-enrollments` and the values they accept;
-`docs/truto.md` names the test of each. Paths are `request.py`.
+Belongs here: the parameters of Truto's page of `GET /unified/lms/course-enrollments` and the values they accept;
+`docs/truto.md` names the test of each. Not here: paths (`request.py`).
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, asdict, dataclass, field
-from datetime import date, datetime
+from datetime import date
 from typing import Any, Literal, get_args
 
 from lms_pipeline.errors import LmsPipelineError
@@ -18,7 +18,6 @@ Parameter = tuple[str, str]
 ResponseFormat = Literal["unified", "raw", "normalized", "stream"]
 """Without `debug`, which the newest docs add: its body may hold credentials."""
 Resource = Literal["course-enrollments", "users", "courses"]
-AccountStatus = Literal["active", "connecting", "post_install_error", "validation_error", "needs_reauth"]
 
 
 class QueryError(LmsPipelineError):
@@ -69,7 +68,6 @@ class ObjectQuery:
     """Parameters for the LMS behind Truto, passed on unchanged: texts, numbers, booleans, and lists and objects of them."""
 
     def __post_init__(self) -> None:
-        """Refuse values that could not be sent, or would be read as others."""
         if not self.account_id:
             raise QueryError("A query needs the id of an integrated account.")
         if self.response_format not in get_args(ResponseFormat):
@@ -82,7 +80,7 @@ class ObjectQuery:
 
     def to_parameters(self) -> list[Parameter]:
         """Return the parameters in a fixed order; httpx percent-encodes names and values."""
-        return list(encode_parameters(None, self._shared_values()))
+        return list(encode_parameters("", self._shared_values()))
 
     def _shared_values(self) -> dict[str, Any]:
         return {
@@ -111,9 +109,10 @@ class ListQuery(ObjectQuery):
     """A unique field of the records: of two records with the same value the API sends one."""
 
     def __post_init__(self) -> None:
-        """Refuse values that could not be sent, or would be read as others."""
         super(ListQuery, self).__post_init__()
-        check_limit(self.limit)
+        limit: object = self.limit
+        if limit is not None and (not isinstance(limit, int) or isinstance(limit, bool) or limit < 1):
+            raise QueryError(f"A page of {limit!r} records can't be requested: the limit is a whole number from 1 on.")
         for name, filter_ in (("user", self.user), ("course", self.course)):
             if filter_ is not None and not filter_.id:
                 raise QueryError(f"The enrollments of a {name} without an id can't be requested.")
@@ -131,54 +130,13 @@ class ListQuery(ObjectQuery):
             "truto_key_by": self.key_by,
             "truto_ignore_limit": self.ignore_limit or None,
         }
-        return list(encode_parameters(None, {**values, **self._shared_values()}))
+        return list(encode_parameters("", {**values, **self._shared_values()}))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AccountsQuery:
-    """Filters of the integrated accounts; without any, all are listed.
-
-    Raises:
-        QueryError: a value that the API could not accept.
-    """
-
-    integration: str | None = None
-    status: AccountStatus | None = None
-    tenant_id: str | None = None
-    is_sandbox: bool | None = None
-    limit: int | None = None
-
-    def __post_init__(self) -> None:
-        """Refuse values that could not be sent, or would be read as others."""
-        check_limit(self.limit)
-        if self.status is not None and self.status not in get_args(AccountStatus):
-            raise QueryError(f"There is no status {self.status!r}: it is one of {', '.join(get_args(AccountStatus))}.")
-
-    def to_parameters(self, cursor: str | None = None) -> list[Parameter]:
-        """Return the parameters of one page."""
-        values = {
-            "integration.name": self.integration,
-            "status": self.status,
-            "tenant_id": self.tenant_id,
-            "is_sandbox": self.is_sandbox,
-            "limit": self.limit,
-            "next_cursor": cursor,
-        }
-        return list(encode_parameters(None, values))
-
-
-def check_limit(limit: object) -> None:
-    """Refuse a page size that is no whole number from 1 on.
-
-    Raises:
-        QueryError: it is none.
-    """
-    if limit is not None and (not isinstance(limit, int) or isinstance(limit, bool) or limit < 1):
-        raise QueryError(f"A page of {limit!r} records can't be requested: the limit is a whole number from 1 on.")
-
-
-def encode_parameters(name: str | None, value: Any) -> Iterator[Parameter]:  # noqa: ANN401 - any JSON value
+def encode_parameters(name: str, value: Any) -> Iterator[Parameter]:  # noqa: ANN401 (any JSON value)
     """Yield the parameters of a value: objects as `name[key]`, lists as `name[]`, booleans as `true`; None is left out.
+
+    Of an object without a name, the keys are the names.
 
     Raises:
         QueryError: a value that a query can't hold, or a name that would be read as another.
@@ -190,29 +148,29 @@ def encode_parameters(name: str | None, value: Any) -> Iterator[Parameter]:  # n
             for key, inner in value.items():
                 yield from encode_parameters(_nest(name, key), inner)
         case str():
-            yield name or "", value
+            yield name, value
         case bool():
-            yield name or "", "true" if value else "false"
+            yield name, "true" if value else "false"
         case float() if not math.isfinite(value):
             raise QueryError(f"{value} is no number that can stand in a query, as in {name}.")
         case int() | float():
-            yield name or "", str(value)
-        case datetime() | date():
-            yield name or "", value.isoformat()
+            yield name, str(value)
+        case date():
+            yield name, value.isoformat()
         case Sequence() if not isinstance(value, bytes | bytearray):
             yield from _encode_items(name, value)
         case _:
             raise QueryError(f"A value of type {type(value).__name__} can't stand in a query, as in {name}.")
 
 
-def _encode_items(name: str | None, values: Sequence[Any]) -> Iterator[Parameter]:
+def _encode_items(name: str, values: Sequence[Any]) -> Iterator[Parameter]:
     for item in values:
         if isinstance(item, Sequence) and not isinstance(item, str):
             raise QueryError(f"A list in a list can't stand in a query, as in {name}.")
         yield from encode_parameters(f"{name}[]", item)
 
 
-def _nest(name: str | None, key: object) -> str:
+def _nest(name: str, key: object) -> str:
     if not isinstance(key, str) or not key or set(key) & set("[]"):
         raise QueryError(f"{key!r} can't be the name of a parameter: it is a text without brackets.")
-    return key if name is None else f"{name}[{key}]"
+    return f"{name}[{key}]" if name else key

@@ -1,7 +1,7 @@
 """Limits on requests, shared by all processes of the machine.
 
-What belongs here: a call that a limit allows, and the wait for it. Counting is pyrate-limiter's, in SQLite under a file
-lock, and by real time, whatever LMS_NOW says. Which requests are worth a call is `extract/`.
+Belongs here: the wait for a call that a limit allows. pyrate-limiter counts, in SQLite under a file lock and by real
+time, whatever LMS_NOW says. Not here: which requests are worth a call (`extract/`).
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 
@@ -27,14 +26,6 @@ WINDOW_SECONDS = 10
 """Window of Truto's two tiers."""
 CLEANUP_INTERVAL = 1_000
 """Calls between two removals of those that no longer count."""
-
-
-@dataclass(frozen=True, slots=True)
-class Tiers:
-    """Truto's limits in calls per 10 s; 0 is no limit."""
-
-    token: int = 500
-    account: int = 50
 
 
 class RateLimitStateError(LmsPipelineError):
@@ -58,9 +49,7 @@ class SharedRateLimiter:
         self._path = path
         with self._errors():
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._bucket = SQLiteBucket.init_from_file(
-                list(rates), table="calls", db_path=str(path), use_file_lock=True
-            )
+            self._bucket = SQLiteBucket.init_from_file(list(rates), "calls", str(path), use_file_lock=True)
         self._sleep = sleep
         self._acquired = 0
 
@@ -103,22 +92,25 @@ class SharedRateLimiter:
 
 
 class ApiRateLimits:
-    """A gate that keeps both of Truto's tiers; threads may share it."""
+    """A gate that keeps both of Truto's tiers, in calls per 10 s; 0 is no limit. Threads may share it."""
 
-    def __init__(self, folder: Path, token: str, tiers: Tiers, sleep: Callable[[float], None] = wait) -> None:
+    def __init__(
+        self, folder: Path, token: str, *, token_calls: int, account_calls: int, sleep: Callable[[float], None] = wait
+    ) -> None:
         self._folder = folder
         self._token = token
-        self._tiers = tiers
+        self._token_calls = token_calls
+        self._account_calls = account_calls
         self._sleep = sleep
         self._limiters: dict[str, SharedRateLimiter] = {}
         self._lock = Lock()
 
     def __call__(self, request: Request) -> None:
         """Wait until the request may be sent; only requests that reach an LMS count for their account."""
-        if self._tiers.account and request.account_id and request.path.startswith("/unified/"):
-            self._limiter("account", request.account_id, self._tiers.account).acquire()
-        if self._tiers.token:
-            self._limiter("token", self._token, self._tiers.token).acquire()
+        if self._account_calls and request.account_id and request.path.startswith("/unified/"):
+            self._limiter("account", request.account_id, self._account_calls).acquire()
+        if self._token_calls:
+            self._limiter("token", self._token, self._token_calls).acquire()
 
     def close(self) -> None:
         """Close the files."""

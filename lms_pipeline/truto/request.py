@@ -1,6 +1,6 @@
 """Requests before they are sent: path, parameters, redacted label and key.
 
-What belongs here: how each request of the API is built. Which parameters it takes is `query.py`.
+Belongs here: how each request of the API is built. Not here: which parameters it takes (`query.py`).
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 from urllib.parse import quote, unquote, urlencode
 
-from lms_pipeline.truto.query import AccountsQuery, ListQuery, ObjectQuery, Parameter, QueryError, Resource
+from lms_pipeline.truto.query import ListQuery, ObjectQuery, Parameter, QueryError, Resource, encode_parameters
 
 BodyKind = Literal["unified", "raw", "other"]
 """How a body is read: as Truto's own JSON, as a provider's records, or not at all."""
@@ -90,10 +90,11 @@ def build_metadata_request(account_id: str, resource: Resource) -> Request:
     return Request(path, parameters, f"GET {path} of account {account_id}", account_id, scope="meta")
 
 
-def build_accounts_request(query: AccountsQuery, cursor: str | None = None) -> Request:
+def build_accounts_request(limit: int | None = None, cursor: str | None = None) -> Request:
     """Build the request of one page of the integrated accounts."""
     path = "/integrated-account"
-    return Request(path, tuple(query.to_parameters(cursor)), f"GET {path}", scope="accounts")
+    parameters = encode_parameters("", {"limit": limit, "next_cursor": cursor})
+    return Request(path, tuple(parameters), f"GET {path}", scope="accounts")
 
 
 def build_capabilities_request(account_id: str) -> Request:
@@ -104,13 +105,7 @@ def build_capabilities_request(account_id: str) -> Request:
 
 
 def _body_kind(query: ObjectQuery) -> BodyKind:
-    match query.response_format:
-        case "unified":
-            return "unified"
-        case "raw":
-            return "raw"
-        case _:
-            return "other"
+    return query.response_format if query.response_format in {"unified", "raw"} else "other"
 
 
 def _quote_id(record_id: str) -> str:

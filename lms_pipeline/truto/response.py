@@ -1,7 +1,7 @@
 """Bodies of responses: split into records, without reading these; secrets removed, bytes repaired.
 
-What belongs here: the envelope, and the keys of a record that may hold credentials. The other fields of a record are
-`transform/`.
+Belongs here: the envelope, and the keys of a record that may hold credentials. Not here: the other fields of a record
+(`transform/`).
 """
 
 from __future__ import annotations
@@ -75,15 +75,17 @@ class _Envelope(msgspec.Struct):
     @property
     def records(self) -> Sequence[msgspec.Raw] | None:
         """The records in a list; None where there are none under either name."""
-        found = self.result if self.result is not None else self.results
-        return list(found.values()) if isinstance(found, dict) else found
+        return list(self._found.values()) if isinstance(self._found, dict) else self._found
 
     @property
     def is_partial(self) -> bool:
         """Whether records are missing: Truto says so, or of several with the same key only the last is left."""
-        keyed = next((one for one in (self.result, self.results) if isinstance(one, dict)), None)
-        is_short = keyed is not None and isinstance(self.result_count, int) and self.result_count > len(keyed)
-        return bool(self.is_partial_response) or is_short
+        count = self.result_count if isinstance(self.result_count, int) else 0
+        return bool(self.is_partial_response) or (isinstance(self._found, dict) and count > len(self._found))
+
+    @property
+    def _found(self) -> list[msgspec.Raw] | dict[str, msgspec.Raw] | None:
+        return self.result if self.result is not None else self.results
 
     def read_cursor(self) -> str | None:
         """Return the cursor of the next page; a number becomes a text, and an empty text is none.
@@ -128,14 +130,7 @@ def read_raw_page(body: bytes, received_at: datetime) -> Page:
         envelope = _decode(body, _ENVELOPE)[1]
         return Page(envelope.records or [], envelope.read_cursor(), envelope.is_partial, received_at, is_repaired)
     records = value if isinstance(value, list) else [msgspec.Raw(body)]
-    return Page(
-        records,
-        next_cursor=None,
-        is_partial=False,
-        received_at=received_at,
-        is_repaired=is_repaired,
-        has_envelope=False,
-    )
+    return Page(records, None, is_partial=False, received_at=received_at, is_repaired=is_repaired, has_envelope=False)
 
 
 def read_record(body: bytes, received_at: datetime) -> SingleRecord:
@@ -148,9 +143,9 @@ def read_record(body: bytes, received_at: datetime) -> SingleRecord:
     return SingleRecord(msgspec.Raw(body.strip()), received_at)
 
 
-def read_field(raw: bytes | msgspec.Raw | msgspec.UnsetType, type_: type[T], default: D) -> T | D:
+def read_field(raw: bytes | msgspec.Raw | msgspec.UnsetType | None, type_: type[T], default: D) -> T | D:
     """Return one JSON value as `type_`; `default` where it is absent, of another type or unreadable."""
-    if isinstance(raw, msgspec.UnsetType):
+    if raw is None or isinstance(raw, msgspec.UnsetType):
         return default
     decoder = _build_decoder(type_)  # type: ignore[arg-type] # a type is hashable
     try:
@@ -163,6 +158,11 @@ def read_field(raw: bytes | msgspec.Raw | msgspec.UnsetType, type_: type[T], def
     return value
 
 
+def read_object(raw: bytes | msgspec.Raw | None) -> dict[str, msgspec.Raw]:
+    """Return the members of an object, each unread: one of another type must not hide the others. Else return none."""
+    return read_field(raw, dict[str, msgspec.Raw], {})
+
+
 @cache
 def _build_decoder(type_: Any) -> msgspec.json.Decoder[Any]:  # noqa: ANN401 (any type)
     return msgspec.json.Decoder(type_)
@@ -172,11 +172,11 @@ def remove_secrets(body: bytes) -> bytes:
     """Return Truto's JSON without `debug` and `context` in envelope and records; a body with neither stays as it is."""
     if not any(b'"%b"' % key.encode() in body for key in _SECRET_KEYS):
         return body
-    members = _read_members(body)
+    members = _try_decode(body, _OBJECT)
     if members is None:
         return body
     for name in members.keys() & {"result", "results"}:
-        match _read_records(members[name]):
+        match _try_decode(members[name], _RECORDS):
             case dict() as records:
                 members[name] = _encode({key: _clean_record(record) for key, record in records.items()})
             case list() as records:
@@ -186,14 +186,14 @@ def remove_secrets(body: bytes) -> bytes:
 
 def remove_envelope_secrets(body: bytes) -> bytes:
     """Return a provider's own body without `debug` and `context` of Truto's envelope around it, if there is one."""
-    members = _read_members(body)
+    members = _try_decode(body, _OBJECT)
     if members is None or not _is_envelope(members) or not members.keys() & set(_SECRET_KEYS):
         return body
     return bytes(_encode(_without_secret_keys(members)))
 
 
 def _clean_record(record: msgspec.Raw) -> msgspec.Raw:
-    members = _read_members(record)
+    members = _try_decode(record, _OBJECT)
     if members is None or not members.keys() & set(_SECRET_KEYS):
         return record
     return _encode(_without_secret_keys(members))
@@ -203,19 +203,11 @@ def _without_secret_keys(members: dict[str, msgspec.Raw]) -> dict[str, msgspec.R
     return {name: value for name, value in members.items() if name not in _SECRET_KEYS}
 
 
-def _read_members(body: bytes | msgspec.Raw) -> dict[str, msgspec.Raw] | None:
-    """Return the members of an object; None for anything else, which the reader of the body refuses."""
+def _try_decode(body: bytes | msgspec.Raw, decoder: msgspec.json.Decoder[T]) -> T | None:
+    """Return the value in JSON; None for anything of another type, which stays as it is."""
     try:
-        return _OBJECT.decode(replace_lone_surrogates(bytes(body)))
+        return decoder.decode(replace_lone_surrogates(bytes(body)))
     except DECODE_ERRORS:
-        return None
-
-
-def _read_records(raw: msgspec.Raw) -> dict[str, msgspec.Raw] | list[msgspec.Raw] | None:
-    """Return what stands under `result`; None for neither a list nor an object, which stays as it is."""
-    try:
-        return _RECORDS.decode(raw)
-    except msgspec.DecodeError:
         return None
 
 

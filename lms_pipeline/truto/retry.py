@@ -1,7 +1,7 @@
 """Retry policy of one request: attempts, waits between them, and the cool-down of an account.
 
-What belongs here: when a request is sent again. One exchange is `transport.py`; limits shared by processes are
-`rate_limit.py`.
+Belongs here: when a request is sent again. Not here: one exchange (`transport.py`), limits shared by processes
+(`rate_limit.py`).
 """
 
 from __future__ import annotations
@@ -85,12 +85,8 @@ class Cooldowns:
 
     def wait(self, account_id: str | None) -> None:
         """Wait for the end of the account's cool-down, also where another thread extends it meanwhile."""
-        while (left := self._seconds_left(account_id)) > 0:
+        while (left := self._until.get(account_id, 0) - self._clock()) > 0:
             self.sleep(left)
-
-    def _seconds_left(self, account_id: str | None) -> float:
-        with self._lock:
-            return self._until.get(account_id, 0) - self._clock()
 
 
 class RetryingTransport:
@@ -145,6 +141,5 @@ class RetryingTransport:
 
 
 def _log_attempt(state: RetryCallState) -> None:
-    error = state.outcome.exception() if state.outcome else None
     seconds = state.next_action.sleep if state.next_action else 0
-    log.warning("%s Attempt %d of a request; the next one in %.1f s.", error, state.attempt_number, seconds)
+    log.warning("%s Attempt %d of a request; the next one in %.1f s.", _error(state), state.attempt_number, seconds)

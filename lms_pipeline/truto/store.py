@@ -1,6 +1,6 @@
 """Store of responses under the client: what is stored is never requested again.
 
-What belongs here: the interface of a store. The one on disk is the checkpoint of `extract/`.
+Belongs here: the interface of a store. Not here: the one on disk, which is the checkpoint of `extract/`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """One HTTP exchange: bounded in bytes and seconds, counted, its errors mapped to ours.
 
-What belongs here: one request and its response. Repeating a request is `retry.py`.
+Belongs here: one request and its response. Not here: repeating a request (`retry.py`).
 """
 
 from __future__ import annotations
@@ -64,14 +64,13 @@ class HttpTransport:
         """
         with self._counting:
             self.count += 1
+        extensions = {"label": request.label}
         with (
             _map_errors(request.label),
-            self._http.stream(
-                "GET", request.path, params=request.parameters, extensions={"label": request.label}
-            ) as response,
+            self._http.stream("GET", request.path, params=request.parameters, extensions=extensions) as response,
         ):
             if not response.is_success:
-                body = b"".join(iter_body(response, request))
+                body = read_body(response, request)
                 raise build_error(response.status_code, response.headers, body, request.label, self._secrets(request))
             yield response
 
@@ -94,8 +93,8 @@ class ReplayTransport(httpx.BaseTransport):
         )
 
 
-def iter_body(response: httpx.Response, request: Request) -> Iterator[bytes]:
-    """Yield the decoded body within its bounds: a small gzip can hold gigabytes, a gzip within a gzip far more.
+def read_body(response: httpx.Response, request: Request) -> bytes:
+    """Return the decoded body within its bounds: a small gzip can hold gigabytes, a gzip within a gzip far more.
 
     Raises:
         PermanentError: the body is too large.
@@ -103,20 +102,16 @@ def iter_body(response: httpx.Response, request: Request) -> Iterator[bytes]:
     """
     if "," in response.headers.get("content-encoding", ""):
         raise httpx.DecodingError("compressed more than once")
-    started, size = time.monotonic(), 0
+    started, body = time.monotonic(), bytearray()
     for piece in response.iter_bytes():
-        size += len(piece)
-        if size > MAX_BODY_BYTES:
-            raise PermanentError(
-                f"The answer is larger than {MAX_BODY_BYTES // 2**20} MB",
-                request=request.label,
-                todo="lower the page size",
-            )
+        body += piece
+        if len(body) > MAX_BODY_BYTES:
+            problem = f"The answer is larger than {MAX_BODY_BYTES // 2**20} MB"
+            raise PermanentError(problem, request=request.label, todo="lower the page size")
         if time.monotonic() - started > MAX_BODY_SECONDS:
-            raise TransientError(
-                f"The answer took over {MAX_BODY_SECONDS:.0f} s", request=request.label, todo="try again later"
-            )
-        yield piece
+            problem = f"The answer took over {MAX_BODY_SECONDS:.0f} s"
+            raise TransientError(problem, request=request.label, todo="try again later")
+    return bytes(body)
 
 
 @contextmanager
@@ -133,6 +128,5 @@ def _map_errors(label: str) -> Iterator[None]:
     except httpx.TransportError:
         raise TransientError("The connection was cut", request=label, todo="try again later") from None
     except (httpx.InvalidURL, UnicodeEncodeError):
-        raise PermanentError(
-            "The request can't be written as a URL", request=label, todo="check the account's settings"
-        ) from None
+        problem = "The request can't be written as a URL"
+        raise PermanentError(problem, request=label, todo="check the account's settings") from None

@@ -2,9 +2,10 @@
 
 import pytest
 
-from lms_pipeline.accounts.options import AccountOptions, read_options, resolve_identity
+from lms_pipeline.accounts.options import AccountOptions, load_options, resolve_identity
 from lms_pipeline.errors import LmsPipelineError, SettingsError, WrongUseError
 from lms_pipeline.lake.paths import BadIdError
+from lms_pipeline.settings import Settings
 
 
 @pytest.fixture
@@ -13,13 +14,13 @@ def read(tmp_path):
 
     def read(text):
         (tmp_path / "accounts.toml").write_text(text, "utf-8")
-        return read_options(tmp_path / "accounts.toml")
+        return load_options(Settings(accounts_file=tmp_path / "accounts.toml"))
 
     return read
 
 
 def test_without_a_file_there_are_no_options():
-    assert read_options(None) == {}
+    assert load_options(Settings(accounts_file=None)) == {}
 
 
 @pytest.mark.parametrize("text", ["", "# nothing yet\n", "[accounts]\n"])
@@ -59,7 +60,7 @@ def test_every_option_is_read(read):
 def test_a_relative_pairs_file_is_resolved_against_the_accounts_file(tmp_path):
     path = tmp_path / "accounts.toml"
     path.write_text('[accounts.one]\npairs_file = "pairs.csv"\n[accounts.two]\npairs_file = "/pairs.csv"\n')
-    options = read_options(path)
+    options = load_options(Settings(accounts_file=path))
     assert (options["one"].pairs_file, options["two"].pairs_file) == (str(tmp_path / "pairs.csv"), "/pairs.csv")
 
 
@@ -117,13 +118,13 @@ def test_an_id_that_can_not_be_a_path_is_refused(read, account_id):
 def test_a_file_that_is_not_text_can_not_be_used(tmp_path):
     (tmp_path / "accounts.toml").write_bytes(b"\xff\xfe[accounts.a]")
     with pytest.raises(SettingsError, match="can't be used"):
-        read_options(tmp_path / "accounts.toml")
+        load_options(Settings(accounts_file=tmp_path / "accounts.toml"))
 
 
 @pytest.mark.parametrize("name", ["missing.toml", "."])
 def test_a_file_that_can_not_be_read_says_so(tmp_path, name):
     with pytest.raises(SettingsError, match=r"^LMS_ACCOUNTS_FILE \S+ can't be read: [^\n]+\.$"):
-        read_options(tmp_path / name)
+        load_options(Settings(accounts_file=tmp_path / name))
 
 
 def test_the_options_can_not_be_changed():

@@ -3,7 +3,7 @@
 import pyarrow.parquet as pq
 import pytest
 
-from lms_pipeline.housekeeping.cleanup import find_expired, remove, remove_old_responses
+from lms_pipeline.housekeeping.cleanup import find_expired, find_old_responses, remove
 from lms_pipeline.housekeeping.policy import ExpiredItem, RetentionPolicy, format_totals
 from lms_pipeline.lake.files import read_metadata
 from lms_pipeline.lake.lock import partition_lock
@@ -69,11 +69,11 @@ def test_an_item_that_can_not_be_removed_is_reported_and_the_others_are_removed(
     assert "file/x stays until the next housekeeping: " in warnings[0]
 
 
-def test_old_responses_are_removed_for_the_given_accounts_only(data):
+def test_old_responses_are_removed_for_one_account_only(data):
     put_responses(data, "acme", OLDER, OLD)
     put_responses(data, "other", OLD)
     put(data.unpublished_file(UNIFIED_ENROLLMENTS, Partition("acme", OLD), "run-1"), days_ago=9)
-    removed = remove_old_responses(data, POLICY, ["acme"])
+    removed = remove(data, find_old_responses(data, POLICY, "acme"))
     assert describe(data, removed) == [
         ("answers", "answers/account_id=acme/snapshot_date=2026-02-27.sqlite", 100),
         ("answers", "answers/account_id=acme/snapshot_date=2026-02-28.sqlite", 100),

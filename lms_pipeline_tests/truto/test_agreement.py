@@ -183,7 +183,7 @@ def fetch_with_client(client: TrutoClient, page_query: PageQuery) -> list[Any]:
     if page_query.format == "stream":
         response = client.fetch(build_list_request("course-enrollments", query), read_bytes)
         assert response.headers["content-type"] == "application/x-ndjson"
-        return [list(map(json.loads, response.body.decode().splitlines()))]
+        return [list(map(json.loads, response.value.decode().splitlines()))]
     if page_query.format == "normalized":
         results: list[Any] = []
         cursor = None

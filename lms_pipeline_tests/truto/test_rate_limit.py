@@ -13,14 +13,8 @@ from pyrate_limiter import Rate
 
 from lms_pipeline.sandbox import Switches, Tier, running
 from lms_pipeline.truto.client import TrutoClient
-from lms_pipeline.truto.query import AccountsQuery, ListQuery, ObjectQuery
-from lms_pipeline.truto.rate_limit import (
-    ApiRateLimits,
-    RateLimitExceededError,
-    RateLimitStateError,
-    SharedRateLimiter,
-    Tiers,
-)
+from lms_pipeline.truto.query import ListQuery, ObjectQuery
+from lms_pipeline.truto.rate_limit import ApiRateLimits, RateLimitExceededError, RateLimitStateError, SharedRateLimiter
 from lms_pipeline.truto.request import build_accounts_request, build_list_request, build_record_request
 from lms_pipeline_tests.support.sandbox import PAIRED, SWEEPING, SmallWorld
 
@@ -91,7 +85,7 @@ def test_the_next_process_counts_earlier_calls(tmp_path):
     second.close()
 
 
-def waits_of(tmp_path: Path, tiers: Tiers, *accounts: str) -> list[float]:
+def waits_of(tmp_path: Path, *accounts: str, token_calls: int, account_calls: int) -> list[float]:
     """Return how long requests to these accounts would wait, until the first wait."""
 
     class EnoughError(Exception):
@@ -103,7 +97,7 @@ def waits_of(tmp_path: Path, tiers: Tiers, *accounts: str) -> list[float]:
         waits.append(seconds)
         raise EnoughError
 
-    rate_limits = ApiRateLimits(tmp_path, "token", tiers, sleep)
+    rate_limits = ApiRateLimits(tmp_path, "token", token_calls=token_calls, account_calls=account_calls, sleep=sleep)
     for account in accounts:
         try:
             rate_limits(build_list_request("users", ListQuery(account)))
@@ -114,26 +108,26 @@ def waits_of(tmp_path: Path, tiers: Tiers, *accounts: str) -> list[float]:
 
 
 def test_nine_tenths_of_the_tier_of_an_account_are_used(tmp_path):
-    assert waits_of(tmp_path, Tiers(token=0, account=10), *["acme"] * 9) == []
-    [wait] = waits_of(tmp_path, Tiers(token=0, account=10), "acme")
+    assert waits_of(tmp_path, *["acme"] * 9, token_calls=0, account_calls=10) == []
+    [wait] = waits_of(tmp_path, "acme", token_calls=0, account_calls=10)
     assert 0 < wait <= 10
 
 
 def test_the_tier_of_the_token_is_shared_by_all_accounts(tmp_path):
     accounts = [f"a{number}" for number in range(10)]
-    [wait] = waits_of(tmp_path, Tiers(token=10, account=50), *accounts)
+    [wait] = waits_of(tmp_path, *accounts, token_calls=10, account_calls=50)
     assert 0 < wait <= 10
 
 
 def test_without_tiers_nothing_waits_and_nothing_is_written(tmp_path):
-    assert waits_of(tmp_path, Tiers(0, 0), *["acme"] * 100) == []
+    assert waits_of(tmp_path, *["acme"] * 100, token_calls=0, account_calls=0) == []
     assert list(tmp_path.iterdir()) == []
 
 
 def test_no_id_and_no_token_becomes_the_name_of_a_file(tmp_path):
-    rate_limits = ApiRateLimits(tmp_path, "s3cret-token", Tiers())
+    rate_limits = ApiRateLimits(tmp_path, "s3cret-token", token_calls=500, account_calls=50)
     rate_limits(build_list_request("users", ListQuery("../../x")))
-    rate_limits(build_accounts_request(AccountsQuery()))
+    rate_limits(build_accounts_request())
     rate_limits(build_record_request("users", "u1", ObjectQuery("../../x")))
     rate_limits.close()
     names = Counter(path.suffix for path in tmp_path.iterdir())

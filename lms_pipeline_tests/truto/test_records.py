@@ -139,12 +139,12 @@ class TestBodyOfAnotherFormat:
     def test_is_kept_as_it_came(self):
         body = b' {"whatever": [1,  2]}\n'
         with ScriptedClient(ScriptedResponse(body)) as client:
-            assert client.fetch(NORMALIZED, read_bytes).body == body
+            assert client.fetch(NORMALIZED, read_bytes).value == body
         assert ("truto_response_format", "normalized") in client.received[0].query
 
     def test_is_requested_again_like_a_page(self):
         with ScriptedClient(refusal(502), ScriptedResponse(b"{}")) as client:
-            assert client.fetch(NORMALIZED, read_bytes).body == b"{}"
+            assert client.fetch(NORMALIZED, read_bytes).value == b"{}"
 
 
 @pytest.mark.parametrize("response_format", ["normalized", "stream"])
