@@ -106,19 +106,19 @@ def _build_materialization(
     data: DataDir, names: Mapping[str, str], event: MissingEvent
 ) -> dg.AssetMaterialization | None:
     """Build a materialization from the metadata in the file; None if the pull that wrote it did not finish."""
-    from lms_pipeline.lake.files import read_footer
+    from lms_pipeline.lake.files import count_rows, read_metadata
     from lms_pipeline.lake.publishing import Published
     from lms_pipeline.lake.reading import is_committed
 
     path = data.file(event.table, event.partition)
-    footer = read_footer(path)
-    if not is_committed(data, event.table, event.partition, footer.metadata):
+    file_metadata = read_metadata(path)
+    if not is_committed(data, event.table, event.partition, file_metadata):
         return None
-    published = Published(event.table, event.partition, path, footer.rows)
+    published = Published(event.table, event.partition, path, count_rows(path))
     is_account = event.table == ACCOUNT_COMPLETION
     metadata = build_account_metadata(published) if is_account else read_provenance(path)
-    if event.table in PULLED_TABLES and "requests" in footer.metadata:
-        metadata["requests"] = int(footer.metadata["requests"])
+    if event.table in PULLED_TABLES and "requests" in file_metadata:
+        metadata["requests"] = int(file_metadata["requests"])
     account_id = event.partition.account_id
     return dg.AssetMaterialization(
         event.table.name,

@@ -98,11 +98,7 @@ class FreeSpace:
 
     free: int
     needed: int
-
-    @property
-    def is_enough(self) -> bool:
-        """Whether a pull may begin."""
-        return self.free >= self.needed
+    """By a pull."""
 
 
 def check_free_space(data: DataDir, partition: Partition) -> None:
@@ -112,7 +108,7 @@ def check_free_space(data: DataDir, partition: Partition) -> None:
         LakeError: the disk has too little free space, or can't be read.
     """
     found = measure_free_space(data, partition)
-    if not found.is_enough:
+    if found.free < found.needed:
         raise LakeError(
             f"There is not enough free space to pull {partition}: the disk of {data.root} has {format_bytes(found.free)} "
             f"free, and the pull needs about {format_bytes(found.needed)}; free some space and run it again, no request "
@@ -127,22 +123,17 @@ def measure_free_space(data: DataDir, partition: Partition) -> FreeSpace:
         LakeError: the disk can't be read.
     """
     with disk_errors(data.root):
-        free = shutil.disk_usage(_find_nearest_existing(data.root)).free
+        existing = next(folder for folder in (data.root, *data.root.parents) if folder.exists())
+        free = shutil.disk_usage(existing).free
     # a rerun leaves as much as the snapshot that it replaces: the day itself counts too
     latest = data.latest_snapshot(partition.account_id, before=partition.day + timedelta(days=1))
-    size = sum(path.stat().st_size for path in _find_snapshot_files(data, latest)) if latest else 0
+    size = 0
+    if latest is not None:
+        tables = (data.file(table, latest) for table in PULLED_TABLES)
+        size = sum(
+            path.stat().st_size for path in (*tables, data.answers(latest), data.details(latest)) if path.exists()
+        )
     return FreeSpace(free, max(MIN_FREE_BYTES, SPACE_FACTOR * size))
-
-
-def _find_nearest_existing(folder: Path) -> Path:
-    """Return the folder, or the nearest folder above it that exists."""
-    return next(one for one in (folder, *folder.parents) if one.exists())
-
-
-def _find_snapshot_files(data: DataDir, partition: Partition) -> Iterator[Path]:
-    """Yield the files that a pull of the account and day left."""
-    files = [data.file(table, partition) for table in PULLED_TABLES]
-    yield from (path for path in (*files, data.answers(partition), data.details(partition)) if path.exists())
 
 
 def format_bytes(size: float) -> str:

@@ -5,7 +5,7 @@ Belongs here: the session and the loading of SQL. The warehouse file is `warehou
 
 from __future__ import annotations
 
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING
@@ -46,24 +46,12 @@ def duckdb_session(spill_to: Path | None = None, threads: int | None = None) -> 
         with database.cursor() as connection:
             connection.execute("USE scratch; SET TimeZone = 'UTC'")
             yield connection
-        if _try_reset(database):
+        # this fails while a result is still read: then the database is closed, which also removes what it spilled
+        with suppress(duckdb.Error):
+            database.execute("DETACH scratch")
+            database.execute("SET temp_directory = ''")
             on_error.pop_all()
             _idle.append(database)
-
-
-def _try_reset(database: duckdb.DuckDBPyConnection) -> bool:
-    """Remove the content of a session, and return whether that succeeded.
-
-    It fails while a result is still read. Such a database is closed, which also removes what it spilled.
-    """
-    import duckdb
-
-    try:
-        database.execute("DETACH scratch")
-        database.execute("SET temp_directory = ''")
-    except duckdb.Error:
-        return False
-    return True
 
 
 @cache

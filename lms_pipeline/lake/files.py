@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Self
 
@@ -26,29 +24,11 @@ PREFIX = "lms_pipeline."
 """Before the name of each entry that we write to a file's metadata."""
 
 
-@dataclass(frozen=True, slots=True)
-class Provenance:
-    """Where the rows of a file come from."""
-
-    run_id: str
-    pulled_at: datetime
-    strategy: str
-    requests: int
-    complete: bool
-
-    def metadata(self) -> dict[str, str]:
-        """Return it as a file's metadata, without the prefix."""
-        return {
-            "run_id": self.run_id,
-            "pulled_at": self.pulled_at.isoformat(),
-            "strategy": self.strategy,
-            "requests": str(self.requests),
-            "complete": str(self.complete).lower(),
-        }
-
-
 class RowGroupWriter:
-    """A Parquet file being written in row groups of `ROWS_PER_GROUP` rows, whatever the size of the batches."""
+    """A Parquet file being written in row groups of `ROWS_PER_GROUP` rows, whatever the size of the batches.
+
+    Use it as a context manager: a file that is not closed when the block ends is removed.
+    """
 
     def __init__(
         self, path: Path, schema: pa.Schema, compression: str, on_write: Callable[[pa.Table], None] | None = None
@@ -69,6 +49,13 @@ class RowGroupWriter:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._writer: pq.ParquetWriter | None = pq.ParquetWriter(path, schema, compression=compression)
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.is_open:
+            self.discard()
+
     @property
     def is_open(self) -> bool:
         """Whether rows can still be written."""
@@ -88,14 +75,6 @@ class RowGroupWriter:
         if self._buffered_rows >= ROWS_PER_GROUP:
             self._write_first(self._buffered_rows // ROWS_PER_GROUP * ROWS_PER_GROUP)
 
-    def flush(self) -> None:
-        """Write all rows of the buffer.
-
-        Raises:
-            LakeError: the file can't be written.
-        """
-        self._write_first(self._buffered_rows)
-
     def close(self, metadata: Mapping[str, str] | None = None) -> None:
         """Write the rows of the buffer, and the footer with `metadata`; a file that is closed stays as it is.
 
@@ -104,7 +83,7 @@ class RowGroupWriter:
         """
         if self._writer is None:
             return
-        self.flush()
+        self._write_first(self._buffered_rows)
         with disk_errors(self.path):
             self._writer.add_key_value_metadata(dict(metadata or {}))
             self._writer.close()
@@ -132,11 +111,8 @@ class RowGroupWriter:
             self._writer.write_table(rows, row_group_size=ROWS_PER_GROUP)
 
 
-class TableFile:
-    """A file of a table being written, with a digest over its rows.
-
-    Use it as a context manager: a file that is not closed when the block ends is removed.
-    """
+class TableFile(RowGroupWriter):
+    """A file of a table being written, with a digest over its rows."""
 
     def __init__(self, table: Table, path: Path) -> None:
         """Create the file.
@@ -145,28 +121,8 @@ class TableFile:
             LakeError: it can't be written.
         """
         self.table = table
-        self.path = path
         self._digest = Digest()
-        self._writer = RowGroupWriter(path, arrow_schema(table), "zstd", self._digest.update)
-
-    def __enter__(self) -> Self:
-        """Return the file itself."""
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Remove the file unless it was closed."""
-        if self._writer.is_open:
-            self._writer.discard()
-
-    @property
-    def rows(self) -> int:
-        """The rows so far."""
-        return self._writer.rows
-
-    @property
-    def is_open(self) -> bool:
-        """Whether rows can still be written."""
-        return self._writer.is_open
+        super().__init__(path, arrow_schema(table), "zstd", self._digest.update)
 
     def write(self, batch: pa.RecordBatch) -> None:
         """Add the rows of a batch, whose schema must be the table's.
@@ -174,24 +130,24 @@ class TableFile:
         Raises:
             LakeError: it is another schema, or the file can't be written.
         """
-        if not batch.schema.equals(self._writer.schema):
+        if not batch.schema.equals(self.schema):
             raise LakeError(f"A batch for {self.table.name} has other columns than the table; nothing is published.")
-        self._writer.write(batch)
+        super().write(batch)
 
     def write_all(self, batches: Iterable[pa.RecordBatch]) -> None:
         """Add the rows of all batches, cast to the table's types where DuckDB has its own."""
         for batch in batches:
-            self.write(batch.cast(self._writer.schema))
+            self.write(batch.cast(self.schema))
 
-    def close(self, metadata: Mapping[str, str]) -> None:
+    def close(self, metadata: Mapping[str, str] | None = None) -> None:
         """Finish the file with `metadata`, the schema's version and the digest, and sync it to the disk.
 
         Raises:
             LakeError: it can't be written.
         """
-        self._writer.flush()  # the digest is over all rows
-        entries = {"schema_version": str(SCHEMA_VERSION), **metadata, "digest": self._digest.hexdigest()}
-        self._writer.close({f"{PREFIX}{name}": value for name, value in entries.items()})
+        self._write_first(self._buffered_rows)  # the digest is over all rows
+        entries = {"schema_version": str(SCHEMA_VERSION), **(metadata or {}), "digest": self._digest.hexdigest()}
+        super().close({f"{PREFIX}{name}": value for name, value in entries.items()})
         with disk_errors(self.path):
             sync(self.path)
 
@@ -248,51 +204,24 @@ def read_errors(path: Path) -> Iterator[None]:
     """
     try:
         yield
-    except OSError as error:
-        if error.errno is not None:
+    except (OSError, pa.ArrowInvalid) as error:
+        if isinstance(error, OSError) and error.errno is not None:
             raise LakeError(f"{path} can't be read: {error.strerror}.") from error
-        raise _build_damaged_error(path) from error
-    except pa.ArrowInvalid as error:
-        raise _build_damaged_error(path) from error
+        raise LakeError(f"{path} is damaged: restore it, or remove it and pull the day again.") from error
 
 
-def _build_damaged_error(path: Path) -> LakeError:
-    return LakeError(f"{path} is damaged: restore it, or remove it and pull the day again.")
-
-
-@dataclass(frozen=True, slots=True)
-class Footer:
-    """The end of a file, which describes it."""
-
-    metadata: dict[str, str]
-    """Our entries, by their names without the prefix."""
-    rows: int
-
-
-def read_footer(path: Path) -> Footer:
-    """Return the metadata of a file and the number of its rows.
+def read_metadata(path: Path) -> dict[str, str]:
+    """Return our entries in the metadata of a file, by names without the prefix.
 
     Raises:
         LakeError: it can't be read, or is no Parquet file.
     """
     with read_errors(path):
-        found = pq.read_metadata(path)
+        entries = pq.read_metadata(path).metadata or {}
     prefix = PREFIX.encode()
-    metadata = {
-        key.removeprefix(prefix).decode(): value.decode()
-        for key, value in (found.metadata or {}).items()
-        if key.startswith(prefix)
+    return {
+        key.removeprefix(prefix).decode(): value.decode() for key, value in entries.items() if key.startswith(prefix)
     }
-    return Footer(metadata, found.num_rows)
-
-
-def read_metadata(path: Path) -> dict[str, str]:
-    """Return the metadata of a file, by names without the prefix.
-
-    Raises:
-        LakeError: it can't be read, or is no Parquet file.
-    """
-    return read_footer(path).metadata
 
 
 def count_rows(path: Path) -> int:
@@ -301,4 +230,6 @@ def count_rows(path: Path) -> int:
     Raises:
         LakeError: it can't be read, or is no Parquet file.
     """
-    return read_footer(path).rows
+    with read_errors(path):
+        rows: int = pq.read_metadata(path).num_rows
+    return rows

@@ -10,14 +10,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
+from typing import Final
 
 from lms_pipeline.errors import WrongUseError
 from lms_pipeline.tables.pulled import UNIFIED_ENROLLMENTS
 from lms_pipeline.tables.schema import Table
 
 DATA_FILE = "data.parquet"
-_ACCOUNT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
-_RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 
 class BadIdError(WrongUseError):
@@ -30,7 +30,7 @@ def check_account_id(text: str) -> str:
     Raises:
         BadIdError: it has other characters than letters, digits, `_` and `-`, or more than 64.
     """
-    if not _ACCOUNT_ID.fullmatch(text):
+    if not _ID.fullmatch(text):
         raise BadIdError(
             f"{text[:80]!r} can't be an account id: it must be 1 to 64 letters, digits, '-' and '_', "
             "and begin with a letter or digit."
@@ -46,7 +46,6 @@ class Partition:
     day: date
 
     def __post_init__(self) -> None:
-        """Validate the id before it can become a path."""
         check_account_id(self.account_id)
 
     @property
@@ -55,7 +54,6 @@ class Partition:
         return Path(f"account_id={self.account_id}", f"snapshot_date={self.day.isoformat()}")
 
     def __str__(self) -> str:
-        """For messages."""
         return f"{self.account_id} on {self.day}"
 
 
@@ -70,61 +68,31 @@ def parse_folder(folder: Path) -> Partition | None:
     return partition if partition.folder == folder else None
 
 
-@dataclass(frozen=True, slots=True)
 class DataDir:
-    """The folder `LMS_DATA_DIR`."""
+    """The folder `LMS_DATA_DIR`, and what lies where in it."""
 
-    root: Path
-
-    @property
-    def lake(self) -> Path:
+    def __init__(self, root: Path) -> None:
+        self.root: Final = root
+        self.lake: Final = root / "lake"
         """The Parquet tree."""
-        return self.root / "lake"
-
-    @property
-    def warehouse(self) -> Path:
+        self.warehouse: Final = root / "lms.duckdb"
         """The DuckDB file over the lake."""
-        return self.root / "lms.duckdb"
-
-    @property
-    def state(self) -> Path:
-        """The registry, locks, and files that runs leave for later runs."""
-        return self.root / "state"
-
-    @property
-    def registry(self) -> Path:
-        """The registry of accounts."""
-        return self.state / "accounts.json"
-
-    @property
-    def token_refused(self) -> Path:
-        """The flag of a token that Truto refused."""
-        return self.state / "token_refused.json"
-
-    @property
-    def sent_alerts(self) -> Path:
-        """The failures that were reported."""
-        return self.state / "alerts.json"
-
-    @property
-    def budgets(self) -> Path:
-        """Recent calls, by token and account."""
-        return self.state / "budgets"
-
-    @property
-    def all_answers(self) -> Path:
+        self.all_answers: Final = root / "answers"
         """The API's responses, by account and day."""
-        return self.root / "answers"
-
-    @property
-    def all_details(self) -> Path:
+        self.state: Final = root / "state"
+        """The registry, locks, and files that runs leave for later runs."""
+        self.registry: Final = self.state / "accounts.json"
+        """The registry of accounts."""
+        self.token_refused: Final = self.state / "token_refused.json"
+        """The flag of a token that Truto refused."""
+        self.sent_alerts: Final = self.state / "alerts.json"
+        """The failures that were reported."""
+        self.budgets: Final = self.state / "budgets"
+        """Recent calls, by token and account."""
+        self.all_details: Final = self.state / "details"
         """Roster fingerprints, with which the next plan compares, by account and day."""
-        return self.state / "details"
-
-    @property
-    def all_pulls(self) -> Path:
+        self.all_pulls: Final = self.state / "pulls"
         """Locks and scratch folders of pulls, by account and day."""
-        return self.state / "pulls"
 
     def answers(self, partition: Partition) -> Path:
         """The API's responses for an account and day."""
@@ -148,14 +116,14 @@ class DataDir:
         Raises:
             BadIdError: the run's id can't become a path.
         """
-        if not _RUN_ID.fullmatch(run_id):
+        if not _ID.fullmatch(run_id):
             raise BadIdError(f"{run_id[:80]!r} can't be a run id: use letters, digits, '-' and '_'.")
         return self.file(table, partition).with_name(f".{DATA_FILE}.{run_id}")
 
     def account_ids(self) -> list[str]:
         """Return the accounts that have a published file."""
-        named = {folder.name.removeprefix("account_id=") for folder in self.lake.glob("*/account_id=*")}
-        return sorted(name for name in named if _ACCOUNT_ID.fullmatch(name))
+        names = {folder.name.removeprefix("account_id=") for folder in self.lake.glob("*/account_id=*")}
+        return sorted(filter(_ID.fullmatch, names))
 
     def partitions(self, table: Table, account_id: str | None = None) -> Iterator[Partition]:
         """Yield the published partitions of a table by account and day, or those of one account.

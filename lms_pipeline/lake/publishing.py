@@ -61,11 +61,9 @@ class Publication:
         self._written: list[Path] = []
 
     def __enter__(self) -> Self:
-        """Return the publication itself."""
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Remove the files that were not published."""
         for path in self._written:
             path.unlink(missing_ok=True)
 
@@ -86,14 +84,14 @@ class Publication:
             AuditError: a file is not as its table requires; none was published.
             LakeError: a file can't be renamed; those after it were not published.
         """
-        rows = [audit_file(file.path, file.table, key) for file, key in files]
-        return [self._rename(file, count) for (file, _), count in zip(files, rows, strict=True)]
-
-    def _rename(self, file: TableFile, rows: int) -> Published:
-        target = self._data.file(file.table, self.partition)
-        with disk_errors(target):
-            replace_file(file.path, target)
-        return Published(file.table, self.partition, target, rows)
+        audited = [(file, audit_file(file.path, file.table, key)) for file, key in files]
+        published = []
+        for file, rows in audited:
+            target = self._data.file(file.table, self.partition)
+            with disk_errors(target):
+                replace_file(file.path, target)
+            published.append(Published(file.table, self.partition, target, rows))
+        return published
 
 
 def publish_table(
@@ -153,17 +151,14 @@ def audit_file(path: Path, table: Table, key: Sequence[str]) -> int:
         if not file.schema_arrow.remove_metadata().equals(arrow_schema(table)):
             raise AuditError(f"The new file of {table.name} does not have the table's columns; nothing was published.")
         rows: int = file.metadata.num_rows
-    if key:
-        _audit_key(path, table, key)
-    return rows
-
-
-def _audit_key(path: Path, table: Table, key: Sequence[str]) -> None:
+    if not key:
+        return rows
     faults = find_key_faults(path, key)
     for name, nulls in faults.nulls.items():
         raise AuditError(f"{nulls} rows of {table.name} have no {name}; nothing was published.")
     if faults.repeated:
         raise AuditError(f"{faults.repeated} rows of {table.name} repeat the key of another; nothing was published.")
+    return rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,13 +218,12 @@ def measure_row_drop(data: DataDir, partition: Partition, rows: int) -> RowDrop:
     A damaged snapshot is logged, and counts as none.
     """
     previous = data.latest_snapshot(partition.account_id, before=partition.day)
-    if previous is None:
-        return RowDrop(rows, 0, None)
-    try:
-        return RowDrop(rows, count_rows(data.file(UNIFIED_ENROLLMENTS, previous)), previous.day)
-    except LakeError as error:
-        log.warning("%s Its rows are not compared with today's.", error)
-        return RowDrop(rows, 0, None)
+    if previous is not None:
+        try:
+            return RowDrop(rows, count_rows(data.file(UNIFIED_ENROLLMENTS, previous)), previous.day)
+        except LakeError as error:
+            log.warning("%s Its rows are not compared with today's.", error)
+    return RowDrop(rows, 0, None)
 
 
 def refuse_row_drop(data: DataDir, partition: Partition, rows: int, max_drop: float) -> None:

@@ -59,11 +59,18 @@ def read(
     """
     described = table_named(table)
     data = DataDir(data_dir or Settings.load().data_dir)
-    selected = _select_partitions(data, described, accounts, first, last)
+    ids = None if accounts is None else set(map(check_account_id, accounts))
+    selected = (
+        partition
+        for partition in data.partitions(described)
+        if (ids is None or partition.account_id in ids) and (first or date.min) <= partition.day <= (last or date.max)
+    )
     files = [str(data.file(described, one)) for one in find_committed(data, described, selected)]
+    # nullable: a column that an older file lacks is null
+    columns = [column.with_nullable(nullable=True) for column in arrow_schema(described)]
     found = ds.dataset(
         files,
-        schema=pa.schema([*PARTITION_SCHEMA, *_build_nullable_fields(described)]),
+        schema=pa.schema([*PARTITION_SCHEMA, *columns]),
         format="parquet",
         partitioning=ds.partitioning(PARTITION_SCHEMA, flavor="hive"),
         partition_base_dir=str(data.lake / table),
@@ -99,8 +106,7 @@ def find_committed(data: DataDir, table: Table, partitions: Iterable[Partition])
         LakeError: a file is damaged, or was written by a newer version of this package.
     """
     for partition in partitions:
-        metadata = read_metadata(data.file(table, partition))
-        if is_committed(data, table, partition, metadata):
+        if is_committed(data, table, partition, read_metadata(data.file(table, partition))):
             yield partition
 
 
@@ -113,30 +119,8 @@ def is_committed(data: DataDir, table: Table, partition: Partition, metadata: di
     check_version(data.file(table, partition), metadata)
     if table.name not in _COMMITTED_BY_UNIFIED:
         return True
-    if metadata.get("run_id") == _read_committed_run_id(data, partition):
+    path = data.file(UNIFIED_ENROLLMENTS, partition)
+    if metadata.get("run_id") == (read_metadata(path).get("run_id") if path.exists() else None):
         return True
     log.warning("%s of %s is left out: its pull did not finish.", table.name, partition)
     return False
-
-
-def _read_committed_run_id(data: DataDir, partition: Partition) -> str | None:
-    path = data.file(UNIFIED_ENROLLMENTS, partition)
-    return read_metadata(path).get("run_id") if path.exists() else None
-
-
-def _select_partitions(
-    data: DataDir, table: Table, accounts: Iterable[str] | None, first: date | None, last: date | None
-) -> list[Partition]:
-    ids = None if accounts is None else {check_account_id(account) for account in accounts}
-    return [
-        partition
-        for partition in data.partitions(table)
-        if (ids is None or partition.account_id in ids)
-        and (first is None or partition.day >= first)
-        and (last is None or partition.day <= last)
-    ]
-
-
-def _build_nullable_fields(table: Table) -> list[pa.Field]:
-    """Return the table's columns as nullable: a column that an older file lacks is null."""
-    return [column.with_nullable(True) for column in arrow_schema(table)]  # noqa: FBT003

@@ -13,30 +13,21 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import duckdb
+import pyarrow as pa
 from filelock import FileLock
 
 from lms_pipeline.lake.disk import LakeError, disk_errors
 from lms_pipeline.lake.paths import DataDir
-from lms_pipeline.lake.reading import find_committed
+from lms_pipeline.lake.reading import PARTITION_SCHEMA, find_committed
 from lms_pipeline.tables.catalog import METRIC_TABLES, TABLES
 from lms_pipeline.tables.metrics import LEARNER_COMPLETION
-from lms_pipeline.tables.schema import Column, ListOf, Scalar, Table
+from lms_pipeline.tables.schema import Table, arrow_schema
 
 MAX_BUILDS = 2
 """Builds that are kept: the latest, and the one before it, which a reader may be about to open."""
 
-PARTITION_COLUMNS = (
-    Column("account_id", "string", "The integrated account"),
-    Column("snapshot_date", "date", "The day at whose end the state held"),
-)
-_DUCKDB_TYPES: dict[Scalar, str] = {
-    "string": "VARCHAR",
-    "double": "DOUBLE",
-    "int64": "BIGINT",
-    "bool": "BOOLEAN",
-    "timestamp": "TIMESTAMP WITH TIME ZONE",
-    "date": "DATE",
-}
+PARTITION_DOCS = {"account_id": "The integrated account", "snapshot_date": "The day at whose end the state held"}
+"""The meaning of the columns that are in the path."""
 
 
 @contextmanager
@@ -78,21 +69,18 @@ def build_warehouse(data: DataDir) -> dict[str, int]:
     with disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / "lock"):
-            rows = _build_at(build, data)
+            try:
+                rows = _write_database(build, data)
+            except LakeError:
+                build.unlink(missing_ok=True)
+                raise
+            except duckdb.Error as error:
+                build.unlink(missing_ok=True)
+                reason = str(error).splitlines()[0]
+                raise LakeError(f"The warehouse can't be built, and the old one stays: {reason}") from error
             _swap_link(data.warehouse, build)
             _remove_old_builds(folder, build)
     return rows
-
-
-def _build_at(path: Path, data: DataDir) -> dict[str, int]:
-    try:
-        return _write_database(path, data)
-    except LakeError:
-        path.unlink(missing_ok=True)
-        raise
-    except duckdb.Error as error:
-        path.unlink(missing_ok=True)
-        raise LakeError(f"The warehouse can't be built, and the old one stays: {str(error).splitlines()[0]}") from error
 
 
 def _write_database(path: Path, data: DataDir) -> dict[str, int]:
@@ -101,14 +89,18 @@ def _write_database(path: Path, data: DataDir) -> dict[str, int]:
         connection.execute("SET TimeZone = 'UTC'")
         connection.begin()  # one transaction: a sync for each comment takes most of the time
         for table in TABLES.values():
-            files = _find_files(data, table)
+            query = _build_select_sql(connection, table, _find_files(data, table))
             if table in METRIC_TABLES:
-                connection.execute(_build_table_sql(table, files))
+                kind = "TABLE"
+                connection.execute(f"CREATE TABLE {table.name} AS FROM ({query}) ORDER BY account_id, snapshot_date")
                 rows[table.name] = len(connection.table(table.name))
             else:
-                connection.execute(_build_view_sql(table, files))
-            for comment in _build_comments_sql(table, is_view=table not in METRIC_TABLES):
-                connection.execute(comment)
+                kind = "VIEW"
+                connection.execute(f"CREATE VIEW {table.name} AS {query}")
+            # the meaning of the table and of its columns, for SQL clients to show
+            connection.execute(f"COMMENT ON {kind} {table.name} IS {_quote(table.doc)}")
+            for name, doc in (PARTITION_DOCS | {column.name: column.doc for column in table.columns}).items():
+                connection.execute(f'COMMENT ON COLUMN {table.name}."{name}" IS {_quote(doc)}')
         connection.commit()
     return rows
 
@@ -138,54 +130,31 @@ def _remove_old_builds(folder: Path, current: Path) -> None:
     """Remove older builds. A reader that has one open keeps it, and its folder for spilled data, until it closes it."""
     older = sorted(set(folder.glob("lms-*.duckdb")) - {current}, key=lambda path: path.stat().st_mtime)
     kept = {current.name, *(build.name for build in older[1 - MAX_BUILDS :])}
-    for path in [*folder.glob("lms-*.duckdb"), *folder.glob("lms-*.duckdb.wal")]:
-        if path.name.removesuffix(".wal") not in kept:
-            path.unlink(missing_ok=True)
-    for path in folder.glob("lms-*.duckdb.tmp"):
-        if path.name.removesuffix(".tmp") not in kept:
+    for path in folder.glob("lms-*.duckdb*"):
+        if path.name.removesuffix(".wal").removesuffix(".tmp") in kept:
+            continue
+        if path.suffix == ".tmp":
             with suppress(OSError):  # a query still spills into it
                 path.rmdir()
+        else:
+            path.unlink(missing_ok=True)
 
 
-def _build_view_sql(table: Table, files: Sequence[str]) -> str:
-    """Return the statement for a view over the files, which has every column in its type even without files."""
-    return f"CREATE VIEW {table.name} AS {_build_select_sql(table, files)}"
-
-
-def _build_table_sql(table: Table, files: Sequence[str]) -> str:
-    """Return the statement for a table with the rows of the files."""
-    order = ", ".join(column.name for column in PARTITION_COLUMNS)
-    return f"CREATE TABLE {table.name} AS FROM ({_build_select_sql(table, files)}) ORDER BY {order}"
-
-
-def _build_comments_sql(table: Table, *, is_view: bool) -> Iterator[str]:
-    """Yield the statements that store the meaning of the table and of its columns, for SQL clients to show."""
-    yield f"COMMENT ON {'VIEW' if is_view else 'TABLE'} {table.name} IS {_quote(table.doc)}"
-    for column in (*PARTITION_COLUMNS, *table.columns):
-        yield f'COMMENT ON COLUMN {table.name}."{column.name}" IS {_quote(column.doc)}'
-
-
-def _build_select_sql(table: Table, files: Sequence[str]) -> str:
+def _build_select_sql(connection: duckdb.DuckDBPyConnection, table: Table, files: Sequence[str]) -> str:
     """Return the query: no rows with all columns, united by name with the files, so that a missing column is null.
 
     Other columns are left out: DuckDB reads any `x=y` in the path of the data directory as a column.
     """
-    columns = (*PARTITION_COLUMNS, *table.columns)
-    typed = ", ".join(f'NULL::{_format_duckdb_type(column.type)} AS "{column.name}"' for column in columns)
-    empty = f"SELECT {typed} WHERE false"
+    described = connection.from_arrow(pa.schema([*PARTITION_SCHEMA, *arrow_schema(table)]).empty_table())
+    names = [f'"{name}"' for name in described.columns]
+    typed = [f"NULL::{kind} AS {name}" for name, kind in zip(names, described.types, strict=True)]
+    empty = f"SELECT {', '.join(typed)} WHERE false"
     if not files:
         return empty
-    paths = ", ".join(_quote(file) for file in files)
-    types = ", ".join(f"{column.name}: {_format_duckdb_type(column.type)}" for column in PARTITION_COLUMNS)
-    rows = f"read_parquet([{paths}], union_by_name = true, hive_partitioning = true, hive_types = {{{types}}})"
-    names = ", ".join(f'"{column.name}"' for column in columns)
-    return f"SELECT {names} FROM ({empty} UNION ALL BY NAME SELECT * FROM {rows})"  # noqa: S608 (names of our schema, quoted paths)
-
-
-def _format_duckdb_type(kind: Scalar | ListOf) -> str:
-    if isinstance(kind, ListOf):
-        return f"STRUCT({', '.join(f'{name} {_DUCKDB_TYPES[of]}' for name, of in kind.fields)})[]"
-    return _DUCKDB_TYPES[kind]
+    paths = ", ".join(map(_quote, files))
+    types = "{account_id: VARCHAR, snapshot_date: DATE}"
+    rows = f"read_parquet([{paths}], union_by_name = true, hive_partitioning = true, hive_types = {types})"
+    return f"SELECT {', '.join(names)} FROM ({empty} UNION ALL BY NAME SELECT * FROM {rows})"  # noqa: S608 (names of our schema, quoted paths)
 
 
 def _quote(text: str) -> str:

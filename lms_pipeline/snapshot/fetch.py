@@ -10,14 +10,11 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
-from datetime import datetime
 from functools import partial
 from itertools import islice
 from pathlib import Path
 from threading import Event
 from typing import TypeVar
-
-import pyarrow as pa
 
 from lms_pipeline.concurrency import map_in_order
 from lms_pipeline.errors import LmsPipelineError, SettingsError
@@ -40,7 +37,7 @@ from lms_pipeline.snapshot.lists import Lists, SnapshotContext, retry_once
 from lms_pipeline.snapshot.previous import link_previous
 from lms_pipeline.snapshot.writer import EnrollmentWriter
 from lms_pipeline.transform.enrollments import OtherPairError, ResponseRecords, build_raw_batch
-from lms_pipeline.transform.rosters import RosterEntry, build_roster_batch
+from lms_pipeline.transform.rosters import build_roster_batch
 from lms_pipeline.truto.query import CourseFilter, ListQuery, ObjectQuery, UserFilter
 from lms_pipeline.truto.response import Page
 from lms_pipeline.truto.store import NotKeptError
@@ -248,18 +245,9 @@ def _write_roster_rows(context: SnapshotContext, plan: FetchPlan, writer: Enroll
     for entries, times in plan.read_unfetched():
         if options.when_spent == "fail" or not all(entry.payload for entry in entries):
             raise spent  # without a roster entry, nothing but a call brings the enrollment
-        raw = None if options.remote_data == "drop" else _build_raw_rows(entries, times)
+        rows = ((*entry, fetched_at) for entry, fetched_at in zip(entries, times, strict=True))
+        raw = None if options.remote_data == "drop" else build_raw_batch(rows, "roster")
         writer.add_roster_rows(build_roster_batch(entries, times), raw)
-
-
-def _build_raw_rows(entries: list[RosterEntry], times: list[datetime]) -> pa.RecordBatch:
-    return build_raw_batch(
-        [entry.user_id for entry in entries],
-        [entry.course_id for entry in entries],
-        [entry.payload for entry in entries],
-        "roster",
-        times,
-    )
 
 
 def _build_pair_query(job: SnapshotJob, pair: Pair) -> ListQuery:

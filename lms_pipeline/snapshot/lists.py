@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 
 from lms_pipeline.extract.session import BrokenListError, FetchSession, fetch_list
 from lms_pipeline.extract.strategy_selection import ListIds
-from lms_pipeline.lake.files import Provenance, TableFile
+from lms_pipeline.lake.files import TableFile
 from lms_pipeline.lake.paths import DataDir
 from lms_pipeline.lake.publishing import Publication
 from lms_pipeline.snapshot.job import LISTS, TABLES, SnapshotJob
@@ -50,13 +50,13 @@ class SnapshotContext:
 
     def describe(self, strategy: str, *, complete: bool) -> dict[str, str]:
         """Return the metadata of a file of this run."""
-        return Provenance(
-            run_id=self.job.run_id,
-            pulled_at=self.pulled_at,
-            strategy=strategy,
-            requests=self.session.requests,
-            complete=complete,
-        ).metadata()
+        return {
+            "run_id": self.job.run_id,
+            "pulled_at": self.pulled_at.isoformat(),
+            "strategy": strategy,
+            "requests": str(self.session.requests),
+            "complete": str(complete).lower(),
+        }
 
 
 @dataclass(slots=True)

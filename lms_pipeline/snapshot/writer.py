@@ -99,7 +99,7 @@ class EnrollmentWriter:
 
     def deduplicate(self, learners: Path, courses: Path) -> int:
         """Write the staged rows without duplicates, with names and titles from the lists; return the duplicates."""
-        self._duplicates = self._staged.deduplicate_and_enrich(self.unified, learners, courses)
+        self._duplicates = self._staged.deduplicate(self.unified, (learners, courses))
         return self._duplicates.total
 
     @property

@@ -26,6 +26,14 @@ def build_table_batch(table: Table, arrays: dict[str, pa.Array]) -> pa.RecordBat
     return pa.RecordBatch.from_arrays([arrays[name] for name in table.column_names], schema=arrow_schema(table))
 
 
+def build_row_batch(table: Table, rows: Sequence[Sequence[Any]]) -> pa.RecordBatch:
+    """Return a batch of `table` from rows with a value for each of its columns, in their order."""
+    schema = arrow_schema(table)
+    columns = zip(*rows, strict=True) if rows else [()] * len(schema)
+    arrays = [pa.array(values, column.type) for values, column in zip(columns, schema, strict=True)]
+    return pa.RecordBatch.from_arrays(arrays, schema=schema)
+
+
 def build_record_batch(shape: Shape, records: Sequence[Record], computed: dict[str, pa.Array]) -> pa.RecordBatch:
     """Return the records as a batch of the shape's table: columns from their fields, `extra`, and those `computed`."""
     structs = [record.fields for record in records]

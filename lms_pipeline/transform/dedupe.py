@@ -6,7 +6,7 @@ rows from responses is the other modules of this package.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -52,7 +52,6 @@ class StagedRows:
         Raises:
             LakeError: it can't be written.
         """
-        self.table = table
         self.path = folder / f"{table.name}.parquet"
         self._key = list(key)
         self._folder = folder
@@ -62,17 +61,10 @@ class StagedRows:
         self._writer = RowGroupWriter(self.path, schema, "lz4")
 
     def __enter__(self) -> Self:
-        """Return the rows themselves."""
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Remove the file."""
         self._writer.discard()
-
-    @property
-    def rows(self) -> int:
-        """The rows so far."""
-        return self._writer.rows
 
     def add(self, batch: pa.RecordBatch) -> None:
         """Stage the rows of a batch after those that were added before.
@@ -80,42 +72,30 @@ class StagedRows:
         Raises:
             LakeError: the file can't be written.
         """
-        positions = pa.array(range(self.rows, self.rows + batch.num_rows), pa.int64())
+        rows = self._writer.rows
+        positions = pa.array(range(rows, rows + batch.num_rows), pa.int64())
         key = pa.StructArray.from_arrays([batch.column(name) for name in self._key], fields=list(self._key_type))
         columns = [*batch.columns, positions, key]
         self._writer.write(pa.RecordBatch.from_arrays(columns, schema=self._writer.schema))
 
-    def deduplicate(self, into: TableFile) -> Duplicates:
+    def deduplicate(self, into: TableFile, lists: tuple[Path, Path] | None = None) -> Duplicates:
         """Write the rows to `into` in the order served; of rows with one key only the last.
 
-        Raises:
-            LakeError: a file can't be written.
-        """
-        return self._write_rows(into, "deduplicate.sql", {})
-
-    def deduplicate_and_enrich(self, into: TableFile, learners: Path, courses: Path) -> Duplicates:
-        """Deduplicate enrollments, and fill missing names, e-mails and titles from the files of the two lists.
+        With `lists`, the files of learners and of courses, fill missing names, e-mails and titles of enrollments.
 
         Raises:
             LakeError: a file can't be written.
         """
-        lists = {"learners": str(learners), "courses": str(courses)}
-        return self._write_rows(into, "deduplicate_and_enrich.sql", lists)
-
-    def _write_rows(self, into: TableFile, query: str, parameters: Mapping[str, str]) -> Duplicates:
         self._writer.close()
-        with duckdb_session(spill_to=self._folder) as connection:
+        query = load_sql(__package__, "deduplicate_and_enrich.sql" if lists else "deduplicate.sql")
+        parameters = dict(zip(("learners", "courses"), map(str, lists), strict=True)) if lists else None
+        with duckdb_session(spill_to=self._folder) as connection, pq.ParquetFile(self.path) as file:
             connection.read_parquet(str(self.path)).create_view("staged")
             connection.execute(load_sql(__package__, "dropped.sql"))
             ((identical, conflicting),) = connection.execute(load_sql(__package__, "duplicates.sql")).fetchall()
-            for row_group in self._read_row_groups():
-                connection.register("row_group", row_group)
-                rows = connection.sql(load_sql(__package__, query), params=dict(parameters) or None)
+            # by row group: sorting a whole account at once took all of DuckDB's memory
+            for number in range(file.num_row_groups):
+                connection.register("row_group", file.read_row_group(number))
+                rows = connection.sql(query, params=parameters)
                 into.write_all(rows.to_arrow_table().to_batches())
         return Duplicates(identical, conflicting)
-
-    def _read_row_groups(self) -> Iterator[pa.Table]:
-        """Yield the rows by row group: sorting a whole account at once took all of DuckDB's memory."""
-        with pq.ParquetFile(self.path) as file:
-            for number in range(file.num_row_groups):
-                yield file.read_row_group(number)

@@ -23,13 +23,16 @@ from lms_pipeline.transform.columns import (
     build_array,
     build_primary_emails,
     build_record_batch,
-    build_table_batch,
+    build_row_batch,
     repeat_value,
     replace_blank,
 )
 from lms_pipeline.transform.reader import Record, RecordReader, RejectedRecordError
 from lms_pipeline.transform.shapes import ENROLLMENT, ENROLLMENT_BY_PAIR
 from lms_pipeline.truto.response import read_field
+
+RawRow = tuple[str | None, str | None, bytes, datetime]
+"""The learner, the course, the raw payload and the time of its response."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +62,7 @@ class _Rows:
     """The rows of a batch before they are columns, each with the time of its response."""
 
     unified: list[tuple[Record, datetime]] = field(default_factory=list)
-    raw: list[tuple[str | None, str | None, bytes, datetime]] = field(default_factory=list)
+    raw: list[RawRow] = field(default_factory=list)
     rejected: list[tuple[str, str, str | None, datetime]] = field(default_factory=list)
 
 
@@ -77,10 +80,6 @@ class EnrollmentFlattener:
         """How the records were read, see `RecordReader.counts`."""
         return self._reader.counts
 
-    def flatten(self, records: Sequence[msgspec.Raw], fetched_at: datetime) -> EnrollmentBatches:
-        """Return the batches of one response, rows in the order served."""
-        return self.flatten_responses([ResponseRecords(records, fetched_at)])
-
     def flatten_responses(self, responses: Iterable[ResponseRecords]) -> EnrollmentBatches:
         """Return the batches of several responses, rows in their order.
 
@@ -93,8 +92,8 @@ class EnrollmentFlattener:
                 self._add_record(record, response, rows)
         return EnrollmentBatches(
             self._build_unified_batch(rows.unified),
-            _build_remote_data_batch(rows.raw),
-            _build_rejected_batch(rows.rejected),
+            build_raw_batch(rows.raw, "remote_data"),
+            build_row_batch(REJECTED_ENROLLMENTS, rows.rejected),
         )
 
     def _add_record(self, raw: msgspec.Raw, response: ResponseRecords, rows: _Rows) -> None:
@@ -117,7 +116,7 @@ class EnrollmentFlattener:
 
     def _build_unified_batch(self, rows: Sequence[tuple[Record, datetime]]) -> pa.RecordBatch:
         records = [record for record, _ in rows]
-        roles = (_read_role(record.fields.remote_data) for record in records)
+        roles = (read_field(record.fields.remote_data, _PayloadRole, _NO_ROLE).role for record in records)
         computed = {
             "user_email": build_primary_emails(record.fields.user.emails for record in records),
             "status": self._build_statuses(records),
@@ -149,55 +148,18 @@ _NO_ROLE = _PayloadRole()
 _NO_PARTS = _EnrollmentParts()
 
 
-def _read_role(payload: OptionalRaw) -> str | None:
-    return read_field(payload, _PayloadRole, _NO_ROLE).role
-
-
 def _read_ids_and_payload(record: msgspec.Raw) -> tuple[str | None, str | None, OptionalRaw]:
     """Return what a rejected record may still have: the ids of learner and course, and the raw payload."""
     parts = read_field(record, _EnrollmentParts, _NO_PARTS)
     return read_object_id(parts.user), read_object_id(parts.course), parts.remote_data
 
 
-def _build_remote_data_batch(rows: Sequence[tuple[str | None, str | None, bytes, datetime]]) -> pa.RecordBatch:
-    return build_raw_batch(
-        [user_id for user_id, _, _, _ in rows],
-        [course_id for _, course_id, _, _ in rows],
-        [payload for _, _, payload, _ in rows],
-        "remote_data",
-        [fetched_at for _, _, _, fetched_at in rows],
-    )
-
-
-def build_raw_batch(
-    user_ids: Sequence[str | None],
-    course_ids: Sequence[str | None],
-    payloads: Sequence[bytes],
-    source: Literal["remote_data", "roster", "raw"],
-    fetched_at: Sequence[datetime],
-) -> pa.RecordBatch:
+def build_raw_batch(rows: Iterable[RawRow], source: Literal["remote_data", "roster"]) -> pa.RecordBatch:
     """Return a batch of `raw_enrollments`, with the SHA-256 of each payload."""
-    hashes = (hashlib.sha256(payload).hexdigest() for payload in payloads)
-    return build_table_batch(
+    return build_row_batch(
         RAW_ENROLLMENTS,
-        {
-            "user_id": build_array(user_ids, "string"),
-            "course_id": build_array(course_ids, "string"),
-            "payload": build_array((payload.decode() for payload in payloads), "string"),
-            "payload_sha256": build_array(hashes, "string"),
-            "source": repeat_value(source, "string", len(payloads)),
-            "fetched_at": build_array(fetched_at, "timestamp"),
-        },
-    )
-
-
-def _build_rejected_batch(rows: Sequence[tuple[str, str, str | None, datetime]]) -> pa.RecordBatch:
-    return build_table_batch(
-        REJECTED_ENROLLMENTS,
-        {
-            "payload": build_array((payload for payload, _, _, _ in rows), "string"),
-            "reason": build_array((reason for _, reason, _, _ in rows), "string"),
-            "field": build_array((field_name for _, _, field_name, _ in rows), "string"),
-            "fetched_at": build_array((fetched_at for _, _, _, fetched_at in rows), "timestamp"),
-        },
+        [
+            (user_id, course_id, payload.decode(), hashlib.sha256(payload).hexdigest(), source, fetched_at)
+            for user_id, course_id, payload, fetched_at in rows
+        ],
     )

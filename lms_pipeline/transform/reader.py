@@ -60,7 +60,6 @@ class RecordReader:
     """`read_leniently`, and `unreadable_<field>` for each documented field that could not be read."""
 
     def __post_init__(self) -> None:
-        """Start without undocumented keys."""
         self._documented = build_node(self.shape.record, {})
         self._get_timestamps = attrgetter(
             *(name for name, kind in self.shape.record.fields.items() if kind == "timestamp")
@@ -99,7 +98,7 @@ class RecordReader:
         """Add `keys` to the struct, and return whether any of them is new and can be a field."""
         extended = {path: set(names) for path, names in self._undocumented_keys.items()}
         for path, names in keys.items():
-            if usable := set(filter(can_be_field_name, names)):
+            if usable := {name for name in names if not _NO_FIELD_NAME.search(name)}:
                 extended.setdefault(path, set()).update(usable)
         if extended == self._undocumented_keys or sum(map(len, extended.values())) > MAX_UNDOCUMENTED_KEYS:
             return False
@@ -128,11 +127,6 @@ class Node:
         return tuple(
             (name, child) for name, child in self.children.items() if child.undocumented or child.extended_children
         )
-
-
-def can_be_field_name(key: str) -> bool:
-    """Return whether a struct can have a field of this name."""
-    return not _NO_FIELD_NAME.search(key)
 
 
 def build_node(shape: Object, undocumented_keys: Mapping[Path, Iterable[str]], path: Path = ()) -> Node:
@@ -208,24 +202,17 @@ class LenientReader:
                 self.extra[f"{prefix}{key}"] = bytes(raw)
                 self.undocumented_keys.setdefault(path, set()).add(key)
         for key, kind in node.shape.fields.items():
-            member = members.get(key)
-            name = f"{prefix}{key}"
-            if key in node.shape.required:
-                if isinstance(kind, Object):
-                    values[key] = self._read_required_object(node.children[key], member, (*path, key), name)
-                else:
-                    values[key] = _read_required_id(member, name)
+            member, name = members.get(key), f"{prefix}{key}"
+            is_required = key in node.shape.required
+            if is_required and not isinstance(kind, Object):
+                values[key] = _read_required_id(member, name)
             elif member is not None:
-                values[key] = self._read_optional(node, key, member, (*path, key), name)
+                values[key] = self._read_member(node, key, member, (*path, key), name)
+            if is_required and isinstance(kind, Object) and values.get(key) is None:
+                raise RejectedRecordError(f"{name} is not an object", f"{name}.{kind.required[0]}")
         return node.struct(**values)
 
-    def _read_required_object(self, node: Node, raw: msgspec.Raw | None, path: Path, name: str) -> Any:  # noqa: ANN401
-        members = None if raw is None else _read_members(raw)
-        if members is None:
-            raise RejectedRecordError(f"{name} is not an object", f"{name}.{node.shape.required[0]}")
-        return self._read_struct(node, members, path, f"{name}.")
-
-    def _read_optional(self, node: Node, key: str, raw: msgspec.Raw, path: Path, name: str) -> Any:  # noqa: ANN401
+    def _read_member(self, node: Node, key: str, raw: msgspec.Raw, path: Path, name: str) -> Any:  # noqa: ANN401
         kind: Field = node.shape.fields[key]
         if isinstance(kind, Object):
             members = _read_members(raw)

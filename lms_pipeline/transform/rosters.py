@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal, NamedTuple
 
@@ -18,7 +17,6 @@ import pyarrow as pa
 from lms_pipeline.tables.pulled import UNIFIED_ENROLLMENTS
 from lms_pipeline.tables.schema import arrow_schema
 from lms_pipeline.transform.coerce import OptionalRaw, read_object_id, read_value_or_none
-from lms_pipeline.transform.columns import build_array, build_table_batch
 from lms_pipeline.truto.response import read_field
 
 RosterKey = Literal["users", "courses"]
@@ -96,15 +94,14 @@ class _Entry(msgspec.Struct):
 _ENTRY = msgspec.json.Decoder(_Entry)
 
 
-@dataclass(frozen=True, slots=True)
-class RosterRow:
-    """The fields of an enrollment that its roster entry can give; `progress` in percent, None if unknown."""
+class RosterRow(NamedTuple):
+    """The columns of an enrollment that its roster entry can fill, None if unknown."""
 
     status: str
-    progress: float | None
+    progress_percent: float | None
     enrolled_at: datetime | None
     completed_at: datetime | None
-    seconds: int | None
+    time_spent_seconds: int | None
     role: str | None
 
 
@@ -133,27 +130,18 @@ def read_roster_entry(payload: bytes) -> RosterRow:
 
 def build_roster_batch(entries: Sequence[RosterEntry], fetched_at: Iterable[datetime]) -> pa.RecordBatch:
     """Return rows of `unified_enrollments` with the source `roster`; columns that a roster does not give are null."""
-    rows = [read_roster_entry(entry.payload) for entry in entries]
-    values: dict[str, Sequence[object]] = {
-        "user_id": [entry.user_id for entry in entries],
-        "course_id": [entry.course_id for entry in entries],
-        "status": [row.status for row in rows],
-        "progress_percent": [row.progress for row in rows],
-        "enrolled_at": [row.enrolled_at for row in rows],
-        "completed_at": [row.completed_at for row in rows],
-        "time_spent_seconds": [row.seconds for row in rows],
-        "role": [row.role for row in rows],
-        "source": ["roster"] * len(rows),
-        "fetched_at": list(fetched_at),
-    }
+    rows = [
+        (entry.user_id, entry.course_id, *read_roster_entry(entry.payload), "roster", instant)
+        for entry, instant in zip(entries, fetched_at, strict=True)
+    ]
+    names = ("user_id", "course_id", *RosterRow._fields, "source", "fetched_at")
+    values = dict(zip(names, zip(*rows, strict=True), strict=True)) if rows else {}
     schema = arrow_schema(UNIFIED_ENROLLMENTS)
-    arrays = {
-        column.name: build_array(values[column.name], column.type)  # type: ignore[arg-type] # none of them is a list
-        if column.name in values
-        else pa.nulls(len(rows), schema.field(column.name).type)
-        for column in UNIFIED_ENROLLMENTS.columns
-    }
-    return build_table_batch(UNIFIED_ENROLLMENTS, arrays)
+    arrays = [
+        pa.array(values[column.name], column.type) if column.name in values else pa.nulls(len(rows), column.type)
+        for column in schema
+    ]
+    return pa.RecordBatch.from_arrays(arrays, schema=schema)
 
 
 def _read_seconds(entry: _Entry) -> int | None:

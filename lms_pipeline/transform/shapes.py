@@ -57,16 +57,10 @@ class Shape:
 
 _EMAILS = Array(Object({"email": "string", "is_primary": "bool", "type": "string"}))
 
-_TIMESTAMPS: dict[str, Field] = {
-    "assigned_at": "timestamp",
-    "enrolled_at": "timestamp",
-    "started_at": "timestamp",
-    "completed_at": "timestamp",
-    "due_at": "timestamp",
-    "last_activity_at": "timestamp",
-    "created_at": "timestamp",
-    "updated_at": "timestamp",
-}
+_TIMESTAMPS = (
+    *("assigned_at", "enrolled_at", "started_at", "completed_at", "due_at", "last_activity_at"),
+    *("created_at", "updated_at"),
+)
 
 _ENROLLMENT_FIELDS: dict[str, Field] = {
     "id": "id",
@@ -78,7 +72,7 @@ _ENROLLMENT_FIELDS: dict[str, Field] = {
     "is_mandatory": "bool",
     "attempt_number": "int64",
     "attempts_count": "int64",
-    **_TIMESTAMPS,
+    **dict.fromkeys(_TIMESTAMPS, "timestamp"),
     "assigned_by": Object({"id": "id", "name": "string"}),
     "time_spent_seconds": "int64",
     "custom_fields": "json",
@@ -94,17 +88,10 @@ _ENROLLMENT_COLUMNS = {
     "course_id": "course.id",
     "course_title": "course.title",
     "status_raw": "status",
-    "progress_percent": "progress_percent",
-    "score": "score",
-    "is_mandatory": "is_mandatory",
-    "attempt_number": "attempt_number",
-    "attempts_count": "attempts_count",
-    **{name: name for name in _TIMESTAMPS},
     "assigned_by_id": "assigned_by.id",
     "assigned_by_name": "assigned_by.name",
-    "time_spent_seconds": "time_spent_seconds",
-    "custom_fields": "custom_fields",
-    "urls": "urls",
+    **{name: name for name in ("progress_percent", "score", "is_mandatory", "attempt_number", "attempts_count")},
+    **{name: name for name in (*_TIMESTAMPS, "time_spent_seconds", "custom_fields", "urls")},
 }
 
 ENROLLMENT = Shape(
@@ -117,53 +104,26 @@ ENROLLMENT_BY_PAIR = Shape(
 )
 """An enrollment of an account whose enrollments are identified by learner and course; its own id may be missing."""
 
+_USER_FIELDS: dict[str, Field] = {"name": "string", "first_name": "string", "last_name": "string", "emails": _EMAILS}
+_COURSE_FIELDS: dict[str, Field] = {"title": "string", "name": "string"}
+_LIST_FIELDS: dict[str, Field] = {
+    "status": "string",
+    "created_at": "timestamp",
+    "updated_at": "timestamp",
+    "remote_data": "json",
+}
+_LIST_COLUMNS = {name: name for name in ("status", "created_at", "updated_at")}
+
 USER = Shape(
     LEARNERS,
-    Object(
-        {
-            "id": "id",
-            "name": "string",
-            "first_name": "string",
-            "last_name": "string",
-            "emails": _EMAILS,
-            "status": "string",
-            "created_at": "timestamp",
-            "updated_at": "timestamp",
-            "remote_data": "json",
-        },
-        required=("id",),
-    ),
-    {
-        "user_id": "id",
-        "user_name": "name",
-        "user_emails": "emails",
-        "status": "status",
-        "created_at": "created_at",
-        "updated_at": "updated_at",
-    },
+    Object({"id": "id", **_USER_FIELDS, **_LIST_FIELDS}, required=("id",)),
+    {"user_id": "id", "user_name": "name", "user_emails": "emails", **_LIST_COLUMNS},
 )
 
 COURSE = Shape(
     COURSES,
-    Object(
-        {
-            "id": "id",
-            "title": "string",
-            "name": "string",
-            "status": "string",
-            "created_at": "timestamp",
-            "updated_at": "timestamp",
-            "remote_data": "json",
-        },
-        required=("id",),
-    ),
-    {
-        "course_id": "id",
-        "course_title": "title",
-        "status": "status",
-        "created_at": "created_at",
-        "updated_at": "updated_at",
-    },
+    Object({"id": "id", **_COURSE_FIELDS, **_LIST_FIELDS}, required=("id",)),
+    {"course_id": "id", "course_title": "title", **_LIST_COLUMNS},
 )
 
 LISTS = {ENROLLMENT_LIST: ENROLLMENT, USER_LIST: USER, COURSE_LIST: COURSE}

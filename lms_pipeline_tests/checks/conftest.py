@@ -29,7 +29,7 @@ class PublishedFiles:
 
     def put(self, *rows: dict[str, Any], table: Table = UNIFIED_ENROLLMENTS, days: int = 0, **metadata: object) -> None:
         """Publish rows of the day, or of `days` later, with these entries in the file's metadata."""
-        entries = PROVENANCE.metadata() | {name: str(value) for name, value in metadata.items()}
+        entries = PROVENANCE | {name: str(value) for name, value in metadata.items()}
         write(self.data.file(table, Partition("acme", self.day + timedelta(days=days))), table, *rows, metadata=entries)
 
     def put_pulled(self, *rows: dict[str, Any], **metadata: object) -> None:

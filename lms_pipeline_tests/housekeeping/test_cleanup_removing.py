@@ -157,7 +157,7 @@ class TestPayloads:
             assert connection.sql("SELECT count(*), max(payload) FROM rejected_enrollments").fetchall() == [(2, "")]
 
     def test_of_an_unfinished_pull_are_emptied_and_its_file_stays_unreadable(self, data, rejected):
-        other = {**PROVENANCE.metadata(), "run_id": "run-2"}
+        other = {**PROVENANCE, "run_id": "run-2"}
         write(rejected, REJECTED_ENROLLMENTS, {"payload": PAYLOAD}, metadata=other)
         self.remove(data)
         assert b"ann@example.org" not in rejected.read_bytes()

@@ -18,7 +18,7 @@ def data(tmp_path):
     for day in (FIRST, SECOND):
         publish(data, "acme", day, {"payload": "{}"}, table=RAW_ENROLLMENTS)
         publish(data, "acme", day, enrollment("u1"))
-    other = {**PROVENANCE.metadata(), "run_id": "run-2"}
+    other = {**PROVENANCE, "run_id": "run-2"}
     write(data.file(RAW_ENROLLMENTS, Partition("acme", SECOND)), RAW_ENROLLMENTS, {"payload": "[]"}, metadata=other)
     return data
 
@@ -46,7 +46,7 @@ def test_raw_enrollments_without_a_commit_mark_are_not_read(data):
 
 def test_a_list_is_read_without_enrollments_of_its_run(data):
     publish(data, "acme", FIRST, {"user_id": "u1"}, table=LEARNERS)
-    other = {**PROVENANCE.metadata(), "run_id": "run-9"}
+    other = {**PROVENANCE, "run_id": "run-9"}
     write(data.file(LEARNERS, Partition("acme", FIRST)), LEARNERS, {"user_id": "u1"}, metadata=other)
     assert read("learners", data_dir=data.root).num_rows == 1
 

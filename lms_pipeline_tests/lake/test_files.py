@@ -14,15 +14,7 @@ from lms_pipeline.lake.disk import LakeError
 from lms_pipeline.lake.files import Digest, TableFile, read_metadata
 from lms_pipeline.tables.pulled import COURSES, RAW_ENROLLMENTS, UNIFIED_ENROLLMENTS
 from lms_pipeline.tables.schema import arrow_schema
-from lms_pipeline_tests.support.lake_files import (
-    NOON,
-    PROVENANCE,
-    batch,
-    enrollment,
-    incompressible_text,
-    limit_file_size,
-    write,
-)
+from lms_pipeline_tests.support.lake_files import NOON, batch, enrollment, incompressible_text, limit_file_size, write
 
 
 def group_sizes(path):
@@ -221,7 +213,3 @@ def test_the_digest_of_a_file_does_not_depend_on_its_row_groups(tmp_path, monkey
     monkeypatch.setattr(files, "ROWS_PER_GROUP", 10)
     several = read_metadata(write(tmp_path / "several.parquet", COURSES, *rows))
     assert one["digest"] == several["digest"] == digest_of(batch(COURSES, *rows))
-
-
-def test_provenance_is_text():
-    assert set(map(type, PROVENANCE.metadata().values())) == {str}

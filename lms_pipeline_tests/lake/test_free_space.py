@@ -48,7 +48,7 @@ def test_a_data_directory_that_does_not_exist_yet_is_on_the_disk_of_the_folder_a
 def test_an_account_without_a_snapshot_needs_200_mb(data, free):
     free(200_000_000)
     assert measure_free_space(data, Partition("acme", FIRST)) == FreeSpace(200_000_000, 200_000_000)
-    assert measure_free_space(data, Partition("acme", FIRST)).is_enough
+    check_free_space(data, Partition("acme", FIRST))
 
 
 def test_a_large_account_needs_three_times_the_size_of_its_latest_snapshot(data, free):

@@ -12,7 +12,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from lms_pipeline.lake.files import Provenance, TableFile
+from lms_pipeline.lake.files import TableFile
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.lake.publishing import Publication, Published
 from lms_pipeline.tables.pulled import UNIFIED_ENROLLMENTS
@@ -20,7 +20,13 @@ from lms_pipeline.tables.schema import Table, arrow_schema
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 FIRST, SECOND, THIRD = (date(2026, 3, day) for day in (1, 2, 3))
-PROVENANCE = Provenance("run-1", NOON, "sweep", 7, complete=True)
+PROVENANCE = {
+    "run_id": "run-1",
+    "pulled_at": NOON.isoformat(),
+    "strategy": "sweep",
+    "requests": "7",
+    "complete": "true",
+}
 
 
 def batch(table: Table, *rows: dict[str, Any]) -> pa.RecordBatch:
@@ -39,7 +45,7 @@ def write(path: Path, table: Table, *rows: dict[str, Any], metadata: dict[str, s
     """Write a finished file of these rows."""
     with TableFile(table, path) as file:
         file.write(batch(table, *rows))
-        file.close(PROVENANCE.metadata() if metadata is None else metadata)
+        file.close(PROVENANCE if metadata is None else metadata)
     return path
 
 
@@ -50,7 +56,7 @@ def publish(
     with Publication(data, Partition(account_id, day), "run-1") as publication:
         with publication.open(table) as file:
             file.write(batch(table, *rows))
-            file.close(PROVENANCE.metadata())
+            file.close(PROVENANCE)
         return publication.publish([(file, table.key)])[0]
 
 

@@ -4,7 +4,7 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
-from lms_pipeline.transform.enrollments import EnrollmentFlattener
+from lms_pipeline.transform.enrollments import EnrollmentFlattener, ResponseRecords
 from lms_pipeline.truto.response import read_page
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -21,7 +21,7 @@ def read_records(*records):
 def flatten(*records, identity="enrollment_id"):
     """Return the batches of one page, and the flattener that built them."""
     flattener = EnrollmentFlattener(identity)
-    return flattener.flatten(read_records(*records), NOON), flattener
+    return flattener.flatten_responses([ResponseRecords(read_records(*records), NOON)]), flattener
 
 
 def flatten_row(record, identity="enrollment_id"):

@@ -13,7 +13,7 @@ from lms_pipeline.tables.pulled import (
     UNIFIED_ENROLLMENTS,
 )
 from lms_pipeline.tables.schema import arrow_schema
-from lms_pipeline.transform.enrollments import EnrollmentFlattener
+from lms_pipeline.transform.enrollments import EnrollmentFlattener, ResponseRecords
 from lms_pipeline.transform.users_courses import ListFlattener
 from lms_pipeline_tests.support.served_records import MINIMAL, NOON, read_records
 
@@ -125,7 +125,7 @@ def test_the_statuses_are_the_ten_documented_ones():
 
 @pytest.mark.parametrize("records", [[], [MINIMAL]], ids=["none", "one"])
 def test_the_batches_of_enrollments_have_the_schemas_of_their_tables(records):
-    batches = EnrollmentFlattener("pair").flatten(read_records(*records), NOON)
+    batches = EnrollmentFlattener("pair").flatten_responses([ResponseRecords(read_records(*records), NOON)])
     tables = (UNIFIED_ENROLLMENTS, RAW_ENROLLMENTS, REJECTED_ENROLLMENTS)
     assert [batches.unified.schema, batches.raw.schema, batches.rejected.schema] == list(map(arrow_schema, tables))
 

@@ -39,7 +39,7 @@ def deduplicate(tmp_path):
         ):
             for rows in batches:
                 staged.add(batch(UNIFIED_ENROLLMENTS, *rows))
-            duplicates = staged.deduplicate_and_enrich(into, *lists)
+            duplicates = staged.deduplicate(into, lists)
             into.close({})
         return pq.read_table(into.path).to_pylist(), duplicates
 

@@ -6,7 +6,7 @@ import pytest
 from lms_pipeline.lake.files import TableFile
 from lms_pipeline.tables.pulled import KEYS, UNIFIED_ENROLLMENTS
 from lms_pipeline.transform.dedupe import StagedRows
-from lms_pipeline.transform.enrollments import EnrollmentFlattener
+from lms_pipeline.transform.enrollments import EnrollmentFlattener, ResponseRecords
 from lms_pipeline_tests.support.served_records import NOON, read_records
 
 
@@ -30,7 +30,7 @@ def deduplicate(folder, identity):
         TableFile(UNIFIED_ENROLLMENTS, file) as into,
     ):
         for records in PAGES:
-            batches = flattener.flatten(read_records(*records), NOON)
+            batches = flattener.flatten_responses([ResponseRecords(read_records(*records), NOON)])
             staged.add(batches.unified)
             rejected += batches.rejected.num_rows
         duplicates = staged.deduplicate(into)

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lms_pipeline.lake.engine import duckdb_session
-from lms_pipeline.transform.enrollments import EnrollmentFlattener
+from lms_pipeline.transform.enrollments import EnrollmentFlattener, ResponseRecords
 from lms_pipeline_tests.support.hostile_records import LEAVES, RECORDS
 from lms_pipeline_tests.support.served_records import MINIMAL, NOON, flatten, flatten_row, parse_extra, read_records
 
@@ -50,7 +50,7 @@ def find_lost(columns, served, row, extra, name=""):
 @given(st.lists(RECORDS, max_size=4))
 def test_every_record_is_a_row_and_every_value_is_stored(texts):
     served = read_records(*texts)
-    batches = EnrollmentFlattener("pair").flatten(served, NOON)
+    batches = EnrollmentFlattener("pair").flatten_responses([ResponseRecords(served, NOON)])
     rejected = set(batches.rejected.column("payload").to_pylist())
     assert batches.unified.num_rows + batches.rejected.num_rows == len(texts)
     kept = [json.loads(bytes(record)) for record in served if bytes(record).decode() not in rejected]
@@ -83,7 +83,9 @@ def test_every_raw_payload_has_its_hash(texts):
 @pytest.mark.parametrize("name", ["status", "score", "due_at", "custom_fields", "remote_data", "urls", "other"])
 def test_nesting_deeper_than_the_stack_rejects_the_record(name):
     text = f'{{"id":"e1","user":{{"id":"u1"}},"course":{{"id":"c1"}},"{name}":{"[" * 5_000}{"]" * 5_000}}}'
-    batches = EnrollmentFlattener("enrollment_id").flatten([msgspec.Raw(text.encode())], NOON)
+    batches = EnrollmentFlattener("enrollment_id").flatten_responses(
+        [ResponseRecords([msgspec.Raw(text.encode())], NOON)]
+    )
     assert batches.rejected.column("payload").to_pylist() == [text]
 
 

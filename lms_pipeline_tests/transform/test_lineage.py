@@ -148,13 +148,7 @@ def build_columns(served: Served, folder: Path) -> Columns:
     }
     entries = [*read_entries(served["courses"], "users"), *read_entries(served["users"], "courses")]
     times = [NOON] * len(entries)
-    payloads = build_raw_batch(
-        [item.user_id for item in entries],
-        [item.course_id for item in entries],
-        [item.payload for item in entries],
-        "roster",
-        times,
-    )
+    payloads = build_raw_batch([(*entry, NOON) for entry in entries], "roster")
     for table, batch in lists.items():
         pq.write_table(pa.Table.from_batches([batch]), folder / f"{table.name}.parquet")
     with (
@@ -163,7 +157,7 @@ def build_columns(served: Served, folder: Path) -> Columns:
     ):
         staged.add(batches.unified)
         staged.add(build_roster_batch(entries, times))
-        staged.deduplicate_and_enrich(target, *(folder / f"{table.name}.parquet" for table in lists))
+        staged.deduplicate(target, (folder / "learners.parquet", folder / "courses.parquet"))
         target.close({})
     rows = {
         "unified_enrollments": pq.read_table(target.path),

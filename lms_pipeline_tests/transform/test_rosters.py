@@ -88,7 +88,7 @@ def test_the_first_field_that_fits_gives_the_status_of_an_entry(fields, status):
     ],
 )
 def test_the_time_of_an_entry_is_in_seconds(fields, seconds):
-    assert read_roster_entry(encode_entry(**fields)).seconds == seconds
+    assert read_roster_entry(encode_entry(**fields)).time_spent_seconds == seconds
 
 
 def test_the_row_of_an_entry_has_the_source_roster():

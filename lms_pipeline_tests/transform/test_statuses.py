@@ -2,6 +2,7 @@
 
 import pytest
 
+from lms_pipeline.transform.enrollments import ResponseRecords
 from lms_pipeline_tests.support.served_records import MINIMAL, NOON, flatten, flatten_row_with, read_records
 
 DOCUMENTED = [
@@ -61,5 +62,5 @@ def test_status_raw_keeps_a_number_as_a_string():
 
 def test_statuses_are_counted_over_all_pages():
     _, flattener = flatten(MINIMAL | {"status": "paused"})
-    flattener.flatten(read_records(MINIMAL | {"status": "paused"}), NOON)
+    flattener.flatten_responses([ResponseRecords(read_records(MINIMAL | {"status": "paused"}), NOON)])
     assert flattener.undocumented_statuses == {"paused": 2}

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lms_pipeline.transform.enrollments import ResponseRecords
 from lms_pipeline_tests.support.fitting_records import ANY_KEYS, PLAIN_KEYS, build_enrollments, encode
 from lms_pipeline_tests.support.served_records import (
     MINIMAL,
@@ -52,7 +53,7 @@ def test_a_record_that_fits_is_read_strictly_with_any_undocumented_keys(texts):
 @given(st.lists(encode(build_enrollments(ANY_KEYS)), min_size=1, max_size=3))
 def test_a_page_gives_the_same_rows_once_its_undocumented_keys_are_fields(texts):
     first, flattener = flatten(*texts)
-    again = flattener.flatten(read_records(*texts), NOON)
+    again = flattener.flatten_responses([ResponseRecords(read_records(*texts), NOON)])
     assert again.unified.equals(first.unified)
 
 
