@@ -49,7 +49,7 @@ def test_a_failed_account_is_named_with_why_and_the_others_are_published(synced,
         (["--date", "2025-12-31"], "2025-12-31 is before the first day, LMS_START_DATE 2026-01-01."),
         (["--date", "2026-03-10", "--to", "2026-03-09"], "--to 2026-03-09 is before --date 2026-03-10"),
         (["--date", "yesterday"], "'yesterday' is not a day: write it as 2026-01-31."),
-        (["--select", "enrolments"], "There is no asset 'enrolments': there are raw_enrollments"),
+        (["--select", "enrolments"], "There is no asset 'enrolments': select from raw_enrollments"),
     ],
 )
 def test_wrong_use_is_one_sentence_and_starts_no_run(words, sentence, synced, tmp_path):
