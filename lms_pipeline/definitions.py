@@ -9,9 +9,9 @@ import dagster as dg
 
 from lms_pipeline.defs.asset_checks import build_fleet_checks, build_snapshot_checks
 from lms_pipeline.defs.assets import build_metrics, build_pull, build_source, warehouse
-from lms_pipeline.defs.jobs import build_fleet_job, build_fleet_schedule, build_housekeeping, build_jobs, build_schedule
+from lms_pipeline.defs.jobs import build_fleet_schedule, build_housekeeping, build_jobs, build_schedule
 from lms_pipeline.defs.resources import build_resources
-from lms_pipeline.defs.sensors import build_alert_sensors, build_sensors
+from lms_pipeline.defs.sensors import build_sensors
 from lms_pipeline.settings import Settings
 from lms_pipeline.truto.log_filter import install_logging_filters
 
@@ -27,9 +27,9 @@ def build_defs(settings: Settings) -> dg.Definitions:
     return dg.Definitions(
         assets=[build_source(settings), build_pull(settings), build_metrics(settings), warehouse],
         asset_checks=[*build_snapshot_checks(settings), build_fleet_checks(settings)],
-        jobs=[*build_jobs(), build_fleet_job(), housekeeping],
+        jobs=[*build_jobs(), housekeeping],
         schedules=[build_schedule(settings), build_fleet_schedule(settings), housekeeping_schedule],
-        sensors=[*build_sensors(settings), *build_alert_sensors(settings)],
+        sensors=build_sensors(settings),
         resources=build_resources(settings),
         executor=dg.in_process_executor,
         metadata={"LMS_NOW": settings.frozen_now.isoformat()} if settings.frozen_now else None,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import shlex
 import shutil
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,19 +28,16 @@ PIPE_WIDTH = 160
 """Characters in a line of a table that goes to a file or a pipe."""
 
 
-class DayType(click.ParamType[date]):
-    """A calendar day, YYYY-MM-DD."""
+def parse_day(text: str) -> date:
+    """Return the day of an option.
 
-    name = "YYYY-MM-DD"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> date:
-        """Return the day."""
-        if isinstance(value, date):
-            return value
-        try:
-            return date.fromisoformat(str(value))
-        except ValueError:
-            self.fail(f"{value!r} is not a day: write it as 2026-01-31.", param, ctx)
+    Raises:
+        click.BadParameter: it is not a day.
+    """
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise click.BadParameter(f"{text!r} is not a day: write it as 2026-01-31.") from None
 
 
 def load_settings(data_dir: Path | None) -> Settings:
@@ -67,29 +64,20 @@ def print_table(table: Table) -> None:
 def print_outcomes(outcomes: Iterable[RunOutcome], total: int) -> list[RunOutcome]:
     """Print each outcome when its run ends, under a progress bar on a terminal. Return the failed ones."""
     failed: list[RunOutcome] = []
-    for outcome in _show_progress(outcomes, total):
-        if outcome.error is not None:
-            failed.append(outcome)
-            click.echo(f"{outcome.subject}: failed: {outcome.error}", err=True)
-        elif outcome.kept:
-            click.echo(f"{outcome.subject}: kept, the day is closed")
-        elif outcome.enrollments is None:
-            click.echo(f"{outcome.subject}: published in {outcome.seconds:.1f} s")
-        else:
-            click.echo(f"{outcome.subject}: {outcome.enrollments:,} enrollments in {outcome.seconds:.1f} s")
-    return failed
-
-
-def _show_progress(outcomes: Iterable[RunOutcome], total: int) -> Iterator[RunOutcome]:
-    if not sys.stderr.isatty():
-        yield from outcomes
-        return
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("materializing", total=total)
-        for outcome in outcomes:
-            progress.advance(task)
-            yield outcome
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        for outcome in progress.track(outcomes, total, description="materializing"):
+            if outcome.error is not None:
+                failed.append(outcome)
+                click.echo(f"{outcome.subject}: failed: {outcome.error}", err=True)
+            elif outcome.kept:
+                click.echo(f"{outcome.subject}: kept, the day is closed")
+            elif outcome.enrollments is None:
+                click.echo(f"{outcome.subject}: published in {outcome.seconds:.1f} s")
+            else:
+                click.echo(f"{outcome.subject}: {outcome.enrollments:,} enrollments in {outcome.seconds:.1f} s")
+    return failed
 
 
 def format_command(data_dir: Path | None) -> str:

@@ -11,7 +11,7 @@ from datetime import date, timedelta
 import click
 
 from lms_pipeline.accounts.registry import Registry, load_display_names
-from lms_pipeline.commands.common import DayType, check_first_day, print_outcomes
+from lms_pipeline.commands.common import check_first_day, parse_day, print_outcomes
 from lms_pipeline.errors import WrongUseError
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.settings import Settings
@@ -20,8 +20,8 @@ from lms_pipeline.tables.pulled import PULLED_TABLES
 
 @click.command()
 @click.option("--account", "accounts", multiple=True, metavar="ID", help="Only this account. Can be repeated.")
-@click.option("--date", "first", type=DayType(), help="The day. Default: the latest ended day.")
-@click.option("--to", "last", type=DayType(), help="The last day of a range.")
+@click.option("--date", "first", type=parse_day, metavar="YYYY-MM-DD", help="The day. Default: the latest ended day.")
+@click.option("--to", "last", type=parse_day, metavar="YYYY-MM-DD", help="The last day of a range.")
 @click.option("--select", metavar="ASSETS", default="", help="Only these assets: names, separated by commas.")
 @click.option("--dry-run", is_flag=True, help="Estimate calls and time. Fetches lists only.")
 @click.option(
@@ -85,13 +85,12 @@ def _print_estimates(settings: Settings, partitions: list[Partition], names: dic
     data, is_failed = DataDir(settings.data_dir), False
     with Truto(settings).connect() as client:
         for partition in partitions:
-            account_id = partition.account_id
             job = SnapshotJob.load(settings, partition, "dry-run")
             try:
                 estimate = estimate_calls(client, data, job)
             except TrutoError as error:
                 estimate, is_failed = str(error), True
-            click.echo(f"{names[account_id]} on {partition.day}: {estimate}")
+            click.echo(f"{names[partition.account_id]} on {partition.day}: {estimate}")
         click.echo(f"The estimate cost {client.requests} calls; nothing was stored.")
     if is_failed:
         sys.exit(1)

@@ -95,10 +95,10 @@ def _write_json(rows: duckdb.DuckDBPyRelation, file: TextIO) -> None:
 
 
 def _write_table(rows: duckdb.DuckDBPyRelation, file: TextIO) -> None:
-    numeric = {"BIGINT", "INTEGER", "DOUBLE", "FLOAT", "HUGEINT", "DECIMAL", "SMALLINT", "TINYINT", "UBIGINT"}
     table = Table(box=box.SIMPLE)
-    for name, kind in zip(rows.columns, rows.types, strict=True):
-        table.add_column(name, justify="right" if str(kind).partition("(")[0] in numeric else "left")
+    for name, kind, *_ in rows.description:
+        is_number = kind == duckdb.NUMBER  # type: ignore[attr-defined] # public, but not in its `__all__`
+        table.add_column(name, justify="right" if is_number else "left")
     shown = rows.limit(MAX_PRINTED_ROWS + 1).fetchall()
     for row in shown[:MAX_PRINTED_ROWS]:
         table.add_row(*(escape(_format_cell(value)) for value in row))

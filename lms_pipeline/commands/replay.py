@@ -12,14 +12,14 @@ from datetime import date
 import click
 
 from lms_pipeline.accounts.registry import Registry, load_display_names
-from lms_pipeline.commands.common import DayType, print_outcomes
+from lms_pipeline.commands.common import parse_day, print_outcomes
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.settings import Settings
 
 
 @click.command()
 @click.option("--account", "account_id", required=True, metavar="ID", help="The account.")
-@click.option("--date", "day", type=DayType(), required=True, help="The day.")
+@click.option("--date", "day", type=parse_day, required=True, metavar="YYYY-MM-DD", help="The day.")
 def replay(account_id: str, day: date) -> None:
     """Transform the kept responses of a day again, without a call, and recompute its metrics.
 

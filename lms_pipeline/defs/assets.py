@@ -32,7 +32,7 @@ from lms_pipeline.tables.catalog import METRIC_TABLES, TABLES
 from lms_pipeline.tables.pulled import PULLED_TABLES, UNIFIED_ENROLLMENTS
 
 if TYPE_CHECKING:
-    from lms_pipeline.snapshot.job import SnapshotJob, SnapshotResult
+    from lms_pipeline.snapshot.job import SnapshotResult
 
 SOURCE = "truto"
 
@@ -84,13 +84,15 @@ def build_pull(settings: Settings) -> dg.AssetsDefinition:
         truto: dg.ResourceParam[Truto],
         lake: dg.ResourceParam[DataDir],
     ) -> Iterator[dg.MaterializeResult[Any]]:
-        from lms_pipeline.snapshot.job import record_outcome
+        from lms_pipeline.snapshot.job import SnapshotJob, record_outcome
         from lms_pipeline.snapshot.run import take_snapshot
 
         tag_frozen_now(context, truto.settings)
         with convert_errors(context):
             account = tag_account(context, truto.settings)
-            job = _load_job(context, config, truto.settings)
+            selected = frozenset(key.to_user_string() for key in context.selected_asset_keys)
+            partition, run_id = read_partition(context), context.run.run_id
+            job = SnapshotJob.load(truto.settings, partition, run_id, tables=selected, allow_drop=config.allow_drop)
             result = take_snapshot(
                 job,
                 connect=truto.connect,
@@ -107,15 +109,6 @@ def build_pull(settings: Settings) -> dg.AssetsDefinition:
         yield from _report_tables(context, result, account)
 
     return pull
-
-
-def _load_job(context: dg.AssetExecutionContext, config: PullConfig, settings: Settings) -> "SnapshotJob":
-    from lms_pipeline.snapshot.job import SnapshotJob
-
-    selected = frozenset(key.to_user_string() for key in context.selected_asset_keys)
-    return SnapshotJob.load(
-        settings, read_partition(context), context.run.run_id, tables=selected, allow_drop=config.allow_drop
-    )
 
 
 def _report_tables(

@@ -4,7 +4,7 @@ Belongs here: which assets run together, and when. Runs requested by events are 
 """
 
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
@@ -46,7 +46,7 @@ HOUSEKEEPING_CRON = "30 1 * * *"
 
 
 def build_jobs() -> list["UnresolvedAssetJobDefinition"]:
-    """Build `daily_snapshot` for one account and day, and `rebuild_warehouse` for all that is published."""
+    """Build `daily_snapshot` for one account and day, `rebuild_warehouse`, and `watch_fleet` over all accounts."""
     daily = dg.define_asset_job(
         DAILY_SNAPSHOT,
         selection=[table.name for table in (*PULLED_TABLES, *METRIC_TABLES)],
@@ -59,7 +59,13 @@ def build_jobs() -> list["UnresolvedAssetJobDefinition"]:
         executor_def=dg.in_process_executor,
         description="Rebuilds the DuckDB warehouse from the lake.",
     )
-    return [daily, rebuild]
+    watch = dg.define_asset_job(
+        WATCH_FLEET,
+        selection=dg.AssetSelection.checks(*FLEET_CHECK_KEYS),
+        executor_def=dg.in_process_executor,
+        description="Checks all accounts for missing days and lost connections.",
+    )
+    return [daily, rebuild, watch]
 
 
 def build_schedule(settings: Settings) -> dg.ScheduleDefinition:
@@ -68,7 +74,10 @@ def build_schedule(settings: Settings) -> dg.ScheduleDefinition:
     Raises:
         SettingsError: LMS_SCHEDULE is not a cron expression.
     """
-    _check_cron(settings.schedule)
+    try:
+        dg.ScheduleDefinition(job_name=DAILY_SNAPSHOT, cron_schedule=settings.schedule)
+    except dg.DagsterInvalidDefinitionError as error:
+        raise SettingsError("LMS_SCHEDULE can't be used: it must be a cron expression, like '0 2 * * *'.") from error
 
     @dg.schedule(
         name=DAILY_SNAPSHOT,
@@ -100,23 +109,6 @@ def build_schedule(settings: Settings) -> dg.ScheduleDefinition:
     return daily_snapshot
 
 
-def _check_cron(expression: str) -> None:
-    try:
-        dg.ScheduleDefinition(job_name=DAILY_SNAPSHOT, cron_schedule=expression)
-    except dg.DagsterInvalidDefinitionError as error:
-        raise SettingsError("LMS_SCHEDULE can't be used: it must be a cron expression, like '0 2 * * *'.") from error
-
-
-def build_fleet_job() -> "UnresolvedAssetJobDefinition":
-    """Build the job `watch_fleet`, which runs the checks over all accounts."""
-    return dg.define_asset_job(
-        WATCH_FLEET,
-        selection=dg.AssetSelection.checks(*FLEET_CHECK_KEYS),
-        executor_def=dg.in_process_executor,
-        description="Checks all accounts for missing days and lost connections.",
-    )
-
-
 def build_fleet_schedule(settings: Settings) -> dg.ScheduleDefinition:
     """Build the hourly schedule `watch_fleet`. It is on by default: an account without runs causes no failure."""
     return dg.ScheduleDefinition(
@@ -146,7 +138,10 @@ def build_housekeeping(settings: Settings) -> tuple[dg.JobDefinition, dg.Schedul
             expired = find_expired(settings, context.instance, location)
             removed = remove(lake, expired, context.log.warning)
         context.log.info("Removed %s.", format_totals(removed))
-        context.add_output_metadata(_count_by_kind(removed) | {"left": len(expired) - len(removed)})
+        counts = {"left": len(expired) - len(removed)}
+        for kind, (count, size) in sum_by_kind(removed).items():
+            counts |= {kind: count, f"bytes of {kind}": size}  # numbers that the UI plots
+        context.add_output_metadata(counts)
 
     @dg.op(description="Reports published files to Dagster that its event log lacks; all of them if it was lost.")
     def report_missing_events(context: dg.OpExecutionContext, lake: dg.ResourceParam[DataDir]) -> None:
@@ -189,16 +184,6 @@ def find_expired(
     policy = cleanup.load_policy(settings)
     expired = cleanup.find_expired(DataDir(settings.data_dir), policy)
     if settings.run_log_days:
-        before = policy.now - timedelta(days=settings.run_log_days)
-        expired += find_expired_run_logs(
-            instance, before, jobs=JOB_NAMES, assets=frozenset(MATERIALIZABLE_ASSETS), location=location
-        )
+        before, assets = policy.now - timedelta(days=settings.run_log_days), frozenset(MATERIALIZABLE_ASSETS)
+        expired += find_expired_run_logs(instance, before, jobs=JOB_NAMES, assets=assets, location=location)
     return expired
-
-
-def _count_by_kind(removed: list[ExpiredItem]) -> dict[str, Any]:
-    """Return items and bytes of each kind as numbers that the UI plots."""
-    counts: dict[str, Any] = {}
-    for kind, (count, size) in sum_by_kind(removed).items():
-        counts |= {kind: count, f"bytes of {kind}": size}
-    return counts

@@ -21,17 +21,12 @@ ACCOUNT_TAG, DATE_TAG = "dagster/partition/account", "dagster/partition/date"
 
 def build_account_days(settings: Settings) -> dg.MultiPartitionsDefinition:
     """Build the partitions: every account, and every day from the start date to the latest that ended."""
-    days = dg.DailyPartitionsDefinition(
-        start_date=settings.start_date.isoformat(), timezone=settings.timezone, end_date=_find_end_date(settings)
-    )
+    end = None  # Dagster's clock decides
+    if settings.frozen_now:
+        end = (settings.calendar.find_latest_ended(settings.now()) + timedelta(days=1)).isoformat()
+    start = settings.start_date.isoformat()
+    days = dg.DailyPartitionsDefinition(start_date=start, timezone=settings.timezone, end_date=end)
     return dg.MultiPartitionsDefinition({"account": ACCOUNTS, "date": days})
-
-
-def _find_end_date(settings: Settings) -> str | None:
-    """Return the first day after the partitions with `LMS_NOW`; None leaves the end to Dagster's clock."""
-    if settings.frozen_now is None:
-        return None
-    return (settings.calendar.find_latest_ended(settings.now()) + timedelta(days=1)).isoformat()
 
 
 def add_accounts(instance: dg.DagsterInstance, account_ids: Iterable[str]) -> list[str]:

@@ -1,17 +1,18 @@
 """Retention of run logs: the event file of each run, and the folder with the output of its steps.
 
-Belongs here: how Dagster keeps them on a disk. A run leaves some 560 KB: 350 KB are its event file, 20 KB the output of
-its steps; these are removed. Its record and its materializations are in files that all runs share and stay, so every
-partition is shown as before. (`DagsterInstance.delete_run` keeps the file at its size and deletes the record and the
-materializations: the run's partitions are missing afterwards. A process that had opened the log of a run before its
-removal can't open it again; other processes find it empty.)
+Belongs here: where Dagster keeps them on a disk. Not here: their removal (`housekeeping/cleanup.py`).
 """
+
+# A run leaves some 560 KB: 350 KB are its event file, 20 KB the output of its steps; these are removed. Its record and
+# its materializations are in files that all runs share and stay, so every partition is shown as before.
+# `DagsterInstance.delete_run` does the opposite: it keeps the file at its size and deletes record and materializations.
+# A process that opened the log of a run before its removal can't open it again; other processes find it empty.
 
 from __future__ import annotations
 
 import uuid
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from collections.abc import Set as AbstractSet
 from datetime import datetime
 from itertools import islice
@@ -45,6 +46,9 @@ def find_expired_run_logs(
     Other projects may use the same instance; `location` is the code location from which runs of this package are
     launched. Logs that are not on this machine's disk have a retention of their own.
     """
+    logs = _group_by_run(instance, before)
+    run_ids = iter(logs)
+    expired: list[ExpiredItem] = []
 
     def is_ours(run: dg.DagsterRun) -> bool:
         origin = run.remote_job_origin
@@ -53,19 +57,13 @@ def find_expired_run_logs(
         selected = {key.to_user_string() for key in run.asset_selection or ()}
         return run.job_name in jobs or (run.job_name == ASSET_JOB and bool(selected) and selected <= assets)
 
-    return list(_select_expired(instance, _group_by_run(instance, before), is_ours))
-
-
-def _select_expired(
-    instance: dg.DagsterInstance, logs: dict[str, list[Path]], is_ours: Callable[[dg.DagsterRun], bool]
-) -> Iterator[ExpiredItem]:
-    run_ids = iter(logs)
     while batch := list(islice(run_ids, BATCH_SIZE)):
         runs = {run.run_id: run for run in instance.get_runs(dg.RunsFilter(run_ids=batch))}
         for run_id in batch:
             run = runs.get(run_id)
             if run is None or (run.is_finished and is_ours(run)):
-                yield from (ExpiredItem("run logs", path, measure_size(path)) for path in logs[run_id])
+                expired += [ExpiredItem("run logs", path, measure_size(path)) for path in logs[run_id]]
+    return expired
 
 
 def _group_by_run(instance: dg.DagsterInstance, before: datetime) -> dict[str, list[Path]]:

@@ -31,8 +31,11 @@ MAX_WAIT_SECONDS = 1800.0
 
 
 def build_sensors(settings: Settings) -> list[dg.SensorDefinition]:
-    """Build `account_registry`, `failed_days` and `warehouse_refresh`."""
-    return [_build_account_registry(settings), _build_failed_days(settings), warehouse_refresh]
+    """Build `account_registry`, `failed_days`, `warehouse_refresh`, and `failure_alerts` if LMS_ALERT_WEBHOOK is set."""
+    sensors = [_build_account_registry(settings), _build_failed_days(settings), warehouse_refresh]
+    if settings.alert_webhook is not None:
+        sensors.append(_build_failure_alerts(settings, settings.alert_webhook.get_secret_value()))
+    return sensors
 
 
 def _build_account_registry(settings: Settings) -> dg.SensorDefinition:
@@ -104,12 +107,7 @@ def warehouse_refresh(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg
     return dg.RunRequest(run_key=cursor)
 
 
-def build_alert_sensors(settings: Settings) -> list[dg.SensorDefinition]:
-    """Build `failure_alerts` if LMS_ALERT_WEBHOOK is set."""
-    if settings.alert_webhook is None:
-        return []
-    address = settings.alert_webhook.get_secret_value()
-
+def _build_failure_alerts(settings: Settings, address: str) -> dg.SensorDefinition:
     @dg.run_failure_sensor(
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Sends failed runs to LMS_ALERT_WEBHOOK: once for each account and cause, not for each retry.",
@@ -136,4 +134,4 @@ def build_alert_sensors(settings: Settings) -> list[dg.SensorDefinition]:
         is_sent = Alerts(lake, address).send_once(failure)
         return None if is_sent else dg.SkipReason("An alert for this account and cause was sent already.")
 
-    return [failure_alerts]
+    return failure_alerts

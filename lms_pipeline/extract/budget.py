@@ -1,7 +1,7 @@
 """The budget of a snapshot: calls per hour, calls in all, and hours.
 
-Belongs here: counting calls and stopping them in time. Which calls are worth it is `plan.py`; the rate limits of the API
-are `truto/rate_limit.py`.
+Belongs here: counting calls and stopping them in time. Not here: which calls are worth it (`plan.py`), the rate limits
+of the API (`truto/rate_limit.py`).
 """
 
 from __future__ import annotations
@@ -67,8 +67,8 @@ class Budget:
         self.limits = limits
         self._attempt = attempt
         self._deadline = time.monotonic() + limits.hours * 3_600
-        hour = [Rate(limits.per_hour, HOUR_MS)] if limits.per_hour else []
-        self._hourly = SharedRateLimiter(file, hour, sleep) if hour else None
+        hourly = limits.per_hour
+        self._hourly = SharedRateLimiter(file, [Rate(hourly, HOUR_MS)], sleep) if hourly else None
 
     def __call__(self, request: Request) -> None:  # noqa: ARG002 - every request costs the same
         """Let a request pass, after a wait where the hourly limit needs one.
@@ -83,26 +83,22 @@ class Budget:
             )
         with ExitStack() as undo:
             undo.callback(self._attempt.uncount_request)
-            self._wait()
+            try:
+                self._wait()
+            except RateLimitExceededError:
+                raise BudgetSpentError(
+                    f"The {self.limits.hours:g} hours that a snapshot of {self._account_id} may take are over: "
+                    "raise max_hours or calls_per_hour, or run it again to continue."
+                ) from None
             undo.pop_all()
 
     def _wait(self) -> None:
-        if self._hourly is None:
-            if time.monotonic() > self._deadline:
-                raise self._out_of_time()
-            return
-        try:
+        if self._hourly is not None:
             self._hourly.acquire(self._deadline)
-        except RateLimitExceededError:
-            raise self._out_of_time() from None
+        elif time.monotonic() > self._deadline:
+            raise RateLimitExceededError
 
     def close(self) -> None:
         """Close the file."""
         if self._hourly is not None:
             self._hourly.close()
-
-    def _out_of_time(self) -> BudgetSpentError:
-        return BudgetSpentError(
-            f"The {self.limits.hours:g} hours that a snapshot of {self._account_id} may take are over: "
-            "raise max_hours or calls_per_hour, or run it again to continue."
-        )

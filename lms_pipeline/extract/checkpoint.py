@@ -1,7 +1,6 @@
 """The checkpoint: stored responses of an account and day, request by request, compressed, in one SQLite file.
 
-Belongs here: storing and finding responses. They let an interrupted pull continue, and a replay flatten a day again.
-SQLite makes each response durable by itself: a killed process loses none that was stored.
+Belongs here: storing and finding responses. They let an interrupted pull continue, and a replay transform a day again.
 """
 
 from __future__ import annotations
@@ -9,6 +8,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.resources import files
 from pathlib import Path
@@ -36,8 +36,9 @@ class Checkpoint:
         with self._errors():
             path.parent.mkdir(parents=True, exist_ok=True)
             self._file = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
+            self._file.row_factory = sqlite3.Row
             self._file.execute("PRAGMA journal_mode = WAL")
-            # A power cut may lose the last responses, a kill loses none.
+            # each response is a transaction: a power cut may lose the last ones, a kill loses none
             self._file.execute("PRAGMA synchronous = NORMAL")
             self._file.execute("PRAGMA foreign_keys = ON")
             self._file.executescript(files(__package__).joinpath("checkpoint.sql").read_text(encoding="utf-8"))
@@ -57,7 +58,7 @@ class Checkpoint:
         A rejected attempt is continued only with `trust_rejected`. A new attempt inherits the number of requests of the
         abandoned ones: they were sent for the same snapshot.
         """
-        with self._writing() as file:
+        with self.writing() as file:
             if trust_rejected:
                 file.execute("DELETE FROM refused")
             found = file.execute(
@@ -80,19 +81,20 @@ class Checkpoint:
 
     def attempts(self) -> list[Attempt]:
         """Return all attempts, the latest first."""
-        with self._reading() as file:
+        with self.reading() as file:
             found = file.execute("SELECT id FROM attempts ORDER BY id DESC").fetchall()
         return [Attempt(self, int(number)) for (number,) in found]
 
     @contextmanager
-    def _writing(self) -> Iterator[sqlite3.Connection]:
-        """One transaction."""
+    def writing(self) -> Iterator[sqlite3.Connection]:
+        """Make the block one transaction."""
         with self._lock, self._errors(), self._file:  # which commits, or rolls back what raises
             self._file.execute("BEGIN IMMEDIATE")
             yield self._file
 
     @contextmanager
-    def _reading(self) -> Iterator[sqlite3.Connection]:
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """Keep other threads out while the block reads."""
         with self._lock, self._errors():
             yield self._file
 
@@ -107,14 +109,14 @@ class Checkpoint:
             ) from None
 
 
+@dataclass(frozen=True, slots=True)
 class Attempt:
     """The responses of one attempt at a snapshot, which several processes may continue."""
 
-    def __init__(self, checkpoint: Checkpoint, number: int, last_response_at: datetime | None = None) -> None:
-        self._checkpoint = checkpoint
-        self._number = number
-        self.last_response_at = last_response_at
-        """When its latest response came, where another process began it."""
+    checkpoint: Checkpoint
+    number: int
+    last_response_at: datetime | None = None
+    """When its latest response came, where another process began it."""
 
     @property
     def fingerprint(self) -> str:
@@ -142,46 +144,45 @@ class Attempt:
         text = self._read_column("circumstances")
         return None if text is None else str(text)
 
-    @replay_context.setter
-    def replay_context(self, text: str) -> None:
-        with self._checkpoint._writing() as file:  # noqa: SLF001 - two halves of one store
-            file.execute("UPDATE attempts SET circumstances = ? WHERE id = ?", (text, self._number))
+    def save_replay_context(self, text: str) -> None:
+        """Store the replay context."""
+        with self.checkpoint.writing() as file:
+            file.execute("UPDATE attempts SET circumstances = ? WHERE id = ?", (text, self.number))
 
     def _read_column(self, column: Literal["plan", "started_at", "requests", "circumstances", "is_finished"]) -> object:
-        with self._checkpoint._reading() as file:  # noqa: SLF001
-            found = file.execute("SELECT * FROM attempts WHERE id = ?", (self._number,))
-            names = [one[0] for one in found.description]
-            return dict(zip(names, found.fetchone(), strict=True))[column]
+        with self.checkpoint.reading() as file:
+            row: sqlite3.Row = file.execute("SELECT * FROM attempts WHERE id = ?", (self.number,)).fetchone()
+            return row[column]
 
     def count_request(self, max_requests: int | None = None) -> bool:
         """Count a request that is about to be sent; return False where that would be more than `max_requests`."""
         limit = -1 if max_requests is None else max_requests
-        with self._checkpoint._writing() as file:  # noqa: SLF001
+        with self.checkpoint.writing() as file:
             counted = file.execute(
                 "UPDATE attempts SET requests = requests + 1 WHERE id = ? AND (? < 0 OR requests < ?)",
-                (self._number, limit, limit),
+                (self.number, limit, limit),
             )
             return counted.rowcount == 1
 
     def uncount_request(self) -> None:
         """Undo the count of a request that was not sent."""
-        with self._checkpoint._writing() as file:  # noqa: SLF001
-            file.execute("UPDATE attempts SET requests = requests - 1 WHERE id = ?", (self._number,))
+        with self.checkpoint.writing() as file:
+            file.execute("UPDATE attempts SET requests = requests - 1 WHERE id = ?", (self.number,))
 
     def put(self, key: str, response: StoredResponse) -> None:
         """Store a response; from here on the request is never sent again for this attempt."""
         body = pa.compress(response.body, codec=CODEC, asbytes=True) if response.body else b""
         received_at = response.received_at.astimezone(UTC).isoformat()
-        row = (self._number, key, response.status, received_at, len(response.body), body)
-        with self._checkpoint._writing() as file:  # noqa: SLF001
+        row = (self.number, key, response.status, received_at, len(response.body), body)
+        with self.checkpoint.writing() as file:
             file.execute("INSERT OR REPLACE INTO answers VALUES (?, ?, ?, ?, ?, ?)", row)
-            file.execute("UPDATE attempts SET last_at = ? WHERE id = ?", (received_at, self._number))
+            file.execute("UPDATE attempts SET last_at = ? WHERE id = ?", (received_at, self.number))
 
     def get(self, key: str) -> StoredResponse | None:
         """Return the stored response of a request, if any."""
-        with self._checkpoint._reading() as file:  # noqa: SLF001
+        with self.checkpoint.reading() as file:
             found = file.execute(
-                "SELECT status, received_at, size, body FROM answers WHERE attempt = ? AND key = ?", (self._number, key)
+                "SELECT status, received_at, size, body FROM answers WHERE attempt = ? AND key = ?", (self.number, key)
             ).fetchone()
         if found is None:
             return None
@@ -191,24 +192,18 @@ class Attempt:
 
     def forget(self, prefix: str) -> None:
         """Drop the responses whose keys begin with a prefix, as those of a list that must restart."""
-        with self._checkpoint._writing() as file:  # noqa: SLF001
+        with self.checkpoint.writing() as file:
             file.execute(
-                "DELETE FROM answers WHERE attempt = ? AND substr(key, 1, ?) = ?", (self._number, len(prefix), prefix)
+                "DELETE FROM answers WHERE attempt = ? AND substr(key, 1, ?) = ?", (self.number, len(prefix), prefix)
             )
-
-    def count(self) -> int:
-        """Return the number of stored responses."""
-        with self._checkpoint._reading() as file:  # noqa: SLF001
-            found = file.execute("SELECT count(*) FROM answers WHERE attempt = ?", (self._number,)).fetchone()
-        return int(found[0])
 
     def reject(self) -> None:
         """Mark the attempt as rejected: the next one fetches everything again, unless it trusts rejected responses."""
-        with self._checkpoint._writing() as file:  # noqa: SLF001
-            file.execute("INSERT OR IGNORE INTO refused VALUES (?)", (self._number,))
+        with self.checkpoint.writing() as file:
+            file.execute("INSERT OR IGNORE INTO refused VALUES (?)", (self.number,))
 
     def finish(self) -> None:
         """Mark the snapshot as published: the responses stay for replays, those of other attempts are deleted."""
-        with self._checkpoint._writing() as file:  # noqa: SLF001
-            file.execute("UPDATE attempts SET is_finished = TRUE WHERE id = ?", (self._number,))
-            file.execute("DELETE FROM attempts WHERE id <> ?", (self._number,))
+        with self.checkpoint.writing() as file:
+            file.execute("UPDATE attempts SET is_finished = TRUE WHERE id = ?", (self.number,))
+            file.execute("DELETE FROM attempts WHERE id <> ?", (self.number,))

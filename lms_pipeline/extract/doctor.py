@@ -1,7 +1,7 @@
 """Diagnosis of a live account: what the docs of the API leave open, with as few calls as possible.
 
-Belongs here: the questions, and the calls that answer them. No answer holds a name, an address or an id of a person:
-bodies are described by their shape. `docs/talentlms.md` says what follows from each answer.
+Belongs here: the questions, and the calls that answer them. No answer holds a name, an address or an id of a person.
+`docs/talentlms.md` says what follows from each answer.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
-from itertools import chain
 from typing import Any, TypeVar
 
 import httpx
@@ -71,7 +70,9 @@ class Doctor:
             Diagnosis(
                 "What is the answer to a pair that doesn't exist?", _try_pair(self._describe_absence, absent_pair)
             ),
-            Diagnosis("Are there rate headers?", self._describe_rate_headers()),
+            Diagnosis(
+                "Are there rate headers?", ", ".join(f"{name}: {value}" for name, value in self.headers.items()) or "no"
+            ),
             Diagnosis(
                 "What happens to an enrollment that was removed?",
                 "no call shows it: remove one and compare the snapshots of two days",
@@ -80,9 +81,8 @@ class Doctor:
 
     def _sample_ids(self, resource: Resource) -> list[str]:
         """Return the ids of the first records of a list."""
-        query = ListQuery(self.account_id, limit=SAMPLE_SIZE, ignore_remote_data=True)
         try:
-            page = self._fetch_page(resource, query)
+            page = self._fetch_page(resource, ListQuery(self.account_id, limit=SAMPLE_SIZE, ignore_remote_data=True))
         except TrutoError:
             return []
         records = map(_decode_object, page.records)
@@ -124,13 +124,11 @@ class Doctor:
         first, second = self._fetch_enrollment(pair), self._fetch_enrollment(pair)
         if first is None or second is None:
             return "the pair has no enrollment"
-        one = first.get("id")
-        stability = "the same in a second response" if one == second.get("id") else "another in a second response"
-        return f"{_mask_id(one)}, {stability}"
+        stability = "the same" if first.get("id") == second.get("id") else "another"
+        return f"{_mask_id(first.get('id'))}, {stability} in a second response"
 
     def _describe_body(self, response_format: ResponseFormat, pair: RosterEntry) -> str:
-        query = self._build_pair_query(pair, response_format)
-        request = build_list_request("course-enrollments", query)
+        request = build_list_request("course-enrollments", self._build_pair_query(pair, response_format))
         response = self._fetch(request, lambda body, _received_at: body)
         kind = response.headers.get("content-type", "no content type")
         return f"{kind}, {len(response.value):,} bytes: {_describe_json(response.value)}"
@@ -151,10 +149,6 @@ class Doctor:
             source = "the LMS's" if error.is_remote else "Truto's"
             return f"status {error.status}, {source} own: {error.server_message!r}"
         return f"status 200 with {len(page.records)} records"
-
-    def _describe_rate_headers(self) -> str:
-        found = [f"{name}: {self.headers[name]}" for name in RATE_HEADERS if name in self.headers]
-        return ", ".join(found) or "no"
 
     def _fetch_enrollment(self, pair: RosterEntry) -> dict[str, Any] | None:
         records = self._fetch_page("course-enrollments", self._build_pair_query(pair, "unified")).records
@@ -191,19 +185,11 @@ def _find_absent_pair(
     """Return a learner and a course that exist, where the learner is not enrolled in the course."""
     in_course = {entry.user_id for entry in rosters or ()}
     of_user = {entry.course_id for entry in user_courses or ()}
-    candidates = chain(
-        (
-            RosterEntry(user, courses[0], b"")
-            for user in users
-            if courses and rosters is not None and user not in in_course
-        ),
-        (
-            RosterEntry(users[0], course, b"")
-            for course in courses
-            if users and user_courses is not None and course not in of_user
-        ),
-    )
-    return next(candidates, None)
+    absent = [
+        *((user, courses[0]) for user in users if rosters is not None and user not in in_course),
+        *((users[0], course) for course in courses if user_courses is not None and course not in of_user),
+    ]
+    return RosterEntry(*absent[0], b"") if absent else None
 
 
 def _describe_entries(entries: list[RosterEntry] | None, key: RosterKey) -> str:

@@ -26,33 +26,19 @@ BATCH_SIZE = 1_000
 """Pairs of the plan that are held in memory while they are fetched."""
 READ_BATCH_ROWS = 10_000
 
-_FOUND = pa.schema(
-    [
-        pa.field("user_id", pa.string()),
-        pa.field("course_id", pa.string()),
-        pa.field("payload", pa.string()),
-        pa.field("fetched_at", pa.timestamp("us", "UTC")),
-        pa.field("position", pa.int64()),
-    ]
-)
+_PAIR = {"user_id": pa.string(), "course_id": pa.string()}
+_TIME = pa.timestamp("us", "UTC")
+_FOUND = pa.schema({**_PAIR, "payload": pa.string(), "fetched_at": _TIME, "position": pa.int64()})
+_PREVIOUS = pa.schema({**_PAIR, "source": pa.string(), "fetched_at": _TIME})
 ROSTER_FINGERPRINTS = pa.schema(
-    [
-        pa.field("user_id", pa.string()),
-        pa.field("course_id", pa.string()),
-        pa.field("detail_hash", pa.binary()),  # the first half of the SHA-256 of the roster entry
-        pa.field("is_absent", pa.bool_()),  # the pair was fetched, and the LMS has no enrollment for it
-        pa.field("asked_at", pa.timestamp("us", "UTC")),  # time of the roster response of the last fetch
-    ]
+    {
+        **_PAIR,
+        "detail_hash": pa.binary(),  # the first half of the SHA-256 of the roster entry
+        "is_absent": pa.bool_(),  # the pair was fetched, and the LMS has no enrollment for it
+        "asked_at": _TIME,  # time of the roster response of the last fetch
+    }
 )
 """Columns of `state/details/*.parquet`: what the plan of the next snapshot compares roster entries with."""
-_PREVIOUS = pa.schema(
-    [
-        pa.field("user_id", pa.string()),
-        pa.field("course_id", pa.string()),
-        pa.field("source", pa.string()),
-        pa.field("fetched_at", pa.timestamp("us", "UTC")),
-    ]
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,11 +96,9 @@ class FetchPlan:
     def read_unfetched(self) -> Iterator[tuple[list[RosterEntry], list[datetime]]]:
         """Yield the new and changed pairs that no call was left for: roster entries, and the times of their responses."""
         for batch in self._read("unfetched.sql"):
-            columns = [batch.column(name).to_pylist() for name in ("user_id", "course_id", "payload")]
-            entries = [
-                RosterEntry(user, course, payload.encode()) for user, course, payload in zip(*columns, strict=True)
-            ]
-            yield entries, batch.column("fetched_at").to_pylist()
+            *columns, times = (column.to_pylist() for column in batch.columns)
+            entries = [RosterEntry(user, course, text.encode()) for user, course, text in zip(*columns, strict=True)]
+            yield entries, times
 
     def read_carried(self, table: Literal["unified", "raw"]) -> Iterator[pa.RecordBatch]:
         """Yield the rows of the previous snapshot that are carried over unchanged."""
@@ -178,12 +162,12 @@ def _write_pairs(found: Iterable[PairBatch], path: Path) -> None:
             count = len(batch.entries)
             if not count:
                 continue
-            columns = [
-                pa.array([entry.user_id for entry in batch.entries], pa.string()),
-                pa.array([entry.course_id for entry in batch.entries], pa.string()),
-                pa.array([entry.payload.decode() for entry in batch.entries], pa.string()),
-                pa.array([batch.fetched_at] * count, pa.timestamp("us", "UTC")),
-                pa.array(range(position, position + count), pa.int64()),
-            ]
-            writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=_FOUND))
+            columns = {
+                "user_id": [entry.user_id for entry in batch.entries],
+                "course_id": [entry.course_id for entry in batch.entries],
+                "payload": [entry.payload.decode() for entry in batch.entries],
+                "fetched_at": [batch.fetched_at] * count,
+                "position": range(position, position + count),
+            }
+            writer.write_batch(pa.RecordBatch.from_pydict(columns, schema=_FOUND))
             position += count

@@ -1,19 +1,19 @@
 """The strategies that find the pairs of an account: `roster`, `learner` and `pairs`.
 
-Belongs here: the requests that each of them sends. A sweep needs no pairs and is in `session.py`; which strategy fits an
-account is `strategy_selection.py`; the content of a roster entry is `transform/rosters.py`.
+Belongs here: the requests that each of them sends. Not here: the sweep (`session.py`), which strategy fits an account
+(`strategy_selection.py`), the content of roster entries (`transform/rosters.py`).
 """
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal
 
 from lms_pipeline.concurrency import map_in_order
 from lms_pipeline.errors import LmsPipelineError, SettingsError
@@ -52,34 +52,10 @@ class PairBatch:
     """Roster entries without a usable id."""
 
 
-class PairStrategy(Protocol):
-    """Finds the pairs of an account."""
-
-    @property
-    def name(self) -> StrategyName:
-        """The name of the strategy."""
-        ...
-
-    @property
-    def needs(self) -> frozenset[Resource]:
-        """The lists without which it finds nothing."""
-        ...
-
-    def find_pairs(self, learners: Iterable[str], courses: Iterable[str]) -> Iterator[PairBatch]:
-        """Yield the pairs, response by response, from the ids in the account's lists.
-
-        Raises:
-            NoRosterError: the records do not list enrollments.
-            TrutoError: a request failed.
-        """
-        ...
-
-
 @dataclass(frozen=True, slots=True)
 class RosterSource:
     """The list whose records hold rosters, one call for each record."""
 
-    name: StrategyName
     resource: Resource
     roster_key: RosterKey
     """The side of the pair that a roster lists."""
@@ -88,7 +64,6 @@ class RosterSource:
 
 
 ROSTER = RosterSource(
-    "roster",
     "courses",
     "users",
     "The courses of account {account} come without their rosters: "
@@ -97,7 +72,6 @@ ROSTER = RosterSource(
 """TalentLMS lists the users of a course with role, dates, percentage and time, but without the completion status: from
 `in_progress` to `failed` nothing changes in a roster."""
 LEARNER = RosterSource(
-    "learner",
     "users",
     "courses",
     "The users of account {account} come without their courses: "
@@ -106,70 +80,70 @@ LEARNER = RosterSource(
 """The courses of a user, with the completion status."""
 
 
+@dataclass(frozen=True, slots=True)
 class RosterStrategy:
     """Fetches each record of one list, whose response lists enrollments."""
 
-    def __init__(self, source: RosterSource, session: FetchSession, query: ObjectQuery, workers: int) -> None:
-        self._source = source
-        self._session = session
-        self._query = query
-        self._workers = workers
-        self.name = source.name
-        self.needs: frozenset[Resource] = frozenset({source.resource})
+    source: RosterSource
+    session: FetchSession
+    query: ObjectQuery
+    workers: int
 
-    def find_pairs(self, learners: Iterable[str], courses: Iterable[str]) -> Iterator[PairBatch]:
-        """Yield the pairs of each roster. Once one record holds a roster, a record without one counts as gone."""
-        ids = learners if self._source.resource == "users" else courses
+    @property
+    def needs(self) -> set[Resource]:
+        """The lists without which it finds nothing."""
+        return {self.source.resource}
+
+    def find_pairs(self, learners: Sequence[str], courses: Sequence[str]) -> Iterator[PairBatch]:
+        """Yield the pairs of each roster. Once one record holds a roster, a record without one counts as gone.
+
+        Raises:
+            NoRosterError: the records do not list enrollments.
+            TrutoError: a request failed.
+        """
+        ids = learners if self.source.resource == "users" else courses
         has_roster = False
         without = 0
-        with closing(map_in_order(self._fetch, ids, self._workers)) as responses:
+        with closing(map_in_order(self._fetch, ids, self.workers)) as responses:
             for record_id, record in responses:
-                listed = (
-                    read_roster_response(record.record, self._source.roster_key, record_id)
-                    if record is not None
-                    else None
-                )
-                if record is None:
-                    yield PairBatch(is_gone=True)
-                elif listed is not None:
+                roster = record and read_roster_response(record.record, self.source.roster_key, record_id)
+                if record and roster:
                     has_roster = True
-                    yield PairBatch(listed.entries, record.received_at, unusable=listed.unusable)
-                elif has_roster:
+                    yield PairBatch(roster.entries, record.received_at, unusable=roster.unusable)
+                elif record is None or has_roster:
                     yield PairBatch(is_gone=True)
                 else:
                     without += 1
                     if without == MAX_PROBES:
                         break
         if without and not has_roster:
-            raise NoRosterError(self._source.missing.format(account=self._query.account_id))
+            raise NoRosterError(self.source.missing.format(account=self.query.account_id))
         for _ in range(without):
             yield PairBatch(is_gone=True)
 
     def _fetch(self, record_id: str) -> SingleRecord | None:
-        return self._session.fetch_roster(self._source.resource, record_id, self._query)
+        return self.session.client.record(self.source.resource, record_id, self.query)
 
 
+@dataclass(frozen=True, slots=True)
 class ExplicitPairs:
     """The pairs of a file, else every learner in every course; no request."""
 
-    name: StrategyName = "pairs"
+    file: Path | None
 
-    def __init__(self, file: Path | None = None) -> None:
-        self._file = file
-        self.needs: frozenset[Resource] = frozenset() if file else frozenset({"users", "courses"})
+    @property
+    def needs(self) -> set[Resource]:
+        """The lists without which it finds nothing."""
+        return set() if self.file else {"users", "courses"}
 
-    def find_pairs(self, learners: Iterable[str], courses: Iterable[str]) -> Iterator[PairBatch]:
+    def find_pairs(self, learners: Sequence[str], courses: Sequence[str]) -> Iterator[PairBatch]:
         """Yield the pairs of the file, else every learner in every course.
 
         Raises:
             SettingsError: the file is unusable.
         """
-        all_courses = list(courses)
-        pairs = (
-            read_pairs(self._file)
-            if self._file is not None
-            else ((learner, course) for course in all_courses for learner in learners)
-        )
+        every_pair = ((learner, course) for course in courses for learner in learners)
+        pairs = read_pairs(self.file) if self.file else every_pair
         while batch := [RosterEntry(user_id, course_id, b"") for user_id, course_id in islice(pairs, BATCH_SIZE)]:
             yield PairBatch(batch)
 

@@ -69,7 +69,7 @@ def find_pair_requirement(session: FetchSession, query: ListQuery) -> str | None
     """
     request = build_metadata_request(query.account_id, "course-enrollments")
     try:
-        required = set(session.fetch_metadata(request, read_required_parameters))
+        required = set(session.client.fetch(request, read_required_parameters).value)
     except TrutoError:
         pass  # the account offers no metadata: the list itself decides
     else:
@@ -108,7 +108,7 @@ def _has_roster(
 ) -> bool | None:
     """Return whether a record lists its enrollments; None where no record could be fetched."""
     for record_id in ids[:MAX_PROBES]:
-        record = session.fetch_roster(resource, record_id, query)
+        record = session.client.record(resource, record_id, query)
         if record is not None:
             return read_roster_response(record.record, roster_key, record_id) is not None
     return None

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from lms_pipeline.days import Calendar
 from lms_pipeline.errors import LmsPipelineError
@@ -143,13 +143,3 @@ def _cast(batches: pa.RecordBatchReader, schema: pa.Schema) -> pa.RecordBatchRea
     import pyarrow as pa
 
     return pa.RecordBatchReader.from_batches(schema, (batch.cast(schema) for batch in batches))
-
-
-def read_single_row(published: Published, columns: Sequence[str]) -> dict[str, Any]:
-    """Return these columns of a table with one row; reading all columns takes five times as long."""
-    import pyarrow.parquet as pq
-
-    with pq.ParquetFile(published.path) as file:
-        rows: list[dict[str, Any]] = file.read(columns).to_pylist()
-    (row,) = rows
-    return row

@@ -41,11 +41,6 @@ class Course(NamedTuple):
     completed: int
     eligible: int
 
-    @property
-    def label(self) -> str:
-        """The title, or the id of a course without one."""
-        return self.title or self.course_id
-
 
 class Courses:
     """The courses in a file of `course_completion`, the largest first."""
@@ -64,15 +59,15 @@ class Courses:
         note = f"and {smaller:,} smaller courses" if smaller else "" if largest else "There is no course."
         return f"{table}\n\n{note}" if note else table
 
-    def find_extremes(self) -> tuple[Course, Course] | None:
-        """Return the courses with the lowest and the highest rate; None if all have fewer than `MIN_ELIGIBLE`."""
+    def find_extremes(self) -> dict[str, Course]:
+        """Return the courses with the `lowest` and the `highest` rate; none if all have fewer than `MIN_ELIGIBLE`."""
         large = [course for course in self._by_size if course.eligible >= MIN_ELIGIBLE]
         rated = sorted(large, key=lambda course: course.rate or 0)
-        return (rated[0], rated[-1]) if rated else None
+        return {"lowest": rated[0], "highest": rated[-1]} if rated else {}
 
 
 def _format_row(course: Course) -> str:
-    title = escape_markdown(shorten(course.label, MAX_TITLE_LENGTH))
+    title = escape_markdown(shorten(course.title or course.course_id, MAX_TITLE_LENGTH))
     percent = "-" if course.rate is None else f"{course.rate:.0%}"
     bar = format_bar(course.rate, BAR_LENGTH)
     return f"| {bar} {percent} | {title} | {course.completed:,} of {course.eligible:,} |"

@@ -6,11 +6,9 @@ Belongs here: counts and durations as sentences. Which calls a run makes is deci
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from lms_pipeline.extract.budget import Limits
 from lms_pipeline.extract.checkpoint import Checkpoint
 from lms_pipeline.extract.plan import Kind
 from lms_pipeline.extract.session import FetchSession, fetch_list
@@ -31,29 +29,30 @@ KIND_WORDS: dict[Kind, str] = {
 }
 
 
-def format_plan(job: SnapshotJob, strategy: str, kinds: Mapping[Kind, int], calls: int) -> str:
+def format_plan(job: SnapshotJob, strategy: str, counts: Counter[Kind], calls: int) -> str:
     """Return a fetch plan in words.
 
     For example `12,000 enrollments of acme by roster: 240 new, 11,760 carried over: 240 calls, about 53 s.`
     """
-    counts = Counter(kinds)
     parts = [f"{counts[kind]:,} {words}" for kind, words in KIND_WORDS.items() if counts[kind]]
     found = f"{counts.total():,} enrollments of {job.account_id} by {strategy}"
-    return f"{found}{': ' if parts else ''}{', '.join(parts)}: {_format_job_calls(job, calls)}."
+    return f"{found}{': ' if parts else ''}{', '.join(parts)}: {_format_calls(job, calls)}."
 
 
-def format_calls(calls: int, limits: Limits, workers: int) -> str:
+def _format_calls(job: SnapshotJob, calls: int) -> str:
     """Return calls and duration like `1,920 calls, about 7 min at 2,000 an hour`.
 
     Where the limits allow fewer calls, the duration is that of the allowed ones.
     """
+    limits = job.limits
     pace = f" at {limits.per_hour:,} an hour" if limits.per_hour else ""
     allowed = calls if limits.per_snapshot is None else min(calls, limits.per_snapshot)
     cap = "" if allowed == calls else f", of which {allowed:,} are allowed"
-    return f"{calls:,} calls{cap}, about {format_duration(limits.estimate_seconds(allowed, workers))}{pace}"
+    seconds = limits.estimate_seconds(allowed, job.options.workers)
+    return f"{calls:,} calls{cap}, about {_format_duration(seconds)}{pace}"
 
 
-def format_duration(seconds: float) -> str:
+def _format_duration(seconds: float) -> str:
     """Return a duration like `40 s`, `7 min` or `5.2 h`."""
     if seconds < 90:
         return f"{seconds:.0f} s"
@@ -76,7 +75,8 @@ def estimate_calls(client: TrutoClient, data: DataDir, job: SnapshotJob) -> str:
             for resource in ("users", "courses")
         )
     list_calls = client.requests - sent_before
-    stored = _count_previous_rows(data, job)
+    latest = data.latest_snapshot(job.account_id, before=job.day)
+    stored = None if latest is None else count_rows(data.file(UNIFIED_ENROLLMENTS, latest))
     known = "no previous snapshot" if stored is None else f"{stored:,} enrollments in the previous snapshot"
     head = f"{choice.name} ({choice.why}); {learners:,} users, {courses:,} courses, {known}"
     calls = _estimate_enrollments(data, job, choice, sizes=(learners, courses), stored=stored, list_calls=list_calls)
@@ -92,29 +92,17 @@ def _estimate_enrollments(
         if stored is None:
             return ""
         pages = -(-stored // job.options.page_size) or 1
-        return f": {_format_job_calls(job, list_calls + pages)}"
+        return f": {_format_calls(job, list_calls + pages)}"
     if choice.name == "pairs":
-        return f": {_format_job_calls(job, list_calls + _count_pairs(job, learners * courses))}"
+        file = job.options.pairs_file
+        pairs = learners * courses if file is None else sum(1 for _ in read_pairs(Path(file)))
+        return f": {_format_calls(job, list_calls + pairs)}"
     rosters = courses if choice.name == "roster" else learners
     if stored is None:
         return f": {rosters:,} calls for rosters, then one for each enrollment, {learners * courses:,} at most"
     with TemporaryDirectory() as folder:
         previous = link_previous(data, job, choice.name, Path(folder))
     if previous is None or not job.may_carry:
-        return f": {_format_job_calls(job, list_calls + rosters + stored)}"
+        return f": {_format_calls(job, list_calls + rosters + stored)}"
     rotation = -(-stored // job.options.rotation_days) if job.options.rotation_days else 0
-    return f": {_format_job_calls(job, list_calls + rotation + rosters)}, and one for each that changed"
-
-
-def _count_pairs(job: SnapshotJob, all_pairs: int) -> int:
-    file = job.options.pairs_file
-    return all_pairs if file is None else sum(1 for _ in read_pairs(Path(file)))
-
-
-def _count_previous_rows(data: DataDir, job: SnapshotJob) -> int | None:
-    latest = data.latest_snapshot(job.account_id, before=job.day)
-    return count_rows(data.file(UNIFIED_ENROLLMENTS, latest)) if latest is not None else None
-
-
-def _format_job_calls(job: SnapshotJob, calls: int) -> str:
-    return format_calls(calls, job.limits, job.options.workers)
+    return f": {_format_calls(job, list_calls + rotation + rosters)}, and one for each that changed"

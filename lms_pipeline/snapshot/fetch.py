@@ -10,11 +10,9 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
-from functools import partial
-from itertools import islice
+from itertools import islice, takewhile
 from pathlib import Path
 from threading import Event
-from typing import TypeVar
 
 from lms_pipeline.concurrency import map_in_order
 from lms_pipeline.errors import LmsPipelineError, SettingsError
@@ -27,7 +25,6 @@ from lms_pipeline.extract.strategies import (
     ExplicitPairs,
     ListNotOfferedError,
     PairBatch,
-    PairStrategy,
     RosterStrategy,
 )
 from lms_pipeline.extract.strategy_selection import Choice
@@ -38,12 +35,12 @@ from lms_pipeline.snapshot.previous import link_previous
 from lms_pipeline.snapshot.writer import EnrollmentWriter
 from lms_pipeline.transform.enrollments import OtherPairError, ResponseRecords, build_raw_batch
 from lms_pipeline.transform.rosters import build_roster_batch
-from lms_pipeline.truto.query import CourseFilter, ListQuery, ObjectQuery, UserFilter
+from lms_pipeline.truto.query import CourseFilter, ListQuery, ObjectQuery, Resource, UserFilter
 from lms_pipeline.truto.response import Page
 from lms_pipeline.truto.store import NotKeptError
 
-T = TypeVar("T")
 NoCall = BudgetSpentError | NotKeptError
+PairStrategy = RosterStrategy | ExplicitPairs
 
 MAX_ROUNDS = 2
 """Sweeps of one run: a list that changes while it is read serves enrollments twice."""
@@ -84,7 +81,7 @@ def _sweep(context: SnapshotContext, choice: Choice, lists: Lists, files: ExitSt
     round_ = 1
     while True:
         with ExitStack() as opened:
-            writer = retry_once(partial(_sweep_round, context, opened, round_))
+            writer = _sweep_round(context, opened, round_)
             paths = lists.close(context.describe(choice.name, complete=lists.is_complete))
             duplicates = writer.deduplicate(*paths)
             if not duplicates or round_ == MAX_ROUNDS:
@@ -98,10 +95,11 @@ def _sweep(context: SnapshotContext, choice: Choice, lists: Lists, files: ExitSt
         round_ += 1
 
 
+@retry_once
 def _sweep_round(context: SnapshotContext, files: ExitStack, round_: int) -> EnrollmentWriter:
     job = context.job
     with ExitStack() as opened:
-        writer = opened.enter_context(EnrollmentWriter(job.identity, context.publication, context.scratch))
+        writer = EnrollmentWriter(job.identity, context.publication, context.scratch, opened)
         for page in sweep_enrollments(context.session, job.account_id, job.options, round_):
             writer.add_responses([writer.add_page(page)])
         files.push(opened.pop_all())
@@ -112,8 +110,8 @@ def _fetch_by_pairs(context: SnapshotContext, choice: Choice, lists: Lists, file
     """Find the pairs, plan their calls, and carry out the plan."""
     job = context.job
     strategy = _build_strategy(context, choice)
-    _require_lists(context, strategy, lists)
-    previous = link_previous(context.data, job, strategy.name, context.scratch)
+    _require_lists(context, choice, strategy.needs, lists)
+    previous = link_previous(context.data, job, choice.name, context.scratch)
     if context.requires_previous and previous is None:
         raise NotKeptError(
             f"The snapshot of {job.partition} carried rows over from the previous one, which is missing or was replaced: "
@@ -131,8 +129,8 @@ def _fetch_by_pairs(context: SnapshotContext, choice: Choice, lists: Lists, file
             rotation_days=job.options.rotation_days,
         )
     )
-    context.report_plan(format_plan(job, strategy.name, plan.counts, plan.calls))
-    writer = files.enter_context(EnrollmentWriter("pair", context.publication, context.scratch))
+    context.report_plan(format_plan(job, choice.name, plan.counts, plan.calls))
+    writer = EnrollmentWriter("pair", context.publication, context.scratch, files)
     not_enrolled = _carry_out(context, plan, writer)
     complete = lists.is_complete and not missing.total()
     writer.deduplicate(*lists.close(context.describe(choice.name, complete=complete)))
@@ -162,12 +160,12 @@ def _build_strategy(context: SnapshotContext, choice: Choice) -> PairStrategy:
             raise SettingsError(f"The strategy {choice.name} does not go by pairs.")
 
 
-def _require_lists(context: SnapshotContext, strategy: PairStrategy, lists: Lists) -> None:
+def _require_lists(context: SnapshotContext, choice: Choice, needs: set[Resource], lists: Lists) -> None:
     offered = {LISTS["learners"]: lists.learners.is_offered, LISTS["courses"]: lists.courses.is_offered}
-    if missing := sorted(one for one in strategy.needs if not offered[one]):
+    if missing := sorted(one for one in needs if not offered[one]):
         raise ListNotOfferedError(
             f"The LMS of account {context.job.account_id} gives no list of its {' and '.join(missing)}, which the strategy "
-            f'{strategy.name} goes by: set strategy = "pairs" and a pairs_file for it in LMS_ACCOUNTS_FILE.'
+            f'{choice.name} goes by: set strategy = "pairs" and a pairs_file for it in LMS_ACCOUNTS_FILE.'
         )
 
 
@@ -197,13 +195,13 @@ def _carry_out(context: SnapshotContext, plan: FetchPlan, writer: EnrollmentWrit
 
 def _fetch_pairs(context: SnapshotContext, plan: FetchPlan, writer: EnrollmentWriter) -> tuple[int, NoCall | None]:
     """Return how many pairs have no enrollment, and the error that ended the calls early, if any."""
-    session, job = context.session, context.job
+    client, job = context.session.client, context.job
     stop = Event()
     not_enrolled, spent = 0, None
 
     def fetch(pair: Pair) -> Page | NoCall | None:
         try:
-            return session.fetch_pair(_build_pair_query(job, pair))
+            return client.pair(_build_pair_query(job, pair))
         except BudgetSpentError as error:
             stop.set()
             return error
@@ -211,7 +209,7 @@ def _fetch_pairs(context: SnapshotContext, plan: FetchPlan, writer: EnrollmentWr
             return error
 
     # A replay uses every stored response, whatever this version would have planned.
-    pairs = _read_until(stop, plan.read_pairs(include_carried=session.is_replay))
+    pairs = takewhile(lambda _: not stop.is_set(), plan.read_pairs(include_carried=client.is_replay))
     with closing(map_in_order(fetch, pairs, job.options.workers)) as responses:
         while batch := list(islice(responses, BATCH_RESPONSES)):
             records: list[ResponseRecords] = []
@@ -258,10 +256,3 @@ def _build_pair_query(job: SnapshotJob, pair: Pair) -> ListQuery:
         ignore_remote_data=job.options.remote_data == "drop",
         remote_query=job.options.remote_query,
     )
-
-
-def _read_until(stop: Event, pairs: Iterable[Pair]) -> Iterator[Pair]:
-    for pair in pairs:
-        if stop.is_set():
-            return
-        yield pair

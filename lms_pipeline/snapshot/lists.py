@@ -11,9 +11,9 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import partial
+from functools import wraps
 from pathlib import Path
-from typing import TypeVar
+from typing import ParamSpec, TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -27,6 +27,7 @@ from lms_pipeline.snapshot.job import LISTS, TABLES, SnapshotJob
 from lms_pipeline.transform.dedupe import StagedRows
 from lms_pipeline.transform.users_courses import ListFlattener, ListName
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 log = logging.getLogger(__name__)
@@ -43,7 +44,7 @@ class SnapshotContext:
     scratch: Path
     """A folder for what does not fit into memory; it is emptied afterwards."""
     pulled_at: datetime
-    report_plan: Callable[[str], None] = log.info
+    report_plan: Callable[[str], None]
     """Receives the fetch plan as one sentence, before its calls are made."""
     requires_previous: bool = False
     """Whether a replay can't do without the previous snapshot."""
@@ -54,7 +55,7 @@ class SnapshotContext:
             "run_id": self.job.run_id,
             "pulled_at": self.pulled_at.isoformat(),
             "strategy": strategy,
-            "requests": str(self.session.requests),
+            "requests": str(self.session.attempt.requests),
             "complete": str(complete).lower(),
         }
 
@@ -72,8 +73,6 @@ class FetchedList:
 
     def unique_ids(self) -> list[str]:
         """Return each id once, in the order of the list."""
-        if not self.ids:
-            return []
         unique: list[str] = pc.unique(pa.chunked_array(self.ids, pa.string())).to_pylist()
         return unique
 
@@ -103,25 +102,34 @@ class Lists:
         return self.learners.file.path, self.courses.file.path
 
 
-def fetch_lists(context: SnapshotContext, files: ExitStack) -> Lists:
-    """Fetch the users and the courses; `files` closes their files.
+def retry_once(fetch: Callable[P, T]) -> Callable[P, T]:
+    """Decorate a function that reads a list: it starts again after a `BrokenListError`, once.
 
     Raises:
-        TrutoError: a request failed.
+        TrutoError: the list broke again.
     """
-    return Lists(fetch_list_table("learners", context, files), fetch_list_table("courses", context, files))
+
+    @wraps(fetch)
+    def fetch_again(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return fetch(*args, **kwargs)
+        except BrokenListError as broken:
+            log.warning("%s The list is read once more from its beginning.", broken)
+        try:
+            return fetch(*args, **kwargs)
+        except BrokenListError as again:
+            raise again.__cause__ or again from None
+
+    return fetch_again
 
 
+@retry_once
 def fetch_list_table(name: ListName, context: SnapshotContext, files: ExitStack) -> FetchedList:
     """Fetch one list into its file; `files` closes it.
 
     Raises:
         TrutoError: a request failed.
     """
-    return retry_once(partial(_fetch_list_table, name, context, files))
-
-
-def _fetch_list_table(name: ListName, context: SnapshotContext, files: ExitStack) -> FetchedList:
     job, table, flattener = context.job, TABLES[name], ListFlattener(name)
     with ExitStack() as opened:
         fetched = FetchedList(opened.enter_context(context.publication.open(table)), reading=flattener.counts)
@@ -137,19 +145,3 @@ def _fetch_list_table(name: ListName, context: SnapshotContext, files: ExitStack
             flattener.counts["duplicates"] = duplicates.total
         files.push(opened.pop_all())
     return fetched
-
-
-def retry_once(fetch: Callable[[], T]) -> T:
-    """Return what `fetch` returns; after a broken list it starts from the beginning, once.
-
-    Raises:
-        TrutoError: the list broke again.
-    """
-    try:
-        return fetch()
-    except BrokenListError as broken:
-        log.warning("%s The list is read once more from its beginning.", broken)
-    try:
-        return fetch()
-    except BrokenListError as again:
-        raise again.__cause__ or again from None

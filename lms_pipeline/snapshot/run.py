@@ -11,8 +11,6 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack, closing
 from dataclasses import replace
 from datetime import datetime, timedelta
-from pathlib import Path
-from typing import Protocol
 
 from lms_pipeline.days import Calendar
 from lms_pipeline.extract.budget import Budget
@@ -35,7 +33,7 @@ from lms_pipeline.lake.publishing import (
 )
 from lms_pipeline.snapshot.fetch import FetchedEnrollments, fetch_enrollments
 from lms_pipeline.snapshot.job import LISTS, TABLES, ReplayContext, SnapshotJob, SnapshotResult
-from lms_pipeline.snapshot.lists import Lists, SnapshotContext, fetch_list_table, fetch_lists
+from lms_pipeline.snapshot.lists import Lists, SnapshotContext, fetch_list_table
 from lms_pipeline.snapshot.previous import write_fingerprints
 from lms_pipeline.tables.pulled import COURSES, LEARNERS, PULLED_TABLES, UNIFIED_ENROLLMENTS
 from lms_pipeline.truto.client import TrutoClient
@@ -45,12 +43,8 @@ from lms_pipeline.truto.transport import Gate
 log = logging.getLogger(__name__)
 
 
-class Connect(Protocol):
-    """Opens a client whose requests pass a gate, and whose responses a store keeps."""
-
-    def __call__(self, gate: Gate, store: ResponseStore, /) -> AbstractContextManager[TrutoClient]:
-        """Return a client, as a context manager."""
-        ...
+Connect = Callable[[Gate, ResponseStore], AbstractContextManager[TrutoClient]]
+"""Opens a client whose requests pass a gate, and whose responses a store keeps."""
 
 
 def take_snapshot(
@@ -83,7 +77,10 @@ def take_snapshot(
         calendar.check_open(job.day, now())
         remove_leftovers(data, PULLED_TABLES, job.partition)
         check_free_space(data, job.partition)
-        with Checkpoint(_checkpoint_path(data, job)) as checkpoint:
+        answers = data.answers(job.partition)
+        # a job for lists only has its own checkpoint, and leaves that of the enrollments alone
+        path = answers.with_suffix(".lists.sqlite") if job.lists_only else answers
+        with Checkpoint(path) as checkpoint:
             attempt = checkpoint.begin(job.fingerprint, now(), trust_rejected=job.allow_drop)
             hourly = data.budgets / f"hour-{job.account_id}.sqlite"
             with (
@@ -119,8 +116,6 @@ def replay_snapshot(
             raise NotKeptError(f"No responses of {job.partition} are kept: its snapshot stays as it is.")
         with Checkpoint(data.answers(job.partition)) as checkpoint:
             attempt, then = _find_published_attempt(data, job, checkpoint)
-            if attempt is None or then is None:
-                raise NotKeptError(f"The pull of {job.partition} did not finish: pull it again.")
             if attempt.fingerprint != job.fingerprint:
                 raise NotKeptError(
                     f"The options of {job.account_id} in LMS_ACCOUNTS_FILE differ from those with which {job.day} was "
@@ -148,7 +143,7 @@ def _run_stages(context: SnapshotContext) -> SnapshotResult:
     with ExitStack() as files:
         if context.job.lists_only:
             return _publish_lists_only(context, files)
-        lists = fetch_lists(context, files)
+        lists = Lists(fetch_list_table("learners", context, files), fetch_list_table("courses", context, files))
         enrollments = _fetch_by_remembered_or_selected(context, lists, files)
         rows, writer, pairs = enrollments.writer.counts, enrollments.writer, enrollments.pairs
         complete = lists.is_complete and not pairs.has_missing and not writer.is_partial and rows.duplicates.total == 0
@@ -159,7 +154,7 @@ def _run_stages(context: SnapshotContext) -> SnapshotResult:
             published,
             choice=enrollments.choice,
             complete=complete,
-            requests=context.session.requests,
+            requests=context.session.attempt.requests,
             rows=rows,
             pairs=pairs,
             reading={
@@ -197,7 +192,7 @@ def _publish_lists_only(context: SnapshotContext, files: ExitStack) -> SnapshotR
     return SnapshotResult(
         context.publication.publish([(one.file, TABLES[name].key) for name, one in lists.items()]),
         complete=complete,
-        requests=context.session.requests,
+        requests=context.session.attempt.requests,
         reading={name: one.reading for name, one in lists.items()},
     )
 
@@ -214,7 +209,7 @@ def _publish(
     audit_counts(
         brought=rows.brought, unified=writer.unified.rows, rejected=rows.rejected, duplicates=rows.duplicates.total
     )
-    if not (job.allow_drop or context.session.is_replay):
+    if not (job.allow_drop or context.session.client.is_replay):
         refuse_row_drop(context.data, job.partition, writer.unified.rows, job.options.max_drop)
     return context.publication.publish(
         [
@@ -227,9 +222,7 @@ def _publish(
     )
 
 
-def _find_published_attempt(
-    data: DataDir, job: SnapshotJob, checkpoint: Checkpoint
-) -> tuple[Attempt, ReplayContext] | tuple[None, None]:
+def _find_published_attempt(data: DataDir, job: SnapshotJob, checkpoint: Checkpoint) -> tuple[Attempt, ReplayContext]:
     """Return the attempt whose snapshot is published, even if its process died before it marked it as finished."""
     published = data.file(UNIFIED_ENROLLMENTS, job.partition)
     run_id = read_metadata(published).get("run_id") if published.exists() else None
@@ -237,15 +230,9 @@ def _find_published_attempt(
         then = ReplayContext.from_json(attempt.replay_context)
         if then is not None and (attempt.is_finished or then.run_id == run_id):
             return attempt, then
-    return None, None
+    raise NotKeptError(f"The pull of {job.partition} did not finish: pull it again.")
 
 
 def _is_published(data: DataDir, job: SnapshotJob) -> bool:
     names = job.tables if job.lists_only else {UNIFIED_ENROLLMENTS.name}
     return all(data.file(TABLES[name], job.partition).exists() for name in names)
-
-
-def _checkpoint_path(data: DataDir, job: SnapshotJob) -> Path:
-    """Return the file of the checkpoint: a job for lists only has its own, and leaves that of the enrollments alone."""
-    path = data.answers(job.partition)
-    return path.with_suffix(".lists.sqlite") if job.lists_only else path

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
-from typing import Self
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -27,10 +26,10 @@ from lms_pipeline.truto.response import Page
 class EnrollmentWriter:
     """Stages rows, deduplicates them, and writes them to files that the publisher closes.
 
-    A context manager: files that are not closed when the block ends are removed.
+    `files` removes those that are not closed.
     """
 
-    def __init__(self, identity: Identity, publication: Publication, scratch: Path) -> None:
+    def __init__(self, identity: Identity, publication: Publication, scratch: Path, files: ExitStack) -> None:
         self.key = KEYS[identity]
         self.is_partial = False
         """Whether a response said that records are missing."""
@@ -39,29 +38,13 @@ class EnrollmentWriter:
         self._served = self._carried = self._roster = self._repaired_pages = 0
         self._duplicates = NO_DUPLICATES
         self._oldest_fetch: datetime | None = None
-        self._scratch = scratch
-        self._publication = publication
-        self._opened = ExitStack()
-
-    def __enter__(self) -> Self:
-        """Open the files."""
-        with ExitStack() as opened:
-            self.raw, self.rejected, self.unified = (
-                opened.enter_context(self._publication.open(table))
-                for table in (RAW_ENROLLMENTS, REJECTED_ENROLLMENTS, UNIFIED_ENROLLMENTS)
-            )
-            self._staged = opened.enter_context(StagedRows(UNIFIED_ENROLLMENTS, self.key, self._scratch))
-            self._opened = opened.pop_all()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Close the files, and remove what is unfinished."""
-        self._opened.close()
-
-    @property
-    def staged_path(self) -> Path:
+        self.raw, self.rejected, self.unified = (
+            files.enter_context(publication.open(table))
+            for table in (RAW_ENROLLMENTS, REJECTED_ENROLLMENTS, UNIFIED_ENROLLMENTS)
+        )
+        self._staged = files.enter_context(StagedRows(UNIFIED_ENROLLMENTS, self.key, scratch))
+        self.staged_path = self._staged.path
         """The file of the staged rows; readable after `deduplicate`."""
-        return self._staged.path
 
     def add_page(self, page: Page, pair: tuple[str, str] | None = None) -> ResponseRecords:
         """Count a page and return its records, for `add_responses`; `pair` is the learner and course it was fetched for."""

@@ -50,6 +50,11 @@ def scripted(attempt):
     return make
 
 
+def count_responses(attempt):
+    with attempt.checkpoint.reading() as file:
+        return file.execute("SELECT count(*) FROM answers").fetchone()[0]
+
+
 def test_enrollments_are_swept_page_by_page(sandbox, attempt):
     with TrutoClient(sandbox.url, sandbox.token, store=attempt) as client:
         session = FetchSession(client, attempt)
@@ -150,7 +155,7 @@ class TestRestart:
         list(session.fetch_pages("users", QUERY, 2))
         with pytest.raises(BrokenListError):
             list(session.fetch_pages("users", QUERY))
-        assert attempt.count() == 2
+        assert count_responses(attempt) == 2
         [one] = session.fetch_pages("users", QUERY)
         assert bytes(one.records[0]) == b'"from the start"'
 
@@ -171,7 +176,7 @@ class TestRestart:
                 attempt = checkpoint.begin("plan", NOON)
                 session = FetchSession(ScriptedClient(store=attempt), attempt)
                 session.forget_stale_lists(NOON + timedelta(hours=hours), timedelta(hours=3))
-                assert attempt.count() == stored
+                assert count_responses(attempt) == stored
 
 
 def test_a_replay_keeps_the_replay_context_and_stale_lists(attempt):
@@ -183,7 +188,7 @@ def test_a_replay_keeps_the_replay_context_and_stale_lists(attempt):
         replay = FetchSession(replaying, attempt)
         replay.save_replay_context("now")
         replay.forget_stale_lists(NOON + timedelta(days=30), timedelta(hours=3))
-        assert (live.is_replay, replay.is_replay) == (False, True)
+        assert (live.client.is_replay, replay.client.is_replay) == (False, True)
         assert len(list(replay.fetch_pages("users", QUERY))) == 1
     assert attempt.replay_context == "then"
 

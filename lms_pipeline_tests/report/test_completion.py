@@ -63,7 +63,7 @@ class TestLargest:
         empty = courses()
         assert read_rows(empty) == []
         assert empty.format_largest().endswith("\n\nThere is no course.")
-        assert empty.find_extremes() is None
+        assert empty.find_extremes() == {}
 
     def test_without_a_title_show_their_id(self, courses):
         assert read_titles(courses(course(1, 1, 2, course_title=None))) == ["c1"]
@@ -71,7 +71,7 @@ class TestLargest:
     def test_without_an_eligible_enrollment_have_no_rate(self, courses):
         empty = courses(course(1, 0, 0))
         assert read_rows(empty) == [["░░░░░░░░░░ -", "Course 1", "0 of 0"]]
-        assert empty.find_extremes() is None
+        assert empty.find_extremes() == {}
 
     def test_have_their_titles_escaped(self, courses):
         assert r"| a\|b |" in courses(course(2, 0, 0, course_title="a|b")).format_largest()
@@ -82,9 +82,11 @@ class TestLargest:
 
 
 def test_extremes_leave_out_courses_with_few_enrollments(courses):
-    lowest, highest = courses(
-        course(1, 0, 9), course(2, 3, 10), course(3, 5, 10), course(4, 9, 10), course(5, 1, 1)
-    ).find_extremes()
+    lowest, highest = (
+        courses(course(1, 0, 9), course(2, 3, 10), course(3, 5, 10), course(4, 9, 10), course(5, 1, 1))
+        .find_extremes()
+        .values()
+    )
     assert (lowest.course_id, lowest.rate) == ("c2", 0.3)
     assert (highest.course_id, highest.rate) == ("c4", 0.9)
 
