@@ -1,5 +1,4 @@
-"""Checks of published files: each reads files and returns a finding, one sentence with the numbers.
+"""Checks of published files: each returns a finding, which shows rows only by their ids, never a name or an e-mail.
 
-Belongs here: what is checked after publication. The audit before it is `lake/publishing.py`; Dagster's side is
-`defs/asset_checks.py`. A finding shows rows only by their ids, never a name or an e-mail.
+Belongs here: what is checked after publication. Not here: the audit before it (`lake/publishing.py`).
 """

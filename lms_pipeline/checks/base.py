@@ -20,7 +20,7 @@ from lms_pipeline.errors import LmsPipelineError
 from lms_pipeline.lake.engine import duckdb_session, load_sql
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.settings import Settings
-from lms_pipeline.tables.schema import Table
+from lms_pipeline.tables.schema import Table, arrow_schema
 
 if TYPE_CHECKING:
     import duckdb
@@ -126,8 +126,6 @@ class Subject:
 
     def create_view(self) -> duckdb.DuckDBPyRelation:
         """Create the view `published` over the file, and return it; columns that an older file lacks are null."""
-        from lms_pipeline.tables.schema import arrow_schema
-
         self.connection.from_arrow(arrow_schema(self.table).empty_table()).create_view("described")
         self.connection.execute("SET VARIABLE path = $path", {"path": str(self.file)})
         self.connection.execute(load_sql(__package__, "sql/published.sql"))

@@ -1,7 +1,6 @@
 """Checks of all accounts together: missing accounts and days, and the number of partition keys.
 
-Belongs here: what no single snapshot can show. One working account hides the failing ones from anybody who looks only at
-the newest snapshot.
+Belongs here: what no single snapshot can show. One working account hides the failing ones in the newest snapshots.
 """
 
 from __future__ import annotations

@@ -1,12 +1,11 @@
 """Checks of the pulled tables of one account and day.
 
-Belongs here: whether a published file is still as its table requires (it may have been changed by hand, restored from a
-backup or written by another version), what its enrollments contain, and how they were pulled.
+Belongs here: whether a file is still as its table requires, what its enrollments contain, and how they were pulled.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -58,32 +57,24 @@ def schema(subject: Subject) -> Finding:
     with read_errors(subject.file):
         found = {field.name: field for field in pq.read_schema(subject.file)}
     expected = {field.name: field for field in arrow_schema(subject.table)}
-    wrong = list(_find_different_columns(found, expected, is_older=version < SCHEMA_VERSION))
+    as_described = {name for name in found.keys() & expected.keys() if found[name] == expected[name]}
+    if version < SCHEMA_VERSION:
+        as_described |= expected.keys() - found.keys()
+    wrong = [
+        {"column": name, "expected": _describe(expected.get(name)), "found": _describe(found.get(name))}
+        for name in dict.fromkeys((*expected, *found))
+        if name not in as_described
+    ]
     figures = {"columns": len(found), "schema_version": version, "rows": count_rows(subject.file)}
     if version > SCHEMA_VERSION:
         message = f"The file has schema {version}, and this version reads up to {SCHEMA_VERSION}: upgrade."
         return Finding(passed=False, message=message, figures=figures)
-    if wrong:
-        message = f"{len(wrong)} columns are not as described."
-        return Finding(passed=False, message=message, figures=figures, rows=wrong[:MAX_EXAMPLE_ROWS])
-    return Finding(passed=True, message=f"All {len(found)} columns are as described.", figures=figures)
+    count = f"{len(wrong)} columns are not" if wrong else f"All {len(found)} columns are"
+    return Finding(not wrong, f"{count} as described.", figures, wrong[:MAX_EXAMPLE_ROWS])
 
 
-def _find_different_columns(
-    found: dict[str, pa.Field], expected: dict[str, pa.Field], *, is_older: bool
-) -> Iterator[dict[str, str]]:
-    for name in (*expected, *(name for name in found if name not in expected)):
-        if name not in found:
-            if not is_older:
-                yield {"column": name, "expected": str(expected[name].type), "found": "nothing"}
-        elif name not in expected:
-            yield {"column": name, "expected": "nothing", "found": str(found[name].type)}
-        elif found[name].type != expected[name].type or found[name].nullable != expected[name].nullable:
-            yield {"column": name, "expected": _describe(expected[name]), "found": _describe(found[name])}
-
-
-def _describe(field: pa.Field) -> str:
-    return f"{field.type}{'' if field.nullable else ' not null'}"
+def _describe(field: pa.Field | None) -> str:
+    return "nothing" if field is None else f"{field.type}{'' if field.nullable else ' not null'}"
 
 
 def key_is_unique(subject: Subject) -> Finding:
@@ -92,18 +83,16 @@ def key_is_unique(subject: Subject) -> Finding:
 
     key = tuple(subject.metadata["key"].split(",")) if "key" in subject.metadata else subject.table.key
     if not key:
-        message = "The file has no key in its metadata: an older version wrote it."
-        return Finding(passed=True, message=message)
+        return Finding(passed=True, message="The file has no key in its metadata: an older version wrote it.")
     faults = find_key_faults(subject.file, key)
     missing = sum(faults.nulls.values())
-    figures: dict[str, str | int | float] = {
+    figures: dict[str, str | int] = {
         "key": ", ".join(key),
         "rows_without_key": missing,
         "rows_repeated": faults.repeated,
     }
     if not missing and not faults.repeated:
-        message = f"Every row has its own {' and '.join(key)}."
-        return Finding(passed=True, message=message, figures=figures)
+        return Finding(passed=True, message=f"Every row has its own {' and '.join(key)}.", figures=figures)
     rows = subject.query("repeated_keys.sql", key=list(key), max_rows=MAX_EXAMPLE_ROWS)
     message = f"{missing:,} rows have no key, and {faults.repeated:,} have that of another row: pull the day again, or replay it."
     return Finding(passed=False, message=message, figures=figures, rows=rows)
@@ -114,8 +103,7 @@ def served_is_stored(subject: Subject) -> Finding:
     from lms_pipeline.lake.files import count_rows
 
     if any(name not in subject.metadata for name in COUNTS):
-        message = "The file has no counts in its metadata: an older version wrote it."
-        return Finding(passed=True, message=message)
+        return Finding(passed=True, message="The file has no counts in its metadata: an older version wrote it.")
     counts = {name: int(subject.metadata[name]) for name in COUNTS}
     stored = count_rows(subject.file)
     brought = counts["served"] + counts["carried"] + counts["roster"]
@@ -126,14 +114,12 @@ def served_is_stored(subject: Subject) -> Finding:
         f"{brought:,} enrollments were fetched or carried over ({counts['served']:,} served): {stored:,} are stored, "
         f"{counts['rejected']:,} rejected, {duplicates:,} duplicates"
     )
+    fault = f"; {difference:+,} are not accounted for" if difference else ""
     if subject.has_same_metadata(REJECTED_ENROLLMENTS, "run_id"):
         figures["rejected_stored"] = count_rows(subject.path(REJECTED_ENROLLMENTS))
         if figures["rejected_stored"] != counts["rejected"]:
-            message += f"; rejected_enrollments has {figures['rejected_stored']:,} rows"
-            return Finding(passed=False, message=f"{message}.", figures=figures)
-    if difference:
-        message += f"; {difference:+,} are not accounted for"
-    return Finding(not difference, f"{message}.", figures)
+            fault = f"; rejected_enrollments has {figures['rejected_stored']:,} rows"
+    return Finding(not fault, f"{message}{fault}.", figures)
 
 
 def is_complete(subject: Subject) -> Finding:
@@ -146,10 +132,9 @@ def is_complete(subject: Subject) -> Finding:
         )
         return Finding(passed=False, message=message, figures={"other_files": len(others)})
     figures = {"requests": int(subject.metadata["requests"])}
-    if subject.metadata.get("complete") == "true":
-        return Finding(passed=True, message="Nothing is known to be missing.", figures=figures)
-    message = "Something that the account listed is missing, or came twice: see the metadata of the pull."
-    return Finding(passed=False, message=message, figures=figures)
+    is_whole = subject.metadata.get("complete") == "true"
+    fault = "Something that the account listed is missing, or came twice: see the metadata of the pull."
+    return Finding(is_whole, "Nothing is known to be missing." if is_whole else fault, figures)
 
 
 def agrees_with_raw(subject: Subject) -> Finding:
@@ -158,8 +143,7 @@ def agrees_with_raw(subject: Subject) -> Finding:
 
     raw = subject.path(RAW_ENROLLMENTS)
     if not subject.has_same_metadata(RAW_ENROLLMENTS, "run_id") or not count_rows(raw):
-        message = "There are no raw enrollments of this day to compare with."
-        return Finding(passed=True, message=message)
+        return Finding(passed=True, message="There are no raw enrollments of this day to compare with.")
     judged = subject.query(
         "raw_against_unified.sql",
         raw=str(raw),
@@ -234,10 +218,8 @@ def row_drop(subject: Subject) -> Finding:
     if drop.rows_before < MIN_COMPARABLE_ROWS:
         message = f"{message}; fewer than {MIN_COMPARABLE_ROWS} are not compared."
         return Finding(passed=True, message=message, figures=figures)
-    message = (
-        f"{message}: {format_percent(drop.share)} are gone; {format_percent(MAX_ROW_DROP)} pass, "
-        f"{format_percent(subject.options.max_drop)} are refused."
-    )
+    gone, passing, refused = map(format_percent, (drop.share, MAX_ROW_DROP, subject.options.max_drop))
+    message += f": {gone} are gone; {passing} pass, {refused} are refused."
     max_share = min(MAX_ROW_DROP, subject.options.max_drop)
     return Finding(drop.share <= max_share, message, figures | {"share_gone": round(drop.share, 4)})
 
@@ -248,10 +230,9 @@ def pulled_in_time(subject: Subject) -> Finding:
     lateness = pulled_at - subject.calendar.ends_at(subject.partition.day)
     hours = round(lateness / timedelta(hours=1), 1)
     message = f"It was pulled {hours:.1f} hours after the end of {subject.partition.day}"
-    if lateness <= MAX_LATENESS:
-        return Finding(passed=True, message=f"{message}.", figures={"hours": hours})
-    message = f"{message}: what learners did since then is in it, and enrollments that were removed since then are not."
-    return Finding(passed=False, message=message, figures={"hours": hours})
+    if lateness > MAX_LATENESS:
+        message += ": what learners did since then is in it, and enrollments that were removed since then are not"
+    return Finding(lateness <= MAX_LATENESS, f"{message}.", {"hours": hours})
 
 
 def few_are_told_by_others(subject: Subject) -> Finding:

@@ -1,7 +1,6 @@
 """Publication of a run's files: audit of all, comparison with the previous snapshot, then one rename each.
 
-Belongs here: what happens between a finished file and the moment when readers see it. A single file is `files.py`;
-checks of published files are `checks/`.
+Belongs here: all from a finished file to one that readers see. Not here: a single file (`files.py`), checks (`checks/`).
 """
 
 from __future__ import annotations

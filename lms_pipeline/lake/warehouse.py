@@ -1,8 +1,6 @@
 """The warehouse `lms.duckdb`: a DuckDB file over the lake, built in a file of its own and then swapped in.
 
-Belongs here: building and opening it. `lms.duckdb` is a link to the latest build: DuckDB keeps a write-ahead log beside
-the file that a link leads to, so the log of a program that opened an older build read-write never meets the new build.
-(A file that was swapped under its own name could not be opened any more.)
+Belongs here: building and opening it. Not here: reading the lake from Python (`reading.py`).
 """
 
 from __future__ import annotations
@@ -120,6 +118,11 @@ def _find_files(data: DataDir, table: Table) -> list[str]:
 
 
 def _swap_link(link: Path, target: Path) -> None:
+    """Make `link` lead to the new build.
+
+    DuckDB keeps a write-ahead log beside the file that a link leads to. Without the link, a new build could not be opened
+    beside the log of a program that has the old one open for writing.
+    """
     new = link.with_name(f".{target.name}.link")
     new.symlink_to(target.relative_to(link.parent))
     new.replace(link)

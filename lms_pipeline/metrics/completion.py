@@ -1,7 +1,7 @@
 """Completion of one account at the end of one day, by course, by learner and for the account.
 
-Belongs here: running the SQL of `metrics/sql/` over a snapshot and publishing the tables. The columns are
-`tables/metrics.py`, the definitions of the figures docs/metrics.md and the SQL.
+Belongs here: running the SQL of `metrics/sql/` over a snapshot and publishing the tables. Not here: the columns
+(`tables/metrics.py`), the definitions of the figures (docs/metrics.md and the SQL).
 """
 
 from __future__ import annotations
@@ -92,20 +92,8 @@ def open_completion(file: EnrollmentsFile) -> Iterator[Callable[[Table], pa.Reco
 
     Read the rows of one table to the end before the next: they share a connection.
     """
-    with _classify_enrollments(file) as connection:
-        _run_sql_files(connection, "counts.sql", "people.sql", "rates.sql")
+    import pyarrow as pa
 
-        def read_rows(table: Table) -> pa.RecordBatchReader:
-            _set_variables(connection, one_row_per=_ROW_KINDS[table])
-            ordered = connection.view("completion").order("row_id").select(*table.column_names)
-            return _cast(ordered.to_arrow_reader(ROWS_PER_BATCH), arrow_schema(table))
-
-        yield read_rows
-
-
-@contextmanager
-def _classify_enrollments(file: EnrollmentsFile) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Yield a connection with the tables and views of `enrollments.sql` and `classify.sql`."""
     with (
         TemporaryDirectory(prefix="lms-metrics-") as spill,
         # one thread: in parallel the last digits of a mean depend on the order of adding, and so would the digest
@@ -123,23 +111,20 @@ def _classify_enrollments(file: EnrollmentsFile) -> Iterator[duckdb.DuckDBPyConn
             excluded_roles=[role.strip().lower() for role in file.excluded_roles],
             reports_withdrawn=file.reports_withdrawn,
         )
-        _run_sql_files(connection, "enrollments.sql", "classify.sql")
-        yield connection
+        for name in ("enrollments.sql", "classify.sql", "counts.sql", "people.sql", "rates.sql"):
+            connection.execute(load_sql("lms_pipeline.metrics", f"sql/{name}"))
+
+        def read_rows(table: Table) -> pa.RecordBatchReader:
+            _set_variables(connection, one_row_per=_ROW_KINDS[table])
+            rows = connection.view("completion").order("row_id").select(*table.column_names)
+            # DuckDB sums to 128 bits and calls every column nullable
+            batches = (batch.cast(arrow_schema(table)) for batch in rows.to_arrow_reader(ROWS_PER_BATCH))
+            return pa.RecordBatchReader.from_batches(arrow_schema(table), batches)
+
+        yield read_rows
 
 
 def _set_variables(connection: duckdb.DuckDBPyConnection, **values: object) -> None:
     """Set variables of the SQL, which reads each as `getvariable('<name>')`."""
     for name, value in values.items():
         connection.execute(f"SET VARIABLE {name} = $value", {"value": value})
-
-
-def _run_sql_files(connection: duckdb.DuckDBPyConnection, *names: str) -> None:
-    for name in names:
-        connection.execute(load_sql("lms_pipeline.metrics", f"sql/{name}"))
-
-
-def _cast(batches: pa.RecordBatchReader, schema: pa.Schema) -> pa.RecordBatchReader:
-    """Return the same rows in the table's types: DuckDB sums to 128 bits and calls every column nullable."""
-    import pyarrow as pa
-
-    return pa.RecordBatchReader.from_batches(schema, (batch.cast(schema) for batch in batches))

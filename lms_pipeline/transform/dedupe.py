@@ -1,7 +1,6 @@
 """Deduplication of a table's rows, and enrichment of enrollments by the lists of users and courses.
 
-Belongs here: what can be decided only after the last row was fetched, without holding the rows in memory. Reading the
-rows from responses is the other modules of this package.
+Belongs here: what can be decided only after the last row was fetched, without holding the rows in memory.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """The documented fields of each list of the API, and the column that each field fills, as plain data.
 
-Not here: reading a field (`coerce.py`, `reader.py`). The fields of an enrollment are those of Truto's documentation of
-`GET /unified/lms/course-enrollments`. The fields of the other two lists are not documented: theirs are those of `user` and
-`course` there and a few common ones, and any other key goes to `extra`.
+Not here: reading a field (`coerce.py`, `reader.py`). Truto documents the fields of an enrollment. Those of a user or course
+are not documented: they are those of `user` and `course` there and a few common ones, and any other key goes to `extra`.
 """
 
 from __future__ import annotations
