@@ -65,8 +65,8 @@ def print_outcomes(outcomes: Iterable[RunOutcome], total: int) -> list[RunOutcom
     """Print each outcome when its run ends, under a progress bar on a terminal. Return the failed ones."""
     failed: list[RunOutcome] = []
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    console = Console(stderr=True)
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+    is_hidden = not sys.stderr.isatty()
+    with Progress(*columns, console=Console(stderr=True), transient=True, disable=is_hidden) as progress:
         for outcome in progress.track(outcomes, total, description="materializing"):
             if outcome.error is not None:
                 failed.append(outcome)

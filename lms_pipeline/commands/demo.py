@@ -6,7 +6,7 @@ Belongs here: the choice of days, and output. The runs are the same as those of 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 from pathlib import Path
 
@@ -106,7 +106,9 @@ def _sync_accounts(settings: Settings) -> list[str]:
 
 
 def _print_rates(data: DataDir, days: Sequence[date]) -> None:
-    """Print a row for each account with a column for each day, then the accounts that can't be pulled."""
+    """Print a row for each active account with a column for each day, then the accounts that can't be pulled."""
+    from lms_pipeline.lake.reading import read
+
     table = Table(
         "account",
         "enrollments",
@@ -119,26 +121,18 @@ def _print_rates(data: DataDir, days: Sequence[date]) -> None:
     )
     for column in table.columns[1:]:
         column.justify = "right"
-    for cells in _read_rates(data, days):
-        table.add_row(*cells)
+    rows = read("account_completion", first=days[0], last=days[-1], data_dir=data.root).to_pylist()
+    by_key = {(row["account_id"], row["snapshot_date"]): row for row in rows}
+    for account in Registry(data.registry).read_active():
+        rates = [by_key[account.id, day]["completion_rate"] for day in days]
+        cells = ("-" if rate is None else f"{rate:.1%}" for rate in rates)
+        table.add_row(account.name, f"{by_key[account.id, days[-1]]['n_all']:,}", *cells)
     click.echo()
     Console().print(table)
     click.echo()
     for account in Registry(data.registry).read_accounts():
         if not account.is_active:
             click.echo(f"{account.name} is skipped, its status is {account.status}.")
-
-
-def _read_rates(data: DataDir, days: Sequence[date]) -> Iterator[list[str]]:
-    """Yield the cells of a row for each active account."""
-    from lms_pipeline.lake.reading import read
-
-    rows = read("account_completion", first=days[0], last=days[-1], data_dir=data.root).to_pylist()
-    by_key = {(row["account_id"], row["snapshot_date"]): row for row in rows}
-    for account in Registry(data.registry).read_active():
-        latest = by_key[account.id, days[-1]]
-        rates = [by_key[account.id, day]["completion_rate"] for day in days]
-        yield [account.name, f"{latest['n_all']:,}", *("-" if rate is None else f"{rate:.1%}" for rate in rates)]
 
 
 def _print_next_steps(data_dir: Path | None) -> None:

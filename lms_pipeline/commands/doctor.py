@@ -33,10 +33,10 @@ def doctor(account_id: str | None) -> None:
         raise WrongUseError(f"There are {len(active)} active accounts: name one with --account ID.")
     account = registry.get(account_id) if account_id else active[0]
     with Truto(settings).connect() as client:
-        findings = Doctor(client, account.id).examine()
+        answers = Doctor(client, account.id).examine()
         requests = client.requests
     title = f"{load_display_names(settings)[account.id]}, {requests} calls"
     table = Table("question", "answer", title=title, title_justify="left", box=box.SIMPLE)
-    for finding in findings:
-        table.add_row(finding.question, Text(finding.answer))  # `user[id]` is not markup
+    for question, answer in answers.items():
+        table.add_row(question, Text(answer))  # `user[id]` is not markup
     print_table(table)

@@ -64,7 +64,8 @@ def _check_port(port: int) -> None:
         socket.create_server((HOST, port)).close()
     except OSError as error:
         raise WrongUseError(
-            f"Port {port} can't be used ({os.strerror(error.errno or 0)}): stop the process that listens there, or choose another with --port."
+            f"Port {port} can't be used ({os.strerror(error.errno or 0)}): stop the process that listens there, or choose "
+            "another with --port."
         ) from error
 
 

@@ -32,14 +32,6 @@ BODY_FORMATS: tuple[ResponseFormat, ...] = ("raw", "normalized", "stream")
 RATE_HEADERS = ("ratelimit-limit", "ratelimit-remaining", "ratelimit-reset")
 
 
-@dataclass(frozen=True, slots=True)
-class Diagnosis:
-    """A question, and the account's answer."""
-
-    question: str
-    answer: str
-
-
 @dataclass
 class Doctor:
     """Examines one account."""
@@ -49,35 +41,29 @@ class Doctor:
     headers: httpx.Headers = field(default_factory=httpx.Headers)
     """The rate headers of all responses."""
 
-    def examine(self) -> list[Diagnosis]:
+    def examine(self) -> dict[str, str]:
         """Return every question with its answer, or with the reason why there is none."""
         users, courses = self._sample_ids("users"), self._sample_ids("courses")
         rosters = self._fetch_entries("courses", courses, "users")
         user_courses = self._fetch_entries("users", users, "courses")
         pair = next(iter(rosters or user_courses or ()), None)
         absent_pair = _find_absent_pair(users, courses, rosters, user_courses)
-        return [
-            Diagnosis("Is the pair demanded?", _try(self._describe_list_without_pair)),
-            Diagnosis("Does a course's answer hold its roster?", _describe_entries(rosters, "users")),
-            Diagnosis("Does a user's answer hold the courses?", _describe_entries(user_courses, "courses")),
-            Diagnosis("Are names and titles filled?", _try_pair(self._describe_names, pair)),
-            Diagnosis("What do the ids look like, and do they stay?", _try_pair(self._describe_ids, pair)),
-            *(
-                Diagnosis(f"What is the body of {one}?", _try_pair(partial(self._describe_body, one), pair))
-                for one in BODY_FORMATS
-            ),
-            Diagnosis("How many records has a page?", _try(self._describe_page_sizes)),
-            Diagnosis(
-                "What is the answer to a pair that doesn't exist?", _try_pair(self._describe_absence, absent_pair)
-            ),
-            Diagnosis(
-                "Are there rate headers?", ", ".join(f"{name}: {value}" for name, value in self.headers.items()) or "no"
-            ),
-            Diagnosis(
-                "What happens to an enrollment that was removed?",
-                "no call shows it: remove one and compare the snapshots of two days",
-            ),
-        ]
+        answers = {
+            "Is the pair demanded?": _try(self._describe_list_without_pair),
+            "Does a course's answer hold its roster?": _describe_entries(rosters, "users"),
+            "Does a user's answer hold the courses?": _describe_entries(user_courses, "courses"),
+            "Are names and titles filled?": _try_pair(self._describe_names, pair),
+            "What do the ids look like, and do they stay?": _try_pair(self._describe_ids, pair),
+        }
+        for one in BODY_FORMATS:
+            answers[f"What is the body of {one}?"] = _try_pair(partial(self._describe_body, one), pair)
+        answers["How many records has a page?"] = _try(self._describe_page_sizes)
+        answers["What is the answer to a pair that doesn't exist?"] = _try_pair(self._describe_absence, absent_pair)
+        # last, since the headers come with the other answers
+        found = [f"{name}: {value}" for name, value in self.headers.items()]
+        answers["Are there rate headers?"] = ", ".join(found) or "no"
+        removal = "no call shows it: remove one and compare the snapshots of two days"
+        return answers | {"What happens to an enrollment that was removed?": removal}
 
     def _sample_ids(self, resource: Resource) -> list[str]:
         """Return the ids of the first records of a list."""
