@@ -78,7 +78,7 @@ class Alerts:
 
     def _find_last_published(self, account_id: str | None) -> str:
         """Return the last day with a snapshot of this account, or of any account for None."""
-        days = [str(partition.day) for partition in self.data.partitions(UNIFIED_ENROLLMENTS, account_id)]
+        days = [str(partition.day) for partition in self.data.find_partitions(UNIFIED_ENROLLMENTS, account_id)]
         return max(days, default="")
 
     def _send(self, text: str) -> None:

@@ -83,7 +83,7 @@ class Fleet:
 def load_fleet(data: DataDir, settings: Settings, failed: AbstractSet[Partition]) -> Fleet:
     """Load the fleet from the registry and the lake."""
     days: dict[str, set[date]] = {}
-    for partition in data.partitions(UNIFIED_ENROLLMENTS):
+    for partition in data.find_partitions(UNIFIED_ENROLLMENTS):
         days.setdefault(partition.account_id, set()).add(partition.day)
     registry = Registry(data.registry)
     return Fleet(

@@ -62,7 +62,7 @@ def find_missing_events(instance: dg.DagsterInstance, data: DataDir) -> list[Mis
     found: list[MissingEvent] = []
     for table in TABLES.values():
         known = instance.get_materialized_partitions(dg.AssetKey(table.name))
-        published = (MissingEvent(table, partition) for partition in data.partitions(table))
+        published = (MissingEvent(table, partition) for partition in data.find_partitions(table))
         found += (event for event in published if event.partition_key not in known)
     return sorted(found, key=lambda event: event.partition.day)
 
@@ -75,7 +75,7 @@ def report_events(instance: dg.DagsterInstance, data: DataDir, missing: Iterable
     batch, by its private API, took 1.1 s of CPU and 2.3 s; restoring a lost log is too rare to depend on that.
     """
     names = {account.id: account.name for account in Registry(data.registry).read_accounts()}
-    add_accounts(instance, dict.fromkeys([*names, *data.account_ids()]))
+    add_accounts(instance, dict.fromkeys([*names, *data.list_account_ids()]))
     events, reported = _build_events(instance, data, names, missing), 0
     while batch := list(islice(events, BATCH_SIZE)):
         instance.event_log_storage.store_event_batch(batch)

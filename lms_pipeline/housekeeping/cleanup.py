@@ -65,10 +65,10 @@ def find_expired(data: DataDir, policy: RetentionPolicy) -> list[ExpiredItem]:
 
 def find_old_responses(data: DataDir, policy: RetentionPolicy, account_id: str = "*") -> Iterator[ExpiredItem]:
     """Yield responses and roster fingerprints of days that can't be replayed any more, of one account or of all."""
-    for partition, path in _find_partition_paths(data.all_answers, account_id):
+    for partition, path in _find_partition_paths(data.checkpoints, account_id):
         if not policy.keeps_responses(partition.account_id, partition.day):
             yield ExpiredItem("answers", path, measure_size(path))
-    fingerprints = list(_find_partition_paths(data.all_details, account_id))
+    fingerprints = list(_find_partition_paths(data.fingerprints, account_id))
     latest = {partition.account_id: partition.day for partition, path in fingerprints if path.suffix == ".parquet"}
     for partition, path in fingerprints:
         is_latest = partition.day == latest.get(partition.account_id)
@@ -77,7 +77,7 @@ def find_old_responses(data: DataDir, policy: RetentionPolicy, account_id: str =
 
 
 def _find_old_payloads(data: DataDir, policy: RetentionPolicy) -> Iterator[ExpiredItem]:
-    for partition in data.partitions(REJECTED_ENROLLMENTS):
+    for partition in data.find_partitions(REJECTED_ENROLLMENTS):
         if policy.keeps_payloads(partition.day):
             continue
         path = data.file(REJECTED_ENROLLMENTS, partition)
@@ -99,7 +99,7 @@ def _find_unpublished_files(data: DataDir, policy: RetentionPolicy) -> Iterator[
 
 def _find_pull_folders(data: DataDir, policy: RetentionPolicy) -> Iterator[ExpiredItem]:
     """Yield folders of pulls: staged rows of killed pulls, and locks of days that are over."""
-    for partition, path in _find_partition_paths(data.all_pulls):
+    for partition, path in _find_partition_paths(data.pulls):
         if policy.is_abandoned(read_changed_at(path)):
             yield ExpiredItem("folders of pulls", path, measure_size(path), partition)
 

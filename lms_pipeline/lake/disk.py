@@ -126,12 +126,14 @@ def measure_free_space(data: DataDir, partition: Partition) -> FreeSpace:
         existing = next(folder for folder in (data.root, *data.root.parents) if folder.exists())
         free = shutil.disk_usage(existing).free
     # a rerun leaves as much as the snapshot that it replaces: the day itself counts too
-    latest = data.latest_snapshot(partition.account_id, before=partition.day + timedelta(days=1))
+    latest = data.find_latest_snapshot(partition.account_id, before=partition.day + timedelta(days=1))
     size = 0
     if latest is not None:
         tables = (data.file(table, latest) for table in PULLED_TABLES)
         size = sum(
-            path.stat().st_size for path in (*tables, data.answers(latest), data.details(latest)) if path.exists()
+            path.stat().st_size
+            for path in (*tables, data.checkpoint_path(latest), data.fingerprints_path(latest))
+            if path.exists()
         )
     return FreeSpace(free, max(MIN_FREE_BYTES, SPACE_FACTOR * size))
 

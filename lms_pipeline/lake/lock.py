@@ -31,7 +31,7 @@ def partition_lock(data: DataDir, partition: Partition) -> Iterator[Path]:
         LockedError: another run holds the lock.
         LakeError: the lock can't be written.
     """
-    folder = data.pull(partition)
+    folder = data.pull_folder(partition)
     with disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
         lock = FileLock(folder / "lock", blocking=False)
@@ -59,5 +59,5 @@ def remove_folder(data: DataDir, partition: Partition) -> None:
         LockedError: a run holds the lock.
         LakeError: the folder can't be removed.
     """
-    with partition_lock(data, partition), disk_errors(data.pull(partition)):
-        shutil.rmtree(data.pull(partition))
+    with partition_lock(data, partition), disk_errors(data.pull_folder(partition)):
+        shutil.rmtree(data.pull_folder(partition))

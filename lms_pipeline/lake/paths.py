@@ -77,7 +77,7 @@ class DataDir:
         """The Parquet tree."""
         self.warehouse: Final = root / "lms.duckdb"
         """The DuckDB file over the lake."""
-        self.all_answers: Final = root / "answers"
+        self.checkpoints: Final = root / "answers"
         """The API's responses, by account and day."""
         self.state: Final = root / "state"
         """The registry, locks, and files that runs leave for later runs."""
@@ -89,22 +89,22 @@ class DataDir:
         """The failures that were reported."""
         self.budgets: Final = self.state / "budgets"
         """Recent calls, by token and account."""
-        self.all_details: Final = self.state / "details"
+        self.fingerprints: Final = self.state / "details"
         """Roster fingerprints, with which the next plan compares, by account and day."""
-        self.all_pulls: Final = self.state / "pulls"
+        self.pulls: Final = self.state / "pulls"
         """Locks and scratch folders of pulls, by account and day."""
 
-    def answers(self, partition: Partition) -> Path:
+    def checkpoint_path(self, partition: Partition) -> Path:
         """The API's responses for an account and day."""
-        return self.all_answers / partition.folder.with_suffix(".sqlite")
+        return self.checkpoints / partition.folder.with_suffix(".sqlite")
 
-    def details(self, partition: Partition) -> Path:
+    def fingerprints_path(self, partition: Partition) -> Path:
         """The roster fingerprint of each enrollment of a snapshot."""
-        return self.all_details / partition.folder.with_suffix(".parquet")
+        return self.fingerprints / partition.folder.with_suffix(".parquet")
 
-    def pull(self, partition: Partition) -> Path:
+    def pull_folder(self, partition: Partition) -> Path:
         """The folder of a pull's lock and scratch files."""
-        return self.all_pulls / partition.folder
+        return self.pulls / partition.folder
 
     def file(self, table: Table, partition: Partition) -> Path:
         """The published file of a table and partition."""
@@ -120,12 +120,12 @@ class DataDir:
             raise BadIdError(f"{run_id[:80]!r} can't be a run id: use letters, digits, '-' and '_'.")
         return self.file(table, partition).with_name(f".{DATA_FILE}.{run_id}")
 
-    def account_ids(self) -> list[str]:
+    def list_account_ids(self) -> list[str]:
         """Return the accounts that have a published file."""
         names = {folder.name.removeprefix("account_id=") for folder in self.lake.glob("*/account_id=*")}
         return sorted(filter(_ID.fullmatch, names))
 
-    def partitions(self, table: Table, account_id: str | None = None) -> Iterator[Partition]:
+    def find_partitions(self, table: Table, account_id: str | None = None) -> Iterator[Partition]:
         """Yield the published partitions of a table by account and day, or those of one account.
 
         Folders with other names are left out.
@@ -137,7 +137,7 @@ class DataDir:
             if partition is not None:
                 yield partition
 
-    def latest_snapshot(self, account_id: str, *, before: date) -> Partition | None:
+    def find_latest_snapshot(self, account_id: str, *, before: date) -> Partition | None:
         """Return the account's latest published snapshot before a day, None if there is none."""
-        snapshots = [one for one in self.partitions(UNIFIED_ENROLLMENTS, account_id) if one.day < before]
+        snapshots = [one for one in self.find_partitions(UNIFIED_ENROLLMENTS, account_id) if one.day < before]
         return snapshots[-1] if snapshots else None

@@ -216,7 +216,7 @@ def measure_row_drop(data: DataDir, partition: Partition, rows: int) -> RowDrop:
 
     A damaged snapshot is logged, and counts as none.
     """
-    previous = data.latest_snapshot(partition.account_id, before=partition.day)
+    previous = data.find_latest_snapshot(partition.account_id, before=partition.day)
     if previous is not None:
         try:
             return RowDrop(rows, count_rows(data.file(UNIFIED_ENROLLMENTS, previous)), previous.day)

@@ -62,7 +62,7 @@ def read(
     ids = None if accounts is None else set(map(check_account_id, accounts))
     selected = (
         partition
-        for partition in data.partitions(described)
+        for partition in data.find_partitions(described)
         if (ids is None or partition.account_id in ids) and (first or date.min) <= partition.day <= (last or date.max)
     )
     files = [str(data.file(described, one)) for one in find_committed(data, described, selected)]

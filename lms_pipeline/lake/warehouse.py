@@ -108,7 +108,7 @@ def _find_files(data: DataDir, table: Table) -> list[str]:
 
     If all partitions are committed, it is one pattern, so that a view also shows files that are published later.
     """
-    published = list(data.partitions(table))
+    published = list(data.find_partitions(table))
     readable = list(find_committed(data, table, published))
     if table == LEARNER_COMPLETION:
         readable = list({partition.account_id: partition for partition in readable}.values())

@@ -75,7 +75,7 @@ def estimate_calls(client: TrutoClient, data: DataDir, job: SnapshotJob) -> str:
             for resource in ("users", "courses")
         )
     list_calls = client.requests - sent_before
-    latest = data.latest_snapshot(job.account_id, before=job.day)
+    latest = data.find_latest_snapshot(job.account_id, before=job.day)
     stored = None if latest is None else count_rows(data.file(UNIFIED_ENROLLMENTS, latest))
     known = "no previous snapshot" if stored is None else f"{stored:,} enrollments in the previous snapshot"
     head = f"{choice.name} ({choice.why}); {learners:,} users, {courses:,} courses, {known}"

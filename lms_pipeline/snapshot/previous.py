@@ -26,13 +26,13 @@ def link_previous(data: DataDir, job: SnapshotJob, strategy: str, folder: Path) 
 
     The links keep the files as they are: a rerun of that day may replace them while this job compares with them.
     """
-    latest = data.latest_snapshot(job.account_id, before=job.day)
+    latest = data.find_latest_snapshot(job.account_id, before=job.day)
     if latest is None:
         return None
     files = {
         "unified": data.file(UNIFIED_ENROLLMENTS, latest),
         "raw": data.file(RAW_ENROLLMENTS, latest),
-        "fingerprints": data.details(latest),
+        "fingerprints": data.fingerprints_path(latest),
     }
     if not all(path.exists() for path in files.values()):
         return None
@@ -75,5 +75,5 @@ def _is_usable(previous: PreviousSnapshot, expected: dict[str, str]) -> bool:
 def write_fingerprints(data: DataDir, job: SnapshotJob, strategy: str, plan: FetchPlan) -> None:
     """Write the roster fingerprints of a snapshot that has just been published."""
     metadata = {"run_id": job.run_id, "strategy": strategy, "plan": job.fingerprint}
-    with atomic_write(data.details(job.partition)) as path:
+    with atomic_write(data.fingerprints_path(job.partition)) as path:
         plan.write_fingerprints(path, {f"{PREFIX}{name}": value for name, value in metadata.items()})

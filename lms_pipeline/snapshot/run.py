@@ -77,7 +77,7 @@ def take_snapshot(
         calendar.check_open(job.day, now())
         remove_leftovers(data, PULLED_TABLES, job.partition)
         check_free_space(data, job.partition)
-        answers = data.answers(job.partition)
+        answers = data.checkpoint_path(job.partition)
         # a job for lists only has its own checkpoint, and leaves that of the enrollments alone
         path = answers.with_suffix(".lists.sqlite") if job.lists_only else answers
         with Checkpoint(path) as checkpoint:
@@ -112,9 +112,9 @@ def replay_snapshot(
     """
     started = time.monotonic()
     with partition_lock(data, job.partition) as scratch:
-        if not data.answers(job.partition).exists():
+        if not data.checkpoint_path(job.partition).exists():
             raise NotKeptError(f"No responses of {job.partition} are kept: its snapshot stays as it is.")
-        with Checkpoint(data.answers(job.partition)) as checkpoint:
+        with Checkpoint(data.checkpoint_path(job.partition)) as checkpoint:
             attempt, then = _find_published_attempt(data, job, checkpoint)
             if attempt.fingerprint != job.fingerprint:
                 raise NotKeptError(

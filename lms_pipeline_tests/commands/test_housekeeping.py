@@ -29,12 +29,12 @@ def test_a_dry_run_lists_each_file_and_removes_none(command, data):
     done = command("housekeeping", "--dry-run")
     assert done.status == 0
     assert done.out.splitlines() == [
-        f"answers: {data.answers(Partition('acme', LONG_AGO))} (100 B)",
-        f"details: {data.details(Partition('acme', LONG_AGO))} (10 B)",
+        f"answers: {data.checkpoint_path(Partition('acme', LONG_AGO))} (100 B)",
+        f"details: {data.fingerprints_path(Partition('acme', LONG_AGO))} (10 B)",
         "Would remove 1 answers (100 B), 1 details (10 B).",
         "Would report 1 published files to Dagster.",
     ]
-    assert data.answers(Partition("acme", LONG_AGO)).exists()
+    assert data.checkpoint_path(Partition("acme", LONG_AGO)).exists()
     assert command("housekeeping", "--dry-run").out == done.out
 
 
@@ -55,7 +55,7 @@ def test_a_locked_item_is_reported_and_the_exit_status_is_1(command, data):
         done = command("housekeeping")
     assert done.status == 1
     assert done.err.startswith(
-        f"{data.pull(locked)} stays until the next housekeeping: acme on 2025-11-30 is being pulled"
+        f"{data.pull_folder(locked)} stays until the next housekeeping: acme on 2025-11-30 is being pulled"
     )
     assert done.out.splitlines()[0] == "Removed 1 answers (100 B), 1 details (10 B)."
 

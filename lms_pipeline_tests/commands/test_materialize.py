@@ -91,10 +91,10 @@ def test_old_responses_of_the_pulled_accounts_are_removed(synced, tmp_path):
     put_responses(data, "south", old)
     done = synced("materialize", "--account", "north", "--select", "unified_enrollments")
     assert done.status == 0
-    assert not data.answers(Partition("north", old)).exists()
-    assert data.answers(Partition("north", old + timedelta(days=1))).exists()
-    assert data.answers(Partition("north", DAY)).exists()
-    assert data.answers(Partition("south", old)).exists()
+    assert not data.checkpoint_path(Partition("north", old)).exists()
+    assert data.checkpoint_path(Partition("north", old + timedelta(days=1))).exists()
+    assert data.checkpoint_path(Partition("north", DAY)).exists()
+    assert data.checkpoint_path(Partition("south", old)).exists()
 
 
 def test_old_responses_of_a_failed_account_are_removed_and_counted(synced, tmp_path):
@@ -104,7 +104,7 @@ def test_old_responses_of_a_failed_account_are_removed_and_counted(synced, tmp_p
     done = synced("materialize", "--account", "nowhere", "--select", "unified_enrollments")
     assert done.status == 1
     assert done.out.splitlines()[-1] == "Removed 2 answers (200 B), 1 details (10 B)."
-    assert data.details(Partition("nowhere", old)).exists()
+    assert data.fingerprints_path(Partition("nowhere", old)).exists()
 
 
 @pytest.mark.parametrize("words", [["--dry-run"], ["--select", "course_completion"]])
@@ -112,4 +112,4 @@ def test_without_a_pull_no_responses_are_removed(words, synced, tmp_path):
     data, old = DataDir(tmp_path / "data"), DAY - timedelta(days=31)
     put_responses(data, "north", old)
     synced("materialize", "--account", "north", *words)
-    assert data.answers(Partition("north", old)).exists()
+    assert data.checkpoint_path(Partition("north", old)).exists()

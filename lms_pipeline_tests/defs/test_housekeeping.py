@@ -64,8 +64,8 @@ def test_removes_expired_items_and_reports_their_counts(run, house, data, instan
     assert figures["remove_expired", "bytes of answers"] == 100
     (sentence,) = [text for text in read_messages(instance, done) if text.startswith("Removed ")]
     assert sentence.startswith("Removed 1 answers (100 B), 1 details (10 B), 1 rejected payloads (")
-    assert not data.answers(Partition("north", LONG_AGO)).exists()
-    assert data.answers(Partition("north", DAY)).exists()
+    assert not data.checkpoint_path(Partition("north", LONG_AGO)).exists()
+    assert data.checkpoint_path(Partition("north", DAY)).exists()
     assert read("rejected_enrollments", data_dir=data.root).column("payload").to_pylist() == [""]
 
 
@@ -96,7 +96,7 @@ def test_unreadable_options_remove_nothing_and_published_files_are_still_reporte
     assert not done.success
     (failed,) = [event for event in done.all_events if event.is_step_failure]
     assert "nowhere.toml can't be read" in failed.step_failure_data.user_failure_data.description
-    assert data.answers(Partition("north", LONG_AGO)).exists()
+    assert data.checkpoint_path(Partition("north", LONG_AGO)).exists()
     assert read_outputs(done)["report_missing_events", "reported"] == 2
 
 

@@ -51,12 +51,12 @@ def test_the_latest_fingerprints_of_a_removed_account_expire(data, find):
 
 def test_half_written_fingerprints_do_not_count_as_the_latest(data, find):
     put_responses(data, "acme", OLDER)
-    half = put(data.details(Partition("acme", OLD)).with_suffix(".new"))
+    half = put(data.fingerprints_path(Partition("acme", OLD)).with_suffix(".new"))
     assert [path for kind, path, _ in find() if kind == "details"] == [str(half.relative_to(data.root))]
 
 
 def test_responses_of_lists_and_sqlite_logs_expire_with_their_day(data, find):
-    path = data.answers(Partition("acme", OLD))
+    path = data.checkpoint_path(Partition("acme", OLD))
     for suffix in (".lists.sqlite", ".sqlite-shm", ".sqlite-wal"):
         put(path.with_suffix(suffix), 1)
     assert [(path.rpartition("/")[2], size) for _, path, size in find()] == [
@@ -67,9 +67,9 @@ def test_responses_of_lists_and_sqlite_logs_expire_with_their_day(data, find):
 
 
 def test_files_with_other_names_are_ignored(data, find):
-    put(data.all_answers / "account_id=a b" / "snapshot_date=2026-01-01.sqlite")
-    put(data.all_answers / "account_id=acme" / "snapshot_date=soon.sqlite")
-    put(data.all_answers / "mine.txt")
+    put(data.checkpoints / "account_id=a b" / "snapshot_date=2026-01-01.sqlite")
+    put(data.checkpoints / "account_id=acme" / "snapshot_date=soon.sqlite")
+    put(data.checkpoints / "mine.txt")
     assert find() == []
 
 
@@ -108,7 +108,7 @@ def test_unpublished_files_of_every_table_expire_after_two_days(data, find):
 
 def test_folders_of_pulls_expire_after_two_days_with_their_staged_rows(data, find):
     for day, days_ago in ((RECENT, 1), (OLD, 3)):
-        folder = data.pull(Partition("acme", day))
+        folder = data.pull_folder(Partition("acme", day))
         put(folder / "lock", 0)
         put(folder / "waiting" / "unified_enrollments.parquet", 12)
         age(folder, days_ago)

@@ -54,14 +54,14 @@ def test_totals_are_counts_and_bytes_by_kind(data):
 
 
 def test_an_item_that_has_disappeared_counts_as_removed(data):
-    gone = ExpiredItem("answers", data.answers(Partition("acme", OLD)), 100)
+    gone = ExpiredItem("answers", data.checkpoint_path(Partition("acme", OLD)), 100)
     assert remove(data, [gone]) == [gone]
 
 
 def test_an_item_that_can_not_be_removed_is_reported_and_the_others_are_removed(data):
     (data.root / "file").write_text("")
     put_responses(data, "acme", OLD)
-    other = ExpiredItem("answers", data.answers(Partition("acme", OLD)), 100)
+    other = ExpiredItem("answers", data.checkpoint_path(Partition("acme", OLD)), 100)
     warnings: list[str] = []
     removed = remove(data, [ExpiredItem("answers", data.root / "file" / "x", 1), other], warnings.append)
     assert removed == [other]
@@ -90,7 +90,7 @@ def test_old_responses_are_removed_for_one_account_only(data):
 class TestFoldersOfPulls:
     @pytest.fixture
     def folder(self, data):
-        folder = data.pull(Partition("acme", OLD))
+        folder = data.pull_folder(Partition("acme", OLD))
         put(folder / "waiting" / "rows.parquet")
         put(folder / "lock", 0)
         age(folder, 3)

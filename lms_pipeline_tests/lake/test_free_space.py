@@ -54,8 +54,8 @@ def test_an_account_without_a_snapshot_needs_200_mb(data, free):
 def test_a_large_account_needs_three_times_the_size_of_its_latest_snapshot(data, free):
     free(10**9)
     published = publish(data, "acme", FIRST, enrollment("u1")).path.stat().st_size
-    sparse(data.answers(Partition("acme", FIRST)), SPARSE)
-    sparse(data.details(Partition("acme", FIRST)), 1_000)
+    sparse(data.checkpoint_path(Partition("acme", FIRST)), SPARSE)
+    sparse(data.fingerprints_path(Partition("acme", FIRST)), 1_000)
     assert measure_free_space(data, Partition("acme", SECOND)) == FreeSpace(10**9, 3 * (SPARSE + 1_000 + published))
 
 
@@ -63,7 +63,7 @@ def test_other_accounts_and_later_days_do_not_count(data, free):
     free(10**9)
     for account_id, day in (("other", FIRST), ("acme", SECOND + timedelta(days=1))):
         publish(data, account_id, day, enrollment("u1"))
-        sparse(data.answers(Partition(account_id, day)), SPARSE)
+        sparse(data.checkpoint_path(Partition(account_id, day)), SPARSE)
     assert measure_free_space(data, Partition("acme", SECOND)).needed == 200_000_000
 
 

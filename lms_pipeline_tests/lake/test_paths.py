@@ -32,7 +32,7 @@ def test_a_folder_with_another_name_is_no_partition(tmp_path, day):
     file = tmp_path / "lake" / UNIFIED_ENROLLMENTS.name / "account_id=a" / f"snapshot_date={day}" / "data.parquet"
     file.parent.mkdir(parents=True)
     file.touch()
-    assert list(DataDir(tmp_path).partitions(UNIFIED_ENROLLMENTS)) == []
+    assert list(DataDir(tmp_path).find_partitions(UNIFIED_ENROLLMENTS)) == []
 
 
 @pytest.mark.parametrize(
@@ -43,5 +43,5 @@ def test_the_latest_snapshot_is_that_of_the_last_published_day_before(tmp_path, 
     for account_id, day in (("acme", FIRST), ("acme", THIRD), ("other", SECOND)):
         publish(data, account_id, day)
     publish(data, "acme", SECOND, table=COURSES)
-    found = data.latest_snapshot("acme", before=before)
+    found = data.find_latest_snapshot("acme", before=before)
     assert found == (latest and Partition("acme", latest))

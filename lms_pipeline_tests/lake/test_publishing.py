@@ -128,7 +128,7 @@ def test_files_of_other_accounts_and_days_stay(data):
     publish(data, "acme", FIRST)
     rows = {
         partition: pq.read_metadata(data.file(UNIFIED_ENROLLMENTS, partition)).num_rows
-        for partition in data.partitions(UNIFIED_ENROLLMENTS)
+        for partition in data.find_partitions(UNIFIED_ENROLLMENTS)
     }
     assert rows == {ACME: 0, Partition("acme", SECOND): 1, Partition("other", FIRST): 1}
 

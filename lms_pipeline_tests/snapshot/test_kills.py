@@ -48,7 +48,7 @@ class KillableAccount:
 
     def list_stored_requests(self) -> set[str]:
         """List the requests whose responses are stored for the unfinished attempt."""
-        path = self.runner.data.answers(Partition(self.account_id, DAY))
+        path = self.runner.data.checkpoint_path(Partition(self.account_id, DAY))
         if not path.exists():
             return set()
         with closing(sqlite3.connect(path)) as file:

@@ -87,7 +87,7 @@ def test_of_several_days_in_a_row_publishes_the_same_snapshots(runner):
 
 def test_of_a_day_without_stored_responses_is_refused_and_the_snapshot_stays(runner):
     before = read_all_metadata(runner, 1)
-    runner.data.answers(Partition(PORTAL, FIRST + timedelta(days=1))).unlink()
+    runner.data.checkpoint_path(Partition(PORTAL, FIRST + timedelta(days=1))).unlink()
     with pytest.raises(NotKeptError, match=r"^No responses of portal on 2026-03-02 are kept"):
         replay_snapshot(build_job(1), data=runner.data)
     assert read_all_metadata(runner, 1) == before
@@ -95,7 +95,7 @@ def test_of_a_day_without_stored_responses_is_refused_and_the_snapshot_stays(run
 
 def test_without_the_previous_roster_entries_is_refused_when_the_snapshot_carries_rows_over(runner):
     before = read_all_metadata(runner, 2)
-    runner.data.details(Partition(PORTAL, FIRST + timedelta(days=1))).unlink()
+    runner.data.fingerprints_path(Partition(PORTAL, FIRST + timedelta(days=1))).unlink()
     with pytest.raises(
         NotKeptError, match=r"^The snapshot of portal on 2026-03-03 carried rows over from the previous one"
     ):

@@ -34,8 +34,8 @@ def age(path: Path, days_ago: float) -> None:
 def put_responses(data: DataDir, account_id: str, *days: date) -> None:
     """Write responses of 100 bytes and roster fingerprints of 10 bytes for each day."""
     for day in days:
-        put(data.answers(Partition(account_id, day)), 100)
-        put(data.details(Partition(account_id, day)), 10)
+        put(data.checkpoint_path(Partition(account_id, day)), 100)
+        put(data.fingerprints_path(Partition(account_id, day)), 10)
 
 
 def describe(data: DataDir, items: list[ExpiredItem]) -> list[tuple[str, str, int]]:

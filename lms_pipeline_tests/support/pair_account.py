@@ -74,7 +74,7 @@ class PairAccount:
         """Return the path of `details`, `raw` or `unified`."""
         partition = Partition(PORTAL, self.date(day))
         if file == "details":
-            return self.runner.data.details(partition)
+            return self.runner.data.fingerprints_path(partition)
         return self.runner.file(f"{file}_enrollments", self.date(day), PORTAL)
 
     def delete_files(self, day: int) -> None:
