@@ -39,7 +39,7 @@ bench: $(READY)  ## run the benchmarks: figures as JSON lines and a table (half 
 ui: $(READY)  ## start Dagster's web UI on the same data, on http://127.0.0.1:3000
 	@$(BIN)/lms-pipeline ui
 
-lint: $(READY)  ## check format, lint, types, arrows between rooms, and that Dagster loads the definitions
+lint: $(READY)  ## check format, lint, types, the import order of packages, and that Dagster loads the definitions
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy

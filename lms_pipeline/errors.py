@@ -1,6 +1,6 @@
 """The root of every error whose message is for a person.
 
-Belongs here: the base classes. An error of one room lives in that room. A message is one sentence: what happened, to
+Belongs here: the base classes. An error of one package is defined in that package. A message is one sentence: what happened, to
 what, and what to do. It never carries a token, a name or an e-mail address.
 """
 

@@ -23,7 +23,7 @@ MAX_ADVISED_KEYS = 100_000
 WARN_SHARE = 0.8
 """The share of `MAX_ADVISED_KEYS` above which the check warns."""
 GAP_ALERT_DAYS = 7
-"""Days. A day that is missing longer can't be pulled any more: it is counted, but fails no check."""
+"""Days. An older gap is counted but fails no check; otherwise the check would fail for ever."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -106,12 +106,12 @@ def served_is_stored(subject: Subject) -> Finding:
         return Finding(passed=True, message="The file has no counts in its metadata: an older version wrote it.")
     counts = {name: int(subject.metadata[name]) for name in COUNTS}
     stored = count_rows(subject.file)
-    brought = counts["served"] + counts["carried"] + counts["roster"]
+    received = counts["served"] + counts["carried"] + counts["roster"]
     duplicates = counts["duplicates_identical"] + counts["duplicates_conflicting"]
-    difference = brought - stored - counts["rejected"] - duplicates
+    difference = received - stored - counts["rejected"] - duplicates
     figures = {**counts, "stored": stored, "difference": difference}
     message = (
-        f"{brought:,} enrollments were fetched or carried over ({counts['served']:,} served): {stored:,} are stored, "
+        f"{received:,} enrollments were fetched or carried over ({counts['served']:,} served): {stored:,} are stored, "
         f"{counts['rejected']:,} rejected, {duplicates:,} duplicates"
     )
     fault = f"; {difference:+,} are not accounted for" if difference else ""

@@ -23,14 +23,14 @@ def housekeeping(*, dry_run: bool) -> None:
     """
     from lms_pipeline.defs.event_log_sync import find_missing_events, report_events
     from lms_pipeline.defs.instance import open_instance
-    from lms_pipeline.defs.jobs import find_expired
+    from lms_pipeline.defs.jobs import find_all_expired
     from lms_pipeline.housekeeping.cleanup import remove
     from lms_pipeline.housekeeping.policy import format_totals
 
     settings = Settings.load()
     data = DataDir(settings.data_dir)
     with open_instance(settings) as instance:
-        expired, missing = find_expired(settings, instance), find_missing_events(instance, data)
+        expired, missing = find_all_expired(settings, instance), find_missing_events(instance, data)
         if dry_run:
             for item in expired:
                 click.echo(item)

@@ -100,7 +100,7 @@ def build_fleet_checks(settings: Settings) -> dg.AssetChecksDefinition:
         from lms_pipeline.checks.fleet import load_fleet
 
         with convert_errors(context):
-            fleet = load_fleet(lake, settings, _find_failed_partitions(context.instance))
+            fleet = load_fleet(lake, settings, _find_recently_failed(context.instance))
             for key, check in FLEET_CHECK_KEYS.items():
                 if key in context.selected_asset_check_keys:
                     finding = check.run(fleet)
@@ -111,7 +111,7 @@ def build_fleet_checks(settings: Settings) -> dg.AssetChecksDefinition:
     return fleet_checks
 
 
-def _find_failed_partitions(instance: dg.DagsterInstance) -> set[Partition]:
+def _find_recently_failed(instance: dg.DagsterInstance) -> set[Partition]:
     """Find the partitions with a failed run within `FAILURE_LOOKBACK`."""
     recently_failed = dg.RunsFilter(
         job_name=DAILY_SNAPSHOT, statuses=FAILED_STATUSES, created_after=datetime.now(UTC) - FAILURE_LOOKBACK
@@ -121,7 +121,10 @@ def _find_failed_partitions(instance: dg.DagsterInstance) -> set[Partition]:
 
 
 def _send_alert(settings: Settings, data: DataDir, finding: Finding, run_id: str) -> None:
-    """Report accounts without a run, at most once a day. Failed runs are reported by the sensor `failure_alerts`."""
+    """Report active accounts without a snapshot, once for each day and number of accounts.
+
+    Failed runs are reported by the sensor `failure_alerts`.
+    """
     from lms_pipeline.alerts import Alerts, RunFailure
 
     if settings.alert_webhook is not None:

@@ -135,7 +135,7 @@ def build_housekeeping(settings: Settings) -> tuple[dg.JobDefinition, dg.Schedul
         with convert_errors(context):
             origin = context.run.remote_job_origin
             location = origin.location_name if origin else DEFAULT_LOCATION
-            expired = find_expired(settings, context.instance, location)
+            expired = find_all_expired(settings, context.instance, location)
             removed = remove(lake, expired, context.log.warning)
         context.log.info("Removed %s.", format_totals(removed))
         counts = {"left": len(expired) - len(removed)}
@@ -171,7 +171,7 @@ def build_housekeeping(settings: Settings) -> tuple[dg.JobDefinition, dg.Schedul
     return housekeeping, schedule
 
 
-def find_expired(
+def find_all_expired(
     settings: Settings, instance: dg.DagsterInstance, location: str = DEFAULT_LOCATION
 ) -> list[ExpiredItem]:
     """Find everything that retention removes, in the data directory and in Dagster's run logs. Nothing is changed.

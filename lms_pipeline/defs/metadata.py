@@ -209,7 +209,7 @@ def _count_enrollments(result: SnapshotResult) -> dict[str, Any]:
 
 def _count_pairs(result: SnapshotResult) -> dict[str, Any]:
     """Return the figures of an account with one request for each learner and course."""
-    rows = result.rows.served + result.rows.carried + result.rows.roster
+    rows = result.rows.received
     oldest = result.rows.oldest_fetch
     return {
         **{f"pairs_{kind}": result.pairs.planned[kind] for kind in ("new", "changed", "rotation", "carried")},

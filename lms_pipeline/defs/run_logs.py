@@ -23,7 +23,8 @@ import dagster as dg
 # no public name: the default compute log manager, the only one that knows where the output of steps is stored
 from dagster._core.storage.local_compute_log_manager import LocalComputeLogManager
 
-from lms_pipeline.housekeeping.policy import ExpiredItem, measure_size, read_changed_at
+from lms_pipeline.housekeeping.policy import ExpiredItem
+from lms_pipeline.lake.disk import measure_size, read_changed_at
 
 DEFAULT_LOCATION = "lms_pipeline"
 """The code location in `workspace.yaml`."""

@@ -140,7 +140,7 @@ class Attempt:
 
     @property
     def replay_context(self) -> str | None:
-        """The stored replay context, as JSON; None where there is none."""
+        """The stored replay context, as JSON; None if there is none."""
         text = self._read_column("circumstances")
         return None if text is None else str(text)
 

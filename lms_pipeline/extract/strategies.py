@@ -45,7 +45,7 @@ class PairBatch:
 
     entries: list[RosterEntry] = field(default_factory=list)
     fetched_at: datetime | None = None
-    """None where no response lists the pairs."""
+    """None if no response lists the pairs."""
     is_gone: bool = False
     """Whether the course or user is in its list and no longer exists."""
     unusable: int = 0

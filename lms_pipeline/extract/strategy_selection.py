@@ -60,7 +60,7 @@ def select_strategy(session: FetchSession, account_id: str, options: AccountOpti
 
 
 def find_pair_requirement(session: FetchSession, query: ListQuery) -> str | None:
-    """Return why the account can't be swept, or None where it can.
+    """Return why the account can't be swept, or None if it can.
 
     Metadata without requirements prove nothing: the first page does, and a sweep needs it anyway.
 
@@ -106,7 +106,7 @@ def _select_by_rosters(session: FetchSession, query: ObjectQuery, ids: ListIds, 
 def _has_roster(
     session: FetchSession, query: ObjectQuery, resource: Resource, ids: Sequence[str], roster_key: RosterKey
 ) -> bool | None:
-    """Return whether a record lists its enrollments; None where no record could be fetched."""
+    """Return whether a record lists its enrollments; None if no record could be fetched."""
     for record_id in ids[:MAX_PROBES]:
         record = session.client.record(resource, record_id, query)
         if record is not None:

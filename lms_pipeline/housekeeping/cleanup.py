@@ -19,8 +19,8 @@ import pyarrow.parquet as pq
 
 from lms_pipeline.accounts.options import load_options
 from lms_pipeline.accounts.registry import GONE, INACTIVE, Registry
-from lms_pipeline.housekeeping.policy import ExpiredItem, RetentionPolicy, measure_size, read_changed_at
-from lms_pipeline.lake.disk import LakeError, disk_errors
+from lms_pipeline.housekeeping.policy import ExpiredItem, RetentionPolicy
+from lms_pipeline.lake.disk import LakeError, disk_errors, measure_size, read_changed_at
 from lms_pipeline.lake.files import PREFIX, check_version, conform, read_errors, read_metadata
 from lms_pipeline.lake.lock import LockedError, partition_lock, remove_folder
 from lms_pipeline.lake.paths import DATA_FILE, DataDir, Partition, parse_folder

@@ -11,11 +11,10 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Literal
 
+from lms_pipeline.accounts.options import AccountOptions
 from lms_pipeline.lake.disk import format_bytes
 from lms_pipeline.lake.paths import Partition
 
-DEFAULT_RESPONSE_DAYS = 30
-"""Days for which responses are kept, for accounts without the option `answer_days`."""
 ABANDONED_AFTER = timedelta(days=2)
 """Age after which no run can still use a file of a pull: a pull lasts a day at most (`max_hours`)."""
 UNUSED_AFTER = timedelta(days=30)
@@ -72,7 +71,7 @@ class RetentionPolicy:
     now: datetime = field(default_factory=lambda: datetime.now(UTC))
     """The clock, which file ages are measured against. `LMS_NOW` does not change it."""
     answer_days: Mapping[str, int] = field(default_factory=dict)
-    """The option `answer_days` by account id, for accounts that set it."""
+    """The option `answer_days` by account id; other accounts have the default of the option."""
     former_accounts: Collection[str] = ()
     """Ids of the accounts that were removed or are gone."""
     rejected_days: int = 0
@@ -80,7 +79,7 @@ class RetentionPolicy:
 
     def keeps_responses(self, account_id: str, day: date) -> bool:
         """Return whether a day can still be replayed from its responses. The latest ended day always can."""
-        days = max(1, self.answer_days.get(account_id, DEFAULT_RESPONSE_DAYS))
+        days = max(1, self.answer_days.get(account_id, AccountOptions().answer_days))
         return day >= find_first_kept_day(self.today, days)
 
     def keeps_roster_fingerprints(self, account_id: str, day: date, *, is_latest: bool) -> bool:
@@ -101,21 +100,3 @@ class RetentionPolicy:
     def is_unused(self, changed_at: datetime) -> bool:
         """Return whether a call counter has expired."""
         return self.now - changed_at > UNUSED_AFTER
-
-
-def read_changed_at(path: Path) -> datetime:
-    """Return the time of the last change; the present, if the file has just been removed."""
-    try:
-        return datetime.fromtimestamp(path.stat().st_mtime, UTC)
-    except FileNotFoundError:
-        return datetime.now(UTC)
-
-
-def measure_size(path: Path) -> int:
-    """Return the bytes of a file, or of all files in a folder; 0 if it has just been removed."""
-    try:
-        if path.is_dir():
-            return sum(measure_size(inside) for inside in path.iterdir())
-        return path.stat().st_size
-    except FileNotFoundError:
-        return 0

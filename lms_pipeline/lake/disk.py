@@ -11,7 +11,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from lms_pipeline.errors import LmsPipelineError
@@ -145,3 +145,21 @@ def format_bytes(size: float) -> str:
             return f"{size:.0f} B" if unit == "B" else f"{size:.1f} {unit}"
         size /= 1_000
     return f"{size:.1f} GB"
+
+
+def read_changed_at(path: Path) -> datetime:
+    """Return the time of the last change; the present, if the file has just been removed."""
+    try:
+        return datetime.fromtimestamp(path.stat().st_mtime, UTC)
+    except FileNotFoundError:
+        return datetime.now(UTC)
+
+
+def measure_size(path: Path) -> int:
+    """Return the bytes of a file, or of all files in a folder; 0 if it has just been removed."""
+    try:
+        if path.is_dir():
+            return sum(measure_size(inside) for inside in path.iterdir())
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0

@@ -153,7 +153,8 @@ def audit_file(path: Path, table: Table, key: Sequence[str]) -> int:
     if not key:
         return rows
     faults = find_key_faults(path, key)
-    for name, nulls in faults.nulls.items():
+    if faults.nulls:
+        name, nulls = next(iter(faults.nulls.items()))
         raise AuditError(f"{nulls} rows of {table.name} have no {name}; nothing was published.")
     if faults.repeated:
         raise AuditError(f"{faults.repeated} rows of {table.name} repeat the key of another; nothing was published.")
@@ -181,15 +182,15 @@ def find_key_faults(path: Path, key: Sequence[str]) -> KeyFaults:
         )
 
 
-def audit_counts(*, brought: int, unified: int, rejected: int, duplicates: int) -> None:
+def audit_counts(*, received: int, unified: int, rejected: int, duplicates: int) -> None:
     """Check that each enrollment that was served, carried over or read from a roster is accounted for.
 
     Raises:
-        AuditError: `brought` is not the sum of the stored, the rejected and the duplicates.
+        AuditError: `received` is not the sum of the stored, the rejected and the duplicates.
     """
-    if brought != unified + rejected + duplicates:
+    if received != unified + rejected + duplicates:
         raise AuditError(
-            f"{brought} enrollments were fetched or carried over, but {unified} are stored, {rejected} rejected and "
+            f"{received} enrollments were fetched or carried over, but {unified} are stored, {rejected} rejected and "
             f"{duplicates} duplicates; nothing was published."
         )
 

@@ -29,8 +29,8 @@ from lms_pipeline.extract.strategies import (
 )
 from lms_pipeline.extract.strategy_selection import Choice
 from lms_pipeline.snapshot.estimate import format_plan
-from lms_pipeline.snapshot.job import LISTS, PairCounts, ReplayContext, SnapshotJob
-from lms_pipeline.snapshot.lists import Lists, SnapshotContext, retry_once
+from lms_pipeline.snapshot.job import LISTS, PairCounts, ReplayContext, SnapshotContext, SnapshotJob
+from lms_pipeline.snapshot.lists import Lists, retry_once
 from lms_pipeline.snapshot.previous import link_previous
 from lms_pipeline.snapshot.writer import EnrollmentWriter
 from lms_pipeline.transform.enrollments import OtherPairError, ResponseRecords, build_raw_batch
@@ -67,7 +67,7 @@ def fetch_enrollments(context: SnapshotContext, choice: Choice, lists: Lists, fi
         PairDemandedError: the account gives no list of enrollments.
         NoRosterError: its records do not list its enrollments.
         ListNotOfferedError: the LMS does not offer a list that the strategy needs.
-        BudgetSpentError: no call is left, and the rest can't or must not do without.
+        BudgetSpentError: no call is left, and a remaining pair has no roster entry, or `when_spent` is `fail`.
         TrutoError: a request failed.
     """
     if choice.name == "sweep":

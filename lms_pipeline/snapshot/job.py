@@ -1,14 +1,16 @@
-"""One snapshot run as plain data: the job, its result, and the context that a replay needs.
+"""One snapshot run as plain data: the job, what its stages share, its result, and what a replay needs.
 
-Belongs here: what goes into a run and what comes out of it, with the way from the registry and back. The run is `run.py`.
+Belongs here: how a job is loaded from the registry, and how its outcome is recorded there. The run is `run.py`.
 """
 
 from __future__ import annotations
 
 import logging
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
+from pathlib import Path
 from typing import Self
 
 import msgspec
@@ -16,10 +18,11 @@ import msgspec
 from lms_pipeline.accounts.options import AccountOptions, load_options, resolve_identity
 from lms_pipeline.accounts.registry import Registry
 from lms_pipeline.extract.budget import Limits
+from lms_pipeline.extract.session import FetchSession
 from lms_pipeline.extract.strategies import StrategyName
 from lms_pipeline.extract.strategy_selection import Choice
 from lms_pipeline.lake.paths import DataDir, Partition
-from lms_pipeline.lake.publishing import Published
+from lms_pipeline.lake.publishing import Publication, Published
 from lms_pipeline.settings import Settings
 from lms_pipeline.tables.pulled import PULLED_TABLES, Identity
 from lms_pipeline.transform.dedupe import NO_DUPLICATES, Duplicates
@@ -115,6 +118,33 @@ class SnapshotJob:
 
 
 @dataclass(frozen=True, slots=True)
+class SnapshotContext:
+    """What every stage of one run needs."""
+
+    job: SnapshotJob
+    data: DataDir
+    session: FetchSession
+    publication: Publication
+    scratch: Path
+    """A folder for what does not fit into memory; it is emptied afterwards."""
+    pulled_at: datetime
+    report_plan: Callable[[str], None]
+    """Receives the fetch plan as one sentence, before its calls are made."""
+    requires_previous: bool = False
+    """Whether a replay can't do without the previous snapshot."""
+
+    def describe(self, strategy: str, *, complete: bool) -> dict[str, str]:
+        """Return the metadata of a file of this run."""
+        return {
+            "run_id": self.job.run_id,
+            "pulled_at": self.pulled_at.isoformat(),
+            "strategy": strategy,
+            "requests": str(self.session.attempt.requests),
+            "complete": str(complete).lower(),
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class RowCounts:
     """Where the rows of a snapshot come from, and what became of them."""
 
@@ -133,7 +163,7 @@ class RowCounts:
     undocumented_statuses: Counter[str] = field(default_factory=Counter)
 
     @property
-    def brought(self) -> int:
+    def received(self) -> int:
         """Rows that the sources brought: unified, rejected and duplicates together."""
         return self.served + self.carried + self.roster
 
@@ -188,7 +218,7 @@ class SnapshotResult:
     published: list[Published] = field(default_factory=list)
     kept: bool = False
     """Whether the day is closed and its snapshot stays: no call was made."""
-    choice: Choice = Choice("sweep", "")  # noqa: RUF009 - frozen
+    choice: Choice = field(default_factory=lambda: Choice("sweep", ""))
     complete: bool = True
     """Whether nothing is known to be missing."""
     requests: int = 0
@@ -208,7 +238,7 @@ class ReplayContext(msgspec.Struct, frozen=True, kw_only=True):
     is_settled: bool
     may_carry: bool
     rotation_days: int
-    has_before: bool = False
+    has_previous: bool = msgspec.field(name="has_before", default=False)
     """Whether there was a previous snapshot to carry over from."""
 
     @classmethod
@@ -221,7 +251,7 @@ class ReplayContext(msgspec.Struct, frozen=True, kw_only=True):
             is_settled=choice.is_settled,
             may_carry=job.may_carry,
             rotation_days=job.options.rotation_days,
-            has_before=has_previous,
+            has_previous=has_previous,
         )
 
     def apply(self, job: SnapshotJob) -> SnapshotJob:
@@ -239,7 +269,7 @@ class ReplayContext(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def from_json(cls, text: str | None) -> Self | None:
-        """Read a stored text; None where there is none, or it is of another version."""
+        """Read a stored text; None if there is none, or it is of another version."""
         try:
             return None if text is None else msgspec.json.decode(text, type=cls)
         except msgspec.DecodeError:

@@ -1,4 +1,4 @@
-"""The users and courses lists of a run, and the context that its stages share.
+"""The users and courses lists of a run.
 
 Belongs here: lists on their way to their files. Enrollments are fetched in `fetch.py`.
 """
@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from datetime import datetime
 from functools import wraps
 from pathlib import Path
 from typing import ParamSpec, TypeVar
@@ -18,12 +17,10 @@ from typing import ParamSpec, TypeVar
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lms_pipeline.extract.session import BrokenListError, FetchSession, fetch_list
+from lms_pipeline.extract.session import BrokenListError, fetch_list
 from lms_pipeline.extract.strategy_selection import ListIds
 from lms_pipeline.lake.files import TableFile
-from lms_pipeline.lake.paths import DataDir
-from lms_pipeline.lake.publishing import Publication
-from lms_pipeline.snapshot.job import LISTS, TABLES, SnapshotJob
+from lms_pipeline.snapshot.job import LISTS, TABLES, SnapshotContext
 from lms_pipeline.transform.dedupe import StagedRows
 from lms_pipeline.transform.users_courses import ListFlattener, ListName
 
@@ -31,33 +28,6 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class SnapshotContext:
-    """What every stage of one run needs."""
-
-    job: SnapshotJob
-    data: DataDir
-    session: FetchSession
-    publication: Publication
-    scratch: Path
-    """A folder for what does not fit into memory; it is emptied afterwards."""
-    pulled_at: datetime
-    report_plan: Callable[[str], None]
-    """Receives the fetch plan as one sentence, before its calls are made."""
-    requires_previous: bool = False
-    """Whether a replay can't do without the previous snapshot."""
-
-    def describe(self, strategy: str, *, complete: bool) -> dict[str, str]:
-        """Return the metadata of a file of this run."""
-        return {
-            "run_id": self.job.run_id,
-            "pulled_at": self.pulled_at.isoformat(),
-            "strategy": strategy,
-            "requests": str(self.session.attempt.requests),
-            "complete": str(complete).lower(),
-        }
 
 
 @dataclass(slots=True)

@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 
 def link_previous(data: DataDir, job: SnapshotJob, strategy: str, folder: Path) -> PreviousSnapshot | None:
-    """Link the files of the previous snapshot into `folder`; None where another job made it, or a file is missing.
+    """Link the files of the previous snapshot into `folder`; None if another job made it, or a file is missing.
 
     The links keep the files as they are: a rerun of that day may replace them while this job compares with them.
     """

@@ -32,8 +32,8 @@ from lms_pipeline.lake.publishing import (
     remove_leftovers,
 )
 from lms_pipeline.snapshot.fetch import FetchedEnrollments, fetch_enrollments
-from lms_pipeline.snapshot.job import LISTS, TABLES, ReplayContext, SnapshotJob, SnapshotResult
-from lms_pipeline.snapshot.lists import Lists, SnapshotContext, fetch_list_table
+from lms_pipeline.snapshot.job import LISTS, TABLES, ReplayContext, SnapshotContext, SnapshotJob, SnapshotResult
+from lms_pipeline.snapshot.lists import Lists, fetch_list_table
 from lms_pipeline.snapshot.previous import write_fingerprints
 from lms_pipeline.tables.pulled import COURSES, LEARNERS, PULLED_TABLES, UNIFIED_ENROLLMENTS
 from lms_pipeline.truto.client import TrutoClient
@@ -115,7 +115,7 @@ def replay_snapshot(
         if not data.checkpoint_path(job.partition).exists():
             raise NotKeptError(f"No responses of {job.partition} are kept: its snapshot stays as it is.")
         with Checkpoint(data.checkpoint_path(job.partition)) as checkpoint:
-            attempt, then = _find_published_attempt(data, job, checkpoint)
+            attempt, replay_context = _find_published_attempt(data, job, checkpoint)
             if attempt.fingerprint != job.fingerprint:
                 raise NotKeptError(
                     f"The options of {job.account_id} in LMS_ACCOUNTS_FILE differ from those with which {job.day} was "
@@ -124,14 +124,14 @@ def replay_snapshot(
             remove_leftovers(data, PULLED_TABLES, job.partition)
             with TrutoClient.for_replay(attempt) as client, Publication(data, job.partition, job.run_id) as publication:
                 context = SnapshotContext(
-                    then.apply(job),
+                    replay_context.apply(job),
                     data,
                     FetchSession(client, attempt),
                     publication,
                     scratch,
                     attempt.started_at,
                     report_plan,
-                    requires_previous=then.has_before,
+                    requires_previous=replay_context.has_previous,
                 )
                 result = _run_stages(context)
             if not attempt.is_finished:
@@ -207,7 +207,7 @@ def _publish(
         file.close(metadata)
     writer.unified.close({**metadata, "key": ",".join(writer.key), **rows.metadata})
     audit_counts(
-        brought=rows.brought, unified=writer.unified.rows, rejected=rows.rejected, duplicates=rows.duplicates.total
+        received=rows.received, unified=writer.unified.rows, rejected=rows.rejected, duplicates=rows.duplicates.total
     )
     if not (job.allow_drop or context.session.client.is_replay):
         refuse_row_drop(context.data, job.partition, writer.unified.rows, job.options.max_drop)
@@ -227,9 +227,9 @@ def _find_published_attempt(data: DataDir, job: SnapshotJob, checkpoint: Checkpo
     published = data.file(UNIFIED_ENROLLMENTS, job.partition)
     run_id = read_metadata(published).get("run_id") if published.exists() else None
     for attempt in checkpoint.attempts():
-        then = ReplayContext.from_json(attempt.replay_context)
-        if then is not None and (attempt.is_finished or then.run_id == run_id):
-            return attempt, then
+        context = ReplayContext.from_json(attempt.replay_context)
+        if context is not None and (attempt.is_finished or context.run_id == run_id):
+            return attempt, context
     raise NotKeptError(f"The pull of {job.partition} did not finish: pull it again.")
 
 

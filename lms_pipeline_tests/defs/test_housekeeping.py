@@ -7,7 +7,7 @@ import pytest
 
 from lms_pipeline.definitions import build_defs
 from lms_pipeline.defs.instance import open_instance
-from lms_pipeline.defs.jobs import find_expired
+from lms_pipeline.defs.jobs import find_all_expired
 from lms_pipeline.lake.paths import Partition
 from lms_pipeline.lake.reading import read
 from lms_pipeline.tables.pulled import REJECTED_ENROLLMENTS
@@ -71,7 +71,7 @@ def test_removes_expired_items_and_reports_their_counts(run, house, data, instan
 
 def test_the_second_run_has_nothing_to_do(run, house, settings, instance):
     run()
-    assert find_expired(settings, instance) == []
+    assert find_all_expired(settings, instance) == []
     assert read_outputs(run())["report_missing_events", "reported"] == 0
 
 
@@ -82,12 +82,12 @@ def test_reports_published_files_to_dagster(run, house, instance):
 
 def test_zero_days_keep_payloads_and_run_logs_for_ever(house, settings, instance):
     for_ever = settings.model_copy(update={"rejected_days": 0, "run_log_days": 0})
-    assert [item.kind for item in find_expired(for_ever, instance)] == ["answers", "details"]
+    assert [item.kind for item in find_all_expired(for_ever, instance)] == ["answers", "details"]
 
 
 def test_run_logs_are_kept_for_the_days_of_the_setting(house, settings, instance):
     assert "run logs" not in {
-        one.kind for one in find_expired(settings.model_copy(update={"run_log_days": 92}), instance)
+        one.kind for one in find_all_expired(settings.model_copy(update={"run_log_days": 92}), instance)
     }
 
 
@@ -121,4 +121,4 @@ def test_the_schedule_requests_one_run(settings, instance):
 
 def test_finds_nothing_in_a_new_installation(settings):
     with open_instance(settings) as instance:
-        assert find_expired(settings, instance) == []
+        assert find_all_expired(settings, instance) == []

@@ -69,10 +69,10 @@ def test_the_columns_must_be_the_tables_in_order_type_and_nullability(tmp_path):
 
 
 def test_every_enrollment_must_be_accounted_for():
-    audit_counts(brought=6, unified=3, rejected=2, duplicates=1)
-    for brought in (5, 7):
+    audit_counts(received=6, unified=3, rejected=2, duplicates=1)
+    for received in (5, 7):
         with pytest.raises(
             AuditError,
-            match=rf"^{brought} enrollments were fetched or carried over, but 3 are stored, 2 rejected and 1 duplicates; nothing was",
+            match=rf"^{received} enrollments were fetched or carried over, but 3 are stored, 2 rejected and 1 duplicates; nothing was",
         ):
-            audit_counts(brought=brought, unified=3, rejected=2, duplicates=1)
+            audit_counts(received=received, unified=3, rejected=2, duplicates=1)
