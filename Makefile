@@ -1,4 +1,4 @@
-# Every target installs what it needs first. A new machine needs Python 3.11 or later, and make.
+# Every target installs what it needs first. A new machine needs Python 3.11 to 3.14, and make.
 .DEFAULT_GOAL := help
 PYTHON ?= python3
 VENV := .venv
