@@ -20,7 +20,15 @@ MAX_SEARCHED_LENGTH = 2_000
 NOT_ENROLLED = "not enrolled in this course"
 """TalentLMS's message for a pair that doesn't exist; https://truto.one/docs leaves open whether its status is 400 or 404."""
 
-_SECRETS = re.compile(r"[^\s@\"'<>]+@[^\s@\"'<>]+|(?i:bearer|basic)\s+\S+|[A-Za-z0-9_\-.+/=%]{20,}")
+_SECRETS = re.compile(
+    r"""
+      [^\s@"'<>]+@[^\s@"'<>]+  # an e-mail address
+    | (?i:bearer|basic)\s+\S+
+    | (?![a-z_]+\.*(?![A-Za-z0-9_\-.+/=%]))  # the name of a parameter, perhaps at the end of a sentence, is no token
+      [A-Za-z0-9_\-.+/=%]{20,}
+    """,
+    re.VERBOSE,
+)
 _TRANSIENT = {408, 425, 429, 500, 502, 503, 504}
 _TODO = {
     400: "check the account's settings",
