@@ -16,7 +16,7 @@ from lms_pipeline.extract.checkpoint import Attempt
 from lms_pipeline.truto.client import RepeatedPageError, TrutoClient
 from lms_pipeline.truto.errors import PermanentError
 from lms_pipeline.truto.query import ListQuery, Resource
-from lms_pipeline.truto.request import list_scope
+from lms_pipeline.truto.request import format_list_scope
 from lms_pipeline.truto.response import Page
 
 NOT_OFFERED = {404, 405, 501}
@@ -66,7 +66,7 @@ class FetchSession:
             # a 400 after the first page is an expired cursor; to the first page it is a refusal of the list
             if isinstance(error, PermanentError) and not (has_started and error.status == 400):
                 raise
-            self.attempt.forget(f"{list_scope(resource, round_)} ")
+            self.attempt.forget(f"{format_list_scope(resource, round_)} ")
             raise BrokenListError(str(error)) from error
 
 

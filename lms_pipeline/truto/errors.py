@@ -92,7 +92,7 @@ def build_error(
         status=status,
         is_remote=is_remote,
         server_message=message,
-        retry_after=_retry_after(status, headers),
+        retry_after=_read_retry_after(status, headers),
         missing_parameters=tuple(redact(name, secrets) for name in read_field(missing.get("value"), list[str], [])),
     )
 
@@ -134,7 +134,7 @@ def redact(text: str, secrets: Iterable[str] = ()) -> str:
     return _SECRETS.sub("***", text)[:200]
 
 
-def _retry_after(status: int, headers: Mapping[str, str]) -> float | None:
+def _read_retry_after(status: int, headers: Mapping[str, str]) -> float | None:
     """Return `Retry-After`, in seconds or as a date; after a 429 without it, `ratelimit-reset`, in seconds."""
     seconds = parse_wait_seconds(headers.get("retry-after", ""), since=headers.get("date", ""))
     if seconds is None and status == 429:

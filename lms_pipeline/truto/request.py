@@ -51,7 +51,7 @@ class Request:
         return f"{self.scope} {self.path}?{urlencode(self.parameters)}"
 
 
-def list_scope(resource: Resource, round_: int) -> str:
+def format_list_scope(resource: Resource, round_: int) -> str:
     """Return the scope of all pages of a list; each round reads the list from its start."""
     return f"list {resource} {round_}"
 
@@ -65,7 +65,7 @@ def build_list_request(resource: Resource, query: ListQuery, cursor: str | None 
         f"GET {path} of account {query.account_id}",
         query.account_id,
         _classify_body(query.response_format),
-        scope=list_scope(resource, round_),
+        scope=format_list_scope(resource, round_),
     )
 
 

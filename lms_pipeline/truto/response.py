@@ -181,7 +181,7 @@ def remove_secrets(body: bytes) -> bytes:
                 members[name] = _encode({key: _clean_record(record) for key, record in records.items()})
             case list() as records:
                 members[name] = _encode([_clean_record(record) for record in records])
-    return bytes(_encode(_without_secret_keys(members)))
+    return bytes(_encode(_drop_secret_keys(members)))
 
 
 def remove_envelope_secrets(body: bytes) -> bytes:
@@ -189,17 +189,17 @@ def remove_envelope_secrets(body: bytes) -> bytes:
     members = _try_decode(body, _OBJECT)
     if members is None or not _is_envelope(members) or not members.keys() & set(_SECRET_KEYS):
         return body
-    return bytes(_encode(_without_secret_keys(members)))
+    return bytes(_encode(_drop_secret_keys(members)))
 
 
 def _clean_record(record: msgspec.Raw) -> msgspec.Raw:
     members = _try_decode(record, _OBJECT)
     if members is None or not members.keys() & set(_SECRET_KEYS):
         return record
-    return _encode(_without_secret_keys(members))
+    return _encode(_drop_secret_keys(members))
 
 
-def _without_secret_keys(members: dict[str, msgspec.Raw]) -> dict[str, msgspec.Raw]:
+def _drop_secret_keys(members: dict[str, msgspec.Raw]) -> dict[str, msgspec.Raw]:
     return {name: value for name, value in members.items() if name not in _SECRET_KEYS}
 
 

@@ -43,7 +43,7 @@ class RetryPolicy:
 
     def should_stop(self, state: RetryCallState) -> bool:
         """Return whether the failed attempt of `state` is the last one."""
-        error = _error(state)
+        error = _get_error(state)
         if error.retry_after is not None and error.retry_after > self.max_wait_seconds:
             return True
         limit = self.max_attempts_unavailable if error.status == 503 else self.max_attempts
@@ -51,7 +51,7 @@ class RetryPolicy:
 
     def wait_seconds(self, state: RetryCallState) -> float:
         """Return the wait before the next attempt."""
-        demanded = self.cooldown_seconds(_error(state))
+        demanded = self.cooldown_seconds(_get_error(state))
         if demanded is not None:
             return demanded
         return wait_random_exponential(multiplier=self.first_backoff_seconds, max=self.max_wait_seconds)(state)
@@ -63,7 +63,7 @@ class RetryPolicy:
         return min(self.too_many_requests_seconds, self.max_wait_seconds) if error.status == 429 else None
 
 
-def _error(state: RetryCallState) -> TransientError:
+def _get_error(state: RetryCallState) -> TransientError:
     error = state.outcome.exception() if state.outcome else None
     assert isinstance(error, TransientError)  # noqa: S101 (nothing else is retried)
     return error
@@ -142,4 +142,4 @@ class RetryingTransport:
 
 def _log_attempt(state: RetryCallState) -> None:
     seconds = state.next_action.sleep if state.next_action else 0
-    log.warning("%s Attempt %d of a request; the next one in %.1f s.", _error(state), state.attempt_number, seconds)
+    log.warning("%s Attempt %d of a request; the next one in %.1f s.", _get_error(state), state.attempt_number, seconds)

@@ -71,10 +71,12 @@ class HttpTransport:
         ):
             if not response.is_success:
                 body = read_body(response, request)
-                raise build_error(response.status_code, response.headers, body, request.label, self._secrets(request))
+                raise build_error(
+                    response.status_code, response.headers, body, request.label, self._collect_secrets(request)
+                )
             yield response
 
-    def _secrets(self, request: Request) -> list[str]:
+    def _collect_secrets(self, request: Request) -> list[str]:
         secrets = {self._token, *request.secrets}
         return sorted((one for one in secrets if len(one) >= MIN_SECRET_LENGTH), key=len, reverse=True)
 
