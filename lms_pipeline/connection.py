@@ -133,7 +133,7 @@ class Truto:
 
         Raises:
             SettingsError: there is none.
-            TrutoError: Truto refuses it, or doesn't answer.
+            TrutoError: Truto refuses it, or doesn't respond.
         """
         with self.connect() as client:
             next(client.integrated_accounts(limit=1), None)

@@ -50,16 +50,16 @@ class Doctor:
         absent_pair = _find_absent_pair(users, courses, rosters, user_courses)
         answers = {
             "Is the pair demanded?": _try(self._describe_list_without_pair),
-            "Does a course's answer hold its roster?": _describe_entries(rosters, "users"),
-            "Does a user's answer hold the courses?": _describe_entries(user_courses, "courses"),
+            "Does a course's response hold its roster?": _describe_entries(rosters, "users"),
+            "Does a user's response hold the courses?": _describe_entries(user_courses, "courses"),
             "Are names and titles filled?": _try_pair(self._describe_names, pair),
             "What do the ids look like, and do they stay?": _try_pair(self._describe_ids, pair),
         }
         for one in BODY_FORMATS:
             answers[f"What is the body of {one}?"] = _try_pair(partial(self._describe_body, one), pair)
         answers["How many records has a page?"] = _try(self._describe_page_sizes)
-        answers["What is the answer to a pair that doesn't exist?"] = _try_pair(self._describe_absence, absent_pair)
-        # last, since the headers come with the other answers
+        answers["What is the response to a pair that doesn't exist?"] = _try_pair(self._describe_absence, absent_pair)
+        # last, since the headers come with the other responses
         found = [f"{name}: {value}" for name, value in self.headers.items()]
         answers["Are there rate headers?"] = ", ".join(found) or "no"
         removal = "no call shows it: remove one and compare the snapshots of two days"

@@ -38,7 +38,7 @@ _ENVELOPE_KEYS = {
 
 
 class BadBodyError(Exception):
-    """The body is not what the API answers; the message says why, without its contents."""
+    """The body is not what the API sends; the message says why, without its contents."""
 
 
 @dataclass(frozen=True, slots=True)

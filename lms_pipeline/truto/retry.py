@@ -125,7 +125,7 @@ class RetryingTransport:
                 self._respect_limit(response, request.account_id)
                 return read(response)
         except BadBodyError as bad:
-            raise TransientError(f"The answer {bad}", request=request.label, todo="try again later") from None
+            raise TransientError(f"The response {bad}", request=request.label, todo="try again later") from None
         except TransientError as error:
             seconds = self._policy.cooldown_seconds(error)
             if seconds is not None:

@@ -91,7 +91,7 @@ class ReplayTransport(httpx.BaseTransport):
             NotKeptError: always; the message names the request by its redacted label.
         """
         raise NotKeptError(
-            f"The answer to a request of that snapshot was not kept ({request.extensions['label']}): pull the day again."
+            f"The response to a request of that snapshot was not kept ({request.extensions['label']}): pull the day again."
         )
 
 
@@ -108,10 +108,10 @@ def read_body(response: httpx.Response, request: Request) -> bytes:
     for piece in response.iter_bytes():
         body += piece
         if len(body) > MAX_BODY_BYTES:
-            problem = f"The answer is larger than {MAX_BODY_BYTES // 2**20} MB"
+            problem = f"The response is larger than {MAX_BODY_BYTES // 2**20} MB"
             raise PermanentError(problem, request=request.label, todo="lower the page size")
         if time.monotonic() - started > MAX_BODY_SECONDS:
-            problem = f"The answer took over {MAX_BODY_SECONDS:.0f} s"
+            problem = f"The response took over {MAX_BODY_SECONDS:.0f} s"
             raise TransientError(problem, request=request.label, todo="try again later")
     return bytes(body)
 
@@ -122,11 +122,11 @@ def _map_errors(label: str) -> Iterator[None]:
     try:
         yield
     except httpx.TimeoutException:
-        raise TransientError("No answer in time", request=label, todo="try again later") from None
+        raise TransientError("No response in time", request=label, todo="try again later") from None
     except httpx.ConnectError:
         raise TransientError("No connection", request=label, todo="check the network and TRUTO_BASE_URL") from None
     except httpx.DecodingError:
-        raise TransientError("The answer can't be unpacked", request=label, todo="try again later") from None
+        raise TransientError("The response can't be unpacked", request=label, todo="try again later") from None
     except httpx.TransportError:
         raise TransientError("The connection was cut", request=label, todo="try again later") from None
     except (httpx.InvalidURL, UnicodeEncodeError):
