@@ -1,7 +1,7 @@
 """Diagnosis of a live account: what the docs of the API leave open, with as few calls as possible.
 
-Belongs here: the questions, and the calls that answer them. No answer holds a name, an address or an id of a person.
-`docs/talentlms.md` says what follows from each answer.
+Belongs here: the questions, and the calls that answer them; no answer holds a name, an address or an id of a person.
+Not here: what follows from each answer (`docs/talentlms.md`).
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class Doctor:
         return [str(record["id"]) for record in records if record.get("id") not in (None, "")]
 
     def _fetch_entries(self, resource: Resource, ids: list[str], roster_key: RosterKey) -> list[RosterEntry] | None:
-        """Return the roster of the first record; None where it holds none, or there is no record."""
+        """Return the roster of the first record; None if it holds none, or if there is no record."""
         if not ids:
             return None
         request = build_record_request(resource, ids[0], ObjectQuery(self.account_id))

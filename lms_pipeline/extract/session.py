@@ -36,7 +36,7 @@ class FetchSession:
     """The requests of one snapshot; threads may share it."""
 
     client: TrutoClient
-    """Has `attempt` as its store; for a replay it comes from `TrutoClient.for_replay`."""
+    """The client with `attempt` as its store; for a replay it comes from `TrutoClient.for_replay`."""
     attempt: Attempt
 
     def save_replay_context(self, text: str) -> None:
@@ -103,7 +103,7 @@ def sweep_enrollments(
 
 
 def fetch_list(session: FetchSession, account_id: str, resource: Resource, options: AccountOptions) -> Iterator[Page]:
-    """Yield the pages of the users or the courses of an account; none where the LMS offers no such list.
+    """Yield the pages of the users or the courses of an account; none if the LMS offers no such list.
 
     Raises:
         BrokenListError: as for `FetchSession.fetch_pages`.

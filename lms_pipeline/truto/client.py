@@ -49,9 +49,9 @@ REMOVE_SECRETS: dict[BodyKind, Callable[[bytes], bytes]] = {
 PAGE_READERS: dict[ResponseFormat, Callable[[bytes, datetime], Page]] = {"unified": read_page, "raw": read_raw_page}
 """The formats that have pages and records, and how a page is read."""
 MAX_PAGES = 100_000
-"""Of one list: 50 million records at 500 a page."""
+"""Pages of one list: 50 million records at 500 a page."""
 MAX_EMPTY_PAGES = 1_000
-"""In a row: an empty page with a cursor is not the end, but so many of them lead nowhere."""
+"""Empty pages in a row. One empty page with a cursor is not the end, but so many are an error."""
 
 
 class RepeatedPageError(TransientError):
@@ -60,7 +60,7 @@ class RepeatedPageError(TransientError):
 
 @dataclass(frozen=True, slots=True)
 class Response(Generic[T]):
-    """A response: its headers, empty where it comes from the store, and the value that was read from its body."""
+    """A response: its headers, empty if it comes from the store, and the value that was read from its body."""
 
     headers: httpx.Headers
     value: T
@@ -88,7 +88,7 @@ class TrutoClient:
         timeout: float = 60,
     ) -> None:
         self.now = now
-        """The present, as responses are stamped with it."""
+        """Returns the current time, with which responses are stamped."""
         self._store = store
         self.is_replay = isinstance(transport, ReplayTransport)
         """Whether every response comes from the store."""
@@ -140,7 +140,7 @@ class TrutoClient:
         return self._follow_pages(lambda cursor: build_list_request(resource, query, cursor, round_), read)
 
     def record(self, resource: Resource, record_id: str, query: ObjectQuery) -> SingleRecord | None:
-        """Return a record by its id, which may hold more than in a list; None where its provider has none.
+        """Return a record by its id, which may hold more than in a list; None if its provider has none.
 
         Raises:
             QueryError: the format is no record.
@@ -151,7 +151,7 @@ class TrutoClient:
         return self._fetch_if_present(build_record_request(resource, record_id, query), read_record, is_missing_record)
 
     def pair(self, query: ListQuery) -> Page | None:
-        """Return the enrollment of the query's learner in its course; None where there is none.
+        """Return the enrollment of the query's learner in its course; None if there is none.
 
         Raises:
             TrutoError: as for `fetch`.
@@ -204,7 +204,7 @@ class TrutoClient:
     def _fetch_if_present(
         self, request: Request, read: Callable[[bytes, datetime], T], is_absent: Callable[[PermanentError], bool]
     ) -> T | None:
-        """Return what `read` makes of the body; None where a refusal means an absence, which is stored as well."""
+        """Return what `read` makes of the body; None if a refusal means an absence, which is stored as well."""
         stored = self._find(request)
         if stored is not None:
             return read(stored.body, stored.received_at) if stored.status == OK else None

@@ -62,7 +62,7 @@ class TrutoError(LmsPipelineError):
         self.server_message = server_message
         """The message of the response, without secrets."""
         self.retry_after = retry_after
-        """Seconds that the server demands to wait; None where it doesn't say."""
+        """Seconds that the server demands to wait; None if it doesn't say."""
         self.missing_parameters = missing_parameters
         """Query parameters that the provider requires and the request lacks."""
 
@@ -143,7 +143,7 @@ def _read_retry_after(status: int, headers: Mapping[str, str]) -> float | None:
 
 
 def parse_wait_seconds(value: str, since: str = "") -> float | None:
-    """Return the seconds that a header demands, at least 0; None where it holds neither seconds nor a date.
+    """Return the seconds that a header demands, at least 0; None if it holds neither seconds nor a date.
 
     A date counts from `since`, the server's own `Date`, since its clock need not be ours.
     """

@@ -1,7 +1,7 @@
-"""Limits on requests, shared by all processes of the machine.
+"""Limits on requests, shared by all processes with the same data directory.
 
-Belongs here: the wait for a call that a limit allows. pyrate-limiter counts, in SQLite under a file lock and by real
-time, whatever LMS_NOW says. Not here: which requests are worth a call (`extract/`).
+Belongs here: counting calls, and waiting until a limit allows the next one. pyrate-limiter counts in SQLite under a
+file lock, by real time even if LMS_NOW is set. Not here: which requests are worth a call (`extract/`).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ HEADROOM = 0.9
 WINDOW_SECONDS = 10
 """Window of Truto's two tiers."""
 CLEANUP_INTERVAL = 1_000
-"""Calls between two removals of those that no longer count."""
+"""Calls until those that no longer count are removed from the file again."""
 
 
 class RateLimitStateError(LmsPipelineError):
@@ -83,7 +83,7 @@ class SharedRateLimiter:
             yield
         except (sqlite3.Error, OSError) as error:
             raise RateLimitStateError(
-                f"Calls can't be counted in {self._path}: {error}; make room, or remove the file where it is damaged."
+                f"Calls can't be counted in {self._path}: {error}; make room, or remove the file if it is damaged."
             ) from None
 
     def close(self) -> None:

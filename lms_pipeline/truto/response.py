@@ -1,4 +1,4 @@
-"""Bodies of responses: split into records, without reading these; secrets removed, bytes repaired.
+"""Bodies of responses: split into records, which are not decoded; secrets removed, bytes repaired.
 
 Belongs here: the envelope, and the keys of a record that may hold credentials. Not here: the other fields of a record
 (`transform/`).
@@ -19,10 +19,10 @@ T = TypeVar("T")
 D = TypeVar("D")
 
 DECODE_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-"""What msgspec raises where JSON is not of the type, or is nested deeper than Python's stack."""
+"""What msgspec raises if JSON is not of the type, or is nested deeper than Python's stack."""
 
 MAX_CURSOR_LENGTH = 8_000
-"""Characters: servers accept no longer URL."""
+"""Characters of a cursor: servers accept no longer URL."""
 
 _LONE_SURROGATE = re.compile(
     rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(\\u[dD][89a-fA-F][0-9a-fA-F]{2})|\\."
@@ -74,7 +74,7 @@ class _Envelope(msgspec.Struct):
 
     @property
     def records(self) -> Sequence[msgspec.Raw] | None:
-        """The records in a list; None where there are none under either name."""
+        """The records in a list; None if there are none under either name."""
         return list(self._found.values()) if isinstance(self._found, dict) else self._found
 
     @property
@@ -144,7 +144,7 @@ def read_record(body: bytes, received_at: datetime) -> SingleRecord:
 
 
 def read_field(raw: bytes | msgspec.Raw | msgspec.UnsetType | None, type_: type[T], default: D) -> T | D:
-    """Return one JSON value as `type_`; `default` where it is absent, of another type or unreadable."""
+    """Return one JSON value as `type_`; `default` if it is absent, of another type or unreadable."""
     if raw is None or isinstance(raw, msgspec.UnsetType):
         return default
     decoder = _build_decoder(type_)  # type: ignore[arg-type] # a type is hashable
@@ -159,7 +159,10 @@ def read_field(raw: bytes | msgspec.Raw | msgspec.UnsetType | None, type_: type[
 
 
 def read_object(raw: bytes | msgspec.Raw | None) -> dict[str, msgspec.Raw]:
-    """Return the members of an object, each unread: one of another type must not hide the others. Else return none."""
+    """Return the members of an object; an empty dict for anything else.
+
+    They are not decoded: one of another type must not hide the others.
+    """
     return read_field(raw, dict[str, msgspec.Raw], {})
 
 

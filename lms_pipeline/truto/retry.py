@@ -33,9 +33,9 @@ class RetryPolicy:
 
     max_attempts: int = 6
     max_attempts_unavailable: int = 4
-    """After a 503: the API is overloaded or the account is blocked, which seldom passes soon."""
+    """Attempts after a 503: the API is overloaded or the account is blocked, which seldom passes soon."""
     too_many_requests_seconds: float = 10
-    """After a 429 without `Retry-After` and `ratelimit-reset`."""
+    """Wait after a 429 without `Retry-After` and `ratelimit-reset`."""
     first_backoff_seconds: float = 0.5
     """Upper bound of the first back-off; it doubles. The wait is drawn at random below it, so that workers spread."""
     max_wait_seconds: float = 60
@@ -84,7 +84,7 @@ class Cooldowns:
             self._until[account_id] = max(self._until.get(account_id, 0), self._clock() + seconds)
 
     def wait(self, account_id: str | None) -> None:
-        """Wait for the end of the account's cool-down, also where another thread extends it meanwhile."""
+        """Wait for the end of the account's cool-down, even if another thread extends it meanwhile."""
         while (left := self._until.get(account_id, 0) - self._clock()) > 0:
             self.sleep(left)
 
@@ -133,7 +133,7 @@ class RetryingTransport:
             raise
 
     def _respect_limit(self, response: httpx.Response, account_id: str | None) -> None:
-        """Start a cool-down where this response used up a limit, instead of meeting a 429 next."""
+        """Start a cool-down if this response used up a limit: the next request would get a 429."""
         if response.headers.get("ratelimit-remaining") == "0":
             reset = parse_wait_seconds(response.headers.get("ratelimit-reset", ""))
             if reset is not None:

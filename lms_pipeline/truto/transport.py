@@ -20,11 +20,11 @@ from lms_pipeline.truto.request import Request
 from lms_pipeline.truto.store import NotKeptError
 
 MAX_BODY_BYTES = 64 * 2**20
-"""Of one decoded body: a page of 500 enrollments with their raw is about 1 MB."""
+"""Bytes of one decoded body: a page of 500 enrollments with their raw is about 1 MB."""
 MAX_BODY_SECONDS = 300.0
-"""Of one body from its first to its last byte, however slowly it drips."""
+"""Seconds from the first to the last byte of one body."""
 MIN_SECRET_LENGTH = 4
-"""Characters: a shorter value reveals nothing, and removing it would only garble a message."""
+"""Characters of the shortest value that is removed from messages: a shorter one reveals nothing."""
 
 Gate = Callable[[Request], None]
 """Called before each attempt of a request: it may wait, or raise to stop the request."""
