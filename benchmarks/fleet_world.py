@@ -72,7 +72,7 @@ def build_fleet(count: int) -> Fleet:
     causes = {
         revoked: "The account's connection to its LMS is broken",
         failing: "Truto failed to answer and says 'Internal Server Error'",
-        garbage: "The answer is not JSON, or was cut short",
+        garbage: "The response is not JSON, or was cut short",
     }
     return Fleet(SyntheticWorld(DEFAULT_SEED, accounts, profiles), faults, causes)
 

@@ -34,7 +34,7 @@ _cancellation = _Cancellation()
 
 
 def wait(seconds: float) -> None:
-    """Wait so long, as `time.sleep` does; in a worker of `map_in_order`, at most until its work is cancelled.
+    """Wait as `time.sleep` does; in a worker of `map_in_order`, at most until its work is cancelled.
 
     Raises:
         WaitCancelledError: the work of this thread is cancelled.

@@ -1,6 +1,7 @@
 """The connection to Truto with the settings of this installation, which Dagster has as the resource `truto`.
 
-Belongs here: the one way from `Settings` to a client, and the order of what may stop or delay a request.
+Belongs here: how `Settings` become a client and the current time, and the order of what may stop or delay a request.
+Not here: what is requested (`truto/client.py`, `extract/`).
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from lms_pipeline.truto.transport import Gate
 
 MAX_PULL_WAIT_SECONDS = 3_600.0
-"""Of one wait: an LMS limits its calls by the hour, and says when the next hour begins."""
+"""Longest single wait of a pull: an LMS that limits its calls by the hour says when the next hour begins."""
 
 
 class TokenRefusedError(SettingsError):
@@ -75,18 +76,19 @@ class Truto:
     settings: Settings
 
     def now(self) -> datetime:
-        """Return the present."""
+        """Return the current time."""
         return self.settings.now()
 
     @contextmanager
     def connect(self, gate: Gate | None = None, store: ResponseStore | None = None) -> Iterator[TrutoClient]:
-        """Open a client. A connection with a gate is a pull: it may wait an hour where a server demands it.
+        """Open a client. A connection with a gate is a pull: it may wait an hour if a server demands it.
 
         A request that isn't in the store passes, in this order:
 
         1. the refused-token flag, once, when a pull connects: no request with a token that Truto refused;
         2. the gate, which is the budget of a pull (`extract/budget.py`): calls per snapshot and per hour, hours in all;
-        3. the rate limits of token and account (`truto/rate_limit.py`), shared by all processes of the machine;
+        3. the rate limits of token and account (`truto/rate_limit.py`), shared by all processes with the same data
+           directory;
         4. the account's cool-down (`truto/retry.py`), shared by the threads of the process;
         5. the retry policy (`truto/retry.py`), which starts again at 2 for each further attempt.
 
@@ -133,7 +135,7 @@ class Truto:
 
         Raises:
             SettingsError: there is none.
-            TrutoError: Truto refuses it, or doesn't answer.
+            TrutoError: Truto refuses it, or doesn't respond.
         """
         with self.connect() as client:
             next(client.integrated_accounts(limit=1), None)

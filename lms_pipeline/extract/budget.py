@@ -23,9 +23,9 @@ from lms_pipeline.truto.request import Request
 
 HOUR_MS = 3_600_000
 SECONDS_PER_CALL = 0.4
-"""Of a call that reaches the LMS: a guess, for accounts without a limit."""
+"""Seconds of a call that reaches the LMS, a guess for accounts without a limit."""
 TALENTLMS_CALLS_PER_HOUR = 2_000
-"""Of TalentLMS's smaller plans; the larger ones have 10,000."""
+"""Calls per hour in TalentLMS's smaller plans; the larger ones have 10,000."""
 
 
 class BudgetSpentError(LmsPipelineError):
@@ -71,7 +71,7 @@ class Budget:
         self._hourly = SharedRateLimiter(file, [Rate(hourly, HOUR_MS)], sleep) if hourly else None
 
     def __call__(self, request: Request) -> None:  # noqa: ARG002 - every request costs the same
-        """Let a request pass, after a wait where the hourly limit needs one.
+        """Let a request pass, after a wait if the hourly limit needs one.
 
         Raises:
             BudgetSpentError: no call is left.

@@ -1,7 +1,7 @@
 """Diagnosis of a live account: what the docs of the API leave open, with as few calls as possible.
 
-Belongs here: the questions, and the calls that answer them. No answer holds a name, an address or an id of a person.
-`docs/talentlms.md` says what follows from each answer.
+Belongs here: the questions, and the calls that answer them; no answer holds a name, an address or an id of a person.
+Not here: what follows from each answer (`docs/talentlms.md`).
 """
 
 from __future__ import annotations
@@ -50,16 +50,16 @@ class Doctor:
         absent_pair = _find_absent_pair(users, courses, rosters, user_courses)
         answers = {
             "Is the pair demanded?": _try(self._describe_list_without_pair),
-            "Does a course's answer hold its roster?": _describe_entries(rosters, "users"),
-            "Does a user's answer hold the courses?": _describe_entries(user_courses, "courses"),
+            "Does a course's response hold its roster?": _describe_entries(rosters, "users"),
+            "Does a user's response hold the courses?": _describe_entries(user_courses, "courses"),
             "Are names and titles filled?": _try_pair(self._describe_names, pair),
             "What do the ids look like, and do they stay?": _try_pair(self._describe_ids, pair),
         }
         for one in BODY_FORMATS:
             answers[f"What is the body of {one}?"] = _try_pair(partial(self._describe_body, one), pair)
         answers["How many records has a page?"] = _try(self._describe_page_sizes)
-        answers["What is the answer to a pair that doesn't exist?"] = _try_pair(self._describe_absence, absent_pair)
-        # last, since the headers come with the other answers
+        answers["What is the response to a pair that doesn't exist?"] = _try_pair(self._describe_absence, absent_pair)
+        # last, since the headers come with the other responses
         found = [f"{name}: {value}" for name, value in self.headers.items()]
         answers["Are there rate headers?"] = ", ".join(found) or "no"
         removal = "no call shows it: remove one and compare the snapshots of two days"
@@ -75,7 +75,7 @@ class Doctor:
         return [str(record["id"]) for record in records if record.get("id") not in (None, "")]
 
     def _fetch_entries(self, resource: Resource, ids: list[str], roster_key: RosterKey) -> list[RosterEntry] | None:
-        """Return the roster of the first record; None where it holds none, or there is no record."""
+        """Return the roster of the first record; None if it holds none, or if there is no record."""
         if not ids:
             return None
         request = build_record_request(resource, ids[0], ObjectQuery(self.account_id))

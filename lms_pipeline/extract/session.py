@@ -16,7 +16,7 @@ from lms_pipeline.extract.checkpoint import Attempt
 from lms_pipeline.truto.client import RepeatedPageError, TrutoClient
 from lms_pipeline.truto.errors import PermanentError
 from lms_pipeline.truto.query import ListQuery, Resource
-from lms_pipeline.truto.request import list_scope
+from lms_pipeline.truto.request import format_list_scope
 from lms_pipeline.truto.response import Page
 
 NOT_OFFERED = {404, 405, 501}
@@ -36,7 +36,7 @@ class FetchSession:
     """The requests of one snapshot; threads may share it."""
 
     client: TrutoClient
-    """Has `attempt` as its store; for a replay it comes from `TrutoClient.for_replay`."""
+    """The client with `attempt` as its store; for a replay it comes from `TrutoClient.for_replay`."""
     attempt: Attempt
 
     def save_replay_context(self, text: str) -> None:
@@ -66,7 +66,7 @@ class FetchSession:
             # a 400 after the first page is an expired cursor; to the first page it is a refusal of the list
             if isinstance(error, PermanentError) and not (has_started and error.status == 400):
                 raise
-            self.attempt.forget(f"{list_scope(resource, round_)} ")
+            self.attempt.forget(f"{format_list_scope(resource, round_)} ")
             raise BrokenListError(str(error)) from error
 
 
@@ -103,7 +103,7 @@ def sweep_enrollments(
 
 
 def fetch_list(session: FetchSession, account_id: str, resource: Resource, options: AccountOptions) -> Iterator[Page]:
-    """Yield the pages of the users or the courses of an account; none where the LMS offers no such list.
+    """Yield the pages of the users or the courses of an account; none if the LMS offers no such list.
 
     Raises:
         BrokenListError: as for `FetchSession.fetch_pages`.

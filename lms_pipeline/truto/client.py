@@ -15,8 +15,9 @@ import httpx
 
 from lms_pipeline.truto.errors import PermanentError, TransientError, is_missing_record, is_not_enrolled
 from lms_pipeline.truto.models import Capabilities, IntegratedAccount, read_accounts, read_capabilities
-from lms_pipeline.truto.query import ListQuery, ObjectQuery, QueryError, Resource
+from lms_pipeline.truto.query import ListQuery, ObjectQuery, QueryError, Resource, ResponseFormat
 from lms_pipeline.truto.request import (
+    BodyKind,
     Request,
     build_accounts_request,
     build_capabilities_request,
@@ -39,12 +40,18 @@ from lms_pipeline.truto.transport import Gate, HttpTransport, ReplayTransport, r
 
 T = TypeVar("T")
 
-REMOVE_SECRETS = {"unified": remove_secrets, "raw": remove_envelope_secrets}
-"""How a body loses what must not be kept; a body of another kind stays as it came."""
+REMOVE_SECRETS: dict[BodyKind, Callable[[bytes], bytes]] = {
+    "unified": remove_secrets,
+    "raw": remove_envelope_secrets,
+    "other": bytes,
+}
+"""How a body of each kind loses what must not be kept; `other` stays as it came."""
+PAGE_READERS: dict[ResponseFormat, Callable[[bytes, datetime], Page]] = {"unified": read_page, "raw": read_raw_page}
+"""The formats that have pages and records, and how a page is read."""
 MAX_PAGES = 100_000
-"""Of one list: 50 million records at 500 a page."""
+"""Pages of one list: 50 million records at 500 a page."""
 MAX_EMPTY_PAGES = 1_000
-"""In a row: an empty page with a cursor is not the end, but so many of them lead nowhere."""
+"""Empty pages in a row. One empty page with a cursor is not the end, but so many are an error."""
 
 
 class RepeatedPageError(TransientError):
@@ -53,7 +60,7 @@ class RepeatedPageError(TransientError):
 
 @dataclass(frozen=True, slots=True)
 class Response(Generic[T]):
-    """A response: its headers, empty where it comes from the store, and the value that was read from its body."""
+    """A response: its headers, empty if it comes from the store, and the value that was read from its body."""
 
     headers: httpx.Headers
     value: T
@@ -81,7 +88,7 @@ class TrutoClient:
         timeout: float = 60,
     ) -> None:
         self.now = now
-        """The present, as responses are stamped with it."""
+        """Returns the current time, with which responses are stamped."""
         self._store = store
         self.is_replay = isinstance(transport, ReplayTransport)
         """Whether every response comes from the store."""
@@ -127,24 +134,24 @@ class TrutoClient:
             RepeatedPageError: a cursor leads back.
             TrutoError: as for `fetch`; or the list has no end.
         """
-        if query.response_format not in {"unified", "raw"}:
+        if query.response_format not in PAGE_READERS:
             raise QueryError(f"The format {query.response_format} has no pages: use `fetch`.")
-        read = read_raw_page if query.response_format == "raw" else read_page
+        read = PAGE_READERS[query.response_format]
         return self._follow_pages(lambda cursor: build_list_request(resource, query, cursor, round_), read)
 
     def record(self, resource: Resource, record_id: str, query: ObjectQuery) -> SingleRecord | None:
-        """Return a record by its id, which may hold more than in a list; None where its provider has none.
+        """Return a record by its id, which may hold more than in a list; None if its provider has none.
 
         Raises:
             QueryError: the format is no record.
             TrutoError: as for `fetch`.
         """
-        if query.response_format not in {"unified", "raw"}:
+        if query.response_format not in PAGE_READERS:
             raise QueryError(f"The format {query.response_format} is no record: use `fetch`.")
         return self._fetch_if_present(build_record_request(resource, record_id, query), read_record, is_missing_record)
 
     def pair(self, query: ListQuery) -> Page | None:
-        """Return the enrollment of the query's learner in its course; None where there is none.
+        """Return the enrollment of the query's learner in its course; None if there is none.
 
         Raises:
             TrutoError: as for `fetch`.
@@ -197,7 +204,7 @@ class TrutoClient:
     def _fetch_if_present(
         self, request: Request, read: Callable[[bytes, datetime], T], is_absent: Callable[[PermanentError], bool]
     ) -> T | None:
-        """Return what `read` makes of the body; None where a refusal means an absence, which is stored as well."""
+        """Return what `read` makes of the body; None if a refusal means an absence, which is stored as well."""
         stored = self._find(request)
         if stored is not None:
             return read(stored.body, stored.received_at) if stored.status == OK else None
@@ -217,7 +224,7 @@ class TrutoClient:
         """Send a request and store its response; one that `read` refuses is requested again, and never stored."""
 
         def receive(response: httpx.Response) -> Response[T]:
-            body = REMOVE_SECRETS.get(request.body, bytes)(read_body(response, request))
+            body = REMOVE_SECRETS[request.body](read_body(response, request))
             received_at = self.now()
             value = read(body, received_at)
             if self._store is not None:

@@ -20,7 +20,15 @@ MAX_SEARCHED_LENGTH = 2_000
 NOT_ENROLLED = "not enrolled in this course"
 """TalentLMS's message for a pair that doesn't exist; https://truto.one/docs leaves open whether its status is 400 or 404."""
 
-_SECRETS = re.compile(r"[^\s@\"'<>]+@[^\s@\"'<>]+|(?i:bearer|basic)\s+\S+|[A-Za-z0-9_\-.+/=%]{20,}")
+_SECRETS = re.compile(
+    r"""
+      [^\s@"'<>]+@[^\s@"'<>]+  # an e-mail address
+    | (?i:bearer|basic)\s+\S+
+    | (?![a-z_]+\.*(?![A-Za-z0-9_\-.+/=%]))  # the name of a parameter, perhaps at the end of a sentence, is no token
+      [A-Za-z0-9_\-.+/=%]{20,}
+    """,
+    re.VERBOSE,
+)
 _TRANSIENT = {408, 425, 429, 500, 502, 503, 504}
 _TODO = {
     400: "check the account's settings",
@@ -54,7 +62,7 @@ class TrutoError(LmsPipelineError):
         self.server_message = server_message
         """The message of the response, without secrets."""
         self.retry_after = retry_after
-        """Seconds that the server demands to wait; None where it doesn't say."""
+        """Seconds that the server demands to wait; None if it doesn't say."""
         self.missing_parameters = missing_parameters
         """Query parameters that the provider requires and the request lacks."""
 
@@ -84,7 +92,7 @@ def build_error(
         status=status,
         is_remote=is_remote,
         server_message=message,
-        retry_after=_retry_after(status, headers),
+        retry_after=_read_retry_after(status, headers),
         missing_parameters=tuple(redact(name, secrets) for name in read_field(missing.get("value"), list[str], [])),
     )
 
@@ -126,7 +134,7 @@ def redact(text: str, secrets: Iterable[str] = ()) -> str:
     return _SECRETS.sub("***", text)[:200]
 
 
-def _retry_after(status: int, headers: Mapping[str, str]) -> float | None:
+def _read_retry_after(status: int, headers: Mapping[str, str]) -> float | None:
     """Return `Retry-After`, in seconds or as a date; after a 429 without it, `ratelimit-reset`, in seconds."""
     seconds = parse_wait_seconds(headers.get("retry-after", ""), since=headers.get("date", ""))
     if seconds is None and status == 429:
@@ -135,7 +143,7 @@ def _retry_after(status: int, headers: Mapping[str, str]) -> float | None:
 
 
 def parse_wait_seconds(value: str, since: str = "") -> float | None:
-    """Return the seconds that a header demands, at least 0; None where it holds neither seconds nor a date.
+    """Return the seconds that a header demands, at least 0; None if it holds neither seconds nor a date.
 
     A date counts from `since`, the server's own `Date`, since its clock need not be ours.
     """

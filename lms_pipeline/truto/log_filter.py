@@ -1,7 +1,7 @@
 """What httpx may log: no cursor, no id and no webhook address.
 
 Belongs here: the one filter on httpx's logger, which the command line and the definitions install without importing
-httpx.
+httpx. Not here: error messages (`errors.py`).
 """
 
 from __future__ import annotations

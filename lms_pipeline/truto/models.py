@@ -1,6 +1,6 @@
 """Integrated accounts, capabilities and list metadata as Truto sends them.
 
-Belongs here: how they are read; nothing of an account's `context`, where credentials may be. Not here: which accounts
+Belongs here: how they are read, without an account's `context`, which may hold credentials. Not here: which accounts
 are pulled (`accounts/registry.py`).
 """
 

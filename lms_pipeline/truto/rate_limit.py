@@ -1,7 +1,7 @@
-"""Limits on requests, shared by all processes of the machine.
+"""Limits on requests, shared by all processes with the same data directory.
 
-Belongs here: the wait for a call that a limit allows. pyrate-limiter counts, in SQLite under a file lock and by real
-time, whatever LMS_NOW says. Not here: which requests are worth a call (`extract/`).
+Belongs here: counting calls, and waiting until a limit allows the next one. pyrate-limiter counts in SQLite under a
+file lock, by real time even if LMS_NOW is set. Not here: which requests are worth a call (`extract/`).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ HEADROOM = 0.9
 WINDOW_SECONDS = 10
 """Window of Truto's two tiers."""
 CLEANUP_INTERVAL = 1_000
-"""Calls between two removals of those that no longer count."""
+"""Calls until those that no longer count are removed from the file again."""
 
 
 class RateLimitStateError(LmsPipelineError):
@@ -47,7 +47,7 @@ class SharedRateLimiter:
 
     def __init__(self, path: Path, rates: Sequence[Rate], sleep: Callable[[float], None] = wait) -> None:
         self._path = path
-        with self._errors():
+        with self._map_errors():
             path.parent.mkdir(parents=True, exist_ok=True)
             self._bucket = SQLiteBucket.init_from_file(list(rates), "calls", str(path), use_file_lock=True)
         self._sleep = sleep
@@ -67,7 +67,7 @@ class SharedRateLimiter:
 
     def _try_acquire(self) -> float:
         """Count a call and return 0; if the limit allows none, return the seconds until it may."""
-        with self._errors(), self._bucket.lock:
+        with self._map_errors(), self._bucket.lock:
             item = RateItem("call", time.time_ns() // 1_000_000)
             if self._bucket.put(item):
                 self._acquired += 1
@@ -78,12 +78,12 @@ class SharedRateLimiter:
         return max(1, int(str(milliseconds))) / 1_000
 
     @contextmanager
-    def _errors(self) -> Iterator[None]:
+    def _map_errors(self) -> Iterator[None]:
         try:
             yield
         except (sqlite3.Error, OSError) as error:
             raise RateLimitStateError(
-                f"Calls can't be counted in {self._path}: {error}; make room, or remove the file where it is damaged."
+                f"Calls can't be counted in {self._path}: {error}; make room, or remove the file if it is damaged."
             ) from None
 
     def close(self) -> None:
@@ -108,9 +108,9 @@ class ApiRateLimits:
     def __call__(self, request: Request) -> None:
         """Wait until the request may be sent; only requests that reach an LMS count for their account."""
         if self._account_calls and request.account_id and request.path.startswith("/unified/"):
-            self._limiter("account", request.account_id, self._account_calls).acquire()
+            self._get_limiter("account", request.account_id, self._account_calls).acquire()
         if self._token_calls:
-            self._limiter("token", self._token, self._token_calls).acquire()
+            self._get_limiter("token", self._token, self._token_calls).acquire()
 
     def close(self) -> None:
         """Close the files."""
@@ -119,7 +119,7 @@ class ApiRateLimits:
                 limiter.close()
             self._limiters.clear()
 
-    def _limiter(self, tier: str, name: str, calls: int) -> SharedRateLimiter:
+    def _get_limiter(self, tier: str, name: str, calls: int) -> SharedRateLimiter:
         """Return the limiter of a token or an account; its file bears a hash: tokens are secret, ids are untrusted."""
         file = f"{tier}-{hashlib.sha256(name.encode()).hexdigest()[:32]}.sqlite"
         with self._lock:

@@ -6,13 +6,21 @@ Belongs here: how each request of the API is built. Not here: which parameters i
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, assert_never
 from urllib.parse import quote, unquote, urlencode
 
-from lms_pipeline.truto.query import ListQuery, ObjectQuery, Parameter, QueryError, Resource, encode_parameters
+from lms_pipeline.truto.query import (
+    ListQuery,
+    ObjectQuery,
+    Parameter,
+    QueryError,
+    Resource,
+    ResponseFormat,
+    encode_parameters,
+)
 
 BodyKind = Literal["unified", "raw", "other"]
-"""How a body is read: as Truto's own JSON, as a provider's records, or not at all."""
+"""How a body is read: as Truto's JSON, as a provider's records, or (`other`) by the caller's own function."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +51,7 @@ class Request:
         return f"{self.scope} {self.path}?{urlencode(self.parameters)}"
 
 
-def list_scope(resource: Resource, round_: int) -> str:
+def format_list_scope(resource: Resource, round_: int) -> str:
     """Return the scope of all pages of a list; each round reads the list from its start."""
     return f"list {resource} {round_}"
 
@@ -56,8 +64,8 @@ def build_list_request(resource: Resource, query: ListQuery, cursor: str | None 
         tuple(query.to_parameters(cursor)),
         f"GET {path} of account {query.account_id}",
         query.account_id,
-        _body_kind(query),
-        scope=list_scope(resource, round_),
+        _classify_body(query.response_format),
+        scope=format_list_scope(resource, round_),
     )
 
 
@@ -77,7 +85,7 @@ def build_record_request(resource: Resource, record_id: str, query: ObjectQuery)
         tuple(query.to_parameters()),
         f"GET /unified/lms/{resource}/{{id}} of account {query.account_id}",
         query.account_id,
-        _body_kind(query),
+        _classify_body(query.response_format),
         has_id=True,
         scope="one",
     )
@@ -104,8 +112,14 @@ def build_capabilities_request(account_id: str) -> Request:
     return Request(path, (("type", "unified"),), label, account_id, scope="capabilities")
 
 
-def _body_kind(query: ObjectQuery) -> BodyKind:
-    return query.response_format if query.response_format in {"unified", "raw"} else "other"
+def _classify_body(response_format: ResponseFormat) -> BodyKind:
+    match response_format:
+        case "unified" | "raw":
+            return response_format
+        case "normalized" | "stream":
+            return "other"
+        case unknown:
+            assert_never(unknown)
 
 
 def _quote_id(record_id: str) -> str:

@@ -1,4 +1,4 @@
-"""Bodies of responses: split into records, without reading these; secrets removed, bytes repaired.
+"""Bodies of responses: split into records, which are not decoded; secrets removed, bytes repaired.
 
 Belongs here: the envelope, and the keys of a record that may hold credentials. Not here: the other fields of a record
 (`transform/`).
@@ -19,10 +19,10 @@ T = TypeVar("T")
 D = TypeVar("D")
 
 DECODE_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-"""What msgspec raises where JSON is not of the type, or is nested deeper than Python's stack."""
+"""What msgspec raises if JSON is not of the type, or is nested deeper than Python's stack."""
 
 MAX_CURSOR_LENGTH = 8_000
-"""Characters: servers accept no longer URL."""
+"""Characters of a cursor: servers accept no longer URL."""
 
 _LONE_SURROGATE = re.compile(
     rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(\\u[dD][89a-fA-F][0-9a-fA-F]{2})|\\."
@@ -38,7 +38,7 @@ _ENVELOPE_KEYS = {
 
 
 class BadBodyError(Exception):
-    """The body is not what the API answers; the message says why, without its contents."""
+    """The body is not what the API sends; the message says why, without its contents."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ class _Envelope(msgspec.Struct):
 
     @property
     def records(self) -> Sequence[msgspec.Raw] | None:
-        """The records in a list; None where there are none under either name."""
+        """The records in a list; None if there are none under either name."""
         return list(self._found.values()) if isinstance(self._found, dict) else self._found
 
     @property
@@ -144,7 +144,7 @@ def read_record(body: bytes, received_at: datetime) -> SingleRecord:
 
 
 def read_field(raw: bytes | msgspec.Raw | msgspec.UnsetType | None, type_: type[T], default: D) -> T | D:
-    """Return one JSON value as `type_`; `default` where it is absent, of another type or unreadable."""
+    """Return one JSON value as `type_`; `default` if it is absent, of another type or unreadable."""
     if raw is None or isinstance(raw, msgspec.UnsetType):
         return default
     decoder = _build_decoder(type_)  # type: ignore[arg-type] # a type is hashable
@@ -159,7 +159,10 @@ def read_field(raw: bytes | msgspec.Raw | msgspec.UnsetType | None, type_: type[
 
 
 def read_object(raw: bytes | msgspec.Raw | None) -> dict[str, msgspec.Raw]:
-    """Return the members of an object, each unread: one of another type must not hide the others. Else return none."""
+    """Return the members of an object; an empty dict for anything else.
+
+    They are not decoded: one of another type must not hide the others.
+    """
     return read_field(raw, dict[str, msgspec.Raw], {})
 
 
@@ -181,7 +184,7 @@ def remove_secrets(body: bytes) -> bytes:
                 members[name] = _encode({key: _clean_record(record) for key, record in records.items()})
             case list() as records:
                 members[name] = _encode([_clean_record(record) for record in records])
-    return bytes(_encode(_without_secret_keys(members)))
+    return bytes(_encode(_drop_secret_keys(members)))
 
 
 def remove_envelope_secrets(body: bytes) -> bytes:
@@ -189,17 +192,17 @@ def remove_envelope_secrets(body: bytes) -> bytes:
     members = _try_decode(body, _OBJECT)
     if members is None or not _is_envelope(members) or not members.keys() & set(_SECRET_KEYS):
         return body
-    return bytes(_encode(_without_secret_keys(members)))
+    return bytes(_encode(_drop_secret_keys(members)))
 
 
 def _clean_record(record: msgspec.Raw) -> msgspec.Raw:
     members = _try_decode(record, _OBJECT)
     if members is None or not members.keys() & set(_SECRET_KEYS):
         return record
-    return _encode(_without_secret_keys(members))
+    return _encode(_drop_secret_keys(members))
 
 
-def _without_secret_keys(members: dict[str, msgspec.Raw]) -> dict[str, msgspec.Raw]:
+def _drop_secret_keys(members: dict[str, msgspec.Raw]) -> dict[str, msgspec.Raw]:
     return {name: value for name, value in members.items() if name not in _SECRET_KEYS}
 
 

@@ -33,9 +33,9 @@ class RetryPolicy:
 
     max_attempts: int = 6
     max_attempts_unavailable: int = 4
-    """After a 503: the API is overloaded or the account is blocked, which seldom passes soon."""
+    """Attempts after a 503: the API is overloaded or the account is blocked, which seldom passes soon."""
     too_many_requests_seconds: float = 10
-    """After a 429 without `Retry-After` and `ratelimit-reset`."""
+    """Wait after a 429 without `Retry-After` and `ratelimit-reset`."""
     first_backoff_seconds: float = 0.5
     """Upper bound of the first back-off; it doubles. The wait is drawn at random below it, so that workers spread."""
     max_wait_seconds: float = 60
@@ -43,7 +43,7 @@ class RetryPolicy:
 
     def should_stop(self, state: RetryCallState) -> bool:
         """Return whether the failed attempt of `state` is the last one."""
-        error = _error(state)
+        error = _get_error(state)
         if error.retry_after is not None and error.retry_after > self.max_wait_seconds:
             return True
         limit = self.max_attempts_unavailable if error.status == 503 else self.max_attempts
@@ -51,7 +51,7 @@ class RetryPolicy:
 
     def wait_seconds(self, state: RetryCallState) -> float:
         """Return the wait before the next attempt."""
-        demanded = self.cooldown_seconds(_error(state))
+        demanded = self.cooldown_seconds(_get_error(state))
         if demanded is not None:
             return demanded
         return wait_random_exponential(multiplier=self.first_backoff_seconds, max=self.max_wait_seconds)(state)
@@ -63,7 +63,7 @@ class RetryPolicy:
         return min(self.too_many_requests_seconds, self.max_wait_seconds) if error.status == 429 else None
 
 
-def _error(state: RetryCallState) -> TransientError:
+def _get_error(state: RetryCallState) -> TransientError:
     error = state.outcome.exception() if state.outcome else None
     assert isinstance(error, TransientError)  # noqa: S101 (nothing else is retried)
     return error
@@ -84,7 +84,7 @@ class Cooldowns:
             self._until[account_id] = max(self._until.get(account_id, 0), self._clock() + seconds)
 
     def wait(self, account_id: str | None) -> None:
-        """Wait for the end of the account's cool-down, also where another thread extends it meanwhile."""
+        """Wait for the end of the account's cool-down, even if another thread extends it meanwhile."""
         while (left := self._until.get(account_id, 0) - self._clock()) > 0:
             self.sleep(left)
 
@@ -125,7 +125,7 @@ class RetryingTransport:
                 self._respect_limit(response, request.account_id)
                 return read(response)
         except BadBodyError as bad:
-            raise TransientError(f"The answer {bad}", request=request.label, todo="try again later") from None
+            raise TransientError(f"The response {bad}", request=request.label, todo="try again later") from None
         except TransientError as error:
             seconds = self._policy.cooldown_seconds(error)
             if seconds is not None:
@@ -133,7 +133,7 @@ class RetryingTransport:
             raise
 
     def _respect_limit(self, response: httpx.Response, account_id: str | None) -> None:
-        """Start a cool-down where this response used up a limit, instead of meeting a 429 next."""
+        """Start a cool-down if this response used up a limit: the next request would get a 429."""
         if response.headers.get("ratelimit-remaining") == "0":
             reset = parse_wait_seconds(response.headers.get("ratelimit-reset", ""))
             if reset is not None:
@@ -142,4 +142,4 @@ class RetryingTransport:
 
 def _log_attempt(state: RetryCallState) -> None:
     seconds = state.next_action.sleep if state.next_action else 0
-    log.warning("%s Attempt %d of a request; the next one in %.1f s.", _error(state), state.attempt_number, seconds)
+    log.warning("%s Attempt %d of a request; the next one in %.1f s.", _get_error(state), state.attempt_number, seconds)

@@ -20,11 +20,11 @@ from lms_pipeline.truto.request import Request
 from lms_pipeline.truto.store import NotKeptError
 
 MAX_BODY_BYTES = 64 * 2**20
-"""Of one decoded body: a page of 500 enrollments with their raw is about 1 MB."""
+"""Bytes of one decoded body: a page of 500 enrollments with their raw is about 1 MB."""
 MAX_BODY_SECONDS = 300.0
-"""Of one body from its first to its last byte, however slowly it drips."""
+"""Seconds from the first to the last byte of one body."""
 MIN_SECRET_LENGTH = 4
-"""Characters: a shorter value reveals nothing, and removing it would only garble a message."""
+"""Characters of the shortest value that is removed from messages: a shorter one reveals nothing."""
 
 Gate = Callable[[Request], None]
 """Called before each attempt of a request: it may wait, or raise to stop the request."""
@@ -71,10 +71,12 @@ class HttpTransport:
         ):
             if not response.is_success:
                 body = read_body(response, request)
-                raise build_error(response.status_code, response.headers, body, request.label, self._secrets(request))
+                raise build_error(
+                    response.status_code, response.headers, body, request.label, self._collect_secrets(request)
+                )
             yield response
 
-    def _secrets(self, request: Request) -> list[str]:
+    def _collect_secrets(self, request: Request) -> list[str]:
         secrets = {self._token, *request.secrets}
         return sorted((one for one in secrets if len(one) >= MIN_SECRET_LENGTH), key=len, reverse=True)
 
@@ -89,7 +91,7 @@ class ReplayTransport(httpx.BaseTransport):
             NotKeptError: always; the message names the request by its redacted label.
         """
         raise NotKeptError(
-            f"The answer to a request of that snapshot was not kept ({request.extensions['label']}): pull the day again."
+            f"The response to a request of that snapshot was not kept ({request.extensions['label']}): pull the day again."
         )
 
 
@@ -106,10 +108,10 @@ def read_body(response: httpx.Response, request: Request) -> bytes:
     for piece in response.iter_bytes():
         body += piece
         if len(body) > MAX_BODY_BYTES:
-            problem = f"The answer is larger than {MAX_BODY_BYTES // 2**20} MB"
+            problem = f"The response is larger than {MAX_BODY_BYTES // 2**20} MB"
             raise PermanentError(problem, request=request.label, todo="lower the page size")
         if time.monotonic() - started > MAX_BODY_SECONDS:
-            problem = f"The answer took over {MAX_BODY_SECONDS:.0f} s"
+            problem = f"The response took over {MAX_BODY_SECONDS:.0f} s"
             raise TransientError(problem, request=request.label, todo="try again later")
     return bytes(body)
 
@@ -120,11 +122,11 @@ def _map_errors(label: str) -> Iterator[None]:
     try:
         yield
     except httpx.TimeoutException:
-        raise TransientError("No answer in time", request=label, todo="try again later") from None
+        raise TransientError("No response in time", request=label, todo="try again later") from None
     except httpx.ConnectError:
         raise TransientError("No connection", request=label, todo="check the network and TRUTO_BASE_URL") from None
     except httpx.DecodingError:
-        raise TransientError("The answer can't be unpacked", request=label, todo="try again later") from None
+        raise TransientError("The response can't be unpacked", request=label, todo="try again later") from None
     except httpx.TransportError:
         raise TransientError("The connection was cut", request=label, todo="try again later") from None
     except (httpx.InvalidURL, UnicodeEncodeError):

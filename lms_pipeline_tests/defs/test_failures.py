@@ -58,7 +58,7 @@ CAUSES = {
     ),
     "garbage": (
         Html(account="north"),
-        "The answer is not JSON, or was cut short (GET /unified/lms/users of account north): try again later.",
+        "The response is not JSON, or was cut short (GET /unified/lms/users of account north): try again later.",
     ),
 }
 

@@ -29,7 +29,7 @@ CAUSES = {
     "have its owner connect it again in Truto.",
     "failing": "Truto failed to answer and says 'Internal Server Error' (GET /unified/lms/users of account failing, "
     "status 500): try again later.",
-    "garbage": "The answer is not JSON, or was cut short (GET /unified/lms/users of account garbage): try again later.",
+    "garbage": "The response is not JSON, or was cut short (GET /unified/lms/users of account garbage): try again later.",
 }
 NO_RETRY = {"dagster/max_retries": "0"}
 """Retries are requested by the daemon, which does not run here."""

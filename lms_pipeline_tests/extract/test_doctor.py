@@ -27,8 +27,8 @@ def test_a_talentlms_account_is_examined_in_few_calls(sandbox):
     users = len(generated_world().view(TALENTLMS_ID, datetime(2026, 3, 1, tzinfo=UTC)).users().read(0, 999).records)
     assert requests <= 15
     assert answers["Is the pair demanded?"] == "yes, status 400, the insight names user[id] and course[id]"
-    assert answers["Does a course's answer hold its roster?"].startswith("yes, ")
-    assert answers["Does a user's answer hold the courses?"].startswith("yes, ")
+    assert answers["Does a course's response hold its roster?"].startswith("yes, ")
+    assert answers["Does a user's response hold the courses?"].startswith("yes, ")
     assert answers["Are names and titles filled?"] == "none of user.name, user.emails, course.title"
     ids = answers["What do the ids look like, and do they stay?"]
     assert ids.startswith("str like '999:9")
@@ -40,7 +40,7 @@ def test_a_talentlms_account_is_examined_in_few_calls(sandbox):
     assert answers["How many records has a page?"] == (
         f"100 by default, and a cursor to more; {users} with a limit of 10,000, and no cursor"
     )
-    assert answers["What is the answer to a pair that doesn't exist?"] == (
+    assert answers["What is the response to a pair that doesn't exist?"] == (
         "status 404, the LMS's own: 'The requested user is not enrolled in this course'"
     )
     assert answers["Are there rate headers?"] == "no"
@@ -50,7 +50,7 @@ def test_a_talentlms_account_is_examined_in_few_calls(sandbox):
 def test_an_account_that_can_be_swept_is_reported_as_one(sandbox):
     answers, _ = examine(sandbox, ACADEMY_ID)
     assert answers["Is the pair demanded?"] == "no: a list of 1 came, and a cursor to more"
-    assert answers["Does a course's answer hold its roster?"] == "no users[] in its remote_data"
+    assert answers["Does a course's response hold its roster?"] == "no users[] in its remote_data"
     assert answers["Are names and titles filled?"] == "no pair was found to request"
 
 
@@ -59,7 +59,7 @@ def test_rate_headers_are_reported_without_data_of_people(sandbox):
     answers, _ = examine(sandbox, TALENTLMS_ID)
     sandbox.switch(Switches())
     assert answers["Are there rate headers?"].startswith("ratelimit-limit: 110;w=10, ")
-    assert answers["What is the answer to a pair that doesn't exist?"].startswith("status 400, the LMS's own")
+    assert answers["What is the response to a pair that doesn't exist?"].startswith("status 400, the LMS's own")
     assert "example.org" not in str(answers)
 
 

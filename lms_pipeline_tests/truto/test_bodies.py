@@ -46,24 +46,27 @@ def failure_over_a_socket(response: ScriptedResponse) -> TrutoError:
 @pytest.mark.parametrize(
     ("response", "says"),
     [
-        (ScriptedResponse(b"<html>Sign in</html>"), "The answer is not JSON, or was cut short"),
-        (ScriptedResponse(b""), "The answer is not JSON, or was cut short"),
-        (ScriptedResponse(b"", 204), "The answer is not JSON, or was cut short"),
-        (ScriptedResponse(GOOD[:-8]), "The answer is not JSON, or was cut short"),
-        (ScriptedResponse(GOOD + GOOD), "The answer is not JSON, or was cut short"),
-        (ScriptedResponse(b'{"result":["\xff"]}'), "The answer is not UTF-8"),
-        (ScriptedResponse(b"[1]"), "The answer is JSON, but not what was requested"),
-        (ScriptedResponse(b'{"result":5}'), "The answer is JSON, but not what was requested"),
-        (ScriptedResponse(b'{"result":[],"next_cursor":{}}'), "The answer is JSON, but not what was requested"),
-        (ScriptedResponse(b"{}"), "The answer has no list under 'result'"),
-        (ScriptedResponse(b'{"result":null}'), "The answer has no list under 'result'"),
-        (ScriptedResponse(GOOD, headers={"Content-Encoding": "gzip"}), "The answer can't be unpacked"),
+        (ScriptedResponse(b"<html>Sign in</html>"), "The response is not JSON, or was cut short"),
+        (ScriptedResponse(b""), "The response is not JSON, or was cut short"),
+        (ScriptedResponse(b"", 204), "The response is not JSON, or was cut short"),
+        (ScriptedResponse(GOOD[:-8]), "The response is not JSON, or was cut short"),
+        (ScriptedResponse(GOOD + GOOD), "The response is not JSON, or was cut short"),
+        (ScriptedResponse(b'{"result":["\xff"]}'), "The response is not UTF-8"),
+        (ScriptedResponse(b"[1]"), "The response is JSON, but not what was requested"),
+        (ScriptedResponse(b'{"result":5}'), "The response is JSON, but not what was requested"),
+        (ScriptedResponse(b'{"result":[],"next_cursor":{}}'), "The response is JSON, but not what was requested"),
+        (ScriptedResponse(b"{}"), "The response has no list under 'result'"),
+        (ScriptedResponse(b'{"result":null}'), "The response has no list under 'result'"),
+        (ScriptedResponse(GOOD, headers={"Content-Encoding": "gzip"}), "The response can't be unpacked"),
         (
             ScriptedResponse(gzip.compress(GOOD)[:-20], headers={"Content-Encoding": "gzip"}),
-            "The answer is not JSON, or was cut short",
+            "The response is not JSON, or was cut short",
         ),
-        (ScriptedResponse(b'{"result":[' + b"[" * 100_000), "The answer is nested too deeply"),
-        (ScriptedResponse(b'{"result":[' + b"[" * 100_000 + b"]" * 100_000 + b"]}"), "The answer is nested too deeply"),
+        (ScriptedResponse(b'{"result":[' + b"[" * 100_000), "The response is nested too deeply"),
+        (
+            ScriptedResponse(b'{"result":[' + b"[" * 100_000 + b"]" * 100_000 + b"]}"),
+            "The response is nested too deeply",
+        ),
     ],
 )
 def test_an_unusable_body_is_one_sentence_and_transient(response, says):
@@ -102,7 +105,7 @@ def test_a_body_that_is_compressed_twice_is_not_decoded():
 
 def test_a_body_that_drips_for_too_long_is_stopped(monkeypatch):
     monkeypatch.setattr(transport, "MAX_BODY_SECONDS", 0.0)
-    assert "The answer took over 0 s" in str(failure_of(ScriptedResponse(GOOD)))
+    assert "The response took over 0 s" in str(failure_of(ScriptedResponse(GOOD)))
 
 
 @pytest.mark.parametrize(
@@ -131,7 +134,7 @@ def test_escaped_text_stays_as_it_is_sent():
 def test_a_response_that_does_not_come_in_time_is_transient():
     error = failure_over_a_socket(SILENCE)
     assert type(error) is TransientError
-    assert str(error).startswith(f"No answer in time ({LABEL})")
+    assert str(error).startswith(f"No response in time ({LABEL})")
 
 
 def test_a_closed_port_is_named_as_no_connection_after_all_attempts():

@@ -161,6 +161,43 @@ def test_the_text_of_a_server_is_redacted_and_shortened(text, expected):
     assert redact(text) == expected
 
 
+@pytest.mark.parametrize(
+    "message",
+    [
+        "integrated_account_id is required",
+        "truto_response_format compact is unknown",
+        "neither truto_ignore_remote_data, truto_exclude_fields nor 'missing_required_query_parameters'",
+        "user[truto_ignore_remote_data] needs integrated_account_id.",
+    ],
+)
+def test_the_name_of_a_parameter_stays_in_a_message(message):
+    assert redact(message) == message
+
+
+def test_a_missing_parameter_with_a_long_name_is_named():
+    insight = {"missing_required_query_parameters": {"value": ["integrated_account_id"]}}
+    assert error_of(refusal(400, truto_error_insight=insight)).missing_parameters == ("integrated_account_id",)
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        "9f86d081884c7d659a2feaa0c55ad015",
+        "deadbeef-cafe-babe-fade-facadedecade",
+        "3f2504e0-4f89-41d3-9a0c-0305e82c3301",
+        "c2VjcmV0IHRva2VuIG9mIGFjbWU=",
+        "abcdefghij/klmnopqrstuv+wxyz",
+        "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhbm4ifQ.dBjftJeZ4CVPmB92K27uhbUJU1p1r_wW1gFWFOEjXk",
+        "tok_live_abcdefghijklmnop7",
+        "abcdefghijklmnopqrstuvwxyz.0",
+        "abcdefghijklmnopqrstuvwxyzA",
+        "integrated_account_id=0",
+    ],
+)
+def test_a_long_word_with_anything_but_small_letters_is_a_token(token):
+    assert redact(f"no {token}, or {token}") == "no ***, or ***"
+
+
 def test_a_huge_message_is_shortened_before_the_search():
     assert redact("é" * 1_000_000).strip("é") == ""
     assert redact("é " * 990 + "ann.example@example.org " * 100)[:4] == "é é "

@@ -63,6 +63,6 @@ def test_required_parameters_are_read_in_both_notations(schema, required):
 def test_capabilities_that_can_not_be_read_are_transient(body):
     with (
         ScriptedClient(ScriptedResponse(body), retry_policy=RetryPolicy(max_attempts=1)) as client,
-        pytest.raises(TransientError, match=r"^The answer is not what was requested"),
+        pytest.raises(TransientError, match=r"^The response is not what was requested"),
     ):
         client.capabilities("acme")

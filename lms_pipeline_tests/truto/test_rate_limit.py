@@ -1,4 +1,4 @@
-"""Limits on requests that all processes of a machine share, in real time."""
+"""Limits on requests that all processes with the same data directory share, in real time."""
 
 from __future__ import annotations
 

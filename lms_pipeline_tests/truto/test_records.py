@@ -74,7 +74,7 @@ class TestSingleRecord:
     def test_that_is_no_object_is_an_error(self, body):
         with (
             ScriptedClient(ScriptedResponse(body), retry_policy=ONCE) as client,
-            pytest.raises(TransientError, match=r"^The answer is "),
+            pytest.raises(TransientError, match=r"^The response is "),
         ):
             client.record("users", "u1", ObjectQuery("acme"))
 
@@ -130,7 +130,7 @@ class TestRawPages:
     def test_without_records_are_an_error(self, body):
         with (
             ScriptedClient(ScriptedResponse(body), retry_policy=ONCE) as client,
-            pytest.raises(TransientError, match=r"^The answer is "),
+            pytest.raises(TransientError, match=r"^The response is "),
         ):
             list(client.pages("users", RAW))
 

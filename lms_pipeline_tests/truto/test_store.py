@@ -137,6 +137,6 @@ def test_a_replay_without_the_response_is_one_sentence_without_ids(store):
     with TrutoClient.for_replay(store) as client, pytest.raises(NotKeptError) as caught:
         client.pair(PAIR)
     assert str(caught.value) == (
-        "The answer to a request of that snapshot was not kept (GET /unified/lms/course-enrollments of account acme): "
+        "The response to a request of that snapshot was not kept (GET /unified/lms/course-enrollments of account acme): "
         "pull the day again."
     )
