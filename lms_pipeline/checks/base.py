@@ -59,7 +59,7 @@ class Check(Generic[Checked]):
     """Its name and docstring are those of the check, as users read them."""
     tables: Sequence[Table] = ()
     """The tables that it checks, each if it was published. Its page is that of the first; empty for checks of the fleet.
-    One check for each table would be 29 checks instead of 16, and each leaves 12 KB in Dagster's log."""
+    One check for each table would nearly double the checks, and each leaves 12 KB in Dagster's log."""
     is_error: bool = True
     """False if a failure is a warning: worth a look, but no stored figure is wrong."""
     is_blocking: bool = False

@@ -1,17 +1,23 @@
 -- The fetched pairs of the rotation, and those whose enrollment differs from the row that would have been carried over.
+-- A column that the previous file lacks, since an older version wrote it, is null.
+WITH previous AS (
+    FROM current_rows WHERE false
+    UNION ALL BY NAME
+    FROM previous_rows
+)
 SELECT
     count(*) AS fetched,
     count(*) FILTER (
-        WHERE (current_rows.user_id IS NULL) <> (previous_rows.user_id IS NULL)
+        WHERE (current_rows.user_id IS NULL) <> (previous.user_id IS NULL)
         OR row(
             current_rows.status, current_rows.progress_percent, current_rows.completed_at, current_rows.enrolled_at,
             current_rows.score, current_rows.time_spent_seconds
         ) IS DISTINCT FROM row(
-            previous_rows.status, previous_rows.progress_percent, previous_rows.completed_at,
-            previous_rows.enrolled_at, previous_rows.score, previous_rows.time_spent_seconds
+            previous.status, previous.progress_percent, previous.completed_at, previous.enrolled_at,
+            previous.score, previous.time_spent_seconds
         )
     ) AS differing
 FROM plan
-LEFT JOIN previous_rows USING (user_id, course_id)
+LEFT JOIN previous USING (user_id, course_id)
 LEFT JOIN current_rows USING (user_id, course_id)
 WHERE plan.kind = 'rotation' AND plan.is_fetched

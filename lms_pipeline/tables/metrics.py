@@ -86,12 +86,13 @@ _LAST_COLUMNS = (
     Column(
         "rows_unfamiliar_role",
         "int64",
-        "Enrollments that count and whose role no setting names: check whether it should be left out",
+        "Enrollments that count and whose role is neither a known learner role nor an excluded one: "
+        "check whether to leave it out",
         COUNTED_SOURCES,
     ),
     Column("rows_carried", "int64", "Enrollments carried over from an earlier snapshot", _ORIGIN_SOURCES),
     Column("rows_roster", "int64", "Enrollments known only from a roster", _ORIGIN_SOURCES),
-    Column("rows_reconstructed", "int64", "Enrollments reconstructed from a later snapshot", _ORIGIN_SOURCES),
+    Column("rows_reconstructed", "int64", "Always 0: this version reconstructs no enrollments", _ORIGIN_SOURCES),
     Column("oldest_fetched_at", "timestamp", "When the oldest response behind this row was received", COUNTED_SOURCES),
 )
 """The last columns of courses and accounts alike."""

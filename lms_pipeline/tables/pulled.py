@@ -95,7 +95,7 @@ RAW_ENROLLMENTS = Table(
         Column(
             "payload_sha256", "string", "SHA-256 of the payload's bytes, hexadecimal", _PAYLOAD_FIELDS, nullable=False
         ),
-        Column("source", "string", "Where the payload was found: remote_data, roster or raw", nullable=False),
+        Column("source", "string", "Where the payload was found: remote_data or roster", nullable=False),
         _FETCHED_AT,
     ),
 )
@@ -184,9 +184,7 @@ UNIFIED_ENROLLMENTS = Table(
             _PAYLOAD_FIELDS,
         ),
         _build_extra_column(enrollment_fields(ALL_FIELDS)),
-        Column(
-            "source", "string", "Where the row comes from: unified, carried, roster or reconstructed", nullable=False
-        ),
+        Column("source", "string", "Where the row comes from: unified, carried or roster", nullable=False),
         _FETCHED_AT,
     ),
 )

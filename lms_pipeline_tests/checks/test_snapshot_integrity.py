@@ -8,6 +8,7 @@ from lms_pipeline.checks.base import NothingToCheckError
 from lms_pipeline.checks.snapshot import is_complete, key_is_unique, schema, served_is_stored
 from lms_pipeline.lake.paths import Partition
 from lms_pipeline.tables.pulled import COURSES, RAW_ENROLLMENTS, REJECTED_ENROLLMENTS, UNIFIED_ENROLLMENTS
+from lms_pipeline.tables.schema import SCHEMA_VERSION
 from lms_pipeline_tests.support.lake_files import FIRST, enrollment
 
 
@@ -27,7 +28,7 @@ class TestSchema:
         files.put({"course_id": "c1"}, table=COURSES)
         found = files.run(schema, COURSES)
         assert found.passed
-        assert found.figures == {"columns": len(COURSES.columns), "schema_version": 1, "rows": 1}
+        assert found.figures == {"columns": len(COURSES.columns), "schema_version": SCHEMA_VERSION, "rows": 1}
 
     def test_fails_with_the_name_of_a_missing_column(self, files):
         files.put({"course_id": "c1"}, table=COURSES)
@@ -50,16 +51,18 @@ class TestSchema:
 
     def test_passes_a_file_of_an_older_schema_that_lacks_a_newer_column(self, files):
         files.put({"course_id": "c1"}, table=COURSES)
-        rewrite(files, COURSES, lambda table: table.drop_columns("course_title"), schema_version="0")
+        rewrite(
+            files, COURSES, lambda table: table.drop_columns("course_title"), schema_version=str(SCHEMA_VERSION - 1)
+        )
         assert files.run(schema, COURSES).passed
 
     def test_fails_a_file_of_a_newer_schema(self, files):
         files.put({"course_id": "c1"}, table=COURSES)
-        rewrite(files, COURSES, lambda table: table, schema_version="2")
+        rewrite(files, COURSES, lambda table: table, schema_version=str(SCHEMA_VERSION + 1))
         found = files.run(schema, COURSES)
         assert (found.passed, found.message) == (
             False,
-            "The file has schema 2, and this version reads up to 1: upgrade.",
+            f"The file has schema {SCHEMA_VERSION + 1}, and this version reads up to {SCHEMA_VERSION}: upgrade.",
         )
 
     def test_raises_what_to_do_if_there_is_no_file(self, files):

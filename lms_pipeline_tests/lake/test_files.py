@@ -13,7 +13,7 @@ from lms_pipeline.lake import files
 from lms_pipeline.lake.disk import LakeError
 from lms_pipeline.lake.files import Digest, TableFile, read_metadata
 from lms_pipeline.tables.pulled import COURSES, RAW_ENROLLMENTS, UNIFIED_ENROLLMENTS
-from lms_pipeline.tables.schema import arrow_schema
+from lms_pipeline.tables.schema import SCHEMA_VERSION, arrow_schema
 from lms_pipeline_tests.support.lake_files import NOON, batch, enrollment, incompressible_text, limit_file_size, write
 
 
@@ -46,7 +46,7 @@ def test_a_file_has_its_provenance_as_metadata(tmp_path):
     path = write(tmp_path / "deep" / "er" / "a.parquet", COURSES, {"course_id": "c1"})
     metadata = pq.read_metadata(path).metadata
     assert {key: value for key, value in metadata.items() if key.startswith(b"lms_pipeline.")} == {
-        b"lms_pipeline.schema_version": b"1",
+        b"lms_pipeline.schema_version": str(SCHEMA_VERSION).encode(),
         b"lms_pipeline.run_id": b"run-1",
         b"lms_pipeline.pulled_at": b"2026-03-02T12:00:00+00:00",
         b"lms_pipeline.strategy": b"sweep",

@@ -13,7 +13,7 @@ from lms_pipeline.lake.disk import LakeError
 from lms_pipeline.lake.paths import BadIdError, DataDir, Partition
 from lms_pipeline.tables.catalog import TABLES, UnknownTableError
 from lms_pipeline.tables.pulled import COURSES, UNIFIED_ENROLLMENTS
-from lms_pipeline.tables.schema import arrow_schema
+from lms_pipeline.tables.schema import SCHEMA_VERSION, arrow_schema
 from lms_pipeline_tests.support.lake_files import FIRST, SECOND, THIRD, enrollment, publish
 
 
@@ -94,12 +94,14 @@ def test_a_column_that_an_older_file_lacks_is_null(data):
 
 def test_a_file_of_a_newer_version_is_a_clear_error(data):
     path = publish(data, "acme", FIRST).path
-    newer = pq.read_table(path).replace_schema_metadata({"lms_pipeline.schema_version": "2"})
-    pq.write_table(newer, path)
+    newer = SCHEMA_VERSION + 1
+    rows = pq.read_table(path).replace_schema_metadata({"lms_pipeline.schema_version": str(newer)})
+    pq.write_table(rows, path)
     with pytest.raises(LakeError) as caught:
         lake.read("unified_enrollments", data_dir=data.root)
     assert str(caught.value) == (
-        f"{path} was written by a newer lms_pipeline (schema 2, this one reads up to 1): upgrade this one."
+        f"{path} was written by a newer lms_pipeline (schema {newer}, this one reads up to {SCHEMA_VERSION}): "
+        "upgrade this one."
     )
     assert lake.read("unified_enrollments", ["other"], data_dir=data.root).num_rows == 0
 

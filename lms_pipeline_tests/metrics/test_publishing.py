@@ -14,6 +14,7 @@ from lms_pipeline.metrics.completion import NoSnapshotError, publish_metrics
 from lms_pipeline.tables.catalog import METRIC_TABLES
 from lms_pipeline.tables.metrics import ACCOUNT_COMPLETION, COURSE_COMPLETION, LEARNER_COMPLETION
 from lms_pipeline.tables.pulled import UNIFIED_ENROLLMENTS
+from lms_pipeline.tables.schema import SCHEMA_VERSION
 from lms_pipeline_tests.support.lake_files import FIRST, NOON, enrollment, publish
 
 ACME = Partition("acme", FIRST)
@@ -90,7 +91,7 @@ def test_a_metric_file_names_its_snapshot_in_its_metadata(tables, table):
     metadata = read_metadata(path)
     assert len(metadata.pop("digest")) == 32
     assert metadata == {
-        "schema_version": "1",
+        "schema_version": str(SCHEMA_VERSION),
         "run_id": "run-9",
         "pulled_at": NOON.isoformat(),
         "strategy": "sweep",
@@ -147,9 +148,11 @@ def test_a_day_that_was_not_pulled_is_one_sentence(data, partition):
 
 
 def test_a_snapshot_of_a_newer_version_is_one_sentence(data, snapshot):
-    newer = pq.read_table(snapshot.path).replace_schema_metadata({"lms_pipeline.schema_version": "2"})
-    pq.write_table(newer, snapshot.path)
-    with pytest.raises(LakeError, match=r"was written by a newer lms_pipeline \(schema 2, this one reads up to 1\)"):
+    newer = SCHEMA_VERSION + 1
+    rows = pq.read_table(snapshot.path).replace_schema_metadata({"lms_pipeline.schema_version": str(newer)})
+    pq.write_table(rows, snapshot.path)
+    message = rf"was written by a newer lms_pipeline \(schema {newer}, this one reads up to {SCHEMA_VERSION}\)"
+    with pytest.raises(LakeError, match=message):
         publish_one(data, ACCOUNT_COMPLETION)
 
 

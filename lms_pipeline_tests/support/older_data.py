@@ -40,6 +40,12 @@ TABLES = (*PULLED, *METRICS)
 PUBLISHED = [(ACADEMY, FIRST), (ACADEMY, SECOND), (PORTAL, FIRST), (PORTAL, SECOND), (BRANCH, SECOND)]
 EXPECTED: dict[str, Any] = json.loads((FOLDER / "expected.json").read_text(encoding="utf-8"))
 """What commit a4277a4 wrote, and what it did over the same data directory: see compatibility/README.md."""
+PARTITION_COLUMNS = {"account_id", "snapshot_date"}
+KNOWN_COLUMNS: dict[str, list[str]] = {
+    table: [name for name in expected["columns"] if name not in PARTITION_COLUMNS]
+    for table, expected in EXPECTED["read"].items()
+}
+"""The columns of the files that commit a4277a4 wrote, by table."""
 
 
 def night_after(day: date, minutes: int = 0) -> datetime:
@@ -85,8 +91,8 @@ class DataDirectory:
         }
 
     def read_digests(self, account_id: str, day: date, tables: Sequence[str] = TABLES) -> dict[str, str]:
-        """Return the digests in the metadata of the published files, by table."""
-        return {table: self.read_metadata(table, account_id, day)["digest"] for table in tables}
+        """Return the digests of the published files over the columns that commit a4277a4 wrote, by table."""
+        return {table: read_digest(self.path(table, account_id, day), KNOWN_COLUMNS[table]) for table in tables}
 
     def count_sources(self, account_id: str, day: date) -> dict[str, int]:
         """Count the published enrollments by their source."""
@@ -100,13 +106,17 @@ class DataDirectory:
         return {f"{account_id} {day}": count for (account_id, day), count in Counter(keys).items()}
 
     def hash_rows(self, table: str, account_id: str, day: date) -> str:
-        """Return a digest of the rows that `lake.read` returns of a partition."""
-        return hash_rows(lake.read(table, [account_id], day, day, data_dir=self.root))
+        """Return a digest of the rows that `lake.read` returns of a partition, in the columns of commit a4277a4."""
+        rows = lake.read(table, [account_id], day, day, data_dir=self.root)
+        return hash_rows(rows.select(EXPECTED["read"][table]["columns"]))
 
     def read_metadata(self, table: str, account_id: str, day: date) -> dict[str, str]:
         """Return the package's metadata of a published file."""
-        path = self.root / "lake" / table / partition_folder(account_id, day) / "data.parquet"
-        return read_file_metadata(path)
+        return read_file_metadata(self.path(table, account_id, day))
+
+    def path(self, table: str, account_id: str, day: date) -> Path:
+        """Return the path of a published file."""
+        return self.root / "lake" / table / partition_folder(account_id, day) / "data.parquet"
 
     def read_roster_metadata(self, account_id: str, day: date) -> dict[str, str]:
         """Return the metadata of what a snapshot left for the fetch plan of the next one."""
@@ -173,6 +183,13 @@ def read_file_metadata(path: Path) -> dict[str, str]:
     }
 
 
+def read_digest(path: Path, columns: Sequence[str]) -> str:
+    """Return the digest of a file over these columns: the stored one if it has no others, otherwise a computed one."""
+    if pq.read_schema(path).names == columns:
+        return read_file_metadata(path)["digest"]
+    return compute_digest(path, columns)
+
+
 def partition_folder(account_id: str, day: date) -> str:
     """Return the path of a partition below the folder of its table."""
     return f"account_id={account_id}/snapshot_date={day.isoformat()}"
@@ -184,7 +201,18 @@ def hash_rows(table: pa.Table) -> str:
     return hashlib.sha256(json.dumps(rows, default=str, ensure_ascii=False).encode()).hexdigest()[:16]
 
 
-# The only imports of internals: texts that are stored, and compared byte for byte with those of other days.
+# The only imports of internals: digests over some of the columns, and texts that are stored, and compared byte for byte
+# with those of other days.
+
+
+def compute_digest(path: Path, columns: Sequence[str]) -> str:
+    """Return the digest that a file with only these columns has, in their order."""
+    from lms_pipeline.lake.files import Digest
+
+    digest = Digest()
+    with pq.ParquetFile(path) as file:
+        digest.update(file.read().select(columns))
+    return digest.hexdigest()
 
 
 def plan_text(options: str, *, identity: str = "pair", tables: tuple[str, ...] = PULLED) -> str:

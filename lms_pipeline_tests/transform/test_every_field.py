@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from lms_pipeline.tables.pulled import ALL_FIELDS, ENROLLMENT_LIST, UNIFIED_ENROLLMENTS, enrollment_fields
 from lms_pipeline.transform.shapes import ENROLLMENT, Object
 from lms_pipeline_tests.support.served_records import MINIMAL, flatten, flatten_row
 
@@ -60,6 +61,17 @@ def test_every_documented_field_is_tested():
     for name, kind in ENROLLMENT.record.fields.items():
         leaves |= {f"{name}.{inner}" for inner in kind.fields} if isinstance(kind, Object) else {name}
     assert tested == leaves - {"remote_data"}
+
+
+def test_every_column_that_a_documented_field_fills_is_tested():
+    tested = {column for _, _, column, _ in COLUMNS}
+    undocumented = enrollment_fields("remote_data", ALL_FIELDS)  # of `role` and `extra`
+    filled = {
+        column.name
+        for column in UNIFIED_ENROLLMENTS.columns
+        if any(source.startswith(f"{ENROLLMENT_LIST}.") for source in column.sources - undocumented)
+    }
+    assert tested == filled
 
 
 def test_remote_data_is_the_payload_of_the_raw_row():

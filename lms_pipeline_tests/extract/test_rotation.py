@@ -1,0 +1,41 @@
+"""How many pairs of the rotation differ from the rows that would have been carried over."""
+
+from collections.abc import Mapping
+
+import pytest
+
+from lms_pipeline.lake.engine import duckdb_session, load_sql
+
+COMPARED = ("status", "progress_percent", "completed_at", "enrolled_at", "score", "time_spent_seconds")
+
+
+def compare(previous: Mapping[str, object], current: Mapping[str, object]) -> tuple[int, int]:
+    """Return how many pairs were fetched and differ, of one pair with these values in both snapshots."""
+    with duckdb_session() as connection:
+        connection.execute("""
+            CREATE TABLE plan AS SELECT 'u1' AS user_id, 'c1' AS course_id, 'rotation' AS kind, true AS is_fetched
+        """)
+        for table, values in (("previous_rows", previous), ("current_rows", current)):
+            columns = ", ".join(f"{value} AS {name}" for name, value in values.items())
+            connection.execute(f"CREATE TABLE {table} AS SELECT 'u1' AS user_id, 'c1' AS course_id, {columns}")
+        [figures] = connection.sql(load_sql("lms_pipeline.extract", "rotation.sql")).fetchall()
+    return figures
+
+
+ROW = dict.fromkeys(COMPARED, 1)
+
+
+def test_an_equal_row_does_not_differ():
+    assert compare(ROW, ROW) == (1, 0)
+
+
+@pytest.mark.parametrize("column", COMPARED)
+def test_a_row_with_another_value_differs(column):
+    assert compare(ROW, ROW | {column: 2}) == (1, 1)
+
+
+@pytest.mark.parametrize("column", COMPARED)
+def test_a_column_that_the_previous_file_lacks_is_null(column):
+    older = {name: value for name, value in ROW.items() if name != column}
+    assert compare(older, ROW) == (1, 1)
+    assert compare(older, ROW | {column: "NULL"}) == (1, 0)
