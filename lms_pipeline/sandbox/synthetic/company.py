@@ -49,7 +49,7 @@ class Email(msgspec.Struct, frozen=True):
 
 
 class Person(msgspec.Struct, frozen=True):
-    """A learner; `name` is None where the LMS has no full name."""
+    """A learner; `name` is None if the LMS has no full name."""
 
     given: str
     family: str

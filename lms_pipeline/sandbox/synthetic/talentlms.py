@@ -243,7 +243,7 @@ def write_text(text: str) -> str:
 
 
 def write_duration(seconds: int) -> str | None:
-    """Return a duration as `3m 17s` or `2h 0m 5s`; None where no time was spent."""
+    """Return a duration as `3m 17s` or `2h 0m 5s`; None if no time was spent."""
     minutes, rest = divmod(seconds, 60)
     hours, minutes = divmod(minutes, 60)
     if hours:
