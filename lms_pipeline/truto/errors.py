@@ -89,6 +89,11 @@ def build_error(
     )
 
 
+def is_refused_token(error: TrutoError) -> bool:
+    """Return whether Truto itself does not accept the token."""
+    return error.status == 401 and not error.is_remote
+
+
 def is_missing_record(error: TrutoError) -> bool:
     """Return whether the provider says that it has no such record."""
     return error.status == 404 and error.is_remote
