@@ -132,7 +132,8 @@ def _print_rates(data: DataDir, days: Sequence[date]) -> None:
     click.echo()
     for account in Registry(data.registry).read_accounts():
         if not account.is_active:
-            click.echo(f"{account.name} is skipped, its status is {account.status}.")
+            todo = ": ask its owner to connect it again in Truto" if account.status == "needs_reauth" else ""
+            click.echo(f"{account.name} is skipped because its status is {account.status}{todo}.")
 
 
 def _print_next_steps(data_dir: Path | None) -> None:

@@ -109,7 +109,7 @@ def is_not_enrolled(error: TrutoError) -> bool:
 def _describe(status: int, message: str, *, is_remote: bool) -> tuple[str, str]:
     """Return what happened, and what to do."""
     if status == 401 and is_remote:
-        return "The account's connection to its LMS is broken", "have its owner connect it again in Truto"
+        return "The account's connection to its LMS is broken", "ask its owner to connect it again in Truto"
     if status == 401:
         return "Truto does not accept the token", "check TRUTO_API_TOKEN"
     if status == 429:
