@@ -59,7 +59,7 @@ class AccountOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     resume_hours: Annotated[float, msgspec.Meta(ge=0)] = 1
     """Hours after which an interrupted list restarts from its first page, since it may have changed."""
     answer_days: Annotated[int, msgspec.Meta(ge=0)] = 30
-    """Days for which responses are kept for `replay`."""
+    """Days for which responses are stored for `replay`."""
     workers: Annotated[int, msgspec.Meta(ge=1, le=50)] = 4
     """Maximum concurrent calls, within the rate limits."""
 

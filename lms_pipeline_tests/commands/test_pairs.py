@@ -128,7 +128,7 @@ def test_a_day_is_replayed_with_its_metrics(run_on_day, portal, tmp_path):
 def test_a_replay_without_responses_is_one_sentence(run_on_day):
     done = run_on_day(0, "replay", *ID, "--date", "2026-02-20")
     assert done.status == 1
-    assert done.err == "Error: No responses of portal on 2026-02-20 are kept: its snapshot stays as it is.\n"
+    assert done.err == "Error: No responses of portal on 2026-02-20 are stored: its snapshot stays as it is.\n"
 
 
 def test_the_doctor_prints_its_findings(run_on_day, portal):
