@@ -37,12 +37,19 @@ UNKNOWN_NAME = re.compile(r"Table with name|Referenced (table|column)|does not h
 
 @click.command()
 @click.argument("sql")
-@click.option("--format", "form", type=click.Choice(get_args(Format)), default="table", show_default=True)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(get_args(Format)),
+    default="table",
+    show_default=True,
+    help="Format of the rows.",
+)
 @click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="Write to this file.")
 def query(sql: str, form: Format, output: Path | None) -> None:
-    """Run a read-only SQL query on the warehouse.
+    """Run SQL, one read-only query in quotes, on the warehouse.
 
-    Tables: course_completion, account_completion, learner_completion (latest day), unified_enrollments,
+    SQL is in the dialect of DuckDB. Tables: course_completion, account_completion, learner_completion (latest day), unified_enrollments,
     raw_enrollments, rejected_enrollments, learners, courses.
     """
     if form == "parquet" and output is None:
