@@ -49,8 +49,8 @@ UNKNOWN_NAME = re.compile(r"Table with name|Referenced (table|column)|does not h
 def query(sql: str, form: Format, output: Path | None) -> None:
     """Run SQL, one read-only query in quotes, on the warehouse.
 
-    SQL is in the dialect of DuckDB. Tables: course_completion, account_completion, learner_completion (latest day), unified_enrollments,
-    raw_enrollments, rejected_enrollments, learners, courses.
+    SQL is in the dialect of DuckDB. Tables: course_completion, account_completion, learner_completion (latest day),
+    unified_enrollments, raw_enrollments, rejected_enrollments, learners, courses.
     """
     if form == "parquet" and output is None:
         raise WrongUseError("Parquet output needs a file: name one with -o.")
