@@ -24,7 +24,7 @@ COMMANDS = {
     "materialize": "Pull days and compute their metrics, as in the UI",
     "query": "Run a read-only SQL query on the warehouse",
     "doctor": "Test how an account of a live Truto behaves, with few calls",
-    "replay": "Transform the kept responses of a day again, without a call",
+    "replay": "Transform the stored responses of a day again, without a call",
     "housekeeping": "Remove expired files, or list them",
     "ui": "Start Dagster's web UI on the same data",
 }

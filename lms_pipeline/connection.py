@@ -96,7 +96,7 @@ class Truto:
             SettingsError: there is no token, or Truto refused it before.
         """
         from lms_pipeline.truto.client import TrutoClient
-        from lms_pipeline.truto.errors import TrutoError
+        from lms_pipeline.truto.errors import TrutoError, is_refused_token
         from lms_pipeline.truto.rate_limit import ApiRateLimits
         from lms_pipeline.truto.retry import RetryPolicy
 
@@ -124,7 +124,7 @@ class Truto:
             try:
                 yield client
             except TrutoError as error:
-                if error.status == 401 and not error.is_remote:
+                if is_refused_token(error):
                     refused_token.set()
                 raise
             if client.requests:

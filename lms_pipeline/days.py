@@ -61,12 +61,10 @@ class Calendar:
         open_day = self.find_open_day(now)
         if day == open_day:
             return
-        problem = "has not ended yet" if now < self.ends_at(day) else "has ended and its grace period is over"
+        closed = "is closed and can't be pulled any more, since the API returns only the current state"
+        problem = "has not ended yet" if now < self.ends_at(day) else closed
         instead = f"the day that is open is {open_day}" if open_day else "no day is open at this hour"
-        raise DayNotOpenError(
-            f"{day} {problem}, and the API returns only the current state, which is never stored as another day's: "
-            f"{instead}."
-        )
+        raise DayNotOpenError(f"{day} {problem}: {instead}.")
 
     def _add_hours_to_end(self, day: date, hours_after_end: float) -> datetime:
         midnight = datetime.combine(day + timedelta(days=1), time.min, tzinfo=self.zone)

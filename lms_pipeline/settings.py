@@ -20,6 +20,16 @@ from lms_pipeline.errors import SettingsError
 
 LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 GLOB_CHARACTERS = set("*?[")
+FORMS = {
+    "LMS_START_DATE": "a day, like 2026-01-31",
+    "LMS_GRACE_HOURS": "above 0 and at most 24",
+    "LMS_NOW": "an instant, like 2026-01-31T02:00:00Z",
+    "LMS_TOKEN_CALLS_PER_10S": "a whole number, 0 or more",
+    "LMS_ACCOUNT_CALLS_PER_10S": "a whole number, 0 or more",
+    "LMS_REJECTED_DAYS": "a whole number from 0 to 36500",
+    "LMS_RUN_LOG_DAYS": "a whole number from 0 to 36500",
+}
+"""What a value must be, for settings that pydantic validates: its own sentences are for programmers."""
 GLOB_RULE = "must not contain '*', '?' or '[', which DuckDB reads as wildcards"
 
 
@@ -63,8 +73,10 @@ class Settings(BaseSettings):
             settings = cls(_env_file=root / ".env", _env_file_encoding="utf-8")
         except ValidationError as invalid:
             first = invalid.errors(include_input=False, include_url=False)[0]
-            problem = first["msg"].removeprefix("Value error, ")
-            raise SettingsError(f"{first['loc'][0]} can't be used: {problem}.") from None
+            name, problem = str(first["loc"][0]), first["msg"].removeprefix("Value error, ")
+            if first["type"] != "value_error" and name in FORMS:
+                problem = f"it must be {FORMS[name]}"
+            raise SettingsError(f"{name} can't be used: {problem}.") from None
         except UnicodeDecodeError:
             raise SettingsError(f"{root / '.env'} can't be read: save it as UTF-8.") from None
         paths = {

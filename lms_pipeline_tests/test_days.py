@@ -122,19 +122,17 @@ def test_the_open_day_is_accepted():
 
 @pytest.mark.parametrize(
     ("day", "problem"),
-    [(date(2026, 3, 2), "has not ended yet"), (date(2026, 2, 28), "has ended and its grace period is over")],
+    [
+        (date(2026, 3, 2), "has not ended yet"),
+        (date(2026, 2, 28), "is closed and can't be pulled any more, since the API returns only the current state"),
+    ],
 )
 def test_a_day_that_is_not_open_is_refused_with_the_open_day(day, problem):
     with pytest.raises(DayNotOpenError) as refused:
         calendar().check_open(day, datetime(2026, 3, 2, 12, tzinfo=UTC))
-    assert str(refused.value) == (
-        f"{day} {problem}, and the API returns only the current state, which is never stored as another day's: "
-        "the day that is open is 2026-03-01."
-    )
+    assert str(refused.value) == f"{day} {problem}: the day that is open is 2026-03-01."
 
 
 def test_a_refusal_says_that_no_day_is_open():
-    with pytest.raises(
-        DayNotOpenError, match=r"has ended and its grace period is over.*: no day is open at this hour\.$"
-    ):
+    with pytest.raises(DayNotOpenError, match=r"^2026-03-01 is closed .*: no day is open at this hour\.$"):
         calendar(grace_hours=6).check_open(date(2026, 3, 1), datetime(2026, 3, 2, 7, tzinfo=UTC))

@@ -25,6 +25,8 @@ BAD = {
     "LMS_START_DATE": ["2026-13-01", "01/02/2026", "tomorrow", "2026-01-01T05:00:00"],
     "LMS_TIMEZONE": ["Mars/Olympus", "../../etc/passwd", "/etc/localtime", "Europe"],
     "LMS_GRACE_HOURS": ["0", "-1", "24.5", "nan", "inf", "a day"],
+    "LMS_TOKEN_CALLS_PER_10S": ["-1", "many"],
+    "LMS_ACCOUNT_CALLS_PER_10S": ["-1", "many"],
     "LMS_REJECTED_DAYS": ["-1", "36501", "1.5", "for ever"],
     "LMS_RUN_LOG_DAYS": ["-1", "36501"],
     "LMS_NOW": ["2999-01-01T00:00:00Z", "yesterday", "0001-01-01T00:00:00+14:00"],
@@ -149,9 +151,24 @@ def test_dagsters_home_is_in_the_data_directory_by_default(tmp_path, load):
 
 
 @pytest.mark.parametrize(("name", "value"), [(name, value) for name, values in BAD.items() for value in values])
-def test_a_bad_value_is_one_sentence_that_names_the_variable(load, name, value):
-    with pytest.raises(SettingsError, match=rf"^{name} can't be used: [^\n]+[^.\n]\.$"):
+def test_a_bad_value_is_one_sentence_that_names_the_variable_and_a_rule(load, name, value):
+    with pytest.raises(SettingsError, match=rf"^{name} can't be used: it (must|starts) [^\n]+[^.\n]\.$"):
         load(**{name: value})
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "rule"),
+    [
+        ("LMS_START_DATE", "soon", "it must be a day, like 2026-01-31"),
+        ("LMS_GRACE_HOURS", "48", "it must be above 0 and at most 24"),
+        ("LMS_NOW", "soon", "it must be an instant, like 2026-01-31T02:00:00Z"),
+        ("LMS_RUN_LOG_DAYS", "36501", "it must be a whole number from 0 to 36500"),
+    ],
+)
+def test_a_bad_value_is_refused_with_the_form_of_a_good_one(load, name, value, rule):
+    with pytest.raises(SettingsError) as refused:
+        load(**{name: value})
+    assert str(refused.value) == f"{name} can't be used: {rule}."
 
 
 @pytest.mark.parametrize("name", [name for name in BAD if name != "LMS_DATA_DIR"])

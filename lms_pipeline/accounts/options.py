@@ -5,7 +5,9 @@ Belongs here: the options, their defaults and limits. Not here: which accounts e
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
 
@@ -59,13 +61,16 @@ class AccountOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     resume_hours: Annotated[float, msgspec.Meta(ge=0)] = 1
     """Hours after which an interrupted list restarts from its first page, since it may have changed."""
     answer_days: Annotated[int, msgspec.Meta(ge=0)] = 30
-    """Days for which responses are kept for `replay`."""
+    """Days for which responses are stored for `replay`."""
     workers: Annotated[int, msgspec.Meta(ge=1, le=50)] = 4
     """Maximum concurrent calls, within the rate limits."""
 
 
-class _File(msgspec.Struct, forbid_unknown_fields=True):
-    accounts: dict[str, AccountOptions] = {}
+# parts of msgspec's messages, like "Expected `int` >= 1 - at `$.workers`"
+_PLACE = re.compile(r"`\$\.(\w+)`$")
+_EXPECTED = re.compile(r"^Expected `(\w+)(?: \| null)?`(?: (>=|>|<=) ([\d.]+))?")
+_TYPES = {"int": "a whole number", "float": "a number", "str": "a text in quotes", "object": "a table"}
+_BOUNDS = {">=": "at least", ">": "above", "<=": "at most"}
 
 
 def load_options(settings: Settings) -> dict[str, AccountOptions]:
@@ -78,21 +83,62 @@ def load_options(settings: Settings) -> dict[str, AccountOptions]:
     path = settings.accounts_file
     if path is None:
         return {}
-    try:
-        options = msgspec.toml.decode(path.read_bytes(), type=_File).accounts
-    except OSError as error:
-        raise SettingsError(f"LMS_ACCOUNTS_FILE {path} can't be read: {error.strerror}.") from None
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise SettingsError(f"LMS_ACCOUNTS_FILE {path} can't be used: {error}.") from None
-    for account_id, account in options.items():
+    options = {}
+    for account_id, table in _read_tables(path).items():
         check_account_id(account_id)
         try:
+            account = msgspec.convert(table, AccountOptions)
             list(encode_parameters("remote_query", account.remote_query))
+        except msgspec.ValidationError as error:
+            problem = _describe_problem(table, str(error))
+            raise SettingsError(f"LMS_ACCOUNTS_FILE {path} can't be used for {account_id}: {problem}.") from None
         except QueryError as error:
             raise SettingsError(f"LMS_ACCOUNTS_FILE {path} can't be used for {account_id}: {error}") from None
         if account.pairs_file is not None:
-            options[account_id] = msgspec.structs.replace(account, pairs_file=str(path.parent / account.pairs_file))
+            account = msgspec.structs.replace(account, pairs_file=str(path.parent / account.pairs_file))
+        options[account_id] = account
     return options
+
+
+def _read_tables(path: Path) -> dict[str, dict[str, Any]]:
+    """Return the tables `[accounts.<id>]` of the file by id, unchecked."""
+    try:
+        document = msgspec.toml.decode(path.read_bytes())
+    except OSError as error:
+        todo = "check who may read it" if isinstance(error, PermissionError) else "correct the path"
+        raise SettingsError(f"LMS_ACCOUNTS_FILE {path} can't be read: {error.strerror}; {todo}.") from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"LMS_ACCOUNTS_FILE {path} can't be used: {error}.") from None
+    if unknown := [name for name in document if name != "accounts"]:
+        raise SettingsError(
+            f"LMS_ACCOUNTS_FILE {path} can't be used: there is no {unknown[0]!r}, only [accounts.<id>]."
+        )
+    try:
+        return msgspec.convert(document.get("accounts", {}), dict[str, dict[str, Any]])
+    except msgspec.ValidationError:
+        raise SettingsError(
+            f"LMS_ACCOUNTS_FILE {path} can't be used: every account must be a table [accounts.<id>]."
+        ) from None
+
+
+def _describe_problem(table: dict[str, Any], error: str) -> str:
+    """Return msgspec's message in plain words, without the options' values, which may be secret."""
+    if unknown := [name for name in table if name not in AccountOptions.__struct_fields__]:
+        return f"there is no option {unknown[0]!r}: docs/settings.md lists them"
+    place = _PLACE.search(error)
+    if place is None:
+        return error
+    option = place[1]
+    hint = get_type_hints(AccountOptions)[option]
+    literals = (part for part in (hint, *get_args(hint)) if get_origin(part) is Literal)
+    choices = [choice for literal in literals for choice in get_args(literal)]
+    if choices:
+        return f"{option} must be {', '.join(choices[:-1])} or {choices[-1]}"
+    expected = _EXPECTED.search(error)
+    if expected is None or expected[1] not in _TYPES:
+        return error
+    bound = f", {_BOUNDS[expected[2]]} {float(expected[3]):,g}" if expected[2] else ""
+    return f"{option} must be {_TYPES[expected[1]]}{bound}"
 
 
 def resolve_identity(integration: str, configured: Identity | None) -> Identity:

@@ -103,12 +103,15 @@ class Registry:
             if account.id == account_id:
                 return account
         raise UnknownAccountError(
-            f"Account {account_id} is not in the registry: see `lms-pipeline accounts list`, "
-            f"or add it with `lms-pipeline accounts add {account_id}`."
+            f"Account {account_id} is not in the registry: `lms-pipeline accounts list` prints the accounts, and "
+            "`lms-pipeline accounts sync` adds the new ones of Truto."
         )
 
     def add(self, account_id: str, *, name: str | None, first_day: date) -> RegisteredAccount:
-        """Add an account by hand, or make it active again. Discards the strategy that `auto` chose."""
+        """Add an account by hand, or make it active again.
+
+        Discards the strategy that `auto` chose, and allows carrying over again.
+        """
         check_account_id(account_id)
         with self._rewrite() as accounts:
             known = accounts.get(account_id)

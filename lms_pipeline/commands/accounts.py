@@ -69,7 +69,11 @@ def sync() -> None:
 @click.argument("account_id", metavar="ID")
 @click.option("--name", help="Name for people.")
 def add(account_id: str, name: str | None) -> None:
-    """Add an account by hand, or make one active again."""
+    """Register the account ID of Truto by hand, without a check that Truto has it.
+
+    An account of the registry becomes active again: `auto` selects its strategy again, and enrollments may be carried
+    over again.
+    """
     settings = Settings.load()
     registry = Registry.open(settings)
     first_day = settings.calendar.find_latest_ended(settings.now())
@@ -83,7 +87,7 @@ def add(account_id: str, name: str | None) -> None:
 @accounts.command()
 @click.argument("account_id", metavar="ID")
 def remove(account_id: str) -> None:
-    """Stop pulling an account. Its data stays."""
+    """Stop pulling the account ID of the registry. Its data stays."""
     settings = Settings.load()
     last_day = settings.calendar.find_latest_ended(settings.now())
     account = Registry.open(settings).remove(account_id, last_day=last_day)

@@ -20,6 +20,7 @@ from lms_pipeline.accounts.registry import Registry, load_display_names
 from lms_pipeline.accounts.sync import DemoMark
 from lms_pipeline.commands.common import check_first_day, format_command, load_settings, print_outcomes
 from lms_pipeline.defs.instance import RunOutcome
+from lms_pipeline.errors import LmsPipelineError
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.sandbox import RunningSandbox, generated_world, running
 from lms_pipeline.settings import Settings
@@ -57,6 +58,7 @@ def demo(days: int, data_dir: Path | None) -> None:
     last = settings.calendar.find_latest_ended(settings.now())
     demo_days = [last - timedelta(days=back) for back in reversed(range(days))]
     check_first_day(settings, demo_days[0])
+    _create_folder(data.root)
     DemoMark(data).set()
     click.echo(f"Starting a local Truto and pulling {demo_days[0]} to {last} into {settings.data_dir}")
     with running(generated_world()) as sandbox:
@@ -66,6 +68,15 @@ def demo(days: int, data_dir: Path | None) -> None:
         sys.exit(1)
     _print_rates(data, demo_days[-MAX_DAY_COLUMNS:])
     _print_next_steps(data_dir)
+
+
+def _create_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise LmsPipelineError(
+            f"The data directory {folder} can't be created: choose another one with --data-dir."
+        ) from error
 
 
 def _materialize(settings: Settings, sandbox: RunningSandbox, days: Sequence[date]) -> list[RunOutcome]:
@@ -132,7 +143,8 @@ def _print_rates(data: DataDir, days: Sequence[date]) -> None:
     click.echo()
     for account in Registry(data.registry).read_accounts():
         if not account.is_active:
-            click.echo(f"{account.name} is skipped, its status is {account.status}.")
+            todo = ": ask its owner to connect it again in Truto" if account.status == "needs_reauth" else ""
+            click.echo(f"{account.name} is skipped because its status is {account.status}{todo}.")
 
 
 def _print_next_steps(data_dir: Path | None) -> None:

@@ -15,6 +15,7 @@ from lms_pipeline.commands.common import check_first_day, parse_day, print_outco
 from lms_pipeline.errors import WrongUseError
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.settings import Settings
+from lms_pipeline.tables.catalog import MATERIALIZABLE_ASSETS
 from lms_pipeline.tables.pulled import PULLED_TABLES
 
 
@@ -22,7 +23,12 @@ from lms_pipeline.tables.pulled import PULLED_TABLES
 @click.option("--account", "accounts", multiple=True, metavar="ID", help="Only this account. Can be repeated.")
 @click.option("--date", "first", type=parse_day, metavar="YYYY-MM-DD", help="The day. Default: the latest ended day.")
 @click.option("--to", "last", type=parse_day, metavar="YYYY-MM-DD", help="The last day of a range.")
-@click.option("--select", metavar="ASSETS", default="", help="Only these assets: names, separated by commas.")
+@click.option(
+    "--select",
+    metavar="ASSETS",
+    default="",
+    help=f"Only these assets, separated by commas: {', '.join(MATERIALIZABLE_ASSETS)}.",
+)
 @click.option("--dry-run", is_flag=True, help="Estimate calls and time. Fetches lists only.")
 @click.option(
     "--allow-drop", is_flag=True, help="Publish even if far fewer enrollments arrive than the previous snapshot has."

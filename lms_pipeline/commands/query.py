@@ -6,6 +6,7 @@ Belongs here: running one query and writing its rows. Not here: the warehouse (`
 from __future__ import annotations
 
 import csv
+import re
 import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -30,17 +31,26 @@ MAX_PRINTED_ROWS = 1_000
 MAX_LINE_WIDTH = 100_000
 """Characters in a line of a table that goes to a file or a pipe: no cell is cut."""
 ROWS_PER_BATCH = 10_000
+UNKNOWN_NAME = re.compile(r"Table with name|Referenced (table|column)|does not have a column")
+"""In DuckDB's messages about tables and columns that don't exist."""
 
 
 @click.command()
 @click.argument("sql")
-@click.option("--format", "form", type=click.Choice(get_args(Format)), default="table", show_default=True)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(get_args(Format)),
+    default="table",
+    show_default=True,
+    help="Format of the rows.",
+)
 @click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="Write to this file.")
 def query(sql: str, form: Format, output: Path | None) -> None:
-    """Run a read-only SQL query on the warehouse.
+    """Run SQL, one read-only query in quotes, on the warehouse.
 
-    Tables: course_completion, account_completion, learner_completion (latest day), unified_enrollments,
-    raw_enrollments, rejected_enrollments, learners, courses.
+    SQL is in the dialect of DuckDB. Tables: course_completion, account_completion, learner_completion (latest day),
+    unified_enrollments, raw_enrollments, rejected_enrollments, learners, courses.
     """
     if form == "parquet" and output is None:
         raise WrongUseError("Parquet output needs a file: name one with -o.")
@@ -63,7 +73,11 @@ def _run_query(connection: duckdb.DuckDBPyConnection, sql: str) -> duckdb.DuckDB
         if kinds == [duckdb.StatementType.SELECT]:
             return connection.sql(sql)
     except duckdb.Error as error:
-        raise WrongUseError(f"The SQL can't be run: {_read_first_line(error)}.") from None
+        message = _read_first_line(error)
+        todo = (
+            "; `SHOW TABLES` lists the tables, `DESCRIBE <table>` the columns" if UNKNOWN_NAME.search(message) else ""
+        )
+        raise WrongUseError(f"The SQL can't be run: {message}{todo}.") from None
     raise WrongUseError("The SQL must be a single query: SELECT, FROM, DESCRIBE, SUMMARIZE or SHOW.")
 
 

@@ -1,4 +1,4 @@
-"""`lms-pipeline replay`: the kept responses of a day, transformed again.
+"""`lms-pipeline replay`: the stored responses of a day, transformed again.
 
 Belongs here: arguments and output. Not here: the replay (`snapshot/run.py`).
 """
@@ -21,9 +21,9 @@ from lms_pipeline.settings import Settings
 @click.option("--account", "account_id", required=True, metavar="ID", help="The account.")
 @click.option("--date", "day", type=parse_day, required=True, metavar="YYYY-MM-DD", help="The day.")
 def replay(account_id: str, day: date) -> None:
-    """Transform the kept responses of a day again, without a call, and recompute its metrics.
+    """Transform the stored responses of a day again, without a call, and recompute its metrics.
 
-    For a day that a bug of the pipeline published wrong. Responses are kept for 30 days, or for the account's
+    For a day that a bug of the pipeline published wrong. Responses are stored for 30 days, or for the account's
     `answer_days`.
     """
     from lms_pipeline.definitions import build_defs

@@ -25,7 +25,7 @@ from lms_pipeline.sandbox import DEFAULT_PORT, DEFAULT_TOKEN, Clock, generated_w
     metavar="FILE.ndjson",
     help="Serve these records instead of generated data. Can be repeated.",
 )
-@click.option("--clock", metavar="ISO", help="Stop the clock at this instant, like 2026-01-31T02:00:00Z.")
+@click.option("--clock", metavar="INSTANT", help="Stop the clock at this instant, like 2026-01-31T02:00:00Z.")
 @click.option(
     "--script",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),

@@ -30,7 +30,7 @@ NO_RATE_LIMITS = {"LMS_TOKEN_CALLS_PER_10S": "0", "LMS_ACCOUNT_CALLS_PER_10S": "
 
 
 @click.command()
-@click.option("--port", type=click.IntRange(1, 65535), default=3000, show_default=True)
+@click.option("--port", type=click.IntRange(1, 65535), default=3000, show_default=True, help="Port of the UI.")
 @click.option(
     "--data-dir", type=click.Path(file_okay=False, path_type=Path), help="Data directory. Default: LMS_DATA_DIR."
 )

@@ -21,12 +21,11 @@ from lms_pipeline.errors import WrongUseError
 from lms_pipeline.lake.disk import disk_errors
 from lms_pipeline.lake.paths import Partition
 from lms_pipeline.settings import Settings
-from lms_pipeline.tables.catalog import TABLES
+from lms_pipeline.tables.catalog import MATERIALIZABLE_ASSETS, TABLES
 from lms_pipeline.tables.pulled import PULLED_TABLES, UNIFIED_ENROLLMENTS
 
 QUIET_CONFIG = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 """Run config that keeps Dagster's log off the terminal."""
-MATERIALIZABLE_ASSETS = (*TABLES, "warehouse")
 PULLED_ASSETS = {table.name for table in PULLED_TABLES}
 
 

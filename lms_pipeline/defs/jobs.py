@@ -13,7 +13,6 @@ from lms_pipeline.connection import Truto
 from lms_pipeline.defs.asset_checks import FLEET_CHECK_KEYS
 from lms_pipeline.defs.event_log_sync import find_missing_events, report_events
 from lms_pipeline.defs.failures import convert_errors
-from lms_pipeline.defs.instance import MATERIALIZABLE_ASSETS
 from lms_pipeline.defs.metadata import tag_frozen_now
 from lms_pipeline.defs.partitions import add_accounts
 from lms_pipeline.defs.run_logs import DEFAULT_LOCATION, find_expired_run_logs
@@ -33,7 +32,7 @@ from lms_pipeline.errors import SettingsError
 from lms_pipeline.housekeeping.policy import ExpiredItem, format_totals, sum_by_kind
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.settings import Settings
-from lms_pipeline.tables.catalog import METRIC_TABLES
+from lms_pipeline.tables.catalog import MATERIALIZABLE_ASSETS, METRIC_TABLES
 from lms_pipeline.tables.pulled import PULLED_TABLES
 
 if TYPE_CHECKING:

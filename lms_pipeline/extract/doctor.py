@@ -17,7 +17,7 @@ import msgspec
 
 from lms_pipeline.transform.rosters import RosterEntry, RosterKey, read_roster_response
 from lms_pipeline.truto.client import Response, TrutoClient
-from lms_pipeline.truto.errors import TrutoError
+from lms_pipeline.truto.errors import TrutoError, is_refused_token
 from lms_pipeline.truto.query import CourseFilter, ListQuery, ObjectQuery, Resource, ResponseFormat, UserFilter
 from lms_pipeline.truto.request import Request, build_list_request, build_record_request
 from lms_pipeline.truto.response import Page, read_page, read_record
@@ -42,7 +42,11 @@ class Doctor:
     """The rate headers of all responses."""
 
     def examine(self) -> dict[str, str]:
-        """Return every question with its answer, or with the reason why there is none."""
+        """Return every question with its answer, or with the reason why there is none.
+
+        Raises:
+            TrutoError: Truto does not accept the token.
+        """
         users, courses = self._sample_ids("users"), self._sample_ids("courses")
         rosters = self._fetch_entries("courses", courses, "users")
         user_courses = self._fetch_entries("users", users, "courses")
@@ -69,7 +73,8 @@ class Doctor:
         """Return the ids of the first records of a list."""
         try:
             page = self._fetch_page(resource, ListQuery(self.account_id, limit=SAMPLE_SIZE, ignore_remote_data=True))
-        except TrutoError:
+        except TrutoError as error:
+            _raise_refused_token(error)
             return []
         records = map(_decode_object, page.records)
         return [str(record["id"]) for record in records if record.get("id") not in (None, "")]
@@ -81,7 +86,8 @@ class Doctor:
         request = build_record_request(resource, ids[0], ObjectQuery(self.account_id))
         try:
             record = self._fetch(request, read_record).value
-        except TrutoError:
+        except TrutoError as error:
+            _raise_refused_token(error)
             return None
         roster = read_roster_response(record.record, roster_key, ids[0])
         return None if roster is None else roster.entries
@@ -132,6 +138,7 @@ class Doctor:
         try:
             page = self._fetch_page("course-enrollments", self._build_pair_query(pair, "unified"))
         except TrutoError as error:
+            _raise_refused_token(error)
             source = "the LMS's" if error.is_remote else "Truto's"
             return f"status {error.status}, {source} own: {error.server_message!r}"
         return f"status 200 with {len(page.records)} records"
@@ -154,10 +161,17 @@ class Doctor:
         return response
 
 
+def _raise_refused_token(error: TrutoError) -> None:
+    """Raise the error if Truto does not accept the token: then no answer says anything about the account."""
+    if is_refused_token(error):
+        raise error
+
+
 def _try(describe: Callable[[], str]) -> str:
     try:
         return describe()
     except TrutoError as error:
+        _raise_refused_token(error)
         return f"no answer: {error}"
 
 

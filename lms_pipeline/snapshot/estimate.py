@@ -32,7 +32,8 @@ KIND_WORDS: dict[Kind, str] = {
 def format_plan(job: SnapshotJob, strategy: str, counts: Counter[Kind], calls: int) -> str:
     """Return a fetch plan in words.
 
-    For example `12,000 enrollments of acme by roster: 240 new, 11,760 carried over: 240 calls, about 53 s.`
+    For example `12,000 enrollments of acme by roster: 240 new, 11,760 carried over: 240 calls, about 53 s (limit: 2,000
+    calls an hour).`
     """
     parts = [f"{counts[kind]:,} {words}" for kind, words in KIND_WORDS.items() if counts[kind]]
     found = f"{counts.total():,} enrollments of {job.account_id} by {strategy}"
@@ -40,16 +41,17 @@ def format_plan(job: SnapshotJob, strategy: str, counts: Counter[Kind], calls: i
 
 
 def _format_calls(job: SnapshotJob, calls: int) -> str:
-    """Return calls and duration like `1,920 calls, about 7 min at 2,000 an hour`.
+    """Return calls and duration like `1,920 calls, about 7 min (limit: 2,000 calls an hour)`.
 
-    Where the limits allow fewer calls, the duration is that of the allowed ones.
+    The duration is the one that the limits allow: a burst within the hour's budget is faster than its average. Where
+    the limits allow fewer calls, it is that of the allowed ones.
     """
     limits = job.limits
-    pace = f" at {limits.per_hour:,} an hour" if limits.per_hour else ""
+    limit = f" (limit: {limits.per_hour:,} calls an hour)" if limits.per_hour else ""
     allowed = calls if limits.per_snapshot is None else min(calls, limits.per_snapshot)
     cap = "" if allowed == calls else f", of which {allowed:,} are allowed"
     seconds = limits.estimate_seconds(allowed, job.options.workers)
-    return f"{calls:,} calls{cap}, about {_format_duration(seconds)}{pace}"
+    return f"{calls:,} calls{cap}, about {_format_duration(seconds)}{limit}"
 
 
 def _format_duration(seconds: float) -> str:
@@ -105,4 +107,4 @@ def _estimate_enrollments(
     if previous is None or not job.may_carry:
         return f": {_format_calls(job, list_calls + rosters + stored)}"
     rotation = -(-stored // job.options.rotation_days) if job.options.rotation_days else 0
-    return f": {_format_calls(job, list_calls + rotation + rosters)}, and one for each that changed"
+    return f": {_format_calls(job, list_calls + rotation + rosters)}, plus one call for each changed enrollment"

@@ -113,7 +113,7 @@ def replay_snapshot(
     started = time.monotonic()
     with partition_lock(data, job.partition) as scratch:
         if not data.checkpoint_path(job.partition).exists():
-            raise NotKeptError(f"No responses of {job.partition} are kept: its snapshot stays as it is.")
+            raise NotKeptError(f"No responses of {job.partition} are stored: its snapshot stays as it is.")
         with Checkpoint(data.checkpoint_path(job.partition)) as checkpoint:
             attempt, replay_context = _find_published_attempt(data, job, checkpoint)
             if attempt.fingerprint != job.fingerprint:

@@ -18,6 +18,8 @@ METRIC_TABLES = COMPLETION_TABLES
 
 TABLES: dict[str, Table] = {table.name: table for table in (*PULLED_TABLES, *METRIC_TABLES)}
 """Every table of the lake by its name."""
+MATERIALIZABLE_ASSETS = (*TABLES, "warehouse")
+"""The assets that a run can compute, by name."""
 
 
 class UnknownTableError(WrongUseError):

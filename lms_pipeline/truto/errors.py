@@ -97,6 +97,11 @@ def build_error(
     )
 
 
+def is_refused_token(error: TrutoError) -> bool:
+    """Return whether Truto itself does not accept the token."""
+    return error.status == 401 and not error.is_remote
+
+
 def is_missing_record(error: TrutoError) -> bool:
     """Return whether the provider says that it has no such record."""
     return error.status == 404 and error.is_remote
@@ -112,7 +117,7 @@ def is_not_enrolled(error: TrutoError) -> bool:
 def _describe(status: int, message: str, *, is_remote: bool) -> tuple[str, str]:
     """Return what happened, and what to do."""
     if status == 401 and is_remote:
-        return "The account's connection to its LMS is broken", "have its owner connect it again in Truto"
+        return "The account's connection to its LMS is broken", "ask its owner to connect it again in Truto"
     if status == 401:
         return "Truto does not accept the token", "check TRUTO_API_TOKEN"
     if status == 429:

@@ -86,8 +86,8 @@ def test_a_backfill_publishes_the_open_day_and_explains_the_failed_closed_day(pa
     open_partition(page, "unified_enrollments", "west", CLOSED_DAY)
     page.get_by_text("failed, and did not materialize this asset").get_by_role("link").click()
     assert wait_for_run(page) == "FAILURE"
-    filter_log(page, "grace period")
-    expect(page.get_by_text(f"{CLOSED_DAY} has ended and its grace period is over").first).to_be_visible()
+    filter_log(page, "is closed")
+    expect(page.get_by_text(f"{CLOSED_DAY} is closed and can't be pulled any more").first).to_be_visible()
     expect(page.get_by_text(f"the day that is open is {OPEN_DAY}").first).to_be_visible()
     page.screenshot(path=output / "a_closed_day.png", animations="disabled")
     page.goto(backfill)
@@ -121,7 +121,7 @@ EXPECTED = {
     " - STEP_FAILURE - ": "runs that are expected to fail",
     " - RUN_FAILURE - ": "the same",
     "Dependencies for step ": "the same",
-    f"{CLOSED_DAY} has ended and its grace period is over": "their cause",
+    f"{CLOSED_DAY} is closed and can't be pulled any more": "their cause",
     PORTAL_IS_OFF: "the same",
     "No cursor for event type": "Dagster's own, on its first start",
 }

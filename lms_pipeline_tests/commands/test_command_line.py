@@ -60,6 +60,14 @@ def test_a_data_directory_that_can_not_be_created_is_one_sentence(command, monke
     assert len(done.err.splitlines()) == 1
 
 
+def test_a_demo_whose_data_directory_can_not_be_created_names_the_option(command, tmp_path):
+    (tmp_path / "file").write_text("in the way", encoding="utf-8")
+    folder = tmp_path / "file" / "data"
+    done = command("demo", "--days", "1", "--data-dir", str(folder))
+    assert done.status == 1
+    assert done.err == f"Error: The data directory {folder} can't be created: choose another one with --data-dir.\n"
+
+
 def test_the_sandbox_reports_a_port_in_use(command):
     with socket.create_server(("127.0.0.1", 0)) as listener:
         done = command("sandbox", "--port", str(listener.getsockname()[1]))

@@ -44,7 +44,7 @@ def test_a_failed_account_is_named_with_why_and_the_others_are_published(synced,
     [
         (["--account", "../../x"], "'../../x' can't be an account id"),
         (["--account", "__HIVE_DEFAULT_PARTITION__"], "can't be an account id"),
-        (["--account", "nobody"], "Account nobody is not in the registry"),
+        (["--account", "nobody"], "Account nobody is not in the registry: `lms-pipeline accounts list` prints"),
         (["--date", "2026-03-11"], "2026-03-11 has not ended yet: the latest day that can be pulled is 2026-03-10."),
         (["--date", "2025-12-31"], "2025-12-31 is before the first day, LMS_START_DATE 2026-01-01."),
         (["--date", "2026-03-10", "--to", "2026-03-09"], "--to 2026-03-09 is before --date 2026-03-10"),

@@ -86,5 +86,25 @@ def test_a_closed_pipe_ends_it_without_an_error(query, tmp_path):
     assert (done.stdout, done.stderr) == ("range\n", "")
 
 
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "FROM nothing_like_it",
+        "SELECT nothing_like_it FROM learners",
+        "SELECT l.nothing_like_it FROM learners l",
+        "SELECT x.user_id FROM learners l",
+    ],
+)
+def test_an_unknown_name_says_how_to_list_the_names(query, sql):
+    done = query(sql)
+    assert done.status == 2
+    assert done.err.endswith("; `SHOW TABLES` lists the tables, `DESCRIBE <table>` the columns.\n")
+
+
+def test_tables_and_columns_are_listed(query):
+    assert "learner_completion" in query("SHOW TABLES").out
+    assert "snapshot_date" in query("DESCRIBE learners").out
+
+
 def test_sql_can_not_read_variables_of_the_code(query):
     assert "The SQL can't be run: Catalog Error" in query("FROM rows").err

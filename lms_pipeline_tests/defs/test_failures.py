@@ -46,7 +46,7 @@ CAUSES = {
         RevokedConnection(account="north"),
         (
             "The account's connection to its LMS is broken (GET /unified/lms/users of account north, status 401): "
-            "have its owner connect it again in Truto."
+            "ask its owner to connect it again in Truto."
         ),
     ),
     "failing": (

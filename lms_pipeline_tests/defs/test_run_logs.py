@@ -8,11 +8,12 @@ import pytest
 from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
 
 from lms_pipeline.definitions import build_defs
-from lms_pipeline.defs.instance import MATERIALIZABLE_ASSETS, open_instance, run_partitions
+from lms_pipeline.defs.instance import open_instance, run_partitions
 from lms_pipeline.defs.run_logs import ASSET_JOB, find_expired_run_logs
 from lms_pipeline.defs.run_requests import JOB_NAMES
 from lms_pipeline.housekeeping.cleanup import remove
 from lms_pipeline.lake.paths import Partition
+from lms_pipeline.tables.catalog import MATERIALIZABLE_ASSETS
 from lms_pipeline_tests.defs.conftest import DAY
 from lms_pipeline_tests.support.data_directory import age
 

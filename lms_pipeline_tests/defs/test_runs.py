@@ -72,7 +72,7 @@ def test_a_missing_token_fails_with_one_sentence(run):
 
 def test_the_error_for_a_closed_day_names_the_open_one(run):
     (outcome,) = run(Partition("north", DAY - timedelta(days=1)))
-    assert re.match("2026-03-09 has ended .* the day that is open is 2026-03-10", outcome.error)
+    assert re.match("2026-03-09 is closed .* the day that is open is 2026-03-10", outcome.error)
 
 
 @pytest.mark.usefixtures("after_a_run")

@@ -62,7 +62,10 @@ def test_it_ends_with_completion_rates_of_several_accounts_and_days(demo):
 
 
 def test_it_names_the_account_that_needs_a_new_connection(demo):
-    assert "quarry-and-sons is skipped, its status is needs_reauth." in demo.stdout
+    assert (
+        "quarry-and-sons is skipped because its status is needs_reauth: ask its owner to connect it again in Truto."
+        in demo.stdout
+    )
 
 
 def test_every_suggested_command_works_as_printed(demo, folder):

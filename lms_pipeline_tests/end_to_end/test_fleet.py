@@ -26,7 +26,7 @@ DAY, NOW = date(2026, 3, 10), datetime(2026, 3, 11, 2, tzinfo=UTC)
 HEALTHY = {"north", "east", "south"}
 CAUSES = {
     "revoked": "The account's connection to its LMS is broken (GET /unified/lms/users of account revoked, status 401): "
-    "have its owner connect it again in Truto.",
+    "ask its owner to connect it again in Truto.",
     "failing": "Truto failed to answer and says 'Internal Server Error' (GET /unified/lms/users of account failing, "
     "status 500): try again later.",
     "garbage": "The response is not JSON, or was cut short (GET /unified/lms/users of account garbage): try again later.",

@@ -8,6 +8,7 @@ from lms_pipeline.extract.doctor import Doctor
 from lms_pipeline.sandbox import Clock, Switches, Tier, generated_world, running
 from lms_pipeline.sandbox.synthetic.world import ACADEMY_ID, TALENTLMS_ID
 from lms_pipeline.truto.client import TrutoClient
+from lms_pipeline.truto.errors import PermanentError
 from lms_pipeline_tests.support.sandbox import BROKEN, SmallWorld
 
 
@@ -70,3 +71,12 @@ def test_an_account_with_a_broken_connection_is_reported_line_by_line():
     assert answers["How many records has a page?"].startswith(
         "no answer: The account's connection to its LMS is broken"
     )
+
+
+def test_a_refused_token_ends_the_examination_at_the_first_call(sandbox):
+    with (
+        TrutoClient(sandbox.url, "wrong") as client,
+        pytest.raises(PermanentError, match=r"^Truto does not accept the token .*: check TRUTO_API_TOKEN\.$"),
+    ):
+        Doctor(client, TALENTLMS_ID).examine()
+    assert client.requests == 1

@@ -88,7 +88,7 @@ def test_of_several_days_in_a_row_publishes_the_same_snapshots(runner):
 def test_of_a_day_without_stored_responses_is_refused_and_the_snapshot_stays(runner):
     before = read_all_metadata(runner, 1)
     runner.data.checkpoint_path(Partition(PORTAL, FIRST + timedelta(days=1))).unlink()
-    with pytest.raises(NotKeptError, match=r"^No responses of portal on 2026-03-02 are kept"):
+    with pytest.raises(NotKeptError, match=r"^No responses of portal on 2026-03-02 are stored"):
         replay_snapshot(build_job(1), data=runner.data)
     assert read_all_metadata(runner, 1) == before
 

@@ -69,7 +69,7 @@ class TestDay:
         ("day", "now", "message"),
         [
             (date(2026, 3, 2), OPEN, "2026-03-02 has not ended yet"),
-            (date(2026, 2, 28), OPEN, "2026-02-28 has ended and its grace period is over"),
+            (date(2026, 2, 28), OPEN, "2026-02-28 is closed and can't be pulled any more"),
         ],
     )
     def test_that_is_not_open_is_refused_without_a_call(self, tmp_path, day, now, message):

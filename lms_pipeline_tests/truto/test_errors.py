@@ -34,7 +34,7 @@ def error_of(response: ScriptedResponse) -> TrutoError:
         (refusal(401), "Truto does not accept the token ({}, status 401): check TRUTO_API_TOKEN."),
         (
             refusal(401, **REMOTE),
-            "The account's connection to its LMS is broken ({}, status 401): have its owner connect it again in Truto.",
+            "The account's connection to its LMS is broken ({}, status 401): ask its owner to connect it again in Truto.",
         ),
         (
             refusal(403, "", **REMOTE),
