@@ -27,7 +27,7 @@ demo: $(READY)  ## run the whole pipeline on a local Truto: accounts, days, comp
 	@$(BIN)/lms-pipeline demo
 
 test: $(READY)  ## run all tests except those in a browser
-	@$(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder
+	@$(BIN)/pytest -n $$($(BIN)/python -c 'import os; print((os.cpu_count() or 1) + 1)') --dist loadfile --no-loadscope-reorder
 
 e2e: $(READY)  ## run the tests in a real browser: Debian's chromium
 	@$(BIN)/pytest -m browser lms_pipeline_tests/browser
