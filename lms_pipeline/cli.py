@@ -66,7 +66,7 @@ def main() -> None:
     """Run the command. Print an error as one sentence; exit with 1 on a failure, with 2 on wrong use."""
     install_logging_filters()
     try:
-        lms_pipeline(standalone_mode=True)
+        lms_pipeline(prog_name="lms-pipeline", standalone_mode=True)
     except BrokenPipeError:  # the reader, like `head`, has closed the pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except LmsPipelineError as error:

@@ -13,14 +13,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import msgspec
 from filelock import FileLock
 
-from lms_pipeline.errors import SettingsError
+from lms_pipeline.errors import SettingsError, WrongUseError
 from lms_pipeline.lake.disk import atomic_write, disk_errors
 from lms_pipeline.lake.paths import DataDir
-from lms_pipeline.settings import Settings
+from lms_pipeline.settings import LOOPBACK, Settings
 
 if TYPE_CHECKING:
     from lms_pipeline.truto.client import TrutoClient
@@ -70,6 +71,48 @@ class RefusedTokenFlag:
 
 
 @dataclass(frozen=True)
+class DemoMark:
+    """A file that marks a data directory whose accounts are the sandbox's."""
+
+    data: DataDir
+
+    @property
+    def path(self) -> Path:
+        """The marker file."""
+        return self.data.state / "demo"
+
+    def is_set(self) -> bool:
+        """Whether the demo ran in this directory."""
+        return self.path.exists()
+
+    def check_address(self, base_url: str) -> None:
+        """Refuse to send the requests of the demo's accounts to a real Truto, or to add its accounts to the demo's.
+
+        Raises:
+            WrongUseError: the directory is the demo's, and `base_url` is not on this machine.
+        """
+        if self.is_set() and urlsplit(base_url).hostname not in LOOPBACK:
+            raise WrongUseError(
+                f"{self.data.root} belongs to the demo: choose another folder for your own accounts with LMS_DATA_DIR."
+            )
+
+    def set(self) -> None:
+        """Mark the directory.
+
+        Raises:
+            WrongUseError: it holds accounts of a real Truto.
+        """
+        if self.data.registry.exists() and not self.is_set():
+            raise WrongUseError(
+                f"{self.data.root} holds accounts that are not the demo's: choose another folder for the demo with "
+                "--data-dir."
+            )
+        with disk_errors(self.path):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self.path.touch()
+
+
+@dataclass(frozen=True)
 class Truto:
     """Connects to the API on demand: a run that needs no request needs no token."""
 
@@ -78,6 +121,16 @@ class Truto:
     def now(self) -> datetime:
         """Return the current time."""
         return self.settings.now()
+
+    def check_settings(self) -> str:
+        """Return the token, or refuse settings with which no request may be sent.
+
+        Raises:
+            SettingsError: there is no token.
+            WrongUseError: the data directory is the demo's, and the settings name a real Truto.
+        """
+        DemoMark(DataDir(self.settings.data_dir)).check_address(self.settings.base_url)
+        return self.settings.require_token()
 
     @contextmanager
     def connect(self, gate: Gate | None = None, store: ResponseStore | None = None) -> Iterator[TrutoClient]:
@@ -94,6 +147,7 @@ class Truto:
 
         Raises:
             SettingsError: there is no token, or Truto refused it before.
+            WrongUseError: the data directory is the demo's, and the settings name a real Truto.
         """
         from lms_pipeline.truto.client import TrutoClient
         from lms_pipeline.truto.errors import TrutoError, is_refused_token
@@ -101,7 +155,7 @@ class Truto:
         from lms_pipeline.truto.retry import RetryPolicy
 
         settings = self.settings
-        token, data = settings.require_token(), DataDir(settings.data_dir)
+        token, data = self.check_settings(), DataDir(settings.data_dir)
         refused_token = RefusedTokenFlag(data.token_refused, token, settings.base_url)
         if gate is not None:
             refused_token.check()
@@ -135,6 +189,7 @@ class Truto:
 
         Raises:
             SettingsError: there is none.
+            WrongUseError: the data directory is the demo's, and the settings name a real Truto.
             TrutoError: Truto refuses it, or doesn't respond.
         """
         with self.connect() as client:

@@ -1,7 +1,7 @@
 """Synchronization of the registry with the accounts that Truto lists.
 
-Belongs here: the requests and decisions that the command line and the sensor share, and the mark that keeps real
-accounts out of the demo's data directory. Not here: the registry file (`registry.py`).
+Belongs here: the requests and decisions that the command line and the sensor share. Not here: the registry file
+(`registry.py`).
 """
 
 from __future__ import annotations
@@ -9,16 +9,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from lms_pipeline.accounts.registry import Registry, is_lms
-from lms_pipeline.errors import WrongUseError
-from lms_pipeline.lake.disk import disk_errors
-from lms_pipeline.lake.paths import DataDir
-from lms_pipeline.settings import LOOPBACK, Settings
+from lms_pipeline.settings import Settings
 from lms_pipeline.truto.errors import TrutoError
 from lms_pipeline.truto.models import IntegratedAccount
 
@@ -40,7 +34,6 @@ def sync_with_truto(
         SettingsError: there is no token.
         TrutoError: Truto does not answer, or refuses.
     """
-    DemoMark(DataDir(settings.data_dir)).check_address(settings.base_url)
     with connect() as client:
         listed = list(client.integrated_accounts())
         known = {account.integration for account in registry.read_accounts()}
@@ -68,45 +61,3 @@ def _find_lms_integrations(
             log.warning("Failed to read the capabilities of %s: %s", integration, error)
         if has_lms_model:
             yield integration
-
-
-@dataclass(frozen=True)
-class DemoMark:
-    """A file that marks a data directory whose accounts are the sandbox's."""
-
-    data: DataDir
-
-    @property
-    def path(self) -> Path:
-        """The marker file."""
-        return self.data.state / "demo"
-
-    def is_set(self) -> bool:
-        """Whether the demo ran in this directory."""
-        return self.path.exists()
-
-    def check_address(self, base_url: str) -> None:
-        """Refuse to add accounts of a real Truto to the demo's.
-
-        Raises:
-            WrongUseError: the directory is the demo's, and `base_url` is not on this machine.
-        """
-        if self.is_set() and urlsplit(base_url).hostname not in LOOPBACK:
-            raise WrongUseError(
-                f"{self.data.root} belongs to the demo: choose another folder for your own accounts with LMS_DATA_DIR."
-            )
-
-    def set(self) -> None:
-        """Mark the directory.
-
-        Raises:
-            WrongUseError: it holds accounts of a real Truto.
-        """
-        if self.data.registry.exists() and not self.is_set():
-            raise WrongUseError(
-                f"{self.data.root} holds accounts that are not the demo's: choose another folder for the demo with "
-                "--data-dir."
-            )
-        with disk_errors(self.path):
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self.path.touch()

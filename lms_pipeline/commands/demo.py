@@ -17,8 +17,8 @@ from rich.console import Console
 from rich.table import Table
 
 from lms_pipeline.accounts.registry import Registry, load_display_names
-from lms_pipeline.accounts.sync import DemoMark
 from lms_pipeline.commands.common import check_first_day, format_command, load_settings, print_outcomes
+from lms_pipeline.connection import DemoMark
 from lms_pipeline.defs.instance import RunOutcome
 from lms_pipeline.errors import LmsPipelineError
 from lms_pipeline.lake.paths import DataDir, Partition

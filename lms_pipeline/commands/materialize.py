@@ -41,6 +41,7 @@ def materialize(
     Default: all active accounts and the latest ended day. At the end, removes old responses of the pulled accounts.
     Exit status: 0 if everything was published, 1 if something failed, 2 for wrong use.
     """
+    from lms_pipeline.connection import Truto
     from lms_pipeline.definitions import build_defs
     from lms_pipeline.defs.instance import check_selection, open_instance, rebuild_warehouse, run_partitions
 
@@ -56,13 +57,16 @@ def materialize(
         return
     if settings.frozen_now:
         click.echo(f"LMS_NOW is set: {settings.now():%Y-%m-%d %H:%M} UTC is used as the current time.", err=True)
+    has_pulls = not selection or any(table.name in selection for table in PULLED_TABLES)
+    if has_pulls and settings.calendar.find_open_day(settings.now()) in days:
+        Truto(settings).check_settings()  # once, instead of one failed run for each account
     defs = build_defs(settings)
     failed = []
     with open_instance(settings) as instance:
         runs = run_partitions(defs, instance, partitions, selection, names, allow_drop=allow_drop)
         failed += print_outcomes(runs, len(partitions))
         failed += print_outcomes([rebuild_warehouse(defs, instance)], 1)
-    if not selection or any(table.name in selection for table in PULLED_TABLES):
+    if has_pulls:
         _remove_old_responses(settings, account_ids)
     if failed:
         click.echo(f"{len(failed)} of {len(partitions) + 1} runs failed.", err=True)

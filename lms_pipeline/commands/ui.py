@@ -16,8 +16,8 @@ from pathlib import Path
 
 import click
 
-from lms_pipeline.accounts.sync import DemoMark
 from lms_pipeline.commands.common import load_settings
+from lms_pipeline.connection import DemoMark
 from lms_pipeline.errors import WrongUseError
 from lms_pipeline.lake.paths import DataDir
 from lms_pipeline.sandbox import Clock, generated_world, running

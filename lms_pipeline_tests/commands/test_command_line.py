@@ -7,8 +7,8 @@ import sys
 import pytest
 
 from lms_pipeline import __version__
-from lms_pipeline.accounts.sync import DemoMark
 from lms_pipeline.cli import COMMANDS
+from lms_pipeline.connection import DemoMark
 from lms_pipeline.lake.paths import DataDir
 
 
@@ -88,13 +88,23 @@ def test_help_imports_nothing_heavy():
     assert done.stdout == "[]\n"
 
 
-def test_sync_refuses_real_accounts_in_the_demos_directory(command, monkeypatch, tmp_path):
-    DemoMark(DataDir(tmp_path / "data")).set()
+@pytest.mark.parametrize(
+    "words", [["accounts", "sync"], ["materialize"], ["materialize", "--dry-run"], ["doctor"]], ids=" ".join
+)
+def test_no_command_connects_the_demos_directory_with_a_real_truto(command, monkeypatch, tmp_path, words):
+    command("accounts", "add", "north")
+    DemoMark(DataDir(tmp_path / "data")).path.touch()
     monkeypatch.setenv("TRUTO_BASE_URL", "https://api.example.org")
     monkeypatch.setenv("TRUTO_API_TOKEN", "token")
-    done = command("accounts", "sync")
+    done = command(*words)
     assert done.status == 2
     assert "belongs to the demo: choose another folder for your own accounts with LMS_DATA_DIR." in done.err
+
+
+def test_the_demos_directory_connects_with_a_sandbox(connected, tmp_path):
+    connected("accounts", "sync")
+    DemoMark(DataDir(tmp_path / "data")).path.touch()
+    assert connected("materialize", "--account", "north", "--dry-run").status == 0
 
 
 def test_a_demo_that_begins_before_the_first_day_is_wrong_use(command, monkeypatch):
@@ -108,7 +118,7 @@ def test_a_damaged_run_log_is_one_sentence(command, tmp_path):
     command("accounts", "add", "north")
     log = tmp_path / "data" / "dagster" / "history" / "runs.db"
     log.write_text("not a database, and longer than the header of one" * 99, encoding="utf-8")
-    done = command("materialize")
+    done = command("materialize", "--select", "warehouse")
     assert done.status == 1
     (sentence,) = [line for line in done.err.splitlines() if line.startswith("Error: ")]
     assert sentence.endswith("check the disk of LMS_DATA_DIR, or add --debug for a traceback.")

@@ -80,6 +80,20 @@ def test_a_wrong_token_is_not_printed(synced, monkeypatch):
     assert "secret-of-mine" not in done.err + done.out
 
 
+def test_a_missing_token_is_refused_before_the_first_run(synced, monkeypatch):
+    monkeypatch.delenv("TRUTO_API_TOKEN")
+    done = synced("materialize")
+    assert (done.status, done.out) == (2, "")
+    assert done.err.splitlines()[-1].startswith("Error: There is no API token: set TRUTO_API_TOKEN")
+
+
+@pytest.mark.parametrize("select", ["warehouse", "course_completion"])
+def test_what_needs_no_call_needs_no_token(synced, monkeypatch, select):
+    synced("materialize", "--account", "north")
+    monkeypatch.delenv("TRUTO_API_TOKEN")
+    assert synced("materialize", "--account", "north", "--select", select).status == 0
+
+
 def test_the_warehouse_can_be_selected_without_a_pull(synced):
     done = synced("materialize", "--select", "warehouse")
     assert (done.status, [line.split(" in ")[0] for line in done.out.splitlines()]) == (0, ["the warehouse: published"])
