@@ -42,7 +42,7 @@ def ui(port: int, data_dir: Path | None) -> None:
     _check_port(port)
     settings = load_settings(data_dir)
     with open_instance(settings) as instance, ExitStack() as services:
-        services.enter_context(sync_in_background(instance, DataDir(settings.data_dir)))
+        services.enter_context(sync_in_background(instance, DataDir(settings.data_dir), click.echo))
         environment = {**os.environ, "LMS_DATA_DIR": str(settings.data_dir), "PYTHONWARNINGS": DEV_COMMAND_WARNING}
         if settings.token is None and DemoMark(DataDir(settings.data_dir)).is_set():
             sandbox = services.enter_context(running(generated_world(), clock=Clock(settings.frozen_now)))

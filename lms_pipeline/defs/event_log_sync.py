@@ -6,7 +6,7 @@ Belongs here: finding these files and storing an event for each. Not here: how t
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,7 +14,6 @@ from itertools import islice, takewhile
 from pathlib import Path
 from threading import Event
 
-import click
 import dagster as dg
 
 # no public name: the data of a materialization event; `report_runless_asset_event` builds it, but with the clock's time
@@ -147,14 +146,15 @@ def _build_entry(materialization: dg.AssetMaterialization, file: Path) -> dg.Eve
 
 
 @contextmanager
-def sync_in_background(instance: dg.DagsterInstance, data: DataDir) -> Iterator[None]:
+def sync_in_background(instance: dg.DagsterInstance, data: DataDir, show: Callable[[str], None]) -> Iterator[None]:
     """Report missing events in a thread while the block runs, so that the user does not wait for it.
 
+    `show` receives each line about it for the user, in that thread.
     What is left at the end of the block is reported the next time, or by the job `housekeeping`.
     """
     stopped = Event()
     with ThreadPoolExecutor(1) as executor:
-        sync = executor.submit(sync_missing_events, instance, data, stopped)
+        sync = executor.submit(sync_missing_events, instance, data, stopped, show)
         try:
             yield
         finally:
@@ -162,15 +162,15 @@ def sync_in_background(instance: dg.DagsterInstance, data: DataDir) -> Iterator[
     sync.result()
 
 
-def sync_missing_events(instance: dg.DagsterInstance, data: DataDir, stopped: Event) -> None:
-    """Report missing events until `stopped` is set, and print how many were reported."""
+def sync_missing_events(
+    instance: dg.DagsterInstance, data: DataDir, stopped: Event, show: Callable[[str], None]
+) -> None:
+    """Report missing events until `stopped` is set, and show how many were reported."""
     missing = find_missing_events(instance, data)
     if len(missing) > BATCH_SIZE:
-        click.echo(
-            f"Dagster's event log lacks {len(missing):,} published files: they appear in the UI as they are reported."
-        )
+        show(f"Dagster's event log lacks {len(missing):,} published files: they appear in the UI as they are reported.")
     reported = report_events(instance, data, takewhile(lambda _: not stopped.is_set(), missing))
     if reported:
-        click.echo(f"Reported {reported:,} published files that Dagster's event log lacked.")
+        show(f"Reported {reported:,} published files that Dagster's event log lacked.")
         if not instance.get_runs(limit=1):
-            click.echo("The event log is new: turn your schedules and sensors on again.")
+            show("The event log is new: turn your schedules and sensors on again.")

@@ -63,26 +63,27 @@ def test_a_locked_item_is_reported_and_the_exit_status_is_1(command, data):
 class TestUi:
     """The report of missing events that runs while the UI starts, without the UI."""
 
-    def test_restores_a_lost_run_log_and_says_what_else_was_lost(self, new_instance, data, capsys):
-        sync_missing_events(new_instance, data, Event())
+    def test_restores_a_lost_run_log_and_says_what_else_was_lost(self, new_instance, data):
+        lines: list[str] = []
+        sync_missing_events(new_instance, data, Event(), lines.append)
         assert new_instance.get_materialized_partitions(ASSET) == {"acme|2026-03-10"}
-        assert capsys.readouterr().out.splitlines() == [
+        assert lines == [
             "Reported 1 published files that Dagster's event log lacked.",
             "The event log is new: turn your schedules and sensors on again.",
         ]
 
-    def test_prints_nothing_if_no_event_is_missing(self, new_instance, data, capsys):
-        sync_missing_events(new_instance, data, Event())
-        capsys.readouterr()
-        sync_missing_events(new_instance, data, Event())
-        assert capsys.readouterr().out == ""
+    def test_shows_nothing_if_no_event_is_missing(self, new_instance, data):
+        sync_missing_events(new_instance, data, Event(), lambda _: None)
+        lines: list[str] = []
+        sync_missing_events(new_instance, data, Event(), lines.append)
+        assert lines == []
 
     def test_stops_with_the_ui(self, new_instance, data):
         stopped = Event()
         stopped.set()
-        sync_missing_events(new_instance, data, stopped)
+        sync_missing_events(new_instance, data, stopped, lambda _: None)
         assert new_instance.get_materialized_partitions(ASSET) == set()
 
     def test_does_not_keep_the_ui_from_ending(self, new_instance, data):
-        with pytest.raises(KeyboardInterrupt), sync_in_background(new_instance, data):
+        with pytest.raises(KeyboardInterrupt), sync_in_background(new_instance, data, lambda _: None):
             raise KeyboardInterrupt
