@@ -6,17 +6,23 @@ Belongs here: arguments, their checks, and output. Not here: the runs (`defs/ins
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable, Iterator
 from datetime import date, timedelta
+from typing import TYPE_CHECKING
 
 import click
 
 from lms_pipeline.accounts.registry import Registry, load_display_names
 from lms_pipeline.commands.common import check_first_day, parse_day, print_outcomes
+from lms_pipeline.commands.interrupts import stop_on_signals
 from lms_pipeline.errors import WrongUseError
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.settings import Settings
 from lms_pipeline.tables.catalog import MATERIALIZABLE_ASSETS
 from lms_pipeline.tables.pulled import PULLED_TABLES
+
+if TYPE_CHECKING:  # Dagster takes a second to import
+    from lms_pipeline.defs.instance import RunOutcome
 
 
 @click.command()
@@ -61,16 +67,31 @@ def materialize(
     if has_pulls and settings.calendar.find_open_day(settings.now()) in days:
         Truto(settings).check_settings()  # once, instead of one failed run for each account
     defs = build_defs(settings)
-    failed = []
-    with open_instance(settings) as instance:
+    failed: list[RunOutcome] = []
+    ended: list[RunOutcome] = []
+    with stop_on_signals(lambda: _summarize_interrupted(ended, len(partitions))), open_instance(settings) as instance:
         runs = run_partitions(defs, instance, partitions, selection, names, allow_drop=allow_drop)
-        failed += print_outcomes(runs, len(partitions))
+        failed += print_outcomes(_record(runs, ended), len(partitions))
         failed += print_outcomes([rebuild_warehouse(defs, instance)], 1)
     if has_pulls:
         _remove_old_responses(settings, account_ids)
     if failed:
         click.echo(f"{len(failed)} of {len(partitions) + 1} runs failed.", err=True)
         sys.exit(1)
+
+
+def _record(outcomes: Iterable[RunOutcome], ended: list[RunOutcome]) -> Iterator[RunOutcome]:
+    for outcome in outcomes:
+        ended.append(outcome)
+        yield outcome
+
+
+def _summarize_interrupted(ended: list[RunOutcome], total: int) -> str:
+    published = sum(outcome.error is None for outcome in ended)
+    return (
+        f"Interrupted: {published} of {total} runs are published, {total - len(ended)} did not start. Start the others "
+        "again with --account and --date, before their day closes."
+    )
 
 
 def _remove_old_responses(settings: Settings, account_ids: list[str]) -> None:

@@ -13,6 +13,9 @@ from importlib.resources import files
 
 import dagster as dg
 
+# no public name: why a run failed; an interrupt of this process is UNEXPECTED_TERMINATION
+from dagster._core.events import RunFailureReason
+
 from lms_pipeline.defs.failures import MAX_RETRIES_TAG, SHELL_TAG, describe_failure
 from lms_pipeline.defs.launching import identify_process
 from lms_pipeline.defs.partitions import add_accounts, build_partition_key
@@ -26,6 +29,7 @@ from lms_pipeline.tables.pulled import PULLED_TABLES, UNIFIED_ENROLLMENTS
 
 QUIET_CONFIG = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 """Run config that keeps Dagster's log off the terminal."""
+INTERRUPTED = "interrupted; the responses so far are stored, and the next pull of this day does not request them again."
 PULLED_ASSETS = {table.name for table in PULLED_TABLES}
 
 
@@ -40,6 +44,8 @@ class RunOutcome:
     seconds: float
     enrollments: int | None = None
     """Published rows of `unified_enrollments`; None if the run did not publish the table."""
+    is_interrupted: bool = False
+    """Whether a signal ended the run."""
     kept: bool = False
     """Whether the day was closed and its published snapshot stayed as it was."""
 
@@ -85,6 +91,9 @@ def run_partitions(
 
     `names` maps account ids to names for the subjects of outcomes. `allow_drop` publishes even where many enrollments
     are missing.
+
+    Raises:
+        KeyboardInterrupt: a signal ended a run; its outcome was yielded.
     """
     pulls = not select or not PULLED_ASSETS.isdisjoint(select)
     config = {**QUIET_CONFIG, "ops": {"pull": {"config": {"allow_drop": allow_drop}}}} if pulls else QUIET_CONFIG
@@ -102,7 +111,10 @@ def run_partitions(
         )
         account = partition.account_id
         subject = f"{(names or {}).get(account, account)} on {partition.day}"
-        yield _build_outcome(subject, result, time.monotonic() - started)
+        outcome = _build_outcome(subject, result, time.monotonic() - started)
+        yield outcome
+        if outcome.is_interrupted:
+            raise KeyboardInterrupt
 
 
 def rebuild_warehouse(defs: dg.Definitions, instance: dg.DagsterInstance) -> RunOutcome:
@@ -128,10 +140,16 @@ def _build_outcome(subject: str, result: dg.ExecuteInProcessResult, seconds: flo
     }
     enrollments = metadata.get(UNIFIED_ENROLLMENTS.name, {})
     rows = enrollments.get("dagster/partition_row_count")
+    is_interrupted = any(
+        event.is_job_failure and event.job_failure_data.failure_reason is RunFailureReason.UNEXPECTED_TERMINATION
+        for event in result.all_events
+    )
+    error = None if result.success else describe_failure(result.all_events, with_error_text=True)
     return RunOutcome(
         subject,
-        None if result.success else describe_failure(result.all_events, with_error_text=True),
+        INTERRUPTED if is_interrupted else error,
         seconds,
+        is_interrupted=is_interrupted,
         enrollments=rows.value if isinstance(rows, dg.IntMetadataValue) else None,
         kept=enrollments.get("kept") == dg.MetadataValue.bool(True),
     )
