@@ -14,6 +14,7 @@ from importlib import import_module
 import click
 
 from lms_pipeline import __version__
+from lms_pipeline.commands.terminal import echo
 from lms_pipeline.errors import LmsPipelineError, WrongUseError
 from lms_pipeline.truto.log_filter import install_logging_filters
 
@@ -72,14 +73,14 @@ def main() -> None:
     except LmsPipelineError as error:
         if "--debug" in sys.argv:
             raise
-        click.echo(f"Error: {error}", err=True)
+        echo(f"Error: {error}", err=True)
         sys.exit(2 if isinstance(error, WrongUseError) else 1)
     except Exception as error:  # the edge of the process: for example a full disk under Dagster's log
         if "--debug" in sys.argv:
             raise
         details, *_ = str(error).strip().splitlines() or ["no details"]
         problem = f"{type(error).__name__}: {details}"
-        click.echo(f"Error: {problem}; check the disk of LMS_DATA_DIR, or add --debug for a traceback.", err=True)
+        echo(f"Error: {problem}; check the disk of LMS_DATA_DIR, or add --debug for a traceback.", err=True)
         sys.exit(1)
 
 

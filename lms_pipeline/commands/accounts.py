@@ -8,12 +8,11 @@ from __future__ import annotations
 import click
 from rich import box
 from rich.table import Table
-from rich.text import Text
 
 from lms_pipeline.accounts.options import AccountOptions, load_options
 from lms_pipeline.accounts.registry import Registry, load_display_names
 from lms_pipeline.checks.fleet import count_partition_keys
-from lms_pipeline.commands.common import print_table
+from lms_pipeline.commands.terminal import build_cell, print_table
 from lms_pipeline.settings import Settings
 
 
@@ -35,9 +34,9 @@ def list_accounts() -> None:
     for account in registered:
         table.add_row(
             account.id,
-            Text(names[account.id]),  # a name is never markup
-            account.status,
-            account.integration or "-",
+            build_cell(names[account.id]),
+            build_cell(account.status),
+            build_cell(account.integration or "-"),
             _format_strategy(options.get(account.id, AccountOptions()).strategy, account.strategy),
             str(account.first_day),
             str(account.last_day or "-"),

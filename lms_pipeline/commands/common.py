@@ -1,4 +1,4 @@
-"""Parts that several commands share: argument types, settings, tables, and the report of runs.
+"""Parts that several commands share: argument types, settings, and the report of runs.
 
 Belongs here: helpers of the command line with more than one user.
 """
@@ -16,16 +16,13 @@ from typing import TYPE_CHECKING
 import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
+from lms_pipeline.commands import terminal
 from lms_pipeline.errors import WrongUseError
 from lms_pipeline.settings import Settings
 
 if TYPE_CHECKING:  # Dagster takes a second to import
     from lms_pipeline.defs.instance import RunOutcome
-
-PIPE_WIDTH = 160
-"""Characters in a line of a table that goes to a file or a pipe."""
 
 
 def parse_day(text: str) -> date:
@@ -56,11 +53,6 @@ def check_first_day(settings: Settings, day: date) -> None:
         raise WrongUseError(f"{day} is before the first day, LMS_START_DATE {settings.start_date}.")
 
 
-def print_table(table: Table) -> None:
-    """Print a table in the terminal's width, or in `PIPE_WIDTH` elsewhere."""
-    Console(width=None if Console().is_terminal else PIPE_WIDTH).print(table)
-
-
 def print_outcomes(outcomes: Iterable[RunOutcome], total: int) -> list[RunOutcome]:
     """Print each outcome when its run ends, under a progress bar on a terminal. Return the failed ones."""
     failed: list[RunOutcome] = []
@@ -70,13 +62,13 @@ def print_outcomes(outcomes: Iterable[RunOutcome], total: int) -> list[RunOutcom
         for outcome in progress.track(outcomes, total, description="materializing"):
             if outcome.error is not None:
                 failed.append(outcome)
-                click.echo(f"{outcome.subject}: failed: {outcome.error}", err=True)
+                terminal.echo(f"{outcome.subject}: failed: {outcome.error}", err=True)
             elif outcome.kept:
-                click.echo(f"{outcome.subject}: kept, the day is closed")
+                terminal.echo(f"{outcome.subject}: kept, the day is closed")
             elif outcome.enrollments is None:
-                click.echo(f"{outcome.subject}: published in {outcome.seconds:.1f} s")
+                terminal.echo(f"{outcome.subject}: published in {outcome.seconds:.1f} s")
             else:
-                click.echo(f"{outcome.subject}: {outcome.enrollments:,} enrollments in {outcome.seconds:.1f} s")
+                terminal.echo(f"{outcome.subject}: {outcome.enrollments:,} enrollments in {outcome.seconds:.1f} s")
     return failed
 
 

@@ -18,6 +18,7 @@ from rich.table import Table
 
 from lms_pipeline.accounts.registry import Registry, load_display_names
 from lms_pipeline.commands.common import check_first_day, format_command, load_settings, print_outcomes
+from lms_pipeline.commands.terminal import build_cell, echo
 from lms_pipeline.connection import DemoMark
 from lms_pipeline.defs.instance import RunOutcome
 from lms_pipeline.errors import LmsPipelineError
@@ -137,14 +138,14 @@ def _print_rates(data: DataDir, days: Sequence[date]) -> None:
     for account in Registry(data.registry).read_active():
         rates = [by_key[account.id, day]["completion_rate"] for day in days]
         cells = ("-" if rate is None else f"{rate:.1%}" for rate in rates)
-        table.add_row(account.name, f"{by_key[account.id, days[-1]]['n_all']:,}", *cells)
+        table.add_row(build_cell(account.name), f"{by_key[account.id, days[-1]]['n_all']:,}", *cells)
     click.echo()
     Console().print(table)
     click.echo()
     for account in Registry(data.registry).read_accounts():
         if not account.is_active:
             todo = ": ask its owner to connect it again in Truto" if account.status == "needs_reauth" else ""
-            click.echo(f"{account.name} is skipped because its status is {account.status}{todo}.")
+            echo(f"{account.name} is skipped because its status is {account.status}{todo}.")
 
 
 def _print_next_steps(data_dir: Path | None) -> None:

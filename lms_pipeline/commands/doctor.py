@@ -8,10 +8,9 @@ from __future__ import annotations
 import click
 from rich import box
 from rich.table import Table
-from rich.text import Text
 
 from lms_pipeline.accounts.registry import Registry, load_display_names
-from lms_pipeline.commands.common import print_table
+from lms_pipeline.commands.terminal import build_cell, print_table
 from lms_pipeline.errors import WrongUseError
 from lms_pipeline.settings import Settings
 
@@ -35,8 +34,8 @@ def doctor(account_id: str | None) -> None:
     with Truto(settings).connect() as client:
         answers = Doctor(client, account.id).examine()
         requests = client.requests
-    title = f"{load_display_names(settings)[account.id]}, {requests} calls"
+    title = build_cell(f"{load_display_names(settings)[account.id]}, {requests} calls")
     table = Table("question", "answer", title=title, title_justify="left", box=box.SIMPLE)
     for question, answer in answers.items():
-        table.add_row(question, Text(answer))  # `user[id]` is not markup
+        table.add_row(question, build_cell(answer))
     print_table(table)

@@ -9,6 +9,7 @@ import sys
 
 import click
 
+from lms_pipeline.commands.terminal import echo
 from lms_pipeline.lake.paths import DataDir
 from lms_pipeline.settings import Settings
 
@@ -33,12 +34,12 @@ def housekeeping(*, dry_run: bool) -> None:
         expired, missing = find_all_expired(settings, instance), find_missing_events(instance, data)
         if dry_run:
             for item in expired:
-                click.echo(item)
-            click.echo(f"Would remove {format_totals(expired)}.")
-            click.echo(f"Would report {len(missing):,} published files to Dagster.")
+                echo(str(item))
+            echo(f"Would remove {format_totals(expired)}.")
+            echo(f"Would report {len(missing):,} published files to Dagster.")
             return
-        removed = remove(data, expired, lambda warning: click.echo(warning, err=True))
-        click.echo(f"Removed {format_totals(removed)}.")
-        click.echo(f"Reported {report_events(instance, data, missing):,} published files to Dagster.")
+        removed = remove(data, expired, lambda warning: echo(warning, err=True))
+        echo(f"Removed {format_totals(removed)}.")
+        echo(f"Reported {report_events(instance, data, missing):,} published files to Dagster.")
     if len(removed) < len(expired):
         sys.exit(1)

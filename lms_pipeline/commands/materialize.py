@@ -15,6 +15,7 @@ import click
 from lms_pipeline.accounts.registry import Registry, load_display_names
 from lms_pipeline.commands.common import check_first_day, parse_day, print_outcomes
 from lms_pipeline.commands.interrupts import stop_on_signals
+from lms_pipeline.commands.terminal import echo
 from lms_pipeline.errors import WrongUseError
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.settings import Settings
@@ -62,7 +63,7 @@ def materialize(
         _print_estimates(settings, partitions, names)
         return
     if settings.frozen_now:
-        click.echo(f"LMS_NOW is set: {settings.now():%Y-%m-%d %H:%M} UTC is used as the current time.", err=True)
+        echo(f"LMS_NOW is set: {settings.now():%Y-%m-%d %H:%M} UTC is used as the current time.", err=True)
     has_pulls = not selection or any(table.name in selection for table in PULLED_TABLES)
     if has_pulls and settings.calendar.find_open_day(settings.now()) in days:
         Truto(settings).check_settings()  # once, instead of one failed run for each account
@@ -76,7 +77,7 @@ def materialize(
     if has_pulls:
         _remove_old_responses(settings, account_ids)
     if failed:
-        click.echo(f"{len(failed)} of {len(partitions) + 1} runs failed.", err=True)
+        echo(f"{len(failed)} of {len(partitions) + 1} runs failed.", err=True)
         sys.exit(1)
 
 
@@ -101,9 +102,9 @@ def _remove_old_responses(settings: Settings, account_ids: list[str]) -> None:
 
     data, policy = DataDir(settings.data_dir), load_policy(settings)
     expired = [item for account_id in account_ids for item in find_old_responses(data, policy, account_id)]
-    removed = remove(data, expired, lambda warning: click.echo(warning, err=True))
+    removed = remove(data, expired, lambda warning: echo(warning, err=True))
     if removed:
-        click.echo(f"Removed {format_totals(removed)}.")
+        echo(f"Removed {format_totals(removed)}.")
 
 
 def _print_estimates(settings: Settings, partitions: list[Partition], names: dict[str, str]) -> None:
@@ -121,8 +122,8 @@ def _print_estimates(settings: Settings, partitions: list[Partition], names: dic
                 estimate = estimate_calls(client, data, job)
             except TrutoError as error:
                 estimate, is_failed = str(error), True
-            click.echo(f"{names[partition.account_id]} on {partition.day}: {estimate}")
-        click.echo(f"The estimate cost {client.requests} calls; nothing was stored.")
+            echo(f"{names[partition.account_id]} on {partition.day}: {estimate}")
+        echo(f"The estimate cost {client.requests} calls; nothing was stored.")
     if is_failed:
         sys.exit(1)
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 import csv
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TextIO, get_args
 
@@ -17,9 +18,9 @@ import click
 import duckdb
 from rich import box
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
+from lms_pipeline.commands.terminal import build_cell
 from lms_pipeline.errors import LmsPipelineError, WrongUseError
 from lms_pipeline.lake import warehouse
 from lms_pipeline.lake.paths import DataDir
@@ -31,6 +32,9 @@ MAX_PRINTED_ROWS = 1_000
 MAX_LINE_WIDTH = 100_000
 """Characters in a line of a table that goes to a file or a pipe: no cell is cut."""
 ROWS_PER_BATCH = 10_000
+FORMULA_STARTS = frozenset("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")
+"""First characters of what a spreadsheet runs as a formula; the last four are full-width. Source: OWASP, "CSV Injection"."""
+SIGNED_NUMBER = re.compile(r"[-+]([0-9.]+(e[-+]?[0-9]+)?|inf|nan)", re.IGNORECASE)
 UNKNOWN_NAME = re.compile(r"Table with name|Referenced (table|column)|does not have a column")
 """In DuckDB's messages about tables and columns that don't exist."""
 
@@ -45,8 +49,9 @@ UNKNOWN_NAME = re.compile(r"Table with name|Referenced (table|column)|does not h
     show_default=True,
     help="Format of the rows.",
 )
+@click.option("--raw-text", is_flag=True, help="CSV: keep texts as they are that a spreadsheet would run as a formula.")
 @click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="Write to this file.")
-def query(sql: str, form: Format, output: Path | None) -> None:
+def query(sql: str, form: Format, output: Path | None, *, raw_text: bool) -> None:
     """Run SQL, one read-only query in quotes, on the warehouse.
 
     SQL is in the dialect of DuckDB. Tables: course_completion, account_completion, learner_completion (latest day),
@@ -57,7 +62,7 @@ def query(sql: str, form: Format, output: Path | None) -> None:
     with warehouse.open_warehouse(DataDir(Settings.load().data_dir)) as connection:
         rows = _run_query(connection, sql)
         try:
-            _write(rows, form, output)
+            _write(rows, form, output, raw_text=raw_text)
         except duckdb.Error as error:
             raise LmsPipelineError(f"The query failed: {_read_first_line(error)}.") from None
         except BrokenPipeError:
@@ -81,21 +86,43 @@ def _run_query(connection: duckdb.DuckDBPyConnection, sql: str) -> duckdb.DuckDB
     raise WrongUseError("The SQL must be a single query: SELECT, FROM, DESCRIBE, SUMMARIZE or SHOW.")
 
 
-def _write(rows: duckdb.DuckDBPyRelation, form: Format, output: Path | None) -> None:
+def _write(rows: duckdb.DuckDBPyRelation, form: Format, output: Path | None, *, raw_text: bool) -> None:
     if form == "parquet":
         rows.write_parquet(str(output))
         return
-    write = {"csv": _write_csv, "json": _write_json, "table": _write_table}[form]
     with output.open("w", encoding="utf-8", newline="") if output else nullcontext(sys.stdout) as file:
-        write(rows, file)
+        if form == "csv":
+            _write_csv(rows, file, raw_text=raw_text)
+        elif form == "json":
+            _write_json(rows, file)
+        else:
+            _write_table(rows, file)
 
 
-def _write_csv(rows: duckdb.DuckDBPyRelation, file: TextIO) -> None:
+def _write_csv(rows: duckdb.DuckDBPyRelation, file: TextIO, *, raw_text: bool) -> None:
     """Write one line for each row. DuckDB converts the values to text, so that every type works."""
-    writer = csv.writer(file, lineterminator="\n")
+    convert: Callable[[str | None], str | None] = (lambda text: text) if raw_text else _defuse_formula
+    writer = csv.writer(_LineFeedWriter(file), lineterminator="\r\n")
     writer.writerow(rows.columns)
     for batch in rows.project("COLUMNS(*)::VARCHAR").to_arrow_reader(ROWS_PER_BATCH):
-        writer.writerows(zip(*(column.to_pylist() for column in batch.columns), strict=True))
+        writer.writerows(zip(*(map(convert, column.to_pylist()) for column in batch.columns), strict=True))
+
+
+@dataclass(frozen=True)
+class _LineFeedWriter:
+    r"""Ends lines with `\n`. `csv` quotes a `\r` in a text only if its lines end with `\r\n`."""
+
+    file: TextIO
+
+    def write(self, line: str) -> int:
+        return self.file.write(line.removesuffix("\r\n") + "\n")
+
+
+def _defuse_formula(text: str | None) -> str | None:
+    """Put an apostrophe before what a spreadsheet would run as a formula."""
+    if not text or text[0] not in FORMULA_STARTS or SIGNED_NUMBER.fullmatch(text):
+        return text
+    return f"'{text}"
 
 
 def _write_json(rows: duckdb.DuckDBPyRelation, file: TextIO) -> None:
@@ -115,7 +142,7 @@ def _write_table(rows: duckdb.DuckDBPyRelation, file: TextIO) -> None:
         table.add_column(name, justify="right" if is_number else "left")
     shown = rows.limit(MAX_PRINTED_ROWS + 1).fetchall()
     for row in shown[:MAX_PRINTED_ROWS]:
-        table.add_row(*(escape(_format_cell(value)) for value in row))
+        table.add_row(*(build_cell(_format_cell(value)) for value in row))
     console = Console(file=file, width=None if file.isatty() else MAX_LINE_WIDTH)
     if console.measure(table).maximum <= console.width:
         console.print(table)
@@ -130,7 +157,7 @@ def _build_block(columns: Sequence[str], row: Sequence[object]) -> Table:
     """Return a row that is too wide for the terminal as a table with one line for each column."""
     block = Table("column", "value", box=box.SIMPLE, show_header=False)
     for name, value in zip(columns, row, strict=True):
-        block.add_row(escape(name), escape(_format_cell(value)))
+        block.add_row(build_cell(name), build_cell(_format_cell(value)))
     return block
 
 
