@@ -65,6 +65,7 @@ def lms_pipeline(debug: bool) -> None:
 
 def main() -> None:
     """Run the command. Print an error as one sentence; exit with 1 on a failure, with 2 on wrong use."""
+    os.umask(0o077)  # `lake/access.py` applies LMS_SHARE
     install_logging_filters()
     try:
         lms_pipeline(prog_name="lms-pipeline", standalone_mode=True)

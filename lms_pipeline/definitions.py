@@ -12,17 +12,20 @@ from lms_pipeline.defs.assets import build_metrics, build_pull, build_source, wa
 from lms_pipeline.defs.jobs import build_fleet_schedule, build_housekeeping, build_jobs, build_schedule
 from lms_pipeline.defs.resources import build_resources
 from lms_pipeline.defs.sensors import build_sensors
+from lms_pipeline.lake.access import restrict_access
 from lms_pipeline.settings import Settings
 from lms_pipeline.truto.log_filter import install_logging_filters
 
 
 def build_defs(settings: Settings) -> dg.Definitions:
-    """Build everything that Dagster shows and runs with these settings.
+    """Build everything that Dagster shows and runs with these settings. Sets the umask of the process.
 
     Raises:
         SettingsError: LMS_SCHEDULE is not a cron expression.
+        LakeError: files in the data directory are readable for others, and can't be changed.
     """
     install_logging_filters()
+    restrict_access(settings)
     housekeeping, housekeeping_schedule = build_housekeeping(settings)
     return dg.Definitions(
         assets=[build_source(settings), build_pull(settings), build_metrics(settings), warehouse],

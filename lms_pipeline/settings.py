@@ -6,9 +6,12 @@ accounts (`accounts/options.py`).
 
 from __future__ import annotations
 
+import logging
+import stat
+from contextlib import suppress
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -18,6 +21,8 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from lms_pipeline.days import Calendar
 from lms_pipeline.errors import SettingsError
 
+log = logging.getLogger(__name__)
+
 LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 GLOB_CHARACTERS = set("*?[")
 FORMS = {
@@ -26,6 +31,7 @@ FORMS = {
     "LMS_NOW": "an instant, like 2026-01-31T02:00:00Z",
     "LMS_TOKEN_CALLS_PER_10S": "a whole number, 0 or more",
     "LMS_ACCOUNT_CALLS_PER_10S": "a whole number, 0 or more",
+    "LMS_SHARE": "group, or not set",
     "LMS_REJECTED_DAYS": "a whole number from 0 to 36500",
     "LMS_RUN_LOG_DAYS": "a whole number from 0 to 36500",
 }
@@ -53,6 +59,7 @@ class Settings(BaseSettings):
     token_calls_per_10s: int = Field(500, alias="LMS_TOKEN_CALLS_PER_10S", ge=0)
     account_calls_per_10s: int = Field(50, alias="LMS_ACCOUNT_CALLS_PER_10S", ge=0)
     alert_webhook: SecretStr | None = Field(None, alias="LMS_ALERT_WEBHOOK")
+    share: Literal["group"] | None = Field(None, alias="LMS_SHARE")
     rejected_days: int = Field(90, alias="LMS_REJECTED_DAYS", ge=0, le=36_500)
     run_log_days: int = Field(90, alias="LMS_RUN_LOG_DAYS", ge=0, le=36_500)
     dagster_home_set: Path | None = Field(None, alias="DAGSTER_HOME")
@@ -69,6 +76,7 @@ class Settings(BaseSettings):
         """
         start = (start or Path.cwd()).resolve()
         root = _find_root(start)
+        _warn_of_open_file(root / ".env")
         try:
             settings = cls(_env_file=root / ".env", _env_file_encoding="utf-8")
         except ValidationError as invalid:
@@ -175,6 +183,13 @@ class Settings(BaseSettings):
         if aware > datetime.now(UTC):
             raise ValueError("it must not be ahead of the clock")
         return aware
+
+
+def _warn_of_open_file(env_file: Path) -> None:
+    """Log a warning if users outside of the owner's group can read the file, which may hold a token."""
+    with suppress(OSError):
+        if env_file.stat().st_mode & stat.S_IROTH:
+            log.warning("Every user of this machine can read %s: run `chmod o-rwx` on it.", env_file)
 
 
 def _find_root(start: Path) -> Path:

@@ -27,6 +27,7 @@ BAD = {
     "LMS_GRACE_HOURS": ["0", "-1", "24.5", "nan", "inf", "a day"],
     "LMS_TOKEN_CALLS_PER_10S": ["-1", "many"],
     "LMS_ACCOUNT_CALLS_PER_10S": ["-1", "many"],
+    "LMS_SHARE": ["all", "Group", "0640"],
     "LMS_REJECTED_DAYS": ["-1", "36501", "1.5", "for ever"],
     "LMS_RUN_LOG_DAYS": ["-1", "36501"],
     "LMS_NOW": ["2999-01-01T00:00:00Z", "yesterday", "0001-01-01T00:00:00+14:00"],
@@ -69,6 +70,7 @@ def test_the_defaults(tmp_path, load):
         "account_calls_per_10s": 50,
         "alert_webhook": None,
         "rejected_days": 90,
+        "share": None,
         "run_log_days": 90,
         "dagster_home_set": None,
     }
@@ -259,3 +261,12 @@ def test_loading_does_not_change_the_environment(tmp_path, load):
     (tmp_path / ".env").write_text(f"TRUTO_API_TOKEN={TOKEN}\n", "utf-8")
     load()
     assert "TRUTO_API_TOKEN" not in os.environ
+
+
+@pytest.mark.parametrize(("mode", "is_warned_of"), [(0o600, False), (0o640, False), (0o644, True), (0o604, True)])
+def test_an_env_file_that_everybody_can_read_is_warned_of(load, tmp_path, caplog, mode, is_warned_of):
+    (tmp_path / ".env").write_text("TRUTO_API_TOKEN=secret", encoding="utf-8")
+    (tmp_path / ".env").chmod(mode)
+    load()
+    expected = [f"Every user of this machine can read {tmp_path / '.env'}: run `chmod o-rwx` on it."]
+    assert [record.getMessage() for record in caplog.records] == (expected if is_warned_of else [])

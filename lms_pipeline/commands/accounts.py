@@ -12,8 +12,8 @@ from rich.table import Table
 from lms_pipeline.accounts.options import AccountOptions, load_options
 from lms_pipeline.accounts.registry import Registry, load_display_names
 from lms_pipeline.checks.fleet import count_partition_keys
+from lms_pipeline.commands.common import load_settings
 from lms_pipeline.commands.terminal import build_cell, print_table
-from lms_pipeline.settings import Settings
 
 
 @click.group()
@@ -24,7 +24,7 @@ def accounts() -> None:
 @accounts.command("list")
 def list_accounts() -> None:
     """Print all accounts of the registry."""
-    settings = Settings.load()
+    settings = load_settings()
     registered = Registry.open(settings).read_accounts()
     if not registered:
         click.echo("No accounts yet: run `lms-pipeline accounts sync`, or `lms-pipeline accounts add ID`.")
@@ -55,7 +55,7 @@ def sync() -> None:
     from lms_pipeline.accounts.sync import sync_with_truto
     from lms_pipeline.connection import Truto
 
-    settings = Settings.load()
+    settings = load_settings()
     registry = Registry.open(settings)
     new = sync_with_truto(Truto(settings).connect, registry, settings)
     click.echo(
@@ -73,7 +73,7 @@ def add(account_id: str, name: str | None) -> None:
     An account of the registry becomes active again: `auto` selects its strategy again, and enrollments may be carried
     over again.
     """
-    settings = Settings.load()
+    settings = load_settings()
     registry = Registry.open(settings)
     first_day = settings.calendar.find_latest_ended(settings.now())
     account = registry.add(account_id, name=name, first_day=first_day)
@@ -87,7 +87,7 @@ def add(account_id: str, name: str | None) -> None:
 @click.argument("account_id", metavar="ID")
 def remove(account_id: str) -> None:
     """Stop pulling the account ID of the registry. Its data stays."""
-    settings = Settings.load()
+    settings = load_settings()
     last_day = settings.calendar.find_latest_ended(settings.now())
     account = Registry.open(settings).remove(account_id, last_day=last_day)
     click.echo(f"{account.id} is inactive; its data stays.")

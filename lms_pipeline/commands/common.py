@@ -19,6 +19,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from lms_pipeline.commands import terminal
 from lms_pipeline.errors import WrongUseError
+from lms_pipeline.lake.access import restrict_access
 from lms_pipeline.settings import Settings
 
 if TYPE_CHECKING:  # Dagster takes a second to import
@@ -37,10 +38,13 @@ def parse_day(text: str) -> date:
         raise click.BadParameter(f"{text!r} is not a day: write it as 2026-01-31.") from None
 
 
-def load_settings(data_dir: Path | None) -> Settings:
-    """Return the settings, with the option `--data-dir` in place of `LMS_DATA_DIR` if it is given."""
+def load_settings(data_dir: Path | None = None) -> Settings:
+    """Return the settings, with the option `--data-dir` in place of `LMS_DATA_DIR` if it is given, and restrict access to it."""
     settings = Settings.load()
-    return settings if data_dir is None else settings.model_copy(update={"data_dir": data_dir.resolve()})
+    if data_dir is not None:
+        settings = settings.model_copy(update={"data_dir": data_dir.resolve()})
+    restrict_access(settings)
+    return settings
 
 
 def check_first_day(settings: Settings, day: date) -> None:

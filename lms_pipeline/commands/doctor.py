@@ -10,9 +10,9 @@ from rich import box
 from rich.table import Table
 
 from lms_pipeline.accounts.registry import Registry, load_display_names
+from lms_pipeline.commands.common import load_settings
 from lms_pipeline.commands.terminal import build_cell, print_table
 from lms_pipeline.errors import WrongUseError
-from lms_pipeline.settings import Settings
 
 
 @click.command()
@@ -25,7 +25,7 @@ def doctor(account_id: str | None) -> None:
     from lms_pipeline.connection import Truto
     from lms_pipeline.extract.doctor import Doctor
 
-    settings = Settings.load()
+    settings = load_settings()
     registry = Registry.open(settings)
     active = registry.read_active()
     if account_id is None and len(active) != 1:

@@ -9,9 +9,9 @@ import sys
 
 import click
 
+from lms_pipeline.commands.common import load_settings
 from lms_pipeline.commands.terminal import echo
 from lms_pipeline.lake.paths import DataDir
-from lms_pipeline.settings import Settings
 
 
 @click.command()
@@ -28,7 +28,7 @@ def housekeeping(*, dry_run: bool) -> None:
     from lms_pipeline.housekeeping.cleanup import remove
     from lms_pipeline.housekeeping.policy import format_totals
 
-    settings = Settings.load()
+    settings = load_settings()
     data = DataDir(settings.data_dir)
     with open_instance(settings) as instance:
         expired, missing = find_all_expired(settings, instance), find_missing_events(instance, data)

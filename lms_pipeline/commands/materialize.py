@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from lms_pipeline.accounts.registry import Registry, load_display_names
-from lms_pipeline.commands.common import check_first_day, parse_day, print_outcomes
+from lms_pipeline.commands.common import check_first_day, load_settings, parse_day, print_outcomes
 from lms_pipeline.commands.interrupts import stop_on_signals
 from lms_pipeline.commands.terminal import echo
 from lms_pipeline.errors import WrongUseError
@@ -52,7 +52,7 @@ def materialize(
     from lms_pipeline.definitions import build_defs
     from lms_pipeline.defs.instance import check_selection, open_instance, rebuild_warehouse, run_partitions
 
-    settings = Settings.load()
+    settings = load_settings()
     selection = [name.strip() for name in select.split(",") if name.strip()]
     check_selection(selection)
     days = _list_days(settings, first, last) if selection != ["warehouse"] else []

@@ -20,11 +20,11 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from lms_pipeline.commands.common import load_settings
 from lms_pipeline.commands.terminal import build_cell
 from lms_pipeline.errors import LmsPipelineError, WrongUseError
 from lms_pipeline.lake import warehouse
 from lms_pipeline.lake.paths import DataDir
-from lms_pipeline.settings import Settings
 
 Format = Literal["table", "csv", "json", "parquet"]
 MAX_PRINTED_ROWS = 1_000
@@ -59,7 +59,7 @@ def query(sql: str, form: Format, output: Path | None, *, raw_text: bool) -> Non
     """
     if form == "parquet" and output is None:
         raise WrongUseError("Parquet output needs a file: name one with -o.")
-    with warehouse.open_warehouse(DataDir(Settings.load().data_dir)) as connection:
+    with warehouse.open_warehouse(DataDir(load_settings().data_dir)) as connection:
         rows = _run_query(connection, sql)
         try:
             _write(rows, form, output, raw_text=raw_text)

@@ -12,10 +12,9 @@ from datetime import date
 import click
 
 from lms_pipeline.accounts.registry import Registry, load_display_names
-from lms_pipeline.commands.common import parse_day, print_outcomes
+from lms_pipeline.commands.common import load_settings, parse_day, print_outcomes
 from lms_pipeline.commands.terminal import echo
 from lms_pipeline.lake.paths import DataDir, Partition
-from lms_pipeline.settings import Settings
 
 
 @click.command()
@@ -33,7 +32,7 @@ def replay(account_id: str, day: date) -> None:
     from lms_pipeline.snapshot.run import replay_snapshot
     from lms_pipeline.tables.catalog import METRIC_TABLES
 
-    settings = Settings.load()
+    settings = load_settings()
     data = DataDir(settings.data_dir)
     account = Registry.open(settings).get(account_id)
     job = SnapshotJob.load(settings, Partition(account.id, day), f"replay-{uuid.uuid4()}")

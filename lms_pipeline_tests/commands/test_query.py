@@ -81,6 +81,7 @@ def test_a_wide_table_is_not_cut(query):
 
 
 def test_a_closed_pipe_ends_it_without_an_error(query, tmp_path):
+    query("SELECT 1")  # makes the modes of the directory private, and says so
     line = f"{sys.executable} -m lms_pipeline.cli query 'FROM range(1000000)' --format csv | head -1"
     done = subprocess.run(["bash", "-c", line], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (done.stdout, done.stderr) == ("range\n", "")

@@ -1,0 +1,88 @@
+"""Who can read the data directory: its owner alone, or with `LMS_SHARE=group` the owner's group too.
+
+Belongs here: the modes of files and folders, and the repair of those that are too open. Not here: their paths
+(`paths.py`).
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+from lms_pipeline.lake.disk import disk_errors
+from lms_pipeline.lake.paths import DataDir
+from lms_pipeline.settings import Settings
+
+log = logging.getLogger(__name__)
+
+PRIVATE_UMASK = 0o077
+GROUP_UMASK = 0o027
+_WRITABLE_BY_OWNER = 0o200
+
+
+def restrict_access(settings: Settings) -> None:
+    """Keep other users from reading what this process writes, and what the data directory already holds.
+
+    Repairs the modes of an existing data directory, and of Dagster's home, once: the modes of their top-level folders
+    are changed last, and show the next time that nothing is left to do. Logs how many were repaired.
+
+    Raises:
+        LakeError: a mode can't be changed.
+    """
+    umask = GROUP_UMASK if settings.share == "group" else PRIVATE_UMASK
+    os.umask(umask)
+    data = DataDir(settings.data_dir)
+    tops = (data.lake, data.checkpoints, data.state, data.warehouse, settings.dagster_home)
+    repaired = sum(_repair(path, umask) for path in tops)
+    if repaired:
+        readers = "its owner and group" if settings.share == "group" else "its owner"
+        log.warning(
+            "%s: %d files and folders have new modes, so that only %s can read them; see LMS_SHARE in docs/settings.md.",
+            data.root,
+            repaired,
+            readers,
+        )
+
+
+def _repair(top: Path, umask: int) -> int:
+    """Give a folder or file of this user, and all in it, the modes that `umask` means. Return how many changed."""
+    try:
+        status = top.lstat()
+    except (FileNotFoundError, NotADirectoryError):  # the first use of the directory, or a wrong path
+        return 0
+    is_right = stat.S_IMODE(status.st_mode) & 0o777 == _find_mode(status, umask)
+    if is_right or status.st_uid != os.geteuid() or stat.S_ISLNK(status.st_mode):
+        return 0
+    with disk_errors(top):
+        return sum(_set_mode(path, umask) for path in _walk(top))
+
+
+def _walk(top: Path) -> Iterator[Path]:
+    """Yield what is in a folder, the content of each folder before the folder, which is the last; or a single file."""
+    if not top.is_dir():
+        yield top
+    for folder, _, files in os.walk(top, topdown=False):
+        yield from (Path(folder, name) for name in files)
+        yield Path(folder)
+
+
+def _set_mode(path: Path, umask: int) -> bool:
+    """Give a file or folder its mode; return whether it had another one. It may be removed meanwhile."""
+    try:
+        status = path.lstat()
+        mode = _find_mode(status, umask)
+        if stat.S_ISLNK(status.st_mode) or status.st_uid != os.geteuid() or stat.S_IMODE(status.st_mode) == mode:
+            return False
+        path.chmod(mode)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _find_mode(status: os.stat_result, umask: int) -> int:
+    """Return the mode of a new folder or file under `umask`; what its owner can't write stays so."""
+    mode = (0o777 if stat.S_ISDIR(status.st_mode) else 0o666) & ~umask
+    return mode if status.st_mode & _WRITABLE_BY_OWNER else mode & 0o555
