@@ -12,16 +12,14 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from pyrate_limiter import Rate
-
 from lms_pipeline.accounts.options import AccountOptions
 from lms_pipeline.concurrency import wait
 from lms_pipeline.errors import LmsPipelineError
 from lms_pipeline.extract.checkpoint import Attempt
-from lms_pipeline.truto.rate_limit import HEADROOM, RateLimitExceededError, SharedRateLimiter
+from lms_pipeline.truto.rate_limit import HEADROOM, RateLimit, RateLimitExceededError, SharedRateLimiter
 from lms_pipeline.truto.request import Request
 
-HOUR_MS = 3_600_000
+HOUR_SECONDS = 3_600
 SECONDS_PER_CALL = 0.4
 """Seconds of a call that reaches the LMS, a guess for accounts without a limit."""
 TALENTLMS_CALLS_PER_HOUR = 2_000
@@ -53,7 +51,7 @@ class Limits:
     def estimate_seconds(self, calls: int, workers: int) -> float:
         """Estimate how long calls take while no other process makes any."""
         sending = calls * (10 / self.per_10s if self.per_10s else SECONDS_PER_CALL / workers)
-        waiting = (calls - 1) // self.per_hour * 3_600 if self.per_hour and calls else 0
+        waiting = (calls - 1) // self.per_hour * HOUR_SECONDS if self.per_hour and calls else 0
         return max(sending, waiting)
 
 
@@ -67,8 +65,10 @@ class Budget:
         self.limits = limits
         self._attempt = attempt
         self._deadline = time.monotonic() + limits.hours * 3_600
-        hourly = limits.per_hour
-        self._hourly = SharedRateLimiter(file, [Rate(hourly, HOUR_MS)], sleep) if hourly else None
+        self._hourly: SharedRateLimiter | None = None
+        if limits.per_hour:
+            subject = f"the LMS of account {account_id} allows {limits.per_hour:,} calls an hour (calls_per_hour)"
+            self._hourly = SharedRateLimiter(file, RateLimit(limits.per_hour, HOUR_SECONDS, subject), sleep)
 
     def __call__(self, request: Request) -> None:  # noqa: ARG002 - every request costs the same
         """Let a request pass, after a wait if the hourly limit needs one.

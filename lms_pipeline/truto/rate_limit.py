@@ -1,24 +1,27 @@
 """Limits on requests, shared by all processes with the same data directory.
 
-Belongs here: counting calls, and waiting until a limit allows the next one. pyrate-limiter counts in SQLite under a
-file lock, by real time even if LMS_NOW is set. Not here: which requests are worth a call (`extract/`).
+Belongs here: reserving a time for each call, and waiting for it; by real time even if LMS_NOW is set. Not here: which
+requests are worth a call (`extract/`).
 """
 
 from __future__ import annotations
 
 import hashlib
+import logging
 import sqlite3
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from threading import Lock
-
-from pyrate_limiter import Rate, RateItem, SQLiteBucket
 
 from lms_pipeline.concurrency import wait
 from lms_pipeline.errors import LmsPipelineError
 from lms_pipeline.truto.request import Request
+
+log = logging.getLogger(__name__)
 
 HEADROOM = 0.9
 """Share of a limit that is used: the server's window is not ours, and requests arrive later than they were sent."""
@@ -26,6 +29,17 @@ WINDOW_SECONDS = 10
 """Window of Truto's two tiers."""
 CLEANUP_INTERVAL = 1_000
 """Calls until those that no longer count are removed from the file again."""
+MIN_LOGGED_WAIT_SECONDS = 5.0
+"""Shorter waits are ordinary, and not worth a line in the log."""
+BUSY_TIMEOUT_SECONDS = 60.0
+"""How long a process waits for the others that use the same file; each needs about a millisecond."""
+_BOOT_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS slots (at REAL NOT NULL);
+CREATE INDEX IF NOT EXISTS slots_at ON slots (at);
+CREATE TABLE IF NOT EXISTS latest (boot_id TEXT NOT NULL, boot REAL NOT NULL, wall REAL NOT NULL);
+"""
 
 
 class RateLimitStateError(LmsPipelineError):
@@ -36,46 +50,145 @@ class RateLimitExceededError(Exception):
     """The limit allows no call before the deadline."""
 
 
+@dataclass(frozen=True, slots=True)
+class RateLimit:
+    """A number of calls in any window of time."""
+
+    calls: int
+    window_seconds: float
+    subject: str
+    """What the limit is, for the log."""
+
+
+def _read_boot_clock() -> float:
+    return time.clock_gettime(_BOOT_CLOCK)
+
+
+@cache
+def _read_boot_id() -> str:
+    """Return a text that differs after each start of the machine: Linux's, else the minute of the start."""
+    if _BOOT_ID.exists():
+        return _BOOT_ID.read_text(encoding="ascii").strip()
+    return f"minute {(time.time() - _read_boot_clock()) // 60:.0f}"
+
+
+@dataclass(frozen=True, slots=True)
+class Clocks:
+    """Time since the start of the machine, in seconds, which all its processes share and which nobody sets; and wall time."""
+
+    boot: Callable[[], float] = _read_boot_clock
+    wall: Callable[[], float] = time.time
+    read_boot_id: Callable[[], str] = _read_boot_id
+
+
 class SharedRateLimiter:
     """Limits calls in any window of time, over all processes that use the same file.
 
+    Each call reserves the first free time in the order of arrival, and then waits for it: no process is faster than
+    another. Times are seconds since the start of the machine: setting its clock, in either direction, changes nothing.
+    After a new start, earlier calls count as long ago as the wall clock says, and never hold a call for longer than one
+    window.
+
     Args:
         path: the SQLite file.
-        rates: calls per window; all of them hold.
+        limit: calls per window.
         sleep: waits the given seconds.
+        clocks: the time.
     """
 
-    def __init__(self, path: Path, rates: Sequence[Rate], sleep: Callable[[float], None] = wait) -> None:
+    def __init__(
+        self, path: Path, limit: RateLimit, sleep: Callable[[float], None] = wait, clocks: Clocks | None = None
+    ) -> None:
         self._path = path
-        with self._map_errors():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._bucket = SQLiteBucket.init_from_file(list(rates), "calls", str(path), use_file_lock=True)
+        self._limit = limit
         self._sleep = sleep
-        self._acquired = 0
+        self._clocks = clocks or Clocks()
+        self._lock = Lock()
+        self._reserved = 0
+        self._database = self._open()
 
     def acquire(self, deadline: float | None = None) -> None:
         """Count a call, after a wait for the limit to allow it; `deadline` is a time of `time.monotonic`.
 
         Raises:
-            RateLimitExceededError: no call is allowed before the deadline.
+            RateLimitExceededError: no call is allowed before the deadline; nothing is counted.
             RateLimitStateError: the file can't be used.
         """
-        while (seconds := self._try_acquire()) > 0:
-            if deadline is not None and time.monotonic() + seconds > deadline:
-                raise RateLimitExceededError
+        longest = None if deadline is None else deadline - time.monotonic()
+        slot, seconds = self._reserve(longest)
+        if seconds <= 0:
+            return
+        if seconds >= MIN_LOGGED_WAIT_SECONDS:
+            log.info("Waiting %.0f s: %s.", seconds, self._limit.subject)
+        try:
             self._sleep(seconds)
+        except BaseException:  # the wait is over, the call is not made
+            with self._transaction() as database:
+                database.execute("DELETE FROM slots WHERE rowid = ?", [slot])
+            raise
 
-    def _try_acquire(self) -> float:
-        """Count a call and return 0; if the limit allows none, return the seconds until it may."""
-        with self._map_errors(), self._bucket.lock:
-            item = RateItem("call", time.time_ns() // 1_000_000)
-            if self._bucket.put(item):
-                self._acquired += 1
-                if self._acquired % CLEANUP_INTERVAL == 1:
-                    self._bucket.leak(item.timestamp)
-                return 0
-            milliseconds = self._bucket.waiting(item)
-        return max(1, int(str(milliseconds))) / 1_000
+    def close(self) -> None:
+        """Close the file."""
+        self._database.close()
+
+    def _reserve(self, longest: float | None) -> tuple[int, float]:
+        """Reserve the first free time. Return its row and the seconds until then."""
+        limit = self._limit
+        with self._transaction() as database:
+            now = self._clocks.boot()
+            self._adopt_earlier_boot(database, now)
+            full = database.execute(
+                "SELECT at FROM slots ORDER BY at DESC LIMIT 1 OFFSET ?", [limit.calls - 1]
+            ).fetchone()
+            at = max(now, full[0] + limit.window_seconds) if full else now
+            if longest is not None and at - now > max(longest, 0):
+                raise RateLimitExceededError
+            self._reserved += 1
+            if self._reserved % CLEANUP_INTERVAL == 1:
+                database.execute("DELETE FROM slots WHERE at < ?", [now - limit.window_seconds])
+            slot = database.execute("INSERT INTO slots VALUES (?)", [at]).lastrowid
+        return slot or 0, at - now
+
+    def _adopt_earlier_boot(self, database: sqlite3.Connection, now: float) -> None:
+        """Move calls before this start of the machine to where they are on its clock; drop reservations of ended processes."""
+        wall, boot_id = self._clocks.wall(), self._clocks.read_boot_id()
+        latest = database.execute("SELECT boot_id, boot, wall FROM latest").fetchone()
+        if latest is None:
+            database.execute("INSERT INTO latest VALUES (?, ?, ?)", [boot_id, now, wall])
+            return
+        earlier_id, earlier, earlier_wall = latest
+        if earlier_id != boot_id:
+            elapsed = min(max(wall - earlier_wall, 0), self._limit.window_seconds)
+            database.execute("DELETE FROM slots WHERE at > ?", [earlier])
+            database.execute("UPDATE slots SET at = at + ?", [now - elapsed - earlier])
+        database.execute("UPDATE latest SET boot_id = ?, boot = ?, wall = ?", [boot_id, now, wall])
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        with self._lock, self._map_errors():
+            self._database.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._database
+            except BaseException:
+                self._database.execute("ROLLBACK")
+                raise
+            self._database.execute("COMMIT")
+
+    def _open(self) -> sqlite3.Connection:
+        """Open the file. A damaged one costs nothing to lose: it is set aside, and counting begins again."""
+        with self._map_errors():
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                return _connect(self._path)
+            except sqlite3.OperationalError:
+                raise
+            except sqlite3.DatabaseError as error:
+                damaged = self._path.with_suffix(".sqlite.damaged")
+                log.warning(
+                    "%s is damaged (%s): it is now %s, and calls are counted again.", self._path, error, damaged
+                )
+                self._path.replace(damaged)
+                return _connect(self._path)
 
     @contextmanager
     def _map_errors(self) -> Iterator[None]:
@@ -86,9 +199,24 @@ class SharedRateLimiter:
                 f"Calls can't be counted in {self._path}: {error}; make room, or remove the file if it is damaged."
             ) from None
 
-    def close(self) -> None:
-        """Close the file."""
-        self._bucket.close()  # type: ignore[no-untyped-call]
+
+def _check_content(database: sqlite3.Connection) -> None:
+    (found,) = database.execute("PRAGMA quick_check(1)").fetchone()
+    if found != "ok":
+        raise sqlite3.DatabaseError(found)
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    """Open the database; a power failure may lose the last calls, which no process is there to follow."""
+    database = sqlite3.connect(path, timeout=BUSY_TIMEOUT_SECONDS, isolation_level=None, check_same_thread=False)
+    try:
+        database.execute("PRAGMA synchronous = OFF")
+        database.executescript(_SCHEMA)
+        _check_content(database)
+    except BaseException:
+        database.close()
+        raise
+    return database
 
 
 class ApiRateLimits:
@@ -124,6 +252,7 @@ class ApiRateLimits:
         file = f"{tier}-{hashlib.sha256(name.encode()).hexdigest()[:32]}.sqlite"
         with self._lock:
             if file not in self._limiters:
-                rate = Rate(max(1, int(calls * HEADROOM)), WINDOW_SECONDS * 1_000)
-                self._limiters[file] = SharedRateLimiter(self._folder / file, [rate], self._sleep)
+                allowed = max(1, int(calls * HEADROOM))
+                limit = RateLimit(allowed, WINDOW_SECONDS, f"Truto allows {calls} calls in 10 s per {tier}")
+                self._limiters[file] = SharedRateLimiter(self._folder / file, limit, self._sleep)
             return self._limiters[file]

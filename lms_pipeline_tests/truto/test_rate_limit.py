@@ -7,48 +7,209 @@ import sys
 import time
 from collections import Counter
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
-from pyrate_limiter import Rate
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from lms_pipeline.sandbox import Switches, Tier, running
 from lms_pipeline.truto.client import TrutoClient
 from lms_pipeline.truto.query import ListQuery, ObjectQuery
-from lms_pipeline.truto.rate_limit import ApiRateLimits, RateLimitExceededError, RateLimitStateError, SharedRateLimiter
+from lms_pipeline.truto.rate_limit import (
+    ApiRateLimits,
+    Clocks,
+    RateLimit,
+    RateLimitExceededError,
+    RateLimitStateError,
+    SharedRateLimiter,
+)
 from lms_pipeline.truto.request import build_accounts_request, build_list_request, build_record_request
 from lms_pipeline_tests.support.sandbox import PAIRED, SWEEPING, SmallWorld
 
 ROOT = Path(__file__).parents[2]
 PROCESS = """
-import sys, time
+import sys
 from pathlib import Path
-from pyrate_limiter import Rate
-from lms_pipeline.truto.rate_limit import SharedRateLimiter
-limiter = SharedRateLimiter(Path(sys.argv[1]), [Rate(40, 1_000)])
-stamps, clock = [], time.time_ns
-time.time_ns = lambda: stamps.append(clock()) or stamps[-1]
+from lms_pipeline.truto.rate_limit import Clocks, RateLimit, SharedRateLimiter
+read, stamps, waits = Clocks().boot, [], []
+clocks = Clocks(boot=lambda: stamps.append(read()) or stamps[-1])
+limiter = SharedRateLimiter(Path(sys.argv[1]), RateLimit(40, 60, "the test"), waits.append, clocks)
 for _ in range(30):
+    waits.clear()
     limiter.acquire()
-    print(stamps[-1] // 1_000_000)
+    print(stamps[-1] + sum(waits))
 """
-"""Prints the milliseconds at which its calls are counted; how late it continues after each depends on the machine."""
+"""Prints the times that are reserved for its calls, without waiting for them."""
+WINDOW = 60.0
+
+
+class SetClock:
+    """A machine whose clocks a test sets."""
+
+    def __init__(self) -> None:
+        self.boot = 1_000.0
+        self.wall = 1_800_000_000.0
+        self.boot_id = "first"
+
+    @property
+    def clocks(self) -> Clocks:
+        return Clocks(lambda: self.boot, lambda: self.wall, lambda: self.boot_id)
+
+    def advance(self, seconds: float) -> None:
+        self.boot += seconds
+        self.wall += seconds
+
+    def restart(self, after: float, wall_step: float = 0) -> None:
+        self.boot, self.wall, self.boot_id = 5.0, self.wall + after + wall_step, f"after {self.boot_id}"
+
+
+def limiter(
+    path: Path, calls: int, clock: SetClock | None = None, waits: list[float] | None = None
+) -> SharedRateLimiter:
+    sleep = (lambda _seconds: None) if waits is None else waits.append
+    return SharedRateLimiter(path, RateLimit(calls, WINDOW, "the test"), sleep, clock.clocks if clock else None)
 
 
 def test_four_processes_at_once_never_exceed_the_limit(tmp_path):
     command = [sys.executable, "-c", PROCESS, str(tmp_path / "calls.sqlite")]
     processes = [subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) for _ in range(4)]
-    counted = sorted(int(at) for process in processes for at in process.communicate(timeout=60)[0].split())
-    assert len(counted) == 120
-    assert max(sum(first <= at < first + 1_000 for at in counted) for first in counted) == 40
+    reserved = sorted(float(at) for process in processes for at in process.communicate(timeout=60)[0].split())
+    assert len(reserved) == 120
+    assert all(later - earlier >= WINDOW - 1e-3 for earlier, later in zip(reserved, reserved[40:], strict=False))
+    assert reserved[-1] - reserved[0] < 3 * WINDOW  # the limit is also used
 
 
-def test_a_file_that_is_no_database_is_one_sentence(tmp_path):
+def test_processes_wait_in_the_order_of_their_arrival(tmp_path):
+    clock, waits = SetClock(), list[float]()
+    first, second = (limiter(tmp_path / "calls.sqlite", 1, clock, waits) for _ in range(2))
+    for one in (first, second, first, second):
+        one.acquire()
+    assert waits == [60, 120, 180]
+
+
+@pytest.mark.parametrize("step", [-86_400.0, -90.0, -30.0, 30.0, 90.0, 86_400.0])
+def test_a_step_of_the_clock_changes_no_wait(tmp_path, step):
+    clock, waits = SetClock(), list[float]()
+    one = limiter(tmp_path / "calls.sqlite", 1, clock, waits)
+    one.acquire()
+    clock.advance(20)
+    clock.wall += step
+    one.acquire()
+    assert waits == [40]
+
+
+@pytest.mark.parametrize(
+    ("after", "wall_step", "wait"), [(10, 0, 50), (59, 0, 1), (60, 0, 0), (600, 0, 0), (10, 3_600, 0), (10, -3_600, 60)]
+)
+def test_calls_before_a_restart_of_the_machine_count_by_the_wall_clock(tmp_path, after, wall_step, wait):
+    clock, waits = SetClock(), list[float]()
+    before = limiter(tmp_path / "calls.sqlite", 1, clock)
+    before.acquire()
+    before.close()
+    clock.restart(after, wall_step)
+    limiter(tmp_path / "calls.sqlite", 1, clock, waits).acquire()
+    assert sum(waits) == pytest.approx(wait)
+
+
+@given(
+    calls=st.integers(1, 4),
+    events=st.lists(
+        st.one_of(
+            st.tuples(st.just("advance"), st.floats(0, 100)),
+            st.tuples(st.just("step"), st.floats(-1e6, 1e6)),
+            st.tuples(st.just("restart"), st.floats(0, 100)),
+        ),
+        max_size=15,
+    ),
+)
+@settings(max_examples=60)
+def test_after_any_clock_event_one_call_waits_one_window_at_most(calls, events):
+    clock, waits = SetClock(), list[float]()
+    with TemporaryDirectory() as folder:
+        one = limiter(Path(folder) / "calls.sqlite", calls, clock, waits)
+        for kind, value in events:
+            if kind == "advance":
+                clock.advance(value)
+            elif kind == "step":
+                clock.wall += value
+            else:
+                clock.restart(value)
+            waits.clear()
+            one.acquire()
+            assert sum(waits) <= WINDOW + 1e-6
+            clock.advance(sum(waits))
+        one.close()
+
+
+def test_a_damaged_file_is_set_aside_with_a_warning(tmp_path, caplog):
     path = tmp_path / "calls.sqlite"
     path.write_bytes(b"no database" * 100)
-    with pytest.raises(
-        RateLimitStateError, match=r"^Calls can't be counted in .*calls\.sqlite: file is not a database"
-    ):
-        limiter(path, 1, 1_000)
+    limiter(path, 1).acquire()
+    assert (tmp_path / "calls.sqlite.damaged").read_bytes() == b"no database" * 100
+    [warning] = [record.getMessage() for record in caplog.records]
+    assert warning.startswith(f"{path} is damaged (file is not a database): it is now {path}.damaged, and calls are")
+
+
+def test_a_file_with_a_damaged_page_is_set_aside(tmp_path):
+    path, clock = tmp_path / "calls.sqlite", SetClock()
+    first = limiter(path, 10_000, clock)
+    for _ in range(500):
+        first.acquire()
+    first.close()
+    content = bytearray(path.read_bytes())
+    content[4_096 : 4_096 + 3_000] = b"\xff" * 3_000
+    path.write_bytes(content)
+    limiter(path, 10_000, clock).acquire()
+    assert path.with_suffix(".sqlite.damaged").exists()
+
+
+def test_a_folder_in_place_of_the_file_is_one_sentence(tmp_path):
+    (tmp_path / "calls.sqlite").mkdir()
+    with pytest.raises(RateLimitStateError, match=r"^Calls can't be counted in .*calls\.sqlite: unable to open"):
+        limiter(tmp_path / "calls.sqlite", 1)
+
+
+def test_a_cancelled_wait_gives_its_time_to_the_next(tmp_path):
+    def cancel(_seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    clock, waits = SetClock(), list[float]()
+    limit = RateLimit(1, WINDOW, "the test")
+    one = SharedRateLimiter(tmp_path / "calls.sqlite", limit, cancel, clock.clocks)
+    one.acquire()
+    with pytest.raises(KeyboardInterrupt):
+        one.acquire()
+    limiter(tmp_path / "calls.sqlite", 1, clock, waits).acquire()
+    assert waits == [60]
+
+
+def test_a_long_wait_is_logged_with_its_limit(tmp_path, caplog):
+    clock = SetClock()
+    one = limiter(tmp_path / "calls.sqlite", 1, clock)
+    with caplog.at_level("INFO"):
+        one.acquire()
+        one.acquire()
+    assert [record.getMessage() for record in caplog.records] == ["Waiting 60 s: the test."]
+
+
+def test_a_call_after_the_deadline_is_refused_and_not_counted(tmp_path):
+    clock, waits = SetClock(), list[float]()
+    one = limiter(tmp_path / "calls.sqlite", 1, clock, waits)
+    one.acquire()
+    with pytest.raises(RateLimitExceededError):
+        one.acquire(time.monotonic() + 5)
+    one.acquire()
+    assert waits == [60]
+
+
+def test_the_next_process_counts_earlier_calls(tmp_path):
+    clock = SetClock()
+    first = limiter(tmp_path / "calls.sqlite", 1, clock)
+    first.acquire()
+    first.close()
+    with pytest.raises(RateLimitExceededError):
+        limiter(tmp_path / "calls.sqlite", 1, clock).acquire(time.monotonic())
 
 
 class Sleeps:
@@ -60,29 +221,6 @@ class Sleeps:
     def __call__(self, seconds: float) -> None:
         self.waits.append(seconds)
         time.sleep(seconds)
-
-
-def limiter(path: Path, calls: int, milliseconds: int) -> SharedRateLimiter:
-    return SharedRateLimiter(path, [Rate(calls, milliseconds)])
-
-
-def test_a_call_after_the_deadline_is_refused(tmp_path):
-    full = limiter(tmp_path / "calls.sqlite", 2, 60_000)
-    full.acquire()
-    full.acquire()
-    with pytest.raises(RateLimitExceededError):
-        full.acquire(time.monotonic() + 5)
-    full.close()
-
-
-def test_the_next_process_counts_earlier_calls(tmp_path):
-    first = limiter(tmp_path / "calls.sqlite", 1, 60_000)
-    first.acquire()
-    first.close()
-    second = limiter(tmp_path / "calls.sqlite", 1, 60_000)
-    with pytest.raises(RateLimitExceededError):
-        second.acquire(time.monotonic())
-    second.close()
 
 
 def waits_of(tmp_path: Path, *accounts: str, token_calls: int, account_calls: int) -> list[float]:
@@ -139,7 +277,7 @@ def test_no_id_and_no_token_becomes_the_name_of_a_file(tmp_path):
 def test_a_server_with_a_limit_never_refuses(tmp_path):
     """The sandbox counts in a window of 1 s; twice as many calls are sent as fit into it."""
     waits = Sleeps()
-    one_second = SharedRateLimiter(tmp_path / "calls.sqlite", [Rate(18, 1_000)], waits)
+    one_second = SharedRateLimiter(tmp_path / "calls.sqlite", RateLimit(18, 1, "the test"), waits)
     with running(SmallWorld()) as sandbox:
         sandbox.switch(Switches(token_tier=Tier(20, 1)))
         for _ in range(18):  # so that the first request waits, however slow the machine is
