@@ -52,7 +52,7 @@ def ui(port: int, data_dir: Path | None) -> None:
         if settings.frozen_now:
             click.echo(f"LMS_NOW is set: {settings.now():%Y-%m-%d %H:%M} UTC is used as the current time.")
         click.echo(f"Dagster's UI starts on http://{HOST}:{port}")
-        command = [sys.executable, "-m", "dagster", "dev", "-h", HOST, "-p", str(port)]
+        command = [sys.executable, "-m", "lms_pipeline.defs.webserver", "dev", "-h", HOST, "-p", str(port)]
         command += ["-w", str(files("lms_pipeline.defs").joinpath("workspace.yaml"))]
         status = _run_until_interrupted(command, environment)
     sys.exit(status)
