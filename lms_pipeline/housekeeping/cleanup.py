@@ -24,9 +24,9 @@ from lms_pipeline.lake.disk import LakeError, disk_errors, measure_size, read_ch
 from lms_pipeline.lake.files import PREFIX, check_version, conform, read_errors, read_metadata
 from lms_pipeline.lake.lock import LockedError, partition_lock, remove_folder
 from lms_pipeline.lake.paths import DATA_FILE, DataDir, Partition, parse_folder
-from lms_pipeline.lake.publishing import Publication
+from lms_pipeline.lake.publishing import Publication, restore_interrupted
 from lms_pipeline.settings import Settings
-from lms_pipeline.tables.pulled import REJECTED_ENROLLMENTS
+from lms_pipeline.tables.pulled import PULLED_TABLES, REJECTED_ENROLLMENTS
 from lms_pipeline.transform.columns import repeat_value
 
 log = logging.getLogger(__name__)
@@ -91,10 +91,11 @@ def _find_old_payloads(data: DataDir, policy: RetentionPolicy) -> Iterator[Expir
 
 
 def _find_unpublished_files(data: DataDir, policy: RetentionPolicy) -> Iterator[ExpiredItem]:
-    """Yield files that killed runs wrote and never published."""
+    """Yield files that killed runs wrote and never published, or replaced in publishing."""
     for path in sorted(data.lake.rglob(f".{DATA_FILE}.*")):
         if policy.is_abandoned(read_changed_at(path)):
-            yield ExpiredItem("unpublished files", path, measure_size(path))
+            partition = parse_folder(path.parent.relative_to(path.parents[2]))
+            yield ExpiredItem("unpublished files", path, measure_size(path), partition)
 
 
 def _find_pull_folders(data: DataDir, policy: RetentionPolicy) -> Iterator[ExpiredItem]:
@@ -155,6 +156,11 @@ def _remove_item(data: DataDir, item: ExpiredItem) -> None:
     if item.kind == "rejected payloads" and item.partition is not None:
         _remove_payloads(data, item.partition)
     elif item.kind == "folders of pulls" and item.partition is not None:
+        remove_folder(data, item.partition)
+    elif item.kind == "unpublished files" and item.partition is not None:
+        with partition_lock(data, item.partition), disk_errors(item.path):
+            restore_interrupted(data, PULLED_TABLES, item.partition)
+            item.path.unlink(missing_ok=True)
         remove_folder(data, item.partition)
     else:
         with disk_errors(item.path):

@@ -16,7 +16,8 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from lms_pipeline.lake.files import check_version, read_errors, read_metadata
-from lms_pipeline.lake.paths import DataDir, Partition, check_account_id
+from lms_pipeline.lake.paths import DATA_FILE, DataDir, Partition, check_account_id
+from lms_pipeline.lake.publishing import read_commit_mark
 from lms_pipeline.settings import Settings
 from lms_pipeline.tables.catalog import table_named
 from lms_pipeline.tables.pulled import RAW_ENROLLMENTS, REJECTED_ENROLLMENTS, UNIFIED_ENROLLMENTS
@@ -65,7 +66,7 @@ def read(
         for partition in data.find_partitions(described)
         if (ids is None or partition.account_id in ids) and (first or date.min) <= partition.day <= (last or date.max)
     )
-    files = [str(data.file(described, one)) for one in find_committed(data, described, selected)]
+    files = [str(path) for _, path in find_committed(data, described, selected)]
     # nullable: a column that an older file lacks is null
     columns = [column.with_nullable(nullable=True) for column in arrow_schema(described)]
     found = ds.dataset(
@@ -99,15 +100,16 @@ def frame(
     return rows
 
 
-def find_committed(data: DataDir, table: Table, partitions: Iterable[Partition]) -> Iterator[Partition]:
-    """Yield the partitions whose file of the table may be read; the others are logged.
+def find_committed(data: DataDir, table: Table, partitions: Iterable[Partition]) -> Iterator[tuple[Partition, Path]]:
+    """Yield the partitions that may be read, each with its file of the table; the others are logged.
 
     Raises:
         LakeError: a file is damaged, or was written by a newer version of this package.
     """
     for partition in partitions:
-        if is_committed(data, table, partition, read_metadata(data.file(table, partition))):
-            yield partition
+        path = _find_kept_file(data, table, partition) or data.file(table, partition)
+        if is_committed(data, table, partition, read_metadata(path)):
+            yield partition, path
 
 
 def is_committed(data: DataDir, table: Table, partition: Partition, metadata: dict[str, str]) -> bool:
@@ -117,10 +119,16 @@ def is_committed(data: DataDir, table: Table, partition: Partition, metadata: di
         LakeError: it was written by a newer version of this package, or the file with the commit mark is damaged.
     """
     check_version(data.file(table, partition), metadata)
-    if table.name not in _COMMITTED_BY_UNIFIED:
-        return True
-    path = data.file(UNIFIED_ENROLLMENTS, partition)
-    if metadata.get("run_id") == (read_metadata(path).get("run_id") if path.exists() else None):
+    if table.name not in _COMMITTED_BY_UNIFIED or metadata.get("run_id") == read_commit_mark(data, partition):
         return True
     log.warning("%s of %s is left out: its pull did not finish.", table.name, partition)
     return False
+
+
+def _find_kept_file(data: DataDir, table: Table, partition: Partition) -> Path | None:
+    """Return the file that an interrupted pull replaced: until its commit mark is replaced too, it is the right one."""
+    if table == UNIFIED_ENROLLMENTS or not any(data.file(table, partition).parent.glob(f".{DATA_FILE}.*")):
+        return None
+    mark = read_commit_mark(data, partition)
+    kept = data.unpublished_file(table, partition, mark) if mark else None
+    return kept if kept and kept.exists() else None

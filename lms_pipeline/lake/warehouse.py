@@ -109,12 +109,13 @@ def _find_files(data: DataDir, table: Table) -> list[str]:
     If all partitions are committed, it is one pattern, so that a view also shows files that are published later.
     """
     published = list(data.find_partitions(table))
-    readable = list(find_committed(data, table, published))
+    readable = dict(find_committed(data, table, published))
+    files = [str(path) for path in readable.values()]
     if table == LEARNER_COMPLETION:
-        readable = list({partition.account_id: partition for partition in readable}.values())
-    elif published and readable == published:
+        return list({partition.account_id: str(path) for partition, path in readable.items()}.values())
+    if published and files == [str(data.file(table, partition)) for partition in published]:
         return [str(data.lake / table.name / "*/*/data.parquet")]
-    return [str(data.file(table, partition)) for partition in readable]
+    return files
 
 
 def _swap_link(link: Path, target: Path) -> None:

@@ -30,6 +30,7 @@ from lms_pipeline.lake.publishing import (
     find_published_files,
     refuse_row_drop,
     remove_leftovers,
+    restore_interrupted,
 )
 from lms_pipeline.snapshot.fetch import FetchedEnrollments, fetch_enrollments
 from lms_pipeline.snapshot.job import LISTS, TABLES, ReplayContext, SnapshotContext, SnapshotJob, SnapshotResult
@@ -71,6 +72,7 @@ def take_snapshot(
     """
     started = time.monotonic()
     with partition_lock(data, job.partition) as scratch:
+        restore_interrupted(data, PULLED_TABLES, job.partition)
         if now() >= calendar.closes_at(job.day) and _is_published(data, job):
             published = find_published_files(data, PULLED_TABLES, job.partition)
             return SnapshotResult(published, kept=True)
@@ -112,6 +114,7 @@ def replay_snapshot(
     """
     started = time.monotonic()
     with partition_lock(data, job.partition) as scratch:
+        restore_interrupted(data, PULLED_TABLES, job.partition)
         if not data.checkpoint_path(job.partition).exists():
             raise NotKeptError(f"No responses of {job.partition} are stored: its snapshot stays as it is.")
         with Checkpoint(data.checkpoint_path(job.partition)) as checkpoint:

@@ -1,0 +1,136 @@
+"""A pull of a published day that dies between two renames: readers see the old files, the next start puts them back."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from lms_pipeline.housekeeping.cleanup import find_expired, load_policy, remove
+from lms_pipeline.lake import publishing
+from lms_pipeline.lake.disk import replace_file
+from lms_pipeline.lake.files import read_metadata
+from lms_pipeline.lake.paths import DataDir, Partition
+from lms_pipeline.lake.publishing import Publication, remove_leftovers, restore_interrupted
+from lms_pipeline.lake.reading import read
+from lms_pipeline.lake.warehouse import build_warehouse, open_warehouse
+from lms_pipeline.settings import Settings
+from lms_pipeline.tables.pulled import COURSES, LEARNERS, PULLED_TABLES, RAW_ENROLLMENTS, UNIFIED_ENROLLMENTS
+from lms_pipeline_tests.support.lake_files import FIRST, PROVENANCE, batch, enrollment
+
+ACME = Partition("acme", FIRST)
+OLD, NEW = "run-1", "run-2"
+ROWS = {RAW_ENROLLMENTS: {"payload": "{}"}, LEARNERS: {"user_id": "u"}, COURSES: {"course_id": "c"}}
+TABLES = [*ROWS, UNIFIED_ENROLLMENTS]
+
+
+class DiedError(Exception):
+    """Stands for the end of the process: nothing after it runs."""
+
+
+@pytest.fixture
+def data(tmp_path):
+    return DataDir(tmp_path)
+
+
+def publish(data, run_id, monkeypatch=None, renames=None):
+    """Publish one row in each table; die before a rename if a number of `renames` is given."""
+    publication = Publication(data, ACME, run_id)
+    files = []
+    for table in TABLES:
+        file = publication.open(table)
+        with file:
+            file.write(batch(table, ROWS.get(table, enrollment(run_id))))
+            file.close({**PROVENANCE, "run_id": run_id})
+        files.append((file, table.key))
+    if monkeypatch is not None:
+        done: list[Path] = []
+
+        def replace(new, path):
+            if len(done) == renames:
+                raise DiedError
+            done.append(path)
+            replace_file(new, path)
+
+        monkeypatch.setattr(publishing, "replace_file", replace)
+        with pytest.raises(DiedError):
+            publication.publish(files)
+        monkeypatch.undo()
+    else:
+        publication.publish(files)
+
+
+def find_runs(data):
+    return {read_metadata(data.file(table, ACME))["run_id"] for table in TABLES}
+
+
+def find_hidden(data):
+    return [path.name for path in data.lake.rglob(".data*")]
+
+
+@pytest.fixture(params=range(len(TABLES)), ids=lambda renames: f"{renames} renames")
+def interrupted(data, monkeypatch, request):
+    """The data directory after a second pull that died before the rename of this number."""
+    publish(data, OLD)
+    publish(data, NEW, monkeypatch, request.param)
+    return data
+
+
+def test_python_reads_the_old_rows(interrupted):
+    counts = {table.name: read(table.name, data_dir=interrupted.root).num_rows for table in TABLES}
+    assert counts == dict.fromkeys(counts, 1)
+    assert read("unified_enrollments", data_dir=interrupted.root)["user_id"].to_pylist() == [OLD]
+
+
+def test_the_warehouse_shows_the_old_rows(interrupted):
+    build_warehouse(interrupted)
+    with open_warehouse(interrupted) as connection:
+        assert [len(connection.table(table.name)) for table in TABLES] == [1] * len(TABLES)
+
+
+def test_the_next_start_puts_the_old_files_back(interrupted):
+    restore_interrupted(interrupted, PULLED_TABLES, ACME)
+    remove_leftovers(interrupted, PULLED_TABLES, ACME)
+    assert find_runs(interrupted) == {OLD}
+    assert find_hidden(interrupted) == []
+
+
+def test_the_next_pull_replaces_all(interrupted):
+    restore_interrupted(interrupted, PULLED_TABLES, ACME)
+    remove_leftovers(interrupted, PULLED_TABLES, ACME)
+    publish(interrupted, "run-3")
+    assert find_runs(interrupted) == {"run-3"}
+    assert find_hidden(interrupted) == []
+
+
+def test_housekeeping_puts_the_old_files_back(interrupted):
+    for path in interrupted.lake.rglob(".data*"):
+        os.utime(path, (0, 0))  # long ago
+    expired = find_expired(interrupted, load_policy(Settings(data_dir=interrupted.root)))
+    assert remove(interrupted, expired) == expired
+    assert find_runs(interrupted) == {OLD}
+    assert find_hidden(interrupted) == []
+
+
+def test_a_published_pull_leaves_nothing(data):
+    publish(data, OLD)
+    publish(data, NEW)
+    assert find_runs(data) == {NEW}
+    assert find_hidden(data) == []
+
+
+def test_a_damaged_commit_mark_does_not_stop_the_next_pull(data):
+    publish(data, OLD)
+    data.file(UNIFIED_ENROLLMENTS, ACME).write_bytes(b"PAR1")
+    restore_interrupted(data, PULLED_TABLES, ACME)
+    publish(data, NEW)
+    assert find_runs(data) == {NEW}
+
+
+def test_a_death_after_the_commit_mark_leaves_the_new_rows(data, monkeypatch):
+    publish(data, OLD)
+    kept = data.unpublished_file(LEARNERS, ACME, OLD)
+    publish(data, NEW)
+    kept.write_bytes(b"PAR1")  # as if it was not removed any more
+    assert read("learners", data_dir=data.root).num_rows == 1
+    restore_interrupted(data, PULLED_TABLES, ACME)
+    assert find_runs(data) == {NEW}
