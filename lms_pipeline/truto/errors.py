@@ -62,7 +62,7 @@ class TrutoError(LmsPipelineError):
         self.server_message = server_message
         """The message of the response, without secrets."""
         self.retry_after = retry_after
-        """Seconds that the server demands to wait; None if it doesn't say."""
+        """Seconds that the server demands to wait, above 0; None if it demands no wait."""
         self.missing_parameters = missing_parameters
         """Query parameters that the provider requires and the request lacks."""
 
@@ -140,11 +140,14 @@ def redact(text: str, secrets: Iterable[str] = ()) -> str:
 
 
 def _read_retry_after(status: int, headers: Mapping[str, str]) -> float | None:
-    """Return `Retry-After`, in seconds or as a date; after a 429 without it, `ratelimit-reset`, in seconds."""
+    """Return `Retry-After`, in seconds or as a date; after a 429 without it, `ratelimit-reset`, in seconds.
+
+    A wait of 0 s, a negative one and a date in the past say nothing: they must not replace the client's own wait.
+    """
     seconds = parse_wait_seconds(headers.get("retry-after", ""), since=headers.get("date", ""))
-    if seconds is None and status == 429:
-        return parse_wait_seconds(headers.get("ratelimit-reset", ""))
-    return seconds
+    if not seconds and status == 429:
+        seconds = parse_wait_seconds(headers.get("ratelimit-reset", ""))
+    return seconds or None
 
 
 def parse_wait_seconds(value: str, since: str = "") -> float | None:
