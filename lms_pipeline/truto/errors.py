@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 from lms_pipeline.errors import LmsPipelineError
+from lms_pipeline.truto.failed_body import Failure
 from lms_pipeline.truto.response import read_field, read_object
 
 MAX_SEARCHED_LENGTH = 2_000
@@ -97,6 +98,28 @@ def build_error(
     )
 
 
+def build_body_error(
+    failure: Failure, headers: Mapping[str, str], request: str, secrets: Iterable[str] = ()
+) -> TransientError:
+    """Return the error of a response with a success status whose body says that the request failed.
+
+    It is always transient: the status and the body contradict each other. Of the statuses in such a body only those
+    that decide how the client waits are believed.
+    """
+    message = redact(failure.message, secrets)
+    status = failure.status if failure.status in {429, 503} else None
+    return TransientError(
+        f"{_name_source(is_remote=failure.is_remote)} sent a failure under a success status, in "
+        f"{redact(failure.field, secrets)!r}{_quote(message, ', and says')}",
+        request=request,
+        todo="try again later",
+        status=status,
+        is_remote=failure.is_remote,
+        server_message=message,
+        retry_after=_read_retry_after(status or 0, headers),
+    )
+
+
 def is_refused_token(error: TrutoError) -> bool:
     """Return whether Truto itself does not accept the token."""
     return error.status == 401 and not error.is_remote
@@ -122,12 +145,20 @@ def _describe(status: int, message: str, *, is_remote: bool) -> tuple[str, str]:
         return "Truto does not accept the token", "check TRUTO_API_TOKEN"
     if status == 429:
         return "Too many requests", "try again later"
-    who = "The LMS behind Truto" if is_remote else "Truto"
-    quoted = f" and says {message!r}" if message else ""
+    who = _name_source(is_remote=is_remote)
+    quoted = _quote(message, " and says")
     if status in _TRANSIENT:
         return f"{who} failed to answer{quoted}", "try again later"
     todo = _TODO.get(status, "check TRUTO_BASE_URL and the account's settings")
     return f"{who} refused the request{quoted}", todo
+
+
+def _name_source(*, is_remote: bool) -> str:
+    return "The LMS behind Truto" if is_remote else "Truto"
+
+
+def _quote(message: str, introduction: str) -> str:
+    return f"{introduction} {message!r}" if message else ""
 
 
 def redact(text: str, secrets: Iterable[str] = ()) -> str:

@@ -15,8 +15,9 @@ import httpx
 
 from lms_pipeline import __version__
 from lms_pipeline.settings import LOOPBACK
-from lms_pipeline.truto.errors import PermanentError, TransientError, build_error
+from lms_pipeline.truto.errors import PermanentError, TransientError, build_body_error, build_error
 from lms_pipeline.truto.request import Request
+from lms_pipeline.truto.response import FailedBodyError
 from lms_pipeline.truto.store import NotKeptError
 
 MAX_BODY_BYTES = 64 * 2**20
@@ -60,7 +61,8 @@ class HttpTransport:
         """Send a request; the body of the response is not read yet.
 
         Raises:
-            TrutoError: no response, or one without success; also while the block reads the body.
+            TrutoError: no response, or one without success; also while the block reads the body, or if the body says
+                that the request failed.
         """
         with self._counting:
             self.count += 1
@@ -74,7 +76,11 @@ class HttpTransport:
                 raise build_error(
                     response.status_code, response.headers, body, request.label, self._collect_secrets(request)
                 )
-            yield response
+            try:
+                yield response
+            except FailedBodyError as failed:
+                secrets = self._collect_secrets(request)
+                raise build_body_error(failed.failure, response.headers, request.label, secrets) from None
 
     def _collect_secrets(self, request: Request) -> list[str]:
         secrets = {self._token, *request.secrets}

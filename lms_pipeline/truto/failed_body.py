@@ -1,0 +1,224 @@
+"""Bodies that say of themselves that the request failed, although the response has a success status.
+
+Belongs here: which members are believed, with which values; `docs/truto.md` lists them for readers. Not here: reading a
+page or a record (`response.py`), the error that follows (`errors.py`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+
+MIN_FAILURE_STATUS = 400
+"""HTTP statuses from here on are failures."""
+
+_ERROR_FIELDS = {
+    *("error", "errors", "errormessage", "errormessages", "errordescription", "errorcode", "errortype"),
+    *(
+        "exception",
+        "exceptions",
+        "fault",
+        "faults",
+        "failure",
+        "failures",
+        "failed",
+        "iserror",
+        "haserror",
+        "haserrors",
+    ),
+}
+"""Each means a failure unless its value is empty, see `_is_empty`."""
+_TRUTO_FIELDS = {"trutoisremoteerror", "trutoerrorinsight"}
+"""Truto's own, likewise; they are part of no provider's record."""
+_SUCCESS_FIELDS = {"success", "successful", "succeeded", "issuccess", "issuccessful", "ok", "isok"}
+"""Each means a failure if its value is false."""
+_STATUS_CODE_FIELDS = {"statuscode", "httpstatus", "httpstatuscode", "httpcode", "responsecode"}
+_STATUS_FIELDS = {"status", "code", "state", "type", "object", "responsestatus", *_STATUS_CODE_FIELDS}
+"""Each means a failure from 400 on, or with a word such as "error"."""
+_NESTED_FIELDS = {"meta", "metadata", "status", "responsestatus"}
+"""Objects in an envelope, whose members count like its own."""
+_MESSAGE_FIELDS = ("message", "detail", "details", "errormessage", "errordescription", "description", "reason", "title")
+"""Where a failure is described, in the order in which they are looked up."""
+_KNOWN_FIELDS = {
+    *(_ERROR_FIELDS | _SUCCESS_FIELDS | _STATUS_FIELDS | _NESTED_FIELDS | set(_MESSAGE_FIELDS)),
+    *(
+        "messages",
+        "warnings",
+        "path",
+        "instance",
+        "timestamp",
+        "time",
+        "requestid",
+        "traceid",
+        "correlationid",
+        "stack",
+        "help",
+    ),
+    *("documentationurl", "rawresponse", "data", "debug", "context", "id"),
+    *("result", "results", "resultcount", "nextcursor", "prevcursor", "ispartialresponse", "limit"),
+}
+"""An object with any other member is a record, and its members mean what its provider wants."""
+
+_EMPTY_TEXTS = {"", "false", "no", "none", "null", "ok", "success"}
+_FALSE_TEXTS = {"false", "no", "0", "off", "n", "f"}
+_FAILURE_WORDS = {
+    *("fail", "fault", "err", "errors", "errored", "faulted", "ko", "nok", "notok", "exception", "unsuccessful"),
+    *("aborted", "denied", "rejected", "invalid", "unavailable", "timeout", "timedout", "down"),
+    *(re.sub(r"\W", "", one.phrase.lower()) for one in HTTPStatus if one >= MIN_FAILURE_STATUS),
+}
+_FAILURE_ENDINGS = ("error", "failed", "failure")
+_LEADING_STATUS = re.compile(r"(\d{3,9})(?![\w.])", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """What a body says about its own failure."""
+
+    field: str
+    """The member that says it, as the body spells it."""
+    status: int | None
+    """The HTTP status in the body, if there is one from 400 on."""
+    message: str
+    is_remote: bool
+    """Whether the body says that the provider behind Truto failed."""
+
+
+def find_envelope_failure(members: Mapping[str, msgspec.Raw]) -> Failure | None:
+    """Return what an envelope says about its failure; None if it says nothing of the kind.
+
+    Every sign counts: an envelope describes the request, and none of its members belongs to a record.
+    """
+    decoded = _decode_members(members, _KNOWN_FIELDS | _TRUTO_FIELDS)
+    for part in (decoded, *(_normalize(decoded[name][1]) for name in _NESTED_FIELDS & decoded.keys())):
+        for name, (spelling, value) in part.items():
+            if _is_sign(name, value):
+                return _describe(spelling, decoded)
+    return None
+
+
+def find_object_failure(members: Mapping[str, msgspec.Raw]) -> Failure | None:
+    """Return what an object says that should be a record and is an error; None for a record.
+
+    A record may have a status "failed", or a code of 500. Therefore an object is an error only if all of its members are
+    those of an error, and one of them can't belong to a record. Truto's own error fields are always believed.
+    """
+    names = {normalize_name(name) for name in members}
+    believed = _TRUTO_FIELDS | _choose_believed(names)
+    if not names & believed:
+        return None
+    for name, (spelling, value) in _decode_members(members, believed).items():
+        if _is_sign(name, value):
+            return _describe(spelling, _decode_members(members, _KNOWN_FIELDS | _TRUTO_FIELDS))
+    return None
+
+
+def _choose_believed(names: set[str]) -> set[str]:
+    """Return the fields that are believed in an object with these members, besides Truto's own."""
+    if not names <= _KNOWN_FIELDS | _TRUTO_FIELDS:
+        return set()
+    believed = _ERROR_FIELDS | _STATUS_CODE_FIELDS
+    if "id" not in names:
+        believed = believed | _SUCCESS_FIELDS
+        if names & {"message", "detail", "details"}:
+            believed = believed | _STATUS_FIELDS
+    return believed
+
+
+def has_only_known_fields(members: Mapping[str, msgspec.Raw]) -> bool:
+    """Return whether each member is one of an envelope or of an error, apart from an id."""
+    return {normalize_name(name) for name in members} <= (_KNOWN_FIELDS | _TRUTO_FIELDS) - {"id"}
+
+
+def normalize_name(name: str) -> str:
+    """Return the name of a member without case and separators: `statusCode` and `status_code` are one."""
+    return name.replace("_", "").replace("-", "").lower()
+
+
+_Members = dict[str, tuple[str, Any]]
+"""Decoded members by their normalized names, each with its own spelling."""
+
+
+def _decode_members(members: Mapping[str, msgspec.Raw], believed: set[str]) -> _Members:
+    """Return the members that say something about a failure; the records themselves are never decoded."""
+    believed = believed - {"result", "results", "data", "rawresponse", "debug", "context", "stack"}
+    found = ((normalize_name(name), name, raw) for name, raw in members.items())
+    return {normal: (name, _decode(raw)) for normal, name, raw in found if normal in believed}
+
+
+def _normalize(value: object) -> _Members:
+    return {normalize_name(name): (name, member) for name, member in value.items()} if isinstance(value, dict) else {}
+
+
+def _decode(raw: msgspec.Raw) -> object:
+    """Return a JSON value; one that can't be decoded, as half an emoji, is the text that it is."""
+    try:
+        return msgspec.json.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return bytes(raw).decode(errors="replace")
+
+
+def _is_sign(name: str, value: object) -> bool:
+    """Return whether a member with this normalized name and value says that the request failed."""
+    if name in _ERROR_FIELDS | _TRUTO_FIELDS:
+        return not _is_empty(value)
+    if name in _SUCCESS_FIELDS:
+        return value is not None and (value in (False, 0) or str(value).strip().lower() in _FALSE_TEXTS)
+    if name not in _STATUS_FIELDS:
+        return False
+    if name == "status" and value is False:
+        return True
+    return _read_status(value) is not None or (isinstance(value, str) and _is_failure_word(value))
+
+
+def _is_empty(value: object) -> bool:
+    """Return whether a value says that there is no error: null, false, zero, a text for one of them, or only such."""
+    if isinstance(value, str):
+        text = value.strip().lower()
+        return text in _EMPTY_TEXTS or not text.strip("0")
+    if isinstance(value, dict):
+        return all(map(_is_empty, value.values()))
+    return all(map(_is_empty, value)) if isinstance(value, list) else not value
+
+
+def _is_failure_word(text: str) -> bool:
+    word = re.sub(r"[\W_]", "", text.lower())
+    return word in _FAILURE_WORDS or word.endswith(_FAILURE_ENDINGS)
+
+
+def _read_status(value: object) -> int | None:
+    """Return a status from 400 on; None for any other value."""
+    if isinstance(value, str):
+        leading = _LEADING_STATUS.match(value.strip())
+        value = int(leading[1]) if leading else None
+    if isinstance(value, bool) or not isinstance(value, int | float) or value < MIN_FAILURE_STATUS:
+        return None
+    return int(value)
+
+
+def _describe(field: str, decoded: _Members) -> Failure:
+    levels = [decoded, *(_normalize(decoded[name][1]) for name in sorted(_NESTED_FIELDS & decoded.keys()))]
+    statuses = (_read_status(level[name][1]) for level in levels for name in sorted(_STATUS_FIELDS & level.keys()))
+    return Failure(
+        field,
+        next((one for one in statuses if one is not None), None),
+        next(_find_texts(decoded), ""),
+        is_remote=decoded.get("trutoisremoteerror", ("", None))[1] is True,
+    )
+
+
+def _find_texts(members: _Members) -> Iterator[str]:
+    """Yield the texts that describe a failure, those of its own members before those of the errors in it."""
+    for name in _MESSAGE_FIELDS:
+        if name in members and isinstance(members[name][1], str) and members[name][1].strip():
+            yield members[name][1]
+    for name in sorted((_ERROR_FIELDS | _NESTED_FIELDS) & members.keys()):
+        value = members[name][1]
+        first = value[0] if isinstance(value, list) and value else value
+        if isinstance(first, str) and name in _ERROR_FIELDS:
+            yield first
+        yield from _find_texts(_normalize(first))
