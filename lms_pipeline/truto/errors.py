@@ -30,7 +30,12 @@ _SECRETS = re.compile(
     """,
     re.VERBOSE,
 )
-_TRANSIENT = {408, 425, 429, 500, 502, 503, 504}
+_TRANSIENT = {408, 425, 429}
+_PERMANENT = {501, 505}
+"""Failures of a server that don't pass: it has no such method or version. Any other of 500 to 599 may, also an unknown one."""
+_PROXY = range(520, 531)
+"""Statuses of the proxy in front of an API that gets no response from it: https://developers.cloudflare.com/support,
+"Cloudflare 5xx errors"."""
 _TODO = {
     400: "check the account's settings",
     403: "give the token or the connection the right to read it",
@@ -84,7 +89,7 @@ def build_error(
     is_remote = read_field(fields.get("truto_is_remote_error"), bool, default=False)
     message = redact(read_field(fields.get("message"), str, ""), secrets)
     missing = read_object(read_object(fields.get("truto_error_insight")).get("missing_required_query_parameters"))
-    kind = TransientError if status in _TRANSIENT else PermanentError
+    kind = TransientError if is_transient(status) else PermanentError
     what, todo = _describe(status, message, is_remote=is_remote)
     return kind(
         what,
@@ -120,6 +125,11 @@ def build_body_error(
     )
 
 
+def is_transient(status: int) -> bool:
+    """Return whether a response with this status may be a usable one next time."""
+    return status in _TRANSIENT or (500 <= status < 600 and status not in _PERMANENT)
+
+
 def is_refused_token(error: TrutoError) -> bool:
     """Return whether Truto itself does not accept the token."""
     return error.status == 401 and not error.is_remote
@@ -147,8 +157,9 @@ def _describe(status: int, message: str, *, is_remote: bool) -> tuple[str, str]:
         return "Too many requests", "try again later"
     who = _name_source(is_remote=is_remote)
     quoted = _quote(message, " and says")
-    if status in _TRANSIENT:
-        return f"{who} failed to answer{quoted}", "try again later"
+    if is_transient(status):
+        failed = "The proxy in front of Truto failed to reach it" if status in _PROXY and not is_remote else None
+        return f"{failed or f'{who} failed to answer'}{quoted}", "try again later"
     todo = _TODO.get(status, "check TRUTO_BASE_URL and the account's settings")
     return f"{who} refused the request{quoted}", todo
 

@@ -54,6 +54,7 @@ TRANSIENT_FAULTS: dict[str, Fault] = {
     "429 until a date": Status(status=429, retry_after=3, retry_after_as="date", times=2),
     "429 of the provider": Status(status=429, remote=True, ratelimit_reset=4, times=2),
     **{f"{status}": Status(status=status, remote=status > 500, times=2) for status in (408, 425, 500, 502, 503, 504)},
+    **{f"{status} of a proxy": Html(status=status, times=2) for status in (502, 507, 520, 522, 524, 530, 599)},
     "reset before a byte": Reset(times=2),
     "reset in the middle": Reset(share=0.5, times=2),
     "cut with the length of the whole": Cut(length="whole", times=2),

@@ -56,7 +56,7 @@ def test_after_too_many_requests_the_wait_lasts_until_the_date_of_the_server():
     assert 30 < wait <= 40
 
 
-@pytest.mark.parametrize("status", [408, 425, 500, 502, 504])
+@pytest.mark.parametrize("status", [408, 425, 500, 502, 504, 507, 520, 522, 530, 599])
 def test_a_transient_failure_is_retried_after_growing_random_waits(status):
     error, waits = failure_of(*[refusal(status)] * 6)
     assert error.status == status
