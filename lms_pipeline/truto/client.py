@@ -6,6 +6,7 @@ snapshot (`extract/`).
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -14,7 +15,14 @@ from typing import Generic, Self, TypeVar
 
 import httpx
 
-from lms_pipeline.truto.errors import PermanentError, TransientError, is_missing_record, is_not_enrolled
+from lms_pipeline.truto.errors import (
+    ExpiredCursorError,
+    PermanentError,
+    TransientError,
+    build_cursor_error,
+    is_missing_record,
+    is_not_enrolled,
+)
 from lms_pipeline.truto.models import Capabilities, IntegratedAccount, read_accounts, read_capabilities
 from lms_pipeline.truto.query import ListQuery, ObjectQuery, QueryError, Resource, ResponseFormat
 from lms_pipeline.truto.request import (
@@ -41,6 +49,8 @@ from lms_pipeline.truto.store import OK, ResponseStore, StoredResponse
 from lms_pipeline.truto.transport import Gate, HttpTransport, ReplayTransport, read_body
 
 T = TypeVar("T")
+
+log = logging.getLogger(__name__)
 
 REMOVE_SECRETS: dict[BodyKind, Callable[[bytes], bytes]] = {
     "unified": remove_secrets,
@@ -134,6 +144,7 @@ class TrutoClient:
 
         Raises:
             QueryError: the format has no pages.
+            ExpiredCursorError: a cursor is refused.
             RepeatedPageError: a cursor leads back.
             TrutoError: as for `fetch`; or the list has no end.
         """
@@ -164,9 +175,23 @@ class TrutoClient:
     def integrated_accounts(self, limit: int | None = None) -> Iterator[IntegratedAccount]:
         """Yield the accounts that the token can see, of every integration, from pages of `limit` accounts.
 
+        The list starts again once, if a cursor is refused or leads back; each account comes once all the same.
+
         Raises:
             TrutoError: as for `pages`.
         """
+        yielded: set[str] = set()
+        try:
+            for account in self._read_accounts(limit):
+                yielded.add(account.id)
+                yield account
+        except (ExpiredCursorError, RepeatedPageError) as broken:
+            log.warning("%s The list is read once more from its beginning.", broken)
+        else:
+            return
+        yield from (account for account in self._read_accounts(limit) if account.id not in yielded)
+
+    def _read_accounts(self, limit: int | None) -> Iterator[IntegratedAccount]:
         for page in self._follow_pages(lambda cursor: build_accounts_request(limit, cursor), read_page):
             if page.is_partial:  # a missing account would look like a removed one
                 label = build_accounts_request().label
@@ -190,7 +215,12 @@ class TrutoClient:
         empty = 0
         for _ in range(MAX_PAGES):
             request = build_request(cursor)
-            page = self.fetch(request, read).value
+            try:
+                page = self.fetch(request, read).value
+            except PermanentError as error:
+                if cursor is None:
+                    raise
+                raise build_cursor_error(error, request.label) from None
             yield page
             empty = 0 if page.records else empty + 1
             if empty > MAX_EMPTY_PAGES:

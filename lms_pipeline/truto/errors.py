@@ -36,6 +36,8 @@ _PERMANENT = {501, 505}
 _PROXY = range(520, 531)
 """Statuses of the proxy in front of an API that gets no response from it: https://developers.cloudflare.com/support,
 "Cloudflare 5xx errors"."""
+_EXPIRED_CURSOR = {400, 404, 409, 410, 422}
+"""Statuses with which servers refuse a cursor; https://truto.one/docs does not say which one Truto sends."""
 _TODO = {
     400: "check the account's settings",
     403: "give the token or the connection the right to read it",
@@ -75,6 +77,10 @@ class TrutoError(LmsPipelineError):
 
 class PermanentError(TrutoError):
     """Sending the request again brings the same response."""
+
+
+class ExpiredCursorError(PermanentError):
+    """The cursor to the next page is refused: only the first page leads on."""
 
 
 class TransientError(TrutoError):
@@ -122,6 +128,21 @@ def build_body_error(
         is_remote=failure.is_remote,
         server_message=message,
         retry_after=_read_retry_after(status or 0, headers),
+    )
+
+
+def build_cursor_error(error: PermanentError, request: str) -> PermanentError:
+    """Return what the refusal of a request with a cursor means: an expired cursor, or the same error."""
+    if error.status not in _EXPIRED_CURSOR or error.missing_parameters:
+        return error
+    return ExpiredCursorError(
+        f"{_name_source(is_remote=error.is_remote)} refused the cursor to the next page"
+        f"{_quote(error.server_message, ' and says')}",
+        request=request,
+        todo="run it again, and report it to Truto if it lasts",
+        status=error.status,
+        is_remote=error.is_remote,
+        server_message=error.server_message,
     )
 
 

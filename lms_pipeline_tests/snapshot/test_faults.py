@@ -73,6 +73,10 @@ TRANSIENT_FAULTS: dict[str, Fault] = {
 LIST_FAULTS: dict[str, Fault] = {
     "a repeated cursor": RepeatedCursor(times=1),
     "an expired cursor": ExpiredCursor(times=1),
+    "an expired cursor, 404": ExpiredCursor(status=404, times=1),
+    "an expired cursor, 409": ExpiredCursor(status=409, times=1),
+    "an expired cursor, 410 of the LMS": ExpiredCursor(status=410, remote=True, times=1),
+    "an expired cursor, 422": ExpiredCursor(status=422, times=1),
     "empty pages with a cursor": EmptyPage(times=2),
     "pages that shift once": ShiftedPage(by=2, times=1),
 }
@@ -192,10 +196,17 @@ def test_a_lasting_fault_ends_the_run_and_the_next_run_resumes_it(account, undis
     [
         (RepeatedCursor(), "Truto repeats a page"),
         (ExpiredCursor(), "next_cursor has expired"),
+        (ExpiredCursor(status=404), "refused the cursor to the next page"),
         (Endless(), "The list has no end after 20 pages"),
         (Endless(empty=True), "The list has no end after 6 empty pages"),
     ],
-    ids=["a repeated cursor", "an expired cursor", "a list without an end", "empty pages without an end"],
+    ids=[
+        "a repeated cursor",
+        "an expired cursor",
+        "an expired cursor, 404",
+        "a list without an end",
+        "empty pages without an end",
+    ],
 )
 def test_a_list_that_always_breaks_is_an_error(account, tmp_path, fault, message, monkeypatch):
     monkeypatch.setattr(client_module, "MAX_PAGES", 20)
