@@ -18,7 +18,7 @@ from lms_pipeline.truto.response import BadBodyError, check_envelope, read_field
 T = TypeVar("T")
 
 LMS_MODEL = "lms"
-"""Name of the unified model of learning management systems."""
+"""Name of the unified model of learning management systems, and of their category."""
 
 log = logging.getLogger(__name__)
 
