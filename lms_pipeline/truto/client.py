@@ -43,6 +43,7 @@ from lms_pipeline.truto.response import (
     read_record,
     remove_envelope_secrets,
     remove_secrets,
+    skip_byte_order_mark,
 )
 from lms_pipeline.truto.retry import Cooldowns, RetryingTransport, RetryPolicy
 from lms_pipeline.truto.store import OK, ResponseStore, StoredResponse
@@ -58,6 +59,9 @@ REMOVE_SECRETS: dict[BodyKind, Callable[[bytes], bytes]] = {
     "other": bytes,
 }
 """How a body of each kind loses what must not be kept; `other` stays as it came."""
+NO_CONTENT = 204
+EMPTY_LIST = b'{"result":[]}'
+"""What a response without content means to the request of a list."""
 PAGE_READERS: dict[ResponseFormat, Callable[[bytes, datetime], Page]] = {"unified": read_page, "raw": read_raw_page}
 """The formats that have pages and records, and how a page is read."""
 MAX_PAGES = 100_000
@@ -257,7 +261,7 @@ class TrutoClient:
         """Send a request and store its response; one that `read` refuses is requested again, and never stored."""
 
         def receive(response: httpx.Response) -> Response[T]:
-            body = REMOVE_SECRETS[request.body](read_body(response, request))
+            body = _receive_body(response, request)
             received_at = self.now()
             value = read(body, received_at)
             if self._store is not None:
@@ -265,3 +269,20 @@ class TrutoClient:
             return Response(response.headers, value)
 
         return self._transport.fetch(request, receive)
+
+
+def _receive_body(response: httpx.Response, request: Request) -> bytes:
+    """Return the body without what must not be kept; one of another format stays as it came.
+
+    Raises:
+        PermanentError: there is no content, and the request is not one of a list.
+        TrutoError: the body can't be read.
+    """
+    if request.body == "other":
+        return read_body(response, request)
+    if response.status_code != NO_CONTENT:
+        return REMOVE_SECRETS[request.body](skip_byte_order_mark(read_body(response, request)))
+    if not request.is_list:
+        todo = "look at the account in Truto"
+        raise PermanentError("The response has no content", request=request.label, todo=todo, status=NO_CONTENT)
+    return EMPTY_LIST

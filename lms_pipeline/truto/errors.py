@@ -157,8 +157,8 @@ def is_refused_token(error: TrutoError) -> bool:
 
 
 def is_missing_record(error: TrutoError) -> bool:
-    """Return whether the provider says that it has no such record."""
-    return error.status == 404 and error.is_remote
+    """Return whether the provider says that it has no such record, or sends a success without one."""
+    return (error.status == 404 and error.is_remote) or error.status == 204
 
 
 def is_not_enrolled(error: TrutoError) -> bool:

@@ -35,6 +35,8 @@ _ERROR_FIELDS = {
 """Each means a failure unless its value is empty, see `_is_empty`."""
 _TRUTO_FIELDS = {"trutoisremoteerror", "trutoerrorinsight"}
 """Truto's own, likewise; they are part of no provider's record."""
+_TRUTO_ERROR = {"statuscode", "error", "message"}
+"""Every error body of Truto has these three: https://truto.one/docs, "Errors"."""
 _SUCCESS_FIELDS = {"success", "successful", "succeeded", "issuccess", "issuccessful", "ok", "isok"}
 """Each means a failure if its value is false."""
 _STATUS_CODE_FIELDS = {"statuscode", "httpstatus", "httpstatuscode", "httpcode", "responsecode"}
@@ -105,7 +107,7 @@ def find_object_failure(members: Mapping[str, msgspec.Raw]) -> Failure | None:
     """Return what an object says that should be a record and is an error; None for a record.
 
     A record may have a status "failed", or a code of 500. Therefore an object is an error only if all of its members are
-    those of an error, and one of them can't belong to a record. Truto's own error fields are always believed.
+    those of an error, and one of them can't belong to a record. Truto's own errors are recognized beside any members.
     """
     names = {normalize_name(name) for name in members}
     believed = _TRUTO_FIELDS | _choose_believed(names)
@@ -120,7 +122,7 @@ def find_object_failure(members: Mapping[str, msgspec.Raw]) -> Failure | None:
 def _choose_believed(names: set[str]) -> set[str]:
     """Return the fields that are believed in an object with these members, besides Truto's own."""
     if not names <= _KNOWN_FIELDS | _TRUTO_FIELDS:
-        return set()
+        return {"statuscode"} if names >= _TRUTO_ERROR else set()
     believed = _ERROR_FIELDS | _STATUS_CODE_FIELDS
     if "id" not in names:
         believed = believed | _SUCCESS_FIELDS

@@ -30,6 +30,7 @@ _LONE_SURROGATE = re.compile(
     rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(\\u[dD][89a-fA-F][0-9a-fA-F]{2})|\\."
 )
 """Escapes in order of reading: a pair (kept), half a pair (group 1), any other escape (kept)."""
+_BYTE_ORDER_MARKS = re.compile(rb"(?:\xef\xbb\xbf)+")
 _SECRET_KEYS = ("debug", "context")
 """Keys under which Truto may show how it signs in to the LMS."""
 _ENVELOPE_KEYS = {
@@ -215,6 +216,12 @@ def read_object(raw: bytes | msgspec.Raw | None) -> dict[str, msgspec.Raw]:
 @cache
 def _build_decoder(type_: Any) -> msgspec.json.Decoder[Any]:  # noqa: ANN401 (any type)
     return msgspec.json.Decoder(type_)
+
+
+def skip_byte_order_mark(body: bytes) -> bytes:
+    """Return the JSON after a byte order mark, which RFC 8259, 8.1, allows a reader to ignore; some servers send several."""
+    mark = _BYTE_ORDER_MARKS.match(body)
+    return body[mark.end() :] if mark else body
 
 
 def remove_secrets(body: bytes) -> bytes:
