@@ -7,10 +7,10 @@ page or a record (`response.py`), the error that follows (`errors.py`).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -46,6 +46,18 @@ _NESTED_FIELDS = {"meta", "metadata", "status", "responsestatus"}
 """Objects in an envelope, whose members count like its own."""
 _MESSAGE_FIELDS = ("message", "detail", "details", "errormessage", "errordescription", "description", "reason", "title")
 """Where a failure is described, in the order in which they are looked up."""
+_MESSAGE_ONLY = {
+    "message",
+    "path",
+    "timestamp",
+    "time",
+    "requestid",
+    "traceid",
+    "correlationid",
+    "help",
+    "documentationurl",
+}
+"""An object with a message and nothing but these is no record: AWS's gateway sends `{"message": ...}`, for example."""
 _KNOWN_FIELDS = {
     *(_ERROR_FIELDS | _SUCCESS_FIELDS | _STATUS_FIELDS | _NESTED_FIELDS | set(_MESSAGE_FIELDS)),
     *(
@@ -67,7 +79,9 @@ _KNOWN_FIELDS = {
 """An object with any other member is a record, and its members mean what its provider wants."""
 
 _EMPTY_TEXTS = {"", "false", "no", "none", "null", "ok", "success"}
-_FALSE_TEXTS = {"false", "no", "0", "off", "n", "f"}
+_FALSE_TEXTS = {"false", "no", "0", "0.0", "off", "n", "f"}
+_MAX_DEPTH = 5
+"""Levels of an error that are searched; one that is nested deeper is not empty."""
 _FAILURE_WORDS = {
     *("fail", "fault", "err", "errors", "errored", "faulted", "ko", "nok", "notok", "exception", "unsuccessful"),
     *("aborted", "denied", "rejected", "invalid", "unavailable", "timeout", "timedout", "down"),
@@ -96,10 +110,9 @@ def find_envelope_failure(members: Mapping[str, msgspec.Raw]) -> Failure | None:
     Every sign counts: an envelope describes the request, and none of its members belongs to a record.
     """
     decoded = _decode_members(members, _KNOWN_FIELDS | _TRUTO_FIELDS)
-    for part in (decoded, *(_normalize(decoded[name][1]) for name in _NESTED_FIELDS & decoded.keys())):
-        for name, (spelling, value) in part.items():
-            if _is_sign(name, value):
-                return _describe(spelling, decoded)
+    for member in (*decoded, *_get_nested(decoded)):
+        if _is_sign(member):
+            return _describe(member.spelling, decoded)
     return None
 
 
@@ -107,15 +120,18 @@ def find_object_failure(members: Mapping[str, msgspec.Raw]) -> Failure | None:
     """Return what an object says that should be a record and is an error; None for a record.
 
     A record may have a status "failed", or a code of 500. Therefore an object is an error only if all of its members are
-    those of an error, and one of them can't belong to a record. Truto's own errors are recognized beside any members.
+    those of an error, and one of them can't belong to a record; or if it holds nothing but a message. Truto's own errors are
+    recognized beside any members.
     """
     names = {normalize_name(name) for name in members}
+    if "message" in names and names <= _MESSAGE_ONLY:
+        return _describe("message", _decode_members(members, _KNOWN_FIELDS))
     believed = _TRUTO_FIELDS | _choose_believed(names)
     if not names & believed:
         return None
-    for name, (spelling, value) in _decode_members(members, believed).items():
-        if _is_sign(name, value):
-            return _describe(spelling, _decode_members(members, _KNOWN_FIELDS | _TRUTO_FIELDS))
+    for member in _decode_members(members, believed):
+        if _is_sign(member):
+            return _describe(member.spelling, _decode_members(members, _KNOWN_FIELDS | _TRUTO_FIELDS))
     return None
 
 
@@ -141,19 +157,28 @@ def normalize_name(name: str) -> str:
     return name.replace("_", "").replace("-", "").lower()
 
 
-_Members = dict[str, tuple[str, Any]]
-"""Decoded members by their normalized names, each with its own spelling."""
+class _Member(NamedTuple):
+    name: str
+    """Normalized; several members of an object may have the same."""
+    spelling: str
+    value: Any
 
 
-def _decode_members(members: Mapping[str, msgspec.Raw], believed: set[str]) -> _Members:
+def _decode_members(members: Mapping[str, msgspec.Raw], believed: set[str]) -> list[_Member]:
     """Return the members that say something about a failure; the records themselves are never decoded."""
     believed = believed - {"result", "results", "data", "rawresponse", "debug", "context", "stack"}
     found = ((normalize_name(name), name, raw) for name, raw in members.items())
-    return {normal: (name, _decode(raw)) for normal, name, raw in found if normal in believed}
+    return [_Member(normal, name, _decode(raw)) for normal, name, raw in found if normal in believed]
 
 
-def _normalize(value: object) -> _Members:
-    return {normalize_name(name): (name, member) for name, member in value.items()} if isinstance(value, dict) else {}
+def _get_members(value: object) -> list[_Member]:
+    """Return the members of an object, none of another value."""
+    items = value.items() if isinstance(value, dict) else ()
+    return [_Member(normalize_name(name), name, member) for name, member in items]
+
+
+def _get_nested(members: Iterable[_Member]) -> list[_Member]:
+    return [inner for one in members if one.name in _NESTED_FIELDS for inner in _get_members(one.value)]
 
 
 def _decode(raw: msgspec.Raw) -> object:
@@ -164,12 +189,13 @@ def _decode(raw: msgspec.Raw) -> object:
         return bytes(raw).decode(errors="replace")
 
 
-def _is_sign(name: str, value: object) -> bool:
-    """Return whether a member with this normalized name and value says that the request failed."""
+def _is_sign(member: _Member) -> bool:
+    """Return whether a member says that the request failed."""
+    name, _, value = member
     if name in _ERROR_FIELDS | _TRUTO_FIELDS:
         return not _is_empty(value)
     if name in _SUCCESS_FIELDS:
-        return value is not None and (value in (False, 0) or str(value).strip().lower() in _FALSE_TEXTS)
+        return isinstance(value, bool | int | float | str) and str(value).strip().lower() in _FALSE_TEXTS
     if name not in _STATUS_FIELDS:
         return False
     if name == "status" and value is False:
@@ -177,14 +203,15 @@ def _is_sign(name: str, value: object) -> bool:
     return _read_status(value) is not None or (isinstance(value, str) and _is_failure_word(value))
 
 
-def _is_empty(value: object) -> bool:
+def _is_empty(value: object, depth: int = 0) -> bool:
     """Return whether a value says that there is no error: null, false, zero, a text for one of them, or only such."""
     if isinstance(value, str):
         text = value.strip().lower()
         return text in _EMPTY_TEXTS or not text.strip("0")
-    if isinstance(value, dict):
-        return all(map(_is_empty, value.values()))
-    return all(map(_is_empty, value)) if isinstance(value, list) else not value
+    if not isinstance(value, dict | list):
+        return not value
+    items = value.values() if isinstance(value, dict) else value
+    return depth < _MAX_DEPTH and all(_is_empty(one, depth + 1) for one in items)
 
 
 def _is_failure_word(text: str) -> bool:
@@ -202,25 +229,26 @@ def _read_status(value: object) -> int | None:
     return int(value)
 
 
-def _describe(field: str, decoded: _Members) -> Failure:
-    levels = [decoded, *(_normalize(decoded[name][1]) for name in sorted(_NESTED_FIELDS & decoded.keys()))]
-    statuses = (_read_status(level[name][1]) for level in levels for name in sorted(_STATUS_FIELDS & level.keys()))
+def _describe(field: str, members: list[_Member]) -> Failure:
+    levels = [*members, *_get_nested(members)]
+    statuses = (_read_status(one.value) for one in levels if one.name in _STATUS_FIELDS)
     return Failure(
         field,
-        next((one for one in statuses if one is not None), None),
-        next(_find_texts(decoded), ""),
-        is_remote=decoded.get("trutoisremoteerror", ("", None))[1] is True,
+        next((status for status in statuses if status is not None), None),
+        next(_find_texts(members), ""),
+        is_remote=any(one.name == "trutoisremoteerror" and one.value is True for one in members),
     )
 
 
-def _find_texts(members: _Members) -> Iterator[str]:
+def _find_texts(members: list[_Member], depth: int = 0) -> Iterator[str]:
     """Yield the texts that describe a failure, those of its own members before those of the errors in it."""
     for name in _MESSAGE_FIELDS:
-        if name in members and isinstance(members[name][1], str) and members[name][1].strip():
-            yield members[name][1]
-    for name in sorted((_ERROR_FIELDS | _NESTED_FIELDS) & members.keys()):
-        value = members[name][1]
-        first = value[0] if isinstance(value, list) and value else value
-        if isinstance(first, str) and name in _ERROR_FIELDS:
-            yield first
-        yield from _find_texts(_normalize(first))
+        yield from (
+            one.value for one in members if one.name == name and isinstance(one.value, str) and one.value.strip()
+        )
+    for one in members if depth < _MAX_DEPTH else ():
+        if one.name in _ERROR_FIELDS | _NESTED_FIELDS:
+            first = one.value[0] if isinstance(one.value, list) and one.value else one.value
+            if isinstance(first, str) and one.name in _ERROR_FIELDS:
+                yield first
+            yield from _find_texts(_get_members(first), depth + 1)

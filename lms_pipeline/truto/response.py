@@ -167,7 +167,8 @@ def check_envelope(members: dict[str, msgspec.Raw]) -> None:
     if not members.keys() <= _ENVELOPE_KEYS:
         _raise_failure(find_envelope_failure(members))
     for name in members.keys() & {"result", "results"}:
-        _raise_failure(find_object_failure(read_object(members[name])))
+        if bytes(memoryview(members[name])[:1]) == b"{":
+            _raise_failure(find_object_failure(read_object(members[name])))
 
 
 def _build_page(envelope: _Envelope, received_at: datetime, *, is_repaired: bool) -> Page:
@@ -276,7 +277,7 @@ def _is_envelope(members: dict[str, msgspec.Raw]) -> bool:
 
 def _may_be_envelope(members: dict[str, msgspec.Raw]) -> bool:
     """Return whether an object has a list of records, or null for it, and otherwise only keys of envelopes and errors."""
-    found = [bytes(members[name]).lstrip()[:1] for name in ("result", "results") if name in members]
+    found = [bytes(memoryview(members[name])[:1]) for name in ("result", "results") if name in members]
     return bool(found) and set(found) <= {b"[", b"n", b"{"} and has_only_known_fields(members)
 
 

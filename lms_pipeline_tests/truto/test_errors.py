@@ -82,7 +82,7 @@ def test_a_transient_error_is_one_sentence_too(response, says):
 
 
 EDGE_PAGE = b"<html><title>example.org | 522: Connection timed out</title></html>"
-PASSING = [500, 502, 503, 504, 506, 507, 508, 509, 510, 511, *range(520, 531), 540, 561, 598, 599]
+PASSING = sorted(set(range(500, 600)) - {501, 505})
 
 
 @pytest.mark.parametrize("status", PASSING)

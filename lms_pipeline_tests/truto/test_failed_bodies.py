@@ -80,6 +80,10 @@ SIGNS: list[dict[str, Any]] = [
     {"truto_is_remote_error": True},
     {"truto_error_insight": {"remote_error": {"description": "down"}}},
     FAILURE,
+    {"error": None, "Error": "down"},
+    {"Error": "down", "error": None},
+    {"error": json.loads('{"error":' * 400 + "{}" + "}" * 400)},
+    {"errors": json.loads("[" * 400 + "]" * 400)},
 ]
 """Members of an envelope, each of which says that the request failed."""
 
@@ -128,7 +132,7 @@ NO_SIGNS: list[dict[str, Any]] = [
 
 
 def describe(members: dict[str, Any]) -> str:
-    return json.dumps(members)
+    return json.dumps(members)[:80]
 
 
 EVERY_SIGN = pytest.mark.parametrize("signs", SIGNS, ids=describe)
@@ -255,6 +259,8 @@ FAILED_RECORDS = [
     {"id": "u1", "name": "Ada", "truto_is_remote_error": True},
     {"id": "u1", "name": "Ada", **FAILURE},
     {"id": "u1", "truto_error_insight": {"remote_error": {}, "why": "down"}},
+    {"message": "Internal server error"},
+    {"message": "down", "requestId": "7", "timestamp": "2026-03-01T00:00:00Z"},
     {"result": None, "error": "down"},
     {"result": [], "success": False},
 ]
@@ -271,6 +277,7 @@ RECORDS: list[dict[str, Any]] = [
     {"id": "u1", "name": "Ada", "statusCode": 200, "error": "", "message": "hello"},
     {"role": "learner", "status": "failed", "success": False},
     {"status": "failed"},
+    {"message": "welcome", "role": "learner"},
     {"code": "404", "title": "Not Found"},
     {"result": "passed", "status": "failed", "score": 7},
     {"error": None, "success": True, "status": "ok"},
