@@ -36,8 +36,9 @@ STRICT_TYPES: dict[Kind, Any] = {
 """The type that the strict reader requires of each kind, apart from null."""
 _STRICT_DECODERS = {kind: msgspec.json.Decoder(strict_type) for kind, strict_type in STRICT_TYPES.items()}
 
-_NUMBER = re.compile(r"[+-]?\d{1,400}(\.\d{1,400})?([eE][+-]?\d{1,3})?", re.ASCII)
-"""A number in a string. msgspec's lax mode differs: it refuses `"+7"` and `"007"`, and accepts `"nan"`."""
+_NUMBER = re.compile(r"[+-]?(\d{1,400}(\.\d{0,400})?|\.\d{1,400})([eE][+-]?\d{1,3})?", re.ASCII)
+"""A number in a string, also as Oracle writes it: `".5"`. msgspec's lax mode differs: it refuses `"+7"` and `"007"`, and
+accepts `"nan"`."""
 _BOOLS = {"true": True, "1": True, "false": False, "0": False}
 
 

@@ -6,14 +6,23 @@ snapshot (`extract/`).
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Generic, Self, TypeVar
 
 import httpx
 
-from lms_pipeline.truto.errors import PermanentError, TransientError, is_missing_record, is_not_enrolled
+from lms_pipeline.truto.errors import (
+    ExpiredCursorError,
+    PermanentError,
+    TransientError,
+    build_cursor_error,
+    is_missing_record,
+    is_not_enrolled,
+)
 from lms_pipeline.truto.models import Capabilities, IntegratedAccount, read_accounts, read_capabilities
 from lms_pipeline.truto.query import ListQuery, ObjectQuery, QueryError, Resource, ResponseFormat
 from lms_pipeline.truto.request import (
@@ -26,6 +35,7 @@ from lms_pipeline.truto.request import (
     build_record_request,
 )
 from lms_pipeline.truto.response import (
+    BadBodyError,
     Page,
     SingleRecord,
     read_page,
@@ -33,6 +43,7 @@ from lms_pipeline.truto.response import (
     read_record,
     remove_envelope_secrets,
     remove_secrets,
+    skip_byte_order_mark,
 )
 from lms_pipeline.truto.retry import Cooldowns, RetryingTransport, RetryPolicy
 from lms_pipeline.truto.store import OK, ResponseStore, StoredResponse
@@ -40,12 +51,17 @@ from lms_pipeline.truto.transport import Gate, HttpTransport, ReplayTransport, r
 
 T = TypeVar("T")
 
+log = logging.getLogger(__name__)
+
 REMOVE_SECRETS: dict[BodyKind, Callable[[bytes], bytes]] = {
     "unified": remove_secrets,
     "raw": remove_envelope_secrets,
     "other": bytes,
 }
 """How a body of each kind loses what must not be kept; `other` stays as it came."""
+NO_CONTENT = 204
+EMPTY_LIST = b'{"result":[]}'
+"""What a response without content means to the request of a list."""
 PAGE_READERS: dict[ResponseFormat, Callable[[bytes, datetime], Page]] = {"unified": read_page, "raw": read_raw_page}
 """The formats that have pages and records, and how a page is read."""
 MAX_PAGES = 100_000
@@ -120,9 +136,10 @@ class TrutoClient:
             NotKeptError: a replay without this response.
         """
         stored = self._find(request)
-        if stored is None:
-            return self._send(request, read)
-        return Response(httpx.Headers(), read(stored.body, stored.received_at))
+        if stored is not None:
+            with suppress(BadBodyError):  # an earlier version stored what this one can't use: it is not a response
+                return Response(httpx.Headers(), read(stored.body, stored.received_at))
+        return self._send(request, read)
 
     def pages(self, resource: Resource, query: ListQuery, round_: int = 1) -> Iterator[Page]:
         """Yield the pages of an account's list, until one names no next page; an empty page is not the end.
@@ -131,6 +148,7 @@ class TrutoClient:
 
         Raises:
             QueryError: the format has no pages.
+            ExpiredCursorError: a cursor is refused.
             RepeatedPageError: a cursor leads back.
             TrutoError: as for `fetch`; or the list has no end.
         """
@@ -161,9 +179,23 @@ class TrutoClient:
     def integrated_accounts(self, limit: int | None = None) -> Iterator[IntegratedAccount]:
         """Yield the accounts that the token can see, of every integration, from pages of `limit` accounts.
 
+        The list starts again once, if a cursor is refused or leads back; each account comes once all the same.
+
         Raises:
             TrutoError: as for `pages`.
         """
+        yielded: set[str] = set()
+        try:
+            for account in self._read_accounts(limit):
+                yielded.add(account.id)
+                yield account
+        except (ExpiredCursorError, RepeatedPageError) as broken:
+            log.warning("%s The list is read once more from its beginning.", broken)
+        else:
+            return
+        yield from (account for account in self._read_accounts(limit) if account.id not in yielded)
+
+    def _read_accounts(self, limit: int | None) -> Iterator[IntegratedAccount]:
         for page in self._follow_pages(lambda cursor: build_accounts_request(limit, cursor), read_page):
             if page.is_partial:  # a missing account would look like a removed one
                 label = build_accounts_request().label
@@ -187,7 +219,12 @@ class TrutoClient:
         empty = 0
         for _ in range(MAX_PAGES):
             request = build_request(cursor)
-            page = self.fetch(request, read).value
+            try:
+                page = self.fetch(request, read).value
+            except PermanentError as error:
+                if cursor is None:
+                    raise
+                raise build_cursor_error(error, request.label) from None
             yield page
             empty = 0 if page.records else empty + 1
             if empty > MAX_EMPTY_PAGES:
@@ -206,10 +243,10 @@ class TrutoClient:
     ) -> T | None:
         """Return what `read` makes of the body; None if a refusal means an absence, which is stored as well."""
         stored = self._find(request)
-        if stored is not None:
-            return read(stored.body, stored.received_at) if stored.status == OK else None
+        if stored is not None and stored.status != OK:
+            return None
         try:
-            return self._send(request, read).value
+            return self.fetch(request, read).value
         except PermanentError as error:
             if not is_absent(error):
                 raise
@@ -224,7 +261,7 @@ class TrutoClient:
         """Send a request and store its response; one that `read` refuses is requested again, and never stored."""
 
         def receive(response: httpx.Response) -> Response[T]:
-            body = REMOVE_SECRETS[request.body](read_body(response, request))
+            body = _receive_body(response, request)
             received_at = self.now()
             value = read(body, received_at)
             if self._store is not None:
@@ -232,3 +269,20 @@ class TrutoClient:
             return Response(response.headers, value)
 
         return self._transport.fetch(request, receive)
+
+
+def _receive_body(response: httpx.Response, request: Request) -> bytes:
+    """Return the body without what must not be kept; one of another format stays as it came.
+
+    Raises:
+        PermanentError: there is no content, and the request is not one of a list.
+        TrutoError: the body can't be read.
+    """
+    if request.body == "other":
+        return read_body(response, request)
+    if response.status_code != NO_CONTENT:
+        return REMOVE_SECRETS[request.body](skip_byte_order_mark(read_body(response, request)))
+    if not request.is_list:
+        todo = "look at the account in Truto"
+        raise PermanentError("The response has no content", request=request.label, todo=todo, status=NO_CONTENT)
+    return EMPTY_LIST

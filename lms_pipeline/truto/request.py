@@ -33,6 +33,8 @@ class Request:
     """The request in messages: without ids of learners and without cursors."""
     account_id: str | None = None
     body: BodyKind = "unified"
+    is_list: bool = False
+    """Whether a response without content is an empty list."""
     has_id: bool = False
     """Whether the path ends with the id of a record."""
     scope: str = ""
@@ -65,6 +67,7 @@ def build_list_request(resource: Resource, query: ListQuery, cursor: str | None 
         f"GET {path} of account {query.account_id}",
         query.account_id,
         _classify_body(query.response_format),
+        is_list=True,
         scope=format_list_scope(resource, round_),
     )
 
@@ -102,7 +105,7 @@ def build_accounts_request(limit: int | None = None, cursor: str | None = None) 
     """Build the request of one page of the integrated accounts."""
     path = "/integrated-account"
     parameters = encode_parameters("", {"limit": limit, "next_cursor": cursor})
-    return Request(path, tuple(parameters), f"GET {path}", scope="accounts")
+    return Request(path, tuple(parameters), f"GET {path}", is_list=True, scope="accounts")
 
 
 def build_capabilities_request(account_id: str) -> Request:

@@ -14,7 +14,7 @@ from threading import Lock
 from typing import TypeVar
 
 import httpx
-from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_random_exponential
+from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_exponential, wait_random_exponential
 
 from lms_pipeline.concurrency import wait
 from lms_pipeline.truto.errors import TransientError, parse_wait_seconds
@@ -37,7 +37,8 @@ class RetryPolicy:
     too_many_requests_seconds: float = 10
     """Wait after a 429 without `Retry-After` and `ratelimit-reset`."""
     first_backoff_seconds: float = 0.5
-    """Upper bound of the first back-off; it doubles. The wait is drawn at random below it, so that workers spread."""
+    """Upper bound of the first back-off; it doubles. The wait is drawn at random between its half and itself, so that
+    workers spread and none sends again at once. No cool-down is shorter."""
     max_wait_seconds: float = 60
     """Longest single wait: a server that demands more ends the request, since a run must not hang."""
 
@@ -50,17 +51,19 @@ class RetryPolicy:
         return state.attempt_number >= limit
 
     def wait_seconds(self, state: RetryCallState) -> float:
-        """Return the wait before the next attempt."""
-        demanded = self.cooldown_seconds(_get_error(state))
-        if demanded is not None:
-            return demanded
-        return wait_random_exponential(multiplier=self.first_backoff_seconds, max=self.max_wait_seconds)(state)
+        """Return the wait before the next attempt: the back-off, or what a server demands if that is longer."""
+        half, longest = self.first_backoff_seconds / 2, self.max_wait_seconds / 2
+        backoff = wait_exponential(half, longest) + wait_random_exponential(half, longest)
+        return max(backoff(state), self.cooldown_seconds(_get_error(state)) or 0)
 
     def cooldown_seconds(self, error: TransientError) -> float | None:
         """Return how long nobody may send a request to the account after an error; None for a failure of one request."""
-        if error.retry_after is not None:
-            return min(error.retry_after, self.max_wait_seconds)
-        return min(self.too_many_requests_seconds, self.max_wait_seconds) if error.status == 429 else None
+        demanded = error.retry_after
+        if demanded is None and error.status == 429:
+            demanded = self.too_many_requests_seconds
+        if demanded is None:
+            return None
+        return min(max(demanded, self.first_backoff_seconds), self.max_wait_seconds)
 
 
 def _get_error(state: RetryCallState) -> TransientError:
