@@ -75,16 +75,17 @@ class _Envelope(msgspec.Struct):
     @property
     def records(self) -> Sequence[msgspec.Raw] | None:
         """The records in a list; None if there are none under either name."""
-        return list(self._found.values()) if isinstance(self._found, dict) else self._found
+        return list(self.found.values()) if isinstance(self.found, dict) else self.found
 
     @property
     def is_partial(self) -> bool:
         """Whether records are missing: Truto says so, or of several with the same key only the last is left."""
         count = self.result_count if isinstance(self.result_count, int) else 0
-        return bool(self.is_partial_response) or (isinstance(self._found, dict) and count > len(self._found))
+        return bool(self.is_partial_response) or (isinstance(self.found, dict) and count > len(self.found))
 
     @property
-    def _found(self) -> list[msgspec.Raw] | dict[str, msgspec.Raw] | None:
+    def found(self) -> list[msgspec.Raw] | dict[str, msgspec.Raw] | None:
+        """What is under either name."""
         return self.result if self.result is not None else self.results
 
     def read_cursor(self) -> str | None:
@@ -122,15 +123,32 @@ def read_page(body: bytes, received_at: datetime) -> Page:
 def read_raw_page(body: bytes, received_at: datetime) -> Page:
     """Return a page of a provider's own records: in Truto's envelope, in a bare list, or one bare object.
 
+    An object under `result` is one record: its keys are the provider's.
+
     Raises:
         BadBodyError: as for `read_page`.
     """
     body, value, is_repaired = _decode(body, _RECORDS)
     if isinstance(value, dict) and _is_envelope(value):
         envelope = _decode(body, _ENVELOPE)[1]
-        return Page(envelope.records or [], envelope.read_cursor(), envelope.is_partial, received_at, is_repaired)
-    records = value if isinstance(value, list) else [msgspec.Raw(body)]
+        records = envelope.records or []
+        if isinstance(envelope.found, dict):
+            records = [value["results" if envelope.result is None else "result"]]
+        is_partial = bool(envelope.is_partial_response)
+        return Page(records, envelope.read_cursor(), is_partial, received_at, is_repaired)
+    records = value if isinstance(value, list) else [msgspec.Raw(body.strip())]
     return Page(records, None, is_partial=False, received_at=received_at, is_repaired=is_repaired, has_envelope=False)
+
+
+def read_raw_pair(body: bytes, received_at: datetime) -> Page:
+    """Return the provider's own record of one pair, as `read_raw_page`; null is no record.
+
+    Raises:
+        BadBodyError: as for `read_page`.
+    """
+    if body.strip() == b"null":
+        return Page([], None, is_partial=False, received_at=received_at, has_envelope=False)
+    return read_raw_page(body, received_at)
 
 
 def read_record(body: bytes, received_at: datetime) -> SingleRecord:
