@@ -21,6 +21,8 @@ from lms_pipeline.truto.response import Page
 
 NOT_OFFERED = {404, 405, 501}
 """Statuses with which a provider says that it has no such list."""
+RAW_REFUSAL_KEY = "refused raw"
+"""The key of a stored refusal of the raw format; checkpoints on disk hold it, so its text never changes."""
 
 
 class BrokenListError(LmsPipelineError):
@@ -49,6 +51,7 @@ class FetchSession:
         last_response_at = self.attempt.last_response_at
         if not self.client.is_replay and last_response_at is not None and now - last_response_at > resume_within:
             self.attempt.forget("list ")
+            self.attempt.forget(RAW_REFUSAL_KEY)
 
     def fetch_pages(self, resource: Resource, query: ListQuery, round_: int = 1) -> Iterator[Page]:
         """Yield the pages of a list; each round reads the list from its start.
@@ -66,7 +69,7 @@ class FetchSession:
             # a 400 after the first page is an expired cursor; to the first page it is a refusal of the list
             if isinstance(error, PermanentError) and not (has_started and error.status == 400):
                 raise
-            self.attempt.forget(f"{format_list_scope(resource, round_)} ")
+            self.attempt.forget(f"{format_list_scope(resource, round_, query.response_format)} ")
             raise BrokenListError(str(error)) from error
 
 
@@ -75,7 +78,7 @@ def build_sweep_query(account_id: str, options: AccountOptions) -> ListQuery:
     return ListQuery(
         account_id,
         limit=options.page_size,
-        ignore_remote_data=options.remote_data == "drop",
+        ignore_remote_data=options.remote_data != "keep",
         remote_query=options.remote_query,
     )
 
