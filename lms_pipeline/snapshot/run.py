@@ -149,7 +149,11 @@ def _run_stages(context: SnapshotContext) -> SnapshotResult:
         complete = lists.is_complete and not pairs.has_missing and not writer.is_partial and rows.duplicates.total == 0
         published = _publish(context, lists, enrollments, complete=complete)
         if enrollments.raw_gaps is not None:
-            log.warning("%s raw_enrollments of %s is incomplete.", enrollments.raw_gaps, context.job.partition)
+            log.warning(
+                "raw_enrollments of %s is incomplete, and without a role an instructor's enrollment counts as a learner's. %s",
+                context.job.partition,
+                enrollments.raw_gaps,
+            )
         if enrollments.plan is not None:
             write_fingerprints(context.data, context.job, enrollments.choice.name, enrollments.plan)
         return SnapshotResult(
