@@ -174,7 +174,7 @@ class TestBudget:
 
 
 class TestRefusal:
-    @pytest.mark.parametrize("status", [400, 403, 404, 405, 422, 501])
+    @pytest.mark.parametrize("status", [400, 404, 501])
     def test_publishes_the_enrollments_and_says_that_raw_is_missing(self, account, portal, serving, status, caplog):
         serving.fault(fault_raw(status, message="raw is not supported"))
         result = account.run_day(0, options=RAW_FORMAT)
@@ -267,7 +267,7 @@ def small_portal():
 
 
 @given(budget=st.none() | st.integers(5, 30), refused_after=st.none() | st.integers(0, 14), workers=st.integers(1, 6))
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_replay_is_the_same_snapshot_whatever_the_budget_and_the_refusal(
     tmp_path_factory, small_portal, budget, refused_after, workers
 ):

@@ -229,7 +229,7 @@ class TestRole:
 
 
 class TestRefusal:
-    @pytest.mark.parametrize("status", [400, 403, 404, 405, 422, 501])
+    @pytest.mark.parametrize("status", [400, 404, 501])
     @pytest.mark.parametrize("pages", [0, 2])
     def test_publishes_the_enrollments_with_raw_pages_so_far_and_so_does_a_replay(self, runner, serving, status, pages):
         serving.fault(raw_fault(Status, status=status, after=pages))
@@ -310,7 +310,7 @@ class TestReplay:
 
 
 @given(page_size=st.integers(1, 9), bare=st.booleans(), refused_after=st.none() | st.integers(0, 9))
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_unified_never_depends_on_the_raw_list_and_a_replay_is_the_same(
     tmp_path_factory, sandbox, page_size, bare, refused_after
 ):
