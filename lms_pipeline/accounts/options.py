@@ -32,8 +32,12 @@ class AccountOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     """Which requests find the enrollments. `auto` probes the account and chooses."""
     identity: Identity | None = None
     """Key of an enrollment: `pair` (learner and course) or `enrollment_id`. Default: by integration."""
-    remote_data: Literal["keep", "drop"] = "keep"
-    """Whether to request the provider's own record and store it in `raw_enrollments`."""
+    remote_data: Literal["keep", "drop", "raw_format"] = "keep"
+    """Where the provider's own records in `raw_enrollments` come from.
+
+    `keep`: from `remote_data` of the unified record, without another request. `raw_format`: from one more request in
+    Truto's raw format for each page or pair. `drop`: they are not requested.
+    """
     remote_query: dict[str, Any] = {}
     """Query parameters for the LMS behind Truto, sent unchanged. Tables become nested parameters."""
     page_size: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 500
@@ -64,6 +68,16 @@ class AccountOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     """Days for which responses are stored for `replay`."""
     workers: Annotated[int, msgspec.Meta(ge=1, le=50)] = 4
     """Maximum concurrent calls, within the rate limits."""
+
+    @property
+    def uses_raw_format(self) -> bool:
+        """Whether raw records are requested in a format of their own."""
+        return self.remote_data == "raw_format"
+
+    @property
+    def calls_per_page(self) -> int:
+        """Calls for one page of enrollments, or for the enrollment of one pair."""
+        return 2 if self.uses_raw_format else 1
 
 
 # parts of msgspec's messages, like "Expected `int` >= 1 - at `$.workers`"

@@ -69,13 +69,13 @@ class FetchPlan:
         )
 
     @property
-    def calls(self) -> int:
+    def pairs_to_fetch(self) -> int:
         """Number of pairs that are worth a call."""
         return sum(self.counts[kind] for kind in ("new", "changed", "rotation"))
 
     def read_pairs(self, *, include_carried: bool = False) -> Iterator[Pair]:
         """Yield the pairs by priority. Carried pairs come last, and only with `include_carried`."""
-        end = self.counts.total() if include_carried else self.calls
+        end = self.counts.total() if include_carried else self.pairs_to_fetch
         for first in range(0, end, BATCH_SIZE):
             rows = self._connection.execute(
                 "SELECT position, user_id, course_id FROM plan WHERE position >= ? AND position < ? ORDER BY position",
@@ -107,6 +107,14 @@ class FetchPlan:
         path = str(self._previous.unified if table == "unified" else self._previous.raw)
         self._connection.read_parquet(path).create_view("previous_rows", replace=True)
         yield from self._read("carried.sql")
+
+    def count_carried_without_raw(self) -> int:
+        """Count the carried rows whose raw record the previous snapshot lacks."""
+        if self._previous is None:
+            return 0
+        self._connection.read_parquet(str(self._previous.raw)).create_view("previous_raw", replace=True)
+        ((count,),) = self._connection.sql(load_sql(__package__, "carried_without_raw.sql")).fetchall()
+        return int(count)
 
     def compare_rotation(self, fetched: Path) -> tuple[int, int]:
         """Count the pairs of the rotation that were fetched, and of those the ones that differ from the previous snapshot.

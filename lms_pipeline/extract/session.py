@@ -21,6 +21,8 @@ from lms_pipeline.truto.response import Page
 
 NOT_OFFERED = {404, 405, 501}
 """Statuses with which a provider says that it has no such list."""
+RAW_REFUSAL_KEY = "refused raw"
+"""The key of a stored refusal of the raw format; checkpoints on disk hold it, so its text never changes."""
 
 
 class BrokenListError(LmsPipelineError):
@@ -51,6 +53,7 @@ class FetchSession:
         last_response_at = self.attempt.last_response_at
         if not self.client.is_replay and last_response_at is not None and now - last_response_at > resume_within:
             self.attempt.forget("list ")
+            self.attempt.forget(RAW_REFUSAL_KEY)
 
     def fetch_pages(self, resource: Resource, query: ListQuery, round_: int = 1) -> Iterator[Page]:
         """Yield the pages of a list; each round reads the list from its start.
@@ -59,7 +62,7 @@ class FetchSession:
             BrokenListError: a cursor has expired or leads back. The stored pages of the round are dropped.
             TrutoError: no usable response.
         """
-        scope = format_list_scope(resource, round_)
+        scope = format_list_scope(resource, round_, query.response_format)
         try:
             for page in self.client.pages(resource, query, round_):
                 self.started_lists.add(scope)
@@ -74,7 +77,7 @@ def build_sweep_query(account_id: str, options: AccountOptions) -> ListQuery:
     return ListQuery(
         account_id,
         limit=options.page_size,
-        ignore_remote_data=options.remote_data == "drop",
+        ignore_remote_data=options.remote_data != "keep",
         remote_query=options.remote_query,
     )
 

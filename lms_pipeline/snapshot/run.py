@@ -151,12 +151,19 @@ def _run_stages(context: SnapshotContext) -> SnapshotResult:
         rows, writer, pairs = enrollments.writer.counts, enrollments.writer, enrollments.pairs
         complete = lists.is_complete and not pairs.has_missing and not writer.is_partial and rows.duplicates.total == 0
         published = _publish(context, lists, enrollments, complete=complete)
+        if enrollments.raw_gaps is not None:
+            log.warning(
+                "raw_enrollments of %s is incomplete, and without a role an instructor's enrollment counts as a learner's. %s",
+                context.job.partition,
+                enrollments.raw_gaps,
+            )
         if enrollments.plan is not None:
             write_fingerprints(context.data, context.job, enrollments.choice.name, enrollments.plan)
         return SnapshotResult(
             published,
             choice=enrollments.choice,
             complete=complete,
+            raw_gaps=enrollments.raw_gaps,
             requests=context.session.attempt.requests,
             rows=rows,
             pairs=pairs,
@@ -206,8 +213,11 @@ def _publish(
     """Close the files of enrollments, audit them, and publish all five tables; the unified one last."""
     job, writer, rows = context.job, enrollments.writer, enrollments.writer.counts
     metadata = context.describe(enrollments.choice.name, complete=complete)
-    for file in (writer.raw, writer.rejected):
-        file.close(metadata)
+    raw_metadata = {"raw_source": "raw"} if job.options.uses_raw_format else {}
+    if enrollments.raw_gaps is not None:
+        raw_metadata |= {"complete": "false", "incomplete_because": enrollments.raw_gaps}
+    writer.raw.close(metadata | raw_metadata)
+    writer.rejected.close(metadata)
     writer.unified.close({**metadata, "key": ",".join(writer.key), **rows.metadata})
     audit_counts(
         received=rows.received, unified=writer.unified.rows, rejected=rows.rejected, duplicates=rows.duplicates.total

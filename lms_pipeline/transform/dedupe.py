@@ -77,10 +77,13 @@ class StagedRows:
         columns = [*batch.columns, positions, key]
         self._writer.write(pa.RecordBatch.from_arrays(columns, schema=self._writer.schema))
 
-    def deduplicate(self, into: TableFile, lists: tuple[Path, Path] | None = None) -> Duplicates:
+    def deduplicate(
+        self, into: TableFile, lists: tuple[Path, Path] | None = None, roles: Path | None = None
+    ) -> Duplicates:
         """Write the rows to `into` in the order served; of rows with one key only the last.
 
-        With `lists`, the files of learners and of courses, fill missing names, e-mails and titles of enrollments.
+        With `lists`, the files of learners and of courses, fill missing names, e-mails and titles of enrollments. With
+        `roles`, a file with the columns of `raw_format.ROLES`, fill missing roles of enrollments.
 
         Raises:
             LakeError: a file can't be written.
@@ -92,9 +95,17 @@ class StagedRows:
             connection.read_parquet(str(self.path)).create_view("staged")
             connection.execute(load_sql(__package__, "dropped.sql"))
             ((identical, conflicting),) = connection.execute(load_sql(__package__, "duplicates.sql")).fetchall()
+            if roles is not None:
+                connection.read_parquet(str(roles)).create_view("roles")
+                for name in ("roles_by_id.sql", "roles_by_pair.sql"):
+                    connection.execute(load_sql(__package__, name))
             # by row group: sorting a whole account at once took all of DuckDB's memory
             for number in range(file.num_row_groups):
-                connection.register("row_group", file.read_row_group(number))
+                group = file.read_row_group(number)
+                if roles is not None:
+                    connection.register("without_roles", group)
+                    group = connection.sql(load_sql(__package__, "fill_roles.sql")).to_arrow_table()
+                connection.register("row_group", group)
                 rows = connection.sql(query, params=parameters)
                 into.write_all(rows.to_arrow_table().to_batches())
         return Duplicates(identical, conflicting)

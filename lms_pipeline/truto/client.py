@@ -40,6 +40,7 @@ from lms_pipeline.truto.response import (
     SingleRecord,
     read_page,
     read_raw_page,
+    read_raw_pair,
     read_record,
     remove_envelope_secrets,
     remove_secrets,
@@ -64,6 +65,8 @@ EMPTY_LIST = b'{"result":[]}'
 """What a response without content means to the request of a list."""
 PAGE_READERS: dict[ResponseFormat, Callable[[bytes, datetime], Page]] = {"unified": read_page, "raw": read_raw_page}
 """The formats that have pages and records, and how a page is read."""
+PAIR_READERS = {**PAGE_READERS, "raw": read_raw_pair}
+"""How the response about one pair is read."""
 MAX_PAGES = 100_000
 """Pages of one list: 50 million records at 500 a page."""
 MAX_EMPTY_PAGES = 1_000
@@ -169,12 +172,15 @@ class TrutoClient:
         return self._fetch_if_present(build_record_request(resource, record_id, query), read_record, is_missing_record)
 
     def pair(self, query: ListQuery) -> Page | None:
-        """Return the enrollment of the query's learner in its course; None if there is none.
+        """Return the enrollment of the query's learner in its course, unified or raw; None if there is none.
 
         Raises:
+            QueryError: the format has no records.
             TrutoError: as for `fetch`.
         """
-        return self._fetch_if_present(build_pair_request(query), read_page, is_not_enrolled)
+        if query.response_format not in PAIR_READERS:
+            raise QueryError(f"The format {query.response_format} has no records: use `fetch`.")
+        return self._fetch_if_present(build_pair_request(query), PAIR_READERS[query.response_format], is_not_enrolled)
 
     def integrated_accounts(self, limit: int | None = None) -> Iterator[IntegratedAccount]:
         """Yield the accounts that the token can see, of every integration, from pages of `limit` accounts.

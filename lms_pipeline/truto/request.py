@@ -53,9 +53,12 @@ class Request:
         return f"{self.scope} {self.path}?{urlencode(self.parameters)}"
 
 
-def format_list_scope(resource: Resource, round_: int) -> str:
-    """Return the scope of all pages of a list; each round reads the list from its start."""
-    return f"list {resource} {round_}"
+def format_list_scope(resource: Resource, round_: int, response_format: ResponseFormat = "unified") -> str:
+    """Return the scope of all pages of a list; each round reads the list from its start.
+
+    A list in another format has its own cursors, so that it restarts without the unified one.
+    """
+    return f"list {resource} {'' if response_format == 'unified' else f'{response_format} '}{round_}"
 
 
 def build_list_request(resource: Resource, query: ListQuery, cursor: str | None = None, round_: int = 1) -> Request:
@@ -68,7 +71,7 @@ def build_list_request(resource: Resource, query: ListQuery, cursor: str | None 
         query.account_id,
         _classify_body(query.response_format),
         is_list=True,
-        scope=format_list_scope(resource, round_),
+        scope=format_list_scope(resource, round_, query.response_format),
     )
 
 

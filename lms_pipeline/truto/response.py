@@ -86,16 +86,17 @@ class _Envelope(msgspec.Struct):
     @property
     def records(self) -> Sequence[msgspec.Raw] | None:
         """The records in a list; None if there are none under either name."""
-        return list(self._found.values()) if isinstance(self._found, dict) else self._found
+        return list(self.found.values()) if isinstance(self.found, dict) else self.found
 
     @property
     def is_partial(self) -> bool:
         """Whether records are missing: Truto says so, or of several with the same key only the last is left."""
         count = self.result_count if isinstance(self.result_count, int) else 0
-        return bool(self.is_partial_response) or (isinstance(self._found, dict) and count > len(self._found))
+        return bool(self.is_partial_response) or (isinstance(self.found, dict) and count > len(self.found))
 
     @property
-    def _found(self) -> list[msgspec.Raw] | dict[str, msgspec.Raw] | None:
+    def found(self) -> list[msgspec.Raw] | dict[str, msgspec.Raw] | None:
+        """What is under either name."""
         return self.result if self.result is not None else self.results
 
     def read_cursor(self) -> str | None:
@@ -132,6 +133,8 @@ def read_page(body: bytes, received_at: datetime) -> Page:
 def read_raw_page(body: bytes, received_at: datetime) -> Page:
     """Return a page of a provider's own records: in Truto's envelope, in a bare list, or one bare object.
 
+    An object under `result` is one record: its keys are the provider's.
+
     Raises:
         BadBodyError: as for `read_page`.
     """
@@ -140,10 +143,27 @@ def read_raw_page(body: bytes, received_at: datetime) -> Page:
         if _may_be_envelope(value):
             check_envelope(value)
         if _is_envelope(value):
-            return _build_page(_decode(body, _ENVELOPE)[1], received_at, is_repaired=is_repaired)
-    records = value if isinstance(value, list) else [msgspec.Raw(body)]
+            envelope = _decode(body, _ENVELOPE)[1]
+            records = _require_records(envelope)
+            if isinstance(envelope.found, dict):
+                records = [value["results" if envelope.result is None else "result"]]
+            _check_records(records)
+            is_partial = bool(envelope.is_partial_response)
+            return Page(records, envelope.read_cursor(), is_partial, received_at, is_repaired)
+    records = value if isinstance(value, list) else [msgspec.Raw(body.strip())]
     _check_records(records)
     return Page(records, None, is_partial=False, received_at=received_at, is_repaired=is_repaired, has_envelope=False)
+
+
+def read_raw_pair(body: bytes, received_at: datetime) -> Page:
+    """Return the provider's own record of one pair, as `read_raw_page`; null is no record.
+
+    Raises:
+        BadBodyError: as for `read_page`.
+    """
+    if body.strip() == b"null":
+        return Page([], None, is_partial=False, received_at=received_at, has_envelope=False)
+    return read_raw_page(body, received_at)
 
 
 def read_record(body: bytes, received_at: datetime) -> SingleRecord:
@@ -172,11 +192,15 @@ def check_envelope(members: dict[str, msgspec.Raw]) -> None:
 
 
 def _build_page(envelope: _Envelope, received_at: datetime, *, is_repaired: bool) -> Page:
-    records = envelope.records
-    if records is None:
-        raise BadBodyError("has no list under 'result'")
+    records = _require_records(envelope)
     _check_records(records)
     return Page(records, envelope.read_cursor(), envelope.is_partial, received_at, is_repaired)
+
+
+def _require_records(envelope: _Envelope) -> Sequence[msgspec.Raw]:
+    if envelope.records is None:
+        raise BadBodyError("has no list under 'result'")
+    return envelope.records
 
 
 def _check_records(records: Sequence[msgspec.Raw]) -> None:

@@ -1,5 +1,6 @@
 """Which requests make a sweep and a list, and when a list restarts."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -76,6 +77,16 @@ def test_raw_is_not_requested_where_the_account_drops_it(scripted):
     client, session = scripted(page())
     list(sweep_enrollments(session, "acme", AccountOptions(remote_data="drop")))
     assert ("truto_ignore_remote_data", "true") in client.received[0].query
+
+
+def test_raw_is_left_out_where_it_has_a_format_of_its_own(scripted):
+    client, session = scripted(page())
+    list(sweep_enrollments(session, "acme", AccountOptions(remote_data="raw_format")))
+    assert client.received[0].query == [
+        ("integrated_account_id", "acme"),
+        ("limit", "500"),
+        ("truto_ignore_remote_data", "true"),
+    ]
 
 
 def test_parameters_for_the_provider_are_sent_with_enrollments_only(scripted):
@@ -169,6 +180,16 @@ class TestRestart:
         assert count_responses(attempt) == 2
         [one] = session.fetch_pages("users", QUERY)
         assert bytes(one.records[0]) == b'"from the start"'
+
+    def test_of_a_raw_list_keeps_the_unified_list_and_the_reverse(self, scripted, attempt):
+        raw = replace(QUERY, response_format="raw")
+        for whole, broken in [(QUERY, raw), (raw, QUERY)]:
+            attempt.forget("")
+            _, session = scripted(page("whole"), page("a", cursor="1"), refusal(400, "expired"))
+            list(session.fetch_pages("course-enrollments", whole))
+            with pytest.raises(BrokenListError):
+                list(session.fetch_pages("course-enrollments", broken))
+            assert [bytes(one.records[0]) for one in session.fetch_pages("course-enrollments", whole)] == [b'"whole"']
 
     @pytest.mark.parametrize("status", EXPIRED)
     def test_is_not_the_remedy_for_a_refusal_of_the_first_page(self, scripted, status):
