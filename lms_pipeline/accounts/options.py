@@ -68,6 +68,8 @@ class AccountOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     """Days for which responses are stored for `replay`."""
     workers: Annotated[int, msgspec.Meta(ge=1, le=50)] = 4
     """Maximum concurrent calls, within the rate limits."""
+    excluded_roles: tuple[str, ...] | None = None
+    """Roles whose enrollments the metrics leave out; an empty list leaves out none. Default: `LMS_EXCLUDED_ROLES`."""
 
     @property
     def uses_raw_format(self) -> bool:
@@ -81,7 +83,7 @@ class AccountOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
 
 
 # parts of msgspec's messages, like "Expected `int` >= 1 - at `$.workers`"
-_PLACE = re.compile(r"`\$\.(\w+)`$")
+_PLACE = re.compile(r"`\$\.(\w+)(?:\[[^]]*\])?`$")
 _EXPECTED = re.compile(r"^Expected `(\w+)(?: \| null)?`(?: (>=|>|<=) ([\d.]+))?")
 _TYPES = {"int": "a whole number", "float": "a number", "str": "a text in quotes", "object": "a table"}
 _BOUNDS = {">=": "at least", ">": "above", "<=": "at most"}
@@ -148,6 +150,8 @@ def _describe_problem(table: dict[str, Any], error: str) -> str:
     choices = [choice for literal in literals for choice in get_args(literal)]
     if choices:
         return f"{option} must be {', '.join(choices[:-1])} or {choices[-1]}"
+    if option == "excluded_roles":
+        return f'{option} must be a list of texts in quotes, like ["instructor", "mentor"]'
     expected = _EXPECTED.search(error)
     if expected is None or expected[1] not in _TYPES:
         return error
@@ -158,3 +162,8 @@ def _describe_problem(table: dict[str, Any], error: str) -> str:
 def resolve_identity(integration: str, configured: Identity | None) -> Identity:
     """Return the identity of an account's enrollments: always the pair for TalentLMS, otherwise as configured."""
     return "pair" if integration in PAIR_INTEGRATIONS else configured or "enrollment_id"
+
+
+def resolve_excluded_roles(settings: Settings, options: AccountOptions) -> tuple[str, ...]:
+    """Return the roles that the metrics of an account leave out: those of its options, otherwise of the settings."""
+    return settings.excluded_roles if options.excluded_roles is None else options.excluded_roles

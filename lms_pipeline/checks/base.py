@@ -14,12 +14,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from lms_pipeline.accounts.options import AccountOptions, load_options
+from lms_pipeline.accounts.options import AccountOptions, load_options, resolve_excluded_roles
 from lms_pipeline.days import Calendar
 from lms_pipeline.errors import LmsPipelineError
 from lms_pipeline.lake.engine import duckdb_session, load_sql
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.settings import Settings
+from lms_pipeline.tables.roles import EXCLUDED_ROLES
 from lms_pipeline.tables.schema import Table, arrow_schema
 
 if TYPE_CHECKING:
@@ -86,6 +87,8 @@ class Subject:
     calendar: Calendar
     options: AccountOptions
     connection: duckdb.DuckDBPyConnection
+    excluded_roles: Sequence[str] = EXCLUDED_ROLES
+    """Roles that the account's metrics leave out."""
 
     @property
     def exists(self) -> bool:
@@ -147,8 +150,9 @@ def open_subject(settings: Settings, data: DataDir, partition: Partition) -> Ite
         SettingsError: the file of account options is not valid.
     """
     options = load_options(settings).get(partition.account_id, AccountOptions())
+    roles = resolve_excluded_roles(settings, options)
     with TemporaryDirectory(prefix="lms-checks-") as spill, duckdb_session(Path(spill)) as connection:
-        yield lambda table: Subject(data, partition, table, settings.calendar, options, connection)
+        yield lambda table: Subject(data, partition, table, settings.calendar, options, connection, roles)
 
 
 def merge_findings(findings: Mapping[str, Finding]) -> Finding:

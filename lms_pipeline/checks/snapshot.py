@@ -19,6 +19,7 @@ from lms_pipeline.tables.pulled import (
     REJECTED_ENROLLMENTS,
     UNIFIED_ENROLLMENTS,
 )
+from lms_pipeline.tables.roles import LEARNER_ROLES, normalize_role
 from lms_pipeline.tables.schema import SCHEMA_VERSION, arrow_schema
 
 if TYPE_CHECKING:
@@ -221,11 +222,12 @@ def statuses_are_known(subject: Subject) -> Finding:
 
 def roles_are_known(subject: Subject) -> Finding:
     """Every role either learns or is excluded; other roles count as learners."""
-    from lms_pipeline.metrics.completion import EXCLUDED_ROLES, LEARNER_ROLES
-
-    known = [*EXCLUDED_ROLES, *LEARNER_ROLES]
+    known = [normalize_role(role) for role in (*subject.excluded_roles, *LEARNER_ROLES)]
     rows = subject.query("unseen_roles.sql", known=known, max_rows=MAX_EXAMPLE_ROWS)
-    failed = "a role that is not known: they count as learners"
+    failed = (
+        "a role that is not known, and count as learners: if a role does not learn, add it to LMS_EXCLUDED_ROLES, or to "
+        "excluded_roles of the account"
+    )
     return _build_unseen_finding(rows, "role", "Every role is known.", failed)
 
 

@@ -34,6 +34,8 @@ MAX_STATUSES, MAX_STATUS_LENGTH = 10, 40
 """Undocumented statuses that are shown, and characters of each: they are text from an LMS, without a limit of its own."""
 UNREADABLE_PREFIX = "unreadable_"
 """Begins the counts of values that could not be read, one count for each field."""
+SENTINEL_PREFIX = "sentinel_"
+"""Begins the counts of timestamps that mean "no date", one count for each field."""
 
 
 def build_table_spec(table: Table, *, group: str, upstream: str, kinds: set[str]) -> dg.AssetSpec:
@@ -243,7 +245,9 @@ def _count_unreadable(reading: Counter[str]) -> dict[str, Any]:
         for name, count in reading.items()
         if name.startswith(UNREADABLE_PREFIX)
     }
-    which = {"which_fields": dg.MetadataValue.json(fields)} if fields else {}
+    which: dict[str, Any] = {"which_fields": dg.MetadataValue.json(fields)} if fields else {}
+    if sentinels := sum(count for name, count in reading.items() if name.startswith(SENTINEL_PREFIX)):
+        which["sentinel_dates"] = sentinels
     return {"read_leniently": reading["read_leniently"], "unreadable_values": sum(fields.values()), **which}
 
 

@@ -72,7 +72,7 @@ _FETCHED_AT = Column("fetched_at", "timestamp", "When the response with this row
 
 
 def _build_extra_column(record: frozenset[str]) -> Column:
-    doc = "JSON: undocumented keys, and values that could not be read, by their names"
+    doc = "JSON: undocumented keys, values that could not be read, and dates before 1980, by their names"
     return Column("extra", "string", doc, record)
 
 

@@ -203,6 +203,27 @@ class TestRoles:
         found = files.run(roles_are_known)
         assert not found.passed
         assert found.rows == [{"role": "mentor", "enrollments": 2}]
+        assert found.message == (
+            "2 enrollments have a role that is not known, and count as learners: if a role does not learn, add it to "
+            "LMS_EXCLUDED_ROLES, or to excluded_roles of the account."
+        )
+
+    def test_pass_if_the_role_is_one_to_leave_out(self, files, monkeypatch):
+        monkeypatch.setenv("LMS_EXCLUDED_ROLES", "lead mentor")
+        files.put_pulled(enrollment("u1", role="LeadMentor "), enrollment("u2", role="learner"))
+        assert files.run(roles_are_known).passed
+
+    def test_fail_with_a_default_role_that_is_not_left_out_any_more(self, files, monkeypatch):
+        monkeypatch.setenv("LMS_EXCLUDED_ROLES", "mentor")
+        files.put_pulled(enrollment("u1", role="instructor"), enrollment("u2", role="mentor"))
+        assert files.run(roles_are_known).rows == [{"role": "instructor", "enrollments": 1}]
+
+    def test_the_roles_of_the_account_replace_those_of_the_settings(self, files, monkeypatch, tmp_path):
+        (tmp_path / "accounts.toml").write_text('[accounts.acme]\nexcluded_roles = ["mentor"]\n', "utf-8")
+        monkeypatch.setenv("LMS_EXCLUDED_ROLES", "tutor")
+        monkeypatch.setenv("LMS_ACCOUNTS_FILE", str(tmp_path / "accounts.toml"))
+        files.put_pulled(enrollment("u1", role="tutor"), enrollment("u2", role="mentor"))
+        assert files.run(roles_are_known).rows == [{"role": "tutor", "enrollments": 1}]
 
 
 class TestRejected:

@@ -163,6 +163,14 @@ class TestFigures:
         assert (shown["read_leniently"], shown["unreadable_values"]) == (3, 3)
         assert shown["which_fields"].value == {"score": 2, "due_at": 1}
 
+    def test_of_sentinel_dates_are_their_number_if_there_are_any(self, unified):
+        reading = {"unified_enrollments": Counter(read_leniently=3, sentinel_due_at=2, sentinel_completed_at=1)}
+        shown = build_pull_metadata(SnapshotResult(reading=reading), unified)
+        assert (shown["sentinel_dates"], shown["unreadable_values"]) == (3, 0)
+        assert "sentinel_dates" not in build_pull_metadata(
+            SnapshotResult(reading={"unified_enrollments": Counter()}), unified
+        )
+
     def test_of_a_list_have_its_rejected_and_duplicates(self, publish_table):
         reading = {"courses": Counter(rejected=1, duplicates=2), "learners": Counter()}
         shown = build_pull_metadata(SnapshotResult(reading=reading), publish_table(COURSES))
