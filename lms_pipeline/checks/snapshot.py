@@ -11,10 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from lms_pipeline.checks.base import MAX_EXAMPLE_ROWS, Check, Finding, Subject, format_percent, sum_column
 from lms_pipeline.lake.disk import format_bytes, measure_free_space
+from lms_pipeline.lake.engine import load_sql
 from lms_pipeline.tables.pulled import COURSES, LEARNERS, RAW_ENROLLMENTS, REJECTED_ENROLLMENTS, UNIFIED_ENROLLMENTS
 from lms_pipeline.tables.schema import SCHEMA_VERSION, arrow_schema
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import pyarrow as pa
 
 COUNTS = ("served", "carried", "roster", "rejected", "duplicates_identical", "duplicates_conflicting")
@@ -22,6 +25,8 @@ COUNTS = ("served", "carried", "roster", "rejected", "duplicates_identical", "du
 
 STATUS_PATHS = ("$.completion_status", "$.completionStatus", "$.status", "$.state")
 """JSON paths under which LMSs keep the status of an enrollment; TalentLMS uses the first."""
+MAX_PARSED_BYTES = 4 * 2**20
+"""Payloads that DuckDB parses together: it takes up to 40 bytes for each of JSON."""
 COMPLETED_STATUSES = ("completed", "complete", "passed")
 OPEN_STATUSES = (
     *("incomplete", "not attempted", "not started", "enrolled", "assigned"),
@@ -144,10 +149,9 @@ def agrees_with_raw(subject: Subject) -> Finding:
     raw = subject.path(RAW_ENROLLMENTS)
     if not subject.has_same_metadata(RAW_ENROLLMENTS, "run_id") or not count_rows(raw):
         return Finding(passed=True, message="There are no raw enrollments of this day to compare with.")
+    _load_raw_statuses(subject, raw)
     judged = subject.query(
         "raw_against_unified.sql",
-        raw=str(raw),
-        status_paths=list(STATUS_PATHS),
         completed=list(COMPLETED_STATUSES),
         open=list(OPEN_STATUSES),
         max_rows=MAX_EXAMPLE_ROWS,
@@ -164,6 +168,27 @@ def agrees_with_raw(subject: Subject) -> Finding:
     ]
     rows = [row | {"judgement": DISAGREEMENTS[row["judgement"]]} for row in judged if row["judgement"] in wrong]
     return Finding(not wrong, f"{', '.join(parts)}.", figures, rows[:MAX_EXAMPLE_ROWS])
+
+
+def _load_raw_statuses(subject: Subject, raw: Path) -> None:
+    """Fill the table `raw_statuses` from the file of raw enrollments, in slices; a larger payload has no status."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from lms_pipeline.lake.slices import iter_slices
+
+    columns = ["user_id", "course_id", "payload"]
+    sql = load_sql(__package__, "sql/raw_statuses.sql")
+    subject.connection.execute(
+        "CREATE OR REPLACE TEMP TABLE raw_statuses (user_id TEXT, course_id TEXT, raw_status TEXT)"
+    )
+    with pq.ParquetFile(raw) as file:
+        for group in range(file.num_row_groups):
+            for rows in iter_slices(file.read_row_group(group, columns), MAX_PARSED_BYTES):
+                is_large = rows.nbytes > MAX_PARSED_BYTES
+                some = rows.set_column(2, "payload", pa.nulls(rows.num_rows, pa.string())) if is_large else rows
+                subject.connection.register("some_raw", some)
+                subject.connection.execute(sql, {"status_paths": list(STATUS_PATHS)})
 
 
 def statuses_are_known(subject: Subject) -> Finding:

@@ -1,20 +1,14 @@
 -- Each pair of learner and course in raw or unified, with a judgement: the number of pairs and the first of each judgement.
--- The status in raw is read from the names that LMSs use, and compared if it is a known word. Pairs with several rows are
--- not compared: nothing shows which raw row belongs to which enrollment.
--- Parameters: raw, status_paths (JSON paths), completed, open (statuses), max_rows.
+-- The status in raw is compared if it is a known word. Pairs with several rows are not compared: nothing shows which raw
+-- row belongs to which enrollment.
+-- Table: raw_statuses, from raw_statuses.sql. Parameters: completed, open (statuses), max_rows.
 WITH raw AS (
     SELECT
         user_id,
         course_id,
         count(*) AS row_count,
-        any_value(
-            CASE
-                WHEN json_valid(payload)
-                    THEN list_filter(json_extract_string(payload, $status_paths), lambda found: found IS NOT NULL)[1]
-            END
-        ) AS raw_status
-    FROM read_parquet($raw, hive_partitioning = false)
-    WHERE user_id IS NOT NULL AND course_id IS NOT NULL
+        any_value(raw_status) AS raw_status
+    FROM raw_statuses
     GROUP BY ALL
 ),
 
