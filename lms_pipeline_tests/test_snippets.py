@@ -34,7 +34,7 @@ OVER_THE_LAKE = {name: code for name, code in PYTHON.items() if "lms_pipeline.sa
 SQL = {f"{page} {n}": code for page in PAGES for n, code in enumerate(find_snippets(page, "sql"))}
 
 
-@pytest.fixture(scope="module", params=WORLDS.values(), ids=WORLDS)
+@pytest.fixture(scope="module", params=list(WORLDS.values()), ids=list(WORLDS))
 def world(request, tmp_path_factory):
     """Accounts, and a folder whose data directory has a row in each table of each account."""
     folder = tmp_path_factory.mktemp("world")
@@ -73,7 +73,7 @@ def test_python_runs_as_written_and_account_ids_stay_text(code, world, monkeypat
     accounts, folder = world
     monkeypatch.chdir(folder)
     monkeypatch.setenv("LMS_DATA_DIR", "data")
-    found = {}
+    found: dict[str, object] = {}
     exec(code, found)  # noqa: S102 - our own docs
     assert capsys.readouterr().out.strip()
     for value in list(found.values()):

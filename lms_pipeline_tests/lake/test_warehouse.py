@@ -114,6 +114,17 @@ def test_columns_and_tables_have_their_meaning_as_a_comment(data):
     assert comment == LEARNERS.doc
 
 
+def test_older_programs_can_open_the_file(data):
+    build_warehouse(data)
+    assert rows_of(data, "SELECT tags['storage_version'] FROM duckdb_databases() WHERE NOT internal") == [("v1.0.0+",)]
+
+
+def test_a_build_leaves_only_its_file(data):
+    publish(data, "acme", FIRST, {"n_all": 3}, table=ACCOUNT_COMPLETION)
+    build_warehouse(data)
+    assert [path.suffix for path in (data.state / "warehouse").glob("lms-*")] == [".duckdb"]
+
+
 def test_the_data_directory_may_have_any_name(tmp_path):
     data = DataDir(tmp_path / "it's $a" / 'say "x"; --' / "env=prod" / "é {b}")
     publish(data, "acme", FIRST, enrollment("u1"))
