@@ -35,6 +35,7 @@ e2e: $(READY)  ## run the tests in a real browser: Debian's chromium
 
 bench: $(READY)  ## run the benchmarks: figures as JSON lines and a table (half an hour on two cores)
 	@$(BIN)/python -m benchmarks.ticks
+	@$(BIN)/python -m benchmarks.large_records
 	@$(BIN)/python -m benchmarks.fleet --accounts 200
 
 ui: $(READY)  ## start Dagster's web UI on the same data, on http://127.0.0.1:3000

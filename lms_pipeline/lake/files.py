@@ -21,6 +21,9 @@ from lms_pipeline.tables.schema import SCHEMA_VERSION, Table, arrow_schema
 ROWS_PER_GROUP = 32_768
 MAX_GROUP_BYTES = 32 * 2**20
 """Bytes in memory of a row group with more than one row. 32,768 usual enrollments with their raw payload are 30 MB."""
+ROWS_PER_SIZE_CHECK = 64
+"""Rows after which the Parquet writer looks whether a page is full. With its 1,024 rows, a page of large rows is a whole
+row group: 96 MB more at the peak, for 32 MB of rows."""
 
 PREFIX = "lms_pipeline."
 """Before the name of each entry that we write to a file's metadata."""
@@ -50,7 +53,9 @@ class RowGroupWriter:
         self._buffered_rows = self._buffered_bytes = 0
         with disk_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._writer: pq.ParquetWriter | None = pq.ParquetWriter(path, schema, compression=compression)
+            self._writer: pq.ParquetWriter | None = pq.ParquetWriter(
+                path, schema, compression=compression, write_batch_size=ROWS_PER_SIZE_CHECK
+            )
 
     def __enter__(self) -> Self:
         return self
