@@ -30,7 +30,8 @@ MAX_PRINTED_ROWS = 1_000
 """Limit of the format `table`. The other formats write every row."""
 MAX_LINE_WIDTH = 100_000
 """Characters in a line of a table that goes to a file or a pipe: no cell is cut."""
-ROWS_PER_BATCH = 10_000
+ROWS_PER_BATCH = 1_000
+"""Rows that are read together: payloads may be large."""
 UNKNOWN_NAME = re.compile(r"Table with name|Referenced (table|column)|does not have a column")
 """In DuckDB's messages about tables and columns that don't exist."""
 

@@ -1,6 +1,5 @@
 """The demo as a new user runs it, in its own process, and the state it leaves."""
 
-import json
 import os
 import re
 import shlex
@@ -14,13 +13,12 @@ import duckdb
 import pytest
 
 from lms_pipeline import lake
-from lms_pipeline.lake.warehouse import OLDEST_READER
+from lms_pipeline.lake.paths import DataDir
 from lms_pipeline.sandbox import DEFAULT_TOKEN
 from lms_pipeline.tables.catalog import TABLES
-from lms_pipeline_tests.support import warehouse_session
+from lms_pipeline_tests.support.old_duckdb import needs_old_duckdb, read_warehouse
 
 ROOT = Path(__file__).parents[2]
-OLD_DUCKDB = ROOT / ".venv-duckdb" / "bin" / "python"
 COMMAND = Path(sys.executable).with_name("lms-pipeline")
 DAYS = [date(2026, 6, 29), date(2026, 6, 30)]
 
@@ -143,25 +141,16 @@ def test_the_readmes_snippets_run_as_written(index, folder, data):
     assert done.stdout.strip()
 
 
-@pytest.mark.skipif(not OLD_DUCKDB.exists(), reason="no Python with an old DuckDB: `make old-duckdb` makes one")
+@needs_old_duckdb
 def test_an_old_duckdb_reads_every_table_and_view_of_the_warehouse(data):
-    done = subprocess.run(
-        [OLD_DUCKDB, warehouse_session.__file__, str((data / "lms.duckdb").resolve())],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
-    assert done.returncode == 0, done.stderr
-    session = json.loads(done.stdout)
-    assert session["version"] == OLDEST_READER
-    assert set(session["tables"]) == set(TABLES)
-    for name, (rows, accounts, first, last) in session["tables"].items():
+    tables = read_warehouse(DataDir(data))
+    assert set(tables) == set(TABLES)
+    for name, (rows, accounts, first, last) in tables.items():
         days = ["2026-06-30" if name == "learner_completion" else "2026-06-29", "2026-06-30"]
         if rows or name != "rejected_enrollments":
-            assert (accounts, first, last) == (4, *days), name
-    assert session["tables"]["account_completion"][0] == 2 * 4
-    assert session["tables"]["unified_enrollments"][0] == len(lake.read("unified_enrollments", data_dir=data))
+            assert [accounts, first, last] == [4, *days], name
+    assert tables["account_completion"][0] == 2 * 4
+    assert tables["unified_enrollments"][0] == len(lake.read("unified_enrollments", data_dir=data))
 
 
 def test_a_second_demo_over_it_gives_the_same_digests(demo, folder, data):
