@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from lms_pipeline.checks.base import MAX_EXAMPLE_ROWS, Check, Finding, Subject, format_percent, sum_column
 from lms_pipeline.lake.disk import format_bytes, measure_free_space
+from lms_pipeline.lake.engine import load_sql
 from lms_pipeline.tables.pulled import (
     COURSES,
     LEARNERS,
@@ -23,6 +24,8 @@ from lms_pipeline.tables.roles import LEARNER_ROLES, normalize_role
 from lms_pipeline.tables.schema import SCHEMA_VERSION, arrow_schema
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import pyarrow as pa
 
 COUNTS = ("served", "carried", "roster", "rejected", "duplicates_identical", "duplicates_conflicting")
@@ -30,6 +33,8 @@ COUNTS = ("served", "carried", "roster", "rejected", "duplicates_identical", "du
 
 STATUS_PATHS = ("$.completion_status", "$.completionStatus", "$.status", "$.state")
 """JSON paths under which LMSs keep the status of an enrollment; TalentLMS uses the first."""
+MAX_PARSED_BYTES = 4 * 2**20
+"""Payloads that DuckDB parses together: it takes up to 40 bytes for each of JSON."""
 COMPLETED_STATUSES = ("completed", "complete", "passed")
 OPEN_STATUSES = (
     *("incomplete", "not attempted", "not started", "enrolled", "assigned"),
@@ -163,11 +168,9 @@ def agrees_with_raw(subject: Subject) -> Finding:
     if not has_raw or not (count_rows(raw) or (metadata.get("raw_source") == "raw" and gaps is None)):
         message = "There are no raw enrollments of this day to compare with."
         return Finding(passed=True, message=f"{message} {gaps}" if gaps else message)
+    _load_raw_statuses(subject, raw)
     judged = subject.query(
         "raw_against_unified.sql",
-        raw=str(raw),
-        status_paths=list(STATUS_PATHS),
-        id_paths=[f"$.{name}" for name in RAW_ENROLLMENT_ID_NAMES],
         completed=list(COMPLETED_STATUSES),
         open=list(OPEN_STATUSES),
         max_rows=MAX_EXAMPLE_ROWS,
@@ -211,6 +214,29 @@ def _find_wrong(
     if wrong.get("raw_alone", 0) <= rejected:
         wrong.pop("raw_alone", None)
     return {name: count for name, count in wrong.items() if count}
+
+
+def _load_raw_statuses(subject: Subject, raw: Path) -> None:
+    """Fill the table `raw_statuses` from the file of raw enrollments, in slices; a larger payload has no status."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from lms_pipeline.lake.slices import iter_slices
+
+    columns = ["user_id", "course_id", "source", "payload"]
+    sql = load_sql(__package__, "sql/raw_statuses.sql")
+    paths = {"status_paths": list(STATUS_PATHS), "id_paths": [f"$.{name}" for name in RAW_ENROLLMENT_ID_NAMES]}
+    subject.connection.execute(
+        "CREATE OR REPLACE TEMP TABLE raw_statuses "
+        "(user_id TEXT, course_id TEXT, source TEXT, raw_status TEXT, enrollment_id TEXT)"
+    )
+    with pq.ParquetFile(raw) as file:
+        for group in range(file.num_row_groups):
+            for rows in iter_slices(file.read_row_group(group, columns), MAX_PARSED_BYTES):
+                is_large = rows.nbytes > MAX_PARSED_BYTES
+                some = rows.set_column(3, "payload", pa.nulls(rows.num_rows, pa.string())) if is_large else rows
+                subject.connection.register("some_raw", some)
+                subject.connection.execute(sql, paths)
 
 
 def statuses_are_known(subject: Subject) -> Finding:

@@ -15,6 +15,7 @@ from typing import Literal, NamedTuple
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from lms_pipeline.extract.strategies import PairBatch
@@ -24,7 +25,7 @@ from lms_pipeline.transform.rosters import RosterEntry
 Kind = Literal["new", "changed", "rotation", "carried"]
 BATCH_SIZE = 1_000
 """Pairs of the plan that are held in memory while they are fetched."""
-READ_BATCH_ROWS = 10_000
+READ_BATCH_ROWS = 1_000
 
 _PAIR = {"user_id": pa.string(), "course_id": pa.string()}
 _TIME = pa.timestamp("us", "UTC")
@@ -104,9 +105,17 @@ class FetchPlan:
         """Yield the rows of the previous snapshot that are carried over unchanged."""
         if self._previous is None:
             return
-        path = str(self._previous.unified if table == "unified" else self._previous.raw)
-        self._connection.read_parquet(path).create_view("previous_rows", replace=True)
-        yield from self._read("carried.sql")
+        path = self._previous.unified if table == "unified" else self._previous.raw
+        sql = load_sql(__package__, "carried.sql")
+        numbers = self._connection.sql(sql, params={"path": str(path)}).to_arrow_table().column(0).combine_chunks()
+        with pq.ParquetFile(path) as file:
+            # by row group: its bytes have a limit, those of DuckDB's batches have none
+            first = 0
+            for group in range(file.num_row_groups):
+                rows = file.read_row_group(group)
+                inside = pc.and_(pc.greater_equal(numbers, first), pc.less(numbers, first + rows.num_rows))
+                yield from rows.take(pc.subtract(numbers.filter(inside), first)).to_batches()
+                first += rows.num_rows
 
     def count_carried_without_raw(self) -> int:
         """Count the carried rows whose raw record the previous snapshot lacks."""

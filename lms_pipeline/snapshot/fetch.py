@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
-from itertools import islice, takewhile
+from itertools import takewhile
 from pathlib import Path
 from threading import Event
 from typing import NamedTuple
@@ -35,6 +35,7 @@ from lms_pipeline.snapshot.job import LISTS, PairCounts, ReplayContext, Snapshot
 from lms_pipeline.snapshot.lists import Lists, retry_once
 from lms_pipeline.snapshot.previous import link_previous
 from lms_pipeline.snapshot.writer import EnrollmentWriter
+from lms_pipeline.transform.dedupe import SharedKeyError
 from lms_pipeline.transform.enrollments import OtherPairError, ResponseRecords, build_raw_batch
 from lms_pipeline.transform.rosters import build_roster_batch
 from lms_pipeline.truto.query import CourseFilter, ListQuery, ObjectQuery, Resource, UserFilter
@@ -49,6 +50,8 @@ MAX_ROUNDS = 2
 """Sweeps of one run: a list that changes while it is read serves enrollments twice."""
 BATCH_RESPONSES = 500
 """Responses that become rows together: arrays of one row each would take most of the time."""
+MAX_BATCH_BYTES = 16 * 2**20
+"""Bytes of records from which on a batch has fewer responses."""
 
 log = logging.getLogger(__name__)
 
@@ -80,6 +83,7 @@ def fetch_enrollments(context: SnapshotContext, choice: Choice, lists: Lists, fi
     Raises:
         PairDemandedError: the account gives no list of enrollments.
         NoRosterError: its records do not list its enrollments.
+        LmsPipelineError: enrollments of different learners or courses share an id.
         ListNotOfferedError: the LMS does not offer a list that the strategy needs.
         BudgetSpentError: no call is left, and a remaining pair has no roster entry, or `when_spent` is `fail`.
         TrutoError: a request failed.
@@ -100,7 +104,7 @@ def _sweep(context: SnapshotContext, choice: Choice, lists: Lists, files: ExitSt
             if raw_format is not None:
                 _add_raw_list(raw_format, writer)
             paths = lists.close(context.describe(choice.name, complete=lists.is_complete))
-            duplicates = writer.deduplicate(*paths)
+            duplicates = _deduplicate(context.job, writer, paths)
             if not duplicates or round_ == MAX_ROUNDS:
                 files.push(opened.pop_all())
                 gaps = None if raw_format is None else raw_format.describe_gaps(0)
@@ -111,6 +115,17 @@ def _sweep(context: SnapshotContext, choice: Choice, lists: Lists, files: ExitSt
             context.job.account_id,
         )
         round_ += 1
+
+
+def _deduplicate(job: SnapshotJob, writer: EnrollmentWriter, lists: tuple[Path, Path]) -> int:
+    try:
+        return writer.deduplicate(*lists)
+    except SharedKeyError as shared:
+        raise LmsPipelineError(
+            f"Account {job.account_id} gives enrollments of different learners or courses the same enrollment id, {shared.rows:,} "
+            'times, so that the id identifies no enrollment; nothing was published: set identity = "pair" for it in '
+            "LMS_ACCOUNTS_FILE."
+        ) from None
 
 
 @retry_once
@@ -254,7 +269,7 @@ def _fetch_pairs(
     # A replay uses every stored response, whatever this version would have planned.
     pairs = takewhile(lambda _: not stop.is_set(), plan.read_pairs(include_carried=client.is_replay))
     with closing(map_in_order(fetch, pairs, job.options.workers)) as responses:
-        while batch := list(islice(responses, BATCH_RESPONSES)):
+        for batch in _batch_responses(responses):
             complete: list[tuple[Pair, FetchedPair]] = []
             for pair, fetched in batch:
                 if isinstance(fetched, NoCall):
@@ -302,6 +317,24 @@ def _add_pairs(
     _write_records(job, writer, records)
     plan.mark_fetched(is_absent)
     return sum(is_absent.values())
+
+
+def _batch_responses(
+    responses: Iterable[tuple[Pair, FetchedPair | NoCall]],
+) -> Iterator[list[tuple[Pair, FetchedPair | NoCall]]]:
+    """Yield the responses in batches of `BATCH_RESPONSES`, or fewer where they are large."""
+    batch: list[tuple[Pair, FetchedPair | NoCall]] = []
+    batch_bytes = 0
+    for pair, fetched in responses:
+        batch.append((pair, fetched))
+        for page in fetched if isinstance(fetched, FetchedPair) else ():
+            if isinstance(page, Page):
+                batch_bytes += sum(memoryview(record).nbytes for record in page.records)
+        if len(batch) == BATCH_RESPONSES or batch_bytes >= MAX_BATCH_BYTES:
+            yield batch
+            batch, batch_bytes = [], 0
+    if batch:
+        yield batch
 
 
 def _write_records(job: SnapshotJob, writer: EnrollmentWriter, records: list[ResponseRecords]) -> None:

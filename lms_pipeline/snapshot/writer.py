@@ -19,9 +19,12 @@ from lms_pipeline.snapshot.job import RowCounts
 from lms_pipeline.tables.pulled import KEYS, RAW_ENROLLMENTS, REJECTED_ENROLLMENTS, UNIFIED_ENROLLMENTS, Identity
 from lms_pipeline.transform.columns import repeat_value
 from lms_pipeline.transform.dedupe import NO_DUPLICATES, StagedRows
-from lms_pipeline.transform.enrollments import EnrollmentFlattener, RawSource, ResponseRecords
+from lms_pipeline.transform.enrollments import EnrollmentFlattener, RawSource, ResponseRecords, split_responses
 from lms_pipeline.transform.raw_format import ROLES, build_raw_list_batches
 from lms_pipeline.truto.response import Page
+
+MAX_BATCH_BYTES = 8 * 2**20
+"""Bytes of the records that become rows together: there are four copies of each record while they do."""
 
 
 class EnrollmentWriter:
@@ -77,9 +80,10 @@ class EnrollmentWriter:
         Raises:
             OtherPairError: a response is about another learner or course than its request.
         """
-        flat = self._flattener.flatten_responses(responses)
-        self._add_rows(flat.unified, flat.raw)
-        self.rejected.write(flat.rejected)
+        for part in split_responses(responses, MAX_BATCH_BYTES):
+            flat = self._flattener.flatten_responses(part)
+            self._add_rows(flat.unified, flat.raw)
+            self.rejected.write(flat.rejected)
         self._served += sum(len(one.records) for one in responses)
 
     def begin_raw_list(self) -> None:

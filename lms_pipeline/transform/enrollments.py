@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Literal
 
@@ -55,6 +55,23 @@ class EnrollmentBatches:
     unified: pa.RecordBatch
     raw: pa.RecordBatch
     rejected: pa.RecordBatch
+
+
+def split_responses(responses: Iterable[ResponseRecords], max_bytes: int) -> Iterator[list[ResponseRecords]]:
+    """Yield the records, in their order, in parts of at most `max_bytes`; a larger record is a part of its own."""
+    part: list[ResponseRecords] = []
+    part_bytes = 0
+    for response in responses:
+        start = 0
+        for index, record in enumerate(response.records):
+            size = memoryview(record).nbytes
+            if part_bytes and part_bytes + size > max_bytes:
+                part.append(replace(response, records=response.records[start:index]))
+                yield part
+                part, part_bytes, start = [], 0, index
+            part_bytes += size
+        part.append(replace(response, records=response.records[start:]))
+    yield part
 
 
 class OtherPairError(Exception):

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from lms_pipeline.checks import snapshot
 from lms_pipeline.checks.snapshot import (
     agrees_with_raw,
     few_are_rejected,
@@ -11,6 +12,7 @@ from lms_pipeline.checks.snapshot import (
     roles_are_known,
     statuses_are_known,
 )
+from lms_pipeline.lake import engine
 from lms_pipeline.tables.pulled import RAW_ENROLLMENTS, REJECTED_ENROLLMENTS
 from lms_pipeline_tests.support.lake_files import enrollment
 
@@ -71,6 +73,25 @@ class TestRaw:
         found = files.run(agrees_with_raw)
         assert not found.passed
         assert "2 are only in raw" in found.message
+
+    def test_does_not_compare_a_payload_that_is_too_large_to_parse(self, files, monkeypatch):
+        monkeypatch.setattr(snapshot, "MAX_PARSED_BYTES", 1_000)
+        files.put_pulled(enrollment("u1", status="enrolled"), enrollment("u2", status="completed"))
+        files.put(
+            raw("u1", completion_status="Completed", suspend_data="x" * 1_000),
+            raw("u2", completion_status="Completed"),
+            table=RAW_ENROLLMENTS,
+        )
+        found = files.run(agrees_with_raw)
+        assert found.passed
+        assert (found.figures["agrees"], found.figures["not_compared"]) == (1, 1)
+
+    def test_takes_no_more_memory_for_large_payloads(self, files, monkeypatch):
+        monkeypatch.setattr(engine, "MEMORY_LIMIT", "200MB")
+        files.put_pulled(*(enrollment(f"u{n}", status="completed") for n in range(300)))
+        rows = [raw(f"u{n}", completion_status="Completed", scores=[1] * 50_000) for n in range(300)]
+        files.put(*rows, table=RAW_ENROLLMENTS)
+        assert files.run(agrees_with_raw).figures["agrees"] == 300
 
     def test_passes_without_raw_enrollments(self, files):
         files.put_pulled(enrollment("u1"))

@@ -1,26 +1,10 @@
 -- Each pair of learner and course in raw or unified, with a judgement: the number of pairs and the first of each judgement.
--- The status in raw is read from the names that LMSs use, and compared if it is a known word. Pairs with several rows are
--- not compared: nothing shows which raw row belongs to which enrollment.
+-- The status in raw is compared if it is a known word. Pairs with several rows are not compared: nothing shows which raw
+-- row belongs to which enrollment.
 -- A raw record in Truto's raw format that does not name learner and course belongs to the enrollment whose id it has.
 -- The judgement "unplaced" counts those that belong to none; "enrollments" counts the rows behind the pairs.
--- Parameters: raw, status_paths and id_paths (JSON paths), completed, open (statuses), max_rows.
-WITH received AS (
-    SELECT
-        user_id,
-        course_id,
-        source,
-        CASE
-            WHEN json_valid(payload)
-                THEN list_filter(json_extract_string(payload, $status_paths), lambda found: found IS NOT NULL)[1]
-        END AS raw_status,
-        CASE
-            WHEN source = 'raw' AND json_valid(payload)
-                THEN list_filter(json_extract_string(payload, $id_paths), lambda found: found IS NOT NULL)[1]
-        END AS enrollment_id
-    FROM read_parquet($raw, hive_partitioning = false)
-),
-
-identified AS (
+-- Table: raw_statuses, from raw_statuses.sql. Parameters: completed, open (statuses), max_rows.
+WITH identified AS (
     SELECT enrollment_id, any_value(user_id) AS user_id, any_value(course_id) AS course_id
     FROM published
     WHERE enrollment_id IS NOT NULL
@@ -34,7 +18,7 @@ placed AS (
         coalesce(received.course_id, identified.course_id) AS course_id,
         source,
         raw_status
-    FROM received
+    FROM raw_statuses AS received
     LEFT JOIN identified
         ON
             identified.enrollment_id = received.enrollment_id
