@@ -118,7 +118,11 @@ class TestFailure:
             ({"enrollments": [page(record("new"), cursor="1"), *[refusal(500)] * 6]}, TransientError),
             ({"enrollments": [page(record("new"), cursor="1")] * 4}, TransientError),
             ({"enrollments": [page(record("new"))], "users": [refusal(403)]}, PermanentError),
-            ({"enrollments": [page(record("new"))], "courses": [page(cursor="1"), refusal(404)]}, PermanentError),
+            ({"enrollments": [page(record("new"))], "courses": [page(cursor="1"), refusal(404)] * 2}, PermanentError),
+            (
+                {"enrollments": [page(record("new"))], "courses": [page(cursor="1"), *[refusal(404)] * 2]},
+                PermanentError,
+            ),
         ],
     )
     def test_in_the_middle_of_a_run_publishes_nothing_and_keeps_the_earlier_snapshot(self, published, responses, error):
