@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 from lms_pipeline.extract.strategies import PairBatch
 from lms_pipeline.lake.engine import duckdb_session, load_sql
 from lms_pipeline.transform.rosters import RosterEntry
+from lms_pipeline.transform.timestamps import SENTINELS_END
 
 Kind = Literal["new", "changed", "rotation", "carried"]
 BATCH_SIZE = 1_000
@@ -135,6 +136,7 @@ class FetchPlan:
             return 0, 0
         self._connection.read_parquet(str(self._previous.unified)).create_view("previous_rows", replace=True)
         self._connection.read_parquet(str(fetched)).create_view("current_rows", replace=True)
+        self._connection.execute("SET VARIABLE sentinels_end = $value", {"value": SENTINELS_END})
         ((count, differing),) = self._connection.sql(load_sql(__package__, "rotation.sql")).fetchall()
         return int(count), int(differing)
 
