@@ -34,7 +34,7 @@ COUNTS = ("served", "carried", "roster", "rejected", "duplicates_identical", "du
 STATUS_PATHS = ("$.completion_status", "$.completionStatus", "$.status", "$.state")
 """JSON paths under which LMSs keep the status of an enrollment; TalentLMS uses the first."""
 MAX_PARSED_BYTES = 4 * 2**20
-"""Payloads that DuckDB parses together: it takes up to 40 bytes for each of JSON."""
+"""Payloads that DuckDB parses together: it takes up to 40 bytes of memory for each byte of JSON."""
 COMPLETED_STATUSES = ("completed", "complete", "passed")
 OPEN_STATUSES = (
     *("incomplete", "not attempted", "not started", "enrolled", "assigned"),
