@@ -132,6 +132,16 @@ def test_raw_records_of_carried_pairs_are_carried_and_save_two_calls(account, po
     assert (result.raw_gaps, read_raw_metadata(account, 1)["complete"]) == (None, "true")
 
 
+def test_a_day_with_carried_raw_records_is_replayed_to_the_same_snapshot(account, serving):
+    for day in (0, 1):
+        account.run_day(day, options=RAW_FORMAT)
+    before = read_digests(account, 1)
+    serving.clear_counts()
+    replay(account, 1)
+    assert serving.stats()["total"] == 0
+    assert read_digests(account, 1) == before
+
+
 def test_a_change_of_the_option_carries_nothing_over(account):
     account.run_day(0)
     account.run_day(1, options=RAW_FORMAT)
