@@ -185,28 +185,16 @@ class TrutoClient:
     def integrated_accounts(self, limit: int | None = None) -> Iterator[IntegratedAccount]:
         """Yield the accounts that the token can see, of every integration, from pages of `limit` accounts.
 
-        The list starts again once, if a cursor is refused or leads back; each account comes once all the same.
-
         Raises:
             TrutoError: as for `pages`.
         """
-        yielded: set[str] = set()
-        try:
-            for account in self._read_accounts(limit):
-                yielded.add(account.id)
-                yield account
-        except (ExpiredCursorError, RepeatedPageError) as broken:
-            log.warning("%s The list is read once more from its beginning.", broken)
-        else:
-            return
-        yield from (account for account in self._read_accounts(limit) if account.id not in yielded)
-
-    def _read_accounts(self, limit: int | None) -> Iterator[IntegratedAccount]:
         for page in self._follow_account_pages(limit):
             yield from read_accounts(page.records)
 
     def list_accounts(self) -> tuple[list[IntegratedAccount], int, int]:
         """Return all accounts, how many records were received, and by how many the list ended before its announced length.
+
+        The list starts again once, if a cursor is refused or leads back.
 
         Raises:
             TrutoError: as for `pages`.

@@ -139,7 +139,7 @@ class TestAccounts:
     def test_are_read_once_more_after_a_broken_cursor_and_each_comes_once(self, broken):
         again = [page(self.ONE, cursor="3"), page(self.TWO, self.THREE)]
         with ScriptedClient(page(self.ONE, self.TWO, cursor="1"), broken, *again) as client:
-            assert [account.id for account in client.integrated_accounts()] == ["one", "two", "three"]
+            assert [account.id for account in client.list_accounts()[0]] == ["one", "two", "three"]
         assert [dict(request.query).get("next_cursor") for request in client.received] == [None, "1", None, "3"]
 
     @EXPIRED
@@ -147,14 +147,14 @@ class TestAccounts:
         responses = [page(self.ONE, cursor="1"), refusal(status)] * 2
         with ScriptedClient(*responses) as client:
             with pytest.raises(ExpiredCursorError):
-                list(client.integrated_accounts())
+                client.list_accounts()
             assert len(client.received) == 4
 
     @EXPIRED
     def test_are_an_error_if_their_first_page_is_refused(self, status):
         with ScriptedClient(refusal(status)) as client:
             with pytest.raises(PermanentError):
-                list(client.integrated_accounts())
+                client.list_accounts()
             assert len(client.received) == 1
 
 
