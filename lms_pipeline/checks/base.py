@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from inspect import getdoc
+from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -128,7 +129,13 @@ class Subject:
         return path.exists() and read_metadata(path).get(name) == self.metadata.get(name)
 
     def create_view(self) -> duckdb.DuckDBPyRelation:
-        """Create the view `published` over the file, and return it; columns that an older file lacks are null."""
+        """Create the view `published` over the file, and return it; columns that an older file lacks are null.
+
+        Raises:
+            NothingToCheckError: there is no file.
+            LakeError: it is no Parquet file.
+        """
+        _ = self.metadata  # DuckDB's error for another file is for programmers
         self.connection.from_arrow(arrow_schema(self.table).empty_table()).create_view("described")
         self.connection.execute("SET VARIABLE path = $path", {"path": str(self.file)})
         self.connection.execute(load_sql(__package__, "sql/published.sql"))
@@ -168,6 +175,40 @@ def merge_findings(findings: Mapping[str, Finding]) -> Finding:
             f"{name}.{figure}": value for name, found in findings.items() for figure, value in found.figures.items()
         },
         rows=rows[:MAX_EXAMPLE_ROWS],
+    )
+
+
+def merge_accounts(findings: Mapping[Partition, Finding]) -> Finding:
+    """Merge the findings of a check over one snapshot of each account into one; it names the snapshots that fail.
+
+    The finding of a single account stays as it is, with the account and day before its message.
+    """
+    failed = {partition: found for partition, found in findings.items() if not found.passed}
+    if len(findings) == 1:
+        [(partition, found)] = findings.items()
+        message, figures = f"{partition}: {found.message}", dict(found.figures)
+    elif failed:
+        named = " ".join(
+            f"{partition}: {found.message}" for partition, found in islice(failed.items(), MAX_EXAMPLE_ROWS)
+        )
+        message, figures = (
+            f"The latest snapshots of {len(failed):,} of {len(findings):,} active accounts fail. {named}",
+            {},
+        )
+    else:
+        oldest = min(partition.day for partition in findings)
+        message = f"The latest snapshots of {len(findings):,} active accounts pass, the oldest of them of {oldest}."
+        figures = {}
+    rows = (
+        {"account_id": partition.account_id, "snapshot_date": str(partition.day), **row}
+        for partition, found in (failed or findings).items()
+        for row in found.rows
+    )
+    return Finding(
+        passed=not failed,
+        message=message,
+        figures={"snapshots": len(findings), "failed": len(failed), **figures},
+        rows=list(islice(rows, MAX_EXAMPLE_ROWS)),
     )
 
 

@@ -149,8 +149,8 @@ def build_metrics(settings: Settings) -> dg.AssetsDefinition:
         from lms_pipeline.metrics.completion import publish_metrics
 
         tag_frozen_now(context, settings)
-        partition = read_partition(context)
         with convert_errors(context):
+            partition = read_partition(context)
             _check_selection(context)
             name = tag_account(context, settings)
             account = Registry(lake.registry).get(partition.account_id)

@@ -7,6 +7,7 @@ for ever and keep its slot.
 from __future__ import annotations
 
 import os
+import re
 import socket
 
 import dagster as dg
@@ -17,6 +18,8 @@ from dagster._core.launcher import CheckRunHealthResult, WorkerStatus
 
 from lms_pipeline.defs.failures import SHELL_TAG
 
+PROCESS_ID = re.compile(r"[1-9][0-9]{0,8}")
+"""Ids of processes. 0 and negative ones mean groups of processes."""
 RUNNING = CheckRunHealthResult(WorkerStatus.RUNNING)
 
 
@@ -56,9 +59,12 @@ def _build_failed(owner: str) -> CheckRunHealthResult:
 
 
 def _is_alive(command: str) -> bool:
-    """Check that a process is alive. One on another host, or in another container, counts as alive."""
+    """Check that a process is alive.
+
+    One on another host, or in another container, counts as alive, and so does one that the tag does not identify.
+    """
     host, _, process_id = command.partition(" ")
-    if host != socket.gethostname():
+    if host != socket.gethostname() or not PROCESS_ID.fullmatch(process_id):
         return True
     try:
         os.kill(int(process_id), 0)

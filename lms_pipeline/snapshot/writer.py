@@ -43,7 +43,9 @@ class EnrollmentWriter:
     ) -> None:
         self.key = KEYS[identity]
         self.is_partial = False
-        """Whether a response said that records are missing."""
+        """Whether a response said that records are missing, or the list ended before its announced length."""
+        self.missing = 0
+        """Records that the list announced and did not bring."""
         self.without_raw = 0
         """Enrollments of pairs whose response in the raw format is missing or has no record."""
         self._raw_source = raw_source
@@ -67,7 +69,8 @@ class EnrollmentWriter:
 
         `pair` is the learner and course it was fetched for, `raw` the response about them in the raw format.
         """
-        self.is_partial |= page.is_partial or (pair is not None and page.next_cursor is not None)
+        self.missing += page.missing
+        self.is_partial |= page.is_partial or page.missing > 0 or (pair is not None and page.next_cursor is not None)
         self._repaired_pages += page.is_repaired
         if pair is not None and self._raw_source == "raw":
             self.without_raw += raw is None or not raw.records

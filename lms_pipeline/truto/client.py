@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Generic, Self, TypeVar
 
@@ -185,28 +185,41 @@ class TrutoClient:
     def integrated_accounts(self, limit: int | None = None) -> Iterator[IntegratedAccount]:
         """Yield the accounts that the token can see, of every integration, from pages of `limit` accounts.
 
-        The list starts again once, if a cursor is refused or leads back; each account comes once all the same.
+        Raises:
+            TrutoError: as for `pages`.
+        """
+        for page in self._follow_account_pages(limit):
+            yield from read_accounts(page.records)
+
+    def list_accounts(self) -> tuple[list[IntegratedAccount], int, int]:
+        """Return all accounts, how many records were received, and by how many the list ended before its announced length.
+
+        The list starts again once, if a cursor is refused or leads back.
 
         Raises:
             TrutoError: as for `pages`.
         """
-        yielded: set[str] = set()
         try:
-            for account in self._read_accounts(limit):
-                yielded.add(account.id)
-                yield account
+            return self._collect_accounts()
         except (ExpiredCursorError, RepeatedPageError) as broken:
             log.warning("%s The list is read once more from its beginning.", broken)
-        else:
-            return
-        yield from (account for account in self._read_accounts(limit) if account.id not in yielded)
+        return self._collect_accounts()
 
-    def _read_accounts(self, limit: int | None) -> Iterator[IntegratedAccount]:
+    def _collect_accounts(self) -> tuple[list[IntegratedAccount], int, int]:
+        accounts: list[IntegratedAccount] = []
+        received = missing = 0
+        for page in self._follow_account_pages(None):
+            accounts += read_accounts(page.records)
+            received += len(page.records)
+            missing += page.missing
+        return accounts, received, missing
+
+    def _follow_account_pages(self, limit: int | None) -> Iterator[Page]:
         for page in self._follow_pages(lambda cursor: build_accounts_request(limit, cursor), read_page):
             if page.is_partial:  # a missing account would look like a removed one
                 label = build_accounts_request().label
                 raise TransientError("A part of the accounts is missing", request=label, todo="try again later")
-            yield from read_accounts(page.records)
+            yield page
 
     def capabilities(self, account_id: str) -> Capabilities:
         """Return the unified models of an account, without a request to its LMS.
@@ -219,10 +232,10 @@ class TrutoClient:
     def _follow_pages(
         self, build_request: Callable[[str | None], Request], read: Callable[[bytes, datetime], Page]
     ) -> Iterator[Page]:
-        """Yield the page without a cursor, then those that the cursors name."""
+        """Yield the page without a cursor, then those that the cursors name; the last one counts what is missing."""
         cursor: str | None = None
         seen: set[int] = set()
-        empty = 0
+        empty = received = announced = 0
         for _ in range(MAX_PAGES):
             request = build_request(cursor)
             try:
@@ -231,13 +244,15 @@ class TrutoClient:
                 if cursor is None:
                     raise
                 raise build_cursor_error(error, request.label) from None
+            received, announced = received + len(page.records), max(announced, page.announced)
+            cursor = page.next_cursor
+            if cursor is None:
+                yield replace(page, missing=max(0, announced - received))
+                return
             yield page
             empty = 0 if page.records else empty + 1
             if empty > MAX_EMPTY_PAGES:
                 break
-            cursor = page.next_cursor
-            if cursor is None:
-                return
             if hash(cursor) in seen:
                 raise RepeatedPageError("Truto repeats a page", request=request.label, todo="try again later")
             seen.add(hash(cursor))

@@ -25,6 +25,8 @@ DECODE_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 MAX_CURSOR_LENGTH = 8_000
 """Characters of a cursor: servers accept no longer URL."""
+MAX_COUNT_DIGITS = 18
+"""Digits of a count that is sent as text; a longer one is not read."""
 
 _LONE_SURROGATE = re.compile(
     rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(\\u[dD][89a-fA-F][0-9a-fA-F]{2})|\\."
@@ -66,6 +68,11 @@ class Page:
     """Half an emoji in the body became U+FFFD: the record that had it is not kept to the byte."""
     has_envelope: bool = True
     """False for a provider's own body without an envelope: nothing says then whether there are more pages."""
+    announced: int = 0
+    """The `result_count` of the page: its own records or those of the whole list, https://truto.one/docs leaves it open;
+    0 if it has none that can be read."""
+    missing: int = 0
+    """Records by which the list ended before the largest number that its pages announced; set on its last page."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +100,14 @@ class _Envelope(msgspec.Struct):
         """Whether records are missing: Truto says so, or of several with the same key only the last is left."""
         count = self.result_count if isinstance(self.result_count, int) else 0
         return bool(self.is_partial_response) or (isinstance(self.found, dict) and count > len(self.found))
+
+    @property
+    def announced(self) -> int:
+        """The count of the envelope, as a number or as its digits; 0 without one."""
+        count = self.result_count
+        if isinstance(count, str):
+            return int(count) if count.isascii() and count.isdigit() and len(count) <= MAX_COUNT_DIGITS else 0
+        return max(0, count) if isinstance(count, int) else 0
 
     @property
     def found(self) -> list[msgspec.Raw] | dict[str, msgspec.Raw] | None:
@@ -148,8 +163,9 @@ def read_raw_page(body: bytes, received_at: datetime) -> Page:
             if isinstance(envelope.found, dict):
                 records = [value["results" if envelope.result is None else "result"]]
             _check_records(records)
-            is_partial = bool(envelope.is_partial_response)
-            return Page(records, envelope.read_cursor(), is_partial, received_at, is_repaired)
+            is_partial, cursor = bool(envelope.is_partial_response), envelope.read_cursor()
+            announced = 0 if isinstance(envelope.found, dict) else envelope.announced
+            return Page(records, cursor, is_partial, received_at, is_repaired, announced=announced)
     records = value if isinstance(value, list) else [msgspec.Raw(body.strip())]
     _check_records(records)
     return Page(records, None, is_partial=False, received_at=received_at, is_repaired=is_repaired, has_envelope=False)
@@ -194,7 +210,9 @@ def check_envelope(members: dict[str, msgspec.Raw]) -> None:
 def _build_page(envelope: _Envelope, received_at: datetime, *, is_repaired: bool) -> Page:
     records = _require_records(envelope)
     _check_records(records)
-    return Page(records, envelope.read_cursor(), envelope.is_partial, received_at, is_repaired)
+    return Page(
+        records, envelope.read_cursor(), envelope.is_partial, received_at, is_repaired, announced=envelope.announced
+    )
 
 
 def _require_records(envelope: _Envelope) -> Sequence[msgspec.Raw]:
