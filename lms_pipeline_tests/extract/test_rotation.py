@@ -47,7 +47,7 @@ def test_a_column_that_the_previous_file_lacks_is_null(column):
 
 @pytest.mark.parametrize("column", ["completed_at", "enrolled_at"])
 def test_a_date_that_an_older_version_stored_for_no_date_is_null(column):
-    dates = dict.fromkeys(("completed_at", "enrolled_at"), "TIMESTAMPTZ '2026-03-01 08:00:00+00'")
+    dates: dict[str, object] = dict.fromkeys(("completed_at", "enrolled_at"), "TIMESTAMPTZ '2026-03-01 08:00:00+00'")
     older = ROW | dates | {column: "TIMESTAMPTZ '1970-01-01 00:00:00+00'"}
     of_1980 = datetime(1980, 1, 1, tzinfo=UTC)
     assert compare(older, ROW | dates | {column: "NULL::TIMESTAMPTZ"}, of_1980) == (1, 0)
