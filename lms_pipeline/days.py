@@ -51,6 +51,10 @@ class DayNotOpenError(LmsPipelineError):
     """The day to pull has not ended, or its grace period is over."""
 
 
+class WrongPresentError(LmsPipelineError):
+    """The clock or the time zone contradicts the server, or what was recorded before: another day may be open."""
+
+
 class DayPart(NamedTuple):
     """The instants from `first_at` to `last_at`, both within one day in UTC, which fall on the calendar day `day`."""
 

@@ -36,6 +36,7 @@ from lms_pipeline.lake.publishing import (
 from lms_pipeline.snapshot.fetch import FetchedEnrollments, fetch_enrollments
 from lms_pipeline.snapshot.job import LISTS, TABLES, ReplayContext, SnapshotContext, SnapshotJob, SnapshotResult
 from lms_pipeline.snapshot.lists import Lists, fetch_list_table
+from lms_pipeline.snapshot.present import OpenDay, OpenDayStore, check_present, has_later_snapshot
 from lms_pipeline.snapshot.previous import write_fingerprints
 from lms_pipeline.tables.pulled import COURSES, LEARNERS, PULLED_TABLES, UNIFIED_ENROLLMENTS
 from lms_pipeline.truto.client import TrutoClient
@@ -64,7 +65,8 @@ def take_snapshot(
     checkpoint. `report_plan` receives the fetch plan as one sentence, before its calls are made.
 
     Raises:
-        DayNotOpenError: the day is not open, and has no snapshot.
+        DayNotOpenError: the day is not open, or closes before the pull ends, and has no snapshot.
+        WrongPresentError: the clock or the time zone contradicts what was recorded before.
         LakeError: the disk has too little free space, or a file is unusable.
         LockedError: another run pulls the same account and day.
         BudgetSpentError: the calls that the snapshot may cost are used up.
@@ -74,10 +76,13 @@ def take_snapshot(
     started = time.monotonic()
     with partition_lock(data, job.partition) as scratch:
         restore_interrupted(data, PULLED_TABLES, job.partition)
-        if now() >= calendar.closes_at(job.day) and _is_published(data, job):
+        is_closed = now() >= calendar.closes_at(job.day) or has_later_snapshot(data, job.partition)
+        if is_closed and _is_published(data, job):
             published = find_published_files(data, PULLED_TABLES, job.partition)
             return SnapshotResult(published, kept=True)
         calendar.check_open(job.day, now())
+        check_present(data, job.partition, calendar, now())
+        open_day = OpenDay(job.partition, calendar, now)
         remove_leftovers(data, PULLED_TABLES, job.partition)
         check_free_space(data, job.partition)
         answers = data.checkpoint_path(job.partition)
@@ -88,7 +93,7 @@ def take_snapshot(
             hourly = data.budgets / f"hour-{job.account_id}.sqlite"
             with (
                 closing(Budget(job.account_id, job.limits, attempt, hourly)) as budget,
-                connect(budget, attempt) as client,
+                connect(open_day.guard_requests(budget), OpenDayStore(attempt, open_day)) as client,
                 Publication(data, job.partition, job.run_id) as publication,
             ):
                 session = FetchSession(client, attempt)

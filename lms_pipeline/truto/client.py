@@ -48,7 +48,7 @@ from lms_pipeline.truto.response import (
 )
 from lms_pipeline.truto.retry import Cooldowns, RetryingTransport, RetryPolicy
 from lms_pipeline.truto.store import OK, ResponseStore, StoredResponse
-from lms_pipeline.truto.transport import Gate, HttpTransport, ReplayTransport, read_body
+from lms_pipeline.truto.transport import Gate, HttpTransport, ReplayTransport, ServerTimeCheck, read_body
 
 T = TypeVar("T")
 
@@ -90,7 +90,7 @@ class TrutoClient:
 
     With a `store`, each response is looked up there first, and put there before it counts. Several clients may share
     their `cooldowns`. `gate` is called before each attempt of a request (see `connection.py`); `transport` replaces
-    the network, as in httpx.
+    the network, as in httpx; `check_server_time` is called with the server's `Date` of each response.
     """
 
     def __init__(
@@ -105,13 +105,14 @@ class TrutoClient:
         retry_policy: RetryPolicy | None = None,
         gate: Gate = lambda _request: None,
         timeout: float = 60,
+        check_server_time: ServerTimeCheck | None = None,
     ) -> None:
         self.now = now
         """Returns the current time, with which responses are stamped."""
         self._store = store
         self.is_replay = isinstance(transport, ReplayTransport)
         """Whether every response comes from the store."""
-        self._http = HttpTransport(base_url, token, timeout, transport)
+        self._http = HttpTransport(base_url, token, timeout, transport, check_server_time)
         self._transport = RetryingTransport(self._http, gate, cooldowns or Cooldowns(), retry_policy or RetryPolicy())
 
     @classmethod

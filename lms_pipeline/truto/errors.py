@@ -221,14 +221,14 @@ def parse_wait_seconds(value: str, since: str = "") -> float | None:
     try:
         seconds = float(value)
     except ValueError:
-        until = _parse_http_date(value)
+        until = parse_http_date(value)
         if until is None:
             return None
-        seconds = (until - (_parse_http_date(since) or datetime.now(UTC))).total_seconds()
+        seconds = (until - (parse_http_date(since) or datetime.now(UTC))).total_seconds()
     return None if math.isnan(seconds) else max(0.0, seconds)
 
 
-def _parse_http_date(value: str) -> datetime | None:
+def parse_http_date(value: str) -> datetime | None:
     """Return an HTTP date; one without a zone is in UTC."""
     try:
         parsed = parsedate_to_datetime(value)

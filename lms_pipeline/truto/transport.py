@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from datetime import datetime
 from threading import Lock
 from urllib.parse import urlsplit
 
@@ -16,7 +17,7 @@ import httpx
 from lms_pipeline import __version__
 from lms_pipeline.settings import LOOPBACK
 from lms_pipeline.truto.content_encoding import decode_pieces, parse_encoding
-from lms_pipeline.truto.errors import PermanentError, TransientError, build_body_error, build_error
+from lms_pipeline.truto.errors import PermanentError, TransientError, build_body_error, build_error, parse_http_date
 from lms_pipeline.truto.request import Request
 from lms_pipeline.truto.response import FailedBodyError, skip_byte_order_mark
 from lms_pipeline.truto.store import NotKeptError
@@ -32,11 +33,23 @@ Gate = Callable[[Request], None]
 """Called before each attempt of a request: it may wait, or raise to stop the request."""
 
 
+ServerTimeCheck = Callable[[datetime], None]
+"""Called with the `Date` of each response: it may raise to stop the request."""
+
+
 class HttpTransport:
     """Sends requests with the token; `count` is the number sent. Threads may share it."""
 
-    def __init__(self, base_url: str, token: str, timeout: float, transport: httpx.BaseTransport | None = None) -> None:
+    def __init__(
+        self,
+        base_url: str,
+        token: str,
+        timeout: float,
+        transport: httpx.BaseTransport | None = None,
+        check_server_time: ServerTimeCheck | None = None,
+    ) -> None:
         self.count = 0
+        self._check_server_time = check_server_time
         self._counting = Lock()
         self._token = token
         self._http = httpx.Client(
@@ -72,6 +85,9 @@ class HttpTransport:
             _map_errors(request.label),
             self._http.stream("GET", request.path, params=request.parameters, extensions=extensions) as response,
         ):
+            server_time = parse_http_date(response.headers.get("date", ""))
+            if self._check_server_time is not None and server_time is not None:
+                self._check_server_time(server_time)
             if not response.is_success:
                 body = b""
                 with suppress(httpx.DecodingError):  # the status says enough

@@ -54,6 +54,7 @@ class SnapshotRunner:
         *,
         day: date = DAY,
         now: datetime = OPEN,
+        clock: Callable[[], datetime] | None = None,
         run_id: str = "run-1",
         identity: Identity = "enrollment_id",
         tables: Iterable[str] = TABLES,
@@ -65,7 +66,8 @@ class SnapshotRunner:
         allow_drop: bool = False,
         report_plan: Callable[[str], None] = lambda _text: None,
     ) -> SnapshotResult:
-        """Run one snapshot at `now`; waits take no real time."""
+        """Run one snapshot at `now`, or at the time of `clock`; waits take no real time."""
+        read_clock = clock or (lambda: now)
         job = SnapshotJob(
             account_id,
             day,
@@ -82,11 +84,11 @@ class SnapshotRunner:
 
         def connect(gate: Gate, store: ResponseStore) -> TrutoClient:
             return TrutoClient(
-                self.url, self.token, store=store, now=lambda: now, cooldowns=cooldowns, gate=gate, timeout=self.timeout
+                self.url, self.token, store=store, now=read_clock, cooldowns=cooldowns, gate=gate, timeout=self.timeout
             )
 
         return take_snapshot(
-            job, connect=connect, data=self.data, calendar=CALENDAR, now=lambda: now, report_plan=report_plan
+            job, connect=connect, data=self.data, calendar=CALENDAR, now=read_clock, report_plan=report_plan
         )
 
     def file(self, table: str, day: date = DAY, account_id: str = "acme") -> Path:
