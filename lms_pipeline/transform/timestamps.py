@@ -75,6 +75,6 @@ def has_last_instant(json: bytes) -> bool:
 
 def is_storable(instant: datetime | None) -> bool:
     """Return whether a value of a timestamp column is stored: null is, a sentinel and what is out of range are not."""
-    if instant is None or SENTINELS_END.year < instant.year < 9999:
+    if instant is None or 1980 < instant.year < 9999:  # most are, and this is the fastest way to see it
         return True
     return not is_sentinel(instant) and is_in_calendar(instant)

@@ -26,7 +26,7 @@ def compare(
     return figures
 
 
-ROW = dict.fromkeys(COMPARED, 1)
+ROW: dict[str, object] = dict.fromkeys(COMPARED, 1)
 
 
 def test_an_equal_row_does_not_differ():
