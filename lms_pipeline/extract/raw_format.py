@@ -57,7 +57,7 @@ class RawFormat:
         try:
             for page in self._follow_pages():
                 self._is_bare |= not page.has_envelope
-                self._is_partial |= page.is_partial
+                self._is_partial |= page.is_partial or page.missing > 0
                 yield page
         except BrokenListError:
             self._is_restarted = True

@@ -99,10 +99,12 @@ class EnrollmentWriter:
 
     def add_raw_page(self, page: Page) -> None:
         """Write the records of a page of the raw list, which `begin_raw_list` began."""
-        batches = build_raw_list_batches(page.records, page.received_at)
-        self.raw.write(batches.raw)
-        if self._roles is not None:
-            self._roles.write(batches.roles)
+        for part in split_responses([ResponseRecords(page.records, page.received_at)], MAX_BATCH_BYTES):
+            for response in part:
+                batches = build_raw_list_batches(response.records, response.fetched_at)
+                self.raw.write(batches.raw)
+                if self._roles is not None:
+                    self._roles.write(batches.roles)
 
     def add_roster_rows(self, unified: pa.RecordBatch, raw: pa.RecordBatch | None) -> None:
         """Write rows with the content of roster entries."""

@@ -58,10 +58,21 @@ class EnrollmentBatches:
 
 
 def split_responses(responses: Iterable[ResponseRecords], max_bytes: int) -> Iterator[list[ResponseRecords]]:
-    """Yield the records, in their order, in parts of at most `max_bytes`; a larger record is a part of its own."""
+    """Yield the records, in their order, in parts of at most `max_bytes`; a larger record is a part of its own.
+
+    A response with a raw one stays whole: its raw records must be stored once.
+    """
     part: list[ResponseRecords] = []
     part_bytes = 0
     for response in responses:
+        if response.raw is not None:
+            size = sum(memoryview(record).nbytes for record in (*response.records, *response.raw.records))
+            if part_bytes and part_bytes + size > max_bytes:
+                yield part
+                part, part_bytes = [], 0
+            part.append(response)
+            part_bytes += size
+            continue
         start = 0
         for index, record in enumerate(response.records):
             size = memoryview(record).nbytes

@@ -1,11 +1,14 @@
 """Responses that are cut into parts by their bytes: no record is lost, moved or given to another response."""
 
+from dataclasses import replace
+
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from lms_pipeline.transform.enrollments import ResponseRecords, split_responses
+from lms_pipeline.truto.response import Page
 from lms_pipeline_tests.support.served_records import NOON
 
 SIZES = st.lists(st.lists(st.integers(2, 60), max_size=6), max_size=6)
@@ -34,6 +37,19 @@ def test_a_part_is_larger_than_the_limit_only_for_one_record(sizes, limit):
     for part in split_responses(build_responses(sizes), limit):
         found = [len(record) for _, record in list_records([part])]
         assert sum(found) <= limit or len(found) == 1
+
+
+@given(SIZES, st.lists(st.booleans(), min_size=6, max_size=6), st.integers(1, 100))
+def test_a_response_with_a_raw_one_stays_whole(sizes, has_raw, limit):
+    raw = Page([msgspec.Raw(b"123")], None, is_partial=False, received_at=NOON)
+    responses = [
+        replace(response, raw=raw if has_one else None)
+        for response, has_one in zip(build_responses(sizes), has_raw, strict=False)
+    ]
+    parts = list(split_responses(responses, limit))
+    assert list_records(parts) == list_records([responses])
+    with_raw = [one for part in parts for one in part if one.raw is not None]
+    assert with_raw == [one for one in responses if one.raw is not None]
 
 
 @pytest.mark.parametrize(
