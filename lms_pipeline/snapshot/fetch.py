@@ -107,7 +107,7 @@ def _sweep(context: SnapshotContext, choice: Choice, lists: Lists, files: ExitSt
             duplicates = _deduplicate(context.job, writer, paths)
             if not duplicates or round_ == MAX_ROUNDS:
                 files.push(opened.pop_all())
-                gaps = None if raw_format is None else raw_format.describe_gaps(0)
+                gaps = None if raw_format is None else raw_format.describe_gaps(writer.count_missing_raw())
                 return FetchedEnrollments(choice, writer, raw_gaps=gaps)
         log.warning(
             "%d enrollments of %s came twice: the list changed while it was read, and is read once more.",

@@ -73,7 +73,7 @@ class EnrollmentWriter:
         self.is_partial |= page.is_partial or page.missing > 0 or (pair is not None and page.next_cursor is not None)
         self._repaired_pages += page.is_repaired
         if pair is not None and self._raw_source == "raw":
-            self.without_raw += raw is None or not raw.records
+            self.without_raw += raw is None or not raw.has_record
             self._repaired_pages += raw is not None and raw.is_repaired
         return ResponseRecords(page.records, page.received_at, pair, raw)
 
@@ -122,6 +122,10 @@ class EnrollmentWriter:
     def add_carried_raw(self, raw: pa.RecordBatch) -> None:
         """Write raw rows of the previous snapshot."""
         self.raw.write(conform(raw, RAW_ENROLLMENTS))
+
+    def count_missing_raw(self) -> int:
+        """Return by how many records the raw list is shorter than the unified one without its duplicates."""
+        return max(0, self._served - self._duplicates.total - self.raw.rows)
 
     def deduplicate(self, learners: Path, courses: Path) -> int:
         """Write the staged rows without duplicates, with names and titles from the lists; return the duplicates.

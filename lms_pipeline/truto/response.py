@@ -74,6 +74,11 @@ class Page:
     missing: int = 0
     """Records by which the list ended before the largest number that its pages announced; set on its last page."""
 
+    @property
+    def has_record(self) -> bool:
+        """Whether there is a record; a null in the list is none."""
+        return any(bytes(memoryview(record)[:5]) != b"null" for record in self.records)
+
 
 @dataclass(frozen=True, slots=True)
 class SingleRecord:
