@@ -102,7 +102,7 @@ def _sweep(context: SnapshotContext, choice: Choice, lists: Lists, files: ExitSt
         with ExitStack() as opened:
             writer = _sweep_round(context, opened, round_)
             if raw_format is not None:
-                _add_raw_list(raw_format, writer)
+                _add_raw_list(raw_format, writer, opened)
             paths = lists.close(context.describe(choice.name, complete=lists.is_complete))
             duplicates = _deduplicate(context.job, writer, paths)
             if not duplicates or round_ == MAX_ROUNDS:
@@ -147,9 +147,9 @@ def _open_raw_format(context: SnapshotContext, files: ExitStack) -> RawFormat | 
 
 
 @retry_once
-def _add_raw_list(raw_format: RawFormat, writer: EnrollmentWriter) -> None:
+def _add_raw_list(raw_format: RawFormat, writer: EnrollmentWriter, files: ExitStack) -> None:
     """Write the raw list. In a second round of the sweep its responses are stored, and cost no call."""
-    writer.begin_raw_list()
+    writer.begin_raw_list(files)
     for page in raw_format.fetch_pages():
         writer.add_raw_page(page)
 

@@ -49,7 +49,7 @@ class EnrollmentWriter:
         self.without_raw = 0
         """Enrollments of pairs whose response in the raw format is missing or has no record."""
         self._raw_source = raw_source
-        self._publication, self._scratch, self._files = publication, scratch, files
+        self._publication, self._scratch = publication, scratch
         self._roles: RowGroupWriter | None = None
         self._flattener = EnrollmentFlattener(identity, raw_source)
         self.reading = self._flattener.counts
@@ -89,13 +89,13 @@ class EnrollmentWriter:
             self.rejected.write(flat.rejected)
         self._served += sum(len(one.records) for one in responses)
 
-    def begin_raw_list(self) -> None:
-        """Drop the rows of the raw list so far: it is read from its start."""
+    def begin_raw_list(self, files: ExitStack) -> None:
+        """Drop the rows of the raw list so far: it is read from its start. `files` closes the new files."""
         self.raw.discard()
         if self._roles is not None:
             self._roles.discard()
-        self.raw = self._files.enter_context(self._publication.open(RAW_ENROLLMENTS))
-        self._roles = self._files.enter_context(RowGroupWriter(self._scratch / "roles.parquet", ROLES, "lz4"))
+        self.raw = files.enter_context(self._publication.open(RAW_ENROLLMENTS))
+        self._roles = files.enter_context(RowGroupWriter(self._scratch / "roles.parquet", ROLES, "lz4"))
 
     def add_raw_page(self, page: Page) -> None:
         """Write the records of a page of the raw list, which `begin_raw_list` began."""

@@ -15,13 +15,14 @@ from hypothesis import strategies as st
 from lms_pipeline.accounts.options import AccountOptions
 from lms_pipeline.extract.budget import BudgetSpentError, Limits
 from lms_pipeline.extract.checkpoint import Attempt
-from lms_pipeline.lake.files import read_metadata
+from lms_pipeline.lake.files import RowGroupWriter, read_metadata
 from lms_pipeline.sandbox import Clock, RunningSandbox, Switches, records_world, running
 from lms_pipeline.sandbox.faults import ExpiredCursor, Partial, RepeatedCursor, ShiftedPage, Status
 from lms_pipeline.snapshot.estimate import estimate_calls
 from lms_pipeline.snapshot.job import TABLES, SnapshotJob, SnapshotResult
 from lms_pipeline.snapshot.run import replay_snapshot
 from lms_pipeline.truto.client import TrutoClient
+from lms_pipeline.truto.errors import PermanentError
 from lms_pipeline_tests.support.sandbox import build_line, write_lines
 from lms_pipeline_tests.support.scripted_api import ReceivedRequest, ScriptedResponse, page, refusal
 from lms_pipeline_tests.support.scripted_server import serve
@@ -226,6 +227,35 @@ class TestShortList:
         with serve(respond([record("u1"), rejected], [page({"id": "u1-c1"})])) as server:
             result = SnapshotRunner(tmp_path, server.url).run(options=OPTIONS)
         assert result.raw_gaps == "1 enrollments of account acme have no raw record."
+
+
+class TestFiles:
+    """The files that a sweep writes, each by a writer that must be closed before another one opens the same path."""
+
+    @pytest.fixture
+    def writers(self, monkeypatch):
+        opened: list[RowGroupWriter] = []
+
+        def enter(writer: RowGroupWriter) -> RowGroupWriter:
+            assert [other.path for other in opened if other.is_open and other.path == writer.path] == []
+            opened.append(writer)
+            return writer
+
+        monkeypatch.setattr(RowGroupWriter, "__enter__", enter)
+        return opened
+
+    def test_are_closed_after_an_error_in_the_raw_list(self, runner, serving, writers):
+        serving.fault(raw_fault(Status, status=401, after=1))
+        with pytest.raises(PermanentError):
+            runner.run(options=OPTIONS)
+        assert [writer.path.name for writer in writers if writer.is_open] == []
+        assert runner.list_leftovers() == []
+
+    @pytest.mark.parametrize("fault", [ExpiredCursor, ShiftedPage])
+    def test_are_closed_before_the_lists_are_read_again(self, runner, serving, writers, fault):
+        serving.fault(fault(route=ENROLLMENTS, format="raw" if fault is ExpiredCursor else "unified", times=1))
+        runner.run(options=OPTIONS)
+        assert [writer.path.name for writer in writers if writer.is_open] == []
 
 
 class TestRole:
