@@ -122,6 +122,7 @@ def open_completion(file: EnrollmentsFile) -> Iterator[Callable[[Table], pa.Reco
         _execute(connection, "dates.sql")
         utc_days = connection.view("utc_days").to_arrow_table()["utc_day"]
         connection.from_arrow(_build_local_days(file.calendar, utc_days)).create("local_days")
+        connection.execute(load_sql("lms_pipeline.tables", "normalize_role.sql"))
         with _sentinel_counter(connection):
             _execute(connection, "enrollments.sql", "classify.sql", "counts.sql", "people.sql", "rates.sql")
 

@@ -216,7 +216,8 @@ class TestStatuses:
 
 class TestRoles:
     def test_pass_if_all_are_known_or_null(self, files):
-        files.put_pulled(enrollment("u1", role="Learner"), enrollment("u2", role="instructor"), enrollment("u3"))
+        roles = ("Learner", "instructor", None, "\x0blearner\x1f", "partİcipant")
+        files.put_pulled(*(enrollment(f"u{number}", role=role) for number, role in enumerate(roles)))
         assert files.run(roles_are_known).passed
 
     def test_fail_with_one_that_is_not_known(self, files):
