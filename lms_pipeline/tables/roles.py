@@ -12,7 +12,15 @@ EXCLUDED_ROLES = (
     # TalentLMS: the types of users
     *("superadmin", "admin-type", "trainer-type"),
     # Moodle: short names, and the names that it shows for them
-    *("manager", "coursecreator", "course_creator", "editingteacher", "non-editing teacher", "noneditingteacher", "guest"),
+    *(
+        "manager",
+        "coursecreator",
+        "course_creator",
+        "editingteacher",
+        "non-editing teacher",
+        "noneditingteacher",
+        "guest",
+    ),
     # Canvas: types of enrollments, and what they are called in other fields; its test student is `StudentView`
     *("TeacherEnrollment", "TaEnrollment", "DesignerEnrollment", "ObserverEnrollment", "StudentViewEnrollment"),
     *("designer", "student_view", "student view", "test student", "account admin"),

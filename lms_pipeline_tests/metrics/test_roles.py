@@ -40,7 +40,9 @@ def test_roles_that_do_not_learn_are_left_out_by_default(role: str, tmp_path: Pa
     assert count_roles(tmp_path, role) == (0, 1, 0)
 
 
-@pytest.mark.parametrize("role", ["learner", "Student", " trainee ", "participant", "user", "Learner-Type", "StudentEnrollment"])
+@pytest.mark.parametrize(
+    "role", ["learner", "Student", " trainee ", "participant", "user", "Learner-Type", "StudentEnrollment"]
+)
 def test_roles_that_learn_stay_in(role: str, tmp_path: Path) -> None:
     assert count_roles(tmp_path, role) == (1, 0, 0)
 
@@ -50,7 +52,9 @@ def test_a_role_in_neither_list_stays_in_and_is_reported(role: str, tmp_path: Pa
     assert count_roles(tmp_path, role) == (1, 0, 1)
 
 
-@pytest.mark.parametrize("served", ["Lead Mentor", "leadmentor", "LEAD  MENTOR", "\tlead\u00a0mentor\n", "lead\x0bmentor\x1f"])
+@pytest.mark.parametrize(
+    "served", ["Lead Mentor", "leadmentor", "LEAD  MENTOR", "\tlead\u00a0mentor\n", "lead\x0bmentor\x1f"]
+)
 @pytest.mark.parametrize("excluded", ["lead mentor", " LeadMentor "])
 def test_case_and_blanks_do_not_matter(served: str, excluded: str, tmp_path: Path) -> None:
     assert count_roles(tmp_path, served, excluded_roles=(excluded,)) == (0, 1, 0)

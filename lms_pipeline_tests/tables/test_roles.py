@@ -7,7 +7,9 @@ from hypothesis import strategies as st
 from lms_pipeline.lake.engine import duckdb_session, load_sql
 from lms_pipeline.tables.roles import EXCLUDED_ROLES, LEARNER_ROLES, normalize_role
 
-ODD_CHARACTERS = "\t\n\x0b\x0c\r\x1c\x1d\x1e\x1f \x85\xa0\u1680\u2003\u2028\u2029\u200b\u202f\u3000İıiIΣσςßẞ\u0307\x00"
+ODD_CHARACTERS = (
+    "\t\n\x0b\x0c\r\x1c\x1d\x1e\x1f \x85\xa0\u1680\u2003\u2028\u2029\u200b\u202f\u3000İ\u0131iIΣ\u03c3ςßẞ\u0307\x00"
+)
 
 
 def normalize_in_sql(*roles: str) -> list[str]:
