@@ -141,7 +141,7 @@ def _sentinel_counter(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
     """Give the SQL the function `count_sentinel_dates` while the block runs: the session's database is used again."""
     from duckdb.sqltypes import BIGINT, VARCHAR
 
-    from lms_pipeline.transform.sentinels import count_sentinel_dates
+    from lms_pipeline.metrics.sentinels import count_sentinel_dates
 
     connection.create_function(count_sentinel_dates.__name__, count_sentinel_dates, [VARCHAR], BIGINT)
     yield
