@@ -20,6 +20,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from lms_pipeline.commands import terminal
 from lms_pipeline.errors import WrongUseError
 from lms_pipeline.lake.access import restrict_access
+from lms_pipeline.lake.paths import DataDir
 from lms_pipeline.settings import Settings
 
 if TYPE_CHECKING:  # Dagster takes a second to import
@@ -58,7 +59,11 @@ def check_first_day(settings: Settings, day: date) -> None:
 
 
 def print_outcomes(outcomes: Iterable[RunOutcome], total: int) -> list[RunOutcome]:
-    """Print each outcome when its run ends, under a progress bar on a terminal. Return the failed ones."""
+    """Print each outcome when its run ends, under a progress bar on a terminal. Return the failed ones.
+
+    Raises:
+        KeyboardInterrupt: a signal ended a run; its outcome is printed.
+    """
     failed: list[RunOutcome] = []
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     is_hidden = not sys.stderr.isatty()
@@ -73,6 +78,22 @@ def print_outcomes(outcomes: Iterable[RunOutcome], total: int) -> list[RunOutcom
                 terminal.echo(f"{outcome.subject}: published in {outcome.seconds:.1f} s")
             else:
                 terminal.echo(f"{outcome.subject}: {outcome.enrollments:,} enrollments in {outcome.seconds:.1f} s")
+            if outcome.is_interrupted:
+                raise KeyboardInterrupt
+    return failed
+
+
+def print_warehouse(outcome: RunOutcome, data: DataDir) -> list[RunOutcome]:
+    """Print the outcome of a build of the warehouse, and which files it left out. Return it if the build failed.
+
+    Raises:
+        KeyboardInterrupt: a signal ended the build.
+    """
+    from lms_pipeline.lake.warehouse import read_left_out
+
+    failed = print_outcomes([outcome], 1)
+    for reason in read_left_out(data) if not failed else ():
+        terminal.echo(f"Left out of the warehouse: {reason}", err=True)
     return failed
 
 

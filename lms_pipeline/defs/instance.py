@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import files
 
 import dagster as dg
@@ -91,9 +91,6 @@ def run_partitions(
 
     `names` maps account ids to names for the subjects of outcomes. `allow_drop` publishes even where many enrollments
     are missing.
-
-    Raises:
-        KeyboardInterrupt: a signal ended a run; its outcome was yielded.
     """
     pulls = not select or not PULLED_ASSETS.isdisjoint(select)
     config = {**QUIET_CONFIG, "ops": {"pull": {"config": {"allow_drop": allow_drop}}}} if pulls else QUIET_CONFIG
@@ -111,10 +108,7 @@ def run_partitions(
         )
         account = partition.account_id
         subject = f"{(names or {}).get(account, account)} on {partition.day}"
-        outcome = _build_outcome(subject, result, time.monotonic() - started)
-        yield outcome
-        if outcome.is_interrupted:
-            raise KeyboardInterrupt
+        yield _build_outcome(subject, result, time.monotonic() - started)
 
 
 def rebuild_warehouse(defs: dg.Definitions, instance: dg.DagsterInstance) -> RunOutcome:
@@ -124,7 +118,8 @@ def rebuild_warehouse(defs: dg.Definitions, instance: dg.DagsterInstance) -> Run
     result = job.execute_in_process(
         run_config=QUIET_CONFIG, instance=instance, raise_on_error=False, tags=_build_tags()
     )
-    return _build_outcome("the warehouse", result, time.monotonic() - started)
+    outcome = _build_outcome("the warehouse", result, time.monotonic() - started)
+    return replace(outcome, error="interrupted; the old one stays.") if outcome.is_interrupted else outcome
 
 
 def _build_tags() -> dict[str, str]:
