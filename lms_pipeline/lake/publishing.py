@@ -200,12 +200,12 @@ def audit_counts(*, received: int, unified: int, rejected: int, duplicates: int)
 
 @dataclass(frozen=True, slots=True)
 class RowDrop:
-    """The rows of a snapshot compared with those of the previous one."""
+    """The rows of a snapshot compared with those of the previous one, or of a list with its announced length."""
 
     rows: int
     rows_before: int
     day_before: date | None
-    """The day of the previous snapshot; None if there is none that can be read."""
+    """The day of the previous snapshot; None if there is none that can be read, or for a list."""
 
     @property
     def share(self) -> float:
@@ -253,12 +253,40 @@ def refuse_row_drop(data: DataDir, partition: Partition, rows: int, max_drop: fl
         RowDropError: it lacks them.
     """
     drop = measure_row_drop(data, partition, rows)
-    if not drop.exceeds(max_drop):
-        return
-    before = f"where {drop.day_before} has {drop.rows_before:,}"
-    fault = (
-        f"no enrollment {before}, which is refused whatever max_drop is"
+    if drop.exceeds(max_drop):
+        found = "no enrollment" if drop.is_to_none else f"{rows:,} enrollments"
+        before = f"where {drop.day_before} has {drop.rows_before:,}"
+        raise RowDropError(f"{partition} would have {found} {before}{_describe_drop(drop, max_drop)}")
+
+
+def refuse_short_list(partition: Partition, name: str, received: int, missing: int, max_drop: float) -> None:
+    """Refuse a list that ends before its announced length, under the same conditions as a snapshot that lacks rows.
+
+    Args:
+        partition: the account and day of the snapshot.
+        name: what the list is of, for people.
+        received: its records.
+        missing: the records that it announced and did not bring.
+        max_drop: the share that may be missing.
+
+    Raises:
+        RowDropError: all are missing, or a larger share.
+    """
+    announced = received + missing
+    drop = RowDrop(received, announced, None)
+    if drop.exceeds(max_drop):
+        found = "none" if drop.is_to_none else f"{received:,}"
+        raise RowDropError(
+            f"The list of {name} of {partition} ends after {found} of the {announced:,} that it announced"
+            f"{_describe_drop(drop, max_drop)}"
+        )
+
+
+def _describe_drop(drop: RowDrop, max_drop: float) -> str:
+    """Return the end of a sentence about a refused drop."""
+    reason = (
+        ", which is refused whatever max_drop is"
         if drop.is_to_none
-        else f"{rows:,} enrollments {before}: a drop of {drop.share:.0%}, and max_drop is {max_drop:.0%}"
+        else f": a drop of {drop.share:.0%}, and max_drop is {max_drop:.0%}"
     )
-    raise RowDropError(f"{partition} would have {fault}; nothing was published. {ALLOW_DROP_ONCE}")
+    return f"{reason}; nothing was published. {ALLOW_DROP_ONCE}"
