@@ -26,10 +26,19 @@ from lms_pipeline.truto.models import IntegratedAccount
 log = logging.getLogger(__name__)
 
 ACTIVE, INACTIVE, GONE = "active", "inactive", "gone"
+MAX_MISSING_SHARE = 0.5
+"""Share of the active accounts that a list may lack."""
+UNCHANGED = "and the registry was not changed"
+ALLOW_DROP_ONCE = "run `lms-pipeline accounts sync --allow-drop` once."
+"""What to do about a list that was refused although it is right."""
 
 
 class UnknownAccountError(WrongUseError):
     """An account that is not in the registry."""
+
+
+class AccountDropError(LmsPipelineError):
+    """Truto's list lacks too many accounts; the registry was not changed."""
 
 
 class RegisteredAccount(msgspec.Struct, frozen=True, kw_only=True):
@@ -150,7 +159,14 @@ class Registry:
             accounts[account_id] = msgspec.structs.replace(accounts[account_id], status=INACTIVE, last_day=last_day)
         return accounts[account_id]
 
-    def sync(self, listed: Iterable[IntegratedAccount], *, integrations: Collection[str], day: date) -> list[str]:
+    def sync(
+        self,
+        listed: Collection[IntegratedAccount],
+        *,
+        integrations: Collection[str],
+        day: date,
+        allow_drop: bool = False,
+    ) -> list[str]:
         """Add new LMS accounts, update statuses, and mark accounts that Truto no longer lists as `gone`.
 
         An account that was removed by hand stays inactive. An account whose id can't become a path is skipped and
@@ -160,14 +176,20 @@ class Registry:
             listed: all accounts that Truto lists.
             integrations: names of the integrations that are LMSs, in lower case.
             day: the latest ended day: the first day of new accounts, the last day of missing ones.
+            allow_drop: whether a list may be empty, or lack more than `MAX_MISSING_SHARE` of the active accounts.
+
+        Raises:
+            AccountDropError: such a list, without `allow_drop`. Nothing was changed.
         """
         lms = {account.id: account for account in listed if is_lms(account, integrations) and _has_usable_id(account)}
         with self._rewrite() as accounts:
+            if not allow_drop:
+                _check_drop(accounts.values(), lms, is_empty=not listed)
             new = [account_id for account_id in lms if account_id not in accounts]
             for account_id, account in lms.items():
                 accounts[account_id] = _update(accounts.get(account_id), account, day)
             for account_id, known in accounts.items():
-                if known.origin == "truto" and known.status not in {INACTIVE, GONE} and account_id not in lms:
+                if _follows_truto(known) and known.status not in {INACTIVE, GONE} and account_id not in lms:
                     accounts[account_id] = msgspec.structs.replace(known, status=GONE, last_day=day)
         return new
 
@@ -180,6 +202,28 @@ class Registry:
                 yield accounts
                 with atomic_write(self._path) as new:
                     new.write_bytes(msgspec.json.format(msgspec.json.encode(list(accounts.values()))))
+
+
+def _follows_truto(account: RegisteredAccount) -> bool:
+    """Return whether the account is gone when Truto no longer lists it; one that was added by hand stays."""
+    return account.origin == "truto"
+
+
+def _check_drop(known: Iterable[RegisteredAccount], listed: Collection[str], *, is_empty: bool) -> None:
+    """Refuse a list without any account, or without more than `MAX_MISSING_SHARE` of the active accounts.
+
+    Raises:
+        AccountDropError: with the number of missing accounts.
+    """
+    active = [account.id for account in known if account.is_active and _follows_truto(account)]
+    missing = [account_id for account_id in active if account_id not in listed]
+    if is_empty:
+        fault = "Truto lists no account"
+    elif len(missing) > MAX_MISSING_SHARE * len(active):
+        fault = f"Truto's list of accounts lacks {len(missing):,} of {len(active):,} active ones"
+    else:
+        return
+    raise AccountDropError(f"{fault}, {UNCHANGED}: if they are really gone, {ALLOW_DROP_ONCE}")
 
 
 def is_lms(account: IntegratedAccount, integrations: Collection[str]) -> bool:

@@ -9,9 +9,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager
+from datetime import datetime
 from typing import TYPE_CHECKING
 
-from lms_pipeline.accounts.registry import Registry, is_lms
+import msgspec
+
+from lms_pipeline.accounts.registry import ALLOW_DROP_ONCE, UNCHANGED, AccountDropError, Registry, is_lms
+from lms_pipeline.lake.disk import atomic_write, disk_errors, read_changed_at
+from lms_pipeline.lake.paths import DataDir
 from lms_pipeline.settings import Settings
 from lms_pipeline.truto.errors import TrutoError
 from lms_pipeline.truto.models import IntegratedAccount
@@ -22,24 +27,85 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
+class Refusal(msgspec.Struct, frozen=True):
+    """Why the latest list of accounts was not used."""
+
+    sentence: str
+    at: datetime
+    """When a list was first refused for this reason."""
+
+
 def sync_with_truto(
-    connect: Callable[[], AbstractContextManager[TrutoClient]], registry: Registry, settings: Settings
+    connect: Callable[[], AbstractContextManager[TrutoClient]],
+    registry: Registry,
+    settings: Settings,
+    *,
+    allow_drop: bool = False,
 ) -> list[str]:
     """Update the registry from the accounts that Truto lists. Return the ids of the new ones.
 
-    An integration is an LMS by its category, by `LMS_INTEGRATIONS`, or by its capabilities, in this order.
+    An integration is an LMS by its category, by `LMS_INTEGRATIONS`, or by its capabilities, in this order. A list that
+    lacks too many accounts changes nothing unless `allow_drop` is set, and is remembered for `read_refusal`.
 
     Raises:
+        AccountDropError: the list is empty, ends before its announced length, or lacks more than half of the active
+            accounts.
         WrongUseError: the data directory is the demo's, and this is a real Truto.
         SettingsError: there is no token.
         TrutoError: Truto does not answer, or refuses.
     """
+    data = DataDir(settings.data_dir)
     with connect() as client:
-        listed = list(client.integrated_accounts())
+        listed, received, missing = client.list_accounts()
         known = {account.integration for account in registry.read_accounts()}
         integrations = [*settings.integrations, *_find_lms_integrations(client, listed, settings, known)]
     day = settings.calendar.find_latest_ended(settings.now())
-    return registry.sync(listed, integrations=integrations, day=day)
+    try:
+        if not allow_drop:
+            _check_length(received, missing)
+        new = registry.sync(listed, integrations=integrations, day=day, allow_drop=allow_drop)
+    except AccountDropError as error:
+        _remember_refusal(data, Refusal(str(error), settings.now()))
+        raise
+    with disk_errors(data.accounts_refused):
+        data.accounts_refused.unlink(missing_ok=True)
+    return new
+
+
+def _check_length(received: int, missing: int) -> None:
+    """Refuse a list that ends before its announced length.
+
+    Raises:
+        AccountDropError: with both numbers.
+    """
+    if missing:
+        raise AccountDropError(
+            f"Truto's list of accounts ends after {received:,} of the {received + missing:,} that it announced, "
+            f"{UNCHANGED}: try again later; if it is whole, {ALLOW_DROP_ONCE}"
+        )
+
+
+def read_refusal(data: DataDir) -> Refusal | None:
+    """Return why the latest list of accounts was refused; None if it was used, or none was read yet."""
+    path = data.accounts_refused
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Refusal)
+    except FileNotFoundError:
+        return None
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+        return Refusal(
+            "The latest list of accounts was refused: run `lms-pipeline accounts sync`.", read_changed_at(path)
+        )
+
+
+def _remember_refusal(data: DataDir, refusal: Refusal) -> None:
+    path, known = data.accounts_refused, read_refusal(data)
+    if known is not None and known.sentence == refusal.sentence:
+        return
+    with disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_write(path) as new:
+            new.write_bytes(msgspec.json.encode(refusal))
 
 
 def _find_lms_integrations(

@@ -1,4 +1,4 @@
-"""Checks of all accounts together: missing accounts and days, and the number of partition keys.
+"""Checks of all accounts together: missing accounts and days, refused lists, and the number of partition keys.
 
 Belongs here: what no single snapshot can show. One working account hides the failing ones in the newest snapshots.
 """
@@ -13,6 +13,7 @@ from operator import itemgetter
 from typing import Any
 
 from lms_pipeline.accounts.registry import ACTIVE, GONE, INACTIVE, RegisteredAccount, Registry
+from lms_pipeline.accounts.sync import Refusal, read_refusal
 from lms_pipeline.checks.base import MAX_EXAMPLE_ROWS, Check, Finding, sum_column
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.settings import Settings
@@ -24,6 +25,10 @@ WARN_SHARE = 0.8
 """The share of `MAX_ADVISED_KEYS` above which the check warns."""
 GAP_ALERT_DAYS = 7
 """Days. An older gap is counted but fails no check; otherwise the check would fail for ever."""
+NOBODY_ACTIVE = (
+    "No account is active, so nothing is pulled: run `lms-pipeline accounts sync`, or connect them again in Truto."
+)
+"""A check of the active accounts fails without any: none of none would pass it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +76,13 @@ class Fleet:
     start_date: date
     closed: date
     """The latest day that is closed: its snapshot should exist, since it can't be pulled any more."""
+    refusal: Refusal | None = None
+    """Why the latest list of accounts was refused."""
+
+    @property
+    def active(self) -> list[RegisteredAccount]:
+        """The accounts whose days are pulled."""
+        return [account for account in self.accounts if account.is_active]
 
     def find_missing_days(self, account: RegisteredAccount) -> list[date]:
         """Return the closed days without a snapshot since the account's first day, in order."""
@@ -93,15 +105,18 @@ def load_fleet(data: DataDir, settings: Settings, failed: AbstractSet[Partition]
         partitions=count_partition_keys(registry, settings),
         start_date=settings.start_date,
         closed=settings.calendar.find_latest_closed(settings.now()),
+        refusal=read_refusal(data),
     )
 
 
 def accounts_are_fresh(fleet: Fleet) -> Finding:
-    """Every active account has a snapshot of the latest day that is closed."""
-    active = [account for account in fleet.accounts if account.is_active]
+    """There are active accounts, and each has a snapshot of the latest day that is closed."""
+    active = fleet.active
     stale = [account for account in active if fleet.closed in fleet.find_missing_days(account)]
     rows = sorted((_describe(fleet, account) for account in stale), key=itemgetter("last_snapshot"))
     figures = {"active": len(active), "stale": len(stale)}
+    if not active:
+        return Finding(passed=False, message=NOBODY_ACTIVE, figures=figures)
     message = f"{len(stale)} of {len(active)} active accounts have no snapshot of {fleet.closed}"
     what_to_do = ": see their last runs" if stale else ""
     return Finding(not stale, f"{message}{what_to_do}.", figures, rows[:MAX_EXAMPLE_ROWS])
@@ -115,6 +130,8 @@ def accounts_are_connected(fleet: Fleet) -> Finding:
     message = f"{len(lost)} of {len(listed)} accounts can't be pulled"
     what_to_do = ": their owners have to connect them again in Truto" if lost else ""
     figures = {"accounts": len(listed), "not_connected": len(lost)}
+    if not fleet.active:
+        return Finding(passed=False, message=NOBODY_ACTIVE, figures=figures, rows=rows[:MAX_EXAMPLE_ROWS])
     return Finding(not lost, f"{message}{what_to_do}.", figures, rows[:MAX_EXAMPLE_ROWS])
 
 
@@ -136,7 +153,20 @@ def no_day_is_missing(fleet: Fleet) -> Finding:
         f"{published:,} snapshots are published, and {missing:,} are missing since their account's first day: {failed:,} "
         f"failed, {missing - failed:,} had no run; {len(recent)} active accounts lack one of the last {GAP_ALERT_DAYS} days."
     )
+    if not fleet.active:
+        return Finding(
+            passed=False, message=f"{NOBODY_ACTIVE} {message}", figures=figures, rows=gaps[:MAX_EXAMPLE_ROWS]
+        )
     return Finding(not recent, message, figures, (recent or gaps)[:MAX_EXAMPLE_ROWS])
+
+
+def accounts_are_listed(fleet: Fleet) -> Finding:
+    """The latest list of accounts was used; one that lacks more than half of the active accounts changes nothing."""
+    refusal = fleet.refusal
+    if refusal is None:
+        return Finding(passed=True, message="The latest list of accounts was used.", figures={"refused": 0})
+    message = f"Since {refusal.at:%Y-%m-%d %H:%M} UTC: {refusal.sentence}"
+    return Finding(passed=False, message=message, figures={"refused": 1})
 
 
 def partitions_are_few(fleet: Fleet) -> Finding:
@@ -177,6 +207,7 @@ def _find_gaps(fleet: Fleet) -> Iterator[dict[str, Any]]:
 FLEET_CHECKS: tuple[Check[Fleet], ...] = (
     Check(accounts_are_fresh),
     Check(no_day_is_missing),
+    Check(accounts_are_listed),
     Check(accounts_are_connected, is_error=False),
     Check(partitions_are_few, is_error=False),
 )

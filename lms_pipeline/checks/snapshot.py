@@ -215,11 +215,11 @@ def row_drop(subject: Subject) -> Finding:
         return Finding(passed=True, message=message, figures={"rows": drop.rows})
     figures = {"rows": drop.rows, "rows_before": drop.rows_before, "change": drop.rows - drop.rows_before}
     message = f"{drop.rows:,} enrollments, {drop.rows - drop.rows_before:+,} since {drop.day_before}"
-    if drop.rows_before < MIN_COMPARABLE_ROWS:
+    if not drop.is_comparable:
         message = f"{message}; fewer than {MIN_COMPARABLE_ROWS} are not compared."
         return Finding(passed=True, message=message, figures=figures)
-    gone, passing, refused = map(format_percent, (drop.share, MAX_ROW_DROP, subject.options.max_drop))
-    message += f": {gone} are gone; {passing} pass, {refused} are refused."
+    gone, passing, limit = map(format_percent, (drop.share, MAX_ROW_DROP, subject.options.max_drop))
+    message += f": {gone} are gone; up to {passing} pass, and more than {limit} are refused, as is a drop to none."
     max_share = min(MAX_ROW_DROP, subject.options.max_drop)
     return Finding(drop.share <= max_share, message, figures | {"share_gone": round(drop.share, 4)})
 

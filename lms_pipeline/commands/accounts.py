@@ -50,14 +50,22 @@ def _format_strategy(option: str, chosen: str) -> str:
 
 
 @accounts.command()
-def sync() -> None:
-    """Update the registry from Truto: add new LMSs, update statuses, mark missing accounts as gone."""
+@click.option(
+    "--allow-drop",
+    is_flag=True,
+    help="Use the list even if it is empty, ends early, or lacks more than half of the active accounts.",
+)
+def sync(*, allow_drop: bool) -> None:
+    """Update the registry from Truto: add new LMSs, update statuses, mark missing accounts as gone.
+
+    Exits with 1 and changes nothing if the list lacks more than half of the active accounts.
+    """
     from lms_pipeline.accounts.sync import sync_with_truto
     from lms_pipeline.connection import Truto
 
     settings = load_settings()
     registry = Registry.open(settings)
-    new = sync_with_truto(Truto(settings).connect, registry, settings)
+    new = sync_with_truto(Truto(settings).connect, registry, settings, allow_drop=allow_drop)
     click.echo(
         f"{len(registry.read_accounts())} accounts, {len(registry.read_active())} of them active, {len(new)} new."
     )

@@ -8,7 +8,7 @@ import time
 
 import dagster as dg
 
-from lms_pipeline.accounts.registry import Registry, load_display_names
+from lms_pipeline.accounts.registry import AccountDropError, Registry, load_display_names
 from lms_pipeline.accounts.sync import sync_with_truto
 from lms_pipeline.checks.fleet import count_partition_keys
 from lms_pipeline.connection import Truto
@@ -29,6 +29,10 @@ from lms_pipeline.settings import Settings
 MAX_WAIT_SECONDS = 1800.0
 """Time after the newest file during which the warehouse waits for active runs: a killed run can stay active for ever."""
 
+ALLOW_DROP = "allow_drop"
+"""Cursor of `account_registry` with which its next tick uses any list of accounts: a sensor has no other configuration
+that a person can change in the UI."""
+
 
 def build_sensors(settings: Settings) -> list[dg.SensorDefinition]:
     """Build `account_registry`, `failed_days`, `warehouse_refresh`, and `failure_alerts` if LMS_ALERT_WEBHOOK is set."""
@@ -42,13 +46,23 @@ def _build_account_registry(settings: Settings) -> dg.SensorDefinition:
     @dg.sensor(
         job_name=DAILY_SNAPSHOT,
         minimum_interval_seconds=900,
-        description="Updates the registry from Truto. New accounts become partitions and get their first snapshot.",
+        description="Updates the registry from Truto. New accounts become partitions and get their first snapshot. A list "
+        "that lacks more than half of the active accounts changes nothing; if they are really gone, set the cursor of "
+        f"this sensor to {ALLOW_DROP} for one tick.",
     )
     def account_registry(
         context: dg.SensorEvaluationContext, truto: dg.ResourceParam[Truto], lake: dg.ResourceParam[DataDir]
     ) -> list[dg.RunRequest] | dg.SkipReason:
         registry = Registry(lake.registry)
-        sync_with_truto(truto.connect, registry, settings)
+        allow_drop = (context.cursor or "").strip() == ALLOW_DROP
+        try:
+            sync_with_truto(truto.connect, registry, settings, allow_drop=allow_drop)
+        except AccountDropError as error:
+            message = f"{error} Or set this sensor's cursor to {ALLOW_DROP} for one tick."
+            context.log.warning("%s", message)
+            return dg.SkipReason(message)
+        if allow_drop:  # for one tick; Dagster's daemon does not store an empty cursor
+            context.update_cursor(f"used at {truto.now().isoformat()}")
         add_accounts(context.instance, [account.id for account in registry.read_accounts()])
         count = count_partition_keys(registry, settings)
         context.log.log(logging.WARNING if count.is_near_limit else logging.INFO, "%s", count)

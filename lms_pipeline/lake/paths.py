@@ -83,6 +83,8 @@ class DataDir:
         """The registry, locks, and files that runs leave for later runs."""
         self.registry: Final = self.state / "accounts.json"
         """The registry of accounts."""
+        self.accounts_refused: Final = self.state / "accounts_refused.json"
+        """Why the latest list of accounts was refused; missing if it was used."""
         self.token_refused: Final = self.state / "token_refused.json"
         """The flag of a token that Truto refused."""
         self.sent_alerts: Final = self.state / "alerts.json"

@@ -23,8 +23,11 @@ from lms_pipeline.lake.paths import DATA_FILE, DataDir, Partition
 from lms_pipeline.tables.pulled import UNIFIED_ENROLLMENTS
 from lms_pipeline.tables.schema import Table, arrow_schema
 
-MIN_COMPARABLE_ROWS = 20
-"""Rows of a previous snapshot from which a drop is measured: three of five learners may well leave on one day."""
+MIN_COMPARABLE_ROWS = 5
+"""Rows of a previous snapshot from which the share of a drop counts. A drop of fewer rows to none counts as well."""
+
+ALLOW_DROP_ONCE = "If they are really gone, run it once with `--allow-drop`, or with allow_drop in the UI's launchpad."
+"""What to do about a drop that was refused."""
 
 log = logging.getLogger(__name__)
 
@@ -255,19 +258,36 @@ def audit_counts(*, received: int, unified: int, rejected: int, duplicates: int)
 
 @dataclass(frozen=True, slots=True)
 class RowDrop:
-    """The rows of a snapshot compared with those of the previous one."""
+    """The rows of a snapshot compared with those of the previous one, or of a list with its announced length."""
 
     rows: int
     rows_before: int
     day_before: date | None
-    """The day of the previous snapshot; None if there is none that can be read."""
+    """The day of the previous snapshot; None if there is none that can be read, or for a list."""
 
     @property
     def share(self) -> float:
-        """The share of the previous rows that is missing, 0 to 1; 0 if there were fewer than `MIN_COMPARABLE_ROWS`."""
-        if self.rows_before < MIN_COMPARABLE_ROWS:
+        """The share of the previous rows that is missing, 0 to 1.
+
+        It is 0 if there were fewer than `MIN_COMPARABLE_ROWS`, and some are left.
+        """
+        if not self.is_comparable:
             return 0.0
-        return max(0.0, 1 - self.rows / self.rows_before)
+        return max(0, self.rows_before - self.rows) / self.rows_before
+
+    @property
+    def is_comparable(self) -> bool:
+        """Whether there were enough rows for a share, or some of which none is left."""
+        return self.rows_before >= MIN_COMPARABLE_ROWS or self.is_to_none
+
+    @property
+    def is_to_none(self) -> bool:
+        """Whether none is left of at least one row."""
+        return self.rows == 0 < self.rows_before
+
+    def exceeds(self, max_drop: float) -> bool:
+        """Return whether the snapshot is refused: none is left, or a larger share than `max_drop` is missing."""
+        return self.is_to_none or self.share > max_drop
 
 
 def measure_row_drop(data: DataDir, partition: Partition, rows: int) -> RowDrop:
@@ -285,15 +305,46 @@ def measure_row_drop(data: DataDir, partition: Partition, rows: int) -> RowDrop:
 
 
 def refuse_row_drop(data: DataDir, partition: Partition, rows: int, max_drop: float) -> None:
-    """Refuse a snapshot that lacks more than the share `max_drop` of the previous rows.
+    """Refuse a snapshot that lacks all of the previous rows, or a larger share than `max_drop`.
 
     Raises:
-        RowDropError: it lacks more.
+        RowDropError: it lacks them.
     """
     drop = measure_row_drop(data, partition, rows)
-    if drop.share > max_drop:
+    if drop.exceeds(max_drop):
+        found = "no enrollment" if drop.is_to_none else f"{rows:,} enrollments"
+        before = f"where {drop.day_before} has {drop.rows_before:,}"
+        raise RowDropError(f"{partition} would have {found} {before}{_describe_drop(drop, max_drop)}")
+
+
+def refuse_short_list(partition: Partition, name: str, received: int, missing: int, max_drop: float) -> None:
+    """Refuse a list that ends before its announced length, under the same conditions as a snapshot that lacks rows.
+
+    Args:
+        partition: the account and day of the snapshot.
+        name: what the list is of, for people.
+        received: its records.
+        missing: the records that it announced and did not bring.
+        max_drop: the share that may be missing.
+
+    Raises:
+        RowDropError: all are missing, or a larger share.
+    """
+    announced = received + missing
+    drop = RowDrop(received, announced, None)
+    if drop.exceeds(max_drop):
+        found = "none" if drop.is_to_none else f"{received:,}"
         raise RowDropError(
-            f"{partition} would have {rows:,} enrollments where {drop.day_before} has {drop.rows_before:,}: a drop of "
-            f"{drop.share:.0%}, and max_drop is {max_drop:.0%}; nothing was published. If they are really gone, run it "
-            "once with `--allow-drop`, or with allow_drop in the UI's launchpad."
+            f"The list of {name} of {partition} ends after {found} of the {announced:,} that it announced"
+            f"{_describe_drop(drop, max_drop)}"
         )
+
+
+def _describe_drop(drop: RowDrop, max_drop: float) -> str:
+    """Return the end of a sentence about a refused drop."""
+    reason = (
+        ", which is refused whatever max_drop is"
+        if drop.is_to_none
+        else f": a drop of {drop.share:.0%}, and max_drop is {max_drop:.0%}"
+    )
+    return f"{reason}; nothing was published. {ALLOW_DROP_ONCE}"

@@ -38,6 +38,10 @@ class FetchedList:
     is_offered: bool = False
     """Whether the LMS offers the list; one that it does not offer is empty."""
     is_partial: bool = False
+    received: int = 0
+    """Records that came."""
+    missing: int = 0
+    """Records that the list announced and did not bring."""
     reading: Counter[str] = field(default_factory=Counter)
     ids: list[pa.Array] = field(default_factory=list)
 
@@ -109,7 +113,9 @@ def fetch_list_table(name: ListName, context: SnapshotContext, files: ExitStack)
             staged.add(batch)
             fetched.is_offered = True
             fetched.ids.append(batch.column(table.key[0]))
-            fetched.is_partial |= page.is_partial
+            fetched.is_partial |= page.is_partial or page.missing > 0
+            fetched.received += len(page.records)
+            fetched.missing += page.missing
         duplicates = staged.deduplicate(fetched.file)
         if duplicates.total:
             flattener.counts["duplicates"] = duplicates.total

@@ -29,6 +29,7 @@ from lms_pipeline.lake.publishing import (
     audit_counts,
     find_published_files,
     refuse_row_drop,
+    refuse_short_list,
     remove_leftovers,
     restore_interrupted,
 )
@@ -67,7 +68,7 @@ def take_snapshot(
         LakeError: the disk has too little free space, or a file is unusable.
         LockedError: another run pulls the same account and day.
         BudgetSpentError: the calls that the snapshot may cost are used up.
-        RowDropError: too many enrollments of the previous snapshot are missing.
+        RowDropError: too many enrollments of the previous snapshot, or records that a list announced, are missing.
         TrutoError: a request failed.
     """
     started = time.monotonic()
@@ -191,6 +192,8 @@ def _publish_lists_only(context: SnapshotContext, files: ExitStack) -> SnapshotR
     for name, one in lists.items():
         if not one.is_offered:
             raise ListNotOfferedError(f"The LMS of account {job.account_id} gives no list of its {LISTS[name]}.")
+        if not _allows_drop(context):
+            refuse_short_list(job.partition, LISTS[name], one.received, one.missing, job.options.max_drop)
         one.file.close(context.describe("sweep", complete=complete))
     return SnapshotResult(
         context.publication.publish([(one.file, TABLES[name].key) for name, one in lists.items()]),
@@ -212,8 +215,12 @@ def _publish(
     audit_counts(
         received=rows.received, unified=writer.unified.rows, rejected=rows.rejected, duplicates=rows.duplicates.total
     )
-    if not (job.allow_drop or context.session.client.is_replay):
-        refuse_row_drop(context.data, job.partition, writer.unified.rows, job.options.max_drop)
+    if not _allows_drop(context):
+        max_drop = job.options.max_drop
+        for name, one in (("users", lists.learners), ("courses", lists.courses)):
+            refuse_short_list(job.partition, name, one.received, one.missing, max_drop)
+        refuse_short_list(job.partition, "enrollments", rows.served, writer.missing, max_drop)
+        refuse_row_drop(context.data, job.partition, writer.unified.rows, max_drop)
     return context.publication.publish(
         [
             (writer.raw, ()),
@@ -223,6 +230,11 @@ def _publish(
             (writer.unified, writer.key),
         ]
     )
+
+
+def _allows_drop(context: SnapshotContext) -> bool:
+    """Return whether far fewer rows may be published: a replay publishes what was published before."""
+    return context.job.allow_drop or context.session.client.is_replay
 
 
 def _find_published_attempt(data: DataDir, job: SnapshotJob, checkpoint: Checkpoint) -> tuple[Attempt, ReplayContext]:

@@ -32,7 +32,9 @@ class EnrollmentWriter:
     def __init__(self, identity: Identity, publication: Publication, scratch: Path, files: ExitStack) -> None:
         self.key = KEYS[identity]
         self.is_partial = False
-        """Whether a response said that records are missing."""
+        """Whether a response said that records are missing, or the list ended before its announced length."""
+        self.missing = 0
+        """Records that the list announced and did not bring."""
         self._flattener = EnrollmentFlattener(identity)
         self.reading = self._flattener.counts
         self._served = self._carried = self._roster = self._repaired_pages = 0
@@ -48,7 +50,8 @@ class EnrollmentWriter:
 
     def add_page(self, page: Page, pair: tuple[str, str] | None = None) -> ResponseRecords:
         """Count a page and return its records, for `add_responses`; `pair` is the learner and course it was fetched for."""
-        self.is_partial |= page.is_partial or (pair is not None and page.next_cursor is not None)
+        self.missing += page.missing
+        self.is_partial |= page.is_partial or page.missing > 0 or (pair is not None and page.next_cursor is not None)
         self._repaired_pages += page.is_repaired
         return ResponseRecords(page.records, page.received_at, pair)
 

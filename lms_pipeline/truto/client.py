@@ -7,7 +7,7 @@ snapshot (`extract/`).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Generic, Self, TypeVar
 
@@ -164,11 +164,29 @@ class TrutoClient:
         Raises:
             TrutoError: as for `pages`.
         """
+        for page in self._follow_account_pages(limit):
+            yield from read_accounts(page.records)
+
+    def list_accounts(self) -> tuple[list[IntegratedAccount], int, int]:
+        """Return all accounts, how many records were received, and by how many the list ended before its announced length.
+
+        Raises:
+            TrutoError: as for `pages`.
+        """
+        accounts: list[IntegratedAccount] = []
+        received = missing = 0
+        for page in self._follow_account_pages(None):
+            accounts += read_accounts(page.records)
+            received += len(page.records)
+            missing += page.missing
+        return accounts, received, missing
+
+    def _follow_account_pages(self, limit: int | None) -> Iterator[Page]:
         for page in self._follow_pages(lambda cursor: build_accounts_request(limit, cursor), read_page):
             if page.is_partial:  # a missing account would look like a removed one
                 label = build_accounts_request().label
                 raise TransientError("A part of the accounts is missing", request=label, todo="try again later")
-            yield from read_accounts(page.records)
+            yield page
 
     def capabilities(self, account_id: str) -> Capabilities:
         """Return the unified models of an account, without a request to its LMS.
@@ -181,20 +199,22 @@ class TrutoClient:
     def _follow_pages(
         self, build_request: Callable[[str | None], Request], read: Callable[[bytes, datetime], Page]
     ) -> Iterator[Page]:
-        """Yield the page without a cursor, then those that the cursors name."""
+        """Yield the page without a cursor, then those that the cursors name; the last one counts what is missing."""
         cursor: str | None = None
         seen: set[int] = set()
-        empty = 0
+        empty = received = announced = 0
         for _ in range(MAX_PAGES):
             request = build_request(cursor)
             page = self.fetch(request, read).value
+            received, announced = received + len(page.records), max(announced, page.announced)
+            cursor = page.next_cursor
+            if cursor is None:
+                yield replace(page, missing=max(0, announced - received))
+                return
             yield page
             empty = 0 if page.records else empty + 1
             if empty > MAX_EMPTY_PAGES:
                 break
-            cursor = page.next_cursor
-            if cursor is None:
-                return
             if hash(cursor) in seen:
                 raise RepeatedPageError("Truto repeats a page", request=request.label, todo="try again later")
             seen.add(hash(cursor))

@@ -23,6 +23,8 @@ DECODE_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 MAX_CURSOR_LENGTH = 8_000
 """Characters of a cursor: servers accept no longer URL."""
+MAX_COUNT_DIGITS = 18
+"""Digits of a count that is sent as text; a longer one is not read."""
 
 _LONE_SURROGATE = re.compile(
     rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(\\u[dD][89a-fA-F][0-9a-fA-F]{2})|\\."
@@ -55,6 +57,11 @@ class Page:
     """Half an emoji in the body became U+FFFD: the record that had it is not kept to the byte."""
     has_envelope: bool = True
     """False for a provider's own body without an envelope: nothing says then whether there are more pages."""
+    announced: int = 0
+    """The `result_count` of the page: its own records or those of the whole list, https://truto.one/docs leaves it open;
+    0 if it has none that can be read."""
+    missing: int = 0
+    """Records by which the list ended before the largest number that its pages announced; set on its last page."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +89,14 @@ class _Envelope(msgspec.Struct):
         """Whether records are missing: Truto says so, or of several with the same key only the last is left."""
         count = self.result_count if isinstance(self.result_count, int) else 0
         return bool(self.is_partial_response) or (isinstance(self._found, dict) and count > len(self._found))
+
+    @property
+    def announced(self) -> int:
+        """The count of the envelope, as a number or as its digits; 0 without one."""
+        count = self.result_count
+        if isinstance(count, str):
+            return int(count) if count.isascii() and count.isdigit() and len(count) <= MAX_COUNT_DIGITS else 0
+        return max(0, count) if isinstance(count, int) else 0
 
     @property
     def _found(self) -> list[msgspec.Raw] | dict[str, msgspec.Raw] | None:
@@ -116,7 +131,9 @@ def read_page(body: bytes, received_at: datetime) -> Page:
     records = envelope.records
     if records is None:
         raise BadBodyError("has no list under 'result'")
-    return Page(records, envelope.read_cursor(), envelope.is_partial, received_at, is_repaired)
+    return Page(
+        records, envelope.read_cursor(), envelope.is_partial, received_at, is_repaired, announced=envelope.announced
+    )
 
 
 def read_raw_page(body: bytes, received_at: datetime) -> Page:
@@ -128,7 +145,14 @@ def read_raw_page(body: bytes, received_at: datetime) -> Page:
     body, value, is_repaired = _decode(body, _RECORDS)
     if isinstance(value, dict) and _is_envelope(value):
         envelope = _decode(body, _ENVELOPE)[1]
-        return Page(envelope.records or [], envelope.read_cursor(), envelope.is_partial, received_at, is_repaired)
+        return Page(
+            envelope.records or [],
+            envelope.read_cursor(),
+            envelope.is_partial,
+            received_at,
+            is_repaired,
+            announced=envelope.announced,
+        )
     records = value if isinstance(value, list) else [msgspec.Raw(body)]
     return Page(records, None, is_partial=False, received_at=received_at, is_repaired=is_repaired, has_envelope=False)
 

@@ -2,13 +2,16 @@
 
 from datetime import UTC, date, datetime
 
+import msgspec
 import pytest
 
 from lms_pipeline.accounts.registry import Registry
+from lms_pipeline.accounts.sync import Refusal
 from lms_pipeline.checks.fleet import (
     PartitionKeyCount,
     accounts_are_connected,
     accounts_are_fresh,
+    accounts_are_listed,
     load_fleet,
     no_day_is_missing,
     partitions_are_few,
@@ -61,7 +64,7 @@ class TestFresh:
         assert accounts_are_fresh(fleet(north=(10,))).passed
 
     def test_ignores_accounts_that_were_removed(self, fleet, files):
-        fleet(north=(1, 4))
+        fleet(north=(1, 4), south=(9, 9))
         Registry(files.data.registry).remove("north", last_day=date(2026, 3, 4))
         assert accounts_are_fresh(fleet()).passed
 
@@ -121,6 +124,47 @@ class TestConnected:
         found = accounts_are_connected(fleet())
         assert not found.passed
         assert [(row["account_id"], row["status"]) for row in found.rows] == [("lost", "needs_reauth")]
+
+
+class TestNobodyActive:
+    """Without an active account nothing is pulled, and no failed run says so."""
+
+    @pytest.fixture(params=["no account", "removed", "gone", "needs_reauth"])
+    def nobody(self, request, fleet, files):
+        registry = Registry(files.data.registry)
+        if request.param == "removed":
+            fleet(north=(8, 8, 9))
+            registry.remove("north", last_day=date(2026, 3, 9))
+        elif request.param == "gone":
+            active = IntegratedAccount(id="lost", integration=LOST.integration)
+            registry.sync([active], integrations=(), day=date(2026, 3, 9))
+            registry.sync([], integrations=(), day=date(2026, 3, 9), allow_drop=True)
+        elif request.param == "needs_reauth":
+            registry.sync([LOST], integrations=(), day=date(2026, 3, 9))
+        return fleet()
+
+    @pytest.mark.parametrize("check", [accounts_are_fresh, no_day_is_missing, accounts_are_connected])
+    def test_fails_every_check_of_active_accounts(self, nobody, check):
+        found = check(nobody)
+        assert not found.passed
+        assert found.message.startswith(
+            "No account is active, so nothing is pulled: run `lms-pipeline accounts sync`, or connect them again in Truto."
+        )
+
+
+class TestListed:
+    REFUSAL = Refusal("Truto lists no account.", NOW)
+
+    def test_passes_if_no_list_was_refused(self, fleet):
+        found = accounts_are_listed(fleet(north=(1,)))
+        assert (found.passed, found.message) == (True, "The latest list of accounts was used.")
+
+    def test_fails_with_the_reason_of_the_refusal_and_its_time(self, fleet, files):
+        path = files.data.accounts_refused
+        fleet(north=(1,))
+        path.write_bytes(msgspec.json.encode(self.REFUSAL))
+        found = accounts_are_listed(fleet())
+        assert (found.passed, found.message) == (False, "Since 2026-03-11 02:00 UTC: Truto lists no account.")
 
 
 class TestPartitions:

@@ -28,7 +28,8 @@ class TestRowDrop:
         found = files.run(row_drop, days=3)
         assert not found.passed
         assert found.message == (
-            "89 enrollments, -11 since 2026-03-01: 11.0 % are gone; 10.0 % pass, 50.0 % are refused."
+            "89 enrollments, -11 since 2026-03-01: 11.0 % are gone; up to 10.0 % pass, and more than 50.0 % are refused, as "
+            "is a drop to none."
         )
 
     def test_fails_at_the_accounts_max_drop_if_it_is_lower(self, files):
@@ -38,10 +39,20 @@ class TestRowDrop:
         assert not files.run(row_drop, days=1, max_drop=0.05).passed
 
     def test_compares_neither_the_first_snapshot_nor_a_small_one(self, files):
-        files.put(*many(19))
-        assert files.run(row_drop).message == "19 enrollments; there is no previous snapshot."
+        files.put(*many(4))
+        assert files.run(row_drop).message == "4 enrollments; there is no previous snapshot."
+        files.put(*many(1), days=1)
+        found = files.run(row_drop, days=1)
+        assert (found.passed, found.message) == (
+            True,
+            "1 enrollments, -3 since 2026-03-01; fewer than 5 are not compared.",
+        )
+
+    def test_fails_if_none_of_few_is_left(self, files):
+        files.put(*many(4))
         files.put(days=1)
-        assert files.run(row_drop, days=1).passed
+        found = files.run(row_drop, days=1)
+        assert (found.passed, found.figures["share_gone"]) == (False, 1)
 
 
 class TestPulledInTime:

@@ -1,5 +1,13 @@
 """`lms-pipeline accounts`: listing, synchronizing, adding and removing accounts."""
 
+from datetime import date
+
+import pytest
+
+from lms_pipeline.accounts.registry import Registry
+from lms_pipeline.lake.paths import DataDir
+from lms_pipeline.truto.models import IntegratedAccount, Integration
+
 
 def test_sync_adds_the_accounts_that_truto_lists(connected):
     done = connected("accounts", "sync")
@@ -7,6 +15,33 @@ def test_sync_adds_the_accounts_that_truto_lists(connected):
     accounts, partitions = done.out.splitlines()
     assert accounts == "2 accounts, 2 of them active, 2 new."
     assert partitions == "2 accounts x 69 days are 138 partition keys; Dagster advises 100,000 at most."
+
+
+@pytest.fixture
+def others(tmp_path):
+    """A registry with three active accounts of Truto that the sandbox does not list."""
+    registry = Registry(DataDir(tmp_path / "data").registry)
+    lms = Integration(name="otherlms", category="lms")
+    accounts = [IntegratedAccount(account_id, integration=lms) for account_id in ("a", "b", "c")]
+    registry.sync(accounts, integrations=(), day=date(2026, 3, 1))
+    return registry
+
+
+def test_sync_refuses_a_list_that_lacks_most_accounts_and_changes_nothing(connected, others):
+    done = connected("accounts", "sync")
+    assert (done.status, done.out) == (1, "")
+    assert done.err == (
+        "Error: Truto's list of accounts lacks 3 of 3 active ones, and the registry was not changed: if they are really "
+        "gone, run `lms-pipeline accounts sync --allow-drop` once.\n"
+    )
+    assert [account.id for account in others.read_active()] == ["a", "b", "c"]
+
+
+def test_sync_that_allows_a_drop_marks_the_missing_accounts_as_gone(connected, others):
+    done = connected("accounts", "sync", "--allow-drop")
+    assert done.status == 0
+    assert done.out.startswith("5 accounts, 2 of them active, 2 new.\n")
+    assert [account.id for account in others.read_active()] == ["north", "south"]
 
 
 def test_too_many_partition_keys_are_reported_with_a_remedy(command, monkeypatch):

@@ -9,9 +9,11 @@ from pydantic import SecretStr
 
 from lms_pipeline.accounts.registry import Registry
 from lms_pipeline.definitions import build_defs
-from lms_pipeline.defs.instance import run_partitions
+from lms_pipeline.defs.instance import QUIET_CONFIG, run_partitions
 from lms_pipeline.lake.paths import Partition
 from lms_pipeline.sandbox import records_world, running
+from lms_pipeline.sandbox.faults import RevokedToken
+from lms_pipeline.truto.errors import PermanentError
 from lms_pipeline.truto.models import IntegratedAccount, Integration
 from lms_pipeline_tests.defs.conftest import DAY, NOW, enrollment
 from lms_pipeline_tests.defs.test_automation import keys, sense, tick
@@ -86,3 +88,65 @@ def test_an_account_with_a_broken_connection_is_marked_and_gets_no_run(truto, in
         Registry(data.registry).sync(listed, integrations=(), day=DAY)
         assert find_requested(defs, instance) == ["north|2026-03-10"]
     assert Registry(data.registry).get("south").status == "needs_reauth"
+
+
+class TestMostAccountsMissing:
+    """A registry with three active accounts of Truto that the sandbox does not list."""
+
+    @pytest.fixture(autouse=True)
+    def others(self, data):
+        lms = Integration(name="otherlms", category="lms")
+        listed = [IntegratedAccount(id=one, integration=lms) for one in ("a", "b", "c")]
+        Registry(data.registry).sync(listed, integrations=(), day=DAY - timedelta(days=1))
+
+    def read_active(self, data):
+        return [account.id for account in Registry(data.registry).read_active()]
+
+    def test_the_sensor_warns_with_the_option_and_changes_nothing(self, settings, instance, data, capsys):
+        before = data.registry.read_bytes()
+        tick = sense(build_defs(settings).get_repository_def(), instance, "account_registry")
+        assert tick.skip_message == (
+            "Truto's list of accounts lacks 3 of 3 active ones, and the registry was not changed: if they are really gone, "
+            "run `lms-pipeline accounts sync --allow-drop` once. Or set this sensor's cursor to allow_drop for one tick."
+        )
+        assert f"WARNING - {tick.skip_message}" in capsys.readouterr().err
+        assert tick.run_requests == []
+        assert data.registry.read_bytes() == before
+        assert instance.get_dynamic_partitions("account") == []
+
+    def test_a_check_of_the_fleet_fails_until_a_list_is_used(self, settings, instance):
+        defs = build_defs(settings)
+        job = defs.resolve_job_def("watch_fleet")
+
+        def find_result():
+            made = job.execute_in_process(run_config=QUIET_CONFIG, instance=instance).get_asset_check_evaluations()
+            return next(one for one in made if one.check_name == "accounts_are_listed")
+
+        assert find_result().passed
+        repository = defs.get_repository_def()
+        sense(repository, instance, "account_registry")
+        failed = find_result()
+        assert (failed.passed, failed.severity) == (False, dg.AssetCheckSeverity.ERROR)
+        assert "lacks 3 of 3 active ones" in (failed.description or "")
+        sense(repository, instance, "account_registry", cursor="allow_drop")
+        assert find_result().passed
+
+    def test_the_cursor_allows_the_drop_for_one_tick(self, settings, instance, data):
+        repository = build_defs(settings).get_repository_def()
+        allowed = sense(repository, instance, "account_registry", cursor="allow_drop")
+        assert keys(allowed.run_requests) == ["north|2026-03-10", "south|2026-03-10"]
+        assert self.read_active(data) == ["north", "south"]
+        assert allowed.cursor == "used at 2026-03-11T02:00:00+00:00"  # Dagster's daemon does not store an empty one
+        assert sense(repository, instance, "account_registry", cursor=allowed.cursor).skip_message is None
+
+    @pytest.mark.parametrize("cursor", ["", "yes", "ALLOW_DROP_TOMORROW"])
+    def test_another_cursor_allows_nothing(self, settings, instance, data, cursor):
+        tick = sense(build_defs(settings).get_repository_def(), instance, "account_registry", cursor=cursor)
+        assert "lacks 3 of 3" in (tick.skip_message or "")
+
+    def test_the_cursor_stays_if_truto_does_not_answer(self, settings, instance, sandbox, data):
+        sandbox.fault(RevokedToken())
+        repository = build_defs(settings).get_repository_def()
+        with pytest.raises(PermanentError):
+            sense(repository, instance, "account_registry", cursor="allow_drop")
+        assert self.read_active(data) == ["a", "b", "c"]

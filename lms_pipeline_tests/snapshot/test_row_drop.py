@@ -4,6 +4,8 @@ from contextlib import contextmanager
 from datetime import timedelta
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from lms_pipeline.accounts.options import AccountOptions
 from lms_pipeline.lake.publishing import RowDrop, RowDropError
@@ -75,17 +77,43 @@ def test_a_drop_of_half_is_published(tmp_path):
 def test_an_account_may_allow_a_larger_drop(tmp_path):
     account = Account(100)
     with open_previous_day(tmp_path, account) as runner:
-        account.enrollments = 0
+        account.enrollments = 1
         run_next_day(runner, options=AccountOptions(max_drop=1))
     assert is_published(runner)
 
 
-def test_a_snapshot_of_few_enrollments_may_drop_to_none(tmp_path):
-    account = Account(19)
+@pytest.mark.parametrize("enrollments", [1, 4, 5, 19])
+def test_a_drop_to_none_is_refused_however_few_there_were(tmp_path, enrollments):
+    account = Account(enrollments)
     with open_previous_day(tmp_path, account) as runner:
         account.enrollments = 0
-        run_next_day(runner)
-    assert is_published(runner)
+        with pytest.raises(RowDropError):
+            run_next_day(runner)
+    assert not is_published(runner)
+
+
+def test_a_drop_to_none_is_refused_in_one_sentence_whatever_max_drop_is(tmp_path):
+    account = Account(3)
+    with open_previous_day(tmp_path, account) as runner:
+        account.enrollments = 0
+        with pytest.raises(RowDropError) as caught:
+            run_next_day(runner, options=AccountOptions(max_drop=1))
+    assert str(caught.value) == (
+        "acme on 2026-03-02 would have no enrollment where 2026-03-01 has 3, which is refused whatever max_drop is; "
+        "nothing was published. If they are really gone, run it once with `--allow-drop`, or with allow_drop in the "
+        "UI's launchpad."
+    )
+    assert not is_published(runner)
+
+
+def test_after_a_drop_to_none_was_allowed_once_the_next_day_is_not_compared(tmp_path):
+    account = Account(3)
+    with open_previous_day(tmp_path, account) as runner:
+        account.enrollments = 0
+        run_next_day(runner, allow_drop=True)
+        later = DAY + timedelta(days=2)
+        runner.run(day=later, now=OPEN + timedelta(days=2), options=LARGE_PAGES, run_id="later")
+    assert runner.file("unified_enrollments", later).exists()
 
 
 @pytest.fixture
@@ -130,7 +158,35 @@ def test_a_damaged_previous_snapshot_is_not_compared(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("rows", "previous", "share"), [(60, 100, 0.4), (100, 100, 0.0), (120, 100, 0.0), (0, 20, 1.0), (0, 19, 0.0)]
+    ("rows", "previous", "share"),
+    [
+        *((60, 100, 0.4), (100, 100, 0.0), (120, 100, 0.0), (0, 20, 1.0), (0, 19, 1.0), (0, 1, 1.0), (0, 0, 0.0)),
+        *((7, 10, 0.3), (2, 5, 0.6), (4, 5, 0.2)),
+        *((1, 4, 0.0), (1, 2, 0.0)),  # too few to compare
+    ],
 )
 def test_the_share_is_relative_to_the_previous_rows(rows, previous, share):
-    assert RowDrop(rows, previous, DAY).share == pytest.approx(share)
+    assert RowDrop(rows, previous, DAY).share == share
+
+
+@pytest.mark.parametrize(
+    ("rows", "previous", "max_drop", "is_refused"),
+    [
+        *((0, 1, 0.5, True), (0, 4, 0.5, True), (0, 100, 0.5, True)),
+        *((0, 1, 1.0, True), (0, 100, 1.0, True), (1, 100, 1.0, False)),
+        *((1, 4, 0.5, False), (1, 2, 0.0, False), (3, 4, 0.0, False)),
+        *((2, 5, 0.5, True), (3, 5, 0.5, False), (4, 5, 0.0, True), (5, 5, 0.0, False)),
+        *((9, 19, 0.5, True), (10, 19, 0.5, False), (10, 20, 0.5, False)),
+        *((7, 10, 0.3, False), (6, 10, 0.3, True)),  # 1 - 7 / 10 is above 0.3
+        *((0, 0, 0.0, False), (5, 0, 0.0, False)),
+    ],
+)
+def test_a_drop_is_refused_above_max_drop_from_five_rows_on_and_to_none_always(rows, previous, max_drop, is_refused):
+    assert RowDrop(rows, previous, DAY).exceeds(max_drop) is is_refused
+
+
+@given(rows=st.integers(0, 10**7), previous=st.integers(0, 10**7), hundredths=st.integers(0, 100))
+def test_whole_hundredths_are_compared_exactly(rows, previous, hundredths):
+    drops_to_none = rows == 0 and previous > 0
+    drops_by_more = previous >= 5 and 100 * (previous - rows) > hundredths * previous
+    assert RowDrop(rows, previous, DAY).exceeds(hundredths / 100) is (drops_to_none or drops_by_more)

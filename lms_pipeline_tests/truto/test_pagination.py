@@ -136,6 +136,25 @@ def test_fewer_keyed_records_than_their_count_make_the_page_partial(count, is_pa
     assert one.is_partial is is_partial
 
 
+@pytest.mark.parametrize(
+    ("responses", "missing"),
+    [
+        ([page("a", "b", result_count=2)], [0]),
+        ([page("a", "b", result_count=5)], [3]),
+        ([page(result_count=2)], [2]),
+        ([page("a", cursor="1", result_count=3), page("b", result_count=3)], [0, 1]),
+        ([page("a", cursor="1", result_count=3), page("b")], [0, 1]),
+        ([page("a", cursor="1", result_count=1), page("b", result_count=1)], [0, 0]),  # counts of single pages
+        ([page("a", cursor="1", result_count=4), page("b", result_count=3)], [0, 2]),
+        ([page("a", cursor="1"), page("b", result_count="12")], [0, 10]),
+        *(([page("a", result_count=count)], [0]) for count in (0, -1, None, "", "-5", "x", "²", "9" * 19, 2.5)),
+    ],
+)
+def test_the_last_page_says_how_many_records_are_missing_of_the_announced_ones(responses, missing):
+    with ScriptedClient(*responses) as client:
+        assert [one.missing for one in client.pages("users", ALL)] == missing
+
+
 def test_a_page_says_whether_it_is_partial_and_when_it_came():
     now = datetime(2026, 3, 1, 12, tzinfo=UTC)
     responses = [page("a", cursor="1", is_partial_response=True), page("b")]
@@ -157,6 +176,11 @@ def test_a_part_of_the_accounts_is_an_error():
         pytest.raises(TransientError, match=r"^A part of the accounts is missing"),
     ):
         list(client.integrated_accounts())
+
+
+def test_all_accounts_come_with_the_number_that_the_list_announced_beyond_them():
+    with ScriptedClient(page({"id": "one"}, cursor="1", result_count=4), page({"id": 2}, {"id": "three"})) as client:
+        assert client.list_accounts() == ([IntegratedAccount("one"), IntegratedAccount("three")], 3, 1)
 
 
 def test_an_account_with_unreadable_fields_is_still_listed():
