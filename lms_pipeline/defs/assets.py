@@ -12,7 +12,7 @@ from pydantic import Field
 
 from lms_pipeline.accounts.registry import Registry
 from lms_pipeline.connection import Truto
-from lms_pipeline.defs.failures import convert_errors
+from lms_pipeline.defs.failures import convert_errors, find_interrupted_runs
 from lms_pipeline.defs.metadata import (
     OWNERS,
     build_api_schema,
@@ -92,7 +92,14 @@ def build_pull(settings: Settings) -> dg.AssetsDefinition:
             account = tag_account(context, truto.settings)
             selected = frozenset(key.to_user_string() for key in context.selected_asset_keys)
             partition, run_id = read_partition(context), context.run.run_id
-            job = SnapshotJob.load(truto.settings, partition, run_id, tables=selected, allow_drop=config.allow_drop)
+            job = SnapshotJob.load(
+                truto.settings,
+                partition,
+                run_id,
+                tables=selected,
+                allow_drop=config.allow_drop,
+                interrupted_runs=find_interrupted_runs(context),
+            )
             result = take_snapshot(
                 job,
                 connect=truto.connect,
@@ -102,7 +109,9 @@ def build_pull(settings: Settings) -> dg.AssetsDefinition:
                 report_plan=context.log.info,
             )
             record_outcome(lake, job, result)
-        if result.kept:
+        if result.was_published:
+            context.log.info("An interrupted run had published this snapshot already; no request was sent.")
+        elif result.kept:
             context.log.info("The day is closed and keeps its snapshot; no request was sent.")
         else:
             context.log.info("%d enrollments served, %d requests.", result.rows.served, result.requests)
@@ -123,7 +132,7 @@ def _report_tables(
         metadata = build_published_metadata(published, account, build_pull_metadata(result, published))
         if key in context.selected_asset_keys:
             yield dg.MaterializeResult(asset_key=key, metadata=metadata)
-        elif not result.kept:
+        elif result.was_published or not result.kept:
             context.log_event(dg.AssetMaterialization(key, partition=context.partition_key, metadata=metadata))
 
 

@@ -50,6 +50,23 @@ def convert_errors(
         raise dg.Failure(str(error), allow_retries=False) from None
 
 
+def find_interrupted_runs(context: dg.AssetExecutionContext) -> frozenset[str]:
+    """Return the runs that the current run repeats, whose process died during the step that runs now.
+
+    A run of which Dagster recorded the end of the step is none of them: whoever repeats it wants the step again.
+    """
+    found: set[str] = set()
+    parent = context.run.parent_run_id
+    while parent and (run := context.instance.get_run_by_id(parent)) and run.status is dg.DagsterRunStatus.FAILURE:
+        ended = context.instance.get_records_for_run(run.run_id, of_type=dg.DagsterEventType.STEP_SUCCESS).records
+        steps = {record.event_log_entry.step_key for record in ended}
+        if context.op_execution_context.op_def.name in steps:
+            break
+        found.add(run.run_id)
+        parent = run.parent_run_id
+    return frozenset(found)
+
+
 def describe_failure(events: Iterable[dg.DagsterEvent], *, with_error_text: bool) -> str:
     """Return why a run failed, from its events: the sentence of our error, else what is known of another exception.
 

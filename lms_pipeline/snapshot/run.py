@@ -11,6 +11,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack, closing
 from dataclasses import replace
 from datetime import datetime, timedelta
+from pathlib import Path
 
 from lms_pipeline.days import Calendar
 from lms_pipeline.extract.budget import Budget
@@ -18,7 +19,7 @@ from lms_pipeline.extract.checkpoint import Attempt, Checkpoint
 from lms_pipeline.extract.session import FetchSession, PairDemandedError
 from lms_pipeline.extract.strategies import ListNotOfferedError, NoRosterError
 from lms_pipeline.extract.strategy_selection import Choice, select_strategy
-from lms_pipeline.lake.disk import check_free_space
+from lms_pipeline.lake.disk import LakeError, check_free_space
 from lms_pipeline.lake.files import read_metadata
 from lms_pipeline.lake.lock import partition_lock
 from lms_pipeline.lake.paths import DataDir
@@ -61,7 +62,8 @@ def take_snapshot(
     """Pull an account and publish its tables as the snapshot of the job's day, or none of them.
 
     A closed day keeps the snapshot that it has, without a call. An interrupted pull continues with the responses in its
-    checkpoint. `report_plan` receives the fetch plan as one sentence, before its calls are made.
+    checkpoint. A snapshot that one of the job's `interrupted_runs` published is published again without a call.
+    `report_plan` receives the fetch plan as one sentence, before its calls are made.
 
     Raises:
         DayNotOpenError: the day is not open, and has no snapshot.
@@ -74,6 +76,9 @@ def take_snapshot(
     started = time.monotonic()
     with partition_lock(data, job.partition) as scratch:
         restore_interrupted(data, PULLED_TABLES, job.partition)
+        if job.interrupted_runs and _find_publishing_run(data, job) in job.interrupted_runs:
+            result = _publish_again(job, data, scratch, report_plan)
+            return replace(result, was_published=True, seconds=time.monotonic() - started)
         if now() >= calendar.closes_at(job.day) and _is_published(data, job):
             published = find_published_files(data, PULLED_TABLES, job.partition)
             return SnapshotResult(published, kept=True)
@@ -116,31 +121,63 @@ def replay_snapshot(
     started = time.monotonic()
     with partition_lock(data, job.partition) as scratch:
         restore_interrupted(data, PULLED_TABLES, job.partition)
-        if not data.checkpoint_path(job.partition).exists():
-            raise NotKeptError(f"No responses of {job.partition} are stored: its snapshot stays as it is.")
-        with Checkpoint(data.checkpoint_path(job.partition)) as checkpoint:
-            attempt, replay_context = _find_published_attempt(data, job, checkpoint)
-            if attempt.fingerprint != job.fingerprint:
-                raise NotKeptError(
-                    f"The options of {job.account_id} in LMS_ACCOUNTS_FILE differ from those with which {job.day} was "
-                    "pulled: restore them."
-                )
-            remove_leftovers(data, PULLED_TABLES, job.partition)
-            with TrutoClient.for_replay(attempt) as client, Publication(data, job.partition, job.run_id) as publication:
-                context = SnapshotContext(
-                    replay_context.apply(job),
-                    data,
-                    FetchSession(client, attempt),
-                    publication,
-                    scratch,
-                    attempt.started_at,
-                    report_plan,
-                    requires_previous=replay_context.has_previous,
-                )
-                result = _run_stages(context)
-            if not attempt.is_finished:
-                attempt.finish()
+        result = _replay(job, data, scratch, report_plan)
     return replace(result, seconds=time.monotonic() - started)
+
+
+def _replay(job: SnapshotJob, data: DataDir, scratch: Path, report_plan: Callable[[str], None]) -> SnapshotResult:
+    """Publish the snapshot again from its stored responses. The caller holds the partition's lock."""
+    if not data.checkpoint_path(job.partition).exists():
+        raise NotKeptError(f"No responses of {job.partition} are stored: its snapshot stays as it is.")
+    with Checkpoint(data.checkpoint_path(job.partition)) as checkpoint:
+        attempt, replay_context = _find_published_attempt(data, job, checkpoint)
+        if attempt.fingerprint != job.fingerprint:
+            raise NotKeptError(
+                f"The options of {job.account_id} in LMS_ACCOUNTS_FILE differ from those with which {job.day} was "
+                "pulled: restore them."
+            )
+        if not attempt.is_finished:  # before anything is replaced: the attempt is found by the run that published it
+            attempt.finish()
+        remove_leftovers(data, PULLED_TABLES, job.partition)
+        with TrutoClient.for_replay(attempt) as client, Publication(data, job.partition, job.run_id) as publication:
+            context = SnapshotContext(
+                replay_context.apply(job),
+                data,
+                FetchSession(client, attempt),
+                publication,
+                scratch,
+                attempt.started_at,
+                report_plan,
+                requires_previous=replay_context.has_previous,
+            )
+            return _run_stages(context)
+
+
+def _publish_again(
+    job: SnapshotJob, data: DataDir, scratch: Path, report_plan: Callable[[str], None]
+) -> SnapshotResult:
+    """Publish the snapshot of an interrupted run again, without a call; keep its files where that is impossible.
+
+    The run may have died before it stored the fingerprints and the outcome, so both are written now.
+    """
+    if not job.lists_only:
+        try:
+            return _replay(job, data, scratch, report_plan)
+        except NotKeptError as error:
+            log.warning("%s", error)
+    tables = [TABLES[name] for name in sorted(job.tables)] if job.lists_only else PULLED_TABLES
+    return SnapshotResult(find_published_files(data, tables, job.partition), kept=True)
+
+
+def _find_publishing_run(data: DataDir, job: SnapshotJob) -> str | None:
+    """Return the run that published everything the job needs; None if there is none, or a file is damaged."""
+    names = job.tables if job.lists_only else {UNIFIED_ENROLLMENTS.name}
+    paths = [data.file(TABLES[name], job.partition) for name in names]
+    try:
+        runs = {read_metadata(path).get("run_id") if path.exists() else None for path in paths}
+    except LakeError:
+        return None
+    return runs.pop() if len(runs) == 1 else None
 
 
 def _run_stages(context: SnapshotContext) -> SnapshotResult:

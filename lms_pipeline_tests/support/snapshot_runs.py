@@ -63,6 +63,7 @@ class SnapshotRunner:
         remembered: Choice | None = None,
         may_carry: bool = True,
         allow_drop: bool = False,
+        interrupted_runs: Iterable[str] = (),
         report_plan: Callable[[str], None] = lambda _text: None,
     ) -> SnapshotResult:
         """Run one snapshot at `now`; waits take no real time."""
@@ -77,6 +78,7 @@ class SnapshotRunner:
             remembered,
             may_carry,
             allow_drop,
+            frozenset(interrupted_runs),
         )
         cooldowns = FakeTime().cooldowns()
 
