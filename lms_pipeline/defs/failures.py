@@ -11,10 +11,11 @@ from contextlib import contextmanager
 import dagster as dg
 
 from lms_pipeline.days import DayNotOpenError
+from lms_pipeline.defs.run_locks import hold_run_lock
 from lms_pipeline.errors import LmsPipelineError
 
 SHELL_TAG = "lms_pipeline/shell"
-"""Tag of runs that a command started and waits for: host and id of its process."""
+"""Tag of runs that a command started and waits for: host and id of its process, for people. Dagster retries none."""
 NO_ALERT_TAG = "lms_pipeline/no_alert"
 """Tag of runs that could only fail, because their day is closed: no alert is sent."""
 RETRY_ON_FAILURE_TAG = "dagster/retry_on_asset_or_op_failure"
@@ -34,10 +35,13 @@ def convert_errors(
     The retry is a new run at the end of the queue. A step that waits for its own retry would keep the run's slot, six
     minutes each in a fleet, and its error would say "Exceeded max_retries" before the cause.
 
+    The process holds the lock of the run from here on.
+
     Raises:
         dagster.Failure: for every `LmsPipelineError` of the block, with its message.
     """
     try:
+        hold_run_lock(context.instance, context.run.run_id)
         yield
     except LmsPipelineError as error:
         from lms_pipeline.truto.errors import TransientError

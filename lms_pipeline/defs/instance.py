@@ -16,9 +16,13 @@ import dagster as dg
 # no public name: why a run failed; an interrupt of this process is UNEXPECTED_TERMINATION
 from dagster._core.events import RunFailureReason
 
+# no public name: a new run id, which has to be known before the run starts
+from dagster._core.utils import make_new_run_id
+
 from lms_pipeline.defs.failures import MAX_RETRIES_TAG, SHELL_TAG, describe_failure
 from lms_pipeline.defs.launching import identify_process
 from lms_pipeline.defs.partitions import add_accounts, build_partition_key
+from lms_pipeline.defs.run_locks import run_lock
 from lms_pipeline.defs.run_requests import DAILY_SNAPSHOT, REBUILD_WAREHOUSE
 from lms_pipeline.errors import WrongUseError
 from lms_pipeline.lake.disk import disk_errors
@@ -100,15 +104,17 @@ def run_partitions(
     job = defs.resolve_job_def(DAILY_SNAPSHOT)
     add_accounts(instance, dict.fromkeys(partition.account_id for partition in partitions))
     for partition in partitions:
-        started = time.monotonic()
-        result = job.execute_in_process(
-            run_config=config,
-            instance=instance,
-            partition_key=build_partition_key(partition),
-            asset_selection=[dg.AssetKey(name) for name in select if name in TABLES] or None,
-            raise_on_error=False,
-            tags=_build_tags(),
-        )
+        started, run_id = time.monotonic(), make_new_run_id()
+        with run_lock(instance, run_id):
+            result = job.execute_in_process(
+                run_config=config,
+                instance=instance,
+                partition_key=build_partition_key(partition),
+                asset_selection=[dg.AssetKey(name) for name in select if name in TABLES] or None,
+                raise_on_error=False,
+                run_id=run_id,
+                tags=_build_tags(),
+            )
         account = partition.account_id
         subject = f"{(names or {}).get(account, account)} on {partition.day}"
         outcome = _build_outcome(subject, result, time.monotonic() - started)
@@ -119,11 +125,12 @@ def run_partitions(
 
 def rebuild_warehouse(defs: dg.Definitions, instance: dg.DagsterInstance) -> RunOutcome:
     """Run the job that builds the warehouse from the lake."""
-    started = time.monotonic()
+    started, run_id = time.monotonic(), make_new_run_id()
     job = defs.resolve_job_def(REBUILD_WAREHOUSE)
-    result = job.execute_in_process(
-        run_config=QUIET_CONFIG, instance=instance, raise_on_error=False, tags=_build_tags()
-    )
+    with run_lock(instance, run_id):
+        result = job.execute_in_process(
+            run_config=QUIET_CONFIG, instance=instance, raise_on_error=False, run_id=run_id, tags=_build_tags()
+        )
     return _build_outcome("the warehouse", result, time.monotonic() - started)
 
 

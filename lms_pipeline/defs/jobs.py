@@ -15,6 +15,7 @@ from lms_pipeline.defs.event_log_sync import find_missing_events, report_events
 from lms_pipeline.defs.failures import convert_errors
 from lms_pipeline.defs.metadata import tag_frozen_now
 from lms_pipeline.defs.partitions import add_accounts
+from lms_pipeline.defs.run_locks import find_ended_run_locks
 from lms_pipeline.defs.run_logs import DEFAULT_LOCATION, find_expired_run_logs
 from lms_pipeline.defs.run_requests import (
     DAILY_SNAPSHOT,
@@ -173,7 +174,7 @@ def build_housekeeping(settings: Settings) -> tuple[dg.JobDefinition, dg.Schedul
 def find_all_expired(
     settings: Settings, instance: dg.DagsterInstance, location: str = DEFAULT_LOCATION
 ) -> list[ExpiredItem]:
-    """Find everything that retention removes, in the data directory and in Dagster's run logs. Nothing is changed.
+    """Find everything that retention removes, in the data directory and of Dagster's runs. Nothing is changed.
 
     Raises:
         SettingsError: the options of accounts can't be read.
@@ -181,7 +182,7 @@ def find_all_expired(
     from lms_pipeline.housekeeping import cleanup
 
     policy = cleanup.load_policy(settings)
-    expired = cleanup.find_expired(DataDir(settings.data_dir), policy)
+    expired = [*cleanup.find_expired(DataDir(settings.data_dir), policy), *find_ended_run_locks(instance)]
     if settings.run_log_days:
         before, assets = policy.now - timedelta(days=settings.run_log_days), frozenset(MATERIALIZABLE_ASSETS)
         expired += find_expired_run_logs(instance, before, jobs=JOB_NAMES, assets=assets, location=location)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+from contextlib import suppress
 from datetime import UTC, datetime
 
 import pytest
@@ -35,10 +35,8 @@ def interrupted(request, account):
     """An account whose run `first` died after it published day 0."""
     with pytest.MonkeyPatch.context() as patch:
         request.param(patch)
-        try:
+        with suppress(Killed):
             account.run_day(0, run_id="first")
-        except Killed:
-            pass
     return account
 
 
@@ -81,7 +79,7 @@ def test_the_retry_of_a_retry_makes_no_call(interrupted):
 def test_a_retry_keeps_the_snapshot_if_its_responses_are_gone(interrupted):
     before = read_digests(interrupted)
     for path in interrupted.runner.data.checkpoints.rglob("*.sqlite*"):
-        os.unlink(path)
+        path.unlink()
     result = interrupted.run_day(0, run_id="second", interrupted_runs=["first"])
     assert interrupted.count_calls().total() == 0
     assert (result.was_published, result.kept) == (True, True)
