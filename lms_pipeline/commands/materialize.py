@@ -88,9 +88,13 @@ def _record(outcomes: Iterable[RunOutcome], ended: list[RunOutcome]) -> Iterator
 
 
 def _summarize_interrupted(ended: list[RunOutcome], total: int) -> str:
-    published = sum(outcome.error is None for outcome in ended)
+    finished = {outcome.subject for outcome in ended if outcome.continues_at is None}
+    published = sum(outcome.error is None and outcome.continues_at is None for outcome in ended)
+    waiting = len({outcome.subject for outcome in ended} - finished)
+    not_started = f"{total - len(finished) - waiting} did not start"
     return (
-        f"Interrupted: {published} of {total} runs are published, {total - len(ended)} did not start. Start the others "
+        f"Interrupted: {published} of {total} runs are published, "
+        f"{f'{waiting} wait for their LMS, ' if waiting else ''}{not_started}. Start the others "
         "again with --account and --date, before their day closes."
     )
 

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from lms_pipeline.accounts.registry import Registry
 from lms_pipeline.connection import Truto
-from lms_pipeline.defs.failures import convert_errors, find_interrupted_runs
+from lms_pipeline.defs.failures import CONTINUES_AT_TAG, convert_errors, find_interrupted_runs
 from lms_pipeline.defs.metadata import (
     OWNERS,
     build_api_schema,
@@ -71,7 +71,8 @@ def build_pull(settings: Settings) -> dg.AssetsDefinition:
     @dg.multi_asset(
         name="pull",
         specs=[
-            build_table_spec(table, group="pull", upstream=SOURCE, kinds={"truto", "parquet"})
+            # skippable: a pull whose LMS allows no call for a while ends without a table, and the metrics are skipped
+            build_table_spec(table, group="pull", upstream=SOURCE, kinds={"truto", "parquet"}, skippable=True)
             for table in PULLED_TABLES
         ],
         can_subset=True,
@@ -86,6 +87,7 @@ def build_pull(settings: Settings) -> dg.AssetsDefinition:
     ) -> Iterator[dg.MaterializeResult[Any]]:
         from lms_pipeline.snapshot.job import SnapshotJob, record_outcome
         from lms_pipeline.snapshot.run import take_snapshot
+        from lms_pipeline.truto.waiting import ContinuesLaterError
 
         tag_frozen_now(context, truto.settings)
         with convert_errors(context):
@@ -100,14 +102,18 @@ def build_pull(settings: Settings) -> dg.AssetsDefinition:
                 allow_drop=config.allow_drop,
                 interrupted_runs=find_interrupted_runs(context),
             )
-            result = take_snapshot(
-                job,
-                connect=truto.connect,
-                data=lake,
-                calendar=truto.settings.calendar,
-                now=truto.now,
-                report_plan=context.log.info,
-            )
+            try:
+                result = take_snapshot(
+                    job,
+                    connect=truto.connect,
+                    data=lake,
+                    calendar=truto.settings.calendar,
+                    now=truto.now,
+                    report_plan=context.log.info,
+                )
+            except ContinuesLaterError:
+                _report_wait(context, lake, truto.settings)
+                return
             record_outcome(lake, job, result)
         if result.was_published:
             context.log.info("An interrupted run had published this snapshot already; no request was sent.")
@@ -118,6 +124,16 @@ def build_pull(settings: Settings) -> dg.AssetsDefinition:
         yield from _report_tables(context, result, account)
 
     return pull
+
+
+def _report_wait(context: dg.AssetExecutionContext, lake: DataDir, settings: Settings) -> None:
+    """Say in the log and the tags of the run when the pull continues. The run ends without a failure."""
+    from lms_pipeline.lake.waiting import read_waiting
+
+    pull = read_waiting(lake, read_partition(context))
+    if pull is not None:
+        context.log.info("%s", pull.describe(settings.calendar.zone))
+        context.instance.add_run_tags(context.run.run_id, {CONTINUES_AT_TAG: pull.at.isoformat()})
 
 
 def _report_tables(
@@ -157,8 +173,8 @@ def build_metrics(settings: Settings) -> dg.AssetsDefinition:
         from lms_pipeline.metrics.completion import publish_metrics
 
         tag_frozen_now(context, settings)
-        partition = read_partition(context)
         with convert_errors(context):
+            partition = read_partition(context)
             _check_selection(context)
             name = tag_account(context, settings)
             account = Registry(lake.registry).get(partition.account_id)

@@ -25,6 +25,7 @@ from lms_pipeline.defs.run_requests import (
     REBUILD_WAREHOUSE,
     WATCH_FLEET,
     build_run_request,
+    find_expected,
     find_latest_runs,
     is_active,
     is_snapshot_missing,
@@ -102,9 +103,12 @@ def build_schedule(settings: Settings) -> dg.ScheduleDefinition:
         if not missing:
             return dg.SkipReason(f"All {len(accounts)} active accounts have their snapshot of {day}.")
         tick = context.scheduled_execution_time.isoformat()
-        latest = find_latest_runs(context.instance, day)
+        latest, expected = find_latest_runs(context.instance, day), find_expected(lake, day)
         active = {account_id for account_id, record in latest.items() if is_active(record)}
-        return [build_run_request(partition, tick) for partition in missing if partition.account_id not in active]
+        requested = [one for one in missing if one.account_id not in active and one not in expected]
+        if not requested:
+            return dg.SkipReason(f"The runs of {len(missing)} accounts are active, or wait for their LMS.")
+        return [build_run_request(partition, tick) for partition in requested]
 
     return daily_snapshot
 

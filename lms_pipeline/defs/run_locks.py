@@ -26,6 +26,8 @@ BATCH_SIZE = 500
 
 _RUN_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _held: dict[Path, FileLock] = {}
+_pinned: set[Path] = set()
+"""Locks of `run_lock`, which end with its block."""
 _guard = Lock()
 
 
@@ -52,7 +54,7 @@ def hold_run_lock(instance: dg.DagsterInstance, run_id: str) -> None:
     with _guard:
         if path in _held:
             return
-        for other in [one for one in _held if one.parent == path.parent]:
+        for other in [one for one in _held if one.parent == path.parent and one not in _pinned]:
             run = instance.get_run_by_id(other.stem)
             if run is None or run.is_finished:
                 _release(other)
@@ -70,12 +72,16 @@ def run_lock(instance: dg.DagsterInstance, run_id: str) -> Iterator[None]:
     Raises:
         LakeError: the lock can't be written.
     """
-    hold_run_lock(instance, run_id)
+    path = _build_path(instance, run_id)
+    _pinned.add(path)
     try:
+        hold_run_lock(instance, run_id)
         yield
     finally:
         with _guard:
-            _release(_build_path(instance, run_id))
+            _pinned.discard(path)
+            if path in _held:
+                _release(path)
 
 
 def probe_run_lock(instance: dg.DagsterInstance, run_id: str) -> LockState:

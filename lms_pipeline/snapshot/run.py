@@ -34,6 +34,7 @@ from lms_pipeline.lake.publishing import (
     remove_leftovers,
     restore_interrupted,
 )
+from lms_pipeline.lake.waiting import WaitingPull, save_waiting, take_waiting, utc_now
 from lms_pipeline.snapshot.fetch import FetchedEnrollments, fetch_enrollments
 from lms_pipeline.snapshot.job import LISTS, TABLES, ReplayContext, SnapshotContext, SnapshotJob, SnapshotResult
 from lms_pipeline.snapshot.lists import Lists, fetch_list_table
@@ -42,6 +43,7 @@ from lms_pipeline.tables.pulled import COURSES, LEARNERS, PULLED_TABLES, UNIFIED
 from lms_pipeline.truto.client import TrutoClient
 from lms_pipeline.truto.store import NotKeptError, ResponseStore
 from lms_pipeline.truto.transport import Gate
+from lms_pipeline.truto.waiting import ContinuesLaterError, WaitTooLongError
 
 log = logging.getLogger(__name__)
 
@@ -70,6 +72,8 @@ def take_snapshot(
         LakeError: the disk has too little free space, or a file is unusable.
         LockedError: another run pulls the same account and day.
         BudgetSpentError: the calls that the snapshot may cost are used up.
+        ContinuesLaterError: no call is allowed for more than a minute; the pull continues with the next run.
+        WaitTooLongError: no call is allowed before the day closes.
         RowDropError: too many enrollments of the previous snapshot, or records that a list announced, are missing.
         TrutoError: a request failed.
     """
@@ -82,6 +86,7 @@ def take_snapshot(
         if now() >= calendar.closes_at(job.day) and _is_published(data, job):
             published = find_published_files(data, PULLED_TABLES, job.partition)
             return SnapshotResult(published, kept=True)
+        waited = take_waiting(data, job.partition)
         calendar.check_open(job.day, now())
         remove_leftovers(data, PULLED_TABLES, job.partition)
         check_free_space(data, job.partition)
@@ -91,18 +96,26 @@ def take_snapshot(
         with Checkpoint(path) as checkpoint:
             attempt = checkpoint.begin(job.fingerprint, now(), trust_rejected=job.allow_drop)
             hourly = data.budgets / f"hour-{job.account_id}.sqlite"
+            spent = waited.spent_seconds if waited else 0.0
             with (
-                closing(Budget(job.account_id, job.limits, attempt, hourly)) as budget,
+                closing(Budget(job.account_id, job.limits, attempt, hourly, spent_seconds=spent)) as budget,
                 connect(budget, attempt) as client,
                 Publication(data, job.partition, job.run_id) as publication,
             ):
                 session = FetchSession(client, attempt)
-                session.forget_stale_lists(now(), timedelta(hours=job.options.resume_hours))
+                if waited is None or utc_now() - waited.at > timedelta(hours=job.options.resume_hours):
+                    session.forget_stale_lists(now(), timedelta(hours=job.options.resume_hours))
                 context = SnapshotContext(job, data, session, publication, scratch, now(), report_plan)
                 try:
                     result = _run_stages(context)
                 except RowDropError:
                     attempt.reject()
+                    raise
+                except ContinuesLaterError as error:
+                    closes_at = calendar.closes_at(job.day)
+                    if now() + timedelta(seconds=error.seconds) >= closes_at:
+                        raise WaitTooLongError(error, job.day, closes_at) from None
+                    _save_wait(context, error, spent + time.monotonic() - started)
                     raise
             attempt.finish()
     return replace(result, seconds=time.monotonic() - started)
@@ -123,6 +136,22 @@ def replay_snapshot(
         restore_interrupted(data, PULLED_TABLES, job.partition)
         result = _replay(job, data, scratch, report_plan)
     return replace(result, seconds=time.monotonic() - started)
+
+
+def _save_wait(context: SnapshotContext, error: ContinuesLaterError, spent_seconds: float) -> None:
+    """Store when the pull continues."""
+    since = utc_now()
+    pull = WaitingPull(
+        account_id=context.job.account_id,
+        day=context.job.day,
+        run_id=context.job.run_id,
+        since=since,
+        at=since + timedelta(seconds=error.seconds),
+        subject=error.subject,
+        spent_seconds=spent_seconds + error.seconds,
+        responses=context.session.attempt.count_responses(),
+    )
+    save_waiting(context.data, pull)
 
 
 def _replay(job: SnapshotJob, data: DataDir, scratch: Path, report_plan: Callable[[str], None]) -> SnapshotResult:

@@ -30,7 +30,7 @@ MOMENTS = {
 }
 
 
-@pytest.fixture(params=MOMENTS.values(), ids=MOMENTS)
+@pytest.fixture(params=list(MOMENTS.values()), ids=list(MOMENTS))
 def interrupted(request, account):
     """An account whose run `first` died after it published day 0."""
     with pytest.MonkeyPatch.context() as patch:

@@ -24,6 +24,7 @@ from lms_pipeline.snapshot.job import TABLES, SnapshotJob, SnapshotResult
 from lms_pipeline.snapshot.run import take_snapshot
 from lms_pipeline.tables.pulled import Identity
 from lms_pipeline.truto.client import TrutoClient
+from lms_pipeline.truto.retry import RetryPolicy
 from lms_pipeline.truto.store import ResponseStore
 from lms_pipeline.truto.transport import Gate
 from lms_pipeline_tests.support.scripted_api import TOKEN, FakeTime, ReceivedRequest, ScriptedResponse, page, refusal
@@ -84,7 +85,14 @@ class SnapshotRunner:
 
         def connect(gate: Gate, store: ResponseStore) -> TrutoClient:
             return TrutoClient(
-                self.url, self.token, store=store, now=lambda: now, cooldowns=cooldowns, gate=gate, timeout=self.timeout
+                self.url,
+                self.token,
+                store=store,
+                now=lambda: now,
+                cooldowns=cooldowns,
+                retry_policy=RetryPolicy(continues_later=True),
+                gate=gate,
+                timeout=self.timeout,
             )
 
         return take_snapshot(
