@@ -27,6 +27,9 @@ MAX_RETRIES_TAG = "dagster/max_retries"
 WILL_RETRY_TAG = "dagster/will_retry"
 """Dagster's tag on a failed run that says whether another run replaces it."""
 
+IN_PROCESS_EXECUTORS = {dg.in_process_executor.name, "execute_in_process_executor"}
+"""Executors with which the process of a step is that of its run; the second is Dagster's name for `execute_in_process`."""
+
 
 @contextmanager
 def convert_errors(
@@ -37,13 +40,14 @@ def convert_errors(
     The retry is a new run at the end of the queue. A step that waits for its own retry would keep the run's slot, six
     minutes each in a fleet, and its error would say "Exceeded max_retries" before the cause.
 
-    The process holds the lock of the run from here on.
+    The process holds the lock of the run from here on, unless each step has a process of its own.
 
     Raises:
         dagster.Failure: for every `LmsPipelineError` of the block, with its message.
     """
     try:
-        hold_run_lock(context.instance, context.run.run_id)
+        if context.job_def.executor_def.name in IN_PROCESS_EXECUTORS:
+            hold_run_lock(context.instance, context.run.run_id)
         yield
     except LmsPipelineError as error:
         from lms_pipeline.truto.errors import TransientError

@@ -9,6 +9,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import dagster as dg
 import grpc
@@ -16,10 +17,10 @@ import pytest
 from dagster._core.launcher import WorkerStatus
 
 from lms_pipeline.definitions import build_defs
-from lms_pipeline.defs.failures import SHELL_TAG
+from lms_pipeline.defs.failures import SHELL_TAG, convert_errors
 from lms_pipeline.defs.instance import rebuild_warehouse, run_partitions
 from lms_pipeline.defs.launching import LocalRunLauncher, identify_process
-from lms_pipeline.defs.run_locks import find_ended_run_locks, hold_run_lock, run_lock
+from lms_pipeline.defs.run_locks import LockState, find_ended_run_locks, hold_run_lock, probe_run_lock, run_lock
 from lms_pipeline.lake.paths import Partition
 from lms_pipeline.truto.store import NotKeptError
 from lms_pipeline_tests.defs.conftest import DAY
@@ -161,6 +162,16 @@ def test_a_run_of_ours_holds_its_lock_from_its_first_step_on(settings, instance,
     list(run_partitions(build_defs(settings), instance, [Partition("north", DAY)]))
     assert found == [WorkerStatus.RUNNING]
     assert list(Path(instance.root_directory, "run_locks").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("executor", "expected"), [(dg.in_process_executor, LockState.HELD), (dg.multiprocess_executor, LockState.MISSING)]
+)
+def test_a_step_in_a_process_of_its_own_says_nothing_about_its_run(start, instance, executor, expected):
+    run = start()
+    context = SimpleNamespace(instance=instance, run=run, job_def=SimpleNamespace(executor_def=executor))
+    with convert_errors(context):  # type: ignore[arg-type] # what it needs of a context
+        assert probe_run_lock(instance, run.run_id) is expected
 
 
 def test_housekeeping_removes_the_locks_of_ended_runs_only(start, instance):
