@@ -93,6 +93,10 @@ def build_schedule(settings: Settings) -> dg.ScheduleDefinition:
         day = settings.calendar.find_open_day(truto.now())
         if day is None:
             return dg.SkipReason(NO_OPEN_DAY)
+        if context.scheduled_execution_time < settings.calendar.ends_at(
+            day
+        ):  # the daemon was off; Dagster's days end then
+            return dg.SkipReason(f"This tick was missed, and {day} had not ended then: a later tick requests it.")
         accounts = [account.id for account in Registry(lake.registry).read_active()]
         if not accounts:
             return dg.SkipReason("No account is active: run `lms-pipeline accounts sync`.")
