@@ -6,11 +6,12 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 SDK_PYTHON ?= python3.12
+OLD_DUCKDB_PYTHON ?= $(PYTHON)
 
-.PHONY: help setup demo test e2e bench ui lint docs sdk lock clean
+.PHONY: help setup demo test e2e bench ui lint docs sdk old-duckdb lock clean
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(READY)  ## create .venv with the locked dependencies and the package
 
@@ -34,6 +35,7 @@ e2e: $(READY)  ## run the tests in a real browser: Debian's chromium
 
 bench: $(READY)  ## run the benchmarks: figures as JSON lines and a table (half an hour on two cores)
 	@$(BIN)/python -m benchmarks.ticks
+	@$(BIN)/python -m benchmarks.large_records
 	@$(BIN)/python -m benchmarks.fleet --accounts 200
 
 ui: $(READY)  ## start Dagster's web UI on the same data, on http://127.0.0.1:3000
@@ -53,9 +55,13 @@ sdk:  ## create .venv-sdk with Truto's own SDK, for its test (needs Python 3.12 
 	@$(SDK_PYTHON) -m venv --clear .venv-sdk
 	@.venv-sdk/bin/pip install -q --disable-pip-version-check truto-python-sdk==0.1.6
 
+old-duckdb:  ## create .venv-duckdb with the oldest DuckDB that reads the warehouse, for its test (Python 3.11 or 3.12)
+	@$(OLD_DUCKDB_PYTHON) -m venv --clear .venv-duckdb
+	@.venv-duckdb/bin/pip install -q --disable-pip-version-check --only-binary :all: duckdb==1.0.0
+
 lock:  ## resolve requirements.lock again (needs uv)
 	uv pip compile --quiet --universal --generate-hashes --no-strip-extras --no-header \
 		--python-version 3.11 --group dev pyproject.toml --output-file requirements.lock
 
 clean:  ## remove .venv and caches; data/ stays
-	rm -rf $(VENV) .venv-sdk .mypy_cache .pytest_cache .ruff_cache .hypothesis dist e2e-output
+	rm -rf $(VENV) .venv-sdk .venv-duckdb .mypy_cache .pytest_cache .ruff_cache .hypothesis dist e2e-output

@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 import msgspec
 from filelock import FileLock
 
+from lms_pipeline.days import WrongPresentError
 from lms_pipeline.errors import SettingsError, WrongUseError
 from lms_pipeline.lake.disk import atomic_write, disk_errors
 from lms_pipeline.lake.paths import DataDir
@@ -145,6 +146,7 @@ class Truto:
         Raises:
             SettingsError: there is no token, or Truto refused it before.
             WrongUseError: the data directory is the demo's, and the settings name a real Truto.
+            WrongPresentError: during a pull, another day is open by the server's clock. Not with LMS_NOW.
         """
         from lms_pipeline.truto.client import TrutoClient
         from lms_pipeline.truto.errors import TrutoError, is_refused_token
@@ -161,6 +163,18 @@ class Truto:
         )
         retry_policy = RetryPolicy(continues_later=gate is not None)
 
+        def check_server_time(server_now: datetime) -> None:
+            now, calendar = settings.now(), settings.calendar
+            ours, theirs = calendar.find_open_day(now), calendar.find_open_day(server_now)
+            if ours != theirs:
+                raise WrongPresentError(
+                    f"The clock of this machine says {now:%Y-%m-%d %H:%M:%S} UTC and Truto's says "
+                    f"{server_now.astimezone(UTC):%Y-%m-%d %H:%M:%S}: by Truto's, {theirs or 'no day'} is open for a pull, "
+                    f"and not {ours or 'none'}; correct the clock, nothing is stored."
+                )
+
+        is_compared = gate is not None and settings.frozen_now is None
+
         def pass_gates(request: Request) -> None:
             if gate is not None:
                 gate(request)
@@ -169,7 +183,13 @@ class Truto:
         with (
             closing(rate_limits),
             TrutoClient(
-                settings.base_url, token, store=store, now=settings.now, retry_policy=retry_policy, gate=pass_gates
+                settings.base_url,
+                token,
+                store=store,
+                now=settings.now,
+                retry_policy=retry_policy,
+                gate=pass_gates,
+                check_server_time=check_server_time if is_compared else None,
             ) as client,
         ):
             try:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dagster as dg
 
+from lms_pipeline.days import use_locked_zones
 from lms_pipeline.defs.asset_checks import build_fleet_checks, build_snapshot_checks
 from lms_pipeline.defs.assets import build_metrics, build_pull, build_source, warehouse
 from lms_pipeline.defs.jobs import build_fleet_schedule, build_housekeeping, build_jobs, build_schedule
@@ -26,6 +27,7 @@ def build_defs(settings: Settings) -> dg.Definitions:
     """
     install_logging_filters()
     restrict_access(settings)
+    use_locked_zones()  # Dagster reads zones by name: the keys of its days must be those of the calendar
     housekeeping, housekeeping_schedule = build_housekeeping(settings)
     return dg.Definitions(
         assets=[build_source(settings), build_pull(settings), build_metrics(settings), warehouse],

@@ -13,13 +13,13 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from lms_pipeline.days import Calendar
+from lms_pipeline.days import Calendar, UnknownZoneError, load_zone
 from lms_pipeline.errors import SettingsError
+from lms_pipeline.tables.roles import EXCLUDED_ROLES
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +53,7 @@ class Settings(BaseSettings):
     timezone: str = Field("UTC", alias="LMS_TIMEZONE")
     grace_hours: float = Field(24, alias="LMS_GRACE_HOURS", gt=0, le=24)
     integrations: Annotated[tuple[str, ...], NoDecode] = Field(("talentlms",), alias="LMS_INTEGRATIONS")
+    excluded_roles: Annotated[tuple[str, ...], NoDecode] = Field(EXCLUDED_ROLES, alias="LMS_EXCLUDED_ROLES")
     frozen_now: datetime | None = Field(None, alias="LMS_NOW")
     schedule: str = Field("0 2 * * *", alias="LMS_SCHEDULE")
     accounts_file: Path | None = Field(None, alias="LMS_ACCOUNTS_FILE")
@@ -99,7 +100,7 @@ class Settings(BaseSettings):
     @property
     def calendar(self) -> Calendar:
         """The days in `LMS_TIMEZONE`, with their grace period."""
-        return Calendar(ZoneInfo(self.timezone), self.grace_hours)
+        return Calendar(load_zone(self.timezone), self.grace_hours)
 
     @property
     def dagster_home(self) -> Path:
@@ -159,9 +160,9 @@ class Settings(BaseSettings):
     @classmethod
     def _require_known_zone(cls, name: str) -> str:
         try:
-            ZoneInfo(name)
-        except (ZoneInfoNotFoundError, ValueError, OSError):
-            raise ValueError("it must be a time zone name, like Europe/Athens") from None
+            load_zone(name)
+        except UnknownZoneError:
+            raise ValueError("it must be a time zone name of the IANA database, like Europe/Athens") from None
         return name
 
     @field_validator("integrations", mode="before")
@@ -170,6 +171,13 @@ class Settings(BaseSettings):
         if not isinstance(names, str):
             return names
         return tuple(name.strip().lower() for name in names.split(",") if name.strip())
+
+    @field_validator("excluded_roles", mode="before")
+    @classmethod
+    def _split_roles(cls, roles: object) -> object:
+        if not isinstance(roles, str):
+            return roles
+        return tuple(role.strip() for role in roles.split(",") if role.strip())
 
     @field_validator("frozen_now")
     @classmethod

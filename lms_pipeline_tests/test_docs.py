@@ -13,6 +13,7 @@ from lms_pipeline.checks.fleet import FLEET_CHECKS
 from lms_pipeline.checks.metrics import METRIC_CHECKS
 from lms_pipeline.checks.snapshot import PULL_CHECKS
 from lms_pipeline.cli import COMMANDS
+from lms_pipeline.lake.warehouse import OLDEST_READER
 from lms_pipeline.settings import Settings
 from lms_pipeline.tables.catalog import render_tables_page
 
@@ -40,6 +41,11 @@ def test_every_option_of_an_account_is_explained(name):
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_is_named_in_the_readme(command):
     assert f"lms-pipeline {command}" in read("README.md")
+
+
+def test_the_readme_names_the_oldest_duckdb_that_is_tested():
+    assert f"DuckDB {OLDEST_READER}" in read("README.md")
+    assert f"duckdb=={OLDEST_READER}" in read("Makefile")
 
 
 def test_both_workspaces_name_the_same_code_location():

@@ -9,6 +9,7 @@ import pytest
 
 from lms_pipeline.errors import SettingsError
 from lms_pipeline.settings import Settings
+from lms_pipeline.tables.roles import EXCLUDED_ROLES
 
 TOKEN = "tok-0123456789abcdef"
 NAMES = [name.alias for name in Settings.model_fields.values() if name.alias]
@@ -23,7 +24,10 @@ BAD = {
     "LMS_DATA_DIR": ["a*", "b?", "c[1]", "~nobody-of-this-name/data"],
     "LMS_ACCOUNTS_FILE": ["~nobody-of-this-name/accounts.toml"],
     "LMS_START_DATE": ["2026-13-01", "01/02/2026", "tomorrow", "2026-01-01T05:00:00"],
-    "LMS_TIMEZONE": ["Mars/Olympus", "../../etc/passwd", "/etc/localtime", "Europe"],
+    "LMS_TIMEZONE": [
+        *("Mars/Olympus", "../../etc/passwd", "/etc/localtime", "Europe", "localtime", "europe/athens", "UTC+2"),
+        *("posix/Europe/Athens", "right/Europe/Athens"),
+    ],
     "LMS_GRACE_HOURS": ["0", "-1", "24.5", "nan", "inf", "a day"],
     "LMS_TOKEN_CALLS_PER_10S": ["-1", "many"],
     "LMS_ACCOUNT_CALLS_PER_10S": ["-1", "many"],
@@ -63,6 +67,7 @@ def test_the_defaults(tmp_path, load):
         "timezone": "UTC",
         "grace_hours": 24,
         "integrations": ("talentlms",),
+        "excluded_roles": EXCLUDED_ROLES,
         "frozen_now": None,
         "schedule": "0 2 * * *",
         "accounts_file": None,
@@ -227,6 +232,20 @@ def test_a_missing_token_is_reported_with_a_remedy(load, token):
 
 def test_integrations_are_a_list_in_lower_case(load):
     assert load(LMS_INTEGRATIONS="TalentLMS, docebo,,").integrations == ("talentlms", "docebo")
+
+
+@pytest.mark.parametrize(
+    ("value", "roles"),
+    [
+        ("Instructor, lead mentor ,,", ("Instructor", "lead mentor")),
+        ("tutor", ("tutor",)),
+        (",", ()),
+        (" ", ()),
+        ("", EXCLUDED_ROLES),
+    ],
+)
+def test_excluded_roles_replace_the_default_list(load, value, roles):
+    assert load(LMS_EXCLUDED_ROLES=value).excluded_roles == roles
 
 
 @pytest.mark.parametrize(

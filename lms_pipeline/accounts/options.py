@@ -32,8 +32,12 @@ class AccountOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     """Which requests find the enrollments. `auto` probes the account and chooses."""
     identity: Identity | None = None
     """Key of an enrollment: `pair` (learner and course) or `enrollment_id`. Default: by integration."""
-    remote_data: Literal["keep", "drop"] = "keep"
-    """Whether to request the provider's own record and store it in `raw_enrollments`."""
+    remote_data: Literal["keep", "drop", "raw_format"] = "keep"
+    """Where the provider's own records in `raw_enrollments` come from.
+
+    `keep`: from `remote_data` of the unified record, without another request. `raw_format`: from one more request in
+    Truto's raw format for each page or pair. `drop`: they are not requested.
+    """
     remote_query: dict[str, Any] = {}
     """Query parameters for the LMS behind Truto, sent unchanged. Tables become nested parameters."""
     page_size: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 500
@@ -64,10 +68,22 @@ class AccountOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     """Days for which responses are stored for `replay`."""
     workers: Annotated[int, msgspec.Meta(ge=1, le=50)] = 4
     """Maximum concurrent calls, within the rate limits."""
+    excluded_roles: tuple[str, ...] | None = None
+    """Roles whose enrollments the metrics leave out; an empty list leaves out none. Default: `LMS_EXCLUDED_ROLES`."""
+
+    @property
+    def uses_raw_format(self) -> bool:
+        """Whether raw records are requested in a format of their own."""
+        return self.remote_data == "raw_format"
+
+    @property
+    def calls_per_page(self) -> int:
+        """Calls for one page of enrollments, or for the enrollment of one pair."""
+        return 2 if self.uses_raw_format else 1
 
 
 # parts of msgspec's messages, like "Expected `int` >= 1 - at `$.workers`"
-_PLACE = re.compile(r"`\$\.(\w+)`$")
+_PLACE = re.compile(r"`\$\.(\w+)(?:\[[^]]*\])?`$")
 _EXPECTED = re.compile(r"^Expected `(\w+)(?: \| null)?`(?: (>=|>|<=) ([\d.]+))?")
 _TYPES = {"int": "a whole number", "float": "a number", "str": "a text in quotes", "object": "a table"}
 _BOUNDS = {">=": "at least", ">": "above", "<=": "at most"}
@@ -134,6 +150,8 @@ def _describe_problem(table: dict[str, Any], error: str) -> str:
     choices = [choice for literal in literals for choice in get_args(literal)]
     if choices:
         return f"{option} must be {', '.join(choices[:-1])} or {choices[-1]}"
+    if option == "excluded_roles":
+        return f'{option} must be a list of texts in quotes, like ["instructor", "mentor"]'
     expected = _EXPECTED.search(error)
     if expected is None or expected[1] not in _TYPES:
         return error
@@ -144,3 +162,8 @@ def _describe_problem(table: dict[str, Any], error: str) -> str:
 def resolve_identity(integration: str, configured: Identity | None) -> Identity:
     """Return the identity of an account's enrollments: always the pair for TalentLMS, otherwise as configured."""
     return "pair" if integration in PAIR_INTEGRATIONS else configured or "enrollment_id"
+
+
+def resolve_excluded_roles(settings: Settings, options: AccountOptions) -> tuple[str, ...]:
+    """Return the roles that the metrics of an account leave out: those of its options, otherwise of the settings."""
+    return settings.excluded_roles if options.excluded_roles is None else options.excluded_roles

@@ -21,7 +21,7 @@ from lms_pipeline.errors import LmsPipelineError, WrongUseError
 from lms_pipeline.lake.disk import atomic_write, disk_errors
 from lms_pipeline.lake.paths import BadIdError, DataDir, check_account_id
 from lms_pipeline.settings import Settings
-from lms_pipeline.truto.models import IntegratedAccount
+from lms_pipeline.truto.models import LMS_MODEL, IntegratedAccount
 
 log = logging.getLogger(__name__)
 
@@ -228,7 +228,8 @@ def _check_drop(known: Iterable[RegisteredAccount], listed: Collection[str], *, 
 
 def is_lms(account: IntegratedAccount, integrations: Collection[str]) -> bool:
     """Return whether the account belongs to an LMS: by its category, else because `integrations` names its integration."""
-    return account.integration.category == "lms" or account.integration.name.lower() in integrations
+    category = (account.integration.category or "").strip().lower()
+    return category == LMS_MODEL or account.integration.name.lower() in integrations
 
 
 def _has_usable_id(account: IntegratedAccount) -> bool:

@@ -10,16 +10,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from inspect import getdoc
+from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from lms_pipeline.accounts.options import AccountOptions, load_options
+from lms_pipeline.accounts.options import AccountOptions, load_options, resolve_excluded_roles
 from lms_pipeline.days import Calendar
 from lms_pipeline.errors import LmsPipelineError
 from lms_pipeline.lake.engine import duckdb_session, load_sql
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.settings import Settings
+from lms_pipeline.tables.roles import EXCLUDED_ROLES
 from lms_pipeline.tables.schema import Table, arrow_schema
 
 if TYPE_CHECKING:
@@ -86,6 +88,8 @@ class Subject:
     calendar: Calendar
     options: AccountOptions
     connection: duckdb.DuckDBPyConnection
+    excluded_roles: Sequence[str] = EXCLUDED_ROLES
+    """Roles that the account's metrics leave out."""
 
     @property
     def exists(self) -> bool:
@@ -125,7 +129,13 @@ class Subject:
         return path.exists() and read_metadata(path).get(name) == self.metadata.get(name)
 
     def create_view(self) -> duckdb.DuckDBPyRelation:
-        """Create the view `published` over the file, and return it; columns that an older file lacks are null."""
+        """Create the view `published` over the file, and return it; columns that an older file lacks are null.
+
+        Raises:
+            NothingToCheckError: there is no file.
+            LakeError: it is no Parquet file.
+        """
+        _ = self.metadata  # DuckDB's error for another file is for programmers
         self.connection.from_arrow(arrow_schema(self.table).empty_table()).create_view("described")
         self.connection.execute("SET VARIABLE path = $path", {"path": str(self.file)})
         self.connection.execute(load_sql(__package__, "sql/published.sql"))
@@ -147,8 +157,9 @@ def open_subject(settings: Settings, data: DataDir, partition: Partition) -> Ite
         SettingsError: the file of account options is not valid.
     """
     options = load_options(settings).get(partition.account_id, AccountOptions())
+    roles = resolve_excluded_roles(settings, options)
     with TemporaryDirectory(prefix="lms-checks-") as spill, duckdb_session(Path(spill)) as connection:
-        yield lambda table: Subject(data, partition, table, settings.calendar, options, connection)
+        yield lambda table: Subject(data, partition, table, settings.calendar, options, connection, roles)
 
 
 def merge_findings(findings: Mapping[str, Finding]) -> Finding:
@@ -164,6 +175,40 @@ def merge_findings(findings: Mapping[str, Finding]) -> Finding:
             f"{name}.{figure}": value for name, found in findings.items() for figure, value in found.figures.items()
         },
         rows=rows[:MAX_EXAMPLE_ROWS],
+    )
+
+
+def merge_accounts(findings: Mapping[Partition, Finding]) -> Finding:
+    """Merge the findings of a check over one snapshot of each account into one; it names the snapshots that fail.
+
+    The finding of a single account stays as it is, with the account and day before its message.
+    """
+    failed = {partition: found for partition, found in findings.items() if not found.passed}
+    if len(findings) == 1:
+        [(partition, found)] = findings.items()
+        message, figures = f"{partition}: {found.message}", dict(found.figures)
+    elif failed:
+        named = " ".join(
+            f"{partition}: {found.message}" for partition, found in islice(failed.items(), MAX_EXAMPLE_ROWS)
+        )
+        message, figures = (
+            f"The latest snapshots of {len(failed):,} of {len(findings):,} active accounts fail. {named}",
+            {},
+        )
+    else:
+        oldest = min(partition.day for partition in findings)
+        message = f"The latest snapshots of {len(findings):,} active accounts pass, the oldest of them of {oldest}."
+        figures = {}
+    rows = (
+        {"account_id": partition.account_id, "snapshot_date": str(partition.day), **row}
+        for partition, found in (failed or findings).items()
+        for row in found.rows
+    )
+    return Finding(
+        passed=not failed,
+        message=message,
+        figures={"snapshots": len(findings), "failed": len(failed), **figures},
+        rows=list(islice(rows, MAX_EXAMPLE_ROWS)),
     )
 
 

@@ -9,19 +9,29 @@ import sys
 
 import click
 
-from lms_pipeline.commands.common import load_settings
+from lms_pipeline.commands.common import load_settings, parse_day, print_outcomes
 from lms_pipeline.commands.terminal import echo
-from lms_pipeline.lake.paths import DataDir
+from lms_pipeline.lake.paths import DataDir, Partition
 
 
 @click.command()
 @click.option("--dry-run", is_flag=True, help="List what would be removed, and change nothing.")
-def housekeeping(*, dry_run: bool) -> None:
+@click.option(
+    "--remove",
+    "wrong",
+    nargs=2,
+    metavar="ACCOUNT DATE",
+    help="Remove only the snapshot of this account and day, a wrong one.",
+)
+def housekeeping(*, dry_run: bool, wrong: tuple[str, str] | None) -> None:
     """Remove expired files, and report published files to Dagster that are missing in its log.
 
     Removes the responses of every account after `answer_days`, payloads of rejected records after LMS_REJECTED_DAYS,
     logs of runs after LMS_RUN_LOG_DAYS, and leftovers of killed runs. Exits with 1 if something could not be removed.
     """
+    if wrong is not None:
+        _remove_wrong_snapshot(Partition(wrong[0], parse_day(wrong[1])), dry_run=dry_run)
+        return
     from lms_pipeline.defs.event_log_sync import find_missing_events, report_events
     from lms_pipeline.defs.instance import open_instance
     from lms_pipeline.defs.jobs import find_all_expired
@@ -43,3 +53,23 @@ def housekeeping(*, dry_run: bool) -> None:
         echo(f"Reported {report_events(instance, data, missing):,} published files to Dagster.")
     if len(removed) < len(expired):
         sys.exit(1)
+
+
+def _remove_wrong_snapshot(partition: Partition, *, dry_run: bool) -> None:
+    """Remove a snapshot with everything that was derived from it, or list its files."""
+    from lms_pipeline.housekeeping.wrong_snapshots import find_snapshot_files, remove_snapshot
+
+    settings = load_settings()
+    data = DataDir(settings.data_dir)
+    if dry_run:
+        for path in find_snapshot_files(data, partition):
+            echo(f"Would remove {path}")
+        return
+    from lms_pipeline.definitions import build_defs
+    from lms_pipeline.defs.instance import open_instance, rebuild_warehouse
+
+    removed = remove_snapshot(data, partition)
+    echo(f"Removed {len(removed)} files of {partition}. Dagster's event log still shows the runs that wrote them.")
+    with open_instance(settings) as instance:
+        if print_outcomes([rebuild_warehouse(build_defs(settings), instance)], 1):
+            sys.exit(1)

@@ -31,7 +31,8 @@ MAX_PRINTED_ROWS = 1_000
 """Limit of the format `table`. The other formats write every row."""
 MAX_LINE_WIDTH = 100_000
 """Characters in a line of a table that goes to a file or a pipe: no cell is cut."""
-ROWS_PER_BATCH = 10_000
+ROWS_PER_BATCH = 1_000
+"""Rows that are read together: payloads may be large."""
 FORMULA_STARTS = frozenset("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")
 """First characters of what a spreadsheet runs as a formula; the last four are full-width. Source: OWASP, "CSV Injection"."""
 SIGNED_NUMBER = re.compile(r"[-+]([0-9.]+(e[-+]?[0-9]+)?|inf|nan)", re.IGNORECASE)

@@ -25,6 +25,8 @@ from lms_pipeline.sandbox import Clock, generated_world, running
 HOST = "127.0.0.1"
 DEV_COMMAND_WARNING = "ignore:Function `dev_command` is superseded"
 """Warning filter. `dg dev` supersedes `dagster dev`, but depends on Dagster's cloud client."""
+LOCKED_ZONES = {"PYTHONTZPATH": ""}
+"""Lets Dagster's daemon and web server read the time zones of the package `tzdata`, as `days.use_locked_zones` does."""
 NO_RATE_LIMITS = {"LMS_TOKEN_CALLS_PER_10S": "0", "LMS_ACCOUNT_CALLS_PER_10S": "0"}
 """The sandbox has no rate limits by default."""
 
@@ -43,7 +45,8 @@ def ui(port: int, data_dir: Path | None) -> None:
     settings = load_settings(data_dir)
     with open_instance(settings) as instance, ExitStack() as services:
         services.enter_context(sync_in_background(instance, DataDir(settings.data_dir), click.echo))
-        environment = {**os.environ, "LMS_DATA_DIR": str(settings.data_dir), "PYTHONWARNINGS": DEV_COMMAND_WARNING}
+        environment = {**os.environ, **LOCKED_ZONES, "LMS_DATA_DIR": str(settings.data_dir)}
+        environment |= {"PYTHONWARNINGS": DEV_COMMAND_WARNING}
         if settings.token is None and DemoMark(DataDir(settings.data_dir)).is_set():
             sandbox = services.enter_context(running(generated_world(), clock=Clock(settings.frozen_now)))
             environment |= {"TRUTO_BASE_URL": sandbox.url, "TRUTO_API_TOKEN": sandbox.token}

@@ -10,13 +10,30 @@ from typing import Any
 
 import dagster as dg
 
-from lms_pipeline.checks.base import BlockedError, Check, Finding, Subject, merge_findings
+from lms_pipeline.accounts.registry import Registry
+from lms_pipeline.checks.base import (
+    BlockedError,
+    Check,
+    Finding,
+    NothingToCheckError,
+    Subject,
+    merge_accounts,
+    merge_findings,
+    open_subject,
+)
 from lms_pipeline.checks.fleet import FLEET_CHECKS, accounts_are_fresh
 from lms_pipeline.checks.metrics import METRIC_CHECKS
 from lms_pipeline.checks.snapshot import PULL_CHECKS
 from lms_pipeline.defs.failures import convert_errors
-from lms_pipeline.defs.partitions import build_account_days, parse_partition_tags, read_partition
+from lms_pipeline.defs.partitions import (
+    build_account_days,
+    build_partition_key,
+    has_partition,
+    parse_partition_tags,
+    read_partition,
+)
 from lms_pipeline.defs.run_requests import DAILY_SNAPSHOT, FAILED_STATUSES
+from lms_pipeline.errors import LmsPipelineError
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.settings import Settings
 from lms_pipeline.tables.schema import Table
@@ -42,25 +59,90 @@ def _build_partition_checks(
     @dg.multi_asset_check(name=name, specs=_build_specs(settings, by_key), can_subset=True)
     def check_partition(
         context: dg.AssetCheckExecutionContext, lake: dg.ResourceParam[DataDir]
-    ) -> Iterator[dg.AssetCheckResult]:
-        from lms_pipeline.checks.base import open_subject
-
-        with (
-            convert_errors(context),
-            open_subject(settings, lake, read_partition(context.op_execution_context)) as open_table,
-        ):
-            for key, check in by_key.items():
-                if key in context.selected_asset_check_keys:
-                    finding = _run_check(check, open_table)
-                    yield build_check_result(key, check, finding)
-                    if check.is_blocking and not finding.passed:
-                        # fail with our own sentence, before Dagster fails the run with a general one
-                        raise BlockedError(
-                            f"The published files of {context.op_execution_context.partition_key} fail the check "
-                            f"{check.name}, so no metrics are computed: {finding.message}"
-                        )
+    ) -> Iterator[dg.AssetCheckResult | dg.AssetCheckEvaluation]:
+        selected = {key: check for key, check in by_key.items() if key in context.selected_asset_check_keys}
+        with convert_errors(context):
+            if has_partition(context.op_execution_context):
+                yield from _check_partition(settings, lake, read_partition(context.op_execution_context), selected)
+            else:
+                yield from _check_latest(settings, lake, selected)
 
     return check_partition
+
+
+def _check_partition(
+    settings: Settings, data: DataDir, partition: Partition, checks: Mapping[dg.AssetCheckKey, Check[Subject]]
+) -> Iterator[dg.AssetCheckResult]:
+    """Check the files of one partition, up to the first blocking check that fails.
+
+    Raises:
+        BlockedError: such a check, with our own sentence, before Dagster fails the run with a general one.
+    """
+    with open_subject(settings, data, partition) as open_table:
+        for key, check in checks.items():
+            finding = _run_check(check, open_table)
+            yield build_check_result(key, check, finding)
+            if check.is_blocking and not finding.passed:
+                raise BlockedError(
+                    f"The published files of {build_partition_key(partition)} fail the check {check.name}, so no metrics are "
+                    f"computed: {finding.message}"
+                )
+
+
+def _check_latest(
+    settings: Settings, data: DataDir, checks: Mapping[dg.AssetCheckKey, Check[Subject]]
+) -> Iterator[dg.AssetCheckEvaluation]:
+    """Check the latest snapshot of each active account: the UI's button "Execute all" starts a run without a partition.
+
+    A file that can't be read fails the checks of its account alone. The evaluations belong to no partition. Dagster can't
+    build them from an `AssetCheckResult` without one.
+
+    Raises:
+        NothingToCheckError: no active account has a file for one of the checks.
+        BlockedError: a blocking check failed; all results were yielded.
+    """
+    keys: dict[Partition, list[dg.AssetCheckKey]] = {}
+    latest = {table: _find_latest(data, table) for table in {check.tables[0] for check in checks.values()}}
+    for key, check in checks.items():
+        for partition in latest[check.tables[0]]:
+            keys.setdefault(partition, []).append(key)
+    findings: dict[dg.AssetCheckKey, dict[Partition, Finding]] = {key: {} for key in checks}
+    for partition, of_partition in keys.items():
+        with open_subject(settings, data, partition) as open_table:
+            for key in of_partition:
+                try:
+                    findings[key][partition] = _run_check(checks[key], open_table)
+                except LmsPipelineError as error:
+                    findings[key][partition] = Finding(passed=False, message=str(error))
+    merged = {key: merge_accounts(found) for key, found in findings.items()}
+    for key, check in checks.items():
+        result = build_check_result(key, check, merged[key])
+        yield dg.AssetCheckEvaluation(
+            key.asset_key,
+            key.name,
+            result.passed,
+            metadata=result.metadata,
+            severity=result.severity,
+            description=result.description,
+            blocking=check.is_blocking,
+        )
+    for key, check in checks.items():
+        if check.is_blocking and not merged[key].passed:
+            raise BlockedError(f"The published files fail the check {check.name}: {merged[key].message}")
+
+
+def _find_latest(data: DataDir, table: Table) -> list[Partition]:
+    """Return the latest published partition of a table for each active account.
+
+    Raises:
+        NothingToCheckError: there is none.
+    """
+    active = {account.id for account in Registry(data.registry).read_active()}
+    latest = {partition.account_id: partition for partition in data.find_partitions(table)}
+    found = [partition for account_id, partition in latest.items() if account_id in active]
+    if not found:
+        raise NothingToCheckError(f"There is no {table.name} of any active account to check: materialize it first.")
+    return found
 
 
 def _build_specs(settings: Settings, by_key: Mapping[dg.AssetCheckKey, Check[Subject]]) -> list[dg.AssetCheckSpec]:

@@ -16,7 +16,7 @@ from lms_pipeline.defs.partitions import read_partition
 from lms_pipeline.settings import Settings
 from lms_pipeline.tables.measures import RATES
 from lms_pipeline.tables.metrics import ACCOUNT_COMPLETION, COURSE_COMPLETION, LEARNER_COMPLETION
-from lms_pipeline.tables.pulled import COURSES, LEARNERS, PULLED_TABLES, UNIFIED_ENROLLMENTS
+from lms_pipeline.tables.pulled import COURSES, LEARNERS, PULLED_TABLES, RAW_ENROLLMENTS, UNIFIED_ENROLLMENTS
 from lms_pipeline.tables.schema import Column, Table
 from lms_pipeline.transform.shapes import list_api_fields
 
@@ -34,6 +34,8 @@ MAX_STATUSES, MAX_STATUS_LENGTH = 10, 40
 """Undocumented statuses that are shown, and characters of each: they are text from an LMS, without a limit of its own."""
 UNREADABLE_PREFIX = "unreadable_"
 """Begins the counts of values that could not be read, one count for each field."""
+SENTINEL_PREFIX = "sentinel_"
+"""Begins the counts of timestamps that mean "no date", one count for each field."""
 
 
 def build_table_spec(
@@ -168,11 +170,16 @@ def _build_queries(published: Published) -> str:
 
 
 def read_provenance(path: Path) -> dict[str, Any]:
-    """Read from a file's metadata which pull its rows come from: `complete`, `strategy`, `pulled_at`."""
+    """Read from a file's metadata which pull its rows come from: `complete`, `strategy`, `pulled_at`.
+
+    `incomplete_because` says why raw records are missing although the enrollments are complete.
+    """
     from lms_pipeline.lake.files import read_metadata
 
     metadata = read_metadata(path)
     found: dict[str, Any] = {"complete": metadata.get("complete") == "true", "strategy": metadata.get("strategy")}
+    if "incomplete_because" in metadata:
+        found["incomplete_because"] = metadata["incomplete_because"]
     if "pulled_at" in metadata:
         found["pulled_at"] = dg.MetadataValue.timestamp(datetime.fromisoformat(metadata["pulled_at"]))
     return found
@@ -185,7 +192,7 @@ def build_pull_metadata(result: SnapshotResult, published: Published) -> dict[st
     figures = {
         "kept": False,
         **read_provenance(published.path),
-        "complete": result.complete,
+        "complete": result.complete and not (published.table == RAW_ENROLLMENTS and result.raw_gaps),
         "why": result.choice.why,
         "requests": result.requests,
         "seconds": round(result.seconds, 3),
@@ -244,7 +251,9 @@ def _count_unreadable(reading: Counter[str]) -> dict[str, Any]:
         for name, count in reading.items()
         if name.startswith(UNREADABLE_PREFIX)
     }
-    which = {"which_fields": dg.MetadataValue.json(fields)} if fields else {}
+    which: dict[str, Any] = {"which_fields": dg.MetadataValue.json(fields)} if fields else {}
+    if sentinels := sum(count for name, count in reading.items() if name.startswith(SENTINEL_PREFIX)):
+        which["sentinel_dates"] = sentinels
     return {"read_leniently": reading["read_leniently"], "unreadable_values": sum(fields.values()), **which}
 
 

@@ -6,10 +6,11 @@ Not here: which partitions get a run (`run_requests.py`).
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import date, timedelta
+from datetime import MAXYEAR, date, timedelta
 
 import dagster as dg
 
+from lms_pipeline.errors import WrongUseError
 from lms_pipeline.lake.paths import BadIdError, Partition
 from lms_pipeline.settings import Settings
 
@@ -17,6 +18,15 @@ ACCOUNTS = dg.DynamicPartitionsDefinition(name="account")
 """Follows the registry. Keys are added and never deleted: without its key Dagster no longer shows a stored day."""
 ACCOUNT_TAG, DATE_TAG = "dagster/partition/account", "dagster/partition/date"
 """Tags in which Dagster stores the dimensions of a run's partition key."""
+PARTITION_TAG = "dagster/partition"
+"""Dagster's tag with the whole partition key of a run."""
+RANGE_TAGS = ("dagster/asset_partition_range_start", "dagster/asset_partition_range_end")
+"""Dagster's tags with the first and last key of a run of several partitions."""
+SELECT_ONE = "select one account and one day"
+
+
+class BadPartitionError(WrongUseError):
+    """A run without an account and a day."""
 
 
 def build_account_days(settings: Settings) -> dg.MultiPartitionsDefinition:
@@ -46,16 +56,60 @@ def build_partition_key(partition: Partition) -> dg.MultiPartitionKey:
     return dg.MultiPartitionKey({"account": partition.account_id, "date": partition.day.isoformat()})
 
 
+def has_partition(context: dg.OpExecutionContext) -> bool:
+    """Return whether the run is of a partition, be it one of ours or not."""
+    return any(tag.startswith((PARTITION_TAG, *RANGE_TAGS)) for tag in context.run.tags)
+
+
 def read_partition(context: dg.AssetExecutionContext | dg.OpExecutionContext) -> Partition:
-    """Return the account and day of the run. The account id is validated."""
-    key = context.partition_key
-    assert isinstance(key, dg.MultiPartitionKey)  # noqa: S101 (these assets and checks have no other partitions)
-    return Partition(key.keys_by_dimension["account"], date.fromisoformat(key.keys_by_dimension["date"]))
+    """Return the account and day of the run. A person can add any key in the UI, and launch a run with any tags.
+
+    Raises:
+        BadIdError: the account is no id that may become a path.
+        BadPartitionError: the run has no partition or several, or its day is no day.
+    """
+    tags = context.run.tags
+    if not tags.keys() & {PARTITION_TAG, *RANGE_TAGS}:
+        raise BadPartitionError(f"The run has no partition: {SELECT_ONE}.")
+    return _parse_tags(tags)
 
 
 def parse_partition_tags(tags: Mapping[str, str]) -> Partition | None:
-    """Return the account and day in the tags of a run; None for a run without them, as of another project's assets."""
+    """Return the account and day in the tags of a run.
+
+    None for a run without them, as of another project's assets, and for one whose partition is no account and day of
+    ours: that run has failed with the reason, and what looks at all runs leaves it out.
+    """
     try:
-        return Partition(tags[ACCOUNT_TAG], date.fromisoformat(tags[DATE_TAG]))
-    except (KeyError, ValueError, BadIdError):
+        return _parse_tags(tags)
+    except (BadIdError, BadPartitionError):
         return None
+
+
+def _parse_tags(tags: Mapping[str, str]) -> Partition:
+    """Return the account and day in the dimensions' tags if there are any, else those in the key that begins and ends a range.
+
+    A backfill of assets sets only the tags of a range, one of a job only the others.
+    """
+    dimensions = {tag for tag in tags if tag.startswith(f"{PARTITION_TAG}/")}
+    start, end = (tags.get(tag, tags.get(PARTITION_TAG)) for tag in RANGE_TAGS)
+    if dimensions == {ACCOUNT_TAG, DATE_TAG}:
+        account, day = tags[ACCOUNT_TAG], tags[DATE_TAG]
+    elif dimensions or start is None or end is None:
+        raise BadPartitionError(f"The run has no partition: {SELECT_ONE}.")
+    elif start != end:
+        raise BadPartitionError(f"The run has several partitions: {SELECT_ONE}.")
+    else:
+        account, _, day = start.rpartition("|")
+    return Partition(account, _parse_day(day))
+
+
+def _parse_day(text: str) -> date:
+    """Return the day of a partition key, in the one form in which we write it."""
+    try:
+        day = date.fromisoformat(text)
+    except ValueError:
+        day = date.max
+    if day.isoformat() != text or day.year == MAXYEAR:  # the end of a later day can't be computed
+        raise BadPartitionError(f"{text[:80]!r} can't be the day of a partition: it must be like 2026-01-31.")
+    return day

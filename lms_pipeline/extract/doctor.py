@@ -20,7 +20,7 @@ from lms_pipeline.truto.client import Response, TrutoClient
 from lms_pipeline.truto.errors import TrutoError, is_refused_token
 from lms_pipeline.truto.query import CourseFilter, ListQuery, ObjectQuery, Resource, ResponseFormat, UserFilter
 from lms_pipeline.truto.request import Request, build_list_request, build_record_request
-from lms_pipeline.truto.response import Page, read_page, read_record
+from lms_pipeline.truto.response import Page, read_page, read_raw_page, read_record
 
 T = TypeVar("T")
 
@@ -61,6 +61,8 @@ class Doctor:
         }
         for one in BODY_FORMATS:
             answers[f"What is the body of {one}?"] = _try_pair(partial(self._describe_body, one), pair)
+        if pair is None:
+            answers["What is the body of raw?"] = _try(self._describe_raw_list)
         answers["How many records has a page?"] = _try(self._describe_page_sizes)
         answers["What is the response to a pair that doesn't exist?"] = _try_pair(self._describe_absence, absent_pair)
         # last, since the headers come with the other responses
@@ -124,6 +126,14 @@ class Doctor:
         response = self._fetch(request, lambda body, _received_at: body)
         kind = response.headers.get("content-type", "no content type")
         return f"{kind}, {len(response.value):,} bytes: {_describe_json(response.value)}"
+
+    def _describe_raw_list(self) -> str:
+        """Describe whether the raw format can be paged: `remote_data = "raw_format"` needs it."""
+        query = ListQuery(self.account_id, limit=1, response_format="raw")
+        page = self._fetch(build_list_request("course-enrollments", query), read_raw_page).value
+        if page.has_envelope:
+            return f"a list of {len(page.records)} in an envelope, {_describe_cursor(page)}"
+        return f"{len(page.records)} without an envelope: only the first page can be fetched"
 
     def _describe_page_sizes(self) -> str:
         default = self._fetch_page("users", ListQuery(self.account_id, ignore_remote_data=True))

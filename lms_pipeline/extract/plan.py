@@ -15,16 +15,18 @@ from typing import Literal, NamedTuple
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from lms_pipeline.extract.strategies import PairBatch
 from lms_pipeline.lake.engine import duckdb_session, load_sql
 from lms_pipeline.transform.rosters import RosterEntry
+from lms_pipeline.transform.timestamps import SENTINELS_END
 
 Kind = Literal["new", "changed", "rotation", "carried"]
 BATCH_SIZE = 1_000
 """Pairs of the plan that are held in memory while they are fetched."""
-READ_BATCH_ROWS = 10_000
+READ_BATCH_ROWS = 1_000
 
 _PAIR = {"user_id": pa.string(), "course_id": pa.string()}
 _TIME = pa.timestamp("us", "UTC")
@@ -69,13 +71,13 @@ class FetchPlan:
         )
 
     @property
-    def calls(self) -> int:
+    def pairs_to_fetch(self) -> int:
         """Number of pairs that are worth a call."""
         return sum(self.counts[kind] for kind in ("new", "changed", "rotation"))
 
     def read_pairs(self, *, include_carried: bool = False) -> Iterator[Pair]:
         """Yield the pairs by priority. Carried pairs come last, and only with `include_carried`."""
-        end = self.counts.total() if include_carried else self.calls
+        end = self.counts.total() if include_carried else self.pairs_to_fetch
         for first in range(0, end, BATCH_SIZE):
             rows = self._connection.execute(
                 "SELECT position, user_id, course_id FROM plan WHERE position >= ? AND position < ? ORDER BY position",
@@ -104,9 +106,25 @@ class FetchPlan:
         """Yield the rows of the previous snapshot that are carried over unchanged."""
         if self._previous is None:
             return
-        path = str(self._previous.unified if table == "unified" else self._previous.raw)
-        self._connection.read_parquet(path).create_view("previous_rows", replace=True)
-        yield from self._read("carried.sql")
+        path = self._previous.unified if table == "unified" else self._previous.raw
+        sql = load_sql(__package__, "carried.sql")
+        numbers = self._connection.sql(sql, params={"path": str(path)}).to_arrow_table().column(0).combine_chunks()
+        with pq.ParquetFile(path) as file:
+            # by row group: its bytes have a limit, those of DuckDB's batches have none
+            first = 0
+            for group in range(file.num_row_groups):
+                rows = file.read_row_group(group)
+                inside = pc.and_(pc.greater_equal(numbers, first), pc.less(numbers, first + rows.num_rows))
+                yield from rows.take(pc.subtract(numbers.filter(inside), first)).to_batches()
+                first += rows.num_rows
+
+    def count_carried_without_raw(self) -> int:
+        """Count the carried rows whose raw record the previous snapshot lacks."""
+        if self._previous is None:
+            return 0
+        self._connection.read_parquet(str(self._previous.raw)).create_view("previous_raw", replace=True)
+        ((count,),) = self._connection.sql(load_sql(__package__, "carried_without_raw.sql")).fetchall()
+        return int(count)
 
     def compare_rotation(self, fetched: Path) -> tuple[int, int]:
         """Count the pairs of the rotation that were fetched, and of those the ones that differ from the previous snapshot.
@@ -118,6 +136,7 @@ class FetchPlan:
             return 0, 0
         self._connection.read_parquet(str(self._previous.unified)).create_view("previous_rows", replace=True)
         self._connection.read_parquet(str(fetched)).create_view("current_rows", replace=True)
+        self._connection.execute("SET VARIABLE sentinels_end = $value", {"value": SENTINELS_END})
         ((count, differing),) = self._connection.sql(load_sql(__package__, "rotation.sql")).fetchall()
         return int(count), int(differing)
 

@@ -1,10 +1,21 @@
 -- The fetched pairs of the rotation, and those whose enrollment differs from the row that would have been carried over.
--- A column that the previous file lacks, since an older version wrote it, is null.
-WITH previous AS (
+-- A column that the previous file lacks, since an older version wrote it, is null. So is a date before 1980, which an
+-- older version stored and this one reads as null. Variable: sentinels_end.
+WITH described AS (
     FROM current_rows WHERE false
     UNION ALL BY NAME
     FROM previous_rows
+),
+
+previous AS (
+    SELECT
+        * REPLACE (
+            CASE WHEN completed_at < getvariable('sentinels_end') THEN NULL ELSE completed_at END AS completed_at,
+            CASE WHEN enrolled_at < getvariable('sentinels_end') THEN NULL ELSE enrolled_at END AS enrolled_at
+        )
+    FROM described
 )
+
 SELECT
     count(*) AS fetched,
     count(*) FILTER (

@@ -7,20 +7,22 @@ Belongs here: lists that must restart, and the queries of an account's lists. No
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from lms_pipeline.accounts.options import AccountOptions
 from lms_pipeline.errors import LmsPipelineError
 from lms_pipeline.extract.checkpoint import Attempt
 from lms_pipeline.truto.client import RepeatedPageError, TrutoClient
-from lms_pipeline.truto.errors import PermanentError
+from lms_pipeline.truto.errors import ExpiredCursorError, PermanentError
 from lms_pipeline.truto.query import ListQuery, Resource
 from lms_pipeline.truto.request import format_list_scope
 from lms_pipeline.truto.response import Page
 
 NOT_OFFERED = {404, 405, 501}
 """Statuses with which a provider says that it has no such list."""
+RAW_REFUSAL_KEY = "refused raw"
+"""The key of a stored refusal of the raw format; checkpoints on disk hold it, so its text never changes."""
 
 
 class BrokenListError(LmsPipelineError):
@@ -38,6 +40,8 @@ class FetchSession:
     client: TrutoClient
     """The client with `attempt` as its store; for a replay it comes from `TrutoClient.for_replay`."""
     attempt: Attempt
+    started_lists: set[str] = field(default_factory=set)
+    """Scopes of the lists whose first page was read; a restart does not remove them."""
 
     def save_replay_context(self, text: str) -> None:
         """Store beside the responses what a replay of them needs."""
@@ -49,6 +53,7 @@ class FetchSession:
         last_response_at = self.attempt.last_response_at
         if not self.client.is_replay and last_response_at is not None and now - last_response_at > resume_within:
             self.attempt.forget("list ")
+            self.attempt.forget(RAW_REFUSAL_KEY)
 
     def fetch_pages(self, resource: Resource, query: ListQuery, round_: int = 1) -> Iterator[Page]:
         """Yield the pages of a list; each round reads the list from its start.
@@ -57,16 +62,13 @@ class FetchSession:
             BrokenListError: a cursor has expired or leads back. The stored pages of the round are dropped.
             TrutoError: no usable response.
         """
-        has_started = False
+        scope = format_list_scope(resource, round_, query.response_format)
         try:
             for page in self.client.pages(resource, query, round_):
-                has_started = True
+                self.started_lists.add(scope)
                 yield page
-        except (PermanentError, RepeatedPageError) as error:
-            # a 400 after the first page is an expired cursor; to the first page it is a refusal of the list
-            if isinstance(error, PermanentError) and not (has_started and error.status == 400):
-                raise
-            self.attempt.forget(f"{format_list_scope(resource, round_)} ")
+        except (ExpiredCursorError, RepeatedPageError) as error:
+            self.attempt.forget(f"{scope} ")
             raise BrokenListError(str(error)) from error
 
 
@@ -75,7 +77,7 @@ def build_sweep_query(account_id: str, options: AccountOptions) -> ListQuery:
     return ListQuery(
         account_id,
         limit=options.page_size,
-        ignore_remote_data=options.remote_data == "drop",
+        ignore_remote_data=options.remote_data != "keep",
         remote_query=options.remote_query,
     )
 
@@ -110,11 +112,9 @@ def fetch_list(session: FetchSession, account_id: str, resource: Resource, optio
         TrutoError: no usable response, for another reason.
     """
     query = ListQuery(account_id, limit=options.page_size, ignore_remote_data=True)
-    is_offered = False
     try:
-        for page in session.fetch_pages(resource, query):
-            is_offered = True
-            yield page
+        yield from session.fetch_pages(resource, query)
     except PermanentError as error:
+        is_offered = format_list_scope(resource, 1) in session.started_lists
         if is_offered or error.status not in NOT_OFFERED:
             raise

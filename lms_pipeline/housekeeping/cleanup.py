@@ -182,7 +182,7 @@ def _remove_payloads(data: DataDir, partition: Partition) -> None:
         metadata = read_metadata(path)
         check_version(path, metadata)
         with publication.open(REJECTED_ENROLLMENTS) as file, read_errors(path), pq.ParquetFile(path) as stored:
-            for batch in stored.iter_batches():
+            for batch in stored.iter_batches(columns=[name for name in stored.schema_arrow.names if name != "payload"]):
                 file.write(_clear_payloads(conform(batch, REJECTED_ENROLLMENTS)))
             provenance = {name: value for name, value in metadata.items() if name not in _WRITER_KEYS}
             file.close({**provenance, REMOVED_AT: datetime.now(UTC).isoformat()})

@@ -5,10 +5,13 @@ Belongs here: the session and the loading of SQL. The warehouse file is `warehou
 
 from __future__ import annotations
 
+import os
 from contextlib import ExitStack, contextmanager, suppress
 from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING
+
+from lms_pipeline.lake.disk import LakeError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,6 +21,8 @@ if TYPE_CHECKING:
 
 MEMORY_LIMIT = "512MB"
 """Memory of a query before it spills to disk, whatever the size of an account."""
+MAX_THREADS = 2
+"""Threads of a query on any machine: each holds a row group, which may be one record of 64 MB."""
 
 _idle: list[duckdb.DuckDBPyConnection] = []
 """Databases for the next sessions: opening one takes 20 ms, and a run opens fifty sessions."""
@@ -29,7 +34,10 @@ def duckdb_session(spill_to: Path | None = None, threads: int | None = None) -> 
 
     Args:
         spill_to: the folder for data beyond `MEMORY_LIMIT`; without it such a query fails.
-        threads: of DuckDB; by default as many as the machine has cores.
+        threads: of DuckDB; by default as many as the machine has cores, and `MAX_THREADS` at most.
+
+    Raises:
+        LakeError: a query in the block needs more memory than `MEMORY_LIMIT`, and can't spill.
     """
     import duckdb
 
@@ -37,11 +45,11 @@ def duckdb_session(spill_to: Path | None = None, threads: int | None = None) -> 
         database = _idle.pop()
     except IndexError:  # no check before it: another thread may pop the last one in between
         database = duckdb.connect()
-    with ExitStack() as on_error:
+    with ExitStack() as on_error, memory_errors(spill_to):
         on_error.callback(database.close)
         database.execute("SET memory_limit = $limit", {"limit": MEMORY_LIMIT})
         database.execute("SET temp_directory = $folder", {"folder": str(spill_to or "")})
-        database.execute("RESET threads" if threads is None else f"SET threads = {threads:d}")
+        database.execute("SET threads = $threads", {"threads": threads or min(os.cpu_count() or 1, MAX_THREADS)})
         database.execute("ATTACH ':memory:' AS scratch")
         with database.cursor() as connection:
             connection.execute("USE scratch; SET TimeZone = 'UTC'")
@@ -52,6 +60,27 @@ def duckdb_session(spill_to: Path | None = None, threads: int | None = None) -> 
             database.execute("SET temp_directory = ''")
             on_error.pop_all()
             _idle.append(database)
+
+
+@contextmanager
+def memory_errors(spill_to: Path | None) -> Iterator[None]:
+    """Raise DuckDB's errors of too little memory as one sentence; `spill_to` is where its queries spill.
+
+    Raises:
+        LakeError: a query needs more memory than it may use.
+    """
+    import duckdb
+
+    try:
+        yield
+    except (duckdb.Error, OSError, ValueError) as error:  # a reader of Arrow batches raises pyarrow's errors
+        if "Out of Memory Error" not in str(error):
+            raise
+        raise LakeError(
+            f"A query needs more than {MEMORY_LIMIT} of memory, and can't spill the rest to {spill_to or 'a disk'}: free some "
+            'space there; if there is enough, a record is too large, and the option remote_data = "drop" of its account '
+            "leaves the LMS's own records out."
+        ) from error
 
 
 @cache

@@ -13,12 +13,17 @@ from typing import Self
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from lms_pipeline.lake.digest import Digest
 from lms_pipeline.lake.disk import LakeError, disk_errors, sync
-from lms_pipeline.lake.engine import duckdb_session, load_sql
+from lms_pipeline.lake.slices import iter_slices
 from lms_pipeline.tables.schema import SCHEMA_VERSION, Table, arrow_schema
 
 ROWS_PER_GROUP = 32_768
-"""A row group of enrollments with their raw payload is some 30 MB in memory."""
+MAX_GROUP_BYTES = 32 * 2**20
+"""Bytes in memory of a row group with more than one row. 32,768 usual enrollments with their raw payload are 30 MB."""
+ROWS_PER_SIZE_CHECK = 64
+"""Rows after which the Parquet writer looks whether a page is full. With its 1,024 rows, a page of large rows is a whole
+row group: 96 MB more at the peak, for 32 MB of rows."""
 
 PREFIX = "lms_pipeline."
 """Before the name of each entry that we write to a file's metadata."""
@@ -27,7 +32,8 @@ PREFIX = "lms_pipeline."
 class RowGroupWriter:
     """A Parquet file being written in row groups of `ROWS_PER_GROUP` rows, whatever the size of the batches.
 
-    Use it as a context manager: a file that is not closed when the block ends is removed.
+    Rows that are larger than usual come in smaller groups, of at most `MAX_GROUP_BYTES`: the rows in memory, here and in
+    those who read the file, have a limit in bytes too. Use it as a context manager: a file that is not closed when the block ends is removed.
     """
 
     def __init__(
@@ -44,10 +50,12 @@ class RowGroupWriter:
         """Rows so far, with those in the buffer."""
         self._on_write = on_write
         self._buffer: list[pa.RecordBatch] = []
-        self._buffered_rows = 0
+        self._buffered_rows = self._buffered_bytes = 0
         with disk_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._writer: pq.ParquetWriter | None = pq.ParquetWriter(path, schema, compression=compression)
+            self._writer: pq.ParquetWriter | None = pq.ParquetWriter(
+                path, schema, compression=compression, write_batch_size=ROWS_PER_SIZE_CHECK
+            )
 
     def __enter__(self) -> Self:
         return self
@@ -70,10 +78,14 @@ class RowGroupWriter:
         if not batch.num_rows:
             return
         self.rows += batch.num_rows
-        self._buffered_rows += batch.num_rows
-        self._buffer.append(batch)
-        if self._buffered_rows >= ROWS_PER_GROUP:
-            self._write_first(self._buffered_rows // ROWS_PER_GROUP * ROWS_PER_GROUP)
+        for some in iter_slices(batch, MAX_GROUP_BYTES):
+            if self._buffered_bytes + some.nbytes > MAX_GROUP_BYTES:
+                self._write_first(self._buffered_rows)
+            self._buffered_rows += some.num_rows
+            self._buffered_bytes += some.nbytes
+            self._buffer.append(some)
+            if self._buffered_rows >= ROWS_PER_GROUP:
+                self._write_first(self._buffered_rows // ROWS_PER_GROUP * ROWS_PER_GROUP)
 
     def close(self, metadata: Mapping[str, str] | None = None) -> None:
         """Write the rows of the buffer, and the footer with `metadata`; a file that is closed stays as it is.
@@ -103,6 +115,7 @@ class RowGroupWriter:
         buffered = pa.Table.from_batches(self._buffer, self.schema)
         rows, self._buffer = buffered.slice(0, count), buffered.slice(count).to_batches()
         self._buffered_rows -= count
+        self._buffered_bytes = sum(batch.nbytes for batch in self._buffer)
         if not count or self._writer is None:
             return
         if self._on_write is not None:
@@ -150,24 +163,6 @@ class TableFile(RowGroupWriter):
         super().close({f"{PREFIX}{name}": value for name, value in entries.items()})
         with disk_errors(self.path):
             sync(self.path)
-
-
-class Digest:
-    """A sum over the hashes of all rows without their `fetched_at`: equal for equal rows in any order and in any batches."""
-
-    def __init__(self) -> None:
-        self._sum = 0
-
-    def update(self, rows: pa.Table) -> None:
-        """Add the hashes of rows."""
-        with duckdb_session() as connection:
-            connection.register("added", rows)
-            ((high, low),) = connection.sql(load_sql(__package__, "digest.sql")).fetchall()
-        self._sum = (self._sum + (int(high) << 64) + int(low)) % 2**128
-
-    def hexdigest(self) -> str:
-        """Return the sum as 32 hexadecimal digits."""
-        return f"{self._sum:032x}"
 
 
 def conform(batch: pa.RecordBatch, table: Table) -> pa.RecordBatch:

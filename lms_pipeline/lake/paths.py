@@ -85,6 +85,8 @@ class DataDir:
         """The registry of accounts."""
         self.accounts_refused: Final = self.state / "accounts_refused.json"
         """Why the latest list of accounts was refused; missing if it was used."""
+        self.time_zone: Final = self.state / "time_zone"
+        """The name of the time zone whose days the snapshots are."""
         self.token_refused: Final = self.state / "token_refused.json"
         """The flag of a token that Truto refused."""
         self.sent_alerts: Final = self.state / "alerts.json"

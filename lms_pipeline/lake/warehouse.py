@@ -24,6 +24,9 @@ from lms_pipeline.tables.schema import Table, arrow_schema
 MAX_BUILDS = 2
 """Builds that are kept: the latest, and the one before it, which a reader may be about to open."""
 
+OLDEST_READER = "1.0.0"
+"""The oldest DuckDB that opens the file: people's own tools carry the DuckDB that they carry."""
+
 PARTITION_DOCS = {"account_id": "The integrated account", "snapshot_date": "The day at whose end the state held"}
 """The meaning of the columns that are in the path."""
 
@@ -83,8 +86,11 @@ def build_warehouse(data: DataDir) -> dict[str, int]:
 
 def _write_database(path: Path, data: DataDir) -> dict[str, int]:
     rows: dict[str, int] = {}
-    with duckdb.connect(str(path)) as connection:
+    with duckdb.connect() as connection:
         connection.execute("SET TimeZone = 'UTC'")
+        connection.execute("SET temp_directory = $folder", {"folder": f"{path}.tmp"})
+        connection.execute(f"ATTACH {_quote(str(path))} AS warehouse (STORAGE_VERSION 'v{OLDEST_READER}')")
+        connection.execute("USE warehouse")
         connection.begin()  # one transaction: a sync for each comment takes most of the time
         for table in TABLES.values():
             query = _build_select_sql(connection, table, _find_files(data, table))
@@ -100,6 +106,7 @@ def _write_database(path: Path, data: DataDir) -> dict[str, int]:
             for name, doc in (PARTITION_DOCS | {column.name: column.doc for column in table.columns}).items():
                 connection.execute(f'COMMENT ON COLUMN {table.name}."{name}" IS {_quote(doc)}')
         connection.commit()
+        connection.execute("USE memory; DETACH warehouse")
     return rows
 
 

@@ -22,16 +22,14 @@ from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.lake.publishing import Published, publish_table
 from lms_pipeline.tables.metrics import ACCOUNT_COMPLETION, COURSE_COMPLETION, LEARNER_COMPLETION
 from lms_pipeline.tables.pulled import STATUSES, UNIFIED_ENROLLMENTS
+from lms_pipeline.tables.roles import EXCLUDED_ROLES, LEARNER_ROLES, normalize_role
 from lms_pipeline.tables.schema import Table, arrow_schema
+from lms_pipeline.transform.timestamps import SENTINELS_END
 
 if TYPE_CHECKING:
     import duckdb
     import pyarrow as pa
 
-EXCLUDED_ROLES = ("instructor", "teacher", "trainer", "admin", "observer")
-"""Roles that are enrolled in a course without learning in it."""
-LEARNER_ROLES = ("learner", "student", "trainee", "participant", "user")
-"""Roles that learn. A role that is in neither list counts as a learner, and is reported."""
 NEVER_WITHDRAWN = frozenset({"talentlms"})
 """Integrations that remove an enrollment instead of reporting it as withdrawn: their withdrawal rate is not known."""
 
@@ -59,13 +57,23 @@ class EnrollmentsFile:
     """Its time zone decides on which day an event happened, and when `day` ended."""
     reports_withdrawn: bool = True
     """False if the provider removes an enrollment instead of reporting it as withdrawn: no withdrawal rate then."""
-    excluded_roles: tuple[str, ...] = EXCLUDED_ROLES
+    excluded_roles: Sequence[str] = EXCLUDED_ROLES
+    """Roles whose enrollments are left out, whatever their case and blanks."""
 
 
 def publish_metrics(
-    data: DataDir, tables: Sequence[Table], partition: Partition, calendar: Calendar, *, integration: str, run_id: str
+    data: DataDir,
+    tables: Sequence[Table],
+    partition: Partition,
+    calendar: Calendar,
+    *,
+    integration: str,
+    run_id: str,
+    excluded_roles: Sequence[str] = EXCLUDED_ROLES,
 ) -> Iterator[Published]:
     """Compute metric tables of an account and day, and publish each.
+
+    The roles are those of now, also for a day that was pulled before they were set.
 
     Raises:
         NoSnapshotError: the day was not pulled.
@@ -81,7 +89,8 @@ def publish_metrics(
     metadata = {name: value for name, value in source.items() if name in _COPIED_METADATA}
     metadata |= {f"source_{name}": source[name] for name in ("run_id", "digest") if name in source}
     reports_withdrawn = integration not in NEVER_WITHDRAWN
-    with open_completion(EnrollmentsFile(path, partition.day, calendar, reports_withdrawn)) as read_rows:
+    file = EnrollmentsFile(path, partition.day, calendar, reports_withdrawn, excluded_roles)
+    with open_completion(file) as read_rows:
         for table in tables:
             yield publish_table(data, table, partition, run_id=run_id, batches=read_rows(table), metadata=metadata)
 
@@ -104,15 +113,17 @@ def open_completion(file: EnrollmentsFile) -> Iterator[Callable[[Table], pa.Reco
             connection,
             path=str(file.path),
             snapshot_date=file.day,
-            as_of=file.calendar.ends_at(file.day),
-            zone=file.calendar.zone.key,
             statuses=list(STATUSES),
-            learner_roles=list(LEARNER_ROLES),
-            excluded_roles=[role.strip().lower() for role in file.excluded_roles],
+            learner_roles=[normalize_role(role) for role in LEARNER_ROLES],
+            excluded_roles=[normalize_role(role) for role in file.excluded_roles],
             reports_withdrawn=file.reports_withdrawn,
+            sentinels_end=SENTINELS_END,
         )
-        for name in ("enrollments.sql", "classify.sql", "counts.sql", "people.sql", "rates.sql"):
-            connection.execute(load_sql("lms_pipeline.metrics", f"sql/{name}"))
+        _execute(connection, "dates.sql")
+        utc_days = connection.view("utc_days").to_arrow_table()["utc_day"]
+        connection.from_arrow(_build_local_days(file.calendar, utc_days)).create("local_days")
+        with _sentinel_counter(connection):
+            _execute(connection, "enrollments.sql", "classify.sql", "counts.sql", "people.sql", "rates.sql")
 
         def read_rows(table: Table) -> pa.RecordBatchReader:
             _set_variables(connection, one_row_per=_ROW_KINDS[table])
@@ -122,6 +133,46 @@ def open_completion(file: EnrollmentsFile) -> Iterator[Callable[[Table], pa.Reco
             return pa.RecordBatchReader.from_batches(arrow_schema(table), batches)
 
         yield read_rows
+
+
+@contextmanager
+def _sentinel_counter(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    """Give the SQL the function `count_sentinel_dates` while the block runs: the session's database is used again."""
+    from duckdb.sqltypes import BIGINT, VARCHAR
+
+    from lms_pipeline.transform.sentinels import count_sentinel_dates
+
+    connection.create_function(count_sentinel_dates.__name__, count_sentinel_dates, [VARCHAR], BIGINT)
+    yield
+    connection.remove_function(count_sentinel_dates.__name__)
+
+
+def _build_local_days(calendar: Calendar, utc_days: pa.ChunkedArray) -> pa.RecordBatchReader:
+    """Return the calendar days on which the instants of each of these days in UTC fall, see `Calendar.split_utc_day`.
+
+    Python computes them, since the figures must have the days that decide what can be pulled: DuckDB has another time
+    zone database.
+    """
+    import pyarrow as pa
+
+    instant = pa.timestamp("us", tz="UTC")
+    schema = pa.schema({"utc_day": pa.date32(), "first_at": instant, "last_at": instant, "day": pa.date32()})
+    chunks = (utc_days[start : start + ROWS_PER_BATCH].to_pylist() for start in range(0, len(utc_days), ROWS_PER_BATCH))
+    batches = (
+        pa.RecordBatch.from_arrays(
+            [pa.array(values, field.type) for values, field in zip(zip(*rows, strict=True), schema, strict=True)],
+            schema=schema,
+        )
+        for chunk in chunks
+        if (rows := [(utc_day, *part) for utc_day in chunk for part in calendar.split_utc_day(utc_day)])
+    )
+    return pa.RecordBatchReader.from_batches(schema, batches)
+
+
+def _execute(connection: duckdb.DuckDBPyConnection, *names: str) -> None:
+    """Run files of `metrics/sql/`."""
+    for name in names:
+        connection.execute(load_sql("lms_pipeline.metrics", f"sql/{name}"))
 
 
 def _set_variables(connection: duckdb.DuckDBPyConnection, **values: object) -> None:

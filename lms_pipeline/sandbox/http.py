@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from functools import cached_property
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import msgspec
 import starlette.requests
@@ -34,6 +34,8 @@ _NAME = re.compile(r"[^\[\]]+(\[[^\[\]]*\])*")
 _PART = re.compile(r"[^\[\]]+|(?<=\[)(?=\])")
 """The text before and between brackets; `[]` is an empty part."""
 
+Format = Literal["unified", "raw", "normalized", "stream", "debug"]
+"""The values of `truto_response_format`."""
 ParameterName = tuple[str, ...]
 """`user[emails][0][type]` is `("user", "emails", "0", "type")`."""
 

@@ -77,6 +77,8 @@ class Switches(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     """The key of the list in `GET /integrated-account`."""
     raw_body: Literal["envelope", "bare"] = "envelope"
     """Whether a raw list is `{"result": [...], "next_cursor": ...}`, or the provider's array without an envelope."""
+    raw_pair: Literal["bare", "envelope"] = "bare"
+    """Whether the raw body about a pair is the provider's object, or a list of it in an envelope."""
     not_enrolled: Literal[400, 404] = 404
     """The provider's status for a pair that doesn't exist."""
 

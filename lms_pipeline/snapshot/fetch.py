@@ -10,14 +10,16 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
-from itertools import islice, takewhile
+from itertools import takewhile
 from pathlib import Path
 from threading import Event
+from typing import NamedTuple
 
 from lms_pipeline.concurrency import map_in_order
 from lms_pipeline.errors import LmsPipelineError, SettingsError
 from lms_pipeline.extract.budget import BudgetSpentError
 from lms_pipeline.extract.plan import FetchPlan, Pair, build_plan
+from lms_pipeline.extract.raw_format import RawFormat, open_raw_format
 from lms_pipeline.extract.session import sweep_enrollments
 from lms_pipeline.extract.strategies import (
     LEARNER,
@@ -33,6 +35,7 @@ from lms_pipeline.snapshot.job import LISTS, PairCounts, ReplayContext, Snapshot
 from lms_pipeline.snapshot.lists import Lists, retry_once
 from lms_pipeline.snapshot.previous import link_previous
 from lms_pipeline.snapshot.writer import EnrollmentWriter
+from lms_pipeline.transform.dedupe import SharedKeyError
 from lms_pipeline.transform.enrollments import OtherPairError, ResponseRecords, build_raw_batch
 from lms_pipeline.transform.rosters import build_roster_batch
 from lms_pipeline.truto.query import CourseFilter, ListQuery, ObjectQuery, Resource, UserFilter
@@ -40,12 +43,15 @@ from lms_pipeline.truto.response import Page
 from lms_pipeline.truto.store import NotKeptError
 
 NoCall = BudgetSpentError | NotKeptError
+NO_CALL = (BudgetSpentError, NotKeptError)
 PairStrategy = RosterStrategy | ExplicitPairs
 
 MAX_ROUNDS = 2
 """Sweeps of one run: a list that changes while it is read serves enrollments twice."""
 BATCH_RESPONSES = 500
 """Responses that become rows together: arrays of one row each would take most of the time."""
+MAX_BATCH_BYTES = 16 * 2**20
+"""Bytes of records from which on a batch has fewer responses."""
 
 log = logging.getLogger(__name__)
 
@@ -58,6 +64,17 @@ class FetchedEnrollments:
     writer: EnrollmentWriter
     pairs: PairCounts = field(default_factory=PairCounts)
     plan: FetchPlan | None = None
+    raw_gaps: str | None = None
+    """Why raw records are missing although the enrollments are complete; None if none are."""
+
+
+class FetchedPair(NamedTuple):
+    """The responses about one pair."""
+
+    unified: Page | None
+    """None if there is no enrollment."""
+    raw: Page | NoCall | None = None
+    """The response in the raw format; None if it is not requested or there is none."""
 
 
 def fetch_enrollments(context: SnapshotContext, choice: Choice, lists: Lists, files: ExitStack) -> FetchedEnrollments:
@@ -66,6 +83,7 @@ def fetch_enrollments(context: SnapshotContext, choice: Choice, lists: Lists, fi
     Raises:
         PairDemandedError: the account gives no list of enrollments.
         NoRosterError: its records do not list its enrollments.
+        LmsPipelineError: enrollments of different learners or courses share an id.
         ListNotOfferedError: the LMS does not offer a list that the strategy needs.
         BudgetSpentError: no call is left, and a remaining pair has no roster entry, or `when_spent` is `fail`.
         TrutoError: a request failed.
@@ -78,15 +96,19 @@ def fetch_enrollments(context: SnapshotContext, choice: Choice, lists: Lists, fi
 def _sweep(context: SnapshotContext, choice: Choice, lists: Lists, files: ExitStack) -> FetchedEnrollments:
     """Fetch the list of all enrollments, and once more where some came twice."""
     context.session.save_replay_context(ReplayContext.of(context.job, choice).to_json())
+    raw_format = _open_raw_format(context, files)
     round_ = 1
     while True:
         with ExitStack() as opened:
             writer = _sweep_round(context, opened, round_)
+            if raw_format is not None:
+                _add_raw_list(raw_format, writer)
             paths = lists.close(context.describe(choice.name, complete=lists.is_complete))
-            duplicates = writer.deduplicate(*paths)
+            duplicates = _deduplicate(context.job, writer, paths)
             if not duplicates or round_ == MAX_ROUNDS:
                 files.push(opened.pop_all())
-                return FetchedEnrollments(choice, writer)
+                gaps = None if raw_format is None else raw_format.describe_gaps(0)
+                return FetchedEnrollments(choice, writer, raw_gaps=gaps)
         log.warning(
             "%d enrollments of %s came twice: the list changed while it was read, and is read once more.",
             duplicates,
@@ -95,15 +117,41 @@ def _sweep(context: SnapshotContext, choice: Choice, lists: Lists, files: ExitSt
         round_ += 1
 
 
+def _deduplicate(job: SnapshotJob, writer: EnrollmentWriter, lists: tuple[Path, Path]) -> int:
+    try:
+        return writer.deduplicate(*lists)
+    except SharedKeyError as shared:
+        raise LmsPipelineError(
+            f"Account {job.account_id} gives enrollments of different learners or courses the same enrollment id, {shared.rows:,} "
+            'times, so that the id identifies no enrollment; nothing was published: set identity = "pair" for it in '
+            "LMS_ACCOUNTS_FILE."
+        ) from None
+
+
 @retry_once
 def _sweep_round(context: SnapshotContext, files: ExitStack, round_: int) -> EnrollmentWriter:
     job = context.job
     with ExitStack() as opened:
-        writer = EnrollmentWriter(job.identity, context.publication, context.scratch, opened)
+        writer = EnrollmentWriter(job.identity, context.publication, context.scratch, opened, job.raw_source)
         for page in sweep_enrollments(context.session, job.account_id, job.options, round_):
             writer.add_responses([writer.add_page(page)])
         files.push(opened.pop_all())
     return writer
+
+
+def _open_raw_format(context: SnapshotContext, files: ExitStack) -> RawFormat | None:
+    job = context.job
+    if not job.options.uses_raw_format:
+        return None
+    return files.enter_context(open_raw_format(context.session, job.account_id, job.options))
+
+
+@retry_once
+def _add_raw_list(raw_format: RawFormat, writer: EnrollmentWriter) -> None:
+    """Write the raw list. In a second round of the sweep its responses are stored, and cost no call."""
+    writer.begin_raw_list()
+    for page in raw_format.fetch_pages():
+        writer.add_raw_page(page)
 
 
 def _fetch_by_pairs(context: SnapshotContext, choice: Choice, lists: Lists, files: ExitStack) -> FetchedEnrollments:
@@ -129,9 +177,11 @@ def _fetch_by_pairs(context: SnapshotContext, choice: Choice, lists: Lists, file
             rotation_days=job.options.rotation_days,
         )
     )
-    context.report_plan(format_plan(job, choice.name, plan.counts, plan.calls))
-    writer = EnrollmentWriter("pair", context.publication, context.scratch, files)
-    not_enrolled = _carry_out(context, plan, writer)
+    calls = plan.pairs_to_fetch * job.options.calls_per_page
+    context.report_plan(format_plan(job, choice.name, plan.counts, calls))
+    writer = EnrollmentWriter("pair", context.publication, context.scratch, files, job.raw_source)
+    raw_format = _open_raw_format(context, files)
+    not_enrolled = _carry_out(context, plan, writer, raw_format)
     complete = lists.is_complete and not missing.total()
     writer.deduplicate(*lists.close(context.describe(choice.name, complete=complete)))
     fetched, changed = plan.compare_rotation(writer.staged_path)
@@ -142,9 +192,13 @@ def _fetch_by_pairs(context: SnapshotContext, choice: Choice, lists: Lists, file
         unusable=missing["unusable"],
         rotation_fetched=fetched,
         rotation_changed=changed,
+        raw_calls_saved=writer.counts.carried if raw_format else 0,
         stops_carrying=changed > fetched * job.options.carry_errors,
     )
-    return FetchedEnrollments(choice, writer, pairs, plan)
+    gaps = None
+    if raw_format is not None:
+        gaps = raw_format.describe_gaps(writer.without_raw + plan.count_carried_without_raw())
+    return FetchedEnrollments(choice, writer, pairs, plan, gaps)
 
 
 def _build_strategy(context: SnapshotContext, choice: Choice) -> PairStrategy:
@@ -177,13 +231,15 @@ def _count_missing(found: Iterable[PairBatch], missing: Counter[str]) -> Iterato
         yield batch
 
 
-def _carry_out(context: SnapshotContext, plan: FetchPlan, writer: EnrollmentWriter) -> int:
+def _carry_out(
+    context: SnapshotContext, plan: FetchPlan, writer: EnrollmentWriter, raw_format: RawFormat | None
+) -> int:
     """Carry out the plan, and return how many pairs have no enrollment.
 
     Pairs that are worth a call are fetched while calls are left. The others come from the previous snapshot and from
     the rosters.
     """
-    not_enrolled, spent = _fetch_pairs(context, plan, writer)
+    not_enrolled, spent = _fetch_pairs(context, plan, writer, raw_format)
     if spent is not None:
         _write_roster_rows(context, plan, writer, spent)
     for batch in plan.read_carried("unified"):
@@ -193,38 +249,92 @@ def _carry_out(context: SnapshotContext, plan: FetchPlan, writer: EnrollmentWrit
     return not_enrolled
 
 
-def _fetch_pairs(context: SnapshotContext, plan: FetchPlan, writer: EnrollmentWriter) -> tuple[int, NoCall | None]:
+def _fetch_pairs(
+    context: SnapshotContext, plan: FetchPlan, writer: EnrollmentWriter, raw_format: RawFormat | None
+) -> tuple[int, NoCall | None]:
     """Return how many pairs have no enrollment, and the error that ended the calls early, if any."""
     client, job = context.session.client, context.job
     stop = Event()
-    not_enrolled, spent = 0, None
+    not_enrolled = 0
+    spent: NoCall | None = None
+    without_raw: list[tuple[Pair, FetchedPair]] = []
 
-    def fetch(pair: Pair) -> Page | NoCall | None:
-        try:
-            return client.pair(_build_pair_query(job, pair))
-        except BudgetSpentError as error:
+    def fetch(pair: Pair) -> FetchedPair | NoCall:
+        fetched = _fetch_pair(context, pair, raw_format)
+        last = fetched.raw if isinstance(fetched, FetchedPair) else fetched
+        if isinstance(last, BudgetSpentError):
             stop.set()
-            return error
-        except NotKeptError as error:  # in a replay: the run that is replayed did not fetch it
-            return error
+        return fetched
 
     # A replay uses every stored response, whatever this version would have planned.
     pairs = takewhile(lambda _: not stop.is_set(), plan.read_pairs(include_carried=client.is_replay))
     with closing(map_in_order(fetch, pairs, job.options.workers)) as responses:
-        while batch := list(islice(responses, BATCH_RESPONSES)):
-            records: list[ResponseRecords] = []
-            is_absent: dict[int, bool] = {}
-            for pair, page in batch:
-                if isinstance(page, NoCall):
-                    spent = page
-                    continue
-                is_absent[pair.position] = page is None or not page.records
-                if page is not None and page.records:
-                    records.append(writer.add_page(page, (pair.user_id, pair.course_id)))
-            not_enrolled += sum(is_absent.values())
-            _write_records(job, writer, records)
-            plan.mark_fetched(is_absent)
+        for batch in _batch_responses(responses):
+            complete: list[tuple[Pair, FetchedPair]] = []
+            for pair, fetched in batch:
+                if isinstance(fetched, NoCall):
+                    spent = fetched
+                elif isinstance(fetched.raw, NoCall):
+                    spent = fetched.raw
+                    without_raw.append((pair, fetched._replace(raw=None)))
+                else:
+                    complete.append((pair, fetched))
+            not_enrolled += _add_pairs(job, plan, writer, complete)
+    if raw_format is not None and raw_format.refusal is not None:
+        _add_pairs(job, plan, writer, without_raw)  # no call would have brought their raw records
     return not_enrolled, spent
+
+
+def _fetch_pair(context: SnapshotContext, pair: Pair, raw_format: RawFormat | None) -> FetchedPair | NoCall:
+    """Fetch the enrollment of a pair, then its raw record where there is an enrollment.
+
+    An error is returned if no call is left or, in a replay, if the run that is replayed did not fetch the pair.
+    """
+    query = _build_pair_query(context.job, pair)
+    try:
+        page = context.session.client.pair(query)
+    except NO_CALL as error:
+        return error
+    if raw_format is None or page is None or not page.records:
+        return FetchedPair(page)
+    try:
+        return FetchedPair(page, raw_format.fetch_pair(query))
+    except NO_CALL as error:
+        return FetchedPair(page, error)
+
+
+def _add_pairs(
+    job: SnapshotJob, plan: FetchPlan, writer: EnrollmentWriter, pairs: list[tuple[Pair, FetchedPair]]
+) -> int:
+    """Write the responses about pairs, and return how many of them have no enrollment."""
+    records: list[ResponseRecords] = []
+    is_absent: dict[int, bool] = {}
+    for pair, (page, raw) in pairs:
+        is_absent[pair.position] = page is None or not page.records
+        if page is not None and page.records:
+            raw_page = raw if isinstance(raw, Page) else None
+            records.append(writer.add_page(page, (pair.user_id, pair.course_id), raw_page))
+    _write_records(job, writer, records)
+    plan.mark_fetched(is_absent)
+    return sum(is_absent.values())
+
+
+def _batch_responses(
+    responses: Iterable[tuple[Pair, FetchedPair | NoCall]],
+) -> Iterator[list[tuple[Pair, FetchedPair | NoCall]]]:
+    """Yield the responses in batches of `BATCH_RESPONSES`, or fewer where they are large."""
+    batch: list[tuple[Pair, FetchedPair | NoCall]] = []
+    batch_bytes = 0
+    for pair, fetched in responses:
+        batch.append((pair, fetched))
+        for page in fetched if isinstance(fetched, FetchedPair) else ():
+            if isinstance(page, Page):
+                batch_bytes += sum(memoryview(record).nbytes for record in page.records)
+        if len(batch) == BATCH_RESPONSES or batch_bytes >= MAX_BATCH_BYTES:
+            yield batch
+            batch, batch_bytes = [], 0
+    if batch:
+        yield batch
 
 
 def _write_records(job: SnapshotJob, writer: EnrollmentWriter, records: list[ResponseRecords]) -> None:
@@ -253,6 +363,6 @@ def _build_pair_query(job: SnapshotJob, pair: Pair) -> ListQuery:
         job.account_id,
         user=UserFilter(pair.user_id),
         course=CourseFilter(pair.course_id),
-        ignore_remote_data=job.options.remote_data == "drop",
+        ignore_remote_data=job.options.remote_data != "keep",
         remote_query=job.options.remote_query,
     )

@@ -26,6 +26,7 @@ from lms_pipeline.lake.publishing import Publication, Published
 from lms_pipeline.settings import Settings
 from lms_pipeline.tables.pulled import PULLED_TABLES, Identity
 from lms_pipeline.transform.dedupe import NO_DUPLICATES, Duplicates
+from lms_pipeline.transform.enrollments import RawSource
 from lms_pipeline.transform.users_courses import ListName
 from lms_pipeline.truto.query import Resource
 
@@ -99,6 +100,11 @@ class SnapshotJob:
     def lists_only(self) -> bool:
         """Whether the job needs no enrollments."""
         return self.tables <= LISTS.keys()
+
+    @property
+    def raw_source(self) -> RawSource:
+        """Where the raw records of fetched enrollments come from."""
+        return "raw" if self.options.uses_raw_format else "remote_data"
 
     @property
     def fingerprint(self) -> str:
@@ -201,13 +207,15 @@ class PairCounts:
     """Pairs of the rotation that were fetched."""
     rotation_changed: int = 0
     """Fetched pairs of the rotation that had changed although their roster entries had not."""
+    raw_calls_saved: int = 0
+    """Requests in the raw format that carried rows save."""
     stops_carrying: bool = False
     """Whether too many of them had changed: nothing is carried over until a person looks."""
 
     @property
     def calls_saved(self) -> int:
-        """Pairs without a call, since nothing says that they changed: one call each."""
-        return self.planned["rotation"] + self.planned["carried"] - self.rotation_fetched
+        """Calls for pairs that were not fetched, since nothing says that they changed: one call each, two with raw."""
+        return self.planned["rotation"] + self.planned["carried"] - self.rotation_fetched + self.raw_calls_saved
 
     @property
     def has_missing(self) -> bool:
@@ -226,7 +234,9 @@ class SnapshotResult:
     """Whether an interrupted run, which this one replaces, had published the snapshot: no call was made."""
     choice: Choice = field(default_factory=lambda: Choice("sweep", ""))
     complete: bool = True
-    """Whether nothing is known to be missing."""
+    """Whether nothing is known to be missing, apart from `raw_gaps`."""
+    raw_gaps: str | None = None
+    """Why raw records are missing although the enrollments are complete, as a sentence; None if none are."""
     requests: int = 0
     seconds: float = 0
     rows: RowCounts = field(default_factory=RowCounts)

@@ -38,6 +38,7 @@ from lms_pipeline.lake.waiting import WaitingPull, save_waiting, take_waiting, u
 from lms_pipeline.snapshot.fetch import FetchedEnrollments, fetch_enrollments
 from lms_pipeline.snapshot.job import LISTS, TABLES, ReplayContext, SnapshotContext, SnapshotJob, SnapshotResult
 from lms_pipeline.snapshot.lists import Lists, fetch_list_table
+from lms_pipeline.snapshot.present import OpenDay, OpenDayStore, check_present, has_later_snapshot
 from lms_pipeline.snapshot.previous import write_fingerprints
 from lms_pipeline.tables.pulled import COURSES, LEARNERS, PULLED_TABLES, UNIFIED_ENROLLMENTS
 from lms_pipeline.truto.client import TrutoClient
@@ -68,7 +69,8 @@ def take_snapshot(
     `report_plan` receives the fetch plan as one sentence, before its calls are made.
 
     Raises:
-        DayNotOpenError: the day is not open, and has no snapshot.
+        DayNotOpenError: the day is not open, or closes before the pull ends, and has no snapshot.
+        WrongPresentError: the clock or the time zone contradicts what was recorded before.
         LakeError: the disk has too little free space, or a file is unusable.
         LockedError: another run pulls the same account and day.
         BudgetSpentError: the calls that the snapshot may cost are used up.
@@ -83,11 +85,14 @@ def take_snapshot(
         if job.interrupted_runs and _find_publishing_run(data, job) in job.interrupted_runs:
             result = _publish_again(job, data, scratch, report_plan)
             return replace(result, was_published=True, seconds=time.monotonic() - started)
-        if now() >= calendar.closes_at(job.day) and _is_published(data, job):
+        is_closed = now() >= calendar.closes_at(job.day) or has_later_snapshot(data, job.partition)
+        if is_closed and _is_published(data, job):
             published = find_published_files(data, PULLED_TABLES, job.partition)
             return SnapshotResult(published, kept=True)
         waited = take_waiting(data, job.partition)
         calendar.check_open(job.day, now())
+        check_present(data, job.partition, calendar, now())
+        open_day = OpenDay(job.partition, calendar, now)
         remove_leftovers(data, PULLED_TABLES, job.partition)
         check_free_space(data, job.partition)
         answers = data.checkpoint_path(job.partition)
@@ -99,7 +104,7 @@ def take_snapshot(
             spent = waited.spent_seconds if waited else 0.0
             with (
                 closing(Budget(job.account_id, job.limits, attempt, hourly, spent_seconds=spent)) as budget,
-                connect(budget, attempt) as client,
+                connect(open_day.guard_requests(budget), OpenDayStore(attempt, open_day)) as client,
                 Publication(data, job.partition, job.run_id) as publication,
             ):
                 session = FetchSession(client, attempt)
@@ -218,12 +223,19 @@ def _run_stages(context: SnapshotContext) -> SnapshotResult:
         rows, writer, pairs = enrollments.writer.counts, enrollments.writer, enrollments.pairs
         complete = lists.is_complete and not pairs.has_missing and not writer.is_partial and rows.duplicates.total == 0
         published = _publish(context, lists, enrollments, complete=complete)
+        if enrollments.raw_gaps is not None:
+            log.warning(
+                "raw_enrollments of %s is incomplete, and without a role an instructor's enrollment counts as a learner's. %s",
+                context.job.partition,
+                enrollments.raw_gaps,
+            )
         if enrollments.plan is not None:
             write_fingerprints(context.data, context.job, enrollments.choice.name, enrollments.plan)
         return SnapshotResult(
             published,
             choice=enrollments.choice,
             complete=complete,
+            raw_gaps=enrollments.raw_gaps,
             requests=context.session.attempt.requests,
             rows=rows,
             pairs=pairs,
@@ -275,8 +287,11 @@ def _publish(
     """Close the files of enrollments, audit them, and publish all five tables; the unified one last."""
     job, writer, rows = context.job, enrollments.writer, enrollments.writer.counts
     metadata = context.describe(enrollments.choice.name, complete=complete)
-    for file in (writer.raw, writer.rejected):
-        file.close(metadata)
+    raw_metadata = {"raw_source": "raw"} if job.options.uses_raw_format else {}
+    if enrollments.raw_gaps is not None:
+        raw_metadata |= {"complete": "false", "incomplete_because": enrollments.raw_gaps}
+    writer.raw.close(metadata | raw_metadata)
+    writer.rejected.close(metadata)
     writer.unified.close({**metadata, "key": ",".join(writer.key), **rows.metadata})
     audit_counts(
         received=rows.received, unified=writer.unified.rows, rejected=rows.rejected, duplicates=rows.duplicates.total

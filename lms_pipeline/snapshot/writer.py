@@ -13,14 +13,18 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lms_pipeline.lake.files import conform
+from lms_pipeline.lake.files import RowGroupWriter, conform
 from lms_pipeline.lake.publishing import Publication
 from lms_pipeline.snapshot.job import RowCounts
 from lms_pipeline.tables.pulled import KEYS, RAW_ENROLLMENTS, REJECTED_ENROLLMENTS, UNIFIED_ENROLLMENTS, Identity
 from lms_pipeline.transform.columns import repeat_value
 from lms_pipeline.transform.dedupe import NO_DUPLICATES, StagedRows
-from lms_pipeline.transform.enrollments import EnrollmentFlattener, ResponseRecords
+from lms_pipeline.transform.enrollments import EnrollmentFlattener, RawSource, ResponseRecords, split_responses
+from lms_pipeline.transform.raw_format import ROLES, build_raw_list_batches
 from lms_pipeline.truto.response import Page
+
+MAX_BATCH_BYTES = 8 * 2**20
+"""Bytes of the records that become rows together: there are four copies of each record while they do."""
 
 
 class EnrollmentWriter:
@@ -29,13 +33,25 @@ class EnrollmentWriter:
     `files` removes those that are not closed.
     """
 
-    def __init__(self, identity: Identity, publication: Publication, scratch: Path, files: ExitStack) -> None:
+    def __init__(
+        self,
+        identity: Identity,
+        publication: Publication,
+        scratch: Path,
+        files: ExitStack,
+        raw_source: RawSource = "remote_data",
+    ) -> None:
         self.key = KEYS[identity]
         self.is_partial = False
         """Whether a response said that records are missing, or the list ended before its announced length."""
         self.missing = 0
         """Records that the list announced and did not bring."""
-        self._flattener = EnrollmentFlattener(identity)
+        self.without_raw = 0
+        """Enrollments of pairs whose response in the raw format is missing or has no record."""
+        self._raw_source = raw_source
+        self._publication, self._scratch, self._files = publication, scratch, files
+        self._roles: RowGroupWriter | None = None
+        self._flattener = EnrollmentFlattener(identity, raw_source)
         self.reading = self._flattener.counts
         self._served = self._carried = self._roster = self._repaired_pages = 0
         self._duplicates = NO_DUPLICATES
@@ -48,12 +64,18 @@ class EnrollmentWriter:
         self.staged_path = self._staged.path
         """The file of the staged rows; readable after `deduplicate`."""
 
-    def add_page(self, page: Page, pair: tuple[str, str] | None = None) -> ResponseRecords:
-        """Count a page and return its records, for `add_responses`; `pair` is the learner and course it was fetched for."""
+    def add_page(self, page: Page, pair: tuple[str, str] | None = None, raw: Page | None = None) -> ResponseRecords:
+        """Count a page and return its records, for `add_responses`.
+
+        `pair` is the learner and course it was fetched for, `raw` the response about them in the raw format.
+        """
         self.missing += page.missing
         self.is_partial |= page.is_partial or page.missing > 0 or (pair is not None and page.next_cursor is not None)
         self._repaired_pages += page.is_repaired
-        return ResponseRecords(page.records, page.received_at, pair)
+        if pair is not None and self._raw_source == "raw":
+            self.without_raw += raw is None or not raw.records
+            self._repaired_pages += raw is not None and raw.is_repaired
+        return ResponseRecords(page.records, page.received_at, pair, raw)
 
     def add_responses(self, responses: Sequence[ResponseRecords]) -> None:
         """Flatten the records of responses, and write them.
@@ -61,10 +83,28 @@ class EnrollmentWriter:
         Raises:
             OtherPairError: a response is about another learner or course than its request.
         """
-        flat = self._flattener.flatten_responses(responses)
-        self._add_rows(flat.unified, flat.raw)
-        self.rejected.write(flat.rejected)
+        for part in split_responses(responses, MAX_BATCH_BYTES):
+            flat = self._flattener.flatten_responses(part)
+            self._add_rows(flat.unified, flat.raw)
+            self.rejected.write(flat.rejected)
         self._served += sum(len(one.records) for one in responses)
+
+    def begin_raw_list(self) -> None:
+        """Drop the rows of the raw list so far: it is read from its start."""
+        self.raw.discard()
+        if self._roles is not None:
+            self._roles.discard()
+        self.raw = self._files.enter_context(self._publication.open(RAW_ENROLLMENTS))
+        self._roles = self._files.enter_context(RowGroupWriter(self._scratch / "roles.parquet", ROLES, "lz4"))
+
+    def add_raw_page(self, page: Page) -> None:
+        """Write the records of a page of the raw list, which `begin_raw_list` began."""
+        for part in split_responses([ResponseRecords(page.records, page.received_at)], MAX_BATCH_BYTES):
+            for response in part:
+                batches = build_raw_list_batches(response.records, response.fetched_at)
+                self.raw.write(batches.raw)
+                if self._roles is not None:
+                    self._roles.write(batches.roles)
 
     def add_roster_rows(self, unified: pa.RecordBatch, raw: pa.RecordBatch | None) -> None:
         """Write rows with the content of roster entries."""
@@ -84,8 +124,14 @@ class EnrollmentWriter:
         self.raw.write(conform(raw, RAW_ENROLLMENTS))
 
     def deduplicate(self, learners: Path, courses: Path) -> int:
-        """Write the staged rows without duplicates, with names and titles from the lists; return the duplicates."""
-        self._duplicates = self._staged.deduplicate(self.unified, (learners, courses))
+        """Write the staged rows without duplicates, with names and titles from the lists; return the duplicates.
+
+        Enrollments that lack a role get it from the raw list.
+        """
+        if self._roles is not None:
+            self._roles.close()
+        roles = None if self._roles is None else self._roles.path
+        self._duplicates = self._staged.deduplicate(self.unified, (learners, courses), roles)
         return self._duplicates.total
 
     @property

@@ -67,9 +67,7 @@ class Rate(NamedTuple):
 
 ENROLLMENT_SETS = (
     EnrollmentSet(
-        "all",
-        "Enrollments in the snapshot, except excluded roles and those that began after the day's end",
-        COUNTED_SOURCES,
+        "all", "Enrollments in the snapshot, except excluded roles and those that began on a later day", COUNTED_SOURCES
     ),
     EnrollmentSet("completed", "Enrollments whose status at the end of the day is completed or passed", STATUS_SOURCES),
     EnrollmentSet(

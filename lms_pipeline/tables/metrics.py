@@ -73,7 +73,7 @@ _LAST_COLUMNS = (
     Column(
         "after_day",
         "int64",
-        "Enrollments begun after the day's end (left out) or completed after it (counted as in progress)",
+        "Enrollments begun on a later day (left out) or completed on one (counted as in progress)",
         COUNTED_SOURCES | {"completed_at"},
     ),
     Column(
@@ -94,6 +94,12 @@ _LAST_COLUMNS = (
     Column("rows_roster", "int64", "Enrollments known only from a roster", _ORIGIN_SOURCES),
     Column("rows_reconstructed", "int64", "Always 0: this version reconstructs no enrollments", _ORIGIN_SOURCES),
     Column("oldest_fetched_at", "timestamp", "When the oldest response behind this row was received", COUNTED_SOURCES),
+    Column(
+        "sentinel_dates",
+        "int64",
+        "Dates before 1980, by which an LMS says that there is no date; read as null, and in extra",
+        DATE_SOURCES | {"due_at", "extra"},
+    ),
 )
 """The last columns of courses and accounts alike."""
 

@@ -59,6 +59,12 @@ STATUSES = (
 )
 """The documented statuses. Any other status is stored as `unknown`, and `status_raw` has it as received."""
 
+RAW_ENROLLMENT_ID_NAMES = ("enrollment_id", "enrollmentId", "enrolment_id", "enrolmentId", "id")
+"""Keys under which a provider's own record may have the id of the enrollment; the first that is there counts."""
+RAW_USER_NAMES = ("user", "learner", "student")
+RAW_COURSE_NAMES = ("course",)
+"""Names of learner and course in a provider's own record: their ids are under `<name>_id`, `<name>Id` or `<name>.id`."""
+
 EMAILS = ListOf((("email", "string"), ("is_primary", "bool"), ("type", "string")))
 URLS = ListOf((("type", "string"), ("url", "string")))
 
@@ -66,7 +72,7 @@ _FETCHED_AT = Column("fetched_at", "timestamp", "When the response with this row
 
 
 def _build_extra_column(record: frozenset[str]) -> Column:
-    doc = "JSON: undocumented keys, and values that could not be read, by their names"
+    doc = "JSON: undocumented keys, values that could not be read, and dates before 1980, by their names"
     return Column("extra", "string", doc, record)
 
 
@@ -95,7 +101,12 @@ RAW_ENROLLMENTS = Table(
         Column(
             "payload_sha256", "string", "SHA-256 of the payload's bytes, hexadecimal", _PAYLOAD_FIELDS, nullable=False
         ),
-        Column("source", "string", "Where the payload was found: remote_data or roster", nullable=False),
+        Column(
+            "source",
+            "string",
+            "Where the payload was found: remote_data, roster, or raw for a response in Truto's raw format",
+            nullable=False,
+        ),
         _FETCHED_AT,
     ),
 )

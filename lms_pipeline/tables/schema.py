@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 Scalar = Literal["string", "double", "int64", "bool", "timestamp", "date"]
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """The version of all tables of the lake. Schemas only grow by new columns, and each addition raises it by one."""
 
 

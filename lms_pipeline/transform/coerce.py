@@ -1,7 +1,7 @@
 """Read one JSON value as the kind that the documentation gives it, or as what it can only mean.
 
-Belongs here: single values, such as numbers in strings, numeric ids and dates without an offset. Not here: records
-(`reader.py`), and any default for a value that is not understood.
+Belongs here: single values, such as numbers in strings and numeric ids. Not here: the forms of a date (`timestamps.py`),
+records (`reader.py`), and any default for a value that is not understood.
 """
 
 from __future__ import annotations
@@ -9,12 +9,13 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any
 
 import msgspec
 
 from lms_pipeline.transform.shapes import Kind
+from lms_pipeline.transform.timestamps import has_last_instant, is_in_calendar, is_sentinel, parse_timestamp
 from lms_pipeline.truto.response import DECODE_ERRORS, read_field
 
 OptionalRaw = msgspec.Raw | msgspec.UnsetType
@@ -36,8 +37,9 @@ STRICT_TYPES: dict[Kind, Any] = {
 """The type that the strict reader requires of each kind, apart from null."""
 _STRICT_DECODERS = {kind: msgspec.json.Decoder(strict_type) for kind, strict_type in STRICT_TYPES.items()}
 
-_NUMBER = re.compile(r"[+-]?\d{1,400}(\.\d{1,400})?([eE][+-]?\d{1,3})?", re.ASCII)
-"""A number in a string. msgspec's lax mode differs: it refuses `"+7"` and `"007"`, and accepts `"nan"`."""
+_NUMBER = re.compile(r"[+-]?(\d{1,400}(\.\d{0,400})?|\.\d{1,400})([eE][+-]?\d{1,3})?", re.ASCII)
+"""A number in a string, also as Oracle writes it: `".5"`. msgspec's lax mode differs: it refuses `"+7"` and `"007"`, and
+accepts `"nan"`."""
 _BOOLS = {"true": True, "1": True, "false": False, "0": False}
 
 
@@ -45,18 +47,26 @@ class UnreadableValueError(Exception):
     """The value can't be read as its kind. The message gives the reason, without the value."""
 
 
+class SentinelDateError(UnreadableValueError):
+    """The value is a timestamp by which an LMS says that there is no date."""
+
+
 def read_value(kind: Kind, raw: msgspec.Raw) -> Any:  # noqa: ANN401 (whatever the kind holds)
     """Return the value of a field, None if it is null or, unless it is a string, blank.
 
     Raises:
         UnreadableValueError: the value is neither as documented nor understood without guessing.
+        SentinelDateError: it is a timestamp that means "no date".
     """
     try:
         strict = _STRICT_DECODERS[kind].decode(raw)
     except DECODE_ERRORS:
         pass
     else:
-        return _check_calendar(strict) if kind == "timestamp" else strict
+        if kind != "timestamp":
+            return strict
+        if not has_last_instant(bytes(raw)):
+            return _check_instant(strict)
     try:
         value = msgspec.json.decode(raw)
     except DECODE_ERRORS:
@@ -87,23 +97,6 @@ def read_object_id(raw: OptionalRaw) -> str | None:
     """Return the `id` of a JSON object, None if it has no usable one or is not an object."""
     object_id: str | None = read_value_or_none("id", read_field(raw, _WithId, _WITHOUT_ID).id)
     return object_id
-
-
-def is_in_calendar(instant: datetime | None) -> bool:
-    """Return whether an instant is in the years 1 to 9999 in UTC. Arrow can hold others, but Python can't read them."""
-    if instant is None or instant.tzinfo is None or 1 < instant.year < 9999:
-        return True
-    try:
-        instant.astimezone(UTC)
-    except OverflowError:
-        return False
-    return True
-
-
-def _check_calendar(instant: datetime) -> datetime:
-    if not is_in_calendar(instant):
-        raise UnreadableValueError("is out of range")
-    return instant
 
 
 def _read_id(value: object) -> str:
@@ -144,16 +137,18 @@ def _read_bool(value: object) -> bool:
 
 
 def _read_timestamp(value: object) -> datetime:
-    if not isinstance(value, str) or "-" not in value:
+    instant = parse_timestamp(value) if isinstance(value, str) else None
+    if instant is None:
         raise UnreadableValueError("is not an ISO 8601 date")
-    try:
-        return _check_calendar(msgspec.convert(value.strip(), datetime))
-    except msgspec.ValidationError:
-        pass
-    try:
-        return _check_calendar(datetime.fromisoformat(value.strip()))
-    except ValueError:
-        raise UnreadableValueError("is not an ISO 8601 date") from None
+    return _check_instant(instant)
+
+
+def _check_instant(instant: datetime) -> datetime:
+    if is_sentinel(instant):
+        raise SentinelDateError("means that there is no date")
+    if not is_in_calendar(instant):
+        raise UnreadableValueError("is out of range")
+    return instant
 
 
 _READERS: dict[Kind, Callable[[object], Any]] = {

@@ -1,13 +1,20 @@
 -- How many of the dropped rows have the same content as the row that replaces them, and how many another.
-WITH content AS (
-    SELECT position, md5(to_json(content)) AS hash
-    FROM (
-        SELECT
-            staged._position AS position,
-            row(*COLUMNS(lambda name: name NOT IN ('_key', '_position', 'fetched_at'))) AS content
-        FROM staged
-        WHERE staged._position IN (SELECT _position FROM dropped UNION SELECT kept FROM dropped)
-    )
+-- Texts are hashed as they are: as JSON, a text of 30 MB would take all of DuckDB's memory.
+WITH hashed AS (
+    SELECT
+        staged._position AS position,
+        CASE
+            WHEN ends_with(typeof(COLUMNS(* EXCLUDE (_key, _position, fetched_at))), '[]')
+                THEN md5(to_json(COLUMNS(* EXCLUDE (_key, _position, fetched_at))))
+            ELSE md5(COLUMNS(* EXCLUDE (_key, _position, fetched_at))::VARCHAR)
+        END
+    FROM staged
+    WHERE staged._position IN (SELECT _position FROM dropped UNION SELECT kept FROM dropped)
+),
+
+content AS (
+    SELECT position, md5(to_json(row(*COLUMNS(* EXCLUDE (position))))) AS hash
+    FROM hashed
 )
 
 SELECT

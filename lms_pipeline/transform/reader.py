@@ -16,8 +16,9 @@ from typing import Any
 
 import msgspec
 
-from lms_pipeline.transform.coerce import STRICT_TYPES, OptionalRaw, UnreadableValueError, is_in_calendar, read_value
+from lms_pipeline.transform.coerce import STRICT_TYPES, OptionalRaw, SentinelDateError, UnreadableValueError, read_value
 from lms_pipeline.transform.shapes import Array, Field, Object, Shape
+from lms_pipeline.transform.timestamps import has_last_instant, is_storable
 from lms_pipeline.truto.response import DECODE_ERRORS
 
 Path = tuple[str, ...]
@@ -57,7 +58,8 @@ class RecordReader:
 
     shape: Shape
     counts: Counter[str] = field(default_factory=Counter)
-    """`read_leniently`, and `unreadable_<field>` for each documented field that could not be read."""
+    """`read_leniently`, and for each documented field `unreadable_<field>`, the values that could not be read, and
+    `sentinel_<field>`, the timestamps that mean "no date"."""
 
     def __post_init__(self) -> None:
         self._documented = build_node(self.shape.record, {})
@@ -80,7 +82,7 @@ class RecordReader:
 
     def _read_strictly(self, raw: msgspec.Raw) -> Record:
         fields = self._decoder.decode(raw)
-        if not all(map(is_in_calendar, self._get_timestamps(fields))):
+        if has_last_instant(bytes(raw)) or not all(map(is_storable, self._get_timestamps(fields))):
             return self._read_leniently(raw)
         has_keys = bool(self._undocumented_keys)
         return Record(fields, _encode_object(dict(iter_undocumented(self._node, fields))) if has_keys else None)
@@ -92,6 +94,7 @@ class RecordReader:
             return self.read(raw)
         self.counts["read_leniently"] += 1
         self.counts.update(f"unreadable_{name.partition('[')[0]}" for name in reader.unreadable)
+        self.counts.update(f"sentinel_{name}" for name in reader.sentinels)
         return Record(fields, _encode_object(reader.extra))
 
     def _add_undocumented_keys(self, keys: Mapping[Path, set[str]]) -> bool:
@@ -178,9 +181,11 @@ class LenientReader:
     """Reads one record field by field, and collects everything in it that has no column."""
 
     extra: dict[str, bytes] = field(default_factory=dict)
-    """Undocumented keys and unreadable values, by their dotted names."""
+    """Undocumented keys, unreadable values and sentinel dates, by their dotted names."""
     unreadable: list[str] = field(default_factory=list)
     """The documented fields that could not be read."""
+    sentinels: list[str] = field(default_factory=list)
+    """The timestamps that mean "no date"."""
     undocumented_keys: dict[Path, set[str]] = field(default_factory=dict)
     """The undocumented keys by the position of their object."""
 
@@ -228,6 +233,10 @@ class LenientReader:
         else:
             try:
                 return read_value(kind, raw)
+            except SentinelDateError:
+                self.extra[name] = bytes(raw)
+                self.sentinels.append(name)
+                return None
             except UnreadableValueError:
                 pass
         if bytes(raw) != b"null":

@@ -16,7 +16,8 @@ import pyarrow as pa
 
 from lms_pipeline.tables.pulled import UNIFIED_ENROLLMENTS
 from lms_pipeline.tables.schema import arrow_schema
-from lms_pipeline.transform.coerce import OptionalRaw, read_object_id, read_value_or_none
+from lms_pipeline.transform.coerce import OptionalRaw, SentinelDateError, read_object_id, read_value_or_none
+from lms_pipeline.transform.timestamps import SENTINELS_END
 from lms_pipeline.truto.response import read_field
 
 RosterKey = Literal["users", "courses"]
@@ -34,6 +35,10 @@ _STATUSES = {
 }
 """TalentLMS's `completion_status`, as code or label. Only the courses of a user have it."""
 
+EPOCHS = ("enrolled_on_timestamp", "completed_on_timestamp")
+"""The fields of an entry that fill a timestamp. `extra` keeps one that means "no date" under this name."""
+
+_YEAR = re.compile(r"(?<!\d)\d{4}(?!\d)", re.ASCII)
 _DURATION = re.compile(r"(?:(\d+)h)?\s*(?:(\d+)m)?\s*(?:(\d+)s)?")
 
 
@@ -77,7 +82,10 @@ def read_roster_response(record: msgspec.Raw, key: RosterKey, owner_id: str) -> 
 
 
 class _Entry(msgspec.Struct):
-    """The fields that are read. The text dates are in the portal's local time: only their presence counts."""
+    """The fields that are read.
+
+    The text dates are in the portal's local time: only their presence counts, unless their year means "no date".
+    """
 
     role: OptionalRaw = msgspec.UNSET
     enrolled_on_timestamp: OptionalRaw = msgspec.UNSET
@@ -103,6 +111,7 @@ class RosterRow(NamedTuple):
     completed_at: datetime | None
     time_spent_seconds: int | None
     role: str | None
+    extra: str | None = None
 
 
 def read_roster_entry(payload: bytes) -> RosterRow:
@@ -112,20 +121,20 @@ def read_roster_entry(payload: bytes) -> RosterRow:
     0 (`in_progress`). Without any of them it is `enrolled`.
     """
     entry = _ENTRY.decode(payload)
-    completed_at = _read_epoch(entry.completed_on_timestamp)
-    expired_at = _read_epoch(entry.expired_on_timestamp)
+    completed_at = _read_epoch_or_none(entry.completed_on_timestamp)
+    expired_at = _read_epoch_or_none(entry.expired_on_timestamp)
     progress, seconds = _read_number(entry.completion_percentage), _read_seconds(entry)
     completion_status = (_read_text(entry.completion_status) or "").strip().lower()
-    if completed_at is not None or _read_text(entry.completed_on):
+    if completed_at is not None or _has_text_date(entry.completed_on):
         status = "completed"
-    elif expired_at is not None or _read_text(entry.expired_on):
+    elif expired_at is not None or _has_text_date(entry.expired_on):
         status = "expired"
     elif completion_status:
         status = _STATUSES.get(completion_status, "unknown")
     else:
         status = "in_progress" if (progress or 0) > 0 or (seconds or 0) > 0 else "enrolled"
-    enrolled_at, role = _read_epoch(entry.enrolled_on_timestamp), _read_text(entry.role)
-    return RosterRow(status, progress, enrolled_at, completed_at, seconds, role)
+    enrolled_at, role = _read_epoch_or_none(entry.enrolled_on_timestamp), _read_text(entry.role)
+    return RosterRow(status, progress, enrolled_at, completed_at, seconds, role, _keep_sentinels(entry))
 
 
 def build_roster_batch(entries: Sequence[RosterEntry], fetched_at: Iterable[datetime]) -> pa.RecordBatch:
@@ -156,15 +165,48 @@ def _read_seconds(entry: _Entry) -> int | None:
     return total if total <= MAX_SECONDS else None
 
 
-def _read_epoch(raw: OptionalRaw) -> datetime | None:
-    """Return the instant of an epoch in seconds, in a string or a number; null, `""` and 0 are no instant."""
+def read_epoch(raw: OptionalRaw) -> datetime | None:
+    """Return the instant of an epoch in seconds, in a string or a number; null, `""` and 0 are no instant.
+
+    Raises:
+        SentinelDateError: it is a timestamp that means "no date".
+    """
     seconds = _read_number(raw)
     if not seconds:
         return None
+    if seconds < SENTINELS_END.timestamp():
+        raise SentinelDateError("means that there is no date")
     try:
         return datetime.fromtimestamp(seconds, UTC)
     except (ValueError, OverflowError, OSError):
         return None
+
+
+def _read_epoch_or_none(raw: OptionalRaw) -> datetime | None:
+    try:
+        return read_epoch(raw)
+    except SentinelDateError:
+        return None
+
+
+def _keep_sentinels(entry: _Entry) -> str | None:
+    """Return the epochs that mean "no date" as a JSON object, as received; None if there are none."""
+    kept = {name: raw for name in EPOCHS if _is_sentinel(raw := getattr(entry, name))}
+    return msgspec.json.encode(kept).decode() if kept else None
+
+
+def _is_sentinel(raw: OptionalRaw) -> bool:
+    try:
+        read_epoch(raw)
+    except SentinelDateError:
+        return True
+    return False
+
+
+def _has_text_date(raw: OptionalRaw) -> bool:
+    text = _read_text(raw)
+    year = _YEAR.search(text) if text else None
+    return bool(text) and (year is None or int(year[0]) >= SENTINELS_END.year)
 
 
 def _read_number(raw: OptionalRaw) -> float | None:

@@ -6,14 +6,23 @@ snapshot (`extract/`).
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Generic, Self, TypeVar
 
 import httpx
 
-from lms_pipeline.truto.errors import PermanentError, TransientError, is_missing_record, is_not_enrolled
+from lms_pipeline.truto.errors import (
+    ExpiredCursorError,
+    PermanentError,
+    TransientError,
+    build_cursor_error,
+    is_missing_record,
+    is_not_enrolled,
+)
 from lms_pipeline.truto.models import Capabilities, IntegratedAccount, read_accounts, read_capabilities
 from lms_pipeline.truto.query import ListQuery, ObjectQuery, QueryError, Resource, ResponseFormat
 from lms_pipeline.truto.request import (
@@ -26,19 +35,24 @@ from lms_pipeline.truto.request import (
     build_record_request,
 )
 from lms_pipeline.truto.response import (
+    BadBodyError,
     Page,
     SingleRecord,
     read_page,
     read_raw_page,
+    read_raw_pair,
     read_record,
     remove_envelope_secrets,
     remove_secrets,
+    skip_byte_order_mark,
 )
 from lms_pipeline.truto.retry import Cooldowns, RetryingTransport, RetryPolicy
 from lms_pipeline.truto.store import OK, ResponseStore, StoredResponse
-from lms_pipeline.truto.transport import Gate, HttpTransport, ReplayTransport, read_body
+from lms_pipeline.truto.transport import Gate, HttpTransport, ReplayTransport, ServerTimeCheck, read_body
 
 T = TypeVar("T")
+
+log = logging.getLogger(__name__)
 
 REMOVE_SECRETS: dict[BodyKind, Callable[[bytes], bytes]] = {
     "unified": remove_secrets,
@@ -46,8 +60,13 @@ REMOVE_SECRETS: dict[BodyKind, Callable[[bytes], bytes]] = {
     "other": bytes,
 }
 """How a body of each kind loses what must not be kept; `other` stays as it came."""
+NO_CONTENT = 204
+EMPTY_LIST = b'{"result":[]}'
+"""What a response without content means to the request of a list."""
 PAGE_READERS: dict[ResponseFormat, Callable[[bytes, datetime], Page]] = {"unified": read_page, "raw": read_raw_page}
 """The formats that have pages and records, and how a page is read."""
+PAIR_READERS = {**PAGE_READERS, "raw": read_raw_pair}
+"""How the response about one pair is read."""
 MAX_PAGES = 100_000
 """Pages of one list: 50 million records at 500 a page."""
 MAX_EMPTY_PAGES = 1_000
@@ -71,7 +90,7 @@ class TrutoClient:
 
     With a `store`, each response is looked up there first, and put there before it counts. Several clients may share
     their `cooldowns`. `gate` is called before each attempt of a request (see `connection.py`); `transport` replaces
-    the network, as in httpx.
+    the network, as in httpx; `check_server_time` is called with the server's `Date` of each response.
     """
 
     def __init__(
@@ -86,13 +105,14 @@ class TrutoClient:
         retry_policy: RetryPolicy | None = None,
         gate: Gate = lambda _request: None,
         timeout: float = 60,
+        check_server_time: ServerTimeCheck | None = None,
     ) -> None:
         self.now = now
         """Returns the current time, with which responses are stamped."""
         self._store = store
         self.is_replay = isinstance(transport, ReplayTransport)
         """Whether every response comes from the store."""
-        self._http = HttpTransport(base_url, token, timeout, transport)
+        self._http = HttpTransport(base_url, token, timeout, transport, check_server_time)
         self._transport = RetryingTransport(self._http, gate, cooldowns or Cooldowns(), retry_policy or RetryPolicy())
 
     @classmethod
@@ -120,9 +140,10 @@ class TrutoClient:
             NotKeptError: a replay without this response.
         """
         stored = self._find(request)
-        if stored is None:
-            return self._send(request, read)
-        return Response(httpx.Headers(), read(stored.body, stored.received_at))
+        if stored is not None:
+            with suppress(BadBodyError):  # an earlier version stored what this one can't use: it is not a response
+                return Response(httpx.Headers(), read(stored.body, stored.received_at))
+        return self._send(request, read)
 
     def pages(self, resource: Resource, query: ListQuery, round_: int = 1) -> Iterator[Page]:
         """Yield the pages of an account's list, until one names no next page; an empty page is not the end.
@@ -131,6 +152,7 @@ class TrutoClient:
 
         Raises:
             QueryError: the format has no pages.
+            ExpiredCursorError: a cursor is refused.
             RepeatedPageError: a cursor leads back.
             TrutoError: as for `fetch`; or the list has no end.
         """
@@ -151,12 +173,15 @@ class TrutoClient:
         return self._fetch_if_present(build_record_request(resource, record_id, query), read_record, is_missing_record)
 
     def pair(self, query: ListQuery) -> Page | None:
-        """Return the enrollment of the query's learner in its course; None if there is none.
+        """Return the enrollment of the query's learner in its course, unified or raw; None if there is none.
 
         Raises:
+            QueryError: the format has no records.
             TrutoError: as for `fetch`.
         """
-        return self._fetch_if_present(build_pair_request(query), read_page, is_not_enrolled)
+        if query.response_format not in PAIR_READERS:
+            raise QueryError(f"The format {query.response_format} has no records: use `fetch`.")
+        return self._fetch_if_present(build_pair_request(query), PAIR_READERS[query.response_format], is_not_enrolled)
 
     def integrated_accounts(self, limit: int | None = None) -> Iterator[IntegratedAccount]:
         """Yield the accounts that the token can see, of every integration, from pages of `limit` accounts.
@@ -170,9 +195,18 @@ class TrutoClient:
     def list_accounts(self) -> tuple[list[IntegratedAccount], int, int]:
         """Return all accounts, how many records were received, and by how many the list ended before its announced length.
 
+        The list starts again once, if a cursor is refused or leads back.
+
         Raises:
             TrutoError: as for `pages`.
         """
+        try:
+            return self._collect_accounts()
+        except (ExpiredCursorError, RepeatedPageError) as broken:
+            log.warning("%s The list is read once more from its beginning.", broken)
+        return self._collect_accounts()
+
+    def _collect_accounts(self) -> tuple[list[IntegratedAccount], int, int]:
         accounts: list[IntegratedAccount] = []
         received = missing = 0
         for page in self._follow_account_pages(None):
@@ -205,7 +239,12 @@ class TrutoClient:
         empty = received = announced = 0
         for _ in range(MAX_PAGES):
             request = build_request(cursor)
-            page = self.fetch(request, read).value
+            try:
+                page = self.fetch(request, read).value
+            except PermanentError as error:
+                if cursor is None:
+                    raise
+                raise build_cursor_error(error, request.label) from None
             received, announced = received + len(page.records), max(announced, page.announced)
             cursor = page.next_cursor
             if cursor is None:
@@ -226,10 +265,10 @@ class TrutoClient:
     ) -> T | None:
         """Return what `read` makes of the body; None if a refusal means an absence, which is stored as well."""
         stored = self._find(request)
-        if stored is not None:
-            return read(stored.body, stored.received_at) if stored.status == OK else None
+        if stored is not None and stored.status != OK:
+            return None
         try:
-            return self._send(request, read).value
+            return self.fetch(request, read).value
         except PermanentError as error:
             if not is_absent(error):
                 raise
@@ -244,7 +283,7 @@ class TrutoClient:
         """Send a request and store its response; one that `read` refuses is requested again, and never stored."""
 
         def receive(response: httpx.Response) -> Response[T]:
-            body = REMOVE_SECRETS[request.body](read_body(response, request))
+            body = _receive_body(response, request)
             received_at = self.now()
             value = read(body, received_at)
             if self._store is not None:
@@ -252,3 +291,20 @@ class TrutoClient:
             return Response(response.headers, value)
 
         return self._transport.fetch(request, receive)
+
+
+def _receive_body(response: httpx.Response, request: Request) -> bytes:
+    """Return the body without what must not be kept; one of another format stays as it came.
+
+    Raises:
+        PermanentError: there is no content, and the request is not one of a list.
+        TrutoError: the body can't be read.
+    """
+    if request.body == "other":
+        return read_body(response, request)
+    if response.status_code != NO_CONTENT:
+        return REMOVE_SECRETS[request.body](skip_byte_order_mark(read_body(response, request)))
+    if not request.is_list:
+        todo = "look at the account in Truto"
+        raise PermanentError("The response has no content", request=request.label, todo=todo, status=NO_CONTENT)
+    return EMPTY_LIST

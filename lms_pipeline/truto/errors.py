@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 from lms_pipeline.errors import LmsPipelineError
+from lms_pipeline.truto.failed_body import Failure
 from lms_pipeline.truto.response import read_field, read_object
 
 MAX_SEARCHED_LENGTH = 2_000
@@ -29,7 +30,14 @@ _SECRETS = re.compile(
     """,
     re.VERBOSE,
 )
-_TRANSIENT = {408, 425, 429, 500, 502, 503, 504}
+_TRANSIENT = {408, 425, 429}
+_PERMANENT = {501, 505}
+"""Failures of a server that don't pass: it has no such method or version. Any other of 500 to 599 may, also an unknown one."""
+_PROXY = range(520, 531)
+"""Statuses of the proxy in front of an API that gets no response from it: https://developers.cloudflare.com/support,
+"Cloudflare 5xx errors"."""
+_EXPIRED_CURSOR = {400, 404, 409, 410, 422}
+"""Statuses with which servers refuse a cursor; https://truto.one/docs does not say which one Truto sends."""
 _TODO = {
     400: "check the account's settings",
     403: "give the token or the connection the right to read it",
@@ -62,13 +70,17 @@ class TrutoError(LmsPipelineError):
         self.server_message = server_message
         """The message of the response, without secrets."""
         self.retry_after = retry_after
-        """Seconds that the server demands to wait; None if it doesn't say."""
+        """Seconds that the server demands to wait, above 0; None if it demands no wait."""
         self.missing_parameters = missing_parameters
         """Query parameters that the provider requires and the request lacks."""
 
 
 class PermanentError(TrutoError):
     """Sending the request again brings the same response."""
+
+
+class ExpiredCursorError(PermanentError):
+    """The cursor to the next page is refused: only the first page leads on."""
 
 
 class TransientError(TrutoError):
@@ -83,7 +95,7 @@ def build_error(
     is_remote = read_field(fields.get("truto_is_remote_error"), bool, default=False)
     message = redact(read_field(fields.get("message"), str, ""), secrets)
     missing = read_object(read_object(fields.get("truto_error_insight")).get("missing_required_query_parameters"))
-    kind = TransientError if status in _TRANSIENT else PermanentError
+    kind = TransientError if is_transient(status) else PermanentError
     what, todo = _describe(status, message, is_remote=is_remote)
     return kind(
         what,
@@ -97,14 +109,56 @@ def build_error(
     )
 
 
+def build_body_error(
+    failure: Failure, headers: Mapping[str, str], request: str, secrets: Iterable[str] = ()
+) -> TransientError:
+    """Return the error of a response with a success status whose body says that the request failed.
+
+    It is always transient: the status and the body contradict each other. Of the statuses in such a body only those
+    that decide how the client waits are believed.
+    """
+    message = redact(failure.message, secrets)
+    status = failure.status if failure.status in {429, 503} else None
+    return TransientError(
+        f"{_name_source(is_remote=failure.is_remote)} sent a failure under a success status, in "
+        f"{redact(failure.field, secrets)!r}{_quote(message, ', and says')}",
+        request=request,
+        todo="try again later",
+        status=status,
+        is_remote=failure.is_remote,
+        server_message=message,
+        retry_after=_read_retry_after(status or 0, headers),
+    )
+
+
+def build_cursor_error(error: PermanentError, request: str) -> PermanentError:
+    """Return what the refusal of a request with a cursor means: an expired cursor, or the same error."""
+    if error.status not in _EXPIRED_CURSOR or error.missing_parameters:
+        return error
+    return ExpiredCursorError(
+        f"{_name_source(is_remote=error.is_remote)} refused the cursor to the next page"
+        f"{_quote(error.server_message, ' and says')}",
+        request=request,
+        todo="run it again, and report it to Truto if it lasts",
+        status=error.status,
+        is_remote=error.is_remote,
+        server_message=error.server_message,
+    )
+
+
+def is_transient(status: int) -> bool:
+    """Return whether a response with this status may be a usable one next time."""
+    return status in _TRANSIENT or (500 <= status < 600 and status not in _PERMANENT)
+
+
 def is_refused_token(error: TrutoError) -> bool:
     """Return whether Truto itself does not accept the token."""
     return error.status == 401 and not error.is_remote
 
 
 def is_missing_record(error: TrutoError) -> bool:
-    """Return whether the provider says that it has no such record."""
-    return error.status == 404 and error.is_remote
+    """Return whether the provider says that it has no such record, or sends a success without one."""
+    return (error.status == 404 and error.is_remote) or error.status == 204
 
 
 def is_not_enrolled(error: TrutoError) -> bool:
@@ -122,12 +176,21 @@ def _describe(status: int, message: str, *, is_remote: bool) -> tuple[str, str]:
         return "Truto does not accept the token", "check TRUTO_API_TOKEN"
     if status == 429:
         return "Too many requests", "try again later"
-    who = "The LMS behind Truto" if is_remote else "Truto"
-    quoted = f" and says {message!r}" if message else ""
-    if status in _TRANSIENT:
-        return f"{who} failed to answer{quoted}", "try again later"
+    who = _name_source(is_remote=is_remote)
+    quoted = _quote(message, " and says")
+    if is_transient(status):
+        failed = "The proxy in front of Truto failed to reach it" if status in _PROXY and not is_remote else None
+        return f"{failed or f'{who} failed to answer'}{quoted}", "try again later"
     todo = _TODO.get(status, "check TRUTO_BASE_URL and the account's settings")
     return f"{who} refused the request{quoted}", todo
+
+
+def _name_source(*, is_remote: bool) -> str:
+    return "The LMS behind Truto" if is_remote else "Truto"
+
+
+def _quote(message: str, introduction: str) -> str:
+    return f"{introduction} {message!r}" if message else ""
 
 
 def redact(text: str, secrets: Iterable[str] = ()) -> str:
@@ -140,11 +203,14 @@ def redact(text: str, secrets: Iterable[str] = ()) -> str:
 
 
 def _read_retry_after(status: int, headers: Mapping[str, str]) -> float | None:
-    """Return `Retry-After`, in seconds or as a date; after a 429 without it, `ratelimit-reset`, in seconds."""
+    """Return `Retry-After`, in seconds or as a date; after a 429 without it, `ratelimit-reset`, in seconds.
+
+    A wait of 0 s, a negative one and a date in the past say nothing: they must not replace the client's own wait.
+    """
     seconds = parse_wait_seconds(headers.get("retry-after", ""), since=headers.get("date", ""))
-    if seconds is None and status == 429:
-        return parse_wait_seconds(headers.get("ratelimit-reset", ""))
-    return seconds
+    if not seconds and status == 429:
+        seconds = parse_wait_seconds(headers.get("ratelimit-reset", ""))
+    return seconds or None
 
 
 def parse_wait_seconds(value: str, since: str = "") -> float | None:
@@ -155,14 +221,14 @@ def parse_wait_seconds(value: str, since: str = "") -> float | None:
     try:
         seconds = float(value)
     except ValueError:
-        until = _parse_http_date(value)
+        until = parse_http_date(value)
         if until is None:
             return None
-        seconds = (until - (_parse_http_date(since) or datetime.now(UTC))).total_seconds()
+        seconds = (until - (parse_http_date(since) or datetime.now(UTC))).total_seconds()
     return None if math.isnan(seconds) else max(0.0, seconds)
 
 
-def _parse_http_date(value: str) -> datetime | None:
+def parse_http_date(value: str) -> datetime | None:
     """Return an HTTP date; one without a zone is in UTC."""
     try:
         parsed = parsedate_to_datetime(value)

@@ -13,12 +13,12 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from lms_pipeline.truto.response import BadBodyError, read_field, read_object
+from lms_pipeline.truto.response import BadBodyError, check_envelope, read_field, read_object
 
 T = TypeVar("T")
 
 LMS_MODEL = "lms"
-"""Name of the unified model of learning management systems."""
+"""Name of the unified model of learning management systems, and of their category."""
 
 log = logging.getLogger(__name__)
 
@@ -49,12 +49,12 @@ class UnifiedResource(msgspec.Struct, frozen=True):
 class Capabilities(msgspec.Struct, frozen=True):
     """The unified resources of an account."""
 
-    unified: tuple[UnifiedResource, ...] = ()
+    unified: tuple[UnifiedResource, ...]
 
     @property
     def is_lms(self) -> bool:
         """Whether the unified LMS model is among them."""
-        return any(one.model == LMS_MODEL for one in self.unified)
+        return any(one.model.strip().lower() == LMS_MODEL for one in self.unified)
 
 
 class _Metadata(msgspec.Struct):
@@ -84,6 +84,7 @@ def read_capabilities(body: bytes, _received_at: datetime) -> Capabilities:
     """Return the capabilities in a body.
 
     Raises:
+        FailedBodyError: the body says that the request failed.
         BadBodyError: the body holds none.
     """
     return _decode(body, Capabilities)
@@ -95,6 +96,7 @@ def read_required_parameters(body: bytes, _received_at: datetime) -> tuple[str, 
     Both notations count: `required: true` in a property, and the list of required properties of JSON Schema.
 
     Raises:
+        FailedBodyError: the body says that the request failed.
         BadBodyError: the body is no metadata.
     """
     return tuple(_find_required(_decode(body, _Metadata).query_schema or {}, ""))
@@ -111,6 +113,7 @@ def _find_required(schema: dict[str, Any], name: str) -> Iterator[str]:
 
 
 def _decode(body: bytes, type_: type[T]) -> T:
+    check_envelope(read_object(body))
     try:
         return msgspec.json.decode(body, type=type_)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

@@ -33,6 +33,8 @@ class Request:
     """The request in messages: without ids of learners and without cursors."""
     account_id: str | None = None
     body: BodyKind = "unified"
+    is_list: bool = False
+    """Whether a response without content is an empty list."""
     has_id: bool = False
     """Whether the path ends with the id of a record."""
     scope: str = ""
@@ -51,9 +53,12 @@ class Request:
         return f"{self.scope} {self.path}?{urlencode(self.parameters)}"
 
 
-def format_list_scope(resource: Resource, round_: int) -> str:
-    """Return the scope of all pages of a list; each round reads the list from its start."""
-    return f"list {resource} {round_}"
+def format_list_scope(resource: Resource, round_: int, response_format: ResponseFormat = "unified") -> str:
+    """Return the scope of all pages of a list; each round reads the list from its start.
+
+    A list in another format has its own cursors, so that it restarts without the unified one.
+    """
+    return f"list {resource} {'' if response_format == 'unified' else f'{response_format} '}{round_}"
 
 
 def build_list_request(resource: Resource, query: ListQuery, cursor: str | None = None, round_: int = 1) -> Request:
@@ -65,7 +70,8 @@ def build_list_request(resource: Resource, query: ListQuery, cursor: str | None 
         f"GET {path} of account {query.account_id}",
         query.account_id,
         _classify_body(query.response_format),
-        scope=format_list_scope(resource, round_),
+        is_list=True,
+        scope=format_list_scope(resource, round_, query.response_format),
     )
 
 
@@ -102,7 +108,7 @@ def build_accounts_request(limit: int | None = None, cursor: str | None = None) 
     """Build the request of one page of the integrated accounts."""
     path = "/integrated-account"
     parameters = encode_parameters("", {"limit": limit, "next_cursor": cursor})
-    return Request(path, tuple(parameters), f"GET {path}", scope="accounts")
+    return Request(path, tuple(parameters), f"GET {path}", is_list=True, scope="accounts")
 
 
 def build_capabilities_request(account_id: str) -> Request:

@@ -15,6 +15,8 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from lms_pipeline.truto.failed_body import Failure, find_envelope_failure, find_object_failure, has_only_known_fields
+
 T = TypeVar("T")
 D = TypeVar("D")
 
@@ -30,6 +32,7 @@ _LONE_SURROGATE = re.compile(
     rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(\\u[dD][89a-fA-F][0-9a-fA-F]{2})|\\."
 )
 """Escapes in order of reading: a pair (kept), half a pair (group 1), any other escape (kept)."""
+_BYTE_ORDER_MARKS = re.compile(rb"(?:\xef\xbb\xbf)+")
 _SECRET_KEYS = ("debug", "context")
 """Keys under which Truto may show how it signs in to the LMS."""
 _ENVELOPE_KEYS = {
@@ -41,6 +44,14 @@ _ENVELOPE_KEYS = {
 
 class BadBodyError(Exception):
     """The body is not what the API sends; the message says why, without its contents."""
+
+
+class FailedBodyError(BadBodyError):
+    """The body says of itself that the request failed."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__("says that the request failed")
+        self.failure = failure
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,13 +93,13 @@ class _Envelope(msgspec.Struct):
     @property
     def records(self) -> Sequence[msgspec.Raw] | None:
         """The records in a list; None if there are none under either name."""
-        return list(self._found.values()) if isinstance(self._found, dict) else self._found
+        return list(self.found.values()) if isinstance(self.found, dict) else self.found
 
     @property
     def is_partial(self) -> bool:
         """Whether records are missing: Truto says so, or of several with the same key only the last is left."""
         count = self.result_count if isinstance(self.result_count, int) else 0
-        return bool(self.is_partial_response) or (isinstance(self._found, dict) and count > len(self._found))
+        return bool(self.is_partial_response) or (isinstance(self.found, dict) and count > len(self.found))
 
     @property
     def announced(self) -> int:
@@ -99,7 +110,8 @@ class _Envelope(msgspec.Struct):
         return max(0, count) if isinstance(count, int) else 0
 
     @property
-    def _found(self) -> list[msgspec.Raw] | dict[str, msgspec.Raw] | None:
+    def found(self) -> list[msgspec.Raw] | dict[str, msgspec.Raw] | None:
+        """What is under either name."""
         return self.result if self.result is not None else self.results
 
     def read_cursor(self) -> str | None:
@@ -125,46 +137,100 @@ def read_page(body: bytes, received_at: datetime) -> Page:
     """Return the page in `body`; records stand under `result` or `results`, in a list or keyed.
 
     Raises:
+        FailedBodyError: the body says that the request failed.
         BadBodyError: cut short, no JSON, no UTF-8, or no list in it.
     """
-    _, envelope, is_repaired = _decode(body, _ENVELOPE)
-    records = envelope.records
-    if records is None:
-        raise BadBodyError("has no list under 'result'")
-    return Page(
-        records, envelope.read_cursor(), envelope.is_partial, received_at, is_repaired, announced=envelope.announced
-    )
+    body, members, is_repaired = _decode(body, _OBJECT)
+    check_envelope(members)
+    return _build_page(_decode(body, _ENVELOPE)[1], received_at, is_repaired=is_repaired)
 
 
 def read_raw_page(body: bytes, received_at: datetime) -> Page:
     """Return a page of a provider's own records: in Truto's envelope, in a bare list, or one bare object.
 
+    An object under `result` is one record: its keys are the provider's.
+
     Raises:
         BadBodyError: as for `read_page`.
     """
     body, value, is_repaired = _decode(body, _RECORDS)
-    if isinstance(value, dict) and _is_envelope(value):
-        envelope = _decode(body, _ENVELOPE)[1]
-        return Page(
-            envelope.records or [],
-            envelope.read_cursor(),
-            envelope.is_partial,
-            received_at,
-            is_repaired,
-            announced=envelope.announced,
-        )
-    records = value if isinstance(value, list) else [msgspec.Raw(body)]
+    if isinstance(value, dict):
+        if _may_be_envelope(value):
+            check_envelope(value)
+        if _is_envelope(value):
+            envelope = _decode(body, _ENVELOPE)[1]
+            records = _require_records(envelope)
+            if isinstance(envelope.found, dict):
+                records = [value["results" if envelope.result is None else "result"]]
+            _check_records(records)
+            is_partial, cursor = bool(envelope.is_partial_response), envelope.read_cursor()
+            announced = 0 if isinstance(envelope.found, dict) else envelope.announced
+            return Page(records, cursor, is_partial, received_at, is_repaired, announced=announced)
+    records = value if isinstance(value, list) else [msgspec.Raw(body.strip())]
+    _check_records(records)
     return Page(records, None, is_partial=False, received_at=received_at, is_repaired=is_repaired, has_envelope=False)
+
+
+def read_raw_pair(body: bytes, received_at: datetime) -> Page:
+    """Return the provider's own record of one pair, as `read_raw_page`; null is no record.
+
+    Raises:
+        BadBodyError: as for `read_page`.
+    """
+    if body.strip() == b"null":
+        return Page([], None, is_partial=False, received_at=received_at, has_envelope=False)
+    return read_raw_page(body, received_at)
 
 
 def read_record(body: bytes, received_at: datetime) -> SingleRecord:
     """Return the one object that `body` is.
 
     Raises:
+        FailedBodyError: the object is an error and no record.
         BadBodyError: cut short, no JSON, no UTF-8, or no object.
     """
-    body, _, _ = _decode(body, _OBJECT)
+    body, members, _ = _decode(body, _OBJECT)
+    _raise_failure(find_object_failure(members))
     return SingleRecord(msgspec.Raw(body.strip()), received_at)
+
+
+def check_envelope(members: dict[str, msgspec.Raw]) -> None:
+    """Check that an envelope does not say of itself that the request failed; so may an object in place of its records.
+
+    Raises:
+        FailedBodyError: it says so.
+    """
+    if not members.keys() <= _ENVELOPE_KEYS:
+        _raise_failure(find_envelope_failure(members))
+    for name in members.keys() & {"result", "results"}:
+        if bytes(memoryview(members[name])[:1]) == b"{":
+            _raise_failure(find_object_failure(read_object(members[name])))
+
+
+def _build_page(envelope: _Envelope, received_at: datetime, *, is_repaired: bool) -> Page:
+    records = _require_records(envelope)
+    _check_records(records)
+    return Page(
+        records, envelope.read_cursor(), envelope.is_partial, received_at, is_repaired, announced=envelope.announced
+    )
+
+
+def _require_records(envelope: _Envelope) -> Sequence[msgspec.Raw]:
+    if envelope.records is None:
+        raise BadBodyError("has no list under 'result'")
+    return envelope.records
+
+
+def _check_records(records: Sequence[msgspec.Raw]) -> None:
+    """Check that the records are not errors, all of them; one among others is a record that can't be used."""
+    failure = find_object_failure(read_object(records[0])) if records else None
+    if failure is not None and all(find_object_failure(read_object(record)) for record in records[1:]):
+        raise FailedBodyError(failure)
+
+
+def _raise_failure(failure: Failure | None) -> None:
+    if failure is not None:
+        raise FailedBodyError(failure)
 
 
 def read_field(raw: bytes | msgspec.Raw | msgspec.UnsetType | None, type_: type[T], default: D) -> T | D:
@@ -193,6 +259,12 @@ def read_object(raw: bytes | msgspec.Raw | None) -> dict[str, msgspec.Raw]:
 @cache
 def _build_decoder(type_: Any) -> msgspec.json.Decoder[Any]:  # noqa: ANN401 (any type)
     return msgspec.json.Decoder(type_)
+
+
+def skip_byte_order_mark(body: bytes) -> bytes:
+    """Return the JSON after a byte order mark, which RFC 8259, 8.1, allows a reader to ignore; some servers send several."""
+    mark = _BYTE_ORDER_MARKS.match(body)
+    return body[mark.end() :] if mark else body
 
 
 def remove_secrets(body: bytes) -> bytes:
@@ -239,7 +311,16 @@ def _try_decode(body: bytes | msgspec.Raw, decoder: msgspec.json.Decoder[T]) -> 
 
 
 def _is_envelope(members: dict[str, msgspec.Raw]) -> bool:
-    return members.keys() <= _ENVELOPE_KEYS and bool(members.keys() & {"result", "results"})
+    """Return whether an object is Truto's envelope: with no other keys, or with a cursor and those of a success."""
+    if members.keys() <= _ENVELOPE_KEYS:
+        return bool(members.keys() & {"result", "results"})
+    return "next_cursor" in members and _may_be_envelope(members)
+
+
+def _may_be_envelope(members: dict[str, msgspec.Raw]) -> bool:
+    """Return whether an object has a list of records, or null for it, and otherwise only keys of envelopes and errors."""
+    found = [bytes(memoryview(members[name])[:1]) for name in ("result", "results") if name in members]
+    return bool(found) and set(found) <= {b"[", b"n", b"{"} and has_only_known_fields(members)
 
 
 def _encode(value: object) -> msgspec.Raw:

@@ -6,8 +6,9 @@ Belongs here: one request and its response. Not here: repeating a request (`retr
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from datetime import datetime
 from threading import Lock
 from urllib.parse import urlsplit
 
@@ -15,8 +16,10 @@ import httpx
 
 from lms_pipeline import __version__
 from lms_pipeline.settings import LOOPBACK
-from lms_pipeline.truto.errors import PermanentError, TransientError, build_error
+from lms_pipeline.truto.content_encoding import decode_pieces, parse_encoding
+from lms_pipeline.truto.errors import PermanentError, TransientError, build_body_error, build_error, parse_http_date
 from lms_pipeline.truto.request import Request
+from lms_pipeline.truto.response import FailedBodyError, skip_byte_order_mark
 from lms_pipeline.truto.store import NotKeptError
 
 MAX_BODY_BYTES = 64 * 2**20
@@ -30,11 +33,23 @@ Gate = Callable[[Request], None]
 """Called before each attempt of a request: it may wait, or raise to stop the request."""
 
 
+ServerTimeCheck = Callable[[datetime], None]
+"""Called with the `Date` of each response: it may raise to stop the request."""
+
+
 class HttpTransport:
     """Sends requests with the token; `count` is the number sent. Threads may share it."""
 
-    def __init__(self, base_url: str, token: str, timeout: float, transport: httpx.BaseTransport | None = None) -> None:
+    def __init__(
+        self,
+        base_url: str,
+        token: str,
+        timeout: float,
+        transport: httpx.BaseTransport | None = None,
+        check_server_time: ServerTimeCheck | None = None,
+    ) -> None:
         self.count = 0
+        self._check_server_time = check_server_time
         self._counting = Lock()
         self._token = token
         self._http = httpx.Client(
@@ -60,7 +75,8 @@ class HttpTransport:
         """Send a request; the body of the response is not read yet.
 
         Raises:
-            TrutoError: no response, or one without success; also while the block reads the body.
+            TrutoError: no response, or one without success; also while the block reads the body, or if the body says
+                that the request failed.
         """
         with self._counting:
             self.count += 1
@@ -69,12 +85,21 @@ class HttpTransport:
             _map_errors(request.label),
             self._http.stream("GET", request.path, params=request.parameters, extensions=extensions) as response,
         ):
+            server_time = parse_http_date(response.headers.get("date", ""))
+            if self._check_server_time is not None and server_time is not None:
+                self._check_server_time(server_time)
             if not response.is_success:
-                body = read_body(response, request)
+                body = b""
+                with suppress(httpx.DecodingError):  # the status says enough
+                    body = skip_byte_order_mark(read_body(response, request))
                 raise build_error(
                     response.status_code, response.headers, body, request.label, self._collect_secrets(request)
                 )
-            yield response
+            try:
+                yield response
+            except FailedBodyError as failed:
+                secrets = self._collect_secrets(request)
+                raise build_body_error(failed.failure, response.headers, request.label, secrets) from None
 
     def _collect_secrets(self, request: Request) -> list[str]:
         secrets = {self._token, *request.secrets}
@@ -102,18 +127,26 @@ def read_body(response: httpx.Response, request: Request) -> bytes:
         PermanentError: the body is too large.
         TransientError: the body takes too long.
     """
-    if "," in response.headers.get("content-encoding", ""):
-        raise httpx.DecodingError("compressed more than once")
-    started, body = time.monotonic(), bytearray()
-    for piece in response.iter_bytes():
-        body += piece
-        if len(body) > MAX_BODY_BYTES:
+    encoding = parse_encoding(response.headers.get("content-encoding", ""))
+    if encoding in {"gzip", "deflate"}:
+        pieces = decode_pieces(_limit(response.iter_raw(), request), encoding)
+    else:
+        pieces = response.iter_bytes()
+    return b"".join(_limit(pieces, request))
+
+
+def _limit(pieces: Iterable[bytes], request: Request) -> Iterator[bytes]:
+    """Yield the pieces of a body, as they come or decoded, until they are too many or take too long."""
+    started, size = time.monotonic(), 0
+    for piece in pieces:
+        size += len(piece)
+        if size > MAX_BODY_BYTES:
             problem = f"The response is larger than {MAX_BODY_BYTES // 2**20} MB"
             raise PermanentError(problem, request=request.label, todo="lower the page size")
         if time.monotonic() - started > MAX_BODY_SECONDS:
             problem = f"The response took over {MAX_BODY_SECONDS:.0f} s"
             raise TransientError(problem, request=request.label, todo="try again later")
-    return bytes(body)
+        yield piece
 
 
 @contextmanager

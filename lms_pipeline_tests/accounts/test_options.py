@@ -2,7 +2,7 @@
 
 import pytest
 
-from lms_pipeline.accounts.options import AccountOptions, load_options, resolve_identity
+from lms_pipeline.accounts.options import AccountOptions, load_options, resolve_excluded_roles, resolve_identity
 from lms_pipeline.errors import LmsPipelineError, SettingsError, WrongUseError
 from lms_pipeline.lake.paths import BadIdError
 from lms_pipeline.settings import Settings
@@ -81,13 +81,15 @@ def test_each_account_has_its_own_options(read):
         ('[accounts.a]\nstrategy = "guess"', r" for a: strategy must be auto, sweep, roster, learner or pairs\.$"),
         ("[accounts.a]\nstrategy = 5", r" for a: strategy must be auto, sweep, roster, learner or pairs\.$"),
         ('[accounts.a]\nidentity = "email"', r" for a: identity must be pair or enrollment_id\.$"),
-        ('[accounts.a]\nremote_data = "maybe"', r" for a: remote_data must be keep or drop\.$"),
+        ('[accounts.a]\nremote_data = "maybe"', r" for a: remote_data must be keep, drop or raw_format\.$"),
         ("[accounts.a]\npage_size = 0", r" for a: page_size must be a whole number, at least 1\.$"),
         ("[accounts.a]\npage_size = 10001", r" for a: page_size must be a whole number, at most 10,000\.$"),
         ('[accounts.a]\ncalls_per_hour = "9"', r" for a: calls_per_hour must be a whole number\.$"),
         ("[accounts.a]\nmax_hours = 0", r" for a: max_hours must be a number, above 0\.$"),
         ("[accounts.a]\nname = 5", r" for a: name must be a text in quotes\.$"),
         ("[accounts.a]\nname = 2026-01-31", r" for a: name must be a text in quotes\.$"),
+        ('[accounts.a]\nexcluded_roles = "tutor"', r" for a: excluded_roles must be a list of texts in quotes, "),
+        ("[accounts.a]\nexcluded_roles = [5]", r" for a: excluded_roles must be a list of texts in quotes, "),
         ("[accounts.a]\nremote_query = 7", r" for a: remote_query must be a table\.$"),
         ("[accounts]\na = 3", r": every account must be a table \[accounts\.<id>\]\.$"),
         ("accounts = 3", r": every account must be a table \[accounts\.<id>\]\.$"),
@@ -153,3 +155,16 @@ def test_the_identity_of_talentlms_is_always_the_pair(configured):
 )
 def test_the_identity_of_any_other_lms_is_the_enrollment_id_by_default(configured, identity):
     assert resolve_identity("docebo", configured) == identity
+
+
+@pytest.mark.parametrize(
+    ("text", "roles"),
+    [
+        ("", ("tutor",)),
+        ('[accounts.a]\nexcluded_roles = ["Mentor", "guest"]', ("Mentor", "guest")),
+        ("[accounts.a]\nexcluded_roles = []", ()),
+    ],
+)
+def test_the_excluded_roles_of_an_account_replace_those_of_the_settings(read, text, roles):
+    options = read(text).get("a", AccountOptions())
+    assert resolve_excluded_roles(Settings(excluded_roles=("tutor",)), options) == roles

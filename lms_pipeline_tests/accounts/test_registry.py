@@ -72,6 +72,9 @@ def test_a_known_account_is_not_new_and_keeps_its_first_day(registry):
     ("integration", "category", "is_added"),
     [
         ("docebo", "lms", True),
+        ("docebo", "LMS", True),
+        ("docebo", " Lms ", True),
+        ("docebo", "", False),
         ("talentlms", None, True),
         ("TalentLMS", "hris", True),
         ("docebo", None, False),

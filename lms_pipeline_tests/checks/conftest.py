@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import Any
 
@@ -45,9 +45,7 @@ class PublishedFiles:
         settings = Settings(data_dir=self.data.root)
         with open_subject(settings, self.data, partition) as open_table:
             subject = open_table(table)
-            return check(
-                Subject(subject.data, partition, table, subject.calendar, AccountOptions(**options), subject.connection)
-            )
+            return check(replace(subject, options=AccountOptions(**options)))
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import pytest
 from lms_pipeline.defs.event_log_sync import sync_in_background, sync_missing_events
 from lms_pipeline.lake.lock import partition_lock
 from lms_pipeline.lake.paths import DataDir, Partition
+from lms_pipeline.tables.pulled import LEARNERS, UNIFIED_ENROLLMENTS
 from lms_pipeline_tests.defs.conftest import DAY
 from lms_pipeline_tests.support.data_directory import age, put_responses
 from lms_pipeline_tests.support.lake_files import enrollment, publish
@@ -58,6 +59,56 @@ def test_a_locked_item_is_reported_and_the_exit_status_is_1(command, data):
         f"{data.pull_folder(locked)} stays until the next housekeeping: acme on 2025-11-30 is being pulled"
     )
     assert done.out.splitlines()[0] == "Removed 1 answers (100 B), 1 details (10 B)."
+
+
+class TestRemove:
+    """`--remove ACCOUNT DATE`."""
+
+    def test_removes_every_file_of_the_day_and_no_other(self, command, data):
+        publish(data, "acme", LONG_AGO, enrollment("u1"))
+        publish(data, "acme", DAY, {"user_id": "u1"}, table=LEARNERS)
+        others = sorted(path for path in data.root.rglob("*snapshot_date=" + LONG_AGO.isoformat() + "*"))
+        done = command("housekeeping", "--remove", "acme", DAY.isoformat())
+        assert (done.status, done.err) == (0, "")
+        assert done.out.splitlines()[0] == (
+            f"Removed 4 files of acme on {DAY}. Dagster's event log still shows the runs that wrote them."
+        )
+        assert list(data.root.rglob(f"*snapshot_date={DAY}*")) == []
+        assert all(path.exists() for path in others)
+
+    def test_the_warehouse_shows_it_no_more(self, command, data):
+        command("materialize", "--select", "warehouse")
+        assert "u1" in command("query", "SELECT user_id FROM unified_enrollments").out
+        command("housekeeping", "--remove", "acme", DAY.isoformat())
+        assert "u1" not in command("query", "SELECT user_id FROM unified_enrollments").out
+
+    def test_a_dry_run_lists_the_files(self, command, data):
+        done = command("housekeeping", "--dry-run", "--remove", "acme", DAY.isoformat())
+        assert (done.status, len(done.out.splitlines())) == (0, 3)
+        assert data.file(UNIFIED_ENROLLMENTS, Partition("acme", DAY)).exists()
+
+    def test_a_day_that_is_being_pulled_stays(self, command, data):
+        with partition_lock(data, Partition("acme", DAY)):
+            done = command("housekeeping", "--remove", "acme", DAY.isoformat())
+        assert (done.status, done.out) == (1, "")
+        assert f"acme on {DAY} is being pulled by another run" in done.err
+        assert data.file(UNIFIED_ENROLLMENTS, Partition("acme", DAY)).exists()
+
+    @pytest.mark.parametrize(
+        ("account", "day", "problem"),
+        [
+            ("acme", "2025-01-01", "Nothing of acme on 2025-01-01 is stored"),
+            ("nobody", "2025-01-01", "Nothing of nobody on 2025-01-01 is stored"),
+            ("../acme", "2025-01-01", "can't be an account id"),
+            ("acme", "yesterday", "is not a day: write it as 2026-01-31."),
+        ],
+    )
+    def test_wrong_use_removes_nothing(self, command, data, account, day, problem):
+        before = sorted(data.lake.rglob("*"))
+        done = command("housekeeping", "--remove", account, day)
+        assert done.status == 2
+        assert problem in done.err
+        assert sorted(data.lake.rglob("*")) == before
 
 
 class TestUi:

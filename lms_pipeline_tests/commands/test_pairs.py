@@ -82,6 +82,19 @@ def test_a_dry_run_prints_plan_and_cost_and_stores_nothing(run_on_day, portal, t
     )
 
 
+def test_a_dry_run_counts_two_calls_for_each_pair_in_the_raw_format(run_on_day):
+    options = 'remote_data = "raw_format"\n'
+    first = run_on_day(0, "materialize", "--dry-run", options=options)
+    assert "4 calls for rosters, then two for each enrollment, 160 at most.\n" in first.out
+    run_on_day(0, *PULL, options=options)
+    again = run_on_day(1, "materialize", "--dry-run", options=options)
+    # two lists, 4 rosters, and two calls for each of a seventh of 40 enrollments
+    assert "40 enrollments in the previous snapshot: 18 calls, about " in again.out
+    assert again.out.rstrip().splitlines()[0].endswith(", plus two calls for each changed enrollment.")
+    every_pair = run_on_day(1, "materialize", "--dry-run", options=f'{options}strategy = "pairs"\n')
+    assert ": 162 calls, about " in every_pair.out
+
+
 def test_a_dry_run_reads_the_budget_and_the_pairs_file(run_on_day, tmp_path):
     (tmp_path / "pairs.csv").write_text("user_id,course_id\n1,101\n2,101\n", encoding="utf-8")
     options = f'strategy = "pairs"\ncalls_per_snapshot = 3\npairs_file = "{tmp_path}/pairs.csv"\n'

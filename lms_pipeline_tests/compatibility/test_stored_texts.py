@@ -51,6 +51,7 @@ carry_errors = 0.5
             "strategy = 'pairs'\npairs_file = 'pairs of today.csv'\nidentity = 'pair'\nname = 'Acme'",
             '[null,"pair","pairs","keep",{},500,"pairs of today.csv"]',
         ),
+        ("remote_data = 'raw_format'", '[null,"pair","auto","raw_format",{},500,null]'),
     ],
 )
 def test_the_text_of_a_fetch_plan_stays_byte_for_byte(options, plan):

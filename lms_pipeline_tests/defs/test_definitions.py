@@ -1,6 +1,7 @@
 import subprocess
 import sys
 import warnings
+import zoneinfo
 
 import dagster as dg
 import pytest
@@ -124,6 +125,11 @@ def test_lms_now_ends_the_daily_partitions(defs):
     partitions = specs(defs)["unified_enrollments"].partitions_def
     days = partitions.get_partitions_def_for_dimension("date")
     assert days.get_partition_keys() == [f"2026-03-{day:02}" for day in range(1, 11)]
+
+
+def test_dagster_reads_the_time_zones_that_decide_which_day_is_open(defs):
+    """Without a path there is only the package `tzdata`."""
+    assert zoneinfo.TZPATH == ()
 
 
 def test_the_description_of_the_source_says_that_lms_now_is_set(settings, defs):

@@ -9,7 +9,7 @@ from lms_pipeline.defs.failures import WILL_RETRY_TAG
 from lms_pipeline.defs.instance import run_partitions
 from lms_pipeline.defs.partitions import add_accounts, build_partition_key
 from lms_pipeline.lake.paths import Partition
-from lms_pipeline.sandbox.faults import Html, RevokedConnection, Status
+from lms_pipeline.sandbox.faults import FailedBody, Html, RevokedConnection, Status
 from lms_pipeline.truto.retry import RetryPolicy
 from lms_pipeline_tests.defs.conftest import DAY
 
@@ -72,9 +72,18 @@ def test_the_cause_is_the_first_error_in_the_log(fault, cause, fail, instance):
     ]
 
 
-@pytest.mark.parametrize("status", [500, 503])
-def test_a_transient_error_is_retried_by_a_new_run(status, fail, instance):
-    run = fail(Status(account="north", status=status))
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Status(account="north", status=500),
+        Status(account="north", status=503),
+        Html(account="north", status=522),
+        FailedBody(account="north"),
+    ],
+    ids=["500", "503", "522", "a failed body"],
+)
+def test_a_transient_error_is_retried_by_a_new_run(fault, fail, instance):
+    run = fail(fault)
     assert run.tags[WILL_RETRY_TAG] == "true"
     steps = [entry.dagster_event for entry in instance.all_logs(run.run_id) if entry.is_dagster_event]
     assert not any(event.is_step_up_for_retry for event in steps)

@@ -15,6 +15,7 @@ from lms_pipeline.defs.metadata import build_pull_metadata
 from lms_pipeline.extract.strategy_selection import Choice
 from lms_pipeline.lake import warehouse
 from lms_pipeline.lake.paths import DataDir, Partition
+from lms_pipeline.lake.publishing import Publication
 from lms_pipeline.snapshot.job import PairCounts, RowCounts, SnapshotResult
 from lms_pipeline.tables.catalog import TABLES
 from lms_pipeline.tables.measures import RATES
@@ -162,6 +163,14 @@ class TestFigures:
         assert (shown["read_leniently"], shown["unreadable_values"]) == (3, 3)
         assert shown["which_fields"].value == {"score": 2, "due_at": 1}
 
+    def test_of_sentinel_dates_are_their_number_if_there_are_any(self, unified):
+        reading = {"unified_enrollments": Counter(read_leniently=3, sentinel_due_at=2, sentinel_completed_at=1)}
+        shown = build_pull_metadata(SnapshotResult(reading=reading), unified)
+        assert (shown["sentinel_dates"], shown["unreadable_values"]) == (3, 0)
+        assert "sentinel_dates" not in build_pull_metadata(
+            SnapshotResult(reading={"unified_enrollments": Counter()}), unified
+        )
+
     def test_of_a_list_have_its_rejected_and_duplicates(self, publish_table):
         reading = {"courses": Counter(rejected=1, duplicates=2), "learners": Counter()}
         shown = build_pull_metadata(SnapshotResult(reading=reading), publish_table(COURSES))
@@ -172,3 +181,17 @@ class TestFigures:
         shown = build_pull_metadata(SnapshotResult(requests=7, seconds=1.23456), publish_table(RAW_ENROLLMENTS))
         assert (shown["requests"], shown["seconds"]) == (7, 1.235)
         assert "served" not in shown
+
+    def test_of_raw_records_that_are_missing_are_not_those_of_the_enrollments(self, publish_table, tmp_path):
+        raw = publish_table(RAW_ENROLLMENTS)
+        with Publication(DataDir(tmp_path), Partition("acme", DAY), "run-2") as publication:
+            with publication.open(RAW_ENROLLMENTS) as file:
+                file.close({"complete": "false", "incomplete_because": "no envelope"})
+            publication.publish([(file, ())])
+        result = SnapshotResult(complete=True, raw_gaps="no envelope")
+        shown = build_pull_metadata(result, raw)
+        assert (shown["complete"], shown["incomplete_because"]) == (False, "no envelope")
+        shown = build_pull_metadata(SnapshotResult(kept=True), raw)
+        assert (shown["complete"], shown["incomplete_because"]) == (False, "no envelope")
+        shown = build_pull_metadata(result, publish_table(LEARNERS))
+        assert (shown["complete"], "incomplete_because" in shown) == (True, False)

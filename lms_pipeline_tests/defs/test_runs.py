@@ -48,6 +48,20 @@ def test_served_is_the_sum_of_stored_rejected_and_duplicates(published):
     assert figures["served"] == 3 == sum(figures[name] for name in parts)
 
 
+def test_metrics_computed_again_leave_out_the_roles_of_now(run, settings, tmp_path):
+    def compute(**changed):
+        (outcome,) = run(NORTH, select=["account_completion"], **changed)
+        assert outcome.error is None
+        (row,) = lake.read("account_completion", accounts=["north"], data_dir=settings.data_dir).to_pylist()
+        return row["n_all"], row["left_out_by_role"]
+
+    (tmp_path / "accounts.toml").write_text("[accounts.north]\nexcluded_roles = []\n", "utf-8")
+    run(NORTH)
+    assert compute() == (3, 0)
+    assert compute(excluded_roles=("Learner",)) == (0, 3)
+    assert compute(excluded_roles=("Learner",), accounts_file=tmp_path / "accounts.toml") == (3, 0)
+
+
 def test_a_failed_account_does_not_stop_the_next(run, instance, sandbox, registry):
     registry.add("nowhere", name=None, first_day=DAY)
     failed, published = run(Partition("nowhere", DAY), SOUTH)

@@ -13,7 +13,10 @@ import duckdb
 import pytest
 
 from lms_pipeline import lake
+from lms_pipeline.lake.paths import DataDir
 from lms_pipeline.sandbox import DEFAULT_TOKEN
+from lms_pipeline.tables.catalog import TABLES
+from lms_pipeline_tests.support.old_duckdb import needs_old_duckdb, read_warehouse
 
 ROOT = Path(__file__).parents[2]
 COMMAND = Path(sys.executable).with_name("lms-pipeline")
@@ -136,6 +139,18 @@ def test_the_readmes_snippets_run_as_written(index, folder, data):
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.strip()
+
+
+@needs_old_duckdb
+def test_an_old_duckdb_reads_every_table_and_view_of_the_warehouse(data):
+    tables = read_warehouse(DataDir(data))
+    assert set(tables) == set(TABLES)
+    for name, (rows, accounts, first, last) in tables.items():
+        days = ["2026-06-30" if name == "learner_completion" else "2026-06-29", "2026-06-30"]
+        if rows or name != "rejected_enrollments":
+            assert [accounts, first, last] == [4, *days], name
+    assert tables["account_completion"][0] == 2 * 4
+    assert tables["unified_enrollments"][0] == len(lake.read("unified_enrollments", data_dir=data))
 
 
 def test_a_second_demo_over_it_gives_the_same_digests(demo, folder, data):

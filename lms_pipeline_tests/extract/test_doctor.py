@@ -53,6 +53,14 @@ def test_an_account_that_can_be_swept_is_reported_as_one(sandbox):
     assert answers["Is the pair demanded?"] == "no: a list of 1 came, and a cursor to more"
     assert answers["Does a course's response hold its roster?"] == "no users[] in its remote_data"
     assert answers["Are names and titles filled?"] == "no pair was found to request"
+    assert answers["What is the body of raw?"] == "a list of 1 in an envelope, and a cursor to more"
+
+
+def test_a_raw_list_without_an_envelope_is_reported(sandbox):
+    sandbox.switch(Switches(raw_body="bare"))
+    answers, _ = examine(sandbox, ACADEMY_ID)
+    sandbox.switch(Switches())
+    assert answers["What is the body of raw?"] == "1 without an envelope: only the first page can be fetched"
 
 
 def test_rate_headers_are_reported_without_data_of_people(sandbox):

@@ -1,6 +1,7 @@
 """How many pairs of the rotation differ from the rows that would have been carried over."""
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 
 import pytest
 
@@ -9,9 +10,12 @@ from lms_pipeline.lake.engine import duckdb_session, load_sql
 COMPARED = ("status", "progress_percent", "completed_at", "enrolled_at", "score", "time_spent_seconds")
 
 
-def compare(previous: Mapping[str, object], current: Mapping[str, object]) -> tuple[int, int]:
+def compare(
+    previous: Mapping[str, object], current: Mapping[str, object], sentinels_end: datetime | None = None
+) -> tuple[int, int]:
     """Return how many pairs were fetched and differ, of one pair with these values in both snapshots."""
     with duckdb_session() as connection:
+        connection.execute("SET VARIABLE sentinels_end = $value", {"value": sentinels_end})
         connection.execute("""
             CREATE TABLE plan AS SELECT 'u1' AS user_id, 'c1' AS course_id, 'rotation' AS kind, true AS is_fetched
         """)
@@ -22,7 +26,7 @@ def compare(previous: Mapping[str, object], current: Mapping[str, object]) -> tu
     return figures
 
 
-ROW = dict.fromkeys(COMPARED, 1)
+ROW: dict[str, object] = dict.fromkeys(COMPARED, 1)
 
 
 def test_an_equal_row_does_not_differ():
@@ -39,3 +43,12 @@ def test_a_column_that_the_previous_file_lacks_is_null(column):
     older = {name: value for name, value in ROW.items() if name != column}
     assert compare(older, ROW) == (1, 1)
     assert compare(older, ROW | {column: "NULL"}) == (1, 0)
+
+
+@pytest.mark.parametrize("column", ["completed_at", "enrolled_at"])
+def test_a_date_that_an_older_version_stored_for_no_date_is_null(column):
+    dates: dict[str, object] = dict.fromkeys(("completed_at", "enrolled_at"), "TIMESTAMPTZ '2026-03-01 08:00:00+00'")
+    older = ROW | dates | {column: "TIMESTAMPTZ '1970-01-01 00:00:00+00'"}
+    of_1980 = datetime(1980, 1, 1, tzinfo=UTC)
+    assert compare(older, ROW | dates | {column: "NULL::TIMESTAMPTZ"}, of_1980) == (1, 0)
+    assert compare(older, ROW | dates, of_1980) == (1, 1)

@@ -1,5 +1,6 @@
 """Which requests make a sweep and a list, and when a list restarts."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -25,6 +26,8 @@ DEFAULTS = AccountOptions()
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 LISTS = pytest.mark.parametrize("resource", ["users", "courses"])
 QUERY = ListQuery("acme")
+EXPIRED = [400, 404, 409, 410, 422]
+"""Statuses with which a cursor is refused."""
 
 
 @pytest.fixture
@@ -74,6 +77,16 @@ def test_raw_is_not_requested_where_the_account_drops_it(scripted):
     client, session = scripted(page())
     list(sweep_enrollments(session, "acme", AccountOptions(remote_data="drop")))
     assert ("truto_ignore_remote_data", "true") in client.received[0].query
+
+
+def test_raw_is_left_out_where_it_has_a_format_of_its_own(scripted):
+    client, session = scripted(page())
+    list(sweep_enrollments(session, "acme", AccountOptions(remote_data="raw_format")))
+    assert client.received[0].query == [
+        ("integrated_account_id", "acme"),
+        ("limit", "500"),
+        ("truto_ignore_remote_data", "true"),
+    ]
 
 
 def test_parameters_for_the_provider_are_sent_with_enrollments_only(scripted):
@@ -135,8 +148,9 @@ def test_a_list_that_stays_unavailable_is_an_error(scripted):
         list(fetch_list(session, "acme", "users", DEFAULTS))
 
 
-def test_a_list_that_breaks_off_in_its_middle_is_an_error(scripted):
-    _, session = scripted(page({"id": "u1"}, cursor="next"), refusal(404))
+@pytest.mark.parametrize("status", [405, 501])
+def test_a_list_that_breaks_off_in_its_middle_is_an_error(scripted, status):
+    _, session = scripted(page({"id": "u1"}, cursor="next"), refusal(status))
     with pytest.raises(PermanentError):
         list(fetch_list(session, "acme", "users", DEFAULTS))
 
@@ -145,7 +159,15 @@ class TestRestart:
     @pytest.mark.parametrize(
         "broken",
         [
-            pytest.param([page("a", cursor="1"), refusal(400, "expired")], id="by an expired cursor"),
+            *(
+                pytest.param(
+                    [page("a", cursor="1"), refusal(status, "expired", truto_is_remote_error=is_remote)],
+                    id=f"by {status}{' of the LMS' if is_remote else ''}",
+                )
+                for status in EXPIRED
+                for is_remote in (False, True)
+            ),
+            pytest.param([page("a", cursor="1"), page("b", cursor="2"), refusal(410)], id="by 410 on the third page"),
             pytest.param([page("a", cursor="1"), page("b", cursor="1")], id="by a cursor that leads back"),
         ],
     )
@@ -159,10 +181,53 @@ class TestRestart:
         [one] = session.fetch_pages("users", QUERY)
         assert bytes(one.records[0]) == b'"from the start"'
 
-    def test_is_not_the_remedy_for_a_refusal_of_the_first_page(self, scripted):
-        _, session = scripted(refusal(400))
+    def test_of_a_raw_list_keeps_the_unified_list_and_the_reverse(self, scripted, attempt):
+        raw = replace(QUERY, response_format="raw")
+        for whole, broken in [(QUERY, raw), (raw, QUERY)]:
+            attempt.forget("")
+            _, session = scripted(page("whole"), page("a", cursor="1"), refusal(400, "expired"))
+            list(session.fetch_pages("course-enrollments", whole))
+            with pytest.raises(BrokenListError):
+                list(session.fetch_pages("course-enrollments", broken))
+            assert [bytes(one.records[0]) for one in session.fetch_pages("course-enrollments", whole)] == [b'"whole"']
+
+    @pytest.mark.parametrize("status", EXPIRED)
+    def test_is_not_the_remedy_for_a_refusal_of_the_first_page(self, scripted, status):
+        _, session = scripted(refusal(status))
         with pytest.raises(PermanentError):
             list(session.fetch_pages("users", QUERY))
+
+    @pytest.mark.parametrize("status", [401, 402, 403, 405, 501])
+    def test_is_not_the_remedy_for_another_refusal(self, scripted, attempt, status):
+        _, session = scripted(page("a", cursor="1"), refusal(status))
+        with pytest.raises(PermanentError):
+            list(session.fetch_pages("users", QUERY))
+        assert count_responses(attempt) == 1
+
+    def test_is_not_the_remedy_for_missing_parameters(self, scripted):
+        insight = {"missing_required_query_parameters": {"value": ["user[id]", "course[id]"]}}
+        _, session = scripted(page("a", cursor="1"), refusal(400, truto_error_insight=insight))
+        with pytest.raises(PairDemandedError):
+            list(sweep_enrollments(session, "acme", DEFAULTS))
+
+    @pytest.mark.parametrize("status", EXPIRED)
+    def test_follows_a_cursor_that_expired_while_the_pull_was_interrupted(self, attempt, scripted, status):
+        _, session = scripted(page("a", cursor="1"), refusal(403))
+        with pytest.raises(PermanentError):
+            list(session.fetch_pages("users", QUERY))
+        client, session = scripted(refusal(status))
+        with pytest.raises(BrokenListError):
+            list(session.fetch_pages("users", QUERY))
+        assert len(client.received) == 1
+        assert count_responses(attempt) == 0
+
+    @LISTS
+    def test_of_a_list_that_is_refused_meanwhile_is_no_list_that_is_not_offered(self, scripted, resource):
+        _, session = scripted(page({"id": "u1"}, cursor="1"), refusal(404), refusal(404))
+        with pytest.raises(BrokenListError):
+            list(fetch_list(session, "acme", resource, DEFAULTS))
+        with pytest.raises(PermanentError, match="status 404"):
+            list(fetch_list(session, "acme", resource, DEFAULTS))
 
     def test_of_a_list_in_progress_after_a_kill_is_only_needed_when_it_stopped_long_ago(self, tmp_path):
         path = tmp_path / "answers.sqlite"

@@ -8,7 +8,8 @@ import duckdb
 import pytest
 
 from lms_pipeline.lake import engine
-from lms_pipeline.lake.engine import duckdb_session, load_sql
+from lms_pipeline.lake.disk import LakeError
+from lms_pipeline.lake.engine import MAX_THREADS, duckdb_session, load_sql
 
 
 def test_times_are_in_utc_on_any_machine(monkeypatch):
@@ -32,7 +33,9 @@ def test_a_session_leaves_nothing_to_the_next():
         assert connection.sql("SHOW ALL TABLES").fetchall() == []
         assert connection.sql("SELECT getvariable('b')").fetchall() == [(None,)]
         assert first == [(1,)]
-        assert connection.sql("SELECT current_setting('threads')").fetchall() == [(os.cpu_count(),)]
+        assert connection.sql("SELECT current_setting('threads')").fetchall() == [
+            (min(os.cpu_count() or 1, MAX_THREADS),)
+        ]
 
 
 def test_sessions_of_many_threads_have_a_database_each():
@@ -64,6 +67,50 @@ def test_a_query_larger_than_the_memory_spills_into_the_folder_and_leaves_nothin
         assert list(tmp_path.iterdir()) != []
         batches.close()
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("cores", [1, 2, 16, 32])
+def test_a_session_has_two_threads_at_most_on_any_machine(monkeypatch, cores):
+    monkeypatch.setattr(os, "cpu_count", lambda: cores)
+    with duckdb_session() as connection:
+        assert connection.sql("SELECT current_setting('threads')").fetchall() == [(min(cores, 2),)]
+
+
+READERS = {
+    "rows": lambda rows: rows.fetchall(),
+    "a table": lambda rows: rows.to_arrow_table(),
+    "batches": lambda rows: list(rows.to_arrow_reader(1_000)),
+}
+
+
+@pytest.mark.parametrize("read", READERS.values(), ids=READERS)
+def test_a_query_that_can_not_spill_is_one_sentence(monkeypatch, read):
+    monkeypatch.setattr(engine, "MEMORY_LIMIT", "20MB")
+    with pytest.raises(LakeError) as caught, duckdb_session() as connection:
+        read(connection.sql("SELECT md5(i::VARCHAR) AS a, i FROM range(1_500_000) AS t(i) ORDER BY a"))
+    assert str(caught.value) == (
+        "A query needs more than 20MB of memory, and can't spill the rest to a disk: free some space there; if there is "
+        'enough, a record is too large, and the option remote_data = "drop" of its account leaves the LMS\'s own records out.'
+    )
+
+
+def test_a_full_disk_under_a_query_is_one_sentence_with_the_folder(monkeypatch, tmp_path):
+    monkeypatch.setattr(engine, "MEMORY_LIMIT", "20MB")
+
+    def sort(connection):
+        connection.execute("SET max_temp_directory_size = '1MB'")
+        connection.sql("SELECT md5(i::VARCHAR) AS a, i FROM range(1_500_000) AS t(i) ORDER BY a").fetchall()
+
+    with (
+        pytest.raises(LakeError, match=f"can't spill the rest to {tmp_path}: free some space"),
+        duckdb_session(spill_to=tmp_path) as connection,
+    ):
+        sort(connection)
+
+
+def test_other_errors_of_a_query_stay_as_they_are():
+    with pytest.raises(duckdb.CatalogException), duckdb_session() as connection:
+        connection.execute("FROM nothing")
 
 
 def test_a_connection_is_closed_if_its_block_raises():

@@ -15,6 +15,7 @@ from lms_pipeline.tables.metrics import ACCOUNT_COMPLETION, COURSE_COMPLETION, L
 from lms_pipeline.tables.pulled import COURSES, LEARNERS, PULLED_TABLES, UNIFIED_ENROLLMENTS
 from lms_pipeline.tables.schema import arrow_schema
 from lms_pipeline_tests.support.lake_files import FIRST, NOON, SECOND, THIRD, enrollment, limit_file_size, publish
+from lms_pipeline_tests.support.old_duckdb import needs_old_duckdb, read_warehouse
 
 
 @pytest.fixture
@@ -112,6 +113,31 @@ def test_columns_and_tables_have_their_meaning_as_a_comment(data):
     assert rows_of(data, query) == [("Identifier of the learner",)]
     [(comment,)] = rows_of(data, "SELECT comment FROM duckdb_views() WHERE view_name = 'learners'")
     assert comment == LEARNERS.doc
+
+
+def test_older_programs_can_open_the_file(data):
+    build_warehouse(data)
+    assert rows_of(data, "SELECT tags['storage_version'] FROM duckdb_databases() WHERE NOT internal") == [("v1.0.0+",)]
+
+
+@needs_old_duckdb
+@pytest.mark.parametrize("folder", ["data", "it's $a", "env=prod/é ü", 'say "x"; -- {b}'])
+def test_an_old_duckdb_reads_it_in_a_folder_of_any_name(tmp_path, folder):
+    data = DataDir(tmp_path / folder)
+    publish(data, "007", FIRST, enrollment("u1", due_at=NOON, user_emails=[{"email": "ann@example.org"}]))
+    publish(data, "42", SECOND, enrollment("u2"))
+    publish(data, "007", FIRST, {"n_all": 1, "completion_rate": 0.5}, table=ACCOUNT_COMPLETION)
+    build_warehouse(data)
+    found = read_warehouse(data)
+    assert found.pop("unified_enrollments") == (2, 2, "2026-03-01", "2026-03-02")
+    assert found.pop("account_completion") == (1, 1, "2026-03-01", "2026-03-01")
+    assert found == dict.fromkeys(TABLES.keys() - {"unified_enrollments", "account_completion"}, (0, 0, None, None))
+
+
+def test_a_build_leaves_only_its_file(data):
+    publish(data, "acme", FIRST, {"n_all": 3}, table=ACCOUNT_COMPLETION)
+    build_warehouse(data)
+    assert [path.suffix for path in (data.state / "warehouse").glob("lms-*")] == [".duckdb"]
 
 
 def test_the_data_directory_may_have_any_name(tmp_path):

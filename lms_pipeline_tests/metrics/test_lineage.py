@@ -25,6 +25,7 @@ Figures = dict[tuple[str, object], dict[str, Any]]
 """By table and key of the row."""
 
 DAY_END = datetime(2026, 4, 1, tzinfo=UTC)
+NO_DATE = datetime(1970, 1, 1, tzinfo=UTC)
 ROWS = 4_000
 NEVER_NULL = {column.name for column in UNIFIED_ENROLLMENTS.columns if not column.nullable}
 
@@ -32,10 +33,12 @@ NEVER_NULL = {column.name for column in UNIFIED_ENROLLMENTS.columns if not colum
 @cache
 def rows() -> Rows:
     """Enrollments of 800 learners, each in two of 25 courses, so many and so varied that each figure counts some."""
-    draw = random.Random(34)  # noqa: S311 (the same rows every time)
+    draw = random.Random(35)  # noqa: S311 (the same rows every time)
 
     def moment(first: int, last: int, known: float = 0.8) -> datetime | None:
-        """Return a time between two, in hours from the end of the day; some are null."""
+        """Return a time between two, in hours from the end of the day; some are null or mean "no date"."""
+        if draw.random() < 0.05:
+            return NO_DATE
         return DAY_END + timedelta(hours=draw.randint(first, last)) if draw.random() < known else None
 
     def one(number: int) -> dict[str, Any]:
@@ -55,7 +58,7 @@ def rows() -> Rows:
             "is_mandatory": draw.choice([None, True, True, False]),
             "attempt_number": draw.choice([None, 1, 2]),
             "attempts_count": number,
-            "assigned_at": draw.choice([moment(-120, 60), DAY_END]),
+            "assigned_at": draw.choice([moment(-120, 60), DAY_END - timedelta(hours=1)]),
             "enrolled_at": moment(-72, 72, 0.5),
             "started_at": moment(-72, 72, 0.3),
             "completed_at": moment(-120, 60, 0.4),
@@ -68,7 +71,7 @@ def rows() -> Rows:
             "time_spent_seconds": draw.choice([None, 0, 600]),
             "custom_fields": text,
             "role": draw.choice([None, "learner", "mentor", "instructor"]),
-            "extra": text,
+            "extra": draw.choice([text, None, '{"completed_at":"1970-01-01"}']),
             "source": draw.choice(["unified", "carried", "roster", "reconstructed"]),
             "fetched_at": DAY_END + timedelta(hours=draw.randint(20, 60), seconds=number),
         }

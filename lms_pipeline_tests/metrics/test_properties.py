@@ -18,7 +18,7 @@ from lms_pipeline_tests.support.enrollment_files import DAY, FETCHED_AT, compute
 if TYPE_CHECKING:
     from pathlib import Path
 
-ZONES = ("UTC", "Asia/Kolkata", "America/New_York", "Pacific/Auckland")
+ZONES = ("UTC", "Asia/Kolkata", "America/New_York", "Pacific/Auckland", "Asia/Tokyo")
 SOMETIMES = ("due_at", "is_mandatory", "score", "time_spent_seconds", "role", "attempt_number")
 """Fields that some accounts never have."""
 DUE_PARTS = (
@@ -30,6 +30,8 @@ def moment(chance: random.Random) -> datetime | None:
     """Return a time around the end of the day, where time zones differ, or null; some times are impossible."""
     days = chance.choice((-90, -40, -28, -27, -2, -1, 0, 0, 1, 1, 2, 300))
     hours = chance.choice((0, 0, 2, 4, 11, 18.5, 20))
+    if chance.random() < 0.05:
+        return datetime(chance.choice((1, 1900, 1970, 1979)), 12, 30, tzinfo=UTC)
     return None if chance.random() < 0.3 else datetime(2026, 3, 31, tzinfo=UTC) + timedelta(days=days, hours=hours)
 
 
@@ -47,7 +49,7 @@ def enrollment(chance: random.Random, position: int, has: set[str]) -> dict[str,
         "time_spent_seconds": chance.choice((None, 0, 90)),
         "role": chance.choice((None, "learner", "Instructor", " observer", "mentor")),
         "source": chance.choice(("unified", "carried", "roster", "reconstructed")),
-        "fetched_at": FETCHED_AT - timedelta(hours=chance.choice((0, 0, 0, 24))),
+        "fetched_at": FETCHED_AT - timedelta(hours=chance.choice((0, 0, 0, 12, 24))),
     }
     return row | dict.fromkeys(set(SOMETIMES) - has)
 

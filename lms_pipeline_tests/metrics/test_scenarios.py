@@ -28,6 +28,11 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "due_days.utc": {"zone": "UTC"},
     "due_days.kolkata": {"zone": "Asia/Kolkata"},
     "due_days.new_york": {"zone": "America/New_York"},
+    "dates_without_time.utc": {"zone": "UTC"},
+    "dates_without_time.tokyo": {"zone": "Asia/Tokyo"},
+    "dates_without_time.new_york": {"zone": "America/New_York"},
+    "dates_of_the_fetch.utc": {"zone": "UTC"},
+    "dates_of_the_fetch.tokyo": {"zone": "Asia/Tokyo"},
     "roles.none_excluded": {"excluded_roles": ()},
     "roles.mentors": {"excluded_roles": ("Mentor",)},
 }

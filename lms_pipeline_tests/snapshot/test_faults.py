@@ -21,13 +21,16 @@ from lms_pipeline.lake.files import read_metadata
 from lms_pipeline.sandbox import RunningSandbox, World, records_world, running
 from lms_pipeline.sandbox.faults import (
     BadUtf8,
+    ByteOrderMark,
     Cut,
     Debug,
     Drift,
     EmptyPage,
     Endless,
     ExpiredCursor,
+    FailedBody,
     Fault,
+    Gzip,
     GzipBomb,
     Html,
     Partial,
@@ -52,8 +55,12 @@ TRANSIENT_FAULTS: dict[str, Fault] = {
     "429 without headers": Status(status=429, times=2),
     "429 for seconds": Status(status=429, retry_after=3, times=2),
     "429 until a date": Status(status=429, retry_after=3, retry_after_as="date", times=2),
+    "429 for no time": Status(status=429, retry_after=0, ratelimit_reset=0, times=2),
+    "429 until now": Status(status=429, retry_after=0, retry_after_as="date", times=2),
+    "503 for no time": Status(status=503, retry_after=0, times=2),
     "429 of the provider": Status(status=429, remote=True, ratelimit_reset=4, times=2),
     **{f"{status}": Status(status=status, remote=status > 500, times=2) for status in (408, 425, 500, 502, 503, 504)},
+    **{f"{status} of a proxy": Html(status=status, times=2) for status in (502, 507, 520, 522, 524, 530, 599)},
     "reset before a byte": Reset(times=2),
     "reset in the middle": Reset(share=0.5, times=2),
     "cut with the length of the whole": Cut(length="whole", times=2),
@@ -63,6 +70,18 @@ TRANSIENT_FAULTS: dict[str, Fault] = {
     "a slow response": Slow(bytes_per_second=20_000, times=1),
     "an HTML page": Html(times=2),
     "bad UTF-8": BadUtf8(times=2),
+    "a body that is an error": FailedBody(times=2),
+    "a body with an error and an empty list": FailedBody(records="empty", times=2, after=1),
+    "a body with an error and its records": FailedBody(records="all", times=2),
+    "a body of a 429": FailedBody(
+        fields={"statusCode": 429, "error": "Too Many Requests", "message": "later"}, times=2
+    ),
+    "a body without success": FailedBody(fields={"success": False, "message": "later"}, times=2),
+    "a body with an error of the LMS": FailedBody(fields={"truto_is_remote_error": True, "message": "later"}, times=2),
+    "a byte order mark": ByteOrderMark(),
+    "gzip": Gzip(),
+    "x-gzip": Gzip(encoding="x-gzip", padding=8),
+    "gzip in members": Gzip(member_bytes=100),
     "secrets": Debug(),
     "types that drift": Drift(),
     "one in three of all requests": Status(status=502, rate=0.3),
@@ -72,6 +91,10 @@ TRANSIENT_FAULTS: dict[str, Fault] = {
 LIST_FAULTS: dict[str, Fault] = {
     "a repeated cursor": RepeatedCursor(times=1),
     "an expired cursor": ExpiredCursor(times=1),
+    "an expired cursor, 404": ExpiredCursor(status=404, times=1),
+    "an expired cursor, 409": ExpiredCursor(status=409, times=1),
+    "an expired cursor, 410 of the LMS": ExpiredCursor(status=410, remote=True, times=1),
+    "an expired cursor, 422": ExpiredCursor(status=422, times=1),
     "empty pages with a cursor": EmptyPage(times=2),
     "pages that shift once": ShiftedPage(by=2, times=1),
 }
@@ -82,6 +105,7 @@ LASTING_FAULTS: dict[str, tuple[Fault, str]] = {
     "the token is revoked": (RevokedToken(after=4, times=1), "does not accept the token"),
     "forbidden": (Status(status=403, after=4), "refused the request"),
     "always down": (Status(status=500, after=4), "failed to answer"),
+    "always a failure under a success status": (FailedBody(after=4), "sent a failure under a success status"),
     "blocked": (Status(status=503, after=4), "failed to answer"),
     "limited for an hour": (Status(status=429, retry_after=3_600, after=4), "allows the next call in 60 minutes"),
     "limited for a day": (Status(status=429, retry_after=86_400, after=4), r"in 24\.0 hours, after 2026-03-01 closes"),
@@ -192,10 +216,17 @@ def test_a_lasting_fault_ends_the_run_and_the_next_run_resumes_it(account, undis
     [
         (RepeatedCursor(), "Truto repeats a page"),
         (ExpiredCursor(), "next_cursor has expired"),
+        (ExpiredCursor(status=404), "refused the cursor to the next page"),
         (Endless(), "The list has no end after 20 pages"),
         (Endless(empty=True), "The list has no end after 6 empty pages"),
     ],
-    ids=["a repeated cursor", "an expired cursor", "a list without an end", "empty pages without an end"],
+    ids=[
+        "a repeated cursor",
+        "an expired cursor",
+        "an expired cursor, 404",
+        "a list without an end",
+        "empty pages without an end",
+    ],
 )
 def test_a_list_that_always_breaks_is_an_error(account, tmp_path, fault, message, monkeypatch):
     monkeypatch.setattr(client_module, "MAX_PAGES", 20)
@@ -242,3 +273,14 @@ def test_an_unreachable_api_is_an_error_and_a_later_run_succeeds(account, undist
 
 def set_route(fault: Fault, route: str) -> Fault:
     return msgspec.structs.replace(fault, route=route)
+
+
+@pytest.mark.parametrize("records", ["none", "empty", "all"])
+@pytest.mark.parametrize("after", [0, 1, 2])
+def test_no_page_that_says_that_it_failed_ends_or_shortens_a_list(account, undisturbed, tmp_path, records, after):
+    route = ENROLLMENTS if account.strategy == "sweep" else "/unified/lms/users"
+    account.sandbox.fault(FailedBody(records=records, after=after, times=1, route=route))
+    result = account.run(tmp_path)
+    assert account.sandbox.faults()[0]["struck"] == 1
+    assert result.complete
+    assert account.read_digests(tmp_path) == undisturbed

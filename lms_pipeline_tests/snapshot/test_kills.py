@@ -34,15 +34,17 @@ MAX_PULL_SECONDS = 1.2
 class KillableAccount:
     """An account that short-lived processes pull again and again."""
 
-    def __init__(self, sandbox: RunningSandbox, root: Path, account_id: str, strategy: str) -> None:
+    def __init__(self, sandbox: RunningSandbox, root: Path, account_id: str, strategy: str, remote_data: str) -> None:
         self.sandbox = sandbox
         self.runner = SnapshotRunner(root, sandbox.url, sandbox.token)
         self.account_id = account_id
         self._strategy = strategy
+        self._remote_data = remote_data
 
     def pull(self, seconds: float) -> bool:
         """Pull, and kill the process after `seconds`; return whether the pull ended before."""
-        arguments = (self.runner.root, self.sandbox.url, self.sandbox.token, self.account_id, self._strategy, seconds)
+        where = (self.runner.root, self.sandbox.url, self.sandbox.token)
+        arguments = (*where, self.account_id, self._strategy, self._remote_data, seconds)
         command = [sys.executable, "-m", "lms_pipeline_tests.support.killable_pull", *map(str, arguments)]
         return subprocess.run(command, check=False, timeout=60, cwd=ROOT).returncode == 0
 
@@ -72,16 +74,17 @@ class KillableAccount:
         return read_metadata(self.runner.file(name, account_id=self.account_id))["digest"]
 
 
-@pytest.fixture(params=["roster", "sweep"])
+@pytest.fixture(params=[("roster", "keep"), ("sweep", "keep"), ("roster", "raw_format"), ("sweep", "raw_format")])
 def account(request, tmp_path) -> Iterator[KillableAccount]:
+    strategy, remote_data = request.param
     world: World = Portal(learners=90, courses=9, each=4)
     account_id = PORTAL
-    if request.param == "sweep":
+    if strategy == "sweep":
         lines = [build_line(f"e{number}", with_={"user": {"id": f"u{number}"}}) for number in range(240)]
         world, account_id = records_world([write_lines(tmp_path / "lines.ndjson", lines)]), "acme"
     with running(world) as sandbox:
         sandbox.set_clock(datetime.combine(DAY, time.max, UTC))
-        yield KillableAccount(sandbox, tmp_path / "data", account_id, request.param)
+        yield KillableAccount(sandbox, tmp_path / "data", account_id, strategy, remote_data)
 
 
 def test_a_killed_pull_resumes_and_publishes_the_same_snapshot(account):

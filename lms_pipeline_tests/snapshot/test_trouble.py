@@ -118,7 +118,11 @@ class TestFailure:
             ({"enrollments": [page(record("new"), cursor="1"), *[refusal(500)] * 6]}, TransientError),
             ({"enrollments": [page(record("new"), cursor="1")] * 4}, TransientError),
             ({"enrollments": [page(record("new"))], "users": [refusal(403)]}, PermanentError),
-            ({"enrollments": [page(record("new"))], "courses": [page(cursor="1"), refusal(404)]}, PermanentError),
+            ({"enrollments": [page(record("new"))], "courses": [page(cursor="1"), refusal(404)] * 2}, PermanentError),
+            (
+                {"enrollments": [page(record("new"))], "courses": [page(cursor="1"), *[refusal(404)] * 2]},
+                PermanentError,
+            ),
         ],
     )
     def test_in_the_middle_of_a_run_publishes_nothing_and_keeps_the_earlier_snapshot(self, published, responses, error):
@@ -171,6 +175,71 @@ class TestFailure:
     def test_by_an_id_that_is_no_path_precedes_every_call(self, runner):
         with pytest.raises(BadIdError):
             runner.run(account_id="../x")
+
+
+class TestSharedIds:
+    """Enrollments of different learners or courses have one id."""
+
+    SENTENCE = (
+        "Account acme gives enrollments of different learners or courses the same enrollment id, 2 times, so that the id "
+        'identifies no enrollment; nothing was published: set identity = "pair" for it in LMS_ACCOUNTS_FILE.'
+    )
+    PAGES = ([record("u1", id="e1"), record("u1", "c2", id="e1")], [record("u2", id="e2"), record("u3", id="e2")])
+
+    def serve_pages(self, *records):
+        pages = [page(*some, cursor=str(number)) for number, some in enumerate(records[:-1])]
+        return serve(respond_by_path([*pages, page(*records[-1])]))
+
+    def test_publish_nothing_and_the_sentence_names_the_option(self, published):
+        with self.serve_pages(*self.PAGES) as server:
+            published.url = server.url
+            with pytest.raises(LmsPipelineError) as caught:
+                published.run()
+        assert str(caught.value) == self.SENTENCE
+        assert has_only_the_old_snapshot(published)
+
+    def test_are_not_read_a_second_time(self, tmp_path):
+        with self.serve_pages(*self.PAGES) as server:
+            with pytest.raises(LmsPipelineError, match="identifies no enrollment"):
+                SnapshotRunner(tmp_path, server.url).run()
+            paths = [request.path for request in server.received if request.path.endswith("/course-enrollments")]
+        assert len(paths) == 2
+
+    def test_are_refused_again_without_a_call(self, tmp_path):
+        with self.serve_pages(*self.PAGES) as server:
+            runner = SnapshotRunner(tmp_path, server.url)
+            with pytest.raises(LmsPipelineError):
+                runner.run()
+        runner.url = UNREACHABLE_URL
+        with pytest.raises(LmsPipelineError) as caught:
+            runner.run(run_id="run-2")
+        assert str(caught.value) == self.SENTENCE
+
+    def test_across_pages_are_refused(self, tmp_path):
+        with self.serve_pages([record("u1", id="e1")], [record("u2", id="e1")]) as server:
+            runner = SnapshotRunner(tmp_path, server.url)
+            with pytest.raises(LmsPipelineError, match="the same enrollment id, 1 times,"):
+                runner.run()
+        assert runner.list_published_tables() == []
+
+    def test_with_the_pair_as_identity_are_published(self, tmp_path):
+        with self.serve_pages(*self.PAGES) as server:
+            runner = SnapshotRunner(tmp_path, server.url)
+            result = runner.run(identity="pair")
+        assert runner.read_rows("unified_enrollments", "enrollment_id", "user_id", "course_id") == [
+            ("e1", "u1", "c1"),
+            ("e1", "u1", "c2"),
+            ("e2", "u2", "c1"),
+            ("e2", "u3", "c1"),
+        ]
+        assert result.complete
+
+    def test_of_a_rejected_record_are_no_reason(self, tmp_path):
+        with self.serve_pages([record("u1", id="e1"), record("u2", id="e1", user={})]) as server:
+            runner = SnapshotRunner(tmp_path, server.url)
+            runner.run()
+        assert runner.read_rows("unified_enrollments", "user_id") == [("u1",)]
+        assert runner.read_rows("rejected_enrollments", "field") == [("user.id",)]
 
 
 class TestLock:

@@ -10,7 +10,7 @@ TEXTS = st.text(max_size=8)
 IDS = TEXTS.filter(str.strip)
 INT64 = st.integers(-(2**63), 2**63 - 1)
 NUMBERS = st.floats(allow_nan=False, allow_infinity=False) | INT64
-INSTANTS = st.datetimes(timezones=st.none() | OFFSETS).filter(lambda instant: 1 < instant.year < 9999)
+INSTANTS = st.datetimes(timezones=st.none() | OFFSETS).filter(lambda instant: 1980 < instant.year < 9999)
 DATE_TIMES = INSTANTS.map(lambda instant: instant.isoformat()) | INSTANTS.map(
     lambda instant: instant.strftime("%Y").zfill(4) + instant.strftime("-%m-%dT%H:%M:%SZ")
 )

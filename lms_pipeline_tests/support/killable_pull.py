@@ -1,6 +1,6 @@
 """A pull that kills itself after some seconds, unless it ends earlier.
 
-Usage: `python -m lms_pipeline_tests.support.killable_pull ROOT URL TOKEN ACCOUNT STRATEGY SECONDS`.
+Usage: `python -m lms_pipeline_tests.support.killable_pull ROOT URL TOKEN ACCOUNT STRATEGY REMOTE_DATA SECONDS`.
 A thread of the process sends SIGKILL, which no process can catch.
 """
 
@@ -10,17 +10,20 @@ import sys
 from pathlib import Path
 from threading import Timer
 
+import msgspec
+
 from lms_pipeline.accounts.options import AccountOptions
 from lms_pipeline_tests.support.snapshot_runs import SnapshotRunner
 
 
 def pull(arguments: list[str]) -> None:
     """Run one snapshot with these command-line arguments, and kill the process when its seconds are over."""
-    root, url, token, account, strategy, seconds = arguments
+    root, url, token, account, strategy, remote_data, seconds = arguments
     timer = Timer(float(seconds), os.kill, (os.getpid(), signal.SIGKILL))
     timer.daemon = True
     timer.start()
-    options = AccountOptions(strategy=strategy, page_size=3, rotation_days=0)  # type: ignore[arg-type] # a strategy
+    table = {"strategy": strategy, "remote_data": remote_data, "page_size": 3, "rotation_days": 0}
+    options = msgspec.convert(table, AccountOptions)
     runner = SnapshotRunner(Path(root), url, token)
     runner.run(account_id=account, identity="pair", options=options, run_id="killable")
     timer.cancel()

@@ -207,7 +207,7 @@ def hash_rows(table: pa.Table) -> str:
 
 def compute_digest(path: Path, columns: Sequence[str]) -> str:
     """Return the digest that a file with only these columns has, in their order."""
-    from lms_pipeline.lake.files import Digest
+    from lms_pipeline.lake.digest import Digest
 
     digest = Digest()
     with pq.ParquetFile(path) as file:

@@ -22,6 +22,7 @@ STATUSES = (
     "assigned", "enrolled", "in_progress", "completed", "passed", "failed", "withdrawn", "expired", "overdue", "unknown",
 )  # fmt: skip
 OPEN = {"assigned", "enrolled", "in_progress", "overdue"}
+NO_DATES_BEFORE = datetime(1980, 1, 1, tzinfo=UTC)
 EXCLUDED = {"instructor", "teacher", "trainer", "admin", "observer"}
 LEARNING = {"learner", "student", "trainee", "participant", "user"}
 
@@ -32,8 +33,8 @@ class Sets:
     def __init__(self, rows: list[dict[str, Any]], day: date, zone: str) -> None:
         self.day = day
         self.zone = ZoneInfo(zone)
-        self.as_of = datetime.combine(day + timedelta(days=1), time.min, self.zone)
         self.faulty_dates: Counter[int] = Counter()
+        self.sentinel_dates: Counter[int] = Counter()
         self.rows = [self._without_faulty_dates(position, row) for position, row in enumerate(rows)]
         self.by_role = self._where(lambda r: (r["role"] or "").strip().lower() in EXCLUDED)
         began_later = self._where(lambda r: self._later(r["began"])) - self.by_role
@@ -48,31 +49,40 @@ class Sets:
         return {position for position, row in enumerate(self.rows) if holds(row)}
 
     def _later(self, moment: datetime | None) -> bool:
-        return moment is not None and moment > self.as_of
+        day = self.on(moment)
+        return day is not None and day > self.day
 
     def _without_faulty_dates(self, position: int, row: dict[str, Any]) -> dict[str, Any]:
         row = dict(row)
+        for name in (*PAST_DATES, "due_at"):
+            if row[name] is not None and row[name] < NO_DATES_BEFORE:
+                row[name] = None
+                self.sentinel_dates[position] += 1
         for name in PAST_DATES:
-            if row[name] is not None and row[name] > row["fetched_at"]:
+            if row[name] is not None and row[name] > row["fetched_at"] and not self._is_date_of_fetch(row, name):
                 row[name] = None
                 self.faulty_dates[position] += 1
         row["began"] = row["enrolled_at"] or row["assigned_at"]
         return row
 
-    def on(self, moment: datetime | None) -> date | None:
-        return moment.astimezone(self.zone).date() if moment else None
+    def _is_date_of_fetch(self, row: dict[str, Any], name: str) -> bool:
+        """Return whether it is a date without a time, and had begun in the zone when the row was fetched."""
+        utc: datetime = row[name].astimezone(UTC)
+        fetched: datetime = row["fetched_at"].astimezone(self.zone)
+        return utc.time() == time.min and utc.date() <= fetched.date()
 
-    def due_day(self, row: dict[str, Any]) -> date | None:
-        due = row["due_at"]
-        if due is None:
+    def on(self, moment: datetime | None) -> date | None:
+        if moment is None:
             return None
-        utc: datetime = due.astimezone(UTC)
-        return utc.date() if utc.time() == time.min else self.on(due)
+        utc = moment.astimezone(UTC)
+        return utc.date() if utc.time() == time.min else moment.astimezone(self.zone).date()
 
     def _superseded(self) -> set[int]:
-        def rank(position: int) -> tuple[datetime, int, str]:
+        def rank(position: int) -> tuple[date, datetime, int, str]:
             row = self.rows[position]
-            return row["began"] or LONG_AGO, row["attempt_number"] or 0, row["enrollment_id"] or ""
+            began = row["began"]
+            day = self.on(began) or date.min
+            return day, began or LONG_AGO, row["attempt_number"] or 0, row["enrollment_id"] or ""
 
         def pair(position: int) -> tuple[str, str]:
             return self.rows[position]["user_id"], self.rows[position]["course_id"]
@@ -86,7 +96,7 @@ class Sets:
         def has(name: str) -> set[int]:
             return self.all & self._where(lambda r: r[name] is not None)
 
-        due_day = [self.due_day(row) for row in self.rows]
+        due_day = [self.on(row["due_at"]) for row in self.rows]
         s = {"all": self.all, "superseded": self._superseded()}
         s["completed"] = status("completed", "passed")
         s["ever_completed"] = s["completed"] | (has("completed_at") - status("failed"))
@@ -219,6 +229,7 @@ def other_figures(sets: Sets, group: set[int]) -> dict[str, object]:
         "rows_unfamiliar_role": sum(r["role"] is not None and r["role"].strip().lower() not in LEARNING for r in rows),
         "oldest_fetched_at": min((r["fetched_at"] for r in rows), default=None),
         "faulty_dates": sum(sets.faulty_dates[p] for p in group),
+        "sentinel_dates": sum(sets.sentinel_dates[p] for p in group),
         "last_completed_at": max((r["completed_at"] for r in ever if r["completed_at"]), default=None),
     }
 

@@ -50,7 +50,8 @@ def page(*records: Any, cursor: str | None = None, **more: Any) -> ScriptedRespo
 
 
 def refusal(status: int, message: Any = "no", headers: dict[str, str] | None = None, **more: Any) -> ScriptedResponse:
-    body = {"statusCode": status, "error": HTTPStatus(status).phrase, "message": message, **more}
+    phrase = HTTPStatus(status).phrase if status in set(HTTPStatus) else "Unknown"
+    body = {"statusCode": status, "error": phrase, "message": message, **more}
     return ScriptedResponse(json.dumps(body).encode(), status, headers or {})
 
 

@@ -55,6 +55,7 @@ class SnapshotRunner:
         *,
         day: date = DAY,
         now: datetime = OPEN,
+        clock: Callable[[], datetime] | None = None,
         run_id: str = "run-1",
         identity: Identity = "enrollment_id",
         tables: Iterable[str] = TABLES,
@@ -67,7 +68,8 @@ class SnapshotRunner:
         interrupted_runs: Iterable[str] = (),
         report_plan: Callable[[str], None] = lambda _text: None,
     ) -> SnapshotResult:
-        """Run one snapshot at `now`; waits take no real time."""
+        """Run one snapshot at `now`, or at the time of `clock`; waits take no real time."""
+        read_clock = clock or (lambda: now)
         job = SnapshotJob(
             account_id,
             day,
@@ -88,7 +90,7 @@ class SnapshotRunner:
                 self.url,
                 self.token,
                 store=store,
-                now=lambda: now,
+                now=read_clock,
                 cooldowns=cooldowns,
                 retry_policy=RetryPolicy(continues_later=True),
                 gate=gate,
@@ -96,7 +98,7 @@ class SnapshotRunner:
             )
 
         return take_snapshot(
-            job, connect=connect, data=self.data, calendar=CALENDAR, now=lambda: now, report_plan=report_plan
+            job, connect=connect, data=self.data, calendar=CALENDAR, now=read_clock, report_plan=report_plan
         )
 
     def file(self, table: str, day: date = DAY, account_id: str = "acme") -> Path:

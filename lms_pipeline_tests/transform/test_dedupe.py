@@ -7,11 +7,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from lms_pipeline.lake import files
+from lms_pipeline.lake import engine, files
 from lms_pipeline.lake.disk import LakeError
 from lms_pipeline.lake.files import TableFile
 from lms_pipeline.tables.pulled import COURSES, LEARNERS, UNIFIED_ENROLLMENTS
-from lms_pipeline.transform.dedupe import Duplicates, StagedRows
+from lms_pipeline.transform.dedupe import Duplicates, SharedKeyError, StagedRows
 from lms_pipeline_tests.support.lake_files import NOON, batch, enrollment, incompressible_text, limit_file_size, write
 
 PAIR = ("user_id", "course_id")
@@ -82,6 +82,24 @@ class TestDuplicates:
         _, duplicates = deduplicate([enrollment("u1", user_emails=one), enrollment("u1", user_emails=other)])
         assert duplicates == Duplicates(identical=0, conflicting=1)
 
+    @pytest.mark.parametrize(
+        ("one", "other"),
+        [
+            ({"user_emails": None}, {"user_emails": []}),
+            ({"user_emails": []}, {"user_emails": [{"email": None}]}),
+            ({"user_emails": [{"email": "a"}]}, {"user_emails": [{"type": "a"}]}),
+            ({"urls": [{"url": "a"}, {"url": "b"}]}, {"urls": [{"url": "a, url: b"}]}),
+            ({"user_name": None}, {"user_name": "NULL"}),
+            ({"user_name": "a"}, {"course_title": "a"}),
+            ({"score": 0.1}, {"score": 0.1000000000000001}),
+            ({"is_mandatory": None}, {"is_mandatory": False}),
+            ({"due_at": NOON}, {"due_at": NOON + timedelta(microseconds=1)}),
+        ],
+    )
+    def test_small_differences_are_conflicts(self, deduplicate, one, other):
+        _, duplicates = deduplicate([enrollment("u1", **one), enrollment("u1", **other)])
+        assert duplicates == Duplicates(identical=0, conflicting=1)
+
     def test_by_pair_the_enrollment_id_is_not_part_of_the_key(self, deduplicate):
         rows, duplicates = deduplicate(
             [enrollment("u1", enrollment_id=None), enrollment("u1", enrollment_id="e2"), enrollment("u1", "c2")]
@@ -100,6 +118,38 @@ class TestDuplicates:
         rows, duplicates = deduplicate([enrollment("u1", "1c"), enrollment("u11", "c"), enrollment("U1", "1c")])
         assert len(rows) == 3
         assert duplicates.total == 0
+
+
+def numbered(user_id, course_id="c1", number="e1", **more):
+    return enrollment(user_id, course_id, enrollment_id=number, **more)
+
+
+SHARED = {
+    "by two learners in a course": ([[numbered("u1"), numbered("u2")]], 1),
+    "by two courses of a learner": ([[numbered("u1"), numbered("u1", "c2")]], 1),
+    "with equal content otherwise": ([[numbered("u1", score=1.0), numbered("u2", score=1.0)]], 1),
+    "over batches": ([[numbered("u1")], [numbered("u2")]], 1),
+    "beside a true duplicate": ([[numbered("u1"), numbered("u1"), numbered("u2")]], 2),
+    "with the first and the last row alike": ([[numbered("u1"), numbered("u2"), numbered("u1")]], 1),
+    "by ids that differ in case": ([[numbered("u1"), numbered("U1")]], 1),
+    "by all rows of a course": ([[numbered(f"u{n}") for n in range(5)], [numbered(f"u{n}") for n in range(5, 9)]], 8),
+    "twice": ([[numbered("u1"), numbered("u2"), numbered("u1", number="e2"), numbered("u1", "c2", "e2")]], 2),
+}
+
+
+@pytest.mark.usefixtures("row_groups")
+class TestSharedIds:
+    @pytest.mark.parametrize(("batches", "rows"), SHARED.values(), ids=SHARED)
+    def test_are_refused_and_counted(self, deduplicate, batches, rows):
+        with pytest.raises(SharedKeyError) as caught:
+            deduplicate(*batches, key=BY_ID)
+        assert caught.value.rows == rows
+
+    @pytest.mark.parametrize(("batches", "rows"), SHARED.values(), ids=SHARED)
+    def test_by_pair_every_learner_and_course_stays(self, deduplicate, batches, rows):
+        pairs = {(row["user_id"], row["course_id"]) for rows in batches for row in rows}
+        stored, _ = deduplicate(*batches)
+        assert sorted((row["user_id"], row["course_id"]) for row in stored) == sorted(pairs)
 
 
 @pytest.mark.parametrize("lacking", PAIR)
@@ -184,6 +234,23 @@ class TestLists:
             into.close({})
         titles = pq.read_table(into.path, columns=["course_id", "course_title"]).to_pylist()
         assert titles == [{"course_id": "c1", "course_title": "New"}, {"course_id": "c2", "course_title": None}]
+
+
+class TestMemory:
+    @pytest.mark.parametrize(("rows", "kilobytes"), [(600, 100), (60, 1_000), (3, 30_000)])
+    def test_does_not_grow_with_what_a_row_holds(self, tmp_path, monkeypatch, rows, kilobytes):
+        """Every second row is a duplicate: DuckDB compares its content, and takes six bytes for each byte of JSON."""
+        monkeypatch.setattr(engine, "MEMORY_LIMIT", "250MB")
+        text = '"' * (kilobytes * 1_000)
+        with (
+            TableFile(COURSES, tmp_path / "deduplicated.parquet") as into,
+            StagedRows(COURSES, COURSES.key, tmp_path / "staged") as staged,
+        ):
+            for number in range(rows):
+                staged.add(batch(COURSES, {"course_id": f"c{number // 2}", "extra": f"{number % 4}{text}"}))
+            duplicates = staged.deduplicate(into)
+            into.close({})
+        assert duplicates == Duplicates(identical=0, conflicting=rows // 2)
 
 
 class TestDisk:

@@ -14,11 +14,22 @@ def enrollment(number, learner, course="c1", **fields):
     return {"id": number, "user": {"id": learner}, "course": {"id": course}} | fields
 
 
-PAGES = [
-    [enrollment("e1", "u1", score=1), enrollment("e2", "u2"), enrollment(None, None)],
-    [enrollment("e1", "u1", score="1.0"), enrollment("e3", "u2", score=5), enrollment("e2", "u2", "c2")],
-]
-"""e1 twice, the second time with its score as a string; (u2, c1) and e2 twice with other values; one without ids."""
+PAGES = {
+    "enrollment_id": [
+        [enrollment("e1", "u1", score=1), enrollment("e2", "u2"), enrollment(None, None)],
+        [
+            enrollment("e1", "u1", score="1.0"),
+            enrollment("e3", "u2", score=5),
+            enrollment("e2", "u2", progress_percent=9),
+        ],
+    ],
+    "pair": [
+        [enrollment("e1", "u1", score=1), enrollment("e2", "u2"), enrollment(None, None)],
+        [enrollment("e1", "u1", score="1.0"), enrollment("e3", "u2", score=5), enrollment("e2", "u2", "c2")],
+    ],
+}
+"""By identity: the key of e1 twice, the second time with its score as a string; another key twice with other values; one
+record without ids."""
 
 
 def deduplicate(folder, identity):
@@ -29,7 +40,7 @@ def deduplicate(folder, identity):
         StagedRows(UNIFIED_ENROLLMENTS, KEYS[identity], folder / "waiting") as staged,
         TableFile(UNIFIED_ENROLLMENTS, file) as into,
     ):
-        for records in PAGES:
+        for records in PAGES[identity]:
             batches = flattener.flatten_responses([ResponseRecords(read_records(*records), NOON)])
             staged.add(batches.unified)
             rejected += batches.rejected.num_rows

@@ -55,6 +55,12 @@ class TestReadRosterResponse:
         ({"completed_on": "01/03/2026, 12:00:00"}, "completed"),
         ({"completed_on": "", "completed_on_timestamp": None}, "enrolled"),
         ({"completed_on_timestamp": "0"}, "enrolled"),
+        ({"completed_on_timestamp": "1"}, "enrolled"),
+        ({"completed_on_timestamp": -62135596800, "completed_on": "01/01/0001, 00:00:00"}, "enrolled"),
+        ({"completed_on": "01/01/1970, 00:00:00"}, "enrolled"),
+        ({"completed_on": "0000-00-00 00:00:00"}, "enrolled"),
+        ({"completed_on": "1980-01-01"}, "completed"),
+        ({"expired_on_timestamp": 1, "expired_on": "31/12/1969, 19:00:00"}, "enrolled"),
         ({"expired_on_timestamp": str(NOON), "completion_status": "failed"}, "expired"),
         ({"expired_on": "01/03/2026, 12:00:00"}, "expired"),
         ({"completion_status": "failed", "completion_percentage": "40"}, "failed"),
@@ -107,6 +113,20 @@ def test_the_row_of_an_entry_has_the_source_roster():
         "source": "roster",
         "fetched_at": AT_NOON,
     }
+
+
+def test_an_epoch_before_1980_is_no_date_and_stays_in_extra():
+    fields = encode_entry(enrolled_on_timestamp="-2208988800", completed_on_timestamp=315532799.5, completed_on="")
+    [row] = build_roster_batch([RosterEntry("1", "7", fields)], [AT_NOON]).to_pylist()
+    assert (row["status"], row["enrolled_at"], row["completed_at"]) == ("enrolled", None, None)
+    assert row["extra"] == '{"enrolled_on_timestamp":"-2208988800","completed_on_timestamp":315532799.5}'
+
+
+def test_the_first_epoch_of_1980_is_a_date():
+    [row] = build_roster_batch(
+        [RosterEntry("1", "7", encode_entry(completed_on_timestamp=315532800))], [AT_NOON]
+    ).to_pylist()
+    assert (row["status"], row["completed_at"], row["extra"]) == ("completed", datetime(1980, 1, 1, tzinfo=UTC), None)
 
 
 def test_unreadable_entries_become_rows():

@@ -24,6 +24,14 @@ INT64_MIN, INT64_MAX = -9_223_372_036_854_775_808, 9_223_372_036_854_775_807
         ('" 50.5 "', 50.5),
         ('"-0.25"', -0.25),
         ('"+7"', 7.0),
+        ('".5"', 0.5),
+        ('"-.5"', -0.5),
+        ('"+.25"', 0.25),
+        ('" .5 "', 0.5),
+        ('"5."', 5.0),
+        ('".5e1"', 5.0),
+        ('"1.5E-1"', 0.15),
+        ('"007"', 7.0),
         ('"1e2"', 100.0),
         ("1e2", 100.0),
         ("9223372036854775808", 9.223372036854775808e18),
@@ -33,7 +41,33 @@ def test_a_number_is_also_read_from_a_string(served, expected):
     assert flatten_row_of_text(f'"progress_percent":{served}')["progress_percent"] == expected
 
 
-@pytest.mark.parametrize("served", ["50%", "1,5", "12 of 20", "NaN", "Infinity", "0x10", "1e999", "٣", "1_000", ".5"])
+@pytest.mark.parametrize(
+    "served",
+    [
+        "50%",
+        "1,5",
+        "12 of 20",
+        "NaN",
+        "Infinity",
+        "0x10",
+        "1e999",
+        "٣",
+        "1_000",
+        ".",
+        "-",
+        "-.",
+        "5..",
+        "1.2.3",
+        ".5.",
+        "e5",
+        ".e5",
+        "1e",
+        "--5",
+        "+ 5",
+        "1 000",
+        ",5",
+    ],
+)
 def test_a_string_that_is_not_a_plain_number_is_kept_in_extra(served):
     row = flatten_row_with(score=served)
     assert (row["score"], parse_extra(row)) == (None, {"score": served})
@@ -45,6 +79,10 @@ def test_a_string_that_is_not_a_plain_number_is_kept_in_extra(served):
         ('"3"', 3),
         ("3.0", 3),
         ('"3.0"', 3),
+        ('"3."', 3),
+        ('"+3"', 3),
+        ('".3e1"', 3),
+        ('"1e3"', 1000),
         ("3e2", 300),
         ('"-4"', -4),
         (str(INT64_MAX), INT64_MAX),
@@ -57,7 +95,19 @@ def test_a_whole_number_is_read_in_any_notation(served, expected):
 
 
 @pytest.mark.parametrize(
-    "served", ["3.5", '"3.5"', str(INT64_MAX + 1), str(INT64_MIN - 1), f'"{INT64_MAX + 1}"', "1e19", "true", "[3]"]
+    "served",
+    [
+        "3.5",
+        '"3.5"',
+        '".5"',
+        '"."',
+        str(INT64_MAX + 1),
+        str(INT64_MIN - 1),
+        f'"{INT64_MAX + 1}"',
+        "1e19",
+        "true",
+        "[3]",
+    ],
 )
 def test_a_value_that_is_not_a_whole_number_of_64_bits_is_kept_in_extra(served):
     row = flatten_row_of_text(f'"attempt_number":{served}')
@@ -93,7 +143,7 @@ def test_a_value_that_is_neither_true_nor_false_is_kept_in_extra(served):
         ("2026-01-02T23:04:05-02:00", "2026-01-03T01:04:05"),
         ("2026-01-02T03:04:05.678901Z", "2026-01-02T03:04:05.678901"),
         ("2026-01-02", "2026-01-02T00:00:00"),
-        ("0001-01-01T00:00:00Z", "0001-01-01T00:00:00"),
+        ("1980-01-01T00:00:00Z", "1980-01-01T00:00:00"),
         ("9999-12-31T23:59:59.9999999Z", "9999-12-31T23:59:59.999999"),
     ],
 )

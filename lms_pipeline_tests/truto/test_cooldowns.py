@@ -76,6 +76,16 @@ def test_a_limit_that_a_response_used_up_is_waited_for_and_not_met():
     assert client.waits == [8]
 
 
+@pytest.mark.parametrize("headers", [{}, {"Retry-After": "0"}, {"Retry-After": "-1"}, {"ratelimit-reset": "0"}])
+def test_a_429_that_demands_no_wait_starts_the_usual_cooldown(headers):
+    with ScriptedClient(refusal(429, headers=headers), page(), retry_policy=RetryPolicy(max_attempts=1)) as client:
+        with pytest.raises(TransientError):
+            list(client.pages("users", ALL))
+        assert client.waits == []
+        list(client.pages("users", ALL))
+    assert client.waits == [10]
+
+
 def test_a_sweep_under_the_limit_of_a_provider_is_never_refused():
     """The sandbox counts in real seconds; with a window of 1 s the waits are real."""
     with running(SmallWorld(8)) as sandbox, TrutoClient(sandbox.url, sandbox.token) as client:

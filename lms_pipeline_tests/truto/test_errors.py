@@ -81,6 +81,48 @@ def test_a_transient_error_is_one_sentence_too(response, says):
     assert str(error) == says.format("GET /unified/lms/users of account acme")
 
 
+EDGE_PAGE = b"<html><title>example.org | 522: Connection timed out</title></html>"
+PASSING = sorted(set(range(500, 600)) - {501, 505})
+
+
+@pytest.mark.parametrize("status", PASSING)
+@pytest.mark.parametrize("body", [b"", EDGE_PAGE, b'{"message":"down","truto_is_remote_error":true}'])
+def test_a_failure_of_any_server_on_the_way_is_transient(status, body):
+    error = error_of(ScriptedResponse(body, status, {"Content-Type": "text/html"}))
+    assert type(error) is TransientError
+    assert error.status == status
+    assert "html" not in str(error)
+    assert str(error).endswith(f"(GET /unified/lms/users of account acme, status {status}): try again later.")
+
+
+@pytest.mark.parametrize("status", [501, 505])
+@pytest.mark.parametrize("extra", [{}, REMOTE])
+def test_what_a_server_does_not_have_is_permanent(status, extra):
+    assert type(error_of(refusal(status, **extra))) is PermanentError
+
+
+@pytest.mark.parametrize("status", [300, 304, 402, 406, 410, 418, 423, 424, 451, 499, 600, 999])
+def test_any_other_status_without_success_is_permanent(status):
+    assert type(error_of(ScriptedResponse(EDGE_PAGE, status))) is PermanentError
+
+
+@pytest.mark.parametrize(
+    ("response", "says"),
+    [
+        (ScriptedResponse(EDGE_PAGE, 522), "The proxy in front of Truto failed to reach it"),
+        (ScriptedResponse(EDGE_PAGE, 530), "The proxy in front of Truto failed to reach it"),
+        (ScriptedResponse(EDGE_PAGE, 599), "Truto failed to answer"),
+        (
+            ScriptedResponse(b'{"message":"x","truto_is_remote_error":true}', 522),
+            "The LMS behind Truto failed to answer",
+        ),
+        (ScriptedResponse(b'{"message":"x"}', 525), "The proxy in front of Truto failed to reach it and says 'x'"),
+    ],
+)
+def test_a_failure_says_who_failed(response, says):
+    assert str(error_of(response)).startswith(f"{says} ")
+
+
 def test_an_error_names_the_missing_parameters():
     insight = {"missing_required_query_parameters": {"description": "", "value": ["user[id]", "course[id]"]}}
     assert error_of(refusal(400, truto_error_insight=insight)).missing_parameters == ("user[id]", "course[id]")

@@ -30,6 +30,13 @@ def test_capabilities_distinguish_an_lms_from_other_products(client, account_id,
     assert client.capabilities(account_id).is_lms is is_lms
 
 
+@pytest.mark.parametrize(("model", "is_lms"), [("lms", True), ("LMS", True), (" lms ", True), ("lmsx", False)])
+def test_the_model_of_an_lms_is_named_in_any_case(model, is_lms):
+    body = json.dumps({"unified": [{"model": model, "resource": "users"}]}).encode()
+    with ScriptedClient(ScriptedResponse(body)) as client:
+        assert client.capabilities("acme").is_lms is is_lms
+
+
 def test_metadata_name_the_pair_where_it_is_required(client):
     assert required_by(client, PAIRED, "course-enrollments") == ("user[id]", "course[id]")
     assert required_by(client, SWEEPING, "course-enrollments") == ()

@@ -7,12 +7,12 @@ import pytest
 from lms_pipeline.sandbox import Clock, records_world, running
 from lms_pipeline.truto import client as client_module
 from lms_pipeline.truto.client import TrutoClient
-from lms_pipeline.truto.errors import PermanentError, TransientError
+from lms_pipeline.truto.errors import ExpiredCursorError, PermanentError, TransientError
 from lms_pipeline.truto.models import IntegratedAccount
 from lms_pipeline.truto.query import CourseFilter, ListQuery, UserFilter
 from lms_pipeline.truto.retry import RetryPolicy
 from lms_pipeline_tests.support.sandbox import build_line, write_lines
-from lms_pipeline_tests.support.scripted_api import TOKEN, ScriptedClient, ScriptedResponse, page
+from lms_pipeline_tests.support.scripted_api import TOKEN, ScriptedClient, ScriptedResponse, page, refusal
 
 ONCE = RetryPolicy(max_attempts=1, max_attempts_unavailable=1)
 ALL = ListQuery("acme")
@@ -94,6 +94,68 @@ def test_a_cursor_that_repeats_is_an_error_and_no_endless_loop(cursors):
     ):
         list(client.pages("users", ALL))
     assert len(client.received) == len(cursors)
+
+
+EXPIRED = pytest.mark.parametrize("status", [400, 404, 409, 410, 422])
+
+
+@EXPIRED
+def test_a_cursor_that_is_refused_is_one_sentence(status):
+    responses = [page("a", cursor="1"), refusal(status, "the cursor is gone")]
+    with ScriptedClient(*responses) as client, pytest.raises(ExpiredCursorError) as caught:
+        list(client.pages("users", ALL))
+    assert (caught.value.status, caught.value.server_message) == (status, "the cursor is gone")
+    assert str(caught.value) == (
+        "Truto refused the cursor to the next page and says 'the cursor is gone' (GET /unified/lms/users of account acme, "
+        f"status {status}): run it again, and report it to Truto if it lasts."
+    )
+
+
+@EXPIRED
+def test_a_cursor_that_the_provider_refuses_is_an_expired_one_too(status):
+    responses = [page("a", cursor="1"), refusal(status, "", truto_is_remote_error=True)]
+    with ScriptedClient(*responses) as client, pytest.raises(ExpiredCursorError) as caught:
+        list(client.pages("course-enrollments", ListQuery("acme", response_format="raw")))
+    assert str(caught.value).startswith("The LMS behind Truto refused the cursor to the next page (GET ")
+
+
+@EXPIRED
+def test_a_first_page_that_is_refused_has_no_cursor_to_expire(status):
+    with ScriptedClient(refusal(status)) as client, pytest.raises(PermanentError) as caught:
+        list(client.pages("users", ALL))
+    assert type(caught.value) is PermanentError
+
+
+class TestAccounts:
+    """The list of integrated accounts, whose cursors may expire too."""
+
+    ONE, TWO, THREE = {"id": "one"}, {"id": "two"}, {"id": "three"}
+
+    @pytest.mark.parametrize(
+        "broken",
+        [*(refusal(status) for status in (400, 404, 409, 410, 422)), page(cursor="1")],
+        ids=lambda one: one.status,
+    )
+    def test_are_read_once_more_after_a_broken_cursor_and_each_comes_once(self, broken):
+        again = [page(self.ONE, cursor="3"), page(self.TWO, self.THREE)]
+        with ScriptedClient(page(self.ONE, self.TWO, cursor="1"), broken, *again) as client:
+            assert [account.id for account in client.list_accounts()[0]] == ["one", "two", "three"]
+        assert [dict(request.query).get("next_cursor") for request in client.received] == [None, "1", None, "3"]
+
+    @EXPIRED
+    def test_are_an_error_after_a_second_broken_cursor(self, status):
+        responses = [page(self.ONE, cursor="1"), refusal(status)] * 2
+        with ScriptedClient(*responses) as client:
+            with pytest.raises(ExpiredCursorError):
+                client.list_accounts()
+            assert len(client.received) == 4
+
+    @EXPIRED
+    def test_are_an_error_if_their_first_page_is_refused(self, status):
+        with ScriptedClient(refusal(status)) as client:
+            with pytest.raises(PermanentError):
+                client.list_accounts()
+            assert len(client.received) == 1
 
 
 def test_a_list_without_an_end_is_an_error(monkeypatch):

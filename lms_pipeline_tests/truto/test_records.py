@@ -110,7 +110,7 @@ class TestRawPages:
             (b'{"result":[1,2],"next_cursor":null}', ["1", "2"], True),
             (b'{"results":[1]}', ["1"], True),
             (b'{"result":null,"results":[1]}', ["1"], True),
-            (b'{"result":{"a":1,"b":2},"result_count":2}', ["1", "2"], True),
+            (b'{"result":{"a":1, "b":2},"result_count":1}', ['{"a":1, "b":2}'], True),  # its keys are the provider's
             (b'{"result":[1],"debug":{}}', ["1"], True),
             (b"[]", [], False),
             (b"[[1],2]", ["[1]", "2"], False),
@@ -125,6 +125,23 @@ class TestRawPages:
             [page] = client.pages("users", RAW)
         assert [bytes(record).decode() for record in page.records] == records
         assert page.has_envelope is has_envelope
+
+    @pytest.mark.parametrize(
+        ("body", "records"),
+        [
+            (b' {"role": "learner"}\n', ['{"role": "learner"}']),
+            (b'[{"role": "learner"}]', ['{"role": "learner"}']),
+            (b'{"result":[{"n":1}],"next_cursor":null}', ['{"n":1}']),
+            (b'{"result":{"n": 1},"next_cursor":null}', ['{"n": 1}']),
+            (b" null\n", []),
+        ],
+    )
+    def test_of_a_pair_have_any_of_these_shapes(self, body, records):
+        query = ListQuery("acme", response_format="raw", user=UserFilter("u1"), course=CourseFilter("c1"))
+        with ScriptedClient(ScriptedResponse(body)) as client:
+            page = client.pair(query)
+        assert page is not None
+        assert [bytes(record).decode() for record in page.records] == records
 
     @pytest.mark.parametrize("body", [b"7", b'"x"', b"null", b"<html>", b'{"result":7}'])
     def test_without_records_are_an_error(self, body):
@@ -153,3 +170,6 @@ def test_a_format_without_pages_is_not_read_as_pages(client, response_format):
         list(client.pages("users", ListQuery("acme", response_format=response_format)))
     with pytest.raises(QueryError, match=f"^The format {response_format} is no record: use `fetch`"):
         client.record("users", "u1", ObjectQuery("acme", response_format=response_format))
+    pair = ListQuery("acme", response_format=response_format, user=UserFilter("u1"), course=CourseFilter("c1"))
+    with pytest.raises(QueryError, match=f"^The format {response_format} has no records: use `fetch`"):
+        client.pair(pair)

@@ -1,19 +1,34 @@
 -- Each pair of learner and course in raw or unified, with a judgement: the number of pairs and the first of each judgement.
--- The status in raw is read from the names that LMSs use, and compared if it is a known word. Pairs with several rows are
--- not compared: nothing shows which raw row belongs to which enrollment.
--- Parameters: raw, status_paths (JSON paths), completed, open (statuses), max_rows.
-WITH raw AS (
+-- The status in raw is compared if it is a known word. Pairs with several rows are not compared: nothing shows which raw
+-- row belongs to which enrollment.
+-- A raw record in Truto's raw format that does not name learner and course belongs to the enrollment whose id it has.
+-- The judgement "unplaced" counts those that belong to none; "enrollments" counts the rows behind the pairs.
+-- Table: raw_statuses, from raw_statuses.sql. Parameters: completed, open (statuses), max_rows.
+WITH identified AS (
+    SELECT enrollment_id, any_value(user_id) AS user_id, any_value(course_id) AS course_id
+    FROM published
+    WHERE enrollment_id IS NOT NULL
+    GROUP BY enrollment_id
+    HAVING count(*) = 1
+),
+
+placed AS (
     SELECT
-        user_id,
-        course_id,
-        count(*) AS row_count,
-        any_value(
-            CASE
-                WHEN json_valid(payload)
-                    THEN list_filter(json_extract_string(payload, $status_paths), lambda found: found IS NOT NULL)[1]
-            END
-        ) AS raw_status
-    FROM read_parquet($raw, hive_partitioning = false)
+        coalesce(received.user_id, identified.user_id) AS user_id,
+        coalesce(received.course_id, identified.course_id) AS course_id,
+        source,
+        raw_status
+    FROM raw_statuses AS received
+    LEFT JOIN identified
+        ON
+            identified.enrollment_id = received.enrollment_id
+            AND coalesce(received.user_id = identified.user_id, TRUE)
+            AND coalesce(received.course_id = identified.course_id, TRUE)
+),
+
+raw AS (
+    SELECT user_id, course_id, count(*) AS row_count, any_value(raw_status) AS raw_status
+    FROM placed
     WHERE user_id IS NOT NULL AND course_id IS NOT NULL
     GROUP BY ALL
 ),
@@ -41,6 +56,7 @@ judged AS (
     SELECT
         user_id,
         course_id,
+        coalesce(rows_unified, rows_raw) AS row_count,
         left(raw_status, 40) AS raw_status,
         status,
         CASE
@@ -56,7 +72,18 @@ judged AS (
     FROM paired
 )
 
-SELECT judgement, user_id, course_id, raw_status, status, count(*) OVER (PARTITION BY judgement) AS pairs
+SELECT
+    judgement,
+    user_id,
+    course_id,
+    raw_status,
+    status,
+    count(*) OVER (PARTITION BY judgement) AS pairs,
+    sum(row_count) OVER (PARTITION BY judgement) AS enrollments
 FROM judged
 QUALIFY row_number() OVER (PARTITION BY judgement ORDER BY user_id, course_id) <= $max_rows
+UNION ALL
+SELECT 'unplaced', NULL, NULL, NULL, NULL, count(*), count(*)
+FROM placed
+WHERE source = 'raw' AND (user_id IS NULL OR course_id IS NULL)
 ORDER BY judgement, user_id, course_id

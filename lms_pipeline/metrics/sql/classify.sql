@@ -9,10 +9,11 @@ CREATE TEMP TABLE classified AS
 SELECT
     *,
 
-    -- The same learner has a later enrollment in the same course. If all three columns are equal, neither is later.
+    -- The same learner has a later enrollment in the same course. If all columns are equal, neither is later. The day
+    -- goes first: west of Greenwich a date without a time is an instant of the day before.
     rank() OVER (
         PARTITION BY user_id, course_id
-        ORDER BY began DESC NULLS LAST, attempt_number DESC NULLS LAST, enrollment_id DESC NULLS LAST
+        ORDER BY began_day DESC NULLS LAST, began DESC NULLS LAST, attempt_number DESC NULLS LAST, enrollment_id DESC NULLS LAST
     ) > 1 AS in_superseded,
 
     true AS in_all,

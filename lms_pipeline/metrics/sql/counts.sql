@@ -79,7 +79,8 @@ SELECT
     count(*) FILTER (source = 'reconstructed') AS rows_reconstructed,
     count(*) FILTER (role IS NOT NULL AND NOT list_contains(getvariable('learner_roles'), role)) AS rows_unfamiliar_role,
     min(fetched_at) AS oldest_fetched_at,
-    coalesce(sum(faulty_dates), 0) AS faulty_dates
+    coalesce(sum(faulty_dates), 0) AS faulty_dates,
+    coalesce(sum(sentinel_dates), 0) AS sentinel_dates
 FROM classified
 GROUP BY GROUPING SETS ((row_id), ())
 HAVING is_row_of_table(grouping(row_id));

@@ -1,74 +1,98 @@
 -- Each row of a snapshot as of the snapshot's end: the input of every set.
--- Here: reading, faulty dates, the day's end, calendar days, excluded rows. Not here: any set (classify.sql).
--- Variables: path, snapshot_date, as_of, zone, statuses, excluded_roles. Table: unified_columns, empty.
+-- Here: roles, dates that can't be, events after the day's end, calendar days. Not here: the sets (classify.sql).
+-- Views: served (dates.sql). Table: local_days. Function: count_sentinel_dates.
+-- Variables: snapshot_date, statuses, excluded_roles, sentinels_end.
 
-CREATE TEMP MACRO day_of(moment) AS timezone(getvariable('zone'), moment)::DATE;
+-- A timestamp before 1980 means "no date". It is null since it is read so, but not in older files.
+CREATE TEMP MACRO without_sentinel(moment) AS CASE WHEN moment >= getvariable('sentinels_end') THEN moment END;
+CREATE TEMP MACRO count_sentinel(moment) AS coalesce((moment < getvariable('sentinels_end'))::INT, 0);
 
--- Exactly midnight in UTC is a date without a time; any other due time is on a day of the time zone.
-CREATE TEMP MACRO due_day_of(moment) AS
-    CASE
-        WHEN timezone('UTC', moment)::TIME = TIME '00:00:00' THEN timezone('UTC', moment)::DATE
-        ELSE day_of(moment)
-    END;
-
--- A date after the row was fetched is no date; only a due date may be in the future.
-CREATE TEMP MACRO past_or_null(moment, fetched_at) AS CASE WHEN moment <= fetched_at THEN moment END;
+-- A date after the row was fetched can't be; only a due date may be in the future. A date without a time can be until
+-- the end of the day on which it was fetched: east of Greenwich that day begins before 00:00 UTC.
+CREATE TEMP MACRO is_faulty(moment, fetched_at, fetched_day) AS
+    coalesce(moment > fetched_at AND NOT (is_date(moment) AND utc_day_of(moment) <= fetched_day), false);
+CREATE TEMP MACRO past_or_null(moment, fetched_at, fetched_day) AS
+    CASE WHEN NOT is_faulty(moment, fetched_at, fetched_day) THEN without_sentinel(moment) END;
 
 -- NaN and infinity are no measurements.
 CREATE TEMP MACRO finite(number) AS CASE WHEN isfinite(number) THEN number END;
 
--- A column that a file of an older schema lacks is null.
-CREATE TEMP VIEW served AS
-FROM unified_columns
-UNION ALL BY NAME
-FROM read_parquet(getvariable('path'), hive_partitioning = false);
+-- Case and blanks do not matter.
+CREATE TEMP MACRO name_of_role(role) AS regexp_replace(lower(role), '[\s\pZ]+', '', 'g');
 
 CREATE TEMP VIEW dated AS
 SELECT
-    enrollment_id, user_id, user_name, course_id, course_title, is_mandatory, attempt_number, due_at,
+    enrollment_id, user_id, user_name, course_id, course_title, is_mandatory, attempt_number,
     time_spent_seconds, source, fetched_at,
     lower(trim(status)) AS status,
-    lower(trim(role)) AS role,
+    name_of_role(role) AS role,
     finite(progress_percent) AS progress_percent,
     finite(score) AS score,
-    past_or_null(assigned_at, fetched_at) AS assigned_at,
-    past_or_null(enrolled_at, fetched_at) AS enrolled_at,
-    past_or_null(started_at, fetched_at) AS started_at,
-    past_or_null(completed_at, fetched_at) AS completed_at,
-    past_or_null(last_activity_at, fetched_at) AS last_activity_at,
-    past_or_null(updated_at, fetched_at) AS updated_at,
-    coalesce((assigned_at > fetched_at)::INT, 0)
-    + coalesce((enrolled_at > fetched_at)::INT, 0)
-    + coalesce((started_at > fetched_at)::INT, 0)
-    + coalesce((completed_at > fetched_at)::INT, 0)
-    + coalesce((last_activity_at > fetched_at)::INT, 0)
-    + coalesce((created_at > fetched_at)::INT, 0)
-    + coalesce((updated_at > fetched_at)::INT, 0) AS faulty_dates
-FROM served;
+    without_sentinel(due_at) AS due_at,
+    past_or_null(assigned_at, fetched_at, fetched_on.day) AS assigned_at,
+    past_or_null(enrolled_at, fetched_at, fetched_on.day) AS enrolled_at,
+    past_or_null(started_at, fetched_at, fetched_on.day) AS started_at,
+    past_or_null(completed_at, fetched_at, fetched_on.day) AS completed_at,
+    past_or_null(last_activity_at, fetched_at, fetched_on.day) AS last_activity_at,
+    past_or_null(updated_at, fetched_at, fetched_on.day) AS updated_at,
+    is_faulty(assigned_at, fetched_at, fetched_on.day)::INT
+    + is_faulty(enrolled_at, fetched_at, fetched_on.day)::INT
+    + is_faulty(started_at, fetched_at, fetched_on.day)::INT
+    + is_faulty(completed_at, fetched_at, fetched_on.day)::INT
+    + is_faulty(last_activity_at, fetched_at, fetched_on.day)::INT
+    + is_faulty(created_at, fetched_at, fetched_on.day)::INT
+    + is_faulty(updated_at, fetched_at, fetched_on.day)::INT AS faulty_dates,
+    count_sentinel(assigned_at)
+    + count_sentinel(enrolled_at)
+    + count_sentinel(started_at)
+    + count_sentinel(completed_at)
+    + count_sentinel(due_at)
+    + count_sentinel(last_activity_at)
+    + count_sentinel(created_at)
+    + count_sentinel(updated_at)
+    -- the keys of a date; without them the JSON is not decoded
+    + CASE
+        WHEN contains(extra, '_at":') OR contains(extra, '_timestamp":') THEN count_sentinel_dates(extra)
+        ELSE 0
+    END AS sentinel_dates
+FROM served
+LEFT JOIN local_days AS fetched_on
+ON fetched_on.utc_day = utc_day_of(fetched_at) AND fetched_at BETWEEN fetched_on.first_at AND fetched_on.last_at;
 
--- An event exactly at the day's end counts; an event after it has not happened yet.
+CREATE TEMP VIEW begun AS
+SELECT *, coalesce(enrolled_at, assigned_at) AS began
+FROM dated;
+
+-- What happened on a later day than the snapshot's has not happened yet.
 CREATE TEMP VIEW at_day_end AS
 SELECT
-    * EXCLUDE (status, completed_at),
-    coalesce(enrolled_at, assigned_at) AS began,
-    coalesce(completed_at > getvariable('as_of'), false) AS completed_later,
+    begun.* EXCLUDE (status, completed_at),
+    began_on.day AS began_day,
+    updated_on.day AS updated_day,
+    due_on.day AS due_day,
+    coalesce(completed_on.day > getvariable('snapshot_date'), false) AS completed_later,
     CASE WHEN NOT completed_later THEN completed_at END AS completed_at,
+    CASE WHEN NOT completed_later THEN completed_on.day END AS completed_day,
     CASE
         WHEN completed_later THEN 'in_progress'
         WHEN list_contains(getvariable('statuses'), status) THEN status
         ELSE 'unknown'
     END AS status,
     coalesce(list_contains(getvariable('excluded_roles'), role), false) AS has_excluded_role,
-    NOT has_excluded_role AND coalesce(began > getvariable('as_of'), false) AS began_later
-FROM dated;
+    NOT has_excluded_role AND coalesce(began_day > getvariable('snapshot_date'), false) AS began_later
+FROM begun
+LEFT JOIN local_days AS began_on
+ON began_on.utc_day = utc_day_of(began) AND began BETWEEN began_on.first_at AND began_on.last_at
+LEFT JOIN local_days AS completed_on
+ON completed_on.utc_day = utc_day_of(completed_at)
+AND completed_at BETWEEN completed_on.first_at AND completed_on.last_at
+LEFT JOIN local_days AS updated_on
+ON updated_on.utc_day = utc_day_of(updated_at) AND updated_at BETWEEN updated_on.first_at AND updated_on.last_at
+LEFT JOIN local_days AS due_on
+ON due_on.utc_day = utc_day_of(due_at) AND due_at BETWEEN due_on.first_at AND due_on.last_at;
 
--- The set `all`: one row per enrollment that counts, with its calendar days.
+-- The set `all`: one row per enrollment that counts.
 CREATE TEMP VIEW enrollments AS
-SELECT
-    * EXCLUDE (has_excluded_role, began_later),
-    day_of(began) AS began_day,
-    day_of(completed_at) AS completed_day,
-    day_of(updated_at) AS updated_day,
-    due_day_of(due_at) AS due_day
+SELECT * EXCLUDE (has_excluded_role, began_later, completed_later)
 FROM at_day_end
 WHERE NOT (has_excluded_role OR began_later);

@@ -75,16 +75,20 @@ class LmsApi:
             records = listing.read(0, 1).records
             if not records:
                 raise remote_error(self._sandbox.switches.not_enrolled, NOT_ENROLLED)
-            if query.format in {"raw", "stream"}:
+            is_bare = query.format == "raw" and self._sandbox.switches.raw_pair == "bare"
+            if is_bare or query.format == "stream":
                 return Response(encode_object(records[0], query))
+            return self._list(account, request, listing, bare_raw=False)
         return self._list(account, request, listing)
 
-    def _list(self, account: Account, request: Request, listing: Listing) -> Response | PageRequest:
+    def _list(
+        self, account: Account, request: Request, listing: Listing, *, bare_raw: bool | None = None
+    ) -> Response | PageRequest:
         query = read_query(request.parameters)
         listing = _apply_remote_query(listing, query)
         if query.format == "stream":
             return Response(_stream(listing, query.limit if query.has_limit else None), media_type=NDJSON)
-        is_bare = self._sandbox.switches.raw_body == "bare"
+        is_bare = self._sandbox.switches.raw_body == "bare" if bare_raw is None else bare_raw
 
         def encode(page: Page, next_cursor: str | None) -> Response:
             return Response(encode_page(page, query, next_cursor, bare_raw=is_bare))

@@ -6,19 +6,17 @@ The API ignores parameters that it doesn't know, and filters that a provider can
 from __future__ import annotations
 
 from operator import itemgetter
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from lms_pipeline.sandbox.http import bad_request
+from lms_pipeline.sandbox.http import Format, bad_request
 
 if TYPE_CHECKING:
     from lms_pipeline.sandbox.http import ParameterName, Parameters
 
 DEFAULT_LIMIT = 100
 MAX_LIMIT = 500
-
-Format = Literal["unified", "raw", "normalized", "stream", "debug"]
 
 
 class Query(NamedTuple):

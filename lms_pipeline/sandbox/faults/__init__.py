@@ -4,9 +4,12 @@ from lms_pipeline.sandbox.faults.fault import Fault
 from lms_pipeline.sandbox.faults.pages import Drift, EmptyPage, Endless, Partial, RepeatedCursor, ShiftedPage
 from lms_pipeline.sandbox.faults.responses import (
     BadUtf8,
+    ByteOrderMark,
     Cut,
     Debug,
     ExpiredCursor,
+    FailedBody,
+    Gzip,
     GzipBomb,
     Html,
     Reset,
@@ -28,11 +31,14 @@ AnyFault = (
     | Partial
     | Drift
     | Html
+    | FailedBody
     | BadUtf8
+    | ByteOrderMark
     | Debug
     | Slow
     | Cut
     | Reset
+    | Gzip
     | GzipBomb
 )
 """All faults that can be scripted; `{"fault": "shifted_page", ...}` in JSON."""
@@ -40,13 +46,16 @@ AnyFault = (
 __all__ = [
     "AnyFault",
     "BadUtf8",
+    "ByteOrderMark",
     "Cut",
     "Debug",
     "Drift",
     "EmptyPage",
     "Endless",
     "ExpiredCursor",
+    "FailedBody",
     "Fault",
+    "Gzip",
     "GzipBomb",
     "Html",
     "Partial",

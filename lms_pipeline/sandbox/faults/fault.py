@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, NamedTuple
 
 import msgspec
 
+from lms_pipeline.sandbox.http import Format
+
 if TYPE_CHECKING:
     import asyncio
 
@@ -75,6 +77,8 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """The id of the account; None for any, and for requests that name none."""
     route: str | None = None
     """A route as `/unified/lms/users/{id}`, or one path below it as `/unified/lms/users/7`; None for any."""
+    format: Format | None = None
+    """The response format of the requests, as `raw`; None for any."""
     after: Count = 0
     """The number of matching requests that pass before the first one is struck."""
     times: Annotated[int, msgspec.Meta(ge=1)] | None = None
@@ -97,6 +101,8 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         if self.only_in_lists and request.route not in LISTS:
             return False
         if self.only_with_cursor and not request.parameters.get("next_cursor"):
+            return False
+        if self.format not in {None, request.parameters.get("truto_response_format") or "unified"}:
             return False
         return self.account in {None, request.account_id} and self.route in {None, request.route, request.path}
 

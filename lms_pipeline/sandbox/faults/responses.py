@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import codecs
+import gzip
 import re
 import zlib
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import msgspec
 
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
 _MEGABYTE = 2**20
 _FIRST_STRING = re.compile(rb'(:\s*")')
+_FAILED_FIELDS = {"statusCode": 500, "error": "Internal Server Error", "message": "The request failed"}
 _PAGE = b"<!DOCTYPE html>\n<html><head><title>Just a moment...</title></head><body>Please wait.</body></html>\n"
 
 
@@ -87,21 +90,70 @@ class ExpiredCursor(Fault, frozen=True):
     """A cursor is no longer valid."""
 
     only_with_cursor: ClassVar[bool] = True
+    status: Literal[400, 404, 409, 410, 422] = 400
     remote: bool = False
     """Whether it is the provider's error."""
 
     def refuse(self, request: Request, connections: Connections) -> None:  # noqa: ARG002
         """Refuse the cursor."""
         error = remote_error if self.remote else Refusal
-        raise error(400, "next_cursor has expired")
+        raise error(self.status, "next_cursor has expired")
 
 
 class Html(Fault, frozen=True):
-    """An HTML page under status 200, as a proxy in between sends it."""
+    """An HTML page, as a proxy in between sends it: under status 200, or under one of its own such as 522."""
+
+    status: Annotated[int, msgspec.Meta(ge=200, le=599)] = 200
 
     def change_response(self, response: Response) -> Response:  # noqa: ARG002
         """Send the page instead."""
-        return Response(_PAGE, media_type="text/html; charset=utf-8")
+        return Response(_PAGE, self.status, media_type="text/html; charset=utf-8")
+
+
+class FailedBody(Fault, frozen=True):
+    """A response under status 200 whose body says that the request failed."""
+
+    fields: dict[str, Any] = msgspec.field(default_factory=lambda: dict(_FAILED_FIELDS))
+    """What the body says."""
+    records: Literal["none", "empty", "all"] = "none"
+    """Of a list: nothing but `fields`, an empty list as on a last page, or its records and cursor."""
+
+    def change_response(self, response: Response) -> Response:
+        """Replace a successful body, or add the fields to it."""
+        if response.status != HTTPStatus.OK:
+            return response
+        members: dict[str, Any] = {}
+        if self.records != "none":
+            members = msgspec.json.decode(response.read_body(), type=dict[str, msgspec.Raw])
+        for name in members.keys() & {"result", "results"} if self.records == "empty" else ():
+            members |= {name: [], "next_cursor": None}
+        return response._replace(body=msgspec.json.encode(members | self.fields))
+
+
+class ByteOrderMark(Fault, frozen=True):
+    """A UTF-8 byte order mark before the body."""
+
+    def change_response(self, response: Response) -> Response:
+        """Insert the mark."""
+        return response._replace(body=codecs.BOM_UTF8 + response.read_body())
+
+
+class Gzip(Fault, frozen=True):
+    """A body in gzip, as a proxy compresses it."""
+
+    encoding: Literal["gzip", "x-gzip"] = "gzip"
+    member_bytes: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    """Bytes of the body in one gzip member; None for one member. A proxy that flushes in between writes several."""
+    padding: Count = 0
+    """Zero bytes after the last member."""
+
+    def change_response(self, response: Response) -> Response:
+        """Compress the body."""
+        body = response.read_body()
+        size = self.member_bytes or max(1, len(body))
+        members = [gzip.compress(body[start : start + size], mtime=0) for start in range(0, len(body), size)]
+        headers = {**response.headers, "content-encoding": self.encoding}
+        return response._replace(body=b"".join(members) + bytes(self.padding), headers=headers)
 
 
 class BadUtf8(Fault, frozen=True):

@@ -13,10 +13,10 @@ from datetime import UTC, datetime, time, timedelta
 from operator import attrgetter
 from random import Random
 from threading import Lock
-from zoneinfo import ZoneInfo
 
 import msgspec
 
+from lms_pipeline.days import load_zone
 from lms_pipeline.sandbox.synthetic import catalog
 from lms_pipeline.sandbox.synthetic.catalog import Course, Kind, Profile
 from lms_pipeline.sandbox.synthetic.history import History, Start, draw_history, draw_working_time
@@ -72,7 +72,7 @@ class Company:
 
     def __init__(self, seed: int, account_id: str, profile: Profile) -> None:
         self.profile = profile
-        self.zone = ZoneInfo(profile.zone)
+        self.zone = load_zone(profile.zone)
         self.people: list[Person] = []
         self.courses: list[Course] = []
         self.histories: list[History] = []

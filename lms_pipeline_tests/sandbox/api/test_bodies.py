@@ -88,6 +88,16 @@ class TestRaw:
             sandbox.switch(Switches(raw_body="bare"))
             assert client.get(USERS, params=parameters).json() == records
 
+    def test_of_a_pair_comes_bare_or_in_an_envelope_whatever_the_lists_are(self):
+        pair = {"user[id]": "u1", "course[id]": "c1", "truto_response_format": "raw"}
+        parameters = {"integrated_account_id": PAIRED} | pair
+        with running(SmallWorld(3)) as sandbox, open_client(sandbox) as client:
+            sandbox.switch(Switches(raw_body="bare", raw_pair="envelope"))
+            enveloped = client.get(ENROLLMENTS, params=parameters).json()
+            assert (enveloped["result"], enveloped["next_cursor"]) == ([{"role": "learner"}], None)
+            sandbox.switch(Switches(raw_body="envelope", raw_pair="bare"))
+            assert client.get(ENROLLMENTS, params=parameters).json() == {"role": "learner"}
+
     def test_ignores_the_parameters_of_the_unified_format(self, small):
         parameters = SWEPT | {
             "truto_response_format": "raw",

@@ -39,11 +39,12 @@ def read_ids(page: Json) -> list[str]:
     return [user["id"] for user in page["result"]]
 
 
-def test_an_expired_cursor_is_refused_and_the_first_page_is_not(sandbox, client):
-    sandbox.fault(ExpiredCursor())
+@pytest.mark.parametrize("status", [400, 404, 409, 410, 422])
+def test_an_expired_cursor_is_refused_and_the_first_page_is_not(sandbox, client, status):
+    sandbox.fault(ExpiredCursor(status=status))
     cursor = fetch_page(client)["next_cursor"]
     response = client.get(USERS, params=SWEPT | {"next_cursor": cursor})
-    assert (response.status_code, response.json()["message"]) == (400, "next_cursor has expired")
+    assert (response.status_code, response.json()["message"]) == (status, "next_cursor has expired")
 
 
 def test_a_repeated_cursor_leads_to_its_own_page(sandbox, client):

@@ -1,5 +1,6 @@
 """Faults of a whole response, as a client sees them: refusals, corrupt bodies, broken connections."""
 
+import gzip
 import json
 import zlib
 from datetime import UTC, datetime, timedelta
@@ -10,8 +11,11 @@ import pytest
 
 from lms_pipeline.sandbox.faults import (
     BadUtf8,
+    ByteOrderMark,
     Cut,
     Debug,
+    FailedBody,
+    Gzip,
     GzipBomb,
     Html,
     Reset,
@@ -83,6 +87,46 @@ class TestBody:
         response = client.get(USERS, params=SWEPT)
         assert (response.status_code, response.headers["content-type"]) == (200, "text/html; charset=utf-8")
         assert response.text.startswith("<!DOCTYPE html>")
+
+    @pytest.mark.parametrize("status", [502, 522, 599])
+    def test_an_html_page_comes_under_the_status_of_a_proxy(self, sandbox, client, status):
+        sandbox.fault(Html(status=status))
+        response = client.get(USERS, params=SWEPT)
+        assert (response.status_code, response.text[:15]) == (status, "<!DOCTYPE html>")
+
+    @pytest.mark.parametrize(("records", "count"), [("none", None), ("empty", 0), ("all", 5)])
+    def test_a_page_says_under_200_that_the_request_failed(self, sandbox, client, records, count):
+        sandbox.fault(FailedBody(records=records))
+        response = client.get(USERS, params={**SWEPT, "limit": 5})
+        body = response.json()
+        assert (response.status_code, body["statusCode"], body["error"]) == (200, 500, "Internal Server Error")
+        assert (len(body["result"]) if "result" in body else None) == count
+        assert bool(body.get("next_cursor")) is (records == "all")
+
+    def test_a_record_says_under_200_what_the_script_wants(self, sandbox, client):
+        sandbox.fault(FailedBody(fields={"success": False}))
+        assert client.get(f"{USERS}/u1", params=SWEPT).json() == {"success": False}
+
+    def test_an_error_keeps_its_own_status(self, sandbox, client):
+        sandbox.fault(FailedBody())
+        assert client.get(f"{USERS}/nobody", params=SWEPT).status_code == 404
+
+    def test_a_byte_order_mark_is_before_the_body(self, sandbox, client):
+        plain = client.get(USERS, params=SWEPT).content
+        sandbox.fault(ByteOrderMark())
+        assert client.get(USERS, params=SWEPT).content == b"\xef\xbb\xbf" + plain
+
+    @pytest.mark.parametrize("member_bytes", [None, 1, 100])
+    @pytest.mark.parametrize("encoding", ["gzip", "x-gzip"])
+    def test_a_body_is_in_gzip(self, sandbox, client, member_bytes, encoding):
+        plain = client.get(USERS, params=SWEPT).content
+        sandbox.fault(Gzip(encoding=encoding, member_bytes=member_bytes, padding=3))
+        with client.stream("GET", USERS, params=SWEPT) as response:
+            packed = b"".join(response.iter_raw())
+        assert response.headers["content-encoding"] == encoding
+        assert gzip.decompress(packed) == plain
+        assert packed.endswith(b"\0\0\0")
+        assert packed.count(b"\x1f\x8b\x08") == -(-len(plain) // (member_bytes or len(plain)))
 
     def test_an_invalid_byte_is_inside_a_string(self, sandbox, client):
         sandbox.fault(BadUtf8())

@@ -52,6 +52,12 @@ class TestStrikes:
         paths = (USERS, f"{USERS}/u1", f"{USERS}/u2", COURSES)
         assert [client.get(path, params=SWEPT).status_code for path in paths] == statuses
 
+    def test_by_response_format(self, sandbox, client):
+        sandbox.fault(Status(status=500, format="raw"), Status(status=501, format="unified", after=1))
+        formats = ("", "raw", "normalized", "unified")
+        parameters = [SWEPT | {"truto_response_format": name} for name in formats]
+        assert [client.get(USERS, params=one).status_code for one in parameters] == [200, 500, 200, 501]
+
     def test_no_request_without_the_token(self, sandbox, client):
         sandbox.fault(Status(status=503, times=1))
         assert client.get(USERS, params=SWEPT, headers={"Authorization": "no"}).status_code == 401

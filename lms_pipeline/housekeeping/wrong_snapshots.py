@@ -1,0 +1,61 @@
+"""Removal of one snapshot that should not exist, such as that of a day that a wrong clock made up.
+
+Belongs here: all files of an account and day. Not here: what expires by itself (`cleanup.py`).
+"""
+
+from __future__ import annotations
+
+import logging
+from contextlib import suppress
+from pathlib import Path
+
+from lms_pipeline.errors import WrongUseError
+from lms_pipeline.lake.disk import disk_errors
+from lms_pipeline.lake.lock import partition_lock, remove_folder
+from lms_pipeline.lake.paths import DATA_FILE, DataDir, Partition
+from lms_pipeline.tables.catalog import TABLES
+from lms_pipeline.tables.pulled import UNIFIED_ENROLLMENTS
+
+log = logging.getLogger(__name__)
+
+
+def find_snapshot_files(data: DataDir, partition: Partition) -> list[Path]:
+    """Return the files of an account and day: its tables, the commit mark first, then responses and fingerprints.
+
+    Raises:
+        WrongUseError: there is none.
+    """
+    tables = [UNIFIED_ENROLLMENTS, *(table for table in TABLES.values() if table != UNIFIED_ENROLLMENTS)]
+    folders = [data.file(table, partition).parent for table in tables]
+    responses = data.checkpoint_path(partition)
+    files = [
+        *(folder / DATA_FILE for folder in folders),
+        *(path for folder in folders for path in sorted(folder.glob(f".{DATA_FILE}.*"))),
+        *sorted(responses.parent.glob(f"{responses.stem}.*")),
+        data.fingerprints_path(partition),
+    ]
+    existing = [path for path in files if path.exists()]
+    if not existing:
+        raise WrongUseError(f"Nothing of {partition} is stored: `lms-pipeline query` shows which days an account has.")
+    return existing
+
+
+def remove_snapshot(data: DataDir, partition: Partition) -> list[Path]:
+    """Remove all files of an account and day, and return them. Readers see the whole snapshot, or no enrollments of it.
+
+    Raises:
+        WrongUseError: there is none.
+        LockedError: another run pulls the same account and day.
+        LakeError: a file can't be removed.
+    """
+    find_snapshot_files(data, partition)  # so that a wrong id leaves no lock behind
+    with partition_lock(data, partition):
+        files = find_snapshot_files(data, partition)
+        for path in files:
+            with disk_errors(path):
+                path.unlink(missing_ok=True)
+            with suppress(OSError):  # it holds other files
+                path.parent.rmdir()
+        log.info("Removed the snapshot of %s: %d files.", partition, len(files))
+    remove_folder(data, partition)
+    return files

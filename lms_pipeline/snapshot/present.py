@@ -1,0 +1,129 @@
+"""Refusal of what would store today's state as another day's: the API returns the present only.
+
+Belongs here: later snapshots, the recorded time zone, and responses after the grace period. Not here: the arithmetic of
+days (`days.py`), the comparison of our clock with the server's (`connection.py`).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date, datetime
+from pathlib import Path
+
+from lms_pipeline.days import Calendar, DayNotOpenError, UnknownZoneError, WrongPresentError, load_zone
+from lms_pipeline.lake.disk import disk_errors
+from lms_pipeline.lake.paths import DataDir, Partition
+from lms_pipeline.truto.request import Request
+from lms_pipeline.truto.store import ResponseStore, StoredResponse
+from lms_pipeline.truto.transport import Gate
+
+log = logging.getLogger(__name__)
+
+
+def has_later_snapshot(data: DataDir, partition: Partition) -> bool:
+    """Return whether the account has a snapshot of a later day: then today's state is not that of the partition's day."""
+    return _find_later_snapshot(data, partition) is not None
+
+
+def check_present(data: DataDir, partition: Partition, calendar: Calendar, now: datetime) -> None:
+    """Refuse to pull a day that is open by the clock, and not by what is recorded. The first pull records the time zone.
+
+    Raises:
+        WrongPresentError: the account has a later snapshot, or the days of the data directory are those of another zone
+            in which another day is open now.
+        LakeError: the time zone can't be recorded.
+    """
+    later = _find_later_snapshot(data, partition)
+    if later is not None:
+        raise WrongPresentError(
+            f"{partition} can't be pulled, since {later.account_id} has a snapshot of {later.day}: the clock of this "
+            "machine or LMS_TIMEZONE is wrong, or was wrong then; correct it, or remove that snapshot with "
+            f"`lms-pipeline housekeeping --remove {later.account_id} {later.day}`."
+        )
+    recorded = _record_zone(data.time_zone, calendar)
+    try:
+        open_day = Calendar(load_zone(recorded), calendar.grace_hours).find_open_day(now)
+    except UnknownZoneError:
+        log.warning("%s holds no time zone: it is written again.", data.time_zone)
+        data.time_zone.unlink(missing_ok=True)
+        _record_zone(data.time_zone, calendar)
+        return
+    if open_day != partition.day:
+        raise WrongPresentError(
+            f"{partition} can't be pulled: the days of {data.root} are those of {recorded}, where {open_day or 'no day'} is "
+            f"open now, and LMS_TIMEZONE is {calendar.zone.key}; set it back, or remove {data.time_zone} to begin the days "
+            f"of {calendar.zone.key}."
+        )
+
+
+def _find_later_snapshot(data: DataDir, partition: Partition) -> Partition | None:
+    latest = data.find_latest_snapshot(partition.account_id, before=date.max)
+    return latest if latest is not None and latest.day > partition.day else None
+
+
+def _record_zone(path: Path, calendar: Calendar) -> str:
+    """Return the recorded time zone; the first process writes its own."""
+    with disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with path.open("x", encoding="utf-8") as file:
+                file.write(str(calendar.zone.key))
+        except FileExistsError:
+            return path.read_text(encoding="utf-8", errors="replace").strip()
+    return str(calendar.zone.key)
+
+
+@dataclass(frozen=True, slots=True)
+class OpenDay:
+    """The day of a pull while it is open: guards its requests and its responses."""
+
+    partition: Partition
+    calendar: Calendar
+    now: Callable[[], datetime]
+
+    def guard_requests(self, gate: Gate) -> Gate:
+        """Return a gate that refuses requests after the grace period, before and after the waits of `gate`."""
+
+        def pass_gate(request: Request) -> None:
+            self.check(self.now())
+            gate(request)
+            self.check(self.now())
+
+        return pass_gate
+
+    def check(self, instant: datetime) -> None:
+        """Refuse an instant after the grace period.
+
+        Raises:
+            DayNotOpenError: the day is closed.
+        """
+        closes_at = self.calendar.closes_at(self.partition.day)
+        if instant >= closes_at:
+            raise DayNotOpenError(
+                f"The pull of {self.partition} did not end in time: the grace period of the day ended at "
+                f"{closes_at:%Y-%m-%d %H:%M} UTC, and what the API returns later belongs to another day; start pulls "
+                "earlier (LMS_SCHEDULE), or allow them more calls an hour (calls_per_hour)."
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class OpenDayStore:
+    """A store that refuses responses of a closed day."""
+
+    store: ResponseStore
+    day: OpenDay
+
+    def get(self, key: str) -> StoredResponse | None:
+        """Return the stored response of a request, if any."""
+        return self.store.get(key)
+
+    def put(self, key: str, response: StoredResponse) -> None:
+        """Store a response.
+
+        Raises:
+            DayNotOpenError: it was received after the grace period.
+        """
+        self.day.check(response.received_at)
+        self.store.put(key, response)

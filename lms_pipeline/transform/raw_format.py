@@ -1,0 +1,78 @@
+"""Raw records that were requested in Truto's raw format: their rows, and the ids and the role in them.
+
+Belongs here: what a provider's own record says about its enrollment. Not here: raw payloads that come inside a unified
+record (`enrollments.py`), the requests (`extract/raw_format.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import msgspec
+import pyarrow as pa
+
+from lms_pipeline.tables.pulled import RAW_COURSE_NAMES, RAW_ENROLLMENT_ID_NAMES, RAW_USER_NAMES
+from lms_pipeline.transform.coerce import read_object_id, read_value_or_none
+from lms_pipeline.transform.columns import build_array, replace_blank
+from lms_pipeline.transform.enrollments import RawRow, build_raw_batch
+from lms_pipeline.truto.response import read_field, read_object
+
+ROLES = pa.schema({name: pa.string() for name in ("enrollment_id", "user_id", "course_id", "role")})
+"""Columns of the staged ids and roles of raw records, which `dedupe.py` joins with the enrollments."""
+
+_ID_SUFFIXES = ("_id", "Id")
+
+
+@dataclass(frozen=True, slots=True)
+class RawListBatches:
+    """The raw records of one page."""
+
+    raw: pa.RecordBatch
+    """Rows of `raw_enrollments`."""
+    roles: pa.RecordBatch
+    """Ids and role of each record, in the columns of `ROLES`."""
+
+
+def build_raw_list_batches(records: Sequence[msgspec.Raw], fetched_at: datetime) -> RawListBatches:
+    """Return the rows of the records of a raw list. A null is no record."""
+    rows: list[RawRow] = []
+    ids: list[tuple[str | None, str | None, str | None, str | None]] = []
+    for record in records:
+        payload = bytes(record)
+        if payload == b"null":
+            continue
+        members = read_object(record)
+        user_id, course_id = read_raw_id(members, RAW_USER_NAMES), read_raw_id(members, RAW_COURSE_NAMES)
+        rows.append((user_id, course_id, payload, fetched_at))
+        ids.append((_read_enrollment_id(members), user_id, course_id, read_raw_role(members)))
+    columns = list(zip(*ids, strict=True)) if ids else [()] * len(ROLES)
+    arrays = [replace_blank(build_array(values, "string")) for values in columns]
+    return RawListBatches(build_raw_batch(rows, "raw"), pa.RecordBatch.from_arrays(arrays, schema=ROLES))
+
+
+def read_raw_id(members: Mapping[str, msgspec.Raw], names: Sequence[str]) -> str | None:
+    """Return the id that a raw record has under one of these names: as `user_id` or `userId`, or as `user.id`."""
+    for name in names:
+        for suffix in _ID_SUFFIXES:
+            found: str | None = read_value_or_none("id", members.get(f"{name}{suffix}", msgspec.UNSET))
+            if found is not None:
+                return found
+        if (found := read_object_id(members.get(name, msgspec.UNSET))) is not None:
+            return found
+    return None
+
+
+def read_raw_role(members: Mapping[str, msgspec.Raw]) -> str | None:
+    """Return the role in a raw record; None if it has none, or one that is no text."""
+    return read_field(members.get("role"), str, None)
+
+
+def _read_enrollment_id(members: Mapping[str, msgspec.Raw]) -> str | None:
+    """Return the id of the enrollment itself; a plain `id` counts if no other name says more."""
+    for name in RAW_ENROLLMENT_ID_NAMES:
+        found: str | None = read_value_or_none("id", members.get(name, msgspec.UNSET))
+        if found is not None:
+            return found
+    return None

@@ -1,0 +1,20 @@
+-- The role in the raw record with the id of an enrollment, and the learner and course that the record names, if any.
+-- An id that stands for several raw records, or for enrollments of several learners or courses, says nothing.
+CREATE TEMP TABLE roles_by_id AS
+SELECT
+    enrollment_id,
+    any_value(user_id) AS user_id,
+    any_value(course_id) AS course_id,
+    any_value(role) AS role
+FROM roles
+WHERE
+    enrollment_id IS NOT NULL
+    AND enrollment_id NOT IN (
+        SELECT staged.enrollment_id
+        FROM staged
+        WHERE staged.enrollment_id IS NOT NULL
+        GROUP BY staged.enrollment_id
+        HAVING count(DISTINCT row(staged.user_id, staged.course_id)) > 1
+    )
+GROUP BY enrollment_id
+HAVING count(DISTINCT row(roles.user_id, roles.course_id, roles.role)) = 1

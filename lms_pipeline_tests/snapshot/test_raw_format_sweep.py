@@ -1,0 +1,334 @@
+"""Sweeps whose raw records come from a list in Truto's raw format."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from lms_pipeline.accounts.options import AccountOptions
+from lms_pipeline.extract.budget import BudgetSpentError, Limits
+from lms_pipeline.extract.checkpoint import Attempt
+from lms_pipeline.lake.files import read_metadata
+from lms_pipeline.sandbox import Clock, RunningSandbox, Switches, records_world, running
+from lms_pipeline.sandbox.faults import ExpiredCursor, Partial, RepeatedCursor, ShiftedPage, Status
+from lms_pipeline.snapshot.estimate import estimate_calls
+from lms_pipeline.snapshot.job import TABLES, SnapshotJob, SnapshotResult
+from lms_pipeline.snapshot.run import replay_snapshot
+from lms_pipeline.truto.client import TrutoClient
+from lms_pipeline_tests.support.sandbox import build_line, write_lines
+from lms_pipeline_tests.support.scripted_api import ReceivedRequest, ScriptedResponse, page, refusal
+from lms_pipeline_tests.support.scripted_server import serve
+from lms_pipeline_tests.support.snapshot_runs import DAY, OPEN, SnapshotRunner, record
+
+ENROLLMENTS = "/unified/lms/course-enrollments"
+COUNT, PAGE_SIZE = 7, 3
+PAGES = 3
+OTHER_CALLS = 5
+"""The metadata of the list, three pages of users and one of courses."""
+OPTIONS = AccountOptions(remote_data="raw_format", page_size=PAGE_SIZE)
+
+
+def build_raw(number: int) -> dict[str, Any]:
+    role = "instructor" if number == 2 else "learner"
+    return {"enrolmentId": f"e{number}", "userId": f"u{number}", "course": {"id": "c1"}, "role": role, "pct": 1.50}
+
+
+PAYLOADS = [json.dumps(build_raw(number)) for number in range(COUNT)]
+
+
+@pytest.fixture(scope="module")
+def sandbox(tmp_path_factory):
+    lines = [
+        build_line(f"e{number}", with_={"user": {"id": f"u{number}"}}, raw=build_raw(number)) for number in range(COUNT)
+    ]
+    path = write_lines(tmp_path_factory.mktemp("records") / "lines.ndjson", lines)
+    with running(records_world([path]), clock=Clock(OPEN)) as running_sandbox:
+        yield running_sandbox
+
+
+@pytest.fixture
+def serving(sandbox):
+    sandbox.clear_counts()
+    yield sandbox
+    sandbox.clear_faults()
+    sandbox.switch(Switches())
+
+
+@pytest.fixture
+def runner(tmp_path, serving):
+    return SnapshotRunner(tmp_path, serving.url, serving.token)
+
+
+def raw_fault(kind: type, **more: Any) -> Any:
+    return kind(route=ENROLLMENTS, format="raw", **more)
+
+
+def count_formats(sandbox: RunningSandbox) -> Counter[str]:
+    queries = [dict(one.query) for one in sandbox.requests() if one.path == ENROLLMENTS]
+    return Counter(query.get("truto_response_format", "unified") for query in queries)
+
+
+def read_digests(runner: SnapshotRunner) -> dict[str, str]:
+    return {name: runner.read_metadata(name)["digest"] for name in TABLES}
+
+
+def replay(runner: SnapshotRunner, options: AccountOptions = OPTIONS) -> SnapshotResult:
+    return replay_snapshot(SnapshotJob("acme", DAY, "again", "enrollment_id", options), data=runner.data)
+
+
+class TestEnvelope:
+    def test_costs_one_more_call_for_each_page_with_cursors_of_its_own(self, runner, serving):
+        result = runner.run(options=OPTIONS)
+        assert count_formats(serving) == {"unified": PAGES, "raw": PAGES}
+        assert result.requests == OTHER_CALLS + 2 * PAGES
+        unified = [dict(one.query) for one in serving.requests() if one.path == ENROLLMENTS]
+        assert all(("truto_response_format" in query) is ("truto_ignore_remote_data" not in query) for query in unified)
+
+    def test_stores_the_records_to_the_byte_with_the_ids_that_they_name(self, runner):
+        result = runner.run(options=OPTIONS)
+        hashes = [hashlib.sha256(payload.encode()).hexdigest() for payload in PAYLOADS]
+        assert runner.read_rows("raw_enrollments", "user_id", "course_id", "payload", "payload_sha256", "source") == [
+            (f"u{number}", "c1", PAYLOADS[number], hashes[number], "raw") for number in range(COUNT)
+        ]
+        assert (result.complete, result.raw_gaps) == (True, None)
+        assert {runner.read_metadata(name)["complete"] for name in TABLES} == {"true"}
+
+    def test_gives_each_enrollment_the_role_in_its_raw_record(self, runner):
+        runner.run(options=OPTIONS)
+        roles = dict(runner.read_rows("unified_enrollments", "enrollment_id", "role"))
+        assert roles == {f"e{number}": "instructor" if number == 2 else "learner" for number in range(COUNT)}
+
+    def test_gives_the_unified_tables_of_remote_data(self, runner):
+        runner.run(options=AccountOptions(page_size=PAGE_SIZE))
+        kept = read_digests(runner)
+        runner.run(options=OPTIONS, run_id="run-2")
+        with_raw_format = read_digests(runner)
+        assert kept.pop("raw_enrollments") != with_raw_format.pop("raw_enrollments")
+        assert kept == with_raw_format
+
+    def test_that_says_that_records_are_missing_makes_raw_incomplete(self, runner, serving):
+        serving.fault(raw_fault(Partial, times=1))
+        result = runner.run(options=OPTIONS)
+        assert result.raw_gaps == "A raw response of account acme says that records are missing."
+        assert (runner.read_metadata()["complete"], runner.read_metadata("raw_enrollments")["complete"]) == (
+            "true",
+            "false",
+        )
+
+    def test_is_read_once_for_two_rounds_of_the_unified_list(self, runner, serving):
+        serving.fault(ShiftedPage(route=ENROLLMENTS, format="unified", times=1))
+        result = runner.run(options=OPTIONS)
+        assert count_formats(serving) == {"unified": 2 * PAGES, "raw": PAGES}
+        assert result.complete
+        assert len(runner.read_rows("raw_enrollments", "payload")) == COUNT
+
+
+class TestBareBody:
+    def test_is_one_page_and_only_raw_is_incomplete(self, runner, serving, caplog):
+        serving.switch(Switches(raw_body="bare"))
+        result = runner.run(options=OPTIONS)
+        assert count_formats(serving) == {"unified": PAGES, "raw": 1}
+        assert [payload for (payload,) in runner.read_rows("raw_enrollments", "payload")] == PAYLOADS[:PAGE_SIZE]
+        complete = {name: runner.read_metadata(name)["complete"] for name in TABLES}
+        assert complete == dict.fromkeys(TABLES, "true") | {"raw_enrollments": "false"}
+        assert runner.read_metadata("raw_enrollments")["incomplete_because"] == result.raw_gaps
+        assert result.raw_gaps == (
+            "The raw list of account acme has no envelope: nothing says whether there are more pages, and only the "
+            "first one was fetched."
+        )
+        assert result.complete
+        assert result.raw_gaps in caplog.text
+        assert len(runner.read_rows("unified_enrollments", "user_id")) == COUNT
+
+    def test_gives_roles_only_to_the_enrollments_in_it(self, runner, serving):
+        serving.switch(Switches(raw_body="bare"))
+        runner.run(options=OPTIONS)
+        roles = [role for (role,) in runner.read_rows("unified_enrollments", "role")]
+        assert roles == ["learner", "learner", "instructor", *[None] * (COUNT - PAGE_SIZE)]
+
+    def test_is_incomplete_even_if_it_is_shorter_than_a_page(self, runner, serving):
+        serving.switch(Switches(raw_body="bare"))
+        result = runner.run(options=AccountOptions(remote_data="raw_format", page_size=500))
+        assert len(runner.read_rows("raw_enrollments", "payload")) == COUNT
+        assert result.raw_gaps is not None
+
+    @pytest.mark.parametrize("body", [b' {"data": [{"id": 1}], "page": 1}\n', b"[]"])
+    def test_of_any_shape_is_kept(self, tmp_path, body):
+        with serve(respond({}, [ScriptedResponse(body)])) as server:
+            runner = SnapshotRunner(tmp_path, server.url)
+            result = runner.run(options=OPTIONS)
+        stored = [(None, None, body.strip().decode())] if body != b"[]" else []
+        assert runner.read_rows("raw_enrollments", "user_id", "course_id", "payload") == stored
+        assert result.raw_gaps is not None
+
+
+def respond(enrollments, raw):
+    """Return a script that serves these unified records on one page, and these raw responses."""
+    left = list(raw)
+
+    def answer(request: ReceivedRequest) -> ScriptedResponse:
+        if "/meta/" in request.path:
+            return refusal(404)
+        if request.path != ENROLLMENTS:
+            return page()
+        return left.pop(0) if ("truto_response_format", "raw") in request.query else page(*enrollments)
+
+    return answer
+
+
+class TestRole:
+    @pytest.mark.parametrize(
+        ("raw", "role"),
+        [
+            ({"id": "u1-c1"}, "mentor"),
+            ({"enrollment_id": "u1-c1", "id": "7"}, "mentor"),
+            ({"user_id": "u1", "course_id": "c1"}, "mentor"),
+            ({"id": 7, "learnerId": "u1", "courseId": "c1"}, "mentor"),
+            ({"user": {"id": "u1"}, "course": {"id": "c1"}}, "mentor"),
+            ({"id": "u1-c1", "user_id": "u2"}, None),
+            ({"id": "u1-c1", "course": {"id": "c9"}}, None),
+            ({"user_id": "u1"}, None),
+            ({"id": "other"}, None),
+            ({}, None),
+        ],
+    )
+    def test_belongs_to_the_enrollment_that_the_raw_record_names(self, tmp_path, raw, role):
+        with serve(respond([record("u1")], [page(raw | {"role": "mentor"})])) as server:
+            runner = SnapshotRunner(tmp_path, server.url)
+            runner.run(options=OPTIONS)
+        assert runner.read_rows("unified_enrollments", "role") == [(role,)]
+
+    @pytest.mark.parametrize(("roles", "expected"), [(("a", "a"), "a"), (("a", "b"), None), (("a", None), None)])
+    def test_of_raw_records_that_share_an_id_counts_only_if_they_agree(self, tmp_path, roles, expected):
+        raw = [{"id": "u1-c1", "role": role} for role in roles]
+        with serve(respond([record("u1")], [page(*raw)])) as server:
+            runner = SnapshotRunner(tmp_path, server.url)
+            runner.run(options=OPTIONS)
+        assert runner.read_rows("unified_enrollments", "role") == [(expected,)]
+
+    def test_is_not_given_to_several_enrollments_with_one_id(self, tmp_path):
+        enrollments = [record("u1", id="7"), record("u2", id="7")]
+        with serve(respond(enrollments, [page({"id": "7", "role": "mentor"})])) as server:
+            runner = SnapshotRunner(tmp_path, server.url)
+            runner.run(options=OPTIONS, identity="pair")
+        assert runner.read_rows("unified_enrollments", "role") == [(None,), (None,)]
+
+    def test_in_a_remote_data_that_came_all_the_same_does_not_count(self, tmp_path):
+        with serve(respond([record("u1", remote_data={"role": "mentor"})], [page({"id": "u1-c1"})])) as server:
+            runner = SnapshotRunner(tmp_path, server.url)
+            runner.run(options=OPTIONS)
+        assert runner.read_rows("unified_enrollments", "role") == [(None,)]
+        assert runner.read_rows("raw_enrollments", "source", "payload") == [("raw", '{"id": "u1-c1"}')]
+
+
+class TestRefusal:
+    @pytest.mark.parametrize("status", [400, 404, 501])
+    @pytest.mark.parametrize("pages", [0, 2])
+    def test_publishes_the_enrollments_with_raw_pages_so_far_and_so_does_a_replay(self, runner, serving, status, pages):
+        serving.fault(raw_fault(Status, status=status, after=pages))
+        result = runner.run(options=OPTIONS)
+        stored = [payload for (payload,) in runner.read_rows("raw_enrollments", "payload")]
+        assert stored == PAYLOADS[: len(stored)]
+        assert (result.complete, runner.read_metadata("raw_enrollments")["complete"]) == (True, "false")
+        assert result.raw_gaps.startswith("Raw records of account acme are missing: ")
+        digests = read_digests(runner)
+        serving.clear_faults()
+        serving.clear_counts()
+        replayed = replay(runner)
+        assert serving.stats()["total"] == 0
+        assert (read_digests(runner), replayed.raw_gaps) == (digests, result.raw_gaps)
+
+    def test_of_a_cursor_reads_the_raw_list_once_more(self, runner, serving):
+        serving.fault(raw_fault(ExpiredCursor, times=1))
+        result = runner.run(options=OPTIONS)
+        assert count_formats(serving) == {"unified": PAGES, "raw": PAGES + 2}
+        assert [payload for (payload,) in runner.read_rows("raw_enrollments", "payload")] == PAYLOADS
+        assert result.raw_gaps is None
+
+    @pytest.mark.parametrize("kind", [ExpiredCursor, RepeatedCursor])
+    def test_of_every_cursor_makes_only_raw_incomplete(self, runner, serving, kind):
+        serving.fault(raw_fault(kind))
+        result = runner.run(options=OPTIONS)
+        stored = [payload for (payload,) in runner.read_rows("raw_enrollments", "payload")]
+        assert stored[:PAGE_SIZE] == PAYLOADS[:PAGE_SIZE]
+        assert (result.complete, runner.read_metadata()["complete"]) == (True, "true")
+        assert result.raw_gaps is not None
+        digests = read_digests(runner)
+        replay(runner)
+        assert read_digests(runner) == digests
+
+    def test_of_a_budget_is_an_error_and_the_next_run_continues(self, runner, serving):
+        with pytest.raises(BudgetSpentError):
+            runner.run(options=OPTIONS, limits=Limits(per_snapshot=OTHER_CALLS + PAGES + 1))
+        assert serving.stats()["total"] == OTHER_CALLS + PAGES + 1
+        assert runner.list_published_tables() == []
+        runner.run(options=OPTIONS)
+        sent = [(one.path, tuple(one.query)) for one in serving.requests()]
+        assert len(sent) == len(set(sent)) == OTHER_CALLS + 2 * PAGES
+
+
+@pytest.mark.parametrize(("remote_data", "calls"), [("keep", 9), ("drop", 9), ("raw_format", 12)])
+def test_an_estimate_counts_two_calls_for_each_page(runner, serving, remote_data, calls):
+    options = AccountOptions(remote_data=remote_data, page_size=PAGE_SIZE)
+    runner.run(options=options)
+    job = SnapshotJob("acme", DAY + timedelta(days=1), "estimate", "enrollment_id", options)
+    with TrutoClient(serving.url, serving.token, now=lambda: OPEN) as client:
+        text = estimate_calls(client, runner.data, job)
+    # metadata, first page, three pages of users and one of courses; then three pages of enrollments
+    assert f"{COUNT} enrollments in the previous snapshot: {calls} calls, about " in text
+
+
+class TestReplay:
+    def test_is_the_same_snapshot_without_a_call(self, runner, serving):
+        runner.run(options=OPTIONS)
+        before = read_digests(runner)
+        serving.clear_counts()
+        replay(runner)
+        assert serving.stats()["total"] == 0
+        assert read_digests(runner) == before
+
+    def test_of_another_option_is_refused(self, runner):
+        runner.run(options=OPTIONS)
+        with pytest.raises(Exception, match="restore them"):
+            replay(runner, AccountOptions(page_size=PAGE_SIZE))
+
+    def test_continues_a_pull_that_died_after_its_last_response(self, runner, serving, monkeypatch):
+        monkeypatch.setattr(Attempt, "finish", lambda _attempt: None)
+        runner.run(options=OPTIONS)
+        before = read_digests(runner)
+        serving.clear_counts()
+        runner.run(options=OPTIONS, run_id="run-2")
+        assert serving.stats()["total"] == 0
+        assert read_digests(runner) == before
+
+
+@given(page_size=st.integers(1, 9), bare=st.booleans(), refused_after=st.none() | st.integers(0, 9))
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_unified_never_depends_on_the_raw_list_and_a_replay_is_the_same(
+    tmp_path_factory, sandbox, page_size, bare, refused_after
+):
+    sandbox.clear_faults()
+    sandbox.switch(Switches(raw_body="bare" if bare else "envelope"))
+    if refused_after is not None:
+        sandbox.fault(raw_fault(Status, status=404, after=refused_after))
+    runner = SnapshotRunner(tmp_path_factory.mktemp("sweep"), sandbox.url, sandbox.token)
+    options = AccountOptions(remote_data="raw_format", page_size=page_size)
+    result = runner.run(options=options)
+    sandbox.switch(Switches())
+    sandbox.clear_faults()
+    assert result.complete
+    assert len(runner.read_rows("unified_enrollments", "user_id")) == COUNT
+    stored = [payload for (payload,) in runner.read_rows("raw_enrollments", "payload")]
+    assert stored == PAYLOADS[: len(stored)]
+    assert (len(stored) < COUNT) <= (result.raw_gaps is not None)
+    digests = read_digests(runner)
+    replay(runner, options)
+    assert read_digests(runner) == digests
+    assert read_metadata(runner.file("raw_enrollments")).get("incomplete_because") == result.raw_gaps
