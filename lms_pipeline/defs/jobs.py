@@ -100,7 +100,6 @@ def build_schedule(settings: Settings) -> dg.ScheduleDefinition:
         accounts = [account.id for account in Registry(lake.registry).read_active()]
         if not accounts:
             return dg.SkipReason("No account is active: run `lms-pipeline accounts sync`.")
-        truto.check_token()
         add_accounts(context.instance, accounts)
         partitions = [Partition(account_id, day) for account_id in accounts]
         missing = [partition for partition in partitions if is_snapshot_missing(lake, partition)]
@@ -112,6 +111,7 @@ def build_schedule(settings: Settings) -> dg.ScheduleDefinition:
         requested = [one for one in missing if one.account_id not in active and one not in expected]
         if not requested:
             return dg.SkipReason(f"The runs of {len(missing)} accounts are active, or wait for their LMS.")
+        truto.check_token()
         return [build_run_request(partition, tick) for partition in requested]
 
     return daily_snapshot
