@@ -183,19 +183,3 @@ def test_a_run_that_is_being_canceled_is_not_doubled(settings, instance, registr
     installation.add_run("north", "2026-03-10", dg.DagsterRunStatus.CANCELING)
     repository = build_defs(settings).get_repository_def()
     assert keys(tick(repository, instance).run_requests) == BOTH[1:]
-
-
-@pytest.mark.parametrize("account", ["..", "a b", "x" * 65, "stranger"])
-@pytest.mark.parametrize("asset", ["unified_enrollments", "course_completion"])
-def test_a_run_of_an_odd_partition_fails_with_one_sentence(account, asset, settings, instance, registry):
-    instance.add_dynamic_partitions("account", [account])
-    job = build_defs(settings).resolve_job_def(DAILY_SNAPSHOT)
-    result = job.execute_in_process(
-        partition_key=dg.MultiPartitionKey({"account": account, "date": "2026-03-10"}),
-        asset_selection=[dg.AssetKey(asset)],
-        instance=instance,
-        raise_on_error=False,
-    )
-    (failure,) = [event for event in result.all_events if event.is_step_failure]
-    assert failure.step_failure_data.user_failure_data is not None
-    assert failure.step_failure_data.user_failure_data.description
