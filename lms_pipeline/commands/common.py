@@ -9,7 +9,7 @@ import shlex
 import shutil
 import sys
 from collections.abc import Iterable
-from datetime import date
+from datetime import UTC, date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +21,7 @@ from lms_pipeline.commands import terminal
 from lms_pipeline.errors import WrongUseError
 from lms_pipeline.lake.access import restrict_access
 from lms_pipeline.lake.paths import DataDir
+from lms_pipeline.lake.waiting import format_time
 from lms_pipeline.settings import Settings
 
 if TYPE_CHECKING:  # Dagster takes a second to import
@@ -61,6 +62,8 @@ def check_first_day(settings: Settings, day: date) -> None:
 def print_outcomes(outcomes: Iterable[RunOutcome], total: int) -> list[RunOutcome]:
     """Print each outcome when its run ends, under a progress bar on a terminal. Return the failed ones.
 
+    The run of a pull that continues later is followed by another one, and counts for nothing in `total`.
+
     Raises:
         KeyboardInterrupt: a signal ended a run; its outcome is printed.
     """
@@ -68,8 +71,13 @@ def print_outcomes(outcomes: Iterable[RunOutcome], total: int) -> list[RunOutcom
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     is_hidden = not sys.stderr.isatty()
     with Progress(*columns, console=Console(stderr=True), transient=True, disable=is_hidden) as progress:
-        for outcome in progress.track(outcomes, total, description="materializing"):
-            if outcome.error is not None:
+        task = progress.add_task("materializing", total=total)
+        for outcome in outcomes:
+            progress.advance(task, 0 if outcome.continues_at else 1)
+            if outcome.continues_at is not None:
+                until = format_time(outcome.continues_at, UTC)
+                terminal.echo(f"{outcome.subject}: its LMS allows the next call at {until}, and it continues then")
+            elif outcome.error is not None:
                 failed.append(outcome)
                 terminal.echo(f"{outcome.subject}: failed: {outcome.error}", err=True)
             elif outcome.kept:

@@ -88,10 +88,12 @@ def _record(outcomes: Iterable[RunOutcome], ended: list[RunOutcome]) -> Iterator
 
 
 def _summarize_interrupted(ended: list[RunOutcome], total: int) -> str:
-    published = sum(outcome.error is None for outcome in ended)
+    finished = {outcome.subject for outcome in ended if outcome.continues_at is None}
+    published = sum(outcome.error is None and outcome.continues_at is None for outcome in ended)
+    waiting = len({outcome.subject for outcome in ended} - finished)
     return (
-        f"Interrupted: {published} of {total} runs are published. Start the others again with --account and --date, before "
-        "their day closes: what they have fetched is not requested again."
+        f"Interrupted: {published} of {total} runs are published{f', {waiting} wait for their LMS' if waiting else ''}. Start "
+        "the others again with --account and --date, before their day closes: what they have fetched is not requested again."
     )
 
 

@@ -51,6 +51,11 @@ class RateLimitStateError(LmsPipelineError):
 class RateLimitExceededError(Exception):
     """The limit allows no call before the deadline."""
 
+    def __init__(self, seconds: float = 0.0) -> None:
+        super().__init__(seconds)
+        self.seconds = seconds
+        """Time until it allows one, as far as is known now."""
+
 
 @dataclass(frozen=True, slots=True)
 class RateLimit:
@@ -144,7 +149,7 @@ class SharedRateLimiter:
             ).fetchone()
             at = max(now, full[0] + limit.window_seconds) if full else now
             if longest is not None and at - now > max(longest, 0):
-                raise RateLimitExceededError
+                raise RateLimitExceededError(at - now)
             self._reserved += 1
             if self._reserved % CLEANUP_INTERVAL == 1:
                 database.execute("DELETE FROM slots WHERE at < ?", [now - limit.window_seconds])
