@@ -30,9 +30,6 @@ if TYPE_CHECKING:
     from lms_pipeline.truto.store import ResponseStore
     from lms_pipeline.truto.transport import Gate
 
-MAX_PULL_WAIT_SECONDS = 3_600.0
-"""Longest single wait of a pull: an LMS that limits its calls by the hour says when the next hour begins."""
-
 
 class TokenRefusedError(SettingsError):
     """Truto refused this token before; no request was sent."""
@@ -135,7 +132,7 @@ class Truto:
 
     @contextmanager
     def connect(self, gate: Gate | None = None, store: ResponseStore | None = None) -> Iterator[TrutoClient]:
-        """Open a client. A connection with a gate is a pull: it may wait an hour if a server demands it.
+        """Open a client. A connection with a gate is a pull, which continues in a later run after a wait over a minute.
 
         A request that isn't in the store passes, in this order:
 
@@ -164,7 +161,7 @@ class Truto:
         rate_limits = ApiRateLimits(
             data.budgets, token, token_calls=settings.token_calls_per_10s, account_calls=settings.account_calls_per_10s
         )
-        retry_policy = RetryPolicy() if gate is None else RetryPolicy(max_wait_seconds=MAX_PULL_WAIT_SECONDS)
+        retry_policy = RetryPolicy(continues_later=gate is not None)
 
         def check_server_time(server_now: datetime) -> None:
             now, calendar = settings.now(), settings.calendar

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import UTC, date, timedelta
 from operator import itemgetter
 from typing import Any
 
@@ -16,6 +16,8 @@ from lms_pipeline.accounts.registry import ACTIVE, GONE, INACTIVE, RegisteredAcc
 from lms_pipeline.accounts.sync import Refusal, read_refusal
 from lms_pipeline.checks.base import MAX_EXAMPLE_ROWS, Check, Finding, sum_column
 from lms_pipeline.lake.paths import DataDir, Partition
+from lms_pipeline.lake.waiting import WaitingPull, find_waiting, format_time, utc_now
+from lms_pipeline.lake.warehouse import read_left_out
 from lms_pipeline.settings import Settings
 from lms_pipeline.tables.pulled import UNIFIED_ENROLLMENTS
 
@@ -76,8 +78,12 @@ class Fleet:
     start_date: date
     closed: date
     """The latest day that is closed: its snapshot should exist, since it can't be pulled any more."""
+    waiting: Sequence[WaitingPull] = ()
+    """The pulls that continue once their LMS allows calls again."""
     refusal: Refusal | None = None
     """Why the latest list of accounts was refused."""
+    left_out: Sequence[str] = ()
+    """Why files are left out of the warehouse, a sentence for each."""
 
     @property
     def active(self) -> list[RegisteredAccount]:
@@ -105,7 +111,9 @@ def load_fleet(data: DataDir, settings: Settings, failed: AbstractSet[Partition]
         partitions=count_partition_keys(registry, settings),
         start_date=settings.start_date,
         closed=settings.calendar.find_latest_closed(settings.now()),
+        waiting=[pull for pull in find_waiting(data) if pull.is_expected(utc_now())],
         refusal=read_refusal(data),
+        left_out=read_left_out(data),
     )
 
 
@@ -114,12 +122,20 @@ def accounts_are_fresh(fleet: Fleet) -> Finding:
     active = fleet.active
     stale = [account for account in active if fleet.closed in fleet.find_missing_days(account)]
     rows = sorted((_describe(fleet, account) for account in stale), key=itemgetter("last_snapshot"))
-    figures = {"active": len(active), "stale": len(stale)}
+    figures = {"active": len(active), "stale": len(stale), "waiting": len(fleet.waiting)}
     if not active:
         return Finding(passed=False, message=NOBODY_ACTIVE, figures=figures)
     message = f"{len(stale)} of {len(active)} active accounts have no snapshot of {fleet.closed}"
     what_to_do = ": see their last runs" if stale else ""
-    return Finding(not stale, f"{message}{what_to_do}.", figures, rows[:MAX_EXAMPLE_ROWS])
+    waiting = _describe_waiting(fleet.waiting)
+    return Finding(not stale, f"{message}{what_to_do}.{waiting}", figures, rows[:MAX_EXAMPLE_ROWS])
+
+
+def _describe_waiting(waiting: Sequence[WaitingPull]) -> str:
+    if not waiting:
+        return ""
+    last = format_time(max(pull.at for pull in waiting), UTC)
+    return f" {len(waiting)} pulls wait for their LMS, the last one until {last}."
 
 
 def accounts_are_connected(fleet: Fleet) -> Finding:
@@ -169,6 +185,14 @@ def accounts_are_listed(fleet: Fleet) -> Finding:
     return Finding(passed=False, message=message, figures={"refused": 1})
 
 
+def warehouse_is_whole(fleet: Fleet) -> Finding:
+    """The latest build of the warehouse left no file out; it leaves out what is damaged or of a newer version."""
+    left_out = fleet.left_out
+    rows = [{"reason": reason} for reason in left_out[:MAX_EXAMPLE_ROWS]]
+    message = f"{len(left_out)} files are left out of the warehouse"
+    return Finding(not left_out, f"{message}{': see the rows' if rows else ''}.", {"left_out": len(left_out)}, rows)
+
+
 def partitions_are_few(fleet: Fleet) -> Finding:
     """Accounts times days are at most four fifths of the partition keys that Dagster advises."""
     count = fleet.partitions
@@ -209,6 +233,7 @@ FLEET_CHECKS: tuple[Check[Fleet], ...] = (
     Check(no_day_is_missing),
     Check(accounts_are_listed),
     Check(accounts_are_connected, is_error=False),
+    Check(warehouse_is_whole),
     Check(partitions_are_few, is_error=False),
 )
 """The checks of all accounts."""

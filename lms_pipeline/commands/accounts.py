@@ -14,6 +14,8 @@ from lms_pipeline.accounts.registry import Registry, load_display_names
 from lms_pipeline.checks.fleet import count_partition_keys
 from lms_pipeline.commands.common import load_settings
 from lms_pipeline.commands.terminal import build_cell, print_table
+from lms_pipeline.lake.paths import DataDir
+from lms_pipeline.lake.waiting import find_waiting, format_time, utc_now
 
 
 @click.group()
@@ -23,15 +25,19 @@ def accounts() -> None:
 
 @accounts.command("list")
 def list_accounts() -> None:
-    """Print all accounts of the registry."""
+    """Print all accounts of the registry, and when a pull continues whose LMS allows no call before."""
     settings = load_settings()
     registered = Registry.open(settings).read_accounts()
     if not registered:
         click.echo("No accounts yet: run `lms-pipeline accounts sync`, or `lms-pipeline accounts add ID`.")
         return
     options, names = load_options(settings), load_display_names(settings)
-    table = Table("id", "name", "status", "integration", "strategy", "first day", "last day", box=box.SIMPLE)
+    zone, now = settings.calendar.zone, utc_now()
+    waiting = {pull.account_id: pull for pull in find_waiting(DataDir(settings.data_dir)) if pull.is_expected(now)}
+    columns = ["id", "name", "status", "integration", "strategy", "first day", "last day"]
+    table = Table(*columns, *(["continues at"] if waiting else []), box=box.SIMPLE)
     for account in registered:
+        until = format_time(waiting[account.id].at, zone) if account.id in waiting else "-"
         table.add_row(
             account.id,
             build_cell(names[account.id]),
@@ -40,6 +46,7 @@ def list_accounts() -> None:
             _format_strategy(options.get(account.id, AccountOptions()).strategy, account.strategy),
             str(account.first_day),
             str(account.last_day or "-"),
+            *([until] if waiting else []),
         )
     print_table(table)
 

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from lms_pipeline.accounts.registry import Registry
 from lms_pipeline.connection import Truto
-from lms_pipeline.defs.failures import convert_errors
+from lms_pipeline.defs.failures import CONTINUES_AT_TAG, convert_errors, find_interrupted_runs
 from lms_pipeline.defs.metadata import (
     OWNERS,
     build_api_schema,
@@ -71,7 +71,8 @@ def build_pull(settings: Settings) -> dg.AssetsDefinition:
     @dg.multi_asset(
         name="pull",
         specs=[
-            build_table_spec(table, group="pull", upstream=SOURCE, kinds={"truto", "parquet"})
+            # skippable: a pull whose LMS allows no call for a while ends without a table, and the metrics are skipped
+            build_table_spec(table, group="pull", upstream=SOURCE, kinds={"truto", "parquet"}, skippable=True)
             for table in PULLED_TABLES
         ],
         can_subset=True,
@@ -86,29 +87,53 @@ def build_pull(settings: Settings) -> dg.AssetsDefinition:
     ) -> Iterator[dg.MaterializeResult[Any]]:
         from lms_pipeline.snapshot.job import SnapshotJob, record_outcome
         from lms_pipeline.snapshot.run import take_snapshot
+        from lms_pipeline.truto.waiting import ContinuesLaterError
 
         tag_frozen_now(context, truto.settings)
         with convert_errors(context):
             account = tag_account(context, truto.settings)
             selected = frozenset(key.to_user_string() for key in context.selected_asset_keys)
             partition, run_id = read_partition(context), context.run.run_id
-            job = SnapshotJob.load(truto.settings, partition, run_id, tables=selected, allow_drop=config.allow_drop)
-            result = take_snapshot(
-                job,
-                connect=truto.connect,
-                data=lake,
-                calendar=truto.settings.calendar,
-                now=truto.now,
-                report_plan=context.log.info,
+            job = SnapshotJob.load(
+                truto.settings,
+                partition,
+                run_id,
+                tables=selected,
+                allow_drop=config.allow_drop,
+                interrupted_runs=find_interrupted_runs(context),
             )
+            try:
+                result = take_snapshot(
+                    job,
+                    connect=truto.connect,
+                    data=lake,
+                    calendar=truto.settings.calendar,
+                    now=truto.now,
+                    report_plan=context.log.info,
+                )
+            except ContinuesLaterError:
+                _report_wait(context, lake, truto.settings)
+                return
             record_outcome(lake, job, result)
-        if result.kept:
+        if result.was_published:
+            context.log.info("An interrupted run had published this snapshot already; no request was sent.")
+        elif result.kept:
             context.log.info("The day is closed and keeps its snapshot; no request was sent.")
         else:
             context.log.info("%d enrollments served, %d requests.", result.rows.served, result.requests)
         yield from _report_tables(context, result, account)
 
     return pull
+
+
+def _report_wait(context: dg.AssetExecutionContext, lake: DataDir, settings: Settings) -> None:
+    """Say in the log and the tags of the run when the pull continues. The run ends without a failure."""
+    from lms_pipeline.lake.waiting import read_waiting
+
+    pull = read_waiting(lake, read_partition(context))
+    if pull is not None:
+        context.log.info("%s", pull.describe(settings.calendar.zone))
+        context.instance.add_run_tags(context.run.run_id, {CONTINUES_AT_TAG: pull.at.isoformat()})
 
 
 def _report_tables(
@@ -123,7 +148,7 @@ def _report_tables(
         metadata = build_published_metadata(published, account, build_pull_metadata(result, published))
         if key in context.selected_asset_keys:
             yield dg.MaterializeResult(asset_key=key, metadata=metadata)
-        elif not result.kept:
+        elif result.was_published or not result.kept:
             context.log_event(dg.AssetMaterialization(key, partition=context.partition_key, metadata=metadata))
 
 
@@ -203,12 +228,15 @@ def warehouse(context: dg.AssetExecutionContext, lake: dg.ResourceParam[DataDir]
 
     started = time.monotonic()
     with convert_errors(context):
-        rows = build_warehouse(lake)
+        built = build_warehouse(lake)
     context.log.info("The warehouse is at %s.", lake.warehouse)
+    for reason in built.left_out:
+        context.log.warning("Left out of the warehouse: %s", reason)
     return dg.MaterializeResult(
         metadata={
             "seconds": round(time.monotonic() - started, 3),
-            **{f"rows_{table}": count for table, count in rows.items()},
+            "left_out": len(built.left_out),
+            **{f"rows_{table}": count for table, count in built.rows.items()},
             "query": dg.MetadataValue.md('```sh\nlms-pipeline query "SHOW ALL TABLES"\n```'),
             **build_file_metadata(lake.warehouse),
         }

@@ -7,22 +7,32 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, replace
+from datetime import datetime
 from importlib.resources import files
+from operator import itemgetter
+from time import sleep
 
 import dagster as dg
 
 # no public name: why a run failed; an interrupt of this process is UNEXPECTED_TERMINATION
 from dagster._core.events import RunFailureReason
 
-from lms_pipeline.defs.failures import MAX_RETRIES_TAG, SHELL_TAG, describe_failure
+# no public name: a new run id, which has to be known before the run starts
+from dagster._core.utils import make_new_run_id
+
+from lms_pipeline.defs.failures import CONTINUES_AT_TAG, MAX_RETRIES_TAG, SHELL_TAG, describe_failure
 from lms_pipeline.defs.launching import identify_process
 from lms_pipeline.defs.partitions import add_accounts, build_partition_key
+from lms_pipeline.defs.run_locks import run_lock
 from lms_pipeline.defs.run_requests import DAILY_SNAPSHOT, REBUILD_WAREHOUSE
 from lms_pipeline.errors import WrongUseError
 from lms_pipeline.lake.disk import disk_errors
 from lms_pipeline.lake.paths import Partition
+from lms_pipeline.lake.waiting import utc_now
 from lms_pipeline.settings import Settings
 from lms_pipeline.tables.catalog import MATERIALIZABLE_ASSETS, TABLES
 from lms_pipeline.tables.pulled import PULLED_TABLES, UNIFIED_ENROLLMENTS
@@ -48,6 +58,8 @@ class RunOutcome:
     """Whether a signal ended the run."""
     kept: bool = False
     """Whether the day was closed and its published snapshot stayed as it was."""
+    continues_at: datetime | None = None
+    """When another run continues, since its LMS allows no call before."""
 
 
 def open_instance(settings: Settings) -> dg.DagsterInstance:
@@ -86,45 +98,85 @@ def run_partitions(
     names: Mapping[str, str] | None = None,
     *,
     allow_drop: bool = False,
-) -> Iterator[RunOutcome]:
+) -> Generator[RunOutcome]:
     """Run the daily job for each partition, one after the other, and yield the outcomes; a failure does not stop the next.
 
+    A partition whose LMS allows no call for a while gets another run when its time has come, after those of the others.
     `names` maps account ids to names for the subjects of outcomes. `allow_drop` publishes even where many enrollments
     are missing.
-
-    Raises:
-        KeyboardInterrupt: a signal ended a run; its outcome was yielded.
     """
     pulls = not select or not PULLED_ASSETS.isdisjoint(select)
     config = {**QUIET_CONFIG, "ops": {"pull": {"config": {"allow_drop": allow_drop}}}} if pulls else QUIET_CONFIG
     job = defs.resolve_job_def(DAILY_SNAPSHOT)
     add_accounts(instance, dict.fromkeys(partition.account_id for partition in partitions))
-    for partition in partitions:
-        started = time.monotonic()
-        result = job.execute_in_process(
-            run_config=config,
-            instance=instance,
-            partition_key=build_partition_key(partition),
-            asset_selection=[dg.AssetKey(name) for name in select if name in TABLES] or None,
-            raise_on_error=False,
-            tags=_build_tags(),
-        )
-        account = partition.account_id
-        subject = f"{(names or {}).get(account, account)} on {partition.day}"
-        outcome = _build_outcome(subject, result, time.monotonic() - started)
-        yield outcome
-        if outcome.is_interrupted:
-            raise KeyboardInterrupt
+    with closing(_Queue(partitions)) as queue:
+        for partition in queue:
+            started, run_id, lock = time.monotonic(), make_new_run_id(), ExitStack()
+            with ExitStack() as until_end:
+                until_end.push(lock)
+                lock.enter_context(run_lock(instance, run_id))
+                result = job.execute_in_process(
+                    run_config=config,
+                    instance=instance,
+                    partition_key=build_partition_key(partition),
+                    asset_selection=[dg.AssetKey(name) for name in select if name in TABLES] or None,
+                    raise_on_error=False,
+                    run_id=run_id,
+                    tags=_build_tags(),
+                )
+                account = partition.account_id
+                subject = f"{(names or {}).get(account, account)} on {partition.day}"
+                outcome = _build_outcome(
+                    subject, result, time.monotonic() - started, _read_continues_at(instance, run_id)
+                )
+                if outcome.continues_at is not None:
+                    queue.put_off(partition, outcome.continues_at, lock.pop_all())
+            yield outcome
+
+
+class _Queue:
+    """The partitions in their order; those whose LMS allows no call for a while come when their time has come.
+
+    Until then the lock of their ended run is held: the sensor `waiting_pulls` leaves them to this process.
+    """
+
+    def __init__(self, partitions: Sequence[Partition]) -> None:
+        self._left = deque(partitions)
+        self._waiting: list[tuple[float, Partition, ExitStack]] = []
+
+    def __iter__(self) -> Iterator[Partition]:
+        while self._left or self._waiting:
+            if self._left and not (self._waiting and self._waiting[0][0] <= time.monotonic()):
+                yield self._left.popleft()
+                continue
+            due, partition, lock = self._waiting[0]
+            sleep(max(0.0, due - time.monotonic()))
+            self._waiting.pop(0)
+            lock.close()
+            yield partition
+
+    def put_off(self, partition: Partition, at: datetime, lock: ExitStack) -> None:
+        """Put a partition back until an instant. `lock` is closed then."""
+        seconds = (at - utc_now()).total_seconds()
+        self._waiting.append((time.monotonic() + seconds, partition, lock))
+        self._waiting.sort(key=itemgetter(0))
+
+    def close(self) -> None:
+        """Release the locks."""
+        for _, _, lock in self._waiting:
+            lock.close()
 
 
 def rebuild_warehouse(defs: dg.Definitions, instance: dg.DagsterInstance) -> RunOutcome:
     """Run the job that builds the warehouse from the lake."""
-    started = time.monotonic()
+    started, run_id = time.monotonic(), make_new_run_id()
     job = defs.resolve_job_def(REBUILD_WAREHOUSE)
-    result = job.execute_in_process(
-        run_config=QUIET_CONFIG, instance=instance, raise_on_error=False, tags=_build_tags()
-    )
-    return _build_outcome("the warehouse", result, time.monotonic() - started)
+    with run_lock(instance, run_id):
+        result = job.execute_in_process(
+            run_config=QUIET_CONFIG, instance=instance, raise_on_error=False, run_id=run_id, tags=_build_tags()
+        )
+    outcome = _build_outcome("the warehouse", result, time.monotonic() - started)
+    return replace(outcome, error="interrupted; the old one stays.") if outcome.is_interrupted else outcome
 
 
 def _build_tags() -> dict[str, str]:
@@ -132,7 +184,15 @@ def _build_tags() -> dict[str, str]:
     return {SHELL_TAG: identify_process(), MAX_RETRIES_TAG: "0"}
 
 
-def _build_outcome(subject: str, result: dg.ExecuteInProcessResult, seconds: float) -> RunOutcome:
+def _read_continues_at(instance: dg.DagsterInstance, run_id: str) -> datetime | None:
+    run = instance.get_run_by_id(run_id)
+    at = run.tags.get(CONTINUES_AT_TAG) if run else None
+    return datetime.fromisoformat(at) if at else None
+
+
+def _build_outcome(
+    subject: str, result: dg.ExecuteInProcessResult, seconds: float, continues_at: datetime | None = None
+) -> RunOutcome:
     metadata = {
         event.asset_key.to_user_string(): event.step_materialization_data.materialization.metadata
         for event in result.get_asset_materialization_events()
@@ -152,4 +212,5 @@ def _build_outcome(subject: str, result: dg.ExecuteInProcessResult, seconds: flo
         is_interrupted=is_interrupted,
         enrollments=rows.value if isinstance(rows, dg.IntMetadataValue) else None,
         kept=enrollments.get("kept") == dg.MetadataValue.bool(True),
+        continues_at=continues_at,
     )

@@ -15,6 +15,7 @@ from lms_pipeline.defs.event_log_sync import find_missing_events, report_events
 from lms_pipeline.defs.failures import convert_errors
 from lms_pipeline.defs.metadata import tag_frozen_now
 from lms_pipeline.defs.partitions import add_accounts
+from lms_pipeline.defs.run_locks import find_ended_run_locks
 from lms_pipeline.defs.run_logs import DEFAULT_LOCATION, find_expired_run_logs
 from lms_pipeline.defs.run_requests import (
     DAILY_SNAPSHOT,
@@ -24,6 +25,7 @@ from lms_pipeline.defs.run_requests import (
     REBUILD_WAREHOUSE,
     WATCH_FLEET,
     build_run_request,
+    find_expected,
     find_latest_runs,
     is_active,
     is_snapshot_missing,
@@ -91,19 +93,26 @@ def build_schedule(settings: Settings) -> dg.ScheduleDefinition:
         day = settings.calendar.find_open_day(truto.now())
         if day is None:
             return dg.SkipReason(NO_OPEN_DAY)
+        if context.scheduled_execution_time < settings.calendar.ends_at(
+            day
+        ):  # the daemon was off; Dagster's days end then
+            return dg.SkipReason(f"This tick was missed, and {day} had not ended then: a later tick requests it.")
         accounts = [account.id for account in Registry(lake.registry).read_active()]
         if not accounts:
             return dg.SkipReason("No account is active: run `lms-pipeline accounts sync`.")
-        truto.check_token()
         add_accounts(context.instance, accounts)
         partitions = [Partition(account_id, day) for account_id in accounts]
         missing = [partition for partition in partitions if is_snapshot_missing(lake, partition)]
         if not missing:
             return dg.SkipReason(f"All {len(accounts)} active accounts have their snapshot of {day}.")
         tick = context.scheduled_execution_time.isoformat()
-        latest = find_latest_runs(context.instance, day)
+        latest, expected = find_latest_runs(context.instance, day), find_expected(lake, day)
         active = {account_id for account_id, record in latest.items() if is_active(record)}
-        return [build_run_request(partition, tick) for partition in missing if partition.account_id not in active]
+        requested = [one for one in missing if one.account_id not in active and one not in expected]
+        if not requested:
+            return dg.SkipReason(f"The runs of {len(missing)} accounts are active, or wait for their LMS.")
+        truto.check_token()
+        return [build_run_request(partition, tick) for partition in requested]
 
     return daily_snapshot
 
@@ -173,7 +182,7 @@ def build_housekeeping(settings: Settings) -> tuple[dg.JobDefinition, dg.Schedul
 def find_all_expired(
     settings: Settings, instance: dg.DagsterInstance, location: str = DEFAULT_LOCATION
 ) -> list[ExpiredItem]:
-    """Find everything that retention removes, in the data directory and in Dagster's run logs. Nothing is changed.
+    """Find everything that retention removes, in the data directory and of Dagster's runs. Nothing is changed.
 
     Raises:
         SettingsError: the options of accounts can't be read.
@@ -181,7 +190,7 @@ def find_all_expired(
     from lms_pipeline.housekeeping import cleanup
 
     policy = cleanup.load_policy(settings)
-    expired = cleanup.find_expired(DataDir(settings.data_dir), policy)
+    expired = [*cleanup.find_expired(DataDir(settings.data_dir), policy), *find_ended_run_locks(instance)]
     if settings.run_log_days:
         before, assets = policy.now - timedelta(days=settings.run_log_days), frozenset(MATERIALIZABLE_ASSETS)
         expired += find_expired_run_logs(instance, before, jobs=JOB_NAMES, assets=assets, location=location)

@@ -38,13 +38,19 @@ SENTINEL_PREFIX = "sentinel_"
 """Begins the counts of timestamps that mean "no date", one count for each field."""
 
 
-def build_table_spec(table: Table, *, group: str, upstream: str, kinds: set[str]) -> dg.AssetSpec:
-    """Build the asset of a table: descriptions of table and columns, and lineage to the columns of `upstream`."""
+def build_table_spec(
+    table: Table, *, group: str, upstream: str, kinds: set[str], skippable: bool = False
+) -> dg.AssetSpec:
+    """Build the asset of a table: descriptions of table and columns, and lineage to the columns of `upstream`.
+
+    A run may leave a `skippable` table out, and then skips what depends on it.
+    """
     return dg.AssetSpec(
         table.name,
         deps=[upstream],
         description=f"{table.doc}{_describe_basis(table)}",
         group_name=group,
+        skippable=skippable,
         owners=OWNERS,
         kinds=kinds,
         tags={"personal_data": ""} if PERSONAL_COLUMNS & set(table.column_names) else {},

@@ -6,13 +6,18 @@ Dagster never starts two runs with one run key, so each key names the reason of 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from datetime import date
+from typing import Any
 
 import dagster as dg
 
 from lms_pipeline.defs.partitions import ACCOUNT_TAG, DATE_TAG, build_partition_key
+from lms_pipeline.defs.run_locks import LockState, probe_run_lock
 from lms_pipeline.lake.paths import DataDir, Partition
+from lms_pipeline.lake.waiting import WaitingPull, find_waiting, utc_now
+from lms_pipeline.tables.catalog import TABLES
 from lms_pipeline.tables.pulled import UNIFIED_ENROLLMENTS
 
 DAILY_SNAPSHOT = "daily_snapshot"
@@ -22,7 +27,12 @@ WATCH_FLEET = "watch_fleet"
 JOB_NAMES = frozenset({DAILY_SNAPSHOT, REBUILD_WAREHOUSE, HOUSEKEEPING, WATCH_FLEET})
 """The jobs of this code location."""
 
-ACTIVE_STATUSES = [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED]
+ACTIVE_STATUSES = [
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
 FAILED_STATUSES = [dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
 RETRY_GRACE_SECONDS = 120.0
 """Dagster creates the retry of a failed run within some ten seconds, or never: it misses a failure that it reads before
@@ -57,14 +67,59 @@ def has_failed(record: dg.RunRecord) -> bool:
     return record.dagster_run.status in FAILED_STATUSES and not is_active(record)
 
 
+def find_expected(data: DataDir, day: date) -> set[Partition]:
+    """Find the partitions of a day that need no request: their pull waits for its LMS, or is about to continue."""
+    now = utc_now()
+    return {pull.partition for pull in find_waiting(data, day) if pull.is_expected(now)}
+
+
+def find_due_pulls(
+    instance: dg.DagsterInstance, data: DataDir, account_ids: AbstractSet[str], day: date
+) -> list[WaitingPull]:
+    """Find the pulls of a day whose LMS allows calls again, and that nothing has continued yet.
+
+    A command that waits for a pull itself holds the lock of the run that ended.
+    """
+    now, latest = utc_now(), find_latest_runs(instance, day)
+
+    def is_free(pull: WaitingPull) -> bool:
+        record = latest.get(pull.account_id)
+        is_newest = record is None or record.dagster_run.run_id == pull.run_id or not is_active(record)
+        return is_newest and probe_run_lock(instance, pull.run_id) is not LockState.HELD
+
+    due = [pull for pull in find_waiting(data, day) if pull.is_due(now) and pull.account_id in account_ids]
+    return [pull for pull in due if is_free(pull)]
+
+
+def build_continuation(instance: dg.DagsterInstance, pull: WaitingPull) -> dg.RunRequest:
+    """Build the request of the run that continues a pull, with the tables and `allow_drop` of the run that ended."""
+    request = build_run_request(pull.partition, f"continues {pull.run_id}")
+    run = instance.get_run_by_id(pull.run_id)
+    if run is None:
+        return request
+    # a run from the UI may hold assets and configuration of others, which the job does not have
+    selected = {key.to_user_string() for key in run.asset_selection or ()}
+    tables = [dg.AssetKey(name) for name in TABLES if name in selected]
+    return request._replace(run_config=_find_pull_config(run.run_config), asset_selection=tables or None)
+
+
+def _find_pull_config(config: object) -> dict[str, Any]:
+    """Return the part of a run's configuration that sets `allow_drop`, empty if it does not."""
+    for name in ("ops", "pull", "config", "allow_drop"):
+        config = config.get(name) if isinstance(config, Mapping) else None
+    return {"ops": {"pull": {"config": {"allow_drop": True}}}} if config is True else {}
+
+
 def find_failed_partitions(
     instance: dg.DagsterInstance, data: DataDir, account_ids: Iterable[str], day: date
 ) -> Iterator[tuple[Partition, str]]:
     """Yield the partitions of a day that have no snapshot because their latest run failed, with the id of that run."""
-    latest = find_latest_runs(instance, day)
+    latest, expected = find_latest_runs(instance, day), find_expected(data, day)
     for account_id in account_ids:
         record, partition = latest.get(account_id), Partition(account_id, day)
-        if record is not None and has_failed(record) and is_snapshot_missing(data, partition):
+        if record is None or partition in expected:
+            continue
+        if has_failed(record) and is_snapshot_missing(data, partition):
             yield partition, record.dagster_run.run_id
 
 

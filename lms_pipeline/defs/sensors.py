@@ -19,11 +19,14 @@ from lms_pipeline.defs.run_requests import (
     DAILY_SNAPSHOT,
     NO_OPEN_DAY,
     REBUILD_WAREHOUSE,
+    build_continuation,
     build_run_request,
+    find_due_pulls,
     find_failed_partitions,
     is_snapshot_missing,
 )
 from lms_pipeline.lake.paths import DataDir, Partition
+from lms_pipeline.lake.waiting import find_waiting, format_time
 from lms_pipeline.settings import Settings
 
 MAX_WAIT_SECONDS = 1800.0
@@ -35,8 +38,13 @@ that a person can change in the UI."""
 
 
 def build_sensors(settings: Settings) -> list[dg.SensorDefinition]:
-    """Build `account_registry`, `failed_days`, `warehouse_refresh`, and `failure_alerts` if LMS_ALERT_WEBHOOK is set."""
-    sensors = [_build_account_registry(settings), _build_failed_days(settings), warehouse_refresh]
+    """Build the sensors; `failure_alerts` only if LMS_ALERT_WEBHOOK is set."""
+    sensors = [
+        _build_account_registry(settings),
+        _build_failed_days(settings),
+        _build_waiting_pulls(settings),
+        warehouse_refresh,
+    ]
     if settings.alert_webhook is not None:
         sensors.append(_build_failure_alerts(settings, settings.alert_webhook.get_secret_value()))
     return sensors
@@ -96,9 +104,36 @@ def _build_failed_days(settings: Settings) -> dg.SensorDefinition:
         if not failed:
             return dg.SkipReason(f"No account lacks its snapshot of {day} because of a failed run.")
         truto.check_token()
+        add_accounts(context.instance, [partition.account_id for partition, _ in failed])
         return [build_run_request(partition, f"after {run_id}") for partition, run_id in failed]
 
     return failed_days
+
+
+def _build_waiting_pulls(settings: Settings) -> dg.SensorDefinition:
+    @dg.sensor(
+        job_name=DAILY_SNAPSHOT,
+        minimum_interval_seconds=30,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Continues pulls that ended because their LMS allowed no call for more than a minute, once it allows "
+        "calls again. It is on by default: without it such an account stays without its day.",
+    )
+    def waiting_pulls(
+        context: dg.SensorEvaluationContext, truto: dg.ResourceParam[Truto], lake: dg.ResourceParam[DataDir]
+    ) -> list[dg.RunRequest] | dg.SkipReason:
+        day = settings.calendar.find_open_day(truto.now())
+        if day is None:
+            return dg.SkipReason(NO_OPEN_DAY)
+        accounts = {account.id for account in Registry(lake.registry).read_active()}
+        due = find_due_pulls(context.instance, lake, accounts, day)
+        if not due:
+            waiting = [pull.at for pull in find_waiting(lake, day)]
+            until = f"; the first continues at {format_time(min(waiting), settings.calendar.zone)}" if waiting else ""
+            return dg.SkipReason(f"{len(waiting)} pulls wait for their LMS{until}.")
+        add_accounts(context.instance, [pull.account_id for pull in due])
+        return [build_continuation(context.instance, pull) for pull in due]
+
+    return waiting_pulls
 
 
 @dg.sensor(

@@ -18,6 +18,7 @@ from lms_pipeline.errors import LmsPipelineError
 from lms_pipeline.extract.checkpoint import Attempt
 from lms_pipeline.truto.rate_limit import HEADROOM, RateLimit, RateLimitExceededError, SharedRateLimiter
 from lms_pipeline.truto.request import Request
+from lms_pipeline.truto.waiting import MAX_HELD_WAIT_SECONDS, ContinuesLaterError
 
 HOUR_SECONDS = 3_600
 SECONDS_PER_CALL = 0.4
@@ -56,15 +57,24 @@ class Limits:
 
 
 class Budget:
-    """A gate that counts the calls of one snapshot over all its processes, and stops them in time."""
+    """A gate that counts the calls of one snapshot over all its processes, and stops them in time.
+
+    `spent_seconds` are the seconds of the hours that the runs used which this one continues.
+    """
 
     def __init__(
-        self, account_id: str, limits: Limits, attempt: Attempt, file: Path, sleep: Callable[[float], None] = wait
+        self,
+        account_id: str,
+        limits: Limits,
+        attempt: Attempt,
+        file: Path,
+        sleep: Callable[[float], None] = wait,
+        spent_seconds: float = 0.0,
     ) -> None:
         self._account_id = account_id
         self.limits = limits
         self._attempt = attempt
-        self._deadline = time.monotonic() + limits.hours * 3_600
+        self._deadline = time.monotonic() + limits.hours * 3_600 - spent_seconds
         self._hourly: SharedRateLimiter | None = None
         if limits.per_hour:
             subject = f"the LMS of account {account_id} allows {limits.per_hour:,} calls an hour (calls_per_hour)"
@@ -75,6 +85,7 @@ class Budget:
 
         Raises:
             BudgetSpentError: no call is left.
+            ContinuesLaterError: the hourly limit allows no call for longer than a run may wait.
         """
         if not self._attempt.count_request(self.limits.per_snapshot):
             raise BudgetSpentError(
@@ -93,10 +104,20 @@ class Budget:
             undo.pop_all()
 
     def _wait(self) -> None:
-        if self._hourly is not None:
-            self._hourly.acquire(self._deadline)
-        elif time.monotonic() > self._deadline:
-            raise RateLimitExceededError
+        now = time.monotonic()
+        if self._hourly is None:
+            if now > self._deadline:
+                raise RateLimitExceededError
+            return
+        try:
+            self._hourly.acquire(min(self._deadline, now + MAX_HELD_WAIT_SECONDS))
+        except RateLimitExceededError as error:
+            if now + error.seconds > self._deadline:
+                raise
+            raise ContinuesLaterError(
+                f"The hourly limit of account {self._account_id} ({self.limits.per_hour:,} calls, calls_per_hour)",
+                error.seconds,
+            ) from None
 
     def close(self) -> None:
         """Close the file."""

@@ -190,6 +190,12 @@ class Attempt:
         unpacked = pa.decompress(body, decompressed_size=size, codec=CODEC, asbytes=True) if size else b""
         return StoredResponse(status, datetime.fromisoformat(received_at), unpacked)
 
+    def count_responses(self) -> int:
+        """Return the number of stored responses."""
+        with self.checkpoint.reading() as file:
+            (count,) = file.execute("SELECT count(*) FROM answers WHERE attempt = ?", (self.number,)).fetchone()
+            return int(count)
+
     def forget(self, prefix: str) -> None:
         """Drop the responses whose keys begin with a prefix, as those of a list that must restart."""
         with self.checkpoint.writing() as file:

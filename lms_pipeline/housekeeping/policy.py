@@ -21,7 +21,14 @@ UNUSED_AFTER = timedelta(days=30)
 """Time without a call after which a call counter expires. A counter only looks back one hour."""
 
 Kind = Literal[
-    "answers", "details", "rejected payloads", "unpublished files", "folders of pulls", "call counters", "run logs"
+    "answers",
+    "details",
+    "rejected payloads",
+    "unpublished files",
+    "folders of pulls",
+    "call counters",
+    "run logs",
+    "run locks",
 ]
 """What an item is. The job plots figures under these names: `answers` are responses, `details` roster fingerprints."""
 

@@ -55,6 +55,8 @@ class SnapshotJob:
     """Whether rows that seem unchanged may be carried over without a call."""
     allow_drop: bool = False
     """Whether the snapshot may be published although many of the previous enrollments are missing."""
+    interrupted_runs: frozenset[str] = frozenset()
+    """The runs that this one replaces, since their process died. If one of them published the snapshot, no call is made."""
 
     @classmethod
     def load(
@@ -65,6 +67,7 @@ class SnapshotJob:
         *,
         tables: frozenset[str] | None = None,
         allow_drop: bool = False,
+        interrupted_runs: frozenset[str] = frozenset(),
     ) -> Self:
         """Load the job of an account and day from the registry and the options; all tables by default.
 
@@ -85,6 +88,7 @@ class SnapshotJob:
             remembered=None if account.strategy == "auto" else Choice(account.strategy, account.why),
             may_carry=account.carrying_stopped is None,
             allow_drop=allow_drop,
+            interrupted_runs=interrupted_runs,
         )
 
     @property
@@ -225,7 +229,9 @@ class SnapshotResult:
 
     published: list[Published] = field(default_factory=list)
     kept: bool = False
-    """Whether the day is closed and its snapshot stays: no call was made."""
+    """Whether the published snapshot stays as it is: its day is closed, or an interrupted run published it."""
+    was_published: bool = False
+    """Whether an interrupted run, which this one replaces, had published the snapshot: no call was made."""
     choice: Choice = field(default_factory=lambda: Choice("sweep", ""))
     complete: bool = True
     """Whether nothing is known to be missing, apart from `raw_gaps`."""

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack, closing
 from dataclasses import replace
 from datetime import datetime, timedelta
+from pathlib import Path
 
 from lms_pipeline.days import Calendar
 from lms_pipeline.extract.budget import Budget
@@ -18,7 +19,8 @@ from lms_pipeline.extract.checkpoint import Attempt, Checkpoint
 from lms_pipeline.extract.session import FetchSession, PairDemandedError
 from lms_pipeline.extract.strategies import ListNotOfferedError, NoRosterError
 from lms_pipeline.extract.strategy_selection import Choice, select_strategy
-from lms_pipeline.lake.disk import check_free_space
+from lms_pipeline.lake.commit_mark import restore_interrupted
+from lms_pipeline.lake.disk import LakeError, check_free_space
 from lms_pipeline.lake.files import read_metadata
 from lms_pipeline.lake.lock import partition_lock
 from lms_pipeline.lake.paths import DataDir
@@ -31,8 +33,8 @@ from lms_pipeline.lake.publishing import (
     refuse_row_drop,
     refuse_short_list,
     remove_leftovers,
-    restore_interrupted,
 )
+from lms_pipeline.lake.waiting import WaitingPull, save_waiting, take_waiting, utc_now
 from lms_pipeline.snapshot.fetch import FetchedEnrollments, fetch_enrollments
 from lms_pipeline.snapshot.job import LISTS, TABLES, ReplayContext, SnapshotContext, SnapshotJob, SnapshotResult
 from lms_pipeline.snapshot.lists import Lists, fetch_list_table
@@ -42,6 +44,7 @@ from lms_pipeline.tables.pulled import COURSES, LEARNERS, PULLED_TABLES, UNIFIED
 from lms_pipeline.truto.client import TrutoClient
 from lms_pipeline.truto.store import NotKeptError, ResponseStore
 from lms_pipeline.truto.transport import Gate
+from lms_pipeline.truto.waiting import ContinuesLaterError, WaitTooLongError
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +65,8 @@ def take_snapshot(
     """Pull an account and publish its tables as the snapshot of the job's day, or none of them.
 
     A closed day keeps the snapshot that it has, without a call. An interrupted pull continues with the responses in its
-    checkpoint. `report_plan` receives the fetch plan as one sentence, before its calls are made.
+    checkpoint. A snapshot that one of the job's `interrupted_runs` published is published again without a call.
+    `report_plan` receives the fetch plan as one sentence, before its calls are made.
 
     Raises:
         DayNotOpenError: the day is not open, or closes before the pull ends, and has no snapshot.
@@ -70,42 +74,70 @@ def take_snapshot(
         LakeError: the disk has too little free space, or a file is unusable.
         LockedError: another run pulls the same account and day.
         BudgetSpentError: the calls that the snapshot may cost are used up.
+        ContinuesLaterError: no call is allowed for more than a minute; the pull continues with the next run.
+        WaitTooLongError: no call is allowed before the day closes.
         RowDropError: too many enrollments of the previous snapshot, or records that a list announced, are missing.
         TrutoError: a request failed.
     """
     started = time.monotonic()
     with partition_lock(data, job.partition) as scratch:
         restore_interrupted(data, PULLED_TABLES, job.partition)
-        is_closed = now() >= calendar.closes_at(job.day) or has_later_snapshot(data, job.partition)
-        if is_closed and _is_published(data, job):
-            published = find_published_files(data, PULLED_TABLES, job.partition)
-            return SnapshotResult(published, kept=True)
-        calendar.check_open(job.day, now())
-        check_present(data, job.partition, calendar, now())
-        open_day = OpenDay(job.partition, calendar, now)
-        remove_leftovers(data, PULLED_TABLES, job.partition)
-        check_free_space(data, job.partition)
-        answers = data.checkpoint_path(job.partition)
-        # a job for lists only has its own checkpoint, and leaves that of the enrollments alone
-        path = answers.with_suffix(".lists.sqlite") if job.lists_only else answers
-        with Checkpoint(path) as checkpoint:
-            attempt = checkpoint.begin(job.fingerprint, now(), trust_rejected=job.allow_drop)
-            hourly = data.budgets / f"hour-{job.account_id}.sqlite"
-            with (
-                closing(Budget(job.account_id, job.limits, attempt, hourly)) as budget,
-                connect(open_day.guard_requests(budget), OpenDayStore(attempt, open_day)) as client,
-                Publication(data, job.partition, job.run_id) as publication,
-            ):
-                session = FetchSession(client, attempt)
-                session.forget_stale_lists(now(), timedelta(hours=job.options.resume_hours))
-                context = SnapshotContext(job, data, session, publication, scratch, now(), report_plan)
-                try:
-                    result = _run_stages(context)
-                except RowDropError:
-                    attempt.reject()
-                    raise
-            attempt.finish()
+        if job.interrupted_runs and _find_publishing_run(data, job) in job.interrupted_runs:
+            result = replace(_publish_again(job, data, scratch, report_plan), was_published=True)
+        elif _is_kept(job, data, calendar, now()):
+            result = SnapshotResult(find_published_files(data, PULLED_TABLES, job.partition), kept=True)
+        else:
+            calendar.check_open(job.day, now())
+            check_present(data, job.partition, calendar, now())
+            remove_leftovers(data, PULLED_TABLES, job.partition)
+            check_free_space(data, job.partition)
+            open_day = OpenDay(job.partition, calendar, now)
+            result = _pull(job, connect=connect, data=data, open_day=open_day, scratch=scratch, report_plan=report_plan)
     return replace(result, seconds=time.monotonic() - started)
+
+
+def _pull(
+    job: SnapshotJob,
+    *,
+    connect: Connect,
+    data: DataDir,
+    open_day: OpenDay,
+    scratch: Path,
+    report_plan: Callable[[str], None],
+) -> SnapshotResult:
+    """Pull the account with the responses that its checkpoint has, and publish."""
+    started, now = time.monotonic(), open_day.now
+    waited = take_waiting(data, job.partition)
+    spent = waited.spent_seconds if waited else 0.0
+    resume_within = timedelta(hours=job.options.resume_hours)
+    answers = data.checkpoint_path(job.partition)
+    # a job for lists only has its own checkpoint, and leaves that of the enrollments alone
+    path = answers.with_suffix(".lists.sqlite") if job.lists_only else answers
+    with Checkpoint(path) as checkpoint:
+        attempt = checkpoint.begin(job.fingerprint, now(), trust_rejected=job.allow_drop)
+        hourly = data.budgets / f"hour-{job.account_id}.sqlite"
+        with (
+            closing(Budget(job.account_id, job.limits, attempt, hourly, spent_seconds=spent)) as budget,
+            connect(open_day.guard_requests(budget), OpenDayStore(attempt, open_day)) as client,
+            Publication(data, job.partition, job.run_id) as publication,
+        ):
+            session = FetchSession(client, attempt)
+            if waited is None or utc_now() - waited.at > resume_within:
+                session.forget_stale_lists(now(), resume_within)
+            context = SnapshotContext(job, data, session, publication, scratch, now(), report_plan)
+            try:
+                result = _run_stages(context)
+            except RowDropError:
+                attempt.reject()
+                raise
+            except ContinuesLaterError as error:
+                closes_at = open_day.calendar.closes_at(job.day)
+                if now() + timedelta(seconds=error.seconds) >= closes_at:
+                    raise WaitTooLongError(error, job.day, closes_at) from None
+                _save_wait(context, error, spent + time.monotonic() - started)
+                raise
+        attempt.finish()
+    return result
 
 
 def replay_snapshot(
@@ -121,31 +153,79 @@ def replay_snapshot(
     started = time.monotonic()
     with partition_lock(data, job.partition) as scratch:
         restore_interrupted(data, PULLED_TABLES, job.partition)
-        if not data.checkpoint_path(job.partition).exists():
-            raise NotKeptError(f"No responses of {job.partition} are stored: its snapshot stays as it is.")
-        with Checkpoint(data.checkpoint_path(job.partition)) as checkpoint:
-            attempt, replay_context = _find_published_attempt(data, job, checkpoint)
-            if attempt.fingerprint != job.fingerprint:
-                raise NotKeptError(
-                    f"The options of {job.account_id} in LMS_ACCOUNTS_FILE differ from those with which {job.day} was "
-                    "pulled: restore them."
-                )
-            remove_leftovers(data, PULLED_TABLES, job.partition)
-            with TrutoClient.for_replay(attempt) as client, Publication(data, job.partition, job.run_id) as publication:
-                context = SnapshotContext(
-                    replay_context.apply(job),
-                    data,
-                    FetchSession(client, attempt),
-                    publication,
-                    scratch,
-                    attempt.started_at,
-                    report_plan,
-                    requires_previous=replay_context.has_previous,
-                )
-                result = _run_stages(context)
-            if not attempt.is_finished:
-                attempt.finish()
+        result = _replay(job, data, scratch, report_plan)
     return replace(result, seconds=time.monotonic() - started)
+
+
+def _save_wait(context: SnapshotContext, error: ContinuesLaterError, spent_seconds: float) -> None:
+    """Store when the pull continues."""
+    since = utc_now()
+    pull = WaitingPull(
+        account_id=context.job.account_id,
+        day=context.job.day,
+        run_id=context.job.run_id,
+        since=since,
+        at=since + timedelta(seconds=error.seconds),
+        subject=error.subject,
+        spent_seconds=spent_seconds + error.seconds,
+        responses=context.session.attempt.count_responses(),
+    )
+    save_waiting(context.data, pull)
+
+
+def _replay(job: SnapshotJob, data: DataDir, scratch: Path, report_plan: Callable[[str], None]) -> SnapshotResult:
+    """Publish the snapshot again from its stored responses. The caller holds the partition's lock."""
+    if not data.checkpoint_path(job.partition).exists():
+        raise NotKeptError(f"No responses of {job.partition} are stored: its snapshot stays as it is.")
+    with Checkpoint(data.checkpoint_path(job.partition)) as checkpoint:
+        attempt, replay_context = _find_published_attempt(data, job, checkpoint)
+        if attempt.fingerprint != job.fingerprint:
+            raise NotKeptError(
+                f"The options of {job.account_id} in LMS_ACCOUNTS_FILE differ from those with which {job.day} was "
+                "pulled: restore them."
+            )
+        if not attempt.is_finished:  # before anything is replaced: the attempt is found by the run that published it
+            attempt.finish()
+        remove_leftovers(data, PULLED_TABLES, job.partition)
+        with TrutoClient.for_replay(attempt) as client, Publication(data, job.partition, job.run_id) as publication:
+            context = SnapshotContext(
+                replay_context.apply(job),
+                data,
+                FetchSession(client, attempt),
+                publication,
+                scratch,
+                attempt.started_at,
+                report_plan,
+                requires_previous=replay_context.has_previous,
+            )
+            return _run_stages(context)
+
+
+def _publish_again(
+    job: SnapshotJob, data: DataDir, scratch: Path, report_plan: Callable[[str], None]
+) -> SnapshotResult:
+    """Publish the snapshot of an interrupted run again, without a call; keep its files where that is impossible.
+
+    The run may have died before it stored the fingerprints and the outcome, so both are written now.
+    """
+    if not job.lists_only:
+        try:
+            return _replay(job, data, scratch, report_plan)
+        except NotKeptError as error:
+            log.warning("%s", error)
+    tables = [TABLES[name] for name in sorted(job.tables)] if job.lists_only else PULLED_TABLES
+    return SnapshotResult(find_published_files(data, tables, job.partition), kept=True)
+
+
+def _find_publishing_run(data: DataDir, job: SnapshotJob) -> str | None:
+    """Return the run that published everything the job needs; None if there is none, or a file is damaged."""
+    names = job.tables if job.lists_only else {UNIFIED_ENROLLMENTS.name}
+    paths = [data.file(TABLES[name], job.partition) for name in names]
+    try:
+        runs = {read_metadata(path).get("run_id") if path.exists() else None for path in paths}
+    except LakeError:
+        return None
+    return runs.pop() if len(runs) == 1 else None
 
 
 def _run_stages(context: SnapshotContext) -> SnapshotResult:
@@ -261,6 +341,12 @@ def _find_published_attempt(data: DataDir, job: SnapshotJob, checkpoint: Checkpo
         if context is not None and (attempt.is_finished or context.run_id == run_id):
             return attempt, context
     raise NotKeptError(f"The pull of {job.partition} did not finish: pull it again.")
+
+
+def _is_kept(job: SnapshotJob, data: DataDir, calendar: Calendar, now: datetime) -> bool:
+    """Return whether the day can't be pulled any more, and has its snapshot."""
+    is_closed = now >= calendar.closes_at(job.day) or has_later_snapshot(data, job.partition)
+    return is_closed and _is_published(data, job)
 
 
 def _is_published(data: DataDir, job: SnapshotJob) -> bool:

@@ -17,6 +17,8 @@ from functools import cache
 from pathlib import Path
 from threading import Lock
 
+from filelock import FileLock
+
 from lms_pipeline.concurrency import wait
 from lms_pipeline.errors import LmsPipelineError
 from lms_pipeline.truto.request import Request
@@ -48,6 +50,11 @@ class RateLimitStateError(LmsPipelineError):
 
 class RateLimitExceededError(Exception):
     """The limit allows no call before the deadline."""
+
+    def __init__(self, seconds: float = 0.0) -> None:
+        super().__init__(seconds)
+        self.seconds = seconds
+        """Time until it allows one, as far as is known now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +149,7 @@ class SharedRateLimiter:
             ).fetchone()
             at = max(now, full[0] + limit.window_seconds) if full else now
             if longest is not None and at - now > max(longest, 0):
-                raise RateLimitExceededError
+                raise RateLimitExceededError(at - now)
             self._reserved += 1
             if self._reserved % CLEANUP_INTERVAL == 1:
                 database.execute("DELETE FROM slots WHERE at < ?", [now - limit.window_seconds])
@@ -169,10 +176,10 @@ class SharedRateLimiter:
             self._database.execute("BEGIN IMMEDIATE")
             try:
                 yield self._database
-            except BaseException:
-                self._database.execute("ROLLBACK")
-                raise
-            self._database.execute("COMMIT")
+                self._database.execute("COMMIT")
+            finally:
+                if self._database.in_transaction:
+                    self._database.execute("ROLLBACK")
 
     def _open(self) -> sqlite3.Connection:
         """Open the file. A damaged one costs nothing to lose: it is set aside, and counting begins again."""
@@ -184,10 +191,12 @@ class SharedRateLimiter:
                 raise
             except sqlite3.DatabaseError as error:
                 damaged = self._path.with_suffix(".sqlite.damaged")
+                with FileLock(self._path.with_suffix(".lock")):
+                    if _is_damaged(self._path):  # no other process has replaced it
+                        self._path.replace(damaged)
                 log.warning(
                     "%s is damaged (%s): it is now %s, and calls are counted again.", self._path, error, damaged
                 )
-                self._path.replace(damaged)
                 return _connect(self._path)
 
     @contextmanager
@@ -198,6 +207,16 @@ class SharedRateLimiter:
             raise RateLimitStateError(
                 f"Calls can't be counted in {self._path}: {error}; make room, or remove the file if it is damaged."
             ) from None
+
+
+def _is_damaged(path: Path) -> bool:
+    try:
+        _connect(path).close()
+    except sqlite3.OperationalError:
+        return False
+    except sqlite3.DatabaseError:
+        return True
+    return False
 
 
 def _check_content(database: sqlite3.Connection) -> None:

@@ -7,6 +7,7 @@ Belongs here: when a request is sent again. Not here: one exchange (`transport.p
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from lms_pipeline.truto.errors import TransientError, parse_wait_seconds
 from lms_pipeline.truto.request import Request
 from lms_pipeline.truto.response import BadBodyError
 from lms_pipeline.truto.transport import Gate, HttpTransport
+from lms_pipeline.truto.waiting import MAX_HELD_WAIT_SECONDS, MAX_WAIT_SECONDS, ContinuesLaterError
 
 T = TypeVar("T")
 
@@ -39,8 +41,10 @@ class RetryPolicy:
     first_backoff_seconds: float = 0.5
     """Upper bound of the first back-off; it doubles. The wait is drawn at random between its half and itself, so that
     workers spread and none sends again at once. No cool-down is shorter."""
-    max_wait_seconds: float = 60
+    max_wait_seconds: float = MAX_HELD_WAIT_SECONDS
     """Longest single wait: a server that demands more ends the request, since a run must not hang."""
+    continues_later: bool = False
+    """Whether such a request ends with `ContinuesLaterError`: whoever sends it can continue in a later run."""
 
     def should_stop(self, state: RetryCallState) -> bool:
         """Return whether the failed attempt of `state` is the last one."""
@@ -63,7 +67,12 @@ class RetryPolicy:
             demanded = self.too_many_requests_seconds
         if demanded is None:
             return None
-        return min(max(demanded, self.first_backoff_seconds), self.max_wait_seconds)
+        return min(max(demanded, self.first_backoff_seconds), self.max_cooldown_seconds)
+
+    @property
+    def max_cooldown_seconds(self) -> float:
+        """Longest cool-down of an account: one that is longer than a wait ends requests before they are sent."""
+        return MAX_WAIT_SECONDS if self.continues_later else self.max_wait_seconds
 
 
 def _get_error(state: RetryCallState) -> TransientError:
@@ -86,9 +95,15 @@ class Cooldowns:
         with self._lock:
             self._until[account_id] = max(self._until.get(account_id, 0), self._clock() + seconds)
 
-    def wait(self, account_id: str | None) -> None:
-        """Wait for the end of the account's cool-down, even if another thread extends it meanwhile."""
+    def wait(self, account_id: str | None, longest: float = math.inf) -> None:
+        """Wait for the end of the account's cool-down, even if another thread extends it meanwhile.
+
+        Raises:
+            ContinuesLaterError: it lasts longer than `longest` seconds.
+        """
         while (left := self._until.get(account_id, 0) - self._clock()) > 0:
+            if left > longest:
+                raise ContinuesLaterError(_name_limit(account_id), left)
             self.sleep(left)
 
 
@@ -110,19 +125,27 @@ class RetryingTransport:
         Raises:
             PermanentError: the request is refused.
             TransientError: no usable response after all attempts.
+            ContinuesLaterError: the account allows no call for longer than a run may wait.
         """
-        return Retrying(
-            retry=retry_if_exception_type(TransientError),
-            stop=self._policy.should_stop,
-            wait=self._policy.wait_seconds,
-            sleep=self._cooldowns.sleep,
-            before_sleep=_log_attempt,
-            reraise=True,
-        )(lambda: self._attempt(request, read))
+        policy = self._policy
+        try:
+            return Retrying(
+                retry=retry_if_exception_type(TransientError),
+                stop=policy.should_stop,
+                wait=policy.wait_seconds,
+                sleep=self._cooldowns.sleep,
+                before_sleep=_log_attempt,
+                reraise=True,
+            )(lambda: self._attempt(request, read))
+        except TransientError as error:
+            if policy.continues_later and error.retry_after is not None and error.retry_after > policy.max_wait_seconds:
+                raise ContinuesLaterError(_name_limit(request.account_id), error.retry_after) from error
+            raise
 
     def _attempt(self, request: Request, read: Callable[[httpx.Response], T]) -> T:
         self._gate(request)
-        self._cooldowns.wait(request.account_id)
+        longest = self._policy.max_wait_seconds if self._policy.continues_later else math.inf
+        self._cooldowns.wait(request.account_id, longest)
         try:
             with self._http.send(request) as response:
                 self._respect_limit(response, request.account_id)
@@ -140,7 +163,11 @@ class RetryingTransport:
         if response.headers.get("ratelimit-remaining") == "0":
             reset = parse_wait_seconds(response.headers.get("ratelimit-reset", ""))
             if reset is not None:
-                self._cooldowns.start(account_id, min(reset, self._policy.max_wait_seconds))
+                self._cooldowns.start(account_id, min(reset, self._policy.max_cooldown_seconds))
+
+
+def _name_limit(account_id: str | None) -> str:
+    return f"The LMS of account {account_id}" if account_id else "Truto"
 
 
 def _log_attempt(state: RetryCallState) -> None:

@@ -1,11 +1,12 @@
 """`lms-pipeline accounts`: listing, synchronizing, adding and removing accounts."""
 
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
 from lms_pipeline.accounts.registry import Registry
 from lms_pipeline.lake.paths import DataDir
+from lms_pipeline.lake.waiting import WaitingPull, save_waiting
 from lms_pipeline.truto.models import IntegratedAccount, Integration
 
 
@@ -73,3 +74,37 @@ def test_an_id_that_can_not_be_a_path_is_refused(command):
 
 def test_an_empty_registry_says_how_to_fill_it(command):
     assert "lms-pipeline accounts sync" in command("accounts", "list").out
+
+
+def wait_until(tmp_path, account_id, at):
+    """Store that the pull of an account continues at an instant."""
+    data = DataDir(tmp_path / "data")
+    pull = WaitingPull(
+        account_id=account_id,
+        day=date(2026, 3, 10),
+        run_id="run-1",
+        since=at - timedelta(minutes=50),
+        at=at,
+        subject="The LMS",
+        spent_seconds=3_000,
+        responses=1,
+    )
+    data.pull_folder(pull.partition).mkdir(parents=True)
+    save_waiting(data, pull)
+
+
+def test_the_list_says_when_a_pull_continues_in_the_zone_of_the_days(command, tmp_path, monkeypatch):
+    monkeypatch.setenv("LMS_TIMEZONE", "Asia/Kolkata")
+    monkeypatch.setattr("lms_pipeline.commands.accounts.utc_now", lambda: datetime(2026, 3, 11, 8, tzinfo=UTC))
+    for account_id in ("north", "south", "east"):
+        command("accounts", "add", account_id)
+    assert "continues at" not in command("accounts", "list").out
+    wait_until(tmp_path, "north", datetime(2026, 3, 11, 8, 35, tzinfo=UTC))
+    wait_until(tmp_path, "south", datetime(2026, 3, 11, 7, 30, tzinfo=UTC))
+    header, *lines = [line for line in command("accounts", "list").out.splitlines() if line.strip()]
+    assert header.split()[-2:] == ["continues", "at"]
+    assert {line.split()[0]: "14:05 Asia/Kolkata" in line for line in lines if line.split()[0].isalpha()} == {
+        "north": True,
+        "south": False,
+        "east": False,
+    }

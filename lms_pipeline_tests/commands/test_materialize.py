@@ -1,10 +1,14 @@
 """`lms-pipeline materialize`: which runs it starts, what it prints, and its clean-up."""
 
-from datetime import timedelta
+import re
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from lms_pipeline.commands.materialize import _summarize_interrupted
+from lms_pipeline.defs.instance import RunOutcome
 from lms_pipeline.lake.paths import DataDir, Partition
+from lms_pipeline.sandbox.faults import Status
 from lms_pipeline_tests.defs.conftest import DAY
 from lms_pipeline_tests.support.data_directory import put_responses
 
@@ -127,3 +131,46 @@ def test_without_a_pull_no_responses_are_removed(words, synced, tmp_path):
     put_responses(data, "north", old)
     synced("materialize", "--account", "north", *words)
     assert data.checkpoint_path(Partition("north", old)).exists()
+
+
+def test_an_account_that_waits_for_its_lms_is_printed_and_continued_after_the_others(synced, sandbox, monkeypatch):
+    sandbox.fault(Status(status=429, retry_after=3_000, account="north", remote=True))
+    monkeypatch.setattr("lms_pipeline.defs.instance.sleep", lambda _seconds: sandbox.clear_faults())
+    done = synced("materialize", "--select", "unified_enrollments")
+    assert (done.status, done.err.count("failed")) == (0, 0)
+    first, *others = done.out.splitlines()
+    assert re.fullmatch(
+        r"tenant-north on 2026-03-10: its LMS allows the next call at \d\d:\d\d UTC, and it continues then", first
+    )
+    assert [line.split(" in ")[0] for line in others] == [
+        "tenant-south on 2026-03-10: 1 enrollments",
+        "tenant-north on 2026-03-10: 3 enrollments",
+        "the warehouse: published",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("ended", "summary"),
+    [
+        ([], "Interrupted: 0 of 3 runs are published, 3 did not start."),
+        ([("a", None, True)], "Interrupted: 0 of 3 runs are published, 1 wait for their LMS, 2 did not start."),
+        (
+            [("a", None, True), ("b", None, False)],
+            "Interrupted: 1 of 3 runs are published, 1 wait for their LMS, 1 did not start.",
+        ),
+        (
+            [("a", None, True), ("b", "no", False), ("a", None, False)],
+            "Interrupted: 1 of 3 runs are published, 1 did not start.",
+        ),
+        (
+            [("a", None, True), ("b", None, False), ("c", None, False), ("a", None, True)],
+            "Interrupted: 2 of 3 runs are published, 1 wait for their LMS, 0 did not start.",
+        ),
+    ],
+)
+def test_an_interrupted_command_says_how_many_wait(ended, summary):
+    outcomes = [
+        RunOutcome(subject, error, 1.0, continues_at=datetime(2026, 3, 11, tzinfo=UTC) if waits else None)
+        for subject, error, waits in ended
+    ]
+    assert _summarize_interrupted(outcomes, 3).startswith(summary)

@@ -3,6 +3,7 @@
 import json
 import threading
 from datetime import UTC, datetime
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import dagster as dg
@@ -17,6 +18,7 @@ from lms_pipeline.defs.partitions import add_accounts, build_partition_key
 from lms_pipeline.lake.paths import Partition
 from lms_pipeline.sandbox.faults import Status
 from lms_pipeline.truto.log_filter import install_logging_filters
+from lms_pipeline.truto.retry import RetryPolicy
 from lms_pipeline_tests.defs.conftest import DAY
 
 PATH = "/services/T0/B0/secret"
@@ -146,8 +148,9 @@ def test_a_run_of_a_closed_day_or_a_command_is_not_sent(alerting, instance, sand
 
 
 @pytest.mark.usefixtures("registry")
-def test_of_a_run_with_retries_only_the_last_is_sent(alerting, instance, sandbox, webhook):
-    overloaded = Status(status=503, retry_after=7_200, account="north")  # longer than a pull waits for
+def test_of_a_run_with_retries_only_the_last_is_sent(alerting, instance, sandbox, webhook, monkeypatch):
+    monkeypatch.setattr("lms_pipeline.truto.retry.RetryPolicy", partial(RetryPolicy, 1, 1))
+    overloaded = Status(status=503, account="north")
     evaluate_sensor(alerting, instance, fail(alerting, instance, sandbox, overloaded))
     assert webhook.texts == []
     evaluate_sensor(alerting, instance, fail(alerting, instance, sandbox, overloaded, **{"dagster/max_retries": "0"}))

@@ -1,6 +1,7 @@
 """The schedule and the sensors, evaluated as the daemon evaluates them."""
 
 from datetime import UTC, datetime
+from functools import partial
 
 import dagster as dg
 import pytest
@@ -12,6 +13,7 @@ from lms_pipeline.defs.partitions import build_partition_key
 from lms_pipeline.defs.run_requests import RETRY_GRACE_SECONDS, has_failed, is_active
 from lms_pipeline.lake.paths import Partition
 from lms_pipeline.sandbox.faults import RevokedToken, Status
+from lms_pipeline.truto.retry import RetryPolicy
 from lms_pipeline_tests.defs.conftest import DAY, NOW
 from lms_pipeline_tests.support.lake_files import enrollment, publish
 
@@ -90,11 +92,12 @@ def test_the_schedule_skips_accounts_with_an_active_run(repository, settings, in
 
 
 class TestAccountsWhoseRunFailed:
-    """`north`, whose LMS sends a longer Retry-After than a pull waits for."""
+    """`north`, whose LMS is overloaded."""
 
     @pytest.fixture(autouse=True)
-    def overloaded(self, sandbox, registry):
-        sandbox.fault(Status(status=503, retry_after=7_200, account="north"))
+    def overloaded(self, sandbox, registry, monkeypatch):
+        monkeypatch.setattr("lms_pipeline.truto.retry.RetryPolicy", partial(RetryPolicy, 1, 1))
+        sandbox.fault(Status(status=503, account="north"))
 
     @pytest.fixture
     def run(self, settings, instance):

@@ -1,10 +1,15 @@
-"""Runs whose process has died with its server, as after a power cut."""
+"""Runs whose process has died with its server or its container, as after a power cut."""
 
 import json
+import os
+import signal
 import socket
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from types import SimpleNamespace
 
 import dagster as dg
 import grpc
@@ -12,32 +17,99 @@ import pytest
 from dagster._core.launcher import WorkerStatus
 
 from lms_pipeline.definitions import build_defs
-from lms_pipeline.defs.failures import SHELL_TAG
+from lms_pipeline.defs.failures import SHELL_TAG, convert_errors
 from lms_pipeline.defs.instance import rebuild_warehouse, run_partitions
 from lms_pipeline.defs.launching import LocalRunLauncher, identify_process
+from lms_pipeline.defs.run_locks import LockState, find_ended_run_locks, hold_run_lock, probe_run_lock, run_lock
 from lms_pipeline.lake.paths import Partition
+from lms_pipeline.truto.store import NotKeptError
 from lms_pipeline_tests.defs.conftest import DAY
+
+HOLD = """
+import sys
+from types import SimpleNamespace
+from lms_pipeline.defs.run_locks import hold_run_lock
+hold_run_lock(SimpleNamespace(root_directory=sys.argv[1]), sys.argv[2])
+print("held", flush=True)
+sys.stdin.read()
+"""
+"""A process that holds the lock of a run until it is killed."""
+MISSING_COMMAND = (WorkerStatus.FAILED, "the command that started it has ended")
+MISSING_SERVER = (WorkerStatus.FAILED, "the server that started it has ended")
+MISSING_PROCESS = (WorkerStatus.FAILED, "the process of this run has ended")
+ALIVE = (WorkerStatus.RUNNING, None)
+
+
+@contextmanager
+def holding(instance, run_id):
+    """Run a process that holds the lock of a run, and kill it."""
+    command = [sys.executable, "-c", HOLD, instance.root_directory, run_id]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+        yield process
+        os.kill(process.pid, signal.SIGKILL)
 
 
 @pytest.fixture
-def health(settings, instance):
-    """Checks the health of a started run with these tags: status and message."""
+def start(settings, instance):
+    """Creates a started run with these tags."""
+    job = build_defs(settings).resolve_job_def("daily_snapshot")
 
-    def check(**tags):
-        job = build_defs(settings).resolve_job_def("daily_snapshot")
-        run = instance.create_run_for_job(job, tags=tags, status=dg.DagsterRunStatus.STARTED)
+    def started(**tags):
+        return instance.create_run_for_job(job, tags=tags, status=dg.DagsterRunStatus.STARTED)
+
+    return started
+
+
+@pytest.fixture
+def check(instance):
+    """Checks the health of a run: status and message."""
+
+    def checked(run):
         result = instance.run_launcher.check_run_worker_health(run)
         return result.status, result.msg
 
-    return check
+    return checked
 
 
 @pytest.fixture
-def ended():
-    """The id of a process that has ended."""
-    with subprocess.Popen([sys.executable, "-c", ""]) as process:
-        process.wait()
-        return process.pid
+def long_ago(monkeypatch):
+    """Every run has started long ago."""
+    monkeypatch.setattr("lms_pipeline.defs.launching.MAX_SECONDS_WITHOUT_LOCK", 0)
+
+
+@pytest.fixture(scope="module")
+def server():
+    """The address of a code server that is alive."""
+    server = grpc.server(ThreadPoolExecutor(1))
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    yield {"host": "127.0.0.1", "port": port}
+    server.stop(None).wait()
+
+
+@pytest.fixture(
+    params=[
+        "this command",
+        "a command whose number is another process's",
+        "a command elsewhere",
+        "server",
+        "gone",
+        "none",
+    ]
+)
+def tags(request, tmp_path, server):
+    """What Dagster or a command wrote about the process of a run, which says nothing about its life."""
+    gone = {"host": "localhost", "socket": str(tmp_path / "gone")}
+    return {
+        "this command": {SHELL_TAG: identify_process()},
+        "a command whose number is another process's": {SHELL_TAG: f"{socket.gethostname()} 1"},
+        "a command elsewhere": {SHELL_TAG: "elsewhere.example.org 4194304"},
+        "server": {".dagster/grpc_info": json.dumps(server)},
+        "gone": {".dagster/grpc_info": json.dumps(gone)},
+        "none": {},
+    }[request.param]
 
 
 def test_a_new_installation_monitors_its_runs(instance):
@@ -45,38 +117,71 @@ def test_a_new_installation_monitors_its_runs(instance):
     assert instance.run_monitoring_enabled
 
 
-def test_a_run_whose_server_has_ended_has_failed(health, tmp_path):
-    server = {"host": "localhost", "socket": str(tmp_path / "gone")}
-    result = health(**{".dagster/grpc_info": json.dumps(server)})
-    assert result == (WorkerStatus.FAILED, "the server that started it has ended")
+@pytest.mark.usefixtures("long_ago")
+def test_a_run_lives_as_long_as_the_process_that_holds_its_lock(start, check, instance, tags):
+    run = start(**tags)
+    with holding(instance, run.run_id):
+        assert check(run) == ALIVE
+    assert check(run) == MISSING_PROCESS
 
 
-def test_a_run_whose_server_is_alive_is_running(health):
-    server = grpc.server(ThreadPoolExecutor(1))
-    port = server.add_insecure_port("127.0.0.1:0")
-    server.start()
-    try:
-        info = {"host": "127.0.0.1", "port": port}
-        assert health(**{".dagster/grpc_info": json.dumps(info)}) == (WorkerStatus.RUNNING, None)
-    finally:
-        server.stop(None).wait()
+@pytest.mark.usefixtures("long_ago")
+def test_a_run_without_a_lock_has_failed_if_what_started_it_has_ended(start, check, tags):
+    expected: tuple[WorkerStatus, str | None] = ALIVE
+    if SHELL_TAG in tags:
+        expected = MISSING_COMMAND
+    elif "gone" in str(tags):
+        expected = MISSING_SERVER
+    assert check(start(**tags)) == expected
 
 
-def test_a_run_whose_command_was_killed_has_failed(health, ended):
-    result = health(**{SHELL_TAG: f"{socket.gethostname()} {ended}"})
-    assert result == (WorkerStatus.FAILED, "the command that started it has ended")
+def test_a_run_without_a_lock_is_alive_while_its_process_starts(start, check, tags):
+    assert check(start(**tags)) == ALIVE
 
 
-def test_a_run_whose_command_is_alive_is_running(health):
-    assert health(**{SHELL_TAG: identify_process()}) == (WorkerStatus.RUNNING, None)
+def test_other_runs_of_one_process_do_not_keep_a_run_alive(start, check, instance):
+    first, second = start(), start()
+    hold_run_lock(instance, first.run_id)
+    instance.report_run_canceled(instance.get_run_by_id(first.run_id))
+    with run_lock(instance, second.run_id):
+        assert check(second) == ALIVE
+        assert check(first) == ALIVE  # without a lock and without a server: nothing is known
+    assert list(find_ended_run_locks(instance)) == []
 
 
-def test_a_run_of_a_command_on_another_host_counts_as_running(health, ended):
-    assert health(**{SHELL_TAG: f"elsewhere.example.org {ended}"}) == (WorkerStatus.RUNNING, None)
+def test_a_run_of_ours_holds_its_lock_from_its_first_step_on(settings, instance, registry, monkeypatch):
+    found = []
+
+    def watch(job, **_more):
+        run = instance.get_run_by_id(job.run_id)
+        found.append(instance.run_launcher.check_run_worker_health(run).status)
+        raise NotKeptError("Nothing is kept.")
+
+    monkeypatch.setattr("lms_pipeline.snapshot.run.take_snapshot", watch)
+    monkeypatch.setattr("lms_pipeline.defs.launching.MAX_SECONDS_WITHOUT_LOCK", 0)
+    list(run_partitions(build_defs(settings), instance, [Partition("north", DAY)]))
+    assert found == [WorkerStatus.RUNNING]
+    assert list(Path(instance.root_directory, "run_locks").iterdir()) == []
 
 
-def test_a_run_without_tags_counts_as_running(health):
-    assert health() == (WorkerStatus.RUNNING, None)
+@pytest.mark.parametrize(
+    ("executor", "expected"), [(dg.in_process_executor, LockState.HELD), (dg.multiprocess_executor, LockState.MISSING)]
+)
+def test_a_step_in_a_process_of_its_own_says_nothing_about_its_run(start, instance, executor, expected):
+    run = start()
+    context = SimpleNamespace(instance=instance, run=run, job_def=SimpleNamespace(executor_def=executor))
+    with convert_errors(context):  # type: ignore[arg-type] # what it needs of a context
+        assert probe_run_lock(instance, run.run_id) is expected
+
+
+def test_housekeeping_removes_the_locks_of_ended_runs_only(start, instance):
+    ended, dead, deleted = start(), start(), start()
+    for run in (ended, dead, deleted):
+        with holding(instance, run.run_id):
+            assert list(find_ended_run_locks(instance)) == []
+    instance.report_run_failed(ended)
+    instance.delete_run(deleted.run_id)
+    assert {item.path.stem for item in find_ended_run_locks(instance)} == {ended.run_id, deleted.run_id}
 
 
 def test_runs_of_commands_are_tagged_with_their_process(settings, instance, registry):

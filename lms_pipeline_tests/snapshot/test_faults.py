@@ -107,7 +107,8 @@ LASTING_FAULTS: dict[str, tuple[Fault, str]] = {
     "always down": (Status(status=500, after=4), "failed to answer"),
     "always a failure under a success status": (FailedBody(after=4), "sent a failure under a success status"),
     "blocked": (Status(status=503, after=4), "failed to answer"),
-    "limited for too long": (Status(status=429, retry_after=86_400, after=4), "Too many requests"),
+    "limited for an hour": (Status(status=429, retry_after=3_600, after=4), "allows the next call in 60 minutes"),
+    "limited for a day": (Status(status=429, retry_after=86_400, after=4), r"in 24\.0 hours, after 2026-03-01 closes"),
     "a gzip that explodes": (GzipBomb(after=4), "is larger than 1 MB"),
 }
 """These end the run with an error of this text; the next run resumes where it stopped."""

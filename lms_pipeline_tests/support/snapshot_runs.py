@@ -24,6 +24,7 @@ from lms_pipeline.snapshot.job import TABLES, SnapshotJob, SnapshotResult
 from lms_pipeline.snapshot.run import take_snapshot
 from lms_pipeline.tables.pulled import Identity
 from lms_pipeline.truto.client import TrutoClient
+from lms_pipeline.truto.retry import RetryPolicy
 from lms_pipeline.truto.store import ResponseStore
 from lms_pipeline.truto.transport import Gate
 from lms_pipeline_tests.support.scripted_api import TOKEN, FakeTime, ReceivedRequest, ScriptedResponse, page, refusal
@@ -64,6 +65,7 @@ class SnapshotRunner:
         remembered: Choice | None = None,
         may_carry: bool = True,
         allow_drop: bool = False,
+        interrupted_runs: Iterable[str] = (),
         report_plan: Callable[[str], None] = lambda _text: None,
     ) -> SnapshotResult:
         """Run one snapshot at `now`, or at the time of `clock`; waits take no real time."""
@@ -79,12 +81,20 @@ class SnapshotRunner:
             remembered,
             may_carry,
             allow_drop,
+            frozenset(interrupted_runs),
         )
         cooldowns = FakeTime().cooldowns()
 
         def connect(gate: Gate, store: ResponseStore) -> TrutoClient:
             return TrutoClient(
-                self.url, self.token, store=store, now=read_clock, cooldowns=cooldowns, gate=gate, timeout=self.timeout
+                self.url,
+                self.token,
+                store=store,
+                now=read_clock,
+                cooldowns=cooldowns,
+                retry_policy=RetryPolicy(continues_later=True),
+                gate=gate,
+                timeout=self.timeout,
             )
 
         return take_snapshot(
