@@ -29,7 +29,7 @@ ACTIVE, INACTIVE, GONE = "active", "inactive", "gone"
 MAX_MISSING_SHARE = 0.5
 """Share of the active accounts that a list may lack."""
 UNCHANGED = "and the registry was not changed"
-ALLOW_DROP_ONCE = "run `lms-pipeline accounts sync --allow-drop` once."
+ALLOW_ACCOUNT_DROP_ONCE = "run `lms-pipeline accounts sync --allow-drop` once."
 """What to do about a list that was refused although it is right."""
 
 
@@ -223,7 +223,7 @@ def _check_drop(known: Iterable[RegisteredAccount], listed: Collection[str], *, 
         fault = f"Truto's list of accounts lacks {len(missing):,} of {len(active):,} active ones"
     else:
         return
-    raise AccountDropError(f"{fault}, {UNCHANGED}: if they are really gone, {ALLOW_DROP_ONCE}")
+    raise AccountDropError(f"{fault}, {UNCHANGED}: if they are really gone, {ALLOW_ACCOUNT_DROP_ONCE}")
 
 
 def is_lms(account: IntegratedAccount, integrations: Collection[str]) -> bool:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import msgspec
 from filelock import FileLock
 
-from lms_pipeline.accounts.registry import ALLOW_DROP_ONCE, UNCHANGED, AccountDropError, Registry, is_lms
+from lms_pipeline.accounts.registry import ALLOW_ACCOUNT_DROP_ONCE, UNCHANGED, AccountDropError, Registry, is_lms
 from lms_pipeline.lake.disk import atomic_write, disk_errors, read_changed_at
 from lms_pipeline.lake.paths import DataDir
 from lms_pipeline.settings import Settings
@@ -82,7 +82,7 @@ def _check_length(received: int, missing: int) -> None:
     if missing:
         raise AccountDropError(
             f"Truto's list of accounts ends after {received:,} of the {received + missing:,} that it announced, "
-            f"{UNCHANGED}: try again later; if it is whole, {ALLOW_DROP_ONCE}"
+            f"{UNCHANGED}: try again later; if it is whole, {ALLOW_ACCOUNT_DROP_ONCE}"
         )
 
 

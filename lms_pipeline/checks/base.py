@@ -159,6 +159,7 @@ def open_subject(settings: Settings, data: DataDir, partition: Partition) -> Ite
     options = load_options(settings).get(partition.account_id, AccountOptions())
     roles = resolve_excluded_roles(settings, options)
     with TemporaryDirectory(prefix="lms-checks-") as spill, duckdb_session(Path(spill)) as connection:
+        connection.execute(load_sql("lms_pipeline.tables", "normalize_role.sql"))
         yield lambda table: Subject(data, partition, table, settings.calendar, options, connection, roles)
 
 

@@ -1,6 +1,6 @@
 """The fetch plan of a snapshot by pairs: which pairs are worth a call today, and what becomes of the others.
 
-Belongs here: the plan as a table in DuckDB. Its rules are `plan.sql`; carrying it out is `snapshot/fetch.py`.
+Belongs here: the plan as a table in DuckDB. Its rules are `plan.sql`; carrying it out is `snapshot/pairs.py`.
 """
 
 from __future__ import annotations

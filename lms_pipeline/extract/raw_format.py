@@ -121,9 +121,9 @@ class RawFormat:
     def _count_pair(self, page: Page | None) -> None:
         """Count the raw response about a pair that has an enrollment."""
         with self._lock:
-            has_records = page is not None and bool(page.records)
-            self._has_record |= has_records
-            self._absent += not has_records
+            has_record = page is not None and page.has_record
+            self._has_record |= has_record
+            self._absent += not has_record
             self._is_partial |= page is not None and (page.is_partial or page.next_cursor is not None)
             is_refusal = self._absent >= MAX_ABSENT and not self._has_record
         if is_refusal and not self._session.client.is_replay:

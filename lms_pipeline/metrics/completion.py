@@ -122,6 +122,7 @@ def open_completion(file: EnrollmentsFile) -> Iterator[Callable[[Table], pa.Reco
         _execute(connection, "dates.sql")
         utc_days = connection.view("utc_days").to_arrow_table()["utc_day"]
         connection.from_arrow(_build_local_days(file.calendar, utc_days)).create("local_days")
+        connection.execute(load_sql("lms_pipeline.tables", "normalize_role.sql"))
         with _sentinel_counter(connection):
             _execute(connection, "enrollments.sql", "classify.sql", "counts.sql", "people.sql", "rates.sql")
 
@@ -140,7 +141,7 @@ def _sentinel_counter(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
     """Give the SQL the function `count_sentinel_dates` while the block runs: the session's database is used again."""
     from duckdb.sqltypes import BIGINT, VARCHAR
 
-    from lms_pipeline.transform.sentinels import count_sentinel_dates
+    from lms_pipeline.metrics.sentinels import count_sentinel_dates
 
     connection.create_function(count_sentinel_dates.__name__, count_sentinel_dates, [VARCHAR], BIGINT)
     yield

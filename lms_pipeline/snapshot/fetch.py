@@ -1,6 +1,7 @@
 """The enrollments of a run, by sweep or by pairs: from responses to the files of the run.
 
-Belongs here: carrying out a strategy. Which pairs are worth a call is `extract/plan.py`; the order of stages is `run.py`.
+Belongs here: carrying out a strategy. Which pairs are worth a call is `extract/plan.py`, and `pairs.py` fetches them; the
+order of stages is `run.py`.
 """
 
 from __future__ import annotations
@@ -8,17 +9,12 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from dataclasses import dataclass, field
-from itertools import takewhile
 from pathlib import Path
-from threading import Event
-from typing import NamedTuple
 
-from lms_pipeline.concurrency import map_in_order
 from lms_pipeline.errors import LmsPipelineError, SettingsError
-from lms_pipeline.extract.budget import BudgetSpentError
-from lms_pipeline.extract.plan import FetchPlan, Pair, build_plan
+from lms_pipeline.extract.plan import FetchPlan, build_plan
 from lms_pipeline.extract.raw_format import RawFormat, open_raw_format
 from lms_pipeline.extract.session import sweep_enrollments
 from lms_pipeline.extract.strategies import (
@@ -33,25 +29,17 @@ from lms_pipeline.extract.strategy_selection import Choice
 from lms_pipeline.snapshot.estimate import format_plan
 from lms_pipeline.snapshot.job import LISTS, PairCounts, ReplayContext, SnapshotContext, SnapshotJob
 from lms_pipeline.snapshot.lists import Lists, retry_once
+from lms_pipeline.snapshot.pairs import carry_out_plan
 from lms_pipeline.snapshot.previous import link_previous
 from lms_pipeline.snapshot.writer import EnrollmentWriter
 from lms_pipeline.transform.dedupe import SharedKeyError
-from lms_pipeline.transform.enrollments import OtherPairError, ResponseRecords, build_raw_batch
-from lms_pipeline.transform.rosters import build_roster_batch
-from lms_pipeline.truto.query import CourseFilter, ListQuery, ObjectQuery, Resource, UserFilter
-from lms_pipeline.truto.response import Page
+from lms_pipeline.truto.query import ObjectQuery, Resource
 from lms_pipeline.truto.store import NotKeptError
 
-NoCall = BudgetSpentError | NotKeptError
-NO_CALL = (BudgetSpentError, NotKeptError)
 PairStrategy = RosterStrategy | ExplicitPairs
 
 MAX_ROUNDS = 2
 """Sweeps of one run: a list that changes while it is read serves enrollments twice."""
-BATCH_RESPONSES = 500
-"""Responses that become rows together: arrays of one row each would take most of the time."""
-MAX_BATCH_BYTES = 16 * 2**20
-"""Bytes of records from which on a batch has fewer responses."""
 
 log = logging.getLogger(__name__)
 
@@ -66,15 +54,6 @@ class FetchedEnrollments:
     plan: FetchPlan | None = None
     raw_gaps: str | None = None
     """Why raw records are missing although the enrollments are complete; None if none are."""
-
-
-class FetchedPair(NamedTuple):
-    """The responses about one pair."""
-
-    unified: Page | None
-    """None if there is no enrollment."""
-    raw: Page | NoCall | None = None
-    """The response in the raw format; None if it is not requested or there is none."""
 
 
 def fetch_enrollments(context: SnapshotContext, choice: Choice, lists: Lists, files: ExitStack) -> FetchedEnrollments:
@@ -102,12 +81,12 @@ def _sweep(context: SnapshotContext, choice: Choice, lists: Lists, files: ExitSt
         with ExitStack() as opened:
             writer = _sweep_round(context, opened, round_)
             if raw_format is not None:
-                _add_raw_list(raw_format, writer)
+                _add_raw_list(raw_format, writer, opened)
             paths = lists.close(context.describe(choice.name, complete=lists.is_complete))
             duplicates = _deduplicate(context.job, writer, paths)
             if not duplicates or round_ == MAX_ROUNDS:
                 files.push(opened.pop_all())
-                gaps = None if raw_format is None else raw_format.describe_gaps(0)
+                gaps = None if raw_format is None else raw_format.describe_gaps(writer.count_missing_raw())
                 return FetchedEnrollments(choice, writer, raw_gaps=gaps)
         log.warning(
             "%d enrollments of %s came twice: the list changed while it was read, and is read once more.",
@@ -147,9 +126,9 @@ def _open_raw_format(context: SnapshotContext, files: ExitStack) -> RawFormat | 
 
 
 @retry_once
-def _add_raw_list(raw_format: RawFormat, writer: EnrollmentWriter) -> None:
+def _add_raw_list(raw_format: RawFormat, writer: EnrollmentWriter, files: ExitStack) -> None:
     """Write the raw list. In a second round of the sweep its responses are stored, and cost no call."""
-    writer.begin_raw_list()
+    writer.begin_raw_list(files)
     for page in raw_format.fetch_pages():
         writer.add_raw_page(page)
 
@@ -181,7 +160,7 @@ def _fetch_by_pairs(context: SnapshotContext, choice: Choice, lists: Lists, file
     context.report_plan(format_plan(job, choice.name, plan.counts, calls))
     writer = EnrollmentWriter("pair", context.publication, context.scratch, files, job.raw_source)
     raw_format = _open_raw_format(context, files)
-    not_enrolled = _carry_out(context, plan, writer, raw_format)
+    not_enrolled = carry_out_plan(context, plan, writer, raw_format)
     complete = lists.is_complete and not missing.total()
     writer.deduplicate(*lists.close(context.describe(choice.name, complete=complete)))
     fetched, changed = plan.compare_rotation(writer.staged_path)
@@ -229,140 +208,3 @@ def _count_missing(found: Iterable[PairBatch], missing: Counter[str]) -> Iterato
         missing["gone"] += batch.is_gone
         missing["unusable"] += batch.unusable
         yield batch
-
-
-def _carry_out(
-    context: SnapshotContext, plan: FetchPlan, writer: EnrollmentWriter, raw_format: RawFormat | None
-) -> int:
-    """Carry out the plan, and return how many pairs have no enrollment.
-
-    Pairs that are worth a call are fetched while calls are left. The others come from the previous snapshot and from
-    the rosters.
-    """
-    not_enrolled, spent = _fetch_pairs(context, plan, writer, raw_format)
-    if spent is not None:
-        _write_roster_rows(context, plan, writer, spent)
-    for batch in plan.read_carried("unified"):
-        writer.add_carried_rows(batch)
-    for batch in plan.read_carried("raw"):
-        writer.add_carried_raw(batch)
-    return not_enrolled
-
-
-def _fetch_pairs(
-    context: SnapshotContext, plan: FetchPlan, writer: EnrollmentWriter, raw_format: RawFormat | None
-) -> tuple[int, NoCall | None]:
-    """Return how many pairs have no enrollment, and the error that ended the calls early, if any."""
-    client, job = context.session.client, context.job
-    stop = Event()
-    not_enrolled = 0
-    spent: NoCall | None = None
-    without_raw: list[tuple[Pair, FetchedPair]] = []
-
-    def fetch(pair: Pair) -> FetchedPair | NoCall:
-        fetched = _fetch_pair(context, pair, raw_format)
-        last = fetched.raw if isinstance(fetched, FetchedPair) else fetched
-        if isinstance(last, BudgetSpentError):
-            stop.set()
-        return fetched
-
-    # A replay uses every stored response, whatever this version would have planned.
-    pairs = takewhile(lambda _: not stop.is_set(), plan.read_pairs(include_carried=client.is_replay))
-    with closing(map_in_order(fetch, pairs, job.options.workers)) as responses:
-        for batch in _batch_responses(responses):
-            complete: list[tuple[Pair, FetchedPair]] = []
-            for pair, fetched in batch:
-                if isinstance(fetched, NoCall):
-                    spent = fetched
-                elif isinstance(fetched.raw, NoCall):
-                    spent = fetched.raw
-                    without_raw.append((pair, fetched._replace(raw=None)))
-                else:
-                    complete.append((pair, fetched))
-            not_enrolled += _add_pairs(job, plan, writer, complete)
-    if raw_format is not None and raw_format.refusal is not None:
-        _add_pairs(job, plan, writer, without_raw)  # no call would have brought their raw records
-    return not_enrolled, spent
-
-
-def _fetch_pair(context: SnapshotContext, pair: Pair, raw_format: RawFormat | None) -> FetchedPair | NoCall:
-    """Fetch the enrollment of a pair, then its raw record where there is an enrollment.
-
-    An error is returned if no call is left or, in a replay, if the run that is replayed did not fetch the pair.
-    """
-    query = _build_pair_query(context.job, pair)
-    try:
-        page = context.session.client.pair(query)
-    except NO_CALL as error:
-        return error
-    if raw_format is None or page is None or not page.records:
-        return FetchedPair(page)
-    try:
-        return FetchedPair(page, raw_format.fetch_pair(query))
-    except NO_CALL as error:
-        return FetchedPair(page, error)
-
-
-def _add_pairs(
-    job: SnapshotJob, plan: FetchPlan, writer: EnrollmentWriter, pairs: list[tuple[Pair, FetchedPair]]
-) -> int:
-    """Write the responses about pairs, and return how many of them have no enrollment."""
-    records: list[ResponseRecords] = []
-    is_absent: dict[int, bool] = {}
-    for pair, (page, raw) in pairs:
-        is_absent[pair.position] = page is None or not page.records
-        if page is not None and page.records:
-            raw_page = raw if isinstance(raw, Page) else None
-            records.append(writer.add_page(page, (pair.user_id, pair.course_id), raw_page))
-    _write_records(job, writer, records)
-    plan.mark_fetched(is_absent)
-    return sum(is_absent.values())
-
-
-def _batch_responses(
-    responses: Iterable[tuple[Pair, FetchedPair | NoCall]],
-) -> Iterator[list[tuple[Pair, FetchedPair | NoCall]]]:
-    """Yield the responses in batches of `BATCH_RESPONSES`, or fewer where they are large."""
-    batch: list[tuple[Pair, FetchedPair | NoCall]] = []
-    batch_bytes = 0
-    for pair, fetched in responses:
-        batch.append((pair, fetched))
-        for page in fetched if isinstance(fetched, FetchedPair) else ():
-            if isinstance(page, Page):
-                batch_bytes += sum(memoryview(record).nbytes for record in page.records)
-        if len(batch) == BATCH_RESPONSES or batch_bytes >= MAX_BATCH_BYTES:
-            yield batch
-            batch, batch_bytes = [], 0
-    if batch:
-        yield batch
-
-
-def _write_records(job: SnapshotJob, writer: EnrollmentWriter, records: list[ResponseRecords]) -> None:
-    try:
-        writer.add_responses(records)
-    except OtherPairError:
-        raise LmsPipelineError(
-            f"Account {job.account_id} answers with enrollments of other learners or courses than those of the request: "
-            'set strategy = "sweep" for it in LMS_ACCOUNTS_FILE.'
-        ) from None
-
-
-def _write_roster_rows(context: SnapshotContext, plan: FetchPlan, writer: EnrollmentWriter, spent: NoCall) -> None:
-    """Write the new and changed pairs that no call was left for, with the content of their roster entries."""
-    options = context.job.options
-    for entries, times in plan.read_unfetched():
-        if options.when_spent == "fail" or not all(entry.payload for entry in entries):
-            raise spent  # without a roster entry, nothing but a call brings the enrollment
-        rows = ((*entry, fetched_at) for entry, fetched_at in zip(entries, times, strict=True))
-        raw = None if options.remote_data == "drop" else build_raw_batch(rows, "roster")
-        writer.add_roster_rows(build_roster_batch(entries, times), raw)
-
-
-def _build_pair_query(job: SnapshotJob, pair: Pair) -> ListQuery:
-    return ListQuery(
-        job.account_id,
-        user=UserFilter(pair.user_id),
-        course=CourseFilter(pair.course_id),
-        ignore_remote_data=job.options.remote_data != "keep",
-        remote_query=job.options.remote_query,
-    )

@@ -49,7 +49,7 @@ class EnrollmentWriter:
         self.without_raw = 0
         """Enrollments of pairs whose response in the raw format is missing or has no record."""
         self._raw_source = raw_source
-        self._publication, self._scratch, self._files = publication, scratch, files
+        self._publication, self._scratch = publication, scratch
         self._roles: RowGroupWriter | None = None
         self._flattener = EnrollmentFlattener(identity, raw_source)
         self.reading = self._flattener.counts
@@ -73,7 +73,7 @@ class EnrollmentWriter:
         self.is_partial |= page.is_partial or page.missing > 0 or (pair is not None and page.next_cursor is not None)
         self._repaired_pages += page.is_repaired
         if pair is not None and self._raw_source == "raw":
-            self.without_raw += raw is None or not raw.records
+            self.without_raw += raw is None or not raw.has_record
             self._repaired_pages += raw is not None and raw.is_repaired
         return ResponseRecords(page.records, page.received_at, pair, raw)
 
@@ -89,13 +89,13 @@ class EnrollmentWriter:
             self.rejected.write(flat.rejected)
         self._served += sum(len(one.records) for one in responses)
 
-    def begin_raw_list(self) -> None:
-        """Drop the rows of the raw list so far: it is read from its start."""
+    def begin_raw_list(self, files: ExitStack) -> None:
+        """Drop the rows of the raw list so far: it is read from its start. `files` closes the new files."""
         self.raw.discard()
         if self._roles is not None:
             self._roles.discard()
-        self.raw = self._files.enter_context(self._publication.open(RAW_ENROLLMENTS))
-        self._roles = self._files.enter_context(RowGroupWriter(self._scratch / "roles.parquet", ROLES, "lz4"))
+        self.raw = files.enter_context(self._publication.open(RAW_ENROLLMENTS))
+        self._roles = files.enter_context(RowGroupWriter(self._scratch / "roles.parquet", ROLES, "lz4"))
 
     def add_raw_page(self, page: Page) -> None:
         """Write the records of a page of the raw list, which `begin_raw_list` began."""
@@ -122,6 +122,10 @@ class EnrollmentWriter:
     def add_carried_raw(self, raw: pa.RecordBatch) -> None:
         """Write raw rows of the previous snapshot."""
         self.raw.write(conform(raw, RAW_ENROLLMENTS))
+
+    def count_missing_raw(self) -> int:
+        """Return by how many records the raw list is shorter than the unified one without its duplicates."""
+        return max(0, self._served - self._duplicates.total - self.raw.rows)
 
     def deduplicate(self, learners: Path, courses: Path) -> int:
         """Write the staged rows without duplicates, with names and titles from the lists; return the duplicates.

@@ -156,7 +156,7 @@ class EnrollmentFlattener:
 
     def _build_unified_batch(self, rows: Sequence[tuple[Record, datetime, OptionalRaw]]) -> pa.RecordBatch:
         records = [record for record, _, _ in rows]
-        roles = (read_field(payload, _PayloadRole, _NO_ROLE).role for _, _, payload in rows)
+        roles = (read_raw_role(payload) for _, _, payload in rows)
         computed = {
             "user_email": build_primary_emails(record.fields.user.emails for record in records),
             "status": self._build_statuses(records),
@@ -189,13 +189,20 @@ class _PayloadRole(msgspec.Struct, frozen=True):
     role: str | None = None
 
 
+_NO_ROLE = _PayloadRole()
+
+
+def read_raw_role(payload: OptionalRaw) -> str | None:
+    """Return the role in a raw record; None if it has none, or one that is no text."""
+    return read_field(payload, _PayloadRole, _NO_ROLE).role
+
+
 class _EnrollmentParts(msgspec.Struct, frozen=True):
     user: OptionalRaw = msgspec.UNSET
     course: OptionalRaw = msgspec.UNSET
     remote_data: OptionalRaw = msgspec.UNSET
 
 
-_NO_ROLE = _PayloadRole()
 _NO_PARTS = _EnrollmentParts()
 
 

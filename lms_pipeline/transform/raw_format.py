@@ -16,8 +16,8 @@ import pyarrow as pa
 from lms_pipeline.tables.pulled import RAW_COURSE_NAMES, RAW_ENROLLMENT_ID_NAMES, RAW_USER_NAMES
 from lms_pipeline.transform.coerce import read_object_id, read_value_or_none
 from lms_pipeline.transform.columns import build_array, replace_blank
-from lms_pipeline.transform.enrollments import RawRow, build_raw_batch
-from lms_pipeline.truto.response import read_field, read_object
+from lms_pipeline.transform.enrollments import RawRow, build_raw_batch, read_raw_role
+from lms_pipeline.truto.response import read_object
 
 ROLES = pa.schema({name: pa.string() for name in ("enrollment_id", "user_id", "course_id", "role")})
 """Columns of the staged ids and roles of raw records, which `dedupe.py` joins with the enrollments."""
@@ -46,7 +46,7 @@ def build_raw_list_batches(records: Sequence[msgspec.Raw], fetched_at: datetime)
         members = read_object(record)
         user_id, course_id = read_raw_id(members, RAW_USER_NAMES), read_raw_id(members, RAW_COURSE_NAMES)
         rows.append((user_id, course_id, payload, fetched_at))
-        ids.append((_read_enrollment_id(members), user_id, course_id, read_raw_role(members)))
+        ids.append((_read_enrollment_id(members), user_id, course_id, read_raw_role(record)))
     columns = list(zip(*ids, strict=True)) if ids else [()] * len(ROLES)
     arrays = [replace_blank(build_array(values, "string")) for values in columns]
     return RawListBatches(build_raw_batch(rows, "raw"), pa.RecordBatch.from_arrays(arrays, schema=ROLES))
@@ -62,11 +62,6 @@ def read_raw_id(members: Mapping[str, msgspec.Raw], names: Sequence[str]) -> str
         if (found := read_object_id(members.get(name, msgspec.UNSET))) is not None:
             return found
     return None
-
-
-def read_raw_role(members: Mapping[str, msgspec.Raw]) -> str | None:
-    """Return the role in a raw record; None if it has none, or one that is no text."""
-    return read_field(members.get("role"), str, None)
 
 
 def _read_enrollment_id(members: Mapping[str, msgspec.Raw]) -> str | None:

@@ -16,7 +16,14 @@ import pyarrow as pa
 
 from lms_pipeline.tables.pulled import UNIFIED_ENROLLMENTS
 from lms_pipeline.tables.schema import arrow_schema
-from lms_pipeline.transform.coerce import OptionalRaw, SentinelDateError, read_object_id, read_value_or_none
+from lms_pipeline.transform.coerce import (
+    OptionalRaw,
+    SentinelDateError,
+    UnreadableValueError,
+    read_object_id,
+    read_value,
+    read_value_or_none,
+)
 from lms_pipeline.transform.timestamps import SENTINELS_END
 from lms_pipeline.truto.response import read_field
 
@@ -36,7 +43,7 @@ _STATUSES = {
 """TalentLMS's `completion_status`, as code or label. Only the courses of a user have it."""
 
 EPOCHS = ("enrolled_on_timestamp", "completed_on_timestamp")
-"""The fields of an entry that fill a timestamp. `extra` keeps one that means "no date" under this name."""
+"""The fields of an entry that fill a timestamp. `extra` keeps one that is unreadable or means "no date" under this name."""
 
 _YEAR = re.compile(r"(?<!\d)\d{4}(?!\d)", re.ASCII)
 _DURATION = re.compile(r"(?:(\d+)h)?\s*(?:(\d+)m)?\s*(?:(\d+)s)?")
@@ -84,7 +91,7 @@ def read_roster_response(record: msgspec.Raw, key: RosterKey, owner_id: str) -> 
 class _Entry(msgspec.Struct):
     """The fields that are read.
 
-    The text dates are in the portal's local time: only their presence counts, unless their year means "no date".
+    The text dates are in the portal's local time: only their presence counts, unless they mean "no date".
     """
 
     role: OptionalRaw = msgspec.UNSET
@@ -134,7 +141,7 @@ def read_roster_entry(payload: bytes) -> RosterRow:
     else:
         status = "in_progress" if (progress or 0) > 0 or (seconds or 0) > 0 else "enrolled"
     enrolled_at, role = _read_epoch_or_none(entry.enrolled_on_timestamp), _read_text(entry.role)
-    return RosterRow(status, progress, enrolled_at, completed_at, seconds, role, _keep_sentinels(entry))
+    return RosterRow(status, progress, enrolled_at, completed_at, seconds, role, _keep_unread(entry))
 
 
 def build_roster_batch(entries: Sequence[RosterEntry], fetched_at: Iterable[datetime]) -> pa.RecordBatch:
@@ -169,9 +176,10 @@ def read_epoch(raw: OptionalRaw) -> datetime | None:
     """Return the instant of an epoch in seconds, in a string or a number; null, `""` and 0 are no instant.
 
     Raises:
+        UnreadableValueError: it is no number, or one after the year 9999, such as an epoch in milliseconds.
         SentinelDateError: it is a timestamp that means "no date".
     """
-    seconds = _read_number(raw)
+    seconds = None if isinstance(raw, msgspec.UnsetType) else read_value("double", raw)
     if not seconds:
         return None
     if seconds < SENTINELS_END.timestamp():
@@ -179,34 +187,37 @@ def read_epoch(raw: OptionalRaw) -> datetime | None:
     try:
         return datetime.fromtimestamp(seconds, UTC)
     except (ValueError, OverflowError, OSError):
-        return None
+        raise UnreadableValueError("is out of range") from None
 
 
 def _read_epoch_or_none(raw: OptionalRaw) -> datetime | None:
     try:
         return read_epoch(raw)
-    except SentinelDateError:
+    except UnreadableValueError:
         return None
 
 
-def _keep_sentinels(entry: _Entry) -> str | None:
-    """Return the epochs that mean "no date" as a JSON object, as received; None if there are none."""
-    kept = {name: raw for name in EPOCHS if _is_sentinel(raw := getattr(entry, name))}
+def _keep_unread(entry: _Entry) -> str | None:
+    """Return the epochs that are unreadable or mean "no date" as a JSON object, as received; None if there are none."""
+    kept = {name: raw for name in EPOCHS if _is_unread(raw := getattr(entry, name))}
     return msgspec.json.encode(kept).decode() if kept else None
 
 
-def _is_sentinel(raw: OptionalRaw) -> bool:
+def _is_unread(raw: OptionalRaw) -> bool:
     try:
         read_epoch(raw)
-    except SentinelDateError:
+    except UnreadableValueError:
         return True
     return False
 
 
 def _has_text_date(raw: OptionalRaw) -> bool:
-    text = _read_text(raw)
-    year = _YEAR.search(text) if text else None
-    return bool(text) and (year is None or int(year[0]) >= SENTINELS_END.year)
+    """Return whether a text is a date: one without a digit above 0 is none (`0`, `-`, `Never`, `00/00/00`)."""
+    text = _read_text(raw) or ""
+    if not any(character.isdecimal() and int(character) for character in text):
+        return False
+    year = _YEAR.search(text)
+    return year is None or int(year[0]) >= SENTINELS_END.year
 
 
 def _read_number(raw: OptionalRaw) -> float | None:

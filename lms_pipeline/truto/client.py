@@ -42,11 +42,10 @@ from lms_pipeline.truto.response import (
     read_raw_page,
     read_raw_pair,
     read_record,
-    remove_envelope_secrets,
-    remove_secrets,
     skip_byte_order_mark,
 )
 from lms_pipeline.truto.retry import Cooldowns, RetryingTransport, RetryPolicy
+from lms_pipeline.truto.secret_keys import remove_envelope_secrets, remove_secrets
 from lms_pipeline.truto.store import OK, ResponseStore, StoredResponse
 from lms_pipeline.truto.transport import Gate, HttpTransport, ReplayTransport, ServerTimeCheck, read_body
 

@@ -15,22 +15,13 @@ from typing import Any, NamedTuple
 import msgspec
 
 MIN_FAILURE_STATUS = 400
-"""HTTP statuses from here on are failures."""
+MAX_FAILURE_STATUS = 599
+"""HTTP statuses of a failure. A larger number is a provider's own code (1000, 2000), which may well mean success."""
 
 _ERROR_FIELDS = {
     *("error", "errors", "errormessage", "errormessages", "errordescription", "errorcode", "errortype"),
-    *(
-        "exception",
-        "exceptions",
-        "fault",
-        "faults",
-        "failure",
-        "failures",
-        "failed",
-        "iserror",
-        "haserror",
-        "haserrors",
-    ),
+    *("exception", "exceptions", "fault", "faults", "failure", "failures", "failed"),
+    *("iserror", "haserror", "haserrors"),
 }
 """Each means a failure unless its value is empty, see `_is_empty`."""
 _TRUTO_FIELDS = {"trutoisremoteerror", "trutoerrorinsight"}
@@ -41,44 +32,31 @@ _SUCCESS_FIELDS = {"success", "successful", "succeeded", "issuccess", "issuccess
 """Each means a failure if its value is false."""
 _STATUS_CODE_FIELDS = {"statuscode", "httpstatus", "httpstatuscode", "httpcode", "responsecode"}
 _STATUS_FIELDS = {"status", "code", "state", "type", "object", "responsestatus", *_STATUS_CODE_FIELDS}
-"""Each means a failure from 400 on, or with a word such as "error"."""
+"""Each means a failure with an HTTP status of one, or with a word such as "error"."""
 _NESTED_FIELDS = {"meta", "metadata", "status", "responsestatus"}
 """Objects in an envelope, whose members count like its own."""
 _MESSAGE_FIELDS = ("message", "detail", "details", "errormessage", "errordescription", "description", "reason", "title")
 """Where a failure is described, in the order in which they are looked up."""
-_MESSAGE_ONLY = {
-    "message",
-    "path",
-    "timestamp",
-    "time",
-    "requestid",
-    "traceid",
-    "correlationid",
-    "help",
-    "documentationurl",
-}
+_REQUEST_FIELDS = {"path", "timestamp", "time", "requestid", "traceid", "correlationid", "help", "documentationurl"}
+"""What an error says about its request."""
+_MESSAGE_ONLY = {"message", *_REQUEST_FIELDS}
 """An object with a message and nothing but these is no record: AWS's gateway sends `{"message": ...}`, for example."""
 _KNOWN_FIELDS = {
-    *(_ERROR_FIELDS | _SUCCESS_FIELDS | _STATUS_FIELDS | _NESTED_FIELDS | set(_MESSAGE_FIELDS)),
-    *(
-        "messages",
-        "warnings",
-        "path",
-        "instance",
-        "timestamp",
-        "time",
-        "requestid",
-        "traceid",
-        "correlationid",
-        "stack",
-        "help",
-    ),
-    *("documentationurl", "rawresponse", "data", "debug", "context", "id"),
+    *(_ERROR_FIELDS | _SUCCESS_FIELDS | _STATUS_FIELDS | _NESTED_FIELDS | _REQUEST_FIELDS | set(_MESSAGE_FIELDS)),
+    *("messages", "warnings", "instance", "stack", "rawresponse", "data", "debug", "context", "id"),
     *("result", "results", "resultcount", "nextcursor", "prevcursor", "ispartialresponse", "limit"),
 }
 """An object with any other member is a record, and its members mean what its provider wants."""
 
-_EMPTY_TEXTS = {"", "false", "no", "none", "null", "ok", "success"}
+_EMPTY_WORDS = {
+    *("", "false", "no", "none", "null", "nil", "na", "ok", "okay", "success", "successful", "succeeded"),
+    *("errornone", "errorsnone"),
+}
+"""The texts of an error that say that there is none, as `_read_word` returns them."""
+_NO_FAILURE = re.compile(
+    r"(no|non|without|zero|0)(any)?(errors?|exceptions?|faults?|failures?)(found|occurred|reported|detected)?"
+)
+"""More of them, such as "No errors found."."""
 _FALSE_TEXTS = {"false", "no", "0", "0.0", "off", "n", "f"}
 _MAX_DEPTH = 5
 """Levels of an error that are searched; one that is nested deeper is not empty."""
@@ -98,7 +76,7 @@ class Failure:
     field: str
     """The member that says it, as the body spells it."""
     status: int | None
-    """The HTTP status in the body, if there is one from 400 on."""
+    """The HTTP status in the body, if there is one of a failure."""
     message: str
     is_remote: bool
     """Whether the body says that the provider behind Truto failed."""
@@ -206,8 +184,8 @@ def _is_sign(member: _Member) -> bool:
 def _is_empty(value: object, depth: int = 0) -> bool:
     """Return whether a value says that there is no error: null, false, zero, a text for one of them, or only such."""
     if isinstance(value, str):
-        text = value.strip().lower()
-        return text in _EMPTY_TEXTS or not text.strip("0")
+        word = _read_word(value)
+        return word in _EMPTY_WORDS or not word.strip("0") or _NO_FAILURE.fullmatch(word) is not None
     if not isinstance(value, dict | list):
         return not value
     items = value.values() if isinstance(value, dict) else value
@@ -215,18 +193,23 @@ def _is_empty(value: object, depth: int = 0) -> bool:
 
 
 def _is_failure_word(text: str) -> bool:
-    word = re.sub(r"[\W_]", "", text.lower())
-    return word in _FAILURE_WORDS or word.endswith(_FAILURE_ENDINGS)
+    word = _read_word(text)
+    return word in _FAILURE_WORDS or (word.endswith(_FAILURE_ENDINGS) and not _NO_FAILURE.fullmatch(word))
+
+
+def _read_word(text: str) -> str:
+    """Return the letters and digits of a text: `NO_ERROR` and `No error.` are one word."""
+    return re.sub(r"[\W_]", "", text.lower())
 
 
 def _read_status(value: object) -> int | None:
-    """Return a status from 400 on; None for any other value."""
+    """Return the HTTP status of a failure; None for any other value."""
     if isinstance(value, str):
         leading = _LEADING_STATUS.match(value.strip())
         value = int(leading[1]) if leading else None
-    if isinstance(value, bool) or not isinstance(value, int | float) or value < MIN_FAILURE_STATUS:
+    if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    return int(value)
+    return int(value) if MIN_FAILURE_STATUS <= value <= MAX_FAILURE_STATUS else None
 
 
 def _describe(field: str, members: list[_Member]) -> Failure:

@@ -1,7 +1,6 @@
-"""Bodies of responses: split into records, which are not decoded; secrets removed, bytes repaired.
+"""Bodies of responses: split into records, which are not decoded; bytes repaired.
 
-Belongs here: the envelope, and the keys of a record that may hold credentials. Not here: the other fields of a record
-(`transform/`).
+Belongs here: the envelope. Not here: the fields of a record (`transform/`), the removal of secrets (`secret_keys.py`).
 """
 
 from __future__ import annotations
@@ -33,11 +32,11 @@ _LONE_SURROGATE = re.compile(
 )
 """Escapes in order of reading: a pair (kept), half a pair (group 1), any other escape (kept)."""
 _BYTE_ORDER_MARKS = re.compile(rb"(?:\xef\xbb\xbf)+")
-_SECRET_KEYS = ("debug", "context")
-"""Keys under which Truto may show how it signs in to the LMS."""
+SECRET_KEYS = ("debug", "context")
+"""Keys under which Truto may show how it signs in to the LMS; `secret_keys.py` removes them."""
 _ENVELOPE_KEYS = {
     *("result", "results", "next_cursor", "prev_cursor", "result_count", "is_partial_response"),
-    *_SECRET_KEYS,
+    *SECRET_KEYS,
 }
 """An object with any other key is a provider's own, whatever its `result` may be."""
 
@@ -73,6 +72,11 @@ class Page:
     0 if it has none that can be read."""
     missing: int = 0
     """Records by which the list ended before the largest number that its pages announced; set on its last page."""
+
+    @property
+    def has_record(self) -> bool:
+        """Whether there is a record; a null in the list is none."""
+        return any(bytes(memoryview(record)[:5]) != b"null" for record in self.records)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +161,7 @@ def read_raw_page(body: bytes, received_at: datetime) -> Page:
     if isinstance(value, dict):
         if _may_be_envelope(value):
             check_envelope(value)
-        if _is_envelope(value):
+        if is_envelope(value):
             envelope = _decode(body, _ENVELOPE)[1]
             records = _require_records(envelope)
             if isinstance(envelope.found, dict):
@@ -267,50 +271,7 @@ def skip_byte_order_mark(body: bytes) -> bytes:
     return body[mark.end() :] if mark else body
 
 
-def remove_secrets(body: bytes) -> bytes:
-    """Return Truto's JSON without `debug` and `context` in envelope and records; a body with neither stays as it is."""
-    if not any(b'"%b"' % key.encode() in body for key in _SECRET_KEYS):
-        return body
-    members = _try_decode(body, _OBJECT)
-    if members is None:
-        return body
-    for name in members.keys() & {"result", "results"}:
-        match _try_decode(members[name], _RECORDS):
-            case dict() as records:
-                members[name] = _encode({key: _clean_record(record) for key, record in records.items()})
-            case list() as records:
-                members[name] = _encode([_clean_record(record) for record in records])
-    return bytes(_encode(_drop_secret_keys(members)))
-
-
-def remove_envelope_secrets(body: bytes) -> bytes:
-    """Return a provider's own body without `debug` and `context` of Truto's envelope around it, if there is one."""
-    members = _try_decode(body, _OBJECT)
-    if members is None or not _is_envelope(members) or not members.keys() & set(_SECRET_KEYS):
-        return body
-    return bytes(_encode(_drop_secret_keys(members)))
-
-
-def _clean_record(record: msgspec.Raw) -> msgspec.Raw:
-    members = _try_decode(record, _OBJECT)
-    if members is None or not members.keys() & set(_SECRET_KEYS):
-        return record
-    return _encode(_drop_secret_keys(members))
-
-
-def _drop_secret_keys(members: dict[str, msgspec.Raw]) -> dict[str, msgspec.Raw]:
-    return {name: value for name, value in members.items() if name not in _SECRET_KEYS}
-
-
-def _try_decode(body: bytes | msgspec.Raw, decoder: msgspec.json.Decoder[T]) -> T | None:
-    """Return the value in JSON; None for anything of another type, which stays as it is."""
-    try:
-        return decoder.decode(replace_lone_surrogates(bytes(body)))
-    except DECODE_ERRORS:
-        return None
-
-
-def _is_envelope(members: dict[str, msgspec.Raw]) -> bool:
+def is_envelope(members: dict[str, msgspec.Raw]) -> bool:
     """Return whether an object is Truto's envelope: with no other keys, or with a cursor and those of a success."""
     if members.keys() <= _ENVELOPE_KEYS:
         return bool(members.keys() & {"result", "results"})
@@ -321,10 +282,6 @@ def _may_be_envelope(members: dict[str, msgspec.Raw]) -> bool:
     """Return whether an object has a list of records, or null for it, and otherwise only keys of envelopes and errors."""
     found = [bytes(memoryview(members[name])[:1]) for name in ("result", "results") if name in members]
     return bool(found) and set(found) <= {b"[", b"n", b"{"} and has_only_known_fields(members)
-
-
-def _encode(value: object) -> msgspec.Raw:
-    return msgspec.Raw(msgspec.json.encode(value))
 
 
 def _decode(body: bytes, decoder: msgspec.json.Decoder[T]) -> tuple[bytes, T, bool]:

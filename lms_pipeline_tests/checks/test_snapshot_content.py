@@ -4,14 +4,9 @@ import json
 
 import pytest
 
-from lms_pipeline.checks import snapshot
-from lms_pipeline.checks.snapshot import (
-    agrees_with_raw,
-    few_are_rejected,
-    is_complete,
-    roles_are_known,
-    statuses_are_known,
-)
+from lms_pipeline.checks import raw as raw_check
+from lms_pipeline.checks.raw import agrees_with_raw
+from lms_pipeline.checks.snapshot import few_are_rejected, is_complete, roles_are_known, statuses_are_known
 from lms_pipeline.lake import engine
 from lms_pipeline.tables.pulled import RAW_ENROLLMENTS, REJECTED_ENROLLMENTS
 from lms_pipeline_tests.support.lake_files import enrollment
@@ -75,7 +70,7 @@ class TestRaw:
         assert "2 are only in raw" in found.message
 
     def test_does_not_compare_a_payload_that_is_too_large_to_parse(self, files, monkeypatch):
-        monkeypatch.setattr(snapshot, "MAX_PARSED_BYTES", 1_000)
+        monkeypatch.setattr(raw_check, "MAX_PARSED_BYTES", 1_000)
         files.put_pulled(enrollment("u1", status="enrolled"), enrollment("u2", status="completed"))
         files.put(
             raw("u1", completion_status="Completed", suspend_data="x" * 1_000),
@@ -216,7 +211,8 @@ class TestStatuses:
 
 class TestRoles:
     def test_pass_if_all_are_known_or_null(self, files):
-        files.put_pulled(enrollment("u1", role="Learner"), enrollment("u2", role="instructor"), enrollment("u3"))
+        roles = ("Learner", "instructor", None, "\x0blearner\x1f", "partİcipant")
+        files.put_pulled(*(enrollment(f"u{number}", role=role) for number, role in enumerate(roles)))
         assert files.run(roles_are_known).passed
 
     def test_fail_with_one_that_is_not_known(self, files):

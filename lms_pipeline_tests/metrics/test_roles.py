@@ -40,7 +40,9 @@ def test_roles_that_do_not_learn_are_left_out_by_default(role: str, tmp_path: Pa
     assert count_roles(tmp_path, role) == (0, 1, 0)
 
 
-@pytest.mark.parametrize("role", ["learner", "Student", " trainee ", "participant", "user"])
+@pytest.mark.parametrize(
+    "role", ["learner", "Student", " trainee ", "participant", "user", "Learner-Type", "StudentEnrollment"]
+)
 def test_roles_that_learn_stay_in(role: str, tmp_path: Path) -> None:
     assert count_roles(tmp_path, role) == (1, 0, 0)
 
@@ -50,7 +52,9 @@ def test_a_role_in_neither_list_stays_in_and_is_reported(role: str, tmp_path: Pa
     assert count_roles(tmp_path, role) == (1, 0, 1)
 
 
-@pytest.mark.parametrize("served", ["Lead Mentor", "leadmentor", "LEAD  MENTOR", "\tlead\u00a0mentor\n"])
+@pytest.mark.parametrize(
+    "served", ["Lead Mentor", "leadmentor", "LEAD  MENTOR", "\tlead\u00a0mentor\n", "lead\x0bmentor\x1f"]
+)
 @pytest.mark.parametrize("excluded", ["lead mentor", " LeadMentor "])
 def test_case_and_blanks_do_not_matter(served: str, excluded: str, tmp_path: Path) -> None:
     assert count_roles(tmp_path, served, excluded_roles=(excluded,)) == (0, 1, 0)
@@ -58,6 +62,10 @@ def test_case_and_blanks_do_not_matter(served: str, excluded: str, tmp_path: Pat
 
 def test_other_roles_replace_the_default_ones(tmp_path: Path) -> None:
     assert count_roles(tmp_path, "mentor", "instructor", "learner", excluded_roles=("mentor",)) == (2, 1, 1)
+
+
+def test_a_capital_i_with_a_dot_is_an_i(tmp_path: Path) -> None:
+    assert count_roles(tmp_path, "EĞİTMEN", "eğitmen", excluded_roles=("Eğİtmen",)) == (0, 2, 0)
 
 
 def test_a_role_that_learns_can_be_left_out(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 from lms_pipeline.accounts.options import AccountOptions
 from lms_pipeline.lake import digest, files
 from lms_pipeline.lake.files import read_metadata
-from lms_pipeline.snapshot import fetch, writer
+from lms_pipeline.snapshot import pairs, writer
 from lms_pipeline.snapshot.job import TABLES
 from lms_pipeline_tests.support.pair_account import PairAccount
 from lms_pipeline_tests.support.portal import PORTAL
@@ -30,7 +30,7 @@ def small_limits(monkeypatch):
             patch.setattr(files, "MAX_GROUP_BYTES", 10_000)
             patch.setattr(digest, "MAX_SLICE_BYTES", 5_000)
             patch.setattr(writer, "MAX_BATCH_BYTES", 1)
-            patch.setattr(fetch, "MAX_BATCH_BYTES", 1)
+            patch.setattr(pairs, "MAX_PENDING_BYTES", 1)
             yield
 
     return patched

@@ -15,13 +15,14 @@ from hypothesis import strategies as st
 from lms_pipeline.accounts.options import AccountOptions
 from lms_pipeline.extract.budget import BudgetSpentError, Limits
 from lms_pipeline.extract.checkpoint import Attempt
-from lms_pipeline.lake.files import read_metadata
+from lms_pipeline.lake.files import RowGroupWriter, read_metadata
 from lms_pipeline.sandbox import Clock, RunningSandbox, Switches, records_world, running
 from lms_pipeline.sandbox.faults import ExpiredCursor, Partial, RepeatedCursor, ShiftedPage, Status
 from lms_pipeline.snapshot.estimate import estimate_calls
 from lms_pipeline.snapshot.job import TABLES, SnapshotJob, SnapshotResult
 from lms_pipeline.snapshot.run import replay_snapshot
 from lms_pipeline.truto.client import TrutoClient
+from lms_pipeline.truto.errors import PermanentError
 from lms_pipeline_tests.support.sandbox import build_line, write_lines
 from lms_pipeline_tests.support.scripted_api import ReceivedRequest, ScriptedResponse, page, refusal
 from lms_pipeline_tests.support.scripted_server import serve
@@ -181,6 +182,80 @@ def respond(enrollments, raw):
         return left.pop(0) if ("truto_response_format", "raw") in request.query else page(*enrollments)
 
     return answer
+
+
+class TestShortList:
+    """A raw list with fewer records than the unified one, of which nothing says that records are missing."""
+
+    @pytest.mark.parametrize(
+        ("raw", "stored"),
+        [
+            ([page()], 0),
+            ([ScriptedResponse(status=204)], 0),
+            ([page(None, None, None)], 0),
+            ([page({"id": "u1-c1"})], 1),
+            ([page({"id": "u1-c1"}, cursor="1"), page({"id": "u2-c1"}, None)], 2),
+            ([page({"id": "u1-c1"}, {"id": "u2-c1"}, cursor="1"), page()], 2),
+        ],
+    )
+    def test_makes_only_raw_incomplete(self, tmp_path, raw, stored):
+        with serve(respond([record("u1"), record("u2"), record("u3")], raw)) as server:
+            runner = SnapshotRunner(tmp_path, server.url)
+            result = runner.run(options=OPTIONS)
+        assert result.raw_gaps == f"{3 - stored:,} enrollments of account acme have no raw record."
+        assert {name: runner.read_metadata(name)["complete"] for name in TABLES} == {
+            name: "false" if name == "raw_enrollments" else "true" for name in TABLES
+        }
+        digests = read_digests(runner)
+        assert (replay(runner).raw_gaps, read_digests(runner)) == (result.raw_gaps, digests)
+
+    @pytest.mark.parametrize(
+        ("enrollments", "raw"),
+        [
+            ([], [page()]),
+            ([record("u1"), record("u2")], [page({"id": 1}, {"id": 2}, {"id": 3})]),
+            ([record("u1"), record("u1"), record("u2")], [page({"id": 1}, {"id": 2})]),
+        ],
+    )
+    def test_is_none_if_each_unified_enrollment_has_a_raw_record(self, tmp_path, enrollments, raw):
+        with serve(respond(enrollments, raw)) as server:
+            result = SnapshotRunner(tmp_path, server.url).run(options=OPTIONS)
+        assert result.raw_gaps is None
+
+    def test_lacks_the_rejected_records_too(self, tmp_path):
+        rejected = {"id": "x", "user": {}, "course": {"id": "c1"}}
+        with serve(respond([record("u1"), rejected], [page({"id": "u1-c1"})])) as server:
+            result = SnapshotRunner(tmp_path, server.url).run(options=OPTIONS)
+        assert result.raw_gaps == "1 enrollments of account acme have no raw record."
+
+
+class TestFiles:
+    """The files that a sweep writes, each by a writer that must be closed before another one opens the same path."""
+
+    @pytest.fixture
+    def writers(self, monkeypatch):
+        opened: list[RowGroupWriter] = []
+
+        def enter(writer: RowGroupWriter) -> RowGroupWriter:
+            assert [other.path for other in opened if other.is_open and other.path == writer.path] == []
+            opened.append(writer)
+            return writer
+
+        monkeypatch.setattr(RowGroupWriter, "__enter__", enter)
+        return opened
+
+    def test_are_closed_after_an_error_in_the_raw_list(self, runner, serving, writers):
+        serving.fault(raw_fault(Status, status=401, after=1))
+        with pytest.raises(PermanentError):
+            runner.run(options=OPTIONS)
+        assert [writer.path.name for writer in writers if writer.is_open] == []
+        assert runner.list_leftovers() == []
+
+    @pytest.mark.parametrize("fault", [ExpiredCursor, ShiftedPage])
+    def test_are_closed_before_the_lists_are_read_again(self, runner, serving, writers, fault):
+        serving.fault(fault(route=ENROLLMENTS, format="raw" if fault is ExpiredCursor else "unified", times=1))
+        runner.run(options=OPTIONS)
+        assert [writer.path.name for writer in writers if writer.is_open] == []
 
 
 class TestRole:

@@ -122,6 +122,39 @@ def test_an_epoch_before_1980_is_no_date_and_stays_in_extra():
     assert row["extra"] == '{"enrolled_on_timestamp":"-2208988800","completed_on_timestamp":315532799.5}'
 
 
+@pytest.mark.parametrize(
+    "text", [0, 0.0, "0", "-", "--", "N/A", "n/a", "Never", "null", "00/00/00", "00:00", "\u0660/\u0660/\u0660", " "]
+)
+@pytest.mark.parametrize("field", ["completed_on", "expired_on"])
+def test_a_text_without_a_digit_above_0_is_no_date(field, text):
+    assert read_roster_entry(encode_entry(**{field: text})).status == "enrolled"
+
+
+@pytest.mark.parametrize(
+    "text", ["01/03/26", "1 Mar", "20260301", "\u0660\u0661/\u0660\u0663/\u0662\u0660\u0662\u0666", 1_772_366_400]
+)
+@pytest.mark.parametrize(("field", "status"), [("completed_on", "completed"), ("expired_on", "expired")])
+def test_a_text_with_a_digit_above_0_is_a_date(field, status, text):
+    assert read_roster_entry(encode_entry(**{field: text})).status == status
+
+
+@pytest.mark.parametrize(
+    "value", ["1700000000000", 1_700_000_000_000, 1e99, "abc", "2026-03-01", True, [], {}, 253_402_300_800]
+)
+@pytest.mark.parametrize(
+    ("field", "column"), [("enrolled_on_timestamp", "enrolled_at"), ("completed_on_timestamp", "completed_at")]
+)
+def test_an_unreadable_epoch_is_null_and_stays_in_extra(field, column, value):
+    row = read_roster_entry(encode_entry(**{field: value}, completion_percentage=40))
+    assert (row.status, getattr(row, column)) == ("in_progress", None)
+    assert json.loads(row.extra or "{}") == {field: value}
+
+
+@pytest.mark.parametrize("value", [None, "", " ", 0, "0", "0.0"])
+def test_an_epoch_that_is_blank_or_0_leaves_no_trace(value):
+    assert read_roster_entry(encode_entry(completed_on_timestamp=value, enrolled_on_timestamp=value)).extra is None
+
+
 def test_the_first_epoch_of_1980_is_a_date():
     [row] = build_roster_batch(
         [RosterEntry("1", "7", encode_entry(completed_on_timestamp=315532800))], [AT_NOON]

@@ -19,7 +19,8 @@ from lms_pipeline.truto.client import REMOVE_SECRETS, TrutoClient
 from lms_pipeline.truto.errors import PermanentError
 from lms_pipeline.truto.query import ListQuery, ObjectQuery, QueryError, ResponseFormat
 from lms_pipeline.truto.request import BodyKind, build_list_request, build_record_request
-from lms_pipeline.truto.response import read_record, remove_envelope_secrets, remove_secrets
+from lms_pipeline.truto.response import read_record
+from lms_pipeline.truto.secret_keys import remove_envelope_secrets, remove_secrets
 from lms_pipeline_tests.support.sandbox import SWEEPING, SmallWorld
 from lms_pipeline_tests.support.scripted_api import ScriptedClient, ScriptedResponse
 from lms_pipeline_tests.support.snapshot_runs import SnapshotRunner

@@ -1,6 +1,6 @@
 -- Each row of a snapshot as of the snapshot's end: the input of every set.
 -- Here: roles, dates that can't be, events after the day's end, calendar days. Not here: the sets (classify.sql).
--- Views: served (dates.sql). Table: local_days. Function: count_sentinel_dates.
+-- Views: served (dates.sql). Table: local_days. Function: count_sentinel_dates. Macro: normalize_role (tables/normalize_role.sql).
 -- Variables: snapshot_date, statuses, excluded_roles, sentinels_end.
 
 -- A timestamp before 1980 means "no date". It is null since it is read so, but not in older files.
@@ -17,15 +17,12 @@ CREATE TEMP MACRO past_or_null(moment, fetched_at, fetched_day) AS
 -- NaN and infinity are no measurements.
 CREATE TEMP MACRO finite(number) AS CASE WHEN isfinite(number) THEN number END;
 
--- Case and blanks do not matter.
-CREATE TEMP MACRO name_of_role(role) AS regexp_replace(lower(role), '[\s\pZ]+', '', 'g');
-
 CREATE TEMP VIEW dated AS
 SELECT
     enrollment_id, user_id, user_name, course_id, course_title, is_mandatory, attempt_number,
     time_spent_seconds, source, fetched_at,
     lower(trim(status)) AS status,
-    name_of_role(role) AS role,
+    normalize_role(role) AS role,
     finite(progress_percent) AS progress_percent,
     finite(score) AS score,
     without_sentinel(due_at) AS due_at,

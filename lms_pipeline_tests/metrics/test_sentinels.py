@@ -2,8 +2,8 @@
 
 import pytest
 
+from lms_pipeline.metrics.sentinels import count_sentinel_dates
 from lms_pipeline.transform.rosters import read_roster_entry
-from lms_pipeline.transform.sentinels import count_sentinel_dates
 from lms_pipeline_tests.support.served_records import flatten_row_with
 
 

@@ -1,7 +1,7 @@
 """Count the timestamps of stored enrollments that meant "no date" when they were read.
 
-Belongs here: finding them in `extra`, where `reader.py` and `rosters.py` keep them. Not here: what a sentinel is
-(`timestamps.py`).
+Belongs here: finding them in `extra`, where `transform/reader.py` and `transform/rosters.py` keep them. Not here: what a
+sentinel is (`transform/timestamps.py`).
 """
 
 from __future__ import annotations
