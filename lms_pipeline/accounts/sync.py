@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 import msgspec
+from filelock import FileLock
 
 from lms_pipeline.accounts.registry import ALLOW_DROP_ONCE, UNCHANGED, AccountDropError, Registry, is_lms
 from lms_pipeline.lake.disk import atomic_write, disk_errors, read_changed_at
@@ -104,7 +105,7 @@ def _remember_refusal(data: DataDir, refusal: Refusal) -> None:
         return
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_write(path) as new:
+        with FileLock(path.with_suffix(".lock")), atomic_write(path) as new:
             new.write_bytes(msgspec.json.encode(refusal))
 
 

@@ -17,6 +17,7 @@ from lms_pipeline.accounts.sync import Refusal, read_refusal
 from lms_pipeline.checks.base import MAX_EXAMPLE_ROWS, Check, Finding, sum_column
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.lake.waiting import WaitingPull, find_waiting, format_time, utc_now
+from lms_pipeline.lake.warehouse import read_left_out
 from lms_pipeline.settings import Settings
 from lms_pipeline.tables.pulled import UNIFIED_ENROLLMENTS
 
@@ -81,6 +82,8 @@ class Fleet:
     """The pulls that continue once their LMS allows calls again."""
     refusal: Refusal | None = None
     """Why the latest list of accounts was refused."""
+    left_out: Sequence[str] = ()
+    """Why files are left out of the warehouse, a sentence for each."""
 
     @property
     def active(self) -> list[RegisteredAccount]:
@@ -110,6 +113,7 @@ def load_fleet(data: DataDir, settings: Settings, failed: AbstractSet[Partition]
         closed=settings.calendar.find_latest_closed(settings.now()),
         waiting=[pull for pull in find_waiting(data) if pull.is_expected(utc_now())],
         refusal=read_refusal(data),
+        left_out=read_left_out(data),
     )
 
 
@@ -181,6 +185,14 @@ def accounts_are_listed(fleet: Fleet) -> Finding:
     return Finding(passed=False, message=message, figures={"refused": 1})
 
 
+def warehouse_is_whole(fleet: Fleet) -> Finding:
+    """The latest build of the warehouse left no file out; it leaves out what is damaged or of a newer version."""
+    left_out = fleet.left_out
+    rows = [{"reason": reason} for reason in left_out[:MAX_EXAMPLE_ROWS]]
+    message = f"{len(left_out)} files are left out of the warehouse"
+    return Finding(not left_out, f"{message}{': see the rows' if rows else ''}.", {"left_out": len(left_out)}, rows)
+
+
 def partitions_are_few(fleet: Fleet) -> Finding:
     """Accounts times days are at most four fifths of the partition keys that Dagster advises."""
     count = fleet.partitions
@@ -221,6 +233,7 @@ FLEET_CHECKS: tuple[Check[Fleet], ...] = (
     Check(no_day_is_missing),
     Check(accounts_are_listed),
     Check(accounts_are_connected, is_error=False),
+    Check(warehouse_is_whole),
     Check(partitions_are_few, is_error=False),
 )
 """The checks of all accounts."""

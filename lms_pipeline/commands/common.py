@@ -20,6 +20,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from lms_pipeline.commands import terminal
 from lms_pipeline.errors import WrongUseError
 from lms_pipeline.lake.access import restrict_access
+from lms_pipeline.lake.paths import DataDir
 from lms_pipeline.lake.waiting import format_time
 from lms_pipeline.settings import Settings
 
@@ -62,6 +63,9 @@ def print_outcomes(outcomes: Iterable[RunOutcome], total: int) -> list[RunOutcom
     """Print each outcome when its run ends, under a progress bar on a terminal. Return the failed ones.
 
     The run of a pull that continues later is followed by another one, and counts for nothing in `total`.
+
+    Raises:
+        KeyboardInterrupt: a signal ended a run; its outcome is printed.
     """
     failed: list[RunOutcome] = []
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
@@ -82,6 +86,22 @@ def print_outcomes(outcomes: Iterable[RunOutcome], total: int) -> list[RunOutcom
                 terminal.echo(f"{outcome.subject}: published in {outcome.seconds:.1f} s")
             else:
                 terminal.echo(f"{outcome.subject}: {outcome.enrollments:,} enrollments in {outcome.seconds:.1f} s")
+            if outcome.is_interrupted:
+                raise KeyboardInterrupt
+    return failed
+
+
+def print_warehouse(outcome: RunOutcome, data: DataDir) -> list[RunOutcome]:
+    """Print the outcome of a build of the warehouse, and which files it left out. Return it if the build failed.
+
+    Raises:
+        KeyboardInterrupt: a signal ended the build.
+    """
+    from lms_pipeline.lake.warehouse import read_left_out
+
+    failed = print_outcomes([outcome], 1)
+    for reason in read_left_out(data) if not failed else ():
+        terminal.echo(f"Left out of the warehouse: {reason}", err=True)
     return failed
 
 

@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from lms_pipeline.accounts.registry import Registry, load_display_names
-from lms_pipeline.commands.common import check_first_day, format_command, load_settings, print_outcomes
+from lms_pipeline.commands.common import check_first_day, format_command, load_settings, print_outcomes, print_warehouse
 from lms_pipeline.commands.terminal import build_cell, echo
 from lms_pipeline.connection import DemoMark
 from lms_pipeline.defs.instance import RunOutcome
@@ -93,7 +93,7 @@ def _materialize(settings: Settings, sandbox: RunningSandbox, days: Sequence[dat
             failed += print_outcomes(
                 run_partitions(build_defs(then), instance, partitions, names=load_display_names(then)), len(partitions)
             )
-        failed += print_outcomes([rebuild_warehouse(build_defs(settings), instance)], 1)
+        failed += print_warehouse(rebuild_warehouse(build_defs(settings), instance), DataDir(settings.data_dir))
     return failed
 
 

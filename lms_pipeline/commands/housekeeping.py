@@ -9,7 +9,7 @@ import sys
 
 import click
 
-from lms_pipeline.commands.common import load_settings, parse_day, print_outcomes
+from lms_pipeline.commands.common import load_settings, parse_day, print_warehouse
 from lms_pipeline.commands.terminal import echo
 from lms_pipeline.lake.paths import DataDir, Partition
 
@@ -71,5 +71,5 @@ def _remove_wrong_snapshot(partition: Partition, *, dry_run: bool) -> None:
     removed = remove_snapshot(data, partition)
     echo(f"Removed {len(removed)} files of {partition}. Dagster's event log still shows the runs that wrote them.")
     with open_instance(settings) as instance:
-        if print_outcomes([rebuild_warehouse(build_defs(settings), instance)], 1):
+        if print_warehouse(rebuild_warehouse(build_defs(settings), instance), data):
             sys.exit(1)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from lms_pipeline.accounts.registry import Registry, load_display_names
-from lms_pipeline.commands.common import check_first_day, load_settings, parse_day, print_outcomes
+from lms_pipeline.commands.common import check_first_day, load_settings, parse_day, print_outcomes, print_warehouse
 from lms_pipeline.commands.interrupts import stop_on_signals
 from lms_pipeline.commands.terminal import echo
 from lms_pipeline.errors import WrongUseError
@@ -73,7 +73,7 @@ def materialize(
     with stop_on_signals(lambda: _summarize_interrupted(ended, len(partitions))), open_instance(settings) as instance:
         runs = run_partitions(defs, instance, partitions, selection, names, allow_drop=allow_drop)
         failed += print_outcomes(_record(runs, ended), len(partitions))
-        failed += print_outcomes([rebuild_warehouse(defs, instance)], 1)
+        failed += print_warehouse(rebuild_warehouse(defs, instance), DataDir(settings.data_dir))
     if has_pulls:
         _remove_old_responses(settings, account_ids)
     if failed:
@@ -91,11 +91,9 @@ def _summarize_interrupted(ended: list[RunOutcome], total: int) -> str:
     finished = {outcome.subject for outcome in ended if outcome.continues_at is None}
     published = sum(outcome.error is None and outcome.continues_at is None for outcome in ended)
     waiting = len({outcome.subject for outcome in ended} - finished)
-    not_started = f"{total - len(finished) - waiting} did not start"
     return (
-        f"Interrupted: {published} of {total} runs are published, "
-        f"{f'{waiting} wait for their LMS, ' if waiting else ''}{not_started}. Start the others "
-        "again with --account and --date, before their day closes."
+        f"Interrupted: {published} of {total} runs are published{f', {waiting} wait for their LMS' if waiting else ''}. Start "
+        "the others again with --account and --date, before their day closes: what they have fetched is not requested again."
     )
 
 

@@ -12,7 +12,7 @@ from datetime import date
 import click
 
 from lms_pipeline.accounts.registry import Registry, load_display_names
-from lms_pipeline.commands.common import load_settings, parse_day, print_outcomes
+from lms_pipeline.commands.common import load_settings, parse_day, print_outcomes, print_warehouse
 from lms_pipeline.commands.terminal import echo
 from lms_pipeline.lake.paths import DataDir, Partition
 
@@ -44,6 +44,6 @@ def replay(account_id: str, day: date) -> None:
         defs = build_defs(settings)
         metrics = [table.name for table in METRIC_TABLES]
         failed = print_outcomes(run_partitions(defs, instance, [Partition(account.id, day)], metrics, names), 1)
-        failed += print_outcomes([rebuild_warehouse(defs, instance)], 1)
+        failed += print_warehouse(rebuild_warehouse(defs, instance), data)
     if failed:
         sys.exit(1)

@@ -228,12 +228,15 @@ def warehouse(context: dg.AssetExecutionContext, lake: dg.ResourceParam[DataDir]
 
     started = time.monotonic()
     with convert_errors(context):
-        rows = build_warehouse(lake)
+        built = build_warehouse(lake)
     context.log.info("The warehouse is at %s.", lake.warehouse)
+    for reason in built.left_out:
+        context.log.warning("Left out of the warehouse: %s", reason)
     return dg.MaterializeResult(
         metadata={
             "seconds": round(time.monotonic() - started, 3),
-            **{f"rows_{table}": count for table, count in rows.items()},
+            "left_out": len(built.left_out),
+            **{f"rows_{table}": count for table, count in built.rows.items()},
             "query": dg.MetadataValue.md('```sh\nlms-pipeline query "SHOW ALL TABLES"\n```'),
             **build_file_metadata(lake.warehouse),
         }

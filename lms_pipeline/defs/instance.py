@@ -10,7 +10,7 @@ import time
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from importlib.resources import files
 from operator import itemgetter
@@ -104,9 +104,6 @@ def run_partitions(
     A partition whose LMS allows no call for a while gets another run when its time has come, after those of the others.
     `names` maps account ids to names for the subjects of outcomes. `allow_drop` publishes even where many enrollments
     are missing.
-
-    Raises:
-        KeyboardInterrupt: a signal ended a run; its outcome was yielded.
     """
     pulls = not select or not PULLED_ASSETS.isdisjoint(select)
     config = {**QUIET_CONFIG, "ops": {"pull": {"config": {"allow_drop": allow_drop}}}} if pulls else QUIET_CONFIG
@@ -135,8 +132,6 @@ def run_partitions(
                 if outcome.continues_at is not None:
                     queue.put_off(partition, outcome.continues_at, lock.pop_all())
             yield outcome
-            if outcome.is_interrupted:
-                raise KeyboardInterrupt
 
 
 class _Queue:
@@ -180,7 +175,8 @@ def rebuild_warehouse(defs: dg.Definitions, instance: dg.DagsterInstance) -> Run
         result = job.execute_in_process(
             run_config=QUIET_CONFIG, instance=instance, raise_on_error=False, run_id=run_id, tags=_build_tags()
         )
-    return _build_outcome("the warehouse", result, time.monotonic() - started)
+    outcome = _build_outcome("the warehouse", result, time.monotonic() - started)
+    return replace(outcome, error="interrupted; the old one stays.") if outcome.is_interrupted else outcome
 
 
 def _build_tags() -> dict[str, str]:

@@ -20,11 +20,12 @@ import pyarrow.parquet as pq
 from lms_pipeline.accounts.options import load_options
 from lms_pipeline.accounts.registry import GONE, INACTIVE, Registry
 from lms_pipeline.housekeeping.policy import ExpiredItem, RetentionPolicy
+from lms_pipeline.lake.commit_mark import restore_interrupted
 from lms_pipeline.lake.disk import LakeError, disk_errors, measure_size, read_changed_at
 from lms_pipeline.lake.files import PREFIX, check_version, conform, read_errors, read_metadata
 from lms_pipeline.lake.lock import LockedError, partition_lock, remove_folder
 from lms_pipeline.lake.paths import DATA_FILE, DataDir, Partition, parse_folder
-from lms_pipeline.lake.publishing import Publication, restore_interrupted
+from lms_pipeline.lake.publishing import Publication
 from lms_pipeline.settings import Settings
 from lms_pipeline.tables.pulled import PULLED_TABLES, REJECTED_ENROLLMENTS
 from lms_pipeline.transform.columns import repeat_value

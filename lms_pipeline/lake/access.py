@@ -20,14 +20,14 @@ log = logging.getLogger(__name__)
 
 PRIVATE_UMASK = 0o077
 GROUP_UMASK = 0o027
-_WRITABLE_BY_OWNER = 0o200
 
 
 def restrict_access(settings: Settings) -> None:
     """Keep other users from reading what this process writes, and what the data directory already holds.
 
-    Repairs the modes of an existing data directory, and of Dagster's home, once: the modes of their top-level folders
-    are changed last, and show the next time that nothing is left to do. Logs how many were repaired.
+    Repairs the modes of an existing data directory once: the modes of its top-level folders are changed last, and show the
+    next time that nothing is left to do. A Dagster home elsewhere may hold more than ours, and stays as it is. Logs how
+    many were repaired.
 
     Raises:
         LakeError: a mode can't be changed.
@@ -35,7 +35,11 @@ def restrict_access(settings: Settings) -> None:
     umask = GROUP_UMASK if settings.share == "group" else PRIVATE_UMASK
     os.umask(umask)
     data = DataDir(settings.data_dir)
-    tops = (data.lake, data.checkpoints, data.state, data.warehouse, settings.dagster_home)
+    home = settings.dagster_home
+    tops = [data.lake, data.checkpoints, data.state, data.warehouse]
+    tops += [home] if home.is_relative_to(data.root) else []
+    if settings.share == "group":
+        _open_root(data.root)
     repaired = sum(_repair(path, umask) for path in tops)
     if repaired:
         readers = "its owner and group" if settings.share == "group" else "its owner"
@@ -47,13 +51,20 @@ def restrict_access(settings: Settings) -> None:
         )
 
 
+def _open_root(root: Path) -> None:
+    """Let the group enter the data directory itself; what else lies in it is not ours."""
+    with disk_errors(root):
+        if root.exists() and root.stat().st_uid == os.geteuid():
+            root.chmod(stat.S_IMODE(root.stat().st_mode) | 0o050)
+
+
 def _repair(top: Path, umask: int) -> int:
     """Give a folder or file of this user, and all in it, the modes that `umask` means. Return how many changed."""
     try:
         status = top.lstat()
     except (FileNotFoundError, NotADirectoryError):  # the first use of the directory, or a wrong path
         return 0
-    is_right = stat.S_IMODE(status.st_mode) & 0o777 == _find_mode(status, umask)
+    is_right = stat.S_IMODE(status.st_mode) == _find_mode(status, umask)
     if is_right or status.st_uid != os.geteuid() or stat.S_ISLNK(status.st_mode):
         return 0
     with disk_errors(top):
@@ -83,6 +94,7 @@ def _set_mode(path: Path, umask: int) -> bool:
 
 
 def _find_mode(status: os.stat_result, umask: int) -> int:
-    """Return the mode of a new folder or file under `umask`; what its owner can't write stays so."""
-    mode = (0o777 if stat.S_ISDIR(status.st_mode) else 0o666) & ~umask
-    return mode if status.st_mode & _WRITABLE_BY_OWNER else mode & 0o555
+    """Return the mode with what `umask` forbids taken away, and what it leaves to the group given as to the owner."""
+    mode = stat.S_IMODE(status.st_mode)
+    group = (mode & 0o700) >> 3 & ~umask
+    return (mode & ~0o077) | group

@@ -77,6 +77,22 @@ def atomic_write(path: Path) -> Iterator[Path]:
             new.unlink(missing_ok=True)
 
 
+def link_file(path: Path, link: Path) -> Path:
+    """Give a file a second name, or copy it where the file system has no hard links. Return the new name.
+
+    Raises:
+        LakeError: it can't be written.
+    """
+    with disk_errors(link):
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.unlink(missing_ok=True)
+        try:
+            link.hardlink_to(path)
+        except OSError:
+            shutil.copyfile(path, link)
+    return link
+
+
 def replace_file(new: Path, path: Path) -> None:
     """Rename `new` to `path`, and wait until the rename is on the disk."""
     new.replace(path)

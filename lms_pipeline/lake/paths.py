@@ -91,6 +91,8 @@ class DataDir:
         """The flag of a token that Truto refused."""
         self.sent_alerts: Final = self.state / "alerts.json"
         """The failures that were reported."""
+        self.left_out: Final = self.state / "left_out.json"
+        """Which files the latest build of the warehouse left out."""
         self.budgets: Final = self.state / "budgets"
         """Recent calls, by token and account."""
         self.fingerprints: Final = self.state / "details"

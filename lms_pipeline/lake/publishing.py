@@ -16,9 +16,10 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from lms_pipeline.lake.commit_mark import keep_committed_files
 from lms_pipeline.lake.disk import LakeError, disk_errors, replace_file
 from lms_pipeline.lake.engine import duckdb_session
-from lms_pipeline.lake.files import TableFile, count_rows, read_metadata
+from lms_pipeline.lake.files import TableFile, count_rows
 from lms_pipeline.lake.paths import DATA_FILE, DataDir, Partition
 from lms_pipeline.tables.pulled import UNIFIED_ENROLLMENTS
 from lms_pipeline.tables.schema import Table, arrow_schema
@@ -91,7 +92,7 @@ class Publication:
         """
         audited = [(file, audit_file(file.path, file.table, key)) for file, key in files]
         published: list[Published] = []
-        kept = self._keep_committed([file.table for file, _ in audited])
+        kept = keep_committed_files(self._data, self.partition, [file.table for file, _ in audited])
         for file, rows in audited:
             target = self._data.file(file.table, self.partition)
             with disk_errors(target):
@@ -100,23 +101,6 @@ class Publication:
         for path in kept:
             path.unlink(missing_ok=True)
         return published
-
-    def _keep_committed(self, tables: Sequence[Table]) -> list[Path]:
-        """Give the files of the pull that is published a second name, if a commit mark will replace that of the pull."""
-        *replaced, last = tables
-        mark = _find_commit_mark(self._data, self.partition) if last == UNIFIED_ENROLLMENTS else None
-        kept: list[Path] = []
-        if mark is None:
-            return kept
-        for table in replaced:
-            path = self._data.file(table, self.partition)
-            if path.exists() and read_metadata(path).get("run_id") == mark:
-                second = self._data.unpublished_file(table, self.partition, mark)
-                with disk_errors(second):
-                    second.unlink(missing_ok=True)
-                    second.hardlink_to(path)
-                kept.append(second)
-        return kept
 
 
 def publish_table(
@@ -148,41 +132,6 @@ def find_published_files(data: DataDir, tables: Sequence[Table], partition: Part
     """
     files = [(table, data.file(table, partition)) for table in tables]
     return [Published(table, partition, path, count_rows(path)) for table, path in files if path.exists()]
-
-
-def read_commit_mark(data: DataDir, partition: Partition) -> str | None:
-    """Return the run whose files are published for a partition, as `unified_enrollments` says, which is renamed last.
-
-    Raises:
-        LakeError: its file is damaged.
-    """
-    path = data.file(UNIFIED_ENROLLMENTS, partition)
-    return read_metadata(path).get("run_id") if path.exists() else None
-
-
-def _find_commit_mark(data: DataDir, partition: Partition) -> str | None:
-    """Return the commit mark, also None if its file is damaged: a pull replaces that, and there is nothing to keep."""
-    try:
-        return read_commit_mark(data, partition)
-    except LakeError:
-        return None
-
-
-def restore_interrupted(data: DataDir, tables: Iterable[Table], partition: Partition) -> None:
-    """Put back the files of the published pull that a later pull replaced before it died. The caller holds the lock.
-
-    Raises:
-        LakeError: a file can't be renamed.
-    """
-    mark = _find_commit_mark(data, partition)
-    if mark is None:
-        return
-    for table in tables:
-        kept = data.unpublished_file(table, partition, mark)
-        if kept.exists():
-            with disk_errors(kept):
-                replace_file(kept, data.file(table, partition))
-            log.warning("%s of %s is again as it was before an interrupted pull.", table.name, partition)
 
 
 def remove_leftovers(data: DataDir, tables: Iterable[Table], partition: Partition) -> None:

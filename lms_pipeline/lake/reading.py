@@ -15,12 +15,12 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
+from lms_pipeline.lake.commit_mark import find_kept_file, read_commit_mark
 from lms_pipeline.lake.files import check_version, read_errors, read_metadata
-from lms_pipeline.lake.paths import DATA_FILE, DataDir, Partition, check_account_id
-from lms_pipeline.lake.publishing import read_commit_mark
+from lms_pipeline.lake.paths import DataDir, Partition, check_account_id
 from lms_pipeline.settings import Settings
 from lms_pipeline.tables.catalog import table_named
-from lms_pipeline.tables.pulled import RAW_ENROLLMENTS, REJECTED_ENROLLMENTS, UNIFIED_ENROLLMENTS
+from lms_pipeline.tables.pulled import RAW_ENROLLMENTS, REJECTED_ENROLLMENTS
 from lms_pipeline.tables.schema import Table, arrow_schema
 
 if TYPE_CHECKING:
@@ -66,7 +66,10 @@ def read(
         for partition in data.find_partitions(described)
         if (ids is None or partition.account_id in ids) and (first or date.min) <= partition.day <= (last or date.max)
     )
-    files = [str(path) for _, path in find_committed(data, described, selected)]
+    partitions = list(selected)
+    files = [str(path) for _, path in find_committed(data, described, partitions)]
+    if not all(Path(file).exists() for file in files):  # a pull has just replaced them
+        files = [str(path) for _, path in find_committed(data, described, partitions)]
     # nullable: a column that an older file lacks is null
     columns = [column.with_nullable(nullable=True) for column in arrow_schema(described)]
     found = ds.dataset(
@@ -107,7 +110,7 @@ def find_committed(data: DataDir, table: Table, partitions: Iterable[Partition])
         LakeError: a file is damaged, or was written by a newer version of this package.
     """
     for partition in partitions:
-        path = _find_kept_file(data, table, partition) or data.file(table, partition)
+        path = find_kept_file(data, table, partition) or data.file(table, partition)
         if is_committed(data, table, partition, read_metadata(path)):
             yield partition, path
 
@@ -123,12 +126,3 @@ def is_committed(data: DataDir, table: Table, partition: Partition, metadata: di
         return True
     log.warning("%s of %s is left out: its pull did not finish.", table.name, partition)
     return False
-
-
-def _find_kept_file(data: DataDir, table: Table, partition: Partition) -> Path | None:
-    """Return the file that an interrupted pull replaced: until its commit mark is replaced too, it is the right one."""
-    if table == UNIFIED_ENROLLMENTS or not any(data.file(table, partition).parent.glob(f".{DATA_FILE}.*")):
-        return None
-    mark = read_commit_mark(data, partition)
-    kept = data.unpublished_file(table, partition, mark) if mark else None
-    return kept if kept and kept.exists() else None

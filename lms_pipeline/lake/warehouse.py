@@ -6,19 +6,26 @@ Belongs here: building and opening it. Not here: reading the lake from Python (`
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import duckdb
+import msgspec
 import pyarrow as pa
+import pyarrow.parquet as pq
 from filelock import FileLock
 
-from lms_pipeline.lake.disk import LakeError, disk_errors
-from lms_pipeline.lake.paths import DataDir
+from lms_pipeline.lake.commit_mark import restore_interrupted
+from lms_pipeline.lake.disk import LakeError, atomic_write, disk_errors
+from lms_pipeline.lake.files import read_errors
+from lms_pipeline.lake.lock import LockedError, partition_lock
+from lms_pipeline.lake.paths import DATA_FILE, DataDir, Partition, parse_folder
 from lms_pipeline.lake.reading import PARTITION_SCHEMA, find_committed
 from lms_pipeline.tables.catalog import METRIC_TABLES, TABLES
 from lms_pipeline.tables.metrics import LEARNER_COMPLETION
+from lms_pipeline.tables.pulled import PULLED_TABLES
 from lms_pipeline.tables.schema import Table, arrow_schema
 
 MAX_BUILDS = 2
@@ -54,13 +61,21 @@ def open_warehouse(data: DataDir) -> Iterator[duckdb.DuckDBPyConnection]:
         yield connection
 
 
-def build_warehouse(data: DataDir) -> dict[str, int]:
+@dataclass(frozen=True, slots=True)
+class WarehouseBuild:
+    """What a build holds, and what not."""
+
+    rows: dict[str, int] = field(default_factory=dict)
+    """The rows of each stored table, by its name; views have none."""
+    left_out: list[str] = field(default_factory=list)
+    """For each file that can't be read, a sentence that says why: no file keeps those of other accounts out."""
+
+
+def build_warehouse(data: DataDir) -> WarehouseBuild:
     """Build a new warehouse from the published files, and swap it in.
 
-    Readers of the old file are not disturbed. Views show files that are published later, too.
-
-    Returns:
-        The rows of each stored table, by its name; views are left out.
+    Readers of the old file are not disturbed. Views show files that are published later, too, unless a file of their
+    table is left out.
 
     Raises:
         LakeError: it can't be built; the old warehouse stays.
@@ -71,7 +86,8 @@ def build_warehouse(data: DataDir) -> dict[str, int]:
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / "lock"):
             try:
-                rows = _write_database(build, data)
+                _restore_interrupted(data)
+                built = _write_readable_database(build, data)
             except LakeError:
                 build.unlink(missing_ok=True)
                 raise
@@ -81,11 +97,43 @@ def build_warehouse(data: DataDir) -> dict[str, int]:
                 raise LakeError(f"The warehouse can't be built, and the old one stays: {reason}") from error
             _swap_link(data.warehouse, build)
             _remove_old_builds(folder, build)
-    return rows
+            with atomic_write(data.left_out) as new:
+                new.write_bytes(msgspec.json.encode(built.left_out))
+    return built
 
 
-def _write_database(path: Path, data: DataDir) -> dict[str, int]:
-    rows: dict[str, int] = {}
+def read_left_out(data: DataDir) -> list[str]:
+    """Return the sentences about files that the latest build left out; none before the first one."""
+    try:
+        return msgspec.json.decode(data.left_out.read_bytes(), type=list[str])
+    except (FileNotFoundError, msgspec.DecodeError):
+        return []
+
+
+def _restore_interrupted(data: DataDir) -> None:
+    """Put back files that interrupted pulls replaced; a pull that is at work keeps its lock, and ends what it began."""
+    for path in data.lake.glob(f"*/*/*/.{DATA_FILE}.*"):
+        partition = parse_folder(path.parent.relative_to(path.parents[2]))
+        if partition is not None:
+            with suppress(LockedError), partition_lock(data, partition):
+                restore_interrupted(data, PULLED_TABLES, partition)
+
+
+def _write_readable_database(path: Path, data: DataDir) -> WarehouseBuild:
+    """Write the file; if that fails because a page of a file is damaged, write it again without that file."""
+    try:
+        return _write_database(path, data, {})
+    except duckdb.Error:
+        damaged = _find_damaged_files(data)
+        if not damaged:
+            raise
+    path.unlink(missing_ok=True)
+    return _write_database(path, data, damaged)
+
+
+def _write_database(path: Path, data: DataDir, damaged: Mapping[Path, str]) -> WarehouseBuild:
+    """Write the file; `damaged` are files that are left out, with the reason."""
+    built = WarehouseBuild()
     with duckdb.connect() as connection:
         connection.execute("SET TimeZone = 'UTC'")
         connection.execute("SET temp_directory = $folder", {"folder": f"{path}.tmp"})
@@ -93,36 +141,60 @@ def _write_database(path: Path, data: DataDir) -> dict[str, int]:
         connection.execute("USE warehouse")
         connection.begin()  # one transaction: a sync for each comment takes most of the time
         for table in TABLES.values():
-            query = _build_select_sql(connection, table, _find_files(data, table))
+            files = _find_files(data, table, damaged, built.left_out)
             if table in METRIC_TABLES:
                 kind = "TABLE"
+                query = _build_select_sql(connection, table, files)
                 connection.execute(f"CREATE TABLE {table.name} AS FROM ({query}) ORDER BY account_id, snapshot_date")
-                rows[table.name] = len(connection.table(table.name))
+                built.rows[table.name] = len(connection.table(table.name))
             else:
                 kind = "VIEW"
-                connection.execute(f"CREATE VIEW {table.name} AS {query}")
+                connection.execute(f"CREATE VIEW {table.name} AS {_build_select_sql(connection, table, files)}")
             # the meaning of the table and of its columns, for SQL clients to show
             connection.execute(f"COMMENT ON {kind} {table.name} IS {_quote(table.doc)}")
             for name, doc in (PARTITION_DOCS | {column.name: column.doc for column in table.columns}).items():
                 connection.execute(f'COMMENT ON COLUMN {table.name}."{name}" IS {_quote(doc)}')
         connection.commit()
         connection.execute("USE memory; DETACH warehouse")
-    return rows
+    return built
 
 
-def _find_files(data: DataDir, table: Table) -> list[str]:
+def _find_damaged_files(data: DataDir) -> dict[Path, str]:
+    """Read the files of the stored tables whole, and return those that can't be read, each with the reason."""
+    damaged: dict[Path, str] = {}
+    for table in METRIC_TABLES:
+        for partition in data.find_partitions(table):
+            path = data.file(table, partition)
+            try:
+                with read_errors(path), pq.ParquetFile(path) as file:
+                    for _ in file.iter_batches():
+                        pass
+            except LakeError as error:
+                damaged[path] = str(error)
+    return damaged
+
+
+def _find_files(data: DataDir, table: Table, damaged: Mapping[Path, str], left_out: list[str]) -> list[str]:
     """Return the files of a table; of `learner_completion` only those of each account's latest day.
 
-    If all partitions are committed, it is one pattern, so that a view also shows files that are published later.
+    If all partitions can be read, it is one pattern, so that a view also shows files that are published later. Why a file
+    can't be read is added to `left_out`.
     """
     published = list(data.find_partitions(table))
-    readable = dict(find_committed(data, table, published))
-    files = [str(path) for path in readable.values()]
+    readable: list[Partition] = []
+    for partition in published:
+        if reason := damaged.get(data.file(table, partition)):
+            left_out.append(reason)
+            continue
+        try:
+            readable += [found for found, _ in find_committed(data, table, [partition])]
+        except LakeError as error:
+            left_out.append(str(error))
     if table == LEARNER_COMPLETION:
-        return list({partition.account_id: str(path) for partition, path in readable.items()}.values())
-    if published and files == [str(data.file(table, partition)) for partition in published]:
+        readable = list({partition.account_id: partition for partition in readable}.values())
+    elif published and readable == published:
         return [str(data.lake / table.name / "*/*/data.parquet")]
-    return files
+    return [str(data.file(table, partition)) for partition in readable]
 
 
 def _swap_link(link: Path, target: Path) -> None:

@@ -6,13 +6,12 @@ Belongs here: finding the files that a fetch plan compares with, and writing the
 from __future__ import annotations
 
 import logging
-import shutil
 from pathlib import Path
 
 import pyarrow.parquet as pq
 
 from lms_pipeline.extract.plan import ROSTER_FINGERPRINTS, FetchPlan, PreviousSnapshot
-from lms_pipeline.lake.disk import LakeError, atomic_write, disk_errors
+from lms_pipeline.lake.disk import LakeError, atomic_write, link_file
 from lms_pipeline.lake.files import PREFIX, check_version, read_errors, read_metadata
 from lms_pipeline.lake.paths import DataDir
 from lms_pipeline.snapshot.job import SnapshotJob
@@ -37,24 +36,13 @@ def link_previous(data: DataDir, job: SnapshotJob, strategy: str, folder: Path) 
     if not all(path.exists() for path in files.values()):
         return None
     previous = PreviousSnapshot(
-        **{name: _link(path, folder / f"previous-{name}.parquet") for name, path in files.items()}
+        **{name: link_file(path, folder / f"previous-{name}.parquet") for name, path in files.items()}
     )
     try:
         return previous if _is_usable(previous, {"strategy": strategy, "plan": job.fingerprint}) else None
     except LakeError as error:
         log.warning("%s Nothing is carried over from it today.", error)
         return None
-
-
-def _link(path: Path, link: Path) -> Path:
-    with disk_errors(link):
-        link.parent.mkdir(parents=True, exist_ok=True)
-        link.unlink(missing_ok=True)
-        try:
-            link.hardlink_to(path)
-        except OSError:  # a file system without hard links
-            shutil.copyfile(path, link)
-    return link
 
 
 def _is_usable(previous: PreviousSnapshot, expected: dict[str, str]) -> bool:

@@ -19,6 +19,7 @@ from lms_pipeline.extract.checkpoint import Attempt, Checkpoint
 from lms_pipeline.extract.session import FetchSession, PairDemandedError
 from lms_pipeline.extract.strategies import ListNotOfferedError, NoRosterError
 from lms_pipeline.extract.strategy_selection import Choice, select_strategy
+from lms_pipeline.lake.commit_mark import restore_interrupted
 from lms_pipeline.lake.disk import LakeError, check_free_space
 from lms_pipeline.lake.files import read_metadata
 from lms_pipeline.lake.lock import partition_lock
@@ -32,7 +33,6 @@ from lms_pipeline.lake.publishing import (
     refuse_row_drop,
     refuse_short_list,
     remove_leftovers,
-    restore_interrupted,
 )
 from lms_pipeline.lake.waiting import WaitingPull, save_waiting, take_waiting, utc_now
 from lms_pipeline.snapshot.fetch import FetchedEnrollments, fetch_enrollments

@@ -17,6 +17,8 @@ from functools import cache
 from pathlib import Path
 from threading import Lock
 
+from filelock import FileLock
+
 from lms_pipeline.concurrency import wait
 from lms_pipeline.errors import LmsPipelineError
 from lms_pipeline.truto.request import Request
@@ -174,10 +176,10 @@ class SharedRateLimiter:
             self._database.execute("BEGIN IMMEDIATE")
             try:
                 yield self._database
-            except BaseException:
-                self._database.execute("ROLLBACK")
-                raise
-            self._database.execute("COMMIT")
+                self._database.execute("COMMIT")
+            finally:
+                if self._database.in_transaction:
+                    self._database.execute("ROLLBACK")
 
     def _open(self) -> sqlite3.Connection:
         """Open the file. A damaged one costs nothing to lose: it is set aside, and counting begins again."""
@@ -189,10 +191,12 @@ class SharedRateLimiter:
                 raise
             except sqlite3.DatabaseError as error:
                 damaged = self._path.with_suffix(".sqlite.damaged")
+                with FileLock(self._path.with_suffix(".lock")):
+                    if _is_damaged(self._path):  # no other process has replaced it
+                        self._path.replace(damaged)
                 log.warning(
                     "%s is damaged (%s): it is now %s, and calls are counted again.", self._path, error, damaged
                 )
-                self._path.replace(damaged)
                 return _connect(self._path)
 
     @contextmanager
@@ -203,6 +207,16 @@ class SharedRateLimiter:
             raise RateLimitStateError(
                 f"Calls can't be counted in {self._path}: {error}; make room, or remove the file if it is damaged."
             ) from None
+
+
+def _is_damaged(path: Path) -> bool:
+    try:
+        _connect(path).close()
+    except sqlite3.OperationalError:
+        return False
+    except sqlite3.DatabaseError:
+        return True
+    return False
 
 
 def _check_content(database: sqlite3.Connection) -> None:

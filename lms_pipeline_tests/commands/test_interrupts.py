@@ -49,7 +49,9 @@ def test_materialize_ends_without_another_run(command, tmp_path, monkeypatch, se
     assert process.returncode == status
     run, summary = err.splitlines()[-2:]
     assert run.startswith(f"north on {NOW.date().replace(day=NOW.day - 1)}: failed: interrupted; the responses so far")
-    assert summary.startswith("Interrupted: 0 of 2 runs are published, 1 did not start.")
+    assert summary.startswith(
+        "Interrupted: 0 of 2 runs are published. Start the others again with --account and --date"
+    )
     assert requested == {"north"}
 
 

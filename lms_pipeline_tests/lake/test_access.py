@@ -94,3 +94,24 @@ def test_what_is_not_ours_stays(data, tmp_path):
     modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in (outside, data / "notes.txt", data)}
     assert modes == {"outside": 0o644, "notes.txt": 0o644, "data": 0o755}
     assert stat.S_IMODE((data / "lake" / "read_only").stat().st_mode) == 0o400
+
+
+def test_programs_stay_executable_and_folders_keep_their_group(data):
+    (data / "dagster" / "tool").touch(0o755)
+    (data / "lake" / "learners").chmod(0o2755)
+    _restrict(data, "group")
+    assert stat.S_IMODE((data / "dagster" / "tool").stat().st_mode) == 0o750
+    assert stat.S_IMODE((data / "lake" / "learners").stat().st_mode) == 0o2750
+
+
+def test_a_dagster_home_elsewhere_stays(data, tmp_path):
+    home = tmp_path / "home"
+    home.mkdir(0o755)
+    restrict_access(Settings(data_dir=data, dagster_home_set=home))
+    assert stat.S_IMODE(home.stat().st_mode) == 0o755
+
+
+def test_the_group_can_enter_a_private_data_directory(data):
+    data.chmod(0o700)
+    _restrict(data, "group")
+    assert stat.S_IMODE(data.stat().st_mode) == 0o750

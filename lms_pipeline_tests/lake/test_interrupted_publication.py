@@ -1,5 +1,6 @@
 """A pull of a published day that dies between two renames: readers see the old files, the next start puts them back."""
 
+import errno
 import os
 from pathlib import Path
 
@@ -7,10 +8,11 @@ import pytest
 
 from lms_pipeline.housekeeping.cleanup import find_expired, load_policy, remove
 from lms_pipeline.lake import publishing
+from lms_pipeline.lake.commit_mark import restore_interrupted
 from lms_pipeline.lake.disk import replace_file
 from lms_pipeline.lake.files import read_metadata
 from lms_pipeline.lake.paths import DataDir, Partition
-from lms_pipeline.lake.publishing import Publication, remove_leftovers, restore_interrupted
+from lms_pipeline.lake.publishing import Publication, remove_leftovers
 from lms_pipeline.lake.reading import read
 from lms_pipeline.lake.warehouse import build_warehouse, open_warehouse
 from lms_pipeline.settings import Settings
@@ -124,6 +126,36 @@ def test_a_damaged_commit_mark_does_not_stop_the_next_pull(data):
     restore_interrupted(data, PULLED_TABLES, ACME)
     publish(data, NEW)
     assert find_runs(data) == {NEW}
+
+
+@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
+def test_a_damaged_file_is_repaired_by_the_next_pull(data, table):
+    publish(data, OLD)
+    data.file(table, ACME).write_bytes(b"PAR1")
+    restore_interrupted(data, PULLED_TABLES, ACME)
+    publish(data, NEW)
+    assert find_runs(data) == {NEW}
+    assert find_hidden(data) == []
+
+
+def test_a_file_system_without_hard_links_keeps_copies(data, monkeypatch):
+    def refuse(_self, _target):
+        raise PermissionError(errno.EPERM, "no hard links")
+
+    monkeypatch.setattr(Path, "hardlink_to", refuse)
+    publish(data, OLD)
+    publish(data, NEW)
+    assert find_runs(data) == {NEW}
+    assert find_hidden(data) == []
+
+
+def test_a_view_still_works_after_the_next_pull(interrupted):
+    build_warehouse(interrupted)
+    restore_interrupted(interrupted, PULLED_TABLES, ACME)
+    remove_leftovers(interrupted, PULLED_TABLES, ACME)
+    publish(interrupted, "run-3")
+    with open_warehouse(interrupted) as connection:
+        assert [len(connection.table(table.name)) for table in TABLES] == [1] * len(TABLES)
 
 
 def test_a_death_after_the_commit_mark_leaves_the_new_rows(data, monkeypatch):

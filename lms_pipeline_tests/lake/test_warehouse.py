@@ -29,7 +29,7 @@ def rows_of(data, query):
 
 
 def test_an_empty_lake_gives_every_table(data):
-    assert build_warehouse(data) == {table.name: 0 for table in METRIC_TABLES}
+    assert build_warehouse(data).rows == {table.name: 0 for table in METRIC_TABLES}
     kinds = dict(rows_of(data, "SELECT table_name, table_type FROM information_schema.tables"))
     assert kinds == {
         **{table.name: "VIEW" for table in PULLED_TABLES},
@@ -80,7 +80,7 @@ def test_metric_tables_are_stored_and_counted(data):
     path = publish(data, "acme", FIRST, {"course_id": "c1", "n_all": 3}, table=COURSE_COMPLETION).path
     publish(data, "acme", SECOND, {"course_id": "c1", "n_all": 4}, table=COURSE_COMPLETION)
     publish(data, "acme", SECOND, {"n_all": 4}, table=ACCOUNT_COMPLETION)
-    assert build_warehouse(data) == {"course_completion": 2, "account_completion": 1, "learner_completion": 0}
+    assert build_warehouse(data).rows == {"course_completion": 2, "account_completion": 1, "learner_completion": 0}
     path.unlink()
     query = "SELECT account_id, snapshot_date, course_id, n_all FROM course_completion ORDER BY snapshot_date"
     assert rows_of(data, query) == [("acme", FIRST, "c1", 3), ("acme", SECOND, "c1", 4)]
@@ -89,7 +89,7 @@ def test_metric_tables_are_stored_and_counted(data):
 def test_learners_are_stored_only_for_the_latest_day_of_each_account(data):
     for account, day in (("acme", FIRST), ("acme", THIRD), ("acme", SECOND), ("other", FIRST)):
         publish(data, account, day, {"user_id": f"u{day.day}"}, table=LEARNER_COMPLETION)
-    assert build_warehouse(data)["learner_completion"] == 2
+    assert build_warehouse(data).rows["learner_completion"] == 2
     query = "SELECT account_id, snapshot_date, user_id FROM learner_completion ORDER BY ALL"
     assert rows_of(data, query) == [("acme", THIRD, "u3"), ("other", FIRST, "u1")]
 
@@ -144,7 +144,7 @@ def test_the_data_directory_may_have_any_name(tmp_path):
     data = DataDir(tmp_path / "it's $a" / 'say "x"; --' / "env=prod" / "é {b}")
     publish(data, "acme", FIRST, enrollment("u1"))
     publish(data, "acme", FIRST, {"user_id": "u1"}, table=LEARNER_COMPLETION)
-    assert build_warehouse(data)["learner_completion"] == 1
+    assert build_warehouse(data).rows["learner_completion"] == 1
     [row] = rows_of(data, "SELECT * FROM unified_enrollments")
     assert row[:2] == ("acme", FIRST)
     assert len(row) == 2 + len(UNIFIED_ENROLLMENTS.columns)
@@ -172,15 +172,6 @@ class TestErrors:
         build_warehouse(data)
         with open_warehouse(data) as connection, pytest.raises(duckdb.InvalidInputException, match="read-only"):
             connection.execute("CREATE TABLE mine (a INT)")
-
-    def test_a_damaged_file_leaves_the_old_warehouse(self, data):
-        path = publish(data, "acme", FIRST, {"course_id": "c1"}, table=COURSE_COMPLETION).path
-        build_warehouse(data)
-        path.write_bytes(b"no Parquet at all, and longer than a footer")
-        with pytest.raises(LakeError, match=r"data\.parquet is damaged: restore it, or remove it"):
-            build_warehouse(data)
-        assert rows_of(data, "SELECT course_id FROM course_completion") == [("c1",)]
-        assert len(list((data.state / "warehouse").glob("lms-*"))) == 1
 
     def test_a_full_disk_leaves_the_old_warehouse(self, data):
         build_warehouse(data)

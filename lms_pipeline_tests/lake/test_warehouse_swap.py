@@ -31,7 +31,7 @@ from lms_pipeline.lake.paths import DataDir
 from lms_pipeline.lake.warehouse import build_warehouse
 print("ready", flush=True)
 sys.stdin.readline()
-print(build_warehouse(DataDir(pathlib.Path(sys.argv[1])))["course_completion"])
+print(build_warehouse(DataDir(pathlib.Path(sys.argv[1]))).rows["course_completion"])
 """
 
 

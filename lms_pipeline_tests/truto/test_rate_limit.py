@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sqlite3
 import subprocess
 import sys
 import time
 from collections import Counter
+from contextlib import closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -14,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lms_pipeline.sandbox import Switches, Tier, running
+from lms_pipeline.truto import rate_limit
 from lms_pipeline.truto.client import TrutoClient
 from lms_pipeline.truto.query import ListQuery, ObjectQuery
 from lms_pipeline.truto.rate_limit import (
@@ -168,6 +171,17 @@ def test_a_folder_in_place_of_the_file_is_one_sentence(tmp_path):
     (tmp_path / "calls.sqlite").mkdir()
     with pytest.raises(RateLimitStateError, match=r"^Calls can't be counted in .*calls\.sqlite: unable to open"):
         limiter(tmp_path / "calls.sqlite", 1)
+
+
+def test_after_a_failed_commit_the_next_call_is_counted(tmp_path, monkeypatch):
+    monkeypatch.setattr(rate_limit, "BUSY_TIMEOUT_SECONDS", 0.0)
+    one = limiter(tmp_path / "calls.sqlite", 2)
+    with closing(sqlite3.connect(tmp_path / "calls.sqlite", isolation_level=None)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT * FROM slots").fetchall()  # a commit has to wait for it
+        with pytest.raises(RateLimitStateError, match="database is locked"):
+            one.acquire()
+    one.acquire()
 
 
 def test_a_cancelled_wait_gives_its_time_to_the_next(tmp_path):

@@ -1,0 +1,94 @@
+"""The commit mark of a partition: `unified_enrollments`, which is renamed last, says whose files are published.
+
+Belongs here: the files that a pull replaces before its mark, and their return if it dies. Not here: renaming the files of
+a run (`publishing.py`), the lock of a partition (`lock.py`).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from lms_pipeline.lake.disk import LakeError, disk_errors, link_file, replace_file
+from lms_pipeline.lake.files import read_metadata
+from lms_pipeline.lake.paths import DATA_FILE, DataDir, Partition
+from lms_pipeline.tables.pulled import UNIFIED_ENROLLMENTS
+from lms_pipeline.tables.schema import Table
+
+log = logging.getLogger(__name__)
+
+
+def read_commit_mark(data: DataDir, partition: Partition) -> str | None:
+    """Return the run whose files are published for a partition; None if nothing is.
+
+    Raises:
+        LakeError: the file with the mark is damaged.
+    """
+    return _read_run_id(data.file(UNIFIED_ENROLLMENTS, partition))
+
+
+def keep_committed_files(data: DataDir, partition: Partition, tables: Sequence[Table]) -> list[Path]:
+    """Give the published files a second name before files of these tables replace them; return the new names.
+
+    Only if the last table has the commit mark. A damaged file is not kept: the new one repairs it.
+
+    Raises:
+        LakeError: a file can't be linked.
+    """
+    *replaced, last = tables
+    mark = _find_commit_mark(data, partition) if last == UNIFIED_ENROLLMENTS else None
+    kept: list[Path] = []
+    if mark is None:
+        return kept
+    for table in replaced:
+        path = data.file(table, partition)
+        if _find_run_id(path) == mark:
+            kept.append(link_file(path, data.unpublished_file(table, partition, mark)))
+    return kept
+
+
+def find_kept_file(data: DataDir, table: Table, partition: Partition) -> Path | None:
+    """Return the file that an unfinished publication replaced: until its mark is replaced too, it is the right one.
+
+    Raises:
+        LakeError: the file with the commit mark is damaged.
+    """
+    if table == UNIFIED_ENROLLMENTS or not any(data.file(table, partition).parent.glob(f".{DATA_FILE}.*")):
+        return None
+    mark = read_commit_mark(data, partition)
+    kept = data.unpublished_file(table, partition, mark) if mark else None
+    return kept if kept is not None and kept.exists() else None
+
+
+def restore_interrupted(data: DataDir, tables: Iterable[Table], partition: Partition) -> None:
+    """Put back the published files that a later pull replaced before it died. The caller holds the lock.
+
+    Raises:
+        LakeError: a file can't be renamed.
+    """
+    mark = _find_commit_mark(data, partition)
+    if mark is None:
+        return
+    for table in tables:
+        kept = data.unpublished_file(table, partition, mark)
+        if kept.exists():
+            with disk_errors(kept):
+                replace_file(kept, data.file(table, partition))
+            log.warning("%s of %s is again as it was before an interrupted pull.", table.name, partition)
+
+
+def _find_commit_mark(data: DataDir, partition: Partition) -> str | None:
+    """Return the commit mark; None also if its file is damaged, since a pull replaces that, and nothing is to be kept."""
+    return _find_run_id(data.file(UNIFIED_ENROLLMENTS, partition))
+
+
+def _find_run_id(path: Path) -> str | None:
+    try:
+        return _read_run_id(path)
+    except LakeError:
+        return None
+
+
+def _read_run_id(path: Path) -> str | None:
+    return read_metadata(path).get("run_id") if path.exists() else None

@@ -1,0 +1,90 @@
+"""A file that can't be read: the warehouse leaves it out, says so, and holds everything else."""
+
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from lms_pipeline.checks.fleet import load_fleet, warehouse_is_whole
+from lms_pipeline.lake.paths import DataDir, Partition
+from lms_pipeline.lake.warehouse import build_warehouse, open_warehouse, read_left_out
+from lms_pipeline.settings import Settings
+from lms_pipeline.tables.metrics import ACCOUNT_COMPLETION, LEARNER_COMPLETION
+from lms_pipeline.tables.pulled import LEARNERS, RAW_ENROLLMENTS, UNIFIED_ENROLLMENTS
+from lms_pipeline.tables.schema import Table
+from lms_pipeline_tests.support.lake_files import FIRST, enrollment, publish
+
+TABLES = [UNIFIED_ENROLLMENTS, RAW_ENROLLMENTS, LEARNERS, ACCOUNT_COMPLETION, LEARNER_COMPLETION]
+ROWS: dict[Table, dict[str, Any]] = {
+    LEARNERS: {"user_id": "u1"},
+    LEARNER_COMPLETION: {"user_id": "u1"},
+    ACCOUNT_COMPLETION: {"n_all": 3, "completion_rate": 0.5},
+    UNIFIED_ENROLLMENTS: enrollment("u1"),
+}
+
+
+@pytest.fixture
+def data(tmp_path):
+    data = DataDir(tmp_path)
+    for account in ("acme", "beta", "gamma"):
+        for table in TABLES:
+            publish(data, account, FIRST, ROWS.get(table, {}), table=table)
+    return data
+
+
+def _truncate(path):
+    path.write_bytes(path.read_bytes()[:-20])
+
+
+def _damage_a_page(path):
+    """Overwrite all pages and leave the footer, whose length is before the last four bytes."""
+    content = bytearray(path.read_bytes())
+    pages = len(content) - 12 - int.from_bytes(content[-8:-4], "little")
+    content[4 : 4 + pages] = b"\xff" * pages
+    path.write_bytes(content)
+
+
+def _write_newer(path):
+    pq.write_table(pq.read_table(path).replace_schema_metadata({"lms_pipeline.schema_version": "99"}), path)
+
+
+def _list_accounts(data, table):
+    with open_warehouse(data) as connection:
+        return [name for (name,) in connection.table(table.name).select("account_id").order("1").fetchall()]
+
+
+@pytest.mark.parametrize("damage", [_truncate, _write_newer])
+@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
+def test_the_others_are_built(data, table, damage):
+    path = data.file(table, Partition("beta", FIRST))
+    damage(path)
+    left_out = build_warehouse(data).left_out
+    assert left_out
+    assert all(str(path) in reason for reason in left_out)
+    assert _list_accounts(data, table) == ["acme", "gamma"]
+    assert read_left_out(data) == left_out
+
+
+@pytest.mark.parametrize("table", [ACCOUNT_COMPLETION, LEARNER_COMPLETION], ids=lambda table: table.name)
+def test_a_damaged_page_of_a_stored_table_is_found(data, table):
+    _damage_a_page(data.file(table, Partition("beta", FIRST)))
+    [reason] = build_warehouse(data).left_out
+    assert str(data.file(table, Partition("beta", FIRST))) in reason
+    assert _list_accounts(data, table) == ["acme", "gamma"]
+    assert _list_accounts(data, UNIFIED_ENROLLMENTS) == ["acme", "beta", "gamma"]
+
+
+def test_a_check_fails_until_the_file_is_restored(data):
+    path = data.file(ACCOUNT_COMPLETION, Partition("beta", FIRST))
+    whole = path.read_bytes()
+    _truncate(path)
+    build_warehouse(data)
+    found = warehouse_is_whole(load_fleet(data, Settings(data_dir=data.root), frozenset()))
+    assert (found.passed, found.message) == (False, "1 files are left out of the warehouse: see the rows.")
+    path.write_bytes(whole)
+    build_warehouse(data)
+    assert warehouse_is_whole(load_fleet(data, Settings(data_dir=data.root), frozenset())).passed
+
+
+def test_before_the_first_build_nothing_is_left_out(data):
+    assert read_left_out(data) == []
