@@ -163,17 +163,7 @@ class Truto:
         )
         retry_policy = RetryPolicy(continues_later=gate is not None)
 
-        def check_server_time(server_now: datetime) -> None:
-            now, calendar = settings.now(), settings.calendar
-            ours, theirs = calendar.find_open_day(now), calendar.find_open_day(server_now)
-            if ours != theirs:
-                raise WrongPresentError(
-                    f"The clock of this machine says {now:%Y-%m-%d %H:%M:%S} UTC and Truto's says "
-                    f"{server_now.astimezone(UTC):%Y-%m-%d %H:%M:%S}: by Truto's, {theirs or 'no day'} is open for a pull, "
-                    f"and not {ours or 'none'}; correct the clock, nothing is stored."
-                )
-
-        is_compared = gate is not None and settings.frozen_now is None
+        is_compared = gate is not None and settings.frozen_now is None  # LMS_NOW is no clock
 
         def pass_gates(request: Request) -> None:
             if gate is not None:
@@ -189,7 +179,7 @@ class Truto:
                 now=settings.now,
                 retry_policy=retry_policy,
                 gate=pass_gates,
-                check_server_time=check_server_time if is_compared else None,
+                check_server_time=self._check_server_time if is_compared else None,
             ) as client,
         ):
             try:
@@ -200,6 +190,21 @@ class Truto:
                 raise
             if client.requests:
                 refused_token.clear()
+
+    def _check_server_time(self, server_now: datetime) -> None:
+        """Refuse a clock by which another day is open than by the server's.
+
+        Raises:
+            WrongPresentError: with both times.
+        """
+        now, calendar = self.settings.now(), self.settings.calendar
+        ours, theirs = calendar.find_open_day(now), calendar.find_open_day(server_now)
+        if ours != theirs:
+            raise WrongPresentError(
+                f"The clock of this machine says {now:%Y-%m-%d %H:%M:%S} UTC and Truto's says "
+                f"{server_now.astimezone(UTC):%Y-%m-%d %H:%M:%S}: by Truto's, {theirs or 'no day'} is open for a pull, "
+                f"and not {ours or 'none'}; correct the clock, nothing is stored."
+            )
 
     def check_token(self) -> None:
         """Send one request to see whether Truto accepts the token.
