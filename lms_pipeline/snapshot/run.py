@@ -87,12 +87,21 @@ def take_snapshot(
         elif _is_kept(job, data, calendar, now()):
             result = SnapshotResult(find_published_files(data, PULLED_TABLES, job.partition), kept=True)
         else:
+            waited = take_waiting(data, job.partition)  # it ends here, also if the day is closed
             calendar.check_open(job.day, now())
             check_present(data, job.partition, calendar, now())
             remove_leftovers(data, PULLED_TABLES, job.partition)
             check_free_space(data, job.partition)
             open_day = OpenDay(job.partition, calendar, now)
-            result = _pull(job, connect=connect, data=data, open_day=open_day, scratch=scratch, report_plan=report_plan)
+            result = _pull(
+                job,
+                connect=connect,
+                data=data,
+                open_day=open_day,
+                scratch=scratch,
+                report_plan=report_plan,
+                waited=waited,
+            )
     return replace(result, seconds=time.monotonic() - started)
 
 
@@ -104,10 +113,10 @@ def _pull(
     open_day: OpenDay,
     scratch: Path,
     report_plan: Callable[[str], None],
+    waited: WaitingPull | None,
 ) -> SnapshotResult:
     """Pull the account with the responses that its checkpoint has, and publish."""
     started, now = time.monotonic(), open_day.now
-    waited = take_waiting(data, job.partition)
     spent = waited.spent_seconds if waited else 0.0
     resume_within = timedelta(hours=job.options.resume_hours)
     answers = data.checkpoint_path(job.partition)
