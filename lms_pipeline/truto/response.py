@@ -175,7 +175,7 @@ def read_raw_page(body: bytes, received_at: datetime) -> Page:
         raise OtherFormatError
     body, value, is_repaired = _decode(body, _RECORDS)
     if isinstance(value, dict):
-        if _may_be_envelope(value):
+        if _is_possible_envelope(value):
             check_envelope(value)
         if is_envelope(value):
             envelope = _decode(body, _ENVELOPE)[1]
@@ -298,10 +298,10 @@ def is_envelope(members: dict[str, msgspec.Raw]) -> bool:
     """Return whether an object is Truto's envelope: with no other keys, or with a cursor and those of a success."""
     if members.keys() <= _ENVELOPE_KEYS:
         return bool(members.keys() & {"result", "results"})
-    return "next_cursor" in members and _may_be_envelope(members)
+    return "next_cursor" in members and _is_possible_envelope(members)
 
 
-def _may_be_envelope(members: dict[str, msgspec.Raw]) -> bool:
+def _is_possible_envelope(members: dict[str, msgspec.Raw]) -> bool:
     """Return whether an object has a list of records, or null for it, and otherwise only keys of envelopes and errors."""
     found = [bytes(memoryview(members[name])[:1]) for name in ("result", "results") if name in members]
     return bool(found) and set(found) <= {b"[", b"n", b"{"} and has_only_known_fields(members)
