@@ -15,7 +15,7 @@ import msgspec
 from filelock import FileLock
 
 from lms_pipeline.errors import LmsPipelineError
-from lms_pipeline.lake.disk import atomic_write, disk_errors
+from lms_pipeline.lake.disk import atomic_write, convert_disk_errors
 from lms_pipeline.lake.paths import DataDir
 from lms_pipeline.tables.pulled import UNIFIED_ENROLLMENTS
 
@@ -64,7 +64,7 @@ class Alerts:
             AlertError: the webhook did not accept the message. The next call sends it again.
         """
         path = self.data.sent_alerts
-        with disk_errors(path):
+        with convert_disk_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             with FileLock(path.with_suffix(".lock")):
                 sent = msgspec.json.decode(path.read_bytes(), type=dict[str, str]) if path.exists() else {}

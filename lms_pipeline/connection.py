@@ -20,7 +20,7 @@ from filelock import FileLock
 
 from lms_pipeline.days import WrongPresentError
 from lms_pipeline.errors import SettingsError, WrongUseError
-from lms_pipeline.lake.disk import atomic_write, disk_errors
+from lms_pipeline.lake.disk import atomic_write, convert_disk_errors
 from lms_pipeline.lake.paths import DataDir
 from lms_pipeline.settings import LOOPBACK, Settings
 
@@ -58,7 +58,7 @@ class RefusedTokenFlag:
 
     def set(self) -> None:
         """Record that Truto refused the token."""
-        with disk_errors(self._path):
+        with convert_disk_errors(self._path):
             self._path.parent.mkdir(parents=True, exist_ok=True)
             with FileLock(self._path.with_suffix(".lock")), atomic_write(self._path) as new:
                 new.write_bytes(self._content)
@@ -105,7 +105,7 @@ class DemoMark:
                 f"{self.data.root} holds accounts that are not the demo's: choose another folder for the demo with "
                 "--data-dir."
             )
-        with disk_errors(self.path):
+        with convert_disk_errors(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self.path.touch()
 

@@ -18,7 +18,7 @@ from filelock import FileLock
 
 from lms_pipeline.accounts.options import Strategy, load_options
 from lms_pipeline.errors import LmsPipelineError, WrongUseError
-from lms_pipeline.lake.disk import atomic_write, disk_errors
+from lms_pipeline.lake.disk import atomic_write, convert_disk_errors
 from lms_pipeline.lake.paths import BadIdError, DataDir, check_account_id
 from lms_pipeline.settings import Settings
 from lms_pipeline.truto.models import LMS_MODEL, IntegratedAccount
@@ -189,13 +189,13 @@ class Registry:
             for account_id, account in lms.items():
                 accounts[account_id] = _update(accounts.get(account_id), account, day)
             for account_id, known in accounts.items():
-                if _follows_truto(known) and known.status not in {INACTIVE, GONE} and account_id not in lms:
+                if _is_managed_by_truto(known) and known.status not in {INACTIVE, GONE} and account_id not in lms:
                     accounts[account_id] = msgspec.structs.replace(known, status=GONE, last_day=day)
         return new
 
     @contextmanager
     def _rewrite(self) -> Iterator[dict[str, RegisteredAccount]]:
-        with disk_errors(self._path):
+        with convert_disk_errors(self._path):
             self._path.parent.mkdir(parents=True, exist_ok=True)
             with FileLock(self._path.with_suffix(".lock")):
                 accounts = {account.id: account for account in self.read_accounts()}
@@ -204,7 +204,7 @@ class Registry:
                     new.write_bytes(msgspec.json.format(msgspec.json.encode(list(accounts.values()))))
 
 
-def _follows_truto(account: RegisteredAccount) -> bool:
+def _is_managed_by_truto(account: RegisteredAccount) -> bool:
     """Return whether the account is gone when Truto no longer lists it; one that was added by hand stays."""
     return account.origin == "truto"
 
@@ -215,7 +215,7 @@ def _check_drop(known: Iterable[RegisteredAccount], listed: Collection[str], *, 
     Raises:
         AccountDropError: with the number of missing accounts.
     """
-    active = [account.id for account in known if account.is_active and _follows_truto(account)]
+    active = [account.id for account in known if account.is_active and _is_managed_by_truto(account)]
     missing = [account_id for account_id in active if account_id not in listed]
     if is_empty:
         fault = "Truto lists no account"

@@ -16,7 +16,7 @@ import msgspec
 from filelock import FileLock
 
 from lms_pipeline.accounts.registry import ALLOW_ACCOUNT_DROP_ONCE, UNCHANGED, AccountDropError, Registry, is_lms
-from lms_pipeline.lake.disk import atomic_write, disk_errors, read_changed_at
+from lms_pipeline.lake.disk import atomic_write, convert_disk_errors, read_changed_at
 from lms_pipeline.lake.paths import DataDir
 from lms_pipeline.settings import Settings
 from lms_pipeline.truto.errors import TrutoError
@@ -68,7 +68,7 @@ def sync_with_truto(
     except AccountDropError as error:
         _remember_refusal(data, Refusal(str(error), settings.now()))
         raise
-    with disk_errors(data.accounts_refused):
+    with convert_disk_errors(data.accounts_refused):
         data.accounts_refused.unlink(missing_ok=True)
     return new
 
@@ -103,7 +103,7 @@ def _remember_refusal(data: DataDir, refusal: Refusal) -> None:
     path, known = data.accounts_refused, read_refusal(data)
     if known is not None and known.sentence == refusal.sentence:
         return
-    with disk_errors(path):
+    with convert_disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(path.with_suffix(".lock")), atomic_write(path) as new:
             new.write_bytes(msgspec.json.encode(refusal))

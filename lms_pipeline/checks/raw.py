@@ -111,6 +111,6 @@ def _load_raw_statuses(subject: Subject, raw: Path) -> None:
         for group in range(file.num_row_groups):
             for rows in iter_slices(file.read_row_group(group, columns), MAX_PARSED_BYTES):
                 is_large = rows.nbytes > MAX_PARSED_BYTES
-                some = rows.set_column(3, "payload", pa.nulls(rows.num_rows, pa.string())) if is_large else rows
-                subject.connection.register("some_raw", some)
+                part = rows.set_column(3, "payload", pa.nulls(rows.num_rows, pa.string())) if is_large else rows
+                subject.connection.register("raw_part", part)
                 subject.connection.execute(sql, paths)

@@ -38,10 +38,10 @@ def schema(subject: Subject) -> Finding:
     """The columns are those of the table; an older file may have fewer."""
     import pyarrow.parquet as pq
 
-    from lms_pipeline.lake.files import count_rows, read_errors
+    from lms_pipeline.lake.files import convert_read_errors, count_rows
 
     version = int(subject.metadata.get("schema_version", "0"))
-    with read_errors(subject.file):
+    with convert_read_errors(subject.file):
         found = {field.name: field for field in pq.read_schema(subject.file)}
     expected = {field.name: field for field in arrow_schema(subject.table)}
     as_described = {name for name in found.keys() & expected.keys() if found[name] == expected[name]}

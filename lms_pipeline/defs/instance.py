@@ -30,7 +30,7 @@ from lms_pipeline.defs.partitions import add_accounts, build_partition_key
 from lms_pipeline.defs.run_locks import run_lock
 from lms_pipeline.defs.run_requests import DAILY_SNAPSHOT, REBUILD_WAREHOUSE
 from lms_pipeline.errors import WrongUseError
-from lms_pipeline.lake.disk import disk_errors
+from lms_pipeline.lake.disk import convert_disk_errors
 from lms_pipeline.lake.paths import Partition
 from lms_pipeline.lake.waiting import utc_now
 from lms_pipeline.settings import Settings
@@ -69,7 +69,7 @@ def open_instance(settings: Settings) -> dg.DagsterInstance:
         LakeError: its folder can't be written.
     """
     home = settings.dagster_home.resolve()
-    with disk_errors(home):
+    with convert_disk_errors(home):
         home.mkdir(parents=True, exist_ok=True)
         config = home / "dagster.yaml"
         if not config.exists():

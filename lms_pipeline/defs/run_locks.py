@@ -17,7 +17,7 @@ from filelock import FileLock, Timeout
 
 from lms_pipeline.errors import WrongUseError
 from lms_pipeline.housekeeping.policy import ExpiredItem
-from lms_pipeline.lake.disk import disk_errors, measure_size
+from lms_pipeline.lake.disk import convert_disk_errors, measure_size
 
 MAX_ACQUIRE_SECONDS = 10.0
 """Time for which a run waits for a probe of its lock, which takes less than a millisecond."""
@@ -58,7 +58,7 @@ def hold_run_lock(instance: dg.DagsterInstance, run_id: str) -> None:
             run = instance.get_run_by_id(other.stem)
             if run is None or run.is_finished:
                 _release(other)
-        with disk_errors(path):
+        with convert_disk_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             lock = FileLock(path)
             lock.acquire(timeout=MAX_ACQUIRE_SECONDS)
@@ -120,7 +120,7 @@ def _build_path(instance: dg.DagsterInstance, run_id: str) -> Path:
 
 def _is_free(path: Path) -> bool:
     lock = FileLock(path, blocking=False)
-    with disk_errors(path):
+    with convert_disk_errors(path):
         try:
             lock.acquire()
         except Timeout:

@@ -75,7 +75,8 @@ def is_mutation(query: str) -> bool:
     except GraphQLError:
         return False  # the server refuses it
     return any(
-        isinstance(each, OperationDefinitionNode) and each.operation is OperationType.MUTATION for each in definitions
+        isinstance(definition, OperationDefinitionNode) and definition.operation is OperationType.MUTATION
+        for definition in definitions
     )
 
 

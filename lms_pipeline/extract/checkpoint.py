@@ -33,7 +33,7 @@ class Checkpoint:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._lock = Lock()
-        with self._errors():
+        with self._convert_errors():
             path.parent.mkdir(parents=True, exist_ok=True)
             self._file = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
             self._file.row_factory = sqlite3.Row
@@ -88,18 +88,18 @@ class Checkpoint:
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
         """Make the block one transaction."""
-        with self._lock, self._errors(), self._file:  # which commits, or rolls back what raises
+        with self._lock, self._convert_errors(), self._file:  # which commits, or rolls back what raises
             self._file.execute("BEGIN IMMEDIATE")
             yield self._file
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
         """Keep other threads out while the block reads."""
-        with self._lock, self._errors():
+        with self._lock, self._convert_errors():
             yield self._file
 
     @contextmanager
-    def _errors(self) -> Iterator[None]:
+    def _convert_errors(self) -> Iterator[None]:
         try:
             yield
         except (sqlite3.Error, OSError) as error:

@@ -15,7 +15,7 @@ from threading import Lock
 from lms_pipeline.accounts.options import AccountOptions
 from lms_pipeline.extract.session import RAW_REFUSAL_KEY, BrokenListError, FetchSession, build_sweep_query
 from lms_pipeline.truto.client import RepeatedPageError, TrutoClient
-from lms_pipeline.truto.errors import PermanentError, TrutoError
+from lms_pipeline.truto.errors import PermanentError, TrutoError, UnreadableFormatError
 from lms_pipeline.truto.query import ListQuery
 from lms_pipeline.truto.response import Page
 from lms_pipeline.truto.store import NotKeptError, StoredResponse
@@ -131,7 +131,8 @@ class RawFormat:
 
     def _refuse(self, error: TrutoError) -> None:
         """Take an error as a refusal of the format; one that has another cause is raised again."""
-        is_cause_elsewhere = isinstance(error, PermanentError) and error.status in {None, 401}
+        is_of_format = isinstance(error, UnreadableFormatError)
+        is_cause_elsewhere = isinstance(error, PermanentError) and not is_of_format and error.status in {None, 401}
         if is_cause_elsewhere or self._session.client.is_replay:
             raise error
         self._save_refusal(str(error).removesuffix("."), error.status)

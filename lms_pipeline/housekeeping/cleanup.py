@@ -21,8 +21,8 @@ from lms_pipeline.accounts.options import load_options
 from lms_pipeline.accounts.registry import GONE, INACTIVE, Registry
 from lms_pipeline.housekeeping.policy import ExpiredItem, RetentionPolicy
 from lms_pipeline.lake.commit_mark import restore_interrupted
-from lms_pipeline.lake.disk import LakeError, disk_errors, measure_size, read_changed_at
-from lms_pipeline.lake.files import PREFIX, check_version, conform, read_errors, read_metadata
+from lms_pipeline.lake.disk import LakeError, convert_disk_errors, measure_size, read_changed_at
+from lms_pipeline.lake.files import PREFIX, check_version, conform, convert_read_errors, read_metadata
 from lms_pipeline.lake.lock import LockedError, partition_lock, remove_folder
 from lms_pipeline.lake.paths import DATA_FILE, DataDir, Partition, parse_folder
 from lms_pipeline.lake.publishing import Publication
@@ -130,7 +130,7 @@ def _measure_payload_bytes(path: Path) -> int:
     Raises:
         LakeError: it is not a Parquet file.
     """
-    with read_errors(path):
+    with convert_read_errors(path):
         footer = pq.read_metadata(path)
     if f"{PREFIX}{REMOVED_AT}".encode() in (footer.metadata or {}):
         return 0
@@ -159,12 +159,12 @@ def _remove_item(data: DataDir, item: ExpiredItem) -> None:
     elif item.kind == "folders of pulls" and item.partition is not None:
         remove_folder(data, item.partition)
     elif item.kind == "unpublished files" and item.partition is not None:
-        with partition_lock(data, item.partition), disk_errors(item.path):
+        with partition_lock(data, item.partition), convert_disk_errors(item.path):
             restore_interrupted(data, PULLED_TABLES, item.partition)
             item.path.unlink(missing_ok=True)
         remove_folder(data, item.partition)
     else:
-        with disk_errors(item.path):
+        with convert_disk_errors(item.path):
             if item.path.is_dir():
                 shutil.rmtree(item.path)
             else:
@@ -182,7 +182,7 @@ def _remove_payloads(data: DataDir, partition: Partition) -> None:
     with partition_lock(data, partition), Publication(data, partition, f"housekeeping-{uuid.uuid4()}") as publication:
         metadata = read_metadata(path)
         check_version(path, metadata)
-        with publication.open(REJECTED_ENROLLMENTS) as file, read_errors(path), pq.ParquetFile(path) as stored:
+        with publication.open(REJECTED_ENROLLMENTS) as file, convert_read_errors(path), pq.ParquetFile(path) as stored:
             for batch in stored.iter_batches(columns=[name for name in stored.schema_arrow.names if name != "payload"]):
                 file.write(_clear_payloads(conform(batch, REJECTED_ENROLLMENTS)))
             provenance = {name: value for name, value in metadata.items() if name not in _WRITER_KEYS}

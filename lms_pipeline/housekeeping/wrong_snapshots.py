@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from lms_pipeline.errors import WrongUseError
-from lms_pipeline.lake.disk import disk_errors
+from lms_pipeline.lake.disk import convert_disk_errors
 from lms_pipeline.lake.lock import partition_lock, remove_folder
 from lms_pipeline.lake.paths import DATA_FILE, DataDir, Partition
 from lms_pipeline.tables.catalog import TABLES
@@ -52,7 +52,7 @@ def remove_snapshot(data: DataDir, partition: Partition) -> list[Path]:
     with partition_lock(data, partition):
         files = find_snapshot_files(data, partition)
         for path in files:
-            with disk_errors(path):
+            with convert_disk_errors(path):
                 path.unlink(missing_ok=True)
             with suppress(OSError):  # it holds other files
                 path.parent.rmdir()

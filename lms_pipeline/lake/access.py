@@ -12,7 +12,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from lms_pipeline.lake.disk import disk_errors
+from lms_pipeline.lake.disk import convert_disk_errors
 from lms_pipeline.lake.paths import DataDir
 from lms_pipeline.settings import Settings
 
@@ -53,7 +53,7 @@ def restrict_access(settings: Settings) -> None:
 
 def _open_root(root: Path) -> None:
     """Let the group enter the data directory itself; what else lies in it is not ours."""
-    with disk_errors(root):
+    with convert_disk_errors(root):
         if root.exists() and root.stat().st_uid == os.geteuid():
             root.chmod(stat.S_IMODE(root.stat().st_mode) | 0o050)
 
@@ -67,7 +67,7 @@ def _repair(top: Path, umask: int) -> int:
     is_right = stat.S_IMODE(status.st_mode) == _find_mode(status, umask)
     if is_right or status.st_uid != os.geteuid() or stat.S_ISLNK(status.st_mode):
         return 0
-    with disk_errors(top):
+    with convert_disk_errors(top):
         return sum(_set_mode(path, umask) for path in _walk(top))
 
 

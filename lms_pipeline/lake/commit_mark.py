@@ -10,7 +10,7 @@ import logging
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from lms_pipeline.lake.disk import LakeError, disk_errors, link_file, replace_file
+from lms_pipeline.lake.disk import LakeError, convert_disk_errors, link_file, replace_file
 from lms_pipeline.lake.files import read_metadata
 from lms_pipeline.lake.paths import DATA_FILE, DataDir, Partition
 from lms_pipeline.tables.pulled import UNIFIED_ENROLLMENTS
@@ -73,7 +73,7 @@ def restore_interrupted(data: DataDir, tables: Iterable[Table], partition: Parti
     for table in tables:
         kept = data.unpublished_file(table, partition, mark)
         if kept.exists():
-            with disk_errors(kept):
+            with convert_disk_errors(kept):
                 replace_file(kept, data.file(table, partition))
             log.warning("%s of %s is again as it was before an interrupted pull.", table.name, partition)
 

@@ -34,11 +34,11 @@ class Digest:
     def update(self, rows: pa.Table) -> None:
         """Add the hashes of rows."""
         with duckdb_session() as connection:
-            for some in iter_slices(rows, MAX_SLICE_BYTES):
-                if some.nbytes > MAX_SLICE_BYTES:
-                    self._add(_hash_large_row(some))
+            for part in iter_slices(rows, MAX_SLICE_BYTES):
+                if part.nbytes > MAX_SLICE_BYTES:
+                    self._add(_hash_large_row(part))
                     continue
-                connection.register("added", some)
+                connection.register("added", part)
                 ((high, low),) = connection.sql(load_sql(__package__, "digest.sql")).fetchall()
                 self._add((int(high) << 64) + int(low))
 

@@ -37,7 +37,7 @@ class LakeError(LmsPipelineError):
 
 
 @contextmanager
-def disk_errors(path: Path) -> Iterator[None]:
+def convert_disk_errors(path: Path) -> Iterator[None]:
     """Raise errors of writing `path` as one sentence.
 
     Raises:
@@ -67,7 +67,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
         LakeError: the file can't be written.
     """
     new = path.with_suffix(".new")
-    with disk_errors(path):
+    with convert_disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             yield new
@@ -83,7 +83,7 @@ def link_file(path: Path, link: Path) -> Path:
     Raises:
         LakeError: it can't be written.
     """
-    with disk_errors(link):
+    with convert_disk_errors(link):
         link.parent.mkdir(parents=True, exist_ok=True)
         link.unlink(missing_ok=True)
         try:
@@ -138,7 +138,7 @@ def measure_free_space(data: DataDir, partition: Partition) -> FreeSpace:
     Raises:
         LakeError: the disk can't be read.
     """
-    with disk_errors(data.root):
+    with convert_disk_errors(data.root):
         existing = next(folder for folder in (data.root, *data.root.parents) if folder.exists())
         free = shutil.disk_usage(existing).free
     # a rerun leaves as much as the snapshot that it replaces: the day itself counts too

@@ -45,7 +45,7 @@ def duckdb_session(spill_to: Path | None = None, threads: int | None = None) -> 
         database = _idle.pop()
     except IndexError:  # no check before it: another thread may pop the last one in between
         database = duckdb.connect()
-    with ExitStack() as on_error, memory_errors(spill_to):
+    with ExitStack() as on_error, convert_memory_errors(spill_to):
         on_error.callback(database.close)
         database.execute("SET memory_limit = $limit", {"limit": MEMORY_LIMIT})
         database.execute("SET temp_directory = $folder", {"folder": str(spill_to or "")})
@@ -63,7 +63,7 @@ def duckdb_session(spill_to: Path | None = None, threads: int | None = None) -> 
 
 
 @contextmanager
-def memory_errors(spill_to: Path | None) -> Iterator[None]:
+def convert_memory_errors(spill_to: Path | None) -> Iterator[None]:
     """Raise DuckDB's errors of too little memory as one sentence; `spill_to` is where its queries spill.
 
     Raises:

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lms_pipeline.lake.digest import Digest
-from lms_pipeline.lake.disk import LakeError, disk_errors, sync
+from lms_pipeline.lake.disk import LakeError, convert_disk_errors, sync
 from lms_pipeline.lake.slices import iter_slices
 from lms_pipeline.tables.schema import SCHEMA_VERSION, Table, arrow_schema
 
@@ -51,7 +51,7 @@ class RowGroupWriter:
         self._on_write = on_write
         self._buffer: list[pa.RecordBatch] = []
         self._buffered_rows = self._buffered_bytes = 0
-        with disk_errors(path):
+        with convert_disk_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             self._writer: pq.ParquetWriter | None = pq.ParquetWriter(
                 path, schema, compression=compression, write_batch_size=ROWS_PER_SIZE_CHECK
@@ -78,12 +78,12 @@ class RowGroupWriter:
         if not batch.num_rows:
             return
         self.rows += batch.num_rows
-        for some in iter_slices(batch, MAX_GROUP_BYTES):
-            if self._buffered_bytes + some.nbytes > MAX_GROUP_BYTES:
+        for part in iter_slices(batch, MAX_GROUP_BYTES):
+            if self._buffered_bytes + part.nbytes > MAX_GROUP_BYTES:
                 self._write_first(self._buffered_rows)
-            self._buffered_rows += some.num_rows
-            self._buffered_bytes += some.nbytes
-            self._buffer.append(some)
+            self._buffered_rows += part.num_rows
+            self._buffered_bytes += part.nbytes
+            self._buffer.append(part)
             if self._buffered_rows >= ROWS_PER_GROUP:
                 self._write_first(self._buffered_rows // ROWS_PER_GROUP * ROWS_PER_GROUP)
 
@@ -96,7 +96,7 @@ class RowGroupWriter:
         if self._writer is None:
             return
         self._write_first(self._buffered_rows)
-        with disk_errors(self.path):
+        with convert_disk_errors(self.path):
             self._writer.add_key_value_metadata(dict(metadata or {}))
             self._writer.close()
             self._writer = None
@@ -120,7 +120,7 @@ class RowGroupWriter:
             return
         if self._on_write is not None:
             self._on_write(rows)
-        with disk_errors(self.path):
+        with convert_disk_errors(self.path):
             self._writer.write_table(rows, row_group_size=ROWS_PER_GROUP)
 
 
@@ -161,7 +161,7 @@ class TableFile(RowGroupWriter):
         self._write_first(self._buffered_rows)  # the digest is over all rows
         entries = {"schema_version": str(SCHEMA_VERSION), **(metadata or {}), "digest": self._digest.hexdigest()}
         super().close({f"{PREFIX}{name}": value for name, value in entries.items()})
-        with disk_errors(self.path):
+        with convert_disk_errors(self.path):
             sync(self.path)
 
 
@@ -191,7 +191,7 @@ def check_version(path: Path, metadata: dict[str, str]) -> None:
 
 
 @contextmanager
-def read_errors(path: Path) -> Iterator[None]:
+def convert_read_errors(path: Path) -> Iterator[None]:
     """Raise errors of reading a file, or the files of a folder, as one sentence.
 
     Raises:
@@ -211,7 +211,7 @@ def read_metadata(path: Path) -> dict[str, str]:
     Raises:
         LakeError: it can't be read, or is no Parquet file.
     """
-    with read_errors(path):
+    with convert_read_errors(path):
         entries = pq.read_metadata(path).metadata or {}
     prefix = PREFIX.encode()
     return {
@@ -225,6 +225,6 @@ def count_rows(path: Path) -> int:
     Raises:
         LakeError: it can't be read, or is no Parquet file.
     """
-    with read_errors(path):
+    with convert_read_errors(path):
         rows: int = pq.read_metadata(path).num_rows
     return rows

@@ -13,7 +13,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from lms_pipeline.errors import LmsPipelineError
-from lms_pipeline.lake.disk import disk_errors
+from lms_pipeline.lake.disk import convert_disk_errors
 from lms_pipeline.lake.paths import DataDir, Partition
 
 
@@ -32,7 +32,7 @@ def partition_lock(data: DataDir, partition: Partition) -> Iterator[Path]:
         LakeError: the lock can't be written.
     """
     folder = data.pull_folder(partition)
-    with disk_errors(folder):
+    with convert_disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
         lock = FileLock(folder / "lock", blocking=False)
         try:
@@ -59,5 +59,5 @@ def remove_folder(data: DataDir, partition: Partition) -> None:
         LockedError: a run holds the lock.
         LakeError: the folder can't be removed.
     """
-    with partition_lock(data, partition), disk_errors(data.pull_folder(partition)):
+    with partition_lock(data, partition), convert_disk_errors(data.pull_folder(partition)):
         shutil.rmtree(data.pull_folder(partition))

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lms_pipeline.lake.commit_mark import keep_committed_files
-from lms_pipeline.lake.disk import LakeError, disk_errors, replace_file
+from lms_pipeline.lake.disk import LakeError, convert_disk_errors, replace_file
 from lms_pipeline.lake.engine import duckdb_session
 from lms_pipeline.lake.files import TableFile, count_rows
 from lms_pipeline.lake.paths import DATA_FILE, DataDir, Partition
@@ -95,7 +95,7 @@ class Publication:
         kept = keep_committed_files(self._data, self.partition, [file.table for file, _ in audited])
         for file, rows in audited:
             target = self._data.file(file.table, self.partition)
-            with disk_errors(target):
+            with convert_disk_errors(target):
                 replace_file(file.path, target)
             published.append(Published(file.table, self.partition, target, rows))
         for path in kept:
@@ -142,7 +142,7 @@ def remove_leftovers(data: DataDir, tables: Iterable[Table], partition: Partitio
     """
     for table in tables:
         folder = data.file(table, partition).parent
-        with disk_errors(folder):
+        with convert_disk_errors(folder):
             for path in folder.glob(f".{DATA_FILE}.*"):
                 path.unlink(missing_ok=True)
 
@@ -234,7 +234,7 @@ class RowDrop:
         """Whether none is left of at least one row."""
         return self.rows == 0 < self.rows_before
 
-    def exceeds(self, max_drop: float) -> bool:
+    def is_too_large(self, max_drop: float) -> bool:
         """Return whether the snapshot is refused: none is left, or a larger share than `max_drop` is missing."""
         return self.is_to_none or self.share > max_drop
 
@@ -260,7 +260,7 @@ def refuse_row_drop(data: DataDir, partition: Partition, rows: int, max_drop: fl
         RowDropError: it lacks them.
     """
     drop = measure_row_drop(data, partition, rows)
-    if drop.exceeds(max_drop):
+    if drop.is_too_large(max_drop):
         found = "no enrollment" if drop.is_to_none else f"{rows:,} enrollments"
         before = f"where {drop.day_before} has {drop.rows_before:,}"
         raise RowDropError(f"{partition} would have {found} {before}{_describe_drop(drop, max_drop)}")
@@ -281,7 +281,7 @@ def refuse_short_list(partition: Partition, name: str, received: int, missing: i
     """
     announced = received + missing
     drop = RowDrop(received, announced, None)
-    if drop.exceeds(max_drop):
+    if drop.is_too_large(max_drop):
         found = "none" if drop.is_to_none else f"{received:,}"
         raise RowDropError(
             f"The list of {name} of {partition} ends after {found} of the {announced:,} that it announced"

@@ -16,7 +16,7 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from lms_pipeline.lake.commit_mark import find_kept_file, read_commit_mark
-from lms_pipeline.lake.files import check_version, read_errors, read_metadata
+from lms_pipeline.lake.files import check_version, convert_read_errors, read_metadata
 from lms_pipeline.lake.paths import DataDir, Partition, check_account_id
 from lms_pipeline.settings import Settings
 from lms_pipeline.tables.catalog import table_named
@@ -83,7 +83,7 @@ def read(
         return found.to_table()
     except (OSError, pa.ArrowInvalid):
         for file in files:  # name the file that is damaged
-            with read_errors(Path(file)), pq.ParquetFile(file) as damaged:
+            with convert_read_errors(Path(file)), pq.ParquetFile(file) as damaged:
                 damaged.read()
         raise
 

@@ -1,6 +1,6 @@
 """Arrow rows cut into slices by their size in bytes.
 
-Belongs here: the cut alone. What is done slice by slice is in the modules that call it.
+Belongs here: only the cut. What is done slice by slice is in the modules that call it.
 """
 
 from __future__ import annotations

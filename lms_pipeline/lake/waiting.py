@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from lms_pipeline.lake.disk import atomic_write, disk_errors
+from lms_pipeline.lake.disk import atomic_write, convert_disk_errors
 from lms_pipeline.lake.paths import BadIdError, DataDir, Partition, parse_folder
 
 FILE_NAME = "continues_later.json"
@@ -69,7 +69,7 @@ def save_waiting(data: DataDir, pull: WaitingPull) -> None:
         LakeError: the file can't be written.
     """
     path = _build_path(data, pull.partition)
-    with disk_errors(path), atomic_write(path) as new:
+    with convert_disk_errors(path), atomic_write(path) as new:
         new.write_bytes(msgspec.json.encode(pull))
 
 
@@ -80,7 +80,7 @@ def take_waiting(data: DataDir, partition: Partition) -> WaitingPull | None:
         LakeError: the file can't be removed.
     """
     path, pull = _build_path(data, partition), read_waiting(data, partition)
-    with disk_errors(path):
+    with convert_disk_errors(path):
         path.unlink(missing_ok=True)
     return pull
 

@@ -18,8 +18,8 @@ import pyarrow.parquet as pq
 from filelock import FileLock
 
 from lms_pipeline.lake.commit_mark import restore_interrupted
-from lms_pipeline.lake.disk import LakeError, atomic_write, disk_errors
-from lms_pipeline.lake.files import read_errors
+from lms_pipeline.lake.disk import LakeError, atomic_write, convert_disk_errors
+from lms_pipeline.lake.files import convert_read_errors
 from lms_pipeline.lake.lock import LockedError, partition_lock
 from lms_pipeline.lake.paths import DATA_FILE, DataDir, Partition, parse_folder
 from lms_pipeline.lake.reading import PARTITION_SCHEMA, find_committed
@@ -82,7 +82,7 @@ def build_warehouse(data: DataDir) -> WarehouseBuild:
     """
     folder = data.state / "warehouse"
     build = folder / f"lms-{uuid.uuid4().hex}.duckdb"
-    with disk_errors(folder):
+    with convert_disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / "lock"):
             try:
@@ -166,7 +166,7 @@ def _find_damaged_files(data: DataDir) -> dict[Path, str]:
         for partition in data.find_partitions(table):
             path = data.file(table, partition)
             try:
-                with read_errors(path), pq.ParquetFile(path) as file:
+                with convert_read_errors(path), pq.ParquetFile(path) as file:
                     for _ in file.iter_batches():
                         pass
             except LakeError as error:

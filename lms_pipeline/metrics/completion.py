@@ -123,7 +123,7 @@ def open_completion(file: EnrollmentsFile) -> Iterator[Callable[[Table], pa.Reco
         utc_days = connection.view("utc_days").to_arrow_table()["utc_day"]
         connection.from_arrow(_build_local_days(file.calendar, utc_days)).create("local_days")
         connection.execute(load_sql("lms_pipeline.tables", "normalize_role.sql"))
-        with _sentinel_counter(connection):
+        with _provide_sentinel_counter(connection):
             _execute(connection, "enrollments.sql", "classify.sql", "counts.sql", "people.sql", "rates.sql")
 
         def read_rows(table: Table) -> pa.RecordBatchReader:
@@ -137,7 +137,7 @@ def open_completion(file: EnrollmentsFile) -> Iterator[Callable[[Table], pa.Reco
 
 
 @contextmanager
-def _sentinel_counter(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
+def _provide_sentinel_counter(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
     """Give the SQL the function `count_sentinel_dates` while the block runs: the session's database is used again."""
     from duckdb.sqltypes import BIGINT, VARCHAR
 

@@ -90,25 +90,25 @@ def _estimate_enrollments(
 ) -> str:
     """Return the end of the estimate: the calls for the enrollments, lists included."""
     learners, courses = sizes
-    each = job.options.calls_per_page
-    number = {1: "one", 2: "two"}[each]
+    calls_per_page = job.options.calls_per_page
+    number = {1: "one", 2: "two"}[calls_per_page]
     if choice.name == "sweep":
         if stored is None:
             return ""
         pages = -(-stored // job.options.page_size) or 1
-        return f": {_format_calls(job, list_calls + each * pages)}"
+        return f": {_format_calls(job, list_calls + calls_per_page * pages)}"
     if choice.name == "pairs":
         file = job.options.pairs_file
         pairs = learners * courses if file is None else sum(1 for _ in read_pairs(Path(file)))
-        return f": {_format_calls(job, list_calls + each * pairs)}"
+        return f": {_format_calls(job, list_calls + calls_per_page * pairs)}"
     rosters = courses if choice.name == "roster" else learners
     if stored is None:
-        limit = each * learners * courses
+        limit = calls_per_page * learners * courses
         return f": {rosters:,} calls for rosters, then {number} for each enrollment, {limit:,} at most"
     with TemporaryDirectory() as folder:
         previous = link_previous(data, job, choice.name, Path(folder))
     if previous is None or not job.may_carry:
-        return f": {_format_calls(job, list_calls + rosters + each * stored)}"
+        return f": {_format_calls(job, list_calls + rosters + calls_per_page * stored)}"
     rotation = -(-stored // job.options.rotation_days) if job.options.rotation_days else 0
-    calls = _format_calls(job, list_calls + each * rotation + rosters)
-    return f": {calls}, plus {number} call{'s' if each > 1 else ''} for each changed enrollment"
+    calls = _format_calls(job, list_calls + calls_per_page * rotation + rosters)
+    return f": {calls}, plus {number} call{'s' if calls_per_page > 1 else ''} for each changed enrollment"

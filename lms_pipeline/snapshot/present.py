@@ -13,7 +13,7 @@ from datetime import date, datetime
 from pathlib import Path
 
 from lms_pipeline.days import Calendar, DayNotOpenError, UnknownZoneError, WrongPresentError, load_zone
-from lms_pipeline.lake.disk import disk_errors
+from lms_pipeline.lake.disk import convert_disk_errors
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.truto.request import Request
 from lms_pipeline.truto.store import ResponseStore, StoredResponse
@@ -65,7 +65,7 @@ def _find_later_snapshot(data: DataDir, partition: Partition) -> Partition | Non
 
 def _record_zone(path: Path, calendar: Calendar) -> str:
     """Return the recorded time zone; the first process writes its own."""
-    with disk_errors(path):
+    with convert_disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             with path.open("x", encoding="utf-8") as file:

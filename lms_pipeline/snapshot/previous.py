@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from lms_pipeline.extract.plan import ROSTER_FINGERPRINTS, FetchPlan, PreviousSnapshot
 from lms_pipeline.lake.disk import LakeError, atomic_write, link_file
-from lms_pipeline.lake.files import PREFIX, check_version, read_errors, read_metadata
+from lms_pipeline.lake.files import PREFIX, check_version, convert_read_errors, read_metadata
 from lms_pipeline.lake.paths import DataDir
 from lms_pipeline.snapshot.job import SnapshotJob
 from lms_pipeline.tables.pulled import RAW_ENROLLMENTS, UNIFIED_ENROLLMENTS
@@ -51,7 +51,7 @@ def _is_usable(previous: PreviousSnapshot, expected: dict[str, str]) -> bool:
         check_version(path, read_metadata(path))
     run_id = read_metadata(previous.unified).get("run_id")
     metadata = read_metadata(previous.fingerprints)
-    with read_errors(previous.fingerprints):
+    with convert_read_errors(previous.fingerprints):
         has_columns = pq.read_schema(previous.fingerprints).names == ROSTER_FINGERPRINTS.names
     return (
         has_columns

@@ -293,7 +293,7 @@ def _publish_lists_only(context: SnapshotContext, files: ExitStack) -> SnapshotR
     for name, one in lists.items():
         if not one.is_offered:
             raise ListNotOfferedError(f"The LMS of account {job.account_id} gives no list of its {LISTS[name]}.")
-        if not _allows_drop(context):
+        if not _is_drop_allowed(context):
             refuse_short_list(job.partition, LISTS[name], one.received, one.missing, job.options.max_drop)
         one.file.close(context.describe("sweep", complete=complete))
     return SnapshotResult(
@@ -319,7 +319,7 @@ def _publish(
     audit_counts(
         received=rows.received, unified=writer.unified.rows, rejected=rows.rejected, duplicates=rows.duplicates.total
     )
-    if not _allows_drop(context):
+    if not _is_drop_allowed(context):
         max_drop = job.options.max_drop
         for name, one in (("users", lists.learners), ("courses", lists.courses)):
             refuse_short_list(job.partition, name, one.received, one.missing, max_drop)
@@ -336,7 +336,7 @@ def _publish(
     )
 
 
-def _allows_drop(context: SnapshotContext) -> bool:
+def _is_drop_allowed(context: SnapshotContext) -> bool:
     """Return whether far fewer rows may be published: a replay publishes what was published before."""
     return context.job.allow_drop or context.session.client.is_replay
 

@@ -19,6 +19,7 @@ from lms_pipeline.truto.errors import (
     ExpiredCursorError,
     PermanentError,
     TransientError,
+    UnreadableFormatError,
     build_cursor_error,
     is_missing_record,
     is_not_enrolled,
@@ -36,6 +37,7 @@ from lms_pipeline.truto.request import (
 )
 from lms_pipeline.truto.response import (
     BadBodyError,
+    OtherFormatError,
     Page,
     SingleRecord,
     read_page,
@@ -280,16 +282,27 @@ class TrutoClient:
 
     def _send(self, request: Request, read: Callable[[bytes, datetime], T]) -> Response[T]:
         """Send a request and store its response; one that `read` refuses is requested again, and never stored."""
+        other_formats: list[OtherFormatError] = []
 
         def receive(response: httpx.Response) -> Response[T]:
             body = _receive_body(response, request)
             received_at = self.now()
-            value = read(body, received_at)
+            try:
+                value = read(body, received_at)
+            except OtherFormatError as error:
+                other_formats.append(error)
+                raise
             if self._store is not None:
                 self._store.put(request.key, StoredResponse(OK, received_at, body))
             return Response(response.headers, value)
 
-        return self._transport.fetch(request, receive)
+        try:
+            return self._transport.fetch(request, receive)
+        except TransientError as error:
+            if not other_formats or error.status is not None:
+                raise
+            todo = "the LMS has no raw records that can be read"
+            raise UnreadableFormatError(f"The response {other_formats[-1]}", request=request.label, todo=todo) from None
 
 
 def _receive_body(response: httpx.Response, request: Request) -> bytes:

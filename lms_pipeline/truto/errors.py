@@ -79,6 +79,10 @@ class PermanentError(TrutoError):
     """Sending the request again brings the same response."""
 
 
+class UnreadableFormatError(PermanentError):
+    """In each attempt the body was a text of another format than JSON."""
+
+
 class ExpiredCursorError(PermanentError):
     """The cursor to the next page is refused: only the first page leads on."""
 

@@ -172,7 +172,7 @@ class SharedRateLimiter:
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
-        with self._lock, self._map_errors():
+        with self._lock, self._convert_errors():
             self._database.execute("BEGIN IMMEDIATE")
             try:
                 yield self._database
@@ -183,7 +183,7 @@ class SharedRateLimiter:
 
     def _open(self) -> sqlite3.Connection:
         """Open the file. A damaged one costs nothing to lose: it is set aside, and counting begins again."""
-        with self._map_errors():
+        with self._convert_errors():
             self._path.parent.mkdir(parents=True, exist_ok=True)
             try:
                 return _connect(self._path)
@@ -200,7 +200,7 @@ class SharedRateLimiter:
                 return _connect(self._path)
 
     @contextmanager
-    def _map_errors(self) -> Iterator[None]:
+    def _convert_errors(self) -> Iterator[None]:
         try:
             yield
         except (sqlite3.Error, OSError) as error:

@@ -27,6 +27,12 @@ MAX_CURSOR_LENGTH = 8_000
 MAX_COUNT_DIGITS = 18
 """Digits of a count that is sent as text; a longer one is not read."""
 
+MAX_SEARCHED_BYTES = 1_000
+"""Bytes of a body in which its format is looked for."""
+
+_CONTROL_BYTE = re.compile(rb"[\x00-\x08\x0e-\x1f]")
+"""A byte that compressed data have early, and no text has."""
+_TRIED_AGAIN = (b"{", b"[", b"null", b"<!doctype html", b"<html")
 _LONE_SURROGATE = re.compile(
     rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(\\u[dD][89a-fA-F][0-9a-fA-F]{2})|\\."
 )
@@ -51,6 +57,13 @@ class FailedBodyError(BadBodyError):
     def __init__(self, failure: Failure) -> None:
         super().__init__("says that the request failed")
         self.failure = failure
+
+
+class OtherFormatError(BadBodyError):
+    """The body of a provider's own records is neither a JSON object nor a list, and no page of HTML: XML or CSV, say."""
+
+    def __init__(self) -> None:
+        super().__init__("is neither a JSON object nor a list")
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,11 +168,14 @@ def read_raw_page(body: bytes, received_at: datetime) -> Page:
     An object under `result` is one record: its keys are the provider's.
 
     Raises:
+        OtherFormatError: the body has another format.
         BadBodyError: as for `read_page`.
     """
+    if _has_other_format(body):
+        raise OtherFormatError
     body, value, is_repaired = _decode(body, _RECORDS)
     if isinstance(value, dict):
-        if _may_be_envelope(value):
+        if _is_possible_envelope(value):
             check_envelope(value)
         if is_envelope(value):
             envelope = _decode(body, _ENVELOPE)[1]
@@ -173,6 +189,13 @@ def read_raw_page(body: bytes, received_at: datetime) -> Page:
     records = value if isinstance(value, list) else [msgspec.Raw(body.strip())]
     _check_records(records)
     return Page(records, None, is_partial=False, received_at=received_at, is_repaired=is_repaired, has_envelope=False)
+
+
+def _has_other_format(body: bytes) -> bool:
+    """Return whether a body is a text, but neither JSON, which may be cut short, nor HTML, which servers send in trouble."""
+    start = body[:MAX_SEARCHED_BYTES].lstrip()
+    is_text = bool(start) and _CONTROL_BYTE.search(start) is None
+    return is_text and not start.lower().startswith(_TRIED_AGAIN)
 
 
 def read_raw_pair(body: bytes, received_at: datetime) -> Page:
@@ -275,10 +298,10 @@ def is_envelope(members: dict[str, msgspec.Raw]) -> bool:
     """Return whether an object is Truto's envelope: with no other keys, or with a cursor and those of a success."""
     if members.keys() <= _ENVELOPE_KEYS:
         return bool(members.keys() & {"result", "results"})
-    return "next_cursor" in members and _may_be_envelope(members)
+    return "next_cursor" in members and _is_possible_envelope(members)
 
 
-def _may_be_envelope(members: dict[str, msgspec.Raw]) -> bool:
+def _is_possible_envelope(members: dict[str, msgspec.Raw]) -> bool:
     """Return whether an object has a list of records, or null for it, and otherwise only keys of envelopes and errors."""
     found = [bytes(memoryview(members[name])[:1]) for name in ("result", "results") if name in members]
     return bool(found) and set(found) <= {b"[", b"n", b"{"} and has_only_known_fields(members)

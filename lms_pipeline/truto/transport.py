@@ -82,7 +82,7 @@ class HttpTransport:
             self.count += 1
         extensions = {"label": request.label}
         with (
-            _map_errors(request.label),
+            _convert_errors(request.label),
             self._http.stream("GET", request.path, params=request.parameters, extensions=extensions) as response,
         ):
             server_time = parse_http_date(response.headers.get("date", ""))
@@ -150,7 +150,7 @@ def _limit(pieces: Iterable[bytes], request: Request) -> Iterator[bytes]:
 
 
 @contextmanager
-def _map_errors(label: str) -> Iterator[None]:
+def _convert_errors(label: str) -> Iterator[None]:
     """Raise httpx's connection errors as ours: their messages hold no secrets, but are not for people."""
     try:
         yield

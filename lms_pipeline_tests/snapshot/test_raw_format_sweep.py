@@ -184,51 +184,6 @@ def respond(enrollments, raw):
     return answer
 
 
-class TestShortList:
-    """A raw list with fewer records than the unified one, of which nothing says that records are missing."""
-
-    @pytest.mark.parametrize(
-        ("raw", "stored"),
-        [
-            ([page()], 0),
-            ([ScriptedResponse(status=204)], 0),
-            ([page(None, None, None)], 0),
-            ([page({"id": "u1-c1"})], 1),
-            ([page({"id": "u1-c1"}, cursor="1"), page({"id": "u2-c1"}, None)], 2),
-            ([page({"id": "u1-c1"}, {"id": "u2-c1"}, cursor="1"), page()], 2),
-        ],
-    )
-    def test_makes_only_raw_incomplete(self, tmp_path, raw, stored):
-        with serve(respond([record("u1"), record("u2"), record("u3")], raw)) as server:
-            runner = SnapshotRunner(tmp_path, server.url)
-            result = runner.run(options=OPTIONS)
-        assert result.raw_gaps == f"{3 - stored:,} enrollments of account acme have no raw record."
-        assert {name: runner.read_metadata(name)["complete"] for name in TABLES} == {
-            name: "false" if name == "raw_enrollments" else "true" for name in TABLES
-        }
-        digests = read_digests(runner)
-        assert (replay(runner).raw_gaps, read_digests(runner)) == (result.raw_gaps, digests)
-
-    @pytest.mark.parametrize(
-        ("enrollments", "raw"),
-        [
-            ([], [page()]),
-            ([record("u1"), record("u2")], [page({"id": 1}, {"id": 2}, {"id": 3})]),
-            ([record("u1"), record("u1"), record("u2")], [page({"id": 1}, {"id": 2})]),
-        ],
-    )
-    def test_is_none_if_each_unified_enrollment_has_a_raw_record(self, tmp_path, enrollments, raw):
-        with serve(respond(enrollments, raw)) as server:
-            result = SnapshotRunner(tmp_path, server.url).run(options=OPTIONS)
-        assert result.raw_gaps is None
-
-    def test_lacks_the_rejected_records_too(self, tmp_path):
-        rejected = {"id": "x", "user": {}, "course": {"id": "c1"}}
-        with serve(respond([record("u1"), rejected], [page({"id": "u1-c1"})])) as server:
-            result = SnapshotRunner(tmp_path, server.url).run(options=OPTIONS)
-        assert result.raw_gaps == "1 enrollments of account acme have no raw record."
-
-
 class TestFiles:
     """The files that a sweep writes, each by a writer that must be closed before another one opens the same path."""
 

@@ -182,11 +182,11 @@ def test_the_share_is_relative_to_the_previous_rows(rows, previous, share):
     ],
 )
 def test_a_drop_is_refused_above_max_drop_from_five_rows_on_and_to_none_always(rows, previous, max_drop, is_refused):
-    assert RowDrop(rows, previous, DAY).exceeds(max_drop) is is_refused
+    assert RowDrop(rows, previous, DAY).is_too_large(max_drop) is is_refused
 
 
 @given(rows=st.integers(0, 10**7), previous=st.integers(0, 10**7), hundredths=st.integers(0, 100))
 def test_whole_hundredths_are_compared_exactly(rows, previous, hundredths):
     drops_to_none = rows == 0 and previous > 0
     drops_by_more = previous >= 5 and 100 * (previous - rows) > hundredths * previous
-    assert RowDrop(rows, previous, DAY).exceeds(hundredths / 100) is (drops_to_none or drops_by_more)
+    assert RowDrop(rows, previous, DAY).is_too_large(hundredths / 100) is (drops_to_none or drops_by_more)

@@ -1,4 +1,4 @@
--- Learner, course, source, status and enrollment id of the raw enrollments in "some_raw", into the table raw_statuses. The
+-- Learner, course, source, status and enrollment id of the raw enrollments in "raw_part", into the table raw_statuses. The
 -- status is read from the names that LMSs use; the id only from records in Truto's raw format, which may not name learner
 -- and course. Parameters: status_paths, id_paths (JSON paths).
 INSERT INTO raw_statuses
@@ -14,4 +14,4 @@ SELECT
         WHEN source = 'raw' AND json_valid(payload)
             THEN list_filter(json_extract_string(payload, $id_paths), lambda found: found IS NOT NULL)[1]
     END
-FROM some_raw
+FROM raw_part
