@@ -215,4 +215,4 @@ class Truto:
             TrutoError: Truto refuses it, or doesn't respond.
         """
         with self.connect() as client:
-            next(client.integrated_accounts(limit=1), None)
+            next(client.fetch_accounts(limit=1), None)

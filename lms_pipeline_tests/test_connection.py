@@ -31,7 +31,7 @@ def connect(tmp_path, monkeypatch):
         with serve(lambda _request: answer) as server:
             truto = Truto(Settings(data_dir=tmp_path, base_url=server.url, token=SecretStr("token"), **settings))
             with truto.connect((lambda _request: None) if is_pull else None) as client:
-                return len(list(client.pages("users", ListQuery("acme"))))
+                return len(list(client.fetch_pages("users", ListQuery("acme"))))
 
     return connect
 

@@ -57,7 +57,7 @@ def sync_with_truto(
     """
     data = DataDir(settings.data_dir)
     with connect() as client:
-        listed, received, missing = client.list_accounts()
+        listed, received, missing = client.fetch_account_list()
         known = {account.integration for account in registry.read_accounts()}
         integrations = [*settings.integrations, *_find_lms_integrations(client, listed, settings, known)]
     day = settings.calendar.find_latest_ended(settings.now())
@@ -122,7 +122,7 @@ def _find_lms_integrations(
     }
     for integration, account_id in others.items():
         try:
-            has_lms_model = client.capabilities(account_id).is_lms
+            has_lms_model = client.fetch_capabilities(account_id).is_lms
         except TrutoError as error:
             has_lms_model = integration in known
             log.warning("Failed to read the capabilities of %s: %s", integration, error)

@@ -75,10 +75,10 @@ class RawFormat:
         raw_query = convert_to_raw(query)
         if self.refusal is not None:
             with suppress(NotKeptError):
-                return self._stored.pair(raw_query)
+                return self._stored.fetch_pair(raw_query)
             return None
         try:
-            page = self._session.client.pair(raw_query)
+            page = self._session.client.fetch_pair(raw_query)
         except PermanentError as error:
             self._refuse(error)
             return None
@@ -106,10 +106,10 @@ class RawFormat:
     def _follow_pages(self) -> Iterator[Page]:
         if self.refusal is not None:
             with suppress(NotKeptError, RepeatedPageError):
-                yield from self._stored.pages("course-enrollments", self._query)
+                yield from self._stored.fetch_pages("course-enrollments", self._query)
         elif self._is_restarted:
             try:
-                yield from self._session.client.pages("course-enrollments", self._query)
+                yield from self._session.client.fetch_pages("course-enrollments", self._query)
             except (PermanentError, RepeatedPageError) as error:
                 self._refuse(error)
         else:

@@ -64,7 +64,7 @@ class FetchSession:
         """
         scope = format_list_scope(resource, round_, query.response_format)
         try:
-            for page in self.client.pages(resource, query, round_):
+            for page in self.client.fetch_pages(resource, query, round_):
                 self.started_lists.add(scope)
                 yield page
         except (ExpiredCursorError, RepeatedPageError) as error:

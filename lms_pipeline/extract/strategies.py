@@ -122,7 +122,7 @@ class RosterStrategy:
             yield PairBatch(is_gone=True)
 
     def _fetch(self, record_id: str) -> SingleRecord | None:
-        return self.session.client.record(self.source.resource, record_id, self.query)
+        return self.session.client.fetch_record(self.source.resource, record_id, self.query)
 
 
 @dataclass(frozen=True, slots=True)

@@ -108,7 +108,7 @@ def _has_roster(
 ) -> bool | None:
     """Return whether a record lists its enrollments; None if no record could be fetched."""
     for record_id in ids[:MAX_PROBES]:
-        record = session.client.record(resource, record_id, query)
+        record = session.client.fetch_record(resource, record_id, query)
         if record is not None:
             return read_roster_response(record.record, roster_key, record_id) is not None
     return None

@@ -105,7 +105,7 @@ def _fetch_pair(context: SnapshotContext, pair: Pair, raw_format: RawFormat | No
     """
     query = _build_pair_query(context.job, pair)
     try:
-        page = context.session.client.pair(query)
+        page = context.session.client.fetch_pair(query)
     except NO_CALL as error:
         return error
     if raw_format is None or page is None or not page.records:

@@ -146,7 +146,7 @@ class TrutoClient:
                 return Response(httpx.Headers(), read(stored.body, stored.received_at))
         return self._send(request, read)
 
-    def pages(self, resource: Resource, query: ListQuery, round_: int = 1) -> Iterator[Page]:
+    def fetch_pages(self, resource: Resource, query: ListQuery, round_: int = 1) -> Iterator[Page]:
         """Yield the pages of an account's list, until one names no next page; an empty page is not the end.
 
         With a store, each `round_` reads the list from its start.
@@ -162,7 +162,7 @@ class TrutoClient:
         read = PAGE_READERS[query.response_format]
         return self._follow_pages(lambda cursor: build_list_request(resource, query, cursor, round_), read)
 
-    def record(self, resource: Resource, record_id: str, query: ObjectQuery) -> SingleRecord | None:
+    def fetch_record(self, resource: Resource, record_id: str, query: ObjectQuery) -> SingleRecord | None:
         """Return a record by its id, which may hold more than in a list; None if its provider has none.
 
         Raises:
@@ -173,7 +173,7 @@ class TrutoClient:
             raise QueryError(f"The format {query.response_format} is no record: use `fetch`.")
         return self._fetch_if_present(build_record_request(resource, record_id, query), read_record, is_missing_record)
 
-    def pair(self, query: ListQuery) -> Page | None:
+    def fetch_pair(self, query: ListQuery) -> Page | None:
         """Return the enrollment of the query's learner in its course, unified or raw; None if there is none.
 
         Raises:
@@ -184,22 +184,22 @@ class TrutoClient:
             raise QueryError(f"The format {query.response_format} has no records: use `fetch`.")
         return self._fetch_if_present(build_pair_request(query), PAIR_READERS[query.response_format], is_not_enrolled)
 
-    def integrated_accounts(self, limit: int | None = None) -> Iterator[IntegratedAccount]:
+    def fetch_accounts(self, limit: int | None = None) -> Iterator[IntegratedAccount]:
         """Yield the accounts that the token can see, of every integration, from pages of `limit` accounts.
 
         Raises:
-            TrutoError: as for `pages`.
+            TrutoError: as for `fetch_pages`.
         """
         for page in self._follow_account_pages(limit):
             yield from read_accounts(page.records)
 
-    def list_accounts(self) -> tuple[list[IntegratedAccount], int, int]:
+    def fetch_account_list(self) -> tuple[list[IntegratedAccount], int, int]:
         """Return all accounts, how many records were received, and by how many the list ended before its announced length.
 
         The list starts again once, if a cursor is refused or leads back.
 
         Raises:
-            TrutoError: as for `pages`.
+            TrutoError: as for `fetch_pages`.
         """
         try:
             return self._collect_accounts()
@@ -223,7 +223,7 @@ class TrutoClient:
                 raise TransientError("A part of the accounts is missing", request=label, todo="try again later")
             yield page
 
-    def capabilities(self, account_id: str) -> Capabilities:
+    def fetch_capabilities(self, account_id: str) -> Capabilities:
         """Return the unified models of an account, without a request to its LMS.
 
         Raises:

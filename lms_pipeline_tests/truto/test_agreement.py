@@ -193,7 +193,8 @@ def fetch_with_client(client: TrutoClient, page_query: PageQuery) -> list[Any]:
             cursor = page["next_cursor"]
         return results
     return [
-        [json.loads(bytes(record)) for record in page.records] for page in client.pages("course-enrollments", query)
+        [json.loads(bytes(record)) for record in page.records]
+        for page in client.fetch_pages("course-enrollments", query)
     ]
 
 

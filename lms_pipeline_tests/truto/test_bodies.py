@@ -25,7 +25,7 @@ LABEL = "GET /unified/lms/users of account acme"
 
 def records_of(response: ScriptedResponse) -> list[str]:
     with ScriptedClient(response, retry_policy=ONCE) as client:
-        return [bytes(record).decode() for page in client.pages("users", ALL) for record in page.records]
+        return [bytes(record).decode() for page in client.fetch_pages("users", ALL) for record in page.records]
 
 
 def failure_of(response: ScriptedResponse) -> TrutoError:
@@ -40,7 +40,7 @@ def failure_over_a_socket(response: ScriptedResponse) -> TrutoError:
         TrutoClient(server.url, TOKEN, retry_policy=ONCE, timeout=0.05) as client,
         pytest.raises(TrutoError) as caught,
     ):
-        list(client.pages("users", ALL))
+        list(client.fetch_pages("users", ALL))
     return caught.value
 
 
@@ -84,32 +84,32 @@ class TestNoContent:
         store = Store()
         with ScriptedClient(NOTHING, store=store) as client:
             query = ListQuery("acme", response_format=response_format)
-            pages = [*client.pages("users", query), *client.pages("users", query)]
+            pages = [*client.fetch_pages("users", query), *client.fetch_pages("users", query)]
         assert [(len(page.records), page.next_cursor) for page in pages] == [(0, None)] * 2
         assert len(client.received) == 1
 
     def test_is_the_end_of_a_list_that_had_pages(self):
         with ScriptedClient(page("a", cursor="1"), NOTHING) as client:
-            assert [len(page.records) for page in client.pages("users", ALL)] == [1, 0]
+            assert [len(page.records) for page in client.fetch_pages("users", ALL)] == [1, 0]
 
     def test_is_a_list_without_accounts(self):
         with ScriptedClient(NOTHING) as client:
-            assert list(client.integrated_accounts()) == []
+            assert list(client.fetch_accounts()) == []
 
     def test_is_a_pair_without_an_enrollment(self):
         with ScriptedClient(NOTHING) as client:
-            pair = client.pair(ListQuery("acme", user=UserFilter("u1"), course=CourseFilter("c1")))
+            pair = client.fetch_pair(ListQuery("acme", user=UserFilter("u1"), course=CourseFilter("c1")))
         assert pair is not None
         assert pair.records == []
 
     def test_is_a_record_that_is_gone(self):
         with ScriptedClient(NOTHING, store=Store()) as client:
-            assert [client.record("users", "u1", ObjectQuery("acme")) for _ in range(2)] == [None, None]
+            assert [client.fetch_record("users", "u1", ObjectQuery("acme")) for _ in range(2)] == [None, None]
         assert len(client.received) == 1
 
     def test_is_no_answer_about_capabilities(self):
         with ScriptedClient(NOTHING) as client, pytest.raises(PermanentError) as caught:
-            client.capabilities("acme")
+            client.fetch_capabilities("acme")
         assert str(caught.value) == (
             "The response has no content (GET /integrated-account/{id}/capabilities of account acme, status 204): "
             "look at the account in Truto."
@@ -178,7 +178,7 @@ def test_a_closed_port_is_named_as_no_connection_after_all_attempts():
     time = FakeTime()
     with TrutoClient(f"http://{host}:{port}", TOKEN, cooldowns=time.cooldowns()) as client:
         with pytest.raises(TransientError, match=r"^No connection \(GET .*\): check the network and TRUTO_"):
-            list(client.pages("users", ALL))
+            list(client.fetch_pages("users", ALL))
         assert client.requests == 6
     assert len(time.waits) == 5
 
@@ -190,7 +190,7 @@ def test_a_request_whose_connection_is_cut_is_sent_again():
         serve(lambda _request: next(responses)) as server,
         TrutoClient(server.url, TOKEN, cooldowns=time.cooldowns()) as client,
     ):
-        assert len(list(client.pages("users", ALL))) == 1
+        assert len(list(client.fetch_pages("users", ALL))) == 1
         assert client.requests == 2
     assert len(time.waits) == 1
 

@@ -40,7 +40,7 @@ def read(body: bytes, encoding: str | None, status: int = 200) -> list[str]:
     headers = {} if encoding is None else {"Content-Encoding": encoding}
     once = RetryPolicy(max_attempts=1, max_attempts_unavailable=1)
     with ScriptedClient(ScriptedResponse(body, status, headers), retry_policy=once) as client:
-        return [bytes(record).decode() for page in client.pages("users", ALL) for record in page.records]
+        return [bytes(record).decode() for page in client.fetch_pages("users", ALL) for record in page.records]
 
 
 def read_failure(body: bytes, encoding: str | None, status: int = 200) -> TrutoError:

@@ -29,12 +29,12 @@ def test_another_client_of_the_account_waits_too():
             TrutoClient(sandbox.url, sandbox.token, cooldowns=cooldowns) as other,
         ):
             with pytest.raises(TransientError):
-                list(one.pages("users", ListQuery(SWEEPING)))
+                list(one.fetch_pages("users", ListQuery(SWEEPING)))
             assert time.waits == []
             sandbox.clear_faults()
-            list(other.pages("users", ListQuery(PAIRED)))
+            list(other.fetch_pages("users", ListQuery(PAIRED)))
             assert time.waits == []
-            list(other.pages("users", ListQuery(SWEEPING)))
+            list(other.fetch_pages("users", ListQuery(SWEEPING)))
             assert time.waits == [7]
 
 
@@ -59,7 +59,7 @@ def test_all_threads_wait_when_one_receives_a_429():
 
         def fetch(*, first: bool) -> int:
             assert first or is_limited.wait(timeout=30)
-            return len(list(client.pages("users", ListQuery(SWEEPING))))
+            return len(list(client.fetch_pages("users", ListQuery(SWEEPING))))
 
         futures = [workers.submit(fetch, first=first) for first in (True, False, False, False)]
         assert [future.result() for future in futures] == [1] * 4
@@ -72,7 +72,7 @@ def test_a_limit_that_a_response_used_up_is_waited_for_and_not_met():
     spent = {"ratelimit-limit": "2;w=10", "ratelimit-remaining": "0", "ratelimit-reset": "8"}
     responses[1].headers.update(spent)
     with ScriptedClient(*responses) as client:
-        assert len(list(client.pages("users", ALL))) == 3
+        assert len(list(client.fetch_pages("users", ALL))) == 3
     assert client.waits == [8]
 
 
@@ -80,9 +80,9 @@ def test_a_limit_that_a_response_used_up_is_waited_for_and_not_met():
 def test_a_429_that_demands_no_wait_starts_the_usual_cooldown(headers):
     with ScriptedClient(refusal(429, headers=headers), page(), retry_policy=RetryPolicy(max_attempts=1)) as client:
         with pytest.raises(TransientError):
-            list(client.pages("users", ALL))
+            list(client.fetch_pages("users", ALL))
         assert client.waits == []
-        list(client.pages("users", ALL))
+        list(client.fetch_pages("users", ALL))
     assert client.waits == [10]
 
 
@@ -90,7 +90,7 @@ def test_a_sweep_under_the_limit_of_a_provider_is_never_refused():
     """The sandbox counts in real seconds; with a window of 1 s the waits are real."""
     with running(SmallWorld(8)) as sandbox, TrutoClient(sandbox.url, sandbox.token) as client:
         sandbox.switch(Switches(provider_tier=Tier(3, 1)))
-        assert sum(len(one.records) for one in client.pages("users", ListQuery(SWEEPING, limit=1))) == 8
+        assert sum(len(one.records) for one in client.fetch_pages("users", ListQuery(SWEEPING, limit=1))) == 8
         assert sandbox.stats()["limited"] == {}
 
 
@@ -122,6 +122,6 @@ def test_a_cooldown_that_is_extended_meanwhile_is_waited_for_to_its_new_end():
 def test_no_cooldown_is_longer_than_the_longest_wait():
     with ScriptedClient(refusal(429, headers={"Retry-After": "86400"}), page()) as client:
         with pytest.raises(TransientError):
-            list(client.pages("users", ALL))
-        list(client.pages("users", ALL))
+            list(client.fetch_pages("users", ALL))
+        list(client.fetch_pages("users", ALL))
     assert client.waits == [RetryPolicy().max_wait_seconds]

@@ -19,7 +19,7 @@ REMOTE: dict[str, Any] = {"truto_is_remote_error": True}
 def error_of(response: ScriptedResponse) -> TrutoError:
     """Return the error of one attempt."""
     with ScriptedClient(response, retry_policy=RetryPolicy(1, 1)) as client, pytest.raises(TrutoError) as caught:
-        list(client.pages("users", ALL))
+        list(client.fetch_pages("users", ALL))
     assert len(client.received) == 1
     return caught.value
 
@@ -182,7 +182,7 @@ def test_no_token_address_or_cursor_is_in_an_error_or_a_log(caplog):
     query = ListQuery("acme", user=UserFilter("ann.example@example.org"))
     with ScriptedClient(*responses) as client:
         with pytest.raises(PermanentError) as caught:
-            list(client.pages("course-enrollments", query))
+            list(client.fetch_pages("course-enrollments", query))
         texts = [str(caught.value), repr(caught.value), repr(client), repr(vars(caught.value))]
     assert len(client.received) == 3
     texts += [record.getMessage() + json.dumps(vars(record), default=repr) for record in caplog.records]

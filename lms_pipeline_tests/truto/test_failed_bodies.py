@@ -184,7 +184,7 @@ def texts(pages) -> list[str]:
 def test_a_page_that_says_that_it_failed_is_requested_again(signs, records, key):
     failed = respond({key: records, "next_cursor": None, **signs})
     with ScriptedClient(failed, page("a")) as client:
-        assert texts(client.pages("users", ALL)) == ['"a"']
+        assert texts(client.fetch_pages("users", ALL)) == ['"a"']
     assert [request.query for request in client.received] == [[("integrated_account_id", "acme")]] * 2
 
 
@@ -194,7 +194,7 @@ def test_a_later_page_that_says_that_it_failed_is_requested_again_and_never_the_
     responses = [page("a", cursor="1"), page("b", cursor="2"), failed, page("c")]
     store = Store()
     with ScriptedClient(*responses, store=store) as client:
-        assert texts(client.pages("course-enrollments", ALL)) == ['"a"', '"b"', '"c"']
+        assert texts(client.fetch_pages("course-enrollments", ALL)) == ['"a"', '"b"', '"c"']
     assert [dict(request.query).get("next_cursor") for request in client.received] == [None, "1", "2", "2"]
     assert [one.body for one in store.values()] == [response.body for response in responses if response is not failed]
 
@@ -202,20 +202,20 @@ def test_a_later_page_that_says_that_it_failed_is_requested_again_and_never_the_
 @EVERY_SIGN
 def test_a_raw_page_that_says_that_it_failed_is_requested_again(signs):
     with ScriptedClient(respond({"result": [], "next_cursor": None, **signs}), page("a")) as client:
-        assert texts(client.pages("users", RAW)) == ['"a"']
+        assert texts(client.fetch_pages("users", RAW)) == ['"a"']
 
 
 @EVERY_SIGN
 def test_a_page_of_accounts_that_says_that_it_failed_is_requested_again(signs):
     responses = [page({"id": "one"}, cursor="1"), respond({"result": [], **signs}), page({"id": "two"})]
     with ScriptedClient(*responses) as client:
-        assert [account.id for account in client.integrated_accounts()] == ["one", "two"]
+        assert [account.id for account in client.fetch_accounts()] == ["one", "two"]
 
 
 @EVERY_SIGN
 def test_a_pair_whose_page_says_that_it_failed_is_not_absent(signs):
     with ScriptedClient(respond({"result": [], **signs}), page("p"), store=Store()) as client:
-        pair = client.pair(PAIR)
+        pair = client.fetch_pair(PAIR)
     assert pair is not None
     assert texts([pair]) == ['"p"']
 
@@ -224,7 +224,7 @@ def test_a_pair_whose_page_says_that_it_failed_is_not_absent(signs):
 def test_capabilities_that_say_that_they_failed_are_requested_again(signs):
     models = {"unified": [{"model": "lms", "resource": "users"}]}
     with ScriptedClient(respond({"unified": [], **signs}), respond(models)) as client:
-        assert client.capabilities("acme").is_lms
+        assert client.fetch_capabilities("acme").is_lms
 
 
 @EVERY_SIGN
@@ -237,20 +237,20 @@ def test_metadata_that_say_that_they_failed_are_requested_again(signs):
 
 def test_capabilities_without_their_list_are_requested_again():
     with ScriptedClient(respond({"message": "later"}), respond({"unified": []})) as client:
-        assert not client.capabilities("acme").is_lms
+        assert not client.fetch_capabilities("acme").is_lms
     assert len(client.received) == 2
 
 
 @EVERY_OTHER
 def test_a_page_that_does_not_say_so_is_read(others):
     with ScriptedClient(respond({"result": [{"id": "x"}], "next_cursor": None, **others})) as client:
-        assert texts(client.pages("users", ALL)) == ['{"id": "x"}']
+        assert texts(client.fetch_pages("users", ALL)) == ['{"id": "x"}']
 
 
 @EVERY_OTHER
 def test_a_raw_page_that_does_not_say_so_is_an_envelope(others):
     with ScriptedClient(respond({"result": [{"id": "x"}], "next_cursor": "1", **others}), page("b")) as client:
-        first, second = client.pages("users", RAW)
+        first, second = client.fetch_pages("users", RAW)
     assert (texts([first]), texts([second])) == (['{"id": "x"}'], ['"b"'])
 
 
@@ -270,10 +270,10 @@ def test_one_sign_among_any_other_members_is_enough_and_without_one_nothing_is_l
     body = {**members, **(sign or {})} if is_last else {**(sign or {}), **members, **(sign or {})}
     with ScriptedClient(respond(body), retry_policy=ONCE) as client:
         if sign is None:
-            assert texts(client.pages("users", ALL)) == [str(record) for record in records]
+            assert texts(client.fetch_pages("users", ALL)) == [str(record) for record in records]
         else:
             with pytest.raises(TransientError):
-                list(client.pages("users", ALL))
+                list(client.fetch_pages("users", ALL))
 
 
 FAILED_RECORDS = [
@@ -322,51 +322,51 @@ class TestFailedObject:
     def test_is_no_record_and_is_not_stored(self, failed):
         store = Store()
         with ScriptedClient(respond(failed), respond({"id": "u1"}), store=store) as client:
-            record = client.record("users", "u1", ObjectQuery("acme"))
+            record = client.fetch_record("users", "u1", ObjectQuery("acme"))
         assert record is not None
         assert bytes(record.record) == b'{"id": "u1"}'
         assert [one.body for one in store.values()] == [b'{"id": "u1"}']
 
     def test_is_no_raw_record(self, failed):
         with ScriptedClient(respond(failed), respond({"id": "u1"})) as client:
-            assert texts(client.pages("course-enrollments", RAW)) == ['{"id": "u1"}']
+            assert texts(client.fetch_pages("course-enrollments", RAW)) == ['{"id": "u1"}']
 
     def test_is_no_list_of_keyed_records(self, failed):
         with ScriptedClient(respond({"result": failed}), page("a")) as client:
-            assert texts(client.pages("users", ALL)) == ['"a"']
+            assert texts(client.fetch_pages("users", ALL)) == ['"a"']
 
     @pytest.mark.parametrize("query", [ALL, RAW], ids=["unified", "raw"])
     def test_is_no_record_of_a_page_that_holds_nothing_else(self, failed, query):
         with ScriptedClient(page(failed), page("a")) as client:
-            assert texts(client.pages("users", query)) == ['"a"']
+            assert texts(client.fetch_pages("users", query)) == ['"a"']
 
     def test_is_no_record_of_a_raw_list_without_an_envelope(self, failed):
         with ScriptedClient(respond([failed, failed]), page("a")) as client:
-            assert texts(client.pages("users", RAW)) == ['"a"']
+            assert texts(client.fetch_pages("users", RAW)) == ['"a"']
 
 
 @pytest.mark.parametrize("record", RECORDS, ids=describe)
 class TestObjectThatLooksLikeAnError:
     def test_is_a_record(self, record):
         with ScriptedClient(respond(record)) as client:
-            read = client.record("users", "u1", ObjectQuery("acme"))
+            read = client.fetch_record("users", "u1", ObjectQuery("acme"))
         assert read is not None
         assert json.loads(bytes(read.record)) == record
 
     @pytest.mark.parametrize("query", [ALL, RAW], ids=["unified", "raw"])
     def test_is_a_record_of_a_page(self, record, query):
         with ScriptedClient(page(record, record)) as client:
-            assert len(texts(client.pages("course-enrollments", query))) == 2
+            assert len(texts(client.fetch_pages("course-enrollments", query))) == 2
 
     def test_is_a_raw_record(self, record):
         with ScriptedClient(respond(record)) as client:
-            [one] = client.pages("course-enrollments", RAW)
+            [one] = client.fetch_pages("course-enrollments", RAW)
         assert (len(one.records), one.has_envelope) == (1, False)
 
 
 def test_a_page_with_one_error_among_its_records_is_read():
     with ScriptedClient(page({"id": "a"}, FAILURE)) as client:
-        assert len(texts(client.pages("users", ALL))) == 2
+        assert len(texts(client.fetch_pages("users", ALL))) == 2
 
 
 def test_a_failure_that_lasts_is_one_sentence_of_who_failed_and_nothing_is_stored():
@@ -374,7 +374,7 @@ def test_a_failure_that_lasts_is_one_sentence_of_who_failed_and_nothing_is_store
     failed = respond({"result": [], "error": "no access for ann.example@example.org"})
     with ScriptedClient(*[failed] * 6, store=store) as client:
         with pytest.raises(TransientError) as caught:
-            list(client.pages("users", ALL))
+            list(client.fetch_pages("users", ALL))
         assert client.requests == 6
     assert store == {}
     assert str(caught.value) == (
@@ -396,14 +396,14 @@ def test_a_failure_that_lasts_is_one_sentence_of_who_failed_and_nothing_is_store
 )
 def test_a_failure_says_where_it_was_found(body, says):
     with ScriptedClient(respond(body), retry_policy=ONCE) as client, pytest.raises(TransientError) as caught:
-        list(client.pages("users", ALL))
+        list(client.fetch_pages("users", ALL))
     assert says in str(caught.value)
 
 
 def test_a_limit_that_a_body_reports_has_the_wait_of_a_limit():
     limited = {"result": [], "statusCode": 429, "error": "Too Many Requests"}
     with ScriptedClient(respond(limited), page("a")) as client:
-        list(client.pages("users", ALL))
+        list(client.fetch_pages("users", ALL))
     assert client.waits == [10]
 
 
@@ -411,15 +411,15 @@ def test_a_refused_token_in_a_body_under_a_success_status_is_transient():
     """One odd page must not stop every account."""
     with ScriptedClient(respond({"statusCode": 401, "error": "Unauthorized"}), retry_policy=ONCE) as client:
         with pytest.raises(TransientError) as caught:
-            list(client.pages("users", ALL))
+            list(client.fetch_pages("users", ALL))
         assert caught.value.status is None
 
 
 FETCHES: dict[str, Callable[[TrutoClient], object]] = {
-    "unified": lambda client: list(client.pages("users", ALL)),
-    "raw": lambda client: list(client.pages("users", RAW)),
-    "pair": lambda client: client.pair(PAIR),
-    "accounts": lambda client: list(client.integrated_accounts()),
+    "unified": lambda client: list(client.fetch_pages("users", ALL)),
+    "raw": lambda client: list(client.fetch_pages("users", RAW)),
+    "pair": lambda client: client.fetch_pair(PAIR),
+    "accounts": lambda client: list(client.fetch_accounts()),
 }
 
 
@@ -437,9 +437,9 @@ class TestStoredByAnEarlierVersion:
     def store(self):
         store = Store()
         with ScriptedClient(page("a"), page("p"), respond({"id": "u1"}), store=store) as client:
-            list(client.pages("users", ALL))
-            client.pair(PAIR)
-            client.record("users", "u1", ObjectQuery("acme"))
+            list(client.fetch_pages("users", ALL))
+            client.fetch_pair(PAIR)
+            client.fetch_record("users", "u1", ObjectQuery("acme"))
         for key, response in store.items():
             store[key] = replace(response, body=json.dumps({"result": [], "error": "down"}).encode())
         return store
@@ -447,12 +447,12 @@ class TestStoredByAnEarlierVersion:
     def test_is_requested_again_and_replaced(self, store):
         responses = [page("b"), page("q"), respond({"id": "u2"})]
         with ScriptedClient(*responses, store=store) as client:
-            list(client.pages("users", ALL))
-            client.pair(PAIR)
-            client.record("users", "u1", ObjectQuery("acme"))
+            list(client.fetch_pages("users", ALL))
+            client.fetch_pair(PAIR)
+            client.fetch_record("users", "u1", ObjectQuery("acme"))
         assert len(client.received) == 3
         assert [one.body for one in store.values()] == [response.body for response in responses]
 
     def test_is_missing_in_a_replay(self, store):
         with TrutoClient.for_replay(store) as client, pytest.raises(NotKeptError):
-            list(client.pages("users", ALL))
+            list(client.fetch_pages("users", ALL))

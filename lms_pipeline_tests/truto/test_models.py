@@ -27,14 +27,14 @@ def required_by(client: TrutoClient, account_id: str, resource: Resource) -> tup
 
 @pytest.mark.parametrize(("account_id", "is_lms"), [(SWEEPING, True), (PAIRED, True), (BROKEN, True), (CRM, False)])
 def test_capabilities_distinguish_an_lms_from_other_products(client, account_id, is_lms):
-    assert client.capabilities(account_id).is_lms is is_lms
+    assert client.fetch_capabilities(account_id).is_lms is is_lms
 
 
 @pytest.mark.parametrize(("model", "is_lms"), [("lms", True), ("LMS", True), (" lms ", True), ("lmsx", False)])
 def test_the_model_of_an_lms_is_named_in_any_case(model, is_lms):
     body = json.dumps({"unified": [{"model": model, "resource": "users"}]}).encode()
     with ScriptedClient(ScriptedResponse(body)) as client:
-        assert client.capabilities("acme").is_lms is is_lms
+        assert client.fetch_capabilities("acme").is_lms is is_lms
 
 
 def test_metadata_name_the_pair_where_it_is_required(client):
@@ -45,7 +45,7 @@ def test_metadata_name_the_pair_where_it_is_required(client):
 
 def test_an_unknown_account_is_refused(client):
     with pytest.raises(PermanentError, match="account nobody"):
-        client.capabilities("nobody")
+        client.fetch_capabilities("nobody")
 
 
 @pytest.mark.parametrize(
@@ -72,4 +72,4 @@ def test_capabilities_that_can_not_be_read_are_transient(body):
         ScriptedClient(ScriptedResponse(body), retry_policy=RetryPolicy(max_attempts=1)) as client,
         pytest.raises(TransientError, match=r"^The response is not what was requested"),
     ):
-        client.capabilities("acme")
+        client.fetch_capabilities("acme")

@@ -13,7 +13,7 @@ ACCOUNT = ("integrated_account_id", "acme")
 
 def sent(query: ListQuery) -> ReceivedRequest:
     with ScriptedClient(page()) as client:
-        list(client.pages("course-enrollments", query))
+        list(client.fetch_pages("course-enrollments", query))
     return client.received[0]
 
 
@@ -71,20 +71,20 @@ def test_an_id_arrives_as_it_is_whatever_is_in_it(hostile):
 
 def test_a_cursor_arrives_as_it_came():
     with ScriptedClient(page(cursor="a/+=& %é"), page()) as client:
-        list(client.pages("users", ListQuery("acme", limit=5)))
+        list(client.fetch_pages("users", ListQuery("acme", limit=5)))
     assert client.received[1].query == [ACCOUNT, ("limit", "5"), ("next_cursor", "a/+=& %é")]
 
 
 def test_the_accounts_are_requested_with_a_limit_and_a_cursor_only():
     with ScriptedClient(page(cursor="1"), page()) as client:
-        list(client.integrated_accounts(limit=5))
+        list(client.fetch_accounts(limit=5))
     assert [request.query for request in client.received] == [[("limit", "5")], [("limit", "5"), ("next_cursor", "1")]]
 
 
 def test_an_id_that_no_url_can_hold_is_one_sentence():
     with ScriptedClient(page()) as client:
         with pytest.raises(PermanentError, match=r"^The request can't be written as a URL"):
-            list(client.pages("course-enrollments", ListQuery("acme", user=UserFilter("\ud83d"))))
+            list(client.fetch_pages("course-enrollments", ListQuery("acme", user=UserFilter("\ud83d"))))
         assert client.received == []
 
 

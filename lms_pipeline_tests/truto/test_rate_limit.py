@@ -298,7 +298,7 @@ def test_a_server_with_a_limit_never_refuses(tmp_path):
             one_second.acquire()
         with TrutoClient(sandbox.url, sandbox.token, gate=lambda _request: one_second.acquire()) as client:
             for number in range(40):
-                list(client.pages("users", ListQuery(SWEEPING if number % 2 else PAIRED, limit=100)))
+                list(client.fetch_pages("users", ListQuery(SWEEPING if number % 2 else PAIRED, limit=100)))
         assert sandbox.stats()["limited"] == {}
     assert waits.waits
     one_second.close()

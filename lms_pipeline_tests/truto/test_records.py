@@ -38,17 +38,17 @@ def read_bytes(body, _received_at):
 
 class TestSingleRecord:
     def test_has_no_envelope_and_holds_more_than_in_a_list(self, client):
-        record = client.record("courses", "c1", ObjectQuery(PAIRED)).record
+        record = client.fetch_record("courses", "c1", ObjectQuery(PAIRED)).record
         assert json.loads(bytes(record))["remote_data"]["users"][:2] == ["u0", "u1"]
 
     def test_accepts_the_parameters_of_a_list(self, client):
         query = ObjectQuery(PAIRED, response_format="raw")
-        assert json.loads(bytes(client.record("users", "u1", query).record)) == {"courses": ["c1"]}
+        assert json.loads(bytes(client.fetch_record("users", "u1", query).record)) == {"courses": ["c1"]}
         query = ObjectQuery(PAIRED, ignore_remote_data=True)
-        assert json.loads(bytes(client.record("users", "u1", query).record)) == {"id": "u1"}
+        assert json.loads(bytes(client.fetch_record("users", "u1", query).record)) == {"id": "u1"}
 
     def test_that_its_provider_does_not_have_is_none(self, client):
-        assert client.record("users", "nobody", ObjectQuery(PAIRED)) is None
+        assert client.fetch_record("users", "nobody", ObjectQuery(PAIRED)) is None
 
     def test_that_its_provider_does_not_have_is_refused_without_its_id_in_the_message(self, client):
         request = build_record_request("users", "nobody", ObjectQuery(PAIRED))
@@ -59,16 +59,16 @@ class TestSingleRecord:
 
     def test_of_an_account_that_truto_does_not_know_is_an_error(self, client):
         with pytest.raises(PermanentError, match="account nobody"):
-            client.record("users", "u1", ObjectQuery("nobody"))
+            client.fetch_record("users", "u1", ObjectQuery("nobody"))
 
     @pytest.mark.parametrize("record_id", HOSTILE)
     def test_is_requested_by_any_id(self, client, sandbox, record_id):
-        assert client.record("users", record_id, ObjectQuery(SWEEPING)) is None
+        assert client.fetch_record("users", record_id, ObjectQuery(SWEEPING)) is None
         assert sandbox.requests()[-1].path == f"/unified/lms/users/{record_id}"
 
     def test_without_an_id_is_not_requested(self, client):
         with pytest.raises(QueryError, match=r"^A record without an id can't be requested"):
-            client.record("users", "", ObjectQuery(SWEEPING))
+            client.fetch_record("users", "", ObjectQuery(SWEEPING))
 
     @pytest.mark.parametrize("body", [b"[]", b'"x"', b"{", b'{"id":"\xff"}'])
     def test_that_is_no_object_is_an_error(self, body):
@@ -76,31 +76,31 @@ class TestSingleRecord:
             ScriptedClient(ScriptedResponse(body), retry_policy=ONCE) as client,
             pytest.raises(TransientError, match=r"^The response is "),
         ):
-            client.record("users", "u1", ObjectQuery("acme"))
+            client.fetch_record("users", "u1", ObjectQuery("acme"))
 
     def test_is_kept_to_the_byte(self):
         body = b'{"n":1.50e0,  "name":"\\u00e9" }'
         with ScriptedClient(ScriptedResponse(b" " + body + b"\n")) as client:
-            record = client.record("users", "u1", ObjectQuery("acme"))
+            record = client.fetch_record("users", "u1", ObjectQuery("acme"))
         assert record is not None
         assert bytes(record.record) == body
 
 
 class TestRawPages:
     def test_in_an_envelope_are_followed_to_the_end(self, client):
-        pages = list(client.pages("users", ListQuery(SWEEPING, limit=5, response_format="raw")))
+        pages = list(client.fetch_pages("users", ListQuery(SWEEPING, limit=5, response_format="raw")))
         assert [len(page.records) for page in pages] == [5, 5, 2]
         assert all(page.has_envelope for page in pages)
 
     def test_without_an_envelope_are_one_page_that_says_so(self, sandbox, client):
         sandbox.switch(Switches(raw_body="bare"))
-        [page] = client.pages("users", ListQuery(SWEEPING, limit=5, response_format="raw"))
+        [page] = client.fetch_pages("users", ListQuery(SWEEPING, limit=5, response_format="raw"))
         sandbox.switch(Switches())
         assert (len(page.records), page.has_envelope, page.next_cursor) == (5, False, None)
 
     def test_of_a_pair_are_the_object_of_the_provider(self, client):
         query = ListQuery(PAIRED, response_format="raw", user=UserFilter("u1"), course=CourseFilter("c1"))
-        [page] = client.pages("course-enrollments", query)
+        [page] = client.fetch_pages("course-enrollments", query)
         assert [bytes(record) for record in page.records] == [b'{"role": "learner"}']
         assert not page.has_envelope
 
@@ -122,7 +122,7 @@ class TestRawPages:
     )
     def test_are_distinguished_from_an_object_of_the_provider_by_their_keys(self, body, records, has_envelope):
         with ScriptedClient(ScriptedResponse(body)) as client:
-            [page] = client.pages("users", RAW)
+            [page] = client.fetch_pages("users", RAW)
         assert [bytes(record).decode() for record in page.records] == records
         assert page.has_envelope is has_envelope
 
@@ -139,7 +139,7 @@ class TestRawPages:
     def test_of_a_pair_have_any_of_these_shapes(self, body, records):
         query = ListQuery("acme", response_format="raw", user=UserFilter("u1"), course=CourseFilter("c1"))
         with ScriptedClient(ScriptedResponse(body)) as client:
-            page = client.pair(query)
+            page = client.fetch_pair(query)
         assert page is not None
         assert [bytes(record).decode() for record in page.records] == records
 
@@ -149,7 +149,7 @@ class TestRawPages:
             ScriptedClient(ScriptedResponse(body), retry_policy=ONCE) as client,
             pytest.raises(TransientError, match=r"^The response is "),
         ):
-            list(client.pages("users", RAW))
+            list(client.fetch_pages("users", RAW))
 
 
 class TestBodyOfAnotherFormat:
@@ -167,9 +167,9 @@ class TestBodyOfAnotherFormat:
 @pytest.mark.parametrize("response_format", ["normalized", "stream"])
 def test_a_format_without_pages_is_not_read_as_pages(client, response_format):
     with pytest.raises(QueryError, match=f"^The format {response_format} has no pages: use `fetch`"):
-        list(client.pages("users", ListQuery("acme", response_format=response_format)))
+        list(client.fetch_pages("users", ListQuery("acme", response_format=response_format)))
     with pytest.raises(QueryError, match=f"^The format {response_format} is no record: use `fetch`"):
-        client.record("users", "u1", ObjectQuery("acme", response_format=response_format))
+        client.fetch_record("users", "u1", ObjectQuery("acme", response_format=response_format))
     pair = ListQuery("acme", response_format=response_format, user=UserFilter("u1"), course=CourseFilter("c1"))
     with pytest.raises(QueryError, match=f"^The format {response_format} has no records: use `fetch`"):
-        client.pair(pair)
+        client.fetch_pair(pair)

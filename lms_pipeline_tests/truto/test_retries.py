@@ -19,7 +19,7 @@ ALL = ListQuery("acme")
 def waits_of(*responses: ScriptedResponse) -> list[float]:
     """Return the waits of a list that comes in the end."""
     with ScriptedClient(*responses) as client:
-        assert len(list(client.pages("users", ALL))) == 1
+        assert len(list(client.fetch_pages("users", ALL))) == 1
         assert client.requests == len(client.received) == len(responses)
     return client.waits
 
@@ -28,7 +28,7 @@ def failure_of(*responses: ScriptedResponse) -> tuple[TransientError, list[float
     """Return the error of `responses`, all of which are requested, and the waits before it."""
     with ScriptedClient(*responses) as client:
         with pytest.raises(TransientError) as caught:
-            list(client.pages("users", ALL))
+            list(client.fetch_pages("users", ALL))
         assert client.requests == len(client.received) == len(responses)
     return caught.value, client.waits
 
@@ -99,13 +99,13 @@ def test_an_unusable_body_is_requested_again():
 def test_each_page_has_its_own_attempts():
     responses = [refusal(500), page("a", cursor="1"), refusal(500), page("b")]
     with ScriptedClient(*responses, retry_policy=RetryPolicy(max_attempts=2)) as client:
-        assert len(list(client.pages("users", ALL))) == 2
+        assert len(list(client.fetch_pages("users", ALL))) == 2
         assert client.requests == 4
 
 
 def test_a_refusal_is_never_retried():
     with ScriptedClient(refusal(400, headers={"Retry-After": "1"})) as client, pytest.raises(PermanentError):
-        list(client.pages("users", ALL))
+        list(client.fetch_pages("users", ALL))
     assert (len(client.received), client.waits) == (1, [])
 
 

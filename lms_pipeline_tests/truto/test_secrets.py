@@ -47,20 +47,23 @@ def test_the_sandbox_sends_secrets(client):
 
 
 def test_records_hold_none(client):
-    [one] = client.pages("users", ListQuery(SWEEPING))
+    [one] = client.fetch_pages("users", ListQuery(SWEEPING))
     assert json.loads(bytes(one.records[0])) == {"id": "u0", "remote_data": {"login": "u0"}}
     assert DEBUG_SECRET not in repr(one)
 
 
 def test_a_single_record_holds_none(client):
-    assert json.loads(bytes(client.record("users", "u1", ObjectQuery(SWEEPING)).record)).keys() == {"id", "remote_data"}
+    assert json.loads(bytes(client.fetch_record("users", "u1", ObjectQuery(SWEEPING)).record)).keys() == {
+        "id",
+        "remote_data",
+    }
 
 
 def test_an_error_and_an_account_hold_none(client):
     with pytest.raises(PermanentError) as caught:
         client.fetch(build_record_request("users", "nobody", ObjectQuery(SWEEPING)), read_record)
     assert DEBUG_SECRET not in repr(caught.value)
-    assert DEBUG_SECRET not in str(list(client.integrated_accounts()))
+    assert DEBUG_SECRET not in str(list(client.fetch_accounts()))
 
 
 def test_a_record_without_any_is_unchanged_even_beside_one_with_some():
@@ -68,7 +71,7 @@ def test_a_record_without_any_is_unchanged_even_beside_one_with_some():
     odd = b'["debug"]'
     body = b'{"result":[%b,{"debug":1,"id":"b"},%b]}' % (bytes(plain), odd)
     with ScriptedClient(ScriptedResponse(body)) as client:
-        [one] = client.pages("users", ListQuery("acme"))
+        [one] = client.fetch_pages("users", ListQuery("acme"))
     assert [bytes(record) for record in one.records] == [bytes(plain), b'{"id":"b"}', odd]
 
 
@@ -88,7 +91,7 @@ def test_a_raw_record_is_unchanged():
     body = b'{"context": "Spring term",  "debug": false}'
     query = ObjectQuery("acme", response_format="raw")
     with ScriptedClient(ScriptedResponse(body)) as client:
-        record = client.record("courses", "c1", query)
+        record = client.fetch_record("courses", "c1", query)
     assert record is not None
     assert bytes(record.record) == body
 

@@ -33,9 +33,9 @@ def store():
 
 
 def fetch_everything(client: TrutoClient) -> list[object]:
-    pages = list(client.pages("users", ALL))
-    record = client.record("courses", "c 1", RECORD)
-    pair = client.pair(PAIR)
+    pages = list(client.fetch_pages("users", ALL))
+    record = client.fetch_record("courses", "c 1", RECORD)
+    pair = client.fetch_pair(PAIR)
     assert record is not None
     assert pair is not None
     return [
@@ -74,7 +74,7 @@ def test_the_keys_are_those_of_checkpoints_on_disk(store):
     """Written out by hand: a pull that was interrupted under an earlier version continues with its checkpoint."""
     client = ScriptedClient(*RESPONSES, page("c"), store=store)
     fetch_everything(client)
-    list(client.pages("users", ALL, 2))
+    list(client.fetch_pages("users", ALL, 2))
     assert list(store) == [
         "list users 1 /unified/lms/users?integrated_account_id=acme&limit=2",
         "list users 1 /unified/lms/users?integrated_account_id=acme&limit=2&next_cursor=n%3D1",
@@ -86,20 +86,20 @@ def test_the_keys_are_those_of_checkpoints_on_disk(store):
 
 
 def test_a_page_is_stored_before_it_is_yielded(store):
-    pages = ScriptedClient(page("a", cursor="1"), page("b"), store=store).pages("users", ALL)
+    pages = ScriptedClient(page("a", cursor="1"), page("b"), store=store).fetch_pages("users", ALL)
     next(pages)
     assert [one.body for one in store.values()] == [RESPONSES[0].body.replace(b"n=1", b"1")]
 
 
 def test_a_response_that_can_not_be_read_is_never_stored(store):
     client = ScriptedClient(ScriptedResponse(b"<html>"), refusal(500), page("a"), store=store)
-    list(client.pages("users", ALL))
+    list(client.fetch_pages("users", ALL))
     assert [one.body for one in store.values()] == [page("a").body]
 
 
 def test_a_refusal_is_never_stored(store):
     with pytest.raises(PermanentError):
-        list(ScriptedClient(refusal(403), store=store).pages("users", ALL))
+        list(ScriptedClient(refusal(403), store=store).fetch_pages("users", ALL))
     assert store == {}
 
 
@@ -109,18 +109,18 @@ class TestAbsence:
     @pytest.mark.parametrize("absence", [MISSING, NOT_ENROLLED], ids=["gone", "not enrolled"])
     def test_of_a_pair_is_stored_by_its_status_and_not_requested_again(self, store, absence):
         client = ScriptedClient(absence, store=store, now=lambda: NOON)
-        assert [client.pair(PAIR), client.pair(PAIR)] == [None, None]
+        assert [client.fetch_pair(PAIR), client.fetch_pair(PAIR)] == [None, None]
         assert list(store.values()) == [StoredResponse(absence.status, NOON, b"")]
 
     def test_of_a_record_is_stored_by_its_status_and_not_requested_again(self, store):
         client = ScriptedClient(self.MISSING, store=store, now=lambda: NOON)
-        assert [client.record("users", "u1", RECORD), client.record("users", "u1", RECORD)] == [None, None]
+        assert [client.fetch_record("users", "u1", RECORD), client.fetch_record("users", "u1", RECORD)] == [None, None]
         assert list(store.values()) == [StoredResponse(404, NOON, b"")]
 
     def test_is_found_by_a_replay(self, store):
-        ScriptedClient(NOT_ENROLLED, store=store).pair(PAIR)
+        ScriptedClient(NOT_ENROLLED, store=store).fetch_pair(PAIR)
         with TrutoClient.for_replay(store) as client:
-            assert client.pair(PAIR) is None
+            assert client.fetch_pair(PAIR) is None
 
     @pytest.mark.parametrize(
         "response",
@@ -129,13 +129,13 @@ class TestAbsence:
     )
     def test_is_no_other_refusal(self, store, response):
         with pytest.raises(PermanentError):
-            ScriptedClient(response, store=store).pair(PAIR)
+            ScriptedClient(response, store=store).fetch_pair(PAIR)
         assert store == {}
 
 
 def test_a_replay_without_the_response_is_one_sentence_without_ids(store):
     with TrutoClient.for_replay(store) as client, pytest.raises(NotKeptError) as caught:
-        client.pair(PAIR)
+        client.fetch_pair(PAIR)
     assert str(caught.value) == (
         "The response to a request of that snapshot was not kept (GET /unified/lms/course-enrollments of account acme): "
         "pull the day again."

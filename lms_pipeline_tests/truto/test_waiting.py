@@ -16,7 +16,7 @@ PULL = RetryPolicy(continues_later=True)
 def test_a_pull_ends_instead_of_a_wait_over_a_minute(status, name, value, seconds):
     with ScriptedClient(refusal(status, headers={name: value}), retry_policy=PULL) as client:
         with pytest.raises(ContinuesLaterError) as caught:
-            list(client.pages("users", ALL))
+            list(client.fetch_pages("users", ALL))
         assert (len(client.received), client.waits) == (1, [])
     assert caught.value.subject == "The LMS of account acme"
     assert caught.value.seconds == seconds
@@ -24,7 +24,7 @@ def test_a_pull_ends_instead_of_a_wait_over_a_minute(status, name, value, second
 
 def test_a_pull_waits_for_a_minute():
     with ScriptedClient(refusal(429, headers={"Retry-After": "60"}), page(), retry_policy=PULL) as client:
-        list(client.pages("users", ALL))
+        list(client.fetch_pages("users", ALL))
         assert client.waits == [60]
 
 
@@ -33,7 +33,7 @@ def test_a_pull_ends_before_the_call_after_a_used_up_limit():
     responses[0].headers.update({"ratelimit-remaining": "0", "ratelimit-reset": "3000"})
     with ScriptedClient(*responses, retry_policy=PULL) as client:
         with pytest.raises(ContinuesLaterError) as caught:
-            list(client.pages("users", ALL))
+            list(client.fetch_pages("users", ALL))
         assert len(client.received) == 1
     assert 2990 < caught.value.seconds <= 3000
 
@@ -42,4 +42,4 @@ def test_a_pull_that_needs_no_further_call_does_not_end_early():
     responses = [page("a")]
     responses[0].headers.update({"ratelimit-remaining": "0", "ratelimit-reset": "3000"})
     with ScriptedClient(*responses, retry_policy=PULL) as client:
-        assert len(list(client.pages("users", ALL))) == 1
+        assert len(list(client.fetch_pages("users", ALL))) == 1
