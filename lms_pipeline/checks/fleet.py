@@ -17,7 +17,6 @@ from lms_pipeline.accounts.sync import Refusal, read_refusal
 from lms_pipeline.checks.base import MAX_EXAMPLE_ROWS, Check, Finding, sum_column
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.lake.waiting import WaitingPull, find_waiting, format_time, utc_now
-from lms_pipeline.lake.warehouse import read_left_out
 from lms_pipeline.settings import Settings
 from lms_pipeline.tables.pulled import UNIFIED_ENROLLMENTS
 
@@ -100,6 +99,8 @@ class Fleet:
 
 def load_fleet(data: DataDir, settings: Settings, failed: AbstractSet[Partition]) -> Fleet:
     """Load the fleet from the registry and the lake."""
+    from lms_pipeline.lake.warehouse import read_left_out  # Arrow takes as long to import as the rest
+
     days: dict[str, set[date]] = {}
     for partition in data.find_partitions(UNIFIED_ENROLLMENTS):
         days.setdefault(partition.account_id, set()).add(partition.day)
