@@ -6,7 +6,7 @@ import pytest
 
 from lms_pipeline.sandbox import Switches, running
 from lms_pipeline.truto.client import TrutoClient
-from lms_pipeline.truto.errors import PermanentError, TransientError
+from lms_pipeline.truto.errors import PermanentError, TransientError, UnreadableFormatError
 from lms_pipeline.truto.query import CourseFilter, ListQuery, ObjectQuery, QueryError, UserFilter
 from lms_pipeline.truto.request import build_list_request, build_record_request
 from lms_pipeline.truto.response import read_record
@@ -143,11 +143,20 @@ class TestRawPages:
         assert page is not None
         assert [bytes(record).decode() for record in page.records] == records
 
-    @pytest.mark.parametrize("body", [b"7", b'"x"', b"null", b"<html>", b'{"result":7}'])
-    def test_without_records_are_an_error(self, body):
+    @pytest.mark.parametrize(
+        ("body", "kind"),
+        [
+            (b"7", UnreadableFormatError),
+            (b'"x"', UnreadableFormatError),
+            (b"null", TransientError),
+            (b"<html>", TransientError),
+            (b'{"result":7}', TransientError),
+        ],
+    )
+    def test_without_records_are_an_error(self, body, kind):
         with (
             ScriptedClient(ScriptedResponse(body), retry_policy=ONCE) as client,
-            pytest.raises(TransientError, match=r"^The response is "),
+            pytest.raises(kind, match=r"^The response is "),
         ):
             list(client.fetch_pages("users", RAW))
 
