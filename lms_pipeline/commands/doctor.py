@@ -28,6 +28,8 @@ def doctor(account_id: str | None) -> None:
     settings = load_settings()
     registry = Registry.open(settings)
     active = registry.read_active()
+    if account_id is None and not active:
+        raise WrongUseError("No account is active: add some with `lms-pipeline accounts sync` or `accounts add`.")
     if account_id is None and len(active) != 1:
         raise WrongUseError(f"There are {len(active)} active accounts: name one with --account ID.")
     account = registry.get(account_id) if account_id else active[0]

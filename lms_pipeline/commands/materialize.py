@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,7 @@ from lms_pipeline.accounts.registry import Registry, load_display_names
 from lms_pipeline.commands.common import check_first_day, load_settings, parse_day, print_outcomes, print_warehouse
 from lms_pipeline.commands.interrupts import stop_on_signals
 from lms_pipeline.commands.terminal import echo
-from lms_pipeline.errors import WrongUseError
+from lms_pipeline.errors import LmsPipelineError, WrongUseError
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.settings import Settings
 from lms_pipeline.tables.catalog import MATERIALIZABLE_ASSETS
@@ -24,6 +25,8 @@ from lms_pipeline.tables.pulled import PULLED_TABLES
 
 if TYPE_CHECKING:  # Dagster takes a second to import
     from lms_pipeline.defs.instance import RunOutcome
+    from lms_pipeline.truto.store import ResponseStore
+    from lms_pipeline.truto.transport import Gate
 
 
 @click.command()
@@ -59,14 +62,14 @@ def materialize(
     names = load_display_names(settings)
     account_ids = _find_accounts(settings, accounts) if days else []
     partitions = [Partition(account_id, day) for day in days for account_id in account_ids]
+    has_pulls = not selection or any(table.name in selection for table in PULLED_TABLES)
+    if has_pulls and settings.calendar.find_open_day(settings.now()) in days:
+        Truto(settings).check_settings()  # once, instead of one failed run for each account
     if dry_run:
         _print_estimates(settings, partitions, names)
         return
     if settings.frozen_now:
         echo(f"LMS_NOW is set: {settings.now():%Y-%m-%d %H:%M} UTC is used as the current time.", err=True)
-    has_pulls = not selection or any(table.name in selection for table in PULLED_TABLES)
-    if has_pulls and settings.calendar.find_open_day(settings.now()) in days:
-        Truto(settings).check_settings()  # once, instead of one failed run for each account
     defs = build_defs(settings)
     failed: list[RunOutcome] = []
     ended: list[RunOutcome] = []
@@ -112,20 +115,27 @@ def _remove_old_responses(settings: Settings, account_ids: list[str]) -> None:
 def _print_estimates(settings: Settings, partitions: list[Partition], names: dict[str, str]) -> None:
     """Print one line for each account and day. Exit with 1 if an estimate fails."""
     from lms_pipeline.connection import Truto
-    from lms_pipeline.snapshot.estimate import estimate_calls
+    from lms_pipeline.snapshot.estimate import estimate_snapshot
     from lms_pipeline.snapshot.job import SnapshotJob
-    from lms_pipeline.truto.errors import TrutoError
+    from lms_pipeline.truto.client import TrutoClient
 
     data, is_failed = DataDir(settings.data_dir), False
-    with Truto(settings).connect() as client:
-        for partition in partitions:
-            job = SnapshotJob.load(settings, partition, "dry-run")
-            try:
-                estimate = estimate_calls(client, data, job)
-            except TrutoError as error:
-                estimate, is_failed = str(error), True
-            echo(f"{names[partition.account_id]} on {partition.day}: {estimate}")
-        echo(f"The estimate cost {client.requests} calls; nothing was stored.")
+    truto, clients = Truto(settings), list[TrutoClient]()
+
+    @contextmanager
+    def connect(gate: Gate, store: ResponseStore) -> Iterator[TrutoClient]:
+        with truto.connect(gate, store) as client:
+            clients.append(client)
+            yield client
+
+    for partition in partitions:
+        job = SnapshotJob.load(settings, partition, "dry-run")
+        try:
+            estimate = estimate_snapshot(job, connect=connect, data=data, calendar=settings.calendar, now=settings.now)
+        except LmsPipelineError as error:
+            estimate, is_failed = str(error), True
+        echo(f"{names[partition.account_id]} on {partition.day}: {estimate}")
+    echo(f"The estimate cost {sum(client.requests for client in clients)} calls; nothing was stored.")
     if is_failed:
         sys.exit(1)
 

@@ -21,10 +21,10 @@ from rich.console import Console
 from rich.table import Table
 
 from lms_pipeline.commands.common import load_settings
-from lms_pipeline.commands.terminal import build_cell
+from lms_pipeline.commands.terminal import build_cell, escape_controls
 from lms_pipeline.errors import LmsPipelineError, WrongUseError
 from lms_pipeline.lake import warehouse
-from lms_pipeline.lake.paths import DataDir
+from lms_pipeline.lake.paths import DATA_FILE, DataDir
 
 Format = Literal["table", "csv", "json", "parquet"]
 MAX_PRINTED_ROWS = 1_000
@@ -80,6 +80,11 @@ def _run_query(connection: duckdb.DuckDBPyConnection, sql: str) -> duckdb.DuckDB
             return connection.sql(sql)
     except duckdb.Error as error:
         message = _read_first_line(error)
+        if DATA_FILE in message:
+            raise LmsPipelineError(
+                f"A file of the lake can't be read: {message}; run `lms-pipeline materialize --select warehouse`, which "
+                "leaves it out."
+            ) from None
         todo = (
             "; `SHOW TABLES` lists the tables, `DESCRIBE <table>` the columns" if UNKNOWN_NAME.search(message) else ""
         )
@@ -103,6 +108,8 @@ def _write(rows: duckdb.DuckDBPyRelation, form: Format, output: Path | None, *, 
 def _write_csv(rows: duckdb.DuckDBPyRelation, file: TextIO, *, raw_text: bool) -> None:
     """Write one line for each row. DuckDB converts the values to text, so that every type works."""
     convert: Callable[[str | None], str | None] = (lambda text: text) if raw_text else _defuse_formula
+    if file.isatty():
+        convert = _build_terminal_text
     writer = csv.writer(_LineFeedWriter(file), lineterminator="\r\n")
     writer.writerow(rows.columns)
     for batch in rows.project("COLUMNS(*)::VARCHAR").to_arrow_reader(ROWS_PER_BATCH):
@@ -117,6 +124,11 @@ class _LineFeedWriter:
 
     def write(self, line: str) -> int:
         return self.file.write(line.removesuffix("\r\n") + "\n")
+
+
+def _build_terminal_text(text: str | None) -> str | None:
+    """Return a text as a terminal may show it; what it shows is no file for a spreadsheet."""
+    return None if text is None else escape_controls(text)
 
 
 def _defuse_formula(text: str | None) -> str | None:

@@ -93,9 +93,8 @@ def build_schedule(settings: Settings) -> dg.ScheduleDefinition:
         day = settings.calendar.find_open_day(truto.now())
         if day is None:
             return dg.SkipReason(NO_OPEN_DAY)
-        if context.scheduled_execution_time < settings.calendar.ends_at(
-            day
-        ):  # the daemon was off; Dagster's days end then
+        # while the daemon was off; no partition of the day existed then
+        if context.scheduled_execution_time < settings.calendar.ends_at(day):
             return dg.SkipReason(f"This tick was missed, and {day} had not ended then: a later tick requests it.")
         accounts = [account.id for account in Registry(lake.registry).read_active()]
         if not accounts:

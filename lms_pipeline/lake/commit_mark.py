@@ -37,13 +37,13 @@ def keep_committed_files(data: DataDir, partition: Partition, tables: Sequence[T
         LakeError: a file can't be linked.
     """
     *replaced, last = tables
-    mark = _find_commit_mark(data, partition) if last == UNIFIED_ENROLLMENTS else None
+    mark = find_run_id(data.file(UNIFIED_ENROLLMENTS, partition)) if last == UNIFIED_ENROLLMENTS else None
     kept: list[Path] = []
     if mark is None:
         return kept
     for table in replaced:
         path = data.file(table, partition)
-        if _find_run_id(path) == mark:
+        if find_run_id(path) == mark:
             kept.append(link_file(path, data.unpublished_file(table, partition, mark)))
     return kept
 
@@ -67,7 +67,7 @@ def restore_interrupted(data: DataDir, tables: Iterable[Table], partition: Parti
     Raises:
         LakeError: a file can't be renamed.
     """
-    mark = _find_commit_mark(data, partition)
+    mark = find_run_id(data.file(UNIFIED_ENROLLMENTS, partition))
     if mark is None:
         return
     for table in tables:
@@ -78,12 +78,8 @@ def restore_interrupted(data: DataDir, tables: Iterable[Table], partition: Parti
             log.warning("%s of %s is again as it was before an interrupted pull.", table.name, partition)
 
 
-def _find_commit_mark(data: DataDir, partition: Partition) -> str | None:
-    """Return the commit mark; None also if its file is damaged, since a pull replaces that, and nothing is to be kept."""
-    return _find_run_id(data.file(UNIFIED_ENROLLMENTS, partition))
-
-
-def _find_run_id(path: Path) -> str | None:
+def find_run_id(path: Path) -> str | None:
+    """Return the run that wrote a file; None if there is no file, or it is damaged: then a new one repairs it."""
     try:
         return _read_run_id(path)
     except LakeError:

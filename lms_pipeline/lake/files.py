@@ -202,7 +202,9 @@ def convert_read_errors(path: Path) -> Iterator[None]:
     except (OSError, pa.ArrowInvalid) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise LakeError(f"{path} can't be read: {error.strerror}.") from error
-        raise LakeError(f"{path} is damaged: restore it, or remove it and pull the day again.") from error
+        raise LakeError(
+            f"{path} is damaged: restore it, or run `lms-pipeline replay` for its day; an open day can also be pulled again."
+        ) from error
 
 
 def read_metadata(path: Path) -> dict[str, str]:

@@ -108,6 +108,10 @@ class DataDir:
         """The roster fingerprint of each enrollment of a snapshot."""
         return self.fingerprints / partition.folder.with_suffix(".parquet")
 
+    def hourly_calls_path(self, account_id: str) -> Path:
+        """The calls of the last hour to the LMS of an account."""
+        return self.budgets / f"hour-{account_id}.sqlite"
+
     def pull_folder(self, partition: Partition) -> Path:
         """The folder of a pull's lock and scratch files."""
         return self.pulls / partition.folder

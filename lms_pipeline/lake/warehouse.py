@@ -43,7 +43,8 @@ def open_warehouse(data: DataDir) -> Iterator[duckdb.DuckDBPyConnection]:
     """Yield a read-only connection to the warehouse, in UTC.
 
     Raises:
-        LakeError: the warehouse was not built yet, or another program has it open for writing.
+        LakeError: the warehouse was not built yet or was built for another folder, or another program has it open for
+            writing.
     """
     if not data.warehouse.exists():
         raise LakeError(f"There is no warehouse at {data.warehouse} yet: run `lms-pipeline materialize` first.")
@@ -55,10 +56,24 @@ def open_warehouse(data: DataDir) -> Iterator[duckdb.DuckDBPyConnection]:
             "asset `warehouse`, which builds a new one."
         ) from None
     with connection:
+        if not _reads_this_lake(connection, data):
+            raise LakeError(
+                f"{data.warehouse} was built for another folder, whose files it would read: run `lms-pipeline materialize "
+                "--select warehouse`, which builds a new one."
+            )
         connection.execute("SET TimeZone = 'UTC'")
         # a name in a query is a table, never a Python variable
         connection.execute("SET python_enable_replacements = false")
         yield connection
+
+
+def _reads_this_lake(connection: duckdb.DuckDBPyConnection, data: DataDir) -> bool:
+    """Return whether the views read files of this data directory; a copied one has views of the original."""
+    prefix = _quote(str(data.lake))[:-1]
+    views = connection.execute(
+        "SELECT sql FROM duckdb_views() WHERE NOT internal AND contains(sql, 'read_parquet')"
+    ).fetchall()
+    return all(prefix in sql for (sql,) in views)
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +204,8 @@ def _find_files(data: DataDir, table: Table, damaged: Mapping[Path, str], left_o
         try:
             readable += [found for found, _ in find_committed(data, table, [partition])]
         except LakeError as error:
-            left_out.append(str(error))
+            if str(error) not in left_out:  # the commit mark of several tables
+                left_out.append(str(error))
     if table == LEARNER_COMPLETION:
         readable = list({partition.account_id: partition for partition in readable}.values())
     elif published and readable == published:

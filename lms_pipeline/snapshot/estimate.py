@@ -6,9 +6,15 @@ Belongs here: counts and durations as sentences. Which calls a run makes is deci
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from lms_pipeline.days import Calendar
+from lms_pipeline.extract.budget import Budget
 from lms_pipeline.extract.checkpoint import Checkpoint
 from lms_pipeline.extract.plan import Kind
 from lms_pipeline.extract.session import FetchSession, fetch_list
@@ -16,10 +22,10 @@ from lms_pipeline.extract.strategies import read_pairs
 from lms_pipeline.extract.strategy_selection import Choice, select_strategy
 from lms_pipeline.lake.files import count_rows
 from lms_pipeline.lake.paths import DataDir
-from lms_pipeline.snapshot.job import SnapshotJob
+from lms_pipeline.snapshot.job import Connect, SnapshotJob
+from lms_pipeline.snapshot.present import check_later_snapshot, is_kept
 from lms_pipeline.snapshot.previous import link_previous
 from lms_pipeline.tables.pulled import UNIFIED_ENROLLMENTS
-from lms_pipeline.truto.client import TrutoClient
 
 KIND_WORDS: dict[Kind, str] = {
     "new": "new",
@@ -61,22 +67,46 @@ def _format_duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 5_400 else f"{seconds / 3_600:.1f} h"
 
 
-def estimate_calls(client: TrutoClient, data: DataDir, job: SnapshotJob) -> str:
-    """Estimate the calls of a snapshot, in words; the estimate itself fetches only lists and metadata.
+def estimate_snapshot(
+    job: SnapshotJob, *, connect: Connect, data: DataDir, calendar: Calendar, now: Callable[[], datetime]
+) -> str:
+    """Estimate the calls of a snapshot, in words; the estimate itself fetches only lists and metadata, and stores nothing.
+
+    Its calls count in the account's hour, as those of a pull.
+
+    Raises:
+        DayNotOpenError, WrongPresentError: the day can't be pulled.
+        ContinuesLaterError: the hour's calls are used up.
+        TrutoError: a request failed.
+    """
+    if is_kept(job, data, calendar, now()):
+        return "kept, the day is closed: no call"
+    calendar.check_open(job.day, now())
+    check_later_snapshot(data, job.partition)
+    limits = replace(job.limits, per_snapshot=None)
+    with TemporaryDirectory() as folder, Checkpoint(Path(folder) / "checkpoint.sqlite") as checkpoint:
+        attempt = checkpoint.begin(job.fingerprint, now())
+        with (
+            closing(Budget(job.account_id, limits, attempt, data.hourly_calls_path(job.account_id))) as budget,
+            connect(budget, attempt) as client,
+        ):
+            return estimate_calls(FetchSession(client, attempt), data, job)
+
+
+def estimate_calls(session: FetchSession, data: DataDir, job: SnapshotJob) -> str:
+    """Estimate the calls of a snapshot, in words, with requests for lists and metadata.
 
     Raises:
         TrutoError: a request failed.
     """
-    sent_before = client.requests
-    with TemporaryDirectory() as folder, Checkpoint(Path(folder) / "checkpoint.sqlite") as checkpoint:
-        session = FetchSession(client, checkpoint.begin(job.fingerprint, client.now()))
-        remembered = job.remembered if job.options.strategy == "auto" else None
-        choice = remembered or select_strategy(session, job.account_id, job.options, ids=None)
-        learners, courses = (
-            sum(len(page.records) for page in fetch_list(session, job.account_id, resource, job.options))
-            for resource in ("users", "courses")
-        )
-    list_calls = client.requests - sent_before
+    sent_before = session.client.requests
+    remembered = job.remembered if job.options.strategy == "auto" else None
+    choice = remembered or select_strategy(session, job.account_id, job.options, ids=None)
+    learners, courses = (
+        sum(len(page.records) for page in fetch_list(session, job.account_id, resource, job.options))
+        for resource in ("users", "courses")
+    )
+    list_calls = session.client.requests - sent_before
     latest = data.find_latest_snapshot(job.account_id, before=job.day)
     stored = None if latest is None else count_rows(data.file(UNIFIED_ENROLLMENTS, latest))
     known = "no previous snapshot" if stored is None else f"{stored:,} enrollments in the previous snapshot"

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from pathlib import Path
@@ -28,12 +29,19 @@ from lms_pipeline.tables.pulled import PULLED_TABLES, Identity
 from lms_pipeline.transform.dedupe import NO_DUPLICATES, Duplicates
 from lms_pipeline.transform.enrollments import RawSource
 from lms_pipeline.transform.users_courses import ListName
+from lms_pipeline.truto.client import TrutoClient
 from lms_pipeline.truto.query import Resource
+from lms_pipeline.truto.store import ResponseStore
+from lms_pipeline.truto.transport import Gate
 
 LISTS: dict[ListName, Resource] = {"learners": "users", "courses": "courses"}
 TABLES = {table.name: table for table in PULLED_TABLES}
 
 log = logging.getLogger(__name__)
+
+
+Connect = Callable[[Gate, ResponseStore], AbstractContextManager[TrutoClient]]
+"""Opens a client whose requests pass a gate, and whose responses a store keeps."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,8 @@ from pathlib import Path
 from lms_pipeline.days import Calendar, DayNotOpenError, UnknownZoneError, WrongPresentError, load_zone
 from lms_pipeline.lake.disk import convert_disk_errors
 from lms_pipeline.lake.paths import DataDir, Partition
+from lms_pipeline.snapshot.job import TABLES, SnapshotJob
+from lms_pipeline.tables.pulled import UNIFIED_ENROLLMENTS
 from lms_pipeline.truto.request import Request
 from lms_pipeline.truto.store import ResponseStore, StoredResponse
 from lms_pipeline.truto.transport import Gate
@@ -22,9 +24,30 @@ from lms_pipeline.truto.transport import Gate
 log = logging.getLogger(__name__)
 
 
-def has_later_snapshot(data: DataDir, partition: Partition) -> bool:
-    """Return whether the account has a snapshot of a later day: then today's state is not that of the partition's day."""
-    return _find_later_snapshot(data, partition) is not None
+def is_kept(job: SnapshotJob, data: DataDir, calendar: Calendar, now: datetime) -> bool:
+    """Return whether the day can't be pulled any more, and has its snapshot.
+
+    After a later snapshot of the account, today's state is not that of the day, whatever the clock says.
+    """
+    names = job.tables if job.lists_only else {UNIFIED_ENROLLMENTS.name}
+    is_published = all(data.file(TABLES[name], job.partition).exists() for name in names)
+    is_closed = now >= calendar.closes_at(job.day) or _find_later_snapshot(data, job.partition) is not None
+    return is_published and is_closed
+
+
+def check_later_snapshot(data: DataDir, partition: Partition) -> None:
+    """Refuse to pull a day before a snapshot of the account.
+
+    Raises:
+        WrongPresentError: the account has a later snapshot.
+    """
+    later = _find_later_snapshot(data, partition)
+    if later is not None:
+        raise WrongPresentError(
+            f"{partition} can't be pulled, since {later.account_id} has a snapshot of {later.day}: the clock of this "
+            "machine or LMS_TIMEZONE is wrong, or was wrong then; correct it, or remove that snapshot with "
+            f"`lms-pipeline housekeeping --remove {later.account_id} {later.day}`."
+        )
 
 
 def check_present(data: DataDir, partition: Partition, calendar: Calendar, now: datetime) -> None:
@@ -35,13 +58,7 @@ def check_present(data: DataDir, partition: Partition, calendar: Calendar, now: 
             in which another day is open now.
         LakeError: the time zone can't be recorded.
     """
-    later = _find_later_snapshot(data, partition)
-    if later is not None:
-        raise WrongPresentError(
-            f"{partition} can't be pulled, since {later.account_id} has a snapshot of {later.day}: the clock of this "
-            "machine or LMS_TIMEZONE is wrong, or was wrong then; correct it, or remove that snapshot with "
-            f"`lms-pipeline housekeeping --remove {later.account_id} {later.day}`."
-        )
+    check_later_snapshot(data, partition)
     recorded = _record_zone(data.time_zone, calendar)
     try:
         open_day = Calendar(load_zone(recorded), calendar.grace_hours).find_open_day(now)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager, ExitStack, closing
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -19,9 +19,8 @@ from lms_pipeline.extract.checkpoint import Attempt, Checkpoint
 from lms_pipeline.extract.session import FetchSession, PairDemandedError
 from lms_pipeline.extract.strategies import ListNotOfferedError, NoRosterError
 from lms_pipeline.extract.strategy_selection import Choice, select_strategy
-from lms_pipeline.lake.commit_mark import restore_interrupted
-from lms_pipeline.lake.disk import LakeError, check_free_space
-from lms_pipeline.lake.files import read_metadata
+from lms_pipeline.lake.commit_mark import find_run_id, restore_interrupted
+from lms_pipeline.lake.disk import check_free_space
 from lms_pipeline.lake.lock import partition_lock
 from lms_pipeline.lake.paths import DataDir
 from lms_pipeline.lake.publishing import (
@@ -36,21 +35,24 @@ from lms_pipeline.lake.publishing import (
 )
 from lms_pipeline.lake.waiting import WaitingPull, save_waiting, take_waiting, utc_now
 from lms_pipeline.snapshot.fetch import FetchedEnrollments, fetch_enrollments
-from lms_pipeline.snapshot.job import LISTS, TABLES, ReplayContext, SnapshotContext, SnapshotJob, SnapshotResult
+from lms_pipeline.snapshot.job import (
+    LISTS,
+    TABLES,
+    Connect,
+    ReplayContext,
+    SnapshotContext,
+    SnapshotJob,
+    SnapshotResult,
+)
 from lms_pipeline.snapshot.lists import Lists, fetch_list_table
-from lms_pipeline.snapshot.present import OpenDay, OpenDayStore, check_present, has_later_snapshot
+from lms_pipeline.snapshot.present import OpenDay, OpenDayStore, check_present, is_kept
 from lms_pipeline.snapshot.previous import write_fingerprints
 from lms_pipeline.tables.pulled import COURSES, LEARNERS, PULLED_TABLES, UNIFIED_ENROLLMENTS
 from lms_pipeline.truto.client import TrutoClient
-from lms_pipeline.truto.store import NotKeptError, ResponseStore
-from lms_pipeline.truto.transport import Gate
+from lms_pipeline.truto.store import NotKeptError
 from lms_pipeline.truto.waiting import ContinuesLaterError, WaitTooLongError
 
 log = logging.getLogger(__name__)
-
-
-Connect = Callable[[Gate, ResponseStore], AbstractContextManager[TrutoClient]]
-"""Opens a client whose requests pass a gate, and whose responses a store keeps."""
 
 
 def take_snapshot(
@@ -84,7 +86,7 @@ def take_snapshot(
         restore_interrupted(data, PULLED_TABLES, job.partition)
         if job.interrupted_runs and _find_publishing_run(data, job) in job.interrupted_runs:
             result = replace(_publish_again(job, data, scratch, report_plan), was_published=True)
-        elif _is_kept(job, data, calendar, now()):
+        elif is_kept(job, data, calendar, now()):
             result = SnapshotResult(find_published_files(data, PULLED_TABLES, job.partition), kept=True)
         else:
             waited = take_waiting(data, job.partition)  # it ends here, also if the day is closed
@@ -124,7 +126,7 @@ def _pull(
     path = answers.with_suffix(".lists.sqlite") if job.lists_only else answers
     with Checkpoint(path) as checkpoint:
         attempt = checkpoint.begin(job.fingerprint, now(), trust_rejected=job.allow_drop)
-        hourly = data.budgets / f"hour-{job.account_id}.sqlite"
+        hourly = data.hourly_calls_path(job.account_id)
         with (
             closing(Budget(job.account_id, job.limits, attempt, hourly, spent_seconds=spent)) as budget,
             connect(open_day.guard_requests(budget), OpenDayStore(attempt, open_day)) as client,
@@ -230,10 +232,7 @@ def _find_publishing_run(data: DataDir, job: SnapshotJob) -> str | None:
     """Return the run that published everything the job needs; None if there is none, or a file is damaged."""
     names = job.tables if job.lists_only else {UNIFIED_ENROLLMENTS.name}
     paths = [data.file(TABLES[name], job.partition) for name in names]
-    try:
-        runs = {read_metadata(path).get("run_id") if path.exists() else None for path in paths}
-    except LakeError:
-        return None
+    runs = {find_run_id(path) for path in paths}
     return runs.pop() if len(runs) == 1 else None
 
 
@@ -343,21 +342,9 @@ def _is_drop_allowed(context: SnapshotContext) -> bool:
 
 def _find_published_attempt(data: DataDir, job: SnapshotJob, checkpoint: Checkpoint) -> tuple[Attempt, ReplayContext]:
     """Return the attempt whose snapshot is published, even if its process died before it marked it as finished."""
-    published = data.file(UNIFIED_ENROLLMENTS, job.partition)
-    run_id = read_metadata(published).get("run_id") if published.exists() else None
+    run_id = find_run_id(data.file(UNIFIED_ENROLLMENTS, job.partition))
     for attempt in checkpoint.attempts():
         context = ReplayContext.from_json(attempt.replay_context)
         if context is not None and (attempt.is_finished or context.run_id == run_id):
             return attempt, context
     raise NotKeptError(f"The pull of {job.partition} did not finish: pull it again.")
-
-
-def _is_kept(job: SnapshotJob, data: DataDir, calendar: Calendar, now: datetime) -> bool:
-    """Return whether the day can't be pulled any more, and has its snapshot."""
-    is_closed = now >= calendar.closes_at(job.day) or has_later_snapshot(data, job.partition)
-    return is_closed and _is_published(data, job)
-
-
-def _is_published(data: DataDir, job: SnapshotJob) -> bool:
-    names = job.tables if job.lists_only else {UNIFIED_ENROLLMENTS.name}
-    return all(data.file(TABLES[name], job.partition).exists() for name in names)

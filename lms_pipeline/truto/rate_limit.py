@@ -11,7 +11,7 @@ import logging
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -127,12 +127,15 @@ class SharedRateLimiter:
             return
         if seconds >= MIN_LOGGED_WAIT_SECONDS:
             log.info("Waiting %.0f s: %s.", seconds, self._limit.subject)
-        try:
+        with ExitStack() as undo:  # a cancelled wait: the call is not made
+            undo.callback(self._release, slot)
             self._sleep(seconds)
-        except BaseException:  # the wait is over, the call is not made
-            with self._transaction() as database:
-                database.execute("DELETE FROM slots WHERE rowid = ?", [slot])
-            raise
+            undo.pop_all()
+
+    def _release(self, slot: int) -> None:
+        """Give a reserved time back."""
+        with self._transaction() as database:
+            database.execute("DELETE FROM slots WHERE rowid = ?", [slot])
 
     def close(self) -> None:
         """Close the file."""
@@ -228,13 +231,12 @@ def _check_content(database: sqlite3.Connection) -> None:
 def _connect(path: Path) -> sqlite3.Connection:
     """Open the database; a power failure may lose the last calls, which no process is there to follow."""
     database = sqlite3.connect(path, timeout=BUSY_TIMEOUT_SECONDS, isolation_level=None, check_same_thread=False)
-    try:
+    with ExitStack() as undo:
+        undo.callback(database.close)
         database.execute("PRAGMA synchronous = OFF")
         database.executescript(_SCHEMA)
         _check_content(database)
-    except BaseException:
-        database.close()
-        raise
+        undo.pop_all()
     return database
 
 

@@ -102,6 +102,27 @@ def test_a_dry_run_reads_the_budget_and_the_pairs_file(run_on_day, tmp_path):
     assert "no previous snapshot: 4 calls, of which 3 are allowed, about" in done.out
 
 
+def test_the_calls_of_a_dry_run_count_in_the_accounts_hour(run_on_day, portal):
+    done = run_on_day(0, "materialize", "--dry-run", options="calls_per_hour = 2\n")
+    assert done.status == 1
+    assert (
+        "tenant on 2026-03-01: The hourly limit of account portal (2 calls, calls_per_hour) allows the next" in done.out
+    )
+    assert done.out.endswith("The estimate cost 2 calls; nothing was stored.\n")
+    assert portal.stats()["total"] == 2
+    run_on_day(0, "materialize", "--dry-run", options="calls_per_hour = 2\n")
+    assert portal.stats()["total"] == 0  # of this command alone
+
+
+def test_a_dry_run_refuses_a_closed_day_and_keeps_a_published_one_without_a_call(run_on_day, portal):
+    run_on_day(0, *PULL)
+    kept = run_on_day(1, "materialize", "--dry-run", "--date", "2026-03-01")
+    assert (kept.status, kept.out.splitlines()[0]) == (0, "tenant on 2026-03-01: kept, the day is closed: no call")
+    closed = run_on_day(1, "materialize", "--dry-run", "--date", "2026-02-28")
+    assert (closed.status, portal.stats()["total"]) == (1, 0)
+    assert "2026-02-28 is closed and can't be pulled any more" in closed.out
+
+
 def test_a_dry_run_of_a_sweep_prints_its_lists(run_on_day):
     done = run_on_day(0, "materialize", "--dry-run", options='strategy = "sweep"\n')
     assert "sweep (it is set in LMS_ACCOUNTS_FILE); 20 users, 4 courses, no previous snapshot" in done.out

@@ -1,6 +1,7 @@
 """`lms-pipeline query`: formats, refusals and errors."""
 
 import json
+import shutil
 import subprocess
 import sys
 
@@ -9,6 +10,7 @@ import pytest
 
 from lms_pipeline.lake import warehouse
 from lms_pipeline.lake.paths import DataDir
+from lms_pipeline_tests.support.lake_files import FIRST, enrollment, publish
 
 
 @pytest.fixture
@@ -109,3 +111,32 @@ def test_tables_and_columns_are_listed(query):
 
 def test_sql_can_not_read_variables_of_the_code(query):
     assert "The SQL can't be run: Catalog Error" in query("FROM rows").err
+
+
+def test_a_damaged_file_says_how_to_leave_it_out(command, tmp_path):
+    data = DataDir(tmp_path / "data")
+    path = publish(data, "acme", FIRST, enrollment("u1")).path
+    warehouse.build_warehouse(data)
+    path.write_bytes(b"no Parquet at all, and longer than a footer")
+    done = command("query", "FROM unified_enrollments")
+    assert done.status == 1
+    assert "A file of the lake can't be read" in done.err
+    assert done.err.endswith("run `lms-pipeline materialize --select warehouse`, which leaves it out.\n")
+
+
+def test_a_copied_warehouse_does_not_read_the_original(command, tmp_path):
+    data = DataDir(tmp_path / "original's")
+    publish(data, "acme", FIRST, enrollment("u1"))
+    warehouse.build_warehouse(data)
+    shutil.copytree(data.root, tmp_path / "data", symlinks=True, dirs_exist_ok=True)
+    done = command("query", "FROM unified_enrollments")
+    assert (done.status, done.out) == (1, "")
+    assert "was built for another folder" in done.err
+    warehouse.build_warehouse(DataDir(tmp_path / "data"))
+    assert command("query", "SELECT count(*) FROM unified_enrollments").status == 0
+
+
+def test_csv_on_a_terminal_shows_escapes(query, monkeypatch):
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    out = query("SELECT chr(27) || '[2J' AS a", "--format", "csv").out
+    assert out == "a\n\\x1b[2J\n"

@@ -158,7 +158,7 @@ class TestDisk:
     def test_a_file_that_is_no_parquet_is_one_sentence(self, tmp_path, content):
         path = tmp_path / "a.parquet"
         path.write_bytes(content)
-        with pytest.raises(LakeError, match=rf"^{path} is damaged: restore it, or remove it and pull"):
+        with pytest.raises(LakeError, match=rf"^{path} is damaged: restore it, or run `lms-pipeline replay`"):
             read_metadata(path)
 
 

@@ -109,7 +109,7 @@ def test_a_file_of_a_newer_version_is_a_clear_error(data):
 def test_a_file_that_is_damaged_is_a_clear_error(data):
     path = publish(data, "acme", FIRST, *(enrollment(f"u{number}") for number in range(500))).path
     path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(LakeError, match=rf"^{path} is damaged: restore it, or remove it and pull the day again"):
+    with pytest.raises(LakeError, match=rf"^{path} is damaged: restore it, or run `lms-pipeline replay` for its day"):
         lake.read("unified_enrollments", data_dir=data.root)
 
 

@@ -158,7 +158,7 @@ def test_a_snapshot_of_a_newer_version_is_one_sentence(data, snapshot):
 
 def test_a_snapshot_that_is_damaged_is_one_sentence(data, snapshot):
     snapshot.path.write_bytes(snapshot.path.read_bytes()[:-50])
-    with pytest.raises(LakeError, match="is damaged: restore it, or remove it and pull the day again"):
+    with pytest.raises(LakeError, match="is damaged: restore it, or run `lms-pipeline replay` for its day"):
         publish_one(data, ACCOUNT_COMPLETION)
 
 

@@ -18,7 +18,7 @@ from lms_pipeline.extract.checkpoint import Attempt
 from lms_pipeline.lake.files import RowGroupWriter, read_metadata
 from lms_pipeline.sandbox import Clock, RunningSandbox, Switches, records_world, running
 from lms_pipeline.sandbox.faults import ExpiredCursor, Partial, RepeatedCursor, ShiftedPage, Status
-from lms_pipeline.snapshot.estimate import estimate_calls
+from lms_pipeline.snapshot.estimate import estimate_snapshot
 from lms_pipeline.snapshot.job import TABLES, SnapshotJob, SnapshotResult
 from lms_pipeline.snapshot.run import replay_snapshot
 from lms_pipeline.truto.client import TrutoClient
@@ -26,7 +26,7 @@ from lms_pipeline.truto.errors import PermanentError
 from lms_pipeline_tests.support.sandbox import build_line, write_lines
 from lms_pipeline_tests.support.scripted_api import ReceivedRequest, ScriptedResponse, page, refusal
 from lms_pipeline_tests.support.scripted_server import serve
-from lms_pipeline_tests.support.snapshot_runs import DAY, OPEN, SnapshotRunner, record
+from lms_pipeline_tests.support.snapshot_runs import CALENDAR, DAY, OPEN, SnapshotRunner, record
 
 ENROLLMENTS = "/unified/lms/course-enrollments"
 COUNT, PAGE_SIZE = 7, 3
@@ -306,11 +306,14 @@ class TestRefusal:
 
 @pytest.mark.parametrize(("remote_data", "calls"), [("keep", 9), ("drop", 9), ("raw_format", 12)])
 def test_an_estimate_counts_two_calls_for_each_page(runner, serving, remote_data, calls):
-    options = AccountOptions(remote_data=remote_data, page_size=PAGE_SIZE)
+    options, later = AccountOptions(remote_data=remote_data, page_size=PAGE_SIZE), OPEN + timedelta(days=1)
     runner.run(options=options)
     job = SnapshotJob("acme", DAY + timedelta(days=1), "estimate", "enrollment_id", options)
-    with TrutoClient(serving.url, serving.token, now=lambda: OPEN) as client:
-        text = estimate_calls(client, runner.data, job)
+
+    def connect(gate, store):
+        return TrutoClient(serving.url, serving.token, now=lambda: later, gate=gate, store=store)
+
+    text = estimate_snapshot(job, connect=connect, data=runner.data, calendar=CALENDAR, now=lambda: later)
     # metadata, first page, three pages of users and one of courses; then three pages of enrollments
     assert f"{COUNT} enrollments in the previous snapshot: {calls} calls, about " in text
 

@@ -134,3 +134,12 @@ def test_is_still_possible_after_a_run_of_one_list_only(runner, portal):
 def test_with_other_options_is_refused(runner):
     with pytest.raises(NotKeptError, match="restore them"):
         replay_snapshot(build_job(1, options=AccountOptions(strategy="roster", page_size=6)), data=runner.data)
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_a_damaged_file_is_made_again(runner, table):
+    path = runner.file(table, FIRST + timedelta(days=2), PORTAL)
+    rows = read_metadata(path)["digest"]
+    path.write_bytes(path.read_bytes()[:-20])
+    replay_snapshot(build_job(2), data=runner.data)
+    assert read_metadata(path)["digest"] == rows
