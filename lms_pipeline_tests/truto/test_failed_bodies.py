@@ -1,4 +1,4 @@
-"""Bodies that say of themselves, under a success status, that the request failed; and those that only look like it."""
+"""Bodies that say of themselves, under a success status, that the request failed: pages, lists, pairs and metadata."""
 
 import json
 from collections.abc import Callable
@@ -16,16 +16,12 @@ from lms_pipeline.truto.query import CourseFilter, ListQuery, ObjectQuery, UserF
 from lms_pipeline.truto.request import build_metadata_request
 from lms_pipeline.truto.retry import RetryPolicy
 from lms_pipeline.truto.store import NotKeptError
-from lms_pipeline_tests.support.scripted_api import ScriptedClient, ScriptedResponse, page
+from lms_pipeline_tests.support.failed_bodies import ALL, FAILURE, RAW, describe, respond, texts
+from lms_pipeline_tests.support.scripted_api import ScriptedClient, page
 from lms_pipeline_tests.truto.test_store import Store
 
-ALL = ListQuery("acme")
-RAW = ListQuery("acme", response_format="raw")
 PAIR = ListQuery("acme", user=UserFilter("u1"), course=CourseFilter("c1"))
 ONCE = RetryPolicy(max_attempts=1, max_attempts_unavailable=1)
-FAILURE = {"statusCode": 500, "error": "Internal Server Error", "message": "down"}
-"""The body that Truto's docs give for every error."""
-
 SIGNS: list[dict[str, Any]] = [
     {"error": "down"},
     {"error": True},
@@ -162,20 +158,8 @@ NO_SIGNS: list[dict[str, Any]] = [
 """Members of an envelope, none of which says that the request failed."""
 
 
-def describe(members: dict[str, Any]) -> str:
-    return json.dumps(members)[:80]
-
-
 EVERY_SIGN = pytest.mark.parametrize("signs", SIGNS, ids=describe)
 EVERY_OTHER = pytest.mark.parametrize("others", NO_SIGNS, ids=describe)
-
-
-def respond(body: Any) -> ScriptedResponse:
-    return ScriptedResponse(json.dumps(body).encode())
-
-
-def texts(pages) -> list[str]:
-    return [bytes(record).decode() for page in pages for record in page.records]
 
 
 @EVERY_SIGN
@@ -274,99 +258,6 @@ def test_one_sign_among_any_other_members_is_enough_and_without_one_nothing_is_l
         else:
             with pytest.raises(TransientError):
                 list(client.fetch_pages("users", ALL))
-
-
-FAILED_RECORDS = [
-    FAILURE,
-    {"error": "down"},
-    {"error": {"type": "invalid_request_error", "message": "down"}},
-    {"errors": ["down"]},
-    {"success": False, "data": None},
-    {"ok": False, "message": "down"},
-    {"status": "error", "message": "down"},
-    {"status": 503, "title": "Service Unavailable", "detail": "down", "type": "about:blank"},
-    {"code": 500, "message": "down"},
-    {"id": "request-7", "statusCode": 500, "error": "Internal Server Error", "message": "down"},
-    {"id": "u1", "name": "Ada", "truto_is_remote_error": True},
-    {"id": "u1", "name": "Ada", **FAILURE},
-    {"id": "u1", "truto_error_insight": {"remote_error": {}, "why": "down"}},
-    {"message": "Internal server error"},
-    {"message": "down", "requestId": "7", "timestamp": "2026-03-01T00:00:00Z"},
-    {"result": None, "error": "down"},
-    {"result": [], "success": False},
-]
-"""Objects that are an error and no record."""
-RECORDS: list[dict[str, Any]] = [
-    {"id": "e1", "status": "failed"},
-    {"id": "e1", "status": "error"},
-    {"id": "c404", "code": "404", "title": "Not Found", "status": "active"},
-    {"id": "c1", "code": 500, "description": "down"},
-    {"id": "u1", "status": "failed", "message": "welcome"},
-    {"id": "u1", "name": "Ada", "error": "down"},
-    {"id": "u1", "name": "Ada", "errors": ["down"], "success": False},
-    {"id": "u1", "name": "Ada", "statusCode": 500},
-    {"id": "u1", "name": "Ada", "statusCode": 200, "error": "", "message": "hello"},
-    {"role": "learner", "status": "failed", "success": False},
-    {"status": "failed"},
-    {"message": "welcome", "role": "learner"},
-    {"code": "404", "title": "Not Found"},
-    {"result": "passed", "status": "failed", "score": 7},
-    {"error": None, "success": True, "status": "ok"},
-    {},
-]
-"""Objects of a provider whose members are those of an error by chance."""
-
-
-@pytest.mark.parametrize("failed", FAILED_RECORDS, ids=describe)
-class TestFailedObject:
-    def test_is_no_record_and_is_not_stored(self, failed):
-        store = Store()
-        with ScriptedClient(respond(failed), respond({"id": "u1"}), store=store) as client:
-            record = client.fetch_record("users", "u1", ObjectQuery("acme"))
-        assert record is not None
-        assert bytes(record.record) == b'{"id": "u1"}'
-        assert [one.body for one in store.values()] == [b'{"id": "u1"}']
-
-    def test_is_no_raw_record(self, failed):
-        with ScriptedClient(respond(failed), respond({"id": "u1"})) as client:
-            assert texts(client.fetch_pages("course-enrollments", RAW)) == ['{"id": "u1"}']
-
-    def test_is_no_list_of_keyed_records(self, failed):
-        with ScriptedClient(respond({"result": failed}), page("a")) as client:
-            assert texts(client.fetch_pages("users", ALL)) == ['"a"']
-
-    @pytest.mark.parametrize("query", [ALL, RAW], ids=["unified", "raw"])
-    def test_is_no_record_of_a_page_that_holds_nothing_else(self, failed, query):
-        with ScriptedClient(page(failed), page("a")) as client:
-            assert texts(client.fetch_pages("users", query)) == ['"a"']
-
-    def test_is_no_record_of_a_raw_list_without_an_envelope(self, failed):
-        with ScriptedClient(respond([failed, failed]), page("a")) as client:
-            assert texts(client.fetch_pages("users", RAW)) == ['"a"']
-
-
-@pytest.mark.parametrize("record", RECORDS, ids=describe)
-class TestObjectThatLooksLikeAnError:
-    def test_is_a_record(self, record):
-        with ScriptedClient(respond(record)) as client:
-            read = client.fetch_record("users", "u1", ObjectQuery("acme"))
-        assert read is not None
-        assert json.loads(bytes(read.record)) == record
-
-    @pytest.mark.parametrize("query", [ALL, RAW], ids=["unified", "raw"])
-    def test_is_a_record_of_a_page(self, record, query):
-        with ScriptedClient(page(record, record)) as client:
-            assert len(texts(client.fetch_pages("course-enrollments", query))) == 2
-
-    def test_is_a_raw_record(self, record):
-        with ScriptedClient(respond(record)) as client:
-            [one] = client.fetch_pages("course-enrollments", RAW)
-        assert (len(one.records), one.has_envelope) == (1, False)
-
-
-def test_a_page_with_one_error_among_its_records_is_read():
-    with ScriptedClient(page({"id": "a"}, FAILURE)) as client:
-        assert len(texts(client.fetch_pages("users", ALL))) == 2
 
 
 def test_a_failure_that_lasts_is_one_sentence_of_who_failed_and_nothing_is_stored():
