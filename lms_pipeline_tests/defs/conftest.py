@@ -155,5 +155,6 @@ def published(tmp_path_factory, make_home):
 @pytest.fixture
 def after_a_run(published, settings):
     """A copy of `published` in `tmp_path`, which a test may change. `usefixtures` creates it before the instance."""
+    published.instance.event_log_storage.dispose()  # closes its files, so that each is one file to copy
     shutil.copytree(published.settings.data_dir, settings.data_dir)
     shutil.copytree(published.settings.dagster_home, settings.dagster_home)

@@ -32,6 +32,7 @@ def log_file(instance, run_id):
 
 
 def grow_old(instance, days=91):
+    instance.event_log_storage.dispose()  # closes the files, so that each log is one
     for path in [*Path(instance.root_directory).rglob("*")]:
         age(path, days)
 
