@@ -9,7 +9,6 @@ Belongs here: how these files are opened. Not here: what they contain (Dagster),
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
@@ -50,15 +49,19 @@ class LocalEventLogStorage(SqliteEventLogStorage):
     The files are Dagster's own, in the same place: either class reads what the other wrote.
     """
 
-    def __init__(self, base_dir: str, inst_data: ConfigurableClassData | None = None) -> None:
+    def __init__(self, base_dir: str | None = None, inst_data: ConfigurableClassData | None = None) -> None:
+        """Build the storage. Without `base_dir` it opens Dagster's own place in the instance, once it has one."""
         self._open_files: OrderedDict[str, _OpenFile] = OrderedDict()
         self._one_at_a_time = Lock()  # threads share the connections
         self._tables: set[str] = set()
-        super().__init__(base_dir, inst_data)
+        self._inst_data = inst_data
+        self._has_place = base_dir is not None
+        if base_dir is not None:
+            super().__init__(base_dir, inst_data)
 
     @classmethod
     def config_type(cls) -> dict[str, Any]:
-        """Return the options in `dagster.yaml`: `base_dir`, by default Dagster's own place in `DAGSTER_HOME`."""
+        """Return the options in `dagster.yaml`: `base_dir`, by default Dagster's own place in its home."""
         return {"base_dir": dg.Field(dg.StringSource, is_required=False)}
 
     @classmethod
@@ -66,8 +69,14 @@ class LocalEventLogStorage(SqliteEventLogStorage):
         cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]
     ) -> LocalEventLogStorage:
         """Build the storage from its options."""
-        base_dir = config_value.get("base_dir") or str(Path(os.environ["DAGSTER_HOME"], "history", "runs"))
-        return cls(base_dir, inst_data)
+        return cls(config_value.get("base_dir"), inst_data)
+
+    def register_instance(self, instance: dg.DagsterInstance) -> None:
+        """Set the instance whose log this is."""
+        if not self._has_place:
+            super().__init__(str(Path(instance.root_directory, "history", "runs")), self.inst_data)
+            self._has_place = True
+        super().register_instance(instance)
 
     def run_connection(self, run_id: str | None = None) -> AbstractContextManager[Connection]:
         """Open a transaction in the file of a run, or of the events that belong to no run."""
@@ -85,7 +94,8 @@ class LocalEventLogStorage(SqliteEventLogStorage):
 
     def dispose(self) -> None:
         """Close the files."""
-        super().dispose()
+        if self._has_place:
+            super().dispose()
         with self._one_at_a_time:
             while self._open_files:
                 self._close_file(next(iter(self._open_files)))

@@ -139,6 +139,14 @@ class TestTheConfig:
         assert isinstance(instance.event_log_storage, LocalEventLogStorage)
         assert find_missing_config(instance) is None
 
+    def test_finds_the_files_of_its_home_whatever_the_environment_says(self, tmp_path, make_home, monkeypatch):
+        make_home(tmp_path / "home")
+        monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "other"))
+        with dg.DagsterInstance.from_config(str(tmp_path / "home")) as instance:
+            instance.report_runless_asset_event(dg.AssetMaterialization("a"))
+            assert Path(instance.event_log_storage.path_for_shard("")).parent == tmp_path / "home" / "history" / "runs"
+        assert not (tmp_path / "other").exists()
+
     @pytest.fixture
     def old_home(self, settings, make_home):
         """A home whose `dagster.yaml` was written before the storage existed."""
