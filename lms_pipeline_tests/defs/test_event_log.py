@@ -144,6 +144,7 @@ class TestTheConfig:
         monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "other"))
         with dg.DagsterInstance.from_config(str(tmp_path / "home")) as instance:
             instance.report_runless_asset_event(dg.AssetMaterialization("a"))
+            assert isinstance(instance.event_log_storage, LocalEventLogStorage)
             assert Path(instance.event_log_storage.path_for_shard("")).parent == tmp_path / "home" / "history" / "runs"
         assert not (tmp_path / "other").exists()
 
