@@ -10,19 +10,21 @@ import signal
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from threading import Event, Thread
+from threading import Event, Thread, main_thread
 
 import click
 
 MAX_STOP_SECONDS = 8.0
 """Time from a signal to the end of the process: a request or a query in progress may take a minute to end by itself."""
+REPEAT_SECONDS = 4.0
+"""Time from a signal to its repetition: one that arrives just before a blocking call does not end that call."""
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class SignalWatch:
     """A thread that reads which signal arrives: Dagster replaces signal handlers and hides the number.
 
-    If the process is still there `MAX_STOP_SECONDS` after a signal, it ends at once. Nothing is lost by that: files are
+    A signal is repeated once after `REPEAT_SECONDS`. If the process is still there after `MAX_STOP_SECONDS`, it ends at once. Nothing is lost by that: files are
     published by a rename, locks end with the process, and each response is stored when it arrives.
     """
 
@@ -54,7 +56,10 @@ class SignalWatch:
                 break
         else:
             return
-        if not self._is_over.wait(MAX_STOP_SECONDS):
+        if self._is_over.wait(REPEAT_SECONDS):
+            return
+        signal.pthread_kill(main_thread().ident or 0, number[0])
+        if not self._is_over.wait(MAX_STOP_SECONDS - REPEAT_SECONDS):
             click.echo(self._summarize(), err=True)
             os._exit(self.exit_status)
 

@@ -13,16 +13,19 @@ from lms_pipeline_tests.support.scripted_server import SILENCE, serve
 
 SIGNALS = [(signal.SIGINT, 130), (signal.SIGTERM, 143)]
 MATERIALIZE = "import sys; from lms_pipeline import cli; sys.argv = ['lms-pipeline', 'materialize']; cli.main()"
-NEVER_ENDING = """
+BLOCKED = """
 import sys, threading
 from lms_pipeline.commands import interrupts
-interrupts.MAX_STOP_SECONDS = 0.1
+interrupts.REPEAT_SECONDS, interrupts.MAX_STOP_SECONDS = 0.1, float(sys.argv[1])
 with interrupts.stop_on_signals(lambda: "summary"):
-    try:
-        print("ready", flush=True)
-        threading.Event().wait()
-    except KeyboardInterrupt:
-        threading.Event().wait()  # as a thread that reads from a silent server holds its process
+    for number in range(int(sys.argv[2])):
+        try:
+            print("ready" if number == 0 else "interrupted", flush=True)
+            threading.Event().wait()  # as a thread that reads from a silent server holds its process
+        except KeyboardInterrupt:
+            pass
+    print("interrupted", flush=True)
+    threading.Event().wait()
 """
 
 
@@ -55,13 +58,22 @@ def test_materialize_ends_without_another_run(command, tmp_path, monkeypatch, se
     assert requested == {"north"}
 
 
-@pytest.mark.parametrize(("sent", "status"), SIGNALS)
-def test_a_command_that_can_not_stop_is_ended(sent, status):
+def run_blocked(sent, *arguments):
+    """Send a signal to a process that does not end by the first `arguments[1]` of them, and return its exit status and outputs."""
     with subprocess.Popen(
-        [sys.executable, "-c", NEVER_ENDING], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", BLOCKED, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
         process.send_signal(sent)
-        _, err = process.communicate(timeout=60)
-    assert (process.returncode, err) == (status, "summary\n")
+        return (*process.communicate(timeout=60), process.returncode)
+
+
+@pytest.mark.parametrize(("sent", "status"), SIGNALS)
+def test_a_signal_that_did_not_end_the_command_is_repeated(sent, status):
+    assert run_blocked(sent, "60", "1") == ("interrupted\n", "summary\n", status)
+
+
+@pytest.mark.parametrize(("sent", "status"), SIGNALS)
+def test_a_command_that_can_not_stop_is_ended(sent, status):
+    assert run_blocked(sent, "2", "2") == ("interrupted\ninterrupted\n", "summary\n", status)
