@@ -24,7 +24,7 @@ from lms_pipeline_tests.support.sandbox import build_line, write_lines
 from lms_pipeline_tests.support.snapshot_runs import DAY, SnapshotRunner
 
 ROOT = Path(__file__).parents[2]
-KILLS = int(os.environ.get("LMS_TEST_KILLS", "6"))
+KILLS = int(os.environ.get("LMS_TEST_KILLS", "3"))
 """Kills for each strategy."""
 WORKERS = AccountOptions().workers
 MAX_PULL_SECONDS = 1.2

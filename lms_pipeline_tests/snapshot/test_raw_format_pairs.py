@@ -277,7 +277,7 @@ def small_portal():
 
 
 @given(budget=st.none() | st.integers(5, 30), refused_after=st.none() | st.integers(0, 14), workers=st.integers(1, 6))
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_replay_is_the_same_snapshot_whatever_the_budget_and_the_refusal(
     tmp_path_factory, small_portal, budget, refused_after, workers
 ):

@@ -343,7 +343,7 @@ class TestReplay:
 
 
 @given(page_size=st.integers(1, 9), bare=st.booleans(), refused_after=st.none() | st.integers(0, 9))
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_unified_never_depends_on_the_raw_list_and_a_replay_is_the_same(
     tmp_path_factory, sandbox, page_size, bare, refused_after
 ):
