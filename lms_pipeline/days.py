@@ -74,6 +74,11 @@ class Calendar:
     zone: ZoneInfo
     grace_hours: float = 24
 
+    @property
+    def is_utc(self) -> bool:
+        """Whether its days are those of UTC."""
+        return self.zone.key == "UTC"
+
     def ends_at(self, day: date) -> datetime:
         """Return the instant at which `day` ends, in UTC: 00:00 of the next day in the zone."""
         return self._add_hours_to_end(day, 0).astimezone(UTC)

@@ -21,7 +21,7 @@ from lms_pipeline.lake.files import check_version, read_metadata
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.lake.publishing import Published, publish_table
 from lms_pipeline.tables.metrics import ACCOUNT_COMPLETION, COURSE_COMPLETION, LEARNER_COMPLETION
-from lms_pipeline.tables.pulled import STATUSES, UNIFIED_ENROLLMENTS
+from lms_pipeline.tables.pulled import UNIFIED_ENROLLMENTS
 from lms_pipeline.tables.roles import EXCLUDED_ROLES, LEARNER_ROLES, normalize_role
 from lms_pipeline.tables.schema import Table, arrow_schema
 from lms_pipeline.transform.timestamps import SENTINELS_END
@@ -113,15 +113,18 @@ def open_completion(file: EnrollmentsFile) -> Iterator[Callable[[Table], pa.Reco
             connection,
             path=str(file.path),
             snapshot_date=file.day,
-            statuses=list(STATUSES),
             learner_roles=[normalize_role(role) for role in LEARNER_ROLES],
             excluded_roles=[normalize_role(role) for role in file.excluded_roles],
             reports_withdrawn=file.reports_withdrawn,
             sentinels_end=SENTINELS_END,
         )
         _execute(connection, "dates.sql")
-        utc_days = connection.view("utc_days").to_arrow_table()["utc_day"]
-        connection.from_arrow(_build_local_days(file.calendar, utc_days)).create("local_days")
+        if file.calendar.is_utc:
+            _execute(connection, "days_utc.sql")
+        else:
+            utc_days = connection.view("utc_days").to_arrow_table()["utc_day"]
+            connection.from_arrow(_build_local_days(file.calendar, utc_days)).create("local_days")
+            _execute(connection, "days_local.sql")
         connection.execute(load_sql("lms_pipeline.tables", "normalize_role.sql"))
         with _provide_sentinel_counter(connection):
             _execute(connection, "enrollments.sql", "classify.sql", "counts.sql", "people.sql", "rates.sql")

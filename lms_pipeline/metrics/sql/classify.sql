@@ -1,26 +1,58 @@
--- Each enrollment and the sets that it is in: one column per set, true or false, never null.
+-- Each enrollment and the sets that it is in, as one number with a bit for each set.
 -- Here: the definitions, in the order of docs/metrics.md, and only here. Not here: counting (counts.sql).
--- Views: enrollments (enrollments.sql). Variables: snapshot_date, reports_withdrawn.
--- Tables, not views: they are read many times for each metric table, and views took twice as long.
+-- Views: served (dates.sql), at_day_end (enrollments.sql). Variable: snapshot_date.
+
+-- One bit each. Rows of the same course with the same bits are counted once: a million rows have some hundred of them.
+SET VARIABLE bits = [
+    'all', 'completed', 'ever_completed', 'lapsed', 'timed_out', 'finished', 'started', 'open', 'open_started',
+    'not_started', 'dropped_early', 'eligible', 'eligible_started', 'superseded',
+    'due', 'on_time', 'late', 'due_undated', 'due_open', 'due_failed', 'due_withdrawn', 'due_expired', 'due_unknown',
+    'overdue', 'overdue_dated', 'open_dated',
+    'required', 'required_completed', 'required_open', 'required_not_due', 'mandatory_withdrawn',
+    'assigned', 'enrolled', 'in_progress', 'status_completed', 'passed', 'failed', 'withdrawn', 'expired',
+    'status_overdue', 'unknown',
+    'began_in_28d', 'completed_in_28d', 'duration', 'faulty_duration',
+    'carried', 'roster', 'reconstructed', 'unfamiliar_role',
+    'due_known', 'mandatory_known', 'repeated', 'excluded_role', 'after_day'
+];
+CREATE TEMP MACRO bit_of(name) AS 1::BIGINT << (list_position(getvariable('bits'), name)::INT - 1);
+CREATE TEMP MACRO bit_if(condition, name) AS CASE WHEN condition THEN bit_of(name) ELSE 0 END;
+CREATE TEMP MACRO has(mask, name) AS mask & bit_of(name) <> 0;
 
 CREATE TEMP MACRO is_due_by(day) AS coalesce(day <= getvariable('snapshot_date'), false);
+CREATE TEMP MACRO is_in_28d(day) AS
+    coalesce(day BETWEEN getvariable('snapshot_date') - 27 AND getvariable('snapshot_date'), false);
 
-CREATE TEMP TABLE classified AS
+-- Pairs of learner and course with several rows, by a hash: a pair more does no harm.
+CREATE TEMP TABLE repeated AS
+SELECT hash(user_id, course_id) AS pair
+FROM served
+GROUP BY pair
+HAVING count(*) > 1;
+
+-- The enrollments of these pairs, the latest first. If all columns are equal, neither is later. The day goes first: west
+-- of Greenwich a date without a time is an instant of the day before.
+CREATE TEMP TABLE ranked AS
 SELECT
-    *,
-
-    -- The same learner has a later enrollment in the same course. If all columns are equal, neither is later. The day
-    -- goes first: west of Greenwich a date without a time is an instant of the day before.
+    file_row_number,
     rank() OVER (
         PARTITION BY user_id, course_id
         ORDER BY began_day DESC NULLS LAST, began DESC NULLS LAST, attempt_number DESC NULLS LAST, enrollment_id DESC NULLS LAST
-    ) > 1 AS in_superseded,
+    ) AS place
+FROM at_day_end
+SEMI JOIN repeated ON repeated.pair = hash(user_id, course_id)
+WHERE in_all;
 
-    true AS in_all,
+CREATE TEMP VIEW sets AS
+SELECT
+    at_day_end.*,
+
+    -- The same learner has a later enrollment in the same course.
+    coalesce(place > 1, false) AS in_superseded,
+    place IS NOT NULL AS in_repeated,
+
     status IN ('completed', 'passed') AS in_completed,
     in_completed OR (completed_at IS NOT NULL AND status <> 'failed') AS in_ever_completed,
-    in_ever_completed AND status = 'expired' AS in_lapsed,
-    status = 'expired' AND NOT in_ever_completed AS in_timed_out,
     status IN ('completed', 'passed', 'failed') AS in_finished,
     started_at IS NOT NULL
     OR completed_at IS NOT NULL
@@ -29,49 +61,105 @@ SELECT
     OR in_finished
     OR status = 'in_progress' AS in_started,
     status IN ('assigned', 'enrolled', 'in_progress', 'overdue') AS in_open,
-    in_open AND in_started AS in_open_started,
-    in_open AND NOT in_started AS in_not_started,
 
     -- Withdrawn before it was overdue. A withdrawal without a date can't be shown to be in time.
     status = 'withdrawn' AND coalesce(updated_day <= due_day, false) AS withdrawn_in_time,
     status = 'withdrawn'
     AND NOT in_started
     AND (due_day IS NULL OR due_day > getvariable('snapshot_date') OR withdrawn_in_time) AS in_dropped_early,
-    NOT in_dropped_early AS in_eligible,
-    in_eligible AND in_started AS in_eligible_started,
 
     is_due_by(due_day) AND NOT withdrawn_in_time AS in_due,
     -- Due, and completed at some time. An open enrollment is being renewed: it is neither on time nor late.
     in_due AND in_ever_completed AND NOT in_open AS due_and_done,
-    due_and_done AND coalesce(completed_day <= due_day, false) AS in_on_time,
-    due_and_done AND coalesce(completed_day > due_day, false) AS in_late,
-    due_and_done AND completed_day IS NULL AS in_due_undated,
-    in_due AND in_open AS in_due_open,
-    in_due AND NOT in_ever_completed AND status = 'failed' AS in_due_failed,
-    in_due AND NOT in_ever_completed AND status = 'withdrawn' AS in_due_withdrawn,
-    in_due AND NOT in_ever_completed AND status = 'expired' AS in_due_expired,
-    in_due AND NOT in_ever_completed AND status = 'unknown' AS in_due_unknown,
     in_open AND NOT in_superseded AND (in_due OR status = 'overdue') AS in_overdue,
-    in_overdue AND due_day IS NOT NULL AS in_overdue_dated,
-    in_open AND NOT in_superseded AND due_day IS NOT NULL AS in_open_dated,
 
     coalesce(is_mandatory, false) AND NOT in_superseded AND status <> 'withdrawn' AS in_required,
-    coalesce(is_mandatory, false) AND NOT in_superseded AND status = 'withdrawn' AS in_mandatory_withdrawn,
-    in_required AND in_completed AS in_required_completed,
-    -- Not yet due requires a due day in the future: without one, nothing shows that there is time left.
-    in_required AND in_open AND status <> 'overdue'
-    AND coalesce(due_day > getvariable('snapshot_date'), false) AS in_required_not_due,
 
     -- Only for completed enrollments; negative if the dates contradict each other.
     CASE WHEN in_ever_completed THEN completed_day - began_day END AS days_to_complete
-FROM enrollments;
+FROM at_day_end
+LEFT JOIN ranked USING (file_row_number);
 
--- What is known of this account on this day: a field that no enrollment has is not known.
-CREATE TEMP TABLE known AS
+-- A table, not a view: it is read many times. What is not in `all` counts nowhere: its bits say why.
+CREATE TEMP TABLE classified AS
 SELECT
-    coalesce(bool_or(due_at IS NOT NULL OR status = 'overdue'), false) AS knows_due,
-    coalesce(bool_or(is_mandatory IS NOT NULL), false) AS knows_mandatory,
-    coalesce(bool_or(score IS NOT NULL), false) AS knows_score,
-    coalesce(bool_or(time_spent_seconds IS NOT NULL), false) AS knows_time,
-    getvariable('reports_withdrawn') AS knows_withdrawn
-FROM enrollments;
+    user_id,
+    course_id,
+    CASE WHEN in_all THEN user_name END AS user_name,
+    CASE WHEN in_all THEN course_title END AS course_title,
+    CASE WHEN in_all THEN fetched_at END AS fetched_at,
+    CASE WHEN in_all AND in_ever_completed THEN completed_at END AS last_completed_at,
+    CASE WHEN in_all THEN days_to_complete END AS days_to_complete,
+    CASE WHEN in_all AND in_open THEN progress_percent END AS open_progress,
+    CASE WHEN in_all THEN score END AS score,
+    CASE WHEN in_all THEN time_spent_seconds END AS time_spent_seconds,
+    CASE WHEN in_all THEN faulty_dates END AS faulty_dates,
+    CASE WHEN in_all THEN sentinel_dates END AS sentinel_dates,
+    CASE
+        WHEN has_excluded_role THEN bit_of('excluded_role')
+        WHEN began_later THEN bit_of('after_day')
+        ELSE
+            bit_of('all')
+            + bit_if(in_completed, 'completed')
+            + bit_if(in_ever_completed, 'ever_completed')
+            + bit_if(in_ever_completed AND status = 'expired', 'lapsed')
+            + bit_if(status = 'expired' AND NOT in_ever_completed, 'timed_out')
+            + bit_if(in_finished, 'finished')
+            + bit_if(in_started, 'started')
+            + bit_if(in_open, 'open')
+            + bit_if(in_open AND in_started, 'open_started')
+            + bit_if(in_open AND NOT in_started, 'not_started')
+            + bit_if(in_dropped_early, 'dropped_early')
+            + bit_if(NOT in_dropped_early, 'eligible')
+            + bit_if(NOT in_dropped_early AND in_started, 'eligible_started')
+            + bit_if(in_superseded, 'superseded')
+
+            + bit_if(in_due, 'due')
+            + bit_if(due_and_done AND coalesce(completed_day <= due_day, false), 'on_time')
+            + bit_if(due_and_done AND coalesce(completed_day > due_day, false), 'late')
+            + bit_if(due_and_done AND completed_day IS NULL, 'due_undated')
+            + bit_if(in_due AND in_open, 'due_open')
+            + bit_if(in_due AND NOT in_ever_completed AND status = 'failed', 'due_failed')
+            + bit_if(in_due AND NOT in_ever_completed AND status = 'withdrawn', 'due_withdrawn')
+            + bit_if(in_due AND NOT in_ever_completed AND status = 'expired', 'due_expired')
+            + bit_if(in_due AND NOT in_ever_completed AND status = 'unknown', 'due_unknown')
+            + bit_if(in_overdue, 'overdue')
+            + bit_if(in_overdue AND due_day IS NOT NULL, 'overdue_dated')
+            + bit_if(in_open AND NOT in_superseded AND due_day IS NOT NULL, 'open_dated')
+
+            + bit_if(in_required, 'required')
+            + bit_if(in_required AND in_completed, 'required_completed')
+            + bit_if(in_required AND NOT in_completed, 'required_open')
+            -- Not yet due requires a due day in the future: without one, nothing shows that there is time left.
+            + bit_if(
+                in_required AND in_open AND status <> 'overdue' AND coalesce(due_day > getvariable('snapshot_date'), false),
+                'required_not_due'
+            )
+            + bit_if(coalesce(is_mandatory, false) AND NOT in_superseded AND status = 'withdrawn', 'mandatory_withdrawn')
+
+            + bit_if(status = 'assigned', 'assigned')
+            + bit_if(status = 'enrolled', 'enrolled')
+            + bit_if(status = 'in_progress', 'in_progress')
+            + bit_if(status = 'completed', 'status_completed')
+            + bit_if(status = 'passed', 'passed')
+            + bit_if(status = 'failed', 'failed')
+            + bit_if(status = 'withdrawn', 'withdrawn')
+            + bit_if(status = 'expired', 'expired')
+            + bit_if(status = 'overdue', 'status_overdue')
+            + bit_if(status = 'unknown', 'unknown')
+
+            + bit_if(is_in_28d(began_day), 'began_in_28d')
+            + bit_if(is_in_28d(completed_day) AND in_ever_completed, 'completed_in_28d')
+            + bit_if(days_to_complete >= 0, 'duration')
+            + bit_if(days_to_complete < 0, 'faulty_duration')
+            + bit_if(source = 'carried', 'carried')
+            + bit_if(source = 'roster', 'roster')
+            + bit_if(source = 'reconstructed', 'reconstructed')
+            + bit_if(has_unfamiliar_role, 'unfamiliar_role')
+
+            + bit_if(due_day IS NOT NULL OR status = 'overdue', 'due_known')
+            + bit_if(is_mandatory IS NOT NULL, 'mandatory_known')
+            + bit_if(in_repeated, 'repeated')
+            + bit_if(completed_later, 'after_day')
+    END AS mask
+FROM sets;

@@ -1,86 +1,156 @@
 -- Counts of enrollments by row: every set, every status, and other measures.
 -- Here: one line per column, and the row that it belongs to. Not here: what a set is (classify.sql), people (people.sql).
--- Tables: classified (classify.sql). Variables: one_row_per, snapshot_date, learner_roles.
+-- Table: classified (classify.sql). Variable: one_row_per.
 
--- The course or learner that a row of the table is about; null for the account, which is one row.
-CREATE TEMP MACRO row_of(course_id, user_id) AS
-    CASE getvariable('one_row_per') WHEN 'course' THEN course_id WHEN 'learner' THEN user_id END;
+-- The account's and the courses' rows are sums of these, which are few. The sums of a float do not depend on the order.
+CREATE TEMP TABLE course_sums AS
+SELECT
+    course_id,
+    mask,
+    count(*) AS n,
+    max(last_completed_at) AS last_completed_at,
+    fsum(open_progress) AS progress_sum,
+    count(open_progress) AS progress_n,
+    fsum(score) AS score_sum,
+    count(score) AS score_n,
+    sum(time_spent_seconds) AS seconds,
+    count(time_spent_seconds) AS seconds_n,
+    min(fetched_at) AS oldest_fetched_at,
+    sum(faulty_dates) AS faulty_dates,
+    sum(sentinel_dates) AS sentinel_dates
+FROM classified
+GROUP BY ALL;
 
--- The empty grouping is the account's: it has a row even if there is no enrollment.
-CREATE TEMP MACRO is_row_of_table(grouping_of_row) AS (grouping_of_row = 1) = (getvariable('one_row_per') = 'account');
+-- What is known of this account on this day: a field that no enrollment has is not known.
+CREATE TEMP TABLE known AS
+SELECT
+    coalesce(bool_or(has(mask, 'due_known')), false) AS knows_due,
+    coalesce(bool_or(has(mask, 'mandatory_known')), false) AS knows_mandatory,
+    coalesce(bool_or(score_n > 0), false) AS knows_score,
+    coalesce(bool_or(seconds_n > 0), false) AS knows_time,
+    getvariable('reports_withdrawn') AS knows_withdrawn
+FROM course_sums;
 
-CREATE TEMP MACRO in_last_28_days(day) AS
-    day BETWEEN getvariable('snapshot_date') - 27 AND getvariable('snapshot_date');
+-- The latest title of each course and the latest name of each learner; the greatest of several of that time.
+CREATE TEMP VIEW titles AS
+SELECT course_id AS row_id, arg_max(course_title, (latest_at, course_title)) AS course_title
+FROM (SELECT course_id, course_title, max(fetched_at) AS latest_at FROM classified GROUP BY ALL)
+WHERE getvariable('one_row_per') = 'course'
+GROUP BY row_id;
+
+CREATE TEMP VIEW names AS
+SELECT user_id AS row_id, arg_max(user_name, (latest_at, user_name)) AS user_name
+FROM (SELECT user_id, user_name, max(fetched_at) AS latest_at FROM classified GROUP BY ALL)
+WHERE getvariable('one_row_per') = 'learner'
+GROUP BY row_id;
+
+CREATE TEMP VIEW durations AS
+SELECT
+    CASE getvariable('one_row_per') WHEN 'course' THEN course_id END AS row_id,
+    quantile_cont(days_to_complete, 0.5) AS days_to_complete_p50,
+    quantile_cont(days_to_complete, 0.9) AS days_to_complete_p90
+FROM classified
+WHERE days_to_complete >= 0 AND getvariable('one_row_per') <> 'learner'
+GROUP BY row_id;
+
+-- The parts that add up to a row. The account has a row even if there is no enrollment.
+CREATE TEMP VIEW parts AS
+SELECT course_id AS row_id, * EXCLUDE course_id
+FROM course_sums
+WHERE getvariable('one_row_per') = 'course'
+UNION ALL BY NAME
+SELECT NULL AS row_id, * EXCLUDE course_id
+FROM course_sums
+WHERE getvariable('one_row_per') = 'account'
+UNION ALL BY NAME
+SELECT NULL AS row_id, 0 AS mask
+WHERE getvariable('one_row_per') = 'account'
+UNION ALL BY NAME
+SELECT
+    user_id AS row_id, mask, 1 AS n, last_completed_at,
+    open_progress AS progress_sum, (open_progress IS NOT NULL)::INT AS progress_n,
+    score AS score_sum, (score IS NOT NULL)::INT AS score_n,
+    time_spent_seconds AS seconds, fetched_at AS oldest_fetched_at, faulty_dates, sentinel_dates
+FROM classified
+WHERE getvariable('one_row_per') = 'learner';
+
+CREATE TEMP MACRO total(number) AS coalesce(sum(number), 0)::BIGINT;
+CREATE TEMP MACRO count_of(n, mask, name) AS total(CASE WHEN has(mask, name) THEN n END);
+
+CREATE TEMP VIEW sums AS
+SELECT
+    row_id,
+    max(last_completed_at) AS last_completed_at,
+
+    count_of(n, mask, 'all') AS n_all,
+    count_of(n, mask, 'completed') AS n_completed,
+    count_of(n, mask, 'ever_completed') AS n_ever_completed,
+    count_of(n, mask, 'lapsed') AS n_lapsed,
+    count_of(n, mask, 'timed_out') AS n_timed_out,
+    count_of(n, mask, 'finished') AS n_finished,
+    count_of(n, mask, 'started') AS n_started,
+    count_of(n, mask, 'open') AS n_open,
+    count_of(n, mask, 'open_started') AS n_open_started,
+    count_of(n, mask, 'not_started') AS n_not_started,
+    count_of(n, mask, 'dropped_early') AS n_dropped_early,
+    count_of(n, mask, 'eligible') AS n_eligible,
+    count_of(n, mask, 'eligible_started') AS n_eligible_started,
+    count_of(n, mask, 'superseded') AS n_superseded,
+
+    count_of(n, mask, 'due') AS n_due,
+    count_of(n, mask, 'on_time') AS n_on_time,
+    count_of(n, mask, 'late') AS n_late,
+    count_of(n, mask, 'due_undated') AS n_due_undated,
+    count_of(n, mask, 'due_open') AS n_due_open,
+    count_of(n, mask, 'due_failed') AS n_due_failed,
+    count_of(n, mask, 'due_withdrawn') AS n_due_withdrawn,
+    count_of(n, mask, 'due_expired') AS n_due_expired,
+    count_of(n, mask, 'due_unknown') AS n_due_unknown,
+    count_of(n, mask, 'overdue') AS n_overdue,
+    count_of(n, mask, 'overdue_dated') AS n_overdue_dated,
+    count_of(n, mask, 'open_dated') AS n_open_dated,
+
+    count_of(n, mask, 'required') AS n_required,
+    count_of(n, mask, 'required_completed') AS n_required_completed,
+    count_of(n, mask, 'required_not_due') AS n_required_not_due,
+    count_of(n, mask, 'mandatory_withdrawn') AS n_mandatory_withdrawn,
+
+    count_of(n, mask, 'assigned') AS status_assigned,
+    count_of(n, mask, 'enrolled') AS status_enrolled,
+    count_of(n, mask, 'in_progress') AS status_in_progress,
+    count_of(n, mask, 'status_completed') AS status_completed,
+    count_of(n, mask, 'passed') AS status_passed,
+    count_of(n, mask, 'failed') AS status_failed,
+    count_of(n, mask, 'withdrawn') AS status_withdrawn,
+    count_of(n, mask, 'expired') AS status_expired,
+    count_of(n, mask, 'status_overdue') AS status_overdue,
+    count_of(n, mask, 'unknown') AS status_unknown,
+
+    count_of(n, mask, 'began_in_28d') AS enrolled_28d,
+    count_of(n, mask, 'completed_in_28d') AS completed_28d,
+    count_of(n, mask, 'duration') AS days_to_complete_n,
+    count_of(n, mask, 'faulty_duration') AS faulty_durations,
+    finite(fsum(progress_sum) / nullif(sum(progress_n), 0)) AS progress_mean,
+    total(progress_n) AS progress_n,
+    finite(fsum(score_sum) / nullif(sum(score_n), 0)) AS score_mean,
+    total(score_n) AS score_n,
+    coalesce(sum(seconds), 0) / 3600 AS time_spent_hours,
+    count_of(n, mask, 'carried') AS rows_carried,
+    count_of(n, mask, 'roster') AS rows_roster,
+    count_of(n, mask, 'reconstructed') AS rows_reconstructed,
+    count_of(n, mask, 'unfamiliar_role') AS rows_unfamiliar_role,
+    min(oldest_fetched_at) AS oldest_fetched_at,
+    total(faulty_dates) AS faulty_dates,
+    total(sentinel_dates) AS sentinel_dates,
+    count_of(n, mask, 'after_day') AS after_day,
+    count_of(n, mask, 'excluded_role') AS left_out_by_role
+FROM parts
+GROUP BY row_id
+HAVING n_all > 0 OR getvariable('one_row_per') = 'account';
 
 CREATE TEMP VIEW counts AS
-SELECT
-    row_of(course_id, user_id) AS row_id,
-    arg_max(course_title, (fetched_at, course_title)) AS course_title,
-    arg_max(user_name, (fetched_at, user_name)) AS user_name,
-    max(completed_at) FILTER (in_ever_completed) AS last_completed_at,
-
-    count(*) FILTER (in_all) AS n_all,
-    count(*) FILTER (in_completed) AS n_completed,
-    count(*) FILTER (in_ever_completed) AS n_ever_completed,
-    count(*) FILTER (in_lapsed) AS n_lapsed,
-    count(*) FILTER (in_timed_out) AS n_timed_out,
-    count(*) FILTER (in_finished) AS n_finished,
-    count(*) FILTER (in_started) AS n_started,
-    count(*) FILTER (in_open) AS n_open,
-    count(*) FILTER (in_open_started) AS n_open_started,
-    count(*) FILTER (in_not_started) AS n_not_started,
-    count(*) FILTER (in_dropped_early) AS n_dropped_early,
-    count(*) FILTER (in_eligible) AS n_eligible,
-    count(*) FILTER (in_eligible_started) AS n_eligible_started,
-    count(*) FILTER (in_superseded) AS n_superseded,
-
-    count(*) FILTER (in_due) AS n_due,
-    count(*) FILTER (in_on_time) AS n_on_time,
-    count(*) FILTER (in_late) AS n_late,
-    count(*) FILTER (in_due_undated) AS n_due_undated,
-    count(*) FILTER (in_due_open) AS n_due_open,
-    count(*) FILTER (in_due_failed) AS n_due_failed,
-    count(*) FILTER (in_due_withdrawn) AS n_due_withdrawn,
-    count(*) FILTER (in_due_expired) AS n_due_expired,
-    count(*) FILTER (in_due_unknown) AS n_due_unknown,
-    count(*) FILTER (in_overdue) AS n_overdue,
-    count(*) FILTER (in_overdue_dated) AS n_overdue_dated,
-    count(*) FILTER (in_open_dated) AS n_open_dated,
-
-    count(*) FILTER (in_required) AS n_required,
-    count(*) FILTER (in_required_completed) AS n_required_completed,
-    count(*) FILTER (in_required_not_due) AS n_required_not_due,
-    count(*) FILTER (in_mandatory_withdrawn) AS n_mandatory_withdrawn,
-
-    count(*) FILTER (status = 'assigned') AS status_assigned,
-    count(*) FILTER (status = 'enrolled') AS status_enrolled,
-    count(*) FILTER (status = 'in_progress') AS status_in_progress,
-    count(*) FILTER (status = 'completed') AS status_completed,
-    count(*) FILTER (status = 'passed') AS status_passed,
-    count(*) FILTER (status = 'failed') AS status_failed,
-    count(*) FILTER (status = 'withdrawn') AS status_withdrawn,
-    count(*) FILTER (status = 'expired') AS status_expired,
-    count(*) FILTER (status = 'overdue') AS status_overdue,
-    count(*) FILTER (status = 'unknown') AS status_unknown,
-
-    count(*) FILTER (in_last_28_days(began_day)) AS enrolled_28d,
-    count(*) FILTER (in_last_28_days(completed_day) AND in_ever_completed) AS completed_28d,
-    quantile_cont(days_to_complete, 0.5) FILTER (days_to_complete >= 0) AS days_to_complete_p50,
-    quantile_cont(days_to_complete, 0.9) FILTER (days_to_complete >= 0) AS days_to_complete_p90,
-    count(*) FILTER (days_to_complete >= 0) AS days_to_complete_n,
-    count(*) FILTER (days_to_complete < 0) AS faulty_durations,
-    finite(avg(progress_percent) FILTER (in_open)) AS progress_mean,
-    count(progress_percent) FILTER (in_open) AS progress_n,
-    finite(avg(score)) AS score_mean,
-    count(score) AS score_n,
-    coalesce(sum(time_spent_seconds), 0) / 3600 AS time_spent_hours,
-    count(*) FILTER (source = 'carried') AS rows_carried,
-    count(*) FILTER (source = 'roster') AS rows_roster,
-    count(*) FILTER (source = 'reconstructed') AS rows_reconstructed,
-    count(*) FILTER (role IS NOT NULL AND NOT list_contains(getvariable('learner_roles'), role)) AS rows_unfamiliar_role,
-    min(fetched_at) AS oldest_fetched_at,
-    coalesce(sum(faulty_dates), 0) AS faulty_dates,
-    coalesce(sum(sentinel_dates), 0) AS sentinel_dates
-FROM classified
-GROUP BY GROUPING SETS ((row_id), ())
-HAVING is_row_of_table(grouping(row_id));
+SELECT sums.*, course_title, user_name, days_to_complete_p50, days_to_complete_p90
+FROM sums
+LEFT JOIN titles USING (row_id)
+LEFT JOIN names USING (row_id)
+LEFT JOIN durations ON durations.row_id IS NOT DISTINCT FROM sums.row_id;

@@ -1,16 +1,15 @@
--- The rows of a snapshot as stored, and the days in UTC on which their timestamps fall.
--- Here: what has to be known before the calendar days can be computed. Not here: those days (local_days, by Python).
+-- The rows of a snapshot as stored, and the days on which an instant falls.
+-- Here: what every view below needs of dates. Not here: which dates can't be (enrollments.sql).
 -- Variables: path, sentinels_end. Table: unified_columns, empty.
 
--- The day in UTC, and whether it is a date without a time. Without DuckDB's time zones: these differ from ours.
+-- The day in UTC. Without DuckDB's time zones: these differ from ours.
 CREATE TEMP MACRO utc_day_of(moment) AS make_timestamp(epoch_us(moment))::DATE;
-CREATE TEMP MACRO is_date(moment) AS epoch_us(moment) % 86_400_000_000 = 0;
 
 -- A column that a file of an older schema lacks is null.
 CREATE TEMP VIEW served AS
 FROM unified_columns
 UNION ALL BY NAME
-FROM read_parquet(getvariable('path'), hive_partitioning = false);
+FROM read_parquet(getvariable('path'), hive_partitioning = false, file_row_number = true);
 
 CREATE TEMP VIEW utc_days AS
 SELECT DISTINCT utc_day_of(moment) AS utc_day

@@ -1,6 +1,6 @@
 -- The rows of a completion table: counts, NULL if they are not known of the account, and the rates over them.
 -- Here: "known or not", and each rate as one count over another. Not here: how anything is counted.
--- Tables and views: counts (counts.sql), people, excluded (people.sql), known (classify.sql).
+-- Tables and views: counts, known (counts.sql), people (people.sql).
 
 CREATE TEMP MACRO if_known(is_known, figure) AS CASE WHEN is_known THEN figure END;
 
@@ -35,12 +35,9 @@ SELECT
     coalesce(n_pairs_ever_completed, 0) AS n_pairs_ever_completed,
     if_known(knows_mandatory, coalesce(n_learners_required, 0)) AS n_learners_required,
     if_known(knows_mandatory, coalesce(n_learners_compliant, 0)) AS n_learners_compliant,
-    coalesce(after_day, 0) AS after_day,
-    coalesce(left_out_by_role, 0) AS left_out_by_role,
     knows_withdrawn
 FROM counts
 LEFT JOIN people ON people.row_id IS NOT DISTINCT FROM counts.row_id
-LEFT JOIN excluded ON excluded.row_id IS NOT DISTINCT FROM counts.row_id
 CROSS JOIN known;
 
 CREATE TEMP VIEW completion AS
