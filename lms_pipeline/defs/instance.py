@@ -12,7 +12,6 @@ from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from datetime import datetime
-from importlib.resources import files
 from operator import itemgetter
 from time import sleep
 
@@ -25,12 +24,12 @@ from dagster._core.events import RunFailureReason
 from dagster._core.utils import make_new_run_id
 
 from lms_pipeline.defs.failures import CONTINUES_AT_TAG, MAX_RETRIES_TAG, SHELL_TAG, describe_failure
+from lms_pipeline.defs.home import prepare_home
 from lms_pipeline.defs.launching import identify_process
 from lms_pipeline.defs.partitions import add_accounts, build_partition_key
 from lms_pipeline.defs.run_locks import run_lock
 from lms_pipeline.defs.run_requests import DAILY_SNAPSHOT, REBUILD_WAREHOUSE
-from lms_pipeline.errors import WrongUseError
-from lms_pipeline.lake.disk import convert_disk_errors
+from lms_pipeline.errors import SettingsError, WrongUseError
 from lms_pipeline.lake.paths import Partition
 from lms_pipeline.lake.waiting import utc_now
 from lms_pipeline.settings import Settings
@@ -67,16 +66,18 @@ def open_instance(settings: Settings) -> dg.DagsterInstance:
 
     Raises:
         LakeError: its folder can't be written.
+        SettingsError: its `dagster.yaml` can't be used.
     """
     home = settings.dagster_home.resolve()
-    with convert_disk_errors(home):
-        home.mkdir(parents=True, exist_ok=True)
-        config = home / "dagster.yaml"
-        if not config.exists():
-            template = files(__package__).joinpath("dagster.yaml").read_text(encoding="utf-8")
-            config.write_text(template, encoding="utf-8")
+    config = prepare_home(home)
     os.environ["DAGSTER_HOME"] = str(home)
-    return dg.DagsterInstance.get()
+    try:
+        return dg.DagsterInstance.get()
+    except dg.DagsterInvalidConfigError:  # its message shows values, which may be secret
+        raise SettingsError(
+            f"{config} can't be used: Dagster does not know an entry or its value; "
+            f"`DAGSTER_HOME={home} dagster instance info` shows which."
+        ) from None
 
 
 def check_selection(names: Iterable[str]) -> None:
