@@ -50,7 +50,7 @@ class Finding:
     """One sentence, with the numbers."""
     figures: Mapping[str, int | float | str] = field(default_factory=dict)
     rows: Sequence[Mapping[str, Any]] = ()
-    """Example rows or groups, `MAX_EXAMPLE_ROWS` at most, without names of people."""
+    """Example rows or groups, `MAX_EXAMPLE_ROWS` at most, without names of people. Dagster shows them without ids of people."""
 
 
 @dataclass(frozen=True, slots=True)
