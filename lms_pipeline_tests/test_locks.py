@@ -40,7 +40,9 @@ def test_development_adds_the_tools_to_the_same_versions():
 @pytest.mark.parametrize("lock", [PRODUCTION, DEVELOPMENT])
 def test_a_lock_has_a_hash_for_every_pin_and_no_address(lock):
     assert [line for line in read_pins(lock).values() if "==" not in line or "--hash=sha256:" not in line] == []
-    assert re.findall(r"https?:|file:|--(?:extra-)?index|--find-links|/", (ROOT / lock).read_text(encoding="utf-8")) == []
+    assert (
+        re.findall(r"https?:|file:|--(?:extra-)?index|--find-links|/", (ROOT / lock).read_text(encoding="utf-8")) == []
+    )
 
 
 @pytest.mark.parametrize("page", ["docs/operations.md", "docs/deploy/Containerfile"])

@@ -7,7 +7,7 @@ its partitions stay. Not here: requests to Truto (`sync.py`).
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
@@ -31,6 +31,11 @@ MAX_MISSING_SHARE = 0.5
 UNCHANGED = "and the registry was not changed"
 ALLOW_ACCOUNT_DROP_ONCE = "run `lms-pipeline accounts sync --allow-drop` once."
 """What to do about a list that was refused although it is right."""
+
+NOTHING_LISTED = (
+    "Truto lists no account, and none is registered: connect an LMS in Truto, or set TRUTO_API_TOKEN to a token of the "
+    "environment that has one."
+)
 
 
 class UnknownAccountError(WrongUseError):
@@ -209,14 +214,16 @@ def _is_managed_by_truto(account: RegisteredAccount) -> bool:
     return account.origin == "truto"
 
 
-def _check_drop(known: Iterable[RegisteredAccount], listed: Collection[str], *, is_empty: bool) -> None:
+def _check_drop(accounts: Collection[RegisteredAccount], listed: Collection[str], *, is_empty: bool) -> None:
     """Refuse a list without any account, or without more than `MAX_MISSING_SHARE` of the active accounts.
 
     Raises:
         AccountDropError: with the number of missing accounts.
     """
-    active = [account.id for account in known if account.is_active and _is_managed_by_truto(account)]
+    active = [account.id for account in accounts if account.is_active and _is_managed_by_truto(account)]
     missing = [account_id for account_id in active if account_id not in listed]
+    if is_empty and not accounts:
+        raise AccountDropError(NOTHING_LISTED)
     if is_empty:
         fault = "Truto lists no account"
     elif len(missing) > MAX_MISSING_SHARE * len(active):
@@ -248,6 +255,16 @@ def _update(known: RegisteredAccount | None, account: IntegratedAccount, day: da
     if known.status == INACTIVE:
         return msgspec.structs.replace(known, integration=integration)
     return msgspec.structs.replace(known, status=account.status, integration=integration, last_day=None)
+
+
+def find_unregistered_options(settings: Settings) -> list[str]:
+    """Return the accounts that `LMS_ACCOUNTS_FILE` names and the registry doesn't: their options have no effect.
+
+    Raises:
+        SettingsError: the file can't be used.
+    """
+    registered = {account.id for account in Registry.open(settings).read_accounts()}
+    return [account_id for account_id in load_options(settings) if account_id not in registered]
 
 
 def load_display_names(settings: Settings) -> dict[str, str]:

@@ -23,6 +23,7 @@ from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.settings import Settings
 from lms_pipeline.tables.roles import EXCLUDED_ROLES
 from lms_pipeline.tables.schema import Table, arrow_schema
+from lms_pipeline.wording import choose_form
 
 if TYPE_CHECKING:
     import duckdb
@@ -192,10 +193,10 @@ def merge_accounts(findings: Mapping[Partition, Finding]) -> Finding:
         named = " ".join(
             f"{partition}: {found.message}" for partition, found in islice(failed.items(), MAX_EXAMPLE_ROWS)
         )
-        message, figures = (
-            f"The latest snapshots of {len(failed):,} of {len(findings):,} active accounts fail. {named}",
-            {},
-        )
+        snapshots = choose_form(len(failed), "snapshot", "snapshots")
+        fail = choose_form(len(failed), "fails", "fail")
+        message = f"The latest {snapshots} of {len(failed):,} of {len(findings):,} active accounts {fail}. {named}"
+        figures = {}
     else:
         oldest = min(partition.day for partition in findings)
         message = f"The latest snapshots of {len(findings):,} active accounts pass, the oldest of them of {oldest}."

@@ -14,7 +14,15 @@ from typing import TYPE_CHECKING
 import click
 
 from lms_pipeline.accounts.registry import Registry, load_display_names
-from lms_pipeline.commands.common import check_first_day, load_settings, parse_day, print_outcomes, print_warehouse
+from lms_pipeline.commands.common import (
+    check_first_day,
+    load_settings,
+    parse_day,
+    print_continued,
+    print_outcomes,
+    print_warehouse,
+    warn_of_unregistered_options,
+)
 from lms_pipeline.commands.interrupts import stop_on_signals
 from lms_pipeline.commands.terminal import echo
 from lms_pipeline.errors import LmsPipelineError, WrongUseError
@@ -22,6 +30,7 @@ from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.settings import Settings
 from lms_pipeline.tables.catalog import MATERIALIZABLE_ASSETS
 from lms_pipeline.tables.pulled import PULLED_TABLES
+from lms_pipeline.wording import choose_form, format_count
 
 if TYPE_CHECKING:  # Dagster takes a second to import
     from lms_pipeline.defs.instance import RunOutcome
@@ -65,6 +74,7 @@ def materialize(
     has_pulls = not selection or any(table.name in selection for table in PULLED_TABLES)
     if has_pulls and settings.calendar.find_open_day(settings.now()) in days:
         Truto(settings).check_settings()  # once, instead of one failed run for each account
+    warn_of_unregistered_options(settings)
     if dry_run:
         _print_estimates(settings, partitions, names)
         return
@@ -74,13 +84,15 @@ def materialize(
     failed: list[RunOutcome] = []
     ended: list[RunOutcome] = []
     with stop_on_signals(lambda: _summarize_interrupted(ended, len(partitions))), open_instance(settings) as instance:
-        runs = run_partitions(defs, instance, partitions, selection, names, allow_drop=allow_drop)
+        runs = run_partitions(
+            defs, instance, partitions, selection, names, allow_drop=allow_drop, report_continued=print_continued
+        )
         failed += print_outcomes(_record(runs, ended), len(partitions))
         failed += print_warehouse(rebuild_warehouse(defs, instance), DataDir(settings.data_dir))
     if has_pulls:
         _remove_old_responses(settings, account_ids)
     if failed:
-        echo(f"{len(failed)} of {len(partitions) + 1} runs failed.", err=True)
+        echo(f"{len(failed)} of {format_count(len(partitions) + 1, 'run')} failed.", err=True)
         sys.exit(1)
 
 
@@ -94,8 +106,10 @@ def _summarize_interrupted(ended: list[RunOutcome], total: int) -> str:
     finished = {outcome.subject for outcome in ended if outcome.continues_at is None}
     published = sum(outcome.error is None and outcome.continues_at is None for outcome in ended)
     waiting = len({outcome.subject for outcome in ended} - finished)
+    wait = choose_form(waiting, "waits for its LMS", "wait for their LMS")
+    waits = f", {waiting} {wait}" if waiting else ""
     return (
-        f"Interrupted: {published} of {total} runs are published{f', {waiting} wait for their LMS' if waiting else ''}. Start "
+        f"Interrupted: {published} of {format_count(total, 'run')} {choose_form(published, 'is', 'are')} published{waits}. Start "
         "the others again with --account and --date, before their day closes: what they have fetched is not requested again."
     )
 
@@ -135,7 +149,7 @@ def _print_estimates(settings: Settings, partitions: list[Partition], names: dic
         except LmsPipelineError as error:
             estimate, is_failed = str(error), True
         echo(f"{names[partition.account_id]} on {partition.day}: {estimate}")
-    echo(f"The estimate cost {sum(client.requests for client in clients)} calls; nothing was stored.")
+    echo(f"The estimate cost {format_count(sum(client.requests for client in clients), 'call')}; nothing was stored.")
     if is_failed:
         sys.exit(1)
 

@@ -43,6 +43,7 @@ from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.settings import MAX_GRACE_HOURS, Settings
 from lms_pipeline.tables.catalog import MATERIALIZABLE_ASSETS, METRIC_TABLES
 from lms_pipeline.tables.pulled import PULLED_TABLES
+from lms_pipeline.wording import choose_form
 
 if TYPE_CHECKING:
     # no public name for what `define_asset_job` returns
@@ -110,13 +111,19 @@ def build_schedule(settings: Settings) -> dg.ScheduleDefinition:
         partitions = [Partition(account_id, day) for account_id in accounts]
         missing = [partition for partition in partitions if is_snapshot_missing(lake, partition)]
         if not missing:
-            return dg.SkipReason(f"All {len(accounts)} active accounts have their snapshot of {day}.")
+            have = choose_form(
+                len(accounts), "The active account has its", f"All {len(accounts)} active accounts have their"
+            )
+            return dg.SkipReason(f"{have} snapshot of {day}.")
         tick = context.scheduled_execution_time.isoformat()
         latest, expected = find_latest_runs(context.instance, day), find_expected(lake, day)
         active = {account_id for account_id, record in latest.items() if is_active(record)}
         requested = [one for one in missing if one.account_id not in active and one not in expected]
         if not requested:
-            return dg.SkipReason(f"The runs of {len(missing)} accounts are active, or wait for their LMS.")
+            runs = f"The runs of {len(missing)} accounts are active, or wait for their LMS."
+            return dg.SkipReason(
+                choose_form(len(missing), "The run of 1 account is active, or waits for its LMS.", runs)
+            )
         truto.check_token()
         return [build_run_request(partition, tick) for partition in requested]
 

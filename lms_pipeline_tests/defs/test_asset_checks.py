@@ -117,7 +117,7 @@ class TestSnapshot:
         (failure,) = result.filter_events(lambda event: event.is_step_failure)
         assert failure.step_failure_data.user_failure_data.description == (
             "The published files of north|2026-03-10 fail the check schema, so no metrics are computed: unified_enrollments: "
-            "1 columns are not as described."
+            "1 column is not as described."
         )
 
 
@@ -135,7 +135,9 @@ class TestIdsOfPeople:
                 position = table.schema.get_field_index(name)
                 ids = pa.array([f"canary-{name}-{row}" for row in range(len(table))], table.schema.field(name).type)
                 table = table.set_column(position, table.schema.field(position), ids)
-            metadata = {name: value for name, value in pq.read_metadata(path).metadata.items() if name != b"ARROW:schema"}
+            metadata = {
+                name: value for name, value in pq.read_metadata(path).metadata.items() if name != b"ARROW:schema"
+            }
             pq.write_table(pa.concat_tables([table] * times).replace_schema_metadata(metadata), path)
 
         return spoil

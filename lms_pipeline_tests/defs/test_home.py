@@ -88,7 +88,9 @@ def test_an_edited_file_stays(tmp_path, content):
     assert (tmp_path / "dagster.yaml").read_bytes() == content.encode()
 
 
-@pytest.mark.parametrize("content", ["telemetry: [", "telemetry", "- telemetry\n", b"telemetry: \xff\xfe\n", "a: b: secret"])
+@pytest.mark.parametrize(
+    "content", ["telemetry: [", "telemetry", "- telemetry\n", b"telemetry: \xff\xfe\n", "a: b: secret"]
+)
 def test_an_edited_file_that_is_no_yaml_is_refused_by_name_and_stays(tmp_path, content):
     put(tmp_path, content)
     before = (tmp_path / "dagster.yaml").read_bytes()
