@@ -12,7 +12,6 @@ from functools import cached_property
 from inspect import getdoc
 from itertools import islice
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from lms_pipeline.accounts.options import AccountOptions, load_options, resolve_excluded_roles
@@ -20,6 +19,7 @@ from lms_pipeline.days import Calendar
 from lms_pipeline.errors import LmsPipelineError
 from lms_pipeline.lake.engine import duckdb_session, load_sql
 from lms_pipeline.lake.paths import DataDir, Partition
+from lms_pipeline.lake.scratch import scratch_folder
 from lms_pipeline.settings import Settings
 from lms_pipeline.tables.roles import EXCLUDED_ROLES
 from lms_pipeline.tables.schema import Table, arrow_schema
@@ -159,7 +159,7 @@ def open_subject(settings: Settings, data: DataDir, partition: Partition) -> Ite
     """
     options = load_options(settings).get(partition.account_id, AccountOptions())
     roles = resolve_excluded_roles(settings, options)
-    with TemporaryDirectory(prefix="lms-checks-") as spill, duckdb_session(Path(spill)) as connection:
+    with scratch_folder("checks") as spill, duckdb_session(spill) as connection:
         connection.execute(load_sql("lms_pipeline.tables", "normalize_role.sql"))
         yield lambda table: Subject(data, partition, table, settings.calendar, options, connection, roles)
 

@@ -57,7 +57,8 @@ def materialize(
 ) -> None:
     """Pull days, compute their metrics, and rebuild the warehouse.
 
-    Default: all active accounts and the latest ended day. At the end, removes old responses of the pulled accounts.
+    Default: all active accounts and the latest ended day. At the end, removes old responses of the pulled accounts, and what
+    killed commands left.
     Exit status: 0 if everything was published, 1 if something failed, 2 for wrong use.
     """
     from lms_pipeline.connection import Truto
@@ -89,8 +90,7 @@ def materialize(
         )
         failed += print_outcomes(_record(runs, ended), len(partitions))
         failed += print_warehouse(rebuild_warehouse(defs, instance), DataDir(settings.data_dir))
-    if has_pulls:
-        _remove_old_responses(settings, account_ids)
+    _remove_expired(settings, account_ids if has_pulls else [], partitions)
     if failed:
         echo(f"{len(failed)} of {format_count(len(partitions) + 1, 'run')} failed.", err=True)
         sys.exit(1)
@@ -114,14 +114,25 @@ def _summarize_interrupted(ended: list[RunOutcome], total: int) -> str:
     )
 
 
-def _remove_old_responses(settings: Settings, account_ids: list[str]) -> None:
-    """Do this part of the job `housekeeping` for installations without Dagster's daemon."""
-    from lms_pipeline.housekeeping.cleanup import find_old_responses, load_policy, remove
+def _remove_expired(settings: Settings, account_ids: list[str], partitions: list[Partition]) -> None:
+    """Do this part of the job `housekeeping` for installations without Dagster's daemon.
+
+    Removes old responses of the accounts, leftovers of killed processes, and empty folders of the partitions.
+    """
+    from lms_pipeline.housekeeping.cleanup import (
+        find_empty_folders,
+        find_old_responses,
+        find_temporary_folders,
+        load_policy,
+        remove,
+    )
     from lms_pipeline.housekeeping.policy import format_totals
 
     data, policy = DataDir(settings.data_dir), load_policy(settings)
     expired = [item for account_id in account_ids for item in find_old_responses(data, policy, account_id)]
+    expired += find_temporary_folders(data, policy)
     removed = remove(data, expired, lambda warning: echo(warning, err=True))
+    remove(data, find_empty_folders(data, policy, partitions), lambda _warning: None)  # no news after a failed pull
     if removed:
         echo(f"Removed {format_totals(removed)}.")
 

@@ -28,6 +28,8 @@ Kind = Literal[
     "unpublished files",
     "folders of pulls",
     "call counters",
+    "temporary folders",
+    "empty folders",
     "run logs",
     "run locks",
 ]

@@ -11,7 +11,6 @@ from contextlib import closing
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from lms_pipeline.days import Calendar
 from lms_pipeline.extract.budget import Budget
@@ -22,6 +21,7 @@ from lms_pipeline.extract.strategies import read_pairs
 from lms_pipeline.extract.strategy_selection import Choice, select_strategy
 from lms_pipeline.lake.files import count_rows
 from lms_pipeline.lake.paths import DataDir
+from lms_pipeline.lake.scratch import scratch_folder
 from lms_pipeline.snapshot.job import Connect, SnapshotJob
 from lms_pipeline.snapshot.present import check_later_snapshot, is_kept
 from lms_pipeline.snapshot.previous import link_previous
@@ -85,7 +85,7 @@ def estimate_snapshot(
     calendar.check_open(job.day, now())
     check_later_snapshot(data, job.partition)
     limits = replace(job.limits, per_snapshot=None)
-    with TemporaryDirectory() as folder, Checkpoint(Path(folder) / "checkpoint.sqlite") as checkpoint:
+    with scratch_folder("estimate") as folder, Checkpoint(folder / "checkpoint.sqlite") as checkpoint:
         attempt = checkpoint.begin(job.fingerprint, now())
         with (
             closing(Budget(job.account_id, limits, attempt, data.hourly_calls_path(job.account_id))) as budget,
@@ -138,8 +138,8 @@ def _estimate_enrollments(
     if stored is None:
         limit = calls_per_page * learners * courses
         return f": {format_count(rosters, 'call')} for rosters, then {number} for each enrollment, {limit:,} at most"
-    with TemporaryDirectory() as folder:
-        previous = link_previous(data, job, choice.name, Path(folder))
+    with scratch_folder("estimate") as folder:
+        previous = link_previous(data, job, choice.name, folder)
     if previous is None or not job.may_carry:
         return f": {_format_calls(job, list_calls + rosters + calls_per_page * stored)}"
     rotation = -(-stored // job.options.rotation_days) if job.options.rotation_days else 0

@@ -1,7 +1,9 @@
 """`lms-pipeline materialize`: which runs it starts, what it prints, and its clean-up."""
 
 import re
+import tempfile
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -123,6 +125,22 @@ def test_old_responses_of_a_failed_account_are_removed_and_counted(synced, tmp_p
     assert done.status == 1
     assert done.out.splitlines()[-1] == "Removed 2 answers (200 B), 1 detail (10 B)."
     assert data.fingerprints_path(Partition("nowhere", old)).exists()
+
+
+def test_a_failed_pull_leaves_no_empty_folder(synced, sandbox, tmp_path):
+    sandbox.fault(Status(status=400, account="north", route="/unified/lms/course-enrollments"))
+    done = synced("materialize", "--account", "north")
+    assert done.status == 1
+    assert "Removed" not in done.out
+    assert list((tmp_path / "data" / "lake").glob("*/*")) == []
+
+
+def test_temporary_folders_of_killed_checks_are_removed_and_counted(synced):
+    left = Path(tempfile.mkdtemp(prefix="lms-checks-"))
+    (left / "lock").touch()
+    done = synced("materialize", "--select", "warehouse")
+    assert done.out.splitlines()[-1] == "Removed 1 temporary folder (0 B)."
+    assert not left.exists()
 
 
 @pytest.mark.parametrize("words", [["--dry-run"], ["--select", "course_completion"]])
