@@ -19,6 +19,7 @@ from filelock import FileLock
 from lms_pipeline.accounts.options import Strategy, load_options
 from lms_pipeline.errors import LmsPipelineError, WrongUseError
 from lms_pipeline.lake.disk import atomic_write, convert_disk_errors
+from lms_pipeline.lake.letter_case import describe_other_spelling, find_other_spelling, refuse_other_spelling
 from lms_pipeline.lake.paths import BadIdError, DataDir, check_account_id
 from lms_pipeline.settings import Settings
 from lms_pipeline.truto.models import LMS_MODEL, IntegratedAccount
@@ -125,9 +126,13 @@ class Registry:
         """Add an account by hand, or make it active again.
 
         Discards the strategy that `auto` chose, and allows carrying over again.
+
+        Raises:
+            OtherSpellingError: its files would be those of an account whose id differs only in upper and lower case.
         """
         check_account_id(account_id)
         with self._rewrite() as accounts:
+            refuse_other_spelling(account_id, accounts, self._path.parent)
             known = accounts.get(account_id)
             if known is None:
                 account = RegisteredAccount(id=account_id, name=name or account_id, first_day=first_day, origin="hand")
@@ -136,6 +141,15 @@ class Registry:
                 account = msgspec.structs.replace(known, name=name or known.name, **reset)
             accounts[account_id] = account
         return account
+
+    def refuse_other_spelling(self, account_id: str, more: Collection[str]) -> None:
+        """Refuse an account whose files would be those of another one, in the registry or of the ids in `more`.
+
+        Raises:
+            OtherSpellingError: its id differs only in upper and lower case, which the disk does not distinguish.
+        """
+        known = [account.id for account in self.read_accounts()]
+        refuse_other_spelling(account_id, [*known, *more], self._path.parent)
 
     def remember_strategy(self, account_id: str, strategy: Strategy, why: str) -> None:
         """Store the strategy that `auto` chose, if it differs from the stored one."""
@@ -174,8 +188,8 @@ class Registry:
     ) -> list[str]:
         """Add new LMS accounts, update statuses, and mark accounts that Truto no longer lists as `gone`.
 
-        An account that was removed by hand stays inactive. An account whose id can't become a path is skipped and
-        logged. Return the ids of the new accounts.
+        An account that was removed by hand stays inactive. An account is skipped and logged if its id can't become a
+        path, or if its files would be those of another account. Return the ids of the new accounts.
 
         Args:
             listed: all accounts that Truto lists.
@@ -190,8 +204,14 @@ class Registry:
         with self._rewrite() as accounts:
             if not allow_drop:
                 _check_drop(accounts.values(), lms, is_empty=not listed)
-            new = [account_id for account_id in lms if account_id not in accounts]
+            new: list[str] = []
             for account_id, account in lms.items():
+                if account_id not in accounts:
+                    other = find_other_spelling(account_id, accounts, self._path.parent)
+                    if other is not None:
+                        log.warning("Skipped an account: %s", describe_other_spelling(account_id, other))
+                        continue
+                    new.append(account_id)
                 accounts[account_id] = _update(accounts.get(account_id), account, day)
             for account_id, known in accounts.items():
                 if _is_managed_by_truto(known) and known.status not in {INACTIVE, GONE} and account_id not in lms:
