@@ -68,7 +68,7 @@ class TestPublished:
         assert failed.severity == dg.AssetCheckSeverity.WARN
         assert failed.description == (
             "The latest snapshot of 1 of 2 active accounts fails. south on 2026-03-11: 1 enrollment has a status that is "
-            "not documented: they count as not completed."
+            "not documented: it counts as not completed."
         )
         [row] = failed.metadata["rows_in_question"].records
         assert row.data == {

@@ -118,7 +118,7 @@ def test_a_folder_of_another_user_stays(temporary, monkeypatch):
 
 
 def test_a_folder_that_a_housekeeping_removes_before_its_lock_is_held_is_made_again(monkeypatch, temporary):
-    removed = []
+    removed: list[Path] = []
 
     class LateLock(FileLock):
         def acquire(self, *args, **more):
