@@ -13,14 +13,14 @@ OLD_DUCKDB_PYTHON ?= $(PYTHON)
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: $(READY)  ## create .venv with the locked dependencies and the package
+setup: $(READY)  ## create .venv with the locked dependencies, the development tools and the package
 
-$(READY): requirements.lock pyproject.toml
+$(READY): requirements-dev.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15))' || \
 		{ echo "lms_pipeline needs Python 3.11 to 3.14: make PYTHON=/path/to/python3.11 ..."; exit 1; }
 	@echo "Setting up .venv (about a minute, once)"
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/pip install -q --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/pip install -q --disable-pip-version-check --require-hashes -r requirements-dev.lock
 	@$(BIN)/pip install -q --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $(READY)
 
@@ -59,9 +59,12 @@ old-duckdb:  ## create .venv-duckdb with the oldest DuckDB that reads the wareho
 	@$(OLD_DUCKDB_PYTHON) -m venv --clear .venv-duckdb
 	@.venv-duckdb/bin/pip install -q --disable-pip-version-check --only-binary :all: duckdb==1.0.0
 
-lock:  ## resolve requirements.lock again (needs uv)
-	uv pip compile --quiet --universal --generate-hashes --no-strip-extras --no-header \
-		--python-version 3.11 --group dev pyproject.toml --output-file requirements.lock
+LOCK := uv pip compile --quiet --universal --generate-hashes --no-strip-extras --no-header --no-emit-index-url \
+	--python-version 3.11 pyproject.toml
+
+lock:  ## resolve requirements.lock and requirements-dev.lock again (needs uv)
+	$(LOCK) --output-file requirements.lock
+	$(LOCK) --group dev --output-file requirements-dev.lock
 
 clean:  ## remove .venv and caches; data/ stays
 	rm -rf $(VENV) .venv-sdk .venv-duckdb .mypy_cache .pytest_cache .ruff_cache .hypothesis dist e2e-output

@@ -18,6 +18,7 @@ from lms_pipeline.errors import LmsPipelineError
 from lms_pipeline.lake.disk import atomic_write, convert_disk_errors
 from lms_pipeline.lake.paths import DataDir
 from lms_pipeline.tables.pulled import UNIFIED_ENROLLMENTS
+from lms_pipeline.truto.network_environment import convert_network_setting_errors
 
 TIMEOUT_SECONDS = 10
 """Limit for connecting, and for each read and write."""
@@ -62,6 +63,7 @@ class Alerts:
 
         Raises:
             AlertError: the webhook did not accept the message. The next call sends it again.
+            SettingsError: a proxy of the environment can't be used.
         """
         path = self.data.sent_alerts
         with convert_disk_errors(path):
@@ -83,7 +85,10 @@ class Alerts:
 
     def _send(self, text: str) -> None:
         try:
-            response = httpx.post(self.address, json={"text": text}, timeout=TIMEOUT_SECONDS, follow_redirects=False)
+            with convert_network_setting_errors():
+                client = httpx.Client(timeout=TIMEOUT_SECONDS, follow_redirects=False)
+            with client:
+                response = client.post(self.address, json={"text": text})
         except (httpx.HTTPError, httpx.InvalidURL):
             raise AlertError("The alert can't be sent: LMS_ALERT_WEBHOOK can't be reached.") from None
         if not response.is_success:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -144,12 +144,13 @@ class Truto:
         5. the retry policy (`truto/retry.py`), which starts again at 2 for each further attempt.
 
         Raises:
-            SettingsError: there is no token, or Truto refused it before.
+            SettingsError: there is no token, or Truto refused it before; or a proxy of the environment can't be used.
             WrongUseError: the data directory is the demo's, and the settings name a real Truto.
             WrongPresentError: during a pull, another day is open by the server's clock. Not with LMS_NOW.
         """
         from lms_pipeline.truto.client import TrutoClient
         from lms_pipeline.truto.errors import TrutoError, is_refused_token
+        from lms_pipeline.truto.network_environment import convert_network_setting_errors
         from lms_pipeline.truto.rate_limit import ApiRateLimits
         from lms_pipeline.truto.retry import RetryPolicy
 
@@ -170,18 +171,18 @@ class Truto:
                 gate(request)
             rate_limits(request)
 
-        with (
-            closing(rate_limits),
-            TrutoClient(
-                settings.base_url,
-                token,
-                store=store,
-                now=settings.now,
-                retry_policy=retry_policy,
-                gate=pass_gates,
-                check_server_time=self._check_server_time if is_compared else None,
-            ) as client,
-        ):
+        with closing(rate_limits), ExitStack() as until_end:
+            with convert_network_setting_errors():
+                client = TrutoClient(
+                    settings.base_url,
+                    token,
+                    store=store,
+                    now=settings.now,
+                    retry_policy=retry_policy,
+                    gate=pass_gates,
+                    check_server_time=self._check_server_time if is_compared else None,
+                )
+            until_end.enter_context(client)
             try:
                 yield client
             except TrutoError as error:

@@ -23,6 +23,7 @@ from lms_pipeline.tables.roles import EXCLUDED_ROLES
 
 log = logging.getLogger(__name__)
 
+MAX_GRACE_HOURS = 24
 LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 GLOB_CHARACTERS = set("*?[")
 FORMS = {
@@ -51,7 +52,7 @@ class Settings(BaseSettings):
     data_dir: Path = Field(Path("data"), alias="LMS_DATA_DIR")
     start_date: date = Field(date(2026, 1, 1), alias="LMS_START_DATE")
     timezone: str = Field("UTC", alias="LMS_TIMEZONE")
-    grace_hours: float = Field(24, alias="LMS_GRACE_HOURS", gt=0, le=24)
+    grace_hours: float = Field(24, alias="LMS_GRACE_HOURS", gt=0, le=MAX_GRACE_HOURS)
     integrations: Annotated[tuple[str, ...], NoDecode] = Field(("talentlms",), alias="LMS_INTEGRATIONS")
     excluded_roles: Annotated[tuple[str, ...], NoDecode] = Field(EXCLUDED_ROLES, alias="LMS_EXCLUDED_ROLES")
     frozen_now: datetime | None = Field(None, alias="LMS_NOW")
@@ -131,12 +132,22 @@ class Settings(BaseSettings):
             raise ValueError("it must be one word of printable ASCII characters")
         return SecretStr(text) if text else None
 
+    @field_validator("base_url")
+    @classmethod
+    def _require_plain_address(cls, url: str) -> str:
+        url = cls._require_https(url)
+        if set("@?#") & set(url):
+            raise ValueError(
+                "it must be an address without a user name, a password, or anything after '?' or '#'; the token belongs "
+                "into TRUTO_API_TOKEN"
+            )
+        return url
+
     @field_validator("alert_webhook")
     @classmethod
     def _require_https_webhook(cls, address: SecretStr | None) -> SecretStr | None:
         return None if address is None else SecretStr(cls._require_https(address.get_secret_value()))
 
-    @field_validator("base_url")
     @classmethod
     def _require_https(cls, url: str) -> str:
         url = url.strip().rstrip("/")

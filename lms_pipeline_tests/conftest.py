@@ -1,10 +1,21 @@
-"""Fixtures of several folders: Dagster's home after its first use."""
+"""Fixtures of several folders: Dagster's home after its first use, and a folder for temporary files."""
 
 import shutil
+import tempfile
 
 import pytest
 
 from lms_pipeline.settings import Settings
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_temporary_files(tmp_path_factory):
+    """Keep temporary folders of other programs on this machine out of the tests of housekeeping."""
+    folder = tmp_path_factory.mktemp("temporary")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TMPDIR", str(folder))
+        patch.setattr(tempfile, "tempdir", None)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -43,6 +43,29 @@ def test_every_command_is_named_in_the_readme(command):
     assert f"lms-pipeline {command}" in read("README.md")
 
 
+@pytest.mark.parametrize("page", sorted(path.name for path in (ROOT / "docs").glob("*.md")))
+def test_every_page_is_linked_from_the_readme(page):
+    assert f"(docs/{page}" in read("README.md")
+
+
+def test_every_link_between_pages_leads_to_a_page_and_a_heading():
+    broken = []
+    for page in ["README.md", "CONTRIBUTING.md", *(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))]:
+        for link, anchor in re.findall(r"\]\(([\w./-]*\.md)?(#[\w-]+)?\)", read(page)):
+            target = (ROOT / page).parent / link if link else ROOT / page
+            if not target.exists():
+                broken.append(f"{page}: {link}")
+            elif anchor and anchor[1:] not in find_anchors(target):
+                broken.append(f"{page}: {link}{anchor}")
+    assert broken == []
+
+
+def find_anchors(page):
+    """Return the anchors of the headings, as GitHub names them."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
 def test_the_readme_names_the_oldest_duckdb_that_is_tested():
     assert f"DuckDB {OLDEST_READER}" in read("README.md")
     assert f"duckdb=={OLDEST_READER}" in read("Makefile")

@@ -192,6 +192,29 @@ def test_no_part_of_a_bad_address_is_in_the_message(load, url):
     assert TOKEN not in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        f"https://user:{TOKEN}@api.truto.one",
+        f"https://{TOKEN}@api.truto.one",
+        f"https://:{TOKEN}@api.truto.one/base",
+        f"http://user:{TOKEN}@localhost:8000",
+        f"https://api.truto.one?token={TOKEN}",
+        f"https://api.truto.one/?api_key={TOKEN}&x=1",
+        f"https://api.truto.one#{TOKEN}",
+        f"https://api.truto.one/{TOKEN}?",
+        "https://@api.truto.one",
+    ],
+)
+def test_an_address_with_credentials_is_refused_without_showing_them(load, url):
+    with pytest.raises(SettingsError) as refused:
+        load(TRUTO_BASE_URL=url)
+    assert str(refused.value) == (
+        "TRUTO_BASE_URL can't be used: it must be an address without a user name, a password, or anything after '?' or '#'; "
+        "the token belongs into TRUTO_API_TOKEN."
+    )
+
+
 def test_a_data_directory_whose_path_contains_wildcards_is_refused(tmp_path):
     project = tmp_path / "[old]"
     project.mkdir()

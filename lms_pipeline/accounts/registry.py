@@ -7,7 +7,7 @@ its partitions stay. Not here: requests to Truto (`sync.py`).
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
@@ -19,6 +19,7 @@ from filelock import FileLock
 from lms_pipeline.accounts.options import Strategy, load_options
 from lms_pipeline.errors import LmsPipelineError, WrongUseError
 from lms_pipeline.lake.disk import atomic_write, convert_disk_errors
+from lms_pipeline.lake.letter_case import describe_other_spelling, find_other_spelling, refuse_other_spelling
 from lms_pipeline.lake.paths import BadIdError, DataDir, check_account_id
 from lms_pipeline.settings import Settings
 from lms_pipeline.truto.models import LMS_MODEL, IntegratedAccount
@@ -31,6 +32,11 @@ MAX_MISSING_SHARE = 0.5
 UNCHANGED = "and the registry was not changed"
 ALLOW_ACCOUNT_DROP_ONCE = "run `lms-pipeline accounts sync --allow-drop` once."
 """What to do about a list that was refused although it is right."""
+
+NOTHING_LISTED = (
+    "Truto lists no account, and none is registered: connect an LMS in Truto, or set TRUTO_API_TOKEN to a token of the "
+    "environment that has one."
+)
 
 
 class UnknownAccountError(WrongUseError):
@@ -120,9 +126,13 @@ class Registry:
         """Add an account by hand, or make it active again.
 
         Discards the strategy that `auto` chose, and allows carrying over again.
+
+        Raises:
+            OtherSpellingError: its files would be those of an account whose id differs only in upper and lower case.
         """
         check_account_id(account_id)
         with self._rewrite() as accounts:
+            refuse_other_spelling(account_id, accounts, self._path.parent)
             known = accounts.get(account_id)
             if known is None:
                 account = RegisteredAccount(id=account_id, name=name or account_id, first_day=first_day, origin="hand")
@@ -131,6 +141,15 @@ class Registry:
                 account = msgspec.structs.replace(known, name=name or known.name, **reset)
             accounts[account_id] = account
         return account
+
+    def refuse_other_spelling(self, account_id: str, more: Collection[str]) -> None:
+        """Refuse an account whose files would be those of another one, in the registry or of the ids in `more`.
+
+        Raises:
+            OtherSpellingError: its id differs only in upper and lower case, which the disk does not distinguish.
+        """
+        known = [account.id for account in self.read_accounts()]
+        refuse_other_spelling(account_id, [*known, *more], self._path.parent)
 
     def remember_strategy(self, account_id: str, strategy: Strategy, why: str) -> None:
         """Store the strategy that `auto` chose, if it differs from the stored one."""
@@ -169,8 +188,8 @@ class Registry:
     ) -> list[str]:
         """Add new LMS accounts, update statuses, and mark accounts that Truto no longer lists as `gone`.
 
-        An account that was removed by hand stays inactive. An account whose id can't become a path is skipped and
-        logged. Return the ids of the new accounts.
+        An account that was removed by hand stays inactive. An account is skipped and logged if its id can't become a
+        path, or if its files would be those of another account. Return the ids of the new accounts.
 
         Args:
             listed: all accounts that Truto lists.
@@ -185,8 +204,14 @@ class Registry:
         with self._rewrite() as accounts:
             if not allow_drop:
                 _check_drop(accounts.values(), lms, is_empty=not listed)
-            new = [account_id for account_id in lms if account_id not in accounts]
+            new: list[str] = []
             for account_id, account in lms.items():
+                if account_id not in accounts:
+                    other = find_other_spelling(account_id, accounts, self._path.parent)
+                    if other is not None:
+                        log.warning("Skipped an account: %s", describe_other_spelling(account_id, other))
+                        continue
+                    new.append(account_id)
                 accounts[account_id] = _update(accounts.get(account_id), account, day)
             for account_id, known in accounts.items():
                 if _is_managed_by_truto(known) and known.status not in {INACTIVE, GONE} and account_id not in lms:
@@ -209,14 +234,16 @@ def _is_managed_by_truto(account: RegisteredAccount) -> bool:
     return account.origin == "truto"
 
 
-def _check_drop(known: Iterable[RegisteredAccount], listed: Collection[str], *, is_empty: bool) -> None:
+def _check_drop(accounts: Collection[RegisteredAccount], listed: Collection[str], *, is_empty: bool) -> None:
     """Refuse a list without any account, or without more than `MAX_MISSING_SHARE` of the active accounts.
 
     Raises:
         AccountDropError: with the number of missing accounts.
     """
-    active = [account.id for account in known if account.is_active and _is_managed_by_truto(account)]
+    active = [account.id for account in accounts if account.is_active and _is_managed_by_truto(account)]
     missing = [account_id for account_id in active if account_id not in listed]
+    if is_empty and not accounts:
+        raise AccountDropError(NOTHING_LISTED)
     if is_empty:
         fault = "Truto lists no account"
     elif len(missing) > MAX_MISSING_SHARE * len(active):
@@ -248,6 +275,16 @@ def _update(known: RegisteredAccount | None, account: IntegratedAccount, day: da
     if known.status == INACTIVE:
         return msgspec.structs.replace(known, integration=integration)
     return msgspec.structs.replace(known, status=account.status, integration=integration, last_day=None)
+
+
+def find_unregistered_options(settings: Settings) -> list[str]:
+    """Return the accounts that `LMS_ACCOUNTS_FILE` names and the registry doesn't: their options have no effect.
+
+    Raises:
+        SettingsError: the file can't be used.
+    """
+    registered = {account.id for account in Registry.open(settings).read_accounts()}
+    return [account_id for account_id in load_options(settings) if account_id not in registered]
 
 
 def load_display_names(settings: Settings) -> dict[str, str]:

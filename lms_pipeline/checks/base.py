@@ -12,7 +12,6 @@ from functools import cached_property
 from inspect import getdoc
 from itertools import islice
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from lms_pipeline.accounts.options import AccountOptions, load_options, resolve_excluded_roles
@@ -20,9 +19,11 @@ from lms_pipeline.days import Calendar
 from lms_pipeline.errors import LmsPipelineError
 from lms_pipeline.lake.engine import duckdb_session, load_sql
 from lms_pipeline.lake.paths import DataDir, Partition
+from lms_pipeline.lake.scratch import scratch_folder
 from lms_pipeline.settings import Settings
 from lms_pipeline.tables.roles import EXCLUDED_ROLES
 from lms_pipeline.tables.schema import Table, arrow_schema
+from lms_pipeline.wording import choose_form
 
 if TYPE_CHECKING:
     import duckdb
@@ -50,7 +51,7 @@ class Finding:
     """One sentence, with the numbers."""
     figures: Mapping[str, int | float | str] = field(default_factory=dict)
     rows: Sequence[Mapping[str, Any]] = ()
-    """Example rows or groups, `MAX_EXAMPLE_ROWS` at most, without names of people."""
+    """Example rows or groups, `MAX_EXAMPLE_ROWS` at most, without names of people. Dagster shows them without ids of people."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +159,7 @@ def open_subject(settings: Settings, data: DataDir, partition: Partition) -> Ite
     """
     options = load_options(settings).get(partition.account_id, AccountOptions())
     roles = resolve_excluded_roles(settings, options)
-    with TemporaryDirectory(prefix="lms-checks-") as spill, duckdb_session(Path(spill)) as connection:
+    with scratch_folder("checks") as spill, duckdb_session(spill) as connection:
         connection.execute(load_sql("lms_pipeline.tables", "normalize_role.sql"))
         yield lambda table: Subject(data, partition, table, settings.calendar, options, connection, roles)
 
@@ -192,10 +193,10 @@ def merge_accounts(findings: Mapping[Partition, Finding]) -> Finding:
         named = " ".join(
             f"{partition}: {found.message}" for partition, found in islice(failed.items(), MAX_EXAMPLE_ROWS)
         )
-        message, figures = (
-            f"The latest snapshots of {len(failed):,} of {len(findings):,} active accounts fail. {named}",
-            {},
-        )
+        snapshots = choose_form(len(failed), "snapshot", "snapshots")
+        fail = choose_form(len(failed), "fails", "fail")
+        message = f"The latest {snapshots} of {len(failed):,} of {len(findings):,} active accounts {fail}. {named}"
+        figures = {}
     else:
         oldest = min(partition.day for partition in findings)
         message = f"The latest snapshots of {len(findings):,} active accounts pass, the oldest of them of {oldest}."

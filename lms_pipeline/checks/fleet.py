@@ -19,6 +19,7 @@ from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.lake.waiting import WaitingPull, find_waiting, format_time, utc_now
 from lms_pipeline.settings import Settings
 from lms_pipeline.tables.pulled import UNIFIED_ENROLLMENTS
+from lms_pipeline.wording import choose_form, format_count
 
 MAX_ADVISED_KEYS = 100_000
 """Partition keys of an asset that Dagster advises at most: its pages and its daemon read all of them."""
@@ -51,7 +52,10 @@ class PartitionKeyCount:
 
     def __str__(self) -> str:
         """Format the count, with what to do if it is near the limit."""
-        count = f"{self.accounts:,} accounts x {self.days:,} days are {self.keys:,} partition keys"
+        count = (
+            f"{format_count(self.accounts, 'account')} x {format_count(self.days, 'day')} "
+            f"{choose_form(self.keys, 'is', 'are')} {format_count(self.keys, 'partition key')}"
+        )
         message = f"{count}; Dagster advises {MAX_ADVISED_KEYS:,} at most"
         if not self.is_near_limit:
             return f"{message}."
@@ -126,7 +130,8 @@ def accounts_are_fresh(fleet: Fleet) -> Finding:
     figures = {"active": len(active), "stale": len(stale), "waiting": len(fleet.waiting)}
     if not active:
         return Finding(passed=False, message=NOBODY_ACTIVE, figures=figures)
-    message = f"{len(stale)} of {len(active)} active accounts have no snapshot of {fleet.closed}"
+    have = choose_form(len(stale), "has", "have")
+    message = f"{len(stale)} of {format_count(len(active), 'active account')} {have} no snapshot of {fleet.closed}"
     what_to_do = ": see their last runs" if stale else ""
     waiting = _describe_waiting(fleet.waiting)
     return Finding(not stale, f"{message}{what_to_do}.{waiting}", figures, rows[:MAX_EXAMPLE_ROWS])
@@ -136,6 +141,8 @@ def _describe_waiting(waiting: Sequence[WaitingPull]) -> str:
     if not waiting:
         return ""
     last = format_time(max(pull.at for pull in waiting), UTC)
+    if len(waiting) == 1:
+        return f" 1 pull waits for its LMS until {last}."
     return f" {len(waiting)} pulls wait for their LMS, the last one until {last}."
 
 
@@ -144,8 +151,9 @@ def accounts_are_connected(fleet: Fleet) -> Finding:
     listed = [account for account in fleet.accounts if account.status not in {INACTIVE, GONE}]
     lost = [account for account in listed if account.status != ACTIVE]
     rows = [{**_describe(fleet, account), "status": account.status} for account in lost]
-    message = f"{len(lost)} of {len(listed)} accounts can't be pulled"
-    what_to_do = ": their owners have to connect them again in Truto" if lost else ""
+    message = f"{len(lost)} of {format_count(len(listed), 'account')} can't be pulled"
+    whose = choose_form(len(lost), "its owner has to connect it", "their owners have to connect them")
+    what_to_do = f": {whose} again in Truto" if lost else ""
     figures = {"accounts": len(listed), "not_connected": len(lost)}
     if not fleet.active:
         return Finding(passed=False, message=NOBODY_ACTIVE, figures=figures, rows=rows[:MAX_EXAMPLE_ROWS])
@@ -167,8 +175,10 @@ def no_day_is_missing(fleet: Fleet) -> Finding:
         "accounts_with_gaps": len(gaps),
     }
     message = (
-        f"{published:,} snapshots are published, and {missing:,} are missing since their account's first day: {failed:,} "
-        f"failed, {missing - failed:,} had no run; {len(recent)} active accounts lack one of the last {GAP_ALERT_DAYS} days."
+        f"{format_count(published, 'snapshot')} {choose_form(published, 'is', 'are')} published, and {missing:,} "
+        f"{choose_form(missing, 'is', 'are')} missing since {choose_form(missing, 'its', 'their')} account's first day: "
+        f"{failed:,} failed, {missing - failed:,} had no run; {format_count(len(recent), 'active account')} "
+        f"{choose_form(len(recent), 'lacks', 'lack')} one of the last {GAP_ALERT_DAYS} days."
     )
     if not fleet.active:
         return Finding(
@@ -190,7 +200,9 @@ def warehouse_is_whole(fleet: Fleet) -> Finding:
     """The latest build of the warehouse left no file out; it leaves out what is damaged or of a newer version."""
     left_out = fleet.left_out
     rows = [{"reason": reason} for reason in left_out[:MAX_EXAMPLE_ROWS]]
-    message = f"{len(left_out)} files are left out of the warehouse"
+    message = (
+        f"{format_count(len(left_out), 'file')} {choose_form(len(left_out), 'is', 'are')} left out of the warehouse"
+    )
     return Finding(not left_out, f"{message}{': see the rows' if rows else ''}.", {"left_out": len(left_out)}, rows)
 
 

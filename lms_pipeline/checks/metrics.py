@@ -15,6 +15,7 @@ from lms_pipeline.checks.snapshot import key_is_unique, schema
 from lms_pipeline.tables.measures import RATES
 from lms_pipeline.tables.metrics import ACCOUNT_COMPLETION, COMPLETION_TABLES, COURSE_COMPLETION, LEARNER_COMPLETION
 from lms_pipeline.tables.pulled import STATUSES
+from lms_pipeline.wording import choose_form
 
 if TYPE_CHECKING:
     import duckdb
@@ -51,7 +52,10 @@ def rates_are_shares(subject: Subject) -> Finding:
     return _build_finding(
         _find_faults(subject, faults),
         f"All {len(rates)} rates are shares.",
-        "rates are not their numerator divided by their denominator",
+        (
+            "rate is not its numerator divided by its denominator",
+            "rates are not their numerator divided by their denominator",
+        ),
     )
 
 
@@ -61,12 +65,19 @@ def parts_sum(subject: Subject) -> Finding:
     found = _find_faults(subject, faults)
     if subject.table == ACCOUNT_COMPLETION:
         found += _find_different_totals(subject)
-    return _build_finding(found, "All parts sum to their whole.", "counts are not the sum of their parts")
+    return _build_finding(
+        found,
+        "All parts sum to their whole.",
+        ("count is not the sum of its parts", "counts are not the sum of their parts"),
+    )
 
 
-def _build_finding(faults: Sequence[dict[str, Any]], passed: str, failed: str) -> Finding:
+def _build_finding(faults: Sequence[dict[str, Any]], passed: str, failed: tuple[str, str]) -> Finding:
+    """Return a finding of these faults; `failed` is the end of its sentence for one and for more."""
     count = sum_column(faults, "rows")
-    message = f"{count:,} {failed}: materialize the metrics of the day again." if faults else passed
+    message = (
+        f"{count:,} {choose_form(count, *failed)}: materialize the metrics of the day again." if faults else passed
+    )
     return Finding(not faults, message, {"wrong": count}, faults[:MAX_EXAMPLE_ROWS])
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from lms_pipeline.checks.base import MAX_EXAMPLE_ROWS, Finding, Subject
 from lms_pipeline.lake.engine import load_sql
 from lms_pipeline.tables.pulled import RAW_ENROLLMENT_ID_NAMES, RAW_ENROLLMENTS
+from lms_pipeline.wording import choose_form, format_count
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -57,16 +58,20 @@ def agrees_with_raw(subject: Subject) -> Finding:
     figures = {name: pairs.get(name, 0) for name in ("agrees", "not_compared", *DISAGREEMENTS)}
     without_raw = next((int(row["enrollments"]) for row in judged if row["judgement"] == "unified_alone"), 0)
     wrong = _find_wrong(figures, subject.metadata, unplaced=unplaced, without_raw=without_raw)
+    compared = sum(pairs.values())
+    agree = choose_form(figures["agrees"], "agrees", "agree")
     parts = [
-        f"{sum(pairs.values()):,} pairs of learner and course: {figures['agrees']:,} agree on completion",
+        f"{format_count(compared, 'pair')} of learner and course: {figures['agrees']:,} {agree} on completion",
         f"{figures['not_compared']:,} can't be compared",
     ]
     if unplaced:
         figures["raw_unplaced"] = unplaced
-        parts.append(f"{unplaced:,} raw records name no learner and course")
+        parts.append(
+            f"{format_count(unplaced, 'raw record')} {choose_form(unplaced, 'names', 'name')} no learner and course"
+        )
     if gaps is not None:
         wrong.pop("unified_alone", None)  # they have no raw record because it was not fetched
-    parts += [f"{count:,} are {DISAGREEMENTS[name]}" for name, count in wrong.items()]
+    parts += [f"{count:,} {choose_form(count, 'is', 'are')} {DISAGREEMENTS[name]}" for name, count in wrong.items()]
     rows = [row | {"judgement": DISAGREEMENTS[row["judgement"]]} for row in judged if row["judgement"] in wrong]
     examples = [{name: value for name, value in row.items() if name != "enrollments"} for row in rows]
     message = f"{', '.join(parts)}.{f' {gaps}' if gaps else ''}"

@@ -15,6 +15,7 @@ from lms_pipeline.lake.disk import format_bytes, measure_free_space
 from lms_pipeline.tables.pulled import COURSES, LEARNERS, RAW_ENROLLMENTS, REJECTED_ENROLLMENTS, UNIFIED_ENROLLMENTS
 from lms_pipeline.tables.roles import LEARNER_ROLES, normalize_role
 from lms_pipeline.tables.schema import SCHEMA_VERSION, arrow_schema
+from lms_pipeline.wording import choose_form, format_count
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -56,7 +57,11 @@ def schema(subject: Subject) -> Finding:
     if version > SCHEMA_VERSION:
         message = f"The file has schema {version}, and this version reads up to {SCHEMA_VERSION}: upgrade."
         return Finding(passed=False, message=message, figures=figures)
-    count = f"{len(wrong)} columns are not" if wrong else f"All {len(found)} columns are"
+    count = (
+        f"{format_count(len(wrong), 'column')} {choose_form(len(wrong), 'is', 'are')} not"
+        if wrong
+        else f"All {len(found)} columns are"
+    )
     return Finding(not wrong, f"{count} as described.", figures, wrong[:MAX_EXAMPLE_ROWS])
 
 
@@ -81,7 +86,10 @@ def key_is_unique(subject: Subject) -> Finding:
     if not missing and not faults.repeated:
         return Finding(passed=True, message=f"Every row has its own {' and '.join(key)}.", figures=figures)
     rows = subject.query("repeated_keys.sql", key=list(key), max_rows=MAX_EXAMPLE_ROWS)
-    message = f"{missing:,} rows have no key, and {faults.repeated:,} have that of another row: pull the day again, or replay it."
+    message = (
+        f"{format_count(missing, 'row')} {choose_form(missing, 'has', 'have')} no key, and {faults.repeated:,} "
+        f"{choose_form(faults.repeated, 'has', 'have')} that of another row: pull the day again, or replay it."
+    )
     return Finding(passed=False, message=message, figures=figures, rows=rows)
 
 
@@ -98,14 +106,15 @@ def served_is_stored(subject: Subject) -> Finding:
     difference = received - stored - counts["rejected"] - duplicates
     figures = {**counts, "stored": stored, "difference": difference}
     message = (
-        f"{received:,} enrollments were fetched or carried over ({counts['served']:,} served): {stored:,} are stored, "
-        f"{counts['rejected']:,} rejected, {duplicates:,} duplicates"
+        f"{format_count(received, 'enrollment')} {choose_form(received, 'was', 'were')} fetched or carried over "
+        f"({counts['served']:,} served): {stored:,} {choose_form(stored, 'is', 'are')} stored, {counts['rejected']:,} rejected, "
+        f"{format_count(duplicates, 'duplicate')}"
     )
-    fault = f"; {difference:+,} are not accounted for" if difference else ""
+    fault = f"; {difference:+,} {choose_form(abs(difference), 'is', 'are')} not accounted for" if difference else ""
     if subject.has_same_metadata(REJECTED_ENROLLMENTS, "run_id"):
         figures["rejected_stored"] = count_rows(subject.path(REJECTED_ENROLLMENTS))
         if figures["rejected_stored"] != counts["rejected"]:
-            fault = f"; rejected_enrollments has {figures['rejected_stored']:,} rows"
+            fault = f"; rejected_enrollments has {format_count(figures['rejected_stored'], 'row')}"
     return Finding(not fault, f"{message}{fault}.", figures)
 
 
@@ -134,7 +143,9 @@ def is_complete(subject: Subject) -> Finding:
 def statuses_are_known(subject: Subject) -> Finding:
     """Every status is one of the ten documented ones; others are stored as `unknown` and count as not completed."""
     rows = subject.query("unseen_statuses.sql", max_rows=MAX_EXAMPLE_ROWS)
-    failed = "a status that is not documented: they count as not completed"
+    unseen = _count_unseen(rows)
+    they_count = choose_form(unseen, "it counts", "they count")
+    failed = f"a status that is not documented: {they_count} as not completed"
     return _build_unseen_finding(rows, "status_raw", "Every status is documented.", failed)
 
 
@@ -142,16 +153,23 @@ def roles_are_known(subject: Subject) -> Finding:
     """Every role either learns or is excluded; other roles count as learners."""
     known = [normalize_role(role) for role in (*subject.excluded_roles, *LEARNER_ROLES)]
     rows = subject.query("unseen_roles.sql", known=known, max_rows=MAX_EXAMPLE_ROWS)
+    count_as = choose_form(_count_unseen(rows), "counts as a learner's", "count as learners")
     failed = (
-        "a role that is not known, and count as learners: if a role does not learn, add it to LMS_EXCLUDED_ROLES, or to "
+        f"a role that is not known, and {count_as}: if a role does not learn, add it to LMS_EXCLUDED_ROLES, or to "
         "excluded_roles of the account"
     )
     return _build_unseen_finding(rows, "role", "Every role is known.", failed)
 
 
+def _count_unseen(rows: Sequence[Mapping[str, Any]]) -> int:
+    """Return the enrollments of all values, also of those that are not among the example rows."""
+    return int(rows[0]["of_all"]) if rows else 0
+
+
 def _build_unseen_finding(rows: Sequence[Mapping[str, Any]], column: str, passed: str, failed: str) -> Finding:
-    unseen = int(rows[0]["of_all"]) if rows else 0
-    message = f"{unseen:,} enrollments have {failed}." if unseen else passed
+    unseen = _count_unseen(rows)
+    have = choose_form(unseen, "has", "have")
+    message = f"{format_count(unseen, 'enrollment')} {have} {failed}." if unseen else passed
     examples = [{name: row[name] for name in (column, "enrollments")} for row in rows]
     return Finding(not unseen, message, {"enrollments": unseen}, examples)
 
@@ -165,7 +183,8 @@ def few_are_rejected(subject: Subject) -> Finding:
     unified = subject.path(UNIFIED_ENROLLMENTS)
     served = int(read_metadata(unified).get("served", 0)) if unified.exists() else 0
     share = rejected / served if served else 0.0
-    message = f"{rejected:,} of {served:,} served records are rejected, {format_percent(share)}."
+    are = choose_form(rejected, "is", "are")
+    message = f"{rejected:,} of {format_count(served, 'served record')} {are} rejected, {format_percent(share)}."
     figures = {"rejected": rejected, "served": served, "share": round(share, 4)}
     return Finding(share <= MAX_REJECTED_SHARE, message, figures, rows)
 
@@ -177,10 +196,10 @@ def row_drop(subject: Subject) -> Finding:
 
     drop = measure_row_drop(subject.data, subject.partition, count_rows(subject.file))
     if drop.day_before is None:
-        message = f"{drop.rows:,} enrollments; there is no previous snapshot."
+        message = f"{format_count(drop.rows, 'enrollment')}; there is no previous snapshot."
         return Finding(passed=True, message=message, figures={"rows": drop.rows})
     figures = {"rows": drop.rows, "rows_before": drop.rows_before, "change": drop.rows - drop.rows_before}
-    message = f"{drop.rows:,} enrollments, {drop.rows - drop.rows_before:+,} since {drop.day_before}"
+    message = f"{format_count(drop.rows, 'enrollment')}, {drop.rows - drop.rows_before:+,} since {drop.day_before}"
     if not drop.is_comparable:
         message = f"{message}; fewer than {MIN_COMPARABLE_ROWS} are not compared."
         return Finding(passed=True, message=message, figures=figures)

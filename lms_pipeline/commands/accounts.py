@@ -12,10 +12,11 @@ from rich.table import Table
 from lms_pipeline.accounts.options import AccountOptions, load_options
 from lms_pipeline.accounts.registry import Registry, load_display_names
 from lms_pipeline.checks.fleet import count_partition_keys
-from lms_pipeline.commands.common import load_settings
+from lms_pipeline.commands.common import load_settings, warn_of_unregistered_options
 from lms_pipeline.commands.terminal import build_cell, print_table
 from lms_pipeline.lake.paths import DataDir
 from lms_pipeline.lake.waiting import find_waiting, format_time, utc_now
+from lms_pipeline.wording import choose_form, format_count
 
 
 @click.group()
@@ -28,6 +29,7 @@ def list_accounts() -> None:
     """Print all accounts of the registry, and when a pull continues whose LMS allows no call before."""
     settings = load_settings()
     registered = Registry.open(settings).read_accounts()
+    warn_of_unregistered_options(settings)
     if not registered:
         click.echo("No accounts yet: run `lms-pipeline accounts sync`, or `lms-pipeline accounts add ID`.")
         return
@@ -73,10 +75,18 @@ def sync(*, allow_drop: bool) -> None:
     settings = load_settings()
     registry = Registry.open(settings)
     new = sync_with_truto(Truto(settings).connect, registry, settings, allow_drop=allow_drop)
-    click.echo(
-        f"{len(registry.read_accounts())} accounts, {len(registry.read_active())} of them active, {len(new)} new."
-    )
+    accounts = registry.read_accounts()
+    if not accounts:
+        click.echo(
+            "No account that Truto lists is an LMS: name their integrations in LMS_INTEGRATIONS, or register single accounts "
+            "with `lms-pipeline accounts add ID`."
+        )
+        return
+    of_them = choose_form(len(accounts), "", " of them")
+    active = len(registry.read_active())
+    click.echo(f"{format_count(len(accounts), 'account')}, {active}{of_them} active, {len(new)} new.")
     click.echo(count_partition_keys(registry, settings))
+    warn_of_unregistered_options(settings)
 
 
 @accounts.command()

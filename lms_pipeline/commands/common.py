@@ -17,12 +17,14 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from lms_pipeline.accounts.registry import find_unregistered_options
 from lms_pipeline.commands import terminal
 from lms_pipeline.errors import WrongUseError
 from lms_pipeline.lake.access import restrict_access
 from lms_pipeline.lake.paths import DataDir
 from lms_pipeline.lake.waiting import format_time
 from lms_pipeline.settings import Settings
+from lms_pipeline.wording import format_count
 
 if TYPE_CHECKING:  # Dagster takes a second to import
     from lms_pipeline.defs.instance import RunOutcome
@@ -47,6 +49,16 @@ def load_settings(data_dir: Path | None = None) -> Settings:
         settings = settings.model_copy(update={"data_dir": data_dir.resolve()})
     restrict_access(settings)
     return settings
+
+
+def warn_of_unregistered_options(settings: Settings) -> None:
+    """Print each account that LMS_ACCOUNTS_FILE names and the registry doesn't."""
+    for account_id in find_unregistered_options(settings):
+        terminal.echo(
+            f"LMS_ACCOUNTS_FILE has options of {account_id}, which is not in the registry: they have no effect; correct the "
+            "id, or register the account with `lms-pipeline accounts sync` or `accounts add`.",
+            err=True,
+        )
 
 
 def check_first_day(settings: Settings, day: date) -> None:
@@ -85,10 +97,17 @@ def print_outcomes(outcomes: Iterable[RunOutcome], total: int) -> list[RunOutcom
             elif outcome.enrollments is None:
                 terminal.echo(f"{outcome.subject}: published in {outcome.seconds:.1f} s")
             else:
-                terminal.echo(f"{outcome.subject}: {outcome.enrollments:,} enrollments in {outcome.seconds:.1f} s")
+                terminal.echo(
+                    f"{outcome.subject}: {format_count(outcome.enrollments, 'enrollment')} in {outcome.seconds:.1f} s"
+                )
             if outcome.is_interrupted:
                 raise KeyboardInterrupt
     return failed
+
+
+def print_continued(subject: str) -> None:
+    """Print that a pull goes on whose LMS allows calls again."""
+    terminal.echo(f"{subject}: continues now")
 
 
 def print_warehouse(outcome: RunOutcome, data: DataDir) -> list[RunOutcome]:

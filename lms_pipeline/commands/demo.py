@@ -25,6 +25,7 @@ from lms_pipeline.errors import LmsPipelineError
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.sandbox import RunningSandbox, generated_world, running
 from lms_pipeline.settings import Settings
+from lms_pipeline.wording import format_count
 
 EXAMPLE_QUERIES = {
     "the ten larger courses with the lowest completion rates": "SELECT course_title, n_all, completion_rate "
@@ -65,7 +66,7 @@ def demo(days: int, data_dir: Path | None) -> None:
     with running(generated_world()) as sandbox:
         failed = _materialize(settings, sandbox, demo_days)
     if failed:
-        click.echo(f"{len(failed)} runs failed.", err=True)
+        click.echo(f"{format_count(len(failed), 'run')} failed.", err=True)
         sys.exit(1)
     _print_rates(data, demo_days[-MAX_DAY_COLUMNS:])
     _print_next_steps(data_dir)

@@ -10,9 +10,10 @@ from rich import box
 from rich.table import Table
 
 from lms_pipeline.accounts.registry import Registry, load_display_names
-from lms_pipeline.commands.common import load_settings
+from lms_pipeline.commands.common import load_settings, warn_of_unregistered_options
 from lms_pipeline.commands.terminal import build_cell, print_table
 from lms_pipeline.errors import WrongUseError
+from lms_pipeline.wording import format_count
 
 
 @click.command()
@@ -26,6 +27,7 @@ def doctor(account_id: str | None) -> None:
     from lms_pipeline.extract.doctor import Doctor
 
     settings = load_settings()
+    warn_of_unregistered_options(settings)
     registry = Registry.open(settings)
     active = registry.read_active()
     if account_id is None and not active:
@@ -36,7 +38,7 @@ def doctor(account_id: str | None) -> None:
     with Truto(settings).connect() as client:
         answers = Doctor(client, account.id).examine()
         requests = client.requests
-    title = build_cell(f"{load_display_names(settings)[account.id]}, {requests} calls")
+    title = build_cell(f"{load_display_names(settings)[account.id]}, {format_count(requests, 'call')}")
     table = Table("question", "answer", title=title, title_justify="left", box=box.SIMPLE)
     for question, answer in answers.items():
         table.add_row(question, build_cell(answer))

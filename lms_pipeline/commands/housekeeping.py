@@ -12,6 +12,7 @@ import click
 from lms_pipeline.commands.common import load_settings, parse_day, print_warehouse
 from lms_pipeline.commands.terminal import echo
 from lms_pipeline.lake.paths import DataDir, Partition
+from lms_pipeline.wording import format_count
 
 
 @click.command()
@@ -46,11 +47,11 @@ def housekeeping(*, dry_run: bool, wrong: tuple[str, str] | None) -> None:
             for item in expired:
                 echo(str(item))
             echo(f"Would remove {format_totals(expired)}.")
-            echo(f"Would report {len(missing):,} published files to Dagster.")
+            echo(f"Would report {format_count(len(missing), 'published file')} to Dagster.")
             return
         removed = remove(data, expired, lambda warning: echo(warning, err=True))
         echo(f"Removed {format_totals(removed)}.")
-        echo(f"Reported {report_events(instance, data, missing):,} published files to Dagster.")
+        echo(f"Reported {format_count(report_events(instance, data, missing), 'published file')} to Dagster.")
     if len(removed) < len(expired):
         sys.exit(1)
 
@@ -69,7 +70,9 @@ def _remove_wrong_snapshot(partition: Partition, *, dry_run: bool) -> None:
     from lms_pipeline.defs.instance import open_instance, rebuild_warehouse
 
     removed = remove_snapshot(data, partition)
-    echo(f"Removed {len(removed)} files of {partition}. Dagster's event log still shows the runs that wrote them.")
+    echo(
+        f"Removed {format_count(len(removed), 'file')} of {partition}. Dagster's event log still shows the runs that wrote them."
+    )
     with open_instance(settings) as instance:
         if print_warehouse(rebuild_warehouse(build_defs(settings), instance), data):
             sys.exit(1)

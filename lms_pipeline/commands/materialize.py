@@ -14,7 +14,15 @@ from typing import TYPE_CHECKING
 import click
 
 from lms_pipeline.accounts.registry import Registry, load_display_names
-from lms_pipeline.commands.common import check_first_day, load_settings, parse_day, print_outcomes, print_warehouse
+from lms_pipeline.commands.common import (
+    check_first_day,
+    load_settings,
+    parse_day,
+    print_continued,
+    print_outcomes,
+    print_warehouse,
+    warn_of_unregistered_options,
+)
 from lms_pipeline.commands.interrupts import stop_on_signals
 from lms_pipeline.commands.terminal import echo
 from lms_pipeline.errors import LmsPipelineError, WrongUseError
@@ -22,6 +30,7 @@ from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.settings import Settings
 from lms_pipeline.tables.catalog import MATERIALIZABLE_ASSETS
 from lms_pipeline.tables.pulled import PULLED_TABLES
+from lms_pipeline.wording import choose_form, format_count
 
 if TYPE_CHECKING:  # Dagster takes a second to import
     from lms_pipeline.defs.instance import RunOutcome
@@ -48,7 +57,8 @@ def materialize(
 ) -> None:
     """Pull days, compute their metrics, and rebuild the warehouse.
 
-    Default: all active accounts and the latest ended day. At the end, removes old responses of the pulled accounts.
+    Default: all active accounts and the latest ended day. At the end, removes old responses of the pulled accounts, and what
+    killed commands left.
     Exit status: 0 if everything was published, 1 if something failed, 2 for wrong use.
     """
     from lms_pipeline.connection import Truto
@@ -65,6 +75,7 @@ def materialize(
     has_pulls = not selection or any(table.name in selection for table in PULLED_TABLES)
     if has_pulls and settings.calendar.find_open_day(settings.now()) in days:
         Truto(settings).check_settings()  # once, instead of one failed run for each account
+    warn_of_unregistered_options(settings)
     if dry_run:
         _print_estimates(settings, partitions, names)
         return
@@ -74,13 +85,14 @@ def materialize(
     failed: list[RunOutcome] = []
     ended: list[RunOutcome] = []
     with stop_on_signals(lambda: _summarize_interrupted(ended, len(partitions))), open_instance(settings) as instance:
-        runs = run_partitions(defs, instance, partitions, selection, names, allow_drop=allow_drop)
+        runs = run_partitions(
+            defs, instance, partitions, selection, names, allow_drop=allow_drop, report_continued=print_continued
+        )
         failed += print_outcomes(_record(runs, ended), len(partitions))
         failed += print_warehouse(rebuild_warehouse(defs, instance), DataDir(settings.data_dir))
-    if has_pulls:
-        _remove_old_responses(settings, account_ids)
+    _remove_expired(settings, account_ids if has_pulls else [], partitions)
     if failed:
-        echo(f"{len(failed)} of {len(partitions) + 1} runs failed.", err=True)
+        echo(f"{len(failed)} of {format_count(len(partitions) + 1, 'run')} failed.", err=True)
         sys.exit(1)
 
 
@@ -94,20 +106,33 @@ def _summarize_interrupted(ended: list[RunOutcome], total: int) -> str:
     finished = {outcome.subject for outcome in ended if outcome.continues_at is None}
     published = sum(outcome.error is None and outcome.continues_at is None for outcome in ended)
     waiting = len({outcome.subject for outcome in ended} - finished)
+    wait = choose_form(waiting, "waits for its LMS", "wait for their LMS")
+    waits = f", {waiting} {wait}" if waiting else ""
     return (
-        f"Interrupted: {published} of {total} runs are published{f', {waiting} wait for their LMS' if waiting else ''}. Start "
+        f"Interrupted: {published} of {format_count(total, 'run')} {choose_form(published, 'is', 'are')} published{waits}. Start "
         "the others again with --account and --date, before their day closes: what they have fetched is not requested again."
     )
 
 
-def _remove_old_responses(settings: Settings, account_ids: list[str]) -> None:
-    """Do this part of the job `housekeeping` for installations without Dagster's daemon."""
-    from lms_pipeline.housekeeping.cleanup import find_old_responses, load_policy, remove
+def _remove_expired(settings: Settings, account_ids: list[str], partitions: list[Partition]) -> None:
+    """Do this part of the job `housekeeping` for installations without Dagster's daemon.
+
+    Removes old responses of the accounts, leftovers of killed processes, and empty folders of the partitions.
+    """
+    from lms_pipeline.housekeeping.cleanup import (
+        find_empty_folders,
+        find_old_responses,
+        find_temporary_folders,
+        load_policy,
+        remove,
+    )
     from lms_pipeline.housekeeping.policy import format_totals
 
     data, policy = DataDir(settings.data_dir), load_policy(settings)
     expired = [item for account_id in account_ids for item in find_old_responses(data, policy, account_id)]
+    expired += find_temporary_folders(data, policy)
     removed = remove(data, expired, lambda warning: echo(warning, err=True))
+    remove(data, find_empty_folders(data, policy, partitions), lambda _warning: None)  # no news after a failed pull
     if removed:
         echo(f"Removed {format_totals(removed)}.")
 
@@ -135,7 +160,7 @@ def _print_estimates(settings: Settings, partitions: list[Partition], names: dic
         except LmsPipelineError as error:
             estimate, is_failed = str(error), True
         echo(f"{names[partition.account_id]} on {partition.day}: {estimate}")
-    echo(f"The estimate cost {sum(client.requests for client in clients)} calls; nothing was stored.")
+    echo(f"The estimate cost {format_count(sum(client.requests for client in clients), 'call')}; nothing was stored.")
     if is_failed:
         sys.exit(1)
 

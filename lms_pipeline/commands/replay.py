@@ -15,6 +15,7 @@ from lms_pipeline.accounts.registry import Registry, load_display_names
 from lms_pipeline.commands.common import load_settings, parse_day, print_outcomes, print_warehouse
 from lms_pipeline.commands.terminal import echo
 from lms_pipeline.lake.paths import DataDir, Partition
+from lms_pipeline.wording import format_count
 
 
 @click.command()
@@ -39,7 +40,7 @@ def replay(account_id: str, day: date) -> None:
     result = replay_snapshot(job, data=data)
     rows = next((file.rows for file in result.published if file.table.name == "unified_enrollments"), 0)
     names = load_display_names(settings)
-    echo(f"{names[account.id]} on {day}: {rows:,} enrollments replayed in {result.seconds:.1f} s")
+    echo(f"{names[account.id]} on {day}: {format_count(rows, 'enrollment')} replayed in {result.seconds:.1f} s")
     with open_instance(settings) as instance:
         defs = build_defs(settings)
         metrics = [table.name for table in METRIC_TABLES]

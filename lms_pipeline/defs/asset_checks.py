@@ -25,6 +25,7 @@ from lms_pipeline.checks.fleet import FLEET_CHECKS, accounts_are_fresh
 from lms_pipeline.checks.metrics import METRIC_CHECKS
 from lms_pipeline.checks.snapshot import PULL_CHECKS
 from lms_pipeline.defs.failures import convert_errors
+from lms_pipeline.defs.metadata import PERSONAL_IDS
 from lms_pipeline.defs.partitions import (
     build_account_days,
     build_partition_key,
@@ -215,8 +216,12 @@ def _send_alert(settings: Settings, data: DataDir, finding: Finding, run_id: str
 
 
 def build_check_result(key: dg.AssetCheckKey, check: Check[Any], finding: Finding) -> dg.AssetCheckResult:
-    """Convert a finding into Dagster's result: its message, its figures, and the rows that it names as a table."""
-    rows = [dg.TableRecord({name: _convert_cell(value) for name, value in row.items()}) for row in finding.rows]
+    """Convert a finding into Dagster's result: its message, its figures, and the rows that it names as a table.
+
+    Ids of people are left out of the rows, see `PERSONAL_IDS`.
+    """
+    shown = [{name: value for name, value in row.items() if name not in PERSONAL_IDS} for row in finding.rows]
+    rows = [dg.TableRecord({name: _convert_cell(value) for name, value in row.items()}) for row in shown if row]
     table = {"rows_in_question": dg.MetadataValue.table(rows)} if rows else {}
     return dg.AssetCheckResult(
         asset_key=key.asset_key,

@@ -33,6 +33,7 @@ from lms_pipeline.tables.catalog import TABLES
 from lms_pipeline.tables.metrics import ACCOUNT_COMPLETION
 from lms_pipeline.tables.pulled import PULLED_TABLES
 from lms_pipeline.tables.schema import Table
+from lms_pipeline.wording import format_count
 
 BATCH_SIZE = 100
 """Events that are stored together, and at most stored after the sync was stopped."""
@@ -171,6 +172,6 @@ def sync_missing_events(
         show(f"Dagster's event log lacks {len(missing):,} published files: they appear in the UI as they are reported.")
     reported = report_events(instance, data, takewhile(lambda _: not stopped.is_set(), missing))
     if reported:
-        show(f"Reported {reported:,} published files that Dagster's event log lacked.")
+        show(f"Reported {format_count(reported, 'published file')} that Dagster's event log lacked.")
         if not instance.get_runs(limit=1):
             show("The event log is new: turn your schedules and sensors on again.")

@@ -8,11 +8,10 @@ from __future__ import annotations
 import os
 import time
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from datetime import datetime
-from importlib.resources import files
 from operator import itemgetter
 from time import sleep
 
@@ -25,12 +24,12 @@ from dagster._core.events import RunFailureReason
 from dagster._core.utils import make_new_run_id
 
 from lms_pipeline.defs.failures import CONTINUES_AT_TAG, MAX_RETRIES_TAG, SHELL_TAG, describe_failure
+from lms_pipeline.defs.home import prepare_home
 from lms_pipeline.defs.launching import identify_process
 from lms_pipeline.defs.partitions import add_accounts, build_partition_key
 from lms_pipeline.defs.run_locks import run_lock
 from lms_pipeline.defs.run_requests import DAILY_SNAPSHOT, REBUILD_WAREHOUSE
-from lms_pipeline.errors import WrongUseError
-from lms_pipeline.lake.disk import convert_disk_errors
+from lms_pipeline.errors import SettingsError, WrongUseError
 from lms_pipeline.lake.paths import Partition
 from lms_pipeline.lake.waiting import utc_now
 from lms_pipeline.settings import Settings
@@ -67,16 +66,18 @@ def open_instance(settings: Settings) -> dg.DagsterInstance:
 
     Raises:
         LakeError: its folder can't be written.
+        SettingsError: its `dagster.yaml` can't be used.
     """
     home = settings.dagster_home.resolve()
-    with convert_disk_errors(home):
-        home.mkdir(parents=True, exist_ok=True)
-        config = home / "dagster.yaml"
-        if not config.exists():
-            template = files(__package__).joinpath("dagster.yaml").read_text(encoding="utf-8")
-            config.write_text(template, encoding="utf-8")
+    config = prepare_home(home)
     os.environ["DAGSTER_HOME"] = str(home)
-    return dg.DagsterInstance.get()
+    try:
+        return dg.DagsterInstance.get()
+    except dg.DagsterInvalidConfigError:  # its message shows values, which may be secret
+        raise SettingsError(
+            f"{config} can't be used: Dagster does not know an entry or its value; "
+            f"`DAGSTER_HOME={home} dagster instance info` shows which."
+        ) from None
 
 
 def check_selection(names: Iterable[str]) -> None:
@@ -98,19 +99,24 @@ def run_partitions(
     names: Mapping[str, str] | None = None,
     *,
     allow_drop: bool = False,
+    report_continued: Callable[[str], None] = lambda _subject: None,
 ) -> Generator[RunOutcome]:
     """Run the daily job for each partition, one after the other, and yield the outcomes; a failure does not stop the next.
 
     A partition whose LMS allows no call for a while gets another run when its time has come, after those of the others.
     `names` maps account ids to names for the subjects of outcomes. `allow_drop` publishes even where many enrollments
-    are missing.
+    are missing. `report_continued` receives the subject of each pull that continues, before its run starts.
     """
     pulls = not select or not PULLED_ASSETS.isdisjoint(select)
     config = {**QUIET_CONFIG, "ops": {"pull": {"config": {"allow_drop": allow_drop}}}} if pulls else QUIET_CONFIG
     job = defs.resolve_job_def(DAILY_SNAPSHOT)
     add_accounts(instance, dict.fromkeys(partition.account_id for partition in partitions))
     with closing(_Queue(partitions)) as queue:
-        for partition in queue:
+        for partition, is_continued in queue:
+            account = partition.account_id
+            subject = f"{(names or {}).get(account, account)} on {partition.day}"
+            if is_continued:
+                report_continued(subject)
             started, run_id, lock = time.monotonic(), make_new_run_id(), ExitStack()
             with ExitStack() as until_end:
                 until_end.push(lock)
@@ -124,8 +130,6 @@ def run_partitions(
                     run_id=run_id,
                     tags=_build_tags(),
                 )
-                account = partition.account_id
-                subject = f"{(names or {}).get(account, account)} on {partition.day}"
                 outcome = _build_outcome(
                     subject, result, time.monotonic() - started, _read_continues_at(instance, run_id)
                 )
@@ -144,16 +148,17 @@ class _Queue:
         self._left = deque(partitions)
         self._waiting: list[tuple[float, Partition, ExitStack]] = []
 
-    def __iter__(self) -> Iterator[Partition]:
+    def __iter__(self) -> Iterator[tuple[Partition, bool]]:
+        """Yield each partition, and whether it was put off before."""
         while self._left or self._waiting:
             if self._left and not (self._waiting and self._waiting[0][0] <= time.monotonic()):
-                yield self._left.popleft()
+                yield self._left.popleft(), False
                 continue
             due, partition, lock = self._waiting[0]
             sleep(max(0.0, due - time.monotonic()))
             self._waiting.pop(0)
             lock.close()
-            yield partition
+            yield partition, True
 
     def put_off(self, partition: Partition, at: datetime, lock: ExitStack) -> None:
         """Put a partition back until an instant. `lock` is closed then."""

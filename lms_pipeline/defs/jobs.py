@@ -3,13 +3,20 @@
 Belongs here: which assets run together, and when. Runs requested by events are in `sensors.py`.
 """
 
-from datetime import timedelta
+import math
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 import dagster as dg
 
+# no public name: the ticks of a cron expression as the daemon finds them, also on days when the clocks change
+from dagster._utils.schedules import schedule_execution_time_iterator
+
 from lms_pipeline.accounts.registry import Registry
 from lms_pipeline.connection import Truto
+from lms_pipeline.days import Calendar
 from lms_pipeline.defs.asset_checks import FLEET_CHECK_KEYS
 from lms_pipeline.defs.event_log_sync import find_missing_events, report_events
 from lms_pipeline.defs.failures import convert_errors
@@ -33,9 +40,10 @@ from lms_pipeline.defs.run_requests import (
 from lms_pipeline.errors import SettingsError
 from lms_pipeline.housekeeping.policy import ExpiredItem, format_totals, sum_by_kind
 from lms_pipeline.lake.paths import DataDir, Partition
-from lms_pipeline.settings import Settings
+from lms_pipeline.settings import MAX_GRACE_HOURS, Settings
 from lms_pipeline.tables.catalog import MATERIALIZABLE_ASSETS, METRIC_TABLES
 from lms_pipeline.tables.pulled import PULLED_TABLES
+from lms_pipeline.wording import choose_form
 
 if TYPE_CHECKING:
     # no public name for what `define_asset_job` returns
@@ -44,6 +52,9 @@ if TYPE_CHECKING:
 FLEET_CRON = "15 * * * *"
 HOUSEKEEPING_CRON = "30 1 * * *"
 """Half an hour before the default of LMS_SCHEDULE, so that the pulls find the space that it frees."""
+
+SCHEDULE_LOOKAHEAD = timedelta(days=366)
+"""Time for which the ticks of LMS_SCHEDULE are compared with LMS_GRACE_HOURS: a year has each weekday and clock change."""
 
 
 def build_jobs() -> list["UnresolvedAssetJobDefinition"]:
@@ -73,12 +84,9 @@ def build_schedule(settings: Settings) -> dg.ScheduleDefinition:
     """Build the schedule `daily_snapshot`: one run for each active account that lacks the open day.
 
     Raises:
-        SettingsError: LMS_SCHEDULE is not a cron expression.
+        SettingsError: LMS_SCHEDULE is not a cron expression, or LMS_GRACE_HOURS is over at one of its ticks.
     """
-    try:
-        dg.ScheduleDefinition(job_name=DAILY_SNAPSHOT, cron_schedule=settings.schedule)
-    except dg.DagsterInvalidDefinitionError as error:
-        raise SettingsError("LMS_SCHEDULE can't be used: it must be a cron expression, like '0 2 * * *'.") from error
+    check_schedule(settings)
 
     @dg.schedule(
         name=DAILY_SNAPSHOT,
@@ -103,17 +111,69 @@ def build_schedule(settings: Settings) -> dg.ScheduleDefinition:
         partitions = [Partition(account_id, day) for account_id in accounts]
         missing = [partition for partition in partitions if is_snapshot_missing(lake, partition)]
         if not missing:
-            return dg.SkipReason(f"All {len(accounts)} active accounts have their snapshot of {day}.")
+            have = choose_form(
+                len(accounts), "The active account has its", f"All {len(accounts)} active accounts have their"
+            )
+            return dg.SkipReason(f"{have} snapshot of {day}.")
         tick = context.scheduled_execution_time.isoformat()
         latest, expected = find_latest_runs(context.instance, day), find_expected(lake, day)
         active = {account_id for account_id, record in latest.items() if is_active(record)}
         requested = [one for one in missing if one.account_id not in active and one not in expected]
         if not requested:
-            return dg.SkipReason(f"The runs of {len(missing)} accounts are active, or wait for their LMS.")
+            runs = f"The runs of {len(missing)} accounts are active, or wait for their LMS."
+            return dg.SkipReason(
+                choose_form(len(missing), "The run of 1 account is active, or waits for its LMS.", runs)
+            )
         truto.check_token()
         return [build_run_request(partition, tick) for partition in requested]
 
     return daily_snapshot
+
+
+def check_schedule(settings: Settings) -> None:
+    """Refuse a schedule that has no open day at its first tick of any day within the next year.
+
+    The first tick of a day is the nearest one to the midnight after which a day is open: later ones may come late.
+
+    Raises:
+        SettingsError: LMS_SCHEDULE is no cron expression; or with the tick that is the latest, and what to do.
+    """
+    calendar = settings.calendar
+    try:
+        dg.ScheduleDefinition(job_name=DAILY_SNAPSHOT, cron_schedule=settings.schedule)
+        ticks = list(_find_first_ticks(settings))
+    except (dg.DagsterInvalidDefinitionError, ValueError) as error:  # such as the 31st of April
+        raise SettingsError("LMS_SCHEDULE can't be used: it must be a cron expression, like '0 2 * * *'.") from error
+    late = [(_measure_lateness(calendar, tick), tick) for tick in ticks if calendar.find_open_day(tick) is None]
+    if not late:
+        return
+    lateness, tick = max(late, key=itemgetter(0))
+    hours = lateness / timedelta(hours=1)
+    enough = f"above {math.ceil(hours * 100) / 100:g}" if hours < MAX_GRACE_HOURS else f"to {MAX_GRACE_HOURS}"
+    raise SettingsError(
+        f"LMS_GRACE_HOURS can't be used: no day is open any more when LMS_SCHEDULE '{settings.schedule}' ticks at "
+        f"{tick.astimezone(calendar.zone):%Y-%m-%d %H:%M}, so that nothing would be pulled; set LMS_GRACE_HOURS "
+        f"{enough}, or let LMS_SCHEDULE tick earlier."
+    )
+
+
+def _measure_lateness(calendar: Calendar, tick: datetime) -> timedelta:
+    """Return the grace period that a tick needs: the time since midnight, by the clock on the wall if that is more."""
+    midnight = calendar.ends_at(calendar.find_latest_ended(tick))
+    shown, shown_midnight = (time.astimezone(calendar.zone).replace(tzinfo=None) for time in (tick, midnight))
+    return max(shown - shown_midnight, tick - midnight)
+
+
+def _find_first_ticks(settings: Settings) -> Iterator[datetime]:
+    """Yield the first tick of each day that has one, in UTC, for a year: clock changes move them."""
+    calendar = settings.calendar
+    day = settings.now().astimezone(calendar.zone).date()
+    end = day + SCHEDULE_LOOKAHEAD
+    while day < end:
+        start = calendar.ends_at(day - timedelta(days=1)).timestamp()
+        tick = next(schedule_execution_time_iterator(start, settings.schedule, settings.timezone))
+        yield tick.astimezone(UTC)
+        day = tick.date() + timedelta(days=1)
 
 
 def build_fleet_schedule(settings: Settings) -> dg.ScheduleDefinition:

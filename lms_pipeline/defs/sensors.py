@@ -8,7 +8,7 @@ import time
 
 import dagster as dg
 
-from lms_pipeline.accounts.registry import AccountDropError, Registry, load_display_names
+from lms_pipeline.accounts.registry import ALLOW_ACCOUNT_DROP_ONCE, AccountDropError, Registry, load_display_names
 from lms_pipeline.accounts.sync import sync_with_truto
 from lms_pipeline.checks.fleet import count_partition_keys
 from lms_pipeline.connection import Truto
@@ -28,6 +28,7 @@ from lms_pipeline.defs.run_requests import (
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.lake.waiting import find_waiting, format_time
 from lms_pipeline.settings import Settings
+from lms_pipeline.wording import choose_form, format_count
 
 MAX_WAIT_SECONDS = 1800.0
 """Time after the newest file during which the warehouse waits for active runs: a killed run can stay active for ever."""
@@ -66,7 +67,9 @@ def _build_account_registry(settings: Settings) -> dg.SensorDefinition:
         try:
             sync_with_truto(truto.connect, registry, settings, allow_drop=allow_drop)
         except AccountDropError as error:
-            message = f"{error} Or set this sensor's cursor to {ALLOW_DROP} for one tick."
+            message = str(error)
+            if message.endswith(ALLOW_ACCOUNT_DROP_ONCE):
+                message += f" Or set this sensor's cursor to {ALLOW_DROP} for one tick."
             context.log.warning("%s", message)
             return dg.SkipReason(message)
         if allow_drop:  # for one tick; Dagster's daemon does not store an empty cursor
@@ -128,8 +131,10 @@ def _build_waiting_pulls(settings: Settings) -> dg.SensorDefinition:
         due = find_due_pulls(context.instance, lake, accounts, day)
         if not due:
             waiting = [pull.at for pull in find_waiting(lake, day)]
-            until = f"; the first continues at {format_time(min(waiting), settings.calendar.zone)}" if waiting else ""
-            return dg.SkipReason(f"{len(waiting)} pulls wait for their LMS{until}.")
+            which = choose_form(len(waiting), "it", "the first")
+            until = f"; {which} continues at {format_time(min(waiting), settings.calendar.zone)}" if waiting else ""
+            wait = choose_form(len(waiting), "waits for its LMS", "wait for their LMS")
+            return dg.SkipReason(f"{format_count(len(waiting), 'pull')} {wait}{until}.")
         add_accounts(context.instance, [pull.account_id for pull in due])
         return [build_continuation(context.instance, pull) for pull in due]
 

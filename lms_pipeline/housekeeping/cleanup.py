@@ -11,6 +11,7 @@ import shutil
 import uuid
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -26,7 +27,9 @@ from lms_pipeline.lake.files import PREFIX, check_version, conform, convert_read
 from lms_pipeline.lake.lock import LockedError, partition_lock, remove_folder
 from lms_pipeline.lake.paths import DATA_FILE, DataDir, Partition, parse_folder
 from lms_pipeline.lake.publishing import Publication
+from lms_pipeline.lake.scratch import find_abandoned_scratch, remove_scratch
 from lms_pipeline.settings import Settings
+from lms_pipeline.tables.catalog import TABLES
 from lms_pipeline.tables.pulled import PULLED_TABLES, REJECTED_ENROLLMENTS
 from lms_pipeline.transform.columns import repeat_value
 
@@ -34,6 +37,8 @@ log = logging.getLogger(__name__)
 
 REMOVED_AT = "payloads_removed_at"
 """Metadata key of a file whose payloads were removed."""
+SPILLED_FILES = "duckdb_temp_*"
+"""Files in which DuckDB keeps what exceeds its memory; the audit of a file spills beside it."""
 _WRITER_KEYS = {"schema_version", "digest"}
 """Metadata that the writer of the file sets."""
 
@@ -61,6 +66,8 @@ def find_expired(data: DataDir, policy: RetentionPolicy) -> list[ExpiredItem]:
         *_find_unpublished_files(data, policy),
         *_find_pull_folders(data, policy),
         *_find_call_counters(data, policy),
+        *find_temporary_folders(data, policy),
+        *find_empty_folders(data, policy),
     ]
 
 
@@ -92,8 +99,8 @@ def _find_old_payloads(data: DataDir, policy: RetentionPolicy) -> Iterator[Expir
 
 
 def _find_unpublished_files(data: DataDir, policy: RetentionPolicy) -> Iterator[ExpiredItem]:
-    """Yield files that killed runs wrote and never published, or replaced in publishing."""
-    for path in sorted(data.lake.rglob(f".{DATA_FILE}.*")):
+    """Yield files that killed runs wrote and never published, replaced in publishing, or that their queries spilled."""
+    for path in sorted([*data.lake.rglob(f".{DATA_FILE}.*"), *data.lake.rglob(SPILLED_FILES)]):
         if policy.is_abandoned(read_changed_at(path)):
             partition = parse_folder(path.parent.relative_to(path.parents[2]))
             yield ExpiredItem("unpublished files", path, measure_size(path), partition)
@@ -104,6 +111,40 @@ def _find_pull_folders(data: DataDir, policy: RetentionPolicy) -> Iterator[Expir
     for partition, path in _find_partition_paths(data.pulls):
         if policy.is_abandoned(read_changed_at(path)):
             yield ExpiredItem("folders of pulls", path, measure_size(path), partition)
+
+
+def find_temporary_folders(data: DataDir, policy: RetentionPolicy) -> Iterator[ExpiredItem]:
+    """Yield temporary folders of processes that were killed: of checks, metrics, estimates and builds of the warehouse."""
+    for path in find_abandoned_scratch(policy.is_abandoned):
+        yield ExpiredItem("temporary folders", path, measure_size(path))
+    for path in sorted((data.state / "warehouse").glob("lms-*.duckdb.tmp")):
+        if not path.with_suffix("").exists() and policy.is_abandoned(read_changed_at(path)):
+            yield ExpiredItem("temporary folders", path, measure_size(path))
+
+
+def find_empty_folders(
+    data: DataDir, policy: RetentionPolicy, partitions: Iterable[Partition] | None = None
+) -> Iterator[ExpiredItem]:
+    """Yield folders without a file that failed pulls left in the lake, of these partitions or of all.
+
+    The lock of a partition tells that no pull is at work. Metrics have none, so that theirs must be old.
+    """
+    for table in TABLES.values():
+        found = (
+            _find_partition_paths(data.lake / table.name)
+            if partitions is None
+            else ((partition, data.file(table, partition).parent) for partition in partitions)
+        )
+        for partition, path in found:
+            if _is_empty_folder(path) and (table in PULLED_TABLES or policy.is_abandoned(read_changed_at(path))):
+                yield ExpiredItem("empty folders", path, 0, partition)
+
+
+def _is_empty_folder(path: Path) -> bool:
+    try:
+        return not any(path.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return False
 
 
 def _find_call_counters(data: DataDir, policy: RetentionPolicy) -> Iterator[ExpiredItem]:
@@ -158,10 +199,16 @@ def _remove_item(data: DataDir, item: ExpiredItem) -> None:
         _remove_payloads(data, item.partition)
     elif item.kind == "folders of pulls" and item.partition is not None:
         remove_folder(data, item.partition)
+    elif item.kind == "temporary folders" and item.path.parent != data.state / "warehouse":
+        remove_scratch(item.path)
+    elif item.kind == "empty folders" and item.partition is not None:
+        with partition_lock(data, item.partition):
+            _remove_empty_folders(item.path)
     elif item.kind == "unpublished files" and item.partition is not None:
         with partition_lock(data, item.partition), convert_disk_errors(item.path):
             restore_interrupted(data, PULLED_TABLES, item.partition)
             item.path.unlink(missing_ok=True)
+            _remove_empty_folders(item.path.parent)
         remove_folder(data, item.partition)
     else:
         with convert_disk_errors(item.path):
@@ -169,6 +216,13 @@ def _remove_item(data: DataDir, item: ExpiredItem) -> None:
                 shutil.rmtree(item.path)
             else:
                 item.path.unlink(missing_ok=True)
+
+
+def _remove_empty_folders(folder: Path) -> None:
+    """Remove the folder of a partition, and that of its account if it was the last one; not if it holds a file."""
+    with suppress(OSError):
+        folder.rmdir()
+        folder.parent.rmdir()
 
 
 def _remove_payloads(data: DataDir, partition: Partition) -> None:

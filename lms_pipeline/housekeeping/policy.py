@@ -14,6 +14,7 @@ from typing import Literal
 from lms_pipeline.accounts.options import AccountOptions
 from lms_pipeline.lake.disk import format_bytes
 from lms_pipeline.lake.paths import Partition
+from lms_pipeline.wording import choose_form
 
 ABANDONED_AFTER = timedelta(days=2)
 """Age after which no run can still use a file of a pull: a pull lasts a day at most (`max_hours`)."""
@@ -27,6 +28,8 @@ Kind = Literal[
     "unpublished files",
     "folders of pulls",
     "call counters",
+    "temporary folders",
+    "empty folders",
     "run logs",
     "run locks",
 ]
@@ -60,8 +63,17 @@ def sum_by_kind(items: Iterable[ExpiredItem]) -> dict[Kind, tuple[int, int]]:
 
 def format_totals(items: Iterable[ExpiredItem]) -> str:
     """Return totals like `31 answers (1.2 MB), 2 details (14.0 KB)`."""
-    parts = [f"{count:,} {kind} ({format_bytes(size)})" for kind, (count, size) in sum_by_kind(items).items()]
+    parts = [
+        f"{count:,} {_format_kind(kind, count)} ({format_bytes(size)})"
+        for kind, (count, size) in sum_by_kind(items).items()
+    ]
     return ", ".join(parts) or "nothing"
+
+
+def _format_kind(kind: Kind, count: int) -> str:
+    """Return the kind, in the singular for one item: its first word ends with the plural, or its last."""
+    noun, of, rest = kind.partition(" of ")
+    return choose_form(count, f"{noun.removesuffix('s')}{of}{rest}", kind)
 
 
 def find_first_kept_day(today: date, days: int) -> date:

@@ -23,6 +23,7 @@ from lms_pipeline.lake.files import TableFile, count_rows
 from lms_pipeline.lake.paths import DATA_FILE, DataDir, Partition
 from lms_pipeline.tables.pulled import UNIFIED_ENROLLMENTS
 from lms_pipeline.tables.schema import Table, arrow_schema
+from lms_pipeline.wording import choose_form, format_count
 
 MIN_COMPARABLE_ROWS = 5
 """Rows of a previous snapshot from which the share of a drop counts. A drop of fewer rows to none counts as well."""
@@ -165,9 +166,13 @@ def audit_file(path: Path, table: Table, key: Sequence[str]) -> int:
     faults = find_key_faults(path, key)
     if faults.nulls:
         name, nulls = next(iter(faults.nulls.items()))
-        raise AuditError(f"{nulls} rows of {table.name} have no {name}; nothing was published.")
+        have = choose_form(nulls, "has", "have")
+        raise AuditError(f"{format_count(nulls, 'row')} of {table.name} {have} no {name}; nothing was published.")
     if faults.repeated:
-        raise AuditError(f"{faults.repeated} rows of {table.name} repeat the key of another; nothing was published.")
+        repeat = choose_form(faults.repeated, "repeats", "repeat")
+        raise AuditError(
+            f"{format_count(faults.repeated, 'row')} of {table.name} {repeat} the key of another; nothing was published."
+        )
     return rows
 
 
@@ -200,8 +205,9 @@ def audit_counts(*, received: int, unified: int, rejected: int, duplicates: int)
     """
     if received != unified + rejected + duplicates:
         raise AuditError(
-            f"{received} enrollments were fetched or carried over, but {unified} are stored, {rejected} rejected and "
-            f"{duplicates} duplicates; nothing was published."
+            f"{format_count(received, 'enrollment')} {choose_form(received, 'was', 'were')} fetched or carried over, but "
+            f"{unified} {choose_form(unified, 'is', 'are')} stored, {rejected} rejected and {format_count(duplicates, 'duplicate')}; "
+            "nothing was published."
         )
 
 
@@ -261,7 +267,7 @@ def refuse_row_drop(data: DataDir, partition: Partition, rows: int, max_drop: fl
     """
     drop = measure_row_drop(data, partition, rows)
     if drop.is_too_large(max_drop):
-        found = "no enrollment" if drop.is_to_none else f"{rows:,} enrollments"
+        found = "no enrollment" if drop.is_to_none else format_count(rows, "enrollment")
         before = f"where {drop.day_before} has {drop.rows_before:,}"
         raise RowDropError(f"{partition} would have {found} {before}{_describe_drop(drop, max_drop)}")
 

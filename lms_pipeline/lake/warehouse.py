@@ -227,6 +227,8 @@ def _swap_link(link: Path, target: Path) -> None:
 
 def _remove_old_builds(folder: Path, current: Path) -> None:
     """Remove older builds. A reader that has one open keeps it, and its folder for spilled data, until it closes it."""
+    for link in folder.parent.parent.glob(".lms-*.duckdb.link"):  # of a build that was killed before it swapped
+        link.unlink(missing_ok=True)
     older = sorted(set(folder.glob("lms-*.duckdb")) - {current}, key=lambda path: path.stat().st_mtime)
     kept = {current.name, *(build.name for build in older[1 - MAX_BUILDS :])}
     for path in folder.glob("lms-*.duckdb*"):

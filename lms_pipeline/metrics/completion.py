@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from lms_pipeline.days import Calendar
@@ -20,6 +19,7 @@ from lms_pipeline.lake.engine import duckdb_session, load_sql
 from lms_pipeline.lake.files import check_version, read_metadata
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.lake.publishing import Published, publish_table
+from lms_pipeline.lake.scratch import scratch_folder
 from lms_pipeline.tables.metrics import ACCOUNT_COMPLETION, COURSE_COMPLETION, LEARNER_COMPLETION
 from lms_pipeline.tables.pulled import UNIFIED_ENROLLMENTS
 from lms_pipeline.tables.roles import EXCLUDED_ROLES, LEARNER_ROLES, normalize_role
@@ -104,9 +104,9 @@ def open_completion(file: EnrollmentsFile) -> Iterator[Callable[[Table], pa.Reco
     import pyarrow as pa
 
     with (
-        TemporaryDirectory(prefix="lms-metrics-") as spill,
+        scratch_folder("metrics") as spill,
         # one thread: in parallel the last digits of a mean depend on the order of adding, and so would the digest
-        duckdb_session(Path(spill), threads=1) as connection,
+        duckdb_session(spill, threads=1) as connection,
     ):
         connection.from_arrow(arrow_schema(UNIFIED_ENROLLMENTS).empty_table()).create("unified_columns")
         _set_variables(

@@ -11,7 +11,6 @@ from contextlib import closing
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from lms_pipeline.days import Calendar
 from lms_pipeline.extract.budget import Budget
@@ -22,10 +21,12 @@ from lms_pipeline.extract.strategies import read_pairs
 from lms_pipeline.extract.strategy_selection import Choice, select_strategy
 from lms_pipeline.lake.files import count_rows
 from lms_pipeline.lake.paths import DataDir
+from lms_pipeline.lake.scratch import scratch_folder
 from lms_pipeline.snapshot.job import Connect, SnapshotJob
 from lms_pipeline.snapshot.present import check_later_snapshot, is_kept
 from lms_pipeline.snapshot.previous import link_previous
 from lms_pipeline.tables.pulled import UNIFIED_ENROLLMENTS
+from lms_pipeline.wording import choose_form, format_count
 
 KIND_WORDS: dict[Kind, str] = {
     "new": "new",
@@ -42,7 +43,7 @@ def format_plan(job: SnapshotJob, strategy: str, counts: Counter[Kind], calls: i
     calls an hour).`
     """
     parts = [f"{counts[kind]:,} {words}" for kind, words in KIND_WORDS.items() if counts[kind]]
-    found = f"{counts.total():,} enrollments of {job.account_id} by {strategy}"
+    found = f"{format_count(counts.total(), 'enrollment')} of {job.account_id} by {strategy}"
     return f"{found}{': ' if parts else ''}{', '.join(parts)}: {_format_calls(job, calls)}."
 
 
@@ -53,11 +54,11 @@ def _format_calls(job: SnapshotJob, calls: int) -> str:
     the limits allow fewer calls, it is that of the allowed ones.
     """
     limits = job.limits
-    limit = f" (limit: {limits.per_hour:,} calls an hour)" if limits.per_hour else ""
+    limit = f" (limit: {format_count(limits.per_hour, 'call')} an hour)" if limits.per_hour else ""
     allowed = calls if limits.per_snapshot is None else min(calls, limits.per_snapshot)
-    cap = "" if allowed == calls else f", of which {allowed:,} are allowed"
+    cap = "" if allowed == calls else f", of which {allowed:,} {choose_form(allowed, 'is', 'are')} allowed"
     seconds = limits.estimate_seconds(allowed, job.options.workers)
-    return f"{calls:,} calls{cap}, about {_format_duration(seconds)}{limit}"
+    return f"{format_count(calls, 'call')}{cap}, about {_format_duration(seconds)}{limit}"
 
 
 def _format_duration(seconds: float) -> str:
@@ -84,7 +85,7 @@ def estimate_snapshot(
     calendar.check_open(job.day, now())
     check_later_snapshot(data, job.partition)
     limits = replace(job.limits, per_snapshot=None)
-    with TemporaryDirectory() as folder, Checkpoint(Path(folder) / "checkpoint.sqlite") as checkpoint:
+    with scratch_folder("estimate") as folder, Checkpoint(folder / "checkpoint.sqlite") as checkpoint:
         attempt = checkpoint.begin(job.fingerprint, now())
         with (
             closing(Budget(job.account_id, limits, attempt, data.hourly_calls_path(job.account_id))) as budget,
@@ -109,8 +110,10 @@ def estimate_calls(session: FetchSession, data: DataDir, job: SnapshotJob) -> st
     list_calls = session.client.requests - sent_before
     latest = data.find_latest_snapshot(job.account_id, before=job.day)
     stored = None if latest is None else count_rows(data.file(UNIFIED_ENROLLMENTS, latest))
-    known = "no previous snapshot" if stored is None else f"{stored:,} enrollments in the previous snapshot"
-    head = f"{choice.name} ({choice.why}); {learners:,} users, {courses:,} courses, {known}"
+    known = (
+        "no previous snapshot" if stored is None else f"{format_count(stored, 'enrollment')} in the previous snapshot"
+    )
+    head = f"{choice.name} ({choice.why}); {format_count(learners, 'user')}, {format_count(courses, 'course')}, {known}"
     calls = _estimate_enrollments(data, job, choice, sizes=(learners, courses), stored=stored, list_calls=list_calls)
     return f"{head}{calls}."
 
@@ -134,9 +137,9 @@ def _estimate_enrollments(
     rosters = courses if choice.name == "roster" else learners
     if stored is None:
         limit = calls_per_page * learners * courses
-        return f": {rosters:,} calls for rosters, then {number} for each enrollment, {limit:,} at most"
-    with TemporaryDirectory() as folder:
-        previous = link_previous(data, job, choice.name, Path(folder))
+        return f": {format_count(rosters, 'call')} for rosters, then {number} for each enrollment, {limit:,} at most"
+    with scratch_folder("estimate") as folder:
+        previous = link_previous(data, job, choice.name, folder)
     if previous is None or not job.may_carry:
         return f": {_format_calls(job, list_calls + rosters + calls_per_page * stored)}"
     rotation = -(-stored // job.options.rotation_days) if job.options.rotation_days else 0

@@ -81,9 +81,12 @@ class SnapshotJob:
 
         Raises:
             UnknownAccountError: no account has this id.
+            OtherSpellingError: its files would be those of another account.
             SettingsError: the file of options is unusable.
         """
-        account = Registry.open(settings).get(partition.account_id)
+        registry = Registry.open(settings)
+        account = registry.get(partition.account_id)
+        registry.refuse_other_spelling(account.id, DataDir(settings.data_dir).list_account_ids())
         options = load_options(settings).get(account.id, AccountOptions())
         return cls(
             account_id=account.id,

@@ -100,13 +100,21 @@ def test_the_sentence_counts_what_the_list_lacks_and_names_the_option(registry):
     assert not isinstance(caught.value, WrongUseError)  # exit status 1
 
 
-@pytest.mark.parametrize("known", ["", "a", "abc"])
+@pytest.mark.parametrize("known", ["a", "abc"])
 def test_an_empty_list_is_refused_whatever_is_registered(registry, known):
-    if known:
-        fill(registry, *map(lms, known))
+    fill(registry, *map(lms, known))
     with pytest.raises(AccountDropError) as caught:
         sync(registry)
     assert str(caught.value) == f"Truto lists no account, and the registry was not changed: {ALLOW}"
+
+
+def test_an_empty_list_for_an_empty_registry_says_what_to_do(registry):
+    with pytest.raises(AccountDropError) as caught:
+        sync(registry)
+    assert str(caught.value) == (
+        "Truto lists no account, and none is registered: connect an LMS in Truto, or set TRUTO_API_TOKEN to a token of the "
+        "environment that has one."
+    )
 
 
 def test_the_first_sync_may_find_no_lms_among_the_accounts(registry):

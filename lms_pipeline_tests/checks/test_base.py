@@ -52,7 +52,7 @@ def test_the_finding_of_several_accounts_names_those_that_fail():
     found = merge_accounts({NORTH: PASSED, SOUTH: FAILED})
     assert (found.passed, found.figures) == (False, {"snapshots": 2, "failed": 1})
     assert found.message == (
-        "The latest snapshots of 1 of 2 active accounts fail. south on 2026-03-09: 1 columns are not."
+        "The latest snapshot of 1 of 2 active accounts fails. south on 2026-03-09: 1 columns are not."
     )
     assert found.rows == [{"account_id": "south", "snapshot_date": "2026-03-09", "column": "status"}]
 

@@ -55,7 +55,7 @@ class TestFresh:
     def test_fails_for_one_account_without_it_among_others(self, fleet):
         found = accounts_are_fresh(fleet(north=(1, 8, 9, 10), south=(1, 4)))
         assert not found.passed
-        assert found.message == "1 of 2 active accounts have no snapshot of 2026-03-09: see their last runs."
+        assert found.message == "1 of 2 active accounts has no snapshot of 2026-03-09: see their last runs."
         assert found.rows == [
             {"account_id": "south", "first_day": "2026-03-01", "last_snapshot": "2026-03-04", "days_missing": 8}
         ]
@@ -117,7 +117,7 @@ class TestConnected:
         fleet(north=(1,), south=(1,))
         Registry(files.data.registry).remove("south", last_day=START)
         found = accounts_are_connected(fleet())
-        assert (found.passed, found.message) == (True, "0 of 1 accounts can't be pulled.")
+        assert (found.passed, found.message) == (True, "0 of 1 account can't be pulled.")
 
     def test_fails_with_the_accounts_that_have_to_be_connected_again(self, fleet, files):
         Registry(files.data.registry).sync([LOST], integrations=(), day=date(2026, 3, 9))

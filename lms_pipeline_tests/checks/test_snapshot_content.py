@@ -34,8 +34,8 @@ class TestRaw:
     @pytest.mark.parametrize(
         ("status", "raw_status", "disagreement"),
         [
-            ("enrolled", "Completed", "1 are completed only in raw"),
-            ("completed", "not_attempted", "1 are completed only in unified"),
+            ("enrolled", "Completed", "1 is completed only in raw"),
+            ("completed", "not_attempted", "1 is completed only in unified"),
         ],
     )
     def test_fails_if_one_is_completed_and_the_other_open(self, files, status, raw_status, disagreement):
@@ -152,7 +152,7 @@ class TestRawFormat:
         ("unified", "raw_records", "problem"),
         [
             (3, 3, None),
-            (3, 2, "1 are only in unified"),
+            (3, 2, "1 is only in unified"),
             (3, 5, "2 are only in raw"),
             (0, 2, "2 are only in raw"),
             (2, 0, "2 are only in unified"),
@@ -249,7 +249,7 @@ class TestRejected:
         files.put({"reason": "is missing", "field": "user.id"}, table=REJECTED_ENROLLMENTS)
         found = files.run(few_are_rejected, REJECTED_ENROLLMENTS)
         assert found.passed
-        assert found.message == "1 of 100 served records are rejected, 1.0 %."
+        assert found.message == "1 of 100 served records is rejected, 1.0 %."
         assert found.rows == [{"reason": "is missing", "field": "user.id", "records": 1}]
 
     def test_fail_beyond_it(self, files):

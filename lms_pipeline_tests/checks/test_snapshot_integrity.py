@@ -34,7 +34,7 @@ class TestSchema:
         files.put({"course_id": "c1"}, table=COURSES)
         rewrite(files, COURSES, lambda table: table.drop_columns("course_title"))
         found = files.run(schema, COURSES)
-        assert (found.passed, found.message) == (False, "1 columns are not as described.")
+        assert (found.passed, found.message) == (False, "1 column is not as described.")
         assert found.rows == [{"column": "course_title", "expected": "string", "found": "nothing"}]
 
     def test_fails_with_the_name_of_a_column_of_another_type(self, files):
@@ -115,7 +115,7 @@ class TestServedIsStored:
         files.put_pulled(enrollment("u1"), enrollment("u2"), served=3)
         found = files.run(served_is_stored)
         assert (found.passed, found.figures["difference"]) == (False, 1)
-        assert found.message.endswith("0 duplicates; +1 are not accounted for.")
+        assert found.message.endswith("0 duplicates; +1 is not accounted for.")
 
     def test_fails_if_rejected_rows_are_not_in_their_table(self, files):
         files.put_pulled(enrollment("u1"), served=3, rejected=2)

@@ -45,7 +45,7 @@ class TestRowDrop:
         found = files.run(row_drop, days=1)
         assert (found.passed, found.message) == (
             True,
-            "1 enrollments, -3 since 2026-03-01; fewer than 5 are not compared.",
+            "1 enrollment, -3 since 2026-03-01; fewer than 5 are not compared.",
         )
 
     def test_fails_if_none_of_few_is_left(self, files):

@@ -76,6 +76,66 @@ def test_an_empty_registry_says_how_to_fill_it(command):
     assert "lms-pipeline accounts sync" in command("accounts", "list").out
 
 
+@pytest.fixture
+def options(tmp_path, monkeypatch):
+    """An options file that names an account of the sandbox, and one with a misspelled id."""
+    path = tmp_path / "accounts.toml"
+    path.write_text("[accounts.north]\npage_size = 10\n[accounts.nroth]\npage_size = 10\n", encoding="utf-8")
+    monkeypatch.setenv("LMS_ACCOUNTS_FILE", str(path))
+
+
+UNKNOWN = (
+    "LMS_ACCOUNTS_FILE has options of nroth, which is not in the registry: they have no effect; correct the id, or register "
+    "the account with `lms-pipeline accounts sync` or `accounts add`.\n"
+)
+
+
+@pytest.mark.usefixtures("options")
+def test_options_of_an_account_that_is_not_registered_are_reported(connected):
+    synced, listed = connected("accounts", "sync"), connected("accounts", "list")
+    assert (synced.status, synced.err) == (0, UNKNOWN)
+    assert (listed.status, listed.err) == (0, UNKNOWN)
+    assert connected("doctor").err.startswith(UNKNOWN)
+    assert connected("materialize", "--dry-run").err == UNKNOWN
+
+
+@pytest.mark.usefixtures("options")
+def test_options_of_an_account_are_reported_for_an_empty_registry_too(command):
+    listed = command("accounts", "list")
+    assert listed.out.startswith("No accounts yet")
+    assert listed.err == UNKNOWN.replace("nroth", "north") + UNKNOWN
+
+
+def test_one_account_is_counted_in_the_singular(command, connected, monkeypatch):
+    sync = "lms_pipeline.accounts.sync.sync_with_truto"
+    command("accounts", "add", "north")
+    monkeypatch.setattr(sync, lambda *_args, **_more: ["north"])
+    assert connected("accounts", "sync").out.splitlines() == [
+        "1 account, 1 active, 1 new.",
+        "1 account x 69 days are 69 partition keys; Dagster advises 100,000 at most.",
+    ]
+
+
+def test_sync_without_an_lms_among_the_accounts_says_what_to_do(connected, monkeypatch):
+    monkeypatch.setattr("lms_pipeline.accounts.sync.sync_with_truto", lambda *_args, **_more: [])
+    done = connected("accounts", "sync")
+    assert done.status == 0
+    assert done.out == (
+        "No account that Truto lists is an LMS: name their integrations in LMS_INTEGRATIONS, or register single accounts with "
+        "`lms-pipeline accounts add ID`.\n"
+    )
+
+
+def test_sync_of_no_account_into_an_empty_registry_says_what_to_do(connected, sandbox, monkeypatch):
+    monkeypatch.setattr("lms_pipeline.truto.client.TrutoClient.fetch_account_list", lambda _client: ([], 0, 0))
+    done = connected("accounts", "sync")
+    assert (done.status, done.out) == (1, "")
+    assert done.err == (
+        "Error: Truto lists no account, and none is registered: connect an LMS in Truto, or set TRUTO_API_TOKEN to a token of "
+        "the environment that has one.\n"
+    )
+
+
 def wait_until(tmp_path, account_id, at):
     """Store that the pull of an account continues at an instant."""
     data = DataDir(tmp_path / "data")

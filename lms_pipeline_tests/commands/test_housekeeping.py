@@ -32,8 +32,8 @@ def test_a_dry_run_lists_each_file_and_removes_none(command, data):
     assert done.out.splitlines() == [
         f"answers: {data.checkpoint_path(Partition('acme', LONG_AGO))} (100 B)",
         f"details: {data.fingerprints_path(Partition('acme', LONG_AGO))} (10 B)",
-        "Would remove 1 answers (100 B), 1 details (10 B).",
-        "Would report 1 published files to Dagster.",
+        "Would remove 1 answer (100 B), 1 detail (10 B).",
+        "Would report 1 published file to Dagster.",
     ]
     assert data.checkpoint_path(Partition("acme", LONG_AGO)).exists()
     assert command("housekeeping", "--dry-run").out == done.out
@@ -43,8 +43,8 @@ def test_the_command_removes_what_the_dry_run_listed(command, data):
     done = command("housekeeping")
     assert (done.status, done.err) == (0, "")
     assert done.out.splitlines() == [
-        "Removed 1 answers (100 B), 1 details (10 B).",
-        "Reported 1 published files to Dagster.",
+        "Removed 1 answer (100 B), 1 detail (10 B).",
+        "Reported 1 published file to Dagster.",
     ]
     assert command("housekeeping").out.splitlines() == ["Removed nothing.", "Reported 0 published files to Dagster."]
 
@@ -58,7 +58,7 @@ def test_a_locked_item_is_reported_and_the_exit_status_is_1(command, data):
     assert done.err.startswith(
         f"{data.pull_folder(locked)} stays until the next housekeeping: acme on 2025-11-30 is being pulled"
     )
-    assert done.out.splitlines()[0] == "Removed 1 answers (100 B), 1 details (10 B)."
+    assert done.out.splitlines()[0] == "Removed 1 answer (100 B), 1 detail (10 B)."
 
 
 class TestRemove:
@@ -119,7 +119,7 @@ class TestUi:
         sync_missing_events(new_instance, data, Event(), lines.append)
         assert new_instance.get_materialized_partitions(ASSET) == {"acme|2026-03-10"}
         assert lines == [
-            "Reported 1 published files that Dagster's event log lacked.",
+            "Reported 1 published file that Dagster's event log lacked.",
             "The event log is new: turn your schedules and sensors on again.",
         ]
 

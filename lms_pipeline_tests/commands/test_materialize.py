@@ -1,7 +1,9 @@
 """`lms-pipeline materialize`: which runs it starts, what it prints, and its clean-up."""
 
 import re
+import tempfile
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -24,7 +26,7 @@ def test_all_active_accounts_and_the_latest_ended_day_are_pulled(synced):
     assert done.status == 0
     assert [line.split(" in ")[0] for line in done.out.splitlines()] == [
         "tenant-north on 2026-03-10: 3 enrollments",
-        "tenant-south on 2026-03-10: 1 enrollments",
+        "tenant-south on 2026-03-10: 1 enrollment",
         "the warehouse: published",
     ]
 
@@ -121,8 +123,24 @@ def test_old_responses_of_a_failed_account_are_removed_and_counted(synced, tmp_p
     put_responses(data, "nowhere", old - timedelta(days=1), old)
     done = synced("materialize", "--account", "nowhere", "--select", "unified_enrollments")
     assert done.status == 1
-    assert done.out.splitlines()[-1] == "Removed 2 answers (200 B), 1 details (10 B)."
+    assert done.out.splitlines()[-1] == "Removed 2 answers (200 B), 1 detail (10 B)."
     assert data.fingerprints_path(Partition("nowhere", old)).exists()
+
+
+def test_a_failed_pull_leaves_no_empty_folder(synced, sandbox, tmp_path):
+    sandbox.fault(Status(status=400, account="north", route="/unified/lms/course-enrollments"))
+    done = synced("materialize", "--account", "north")
+    assert done.status == 1
+    assert "Removed" not in done.out
+    assert list((tmp_path / "data" / "lake").glob("*/*")) == []
+
+
+def test_temporary_folders_of_killed_checks_are_removed_and_counted(synced):
+    left = Path(tempfile.mkdtemp(prefix="lms-checks-"))
+    (left / "lock").touch()
+    done = synced("materialize", "--select", "warehouse")
+    assert done.out.splitlines()[-1] == "Removed 1 temporary folder (0 B)."
+    assert not left.exists()
 
 
 @pytest.mark.parametrize("words", [["--dry-run"], ["--select", "course_completion"]])
@@ -143,7 +161,8 @@ def test_an_account_that_waits_for_its_lms_is_printed_and_continued_after_the_ot
         r"tenant-north on 2026-03-10: its LMS allows the next call at \d\d:\d\d UTC, and it continues then", first
     )
     assert [line.split(" in ")[0] for line in others] == [
-        "tenant-south on 2026-03-10: 1 enrollments",
+        "tenant-south on 2026-03-10: 1 enrollment",
+        "tenant-north on 2026-03-10: continues now",
         "tenant-north on 2026-03-10: 3 enrollments",
         "the warehouse: published",
     ]
@@ -153,12 +172,12 @@ def test_an_account_that_waits_for_its_lms_is_printed_and_continued_after_the_ot
     ("ended", "summary"),
     [
         ([], "Interrupted: 0 of 3 runs are published."),
-        ([("a", None, True)], "Interrupted: 0 of 3 runs are published, 1 wait for their LMS."),
-        ([("a", None, True), ("b", None, False)], "Interrupted: 1 of 3 runs are published, 1 wait for their LMS."),
-        ([("a", None, True), ("b", "no", False), ("a", None, False)], "Interrupted: 1 of 3 runs are published."),
+        ([("a", None, True)], "Interrupted: 0 of 3 runs are published, 1 waits for its LMS."),
+        ([("a", None, True), ("b", None, False)], "Interrupted: 1 of 3 runs is published, 1 waits for its LMS."),
+        ([("a", None, True), ("b", "no", False), ("a", None, False)], "Interrupted: 1 of 3 runs is published."),
         (
             [("a", None, True), ("b", None, False), ("c", None, False), ("a", None, True)],
-            "Interrupted: 2 of 3 runs are published, 1 wait for their LMS.",
+            "Interrupted: 2 of 3 runs are published, 1 waits for its LMS.",
         ),
     ],
 )

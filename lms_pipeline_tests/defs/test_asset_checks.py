@@ -1,15 +1,19 @@
 """The asset checks, as Dagster runs and shows them."""
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import dagster as dg
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from lms_pipeline.checks.base import Finding
 from lms_pipeline.checks.fleet import FLEET_CHECKS
 from lms_pipeline.checks.metrics import METRIC_CHECKS
 from lms_pipeline.checks.snapshot import PULL_CHECKS
 from lms_pipeline.definitions import build_defs
+from lms_pipeline.defs.asset_checks import build_check_result
 from lms_pipeline.defs.instance import QUIET_CONFIG, run_partitions
 from lms_pipeline.defs.partitions import add_accounts, build_partition_key
 from lms_pipeline.lake.paths import Partition
@@ -113,8 +117,51 @@ class TestSnapshot:
         (failure,) = result.filter_events(lambda event: event.is_step_failure)
         assert failure.step_failure_data.user_failure_data.description == (
             "The published files of north|2026-03-10 fail the check schema, so no metrics are computed: unified_enrollments: "
-            "1 columns are not as described."
+            "1 column is not as described."
         )
+
+
+class TestIdsOfPeople:
+    """Dagster keeps the results of checks for ever, in its index, whatever `LMS_RUN_LOG_DAYS` is."""
+
+    @pytest.fixture
+    def spoil(self, data):
+        """Write the enrollments of `north` again, each `times`, with ids that a scan finds."""
+
+        def spoil(times):
+            path = data.file(UNIFIED_ENROLLMENTS, NORTH)
+            table = pq.read_table(path)
+            for name in ("user_id", "enrollment_id", "assigned_by_id"):
+                position = table.schema.get_field_index(name)
+                ids = pa.array([f"canary-{name}-{row}" for row in range(len(table))], table.schema.field(name).type)
+                table = table.set_column(position, table.schema.field(position), ids)
+            metadata = {
+                name: value for name, value in pq.read_metadata(path).metadata.items() if name != b"ARROW:schema"
+            }
+            pq.write_table(pa.concat_tables([table] * times).replace_schema_metadata(metadata), path)
+
+        return spoil
+
+    @pytest.mark.parametrize(("times", "check", "rows"), [(2, "key_is_unique", 3), (1, "agrees_with_raw", 6)])
+    @pytest.mark.usefixtures("after_a_run")
+    def test_are_in_no_file_of_dagster(self, run, spoil, times, check, rows, instance):
+        spoil(times)
+
+        found = evaluations(run(frozen_now=LATER))["unified_enrollments", check]
+
+        assert not found.passed
+        assert len(found.metadata["rows_in_question"].records) == rows
+        files = [path for path in Path(instance.root_directory).rglob("*") if path.is_file()]
+        assert files != []
+        assert [path for path in files if b"canary-" in path.read_bytes()] == []
+
+    def test_a_row_with_nothing_else_is_left_out(self):
+        key = dg.AssetCheckKey(dg.AssetKey("learners"), "key_is_unique")
+        finding = Finding(passed=False, message="One.", rows=[{"user_id": "canary"}])
+
+        result = build_check_result(key, PULL_CHECKS[1], finding)
+
+        assert result.metadata == {}
 
 
 class TestAllowDrop:

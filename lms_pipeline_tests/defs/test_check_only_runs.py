@@ -67,8 +67,8 @@ class TestPublished:
         failed = made["statuses_are_known"]
         assert failed.severity == dg.AssetCheckSeverity.WARN
         assert failed.description == (
-            "The latest snapshots of 1 of 2 active accounts fail. south on 2026-03-11: 1 enrollments have a status that is "
-            "not documented: they count as not completed."
+            "The latest snapshot of 1 of 2 active accounts fails. south on 2026-03-11: 1 enrollment has a status that is "
+            "not documented: it counts as not completed."
         )
         [row] = failed.metadata["rows_in_question"].records
         assert row.data == {
@@ -96,7 +96,7 @@ class TestPublished:
         made = read_results(execute_all("unified_enrollments", "statuses_are_known"))["statuses_are_known"]
         assert not made.passed
         assert (made.description or "").startswith(
-            "The latest snapshots of 1 of 2 active accounts fail. south on 2026-03-10: "
+            "The latest snapshot of 1 of 2 active accounts fails. south on 2026-03-10: "
         )
         assert "is damaged" in (made.description or "")
 
@@ -106,7 +106,7 @@ class TestPublished:
         assert not result.success
         assert len(read_results(result)) == len([one for one in PULL_CHECKS if one.tables[0] is UNIFIED_ENROLLMENTS])
         sentence = read_failure(result)
-        assert sentence.startswith("The published files fail the check schema: The latest snapshots of 1 of 2")
+        assert sentence.startswith("The published files fail the check schema: The latest snapshot of 1 of 2")
 
 
 @pytest.mark.usefixtures("registry")

@@ -63,7 +63,7 @@ def test_removes_expired_items_and_reports_their_counts(run, house, data, instan
     }
     assert figures["remove_expired", "bytes of answers"] == 100
     (sentence,) = [text for text in read_messages(instance, done) if text.startswith("Removed ")]
-    assert sentence.startswith("Removed 1 answers (100 B), 1 details (10 B), 1 rejected payloads (")
+    assert sentence.startswith("Removed 1 answer (100 B), 1 detail (10 B), 1 rejected payload (")
     assert not data.checkpoint_path(Partition("north", LONG_AGO)).exists()
     assert data.checkpoint_path(Partition("north", DAY)).exists()
     assert read("rejected_enrollments", data_dir=data.root).column("payload").to_pylist() == [""]

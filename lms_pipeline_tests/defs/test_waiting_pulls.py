@@ -122,13 +122,13 @@ class TestUntilItsTime:
     def test_nothing_starts_it(self, waiting, repository, instance):
         assert keys(tick(repository, instance).run_requests) == ["south|2026-03-10"]
         assert sense(repository, instance, "failed_days").run_requests == []
-        assert sense(repository, instance, "waiting_pulls").skip_message.startswith("1 pulls wait for their LMS")
+        assert sense(repository, instance, "waiting_pulls").skip_message.startswith("1 pull waits for its LMS")
 
     def test_the_fleet_check_says_that_it_waits(self, waiting, settings, data):
         at = format_time(find_pull(data).at, UTC)
         finding = accounts_are_fresh(load_fleet(data, settings, frozenset()))
         assert finding.figures["waiting"] == 1
-        assert finding.message.endswith(f" 1 pulls wait for their LMS, the last one until {at}.")
+        assert finding.message.endswith(f" 1 pull waits for its LMS until {at}.")
 
 
 class TestWhenItsTimeHasCome:

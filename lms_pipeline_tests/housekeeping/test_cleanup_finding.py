@@ -3,7 +3,7 @@
 import pytest
 
 from lms_pipeline.accounts.registry import Registry
-from lms_pipeline.housekeeping.cleanup import find_expired, load_policy
+from lms_pipeline.housekeeping.cleanup import find_empty_folders, find_expired, load_policy
 from lms_pipeline.housekeeping.policy import RetentionPolicy
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.settings import Settings
@@ -153,3 +153,48 @@ def test_the_policy_reads_the_settings_the_options_and_the_registry(tmp_path):
     )
     assert policy.today == RECENT  # it is still the 31st in New York
     assert (policy.answer_days, policy.former_accounts, policy.rejected_days) == ({"acme": 7}, {"removed"}, 40)
+
+
+class TestFoldersOfFailedPulls:
+    def make(self, data, table, *, days_ago=0.0):
+        folder = data.file(table, Partition("acme", OLD)).parent
+        folder.mkdir(parents=True)
+        age(folder, days_ago)
+
+    def test_are_found_at_once_if_a_pull_writes_the_table(self, data, find):
+        self.make(data, UNIFIED_ENROLLMENTS)
+        assert find() == [("empty folders", "lake/unified_enrollments/account_id=acme/snapshot_date=2026-02-28", 0)]
+
+    @pytest.mark.parametrize(("days_ago", "count"), [(1.9, 0), (2.1, 1)])
+    def test_are_found_when_they_are_old_if_metrics_write_the_table(self, data, find, days_ago, count):
+        self.make(data, COURSE_COMPLETION, days_ago=days_ago)
+        assert len(find()) == count
+
+    def test_stay_with_a_file(self, data, find):
+        publish(data, "acme", OLD)
+        assert find() == []
+
+    def test_are_found_of_chosen_partitions(self, data):
+        self.make(data, UNIFIED_ENROLLMENTS)
+        found = [
+            list(find_empty_folders(data, RetentionPolicy(today=TODAY), [Partition("acme", day)]))
+            for day in (OLD, RECENT)
+        ]
+        assert [len(items) for items in found] == [1, 0]
+
+
+@pytest.mark.parametrize(("days_ago", "count"), [(1.9, 0), (2.1, 1)])
+def test_what_a_killed_audit_spilled_beside_its_file_is_found_by_its_age(data, find, days_ago, count):
+    published = publish(data, "acme", OLD)
+    put(published.path.with_name("duckdb_temp_4711_0_storage_DEFAULT-0.tmp"), days_ago=days_ago)
+    assert [kind for kind, _, _ in find()] == ["unpublished files"] * count
+
+
+@pytest.mark.parametrize(("days_ago", "has_build", "count"), [(1.9, False, 0), (2.1, False, 1), (2.1, True, 0)])
+def test_what_a_killed_build_of_the_warehouse_spilled_is_found(data, find, days_ago, has_build, count):
+    build = data.state / "warehouse" / "lms-abc.duckdb"
+    put(build.with_name("lms-abc.duckdb.tmp") / "duckdb_temp_4711_0_storage_DEFAULT-0.tmp")
+    age(build.with_name("lms-abc.duckdb.tmp"), days_ago)
+    if has_build:
+        put(build)
+    assert [kind for kind, _, _ in find()] == ["temporary folders"] * count

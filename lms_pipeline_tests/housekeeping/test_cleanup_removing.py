@@ -3,7 +3,7 @@
 import pyarrow.parquet as pq
 import pytest
 
-from lms_pipeline.housekeeping.cleanup import find_expired, find_old_responses, remove
+from lms_pipeline.housekeeping.cleanup import find_empty_folders, find_expired, find_old_responses, remove
 from lms_pipeline.housekeeping.policy import ExpiredItem, RetentionPolicy, format_totals
 from lms_pipeline.lake.files import read_metadata
 from lms_pipeline.lake.lock import partition_lock
@@ -178,3 +178,42 @@ class TestPayloads:
         assert "can't be written: the file is larger than" in warnings[0]
         assert pq.read_table(rejected).column("payload").to_pylist() == [PAYLOAD] * 10
         assert [path.name for path in rejected.parent.iterdir()] == ["data.parquet"]
+
+
+class TestFoldersOfFailedPulls:
+    @pytest.fixture
+    def folder(self, data):
+        folder = data.file(UNIFIED_ENROLLMENTS, Partition("acme", OLD)).parent
+        folder.mkdir(parents=True)
+        return folder
+
+    def test_are_removed_with_the_last_one_of_their_account(self, data, folder):
+        remove(data, find_expired(data, POLICY))
+        assert list(data.lake.rglob("*")) == [data.lake / "unified_enrollments"]
+
+    def test_leave_the_other_days_of_their_account(self, data, folder):
+        other = put(data.file(UNIFIED_ENROLLMENTS, Partition("acme", RECENT)))
+        remove(data, find_empty_folders(data, POLICY))
+        assert (folder.exists(), other.exists()) == (False, True)
+
+    def test_stay_while_a_run_pulls_the_partition(self, data, folder):
+        with partition_lock(data, Partition("acme", OLD)):
+            assert remove(data, find_empty_folders(data, POLICY), lambda _warning: None) == []
+        assert folder.exists()
+
+    def test_stay_if_a_run_has_filled_them(self, data, folder):
+        found = list(find_empty_folders(data, POLICY))
+        put(folder / "data.parquet")
+        remove(data, found)
+        assert (folder / "data.parquet").exists()
+
+    def test_leave_a_pull_that_waits_for_its_lms(self, data, folder):
+        waiting = put(data.pull_folder(Partition("acme", OLD)) / "continues_later.json")
+        remove(data, find_empty_folders(data, POLICY))
+        assert (folder.exists(), waiting.exists()) == (False, True)
+
+
+def test_the_folder_of_an_unpublished_file_goes_with_it(data):
+    put(data.unpublished_file(UNIFIED_ENROLLMENTS, Partition("acme", OLD), "run-1"), days_ago=9)
+    remove(data, find_expired(data, POLICY))
+    assert list(data.lake.rglob("*")) == [data.lake / "unified_enrollments"]

@@ -36,7 +36,7 @@ def test_a_pair_is_repeated_only_if_both_columns_are(tmp_path):
     rows = [enrollment("u1", "c1"), enrollment("u1", "c2"), enrollment("u2", "c1")]
     assert audit_file(write(tmp_path / "a.parquet", UNIFIED_ENROLLMENTS, *rows), UNIFIED_ENROLLMENTS, PAIR) == 3
     rows.append(enrollment("u1", "c2"))
-    with pytest.raises(AuditError, match=r"^1 rows of unified_enrollments repeat"):
+    with pytest.raises(AuditError, match=r"^1 row of unified_enrollments repeats"):
         audit_file(write(tmp_path / "b.parquet", UNIFIED_ENROLLMENTS, *rows), UNIFIED_ENROLLMENTS, PAIR)
 
 
@@ -73,6 +73,6 @@ def test_every_enrollment_must_be_accounted_for():
     for received in (5, 7):
         with pytest.raises(
             AuditError,
-            match=rf"^{received} enrollments were fetched or carried over, but 3 are stored, 2 rejected and 1 duplicates; nothing was",
+            match=rf"^{received} enrollments were fetched or carried over, but 3 are stored, 2 rejected and 1 duplicate; nothing was",
         ):
             audit_counts(received=received, unified=3, rejected=2, duplicates=1)

@@ -64,7 +64,7 @@ def test_nothing_is_published_if_one_file_fails_its_audit(data):
     with Publication(data, ACME, "run-2") as publication:
         courses = fill(publication, COURSES, {"course_id": "new"})
         learners = fill(publication, LEARNERS, {"user_id": "u1"}, {"user_id": "u1"})
-        with pytest.raises(AuditError, match="1 rows of learners"):
+        with pytest.raises(AuditError, match="1 row of learners"):
             publication.publish([(courses, COURSES.key), (learners, LEARNERS.key)])
     assert visible(data) == {"courses/account_id=acme/snapshot_date=2026-03-01/data.parquet"}
     assert pq.read_table(data.file(COURSES, ACME), columns=["course_id"]).to_pylist() == [{"course_id": "old"}]
@@ -154,6 +154,6 @@ def test_a_single_table_is_published_with_its_metadata(data):
 
 def test_a_single_table_is_audited(data):
     repeated = batch(COURSE_COMPLETION, {"course_id": "c1"}, {"course_id": "c1"})
-    with pytest.raises(AuditError, match="1 rows of course_completion repeat"):
+    with pytest.raises(AuditError, match="1 row of course_completion repeats"):
         publish_table(data, COURSE_COMPLETION, ACME, run_id="run-9", batches=[repeated], metadata={})
     assert (visible(data), hidden(data)) == (set(), set())

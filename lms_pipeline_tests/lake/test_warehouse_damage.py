@@ -80,7 +80,7 @@ def test_a_check_fails_until_the_file_is_restored(data):
     _truncate(path)
     build_warehouse(data)
     found = warehouse_is_whole(load_fleet(data, Settings(data_dir=data.root), frozenset()))
-    assert (found.passed, found.message) == (False, "1 files are left out of the warehouse: see the rows.")
+    assert (found.passed, found.message) == (False, "1 file is left out of the warehouse: see the rows.")
     path.write_bytes(whole)
     build_warehouse(data)
     assert warehouse_is_whole(load_fleet(data, Settings(data_dir=data.root), frozenset())).passed
