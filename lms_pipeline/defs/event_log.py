@@ -9,6 +9,7 @@ Belongs here: how these files are opened. Not here: what they contain (Dagster),
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
@@ -22,7 +23,8 @@ import dagster as dg
 # no public name: the default event log storage
 from dagster._core.storage.event_log import SqliteEventLogStorage
 from dagster._serdes import ConfigurableClassData
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, create_engine
+from sqlalchemy.event import listen
 from sqlalchemy.pool import StaticPool
 
 BUSY_TIMEOUT_SECONDS = 60
@@ -86,6 +88,11 @@ class LocalEventLogStorage(SqliteEventLogStorage):
         """Open a transaction in the file that all runs share."""
         return self._begin(INDEX)
 
+    def store_event(self, event: dg.EventLogEntry) -> None:
+        """Store an event, and let those who watch the file see it: an open file grows in its write-ahead log only."""
+        super().store_event(event)
+        os.utime(self.path_for_shard(event.run_id))
+
     def has_table(self, table_name: str) -> bool:
         """Return whether the index has a table. Dagster calls this for each event; a table that exists stays."""
         if table_name not in self._tables and super().has_table(table_name):
@@ -128,7 +135,7 @@ class LocalEventLogStorage(SqliteEventLogStorage):
             poolclass=StaticPool,
             connect_args={"timeout": BUSY_TIMEOUT_SECONDS, "check_same_thread": False},
         )
-        event.listen(engine, "connect", _set_synchronous_normal)
+        listen(engine, "connect", _set_synchronous_normal)
         opened = self._open_files[shard] = _OpenFile(engine, path.stat().st_ino)
         return opened
 

@@ -4,6 +4,7 @@ import logging
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event
 
 import dagster as dg
 import pytest
@@ -86,6 +87,22 @@ class TestFiles:
         assert find_open_logs(folder) == {"index", "run"}
         storage.dispose()
         assert find_open_logs(folder) == set()
+
+    def test_show_each_event_to_those_who_watch_them(self, storage, folder):
+        storage.store_event(build_event("run", "first"))
+        watcher = LocalEventLogStorage(str(folder))
+        seen, texts = Event(), []
+
+        def receive(entry, _cursor):
+            texts.append(entry.user_message)
+            seen.set()
+
+        watcher.watch("run", None, receive)
+        storage.store_event(build_event("run", "second"))
+        assert seen.wait(20)
+        watcher.end_watch("run", receive)
+        watcher.dispose()
+        assert texts[:2] == ["first", "second"]
 
     def test_are_complete_after_several_threads_wrote_at_once(self, storage):
         with ThreadPoolExecutor(8) as threads:
