@@ -313,9 +313,9 @@ def _receive_body(response: httpx.Response, request: Request) -> bytes:
         TrutoError: the body can't be read.
     """
     if request.body == "other":
-        return read_body(response, request)
+        return read_body(response)
     if response.status_code != NO_CONTENT:
-        return REMOVE_SECRETS[request.body](skip_byte_order_mark(read_body(response, request)))
+        return REMOVE_SECRETS[request.body](skip_byte_order_mark(read_body(response)))
     if not request.is_list:
         todo = "look at the account in Truto"
         raise PermanentError("The response has no content", request=request.label, todo=todo, status=NO_CONTENT)
