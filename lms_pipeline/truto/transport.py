@@ -25,11 +25,13 @@ from lms_pipeline.truto.network import (
     limit_connections,
 )
 from lms_pipeline.truto.request import Request
-from lms_pipeline.truto.response import FailedBodyError, skip_byte_order_mark
+from lms_pipeline.truto.response import MAX_PAGE_ITEMS, FailedBodyError, TooManyItemsError, skip_byte_order_mark
 from lms_pipeline.truto.store import NotKeptError
 
 MAX_BODY_BYTES = 64 * 2**20
 """Bytes of one decoded body: a page of 500 enrollments with their raw is about 1 MB."""
+MAX_ERROR_BYTES = 2**20
+"""Bytes of the decoded body of an error: of a larger one the status counts."""
 MAX_HEAD_BYTES = 2**20
 """Bytes received before the body: the responses of a proxy, interim ones and headers. Those of one head take 100 KB at most,
 which is the limit of httpcore."""
@@ -115,7 +117,7 @@ class HttpTransport:
             if not response.is_success:
                 body = b""
                 with suppress(httpx.DecodingError, *LIMIT_ERRORS):  # the status says enough
-                    body = skip_byte_order_mark(read_body(response))
+                    body = skip_byte_order_mark(read_body(response, MAX_ERROR_BYTES))
                 raise build_error(
                     response.status_code, response.headers, body, request.label, self._collect_secrets(request)
                 )
@@ -144,8 +146,10 @@ class ReplayTransport(httpx.BaseTransport):
         )
 
 
-def read_body(response: httpx.Response) -> bytes:
+def read_body(response: httpx.Response, max_bytes: int | None = None) -> bytes:
     """Return the decoded body within its bounds: a small gzip can hold gigabytes, a gzip within a gzip far more.
+
+    `max_bytes` is `MAX_BODY_BYTES` by default.
 
     Raises:
         BodyTooLargeError: the body is too large.
@@ -154,19 +158,20 @@ def read_body(response: httpx.Response) -> bytes:
     """
     encoding = parse_encoding(response.headers.get("content-encoding", ""))
     limits: RequestLimits = response.request.extensions["limits"]
+    max_bytes = MAX_BODY_BYTES if max_bytes is None else max_bytes
     if encoding in {"gzip", "deflate"}:
-        pieces = decode_pieces(_limit(response.iter_raw(), limits), encoding)
+        pieces = decode_pieces(_limit(response.iter_raw(), limits, max_bytes), encoding)
     else:
         pieces = response.iter_bytes()
-    return b"".join(_limit(pieces, limits))
+    return b"".join(_limit(pieces, limits, max_bytes))
 
 
-def _limit(pieces: Iterable[bytes], limits: RequestLimits) -> Iterator[bytes]:
+def _limit(pieces: Iterable[bytes], limits: RequestLimits, max_bytes: int) -> Iterator[bytes]:
     """Yield the pieces of a body, as they come or decoded, until they are too many or take too long."""
     size = 0
     for piece in pieces:
         size += len(piece)
-        if size > MAX_BODY_BYTES:
+        if size > max_bytes:
             raise BodyTooLargeError
         limits.check_time()
         yield piece
@@ -179,6 +184,9 @@ def _convert_errors(label: str) -> Iterator[None]:
         yield
     except BodyTooLargeError:
         problem = f"The response is larger than {MAX_BODY_BYTES // 2**20} MB"
+        raise PermanentError(problem, request=label, todo="lower the page size") from None
+    except TooManyItemsError:
+        problem = f"The response has more than {MAX_PAGE_ITEMS:,} records"
         raise PermanentError(problem, request=label, todo="lower the page size") from None
     except RequestTooLongError:
         problem = f"The response took over {MAX_REQUEST_SECONDS:.0f} s"
