@@ -272,9 +272,14 @@ def _require_records(envelope: _Envelope) -> Sequence[msgspec.Raw]:
 
 def _check_records(records: Sequence[msgspec.Raw]) -> None:
     """Check that the records are not errors, all of them; one among others is a record that can't be used."""
-    failure = find_object_failure(read_object(records[0])) if records else None
-    if failure is not None and all(find_object_failure(read_object(record)) for record in records[1:]):
+    failure = _find_failure(records[0]) if records else None
+    if failure is not None and all(_find_failure(record) for record in records[1:]):
         raise FailedBodyError(failure)
+
+
+def _find_failure(record: msgspec.Raw) -> Failure | None:
+    """Return the failure that a record reports. One that is too large is no error message."""
+    return None if is_too_large(record) else find_object_failure(read_object(record))
 
 
 def _raise_failure(failure: Failure | None) -> None:

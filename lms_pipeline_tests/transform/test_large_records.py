@@ -60,6 +60,7 @@ def test_a_larger_roster_entry_is_unusable():
     roster = {"remote_data": {"users": [{"id": 1}, {"id": 2, "text": "x" * LARGEST}]}}
     (record,) = read_records(roster)
     response = read_roster_response(record, "users", "c1")
+    assert response is not None
     assert ([entry.user_id for entry in response.entries], response.unusable) == (["1"], 1)
 
 

@@ -128,6 +128,12 @@ def test_a_page_whose_only_record_is_too_large_has_none(size, has_record, monkey
     assert read_raw_page(body, NOON).has_record is has_record
 
 
+def test_a_record_that_is_too_large_is_not_searched_for_a_failure(monkeypatch):
+    monkeypatch.setattr(response, "MAX_RECORD_BYTES", 100)
+    body = json.dumps({"result": [{"error": "down", "message": "x" * 100, "statusCode": 500}]}).encode()
+    assert len(response.read_page(body, NOON).records) == 1
+
+
 def test_long_texts_of_an_account_are_not_read():
     long = "x" * 1_001
     served = [{"id": long}, {"id": "a", "tenant_id": long, "integration": {"name": long, "category": long}}]
