@@ -202,18 +202,22 @@ UNIFIED_ENROLLMENTS = Table(
 
 REJECTED_ENROLLMENTS = Table(
     "rejected_enrollments",
-    "Records without a usable id of the enrollment, learner or course; served = unified + rejected + duplicates.",
+    "Records without a usable id of the enrollment, learner or course, and those of over 8 MB; served = unified + rejected + "
+    "duplicates.",
     (
         Column(
             "payload",
             "string",
-            "The record as received; empty after LMS_REJECTED_DAYS",
+            "The record as received, of one over 8 MB the first 64 KB; empty after LMS_REJECTED_DAYS",
             enrollment_fields(ALL_FIELDS),
             nullable=False,
         ),
         Column("reason", "string", "Why the record was rejected", _REJECTING_FIELDS, nullable=False),
         Column(
-            "field", "string", "The field that can't be used; null if the record is not an object", _REJECTING_FIELDS
+            "field",
+            "string",
+            "The field that can't be used; null if the record is too large or not an object",
+            _REJECTING_FIELDS,
         ),
         _FETCHED_AT,
     ),

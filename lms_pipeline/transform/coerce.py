@@ -22,12 +22,17 @@ OptionalRaw = msgspec.Raw | msgspec.UnsetType
 """The JSON of a field that a record may not have."""
 
 
-Id = Annotated[str, msgspec.Meta(pattern=r"\S")]
+MAX_TEXT_LENGTH = 10_000
+"""Characters of an id, a name or any other text with a column. A name is repeated in the rows of all enrollments of its
+learner, so that the memory of 32,768 rows is its size times that."""
+
+Id = Annotated[str, msgspec.Meta(pattern=r"\S", max_length=MAX_TEXT_LENGTH)]
+Text = Annotated[str, msgspec.Meta(max_length=MAX_TEXT_LENGTH)]
 Int64 = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 
 STRICT_TYPES: dict[Kind, Any] = {
     "id": Id,
-    "string": str,
+    "string": Text,
     "double": float,
     "int64": Int64,
     "bool": bool,
@@ -100,12 +105,19 @@ def read_object_id(raw: OptionalRaw) -> str | None:
 
 
 def _read_id(value: object) -> str:
+    _check_length(value)
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
     raise UnreadableValueError("is neither a string nor a whole number")
 
 
+def _check_length(value: object) -> None:
+    if isinstance(value, str) and len(value) > MAX_TEXT_LENGTH:
+        raise UnreadableValueError(f"is longer than {MAX_TEXT_LENGTH:,} characters")
+
+
 def _read_string(value: object) -> str:
+    _check_length(value)
     if isinstance(value, int | float) and not isinstance(value, bool):
         return str(value)
     raise UnreadableValueError("is not a string")

@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lms_pipeline.tables.pulled import RAW_ENROLLMENTS, REJECTED_ENROLLMENTS, STATUSES, Identity
-from lms_pipeline.transform.coerce import OptionalRaw, read_object_id
+from lms_pipeline.transform.coerce import OptionalRaw, Text, read_object_id
 from lms_pipeline.transform.columns import (
     build_array,
     build_primary_emails,
@@ -29,7 +29,10 @@ from lms_pipeline.transform.columns import (
 )
 from lms_pipeline.transform.reader import Record, RecordReader, RejectedRecordError
 from lms_pipeline.transform.shapes import ENROLLMENT, ENROLLMENT_BY_PAIR
-from lms_pipeline.truto.response import Page, read_field
+from lms_pipeline.truto.response import Page, is_too_large, read_field
+
+MAX_KEPT_BYTES = 64 * 2**10
+"""Bytes that are kept of a record that is rejected because it is too large: they show whose it is, and what fills it."""
 
 RawSource = Literal["remote_data", "raw"]
 """Where the raw payload of a response comes from: from each unified record, or from a response in the raw format."""
@@ -138,7 +141,7 @@ class EnrollmentFlattener:
         try:
             record = self._reader.read(raw)
         except RejectedRecordError as error:
-            text = bytes(raw).decode()
+            text = _read_payload(raw)
             rows.rejected.append((text, error.reason, error.field, response.fetched_at))
             user_id, course_id, payload = _read_ids_and_payload(raw)
         else:
@@ -179,14 +182,21 @@ def _add_raw_records(response: ResponseRecords, rows: _Rows) -> OptionalRaw:
     page = response.raw
     if page is None:
         return msgspec.UNSET
-    payloads = [record for record in page.records if bytes(record) != b"null"]
+    payloads = [record for record in page.records if not is_too_large(record) and bytes(record) != b"null"]
     user_id, course_id = response.pair or (None, None)
     rows.raw.extend((user_id, course_id, bytes(payload), page.received_at) for payload in payloads)
     return payloads[0] if len(payloads) == 1 else msgspec.UNSET
 
 
+def _read_payload(record: msgspec.Raw) -> str:
+    """Return the text of a rejected record as received; of one that is too large only its begin."""
+    if is_too_large(record):
+        return bytes(memoryview(record)[:MAX_KEPT_BYTES]).decode(errors="ignore")
+    return bytes(record).decode()
+
+
 class _PayloadRole(msgspec.Struct, frozen=True):
-    role: str | None = None
+    role: Text | None = None
 
 
 _NO_ROLE = _PayloadRole()
@@ -208,6 +218,8 @@ _NO_PARTS = _EnrollmentParts()
 
 def _read_ids_and_payload(record: msgspec.Raw) -> tuple[str | None, str | None, OptionalRaw]:
     """Return what a rejected record may still have: the ids of learner and course, and the raw payload."""
+    if is_too_large(record):
+        return None, None, msgspec.UNSET
     parts = read_field(record, _EnrollmentParts, _NO_PARTS)
     return read_object_id(parts.user), read_object_id(parts.course), parts.remote_data
 

@@ -17,7 +17,7 @@ from lms_pipeline.tables.pulled import RAW_COURSE_NAMES, RAW_ENROLLMENT_ID_NAMES
 from lms_pipeline.transform.coerce import read_object_id, read_value_or_none
 from lms_pipeline.transform.columns import build_array, replace_blank
 from lms_pipeline.transform.enrollments import RawRow, build_raw_batch, read_raw_role
-from lms_pipeline.truto.response import read_object
+from lms_pipeline.truto.response import is_too_large, read_object
 
 ROLES = pa.schema({name: pa.string() for name in ("enrollment_id", "user_id", "course_id", "role")})
 """Columns of the staged ids and roles of raw records, which `dedupe.py` joins with the enrollments."""
@@ -36,10 +36,12 @@ class RawListBatches:
 
 
 def build_raw_list_batches(records: Sequence[msgspec.Raw], fetched_at: datetime) -> RawListBatches:
-    """Return the rows of the records of a raw list. A null is no record."""
+    """Return the rows of the records of a raw list. A null is no record; one that is too large is left out, and so missing."""
     rows: list[RawRow] = []
     ids: list[tuple[str | None, str | None, str | None, str | None]] = []
     for record in records:
+        if is_too_large(record):
+            continue
         payload = bytes(record)
         if payload == b"null":
             continue

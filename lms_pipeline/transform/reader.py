@@ -12,14 +12,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from operator import attrgetter
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
 from lms_pipeline.transform.coerce import STRICT_TYPES, OptionalRaw, SentinelDateError, UnreadableValueError, read_value
 from lms_pipeline.transform.shapes import Array, Field, Object, Shape
 from lms_pipeline.transform.timestamps import has_last_instant, is_storable
-from lms_pipeline.truto.response import DECODE_ERRORS
+from lms_pipeline.truto.response import DECODE_ERRORS, MAX_RECORD_BYTES, is_too_large
 
 Path = tuple[str, ...]
 """The position of an object in a record: () is the record, ("user", "emails") an item of the user's e-mails."""
@@ -27,12 +27,16 @@ Path = tuple[str, ...]
 MAX_UNDOCUMENTED_KEYS = 200
 """Undocumented keys that the struct of a list can have. A list with new keys in each record is read field by field."""
 
+MAX_ARRAY_ITEMS = 1_000
+"""Items of an array that has a column: a learner's e-mails are repeated in the rows of all of the learner's enrollments."""
+
+_FEW_ITEMS = msgspec.Meta(max_length=MAX_ARRAY_ITEMS)
 _NO_FIELD_NAME = re.compile(r'["\\\x00-\x1f]')
 """Characters that msgspec does not accept in the name of a field."""
 
 
 class RejectedRecordError(Exception):
-    """The record names no usable enrollment, user or course; `field` is None if it is not an object."""
+    """The record names no usable enrollment, user or course; `field` is None if it is too large or not an object."""
 
     def __init__(self, reason: str, field: str | None) -> None:
         super().__init__(reason)
@@ -73,8 +77,10 @@ class RecordReader:
         """Return one record.
 
         Raises:
-            RejectedRecordError: it names no usable enrollment, user or course.
+            RejectedRecordError: it is too large, or names no usable enrollment, user or course.
         """
+        if is_too_large(raw):
+            raise RejectedRecordError(f"the record is larger than {MAX_RECORD_BYTES // 2**20} MB", None)
         try:
             return self._read_strictly(raw)
         except DECODE_ERRORS:
@@ -143,7 +149,7 @@ def build_node(shape: Object, undocumented_keys: Mapping[Path, Iterable[str]], p
             kind = children[name].struct
         elif isinstance(member, Array):
             children[name] = build_node(member.items, undocumented_keys, (*path, name))
-            kind = list.__class_getitem__(children[name].struct)
+            kind = Annotated[list.__class_getitem__(children[name].struct), _FEW_ITEMS]
         else:
             kind = STRICT_TYPES[member]
         if member == "json":
@@ -259,10 +265,12 @@ def _read_members(raw: msgspec.Raw) -> dict[str, msgspec.Raw] | None:
 
 
 def _read_objects(raw: msgspec.Raw) -> list[dict[str, msgspec.Raw]] | None:
-    """Return the members of each item of a JSON array, None if it is not an array of objects."""
+    """Return the members of each item of a JSON array, None if it is not an array of at most `MAX_ARRAY_ITEMS` objects."""
     try:
         items = _ITEMS_DECODER.decode(raw)
     except DECODE_ERRORS:
+        return None
+    if len(items) > MAX_ARRAY_ITEMS:
         return None
     objects = [members for members in map(_read_members, items) if members is not None]
     return objects if len(objects) == len(items) else None

@@ -25,7 +25,7 @@ from lms_pipeline.transform.coerce import (
     read_value_or_none,
 )
 from lms_pipeline.transform.timestamps import SENTINELS_END
-from lms_pipeline.truto.response import read_field
+from lms_pipeline.truto.response import is_too_large, read_field
 
 RosterKey = Literal["users", "courses"]
 """The key of the list in a roster response: the users of a course, or the courses of a user."""
@@ -63,7 +63,7 @@ class RosterResponse(NamedTuple):
 
     entries: list[RosterEntry]
     unusable: int
-    """Entries without a usable id, which make no pair."""
+    """Entries without a usable id, which make no pair, and those that are too large."""
 
 
 class _Record(msgspec.Struct, frozen=True):
@@ -80,7 +80,8 @@ def read_roster_response(record: msgspec.Raw, key: RosterKey, owner_id: str) -> 
     items = read_field(members.get(key, msgspec.UNSET), list[msgspec.Raw], None)
     if items is None:
         return None
-    found = [(other_id, bytes(item)) for item in items if (other_id := read_object_id(item)) is not None]
+    usable = (item for item in items if not is_too_large(item))
+    found = [(other_id, bytes(item)) for item in usable if (other_id := read_object_id(item)) is not None]
     entries = [
         RosterEntry(other_id, owner_id, payload) if key == "users" else RosterEntry(owner_id, other_id, payload)
         for other_id, payload in found

@@ -40,6 +40,7 @@ from lms_pipeline.truto.response import (
     OtherFormatError,
     Page,
     SingleRecord,
+    check_item_count,
     read_page,
     read_raw_page,
     read_raw_pair,
@@ -311,11 +312,14 @@ def _receive_body(response: httpx.Response, request: Request) -> bytes:
     Raises:
         PermanentError: there is no content, and the request is not one of a list.
         TrutoError: the body can't be read.
+        TooManyItemsError: it holds too many records.
     """
     if request.body == "other":
-        return read_body(response, request)
+        return read_body(response)
     if response.status_code != NO_CONTENT:
-        return REMOVE_SECRETS[request.body](skip_byte_order_mark(read_body(response, request)))
+        body = skip_byte_order_mark(read_body(response))
+        check_item_count(body)
+        return REMOVE_SECRETS[request.body](body)
     if not request.is_list:
         todo = "look at the account in Truto"
         raise PermanentError("The response has no content", request=request.label, todo=todo, status=NO_CONTENT)

@@ -9,13 +9,17 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Sequence
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 
 from lms_pipeline.truto.response import BadBodyError, check_envelope, read_field, read_object
 
 T = TypeVar("T")
+
+MAX_TEXT_LENGTH = 1_000
+"""Characters of an account's id, tenant or status, and of the name and category of its integration."""
+Text = Annotated[str, msgspec.Meta(max_length=MAX_TEXT_LENGTH)]
 
 LMS_MODEL = "lms"
 """Name of the unified model of learning management systems, and of their category."""
@@ -62,20 +66,26 @@ class _Metadata(msgspec.Struct):
 
 
 def read_accounts(records: Sequence[msgspec.Raw]) -> Iterator[IntegratedAccount]:
-    """Yield the accounts of a page; one without a text as its id is skipped, and logged without its contents."""
+    """Yield the accounts of a page; one without a text as its id is skipped, and logged without its contents.
+
+    A text of over `MAX_TEXT_LENGTH` characters is read as one of another type.
+    """
     for record in records:
         account = read_object(record)
-        account_id = read_field(account.get("id"), str, None)
+        account_id = read_field(account.get("id"), Text, None)
         if account_id is None:
-            log.warning("An integrated account can't be read and is left out: its id is no text")
+            log.warning(
+                "An integrated account can't be read and is left out: its id is no text of up to %d characters",
+                MAX_TEXT_LENGTH,
+            )
             continue
         integration = read_object(account.get("integration"))
         yield IntegratedAccount(
             account_id,
-            read_field(account.get("tenant_id"), str, None),
-            read_field(account.get("status"), str, "active"),
+            read_field(account.get("tenant_id"), Text, None),
+            read_field(account.get("status"), Text, "active"),
             Integration(
-                read_field(integration.get("name"), str, ""), read_field(integration.get("category"), str, None)
+                read_field(integration.get("name"), Text, ""), read_field(integration.get("category"), Text, None)
             ),
         )
 

@@ -6,6 +6,7 @@ Belongs here: the envelope. Not here: the fields of a record (`transform/`), the
 from __future__ import annotations
 
 import re
+from codecs import getincrementaldecoder
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -27,6 +28,14 @@ MAX_CURSOR_LENGTH = 8_000
 MAX_COUNT_DIGITS = 18
 """Digits of a count that is sent as text; a longer one is not read."""
 
+MAX_RECORD_BYTES = 8 * 2**20
+"""Bytes of one record. SCORM allows a unit 64 KB of its own data, so a course of 100 units has 6.4 MB; a record has up to
+20 times its size in memory while it becomes a row."""
+MAX_PAGE_ITEMS = 500_000
+"""Records of one body, or members of one object of it: without decoding a record, a page of 64 MB with 30 million numbers for
+records takes 2 GB."""
+_SLICE_BYTES = 2**20
+"""Bytes of a body that are checked for UTF-8 at a time: one emoji makes the text of a body four times as large."""
 MAX_SEARCHED_BYTES = 1_000
 """Bytes of a body in which its format is looked for."""
 
@@ -37,6 +46,10 @@ _LONE_SURROGATE = re.compile(
     rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(\\u[dD][89a-fA-F][0-9a-fA-F]{2})|\\."
 )
 """Escapes in order of reading: a pair (kept), half a pair (group 1), any other escape (kept)."""
+_REPLACEMENT = rb"\ufffd"
+"""As long as the escape that it replaces."""
+_STRUCTURE = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[\[{]|[\]}]|,', re.DOTALL)
+"""Strings, which hide what is in them, brackets and commas."""
 _BYTE_ORDER_MARKS = re.compile(rb"(?:\xef\xbb\xbf)+")
 SECRET_KEYS = ("debug", "context")
 """Keys under which Truto may show how it signs in to the LMS; `secret_keys.py` removes them."""
@@ -66,6 +79,10 @@ class OtherFormatError(BadBodyError):
         super().__init__("is neither a JSON object nor a list")
 
 
+class TooManyItemsError(Exception):
+    """The body holds more records, or an object with more members, than is ever decoded."""
+
+
 @dataclass(frozen=True, slots=True)
 class Page:
     """The records of a page, each its JSON as received, and the cursor of the next page."""
@@ -88,8 +105,8 @@ class Page:
 
     @property
     def has_record(self) -> bool:
-        """Whether there is a record; a null in the list is none."""
-        return any(bytes(memoryview(record)[:5]) != b"null" for record in self.records)
+        """Whether there is a record that can be stored; a null in the list is none."""
+        return any(bytes(memoryview(one)[:5]) != b"null" and not is_too_large(one) for one in self.records)
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,6 +238,11 @@ def read_record(body: bytes, received_at: datetime) -> SingleRecord:
     return SingleRecord(msgspec.Raw(body.strip()), received_at)
 
 
+def is_too_large(record: msgspec.Raw) -> bool:
+    """Return whether a record is never decoded, because of its size."""
+    return memoryview(record).nbytes > MAX_RECORD_BYTES
+
+
 def check_envelope(members: dict[str, msgspec.Raw]) -> None:
     """Check that an envelope does not say of itself that the request failed; so may an object in place of its records.
 
@@ -250,9 +272,14 @@ def _require_records(envelope: _Envelope) -> Sequence[msgspec.Raw]:
 
 def _check_records(records: Sequence[msgspec.Raw]) -> None:
     """Check that the records are not errors, all of them; one among others is a record that can't be used."""
-    failure = find_object_failure(read_object(records[0])) if records else None
-    if failure is not None and all(find_object_failure(read_object(record)) for record in records[1:]):
+    failure = _find_failure(records[0]) if records else None
+    if failure is not None and all(_find_failure(record) for record in records[1:]):
         raise FailedBodyError(failure)
+
+
+def _find_failure(record: msgspec.Raw) -> Failure | None:
+    """Return the failure that a record reports. One that is too large is no error message."""
+    return None if is_too_large(record) else find_object_failure(read_object(record))
 
 
 def _raise_failure(failure: Failure | None) -> None:
@@ -309,10 +336,7 @@ def _is_possible_envelope(members: dict[str, msgspec.Raw]) -> bool:
 
 def _decode(body: bytes, decoder: msgspec.json.Decoder[T]) -> tuple[bytes, T, bool]:
     """Return the body, its value, and whether the body had to be repaired for it."""
-    try:
-        body.decode()
-    except UnicodeDecodeError:
-        raise BadBodyError("is not UTF-8") from None
+    check_utf8(body)
     try:
         return body, decoder.decode(body), False
     except msgspec.ValidationError:
@@ -327,6 +351,50 @@ def _decode(body: bytes, decoder: msgspec.json.Decoder[T]) -> tuple[bytes, T, bo
         raise BadBodyError("is not JSON, or was cut short") from None
 
 
+def check_utf8(body: bytes) -> None:
+    """Check that a body is UTF-8, without holding all of its text.
+
+    Raises:
+        BadBodyError: it isn't.
+    """
+    decoder = getincrementaldecoder("utf-8")()
+    try:
+        for start in range(0, len(body), _SLICE_BYTES):
+            decoder.decode(body[start : start + _SLICE_BYTES])
+        decoder.decode(b"", final=True)
+    except UnicodeDecodeError:
+        raise BadBodyError("is not UTF-8") from None
+
+
+def check_item_count(body: bytes) -> None:
+    """Check that neither the records of a body nor the members of its envelope are too many to be split.
+
+    Nothing is decoded. A body that is too small for so many, or has too few commas, is not searched.
+
+    Raises:
+        TooManyItemsError: they are too many.
+    """
+    if len(body) < 2 * MAX_PAGE_ITEMS or body.count(b",") < MAX_PAGE_ITEMS:
+        return
+    max_depth = 1 if body[:MAX_SEARCHED_BYTES].lstrip().startswith(b"[") else 2
+    depth = commas = 0
+    for match in _STRUCTURE.finditer(body):
+        match body[match.start()]:
+            case 0x5B | 0x7B:  # [ {
+                depth += 1
+            case 0x5D | 0x7D:  # ] }
+                depth -= 1
+            case 0x2C:  # ,
+                commas += depth <= max_depth
+                if commas >= MAX_PAGE_ITEMS:
+                    raise TooManyItemsError
+
+
 def replace_lone_surrogates(body: bytes) -> bytes:
     """Return the JSON with U+FFFD for each half emoji: legal JSON that msgspec refuses."""
-    return _LONE_SURROGATE.sub(lambda escape: rb"\ufffd" if escape[1] else escape[0], body)
+    repaired: bytearray | None = None
+    for escape in _LONE_SURROGATE.finditer(body):
+        if escape[1]:
+            repaired = bytearray(body) if repaired is None else repaired
+            repaired[escape.start() : escape.end()] = _REPLACEMENT
+    return body if repaired is None else bytes(repaired)

@@ -5,7 +5,6 @@ Belongs here: one request and its response. Not here: repeating a request (`retr
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
@@ -18,14 +17,28 @@ from lms_pipeline import __version__
 from lms_pipeline.settings import LOOPBACK
 from lms_pipeline.truto.content_encoding import decode_pieces, parse_encoding
 from lms_pipeline.truto.errors import PermanentError, TransientError, build_body_error, build_error, parse_http_date
+from lms_pipeline.truto.network import (
+    LimitedBackend,
+    RequestLimits,
+    RequestTooLongError,
+    TooManyBytesError,
+    limit_connections,
+)
 from lms_pipeline.truto.request import Request
-from lms_pipeline.truto.response import FailedBodyError, skip_byte_order_mark
+from lms_pipeline.truto.response import MAX_PAGE_ITEMS, FailedBodyError, TooManyItemsError, skip_byte_order_mark
 from lms_pipeline.truto.store import NotKeptError
 
 MAX_BODY_BYTES = 64 * 2**20
 """Bytes of one decoded body: a page of 500 enrollments with their raw is about 1 MB."""
-MAX_BODY_SECONDS = 300.0
-"""Seconds from the first to the last byte of one body."""
+MAX_ERROR_BYTES = 2**20
+"""Bytes of the decoded body of an error: of a larger one the status counts."""
+MAX_HEAD_BYTES = 2**20
+"""Bytes received before the body: the responses of a proxy, interim ones and headers. Those of one head take 100 KB at most,
+which is the limit of httpcore."""
+MAX_RECEIVED_BYTES = 2 * MAX_BODY_BYTES
+"""Bytes received for one request: a body in chunks of 500 bytes needs 2% more than it has, one in single bytes six times."""
+MAX_REQUEST_SECONDS = 300.0
+"""Seconds from the first attempt to connect to the last byte of the body."""
 MIN_SECRET_LENGTH = 4
 """Characters of the shortest value that is removed from messages: a shorter one reveals nothing."""
 
@@ -35,6 +48,14 @@ Gate = Callable[[Request], None]
 
 ServerTimeCheck = Callable[[datetime], None]
 """Called with the `Date` of each response: it may raise to stop the request."""
+
+
+class BodyTooLargeError(Exception):
+    """The decoded body is too large."""
+
+
+LIMIT_ERRORS = (BodyTooLargeError, RequestTooLongError, TooManyBytesError)
+"""What ends a request that would go on for too long or take too much memory."""
 
 
 class HttpTransport:
@@ -65,6 +86,8 @@ class HttpTransport:
             trust_env=transport is None and urlsplit(base_url).hostname not in LOOPBACK,
             follow_redirects=False,
         )
+        self._network = LimitedBackend()
+        limit_connections(self._http, self._network)
 
     def close(self) -> None:
         """Close the connections."""
@@ -80,18 +103,21 @@ class HttpTransport:
         """
         with self._counting:
             self.count += 1
-        extensions = {"label": request.label}
+        limits = RequestLimits(MAX_REQUEST_SECONDS, MAX_HEAD_BYTES)
+        extensions = {"label": request.label, "limits": limits}
         with (
             _convert_errors(request.label),
+            self._network.apply(limits),
             self._http.stream("GET", request.path, params=request.parameters, extensions=extensions) as response,
         ):
+            limits.max_bytes = MAX_RECEIVED_BYTES
             server_time = parse_http_date(response.headers.get("date", ""))
             if self._check_server_time is not None and server_time is not None:
                 self._check_server_time(server_time)
             if not response.is_success:
                 body = b""
-                with suppress(httpx.DecodingError):  # the status says enough
-                    body = skip_byte_order_mark(read_body(response, request))
+                with suppress(httpx.DecodingError, *LIMIT_ERRORS):  # the status says enough
+                    body = skip_byte_order_mark(read_body(response, MAX_ERROR_BYTES))
                 raise build_error(
                     response.status_code, response.headers, body, request.label, self._collect_secrets(request)
                 )
@@ -120,32 +146,34 @@ class ReplayTransport(httpx.BaseTransport):
         )
 
 
-def read_body(response: httpx.Response, request: Request) -> bytes:
+def read_body(response: httpx.Response, max_bytes: int | None = None) -> bytes:
     """Return the decoded body within its bounds: a small gzip can hold gigabytes, a gzip within a gzip far more.
 
+    `max_bytes` is `MAX_BODY_BYTES` by default.
+
     Raises:
-        PermanentError: the body is too large.
-        TransientError: the body takes too long.
+        BodyTooLargeError: the body is too large.
+        RequestTooLongError: the request takes too long.
+        TooManyBytesError: too many bytes were received for the body that they are.
     """
     encoding = parse_encoding(response.headers.get("content-encoding", ""))
+    limits: RequestLimits = response.request.extensions["limits"]
+    max_bytes = MAX_BODY_BYTES if max_bytes is None else max_bytes
     if encoding in {"gzip", "deflate"}:
-        pieces = decode_pieces(_limit(response.iter_raw(), request), encoding)
+        pieces = decode_pieces(_limit(response.iter_raw(), limits, max_bytes), encoding)
     else:
         pieces = response.iter_bytes()
-    return b"".join(_limit(pieces, request))
+    return b"".join(_limit(pieces, limits, max_bytes))
 
 
-def _limit(pieces: Iterable[bytes], request: Request) -> Iterator[bytes]:
+def _limit(pieces: Iterable[bytes], limits: RequestLimits, max_bytes: int) -> Iterator[bytes]:
     """Yield the pieces of a body, as they come or decoded, until they are too many or take too long."""
-    started, size = time.monotonic(), 0
+    size = 0
     for piece in pieces:
         size += len(piece)
-        if size > MAX_BODY_BYTES:
-            problem = f"The response is larger than {MAX_BODY_BYTES // 2**20} MB"
-            raise PermanentError(problem, request=request.label, todo="lower the page size")
-        if time.monotonic() - started > MAX_BODY_SECONDS:
-            problem = f"The response took over {MAX_BODY_SECONDS:.0f} s"
-            raise TransientError(problem, request=request.label, todo="try again later")
+        if size > max_bytes:
+            raise BodyTooLargeError
+        limits.check_time()
         yield piece
 
 
@@ -154,6 +182,18 @@ def _convert_errors(label: str) -> Iterator[None]:
     """Raise httpx's connection errors as ours: their messages hold no secrets, but are not for people."""
     try:
         yield
+    except BodyTooLargeError:
+        problem = f"The response is larger than {MAX_BODY_BYTES // 2**20} MB"
+        raise PermanentError(problem, request=label, todo="lower the page size") from None
+    except TooManyItemsError:
+        problem = f"The response has more than {MAX_PAGE_ITEMS:,} records"
+        raise PermanentError(problem, request=label, todo="lower the page size") from None
+    except RequestTooLongError:
+        problem = f"The response took over {MAX_REQUEST_SECONDS:.0f} s"
+        raise TransientError(problem, request=label, todo="try again later") from None
+    except TooManyBytesError:
+        problem = "The response has too many headers, interim responses or chunks"
+        raise TransientError(problem, request=label, todo="try again later") from None
     except httpx.TimeoutException:
         raise TransientError("No response in time", request=label, todo="try again later") from None
     except httpx.ConnectError:

@@ -139,7 +139,7 @@ def test_a_small_body_that_decodes_to_a_huge_one_is_stopped(monkeypatch):
 
 
 def test_a_body_that_drips_for_too_long_is_stopped(monkeypatch):
-    monkeypatch.setattr(transport, "MAX_BODY_SECONDS", 0.0)
+    monkeypatch.setattr(transport, "MAX_REQUEST_SECONDS", 0.0)
     assert "The response took over 0 s" in str(failure_of(ScriptedResponse(GOOD)))
 
 
