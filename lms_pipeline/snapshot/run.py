@@ -15,7 +15,7 @@ from pathlib import Path
 
 from lms_pipeline.days import Calendar
 from lms_pipeline.extract.budget import Budget
-from lms_pipeline.extract.checkpoint import Attempt, Checkpoint
+from lms_pipeline.extract.checkpoint import Checkpoint
 from lms_pipeline.extract.session import FetchSession, PairDemandedError
 from lms_pipeline.extract.strategies import ListNotOfferedError, NoRosterError
 from lms_pipeline.extract.strategy_selection import Choice, select_strategy
@@ -40,10 +40,10 @@ from lms_pipeline.snapshot.job import (
     LISTS,
     TABLES,
     Connect,
-    ReplayContext,
     SnapshotContext,
     SnapshotJob,
     SnapshotResult,
+    find_published_attempt,
 )
 from lms_pipeline.snapshot.lists import Lists, fetch_list_table
 from lms_pipeline.snapshot.present import OpenDay, OpenDayStore, check_present, is_kept
@@ -197,7 +197,7 @@ def _replay(job: SnapshotJob, data: DataDir, scratch: Path, report_plan: Callabl
     if not data.checkpoint_path(job.partition).exists():
         raise NotKeptError(f"No responses of {job.partition} are stored: its snapshot stays as it is.")
     with Checkpoint(data.checkpoint_path(job.partition)) as checkpoint:
-        attempt, replay_context = _find_published_attempt(data, job, checkpoint)
+        attempt, replay_context = find_published_attempt(data, job, checkpoint)
         if attempt.fingerprint != job.fingerprint:
             raise NotKeptError(
                 f"The options of {job.account_id} in LMS_ACCOUNTS_FILE differ from those with which {job.day} was "
@@ -346,13 +346,3 @@ def _publish(
 def _is_drop_allowed(context: SnapshotContext) -> bool:
     """Return whether far fewer rows may be published: a replay publishes what was published before."""
     return context.job.allow_drop or context.session.client.is_replay
-
-
-def _find_published_attempt(data: DataDir, job: SnapshotJob, checkpoint: Checkpoint) -> tuple[Attempt, ReplayContext]:
-    """Return the attempt whose snapshot is published, even if its process died before it marked it as finished."""
-    run_id = find_run_id(data.file(UNIFIED_ENROLLMENTS, job.partition))
-    for attempt in checkpoint.attempts():
-        context = ReplayContext.from_json(attempt.replay_context)
-        if context is not None and (attempt.is_finished or context.run_id == run_id):
-            return attempt, context
-    raise NotKeptError(f"The pull of {job.partition} did not finish: pull it again.")

@@ -1,9 +1,7 @@
 """Accounts that send without an end: each ends at a bound of its own, and the others find room."""
 
 import hashlib
-import os
 import shutil
-import subprocess
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
@@ -228,22 +226,6 @@ class TestDisk:
             pull_other(tmp_path)
         assert pull_other(tmp_path)
         assert not path.exists()
-
-
-@pytest.fixture
-def small_disk(tmp_path):
-    """A real disk of 12 MB."""
-    if os.geteuid() != 0 or shutil.which("mount") is None:
-        pytest.skip("only root may mount a small disk")
-    root = tmp_path / "disk"
-    root.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=12m", "tmpfs", root], check=False, capture_output=True
-    )
-    if mounted.returncode:
-        pytest.skip(f"a small disk can't be mounted here: {mounted.stderr.decode().strip()}")
-    yield root
-    subprocess.run(["umount", root], check=True)
 
 
 class TestFullDisk:
