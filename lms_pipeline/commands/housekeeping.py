@@ -45,7 +45,8 @@ def housekeeping(*, dry_run: bool, wrong: tuple[str, str] | None) -> None:
     expired = [] if dry_run else find_expired(data, load_policy(settings))
     removed = remove(data, expired, lambda warning: echo(warning, err=True))
     with ExitStack() as ended:
-        ended.callback(lambda: dry_run or echo(f"Removed {format_totals(removed)}."))
+        if not dry_run:
+            ended.callback(lambda: echo(f"Removed {format_totals(removed)}."))
         instance = ended.enter_context(open_instance(settings))
         known = {item.path for item in expired}
         others = [item for item in find_all_expired(settings, instance) if item.path not in known]

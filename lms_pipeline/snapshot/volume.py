@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from lms_pipeline.errors import LmsPipelineError
-from lms_pipeline.extract.checkpoint import Attempt
+from lms_pipeline.extract.checkpoint import Attempt, CheckpointError
 from lms_pipeline.extract.volume import VolumeSpentError
 from lms_pipeline.lake.disk import LakeError, is_disk_full
 from lms_pipeline.lake.paths import DataDir
@@ -93,12 +93,8 @@ def stop_at_bounds(data: DataDir, job: SnapshotJob, attempt: Attempt, watch: Spa
 
 
 def _stop(data: DataDir, job: SnapshotJob, attempt: Attempt, error: LmsPipelineError, needed_bytes: int = 0) -> None:
-    """Remove the responses of the attempt, and store why it stopped."""
-    partition, count = job.partition, attempt.count_responses()
-    attempt.discard()
-    log.warning(
-        "The %d responses of %s are removed, since a pull that continues with them would stop again.", count, partition
-    )
+    """Remove the responses of the attempt, and store why it stopped; what fails on a full disk is logged."""
+    partition = job.partition
     stopped = StoppedPull(
         account_id=partition.account_id,
         day=partition.day,
@@ -108,9 +104,16 @@ def _stop(data: DataDir, job: SnapshotJob, attempt: Attempt, error: LmsPipelineE
         bounds=_get_bounds(job),
     )
     try:
+        count = attempt.count_responses()
+        attempt.discard()
+        log.warning(
+            "The %d responses of %s are removed, since a pull that continues with them would stop again.",
+            count,
+            partition,
+        )
         save_stopped(data, stopped)
-    except LakeError as unsaved:
-        log.warning("%s", unsaved)
+    except (CheckpointError, LakeError) as failed:
+        log.warning("%s", failed)
 
 
 def _get_bounds(job: SnapshotJob) -> tuple[float, int]:

@@ -19,6 +19,7 @@ from lms_pipeline.lake.space import SpaceShortError
 from lms_pipeline.lake.stopped import read_stopped
 from lms_pipeline.snapshot import volume
 from lms_pipeline.snapshot.volume import StoppedPullError
+from lms_pipeline.tables.pulled import UNIFIED_ENROLLMENTS
 from lms_pipeline.truto import list_bounds
 from lms_pipeline.truto.list_bounds import EndlessListError, RepeatedPageError
 from lms_pipeline_tests.support.scripted_api import page, refusal
@@ -72,7 +73,7 @@ def pull_other(root) -> bool:
     with serve(respond_without_end()) as server:
         runner = SnapshotRunner(root, server.url)
         runner.run(account_id="fine")
-    return runner.data.file(space.PULLED_TABLES[-1], Partition("fine", DAY)).exists()
+    return runner.data.file(UNIFIED_ENROLLMENTS, Partition("fine", DAY)).exists()
 
 
 @pytest.fixture(autouse=True)
@@ -208,7 +209,7 @@ class TestDisk:
         endless = respond_without_end()
 
         def fill_later(request):
-            self.others = 8.6 * MB if next(pages) >= 5 else 0
+            self.others = 8_600_000 if next(pages) >= 5 else 0
             return endless(request)
 
         sentence, requests = stop(tmp_path, SpaceShortError, script=fill_later)
