@@ -7,6 +7,7 @@ Belongs here: the removal of responses with which a pull can't succeed. Not here
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -54,10 +55,16 @@ def watch_space(data: DataDir, job: SnapshotJob, checkpoint: Path, scratch: Path
     responses = [checkpoint, checkpoint.with_name(f"{checkpoint.name}-wal")]
 
     def measure_own() -> int:
-        return sum(_measure_unlinked(path) for path in (*responses, *unpublished, *scratch.rglob("*")))
+        return sum(_measure_unlinked(path) for path in (*responses, *unpublished, *_walk(scratch)))
 
     expected = SPACE_FACTOR * measure_latest(data, job.partition)
     return SpaceWatch(data.root, f"The pull of {job.partition}", measure_own, expected)
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    """Yield the files under a folder, which a query may remove meanwhile."""
+    for inside, _, names in os.walk(folder):
+        yield from (Path(inside, name) for name in names)
 
 
 def _measure_unlinked(path: Path) -> int:

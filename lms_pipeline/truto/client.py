@@ -156,7 +156,7 @@ class TrutoClient:
         if query.response_format not in PAGE_READERS:
             raise QueryError(f"The format {query.response_format} has no pages: use `fetch`.")
         read = PAGE_READERS[query.response_format]
-        bounds = ListBounds(max_records, query.limit or 0)
+        bounds = ListBounds(max_records, query.limit or 0, is_unified=query.response_format == "unified")
         return self._follow_pages(lambda cursor: build_list_request(resource, query, cursor, round_), read, bounds)
 
     def fetch_record(self, resource: Resource, record_id: str, query: ObjectQuery) -> SingleRecord | None:

@@ -12,15 +12,15 @@ from hashlib import blake2b
 import msgspec
 
 from lms_pipeline.truto.errors import PermanentError, TransientError
-from lms_pipeline.truto.response import Page
+from lms_pipeline.truto.response import DECODE_ERRORS, Page
 
 MAX_PAGES = 100_000
 """Pages of one list: 50 million records at 500 a page."""
 MAX_EMPTY_PAGES = 1_000
 """Empty pages in a row. One empty page with a cursor is not the end, but so many are an error."""
 MAX_REPEATED_PAGES = 20
-"""Pages in a row whose records all came before in the same list, byte for byte. A list that shifts while it is read
-repeats some records, or a whole short page; twenty pages in a row are a circle whose cursors are new."""
+"""Pages in a row that came before in the same list, with the same records in the same order. A list that shifts while it
+is read repeats some records, or a whole short page; twenty pages in a row are a circle whose cursors are new."""
 MAX_RECORDS = 20_000_000
 """Records of one list by default: four times the enrollments of an account of five million."""
 MAX_ACCOUNTS = 100_000
@@ -29,6 +29,24 @@ MAX_ANNOUNCED_FACTOR = 10
 """A list that grows while it is read may bring more than it announced, but not ten times as much."""
 MIN_UNANNOUNCED_RECORDS = 100_000
 """Records from which on the announced length counts: a short list costs less than a wrong refusal."""
+
+
+class _Ids(msgspec.Struct):
+    id: msgspec.Raw
+    user: msgspec.Raw = msgspec.Raw(b"null")
+    course: msgspec.Raw = msgspec.Raw(b"null")
+
+
+_IDS = msgspec.json.Decoder(_Ids)
+
+
+def _read_ids(record: msgspec.Raw) -> tuple[msgspec.Raw, ...]:
+    """Return what identifies a record of Truto: its id, learner and course; the whole record if it has no id."""
+    try:
+        ids = _IDS.decode(record)
+    except DECODE_ERRORS:
+        return (record,)
+    return (record,) if bytes(ids.id) == b"null" else (ids.id, ids.user, ids.course)
 
 
 class EndlessListError(PermanentError):
@@ -45,11 +63,13 @@ class ListBounds:
     Args:
         max_records: of the list.
         page_size: the requested records of a page: only a larger `result_count` is the length of the whole list.
+        is_unified: whether records have Truto's `id`, `user` and `course`, which then identify them: the rest may change.
     """
 
-    def __init__(self, max_records: int = MAX_RECORDS, page_size: int = 0) -> None:
+    def __init__(self, max_records: int = MAX_RECORDS, page_size: int = 0, *, is_unified: bool = True) -> None:
         self._max_records = max_records
         self._page_size = page_size
+        self._is_unified = is_unified
         self._cursors: set[int] = set()
         self._contents: set[bytes] = set()
         self._pages = self._received = self._announced = self._empty = self._repeated = 0
@@ -69,7 +89,7 @@ class ListBounds:
             self._empty += 1
             return
         self._empty = 0
-        content = _digest(page.records)
+        content = self._digest(page.records)
         self._repeated = self._repeated + 1 if content in self._contents else 0
         self._contents.add(content)
 
@@ -97,6 +117,15 @@ class ListBounds:
             raise RepeatedPageError("Truto repeats a page", request=label, todo="try again later")
         self._cursors.add(hash(cursor))
 
+    def _digest(self, records: Sequence[msgspec.Raw]) -> bytes:
+        """Return a digest of what identifies the records of a page."""
+        digest = blake2b(digest_size=16)
+        for record in records:
+            for part in _read_ids(record) if self._is_unified else (record,):
+                digest.update(memoryview(part))
+                digest.update(b"\n")
+        return digest.digest()
+
     @property
     def _is_far_longer_than_announced(self) -> bool:
         is_of_list = self._announced > self._page_size
@@ -106,11 +135,3 @@ class ListBounds:
 
 def _build_error(after: str, label: str, todo: str = "report it to Truto") -> EndlessListError:
     return EndlessListError(f"The list has no end after {after}", request=label, todo=todo)
-
-
-def _digest(records: Sequence[msgspec.Raw]) -> bytes:
-    digest = blake2b(digest_size=16)
-    for record in records:
-        digest.update(memoryview(record))
-        digest.update(b"\n")
-    return digest.digest()

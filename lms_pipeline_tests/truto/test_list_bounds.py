@@ -76,6 +76,33 @@ class TestRepeatedPages:
             requests,
         )
 
+    def test_with_the_same_ids_are_an_error_whatever_else_changes(self):
+        def make_page(number):
+            return page({"id": "e1", "user": {"id": "u1"}, "updated_at": number}, cursor=str(number))
+
+        assert read_endless(make_page)[1] == 4
+
+    @pytest.mark.parametrize(
+        "records",
+        [
+            [
+                {"id": "c1", "user": {"id": f"u{number}"}, "course": {"id": "c1"}} for number in range(9)
+            ],  # the id of a course
+            [{"id": "u1", "user": {"id": "u1"}, "course": {"id": f"c{number}"}} for number in range(9)],  # of a learner
+            [{"user": {"id": "u1"}, "status": f"s{number}"} for number in range(9)],
+            [{"id": None, "status": f"s{number}"} for number in range(9)],
+            [[number] for number in range(9)],
+        ],
+        ids=["the id of a course", "the id of a learner", "no id", "a null id", "no object"],
+    )
+    def test_that_only_look_alike_are_read_to_the_end(self, records):
+        assert read([[record] for record in records]) == 9
+
+    def test_of_raw_records_are_compared_whole(self):
+        query = ListQuery("acme", response_format="raw")
+        assert read([[{"id": "u1", "course": f"c{number}", "x": number}] for number in range(9)], query) == 9
+        assert read_endless(lambda n: page({"id": "u1"}, cursor=str(n)), query)[1] == 4
+
     def test_do_not_count_if_another_one_comes_in_between(self):
         assert read([["a"], ["a"], ["a"], ["b"], ["a"], ["a"], ["c"]]) == 7
 
