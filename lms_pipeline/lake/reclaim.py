@@ -17,7 +17,7 @@ from lms_pipeline.lake.lock import SCRATCH, LockedError, partition_lock
 from lms_pipeline.lake.paths import DATA_FILE, DataDir, Partition, parse_folder
 from lms_pipeline.lake.publishing import remove_leftovers
 from lms_pipeline.lake.space import check_free_space, measure_free_space
-from lms_pipeline.lake.waiting import read_waiting
+from lms_pipeline.lake.waiting import read_waiting, utc_now
 from lms_pipeline.tables.pulled import PULLED_TABLES
 
 MIN_RECLAIMED_BYTES = 1_000_000
@@ -75,8 +75,13 @@ def _find_failed(data: DataDir, own: Partition) -> Iterator[tuple[int, Partition
     names = {Path(*folder.parts[-2:]).with_name(folder.name.partition(".")[0]) for folder in folders}
     for partition in filter(None, map(parse_folder, names)):
         size = sum(map(measure_size, _list_failed_files(data, partition)))
-        if partition != own and size >= MIN_RECLAIMED_BYTES and read_waiting(data, partition) is None:
+        if partition != own and size >= MIN_RECLAIMED_BYTES and not _is_waiting(data, partition):
             yield size, partition
+
+
+def _is_waiting(data: DataDir, partition: Partition) -> bool:
+    waiting = read_waiting(data, partition)
+    return waiting is not None and waiting.is_expected(utc_now())
 
 
 def _list_failed_files(data: DataDir, partition: Partition) -> list[Path]:

@@ -40,13 +40,13 @@ class _Ids(msgspec.Struct):
 _IDS = msgspec.json.Decoder(_Ids)
 
 
-def _read_ids(record: msgspec.Raw) -> tuple[msgspec.Raw, ...]:
-    """Return what identifies a record of Truto: its id, learner and course; the whole record if it has no id."""
+def _read_ids(record: msgspec.Raw) -> _Ids | None:
+    """Return what identifies a record, None if it has no id."""
     try:
         ids = _IDS.decode(record)
     except DECODE_ERRORS:
-        return (record,)
-    return (record,) if bytes(ids.id) == b"null" else (ids.id, ids.user, ids.course)
+        return None
+    return None if bytes(memoryview(ids.id)) == b"null" else ids
 
 
 class EndlessListError(PermanentError):
@@ -63,7 +63,8 @@ class ListBounds:
     Args:
         max_records: of the list.
         page_size: the requested records of a page: only a larger `result_count` is the length of the whole list.
-        is_unified: whether records have Truto's `id`, `user` and `course`, which then identify them: the rest may change.
+        is_unified: whether `id`, `user` and `course` identify a record, whatever else changes. A provider's own record with
+            an id is compared whole.
     """
 
     def __init__(self, max_records: int = MAX_RECORDS, page_size: int = 0, *, is_unified: bool = True) -> None:
@@ -91,7 +92,8 @@ class ListBounds:
         self._empty = 0
         content = self._digest(page.records)
         self._repeated = self._repeated + 1 if content in self._contents else 0
-        self._contents.add(content)
+        if content is not None:
+            self._contents.add(content)
 
     def check_next(self, cursor: str, label: str) -> None:
         """Check that the list may go on to the page of a cursor; `label` names the request of the page before it.
@@ -117,11 +119,14 @@ class ListBounds:
             raise RepeatedPageError("Truto repeats a page", request=label, todo="try again later")
         self._cursors.add(hash(cursor))
 
-    def _digest(self, records: Sequence[msgspec.Raw]) -> bytes:
-        """Return a digest of what identifies the records of a page."""
+    def _digest(self, records: Sequence[msgspec.Raw]) -> bytes | None:
+        """Return a digest of what identifies the records of a page; None if one has no id: such records may be alike."""
         digest = blake2b(digest_size=16)
         for record in records:
-            for part in _read_ids(record) if self._is_unified else (record,):
+            ids = _read_ids(record)
+            if ids is None:
+                return None
+            for part in (ids.id, ids.user, ids.course) if self._is_unified else (record,):
                 digest.update(memoryview(part))
                 digest.update(b"\n")
         return digest.digest()

@@ -93,20 +93,30 @@ def test_responses_of_a_running_pull_stay(data, responses):
     assert responses.exists()
 
 
-def test_responses_of_a_pull_that_waits_for_its_lms_stay(data, responses):
-    now = datetime.now(UTC)
+def wait(data, since):
+    """Store that the pull of `FLOOD` waits for an hour."""
     waiting = WaitingPull(
         account_id="flood",
         day=SECOND,
         run_id="run-9",
-        since=now,
-        at=now + timedelta(hours=1),
+        since=since,
+        at=since + timedelta(hours=1),
         subject="The LMS",
         spent_seconds=1,
         responses=1,
     )
     data.pull_folder(FLOOD).mkdir(parents=True)
     save_waiting(data, waiting)
+
+
+def test_responses_of_a_pull_that_no_run_has_continued_in_time_are_removed(data, responses):
+    wait(data, datetime.now(UTC) - timedelta(hours=2))
+    make_space(data, OWN)
+    assert not responses.exists()
+
+
+def test_responses_of_a_pull_that_waits_for_its_lms_stay(data, responses):
+    wait(data, datetime.now(UTC))
     with pytest.raises(LakeError, match="not enough free space"):
         make_space(data, OWN)
     assert responses.exists()
