@@ -27,45 +27,39 @@ log = logging.getLogger(__name__)
 
 
 def make_space(data: DataDir, partition: Partition) -> None:
-    """Check that a pull has the free space that it needs, and remove what failed pulls of other partitions left for it.
+    """Check that a pull has the free space that it needs, and remove what failed pulls left if that is enough for it.
 
-    The oldest day goes first, then the largest. What a published snapshot, a running pull or one that waits for its LMS
-    holds stays.
+    The oldest day goes first, then the largest, and the partition's own responses last. What a published snapshot, a
+    running pull or one that waits for its LMS holds stays. The caller holds the partition's lock.
 
     Raises:
         LakeError: the disk has too little free space, or can't be read.
     """
     found = measure_free_space(data, partition)
     if found.free < found.needed:
-        for size, other in sorted(_find_failed(data, partition), key=lambda one: (one[1].day, -one[0])):
-            with suppress(LockedError, LakeError):  # a run has just begun, or the files are not ours
-                _remove_failed(data, other)
-                log.warning(
-                    "Removed %s of responses and rows of %s, whose pull did not end: %s needs the space. A next pull of it "
-                    "begins from its first request.",
-                    format_bytes(size),
-                    other,
-                    partition,
-                )
-            if measure_free_space(data, partition).free >= found.needed:
-                break
-        _remove_own_responses(data, partition)
+        failed = sorted(_find_failed(data, partition), key=lambda one: (one[1].day, -one[0]))
+        own = sum(map(measure_size, _list_responses(data, partition)))
+        if found.free + own + sum(size for size, _ in failed) >= found.needed:
+            _remove_until_enough(data, partition, [*failed, (own, partition)], found.needed)
     check_free_space(data, partition)
 
 
-def _remove_own_responses(data: DataDir, partition: Partition) -> None:
-    """Remove the responses of the partition itself, if with their space it can begin again. The caller holds its lock."""
-    found = measure_free_space(data, partition)
-    paths = _list_responses(data, partition)
-    size = sum(map(measure_size, paths))
-    if not size or not found.free < found.needed <= found.free + size:
-        return
-    for path in paths:
-        with convert_disk_errors(path):
-            path.unlink(missing_ok=True)
-    log.warning(
-        "Removed %s of responses of %s: the disk has no space to continue with them.", format_bytes(size), partition
-    )
+def _remove_until_enough(data: DataDir, own: Partition, failed: list[tuple[int, Partition]], needed: int) -> None:
+    for size, partition in failed:
+        if measure_free_space(data, own).free >= needed:
+            return
+        with suppress(LockedError, LakeError):  # a run has just begun, or the files are not ours
+            if partition == own:
+                _remove_responses(data, partition)
+            else:
+                _remove_failed(data, partition)
+            log.warning(
+                "Removed %s of responses and rows of %s, whose pull did not end: %s needs the space. The next pull of it "
+                "begins from its first request.",
+                format_bytes(size),
+                partition,
+                own,
+            )
 
 
 def _find_failed(data: DataDir, own: Partition) -> Iterator[tuple[int, Partition]]:
@@ -109,6 +103,11 @@ def _remove_failed(data: DataDir, partition: Partition) -> None:
     with partition_lock(data, partition):  # which also removes the staged rows
         restore_interrupted(data, PULLED_TABLES, partition)
         remove_leftovers(data, PULLED_TABLES, partition)
-        for path in _list_responses(data, partition):
-            with convert_disk_errors(path):
-                path.unlink(missing_ok=True)
+        _remove_responses(data, partition)
+
+
+def _remove_responses(data: DataDir, partition: Partition) -> None:
+    """Remove the files of `_list_responses`. The caller holds the partition's lock."""
+    for path in _list_responses(data, partition):
+        with convert_disk_errors(path):
+            path.unlink(missing_ok=True)

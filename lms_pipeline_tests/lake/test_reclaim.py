@@ -54,7 +54,7 @@ def test_responses_staged_rows_and_unpublished_files_of_a_failed_pull_are_remove
     [message] = caplog.messages
     assert message == (
         "Removed 204.0 MB of responses and rows of flood on 2026-03-02, whose pull did not end: acme on 2026-03-02 needs the "
-        "space. A next pull of it begins from its first request."
+        "space. The next pull of it begins from its first request."
     )
 
 
@@ -70,6 +70,15 @@ def test_no_more_is_removed_than_is_needed_the_oldest_day_first_then_the_largest
     old = leave(data.checkpoint_path(Partition("old", FIRST)), 10 * MB)
     make_space(data, OWN)
     assert [path.exists() for path in (old, large, small)] == [False, False, True]
+
+
+def test_nothing_is_removed_if_all_of_it_is_not_enough(data):
+    publish(data, "kept", SECOND, enrollment("u1"))
+    leave(data.checkpoint_path(Partition("kept", SECOND)), 150 * MB)
+    path = leave(data.checkpoint_path(FLOOD), 40 * MB)
+    with pytest.raises(LakeError, match="not enough free space"):
+        make_space(data, OWN)
+    assert path.exists()
 
 
 def test_responses_of_a_published_snapshot_stay_and_the_pull_is_refused(data, responses):
