@@ -54,7 +54,7 @@ def list_accounts() -> None:
         )
     print_table(table)
     for stopped in find_stopped(DataDir(settings.data_dir)):
-        click.echo(f"The pull of {stopped.partition} stopped at {format_time(stopped.at, zone)}: {stopped.reason}")
+        click.echo(f"{stopped.partition} stopped at {format_time(stopped.at, zone)}: {stopped.reason}")
 
 
 def _format_strategy(option: str, chosen: str) -> str:
