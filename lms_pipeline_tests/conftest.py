@@ -1,6 +1,8 @@
-"""Fixtures of several folders: Dagster's home after its first use, and a folder for temporary files."""
+"""Fixtures of several folders: Dagster's home after its first use, a folder for temporary files, and a small disk."""
 
+import os
 import shutil
+import subprocess
 import tempfile
 
 import pytest
@@ -30,3 +32,19 @@ def make_home(tmp_path_factory):
             opened.get_runs(limit=1)
             opened.get_dynamic_partitions("account")
     return lambda folder: shutil.copytree(home, folder, dirs_exist_ok=True)
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A real disk of 12 MB, which a test can fill."""
+    if os.geteuid() != 0 or shutil.which("mount") is None:
+        pytest.skip("only root may mount a small disk")
+    root = tmp_path / "disk"
+    root.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=12m", "tmpfs", root], check=False, capture_output=True
+    )
+    if mounted.returncode:
+        pytest.skip(f"a small disk can't be mounted here: {mounted.stderr.decode().strip()}")
+    yield root
+    subprocess.run(["umount", root], check=True)

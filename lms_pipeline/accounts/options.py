@@ -15,6 +15,7 @@ from lms_pipeline.errors import SettingsError
 from lms_pipeline.lake.paths import check_account_id
 from lms_pipeline.settings import Settings
 from lms_pipeline.tables.pulled import Identity
+from lms_pipeline.truto.list_bounds import MAX_RECORDS
 from lms_pipeline.truto.query import QueryError, encode_parameters
 
 Strategy = Literal["auto", "sweep", "roster", "learner", "pairs"]
@@ -48,6 +49,14 @@ class AccountOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     """Maximum calls for one snapshot."""
     max_hours: Annotated[float, msgspec.Meta(gt=0, le=24)] = 6
     """Maximum hours for one snapshot. Until then it waits for the calls of the next hour."""
+    max_gigabytes: Annotated[float, msgspec.Meta(gt=0)] = 50
+    """Maximum gigabytes of the responses of one snapshot, unpacked.
+
+    Five million enrollments with their raw records are 10 GB, 20 GB with `raw_format`, and twice that if the list shifts
+    and is read again.
+    """
+    max_records: Annotated[int, msgspec.Meta(ge=1)] = MAX_RECORDS
+    """Maximum records of one list."""
     when_spent: Literal["publish", "fail"] = "publish"
     """What to do with enrollments when no call is left: publish them from the roster response, or fail the snapshot."""
     rotation_days: Annotated[int, msgspec.Meta(ge=0, le=365)] = 7

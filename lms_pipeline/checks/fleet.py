@@ -16,6 +16,7 @@ from lms_pipeline.accounts.registry import ACTIVE, GONE, INACTIVE, RegisteredAcc
 from lms_pipeline.accounts.sync import Refusal, read_refusal
 from lms_pipeline.checks.base import MAX_EXAMPLE_ROWS, Check, Finding, sum_column
 from lms_pipeline.lake.paths import DataDir, Partition
+from lms_pipeline.lake.stopped import StoppedPull, find_stopped
 from lms_pipeline.lake.waiting import WaitingPull, find_waiting, format_time, utc_now
 from lms_pipeline.settings import Settings
 from lms_pipeline.tables.pulled import UNIFIED_ENROLLMENTS
@@ -83,6 +84,8 @@ class Fleet:
     """The latest day that is closed: its snapshot should exist, since it can't be pulled any more."""
     waiting: Sequence[WaitingPull] = ()
     """The pulls that continue once their LMS allows calls again."""
+    stopped: Sequence[StoppedPull] = ()
+    """The pulls that stopped at a bound of their responses or for lack of space."""
     refusal: Refusal | None = None
     """Why the latest list of accounts was refused."""
     left_out: Sequence[str] = ()
@@ -117,6 +120,7 @@ def load_fleet(data: DataDir, settings: Settings, failed: AbstractSet[Partition]
         start_date=settings.start_date,
         closed=settings.calendar.find_latest_closed(settings.now()),
         waiting=[pull for pull in find_waiting(data) if pull.is_expected(utc_now())],
+        stopped=find_stopped(data),
         refusal=read_refusal(data),
         left_out=read_left_out(data),
     )
@@ -133,8 +137,8 @@ def accounts_are_fresh(fleet: Fleet) -> Finding:
     have = choose_form(len(stale), "has", "have")
     message = f"{len(stale)} of {format_count(len(active), 'active account')} {have} no snapshot of {fleet.closed}"
     what_to_do = ": see their last runs" if stale else ""
-    waiting = _describe_waiting(fleet.waiting)
-    return Finding(not stale, f"{message}{what_to_do}.{waiting}", figures, rows[:MAX_EXAMPLE_ROWS])
+    others = f"{_describe_waiting(fleet.waiting)}{_describe_stopped(fleet.stopped)}"
+    return Finding(not stale, f"{message}{what_to_do}.{others}", figures, rows[:MAX_EXAMPLE_ROWS])
 
 
 def _describe_waiting(waiting: Sequence[WaitingPull]) -> str:
@@ -144,6 +148,16 @@ def _describe_waiting(waiting: Sequence[WaitingPull]) -> str:
     if len(waiting) == 1:
         return f" 1 pull waits for its LMS until {last}."
     return f" {len(waiting)} pulls wait for their LMS, the last one until {last}."
+
+
+def _describe_stopped(stopped: Sequence[StoppedPull]) -> str:
+    if not stopped:
+        return ""
+    latest = max(stopped, key=lambda pull: pull.at)
+    return (
+        f" {len(stopped)} pulls stopped at a bound or for lack of space, the last one of {latest.partition}: {latest.reason} "
+        "`lms-pipeline accounts list` names all of them."
+    )
 
 
 def accounts_are_connected(fleet: Fleet) -> Finding:

@@ -15,6 +15,7 @@ from lms_pipeline.checks.fleet import count_partition_keys
 from lms_pipeline.commands.common import load_settings, warn_of_unregistered_options
 from lms_pipeline.commands.terminal import build_cell, print_table
 from lms_pipeline.lake.paths import DataDir
+from lms_pipeline.lake.stopped import find_stopped
 from lms_pipeline.lake.waiting import find_waiting, format_time, utc_now
 from lms_pipeline.wording import choose_form, format_count
 
@@ -26,7 +27,10 @@ def accounts() -> None:
 
 @accounts.command("list")
 def list_accounts() -> None:
-    """Print all accounts of the registry, and when a pull continues whose LMS allows no call before."""
+    """Print all accounts of the registry, when a pull continues whose LMS allows no call before, and which pulls stopped.
+
+    A pull stops at a bound of its responses or for lack of space.
+    """
     settings = load_settings()
     registered = Registry.open(settings).read_accounts()
     warn_of_unregistered_options(settings)
@@ -51,6 +55,8 @@ def list_accounts() -> None:
             *([until] if waiting else []),
         )
     print_table(table)
+    for stopped in find_stopped(DataDir(settings.data_dir)):
+        click.echo(f"{stopped.partition} stopped at {format_time(stopped.at, zone)}: {stopped.reason}")
 
 
 def _format_strategy(option: str, chosen: str) -> str:

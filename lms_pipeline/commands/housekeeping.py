@@ -6,6 +6,7 @@ Belongs here: arguments and output. Not here: what expires when, and its removal
 from __future__ import annotations
 
 import sys
+from contextlib import ExitStack
 
 import click
 
@@ -36,22 +37,31 @@ def housekeeping(*, dry_run: bool, wrong: tuple[str, str] | None) -> None:
     from lms_pipeline.defs.event_log_sync import find_missing_events, report_events
     from lms_pipeline.defs.instance import open_instance
     from lms_pipeline.defs.jobs import find_all_expired
-    from lms_pipeline.housekeeping.cleanup import remove
+    from lms_pipeline.housekeeping.cleanup import find_expired, load_policy, remove
     from lms_pipeline.housekeeping.policy import format_totals
 
     settings = load_settings()
     data = DataDir(settings.data_dir)
-    with open_instance(settings) as instance:
-        expired, missing = find_all_expired(settings, instance), find_missing_events(instance, data)
+    # before Dagster's log is opened, which a full disk prevents
+    expired = [] if dry_run else find_expired(data, load_policy(settings))
+    removed = remove(data, expired, lambda warning: echo(warning, err=True))
+    with ExitStack() as ended:
+        if not dry_run:
+            ended.callback(lambda: echo(f"Removed {format_totals(removed)}."))
+        instance = ended.enter_context(open_instance(settings))
+        known = {item.path for item in expired}
+        others = [item for item in find_all_expired(settings, instance) if item.path not in known]
+        missing = find_missing_events(instance, data)
         if dry_run:
-            for item in expired:
+            for item in others:
                 echo(str(item))
-            echo(f"Would remove {format_totals(expired)}.")
+            echo(f"Would remove {format_totals(others)}.")
             echo(f"Would report {format_count(len(missing), 'published file')} to Dagster.")
             return
-        removed = remove(data, expired, lambda warning: echo(warning, err=True))
-        echo(f"Removed {format_totals(removed)}.")
-        echo(f"Reported {format_count(report_events(instance, data, missing), 'published file')} to Dagster.")
+        expired += others
+        removed += remove(data, others, lambda warning: echo(warning, err=True))
+        reported = report_events(instance, data, missing)
+    echo(f"Reported {format_count(reported, 'published file')} to Dagster.")
     if len(removed) < len(expired):
         sys.exit(1)
 

@@ -85,6 +85,18 @@ class Checkpoint:
             found = file.execute("SELECT id FROM attempts ORDER BY id DESC").fetchall()
         return [Attempt(self, int(number)) for (number,) in found]
 
+    def shrink(self) -> None:
+        """Give the space of deleted responses back to the disk."""
+        with self.reading() as file:
+            file.execute("VACUUM")
+            file.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def remove(self) -> None:
+        """Close the file and remove it."""
+        self.__exit__()
+        for path in self._path.parent.glob(f"{self._path.name}*"):
+            path.unlink(missing_ok=True)
+
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
         """Make the block one transaction."""
@@ -195,6 +207,30 @@ class Attempt:
         with self.checkpoint.reading() as file:
             (count,) = file.execute("SELECT count(*) FROM answers WHERE attempt = ?", (self.number,)).fetchone()
             return int(count)
+
+    def measure_responses(self) -> int:
+        """Return the bytes of the stored responses, unpacked."""
+        with self.checkpoint.reading() as file:
+            (size,) = file.execute(
+                "SELECT coalesce(sum(size), 0) FROM answers WHERE attempt = ?", (self.number,)
+            ).fetchone()
+            return int(size)
+
+    def discard(self) -> None:
+        """Remove all responses, and give their space back to the disk; the count of requests stays.
+
+        If the disk is too full for that, the whole file is removed, unless it can replay a published snapshot.
+
+        Raises:
+            CheckpointError: the disk is too full, and the file stays.
+        """
+        try:
+            self.forget("")
+            self.checkpoint.shrink()
+        except CheckpointError:
+            if any(attempt.is_finished for attempt in self.checkpoint.attempts()):
+                raise
+            self.checkpoint.remove()
 
     def forget(self, prefix: str) -> None:
         """Drop the responses whose keys begin with a prefix, as those of a list that must restart."""

@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from lms_pipeline.extract.strategies import PairBatch
+from lms_pipeline.lake.disk import convert_disk_errors
 from lms_pipeline.lake.engine import duckdb_session, load_sql
 from lms_pipeline.transform.rosters import RosterEntry
 from lms_pipeline.transform.timestamps import SENTINELS_END
@@ -176,7 +177,7 @@ def build_plan(
 
 def _write_pairs(found: Iterable[PairBatch], path: Path) -> None:
     position = 0
-    with pq.ParquetWriter(path, _FOUND, compression="lz4") as writer:
+    with convert_disk_errors(path), pq.ParquetWriter(path, _FOUND, compression="lz4") as writer:
         for batch in found:
             count = len(batch.entries)
             if not count:

@@ -14,8 +14,9 @@ from threading import Lock
 
 from lms_pipeline.accounts.options import AccountOptions
 from lms_pipeline.extract.session import RAW_REFUSAL_KEY, BrokenListError, FetchSession, build_sweep_query
-from lms_pipeline.truto.client import RepeatedPageError, TrutoClient
+from lms_pipeline.truto.client import TrutoClient
 from lms_pipeline.truto.errors import PermanentError, TrutoError, UnreadableFormatError
+from lms_pipeline.truto.list_bounds import RepeatedPageError
 from lms_pipeline.truto.query import ListQuery
 from lms_pipeline.truto.response import Page
 from lms_pipeline.truto.store import NotKeptError, StoredResponse
@@ -109,7 +110,8 @@ class RawFormat:
                 yield from self._stored.fetch_pages("course-enrollments", self._query)
         elif self._is_restarted:
             try:
-                yield from self._session.client.fetch_pages("course-enrollments", self._query)
+                client, max_records = self._session.client, self._session.max_records
+                yield from client.fetch_pages("course-enrollments", self._query, max_records=max_records)
             except (PermanentError, RepeatedPageError) as error:
                 self._refuse(error)
         else:

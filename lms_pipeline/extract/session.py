@@ -13,8 +13,9 @@ from datetime import datetime, timedelta
 from lms_pipeline.accounts.options import AccountOptions
 from lms_pipeline.errors import LmsPipelineError
 from lms_pipeline.extract.checkpoint import Attempt
-from lms_pipeline.truto.client import RepeatedPageError, TrutoClient
+from lms_pipeline.truto.client import TrutoClient
 from lms_pipeline.truto.errors import ExpiredCursorError, PermanentError
+from lms_pipeline.truto.list_bounds import MAX_RECORDS, RepeatedPageError
 from lms_pipeline.truto.query import ListQuery, Resource
 from lms_pipeline.truto.request import format_list_scope
 from lms_pipeline.truto.response import Page
@@ -42,6 +43,8 @@ class FetchSession:
     attempt: Attempt
     started_lists: set[str] = field(default_factory=set)
     """Scopes of the lists whose first page was read; a restart does not remove them."""
+    max_records: int = MAX_RECORDS
+    """Records of one list, see `AccountOptions.max_records`."""
 
     def save_replay_context(self, text: str) -> None:
         """Store beside the responses what a replay of them needs."""
@@ -60,11 +63,11 @@ class FetchSession:
 
         Raises:
             BrokenListError: a cursor has expired or leads back. The stored pages of the round are dropped.
-            TrutoError: no usable response.
+            TrutoError: no usable response; `EndlessListError` if the list goes on beyond its bounds.
         """
         scope = format_list_scope(resource, round_, query.response_format)
         try:
-            for page in self.client.fetch_pages(resource, query, round_):
+            for page in self.client.fetch_pages(resource, query, round_, self.max_records):
                 self.started_lists.add(scope)
                 yield page
         except (ExpiredCursorError, RepeatedPageError) as error:

@@ -1,6 +1,7 @@
-"""The disk: its errors in one sentence, files that are replaced as a whole, free space, sizes for people.
+"""The disk: its errors in one sentence, files that are replaced as a whole, sizes for people.
 
-Belongs here: what every writer needs. What is written, and where, is `files.py` and `paths.py`.
+Belongs here: what every writer needs. What is written, and where, is `files.py` and `paths.py`; how much a pull may
+write is `space.py`.
 """
 
 from __future__ import annotations
@@ -8,21 +9,13 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
 from lms_pipeline.errors import LmsPipelineError
-from lms_pipeline.lake.paths import DataDir, Partition
-from lms_pipeline.tables.pulled import PULLED_TABLES
-
-MIN_FREE_BYTES = 200_000_000
-"""Free space that every pull needs, also the first one of an account, about which nothing is known."""
-SPACE_FACTOR = 3
-"""Free space that a pull needs, in sizes of the account's latest snapshot: it also holds staged rows and plans. The
-highest need seen was 1.6 to 2.0 sizes in sweeps of 800 to 33,000 enrollments, and 3.0 sizes by pairs."""
 
 _NO_SPACE = {
     errno.ENOSPC: "the disk is full",
@@ -108,50 +101,37 @@ def sync(path: Path) -> None:
         os.close(descriptor)
 
 
-@dataclass(frozen=True, slots=True)
-class FreeSpace:
-    """Bytes on the disk of the data directory."""
-
-    free: int
-    needed: int
-    """By a pull."""
-
-
-def check_free_space(data: DataDir, partition: Partition) -> None:
-    """Refuse a pull that would fill the disk.
-
-    Raises:
-        LakeError: the disk has too little free space, or can't be read.
-    """
-    found = measure_free_space(data, partition)
-    if found.free < found.needed:
-        raise LakeError(
-            f"There is not enough free space to pull {partition}: the disk of {data.root} has {format_bytes(found.free)} "
-            f"free, and the pull needs about {format_bytes(found.needed)}; free some space and run it again, no request "
-            "was sent."
-        )
-
-
-def measure_free_space(data: DataDir, partition: Partition) -> FreeSpace:
-    """Return what is free, and what a pull of an account and day needs by the size of the account's latest snapshot.
+def measure_free(folder: Path) -> int:
+    """Return the free bytes of the disk of a folder, which need not exist yet.
 
     Raises:
         LakeError: the disk can't be read.
     """
-    with convert_disk_errors(data.root):
-        existing = next(folder for folder in (data.root, *data.root.parents) if folder.exists())
-        free = shutil.disk_usage(existing).free
-    # a rerun leaves as much as the snapshot that it replaces: the day itself counts too
-    latest = data.find_latest_snapshot(partition.account_id, before=partition.day + timedelta(days=1))
-    size = 0
-    if latest is not None:
-        tables = (data.file(table, latest) for table in PULLED_TABLES)
-        size = sum(
-            path.stat().st_size
-            for path in (*tables, data.checkpoint_path(latest), data.fingerprints_path(latest))
-            if path.exists()
-        )
-    return FreeSpace(free, max(MIN_FREE_BYTES, SPACE_FACTOR * size))
+    with convert_disk_errors(folder):
+        existing = next(one for one in (folder, *folder.parents) if one.exists())
+        return shutil.disk_usage(existing).free
+
+
+def is_disk_full(error: BaseException) -> bool:
+    """Return whether a full disk or a used-up quota is behind an error, whatever it was raised as."""
+    return any(_is_no_space(one) for one in _follow_causes(error))
+
+
+def _follow_causes(error: BaseException) -> Iterator[BaseException]:
+    """Yield an error and those that it was raised from, each once: two errors may name each other."""
+    seen: set[int] = set()
+    cause: BaseException | None = error
+    while cause is not None and id(cause) not in seen:
+        seen.add(id(cause))
+        yield cause
+        cause = cause.__cause__ or cause.__context__
+
+
+def _is_no_space(error: BaseException) -> bool:
+    if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return True
+    is_reported = "No space left on device" in str(error)  # errors of DuckDB and Arrow may have no number
+    return is_reported or getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
 
 
 def format_bytes(size: float) -> str:

@@ -11,7 +11,7 @@ from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
-from lms_pipeline.lake.disk import LakeError
+from lms_pipeline.lake.disk import LakeError, is_disk_full, measure_free
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 MEMORY_LIMIT = "512MB"
 """Memory of a query before it spills to disk, whatever the size of an account."""
+MAX_SPILL_SHARE = 0.5
+"""The share of the free space of a disk that a query may spill to; DuckDB's own default is all of it."""
 MAX_THREADS = 2
 """Threads of a query on any machine: each holds a row group, which may be one record of 64 MB."""
 
@@ -37,7 +39,7 @@ def duckdb_session(spill_to: Path | None = None, threads: int | None = None) -> 
         threads: of DuckDB; by default as many as the machine has cores, and `MAX_THREADS` at most.
 
     Raises:
-        LakeError: a query in the block needs more memory than `MEMORY_LIMIT`, and can't spill.
+        LakeError: a query in the block needs more memory than `MEMORY_LIMIT`, and can't spill; or the disk is full.
     """
     import duckdb
 
@@ -49,6 +51,9 @@ def duckdb_session(spill_to: Path | None = None, threads: int | None = None) -> 
         on_error.callback(database.close)
         database.execute("SET memory_limit = $limit", {"limit": MEMORY_LIMIT})
         database.execute("SET temp_directory = $folder", {"folder": str(spill_to or "")})
+        if spill_to is not None:
+            size = int(MAX_SPILL_SHARE * measure_free(spill_to))
+            database.execute("SET max_temp_directory_size = $size", {"size": f"{size}B"})
         database.execute("SET threads = $threads", {"threads": threads or min(os.cpu_count() or 1, MAX_THREADS)})
         database.execute("ATTACH ':memory:' AS scratch")
         with database.cursor() as connection:
@@ -67,13 +72,17 @@ def convert_memory_errors(spill_to: Path | None) -> Iterator[None]:
     """Raise DuckDB's errors of too little memory as one sentence; `spill_to` is where its queries spill.
 
     Raises:
-        LakeError: a query needs more memory than it may use.
+        LakeError: a query needs more memory than it may use, or the disk is full.
     """
     import duckdb
 
     try:
         yield
     except (duckdb.Error, OSError, ValueError) as error:  # a reader of Arrow batches raises pyarrow's errors
+        if is_disk_full(error):
+            raise LakeError(
+                f"A query can't spill to {spill_to or 'a disk'}: the disk is full; free some space and run it again."
+            ) from error
         if "Out of Memory Error" not in str(error):
             raise
         raise LakeError(

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from lms_pipeline.lake.digest import Digest
 from lms_pipeline.lake.disk import LakeError, convert_disk_errors, sync
 from lms_pipeline.lake.slices import iter_slices
+from lms_pipeline.lake.space import CheckSpace, allow_any_size
 from lms_pipeline.tables.schema import SCHEMA_VERSION, Table, arrow_schema
 
 ROWS_PER_GROUP = 32_768
@@ -37,7 +38,12 @@ class RowGroupWriter:
     """
 
     def __init__(
-        self, path: Path, schema: pa.Schema, compression: str, on_write: Callable[[pa.Table], None] | None = None
+        self,
+        path: Path,
+        schema: pa.Schema,
+        compression: str,
+        on_write: Callable[[pa.Table], None] | None = None,
+        check_space: CheckSpace = allow_any_size,
     ) -> None:
         """Create the file and the folders above it; `on_write` gets the rows that are about to be written.
 
@@ -49,6 +55,7 @@ class RowGroupWriter:
         self.rows = 0
         """Rows so far, with those in the buffer."""
         self._on_write = on_write
+        self._check_space = check_space
         self._buffer: list[pa.RecordBatch] = []
         self._buffered_rows = self._buffered_bytes = 0
         with convert_disk_errors(path):
@@ -73,7 +80,7 @@ class RowGroupWriter:
         """Add the rows of a batch, and write the row groups that are full.
 
         Raises:
-            LakeError: the file can't be written.
+            LakeError: the file can't be written, or `check_space` refuses it.
         """
         if not batch.num_rows:
             return
@@ -118,6 +125,7 @@ class RowGroupWriter:
         self._buffered_bytes = sum(batch.nbytes for batch in self._buffer)
         if not count or self._writer is None:
             return
+        self._check_space(rows.nbytes)
         if self._on_write is not None:
             self._on_write(rows)
         with convert_disk_errors(self.path):
@@ -127,7 +135,7 @@ class RowGroupWriter:
 class TableFile(RowGroupWriter):
     """A file of a table being written, with a digest over its rows."""
 
-    def __init__(self, table: Table, path: Path) -> None:
+    def __init__(self, table: Table, path: Path, check_space: CheckSpace = allow_any_size) -> None:
         """Create the file.
 
         Raises:
@@ -135,7 +143,7 @@ class TableFile(RowGroupWriter):
         """
         self.table = table
         self._digest = Digest()
-        super().__init__(path, arrow_schema(table), "zstd", self._digest.update)
+        super().__init__(path, arrow_schema(table), "zstd", self._digest.update, check_space)
 
     def write(self, batch: pa.RecordBatch) -> None:
         """Add the rows of a batch, whose schema must be the table's.

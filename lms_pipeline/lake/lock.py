@@ -16,6 +16,9 @@ from lms_pipeline.errors import LmsPipelineError
 from lms_pipeline.lake.disk import convert_disk_errors
 from lms_pipeline.lake.paths import DataDir, Partition
 
+SCRATCH = "waiting"
+"""The name of the scratch folder in a pull's folder."""
+
 
 class LockedError(LmsPipelineError):
     """Another run pulls the same account and day."""
@@ -41,7 +44,7 @@ def partition_lock(data: DataDir, partition: Partition) -> Iterator[Path]:
             raise LockedError(
                 f"{partition} is being pulled by another run: wait for it, or stop it, and try again."
             ) from None
-    scratch = folder / "waiting"
+    scratch = folder / SCRATCH
     try:
         shutil.rmtree(scratch, ignore_errors=True)
         yield scratch

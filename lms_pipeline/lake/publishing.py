@@ -21,6 +21,7 @@ from lms_pipeline.lake.disk import LakeError, convert_disk_errors, replace_file
 from lms_pipeline.lake.engine import duckdb_session
 from lms_pipeline.lake.files import TableFile, count_rows
 from lms_pipeline.lake.paths import DATA_FILE, DataDir, Partition
+from lms_pipeline.lake.space import CheckSpace, allow_any_size
 from lms_pipeline.tables.pulled import UNIFIED_ENROLLMENTS
 from lms_pipeline.tables.schema import Table, arrow_schema
 from lms_pipeline.wording import choose_form, format_count
@@ -58,7 +59,11 @@ class Publication:
     Use it as a context manager: files that are not published when the block ends are removed.
     """
 
-    def __init__(self, data: DataDir, partition: Partition, run_id: str) -> None:
+    def __init__(
+        self, data: DataDir, partition: Partition, run_id: str, check_space: CheckSpace = allow_any_size
+    ) -> None:
+        self.check_space = check_space
+        """Is called before rows are written."""
         self.partition = partition
         self.run_id = run_id
         self._data = data
@@ -79,7 +84,7 @@ class Publication:
         """
         path = self._data.unpublished_file(table, self.partition, self.run_id)
         self._written.append(path)
-        return TableFile(table, path)
+        return TableFile(table, path, self.check_space)
 
     def publish(self, files: Sequence[tuple[TableFile, Sequence[str]]]) -> list[Published]:
         """Audit each file with its key, then rename the files in this order; the last one is the commit mark.

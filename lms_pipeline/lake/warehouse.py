@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from filelock import FileLock
 
 from lms_pipeline.lake.commit_mark import restore_interrupted
-from lms_pipeline.lake.disk import LakeError, atomic_write, convert_disk_errors
+from lms_pipeline.lake.disk import LakeError, atomic_write, convert_disk_errors, is_disk_full
 from lms_pipeline.lake.files import convert_read_errors
 from lms_pipeline.lake.lock import LockedError, partition_lock
 from lms_pipeline.lake.paths import DATA_FILE, DataDir, Partition, parse_folder
@@ -104,11 +104,12 @@ def build_warehouse(data: DataDir) -> WarehouseBuild:
                 _restore_interrupted(data)
                 built = _write_readable_database(build, data)
             except LakeError:
-                build.unlink(missing_ok=True)
+                _remove_build(build)
                 raise
             except duckdb.Error as error:
-                build.unlink(missing_ok=True)
-                reason = str(error).splitlines()[0]
+                _remove_build(build)
+                full = f"the disk of {folder} is full; free some space and run it again."
+                reason = full if is_disk_full(error) else str(error).splitlines()[0]
                 raise LakeError(f"The warehouse can't be built, and the old one stays: {reason}") from error
             _swap_link(data.warehouse, build)
             _remove_old_builds(folder, build)
@@ -223,6 +224,12 @@ def _swap_link(link: Path, target: Path) -> None:
     new.symlink_to(target.relative_to(link.parent))
     new.replace(link)
     link.with_name(f"{link.name}.wal").unlink(missing_ok=True)
+
+
+def _remove_build(build: Path) -> None:
+    """Remove a build that failed, with its write-ahead log."""
+    for path in (build, build.with_name(f"{build.name}.wal")):
+        path.unlink(missing_ok=True)
 
 
 def _remove_old_builds(folder: Path, current: Path) -> None:

@@ -14,14 +14,17 @@ from pathlib import Path
 
 from lms_pipeline.days import Calendar
 from lms_pipeline.extract.budget import Budget
-from lms_pipeline.extract.checkpoint import Checkpoint
+from lms_pipeline.extract.checkpoint import Attempt, Checkpoint
 from lms_pipeline.extract.plan import Kind
 from lms_pipeline.extract.session import FetchSession, fetch_list
 from lms_pipeline.extract.strategies import read_pairs
 from lms_pipeline.extract.strategy_selection import Choice, select_strategy
+from lms_pipeline.extract.volume import BoundedStore
+from lms_pipeline.lake.disk import measure_size
 from lms_pipeline.lake.files import count_rows
 from lms_pipeline.lake.paths import DataDir
 from lms_pipeline.lake.scratch import scratch_folder
+from lms_pipeline.lake.space import SpaceWatch
 from lms_pipeline.snapshot.job import Connect, SnapshotJob
 from lms_pipeline.snapshot.present import check_later_snapshot, is_kept
 from lms_pipeline.snapshot.previous import link_previous
@@ -89,9 +92,14 @@ def estimate_snapshot(
         attempt = checkpoint.begin(job.fingerprint, now())
         with (
             closing(Budget(job.account_id, limits, attempt, data.hourly_calls_path(job.account_id))) as budget,
-            connect(budget, attempt) as client,
+            connect(budget, _bound_store(attempt, job, folder)) as client,
         ):
-            return estimate_calls(FetchSession(client, attempt), data, job)
+            return estimate_calls(FetchSession(client, attempt, max_records=job.options.max_records), data, job)
+
+
+def _bound_store(attempt: Attempt, job: SnapshotJob, folder: Path) -> BoundedStore:
+    watch = SpaceWatch(folder, f"The estimate of {job.partition}", lambda: measure_size(folder))
+    return BoundedStore(attempt, job.account_id, job.options.max_gigabytes, watch)
 
 
 def estimate_calls(session: FetchSession, data: DataDir, job: SnapshotJob) -> str:

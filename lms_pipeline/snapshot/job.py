@@ -19,19 +19,21 @@ import msgspec
 from lms_pipeline.accounts.options import AccountOptions, load_options, resolve_identity
 from lms_pipeline.accounts.registry import Registry
 from lms_pipeline.extract.budget import Limits
+from lms_pipeline.extract.checkpoint import Attempt, Checkpoint
 from lms_pipeline.extract.session import FetchSession
 from lms_pipeline.extract.strategies import StrategyName
 from lms_pipeline.extract.strategy_selection import Choice
+from lms_pipeline.lake.commit_mark import find_run_id
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.lake.publishing import Publication, Published
 from lms_pipeline.settings import Settings
-from lms_pipeline.tables.pulled import PULLED_TABLES, Identity
+from lms_pipeline.tables.pulled import PULLED_TABLES, UNIFIED_ENROLLMENTS, Identity
 from lms_pipeline.transform.dedupe import NO_DUPLICATES, Duplicates
 from lms_pipeline.transform.enrollments import RawSource
 from lms_pipeline.transform.users_courses import ListName
 from lms_pipeline.truto.client import TrutoClient
 from lms_pipeline.truto.query import Resource
-from lms_pipeline.truto.store import ResponseStore
+from lms_pipeline.truto.store import NotKeptError, ResponseStore
 from lms_pipeline.truto.transport import Gate
 
 LISTS: dict[ListName, Resource] = {"learners": "users", "courses": "courses"}
@@ -301,6 +303,20 @@ class ReplayContext(msgspec.Struct, frozen=True, kw_only=True):
             return None if text is None else msgspec.json.decode(text, type=cls)
         except msgspec.DecodeError:
             return None
+
+
+def find_published_attempt(data: DataDir, job: SnapshotJob, checkpoint: Checkpoint) -> tuple[Attempt, ReplayContext]:
+    """Return the attempt whose snapshot is published, even if its process died before it marked it as finished.
+
+    Raises:
+        NotKeptError: there is none.
+    """
+    run_id = find_run_id(data.file(UNIFIED_ENROLLMENTS, job.partition))
+    for attempt in checkpoint.attempts():
+        context = ReplayContext.from_json(attempt.replay_context)
+        if context is not None and (attempt.is_finished or context.run_id == run_id):
+            return attempt, context
+    raise NotKeptError(f"The pull of {job.partition} did not finish: pull it again.")
 
 
 def record_outcome(data: DataDir, job: SnapshotJob, result: SnapshotResult) -> None:

@@ -107,7 +107,7 @@ def fetch_list_table(name: ListName, context: SnapshotContext, files: ExitStack)
     job, table, flattener = context.job, TABLES[name], ListFlattener(name)
     with ExitStack() as opened:
         fetched = FetchedList(opened.enter_context(context.publication.open(table)), reading=flattener.counts)
-        staged = opened.enter_context(StagedRows(table, table.key, context.scratch))
+        staged = opened.enter_context(StagedRows(table, table.key, context.scratch, context.publication.check_space))
         for page in fetch_list(context.session, job.account_id, LISTS[name], job.options):
             batch = flattener.flatten(page.records, page.received_at)
             staged.add(batch)

@@ -15,12 +15,12 @@ from pathlib import Path
 
 from lms_pipeline.days import Calendar
 from lms_pipeline.extract.budget import Budget
-from lms_pipeline.extract.checkpoint import Attempt, Checkpoint
+from lms_pipeline.extract.checkpoint import Checkpoint
 from lms_pipeline.extract.session import FetchSession, PairDemandedError
 from lms_pipeline.extract.strategies import ListNotOfferedError, NoRosterError
 from lms_pipeline.extract.strategy_selection import Choice, select_strategy
+from lms_pipeline.extract.volume import BoundedStore
 from lms_pipeline.lake.commit_mark import find_run_id, restore_interrupted
-from lms_pipeline.lake.disk import check_free_space
 from lms_pipeline.lake.lock import partition_lock
 from lms_pipeline.lake.paths import DataDir
 from lms_pipeline.lake.publishing import (
@@ -33,20 +33,22 @@ from lms_pipeline.lake.publishing import (
     refuse_short_list,
     remove_leftovers,
 )
+from lms_pipeline.lake.reclaim import make_space
 from lms_pipeline.lake.waiting import WaitingPull, save_waiting, take_waiting, utc_now
 from lms_pipeline.snapshot.fetch import FetchedEnrollments, fetch_enrollments
 from lms_pipeline.snapshot.job import (
     LISTS,
     TABLES,
     Connect,
-    ReplayContext,
     SnapshotContext,
     SnapshotJob,
     SnapshotResult,
+    find_published_attempt,
 )
 from lms_pipeline.snapshot.lists import Lists, fetch_list_table
 from lms_pipeline.snapshot.present import OpenDay, OpenDayStore, check_present, is_kept
 from lms_pipeline.snapshot.previous import write_fingerprints
+from lms_pipeline.snapshot.volume import check_stopped, stop_at_bounds, watch_space
 from lms_pipeline.tables.pulled import COURSES, LEARNERS, PULLED_TABLES, UNIFIED_ENROLLMENTS
 from lms_pipeline.truto.client import TrutoClient
 from lms_pipeline.truto.store import NotKeptError
@@ -73,9 +75,11 @@ def take_snapshot(
     Raises:
         DayNotOpenError: the day is not open, or closes before the pull ends, and has no snapshot.
         WrongPresentError: the clock or the time zone contradicts what was recorded before.
+        StoppedPullError: it stopped at a bound a short time ago.
         LakeError: the disk has too little free space, or a file is unusable.
         LockedError: another run pulls the same account and day.
         BudgetSpentError: the calls that the snapshot may cost are used up.
+        VolumeSpentError: the responses are larger than the snapshot may receive.
         ContinuesLaterError: no call is allowed for more than a minute; the pull continues with the next run.
         WaitTooLongError: no call is allowed before the day closes.
         RowDropError: too many enrollments of the previous snapshot, or records that a list announced, are missing.
@@ -92,8 +96,9 @@ def take_snapshot(
             waited = take_waiting(data, job.partition)  # it ends here, also if the day is closed
             calendar.check_open(job.day, now())
             check_present(data, job.partition, calendar, now())
+            check_stopped(data, job)
             remove_leftovers(data, PULLED_TABLES, job.partition)
-            check_free_space(data, job.partition)
+            make_space(data, job.partition)
             open_day = OpenDay(job.partition, calendar, now)
             result = _pull(
                 job,
@@ -127,12 +132,15 @@ def _pull(
     with Checkpoint(path) as checkpoint:
         attempt = checkpoint.begin(job.fingerprint, now(), trust_rejected=job.allow_drop)
         hourly = data.hourly_calls_path(job.account_id)
+        watch = watch_space(data, job, path, scratch)
+        store = BoundedStore(attempt, job.account_id, job.options.max_gigabytes, watch)
         with (
+            stop_at_bounds(data, job, attempt, watch),
             closing(Budget(job.account_id, job.limits, attempt, hourly, spent_seconds=spent)) as budget,
-            connect(open_day.guard_requests(budget), OpenDayStore(attempt, open_day)) as client,
-            Publication(data, job.partition, job.run_id) as publication,
+            connect(open_day.guard_requests(budget), OpenDayStore(store, open_day)) as client,
+            Publication(data, job.partition, job.run_id, watch) as publication,
         ):
-            session = FetchSession(client, attempt)
+            session = FetchSession(client, attempt, max_records=job.options.max_records)
             if waited is None or utc_now() - waited.at > resume_within:
                 session.forget_stale_lists(now(), resume_within)
             context = SnapshotContext(job, data, session, publication, scratch, now(), report_plan)
@@ -189,7 +197,7 @@ def _replay(job: SnapshotJob, data: DataDir, scratch: Path, report_plan: Callabl
     if not data.checkpoint_path(job.partition).exists():
         raise NotKeptError(f"No responses of {job.partition} are stored: its snapshot stays as it is.")
     with Checkpoint(data.checkpoint_path(job.partition)) as checkpoint:
-        attempt, replay_context = _find_published_attempt(data, job, checkpoint)
+        attempt, replay_context = find_published_attempt(data, job, checkpoint)
         if attempt.fingerprint != job.fingerprint:
             raise NotKeptError(
                 f"The options of {job.account_id} in LMS_ACCOUNTS_FILE differ from those with which {job.day} was "
@@ -338,13 +346,3 @@ def _publish(
 def _is_drop_allowed(context: SnapshotContext) -> bool:
     """Return whether far fewer rows may be published: a replay publishes what was published before."""
     return context.job.allow_drop or context.session.client.is_replay
-
-
-def _find_published_attempt(data: DataDir, job: SnapshotJob, checkpoint: Checkpoint) -> tuple[Attempt, ReplayContext]:
-    """Return the attempt whose snapshot is published, even if its process died before it marked it as finished."""
-    run_id = find_run_id(data.file(UNIFIED_ENROLLMENTS, job.partition))
-    for attempt in checkpoint.attempts():
-        context = ReplayContext.from_json(attempt.replay_context)
-        if context is not None and (attempt.is_finished or context.run_id == run_id):
-            return attempt, context
-    raise NotKeptError(f"The pull of {job.partition} did not finish: pull it again.")

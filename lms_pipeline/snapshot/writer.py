@@ -60,7 +60,7 @@ class EnrollmentWriter:
             files.enter_context(publication.open(table))
             for table in (RAW_ENROLLMENTS, REJECTED_ENROLLMENTS, UNIFIED_ENROLLMENTS)
         )
-        self._staged = files.enter_context(StagedRows(UNIFIED_ENROLLMENTS, self.key, scratch))
+        self._staged = files.enter_context(StagedRows(UNIFIED_ENROLLMENTS, self.key, scratch, publication.check_space))
         self.staged_path = self._staged.path
         """The file of the staged rows; readable after `deduplicate`."""
 
@@ -95,7 +95,8 @@ class EnrollmentWriter:
         if self._roles is not None:
             self._roles.discard()
         self.raw = files.enter_context(self._publication.open(RAW_ENROLLMENTS))
-        self._roles = files.enter_context(RowGroupWriter(self._scratch / "roles.parquet", ROLES, "lz4"))
+        path, check_space = self._scratch / "roles.parquet", self._publication.check_space
+        self._roles = files.enter_context(RowGroupWriter(path, ROLES, "lz4", check_space=check_space))
 
     def add_raw_page(self, page: Page) -> None:
         """Write the records of a page of the raw list, which `begin_raw_list` began."""

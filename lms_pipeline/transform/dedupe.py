@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 from lms_pipeline.lake.engine import duckdb_session, load_sql
 from lms_pipeline.lake.files import RowGroupWriter, TableFile
+from lms_pipeline.lake.space import CheckSpace, allow_any_size
 from lms_pipeline.tables.pulled import KEYS
 from lms_pipeline.tables.schema import Table, arrow_schema
 
@@ -55,8 +56,10 @@ class StagedRows:
     pyarrow 26.0.1 crashed the process in every second demo.
     """
 
-    def __init__(self, table: Table, key: Sequence[str], folder: Path) -> None:
-        """Create the file in `folder`.
+    def __init__(
+        self, table: Table, key: Sequence[str], folder: Path, check_space: CheckSpace = allow_any_size
+    ) -> None:
+        """Create the file in `folder`; `check_space` is called before rows are written.
 
         Raises:
             LakeError: it can't be written.
@@ -68,7 +71,7 @@ class StagedRows:
         self._may_share_keys = set(KEYS["pair"]) <= set(columns.names) - set(key)
         self._key_type = pa.struct([(name, columns.field(name).type) for name in self._key])
         schema = columns.append(pa.field(_POSITION, pa.int64())).append(pa.field(_KEY, self._key_type))
-        self._writer = RowGroupWriter(self.path, schema, "lz4")
+        self._writer = RowGroupWriter(self.path, schema, "lz4", check_space=check_space)
 
     def __enter__(self) -> Self:
         return self

@@ -24,6 +24,7 @@ from lms_pipeline.truto.errors import (
     is_missing_record,
     is_not_enrolled,
 )
+from lms_pipeline.truto.list_bounds import MAX_ACCOUNTS, MAX_RECORDS, ListBounds, RepeatedPageError
 from lms_pipeline.truto.models import Capabilities, IntegratedAccount, read_accounts, read_capabilities
 from lms_pipeline.truto.query import ListQuery, ObjectQuery, QueryError, Resource, ResponseFormat
 from lms_pipeline.truto.request import (
@@ -69,14 +70,6 @@ PAGE_READERS: dict[ResponseFormat, Callable[[bytes, datetime], Page]] = {"unifie
 """The formats that have pages and records, and how a page is read."""
 PAIR_READERS = {**PAGE_READERS, "raw": read_raw_pair}
 """How the response about one pair is read."""
-MAX_PAGES = 100_000
-"""Pages of one list: 50 million records at 500 a page."""
-MAX_EMPTY_PAGES = 1_000
-"""Empty pages in a row. One empty page with a cursor is not the end, but so many are an error."""
-
-
-class RepeatedPageError(TransientError):
-    """A cursor leads back to a page that was fetched before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +140,9 @@ class TrutoClient:
                 return Response(httpx.Headers(), read(stored.body, stored.received_at))
         return self._send(request, read)
 
-    def fetch_pages(self, resource: Resource, query: ListQuery, round_: int = 1) -> Iterator[Page]:
+    def fetch_pages(
+        self, resource: Resource, query: ListQuery, round_: int = 1, max_records: int = MAX_RECORDS
+    ) -> Iterator[Page]:
         """Yield the pages of an account's list, until one names no next page; an empty page is not the end.
 
         With a store, each `round_` reads the list from its start.
@@ -155,13 +150,15 @@ class TrutoClient:
         Raises:
             QueryError: the format has no pages.
             ExpiredCursorError: a cursor is refused.
-            RepeatedPageError: a cursor leads back.
-            TrutoError: as for `fetch`; or the list has no end.
+            RepeatedPageError: a cursor or the pages lead back.
+            EndlessListError: the list goes on after `max_records`, or beyond its other bounds.
+            TrutoError: as for `fetch`.
         """
         if query.response_format not in PAGE_READERS:
             raise QueryError(f"The format {query.response_format} has no pages: use `fetch`.")
         read = PAGE_READERS[query.response_format]
-        return self._follow_pages(lambda cursor: build_list_request(resource, query, cursor, round_), read)
+        bounds = ListBounds(max_records, query.limit or 0, is_unified=query.response_format == "unified")
+        return self._follow_pages(lambda cursor: build_list_request(resource, query, cursor, round_), read, bounds)
 
     def fetch_record(self, resource: Resource, record_id: str, query: ObjectQuery) -> SingleRecord | None:
         """Return a record by its id, which may hold more than in a list; None if its provider has none.
@@ -218,7 +215,8 @@ class TrutoClient:
         return accounts, received, missing
 
     def _follow_account_pages(self, limit: int | None) -> Iterator[Page]:
-        for page in self._follow_pages(lambda cursor: build_accounts_request(limit, cursor), read_page):
+        bounds = ListBounds(MAX_ACCOUNTS, limit or 0)
+        for page in self._follow_pages(lambda cursor: build_accounts_request(limit, cursor), read_page, bounds):
             if page.is_partial:  # a missing account would look like a removed one
                 label = build_accounts_request().label
                 raise TransientError("A part of the accounts is missing", request=label, todo="try again later")
@@ -233,13 +231,14 @@ class TrutoClient:
         return self.fetch(build_capabilities_request(account_id), read_capabilities).value
 
     def _follow_pages(
-        self, build_request: Callable[[str | None], Request], read: Callable[[bytes, datetime], Page]
+        self,
+        build_request: Callable[[str | None], Request],
+        read: Callable[[bytes, datetime], Page],
+        bounds: ListBounds,
     ) -> Iterator[Page]:
         """Yield the page without a cursor, then those that the cursors name; the last one counts what is missing."""
         cursor: str | None = None
-        seen: set[int] = set()
-        empty = received = announced = 0
-        for _ in range(MAX_PAGES):
+        while True:
             request = build_request(cursor)
             try:
                 page = self.fetch(request, read).value
@@ -247,20 +246,13 @@ class TrutoClient:
                 if cursor is None:
                     raise
                 raise build_cursor_error(error, request.label) from None
-            received, announced = received + len(page.records), max(announced, page.announced)
+            bounds.count(page)
             cursor = page.next_cursor
             if cursor is None:
-                yield replace(page, missing=max(0, announced - received))
+                yield replace(page, missing=bounds.missing)
                 return
             yield page
-            empty = 0 if page.records else empty + 1
-            if empty > MAX_EMPTY_PAGES:
-                break
-            if hash(cursor) in seen:
-                raise RepeatedPageError("Truto repeats a page", request=request.label, todo="try again later")
-            seen.add(hash(cursor))
-        pages = f"{empty} empty pages" if empty else f"{MAX_PAGES} pages"
-        raise PermanentError(f"The list has no end after {pages}", request=request.label, todo="report it to Truto")
+            bounds.check_next(cursor, request.label)
 
     def _fetch_if_present(
         self, request: Request, read: Callable[[bytes, datetime], T], is_absent: Callable[[PermanentError], bool]

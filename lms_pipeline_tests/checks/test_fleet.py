@@ -17,6 +17,7 @@ from lms_pipeline.checks.fleet import (
     partitions_are_few,
 )
 from lms_pipeline.lake.paths import Partition
+from lms_pipeline.lake.stopped import StoppedPull, save_stopped
 from lms_pipeline.settings import Settings
 from lms_pipeline.truto.models import IntegratedAccount, Integration
 from lms_pipeline_tests.support.lake_files import publish
@@ -67,6 +68,17 @@ class TestFresh:
         fleet(north=(1, 4), south=(9, 9))
         Registry(files.data.registry).remove("north", last_day=date(2026, 3, 4))
         assert accounts_are_fresh(fleet()).passed
+
+
+def test_fresh_says_which_pulls_stopped_and_why_the_last_one(fleet, files):
+    for account_id, hour in (("north", 3), ("south", 2)):
+        at = datetime(2026, 3, 11, hour, tzinfo=UTC)
+        stopped = StoppedPull(account_id=account_id, day=date(2026, 3, 10), at=at, reason=f"{account_id} is endless.")
+        save_stopped(files.data, stopped)
+    assert accounts_are_fresh(fleet(north=(8, 8, 9), south=(9, 9))).message == (
+        "0 of 2 active accounts have no snapshot of 2026-03-09. 2 pulls stopped at a bound or for lack of space, the last "
+        "one of north on 2026-03-10: north is endless. `lms-pipeline accounts list` names all of them."
+    )
 
 
 class TestMissing:

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from lms_pipeline.checks.snapshot import few_are_told_by_others, pulled_in_time, row_drop, there_is_room
-from lms_pipeline.lake.disk import MIN_FREE_BYTES
+from lms_pipeline.lake.space import MIN_FREE_BYTES
 from lms_pipeline_tests.support.lake_files import NOON, enrollment
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from lms_pipeline.accounts.registry import Registry
 from lms_pipeline.lake.paths import DataDir
+from lms_pipeline.lake.stopped import StoppedPull, save_stopped
 from lms_pipeline.lake.waiting import WaitingPull, save_waiting
 from lms_pipeline.truto.models import IntegratedAccount, Integration
 
@@ -151,6 +152,17 @@ def wait_until(tmp_path, account_id, at):
     )
     data.pull_folder(pull.partition).mkdir(parents=True)
     save_waiting(data, pull)
+
+
+def test_the_list_says_why_a_pull_stopped(command, tmp_path):
+    command("accounts", "add", "north")
+    before = command("accounts", "list").out
+    reason = "The list has no end after 6 records (GET /unified/lms/users of account north): report it to Truto."
+    at = datetime(2026, 3, 11, 8, 35, tzinfo=UTC)
+    save_stopped(
+        DataDir(tmp_path / "data"), StoppedPull(account_id="north", day=date(2026, 3, 10), at=at, reason=reason)
+    )
+    assert command("accounts", "list").out == (f"{before}north on 2026-03-10 stopped at 08:35 UTC: {reason}\n")
 
 
 def test_the_list_says_when_a_pull_continues_in_the_zone_of_the_days(command, tmp_path, monkeypatch):

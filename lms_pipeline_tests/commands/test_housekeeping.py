@@ -7,6 +7,7 @@ import dagster as dg
 import pytest
 
 from lms_pipeline.defs.event_log_sync import sync_in_background, sync_missing_events
+from lms_pipeline.lake.disk import LakeError
 from lms_pipeline.lake.lock import partition_lock
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.tables.pulled import LEARNERS, UNIFIED_ENROLLMENTS
@@ -59,6 +60,17 @@ def test_a_locked_item_is_reported_and_the_exit_status_is_1(command, data):
         f"{data.pull_folder(locked)} stays until the next housekeeping: acme on 2025-11-30 is being pulled"
     )
     assert done.out.splitlines()[0] == "Removed 1 answer (100 B), 1 detail (10 B)."
+
+
+def test_expired_files_are_removed_if_dagsters_log_can_not_be_opened(command, data, monkeypatch):
+    def open_instance(_settings):
+        raise LakeError("The disk is full.")
+
+    monkeypatch.setattr("lms_pipeline.defs.instance.open_instance", open_instance)
+    done = command("housekeeping")
+    assert (done.status, done.err) == (1, "Error: The disk is full.\n")
+    assert done.out == "Removed 1 answers (100 B), 1 details (10 B).\n"
+    assert not data.checkpoint_path(Partition("acme", LONG_AGO)).exists()
 
 
 class TestRemove:

@@ -1,5 +1,6 @@
 """Responses stored on disk: read by a later attempt, separate by plan, deleted when they are not needed."""
 
+import hashlib
 import sqlite3
 from contextlib import closing
 from datetime import UTC, datetime
@@ -8,6 +9,7 @@ import pytest
 
 from lms_pipeline.extract.checkpoint import Checkpoint, CheckpointError
 from lms_pipeline.truto.store import StoredResponse
+from lms_pipeline_tests.support.lake_files import limit_file_size
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 LATER = datetime(2026, 3, 1, 13, tzinfo=UTC)
@@ -111,3 +113,55 @@ def test_a_file_that_is_no_database_is_an_error_of_one_sentence(path):
         CheckpointError, match=r"^The responses in \S+answers\.sqlite can't be stored or read: file is not"
     ):
         Checkpoint(path)
+
+
+class TestDiscarding:
+    """Responses with which a pull can't succeed give their space back."""
+
+    BODY = hashlib.shake_256(b"1").digest(1_000_000)
+
+    def test_keeps_the_count_of_requests_and_shrinks_the_file(self, checkpoint, path):
+        attempt = checkpoint.begin("plan", NOON)
+        assert attempt.count_request()
+        for number in range(5):
+            attempt.put(str(number), build_response(self.BODY))
+        attempt.discard()
+        assert sum(file.stat().st_size for file in path.parent.iterdir()) < 200_000
+        assert checkpoint.begin("plan", LATER).count_responses() == 0
+        assert checkpoint.begin("plan", LATER).requests == 1
+
+    def test_keeps_the_responses_of_a_published_snapshot(self, checkpoint):
+        published = checkpoint.begin("plan", NOON)
+        published.put("key", build_response(b"published"))
+        published.finish()
+        attempt = checkpoint.begin("plan", LATER)
+        attempt.put("key", build_response(self.BODY))
+        attempt.discard()
+        assert published.get("key") == build_response(b"published")
+
+    def test_removes_the_file_if_the_disk_is_too_full_to_write_in_it(self, checkpoint, path):
+        attempt = checkpoint.begin("plan", NOON)
+        attempt.put("key", build_response(self.BODY))
+        with limit_file_size(1):
+            attempt.discard()
+        assert list(path.parent.iterdir()) == []
+
+    def test_on_a_disk_too_full_to_write_keeps_a_file_that_can_replay_a_snapshot(self, checkpoint, path):
+        published = checkpoint.begin("plan", NOON)
+        published.put("key", build_response(b"published"))
+        published.finish()
+        attempt = checkpoint.begin("plan", LATER)
+        attempt.put("key", build_response(self.BODY))
+        with limit_file_size(1), pytest.raises(CheckpointError):
+            attempt.discard()
+        assert published.get("key") == build_response(b"published")
+
+
+def test_the_bytes_of_responses_are_counted_unpacked_and_for_their_attempt_only(checkpoint):
+    first = checkpoint.begin("plan", NOON)
+    first.put("key", build_response(bytes(1_000)))
+    first.finish()
+    second = checkpoint.begin("plan", LATER)
+    second.put("key", build_response(bytes(30)))
+    second.put("other", build_response(bytes(12)))
+    assert (first.measure_responses(), second.measure_responses()) == (1_000, 42)

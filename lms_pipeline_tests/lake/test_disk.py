@@ -1,11 +1,16 @@
 """Writing files that survive a crash, errors of the disk in one sentence, sizes for people."""
 
+import errno
 import os
+import sqlite3
 import stat
+from contextlib import closing
+from pathlib import Path
 
+import duckdb
 import pytest
 
-from lms_pipeline.lake.disk import LakeError, atomic_write, format_bytes
+from lms_pipeline.lake.disk import LakeError, atomic_write, format_bytes, is_disk_full
 from lms_pipeline_tests.support.lake_files import limit_file_size
 
 
@@ -104,3 +109,51 @@ class TestAtomicWrite:
 )
 def test_sizes_have_the_unit_that_people_read(size, text):
     assert format_bytes(size) == text
+
+
+def fill_sqlite(path):
+    """Return SQLite's error of a database that may not grow."""
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("CREATE TABLE one (a)")
+        database.execute("PRAGMA max_page_count = 2")
+        with pytest.raises(sqlite3.OperationalError) as caught:
+            database.execute("INSERT INTO one VALUES (zeroblob(100000))")
+    return caught.value
+
+
+class TestFullDisk:
+    @pytest.mark.parametrize(
+        ("error", "is_full"),
+        [
+            (OSError(errno.ENOSPC, "No space left on device"), True),
+            (OSError(errno.EDQUOT, "Disk quota exceeded"), True),
+            (OSError(errno.EACCES, "Permission denied"), False),
+            (duckdb.IOException('IO Error: Could not write file "a": No space left on device'), True),
+            (duckdb.IOException('IO Error: Could not read file "a"'), False),
+            (LakeError("a can't be written"), False),
+        ],
+    )
+    def test_is_recognized_in_each_librarys_error(self, error, is_full):
+        assert is_disk_full(error) is is_full
+
+    def test_is_recognized_in_sqlites_error(self, tmp_path):
+        assert is_disk_full(fill_sqlite(tmp_path / "a.sqlite"))
+
+    @pytest.mark.parametrize("is_hidden", [True, False])
+    def test_is_recognized_behind_the_error_that_was_raised_for_it(self, is_hidden):
+        path = Path("/dev/full")
+
+        def raise_converted():
+            try:
+                path.write_bytes(b"x")
+            except OSError as error:
+                raise LakeError("a can't be written") from (None if is_hidden else error)
+
+        with pytest.raises(LakeError) as caught:
+            raise_converted()
+        assert is_disk_full(caught.value)
+
+    def test_is_not_looked_for_without_an_end_in_errors_that_name_each_other(self):
+        first, second = LakeError("one"), LakeError("other")
+        first.__cause__, second.__cause__ = second, first
+        assert not is_disk_full(first)

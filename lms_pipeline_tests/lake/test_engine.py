@@ -1,8 +1,10 @@
 """DuckDB sessions: in UTC, isolated, within their memory, spilling into the given folder."""
 
 import os
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from types import SimpleNamespace
 
 import duckdb
 import pytest
@@ -106,6 +108,30 @@ def test_a_full_disk_under_a_query_is_one_sentence_with_the_folder(monkeypatch, 
         duckdb_session(spill_to=tmp_path) as connection,
     ):
         sort(connection)
+
+
+class TestSpilling:
+    @pytest.fixture(autouse=True)
+    def little_memory(self, monkeypatch):
+        monkeypatch.setattr(engine, "MEMORY_LIMIT", "20MB")
+
+    def sort(self, folder):
+        with duckdb_session(spill_to=folder) as connection:
+            connection.sql("SELECT md5(i::VARCHAR) AS a, i FROM range(1_500_000) AS t(i) ORDER BY a").fetchall()
+
+    @pytest.mark.parametrize("free", [0, 2_000_000])
+    def test_takes_half_of_the_free_space_at_most(self, monkeypatch, tmp_path, free):
+        monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=free))
+        with pytest.raises(LakeError, match=f"can't spill the rest to {tmp_path}: free some space"):
+            self.sort(tmp_path)
+
+    def test_to_a_disk_that_runs_full_is_one_sentence(self, monkeypatch, small_disk):
+        monkeypatch.setattr(engine, "MAX_SPILL_SHARE", 100)
+        with pytest.raises(LakeError) as caught:
+            self.sort(small_disk / "spilled")
+        assert str(caught.value) == (
+            f"A query can't spill to {small_disk / 'spilled'}: the disk is full; free some space and run it again."
+        )
 
 
 def test_other_errors_of_a_query_stay_as_they_are():

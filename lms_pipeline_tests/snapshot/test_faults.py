@@ -43,8 +43,7 @@ from lms_pipeline.sandbox.faults import (
     Status,
 )
 from lms_pipeline.snapshot.job import TABLES, SnapshotResult
-from lms_pipeline.truto import client as client_module
-from lms_pipeline.truto import transport
+from lms_pipeline.truto import list_bounds, transport
 from lms_pipeline_tests.support.portal import PORTAL, Portal
 from lms_pipeline_tests.support.sandbox import build_line, write_lines
 from lms_pipeline_tests.support.snapshot_runs import DAY, SnapshotRunner
@@ -229,8 +228,8 @@ def test_a_lasting_fault_ends_the_run_and_the_next_run_resumes_it(account, undis
     ],
 )
 def test_a_list_that_always_breaks_is_an_error(account, tmp_path, fault, message, monkeypatch):
-    monkeypatch.setattr(client_module, "MAX_PAGES", 20)
-    monkeypatch.setattr(client_module, "MAX_EMPTY_PAGES", 5)
+    monkeypatch.setattr(list_bounds, "MAX_PAGES", 20)
+    monkeypatch.setattr(list_bounds, "MAX_EMPTY_PAGES", 5)
     account.sandbox.fault(set_route(fault, "/unified/lms/users"))
     with pytest.raises(LmsPipelineError, match=message):
         account.run(tmp_path)

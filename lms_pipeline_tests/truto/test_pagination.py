@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from lms_pipeline.sandbox import Clock, records_world, running
-from lms_pipeline.truto import client as client_module
+from lms_pipeline.truto import list_bounds
 from lms_pipeline.truto.client import TrutoClient
 from lms_pipeline.truto.errors import ExpiredCursorError, PermanentError, TransientError
 from lms_pipeline.truto.models import IntegratedAccount
@@ -161,7 +161,7 @@ class TestAccounts:
 
 
 def test_a_list_without_an_end_is_an_error(monkeypatch):
-    monkeypatch.setattr(client_module, "MAX_PAGES", 3)
+    monkeypatch.setattr(list_bounds, "MAX_PAGES", 3)
     with (
         ScriptedClient(*(page("a", cursor=str(number)) for number in range(3))) as client,
         pytest.raises(PermanentError, match="no end after 3 pages"),
@@ -170,7 +170,7 @@ def test_a_list_without_an_end_is_an_error(monkeypatch):
 
 
 def test_empty_pages_without_an_end_are_an_error_sooner(monkeypatch):
-    monkeypatch.setattr(client_module, "MAX_EMPTY_PAGES", 2)
+    monkeypatch.setattr(list_bounds, "MAX_EMPTY_PAGES", 2)
     with (
         ScriptedClient(page("a", cursor="0"), *(page(cursor=str(number)) for number in range(1, 4))) as client,
         pytest.raises(PermanentError, match="no end after 3 empty pages"),

@@ -1,0 +1,156 @@
+"""Space that a pull takes back from failed pulls, when it needs some."""
+
+import shutil
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+
+import pytest
+
+from lms_pipeline.lake.disk import LakeError, measure_size
+from lms_pipeline.lake.lock import partition_lock
+from lms_pipeline.lake.paths import DataDir, Partition
+from lms_pipeline.lake.reclaim import make_space
+from lms_pipeline.lake.waiting import WaitingPull, save_waiting
+from lms_pipeline.tables.pulled import RAW_ENROLLMENTS, UNIFIED_ENROLLMENTS
+from lms_pipeline_tests.support.data_directory import put
+from lms_pipeline_tests.support.lake_files import FIRST, SECOND, enrollment, publish
+
+MB = 10**6
+OWN = Partition("acme", SECOND)
+FLOOD = Partition("flood", SECOND)
+
+
+@pytest.fixture
+def data(tmp_path, monkeypatch):
+    """A disk of 300 MB."""
+    data = DataDir(tmp_path / "data")
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=300 * MB - measure_size(data.root)))
+    return data
+
+
+def leave(path, size):
+    """Create a file of this size that takes no space."""
+    put(path, 0)
+    with path.open("r+b") as file:
+        file.truncate(size)
+    return path
+
+
+@pytest.fixture
+def responses(data):
+    return leave(data.checkpoint_path(FLOOD), 200 * MB)
+
+
+def test_responses_staged_rows_and_unpublished_files_of_a_failed_pull_are_removed(data, responses, caplog):
+    left = [
+        responses,
+        leave(responses.with_name(f"{responses.name}-wal"), MB),
+        leave(data.checkpoint_path(FLOOD).with_suffix(".lists.sqlite"), MB),
+        leave(data.pull_folder(FLOOD) / "waiting" / "unified_enrollments.parquet", MB),
+        leave(data.unpublished_file(RAW_ENROLLMENTS, FLOOD, "run-9"), MB),
+    ]
+    make_space(data, OWN)
+    assert not any(path.exists() for path in left)
+    [message] = caplog.messages
+    assert message == (
+        "Removed 204.0 MB of responses and rows of flood on 2026-03-02, whose pull did not end: acme on 2026-03-02 needs the "
+        "space. The next pull of it begins from its first request."
+    )
+
+
+def test_nothing_is_removed_while_there_is_space(data):
+    path = leave(data.checkpoint_path(FLOOD), 100 * MB)
+    make_space(data, OWN)
+    assert path.exists()
+
+
+def test_no_more_is_removed_than_is_needed_the_oldest_day_first_then_the_largest(data):
+    large = leave(data.checkpoint_path(FLOOD), 90 * MB)
+    small = leave(data.checkpoint_path(Partition("small", SECOND)), 50 * MB)
+    old = leave(data.checkpoint_path(Partition("old", FIRST)), 10 * MB)
+    make_space(data, OWN)
+    assert [path.exists() for path in (old, large, small)] == [False, False, True]
+
+
+def test_nothing_is_removed_if_all_of_it_is_not_enough(data):
+    publish(data, "kept", SECOND, enrollment("u1"))
+    leave(data.checkpoint_path(Partition("kept", SECOND)), 150 * MB)
+    path = leave(data.checkpoint_path(FLOOD), 40 * MB)
+    with pytest.raises(LakeError, match="not enough free space"):
+        make_space(data, OWN)
+    assert path.exists()
+
+
+def test_responses_of_a_published_snapshot_stay_and_the_pull_is_refused(data, responses):
+    publish(data, "flood", SECOND, enrollment("u1"))
+    with pytest.raises(LakeError, match=r"^There is not enough free space to pull acme on 2026-03-02"):
+        make_space(data, OWN)
+    assert responses.exists()
+
+
+def test_rows_of_a_killed_pull_of_a_published_day_are_removed_and_its_snapshot_stays(data):
+    published = publish(data, "flood", SECOND, enrollment("u1")).path
+    staged = leave(data.pull_folder(FLOOD) / "waiting" / "unified_enrollments.parquet", 150 * MB)
+    half = leave(data.unpublished_file(UNIFIED_ENROLLMENTS, FLOOD, "run-9"), MB)
+    make_space(data, OWN)
+    assert (staged.exists(), half.exists(), published.exists()) == (False, False, True)
+
+
+def test_responses_of_a_running_pull_stay(data, responses):
+    with partition_lock(data, FLOOD), pytest.raises(LakeError, match="not enough free space"):
+        make_space(data, OWN)
+    assert responses.exists()
+
+
+def wait(data, since):
+    """Store that the pull of `FLOOD` waits for an hour."""
+    waiting = WaitingPull(
+        account_id="flood",
+        day=SECOND,
+        run_id="run-9",
+        since=since,
+        at=since + timedelta(hours=1),
+        subject="The LMS",
+        spent_seconds=1,
+        responses=1,
+    )
+    data.pull_folder(FLOOD).mkdir(parents=True)
+    save_waiting(data, waiting)
+
+
+def test_responses_of_a_pull_that_no_run_has_continued_in_time_are_removed(data, responses):
+    wait(data, datetime.now(UTC) - timedelta(hours=2))
+    make_space(data, OWN)
+    assert not responses.exists()
+
+
+def test_responses_of_a_pull_that_waits_for_its_lms_stay(data, responses):
+    wait(data, datetime.now(UTC))
+    with pytest.raises(LakeError, match="not enough free space"):
+        make_space(data, OWN)
+    assert responses.exists()
+
+
+def test_a_pull_begins_again_without_its_own_responses_if_only_that_gives_it_space(data):
+    own = leave(data.checkpoint_path(OWN), 200 * MB)
+    make_space(data, OWN)
+    assert not own.exists()
+
+
+def test_own_responses_stay_if_without_them_there_is_too_little_space_too(data):
+    publish(data, "other", SECOND, enrollment("u1"))
+    leave(data.checkpoint_path(Partition("other", SECOND)), 150 * MB)
+    own = leave(data.checkpoint_path(OWN), 40 * MB)
+    with pytest.raises(LakeError, match="not enough free space"):
+        make_space(data, OWN)
+    assert own.exists()
+
+
+def test_files_that_are_nobodys_pull_stay(data):
+    strange = [
+        leave(data.checkpoints / "account_id=flood" / "notes.sqlite", 200 * MB),
+        leave(data.pulls / "account_id=flood" / "snapshot_date=never" / "waiting" / "x", MB),
+    ]
+    with pytest.raises(LakeError, match="not enough free space"):
+        make_space(data, OWN)
+    assert all(path.exists() for path in strange)
