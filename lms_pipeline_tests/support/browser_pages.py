@@ -15,6 +15,15 @@ RUN_SECONDS = 60
 
 def launch(page, accounts, days):
     """Launch accounts and days from the job's dialog, and follow the link in its message to the run or backfill."""
+    button = _select_partitions(page, accounts, days)
+    if not _becomes_enabled(button):  # on a busy machine the dialog can lose a selection while it loads
+        button = _select_partitions(page, accounts, days)
+    button.click()
+    page.get_by_role("region", name="Notifications").get_by_role("link", name="View").click()
+    page.mouse.move(0, 0)  # a message does not fade while the pointer is on it
+
+
+def _select_partitions(page, accounts, days):
     page.goto(JOB)
     page.get_by_role("button", name="Materialize all").click()
     dialog = page.get_by_role("dialog").filter(has_text="Partition selection")
@@ -26,9 +35,15 @@ def launch(page, accounts, days):
     page.keyboard.press("Escape")
     date.fill(", ".join(days))
     date.press("Enter")
-    dialog.get_by_role("button", name="Launch").click()
-    page.get_by_role("region", name="Notifications").get_by_role("link", name="View").click()
-    page.mouse.move(0, 0)  # a message does not fade while the pointer is on it
+    return dialog.get_by_role("button", name="Launch")
+
+
+def _becomes_enabled(button):
+    try:
+        expect(button).to_be_enabled(timeout=5_000)
+    except AssertionError:
+        return False
+    return True
 
 
 def wait_for_run(page):
