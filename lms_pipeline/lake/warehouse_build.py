@@ -171,6 +171,8 @@ def _write(data: DataDir, path: Path, days: Mapping[str, Day], record: Warehouse
     spill = _name_spill_folder(path)
     with duckdb_session(spill, threads=1, memory_limit=MEMORY_LIMIT) as connection:
         connection.execute(f"ATTACH {quote(str(path))} AS warehouse (STORAGE_VERSION 'v{OLDEST_READER}')")
+        # without it every third update takes 1.4 s more and 170 MB, to join the row groups that updates add
+        connection.execute("SET max_vacuum_tasks = 0")
         connection.execute("USE warehouse")
         connection.begin()  # one transaction: a sync for each comment takes most of the time
         for table in METRIC_TABLES:
@@ -182,7 +184,7 @@ def _write(data: DataDir, path: Path, days: Mapping[str, Day], record: Warehouse
             new.views[table.name] = _define_view(connection, data, table, days, new.views.get(table.name))
         connection.commit()
         rows = {table.name: len(connection.table(table.name)) for table in METRIC_TABLES}
-        connection.execute("USE scratch; DETACH warehouse")
+        connection.execute("USE scratch; DETACH warehouse; RESET max_vacuum_tasks")
     with suppress(OSError):
         spill.rmdir()
     new.days = {folder: day.remember() for folder, day in days.items() if day.is_settled and day.is_complete}

@@ -6,6 +6,7 @@ Belongs here: the record and whether it may be trusted. It is disposable: withou
 from __future__ import annotations
 
 import logging
+import shutil
 from pathlib import Path
 
 import duckdb
@@ -77,7 +78,7 @@ def save_record(data: DataDir, record: WarehouseRecord, rows: int) -> None:
     record.build_signature = sign_file(build)
     has_grown = size > max(MIN_GROWN_BYTES, MAX_GROWTH * record.bytes_per_row * rows)
     try:
-        path.unlink(missing_ok=True)
+        _remove(path)
         if record.updates < MAX_UPDATES and not has_grown:
             with atomic_write(path) as new:
                 new.write_bytes(msgspec.msgpack.encode(record))
@@ -87,6 +88,14 @@ def save_record(data: DataDir, record: WarehouseRecord, rows: int) -> None:
 
 def _find_path(data: DataDir) -> Path:
     return data.state / "warehouse" / "record.msgpack"
+
+
+def _remove(path: Path) -> None:
+    """Remove the record, or whatever is in its place."""
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _is_current(data: DataDir, record: WarehouseRecord) -> bool:

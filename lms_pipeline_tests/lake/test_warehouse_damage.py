@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from lms_pipeline.checks.fleet import load_fleet, warehouse_is_whole
@@ -56,6 +58,17 @@ def test_a_damaged_page_of_a_stored_table_is_found(data, table):
     assert str(data.file(table, Partition("beta", FIRST))) in reason
     assert _list_accounts(data, table) == ["acme", "gamma"]
     assert _list_accounts(data, UNIFIED_ENROLLMENTS) == ["acme", "beta", "gamma"]
+
+
+@pytest.mark.parametrize("value", ["three", [3]], ids=["a text", "a list"])
+def test_a_metric_that_is_no_number_is_left_out(data, value):
+    path = data.file(ACCOUNT_COMPLETION, Partition("beta", FIRST))
+    rows = pq.read_table(path)
+    position = rows.column_names.index("n_all")
+    pq.write_table(rows.set_column(position, "n_all", pa.array([value])), path)
+    [reason] = build_warehouse(data).left_out
+    assert str(path) in reason
+    assert _list_accounts(data, ACCOUNT_COMPLETION) == ["acme", "gamma"]
 
 
 def test_a_check_fails_until_the_file_is_restored(data):
