@@ -87,7 +87,7 @@ def write_build(data: DataDir, path: Path) -> WrittenBuild:
             remove_build(path)
             if is_disk_full(error):
                 raise
-            damaged = dict(_find_damaged(data, days, record))
+            damaged = _find_damaged(data, days, record)
             if not damaged and record is None:
                 raise
             if not damaged:
@@ -253,16 +253,16 @@ def _execute_all(connection: duckdb.DuckDBPyConnection, statements: Iterable[str
         connection.execute(statement)
 
 
-def _find_damaged(
-    data: DataDir, days: Mapping[str, Day], record: WarehouseRecord | None
-) -> Iterator[tuple[str, dict[str, str]]]:
-    """Read the files whole that a build adds, and yield those that can't be read: folder, then table and reason."""
+def _find_damaged(data: DataDir, days: Mapping[str, Day], record: WarehouseRecord | None) -> dict[str, dict[str, str]]:
+    """Read the files whole that a build adds, and return why some can't be read, by folder and table."""
+    damaged: dict[str, dict[str, str]] = {}
     for table in METRIC_TABLES:
         for day in _compare(table, record, days).added:
             try:
                 read_whole(data.file(table, day.partition), table)
             except LakeError as error:
-                yield day.partition.folder.as_posix(), {table.name: str(error)}
+                damaged.setdefault(day.partition.folder.as_posix(), {})[table.name] = str(error)
+    return damaged
 
 
 def _leave_out(day: Day, reasons: Mapping[str, str]) -> Day:

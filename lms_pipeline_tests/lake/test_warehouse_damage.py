@@ -13,8 +13,8 @@ from lms_pipeline.settings import Settings
 from lms_pipeline.tables.metrics import ACCOUNT_COMPLETION, LEARNER_COMPLETION
 from lms_pipeline.tables.pulled import LEARNERS, RAW_ENROLLMENTS, UNIFIED_ENROLLMENTS
 from lms_pipeline.tables.schema import Table
-from lms_pipeline_tests.support.damage import damage_pages, truncate, write_newer
 from lms_pipeline_tests.support.lake_files import FIRST, enrollment, publish
+from lms_pipeline_tests.support.parquet_damage import damage_pages, truncate, write_newer
 
 TABLES = [UNIFIED_ENROLLMENTS, RAW_ENROLLMENTS, LEARNERS, ACCOUNT_COMPLETION, LEARNER_COMPLETION]
 ROWS: dict[Table, dict[str, Any]] = {

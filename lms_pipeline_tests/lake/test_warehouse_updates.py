@@ -16,9 +16,9 @@ from lms_pipeline.lake.warehouse import build_warehouse, open_warehouse
 from lms_pipeline.tables.catalog import TABLES
 from lms_pipeline.tables.metrics import ACCOUNT_COMPLETION, COURSE_COMPLETION, LEARNER_COMPLETION
 from lms_pipeline.tables.pulled import LEARNERS, RAW_ENROLLMENTS, UNIFIED_ENROLLMENTS
-from lms_pipeline_tests.support.damage import damage_pages, truncate, write_newer
 from lms_pipeline_tests.support.lake_files import FIRST, PROVENANCE, SECOND, THIRD, enrollment, publish, write
 from lms_pipeline_tests.support.old_duckdb import needs_old_duckdb, read_warehouse
+from lms_pipeline_tests.support.parquet_damage import damage_pages, truncate, write_newer
 from lms_pipeline_tests.support.warehouse_builds import age_files, build_in_full, read_content, read_record, update
 
 KEPT = [RAW_ENROLLMENTS, LEARNERS, UNIFIED_ENROLLMENTS, COURSE_COMPLETION, ACCOUNT_COMPLETION, LEARNER_COMPLETION]
