@@ -8,14 +8,15 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 from lms_pipeline.days import Calendar
 from lms_pipeline.extract.budget import Budget
-from lms_pipeline.extract.checkpoint import Attempt, Checkpoint
+from lms_pipeline.extract.checkpoint import Attempt, Checkpoint, DamagedCheckpointError, use_checkpoint
 from lms_pipeline.extract.session import FetchSession, PairDemandedError
 from lms_pipeline.extract.strategies import ListNotOfferedError, NoRosterError
 from lms_pipeline.extract.strategy_selection import Choice, select_strategy
@@ -95,58 +96,62 @@ def take_snapshot(
             remove_leftovers(data, PULLED_TABLES, job.partition)
             check_free_space(data, job.partition)
             open_day = OpenDay(job.partition, calendar, now)
-            result = _pull(
+            pull = partial(
+                _pull,
                 job,
                 connect=connect,
                 data=data,
                 open_day=open_day,
-                scratch=scratch,
-                report_plan=report_plan,
+                build_context=partial(SnapshotContext, job, data, scratch=scratch, report_plan=report_plan),
                 waited=waited,
             )
+            result = use_checkpoint(_find_checkpoint_path(job, data), pull, f"{job.partition} is fetched again")
     return replace(result, seconds=time.monotonic() - started)
+
+
+def _find_checkpoint_path(job: SnapshotJob, data: DataDir) -> Path:
+    """Return the job's checkpoint; a job for lists only has its own, and leaves that of the enrollments alone."""
+    path = data.checkpoint_path(job.partition)
+    return path.with_suffix(".lists.sqlite") if job.lists_only else path
 
 
 def _pull(
     job: SnapshotJob,
+    checkpoint: Checkpoint,
     *,
     connect: Connect,
     data: DataDir,
     open_day: OpenDay,
-    scratch: Path,
-    report_plan: Callable[[str], None],
+    build_context: Callable[..., SnapshotContext],
     waited: WaitingPull | None,
 ) -> SnapshotResult:
     """Pull the account with the responses that its checkpoint has, and publish."""
     started, now = time.monotonic(), open_day.now
     spent = waited.spent_seconds if waited else 0.0
     resume_within = timedelta(hours=job.options.resume_hours)
-    answers = data.checkpoint_path(job.partition)
-    # a job for lists only has its own checkpoint, and leaves that of the enrollments alone
-    path = answers.with_suffix(".lists.sqlite") if job.lists_only else answers
-    with Checkpoint(path) as checkpoint:
-        attempt = checkpoint.begin(job.fingerprint, now(), trust_rejected=job.allow_drop)
-        hourly = data.hourly_calls_path(job.account_id)
-        with (
-            closing(Budget(job.account_id, job.limits, attempt, hourly, spent_seconds=spent)) as budget,
-            connect(open_day.guard_requests(budget), OpenDayStore(attempt, open_day)) as client,
-            Publication(data, job.partition, job.run_id) as publication,
-        ):
-            session = FetchSession(client, attempt)
-            if waited is None or utc_now() - waited.at > resume_within:
-                session.forget_stale_lists(now(), resume_within)
-            context = SnapshotContext(job, data, session, publication, scratch, now(), report_plan)
-            try:
-                result = _run_stages(context)
-            except RowDropError:
-                attempt.reject()
-                raise
-            except ContinuesLaterError as error:
-                closes_at = open_day.calendar.closes_at(job.day)
-                if now() + timedelta(seconds=error.seconds) >= closes_at:
-                    raise WaitTooLongError(error, job.day, closes_at) from None
-                _save_wait(context, error, spent + time.monotonic() - started)
-                raise
+    attempt = checkpoint.begin(job.fingerprint, now(), trust_rejected=job.allow_drop)
+    hourly = data.hourly_calls_path(job.account_id)
+    with (
+        closing(Budget(job.account_id, job.limits, attempt, hourly, spent_seconds=spent)) as budget,
+        connect(open_day.guard_requests(budget), OpenDayStore(attempt, open_day)) as client,
+        Publication(data, job.partition, job.run_id) as publication,
+    ):
+        session = FetchSession(client, attempt)
+        if waited is None or utc_now() - waited.at > resume_within:
+            session.forget_stale_lists(now(), resume_within)
+        context = build_context(session=session, publication=publication, pulled_at=now())
+        try:
+            result = _run_stages(context)
+        except RowDropError:
+            attempt.reject()
+            raise
+        except ContinuesLaterError as error:
+            closes_at = open_day.calendar.closes_at(job.day)
+            if now() + timedelta(seconds=error.seconds) >= closes_at:
+                raise WaitTooLongError(error, job.day, closes_at) from None
+            _save_wait(context, error, spent + time.monotonic() - started)
+            raise
+    with suppress(DamagedCheckpointError):  # the snapshot is published: the next pull sets the file aside
         attempt.finish()
     return result
 
@@ -222,7 +227,7 @@ def _publish_again(
     if not job.lists_only:
         try:
             return _replay(job, data, scratch, report_plan)
-        except NotKeptError as error:
+        except (NotKeptError, DamagedCheckpointError) as error:
             log.warning("%s", error)
     tables = [TABLES[name] for name in sorted(job.tables)] if job.lists_only else PULLED_TABLES
     return SnapshotResult(find_published_files(data, tables, job.partition), kept=True)
