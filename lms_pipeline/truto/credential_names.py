@@ -139,7 +139,7 @@ def is_credential_key(key: bytes) -> bool:
 @lru_cache(MAX_CACHED_NAMES)
 def is_naming_key(key: bytes) -> bool:
     """Return whether the text under a key may name what another member of the object holds: `{"name": "Password", ...}`."""
-    return _read_last_word(key) in _NAMING_WORDS
+    return _read_last_word(key) in _NAMING_WORDS and not is_credential_key(key)
 
 
 @lru_cache(MAX_CACHED_NAMES)

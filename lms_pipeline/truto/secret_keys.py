@@ -87,10 +87,11 @@ def remove_credentials(body: bytes) -> bytes:
 def _remove_credentials(body: bytes) -> tuple[bytes, Candidates]:
     plain = unescape_ascii(body)
     candidates = find_candidates(plain)
-    spans = [(span, _REMOVED) for span in _find_values(plain, candidates.keys)]
+    values = list(_find_values(plain, candidates.keys))
+    spans = [(span, _REMOVED) for span in values]
     if candidates.has_pairs:
         spans += [(span, _REMOVED) for span in find_paired_values(plain)]
-    spans += _clean_strings(plain, candidates.texts)
+    spans += _clean_strings(plain, _list_outside(candidates.texts, values))
     return (_replace(plain, spans) if spans else body), candidates
 
 
@@ -126,6 +127,17 @@ def _find_values(body: bytes, keys: Iterable[int]) -> Iterator[Span]:
 
 def _read_key(body: bytes, quote: int) -> bytes:
     return body[max(find_opening_quote(body, quote), quote - MAX_KEY_BYTES) + 1 : quote]
+
+
+def _list_outside(positions: Iterable[int], spans: Iterable[Span]) -> Iterator[int]:
+    """Yield the positions that are in none of the spans; both are in order."""
+    left = iter(spans)
+    span = next(left, None)
+    for position in positions:
+        while span is not None and span[1] <= position:
+            span = next(left, None)
+        if span is None or position < span[0]:
+            yield position
 
 
 def _clean_strings(body: bytes, positions: Iterable[int]) -> Iterator[tuple[Span, bytes]]:

@@ -100,6 +100,7 @@ def test_a_whole_value_is_removed(value):
         ('{"name":"Colour","value":"S"}', '{"name":"Colour","value":"S"}'),
         ('{"name":"Password","value":null}', '{"name":"Password","value":null}'),
         ('{"name":"The Token","title":"S"}', '{"name":"The Token","title":"S"}'),
+        ('{"login_key":"Token","value":"S"}', '{"login_key":"[removed]","value":"S"}'),
         ('[{"name":"Password"},{"value":"S"}]', '[{"name":"Password"},{"value":"S"}]'),
     ],
 )
@@ -206,6 +207,9 @@ def test_an_error_names_none(message, expected):
     assert redact(message) == expected
 
 
+NAMING = {"name", "code", "key", "primary_key", "course_key", "public_key", "sort_key", "course_code"}
+NAMING |= {"user_id", "credential_id", "token_type"}
+"""The names of the documents whose text may name what is under `value`."""
 NAMES = st.one_of(st.sampled_from([*CREDENTIALS, *ORDINARY, "name", "value"]), st.text(max_size=12))
 SCALARS = st.one_of(
     st.none(),
@@ -228,7 +232,7 @@ def redact_document(value):
         return [redact_document(one) for one in value]
     if not isinstance(value, dict):
         return value
-    named = [one for key, one in value.items() if key in {"name", "code", "key"} and isinstance(one, str)]
+    named = [one for key, one in value.items() if key in NAMING and isinstance(one, str)]
     labels = [label for label in named if is_credential_name(label)]
     return {
         key: "[removed]"
