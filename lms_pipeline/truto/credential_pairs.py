@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from lms_pipeline.truto.credential_names import is_credential_key, is_naming_key, is_value_key
+from lms_pipeline.truto.credential_names import MAX_KEY_BYTES, is_credential_key, is_naming_key, is_value_key
 from lms_pipeline.truto.json_spans import TOKEN, Span, is_credential_value
 
 
@@ -32,11 +32,18 @@ class _Container:
         key, self.key = self.key, None
         if span is None:
             return
-        text = body[span[0] + 1 : span[1] - 1] if body[span[0]] == ord('"') else b""
+        text = _read_name(body, span)
         if is_naming_key(key) and is_credential_key(text):
             self.name = text
         elif is_value_key(key):
             self.values.append(span)
+
+
+def _read_name(body: bytes, span: Span) -> bytes:
+    """Return a string as it stands between its quotes; empty for another value, and for one that is too long for a name."""
+    start, end = span
+    is_short = body[start] == ord('"') and end - start <= MAX_KEY_BYTES
+    return body[start + 1 : end - 1] if is_short else b""
 
 
 class _Reader:
@@ -64,8 +71,7 @@ class _Reader:
 
     def _begin_value(self) -> None:
         if self._value is not None and self._open and self._open[-1].is_object:
-            start, end = self._value
-            self._open[-1].key = self._body[start + 1 : end - 1]
+            self._open[-1].key = _read_name(self._body, self._value)
         self._value = None
 
     def _end_value(self) -> None:

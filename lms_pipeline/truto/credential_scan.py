@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lms_pipeline.truto.credential_names import (
+    MAX_KEY_BYTES,
     TAIL_BYTES,
     can_end_credential,
     is_credential_key,
@@ -181,7 +182,8 @@ class _Search:
             end = quote
             while end and self._body[end - 1] == _BACKSLASH:
                 end -= 1
-            if is_credential_key(self._body[self._body.rfind(b'"', 0, end) + 1 : end]):
+            start = self._body.rfind(b'"', max(0, end - MAX_KEY_BYTES - 1), end) + 1
+            if start and is_credential_key(self._body[start:end]):
                 yield quote, end != quote
 
     def _look_up_quoted(self, quotes: Positions) -> tuple[Positions, Bytes]:
