@@ -95,24 +95,18 @@ def take_snapshot(
             check_present(data, job.partition, calendar, now())
             remove_leftovers(data, PULLED_TABLES, job.partition)
             check_free_space(data, job.partition)
-            open_day = OpenDay(job.partition, calendar, now)
             pull = partial(
                 _pull,
                 job,
                 connect=connect,
                 data=data,
-                open_day=open_day,
+                open_day=OpenDay(job.partition, calendar, now),
                 build_context=partial(SnapshotContext, job, data, scratch=scratch, report_plan=report_plan),
                 waited=waited,
             )
-            result = use_checkpoint(_find_checkpoint_path(job, data), pull, f"{job.partition} is fetched again")
+            path = data.checkpoint_path(job.partition, lists_only=job.lists_only)
+            result = use_checkpoint(path, pull, f"{job.partition} is fetched again")
     return replace(result, seconds=time.monotonic() - started)
-
-
-def _find_checkpoint_path(job: SnapshotJob, data: DataDir) -> Path:
-    """Return the job's checkpoint; a job for lists only has its own, and leaves that of the enrollments alone."""
-    path = data.checkpoint_path(job.partition)
-    return path.with_suffix(".lists.sqlite") if job.lists_only else path
 
 
 def _pull(
