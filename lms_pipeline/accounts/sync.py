@@ -13,9 +13,9 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 import msgspec
-from filelock import FileLock
 
 from lms_pipeline.accounts.registry import ALLOW_ACCOUNT_DROP_ONCE, UNCHANGED, AccountDropError, Registry, is_lms
+from lms_pipeline.damaged_files import build_lock, set_aside_folder
 from lms_pipeline.lake.disk import atomic_write, convert_disk_errors, read_changed_at
 from lms_pipeline.lake.paths import DataDir
 from lms_pipeline.settings import Settings
@@ -69,6 +69,7 @@ def sync_with_truto(
         _remember_refusal(data, Refusal(str(error), settings.now()))
         raise
     with convert_disk_errors(data.accounts_refused):
+        set_aside_folder(data.accounts_refused, "no list counts as refused")
         data.accounts_refused.unlink(missing_ok=True)
     return new
 
@@ -105,7 +106,8 @@ def _remember_refusal(data: DataDir, refusal: Refusal) -> None:
         return
     with convert_disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(path.with_suffix(".lock")), atomic_write(path) as new:
+        set_aside_folder(path, "the refusal is recorded again")
+        with build_lock(path.with_suffix(".lock")), atomic_write(path) as new:
             new.write_bytes(msgspec.json.encode(refusal))
 
 

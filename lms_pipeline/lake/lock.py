@@ -10,8 +10,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
+from lms_pipeline.damaged_files import build_lock, remove_path
 from lms_pipeline.errors import LmsPipelineError
 from lms_pipeline.lake.disk import convert_disk_errors
 from lms_pipeline.lake.paths import DataDir, Partition
@@ -37,7 +38,7 @@ def partition_lock(data: DataDir, partition: Partition) -> Iterator[Path]:
     folder = data.pull_folder(partition)
     with convert_disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder / "lock", blocking=False)
+        lock = build_lock(folder / "lock", blocking=False)
         try:
             lock.acquire()
         except Timeout:
@@ -46,7 +47,8 @@ def partition_lock(data: DataDir, partition: Partition) -> Iterator[Path]:
             ) from None
     scratch = folder / SCRATCH
     try:
-        shutil.rmtree(scratch, ignore_errors=True)
+        with convert_disk_errors(scratch):
+            remove_path(scratch)
         yield scratch
     finally:
         shutil.rmtree(scratch, ignore_errors=True)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import msgspec
 
+from lms_pipeline.damaged_files import set_aside, set_aside_folder
 from lms_pipeline.lake.disk import atomic_write, convert_disk_errors
 from lms_pipeline.lake.paths import BadIdError, DataDir, Partition, parse_folder
 
@@ -69,6 +70,8 @@ def save_waiting(data: DataDir, pull: WaitingPull) -> None:
         LakeError: the file can't be written.
     """
     path = _build_path(data, pull.partition)
+    with convert_disk_errors(path):
+        set_aside_folder(path, "the time is recorded again")
     with convert_disk_errors(path), atomic_write(path) as new:
         new.write_bytes(msgspec.json.encode(pull))
 
@@ -81,6 +84,8 @@ def take_waiting(data: DataDir, partition: Partition) -> WaitingPull | None:
     """
     path, pull = _build_path(data, partition), read_waiting(data, partition)
     with convert_disk_errors(path):
+        if pull is None and path.exists():
+            set_aside(path, "it does not hold what this version writes", "the pull continues at once")
         path.unlink(missing_ok=True)
     return pull
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
 
+from lms_pipeline.damaged_files import set_aside, set_aside_folder
 from lms_pipeline.days import Calendar, DayNotOpenError, UnknownZoneError, WrongPresentError, load_zone
 from lms_pipeline.lake.disk import convert_disk_errors
 from lms_pipeline.lake.paths import DataDir, Partition
@@ -63,8 +64,8 @@ def check_present(data: DataDir, partition: Partition, calendar: Calendar, now: 
     try:
         open_day = Calendar(load_zone(recorded), calendar.grace_hours).find_open_day(now)
     except UnknownZoneError:
-        log.warning("%s holds no time zone: it is written again.", data.time_zone)
-        data.time_zone.unlink(missing_ok=True)
+        with convert_disk_errors(data.time_zone):
+            set_aside(data.time_zone, "it holds no time zone", "it is written again")
         _record_zone(data.time_zone, calendar)
         return
     if open_day != partition.day:
@@ -84,6 +85,7 @@ def _record_zone(path: Path, calendar: Calendar) -> str:
     """Return the recorded time zone; the first process writes its own."""
     with convert_disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
+        set_aside_folder(path, "it is written again")
         try:
             with path.open("x", encoding="utf-8") as file:
                 file.write(str(calendar.zone.key))

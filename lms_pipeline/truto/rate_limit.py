@@ -17,9 +17,8 @@ from functools import cache
 from pathlib import Path
 from threading import Lock
 
-from filelock import FileLock
-
 from lms_pipeline.concurrency import wait
+from lms_pipeline.damaged_files import is_database_damage, open_database
 from lms_pipeline.errors import LmsPipelineError
 from lms_pipeline.truto.request import Request
 
@@ -46,6 +45,10 @@ CREATE TABLE IF NOT EXISTS latest (boot_id TEXT NOT NULL, boot REAL NOT NULL, wa
 
 class RateLimitStateError(LmsPipelineError):
     """The file of a limit can't be used."""
+
+
+class DamagedStateError(RateLimitStateError):
+    """The file of a limit is damaged."""
 
 
 class RateLimitExceededError(Exception):
@@ -122,7 +125,12 @@ class SharedRateLimiter:
             RateLimitStateError: the file can't be used.
         """
         longest = None if deadline is None else deadline - time.monotonic()
-        slot, seconds = self._reserve(longest)
+        try:
+            slot, seconds = self._reserve(longest)
+        except DamagedStateError:  # while this process used it
+            self._database.close()
+            self._database = self._open()
+            slot, seconds = self._reserve(longest)
         if seconds <= 0:
             return
         if seconds >= MIN_LOGGED_WAIT_SECONDS:
@@ -188,44 +196,27 @@ class SharedRateLimiter:
         """Open the file. A damaged one costs nothing to lose: it is set aside, and counting begins again."""
         with self._convert_errors():
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                return _connect(self._path)
-            except sqlite3.OperationalError:
-                raise
-            except sqlite3.DatabaseError as error:
-                damaged = self._path.with_suffix(".sqlite.damaged")
-                with FileLock(self._path.with_suffix(".lock")):
-                    if _is_damaged(self._path):  # no other process has replaced it
-                        self._path.replace(damaged)
-                log.warning(
-                    "%s is damaged (%s): it is now %s, and calls are counted again.", self._path, error, damaged
-                )
-                return _connect(self._path)
+            return open_database(self._path, _connect, "calls are counted again")
 
     @contextmanager
     def _convert_errors(self) -> Iterator[None]:
         try:
             yield
         except (sqlite3.Error, OSError) as error:
-            raise RateLimitStateError(
+            kind = DamagedStateError if is_database_damage(error, self._path) else RateLimitStateError
+            raise kind(
                 f"Calls can't be counted in {self._path}: {error}; make room, or remove the file if it is damaged."
             ) from None
-
-
-def _is_damaged(path: Path) -> bool:
-    try:
-        _connect(path).close()
-    except sqlite3.OperationalError:
-        return False
-    except sqlite3.DatabaseError:
-        return True
-    return False
 
 
 def _check_content(database: sqlite3.Connection) -> None:
     (found,) = database.execute("PRAGMA quick_check(1)").fetchone()
     if found != "ok":
         raise sqlite3.DatabaseError(found)
+    others = """SELECT count(*) FROM latest WHERE typeof(boot_id) <> 'text' OR typeof(boot) <> 'real' OR typeof(wall) <> 'real'"""
+    database.execute("SELECT at FROM slots LIMIT 0")
+    if database.execute(others).fetchone() != (0,):
+        raise sqlite3.DatabaseError("it does not hold what this version writes")
 
 
 def _connect(path: Path) -> sqlite3.Connection:

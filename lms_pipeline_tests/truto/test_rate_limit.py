@@ -28,6 +28,7 @@ from lms_pipeline.truto.rate_limit import (
     SharedRateLimiter,
 )
 from lms_pipeline.truto.request import build_accounts_request, build_list_request, build_record_request
+from lms_pipeline_tests.support.damages import DATABASE_DAMAGES
 from lms_pipeline_tests.support.sandbox import PAIRED, SWEEPING, SmallWorld
 
 ROOT = Path(__file__).parents[2]
@@ -167,10 +168,36 @@ def test_a_file_with_a_damaged_page_is_set_aside(tmp_path):
     assert path.with_suffix(".sqlite.damaged").exists()
 
 
-def test_a_folder_in_place_of_the_file_is_one_sentence(tmp_path):
-    (tmp_path / "calls.sqlite").mkdir()
-    with pytest.raises(RateLimitStateError, match=r"^Calls can't be counted in .*calls\.sqlite: unable to open"):
-        limiter(tmp_path / "calls.sqlite", 1)
+@pytest.mark.parametrize("damage", DATABASE_DAMAGES.values(), ids=DATABASE_DAMAGES)
+def test_any_damaged_file_is_set_aside_with_one_warning(tmp_path, caplog, damage):
+    path = tmp_path / "calls.sqlite"
+    limiter(path, 1).close()
+    damage(path)
+    clock, waits = SetClock(), list[float]()
+    one = limiter(path, 1, clock, waits)
+    one.acquire()
+    one.acquire()
+    assert waits == [60]
+    [warning] = [record.getMessage() for record in caplog.records]
+    assert warning.startswith(f"{path} is damaged (")
+
+
+@pytest.mark.parametrize("damage", ["random bytes", "tables of another program"])
+def test_a_file_that_is_damaged_while_it_is_used_is_set_aside(tmp_path, caplog, damage):
+    path = tmp_path / "calls.sqlite"
+    one = limiter(path, 1)
+    DATABASE_DAMAGES[damage](path)
+    one.acquire()
+    assert path.with_suffix(".sqlite.damaged").exists()
+
+
+def test_rows_of_other_types_are_damage(tmp_path):
+    path = tmp_path / "calls.sqlite"
+    limiter(path, 1).close()
+    with closing(sqlite3.connect(path, isolation_level=None)) as database:
+        database.execute("INSERT INTO latest VALUES ('id', 'then', 'now')")
+    limiter(path, 1).acquire()
+    assert path.with_suffix(".sqlite.damaged").exists()
 
 
 def test_after_a_failed_commit_the_next_call_is_counted(tmp_path, monkeypatch):
