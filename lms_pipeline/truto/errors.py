@@ -13,9 +13,9 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 from lms_pipeline.errors import LmsPipelineError
-from lms_pipeline.truto.credential_names import is_credential_name
+from lms_pipeline.truto.credentials.links import remove_link_credentials
+from lms_pipeline.truto.credentials.names import is_credential_name
 from lms_pipeline.truto.failed_body import Failure
-from lms_pipeline.truto.links import remove_link_credentials
 from lms_pipeline.truto.response import read_field, read_object
 
 MAX_SEARCHED_LENGTH = 2_000

@@ -2,7 +2,7 @@
 
 Belongs here: the keys under which Truto may show how it signs in to the LMS, which go; and the credentials inside of the
 LMS's own data, whose values are replaced by `[removed]`. Every other byte stays as it is. Not here: which names are
-credentials' (`credential_names.py`), the reading of a body (`response.py`), secrets in messages (`errors.py`).
+credentials' (`credentials/names.py`), the reading of a body (`response.py`), secrets in messages (`errors.py`).
 """
 
 from __future__ import annotations
@@ -12,11 +12,18 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
-from lms_pipeline.truto.credential_names import MAX_KEY_BYTES, REMOVED, is_credential_key
-from lms_pipeline.truto.credential_pairs import find_paired_values
-from lms_pipeline.truto.credential_scan import Candidates, find_candidates, unescape_ascii
-from lms_pipeline.truto.json_spans import STRING, Span, find_opening_quote, find_value, is_credential_value, skip_space
-from lms_pipeline.truto.links import remove_link_credentials
+from lms_pipeline.truto.credentials.links import remove_link_credentials
+from lms_pipeline.truto.credentials.names import MAX_KEY_BYTES, REMOVED, is_credential_key
+from lms_pipeline.truto.credentials.pairs import find_paired_values
+from lms_pipeline.truto.credentials.scan import Candidates, find_candidates, unescape_ascii
+from lms_pipeline.truto.credentials.spans import (
+    STRING,
+    Span,
+    find_opening_quote,
+    find_value,
+    is_credential_value,
+    skip_space,
+)
 from lms_pipeline.truto.response import SECRET_KEYS, is_envelope, read_field, replace_lone_surrogates
 
 _REMOVED = json.dumps(REMOVED).encode()

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lms_pipeline.truto.client import TrutoClient
-from lms_pipeline.truto.credential_names import is_credential_name, is_credential_text
+from lms_pipeline.truto.credentials.names import is_credential_name, is_credential_text
 from lms_pipeline.truto.errors import redact
 from lms_pipeline.truto.query import ListQuery
 from lms_pipeline.truto.secret_keys import remove_credentials, remove_envelope_secrets, remove_secrets

@@ -1,7 +1,7 @@
 """Which names are those of credentials: login keys, passwords, tokens, API keys.
 
 Belongs here: the rule for a single name, and for the text under it. Not here: the search through a body
-(`credential_scan.py`) and the replacement of what is found (`secret_keys.py`).
+(`scan.py`) and the replacement of what is found (`truto/secret_keys.py`).
 """
 
 from __future__ import annotations

@@ -1,14 +1,14 @@
 """Credentials inside of links.
 
 Belongs here: the parameters, path segments and passwords of a link. Not here: which names are credentials'
-(`credential_names.py`), and strings in JSON (`secret_keys.py`).
+(`names.py`), and strings in JSON (`truto/secret_keys.py`).
 """
 
 from __future__ import annotations
 
 import re
 
-from lms_pipeline.truto.credential_names import REMOVED, is_credential_text, is_link_credential_name
+from lms_pipeline.truto.credentials.names import REMOVED, is_credential_text, is_link_credential_name
 
 _LINK = re.compile(
     r"""(?P<host>[A-Za-z][A-Za-z0-9+.-]{0,20}://[^\s"'<>\\/?#]*)(?P<rest>[^\s"'<>\\]*)|(?P<path>[/?#][^\s"'<>\\]+)"""

@@ -1,7 +1,7 @@
 """Credentials that another member of their object names, as in `{"name": "Password", "value": ...}`.
 
 Belongs here: reading a body token by token, which takes long and is done only for a body with such a name. Not here:
-credentials under keys (`secret_keys.py`).
+credentials under keys (`truto/secret_keys.py`).
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from lms_pipeline.truto.credential_names import MAX_KEY_BYTES, is_credential_key, is_naming_key, is_value_key
-from lms_pipeline.truto.json_spans import TOKEN, Span, is_credential_value
+from lms_pipeline.truto.credentials.names import MAX_KEY_BYTES, is_credential_key, is_naming_key, is_value_key
+from lms_pipeline.truto.credentials.spans import TOKEN, Span, is_credential_value
 
 
 @dataclass

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-from lms_pipeline.truto.credential_names import decode_key, is_credential_text
+from lms_pipeline.truto.credentials.names import decode_key, is_credential_text
 
 STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
 TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+"|[\[\]{}:,]', re.DOTALL)

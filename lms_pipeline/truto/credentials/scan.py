@@ -1,7 +1,7 @@
 """The search for possible credentials in a body, at the speed of a few comparisons of bytes.
 
-Belongs here: where a key, a link or a text may hold one. Not here: whether it does (`credential_names.py`), and what
-replaces it (`secret_keys.py`). Python's regular expressions need 20 times as long, since no literal begins the pattern.
+Belongs here: where a key, a link or a text may hold one. Not here: whether it does (`names.py`), and what
+replaces it (`truto/secret_keys.py`). Python's regular expressions need 20 times as long, since no literal begins the pattern.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from itertools import product
 import numpy as np
 import numpy.typing as npt
 
-from lms_pipeline.truto.credential_names import (
+from lms_pipeline.truto.credentials.names import (
     MAX_KEY_BYTES,
     TAIL_BYTES,
     can_end_credential,
