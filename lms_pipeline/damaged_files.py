@@ -1,4 +1,4 @@
-"""Files that cost nothing to lose: a damaged one is set aside, and begun anew.
+"""Files that cost nothing to lose: a damaged one is set aside, and begun again.
 
 Belongs here: what is damage, and the copy that is kept of it. Not here: which files cost nothing to lose, which each reader
 decides: counters, checkpoints, marks and locks do; the registry and the lake don't.

@@ -1,4 +1,4 @@
-"""Damaged files of the state folder: those that cost nothing to lose are begun anew, the registry is not."""
+"""Damaged files of the state folder: those that cost nothing to lose are begun again, the registry is not."""
 
 from __future__ import annotations
 

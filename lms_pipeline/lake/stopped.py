@@ -11,6 +11,7 @@ from pathlib import Path
 
 import msgspec
 
+from lms_pipeline.damaged_files import set_aside_folder
 from lms_pipeline.lake.disk import atomic_write, convert_disk_errors
 from lms_pipeline.lake.paths import BadIdError, DataDir, Partition, parse_folder
 
@@ -57,6 +58,8 @@ def save_stopped(data: DataDir, pull: StoppedPull) -> None:
         LakeError: the file can't be written.
     """
     path = _build_path(data, pull.partition)
+    with convert_disk_errors(path):
+        set_aside_folder(path, "the reason is stored again")
     with convert_disk_errors(path), atomic_write(path) as new:
         new.write_bytes(msgspec.json.encode(pull))
 
@@ -74,6 +77,7 @@ def forget_stopped(data: DataDir, partition: Partition) -> None:
     """
     path = _build_path(data, partition)
     with convert_disk_errors(path):
+        set_aside_folder(path, "the pull begins again at once")
         path.unlink(missing_ok=True)
 
 
