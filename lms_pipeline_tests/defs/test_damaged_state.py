@@ -38,7 +38,7 @@ def list_state_files(data):
     ]
 
 
-@pytest.fixture(params=TEXT_DAMAGES.values(), ids=TEXT_DAMAGES)
+@pytest.fixture(params=TEXT_DAMAGES.values(), ids=list(TEXT_DAMAGES))
 def damaged(request, after_a_run, settings, data):
     """The data directory, with every such file damaged in one way."""
     for path in list_state_files(data):

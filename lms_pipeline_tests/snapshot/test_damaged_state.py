@@ -1,4 +1,4 @@
-"""A damaged file that costs nothing to lose stops no pull: it is set aside with one warning, and begun anew."""
+"""A damaged file that costs nothing to lose stops no pull: it is set aside with one warning, and begun again."""
 
 from __future__ import annotations
 
@@ -14,9 +14,15 @@ from lms_pipeline.lake.paths import Partition
 from lms_pipeline.snapshot.run import replay_snapshot
 from lms_pipeline_tests.support.damages import DATABASE_DAMAGES, GARBAGE, TEXT_DAMAGES, put_folder
 from lms_pipeline_tests.support.pair_account import build_expected_rows, read_stored_rows
-from lms_pipeline_tests.support.portal import PORTAL
+from lms_pipeline_tests.support.portal import PORTAL, Portal
 
-BUDGET = 60
+BUDGET = 12
+
+
+@pytest.fixture(scope="module")
+def portal():
+    """A small portal, since each test pulls it twice."""
+    return Portal(learners=12, courses=4, each=2, every=3)
 
 
 @pytest.fixture
