@@ -27,6 +27,7 @@ from lms_pipeline.truto.errors import (
 from lms_pipeline.truto.list_bounds import MAX_ACCOUNTS, MAX_RECORDS, ListBounds, RepeatedPageError
 from lms_pipeline.truto.models import Capabilities, IntegratedAccount, read_accounts, read_capabilities
 from lms_pipeline.truto.query import ListQuery, ObjectQuery, QueryError, Resource, ResponseFormat
+from lms_pipeline.truto.raw_json import skip_byte_order_mark
 from lms_pipeline.truto.request import (
     BodyKind,
     Request,
@@ -46,7 +47,6 @@ from lms_pipeline.truto.response import (
     read_raw_page,
     read_raw_pair,
     read_record,
-    skip_byte_order_mark,
 )
 from lms_pipeline.truto.retry import Cooldowns, RetryingTransport, RetryPolicy
 from lms_pipeline.truto.secret_keys import remove_envelope_secrets, remove_secrets

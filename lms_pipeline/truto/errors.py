@@ -16,7 +16,7 @@ from lms_pipeline.errors import LmsPipelineError
 from lms_pipeline.truto.credentials.links import remove_link_credentials
 from lms_pipeline.truto.credentials.names import is_credential_name
 from lms_pipeline.truto.failed_body import Failure
-from lms_pipeline.truto.response import read_field, read_object
+from lms_pipeline.truto.raw_json import read_field, read_object
 
 MAX_SEARCHED_LENGTH = 2_000
 """Characters of a message that are searched for secrets: the pattern's time grows with the square of a word's length."""

@@ -12,7 +12,8 @@ from hashlib import blake2b
 import msgspec
 
 from lms_pipeline.truto.errors import PermanentError, TransientError
-from lms_pipeline.truto.response import DECODE_ERRORS, Page
+from lms_pipeline.truto.raw_json import DECODE_ERRORS
+from lms_pipeline.truto.response import Page
 
 MAX_PAGES = 100_000
 """Pages of one list: 50 million records at 500 a page."""

@@ -24,7 +24,8 @@ from lms_pipeline.truto.credentials.spans import (
     is_credential_value,
     skip_space,
 )
-from lms_pipeline.truto.response import SECRET_KEYS, is_envelope, read_field, replace_lone_surrogates
+from lms_pipeline.truto.raw_json import read_field, replace_lone_surrogates
+from lms_pipeline.truto.response import SECRET_KEYS, is_envelope
 
 _REMOVED = json.dumps(REMOVED).encode()
 
