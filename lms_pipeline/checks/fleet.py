@@ -27,7 +27,7 @@ MAX_ADVISED_KEYS = 100_000
 WARN_SHARE = 0.8
 """The share of `MAX_ADVISED_KEYS` above which the check warns."""
 GAP_ALERT_DAYS = 7
-"""Days. An older gap is counted but fails no check; otherwise the check would fail for ever."""
+"""Days. An older gap is counted but fails no check; otherwise the check would fail forever."""
 NOBODY_ACTIVE = (
     "No account is active, so nothing is pulled: run `lms-pipeline accounts sync`, or connect them again in Truto."
 )

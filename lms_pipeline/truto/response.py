@@ -198,7 +198,7 @@ def read_raw_page(body: bytes, received_at: datetime) -> Page:
 
 
 def _has_other_format(body: bytes) -> bool:
-    """Return whether a body is a text, but neither JSON, which may be cut short, nor HTML, which servers send in trouble."""
+    """Return whether a body is a text, but neither JSON, which may be cut short, nor HTML, which servers send when they fail."""
     start = body[:MAX_SEARCHED_BYTES].lstrip()
     is_text = bool(start) and _CONTROL_BYTE.search(start) is None
     return is_text and not start.lower().startswith(_TRIED_AGAIN)

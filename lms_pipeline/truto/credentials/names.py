@@ -23,7 +23,7 @@ MAX_NAME_LENGTH = 100
 MAX_KEY_BYTES = 6 * MAX_NAME_LENGTH
 """Bytes of a name in JSON, each character perhaps escaped."""
 TAIL_BYTES = 8
-"""Bytes at the end of a name by which most others are told apart."""
+"""Bytes at the end of a name that distinguish it from most others."""
 _NAMING_WORDS = (
     *("name", "key", "label", "field", "title", "type", "attribute", "property", "parameter", "header", "id", "code"),
     *("slug", "identifier", "variable", "kind", "question"),
