@@ -55,6 +55,13 @@ def overwrite_pages(path: Path) -> None:
     path.write_bytes(content[:4096] + b"\xff" * (len(content) - 4096))
 
 
+def damage_pages(path: Path) -> None:
+    """Overwrite the pages of a Parquet file; its footer stays readable."""
+    content = path.read_bytes()
+    footer = 8 + int.from_bytes(content[-8:-4], "little")
+    path.write_bytes(content[:4] + b"\xff" * (len(content) - footer - 4) + content[-footer:])
+
+
 TEXT_DAMAGES: dict[str, Callable[[Path], None]] = {
     "empty": _replace(b""),
     "cut short": truncate,
