@@ -130,8 +130,18 @@ def _follow_causes(error: BaseException) -> Iterator[BaseException]:
 def _is_no_space(error: BaseException) -> bool:
     if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
         return True
-    is_reported = "No space left on device" in str(error)  # errors of DuckDB and Arrow may have no number
-    return is_reported or getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
+    if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
+        return True
+    # errors of DuckDB and Arrow may have no number; one that quotes a server is not about our disk
+    return "No space left on device" in str(error) and _is_of_library(error)
+
+
+def _is_of_library(error: BaseException) -> bool:
+    """Return whether a library that writes files raised an error."""
+    import duckdb  # takes long, and few processes have such an error
+    import pyarrow as pa
+
+    return isinstance(error, (OSError, duckdb.Error, pa.ArrowException, sqlite3.Error))
 
 
 def format_bytes(size: float) -> str:

@@ -22,6 +22,7 @@ from lms_pipeline.lake.stopped import StoppedPull, forget_stopped, read_stopped,
 from lms_pipeline.lake.waiting import utc_now
 from lms_pipeline.snapshot.job import SnapshotJob
 from lms_pipeline.tables.pulled import PULLED_TABLES
+from lms_pipeline.truto.errors import TrutoError
 from lms_pipeline.truto.list_bounds import EndlessListError
 
 MORE_SPACE = 1.25
@@ -85,6 +86,8 @@ def stop_at_bounds(data: DataDir, job: SnapshotJob, attempt: Attempt, watch: Spa
         yield
     except (EndlessListError, VolumeSpentError) as error:
         _stop(data, job, attempt, error)
+        raise
+    except TrutoError:  # whatever the server says about its own disk
         raise
     except LmsPipelineError as error:
         held, available = watch.held, watch.available

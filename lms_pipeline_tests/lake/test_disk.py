@@ -8,9 +8,12 @@ from contextlib import closing
 from pathlib import Path
 
 import duckdb
+import pyarrow as pa
 import pytest
+from httpx import Headers
 
 from lms_pipeline.lake.disk import LakeError, atomic_write, format_bytes, is_disk_full
+from lms_pipeline.truto.errors import build_error
 from lms_pipeline_tests.support.lake_files import limit_file_size
 
 
@@ -130,7 +133,12 @@ class TestFullDisk:
             (OSError(errno.EACCES, "Permission denied"), False),
             (duckdb.IOException('IO Error: Could not write file "a": No space left on device'), True),
             (duckdb.IOException('IO Error: Could not read file "a"'), False),
+            (pa.ArrowInvalid("IO Error: No space left on device"), True),
+            (sqlite3.OperationalError("No space left on device"), True),
             (LakeError("a can't be written"), False),
+            (LakeError("The server says: No space left on device"), False),
+            (ValueError("No space left on device"), False),
+            (build_error(500, Headers(), b'{"message": "No space left on device"}', "GET /unified/lms/users", []), False),
         ],
     )
     def test_is_recognized_in_each_librarys_error(self, error, is_full):
