@@ -169,3 +169,14 @@ def measure_size(path: Path) -> int:
         return path.stat().st_size
     except FileNotFoundError:
         return 0
+
+
+def measure_freed(path: Path) -> int:
+    """Return the bytes that the removal of a file, or of a folder, gives back: a file that has another name stays."""
+    try:
+        if path.is_dir():
+            return sum(measure_freed(inside) for inside in path.iterdir())
+        status = path.stat()
+    except FileNotFoundError:
+        return 0
+    return status.st_size if status.st_nlink == 1 else 0

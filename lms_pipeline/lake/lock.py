@@ -19,6 +19,8 @@ from lms_pipeline.lake.paths import DataDir, Partition
 
 SCRATCH = "waiting"
 """The name of the scratch folder in a pull's folder."""
+LOCK = "lock"
+"""The name of the lock beside it."""
 
 
 class LockedError(LmsPipelineError):
@@ -38,7 +40,7 @@ def partition_lock(data: DataDir, partition: Partition) -> Iterator[Path]:
     folder = data.pull_folder(partition)
     with convert_disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        lock = build_lock(folder / "lock", blocking=False)
+        lock = build_lock(folder / LOCK, blocking=False)
         try:
             lock.acquire()
         except Timeout:
@@ -53,6 +55,25 @@ def partition_lock(data: DataDir, partition: Partition) -> Iterator[Path]:
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
         lock.release()
+
+
+def is_locked(data: DataDir, partition: Partition) -> bool:
+    """Return whether a run holds the lock of a partition. A run that begins at this moment may be refused.
+
+    Raises:
+        LakeError: the lock can't be opened.
+    """
+    path = data.pull_folder(partition) / LOCK
+    if not path.is_file():
+        return False
+    with convert_disk_errors(path):
+        lock = build_lock(path, blocking=False)
+        try:
+            lock.acquire()
+        except Timeout:
+            return True
+        lock.release()
+    return False
 
 
 def remove_folder(data: DataDir, partition: Partition) -> None:

@@ -7,15 +7,14 @@ Belongs here: the removal of responses with which a pull can't succeed. Not here
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from lms_pipeline.errors import LmsPipelineError
 from lms_pipeline.extract.checkpoint import Attempt, CheckpointError
 from lms_pipeline.extract.volume import VolumeSpentError
-from lms_pipeline.lake.disk import LakeError, is_disk_full
+from lms_pipeline.lake.disk import LakeError, is_disk_full, measure_freed
 from lms_pipeline.lake.paths import DataDir
 from lms_pipeline.lake.space import RESERVE_BYTES, SPACE_FACTOR, SpaceShortError, SpaceWatch, measure_latest
 from lms_pipeline.lake.stopped import StoppedPull, forget_stopped, read_stopped, save_stopped
@@ -56,24 +55,10 @@ def watch_space(data: DataDir, job: SnapshotJob, checkpoint: Path, scratch: Path
     responses = [checkpoint, checkpoint.with_name(f"{checkpoint.name}-wal")]
 
     def measure_own() -> int:
-        return sum(_measure_unlinked(path) for path in (*responses, *unpublished, *_walk(scratch)))
+        return sum(map(measure_freed, (*responses, *unpublished, scratch)))
 
     expected = SPACE_FACTOR * measure_latest(data, job.partition)
     return SpaceWatch(data.root, f"The pull of {job.partition}", measure_own, expected)
-
-
-def _walk(folder: Path) -> Iterator[Path]:
-    """Yield the files under a folder, which a query may remove meanwhile."""
-    for inside, _, names in os.walk(folder):
-        yield from (Path(inside, name) for name in names)
-
-
-def _measure_unlinked(path: Path) -> int:
-    """Return the size of a file; 0 for one that another snapshot holds anyway, or that was just removed."""
-    with suppress(FileNotFoundError):
-        status = path.stat()
-        return status.st_size if status.st_nlink == 1 else 0
-    return 0
 
 
 @contextmanager
