@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
+from lms_pipeline.damaged_files import set_aside_folder
 from lms_pipeline.errors import LmsPipelineError
 
 _NO_SPACE = {
@@ -54,7 +55,8 @@ def atomic_write(path: Path) -> Iterator[Path]:
 
     The new content is on the disk before the rename, and the rename is on the disk before the block returns: after a
     crash the file holds the old content or the new one. If the block raises, the old file stays and the new one is
-    removed. All writers of one path share the name of the new file, so they must hold a lock.
+    removed. All writers of one path share the name of the new file, so they must hold a lock. A folder in the place of the
+    file is set aside.
 
     Raises:
         LakeError: the file can't be written.
@@ -65,9 +67,21 @@ def atomic_write(path: Path) -> Iterator[Path]:
         try:
             yield new
             sync(new)
+            set_aside_folder(path, "it is written again")
             replace_file(new, path)
         finally:
             new.unlink(missing_ok=True)
+
+
+def remove_file(path: Path, consequence: str) -> None:
+    """Remove a file; missing is no error. A folder in its place is set aside, and `consequence` ends the sentence about it.
+
+    Raises:
+        LakeError: it can't be removed.
+    """
+    with convert_disk_errors(path):
+        set_aside_folder(path, consequence)
+        path.unlink(missing_ok=True)
 
 
 def link_file(path: Path, link: Path) -> Path:

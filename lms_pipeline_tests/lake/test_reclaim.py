@@ -103,7 +103,9 @@ def test_responses_of_a_running_pull_stay(data, responses):
     assert responses.exists()
 
 
-def test_nothing_is_removed_for_a_pull_that_only_the_responses_of_a_running_one_would_give_space(data, responses, caplog):
+def test_nothing_is_removed_for_a_pull_that_only_the_responses_of_a_running_one_would_give_space(
+    data, responses, caplog
+):
     left = [leave(data.checkpoint_path(Partition("small", SECOND)), 5 * MB), leave(data.checkpoint_path(OWN), 3 * MB)]
     with partition_lock(data, FLOOD), pytest.raises(LakeError, match="not enough free space"):
         make_space(data, OWN)

@@ -33,9 +33,7 @@ def build_raw(*payloads):
 
 def build_unified(*rows):
     required = {"user_id": "u1", "course_id": "c1", "status": "enrolled", "source": "unified", "fetched_at": AT}
-    return pa.RecordBatch.from_pylist(
-        [{**required, **row} for row in rows], schema=arrow_schema(UNIFIED_ENROLLMENTS)
-    )
+    return pa.RecordBatch.from_pylist([{**required, **row} for row in rows], schema=arrow_schema(UNIFIED_ENROLLMENTS))
 
 
 def clean_all(clean, rows):
@@ -46,7 +44,10 @@ def clean_all(clean, rows):
     ("payload", "cleaned"),
     [
         ('{"login_key": "CANARY"}', '{"login_key": "[removed]"}'),
-        ('{"custom": [{"name": "Password", "value": "CANARY"}]}', '{"custom": [{"name": "Password", "value": "[removed]"}]}'),
+        (
+            '{"custom": [{"name": "Password", "value": "CANARY"}]}',
+            '{"custom": [{"name": "Password", "value": "[removed]"}]}',
+        ),
         ('{"goto": "https://a.example.org/x/key:CANARY"}', '{"goto": "https://a.example.org/x/key:[removed]"}'),
         ('{"p\\u0061ssword": "CANARY"}', '{"password": "[removed]"}'),
         ('{"é": "\\ud83d", "password": "CANARY"}', '{"é": "\\ud83d", "password": "[removed]"}'),
@@ -55,7 +56,10 @@ def clean_all(clean, rows):
 def test_a_payload_with_a_credential_gets_a_new_digest_and_its_neighbours_keep_theirs(payload, cleaned):
     before, found, after = clean_all(clean_raw, build_raw(PLAIN, payload, PLAIN))
     assert (found["payload"], found["payload_sha256"]) == (cleaned, hashlib.sha256(cleaned.encode()).hexdigest())
-    assert [(row["payload"], row["payload_sha256"]) for row in (before, after)] == [(PLAIN, "digest 0"), (PLAIN, "digest 2")]
+    assert [(row["payload"], row["payload_sha256"]) for row in (before, after)] == [
+        (PLAIN, "digest 0"),
+        (PLAIN, "digest 2"),
+    ]
 
 
 @pytest.mark.parametrize("payload", [PLAIN, '{"password": ""}', '{"login_key": "[removed]"}', "null", '"text"'])
