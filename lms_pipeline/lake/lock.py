@@ -57,6 +57,24 @@ def partition_lock(data: DataDir, partition: Partition) -> Iterator[Path]:
         lock.release()
 
 
+@contextmanager
+def passing_lock(data: DataDir, partition: Partition) -> Iterator[None]:
+    """Lock a partition to remove something of it. At the end, the folder of a pull goes if it holds nothing but the lock.
+
+    A run that opens the lock file at this moment finds it locked and is refused.
+
+    Raises:
+        LockedError: a run holds the lock.
+        LakeError: the lock can't be written, or the folder can't be removed.
+    """
+    with partition_lock(data, partition):
+        yield
+        folder = data.pull_folder(partition)
+        with convert_disk_errors(folder):
+            if {path.name for path in folder.iterdir()} <= {LOCK, SCRATCH}:
+                shutil.rmtree(folder)
+
+
 def is_locked(data: DataDir, partition: Partition) -> bool:
     """Return whether a run holds the lock of a partition. A run that begins at this moment may be refused.
 

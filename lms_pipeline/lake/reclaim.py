@@ -13,7 +13,7 @@ from pathlib import Path
 
 from lms_pipeline.lake.commit_mark import restore_interrupted
 from lms_pipeline.lake.disk import LakeError, convert_disk_errors, format_bytes, measure_freed
-from lms_pipeline.lake.lock import SCRATCH, LockedError, is_locked, partition_lock
+from lms_pipeline.lake.lock import SCRATCH, LockedError, is_locked, passing_lock
 from lms_pipeline.lake.paths import DATA_FILE, DataDir, Partition, parse_folder
 from lms_pipeline.lake.publishing import remove_leftovers
 from lms_pipeline.lake.space import check_free_space, measure_free_space
@@ -111,7 +111,7 @@ def _remove_failed(data: DataDir, partition: Partition) -> None:
         LockedError: a run holds the partition.
         LakeError: a file can't be removed.
     """
-    with partition_lock(data, partition):  # which also removes the staged rows
+    with passing_lock(data, partition):  # which also removes the staged rows
         restore_interrupted(data, PULLED_TABLES, partition)
         remove_leftovers(data, PULLED_TABLES, partition)
         _remove_responses(data, partition)
