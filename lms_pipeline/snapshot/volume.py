@@ -23,6 +23,7 @@ from lms_pipeline.snapshot.job import SnapshotJob
 from lms_pipeline.tables.pulled import PULLED_TABLES
 from lms_pipeline.truto.errors import TrutoError
 from lms_pipeline.truto.list_bounds import EndlessListError
+from lms_pipeline.wording import choose_form, format_count
 
 MORE_SPACE = 1.25
 """Space that the next try needs, in what a pull had that stopped for lack of it: with as much, it would stop again."""
@@ -102,9 +103,10 @@ def _stop(data: DataDir, job: SnapshotJob, attempt: Attempt, error: LmsPipelineE
         count = attempt.count_responses()
         attempt.discard()
         log.warning(
-            "The %d responses of %s are removed, since a pull that continues with them would stop again.",
-            count,
+            "%s of %s %s removed, since a pull that continues with them would stop again.",
+            format_count(count, "response"),
             partition,
+            choose_form(count, "is", "are"),
         )
         save_stopped(data, stopped)
     except (CheckpointError, LakeError) as failed:
