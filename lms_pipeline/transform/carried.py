@@ -84,5 +84,5 @@ def _has_credentials(values: pa.Array) -> bool:
     if not len(values):
         return False
     lists = pa.ListArray.from_arrays(pa.array([0, len(values)], pa.int32()), values)
-    body = b"[" + pc.binary_join(lists, ",")[0].as_py().encode() + b"]"
+    body: bytes = b"[" + pc.binary_join(lists, ",")[0].as_py().encode() + b"]"
     return remove_credentials(body) != body
