@@ -17,10 +17,10 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from lms_pipeline.damaged_files import build_lock, read_json, set_aside_folder
+from lms_pipeline.damaged_files import build_lock, read_json
 from lms_pipeline.days import WrongPresentError
 from lms_pipeline.errors import SettingsError, WrongUseError
-from lms_pipeline.lake.disk import atomic_write, convert_disk_errors
+from lms_pipeline.lake.disk import atomic_write, convert_disk_errors, remove_file
 from lms_pipeline.lake.paths import DataDir
 from lms_pipeline.settings import LOOPBACK, Settings
 
@@ -60,15 +60,12 @@ class RefusedTokenFlag:
         """Record that Truto refused the token."""
         with convert_disk_errors(self._path):
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            set_aside_folder(self._path, "the refused token is recorded again")
             with build_lock(self._path.with_suffix(".lock")), atomic_write(self._path) as new:
                 new.write_bytes(msgspec.json.encode(self._content))
 
     def clear(self) -> None:
         """Record that Truto accepts the token."""
-        with convert_disk_errors(self._path):
-            set_aside_folder(self._path, "no token counts as refused")
-            self._path.unlink(missing_ok=True)
+        remove_file(self._path, "no token counts as refused")
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ SUFFIX = ".damaged"
 """Ends the name of the copy; the next damaged file of the same name replaces it."""
 _COMPANIONS = ("-wal", "-shm", "-journal")
 """Files of SQLite beside a database, which belong to no other one."""
+_DECODE_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _DAMAGE_CODES = {
     sqlite3.SQLITE_CORRUPT,
     sqlite3.SQLITE_NOTADB,
@@ -85,9 +86,17 @@ def read_json(path: Path, type_: type[T], consequence: str) -> T | None:
         return None
     except IsADirectoryError:
         set_aside_folder(path, consequence)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except _DECODE_ERRORS:
         set_aside(path, "it does not hold what this version writes", consequence)
     return None
+
+
+def peek_json(path: Path, type_: type[T]) -> T | None:
+    """Return the content of a JSON file; None if it can't be read, or is damaged. It stays: another process may replace it."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=type_)
+    except (OSError, *_DECODE_ERRORS):
+        return None
 
 
 def is_database_damage(error: Exception, path: Path) -> bool:

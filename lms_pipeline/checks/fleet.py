@@ -155,7 +155,7 @@ def _describe_stopped(stopped: Sequence[StoppedPull]) -> str:
         return ""
     latest = max(stopped, key=lambda pull: pull.at)
     return (
-        f" {len(stopped)} pulls stopped at a bound or for lack of space, the last one of {latest.partition}: {latest.reason} "
+        f" {format_count(len(stopped), 'pull')} stopped at a bound or for lack of space, the last one of {latest.partition}: {latest.reason} "
         "`lms-pipeline accounts list` names all of them."
     )
 

@@ -67,6 +67,9 @@ class Checkpoint:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
         """Close the file, after other threads have finished with it."""
         with self._lock:
             self._file.close()
@@ -112,7 +115,7 @@ class Checkpoint:
 
     def remove(self) -> None:
         """Close the file and remove it."""
-        self.__exit__()
+        self.close()
         for path in self._path.parent.glob(f"{self._path.name}*"):
             path.unlink(missing_ok=True)
 

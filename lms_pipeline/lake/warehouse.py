@@ -113,7 +113,6 @@ def build_warehouse(data: DataDir) -> WarehouseBuild:
                 raise LakeError(f"The warehouse can't be built, and the old one stays: {reason}") from error
             _swap_link(data.warehouse, build)
             _remove_old_builds(folder, build)
-            set_aside_folder(data.left_out, "it is written again")
             with atomic_write(data.left_out) as new:
                 new.write_bytes(msgspec.json.encode(built.left_out))
     return built

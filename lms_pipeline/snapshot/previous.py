@@ -70,7 +70,5 @@ def write_fingerprints(data: DataDir, job: SnapshotJob, strategy: str, plan: Fet
     """Write the roster fingerprints of a snapshot that has just been published."""
     metadata = {"run_id": job.run_id, "strategy": strategy, "plan": job.fingerprint}
     path = data.fingerprints_path(job.partition)
-    with convert_disk_errors(path):
-        set_aside_folder(path, "it is written again")
     with atomic_write(path) as new:
         plan.write_fingerprints(new, {f"{PREFIX}{name}": value for name, value in metadata.items()})

@@ -7,6 +7,7 @@ snapshot (`extract/`).
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -152,12 +153,15 @@ class TrutoClient:
             QueryError: the format has no pages.
             ExpiredCursorError: a cursor is refused.
             RepeatedPageError: a cursor or the pages lead back.
-            EndlessListError: the list goes on after `max_records`, or beyond its other bounds.
+            EndlessListError: the list goes on after `max_records`, or beyond its other bounds. A replay has no `max_records`:
+                its list has ended.
             TrutoError: as for `fetch`.
         """
         if query.response_format not in PAGE_READERS:
             raise QueryError(f"The format {query.response_format} has no pages: use `fetch`.")
         read = PAGE_READERS[query.response_format]
+        if self.is_replay:
+            max_records = sys.maxsize
         bounds = ListBounds(max_records, query.limit or 0, is_unified=query.response_format == "unified")
         return self._follow_pages(lambda cursor: build_list_request(resource, query, cursor, round_), read, bounds)
 
