@@ -197,9 +197,9 @@ def test_a_response_that_an_earlier_version_stored_is_read_without_them(response
 @pytest.mark.parametrize(
     ("message", "expected"),
     [
-        ("Invalid API key: abc", "Invalid API key: ***"),
-        ("password=abc is wrong", "password=*** is wrong"),
-        ('got {"login_key": "abc"}', 'got {"login_key": "***"}'),
+        ("Invalid API key: abc", "Invalid API key: [removed]"),
+        ("password=abc is wrong", "password=[removed] is wrong"),
+        ('got {"login_key": "abc"}', 'got {"login_key": "[removed]"}'),
         ("The course is required: id", "The course is required: id"),
     ],
 )
