@@ -99,12 +99,26 @@ def peek_json(path: Path, type_: type[T]) -> T | None:
         return None
 
 
+class DamagedDatabaseError(sqlite3.DatabaseError):
+    """A database does not hold what this version writes: raised by its reader, with the reason, and not by SQLite."""
+
+
 def is_database_damage(error: Exception, path: Path) -> bool:
-    """Return whether an error of SQLite means that the file is no database of ours, and not that it is busy, say."""
+    """Return whether an error of SQLite means that the file is no database of ours, and not that it is busy, say.
+
+    Errors of Python's module have no code. The use of a closed database is one, and an error of ours; a text that is no
+    UTF-8 is another, and damage.
+    """
     if not isinstance(error, sqlite3.Error):
         return False
-    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
-    return code in _DAMAGE_CODES or (code == sqlite3.SQLITE_CANTOPEN and path.is_dir())
+    if (code := getattr(error, "sqlite_errorcode", None)) is None:
+        return isinstance(error, DamagedDatabaseError | sqlite3.OperationalError)
+    return code & 0xFF in _DAMAGE_CODES or (code & 0xFF == sqlite3.SQLITE_CANTOPEN and path.is_dir())
+
+
+def is_moved_database(error: Exception) -> bool:
+    """Return whether the file that is open is no longer the one with its name: another process set it aside, or removed it."""
+    return getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_READONLY_DBMOVED
 
 
 def open_database(path: Path, connect: Callable[[Path], sqlite3.Connection], consequence: str) -> sqlite3.Connection:
@@ -117,7 +131,7 @@ def open_database(path: Path, connect: Callable[[Path], sqlite3.Connection], con
     try:
         return connect(path)
     except sqlite3.Error as error:
-        if not is_database_damage(error, path):
+        if not is_database_damage(error, path) and not is_moved_database(error):
             raise
     with build_lock(path.with_suffix(".lock")):
         try:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import sqlite3
 import stat
+from contextlib import closing
 from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
@@ -15,7 +17,7 @@ from lms_pipeline.accounts.registry import AccountDropError, Registry
 from lms_pipeline.accounts.sync import read_refusal, sync_with_truto
 from lms_pipeline.alerts import Alerts, RunFailure
 from lms_pipeline.connection import RefusedTokenFlag, TokenRefusedError
-from lms_pipeline.damaged_files import read_json, set_aside
+from lms_pipeline.damaged_files import DamagedDatabaseError, is_database_damage, read_json, set_aside
 from lms_pipeline.defs.run_locks import LockState, hold_run_lock, probe_run_lock, run_lock
 from lms_pipeline.errors import LmsPipelineError
 from lms_pipeline.lake.paths import DataDir
@@ -189,3 +191,35 @@ def test_a_file_that_can_not_be_read_is_not_damaged(tmp_path, monkeypatch):
     with pytest.raises(PermissionError):
         read_json(path, list[str], "it is written again")
     assert path.exists()
+
+
+def use_closed(database):
+    database.close()
+    database.execute("SELECT 1")
+
+
+def read_text(database):
+    database.execute("SELECT CAST(x'ff' AS TEXT)").fetchall()
+
+
+def check_content(_database):
+    raise DamagedDatabaseError
+
+
+@pytest.mark.parametrize(
+    ("use", "expected"),
+    [
+        (use_closed, False),
+        (lambda database: database.execute("SELECT ?", []), False),
+        (lambda database: database.execute("SELECT 1; SELECT 2"), False),
+        (lambda database: database.execute("SELECT ?", [object()]), False),
+        (lambda database: database.execute("SELECT 1 FROM missing"), True),
+        (read_text, True),
+        (check_content, True),
+    ],
+)
+def test_a_wrong_use_of_a_database_is_no_damage(tmp_path, use, expected):
+    database = sqlite3.connect(":memory:")
+    with closing(database), pytest.raises(sqlite3.Error) as caught:
+        use(database)
+    assert is_database_damage(caught.value, tmp_path / "calls.sqlite") is expected

@@ -16,6 +16,7 @@ from typing import Generic, Self, TypeVar
 
 import httpx
 
+from lms_pipeline.truto.credentials.bounds import TooManyCredentialsError
 from lms_pipeline.truto.errors import (
     ExpiredCursorError,
     PermanentError,
@@ -137,7 +138,9 @@ class TrutoClient:
         """
         stored = self._find(request)
         if stored is not None:
-            with suppress(BadBodyError):  # an earlier version stored what this one can't use: it is not a response
+            with suppress(
+                BadBodyError, TooManyCredentialsError
+            ):  # an earlier version stored what this one can't use: it is not a response
                 body = REMOVE_SECRETS[request.body](stored.body)  # an earlier version stored credentials of the LMS
                 return Response(httpx.Headers(), read(body, stored.received_at))
         return self._send(request, read)
@@ -309,7 +312,9 @@ def _receive_body(response: httpx.Response, request: Request) -> bytes:
     Raises:
         PermanentError: there is no content, and the request is not one of a list.
         TrutoError: the body can't be read.
+        BadBodyError: it is nested too deeply.
         TooManyItemsError: it holds too many records.
+        TooManyCredentialsError: it has too many places where a credential may be.
     """
     if request.body == "other":
         return read_body(response)

@@ -14,7 +14,7 @@ from email.utils import parsedate_to_datetime
 
 from lms_pipeline.errors import LmsPipelineError
 from lms_pipeline.truto.credentials.links import remove_link_credentials
-from lms_pipeline.truto.credentials.names import is_credential_name
+from lms_pipeline.truto.credentials.names import REMOVED, is_credential_name
 from lms_pipeline.truto.failed_body import Failure
 from lms_pipeline.truto.raw_json import read_field, read_object
 
@@ -209,14 +209,14 @@ def redact(text: str, secrets: Iterable[str] = ()) -> str:
     if len(text) > MAX_SEARCHED_LENGTH:
         text = text[:MAX_SEARCHED_LENGTH].rpartition(" ")[0]
     for secret in secrets:
-        text = text.replace(secret, "***")
-    text = _SECRETS.sub("***", remove_link_credentials(text))
+        text = text.replace(secret, REMOVED)
+    text = _SECRETS.sub(REMOVED, remove_link_credentials(text))
     return _NAMED_VALUE.sub(_hide_value, text)[:200]
 
 
 def _hide_value(named: re.Match[str]) -> str:
     name, separator, _ = named.groups()
-    return f"{name}{separator}***" if is_credential_name(name) else named[0]
+    return f"{name}{separator}{REMOVED}" if is_credential_name(name) else named[0]
 
 
 def _read_retry_after(status: int, headers: Mapping[str, str]) -> float | None:

@@ -38,8 +38,8 @@ MAX_SEARCHED_BYTES = 1_000
 _CONTROL_BYTE = re.compile(rb"[\x00-\x08\x0e-\x1f]")
 """A byte that compressed data have early, and no text has."""
 _TRIED_AGAIN = (b"{", b"[", b"null", b"<!doctype html", b"<html")
-_STRUCTURE = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[\[{]|[\]}]|,', re.DOTALL)
-"""Strings, which hide what is in them, brackets and commas."""
+_STRUCTURE = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)|[\[{]|[\]}]|,', re.DOTALL)
+"""Strings, which hide what is in them, brackets and commas. One that is not closed goes on to the end of the body."""
 SECRET_KEYS = ("debug", "context")
 """Keys under which Truto may show how it signs in to the LMS; `secret_keys.py` removes them."""
 _ENVELOPE_KEYS = {
@@ -121,8 +121,7 @@ class _Envelope(msgspec.Struct):
     @property
     def is_partial(self) -> bool:
         """Whether records are missing: Truto says so, or of several with the same key only the last is left."""
-        count = self.result_count if isinstance(self.result_count, int) else 0
-        return bool(self.is_partial_response) or (isinstance(self.found, dict) and count > len(self.found))
+        return bool(self.is_partial_response) or (isinstance(self.found, dict) and self.announced > len(self.found))
 
     @property
     def announced(self) -> int:

@@ -19,6 +19,7 @@ import httpx
 from lms_pipeline import __version__
 from lms_pipeline.settings import LOOPBACK
 from lms_pipeline.truto.content_encoding import decode_pieces, parse_encoding
+from lms_pipeline.truto.credentials.bounds import MAX_CANDIDATES, TooManyCredentialsError
 from lms_pipeline.truto.errors import PermanentError, TransientError, build_body_error, build_error, parse_http_date
 from lms_pipeline.truto.network import (
     LimitedBackend,
@@ -64,6 +65,10 @@ def _load_certificates(_file: str | None, _folder: str | None, trust_env: bool) 
     return httpx.create_ssl_context(trust_env=trust_env)
 
 
+_TOO_MANY: dict[type[BaseException], str] = {
+    TooManyItemsError: f"{MAX_PAGE_ITEMS:,} records",
+    TooManyCredentialsError: f"{MAX_CANDIDATES:,} places where a credential may be",
+}
 LIMIT_ERRORS = (BodyTooLargeError, RequestTooLongError, TooManyBytesError)
 """What ends a request that would go on for too long or take too much memory."""
 
@@ -197,8 +202,8 @@ def _convert_errors(label: str) -> Iterator[None]:
     except BodyTooLargeError:
         problem = f"The response is larger than {MAX_BODY_BYTES // 2**20} MB"
         raise PermanentError(problem, request=label, todo="lower the page size") from None
-    except TooManyItemsError:
-        problem = f"The response has more than {MAX_PAGE_ITEMS:,} records"
+    except tuple(_TOO_MANY) as error:
+        problem = f"The response has more than {_TOO_MANY[type(error)]}"
         raise PermanentError(problem, request=label, todo="lower the page size") from None
     except RequestTooLongError:
         problem = f"The response took over {MAX_REQUEST_SECONDS:.0f} s"

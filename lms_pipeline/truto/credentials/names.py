@@ -94,8 +94,8 @@ _LOWER = str.maketrans(ascii_uppercase, ascii_lowercase)
 SEPARATORS = " _-.:/"
 """Characters that may stand between the words of one name."""
 _WORD = re.compile(rf"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+|[^A-Za-z0-9{re.escape(SEPARATORS)}]+")
-_NUMBER_OR_MARK = re.compile(r"\s*(?:\d{1,19}(?:[.,]\d+)?\s*%?|pass(?:ed)?|fail(?:ed)?)\s*\Z", re.IGNORECASE)
-_FLAG = re.compile(r"\s*(?:0|1|true|false|yes|no)?\s*\Z", re.IGNORECASE)
+_NUMBER_OR_MARK = re.compile(r"\s*+(?:\d{1,19}+(?:[.,]\d++)?+\s*+%?+|pass(?:ed)?+|fail(?:ed)?+)\s*+\Z", re.IGNORECASE)
+_FLAG = re.compile(r"\s*+(?:0|1|true|false|yes|no)?+\s*+\Z", re.IGNORECASE)
 
 
 def _join(names: Iterable[str]) -> str:
@@ -133,7 +133,7 @@ def is_credential_text(name: str, text: str) -> bool:
 @lru_cache(MAX_CACHED_NAMES)
 def is_credential_key(key: bytes) -> bool:
     """Return whether a key, as it stands in JSON between its quotes, is a credential's name."""
-    return len(key) <= MAX_KEY_BYTES and is_credential_name(decode_key(key))
+    return len(key) <= MAX_KEY_BYTES and is_credential_name(decode_string(key))
 
 
 @lru_cache(MAX_CACHED_NAMES)
@@ -149,10 +149,10 @@ def is_value_key(key: bytes) -> bool:
 
 
 def _read_last_word(key: bytes) -> str:
-    return _normalize(decode_key(key[:MAX_KEY_BYTES])).rpartition(" ")[2]
+    return _normalize(decode_string(key[:MAX_KEY_BYTES])).rpartition(" ")[2]
 
 
-def decode_key(key: bytes) -> str:
+def decode_string(key: bytes) -> str:
     """Return the text of a key or a string as it stands in JSON between its quotes; as it is, if that is no JSON."""
     if b"\\" in key:
         try:
@@ -200,7 +200,7 @@ _SHORTEST = tuple(spelling for spelling in _SPELLINGS if len(spelling) <= TAIL_B
 
 
 def list_value_tails() -> Iterator[bytes]:
-    """Yield how the keys of values in pairs of name and value end, as `list_tails`."""
+    """Yield how the keys of values end that another member names, as `list_tails`."""
     for word in _VALUE_WORDS:
         yield word.encode()[-4:].rjust(4, b"?")
 

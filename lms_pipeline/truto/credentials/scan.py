@@ -15,6 +15,8 @@ from itertools import product
 import numpy as np
 import numpy.typing as npt
 
+from lms_pipeline.truto.credentials import bounds
+from lms_pipeline.truto.credentials.bounds import TooManyCredentialsError, limit_candidates
 from lms_pipeline.truto.credentials.names import (
     MAX_KEY_BYTES,
     TAIL_BYTES,
@@ -46,9 +48,10 @@ _LOWER_CASE = np.uint32(0x20202020)
 _CREDENTIAL, _VALUE, _TRUTO = np.uint8(1), np.uint8(2), np.uint8(4)
 _DEBUG, _CONTEXT = (np.uint32(int.from_bytes(start, "little")) for start in (b'"deb', b'"con'))
 _QUOTE, _BACKSLASH, _COLON, _SLASH = (np.uint8(ord(char)) for char in '"\\:/')
-_ESCAPED_ASCII = re.compile(rb"\\u00(?:2[0dDeEfF]|3[0-9aAdD]|4[0-9a-fA-F]|5[0-9aAfF]|6[1-9a-fA-F]|7[0-9aA])")
+_ESCAPED_ASCII = re.compile(rb"\\u00(?:2[02dDeEfF]|3[0-9aAdD]|4[0-9a-fA-F]|5[0-9aAcCfF]|6[1-9a-fA-F]|7[0-9aA])")
 _ESCAPE = re.compile(rb"\\(?:u00([2-7][0-9a-fA-F])|.)", re.DOTALL)
 _CLEAR = re.compile(rb"[A-Za-z0-9_. /:=@-]\Z")
+_SHORT = {b'"': rb"\"", b"\\": rb"\\"}
 _TWICE_ESCAPED = re.compile(rb"\\\\u00[2-7]")
 
 
@@ -60,35 +63,61 @@ class Candidates:
     """The closing quotes of keys that are credentials' names."""
     texts: list[int] = field(default_factory=list)
     """Positions in strings that may hold JSON or a link with a credential."""
-    has_pairs: bool = False
+    has_named_values: bool = False
     """Whether there are values beside a text that is a credential's name."""
     has_truto_keys: bool = False
     """Whether a key may be `debug` or `context`."""
 
+    def check_count(self) -> None:
+        """Check that they are not too many.
+
+        Raises:
+            TooManyCredentialsError: they are.
+        """
+        if len(self.keys) + len(self.texts) > bounds.MAX_CANDIDATES:
+            raise TooManyCredentialsError
+
 
 def unescape_ascii(body: bytes) -> bytes:
-    """Return the JSON with letters, digits and delimiters that are escaped, as no server does, in clear."""
+    """Return the JSON with letters, digits and delimiters that are escaped, as no server does, in clear.
+
+    A quote or a backslash that is escaped by its number, as PHP can do, is escaped by a backslash instead.
+    """
     if b"\\" not in body or _ESCAPED_ASCII.search(body) is None:
         return body
-    return _ESCAPE.sub(lambda escape: _decode_escape(escape[0], escape[1]), body)
+    clear, end = bytearray(), 0
+    for escape in _ESCAPE.finditer(body):
+        if escape[1] is not None and (char := _shorten_escape(escape[1])):
+            clear += memoryview(body)[end : escape.start()]
+            clear += char
+            end = escape.end()
+    clear += memoryview(body)[end:]
+    return bytes(clear)
 
 
-def _decode_escape(escape: bytes, code: bytes | None) -> bytes:
-    char = b"" if code is None else bytes([int(code, 16)])
-    return char if _CLEAR.match(char) else escape
+def _shorten_escape(code: bytes) -> bytes:
+    char = bytes([int(code, 16)])
+    return char if _CLEAR.match(char) else _SHORT.get(char, b"")
 
 
 def find_candidates(body: bytes) -> Candidates:
-    """Return where a body may hold credentials; a name that is escaped is found only after `unescape_ascii`."""
+    """Return where a body may hold credentials; a name that is escaped is found only after `unescape_ascii`.
+
+    Raises:
+        TooManyCredentialsError: at too many places.
+    """
     found = Candidates()
     search = _Search(body.ljust(MIN_BYTES))
     for start in range(0, len(body), CHUNK_BYTES):
         search.add_names(start, found)
+        found.check_count()
     if search.has_values:
         for start in range(0, len(body), CHUNK_BYTES):
             search.add_named_values(start, found)
+            found.check_count()
     if b"\\" in body and b"\\\\u00" in body:
-        found.texts += [match.start() for match in _TWICE_ESCAPED.finditer(body)]
+        found.texts.extend(match.start() for match in limit_candidates(_TWICE_ESCAPED.finditer(body)))
+        found.check_count()
     found.keys.sort()
     found.texts.sort()
     return found
@@ -157,7 +186,7 @@ class _Search:
         if not quotes.size:
             return
         for quote, is_escaped in self._confirm(quotes, *self._look_up_quoted(quotes)):
-            found.has_pairs = True
+            found.has_named_values = True
             if is_escaped:
                 found.texts.append(quote)
 
