@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 import httpx
 import msgspec
-from filelock import FileLock
 
+from lms_pipeline.damaged_files import build_lock, read_json
 from lms_pipeline.errors import LmsPipelineError
 from lms_pipeline.lake.disk import atomic_write, convert_disk_errors
 from lms_pipeline.lake.paths import DataDir
@@ -68,8 +68,8 @@ class Alerts:
         path = self.data.sent_alerts
         with convert_disk_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
-            with FileLock(path.with_suffix(".lock")):
-                sent = msgspec.json.decode(path.read_bytes(), type=dict[str, str]) if path.exists() else {}
+            with build_lock(path.with_suffix(".lock")):
+                sent = read_json(path, dict[str, str], "each failure is sent once more") or {}
                 since = self._find_last_published(failure.account_id)
                 if sent.get(failure.key) == since:
                     return False
@@ -87,8 +87,9 @@ class Alerts:
         try:
             with convert_network_setting_errors():
                 client = httpx.Client(timeout=TIMEOUT_SECONDS, follow_redirects=False)
-            with client:
-                response = client.post(self.address, json={"text": text})
+            # the status says enough: a body may have no end
+            with client, client.stream("POST", self.address, json={"text": text}) as response:
+                pass
         except (httpx.HTTPError, httpx.InvalidURL):
             raise AlertError("The alert can't be sent: LMS_ALERT_WEBHOOK can't be reached.") from None
         if not response.is_success:

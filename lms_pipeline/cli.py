@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import sys
 from importlib import import_module
 
@@ -29,6 +30,18 @@ COMMANDS = {
     "housekeeping": "Remove expired files, or list them",
     "ui": "Start Dagster's web UI on the same data",
 }
+DAMAGED = "is damaged: move `history` and `schedules` away, and the next command makes them again and reports the published files"
+UNUSABLE = "can't be opened for writing: check who owns it, whether its disk is read-only, and that no folder stands in its place"
+FULL = "can't be written: its disk is full or fails; free some space"
+DATABASE_PROBLEMS = {
+    "file is not a database": DAMAGED,
+    "malformed": DAMAGED,
+    "unable to open database file": UNUSABLE,
+    "readonly database": UNUSABLE,
+    "disk is full": FULL,
+    "disk I/O error": FULL,
+}
+"""What is wrong with Dagster's database, by the text of SQLite."""
 
 
 class _LazyGroup(click.Group):
@@ -68,7 +81,7 @@ def main() -> None:
     os.umask(0o077)  # `lake/access.py` applies LMS_SHARE
     install_logging_filters()
     try:
-        lms_pipeline(prog_name="lms-pipeline", standalone_mode=True)
+        sys.exit(lms_pipeline.main(prog_name="lms-pipeline", standalone_mode=False))
     except BrokenPipeError:  # the reader, like `head`, has closed the pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except LmsPipelineError as error:
@@ -76,13 +89,28 @@ def main() -> None:
             raise
         echo(f"Error: {error}", err=True)
         sys.exit(2 if isinstance(error, WrongUseError) else 1)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        echo("Interrupted.", err=True)
+        sys.exit(128 + signal.SIGINT)
     except Exception as error:  # the edge of the process: for example a full disk under Dagster's log
         if "--debug" in sys.argv:
             raise
-        details, *_ = str(error).strip().splitlines() or ["no details"]
-        problem = f"{type(error).__name__}: {details}"
-        echo(f"Error: {problem}; check the disk of LMS_DATA_DIR, or add --debug for a traceback.", err=True)
+        echo(f"Error: {_describe(error)}", err=True)
         sys.exit(1)
+
+
+def _describe(error: Exception) -> str:
+    """Return the sentence for an unexpected error. Most of them are those of Dagster's database."""
+    details, *_ = str(error).strip().splitlines() or ["no details"]
+    if type(error).__module__.startswith("sqlalchemy."):
+        home = os.environ.get("DAGSTER_HOME", "DAGSTER_HOME")
+        for text, sentence in DATABASE_PROBLEMS.items():
+            if text in details:
+                return f"Dagster's database in {home} {sentence}."
+    return f"{type(error).__name__}: {details}; check the disk of LMS_DATA_DIR, or add --debug for a traceback."
 
 
 if __name__ == "__main__":

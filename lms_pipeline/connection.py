@@ -8,19 +8,19 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import msgspec
-from filelock import FileLock
 
+from lms_pipeline.damaged_files import build_lock, read_json
 from lms_pipeline.days import WrongPresentError
 from lms_pipeline.errors import SettingsError, WrongUseError
-from lms_pipeline.lake.disk import atomic_write, convert_disk_errors
+from lms_pipeline.lake.disk import atomic_write, convert_disk_errors, remove_file
 from lms_pipeline.lake.paths import DataDir
 from lms_pipeline.settings import LOOPBACK, Settings
 
@@ -41,7 +41,7 @@ class RefusedTokenFlag:
     def __init__(self, path: Path, token: str, base_url: str) -> None:
         self._path = path
         digest = hashlib.sha256(f"{base_url} {token}".encode()).hexdigest()
-        self._content = msgspec.json.encode({"refused": digest[:16]})  # identifies the token without revealing it
+        self._content = {"refused": digest[:16]}  # identifies the token without revealing it
 
     def check(self) -> None:
         """Return if this token was not refused.
@@ -49,8 +49,8 @@ class RefusedTokenFlag:
         Raises:
             TokenRefusedError: it was.
         """
-        with suppress(FileNotFoundError):
-            if self._path.read_bytes() == self._content:
+        with convert_disk_errors(self._path):
+            if read_json(self._path, dict[str, str], "the token is tried again") == self._content:
                 raise TokenRefusedError(
                     "Truto does not accept the token, as another run has found out: check TRUTO_API_TOKEN; the next tick "
                     "of the schedule tries it again, and so does `lms-pipeline accounts sync`."
@@ -60,12 +60,12 @@ class RefusedTokenFlag:
         """Record that Truto refused the token."""
         with convert_disk_errors(self._path):
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            with FileLock(self._path.with_suffix(".lock")), atomic_write(self._path) as new:
-                new.write_bytes(self._content)
+            with build_lock(self._path.with_suffix(".lock")), atomic_write(self._path) as new:
+                new.write_bytes(msgspec.json.encode(self._content))
 
     def clear(self) -> None:
         """Record that Truto accepts the token."""
-        self._path.unlink(missing_ok=True)
+        remove_file(self._path, "no token counts as refused")
 
 
 @dataclass(frozen=True)
@@ -108,6 +108,10 @@ class DemoMark:
         with convert_disk_errors(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self.path.touch()
+
+
+MAX_CLOCK_DIFFERENCE = timedelta(seconds=2)
+"""Difference that is none: a `Date` has whole seconds, and the response takes its time."""
 
 
 @dataclass(frozen=True)
@@ -200,7 +204,7 @@ class Truto:
         """
         now, calendar = self.settings.now(), self.settings.calendar
         ours, theirs = calendar.find_open_day(now), calendar.find_open_day(server_now)
-        if ours != theirs:
+        if ours != theirs and abs(now - server_now) > MAX_CLOCK_DIFFERENCE:
             raise WrongPresentError(
                 f"The clock of this machine says {now:%Y-%m-%d %H:%M:%S} UTC and Truto's says "
                 f"{server_now.astimezone(UTC):%Y-%m-%d %H:%M:%S}: by Truto's, {theirs or 'no day'} is open for a pull, "

@@ -25,6 +25,8 @@ log = logging.getLogger(__name__)
 
 MAX_GRACE_HOURS = 24
 LOOPBACK = {"localhost", "127.0.0.1", "::1"}
+EARLIEST_DAY = date(2000, 1, 1)
+"""Before it no data directory has a snapshot, and each day is a partition of each account."""
 GLOB_CHARACTERS = set("*?[")
 FORMS = {
     "LMS_START_DATE": "a day, like 2026-01-31",
@@ -167,6 +169,13 @@ class Settings(BaseSettings):
             raise ValueError(f"it {GLOB_RULE}")
         return folder
 
+    @field_validator("start_date")
+    @classmethod
+    def _refuse_early_day(cls, day: date) -> date:
+        if day < EARLIEST_DAY:
+            raise ValueError(f"it must be {EARLIEST_DAY} or later")
+        return day
+
     @field_validator("timezone")
     @classmethod
     def _require_known_zone(cls, name: str) -> str:
@@ -199,6 +208,8 @@ class Settings(BaseSettings):
             aware = instant.astimezone(UTC) if instant.tzinfo else instant.replace(tzinfo=UTC)
         except OverflowError:
             raise ValueError("it must be within the years 1 to 9999 in UTC") from None
+        if aware.date() < EARLIEST_DAY:
+            raise ValueError(f"it must be {EARLIEST_DAY} or later")
         if aware > datetime.now(UTC):
             raise ValueError("it must not be ahead of the clock")
         return aware

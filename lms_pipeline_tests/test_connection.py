@@ -60,6 +60,13 @@ def test_midnight_in_the_time_zone_of_the_settings_decides(connect, zone, midnig
         connect(timedelta(hours=midnight), timezone=zone)
 
 
+@pytest.mark.parametrize(("seconds", "server_seconds"), [(0, -2), (1, -1), (-1, 1), (-2, 0)])
+def test_a_difference_of_two_seconds_is_none(connect, seconds, server_seconds, monkeypatch):
+    midnight = NOW.replace(hour=0)
+    monkeypatch.setattr(Settings, "now", lambda _self: midnight + timedelta(seconds=seconds))
+    assert connect(timedelta(hours=-2, seconds=server_seconds)) == 1
+
+
 def test_an_error_with_another_day_stops_the_pull_too(connect):
     with pytest.raises(WrongPresentError):
         connect(timedelta(days=1), response=refusal(503))

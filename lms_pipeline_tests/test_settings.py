@@ -23,7 +23,7 @@ BAD = {
     ],
     "LMS_DATA_DIR": ["a*", "b?", "c[1]", "~nobody-of-this-name/data"],
     "LMS_ACCOUNTS_FILE": ["~nobody-of-this-name/accounts.toml"],
-    "LMS_START_DATE": ["2026-13-01", "01/02/2026", "tomorrow", "2026-01-01T05:00:00"],
+    "LMS_START_DATE": ["1999-12-31", "0001-01-01", "2026-13-01", "01/02/2026", "tomorrow", "2026-01-01T05:00:00"],
     "LMS_TIMEZONE": [
         *("Mars/Olympus", "../../etc/passwd", "/etc/localtime", "Europe", "localtime", "europe/athens", "UTC+2"),
         *("posix/Europe/Athens", "right/Europe/Athens"),
@@ -34,7 +34,13 @@ BAD = {
     "LMS_SHARE": ["all", "Group", "0640"],
     "LMS_REJECTED_DAYS": ["-1", "36501", "1.5", "for ever"],
     "LMS_RUN_LOG_DAYS": ["-1", "36501"],
-    "LMS_NOW": ["2999-01-01T00:00:00Z", "yesterday", "0001-01-01T00:00:00+14:00"],
+    "LMS_NOW": [
+        "2999-01-01T00:00:00Z",
+        "yesterday",
+        "0001-01-01T00:00:00+14:00",
+        "0001-01-01T00:00:00Z",
+        "1999-12-31T23:59:59Z",
+    ],
 }
 
 

@@ -132,7 +132,9 @@ def _read_tables(path: Path) -> dict[str, dict[str, Any]]:
     except OSError as error:
         todo = "check who may read it" if isinstance(error, PermissionError) else "correct the path"
         raise SettingsError(f"LMS_ACCOUNTS_FILE {path} can't be read: {error.strerror}; {todo}.") from None
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (UnicodeDecodeError, RecursionError):
+        raise SettingsError(f"LMS_ACCOUNTS_FILE {path} can't be used: it is no TOML in UTF-8.") from None
+    except msgspec.DecodeError as error:
         raise SettingsError(f"LMS_ACCOUNTS_FILE {path} can't be used: {error}.") from None
     if unknown := [name for name in document if name != "accounts"]:
         raise SettingsError(

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Literal
 
 import msgspec
-from filelock import FileLock
 
 from lms_pipeline.accounts.options import Strategy, load_options
+from lms_pipeline.damaged_files import build_lock
 from lms_pipeline.errors import LmsPipelineError, WrongUseError
 from lms_pipeline.lake.disk import atomic_write, convert_disk_errors
 from lms_pipeline.lake.letter_case import describe_other_spelling, find_other_spelling, refuse_other_spelling
@@ -222,7 +222,7 @@ class Registry:
     def _rewrite(self) -> Iterator[dict[str, RegisteredAccount]]:
         with convert_disk_errors(self._path):
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            with FileLock(self._path.with_suffix(".lock")):
+            with build_lock(self._path.with_suffix(".lock")):
                 accounts = {account.id: account for account in self.read_accounts()}
                 yield accounts
                 with atomic_write(self._path) as new:

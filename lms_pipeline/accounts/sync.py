@@ -13,10 +13,10 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 import msgspec
-from filelock import FileLock
 
 from lms_pipeline.accounts.registry import ALLOW_ACCOUNT_DROP_ONCE, UNCHANGED, AccountDropError, Registry, is_lms
-from lms_pipeline.lake.disk import atomic_write, convert_disk_errors, read_changed_at
+from lms_pipeline.damaged_files import build_lock, peek_json
+from lms_pipeline.lake.disk import atomic_write, convert_disk_errors, read_changed_at, remove_file
 from lms_pipeline.lake.paths import DataDir
 from lms_pipeline.settings import Settings
 from lms_pipeline.truto.errors import TrutoError
@@ -68,8 +68,7 @@ def sync_with_truto(
     except AccountDropError as error:
         _remember_refusal(data, Refusal(str(error), settings.now()))
         raise
-    with convert_disk_errors(data.accounts_refused):
-        data.accounts_refused.unlink(missing_ok=True)
+    remove_file(data.accounts_refused, "no list counts as refused")
     return new
 
 
@@ -89,14 +88,10 @@ def _check_length(received: int, missing: int) -> None:
 def read_refusal(data: DataDir) -> Refusal | None:
     """Return why the latest list of accounts was refused; None if it was used, or none was read yet."""
     path = data.accounts_refused
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=Refusal)
-    except FileNotFoundError:
-        return None
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
-        return Refusal(
-            "The latest list of accounts was refused: run `lms-pipeline accounts sync`.", read_changed_at(path)
-        )
+    refusal = peek_json(path, Refusal)
+    if refusal is not None or not path.exists():
+        return refusal
+    return Refusal("The latest list of accounts was refused: run `lms-pipeline accounts sync`.", read_changed_at(path))
 
 
 def _remember_refusal(data: DataDir, refusal: Refusal) -> None:
@@ -105,7 +100,7 @@ def _remember_refusal(data: DataDir, refusal: Refusal) -> None:
         return
     with convert_disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(path.with_suffix(".lock")), atomic_write(path) as new:
+        with build_lock(path.with_suffix(".lock")), atomic_write(path) as new:
             new.write_bytes(msgspec.json.encode(refusal))
 
 

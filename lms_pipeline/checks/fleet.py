@@ -27,7 +27,7 @@ MAX_ADVISED_KEYS = 100_000
 WARN_SHARE = 0.8
 """The share of `MAX_ADVISED_KEYS` above which the check warns."""
 GAP_ALERT_DAYS = 7
-"""Days. An older gap is counted but fails no check; otherwise the check would fail for ever."""
+"""Days. An older gap is counted but fails no check; otherwise the check would fail forever."""
 NOBODY_ACTIVE = (
     "No account is active, so nothing is pulled: run `lms-pipeline accounts sync`, or connect them again in Truto."
 )
@@ -155,7 +155,7 @@ def _describe_stopped(stopped: Sequence[StoppedPull]) -> str:
         return ""
     latest = max(stopped, key=lambda pull: pull.at)
     return (
-        f" {len(stopped)} pulls stopped at a bound or for lack of space, the last one of {latest.partition}: {latest.reason} "
+        f" {format_count(len(stopped), 'pull')} stopped at a bound or for lack of space, the last one of {latest.partition}: {latest.reason} "
         "`lms-pipeline accounts list` names all of them."
     )
 

@@ -43,30 +43,35 @@ if TYPE_CHECKING:  # Dagster takes a second to import
 @click.option("--date", "first", type=parse_day, metavar="YYYY-MM-DD", help="The day. Default: the latest ended day.")
 @click.option("--to", "last", type=parse_day, metavar="YYYY-MM-DD", help="The last day of a range.")
 @click.option(
-    "--select",
-    metavar="ASSETS",
-    default="",
-    help=f"Only these assets, separated by commas: {', '.join(MATERIALIZABLE_ASSETS)}.",
+    "--select", metavar="ASSETS", help=f"Only these assets, separated by commas: {', '.join(MATERIALIZABLE_ASSETS)}."
 )
 @click.option("--dry-run", is_flag=True, help="Estimate calls and time. Fetches lists only.")
 @click.option(
     "--allow-drop", is_flag=True, help="Publish even if far fewer enrollments arrive than the previous snapshot has."
 )
 def materialize(
-    accounts: tuple[str, ...], first: date | None, last: date | None, select: str, *, dry_run: bool, allow_drop: bool
+    accounts: tuple[str, ...],
+    first: date | None,
+    last: date | None,
+    select: str | None,
+    *,
+    dry_run: bool,
+    allow_drop: bool,
 ) -> None:
     """Pull days, compute their metrics, and rebuild the warehouse.
 
     Default: all active accounts and the latest ended day. At the end, removes old responses of the pulled accounts, and what
     killed commands left.
-    Exit status: 0 if everything was published, 1 if something failed, 2 for wrong use.
+    Exit status: 0 if everything was published, 1 if something failed, 2 for wrong use, 130 or 143 if it was interrupted.
     """
     from lms_pipeline.connection import Truto
     from lms_pipeline.definitions import build_defs
     from lms_pipeline.defs.instance import check_selection, open_instance, rebuild_warehouse, run_partitions
 
     settings = load_settings()
-    selection = [name.strip() for name in select.split(",") if name.strip()]
+    selection = [name.strip() for name in (select or "").split(",") if name.strip()]
+    if select is not None and not selection:
+        raise WrongUseError("--select names no asset: leave it out to select all of them.")
     check_selection(selection)
     days = _list_days(settings, first, last) if selection != ["warehouse"] else []
     names = load_display_names(settings)
@@ -167,7 +172,9 @@ def _print_estimates(settings: Settings, partitions: list[Partition], names: dic
 
 def _list_days(settings: Settings, first: date | None, last: date | None) -> list[date]:
     latest = settings.calendar.find_latest_ended(settings.now())
-    first = first or last or latest
+    if last is not None and first is None:
+        raise WrongUseError("--to needs --date, the first day of the range.")
+    first = first or latest
     last = last or first
     if last < first:
         raise WrongUseError(f"--to {last} is before --date {first}: give the earlier day first.")

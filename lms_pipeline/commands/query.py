@@ -36,6 +36,7 @@ ROWS_PER_BATCH = 1_000
 FORMULA_STARTS = frozenset("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")
 """First characters of what a spreadsheet runs as a formula; the last four are full-width. Source: OWASP, "CSV Injection"."""
 SIGNED_NUMBER = re.compile(r"[-+]([0-9.]+(e[-+]?[0-9]+)?|inf|nan)", re.IGNORECASE)
+LAKE_FILE = re.compile(rf"[^\"']*/{re.escape(DATA_FILE)}")
 UNKNOWN_NAME = re.compile(r"Table with name|Referenced (table|column)|does not have a column")
 """In DuckDB's messages about tables and columns that don't exist."""
 
@@ -65,7 +66,9 @@ def query(sql: str, form: Format, output: Path | None, *, raw_text: bool) -> Non
         try:
             _write(rows, form, output, raw_text=raw_text)
         except duckdb.Error as error:
-            raise LmsPipelineError(f"The query failed: {_read_first_line(error)}.") from None
+            message = _read_first_line(error)
+            _refuse_damaged_file(message)
+            raise LmsPipelineError(f"The query failed: {message}.") from None
         except BrokenPipeError:
             raise
         except OSError as error:
@@ -80,16 +83,21 @@ def _run_query(connection: duckdb.DuckDBPyConnection, sql: str) -> duckdb.DuckDB
             return connection.sql(sql)
     except duckdb.Error as error:
         message = _read_first_line(error)
-        if DATA_FILE in message:
-            raise LmsPipelineError(
-                f"A file of the lake can't be read: {message}; run `lms-pipeline materialize --select warehouse`, which "
-                "leaves it out."
-            ) from None
+        _refuse_damaged_file(message)
         todo = (
             "; `SHOW TABLES` lists the tables, `DESCRIBE <table>` the columns" if UNKNOWN_NAME.search(message) else ""
         )
         raise WrongUseError(f"The SQL can't be run: {message}{todo}.") from None
     raise WrongUseError("The SQL must be a single query: SELECT, FROM, DESCRIBE, SUMMARIZE or SHOW.")
+
+
+def _refuse_damaged_file(message: str) -> None:
+    """Raise our own error if DuckDB's names a file of the lake."""
+    if found := LAKE_FILE.search(message):
+        raise LmsPipelineError(
+            f"{found[0]} can't be read: it is damaged; restore it, or run `lms-pipeline replay` for its day. Without it, "
+            "`lms-pipeline materialize --select warehouse` builds a warehouse of the other files."
+        ) from None
 
 
 def _write(rows: duckdb.DuckDBPyRelation, form: Format, output: Path | None, *, raw_text: bool) -> None:

@@ -30,6 +30,7 @@ from lms_pipeline.lake.paths import DataDir
 from lms_pipeline.settings import Settings
 from lms_pipeline.tables.catalog import METRIC_TABLES, TABLES
 from lms_pipeline.tables.pulled import PULLED_TABLES, UNIFIED_ENROLLMENTS
+from lms_pipeline.wording import format_count
 
 if TYPE_CHECKING:
     from lms_pipeline.snapshot.job import SnapshotResult
@@ -120,7 +121,8 @@ def build_pull(settings: Settings) -> dg.AssetsDefinition:
         elif result.kept:
             context.log.info("The day is closed and keeps its snapshot; no request was sent.")
         else:
-            context.log.info("%d enrollments served, %d requests.", result.rows.served, result.requests)
+            served, requests = format_count(result.rows.served, "enrollment"), format_count(result.requests, "request")
+            context.log.info("%s served, %s.", served, requests)
         yield from _report_tables(context, result, account)
 
     return pull

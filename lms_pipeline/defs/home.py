@@ -6,6 +6,7 @@ Belongs here: telling an unfinished file from an edited one. Not here: the insta
 from __future__ import annotations
 
 import logging
+import re
 from importlib.resources import files
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from lms_pipeline.errors import SettingsError
 from lms_pipeline.lake.disk import atomic_write, convert_disk_errors
 
 CONFIG_NAME = "dagster.yaml"
+_COMMENTED_SECTION = re.compile(r"^# ?\w+:\s*$", re.MULTILINE)
 
 log = logging.getLogger(__name__)
 
@@ -46,15 +48,29 @@ def prepare_home(home: Path) -> Path:
 
 
 def _is_unfinished(config: Path, template: str) -> bool:
-    """Return whether the file is missing, holds no setting, or ends within our own text.
+    """Return whether the file is missing, holds no setting, or ends within our own text and within one of its sections.
 
-    After a power cut a file may also have its full length, with zeros in place of the missing text.
+    After a power cut a file may also have its full length, with zeros in place of the missing text. A person may have
+    removed whole sections, or made comments of them.
     """
     if not config.exists():
         return True
-    text = config.read_text(encoding="utf-8", errors="replace")
-    settings, ours = (_skip_comments(part.removeprefix("\ufeff").rstrip("\0")) for part in (text, template))
-    return settings != ours and ours.startswith(settings)
+    text = config.read_text(encoding="utf-8", errors="replace").removeprefix("\ufeff").rstrip("\0")
+    settings, ours = _skip_comments(text), _skip_comments(template)
+    if settings == ours or not ours.startswith(settings):
+        return False
+    if not settings:
+        return not _COMMENTED_SECTION.search(text)
+    return not (text.endswith("\n") and _has_whole_sections(text, template))
+
+
+def _has_whole_sections(text: str, template: str) -> bool:
+    """Return whether each section of the text is as in the template."""
+    try:
+        sections, ours = (msgspec.yaml.decode(part, type=dict[str, object]) for part in (text, template))
+    except msgspec.DecodeError:
+        return False
+    return all(ours.get(name) == value for name, value in sections.items())
 
 
 def _skip_comments(text: str) -> str:
@@ -75,7 +91,7 @@ def _check_yaml(config: Path) -> None:
         SettingsError: it is no YAML, or no table of settings.
     """
     try:
-        is_table = isinstance(msgspec.yaml.decode(config.read_bytes()), dict)
+        is_table = isinstance(msgspec.yaml.decode(config.read_bytes()), dict | None)  # None: comments only
     except (msgspec.DecodeError, UnicodeDecodeError):
         is_table = False
     if not is_table:

@@ -17,6 +17,9 @@ from time import sleep
 
 import dagster as dg
 
+# no public name: what Dagster raises for a class in `dagster.yaml` that does not exist
+from dagster._check import CheckError
+
 # no public name: why a run failed; an interrupt of this process is UNEXPECTED_TERMINATION
 from dagster._core.events import RunFailureReason
 
@@ -73,7 +76,7 @@ def open_instance(settings: Settings) -> dg.DagsterInstance:
     os.environ["DAGSTER_HOME"] = str(home)
     try:
         return dg.DagsterInstance.get()
-    except dg.DagsterInvalidConfigError:  # its message shows values, which may be secret
+    except (dg.DagsterInvalidConfigError, CheckError, ImportError):  # its message shows values, which may be secret
         raise SettingsError(
             f"{config} can't be used: Dagster does not know an entry or its value; "
             f"`DAGSTER_HOME={home} dagster instance info` shows which."

@@ -1,7 +1,7 @@
 """The run launcher for one machine: it also notices runs whose process has died with its server or its container.
 
 Dagster's own launcher can't: a run that is killed together with its code server, as by a power cut, would stay STARTED
-for ever and keep its slot.
+forever and keep its slot.
 """
 
 from __future__ import annotations

@@ -31,7 +31,7 @@ OWNERS = ["team:learning-data"]
 PERSONAL_COLUMNS = {"user_name", "user_email", "payload"}
 """Columns with names or e-mails. Their tables get a tag, by which the catalog finds them."""
 PERSONAL_IDS = frozenset({"user_id", "enrollment_id", "assigned_by_id"})
-"""Columns that identify a person. No event has their values: Dagster's index keeps events for ever, and ids can be guessed
+"""Columns that identify a person. No event has their values: Dagster's index keeps events forever, and ids can be guessed
 from a hash of them."""
 MAX_STATUSES, MAX_STATUS_LENGTH = 10, 40
 """Undocumented statuses that are shown, and characters of each: they are text from an LMS, without a limit of its own."""

@@ -15,6 +15,7 @@ from threading import Lock
 import dagster as dg
 from filelock import FileLock, Timeout
 
+from lms_pipeline.damaged_files import build_lock
 from lms_pipeline.errors import WrongUseError
 from lms_pipeline.housekeeping.policy import ExpiredItem
 from lms_pipeline.lake.disk import convert_disk_errors, measure_size
@@ -60,7 +61,7 @@ def hold_run_lock(instance: dg.DagsterInstance, run_id: str) -> None:
                 _release(other)
         with convert_disk_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(path)
+            lock = build_lock(path)
             lock.acquire(timeout=MAX_ACQUIRE_SECONDS)
         _held[path] = lock
 
@@ -119,8 +120,8 @@ def _build_path(instance: dg.DagsterInstance, run_id: str) -> Path:
 
 
 def _is_free(path: Path) -> bool:
-    lock = FileLock(path, blocking=False)
     with convert_disk_errors(path):
+        lock = build_lock(path, blocking=False)
         try:
             lock.acquire()
         except Timeout:

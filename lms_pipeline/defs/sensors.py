@@ -31,7 +31,7 @@ from lms_pipeline.settings import Settings
 from lms_pipeline.wording import choose_form, format_count
 
 MAX_WAIT_SECONDS = 1800.0
-"""Time after the newest file during which the warehouse waits for active runs: a killed run can stay active for ever."""
+"""Time after the newest file during which the warehouse waits for active runs: a killed run can stay active forever."""
 
 ALLOW_DROP = "allow_drop"
 """Cursor of `account_registry` with which its next tick uses any list of accounts: a sensor has no other configuration

@@ -5,49 +5,71 @@ Belongs here: storing and finding responses. They let an interrupted pull contin
 
 from __future__ import annotations
 
+import logging
 import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.resources import files
 from pathlib import Path
 from threading import Lock
-from typing import Literal, Self
+from typing import Literal, Self, TypeVar
 
 import pyarrow as pa
 
+from lms_pipeline.damaged_files import is_database_damage, set_aside
 from lms_pipeline.errors import LmsPipelineError
 from lms_pipeline.truto.store import StoredResponse
 
+T = TypeVar("T")
+
+log = logging.getLogger(__name__)
+
 CODEC = "zstd"
+_COLUMNS = {
+    "attempts": "id, plan, started_at, last_at, requests, circumstances, is_finished",
+    "refused": "attempt",
+    "answers": "attempt, key, status, received_at, size, body",
+}
+"""The columns that this version reads: a file without one is damaged."""
 
 
 class CheckpointError(LmsPipelineError):
     """The stored responses can't be read or written."""
 
 
+class DamagedCheckpointError(CheckpointError):
+    """The file with the stored responses is damaged."""
+
+
 class Checkpoint:
-    """The file of an account and day. An attempt never sees the responses of another one. Threads may share it."""
+    """The file of an account and day. An attempt never sees the responses of another one. Threads may share it.
+
+    Raises:
+        DamagedCheckpointError: the file is damaged, here or in any use.
+        CheckpointError: it can't be read or written for another reason.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._lock = Lock()
         with self._convert_errors():
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
-            self._file.row_factory = sqlite3.Row
-            self._file.execute("PRAGMA journal_mode = WAL")
-            # each response is a transaction: a power cut may lose the last ones, a kill loses none
-            self._file.execute("PRAGMA synchronous = NORMAL")
-            self._file.execute("PRAGMA foreign_keys = ON")
-            self._file.executescript(files(__package__).joinpath("checkpoint.sql").read_text(encoding="utf-8"))
+            self._file = _connect(path)
+
+    def __str__(self) -> str:
+        """Return its path."""
+        return str(self._path)
 
     def __enter__(self) -> Self:
         """Return the checkpoint."""
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
         """Close the file, after other threads have finished with it."""
         with self._lock:
             self._file.close()
@@ -72,7 +94,7 @@ class Checkpoint:
             ).fetchone()
             file.execute("DELETE FROM attempts WHERE NOT is_finished AND id <> ?", (continued,))
             if found is not None:
-                return Attempt(self, int(found[0]), datetime.fromisoformat(found[1]))
+                return Attempt(self, int(found[0]), self._read_time(found[1]))
             row = (fingerprint, now.isoformat(), now.isoformat(), spent)
             number = file.execute(
                 "INSERT INTO attempts (plan, started_at, last_at, requests) VALUES (?, ?, ?, ?)", row
@@ -93,7 +115,7 @@ class Checkpoint:
 
     def remove(self) -> None:
         """Close the file and remove it."""
-        self.__exit__()
+        self.close()
         for path in self._path.parent.glob(f"{self._path.name}*"):
             path.unlink(missing_ok=True)
 
@@ -115,10 +137,59 @@ class Checkpoint:
         try:
             yield
         except (sqlite3.Error, OSError) as error:
-            raise CheckpointError(
+            kind = DamagedCheckpointError if is_database_damage(error, self._path) else CheckpointError
+            raise kind(
                 f"The responses in {self._path} can't be stored or read: {error}; free space and run it again, "
                 "or remove the file where it is damaged."
             ) from None
+
+    def _read_time(self, text: str) -> datetime:
+        try:
+            return datetime.fromisoformat(text)
+        except (TypeError, ValueError):
+            raise DamagedCheckpointError(
+                f"The responses in {self._path} can't be stored or read: a time in them is none."
+            ) from None
+
+
+def use_checkpoint(path: Path, use: Callable[[Checkpoint], T], consequence: str) -> T:
+    """Return what `use` makes of a checkpoint. A damaged one is set aside, and `use` begins again with an empty one.
+
+    The caller holds the partition's lock. `consequence` ends the sentence that is logged.
+
+    Raises:
+        CheckpointError: it can't be read or written for another reason, or is damaged twice.
+    """
+    try:
+        with Checkpoint(path) as checkpoint:
+            return use(checkpoint)
+    except DamagedCheckpointError as error:
+        reason = error.__context__ or error
+    try:
+        set_aside(path, reason, consequence)
+    except OSError as error:
+        raise CheckpointError(
+            f"The responses in {path} can't be stored or read: they are damaged, and can't be renamed "
+            f"({error.strerror}); remove the file."
+        ) from None
+    with Checkpoint(path) as checkpoint:
+        return use(checkpoint)
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    file = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
+    with ExitStack() as undo:
+        undo.callback(file.close)
+        file.row_factory = sqlite3.Row
+        file.execute("PRAGMA journal_mode = WAL")
+        # each response is a transaction: a power cut may lose the last ones, a kill loses none
+        file.execute("PRAGMA synchronous = NORMAL")
+        file.execute("PRAGMA foreign_keys = ON")
+        file.executescript(files(__package__).joinpath("checkpoint.sql").read_text(encoding="utf-8"))
+        for table, columns in _COLUMNS.items():
+            file.execute(f"SELECT {columns} FROM {table} LIMIT 0")  # noqa: S608 (our own names)
+        undo.pop_all()
+    return file
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,8 +270,12 @@ class Attempt:
         if found is None:
             return None
         status, received_at, size, body = found
-        unpacked = pa.decompress(body, decompressed_size=size, codec=CODEC, asbytes=True) if size else b""
-        return StoredResponse(status, datetime.fromisoformat(received_at), unpacked)
+        try:
+            unpacked = pa.decompress(body, decompressed_size=size, codec=CODEC, asbytes=True) if size else b""
+            return StoredResponse(status, datetime.fromisoformat(received_at), unpacked)
+        except (OSError, TypeError, ValueError):
+            log.warning("A stored response of %s is damaged, and is no response.", self.checkpoint)
+            return None
 
     def count_responses(self) -> int:
         """Return the number of stored responses."""

@@ -20,6 +20,7 @@ from lms_pipeline.truto.list_bounds import RepeatedPageError
 from lms_pipeline.truto.query import ListQuery
 from lms_pipeline.truto.response import Page
 from lms_pipeline.truto.store import NotKeptError, StoredResponse
+from lms_pipeline.wording import choose_form, format_count
 
 MAX_ABSENT = 5
 """Raw responses without an enrollment, before any with one, after which the format counts as refused."""
@@ -101,7 +102,8 @@ class RawFormat:
         if self._is_partial:
             return f"A raw response of account {self._account_id} says that records are missing."
         if missing:
-            return f"{missing:,} enrollments of account {self._account_id} have no raw record."
+            have = choose_form(missing, "has", "have")
+            return f"{format_count(missing, 'enrollment')} of account {self._account_id} {have} no raw record."
         return None
 
     def _follow_pages(self) -> Iterator[Page]:

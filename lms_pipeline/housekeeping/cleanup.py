@@ -24,7 +24,7 @@ from lms_pipeline.housekeeping.policy import ExpiredItem, RetentionPolicy
 from lms_pipeline.lake.commit_mark import restore_interrupted
 from lms_pipeline.lake.disk import LakeError, convert_disk_errors, measure_size, read_changed_at
 from lms_pipeline.lake.files import PREFIX, check_version, conform, convert_read_errors, read_metadata
-from lms_pipeline.lake.lock import LockedError, partition_lock, remove_folder
+from lms_pipeline.lake.lock import LockedError, partition_lock, passing_lock, remove_folder
 from lms_pipeline.lake.paths import DATA_FILE, DataDir, Partition, parse_folder
 from lms_pipeline.lake.publishing import Publication
 from lms_pipeline.lake.scratch import find_abandoned_scratch, remove_scratch
@@ -202,7 +202,7 @@ def _remove_item(data: DataDir, item: ExpiredItem) -> None:
     elif item.kind == "temporary folders" and item.path.parent != data.state / "warehouse":
         remove_scratch(item.path)
     elif item.kind == "empty folders" and item.partition is not None:
-        with partition_lock(data, item.partition):
+        with passing_lock(data, item.partition):
             _remove_empty_folders(item.path)
     elif item.kind == "unpublished files" and item.partition is not None:
         with partition_lock(data, item.partition), convert_disk_errors(item.path):
@@ -233,7 +233,7 @@ def _remove_payloads(data: DataDir, partition: Partition) -> None:
         LakeError: the file can't be read or written, or a newer version wrote it.
     """
     path = data.file(REJECTED_ENROLLMENTS, partition)
-    with partition_lock(data, partition), Publication(data, partition, f"housekeeping-{uuid.uuid4()}") as publication:
+    with passing_lock(data, partition), Publication(data, partition, f"housekeeping-{uuid.uuid4()}") as publication:
         metadata = read_metadata(path)
         check_version(path, metadata)
         with publication.open(REJECTED_ENROLLMENTS) as file, convert_read_errors(path), pq.ParquetFile(path) as stored:

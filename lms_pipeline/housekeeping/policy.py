@@ -94,7 +94,7 @@ class RetentionPolicy:
     former_accounts: Collection[str] = ()
     """Ids of the accounts that were removed or are gone."""
     rejected_days: int = 0
-    """Days for which payloads of rejected records are kept; 0 means for ever."""
+    """Days for which payloads of rejected records are kept; 0 means forever."""
 
     def keeps_responses(self, account_id: str, day: date) -> bool:
         """Return whether a day can still be replayed from its responses. The latest ended day always can."""

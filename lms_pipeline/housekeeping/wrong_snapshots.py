@@ -15,6 +15,7 @@ from lms_pipeline.lake.lock import partition_lock, remove_folder
 from lms_pipeline.lake.paths import DATA_FILE, DataDir, Partition
 from lms_pipeline.tables.catalog import TABLES
 from lms_pipeline.tables.pulled import UNIFIED_ENROLLMENTS
+from lms_pipeline.wording import format_count
 
 log = logging.getLogger(__name__)
 
@@ -56,6 +57,6 @@ def remove_snapshot(data: DataDir, partition: Partition) -> list[Path]:
                 path.unlink(missing_ok=True)
             with suppress(OSError):  # it holds other files
                 path.parent.rmdir()
-        log.info("Removed the snapshot of %s: %d files.", partition, len(files))
+        log.info("Removed the snapshot of %s: %s.", partition, format_count(len(files), "file"))
     remove_folder(data, partition)
     return files

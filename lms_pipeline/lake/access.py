@@ -12,7 +12,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from lms_pipeline.lake.disk import convert_disk_errors
+from lms_pipeline.lake.disk import LakeError, convert_disk_errors
 from lms_pipeline.lake.paths import DataDir
 from lms_pipeline.settings import Settings
 
@@ -35,6 +35,7 @@ def restrict_access(settings: Settings) -> None:
     umask = GROUP_UMASK if settings.share == "group" else PRIVATE_UMASK
     os.umask(umask)
     data = DataDir(settings.data_dir)
+    _check_root(data)
     home = settings.dagster_home
     tops = [data.lake, data.checkpoints, data.state, data.warehouse]
     tops += [home] if home.is_relative_to(data.root) else []
@@ -49,6 +50,24 @@ def restrict_access(settings: Settings) -> None:
             repaired,
             readers,
         )
+
+
+def _check_root(data: DataDir) -> None:
+    """Refuse a path that can be no folder, and keep other users from replacing the folders in one that is ours.
+
+    Raises:
+        LakeError: it is no folder, can't be one, or its mode can't be changed.
+    """
+    root = data.root
+    with convert_disk_errors(root):
+        status = root.stat() if root.exists() else None
+        if status is None:
+            return
+        if not stat.S_ISDIR(status.st_mode):
+            raise LakeError(f"LMS_DATA_DIR {root} can't be used: it is no folder.")
+        mode = stat.S_IMODE(status.st_mode)
+        if data.state.exists() and status.st_uid == os.geteuid() and mode & 0o022:
+            root.chmod(mode & ~0o022)
 
 
 def _open_root(root: Path) -> None:

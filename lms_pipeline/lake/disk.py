@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
+from lms_pipeline.damaged_files import set_aside_folder
 from lms_pipeline.errors import LmsPipelineError
 
 _NO_SPACE = {
@@ -54,7 +55,8 @@ def atomic_write(path: Path) -> Iterator[Path]:
 
     The new content is on the disk before the rename, and the rename is on the disk before the block returns: after a
     crash the file holds the old content or the new one. If the block raises, the old file stays and the new one is
-    removed. All writers of one path share the name of the new file, so they must hold a lock.
+    removed. All writers of one path share the name of the new file, so they must hold a lock. A folder in the place of the
+    file is set aside.
 
     Raises:
         LakeError: the file can't be written.
@@ -65,9 +67,21 @@ def atomic_write(path: Path) -> Iterator[Path]:
         try:
             yield new
             sync(new)
+            set_aside_folder(path, "it is written again")
             replace_file(new, path)
         finally:
             new.unlink(missing_ok=True)
+
+
+def remove_file(path: Path, consequence: str) -> None:
+    """Remove a file; missing is no error. A folder in its place is set aside, and `consequence` ends the sentence about it.
+
+    Raises:
+        LakeError: it can't be removed.
+    """
+    with convert_disk_errors(path):
+        set_aside_folder(path, consequence)
+        path.unlink(missing_ok=True)
 
 
 def link_file(path: Path, link: Path) -> Path:
@@ -130,8 +144,18 @@ def _follow_causes(error: BaseException) -> Iterator[BaseException]:
 def _is_no_space(error: BaseException) -> bool:
     if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
         return True
-    is_reported = "No space left on device" in str(error)  # errors of DuckDB and Arrow may have no number
-    return is_reported or getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
+    if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
+        return True
+    # errors of DuckDB and Arrow may have no number; one that quotes a server is not about our disk
+    return "No space left on device" in str(error) and _is_of_library(error)
+
+
+def _is_of_library(error: BaseException) -> bool:
+    """Return whether a library that writes files raised an error."""
+    import duckdb  # takes long, and few processes have such an error
+    import pyarrow as pa
+
+    return isinstance(error, (OSError, duckdb.Error, pa.ArrowException, sqlite3.Error))
 
 
 def format_bytes(size: float) -> str:
@@ -159,3 +183,14 @@ def measure_size(path: Path) -> int:
         return path.stat().st_size
     except FileNotFoundError:
         return 0
+
+
+def measure_freed(path: Path) -> int:
+    """Return the bytes that the removal of a file, or of a folder, gives back: a file that has another name stays."""
+    try:
+        if path.is_dir():
+            return sum(measure_freed(inside) for inside in path.iterdir())
+        status = path.stat()
+    except FileNotFoundError:
+        return 0
+    return status.st_size if status.st_nlink == 1 else 0

@@ -78,10 +78,11 @@ def convert_memory_errors(spill_to: Path | None, memory_limit: str | None = None
         LakeError: a query needs more memory than it may use, or the disk is full.
     """
     import duckdb
+    import pyarrow as pa
 
     try:
         yield
-    except (duckdb.Error, OSError, ValueError) as error:  # a reader of Arrow batches raises pyarrow's errors
+    except (duckdb.Error, OSError, pa.ArrowException) as error:  # a reader of Arrow batches raises pyarrow's errors
         if is_disk_full(error):
             raise LakeError(
                 f"A query can't spill to {spill_to or 'a disk'}: the disk is full; free some space and run it again."

@@ -236,6 +236,17 @@ def select_metadata(footer: pq.FileMetaData) -> dict[str, str]:
     }
 
 
+def check_readable(path: Path) -> None:
+    """Read a whole file, after a query over it failed.
+
+    Raises:
+        LakeError: it can't be read, or is damaged.
+    """
+    with convert_read_errors(path), pq.ParquetFile(path) as file:
+        for _ in file.iter_batches():
+            pass
+
+
 def read_metadata(path: Path) -> dict[str, str]:
     """Return our entries in the metadata of a file, by names without the prefix.
 

@@ -10,14 +10,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
+from lms_pipeline.damaged_files import build_lock, remove_path
 from lms_pipeline.errors import LmsPipelineError
 from lms_pipeline.lake.disk import convert_disk_errors
 from lms_pipeline.lake.paths import DataDir, Partition
 
 SCRATCH = "waiting"
 """The name of the scratch folder in a pull's folder."""
+LOCK = "lock"
+"""The name of the lock beside it."""
 
 
 class LockedError(LmsPipelineError):
@@ -37,7 +40,7 @@ def partition_lock(data: DataDir, partition: Partition) -> Iterator[Path]:
     folder = data.pull_folder(partition)
     with convert_disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder / "lock", blocking=False)
+        lock = build_lock(folder / LOCK, blocking=False)
         try:
             lock.acquire()
         except Timeout:
@@ -46,11 +49,49 @@ def partition_lock(data: DataDir, partition: Partition) -> Iterator[Path]:
             ) from None
     scratch = folder / SCRATCH
     try:
-        shutil.rmtree(scratch, ignore_errors=True)
+        with convert_disk_errors(scratch):
+            remove_path(scratch)
         yield scratch
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
         lock.release()
+
+
+@contextmanager
+def passing_lock(data: DataDir, partition: Partition) -> Iterator[None]:
+    """Lock a partition to remove something of it. At the end, the folder of a pull goes if it holds nothing but the lock.
+
+    A run that opens the lock file at this moment finds it locked and is refused.
+
+    Raises:
+        LockedError: a run holds the lock.
+        LakeError: the lock can't be written, or the folder can't be removed.
+    """
+    with partition_lock(data, partition):
+        yield
+        folder = data.pull_folder(partition)
+        with convert_disk_errors(folder):
+            if {path.name for path in folder.iterdir()} <= {LOCK, SCRATCH}:
+                shutil.rmtree(folder)
+
+
+def is_locked(data: DataDir, partition: Partition) -> bool:
+    """Return whether a run holds the lock of a partition. A run that begins at this moment may be refused.
+
+    Raises:
+        LakeError: the lock can't be opened.
+    """
+    path = data.pull_folder(partition) / LOCK
+    if not path.is_file():
+        return False
+    with convert_disk_errors(path):
+        lock = build_lock(path, blocking=False)
+        try:
+            lock.acquire()
+        except Timeout:
+            return True
+        lock.release()
+    return False
 
 
 def remove_folder(data: DataDir, partition: Partition) -> None:

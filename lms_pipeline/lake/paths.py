@@ -100,9 +100,9 @@ class DataDir:
         self.pulls: Final = self.state / "pulls"
         """Locks and scratch folders of pulls, by account and day."""
 
-    def checkpoint_path(self, partition: Partition) -> Path:
-        """The API's responses for an account and day."""
-        return self.checkpoints / partition.folder.with_suffix(".sqlite")
+    def checkpoint_path(self, partition: Partition, *, lists_only: bool = False) -> Path:
+        """The API's responses for an account and day; a run for lists only leaves those of the enrollments alone."""
+        return self.checkpoints / partition.folder.with_suffix(".lists.sqlite" if lists_only else ".sqlite")
 
     def fingerprints_path(self, partition: Partition) -> Path:
         """The roster fingerprint of each enrollment of a snapshot."""

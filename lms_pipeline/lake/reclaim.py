@@ -12,8 +12,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from lms_pipeline.lake.commit_mark import restore_interrupted
-from lms_pipeline.lake.disk import LakeError, convert_disk_errors, format_bytes, measure_size
-from lms_pipeline.lake.lock import SCRATCH, LockedError, partition_lock
+from lms_pipeline.lake.disk import LakeError, convert_disk_errors, format_bytes, measure_freed
+from lms_pipeline.lake.lock import SCRATCH, LockedError, is_locked, passing_lock
 from lms_pipeline.lake.paths import DATA_FILE, DataDir, Partition, parse_folder
 from lms_pipeline.lake.publishing import remove_leftovers
 from lms_pipeline.lake.space import check_free_space, measure_free_space
@@ -30,17 +30,20 @@ def make_space(data: DataDir, partition: Partition) -> None:
     """Check that a pull has the free space that it needs, and remove what failed pulls left if that is enough for it.
 
     The oldest day goes first, then the largest, and the partition's own responses last. What a published snapshot, a
-    running pull or one that waits for its LMS holds stays. The caller holds the partition's lock.
+    running pull or one that waits for its LMS holds stays. A pull that stopped for lack of space takes no more from others
+    than any pull of its account. The caller holds the partition's lock.
 
     Raises:
         LakeError: the disk has too little free space, or can't be read.
     """
     found = measure_free_space(data, partition)
     if found.free < found.needed:
+        own = sum(map(measure_freed, _list_responses(data, partition)))
         failed = sorted(_find_failed(data, partition), key=lambda one: (one[1].day, -one[0]))
-        own = sum(map(measure_size, _list_responses(data, partition)))
-        if found.free + own + sum(size for size, _ in failed) >= found.needed:
-            _remove_until_enough(data, partition, [*failed, (own, partition)], found.needed)
+        is_enough = found.free + own + sum(size for size, _ in failed) >= found.ordinary
+        if is_enough and found.free + own >= found.lacked:
+            _remove_until_enough(data, partition, failed, found.ordinary)
+            _remove_until_enough(data, partition, [(own, partition)] if own else [], found.needed)
     check_free_space(data, partition)
 
 
@@ -68,9 +71,17 @@ def _find_failed(data: DataDir, own: Partition) -> Iterator[tuple[int, Partition
     folders += [path.parent for path in data.lake.glob(f"*/*/*/.{DATA_FILE}.*")]
     names = {Path(*folder.parts[-2:]).with_name(folder.name.partition(".")[0]) for folder in folders}
     for partition in filter(None, map(parse_folder, names)):
-        size = sum(map(measure_size, _list_failed_files(data, partition)))
-        if partition != own and size >= MIN_RECLAIMED_BYTES and not _is_waiting(data, partition):
+        size = sum(map(measure_freed, _list_failed_files(data, partition)))
+        if partition != own and size >= MIN_RECLAIMED_BYTES and not _is_in_use(data, partition):
             yield size, partition
+
+
+def _is_in_use(data: DataDir, partition: Partition) -> bool:
+    if _is_waiting(data, partition):
+        return True
+    with suppress(LakeError):
+        return is_locked(data, partition)
+    return True  # nor could its files be removed
 
 
 def _is_waiting(data: DataDir, partition: Partition) -> bool:
@@ -100,7 +111,7 @@ def _remove_failed(data: DataDir, partition: Partition) -> None:
         LockedError: a run holds the partition.
         LakeError: a file can't be removed.
     """
-    with partition_lock(data, partition):  # which also removes the staged rows
+    with passing_lock(data, partition):  # which also removes the staged rows
         restore_interrupted(data, PULLED_TABLES, partition)
         remove_leftovers(data, PULLED_TABLES, partition)
         _remove_responses(data, partition)

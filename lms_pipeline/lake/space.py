@@ -45,8 +45,15 @@ class FreeSpace:
     """Bytes on the disk of the data directory."""
 
     free: int
-    needed: int
-    """By a pull."""
+    ordinary: int
+    """What any pull of the account needs."""
+    lacked: int = 0
+    """What a pull of the day needs that stopped for lack of space: with as much as before, it would stop again."""
+
+    @property
+    def needed(self) -> int:
+        """What must be free for a pull to begin."""
+        return max(self.ordinary, self.lacked)
 
 
 def check_free_space(data: DataDir, partition: Partition) -> None:
@@ -74,7 +81,7 @@ def measure_free_space(data: DataDir, partition: Partition) -> FreeSpace:
     """
     free, stopped = measure_free(data.root), read_stopped(data, partition)
     lacked = stopped.needed_bytes if stopped else 0
-    return FreeSpace(free, max(MIN_FREE_BYTES, SPACE_FACTOR * measure_latest(data, partition), lacked))
+    return FreeSpace(free, max(MIN_FREE_BYTES, SPACE_FACTOR * measure_latest(data, partition)), lacked)
 
 
 def measure_latest(data: DataDir, partition: Partition) -> int:

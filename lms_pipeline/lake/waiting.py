@@ -5,30 +5,27 @@ Belongs here: the file in which such a pull says when it continues. Not here: wh
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta, tzinfo
-from pathlib import Path
 
-import msgspec
-
-from lms_pipeline.lake.disk import atomic_write, convert_disk_errors
-from lms_pipeline.lake.paths import BadIdError, DataDir, Partition, parse_folder
+from lms_pipeline.damaged_files import set_aside
+from lms_pipeline.lake.disk import convert_disk_errors, remove_file
+from lms_pipeline.lake.paths import DataDir, Partition
+from lms_pipeline.lake.pull_notes import Instant, NoteFile, PullNote
+from lms_pipeline.wording import choose_form, format_count
 
 FILE_NAME = "continues_later.json"
 START_GRACE = timedelta(minutes=5)
 """Time after `WaitingPull.at` for the sensor to start the pull again, before others do."""
 
 
-class WaitingPull(msgspec.Struct, frozen=True, kw_only=True):
+class WaitingPull(PullNote, frozen=True, kw_only=True):
     """A pull without a run. Times are those of the machine's clock, whatever LMS_NOW is: the LMS knows no other."""
 
-    account_id: str
-    day: date
     run_id: str
     """The run that ended."""
-    since: datetime
+    since: Instant
     """When it ended."""
-    at: datetime
+    at: Instant
     """When the next call is allowed."""
     subject: str
     """What allows no call before, as the begin of a sentence."""
@@ -36,11 +33,6 @@ class WaitingPull(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds that the pull has lasted in all its runs, with their waits; `max_hours` limits them."""
     responses: int
     """Stored responses."""
-
-    @property
-    def partition(self) -> Partition:
-        """Account and day."""
-        return Partition(self.account_id, self.day)
 
     def is_due(self, now: datetime) -> bool:
         """Return whether the next call is allowed; also if the clock was set to a time before the wait."""
@@ -52,8 +44,11 @@ class WaitingPull(msgspec.Struct, frozen=True, kw_only=True):
 
     def describe(self, zone: tzinfo) -> str:
         """Return the sentence for people, with the time in a zone."""
-        count = f"{self.responses:,} response{'s are' if self.responses != 1 else ' is'} kept"
+        count = f"{format_count(self.responses, 'response')} {choose_form(self.responses, 'is', 'are')} kept"
         return f"{self.subject} allows the next call at {format_time(self.at, zone)}: the pull continues then; {count}."
+
+
+_NOTE = NoteFile(FILE_NAME, WaitingPull)
 
 
 def format_time(at: datetime, zone: tzinfo) -> str:
@@ -68,9 +63,7 @@ def save_waiting(data: DataDir, pull: WaitingPull) -> None:
     Raises:
         LakeError: the file can't be written.
     """
-    path = _build_path(data, pull.partition)
-    with convert_disk_errors(path), atomic_write(path) as new:
-        new.write_bytes(msgspec.json.encode(pull))
+    _NOTE.save(data, pull)
 
 
 def take_waiting(data: DataDir, partition: Partition) -> WaitingPull | None:
@@ -79,40 +72,22 @@ def take_waiting(data: DataDir, partition: Partition) -> WaitingPull | None:
     Raises:
         LakeError: the file can't be removed.
     """
-    path, pull = _build_path(data, partition), read_waiting(data, partition)
-    with convert_disk_errors(path):
-        path.unlink(missing_ok=True)
+    path, pull = _NOTE.build_path(data, partition), read_waiting(data, partition)
+    if pull is None and path.exists():
+        with convert_disk_errors(path):
+            set_aside(path, "it does not hold what this version writes", "the pull continues at once")
+    remove_file(path, "the pull continues at once")
     return pull
 
 
 def read_waiting(data: DataDir, partition: Partition) -> WaitingPull | None:
     """Return when the pull of a partition continues; None if it does not wait."""
-    return _read(_build_path(data, partition))
+    return _NOTE.read(data, partition)
 
 
 def find_waiting(data: DataDir, day: date | None = None) -> list[WaitingPull]:
     """Return the pulls that continue later, of a day or of all days. Damaged files are left out: they cost nothing."""
-    return [pull for pull in _read_all(data) if day is None or pull.day == day]
-
-
-def _read_all(data: DataDir) -> Iterator[WaitingPull]:
-    for path in sorted(data.pulls.glob(f"*/*/{FILE_NAME}")):
-        pull, partition = _read(path), parse_folder(path.parent.relative_to(data.pulls))
-        if pull is not None and partition == pull.partition:
-            yield pull
-
-
-def _build_path(data: DataDir, partition: Partition) -> Path:
-    return data.pull_folder(partition) / FILE_NAME
-
-
-def _read(path: Path) -> WaitingPull | None:
-    try:
-        pull = msgspec.json.decode(path.read_bytes(), type=WaitingPull)
-        Partition(pull.account_id, pull.day)
-    except (OSError, ValueError, BadIdError, msgspec.DecodeError):
-        return None
-    return pull if pull.at.tzinfo and pull.since.tzinfo else None
+    return [pull for pull in _NOTE.find(data) if day is None or pull.day == day]
 
 
 def utc_now() -> datetime:

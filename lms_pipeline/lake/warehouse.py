@@ -14,8 +14,8 @@ from pathlib import Path
 
 import duckdb
 import msgspec
-from filelock import FileLock
 
+from lms_pipeline.damaged_files import build_lock, read_json, remove_path, set_aside_folder
 from lms_pipeline.lake.disk import LakeError, atomic_write, convert_disk_errors, is_disk_full
 from lms_pipeline.lake.paths import DataDir
 from lms_pipeline.lake.warehouse_build import remove_build, write_build
@@ -38,7 +38,7 @@ def open_warehouse(data: DataDir) -> Iterator[duckdb.DuckDBPyConnection]:
         raise LakeError(f"There is no warehouse at {data.warehouse} yet: run `lms-pipeline materialize` first.")
     try:
         connection = duckdb.connect(str(data.warehouse.resolve()), read_only=True)
-    except duckdb.IOException:
+    except duckdb.Error:
         raise LakeError(
             f"{data.warehouse} can't be opened: close the program that has it open for writing, or materialize the "
             "asset `warehouse`, which builds a new one."
@@ -90,7 +90,7 @@ def build_warehouse(data: DataDir) -> WarehouseBuild:
     build = folder / f"lms-{uuid.uuid4().hex}.duckdb"
     with convert_disk_errors(folder), ExitStack() as on_error:
         folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder / "lock"):
+        with build_lock(folder / "lock"):
             on_error.callback(remove_build, build)
             try:
                 written = write_build(data, build)
@@ -108,10 +108,8 @@ def build_warehouse(data: DataDir) -> WarehouseBuild:
 
 def read_left_out(data: DataDir) -> list[str]:
     """Return the sentences about files that the latest build left out; none before the first one."""
-    try:
-        return msgspec.json.decode(data.left_out.read_bytes(), type=list[str])
-    except (FileNotFoundError, msgspec.DecodeError):
-        return []
+    with convert_disk_errors(data.left_out):
+        return read_json(data.left_out, list[str], "the next build of the warehouse writes it again") or []
 
 
 def _describe_failure(error: Exception, folder: Path) -> str:
@@ -126,10 +124,11 @@ def _swap_link(link: Path, target: Path) -> None:
     DuckDB keeps a write-ahead log beside the file that a link leads to. Without the link, a new build could not be opened
     beside the log of a program that has the old one open for writing.
     """
+    set_aside_folder(link, "a new warehouse takes its place")
     new = link.with_name(f".{target.name}.link")
     new.symlink_to(target.relative_to(link.parent))
     new.replace(link)
-    link.with_name(f"{link.name}.wal").unlink(missing_ok=True)
+    remove_path(link.with_name(f"{link.name}.wal"))
 
 
 def _remove_old_builds(folder: Path, current: Path) -> None:
@@ -145,4 +144,4 @@ def _remove_old_builds(folder: Path, current: Path) -> None:
             with suppress(OSError):  # a query still spills into it
                 path.rmdir()
         else:
-            path.unlink(missing_ok=True)
+            remove_path(path)

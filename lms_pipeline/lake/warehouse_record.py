@@ -6,12 +6,12 @@ Belongs here: the record and whether it may be trusted. It is disposable: withou
 from __future__ import annotations
 
 import logging
-import shutil
 from pathlib import Path
 
 import duckdb
 import msgspec
 
+from lms_pipeline.damaged_files import remove_path
 from lms_pipeline.lake.disk import LakeError, atomic_write
 from lms_pipeline.lake.paths import DataDir
 from lms_pipeline.lake.warehouse_days import sign_file
@@ -78,7 +78,7 @@ def save_record(data: DataDir, record: WarehouseRecord, rows: int) -> None:
     record.build_signature = sign_file(build)
     has_grown = size > max(MIN_GROWN_BYTES, MAX_GROWTH * record.bytes_per_row * rows)
     try:
-        _remove(path)
+        remove_path(path)
         if record.updates < MAX_UPDATES and not has_grown:
             with atomic_write(path) as new:
                 new.write_bytes(msgspec.msgpack.encode(record))
@@ -88,14 +88,6 @@ def save_record(data: DataDir, record: WarehouseRecord, rows: int) -> None:
 
 def _find_path(data: DataDir) -> Path:
     return data.state / "warehouse" / "record.msgpack"
-
-
-def _remove(path: Path) -> None:
-    """Remove the record, or whatever is in its place."""
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
 
 
 def _is_current(data: DataDir, record: WarehouseRecord) -> bool:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from lms_pipeline.days import Calendar
 from lms_pipeline.errors import LmsPipelineError
 from lms_pipeline.lake.engine import duckdb_session, load_sql
-from lms_pipeline.lake.files import check_version, read_metadata
+from lms_pipeline.lake.files import check_readable, check_version, read_metadata
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.lake.publishing import Published, publish_table
 from lms_pipeline.lake.scratch import scratch_folder
@@ -79,6 +79,8 @@ def publish_metrics(
         NoSnapshotError: the day was not pulled.
         LakeError: the snapshot can't be read, or a table can't be written.
     """
+    import duckdb
+
     path = data.file(UNIFIED_ENROLLMENTS, partition)
     if not path.exists():
         raise NoSnapshotError(
@@ -90,9 +92,13 @@ def publish_metrics(
     metadata |= {f"source_{name}": source[name] for name in ("run_id", "digest") if name in source}
     reports_withdrawn = integration not in NEVER_WITHDRAWN
     file = EnrollmentsFile(path, partition.day, calendar, reports_withdrawn, excluded_roles)
-    with open_completion(file) as read_rows:
-        for table in tables:
-            yield publish_table(data, table, partition, run_id=run_id, batches=read_rows(table), metadata=metadata)
+    try:
+        with open_completion(file) as read_rows:
+            for table in tables:
+                yield publish_table(data, table, partition, run_id=run_id, batches=read_rows(table), metadata=metadata)
+    except (duckdb.Error, ValueError):  # a reader of Arrow batches raises pyarrow's errors
+        check_readable(path)
+        raise
 
 
 @contextmanager
@@ -131,7 +137,8 @@ def open_completion(file: EnrollmentsFile) -> Iterator[Callable[[Table], pa.Reco
 
         def read_rows(table: Table) -> pa.RecordBatchReader:
             _set_variables(connection, one_row_per=_ROW_KINDS[table])
-            rows = connection.view("completion").order("row_id").select(*table.column_names)
+            columns = ", ".join(table.column_names)
+            rows = connection.sql(f"SELECT {columns} FROM completion ORDER BY row_id")  # noqa: S608 (names of our schema)
             # DuckDB sums to 128 bits and calls every column nullable
             batches = (batch.cast(arrow_schema(table)) for batch in rows.to_arrow_reader(ROWS_PER_BATCH))
             return pa.RecordBatchReader.from_batches(arrow_schema(table), batches)

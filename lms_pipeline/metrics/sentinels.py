@@ -13,7 +13,7 @@ import msgspec
 from lms_pipeline.transform.coerce import OptionalRaw, SentinelDateError, UnreadableValueError, read_value
 from lms_pipeline.transform.rosters import EPOCHS, read_epoch
 from lms_pipeline.transform.shapes import ENROLLMENT
-from lms_pipeline.truto.response import DECODE_ERRORS
+from lms_pipeline.truto.raw_json import DECODE_ERRORS
 
 _TIMESTAMPS = tuple(name for name, kind in ENROLLMENT.record.fields.items() if kind == "timestamp")
 _KEPT = msgspec.json.Decoder(

@@ -35,6 +35,7 @@ from lms_pipeline.snapshot.writer import EnrollmentWriter
 from lms_pipeline.transform.dedupe import SharedKeyError
 from lms_pipeline.truto.query import ObjectQuery, Resource
 from lms_pipeline.truto.store import NotKeptError
+from lms_pipeline.wording import format_count
 
 PairStrategy = RosterStrategy | ExplicitPairs
 
@@ -89,8 +90,8 @@ def _sweep(context: SnapshotContext, choice: Choice, lists: Lists, files: ExitSt
                 gaps = None if raw_format is None else raw_format.describe_gaps(writer.count_missing_raw())
                 return FetchedEnrollments(choice, writer, raw_gaps=gaps)
         log.warning(
-            "%d enrollments of %s came twice: the list changed while it was read, and is read once more.",
-            duplicates,
+            "%s of %s came twice: the list changed while it was read, and is read once more.",
+            format_count(duplicates, "enrollment"),
             context.job.account_id,
         )
         round_ += 1

@@ -11,9 +11,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
+from lms_pipeline.damaged_files import build_lock, set_aside
 from lms_pipeline.days import Calendar, DayNotOpenError, UnknownZoneError, WrongPresentError, load_zone
-from lms_pipeline.lake.disk import convert_disk_errors
+from lms_pipeline.lake.disk import atomic_write, convert_disk_errors
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.snapshot.job import TABLES, SnapshotJob
 from lms_pipeline.tables.pulled import UNIFIED_ENROLLMENTS
@@ -60,16 +62,10 @@ def check_present(data: DataDir, partition: Partition, calendar: Calendar, now: 
     """
     check_later_snapshot(data, partition)
     recorded = _record_zone(data.time_zone, calendar)
-    try:
-        open_day = Calendar(load_zone(recorded), calendar.grace_hours).find_open_day(now)
-    except UnknownZoneError:
-        log.warning("%s holds no time zone: it is written again.", data.time_zone)
-        data.time_zone.unlink(missing_ok=True)
-        _record_zone(data.time_zone, calendar)
-        return
+    open_day = Calendar(recorded, calendar.grace_hours).find_open_day(now)
     if open_day != partition.day:
         raise WrongPresentError(
-            f"{partition} can't be pulled: the days of {data.root} are those of {recorded}, where {open_day or 'no day'} is "
+            f"{partition} can't be pulled: the days of {data.root} are those of {recorded.key}, where {open_day or 'no day'} is "
             f"open now, and LMS_TIMEZONE is {calendar.zone.key}; set it back, or remove {data.time_zone} to begin the days "
             f"of {calendar.zone.key}."
         )
@@ -80,16 +76,33 @@ def _find_later_snapshot(data: DataDir, partition: Partition) -> Partition | Non
     return latest if latest is not None and latest.day > partition.day else None
 
 
-def _record_zone(path: Path, calendar: Calendar) -> str:
-    """Return the recorded time zone; the first process writes its own."""
+def _record_zone(path: Path, calendar: Calendar) -> ZoneInfo:
+    """Return the recorded time zone; the first process writes its own, also in the place of a damaged file.
+
+    Readers hold no lock: they find no file, or a whole one.
+    """
     with convert_disk_errors(path):
+        recorded = _read_zone(path)
+        if recorded is not None:
+            return recorded
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with path.open("x", encoding="utf-8") as file:
-                file.write(str(calendar.zone.key))
-        except FileExistsError:
-            return path.read_text(encoding="utf-8", errors="replace").strip()
-    return str(calendar.zone.key)
+        with build_lock(path.with_suffix(".lock")):
+            recorded = _read_zone(path)  # another process has written it
+            if recorded is not None:
+                return recorded
+            if path.is_file():
+                set_aside(path, "it holds no time zone", "it is written again")
+            with atomic_write(path) as new:
+                new.write_text(str(calendar.zone.key), encoding="utf-8")
+    return calendar.zone
+
+
+def _read_zone(path: Path) -> ZoneInfo | None:
+    """Return the time zone that a file holds; None if it holds none, or is missing."""
+    try:
+        return load_zone(path.read_text(encoding="utf-8", errors="replace").strip())
+    except (FileNotFoundError, IsADirectoryError, UnknownZoneError):
+        return None
 
 
 @dataclass(frozen=True, slots=True)

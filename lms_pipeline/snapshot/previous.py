@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
+from lms_pipeline.damaged_files import set_aside_folder
 from lms_pipeline.extract.plan import ROSTER_FINGERPRINTS, FetchPlan, PreviousSnapshot
-from lms_pipeline.lake.disk import LakeError, atomic_write, link_file
+from lms_pipeline.lake.disk import LakeError, atomic_write, convert_disk_errors, link_file
 from lms_pipeline.lake.files import PREFIX, check_version, convert_read_errors, read_metadata
 from lms_pipeline.lake.paths import DataDir
 from lms_pipeline.snapshot.job import SnapshotJob
@@ -33,6 +34,8 @@ def link_previous(data: DataDir, job: SnapshotJob, strategy: str, folder: Path) 
         "raw": data.file(RAW_ENROLLMENTS, latest),
         "fingerprints": data.fingerprints_path(latest),
     }
+    with convert_disk_errors(files["fingerprints"]):
+        set_aside_folder(files["fingerprints"], "nothing is carried over from that snapshot")
     if not all(path.exists() for path in files.values()):
         return None
     previous = PreviousSnapshot(
@@ -52,7 +55,10 @@ def _is_usable(previous: PreviousSnapshot, expected: dict[str, str]) -> bool:
     run_id = read_metadata(previous.unified).get("run_id")
     metadata = read_metadata(previous.fingerprints)
     with convert_read_errors(previous.fingerprints):
-        has_columns = pq.read_schema(previous.fingerprints).names == ROSTER_FINGERPRINTS.names
+        has_columns = pq.read_schema(previous.fingerprints).equals(ROSTER_FINGERPRINTS)
+        with pq.ParquetFile(previous.fingerprints) as file:
+            for _ in file.iter_batches():  # a damaged page is found here, and not in the middle of the plan
+                pass
     return (
         has_columns
         and read_metadata(previous.raw).get("run_id") == run_id == metadata.get("run_id")
@@ -63,5 +69,6 @@ def _is_usable(previous: PreviousSnapshot, expected: dict[str, str]) -> bool:
 def write_fingerprints(data: DataDir, job: SnapshotJob, strategy: str, plan: FetchPlan) -> None:
     """Write the roster fingerprints of a snapshot that has just been published."""
     metadata = {"run_id": job.run_id, "strategy": strategy, "plan": job.fingerprint}
-    with atomic_write(data.fingerprints_path(job.partition)) as path:
-        plan.write_fingerprints(path, {f"{PREFIX}{name}": value for name, value in metadata.items()})
+    path = data.fingerprints_path(job.partition)
+    with atomic_write(path) as new:
+        plan.write_fingerprints(new, {f"{PREFIX}{name}": value for name, value in metadata.items()})

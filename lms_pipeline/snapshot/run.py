@@ -8,14 +8,15 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from contextlib import ExitStack, closing
-from dataclasses import replace
+from contextlib import ExitStack, closing, suppress
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 from lms_pipeline.days import Calendar
 from lms_pipeline.extract.budget import Budget
-from lms_pipeline.extract.checkpoint import Checkpoint
+from lms_pipeline.extract.checkpoint import Checkpoint, DamagedCheckpointError, use_checkpoint
 from lms_pipeline.extract.session import FetchSession, PairDemandedError
 from lms_pipeline.extract.strategies import ListNotOfferedError, NoRosterError
 from lms_pipeline.extract.strategy_selection import Choice, select_strategy
@@ -99,62 +100,59 @@ def take_snapshot(
             check_stopped(data, job)
             remove_leftovers(data, PULLED_TABLES, job.partition)
             make_space(data, job.partition)
-            open_day = OpenDay(job.partition, calendar, now)
-            result = _pull(
-                job,
-                connect=connect,
-                data=data,
-                open_day=open_day,
-                scratch=scratch,
-                report_plan=report_plan,
-                waited=waited,
+            path = data.checkpoint_path(job.partition, lists_only=job.lists_only)
+            inputs = _PullInputs(
+                connect, data, OpenDay(job.partition, calendar, now), path, scratch, waited, report_plan
             )
+            result = use_checkpoint(path, partial(_pull, job, inputs), f"{job.partition} is fetched again")
     return replace(result, seconds=time.monotonic() - started)
 
 
-def _pull(
-    job: SnapshotJob,
-    *,
-    connect: Connect,
-    data: DataDir,
-    open_day: OpenDay,
-    scratch: Path,
-    report_plan: Callable[[str], None],
-    waited: WaitingPull | None,
-) -> SnapshotResult:
+@dataclass(frozen=True, slots=True)
+class _PullInputs:
+    """What a pull needs besides its job and its checkpoint."""
+
+    connect: Connect
+    data: DataDir
+    open_day: OpenDay
+    checkpoint_path: Path
+    scratch: Path
+    waited: WaitingPull | None
+    report_plan: Callable[[str], None]
+
+
+def _pull(job: SnapshotJob, inputs: _PullInputs, checkpoint: Checkpoint) -> SnapshotResult:
     """Pull the account with the responses that its checkpoint has, and publish."""
-    started, now = time.monotonic(), open_day.now
+    data, open_day, waited, now = inputs.data, inputs.open_day, inputs.waited, inputs.open_day.now
+    started = time.monotonic()
     spent = waited.spent_seconds if waited else 0.0
     resume_within = timedelta(hours=job.options.resume_hours)
-    answers = data.checkpoint_path(job.partition)
-    # a job for lists only has its own checkpoint, and leaves that of the enrollments alone
-    path = answers.with_suffix(".lists.sqlite") if job.lists_only else answers
-    with Checkpoint(path) as checkpoint:
-        attempt = checkpoint.begin(job.fingerprint, now(), trust_rejected=job.allow_drop)
-        hourly = data.hourly_calls_path(job.account_id)
-        watch = watch_space(data, job, path, scratch)
-        store = BoundedStore(attempt, job.account_id, job.options.max_gigabytes, watch)
-        with (
-            stop_at_bounds(data, job, attempt, watch),
-            closing(Budget(job.account_id, job.limits, attempt, hourly, spent_seconds=spent)) as budget,
-            connect(open_day.guard_requests(budget), OpenDayStore(store, open_day)) as client,
-            Publication(data, job.partition, job.run_id, watch) as publication,
-        ):
-            session = FetchSession(client, attempt, max_records=job.options.max_records)
-            if waited is None or utc_now() - waited.at > resume_within:
-                session.forget_stale_lists(now(), resume_within)
-            context = SnapshotContext(job, data, session, publication, scratch, now(), report_plan)
-            try:
-                result = _run_stages(context)
-            except RowDropError:
-                attempt.reject()
-                raise
-            except ContinuesLaterError as error:
-                closes_at = open_day.calendar.closes_at(job.day)
-                if now() + timedelta(seconds=error.seconds) >= closes_at:
-                    raise WaitTooLongError(error, job.day, closes_at) from None
-                _save_wait(context, error, spent + time.monotonic() - started)
-                raise
+    attempt = checkpoint.begin(job.fingerprint, now(), trust_rejected=job.allow_drop)
+    hourly = data.hourly_calls_path(job.account_id)
+    watch = watch_space(data, job, inputs.checkpoint_path, inputs.scratch)
+    store = BoundedStore(attempt, job.account_id, job.options.max_gigabytes, watch)
+    with (
+        stop_at_bounds(data, job, attempt, watch),
+        closing(Budget(job.account_id, job.limits, attempt, hourly, spent_seconds=spent)) as budget,
+        inputs.connect(open_day.guard_requests(budget), OpenDayStore(store, open_day)) as client,
+        Publication(data, job.partition, job.run_id, watch) as publication,
+    ):
+        session = FetchSession(client, attempt, max_records=job.options.max_records)
+        if waited is None or utc_now() - waited.at > resume_within:
+            session.forget_stale_lists(now(), resume_within)
+        context = SnapshotContext(job, data, session, publication, inputs.scratch, now(), inputs.report_plan)
+        try:
+            result = _run_stages(context)
+        except RowDropError:
+            attempt.reject()
+            raise
+        except ContinuesLaterError as error:
+            closes_at = open_day.calendar.closes_at(job.day)
+            if now() + timedelta(seconds=error.seconds) >= closes_at:
+                raise WaitTooLongError(error, job.day, closes_at) from None
+            _save_wait(context, error, spent + time.monotonic() - started)
+            raise
+    with suppress(DamagedCheckpointError):  # the snapshot is published: the next pull sets the file aside
         attempt.finish()
     return result
 
@@ -230,7 +228,7 @@ def _publish_again(
     if not job.lists_only:
         try:
             return _replay(job, data, scratch, report_plan)
-        except NotKeptError as error:
+        except (NotKeptError, DamagedCheckpointError) as error:
             log.warning("%s", error)
     tables = [TABLES[name] for name in sorted(job.tables)] if job.lists_only else PULLED_TABLES
     return SnapshotResult(find_published_files(data, tables, job.partition), kept=True)

@@ -7,22 +7,23 @@ Belongs here: the removal of responses with which a pull can't succeed. Not here
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from lms_pipeline.errors import LmsPipelineError
 from lms_pipeline.extract.checkpoint import Attempt, CheckpointError
 from lms_pipeline.extract.volume import VolumeSpentError
-from lms_pipeline.lake.disk import LakeError, is_disk_full
+from lms_pipeline.lake.disk import LakeError, is_disk_full, measure_freed
 from lms_pipeline.lake.paths import DataDir
 from lms_pipeline.lake.space import RESERVE_BYTES, SPACE_FACTOR, SpaceShortError, SpaceWatch, measure_latest
 from lms_pipeline.lake.stopped import StoppedPull, forget_stopped, read_stopped, save_stopped
 from lms_pipeline.lake.waiting import utc_now
 from lms_pipeline.snapshot.job import SnapshotJob
 from lms_pipeline.tables.pulled import PULLED_TABLES
+from lms_pipeline.truto.errors import TrutoError
 from lms_pipeline.truto.list_bounds import EndlessListError
+from lms_pipeline.wording import choose_form, format_count
 
 MORE_SPACE = 1.25
 """Space that the next try needs, in what a pull had that stopped for lack of it: with as much, it would stop again."""
@@ -55,24 +56,10 @@ def watch_space(data: DataDir, job: SnapshotJob, checkpoint: Path, scratch: Path
     responses = [checkpoint, checkpoint.with_name(f"{checkpoint.name}-wal")]
 
     def measure_own() -> int:
-        return sum(_measure_unlinked(path) for path in (*responses, *unpublished, *_walk(scratch)))
+        return sum(map(measure_freed, (*responses, *unpublished, scratch)))
 
     expected = SPACE_FACTOR * measure_latest(data, job.partition)
     return SpaceWatch(data.root, f"The pull of {job.partition}", measure_own, expected)
-
-
-def _walk(folder: Path) -> Iterator[Path]:
-    """Yield the files under a folder, which a query may remove meanwhile."""
-    for inside, _, names in os.walk(folder):
-        yield from (Path(inside, name) for name in names)
-
-
-def _measure_unlinked(path: Path) -> int:
-    """Return the size of a file; 0 for one that another snapshot holds anyway, or that was just removed."""
-    with suppress(FileNotFoundError):
-        status = path.stat()
-        return status.st_size if status.st_nlink == 1 else 0
-    return 0
 
 
 @contextmanager
@@ -85,6 +72,8 @@ def stop_at_bounds(data: DataDir, job: SnapshotJob, attempt: Attempt, watch: Spa
         yield
     except (EndlessListError, VolumeSpentError) as error:
         _stop(data, job, attempt, error)
+        raise
+    except TrutoError:  # whatever the server says about its own disk
         raise
     except LmsPipelineError as error:
         held, available = watch.held, watch.available
@@ -114,9 +103,10 @@ def _stop(data: DataDir, job: SnapshotJob, attempt: Attempt, error: LmsPipelineE
         count = attempt.count_responses()
         attempt.discard()
         log.warning(
-            "The %d responses of %s are removed, since a pull that continues with them would stop again.",
-            count,
+            "%s of %s %s removed, since a pull that continues with them would stop again.",
+            format_count(count, "response"),
             partition,
+            choose_form(count, "is", "are"),
         )
         save_stopped(data, stopped)
     except (CheckpointError, LakeError) as failed:

@@ -17,6 +17,7 @@ from lms_pipeline.lake.files import RowGroupWriter, conform
 from lms_pipeline.lake.publishing import Publication
 from lms_pipeline.snapshot.job import RowCounts
 from lms_pipeline.tables.pulled import KEYS, RAW_ENROLLMENTS, REJECTED_ENROLLMENTS, UNIFIED_ENROLLMENTS, Identity
+from lms_pipeline.transform.carried import clean_raw, clean_unified
 from lms_pipeline.transform.columns import repeat_value
 from lms_pipeline.transform.dedupe import NO_DUPLICATES, StagedRows
 from lms_pipeline.transform.enrollments import EnrollmentFlattener, RawSource, ResponseRecords, split_responses
@@ -114,15 +115,16 @@ class EnrollmentWriter:
 
     def add_carried_rows(self, unified: pa.RecordBatch) -> None:
         """Write unified rows of the previous snapshot, marked as carried over."""
-        rows = conform(unified, UNIFIED_ENROLLMENTS)
-        position = rows.schema.get_field_index("source")
-        source = repeat_value("carried", "string", rows.num_rows)
-        self._add_rows(rows.set_column(position, rows.schema.field(position), source))
-        self._carried += rows.num_rows
+        for rows in clean_unified(conform(unified, UNIFIED_ENROLLMENTS)):
+            position = rows.schema.get_field_index("source")
+            source = repeat_value("carried", "string", rows.num_rows)
+            self._add_rows(rows.set_column(position, rows.schema.field(position), source))
+            self._carried += rows.num_rows
 
     def add_carried_raw(self, raw: pa.RecordBatch) -> None:
         """Write raw rows of the previous snapshot."""
-        self.raw.write(conform(raw, RAW_ENROLLMENTS))
+        for rows in clean_raw(conform(raw, RAW_ENROLLMENTS)):
+            self.raw.write(rows)
 
     def count_missing_raw(self) -> int:
         """Return by how many records the raw list is shorter than the unified one without its duplicates."""

@@ -83,7 +83,7 @@ def _build_field_column(name: str, kind: Scalar | ListOf, doc: str) -> Column:
 
 RAW_ENROLLMENTS = Table(
     "raw_enrollments",
-    "The provider's own record of each enrollment, byte for byte.",
+    "The provider's own record of each enrollment, byte for byte but for credentials.",
     (
         Column(
             "user_id",
@@ -97,7 +97,13 @@ RAW_ENROLLMENTS = Table(
             "Identifier of the course, as requested or as found in the record; null if neither",
             COURSE_ID_FIELDS,
         ),
-        Column("payload", "string", "The provider's JSON as received", _PAYLOAD_FIELDS, nullable=False),
+        Column(
+            "payload",
+            "string",
+            "The provider's JSON as received, with `[removed]` in place of credentials",
+            _PAYLOAD_FIELDS,
+            nullable=False,
+        ),
         Column(
             "payload_sha256", "string", "SHA-256 of the payload's bytes, hexadecimal", _PAYLOAD_FIELDS, nullable=False
         ),
@@ -208,7 +214,8 @@ REJECTED_ENROLLMENTS = Table(
         Column(
             "payload",
             "string",
-            "The record as received, of one over 8 MB the first 64 KB; empty after LMS_REJECTED_DAYS",
+            "The record as received, with `[removed]` in place of credentials, of one over 8 MB the first 64 KB; "
+            "empty after LMS_REJECTED_DAYS",
             enrollment_fields(ALL_FIELDS),
             nullable=False,
         ),

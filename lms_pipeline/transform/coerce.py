@@ -16,7 +16,7 @@ import msgspec
 
 from lms_pipeline.transform.shapes import Kind
 from lms_pipeline.transform.timestamps import has_last_instant, is_in_calendar, is_sentinel, parse_timestamp
-from lms_pipeline.truto.response import DECODE_ERRORS, read_field
+from lms_pipeline.truto.raw_json import DECODE_ERRORS, read_field
 
 OptionalRaw = msgspec.Raw | msgspec.UnsetType
 """The JSON of a field that a record may not have."""

@@ -29,7 +29,8 @@ from lms_pipeline.transform.columns import (
 )
 from lms_pipeline.transform.reader import Record, RecordReader, RejectedRecordError
 from lms_pipeline.transform.shapes import ENROLLMENT, ENROLLMENT_BY_PAIR
-from lms_pipeline.truto.response import Page, is_too_large, read_field
+from lms_pipeline.truto.raw_json import read_field
+from lms_pipeline.truto.response import Page, is_too_large
 
 MAX_KEPT_BYTES = 64 * 2**10
 """Bytes that are kept of a record that is rejected because it is too large: they show whose it is, and what fills it."""

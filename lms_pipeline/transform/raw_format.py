@@ -17,7 +17,8 @@ from lms_pipeline.tables.pulled import RAW_COURSE_NAMES, RAW_ENROLLMENT_ID_NAMES
 from lms_pipeline.transform.coerce import read_object_id, read_value_or_none
 from lms_pipeline.transform.columns import build_array, replace_blank
 from lms_pipeline.transform.enrollments import RawRow, build_raw_batch, read_raw_role
-from lms_pipeline.truto.response import is_too_large, read_object
+from lms_pipeline.truto.raw_json import read_object
+from lms_pipeline.truto.response import is_too_large
 
 ROLES = pa.schema({name: pa.string() for name in ("enrollment_id", "user_id", "course_id", "role")})
 """Columns of the staged ids and roles of raw records, which `dedupe.py` joins with the enrollments."""

@@ -19,7 +19,8 @@ import msgspec
 from lms_pipeline.transform.coerce import STRICT_TYPES, OptionalRaw, SentinelDateError, UnreadableValueError, read_value
 from lms_pipeline.transform.shapes import Array, Field, Object, Shape
 from lms_pipeline.transform.timestamps import has_last_instant, is_storable
-from lms_pipeline.truto.response import DECODE_ERRORS, MAX_RECORD_BYTES, is_too_large
+from lms_pipeline.truto.raw_json import DECODE_ERRORS
+from lms_pipeline.truto.response import MAX_RECORD_BYTES, is_too_large
 
 Path = tuple[str, ...]
 """The position of an object in a record: () is the record, ("user", "emails") an item of the user's e-mails."""

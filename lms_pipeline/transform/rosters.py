@@ -25,7 +25,8 @@ from lms_pipeline.transform.coerce import (
     read_value_or_none,
 )
 from lms_pipeline.transform.timestamps import SENTINELS_END
-from lms_pipeline.truto.response import is_too_large, read_field
+from lms_pipeline.truto.raw_json import read_field
+from lms_pipeline.truto.response import is_too_large
 
 RosterKey = Literal["users", "courses"]
 """The key of the list in a roster response: the users of a course, or the courses of a user."""

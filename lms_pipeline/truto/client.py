@@ -7,6 +7,7 @@ snapshot (`extract/`).
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -15,6 +16,7 @@ from typing import Generic, Self, TypeVar
 
 import httpx
 
+from lms_pipeline.truto.credentials.bounds import TooManyCredentialsError
 from lms_pipeline.truto.errors import (
     ExpiredCursorError,
     PermanentError,
@@ -27,6 +29,7 @@ from lms_pipeline.truto.errors import (
 from lms_pipeline.truto.list_bounds import MAX_ACCOUNTS, MAX_RECORDS, ListBounds, RepeatedPageError
 from lms_pipeline.truto.models import Capabilities, IntegratedAccount, read_accounts, read_capabilities
 from lms_pipeline.truto.query import ListQuery, ObjectQuery, QueryError, Resource, ResponseFormat
+from lms_pipeline.truto.raw_json import skip_byte_order_mark
 from lms_pipeline.truto.request import (
     BodyKind,
     Request,
@@ -46,7 +49,6 @@ from lms_pipeline.truto.response import (
     read_raw_page,
     read_raw_pair,
     read_record,
-    skip_byte_order_mark,
 )
 from lms_pipeline.truto.retry import Cooldowns, RetryingTransport, RetryPolicy
 from lms_pipeline.truto.secret_keys import remove_envelope_secrets, remove_secrets
@@ -136,8 +138,11 @@ class TrutoClient:
         """
         stored = self._find(request)
         if stored is not None:
-            with suppress(BadBodyError):  # an earlier version stored what this one can't use: it is not a response
-                return Response(httpx.Headers(), read(stored.body, stored.received_at))
+            with suppress(
+                BadBodyError, TooManyCredentialsError
+            ):  # an earlier version stored what this one can't use: it is not a response
+                body = REMOVE_SECRETS[request.body](stored.body)  # an earlier version stored credentials of the LMS
+                return Response(httpx.Headers(), read(body, stored.received_at))
         return self._send(request, read)
 
     def fetch_pages(
@@ -151,12 +156,15 @@ class TrutoClient:
             QueryError: the format has no pages.
             ExpiredCursorError: a cursor is refused.
             RepeatedPageError: a cursor or the pages lead back.
-            EndlessListError: the list goes on after `max_records`, or beyond its other bounds.
+            EndlessListError: the list goes on after `max_records`, or beyond its other bounds. A replay has no `max_records`:
+                its list has ended.
             TrutoError: as for `fetch`.
         """
         if query.response_format not in PAGE_READERS:
             raise QueryError(f"The format {query.response_format} has no pages: use `fetch`.")
         read = PAGE_READERS[query.response_format]
+        if self.is_replay:
+            max_records = sys.maxsize
         bounds = ListBounds(max_records, query.limit or 0, is_unified=query.response_format == "unified")
         return self._follow_pages(lambda cursor: build_list_request(resource, query, cursor, round_), read, bounds)
 
@@ -304,7 +312,9 @@ def _receive_body(response: httpx.Response, request: Request) -> bytes:
     Raises:
         PermanentError: there is no content, and the request is not one of a list.
         TrutoError: the body can't be read.
+        BadBodyError: it is nested too deeply.
         TooManyItemsError: it holds too many records.
+        TooManyCredentialsError: it has too many places where a credential may be.
     """
     if request.body == "other":
         return read_body(response)

@@ -13,8 +13,10 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 from lms_pipeline.errors import LmsPipelineError
+from lms_pipeline.truto.credentials.links import remove_link_credentials
+from lms_pipeline.truto.credentials.names import REMOVED, is_credential_name
 from lms_pipeline.truto.failed_body import Failure
-from lms_pipeline.truto.response import read_field, read_object
+from lms_pipeline.truto.raw_json import read_field, read_object
 
 MAX_SEARCHED_LENGTH = 2_000
 """Characters of a message that are searched for secrets: the pattern's time grows with the square of a word's length."""
@@ -30,6 +32,8 @@ _SECRETS = re.compile(
     """,
     re.VERBOSE,
 )
+_NAMED_VALUE = re.compile(r"""([A-Za-z](?:[ ]?[\w.-]){0,40})(\\*["']?\s*[=:]\s*\\*["']?)((?!//)[^\s"',;&<>\\]+)""")
+"""A name of a few words and a value: `API key: abc`, `"password": "abc"`."""
 _TRANSIENT = {408, 425, 429}
 _PERMANENT = {501, 505}
 """Failures of a server that don't pass: it has no such method or version. Any other of 500 to 599 may, also an unknown one."""
@@ -198,12 +202,21 @@ def _quote(message: str, introduction: str) -> str:
 
 
 def redact(text: str, secrets: Iterable[str] = ()) -> str:
-    """Return a server's text without the `secrets` and without what looks like an e-mail address or a token, shortened."""
+    """Return a server's text, shortened, without the `secrets` and without credentials.
+
+    Removed are what looks like an e-mail address or a token, and what stands after a credential's name: `password: ...`.
+    """
     if len(text) > MAX_SEARCHED_LENGTH:
         text = text[:MAX_SEARCHED_LENGTH].rpartition(" ")[0]
     for secret in secrets:
-        text = text.replace(secret, "***")
-    return _SECRETS.sub("***", text)[:200]
+        text = text.replace(secret, REMOVED)
+    text = _SECRETS.sub(REMOVED, remove_link_credentials(text))
+    return _NAMED_VALUE.sub(_hide_value, text)[:200]
+
+
+def _hide_value(named: re.Match[str]) -> str:
+    name, separator, _ = named.groups()
+    return f"{name}{separator}{REMOVED}" if is_credential_name(name) else named[0]
 
 
 def _read_retry_after(status: int, headers: Mapping[str, str]) -> float | None:

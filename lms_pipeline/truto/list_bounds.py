@@ -12,7 +12,8 @@ from hashlib import blake2b
 import msgspec
 
 from lms_pipeline.truto.errors import PermanentError, TransientError
-from lms_pipeline.truto.response import DECODE_ERRORS, Page
+from lms_pipeline.truto.raw_json import DECODE_ERRORS
+from lms_pipeline.truto.response import Page, is_too_large
 
 MAX_PAGES = 100_000
 """Pages of one list: 50 million records at 500 a page."""
@@ -120,9 +121,15 @@ class ListBounds:
         self._cursors.add(hash(cursor))
 
     def _digest(self, records: Sequence[msgspec.Raw]) -> bytes | None:
-        """Return a digest of what identifies the records of a page; None if one has no id: such records may be alike."""
+        """Return a digest of what identifies the records of a page; None if one has no id: such records may be alike.
+
+        One that is too large to be decoded is compared whole.
+        """
         digest = blake2b(digest_size=16)
         for record in records:
+            if is_too_large(record):
+                digest.update(memoryview(record))
+                continue
             ids = _read_ids(record)
             if ids is None:
                 return None

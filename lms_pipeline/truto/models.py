@@ -13,7 +13,8 @@ from typing import Annotated, Any, TypeVar
 
 import msgspec
 
-from lms_pipeline.truto.response import BadBodyError, check_envelope, read_field, read_object
+from lms_pipeline.truto.raw_json import read_field, read_object
+from lms_pipeline.truto.response import BadBodyError, check_envelope
 
 T = TypeVar("T")
 

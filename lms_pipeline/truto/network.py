@@ -61,7 +61,7 @@ class LimitedBackend(httpcore.NetworkBackend):
     """Connections whose every read, write and handshake ends with the limits of the request that uses them.
 
     httpx has timeouts between two bytes only (https://github.com/encode/httpx/issues/1450): a server that sends a byte now
-    and then holds a thread for good. A connection serves one request at a time, from the thread that sends it, so the
+    and then holds a thread forever. A connection serves one request at a time, from the thread that sends it, so the
     limits are those of the thread.
     """
 

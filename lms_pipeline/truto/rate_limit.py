@@ -16,12 +16,14 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from threading import Lock
-
-from filelock import FileLock
+from typing import TypeVar
 
 from lms_pipeline.concurrency import wait
+from lms_pipeline.damaged_files import DamagedDatabaseError, is_database_damage, is_moved_database, open_database
 from lms_pipeline.errors import LmsPipelineError
 from lms_pipeline.truto.request import Request
+
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +48,10 @@ CREATE TABLE IF NOT EXISTS latest (boot_id TEXT NOT NULL, boot REAL NOT NULL, wa
 
 class RateLimitStateError(LmsPipelineError):
     """The file of a limit can't be used."""
+
+
+class DamagedStateError(RateLimitStateError):
+    """The file of a limit is damaged, or is no longer the one with its name: another process has set it aside."""
 
 
 class RateLimitExceededError(Exception):
@@ -122,42 +128,50 @@ class SharedRateLimiter:
             RateLimitStateError: the file can't be used.
         """
         longest = None if deadline is None else deadline - time.monotonic()
-        slot, seconds = self._reserve(longest)
+        slot, at, seconds = self._run(lambda database: self._reserve(database, longest))
         if seconds <= 0:
             return
         if seconds >= MIN_LOGGED_WAIT_SECONDS:
             log.info("Waiting %.0f s: %s.", seconds, self._limit.subject)
         with ExitStack() as undo:  # a cancelled wait: the call is not made
-            undo.callback(self._release, slot)
+            undo.callback(self._run, lambda database: _release(database, slot, at))
             self._sleep(seconds)
             undo.pop_all()
 
-    def _release(self, slot: int) -> None:
-        """Give a reserved time back."""
-        with self._transaction() as database:
-            database.execute("DELETE FROM slots WHERE rowid = ?", [slot])
-
     def close(self) -> None:
-        """Close the file."""
-        self._database.close()
+        """Close the file, after other threads have finished with it."""
+        with self._lock:
+            self._database.close()
 
-    def _reserve(self, longest: float | None) -> tuple[int, float]:
-        """Reserve the first free time. Return its row and the seconds until then."""
+    def _run(self, use: Callable[[sqlite3.Connection], T]) -> T:
+        """Return what `use` makes of the file, in one transaction. A file that is damaged by now is opened again, once.
+
+        All under the lock: a connection that one thread closes while another one uses it ends the process.
+        """
+        with self._lock:
+            try:
+                with self._transaction() as database:
+                    return use(database)
+            except DamagedStateError:
+                broken, self._database = self._database, self._open()
+                broken.close()
+            with self._transaction() as database:
+                return use(database)
+
+    def _reserve(self, database: sqlite3.Connection, longest: float | None) -> tuple[int, float, float]:
+        """Reserve the first free time. Return its row, the time, and the seconds until then."""
         limit = self._limit
-        with self._transaction() as database:
-            now = self._clocks.boot()
-            self._adopt_earlier_boot(database, now)
-            full = database.execute(
-                "SELECT at FROM slots ORDER BY at DESC LIMIT 1 OFFSET ?", [limit.calls - 1]
-            ).fetchone()
-            at = max(now, full[0] + limit.window_seconds) if full else now
-            if longest is not None and at - now > max(longest, 0):
-                raise RateLimitExceededError(at - now)
-            self._reserved += 1
-            if self._reserved % CLEANUP_INTERVAL == 1:
-                database.execute("DELETE FROM slots WHERE at < ?", [now - limit.window_seconds])
-            slot = database.execute("INSERT INTO slots VALUES (?)", [at]).lastrowid
-        return slot or 0, at - now
+        now = self._clocks.boot()
+        self._adopt_earlier_boot(database, now)
+        full = database.execute("SELECT at FROM slots ORDER BY at DESC LIMIT 1 OFFSET ?", [limit.calls - 1]).fetchone()
+        at = max(now, full[0] + limit.window_seconds) if full else now
+        if longest is not None and at - now > max(longest, 0):
+            raise RateLimitExceededError(at - now)
+        self._reserved += 1
+        if self._reserved % CLEANUP_INTERVAL == 1:
+            database.execute("DELETE FROM slots WHERE at < ?", [now - limit.window_seconds])
+        slot = database.execute("INSERT INTO slots VALUES (?)", [at]).lastrowid
+        return slot or 0, at, at - now
 
     def _adopt_earlier_boot(self, database: sqlite3.Connection, now: float) -> None:
         """Move calls before this start of the machine to where they are on its clock; drop reservations of ended processes."""
@@ -175,7 +189,7 @@ class SharedRateLimiter:
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
-        with self._lock, self._convert_errors():
+        with self._convert_errors():
             self._database.execute("BEGIN IMMEDIATE")
             try:
                 yield self._database
@@ -188,44 +202,33 @@ class SharedRateLimiter:
         """Open the file. A damaged one costs nothing to lose: it is set aside, and counting begins again."""
         with self._convert_errors():
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                return _connect(self._path)
-            except sqlite3.OperationalError:
-                raise
-            except sqlite3.DatabaseError as error:
-                damaged = self._path.with_suffix(".sqlite.damaged")
-                with FileLock(self._path.with_suffix(".lock")):
-                    if _is_damaged(self._path):  # no other process has replaced it
-                        self._path.replace(damaged)
-                log.warning(
-                    "%s is damaged (%s): it is now %s, and calls are counted again.", self._path, error, damaged
-                )
-                return _connect(self._path)
+            return open_database(self._path, _connect, "calls are counted again")
 
     @contextmanager
     def _convert_errors(self) -> Iterator[None]:
         try:
             yield
         except (sqlite3.Error, OSError) as error:
-            raise RateLimitStateError(
+            is_lost = is_database_damage(error, self._path) or is_moved_database(error)
+            kind = DamagedStateError if is_lost else RateLimitStateError
+            raise kind(
                 f"Calls can't be counted in {self._path}: {error}; make room, or remove the file if it is damaged."
             ) from None
 
 
-def _is_damaged(path: Path) -> bool:
-    try:
-        _connect(path).close()
-    except sqlite3.OperationalError:
-        return False
-    except sqlite3.DatabaseError:
-        return True
-    return False
+def _release(database: sqlite3.Connection, slot: int, at: float) -> None:
+    """Give a reserved time back; in a file that was opened again since, the row is another call's."""
+    database.execute("DELETE FROM slots WHERE rowid = ? AND at = ?", [slot, at])
 
 
 def _check_content(database: sqlite3.Connection) -> None:
     (found,) = database.execute("PRAGMA quick_check(1)").fetchone()
     if found != "ok":
-        raise sqlite3.DatabaseError(found)
+        raise DamagedDatabaseError(found)
+    others = """SELECT count(*) FROM latest WHERE typeof(boot_id) <> 'text' OR typeof(boot) <> 'real' OR typeof(wall) <> 'real'"""
+    database.execute("SELECT at FROM slots LIMIT 0")
+    if database.execute(others).fetchone() != (0,):
+        raise DamagedDatabaseError("it does not hold what this version writes")
 
 
 def _connect(path: Path) -> sqlite3.Connection:

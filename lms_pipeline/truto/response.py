@@ -10,18 +10,14 @@ from codecs import getincrementaldecoder
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cache
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import msgspec
 
 from lms_pipeline.truto.failed_body import Failure, find_envelope_failure, find_object_failure, has_only_known_fields
+from lms_pipeline.truto.raw_json import read_object, replace_lone_surrogates
 
 T = TypeVar("T")
-D = TypeVar("D")
-
-DECODE_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-"""What msgspec raises if JSON is not of the type, or is nested deeper than Python's stack."""
 
 MAX_CURSOR_LENGTH = 8_000
 """Characters of a cursor: servers accept no longer URL."""
@@ -42,15 +38,8 @@ MAX_SEARCHED_BYTES = 1_000
 _CONTROL_BYTE = re.compile(rb"[\x00-\x08\x0e-\x1f]")
 """A byte that compressed data have early, and no text has."""
 _TRIED_AGAIN = (b"{", b"[", b"null", b"<!doctype html", b"<html")
-_LONE_SURROGATE = re.compile(
-    rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(\\u[dD][89a-fA-F][0-9a-fA-F]{2})|\\."
-)
-"""Escapes in order of reading: a pair (kept), half a pair (group 1), any other escape (kept)."""
-_REPLACEMENT = rb"\ufffd"
-"""As long as the escape that it replaces."""
-_STRUCTURE = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[\[{]|[\]}]|,', re.DOTALL)
-"""Strings, which hide what is in them, brackets and commas."""
-_BYTE_ORDER_MARKS = re.compile(rb"(?:\xef\xbb\xbf)+")
+_STRUCTURE = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)|[\[{]|[\]}]|,', re.DOTALL)
+"""Strings, which hide what is in them, brackets and commas. One that is not closed goes on to the end of the body."""
 SECRET_KEYS = ("debug", "context")
 """Keys under which Truto may show how it signs in to the LMS; `secret_keys.py` removes them."""
 _ENVELOPE_KEYS = {
@@ -132,8 +121,7 @@ class _Envelope(msgspec.Struct):
     @property
     def is_partial(self) -> bool:
         """Whether records are missing: Truto says so, or of several with the same key only the last is left."""
-        count = self.result_count if isinstance(self.result_count, int) else 0
-        return bool(self.is_partial_response) or (isinstance(self.found, dict) and count > len(self.found))
+        return bool(self.is_partial_response) or (isinstance(self.found, dict) and self.announced > len(self.found))
 
     @property
     def announced(self) -> int:
@@ -209,7 +197,7 @@ def read_raw_page(body: bytes, received_at: datetime) -> Page:
 
 
 def _has_other_format(body: bytes) -> bool:
-    """Return whether a body is a text, but neither JSON, which may be cut short, nor HTML, which servers send in trouble."""
+    """Return whether a body is a text, but neither JSON, which may be cut short, nor HTML, which servers send when they fail."""
     start = body[:MAX_SEARCHED_BYTES].lstrip()
     is_text = bool(start) and _CONTROL_BYTE.search(start) is None
     return is_text and not start.lower().startswith(_TRIED_AGAIN)
@@ -287,40 +275,6 @@ def _raise_failure(failure: Failure | None) -> None:
         raise FailedBodyError(failure)
 
 
-def read_field(raw: bytes | msgspec.Raw | msgspec.UnsetType | None, type_: type[T], default: D) -> T | D:
-    """Return one JSON value as `type_`; `default` if it is absent, of another type or unreadable."""
-    if raw is None or isinstance(raw, msgspec.UnsetType):
-        return default
-    decoder = _build_decoder(type_)  # type: ignore[arg-type] # a type is hashable
-    try:
-        value: T = decoder.decode(raw)
-    except DECODE_ERRORS:
-        try:
-            value = decoder.decode(replace_lone_surrogates(bytes(raw)))
-        except DECODE_ERRORS:
-            return default
-    return value
-
-
-def read_object(raw: bytes | msgspec.Raw | None) -> dict[str, msgspec.Raw]:
-    """Return the members of an object; an empty dict for anything else.
-
-    They are not decoded: one of another type must not hide the others.
-    """
-    return read_field(raw, dict[str, msgspec.Raw], {})
-
-
-@cache
-def _build_decoder(type_: Any) -> msgspec.json.Decoder[Any]:  # noqa: ANN401 (any type)
-    return msgspec.json.Decoder(type_)
-
-
-def skip_byte_order_mark(body: bytes) -> bytes:
-    """Return the JSON after a byte order mark, which RFC 8259, 8.1, allows a reader to ignore; some servers send several."""
-    mark = _BYTE_ORDER_MARKS.match(body)
-    return body[mark.end() :] if mark else body
-
-
 def is_envelope(members: dict[str, msgspec.Raw]) -> bool:
     """Return whether an object is Truto's envelope: with no other keys, or with a cursor and those of a success."""
     if members.keys() <= _ENVELOPE_KEYS:
@@ -388,13 +342,3 @@ def check_item_count(body: bytes) -> None:
                 commas += depth <= max_depth
                 if commas >= MAX_PAGE_ITEMS:
                     raise TooManyItemsError
-
-
-def replace_lone_surrogates(body: bytes) -> bytes:
-    """Return the JSON with U+FFFD for each half emoji: legal JSON that msgspec refuses."""
-    repaired: bytearray | None = None
-    for escape in _LONE_SURROGATE.finditer(body):
-        if escape[1]:
-            repaired = bytearray(body) if repaired is None else repaired
-            repaired[escape.start() : escape.end()] = _REPLACEMENT
-    return body if repaired is None else bytes(repaired)

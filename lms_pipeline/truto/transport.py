@@ -5,9 +5,12 @@ Belongs here: one request and its response. Not here: repeating a request (`retr
 
 from __future__ import annotations
 
+import os
+import ssl
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
+from functools import cache
 from threading import Lock
 from urllib.parse import urlsplit
 
@@ -16,6 +19,7 @@ import httpx
 from lms_pipeline import __version__
 from lms_pipeline.settings import LOOPBACK
 from lms_pipeline.truto.content_encoding import decode_pieces, parse_encoding
+from lms_pipeline.truto.credentials.bounds import MAX_CANDIDATES, TooManyCredentialsError
 from lms_pipeline.truto.errors import PermanentError, TransientError, build_body_error, build_error, parse_http_date
 from lms_pipeline.truto.network import (
     LimitedBackend,
@@ -24,8 +28,9 @@ from lms_pipeline.truto.network import (
     TooManyBytesError,
     limit_connections,
 )
+from lms_pipeline.truto.raw_json import skip_byte_order_mark
 from lms_pipeline.truto.request import Request
-from lms_pipeline.truto.response import MAX_PAGE_ITEMS, FailedBodyError, TooManyItemsError, skip_byte_order_mark
+from lms_pipeline.truto.response import MAX_PAGE_ITEMS, FailedBodyError, TooManyItemsError
 from lms_pipeline.truto.store import NotKeptError
 
 MAX_BODY_BYTES = 64 * 2**20
@@ -54,6 +59,16 @@ class BodyTooLargeError(Exception):
     """The decoded body is too large."""
 
 
+@cache
+def _load_certificates(_file: str | None, _folder: str | None, trust_env: bool) -> ssl.SSLContext:
+    """Load the certificates that httpx trusts, once for each value of the variables that name them: it takes 30 ms."""
+    return httpx.create_ssl_context(trust_env=trust_env)
+
+
+_TOO_MANY: dict[type[BaseException], str] = {
+    TooManyItemsError: f"{MAX_PAGE_ITEMS:,} records",
+    TooManyCredentialsError: f"{MAX_CANDIDATES:,} places where a credential may be",
+}
 LIMIT_ERRORS = (BodyTooLargeError, RequestTooLongError, TooManyBytesError)
 """What ends a request that would go on for too long or take too much memory."""
 
@@ -69,6 +84,8 @@ class HttpTransport:
         transport: httpx.BaseTransport | None = None,
         check_server_time: ServerTimeCheck | None = None,
     ) -> None:
+        # requests that stay on this machine need no proxy
+        trust_env = transport is None and urlsplit(base_url).hostname not in LOOPBACK
         self.count = 0
         self._check_server_time = check_server_time
         self._counting = Lock()
@@ -82,8 +99,8 @@ class HttpTransport:
             },
             timeout=httpx.Timeout(timeout, connect=10),
             transport=transport,
-            # requests that stay on this machine need no proxy
-            trust_env=transport is None and urlsplit(base_url).hostname not in LOOPBACK,
+            trust_env=trust_env,
+            verify=_load_certificates(os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"), trust_env),
             follow_redirects=False,
         )
         self._network = LimitedBackend()
@@ -185,8 +202,8 @@ def _convert_errors(label: str) -> Iterator[None]:
     except BodyTooLargeError:
         problem = f"The response is larger than {MAX_BODY_BYTES // 2**20} MB"
         raise PermanentError(problem, request=label, todo="lower the page size") from None
-    except TooManyItemsError:
-        problem = f"The response has more than {MAX_PAGE_ITEMS:,} records"
+    except tuple(_TOO_MANY) as error:
+        problem = f"The response has more than {_TOO_MANY[type(error)]}"
         raise PermanentError(problem, request=label, todo="lower the page size") from None
     except RequestTooLongError:
         problem = f"The response took over {MAX_REQUEST_SECONDS:.0f} s"

@@ -81,6 +81,13 @@ def test_fresh_says_which_pulls_stopped_and_why_the_last_one(fleet, files):
     )
 
 
+def test_fresh_counts_one_stopped_pull_in_the_singular(fleet, files):
+    at = datetime(2026, 3, 11, 3, tzinfo=UTC)
+    save_stopped(files.data, StoppedPull(account_id="north", day=date(2026, 3, 10), at=at, reason="It is endless."))
+    message = accounts_are_fresh(fleet(north=(8, 8, 9), south=(9, 9))).message
+    assert " 1 pull stopped at a bound or for lack of space, the last one of north on 2026-03-10: " in message
+
+
 class TestMissing:
     def test_passes_if_every_day_since_an_accounts_first_is_published(self, fleet):
         found = no_day_is_missing(fleet(north=(8, 8, 9), south=(9, 9, 10)))

@@ -10,6 +10,7 @@ from lms_pipeline import __version__
 from lms_pipeline.cli import COMMANDS
 from lms_pipeline.connection import DemoMark
 from lms_pipeline.lake.paths import DataDir
+from lms_pipeline_tests.support.damages import put_folder
 
 
 def test_help_lists_every_command(command):
@@ -114,12 +115,52 @@ def test_a_demo_that_begins_before_the_first_day_is_wrong_use(command, monkeypat
     assert "2026-03-08 is before the first day, LMS_START_DATE 2026-03-09." in done.err
 
 
-def test_a_damaged_run_log_is_one_sentence(command, tmp_path):
-    command("accounts", "add", "north")
-    log = tmp_path / "data" / "dagster" / "history" / "runs.db"
-    log.write_text("not a database, and longer than the header of one" * 99, encoding="utf-8")
+@pytest.mark.parametrize(
+    ("name", "damage", "sentence"),
+    [
+        ("history/runs.db", lambda path: path.write_bytes(b"no database" * 900), "is damaged: move `history`"),
+        ("history/runs/index.db", lambda path: path.write_bytes(b"no database" * 900), "is damaged: move `history`"),
+        ("schedules/schedules.db", put_folder, "can't be opened for writing: check who owns it"),
+    ],
+)
+def test_a_damaged_database_of_dagster_is_one_sentence(command, tmp_path, name, damage, sentence):
+    home = tmp_path / "data" / "dagster"
+    for path in home.rglob("*.db-*"):
+        path.unlink()
+    damage(home / name)
     done = command("materialize", "--select", "warehouse")
     assert done.status == 1
-    (sentence,) = [line for line in done.err.splitlines() if line.startswith("Error: ")]
-    assert sentence.endswith("check the disk of LMS_DATA_DIR, or add --debug for a traceback.")
+    assert f"Error: Dagster's database in {home} {sentence}" in done.err
     assert "Traceback" not in done.err
+
+
+def test_an_interrupt_before_the_first_run_ends_with_130(command, monkeypatch):
+    def interrupt(*_args, **_more):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("lms_pipeline.commands.accounts.load_settings", interrupt)
+    done = command("accounts", "list")
+    assert (done.status, done.err.strip()) == (130, "Interrupted.")
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("--to", "2026-03-10"), "Error: --to needs --date, the first day of the range.\n"),
+        (("--select", ""), "Error: --select names no asset: leave it out to select all of them.\n"),
+        (("--select", " , "), "Error: --select names no asset: leave it out to select all of them.\n"),
+    ],
+)
+def test_options_of_materialize_without_a_meaning_are_refused(command, words, sentence):
+    done = command("materialize", *words)
+    assert (done.status, done.err) == (2, sentence)
+
+
+@pytest.mark.parametrize("path", ["/dev/null", "file", "x" * 300])
+def test_a_data_directory_that_can_be_none_is_refused(command, tmp_path, monkeypatch, path):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("LMS_DATA_DIR", path)
+    done = command("accounts", "list")
+    assert done.status == 1
+    assert done.err.startswith("Error: ")
+    assert path in done.err

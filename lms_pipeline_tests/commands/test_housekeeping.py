@@ -69,7 +69,7 @@ def test_expired_files_are_removed_if_dagsters_log_can_not_be_opened(command, da
     monkeypatch.setattr("lms_pipeline.defs.instance.open_instance", open_instance)
     done = command("housekeeping")
     assert (done.status, done.err) == (1, "Error: The disk is full.\n")
-    assert done.out == "Removed 1 answers (100 B), 1 details (10 B).\n"
+    assert done.out == "Removed 1 answer (100 B), 1 detail (10 B).\n"
     assert not data.checkpoint_path(Partition("acme", LONG_AGO)).exists()
 
 

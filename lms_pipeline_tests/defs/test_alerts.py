@@ -31,6 +31,7 @@ class Webhook(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.texts: list[str] = []
         self.status = 200
+        self.has_endless_body = False
         self.address = f"http://127.0.0.1:{self.server_port}{PATH}"
 
 
@@ -41,6 +42,8 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers["content-length"]))
         self.server.texts.append(json.loads(body)["text"])
         self.send_response(self.server.status)
+        if self.server.has_endless_body:
+            self.send_header("Content-Length", "1000000")
         self.end_headers()
 
     def log_message(self, *_: object) -> None:
@@ -66,6 +69,10 @@ class TestAlerts:
     def test_send_what_failed_and_why(self, webhook, data):
         assert Alerts(data, webhook.address).send_once(run_failure(cause="It said <no> & left."))
         assert webhook.texts == ["north on 2026-03-10 failed: It said &lt;no&gt; &amp; left. (run 01234567)"]
+
+    def test_do_not_read_the_body_of_the_response(self, webhook, data):
+        webhook.has_endless_body = True
+        assert Alerts(data, webhook.address).send_once(run_failure())
 
     def test_send_each_cause_of_each_account_once(self, webhook, data):
         failures = [run_failure(), run_failure(), run_failure("south"), run_failure(cause="Forbidden."), run_failure()]

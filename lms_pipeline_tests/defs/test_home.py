@@ -40,7 +40,7 @@ def test_a_new_home_has_our_file(tmp_path):
         OURS[:1],
         OURS[: OURS.index("max_concurrent_runs") + 7],
         OURS[: OURS.index("enabled: true") + 8],
-        OURS[: OURS.index("retention:")],
+        OURS[: OURS.index("  sensor:")],
         OURS[: OURS.rindex("enabled")],
         OURS[: len(OURS) // 2] + "\0" * (len(OURS) - len(OURS) // 2),
         OURS[: len(OURS) // 2].replace("\n", "\r\n"),
@@ -58,7 +58,7 @@ def test_an_unfinished_file_is_written_again(tmp_path, content, caplog):
 
 
 @pytest.mark.parametrize("length", range(0, len(OURS) - len("\nenabled: false\n"), 97))
-def test_our_file_cut_anywhere_is_written_again(tmp_path, length):
+def test_our_file_cut_within_a_section_is_written_again(tmp_path, length):
     put(tmp_path, OURS[:length])
 
     prepare_home(tmp_path)
@@ -78,6 +78,9 @@ def test_our_file_cut_anywhere_is_written_again(tmp_path, length):
         "# mine\n" + OURS,
         OURS + "# mine\n",
         "{}\n",
+        OURS[: OURS.index("telemetry:")],
+        OURS[: OURS.index("# Small accounts")],
+        "".join(f"# {line}" for line in OURS.splitlines(keepends=True)),
     ],
 )
 def test_an_edited_file_stays(tmp_path, content):

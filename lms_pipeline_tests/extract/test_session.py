@@ -262,3 +262,14 @@ def test_a_sweep_is_requested_with_the_options_of_the_account():
     options = AccountOptions(page_size=7, remote_data="drop", remote_query={"branch": "7"})
     query = build_sweep_query("acme", options)
     assert (query.limit, query.ignore_remote_data, query.remote_query) == (7, True, {"branch": "7"})
+
+
+@pytest.mark.parametrize("response_format", ["unified", "raw"])
+def test_a_stored_list_is_read_to_its_end_whatever_its_bound_was(scripted, attempt, response_format):
+    query = ListQuery("acme", response_format=response_format)
+    client, _ = scripted(page({"id": "1"}, cursor="2"), page({"id": "2"}, cursor="3"), page({"id": "3"}))
+    session = FetchSession(client, attempt, max_records=3)
+    fetched = [list(page.records) for page in session.fetch_pages("course-enrollments", query)]
+    with TrutoClient.for_replay(attempt) as stored:
+        replay = FetchSession(stored, attempt, max_records=1)
+        assert [list(page.records) for page in replay.fetch_pages("course-enrollments", query)] == fetched

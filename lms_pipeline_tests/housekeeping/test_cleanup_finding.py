@@ -55,6 +55,17 @@ def test_half_written_fingerprints_do_not_count_as_the_latest(data, find):
     assert [path for kind, path, _ in find() if kind == "details"] == [str(half.relative_to(data.root))]
 
 
+def test_copies_of_damaged_files_expire_with_their_day(data, find):
+    for day in (OLD, RECENT):
+        put(data.checkpoint_path(Partition("acme", day)).with_suffix(".sqlite.damaged"))
+    folder = data.checkpoint_path(Partition("beta", OLD)).with_suffix(".sqlite.damaged")
+    put(folder / "file")
+    assert [path for _, path, _ in find()] == [
+        "answers/account_id=acme/snapshot_date=2026-02-28.sqlite.damaged",
+        "answers/account_id=beta/snapshot_date=2026-02-28.sqlite.damaged",
+    ]
+
+
 def test_responses_of_lists_and_sqlite_logs_expire_with_their_day(data, find):
     path = data.checkpoint_path(Partition("acme", OLD))
     for suffix in (".lists.sqlite", ".sqlite-shm", ".sqlite-wal"):

@@ -135,6 +135,10 @@ class TestPayloads:
         assert after.drop_columns("payload").equals(before.drop_columns("payload"))
         assert b"ann@example.org" not in rejected.read_bytes()
 
+    def test_leave_no_folder_of_a_pull_to_the_next_housekeeping(self, data, rejected):
+        self.remove(data)
+        assert not data.pull_folder(Partition("acme", OLD)).exists()
+
     def test_are_removed_once(self, data, rejected):
         self.remove(data)
         assert self.remove(data) == []
@@ -206,6 +210,10 @@ class TestFoldersOfFailedPulls:
         put(folder / "data.parquet")
         remove(data, found)
         assert (folder / "data.parquet").exists()
+
+    def test_leave_no_folder_of_a_pull_to_the_next_housekeeping(self, data, folder):
+        remove(data, find_empty_folders(data, POLICY))
+        assert not data.pull_folder(Partition("acme", OLD)).exists()
 
     def test_leave_a_pull_that_waits_for_its_lms(self, data, folder):
         waiting = put(data.pull_folder(Partition("acme", OLD)) / "continues_later.json")

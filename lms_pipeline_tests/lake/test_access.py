@@ -115,3 +115,17 @@ def test_the_group_can_enter_a_private_data_directory(data):
     data.chmod(0o700)
     _restrict(data, "group")
     assert stat.S_IMODE(data.stat().st_mode) == 0o750
+
+
+@pytest.mark.parametrize("share", [None, "group"])
+def test_nobody_else_can_replace_the_folders_in_a_used_data_directory(tmp_path, share):
+    (tmp_path / "state").mkdir()
+    tmp_path.chmod(0o777)
+    restrict_access(Settings(data_dir=tmp_path, share=share))
+    assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o755
+
+
+def test_a_folder_that_is_not_used_yet_keeps_its_mode(tmp_path):
+    tmp_path.chmod(0o777)
+    restrict_access(Settings(data_dir=tmp_path))
+    assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o777

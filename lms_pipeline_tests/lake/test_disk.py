@@ -8,9 +8,13 @@ from contextlib import closing
 from pathlib import Path
 
 import duckdb
+import pyarrow as pa
 import pytest
+from httpx import Headers
 
-from lms_pipeline.lake.disk import LakeError, atomic_write, format_bytes, is_disk_full
+from lms_pipeline.lake.disk import LakeError, atomic_write, format_bytes, is_disk_full, remove_file
+from lms_pipeline.truto.errors import build_error
+from lms_pipeline_tests.support.damages import put_folder
 from lms_pipeline_tests.support.lake_files import limit_file_size
 
 
@@ -94,6 +98,52 @@ class TestAtomicWrite:
             new.write_text("new")
         assert path.read_text() == "old"
 
+    def test_sets_a_folder_in_the_place_of_the_file_aside(self, tmp_path, caplog):
+        path = tmp_path / "accounts.json"
+        put_folder(path)
+        with atomic_write(path) as new:
+            new.write_text("new")
+        assert path.read_text() == "new"
+        assert (tmp_path / "accounts.json.damaged" / "file").exists()
+        [message] = caplog.messages
+        assert message == (
+            f"{path} is damaged (a folder stands in its place): it is now {path}.damaged, and it is written again."
+        )
+
+    def test_leaves_a_folder_in_the_place_of_the_file_if_the_block_raises(self, tmp_path):
+        path = tmp_path / "accounts.json"
+        put_folder(path)
+
+        def fail():
+            with atomic_write(path):
+                raise ZeroDivisionError
+
+        with pytest.raises(ZeroDivisionError):
+            fail()
+        assert (path / "file").exists()
+
+
+class TestRemoveFile:
+    def test_removes_a_file_and_nothing_where_there_is_none(self, tmp_path, caplog):
+        path = tmp_path / "stopped.json"
+        path.touch()
+        for _ in range(2):
+            remove_file(path, "the pull begins again")
+            assert not path.exists()
+        assert caplog.messages == []
+
+    def test_sets_a_folder_in_its_place_aside(self, tmp_path, caplog):
+        path = tmp_path / "stopped.json"
+        put_folder(path)
+        remove_file(path, "the pull begins again")
+        assert [file.name for file in tmp_path.iterdir()] == ["stopped.json.damaged"]
+        assert caplog.messages[0].endswith("and the pull begins again.")
+
+    def test_that_can_not_be_is_one_sentence(self, tmp_path):
+        (tmp_path / "file").touch()
+        with pytest.raises(LakeError, match=r"stopped\.json can't be written"):
+            remove_file(tmp_path / "file" / "stopped.json", "the pull begins again")
+
 
 @pytest.mark.parametrize(
     ("size", "text"),
@@ -130,7 +180,15 @@ class TestFullDisk:
             (OSError(errno.EACCES, "Permission denied"), False),
             (duckdb.IOException('IO Error: Could not write file "a": No space left on device'), True),
             (duckdb.IOException('IO Error: Could not read file "a"'), False),
+            (pa.ArrowInvalid("IO Error: No space left on device"), True),
+            (sqlite3.OperationalError("No space left on device"), True),
             (LakeError("a can't be written"), False),
+            (LakeError("The server says: No space left on device"), False),
+            (ValueError("No space left on device"), False),
+            (
+                build_error(500, Headers(), b'{"message": "No space left on device"}', "GET /unified/lms/users", []),
+                False,
+            ),
         ],
     )
     def test_is_recognized_in_each_librarys_error(self, error, is_full):

@@ -11,7 +11,7 @@ import pytest
 
 from lms_pipeline.lake import engine
 from lms_pipeline.lake.disk import LakeError
-from lms_pipeline.lake.engine import MAX_THREADS, duckdb_session, load_sql
+from lms_pipeline.lake.engine import MAX_THREADS, convert_memory_errors, duckdb_session, load_sql
 
 
 def test_times_are_in_utc_on_any_machine(monkeypatch):
@@ -157,3 +157,8 @@ def test_sql_is_read_from_a_file_of_the_package():
     assert "GROUP BY _key" in load_sql("lms_pipeline.transform", "dropped.sql")
     with pytest.raises(FileNotFoundError):
         load_sql("lms_pipeline.lake", "nothing.sql")
+
+
+def test_an_error_that_only_quotes_duckdbs_is_not_about_memory():
+    with pytest.raises(ValueError, match="the server says"), convert_memory_errors(None):
+        raise ValueError("the server says: Out of Memory Error")

@@ -10,6 +10,7 @@ from lms_pipeline.lake.disk import LakeError, measure_size
 from lms_pipeline.lake.lock import partition_lock
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.lake.reclaim import make_space
+from lms_pipeline.lake.stopped import StoppedPull, save_stopped
 from lms_pipeline.lake.waiting import WaitingPull, save_waiting
 from lms_pipeline.tables.pulled import RAW_ENROLLMENTS, UNIFIED_ENROLLMENTS
 from lms_pipeline_tests.support.data_directory import put
@@ -100,6 +101,63 @@ def test_responses_of_a_running_pull_stay(data, responses):
     with partition_lock(data, FLOOD), pytest.raises(LakeError, match="not enough free space"):
         make_space(data, OWN)
     assert responses.exists()
+
+
+def test_nothing_is_removed_for_a_pull_that_only_the_responses_of_a_running_one_would_give_space(
+    data, responses, caplog
+):
+    left = [leave(data.checkpoint_path(Partition("small", SECOND)), 5 * MB), leave(data.checkpoint_path(OWN), 3 * MB)]
+    with partition_lock(data, FLOOD), pytest.raises(LakeError, match="not enough free space"):
+        make_space(data, OWN)
+    assert all(path.exists() for path in left)
+    assert caplog.messages == []
+
+
+def test_nothing_is_removed_for_links_to_files_that_stay(data, caplog):
+    published = publish(data, "large", FIRST, enrollment("u1")).path
+    leave(published, 60 * MB)
+    scratch = data.pull_folder(FLOOD) / "waiting"
+    scratch.mkdir(parents=True)
+    for number in range(2):
+        (scratch / f"previous-{number}.parquet").hardlink_to(published)
+    left = leave(scratch / "unified_enrollments.parquet", 5 * MB)
+    with pytest.raises(LakeError, match="not enough free space"):
+        make_space(data, OWN)
+    assert left.exists()
+    assert caplog.messages == []
+
+
+def lack(data, partition, needed_bytes):
+    """Store that the pull of a partition stopped for lack of space."""
+    at = datetime.now(UTC)
+    pull = StoppedPull(
+        account_id=partition.account_id, day=partition.day, at=at, reason="It is full.", needed_bytes=needed_bytes
+    )
+    save_stopped(data, pull)
+
+
+class TestPullThatStoppedForLackOfSpace:
+    def test_is_refused_and_takes_nothing_from_others_beyond_what_any_pull_needs(self, data):
+        other = leave(data.checkpoint_path(FLOOD), 30 * MB)
+        lack(data, OWN, 290 * MB)
+        with pytest.raises(LakeError, match=r"has 270\.0 MB free, and the pull needs about 290\.0 MB"):
+            make_space(data, OWN)
+        assert other.exists()
+
+    def test_takes_from_others_what_any_pull_needs(self, data):
+        left = [
+            leave(data.checkpoint_path(Partition(account_id, SECOND)), size * MB)
+            for account_id, size in (("large", 90), ("small", 50))
+        ]
+        lack(data, OWN, 150 * MB)
+        make_space(data, OWN)
+        assert [path.exists() for path in left] == [False, True]
+
+    def test_takes_its_own_responses_for_the_rest(self, data):
+        own, other = leave(data.checkpoint_path(OWN), 50 * MB), leave(data.checkpoint_path(FLOOD), 20 * MB)
+        lack(data, OWN, 270 * MB)
+        make_space(data, OWN)
+        assert (own.exists(), other.exists()) == (False, True)
 
 
 def wait(data, since):

@@ -15,6 +15,7 @@ from lms_pipeline.tables.catalog import METRIC_TABLES
 from lms_pipeline.tables.metrics import ACCOUNT_COMPLETION, COURSE_COMPLETION, LEARNER_COMPLETION
 from lms_pipeline.tables.pulled import UNIFIED_ENROLLMENTS
 from lms_pipeline.tables.schema import SCHEMA_VERSION
+from lms_pipeline_tests.support.damages import damage_pages
 from lms_pipeline_tests.support.lake_files import FIRST, NOON, enrollment, publish
 
 ACME = Partition("acme", FIRST)
@@ -153,6 +154,12 @@ def test_a_snapshot_of_a_newer_version_is_one_sentence(data, snapshot):
     pq.write_table(rows, snapshot.path)
     message = rf"was written by a newer lms_pipeline \(schema {newer}, this one reads up to {SCHEMA_VERSION}\)"
     with pytest.raises(LakeError, match=message):
+        publish_one(data, ACCOUNT_COMPLETION)
+
+
+def test_a_snapshot_with_damaged_pages_is_one_sentence(data, snapshot):
+    damage_pages(snapshot.path)
+    with pytest.raises(LakeError, match="is damaged: restore it, or run `lms-pipeline replay` for its day"):
         publish_one(data, ACCOUNT_COMPLETION)
 
 

@@ -54,7 +54,7 @@ def test_a_raw_list_without_it_is_incomplete(tmp_path):
     with serve(respond([record("u1"), record("u2")], [raw])) as server:
         runner = SnapshotRunner(tmp_path, server.url)
         result = runner.run(options=OPTIONS)
-    assert result.raw_gaps == "1 enrollments of account acme have no raw record."
+    assert result.raw_gaps == "1 enrollment of account acme has no raw record."
     assert {name: runner.read_metadata(name)["complete"] for name in TABLES} == {
         name: "false" if name == "raw_enrollments" else "true" for name in TABLES
     }

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
+from lms_pipeline.lake.files import PREFIX, read_metadata
 from lms_pipeline_tests.support.pair_account import (
     COURSES_PER_LEARNER,
     LEARNERS,
@@ -64,6 +70,32 @@ def test_carrying_uses_the_previous_snapshot_as_it_is_at_the_start_of_the_run(ac
     account.run_day(1, report_plan=lambda _plan: account.delete_files(0))
     assert account.count_sources(1)["carried"] > 0
     assert read_stored_rows(account, 1) == build_expected_rows(portal, 1)
+
+
+def store_credentials(account, day):
+    """Give each row of a day a credential, as an older version stored them."""
+    stored = json.dumps({"login_key": "CANARY"})
+    for file, columns in (("raw", ["payload"]), ("unified", ["extra", "custom_fields"])):
+        path = account.path(file, day)
+        metadata = {f"{PREFIX}{name}": value for name, value in read_metadata(path).items()}
+        table = pq.read_table(path, partitioning=None).replace_schema_metadata(metadata)
+        for name in columns:
+            values = pa.array([stored] * len(table), pa.string())
+            table = table.set_column(table.schema.get_field_index(name), table.schema.field(name), values)
+        pq.write_table(table, path)
+
+
+def test_carrying_removes_credentials_that_an_older_version_stored(account):
+    account.run_day(0)
+    store_credentials(account, 0)
+    account.run_day(1)
+    pairs = {(row["user_id"], row["course_id"]) for row in account.read_rows(1) if row["source"] == "carried"}
+    assert pairs
+    raw = [row for row in account.read_raw_rows(1) if (row["user_id"], row["course_id"]) in pairs]
+    cleaned = '{"login_key": "[removed]"}'
+    digest = hashlib.sha256(cleaned.encode()).hexdigest()
+    assert {(row["payload"], row["payload_sha256"]) for row in raw} == {(cleaned, digest)}
+    assert "CANARY" not in str(account.read_rows(1))
 
 
 @pytest.mark.parametrize("file", ["details", "raw", "unified"])

@@ -1,7 +1,10 @@
 """Today's state is never stored as another day's: later snapshots, the recorded time zone, the end of the grace period."""
 
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from threading import Barrier
 
 import pytest
 
@@ -79,7 +82,36 @@ class TestTimeZone:
         data.time_zone.write_bytes(b"\xff\xfe")
         self.check(data, "Asia/Tokyo", OPEN)
         assert data.time_zone.read_text(encoding="utf-8") == "Asia/Tokyo"
-        assert caplog.messages == [f"{data.time_zone} holds no time zone: it is written again."]
+        [warning] = caplog.messages
+        assert warning.startswith(f"{data.time_zone} is damaged (it holds no time zone): it is now ")
+
+    def test_no_process_finds_the_file_half_written(self, data, monkeypatch):
+        found, open_ = set(), Path.open
+
+        def look(path, *args, **more):
+            file = open_(path, *args, **more)
+            found.add(data.time_zone.stat().st_size if data.time_zone.exists() else None)
+            return file
+
+        monkeypatch.setattr(Path, "open", look)
+        self.check(data, "Asia/Tokyo", OPEN)
+        assert found <= {None, len("Asia/Tokyo")}
+
+    @pytest.mark.parametrize("content", [None, b""], ids=["missing", "damaged"])
+    def test_processes_that_begin_at_once_write_it_once(self, data, caplog, content):
+        if content is not None:
+            data.state.mkdir()
+            data.time_zone.write_bytes(content)
+        barrier = Barrier(8)
+
+        def begin(_):
+            barrier.wait()
+            self.check(data, "UTC", OPEN)
+
+        with ThreadPoolExecutor(8) as threads:
+            assert list(threads.map(begin, range(8))) == [None] * 8
+        assert data.time_zone.read_text(encoding="utf-8") == "UTC"
+        assert len(caplog.messages) == (content is not None)
 
 
 class TestEndOfGrace:

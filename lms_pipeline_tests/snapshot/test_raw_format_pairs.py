@@ -249,7 +249,7 @@ class TestRefusal:
         serving.fault(fault_raw(404, remote=True, message="no such pair", after=30, times=1))
         result = account.run_day(0, options=RAW_FORMAT)
         assert len(account.read_raw_rows(0)) == PAIRS - 1
-        assert result.raw_gaps == "1 enrollments of account portal have no raw record."
+        assert result.raw_gaps == "1 enrollment of account portal has no raw record."
 
     def test_by_a_broken_connection_is_an_error(self, account, serving):
         serving.fault(RevokedConnection(account=PORTAL, route=ENROLLMENTS, format="raw"))

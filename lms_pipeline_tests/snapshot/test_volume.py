@@ -3,6 +3,7 @@
 import hashlib
 import shutil
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from types import SimpleNamespace
 
 import pytest
@@ -21,8 +22,9 @@ from lms_pipeline.snapshot import volume
 from lms_pipeline.snapshot.volume import StoppedPullError
 from lms_pipeline.tables.pulled import UNIFIED_ENROLLMENTS
 from lms_pipeline.truto import list_bounds
+from lms_pipeline.truto.errors import TrutoError
 from lms_pipeline.truto.list_bounds import EndlessListError, RepeatedPageError
-from lms_pipeline_tests.support.scripted_api import page, refusal
+from lms_pipeline_tests.support.scripted_api import ScriptedResponse, page, refusal
 from lms_pipeline_tests.support.scripted_server import serve
 from lms_pipeline_tests.support.snapshot_runs import DAY, SnapshotRunner, record, respond_by_path
 
@@ -246,3 +248,22 @@ class TestFullDisk:
         assert measure_size(small_disk) < 500_000
         assert SnapshotRunner(small_disk, "").list_leftovers() == []
         assert pull_other(small_disk)
+
+    @pytest.mark.parametrize("status", [400, 501, 507])
+    def test_of_the_lms_is_not_ours_and_the_responses_stay(self, tmp_path, status):
+        sentence, requests = stop(tmp_path, TrutoError, script=_respond_full(status, after=3))
+        assert "No space left on device" in sentence
+        assert read_stopped(SnapshotRunner(tmp_path, "").data, FLOOD) is None
+        assert stop(tmp_path, TrutoError, script=_respond_full(status, after=0))[1] < requests
+
+
+def _respond_full(status, after):
+    """Return a script whose list of enrollments fails with the text of a full disk after some pages."""
+    endless, pages = respond_without_end(size=10), count()
+
+    def respond(request):
+        if request.path.endswith("/course-enrollments") and next(pages) >= after:
+            return ScriptedResponse(b'{"message": "write failed: No space left on device"}', status)
+        return endless(request)
+
+    return respond

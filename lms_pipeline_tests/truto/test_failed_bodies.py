@@ -269,7 +269,7 @@ def test_a_failure_that_lasts_is_one_sentence_of_who_failed_and_nothing_is_store
         assert client.requests == 6
     assert store == {}
     assert str(caught.value) == (
-        "Truto sent a failure under a success status, in 'error', and says 'no access for ***' "
+        "Truto sent a failure under a success status, in 'error', and says 'no access for [removed]' "
         "(GET /unified/lms/users of account acme): try again later."
     )
 

@@ -1,10 +1,11 @@
 """Lists without an end: how the client notices them, and which lists it must not take for one."""
 
+from contextlib import nullcontext
 from itertools import count
 
 import pytest
 
-from lms_pipeline.truto import list_bounds
+from lms_pipeline.truto import list_bounds, response
 from lms_pipeline.truto.list_bounds import EndlessListError, RepeatedPageError
 from lms_pipeline.truto.query import ListQuery
 from lms_pipeline_tests.support.scripted_api import ScriptedClient, page
@@ -101,6 +102,16 @@ class TestRepeatedPages:
     )
     def test_that_only_look_alike_are_read_to_the_end(self, records):
         assert read([[record] for record in records]) == 9
+
+    @pytest.mark.parametrize(("step", "requests"), [(0, 4), (1, 9)])
+    def test_of_records_that_are_too_large_to_be_decoded_are_compared_whole(self, step, requests, monkeypatch):
+        monkeypatch.setattr(response, "MAX_RECORD_BYTES", 10)
+        monkeypatch.setattr(list_bounds, "_read_ids", None)
+        pages = [page({"id": "e1", "text": number * step}, cursor=str(number)) for number in range(8)]
+        with ScriptedClient(*pages, page()) as client:
+            with nullcontext() if step else pytest.raises(RepeatedPageError):
+                list(client.fetch_pages("users", ALL))
+            assert len(client.received) == requests
 
     def test_of_raw_records_are_compared_whole(self):
         query = ListQuery("acme", response_format="raw")

@@ -192,7 +192,10 @@ def test_records_under_results_and_keyed_records_are_read(body):
         assert texts(client.fetch_pages("users", ALL)) == ['"a"', '"b"']
 
 
-@pytest.mark.parametrize(("count", "is_partial"), [(b"2", False), (b"3", True), (b'"3"', False), (b"null", False)])
+@pytest.mark.parametrize(
+    ("count", "is_partial"),
+    [(b"2", False), (b"3", True), (b'"2"', False), (b'"3"', True), (b'"three"', False), (b"null", False)],
+)
 def test_fewer_keyed_records_than_their_count_make_the_page_partial(count, is_partial):
     body = b'{"result":{"x":"a","y":"b"},"result_count":%b}' % count
     with ScriptedClient(ScriptedResponse(body)) as client:

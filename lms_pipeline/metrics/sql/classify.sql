@@ -43,45 +43,46 @@ FROM at_day_end
 SEMI JOIN repeated ON repeated.pair = hash(user_id, course_id)
 WHERE in_all;
 
-CREATE TEMP VIEW sets AS
-SELECT
-    at_day_end.*,
-
-    -- The same learner has a later enrollment in the same course.
-    coalesce(place > 1, false) AS in_superseded,
-    place IS NOT NULL AS in_repeated,
-
-    status IN ('completed', 'passed') AS in_completed,
-    in_completed OR (completed_at IS NOT NULL AND status <> 'failed') AS in_ever_completed,
-    status IN ('completed', 'passed', 'failed') AS in_finished,
-    started_at IS NOT NULL
-    OR completed_at IS NOT NULL
-    OR coalesce(progress_percent > 0, false)
-    OR coalesce(time_spent_seconds > 0, false)
-    OR in_finished
-    OR status = 'in_progress' AS in_started,
-    status IN ('assigned', 'enrolled', 'in_progress', 'overdue') AS in_open,
-
-    -- Withdrawn before it was overdue. A withdrawal without a date can't be shown to be in time.
-    status = 'withdrawn' AND coalesce(updated_day <= due_day, false) AS withdrawn_in_time,
-    status = 'withdrawn'
-    AND NOT in_started
-    AND (due_day IS NULL OR due_day > getvariable('snapshot_date') OR withdrawn_in_time) AS in_dropped_early,
-
-    is_due_by(due_day) AND NOT withdrawn_in_time AS in_due,
-    -- Due, and completed at some time. An open enrollment is being renewed: it is neither on time nor late.
-    in_due AND in_ever_completed AND NOT in_open AS due_and_done,
-    in_open AND NOT in_superseded AND (in_due OR status = 'overdue') AS in_overdue,
-
-    coalesce(is_mandatory, false) AND NOT in_superseded AND status <> 'withdrawn' AS in_required,
-
-    -- Only for completed enrollments; negative if the dates contradict each other.
-    CASE WHEN in_ever_completed THEN completed_day - began_day END AS days_to_complete
-FROM at_day_end
-LEFT JOIN ranked USING (file_row_number);
-
 -- A table, not a view: it is read many times. What is not in `all` counts nowhere: its bits say why.
 CREATE TEMP TABLE classified AS
+WITH sets AS (
+    SELECT
+        at_day_end.*,
+
+        -- The same learner has a later enrollment in the same course.
+        coalesce(place > 1, false) AS in_superseded,
+        place IS NOT NULL AS in_repeated,
+
+        status IN ('completed', 'passed') AS in_completed,
+        in_completed OR (completed_at IS NOT NULL AND status <> 'failed') AS in_ever_completed,
+        status IN ('completed', 'passed', 'failed') AS in_finished,
+        started_at IS NOT NULL
+        OR completed_at IS NOT NULL
+        OR coalesce(progress_percent > 0, false)
+        OR coalesce(time_spent_seconds > 0, false)
+        OR in_finished
+        OR status = 'in_progress' AS in_started,
+        status IN ('assigned', 'enrolled', 'in_progress', 'overdue') AS in_open,
+
+        -- Withdrawn before it was overdue. A withdrawal without a date can't be shown to be in time.
+        status = 'withdrawn' AND coalesce(updated_day <= due_day, false) AS withdrawn_in_time,
+        status = 'withdrawn'
+        AND NOT in_started
+        AND (due_day IS NULL OR due_day > getvariable('snapshot_date') OR withdrawn_in_time) AS in_dropped_early,
+
+        is_due_by(due_day) AND NOT withdrawn_in_time AS in_due,
+        -- Due, and completed at some time. An open enrollment is being renewed: it is neither on time nor late.
+        in_due AND in_ever_completed AND NOT in_open AS due_and_done,
+        in_open AND NOT in_superseded AND (in_due OR status = 'overdue') AS in_overdue,
+
+        coalesce(is_mandatory, false) AND NOT in_superseded AND status <> 'withdrawn' AS in_required,
+
+        -- Only for completed enrollments; negative if the dates contradict each other.
+        CASE WHEN in_ever_completed THEN completed_day - began_day END AS days_to_complete
+    FROM at_day_end
+    LEFT JOIN ranked USING (file_row_number)
+)
+
 SELECT
     user_id,
     course_id,

@@ -32,65 +32,68 @@ SELECT
     NOT list_contains(getvariable('learner_roles'), normalize_role(role)) AS is_unfamiliar
 FROM (SELECT DISTINCT role FROM served WHERE role IS NOT NULL);
 
-CREATE TEMP VIEW dated AS
-SELECT
-    *,
-    has_happened(enrolled_at, fetched_at, fetched_day) AS was_enrolled,
-    has_happened(assigned_at, fetched_at, fetched_day) AS was_assigned,
-    has_happened(started_at, fetched_at, fetched_day) AS was_started,
-    has_happened(completed_at, fetched_at, fetched_day) AS was_completed,
-    has_happened(updated_at, fetched_at, fetched_day) AS was_updated,
-    -- What happened on a later day than the snapshot's has not happened yet.
-    coalesce(was_completed AND completed_day > getvariable('snapshot_date'), false) AS completed_later
-FROM with_days;
+CREATE TEMP VIEW at_day_end AS
+WITH dated AS (
+    SELECT
+        *,
+        has_happened(enrolled_at, fetched_at, fetched_day) AS was_enrolled,
+        has_happened(assigned_at, fetched_at, fetched_day) AS was_assigned,
+        has_happened(started_at, fetched_at, fetched_day) AS was_started,
+        has_happened(completed_at, fetched_at, fetched_day) AS was_completed,
+        has_happened(updated_at, fetched_at, fetched_day) AS was_updated,
+        -- What happened on a later day than the snapshot's has not happened yet.
+        coalesce(was_completed AND completed_day > getvariable('snapshot_date'), false) AS completed_later
+    FROM with_days
+),
 
-CREATE TEMP VIEW begun AS
-SELECT
-    file_row_number, enrollment_id, user_id, user_name, course_id, course_title, is_mandatory, attempt_number,
-    time_spent_seconds, source, fetched_at, completed_later,
-    finite(progress_percent) AS progress_percent,
-    finite(score) AS score,
-    CASE
-        WHEN completed_later THEN 'in_progress'
-        ELSE coalesce(try_cast(lower(trim(status)) AS enrollment_status), 'unknown')
-    END AS status,
-    coalesce(roles.is_excluded, false) AS has_excluded_role,
-    coalesce(roles.is_unfamiliar, false) AS has_unfamiliar_role,
-    CASE WHEN was_enrolled THEN enrolled_at WHEN was_assigned THEN assigned_at END AS began,
-    CASE WHEN was_enrolled THEN enrolled_day WHEN was_assigned THEN assigned_day END AS began_day,
-    CASE WHEN was_started THEN started_at END AS started_at,
-    CASE WHEN was_completed AND NOT completed_later THEN completed_at END AS completed_at,
-    CASE WHEN was_completed AND NOT completed_later THEN completed_day END AS completed_day,
-    CASE WHEN was_updated THEN updated_day END AS updated_day,
-    CASE WHEN is_date(due_at) THEN due_day END AS due_day,
-    count_faulty(assigned_at, fetched_at, fetched_day)
-    + count_faulty(enrolled_at, fetched_at, fetched_day)
-    + count_faulty(started_at, fetched_at, fetched_day)
-    + count_faulty(completed_at, fetched_at, fetched_day)
-    + count_faulty(last_activity_at, fetched_at, fetched_day)
-    + count_faulty(created_at, fetched_at, fetched_day)
-    + count_faulty(updated_at, fetched_at, fetched_day) AS faulty_dates,
-    count_sentinel(assigned_at)
-    + count_sentinel(enrolled_at)
-    + count_sentinel(started_at)
-    + count_sentinel(completed_at)
-    + count_sentinel(due_at)
-    + count_sentinel(last_activity_at)
-    + count_sentinel(created_at)
-    + count_sentinel(updated_at)
-    -- the keys of a date; without them the JSON is not decoded
-    + CASE
-        WHEN contains(extra, '_at":') OR contains(extra, '_timestamp":') THEN count_sentinel_dates(extra)
-        ELSE 0
-    END AS sentinel_dates
-FROM dated
-LEFT JOIN roles USING (role);
+begun AS (
+    SELECT
+        file_row_number, enrollment_id, user_id, user_name, course_id, course_title, is_mandatory, attempt_number,
+        time_spent_seconds, source, fetched_at, completed_later,
+        finite(progress_percent) AS progress_percent,
+        finite(score) AS score,
+        CASE
+            WHEN completed_later THEN 'in_progress'
+            ELSE coalesce(try_cast(lower(trim(status)) AS enrollment_status), 'unknown')
+        END AS status,
+        coalesce(roles.is_excluded, false) AS has_excluded_role,
+        coalesce(roles.is_unfamiliar, false) AS has_unfamiliar_role,
+        CASE WHEN was_enrolled THEN enrolled_at WHEN was_assigned THEN assigned_at END AS began,
+        CASE WHEN was_enrolled THEN enrolled_day WHEN was_assigned THEN assigned_day END AS began_day,
+        CASE WHEN was_started THEN started_at END AS started_at,
+        CASE WHEN was_completed AND NOT completed_later THEN completed_at END AS completed_at,
+        CASE WHEN was_completed AND NOT completed_later THEN completed_day END AS completed_day,
+        CASE WHEN was_updated THEN updated_day END AS updated_day,
+        CASE WHEN is_date(due_at) THEN due_day END AS due_day,
+        count_faulty(assigned_at, fetched_at, fetched_day)
+        + count_faulty(enrolled_at, fetched_at, fetched_day)
+        + count_faulty(started_at, fetched_at, fetched_day)
+        + count_faulty(completed_at, fetched_at, fetched_day)
+        + count_faulty(last_activity_at, fetched_at, fetched_day)
+        + count_faulty(created_at, fetched_at, fetched_day)
+        + count_faulty(updated_at, fetched_at, fetched_day) AS faulty_dates,
+        count_sentinel(assigned_at)
+        + count_sentinel(enrolled_at)
+        + count_sentinel(started_at)
+        + count_sentinel(completed_at)
+        + count_sentinel(due_at)
+        + count_sentinel(last_activity_at)
+        + count_sentinel(created_at)
+        + count_sentinel(updated_at)
+        -- the keys of a date; without them the JSON is not decoded
+        + CASE
+            WHEN contains(extra, '_at":') OR contains(extra, '_timestamp":') THEN count_sentinel_dates(extra)
+            ELSE 0
+        END AS sentinel_dates
+    FROM dated
+    LEFT JOIN roles USING (role)
+),
 
-CREATE TEMP VIEW with_later AS
-SELECT *, NOT has_excluded_role AND coalesce(began_day > getvariable('snapshot_date'), false) AS began_later
-FROM begun;
+with_later AS (
+    SELECT *, NOT has_excluded_role AND coalesce(began_day > getvariable('snapshot_date'), false) AS began_later
+    FROM begun
+)
 
 -- The set `all`: the enrollments that count.
-CREATE TEMP VIEW at_day_end AS
 SELECT *, NOT (has_excluded_role OR began_later) AS in_all
 FROM with_later;

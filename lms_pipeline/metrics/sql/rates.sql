@@ -7,40 +7,41 @@ CREATE TEMP MACRO if_known(is_known, figure) AS CASE WHEN is_known THEN figure E
 -- NULL if the denominator is zero: without anything to divide there is no rate, not a rate of 0.
 CREATE TEMP MACRO rate(numerator, denominator) AS numerator::DOUBLE / nullif(denominator, 0);
 
-CREATE TEMP VIEW known_counts AS
-SELECT
-    counts.* REPLACE (
-        if_known(knows_due, n_due) AS n_due,
-        if_known(knows_due, n_on_time) AS n_on_time,
-        if_known(knows_due, n_late) AS n_late,
-        if_known(knows_due, n_due_undated) AS n_due_undated,
-        if_known(knows_due, n_due_open) AS n_due_open,
-        if_known(knows_due, n_due_failed) AS n_due_failed,
-        if_known(knows_due, n_due_withdrawn) AS n_due_withdrawn,
-        if_known(knows_due, n_due_expired) AS n_due_expired,
-        if_known(knows_due, n_due_unknown) AS n_due_unknown,
-        if_known(knows_due, n_overdue) AS n_overdue,
-        if_known(knows_due, n_overdue_dated) AS n_overdue_dated,
-        if_known(knows_due, n_open_dated) AS n_open_dated,
-        if_known(knows_mandatory, n_required) AS n_required,
-        if_known(knows_mandatory, n_required_completed) AS n_required_completed,
-        if_known(knows_mandatory, n_mandatory_withdrawn) AS n_mandatory_withdrawn,
-        if_known(knows_mandatory AND knows_due, n_required_not_due) AS n_required_not_due,
-        if_known(knows_score, score_mean) AS score_mean,
-        if_known(knows_score, score_n) AS score_n,
-        if_known(knows_time, time_spent_hours) AS time_spent_hours
-    ),
-    coalesce(people.learners, 0) AS learners,
-    coalesce(n_pairs_eligible, 0) AS n_pairs_eligible,
-    coalesce(n_pairs_ever_completed, 0) AS n_pairs_ever_completed,
-    if_known(knows_mandatory, coalesce(n_learners_required, 0)) AS n_learners_required,
-    if_known(knows_mandatory, coalesce(n_learners_compliant, 0)) AS n_learners_compliant,
-    knows_withdrawn
-FROM counts
-LEFT JOIN people ON people.row_id IS NOT DISTINCT FROM counts.row_id
-CROSS JOIN known;
-
 CREATE TEMP VIEW completion AS
+WITH known_counts AS (
+    SELECT
+        counts.* REPLACE (
+            if_known(knows_due, n_due) AS n_due,
+            if_known(knows_due, n_on_time) AS n_on_time,
+            if_known(knows_due, n_late) AS n_late,
+            if_known(knows_due, n_due_undated) AS n_due_undated,
+            if_known(knows_due, n_due_open) AS n_due_open,
+            if_known(knows_due, n_due_failed) AS n_due_failed,
+            if_known(knows_due, n_due_withdrawn) AS n_due_withdrawn,
+            if_known(knows_due, n_due_expired) AS n_due_expired,
+            if_known(knows_due, n_due_unknown) AS n_due_unknown,
+            if_known(knows_due, n_overdue) AS n_overdue,
+            if_known(knows_due, n_overdue_dated) AS n_overdue_dated,
+            if_known(knows_due, n_open_dated) AS n_open_dated,
+            if_known(knows_mandatory, n_required) AS n_required,
+            if_known(knows_mandatory, n_required_completed) AS n_required_completed,
+            if_known(knows_mandatory, n_mandatory_withdrawn) AS n_mandatory_withdrawn,
+            if_known(knows_mandatory AND knows_due, n_required_not_due) AS n_required_not_due,
+            if_known(knows_score, score_mean) AS score_mean,
+            if_known(knows_score, score_n) AS score_n,
+            if_known(knows_time, time_spent_hours) AS time_spent_hours
+        ),
+        coalesce(people.learners, 0) AS learners,
+        coalesce(n_pairs_eligible, 0) AS n_pairs_eligible,
+        coalesce(n_pairs_ever_completed, 0) AS n_pairs_ever_completed,
+        if_known(knows_mandatory, coalesce(n_learners_required, 0)) AS n_learners_required,
+        if_known(knows_mandatory, coalesce(n_learners_compliant, 0)) AS n_learners_compliant,
+        knows_withdrawn
+    FROM counts
+    LEFT JOIN people ON people.row_id IS NOT DISTINCT FROM counts.row_id
+    CROSS JOIN known
+)
+
 SELECT
     *,
     CASE WHEN getvariable('one_row_per') = 'course' THEN row_id END AS course_id,

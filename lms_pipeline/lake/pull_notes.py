@@ -1,0 +1,71 @@
+"""Notes of pulls: a JSON file in the folder of a pull, for the next run of its account and day.
+
+Belongs here: storing, reading and finding them. Not here: what they say (`waiting.py`, `stopped.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date, datetime
+from pathlib import Path
+from typing import Annotated, Generic, TypeVar
+
+import msgspec
+
+from lms_pipeline.damaged_files import peek_json
+from lms_pipeline.lake.disk import atomic_write
+from lms_pipeline.lake.paths import DataDir, Partition, parse_folder
+
+Instant = Annotated[datetime, msgspec.Meta(tz=True)]
+"""A time with its zone."""
+
+
+class PullNote(msgspec.Struct, frozen=True, kw_only=True):
+    """A note about the pull of an account and day."""
+
+    account_id: str
+    day: date
+
+    @property
+    def partition(self) -> Partition:
+        """Account and day."""
+        return Partition(self.account_id, self.day)
+
+
+N = TypeVar("N", bound=PullNote)
+
+
+@dataclass(frozen=True, slots=True)
+class NoteFile(Generic[N]):
+    """The file of one kind of note. A damaged one counts as none: it costs nothing to lose."""
+
+    name: str
+    kind: type[N]
+
+    def build_path(self, data: DataDir, partition: Partition) -> Path:
+        """Return the path of a partition's note."""
+        return data.pull_folder(partition) / self.name
+
+    def save(self, data: DataDir, note: N) -> None:
+        """Store a note. The caller holds the partition's lock.
+
+        Raises:
+            LakeError: the file can't be written.
+        """
+        with atomic_write(self.build_path(data, note.partition)) as new:
+            new.write_bytes(msgspec.json.encode(note))
+
+    def read(self, data: DataDir, partition: Partition) -> N | None:
+        """Return the note of a partition; None if there is none, or it is about another one."""
+        note = peek_json(self.build_path(data, partition), self.kind)
+        is_own = note is not None and (note.account_id, note.day) == (partition.account_id, partition.day)
+        return note if is_own else None
+
+    def find(self, data: DataDir) -> Iterator[N]:
+        """Yield all notes by account and day, as far as housekeeping has not removed their folders."""
+        for path in sorted(data.pulls.glob(f"*/*/{self.name}")):
+            partition = parse_folder(path.parent.relative_to(data.pulls))
+            note = None if partition is None else self.read(data, partition)
+            if note is not None:
+                yield note
