@@ -13,7 +13,7 @@ from lms_pipeline.checks.fleet import FLEET_CHECKS
 from lms_pipeline.checks.metrics import METRIC_CHECKS
 from lms_pipeline.checks.snapshot import PULL_CHECKS
 from lms_pipeline.cli import COMMANDS
-from lms_pipeline.lake.warehouse import OLDEST_READER
+from lms_pipeline.lake.warehouse_sql import OLDEST_READER
 from lms_pipeline.settings import Settings
 from lms_pipeline.tables.catalog import render_tables_page
 

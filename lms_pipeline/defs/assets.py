@@ -221,8 +221,8 @@ def _check_selection(context: dg.AssetExecutionContext) -> None:
     owners=OWNERS,
     kinds={"duckdb"},
     description="One DuckDB file over the lake, with a view of each pulled table and a copy of each metric table. Each "
-    "build writes a new file and swaps it in, so readers and builds do not block each other. It can be deleted and "
-    "rebuilt at any time.",
+    "build writes a new file and swaps it in, so readers and builds do not block each other. It reads only the days that "
+    "changed since the latest build. It can be deleted and rebuilt at any time.",
 )
 def warehouse(context: dg.AssetExecutionContext, lake: dg.ResourceParam[DataDir]) -> dg.MaterializeResult[Any]:
     """Rebuild the warehouse from the published files."""

@@ -69,7 +69,7 @@ def build_jobs() -> list["UnresolvedAssetJobDefinition"]:
         REBUILD_WAREHOUSE,
         selection=["warehouse"],
         executor_def=dg.in_process_executor,
-        description="Rebuilds the DuckDB warehouse from the lake.",
+        description="Brings the DuckDB warehouse up to date with the lake.",
     )
     watch = dg.define_asset_job(
         WATCH_FLEET,

@@ -11,21 +11,21 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from lms_pipeline.lake.disk import LakeError, convert_disk_errors, link_file, replace_file
-from lms_pipeline.lake.files import read_metadata
+from lms_pipeline.lake.files import ReadMetadata, read_metadata
 from lms_pipeline.lake.paths import DATA_FILE, DataDir, Partition
-from lms_pipeline.tables.pulled import UNIFIED_ENROLLMENTS
+from lms_pipeline.tables.pulled import PULLED_TABLES, UNIFIED_ENROLLMENTS
 from lms_pipeline.tables.schema import Table
 
 log = logging.getLogger(__name__)
 
 
-def read_commit_mark(data: DataDir, partition: Partition) -> str | None:
+def read_commit_mark(data: DataDir, partition: Partition, read: ReadMetadata = read_metadata) -> str | None:
     """Return the run whose files are published for a partition; None if nothing is.
 
     Raises:
         LakeError: the file with the mark is damaged.
     """
-    return _read_run_id(data.file(UNIFIED_ENROLLMENTS, partition))
+    return _read_run_id(data.file(UNIFIED_ENROLLMENTS, partition), read)
 
 
 def keep_committed_files(data: DataDir, partition: Partition, tables: Sequence[Table]) -> list[Path]:
@@ -48,15 +48,21 @@ def keep_committed_files(data: DataDir, partition: Partition, tables: Sequence[T
     return kept
 
 
-def find_kept_file(data: DataDir, table: Table, partition: Partition) -> Path | None:
+def find_kept_file(
+    data: DataDir, table: Table, partition: Partition, read: ReadMetadata = read_metadata
+) -> Path | None:
     """Return the file that an unfinished publication replaced: until its mark is replaced too, it is the right one.
+
+    Only pulls keep files. A hidden file of a metric table, whose run may be that of the mark, is not finished yet.
 
     Raises:
         LakeError: the file with the commit mark is damaged.
     """
-    if table == UNIFIED_ENROLLMENTS or not any(data.file(table, partition).parent.glob(f".{DATA_FILE}.*")):
+    if table not in PULLED_TABLES or table == UNIFIED_ENROLLMENTS:
         return None
-    mark = read_commit_mark(data, partition)
+    if not any(data.file(table, partition).parent.glob(f".{DATA_FILE}.*")):
+        return None
+    mark = read_commit_mark(data, partition, read)
     kept = data.unpublished_file(table, partition, mark) if mark else None
     return kept if kept is not None and kept.exists() else None
 
@@ -86,5 +92,5 @@ def find_run_id(path: Path) -> str | None:
         return None
 
 
-def _read_run_id(path: Path) -> str | None:
-    return read_metadata(path).get("run_id") if path.exists() else None
+def _read_run_id(path: Path, read: ReadMetadata = read_metadata) -> str | None:
+    return read(path).get("run_id") if path.exists() else None

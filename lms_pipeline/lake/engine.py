@@ -31,15 +31,18 @@ _idle: list[duckdb.DuckDBPyConnection] = []
 
 
 @contextmanager
-def duckdb_session(spill_to: Path | None = None, threads: int | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
+def duckdb_session(
+    spill_to: Path | None = None, threads: int | None = None, memory_limit: str | None = None
+) -> Iterator[duckdb.DuckDBPyConnection]:
     """Yield a connection to an empty in-memory database in UTC. Nothing in it outlasts the block.
 
     Args:
-        spill_to: the folder for data beyond `MEMORY_LIMIT`; without it such a query fails.
+        spill_to: the folder for data beyond the memory limit; without it such a query fails.
         threads: of DuckDB; by default as many as the machine has cores, and `MAX_THREADS` at most.
+        memory_limit: as DuckDB writes it; by default `MEMORY_LIMIT`.
 
     Raises:
-        LakeError: a query in the block needs more memory than `MEMORY_LIMIT`, and can't spill; or the disk is full.
+        LakeError: a query in the block needs more memory than the limit, and can't spill; or the disk is full.
     """
     import duckdb
 
@@ -47,9 +50,9 @@ def duckdb_session(spill_to: Path | None = None, threads: int | None = None) -> 
         database = _idle.pop()
     except IndexError:  # no check before it: another thread may pop the last one in between
         database = duckdb.connect()
-    with ExitStack() as on_error, convert_memory_errors(spill_to):
+    with ExitStack() as on_error, convert_memory_errors(spill_to, memory_limit):
         on_error.callback(database.close)
-        database.execute("SET memory_limit = $limit", {"limit": MEMORY_LIMIT})
+        database.execute("SET memory_limit = $limit", {"limit": memory_limit or MEMORY_LIMIT})
         database.execute("SET temp_directory = $folder", {"folder": str(spill_to or "")})
         if spill_to is not None:
             size = int(MAX_SPILL_SHARE * measure_free(spill_to))
@@ -68,7 +71,7 @@ def duckdb_session(spill_to: Path | None = None, threads: int | None = None) -> 
 
 
 @contextmanager
-def convert_memory_errors(spill_to: Path | None) -> Iterator[None]:
+def convert_memory_errors(spill_to: Path | None, memory_limit: str | None = None) -> Iterator[None]:
     """Raise DuckDB's errors of too little memory as one sentence; `spill_to` is where its queries spill.
 
     Raises:
@@ -87,7 +90,7 @@ def convert_memory_errors(spill_to: Path | None) -> Iterator[None]:
         if "Out of Memory Error" not in str(error):
             raise
         raise LakeError(
-            f"A query needs more than {MEMORY_LIMIT} of memory, and can't spill the rest to {spill_to or 'a disk'}: free some "
+            f"A query needs more than {memory_limit or MEMORY_LIMIT} of memory, and can't spill the rest to {spill_to or 'a disk'}: free some "
             'space there; if there is enough, a record is too large, and the option remote_data = "drop" of its account '
             "leaves the LMS's own records out."
         ) from error

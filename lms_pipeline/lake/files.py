@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Self
+from typing import Self, TypeAlias
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -28,6 +28,9 @@ row group: 96 MB more at the peak, for 32 MB of rows."""
 
 PREFIX = "lms_pipeline."
 """Before the name of each entry that we write to a file's metadata."""
+
+ReadMetadata: TypeAlias = Callable[[Path], dict[str, str]]
+"""`read_metadata`, or a function that remembers what that returned."""
 
 
 class RowGroupWriter:
@@ -207,12 +210,30 @@ def convert_read_errors(path: Path) -> Iterator[None]:
     """
     try:
         yield
-    except (OSError, pa.ArrowInvalid) as error:
+    except (OSError, pa.ArrowException) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise LakeError(f"{path} can't be read: {error.strerror}.") from error
         raise LakeError(
             f"{path} is damaged: restore it, or run `lms-pipeline replay` for its day; an open day can also be pulled again."
         ) from error
+
+
+def read_footer(path: Path) -> pq.FileMetaData:
+    """Return the footer of a file: its columns, row groups and metadata.
+
+    Raises:
+        LakeError: it can't be read, or is no Parquet file.
+    """
+    with convert_read_errors(path):
+        return pq.read_metadata(path)
+
+
+def select_metadata(footer: pq.FileMetaData) -> dict[str, str]:
+    """Return our entries in the metadata of a footer, by names without the prefix."""
+    prefix, entries = PREFIX.encode(), footer.metadata or {}
+    return {
+        key.removeprefix(prefix).decode(): value.decode() for key, value in entries.items() if key.startswith(prefix)
+    }
 
 
 def check_readable(path: Path) -> None:
@@ -232,12 +253,7 @@ def read_metadata(path: Path) -> dict[str, str]:
     Raises:
         LakeError: it can't be read, or is no Parquet file.
     """
-    with convert_read_errors(path):
-        entries = pq.read_metadata(path).metadata or {}
-    prefix = PREFIX.encode()
-    return {
-        key.removeprefix(prefix).decode(): value.decode() for key, value in entries.items() if key.startswith(prefix)
-    }
+    return select_metadata(read_footer(path))
 
 
 def count_rows(path: Path) -> int:
@@ -246,6 +262,5 @@ def count_rows(path: Path) -> int:
     Raises:
         LakeError: it can't be read, or is no Parquet file.
     """
-    with convert_read_errors(path):
-        rows: int = pq.read_metadata(path).num_rows
+    rows: int = read_footer(path).num_rows
     return rows

@@ -16,7 +16,7 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from lms_pipeline.lake.commit_mark import find_kept_file, read_commit_mark
-from lms_pipeline.lake.files import check_version, convert_read_errors, read_metadata
+from lms_pipeline.lake.files import ReadMetadata, check_version, convert_read_errors, read_metadata
 from lms_pipeline.lake.paths import DataDir, Partition, check_account_id
 from lms_pipeline.settings import Settings
 from lms_pipeline.tables.catalog import table_named
@@ -81,7 +81,7 @@ def read(
     )
     try:
         return found.to_table()
-    except (OSError, pa.ArrowInvalid):
+    except (OSError, pa.ArrowException):
         for file in files:  # name the file that is damaged
             with convert_read_errors(Path(file)), pq.ParquetFile(file) as damaged:
                 damaged.read()
@@ -103,26 +103,32 @@ def frame(
     return rows
 
 
-def find_committed(data: DataDir, table: Table, partitions: Iterable[Partition]) -> Iterator[tuple[Partition, Path]]:
+def find_committed(
+    data: DataDir, table: Table, partitions: Iterable[Partition], read: ReadMetadata = read_metadata
+) -> Iterator[tuple[Partition, Path]]:
     """Yield the partitions that may be read, each with its file of the table; the others are logged.
+
+    `read` returns the metadata of a file.
 
     Raises:
         LakeError: a file is damaged, or was written by a newer version of this package.
     """
     for partition in partitions:
-        path = find_kept_file(data, table, partition) or data.file(table, partition)
-        if is_committed(data, table, partition, read_metadata(path)):
+        path = find_kept_file(data, table, partition, read) or data.file(table, partition)
+        if is_committed(data, table, partition, read(path), read):
             yield partition, path
 
 
-def is_committed(data: DataDir, table: Table, partition: Partition, metadata: dict[str, str]) -> bool:
+def is_committed(
+    data: DataDir, table: Table, partition: Partition, metadata: dict[str, str], read: ReadMetadata = read_metadata
+) -> bool:
     """Return whether a file with this metadata may be read; one that may not is logged.
 
     Raises:
         LakeError: it was written by a newer version of this package, or the file with the commit mark is damaged.
     """
     check_version(data.file(table, partition), metadata)
-    if table.name not in _COMMITTED_BY_UNIFIED or metadata.get("run_id") == read_commit_mark(data, partition):
+    if table.name not in _COMMITTED_BY_UNIFIED or metadata.get("run_id") == read_commit_mark(data, partition, read):
         return True
     log.warning("%s of %s is left out: its pull did not finish.", table.name, partition)
     return False

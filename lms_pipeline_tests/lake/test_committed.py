@@ -6,6 +6,7 @@ import pytest
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.lake.reading import read
 from lms_pipeline.lake.warehouse import build_warehouse, open_warehouse
+from lms_pipeline.tables.metrics import ACCOUNT_COMPLETION
 from lms_pipeline.tables.pulled import LEARNERS, RAW_ENROLLMENTS, UNIFIED_ENROLLMENTS
 from lms_pipeline_tests.support.lake_files import FIRST, PROVENANCE, SECOND, enrollment, publish, write
 
@@ -56,3 +57,11 @@ def test_a_file_of_a_newer_version_is_not_built_into_the_warehouse(data):
     [reason] = build_warehouse(data).left_out
     assert "was written by a newer lms_pipeline" in reason
     assert days(data, "unified_enrollments") == [SECOND]
+
+
+def test_a_metric_file_that_is_still_written_does_not_replace_the_published_one(data):
+    """The run of the pull writes it, so that its name has the id of the commit mark."""
+    publish(data, "acme", FIRST, {"n_all": 3}, table=ACCOUNT_COMPLETION)
+    data.unpublished_file(ACCOUNT_COMPLETION, Partition("acme", FIRST), PROVENANCE["run_id"]).write_bytes(b"PAR1")
+    assert read("account_completion", data_dir=data.root)["n_all"].to_pylist() == [3]
+    assert build_warehouse(data).left_out == []

@@ -60,6 +60,13 @@ def test_a_session_whose_result_is_still_read_is_not_reused():
         other.execute("CREATE TABLE mine (a INT)")
 
 
+def test_a_session_may_have_a_memory_limit_of_its_own():
+    with duckdb_session(memory_limit="64MiB") as connection:
+        assert connection.sql("SELECT current_setting('memory_limit')").fetchall() == [("64.0 MiB",)]
+    with duckdb_session() as connection:
+        assert connection.sql("SELECT current_setting('memory_limit')").fetchall() == [("488.2 MiB",)]
+
+
 def test_a_query_larger_than_the_memory_spills_into_the_folder_and_leaves_nothing_there(tmp_path, monkeypatch):
     monkeypatch.setattr(engine, "MEMORY_LIMIT", "50MB")
     with duckdb_session(spill_to=tmp_path, threads=1) as connection:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -13,6 +14,7 @@ from lms_pipeline.tables.metrics import ACCOUNT_COMPLETION, LEARNER_COMPLETION
 from lms_pipeline.tables.pulled import LEARNERS, RAW_ENROLLMENTS, UNIFIED_ENROLLMENTS
 from lms_pipeline.tables.schema import Table
 from lms_pipeline_tests.support.lake_files import FIRST, enrollment, publish
+from lms_pipeline_tests.support.parquet_damage import damage_pages, truncate, write_newer
 
 TABLES = [UNIFIED_ENROLLMENTS, RAW_ENROLLMENTS, LEARNERS, ACCOUNT_COMPLETION, LEARNER_COMPLETION]
 ROWS: dict[Table, dict[str, Any]] = {
@@ -32,28 +34,12 @@ def data(tmp_path):
     return data
 
 
-def _truncate(path):
-    path.write_bytes(path.read_bytes()[:-20])
-
-
-def _damage_a_page(path):
-    """Overwrite all pages and leave the footer, whose length is before the last four bytes."""
-    content = bytearray(path.read_bytes())
-    pages = len(content) - 12 - int.from_bytes(content[-8:-4], "little")
-    content[4 : 4 + pages] = b"\xff" * pages
-    path.write_bytes(content)
-
-
-def _write_newer(path):
-    pq.write_table(pq.read_table(path).replace_schema_metadata({"lms_pipeline.schema_version": "99"}), path)
-
-
 def _list_accounts(data, table):
     with open_warehouse(data) as connection:
         return [name for (name,) in connection.table(table.name).select("account_id").order("1").fetchall()]
 
 
-@pytest.mark.parametrize("damage", [_truncate, _write_newer])
+@pytest.mark.parametrize("damage", [truncate, write_newer])
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
 def test_the_others_are_built(data, table, damage):
     path = data.file(table, Partition("beta", FIRST))
@@ -67,17 +53,28 @@ def test_the_others_are_built(data, table, damage):
 
 @pytest.mark.parametrize("table", [ACCOUNT_COMPLETION, LEARNER_COMPLETION], ids=lambda table: table.name)
 def test_a_damaged_page_of_a_stored_table_is_found(data, table):
-    _damage_a_page(data.file(table, Partition("beta", FIRST)))
+    damage_pages(data.file(table, Partition("beta", FIRST)))
     [reason] = build_warehouse(data).left_out
     assert str(data.file(table, Partition("beta", FIRST))) in reason
     assert _list_accounts(data, table) == ["acme", "gamma"]
     assert _list_accounts(data, UNIFIED_ENROLLMENTS) == ["acme", "beta", "gamma"]
 
 
+@pytest.mark.parametrize("value", ["three", [3]], ids=["a text", "a list"])
+def test_a_metric_that_is_no_number_is_left_out(data, value):
+    path = data.file(ACCOUNT_COMPLETION, Partition("beta", FIRST))
+    rows = pq.read_table(path)
+    position = rows.column_names.index("n_all")
+    pq.write_table(rows.set_column(position, "n_all", pa.array([value])), path)
+    [reason] = build_warehouse(data).left_out
+    assert str(path) in reason
+    assert _list_accounts(data, ACCOUNT_COMPLETION) == ["acme", "gamma"]
+
+
 def test_a_check_fails_until_the_file_is_restored(data):
     path = data.file(ACCOUNT_COMPLETION, Partition("beta", FIRST))
     whole = path.read_bytes()
-    _truncate(path)
+    truncate(path)
     build_warehouse(data)
     found = warehouse_is_whole(load_fleet(data, Settings(data_dir=data.root), frozenset()))
     assert (found.passed, found.message) == (False, "1 file is left out of the warehouse: see the rows.")

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from lms_pipeline.lake.paths import DataDir
-from lms_pipeline.lake.warehouse import OLDEST_READER
+from lms_pipeline.lake.warehouse_sql import OLDEST_READER
 from lms_pipeline_tests.support import warehouse_session
 
 PYTHON = Path(__file__).parents[2] / ".venv-duckdb" / "bin" / "python"
