@@ -47,9 +47,9 @@ def test_sync_that_allows_a_drop_marks_the_missing_accounts_as_gone(connected, o
 
 
 def test_too_many_partition_keys_are_reported_with_a_remedy(command, monkeypatch):
-    monkeypatch.setenv("LMS_START_DATE", "1700-01-01")
-    done = command("accounts", "add", "north")
-    assert "119,138 partition keys" in done.err
+    monkeypatch.setenv("LMS_START_DATE", "2000-01-01")
+    *_, done = [command("accounts", "add", f"account-{number}") for number in range(11)]
+    assert "105,226 partition keys" in done.err
     assert "set LMS_START_DATE later" in done.err
 
 
