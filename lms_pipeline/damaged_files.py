@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import msgspec
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 T = TypeVar("T")
 
@@ -141,6 +141,21 @@ def open_database(path: Path, connect: Callable[[Path], sqlite3.Connection], con
                 raise
             set_aside(path, error, consequence)
         return connect(path)
+
+
+def is_lock_held(path: Path) -> bool:
+    """Return whether a process holds the lock in a file; a missing file is created.
+
+    Raises:
+        OSError: it can't be opened, or a folder in its place can't be renamed.
+    """
+    lock = build_lock(path, blocking=False)
+    try:
+        lock.acquire()
+    except Timeout:
+        return True
+    lock.release()
+    return False
 
 
 def build_lock(path: Path, *, blocking: bool = True) -> FileLock:

@@ -13,9 +13,9 @@ from pathlib import Path
 from threading import Lock
 
 import dagster as dg
-from filelock import FileLock, Timeout
+from filelock import FileLock
 
-from lms_pipeline.damaged_files import build_lock
+from lms_pipeline.damaged_files import build_lock, is_lock_held
 from lms_pipeline.errors import WrongUseError
 from lms_pipeline.housekeeping.policy import ExpiredItem
 from lms_pipeline.lake.disk import convert_disk_errors, measure_size
@@ -121,13 +121,7 @@ def _build_path(instance: dg.DagsterInstance, run_id: str) -> Path:
 
 def _is_free(path: Path) -> bool:
     with convert_disk_errors(path):
-        lock = build_lock(path, blocking=False)
-        try:
-            lock.acquire()
-        except Timeout:
-            return False
-        lock.release()
-    return True
+        return not is_lock_held(path)
 
 
 def _release(path: Path) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from filelock import Timeout
 
-from lms_pipeline.damaged_files import build_lock, remove_path
+from lms_pipeline.damaged_files import build_lock, is_lock_held, remove_path
 from lms_pipeline.errors import LmsPipelineError
 from lms_pipeline.lake.disk import convert_disk_errors
 from lms_pipeline.lake.paths import DataDir, Partition
@@ -82,16 +82,8 @@ def is_locked(data: DataDir, partition: Partition) -> bool:
         LakeError: the lock can't be opened.
     """
     path = data.pull_folder(partition) / LOCK
-    if not path.is_file():
-        return False
     with convert_disk_errors(path):
-        lock = build_lock(path, blocking=False)
-        try:
-            lock.acquire()
-        except Timeout:
-            return True
-        lock.release()
-    return False
+        return path.is_file() and is_lock_held(path)
 
 
 def remove_folder(data: DataDir, partition: Partition) -> None:

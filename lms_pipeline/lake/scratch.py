@@ -18,6 +18,7 @@ from typing import Literal, get_args
 
 from filelock import FileLock, Timeout
 
+from lms_pipeline.damaged_files import is_lock_held
 from lms_pipeline.lake.disk import convert_disk_errors, read_changed_at
 
 Purpose = Literal["checks", "metrics", "estimate"]
@@ -90,10 +91,4 @@ def _is_ours(folder: Path) -> bool:
 def _has_no_process(folder: Path, is_abandoned: Callable[[datetime], bool]) -> bool:
     if not (folder / LOCK_NAME).exists():
         return is_abandoned(read_changed_at(folder))
-    lock = FileLock(folder / LOCK_NAME, blocking=False)
-    try:
-        lock.acquire()
-    except Timeout:
-        return False
-    lock.release()
-    return True
+    return not is_lock_held(folder / LOCK_NAME)
