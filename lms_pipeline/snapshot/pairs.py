@@ -166,7 +166,7 @@ def _write_roster_rows(context: SnapshotContext, plan: FetchPlan, writer: Enroll
     for entries, times in plan.read_unfetched():
         if options.when_spent == "fail" or not all(entry.payload for entry in entries):
             raise spent  # without a roster entry, nothing but a call brings the enrollment
-        rows = ((*entry, fetched_at) for entry, fetched_at in zip(entries, times, strict=True))
+        rows = [(*entry, fetched_at) for entry, fetched_at in zip(entries, times, strict=True)]
         raw = None if options.remote_data == "drop" else build_raw_batch(rows, "roster")
         writer.add_roster_rows(build_roster_batch(entries, times), raw)
 

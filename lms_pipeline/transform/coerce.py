@@ -39,7 +39,9 @@ STRICT_TYPES: dict[Kind, Any] = {
     "timestamp": datetime,
     "json": msgspec.Raw,
 }
-"""The type that the strict reader requires of each kind, apart from null."""
+"""The type that the strict reader requires of each kind of a single record, apart from null."""
+PAGE_TYPES = STRICT_TYPES | {"id": Text, "timestamp": str}
+"""The types of a page that is decoded at once: that an id is not blank, and a text a timestamp, is cheaper to check after."""
 _STRICT_DECODERS = {kind: msgspec.json.Decoder(strict_type) for kind, strict_type in STRICT_TYPES.items()}
 
 _NUMBER = re.compile(r"[+-]?(\d{1,400}(\.\d{0,400})?|\.\d{1,400})([eE][+-]?\d{1,3})?", re.ASCII)

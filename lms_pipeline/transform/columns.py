@@ -6,19 +6,19 @@ courses (`users_courses.py`).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from itertools import accumulate, chain
-from operator import attrgetter
 from typing import Any
 
 import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lms_pipeline.tables.schema import ListOf, Scalar, Table, arrow_schema, arrow_type
+from lms_pipeline.tables.schema import Scalar, Table, arrow_schema, arrow_type
 from lms_pipeline.transform.coerce import OptionalRaw
-from lms_pipeline.transform.reader import Record
-from lms_pipeline.transform.shapes import Shape
+from lms_pipeline.transform.reader import ReadRecords
+from lms_pipeline.transform.shapes import Array, Kind, Shape, iter_paths
+from lms_pipeline.transform.transpose import transpose
 
 
 def build_table_batch(table: Table, arrays: dict[str, pa.Array]) -> pa.RecordBatch:
@@ -34,40 +34,31 @@ def build_row_batch(table: Table, rows: Sequence[Sequence[Any]]) -> pa.RecordBat
     return pa.RecordBatch.from_arrays(arrays, schema=schema)
 
 
-def build_record_batch(shape: Shape, records: Sequence[Record], computed: dict[str, pa.Array]) -> pa.RecordBatch:
+def build_record_batch(shape: Shape, records: ReadRecords, computed: dict[str, pa.Array]) -> pa.RecordBatch:
     """Return the records as a batch of the shape's table: columns from their fields, `extra`, and those `computed`."""
-    structs = [record.fields for record in records]
-    columns = {name: build_field_array(shape, name, structs) for name in shape.columns}
-    extra = build_array((record.extra for record in records), "string")
-    return build_table_batch(shape.table, {**columns, "extra": extra, **computed})
+    kinds, schema = dict(iter_paths(shape.record)), arrow_schema(shape.table)
+    columns: dict[str, pa.Array] = {}
+    for name, path in shape.columns.items():
+        kind, values = kinds[path], records.values[path]
+        if isinstance(kind, Array):
+            columns[name] = _build_list_array(kind, values, schema.field(name).type)
+        else:
+            has_array = path in records.timestamps
+            columns[name] = records.timestamps[path] if has_array else build_field_array(name, kind, values)
+    return build_table_batch(shape.table, {**columns, "extra": build_array(records.extras, "string"), **computed})
 
 
-def build_field_array(shape: Shape, name: str, structs: Sequence[Any]) -> pa.Array:
-    """Return the column that a field of the shape fills. Blank strings become null, except in `status_raw`."""
-    kind = next(column.type for column in shape.table.columns if column.name == name)
-    values = read_field_values(shape, shape.columns[name], structs)
-    if isinstance(kind, ListOf):
-        return _build_list_array(list(values), kind)
-    array = build_array(values, kind)
+def build_field_array(name: str, kind: Kind, values: Sequence[Any]) -> pa.Array:
+    """Return the column that a field fills. Blank strings become null, except in `status_raw`."""
+    if kind == "json":
+        return _build_json_array(values)
+    array = build_array(values, "string" if kind == "id" else kind)
     return array if name == "status_raw" else replace_blank(array)
 
 
-def read_field_values(shape: Shape, path: str, structs: Sequence[Any]) -> Iterable[Any]:
-    """Yield the values of the field at the dotted `path`, None if an object on the path is missing.
-
-    Python's own `map` and `attrgetter` make this three times faster than a generator.
-    """
-    head, _, tail = path.partition(".")
-    if shape.record.fields[head] == "json":
-        return map(decode_json_text, map(attrgetter(head), structs))
-    if not tail or head in shape.record.required:
-        return map(attrgetter(path), structs)
-    return (None if value is None else getattr(value, tail) for value in map(attrgetter(head), structs))
-
-
-def build_array(values: Iterable[Any], kind: Scalar) -> pa.Array:
+def build_array(values: Sequence[Any], kind: Scalar) -> pa.Array:
     """Return an array of scalars. Timestamps without an offset are UTC."""
-    return pa.array(list(values), arrow_type(kind))
+    return pa.array(values, arrow_type(kind))
 
 
 def repeat_value(value: object, kind: Scalar, length: int) -> pa.Array:
@@ -77,19 +68,33 @@ def repeat_value(value: object, kind: Scalar, length: int) -> pa.Array:
 
 def replace_blank(array: pa.Array) -> pa.Array:
     """Return a string column with null for empty strings and white space; return any other column unchanged."""
-    if not pa.types.is_string(array.type):
+    if not pa.types.is_string(array.type) or array.null_count == len(array):
         return array
-    return pc.if_else(pc.equal(pc.utf8_trim_whitespace(array), ""), None, array)
+    is_blank = pc.equal(pc.utf8_trim_whitespace(array), "")
+    return pc.if_else(is_blank, None, array) if is_blank.true_count else array
 
 
-def build_primary_emails(lists: Iterable[Sequence[Any] | None]) -> pa.Array:
+def build_primary_emails(lists: Sequence[Sequence[Any] | None]) -> pa.Array:
     """Return the primary address of each list of e-mails, or its first address if none is primary."""
+    return build_array([find_primary_email(emails) if emails else None for emails in lists], "string")
 
-    def find_primary(emails: Sequence[Any] | None) -> str | None:
-        addresses = [email for email in emails or () if email.email and not email.email.isspace()]
-        return next((email.email for email in addresses if email.is_primary), addresses[0].email if addresses else None)
 
-    return build_array(map(find_primary, lists), "string")
+def find_primary_email(emails: Sequence[Any]) -> str | None:
+    """Return the primary address of a learner's e-mails, otherwise the first one; None if each is missing or blank."""
+    first: str | None = None
+    for email in emails:
+        address: str | None = email.email
+        if address and not address.isspace():
+            if email.is_primary:
+                return address
+            first = first or address
+    return first
+
+
+def _build_json_array(values: Sequence[OptionalRaw]) -> pa.Array:
+    if values.count(msgspec.UNSET) == len(values):
+        return pa.nulls(len(values), pa.string())
+    return build_array([decode_json_text(value) for value in values], "string")
 
 
 def decode_json_text(raw: OptionalRaw) -> str | None:
@@ -100,10 +105,15 @@ def decode_json_text(raw: OptionalRaw) -> str | None:
     return None if text == "null" else text
 
 
-def _build_list_array(lists: Sequence[Sequence[Any] | None], kind: ListOf) -> pa.Array:
+def _build_list_array(kind: Array, lists: Sequence[Sequence[Any] | None], type_: pa.ListType) -> pa.Array:
     """Return lists of structs, built from one array per field and offsets: no dict per struct."""
-    items = list(chain.from_iterable(structs or () for structs in lists))
-    children = [replace_blank(build_array(map(attrgetter(name), items), scalar)) for name, scalar in kind.fields]
-    structs = pa.StructArray.from_arrays(children, names=[name for name, _ in kind.fields])
-    offsets = pa.array(accumulate((len(structs or ()) for structs in lists), initial=0), pa.int32())
-    return pa.ListArray.from_arrays(offsets, structs, mask=pa.array([structs is None for structs in lists], pa.bool_()))
+    if lists.count(None) == len(lists):
+        return pa.nulls(len(lists), type_)
+    items = list(chain.from_iterable(filter(None, lists)))
+    values = transpose(kind.items, items)
+    children = [replace_blank(pa.array(values[field.name], field.type)) for field in type_.value_type]
+    structs = pa.StructArray.from_arrays(children, fields=list(type_.value_type))
+    lengths = [len(one) if one else 0 for one in lists]
+    offsets = pa.array(list(accumulate(lengths, initial=0)), pa.int32())
+    is_null = pa.array([one is None for one in lists], pa.bool_()) if None in lists else None
+    return pa.ListArray.from_arrays(offsets, structs, mask=is_null)

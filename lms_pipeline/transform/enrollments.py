@@ -9,8 +9,9 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
+from itertools import chain
 from typing import Literal
 
 import msgspec
@@ -24,12 +25,13 @@ from lms_pipeline.transform.columns import (
     build_primary_emails,
     build_record_batch,
     build_row_batch,
+    build_table_batch,
     repeat_value,
     replace_blank,
 )
-from lms_pipeline.transform.reader import Record, RecordReader, RejectedRecordError
+from lms_pipeline.transform.reader import ReadRecords, RecordReader
 from lms_pipeline.transform.shapes import ENROLLMENT, ENROLLMENT_BY_PAIR
-from lms_pipeline.truto.raw_json import read_field
+from lms_pipeline.truto.raw_json import DECODE_ERRORS, read_field
 from lms_pipeline.truto.response import Page, is_too_large
 
 MAX_KEPT_BYTES = 64 * 2**10
@@ -37,6 +39,7 @@ MAX_KEPT_BYTES = 64 * 2**10
 
 RawSource = Literal["remote_data", "raw"]
 """Where the raw payload of a response comes from: from each unified record, or from a response in the raw format."""
+_STATUSES = pa.array(STATUSES)
 RawRow = tuple[str | None, str | None, bytes, datetime]
 """The learner, the course, the raw payload and the time of its response."""
 
@@ -93,16 +96,6 @@ class OtherPairError(Exception):
     """The response about a learner in a course holds the enrollment of another pair."""
 
 
-@dataclass
-class _Rows:
-    """The rows of a batch before they are columns, each with the time of its response."""
-
-    unified: list[tuple[Record, datetime, OptionalRaw]] = field(default_factory=list)
-    """With the payload that has the role."""
-    raw: list[RawRow] = field(default_factory=list)
-    rejected: list[tuple[str, str, str | None, datetime]] = field(default_factory=list)
-
-
 class EnrollmentFlattener:
     """Flattens the enrollments of one account, response by response."""
 
@@ -118,74 +111,96 @@ class EnrollmentFlattener:
         """How the records were read, see `RecordReader.counts`."""
         return self._reader.counts
 
-    def flatten_responses(self, responses: Iterable[ResponseRecords]) -> EnrollmentBatches:
+    def flatten_responses(self, responses: Sequence[ResponseRecords]) -> EnrollmentBatches:
         """Return the batches of several responses, rows in their order.
 
         Raises:
             OtherPairError: a response is about another pair than the requested one.
         """
-        rows = _Rows()
-        for response in responses:
-            payload = _add_raw_records(response, rows)
-            for record in response.records:
-                self._add_record(record, response, payload, rows)
+        records = list(chain.from_iterable(response.records for response in responses))
+        origins = [response for response in responses for _ in response.records]
+        read = self._reader.read(records)
+        accepted = (
+            [one for position, one in enumerate(origins) if position not in read.rejected] if read.rejected else origins
+        )
+        if any(response.pair for response in responses):
+            _check_pairs(accepted, read)
+        rejected = [
+            (_read_payload(records[position]), error.reason, error.field, origins[position].fetched_at)
+            for position, error in read.rejected.items()
+        ]
+        if self._raw_source == "remote_data":
+            role_payloads, raw_rows = read.values["remote_data"], _list_remote_data(records, origins, read)
+        else:  # a server may send remote_data although it was to be left out
+            payloads = {id(response): _list_raw_payloads(response) for response in responses}
+            role_payloads = [_get_only(payloads[id(origin)]) for origin in accepted]
+            raw_rows = [row for response in responses for row in _list_raw_rows(response, payloads[id(response)])]
         return EnrollmentBatches(
-            self._build_unified_batch(rows.unified),
-            build_raw_batch(rows.raw, self._raw_source),
-            build_row_batch(REJECTED_ENROLLMENTS, rows.rejected),
+            self._build_unified_batch(read, accepted, role_payloads),
+            build_raw_batch(raw_rows, self._raw_source),
+            build_row_batch(REJECTED_ENROLLMENTS, rejected),
         )
 
-    def _add_record(
-        self, raw: msgspec.Raw, response: ResponseRecords, raw_format_payload: OptionalRaw, rows: _Rows
-    ) -> None:
-        payload: OptionalRaw
-        try:
-            record = self._reader.read(raw)
-        except RejectedRecordError as error:
-            text = _read_payload(raw)
-            rows.rejected.append((text, error.reason, error.field, response.fetched_at))
-            user_id, course_id, payload = _read_ids_and_payload(raw)
-        else:
-            fields = record.fields
-            user_id, course_id, payload = fields.user.id, fields.course.id, fields.remote_data
-            role_payload = payload if self._raw_source == "remote_data" else raw_format_payload
-            rows.unified.append((record, response.fetched_at, role_payload))
-            if response.pair not in {None, (user_id, course_id)}:
-                raise OtherPairError
-        if self._raw_source == "raw":  # a server may send remote_data although it was to be left out
-            return
-        if not isinstance(payload, msgspec.UnsetType) and bytes(payload) != b"null":
-            user_id, course_id = response.pair or (user_id, course_id)
-            rows.raw.append((user_id, course_id, bytes(payload), response.fetched_at))
-
-    def _build_unified_batch(self, rows: Sequence[tuple[Record, datetime, OptionalRaw]]) -> pa.RecordBatch:
-        records = [record for record, _, _ in rows]
-        roles = (read_raw_role(payload) for _, _, payload in rows)
+    def _build_unified_batch(
+        self, read: ReadRecords, origins: Sequence[ResponseRecords], role_payloads: Sequence[OptionalRaw]
+    ) -> pa.RecordBatch:
         computed = {
-            "user_email": build_primary_emails(record.fields.user.emails for record in records),
-            "status": self._build_statuses(records),
-            "role": replace_blank(build_array(roles, "string")),
-            "source": repeat_value("unified", "string", len(records)),
-            "fetched_at": build_array((fetched_at for _, fetched_at, _ in rows), "timestamp"),
+            "user_email": build_primary_emails(read.values["user.emails"]),
+            "status": self._build_statuses(read.values["status"]),
+            "role": replace_blank(build_array(read_raw_roles(role_payloads), "string")),
+            "source": repeat_value("unified", "string", read.count),
+            "fetched_at": build_array([origin.fetched_at for origin in origins], "timestamp"),
         }
-        return build_record_batch(self._shape, records, computed)
+        return build_record_batch(self._shape, read, computed)
 
-    def _build_statuses(self, records: Sequence[Record]) -> pa.Array:
-        served = build_array((record.fields.status for record in records), "string")
-        statuses = pc.fill_null(pc.utf8_lower(pc.utf8_trim_whitespace(served)), "")
-        is_documented = pc.is_in(statuses, pa.array(STATUSES))
+    def _build_statuses(self, served: Sequence[str | None]) -> pa.Array:
+        statuses = pc.fill_null(pc.utf8_lower(pc.utf8_trim_whitespace(build_array(served, "string"))), "")
+        is_documented = pc.is_in(statuses, _STATUSES)
+        if not is_documented.false_count:
+            return statuses
         self.undocumented_statuses.update(statuses.filter(pc.invert(is_documented)).to_pylist())
         return pc.if_else(is_documented, statuses, "unknown")
 
 
-def _add_raw_records(response: ResponseRecords, rows: _Rows) -> OptionalRaw:
-    """Add the raw records about a pair, and return the only one; several, or none, say nothing about the enrollment."""
-    page = response.raw
-    if page is None:
-        return msgspec.UNSET
-    payloads = [record for record in page.records if not is_too_large(record) and bytes(record) != b"null"]
+def _check_pairs(origins: Sequence[ResponseRecords], read: ReadRecords) -> None:
+    """Check that each enrollment is the one of the pair that was requested, if a pair was.
+
+    Raises:
+        OtherPairError: one is not.
+    """
+    ids = zip(read.values["user.id"], read.values["course.id"], strict=True)
+    if any(origin.pair not in {None, pair} for origin, pair in zip(origins, ids, strict=True)):
+        raise OtherPairError
+
+
+def _list_remote_data(
+    records: Sequence[msgspec.Raw], origins: Sequence[ResponseRecords], read: ReadRecords
+) -> list[RawRow]:
+    """Return the raw rows of the payloads inside of the records, in their order, also of those that are rejected."""
+    parts = list(zip(*(read.values[path] for path in ("user.id", "course.id", "remote_data")), strict=True))
+    for position in read.rejected:  # in their order, so that each is inserted where it was
+        parts.insert(position, _read_ids_and_payload(records[position]))
+    return [
+        (*(origin.pair or (user_id, course_id)), json, origin.fetched_at)
+        for (user_id, course_id, payload), origin in zip(parts, origins, strict=True)
+        if payload is not msgspec.UNSET and (json := bytes(payload)) != b"null"
+    ]
+
+
+def _list_raw_payloads(response: ResponseRecords) -> list[msgspec.Raw]:
+    """Return the raw records about a pair, without those that are too large or null."""
+    records = () if response.raw is None else response.raw.records
+    return [record for record in records if not is_too_large(record) and bytes(record) != b"null"]
+
+
+def _list_raw_rows(response: ResponseRecords, payloads: Sequence[msgspec.Raw]) -> list[RawRow]:
     user_id, course_id = response.pair or (None, None)
-    rows.raw.extend((user_id, course_id, bytes(payload), page.received_at) for payload in payloads)
+    received_at = response.fetched_at if response.raw is None else response.raw.received_at
+    return [(user_id, course_id, bytes(payload), received_at) for payload in payloads]
+
+
+def _get_only(payloads: Sequence[msgspec.Raw]) -> OptionalRaw:
+    """Return the only raw record; several, or none, say nothing about the enrollment."""
     return payloads[0] if len(payloads) == 1 else msgspec.UNSET
 
 
@@ -201,11 +216,15 @@ class _PayloadRole(msgspec.Struct, frozen=True):
 
 
 _NO_ROLE = _PayloadRole()
+_ROLES = msgspec.json.Decoder(list[_PayloadRole])
 
 
-def read_raw_role(payload: OptionalRaw) -> str | None:
-    """Return the role in a raw record; None if it has none, or one that is no text."""
-    return read_field(payload, _PayloadRole, _NO_ROLE).role
+def read_raw_roles(payloads: Sequence[OptionalRaw]) -> list[str | None]:
+    """Return the roles in raw records; None for one that has none, or one that is no text."""
+    try:
+        return [one.role for one in _ROLES.decode(b"[" + b",".join(payloads) + b"]")]  # type: ignore[arg-type] # UNSET is no buffer
+    except (TypeError, *DECODE_ERRORS):  # one is missing, or no object
+        return [read_field(payload, _PayloadRole, _NO_ROLE).role for payload in payloads]
 
 
 class _EnrollmentParts(msgspec.Struct, frozen=True):
@@ -225,12 +244,15 @@ def _read_ids_and_payload(record: msgspec.Raw) -> tuple[str | None, str | None, 
     return read_object_id(parts.user), read_object_id(parts.course), parts.remote_data
 
 
-def build_raw_batch(rows: Iterable[RawRow], source: RawSource | Literal["roster"]) -> pa.RecordBatch:
+def build_raw_batch(rows: Sequence[RawRow], source: RawSource | Literal["roster"]) -> pa.RecordBatch:
     """Return a batch of `raw_enrollments`, with the SHA-256 of each payload."""
-    return build_row_batch(
-        RAW_ENROLLMENTS,
-        [
-            (user_id, course_id, payload.decode(), hashlib.sha256(payload).hexdigest(), source, fetched_at)
-            for user_id, course_id, payload, fetched_at in rows
-        ],
-    )
+    user_ids, course_ids, payloads, times = zip(*rows, strict=True) if rows else ((), (), (), ())
+    columns = {
+        "user_id": build_array(user_ids, "string"),
+        "course_id": build_array(course_ids, "string"),
+        "payload": pa.array(payloads, pa.binary()).cast(pa.string()),
+        "payload_sha256": build_array([hashlib.sha256(payload).hexdigest() for payload in payloads], "string"),
+        "source": repeat_value(source, "string", len(payloads)),
+        "fetched_at": build_array(times, "timestamp"),
+    }
+    return build_table_batch(RAW_ENROLLMENTS, columns)

@@ -1,4 +1,4 @@
-"""Read the JSON of one record into a struct: strictly if the record fits its shape, otherwise field by field.
+"""Read the records of a page: all at once if they fit their shape, otherwise one by one, and of those field by field.
 
 Belongs here: both readers, and the undocumented keys and rejected records that they find. Not here: single values
 (`coerce.py`), the fields of a record (`shapes.py`), columns (`columns.py`).
@@ -6,34 +6,32 @@ Belongs here: both readers, and the undocumented keys and rejected records that 
 
 from __future__ import annotations
 
-import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
-from operator import attrgetter
 from typing import Annotated, Any
 
 import msgspec
+import pyarrow as pa
 
-from lms_pipeline.transform.coerce import STRICT_TYPES, OptionalRaw, SentinelDateError, UnreadableValueError, read_value
-from lms_pipeline.transform.shapes import Array, Field, Object, Shape
-from lms_pipeline.transform.timestamps import has_last_instant, is_storable
+from lms_pipeline.transform.coerce import (
+    PAGE_TYPES,
+    STRICT_TYPES,
+    OptionalRaw,
+    SentinelDateError,
+    UnreadableValueError,
+    read_value,
+)
+from lms_pipeline.transform.shapes import Array, Field, Kind, Object, Shape, iter_paths
+from lms_pipeline.transform.timestamps import cast_timestamps, has_last_instant, is_storable
+from lms_pipeline.transform.transpose import transpose
 from lms_pipeline.truto.raw_json import DECODE_ERRORS
 from lms_pipeline.truto.response import MAX_RECORD_BYTES, is_too_large
-
-Path = tuple[str, ...]
-"""The position of an object in a record: () is the record, ("user", "emails") an item of the user's e-mails."""
-
-MAX_UNDOCUMENTED_KEYS = 200
-"""Undocumented keys that the struct of a list can have. A list with new keys in each record is read field by field."""
 
 MAX_ARRAY_ITEMS = 1_000
 """Items of an array that has a column: a learner's e-mails are repeated in the rows of all of the learner's enrollments."""
 
 _FEW_ITEMS = msgspec.Meta(max_length=MAX_ARRAY_ITEMS)
-_NO_FIELD_NAME = re.compile(r'["\\\x00-\x1f]')
-"""Characters that msgspec does not accept in the name of a field."""
 
 
 class RejectedRecordError(Exception):
@@ -46,79 +44,126 @@ class RejectedRecordError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
-    """The fields of a record as a struct, and everything without a column as a JSON object."""
+class ReadRecords:
+    """The records of a page that could be read, in their order, as one sequence of values for each field."""
 
-    fields: Any
-    extra: str | None
+    values: Mapping[str, Sequence[Any]]
+    """By the dotted path of each documented field: None, or UNSET for JSON, where a record has no value."""
+    extras: Sequence[str | None]
+    """For each record everything without a column, as a JSON object; None if there is nothing."""
+    rejected: Mapping[int, RejectedRecordError] = field(default_factory=dict)
+    """The records that could not be read, by their positions in the page."""
+    timestamps: Mapping[str, pa.Array] = field(default_factory=dict)
+    """The columns of timestamps, if `values` has them as texts."""
+
+    @property
+    def count(self) -> int:
+        """How many records could be read."""
+        return len(self.extras)
 
 
-@dataclass
 class RecordReader:
     """Reads the records of one list of one account.
 
-    A record with undocumented keys is read field by field once. Then its keys become fields of the struct, and the
-    next record that has them is read strictly: 123 µs instead of 204 µs for a record with two such keys.
+    A page is decoded at once, with timestamps as texts that Arrow casts. If records have undocumented keys, a decoder
+    that ignores them reads the page, and the keys are found beside it. A page with any other difference is read record
+    by record, and a record that still does not fit field by field.
     """
 
-    shape: Shape
-    counts: Counter[str] = field(default_factory=Counter)
-    """`read_leniently`, and for each documented field `unreadable_<field>`, the values that could not be read, and
-    `sentinel_<field>`, the timestamps that mean "no date"."""
+    def __init__(self, shape: Shape) -> None:
+        self.counts: Counter[str] = Counter()
+        """`read_leniently`, and for each documented field `unreadable_<field>`, the values that could not be read, and
+        `sentinel_<field>`, the timestamps that mean "no date"."""
+        self._shape = shape.record
+        self._node = _build_node(self._shape, STRICT_TYPES)
+        self._record_decoders = _build_decoders(self._shape, STRICT_TYPES, is_list=False)
+        self._page_decoders = _build_decoders(self._shape, PAGE_TYPES, is_list=True)
+        paths = list(iter_paths(self._shape))
+        self._ids = [path for path, kind in paths if kind == "id"]
+        self._timestamps = [path for path, kind in paths if kind == "timestamp"]
 
-    def __post_init__(self) -> None:
-        self._documented = build_node(self.shape.record, {})
-        self._get_timestamps = attrgetter(
-            *(name for name, kind in self.shape.record.fields.items() if kind == "timestamp")
-        )
-        self._undocumented_keys: dict[Path, set[str]] = {}
-        self._use_node(self._documented)
+    def read(self, records: Sequence[msgspec.Raw]) -> ReadRecords:
+        """Return the values of the records, and those that are rejected."""
+        return self._read_page(records) or self._read_each(records)
 
-    def read(self, raw: msgspec.Raw) -> Record:
-        """Return one record.
+    def _read_page(self, records: Sequence[msgspec.Raw]) -> ReadRecords | None:
+        """Return the values of a page in which each record fits, apart from undocumented keys; None for another page."""
+        body = b"[" + b",".join(records) + b"]"
+        if len(body) > MAX_RECORD_BYTES and any(map(is_too_large, records)):
+            return None
+        decoded = _decode_first(self._page_decoders, body)
+        if decoded is None:
+            return None
+        structs, has_any_key = decoded
+        values = transpose(self._shape, structs)
+        if any(_has_blank(values[path]) for path in self._ids):
+            return None
+        columns = cast_timestamps([values[path] for path in self._timestamps])
+        if columns is None:
+            return None
+        extras = map(self._find_extra, records) if has_any_key else [None] * len(records)
+        return ReadRecords(values, list(extras), timestamps=dict(zip(self._timestamps, columns, strict=True)))
+
+    def _read_each(self, records: Sequence[msgspec.Raw]) -> ReadRecords:
+        structs, extras = [], []
+        rejected: dict[int, RejectedRecordError] = {}
+        for position, record in enumerate(records):
+            try:
+                struct, extra = self._read_strictly(record) or self._read_leniently(record)
+            except RejectedRecordError as error:
+                rejected[position] = error
+            else:
+                structs.append(struct)
+                extras.append(extra)
+        return ReadRecords(transpose(self._shape, structs), extras, rejected)
+
+    def _read_strictly(self, record: msgspec.Raw) -> tuple[Any, str | None] | None:
+        """Return the struct of a record that fits, and its undocumented keys as a JSON object; None for another record.
 
         Raises:
-            RejectedRecordError: it is too large, or names no usable enrollment, user or course.
+            RejectedRecordError: it is too large.
         """
-        if is_too_large(raw):
+        if is_too_large(record):
             raise RejectedRecordError(f"the record is larger than {MAX_RECORD_BYTES // 2**20} MB", None)
-        try:
-            return self._read_strictly(raw)
-        except DECODE_ERRORS:
-            return self._read_leniently(raw)
+        decoded = None if has_last_instant(bytes(record)) else _decode_first(self._record_decoders, record)
+        if decoded is None:
+            return None
+        struct, has_any_key = decoded
+        if not all(is_storable(getattr(struct, name)) for name in self._timestamps):
+            return None
+        return struct, self._find_extra(record) if has_any_key else None
 
-    def _read_strictly(self, raw: msgspec.Raw) -> Record:
-        fields = self._decoder.decode(raw)
-        if has_last_instant(bytes(raw)) or not all(map(is_storable, self._get_timestamps(fields))):
-            return self._read_leniently(raw)
-        has_keys = bool(self._undocumented_keys)
-        return Record(fields, _encode_object(dict(iter_undocumented(self._node, fields))) if has_keys else None)
+    def _read_leniently(self, record: msgspec.Raw) -> tuple[Any, str | None]:
+        """Return the struct of any record, and everything in it without a column.
 
-    def _read_leniently(self, raw: msgspec.Raw) -> Record:
+        Raises:
+            RejectedRecordError: it names no usable enrollment, user or course.
+        """
         reader = LenientReader()
-        fields = reader.read(self._documented, raw)
-        if self._add_undocumented_keys(reader.undocumented_keys) and not reader.unreadable:
-            return self.read(raw)
+        struct = reader.read(self._node, record)
         self.counts["read_leniently"] += 1
         self.counts.update(f"unreadable_{name.partition('[')[0]}" for name in reader.unreadable)
         self.counts.update(f"sentinel_{name}" for name in reader.sentinels)
-        return Record(fields, _encode_object(reader.extra))
+        return struct, _encode_object(reader.extra)
 
-    def _add_undocumented_keys(self, keys: Mapping[Path, set[str]]) -> bool:
-        """Add `keys` to the struct, and return whether any of them is new and can be a field."""
-        extended = {path: set(names) for path, names in self._undocumented_keys.items()}
-        for path, names in keys.items():
-            if usable := {name for name in names if not _NO_FIELD_NAME.search(name)}:
-                extended.setdefault(path, set()).update(usable)
-        if extended == self._undocumented_keys or sum(map(len, extended.values())) > MAX_UNDOCUMENTED_KEYS:
-            return False
-        self._undocumented_keys = extended
-        self._use_node(build_node(self.shape.record, extended))
-        return True
+    def _find_extra(self, record: msgspec.Raw) -> str | None:
+        return _encode_object(dict(_iter_undocumented(self._shape, _read_members(record) or {}, "")))
 
-    def _use_node(self, node: Node) -> None:
-        self._node = node
-        self._decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(node.struct)
+
+def _decode_first(decoders: Sequence[msgspec.json.Decoder[Any]], json: bytes | msgspec.Raw) -> tuple[Any, bool] | None:
+    """Return what the first decoder for which the JSON is valid makes of it, and whether that is not the first one."""
+    for number, decoder in enumerate(decoders):
+        try:
+            return decoder.decode(json), number > 0
+        except DECODE_ERRORS:
+            continue
+    return None
+
+
+def _has_blank(texts: Sequence[str | None]) -> bool:
+    """Return whether a text is nothing but white space. `map` makes this three times faster than a loop."""
+    present = [text for text in texts if text is not None] if None in texts else texts
+    return not all(map(str.strip, present))  # type: ignore[arg-type] # no text is None
 
 
 @dataclass(frozen=True)
@@ -128,59 +173,50 @@ class Node:
     shape: Object
     struct: type[msgspec.Struct]
     children: dict[str, Node]
-    undocumented: tuple[tuple[str, str], ...]
-    """(attribute, key) of each undocumented key: a key can be any string, an attribute can't."""
-
-    @cached_property
-    def extended_children(self) -> tuple[tuple[str, Node], ...]:
-        """The children with an undocumented key at any level."""
-        return tuple(
-            (name, child) for name, child in self.children.items() if child.undocumented or child.extended_children
-        )
 
 
-def build_node(shape: Object, undocumented_keys: Mapping[Path, Iterable[str]], path: Path = ()) -> Node:
-    """Return the node of `shape` at `path`. Its struct accepts the documented fields and the given keys only."""
+def _build_decoders(shape: Object, types: Mapping[Kind, Any], *, is_list: bool) -> list[msgspec.json.Decoder[Any]]:
+    """Return a decoder of records, or of lists of records, with the documented keys only, and one that ignores others."""
+    structs = [_build_node(shape, types, forbids_keys=forbids_keys).struct for forbids_keys in (True, False)]
+    return [msgspec.json.Decoder(list.__class_getitem__(one) if is_list else one) for one in structs]
+
+
+def _build_node(shape: Object, types: Mapping[Kind, Any], name: str = "record", *, forbids_keys: bool = True) -> Node:
+    """Return the node of `shape`, whose struct has one field for each of its fields, in their order."""
     children: dict[str, Node] = {}
     fields: list[tuple[str, Any, Any]] = []
-    for name, member in shape.fields.items():
+    for key, member in shape.fields.items():
         kind: Any
-        if isinstance(member, Object):
-            children[name] = build_node(member, undocumented_keys, (*path, name))
-            kind = children[name].struct
-        elif isinstance(member, Array):
-            children[name] = build_node(member.items, undocumented_keys, (*path, name))
-            kind = Annotated[list.__class_getitem__(children[name].struct), _FEW_ITEMS]
+        if isinstance(member, Object | Array):
+            is_array = isinstance(member, Array)
+            inner = member.items if isinstance(member, Array) else member
+            children[key] = _build_node(inner, types, f"{name}_{key}", forbids_keys=forbids_keys)
+            struct = children[key].struct
+            kind = Annotated[list.__class_getitem__(struct), _FEW_ITEMS] if is_array else struct
         else:
-            kind = STRICT_TYPES[member]
+            kind = types[member]
         if member == "json":
-            fields.append((name, OptionalRaw, msgspec.UNSET))
-        elif name in shape.required:
-            fields.append((name, kind, msgspec.NODEFAULT))
+            fields.append((key, OptionalRaw, msgspec.UNSET))
+        elif key in shape.required:
+            fields.append((key, kind, msgspec.NODEFAULT))
         else:
-            fields.append((name, kind | None, None))
-    keys = sorted(undocumented_keys.get(path, ()))
-    attributes = tuple((f"undocumented_{number}", key) for number, key in enumerate(keys))
-    fields += [(name, OptionalRaw, msgspec.field(name=key, default=msgspec.UNSET)) for name, key in attributes]
-    struct = msgspec.defstruct(
-        "_".join(("record", *path)), fields, kw_only=True, forbid_unknown_fields=True, frozen=True, gc=False
-    )
-    return Node(shape, struct, children, attributes)
+            fields.append((key, kind | None, None))
+    struct = msgspec.defstruct(name, fields, kw_only=True, forbid_unknown_fields=forbids_keys, frozen=True, gc=False)
+    return Node(shape, struct, children)
 
 
-def iter_undocumented(node: Node, value: Any, prefix: str = "") -> Iterator[tuple[str, bytes]]:  # noqa: ANN401
-    """Yield dotted name and JSON of the undocumented keys of `value`, an instance of the node's struct."""
-    for attribute, key in node.undocumented:
-        raw = getattr(value, attribute)
-        if raw is not msgspec.UNSET:
-            yield f"{prefix}{key}", bytes(raw)
-    for name, child in node.extended_children:
-        member = getattr(value, name)
-        if isinstance(member, list):
-            for index, item in enumerate(member):
-                yield from iter_undocumented(child, item, f"{prefix}{name}[{index}].")
-        elif member is not None:
-            yield from iter_undocumented(child, member, f"{prefix}{name}.")
+def _iter_undocumented(shape: Object, members: Mapping[str, msgspec.Raw], prefix: str) -> Iterator[tuple[str, bytes]]:
+    """Yield dotted name and JSON of the undocumented keys of an object, and of the documented objects inside it."""
+    for key in members.keys() - shape.fields.keys():
+        yield f"{prefix}{key}", bytes(members[key])
+    for key, member in shape.objects.items():
+        if (raw := members.get(key)) is None:
+            continue
+        if isinstance(member, Object):
+            yield from _iter_undocumented(member, _read_members(raw) or {}, f"{prefix}{key}.")
+        else:
+            for index, item in enumerate(_read_objects(raw) or ()):
+                yield from _iter_undocumented(member.items, item, f"{prefix}{key}[{index}].")
 
 
 @dataclass
@@ -193,8 +229,6 @@ class LenientReader:
     """The documented fields that could not be read."""
     sentinels: list[str] = field(default_factory=list)
     """The timestamps that mean "no date"."""
-    undocumented_keys: dict[Path, set[str]] = field(default_factory=dict)
-    """The undocumented keys by the position of their object."""
 
     def read(self, node: Node, raw: msgspec.Raw) -> Any:  # noqa: ANN401 (a struct made at run time)
         """Return the record as an instance of the node's struct: of a record that fits, what the strict reader returns.
@@ -205,37 +239,35 @@ class LenientReader:
         members = _read_members(raw)
         if members is None:
             raise RejectedRecordError("the record is not an object", None)
-        return self._read_struct(node, members, (), "")
+        return self._read_struct(node, members, "")
 
-    def _read_struct(self, node: Node, members: dict[str, msgspec.Raw], path: Path, prefix: str) -> Any:  # noqa: ANN401
+    def _read_struct(self, node: Node, members: dict[str, msgspec.Raw], prefix: str) -> Any:  # noqa: ANN401
         values: dict[str, Any] = {}
         for key, raw in members.items():
             if key not in node.shape.fields:
                 self.extra[f"{prefix}{key}"] = bytes(raw)
-                self.undocumented_keys.setdefault(path, set()).add(key)
         for key, kind in node.shape.fields.items():
             member, name = members.get(key), f"{prefix}{key}"
             is_required = key in node.shape.required
             if is_required and not isinstance(kind, Object):
                 values[key] = _read_required_id(member, name)
             elif member is not None:
-                values[key] = self._read_member(node, key, member, (*path, key), name)
+                values[key] = self._read_member(node, key, member, name)
             if is_required and isinstance(kind, Object) and values.get(key) is None:
                 raise RejectedRecordError(f"{name} is not an object", f"{name}.{kind.required[0]}")
         return node.struct(**values)
 
-    def _read_member(self, node: Node, key: str, raw: msgspec.Raw, path: Path, name: str) -> Any:  # noqa: ANN401
+    def _read_member(self, node: Node, key: str, raw: msgspec.Raw, name: str) -> Any:  # noqa: ANN401
         kind: Field = node.shape.fields[key]
         if isinstance(kind, Object):
             members = _read_members(raw)
             if members is not None:
-                return self._read_struct(node.children[key], members, path, f"{name}.")
+                return self._read_struct(node.children[key], members, f"{name}.")
         elif isinstance(kind, Array):
             items = _read_objects(raw)
             if items is not None:
                 return [
-                    self._read_struct(node.children[key], item, path, f"{name}[{index}].")
-                    for index, item in enumerate(items)
+                    self._read_struct(node.children[key], item, f"{name}[{index}].") for index, item in enumerate(items)
                 ]
         else:
             try:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 from lms_pipeline.tables.pulled import (
@@ -32,6 +33,11 @@ class Object:
     fields: dict[str, Field]
     required: tuple[str, ...] = ()
     """Fields without which the whole record is rejected. Each is an id, or an object with required fields."""
+
+    @cached_property
+    def objects(self) -> dict[str, Object | Array]:
+        """The fields that are objects, or arrays of objects."""
+        return {name: kind for name, kind in self.fields.items() if isinstance(kind, Object | Array)}
 
 
 @dataclass(frozen=True)
@@ -131,14 +137,18 @@ LISTS = {ENROLLMENT_LIST: ENROLLMENT, USER_LIST: USER, COURSE_LIST: COURSE}
 
 def list_api_fields() -> dict[str, str]:
     """Return every documented field by the name that `Column.sources` uses, with its kind."""
-    return {f"{name}.{path}": kind for name, shape in LISTS.items() for path, kind in _iter_fields(shape.record, "")}
+    fields = {
+        f"{name}.{path}": "array" if isinstance(kind, Array) else kind
+        for name, shape in LISTS.items()
+        for path, kind in iter_paths(shape.record)
+    }
+    return fields | {f"{name}.{ALL_FIELDS}": "object" for name in LISTS}
 
 
-def _iter_fields(record: Object, prefix: str) -> Iterator[tuple[str, str]]:
+def iter_paths(record: Object, prefix: str = "") -> Iterator[tuple[str, Kind | Array]]:
+    """Yield the dotted path and the kind of each field, in the order of the fields, and of those of objects inside."""
     for name, kind in record.fields.items():
         if isinstance(kind, Object):
-            yield from _iter_fields(kind, f"{prefix}{name}.")
+            yield from iter_paths(kind, f"{prefix}{name}.")
         else:
-            yield f"{prefix}{name}", "array" if isinstance(kind, Array) else kind
-    if not prefix:
-        yield ALL_FIELDS, "object"
+            yield f"{prefix}{name}", kind

@@ -6,10 +6,18 @@ Belongs here: the forms of a date in a text, and which instants are none. Not he
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from datetime import UTC, date, datetime, time, timedelta, timezone
+from itertools import chain
+
+import pyarrow as pa
+import pyarrow.compute as pc
 
 SENTINELS_END = datetime(1980, 1, 1, tzinfo=UTC)
 """A timestamp before it means "no date": LMSs write 0001-01-01, 1753, 1899-12-30, 1900 and 1970."""
+_SENTINELS_END_MICROSECONDS = int(SENTINELS_END.timestamp()) * 10**6
+_CAST_LENGTHS = pa.array([20, 24, 27], pa.int32())
+"""Characters of `2026-11-20T05:00:00Z`, without a fraction and with milliseconds or microseconds."""
 _ROUNDED_UP = re.compile(rb"\.999999[5-9]")
 
 _DATE_TIME = re.compile(
@@ -78,3 +86,23 @@ def is_storable(instant: datetime | None) -> bool:
     if instant is None or 1980 < instant.year < 9999:  # most are, and this is the fastest way to see it
         return True
     return not is_sentinel(instant) and is_in_calendar(instant)
+
+
+def cast_timestamps(columns: Sequence[Sequence[str | None]]) -> list[pa.Array] | None:
+    """Return columns of texts as columns of timestamps; None unless each is in UTC, of its commonest forms, and storable.
+
+    All columns are cast together: each call of Arrow takes 5 µs, which is as much as casting 100 texts.
+    """
+    texts = pa.array(list(chain.from_iterable(columns)), pa.string())
+    present = texts.drop_null()
+    lengths = pc.is_in(pc.binary_length(present), _CAST_LENGTHS)
+    if lengths.false_count or pc.ends_with(present, "Z").false_count:
+        return None
+    try:
+        instants = texts.cast(pa.timestamp("us", "UTC"))
+    except pa.ArrowInvalid:
+        return None
+    if len(present) and pc.min(instants.cast(pa.int64())).as_py() < _SENTINELS_END_MICROSECONDS:  # Arrow has a year 0
+        return None
+    rows = len(columns[0]) if columns else 0
+    return [instants.slice(number * rows, rows) for number in range(len(columns))]

@@ -6,9 +6,9 @@ Belongs here: the names and titles, which more than one field can give. Not here
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 import pyarrow as pa
@@ -20,7 +20,7 @@ from lms_pipeline.transform.columns import (
     repeat_value,
     replace_blank,
 )
-from lms_pipeline.transform.reader import Record, RecordReader, RejectedRecordError
+from lms_pipeline.transform.reader import ReadRecords, RecordReader
 from lms_pipeline.transform.shapes import COURSE, USER
 
 ListName = Literal["learners", "courses"]
@@ -41,29 +41,29 @@ class ListFlattener:
 
     def flatten(self, records: Sequence[msgspec.Raw], fetched_at: datetime) -> pa.RecordBatch:
         """Return the batch of one page, its rows in the order served."""
-        accepted: list[Record] = []
-        for record in records:
-            try:
-                accepted.append(self._reader.read(record))
-            except RejectedRecordError:
-                self.counts["rejected"] += 1
-        structs = [record.fields for record in accepted]
-        computed = {"fetched_at": repeat_value(fetched_at, "timestamp", len(accepted))}
+        read = self._reader.read(records)
+        self.counts["rejected"] += len(read.rejected)
+        computed = {"fetched_at": repeat_value(fetched_at, "timestamp", read.count)}
         if self._shape is USER:
-            computed["user_name"] = replace_blank(build_array(map(_choose_name, structs), "string"))
-            computed["user_email"] = build_primary_emails(user.emails for user in structs)
+            computed["user_name"] = _choose(_choose_name, read, "name", "first_name", "last_name")
+            computed["user_email"] = build_primary_emails(read.values["emails"])
         else:
-            computed["course_title"] = replace_blank(build_array(map(_choose_title, structs), "string"))
-        return build_record_batch(self._shape, accepted, computed)
+            computed["course_title"] = _choose(_choose_title, read, "title", "name")
+        return build_record_batch(self._shape, read, computed)
 
 
-def _choose_name(user: Any) -> str:  # noqa: ANN401 (a struct made at run time)
-    full_name = _drop_blank(user.name)
-    return full_name[0] if full_name else " ".join(_drop_blank(user.first_name, user.last_name))
+def _choose(choose: Callable[..., str | None], read: ReadRecords, *paths: str) -> pa.Array:
+    """Return the column of what `choose` makes of the texts at these paths."""
+    return replace_blank(build_array(list(map(choose, *(read.values[path] for path in paths))), "string"))
 
 
-def _choose_title(course: Any) -> str | None:  # noqa: ANN401 (a struct made at run time)
-    return next(iter(_drop_blank(course.title, course.name)), None)
+def _choose_name(name: str | None, first_name: str | None, last_name: str | None) -> str:
+    full_name = _drop_blank(name)
+    return full_name[0] if full_name else " ".join(_drop_blank(first_name, last_name))
+
+
+def _choose_title(title: str | None, name: str | None) -> str | None:
+    return next(iter(_drop_blank(title, name)), None)
 
 
 def _drop_blank(*texts: str | None) -> list[str]:

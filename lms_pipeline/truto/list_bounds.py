@@ -20,8 +20,11 @@ MAX_PAGES = 100_000
 MAX_EMPTY_PAGES = 1_000
 """Empty pages in a row. One empty page with a cursor is not the end, but so many are an error."""
 MAX_REPEATED_PAGES = 20
-"""Pages in a row that came before in the same list, with the same records in the same order. A list that shifts while it
+"""Pages in a row that came before in the same list, as many records as then and the same ones at the compared places. A list that shifts while it
 is read repeats some records, or a whole short page; twenty pages in a row are a circle whose cursors are new."""
+MAX_COMPARED_RECORDS = 16
+"""Records of a page that are compared, the first, the last and some between. To compare all 500 takes 2 µs a record, a tenth of
+a pull; no list has twenty other pages in a row that are alike at sixteen places."""
 MAX_RECORDS = 20_000_000
 """Records of one list by default: four times the enrollments of an account of five million."""
 MAX_ACCOUNTS = 100_000
@@ -121,12 +124,13 @@ class ListBounds:
         self._cursors.add(hash(cursor))
 
     def _digest(self, records: Sequence[msgspec.Raw]) -> bytes | None:
-        """Return a digest of what identifies the records of a page; None if one has no id: such records may be alike.
+        """Return a digest of what identifies the compared records; None if one has no id: such records may be alike.
 
         One that is too large to be decoded is compared whole.
         """
-        digest = blake2b(digest_size=16)
-        for record in records:
+        digest = blake2b(len(records).to_bytes(8), digest_size=16)
+        last, count = len(records) - 1, min(len(records), MAX_COMPARED_RECORDS)
+        for record in (records[last * number // max(1, count - 1)] for number in range(count)):
             if is_too_large(record):
                 digest.update(memoryview(record))
                 continue

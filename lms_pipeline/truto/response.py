@@ -6,16 +6,18 @@ Belongs here: the envelope. Not here: the fields of a record (`transform/`), the
 from __future__ import annotations
 
 import re
-from codecs import getincrementaldecoder
+from array import array
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeVar
 
 import msgspec
+import pyarrow as pa
 
 from lms_pipeline.truto.failed_body import Failure, find_envelope_failure, find_object_failure, has_only_known_fields
-from lms_pipeline.truto.raw_json import read_object, replace_lone_surrogates
+from lms_pipeline.truto.raw_json import DECODE_ERRORS, read_object, replace_lone_surrogates
 
 T = TypeVar("T")
 
@@ -30,8 +32,6 @@ MAX_RECORD_BYTES = 8 * 2**20
 MAX_PAGE_ITEMS = 500_000
 """Records of one body, or members of one object of it: without decoding a record, a page of 64 MB with 30 million numbers for
 records takes 2 GB."""
-_SLICE_BYTES = 2**20
-"""Bytes of a body that are checked for UTF-8 at a time: one emoji makes the text of a body four times as large."""
 MAX_SEARCHED_BYTES = 1_000
 """Bytes of a body in which its format is looked for."""
 
@@ -148,7 +148,16 @@ class _Envelope(msgspec.Struct):
         return cursor
 
 
+class _PlainEnvelope(_Envelope, forbid_unknown_fields=True):
+    """The envelope of nearly all pages: it has a list of records, and no member that could report a failure."""
+
+    result: list[msgspec.Raw] | None = None
+    results: list[msgspec.Raw] | None = None
+    prev_cursor: msgspec.Raw | None = None
+
+
 _ENVELOPE = msgspec.json.Decoder(_Envelope)
+_PLAIN_ENVELOPE = msgspec.json.Decoder(_PlainEnvelope)
 _OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _RECORDS: msgspec.json.Decoder[dict[str, msgspec.Raw] | list[msgspec.Raw]] = msgspec.json.Decoder(
     dict[str, msgspec.Raw] | list[msgspec.Raw]
@@ -162,6 +171,9 @@ def read_page(body: bytes, received_at: datetime) -> Page:
         FailedBodyError: the body says that the request failed.
         BadBodyError: cut short, no JSON, no UTF-8, or no list in it.
     """
+    check_utf8(body)
+    with suppress(*DECODE_ERRORS):
+        return _build_page(_PLAIN_ENVELOPE.decode(body), received_at, is_repaired=False)
     body, members, is_repaired = _decode(body, _OBJECT)
     check_envelope(members)
     return _build_page(_decode(body, _ENVELOPE)[1], received_at, is_repaired=is_repaired)
@@ -306,17 +318,15 @@ def _decode(body: bytes, decoder: msgspec.json.Decoder[T]) -> tuple[bytes, T, bo
 
 
 def check_utf8(body: bytes) -> None:
-    """Check that a body is UTF-8, without holding all of its text.
+    """Check that a body is UTF-8, without a copy of it.
 
     Raises:
         BadBodyError: it isn't.
     """
-    decoder = getincrementaldecoder("utf-8")()
+    offsets = pa.py_buffer(array("i", (0, len(body))))
     try:
-        for start in range(0, len(body), _SLICE_BYTES):
-            decoder.decode(body[start : start + _SLICE_BYTES])
-        decoder.decode(b"", final=True)
-    except UnicodeDecodeError:
+        pa.StringArray.from_buffers(1, offsets, pa.py_buffer(body)).validate(full=True)
+    except pa.ArrowInvalid:
         raise BadBodyError("is not UTF-8") from None
 
 

@@ -14,6 +14,12 @@ INSTANTS = st.datetimes(timezones=st.none() | OFFSETS).filter(lambda instant: 19
 DATE_TIMES = INSTANTS.map(lambda instant: instant.isoformat()) | INSTANTS.map(
     lambda instant: instant.strftime("%Y").zfill(4) + instant.strftime("-%m-%dT%H:%M:%SZ")
 )
+UTC_TIMES = st.builds(
+    lambda instant, spec: f"{instant.isoformat(timespec=spec)}Z",
+    st.datetimes().filter(lambda instant: 1980 <= instant.year < 9999),
+    st.sampled_from(["seconds", "milliseconds", "microseconds"]),
+)
+"""Timestamps of the forms that a page of records is read with at once."""
 JSON = st.recursive(
     st.none() | st.booleans() | NUMBERS | TEXTS,
     lambda inner: st.lists(inner, max_size=2) | st.dictionaries(TEXTS, inner, max_size=2),
@@ -30,9 +36,6 @@ TIMESTAMPS = [
     "updated_at",
 ]
 
-PLAIN_KEYS = st.text(st.characters(exclude_categories=["Cs", "Cc"], exclude_characters='"\\'), max_size=5)
-"""Keys that can be fields of a struct; they may contain dots and brackets."""
-
 ANY_KEYS = st.text(max_size=5) | st.sampled_from(
     ['"', 'a"b', "a\\b", "\n", "a.b", "user.id", "[0]", "clé", "undocumented_0"]
 )
@@ -48,8 +51,8 @@ def build_objects(keys, required, optional):
     return st.builds(lambda one, other: {**other, **one}, documented, undocumented)
 
 
-def build_enrollments(keys):
-    """Return a strategy for enrollments as Python dicts, with undocumented `keys` at every level."""
+def build_enrollments(keys, times=DATE_TIMES):
+    """Return a strategy for enrollments as Python dicts, with `times` and with undocumented `keys` at every level."""
     email = build_objects(keys, {}, {"email": TEXTS, "is_primary": st.booleans(), "type": TEXTS})
     url = build_objects(keys, {}, {"type": TEXTS, "url": TEXTS})
     emails = st.lists(email, max_size=3)
@@ -73,7 +76,7 @@ def build_enrollments(keys):
             "user": build_objects(keys, {"id": IDS}, {"name": TEXTS, "emails": emails}),
             "course": build_objects(keys, {"id": IDS}, {"title": TEXTS}),
         },
-        optional | dict.fromkeys(TIMESTAMPS, DATE_TIMES),
+        optional | dict.fromkeys(TIMESTAMPS, times),
     )
 
 

@@ -81,6 +81,21 @@ class TestRepeatedPages:
             requests,
         )
 
+    @pytest.mark.parametrize("compared", [2, 3, 16])
+    def test_of_many_records_are_compared_at_some_places_with_the_first_and_the_last(self, compared, monkeypatch):
+        monkeypatch.setattr(list_bounds, "MAX_COMPARED_RECORDS", compared)
+        names = [f"a{number}" for number in range(100)]
+
+        def change(place):
+            return [build(*names[:place], f"new{number}", *names[place + 1 :]) for number in range(9)]
+
+        assert [read(change(place)) for place in (0, 99)] == [9, 9]
+        with pytest.raises(RepeatedPageError):
+            read(change(98))
+
+    def test_of_another_length_do_not_count(self):
+        assert read([build(*["a"] * length) for length in range(2, 9)]) == 7
+
     def test_with_the_same_ids_are_an_error_whatever_else_changes(self):
         def make_page(number):
             return page({"id": "e1", "user": {"id": "u1"}, "updated_at": number}, cursor=str(number))
