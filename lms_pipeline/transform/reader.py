@@ -66,8 +66,9 @@ class RecordReader:
     """Reads the records of one list of one account.
 
     A page is decoded at once, with timestamps as texts that Arrow casts. If records have undocumented keys, a decoder
-    that ignores them reads the page, and the keys are found beside it. A page with any other difference is read record
-    by record, and a record that still does not fit field by field.
+    that ignores them reads the page, and the keys are found beside it: in the records only, or also in the objects inside
+    them, which takes twice as long. A page with any other difference is read record by record, and a record that still
+    does not fit field by field.
     """
 
     def __init__(self, shape: Shape) -> None:
@@ -94,15 +95,15 @@ class RecordReader:
         decoded = _decode_first(self._page_decoders, body)
         if decoded is None:
             return None
-        structs, has_any_key = decoded
+        structs, key_levels = decoded
         values = transpose(self._shape, structs)
         if any(_has_blank(values[path]) for path in self._ids):
             return None
         columns = cast_timestamps([values[path] for path in self._timestamps])
         if columns is None:
             return None
-        extras = map(self._find_extra, records) if has_any_key else [None] * len(records)
-        return ReadRecords(values, list(extras), timestamps=dict(zip(self._timestamps, columns, strict=True)))
+        extras = [self._find_extra(record, key_levels) for record in records] if key_levels else [None] * len(records)
+        return ReadRecords(values, extras, timestamps=dict(zip(self._timestamps, columns, strict=True)))
 
     def _read_each(self, records: Sequence[msgspec.Raw]) -> ReadRecords:
         structs, extras = [], []
@@ -128,10 +129,10 @@ class RecordReader:
         decoded = None if has_last_instant(bytes(record)) else _decode_first(self._record_decoders, record)
         if decoded is None:
             return None
-        struct, has_any_key = decoded
+        struct, key_levels = decoded
         if not all(is_storable(getattr(struct, name)) for name in self._timestamps):
             return None
-        return struct, self._find_extra(record) if has_any_key else None
+        return struct, self._find_extra(record, key_levels) if key_levels else None
 
     def _read_leniently(self, record: msgspec.Raw) -> tuple[Any, str | None]:
         """Return the struct of any record, and everything in it without a column.
@@ -146,15 +147,15 @@ class RecordReader:
         self.counts.update(f"sentinel_{name}" for name in reader.sentinels)
         return struct, _encode_object(reader.extra)
 
-    def _find_extra(self, record: msgspec.Raw) -> str | None:
-        return _encode_object(dict(_iter_undocumented(self._shape, _read_members(record) or {}, "")))
+    def _find_extra(self, record: msgspec.Raw, levels: int) -> str | None:
+        return _encode_object(dict(_iter_undocumented(self._shape, _read_members(record) or {}, "", levels)))
 
 
-def _decode_first(decoders: Sequence[msgspec.json.Decoder[Any]], json: bytes | msgspec.Raw) -> tuple[Any, bool] | None:
-    """Return what the first decoder for which the JSON is valid makes of it, and whether that is not the first one."""
-    for number, decoder in enumerate(decoders):
+def _decode_first(decoders: Sequence[msgspec.json.Decoder[Any]], json: bytes | msgspec.Raw) -> tuple[Any, int] | None:
+    """Return what the first decoder for which the JSON is valid makes of it, and in how many levels it ignores keys."""
+    for levels, decoder in enumerate(decoders):
         try:
-            return decoder.decode(json), number > 0
+            return decoder.decode(json), levels
         except DECODE_ERRORS:
             continue
     return None
@@ -175,14 +176,21 @@ class Node:
     children: dict[str, Node]
 
 
+MAX_LEVELS = 3
+"""Levels of objects in a record: the record, those in it such as the learner, and those in these such as an e-mail."""
+
+
 def _build_decoders(shape: Object, types: Mapping[Kind, Any], *, is_list: bool) -> list[msgspec.json.Decoder[Any]]:
-    """Return a decoder of records, or of lists of records, with the documented keys only, and one that ignores others."""
-    structs = [_build_node(shape, types, forbids_keys=forbids_keys).struct for forbids_keys in (True, False)]
+    """Return decoders of records, or of lists of records, that ignore undocumented keys in 0, 1 and more levels."""
+    structs = [_build_node(shape, types, levels=levels).struct for levels in (0, 1, MAX_LEVELS)]
     return [msgspec.json.Decoder(list.__class_getitem__(one) if is_list else one) for one in structs]
 
 
-def _build_node(shape: Object, types: Mapping[Kind, Any], name: str = "record", *, forbids_keys: bool = True) -> Node:
-    """Return the node of `shape`, whose struct has one field for each of its fields, in their order."""
+def _build_node(shape: Object, types: Mapping[Kind, Any], name: str = "record", *, levels: int = 0) -> Node:
+    """Return the node of `shape`, whose struct has one field for each of its fields, in their order.
+
+    The structs of the outermost `levels` ignore undocumented keys, the others forbid them.
+    """
     children: dict[str, Node] = {}
     fields: list[tuple[str, Any, Any]] = []
     for key, member in shape.fields.items():
@@ -190,7 +198,7 @@ def _build_node(shape: Object, types: Mapping[Kind, Any], name: str = "record", 
         if isinstance(member, Object | Array):
             is_array = isinstance(member, Array)
             inner = member.items if isinstance(member, Array) else member
-            children[key] = _build_node(inner, types, f"{name}_{key}", forbids_keys=forbids_keys)
+            children[key] = _build_node(inner, types, f"{name}_{key}", levels=max(0, levels - 1))
             struct = children[key].struct
             kind = Annotated[list.__class_getitem__(struct), _FEW_ITEMS] if is_array else struct
         else:
@@ -201,22 +209,27 @@ def _build_node(shape: Object, types: Mapping[Kind, Any], name: str = "record", 
             fields.append((key, kind, msgspec.NODEFAULT))
         else:
             fields.append((key, kind | None, None))
-    struct = msgspec.defstruct(name, fields, kw_only=True, forbid_unknown_fields=forbids_keys, frozen=True, gc=False)
+    struct = msgspec.defstruct(name, fields, kw_only=True, forbid_unknown_fields=not levels, frozen=True, gc=False)
     return Node(shape, struct, children)
 
 
-def _iter_undocumented(shape: Object, members: Mapping[str, msgspec.Raw], prefix: str) -> Iterator[tuple[str, bytes]]:
-    """Yield dotted name and JSON of the undocumented keys of an object, and of the documented objects inside it."""
-    for key in members.keys() - shape.fields.keys():
-        yield f"{prefix}{key}", bytes(members[key])
-    for key, member in shape.objects.items():
-        if (raw := members.get(key)) is None:
+def _iter_undocumented(
+    shape: Object, members: Mapping[str, msgspec.Raw], prefix: str, levels: int
+) -> Iterator[tuple[str, bytes]]:
+    """Yield dotted name and JSON of the undocumented keys of an object, and of the objects inside it if `levels` > 1."""
+    fields = shape.fields
+    for key, raw in members.items():
+        if key not in fields:
+            yield f"{prefix}{key}", bytes(raw)
+    for key, member in shape.objects.items() if levels > 1 else ():
+        if key not in members:
             continue
+        raw = members[key]
         if isinstance(member, Object):
-            yield from _iter_undocumented(member, _read_members(raw) or {}, f"{prefix}{key}.")
+            yield from _iter_undocumented(member, _read_members(raw) or {}, f"{prefix}{key}.", levels)
         else:
             for index, item in enumerate(_read_objects(raw) or ()):
-                yield from _iter_undocumented(member.items, item, f"{prefix}{key}[{index}].")
+                yield from _iter_undocumented(member.items, item, f"{prefix}{key}[{index}].", levels)
 
 
 @dataclass
