@@ -31,6 +31,9 @@ from lms_pipeline.truto.response import MAX_RECORD_BYTES, is_too_large
 MAX_ARRAY_ITEMS = 1_000
 """Items of an array that has a column: a learner's e-mails are repeated in the rows of all of the learner's enrollments."""
 
+MAX_LEVELS = 3
+"""Levels of objects in a record: the record, those in it such as the learner, and those in these such as an e-mail."""
+
 _FEW_ITEMS = msgspec.Meta(max_length=MAX_ARRAY_ITEMS)
 
 
@@ -174,10 +177,6 @@ class Node:
     shape: Object
     struct: type[msgspec.Struct]
     children: dict[str, Node]
-
-
-MAX_LEVELS = 3
-"""Levels of objects in a record: the record, those in it such as the learner, and those in these such as an e-mail."""
 
 
 def _build_decoders(shape: Object, types: Mapping[Kind, Any], *, is_list: bool) -> list[msgspec.json.Decoder[Any]]:

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from lms_pipeline.transform.timestamps import cast_timestamps
 from lms_pipeline_tests.support.served_records import (
     MINIMAL,
     flatten,
@@ -259,3 +260,34 @@ def test_a_field_that_is_no_timestamp_may_be_before_1980():
     row = flatten_row_with(custom_fields={"birthday": "1969-07-20"})
     assert row["custom_fields"] == '{"birthday": "1969-07-20"}'
     assert row["extra"] is None
+
+
+class TestCast:
+    """Timestamps of a whole page."""
+
+    def test_of_the_commonest_forms_give_the_same_instants_as_python(self):
+        texts = [
+            "2026-11-20T05:00:00Z",
+            "2026-11-20T05:00:00.120Z",
+            "1980-01-01T00:00:00Z",
+            "9999-12-31T23:59:59.999999Z",
+        ]
+        columns = cast_timestamps([texts, [None] * 4, texts[::-1]])
+        instants = [datetime.fromisoformat(text) for text in texts]
+        assert columns is not None
+        assert [column.to_pylist() for column in columns] == [instants, [None] * 4, instants[::-1]]
+
+    @pytest.mark.parametrize("columns", [[], [[]], [[], []], [[None]]])
+    def test_of_nothing_give_as_many_columns(self, columns):
+        assert [column.to_pylist() for column in cast_timestamps(columns) or ()] == columns
+
+    @pytest.mark.parametrize(
+        "other",
+        [
+            *("", "2026-11-20", "2026-11-20T05:00:00+00:00", "2026-11-20T05:00:00.1234567Z", "2026-11-20T05:00:00"),
+            *("2026-13-20T05:00:00Z", "2026-02-30T05:00:00Z", "2026-11-20T24:00:00Z", "2026-11-20T05:60:00Z"),
+            *("1979-12-31T23:59:59Z", "0000-01-01T00:00:00Z", "0001-01-01T00:00:00.000Z", "+026-11-20T05:00:00Z"),
+        ],
+    )
+    def test_with_any_other_text_are_not_cast(self, other):
+        assert cast_timestamps([["2026-11-20T05:00:00Z", other]]) is None
