@@ -13,6 +13,7 @@ from typing import Self, TypeAlias
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from lms_pipeline.lake.checksum import PLACEHOLDER, is_unchanged, set_checksum
 from lms_pipeline.lake.digest import Digest
 from lms_pipeline.lake.disk import LakeError, convert_disk_errors, sync
 from lms_pipeline.lake.slices import iter_slices
@@ -28,6 +29,8 @@ row group: 96 MB more at the peak, for 32 MB of rows."""
 
 PREFIX = "lms_pipeline."
 """Before the name of each entry that we write to a file's metadata."""
+WRITER_ENTRIES = frozenset({"schema_version", "digest", "checksum"})
+"""Names of entries that `TableFile` sets itself."""
 
 ReadMetadata: TypeAlias = Callable[[Path], dict[str, str]]
 """`read_metadata`, or a function that remembers what that returned."""
@@ -136,7 +139,7 @@ class RowGroupWriter:
 
 
 class TableFile(RowGroupWriter):
-    """A file of a table being written, with a digest over its rows."""
+    """A file of a table being written, with a digest over its rows and a checksum over its bytes."""
 
     def __init__(self, table: Table, path: Path, check_space: CheckSpace = allow_any_size) -> None:
         """Create the file.
@@ -145,7 +148,7 @@ class TableFile(RowGroupWriter):
             LakeError: it can't be written.
         """
         self.table = table
-        self._digest = Digest()
+        self._digest = Digest(arrow_schema(table))
         super().__init__(path, arrow_schema(table), "zstd", self._digest.update, check_space)
 
     def write(self, batch: pa.RecordBatch) -> None:
@@ -164,15 +167,21 @@ class TableFile(RowGroupWriter):
             self.write(batch.cast(self.schema))
 
     def close(self, metadata: Mapping[str, str] | None = None) -> None:
-        """Finish the file with `metadata`, the schema's version and the digest, and sync it to the disk.
+        """Finish the file with `metadata` and the `WRITER_ENTRIES`, and sync it to the disk.
+
+        A file that is closed stays as it is.
 
         Raises:
             LakeError: it can't be written.
         """
+        if not self.is_open:
+            return
         self._write_first(self._buffered_rows)  # the digest is over all rows
-        entries = {"schema_version": str(SCHEMA_VERSION), **(metadata or {}), "digest": self._digest.hexdigest()}
+        entries = {"schema_version": str(SCHEMA_VERSION), **(metadata or {})}
+        entries |= {"digest": self._digest.hexdigest(), "checksum": PLACEHOLDER}
         super().close({f"{PREFIX}{name}": value for name, value in entries.items()})
         with convert_disk_errors(self.path):
+            set_checksum(self.path)
             sync(self.path)
 
 
@@ -234,6 +243,18 @@ def select_metadata(footer: pq.FileMetaData) -> dict[str, str]:
     return {
         key.removeprefix(prefix).decode(): value.decode() for key, value in entries.items() if key.startswith(prefix)
     }
+
+
+def check_unchanged(path: Path) -> None:
+    """Refuse a file whose bytes are not those that were written. A file of an earlier version has no checksum, and passes.
+
+    Raises:
+        LakeError: it can't be read, or is damaged.
+    """
+    read_footer(path)
+    with convert_read_errors(path):
+        if not is_unchanged(path):
+            raise pa.ArrowInvalid("The checksum differs.")
 
 
 def check_readable(path: Path) -> None:
