@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lms_pipeline.lake.checksum import PLACEHOLDER, is_unchanged, set_checksum
+from lms_pipeline.lake.dictionaries import choose_dictionaries
 from lms_pipeline.lake.digest import Digest
 from lms_pipeline.lake.disk import LakeError, convert_disk_errors, sync
 from lms_pipeline.lake.slices import iter_slices
@@ -64,11 +65,10 @@ class RowGroupWriter:
         self._check_space = check_space
         self._buffer: list[pa.RecordBatch] = []
         self._buffered_rows = self._buffered_bytes = 0
+        self._compression = compression
         with convert_disk_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._writer: pq.ParquetWriter | None = pq.ParquetWriter(
-                path, schema, compression=compression, write_batch_size=ROWS_PER_SIZE_CHECK
-            )
+            self._writer: pq.ParquetWriter | None = self._create(use_dictionary=True)
 
     def __enter__(self) -> Self:
         return self
@@ -123,10 +123,20 @@ class RowGroupWriter:
         self._buffer = []
         self.path.unlink(missing_ok=True)
 
+    def _create(self, *, use_dictionary: list[str] | bool) -> pq.ParquetWriter:
+        return pq.ParquetWriter(
+            self.path,
+            self.schema,
+            compression=self._compression,
+            write_batch_size=ROWS_PER_SIZE_CHECK,
+            use_dictionary=use_dictionary,
+        )
+
     def _write_first(self, count: int) -> None:
         """Write the first `count` rows of the buffer."""
         buffered = pa.Table.from_batches(self._buffer, self.schema)
-        rows, self._buffer = buffered.slice(0, count), buffered.slice(count).to_batches()
+        # in one chunk, as many batches take twice the time to hash and to write
+        rows, self._buffer = buffered.slice(0, count).combine_chunks(), buffered.slice(count).to_batches()
         self._buffered_rows -= count
         self._buffered_bytes = sum(batch.nbytes for batch in self._buffer)
         if not count or self._writer is None:
@@ -149,7 +159,8 @@ class TableFile(RowGroupWriter):
         """
         self.table = table
         self._digest = Digest(arrow_schema(table))
-        super().__init__(path, arrow_schema(table), "zstd", self._digest.update, check_space)
+        self._has_groups = False
+        super().__init__(path, arrow_schema(table), "zstd", self._begin_group, check_space)
 
     def write(self, batch: pa.RecordBatch) -> None:
         """Add the rows of a batch, whose schema must be the table's.
@@ -183,6 +194,18 @@ class TableFile(RowGroupWriter):
         with convert_disk_errors(self.path):
             set_checksum(self.path)
             sync(self.path)
+
+    def _begin_group(self, rows: pa.Table) -> None:
+        """Add rows to the digest; before the first ones, begin the file anew with the dictionaries that they need."""
+        self._digest.update(rows)
+        if self._has_groups or self._writer is None:
+            return
+        self._has_groups = True
+        dictionaries = choose_dictionaries(rows)
+        if dictionaries is not True:
+            with convert_disk_errors(self.path):
+                self._writer.close()
+                self._writer = self._create(use_dictionary=dictionaries)
 
 
 def conform(batch: pa.RecordBatch, table: Table) -> pa.RecordBatch:
