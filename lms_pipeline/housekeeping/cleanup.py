@@ -23,7 +23,7 @@ from lms_pipeline.accounts.registry import GONE, INACTIVE, Registry
 from lms_pipeline.housekeeping.policy import ExpiredItem, RetentionPolicy
 from lms_pipeline.lake.commit_mark import restore_interrupted
 from lms_pipeline.lake.disk import LakeError, convert_disk_errors, measure_size, read_changed_at
-from lms_pipeline.lake.files import PREFIX, check_version, conform, convert_read_errors, read_metadata
+from lms_pipeline.lake.files import PREFIX, WRITER_ENTRIES, check_version, conform, convert_read_errors, read_metadata
 from lms_pipeline.lake.lock import LockedError, partition_lock, passing_lock, remove_folder
 from lms_pipeline.lake.paths import DATA_FILE, DataDir, Partition, parse_folder
 from lms_pipeline.lake.publishing import Publication
@@ -39,8 +39,6 @@ REMOVED_AT = "payloads_removed_at"
 """Metadata key of a file whose payloads were removed."""
 SPILLED_FILES = "duckdb_temp_*"
 """Files in which DuckDB keeps what exceeds its memory; the audit of a file spills beside it."""
-_WRITER_KEYS = {"schema_version", "digest"}
-"""Metadata that the writer of the file sets."""
 
 
 def load_policy(settings: Settings) -> RetentionPolicy:
@@ -239,7 +237,7 @@ def _remove_payloads(data: DataDir, partition: Partition) -> None:
         with publication.open(REJECTED_ENROLLMENTS) as file, convert_read_errors(path), pq.ParquetFile(path) as stored:
             for batch in stored.iter_batches(columns=[name for name in stored.schema_arrow.names if name != "payload"]):
                 file.write(_clear_payloads(conform(batch, REJECTED_ENROLLMENTS)))
-            provenance = {name: value for name, value in metadata.items() if name not in _WRITER_KEYS}
+            provenance = {name: value for name, value in metadata.items() if name not in WRITER_ENTRIES}
             file.close({**provenance, REMOVED_AT: datetime.now(UTC).isoformat()})
             publication.publish([(file, REJECTED_ENROLLMENTS.key)])
 

@@ -1,97 +1,115 @@
-"""The digest of a table's rows: 128 bits that are equal for equal rows in any order.
+"""The digest of a table's rows: a SHA-256 over their values in order, however they are cut into batches.
 
-Belongs here: hashing rows within little memory, whatever a row holds. Where a digest is stored is `files.py`.
+Belongs here: hashing the values of rows. Not here: where a digest is stored (`files.py`), the bytes of a file
+(`checksum.py`).
 """
 
 from __future__ import annotations
 
 import hashlib
-import re
-from codecs import getincrementaldecoder
-from collections.abc import Iterator
-from itertools import zip_longest
-from json.encoder import encode_basestring
+from collections.abc import Callable, Iterator
+from typing import Any
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from lms_pipeline.lake.engine import duckdb_session, load_sql
-from lms_pipeline.lake.slices import iter_slices
+VERSION = 2
+"""The way in which digests are computed, before the colon of each. Only digests of one version can be compared.
 
-MAX_SLICE_BYTES = 8 * 2**20
-"""Rows that DuckDB turns into JSON together. It allocates six bytes for each byte of text, and keeps them for all rows."""
-PIECE_BYTES = 2**20
+Version 1, without a colon, was the sum over the MD5 of each row as JSON: equal in any order, and ten times slower.
+"""
+LEFT_OUT = "fetched_at"
+"""The column that the digest is not over: equal rows are fetched at different times."""
 
-_OTHER_ESCAPES = re.compile(r"[\x0b\x0e\x0f\x1a-\x1f]")
-"""Characters that DuckDB escapes as `\\u001F`, and Python as `\\u001f`; both escape all others alike."""
+_FIXED_WIDTH = {"bool": "|u1", "int64": "<i8", "double": "<f8", "timestamp[us, tz=UTC]": "<i8", "date32[day]": "<i4"}
+"""Types of fixed width, and how numpy names their little-endian values."""
 
 
 class Digest:
-    """A sum over the hashes of all rows without their `fetched_at`: equal for equal rows in any order and in any batches."""
+    """A SHA-256 over the values of rows, without their `fetched_at`.
 
-    def __init__(self) -> None:
-        self._sum = 0
+    Each column is a few streams of bytes: which values are null, the values that are not, and the lengths of texts and
+    lists. A stream does not depend on the batches in which the rows come. The digest is over the SHA-256 of each stream,
+    in the order of the columns. Every NaN is one value, and -0.0 is 0.0.
+    """
 
-    def update(self, rows: pa.Table) -> None:
-        """Add the hashes of rows."""
-        with duckdb_session() as connection:
-            for part in iter_slices(rows, MAX_SLICE_BYTES):
-                if part.nbytes > MAX_SLICE_BYTES:
-                    self._add(_hash_large_row(part))
-                    continue
-                connection.register("added", part)
-                ((high, low),) = connection.sql(load_sql(__package__, "digest.sql")).fetchall()
-                self._add((int(high) << 64) + int(low))
+    def __init__(self, schema: pa.Schema) -> None:
+        """Begin with no rows; all rows must have the columns of `schema`."""
+        self._columns = [(field.name, _Values(field.type)) for field in schema if field.name != LEFT_OUT]
+
+    def update(self, rows: pa.Table | pa.RecordBatch) -> None:
+        """Add rows after those that were added before."""
+        for name, values in self._columns:
+            column = rows.column(name)
+            for chunk in column.chunks if isinstance(column, pa.ChunkedArray) else [column]:
+                values.add(chunk)
 
     def hexdigest(self) -> str:
-        """Return the sum as 32 hexadecimal digits."""
-        return f"{self._sum:032x}"
-
-    def _add(self, number: int) -> None:
-        self._sum = (self._sum + number) % 2**128
-
-
-def _hash_large_row(row: pa.Table) -> int:
-    """Return what `digest.sql` returns for one row; DuckDB can't turn a value of 30 MB into JSON in its memory."""
-    md5 = hashlib.md5(usedforsecurity=False)
-    names = [name for name in row.column_names if name != "fetched_at"]
-    for position, name in enumerate(names):
-        md5.update(f'{"," if position else "{"}"{name}":'.encode())
-        for piece in _iter_json(row.column(name)[0]):
-            md5.update(piece.encode())
-    md5.update(b"}")
-    return int.from_bytes(md5.digest(), "little")
+        """Return the version, a colon, and 32 hexadecimal digits."""
+        whole = hashlib.sha256()
+        for name, values in self._columns:
+            whole.update(hashlib.sha256(name.encode()).digest())
+            for stream in values.iter_digests():
+                whole.update(stream)
+        return f"{VERSION}:{whole.hexdigest()[:32]}"
 
 
-def _escape(text: str) -> str:
-    """Return the inner part of a JSON string as DuckDB's `to_json` writes it."""
-    parts = _OTHER_ESCAPES.split(text)
-    others = [f"\\u{ord(character):04X}" for character in _OTHER_ESCAPES.findall(text)]
-    return "".join(encode_basestring(part)[1:-1] + other for part, other in zip_longest(parts, others, fillvalue=""))
+class _Values:
+    """The streams of a column, or of what its lists and structs hold."""
 
+    def __init__(self, kind: pa.DataType) -> None:
+        self._validity, self._lengths, self._content = hashlib.sha256(), hashlib.sha256(), hashlib.sha256()
+        self._inner: list[_Values] = []
+        self._add_valid: Callable[[Any], None]
+        if pa.types.is_list(kind):
+            self._add_valid, self._inner = self._add_lists, [_Values(kind.value_type)]
+        elif pa.types.is_struct(kind):
+            self._add_valid, self._inner = self._add_structs, [_Values(field.type) for field in kind]
+        elif pa.types.is_string(kind):
+            self._add_valid = self._add_texts
+        else:
+            self._add_valid, self._format = self._add_numbers, np.dtype(_FIXED_WIDTH[str(kind)])
 
-def _iter_json(value: pa.Scalar) -> Iterator[str]:
-    """Yield the JSON that DuckDB's `to_json` returns for a value, in pieces."""
-    if not value.is_valid:
-        yield "null"
-    elif isinstance(value, pa.StringScalar):
-        text, decoder = memoryview(value.as_buffer()), getincrementaldecoder("utf-8")()
-        yield '"'
-        for start in range(0, len(text), PIECE_BYTES):
-            yield _escape(decoder.decode(text[start : start + PIECE_BYTES]))
-        yield '"'
-    elif isinstance(value, pa.ListScalar):
-        yield "["
-        for position, item in enumerate(value.values):
-            yield "," if position else ""
-            yield from _iter_json(item)
-        yield "]"
-    elif isinstance(value, pa.StructScalar):
-        for position, (name, member) in enumerate(value.items()):
-            yield f'{"," if position else "{"}"{name}":'
-            yield from _iter_json(member)
-        yield "}"
-    else:
-        with duckdb_session() as connection:
-            connection.register("one", pa.table({"value": pa.array([value], value.type)}))
-            ((text,),) = connection.sql("SELECT to_json(value) FROM one").fetchall()
-        yield text
+    def add(self, values: pa.Array) -> None:
+        """Add the values of an array."""
+        if not values.null_count:
+            self._validity.update(b"\x01" * len(values))
+        else:
+            self._validity.update(values.is_valid().cast(pa.uint8()).to_numpy().data)
+            if values.null_count == len(values):
+                return
+            values = values.drop_null()
+        self._add_valid(values)
+
+    def iter_digests(self) -> Iterator[bytes]:
+        """Yield the digests of the streams."""
+        for stream in (self._validity, self._lengths, self._content):
+            yield stream.digest()
+        for inner in self._inner:
+            yield from inner.iter_digests()
+
+    def _add_numbers(self, values: pa.Array) -> None:
+        if pa.types.is_boolean(values.type):
+            values = values.cast(pa.uint8())
+        numbers = np.frombuffer(values.buffers()[1], self._format.newbyteorder("="))
+        numbers = numbers[values.offset : values.offset + len(values)]
+        if self._format.kind == "f":
+            numbers = numbers + 0.0  # -0.0 becomes 0.0
+            numbers[np.isnan(numbers)] = np.nan
+        self._content.update(numbers.astype(self._format, copy=False).data)
+
+    def _add_texts(self, values: pa.Array) -> None:
+        _, ends, content = values.buffers()
+        offsets = np.frombuffer(ends, np.int32)[values.offset : values.offset + len(values) + 1]
+        self._lengths.update(np.diff(offsets).astype("<i4", copy=False).data)
+        if content is not None:
+            self._content.update(memoryview(content)[offsets[0] : offsets[-1]])
+
+    def _add_lists(self, values: pa.Array) -> None:
+        self._lengths.update(pc.list_value_length(values).to_numpy().astype("<i4", copy=False).data)
+        self._inner[0].add(values.flatten())
+
+    def _add_structs(self, values: pa.Array) -> None:
+        for inner, member in zip(self._inner, values.flatten(), strict=True):
+            inner.add(member)

@@ -13,6 +13,8 @@ from typing import Self, TypeAlias
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from lms_pipeline.lake.checksum import PLACEHOLDER, is_unchanged, set_checksum
+from lms_pipeline.lake.dictionaries import choose_dictionaries
 from lms_pipeline.lake.digest import Digest
 from lms_pipeline.lake.disk import LakeError, convert_disk_errors, sync
 from lms_pipeline.lake.slices import iter_slices
@@ -28,6 +30,8 @@ row group: 96 MB more at the peak, for 32 MB of rows."""
 
 PREFIX = "lms_pipeline."
 """Before the name of each entry that we write to a file's metadata."""
+WRITER_ENTRIES = frozenset({"schema_version", "digest", "checksum"})
+"""Names of entries that `TableFile` sets itself."""
 
 ReadMetadata: TypeAlias = Callable[[Path], dict[str, str]]
 """`read_metadata`, or a function that remembers what that returned."""
@@ -61,11 +65,10 @@ class RowGroupWriter:
         self._check_space = check_space
         self._buffer: list[pa.RecordBatch] = []
         self._buffered_rows = self._buffered_bytes = 0
+        self._compression = compression
         with convert_disk_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._writer: pq.ParquetWriter | None = pq.ParquetWriter(
-                path, schema, compression=compression, write_batch_size=ROWS_PER_SIZE_CHECK
-            )
+            self._writer: pq.ParquetWriter | None = self._create(use_dictionary=True)
 
     def __enter__(self) -> Self:
         return self
@@ -120,10 +123,20 @@ class RowGroupWriter:
         self._buffer = []
         self.path.unlink(missing_ok=True)
 
+    def _create(self, *, use_dictionary: list[str] | bool) -> pq.ParquetWriter:
+        return pq.ParquetWriter(
+            self.path,
+            self.schema,
+            compression=self._compression,
+            write_batch_size=ROWS_PER_SIZE_CHECK,
+            use_dictionary=use_dictionary,
+        )
+
     def _write_first(self, count: int) -> None:
         """Write the first `count` rows of the buffer."""
         buffered = pa.Table.from_batches(self._buffer, self.schema)
-        rows, self._buffer = buffered.slice(0, count), buffered.slice(count).to_batches()
+        # in one chunk, as many batches take twice the time to hash and to write
+        rows, self._buffer = buffered.slice(0, count).combine_chunks(), buffered.slice(count).to_batches()
         self._buffered_rows -= count
         self._buffered_bytes = sum(batch.nbytes for batch in self._buffer)
         if not count or self._writer is None:
@@ -136,7 +149,7 @@ class RowGroupWriter:
 
 
 class TableFile(RowGroupWriter):
-    """A file of a table being written, with a digest over its rows."""
+    """A file of a table being written, with a digest over its rows and a checksum over its bytes."""
 
     def __init__(self, table: Table, path: Path, check_space: CheckSpace = allow_any_size) -> None:
         """Create the file.
@@ -145,8 +158,9 @@ class TableFile(RowGroupWriter):
             LakeError: it can't be written.
         """
         self.table = table
-        self._digest = Digest()
-        super().__init__(path, arrow_schema(table), "zstd", self._digest.update, check_space)
+        self._digest = Digest(arrow_schema(table))
+        self._has_groups = False
+        super().__init__(path, arrow_schema(table), "zstd", self._begin_group, check_space)
 
     def write(self, batch: pa.RecordBatch) -> None:
         """Add the rows of a batch, whose schema must be the table's.
@@ -164,16 +178,34 @@ class TableFile(RowGroupWriter):
             self.write(batch.cast(self.schema))
 
     def close(self, metadata: Mapping[str, str] | None = None) -> None:
-        """Finish the file with `metadata`, the schema's version and the digest, and sync it to the disk.
+        """Finish the file with `metadata` and the `WRITER_ENTRIES`, and sync it to the disk.
+
+        A file that is closed stays as it is.
 
         Raises:
             LakeError: it can't be written.
         """
+        if not self.is_open:
+            return
         self._write_first(self._buffered_rows)  # the digest is over all rows
-        entries = {"schema_version": str(SCHEMA_VERSION), **(metadata or {}), "digest": self._digest.hexdigest()}
+        entries = {"schema_version": str(SCHEMA_VERSION), **(metadata or {})}
+        entries |= {"digest": self._digest.hexdigest(), "checksum": PLACEHOLDER}
         super().close({f"{PREFIX}{name}": value for name, value in entries.items()})
         with convert_disk_errors(self.path):
+            set_checksum(self.path)
             sync(self.path)
+
+    def _begin_group(self, rows: pa.Table) -> None:
+        """Add rows to the digest; before the first ones, begin the file anew with the dictionaries that they need."""
+        self._digest.update(rows)
+        if self._has_groups or self._writer is None:
+            return
+        self._has_groups = True
+        dictionaries = choose_dictionaries(rows)
+        if dictionaries is not True:
+            with convert_disk_errors(self.path):
+                self._writer.close()
+                self._writer = self._create(use_dictionary=dictionaries)
 
 
 def conform(batch: pa.RecordBatch, table: Table) -> pa.RecordBatch:
@@ -234,6 +266,18 @@ def select_metadata(footer: pq.FileMetaData) -> dict[str, str]:
     return {
         key.removeprefix(prefix).decode(): value.decode() for key, value in entries.items() if key.startswith(prefix)
     }
+
+
+def check_unchanged(path: Path) -> None:
+    """Refuse a file whose bytes are not those that were written. A file of an earlier version has no checksum, and passes.
+
+    Raises:
+        LakeError: it can't be read, or is damaged.
+    """
+    read_footer(path)
+    with convert_read_errors(path):
+        if not is_unchanged(path):
+            raise pa.ArrowInvalid("The checksum differs.")
 
 
 def check_readable(path: Path) -> None:

@@ -16,7 +16,7 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from lms_pipeline.lake.commit_mark import find_kept_file, read_commit_mark
-from lms_pipeline.lake.files import ReadMetadata, check_version, convert_read_errors, read_metadata
+from lms_pipeline.lake.files import ReadMetadata, check_unchanged, check_version, convert_read_errors, read_metadata
 from lms_pipeline.lake.paths import DataDir, Partition, check_account_id
 from lms_pipeline.settings import Settings
 from lms_pipeline.tables.catalog import table_named
@@ -70,6 +70,8 @@ def read(
     files = [str(path) for _, path in find_committed(data, described, partitions)]
     if not all(Path(file).exists() for file in files):  # a pull has just replaced them
         files = [str(path) for _, path in find_committed(data, described, partitions)]
+    for file in files:
+        check_unchanged(Path(file))
     # nullable: a column that an older file lacks is null
     columns = [column.with_nullable(nullable=True) for column in arrow_schema(described)]
     found = ds.dataset(

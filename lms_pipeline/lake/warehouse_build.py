@@ -20,6 +20,7 @@ import msgspec
 from lms_pipeline.lake.commit_mark import restore_interrupted
 from lms_pipeline.lake.disk import LakeError, is_disk_full
 from lms_pipeline.lake.engine import duckdb_session
+from lms_pipeline.lake.files import check_unchanged
 from lms_pipeline.lake.lock import LockedError, partition_lock
 from lms_pipeline.lake.paths import DataDir, Partition, parse_folder
 from lms_pipeline.lake.warehouse_days import Day, DayFiles, judge_day, read_whole, recall_day, scan_lake, sign_file
@@ -212,7 +213,11 @@ def _copy_build(data: DataDir, record: WarehouseRecord, path: Path) -> None:
 
 
 def _change_table(connection: duckdb.DuckDBPyConnection, data: DataDir, table: Table, change: TableChange) -> None:
-    """Remove and add the rows of days, in the order of account and day."""
+    """Remove and add the rows of days, in the order of account and day.
+
+    Raises:
+        LakeError: a file is damaged.
+    """
     if change.removed:
         keys = {
             "accounts": [partition.account_id for partition in change.removed],
@@ -222,6 +227,8 @@ def _change_table(connection: duckdb.DuckDBPyConnection, data: DataDir, table: T
     for start in range(0, len(change.added), FILES_PER_QUERY):
         days = change.added[start : start + FILES_PER_QUERY]
         files = [str(data.file(table, day.partition)) for day in days]
+        for file in files:
+            check_unchanged(Path(file))
         is_uniform = not any(table.name in day.older for day in days)
         query = build_select_sql(connection, table, files, is_uniform=is_uniform)
         connection.execute(f"INSERT INTO {table.name} {query}")

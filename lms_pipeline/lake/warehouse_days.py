@@ -18,7 +18,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from lms_pipeline.lake.disk import LakeError
-from lms_pipeline.lake.files import conform, convert_read_errors, read_footer, select_metadata
+from lms_pipeline.lake.files import check_unchanged, conform, convert_read_errors, read_footer, select_metadata
 from lms_pipeline.lake.paths import DATA_FILE, DataDir, Partition, parse_folder
 from lms_pipeline.lake.reading import find_committed
 from lms_pipeline.tables.catalog import TABLES
@@ -151,6 +151,7 @@ def read_whole(path: Path, table: Table) -> None:
     Raises:
         LakeError: it can't be read, or is damaged.
     """
+    check_unchanged(path)
     with convert_read_errors(path), pq.ParquetFile(path) as file:
         for batch in file.iter_batches():
             conform(batch, table)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from lms_pipeline.days import Calendar
 from lms_pipeline.errors import LmsPipelineError
 from lms_pipeline.lake.engine import duckdb_session, load_sql
-from lms_pipeline.lake.files import check_readable, check_version, read_metadata
+from lms_pipeline.lake.files import check_readable, check_unchanged, check_version, read_metadata
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.lake.publishing import Published, publish_table
 from lms_pipeline.lake.scratch import scratch_folder
@@ -88,6 +88,7 @@ def publish_metrics(
         )
     source = read_metadata(path)
     check_version(path, source)
+    check_unchanged(path)
     metadata = {name: value for name, value in source.items() if name in _COPIED_METADATA}
     metadata |= {f"source_{name}": source[name] for name in ("run_id", "digest") if name in source}
     reports_withdrawn = integration not in NEVER_WITHDRAWN

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from lms_pipeline.damaged_files import set_aside_folder
 from lms_pipeline.extract.plan import ROSTER_FINGERPRINTS, FetchPlan, PreviousSnapshot
 from lms_pipeline.lake.disk import LakeError, atomic_write, convert_disk_errors, link_file
-from lms_pipeline.lake.files import PREFIX, check_version, convert_read_errors, read_metadata
+from lms_pipeline.lake.files import PREFIX, check_unchanged, check_version, convert_read_errors, read_metadata
 from lms_pipeline.lake.paths import DataDir
 from lms_pipeline.snapshot.job import SnapshotJob
 from lms_pipeline.tables.pulled import RAW_ENROLLMENTS, UNIFIED_ENROLLMENTS
@@ -49,9 +49,14 @@ def link_previous(data: DataDir, job: SnapshotJob, strategy: str, folder: Path) 
 
 
 def _is_usable(previous: PreviousSnapshot, expected: dict[str, str]) -> bool:
-    """Return whether the three files are of one run, and that run had the expected strategy and fingerprint."""
+    """Return whether the three files are of one run, and that run had the expected strategy and fingerprint.
+
+    Raises:
+        LakeError: a file is damaged.
+    """
     for path in (previous.unified, previous.raw):
         check_version(path, read_metadata(path))
+        check_unchanged(path)
     run_id = read_metadata(previous.unified).get("run_id")
     metadata = read_metadata(previous.fingerprints)
     with convert_read_errors(previous.fingerprints):

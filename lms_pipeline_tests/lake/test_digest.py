@@ -1,15 +1,19 @@
-"""The digest: of the rows alone, whatever their order, their batches and their size."""
+"""The digest: of the values of the rows in their order, whatever their batches and their memory."""
 
 import hashlib
+import math
+import struct
+import tracemalloc
 from datetime import timedelta
+from itertools import pairwise
+from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lms_pipeline.lake import digest as digest_module
-from lms_pipeline.lake import engine
 from lms_pipeline.lake.digest import Digest
 from lms_pipeline.tables.pulled import COURSES, RAW_ENROLLMENTS, UNIFIED_ENROLLMENTS
 from lms_pipeline.tables.schema import arrow_schema
@@ -17,40 +21,35 @@ from lms_pipeline_tests.support.lake_files import NOON, batch, enrollment
 
 
 def digest_of(*batches: pa.RecordBatch) -> str:
-    digest = Digest()
+    digest = Digest(batches[0].schema)
     for one in batches:
-        digest.update(pa.Table.from_batches([one]))
+        digest.update(one)
     return digest.hexdigest()
 
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=5)
-ROWS = st.lists(
-    st.fixed_dictionaries(
-        {
-            "user_id": TEXTS,
-            "course_id": TEXTS,
-            "user_name": st.none() | TEXTS,
-            "progress_percent": st.none() | st.floats(allow_nan=False),
-            "is_mandatory": st.none() | st.booleans(),
-            "attempt_number": st.none() | st.integers(-(2**63), 2**63 - 1),
-            "due_at": st.none() | st.timedeltas(timedelta(0), timedelta(days=9)).map(lambda wait: NOON + wait),
-            "user_emails": st.none()
-            | st.lists(st.fixed_dictionaries({"email": TEXTS, "is_primary": st.booleans()}), max_size=2),
-        }
-    ),
-    max_size=12,
-)
+VALUES = {
+    "user_id": TEXTS,
+    "course_id": TEXTS,
+    "user_name": st.none() | TEXTS,
+    "progress_percent": st.none() | st.floats(allow_nan=False),
+    "is_mandatory": st.none() | st.booleans(),
+    "attempt_number": st.none() | st.integers(-(2**63), 2**63 - 1),
+    "due_at": st.none() | st.timedeltas(timedelta(0), timedelta(days=9)).map(lambda wait: NOON + wait),
+    "user_emails": st.none()
+    | st.lists(st.none() | st.fixed_dictionaries({"email": TEXTS, "is_primary": st.booleans()}), max_size=2),
+}
+ROWS = st.lists(st.fixed_dictionaries(VALUES), max_size=12)
 
 
 class TestDigest:
-    @settings(max_examples=10, deadline=None)
-    @given(ROWS, st.randoms(use_true_random=False), st.integers(1, 12))
-    def test_is_the_same_in_any_order_and_batches(self, rows, chance, size):
-        whole = digest_of(batch(UNIFIED_ENROLLMENTS, *rows))
-        chance.shuffle(rows)
-        shuffled = batch(UNIFIED_ENROLLMENTS, *rows)
-        pieces = [shuffled.slice(start, size) for start in range(0, len(rows), size)]
-        assert digest_of(*pieces) == whole
+    @settings(max_examples=50, deadline=None)
+    @given(ROWS, st.lists(st.integers(0, 12)))
+    def test_is_the_same_in_any_batches(self, rows, cuts):
+        whole = batch(UNIFIED_ENROLLMENTS, *rows)
+        ends = [0, *sorted(min(cut, len(rows)) for cut in cuts), len(rows)]
+        pieces = [whole.slice(start, end - start) for start, end in pairwise(ends)]
+        assert digest_of(*pieces) == digest_of(whole)
 
     def test_does_not_depend_on_when_the_rows_were_fetched(self):
         earlier, later = (
@@ -83,63 +82,135 @@ class TestDigest:
         title, status = ({"course_id": "c1", name: "x"} for name in ("course_title", "status"))
         assert digest_of(batch(COURSES, title)) != digest_of(batch(COURSES, status))
 
-    def test_of_no_rows_is_zero(self):
-        assert digest_of() == digest_of(batch(COURSES)) == "0" * 32
+    def test_changes_with_the_order_of_the_rows(self):
+        first, second = {"course_id": "c1"}, {"course_id": "c2"}
+        assert digest_of(batch(COURSES, first, second)) != digest_of(batch(COURSES, second, first))
+
+    def test_changes_where_texts_are_cut_elsewhere(self):
+        one, other = ([{"course_id": first}, {"course_id": second}] for first, second in (("ab", "c"), ("a", "bc")))
+        assert digest_of(batch(COURSES, *one)) != digest_of(batch(COURSES, *other))
+
+    @pytest.mark.parametrize(
+        "values",
+        [
+            ([None], [[]], [[None]], [[{"url": None}]], [[{"url": ""}]], [[{"url": ""}, None]]),
+            ([[{"url": "a"}], [{"url": "b"}]], [[{"url": "a"}, {"url": "b"}], []], [[], [{"url": "a"}, {"url": "b"}]]),
+            ([[{"url": "a", "type": None}]], [[{"url": None, "type": "a"}]]),
+        ],
+        ids=["empty and null", "cut elsewhere", "another field"],
+    )
+    def test_differs_for_lists_that_look_alike(self, values):
+        found = {
+            digest_of(batch(UNIFIED_ENROLLMENTS, *(enrollment("u1", urls=one) for one in rows))) for rows in values
+        }
+        assert len(found) == len(values)
+
+    def test_of_no_rows_is_that_of_an_empty_batch(self):
+        assert Digest(arrow_schema(COURSES)).hexdigest() == digest_of(batch(COURSES))
 
     def test_is_computed_as_documented(self):
-        """The sum, modulo 2**128, of the MD5 of each row as JSON without `fetched_at`."""
-        texts = [
-            f'{{"course_id":"{name}","course_title":null,"status":null,"created_at":null,"updated_at":null,"extra":null}}'
-            for name in ("c1", "c2")
+        """The SHA-256 of each stream of two courses, one without a title, worked out with struct alone."""
+        nothing = hashlib.sha256(b"").digest()
+
+        def describe(name, *streams):
+            return hashlib.sha256(name.encode()).digest() + b"".join(hashlib.sha256(one).digest() for one in streams)
+
+        def describe_nulls(name):
+            return describe(name, b"\0\0") + nothing * 2
+
+        whole = (
+            describe("course_id", b"\1\1", struct.pack("<2i", 2, 3), b"c1c23")
+            + describe("course_title", b"\0\1", struct.pack("<i", 2), "é".encode())
+            + describe_nulls("status")
+            + describe("created_at", b"\1\0", b"", struct.pack("<q", 1_772_452_800_000_000))
+            + describe_nulls("updated_at")
+            + describe_nulls("extra")
+        )
+        rows: list[dict[str, Any]] = [
+            {"course_id": "c1", "created_at": NOON},
+            {"course_id": "c23", "course_title": "é"},
         ]
-        numbers = [int.from_bytes(hashlib.md5(text.encode()).digest(), "little") for text in texts]  # noqa: S324
-        assert digest_of(batch(COURSES, {"course_id": "c1"}, {"course_id": "c2"})) == f"{sum(numbers) % 2**128:032x}"
+        assert digest_of(batch(COURSES, *rows)) == f"2:{hashlib.sha256(whole).hexdigest()[:32]}"
 
 
-class TestLargeRows:
-    """Rows over `MAX_SLICE_BYTES` are hashed without DuckDB."""
+def spoil_nulls(values: pa.Array) -> pa.Array:
+    """Return an equal array with other bytes under its nulls."""
+    if pa.types.is_list(values.type) or pa.types.is_struct(values.type) or values.null_count in (0, len(values)):
+        return values
+    filled = values.fill_null(values.drop_null()[-1])
+    return pa.Array.from_buffers(values.type, len(values), [values.is_valid().buffers()[1], *filled.buffers()[1:]])
 
-    @pytest.fixture
-    def digests(self, monkeypatch):
-        """Returns the digest of a batch if its rows are small, and if each is large."""
 
-        def compute(rows):
-            usual = digest_of(rows)
-            with monkeypatch.context() as patched:
-                patched.setattr(digest_module, "MAX_SLICE_BYTES", 1)
-                patched.setattr(digest_module, "PIECE_BYTES", 3)
-                return usual, digest_of(rows)
+class TestEqualValues:
+    """However the memory of an array looks, equal values have one digest."""
 
-        return compute
+    @settings(max_examples=50, deadline=None)
+    @given(ROWS, st.integers(0, 5), st.integers(0, 5))
+    def test_in_a_slice_of_a_larger_batch(self, rows, before, after):
+        added = [enrollment(f"x{number}", user_name="x") for number in range(before + after)]
+        large = batch(UNIFIED_ENROLLMENTS, *added[:before], *rows, *added[before:])
+        assert digest_of(large.slice(before, len(rows))) == digest_of(batch(UNIFIED_ENROLLMENTS, *rows))
 
-    def test_have_the_same_digest(self, digests):
-        @settings(max_examples=25, deadline=None)
-        @given(ROWS)
-        def compare(rows):
-            usual, large = digests(batch(UNIFIED_ENROLLMENTS, *rows))
-            assert usual == large
+    @settings(max_examples=50, deadline=None)
+    @given(ROWS)
+    def test_with_other_bytes_under_nulls(self, rows):
+        plain = batch(UNIFIED_ENROLLMENTS, *rows)
+        spoilt = pa.RecordBatch.from_arrays([spoil_nulls(column) for column in plain.columns], schema=plain.schema)
+        assert spoilt.equals(plain)
+        assert digest_of(spoilt) == digest_of(plain)
 
-        compare()
-
-    def test_have_the_same_digest_with_any_character(self, digests):
-        texts = [
-            "".join(map(chr, range(code, code + 512))) for code in [*range(0, 0xD800, 512), 0xFE00, 0x1F600, 0x10FE00]
+    def test_with_bytes_under_a_null_text_and_a_null_list(self):
+        texts = pa.StringArray.from_buffers(
+            3, pa.py_buffer(struct.pack("<4i", 0, 1, 4, 5)), pa.py_buffer(b"axxxb"), pa.py_buffer(b"\x05")
+        )
+        lists = pa.ListArray.from_arrays(
+            pa.array([0, 1, 3, 4], pa.int32()), pa.array([1, 8, 9, 2], pa.int64()), mask=pa.array([False, True, False])
+        )
+        found = [
+            digest_of(pa.record_batch({"texts": one, "lists": other}))
+            for one, other in [
+                (texts, lists),
+                (pa.array(["a", None, "b"]), pa.array([[1], None, [2]], pa.list_(pa.int64()))),
+            ]
         ]
-        usual, large = digests(batch(COURSES, *({"course_id": text} for text in texts)))
-        assert usual == large
+        assert found[0] == found[1]
 
-    @pytest.mark.parametrize("urls", [None, [], [None], [{}], [{"url": ""}, None, {"type": "a", "url": '"'}]])
-    def test_have_the_same_digest_with_any_list(self, digests, urls):
-        usual, large = digests(batch(UNIFIED_ENROLLMENTS, enrollment("u1", urls=urls)))
-        assert usual == large
+    def test_after_a_round_trip_through_parquet(self, tmp_path):
+        rows = batch(
+            UNIFIED_ENROLLMENTS,
+            enrollment("u1", score=math.nan, urls=[None, {"url": "a"}], is_mandatory=True),
+            enrollment("u2", score=-0.0, urls=[], due_at=NOON),
+        )
+        pq.write_table(pa.Table.from_batches([rows]), tmp_path / "a.parquet", row_group_size=1)
+        assert digest_of(*pq.read_table(tmp_path / "a.parquet").to_batches()) == digest_of(rows)
 
-    @pytest.mark.parametrize(("rows", "kilobytes"), [(600, 100), (60, 1_000), (2, 30_000)])
-    def test_take_no_more_memory_than_others(self, monkeypatch, rows, kilobytes):
-        """DuckDB takes six bytes for each byte of text that it turns into JSON: 360 MB for 60 MB at once."""
-        monkeypatch.setattr(engine, "MEMORY_LIMIT", "150MB")
-        payload = pa.repeat(pa.scalar('"' * (kilobytes * 1_000)), rows)
-        other = [pa.repeat(pa.scalar("x"), rows)] * 2
-        fetched_at = pa.repeat(pa.scalar(NOON, pa.timestamp("us", "UTC")), rows)
-        schema = arrow_schema(RAW_ENROLLMENTS)
-        columns = dict(zip(schema.names, [*other, payload, *other, fetched_at], strict=True))
-        assert len(digest_of(pa.RecordBatch.from_pydict(columns, schema=schema))) == 32
+    @pytest.mark.parametrize(
+        ("one", "other"),
+        [(0.0, -0.0), (math.nan, struct.unpack("<d", b"\1\0\0\0\0\0\xf8\xff")[0])],
+        ids=["zero", "NaN"],
+    )
+    def test_of_one_number_with_two_notations(self, one, other):
+        first, second = (digest_of(batch(UNIFIED_ENROLLMENTS, enrollment("u1", score=score))) for score in (one, other))
+        assert first == second
+
+    @settings(max_examples=50, deadline=None)
+    @given(ROWS.filter(bool), st.data())
+    def test_but_not_with_one_value_changed(self, rows, data):
+        number = data.draw(st.integers(0, len(rows) - 1))
+        name = data.draw(st.sampled_from(sorted(rows[number])))
+        changed = [dict(row) for row in rows]
+        changed[number][name] = data.draw(VALUES[name])
+        one, other = (batch(UNIFIED_ENROLLMENTS, *found) for found in (rows, changed))
+        assert (digest_of(one) == digest_of(other)) == one.equals(other)
+
+
+@pytest.mark.parametrize(("rows", "kilobytes"), [(600, 100), (60, 1_000), (2, 30_000)])
+def test_large_rows_take_little_memory(rows, kilobytes):
+    payload = pa.repeat(pa.scalar('"' * (kilobytes * 1_000)), rows)
+    names = arrow_schema(RAW_ENROLLMENTS).names
+    large = pa.record_batch({name: payload if name == "payload" else pa.nulls(rows, pa.string()) for name in names})
+    tracemalloc.start()
+    digest_of(large)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 1_000_000

@@ -15,6 +15,7 @@ from lms_pipeline.tables.catalog import TABLES, UnknownTableError
 from lms_pipeline.tables.pulled import COURSES, UNIFIED_ENROLLMENTS
 from lms_pipeline.tables.schema import SCHEMA_VERSION, arrow_schema
 from lms_pipeline_tests.support.lake_files import FIRST, SECOND, THIRD, enrollment, publish
+from lms_pipeline_tests.support.parquet_damage import change_value
 
 
 @pytest.fixture
@@ -118,6 +119,13 @@ def test_a_file_whose_pages_are_damaged_is_a_clear_error(data):
     path = publish(data, "acme", FIRST, *(enrollment(f"u{number}") for number in range(500))).path
     content = path.read_bytes()
     path.write_bytes(content[:4] + bytes(2_000) + content[2_004:])
+    with pytest.raises(LakeError, match=rf"^{path} is damaged: "):
+        lake.read("unified_enrollments", data_dir=data.root)
+
+
+def test_a_file_with_a_changed_value_is_a_clear_error(data):
+    path = publish(data, "acme", FIRST, *(enrollment(f"u{number}", status="passed") for number in range(9))).path
+    change_value(path, "status")
     with pytest.raises(LakeError, match=rf"^{path} is damaged: "):
         lake.read("unified_enrollments", data_dir=data.root)
 

@@ -14,12 +14,12 @@ from lms_pipeline.tables.metrics import ACCOUNT_COMPLETION, LEARNER_COMPLETION
 from lms_pipeline.tables.pulled import LEARNERS, RAW_ENROLLMENTS, UNIFIED_ENROLLMENTS
 from lms_pipeline.tables.schema import Table
 from lms_pipeline_tests.support.lake_files import FIRST, enrollment, publish
-from lms_pipeline_tests.support.parquet_damage import damage_pages, truncate, write_newer
+from lms_pipeline_tests.support.parquet_damage import change_value, damage_pages, truncate, write_newer
 
 TABLES = [UNIFIED_ENROLLMENTS, RAW_ENROLLMENTS, LEARNERS, ACCOUNT_COMPLETION, LEARNER_COMPLETION]
 ROWS: dict[Table, dict[str, Any]] = {
     LEARNERS: {"user_id": "u1"},
-    LEARNER_COMPLETION: {"user_id": "u1"},
+    LEARNER_COMPLETION: {"user_id": "u1", "n_all": 3},
     ACCOUNT_COMPLETION: {"n_all": 3, "completion_rate": 0.5},
     UNIFIED_ENROLLMENTS: enrollment("u1"),
 }
@@ -58,6 +58,14 @@ def test_a_damaged_page_of_a_stored_table_is_found(data, table):
     assert str(data.file(table, Partition("beta", FIRST))) in reason
     assert _list_accounts(data, table) == ["acme", "gamma"]
     assert _list_accounts(data, UNIFIED_ENROLLMENTS) == ["acme", "beta", "gamma"]
+
+
+@pytest.mark.parametrize("table", [ACCOUNT_COMPLETION, LEARNER_COMPLETION], ids=lambda table: table.name)
+def test_a_changed_value_of_a_stored_table_is_found(data, table):
+    change_value(data.file(table, Partition("beta", FIRST)), "n_all")
+    [reason] = build_warehouse(data).left_out
+    assert str(data.file(table, Partition("beta", FIRST))) in reason
+    assert _list_accounts(data, table) == ["acme", "gamma"]
 
 
 @pytest.mark.parametrize("value", ["three", [3]], ids=["a text", "a list"])

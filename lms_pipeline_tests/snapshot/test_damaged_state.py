@@ -12,8 +12,10 @@ from lms_pipeline.extract.budget import BudgetSpentError, Limits
 from lms_pipeline.extract.checkpoint import CheckpointError
 from lms_pipeline.lake.paths import Partition
 from lms_pipeline.snapshot.run import replay_snapshot
+from lms_pipeline.tables.pulled import RAW_ENROLLMENTS, UNIFIED_ENROLLMENTS
 from lms_pipeline_tests.support.damages import DATABASE_DAMAGES, GARBAGE, TEXT_DAMAGES, put_folder
 from lms_pipeline_tests.support.pair_account import build_expected_rows, read_stored_rows
+from lms_pipeline_tests.support.parquet_damage import change_value
 from lms_pipeline_tests.support.portal import PORTAL, Portal
 
 BUDGET = 12
@@ -157,6 +159,17 @@ def test_roster_fingerprints_with_a_damaged_page_carry_nothing_over(account, por
     pages = len(content) - 12 - int.from_bytes(content[-8:-4], "little")
     content[4 : 4 + pages] = b"\xff" * pages
     path.write_bytes(content)
+    account.run_day(1)
+    assert account.count_sources(1).keys() == {"unified"}
+    assert read_stored_rows(account, 1) == build_expected_rows(portal, 1)
+
+
+@pytest.mark.parametrize(
+    ("table", "column"), [(UNIFIED_ENROLLMENTS, "user_id"), (RAW_ENROLLMENTS, "payload")], ids=["unified", "raw"]
+)
+def test_a_previous_snapshot_with_a_changed_value_carries_nothing_over(account, portal, table, column):
+    account.run_day(0)
+    change_value(account.runner.data.file(table, Partition(PORTAL, account.date(0))), column)
     account.run_day(1)
     assert account.count_sources(1).keys() == {"unified"}
     assert read_stored_rows(account, 1) == build_expected_rows(portal, 1)

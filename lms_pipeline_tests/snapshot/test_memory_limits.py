@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from lms_pipeline.accounts.options import AccountOptions
-from lms_pipeline.lake import digest, files
+from lms_pipeline.lake import files
 from lms_pipeline.lake.files import read_metadata
 from lms_pipeline.snapshot import pairs, writer
 from lms_pipeline.snapshot.job import TABLES
@@ -28,7 +28,6 @@ def small_limits(monkeypatch):
     def patched():
         with monkeypatch.context() as patch:
             patch.setattr(files, "MAX_GROUP_BYTES", 10_000)
-            patch.setattr(digest, "MAX_SLICE_BYTES", 5_000)
             patch.setattr(writer, "MAX_BATCH_BYTES", 1)
             patch.setattr(pairs, "MAX_PENDING_BYTES", 1)
             yield

@@ -1,0 +1,80 @@
+"""The checksum of a Parquet file: a SHA-256 over all of its bytes, in its own metadata.
+
+Belongs here: setting and comparing it. It finds a byte that changed on the disk, which Parquet and DuckDB read as another
+value. Not here: what the rows hold (`digest.py`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from pathlib import Path
+from typing import BinaryIO
+
+PLACEHOLDER = f"sha256:{'0' * 64}"
+"""The value of the metadata entry while the checksum is computed."""
+
+_KEY = b"lms_pipeline.checksum"
+_ENTRY = re.compile(re.escape(_KEY) + rb".{2,4}(sha256:[0-9a-f]{64})", re.DOTALL)
+"""The entry as it is in the bytes of the footer, with the length of the value between. Another way to find it would miss
+damages of the footer after which it is read without its metadata."""
+_PIECE_BYTES = 2**20
+_TAIL_BYTES = 8
+"""The length of the footer in four bytes, and four letters."""
+
+
+def set_checksum(path: Path) -> None:
+    """Replace the placeholder in the footer of a file by the checksum.
+
+    Raises:
+        OSError: the file can't be read or written.
+        ValueError: it has no placeholder.
+    """
+    with path.open("r+b") as file:
+        start, footer = _read_footer(file)
+        entry = _ENTRY.search(footer)
+        if entry is None:
+            raise ValueError(f"{path} has no placeholder of a checksum.")
+        value = _compute(file, start, footer)
+        file.seek(start + entry.start(1))
+        file.write(value)
+
+
+def is_unchanged(path: Path) -> bool:
+    """Return whether a Parquet file has the checksum in its footer, or none at all, as those of earlier versions.
+
+    Raises:
+        OSError: the file can't be read.
+    """
+    with path.open("rb") as file:
+        start, footer = _read_footer(file)
+        if _KEY not in footer:
+            return True
+        entry = _ENTRY.search(footer)
+        if entry is None:
+            return False
+        as_computed = footer[: entry.start(1)] + PLACEHOLDER.encode() + footer[entry.end(1) :]
+        return _compute(file, start, as_computed) == entry[1]
+
+
+def _read_footer(file: BinaryIO) -> tuple[int, bytes]:
+    """Return where the footer of a Parquet file begins, and all bytes from there on."""
+    end = file.seek(0, 2)
+    file.seek(max(0, end - _TAIL_BYTES))
+    start = max(0, end - _TAIL_BYTES - int.from_bytes(file.read(4), "little"))
+    file.seek(start)
+    return start, file.read()
+
+
+def _compute(file: BinaryIO, start: int, footer: bytes) -> bytes:
+    """Return the checksum of the bytes before `start`, and of a footer with the placeholder."""
+    whole = hashlib.sha256()
+    file.seek(0)
+    while start:
+        piece = file.read(min(start, _PIECE_BYTES))
+        if not piece:
+            break
+        whole.update(piece)
+        start -= len(piece)
+    whole.update(footer)
+    return f"sha256:{whole.hexdigest()}".encode()
