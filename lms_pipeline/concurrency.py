@@ -1,6 +1,6 @@
-"""Concurrent calls with their results in order, and a wait that can be cancelled.
+"""Work of several threads: calls with their results in order, calls in batches, a wait that can be cancelled.
 
-Belongs here: overlapping calls while only a few results are held. Not here: what a call does.
+Belongs here: overlapping work while only little of it is held. Not here: what a call does.
 """
 
 from __future__ import annotations
@@ -10,11 +10,14 @@ import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
-from threading import Event
-from typing import TypeVar
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from threading import Event, Lock
+from typing import Any, Generic, TypeVar, cast
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+Shared = TypeVar("Shared")
 
 CALLS_PER_WORKER = 4
 """Calls in the queue for each worker: enough that none is idle while one result is late, and few to hold."""
@@ -22,6 +25,13 @@ CALLS_PER_WORKER = 4
 
 class WaitCancelledError(Exception):
     """The work that this thread waits for is over; nobody reads its result."""
+
+
+class _End:
+    """Comes after the last item."""
+
+
+_END = _End()
 
 
 class _Cancellation(threading.local):
@@ -71,3 +81,92 @@ def map_in_order(call: Callable[[Item], Result], items: Iterable[Item], workers:
             cancelled.set()
             for _, future in queue:
                 future.cancel()
+
+
+def read_ahead(items: Iterable[Item]) -> Generator[Item]:
+    """Yield the items; while one is in use, a thread gets the next one.
+
+    An error of `items` is raised in its place. When the generator is closed, the next item is waited for, so that what it
+    cost is not lost, and a `wait` for it is cancelled.
+    """
+    iterator = iter(items)
+    cancelled = Event()
+    with ThreadPoolExecutor(1, "read-ahead", initializer=_set_cancellation, initargs=(cancelled,)) as pool:
+        try:
+            upcoming = pool.submit(next, iterator, _END)
+            while not isinstance(item := upcoming.result(), _End):
+                upcoming = pool.submit(next, iterator, _END)
+                yield item
+        finally:
+            cancelled.set()
+
+
+def _build_held_lock() -> Lock:
+    lock = Lock()
+    lock.acquire()
+    return lock
+
+
+@dataclass(slots=True)
+class _Entry(Generic[Shared, Result]):
+    """A call that waits for its turn, and what came of it."""
+
+    call: Callable[[Shared], Result]
+    ended: Lock = field(default_factory=_build_held_lock)
+    """Held until the call has its result or its error."""
+    result: Result | None = None
+    error: BaseException | None = None
+
+
+class CombinedCalls(Generic[Shared]):
+    """Makes the calls of threads in batches, as changes in one transaction: what arrives during one batch is the next.
+
+    There is no thread of its own: the thread that comes first makes batches until no call waits. So a single thread makes
+    each of its calls at once.
+
+    Args:
+        share: opens what a batch shares. Its calls end with the block, or fail with it.
+    """
+
+    def __init__(self, share: Callable[[], AbstractContextManager[Shared]]) -> None:
+        self._share = share
+        self._lock = Lock()
+        self._waiting: list[_Entry[Shared, Any]] = []
+        self._is_led = False
+
+    def run(self, call: Callable[[Shared], Result]) -> Result:
+        """Return the result of a call after the end of its batch. An error of a batch is raised in every thread that waits."""
+        entry = _Entry(call)
+        with self._lock:
+            self._waiting.append(entry)
+            leads, self._is_led = not self._is_led, True
+        if leads:
+            self._make_batches()
+        else:
+            entry.ended.acquire()
+        if entry.error is not None:
+            raise entry.error
+        return cast(Result, entry.result)
+
+    def _make_batches(self) -> None:
+        batch: list[_Entry[Shared, Any]] = []
+        try:
+            while batch := self._take_waiting():
+                with self._share() as shared:
+                    for entry in batch:
+                        entry.result = entry.call(shared)
+                for entry in batch:
+                    entry.ended.release()
+        except BaseException as error:  # an interrupt too: no thread may wait for ever
+            while batch:
+                for entry in batch:
+                    entry.error = error
+                    entry.ended.release()
+                batch = self._take_waiting()
+            raise
+
+    def _take_waiting(self) -> list[_Entry[Shared, Any]]:
+        with self._lock:
+            batch, self._waiting = self._waiting, []
+            self._is_led = bool(batch)
+            return batch

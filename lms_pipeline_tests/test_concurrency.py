@@ -1,10 +1,13 @@
-"""Concurrent calls: the order of their results, and their end."""
+"""Concurrent calls: the order of their results, and their end; calls in batches; items that are got ahead."""
 
-from threading import Event
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from threading import Event, Thread
+from threading import enumerate as list_threads
 
 import pytest
 
-from lms_pipeline.concurrency import WaitCancelledError, map_in_order, wait
+from lms_pipeline.concurrency import CombinedCalls, WaitCancelledError, map_in_order, read_ahead, wait
 
 HOUR = 3_600
 
@@ -56,3 +59,165 @@ def test_waiting_calls_are_cancelled_at_the_end(ends):
         assert next(results) == (0, None)
         results.close()
     assert 1 in cancelled
+
+
+class TestReadingAhead:
+    """One item is got while another one is in use."""
+
+    def test_yields_all_items_in_their_order(self):
+        assert list(read_ahead(iter(range(100)))) == list(range(100))
+
+    def test_yields_nothing_of_nothing(self):
+        assert list(read_ahead([])) == []
+
+    def test_gets_the_next_item_while_one_is_in_use(self):
+        is_next_begun = Event()
+
+        def items():
+            yield "first"
+            is_next_begun.set()
+            yield "second"
+
+        with closing(read_ahead(items())) as found:
+            assert next(found) == "first"
+            assert is_next_begun.wait(60)
+
+    def test_is_one_item_ahead_at_most(self):
+        got: list[int] = []
+        with closing(read_ahead(got.append(item) or item for item in range(100))) as found:
+            assert [next(found), next(found), next(found)] == [0, 1, 2]
+        assert got in ([0, 1, 2], [0, 1, 2, 3])
+
+    def test_raises_an_error_in_its_place(self):
+        def items():
+            yield 1
+            yield 2
+            raise ValueError("no")
+
+        found = read_ahead(items())
+        assert [next(found), next(found)] == [1, 2]
+        with pytest.raises(ValueError, match="no"):
+            next(found)
+
+    @pytest.mark.parametrize("ends", ["by closing", "by an error", "by an interrupt"])
+    def test_waits_for_the_next_item_at_an_end_and_leaves_no_thread(self, ends):
+        is_begun, got = Event(), []
+
+        def items():
+            yield 1
+            is_begun.set()
+            got.append(2)
+            yield 2
+
+        error = {"by closing": None, "by an error": ValueError("no"), "by an interrupt": KeyboardInterrupt()}[ends]
+
+        def use() -> None:
+            with closing(read_ahead(items())) as found:
+                assert next(found) == 1
+                assert is_begun.wait(60)
+                if error is not None:
+                    raise error
+
+        if error is None:
+            use()
+        else:
+            with pytest.raises(type(error)):
+                use()
+        assert got == [2]
+        assert [thread for thread in list_threads() if thread.name.startswith("read-ahead")] == []
+
+    def test_cancels_the_wait_for_an_item_at_the_end(self):
+        is_waiting, cancelled = Event(), []
+
+        def items():
+            yield 1
+            is_waiting.set()
+            try:
+                wait(HOUR)
+            except WaitCancelledError:
+                cancelled.append(2)
+                raise
+
+        with closing(read_ahead(items())) as found:
+            next(found)
+            assert is_waiting.wait(60)
+        assert cancelled == [2]
+
+
+class Batches:
+    """What calls share: the results of each batch. The first batch waits until `others` calls wait for the second."""
+
+    def __init__(self, others: int, error: BaseException | None = None) -> None:
+        self.ended: list[list[int]] = []
+        self.calls = CombinedCalls(self.share)
+        self._others = others
+        self._error = error
+        self.is_first_begun = Event()
+
+    @contextmanager
+    def share(self):
+        batch: list[int] = []
+        if not self.is_first_begun.is_set():
+            self.is_first_begun.set()
+            while len(self.calls._waiting) < self._others:
+                pass
+            if self._error is not None:
+                raise self._error
+        yield batch
+        self.ended.append(batch)
+
+    def run(self, item: int) -> int:
+        def call(batch: list[int]) -> int:
+            batch.append(item)
+            return item * 10
+
+        return self.calls.run(call)
+
+
+class TestCombinedCalls:
+    """Calls of threads that wait share one batch."""
+
+    def test_of_one_thread_are_made_at_once(self):
+        batches = Batches(others=0)
+        assert [batches.run(item) for item in range(3)] == [0, 10, 20]
+        assert batches.ended == [[0], [1], [2]]
+
+    def test_that_arrive_during_one_batch_are_the_next(self):
+        batches = Batches(others=5)
+        with ThreadPoolExecutor(6) as pool:
+            first = pool.submit(batches.run, 0)
+            assert batches.is_first_begun.wait(60)
+            others = [pool.submit(batches.run, item) for item in range(1, 6)]
+            assert [one.result(60) for one in (first, *others)] == [0, 10, 20, 30, 40, 50]
+        assert [sorted(batch) for batch in batches.ended] == [[0], [1, 2, 3, 4, 5]]
+
+    @pytest.mark.parametrize("error", [OSError("the disk is full"), KeyboardInterrupt()], ids=["error", "interrupt"])
+    def test_that_wait_raise_the_error_of_a_batch(self, error):
+        batches = Batches(others=3, error=error)
+        raised: list[BaseException] = []
+
+        def run(item: int) -> None:
+            try:
+                batches.run(item)
+            except (OSError, KeyboardInterrupt) as raised_now:
+                raised.append(raised_now)
+
+        threads = [Thread(target=run, args=(item,)) for item in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+        assert raised == [error] * 4
+        assert batches.ended == []
+
+    def test_work_again_after_an_error(self):
+        batches = Batches(others=0, error=OSError("the disk is full"))
+        with pytest.raises(OSError, match="full"):
+            batches.run(1)
+        assert batches.run(2) == 20
+
+    def test_of_many_threads_are_each_made_once(self):
+        batches = Batches(others=0)
+        with ThreadPoolExecutor(8) as pool:
+            assert list(pool.map(batches.run, range(500))) == [item * 10 for item in range(500)]
+        assert sorted(item for batch in batches.ended for item in batch) == list(range(500))

@@ -18,6 +18,7 @@ from typing import Literal, Self, TypeVar
 
 import pyarrow as pa
 
+from lms_pipeline.concurrency import CombinedCalls
 from lms_pipeline.damaged_files import is_database_damage, set_aside
 from lms_pipeline.errors import LmsPipelineError
 from lms_pipeline.truto.store import StoredResponse
@@ -27,6 +28,8 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 CODEC = "zstd"
+MAX_KNOWN_KEYS = 200_000
+"""Keys of stored responses that are held in memory, as hashes of 70 bytes each: beyond it, each look-up is a query."""
 _COLUMNS = {
     "attempts": "id, plan, started_at, last_at, requests, circumstances, is_finished",
     "refused": "attempt",
@@ -54,6 +57,8 @@ class Checkpoint:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._lock = Lock()
+        self.changes = CombinedCalls(self.writing)  # those of threads that wait are committed together
+        self._keys: dict[int, set[int] | None] = {}  # hashes by attempt; None for too many
         with self._convert_errors():
             path.parent.mkdir(parents=True, exist_ok=True)
             self._file = _connect(path)
@@ -125,6 +130,23 @@ class Checkpoint:
         with self._lock, self._convert_errors(), self._file:  # which commits, or rolls back what raises
             self._file.execute("BEGIN IMMEDIATE")
             yield self._file
+
+    def may_hold(self, attempt: int, key: str) -> bool:
+        """Return whether a response may be stored under a key; the keys are read once."""
+        if attempt not in self._keys:
+            with self.reading() as file:
+                rows = file.execute("SELECT key FROM answers WHERE attempt = ? LIMIT ?", (attempt, MAX_KNOWN_KEYS + 1))
+                keys = [hash(key) for (key,) in rows]
+                self._keys[attempt] = None if len(keys) > MAX_KNOWN_KEYS else set(keys)
+        known = self._keys[attempt]
+        return known is None or hash(key) in known
+
+    def add_key(self, attempt: int, key: str) -> None:
+        """Remember a key, in the transaction that stores its response."""
+        known = self._keys.get(attempt)
+        if known is not None:
+            known.add(hash(key))
+            self._keys[attempt] = known if len(known) <= MAX_KNOWN_KEYS else None
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
@@ -240,29 +262,33 @@ class Attempt:
     def count_request(self, max_requests: int | None = None) -> bool:
         """Count a request that is about to be sent; return False where that would be more than `max_requests`."""
         limit = -1 if max_requests is None else max_requests
-        with self.checkpoint.writing() as file:
-            counted = file.execute(
-                "UPDATE attempts SET requests = requests + 1 WHERE id = ? AND (? < 0 OR requests < ?)",
-                (self.number, limit, limit),
-            )
-            return counted.rowcount == 1
+        counting = "UPDATE attempts SET requests = requests + 1 WHERE id = ? AND (? < 0 OR requests < ?)"
+        return self.checkpoint.changes.run(
+            lambda file: file.execute(counting, (self.number, limit, limit)).rowcount == 1
+        )
 
     def uncount_request(self) -> None:
         """Undo the count of a request that was not sent."""
-        with self.checkpoint.writing() as file:
-            file.execute("UPDATE attempts SET requests = requests - 1 WHERE id = ?", (self.number,))
+        uncounting = "UPDATE attempts SET requests = requests - 1 WHERE id = ?"
+        self.checkpoint.changes.run(lambda file: file.execute(uncounting, (self.number,)))
 
     def put(self, key: str, response: StoredResponse) -> None:
         """Store a response; from here on the request is never sent again for this attempt."""
         body = pa.compress(response.body, codec=CODEC, asbytes=True) if response.body else b""
         received_at = response.received_at.astimezone(UTC).isoformat()
         row = (self.number, key, response.status, received_at, len(response.body), body)
-        with self.checkpoint.writing() as file:
+
+        def store(file: sqlite3.Connection) -> None:
             file.execute("INSERT OR REPLACE INTO answers VALUES (?, ?, ?, ?, ?, ?)", row)
             file.execute("UPDATE attempts SET last_at = ? WHERE id = ?", (received_at, self.number))
+            self.checkpoint.add_key(self.number, key)
+
+        self.checkpoint.changes.run(store)
 
     def get(self, key: str) -> StoredResponse | None:
         """Return the stored response of a request, if any."""
+        if not self.checkpoint.may_hold(self.number, key):
+            return None
         with self.checkpoint.reading() as file:
             found = file.execute(
                 "SELECT status, received_at, size, body FROM answers WHERE attempt = ? AND key = ?", (self.number, key)

@@ -9,10 +9,11 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from lms_pipeline.concurrency import read_ahead
 from lms_pipeline.errors import LmsPipelineError, SettingsError
 from lms_pipeline.extract.plan import FetchPlan, build_plan
 from lms_pipeline.extract.raw_format import RawFormat, open_raw_format
@@ -113,8 +114,9 @@ def _sweep_round(context: SnapshotContext, files: ExitStack, round_: int) -> Enr
     job = context.job
     with ExitStack() as opened:
         writer = EnrollmentWriter(job.identity, context.publication, context.scratch, opened, job.raw_source)
-        for page in sweep_enrollments(context.session, job.account_id, job.options, round_):
-            writer.add_responses([writer.add_page(page)])
+        with closing(read_ahead(sweep_enrollments(context.session, job.account_id, job.options, round_))) as pages:
+            for page in pages:
+                writer.add_responses([writer.add_page(page)])
         files.push(opened.pop_all())
     return writer
 
@@ -130,8 +132,9 @@ def _open_raw_format(context: SnapshotContext, files: ExitStack) -> RawFormat | 
 def _add_raw_list(raw_format: RawFormat, writer: EnrollmentWriter, files: ExitStack) -> None:
     """Write the raw list. In a second round of the sweep its responses are stored, and cost no call."""
     writer.begin_raw_list(files)
-    for page in raw_format.fetch_pages():
-        writer.add_raw_page(page)
+    with closing(read_ahead(raw_format.fetch_pages())) as pages:
+        for page in pages:
+            writer.add_raw_page(page)
 
 
 def _fetch_by_pairs(context: SnapshotContext, choice: Choice, lists: Lists, files: ExitStack) -> FetchedEnrollments:

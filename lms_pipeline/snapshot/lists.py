@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from functools import wraps
 from pathlib import Path
@@ -17,6 +17,7 @@ from typing import ParamSpec, TypeVar
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from lms_pipeline.concurrency import read_ahead
 from lms_pipeline.extract.session import BrokenListError, fetch_list
 from lms_pipeline.extract.strategy_selection import ListIds
 from lms_pipeline.lake.files import TableFile
@@ -108,7 +109,8 @@ def fetch_list_table(name: ListName, context: SnapshotContext, files: ExitStack)
     with ExitStack() as opened:
         fetched = FetchedList(opened.enter_context(context.publication.open(table)), reading=flattener.counts)
         staged = opened.enter_context(StagedRows(table, table.key, context.scratch, context.publication.check_space))
-        for page in fetch_list(context.session, job.account_id, LISTS[name], job.options):
+        pages = read_ahead(fetch_list(context.session, job.account_id, LISTS[name], job.options))
+        for page in opened.enter_context(closing(pages)):
             batch = flattener.flatten(page.records, page.received_at)
             staged.add(batch)
             fetched.is_offered = True

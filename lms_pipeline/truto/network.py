@@ -6,7 +6,7 @@ Belongs here: sockets that keep the limits. Not here: what a request without a r
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from ssl import SSLContext
@@ -151,6 +151,49 @@ class _LimitedStream(httpcore.NetworkStream):
 
     def get_extra_info(self, info: str) -> Any:  # noqa: ANN401 (as httpcore has it)
         return self._stream.get_extra_info(info)
+
+
+class ClientPool:
+    """HTTP clients, one for each request that is under way: no more connections are open than requests were at once.
+
+    Threads may share one client of httpx, but then they wait for the lock of its connections, and it closes the idle ones
+    beyond 20 (https://www.python-httpx.org/advanced/resource-limits/): with 32 workers, a third of all calls opened a new
+    one. A client of this pool serves one request at a time.
+
+    Args:
+        open_client: returns a new client.
+        backend: opens its connections.
+    """
+
+    def __init__(self, open_client: Callable[[], httpx.Client], backend: LimitedBackend) -> None:
+        self._open_client = open_client
+        self._backend = backend
+        self._clients: list[httpx.Client] = []
+        self._idle: list[httpx.Client] = []
+        self._idle.append(self._add_client())  # a setting that can't be used is an error before the first request
+
+    @contextmanager
+    def lend(self) -> Iterator[httpx.Client]:
+        """Yield the client that was used last of the idle ones, or a new one."""
+        try:
+            client = self._idle.pop()
+        except IndexError:
+            client = self._add_client()
+        try:
+            yield client
+        finally:
+            self._idle.append(client)
+
+    def close(self) -> None:
+        """Close all clients with their connections."""
+        for client in self._clients:
+            client.close()
+
+    def _add_client(self) -> httpx.Client:
+        client = self._open_client()
+        limit_connections(client, self._backend)
+        self._clients.append(client)
+        return client
 
 
 def limit_connections(client: httpx.Client, backend: LimitedBackend) -> None:

@@ -6,6 +6,7 @@ Belongs here: how each request of the API is built. Not here: which parameters i
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Literal, assert_never
 from urllib.parse import quote, unquote, urlencode
 
@@ -23,7 +24,7 @@ BodyKind = Literal["unified", "raw", "other"]
 """How a body is read: as Truto's JSON, as a provider's records, or (`other`) by the caller's own function."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Request:
     """A GET request, and how messages and stores name it."""
 
@@ -47,10 +48,15 @@ class Request:
         secrets |= {self.path.rpartition("/")[2]} if self.has_id else set()
         return secrets | {quote(value, safe="") for value in secrets} | {unquote(value) for value in secrets}
 
+    @cached_property
+    def query(self) -> str:
+        """The parameters, percent-encoded."""
+        return urlencode(self.parameters)
+
     @property
     def key(self) -> str:
         """The request's key in a response store; checkpoints on disk hold it, so its text never changes."""
-        return f"{self.scope} {self.path}?{urlencode(self.parameters)}"
+        return f"{self.scope} {self.path}?{self.query}"
 
 
 def format_list_scope(resource: Resource, round_: int, response_format: ResponseFormat = "unified") -> str:

@@ -21,13 +21,7 @@ from lms_pipeline.settings import LOOPBACK
 from lms_pipeline.truto.content_encoding import decode_pieces, parse_encoding
 from lms_pipeline.truto.credentials.bounds import MAX_CANDIDATES, TooManyCredentialsError
 from lms_pipeline.truto.errors import PermanentError, TransientError, build_body_error, build_error, parse_http_date
-from lms_pipeline.truto.network import (
-    LimitedBackend,
-    RequestLimits,
-    RequestTooLongError,
-    TooManyBytesError,
-    limit_connections,
-)
+from lms_pipeline.truto.network import ClientPool, LimitedBackend, RequestLimits, RequestTooLongError, TooManyBytesError
 from lms_pipeline.truto.raw_json import skip_byte_order_mark
 from lms_pipeline.truto.request import Request
 from lms_pipeline.truto.response import MAX_PAGE_ITEMS, FailedBodyError, TooManyItemsError
@@ -90,25 +84,29 @@ class HttpTransport:
         self._check_server_time = check_server_time
         self._counting = Lock()
         self._token = token
-        self._http = httpx.Client(
-            base_url=base_url,
-            headers={
-                "Authorization": f"Bearer {token}",
-                "Accept": "application/json",
-                "User-Agent": f"lms-pipeline/{__version__}",
-            },
-            timeout=httpx.Timeout(timeout, connect=10),
-            transport=transport,
-            trust_env=trust_env,
-            verify=_load_certificates(os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"), trust_env),
-            follow_redirects=False,
-        )
         self._network = LimitedBackend()
-        limit_connections(self._http, self._network)
+        certificates = _load_certificates(os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"), trust_env)
+
+        def open_client() -> httpx.Client:
+            return httpx.Client(
+                base_url=base_url,
+                headers={
+                    "Authorization": f"Bearer {token}",
+                    "Accept": "application/json",
+                    "User-Agent": f"lms-pipeline/{__version__}",
+                },
+                timeout=httpx.Timeout(timeout, connect=10),
+                transport=transport,
+                trust_env=trust_env,
+                verify=certificates,
+                follow_redirects=False,
+            )
+
+        self._clients = ClientPool(open_client, self._network)
 
     def close(self) -> None:
         """Close the connections."""
-        self._http.close()
+        self._clients.close()
 
     @contextmanager
     def send(self, request: Request) -> Iterator[httpx.Response]:
@@ -125,7 +123,8 @@ class HttpTransport:
         with (
             _convert_errors(request.label),
             self._network.apply(limits),
-            self._http.stream("GET", request.path, params=request.parameters, extensions=extensions) as response,
+            self._clients.lend() as client,
+            client.stream("GET", build_url(client.base_url, request), extensions=extensions) as response,
         ):
             limits.max_bytes = MAX_RECEIVED_BYTES
             server_time = parse_http_date(response.headers.get("date", ""))
@@ -181,6 +180,12 @@ def read_body(response: httpx.Response, max_bytes: int | None = None) -> bytes:
     else:
         pieces = response.iter_bytes()
     return b"".join(_limit(pieces, limits, max_bytes))
+
+
+def build_url(base: httpx.URL, request: Request) -> httpx.URL:
+    """Return the URL that httpx makes of the base, the path and the parameters; it would parse it three times."""
+    target = request.path.lstrip("/") + (f"?{request.query}" if request.query else "")
+    return base.copy_with(raw_path=base.raw_path + target.encode())
 
 
 def _limit(pieces: Iterable[bytes], limits: RequestLimits, max_bytes: int) -> Iterator[bytes]:

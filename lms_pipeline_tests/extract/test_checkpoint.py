@@ -2,11 +2,13 @@
 
 import hashlib
 import sqlite3
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import UTC, datetime
 
 import pytest
 
+from lms_pipeline.extract import checkpoint as module
 from lms_pipeline.extract.checkpoint import Checkpoint, CheckpointError
 from lms_pipeline.truto.store import StoredResponse
 from lms_pipeline_tests.support.lake_files import limit_file_size
@@ -165,3 +167,105 @@ def test_the_bytes_of_responses_are_counted_unpacked_and_for_their_attempt_only(
     second.put("key", build_response(bytes(30)))
     second.put("other", build_response(bytes(12)))
     assert (first.measure_responses(), second.measure_responses()) == (1_000, 42)
+
+
+class TestThreads:
+    """Threads that share a checkpoint: their changes are committed together, and each is durable when its call returns."""
+
+    def test_never_count_more_requests_than_the_limit(self, checkpoint):
+        attempt = checkpoint.begin("plan", NOON)
+        with ThreadPoolExecutor(16) as pool:
+            counted = list(pool.map(lambda _: attempt.count_request(100), range(300)))
+        assert (counted.count(True), attempt.requests) == (100, 100)
+
+    def test_find_in_the_file_what_they_stored(self, checkpoint, path):
+        attempt = checkpoint.begin("plan", NOON)
+
+        def store(number: int) -> bool:
+            attempt.put(f"key {number}", build_response())
+            with closing(sqlite3.connect(path)) as other:
+                return other.execute("SELECT count(*) FROM answers WHERE key = ?", (f"key {number}",)).fetchone() == (
+                    1,
+                )
+
+        with ThreadPoolExecutor(8) as pool:
+            assert all(pool.map(store, range(100)))
+        assert attempt.count_responses() == 100
+
+    def test_commit_once_for_all_that_wait(self, checkpoint):
+        attempt = checkpoint.begin("plan", NOON)
+        statements: list[str] = []
+        with ThreadPoolExecutor(6) as pool:
+            with checkpoint.reading() as file:  # nothing is committed meanwhile
+                file.set_trace_callback(statements.append)
+                results = [pool.submit(attempt.put, f"key {number}", build_response()) for number in range(5)]
+                results.append(pool.submit(attempt.count_request))
+                while len(checkpoint.changes._waiting) < 5:  # the first call holds a batch of its own
+                    pass
+            for result in results:
+                result.result(60)
+        assert statements.count("COMMIT") == 2
+        assert (attempt.count_responses(), attempt.requests) == (5, 1)
+
+    def test_each_raise_the_error_of_a_failed_commit(self, checkpoint, path):
+        attempt = checkpoint.begin("plan", NOON)
+        with closing(sqlite3.connect(path)) as other:
+            other.execute("CREATE TRIGGER no BEFORE INSERT ON answers BEGIN SELECT RAISE(ABORT, 'no more'); END")
+
+        def store(number: int) -> str:
+            with pytest.raises(CheckpointError) as caught:
+                attempt.put(f"key {number}", build_response())
+            return str(caught.value)
+
+        with ThreadPoolExecutor(8) as pool:
+            says = set(pool.map(store, range(40)))
+        expected = (
+            f"The responses in {path} can't be stored or read: no more; free space and run it again, "
+            "or remove the file where it is damaged."
+        )
+        assert says == {expected}
+
+
+class TestLookups:
+    """A look-up of what is not stored costs no query."""
+
+    @pytest.fixture
+    def attempt(self, checkpoint):
+        attempt = checkpoint.begin("plan", NOON)
+        attempt.put("stored", build_response())
+        return attempt
+
+    def count_queries(self, attempt, *keys):
+        """Return which of the keys are stored, and the number of queries for them all."""
+        statements: list[str] = []
+        with attempt.checkpoint.reading() as file:
+            file.set_trace_callback(statements.append)
+        found = [attempt.get(key) is not None for key in keys]
+        return found, len(statements)
+
+    def test_reads_the_keys_once(self, attempt):
+        assert self.count_queries(attempt, "other", "third", "fourth", "fifth") == ([False] * 4, 1)
+
+    def test_finds_what_is_stored_later(self, attempt):
+        assert attempt.get("later") is None
+        attempt.put("later", build_response())
+        assert self.count_queries(attempt, "later", "other") == ([True, False], 1)
+
+    def test_finds_what_an_earlier_process_stored(self, attempt, path):
+        with Checkpoint(path) as reopened:
+            assert self.count_queries(reopened.begin("plan", LATER), "stored", "other") == ([True, False], 2)
+
+    def test_does_not_find_what_was_dropped(self, attempt):
+        assert attempt.get("stored") == build_response()
+        attempt.forget("sto")
+        assert attempt.get("stored") is None
+
+    @pytest.mark.parametrize("stored", ["before the first look-up", "after it"])
+    def test_of_more_keys_than_are_held_is_a_query(self, attempt, stored, monkeypatch):
+        monkeypatch.setattr(module, "MAX_KNOWN_KEYS", 2)
+        if stored == "after it":
+            assert attempt.get("other") is None
+        for number in range(2):
+            attempt.put(f"key {number}", build_response())
+        attempt.get("other")
+        assert self.count_queries(attempt, "stored", "key 0", "key 1", "other") == ([True, True, True, False], 4)
