@@ -71,7 +71,7 @@ TINY = Scale(
     accounts=4,
     days=2,
     pairs=20,
-    further_accounts=1,
+    further_accounts=0,
     small_rounds=1,
     large_rounds=1,
 )

@@ -28,7 +28,7 @@ def main() -> None:
         connection.execute("SET TimeZone = 'UTC'")
         file.add_key_value_metadata({f"lms_pipeline.{name}": value for name, value in metadata.items()})
         values = {"rows": options.rows, "last_instant": NOW}
-        batches: Any = connection.execute(query, values).to_arrow_reader(ROWS_PER_GROUP)
+        batches: Any = connection.sql(query, params=values).to_arrow_reader(ROWS_PER_GROUP)
         for batch in batches:
             columns = [  # those that the query does not name are null
                 batch[field.name].cast(field.type)
