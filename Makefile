@@ -44,10 +44,10 @@ e2e: $(READY)  ## run the tests in a real browser: Debian's chromium
 
 BENCH = $(BIN)/python -m benchmarks $(CASE) --folder $(BENCH_FOLDER) --rivals $(BENCH_VENV) $(if $(BASE),--base $(BASE_FOLDER))
 
-bench: $(READY) $(BENCH_READY) $(BASE_READY)  ## run all benchmarks (90 minutes on two idle cores); CASE=pull: only this case; BASE=COMMIT: compare with it
+bench: $(READY) $(BENCH_READY) $(BASE_READY)  ## run all benchmarks, in 90 minutes on two idle cores; CASE=pull runs one, BASE=COMMIT compares with a commit
 	@$(BENCH)
 
-bench-quick: $(READY) $(BENCH_READY) $(BASE_READY)  ## run the benchmarks with small accounts (5 minutes); CASE and BASE as above
+bench-quick: $(READY) $(BENCH_READY) $(BASE_READY)  ## run them with small accounts, in 5 minutes
 	@$(BENCH) --scale quick
 
 $(BENCH_READY): benchmarks/rivals.txt

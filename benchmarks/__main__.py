@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -24,7 +25,8 @@ from benchmarks.ratios import MAX_SPREAD, Row
 from benchmarks.scale import FULL, SCALES, Scale
 from benchmarks.world.pages import write_world
 
-SIDE_COLUMNS = {"cpu": "CPU (s)", "wall": "wall (s)", "peak_mb": "peak memory (MB)"}
+SIDE_COLUMNS = {"cpu": "CPU (s)", "wall": "wall (s)", "peak_mb": "peak (MB)"}
+SIDE_KEYS = {"benchmark", "size", "side", "rounds", "rows", *SIDE_COLUMNS}
 NAMES = (*CASES, *SCENARIOS)
 
 
@@ -96,8 +98,8 @@ def print_versions(bench: Bench) -> None:
 
 def print_report(bench: Bench, rows: Sequence[Row]) -> None:
     """Print the sides as a table, and the judged rows as JSON lines and a table."""
-    sides = [_format_side(line) for line in bench.lines]
-    print_table("Medians", ("case", "size", "side", "rounds", *SIDE_COLUMNS.values()), sides)
+    columns = ("case", "size", "side", "rounds", *SIDE_COLUMNS.values(), "rows (1/CPU s)", "other medians")
+    print_table("Medians", columns, [_format_side(line) for line in bench.lines])
     print_table(
         "Ratios",
         ("ratio", "value", "unit", "limit", "spread (%)", "result"),
@@ -114,10 +116,12 @@ def print_report(bench: Bench, rows: Sequence[Row]) -> None:
         click.echo("The limits are for the full sizes: `make bench`.", err=True)
 
 
-def _format_side(line: Mapping[str, object]) -> list[str]:
-    costs = (line.get(figure) for figure in SIDE_COLUMNS)
-    texts = [format_number(cost) if isinstance(cost, float | int) else "" for cost in costs]
-    return [str(line["benchmark"]), str(line["size"]), str(line["side"]), str(line["rounds"]), *texts]
+def _format_side(line: Mapping[str, Any]) -> list[str]:
+    costs = [format_number(line[figure]) if figure in line else "" for figure in SIDE_COLUMNS]
+    speed = f"{line['rows'] / line['cpu']:,.0f}" if line.get("cpu") and "rows" in line else ""
+    others = [f"{name} {format_number(value)}" for name, value in line.items() if name not in SIDE_KEYS]
+    texts = [str(line[name]) for name in ("benchmark", "size", "side", "rounds")]
+    return [*texts, *costs, speed, ", ".join(others)]
 
 
 def _report_row(row: Row, scale: Scale) -> list[str]:

@@ -15,7 +15,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-FILE_COLUMNS = 140
+FILE_COLUMNS = 160
 """The width of a table that is no terminal's."""
 
 
