@@ -77,7 +77,7 @@ class EarlierPackage(Package):
             for body in bodies:
                 batches = flattener.flatten(read_page(body, NOW).records, NOW)
                 rows, raw_rows = rows + batches.unified.num_rows, raw_rows + batches.raw.num_rows
-            return {"rows": rows, "raw_rows": raw_rows}
+            return {"rows": rows, "raw_rows": raw_rows, "read_leniently": flattener.counts["read_leniently"]}
 
         return transform
 

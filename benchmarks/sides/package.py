@@ -117,7 +117,7 @@ class Package:
                 page = read_page(body, NOW)
                 batches = flattener.flatten_responses([ResponseRecords(page.records, NOW)])
                 rows, raw_rows = rows + batches.unified.num_rows, raw_rows + batches.raw.num_rows
-            return {"rows": rows, "raw_rows": raw_rows}
+            return {"rows": rows, "raw_rows": raw_rows, "read_leniently": flattener.counts["read_leniently"]}
 
         return transform
 
