@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import statistics
 import subprocess
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -111,7 +111,7 @@ class Bench:
         return figures
 
     def run_rounds(
-        self, case: str, sides: Iterable[Side], *, rounds: int, rows: int | None = None, size: str = ""
+        self, case: str, sides: Sequence[Side], *, rounds: int, rows: int | None = None, size: str = ""
     ) -> Results:
         """Run the sides in turn, round after round, and print the medians of each.
 
@@ -121,22 +121,30 @@ class Bench:
             SideError: a side failed, or handled other rows.
         """
         results = Results()
-        present = [side for side in sides if side.environment in self.pythons]
         for number in range(rounds):
-            for side in present:
-                if number >= side.max_rounds:
-                    continue
-                figures = self.run(side)
-                if rows is not None and figures["rows"] != rows:
-                    raise SideError(f"{side.name} handled {figures['rows']} rows instead of {rows}.")
-                results.figures.setdefault(side.name, []).append(figures)
-                click.echo(f"{case} {size} round {number + 1}/{rounds}: {describe_cost(side.name, figures)}", err=True)
+            self.run_round(case, [side for side in sides if number < side.max_rounds], results, rows=rows)
+        self.print_medians(case, size, results)
+        return results
+
+    def run_round(self, case: str, sides: Iterable[Side], results: Results, *, rows: int | None = None) -> None:
+        """Run each side once, and add its figures to the results."""
+        for side in sides:
+            if side.environment not in self.pythons:
+                continue
+            figures = self.run(side)
+            if rows is not None and figures["rows"] != rows:
+                raise SideError(f"{side.name} handled {figures['rows']} rows instead of {rows}.")
+            measured = results.figures.setdefault(side.name, [])
+            measured.append(figures)
+            click.echo(f"{case}, round {len(measured)}: {describe_cost(side.name, figures)}", err=True)
+
+    def print_medians(self, case: str, size: str, results: Results) -> None:
+        """Print a JSON line for each side, and keep it for the report."""
         for name, measured in results.figures.items():
             medians = {figure: statistics.median(one[figure] for one in measured) for figure in measured[0]}
             line = {"benchmark": case, "size": size, "side": name, "rounds": len(measured), **medians}
             self.lines.append(line)
             print_line(**line)
-        return results
 
     def _link_package(self) -> Path:
         """Return a folder with this package only, to be imported by every environment beside its own `lms_pipeline`."""

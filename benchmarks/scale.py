@@ -57,6 +57,7 @@ QUICK = Scale(
     accounts=20,
     days=5,
     pairs=1_000,
+    further_accounts=1,
     small_rounds=3,
     large_rounds=2,
 )

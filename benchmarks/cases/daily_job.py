@@ -29,5 +29,5 @@ def measure_daily_job(bench: Bench) -> Iterator[Row]:
             Side(side.name, side.module, {**side.options, "rows": rows, "further": 0}, side.environment, 1)
             for side in sides
         ]
-        if rows > SMALL_ROWS:
+        if bench.scale.is_judged:
             bench.run_rounds("daily_job", larger, rounds=1, rows=rows, size=f"{rows:,} rows")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from benchmarks.bench import Bench, Environment, Results, Side
@@ -17,7 +17,6 @@ ROWS = 2_000
 def measure_warehouse(bench: Bench) -> Iterator[Row]:
     """Compare a build after one more day with a full one, and a view with the files behind it."""
     accounts, days = bench.scale.accounts, bench.scale.days
-    size = f"{accounts * days:,} account-days"
     environments: tuple[Environment, ...] = ("package", "base")
     folders = {name: bench.folder / name for name in environments if name in bench.pythons}
     with serve_world(bench.world) as url:
@@ -25,9 +24,8 @@ def measure_warehouse(bench: Bench) -> Iterator[Row]:
             _make_lake(bench, url, environment, folder)
     results = Results()
     for _ in range(bench.scale.large_rounds):
-        part = _measure_round(bench, folders, size)
-        for name, figures in part.figures.items():
-            results.figures.setdefault(name, []).extend(figures)
+        _measure_round(bench, folders, results)
+    bench.print_medians("warehouse", f"{accounts * days:,} account-days", results)
     name = f"warehouse, {accounts} more account-days"
     yield from results.compare(f"{name}, CPU / full build", "one more day", "full build", "cpu", Limit(0.1))
     for side in ("one more day", "full build"):
@@ -42,23 +40,21 @@ def measure_warehouse(bench: Bench) -> Iterator[Row]:
     )
 
 
-def _measure_round(bench: Bench, folders: dict[Environment, Path], size: str) -> Results:
+def _measure_round(bench: Bench, folders: Mapping[Environment, Path], results: Results) -> None:
     """Build in full, query, build with one more day, and remove that day."""
     folder = folders["package"]
+    base = {"folder": folders.get("base")}
     full = [
         Side("full build", "warehouse", {"folder": folder, "full": 1}),
         Side("queries", "queries", {"folder": folder}),
+        Side("base", "warehouse", {**base, "full": 1}, "base"),
+        Side("base queries", "queries", base, "base"),
     ]
-    if "base" in folders:
-        base = {"folder": folders["base"]}
-        full += [Side("base", "warehouse", {**base, "full": 1}, "base"), Side("base queries", "queries", base, "base")]
-    results = bench.run_rounds("warehouse", full, rounds=1, size=size)
+    bench.run_round("warehouse", full, results)
     bench.run(_add_days(bench, "package", folder, first_day=bench.scale.days, days=1))
-    more = [Side("one more day", "warehouse", {"folder": folder, "full": 0})]
-    results.figures |= bench.run_rounds("warehouse", more, rounds=1, size=size).figures
+    bench.run_round("warehouse", [Side("one more day", "warehouse", {"folder": folder, "full": 0})], results)
     for day in _list_added_days(folder):
         shutil.rmtree(day)
-    return results
 
 
 def _make_lake(bench: Bench, url: str, environment: Environment, folder: Path) -> None:

@@ -61,7 +61,8 @@ def test_no_record_of_the_documented_shape_is_read_leniently(package, world, cha
     assert counts == {"rows": ROWS, "raw_rows": ROWS, "read_leniently": 0}
 
 
-def test_a_daily_job_stores_a_bounded_number_of_events(package):
+def test_a_daily_job_stores_a_bounded_number_of_events(package, make_home):
+    make_home(package.folder / "dagster")
     with package.open_dagster() as run:
         run("acc-2000")
         with dg.DagsterInstance.get() as instance:

@@ -9,19 +9,15 @@ from benchmarks.sides.package import open_package
 KEYS = {"course_completion": "course_id", "learner_completion": "user_id", "account_completion": None}
 
 
-def run(monkeypatch, side, **options):
-    monkeypatch.setattr(
-        sys, "argv", ["side", *(part for name, value in options.items() for part in (f"--{name}", value))]
-    )
-    side.main()
-
-
-@pytest.fixture
-def folder(tmp_path, monkeypatch):
-    run(monkeypatch, make_partition, folder=str(tmp_path), account="acc", rows="4000")
-    run(monkeypatch, metrics, folder=str(tmp_path), account="acc")
-    run(monkeypatch, handwritten_metrics, folder=str(tmp_path), account="acc")
-    return tmp_path
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("metrics")
+    options = ["--folder", str(folder), "--account", "acc"]
+    with pytest.MonkeyPatch.context() as patch:
+        for side, more in ((make_partition, ["--rows", "4000"]), (metrics, []), (handwritten_metrics, [])):
+            patch.setattr(sys, "argv", ["side", *options, *more])
+            side.main()
+    return folder
 
 
 @pytest.mark.parametrize("table", KEYS)
