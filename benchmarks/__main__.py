@@ -83,17 +83,29 @@ def run_cases(bench: Bench, names: Sequence[str]) -> tuple[list[Row], list[str]]
 
 def print_versions(bench: Bench) -> None:
     """Print what is measured, and on what, as a JSON line."""
-    versions = {name: bench.run(Side("versions", "versions", {}, name)) for name in bench.pythons}
+    versions = {}
+    for name, python in bench.pythons.items():
+        versions[name] = bench.run(Side("versions", "versions", {}, name))
+        del versions[name]["peak_mb"]
+        if name != "rivals":
+            versions[name]["commit"] = read_commit(python.parents[2])
     print_line(
         benchmark="environment",
         scale=bench.scale.name,
         cores=os.cpu_count(),
         machine=platform.platform(),
         load=os.getloadavg()[0],
-        versions={
-            name: {key: text for key, text in found.items() if key != "peak_mb"} for name, found in versions.items()
-        },
+        versions=versions,
     )
+
+
+def read_commit(checkout: Path) -> str:
+    """Return the commit of a checkout, with `-dirty` if files differ from it."""
+    command = ["git", "-C", str(checkout), "describe", "--always", "--dirty", "--exclude=*"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()  # noqa: S603
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
 
 
 def print_report(bench: Bench, rows: Sequence[Row]) -> None:

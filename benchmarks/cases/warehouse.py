@@ -8,6 +8,7 @@ from pathlib import Path
 
 from benchmarks.bench import Bench, Environment, Results, Side
 from benchmarks.ratios import Limit, Row
+from benchmarks.sides.package import DAY
 from benchmarks.world.server import serve_world
 
 ROWS = 2_000
@@ -41,7 +42,7 @@ def measure_warehouse(bench: Bench) -> Iterator[Row]:
 
 
 def _measure_round(bench: Bench, folders: Mapping[Environment, Path], results: Results) -> None:
-    """Build in full, query, build with one more day, and remove that day."""
+    """Build in full, query, build with the next day, and remove that day."""
     folder = folders["package"]
     base = {"folder": folders.get("base")}
     full = [
@@ -51,9 +52,9 @@ def _measure_round(bench: Bench, folders: Mapping[Environment, Path], results: R
         Side("base queries", "queries", base, "base"),
     ]
     bench.run_round("warehouse", full, results)
-    bench.run(_add_days(bench, "package", folder, first_day=bench.scale.days, days=1))
+    bench.run(_add_days(bench, "package", folder, first_day=0, days=1))
     bench.run_round("warehouse", [Side("one more day", "warehouse", {"folder": folder, "full": 0})], results)
-    for day in _list_added_days(folder):
+    for day in (folder / "lake").glob(f"*/*/snapshot_date={DAY}"):
         shutil.rmtree(day)
 
 
@@ -61,15 +62,9 @@ def _make_lake(bench: Bench, url: str, environment: Environment, folder: Path) -
     source = bench.folder / f"source-{environment}"
     pull = {"url": url, "account": f"acc-{ROWS}", "folder": source, "metrics": 1}
     bench.run(Side("source", "pull", pull, environment))
-    bench.run(_add_days(bench, environment, folder, first_day=0, days=bench.scale.days))
+    bench.run(_add_days(bench, environment, folder, first_day=1, days=bench.scale.days))
 
 
 def _add_days(bench: Bench, environment: Environment, folder: Path, *, first_day: int, days: int) -> Side:
     options = {"source": bench.folder / f"source-{environment}", "folder": folder, "accounts": bench.scale.accounts}
     return Side("lake", "make_lake", {**options, "first_day": first_day, "days": days}, environment)
-
-
-def _list_added_days(folder: Path) -> list[Path]:
-    """Return the folders of the earliest day, which `_measure_round` adds."""
-    days = sorted((folder / "lake").glob("*/*/snapshot_date=*"), key=lambda path: path.name)
-    return [path for path in days if path.name == days[0].name]

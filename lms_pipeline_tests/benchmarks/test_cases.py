@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.__main__ import print_report
+from benchmarks.__main__ import print_report, print_versions, read_commit
 from benchmarks.bench import Bench, Side, SideError
 from benchmarks.cases import CASES
 from benchmarks.scale import FULL, QUICK, TINY
@@ -98,3 +98,14 @@ def test_the_report_holds_limits_and_results_as_json_lines(bench, capsys, monkey
     lines = [json.loads(line) for line in output.out.splitlines()]
     assert [line["limit"] for line in lines if line["benchmark"] == "ratio"] == [">= 0.65", ">= 2", "<= 1.5"]
     assert "The limits are for the full sizes" in output.err
+
+
+def test_a_run_names_the_versions_of_each_environment(world, tmp_path, capsys):
+    print_versions(Bench(TINY, tmp_path, world, {"package": PYTHON}))
+    line = json.loads(capsys.readouterr().out)
+    assert line["scale"] == "tiny"
+    assert {"python", "duckdb", "pyarrow", "commit"} <= line["versions"]["package"].keys()
+
+
+def test_the_commit_of_a_folder_without_git_is_unknown(tmp_path):
+    assert read_commit(tmp_path) == "unknown"
