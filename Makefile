@@ -8,7 +8,16 @@ READY := $(VENV)/.ready
 SDK_PYTHON ?= python3.12
 OLD_DUCKDB_PYTHON ?= $(PYTHON)
 
-.PHONY: help setup demo test e2e bench ui lint docs sdk old-duckdb lock clean
+# make bench CASE=pull BASE=<commit>
+CASE ?=
+BASE ?=
+BENCH_VENV := .venv-bench
+BENCH_READY := $(BENCH_VENV)/.ready
+BENCH_FOLDER := .bench
+BASE_FOLDER := $(if $(BASE),$(BENCH_FOLDER)/base-$(BASE))
+BASE_READY := $(if $(BASE),$(BASE_FOLDER)/.venv/.ready)
+
+.PHONY: help setup demo test e2e bench bench-quick ui lint docs sdk old-duckdb lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,10 +42,25 @@ test: $(READY)  ## run all tests except those in a browser
 e2e: $(READY)  ## run the tests in a real browser: Debian's chromium
 	@$(BIN)/pytest -m browser lms_pipeline_tests/browser
 
-bench: $(READY)  ## run the benchmarks: figures as JSON lines and a table (half an hour on two cores)
-	@$(BIN)/python -m benchmarks.ticks
-	@$(BIN)/python -m benchmarks.large_records
-	@$(BIN)/python -m benchmarks.fleet --accounts 200
+BENCH = $(BIN)/python -m benchmarks $(CASE) --folder $(BENCH_FOLDER) --rivals $(BENCH_VENV) $(if $(BASE),--base $(BASE_FOLDER))
+
+bench: $(READY) $(BENCH_READY) $(BASE_READY)  ## run all benchmarks, in 90 minutes on two idle cores; CASE=pull runs one, BASE=COMMIT compares with a commit
+	@$(BENCH)
+
+bench-quick: $(READY) $(BENCH_READY) $(BASE_READY)  ## run them with small accounts, in 5 minutes
+	@$(BENCH) --scale quick
+
+$(BENCH_READY): benchmarks/rivals.txt
+	@echo "Setting up $(BENCH_VENV) with the libraries that the benchmarks compare with (about a minute, once)"
+	@$(PYTHON) -m venv --clear $(BENCH_VENV)
+	@$(BENCH_VENV)/bin/pip install -q --disable-pip-version-check --only-binary :all: -r benchmarks/rivals.txt
+	@touch $(BENCH_READY)
+
+$(BENCH_FOLDER)/base-%/.venv/.ready:
+	@echo "Setting up commit $* in $(BENCH_FOLDER)/base-$* (about a minute, once)"
+	@git worktree prune
+	@test -d $(BENCH_FOLDER)/base-$* || git worktree add --quiet --detach $(BENCH_FOLDER)/base-$* $*
+	@$(MAKE) --no-print-directory -C $(BENCH_FOLDER)/base-$* setup BASE= CASE=
 
 ui: $(READY)  ## start Dagster's web UI on the same data, on http://127.0.0.1:3000
 	@$(BIN)/lms-pipeline ui
@@ -67,4 +91,5 @@ lock:  ## resolve requirements.lock and requirements-dev.lock again (needs uv)
 	$(LOCK) --group dev --output-file requirements-dev.lock
 
 clean:  ## remove .venv and caches; data/ stays
-	rm -rf $(VENV) .venv-sdk .venv-duckdb .mypy_cache .pytest_cache .ruff_cache .hypothesis dist e2e-output
+	rm -rf $(VENV) .venv-sdk .venv-duckdb $(BENCH_VENV) $(BENCH_FOLDER) .mypy_cache .pytest_cache .ruff_cache .hypothesis dist e2e-output
+	@git worktree prune 2>/dev/null || true  # those of `make bench BASE=...`

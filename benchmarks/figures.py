@@ -1,11 +1,12 @@
 """The figures of a benchmark, for machines and for people.
 
-Belongs here: one format for all benchmarks.
+Belongs here: one format for all benchmarks: JSON lines to stdout, tables to stderr.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import sys
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import click
@@ -13,6 +14,9 @@ import msgspec
 from rich import box
 from rich.console import Console
 from rich.table import Table
+
+FILE_COLUMNS = 160
+"""The width of a table that is no terminal's."""
 
 
 class Figure(NamedTuple):
@@ -25,10 +29,28 @@ class Figure(NamedTuple):
 
 def print_figures(benchmark: str, figures: Iterable[Figure], **parameters: object) -> None:
     """Print a JSON line for each figure to stdout, and a table to stderr."""
-    table = Table("figure", "value", "unit", title=benchmark, title_justify="left", box=box.SIMPLE_HEAD)
-    table.columns[1].justify = "right"
+    rows = []
     for figure in figures:
-        line = {"benchmark": benchmark, **parameters, **figure._asdict()}
-        click.echo(msgspec.json.encode(line).decode())
-        table.add_row(figure.name, f"{figure.value:,.2f}".removesuffix(".00"), figure.unit)
-    Console(stderr=True).print(table)
+        print_line(benchmark=benchmark, **parameters, **figure._asdict())
+        rows.append((figure.name, format_number(figure.value), figure.unit))
+    print_table(benchmark, ("figure", "value", "unit"), rows)
+
+
+def print_line(**members: object) -> None:
+    """Print a JSON line to stdout."""
+    click.echo(msgspec.json.encode(members).decode())
+
+
+def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print a table to stderr; the columns `value` and those with a unit in brackets are numbers."""
+    table = Table(*columns, title=title, title_justify="left", box=box.SIMPLE_HEAD)
+    for column, name in zip(table.columns, columns, strict=True):
+        column.justify = "right" if name == "value" or name.endswith(")") else "left"
+    for row in rows:
+        table.add_row(*row)
+    Console(stderr=True, width=None if sys.stderr.isatty() else FILE_COLUMNS).print(table)
+
+
+def format_number(value: float) -> str:
+    """Format a number with two decimals, or none if it is whole."""
+    return f"{value:,.2f}".removesuffix(".00")

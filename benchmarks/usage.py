@@ -60,7 +60,7 @@ class Usage:
     def _sample_memory(self) -> None:
         for pid in self._list_processes():
             role = self._find_role(pid)
-            self.peak_bytes[role] = max(self.peak_bytes[role], _read_peak_bytes(pid))
+            self.peak_bytes[role] = max(self.peak_bytes[role], read_peak_bytes(pid))
 
     def _list_processes(self) -> list[int]:
         children = defaultdict(list)
@@ -91,7 +91,8 @@ def _read_stat(pid: int) -> list[str] | None:
     return text.rpartition(")")[2].split()
 
 
-def _read_peak_bytes(pid: int) -> int:
+def read_peak_bytes(pid: int) -> int:
+    """Return the peak memory of a process in bytes; 0 if it has ended."""
     try:
         text = Path(f"/proc/{pid}/status").read_text(encoding="utf-8", errors="replace")
     except OSError:

@@ -1,0 +1,33 @@
+"""The cases of the benchmarks: each is a module with what is compared, and the limits.
+
+Belongs here: the list of cases. A case is a function that measures and yields the rows that are judged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from benchmarks.bench import Bench
+from benchmarks.cases.checks import measure_checks
+from benchmarks.cases.daily_job import measure_daily_job
+from benchmarks.cases.memory import measure_memory
+from benchmarks.cases.metrics import measure_metrics
+from benchmarks.cases.pairs import measure_pairs
+from benchmarks.cases.pull import measure_pull
+from benchmarks.cases.transform import measure_transform
+from benchmarks.cases.warehouse import measure_warehouse
+from benchmarks.ratios import Row
+
+CASES: dict[str, Callable[[Bench], Iterator[Row]]] = {
+    "transform": measure_transform,
+    "checks": measure_checks,
+    "daily_job": measure_daily_job,
+    "pairs": measure_pairs,
+    "metrics": measure_metrics,
+    "warehouse": measure_warehouse,
+    "pull": measure_pull,
+    "memory": measure_memory,
+}
+"""Cases with sides that are compared, by name; the short ones first."""
+SCENARIOS = {"ticks": (), "large_records": (), "fleet": ("--accounts", "200")}
+"""Benchmarks with figures of their own and nothing to compare: modules of this package, and their arguments."""

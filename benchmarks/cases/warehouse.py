@@ -1,0 +1,70 @@
+"""The warehouse over many account-days: a full build, a build with one more day, and queries."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from benchmarks.bench import Bench, Environment, Results, Side
+from benchmarks.ratios import Limit, Row
+from benchmarks.sides.package import DAY
+from benchmarks.world.server import serve_world
+
+ROWS = 2_000
+"""Enrollments of an account."""
+
+
+def measure_warehouse(bench: Bench) -> Iterator[Row]:
+    """Compare a build after one more day with a full one, and a view with the files behind it."""
+    accounts, days = bench.scale.accounts, bench.scale.days
+    environments: tuple[Environment, ...] = ("package", "base")
+    folders = {name: bench.folder / name for name in environments if name in bench.pythons}
+    with serve_world(bench.world) as url:
+        for environment, folder in folders.items():
+            _make_lake(bench, url, environment, folder)
+    results = Results()
+    for _ in range(bench.scale.large_rounds):
+        _measure_round(bench, folders, results)
+    bench.print_medians("warehouse", f"{accounts * days:,} account-days", results)
+    name = f"warehouse, {accounts} more account-days"
+    yield from results.compare(f"{name}, CPU / full build", "one more day", "full build", "cpu", Limit(0.1))
+    for side in ("one more day", "full build"):
+        yield from results.report(f"warehouse, peak memory of {side}", side, "peak_mb", Limit(500), "MB")
+    yield from results.compare(
+        "view filtered to one account and day, time / the same over the files",
+        "queries",
+        "queries",
+        "day_warehouse_ms",
+        Limit(1.2),
+        of_other="day_files_ms",
+    )
+
+
+def _measure_round(bench: Bench, folders: Mapping[Environment, Path], results: Results) -> None:
+    """Build in full, query, build with the next day, and remove that day."""
+    folder = folders["package"]
+    base = {"folder": folders.get("base")}
+    full = [
+        Side("full build", "warehouse", {"folder": folder, "full": 1}),
+        Side("queries", "queries", {"folder": folder}),
+        Side("base", "warehouse", {**base, "full": 1}, "base"),
+        Side("base queries", "queries", base, "base"),
+    ]
+    bench.run_round("warehouse", full, results)
+    bench.run(_add_days(bench, "package", folder, first_day=0, days=1))
+    bench.run_round("warehouse", [Side("one more day", "warehouse", {"folder": folder, "full": 0})], results)
+    for day in (folder / "lake").glob(f"*/*/snapshot_date={DAY}"):
+        shutil.rmtree(day)
+
+
+def _make_lake(bench: Bench, url: str, environment: Environment, folder: Path) -> None:
+    source = bench.folder / f"source-{environment}"
+    pull = {"url": url, "account": f"acc-{ROWS}", "folder": source, "metrics": 1}
+    bench.run(Side("source", "pull", pull, environment))
+    bench.run(_add_days(bench, environment, folder, first_day=1, days=bench.scale.days))
+
+
+def _add_days(bench: Bench, environment: Environment, folder: Path, *, first_day: int, days: int) -> Side:
+    options = {"source": bench.folder / f"source-{environment}", "folder": folder, "accounts": bench.scale.accounts}
+    return Side("lake", "make_lake", {**options, "first_day": first_day, "days": days}, environment)

@@ -1,0 +1,111 @@
+"""Each case runs at a tiny size, in this process, and yields its rows; `make bench` runs the sides as processes."""
+
+import importlib
+import json
+import sys
+from contextlib import redirect_stdout
+from io import StringIO
+from pathlib import Path
+
+import pytest
+
+from benchmarks.__main__ import print_report, print_versions, read_commit
+from benchmarks.bench import Bench, Side, SideError
+from benchmarks.cases import CASES
+from benchmarks.scale import FULL, QUICK, TINY
+
+PYTHON = Path(sys.executable)
+RATIOS = {"transform": 3, "checks": 1, "daily_job": 2, "pairs": 1, "metrics": 3, "warehouse": 4, "pull": 5, "memory": 2}
+"""The rows of each case with all environments, for one size of pull."""
+
+
+class LocalBench(Bench):
+    """Runs the sides of this package in this process; those of other environments repeat the latest figures."""
+
+    def run(self, side):
+        if side.environment == "package":
+            output, arguments = StringIO(), sys.argv
+            sys.argv = ["side", *(text for name, value in side.options.items() for text in (f"--{name}", str(value)))]
+            try:
+                with redirect_stdout(output):
+                    importlib.import_module(f"benchmarks.sides.{side.module}").main()
+            finally:
+                sys.argv = arguments
+            self.latest = json.loads(output.getvalue().splitlines()[-1])
+        return self.latest
+
+
+@pytest.fixture
+def bench(world, tmp_path):
+    return LocalBench(TINY, tmp_path, world, dict.fromkeys(("package", "base", "rivals"), PYTHON))
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_case_yields_its_ratios(bench, monkeypatch, name):
+    monkeypatch.chdir(bench.folder)
+    rows = list(CASES[name](bench))
+    assert len(rows) == RATIOS[name]
+    assert all(len(row.values) == 1 and row.median > 0 for row in rows if "less that of" not in row.name)
+
+
+def test_sides_without_an_environment_are_left_out(bench):
+    del bench.pythons["base"], bench.pythons["rivals"]
+    rows = list(CASES["transform"](bench))
+    assert [row.name for row in rows] == ["transform with two undocumented keys per record, CPU / without"]
+
+
+def test_other_rows_than_expected_are_an_error(bench, world):
+    side = Side("package", "transform", {"world": world, "rows": 2_000, "way": "package"})
+    with pytest.raises(SideError, match=r"package handled 2000 rows instead of 4000\."):
+        bench.run_rounds("transform", [side], rounds=1, rows=4_000)
+
+
+def test_a_side_that_fails_shows_its_errors(world, tmp_path):
+    bench = Bench(TINY, tmp_path, world, {"package": PYTHON})
+    with pytest.raises(SideError, match=r"(?s)unknown failed with 1.*No module named benchmarks.sides.unknown"):
+        bench.run(Side("unknown", "unknown", {}))
+
+
+def test_a_side_runs_in_a_process_with_its_own_package(world, tmp_path):
+    bench = Bench(TINY, tmp_path, world, {"package": PYTHON})
+    figures = bench.run(Side("package", "transform", {"world": world, "rows": 2_000, "way": "package"}))
+    assert figures["rows"] == 2_000
+
+
+def test_the_sides_take_turns(bench, monkeypatch):
+    order = []
+
+    def run(side):
+        order.append(side.name)
+        return {"cpu": 1.0, "peak_mb": 1.0}
+
+    monkeypatch.setattr(bench, "run", run)
+    sides = [Side("a", "x", {}), Side("once", "x", {}, max_rounds=1), Side("b", "x", {})]
+    bench.run_rounds("case", sides, rounds=3)
+    assert order == ["a", "once", "b", "a", "b", "a", "b"]
+
+
+@pytest.mark.parametrize("scale", [FULL, QUICK])
+def test_all_sizes_are_whole_pages_of_the_world(scale):
+    sizes = (*scale.pull_rows, scale.huge_rows, scale.transform_rows, scale.check_rows)
+    assert [size % 2_000 for size in sizes] == [0] * len(sizes)
+
+
+def test_the_report_holds_limits_and_results_as_json_lines(bench, capsys, monkeypatch):
+    monkeypatch.chdir(bench.folder)
+    print_report(bench, list(CASES["transform"](bench)))
+    output = capsys.readouterr()
+    lines = [json.loads(line) for line in output.out.splitlines()]
+    assert [line["limit"] for line in lines if line["benchmark"] == "ratio"] == [">= 0.65", ">= 2", "<= 1.5"]
+    assert "The limits are for the full sizes" in output.err
+
+
+def test_a_run_names_the_versions_of_each_environment(world, tmp_path, capsys):
+    print_versions(Bench(TINY, tmp_path, world, {"package": PYTHON}))
+    line = json.loads(capsys.readouterr().out)
+    assert line["scale"] == "tiny"
+    assert {"python", "duckdb", "pyarrow", "commit"} <= line["versions"]["package"].keys()
+
+
+def test_the_commit_of_a_folder_without_git_is_unknown(tmp_path):
+    assert read_commit(tmp_path) == "unknown"
