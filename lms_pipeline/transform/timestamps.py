@@ -15,9 +15,11 @@ import pyarrow.compute as pc
 
 SENTINELS_END = datetime(1980, 1, 1, tzinfo=UTC)
 """A timestamp before it means "no date": LMSs write 0001-01-01, 1753, 1899-12-30, 1900 and 1970."""
-_SENTINELS_END_MICROSECONDS = int(SENTINELS_END.timestamp()) * 10**6
-_CAST_LENGTHS = pa.array([20, 24, 27], pa.int32())
-"""Characters of `2026-11-20T05:00:00Z`, without a fraction and with milliseconds or microseconds."""
+_STORABLE_MICROSECONDS = (
+    int(SENTINELS_END.timestamp()) * 10**6,
+    int(datetime.max.replace(tzinfo=UTC).timestamp() + 1) * 10**6 - 1,
+)
+"""The first and the last instant that is stored, since 1970."""
 _ROUNDED_UP = re.compile(rb"\.999999[5-9]")
 
 _DATE_TIME = re.compile(
@@ -89,20 +91,20 @@ def is_storable(instant: datetime | None) -> bool:
 
 
 def cast_timestamps(columns: Sequence[Sequence[str | None]]) -> list[pa.Array] | None:
-    """Return columns of texts as columns of timestamps; None unless each is in UTC, of its commonest forms, and storable.
+    """Return columns of texts as columns of timestamps; None if Arrow refuses a text, or an instant is not stored.
 
-    All columns are cast together: each call of Arrow takes 5 µs, which is as much as casting 100 texts.
+    Arrow reads fewer forms of a date than `parse_timestamp`, and reads them alike: date and time with `Z` or an offset.
+    All columns are cast together: each call of Arrow takes 5 µs, which is as much as casting 200 texts.
     """
-    texts = pa.array(list(chain.from_iterable(columns)), pa.string())
-    present = texts.drop_null()
-    lengths = pc.is_in(pc.binary_length(present), _CAST_LENGTHS)
-    if lengths.false_count or pc.ends_with(present, "Z").false_count:
-        return None
+    type_ = pa.timestamp("us", "UTC")
+    filled = [column for column in columns if column.count(None) < len(column)]
     try:
-        instants = texts.cast(pa.timestamp("us", "UTC"))
+        instants = pa.array(list(chain.from_iterable(filled)), pa.string()).cast(type_)
     except pa.ArrowInvalid:
         return None
-    if len(present) and pc.min(instants.cast(pa.int64())).as_py() < _SENTINELS_END_MICROSECONDS:  # Arrow has a year 0
+    bounds = pc.min_max(instants.view(pa.int64())).as_py()  # Arrow has a year 0, and Python has not
+    if filled and not (_STORABLE_MICROSECONDS[0] <= bounds["min"] <= bounds["max"] <= _STORABLE_MICROSECONDS[1]):
         return None
-    rows = len(columns[0]) if columns else 0
-    return [instants.slice(number * rows, rows) for number in range(len(columns))]
+    rows = max(map(len, columns), default=1) or 1
+    parts = (instants.slice(start, rows) for start in range(0, len(instants), rows))
+    return [next(parts) if column.count(None) < len(column) else pa.nulls(len(column), type_) for column in columns]

@@ -265,17 +265,20 @@ def test_a_field_that_is_no_timestamp_may_be_before_1980():
 class TestCast:
     """Timestamps of a whole page."""
 
-    def test_of_the_commonest_forms_give_the_same_instants_as_python(self):
+    def test_with_time_and_offset_give_the_same_instants_as_python(self):
         texts = [
-            "2026-11-20T05:00:00Z",
-            "2026-11-20T05:00:00.120Z",
-            "1980-01-01T00:00:00Z",
-            "9999-12-31T23:59:59.999999Z",
+            *(
+                "2026-11-20T05:00:00Z",
+                "2026-11-20T05:00:00.120Z",
+                "1980-01-01T00:00:00Z",
+                "9999-12-31T23:59:59.999999Z",
+            ),
+            *("2026-11-20T05:00:00+00:00", "2026-11-20 05:00:00-05:30", "2026-11-20T05:00+0200", "2026-11-20T05Z"),
         ]
-        columns = cast_timestamps([texts, [None] * 4, texts[::-1]])
-        instants = [datetime.fromisoformat(text) for text in texts]
+        columns = cast_timestamps([texts, [None] * 8, texts[::-1]])
         assert columns is not None
-        assert [column.to_pylist() for column in columns] == [instants, [None] * 4, instants[::-1]]
+        instants = [datetime.fromisoformat(text) for text in texts]
+        assert [column.to_pylist() for column in columns] == [instants, [None] * 8, instants[::-1]]
 
     @pytest.mark.parametrize("columns", [[], [[]], [[], []], [[None]]])
     def test_of_nothing_give_as_many_columns(self, columns):
@@ -284,9 +287,10 @@ class TestCast:
     @pytest.mark.parametrize(
         "other",
         [
-            *("", "2026-11-20", "2026-11-20T05:00:00+00:00", "2026-11-20T05:00:00.1234567Z", "2026-11-20T05:00:00"),
+            *("", "2026-11-20", "2026-11-20Z", "2026-11-20T05:00:00.1234567Z", "2026-11-20T05:00:00", "2026-11-20-05"),
             *("2026-13-20T05:00:00Z", "2026-02-30T05:00:00Z", "2026-11-20T24:00:00Z", "2026-11-20T05:60:00Z"),
             *("1979-12-31T23:59:59Z", "0000-01-01T00:00:00Z", "0001-01-01T00:00:00.000Z", "+026-11-20T05:00:00Z"),
+            *("1980-01-01T00:00:00+00:01", "9999-12-31T23:59:59-00:01"),
         ],
     )
     def test_with_any_other_text_are_not_cast(self, other):
