@@ -84,7 +84,13 @@ class TestReadingAhead:
 
     def test_is_one_item_ahead_at_most(self):
         got: list[int] = []
-        with closing(read_ahead(got.append(item) or item for item in range(100))) as found:
+
+        def items():
+            for item in range(100):
+                got.append(item)
+                yield item
+
+        with closing(read_ahead(items())) as found:
             assert [next(found), next(found), next(found)] == [0, 1, 2]
         assert got in ([0, 1, 2], [0, 1, 2, 3])
 

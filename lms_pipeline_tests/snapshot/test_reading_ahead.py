@@ -41,7 +41,7 @@ def runner(serving, tmp_path) -> SnapshotRunner:
     return SnapshotRunner(tmp_path, serving.url, serving.token)
 
 
-def list_requests(serving: RunningSandbox, path: str | None = None) -> list[tuple]:
+def list_requests(serving: RunningSandbox, path: str | None = None) -> list[tuple[object, ...]]:
     sent = [(one.path, tuple(one.query)) for one in serving.requests()]
     return [one for one in sent if path is None or one[0] == path]
 

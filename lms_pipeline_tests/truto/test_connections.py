@@ -72,7 +72,9 @@ def test_each_client_of_a_pool_has_the_limits_of_requests():
         clients = {first, second, third}
         assert len(clients) == 3
         for client in clients:
-            assert client._transport._pool._network_backend is backend
+            transport = client._transport
+            assert isinstance(transport, httpx.HTTPTransport)
+            assert transport._pool._network_backend is backend
     pool.close()
     assert all(client.is_closed for client in clients)
 
