@@ -47,16 +47,18 @@ def main(names: Sequence[str], scale_name: str, base: Path | None, rivals: Path 
     click.echo(f"Cases: {', '.join(selected)}. Rendering the pages of {scale.world_rows:,} enrollments.", err=True)
     folder = folder.resolve()
     bench = Bench(scale, folder, write_world(folder, scale.world_rows), pythons)
-    rows, failed = run_cases(bench, selected)
-    print_report(bench, rows)
-    click.echo(f"{(time.monotonic() - started) / 60:.1f} minutes.", err=True)
+    rows: list[Row] = []
+    try:
+        failed = run_cases(bench, selected, rows)
+    finally:  # an interrupted run reports what it has
+        print_report(bench, rows)
+        click.echo(f"{(time.monotonic() - started) / 60:.1f} minutes.", err=True)
     if failed:
         raise SystemExit(f"These cases failed: {', '.join(failed)}.")
 
 
-def run_cases(bench: Bench, names: Sequence[str]) -> tuple[list[Row], list[str]]:
-    """Run cases, each in a folder of its own; return the rows that are judged, and the cases that failed."""
-    rows: list[Row] = []
+def run_cases(bench: Bench, names: Sequence[str], rows: list[Row]) -> list[str]:
+    """Run cases, each in a folder of its own; add the rows that are judged, and return the cases that failed."""
     failed = []
     root = bench.folder
     for name in names:
@@ -70,7 +72,9 @@ def run_cases(bench: Bench, names: Sequence[str]) -> tuple[list[Row], list[str]]
                 command = [sys.executable, "-m", f"benchmarks.{name}", *SCENARIOS[name]]
                 subprocess.run(command, cwd=ROOT, check=True)  # noqa: S603 (our own arguments)
             else:
-                rows += CASES[name](bench)
+                for row in CASES[name](bench):
+                    print_row(row, bench.scale)
+                    rows.append(row)
         except (SideError, subprocess.SubprocessError) as error:
             click.echo(f"The case {name} failed: {error}", err=True)
             failed.append(name)
@@ -78,7 +82,7 @@ def run_cases(bench: Bench, names: Sequence[str]) -> tuple[list[Row], list[str]]
             shutil.rmtree(bench.folder)
             bench.folder = root
         click.echo(f"{name}: {time.monotonic() - started:.0f} s in all", err=True)
-    return rows, failed
+    return failed
 
 
 def print_versions(bench: Bench) -> None:
@@ -108,15 +112,31 @@ def read_commit(checkout: Path) -> str:
         return "unknown"
 
 
+def print_row(row: Row, scale: Scale) -> None:
+    """Print a row that is judged as a JSON line."""
+    print_line(
+        benchmark="ratio",
+        name=row.name,
+        value=row.median,
+        unit=row.unit,
+        limit=str(row.limit),
+        result=_judge(row, scale),
+        spread=row.spread,
+        is_noisy=row.is_noisy,
+        rounds=len(row.values),
+    )
+
+
+def _judge(row: Row, scale: Scale) -> str:
+    return row.judge() if scale.is_judged else "not judged"
+
+
 def print_report(bench: Bench, rows: Sequence[Row]) -> None:
-    """Print the sides as a table, and the judged rows as JSON lines and a table."""
+    """Print the sides and the judged rows as tables, and whether the run was too noisy."""
     columns = ("case", "size", "side", "rounds", *SIDE_COLUMNS.values(), "rows (1/CPU s)", "other medians")
     print_table("Medians", columns, [_format_side(line) for line in bench.lines])
-    print_table(
-        "Ratios",
-        ("ratio", "value", "unit", "limit", "spread (%)", "result"),
-        [_report_row(row, bench.scale) for row in rows],
-    )
+    columns = ("ratio", "value", "unit", "limit", "spread (%)", "result")
+    print_table("Ratios", columns, [_format_row(row, bench.scale) for row in rows])
     noisy = [row.name for row in rows if row.is_noisy]
     if noisy:
         click.echo(
@@ -136,20 +156,9 @@ def _format_side(line: Mapping[str, Any]) -> list[str]:
     return [*texts, *costs, speed, ", ".join(others)]
 
 
-def _report_row(row: Row, scale: Scale) -> list[str]:
-    verdict = row.judge() if scale.is_judged else "not judged"
-    print_line(
-        benchmark="ratio",
-        name=row.name,
-        value=row.median,
-        unit=row.unit,
-        limit=str(row.limit),
-        result=verdict,
-        spread=row.spread,
-        is_noisy=row.is_noisy,
-        rounds=len(row.values),
-    )
-    return [row.name, f"{row.median:,.3g}", row.unit, str(row.limit), f"{100 * row.spread:.0f}", verdict]
+def _format_row(row: Row, scale: Scale) -> list[str]:
+    spread = f"{100 * row.spread:.0f}"
+    return [row.name, f"{row.median:,.3g}", row.unit, str(row.limit), spread, _judge(row, scale)]
 
 
 if __name__ == "__main__":

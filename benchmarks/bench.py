@@ -104,7 +104,7 @@ class Bench:
             timeout=MAX_SIDE_SECONDS,
             check=False,
         )
-        if process.returncode:
+        if process.returncode or not process.stdout:
             errors = process.stderr[-SHOWN_BYTES:].decode(errors="replace")
             raise SideError(f"{side.name} failed with {process.returncode}: {' '.join(command)}\n{errors}")
         figures: dict[str, Any] = msgspec.json.decode(process.stdout.splitlines()[-1])

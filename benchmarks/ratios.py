@@ -14,7 +14,7 @@ from typing import Literal
 MAX_SPREAD = 0.25
 """Of the median. A larger spread of the middle half of the rounds is too noisy to believe."""
 
-Verdict = Literal["met", "missed", "too noisy", "not judged"]
+Verdict = Literal["met", "missed", "too noisy"]
 
 
 def compute_ratios(numerators: Sequence[float], denominators: Sequence[float]) -> tuple[float, ...]:

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from benchmarks.world.records import BLOCK_ROWS, COURSES, MARK, build_courses, iterate_blocks
+from benchmarks.world.records import BLOCK_ROWS, MARK, build_courses, iterate_blocks
 
 VERSION = 1
 """Raised when the records change: older files are not used."""
@@ -127,6 +127,3 @@ def _decode_records(world: World, count: int) -> list[dict[str, Any]]:
     for number in range(pages):
         records += json.loads(b"[" + bytes(world.read_page("enrollments_with_raw", number)) + b"]")
     return records[:count]
-
-
-__all__ = ["COURSES", "World", "index_pairs", "list_pairs", "write_world"]

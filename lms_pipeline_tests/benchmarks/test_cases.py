@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.__main__ import print_report, print_versions, read_commit
+from benchmarks.__main__ import print_report, print_row, print_versions, read_commit, run_cases
 from benchmarks.bench import Bench, Side, SideError
 from benchmarks.cases import CASES
+from benchmarks.ratios import Limit, Row
 from benchmarks.scale import FULL, QUICK, TINY
 
 PYTHON = Path(sys.executable)
@@ -91,13 +92,40 @@ def test_all_sizes_are_whole_pages_of_the_world(scale):
     assert [size % 2_000 for size in sizes] == [0] * len(sizes)
 
 
-def test_the_report_holds_limits_and_results_as_json_lines(bench, capsys, monkeypatch):
-    monkeypatch.chdir(bench.folder)
-    print_report(bench, list(CASES["transform"](bench)))
-    output = capsys.readouterr()
-    lines = [json.loads(line) for line in output.out.splitlines()]
-    assert [line["limit"] for line in lines if line["benchmark"] == "ratio"] == [">= 0.65", ">= 2", "<= 1.5"]
-    assert "The limits are for the full sizes" in output.err
+def test_each_ratio_is_a_json_line_with_its_limit(bench, capsys):
+    row = Row("package / other, CPU", (0.5, 0.6, 0.7), Limit(0.55))
+    print_row(row, FULL)
+    assert json.loads(capsys.readouterr().out) == {
+        "benchmark": "ratio",
+        "name": "package / other, CPU",
+        "value": 0.6,
+        "unit": "x",
+        "limit": "<= 0.55",
+        "result": "missed",
+        "spread": pytest.approx(1 / 6),
+        "is_noisy": False,
+        "rounds": 3,
+    }
+
+
+def test_the_report_says_which_ratios_are_too_noisy_to_believe(bench, capsys):
+    print_report(bench, [Row("steady", (1.0, 1.0, 1.0), Limit(2)), Row("shaky", (1.0, 2.0, 9.0), Limit(2))])
+    assert "too noisy to believe in 1 of 2 ratios" in (errors := capsys.readouterr().err)
+    assert errors.rstrip().endswith("shaky.\nThe limits are for the full sizes: `make bench`.")
+
+
+def test_a_case_that_fails_does_not_stop_the_others(bench, monkeypatch, capsys):
+    def fail(_bench):
+        raise SideError("out of order")
+        yield
+
+    monkeypatch.setitem(CASES, "pull", fail)
+    monkeypatch.setitem(CASES, "checks", lambda _bench: iter([Row("steady", (1.0,), Limit(2))]))
+    rows: list[Row] = []
+    monkeypatch.setattr("benchmarks.__main__.print_versions", lambda _bench: None)
+    assert run_cases(bench, ["pull", "checks"], rows) == ["pull"]
+    assert [row.name for row in rows] == ["steady"]
+    assert "The case pull failed: out of order" in capsys.readouterr().err
 
 
 def test_a_run_names_the_versions_of_each_environment(world, tmp_path, capsys):
