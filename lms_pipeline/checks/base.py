@@ -27,11 +27,15 @@ from lms_pipeline.wording import choose_form
 
 if TYPE_CHECKING:
     import duckdb
+    import pyarrow.parquet as pq
+
+    from lms_pipeline.lake.publishing import KeyFaults
 
 MAX_EXAMPLE_ROWS = 10
 """Rows that a finding shows at most."""
 
 Checked = TypeVar("Checked")
+Computed = TypeVar("Computed")
 
 
 class BlockedError(LmsPipelineError):
@@ -89,6 +93,8 @@ class Subject:
     calendar: Calendar
     options: AccountOptions
     connection: duckdb.DuckDBPyConnection
+    open_table: Callable[[Table], Subject]
+    """Returns the subject of another table of the partition."""
     excluded_roles: Sequence[str] = EXCLUDED_ROLES
     """Roles that the account's metrics leave out."""
 
@@ -112,11 +118,33 @@ class Subject:
         return path
 
     @cached_property
+    def footer(self) -> pq.FileMetaData:
+        """The footer of the file.
+
+        Raises:
+            NothingToCheckError: there is no file.
+            LakeError: it is no Parquet file.
+        """
+        from lms_pipeline.lake.files import read_footer
+
+        return read_footer(self.file)
+
+    @property
+    def rows(self) -> int:
+        """The number of rows of the file."""
+        rows: int = self.footer.num_rows
+        return rows
+
+    @cached_property
     def metadata(self) -> dict[str, str]:
         """The metadata of the file."""
-        from lms_pipeline.lake.files import read_metadata
+        from lms_pipeline.lake.files import select_metadata
 
-        return read_metadata(self.file)
+        return select_metadata(self.footer)
+
+    @cached_property
+    def _computed(self) -> dict[object, Any]:
+        return {}
 
     def path(self, table: Table) -> Path:
         """Return the path of another table of the same partition."""
@@ -124,27 +152,45 @@ class Subject:
 
     def has_same_metadata(self, table: Table, name: str) -> bool:
         """Return whether the file of another table exists and has the same metadata entry, as its `run_id`."""
-        from lms_pipeline.lake.files import read_metadata
+        return self.path(table).exists() and self.open_table(table).metadata.get(name) == self.metadata.get(name)
 
-        path = self.path(table)
-        return path.exists() and read_metadata(path).get(name) == self.metadata.get(name)
+    def compute_once(self, compute: Callable[[Subject], Computed]) -> Computed:
+        """Return what a function computes from this file; it runs once, however many checks need the result."""
+        if compute not in self._computed:
+            self._computed[compute] = compute(self)
+        result: Computed = self._computed[compute]
+        return result
 
-    def create_view(self) -> duckdb.DuckDBPyRelation:
-        """Create the view `published` over the file, and return it; columns that an older file lacks are null.
+    def find_key_faults(self, key: tuple[str, ...]) -> KeyFaults:
+        """Return the rows of the file that a key does not identify; they are counted once, however many checks need them."""
+        from lms_pipeline.lake.publishing import count_key_faults
+
+        if key not in self._computed:
+            self._computed[key] = count_key_faults(self.connection, self.file, key, self.footer)
+        faults: KeyFaults = self._computed[key]
+        return faults
+
+    def create_view(self) -> None:
+        """Create the view `published` over the file; columns that an older file lacks are null.
 
         Raises:
             NothingToCheckError: there is no file.
             LakeError: it is no Parquet file.
         """
-        _ = self.metadata  # DuckDB's error for another file is for programmers
-        self.connection.from_arrow(arrow_schema(self.table).empty_table()).create_view("described")
+        described = arrow_schema(self.table)
+        is_as_described = self.footer.schema.to_arrow_schema().remove_metadata().equals(described)
         self.connection.execute("SET VARIABLE path = $path", {"path": str(self.file)})
-        self.connection.execute(load_sql(__package__, "sql/published.sql"))
-        return self.connection.view("published")
+        if not is_as_described:
+            self.connection.from_arrow(described.empty_table()).create_view("described")
+        self.execute("published.sql" if is_as_described else "published_older.sql")
+
+    def execute(self, *names: str) -> None:
+        """Run files of `checks/sql`."""
+        for name in names:
+            self.connection.execute(load_sql(__package__, f"sql/{name}"))
 
     def query(self, name: str, **values: object) -> list[dict[str, Any]]:
-        """Run a file of `checks/sql` over the view `published`, with these values bound, and return its rows."""
-        self.create_view()
+        """Run a file of `checks/sql` with these values bound, and return its rows."""
         result = self.connection.execute(load_sql(__package__, f"sql/{name}"), values)
         columns = [column[0] for column in result.description or ()]
         return [dict(zip(columns, row, strict=True)) for row in result.fetchall()]
@@ -152,16 +198,26 @@ class Subject:
 
 @contextmanager
 def open_subject(settings: Settings, data: DataDir, partition: Partition) -> Iterator[Callable[[Table], Subject]]:
-    """Yield a function that returns the subject of a table; all subjects share one DuckDB session.
+    """Yield a function that returns the subject of a table, always the same; all share one DuckDB session.
 
     Raises:
         SettingsError: the file of account options is not valid.
     """
     options = load_options(settings).get(partition.account_id, AccountOptions())
     roles = resolve_excluded_roles(settings, options)
+    subjects: dict[str, Subject] = {}
+
     with scratch_folder("checks") as spill, duckdb_session(spill) as connection:
         connection.execute(load_sql("lms_pipeline.tables", "normalize_role.sql"))
-        yield lambda table: Subject(data, partition, table, settings.calendar, options, connection, roles)
+
+        def open_table(table: Table) -> Subject:
+            if table.name not in subjects:
+                subjects[table.name] = Subject(
+                    data, partition, table, settings.calendar, options, connection, open_table, roles
+                )
+            return subjects[table.name]
+
+        yield open_table
 
 
 def merge_findings(findings: Mapping[str, Finding]) -> Finding:

@@ -5,9 +5,9 @@ Belongs here: what must hold of the figures of any account. What each figure cou
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import struct
+from collections.abc import Iterator, Mapping, Sequence
 from functools import reduce
-from operator import add
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lms_pipeline.checks.base import MAX_EXAMPLE_ROWS, Check, Finding, Subject, sum_column
@@ -15,10 +15,11 @@ from lms_pipeline.checks.snapshot import key_is_unique, schema
 from lms_pipeline.tables.measures import RATES
 from lms_pipeline.tables.metrics import ACCOUNT_COMPLETION, COMPLETION_TABLES, COURSE_COMPLETION, LEARNER_COMPLETION
 from lms_pipeline.tables.pulled import STATUSES
+from lms_pipeline.tables.schema import Table, arrow_schema
 from lms_pipeline.wording import choose_form
 
 if TYPE_CHECKING:
-    import duckdb
+    import pyarrow as pa
 
 PARTS = {
     "n_all": tuple(f"status_{status}" for status in STATUSES),
@@ -37,20 +38,21 @@ MAX_ROUNDING_ERROR = 1e-9
 """Of a rate times its denominator."""
 
 
-class Fault(NamedTuple):
-    """A condition that must hold for no row."""
+class Measured(NamedTuple):
+    """What one pass over the file of a completion table finds."""
 
-    columns: tuple[str, ...]
-    """The columns that it compares, the figure first."""
-    condition: duckdb.Expression
+    faults: Mapping[str, dict[str, Any]]
+    """Each fault that a row has, by its figure: how many rows, and the values of the first."""
+    totals: Mapping[str, int | None]
+    """The sums of `ADDITIVE_COUNTS`; None if no row has the count."""
 
 
 def rates_are_shares(subject: Subject) -> Finding:
     """Each rate is its numerator divided by its denominator, is between 0 and 1, and is null if the denominator is 0."""
-    rates = [rate.name for rate in RATES if rate.name in subject.table.column_names]
-    faults = [Fault((rate, f"{rate}_num", f"{rate}_den"), _build_rate_condition(rate)) for rate in rates]
+    rates = _find_rates(subject.table)
+    faults = subject.compute_once(_measure).faults
     return _build_finding(
-        _find_faults(subject, faults),
+        [faults[name] for name in rates if name in faults],
         f"All {len(rates)} rates are shares.",
         (
             "rate is not its numerator divided by its denominator",
@@ -61,8 +63,8 @@ def rates_are_shares(subject: Subject) -> Finding:
 
 def parts_sum(subject: Subject) -> Finding:
     """The statuses sum to all enrollments, open and due to their parts; courses and learners sum to their account."""
-    faults = [Fault((whole, *parts), _build_sum_condition(whole, parts)) for whole, parts in PARTS.items()]
-    found = _find_faults(subject, faults)
+    faults = subject.compute_once(_measure).faults
+    found = [faults[name] for name in PARTS if name in faults]
     if subject.table == ACCOUNT_COMPLETION:
         found += _find_different_totals(subject)
     return _build_finding(
@@ -81,58 +83,109 @@ def _build_finding(faults: Sequence[dict[str, Any]], passed: str, failed: tuple[
     return Finding(not faults, message, {"wrong": count}, faults[:MAX_EXAMPLE_ROWS])
 
 
-def _build_rate_condition(name: str) -> duckdb.Expression:
-    """Return the condition that a rate is not its numerator divided by its denominator."""
-    import duckdb
-
-    rate, numerator, denominator = (duckdb.ColumnExpression(f"{name}{of}") for of in ("", "_num", "_den"))
-    zero = duckdb.ConstantExpression(0)
-    is_inexact = duckdb.FunctionExpression("abs", rate * denominator - numerator) > MAX_ROUNDING_ERROR
-    # a condition of its own: DuckDB skips row groups by their largest value, which leaves out NaN
-    is_nan = duckdb.FunctionExpression("isnan", rate)
-    is_outside = (rate < zero) | (rate > 1) | (numerator < zero) | (numerator > denominator)
-    is_unfounded = rate.isnotnull() & ((denominator == zero) | denominator.isnull())
-    is_missing = rate.isnull() & (denominator > zero)
-    is_wrong = is_inexact | is_nan | is_outside | is_unfounded
-    return is_wrong if name == NULLABLE_RATE else is_wrong | is_missing
+def _find_rates(table: Table) -> list[str]:
+    return [rate.name for rate in RATES if rate.name in table.column_names]
 
 
-def _build_sum_condition(whole: str, parts: Sequence[str]) -> duckdb.Expression:
-    """Return the condition that a whole is not the sum of its parts; it never holds if one of them is null."""
-    import duckdb
+def _measure(subject: Subject) -> Measured:
+    """Find the faults of all checks, and the totals, in one pass over the file."""
+    import pyarrow.compute as pc
 
-    return duckdb.ColumnExpression(whole) != reduce(add, map(duckdb.ColumnExpression, parts))
+    rates = [(name, f"{name}_num", f"{name}_den") for name in _find_rates(subject.table)]
+    wholes = [(whole, *parts) for whole, parts in PARTS.items()]
+    columns = dict.fromkeys(name for compared in (*rates, *wholes, ADDITIVE_COUNTS) for name in compared)
+    faults: dict[str, dict[str, Any]] = {}
+    totals: dict[str, int | None] = dict.fromkeys(ADDITIVE_COUNTS)
+    for rows in _iter_batches(subject, list(columns)):
+        for compared, is_wrong in (*_find_wrong_rates(rows, rates), *_find_wrong_sums(rows, wholes)):
+            if count := pc.sum(is_wrong).as_py():
+                [first] = rows.filter(is_wrong).slice(0, 1).select(compared).to_pylist()
+                text = ", ".join(f"{name} {value}" for name, value in first.items())
+                found = faults.setdefault(compared[0], {"figure": compared[0], "rows": 0, "first": text})
+                found["rows"] += count
+        for name in ADDITIVE_COUNTS:
+            if (total := pc.sum(rows[name]).as_py()) is not None:
+                totals[name] = (totals[name] or 0) + total
+    return Measured(faults, totals)
 
 
-def _find_faults(subject: Subject, faults: Sequence[Fault]) -> list[dict[str, Any]]:
-    """Return each fault that a row has: how many rows, and the values of the first."""
-    import duckdb
+def _iter_batches(subject: Subject, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    """Yield the rows of the file with these columns; one that an older file lacks is null."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
 
-    published = subject.create_view()
-    counts = published.aggregate([duckdb.FunctionExpression("count_if", fault.condition) for fault in faults])
-    return [
-        {"figure": fault.columns[0], "rows": count, "first": _format_first(published, fault)}
-        for fault, count in zip(faults, counts.fetchall()[0], strict=True)
-        if count
+    from lms_pipeline.lake.files import convert_read_errors
+
+    described = arrow_schema(subject.table)
+    schema = pa.schema([described.field(name) for name in columns])
+    # no threads: handing sixty small columns to them takes longer than to read these
+    with (
+        convert_read_errors(subject.file),
+        pq.ParquetFile(subject.file, metadata=subject.footer, pre_buffer=False) as file,
+    ):
+        present = {*columns}.intersection(file.schema_arrow.names)
+        for batch in file.iter_batches(columns=sorted(present), use_threads=False):
+            arrays = [
+                batch[field.name].cast(field.type) if field.name in present else pa.nulls(len(batch), field.type)
+                for field in schema
+            ]
+            yield pa.RecordBatch.from_arrays(arrays, names=schema.names)
+
+
+def _find_wrong_rates(
+    rows: pa.RecordBatch, rates: Sequence[tuple[str, str, str]]
+) -> Iterator[tuple[tuple[str, str, str], pa.Array]]:
+    """Yield the names of each rate, its numerator and denominator, and the rows where they do not fit.
+
+    All rates are compared at once: a call for each takes longer than the values of a small account.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    columns = ([rows[name] for name in names] for names in zip(*rates, strict=True))
+    rate, numerator, denominator = (pa.concat_arrays(arrays) for arrays in columns)
+    # from a buffer: the first Python value that Arrow converts imports pandas, which takes as long as all checks
+    numbers = pa.py_buffer(struct.pack("3d", 0, 1, MAX_ROUNDING_ERROR))
+    zero, one, max_error = pa.Array.from_buffers(pa.float64(), 3, [None, numbers])
+    conditions = [
+        pc.greater(pc.abs(pc.subtract(pc.multiply(rate, denominator), numerator)), max_error),
+        pc.is_nan(rate),
+        pc.less(rate, zero),
+        pc.greater(rate, one),
+        pc.less(numerator, zero),
+        pc.greater(numerator, denominator),
+        pc.and_not(pc.is_valid(rate), pc.and_not_kleene(pc.is_valid(denominator), pc.equal(denominator, zero))),
     ]
+    is_wrong = reduce(pc.or_kleene, conditions)
+    is_missing = pc.and_(pc.is_null(rate), pc.greater(denominator, zero))
+    for number, names in enumerate(rates):
+        wrong, missing = (found.slice(number * len(rows), len(rows)) for found in (is_wrong, is_missing))
+        yield names, wrong if names[0] == NULLABLE_RATE else pc.or_kleene(wrong, missing)
 
 
-def _format_first(published: duckdb.DuckDBPyRelation, fault: Fault) -> str:
-    ((*values,),) = published.filter(fault.condition).select(*fault.columns).limit(1).fetchall()
-    return ", ".join(f"{name} {value}" for name, value in zip(fault.columns, values, strict=True))
+def _find_wrong_sums(
+    rows: pa.RecordBatch, wholes: Sequence[tuple[str, ...]]
+) -> Iterator[tuple[tuple[str, ...], pa.Array]]:
+    """Yield the names of each whole and its parts, and the rows where they do not sum; null if one of them is."""
+    import pyarrow.compute as pc
+
+    for names in wholes:
+        whole, *parts = (rows[name] for name in names)
+        yield names, pc.not_equal(whole, reduce(pc.add, parts))
 
 
 def _find_different_totals(subject: Subject) -> list[dict[str, Any]]:
     """Return the totals of the account that differ from those of its courses or learners of the same snapshot."""
+    here = subject.compute_once(_measure).totals
     found = []
     for table in COMPLETION_TABLES:
         if table == subject.table or not subject.has_same_metadata(table, "source_run_id"):
             continue
-        here, there = subject.query("totals.sql", other=str(subject.path(table)))
+        there = subject.open_table(table).compute_once(_measure).totals
         found += [
-            {"figure": name, "rows": 1, "first": f"{here[name]}, and {there[name]} in {table.name}"}
+            {"figure": name, "rows": 1, "first": f"{here[name]}, and {there[name] or 0} in {table.name}"}
             for name in ADDITIVE_COUNTS
-            if here[name] != there[name]
+            if here[name] != (there[name] or 0)
         ]
     return found
 

@@ -38,13 +38,8 @@ MIN_PULLS_OF_SPACE = 7
 
 def schema(subject: Subject) -> Finding:
     """The columns are those of the table; an older file may have fewer."""
-    import pyarrow.parquet as pq
-
-    from lms_pipeline.lake.files import convert_read_errors, count_rows
-
     version = int(subject.metadata.get("schema_version", "0"))
-    with convert_read_errors(subject.file):
-        found = {field.name: field for field in pq.read_schema(subject.file)}
+    found = {field.name: field for field in subject.footer.schema.to_arrow_schema()}
     expected = {field.name: field for field in arrow_schema(subject.table)}
     as_described = {name for name in found.keys() & expected.keys() if found[name] == expected[name]}
     if version < SCHEMA_VERSION:
@@ -54,7 +49,7 @@ def schema(subject: Subject) -> Finding:
         for name in dict.fromkeys((*expected, *found))
         if name not in as_described
     ]
-    figures = {"columns": len(found), "schema_version": version, "rows": count_rows(subject.file)}
+    figures = {"columns": len(found), "schema_version": version, "rows": subject.rows}
     if version > SCHEMA_VERSION:
         message = f"The file has schema {version}, and this version reads up to {SCHEMA_VERSION}: upgrade."
         return Finding(passed=False, message=message, figures=figures)
@@ -72,12 +67,10 @@ def _describe(field: pa.Field | None) -> str:
 
 def key_is_unique(subject: Subject) -> Finding:
     """Every row has a key, and no two rows have the same key."""
-    from lms_pipeline.lake.publishing import find_key_faults
-
     key = tuple(subject.metadata["key"].split(",")) if "key" in subject.metadata else subject.table.key
     if not key:
         return Finding(passed=True, message="The file has no key in its metadata: an older version wrote it.")
-    faults = find_key_faults(subject.file, key)
+    faults = subject.find_key_faults(key)
     missing = sum(faults.nulls.values())
     figures: dict[str, str | int] = {
         "key": ", ".join(key),
@@ -86,6 +79,7 @@ def key_is_unique(subject: Subject) -> Finding:
     }
     if not missing and not faults.repeated:
         return Finding(passed=True, message=f"Every row has its own {' and '.join(key)}.", figures=figures)
+    subject.create_view()
     rows = subject.query("repeated_keys.sql", key=list(key), max_rows=MAX_EXAMPLE_ROWS)
     message = (
         f"{format_count(missing, 'row')} {choose_form(missing, 'has', 'have')} no key, and {faults.repeated:,} "
@@ -96,12 +90,10 @@ def key_is_unique(subject: Subject) -> Finding:
 
 def served_is_stored(subject: Subject) -> Finding:
     """All enrollments that were served, carried over or read from a roster are stored, rejected or duplicates."""
-    from lms_pipeline.lake.files import count_rows
-
     if any(name not in subject.metadata for name in COUNTS):
         return Finding(passed=True, message="The file has no counts in its metadata: an older version wrote it.")
     counts = {name: int(subject.metadata[name]) for name in COUNTS}
-    stored = count_rows(subject.file)
+    stored = subject.rows
     received = counts["served"] + counts["carried"] + counts["roster"]
     duplicates = counts["duplicates_identical"] + counts["duplicates_conflicting"]
     difference = received - stored - counts["rejected"] - duplicates
@@ -113,7 +105,7 @@ def served_is_stored(subject: Subject) -> Finding:
     )
     fault = f"; {difference:+,} {choose_form(abs(difference), 'is', 'are')} not accounted for" if difference else ""
     if subject.has_same_metadata(REJECTED_ENROLLMENTS, "run_id"):
-        figures["rejected_stored"] = count_rows(subject.path(REJECTED_ENROLLMENTS))
+        figures["rejected_stored"] = subject.open_table(REJECTED_ENROLLMENTS).rows
         if figures["rejected_stored"] != counts["rejected"]:
             fault = f"; rejected_enrollments has {format_count(figures['rejected_stored'], 'row')}"
     return Finding(not fault, f"{message}{fault}.", figures)
@@ -121,8 +113,6 @@ def served_is_stored(subject: Subject) -> Finding:
 
 def is_complete(subject: Subject) -> Finding:
     """Nothing is known to be missing, and all files of the pull are of one run."""
-    from lms_pipeline.lake.files import read_metadata
-
     others = [table for table in (RAW_ENROLLMENTS, REJECTED_ENROLLMENTS) if subject.path(table).exists()]
     if not all(subject.has_same_metadata(table, "run_id") for table in others):
         message = (
@@ -133,7 +123,7 @@ def is_complete(subject: Subject) -> Finding:
     figures = {"requests": int(subject.metadata["requests"])}
     is_whole = subject.metadata.get("complete") == "true"
     fault = "Something that the account listed is missing, or came twice: see the metadata of the pull."
-    raw_metadata = read_metadata(subject.path(RAW_ENROLLMENTS)) if RAW_ENROLLMENTS in others else {}
+    raw_metadata = subject.open_table(RAW_ENROLLMENTS).metadata if RAW_ENROLLMENTS in others else {}
     gaps = raw_metadata.get("incomplete_because")
     whole = (
         f"Nothing is known to be missing in unified_enrollments. {gaps}" if gaps else "Nothing is known to be missing."
@@ -141,8 +131,15 @@ def is_complete(subject: Subject) -> Finding:
     return Finding(is_whole, whole if is_whole else fault, figures)
 
 
+def _summarize(subject: Subject) -> None:
+    """Count the enrollments by all that the checks look at, into the table `summary`: one pass over the file for all."""
+    subject.create_view()
+    subject.execute("summary.sql")
+
+
 def statuses_are_known(subject: Subject) -> Finding:
     """Every status is one of the ten documented ones; others are stored as `unknown` and count as not completed."""
+    subject.compute_once(_summarize)
     rows = subject.query("unseen_statuses.sql", max_rows=MAX_EXAMPLE_ROWS)
     unseen = _count_unseen(rows)
     they_count = choose_form(unseen, "it counts", "they count")
@@ -153,6 +150,7 @@ def statuses_are_known(subject: Subject) -> Finding:
 def roles_are_known(subject: Subject) -> Finding:
     """Every role either learns or is excluded; other roles count as learners."""
     known = [normalize_role(role) for role in (*subject.excluded_roles, *LEARNER_ROLES)]
+    subject.compute_once(_summarize)
     rows = subject.query("unseen_roles.sql", known=known, max_rows=MAX_EXAMPLE_ROWS)
     count_as = choose_form(_count_unseen(rows), "counts as a learner's", "count as learners")
     failed = (
@@ -177,12 +175,10 @@ def _build_unseen_finding(rows: Sequence[Mapping[str, Any]], column: str, passed
 
 def few_are_rejected(subject: Subject) -> Finding:
     """At most one in a hundred served records has no usable enrollment, learner or course."""
-    from lms_pipeline.lake.files import read_metadata
-
-    rows = subject.query("reasons.sql", max_rows=MAX_EXAMPLE_ROWS)
+    rows = _find_reasons(subject) if subject.rows else []
     rejected = sum_column(rows, "records")
-    unified = subject.path(UNIFIED_ENROLLMENTS)
-    served = int(read_metadata(unified).get("served", 0)) if unified.exists() else 0
+    unified = subject.open_table(UNIFIED_ENROLLMENTS)
+    served = int(unified.metadata.get("served", 0)) if unified.exists else 0
     share = rejected / served if served else 0.0
     are = choose_form(rejected, "is", "are")
     message = f"{rejected:,} of {format_count(served, 'served record')} {are} rejected, {format_percent(share)}."
@@ -190,12 +186,16 @@ def few_are_rejected(subject: Subject) -> Finding:
     return Finding(share <= MAX_REJECTED_SHARE, message, figures, rows)
 
 
+def _find_reasons(subject: Subject) -> list[dict[str, Any]]:
+    subject.create_view()
+    return subject.query("reasons.sql", max_rows=MAX_EXAMPLE_ROWS)
+
+
 def row_drop(subject: Subject) -> Finding:
     """At most a tenth of the previous snapshot's enrollments are gone; a snapshot that lacks far more is not published."""
-    from lms_pipeline.lake.files import count_rows
     from lms_pipeline.lake.publishing import MIN_COMPARABLE_ROWS, measure_row_drop
 
-    drop = measure_row_drop(subject.data, subject.partition, count_rows(subject.file))
+    drop = measure_row_drop(subject.data, subject.partition, subject.rows)
     if drop.day_before is None:
         message = f"{format_count(drop.rows, 'enrollment')}; there is no previous snapshot."
         return Finding(passed=True, message=message, figures={"rows": drop.rows})
@@ -223,6 +223,7 @@ def pulled_in_time(subject: Subject) -> Finding:
 
 def few_are_told_by_others(subject: Subject) -> Finding:
     """At most a tenth of the enrollments come only from rosters, and carried ones were fetched within their rotation."""
+    subject.compute_once(_summarize)
     sources = {row["source"]: row for row in subject.query("sources.sql")}
     rows = {name: int(source["enrollments"]) for name, source in sources.items()}
     total = sum(rows.values())

@@ -260,6 +260,14 @@ def read_footer(path: Path) -> pq.FileMetaData:
         return pq.read_metadata(path)
 
 
+def count_nulls(footer: pq.FileMetaData, name: str) -> int | None:
+    """Return the number of rows without a value of a column; None if the footer does not have it."""
+    index = footer.schema.names.index(name)
+    groups = (footer.row_group(number).column(index).statistics for number in range(footer.num_row_groups))
+    counts = [found.null_count if found is not None and found.has_null_count else None for found in groups]
+    return None if None in counts else sum(filter(None, counts))
+
+
 def select_metadata(footer: pq.FileMetaData) -> dict[str, str]:
     """Return our entries in the metadata of a footer, by names without the prefix."""
     prefix, entries = PREFIX.encode(), footer.metadata or {}

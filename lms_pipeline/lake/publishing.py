@@ -18,8 +18,8 @@ import pyarrow.parquet as pq
 
 from lms_pipeline.lake.commit_mark import keep_committed_files
 from lms_pipeline.lake.disk import LakeError, convert_disk_errors, replace_file
-from lms_pipeline.lake.engine import duckdb_session
-from lms_pipeline.lake.files import TableFile, count_rows
+from lms_pipeline.lake.engine import duckdb_session, load_sql
+from lms_pipeline.lake.files import TableFile, count_nulls, count_rows, read_footer
 from lms_pipeline.lake.paths import DATA_FILE, DataDir, Partition
 from lms_pipeline.lake.space import CheckSpace, allow_any_size
 from lms_pipeline.tables.pulled import UNIFIED_ENROLLMENTS
@@ -193,13 +193,26 @@ class KeyFaults:
 
 def find_key_faults(path: Path, key: Sequence[str]) -> KeyFaults:
     """Count the rows of a file whose key is null or repeated."""
-    columns = [duckdb.ColumnExpression(name) for name in key]
     with duckdb_session(spill_to=path.parent) as connection:
-        keys = connection.read_parquet(str(path)).select(*columns)
-        nulls = {name: len(keys.filter(column.isnull())) for name, column in zip(key, columns, strict=True)}
-        return KeyFaults(
-            nulls={name: count for name, count in nulls.items() if count}, repeated=len(keys) - len(keys.distinct())
-        )
+        return count_key_faults(connection, path, key, read_footer(path))
+
+
+def count_key_faults(
+    connection: duckdb.DuckDBPyConnection, path: Path, key: Sequence[str], footer: pq.FileMetaData
+) -> KeyFaults:
+    """Count the rows of a file whose key is null or repeated. The footer has the number of nulls, if the writer put it there."""
+    columns = {name: duckdb.ColumnExpression(name) for name in key}
+    nulls = {name: count_nulls(footer, name) for name in key}
+    # as many hashes as rows are as many keys; they take less time than the keys, which are counted otherwise
+    sql = load_sql(__package__, "key_hashes.sql")
+    [(hashes,)] = connection.execute(sql, {"path": str(path), "key": list(key)}).fetchall()
+    if hashes == footer.num_rows and None not in nulls.values():
+        return KeyFaults({name: count for name, count in nulls.items() if count}, repeated=0)
+    keys = connection.read_parquet(str(path)).select(*columns.values())
+    nulls = {name: len(keys.filter(column.isnull())) for name, column in columns.items()}
+    return KeyFaults(
+        nulls={name: count for name, count in nulls.items() if count}, repeated=len(keys) - len(keys.distinct())
+    )
 
 
 def audit_counts(*, received: int, unified: int, rejected: int, duplicates: int) -> None:

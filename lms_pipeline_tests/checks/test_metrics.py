@@ -3,6 +3,7 @@
 import pytest
 
 from lms_pipeline.checks.metrics import parts_sum, rates_are_shares
+from lms_pipeline.lake import files as lake_files
 from lms_pipeline.tables.metrics import ACCOUNT_COMPLETION, COURSE_COMPLETION, LEARNER_COMPLETION
 
 COUNTS = [
@@ -47,6 +48,13 @@ class TestRates:
         found = files.run(rates_are_shares, LEARNER_COMPLETION)
         assert (found.passed, found.figures) == (False, {"wrong": 1})
         assert [one["figure"] for one in found.rows] == ["completion_rate"]
+
+    def test_count_the_rows_of_all_row_groups_and_show_the_first(self, files, monkeypatch):
+        monkeypatch.setattr(lake_files, "ROWS_PER_GROUP", 2)
+        files.put(rate(1, 3), rate(1, 2), rate(4, 4, 0.5), rate(1, 4), rate(3, 3, 0.25), table=LEARNER_COMPLETION)
+        found = files.run(rates_are_shares, LEARNER_COMPLETION)
+        first = "completion_rate 0.5, completion_rate_num 4, completion_rate_den 4"
+        assert found.rows == [{"figure": "completion_rate", "rows": 2, "first": first}]
 
     def test_pass_if_nothing_shows_an_assessment(self, files):
         files.put({"pass_rate_num": 2, "pass_rate_den": 2}, table=ACCOUNT_COMPLETION)

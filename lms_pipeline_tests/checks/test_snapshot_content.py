@@ -88,6 +88,35 @@ class TestRaw:
         files.put(*rows, table=RAW_ENROLLMENTS)
         assert files.run(agrees_with_raw).figures["agrees"] == 300
 
+    @pytest.mark.parametrize("padding", [0, raw_check.MAX_PARSED_BYTES // raw_check.VECTOR_ROWS])
+    def test_compares_rows_in_any_order(self, files, padding):
+        files.put_pulled(
+            enrollment("u1", status="completed"), enrollment("u2", status="enrolled"), enrollment("u3", status="passed")
+        )
+        statuses = {"u3": "completed", "u1": "enrolled", "u2": "enrolled"}
+        rows = [raw(user, state=state, suspend_data="x" * padding) for user, state in statuses.items()]
+        files.put(*rows, table=RAW_ENROLLMENTS)
+        found = files.run(agrees_with_raw)
+        assert (found.figures["agrees"], found.figures["completed_in_unified_alone"]) == (2, 1)
+        assert found.rows == [
+            {
+                "judgement": "completed only in unified",
+                "user_id": "u1",
+                "course_id": "c1",
+                "raw_status": "enrolled",
+                "status": "completed",
+                "pairs": 1,
+            }
+        ]
+
+    def test_shows_the_first_of_the_pairs_that_disagree_by_their_ids(self, files):
+        users = [f"u{number:02}" for number in range(12)]
+        files.put_pulled(*(enrollment(user, status="enrolled") for user in reversed(users)))
+        files.put(*(raw(user, state="completed") for user in reversed(users)), table=RAW_ENROLLMENTS)
+        found = files.run(agrees_with_raw)
+        assert [row["user_id"] for row in found.rows] == users[:10]
+        assert {row["pairs"] for row in found.rows} == {12}
+
     def test_passes_without_raw_enrollments(self, files):
         files.put_pulled(enrollment("u1"))
         files.put(table=RAW_ENROLLMENTS)

@@ -4,7 +4,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from lms_pipeline.lake.publishing import AuditError, audit_counts, audit_file
+from lms_pipeline.lake.publishing import AuditError, KeyFaults, audit_counts, audit_file, find_key_faults
 from lms_pipeline.tables.pulled import COURSES, RAW_ENROLLMENTS, UNIFIED_ENROLLMENTS
 from lms_pipeline.tables.schema import arrow_schema
 from lms_pipeline_tests.support.lake_files import batch, enrollment, write
@@ -76,3 +76,10 @@ def test_every_enrollment_must_be_accounted_for():
             match=rf"^{received} enrollments were fetched or carried over, but 3 are stored, 2 rejected and 1 duplicate; nothing was",
         ):
             audit_counts(received=received, unified=3, rejected=2, duplicates=1)
+
+
+def test_keys_are_counted_in_a_file_without_statistics(tmp_path):
+    rows = batch(UNIFIED_ENROLLMENTS, enrollment("u1", enrollment_id=None), enrollment("u2"), enrollment("u2"))
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.Table.from_batches([rows]), path, write_statistics=False)
+    assert find_key_faults(path, ("enrollment_id",)) == KeyFaults(nulls={"enrollment_id": 1}, repeated=1)

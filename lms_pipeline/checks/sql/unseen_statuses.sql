@@ -1,7 +1,10 @@
--- Statuses that are not documented, as served. Parameters: max_rows.
-SELECT left(coalesce(trim(status_raw), ''), 40) AS status_raw, count(*) AS enrollments, sum(count(*)) OVER () AS of_all
-FROM published
-WHERE status = 'unknown' AND coalesce(lower(trim(status_raw)), '') <> 'unknown'
+-- Statuses that are not documented, as served. Parameters: max_rows. Table: summary.
+SELECT
+    unseen_status AS status_raw,
+    sum(enrollments)::BIGINT AS enrollments,
+    (sum(sum(enrollments)) OVER ())::BIGINT AS of_all
+FROM summary
+WHERE unseen_status IS NOT NULL
 GROUP BY ALL
 ORDER BY enrollments DESC, status_raw
 LIMIT $max_rows
