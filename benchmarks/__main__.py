@@ -132,7 +132,9 @@ def _judge(row: Row, scale: Scale) -> str:
 
 
 def print_report(bench: Bench, rows: Sequence[Row]) -> None:
-    """Print the sides and the judged rows as tables, and whether the run was too noisy."""
+    """Print the sides and the judged rows as tables, and whether the run was too noisy; scenarios have none."""
+    if not bench.lines and not rows:
+        return
     columns = ("case", "size", "side", "rounds", *SIDE_COLUMNS.values(), "rows (1/CPU s)", "other medians")
     print_table("Medians", columns, [_format_side(line) for line in bench.lines])
     columns = ("ratio", "value", "unit", "limit", "spread (%)", "result")
