@@ -30,7 +30,7 @@ def choose_dictionaries(rows: pa.Table) -> list[str] | bool:
 def _repeats(values: pa.Array) -> bool:
     if pa.types.is_boolean(values.type):
         return False  # Parquet has none for them
-    count = len(values) - values.null_count
+    count: int = len(values) - values.null_count
     distinct: int = pc.count_distinct(values).as_py()
     return 0 < distinct <= MAX_DISTINCT_SHARE * count
 
