@@ -105,7 +105,7 @@ def _find_unpublished_files(data: DataDir, policy: RetentionPolicy) -> Iterator[
 
 
 def _find_pull_folders(data: DataDir, policy: RetentionPolicy) -> Iterator[ExpiredItem]:
-    """Yield folders of pulls: staged rows of killed pulls, and locks of days that are over."""
+    """Yield folders of pulls: scratch files of killed pulls, and locks of days that are over."""
     for partition, path in _find_partition_paths(data.pulls):
         if policy.is_abandoned(read_changed_at(path)):
             yield ExpiredItem("folders of pulls", path, measure_size(path), partition)

@@ -13,10 +13,10 @@ from typing import Self, TypeAlias
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from lms_pipeline.lake.checksum import PLACEHOLDER, is_unchanged, set_checksum
 from lms_pipeline.lake.dictionaries import choose_dictionaries
 from lms_pipeline.lake.digest import Digest
 from lms_pipeline.lake.disk import LakeError, convert_disk_errors, sync
+from lms_pipeline.lake.footer import is_unchanged, replace_footer
 from lms_pipeline.lake.slices import iter_slices
 from lms_pipeline.lake.space import CheckSpace, allow_any_size
 from lms_pipeline.tables.schema import SCHEMA_VERSION, Table, arrow_schema
@@ -79,7 +79,7 @@ class RowGroupWriter:
 
     @property
     def is_open(self) -> bool:
-        """Whether rows can still be written."""
+        """Whether the file is not finished."""
         return self._writer is not None
 
     def write(self, batch: pa.RecordBatch) -> None:
@@ -100,8 +100,8 @@ class RowGroupWriter:
             if self._buffered_rows >= ROWS_PER_GROUP:
                 self._write_first(self._buffered_rows // ROWS_PER_GROUP * ROWS_PER_GROUP)
 
-    def close(self, metadata: Mapping[str, str] | None = None) -> None:
-        """Write the rows of the buffer, and the footer with `metadata`; a file that is closed stays as it is.
+    def end_rows(self) -> None:
+        """Write the rows of the buffer: all rows are readable from now on, and none can be added.
 
         Raises:
             LakeError: the file can't be written.
@@ -110,7 +110,6 @@ class RowGroupWriter:
             return
         self._write_first(self._buffered_rows)
         with convert_disk_errors(self.path):
-            self._writer.add_key_value_metadata(dict(metadata or {}))
             self._writer.close()
             self._writer = None
 
@@ -159,7 +158,7 @@ class TableFile(RowGroupWriter):
         """
         self.table = table
         self._digest = Digest(arrow_schema(table))
-        self._has_groups = False
+        self._has_groups = self._is_closed = False
         super().__init__(path, arrow_schema(table), "zstd", self._begin_group, check_space)
 
     def write(self, batch: pa.RecordBatch) -> None:
@@ -177,6 +176,11 @@ class TableFile(RowGroupWriter):
         for batch in batches:
             self.write(batch.cast(self.schema))
 
+    @property
+    def is_open(self) -> bool:
+        """Whether the file has no metadata yet."""
+        return not self._is_closed
+
     def close(self, metadata: Mapping[str, str] | None = None) -> None:
         """Finish the file with `metadata` and the `WRITER_ENTRIES`, and sync it to the disk.
 
@@ -185,15 +189,19 @@ class TableFile(RowGroupWriter):
         Raises:
             LakeError: it can't be written.
         """
-        if not self.is_open:
+        if self._is_closed:
             return
-        self._write_first(self._buffered_rows)  # the digest is over all rows
-        entries = {"schema_version": str(SCHEMA_VERSION), **(metadata or {})}
-        entries |= {"digest": self._digest.hexdigest(), "checksum": PLACEHOLDER}
-        super().close({f"{PREFIX}{name}": value for name, value in entries.items()})
+        self.end_rows()
+        entries = {"schema_version": str(SCHEMA_VERSION), **(metadata or {}), "digest": self._digest.hexdigest()}
         with convert_disk_errors(self.path):
-            set_checksum(self.path)
+            replace_footer(self.path, self.schema, {f"{PREFIX}{name}": value for name, value in entries.items()})
             sync(self.path)
+        self._is_closed = True
+
+    def discard(self) -> None:
+        """Remove the file; rows in the buffer are never written."""
+        super().discard()
+        self._is_closed = True
 
     def _begin_group(self, rows: pa.Table) -> None:
         """Add rows to the digest; before the first ones, begin the file anew with the dictionaries that they need."""

@@ -130,6 +130,11 @@ class DataDir:
             raise BadIdError(f"{run_id[:80]!r} can't be a run id: use letters, digits, '-' and '_'.")
         return self.file(table, partition).with_name(f".{DATA_FILE}.{run_id}")
 
+    def second_unpublished_file(self, table: Table, partition: Partition, run_id: str) -> Path:
+        """The file in which a run writes rows again, before it removes the first one."""
+        first = self.unpublished_file(table, partition, run_id)
+        return first.with_name(f"{first.name}.second")  # no run id has a dot
+
     def list_account_ids(self) -> list[str]:
         """Return the accounts that have a published file."""
         names = {folder.name.removeprefix("account_id=") for folder in self.lake.glob("*/account_id=*")}

@@ -82,7 +82,17 @@ class Publication:
         Raises:
             LakeError: it can't be written.
         """
-        path = self._data.unpublished_file(table, self.partition, self.run_id)
+        return self._open(table, self._data.unpublished_file(table, self.partition, self.run_id))
+
+    def open_second(self, table: Table) -> TableFile:
+        """Return one more new file of a table, for rows that are written again without some of them.
+
+        Raises:
+            LakeError: it can't be written.
+        """
+        return self._open(table, self._data.second_unpublished_file(table, self.partition, self.run_id))
+
+    def _open(self, table: Table, path: Path) -> TableFile:
         self._written.append(path)
         return TableFile(table, path, self.check_space)
 

@@ -90,7 +90,7 @@ def _is_waiting(data: DataDir, partition: Partition) -> bool:
 
 
 def _list_failed_files(data: DataDir, partition: Partition) -> list[Path]:
-    """Return the staged rows and unpublished files of a partition, and its responses if nothing is published."""
+    """Return the scratch files and unpublished files of a partition, and its responses if nothing is published."""
     tables = [data.file(table, partition) for table in PULLED_TABLES]
     hidden = [path for file in tables for path in file.parent.glob(f".{DATA_FILE}.*")]
     return [data.pull_folder(partition) / SCRATCH, *hidden, *_list_responses(data, partition)]
@@ -111,7 +111,7 @@ def _remove_failed(data: DataDir, partition: Partition) -> None:
         LockedError: a run holds the partition.
         LakeError: a file can't be removed.
     """
-    with passing_lock(data, partition):  # which also removes the staged rows
+    with passing_lock(data, partition):  # which also removes the scratch files
         restore_interrupted(data, PULLED_TABLES, partition)
         remove_leftovers(data, PULLED_TABLES, partition)
         _remove_responses(data, partition)

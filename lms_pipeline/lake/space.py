@@ -20,7 +20,7 @@ from lms_pipeline.tables.pulled import PULLED_TABLES
 MIN_FREE_BYTES = 200_000_000
 """Free space that every pull needs, also the first one of an account, about which nothing is known."""
 SPACE_FACTOR = 3
-"""Free space that a pull needs, in sizes of the account's latest snapshot: it also holds staged rows and plans. The
+"""Free space that a pull needs, in sizes of the account's latest snapshot: it also holds plans, and rows that it writes twice. The
 highest need seen was 1.6 to 2.0 sizes in sweeps of 800 to 33,000 enrollments, and 3.0 sizes by pairs."""
 RESERVE_BYTES = 100_000_000
 """Free space that no pull uses: state, metrics, the warehouse and Dagster's event log are written meanwhile. A pull that

@@ -85,7 +85,7 @@ def _sweep(context: SnapshotContext, choice: Choice, lists: Lists, files: ExitSt
             if raw_format is not None:
                 _add_raw_list(raw_format, writer, opened)
             paths = lists.close(context.describe(choice.name, complete=lists.is_complete))
-            duplicates = _deduplicate(context.job, writer, paths)
+            duplicates = _deduplicate(context.job, writer, paths, opened)
             if not duplicates or round_ == MAX_ROUNDS:
                 files.push(opened.pop_all())
                 gaps = None if raw_format is None else raw_format.describe_gaps(writer.count_missing_raw())
@@ -98,9 +98,9 @@ def _sweep(context: SnapshotContext, choice: Choice, lists: Lists, files: ExitSt
         round_ += 1
 
 
-def _deduplicate(job: SnapshotJob, writer: EnrollmentWriter, lists: tuple[Path, Path]) -> int:
+def _deduplicate(job: SnapshotJob, writer: EnrollmentWriter, lists: tuple[Path, Path], files: ExitStack) -> int:
     try:
-        return writer.deduplicate(*lists)
+        return writer.deduplicate(*lists, files)
     except SharedKeyError as shared:
         raise LmsPipelineError(
             f"Account {job.account_id} gives enrollments of different learners or courses the same enrollment id, {shared.rows:,} "
@@ -166,8 +166,8 @@ def _fetch_by_pairs(context: SnapshotContext, choice: Choice, lists: Lists, file
     raw_format = _open_raw_format(context, files)
     not_enrolled = carry_out_plan(context, plan, writer, raw_format)
     complete = lists.is_complete and not missing.total()
-    writer.deduplicate(*lists.close(context.describe(choice.name, complete=complete)))
-    fetched, changed = plan.compare_rotation(writer.staged_path)
+    writer.deduplicate(*lists.close(context.describe(choice.name, complete=complete)), files)
+    fetched, changed = plan.compare_rotation(writer.served_path)
     pairs = PairCounts(
         planned=Counter(plan.counts),
         not_enrolled=not_enrolled,

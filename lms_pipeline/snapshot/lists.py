@@ -22,7 +22,7 @@ from lms_pipeline.extract.session import BrokenListError, fetch_list
 from lms_pipeline.extract.strategy_selection import ListIds
 from lms_pipeline.lake.files import TableFile
 from lms_pipeline.snapshot.job import LISTS, TABLES, SnapshotContext
-from lms_pipeline.transform.dedupe import StagedRows
+from lms_pipeline.transform.dedupe import deduplicate
 from lms_pipeline.transform.users_courses import ListFlattener, ListName
 
 P = ParamSpec("P")
@@ -108,17 +108,21 @@ def fetch_list_table(name: ListName, context: SnapshotContext, files: ExitStack)
     job, table, flattener = context.job, TABLES[name], ListFlattener(name)
     with ExitStack() as opened:
         fetched = FetchedList(opened.enter_context(context.publication.open(table)), reading=flattener.counts)
-        staged = opened.enter_context(StagedRows(table, table.key, context.scratch, context.publication.check_space))
         pages = read_ahead(fetch_list(context.session, job.account_id, LISTS[name], job.options))
         for page in opened.enter_context(closing(pages)):
             batch = flattener.flatten(page.records, page.received_at)
-            staged.add(batch)
+            fetched.file.write(batch)
             fetched.is_offered = True
             fetched.ids.append(batch.column(table.key[0]))
             fetched.is_partial |= page.is_partial or page.missing > 0
             fetched.received += len(page.records)
             fetched.missing += page.missing
-        duplicates = staged.deduplicate(fetched.file)
+        fetched.file, duplicates = deduplicate(
+            fetched.file,
+            table.key,
+            open_second=lambda: opened.enter_context(context.publication.open_second(table)),
+            scratch=context.scratch,
+        )
         if duplicates.total:
             flattener.counts["duplicates"] = duplicates.total
         files.push(opened.pop_all())

@@ -51,8 +51,12 @@ def check_stopped(data: DataDir, job: SnapshotJob) -> None:
 
 
 def watch_space(data: DataDir, job: SnapshotJob, checkpoint: Path, scratch: Path) -> SpaceWatch:
-    """Return the watch of a pull: it holds its responses, its staged rows and its unpublished files."""
-    unpublished = [data.unpublished_file(table, job.partition, job.run_id) for table in PULLED_TABLES]
+    """Return the watch of a pull: it holds its responses, its scratch files and its unpublished files."""
+    unpublished = [
+        name(table, job.partition, job.run_id)
+        for table in PULLED_TABLES
+        for name in (data.unpublished_file, data.second_unpublished_file)
+    ]
     responses = [checkpoint, checkpoint.with_name(f"{checkpoint.name}-wal")]
 
     def measure_own() -> int:

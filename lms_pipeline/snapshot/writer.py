@@ -19,7 +19,7 @@ from lms_pipeline.snapshot.job import RowCounts
 from lms_pipeline.tables.pulled import KEYS, RAW_ENROLLMENTS, REJECTED_ENROLLMENTS, UNIFIED_ENROLLMENTS, Identity
 from lms_pipeline.transform.carried import clean_raw, clean_unified
 from lms_pipeline.transform.columns import repeat_value
-from lms_pipeline.transform.dedupe import NO_DUPLICATES, StagedRows
+from lms_pipeline.transform.dedupe import NO_DUPLICATES, Sources, deduplicate
 from lms_pipeline.transform.enrollments import EnrollmentFlattener, RawSource, ResponseRecords, split_responses
 from lms_pipeline.transform.raw_format import ROLES, build_raw_list_batches
 from lms_pipeline.truto.response import Page
@@ -29,7 +29,7 @@ MAX_BATCH_BYTES = 8 * 2**20
 
 
 class EnrollmentWriter:
-    """Stages rows, deduplicates them, and writes them to files that the publisher closes.
+    """Writes rows to files that the publisher closes, and writes the unified ones again where that changes them.
 
     `files` removes those that are not closed.
     """
@@ -61,9 +61,8 @@ class EnrollmentWriter:
             files.enter_context(publication.open(table))
             for table in (RAW_ENROLLMENTS, REJECTED_ENROLLMENTS, UNIFIED_ENROLLMENTS)
         )
-        self._staged = files.enter_context(StagedRows(UNIFIED_ENROLLMENTS, self.key, scratch, publication.check_space))
-        self.staged_path = self._staged.path
-        """The file of the staged rows; readable after `deduplicate`."""
+        self.served_path = self.unified.path
+        """The file of the unified rows as they were served; readable after `deduplicate`."""
 
     def add_page(self, page: Page, pair: tuple[str, str] | None = None, raw: Page | None = None) -> ResponseRecords:
         """Count a page and return its records, for `add_responses`.
@@ -130,15 +129,21 @@ class EnrollmentWriter:
         """Return by how many records the raw list is shorter than the unified one without its duplicates."""
         return max(0, self._served - self._duplicates.total - self.raw.rows)
 
-    def deduplicate(self, learners: Path, courses: Path) -> int:
-        """Write the staged rows without duplicates, with names and titles from the lists; return the duplicates.
+    def deduplicate(self, learners: Path, courses: Path, files: ExitStack) -> int:
+        """Leave the unified rows without duplicates, with names and titles from the lists; return the duplicates.
 
-        Enrollments that lack a role get it from the raw list.
+        Enrollments that lack a role get it from the raw list. `files` closes the new file, if there is one.
         """
         if self._roles is not None:
-            self._roles.close()
+            self._roles.end_rows()
         roles = None if self._roles is None else self._roles.path
-        self._duplicates = self._staged.deduplicate(self.unified, (learners, courses), roles)
+        self.unified, self._duplicates = deduplicate(
+            self.unified,
+            self.key,
+            open_second=lambda: files.enter_context(self._publication.open_second(UNIFIED_ENROLLMENTS)),
+            scratch=self._scratch,
+            sources=Sources(learners, courses, roles),
+        )
         return self._duplicates.total
 
     @property
@@ -156,7 +161,7 @@ class EnrollmentWriter:
         )
 
     def _add_rows(self, unified: pa.RecordBatch, raw: pa.RecordBatch | None = None) -> None:
-        self._staged.add(unified)
+        self.unified.write(unified)
         if unified.num_rows:
             oldest = pc.min(unified.column("fetched_at")).as_py()
             self._oldest_fetch = min(self._oldest_fetch or oldest, oldest)

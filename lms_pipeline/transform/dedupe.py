@@ -5,21 +5,25 @@ Belongs here: what can be decided only after the last row was fetched, without h
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lms_pipeline.lake.engine import duckdb_session, load_sql
-from lms_pipeline.lake.files import RowGroupWriter, TableFile
-from lms_pipeline.lake.space import CheckSpace, allow_any_size
+from lms_pipeline.lake.files import TableFile
+from lms_pipeline.lake.publishing import find_key_faults
 from lms_pipeline.tables.pulled import KEYS
-from lms_pipeline.tables.schema import Table, arrow_schema
 
-_POSITION, _KEY = "_position", "_key"
+if TYPE_CHECKING:
+    import duckdb
+
+_FROM_LISTS = frozenset({"user_name", "user_email", "user_emails.list.element.email", "course_title"})
+"""Columns of enrollments that the lists may fill, as Parquet names them. A null or empty list has no e-mail."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,83 +52,151 @@ class SharedKeyError(Exception):
         """Rows whose key a later row of another learner or course has."""
 
 
-class StagedRows:
-    """The rows of a table in the order served, in a file with the position and key of each.
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """Files with what enrollments may lack."""
 
-    Use it as a context manager: the file is removed when the block ends. DuckDB deduplicates over the file and spills to
-    disk if an account is large. The file is Parquet: over an Arrow file, by way of pyarrow's dataset, DuckDB 2.0.0 with
-    pyarrow 26.0.1 crashed the process in every second demo.
+    learners: Path
+    courses: Path
+    roles: Path | None = None
+    """A file with the columns of `raw_format.ROLES`."""
+
+
+def deduplicate(
+    file: TableFile,
+    key: Sequence[str],
+    *,
+    open_second: Callable[[], TableFile],
+    scratch: Path,
+    sources: Sources | None = None,
+) -> tuple[TableFile, Duplicates]:
+    """Leave of rows with one key only the last; return the file with the rows that are left.
+
+    With `sources`, fill missing names, e-mails, titles and roles of enrollments. The rows are in the order served. If
+    nothing changes, that is `file`. Otherwise it is the file that `open_second` returns, and `file` stays as it is.
+
+    Args:
+        file: all rows, in the order served; no row can be added any more.
+        key: the columns that identify a row.
+        open_second: returns an empty file of the same table.
+        scratch: the folder for what DuckDB can't hold in memory.
+        sources: for a file of enrollments.
+
+    Raises:
+        SharedKeyError: enrollments of different learners or courses have one key; nothing was written.
+        LakeError: a file can't be written.
     """
+    file.end_rows()
+    has_repeated = find_key_faults(file.path, key).repeated > 0
+    with duckdb_session(spill_to=scratch) as connection, pq.ParquetFile(file.path) as served:
+        _create_view(connection, file.path, key)
+        duplicates = NO_DUPLICATES
+        if has_repeated:
+            may_share_keys = set(KEYS["pair"]) <= set(file.schema.names) - set(key)
+            duplicates = _find_dropped(connection, may_share_keys=may_share_keys)
+        groups = RowGroups(connection, served, sources, has_dropped=has_repeated)
+        if not groups.change_rows():
+            return file, duplicates
+        second = open_second()
+        # by row group: sorting a whole account at once took all of DuckDB's memory
+        for number in range(served.num_row_groups):
+            second.write_all(groups.read(number).to_batches())
+        second.end_rows()
+    return second, duplicates
+
+
+def _create_view(connection: duckdb.DuckDBPyConnection, path: Path, key: Sequence[str]) -> None:
+    """Create the view `served` over the rows, with the position and the key of each."""
+    rows = connection.read_parquet(str(path), file_row_number=True, hive_partitioning=False)
+    members = ", ".join(f"{name} := {name}" for name in key)
+    rows.project(
+        f"* EXCLUDE (file_row_number), file_row_number AS _position, struct_pack({members}) AS _key"
+    ).create_view("served")
+
+
+def _find_dropped(connection: duckdb.DuckDBPyConnection, *, may_share_keys: bool) -> Duplicates:
+    """Create the table `dropped`, and return what is in it.
+
+    Raises:
+        SharedKeyError: enrollments of different learners or courses have one key.
+    """
+    connection.execute(load_sql(__package__, "dropped.sql"))
+    if may_share_keys:
+        ((shared,),) = connection.execute(load_sql(__package__, "shared_keys.sql")).fetchall()
+        if shared:
+            raise SharedKeyError(shared)
+    ((identical, conflicting),) = connection.execute(load_sql(__package__, "duplicates.sql")).fetchall()
+    return Duplicates(identical, conflicting)
+
+
+class RowGroups:
+    """The row groups of a file without the dropped rows, and with what the sources have of its enrollments."""
 
     def __init__(
-        self, table: Table, key: Sequence[str], folder: Path, check_space: CheckSpace = allow_any_size
+        self, connection: duckdb.DuckDBPyConnection, file: pq.ParquetFile, sources: Sources | None, *, has_dropped: bool
     ) -> None:
-        """Create the file in `folder`; `check_space` is called before rows are written.
+        self._connection, self._file, self._sources, self._has_dropped = connection, file, sources, has_dropped
+        if not has_dropped:
+            connection.execute("CREATE TEMP TABLE dropped (_position BIGINT)")
+        self._has_roles = sources is not None and sources.roles is not None
+        if sources is not None and sources.roles is not None:
+            connection.read_parquet(str(sources.roles)).create_view("roles")
+            for name in ("roles_by_id.sql", "roles_by_pair.sql"):
+                connection.execute(load_sql(__package__, name))
+        counts = [file.metadata.row_group(number).num_rows for number in range(file.num_row_groups)]
+        self._starts = list(accumulate(counts, initial=0))
 
-        Raises:
-            LakeError: it can't be written.
+    def change_rows(self) -> bool:
+        """Return whether any row group has other rows than the file."""
+        return self._has_dropped or any(
+            not self.read(number).equals(self._file.read_row_group(number))
+            for number in range(self._file.num_row_groups)
+            if self._lacks_names(number) or self._lacks_roles(number)
+        )
+
+    def read(self, number: int) -> pa.Table:
+        """Return the rows of a row group as they are published."""
+        served = self._file.read_row_group(number)
+        if not (self._has_dropped or self._lacks_names(number) or self._lacks_roles(number)):
+            return served
+        start = self._starts[number]
+        rows = served.append_column("_position", pa.array(range(start, start + served.num_rows), pa.int64()))
+        if self._lacks_roles(number):
+            rows = self._query("fill_roles.sql", without_roles=rows)
+        if self._sources is None or not self._lacks_names(number):
+            return self._query("deduplicate.sql", row_group=rows).cast(served.schema)
+        lists = {"learners": str(self._sources.learners), "courses": str(self._sources.courses)}
+        return self._query("deduplicate_and_enrich.sql", lists, row_group=rows).cast(served.schema)
+
+    def _query(self, name: str, parameters: dict[str, str] | None = None, **tables: pa.Table) -> pa.Table:
+        for view, rows in tables.items():
+            self._connection.register(view, rows)
+        return self._connection.sql(load_sql(__package__, name), params=parameters).to_arrow_table()
+
+    def _lacks_names(self, number: int) -> bool:
+        """Return whether a row of a group may get a name, an e-mail or a title from the lists.
+
+        That is seen in the statistics of the group, without reading it. Of carried rows the lists may have others.
         """
-        self.path = folder / f"{table.name}.parquet"
-        self._key = list(key)
-        self._folder = folder
-        columns = arrow_schema(table)
-        self._may_share_keys = set(KEYS["pair"]) <= set(columns.names) - set(key)
-        self._key_type = pa.struct([(name, columns.field(name).type) for name in self._key])
-        schema = columns.append(pa.field(_POSITION, pa.int64())).append(pa.field(_KEY, self._key_type))
-        self._writer = RowGroupWriter(self.path, schema, "lz4", check_space=check_space)
+        if self._sources is None:
+            return False
+        return self._has_nulls(number, _FROM_LISTS) or self._has_carried(number)
 
-    def __enter__(self) -> Self:
-        return self
+    def _lacks_roles(self, number: int) -> bool:
+        return self._has_roles and self._has_nulls(number, frozenset({"role"}))
 
-    def __exit__(self, *_: object) -> None:
-        self._writer.discard()
+    def _has_nulls(self, number: int, names: frozenset[str]) -> bool:
+        return any(
+            chunk.statistics is None or chunk.statistics.null_count != 0
+            for chunk in self._iter_chunks(number)
+            if chunk.path_in_schema in names
+        )
 
-    def add(self, batch: pa.RecordBatch) -> None:
-        """Stage the rows of a batch after those that were added before.
+    def _has_carried(self, number: int) -> bool:
+        [chunk] = (chunk for chunk in self._iter_chunks(number) if chunk.path_in_schema == "source")
+        found = chunk.statistics
+        return found is None or not found.has_min_max or found.min <= "carried" <= found.max
 
-        Raises:
-            LakeError: the file can't be written.
-        """
-        rows = self._writer.rows
-        positions = pa.array(range(rows, rows + batch.num_rows), pa.int64())
-        key = pa.StructArray.from_arrays([batch.column(name) for name in self._key], fields=list(self._key_type))
-        columns = [*batch.columns, positions, key]
-        self._writer.write(pa.RecordBatch.from_arrays(columns, schema=self._writer.schema))
-
-    def deduplicate(
-        self, into: TableFile, lists: tuple[Path, Path] | None = None, roles: Path | None = None
-    ) -> Duplicates:
-        """Write the rows to `into` in the order served; of rows with one key only the last.
-
-        With `lists`, the files of learners and of courses, fill missing names, e-mails and titles of enrollments. With
-        `roles`, a file with the columns of `raw_format.ROLES`, fill missing roles of enrollments.
-
-        Raises:
-            SharedKeyError: enrollments of different learners or courses have one key; nothing was written.
-            LakeError: a file can't be written.
-        """
-        self._writer.close()
-        query = load_sql(__package__, "deduplicate_and_enrich.sql" if lists else "deduplicate.sql")
-        parameters = dict(zip(("learners", "courses"), map(str, lists), strict=True)) if lists else None
-        with duckdb_session(spill_to=self._folder) as connection, pq.ParquetFile(self.path) as file:
-            connection.read_parquet(str(self.path)).create_view("staged")
-            connection.execute(load_sql(__package__, "dropped.sql"))
-            if self._may_share_keys:
-                ((shared,),) = connection.execute(load_sql(__package__, "shared_keys.sql")).fetchall()
-                if shared:
-                    raise SharedKeyError(shared)
-            ((identical, conflicting),) = connection.execute(load_sql(__package__, "duplicates.sql")).fetchall()
-            if roles is not None:
-                connection.read_parquet(str(roles)).create_view("roles")
-                for name in ("roles_by_id.sql", "roles_by_pair.sql"):
-                    connection.execute(load_sql(__package__, name))
-            # by row group: sorting a whole account at once took all of DuckDB's memory
-            for number in range(file.num_row_groups):
-                group = file.read_row_group(number)
-                if roles is not None:
-                    connection.register("without_roles", group)
-                    group = connection.sql(load_sql(__package__, "fill_roles.sql")).to_arrow_table()
-                connection.register("row_group", group)
-                rows = connection.sql(query, params=parameters)
-                into.write_all(rows.to_arrow_table().to_batches())
-        return Duplicates(identical, conflicting)
+    def _iter_chunks(self, number: int) -> Iterator[pq.ColumnChunkMetaData]:
+        group = self._file.metadata.row_group(number)
+        return map(group.column, range(group.num_columns))

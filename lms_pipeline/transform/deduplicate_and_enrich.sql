@@ -1,7 +1,7 @@
 -- As deduplicate.sql; names, e-mails and titles that an enrollment lacks come from the users and courses lists. An empty
 -- list of e-mails counts as missing. A carried enrollment is of another day: the lists have precedence over its values.
 SELECT
-    row_group.* EXCLUDE (_position, _key) REPLACE (
+    row_group.* EXCLUDE (_position) REPLACE (
         CASE
             WHEN row_group.source = 'carried' THEN coalesce(learner.user_name, row_group.user_name)
             ELSE coalesce(row_group.user_name, learner.user_name)

@@ -2,14 +2,14 @@
 -- Texts are hashed as they are: as JSON, a text of 30 MB would take all of DuckDB's memory.
 WITH hashed AS (
     SELECT
-        staged._position AS position,
+        served._position AS position,
         CASE
             WHEN ends_with(typeof(COLUMNS(* EXCLUDE (_key, _position, fetched_at))), '[]')
                 THEN md5(to_json(COLUMNS(* EXCLUDE (_key, _position, fetched_at))))
             ELSE md5(COLUMNS(* EXCLUDE (_key, _position, fetched_at))::VARCHAR)
         END
-    FROM staged
-    WHERE staged._position IN (SELECT _position FROM dropped UNION SELECT kept FROM dropped)
+    FROM served
+    WHERE served._position IN (SELECT _position FROM dropped UNION SELECT kept FROM dropped)
 ),
 
 content AS (

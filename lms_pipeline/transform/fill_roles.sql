@@ -1,4 +1,4 @@
--- The rows of "without_roles", a part of the staged rows, with the roles of the raw records that belong to them: by the
+-- The rows of "without_roles", a part of the rows, with the roles of the raw records that belong to them: by the
 -- id of the enrollment, unless the record names another learner or course; otherwise by learner and course.
 SELECT without_roles.* REPLACE (coalesce(without_roles.role, by_id.role, by_pair.role) AS role)
 FROM without_roles

@@ -21,7 +21,7 @@ from lms_pipeline.truto.raw_json import read_object
 from lms_pipeline.truto.response import is_too_large
 
 ROLES = pa.schema({name: pa.string() for name in ("enrollment_id", "user_id", "course_id", "role")})
-"""Columns of the staged ids and roles of raw records, which `dedupe.py` joins with the enrollments."""
+"""Columns of the ids and roles of raw records, which `dedupe.py` joins with the enrollments."""
 
 _ID_SUFFIXES = ("_id", "Id")
 

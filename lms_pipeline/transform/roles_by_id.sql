@@ -10,11 +10,11 @@ FROM roles
 WHERE
     enrollment_id IS NOT NULL
     AND enrollment_id NOT IN (
-        SELECT staged.enrollment_id
-        FROM staged
-        WHERE staged.enrollment_id IS NOT NULL
-        GROUP BY staged.enrollment_id
-        HAVING count(DISTINCT row(staged.user_id, staged.course_id)) > 1
+        SELECT served.enrollment_id
+        FROM served
+        WHERE served.enrollment_id IS NOT NULL
+        GROUP BY served.enrollment_id
+        HAVING count(DISTINCT row(served.user_id, served.course_id)) > 1
     )
 GROUP BY enrollment_id
 HAVING count(DISTINCT row(roles.user_id, roles.course_id, roles.role)) = 1

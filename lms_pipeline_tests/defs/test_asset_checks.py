@@ -104,7 +104,7 @@ class TestSnapshot:
     @pytest.mark.usefixtures("after_a_run")
     def test_metrics_are_not_computed_from_a_file_with_a_wrong_schema(self, run, data):
         path = data.file(UNIFIED_ENROLLMENTS, NORTH)
-        metadata = {name: value for name, value in pq.read_metadata(path).metadata.items() if name != b"ARROW:schema"}
+        metadata = read_provenance(path)
         spoiled = pq.read_table(path).drop_columns("status_raw")
         pq.write_table(spoiled.replace_schema_metadata(metadata), path)
         result = run(frozen_now=LATER)
@@ -121,6 +121,12 @@ class TestSnapshot:
         )
 
 
+def read_provenance(path):
+    """Return the metadata of a file without what holds for its bytes only."""
+    metadata = pq.read_metadata(path).metadata
+    return {name: metadata[name] for name in metadata.keys() - {b"ARROW:schema", b"lms_pipeline.checksum"}}
+
+
 class TestIdsOfPeople:
     """Dagster keeps the results of checks for ever, in its index, whatever `LMS_RUN_LOG_DAYS` is."""
 
@@ -135,10 +141,8 @@ class TestIdsOfPeople:
                 position = table.schema.get_field_index(name)
                 ids = pa.array([f"canary-{name}-{row}" for row in range(len(table))], table.schema.field(name).type)
                 table = table.set_column(position, table.schema.field(position), ids)
-            metadata = {
-                name: value for name, value in pq.read_metadata(path).metadata.items() if name != b"ARROW:schema"
-            }
-            pq.write_table(pa.concat_tables([table] * times).replace_schema_metadata(metadata), path)
+            spoiled = pa.concat_tables([table] * times)
+            pq.write_table(spoiled.replace_schema_metadata(read_provenance(path)), path)
 
         return spoil
 

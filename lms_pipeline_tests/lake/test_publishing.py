@@ -107,7 +107,7 @@ def test_a_rerun_replaces_a_file_and_its_readers_keep_the_old_one(data):
 class TestLeftovers:
     def test_of_dead_runs_are_removed_and_nothing_else(self, data):
         publish(data, "acme", FIRST, {"course_id": "c1"}, table=COURSES)
-        dead = [data.unpublished_file(table, ACME, "run-0") for table in (COURSES, LEARNERS)]
+        dead = [data.unpublished_file(COURSES, ACME, "run-0"), data.second_unpublished_file(LEARNERS, ACME, "run-0")]
         others = [data.unpublished_file(COURSES, Partition("acme", SECOND), "run-0")]
         for path in (*dead, *others):
             path.parent.mkdir(parents=True, exist_ok=True)

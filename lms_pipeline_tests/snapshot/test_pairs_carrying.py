@@ -77,7 +77,7 @@ def store_credentials(account, day):
     stored = json.dumps({"login_key": "CANARY"})
     for file, columns in (("raw", ["payload"]), ("unified", ["extra", "custom_fields"])):
         path = account.path(file, day)
-        metadata = {f"{PREFIX}{name}": value for name, value in read_metadata(path).items()}
+        metadata = {f"{PREFIX}{name}": value for name, value in read_metadata(path).items() if name != "checksum"}
         table = pq.read_table(path, partitioning=None).replace_schema_metadata(metadata)
         for name in columns:
             values = pa.array([stored] * len(table), pa.string())

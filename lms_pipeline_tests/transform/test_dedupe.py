@@ -1,4 +1,4 @@
-"""Staged rows: duplicates are dropped, missing names are filled, the order stays."""
+"""Rows as they are published: duplicates are dropped, missing names are filled, the order stays."""
 
 from datetime import timedelta
 from typing import Any
@@ -11,7 +11,9 @@ from lms_pipeline.lake import engine, files
 from lms_pipeline.lake.disk import LakeError
 from lms_pipeline.lake.files import TableFile
 from lms_pipeline.tables.pulled import COURSES, LEARNERS, UNIFIED_ENROLLMENTS
-from lms_pipeline.transform.dedupe import Duplicates, SharedKeyError, StagedRows
+from lms_pipeline.transform.dedupe import Duplicates, SharedKeyError, Sources
+from lms_pipeline.transform.dedupe import deduplicate as deduplicate_file
+from lms_pipeline.transform.raw_format import ROLES
 from lms_pipeline_tests.support.lake_files import NOON, batch, enrollment, incompressible_text, limit_file_size, write
 
 PAIR = ("user_id", "course_id")
@@ -25,25 +27,41 @@ def row_groups(request, monkeypatch):
 
 
 @pytest.fixture
-def deduplicate(tmp_path):
-    """Stage batches and deduplicate them; returns the rows that are left, and the duplicates."""
+def write_and_deduplicate(tmp_path):
+    """Write batches of a table and deduplicate them; returns the name of the file with the rows that are left, and the
+    duplicates."""
 
-    def stage_and_deduplicate(*batches, key=PAIR, learners=(), courses=()):
-        lists = (
+    def run(table, key, *batches, sources=None):
+        with (
+            TableFile(table, tmp_path / "first.parquet") as first,
+            TableFile(table, tmp_path / "second.parquet") as second,
+        ):
+            for rows in batches:
+                first.write(rows)
+            file, duplicates = deduplicate_file(
+                first, key, open_second=lambda: second, scratch=tmp_path / "scratch", sources=sources
+            )
+            file.close({})
+            assert file.rows == pq.read_metadata(file.path).num_rows
+        return file.path, duplicates
+
+    return run
+
+
+@pytest.fixture
+def deduplicate(tmp_path, write_and_deduplicate):
+    """Write enrollments and deduplicate them; returns the rows that are left, and the duplicates."""
+
+    def run(*batches, key=PAIR, learners=(), courses=()):
+        sources = Sources(
             write(tmp_path / "learners.parquet", LEARNERS, *learners),
             write(tmp_path / "courses.parquet", COURSES, *courses),
         )
-        with (
-            TableFile(UNIFIED_ENROLLMENTS, tmp_path / "deduplicated.parquet") as into,
-            StagedRows(UNIFIED_ENROLLMENTS, key, tmp_path / "staged") as staged,
-        ):
-            for rows in batches:
-                staged.add(batch(UNIFIED_ENROLLMENTS, *rows))
-            duplicates = staged.deduplicate(into, lists)
-            into.close({})
-        return pq.read_table(into.path).to_pylist(), duplicates
+        made = (batch(UNIFIED_ENROLLMENTS, *rows) for rows in batches)
+        path, duplicates = write_and_deduplicate(UNIFIED_ENROLLMENTS, key, *made, sources=sources)
+        return pq.read_table(path).to_pylist(), duplicates
 
-    return stage_and_deduplicate
+    return run
 
 
 def users(rows):
@@ -222,67 +240,104 @@ class TestNames:
         assert duplicates == Duplicates(identical=0, conflicting=1)
 
 
+def build_named(**more):
+    """Return the enrollment of Ann in c1 that lacks nothing which the lists have."""
+    return enrollment(
+        "u1", **({name: ANN[name] for name in ANN if name != "user_id"} | {"course_title": "Fire safety"} | more)
+    )
+
+
+class TestWrites:
+    """Rows are written a second time only if that changes them."""
+
+    def run(self, tmp_path, write_and_deduplicate, *rows, learners=(ANN,), roles=None):
+        sources = Sources(
+            write(tmp_path / "learners.parquet", LEARNERS, *learners),
+            write(tmp_path / "courses.parquet", COURSES),
+            roles,
+        )
+        path, _ = write_and_deduplicate(UNIFIED_ENROLLMENTS, PAIR, batch(UNIFIED_ENROLLMENTS, *rows), sources=sources)
+        return path.stem
+
+    @pytest.mark.parametrize(
+        "row",
+        [
+            build_named(user_name="Anna"),
+            build_named(source="carried"),
+            enrollment("u2"),
+            enrollment("u2", user_emails=[], source="carried"),
+        ],
+        ids=["nothing is missing", "carried and the same", "in no list", "carried and in no list"],
+    )
+    def test_once_if_the_lists_change_nothing(self, tmp_path, write_and_deduplicate, row):
+        assert self.run(tmp_path, write_and_deduplicate, row) == "first"
+
+    @pytest.mark.parametrize(
+        "rows",
+        [
+            [build_named(user_name=None)],
+            [build_named(user_emails=[])],
+            [build_named(user_name="Anna", source="carried")],
+            [enrollment("u2"), build_named(user_email=None)],
+            [build_named(), build_named()],
+        ],
+        ids=["no name", "no address", "another name in a carried row", "in another row", "a duplicate"],
+    )
+    def test_twice_if_a_row_changes(self, tmp_path, write_and_deduplicate, rows):
+        assert self.run(tmp_path, write_and_deduplicate, *rows) == "second"
+
+    @pytest.mark.parametrize(
+        ("role", "raw_role", "file"),
+        [(None, "mentor", "second"), (None, None, "first"), ("learner", "mentor", "first")],
+    )
+    def test_twice_if_a_missing_role_is_known(self, tmp_path, write_and_deduplicate, role, raw_role, file):
+        raw = {"enrollment_id": "u1-c1", "user_id": None, "course_id": None, "role": raw_role}
+        pq.write_table(pa.Table.from_pylist([raw], ROLES), tmp_path / "roles.parquet")
+        row = build_named(role=role)
+        assert self.run(tmp_path, write_and_deduplicate, row, roles=tmp_path / "roles.parquet") == file
+
+    @pytest.mark.usefixtures("row_groups")
+    def test_keep_the_order_with_names_from_the_lists(self, deduplicate):
+        served = [f"u{number * 7 % 20}" for number in range(20)]
+        learners = [{"user_id": user, "user_name": f"Name of {user}"} for user in sorted(served)]
+        rows, _ = deduplicate(*([enrollment(user)] for user in served), learners=learners)
+        assert [row["user_name"] for row in rows] == [f"Name of {user}" for user in served]
+
+
 class TestLists:
-    def test_are_deduplicated_by_their_own_key(self, tmp_path):
-        with (
-            TableFile(COURSES, tmp_path / "deduplicated.parquet") as into,
-            StagedRows(COURSES, COURSES.key, tmp_path / "staged") as staged,
-        ):
-            for title in ("Old", "New"):
-                staged.add(batch(COURSES, {"course_id": "c1", "course_title": title}, {"course_id": "c2"}))
-            assert staged.deduplicate(into) == Duplicates(identical=1, conflicting=1)
-            into.close({})
-        titles = pq.read_table(into.path, columns=["course_id", "course_title"]).to_pylist()
+    def test_are_deduplicated_by_their_own_key(self, write_and_deduplicate):
+        batches = [
+            batch(COURSES, {"course_id": "c1", "course_title": title}, {"course_id": "c2"}) for title in ("Old", "New")
+        ]
+        path, duplicates = write_and_deduplicate(COURSES, COURSES.key, *batches)
+        assert duplicates == Duplicates(identical=1, conflicting=1)
+        titles = pq.read_table(path, columns=["course_id", "course_title"]).to_pylist()
         assert titles == [{"course_id": "c1", "course_title": "New"}, {"course_id": "c2", "course_title": None}]
 
 
 class TestMemory:
     @pytest.mark.parametrize(("rows", "kilobytes"), [(600, 100), (60, 1_000), (3, 30_000)])
-    def test_does_not_grow_with_what_a_row_holds(self, tmp_path, monkeypatch, rows, kilobytes):
+    def test_does_not_grow_with_what_a_row_holds(self, write_and_deduplicate, monkeypatch, rows, kilobytes):
         """Every second row is a duplicate: DuckDB compares its content, and takes six bytes for each byte of JSON."""
         monkeypatch.setattr(engine, "MEMORY_LIMIT", "250MB")
         text = '"' * (kilobytes * 1_000)
-        with (
-            TableFile(COURSES, tmp_path / "deduplicated.parquet") as into,
-            StagedRows(COURSES, COURSES.key, tmp_path / "staged") as staged,
-        ):
-            for number in range(rows):
-                staged.add(batch(COURSES, {"course_id": f"c{number // 2}", "extra": f"{number % 4}{text}"}))
-            duplicates = staged.deduplicate(into)
-            into.close({})
+        batches = (
+            batch(COURSES, {"course_id": f"c{number // 2}", "extra": f"{number % 4}{text}"}) for number in range(rows)
+        )
+        _, duplicates = write_and_deduplicate(COURSES, COURSES.key, *batches)
         assert duplicates == Duplicates(identical=0, conflicting=rows // 2)
 
 
 class TestDisk:
-    def test_the_file_is_removed_when_the_block_ends(self, tmp_path):
-        with StagedRows(COURSES, COURSES.key, tmp_path / "staged") as staged:
-            staged.add(batch(COURSES, {"course_id": "c1"}))
-            assert staged.path.exists()
-        assert list((tmp_path / "staged").iterdir()) == []
+    def test_the_files_that_are_not_published_are_removed(self, tmp_path, write_and_deduplicate):
+        path, _ = write_and_deduplicate(COURSES, COURSES.key, *[batch(COURSES, {"course_id": "c1"})] * 2)
+        assert [one for one in tmp_path.rglob("*") if one.is_file()] == [path]
 
-    def test_a_file_that_grows_too_large_is_one_sentence(self, tmp_path):
+    def test_a_file_that_grows_too_large_is_one_sentence(self, tmp_path, write_and_deduplicate):
         rows = batch(COURSES, *({"course_id": incompressible_text(number)} for number in range(100)))
-
-        def add_and_deduplicate(staged: StagedRows, rows: pa.RecordBatch, into: TableFile) -> None:
-            staged.add(rows)
-            staged.deduplicate(into)
-
         with (
             limit_file_size(200_000),
-            pytest.raises(LakeError, match=r"staged/courses\.parquet can't be written: .*; free some space and run it"),
-            TableFile(COURSES, tmp_path / "deduplicated.parquet") as into,
-            StagedRows(COURSES, COURSES.key, tmp_path / "staged") as staged,
+            pytest.raises(LakeError, match=r"first\.parquet can't be written: .*; free some space and run it"),
         ):
-            add_and_deduplicate(staged, rows, into)
-        assert [path.name for path in tmp_path.rglob("*")] == ["staged"]
-
-    def test_rows_that_are_not_deduplicated_are_never_written(self, tmp_path):
-        rows = batch(COURSES, *({"course_id": incompressible_text(number)} for number in range(100)))
-        with limit_file_size(200_000), StagedRows(COURSES, COURSES.key, tmp_path) as staged:
-            staged.add(rows)
-        assert list(tmp_path.iterdir()) == []
-
-    def test_a_full_disk_is_one_sentence(self, tmp_path):
-        (tmp_path / "courses.parquet").symlink_to("/dev/full")
-        with pytest.raises(LakeError, match="the disk is full"):
-            StagedRows(COURSES, COURSES.key, tmp_path)
+            write_and_deduplicate(COURSES, COURSES.key, rows)
+        assert list(tmp_path.rglob("*.parquet")) == []

@@ -5,7 +5,7 @@ import pytest
 
 from lms_pipeline.lake.files import TableFile
 from lms_pipeline.tables.pulled import KEYS, UNIFIED_ENROLLMENTS
-from lms_pipeline.transform.dedupe import StagedRows
+from lms_pipeline.transform import dedupe
 from lms_pipeline.transform.enrollments import EnrollmentFlattener, ResponseRecords
 from lms_pipeline_tests.support.served_records import NOON, read_records
 
@@ -35,18 +35,19 @@ record without ids."""
 def deduplicate(folder, identity):
     """Return the ids and scores stored, the duplicates, and the number of rejected records."""
     flattener, rejected = EnrollmentFlattener(identity), 0
-    file = folder / "data.parquet"
     with (
-        StagedRows(UNIFIED_ENROLLMENTS, KEYS[identity], folder / "waiting") as staged,
-        TableFile(UNIFIED_ENROLLMENTS, file) as into,
+        TableFile(UNIFIED_ENROLLMENTS, folder / "served.parquet") as served,
+        TableFile(UNIFIED_ENROLLMENTS, folder / "data.parquet") as second,
     ):
         for records in PAGES[identity]:
             batches = flattener.flatten_responses([ResponseRecords(read_records(*records), NOON)])
-            staged.add(batches.unified)
+            served.write(batches.unified)
             rejected += batches.rejected.num_rows
-        duplicates = staged.deduplicate(into)
-        into.close({})
-    rows = pq.read_table(file, columns=["enrollment_id", "score"]).to_pylist()
+        file, duplicates = dedupe.deduplicate(
+            served, KEYS[identity], open_second=lambda: second, scratch=folder / "scratch"
+        )
+        file.close({})
+    rows = pq.read_table(file.path, columns=["enrollment_id", "score"]).to_pylist()
     return [(row["enrollment_id"], row["score"]) for row in rows], duplicates, rejected
 
 

@@ -18,7 +18,7 @@ import pytest
 
 from lms_pipeline.lake.files import TableFile
 from lms_pipeline.tables.pulled import ALL_FIELDS, COURSES, LEARNERS, PULLED_TABLES, UNIFIED_ENROLLMENTS
-from lms_pipeline.transform.dedupe import StagedRows
+from lms_pipeline.transform.dedupe import Sources, deduplicate
 from lms_pipeline.transform.enrollments import build_raw_batch
 from lms_pipeline.transform.rosters import RosterEntry, RosterKey, build_roster_batch, read_roster_response
 from lms_pipeline.transform.shapes import list_api_fields
@@ -152,12 +152,15 @@ def build_columns(served: Served, folder: Path) -> Columns:
     for table, batch in lists.items():
         pq.write_table(pa.Table.from_batches([batch]), folder / f"{table.name}.parquet")
     with (
-        TableFile(UNIFIED_ENROLLMENTS, folder / "unified.parquet") as target,
-        StagedRows(UNIFIED_ENROLLMENTS, ("user_id", "course_id"), folder / "staged") as staged,
+        TableFile(UNIFIED_ENROLLMENTS, folder / "served.parquet") as file,
+        TableFile(UNIFIED_ENROLLMENTS, folder / "unified.parquet") as second,
     ):
-        staged.add(batches.unified)
-        staged.add(build_roster_batch(entries, times))
-        staged.deduplicate(target, (folder / "learners.parquet", folder / "courses.parquet"))
+        file.write(batches.unified)
+        file.write(build_roster_batch(entries, times))
+        sources = Sources(folder / "learners.parquet", folder / "courses.parquet")
+        target, _ = deduplicate(
+            file, ("user_id", "course_id"), open_second=lambda: second, scratch=folder / "scratch", sources=sources
+        )
         target.close({})
     rows = {
         "unified_enrollments": pq.read_table(target.path),

@@ -1,15 +1,20 @@
-"""The checksum of a Parquet file: a SHA-256 over all of its bytes, in its own metadata.
+"""The footer of a Parquet file: its metadata, with a checksum over all bytes of the file.
 
-Belongs here: setting and comparing it. It finds a byte that changed on the disk, which Parquet and DuckDB read as another
-value. Not here: what the rows hold (`digest.py`).
+Belongs here: writing the footer after the rows, and comparing the checksum, which finds a byte that changed on the disk:
+Parquet and DuckDB read it as another value. Not here: what the rows hold (`digest.py`).
 """
 
 from __future__ import annotations
 
 import hashlib
+import io
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import BinaryIO
+
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 PLACEHOLDER = f"sha256:{'0' * 64}"
 """The value of the metadata entry while the checksum is computed."""
@@ -23,21 +28,22 @@ _TAIL_BYTES = 8
 """The length of the footer in four bytes, and four letters."""
 
 
-def set_checksum(path: Path) -> None:
-    """Replace the placeholder in the footer of a file by the checksum.
+def replace_footer(path: Path, schema: pa.Schema, metadata: Mapping[str, str]) -> None:
+    """Give a finished Parquet file other metadata, and a checksum; its row groups stay where they are.
 
     Raises:
         OSError: the file can't be read or written.
-        ValueError: it has no placeholder.
     """
+    footer = _build_footer(pq.read_metadata(path), schema, {**metadata, _KEY.decode(): PLACEHOLDER})
+    entry = _ENTRY.search(footer)
+    if entry is None:
+        raise ValueError("The footer has no placeholder of a checksum.")
     with path.open("r+b") as file:
-        start, footer = _read_footer(file)
-        entry = _ENTRY.search(footer)
-        if entry is None:
-            raise ValueError(f"{path} has no placeholder of a checksum.")
+        start, _ = _read_footer(file)
         value = _compute(file, start, footer)
-        file.seek(start + entry.start(1))
-        file.write(value)
+        file.seek(start)
+        file.write(footer[: entry.start(1)] + value + footer[entry.end(1) :])
+        file.truncate()
 
 
 def is_unchanged(path: Path) -> bool:
@@ -55,6 +61,17 @@ def is_unchanged(path: Path) -> bool:
             return False
         as_computed = footer[: entry.start(1)] + PLACEHOLDER.encode() + footer[entry.end(1) :]
         return _compute(file, start, as_computed) == entry[1]
+
+
+def _build_footer(described: pq.FileMetaData, schema: pa.Schema, metadata: Mapping[str, str]) -> bytes:
+    """Return the footer of a file with the row groups of another, which has the same schema."""
+    with io.BytesIO() as empty, io.BytesIO() as whole:
+        with pq.ParquetWriter(empty, schema) as writer:
+            writer.add_key_value_metadata(dict(metadata))
+        footer = pq.read_metadata(empty)
+        footer.append_row_groups(described)
+        footer.write_metadata_file(whole)
+        return whole.getvalue().removeprefix(b"PAR1")
 
 
 def _read_footer(file: BinaryIO) -> tuple[int, bytes]:

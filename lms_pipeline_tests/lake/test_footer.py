@@ -1,4 +1,4 @@
-"""The checksum of a file: any byte that changed on the disk is found before the file is read."""
+"""The footer of a file, with its checksum: any byte that changed on the disk is found before the file is read."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from lms_pipeline.lake.disk import LakeError
-from lms_pipeline.lake.files import check_unchanged, read_metadata
+from lms_pipeline.lake.files import TableFile, check_unchanged, read_metadata
 from lms_pipeline.tables.pulled import COURSES
-from lms_pipeline_tests.support.lake_files import write
+from lms_pipeline_tests.support.lake_files import batch, write
 from lms_pipeline_tests.support.parquet_damage import change_value
 
 ROWS = [{"course_id": f"c{number}", "course_title": f"Course {number}"} for number in range(3)]
@@ -26,6 +26,36 @@ def test_is_computed_as_documented(path):
     value = read_metadata(path)["checksum"]
     content = path.read_bytes().replace(value.encode(), b"sha256:" + b"0" * 64)
     assert value == f"sha256:{hashlib.sha256(content).hexdigest()}"
+
+
+def test_rows_that_ended_are_readable_before_the_metadata_are_known(tmp_path):
+    with TableFile(COURSES, tmp_path / "a.parquet") as file:
+        file.write(batch(COURSES, *ROWS))
+        file.end_rows()
+        before, names = pq.read_table(file.path), set(read_metadata(file.path))
+        file.close({"run_id": "run-1"})
+    assert names == set()
+    assert pq.read_table(file.path).equals(before)
+    assert read_metadata(file.path)["run_id"] == "run-1"
+
+
+def test_the_footer_describes_the_row_groups_as_before(tmp_path):
+    with TableFile(COURSES, tmp_path / "a.parquet") as file:
+        file.write(batch(COURSES, *ROWS))
+        file.end_rows()
+        before = pq.read_metadata(file.path)
+        file.close({})
+    after = pq.read_metadata(file.path)
+    assert after.row_group(0).to_dict() == before.row_group(0).to_dict()
+    assert (after.num_rows, after.created_by) == (before.num_rows, before.created_by)
+    assert after.schema.equals(before.schema)
+
+
+def test_a_file_without_metadata_is_removed(tmp_path):
+    with TableFile(COURSES, tmp_path / "a.parquet") as file:
+        file.write(batch(COURSES, *ROWS))
+        file.end_rows()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_file_as_it_was_written_passes(path):
