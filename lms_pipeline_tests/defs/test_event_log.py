@@ -1,6 +1,7 @@
 """Dagster's event log with open connections: the same files and the same content as Dagster's own storage."""
 
 import logging
+import os
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -63,6 +64,38 @@ class TestFiles:
         SqliteEventLogStorage(str(tmp_path / "own")).store_event(build_event("run"))
         assert read_schema(folder / "run.db") == read_schema(tmp_path / "own" / "run.db")
 
+    def test_are_known_to_dagster_as_those_of_runs_only(self, storage):
+        for run_id in ("one", "two"):
+            storage.store_event(build_event(run_id))
+        assert {*storage.get_all_run_ids()} == {"one", "two"}
+
+    def test_stay_as_they_are_when_dagster_migrates(self, storage, folder):
+        storage.store_event(build_event("run"))
+        schema = read_schema(folder / "run.db")
+        storage.upgrade()
+        assert (read_schema(folder / "run.db"), read_texts(storage, "run")) == (schema, ["hello"])
+
+    def test_are_created_without_hard_links_too(self, storage, folder, monkeypatch, tmp_path):
+        def refuse(*_paths):
+            raise PermissionError
+
+        monkeypatch.setattr(os, "link", refuse)
+        storage.store_event(build_event("run"))
+        SqliteEventLogStorage(str(tmp_path / "own")).store_event(build_event("run"))
+        assert read_schema(folder / "run.db") == read_schema(tmp_path / "own" / "run.db")
+        assert list(folder.glob("*.new")) == []
+
+    def test_that_another_process_created_meanwhile_keep_its_events(self, storage, folder, monkeypatch):
+        link = os.link
+
+        def be_late(new, path):
+            SqliteEventLogStorage(str(folder)).store_event(build_event("run", "first"))
+            link(new, path)
+
+        monkeypatch.setattr(os, "link", be_late)
+        storage.store_event(build_event("run", "second"))
+        assert read_texts(storage, "run") == ["first", "second"]
+
     def test_that_were_removed_are_empty_when_read_again(self, storage, folder):
         storage.store_event(build_event("run"))
         remove(folder, "run")
@@ -113,7 +146,8 @@ class TestFiles:
 def read_schema(path):
     with sqlite3.connect(path) as connection:
         tables = connection.execute("select name, sql from sqlite_master order by name").fetchall()
-        return tables, connection.execute("pragma journal_mode").fetchone()
+        revision = connection.execute("select version_num from alembic_version").fetchall()
+        return tables, revision, connection.execute("pragma journal_mode").fetchone()
 
 
 def remove(folder, run_id):
@@ -147,7 +181,7 @@ def connections():
 def test_a_run_opens_its_log_and_the_index_a_few_times_only(settings, instance, connections):
     assert [run.error for run in run_partitions(build_defs(settings), instance, [NORTH])] == [None]
     run_id = instance.get_runs()[0].run_id
-    assert connections.count(run_id) <= 6  # five of them create its tables
+    assert connections.count(run_id) <= 3
     assert connections.count("index") <= 6  # four open the storage, the others check for a table
 
 
