@@ -53,7 +53,7 @@ class Request:
         """The parameters, percent-encoded."""
         return urlencode(self.parameters)
 
-    @property
+    @cached_property
     def key(self) -> str:
         """The request's key in a response store; checkpoints on disk hold it, so its text never changes."""
         return f"{self.scope} {self.path}?{self.query}"

@@ -32,6 +32,7 @@ MAX_RECORD_BYTES = 8 * 2**20
 MAX_PAGE_ITEMS = 500_000
 """Records of one body, or members of one object of it: without decoding a record, a page of 64 MB with 30 million numbers for
 records takes 2 GB."""
+_SMALL_BYTES = 2**14
 MAX_SEARCHED_BYTES = 1_000
 """Bytes of a body in which its format is looked for."""
 
@@ -318,15 +319,18 @@ def _decode(body: bytes, decoder: msgspec.json.Decoder[T]) -> tuple[bytes, T, bo
 
 
 def check_utf8(body: bytes) -> None:
-    """Check that a body is UTF-8, without a copy of it.
+    """Check that a body is UTF-8, without a text of it, which takes four times as much if it has one emoji.
 
     Raises:
         BadBodyError: it isn't.
     """
-    offsets = pa.py_buffer(array("i", (0, len(body))))
     try:
-        pa.StringArray.from_buffers(1, offsets, pa.py_buffer(body)).validate(full=True)
-    except pa.ArrowInvalid:
+        if len(body) <= _SMALL_BYTES:  # five times faster: Arrow is for large bodies
+            body.decode()
+        else:
+            offsets = pa.py_buffer(array("i", (0, len(body))))
+            pa.StringArray.from_buffers(1, offsets, pa.py_buffer(body)).validate(full=True)
+    except (UnicodeDecodeError, pa.ArrowInvalid):
         raise BadBodyError("is not UTF-8") from None
 
 

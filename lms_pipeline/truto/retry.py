@@ -118,6 +118,14 @@ class RetryingTransport:
         self._gate = gate
         self._cooldowns = cooldowns
         self._policy = retry_policy
+        self._retrying = Retrying(  # threads may share it: it keeps the state of a call in the thread
+            retry=retry_if_exception_type(TransientError),
+            stop=retry_policy.should_stop,
+            wait=retry_policy.wait_seconds,
+            sleep=cooldowns.sleep,
+            before_sleep=_log_attempt,
+            reraise=True,
+        )
 
     def fetch(self, request: Request, read: Callable[[httpx.Response], T]) -> T:
         """Return what `read` makes of the response; `BadBodyError` of `read` leads to another attempt.
@@ -129,14 +137,7 @@ class RetryingTransport:
         """
         policy = self._policy
         try:
-            return Retrying(
-                retry=retry_if_exception_type(TransientError),
-                stop=policy.should_stop,
-                wait=policy.wait_seconds,
-                sleep=self._cooldowns.sleep,
-                before_sleep=_log_attempt,
-                reraise=True,
-            )(lambda: self._attempt(request, read))
+            return self._retrying(lambda: self._attempt(request, read))
         except TransientError as error:
             if policy.continues_later and error.retry_after is not None and error.retry_after > policy.max_wait_seconds:
                 raise ContinuesLaterError(_name_limit(request.account_id), error.retry_after) from error

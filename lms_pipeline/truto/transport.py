@@ -8,10 +8,11 @@ from __future__ import annotations
 import os
 import ssl
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from datetime import datetime
 from functools import cache
 from threading import Lock
+from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
@@ -21,7 +22,13 @@ from lms_pipeline.settings import LOOPBACK
 from lms_pipeline.truto.content_encoding import decode_pieces, parse_encoding
 from lms_pipeline.truto.credentials.bounds import MAX_CANDIDATES, TooManyCredentialsError
 from lms_pipeline.truto.errors import PermanentError, TransientError, build_body_error, build_error, parse_http_date
-from lms_pipeline.truto.network import ClientPool, LimitedBackend, RequestLimits, RequestTooLongError, TooManyBytesError
+from lms_pipeline.truto.network import (
+    LimitedBackend,
+    RequestLimits,
+    RequestTooLongError,
+    TooManyBytesError,
+    TransportPool,
+)
 from lms_pipeline.truto.raw_json import skip_byte_order_mark
 from lms_pipeline.truto.request import Request
 from lms_pipeline.truto.response import MAX_PAGE_ITEMS, FailedBodyError, TooManyItemsError
@@ -87,26 +94,26 @@ class HttpTransport:
         self._network = LimitedBackend()
         certificates = _load_certificates(os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"), trust_env)
 
-        def open_client() -> httpx.Client:
-            return httpx.Client(
-                base_url=base_url,
-                headers={
-                    "Authorization": f"Bearer {token}",
-                    "Accept": "application/json",
-                    "User-Agent": f"lms-pipeline/{__version__}",
-                },
-                timeout=httpx.Timeout(timeout, connect=10),
-                transport=transport,
-                trust_env=trust_env,
-                verify=certificates,
-                follow_redirects=False,
-            )
+        self._base_url = base_url.rstrip("/")
+        self._headers = httpx.Headers(
+            {
+                "Authorization": f"Bearer {token}",
+                "Accept": "application/json",
+                "Accept-Encoding": "gzip, deflate",
+                "Connection": "keep-alive",
+                "User-Agent": f"lms-pipeline/{__version__}",
+            }
+        )
+        self._timeout = httpx.Timeout(timeout, connect=10).as_dict()
 
-        self._clients = ClientPool(open_client, self._network)
+        def open_client() -> httpx.Client:
+            return httpx.Client(base_url=base_url, transport=transport, trust_env=trust_env, verify=certificates)
+
+        self._transports = TransportPool(open_client, self._network)
 
     def close(self) -> None:
         """Close the connections."""
-        self._clients.close()
+        self._transports.close()
 
     @contextmanager
     def send(self, request: Request) -> Iterator[httpx.Response]:
@@ -119,12 +126,12 @@ class HttpTransport:
         with self._counting:
             self.count += 1
         limits = RequestLimits(MAX_REQUEST_SECONDS, MAX_HEAD_BYTES)
-        extensions = {"label": request.label, "limits": limits}
+        extensions = {"label": request.label, "limits": limits, "timeout": self._timeout}
         with (
             _convert_errors(request.label),
             self._network.apply(limits),
-            self._clients.lend() as client,
-            client.stream("GET", build_url(client.base_url, request), extensions=extensions) as response,
+            self._transports.lend() as transport,
+            _exchange(transport, build_url(self._base_url, request), self._headers, extensions) as response,
         ):
             limits.max_bytes = MAX_RECEIVED_BYTES
             server_time = parse_http_date(response.headers.get("date", ""))
@@ -182,10 +189,20 @@ def read_body(response: httpx.Response, max_bytes: int | None = None) -> bytes:
     return b"".join(_limit(pieces, limits, max_bytes))
 
 
-def build_url(base: httpx.URL, request: Request) -> httpx.URL:
+def build_url(base_url: str, request: Request) -> httpx.URL:
     """Return the URL that httpx makes of the base, the path and the parameters; it would parse it three times."""
-    target = request.path.lstrip("/") + (f"?{request.query}" if request.query else "")
-    return base.copy_with(raw_path=base.raw_path + target.encode())
+    return httpx.URL(f"{base_url}{request.path}{'?' if request.query else ''}{request.query}")
+
+
+@contextmanager
+def _exchange(
+    transport: httpx.BaseTransport, url: httpx.URL, headers: httpx.Headers, extensions: dict[str, Any]
+) -> Iterator[httpx.Response]:
+    """Send a GET request, and close its response at the end of the block."""
+    request = httpx.Request("GET", url, headers=headers, extensions=extensions)
+    with closing(transport.handle_request(request)) as response:
+        response.request = request
+        yield response
 
 
 def _limit(pieces: Iterable[bytes], limits: RequestLimits, max_bytes: int) -> Iterator[bytes]:

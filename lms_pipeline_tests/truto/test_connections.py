@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from threading import Barrier
 
+import httpcore
 import httpx
 import pytest
 from hypothesis import given, settings
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from lms_pipeline.accounts.options import AccountOptions
 from lms_pipeline.truto.client import TrutoClient
 from lms_pipeline.truto.errors import TransientError
-from lms_pipeline.truto.network import ClientPool, LimitedBackend
+from lms_pipeline.truto.network import LimitedBackend, TransportPool
 from lms_pipeline.truto.query import ListQuery
 from lms_pipeline.truto.request import Request
 from lms_pipeline.truto.retry import RetryPolicy
@@ -65,22 +66,35 @@ def test_a_connection_that_failed_serves_no_other_request():
             assert len(list(client.fetch_pages("users", ListQuery("acme")))) == 1
 
 
-def test_each_client_of_a_pool_has_the_limits_of_requests():
+def test_each_transport_of_a_pool_has_the_limits_of_requests_and_is_closed_with_it():
     backend = LimitedBackend()
-    pool = ClientPool(lambda: httpx.Client(trust_env=False), backend)
+    clients: list[httpx.Client] = []
+
+    def open_client() -> httpx.Client:
+        clients.append(httpx.Client(trust_env=False))
+        return clients[-1]
+
+    pool = TransportPool(open_client, backend)
     with pool.lend() as first, pool.lend() as second, pool.lend() as third:
-        clients = {first, second, third}
-        assert len(clients) == 3
-        for client in clients:
-            transport = client._transport
+        assert len({first, second, third}) == len(clients) == 3
+        for transport in (first, second, third):
             assert isinstance(transport, httpx.HTTPTransport)
             assert transport._pool._network_backend is backend
     pool.close()
     assert all(client.is_closed for client in clients)
 
 
-def test_a_client_is_lent_again_after_an_error():
-    pool = ClientPool(lambda: httpx.Client(trust_env=False), LimitedBackend())
+def test_a_transport_is_the_one_of_the_proxy_that_the_environment_names(monkeypatch):
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:3128")
+    pool = TransportPool(lambda: httpx.Client(base_url="https://api.example.org"), LimitedBackend())
+    with pool.lend() as transport:
+        assert isinstance(transport, httpx.HTTPTransport)
+        assert isinstance(transport._pool, httpcore.HTTPProxy)
+    pool.close()
+
+
+def test_a_transport_is_lent_again_after_an_error():
+    pool = TransportPool(lambda: httpx.Client(trust_env=False), LimitedBackend())
     with pytest.raises(ValueError, match="no"), pool.lend() as first:
         raise ValueError("no")
     with pool.lend() as second:
@@ -105,4 +119,4 @@ def client(request):
 def test_a_url_is_what_httpx_makes_of_base_path_and_parameters(client, parameters):
     path = "/unified/lms/users/a%2Fb%C3%BC"
     expected = client.build_request("GET", path, params=parameters).url
-    assert build_url(client.base_url, Request(path, parameters, "label")) == expected
+    assert build_url(str(client.base_url).rstrip("/"), Request(path, parameters, "label")) == expected

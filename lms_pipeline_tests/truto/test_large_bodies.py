@@ -113,7 +113,9 @@ def test_an_error_with_a_large_body_keeps_its_status(status, kind, monkeypatch):
         (b"\xf4\x90\x80\x80", False),
     ],
 )
-def test_a_body_that_is_no_utf8_is_refused(body, is_text):
+@pytest.mark.parametrize("small_bytes", [0, 1_000])
+def test_a_body_that_is_no_utf8_is_refused(body, is_text, small_bytes, monkeypatch):
+    monkeypatch.setattr(response, "_SMALL_BYTES", small_bytes)
     if is_text:
         check_utf8(body)
     else:
