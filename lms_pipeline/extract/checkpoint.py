@@ -16,11 +16,13 @@ from pathlib import Path
 from threading import Lock
 from typing import Literal, Self, TypeVar
 
+import httpx
 import pyarrow as pa
 
 from lms_pipeline.concurrency import CombinedCalls
 from lms_pipeline.damaged_files import is_database_damage, set_aside
 from lms_pipeline.errors import LmsPipelineError
+from lms_pipeline.truto.content_encoding import GZIP_MAGIC, decode_gzip
 from lms_pipeline.truto.store import StoredResponse
 
 T = TypeVar("T")
@@ -198,6 +200,15 @@ def use_checkpoint(path: Path, use: Callable[[Checkpoint], T], consequence: str)
         return use(checkpoint)
 
 
+def _unpack(body: bytes, size: int) -> bytes:
+    """Return a stored body of a size; it is in gzip if it came so, otherwise in `CODEC`."""
+    if not size:
+        return b""
+    if body.startswith(GZIP_MAGIC):
+        return decode_gzip(body, size)
+    return pa.decompress(body, decompressed_size=size, codec=CODEC, asbytes=True)  # type: ignore[no-any-return]
+
+
 def _connect(path: Path) -> sqlite3.Connection:
     file = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
     with ExitStack() as undo:
@@ -274,7 +285,7 @@ class Attempt:
 
     def put(self, key: str, response: StoredResponse) -> None:
         """Store a response; from here on the request is never sent again for this attempt."""
-        body = pa.compress(response.body, codec=CODEC, asbytes=True) if response.body else b""
+        body = response.gzip or (pa.compress(response.body, codec=CODEC, asbytes=True) if response.body else b"")
         received_at = response.received_at.astimezone(UTC).isoformat()
         row = (self.number, key, response.status, received_at, len(response.body), body)
 
@@ -297,9 +308,8 @@ class Attempt:
             return None
         status, received_at, size, body = found
         try:
-            unpacked = pa.decompress(body, decompressed_size=size, codec=CODEC, asbytes=True) if size else b""
-            return StoredResponse(status, datetime.fromisoformat(received_at), unpacked)
-        except (OSError, TypeError, ValueError):
+            return StoredResponse(status, datetime.fromisoformat(received_at), _unpack(body, size))
+        except (OSError, TypeError, ValueError, httpx.DecodingError):
             log.warning("A stored response of %s is damaged, and is no response.", self.checkpoint)
             return None
 

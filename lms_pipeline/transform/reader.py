@@ -93,7 +93,7 @@ class RecordReader:
     def _read_page(self, records: Sequence[msgspec.Raw]) -> ReadRecords | None:
         """Return the values of a page in which each record fits, apart from undocumented keys; None for another page."""
         body = b"[" + b",".join(records) + b"]"
-        if len(body) > MAX_RECORD_BYTES and any(map(is_too_large, records)):
+        if is_too_large(msgspec.Raw(body)) and any(map(is_too_large, records)):
             return None
         decoded = _decode_first(self._page_decoders, body)
         if decoded is None:

@@ -42,7 +42,8 @@ class ListFlattener:
     def flatten(self, records: Sequence[msgspec.Raw], fetched_at: datetime) -> pa.RecordBatch:
         """Return the batch of one page, its rows in the order served."""
         read = self._reader.read(records)
-        self.counts["rejected"] += len(read.rejected)
+        if read.rejected:
+            self.counts["rejected"] += len(read.rejected)
         computed = {"fetched_at": repeat_value(fetched_at, "timestamp", read.count)}
         if self._shape is USER:
             computed["user_name"] = _choose(_choose_name, read, "name", "first_name", "last_name")

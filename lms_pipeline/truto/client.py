@@ -286,7 +286,7 @@ class TrutoClient:
         other_formats: list[OtherFormatError] = []
 
         def receive(response: httpx.Response) -> Response[T]:
-            body = _receive_body(response, request)
+            body, gzip = _receive_body(response, request)
             received_at = self.now()
             try:
                 value = read(body, received_at)
@@ -294,7 +294,7 @@ class TrutoClient:
                 other_formats.append(error)
                 raise
             if self._store is not None:
-                self._store.put(request.key, StoredResponse(OK, received_at, body))
+                self._store.put(request.key, StoredResponse(OK, received_at, body, gzip))
             return Response(response.headers, value)
 
         try:
@@ -306,8 +306,10 @@ class TrutoClient:
             raise UnreadableFormatError(f"The response {other_formats[-1]}", request=request.label, todo=todo) from None
 
 
-def _receive_body(response: httpx.Response, request: Request) -> bytes:
-    """Return the body without what must not be kept; one of another format stays as it came.
+def _receive_body(response: httpx.Response, request: Request) -> tuple[bytes, bytes | None]:
+    """Return the body without what must not be kept, and as it came in gzip if nothing was removed from it.
+
+    A body of another format stays as it came.
 
     Raises:
         PermanentError: there is no content, and the request is not one of a list.
@@ -317,12 +319,15 @@ def _receive_body(response: httpx.Response, request: Request) -> bytes:
         TooManyCredentialsError: it has too many places where a credential may be.
     """
     if request.body == "other":
-        return read_body(response)
+        return read_body(response), None
     if response.status_code != NO_CONTENT:
-        body = skip_byte_order_mark(read_body(response))
+        received: list[bytes] = []
+        decoded = read_body(response, received=received)
+        body = skip_byte_order_mark(decoded)
         check_item_count(body)
-        return REMOVE_SECRETS[request.body](body)
+        body = REMOVE_SECRETS[request.body](body)
+        return body, b"".join(received) if received and body is decoded else None
     if not request.is_list:
         todo = "look at the account in Truto"
         raise PermanentError("The response has no content", request=request.label, todo=todo, status=NO_CONTENT)
-    return EMPTY_LIST
+    return EMPTY_LIST, None

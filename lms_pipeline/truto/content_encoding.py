@@ -15,7 +15,8 @@ MAX_PIECE_BYTES = 2**20
 """Bytes of one decoded piece: a small piece of a body may hold a thousand times its size."""
 _INPUT_BYTES = 2**14
 """Bytes that are decoded at a time: after each member the rest of them is copied."""
-_GZIP_MAGIC = b"\x1f\x8b"
+GZIP_MAGIC = b"\x1f\x8b"
+"""The first bytes of a member of gzip."""
 _GZIP_WBITS = zlib.MAX_WBITS | 16
 
 
@@ -45,6 +46,22 @@ def decode_pieces(pieces: Iterable[bytes], encoding: str) -> Iterator[bytes]:
         raise httpx.DecodingError("damaged") from None
 
 
+def decode_gzip(body: bytes, size: int) -> bytes:
+    """Return a body in gzip that was decoded before, to this size.
+
+    Raises:
+        httpx.DecodingError: it is damaged, or has another size.
+    """
+    decoded = bytearray()
+    for piece in decode_pieces([body], "gzip"):
+        decoded += piece
+        if len(decoded) > size:
+            break
+    if len(decoded) != size:
+        raise httpx.DecodingError("of another size")
+    return bytes(decoded)
+
+
 def _decode_gzip(pieces: Iterable[bytes]) -> Iterator[bytes]:
     """Decode members of gzip one after another, see RFC 1952, 2.2; zeros and garbage after a member are no data.
 
@@ -58,8 +75,8 @@ def _decode_gzip(pieces: Iterable[bytes]) -> Iterator[bytes]:
         while rest:
             if not is_open and not is_first:
                 rest = rest.lstrip(b"\0")
-                if not rest.startswith(_GZIP_MAGIC):
-                    if rest and rest != _GZIP_MAGIC[:1]:
+                if not rest.startswith(GZIP_MAGIC):
+                    if rest and rest != GZIP_MAGIC[:1]:
                         return
                     break
                 member = zlib.decompressobj(_GZIP_WBITS)

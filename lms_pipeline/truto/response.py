@@ -14,7 +14,6 @@ from datetime import datetime
 from typing import TypeVar
 
 import msgspec
-import pyarrow as pa
 
 from lms_pipeline.truto.failed_body import Failure, find_envelope_failure, find_object_failure, has_only_known_fields
 from lms_pipeline.truto.raw_json import DECODE_ERRORS, read_object, replace_lone_surrogates
@@ -328,10 +327,16 @@ def check_utf8(body: bytes) -> None:
         if len(body) <= _SMALL_BYTES:  # five times faster: Arrow is for large bodies
             body.decode()
         else:
-            offsets = pa.py_buffer(array("i", (0, len(body))))
-            pa.StringArray.from_buffers(1, offsets, pa.py_buffer(body)).validate(full=True)
-    except (UnicodeDecodeError, pa.ArrowInvalid):
+            _check_large_utf8(body)
+    except ValueError:  # Python's and Arrow's errors are
         raise BadBodyError("is not UTF-8") from None
+
+
+def _check_large_utf8(body: bytes) -> None:
+    import pyarrow as pa  # Dagster loads the definitions without it
+
+    offsets = pa.py_buffer(array("i", (0, len(body))))
+    pa.StringArray.from_buffers(1, offsets, pa.py_buffer(body)).validate(full=True)
 
 
 def check_item_count(body: bytes) -> None:

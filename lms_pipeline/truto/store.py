@@ -21,6 +21,8 @@ class StoredResponse:
     status: int
     received_at: datetime
     body: bytes
+    gzip: bytes | None = None
+    """The body as it was received, if that was in gzip and nothing was removed from it: a store can keep it as it is."""
 
 
 class ResponseStore(Protocol):

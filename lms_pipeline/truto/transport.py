@@ -169,10 +169,10 @@ class ReplayTransport(httpx.BaseTransport):
         )
 
 
-def read_body(response: httpx.Response, max_bytes: int | None = None) -> bytes:
+def read_body(response: httpx.Response, max_bytes: int | None = None, received: list[bytes] | None = None) -> bytes:
     """Return the decoded body within its bounds: a small gzip can hold gigabytes, a gzip within a gzip far more.
 
-    `max_bytes` is `MAX_BODY_BYTES` by default.
+    `max_bytes` is `MAX_BODY_BYTES` by default. `received` gets the pieces of a body in gzip as they came.
 
     Raises:
         BodyTooLargeError: the body is too large.
@@ -183,7 +183,10 @@ def read_body(response: httpx.Response, max_bytes: int | None = None) -> bytes:
     limits: RequestLimits = response.request.extensions["limits"]
     max_bytes = MAX_BODY_BYTES if max_bytes is None else max_bytes
     if encoding in {"gzip", "deflate"}:
-        pieces = decode_pieces(_limit(response.iter_raw(), limits, max_bytes), encoding)
+        raw_pieces = _limit(response.iter_raw(), limits, max_bytes)
+        if received is not None and encoding == "gzip":
+            raw_pieces = _collect(raw_pieces, received)
+        pieces = decode_pieces(raw_pieces, encoding)
     else:
         pieces = response.iter_bytes()
     return b"".join(_limit(pieces, limits, max_bytes))
@@ -203,6 +206,12 @@ def _exchange(
     with closing(transport.handle_request(request)) as response:
         response.request = request
         yield response
+
+
+def _collect(pieces: Iterable[bytes], received: list[bytes]) -> Iterator[bytes]:
+    for piece in pieces:
+        received.append(piece)
+        yield piece
 
 
 def _limit(pieces: Iterable[bytes], limits: RequestLimits, max_bytes: int) -> Iterator[bytes]:

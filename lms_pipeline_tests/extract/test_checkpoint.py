@@ -1,5 +1,6 @@
 """Responses stored on disk: read by a later attempt, separate by plan, deleted when they are not needed."""
 
+import gzip
 import hashlib
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
@@ -38,6 +39,27 @@ def test_a_response_is_read_as_it_is_stored(checkpoint, body):
     attempt.put("key", build_response(body, 404))
     assert attempt.get("key") == StoredResponse(404, NOON, body)
     assert attempt.get("another") is None
+
+
+BODY = b'{"result":[]}' * 100
+
+
+@pytest.mark.parametrize("packed", [gzip.compress(BODY), gzip.compress(BODY[:500]) + gzip.compress(BODY[500:])])
+def test_a_body_in_gzip_is_stored_as_it_came(checkpoint, path, packed):
+    attempt = checkpoint.begin("plan", NOON)
+    attempt.put("key", StoredResponse(200, NOON, BODY, packed))
+    assert attempt.get("key") == build_response(BODY)
+    with closing(sqlite3.connect(path)) as other:
+        assert other.execute("SELECT size, body FROM answers").fetchall() == [(len(BODY), packed)]
+
+
+@pytest.mark.parametrize(
+    "packed", [gzip.compress(BODY)[:-9], gzip.compress(BODY + b"x"), gzip.compress(BODY[1:]), b"\x1f\x8b"]
+)
+def test_a_damaged_body_in_gzip_is_no_response(checkpoint, packed):
+    attempt = checkpoint.begin("plan", NOON)
+    attempt.put("key", StoredResponse(200, NOON, BODY, packed))
+    assert attempt.get("key") is None
 
 
 def test_another_process_resumes_an_interrupted_attempt(checkpoint, path):

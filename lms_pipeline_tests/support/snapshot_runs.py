@@ -119,7 +119,7 @@ class SnapshotRunner:
         return sorted(path.parts[-4] for path in self.data.lake.rglob("data.parquet"))
 
     def list_leftovers(self) -> list[str]:
-        """List the names of temporary files and of staged rows; a finished run leaves none."""
+        """List the names of temporary files and of scratch folders; a finished run leaves none."""
         hidden = [path for path in self.data.lake.rglob(".*") if path.is_file()]
         return [path.name for path in (*hidden, *self.data.state.rglob("waiting"))]
 

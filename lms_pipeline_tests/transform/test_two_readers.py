@@ -38,10 +38,10 @@ def test_both_readers_return_the_same_for_a_record_that_fits(times, data):
 @pytest.mark.parametrize("other", [{"score": "12"}, {"id": 5}, {"due_at": "2026-01-01"}, {"user": {}}])
 def test_a_record_does_not_change_the_rows_of_the_others_in_its_page(other):
     records = [MINIMAL | {"id": f"e{number}", "x": number, "due_at": "2026-01-01T00:00:00Z"} for number in range(3)]
-    alone, _ = flatten(*records)
+    expected, _ = flatten(*records)
     among, _ = flatten(records[0], MINIMAL | {"id": "other"} | other, *records[1:])
     rows = among.unified.to_pylist()
-    assert [rows[0], *rows[-2:]] == alone.unified.to_pylist()
+    assert [rows[0], *rows[-2:]] == expected.unified.to_pylist()
 
 
 @pytest.mark.parametrize(

@@ -87,7 +87,7 @@ def test_the_time_grows_with_the_size(build):
 def test_the_time_of_nested_named_values_grows_with_the_size(monkeypatch):
     monkeypatch.setattr(bounds, "MAX_DEPTH", 1_000_000)
     small, large = (nest(b'{"name":"pin","value":', b"}", size) for size in (4 * SMALL_BYTES, 32 * SMALL_BYTES))
-    assert measure(large) < MAX_RATIO * min(measure(small) for _ in range(3))
+    assert min(measure(large) for _ in range(2)) < MAX_RATIO * min(measure(small) for _ in range(3))
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """The response store under the client: what is stored is never requested again, and stored before it counts."""
 
+import gzip
+import zlib
 from datetime import UTC, datetime
 
 import pytest
@@ -140,3 +142,36 @@ def test_a_replay_without_the_response_is_one_sentence_without_ids(store):
         "The response to a request of that snapshot was not kept (GET /unified/lms/course-enrollments of account acme): "
         "pull the day again."
     )
+
+
+class TestCompressedBodies:
+    BODY = b'{"result":[{"id":"u1"}],"next_cursor":null}'
+
+    def read(self, store: Store, received: bytes, encoding: str = "gzip") -> StoredResponse:
+        response = ScriptedResponse(received, headers={"Content-Encoding": encoding})
+        with ScriptedClient(response, store=store) as client:
+            assert [len(one.records) for one in client.fetch_pages("users", ALL)] == [1]
+        [stored] = store.values()
+        return stored
+
+    def test_in_gzip_are_stored_as_they_came(self, store):
+        received = gzip.compress(self.BODY)
+        stored = self.read(store, received)
+        assert (stored.body, stored.gzip) == (self.BODY, received)
+
+    @pytest.mark.parametrize(
+        "changed",
+        [
+            BODY[:-1] + b',"debug":{"key":"secret"}}',
+            BODY.replace(b'"u1"', b'"u1","login_key":"secret"'),
+            b"\xef\xbb\xbf" + BODY,
+        ],
+        ids=["a key of Truto", "a credential", "a byte order mark"],
+    )
+    def test_from_which_something_is_removed_are_not(self, store, changed):
+        stored = self.read(store, gzip.compress(changed))
+        assert stored.gzip is None
+        assert b"secret" not in stored.body
+
+    def test_in_another_encoding_are_not(self, store):
+        assert self.read(store, zlib.compress(self.BODY), "deflate").gzip is None

@@ -33,6 +33,8 @@ Flags = npt.NDArray[np.bool_]
 
 CHUNK_BYTES = 1 << 18
 """Bytes that are searched at once: the intermediate arrays stay in the processor's cache."""
+SMALL_BYTES = 4_096
+"""Up to this size a body is not compared as an array: above 500 bytes numpy lets other threads run, which takes longer."""
 MARGIN_BYTES = TAIL_BYTES
 """A name that ends before is not compared, but found."""
 MIN_BYTES = 4 * MARGIN_BYTES
@@ -136,6 +138,8 @@ class _Search:
         end = start + CHUNK_BYTES
         if self._body.find(char, start, end) < 0:
             return np.empty(0, np.int64)
+        if len(self._body) <= SMALL_BYTES:
+            return np.array([match.start() for match in re.finditer(char, self._body)], np.int64)
         return np.flatnonzero(self._bytes[start:end] == np.uint8(ord(char))) + start
 
     def add_names(self, start: int, found: Candidates) -> None:
