@@ -2,11 +2,12 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
-from threading import Event, Thread
+from threading import Event, Thread, current_thread
 from threading import enumerate as list_threads
 
 import pytest
 
+from lms_pipeline import concurrency
 from lms_pipeline.concurrency import CombinedCalls, WaitCancelledError, map_in_order, read_ahead, wait
 
 HOUR = 3_600
@@ -63,6 +64,32 @@ def test_waiting_calls_are_cancelled_at_the_end(ends):
 
 class TestReadingAhead:
     """One item is got while another one is in use."""
+
+    @pytest.fixture(autouse=True)
+    def always_ahead(self, monkeypatch):
+        monkeypatch.setattr(concurrency, "MIN_WAIT_SECONDS", -1)
+
+    def test_stops_while_items_need_no_wait(self, monkeypatch):
+        monkeypatch.setattr(concurrency, "MIN_WAIT_SECONDS", 60)
+        got: list[int] = []
+        with closing(read_ahead(got.append(item) or item for item in range(100))) as found:  # type: ignore[func-returns-value]
+            assert [next(found), next(found)] == [0, 1]
+            assert got == [0, 1]
+
+    def test_begins_with_the_item_after_one_that_was_waited_for(self, monkeypatch):
+        monkeypatch.setattr(concurrency, "MIN_WAIT_SECONDS", 0.01)
+        threads: list[str] = []
+
+        def items():
+            for number in range(3):
+                threads.append(current_thread().name.partition("_")[0])
+                if number == 0:
+                    Event().wait(0.05)
+                yield number
+
+        assert list(read_ahead(items())) == [0, 1, 2]
+        assert threads[1] == "read-ahead"
+        assert threads[0] == threads[2] == "MainThread"
 
     def test_yields_all_items_in_their_order(self):
         assert list(read_ahead(iter(range(100)))) == list(range(100))

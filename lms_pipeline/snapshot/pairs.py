@@ -19,7 +19,7 @@ from lms_pipeline.extract.plan import FetchPlan, Pair
 from lms_pipeline.extract.raw_format import RawFormat
 from lms_pipeline.snapshot.job import SnapshotContext, SnapshotJob
 from lms_pipeline.snapshot.writer import EnrollmentWriter
-from lms_pipeline.transform.enrollments import OtherPairError, ResponseRecords, build_raw_batch
+from lms_pipeline.transform.enrollments import OtherPairError, RawColumns, ResponseRecords, build_raw_batch
 from lms_pipeline.transform.rosters import build_roster_batch
 from lms_pipeline.truto.query import CourseFilter, ListQuery, UserFilter
 from lms_pipeline.truto.response import Page
@@ -166,9 +166,11 @@ def _write_roster_rows(context: SnapshotContext, plan: FetchPlan, writer: Enroll
     for entries, times in plan.read_unfetched():
         if options.when_spent == "fail" or not all(entry.payload for entry in entries):
             raise spent  # without a roster entry, nothing but a call brings the enrollment
-        rows = [(*entry, fetched_at) for entry, fetched_at in zip(entries, times, strict=True)]
-        raw = None if options.remote_data == "drop" else build_raw_batch(rows, "roster")
-        writer.add_roster_rows(build_roster_batch(entries, times), raw)
+        raw = RawColumns()
+        for entry, fetched_at in zip(entries, times, strict=True):
+            raw.add((entry.user_id, entry.course_id), entry.payload, fetched_at)
+        batch = None if options.remote_data == "drop" else build_raw_batch(raw, "roster")
+        writer.add_roster_rows(build_roster_batch(entries, times), batch)
 
 
 def _build_pair_query(job: SnapshotJob, pair: Pair) -> ListQuery:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import chain
 from typing import Literal
@@ -40,8 +40,25 @@ MAX_KEPT_BYTES = 64 * 2**10
 RawSource = Literal["remote_data", "raw"]
 """Where the raw payload of a response comes from: from each unified record, or from a response in the raw format."""
 _STATUSES = pa.array(STATUSES)
-RawRow = tuple[str | None, str | None, bytes, datetime]
-"""The learner, the course, the raw payload and the time of its response."""
+
+
+@dataclass(slots=True)
+class RawColumns:
+    """Rows of `raw_enrollments` before they are a batch, column by column."""
+
+    user_ids: list[str | None] = field(default_factory=list)
+    course_ids: list[str | None] = field(default_factory=list)
+    payloads: list[bytes] = field(default_factory=list)
+    times: list[datetime] = field(default_factory=list)
+    """When the response with each payload was received."""
+
+    def add(self, pair: tuple[str | None, str | None], payload: OptionalRaw | bytes, received_at: datetime) -> None:
+        """Add the raw payload about a learner and a course; a missing one and null are none."""
+        if not isinstance(payload, msgspec.UnsetType) and (json := bytes(payload)) != b"null":
+            self.user_ids.append(pair[0])
+            self.course_ids.append(pair[1])
+            self.payloads.append(json)
+            self.times.append(received_at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,14 +147,15 @@ class EnrollmentFlattener:
             for position, error in read.rejected.items()
         ]
         if self._raw_source == "remote_data":
-            role_payloads, raw_rows = read.values["remote_data"], _list_remote_data(records, origins, read)
+            role_payloads: Sequence[OptionalRaw] = read.values["remote_data"]
+            raw = _collect_remote_data(records, origins, read)
         else:  # a server may send remote_data although it was to be left out
             payloads = {id(response): _list_raw_payloads(response) for response in responses}
             role_payloads = [_get_only(payloads[id(origin)]) for origin in accepted]
-            raw_rows = [row for response in responses for row in _list_raw_rows(response, payloads[id(response)])]
+            raw = _collect_raw_records(responses, payloads)
         return EnrollmentBatches(
             self._build_unified_batch(read, accepted, role_payloads),
-            build_raw_batch(raw_rows, self._raw_source),
+            build_raw_batch(raw, self._raw_source),
             build_row_batch(REJECTED_ENROLLMENTS, rejected),
         )
 
@@ -173,30 +191,36 @@ def _check_pairs(origins: Sequence[ResponseRecords], read: ReadRecords) -> None:
         raise OtherPairError
 
 
-def _list_remote_data(
+def _collect_remote_data(
     records: Sequence[msgspec.Raw], origins: Sequence[ResponseRecords], read: ReadRecords
-) -> list[RawRow]:
+) -> RawColumns:
     """Return the raw rows of the payloads inside of the records, in their order, also of those that are rejected."""
-    parts = list(zip(*(read.values[path] for path in ("user.id", "course.id", "remote_data")), strict=True))
+    users, courses, payloads = (list(read.values[path]) for path in ("user.id", "course.id", "remote_data"))
     for position in read.rejected:  # in their order, so that each is inserted where it was
-        parts.insert(position, _read_ids_and_payload(records[position]))
-    return [
-        (*(origin.pair or (user_id, course_id)), json, origin.fetched_at)
-        for (user_id, course_id, payload), origin in zip(parts, origins, strict=True)
-        if payload is not msgspec.UNSET and (json := bytes(payload)) != b"null"
-    ]
+        for values, value in zip((users, courses, payloads), _read_ids_and_payload(records[position]), strict=True):
+            values.insert(position, value)
+    raw = RawColumns()
+    for user_id, course_id, payload, origin in zip(users, courses, payloads, origins, strict=True):
+        raw.add(origin.pair or (user_id, course_id), payload, origin.fetched_at)
+    return raw
+
+
+def _collect_raw_records(
+    responses: Sequence[ResponseRecords], payloads: Mapping[int, Sequence[msgspec.Raw]]
+) -> RawColumns:
+    """Return the raw rows of the records about pairs; `payloads` has those of each response by its identity."""
+    raw = RawColumns()
+    for response in responses:
+        for payload in payloads[id(response)]:
+            received_at = response.fetched_at if response.raw is None else response.raw.received_at
+            raw.add(response.pair or (None, None), payload, received_at)
+    return raw
 
 
 def _list_raw_payloads(response: ResponseRecords) -> list[msgspec.Raw]:
     """Return the raw records about a pair, without those that are too large or null."""
     records = () if response.raw is None else response.raw.records
     return [record for record in records if not is_too_large(record) and bytes(record) != b"null"]
-
-
-def _list_raw_rows(response: ResponseRecords, payloads: Sequence[msgspec.Raw]) -> list[RawRow]:
-    user_id, course_id = response.pair or (None, None)
-    received_at = response.fetched_at if response.raw is None else response.raw.received_at
-    return [(user_id, course_id, bytes(payload), received_at) for payload in payloads]
 
 
 def _get_only(payloads: Sequence[msgspec.Raw]) -> OptionalRaw:
@@ -244,15 +268,14 @@ def _read_ids_and_payload(record: msgspec.Raw) -> tuple[str | None, str | None, 
     return read_object_id(parts.user), read_object_id(parts.course), parts.remote_data
 
 
-def build_raw_batch(rows: Sequence[RawRow], source: RawSource | Literal["roster"]) -> pa.RecordBatch:
+def build_raw_batch(raw: RawColumns, source: RawSource | Literal["roster"]) -> pa.RecordBatch:
     """Return a batch of `raw_enrollments`, with the SHA-256 of each payload."""
-    user_ids, course_ids, payloads, times = zip(*rows, strict=True) if rows else ((), (), (), ())
     columns = {
-        "user_id": build_array(user_ids, "string"),
-        "course_id": build_array(course_ids, "string"),
-        "payload": pa.array(payloads, pa.binary()).cast(pa.string()),
-        "payload_sha256": build_array([hashlib.sha256(payload).hexdigest() for payload in payloads], "string"),
-        "source": repeat_value(source, "string", len(payloads)),
-        "fetched_at": build_array(times, "timestamp"),
+        "user_id": build_array(raw.user_ids, "string"),
+        "course_id": build_array(raw.course_ids, "string"),
+        "payload": pa.array(raw.payloads, pa.binary()).cast(pa.string()),
+        "payload_sha256": build_array([hashlib.sha256(payload).hexdigest() for payload in raw.payloads], "string"),
+        "source": repeat_value(source, "string", len(raw.payloads)),
+        "fetched_at": build_array(raw.times, "timestamp"),
     }
     return build_table_batch(RAW_ENROLLMENTS, columns)

@@ -16,7 +16,7 @@ import pyarrow as pa
 from lms_pipeline.tables.pulled import RAW_COURSE_NAMES, RAW_ENROLLMENT_ID_NAMES, RAW_USER_NAMES
 from lms_pipeline.transform.coerce import read_object_id, read_value_or_none
 from lms_pipeline.transform.columns import build_array, replace_blank
-from lms_pipeline.transform.enrollments import RawRow, build_raw_batch, read_raw_roles
+from lms_pipeline.transform.enrollments import RawColumns, build_raw_batch, read_raw_roles
 from lms_pipeline.truto.raw_json import read_object
 from lms_pipeline.truto.response import is_too_large
 
@@ -38,23 +38,22 @@ class RawListBatches:
 
 def build_raw_list_batches(records: Sequence[msgspec.Raw], fetched_at: datetime) -> RawListBatches:
     """Return the rows of the records of a raw list. A null is no record; one that is too large is left out, and so missing."""
-    rows: list[RawRow] = []
+    raw = RawColumns()
     ids: list[tuple[str | None, str | None, str | None]] = []
     found: list[msgspec.Raw] = []
     for record in records:
         if is_too_large(record):
             continue
-        payload = bytes(record)
-        if payload == b"null":
+        if bytes(record) == b"null":
             continue
         members = read_object(record)
         user_id, course_id = read_raw_id(members, RAW_USER_NAMES), read_raw_id(members, RAW_COURSE_NAMES)
-        rows.append((user_id, course_id, payload, fetched_at))
+        raw.add((user_id, course_id), record, fetched_at)
         ids.append((_read_enrollment_id(members), user_id, course_id))
         found.append(record)
     columns = [*(zip(*ids, strict=True) if ids else ((), (), ())), read_raw_roles(found)]
     arrays = [replace_blank(build_array(values, "string")) for values in columns]
-    return RawListBatches(build_raw_batch(rows, "raw"), pa.RecordBatch.from_arrays(arrays, schema=ROLES))
+    return RawListBatches(build_raw_batch(raw, "raw"), pa.RecordBatch.from_arrays(arrays, schema=ROLES))
 
 
 def read_raw_id(members: Mapping[str, msgspec.Raw], names: Sequence[str]) -> str | None:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import pytest
 
+from lms_pipeline import concurrency
 from lms_pipeline.accounts.options import AccountOptions
 from lms_pipeline.extract.budget import BudgetSpentError, Limits
 from lms_pipeline.sandbox import RunningSandbox, records_world, running
@@ -25,6 +26,12 @@ ENROLLMENTS = "/unified/lms/course-enrollments"
 USERS = "/unified/lms/users"
 SWEEP = AccountOptions(strategy="sweep", page_size=PAGE_SIZE)
 RAW = AccountOptions(strategy="sweep", page_size=PAGE_SIZE, remote_data="raw_format")
+
+
+@pytest.fixture(autouse=True)
+def always_ahead(monkeypatch):
+    """Read ahead from the second page on, however fast the first one came."""
+    monkeypatch.setattr(concurrency, "MIN_WAIT_SECONDS", -1)
 
 
 @pytest.fixture(scope="module")

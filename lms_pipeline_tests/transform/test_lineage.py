@@ -19,7 +19,7 @@ import pytest
 from lms_pipeline.lake.files import TableFile
 from lms_pipeline.tables.pulled import ALL_FIELDS, COURSES, LEARNERS, PULLED_TABLES, UNIFIED_ENROLLMENTS
 from lms_pipeline.transform.dedupe import Sources, deduplicate
-from lms_pipeline.transform.enrollments import build_raw_batch
+from lms_pipeline.transform.enrollments import RawColumns, build_raw_batch
 from lms_pipeline.transform.rosters import RosterEntry, RosterKey, build_roster_batch, read_roster_response
 from lms_pipeline.transform.shapes import list_api_fields
 from lms_pipeline.transform.users_courses import ListFlattener
@@ -148,7 +148,10 @@ def build_columns(served: Served, folder: Path) -> Columns:
     }
     entries = [*read_entries(served["courses"], "users"), *read_entries(served["users"], "courses")]
     times = [NOON] * len(entries)
-    payloads = build_raw_batch([(*entry, NOON) for entry in entries], "roster")
+    raw = RawColumns()
+    for entry in entries:
+        raw.add((entry.user_id, entry.course_id), entry.payload, NOON)
+    payloads = build_raw_batch(raw, "roster")
     for table, batch in lists.items():
         pq.write_table(pa.Table.from_batches([batch]), folder / f"{table.name}.parquet")
     with (
