@@ -7,6 +7,7 @@ courses (`users_courses.py`).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from itertools import accumulate, chain
 from typing import Any
 
@@ -59,6 +60,13 @@ def build_field_array(name: str, kind: Kind, values: Sequence[Any]) -> pa.Array:
 def build_array(values: Sequence[Any], kind: Scalar) -> pa.Array:
     """Return an array of scalars. Timestamps without an offset are UTC."""
     return pa.array(values, arrow_type(kind))
+
+
+def build_instants(instants: Sequence[datetime]) -> pa.Array:
+    """Return an array of timestamps. Those of one page are equal, and then they are made once."""
+    if not instants or instants.count(instants[0]) < len(instants):
+        return build_array(instants, "timestamp")
+    return repeat_value(instants[0], "timestamp", len(instants))
 
 
 def repeat_value(value: object, kind: Scalar, length: int) -> pa.Array:

@@ -22,6 +22,7 @@ from lms_pipeline.tables.pulled import RAW_ENROLLMENTS, REJECTED_ENROLLMENTS, ST
 from lms_pipeline.transform.coerce import OptionalRaw, Text, read_object_id
 from lms_pipeline.transform.columns import (
     build_array,
+    build_instants,
     build_primary_emails,
     build_record_batch,
     build_row_batch,
@@ -167,7 +168,7 @@ class EnrollmentFlattener:
             "status": self._build_statuses(read.values["status"]),
             "role": replace_blank(build_array(read_raw_roles(role_payloads), "string")),
             "source": repeat_value("unified", "string", read.count),
-            "fetched_at": build_array([origin.fetched_at for origin in origins], "timestamp"),
+            "fetched_at": build_instants([origin.fetched_at for origin in origins]),
         }
         return build_record_batch(self._shape, read, computed)
 
@@ -276,6 +277,6 @@ def build_raw_batch(raw: RawColumns, source: RawSource | Literal["roster"]) -> p
         "payload": pa.array(raw.payloads, pa.binary()).cast(pa.string()),
         "payload_sha256": build_array([hashlib.sha256(payload).hexdigest() for payload in raw.payloads], "string"),
         "source": repeat_value(source, "string", len(raw.payloads)),
-        "fetched_at": build_array(raw.times, "timestamp"),
+        "fetched_at": build_instants(raw.times),
     }
     return build_table_batch(RAW_ENROLLMENTS, columns)

@@ -5,13 +5,16 @@ import re
 from datetime import UTC, date, datetime, timedelta
 from itertools import product
 
+import pyarrow as pa
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from lms_pipeline.transform.columns import build_instants
 from lms_pipeline.transform.timestamps import cast_timestamps
 from lms_pipeline_tests.support.served_records import (
     MINIMAL,
+    NOON,
     flatten,
     flatten_row_of_text,
     flatten_row_with,
@@ -295,3 +298,9 @@ class TestCast:
     )
     def test_with_any_other_text_are_not_cast(self, other):
         assert cast_timestamps([["2026-11-20T05:00:00Z", other]]) is None
+
+
+@pytest.mark.parametrize("instants", [[], [NOON], [NOON] * 3, [NOON, NOON + timedelta(seconds=1), NOON]])
+def test_instants_of_one_response_or_of_several_become_the_same_column(instants):
+    column = build_instants(instants)
+    assert (column.type, column.to_pylist()) == (pa.timestamp("us", "UTC"), instants)
