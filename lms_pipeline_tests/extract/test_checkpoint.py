@@ -44,8 +44,9 @@ def test_a_response_is_read_as_it_is_stored(checkpoint, body):
 BODY = b'{"result":[]}' * 100
 
 
-@pytest.mark.parametrize("packed", [gzip.compress(BODY), gzip.compress(BODY[:500]) + gzip.compress(BODY[500:])])
-def test_a_body_in_gzip_is_stored_as_it_came(checkpoint, path, packed):
+@pytest.mark.parametrize("cut", [0, 500], ids=["one member", "two members"])
+def test_a_body_in_gzip_is_stored_as_it_came(checkpoint, path, cut):
+    packed = b"".join(gzip.compress(part) for part in (BODY[:cut], BODY[cut:]) if part)
     attempt = checkpoint.begin("plan", NOON)
     attempt.put("key", StoredResponse(200, NOON, BODY, packed))
     assert attempt.get("key") == build_response(BODY)
@@ -54,11 +55,18 @@ def test_a_body_in_gzip_is_stored_as_it_came(checkpoint, path, packed):
 
 
 @pytest.mark.parametrize(
-    "packed", [gzip.compress(BODY)[:-9], gzip.compress(BODY + b"x"), gzip.compress(BODY[1:]), b"\x1f\x8b"]
+    "damage",
+    [
+        lambda: gzip.compress(BODY)[:-9],
+        lambda: gzip.compress(BODY + b"x"),
+        lambda: gzip.compress(BODY[1:]),
+        lambda: b"\x1f\x8b",
+    ],
+    ids=["cut short", "too long", "too short", "nothing but its mark"],
 )
-def test_a_damaged_body_in_gzip_is_no_response(checkpoint, packed):
+def test_a_damaged_body_in_gzip_is_no_response(checkpoint, damage):
     attempt = checkpoint.begin("plan", NOON)
-    attempt.put("key", StoredResponse(200, NOON, BODY, packed))
+    attempt.put("key", StoredResponse(200, NOON, BODY, damage()))
     assert attempt.get("key") is None
 
 
