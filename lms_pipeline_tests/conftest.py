@@ -1,4 +1,4 @@
-"""Fixtures of several folders: Dagster's home after its first use, a folder for temporary files, and a small disk."""
+"""Fixtures of several folders: a process of its own settings, Dagster's home after its first use, and a small disk."""
 
 import os
 import shutil
@@ -18,6 +18,26 @@ def _own_temporary_files(tmp_path_factory):
         patch.setenv("TMPDIR", str(folder))
         patch.setattr(tempfile, "tempdir", None)
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_installation():
+    """Keep the settings of an installation on this machine out of the tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        for field in Settings.model_fields.values():
+            patch.delenv(str(field.alias), raising=False)
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _restored_process():
+    """Restore what a command sets for its whole process: Dagster's home, and the modes of new files."""
+    environment, umask = dict(os.environ), os.umask(0o022)
+    os.umask(umask)
+    yield
+    os.umask(umask)
+    os.environ.clear()
+    os.environ.update(environment)
 
 
 @pytest.fixture(scope="session")

@@ -14,6 +14,7 @@ def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("metrics")
     options = ["--folder", str(folder), "--account", "acc"]
     with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DAGSTER_HOME", "")  # each side sets it
         for side, more in ((make_partition, ["--rows", "4000"]), (metrics, []), (handwritten_metrics, [])):
             patch.setattr(sys, "argv", ["side", *options, *more])
             side.main()
