@@ -17,7 +17,7 @@ BENCH_FOLDER := .bench
 BASE_FOLDER := $(if $(BASE),$(BENCH_FOLDER)/base-$(BASE))
 BASE_READY := $(if $(BASE),$(BASE_FOLDER)/.venv/.ready)
 
-.PHONY: help setup demo test e2e bench bench-quick ui lint docs sdk old-duckdb lock clean
+.PHONY: help setup demo test e2e bench bench-quick ui lint docs sdk old-duckdb lifelines lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -83,6 +83,10 @@ old-duckdb:  ## create .venv-duckdb with the oldest DuckDB that reads the wareho
 	@$(OLD_DUCKDB_PYTHON) -m venv --clear .venv-duckdb
 	@.venv-duckdb/bin/pip install -q --disable-pip-version-check --only-binary :all: duckdb==1.0.0
 
+lifelines:  ## create .venv-lifelines with lifelines, whose estimate of S a test compares with ours: it needs pandas 2
+	@$(PYTHON) -m venv --clear .venv-lifelines
+	@.venv-lifelines/bin/pip install -q --disable-pip-version-check --only-binary :all: --no-binary autograd-gamma lifelines==0.30.3 "pandas<3"
+
 LOCK := uv pip compile --quiet --universal --generate-hashes --no-strip-extras --no-header --no-emit-index-url \
 	--python-version 3.11 pyproject.toml
 
@@ -91,5 +95,5 @@ lock:  ## resolve requirements.lock and requirements-dev.lock again (needs uv)
 	$(LOCK) --group dev --output-file requirements-dev.lock
 
 clean:  ## remove .venv and caches; data/ stays
-	rm -rf $(VENV) .venv-sdk .venv-duckdb $(BENCH_VENV) $(BENCH_FOLDER) .mypy_cache .pytest_cache .ruff_cache .hypothesis dist e2e-output
+	rm -rf $(VENV) .venv-sdk .venv-duckdb .venv-lifelines $(BENCH_VENV) $(BENCH_FOLDER) .mypy_cache .pytest_cache .ruff_cache .hypothesis dist e2e-output
 	@git worktree prune 2>/dev/null || true  # those of `make bench BASE=...`
