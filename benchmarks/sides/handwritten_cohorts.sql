@@ -25,7 +25,10 @@ cohorts AS (
     SELECT scope, course_id, cohort, sum(n) AS enrolled FROM scoped WHERE NOT is_left_out GROUP BY ALL
 ),
 grid AS (
-    SELECT *, unnest(range(least(24, datediff('month', cohort, $snapshot_date)) + 1)) AS months_since FROM cohorts
+    SELECT *, cohort + to_months(months_since::INT + 1) <= $snapshot_date + 1 AS is_whole
+    FROM (
+        SELECT *, unnest(range(least(24, datediff('month', cohort, $snapshot_date)) + 1)) AS months_since FROM cohorts
+    )
 ),
 ends AS (
     SELECT scope, course_id, cohort, months, sum(n) AS n
@@ -42,8 +45,8 @@ SELECT
     enrolled::BIGINT AS enrolled,
     coalesce(sum(n) OVER (PARTITION BY grid.scope, grid.course_id, grid.cohort ORDER BY months_since), 0)::BIGINT
         AS completed,
-    CASE WHEN is_whole THEN completed / enrolled END AS rate,
-    grid.cohort + to_months(months_since::INT + 1) <= $snapshot_date + 1 AS is_whole,
+    CASE WHEN grid.is_whole THEN completed / enrolled END AS rate,
+    grid.is_whole,
     left_out::BIGINT AS left_out
 FROM grid
 LEFT JOIN ends

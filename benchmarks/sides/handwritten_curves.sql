@@ -56,12 +56,86 @@ days AS (
 ),
 at_risk AS (
     SELECT
-        days.*, course_title, undated_ends, totals.left_out, last_day, c + l AS d,
-        (totals.n - sum(c + l + z) OVER earlier)::BIGINT AS n
+        days.*, course_title, undated_ends, totals.left_out, last_day,
+        c + l AS d,
+        (totals.n - sum(c + l + z) OVER to_day + c + l + z)::BIGINT AS n
     FROM days
     JOIN totals ON totals.scope = days.scope AND totals.course_id IS NOT DISTINCT FROM days.course_id
-    WINDOW earlier AS (
-        PARTITION BY days.scope, days.course_id ORDER BY day ROWS UNBOUNDED PRECEDING EXCLUDE CURRENT ROW
+    WINDOW to_day AS (PARTITION BY days.scope, days.course_id ORDER BY day)
+),
+-- Nobody ends on the other days: the shares stay as they are.
+rows_of_table AS (
+    SELECT * FROM at_risk WHERE d > 0 OR day IN (0, last_day)
+),
+open_shares AS (
+    SELECT
+        *,
+        product(1 - d / n) OVER to_day AS s,
+        bool_or(d = n) OVER to_day AS is_over,
+        sum(c) OVER to_day AS c_so_far,
+        sum(l) OVER to_day AS l_so_far,
+        CASE WHEN d < n THEN d / (n * (n - d)) ELSE 0 END AS term
+    FROM rows_of_table
+    WINDOW to_day AS (PARTITION BY scope, course_id ORDER BY day)
+),
+shares AS (
+    SELECT
+        *,
+        sum(s_before * c / n) OVER to_day AS f,
+        sum(s_before * l / n) OVER to_day AS g,
+        sum(term) OVER to_day AS terms
+    FROM (
+        SELECT *, lag(s, 1, 1.0) OVER (PARTITION BY scope, course_id ORDER BY day) AS s_before FROM open_shares
     )
+    WINDOW to_day AS (PARTITION BY scope, course_id ORDER BY day)
+),
+-- The squares in V are multiplied out, so that each sum runs on.
+variances AS (
+    SELECT
+        *,
+        s * s * terms AS v_s,
+        f * f * terms - 2 * f * sum(f * term) OVER to_day + sum(f * f * term) OVER to_day
+        + sum(s_before * s_before * c * (n - c) / n ** 3) OVER to_day
+        - 2 * f * sum(s_before * c / n ** 2) OVER to_day + 2 * sum(f * s_before * c / n ** 2) OVER to_day AS v_f,
+        g * g * terms - 2 * g * sum(g * term) OVER to_day + sum(g * g * term) OVER to_day
+        + sum(s_before * s_before * l * (n - l) / n ** 3) OVER to_day
+        - 2 * g * sum(s_before * l / n ** 2) OVER to_day + 2 * sum(g * s_before * l / n ** 2) OVER to_day AS v_g
+    FROM shares
+    WINDOW to_day AS (PARTITION BY scope, course_id ORDER BY day)
+),
+widths AS (
+    SELECT
+        *,
+        NOT is_over AND c_so_far + l_so_far > 0 AS has_s_band,
+        c_so_far > 0 AND NOT (is_over AND l_so_far = 0) AS has_f_band,
+        l_so_far > 0 AND NOT (is_over AND c_so_far = 0) AS has_g_band,
+        CASE WHEN has_s_band THEN ln(-ln(s)) END AS s_middle,
+        CASE WHEN has_s_band THEN 1.959963984540054 * sqrt(greatest(v_s, 0)) / (s * abs(ln(s))) END AS s_width,
+        CASE WHEN has_f_band THEN ln(-ln(f)) END AS f_middle,
+        CASE WHEN has_f_band THEN 1.959963984540054 * sqrt(greatest(v_f, 0)) / (f * abs(ln(f))) END AS f_width,
+        CASE WHEN has_g_band THEN ln(-ln(g)) END AS g_middle,
+        CASE WHEN has_g_band THEN 1.959963984540054 * sqrt(greatest(v_g, 0)) / (g * abs(ln(g))) END AS g_width
+    FROM variances
 )
-SELECT * FROM at_risk
+SELECT
+    scope,
+    course_id,
+    course_title,
+    day,
+    n AS at_risk,
+    c AS completed,
+    l AS "left",
+    z AS censored,
+    s AS open_share,
+    exp(-exp(s_middle + s_width)) AS open_share_low,
+    exp(-exp(s_middle - s_width)) AS open_share_high,
+    f AS completed_share,
+    exp(-exp(f_middle + f_width)) AS completed_share_low,
+    exp(-exp(f_middle - f_width)) AS completed_share_high,
+    g AS left_share,
+    exp(-exp(g_middle + g_width)) AS left_share_low,
+    exp(-exp(g_middle - g_width)) AS left_share_high,
+    undated_ends,
+    left_out
+FROM widths
+ORDER BY scope, course_id, day

@@ -8,8 +8,9 @@ WITH dated AS (
         coalesce(enrolled_at, assigned_at) AS began_at,
         began_at::DATE AS began_day,
         due_at::DATE AS due_day,
-        last_activity_at::DATE AS active_day,
-        updated_at::DATE AS updated_day,
+        -- what happened after the day does not count
+        CASE WHEN last_activity_at::DATE <= $snapshot_date THEN last_activity_at::DATE END AS active_day,
+        CASE WHEN updated_at::DATE <= $snapshot_date THEN updated_at::DATE END AS updated_day,
         coalesce(completed_at::DATE > $snapshot_date, false) AS completed_later,
         CASE WHEN NOT completed_later THEN completed_at::DATE END AS completed_day,
         CASE WHEN completed_later THEN 'in_progress' ELSE lower(trim(status)) END AS status
