@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from lms_pipeline.tables.metrics import ACCOUNT_COMPLETION, COURSE_COMPLETION
+from lms_pipeline.tables.attention import ATTENTION
+from lms_pipeline.tables.metrics import ACCOUNT_COMPLETION, COURSE_COMPLETION, LEARNER_COMPLETION
+from lms_pipeline.tables.over_time import COHORT_COMPLETION, COMPLETION_CURVE
 from lms_pipeline_tests.support.enrollment_files import compute_rows, compute_tables, enrollments_file
+from lms_pipeline_tests.support.expected_curves import Cohort, compute_cohorts
 from lms_pipeline_tests.support.oulad_expected import TEN_DAYS, Figures, compute_figures
 from lms_pipeline_tests.support.oulad_files import open_assessments, open_presentations
 from lms_pipeline_tests.support.oulad_records import OULAD, OULAD_MISSING
-from lms_pipeline_tests.support.oulad_states import MODULES, build_assessments, build_presentations
+from lms_pipeline_tests.support.oulad_states import MODULES, build_assessments, build_presentations, to_number
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    import pandas as pd
 
     from lms_pipeline_tests.support.oulad_files import Write
 
@@ -48,19 +54,29 @@ def check_row(row: dict[str, Any], figures: Figures) -> None:
     ("fixture", "build"), [("write_presentations", build_presentations), ("write_assessments", build_assessments)]
 )
 def test_modules_and_courses_have_the_figures_of_the_csvs(
-    fixture: str, build: Any, day: date, tmp_path: Path, request: pytest.FixtureRequest
+    fixture: str, build: Callable[[Path, date], pd.DataFrame], day: date, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     write: Write = request.getfixturevalue(fixture)
-    expected = compute_figures(build(OULAD, day), day)
+    states = build(OULAD, day)
+    expected = compute_figures(states, day)
     courses: dict[str, dict[str, Any]] = {}
     for module in MODULES:
         file = enrollments_file(write(module, day, tmp_path / "data.parquet"), day)
-        [account], rows = compute_tables((ACCOUNT_COMPLETION, COURSE_COMPLETION), file)
+        [account], rows, cohorts = compute_tables((ACCOUNT_COMPLETION, COURSE_COMPLETION, COHORT_COMPLETION), file)
         check_row(account, expected.accounts[module])
         courses |= {row["course_id"]: row for row in rows}
+        check_cohorts(cohorts, compute_cohorts(states[states["account"] == module], to_number(day)))
     assert courses.keys() == expected.courses.keys()
     for course, figures in expected.courses.items():
         check_row(courses[course], figures)
+
+
+def check_cohorts(rows: list[dict[str, Any]], expected: dict[Cohort, tuple[int, int, float | None]]) -> None:
+    found = {
+        Cohort(row["course_id"], row["cohort"], row["months_since"]): (row["enrolled"], row["completed"], row["rate"])
+        for row in rows
+    }
+    assert found == expected
 
 
 @pytest.mark.parametrize(("module", "on_time", "due"), [("AAA", 2_334, 3_740), ("FFF", 49_114, 93_144)])
@@ -73,3 +89,89 @@ def test_submissions_on_time_are_those_of_the_readme(
     assert whole["on_time_rate"] == on_time / due
     assert whole["n_all"] == whole["n_required"] == due
     assert whole["n_due_open"] == whole["n_overdue"] == whole["status_assigned"]
+
+
+A_DAY = date(2014, 1, 20)
+"""Day 111 of AAA/2013J. Its assessments 1752, 1753 and 1754 are due on days 19, 54 and 117: the latter is open yet."""
+CHECKED = {
+    "account_completion": [
+        # 383 students were registered; each has five assessments
+        ({}, "n_all", 1_915),
+        # submissions up to day 111: 359 of 1752, 341 of 1753 and 17 of 1754
+        ({}, "n_completed", 717),
+        ({}, "n_due", 766),
+        ({}, "on_time_rate", 533 / 766),  # 293 and 240
+        ({}, "n_overdue", 66),  # 24 and 42
+    ],
+    "course_completion": [
+        ({"course_id": "AAA/2013J/1753"}, "n_all", 383),
+        ({"course_id": "AAA/2013J/1753"}, "n_on_time", 240),
+        ({"course_id": "AAA/2013J/1753"}, "n_late", 101),
+        ({"course_id": "AAA/2013J/1753"}, "overdue_rate", 1),
+        ({"course_id": "AAA/2013J/1754"}, "compliance_rate", 17 / 383),
+    ],
+    "learner_completion": [
+        # student 11391 submitted 1752 on day 18 and 1753 on day 53, the others after day 111
+        ({"user_id": "11391"}, "n_all", 5),
+        ({"user_id": "11391"}, "n_completed", 2),
+        ({"user_id": "11391"}, "n_due", 2),
+        ({"user_id": "11391"}, "on_time_rate", 1),
+        ({"user_id": "11391"}, "n_required_not_due", 3),
+    ],
+    "cohort_completion": [
+        # 138 students registered in August (days -61 to -31); of these 99 submitted 1753 by the end of November (day 60),
+        # 118 by that of December (day 91) and 119 by day 111
+        ({"course_id": "AAA/2013J/1753", "cohort": date(2013, 8, 1), "months_since": 2}, "completed", 0),
+        ({"course_id": "AAA/2013J/1753", "cohort": date(2013, 8, 1), "months_since": 3}, "rate", 99 / 138),
+        ({"course_id": "AAA/2013J/1753", "cohort": date(2013, 8, 1), "months_since": 4}, "rate", 118 / 138),
+        ({"course_id": "AAA/2013J/1753", "cohort": date(2013, 8, 1), "months_since": 5}, "rate", None),
+        ({"course_id": "AAA/2013J/1753", "cohort": date(2013, 8, 1), "months_since": 5}, "completed", 119),
+    ],
+    "completion_curve": [
+        # from the registration to the submission of 1753 it took one student 33 days, and the next one 44
+        ({"course_id": "AAA/2013J/1753", "day": 0}, "at_risk", 383),
+        ({"course_id": "AAA/2013J/1753", "day": 33}, "completed", 1),
+        ({"course_id": "AAA/2013J/1753", "day": 33}, "completed_share", 1 / 383),
+        ({"course_id": "AAA/2013J/1753", "day": 44}, "at_risk", 382),
+        ({"course_id": "AAA/2013J/1753", "day": 44}, "open_share", 381 / 383),
+    ],
+    "attention": [
+        # student 11391 has to submit 1754 within 6 days, and began 270 days ago, on day -159
+        ({"enrollment_id": "11391/1754"}, "reasons", "due_soon,never_started"),
+        ({"enrollment_id": "11391/1754"}, "days", 6),
+        ({"enrollment_id": "11391/1755"}, "reason", "never_started"),
+        ({"enrollment_id": "11391/1755"}, "days", 270),
+        ({"enrollment_id": "11391/1756"}, "due_day", date(2014, 5, 4)),  # day 215
+    ],
+}
+"""Figures of the module AAA in the second mapping, counted in the CSVs with grep, sort and wc."""
+
+
+@pytest.fixture(scope="module")
+def checked_rows(write_assessments: Write, tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[dict[str, Any]]]:
+    path = write_assessments("AAA", A_DAY, tmp_path_factory.mktemp("checked") / "data.parquet")
+    tables = (
+        ACCOUNT_COMPLETION, COURSE_COMPLETION, LEARNER_COMPLETION, COHORT_COMPLETION, COMPLETION_CURVE, ATTENTION
+    )  # fmt: skip
+    rows = compute_tables(tables, enrollments_file(path, A_DAY))
+    return {table.name: of_table for table, of_table in zip(tables, rows, strict=True)}
+
+
+@pytest.mark.parametrize("table", CHECKED)
+def test_figures_are_those_that_a_person_counted(table: str, checked_rows: dict[str, list[dict[str, Any]]]) -> None:
+    found = []
+    for key, column, _ in CHECKED[table]:
+        [row] = [row for row in checked_rows[table] if all(row[name] == value for name, value in key.items())]
+        found.append((key, column, row[column]))
+    assert found == [
+        (key, column, pytest.approx(value) if isinstance(value, float) else value) for key, column, value in CHECKED[table]
+    ]
+
+
+def test_those_who_need_attention_are_those_that_a_person_counted(
+    checked_rows: dict[str, list[dict[str, Any]]],
+) -> None:
+    reasons = Counter((row["course_id"][-4:], row["reason"], row["days"]) for row in checked_rows["attention"])
+    due = {key: count for key, count in reasons.items() if key[1] != "never_started"}
+    assert due == {("1752", "overdue", 92): 24, ("1753", "overdue", 57): 42, ("1754", "due_soon", 6): 366}
+    assert sum(reasons.values()) - sum(due.values()) == 2 * 383

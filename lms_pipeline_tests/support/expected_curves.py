@@ -14,7 +14,6 @@ import pandas as pd
 from lms_pipeline_tests.support.oulad_states import to_day
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from datetime import date
 
     from numpy.typing import NDArray
@@ -34,6 +33,14 @@ class Ends(NamedTuple):
     kind: NDArray[np.int64]
     undated: int
     left_out: int
+
+
+class Cohort(NamedTuple):
+    """The key of the table `cohort_completion`."""
+
+    course_id: str | None
+    cohort: date
+    months_since: int
 
 
 class CurveRow(NamedTuple):
@@ -77,7 +84,7 @@ class Curve(NamedTuple):
 
 def find_ends(states: pd.DataFrame, today: int) -> Ends:
     """Return how these enrollments end, as of the end of `today`."""
-    ever = states["status"].isin(["completed", "passed"]) | (states["completed"].notna() & (states["status"] != "failed"))
+    ever = _find_ever_completed(states)
     left_out = _is_left_out(states, ever)
     states, ever = states[~left_out], ever[~left_out]
     left = ~ever & ~states["status"].isin(NOT_LEFT)
@@ -155,29 +162,40 @@ def _to_null(value: float) -> float | None:
     return None if np.isnan(value) else float(value)
 
 
-def compute_cohorts(states: pd.DataFrame, today: int) -> Mapping[tuple[date, int], tuple[int, int, float | None]]:
-    """Return enrolled, completed and rate by first day of the cohort's month and months since."""
-    ever = states["status"].isin(["completed", "passed"]) | (states["completed"].notna() & (states["status"] != "failed"))
+def compute_cohorts(states: pd.DataFrame, today: int) -> dict[Cohort, tuple[int, int, float | None]]:
+    """Return enrolled, completed and rate of each cohort and month since, of each course and of all of them together."""
+    ever = _find_ever_completed(states)
     keep = ~_is_left_out(states, ever)
-    cohort = states["began"][keep].map(_to_month)
-    completed = states["completed"].where(ever)[keep].map(_to_month, na_action="ignore")
-    has_month_ended = to_day(today + 1).day == 1
-    now = _to_month(today)
-    rows = {}
-    for month in sorted(set(cohort)):
-        enrolled = int((cohort == month).sum())
-        for since in range(min(now - month, MAX_MONTHS) + 1):
-            done = int(((cohort == month) & (completed <= month + since)).sum())
-            is_whole = month + since < now or has_month_ended
-            rows[to_first_day(month), since] = enrolled, done, done / enrolled if is_whole else None
+    cohort = _to_months(states["began"][keep])
+    since = _to_months(states["completed"].where(ever)[keep]) - cohort
+    rows: dict[Cohort, tuple[int, int, float | None]] = {}
+    for courses in (states["course"][keep], states["course"][keep].map(lambda _: "")):
+        enrolled = cohort.groupby([courses, cohort]).size()
+        done = since.groupby([courses, cohort, since]).size().to_dict()
+        for (course, month), size in enrolled.items():
+            counts = [done.get((course, month, after), 0) for after in range(_to_month(today) - int(month) + 1)]
+            for after, so_far in enumerate(np.cumsum(counts[: MAX_MONTHS + 1]).tolist()):
+                is_whole = month + after < _to_month(today + 1)
+                rate = so_far / size if is_whole else None
+                rows[Cohort(course or None, to_first_day(int(month)), after)] = int(size), so_far, rate
     return rows
 
 
-def _to_month(number: float) -> int:
-    day = to_day(number)
-    return day.year * 12 + day.month - 1
+def _find_ever_completed(states: pd.DataFrame) -> pd.Series[bool]:
+    status = states["status"]
+    return status.isin(["completed", "passed"]) | (states["completed"].notna() & (status != "failed"))
+
+
+def _to_months(days: pd.Series[float]) -> pd.Series[float]:
+    """Return the months of days, counted from 1970; NaN stays."""
+    months = days.dropna().to_numpy().astype("datetime64[D]").astype("datetime64[M]").astype(float)
+    return pd.Series(months, days.dropna().index, dtype=float).reindex(days.index)
+
+
+def _to_month(day: int) -> int:
+    return int(np.datetime64(day, "D").astype("datetime64[M]").astype(int))
 
 
 def to_first_day(month: int) -> date:
-    """Return the first day of a month that is counted from year 0."""
-    return to_day(0).replace(year=month // 12, month=month % 12 + 1)
+    """Return the first day of a month that is counted from 1970."""
+    return to_day(0).replace(year=1970 + month // 12, month=month % 12 + 1)
