@@ -27,10 +27,7 @@ def measure_over_time(bench: Bench) -> Iterator[Row]:
     rows, folder = bench.scale.metric_rows[0], bench.folder / "package"
     options = {"folder": folder, "account": "acc"}
     bench.run(Side("make_partition", "make_partition", {**options, "rows": rows}))
-    sides = [
-        Side("package", "over_time", options),
-        Side("hand-written", "handwritten_over_time", options),
-    ]
+    sides = [Side("package", "over_time", options), Side("hand-written", "handwritten_over_time", options)]
     results = bench.run_rounds("over_time", sides, rounds=bench.scale.large_rounds, size=f"{rows:,} rows")
     name = f"cohorts, curves and attention of {rows:,}, CPU / hand-written queries"
     yield from results.compare(name, "package", "hand-written", "cpu", Limit(1.5))

@@ -20,10 +20,10 @@ from lms_pipeline.tables.over_time import COHORT_COMPLETION, COMPLETION_CURVE
 from lms_pipeline.tables.pulled import KEYS, UNIFIED_ENROLLMENTS
 from lms_pipeline.tables.schema import arrow_schema
 from lms_pipeline.transform.dedupe import deduplicate
+from lms_pipeline_tests.metrics.test_properties import ZONES, account, moment
 from lms_pipeline_tests.support import plain_metrics
 from lms_pipeline_tests.support.enrollment_files import DAY, compute_tables, enrollments_file, write
 from lms_pipeline_tests.support.expected_curves import CurveRow, compute_cohorts, compute_curve, find_ends
-from lms_pipeline_tests.metrics.test_properties import ZONES, account, moment
 from lms_pipeline_tests.support.oulad_states import to_number
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ COMPLETION_RATES = (
 )  # fmt: skip
 SHARES = ("open_share", "completed_share", "left_share")
 few_examples = settings(
-    max_examples=4,  # of a hundred enrollments in twelve courses each
+    max_examples=3,  # of a hundred enrollments in twelve courses each
     deadline=None,
     phases=(Phase.explicit, Phase.reuse, Phase.generate),  # a smaller seed is not a smaller example
     suppress_health_check=[HealthCheck.function_scoped_fixture],
@@ -88,8 +88,8 @@ def test_a_second_implementation_computes_the_same_curves(tmp_path: Path, seed: 
     expected: dict[tuple[str | None, int], Row] = {}
     for course, group in split_scopes(states).items():
         ends = find_ends(group, to_number(DAY))
-        for day, row in compute_curve(ends).items():
-            expected[course, day] = row._asdict() | {"undated_ends": ends.undated, "left_out": ends.left_out}
+        for day, of_day in compute_curve(ends).items():
+            expected[course, day] = of_day._asdict() | {"undated_ends": ends.undated, "left_out": ends.left_out}
     assert {(row["course_id"], row["day"]) for row in found} == expected.keys()
     for row in found:
         shown = {name: row[name] for name in (*CurveRow._fields, "undated_ends", "left_out")}
@@ -162,9 +162,7 @@ def test_order_and_duplicates_of_served_rows_change_nothing(tmp_path: Path, seed
 
 
 def tolerate_rounding(row: Row) -> Row:
-    return {
-        name: pytest.approx(value, rel=1e-12) if isinstance(value, float) else value for name, value in row.items()
-    }
+    return {name: pytest.approx(value, rel=1e-12) if isinstance(value, float) else value for name, value in row.items()}
 
 
 def store_served(folder: Path, rows: list[Row]) -> Path:
@@ -177,9 +175,7 @@ def store_served(folder: Path, rows: list[Row]) -> Path:
     ):
         for part in batch:
             served.write(part)
-        file, _ = deduplicate(
-            served, KEYS["enrollment_id"], open_second=lambda: second, scratch=folder / "scratch"
-        )
+        file, _ = deduplicate(served, KEYS["enrollment_id"], open_second=lambda: second, scratch=folder / "scratch")
         file.close({})
     return file.path
 

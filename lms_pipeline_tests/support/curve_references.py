@@ -27,9 +27,7 @@ if TYPE_CHECKING:
 
 PYTHON = Path(__file__).parents[2] / ".venv-lifelines" / "bin" / "python"
 
-needs_lifelines = pytest.mark.skipif(
-    not PYTHON.exists(), reason="no Python with lifelines: `make lifelines` makes one"
-)
+needs_lifelines = pytest.mark.skipif(not PYTHON.exists(), reason="no Python with lifelines: `make lifelines` makes one")
 
 
 class Survival(NamedTuple):
@@ -63,7 +61,8 @@ def fit_kaplan_meier(curves: Sequence[Ends]) -> list[Survival]:
     )
     assert done.returncode == 0, done.stderr
     return [
-        Survival(*(np.array(found[name], dtype=float) for name in Survival._fields)) for found in json.loads(done.stdout)
+        Survival(*(np.array(found[name], dtype=float) for name in Survival._fields))
+        for found in json.loads(done.stdout)
     ]
 
 

@@ -15,7 +15,7 @@ from lms_pipeline.tables.pulled import UNIFIED_ENROLLMENTS
 from lms_pipeline.tables.schema import arrow_schema
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     from lms_pipeline.tables.schema import Table
@@ -42,7 +42,7 @@ def compute_rows(table: Table, file: EnrollmentsFile) -> list[dict[str, Any]]:
     return rows
 
 
-def compute_tables(tables: Iterable[Table], file: EnrollmentsFile) -> list[list[dict[str, Any]]]:
+def compute_tables(tables: Sequence[Table], file: EnrollmentsFile) -> list[list[dict[str, Any]]]:
     """Return the rows of several completion tables, from one pass over the enrollments."""
-    with open_completion(file) as read_rows:
+    with open_completion(file, tables) as read_rows:
         return [read_rows(table).read_all().to_pylist() for table in tables]

@@ -6,7 +6,7 @@ Belongs here: how an enrollment ends, the estimates of the curve and their bands
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -90,9 +90,11 @@ def find_ends(states: pd.DataFrame, today: int) -> Ends:
     left = ~ever & ~states["status"].isin(NOT_LEFT)
     dated = states[["completed", "activity", "updated"]].bfill(axis=1).iloc[:, 0]
     end = states["completed"].where(ever, dated.where(left).fillna(today))
-    time = (end - states["began"]).clip(lower=0).astype(int)
+    time = (end - states["began"]).clip(lower=0)
     kind = np.select([ever, left], [COMPLETED, LEFT], CENSORED)
-    return Ends(time.to_numpy(), kind, int((left & dated.isna()).sum()), int(left_out.sum()))
+    return Ends(
+        time.to_numpy(dtype=np.int64), kind.astype(np.int64), int((left & dated.isna()).sum()), int(left_out.sum())
+    )
 
 
 def _is_left_out(states: pd.DataFrame, ever: pd.Series[bool]) -> pd.Series[bool]:
@@ -110,13 +112,13 @@ def estimate(ends: Ends) -> Curve:
     n = np.array([np.sum(ends.time >= day) for day in t], dtype=np.int64)
     c, left = count(COMPLETED), count(LEFT)
     d = c + left
-    s = np.cumprod(1 - d / n)
+    s = np.cumprod(1 - d / n).astype(np.float64)
     before = np.concatenate([[1.0], s])[:-1]
     terms = np.divide(d, n * (n - d), out=np.zeros(len(t)), where=n > d)
     is_over = s == 0
 
     def estimate_kind(of: NDArray[np.int64], other: NDArray[np.int64]) -> Shares:
-        f = np.cumsum(before * of / n)
+        f = np.cumsum(before * of / n).astype(np.float64)
         gap = np.tril(f[:, None] - f[None, :])  # F(t) - F(s) of each day s up to t
         variance = gap**2 @ terms + np.cumsum(before**2 * of * (n - of) / n**3) - 2 * gap @ (before * of / n**2)
         everybody = is_over & (np.cumsum(other) == 0)
@@ -147,7 +149,7 @@ def compute_curve(ends: Ends) -> dict[int, CurveRow]:
         place = int(np.searchsorted(curve.day, day, side="right")) - 1
         is_here = place >= 0 and curve.day[place] == day
         at_risk = int(np.sum(ends.time >= day))
-        values = [(1.0, None, None), (0.0, None, None), (0.0, None, None)]
+        values: list[tuple[float, float | None, float | None]] = [(1.0, None, None), *[(0.0, None, None)] * 2]
         if place >= 0:
             values = [
                 (float(share.share[place]), _to_null(low[place]), _to_null(high[place]))
@@ -170,14 +172,14 @@ def compute_cohorts(states: pd.DataFrame, today: int) -> dict[Cohort, tuple[int,
     since = _to_months(states["completed"].where(ever)[keep]) - cohort
     rows: dict[Cohort, tuple[int, int, float | None]] = {}
     for courses in (states["course"][keep], states["course"][keep].map(lambda _: "")):
-        enrolled = cohort.groupby([courses, cohort]).size()
-        done = since.groupby([courses, cohort, since]).size().to_dict()
+        enrolled: dict[Any, int] = cohort.groupby([courses, cohort]).size().to_dict()
+        done: dict[Any, int] = since.groupby([courses, cohort, since]).size().to_dict()
         for (course, month), size in enrolled.items():
             counts = [done.get((course, month, after), 0) for after in range(_to_month(today) - int(month) + 1)]
             for after, so_far in enumerate(np.cumsum(counts[: MAX_MONTHS + 1]).tolist()):
                 is_whole = month + after < _to_month(today + 1)
                 rate = so_far / size if is_whole else None
-                rows[Cohort(course or None, to_first_day(int(month)), after)] = int(size), so_far, rate
+                rows[Cohort(course or None, to_first_day(int(month)), after)] = size, so_far, rate
     return rows
 
 

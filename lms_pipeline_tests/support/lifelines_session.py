@@ -20,7 +20,7 @@ def main() -> None:
     json.dump([_fit(KaplanMeierFitter(), curve) for curve in json.load(sys.stdin)], sys.stdout)
 
 
-def _fit(fitter: Any, curve: dict[str, list[int]]) -> dict[str, list[float | None]]:  # noqa: ANN401 (it has no types)
+def _fit(fitter: Any, curve: dict[str, list[int]]) -> dict[str, list[float | None]]:
     fitter.fit(curve["time"], curve["ended"])
     low, high = (fitter.confidence_interval_survival_function_.iloc[:, column].tolist() for column in (0, 1))
     share = fitter.survival_function_.iloc[:, 0]

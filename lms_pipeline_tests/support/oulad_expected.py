@@ -30,10 +30,18 @@ DAYS = (
     date(2015, 6, 27),  # the last presentations end: all enrollments exist and have ended
 )
 """Days to pull. The last one is `find_last_day`."""
-TEN_DAYS = (*DAYS[:2], date(2013, 8, 31), DAYS[2], date(2013, 12, 31), DAYS[3], date(2014, 6, 15), DAYS[4]) + (
-    date(2015, 2, 28),  # the last day of a month, as two days above
-    DAYS[5],
+TEN_DAYS = tuple(
+    sorted(
+        (
+            *DAYS,
+            date(2013, 8, 31),  # the last day of a month
+            date(2013, 12, 31),
+            date(2014, 6, 15),
+            date(2015, 2, 28),
+        )
+    )
 )
+"""Days to compute."""
 
 Figures = dict[str, float | None]
 """Figures by column name."""
@@ -67,8 +75,8 @@ def compute_figures(states: pd.DataFrame, day: date) -> Expected:
     by_account = _count(states, sets, "account").reindex(MODULES)
     by_account["learners"] = by_account["learners"].fillna(0)
     by_course = _count(states, sets, "course")
-    accounts = {str(name): _build_row(by_account.loc[name], known.loc[name]) for name in MODULES}
-    courses = {str(name): _build_row(by_course.loc[name], known.loc[str(name)[:3]]) for name in by_course.index}
+    accounts = {name: _build_row(by_account.loc[[name]], known.loc[[name]]) for name in MODULES}
+    courses = {name: _build_row(by_course.loc[[name]], known.loc[[name[:3]]]) for name in map(str, by_course.index)}
     for row in accounts.values():  # scales differ between courses
         del row["score_mean"], row["score_n"]
     return Expected(accounts, courses)
@@ -141,8 +149,9 @@ def _count(states: pd.DataFrame, sets: pd.DataFrame, key: str) -> pd.DataFrame:
     return counts
 
 
-def _build_row(counts: pd.Series[float], known: pd.Series[bool]) -> Figures:
+def _build_row(row_of_counts: pd.DataFrame, known_of_account: pd.DataFrame) -> Figures:
     """Return the columns of a table, null where the account does not know the field."""
+    counts, known = row_of_counts.iloc[0], known_of_account.iloc[0]
     n = counts.fillna(0).astype(int)
     row: Figures = {name: int(n[name]) for name in ("learners", "progress_n", "score_n")}
     row |= {f"n_{name}": int(n[name]) for name in _SET_NAMES}

@@ -36,7 +36,7 @@ FROM unified_columns
 UNION ALL BY NAME
 SELECT * EXCLUDE (account, valid_from), 'unified' AS source, $fetched_at::TIMESTAMPTZ AS fetched_at
 FROM versions
-WHERE account = $module AND valid_from < $as_of
+WHERE starts_with(account, $module) AND valid_from < $as_of
 QUALIFY row_number() OVER (PARTITION BY enrollment_id ORDER BY valid_from DESC) = 1
 """
 SUBMISSIONS = """
@@ -69,13 +69,16 @@ SELECT
     'unified' AS source,
     $fetched_at::TIMESTAMPTZ AS fetched_at
 FROM submissions
-WHERE account = $module AND exists_from < $as_of
+WHERE starts_with(account, $module) AND exists_from < $as_of
 """
 
 
 @contextmanager
 def open_presentations() -> Iterator[Write]:
-    """Yield a function that writes the first mapping of a module at the end of a day, from the records of the sandbox."""
+    """Yield a function that writes the first mapping of a module at the end of a day, from the records of the sandbox.
+
+    Module `""` is all of them.
+    """
     with TemporaryDirectory() as folder:
         records = Path(folder) / "records.ndjson"
         write_records(OULAD, records)

@@ -76,7 +76,8 @@ def build_presentations(oulad: Path, day: date) -> pd.DataFrame:
     statuses = rows["final_result"].map(
         {"Pass": "passed", "Distinction": "passed", "Fail": "failed", "Withdrawn": "withdrawn"}
     )
-    status = statuses.where(has_ended, np.where(rows["activity"].notna(), "in_progress", "enrolled"))
+    open_status = rows["activity"].notna().map({True: "in_progress", False: "enrolled"})
+    status = statuses.where(has_ended, open_status)
     first = rows["starts"] + rows["date_registration"].fillna(_SERVED_FROM)
     return pd.DataFrame(
         {
