@@ -12,8 +12,11 @@ from dataclasses import dataclass
 from datetime import date
 from typing import NamedTuple
 
-from lms_pipeline.accounts.rules import Rule, normalize_title
+from lms_pipeline.accounts.rules import EVERY_ACCOUNT, Rule, normalize_title
 from lms_pipeline.tables.roles import normalize_role
+
+
+_SAYS_NOTHING = Rule(account=EVERY_ACCOUNT)
 
 
 class Contradiction(NamedTuple):
@@ -116,17 +119,17 @@ def _merge(course_id: str, rules: Mapping[int, Rule]) -> tuple[CourseRule, list[
     ]
     refused = {contradiction.field for contradiction in contradictions}
     used = {name: rules[min(values)] for name, values in said.items() if values and name not in refused}
-    mandatory, due, renewal, opens = (used.get(name) for name in said)
+    mandatory, due, renewal, opens = (used.get(name, _SAYS_NOTHING) for name in said)
     course = CourseRule(
         course_id=course_id,
-        mandatory=mandatory and mandatory.mandatory,
-        mandatory_overrides=mandatory is not None and mandatory.override,
-        due_days=due and due.due_days,
-        due_on=due and due.due_on,
-        due_overrides=due is not None and due.override,
-        renew_months=renewal and renewal.renew_months,
-        renewal_overrides=renewal is not None and renewal.override,
-        opens=opens and opens.opens,
+        mandatory=mandatory.mandatory,
+        mandatory_overrides=mandatory.override,
+        due_days=due.due_days,
+        due_on=due.due_on,
+        due_overrides=due.override,
+        renew_months=renewal.renew_months,
+        renewal_overrides=renewal.override,
+        opens=opens.opens,
         excluded_learners=tuple(sorted({one for rule in rules.values() for one in rule.excluded_learners})),
         excluded_roles=tuple(sorted({normalize_role(one) for rule in rules.values() for one in rule.excluded_roles})),
     )

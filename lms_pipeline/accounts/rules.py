@@ -72,7 +72,7 @@ _FORMS = {
     "override": "true or false",
 }
 """What each key must be. Values are in no message: an id of a learner is personal data."""
-_EFFECTS = ("mandatory", "due_days", "due_on", "renew_months", "opens", "excluded_learners", "excluded_roles")
+EFFECTS = ("mandatory", "due_days", "due_on", "renew_months", "opens", "excluded_learners", "excluded_roles")
 """The keys that change a figure."""
 _KEY = re.compile(r"`\$\.(\w+)(?:\[[^]]*\])?`$")
 """The end of msgspec's messages about a value."""
@@ -152,7 +152,7 @@ def _read_rule(table: object) -> tuple[Rule | None, str]:
 
 def _find_problem(rule: Rule) -> str | None:
     """Return what is wrong with a rule whose values have the right types."""
-    is_set = {name for name in _EFFECTS if getattr(rule, name) not in (None, ())}
+    is_set = {name for name in EFFECTS if getattr(rule, name) not in (None, ())}
     texts = {"course": [rule.course], "title": [rule.title]}
     texts |= {name: [*getattr(rule, name)] for name in ("excluded_learners", "excluded_roles")}
     problems = {
@@ -164,7 +164,7 @@ def _find_problem(rule: Rule) -> str | None:
         },
         "due_days and due_on exclude each other": {"due_days", "due_on"} <= is_set,
         "due_on is before opens": rule.due_on is not None and rule.opens is not None and rule.due_on < rule.opens,
-        f"it changes nothing: set one of {', '.join(_EFFECTS)}": not is_set,
+        f"it changes nothing: set one of {', '.join(EFFECTS)}": not is_set,
         "override needs mandatory, due_days, due_on or renew_months": rule.override
         and not is_set & {"mandatory", "due_days", "due_on", "renew_months"},
     }

@@ -11,6 +11,7 @@ from functools import reduce
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lms_pipeline.checks.base import MAX_EXAMPLE_ROWS, Check, Finding, Subject, sum_column
+from lms_pipeline.checks.rules import rules_apply
 from lms_pipeline.checks.snapshot import key_is_unique, schema
 from lms_pipeline.tables.measures import RATES
 from lms_pipeline.tables.metrics import ACCOUNT_COMPLETION, COMPLETION_TABLES, COURSE_COMPLETION, LEARNER_COMPLETION
@@ -197,5 +198,6 @@ METRIC_CHECKS: tuple[Check[Subject], ...] = (
     Check(key_is_unique, (COURSE_COMPLETION, LEARNER_COMPLETION)),
     Check(rates_are_shares, _CHECKED_TABLES),
     Check(parts_sum, _CHECKED_TABLES),
+    Check(rules_apply, (ACCOUNT_COMPLETION,), is_error=False),
 )
 """The checks of the completion tables."""
