@@ -13,6 +13,7 @@ import dagster as dg
 
 from lms_pipeline.accounts.registry import load_display_names
 from lms_pipeline.defs.partitions import read_partition
+from lms_pipeline.lake.paths import Partition
 from lms_pipeline.settings import Settings
 from lms_pipeline.tables.measures import RATES
 from lms_pipeline.tables.metrics import ACCOUNT_COMPLETION, COURSE_COMPLETION, LEARNER_COMPLETION
@@ -163,7 +164,9 @@ def build_file_metadata(path: Path) -> dict[str, Any]:
 def _build_queries(published: Published) -> str:
     """Build queries to paste, in Markdown. The account id and the date need no quoting: they are validated."""
     partition, name = published.partition, published.table.name
-    where = f"account_id = '{partition.account_id}' AND snapshot_date = '{partition.day}'"
+    where = f"snapshot_date = '{partition.day}'"
+    if isinstance(partition, Partition):
+        where = f"account_id = '{partition.account_id}' AND {where}"
     path = str(published.path).replace("'", "''")
     file_query = f"```sql\nFROM '{path}'\n```"
     if published.table == LEARNER_COMPLETION:  # the warehouse has only its latest day

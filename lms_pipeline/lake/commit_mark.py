@@ -12,7 +12,7 @@ from pathlib import Path
 
 from lms_pipeline.lake.disk import LakeError, convert_disk_errors, link_file, replace_file
 from lms_pipeline.lake.files import ReadMetadata, read_metadata
-from lms_pipeline.lake.paths import DATA_FILE, DataDir, Partition
+from lms_pipeline.lake.paths import DATA_FILE, AnyPartition, DataDir, Partition
 from lms_pipeline.tables.pulled import PULLED_TABLES, UNIFIED_ENROLLMENTS
 from lms_pipeline.tables.schema import Table
 
@@ -28,7 +28,7 @@ def read_commit_mark(data: DataDir, partition: Partition, read: ReadMetadata = r
     return _read_run_id(data.file(UNIFIED_ENROLLMENTS, partition), read)
 
 
-def keep_committed_files(data: DataDir, partition: Partition, tables: Sequence[Table]) -> list[Path]:
+def keep_committed_files(data: DataDir, partition: AnyPartition, tables: Sequence[Table]) -> list[Path]:
     """Give the published files a second name before files of these tables replace them; return the new names.
 
     Only if the last table has the commit mark. A damaged file is not kept: the new one repairs it.

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 from lms_pipeline.errors import WrongUseError
 from lms_pipeline.tables.pulled import UNIFIED_ENROLLMENTS
@@ -55,6 +55,25 @@ class Partition:
 
     def __str__(self) -> str:
         return f"{self.account_id} on {self.day}"
+
+
+@dataclass(frozen=True, slots=True)
+class DayPartition:
+    """One day of a table over all accounts."""
+
+    day: date
+
+    @property
+    def folder(self) -> Path:
+        """Its folder, relative to that of a table, in Hive's layout."""
+        return Path(f"snapshot_date={self.day.isoformat()}")
+
+    def __str__(self) -> str:
+        return f"all accounts on {self.day}"
+
+
+AnyPartition: TypeAlias = Partition | DayPartition
+"""What a file of a table is about, see `Table.per_account`."""
 
 
 def parse_folder(folder: Path) -> Partition | None:
@@ -116,11 +135,11 @@ class DataDir:
         """The folder of a pull's lock and scratch files."""
         return self.pulls / partition.folder
 
-    def file(self, table: Table, partition: Partition) -> Path:
+    def file(self, table: Table, partition: AnyPartition) -> Path:
         """The published file of a table and partition."""
         return self.lake / table.name / partition.folder / DATA_FILE
 
-    def unpublished_file(self, table: Table, partition: Partition, run_id: str) -> Path:
+    def unpublished_file(self, table: Table, partition: AnyPartition, run_id: str) -> Path:
         """The file of a table and partition that a run writes before it is published.
 
         Raises:
@@ -130,7 +149,7 @@ class DataDir:
             raise BadIdError(f"{run_id[:80]!r} can't be a run id: use letters, digits, '-' and '_'.")
         return self.file(table, partition).with_name(f".{DATA_FILE}.{run_id}")
 
-    def second_unpublished_file(self, table: Table, partition: Partition, run_id: str) -> Path:
+    def second_unpublished_file(self, table: Table, partition: AnyPartition, run_id: str) -> Path:
         """The file in which a run writes rows again, before it removes the first one."""
         first = self.unpublished_file(table, partition, run_id)
         return first.with_name(f"{first.name}.second")  # no run id has a dot

@@ -20,7 +20,7 @@ from lms_pipeline.lake.commit_mark import keep_committed_files
 from lms_pipeline.lake.disk import LakeError, convert_disk_errors, replace_file
 from lms_pipeline.lake.engine import duckdb_session, load_sql
 from lms_pipeline.lake.files import TableFile, count_nulls, count_rows, read_footer
-from lms_pipeline.lake.paths import DATA_FILE, DataDir, Partition
+from lms_pipeline.lake.paths import DATA_FILE, AnyPartition, DataDir, Partition
 from lms_pipeline.lake.space import CheckSpace, allow_any_size
 from lms_pipeline.tables.pulled import UNIFIED_ENROLLMENTS
 from lms_pipeline.tables.schema import Table, arrow_schema
@@ -48,7 +48,7 @@ class Published:
     """A file that readers see."""
 
     table: Table
-    partition: Partition
+    partition: AnyPartition
     path: Path
     rows: int
 
@@ -60,7 +60,7 @@ class Publication:
     """
 
     def __init__(
-        self, data: DataDir, partition: Partition, run_id: str, check_space: CheckSpace = allow_any_size
+        self, data: DataDir, partition: AnyPartition, run_id: str, check_space: CheckSpace = allow_any_size
     ) -> None:
         self.check_space = check_space
         """Is called before rows are written."""
@@ -122,7 +122,7 @@ class Publication:
 def publish_table(
     data: DataDir,
     table: Table,
-    partition: Partition,
+    partition: AnyPartition,
     *,
     run_id: str,
     batches: pa.RecordBatchReader,
@@ -179,8 +179,9 @@ def audit_file(path: Path, table: Table, key: Sequence[str]) -> int:
     if not key:
         return rows
     faults = find_key_faults(path, key)
-    if faults.nulls:
-        name, nulls = next(iter(faults.nulls.items()))
+    nulls_by_name = {name: count for name, count in faults.nulls.items() if name not in table.optional_key}
+    if nulls_by_name:
+        name, nulls = next(iter(nulls_by_name.items()))
         have = choose_form(nulls, "has", "have")
         raise AuditError(f"{format_count(nulls, 'row')} of {table.name} {have} no {name}; nothing was published.")
     if faults.repeated:

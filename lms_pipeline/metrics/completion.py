@@ -137,6 +137,8 @@ def open_completion(file: EnrollmentsFile) -> Iterator[Callable[[Table], pa.Reco
             _execute(connection, "enrollments.sql", "classify.sql", "counts.sql", "people.sql", "rates.sql")
 
         def read_rows(table: Table) -> pa.RecordBatchReader:
+            if table not in _ROW_KINDS:
+                return pa.RecordBatchReader.from_batches(arrow_schema(table), [])
             _set_variables(connection, one_row_per=_ROW_KINDS[table])
             columns = ", ".join(table.column_names)
             rows = connection.sql(f"SELECT {columns} FROM completion ORDER BY row_id")  # noqa: S608 (names of our schema)

@@ -9,15 +9,19 @@ import sys
 from collections.abc import Iterator
 
 from lms_pipeline.errors import WrongUseError
-from lms_pipeline.tables.metrics import COMPLETION_TABLES
+from lms_pipeline.tables.attention import ATTENTION
+from lms_pipeline.tables.metrics import COMPLETION_TABLES, PORTFOLIO_COMPLETION
+from lms_pipeline.tables.over_time import COHORT_COMPLETION, COMPLETION_CURVE, COMPLETION_TREND
 from lms_pipeline.tables.pulled import PULLED_TABLES
 from lms_pipeline.tables.schema import Table
 
-METRIC_TABLES = COMPLETION_TABLES
+METRIC_TABLES = (*COMPLETION_TABLES, COHORT_COMPLETION, COMPLETION_CURVE, ATTENTION)
 """The tables that are computed from the enrollments of a partition, in the order of publishing."""
 
-TABLES: dict[str, Table] = {table.name: table for table in (*PULLED_TABLES, *METRIC_TABLES)}
+TABLES: dict[str, Table] = {table.name: table for table in (*PULLED_TABLES, *METRIC_TABLES, PORTFOLIO_COMPLETION)}
 """Every table of the lake by its name."""
+VIEWS: dict[str, Table] = {COMPLETION_TREND.name: COMPLETION_TREND}
+"""Every view over the lake by its name: it has no files."""
 MATERIALIZABLE_ASSETS = (*TABLES, "warehouse")
 """The assets that a run can compute, by name."""
 
@@ -41,20 +45,27 @@ _PAGE_HEADER = """\
 # Tables
 
 Every table of the lake, `LMS_DATA_DIR/lake/<table>/account_id=<id>/snapshot_date=<YYYY-MM-DD>/data.parquet`. The columns
-`account_id` (string) and `snapshot_date` (date) are in the path. Timestamps are in microseconds, UTC. `make docs` writes
-this page from the schema.
+`account_id` (string) and `snapshot_date` (date) are in the path. A table over all accounts has only `snapshot_date` there.
+Timestamps are in microseconds, UTC. `make docs` writes this page from the schema.
 """
 
 
 def render_tables_page() -> str:
     """Return the page `docs/tables.md`, in Markdown."""
-    return "\n".join([_PAGE_HEADER, *(line for table in TABLES.values() for line in _render_section(table))]) + "\n"
+    return (
+        "\n".join(
+            [_PAGE_HEADER, *(line for table in (*TABLES.values(), *VIEWS.values()) for line in _render_section(table))]
+        )
+        + "\n"
+    )
 
 
 def _render_section(table: Table) -> Iterator[str]:
     yield f"## {table.name}\n\n{table.doc}\n"
     if table.key:
         yield f"A row is identified by {', '.join(f'`{name}`' for name in table.key)}.\n"
+    if not table.per_account:
+        yield "It is over all accounts: the path and the rows have no `account_id`.\n"
     yield "| column | type | meaning |\n|---|---|---|"
     for column in table.columns:
         required = "" if column.nullable else ", never null"

@@ -6,7 +6,16 @@ they are counted (`metrics/sql/`).
 
 from __future__ import annotations
 
-from lms_pipeline.tables.measures import COUNTED_SOURCES, DATE_SOURCES, ENROLLMENT_SETS, RATES, STATUS_SOURCES, Rate
+from lms_pipeline.tables.measures import (
+    COUNTED_SOURCES,
+    DATE_SOURCES,
+    ENROLLMENT_SETS,
+    RATES,
+    REQUIRED_SOURCES,
+    STATUS_SOURCES,
+    WITHDRAWN_SOURCES,
+    Rate,
+)
 from lms_pipeline.tables.pulled import STATUSES
 from lms_pipeline.tables.schema import Column, Table
 
@@ -103,6 +112,22 @@ _LAST_COLUMNS = (
 )
 """The last columns of courses and accounts alike."""
 
+_RULE_COLUMNS = (
+    Column(
+        "n_due_by_rule",
+        "int64",
+        "Enrollments of n_due whose due day is that of a rule, not of the LMS",
+        WITHDRAWN_SOURCES,
+    ),
+    Column(
+        "n_required_by_rule",
+        "int64",
+        "Enrollments of n_required that a rule makes mandatory, not the LMS",
+        REQUIRED_SOURCES,
+    ),
+)
+"""How far figures rest on rules (`LMS_RULES_FILE`)."""
+
 COURSE_COMPLETION = Table(
     "course_completion",
     "One row per course with an enrollment: the progress of its learners at the end of the day.",
@@ -123,6 +148,19 @@ COURSE_COMPLETION = Table(
         ),
         Column("score_n", "int64", "Enrollments that have a score", _SCORE_SOURCES),
         *_LAST_COLUMNS,
+        Column(
+            "due_source",
+            "string",
+            "Whose due days the enrollments have: `lms`, `rule` or `mixed`; null if none has one",
+            COUNTED_SOURCES | {"due_at"},
+        ),
+        Column(
+            "mandatory_source",
+            "string",
+            "Who says whether the enrollments are mandatory: `lms`, `rule` or `mixed`; null if nobody does",
+            COUNTED_SOURCES | {"is_mandatory"},
+        ),
+        *_RULE_COLUMNS,
     ),
     key=("course_id",),
     counted_by=COUNTED_SOURCES,
@@ -131,7 +169,7 @@ COURSE_COMPLETION = Table(
 ACCOUNT_COMPLETION = Table(
     "account_completion",
     "One row per account, even without any enrollment: the progress of its learners at the end of the day.",
-    (*_FIRST_COLUMNS, *_LAST_COLUMNS),
+    (*_FIRST_COLUMNS, *_LAST_COLUMNS, *_RULE_COLUMNS),
     counted_by=COUNTED_SOURCES,
 )
 
@@ -149,9 +187,38 @@ LEARNER_COMPLETION = Table(
         *_COUNT_COLUMNS,
         *(column for rate in RATES if rate.by_enrollment for column in _build_rate_columns(rate)),
         Column("last_completed_at", "timestamp", "When the learner last completed a course", STATUS_SOURCES),
+        *_RULE_COLUMNS,
     ),
     key=("user_id",),
     counted_by=COUNTED_SOURCES,
+)
+
+_NOT_ADDED = {
+    "days_to_complete_p50": "Always null: percentiles do not add up",
+    "days_to_complete_p90": "Always null: percentiles do not add up",
+    "progress_mean": "Always null: the means of accounts do not add up",
+    "oldest_fetched_at": "When the oldest response behind this row was received",
+    "learners": "Learners with an enrollment, summed over the accounts: a person in two accounts counts twice",
+}
+
+
+def _build_portfolio_column(column: Column) -> Column:
+    """Return a column of an account as a column of all accounts; its source is the account's."""
+    return Column(column.name, column.type, _NOT_ADDED.get(column.name, column.doc), frozenset({column.name}))
+
+
+PORTFOLIO_COMPLETION = Table(
+    "portfolio_completion",
+    "One row per day: the sums over the accounts that have this day; each rate is a summed numerator divided by a summed "
+    "denominator. A count that is not known of an account adds nothing.",
+    (
+        Column("accounts", "int64", "Accounts that have completion metrics of this day"),
+        Column(
+            "accounts_missing", "int64", "Accounts that were active on this day and have no completion metrics of it"
+        ),
+        *(_build_portfolio_column(column) for column in ACCOUNT_COMPLETION.columns),
+    ),
+    per_account=False,
 )
 
 COMPLETION_TABLES = (COURSE_COMPLETION, ACCOUNT_COMPLETION, LEARNER_COMPLETION)

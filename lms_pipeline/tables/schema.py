@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 Scalar = Literal["string", "double", "int64", "bool", "timestamp", "date"]
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """The version of all tables of the lake. Schemas only grow by new columns, and each addition raises it by one."""
 
 
@@ -47,15 +47,19 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table of the lake, one Parquet file per partition."""
+    """A table of the lake, one Parquet file per partition; or a view over such tables, which has no files."""
 
     name: str
     doc: str
     columns: tuple[Column, ...]
     key: tuple[str, ...] = ()
     """Columns that identify a row within a partition; empty if no fixed columns do."""
+    optional_key: tuple[str, ...] = ()
+    """Columns of the key that may be null: null is one more value of them."""
     counted_by: frozenset[str] = frozenset()
     """The sources that decide which records count at all. Nearly all columns share them, so the UI lists them once."""
+    per_account: bool = True
+    """Whether a partition is an account and day. Otherwise it is a day, and a row is about all accounts."""
 
     @property
     def column_names(self) -> list[str]:

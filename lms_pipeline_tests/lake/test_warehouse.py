@@ -39,12 +39,13 @@ def test_an_empty_lake_gives_every_table(data):
 
 @pytest.mark.parametrize("filled", [False, True])
 def test_columns_have_their_types_with_and_without_files(data, filled):
+    tables = [table for table in TABLES.values() if table.per_account]
     if filled:
-        for table in TABLES.values():
+        for table in tables:
             publish(data, "acme", FIRST, {}, table=table)
     build_warehouse(data)
     with open_warehouse(data) as connection:
-        for table in TABLES.values():
+        for table in tables:
             schema = connection.table(table.name).limit(0).to_arrow_table().schema
             assert schema.names == ["account_id", "snapshot_date", *table.column_names]
             assert schema.types == [pa.string(), pa.date32(), *arrow_schema(table).types]
@@ -80,7 +81,8 @@ def test_metric_tables_are_stored_and_counted(data):
     path = publish(data, "acme", FIRST, {"course_id": "c1", "n_all": 3}, table=COURSE_COMPLETION).path
     publish(data, "acme", SECOND, {"course_id": "c1", "n_all": 4}, table=COURSE_COMPLETION)
     publish(data, "acme", SECOND, {"n_all": 4}, table=ACCOUNT_COMPLETION)
-    assert build_warehouse(data).rows == {"course_completion": 2, "account_completion": 1, "learner_completion": 0}
+    stored = {"course_completion": 2, "account_completion": 1}
+    assert build_warehouse(data).rows == {table.name: stored.get(table.name, 0) for table in METRIC_TABLES}
     path.unlink()
     query = "SELECT account_id, snapshot_date, course_id, n_all FROM course_completion ORDER BY snapshot_date"
     assert rows_of(data, query) == [("acme", FIRST, "c1", 3), ("acme", SECOND, "c1", 4)]

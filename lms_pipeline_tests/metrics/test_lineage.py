@@ -27,6 +27,8 @@ Figures = dict[tuple[str, object], dict[str, Any]]
 DAY_END = datetime(2026, 4, 1, tzinfo=UTC)
 NO_DATE = datetime(1970, 1, 1, tzinfo=UTC)
 ROWS = 4_000
+BY_RULE = {"due_source", "mandatory_source", "n_due_by_rule", "n_required_by_rule"}
+"""Figures that these enrollments can't change: the account has no rules."""
 NEVER_NULL = {column.name for column in UNIFIED_ENROLLMENTS.columns if not column.nullable}
 
 
@@ -103,7 +105,7 @@ def find_changed(before: Figures, after: Figures, *columns: str) -> set[str]:
         for (table, key), row in before.items()
         if (table, key) in after and not set(keys[table]) & set(columns)
         for name, value in row.items()
-        if after[table, key][name] != value
+        if name not in BY_RULE and after[table, key][name] != value
     }
 
 
@@ -112,7 +114,7 @@ def declared_figures(column: str) -> set[str]:
         figure.name
         for table in COMPLETION_TABLES
         for figure in table.columns
-        if column in figure.sources and column not in table.key
+        if column in figure.sources and column not in table.key and figure.name not in BY_RULE
     }
 
 

@@ -16,7 +16,7 @@ from lms_pipeline.lake.files import TableFile
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.lake.publishing import Publication, Published
 from lms_pipeline.tables.pulled import UNIFIED_ENROLLMENTS
-from lms_pipeline.tables.schema import Table, arrow_schema
+from lms_pipeline.tables.schema import ListOf, Scalar, Table, arrow_schema
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 FIRST, SECOND, THIRD = (date(2026, 3, day) for day in (1, 2, 3))
@@ -28,11 +28,15 @@ PROVENANCE = {
     "complete": "true",
 }
 
+_DEFAULTS: dict[Scalar, Any] = {"timestamp": NOON, "date": FIRST, "string": "x", "int64": 0}
+
 
 def batch(table: Table, *rows: dict[str, Any]) -> pa.RecordBatch:
     """Return a batch of the table. A missing value is null, or a default if the column is not nullable."""
     filled = {
-        column.name: NOON if column.type == "timestamp" else "x" for column in table.columns if not column.nullable
+        column.name: _DEFAULTS[column.type]
+        for column in table.columns
+        if not column.nullable and not isinstance(column.type, ListOf)
     }
     return pa.RecordBatch.from_pylist([filled | row for row in rows], schema=arrow_schema(table))
 

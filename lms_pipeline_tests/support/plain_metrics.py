@@ -169,6 +169,18 @@ def rates(sets: Sets, group: set[int]) -> dict[str, tuple[int, int]]:
     }
 
 
+def sources(sets: Sets, group: set[int]) -> dict[str, object]:
+    """Return whose values the figures rest on, in an account without rules: all are those of the LMS."""
+    knows = known(sets)
+    has = {name: any(sets.rows[p][name] is not None for p in group) for name in ("due_at", "is_mandatory")}
+    return {
+        "due_source": "lms" if has["due_at"] else None,
+        "mandatory_source": "lms" if has["is_mandatory"] else None,
+        "n_due_by_rule": 0 if knows["due"] else None,
+        "n_required_by_rule": 0 if knows["mandatory"] else None,
+    }
+
+
 def known(sets: Sets) -> dict[str, bool]:
     rows = [sets.rows[p] for p in sets.all]
     return {
@@ -252,4 +264,4 @@ def figures(sets: Sets, group: set[int]) -> dict[str, object]:
             counts[name] = None
     if not knows["due"]:
         counts["n_required_not_due"] = None
-    return counts | other_figures(sets, group)
+    return counts | sources(sets, group) | other_figures(sets, group)

@@ -13,7 +13,8 @@ SET VARIABLE bits = [
     'status_overdue', 'unknown',
     'began_in_28d', 'completed_in_28d', 'duration', 'faulty_duration',
     'carried', 'roster', 'reconstructed', 'unfamiliar_role',
-    'due_known', 'mandatory_known', 'repeated', 'excluded_role', 'after_day'
+    'due_known', 'mandatory_known', 'repeated', 'excluded_role', 'after_day',
+    'dated', 'dated_by_rule', 'flagged_by_rule', 'due_by_rule', 'required_by_rule'
 ];
 CREATE TEMP MACRO bit_of(name) AS 1::BIGINT << (list_position(getvariable('bits'), name)::INT - 1);
 CREATE TEMP MACRO bit_if(condition, name) AS CASE WHEN condition THEN bit_of(name) ELSE 0 END;
@@ -160,6 +161,11 @@ SELECT
 
             + bit_if(due_day IS NOT NULL OR status = 'overdue', 'due_known')
             + bit_if(is_mandatory IS NOT NULL, 'mandatory_known')
+            + bit_if(due_day IS NOT NULL, 'dated')
+            + bit_if(due_by_rule, 'dated_by_rule')
+            + bit_if(mandatory_by_rule, 'flagged_by_rule')
+            + bit_if(in_due AND due_by_rule, 'due_by_rule')
+            + bit_if(in_required AND mandatory_by_rule, 'required_by_rule')
             + bit_if(in_repeated, 'repeated')
             + bit_if(completed_later, 'after_day')
     END AS mask

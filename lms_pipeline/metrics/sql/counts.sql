@@ -149,7 +149,14 @@ sums AS (
         total(faulty_dates) AS faulty_dates,
         total(sentinel_dates) AS sentinel_dates,
         count_of(n, mask, 'after_day') AS after_day,
-        count_of(n, mask, 'excluded_role') AS left_out_by_role
+        count_of(n, mask, 'excluded_role') AS left_out_by_role,
+
+        count_of(n, mask, 'dated') AS n_dated,
+        count_of(n, mask, 'dated_by_rule') AS n_dated_by_rule,
+        count_of(n, mask, 'mandatory_known') AS n_flagged,
+        count_of(n, mask, 'flagged_by_rule') AS n_flagged_by_rule,
+        count_of(n, mask, 'due_by_rule') AS n_due_by_rule,
+        count_of(n, mask, 'required_by_rule') AS n_required_by_rule
     FROM parts
     GROUP BY row_id
     HAVING n_all > 0 OR getvariable('one_row_per') = 'account'

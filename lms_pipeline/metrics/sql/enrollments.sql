@@ -65,6 +65,9 @@ begun AS (
         CASE WHEN was_completed AND NOT completed_later THEN completed_day END AS completed_day,
         CASE WHEN was_updated THEN updated_day END AS updated_day,
         CASE WHEN is_date(due_at) THEN due_day END AS due_day,
+        -- Whether a rule gave the due day, or said whether it is mandatory.
+        false AS due_by_rule,
+        false AS mandatory_by_rule,
         count_faulty(assigned_at, fetched_at, fetched_day)
         + count_faulty(enrolled_at, fetched_at, fetched_day)
         + count_faulty(started_at, fetched_at, fetched_day)
