@@ -15,7 +15,6 @@ from typing import NamedTuple
 from lms_pipeline.accounts.rules import EVERY_ACCOUNT, Rule, normalize_title
 from lms_pipeline.tables.roles import normalize_role
 
-
 _SAYS_NOTHING = Rule(account=EVERY_ACCOUNT)
 
 

@@ -23,6 +23,8 @@ from lms_pipeline.tables.roles import normalize_role
 
 EVERY_ACCOUNT = "*"
 """The `account` of a rule for all accounts."""
+RULES_ENTRY = "rules"
+"""The entry in the metadata of a file of metrics with the digest of the rules behind its figures."""
 MAX_DUE_DAYS = 36_500
 MAX_RENEW_MONTHS = 1_200
 

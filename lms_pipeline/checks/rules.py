@@ -9,15 +9,12 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from lms_pipeline.accounts.rule_matching import MatchedRules, match_rules
-from lms_pipeline.accounts.rules import EVERY_ACCOUNT, Rule, hash_rules, load_rules, select_rules
+from lms_pipeline.accounts.rules import EVERY_ACCOUNT, RULES_ENTRY, Rule, hash_rules, load_rules, select_rules
 from lms_pipeline.checks.base import MAX_EXAMPLE_ROWS, Finding, Subject
 from lms_pipeline.errors import SettingsError
 from lms_pipeline.lake.disk import LakeError
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.wording import choose_form, format_count
-
-RULES_ENTRY = "rules"
-"""The entry of a file's metadata with the digest of the rules behind its figures."""
 
 
 def rules_apply(subject: Subject) -> Finding:

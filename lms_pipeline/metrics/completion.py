@@ -6,13 +6,14 @@ Belongs here: running the SQL of `metrics/sql/` over a snapshot and publishing t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lms_pipeline.accounts.rules import RULES_ENTRY, Rule, hash_rules
 from lms_pipeline.days import Calendar
 from lms_pipeline.errors import LmsPipelineError
 from lms_pipeline.lake.engine import duckdb_session, load_sql
@@ -20,6 +21,8 @@ from lms_pipeline.lake.files import check_readable, check_unchanged, check_versi
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.lake.publishing import Published, publish_table
 from lms_pipeline.lake.scratch import scratch_folder
+from lms_pipeline.metrics.options import MetricOptions
+from lms_pipeline.metrics.rules import build_course_rules
 from lms_pipeline.tables.metrics import ACCOUNT_COMPLETION, COURSE_COMPLETION, LEARNER_COMPLETION
 from lms_pipeline.tables.pulled import UNIFIED_ENROLLMENTS
 from lms_pipeline.tables.roles import EXCLUDED_ROLES, LEARNER_ROLES, normalize_role
@@ -32,6 +35,8 @@ if TYPE_CHECKING:
 
 NEVER_WITHDRAWN = frozenset({"talentlms"})
 """Integrations that remove an enrollment instead of reporting it as withdrawn: their withdrawal rate is not known."""
+
+NO_OPTIONS = MetricOptions()
 
 ROWS_PER_BATCH = 20_000
 """About 10 MB; with DuckDB's million, 500,000 learners were one batch and 440 MB more at the peak."""
@@ -59,6 +64,8 @@ class EnrollmentsFile:
     """False if the provider removes an enrollment instead of reporting it as withdrawn: no withdrawal rate then."""
     excluded_roles: Sequence[str] = EXCLUDED_ROLES
     """Roles whose enrollments are left out, whatever their case and blanks."""
+    rules: Mapping[int, Rule] = field(default_factory=dict)
+    """The rules in force for the account."""
 
 
 def publish_metrics(
@@ -69,11 +76,9 @@ def publish_metrics(
     *,
     integration: str,
     run_id: str,
-    excluded_roles: Sequence[str] = EXCLUDED_ROLES,
+    options: MetricOptions = NO_OPTIONS,
 ) -> Iterator[Published]:
     """Compute metric tables of an account and day, and publish each.
-
-    The roles are those of now, also for a day that was pulled before they were set.
 
     Raises:
         NoSnapshotError: the day was not pulled.
@@ -91,8 +96,11 @@ def publish_metrics(
     check_unchanged(path)
     metadata = {name: value for name, value in source.items() if name in _COPIED_METADATA}
     metadata |= {f"source_{name}": source[name] for name in ("run_id", "digest") if name in source}
-    reports_withdrawn = integration not in NEVER_WITHDRAWN
-    file = EnrollmentsFile(path, partition.day, calendar, reports_withdrawn, excluded_roles)
+    if digest := hash_rules(options.rules):
+        metadata[RULES_ENTRY] = digest
+    file = EnrollmentsFile(
+        path, partition.day, calendar, integration not in NEVER_WITHDRAWN, options.excluded_roles, options.rules
+    )
     try:
         with open_completion(file) as read_rows:
             for table in tables:
@@ -134,7 +142,9 @@ def open_completion(file: EnrollmentsFile) -> Iterator[Callable[[Table], pa.Reco
             _execute(connection, "days_local.sql")
         connection.execute(load_sql("lms_pipeline.tables", "normalize_role.sql"))
         with _provide_sentinel_counter(connection):
-            _execute(connection, "enrollments.sql", "classify.sql", "counts.sql", "people.sql", "rates.sql")
+            _execute(connection, "enrollments.sql")
+            _apply_rules(connection, file)
+            _execute(connection, "at_day_end.sql", "classify.sql", "counts.sql", "people.sql", "rates.sql")
 
         def read_rows(table: Table) -> pa.RecordBatchReader:
             if table not in _ROW_KINDS:
@@ -147,6 +157,16 @@ def open_completion(file: EnrollmentsFile) -> Iterator[Callable[[Table], pa.Reco
             return pa.RecordBatchReader.from_batches(arrow_schema(table), batches)
 
         yield read_rows
+
+
+def _apply_rules(connection: duckdb.DuckDBPyConnection, file: EnrollmentsFile) -> None:
+    """Create the view `ruled`. Rules that match no course change nothing."""
+    course_rules = build_course_rules(connection, file.path, file.rules) if file.rules else None
+    if course_rules:
+        connection.from_arrow(course_rules).create("course_rules")
+        _execute(connection, "rules.sql")
+    else:
+        _execute(connection, "without_rules.sql")
 
 
 @contextmanager

@@ -14,7 +14,7 @@ SET VARIABLE bits = [
     'began_in_28d', 'completed_in_28d', 'duration', 'faulty_duration',
     'carried', 'roster', 'reconstructed', 'unfamiliar_role',
     'due_known', 'mandatory_known', 'repeated', 'excluded_role', 'after_day',
-    'dated', 'dated_by_rule', 'flagged_by_rule', 'due_by_rule', 'required_by_rule'
+    'dated', 'dated_by_rule', 'flagged_by_rule', 'due_by_rule', 'required_by_rule', 'excluded_by_rule'
 ];
 CREATE TEMP MACRO bit_of(name) AS 1::BIGINT << (list_position(getvariable('bits'), name)::INT - 1);
 CREATE TEMP MACRO bit_if(condition, name) AS CASE WHEN condition THEN bit_of(name) ELSE 0 END;
@@ -99,6 +99,7 @@ SELECT
     CASE WHEN in_all THEN sentinel_dates END AS sentinel_dates,
     CASE
         WHEN has_excluded_role THEN bit_of('excluded_role')
+        WHEN has_excluded_learner THEN bit_of('excluded_by_rule')
         WHEN began_later THEN bit_of('after_day')
         ELSE
             bit_of('all')
