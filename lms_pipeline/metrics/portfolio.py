@@ -1,0 +1,137 @@
+"""The row of all accounts on a day: the sums of their rows in `account_completion`.
+
+Belongs here: what is added up, and which accounts are missing. Not here: the figures of an account (`completion.py`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterable, Sequence
+from datetime import date, datetime
+from typing import TYPE_CHECKING, Any
+
+from lms_pipeline.accounts.registry import RegisteredAccount
+from lms_pipeline.errors import LmsPipelineError
+from lms_pipeline.lake.files import check_unchanged, check_version, conform, convert_read_errors, read_metadata
+from lms_pipeline.lake.paths import DataDir, DayPartition, Partition
+from lms_pipeline.lake.publishing import Published, publish_table
+from lms_pipeline.tables.measures import RATES
+from lms_pipeline.tables.metrics import ACCOUNT_COMPLETION, PORTFOLIO_COMPLETION
+from lms_pipeline.tables.schema import arrow_schema
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+NOT_ADDED = frozenset({"days_to_complete_p50", "days_to_complete_p90", "progress_mean"})
+"""Columns of an account that say nothing about several: they are null."""
+
+
+class NoAccountMetricsError(LmsPipelineError):
+    """No account has metrics of the day."""
+
+
+def publish_portfolio(data: DataDir, day: date, registered: Iterable[RegisteredAccount], *, run_id: str) -> Published:
+    """Add up the accounts that have `account_completion` of a day, and publish the row.
+
+    Args:
+        data: the data directory.
+        day: the day.
+        registered: all accounts of the registry.
+        run_id: the run that publishes it.
+
+    Raises:
+        NoAccountMetricsError: there are none.
+        LakeError: a file of an account can't be read, or the row can't be written.
+    """
+    import pyarrow as pa
+
+    sources = find_sources(data, day)
+    if not sources:
+        raise NoAccountMetricsError(
+            f"No account has metrics of {day}: materialize account_completion of an account and that day first."
+        )
+    found = {source.account_id for source in sources}
+    counts = {"accounts": len(found), "accounts_missing": len(find_missing(registered, day, found))}
+    row = counts | add_up(_read_accounts(data, sources))
+    schema = arrow_schema(PORTFOLIO_COMPLETION)
+    batches = pa.RecordBatchReader.from_batches(schema, [pa.RecordBatch.from_pylist([row], schema=schema)])
+    return publish_table(
+        data,
+        PORTFOLIO_COMPLETION,
+        DayPartition(day),
+        run_id=run_id,
+        batches=batches,
+        metadata={"source_digest": compute_source_digest(data, sources)},
+    )
+
+
+def find_sources(data: DataDir, day: date) -> list[Partition]:
+    """Return the accounts and day that have `account_completion`, in the order of their ids."""
+    accounts = (Partition(account_id, day) for account_id in data.list_account_ids())
+    return [account for account in accounts if data.file(ACCOUNT_COMPLETION, account).exists()]
+
+
+def compute_source_digest(data: DataDir, sources: Iterable[Partition]) -> str:
+    """Return a digest of the accounts' ids and rows: the portfolio of a day is stale where it has another one.
+
+    Raises:
+        LakeError: a file of an account can't be read.
+    """
+    digests = ((source, read_metadata(data.file(ACCOUNT_COMPLETION, source))) for source in sources)
+    lines = (f"{source.account_id} {metadata.get('digest', '')}\n" for source, metadata in digests)
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def find_missing(registered: Iterable[RegisteredAccount], day: date, found: set[str]) -> list[str]:
+    """Return the ids of the accounts that were active on a day and are not among those found."""
+    return [account.id for account in registered if account.id not in found and was_active(account, day)]
+
+
+def was_active(account: RegisteredAccount, day: date) -> bool:
+    """Return whether an account was pulled on a day; one without a last day that is not active now was not."""
+    if account.last_day is None:
+        return account.is_active and account.first_day <= day
+    return account.first_day <= day <= account.last_day
+
+
+def add_up(rows: pa.Table) -> dict[str, Any]:
+    """Return the columns of `account_completion` for all accounts together.
+
+    A value that is null in an account adds nothing; a sum is null only if it is null in all. Each rate is the sum of its
+    numerators divided by the sum of its denominators.
+    """
+    sums: dict[str, Any] = {
+        column.name: _add_up_column(rows[column.name].to_pylist(), column.name) for column in ACCOUNT_COMPLETION.columns
+    }
+    for rate in RATES:
+        denominator = sums[f"{rate.name}_den"]
+        sums[rate.name] = sums[f"{rate.name}_num"] / denominator if denominator else None
+    if not sums["status_passed"] and not sums["status_failed"]:
+        sums["pass_rate"] = None  # as in an account: no sign of an assessment
+    return sums
+
+
+def _add_up_column(values: Sequence[Any], name: str) -> float | datetime | None:
+    known = [value for value in values if value is not None]
+    if not known or name in NOT_ADDED:
+        return None
+    if name == "oldest_fetched_at":
+        oldest: datetime = min(known)
+        return oldest
+    return math.fsum(known) if isinstance(known[0], float) else sum(known)
+
+
+def _read_accounts(data: DataDir, sources: Iterable[Partition]) -> pa.Table:
+    """Read the rows of these accounts; a column that an older file lacks is null."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    batches = []
+    for source in sources:
+        path = data.file(ACCOUNT_COMPLETION, source)
+        check_version(path, read_metadata(path))
+        check_unchanged(path)
+        with convert_read_errors(path), pq.ParquetFile(path) as file:
+            batches += [conform(batch, ACCOUNT_COMPLETION) for batch in file.iter_batches()]
+    return pa.Table.from_batches(batches, arrow_schema(ACCOUNT_COMPLETION))
