@@ -97,6 +97,8 @@ class Subject:
     """Returns the subject of another table of the partition."""
     excluded_roles: Sequence[str] = EXCLUDED_ROLES
     """Roles that the account's metrics leave out."""
+    rules_file: Path | None = None
+    """`LMS_RULES_FILE`. Its rules are read by the check that needs them: a mistake in it concerns no other."""
 
     @property
     def exists(self) -> bool:
@@ -213,7 +215,15 @@ def open_subject(settings: Settings, data: DataDir, partition: Partition) -> Ite
         def open_table(table: Table) -> Subject:
             if table.name not in subjects:
                 subjects[table.name] = Subject(
-                    data, partition, table, settings.calendar, options, connection, open_table, roles
+                    data,
+                    partition,
+                    table,
+                    settings.calendar,
+                    options,
+                    connection,
+                    open_table,
+                    roles,
+                    settings.rules_file,
                 )
             return subjects[table.name]
 

@@ -172,8 +172,8 @@ def build_metrics(settings: Settings) -> dg.AssetsDefinition:
     def metrics(
         context: dg.AssetExecutionContext, lake: dg.ResourceParam[DataDir]
     ) -> Iterator[dg.MaterializeResult[Any]]:
-        from lms_pipeline.accounts.options import AccountOptions, load_options, resolve_excluded_roles
         from lms_pipeline.metrics.completion import publish_metrics
+        from lms_pipeline.metrics.options import MetricOptions
 
         tag_frozen_now(context, settings)
         with convert_errors(context):
@@ -181,7 +181,6 @@ def build_metrics(settings: Settings) -> dg.AssetsDefinition:
             _check_selection(context)
             name = tag_account(context, settings)
             account = Registry(lake.registry).get(partition.account_id)
-            options = load_options(settings).get(partition.account_id, AccountOptions())
             # the seconds of the first table include the classification for all
             started = time.monotonic()
             for published in publish_metrics(
@@ -191,7 +190,7 @@ def build_metrics(settings: Settings) -> dg.AssetsDefinition:
                 settings.calendar,
                 integration=account.integration,
                 run_id=context.run.run_id,
-                excluded_roles=resolve_excluded_roles(settings, options),
+                options=MetricOptions.load(settings, partition.account_id),
             ):
                 figures = {"seconds": round(time.monotonic() - started, 3), **build_metric_metadata(published)}
                 metadata = build_published_metadata(published, name, figures)
