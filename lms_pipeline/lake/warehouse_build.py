@@ -29,7 +29,6 @@ from lms_pipeline.lake.warehouse_sql import (
     OLDEST_READER,
     REMOVE_ACCOUNT_DAYS,
     REMOVE_DAYS,
-    STORED_TABLES,
     build_empty_sql,
     build_select_sql,
     hash_text,
@@ -37,7 +36,7 @@ from lms_pipeline.lake.warehouse_sql import (
     load_trend_sql,
     quote,
 )
-from lms_pipeline.tables.catalog import LATEST_DAY_TABLES, TABLES
+from lms_pipeline.tables.catalog import LATEST_DAY_TABLES, STORED_TABLES, TABLES
 from lms_pipeline.tables.over_time import COMPLETION_TREND
 from lms_pipeline.tables.pulled import PULLED_TABLES
 from lms_pipeline.tables.schema import Table

@@ -51,6 +51,14 @@ class DayFiles:
         self.signatures[start : start + _SIGNATURE.size] = signature
         self.changed_at_ns = max(self.changed_at_ns, changed_at_ns)
 
+    def has_file(self, table: str) -> bool:
+        """Return whether the table has a file."""
+        return any(_select(self.signatures, table))
+
+    def get_signature(self, table: str) -> bytes:
+        """Return the signature of a table's file; zeros if there is none."""
+        return _select(self.signatures, table)
+
 
 @dataclass(frozen=True, slots=True)
 class Day:

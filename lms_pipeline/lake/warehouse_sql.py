@@ -12,16 +12,12 @@ import duckdb
 
 from lms_pipeline.lake.engine import load_sql
 from lms_pipeline.lake.path_columns import PATH_COLUMN_DOCS, build_read_schema, list_path_columns
-from lms_pipeline.tables.catalog import LATEST_DAY_TABLES, METRIC_TABLES, TABLES, VIEWS
-from lms_pipeline.tables.metrics import PORTFOLIO_COMPLETION
+from lms_pipeline.tables.catalog import LATEST_DAY_TABLES, STORED_TABLES, TABLES, VIEWS
 from lms_pipeline.tables.schema import SCHEMA_VERSION, Table
 
 OLDEST_READER = "1.0.0"
 """The oldest DuckDB that opens the file: people's own tools carry the DuckDB that they carry."""
 _PATH_TYPES = {"account_id": "VARCHAR", "snapshot_date": "DATE"}
-
-STORED_TABLES = (*METRIC_TABLES, PORTFOLIO_COMPLETION)
-"""The tables of which the warehouse has a copy. Of the others it has views over the files."""
 
 REMOVE_ACCOUNT_DAYS = """
 DELETE FROM {table} USING (

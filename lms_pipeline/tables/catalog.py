@@ -22,6 +22,8 @@ TABLES: dict[str, Table] = {table.name: table for table in (*PULLED_TABLES, *MET
 """Every table of the lake by its name."""
 VIEWS: dict[str, Table] = {COMPLETION_TREND.name: COMPLETION_TREND}
 """Every view over the lake by its name: it has no files."""
+STORED_TABLES = (*METRIC_TABLES, PORTFOLIO_COMPLETION)
+"""The tables of which the warehouse has a copy. Of the others it has views over the files."""
 LATEST_DAY_TABLES = (LEARNER_COMPLETION, COHORT_COMPLETION, COMPLETION_CURVE, ATTENTION)
 """The tables of which the warehouse has only the latest day of each account: all days would be too many rows."""
 MATERIALIZABLE_ASSETS = (*TABLES, "warehouse")

@@ -10,8 +10,7 @@ import pytest
 from lms_pipeline.lake.disk import LakeError
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.lake.warehouse import build_warehouse, open_warehouse
-from lms_pipeline.lake.warehouse_sql import STORED_TABLES
-from lms_pipeline.tables.catalog import LATEST_DAY_TABLES, TABLES
+from lms_pipeline.tables.catalog import LATEST_DAY_TABLES, STORED_TABLES, TABLES
 from lms_pipeline.tables.metrics import ACCOUNT_COMPLETION, COURSE_COMPLETION, LEARNER_COMPLETION
 from lms_pipeline.tables.over_time import COMPLETION_TREND
 from lms_pipeline.tables.pulled import COURSES, LEARNERS, PULLED_TABLES, UNIFIED_ENROLLMENTS
