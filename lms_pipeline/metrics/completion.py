@@ -1,4 +1,4 @@
-"""Completion of one account at the end of one day, by course, by learner and for the account.
+"""The metric tables of one account at the end of one day.
 
 Belongs here: running the SQL of `metrics/sql/` over a snapshot and publishing the tables. Not here: the columns
 (`tables/metrics.py`), the definitions of the figures (docs/metrics.md and the SQL).
@@ -6,7 +6,7 @@ Belongs here: running the SQL of `metrics/sql/` over a snapshot and publishing t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
@@ -20,7 +20,11 @@ from lms_pipeline.lake.files import check_readable, check_unchanged, check_versi
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.lake.publishing import Published, publish_table
 from lms_pipeline.lake.scratch import scratch_folder
+from lms_pipeline.metrics.earlier import EarlierSnapshot, find_earlier
+from lms_pipeline.tables.attention import ATTENTION
+from lms_pipeline.tables.catalog import METRIC_TABLES
 from lms_pipeline.tables.metrics import ACCOUNT_COMPLETION, COURSE_COMPLETION, LEARNER_COMPLETION
+from lms_pipeline.tables.over_time import COHORT_COMPLETION, COMPLETION_CURVE
 from lms_pipeline.tables.pulled import UNIFIED_ENROLLMENTS
 from lms_pipeline.tables.roles import EXCLUDED_ROLES, LEARNER_ROLES, normalize_role
 from lms_pipeline.tables.schema import Table, arrow_schema
@@ -37,7 +41,18 @@ ROWS_PER_BATCH = 20_000
 """About 10 MB; with DuckDB's million, 500,000 learners were one batch and 440 MB more at the peak."""
 
 _ROW_KINDS = {COURSE_COMPLETION: "course", ACCOUNT_COMPLETION: "account", LEARNER_COMPLETION: "learner"}
-"""What a row of each table is about."""
+"""What a row of each table of counts is about."""
+_OTHER_TABLES = {
+    COHORT_COMPLETION: ("scopes.sql", "cohorts.sql"),
+    COMPLETION_CURVE: ("scopes.sql", "with_activity", "curves.sql"),
+    ATTENTION: ("with_activity", "attention.sql"),
+}
+"""The other tables, each with the steps before it can be read: files of `metrics/sql/`, or the view `with_activity`."""
+_ORDERS = {
+    COHORT_COMPLETION: "scope, course_id, cohort, months_since",
+    COMPLETION_CURVE: "scope, course_id, day",
+    ATTENTION: "user_id, course_id, enrollment_id",
+}
 _COPIED_METADATA = frozenset({"pulled_at", "strategy", "requests", "complete"})
 """Metadata that the file of a metric table copies from its enrollments."""
 
@@ -59,6 +74,8 @@ class EnrollmentsFile:
     """False if the provider removes an enrollment instead of reporting it as withdrawn: no withdrawal rate then."""
     excluded_roles: Sequence[str] = EXCLUDED_ROLES
     """Roles whose enrollments are left out, whatever their case and blanks."""
+    earlier: EarlierSnapshot | None = None
+    """With what open enrollments are compared to find those without progress."""
 
 
 def publish_metrics(
@@ -92,24 +109,71 @@ def publish_metrics(
     metadata = {name: value for name, value in source.items() if name in _COPIED_METADATA}
     metadata |= {f"source_{name}": source[name] for name in ("run_id", "digest") if name in source}
     reports_withdrawn = integration not in NEVER_WITHDRAWN
-    file = EnrollmentsFile(path, partition.day, calendar, reports_withdrawn, excluded_roles)
+    earlier = find_earlier(data, partition) if ATTENTION in tables else None
+    file = EnrollmentsFile(path, partition.day, calendar, reports_withdrawn, excluded_roles, earlier)
     try:
-        with open_completion(file) as read_rows:
+        with open_completion(file, tables) as read_rows:
             for table in tables:
-                yield publish_table(data, table, partition, run_id=run_id, batches=read_rows(table), metadata=metadata)
+                of_table = metadata | read_rows.describe(table)
+                batches = read_rows(table)
+                yield publish_table(data, table, partition, run_id=run_id, batches=batches, metadata=of_table)
     except (duckdb.Error, ValueError):  # a reader of Arrow batches raises pyarrow's errors
         check_readable(path)
         raise
 
 
+class CompletionReader:
+    """The tables of an open file of enrollments, see `open_completion`."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, file: EnrollmentsFile) -> None:
+        self._connection = connection
+        self._file = file
+        self._done: set[str] = set()
+
+    def __call__(self, table: Table) -> pa.RecordBatchReader:
+        """Return the rows of a table. Read them to the end before the next table: they share a connection."""
+        import pyarrow as pa
+
+        columns = ", ".join(f'"{name}"' for name in table.column_names)
+        if table in _ROW_KINDS:
+            _set_variables(self._connection, one_row_per=_ROW_KINDS[table])
+            source, order = "completion", "row_id"
+        else:
+            self._prepare(table)
+            source, order = table.name, _ORDERS[table]
+        rows = self._connection.sql(f"SELECT {columns} FROM {source} ORDER BY {order}")  # noqa: S608 (names of our schema)
+        # DuckDB sums to 128 bits and calls every column nullable
+        batches = (batch.cast(arrow_schema(table)) for batch in rows.to_arrow_reader(ROWS_PER_BATCH))
+        return pa.RecordBatchReader.from_batches(arrow_schema(table), batches)
+
+    def describe(self, table: Table) -> dict[str, str]:
+        """Return what the rows of a table do not say, as metadata of its file; ask before you read the rows."""
+        if table != ATTENTION:
+            return {}
+        self._prepare(table)
+        query = "SELECT count(*) FILTER (has_risen IS NULL) FROM compared"
+        [(unknown,)] = self._connection.execute(query).fetchall()
+        earlier = {} if self._file.earlier is None else {"compared_with": self._file.earlier.day.isoformat()}
+        return {"idle_unknown": str(unknown), **earlier}
+
+    def _prepare(self, table: Table) -> None:
+        """Run the steps before a table can be read, except those that ran for another table."""
+        for step in _OTHER_TABLES[table]:
+            if step in self._done:
+                continue
+            self._done.add(step)
+            if step != "with_activity":
+                _execute(self._connection, step)
+            elif self._file.calendar.is_utc:
+                _execute(self._connection, "activity_utc.sql")
+            else:
+                _create_local_days(self._connection, self._file.calendar, "activity_utc_days", "local_activity_days")
+                _execute(self._connection, "activity_local.sql")
+
+
 @contextmanager
-def open_completion(file: EnrollmentsFile) -> Iterator[Callable[[Table], pa.RecordBatchReader]]:
-    """Yield a function that returns the rows of a completion table; enrollments are classified once for all tables.
-
-    Read the rows of one table to the end before the next: they share a connection.
-    """
-    import pyarrow as pa
-
+def open_completion(file: EnrollmentsFile, tables: Sequence[Table] = METRIC_TABLES) -> Iterator[CompletionReader]:
+    """Yield a reader of these tables; enrollments are classified once for all of them."""
     with (
         scratch_folder("metrics") as spill,
         # one thread: in parallel the last digits of a mean depend on the order of adding, and so would the digest
@@ -124,29 +188,20 @@ def open_completion(file: EnrollmentsFile) -> Iterator[Callable[[Table], pa.Reco
             excluded_roles=[normalize_role(role) for role in file.excluded_roles],
             reports_withdrawn=file.reports_withdrawn,
             sentinels_end=SENTINELS_END,
+            carries_dates=any(table in _OTHER_TABLES for table in tables),
+            earlier_path=str(file.earlier.path if file.earlier else file.path),
+            earlier_day=file.earlier.day if file.earlier else None,
         )
         _execute(connection, "dates.sql")
         if file.calendar.is_utc:
             _execute(connection, "days_utc.sql")
         else:
-            utc_days = connection.view("utc_days").to_arrow_table()["utc_day"]
-            connection.from_arrow(_build_local_days(file.calendar, utc_days)).create("local_days")
+            _create_local_days(connection, file.calendar, "utc_days", "local_days")
             _execute(connection, "days_local.sql")
         connection.execute(load_sql("lms_pipeline.tables", "normalize_role.sql"))
         with _provide_sentinel_counter(connection):
             _execute(connection, "enrollments.sql", "classify.sql", "counts.sql", "people.sql", "rates.sql")
-
-        def read_rows(table: Table) -> pa.RecordBatchReader:
-            if table not in _ROW_KINDS:
-                return pa.RecordBatchReader.from_batches(arrow_schema(table), [])
-            _set_variables(connection, one_row_per=_ROW_KINDS[table])
-            columns = ", ".join(table.column_names)
-            rows = connection.sql(f"SELECT {columns} FROM completion ORDER BY row_id")  # noqa: S608 (names of our schema)
-            # DuckDB sums to 128 bits and calls every column nullable
-            batches = (batch.cast(arrow_schema(table)) for batch in rows.to_arrow_reader(ROWS_PER_BATCH))
-            return pa.RecordBatchReader.from_batches(arrow_schema(table), batches)
-
-        yield read_rows
+        yield CompletionReader(connection, file)
 
 
 @contextmanager
@@ -159,6 +214,12 @@ def _provide_sentinel_counter(connection: duckdb.DuckDBPyConnection) -> Iterator
     connection.create_function(count_sentinel_dates.__name__, count_sentinel_dates, [VARCHAR], BIGINT)
     yield
     connection.remove_function(count_sentinel_dates.__name__)
+
+
+def _create_local_days(connection: duckdb.DuckDBPyConnection, calendar: Calendar, utc_days: str, table: str) -> None:
+    """Create a table of the calendar days on which the instants of the days of a view `utc_days` fall."""
+    found = connection.view(utc_days).to_arrow_table()["utc_day"]
+    connection.from_arrow(_build_local_days(calendar, found)).create(table)
 
 
 def _build_local_days(calendar: Calendar, utc_days: pa.ChunkedArray) -> pa.RecordBatchReader:

@@ -45,11 +45,7 @@ ATTENTION = Table(
         Column("began_day", "date", "The day on which the enrollment began", COUNTED_SOURCES),
         Column("due_day", "date", "The last day on which it is not overdue", frozenset({"due_at"})),
         Column(
-            "last_seen_day",
-            "date",
-            "The day of the last activity, otherwise the snapshot date on which progress or time spent last rose; null if "
-            "neither is known",
-            _SEEN_SOURCES | {"progress_percent", "time_spent_seconds"},
+            "last_seen_day", "date", "The day of the last activity; null if the LMS does not report it", _SEEN_SOURCES
         ),
         Column("is_mandatory", "bool", "Whether it is mandatory; null if nobody says so", frozenset({"is_mandatory"})),
         Column("due_source", "string", "Whose due day it is: `lms` or `rule`; null without one", frozenset({"due_at"})),

@@ -11,6 +11,7 @@ from lms_pipeline.lake.disk import LakeError
 from lms_pipeline.lake.files import read_metadata
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.metrics.completion import NoSnapshotError, publish_metrics
+from lms_pipeline.tables.attention import ATTENTION
 from lms_pipeline.tables.catalog import METRIC_TABLES
 from lms_pipeline.tables.metrics import ACCOUNT_COMPLETION, COURSE_COMPLETION, LEARNER_COMPLETION
 from lms_pipeline.tables.pulled import UNIFIED_ENROLLMENTS
@@ -93,6 +94,7 @@ def test_a_metric_file_names_its_snapshot_in_its_metadata(tables, table):
     metadata = read_metadata(path)
     assert metadata.keys() >= {"digest", "checksum"}
     del metadata["digest"], metadata["checksum"]
+    assert (metadata.pop("idle_unknown", None) is not None) is (table == ATTENTION)
     assert metadata == {
         "schema_version": str(SCHEMA_VERSION),
         "run_id": "run-9",

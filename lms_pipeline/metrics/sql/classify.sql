@@ -1,6 +1,7 @@
 -- Each enrollment and the sets that it is in, as one number with a bit for each set.
 -- Here: the definitions, in the order of docs/metrics.md, and only here. Not here: counting (counts.sql).
--- Views: served (dates.sql), at_day_end (enrollments.sql). Variable: snapshot_date.
+-- Views: served (dates.sql), at_day_end (enrollments.sql). Variables: snapshot_date, carries_dates (whether a table needs
+-- more than counts: otherwise the columns that only such tables read are null, which takes no time).
 
 -- One bit each. Rows of the same course with the same bits are counted once: a million rows have some hundred of them.
 SET VARIABLE bits = [
@@ -23,6 +24,9 @@ CREATE TEMP MACRO has(mask, name) AS mask & bit_of(name) <> 0;
 CREATE TEMP MACRO is_due_by(day) AS coalesce(day <= getvariable('snapshot_date'), false);
 CREATE TEMP MACRO is_in_28d(day) AS
     coalesce(day BETWEEN getvariable('snapshot_date') - 27 AND getvariable('snapshot_date'), false);
+
+-- A day after the snapshot's does not count: what happened on it has not happened yet.
+CREATE TEMP MACRO if_by_day_end(day) AS CASE WHEN day <= getvariable('snapshot_date') THEN day END;
 
 -- Pairs of learner and course with several rows, by a hash: a pair more does no harm.
 CREATE TEMP TABLE repeated AS
@@ -78,6 +82,10 @@ WITH sets AS (
 
         coalesce(is_mandatory, false) AND NOT in_superseded AND status <> 'withdrawn' AS in_required,
 
+        -- Open enrollments of which someone may have to take care, and those that ended without a completion.
+        in_all AND in_open AND NOT in_superseded AS is_watched,
+        in_all AND NOT in_ever_completed AND status IN ('failed', 'withdrawn', 'expired') AS in_left,
+
         -- Only for completed enrollments; negative if the dates contradict each other.
         CASE WHEN in_ever_completed THEN completed_day - began_day END AS days_to_complete
     FROM at_day_end
@@ -93,6 +101,15 @@ SELECT
     CASE WHEN in_all AND in_ever_completed THEN completed_at END AS last_completed_at,
     CASE WHEN in_all THEN days_to_complete END AS days_to_complete,
     CASE WHEN in_all AND in_open THEN progress_percent END AS open_progress,
+
+    -- for cohorts, curves and attention
+    CASE WHEN getvariable('carries_dates') AND in_all THEN began_day END AS began_day,
+    CASE WHEN getvariable('carries_dates') AND in_left THEN coalesce(completed_day, updated_day) END AS left_day,
+    CASE WHEN getvariable('carries_dates') AND (is_watched OR (in_left AND completed_day IS NULL)) THEN last_activity_at END
+        AS last_activity_at,
+    CASE WHEN getvariable('carries_dates') AND is_watched THEN due_day END AS open_due_day,
+    CASE WHEN getvariable('carries_dates') AND is_watched THEN enrollment_id END AS open_enrollment_id,
+
     CASE WHEN in_all THEN score END AS score,
     CASE WHEN in_all THEN time_spent_seconds END AS time_spent_seconds,
     CASE WHEN in_all THEN faulty_dates END AS faulty_dates,
@@ -170,3 +187,10 @@ SELECT
             + bit_if(completed_later, 'after_day')
     END AS mask
 FROM sets;
+
+-- The days in UTC on which enrollments that are not completed were active.
+CREATE TEMP VIEW activity_utc_days AS
+SELECT DISTINCT utc_day_of(last_activity_at) AS utc_day
+FROM classified
+WHERE last_activity_at IS NOT NULL
+ORDER BY utc_day;

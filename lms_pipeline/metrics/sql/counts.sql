@@ -34,16 +34,21 @@ FROM course_sums;
 CREATE TEMP MACRO total(number) AS coalesce(sum(number), 0)::BIGINT;
 CREATE TEMP MACRO count_of(n, mask, name) AS total(CASE WHEN has(mask, name) THEN n END);
 
+-- The latest title of each course; the greatest of several of that time.
+CREATE TEMP VIEW course_titles AS
+SELECT course_id, arg_max(course_title, (latest_at, course_title)) AS course_title
+FROM (SELECT course_id, course_title, max(fetched_at) AS latest_at FROM classified GROUP BY ALL)
+GROUP BY course_id;
+
 CREATE TEMP VIEW counts AS
 WITH
--- The latest title of each course and the latest name of each learner; the greatest of several of that time.
 titles AS (
-    SELECT course_id AS row_id, arg_max(course_title, (latest_at, course_title)) AS course_title
-    FROM (SELECT course_id, course_title, max(fetched_at) AS latest_at FROM classified GROUP BY ALL)
+    SELECT course_id AS row_id, course_title
+    FROM course_titles
     WHERE getvariable('one_row_per') = 'course'
-    GROUP BY row_id
 ),
 
+-- The latest name of each learner; the greatest of several of that time.
 names AS (
     SELECT user_id AS row_id, arg_max(user_name, (latest_at, user_name)) AS user_name
     FROM (SELECT user_id, user_name, max(fetched_at) AS latest_at FROM classified GROUP BY ALL)

@@ -63,6 +63,7 @@ begun AS (
         CASE WHEN was_started THEN started_at END AS started_at,
         CASE WHEN was_completed AND NOT completed_later THEN completed_at END AS completed_at,
         CASE WHEN was_completed AND NOT completed_later THEN completed_day END AS completed_day,
+        CASE WHEN has_happened(last_activity_at, fetched_at, fetched_day) THEN last_activity_at END AS last_activity_at,
         CASE WHEN was_updated THEN updated_day END AS updated_day,
         CASE WHEN is_date(due_at) THEN due_day END AS due_day,
         -- Whether a rule gave the due day, or said whether it is mandatory.

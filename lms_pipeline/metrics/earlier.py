@@ -1,0 +1,52 @@
+"""The earlier snapshot of an account with which open enrollments are compared.
+
+Belongs here: which snapshot that is. Not here: what is compared (`sql/attention.sql`).
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+
+from lms_pipeline.lake.disk import LakeError
+from lms_pipeline.lake.files import check_unchanged, check_version, read_metadata
+from lms_pipeline.lake.paths import DataDir, Partition
+from lms_pipeline.tables.pulled import UNIFIED_ENROLLMENTS
+
+MIN_AGE = timedelta(days=14)
+"""Age of an earlier snapshot: an enrollment without any sign of life for so long is idle."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class EarlierSnapshot:
+    """The enrollments of the same account on an earlier day."""
+
+    path: Path
+    """A Parquet file of `unified_enrollments`; columns that an older file lacks are read as null."""
+    day: date
+
+
+def find_earlier(data: DataDir, partition: Partition) -> EarlierSnapshot | None:
+    """Return the latest complete snapshot that is at least `MIN_AGE` older than a partition; None if there is none.
+
+    A damaged one is logged and left out.
+    """
+    days = data.find_partitions(UNIFIED_ENROLLMENTS, partition.account_id)
+    old_enough = [earlier for earlier in days if partition.day - earlier.day >= MIN_AGE]
+    for earlier in reversed(old_enough):
+        path = data.file(UNIFIED_ENROLLMENTS, earlier)
+        try:
+            metadata = read_metadata(path)
+            check_version(path, metadata)
+            if metadata.get("complete") != "true":
+                continue
+            check_unchanged(path)
+        except LakeError as error:
+            log.warning("%s Open enrollments are not compared with it.", error)
+            continue
+        return EarlierSnapshot(path, earlier.day)
+    return None
