@@ -74,7 +74,7 @@ def refresh_portfolio(context: dg.AssetExecutionContext, lake: DataDir, settings
 
     A day that can't be computed does not stop the others. Return a sentence for each such day.
     """
-    from lms_pipeline.metrics.completion import NoSnapshotError
+    from lms_pipeline.metrics.portfolio import NoAccountMetricsError
     from lms_pipeline.metrics.portfolio_days import find_portfolio_changes, remove_day
 
     changes = find_portfolio_changes(lake, Registry(lake.registry).read_accounts())
@@ -83,7 +83,7 @@ def refresh_portfolio(context: dg.AssetExecutionContext, lake: DataDir, settings
         try:
             published = _publish(lake, day, origin, context.run.run_id)
             _log_events(context, lake, settings, day, published)
-        except NoSnapshotError as error:  # every file is damaged; the warehouse leaves them out too
+        except NoAccountMetricsError as error:  # every file is damaged; the warehouse leaves them out too
             context.log.warning("%s", error)
             remove_day(lake, day)
         except LmsPipelineError as error:
@@ -99,10 +99,9 @@ def refresh_portfolio(context: dg.AssetExecutionContext, lake: DataDir, settings
 
 def _publish(lake: DataDir, day: date, origin: str, run_id: str) -> "Published":
     from lms_pipeline.metrics.portfolio import publish_portfolio
-    from lms_pipeline.metrics.portfolio_days import ORIGIN
 
     accounts = Registry(lake.registry).read_accounts()
-    return publish_portfolio(lake, day, accounts, run_id=run_id, metadata={ORIGIN: origin})
+    return publish_portfolio(lake, day, accounts, run_id=run_id, origin=origin)
 
 
 def _log_events(

@@ -1,100 +1,151 @@
-"""The completion of all accounts together at the end of one day: the sums of their `account_completion`.
+"""The row of all accounts on a day: the sums of their rows in `account_completion`.
 
-Belongs here: one day. Not here: which days are computed (`portfolio_days.py`).
+Belongs here: what is added up, and which accounts are missing. Not here: the figures of an account (`completion.py`).
 """
 
 from __future__ import annotations
 
+import hashlib
 import logging
-from collections.abc import Collection, Mapping, Sequence
-from datetime import date
-from typing import Any
-
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import date, datetime
+from typing import TYPE_CHECKING, Any
 
 from lms_pipeline.accounts.registry import RegisteredAccount
+from lms_pipeline.errors import LmsPipelineError
 from lms_pipeline.lake.disk import LakeError
-from lms_pipeline.lake.files import check_unchanged, check_version, convert_read_errors, read_metadata
-from lms_pipeline.lake.paths import DataDir, DayPartition
+from lms_pipeline.lake.files import check_unchanged, check_version, conform, convert_read_errors, read_metadata
+from lms_pipeline.lake.paths import DataDir, DayPartition, Partition
 from lms_pipeline.lake.publishing import Published, publish_table
-from lms_pipeline.metrics.completion import NoSnapshotError
 from lms_pipeline.tables.measures import RATES
 from lms_pipeline.tables.metrics import ACCOUNT_COMPLETION, PORTFOLIO_COMPLETION
 from lms_pipeline.tables.schema import arrow_schema
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+NOT_ADDED = frozenset({"days_to_complete_p50", "days_to_complete_p90", "progress_mean"})
+"""Columns of an account that say nothing about several: they are null."""
+ORIGIN = "origin"
+"""Metadata key of a file of the portfolio: a hash of the files of accounts that it was computed from."""
+
 log = logging.getLogger(__name__)
 
 
-def find_missing_accounts(accounts: Sequence[RegisteredAccount], day: date, present: Collection[str]) -> list[str]:
-    """Return the registered accounts that should have a day and are not in `present`."""
-    return [
-        a.id
-        for a in accounts
-        if a.id not in present and a.first_day <= day and (a.last_day is None or day <= a.last_day)
-    ]
+class NoAccountMetricsError(LmsPipelineError):
+    """No account has metrics of the day."""
 
 
 def publish_portfolio(
-    data: DataDir, day: date, accounts: Sequence[RegisteredAccount], *, run_id: str, metadata: Mapping[str, str]
+    data: DataDir, day: date, registered: Iterable[RegisteredAccount], *, run_id: str, origin: str = ""
 ) -> Published:
-    """Compute the sums of all accounts that have a day, and publish them.
+    """Add up the accounts that have `account_completion` of a day, and publish the row.
 
-    An account whose file can't be read is logged, and counts as missing.
+    An account whose file can't be read is logged, and counts as one without the day: it does not stop the others.
+
+    Args:
+        data: the data directory.
+        day: the day.
+        registered: all accounts of the registry.
+        run_id: the run that publishes it.
+        origin: what the day is computed from, by which `portfolio_days.py` knows whether it is up to date.
 
     Raises:
-        NoSnapshotError: no account has a readable file of the day.
-        LakeError: the file can't be written.
+        NoAccountMetricsError: there are none that can be read.
+        LakeError: the row can't be written.
     """
-    described = arrow_schema(ACCOUNT_COMPLETION)
-    tables, present = [], set()
-    for partition in data.find_partitions(ACCOUNT_COMPLETION):
-        if partition.day != day:
-            continue
-        path = data.file(ACCOUNT_COMPLETION, partition)
-        try:
-            check_version(path, read_metadata(path))
-            check_unchanged(path)
-            with convert_read_errors(path), pq.ParquetFile(path) as file:
-                table = file.read()
-        except LakeError as error:
-            log.warning("%s It is left out of the portfolio.", error)
-            continue
-        tables.append(
-            pa.table(
-                [table[f.name] if f.name in table.column_names else pa.nulls(len(table), f.type) for f in described],
-                schema=described,
-            )
+    import pyarrow as pa
+
+    rows = dict(_read_accounts(data, find_sources(data, day)))
+    if not rows:
+        raise NoAccountMetricsError(
+            f"No account has metrics of {day}: materialize account_completion of an account and that day first."
         )
-        present.add(partition.account_id)
-    if not tables:
-        raise NoSnapshotError(
-            f"No account has readable metrics of {day}: materialize account_completion of that day first."
-        )
-    rows = pa.concat_tables(tables)
-    null = {"days_to_complete_p50", "days_to_complete_p90", "progress_mean"}
-    row: dict[str, Any] = {
-        "accounts": len(present),
-        "accounts_missing": len(find_missing_accounts(accounts, day, present)),
-    }
-    for field in described:
-        if field.name in null or field.name in {r.name for r in RATES}:
-            row[field.name] = None
-        elif field.name == "oldest_fetched_at":
-            row[field.name] = pc.min(rows[field.name]).as_py()
-        else:
-            row[field.name] = pc.sum(rows[field.name]).as_py()
-    for rate in RATES:
-        n, d = row[f"{rate.name}_num"], row[f"{rate.name}_den"]
-        row[rate.name] = n / d if n is not None and d else None
+    found = {source.account_id for source in rows}
+    counts = {"accounts": len(found), "accounts_missing": len(find_missing(registered, day, found))}
+    row = counts | add_up(pa.concat_tables(rows.values()))
     schema = arrow_schema(PORTFOLIO_COMPLETION)
-    batch = pa.RecordBatch.from_pylist([row], schema=schema)
+    batches = pa.RecordBatchReader.from_batches(schema, [pa.RecordBatch.from_pylist([row], schema=schema)])
     return publish_table(
         data,
         PORTFOLIO_COMPLETION,
         DayPartition(day),
         run_id=run_id,
-        batches=pa.RecordBatchReader.from_batches(schema, [batch]),
-        metadata=metadata,
+        batches=batches,
+        metadata={"source_digest": compute_source_digest(data, rows), ORIGIN: origin},
     )
+
+
+def find_sources(data: DataDir, day: date) -> list[Partition]:
+    """Return the accounts and day that have `account_completion`, in the order of their ids."""
+    accounts = (Partition(account_id, day) for account_id in data.list_account_ids())
+    return [account for account in accounts if data.file(ACCOUNT_COMPLETION, account).exists()]
+
+
+def compute_source_digest(data: DataDir, sources: Iterable[Partition]) -> str:
+    """Return a digest of the accounts' ids and rows: with the same rows, the portfolio of a day has the same one.
+
+    Raises:
+        LakeError: a file of an account can't be read.
+    """
+    digests = ((source, read_metadata(data.file(ACCOUNT_COMPLETION, source))) for source in sources)
+    lines = (f"{source.account_id} {metadata.get('digest', '')}\n" for source, metadata in digests)
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def find_missing(registered: Iterable[RegisteredAccount], day: date, found: set[str]) -> list[str]:
+    """Return the ids of the accounts that were active on a day and are not among those found."""
+    return [account.id for account in registered if account.id not in found and was_active(account, day)]
+
+
+def was_active(account: RegisteredAccount, day: date) -> bool:
+    """Return whether an account was pulled on a day; one without a last day that is not active now was not."""
+    if account.last_day is None:
+        return account.is_active and account.first_day <= day
+    return account.first_day <= day <= account.last_day
+
+
+def add_up(rows: pa.Table) -> dict[str, Any]:
+    """Return the columns of `account_completion` for all accounts together.
+
+    A value that is null in an account adds nothing; a sum is null only if it is null in all. Each rate is the sum of its
+    numerators divided by the sum of its denominators.
+    """
+    sums: dict[str, Any] = {
+        column.name: _add_up_column(rows[column.name].to_pylist(), column.name) for column in ACCOUNT_COMPLETION.columns
+    }
+    for rate in RATES:
+        denominator = sums[f"{rate.name}_den"]
+        sums[rate.name] = sums[f"{rate.name}_num"] / denominator if denominator else None
+    if not sums["status_passed"] and not sums["status_failed"]:
+        sums["pass_rate"] = None  # as in an account: no sign of an assessment
+    return sums
+
+
+def _add_up_column(values: Sequence[Any], name: str) -> float | datetime | None:
+    known = [value for value in values if value is not None]
+    if not known or name in NOT_ADDED:
+        return None
+    if name == "oldest_fetched_at":
+        oldest: datetime = min(known)
+        return oldest
+    return math.fsum(known) if isinstance(known[0], float) else sum(known)
+
+
+def _read_accounts(data: DataDir, sources: Iterable[Partition]) -> Iterator[tuple[Partition, pa.Table]]:
+    """Yield the rows of those of these accounts that can be read; a column that an older file lacks is null."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    for source in sources:
+        path = data.file(ACCOUNT_COMPLETION, source)
+        try:
+            check_version(path, read_metadata(path))
+            check_unchanged(path)
+            with convert_read_errors(path), pq.ParquetFile(path) as file:
+                batches = [conform(batch, ACCOUNT_COMPLETION) for batch in file.iter_batches()]
+        except LakeError as error:
+            log.warning("%s The portfolio leaves the account out.", error)
+            continue
+        yield source, pa.Table.from_batches(batches, arrow_schema(ACCOUNT_COMPLETION))

@@ -18,11 +18,8 @@ from lms_pipeline.lake.disk import LakeError, convert_disk_errors
 from lms_pipeline.lake.files import read_metadata
 from lms_pipeline.lake.paths import DataDir, DayPartition, Partition
 from lms_pipeline.lake.warehouse_days import scan_lake
-from lms_pipeline.metrics.portfolio import find_missing_accounts
+from lms_pipeline.metrics.portfolio import ORIGIN, find_missing
 from lms_pipeline.tables.metrics import ACCOUNT_COMPLETION, PORTFOLIO_COMPLETION
-
-ORIGIN = "origin"
-"""Metadata key of a file of the portfolio: a hash of the files of accounts that it was computed from."""
 
 log = logging.getLogger(__name__)
 
@@ -77,7 +74,7 @@ def remove_day(data: DataDir, day: date) -> None:
 
 def _hash_origin(accounts: Sequence[RegisteredAccount], day: date, signatures: Sequence[tuple[str, bytes]]) -> str:
     present = {account_id for account_id, _ in signatures}
-    origin = repr((sorted(signatures), sorted(find_missing_accounts(accounts, day, present))))
+    origin = repr((sorted(signatures), sorted(find_missing(accounts, day, present))))
     return hashlib.sha256(origin.encode()).hexdigest()
 
 

@@ -157,7 +157,7 @@ class TestAsset:
     def test_of_a_day_without_metrics_is_one_sentence(self, run, data, registry):
         [error] = run(DAY)
         assert str(DAY) in error
-        assert error.endswith("materialize account_completion of that day first.")
+        assert error.endswith("materialize account_completion of an account and that day first.")
         assert not data.file(PORTFOLIO_COMPLETION, DayPartition(DAY)).exists()
 
     @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from lms_pipeline.accounts.registry import RegisteredAccount
 from lms_pipeline.lake.paths import DataDir, DayPartition, Partition
 from lms_pipeline.lake.reading import read
 from lms_pipeline.metrics.portfolio import publish_portfolio
-from lms_pipeline.metrics.portfolio_days import ORIGIN, find_portfolio_changes, remove_day
+from lms_pipeline.metrics.portfolio_days import find_portfolio_changes, remove_day
 from lms_pipeline.tables.metrics import ACCOUNT_COMPLETION, COURSE_COMPLETION, PORTFOLIO_COMPLETION
 from lms_pipeline_tests.support.lake_files import FIRST, SECOND, THIRD, publish
 from lms_pipeline_tests.support.parquet_damage import truncate
@@ -36,7 +36,7 @@ def refresh(data, accounts):
     """Bring the portfolio up to date, and return the days that were computed."""
     changes = find_portfolio_changes(data, accounts)
     for day, origin in changes.outdated.items():
-        publish_portfolio(data, day, accounts, run_id="run-1", metadata={ORIGIN: origin})
+        publish_portfolio(data, day, accounts, run_id="run-1", origin=origin)
     for day in changes.orphaned:
         remove_day(data, day)
     return list(changes.outdated)
