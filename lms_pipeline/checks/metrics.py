@@ -1,4 +1,4 @@
-"""Checks of the completion tables: rates, and parts that sum to their whole.
+"""Checks of the metric tables: rates, parts that sum to their whole, and curves that do not fall.
 
 Belongs here: what must hold of the figures of any account. What each figure counts is `metrics/`.
 """
@@ -11,9 +11,12 @@ from functools import reduce
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lms_pipeline.checks.base import MAX_EXAMPLE_ROWS, Check, Finding, Subject, sum_column
+from lms_pipeline.checks.over_time import MAX_ROUNDING_ERROR, OVER_TIME_TABLES, find_faults
 from lms_pipeline.checks.snapshot import key_is_unique, schema
+from lms_pipeline.tables.attention import ATTENTION
 from lms_pipeline.tables.measures import RATES
 from lms_pipeline.tables.metrics import ACCOUNT_COMPLETION, COMPLETION_TABLES, COURSE_COMPLETION, LEARNER_COMPLETION
+from lms_pipeline.tables.over_time import COHORT_COMPLETION, COMPLETION_CURVE
 from lms_pipeline.tables.pulled import STATUSES
 from lms_pipeline.tables.schema import Table, arrow_schema
 from lms_pipeline.wording import choose_form
@@ -34,8 +37,6 @@ ADDITIVE_COUNTS = ("n_all", "n_completed", "n_eligible")
 """Counts of an account that are the sums of those of its courses, and of its learners."""
 NULLABLE_RATE = "pass_rate"
 """The only rate that may be null although its denominator is not: see docs/metrics.md."""
-MAX_ROUNDING_ERROR = 1e-9
-"""Of a rate times its denominator."""
 
 
 class Measured(NamedTuple):
@@ -48,12 +49,19 @@ class Measured(NamedTuple):
 
 
 def rates_are_shares(subject: Subject) -> Finding:
-    """Each rate is its numerator divided by its denominator, is between 0 and 1, and is null if the denominator is 0."""
-    rates = _find_rates(subject.table)
-    faults = subject.compute_once(_measure).faults
+    """Each rate is its numerator divided by its denominator, is between 0 and 1, and is null if the denominator is 0.
+
+    Each share of a curve is between 0 and 1, and within its band.
+    """
+    if subject.table in OVER_TIME_TABLES:
+        found, passed = find_faults(subject, "share"), "All rates are shares."
+    else:
+        rates, faults = _find_rates(subject.table), subject.compute_once(_measure).faults
+        found = [faults[name] for name in rates if name in faults]
+        passed = f"All {len(rates)} rates are shares."
     return _build_finding(
-        [faults[name] for name in rates if name in faults],
-        f"All {len(rates)} rates are shares.",
+        found,
+        passed,
         (
             "rate is not its numerator divided by its denominator",
             "rates are not their numerator divided by their denominator",
@@ -62,15 +70,35 @@ def rates_are_shares(subject: Subject) -> Finding:
 
 
 def parts_sum(subject: Subject) -> Finding:
-    """The statuses sum to all enrollments, open and due to their parts; courses and learners sum to their account."""
-    faults = subject.compute_once(_measure).faults
-    found = [faults[name] for name in PARTS if name in faults]
-    if subject.table == ACCOUNT_COMPLETION:
-        found += _find_different_totals(subject)
+    """The statuses sum to all enrollments, open and due to their parts; courses and learners sum to their account.
+
+    The cohorts of an account or course and what they leave out sum to all enrollments, and so do those at risk on the first
+    day of a curve; the open, completed and left shares of a day sum to 1; as many enrollments need someone because they are
+    overdue as are overdue.
+    """
+    if subject.table in OVER_TIME_TABLES:
+        found = find_faults(subject, "sum")
+    else:
+        faults = subject.compute_once(_measure).faults
+        found = [faults[name] for name in PARTS if name in faults]
+        if subject.table == ACCOUNT_COMPLETION:
+            found += _find_different_totals(subject)
     return _build_finding(
         found,
         "All parts sum to their whole.",
         ("count is not the sum of its parts", "counts are not the sum of their parts"),
+    )
+
+
+def curves_are_monotone(subject: Subject) -> Finding:
+    """From day to day completed and left shares do not fall, and the open share does not rise.
+
+    From month to month the completions of a cohort do not fall, and no row is beyond the snapshot's month or 24 months.
+    """
+    return _build_finding(
+        find_faults(subject, "order"),
+        "All curves and cohorts are monotone.",
+        ("row does not follow from the row before it", "rows do not follow from the row before them"),
     )
 
 
@@ -190,12 +218,15 @@ def _find_different_totals(subject: Subject) -> list[dict[str, Any]]:
     return found
 
 
-_CHECKED_TABLES = (ACCOUNT_COMPLETION, COURSE_COMPLETION, LEARNER_COMPLETION)
+_COUNTED_TABLES = (ACCOUNT_COMPLETION, COURSE_COMPLETION, LEARNER_COMPLETION)
+_SHARED_TABLES = (*_COUNTED_TABLES, COHORT_COMPLETION, COMPLETION_CURVE)
+"""The tables with rates or shares."""
 
 METRIC_CHECKS: tuple[Check[Subject], ...] = (
-    Check(schema, _CHECKED_TABLES),
-    Check(key_is_unique, (COURSE_COMPLETION, LEARNER_COMPLETION)),
-    Check(rates_are_shares, _CHECKED_TABLES),
-    Check(parts_sum, _CHECKED_TABLES),
+    Check(schema, (*_SHARED_TABLES, ATTENTION)),
+    Check(key_is_unique, (COURSE_COMPLETION, LEARNER_COMPLETION, COHORT_COMPLETION, COMPLETION_CURVE)),
+    Check(rates_are_shares, _SHARED_TABLES),
+    Check(parts_sum, (*_SHARED_TABLES, ATTENTION)),
+    Check(curves_are_monotone, (COMPLETION_CURVE, COHORT_COMPLETION)),
 )
-"""The checks of the completion tables."""
+"""The checks of the metric tables."""
