@@ -18,7 +18,7 @@ from lms_pipeline.accounts.options import AccountOptions, load_options, resolve_
 from lms_pipeline.days import Calendar
 from lms_pipeline.errors import LmsPipelineError
 from lms_pipeline.lake.engine import duckdb_session, load_sql
-from lms_pipeline.lake.paths import DataDir, Partition
+from lms_pipeline.lake.paths import AnyPartition, DataDir, Partition
 from lms_pipeline.lake.scratch import scratch_folder
 from lms_pipeline.settings import Settings
 from lms_pipeline.tables.roles import EXCLUDED_ROLES
@@ -88,7 +88,7 @@ class Subject:
     """One published table of a partition, under check."""
 
     data: DataDir
-    partition: Partition
+    partition: AnyPartition
     table: Table
     calendar: Calendar
     options: AccountOptions
@@ -199,13 +199,14 @@ class Subject:
 
 
 @contextmanager
-def open_subject(settings: Settings, data: DataDir, partition: Partition) -> Iterator[Callable[[Table], Subject]]:
+def open_subject(settings: Settings, data: DataDir, partition: AnyPartition) -> Iterator[Callable[[Table], Subject]]:
     """Yield a function that returns the subject of a table, always the same; all share one DuckDB session.
 
     Raises:
         SettingsError: the file of account options is not valid.
     """
-    options = load_options(settings).get(partition.account_id, AccountOptions())
+    account_id = partition.account_id if isinstance(partition, Partition) else ""  # no account has such options
+    options = load_options(settings).get(account_id, AccountOptions())
     roles = resolve_excluded_roles(settings, options)
     subjects: dict[str, Subject] = {}
 

@@ -6,13 +6,15 @@ Belongs here: what is added up, and which accounts are missing. Not here: the fi
 from __future__ import annotations
 
 import hashlib
+import logging
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
 from lms_pipeline.accounts.registry import RegisteredAccount
 from lms_pipeline.errors import LmsPipelineError
+from lms_pipeline.lake.disk import LakeError
 from lms_pipeline.lake.files import check_unchanged, check_version, conform, convert_read_errors, read_metadata
 from lms_pipeline.lake.paths import DataDir, DayPartition, Partition
 from lms_pipeline.lake.publishing import Published, publish_table
@@ -25,35 +27,44 @@ if TYPE_CHECKING:
 
 NOT_ADDED = frozenset({"days_to_complete_p50", "days_to_complete_p90", "progress_mean"})
 """Columns of an account that say nothing about several: they are null."""
+ORIGIN = "origin"
+"""Metadata key of a file of the portfolio: a hash of the files of accounts that it was computed from."""
+
+log = logging.getLogger(__name__)
 
 
 class NoAccountMetricsError(LmsPipelineError):
     """No account has metrics of the day."""
 
 
-def publish_portfolio(data: DataDir, day: date, registered: Iterable[RegisteredAccount], *, run_id: str) -> Published:
+def publish_portfolio(
+    data: DataDir, day: date, registered: Iterable[RegisteredAccount], *, run_id: str, origin: str = ""
+) -> Published:
     """Add up the accounts that have `account_completion` of a day, and publish the row.
+
+    An account whose file can't be read is logged, and counts as one without the day: it does not stop the others.
 
     Args:
         data: the data directory.
         day: the day.
         registered: all accounts of the registry.
         run_id: the run that publishes it.
+        origin: what the day is computed from, by which `portfolio_days.py` knows whether it is up to date.
 
     Raises:
-        NoAccountMetricsError: there are none.
-        LakeError: a file of an account can't be read, or the row can't be written.
+        NoAccountMetricsError: there are none that can be read.
+        LakeError: the row can't be written.
     """
     import pyarrow as pa
 
-    sources = find_sources(data, day)
-    if not sources:
+    rows = dict(_read_accounts(data, find_sources(data, day)))
+    if not rows:
         raise NoAccountMetricsError(
             f"No account has metrics of {day}: materialize account_completion of an account and that day first."
         )
-    found = {source.account_id for source in sources}
+    found = {source.account_id for source in rows}
     counts = {"accounts": len(found), "accounts_missing": len(find_missing(registered, day, found))}
-    row = counts | add_up(_read_accounts(data, sources))
+    row = counts | add_up(pa.concat_tables(rows.values()))
     schema = arrow_schema(PORTFOLIO_COMPLETION)
     batches = pa.RecordBatchReader.from_batches(schema, [pa.RecordBatch.from_pylist([row], schema=schema)])
     return publish_table(
@@ -62,7 +73,7 @@ def publish_portfolio(data: DataDir, day: date, registered: Iterable[RegisteredA
         DayPartition(day),
         run_id=run_id,
         batches=batches,
-        metadata={"source_digest": compute_source_digest(data, sources)},
+        metadata={"source_digest": compute_source_digest(data, rows), ORIGIN: origin},
     )
 
 
@@ -73,7 +84,7 @@ def find_sources(data: DataDir, day: date) -> list[Partition]:
 
 
 def compute_source_digest(data: DataDir, sources: Iterable[Partition]) -> str:
-    """Return a digest of the accounts' ids and rows: the portfolio of a day is stale where it has another one.
+    """Return a digest of the accounts' ids and rows: with the same rows, the portfolio of a day has the same one.
 
     Raises:
         LakeError: a file of an account can't be read.
@@ -120,16 +131,19 @@ def _add_up_column(values: Sequence[Any], name: str) -> float | datetime | None:
     return math.fsum(known) if isinstance(known[0], float) else sum(known)
 
 
-def _read_accounts(data: DataDir, sources: Iterable[Partition]) -> pa.Table:
-    """Read the rows of these accounts; a column that an older file lacks is null."""
+def _read_accounts(data: DataDir, sources: Iterable[Partition]) -> Iterator[tuple[Partition, pa.Table]]:
+    """Yield the rows of those of these accounts that can be read; a column that an older file lacks is null."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    batches = []
     for source in sources:
         path = data.file(ACCOUNT_COMPLETION, source)
-        check_version(path, read_metadata(path))
-        check_unchanged(path)
-        with convert_read_errors(path), pq.ParquetFile(path) as file:
-            batches += [conform(batch, ACCOUNT_COMPLETION) for batch in file.iter_batches()]
-    return pa.Table.from_batches(batches, arrow_schema(ACCOUNT_COMPLETION))
+        try:
+            check_version(path, read_metadata(path))
+            check_unchanged(path)
+            with convert_read_errors(path), pq.ParquetFile(path) as file:
+                batches = [conform(batch, ACCOUNT_COMPLETION) for batch in file.iter_batches()]
+        except LakeError as error:
+            log.warning("%s The portfolio leaves the account out.", error)
+            continue
+        yield source, pa.Table.from_batches(batches, arrow_schema(ACCOUNT_COMPLETION))
