@@ -1,4 +1,4 @@
-"""The tables of cohorts, curves and attention of one partition."""
+"""Cohorts, curves and attention of one partition, and the portfolio of its day."""
 
 from __future__ import annotations
 

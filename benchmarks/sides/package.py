@@ -81,11 +81,18 @@ class Package:
         return self._prepare_tables(account, COMPLETION_TABLES)
 
     def prepare_over_time(self, account: str) -> Work:
-        """Prepare the tables of cohorts, curves and attention, for a pulled account."""
+        """Prepare cohorts, curves, attention and the portfolio, for a pulled account with its other metrics."""
+        from lms_pipeline.metrics.portfolio import publish_portfolio
         from lms_pipeline.tables.attention import ATTENTION
         from lms_pipeline.tables.over_time import COHORT_COMPLETION, COMPLETION_CURVE
 
-        return self._prepare_tables(account, (COHORT_COMPLETION, COMPLETION_CURVE, ATTENTION))
+        compute_tables = self._prepare_tables(account, (COHORT_COMPLETION, COMPLETION_CURVE, ATTENTION))
+
+        def compute() -> Mapping[str, float]:
+            rows = compute_tables()["rows"]
+            return {"rows": rows + publish_portfolio(self.data, DAY, (), run_id=RUN_ID).rows}
+
+        return compute
 
     def _prepare_tables(self, account: str, tables: Sequence[Any]) -> Work:
         from lms_pipeline.lake.paths import Partition

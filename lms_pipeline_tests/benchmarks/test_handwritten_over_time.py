@@ -1,12 +1,14 @@
-"""The hand-written queries for cohorts, curves and attention compute what the package computes."""
+"""The hand-written queries for cohorts, curves, attention and the portfolio compute what the package computes."""
 
 import sys
 
 import pyarrow.parquet as pq
 import pytest
 
-from benchmarks.sides import handwritten_over_time, make_partition, over_time
-from benchmarks.sides.package import open_package
+from benchmarks.sides import handwritten_over_time, make_partition, metrics, over_time
+from benchmarks.sides.package import DAY, open_package
+from lms_pipeline.lake.paths import DayPartition
+from lms_pipeline.tables.metrics import PORTFOLIO_COMPLETION
 
 KEYS = {
     "cohort_completion": ("course_id", "cohort", "months_since"),
@@ -21,8 +23,8 @@ def folder(tmp_path_factory):
     options = ["--folder", str(folder), "--account", "acc"]
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DAGSTER_HOME", "")  # each side sets it
-        for side, more in ((make_partition, ["--rows", "4000"]), (over_time, []), (handwritten_over_time, [])):
-            patch.setattr(sys, "argv", ["side", *options, *more])
+        for side in (make_partition, metrics, over_time, handwritten_over_time):
+            patch.setattr(sys, "argv", ["side", *options, *(["--rows", "4000"] if side is make_partition else [])])
             side.main()
     return folder
 
@@ -40,6 +42,12 @@ def test_the_handwritten_query_computes_the_same_rows(folder, table):
         assert found[key] == {
             name: pytest.approx(value, abs=1e-9) if isinstance(value, float) else value for name, value in row.items()
         }
+
+
+def test_the_handwritten_query_computes_the_same_portfolio(folder):
+    [ours] = pq.ParquetFile(open_package(folder).data.file(PORTFOLIO_COMPLETION, DayPartition(DAY))).read().to_pylist()
+    [theirs] = pq.read_table(folder / "handwritten" / "portfolio_completion.parquet").to_pylist()
+    assert theirs == ours
 
 
 def index_rows(table, key):

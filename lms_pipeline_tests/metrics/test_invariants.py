@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from lms_pipeline.lake.files import TableFile
+from lms_pipeline.tables.attention import ATTENTION
 from lms_pipeline.tables.catalog import METRIC_TABLES
 from lms_pipeline.tables.metrics import ACCOUNT_COMPLETION, COURSE_COMPLETION
 from lms_pipeline.tables.over_time import COHORT_COMPLETION, COMPLETION_CURVE
@@ -108,6 +109,47 @@ def test_a_second_implementation_computes_the_same_cohorts(tmp_path: Path, seed:
         for row in found
     } == compute_cohorts(states, to_number(day))
     assert all(row["is_whole"] == (row["rate"] is not None) for row in found)
+
+
+@few_examples
+@given(seed=st.integers(0, 2**32), zone=st.sampled_from(ZONES))
+def test_a_second_implementation_finds_the_same_who_need_attention(tmp_path: Path, seed: int, zone: str) -> None:
+    rows = generate(seed)
+    sets = plain_metrics.Sets(rows, DAY, zone)
+    [found] = compute_tables((ATTENTION,), enrollments_file(write(tmp_path / "data.parquet", rows), zone=zone))
+    expected = {
+        str(sets.rows[position]["enrollment_id"]): find_reasons(sets, position)
+        for position in sets.sets["open"] - sets.sets["superseded"]
+    }
+    assert {row["enrollment_id"]: (row["reasons"], row["days"]) for row in found} == {
+        enrollment: (",".join(reasons), next(iter(reasons.values())))
+        for enrollment, reasons in expected.items()
+        if reasons
+    }
+
+
+def find_reasons(sets: plain_metrics.Sets, position: int) -> dict[str, int | None]:
+    """Return why an open enrollment needs someone, strongest first, each with its days; no earlier snapshot is known."""
+    row, progress = sets.rows[position], sets.rows[position]["progress_percent"]
+    due, began, seen = (sets.on(row[name]) for name in ("due_at", "began", "last_activity_at"))
+    if seen is not None and seen > sets.day:
+        seen = None
+    left = None if due is None else (due - sets.day).days
+    open_for, quiet = (None if day is None else (sets.day - day).days for day in (began, seen))
+    reasons: dict[str, int | None] = {}
+    if position in sets.sets["overdue"]:
+        reasons["overdue"] = None if left is None or left > 0 else -left
+    if left is not None and 1 <= left <= 7:
+        pace = 100.0 if open_for is None else 100 * open_for / (open_for + left)
+        if progress is None or progress < pace:
+            reasons["due_soon"] = left
+    if progress is not None and progress >= 100:
+        reasons["stuck"] = quiet
+    if position in sets.sets["started"] and quiet is not None and quiet >= 14:
+        reasons["idle"] = quiet
+    if position in sets.sets["not_started"] and open_for is not None and open_for >= 14:
+        reasons["never_started"] = open_for
+    return reasons
 
 
 @few_examples
