@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 from pathlib import Path
 
 import pyarrow as pa
@@ -10,23 +11,28 @@ import pyarrow.parquet as pq
 import pytest
 
 from lms_pipeline.metrics.completion import open_completion
-from lms_pipeline.tables.metrics import ACCOUNT_COMPLETION, COMPLETION_TABLES, COURSE_COMPLETION, LEARNER_COMPLETION
+from lms_pipeline.tables.catalog import METRIC_TABLES
+from lms_pipeline.tables.measures import RATES, Rate
+from lms_pipeline.tables.metrics import ACCOUNT_COMPLETION, COURSE_COMPLETION, LEARNER_COMPLETION, PORTFOLIO_COMPLETION
+from lms_pipeline.tables.over_time import COMPLETION_TREND
 from lms_pipeline.tables.schema import Table, arrow_schema
 from lms_pipeline_tests.support.enrollment_files import FETCHED_AT, compute_rows, enrollments_file, write
 
+DOCUMENTED_TABLES = (*METRIC_TABLES, PORTFOLIO_COMPLETION, COMPLETION_TREND)
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "metrics.md"
 
 
-@pytest.mark.parametrize("table", COMPLETION_TABLES, ids=lambda table: table.name)
+@pytest.mark.parametrize("table", METRIC_TABLES, ids=lambda table: table.name)
 @pytest.mark.parametrize("learners", ["", "ann"])
 def test_schema_is_that_of_the_table_with_and_without_rows(table: Table, learners: str, tmp_path: Path) -> None:
-    rows = [{"user_id": user, "course_id": "c1", "status": "completed"} for user in learners.split()]
+    began = {"enrolled_at": FETCHED_AT - timedelta(days=9)}
+    rows = [{"user_id": user, "course_id": "c1", "status": "overdue", **began} for user in learners.split()]
     with open_completion(enrollments_file(write(tmp_path / "data.parquet", rows))) as read_rows:
         batches = read_rows(table)
         assert batches.schema == arrow_schema(table)
         read = batches.read_all()
     assert read.schema == arrow_schema(table)
-    assert read.num_rows == (1 if rows or table is ACCOUNT_COMPLETION else 0)
+    assert (read.num_rows > 0) is (bool(rows) or table is ACCOUNT_COMPLETION)
 
 
 def test_rows_are_ordered_by_their_key_in_small_batches(tmp_path: Path) -> None:
@@ -74,8 +80,14 @@ def test_no_mean_is_infinite(tmp_path: Path) -> None:
     assert course["score_n"] == 3
 
 
-def test_every_column_is_documented() -> None:
-    named = set(re.findall(r"`(\w+)`", DOCS.read_text(encoding="utf-8")))
-    missing = {name for table in COMPLETION_TABLES for name in table.column_names} - named
-    assert not missing
-    assert {table.name for table in COMPLETION_TABLES} <= named
+@pytest.mark.parametrize("table", DOCUMENTED_TABLES, ids=lambda table: table.name)
+def test_every_column_is_documented(table: Table) -> None:
+    named = set(re.findall(r"`(<rate>)?(\w+)`", DOCS.read_text(encoding="utf-8")))
+    changes = {f"{rate.name}{suffix}" for rate in RATES for prefix, suffix in named if prefix}
+    assert {table.name, *table.column_names} - {name for prefix, name in named if not prefix} - changes == set()
+
+
+@pytest.mark.parametrize("rate", RATES, ids=lambda rate: rate.name)
+def test_every_rate_is_defined_as_one_count_divided_by_another(rate: Rate) -> None:
+    definition = rf"^\| `{rate.name}` \| \w[^|]* / \w[^|]* \| `{rate.name}_num`, `{rate.name}_den` \| \w[^|]* \|$"
+    assert len(re.findall(definition, DOCS.read_text(encoding="utf-8"), re.MULTILINE)) == 1

@@ -6,10 +6,11 @@ import sys
 import pyarrow as pa
 import pytest
 
-from lms_pipeline.tables.catalog import TABLES
+from lms_pipeline.tables.catalog import TABLES, VIEWS
 from lms_pipeline.tables.schema import SCHEMA_VERSION, Column, ListOf, Table, arrow_schema, arrow_type
 
 EVERY_TABLE = pytest.mark.parametrize("table", TABLES.values(), ids=list(TABLES))
+EVERY_TABLE_AND_VIEW = pytest.mark.parametrize("table", (TABLES | VIEWS).values(), ids=list(TABLES | VIEWS))
 
 
 @pytest.mark.parametrize(
@@ -41,17 +42,17 @@ def test_a_schema_keeps_order_and_nullability():
     assert arrow_schema(table).equals(pa.schema(columns))
 
 
-@EVERY_TABLE
+@EVERY_TABLE_AND_VIEW
 def test_every_table_has_a_description(table):
     assert table.doc.strip()
 
 
-@EVERY_TABLE
+@EVERY_TABLE_AND_VIEW
 def test_every_column_has_a_description(table):
     assert [column.name for column in table.columns if not column.doc.strip()] == []
 
 
-@EVERY_TABLE
+@EVERY_TABLE_AND_VIEW
 def test_column_names_are_unique(table):
     assert len(set(table.column_names)) == len(table.column_names)
 
