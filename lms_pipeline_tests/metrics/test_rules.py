@@ -33,7 +33,8 @@ def enrollment(user_id: str, status: str, course_id: str = "c1", **more: Any) ->
 
 
 def rule(**keys: Any) -> Rule:
-    return Rule(account="acme", **({} if "title" in keys else {"course": "c1"}), **keys)
+    where: dict[str, Any] = {} if "title" in keys else {"course": "c1"}
+    return Rule(account="acme", **where, **keys)
 
 
 @pytest.fixture
