@@ -99,6 +99,17 @@ class Subject:
     """Roles that the account's metrics leave out."""
 
     @property
+    def account_day(self) -> Partition:
+        """The partition of a table that has one for each account and day.
+
+        Raises:
+            TypeError: the table is over all accounts.
+        """
+        if not isinstance(self.partition, Partition):
+            raise TypeError(f"{self.table.name} is over all accounts")
+        return self.partition
+
+    @property
     def exists(self) -> bool:
         """Whether there is a published file."""
         return self.path(self.table).exists()
