@@ -100,10 +100,8 @@ def find_missing(registered: Iterable[RegisteredAccount], day: date, found: set[
 
 
 def was_active(account: RegisteredAccount, day: date) -> bool:
-    """Return whether an account was pulled on a day; one without a last day that is not active now was not."""
-    if account.last_day is None:
-        return account.is_active and account.first_day <= day
-    return account.first_day <= day <= account.last_day
+    """Return whether an account should have a day, whatever its status is now: one that Truto can't reach lacks it too."""
+    return account.first_day <= day and (account.last_day is None or day <= account.last_day)
 
 
 def add_up(rows: pa.Table) -> dict[str, Any]:

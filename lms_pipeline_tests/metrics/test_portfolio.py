@@ -115,9 +115,9 @@ def test_active_accounts_without_metrics_of_the_day_are_missing(data):
         (registered("a", last=SECOND, status="inactive"), True),
         (registered("a", last=SECOND, status="gone"), True),
         (registered("a", last=FIRST, status="gone"), False),
-        (registered("a", status="needs_reauth"), False),
+        (registered("a", status="needs_reauth"), True),
     ],
-    ids=["from its first day", "before it", "on its last day", "gone after it", "after it", "not pulled now"],
+    ids=["from its first day", "before it", "on its last day", "gone after it", "after it", "refused now"],
 )
 def test_an_account_is_active_from_its_first_to_its_last_day(account, is_active):
     assert was_active(account, SECOND) is is_active
