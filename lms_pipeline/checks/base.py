@@ -101,6 +101,17 @@ class Subject:
     """`LMS_RULES_FILE`. Its rules are read by the check that needs them: a mistake in it concerns no other."""
 
     @property
+    def account_day(self) -> Partition:
+        """The partition of a table that has one for each account and day.
+
+        Raises:
+            TypeError: the table is over all accounts.
+        """
+        if not isinstance(self.partition, Partition):
+            raise TypeError(f"{self.table.name} is over all accounts")
+        return self.partition
+
+    @property
     def exists(self) -> bool:
         """Whether there is a published file."""
         return self.path(self.table).exists()
