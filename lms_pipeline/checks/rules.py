@@ -20,12 +20,12 @@ from lms_pipeline.wording import choose_form, format_count
 def rules_apply(subject: Subject) -> Finding:
     """Each rule of the account matches a course, no two rules contradict each other, and the figures are those of the rules."""
     try:
-        rules = select_rules(load_rules(subject.rules_file), subject.partition.account_id)
+        rules = select_rules(load_rules(subject.rules_file), subject.account_day.account_id)
     except SettingsError as error:
         return Finding(passed=False, message=str(error))
     from lms_pipeline.metrics.rules import find_courses  # imports Arrow
 
-    matched = match_rules(rules, find_courses(subject.data, subject.partition) if rules else {})
+    matched = match_rules(rules, find_courses(subject.data, subject.account_day) if rules else {})
     faults = [
         *describe_unmatched(rules, [n for n in matched.unmatched if rules[n].account != EVERY_ACCOUNT]),
         *map(str, matched.contradictions),
