@@ -11,7 +11,8 @@ from benchmarks.bench import Bench
 from benchmarks.cases.checks import measure_checks
 from benchmarks.cases.daily_job import measure_daily_job
 from benchmarks.cases.memory import measure_memory
-from benchmarks.cases.metrics import measure_metrics, measure_over_time
+from benchmarks.cases.metrics import measure_metrics
+from benchmarks.cases.over_time import measure_over_time
 from benchmarks.cases.pairs import measure_pairs
 from benchmarks.cases.pull import measure_pull
 from benchmarks.cases.transform import measure_transform

@@ -1,4 +1,4 @@
-"""The metric tables of one partition: those of courses, learners and the account, and those over time."""
+"""The tables of courses, learners and the account of one partition."""
 
 from __future__ import annotations
 
@@ -20,18 +20,6 @@ def measure_metrics(bench: Bench) -> Iterator[Row]:
     small, large = (result.read_values("package", "cpu") for result in results)
     sizes = bench.scale.metric_rows
     yield Row(f"metrics, CPU of {sizes[1]:,} / {sizes[0]:,}", compute_ratios(large, small), Limit(7))
-
-
-def measure_over_time(bench: Bench) -> Iterator[Row]:
-    """Compare cohorts, curves, attention and the portfolio with hand-written queries for the same columns."""
-    rows, folder = bench.scale.metric_rows[0], bench.folder / "package"
-    options = {"folder": folder, "account": "acc"}
-    bench.run(Side("make_partition", "make_partition", {**options, "rows": rows}))
-    bench.run(Side("metrics", "metrics", options))
-    sides = [Side("package", "over_time", options), Side("hand-written", "handwritten_over_time", options)]
-    results = bench.run_rounds("over_time", sides, rounds=bench.scale.large_rounds, size=f"{rows:,} rows")
-    name = f"cohorts, curves, attention of {rows:,}, CPU / hand-written queries"
-    yield from results.compare(name, "package", "hand-written", "cpu", Limit(1.5))
 
 
 def _measure_size(bench: Bench, rows: int) -> Results:

@@ -34,6 +34,9 @@ HAND_MADE = {
     "everybody completed, on one day": [(3, COMPLETED)] * 7,
     "everybody completed, on day 0": [(0, COMPLETED)] * 4,
     "everybody completed, on five days": [(day, COMPLETED) for day in range(5)],
+    # in floating point their shares sum to a little less than 1
+    "everybody completed, on three days": [(day, COMPLETED) for day in (1, 1, 1, 2, 2, 3, 3)],
+    "everybody left, on three days": [(day, LEFT) for day in (1, 1, 1, 2, 2, 3, 3)],
     "everybody left": [(1, LEFT), (1, LEFT), (4, LEFT)],
     "nobody ended": [(2, CENSORED), (0, CENSORED), (9, CENSORED)],
     "all kinds on one day": [(6, COMPLETED), (6, LEFT), (6, CENSORED)],
