@@ -15,12 +15,16 @@ from typing import Any
 import pytest
 
 from lms_pipeline.metrics.completion import open_completion
+from lms_pipeline.metrics.earlier import EarlierSnapshot
+from lms_pipeline.tables.attention import ATTENTION
 from lms_pipeline.tables.metrics import COMPLETION_TABLES
+from lms_pipeline.tables.over_time import COHORT_COMPLETION, COMPLETION_CURVE
 from lms_pipeline.tables.pulled import STATUSES, UNIFIED_ENROLLMENTS
 from lms_pipeline.tables.schema import Table
-from lms_pipeline_tests.support.enrollment_files import enrollments_file, write
+from lms_pipeline_tests.support.enrollment_files import DAY, enrollments_file, write
 
 Rows = list[dict[str, Any]]
+TABLES = (*COMPLETION_TABLES, COHORT_COMPLETION, COMPLETION_CURVE)
 Figures = dict[tuple[str, object], dict[str, Any]]
 """By table and key of the row."""
 
@@ -84,8 +88,8 @@ def rows() -> Rows:
 def figures(path: Path) -> Figures:
     with open_completion(enrollments_file(path)) as read_rows:
         return {
-            (table.name, row[table.key[0]] if table.key else None): row
-            for table in COMPLETION_TABLES
+            (table.name, tuple(row[name] for name in table.key)): row
+            for table in TABLES
             for row in read_rows(table).read_all().to_pylist()
         }
 
@@ -99,7 +103,7 @@ def change(rows: Rows, *columns: str) -> Iterator[Rows]:
 
 def find_changed(before: Figures, after: Figures, *columns: str) -> set[str]:
     """Return the figures that differ, in rows that exist both times and whose key is none of the columns."""
-    keys = {table.name: table.key for table in COMPLETION_TABLES}
+    keys = {table.name: table.key for table in TABLES}
     return {
         name
         for (table, key), row in before.items()
@@ -112,9 +116,9 @@ def find_changed(before: Figures, after: Figures, *columns: str) -> set[str]:
 def declared_figures(column: str) -> set[str]:
     return {
         figure.name
-        for table in COMPLETION_TABLES
+        for table in TABLES
         for figure in table.columns
-        if column in figure.sources and column not in table.key and figure.name not in BY_RULE
+        if column in figure.sources and column not in table.key and figure.name not in {*table.key, *BY_RULE}
     }
 
 
@@ -141,13 +145,34 @@ def test_a_column_changes_exactly_the_figures_that_name_it(column: str, changed_
     assert changed_by(column) == declared_figures(column)
 
 
+def read_attention(path: Path, earlier: Path) -> Figures:
+    """Return the rows by the name of the learner, which each enrollment has for itself."""
+    compared = EarlierSnapshot(earlier, DAY - timedelta(days=20))
+    with open_completion(enrollments_file(path, earlier=compared), [ATTENTION]) as read_rows:
+        return {(ATTENTION.name, row["user_name"]): row for row in read_rows(ATTENTION).read_all().to_pylist()}
+
+
+@pytest.mark.parametrize("column", sorted(set(UNIFIED_ENROLLMENTS.column_names) - {"user_name"}))
+def test_a_column_changes_only_what_names_it_in_attention(column: str, tmp_path: Path) -> None:
+    """The sources that decide whether there is a row at all do not show in a row."""
+    earlier = write(tmp_path / "earlier.parquet", rows())
+    before = read_attention(earlier, earlier)
+    declared = {figure.name for figure in ATTENTION.columns if column in figure.sources}
+    for changed in change(rows(), column):
+        after = read_attention(write(tmp_path / "data.parquet", changed), earlier)
+        differing = {
+            name for key, row in before.items() if key in after for name in row if row[name] != after[key][name]
+        }
+        assert differing <= declared
+
+
 def test_columns_that_no_figure_names_change_none(changed_by) -> None:
     assert changed_by(*set(UNIFIED_ENROLLMENTS.column_names) - set(NAMED)) == set()
 
 
 def test_a_figure_has_the_same_sources_in_every_table() -> None:
     sources = defaultdict(set)
-    for table in COMPLETION_TABLES:
+    for table in TABLES:
         for column in table.columns:
             sources[column.name].add(column.sources)
     assert [name for name, found in sources.items() if len(found) > 1] == []
