@@ -250,8 +250,6 @@ def build_warehouse_asset(settings: Settings) -> dg.AssetsDefinition:
                 }
             )
             if failed:
-                raise StalePortfolioError(
-                    f"The portfolio of {format_count(len(failed), 'day')} is not up to date: {failed[0]}"
-                )
+                raise StalePortfolioError(f"The portfolio is not up to date: {failed[0]}")
 
     return warehouse

@@ -6,6 +6,7 @@ Belongs here: Dagster's part of it. Not here: which days changed (`metrics/portf
 
 import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
@@ -34,7 +35,7 @@ PORTFOLIO_KEY = dg.AssetKey(PORTFOLIO_COMPLETION.name)
 
 
 class StalePortfolioError(LmsPipelineError):
-    """Days of the portfolio could not be computed; the others were."""
+    """Days of the portfolio could not be computed; the others were, and the warehouse was built."""
 
 
 def build_portfolio(settings: Settings) -> dg.AssetsDefinition:
@@ -57,13 +58,15 @@ def build_portfolio(settings: Settings) -> dg.AssetsDefinition:
     def portfolio(
         context: dg.AssetExecutionContext, lake: dg.ResourceParam[DataDir]
     ) -> Iterator[dg.MaterializeResult[Any]]:
+        from lms_pipeline.metrics.portfolio import publish_portfolio
         from lms_pipeline.metrics.portfolio_days import describe_origins
 
         tag_frozen_now(context, settings)
         with convert_errors(context):
             day = read_day(context)
-            origins = describe_origins(lake, Registry(lake.registry).read_accounts())
-            published = _publish(lake, day, origins.get(day, ""), context.run.run_id)
+            accounts = Registry(lake.registry).read_accounts()
+            origin = describe_origins(lake, accounts).get(day, "")
+            published = publish_portfolio(lake, day, accounts, run_id=context.run.run_id, origin=origin)
             yield dg.MaterializeResult(asset_key=PORTFOLIO_KEY, metadata=_build_metadata(published))
 
     return portfolio
@@ -72,36 +75,39 @@ def build_portfolio(settings: Settings) -> dg.AssetsDefinition:
 def refresh_portfolio(context: dg.AssetExecutionContext, lake: DataDir, settings: Settings) -> list[str]:
     """Compute the days of the portfolio that changed, check each, and log its materialization.
 
-    A day that can't be computed does not stop the others. Return a sentence for each such day.
+    A day that can't be computed does not stop the others. Return a sentence for each cause.
     """
-    from lms_pipeline.metrics.portfolio import NoAccountMetricsError
+    from lms_pipeline.metrics.portfolio import NoAccountMetricsError, publish_portfolio
     from lms_pipeline.metrics.portfolio_days import find_portfolio_changes, remove_day
 
-    changes = find_portfolio_changes(lake, Registry(lake.registry).read_accounts())
     failed: list[str] = []
-    for day, origin in changes.outdated.items():
+
+    @contextmanager
+    def keep_on() -> Iterator[None]:
         try:
-            published = _publish(lake, day, origin, context.run.run_id)
-            _log_events(context, lake, settings, day, published)
-        except NoAccountMetricsError as error:  # every file is damaged; the warehouse leaves them out too
-            context.log.warning("%s", error)
-            remove_day(lake, day)
+            yield
         except LmsPipelineError as error:
             context.log.error("%s", error)  # noqa: TRY400 - the sentence is enough
             failed.append(str(error))
-    for day in changes.orphaned:
-        remove_day(lake, day)
-        context.log.info("Removed the portfolio of %s: no account has the day any more.", day)
-    if changes.outdated:
-        context.log.info("%s of the portfolio changed.", format_count(len(changes.outdated), "day"))
-    return failed
 
-
-def _publish(lake: DataDir, day: date, origin: str, run_id: str) -> "Published":
-    from lms_pipeline.metrics.portfolio import publish_portfolio
-
-    accounts = Registry(lake.registry).read_accounts()
-    return publish_portfolio(lake, day, accounts, run_id=run_id, origin=origin)
+    with keep_on():
+        accounts = Registry(lake.registry).read_accounts()
+        changes = find_portfolio_changes(lake, accounts)
+        for day, origin in changes.outdated.items():
+            with keep_on():
+                try:
+                    published = publish_portfolio(lake, day, accounts, run_id=context.run.run_id, origin=origin)
+                except NoAccountMetricsError as error:  # every file is damaged; the warehouse leaves them out too
+                    context.log.warning("%s", error)
+                    remove_day(lake, day)
+                else:
+                    _log_events(context, lake, settings, day, published)
+        for day in changes.orphaned:
+            remove_day(lake, day)
+            context.log.info("Removed the portfolio of %s: no account has the day any more.", day)
+        if changes.outdated:
+            context.log.info("%s of the portfolio changed.", format_count(len(changes.outdated), "day"))
+    return list(dict.fromkeys(failed))
 
 
 def _log_events(

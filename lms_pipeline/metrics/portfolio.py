@@ -9,15 +9,20 @@ import hashlib
 import logging
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
 from lms_pipeline.accounts.registry import RegisteredAccount
 from lms_pipeline.errors import LmsPipelineError
 from lms_pipeline.lake.disk import LakeError
-from lms_pipeline.lake.files import check_unchanged, check_version, conform, convert_read_errors, read_metadata
+from lms_pipeline.lake.engine import duckdb_session
+from lms_pipeline.lake.files import check_unchanged, check_version, read_metadata
 from lms_pipeline.lake.paths import DataDir, DayPartition, Partition
 from lms_pipeline.lake.publishing import Published, publish_table
+from lms_pipeline.lake.scratch import scratch_folder
+from lms_pipeline.lake.warehouse_days import read_whole
+from lms_pipeline.lake.warehouse_sql import build_select_sql
 from lms_pipeline.tables.measures import RATES
 from lms_pipeline.tables.metrics import ACCOUNT_COMPLETION, PORTFOLIO_COMPLETION
 from lms_pipeline.tables.schema import arrow_schema
@@ -55,16 +60,22 @@ def publish_portfolio(
         NoAccountMetricsError: there are none that can be read.
         LakeError: the row can't be written.
     """
+    import duckdb
     import pyarrow as pa
 
-    rows = dict(_read_accounts(data, find_sources(data, day)))
-    if not rows:
+    sources = _find_readable(data, find_sources(data, day))
+    try:
+        rows = _read_accounts(data, sources)
+    except duckdb.Error:
+        sources = _leave_out_damaged(data, sources)
+        rows = _read_accounts(data, sources)
+    if not sources:
         raise NoAccountMetricsError(
             f"No account has metrics of {day}: materialize account_completion of an account and that day first."
         )
-    found = {source.account_id for source in rows}
+    found = {source.account_id for source in sources}
     counts = {"accounts": len(found), "accounts_missing": len(find_missing(registered, day, found))}
-    row = counts | add_up(pa.concat_tables(rows.values()))
+    row = counts | add_up(rows)
     schema = arrow_schema(PORTFOLIO_COMPLETION)
     batches = pa.RecordBatchReader.from_batches(schema, [pa.RecordBatch.from_pylist([row], schema=schema)])
     return publish_table(
@@ -73,7 +84,7 @@ def publish_portfolio(
         DayPartition(day),
         run_id=run_id,
         batches=batches,
-        metadata={"source_digest": compute_source_digest(data, rows), ORIGIN: origin},
+        metadata={"source_digest": compute_source_digest(data, sources), ORIGIN: origin},
     )
 
 
@@ -131,19 +142,45 @@ def _add_up_column(values: Sequence[Any], name: str) -> float | datetime | None:
     return math.fsum(known) if isinstance(known[0], float) else sum(known)
 
 
-def _read_accounts(data: DataDir, sources: Iterable[Partition]) -> Iterator[tuple[Partition, pa.Table]]:
-    """Yield the rows of those of these accounts that can be read; a column that an older file lacks is null."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
+def _find_readable(data: DataDir, sources: Iterable[Partition]) -> list[Partition]:
+    """Return those of these accounts whose file this version can read; the others are logged."""
+    found = []
     for source in sources:
         path = data.file(ACCOUNT_COMPLETION, source)
-        try:
+        with _leaving_out_damaged():
             check_version(path, read_metadata(path))
             check_unchanged(path)
-            with convert_read_errors(path), pq.ParquetFile(path) as file:
-                batches = [conform(batch, ACCOUNT_COMPLETION) for batch in file.iter_batches()]
-        except LakeError as error:
-            log.warning("%s The portfolio leaves the account out.", error)
-            continue
-        yield source, pa.Table.from_batches(batches, arrow_schema(ACCOUNT_COMPLETION))
+            found.append(source)
+    return found
+
+
+def _read_accounts(data: DataDir, sources: Sequence[Partition]) -> pa.Table:
+    """Read the rows of these accounts; a column that an older file lacks is null.
+
+    DuckDB takes a fifth of the time of pyarrow, which reads a hundred columns of one row each.
+
+    Raises:
+        duckdb.Error: a file is damaged.
+    """
+    with scratch_folder("metrics") as spill, duckdb_session(spill, threads=1) as connection:
+        files = [str(data.file(ACCOUNT_COMPLETION, source)) for source in sources]
+        rows = connection.sql(build_select_sql(connection, ACCOUNT_COMPLETION, files, is_uniform=False))
+        return rows.select(*ACCOUNT_COMPLETION.column_names).to_arrow_table().cast(arrow_schema(ACCOUNT_COMPLETION))
+
+
+def _leave_out_damaged(data: DataDir, sources: Iterable[Partition]) -> list[Partition]:
+    """Return those of these accounts whose file can be read whole: files of earlier versions have no checksum."""
+    found = []
+    for source in sources:
+        with _leaving_out_damaged():
+            read_whole(data.file(ACCOUNT_COMPLETION, source), ACCOUNT_COMPLETION)
+            found.append(source)
+    return found
+
+
+@contextmanager
+def _leaving_out_damaged() -> Iterator[None]:
+    try:
+        yield
+    except LakeError as error:
+        log.warning("%s The portfolio leaves the account out.", error)

@@ -123,10 +123,20 @@ class TestRefresh:
         publish_portfolio = portfolio.publish_portfolio
         monkeypatch.setattr(portfolio, "publish_portfolio", fail)
         publish_account(data, "north", BEFORE, DAY, n_all=50)
-        assert rebuild() == ("The portfolio of 1 day is not up to date: The disk is full.", [str(DAY)])
+        assert rebuild() == ("The portfolio is not up to date: The disk is full.", [str(DAY)])
         with open_warehouse(data) as connection:
             query = "SELECT snapshot_date, n_all FROM portfolio_completion ORDER BY ALL"
             assert connection.sql(query).fetchall() == [(DAY, 51)]
+
+    def test_builds_the_warehouse_also_with_a_damaged_registry(self, rebuild, data):
+        data.registry.write_text("{", "utf-8")
+        publish_account(data, "north", DAY, n_all=50)
+        error, computed = rebuild()
+        assert error.startswith("The portfolio is not up to date: The registry ")
+        assert computed == []
+        with open_warehouse(data) as connection:
+            found = connection.sql("SELECT n_all FROM account_completion ORDER BY ALL").fetchall()
+        assert found == [(1,), (50,)]
 
 
 class TestAsset:

@@ -181,3 +181,13 @@ def test_a_day_of_damaged_accounts_is_a_day_without_metrics(data):
     damage_pages(publish_account(data, "one", n_all=4))
     with pytest.raises(NoAccountMetricsError):
         publish_row(data)
+
+
+def test_damaged_pages_of_a_file_without_a_checksum_do_not_stop_the_others(data, caplog):
+    publish_account(data, "acme", n_all=4)
+    older = publish_account(data, "beta", n_all=50)
+    pq.write_table(pq.ParquetFile(older).read().replace_schema_metadata(None), older)
+    damage_pages(older)
+    row = publish_row(data, registered("acme"), registered("beta"))
+    assert (row["n_all"], row["accounts"], row["accounts_missing"]) == (4, 1, 1)
+    assert "The portfolio leaves the account out." in caplog.text
