@@ -25,6 +25,7 @@ COMMANDS = {
     "accounts": "Manage the accounts to pull: list, sync, add, remove",
     "materialize": "Pull days and compute their metrics, as in the UI",
     "query": "Run a read-only SQL query on the warehouse",
+    "report": "Write the completion report, one HTML file",
     "doctor": "Test how an account of a live Truto behaves, with few calls",
     "replay": "Transform the stored responses of a day again, without a call",
     "housekeeping": "Remove expired files, or list them",
