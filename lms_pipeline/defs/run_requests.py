@@ -24,7 +24,8 @@ DAILY_SNAPSHOT = "daily_snapshot"
 REBUILD_WAREHOUSE = "rebuild_warehouse"
 HOUSEKEEPING = "housekeeping"
 WATCH_FLEET = "watch_fleet"
-JOB_NAMES = frozenset({DAILY_SNAPSHOT, REBUILD_WAREHOUSE, HOUSEKEEPING, WATCH_FLEET})
+WRITE_REPORT = "write_report"
+JOB_NAMES = frozenset({DAILY_SNAPSHOT, REBUILD_WAREHOUSE, HOUSEKEEPING, WATCH_FLEET, WRITE_REPORT})
 """The jobs of this code location."""
 
 ACTIVE_STATUSES = [
