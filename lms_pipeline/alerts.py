@@ -1,4 +1,4 @@
-"""Failure messages to a webhook in the format of Slack's incoming messages, each sent once.
+"""Messages to a webhook in the format of Slack's incoming messages, each sent once: failures, and counts once a day.
 
 Belongs here: the message, the record of sent messages, and the request to the webhook, whose address is a secret:
 whoever knows it can post there. Not here: what counts as a failure (`defs/`).
@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import html
 from dataclasses import dataclass
+from datetime import date
 
 import httpx
 import msgspec
@@ -53,7 +54,7 @@ class RunFailure:
 
 @dataclass(frozen=True, slots=True)
 class Alerts:
-    """Sends each failure once, until its account has published a newer snapshot."""
+    """Sends each failure once, until its account has published a newer snapshot; and other messages once a day."""
 
     data: DataDir
     address: str
@@ -65,17 +66,31 @@ class Alerts:
             AlertError: the webhook did not accept the message. The next call sends it again.
             SettingsError: a proxy of the environment can't be used.
         """
+        since = self._find_last_published(failure.account_id)
+        return self._send_unless(failure.key, since, failure.text)
+
+    def send_daily(self, key: str, day: date, text: str) -> bool:
+        """Send a message unless one with this key was sent for this day or a later one. Return whether it was sent now.
+
+        Raises:
+            AlertError: the webhook did not accept the message. The next call sends it again.
+            SettingsError: a proxy of the environment can't be used.
+        """
+        return self._send_unless(key, day.isoformat(), html.escape(text, quote=False), is_newer_only=True)
+
+    def _send_unless(self, key: str, since: str, text: str, *, is_newer_only: bool = False) -> bool:
+        """Send a message and record `since`, unless it is recorded already; with `is_newer_only` unless it is later."""
         path = self.data.sent_alerts
         with convert_disk_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             with build_lock(path.with_suffix(".lock")):
                 sent = read_json(path, dict[str, str], "each failure is sent once more") or {}
-                since = self._find_last_published(failure.account_id)
-                if sent.get(failure.key) == since:
+                recorded = sent.get(key)
+                if recorded == since or (is_newer_only and (recorded or "") > since):
                     return False
-                self._send(failure.text)
+                self._send(text)
                 with atomic_write(path) as new:
-                    new.write_bytes(msgspec.json.encode(sent | {failure.key: since}))
+                    new.write_bytes(msgspec.json.encode(sent | {key: since}))
         return True
 
     def _find_last_published(self, account_id: str | None) -> str:

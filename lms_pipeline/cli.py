@@ -26,6 +26,7 @@ COMMANDS = {
     "materialize": "Pull days and compute their metrics, as in the UI",
     "rules": "Print the rules for courses, which courses they match, and what is wrong with them",
     "query": "Run a read-only SQL query on the warehouse",
+    "report": "Write the completion report, one HTML file",
     "doctor": "Test how an account of a live Truto behaves, with few calls",
     "replay": "Transform the stored responses of a day again, without a call",
     "housekeeping": "Remove expired files, or list them",

@@ -12,6 +12,7 @@ from lms_pipeline.defs.asset_checks import build_fleet_checks, build_portfolio_c
 from lms_pipeline.defs.assets import build_metrics, build_pull, build_source, build_warehouse_asset
 from lms_pipeline.defs.jobs import build_fleet_schedule, build_housekeeping, build_jobs, build_schedule
 from lms_pipeline.defs.portfolio import build_portfolio
+from lms_pipeline.defs.report import build_report
 from lms_pipeline.defs.resources import build_resources
 from lms_pipeline.defs.sensors import build_sensors
 from lms_pipeline.lake.access import restrict_access
@@ -30,6 +31,7 @@ def build_defs(settings: Settings) -> dg.Definitions:
     restrict_access(settings)
     use_locked_zones()  # Dagster reads zones by name: the keys of its days must be those of the calendar
     housekeeping, housekeeping_schedule = build_housekeeping(settings)
+    report = build_report(settings)
     return dg.Definitions(
         assets=[
             build_source(settings),
@@ -37,11 +39,12 @@ def build_defs(settings: Settings) -> dg.Definitions:
             build_metrics(settings),
             build_portfolio(settings),
             build_warehouse_asset(settings),
+            report.asset,
         ],
         asset_checks=[*build_snapshot_checks(settings), build_portfolio_checks(settings), build_fleet_checks(settings)],
-        jobs=[*build_jobs(), housekeeping],
+        jobs=[*build_jobs(), housekeeping, report.job],
         schedules=[build_schedule(settings), build_fleet_schedule(settings), housekeeping_schedule],
-        sensors=build_sensors(settings),
+        sensors=[*build_sensors(settings), report.sensor],
         resources=build_resources(settings),
         executor=dg.in_process_executor,
         metadata={"LMS_NOW": settings.frozen_now.isoformat()} if settings.frozen_now else None,

@@ -24,6 +24,7 @@ from lms_pipeline.tables.roles import EXCLUDED_ROLES
 log = logging.getLogger(__name__)
 
 MAX_GRACE_HOURS = 24
+MAX_MIN_COHORT = 1_000
 LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 EARLIEST_DAY = date(2000, 1, 1)
 """Before it no data directory has a snapshot, and each day is a partition of each account."""
@@ -34,6 +35,8 @@ FORMS = {
     "LMS_NOW": "an instant, like 2026-01-31T02:00:00Z",
     "LMS_TOKEN_CALLS_PER_10S": "a whole number, 0 or more",
     "LMS_ACCOUNT_CALLS_PER_10S": "a whole number, 0 or more",
+    "LMS_ATTENTION_ALERT": "true or false",
+    "LMS_MIN_COHORT": "a whole number from 1 to 1000",
     "LMS_SHARE": "group, or not set",
     "LMS_REJECTED_DAYS": "a whole number from 0 to 36500",
     "LMS_RUN_LOG_DAYS": "a whole number from 0 to 36500",
@@ -64,6 +67,8 @@ class Settings(BaseSettings):
     token_calls_per_10s: int = Field(500, alias="LMS_TOKEN_CALLS_PER_10S", ge=0)
     account_calls_per_10s: int = Field(50, alias="LMS_ACCOUNT_CALLS_PER_10S", ge=0)
     alert_webhook: SecretStr | None = Field(None, alias="LMS_ALERT_WEBHOOK")
+    attention_alert: bool = Field(default=False, alias="LMS_ATTENTION_ALERT")
+    min_cohort: int = Field(1, alias="LMS_MIN_COHORT", ge=1, le=MAX_MIN_COHORT)
     share: Literal["group"] | None = Field(None, alias="LMS_SHARE")
     rejected_days: int = Field(90, alias="LMS_REJECTED_DAYS", ge=0, le=36_500)
     run_log_days: int = Field(90, alias="LMS_RUN_LOG_DAYS", ge=0, le=36_500)

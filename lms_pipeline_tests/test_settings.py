@@ -82,6 +82,8 @@ def test_the_defaults(tmp_path, load):
         "token_calls_per_10s": 500,
         "account_calls_per_10s": 50,
         "alert_webhook": None,
+        "attention_alert": False,
+        "min_cohort": 1,
         "rejected_days": 90,
         "share": None,
         "run_log_days": 90,

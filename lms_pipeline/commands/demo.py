@@ -53,7 +53,7 @@ def demo(days: int, data_dir: Path | None) -> None:
     """Run the whole pipeline against a local Truto and print completion rates.
 
     Starts the sandbox, adds its accounts, materializes the last days through Dagster, each in its state at that time,
-    and builds the warehouse.
+    builds the warehouse, and writes the completion report.
     """
     settings = load_settings(data_dir)
     data = DataDir(settings.data_dir)
@@ -70,6 +70,7 @@ def demo(days: int, data_dir: Path | None) -> None:
         sys.exit(1)
     _print_rates(data, demo_days[-MAX_DAY_COLUMNS:])
     _print_next_steps(data_dir)
+    _write_report(settings)
 
 
 def _create_folder(folder: Path) -> None:
@@ -147,6 +148,14 @@ def _print_rates(data: DataDir, days: Sequence[date]) -> None:
         if not account.is_active:
             todo = ": ask its owner to connect it again in Truto" if account.status == "needs_reauth" else ""
             echo(f"{account.name} is skipped because its status is {account.status}{todo}.")
+
+
+def _write_report(settings: Settings) -> None:
+    """Write the completion report of the latest day and print its path."""
+    from lms_pipeline.report.publishing import write_report
+
+    path = write_report(settings)
+    click.echo(f"\nThe completion report, one file that opens in any browser:\n  {path}")
 
 
 def _print_next_steps(data_dir: Path | None) -> None:

@@ -17,7 +17,6 @@ from lms_pipeline.defs.metadata import (
     OWNERS,
     build_api_schema,
     build_file_metadata,
-    build_metric_metadata,
     build_published_metadata,
     build_pull_metadata,
     build_table_spec,
@@ -26,6 +25,7 @@ from lms_pipeline.defs.metadata import (
 )
 from lms_pipeline.defs.partitions import build_account_days, read_partition
 from lms_pipeline.defs.portfolio import StalePortfolioError, refresh_portfolio
+from lms_pipeline.defs.shown_metadata import build_shown_metadata
 from lms_pipeline.errors import WrongUseError
 from lms_pipeline.lake.paths import DataDir
 from lms_pipeline.settings import Settings
@@ -193,7 +193,10 @@ def build_metrics(settings: Settings) -> dg.AssetsDefinition:
                 run_id=context.run.run_id,
                 options=MetricOptions.load(settings, partition.account_id),
             ):
-                figures = {"seconds": round(time.monotonic() - started, 3), **build_metric_metadata(published)}
+                figures = {
+                    "seconds": round(time.monotonic() - started, 3),
+                    **build_shown_metadata(lake, published, settings.min_cohort),
+                }
                 metadata = build_published_metadata(published, name, figures)
                 yield dg.MaterializeResult(asset_key=published.table.name, metadata=metadata)
                 started = time.monotonic()

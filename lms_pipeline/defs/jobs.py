@@ -22,6 +22,7 @@ from lms_pipeline.defs.event_log_sync import find_missing_events, report_events
 from lms_pipeline.defs.failures import convert_errors
 from lms_pipeline.defs.metadata import tag_frozen_now
 from lms_pipeline.defs.partitions import add_accounts
+from lms_pipeline.defs.report import COMPLETION_REPORT
 from lms_pipeline.defs.run_locks import find_ended_run_locks
 from lms_pipeline.defs.run_logs import DEFAULT_LOCATION, find_expired_run_logs
 from lms_pipeline.defs.run_requests import (
@@ -260,6 +261,9 @@ def find_all_expired(
     policy = cleanup.load_policy(settings)
     expired = [*cleanup.find_expired(DataDir(settings.data_dir), policy), *find_ended_run_locks(instance)]
     if settings.run_log_days:
-        before, assets = policy.now - timedelta(days=settings.run_log_days), frozenset(MATERIALIZABLE_ASSETS)
+        before, assets = (
+            policy.now - timedelta(days=settings.run_log_days),
+            frozenset({*MATERIALIZABLE_ASSETS, COMPLETION_REPORT}),
+        )
         expired += find_expired_run_logs(instance, before, jobs=JOB_NAMES, assets=assets, location=location)
     return expired

@@ -105,6 +105,8 @@ class DataDir:
         """The Parquet tree."""
         self.warehouse: Final = root / "lms.duckdb"
         """The DuckDB file over the lake."""
+        self.reports: Final = root / "reports"
+        """The completion reports."""
         self.checkpoints: Final = root / "answers"
         """The API's responses, by account and day."""
         self.state: Final = root / "state"
@@ -131,6 +133,11 @@ class DataDir:
     def checkpoint_path(self, partition: Partition, *, lists_only: bool = False) -> Path:
         """The API's responses for an account and day; a run for lists only leaves those of the enrollments alone."""
         return self.checkpoints / partition.folder.with_suffix(".lists.sqlite" if lists_only else ".sqlite")
+
+    def report_path(self, day: date, account_id: str | None = None, *, with_names: bool = False) -> Path:
+        """The report of a day, of one account or of all; one with names has a name of its own, so that it is not mistaken."""
+        of = "" if account_id is None else f"-{check_account_id(account_id)}"
+        return self.reports / f"completion-{day.isoformat()}{of}{'-names' if with_names else ''}.html"
 
     def fingerprints_path(self, partition: Partition) -> Path:
         """The roster fingerprint of each enrollment of a snapshot."""

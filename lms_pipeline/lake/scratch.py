@@ -1,6 +1,6 @@
 """Temporary folders outside of the data directory, and the removal of those whose process was killed.
 
-Belongs here: folders of checks, metrics and estimates, for queries that spill. Not here: the scratch folder of a pull
+Belongs here: folders of checks, metrics, estimates and reports, for queries that spill. Not here: the scratch folder of a pull
 (`lock.py`).
 """
 
@@ -21,7 +21,7 @@ from filelock import FileLock, Timeout
 from lms_pipeline.damaged_files import is_lock_held
 from lms_pipeline.lake.disk import convert_disk_errors, read_changed_at
 
-Purpose = Literal["checks", "metrics", "estimate"]
+Purpose = Literal["checks", "metrics", "estimate", "report"]
 LOCK_NAME = "lock"
 
 

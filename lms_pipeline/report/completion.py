@@ -12,10 +12,13 @@ from typing import NamedTuple
 
 import pyarrow.parquet as pq
 
+from lms_pipeline.report.small_groups import COMPLETION_RATE
+from lms_pipeline.wording import format_count
+
 RATE = "completion_rate_eligible"
 """The rate that is shown: completed of eligible enrollments."""
-COLUMNS = ["course_id", "course_title", "n_all", RATE, f"{RATE}_num", f"{RATE}_den"]
-"""Columns of `course_completion`, in the order of `Course`."""
+COLUMNS = ["course_id", "course_title", "n_all"]
+"""Columns of `course_completion` before those of the rate, in the order of `Course`."""
 MAX_LINES = 10
 MAX_TITLE_LENGTH = 40
 """Characters. Ten such lines stay below the 1,000 characters of Markdown that Dagster shows without a click."""
@@ -43,20 +46,33 @@ class Course(NamedTuple):
 
 
 class Courses:
-    """The courses in a file of `course_completion`, the largest first."""
+    """The courses in a file of `course_completion`, the largest first.
 
-    def __init__(self, path: Path) -> None:
+    With a `limit` above 1, courses with fewer learners are left out, and the rate is the completion rate of all
+    enrollments: it is the one that may be shown with its counts.
+    """
+
+    def __init__(self, path: Path, limit: int = 1) -> None:
+        rate = RATE if limit == 1 else COMPLETION_RATE
+        names = [*COLUMNS, rate, f"{rate}_num", f"{rate}_den"]
         with pq.ParquetFile(path) as file:
-            columns = [column.to_pylist() for column in file.read(COLUMNS).select(COLUMNS).columns]
-        courses = [Course(*row) for row in zip(*columns, strict=True)]
+            read = file.read([*names, "learners"])
+        columns = [read[name].to_pylist() for name in (*names, "learners")]
+        courses = [
+            Course(*row) for *row, learners in zip(*columns, strict=True) if learners is None or learners >= limit
+        ]
+        self._of = "eligible" if limit == 1 else "all"
+        self._left_out = read.num_rows - len(courses)
         self._by_size = sorted(courses, key=lambda course: (-course.enrollments, course.course_id))
 
     def format_largest(self) -> str:
         """Return a Markdown table of the largest courses; below it, how many are left out."""
         largest = self._by_size[:MAX_LINES]
-        table = "\n".join(["| completed | course | of eligible |\n|---|---|---|", *map(_format_row, largest)])
+        table = "\n".join([f"| completed | course | of {self._of} |\n|---|---|---|", *map(_format_row, largest)])
         smaller = len(self._by_size) - len(largest)
         note = f"and {smaller:,} smaller courses" if smaller else "" if largest else "There is no course."
+        if self._left_out:
+            note += f"{'; ' if note else ''}{format_count(self._left_out, 'course')} with too few learners left out"
         return f"{table}\n\n{note}" if note else table
 
     def find_extremes(self) -> dict[str, Course]:

@@ -37,7 +37,7 @@ def test_loading_the_definitions_imports_nothing_that_only_runs_need():
 
 
 def test_assets_have_the_names_of_the_tables(defs):
-    assert set(specs(defs)) == {*TABLES, "truto", "warehouse"}
+    assert set(specs(defs)) == {*TABLES, "truto", "warehouse", "completion_report"}
 
 
 def test_assets_are_in_their_groups(defs):

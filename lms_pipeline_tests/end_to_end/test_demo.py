@@ -71,6 +71,12 @@ def test_it_names_the_account_that_needs_a_new_connection(demo):
     )
 
 
+def test_it_ends_with_the_path_of_the_report(demo, data):
+    path = data / "reports" / "completion-2026-06-30.html"
+    assert demo.stdout.splitlines()[-1].strip() == str(path)
+    assert "<h1><bdi>All accounts</bdi></h1>" in path.read_text(encoding="utf-8")
+
+
 def test_every_suggested_command_works_as_printed(demo, folder):
     steps = [line.strip() for line in demo.stdout.split("What to try next:")[1].splitlines() if line.startswith("    ")]
     ui, *queries = steps

@@ -1,0 +1,41 @@
+"""`lms-pipeline report`: the completion report as one HTML file.
+
+Belongs here: its options and output. The report is in `report/`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from lms_pipeline.accounts.registry import Registry
+from lms_pipeline.commands.common import load_settings, parse_day
+from lms_pipeline.commands.terminal import echo
+from lms_pipeline.lake.disk import format_bytes, measure_size
+
+
+@click.command()
+@click.option("--date", "day", metavar="DATE", help="Day of the report. Default: the latest with completion metrics.")
+@click.option("--account", metavar="ID", help="Only this account. Default: all accounts together.")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write to this file. Default: LMS_DATA_DIR/reports/completion-DATE.html.",
+)
+@click.option(
+    "--with-names", is_flag=True, help="List those who need attention by name. Refused if LMS_MIN_COHORT is above 1."
+)
+def report(day: str | None, account: str | None, output: Path | None, *, with_names: bool) -> None:
+    """Write the completion report, one HTML file that needs no connection.
+
+    Groups under LMS_MIN_COHORT learners are withheld.
+    """
+    from lms_pipeline.report.publishing import write_report
+
+    settings = load_settings()
+    if account is not None:
+        Registry.open(settings).get(account)
+    path = write_report(settings, parse_day(day) if day else None, account, output, with_names=with_names)
+    echo(f"The report is at {path} ({format_bytes(measure_size(path))}).")

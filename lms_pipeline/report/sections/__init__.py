@@ -1,0 +1,1 @@
+"""The sections of the report, one module each: a pure function from the content to a `Section`."""

@@ -1,0 +1,163 @@
+"""Those who need attention: counts by reason and course; by name only on request.
+
+Belongs here: counts over accounts, and their tables.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+
+from lms_pipeline.report.charts import build_counts
+from lms_pipeline.report.content import AccountContent, ReportContent, clean
+from lms_pipeline.report.small_groups import ReasonCount
+from lms_pipeline.report.views import Cell, ChartView, Figure, Section, TableView, count_cell, name_cell, text_cell
+from lms_pipeline.report.words import REASON_WORDS
+from lms_pipeline.wording import choose_form, format_count
+
+MAX_COURSES = 50
+TITLE = "Who needs attention"
+
+
+def build_attention(content: ReportContent) -> Section:
+    """Return the section about open enrollments that need someone."""
+    totals = sum_reasons([account.reasons for account in content.accounts])
+    if not totals:
+        none = f"No reason applies to {content.limit} learners or more." if content.limit > 1 else "Nobody."
+        return Section("attention", TITLE, none)
+    return Section(
+        "attention",
+        TITLE,
+        _describe(content, totals),
+        list(_build_figures(content, totals)),
+        list(_list_notes(content)),
+    )
+
+
+def format_message(content: ReportContent) -> str | None:
+    """Return the counts as a message of one sentence; None if there is nothing to say."""
+    totals = sum_reasons([account.reasons for account in content.accounts])
+    if not totals:
+        return None
+    of = f"{content.title}, {content.day}"
+    return f"{of}: {_describe(content, totals)}"
+
+
+def sum_reasons(counts: Sequence[Sequence[ReasonCount]]) -> list[ReasonCount]:
+    """Return the sums over accounts by reason, the strongest reason first."""
+    enrollments: Counter[str] = Counter()
+    learners: Counter[str] = Counter()
+    for count in (count for account in counts for count in account):
+        enrollments[count.reason] += count.enrollments
+        learners[count.reason] += count.learners
+    return [
+        ReasonCount(reason, enrollments[reason], learners[reason]) for reason in REASON_WORDS if reason in enrollments
+    ]
+
+
+def _describe(content: ReportContent, totals: Sequence[ReasonCount]) -> str:
+    parts = [f"{count.enrollments:,} {REASON_WORDS[count.reason][0].lower()}" for count in totals]
+    if content.limit > 1:
+        return f"Open enrollments by their strongest reason: {', '.join(parts)}."
+    total = sum(count.enrollments for count in totals)
+    need = choose_form(total, "needs", "need")
+    return f"{format_count(total, 'open enrollment')} {need} someone: {', '.join(parts)}."
+
+
+def _build_figures(content: ReportContent, totals: Sequence[ReasonCount]) -> Iterator[Figure]:
+    table = TableView(
+        "table-attention",
+        "Open enrollments that need someone, by their strongest reason",
+        ["Reason", "Enrollments", "Learners", "Meaning"],
+        [
+            [
+                name_cell(REASON_WORDS[count.reason][0]),
+                count_cell(count.enrollments),
+                count_cell(count.learners),
+                text_cell(REASON_WORDS[count.reason][1]),
+            ]
+            for count in totals
+        ],
+    )
+    counts = [(REASON_WORDS[count.reason][0], count.enrollments) for count in totals]
+    summary = f"Bars of open enrollments by reason: {', '.join(f'{name} {count:,}' for name, count in counts)}."
+    chart = ChartView("chart-attention", "Open enrollments by their strongest reason", summary, build_counts(counts))
+    yield Figure(table, chart, is_open=True)
+    by_course = _build_course_table(content.accounts)
+    if by_course is not None:
+        yield Figure(by_course)
+    names = _build_name_table(content.accounts)
+    if names is not None:
+        yield Figure(names)
+
+
+def _build_course_table(accounts: Sequence[AccountContent]) -> TableView | None:
+    """Return the courses where most enrollments need someone; None if courses are withheld."""
+    titles: dict[tuple[str, str], str] = {}
+    counts: dict[tuple[str, str], dict[str, int]] = defaultdict(dict)
+    for account in accounts:
+        of = "" if len(accounts) == 1 else f" ({account.name})"
+        for course in account.shown.courses:
+            for count in account.course_reasons.get(course.course_id, ()):
+                key = account.shown.account_id, course.course_id
+                titles[key] = f"{clean(course.title or course.course_id)}{of}"
+                counts[key][count.reason] = count.enrollments
+    if not counts:
+        return None
+    most = sorted(counts, key=lambda key: (-sum(counts[key].values()), titles[key]))
+    reasons = [reason for reason in REASON_WORDS if any(reason in one for one in counts.values())]
+    return TableView(
+        "table-attention-courses",
+        "By course",
+        ["Course", "All reasons", *(REASON_WORDS[reason][0] for reason in reasons)],
+        [
+            [
+                name_cell(titles[key]),
+                count_cell(sum(counts[key].values())),
+                *(count_cell(counts[key].get(reason, 0)) for reason in reasons),
+            ]
+            for key in most[:MAX_COURSES]
+        ],
+        f"The {MAX_COURSES} courses with most of {len(most):,}." if len(most) > MAX_COURSES else "",
+    )
+
+
+def _build_name_table(accounts: Sequence[AccountContent]) -> TableView | None:
+    """Return the list by name; None if it was not requested."""
+    rows = [
+        [
+            name_cell(clean(row["user_name"] or row["user_id"] or "")),
+            text_cell(clean(row["course_title"] or row["course_id"] or "")),
+            *([text_cell(account.name)] if len(accounts) > 1 else []),
+            text_cell(REASON_WORDS[row["reason"]][0]),
+            count_cell(row["days"]),
+            _build_day_cell(row["due_day"]),
+            _build_day_cell(row["last_seen_day"]),
+        ]
+        for account in accounts
+        for row in account.names
+    ]
+    if not rows:
+        return None
+    of = ["Account"] if len(accounts) > 1 else []
+    return TableView(
+        "table-attention-names",
+        "By name (personal data: pass this file on with care)",
+        ["Learner", "Course", *of, "Reason", "Days", "Due day", "Last seen"],
+        rows,
+    )
+
+
+def _build_day_cell(day: object) -> Cell:
+    return text_cell("" if day is None else str(day))
+
+
+def _list_notes(content: ReportContent) -> Iterator[str]:
+    unknown = sum(account.quality.idle_unknown or 0 for account in content.accounts)
+    if unknown and content.limit == 1:
+        yield (
+            f"Of {format_count(unknown, 'started enrollment')} nothing says when the learner was last active: they are not "
+            "counted as idle."
+        )
+    if content.limit > 1:
+        yield f"Reasons with fewer than {content.limit} learners in an account are withheld."

@@ -1,0 +1,132 @@
+"""Mandatory training and deadlines: who is compliant, what is overdue, and what became of what was due.
+
+Belongs here: the figures that auditors ask for. Whose date it is, the LMS's or a rule's, stands beside them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from lms_pipeline.report.charts import build_ranking
+from lms_pipeline.report.content import ReportContent
+from lms_pipeline.report.sections.courses import MAX_BARS, Item, build_bars, list_courses, rank
+from lms_pipeline.report.sections.headline import format_share
+from lms_pipeline.report.small_groups import Figures
+from lms_pipeline.report.views import (
+    Cell,
+    ChartView,
+    Figure,
+    Section,
+    TableView,
+    count_cell,
+    name_cell,
+    rate_cell,
+    share_cell,
+    text_cell,
+)
+from lms_pipeline.report.words import DUE_PARTS, RATE_WORDS, format_percent
+from lms_pipeline.wording import format_count
+
+RATES = ("learner_compliance_rate", "compliance_rate", "on_time_rate", "overdue_rate")
+TITLE = "Mandatory training and deadlines"
+
+
+def build_mandatory(content: ReportContent) -> Section:
+    """Return the section about mandatory training and due days."""
+    figures = content.figures
+    known = [name for name in RATES if figures is not None and name in figures.rates]
+    if figures is None or not known:
+        lead = (
+            "The LMS reports neither due days nor which enrollments are mandatory, and no rule sets them, so that there is no "
+            "figure for compliance. A file of rules (LMS_RULES_FILE) can set them."
+        )
+        if figures is not None and figures.withheld & set(RATES):
+            lead = "Withheld because a group is too small."
+        return Section("mandatory", TITLE, lead)
+    first = figures.rates[known[0]]
+    lead = f"{format_percent(first.value, is_whole=first.of is None)}: {format_share(known[0], first)}."
+    return Section("mandatory", TITLE, lead, list(_build_figures(content, figures, known)), list(_list_notes(figures)))
+
+
+def _build_figures(content: ReportContent, figures: Figures, known: list[str]) -> Iterator[Figure]:
+    yield Figure(_build_rate_table(figures, known), is_open=True)
+    courses = [item for item in list_courses(content) if "compliance_rate" in item.figures.rates]
+    if courses:
+        yield _build_course_figure(courses)
+    if figures.counts.get("n_due"):
+        yield _build_due_figure(figures)
+
+
+def _build_rate_table(figures: Figures, known: Sequence[str]) -> TableView:
+    """Return the rates, with their counts where those may be shown."""
+    has_counts = all(figures.rates[name].of is not None for name in known)
+    header = ["Rate", "Share", *(["Number", "Of"] if has_counts else []), "What is counted"]
+    rows = []
+    for name in known:
+        rate, words = figures.rates[name], RATE_WORDS[name]
+        counts = [count_cell(rate.counted), count_cell(rate.of)] if has_counts else []
+        rows.append([name_cell(words.label), rate_cell(rate), *counts, text_cell(f"{words.of} {words.predicate}")])
+    return TableView("table-mandatory", "Compliance and deadlines", header, rows)
+
+
+def _build_course_figure(courses: list[Item]) -> Figure:
+    ranked = rank(courses[:MAX_BARS], "compliance_rate")[::-1]
+    has_counts = all(item.figures.rates["compliance_rate"].of is not None for item in courses)
+    rows = []
+    for item in rank(courses, "compliance_rate")[::-1]:
+        rate = item.figures.rates["compliance_rate"]
+        counts = [count_cell(rate.counted), count_cell(rate.of)] if has_counts else []
+        rows.append(
+            [name_cell(f"{item.name} ({item.account})" if item.account else item.name), rate_cell(rate), *counts]
+        )
+    table = TableView(
+        "table-mandatory-courses",
+        "Mandatory enrollments by course",
+        ["Course", "Mandatory completed", *(["Number", "Of"] if has_counts else [])],
+        rows,
+    )
+    which = f"The {MAX_BARS} largest courses" if len(courses) > MAX_BARS else "Courses"
+    return Figure(
+        table,
+        ChartView(
+            "chart-mandatory-courses",
+            f"{which} with mandatory training, the lowest share first",
+            f"{which} with mandatory training by the share of mandatory enrollments completed, the lowest first.",
+            build_ranking(build_bars(ranked, "compliance_rate")),
+        ),
+    )
+
+
+def _build_due_figure(figures: Figures) -> Figure:
+    """Return the parts of what was due, which add up to it."""
+    total = figures.counts["n_due"]
+    rows = [
+        [name_cell(label), count_cell(count), share_cell(count / total)]
+        for name, label in DUE_PARTS.items()
+        if (count := figures.counts[name]) is not None
+    ]
+    rows.append([name_cell("All whose due day has come"), count_cell(total), Cell("100%", "1", is_number=True)])
+    return Figure(
+        TableView(
+            "table-due", "What became of the enrollments whose due day has come", ["", "Enrollments", "Share"], rows
+        ),
+        is_open=True,
+    )
+
+
+def _list_notes(figures: Figures) -> Iterator[str]:
+    counts = figures.counts
+    if counts.get("n_mandatory_withdrawn") is not None:
+        yield (
+            f"Withdrawn: {format_count(counts['n_mandatory_withdrawn'], 'mandatory enrollment')}, which count in no rate of "
+            "mandatory training. If this number rises together with the rate, the rate did not improve."
+        )
+    if counts.get("n_required_not_due"):
+        yield f"{format_count(counts['n_required_not_due'], 'mandatory enrollment')} still open and not yet due."
+    if counts.get("n_due_by_rule"):
+        yield f"Of {counts['n_due']:,} due enrollments, {counts['n_due_by_rule']:,} have a due day that a rule sets, not the LMS."
+    if counts.get("n_required_by_rule"):
+        yield (
+            f"Of {counts['n_required']:,} mandatory enrollments, {counts['n_required_by_rule']:,} are mandatory by a rule, not "
+            "in the LMS."
+        )

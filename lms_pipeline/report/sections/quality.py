@@ -1,0 +1,108 @@
+"""The quality of the snapshots behind the report: complete, rejected, carried over, and their age.
+
+Belongs here: what a reader must know before trusting the figures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+
+from lms_pipeline.report.completion import shorten
+from lms_pipeline.report.content import AccountContent, ReportContent
+from lms_pipeline.report.views import Cell, Figure, Section, TableView, count_cell, name_cell, text_cell
+from lms_pipeline.report.words import MISSING, format_day, format_instant
+from lms_pipeline.wording import choose_form, format_count
+
+MAX_ROWS = 300
+MAX_REASON_LENGTH = 300
+"""Characters of the reason why a snapshot is incomplete, which may quote a response."""
+COUNTS = {
+    "rows_carried": "Carried over",
+    "rows_roster": "From a roster",
+    "after_day": "After the day",
+    "left_out_by_role": "Left out by role",
+    "faulty_dates": "Impossible dates",
+}
+"""Columns of `account_completion` in the table, none of them with small groups withheld."""
+STRATEGIES = {"sweep": "the whole list", "pairs": "single enrollments", "roster": "rosters", "learner": "by learner"}
+
+
+def build_quality(content: ReportContent) -> Section:
+    """Return the section about the data behind the figures."""
+    accounts = content.accounts
+    if not accounts:
+        return Section("quality", "Quality of the data", "There is no account to show.")
+    incomplete = [account for account in accounts if not account.quality.is_complete]
+    if incomplete:
+        are = choose_form(len(incomplete), "is", "are")
+        lead = f"{len(incomplete):,} of {format_count(len(accounts), 'snapshot')} {are} incomplete: their figures may be too low."
+    else:
+        lead = choose_form(len(accounts), "The snapshot is complete.", f"All {len(accounts):,} snapshots are complete.")
+    return Section(
+        "quality",
+        "Quality of the data",
+        lead,
+        [Figure(_build_table(content), is_open=True)],
+        list(_list_notes(content)),
+    )
+
+
+def _build_table(content: ReportContent) -> TableView:
+    counts = COUNTS if content.limit == 1 else {}
+    rows = [
+        [
+            name_cell(account.name),
+            text_cell("yes" if account.quality.is_complete else "no"),
+            text_cell(STRATEGIES.get(account.quality.strategy or "", account.quality.strategy or MISSING)),
+            _build_instant_cell(account.quality.pulled_at, content),
+            _build_instant_cell(account.oldest_fetched_at, content),
+            _build_rejected_cell(account.quality.rejected, content.limit),
+            *(count_cell(account.counts.get(name)) for name in counts),
+        ]
+        for account in content.accounts[:MAX_ROWS]
+    ]
+    header = ["Account", "Complete", "Pulled as", "Pulled at", "Oldest response", "Rejected records", *counts.values()]
+    hidden = len(content.accounts) - MAX_ROWS
+    return TableView(
+        "table-quality",
+        "Snapshots",
+        header,
+        rows,
+        f"and {format_count(hidden, 'smaller account')}" if hidden > 0 else "",
+    )
+
+
+def _build_instant_cell(instant: datetime | None, content: ReportContent) -> Cell:
+    if instant is None:
+        return text_cell(MISSING)
+    local = instant.astimezone(content.generated_at.tzinfo)
+    return Cell(format_instant(local), local.isoformat(timespec="minutes"))
+
+
+def _build_rejected_cell(rejected: int | None, limit: int) -> Cell:
+    """Return the number of rejected records; only whether there are any, if counts are withheld."""
+    if limit == 1 or rejected is None:
+        return count_cell(rejected)
+    return text_cell("some" if rejected else "none")
+
+
+def _list_notes(content: ReportContent) -> Iterator[str]:
+    if content.accounts_missing:
+        have = choose_form(content.accounts_missing, "has", "have")
+        yield (
+            f"{format_count(content.accounts_missing, 'active account')} {have} no snapshot of {format_day(content.day)}, and "
+            "count in nothing here."
+        )
+    yield from _list_reasons(content.accounts)
+    yield (
+        "Rejected: records without the fields that identify an enrollment; they are in no figure. Carried over: enrollments "
+        "whose roster entry did not change, so that an earlier response stands for them. Oldest response: how old the oldest "
+        "data behind an account is."
+    )
+
+
+def _list_reasons(accounts: Sequence[AccountContent]) -> Iterator[str]:
+    for account in accounts:
+        if account.quality.incomplete_because:
+            yield f"{account.name}: {shorten(account.quality.incomplete_because, MAX_REASON_LENGTH)}"

@@ -1,0 +1,83 @@
+"""The figures of several days, and the change of a rate between two of them. Pure.
+
+Belongs here: which earlier day a figure is compared with. It follows `completion_trend`, on the figures that are shown:
+the view knows no small groups.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import NamedTuple
+
+from lms_pipeline.report.small_groups import Figures
+
+SPANS_DAYS = (7, 28)
+"""Days over which changes are shown."""
+TOLERANCE_DAYS = 3
+"""Days before the day to compare with, whose snapshot serves if that day has none."""
+
+
+@dataclass(frozen=True)
+class TrendPoint:
+    """What is shown of one day."""
+
+    day: date
+    figures: Figures
+    accounts: frozenset[str]
+    """The accounts in it: a day with others can't be compared."""
+    is_reconstructed: bool = False
+    """Whether its enrollments were derived from a later snapshot."""
+
+
+class Change(NamedTuple):
+    """The difference of a rate against an earlier day."""
+
+    points: float
+    """Between -1 and 1."""
+    compared: date
+
+
+def find_compared(points: Sequence[TrendPoint], current: TrendPoint, days: int) -> TrendPoint | None:
+    """Return the point so many days before `current`, else the latest of the `TOLERANCE_DAYS` before; None if there is none.
+
+    None too if one of the two days is reconstructed and the other isn't, or if their accounts differ.
+    """
+    target = current.day - timedelta(days=days)
+    near = [point for point in points if target - timedelta(days=TOLERANCE_DAYS) <= point.day <= target]
+    if not near:
+        return None
+    latest = max(near, key=lambda point: point.day)
+    is_same = latest.accounts == current.accounts and latest.is_reconstructed == current.is_reconstructed
+    return latest if is_same else None
+
+
+def find_change(points: Sequence[TrendPoint], rate: str, days: int) -> Change | None:
+    """Return how a rate changed up to the last point; None if it can't be compared."""
+    current = points[-1]
+    compared = find_compared(points, current, days)
+    if compared is None or rate not in current.figures.rates or rate not in compared.figures.rates:
+        return None
+    difference = current.figures.rates[rate].value - compared.figures.rates[rate].value
+    return Change(difference, compared.day)
+
+
+def choose_days(days: Sequence[date], last: date, max_days: int) -> list[date]:
+    """Return at most `max_days` of the days up to `last`: the latest, and those that changes are compared with.
+
+    If there are more, those that are a multiple of 7 days before `last` come first.
+    """
+    past = sorted(day for day in days if day <= last)
+    if len(past) <= max_days:
+        return past
+    compared = {
+        day
+        for span in SPANS_DAYS
+        for day in past
+        if last - timedelta(days=span + TOLERANCE_DAYS) <= day <= last - timedelta(days=span)
+    }
+    first = [last, *sorted(compared, reverse=True)]
+    weekly = [day for day in reversed(past) if (last - day).days % 7 == 0]
+    chosen = list(dict.fromkeys([*first, *weekly, *reversed(past)]))
+    return sorted(chosen[:max_days])

@@ -1,0 +1,108 @@
+"""What the report shows of a lake, with and without small groups."""
+
+from datetime import timedelta
+
+import pytest
+
+from lms_pipeline.errors import WrongUseError
+from lms_pipeline.lake.paths import DataDir
+from lms_pipeline.report.content import build_content
+from lms_pipeline.report.reading import NothingToReportError
+from lms_pipeline.settings import Settings
+from lms_pipeline_tests.support.report_lake import DAY, NOW, Enrolled, publish_day, register
+
+
+@pytest.fixture(scope="module")
+def everything(company):
+    return build_content(company())
+
+
+@pytest.fixture(scope="module")
+def limited(company):
+    return build_content(company(60))
+
+
+class TestAllAccounts:
+    def test_are_those_of_the_latest_day_the_largest_first(self, everything):
+        assert everything.day == DAY
+        assert [account.name for account in everything.accounts] == [
+            "Northwind Traders",
+            "Southridge Video",
+            "Lakeside Clinics",
+        ]
+
+    def test_are_added_up(self, everything):
+        assert everything.figures.enrollments == sum(
+            account.shown.figures.enrollments for account in everything.accounts
+        )
+
+    def test_have_a_point_for_each_day(self, everything):
+        assert [point.day for point in everything.points] == [
+            DAY - timedelta(days=back) for back in reversed(range(29))
+        ]
+
+    def test_say_how_many_accounts_are_missing(self, everything):
+        assert everything.accounts_missing == 1
+
+    def test_have_no_names(self, everything):
+        assert not any(account.names for account in everything.accounts)
+
+
+class TestALimit:
+    def test_leaves_courses_and_accounts_out_of_the_total(self, everything, limited):
+        shown = [course for account in limited.accounts for course in account.shown.courses]
+        assert all(course.figures.learners >= 60 for course in shown)
+        assert limited.figures.enrollments == sum(course.figures.enrollments for course in shown)
+        assert limited.figures.enrollments < everything.figures.enrollments
+        assert limited.accounts_left_out + len(limited.accounts) == 3
+
+    def test_applies_to_the_days_before(self, limited):
+        assert len(limited.points) == 29
+        assert all(point.figures.counts == {} for point in limited.points)
+
+    def test_leaves_no_count_in_an_account(self, limited):
+        for account in limited.accounts:
+            assert (account.counts, account.cohorts, account.course_curves, account.course_reasons) == ({}, (), (), {})
+            assert all(point.at_risk is None for point in account.curve.points)
+            assert all(count.learners >= 60 for count in account.reasons)
+
+    def test_refuses_names(self, company):
+        with pytest.raises(WrongUseError, match="LMS_MIN_COHORT is 60"):
+            build_content(company(60), account_id="north", with_names=True)
+
+
+def test_names_are_listed_on_request_the_strongest_reason_first(company):
+    content = build_content(company(), account_id="north", with_names=True)
+    reasons = [row["reason"] for row in content.accounts[0].names]
+    assert reasons[0] == "overdue"
+    assert sorted(reasons, key=["overdue", "due_soon", "stuck", "idle", "never_started"].index) == reasons
+
+
+def test_one_account_has_curves_of_its_largest_courses(company):
+    (account,) = build_content(company(), account_id="north").accounts
+    assert len(account.course_curves) == 6
+    assert account.curve.points[0].day == 0
+
+
+def test_an_earlier_day_can_be_chosen(company):
+    day = DAY - timedelta(days=3)
+    content = build_content(company(), day)
+    assert (content.day, content.points[-1].day) == (day, day)
+
+
+def test_a_day_without_metrics_is_refused(company):
+    with pytest.raises(NothingToReportError, match=r"no completion metrics on 2026-04-01.*is 2026-03-31"):
+        build_content(company(), DAY + timedelta(days=1))
+
+
+def test_an_empty_lake_is_refused(tmp_path):
+    with pytest.raises(NothingToReportError, match="run `lms-pipeline materialize` first"):
+        build_content(Settings(data_dir=tmp_path))
+
+
+def test_a_day_of_an_older_version_has_no_cohorts_and_curves(tmp_path):
+    data = DataDir(tmp_path)
+    register(data, {"acme": "Acme"})
+    publish_day(data, "acme", DAY, [Enrolled("u1", "c1", "completed")], has_details=False)
+    (account,) = build_content(Settings(data_dir=tmp_path, frozen_now=NOW)).accounts
+    assert (account.cohorts, account.curve.points, account.reasons, account.quality.rejected) == ([], [], [], None)
