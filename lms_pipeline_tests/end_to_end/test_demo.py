@@ -15,7 +15,7 @@ import pytest
 from lms_pipeline import lake
 from lms_pipeline.lake.paths import DataDir
 from lms_pipeline.sandbox import DEFAULT_TOKEN
-from lms_pipeline.tables.catalog import TABLES
+from lms_pipeline.tables.catalog import LATEST_DAY_TABLES, TABLES, VIEWS
 from lms_pipeline_tests.support.old_duckdb import needs_old_duckdb, read_warehouse
 
 ROOT = Path(__file__).parents[2]
@@ -150,11 +150,13 @@ def test_the_readmes_snippets_run_as_written(index, folder, data):
 @needs_old_duckdb
 def test_an_old_duckdb_reads_every_table_and_view_of_the_warehouse(data):
     tables = read_warehouse(DataDir(data))
-    assert set(tables) == set(TABLES)
+    assert set(tables) == {*TABLES, *VIEWS}
+    latest = {table.name for table in LATEST_DAY_TABLES}
     for name, (rows, accounts, first, last) in tables.items():
-        days = ["2026-06-30" if name == "learner_completion" else "2026-06-29", "2026-06-30"]
+        days = ["2026-06-30" if name in latest else "2026-06-29", "2026-06-30"]
         if rows or name != "rejected_enrollments":
-            assert [accounts, first, last] == [4, *days], name
+            assert [accounts, first, last] == [0 if name == "portfolio_completion" else 4, *days], name
+    assert tables["portfolio_completion"][0] == 2
     assert tables["account_completion"][0] == 2 * 4
     assert tables["unified_enrollments"][0] == len(lake.read("unified_enrollments", data_dir=data))
 
