@@ -34,6 +34,14 @@ FROM course_sums;
 CREATE TEMP MACRO total(number) AS coalesce(sum(number), 0)::BIGINT;
 CREATE TEMP MACRO count_of(n, mask, name) AS total(CASE WHEN has(mask, name) THEN n END);
 
+-- Whose values those of a course are.
+CREATE TEMP MACRO name_source(n_values, n_by_rule) AS CASE
+    WHEN n_values = 0 THEN NULL
+    WHEN n_by_rule = 0 THEN 'lms'
+    WHEN n_by_rule = n_values THEN 'rule'
+    ELSE 'mixed'
+END;
+
 -- The latest title of each course; the greatest of several of that time.
 CREATE TEMP VIEW course_titles AS
 SELECT course_id, arg_max(course_title, (latest_at, course_title)) AS course_title
@@ -63,6 +71,16 @@ durations AS (
         quantile_cont(days_to_complete, 0.9) AS days_to_complete_p90
     FROM classified
     WHERE days_to_complete >= 0 AND getvariable('one_row_per') <> 'learner'
+    GROUP BY row_id
+),
+
+sources AS (
+    SELECT
+        course_id AS row_id,
+        name_source(count_of(n, mask, 'dated'), count_of(n, mask, 'dated_by_rule')) AS due_source,
+        name_source(count_of(n, mask, 'mandatory_known'), count_of(n, mask, 'flagged_by_rule')) AS mandatory_source
+    FROM course_sums
+    WHERE getvariable('one_row_per') = 'course'
     GROUP BY row_id
 ),
 
@@ -156,10 +174,6 @@ sums AS (
         count_of(n, mask, 'after_day') AS after_day,
         count_of(n, mask, 'excluded_role') AS left_out_by_role,
 
-        count_of(n, mask, 'dated') AS n_dated,
-        count_of(n, mask, 'dated_by_rule') AS n_dated_by_rule,
-        count_of(n, mask, 'mandatory_known') AS n_flagged,
-        count_of(n, mask, 'flagged_by_rule') AS n_flagged_by_rule,
         count_of(n, mask, 'due_by_rule') AS n_due_by_rule,
         count_of(n, mask, 'required_by_rule') AS n_required_by_rule
     FROM parts
@@ -167,8 +181,9 @@ sums AS (
     HAVING n_all > 0 OR getvariable('one_row_per') = 'account'
 )
 
-SELECT sums.*, course_title, user_name, days_to_complete_p50, days_to_complete_p90
+SELECT sums.*, course_title, user_name, due_source, mandatory_source, days_to_complete_p50, days_to_complete_p90
 FROM sums
 LEFT JOIN titles USING (row_id)
 LEFT JOIN names USING (row_id)
+LEFT JOIN sources USING (row_id)
 LEFT JOIN durations ON durations.row_id IS NOT DISTINCT FROM sums.row_id;

@@ -7,14 +7,6 @@ CREATE TEMP MACRO if_known(is_known, figure) AS CASE WHEN is_known THEN figure E
 -- NULL if the denominator is zero: without anything to divide there is no rate, not a rate of 0.
 CREATE TEMP MACRO rate(numerator, denominator) AS numerator::DOUBLE / nullif(denominator, 0);
 
--- Whose values those of an account or course are.
-CREATE TEMP MACRO name_source(n_values, n_by_rule) AS CASE
-    WHEN n_values = 0 THEN NULL
-    WHEN n_by_rule = 0 THEN 'lms'
-    WHEN n_by_rule = n_values THEN 'rule'
-    ELSE 'mixed'
-END;
-
 CREATE TEMP VIEW completion AS
 WITH known_counts AS (
     SELECT
@@ -56,9 +48,6 @@ SELECT
     *,
     CASE WHEN getvariable('one_row_per') = 'course' THEN row_id END AS course_id,
     CASE WHEN getvariable('one_row_per') = 'learner' THEN row_id END AS user_id,
-
-    name_source(n_dated, n_dated_by_rule) AS due_source,
-    name_source(n_flagged, n_flagged_by_rule) AS mandatory_source,
 
     n_completed AS completion_rate_num,
     n_all AS completion_rate_den,
