@@ -107,17 +107,23 @@ class Package:
         return compute
 
     def prepare_checks(self, account: str) -> Work:
-        """Prepare all checks of the tables of an account, which are pulled and computed."""
+        """Prepare all checks of the tables of an account that are pulled and computed."""
         from lms_pipeline.checks.base import open_subject
         from lms_pipeline.checks.metrics import METRIC_CHECKS
         from lms_pipeline.checks.snapshot import PULL_CHECKS
         from lms_pipeline.lake.paths import Partition
 
-        checks, partition = (*PULL_CHECKS, *METRIC_CHECKS), Partition(account, DAY)
+        partition = Partition(account, DAY)
+        checks = [
+            (check, table)
+            for check in (*PULL_CHECKS, *METRIC_CHECKS)
+            for table in check.tables
+            if self.find_file(table.name, account).exists()
+        ]
 
         def run() -> Mapping[str, float]:
             with open_subject(self.settings, self.data, partition) as open_table:
-                found = [check.run(open_table(table)) for check in checks for table in check.tables]
+                found = [check.run(open_table(table)) for check, table in checks]
             return {"findings": len(found), "failed": sum(not finding.passed for finding in found)}
 
         return run
