@@ -8,6 +8,7 @@ import pytest
 from pydantic import SecretStr
 
 from lms_pipeline.definitions import build_defs
+from lms_pipeline.defs.event_log_sync import find_missing_events, report_events
 from lms_pipeline.defs.instance import QUIET_CONFIG
 from lms_pipeline.defs.shown_metadata import build_shown_metadata
 from lms_pipeline.lake.paths import DataDir, Partition
@@ -86,7 +87,9 @@ class TestAttention:
 
     def test_withholds_small_groups(self, lake, new_instance, webhook):
         assert self.send(lake, new_instance, webhook, min_cohort=LIMIT)
-        assert webhook.texts == ["All accounts, 2026-03-31: Open enrollments by their strongest reason: 5 overdue."]
+        assert webhook.texts == [
+            "All accounts, 2026-03-31: Open enrollments by their strongest reason, rounded: 6 overdue."
+        ]
 
     def test_is_not_sent_if_all_groups_are_small(self, lake, new_instance, webhook):
         assert not self.send(lake, new_instance, webhook, min_cohort=6)
@@ -116,6 +119,14 @@ class TestMetadata:
 
     def test_of_a_small_account_has_no_figures(self, lake):
         assert set(self.build(lake, ACCOUNT_COMPLETION, 6)) == {"complete", "strategy", "pulled_at"}
+
+    def test_that_is_reported_from_the_lake_withholds_the_same(self, lake, new_instance):
+        missing = [event for event in find_missing_events(new_instance, lake) if event.table == ACCOUNT_COMPLETION]
+        report_events(new_instance, lake, missing, min_cohort=LIMIT)
+        event = new_instance.get_latest_materialization_event(dg.AssetKey("account_completion"))
+        shown = event.asset_materialization.metadata
+        assert shown["n_all"].value == 5
+        assert "rates" not in shown
 
     def test_of_courses_leaves_small_ones_out(self, lake):
         shown = self.build(lake, COURSE_COMPLETION, LIMIT)
