@@ -117,7 +117,7 @@ def _find_role(command: Sequence[str]) -> str:
 
 
 def _check_nights(fleet: Fleet, data: DataDir, partitions: Sequence[Partition], first: Night, second: Night) -> None:
-    tables = list(TABLES.values())
+    tables = [table for table in TABLES.values() if table.per_account]
     complete = {
         partition.account_id
         for partition in partitions

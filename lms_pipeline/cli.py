@@ -24,6 +24,7 @@ COMMANDS = {
     "sandbox": "Serve the local Truto until interrupted",
     "accounts": "Manage the accounts to pull: list, sync, add, remove",
     "materialize": "Pull days and compute their metrics, as in the UI",
+    "rules": "Print the rules for courses, which courses they match, and what is wrong with them",
     "query": "Run a read-only SQL query on the warehouse",
     "report": "Write the completion report, one HTML file",
     "doctor": "Test how an account of a live Truto behaves, with few calls",

@@ -8,9 +8,10 @@ from __future__ import annotations
 import dagster as dg
 
 from lms_pipeline.days import use_locked_zones
-from lms_pipeline.defs.asset_checks import build_fleet_checks, build_snapshot_checks
-from lms_pipeline.defs.assets import build_metrics, build_pull, build_source, warehouse
+from lms_pipeline.defs.asset_checks import build_fleet_checks, build_portfolio_checks, build_snapshot_checks
+from lms_pipeline.defs.assets import build_metrics, build_pull, build_source, build_warehouse_asset
 from lms_pipeline.defs.jobs import build_fleet_schedule, build_housekeeping, build_jobs, build_schedule
+from lms_pipeline.defs.portfolio import build_portfolio
 from lms_pipeline.defs.report import build_report
 from lms_pipeline.defs.resources import build_resources
 from lms_pipeline.defs.sensors import build_sensors
@@ -32,8 +33,15 @@ def build_defs(settings: Settings) -> dg.Definitions:
     housekeeping, housekeeping_schedule = build_housekeeping(settings)
     report = build_report(settings)
     return dg.Definitions(
-        assets=[build_source(settings), build_pull(settings), build_metrics(settings), warehouse, report.asset],
-        asset_checks=[*build_snapshot_checks(settings), build_fleet_checks(settings)],
+        assets=[
+            build_source(settings),
+            build_pull(settings),
+            build_metrics(settings),
+            build_portfolio(settings),
+            build_warehouse_asset(settings),
+            report.asset,
+        ],
+        asset_checks=[*build_snapshot_checks(settings), build_portfolio_checks(settings), build_fleet_checks(settings)],
         jobs=[*build_jobs(), housekeeping, report.job],
         schedules=[build_schedule(settings), build_fleet_schedule(settings), housekeeping_schedule],
         sensors=[*build_sensors(settings), report.sensor],

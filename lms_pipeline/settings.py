@@ -63,6 +63,7 @@ class Settings(BaseSettings):
     frozen_now: datetime | None = Field(None, alias="LMS_NOW")
     schedule: str = Field("0 2 * * *", alias="LMS_SCHEDULE")
     accounts_file: Path | None = Field(None, alias="LMS_ACCOUNTS_FILE")
+    rules_file: Path | None = Field(None, alias="LMS_RULES_FILE")
     token_calls_per_10s: int = Field(500, alias="LMS_TOKEN_CALLS_PER_10S", ge=0)
     account_calls_per_10s: int = Field(50, alias="LMS_ACCOUNT_CALLS_PER_10S", ge=0)
     alert_webhook: SecretStr | None = Field(None, alias="LMS_ALERT_WEBHOOK")

@@ -23,6 +23,7 @@ BAD = {
     ],
     "LMS_DATA_DIR": ["a*", "b?", "c[1]", "~nobody-of-this-name/data"],
     "LMS_ACCOUNTS_FILE": ["~nobody-of-this-name/accounts.toml"],
+    "LMS_RULES_FILE": ["~nobody-of-this-name/rules.toml"],
     "LMS_START_DATE": ["1999-12-31", "0001-01-01", "2026-13-01", "01/02/2026", "tomorrow", "2026-01-01T05:00:00"],
     "LMS_TIMEZONE": [
         *("Mars/Olympus", "../../etc/passwd", "/etc/localtime", "Europe", "localtime", "europe/athens", "UTC+2"),
@@ -77,6 +78,7 @@ def test_the_defaults(tmp_path, load):
         "frozen_now": None,
         "schedule": "0 2 * * *",
         "accounts_file": None,
+        "rules_file": None,
         "token_calls_per_10s": 500,
         "account_calls_per_10s": 50,
         "alert_webhook": None,
@@ -129,10 +131,11 @@ def test_an_env_file_in_another_encoding_is_one_sentence(tmp_path, load):
 def test_relative_paths_do_not_depend_on_the_working_directory(tmp_path, monkeypatch, load, marker):
     (tmp_path / marker).touch()
     (tmp_path / "a" / "b").mkdir(parents=True)
-    here = load(LMS_DATA_DIR="kept", LMS_ACCOUNTS_FILE="conf/accounts.toml")
+    here = load(LMS_DATA_DIR="kept", LMS_ACCOUNTS_FILE="conf/accounts.toml", LMS_RULES_FILE="conf/rules.toml")
     monkeypatch.chdir(tmp_path / "a" / "b")
     assert Settings.load() == here
     assert (here.data_dir, here.accounts_file) == (tmp_path / "kept", tmp_path / "conf" / "accounts.toml")
+    assert here.rules_file == tmp_path / "conf" / "rules.toml"
 
 
 def test_an_env_file_in_a_parent_folder_precedes_a_nearer_workspace_file(tmp_path, load):

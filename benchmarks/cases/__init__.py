@@ -12,6 +12,7 @@ from benchmarks.cases.checks import measure_checks
 from benchmarks.cases.daily_job import measure_daily_job
 from benchmarks.cases.memory import measure_memory
 from benchmarks.cases.metrics import measure_metrics
+from benchmarks.cases.over_time import measure_over_time
 from benchmarks.cases.pairs import measure_pairs
 from benchmarks.cases.pull import measure_pull
 from benchmarks.cases.transform import measure_transform
@@ -24,6 +25,7 @@ CASES: dict[str, Callable[[Bench], Iterator[Row]]] = {
     "daily_job": measure_daily_job,
     "pairs": measure_pairs,
     "metrics": measure_metrics,
+    "over_time": measure_over_time,
     "warehouse": measure_warehouse,
     "pull": measure_pull,
     "memory": measure_memory,

@@ -1,4 +1,4 @@
-"""The three metric tables of one partition."""
+"""The tables of courses, learners and the account of one partition."""
 
 from __future__ import annotations
 

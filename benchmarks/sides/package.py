@@ -75,17 +75,33 @@ class Package:
         return pull
 
     def prepare_metrics(self, account: str) -> Work:
-        """Prepare the three metric tables of a pulled account."""
+        """Prepare the tables of courses, learners and the account, for a pulled account."""
+        from lms_pipeline.tables.metrics import COMPLETION_TABLES
+
+        return self._prepare_tables(account, COMPLETION_TABLES)
+
+    def prepare_over_time(self, account: str) -> Work:
+        """Prepare cohorts, curves, attention and the portfolio, for a pulled account with its other metrics."""
+        from lms_pipeline.metrics.portfolio import publish_portfolio
+        from lms_pipeline.tables.attention import ATTENTION
+        from lms_pipeline.tables.over_time import COHORT_COMPLETION, COMPLETION_CURVE
+
+        compute_tables = self._prepare_tables(account, (COHORT_COMPLETION, COMPLETION_CURVE, ATTENTION))
+
+        def compute() -> Mapping[str, float]:
+            rows = compute_tables()["rows"]
+            return {"rows": rows + publish_portfolio(self.data, DAY, (), run_id=RUN_ID).rows}
+
+        return compute
+
+    def _prepare_tables(self, account: str, tables: Sequence[Any]) -> Work:
         from lms_pipeline.lake.paths import Partition
         from lms_pipeline.metrics.completion import publish_metrics
-        from lms_pipeline.tables.catalog import METRIC_TABLES
 
         partition, calendar = Partition(account, DAY), self.settings.calendar
 
         def compute() -> Mapping[str, float]:
-            published = publish_metrics(
-                self.data, METRIC_TABLES, partition, calendar, integration=INTEGRATION, run_id=RUN_ID
-            )
+            published = publish_metrics(self.data, tables, partition, calendar, integration=INTEGRATION, run_id=RUN_ID)
             return {"rows": sum(one.rows for one in published)}
 
         return compute

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
 
+from lms_pipeline.accounts.toml_files import read_toml
 from lms_pipeline.errors import SettingsError
 from lms_pipeline.lake.paths import check_account_id
 from lms_pipeline.settings import Settings
@@ -127,15 +128,7 @@ def load_options(settings: Settings) -> dict[str, AccountOptions]:
 
 def _read_tables(path: Path) -> dict[str, dict[str, Any]]:
     """Return the tables `[accounts.<id>]` of the file by id, unchecked."""
-    try:
-        document = msgspec.toml.decode(path.read_bytes())
-    except OSError as error:
-        todo = "check who may read it" if isinstance(error, PermissionError) else "correct the path"
-        raise SettingsError(f"LMS_ACCOUNTS_FILE {path} can't be read: {error.strerror}; {todo}.") from None
-    except (UnicodeDecodeError, RecursionError):
-        raise SettingsError(f"LMS_ACCOUNTS_FILE {path} can't be used: it is no TOML in UTF-8.") from None
-    except msgspec.DecodeError as error:
-        raise SettingsError(f"LMS_ACCOUNTS_FILE {path} can't be used: {error}.") from None
+    document = read_toml(path, "LMS_ACCOUNTS_FILE")
     if unknown := [name for name in document if name != "accounts"]:
         raise SettingsError(
             f"LMS_ACCOUNTS_FILE {path} can't be used: there is no {unknown[0]!r}, only [accounts.<id>]."

@@ -18,7 +18,7 @@ from lms_pipeline.accounts.options import AccountOptions, load_options, resolve_
 from lms_pipeline.days import Calendar
 from lms_pipeline.errors import LmsPipelineError
 from lms_pipeline.lake.engine import duckdb_session, load_sql
-from lms_pipeline.lake.paths import DataDir, Partition
+from lms_pipeline.lake.paths import AnyPartition, DataDir, Partition
 from lms_pipeline.lake.scratch import scratch_folder
 from lms_pipeline.settings import Settings
 from lms_pipeline.tables.roles import EXCLUDED_ROLES
@@ -88,7 +88,7 @@ class Subject:
     """One published table of a partition, under check."""
 
     data: DataDir
-    partition: Partition
+    partition: AnyPartition
     table: Table
     calendar: Calendar
     options: AccountOptions
@@ -97,6 +97,19 @@ class Subject:
     """Returns the subject of another table of the partition."""
     excluded_roles: Sequence[str] = EXCLUDED_ROLES
     """Roles that the account's metrics leave out."""
+    rules_file: Path | None = None
+    """`LMS_RULES_FILE`. Its rules are read by the check that needs them: a mistake in it concerns no other."""
+
+    @property
+    def account_day(self) -> Partition:
+        """The partition of a table that has one for each account and day.
+
+        Raises:
+            TypeError: the table is over all accounts.
+        """
+        if not isinstance(self.partition, Partition):
+            raise TypeError(f"{self.table.name} is over all accounts")
+        return self.partition
 
     @property
     def exists(self) -> bool:
@@ -197,13 +210,14 @@ class Subject:
 
 
 @contextmanager
-def open_subject(settings: Settings, data: DataDir, partition: Partition) -> Iterator[Callable[[Table], Subject]]:
+def open_subject(settings: Settings, data: DataDir, partition: AnyPartition) -> Iterator[Callable[[Table], Subject]]:
     """Yield a function that returns the subject of a table, always the same; all share one DuckDB session.
 
     Raises:
         SettingsError: the file of account options is not valid.
     """
-    options = load_options(settings).get(partition.account_id, AccountOptions())
+    account_id = partition.account_id if isinstance(partition, Partition) else ""  # no account has such options
+    options = load_options(settings).get(account_id, AccountOptions())
     roles = resolve_excluded_roles(settings, options)
     subjects: dict[str, Subject] = {}
 
@@ -213,7 +227,15 @@ def open_subject(settings: Settings, data: DataDir, partition: Partition) -> Ite
         def open_table(table: Table) -> Subject:
             if table.name not in subjects:
                 subjects[table.name] = Subject(
-                    data, partition, table, settings.calendar, options, connection, open_table, roles
+                    data,
+                    partition,
+                    table,
+                    settings.calendar,
+                    options,
+                    connection,
+                    open_table,
+                    roles,
+                    settings.rules_file,
                 )
             return subjects[table.name]
 

@@ -13,8 +13,11 @@ from operator import itemgetter
 from typing import Any
 
 from lms_pipeline.accounts.registry import ACTIVE, GONE, INACTIVE, RegisteredAccount, Registry
+from lms_pipeline.accounts.rules import load_rules
 from lms_pipeline.accounts.sync import Refusal, read_refusal
 from lms_pipeline.checks.base import MAX_EXAMPLE_ROWS, Check, Finding, sum_column
+from lms_pipeline.checks.rules import describe_unknown_accounts, describe_unmatched, find_unmatched_rules
+from lms_pipeline.errors import SettingsError
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.lake.stopped import StoppedPull, find_stopped
 from lms_pipeline.lake.waiting import WaitingPull, find_waiting, format_time, utc_now
@@ -90,6 +93,10 @@ class Fleet:
     """Why the latest list of accounts was refused."""
     left_out: Sequence[str] = ()
     """Why files are left out of the warehouse, a sentence for each."""
+    rules: int = 0
+    """The number of rules in `LMS_RULES_FILE`."""
+    faulty_rules: Sequence[str] = ()
+    """What is wrong with rules, whatever the account: a phrase for each. Or why the file can't be used."""
 
     @property
     def active(self) -> list[RegisteredAccount]:
@@ -112,8 +119,10 @@ def load_fleet(data: DataDir, settings: Settings, failed: AbstractSet[Partition]
     for partition in data.find_partitions(UNIFIED_ENROLLMENTS):
         days.setdefault(partition.account_id, set()).add(partition.day)
     registry = Registry(data.registry)
+    accounts = registry.read_accounts()
+    rules, faulty_rules = _examine_rules(data, settings, accounts, days)
     return Fleet(
-        accounts=registry.read_accounts(),
+        accounts=accounts,
         days=days,
         failed=failed,
         partitions=count_partition_keys(registry, settings),
@@ -123,7 +132,25 @@ def load_fleet(data: DataDir, settings: Settings, failed: AbstractSet[Partition]
         stopped=find_stopped(data),
         refusal=read_refusal(data),
         left_out=read_left_out(data),
+        rules=rules,
+        faulty_rules=faulty_rules,
     )
+
+
+def _examine_rules(
+    data: DataDir, settings: Settings, accounts: Sequence[RegisteredAccount], days: Mapping[str, AbstractSet[date]]
+) -> tuple[int, list[str]]:
+    """Return the number of rules, and what is wrong with them in the latest snapshots of the active accounts."""
+    try:
+        rules = load_rules(settings.rules_file)
+    except SettingsError as error:
+        return 0, [str(error)]
+    active = {account.id for account in accounts if account.is_active}
+    latest = [Partition(account_id, max(found)) for account_id, found in days.items() if account_id in active]
+    return len(rules), [
+        *describe_unknown_accounts(rules, {account.id for account in accounts}),
+        *describe_unmatched(rules, find_unmatched_rules(rules, data, latest)),
+    ]
 
 
 def accounts_are_fresh(fleet: Fleet) -> Finding:
@@ -220,6 +247,17 @@ def warehouse_is_whole(fleet: Fleet) -> Finding:
     return Finding(not left_out, f"{message}{': see the rows' if rows else ''}.", {"left_out": len(left_out)}, rows)
 
 
+def rules_match(fleet: Fleet) -> Finding:
+    """LMS_RULES_FILE can be used, and each of its rules matches a course in the latest snapshot of an active account."""
+    faults = fleet.faulty_rules
+    figures = {"rules": fleet.rules, "wrong": len(faults)}
+    if not faults:
+        return Finding(passed=True, message=f"{format_count(fleet.rules, 'rule')} can be used.", figures=figures)
+    rows = [{"rule": fault} for fault in faults[:MAX_EXAMPLE_ROWS]]
+    message = f"{format_count(len(faults), 'fault')} in LMS_RULES_FILE: `lms-pipeline rules` lists all of them."
+    return Finding(passed=False, message=message, figures=figures, rows=rows)
+
+
 def partitions_are_few(fleet: Fleet) -> Finding:
     """Accounts times days are at most four fifths of the partition keys that Dagster advises."""
     count = fleet.partitions
@@ -261,6 +299,7 @@ FLEET_CHECKS: tuple[Check[Fleet], ...] = (
     Check(accounts_are_listed),
     Check(accounts_are_connected, is_error=False),
     Check(warehouse_is_whole),
+    Check(rules_match, is_error=False),
     Check(partitions_are_few, is_error=False),
 )
 """The checks of all accounts."""

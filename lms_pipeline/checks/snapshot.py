@@ -195,7 +195,7 @@ def row_drop(subject: Subject) -> Finding:
     """At most a tenth of the previous snapshot's enrollments are gone; a snapshot that lacks far more is not published."""
     from lms_pipeline.lake.publishing import MIN_COMPARABLE_ROWS, measure_row_drop
 
-    drop = measure_row_drop(subject.data, subject.partition, subject.rows)
+    drop = measure_row_drop(subject.data, subject.account_day, subject.rows)
     if drop.day_before is None:
         message = f"{format_count(drop.rows, 'enrollment')}; there is no previous snapshot."
         return Finding(passed=True, message=message, figures={"rows": drop.rows})
@@ -253,7 +253,7 @@ def few_are_told_by_others(subject: Subject) -> Finding:
 
 def there_is_room(subject: Subject) -> Finding:
     """The disk has free space for seven pulls like this one; without space for one pull, no request is sent."""
-    found = measure_free_space(subject.data, subject.partition)
+    found = measure_free_space(subject.data, subject.account_day)
     is_enough = found.free >= MIN_PULLS_OF_SPACE * found.needed
     message = f"The disk has {format_bytes(found.free)} free, and a pull like this one needs about {format_bytes(found.needed)}"
     figures = {"bytes_free": found.free, "bytes_needed": found.needed}

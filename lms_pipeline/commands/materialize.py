@@ -29,6 +29,7 @@ from lms_pipeline.errors import LmsPipelineError, WrongUseError
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.settings import Settings
 from lms_pipeline.tables.catalog import MATERIALIZABLE_ASSETS
+from lms_pipeline.tables.metrics import PORTFOLIO_COMPLETION
 from lms_pipeline.tables.pulled import PULLED_TABLES
 from lms_pipeline.wording import choose_form, format_count
 
@@ -58,7 +59,7 @@ def materialize(
     dry_run: bool,
     allow_drop: bool,
 ) -> None:
-    """Pull days, compute their metrics, and rebuild the warehouse.
+    """Pull days, compute their metrics and the portfolio, and rebuild the warehouse.
 
     Default: all active accounts and the latest ended day. At the end, removes old responses of the pulled accounts, and what
     killed commands left.
@@ -66,7 +67,14 @@ def materialize(
     """
     from lms_pipeline.connection import Truto
     from lms_pipeline.definitions import build_defs
-    from lms_pipeline.defs.instance import check_selection, open_instance, rebuild_warehouse, run_partitions
+    from lms_pipeline.defs.instance import (
+        ACCOUNT_ASSETS,
+        check_selection,
+        compute_portfolio,
+        open_instance,
+        rebuild_warehouse,
+        run_partitions,
+    )
 
     settings = load_settings()
     selection = [name.strip() for name in (select or "").split(",") if name.strip()]
@@ -75,7 +83,9 @@ def materialize(
     check_selection(selection)
     days = _list_days(settings, first, last) if selection != ["warehouse"] else []
     names = load_display_names(settings)
-    account_ids = _find_accounts(settings, accounts) if days else []
+    of_accounts = not selection or not ACCOUNT_ASSETS.isdisjoint(selection)
+    account_ids = _find_accounts(settings, accounts) if of_accounts else []
+    portfolio_days = days if PORTFOLIO_COMPLETION.name in selection else []
     partitions = [Partition(account_id, day) for day in days for account_id in account_ids]
     has_pulls = not selection or any(table.name in selection for table in PULLED_TABLES)
     if has_pulls and settings.calendar.find_open_day(settings.now()) in days:
@@ -94,10 +104,11 @@ def materialize(
             defs, instance, partitions, selection, names, allow_drop=allow_drop, report_continued=print_continued
         )
         failed += print_outcomes(_record(runs, ended), len(partitions))
+        failed += print_outcomes(compute_portfolio(defs, instance, portfolio_days), len(portfolio_days))
         failed += print_warehouse(rebuild_warehouse(defs, instance), DataDir(settings.data_dir))
     _remove_expired(settings, account_ids if has_pulls else [], partitions)
     if failed:
-        echo(f"{len(failed)} of {format_count(len(partitions) + 1, 'run')} failed.", err=True)
+        echo(f"{len(failed)} of {format_count(len(partitions) + len(portfolio_days) + 1, 'run')} failed.", err=True)
         sys.exit(1)
 
 

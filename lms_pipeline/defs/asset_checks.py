@@ -5,7 +5,7 @@ Belongs here: their Dagster definitions. What they examine is in `checks/`.
 
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import dagster as dg
@@ -23,24 +23,31 @@ from lms_pipeline.checks.base import (
 )
 from lms_pipeline.checks.fleet import FLEET_CHECKS, accounts_are_fresh
 from lms_pipeline.checks.metrics import METRIC_CHECKS
+from lms_pipeline.checks.portfolio import PORTFOLIO_CHECKS
 from lms_pipeline.checks.snapshot import PULL_CHECKS
 from lms_pipeline.defs.failures import convert_errors
 from lms_pipeline.defs.metadata import PERSONAL_IDS
 from lms_pipeline.defs.partitions import (
     build_account_days,
+    build_days,
     build_partition_key,
     has_partition,
     parse_partition_tags,
+    read_day,
     read_partition,
 )
 from lms_pipeline.defs.run_requests import DAILY_SNAPSHOT, FAILED_STATUSES
 from lms_pipeline.errors import LmsPipelineError
-from lms_pipeline.lake.paths import DataDir, Partition
+from lms_pipeline.lake.paths import DataDir, DayPartition, Partition
 from lms_pipeline.settings import Settings
+from lms_pipeline.tables.metrics import PORTFOLIO_COMPLETION
 from lms_pipeline.tables.schema import Table
 
 FAILURE_LOOKBACK = timedelta(days=30)
 """Older failed runs are not read, since the checks run each hour; their days count as never requested."""
+PORTFOLIO_CHECK_KEYS = {
+    dg.AssetCheckKey(dg.AssetKey(PORTFOLIO_COMPLETION.name), check.name): check for check in PORTFOLIO_CHECKS
+}
 FLEET_CHECK_KEYS = {dg.AssetCheckKey(dg.AssetKey("warehouse"), check.name): check for check in FLEET_CHECKS}
 
 
@@ -57,7 +64,7 @@ def _build_partition_checks(
 ) -> dg.AssetChecksDefinition:
     by_key = {dg.AssetCheckKey(dg.AssetKey(check.tables[0].name), check.name): check for check in checks}
 
-    @dg.multi_asset_check(name=name, specs=_build_specs(settings, by_key), can_subset=True)
+    @dg.multi_asset_check(name=name, specs=_build_specs(by_key, build_account_days(settings)), can_subset=True)
     def check_partition(
         context: dg.AssetCheckExecutionContext, lake: dg.ResourceParam[DataDir]
     ) -> Iterator[dg.AssetCheckResult | dg.AssetCheckEvaluation]:
@@ -117,16 +124,7 @@ def _check_latest(
                     findings[key][partition] = Finding(passed=False, message=str(error))
     merged = {key: merge_accounts(found) for key, found in findings.items()}
     for key, check in checks.items():
-        result = build_check_result(key, check, merged[key])
-        yield dg.AssetCheckEvaluation(
-            key.asset_key,
-            key.name,
-            result.passed,
-            metadata=result.metadata,
-            severity=result.severity,
-            description=result.description,
-            blocking=check.is_blocking,
-        )
+        yield _build_evaluation(key, check, build_check_result(key, check, merged[key]))
     for key, check in checks.items():
         if check.is_blocking and not merged[key].passed:
             raise BlockedError(f"The published files fail the check {check.name}: {merged[key].message}")
@@ -146,7 +144,9 @@ def _find_latest(data: DataDir, table: Table) -> list[Partition]:
     return found
 
 
-def _build_specs(settings: Settings, by_key: Mapping[dg.AssetCheckKey, Check[Subject]]) -> list[dg.AssetCheckSpec]:
+def _build_specs(
+    by_key: Mapping[dg.AssetCheckKey, Check[Subject]], partitions: dg.PartitionsDefinition
+) -> list[dg.AssetCheckSpec]:
     with warnings.catch_warnings():
         # a preview feature: without partitions the result of one account would be shown for all
         warnings.filterwarnings("ignore", "Specifying a partitions_def on an AssetCheckSpec", dg.PreviewWarning)
@@ -156,7 +156,7 @@ def _build_specs(settings: Settings, by_key: Mapping[dg.AssetCheckKey, Check[Sub
                 asset=key.asset_key,
                 description=check.doc,
                 blocking=check.is_blocking,
-                partitions_def=build_account_days(settings),
+                partitions_def=partitions,
             )
             for key, check in by_key.items()
         ]
@@ -167,6 +167,65 @@ def _run_check(check: Check[Subject], open_table: Callable[[Table], Subject]) ->
     first, *others = map(open_table, check.tables)
     subjects = [first, *(other for other in others if other.exists)]
     return merge_findings({subject.table.name: check.run(subject) for subject in subjects})
+
+
+def build_portfolio_checks(settings: Settings) -> dg.AssetChecksDefinition:
+    """Build the checks of the portfolio as one step, by day. Without a day they check its latest one."""
+
+    @dg.multi_asset_check(
+        name="portfolio_checks", specs=_build_specs(PORTFOLIO_CHECK_KEYS, build_days(settings)), can_subset=True
+    )
+    def portfolio_checks(
+        context: dg.AssetCheckExecutionContext, lake: dg.ResourceParam[DataDir]
+    ) -> Iterator[dg.AssetCheckEvaluation]:
+        selected = context.selected_asset_check_keys
+        with convert_errors(context):
+            if has_partition(context.op_execution_context):
+                day = read_day(context.op_execution_context)
+                evaluations = evaluate_portfolio_checks(settings, lake, day, day.isoformat())
+            else:
+                evaluations = evaluate_portfolio_checks(settings, lake, _find_latest_day(lake), None)
+            yield from (one for one in evaluations if one.asset_check_key in selected)
+
+    return portfolio_checks
+
+
+def evaluate_portfolio_checks(
+    settings: Settings, data: DataDir, day: date, partition: str | None
+) -> Iterator[dg.AssetCheckEvaluation]:
+    """Yield the results of all checks of the portfolio of a day; `partition` is the partition to which they belong."""
+    with open_subject(settings, data, DayPartition(day)) as open_table:
+        for key, check in PORTFOLIO_CHECK_KEYS.items():
+            result = build_check_result(key, check, _run_check(check, open_table))
+            yield _build_evaluation(key, check, result, partition)
+
+
+def _find_latest_day(data: DataDir) -> date:
+    """Return the latest day of the portfolio.
+
+    Raises:
+        NothingToCheckError: it has none.
+    """
+    days = [partition.day for partition in data.find_any_partitions(PORTFOLIO_COMPLETION)]
+    if not days:
+        raise NothingToCheckError(f"There is no {PORTFOLIO_COMPLETION.name} to check: materialize it first.")
+    return max(days)
+
+
+def _build_evaluation(
+    key: dg.AssetCheckKey, check: Check[Any], result: dg.AssetCheckResult, partition: str | None = None
+) -> dg.AssetCheckEvaluation:
+    """Build the event of a result; of a result itself, Dagster builds one with the partition of the run."""
+    return dg.AssetCheckEvaluation(
+        key.asset_key,
+        key.name,
+        result.passed,
+        metadata=result.metadata,
+        severity=result.severity,
+        description=result.description,
+        blocking=check.is_blocking,
+        partition=partition,
+    )
 
 
 def build_fleet_checks(settings: Settings) -> dg.AssetChecksDefinition:

@@ -24,6 +24,7 @@ from lms_pipeline.defs.metadata import (
     tag_frozen_now,
 )
 from lms_pipeline.defs.partitions import build_account_days, read_partition
+from lms_pipeline.defs.portfolio import StalePortfolioError, refresh_portfolio
 from lms_pipeline.defs.shown_metadata import build_shown_metadata
 from lms_pipeline.errors import WrongUseError
 from lms_pipeline.lake.paths import DataDir
@@ -172,8 +173,8 @@ def build_metrics(settings: Settings) -> dg.AssetsDefinition:
     def metrics(
         context: dg.AssetExecutionContext, lake: dg.ResourceParam[DataDir]
     ) -> Iterator[dg.MaterializeResult[Any]]:
-        from lms_pipeline.accounts.options import AccountOptions, load_options, resolve_excluded_roles
         from lms_pipeline.metrics.completion import publish_metrics
+        from lms_pipeline.metrics.options import MetricOptions
 
         tag_frozen_now(context, settings)
         with convert_errors(context):
@@ -181,7 +182,6 @@ def build_metrics(settings: Settings) -> dg.AssetsDefinition:
             _check_selection(context)
             name = tag_account(context, settings)
             account = Registry(lake.registry).get(partition.account_id)
-            options = load_options(settings).get(partition.account_id, AccountOptions())
             # the seconds of the first table include the classification for all
             started = time.monotonic()
             for published in publish_metrics(
@@ -191,7 +191,7 @@ def build_metrics(settings: Settings) -> dg.AssetsDefinition:
                 settings.calendar,
                 integration=account.integration,
                 run_id=context.run.run_id,
-                excluded_roles=resolve_excluded_roles(settings, options),
+                options=MetricOptions.load(settings, partition.account_id),
             ):
                 figures = {
                     "seconds": round(time.monotonic() - started, 3),
@@ -218,31 +218,41 @@ def _check_selection(context: dg.AssetExecutionContext) -> None:
         )
 
 
-@dg.asset(
-    deps=list(TABLES),
-    group_name="warehouse",
-    owners=OWNERS,
-    kinds={"duckdb"},
-    description="One DuckDB file over the lake, with a view of each pulled table and a copy of each metric table. Each "
-    "build writes a new file and swaps it in, so readers and builds do not block each other. It reads only the days that "
-    "changed since the latest build. It can be deleted and rebuilt at any time.",
-)
-def warehouse(context: dg.AssetExecutionContext, lake: dg.ResourceParam[DataDir]) -> dg.MaterializeResult[Any]:
-    """Rebuild the warehouse from the published files."""
-    from lms_pipeline.lake.warehouse import build_warehouse
+def build_warehouse_asset(settings: Settings) -> dg.AssetsDefinition:
+    """Build the asset of the warehouse, which first brings the portfolio up to date."""
 
-    started = time.monotonic()
-    with convert_errors(context):
-        built = build_warehouse(lake)
-    context.log.info("The warehouse is at %s.", lake.warehouse)
-    for reason in built.left_out:
-        context.log.warning("Left out of the warehouse: %s", reason)
-    return dg.MaterializeResult(
-        metadata={
-            "seconds": round(time.monotonic() - started, 3),
-            "left_out": len(built.left_out),
-            **{f"rows_{table}": count for table, count in built.rows.items()},
-            "query": dg.MetadataValue.md('```sh\nlms-pipeline query "SHOW ALL TABLES"\n```'),
-            **build_file_metadata(lake.warehouse),
-        }
+    @dg.asset(
+        deps=list(TABLES),
+        group_name="warehouse",
+        owners=OWNERS,
+        kinds={"duckdb"},
+        description="One DuckDB file over the lake, with a view of each pulled table and a copy of each metric table. Each "
+        "build writes a new file and swaps it in, so readers and builds do not block each other. It reads only the days that "
+        "changed since the latest build. It can be deleted and rebuilt at any time. Before that, the days of "
+        "portfolio_completion are computed whose accounts changed.",
     )
+    def warehouse(
+        context: dg.AssetExecutionContext, lake: dg.ResourceParam[DataDir]
+    ) -> Iterator[dg.MaterializeResult[Any]]:
+        from lms_pipeline.lake.warehouse import build_warehouse
+
+        with convert_errors(context):
+            failed = refresh_portfolio(context, lake, settings)
+            started = time.monotonic()
+            built = build_warehouse(lake)
+            context.log.info("The warehouse is at %s.", lake.warehouse)
+            for reason in built.left_out:
+                context.log.warning("Left out of the warehouse: %s", reason)
+            yield dg.MaterializeResult(
+                metadata={
+                    "seconds": round(time.monotonic() - started, 3),
+                    "left_out": len(built.left_out),
+                    **{f"rows_{table}": count for table, count in built.rows.items()},
+                    "query": dg.MetadataValue.md('```sh\nlms-pipeline query "SHOW ALL TABLES"\n```'),
+                    **build_file_metadata(lake.warehouse),
+                }
+            )
+            if failed:
+                raise StalePortfolioError(f"The portfolio is not up to date: {failed[0]}")
+
+    return warehouse

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from itertools import islice, takewhile
 from pathlib import Path
 from threading import Event
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
@@ -24,12 +25,15 @@ from lms_pipeline.defs.metadata import build_file_metadata, build_published_meta
 from lms_pipeline.defs.partitions import add_accounts, build_partition_key
 from lms_pipeline.defs.shown_metadata import build_shown_metadata
 from lms_pipeline.lake.disk import LakeError
-from lms_pipeline.lake.paths import DataDir, Partition
+from lms_pipeline.lake.paths import AnyPartition, DataDir, Partition
 from lms_pipeline.tables.catalog import TABLES
-from lms_pipeline.tables.metrics import ACCOUNT_COMPLETION
+from lms_pipeline.tables.metrics import ACCOUNT_COMPLETION, PORTFOLIO_COMPLETION
 from lms_pipeline.tables.pulled import PULLED_TABLES
 from lms_pipeline.tables.schema import Table
 from lms_pipeline.wording import format_count
+
+if TYPE_CHECKING:
+    from lms_pipeline.lake.publishing import Published
 
 BATCH_SIZE = 100
 """Events that are stored together, and at most stored after the sync was stopped."""
@@ -45,12 +49,14 @@ class MissingEvent:
     """A published file without a materialization in Dagster's event log."""
 
     table: Table
-    partition: Partition
+    partition: AnyPartition
 
     @property
     def partition_key(self) -> str:
         """Its partition key in Dagster."""
-        return build_partition_key(self.partition)
+        if isinstance(self.partition, Partition):
+            return build_partition_key(self.partition)
+        return self.partition.day.isoformat()
 
 
 def find_missing_events(instance: dg.DagsterInstance, data: DataDir) -> list[MissingEvent]:
@@ -58,7 +64,7 @@ def find_missing_events(instance: dg.DagsterInstance, data: DataDir) -> list[Mis
     found: list[MissingEvent] = []
     for table in TABLES.values():
         known = instance.get_materialized_partitions(dg.AssetKey(table.name))
-        published = (MissingEvent(table, partition) for partition in data.find_partitions(table))
+        published = (MissingEvent(table, partition) for partition in data.find_any_partitions(table))
         found += (event for event in published if event.partition_key not in known)
     return sorted(found, key=lambda event: event.partition.day)
 
@@ -119,17 +125,22 @@ def _build_materialization(
     if not is_committed(data, event.table, event.partition, file_metadata):
         return None
     published = Published(event.table, event.partition, path, count_rows(path))
-    is_account = event.table == ACCOUNT_COMPLETION
-    metadata = build_shown_metadata(data, published, min_cohort) if is_account else read_provenance(path)
+    metadata = _build_figures(data, published, min_cohort)
     if event.table in PULLED_TABLES and "requests" in file_metadata:
         metadata["requests"] = int(file_metadata["requests"])
-    account_id = event.partition.account_id
+    account_id = event.partition.account_id if isinstance(event.partition, Partition) else None
     return dg.AssetMaterialization(
         event.table.name,
         description=DESCRIPTION,
         partition=event.partition_key,
-        metadata=build_published_metadata(published, names.get(account_id, account_id), metadata),
+        metadata=build_published_metadata(published, names.get(account_id or "", account_id), metadata),
     )
+
+
+def _build_figures(data: DataDir, published: Published, min_cohort: int) -> dict[str, Any]:
+    if published.table in {ACCOUNT_COMPLETION, PORTFOLIO_COMPLETION}:
+        return build_shown_metadata(data, published, min_cohort)
+    return read_provenance(published.path)
 
 
 def _build_entry(materialization: dg.AssetMaterialization, file: Path) -> dg.EventLogEntry:

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import date, datetime
 from operator import itemgetter
 from time import sleep
 
@@ -31,7 +31,7 @@ from lms_pipeline.defs.home import prepare_home
 from lms_pipeline.defs.launching import identify_process
 from lms_pipeline.defs.partitions import add_accounts, build_partition_key
 from lms_pipeline.defs.run_locks import run_lock
-from lms_pipeline.defs.run_requests import DAILY_SNAPSHOT, REBUILD_WAREHOUSE
+from lms_pipeline.defs.run_requests import COMPUTE_PORTFOLIO, DAILY_SNAPSHOT, REBUILD_WAREHOUSE
 from lms_pipeline.errors import SettingsError, WrongUseError
 from lms_pipeline.lake.paths import Partition
 from lms_pipeline.lake.waiting import utc_now
@@ -43,6 +43,8 @@ QUIET_CONFIG = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 """Run config that keeps Dagster's log off the terminal."""
 INTERRUPTED = "interrupted; the responses so far are stored, and the next pull of this day does not request them again."
 PULLED_ASSETS = {table.name for table in PULLED_TABLES}
+ACCOUNT_ASSETS = {name for name, table in TABLES.items() if table.per_account}
+"""The assets with a partition for each account and day."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +130,7 @@ def run_partitions(
                     run_config=config,
                     instance=instance,
                     partition_key=build_partition_key(partition),
-                    asset_selection=[dg.AssetKey(name) for name in select if name in TABLES] or None,
+                    asset_selection=[dg.AssetKey(name) for name in select if name in ACCOUNT_ASSETS] or None,
                     raise_on_error=False,
                     run_id=run_id,
                     tags=_build_tags(),
@@ -175,16 +177,35 @@ class _Queue:
             lock.close()
 
 
+def compute_portfolio(
+    defs: dg.Definitions, instance: dg.DagsterInstance, days: Iterable[date]
+) -> Generator[RunOutcome]:
+    """Run the job that computes a day of the portfolio, for each day, and yield the outcomes."""
+    for day in days:
+        yield _run_job(defs, instance, COMPUTE_PORTFOLIO, f"the portfolio of {day}", day.isoformat())
+
+
 def rebuild_warehouse(defs: dg.Definitions, instance: dg.DagsterInstance) -> RunOutcome:
-    """Run the job that builds the warehouse from the lake."""
-    started, run_id = time.monotonic(), make_new_run_id()
-    job = defs.resolve_job_def(REBUILD_WAREHOUSE)
-    with run_lock(instance, run_id):
-        result = job.execute_in_process(
-            run_config=QUIET_CONFIG, instance=instance, raise_on_error=False, run_id=run_id, tags=_build_tags()
-        )
-    outcome = _build_outcome("the warehouse", result, time.monotonic() - started)
+    """Run the job that computes the days of the portfolio that changed, and builds the warehouse from the lake."""
+    outcome = _run_job(defs, instance, REBUILD_WAREHOUSE, "the warehouse")
     return replace(outcome, error="interrupted; the old one stays.") if outcome.is_interrupted else outcome
+
+
+def _run_job(
+    defs: dg.Definitions, instance: dg.DagsterInstance, name: str, subject: str, partition_key: str | None = None
+) -> RunOutcome:
+    """Run a job that requests nothing from an LMS."""
+    started, run_id = time.monotonic(), make_new_run_id()
+    with run_lock(instance, run_id):
+        result = defs.resolve_job_def(name).execute_in_process(
+            run_config=QUIET_CONFIG,
+            instance=instance,
+            partition_key=partition_key,
+            raise_on_error=False,
+            run_id=run_id,
+            tags=_build_tags(),
+        )
+    return _build_outcome(subject, result, time.monotonic() - started)
 
 
 def _build_tags() -> dict[str, str]:

@@ -26,6 +26,7 @@ from lms_pipeline.defs.report import COMPLETION_REPORT
 from lms_pipeline.defs.run_locks import find_ended_run_locks
 from lms_pipeline.defs.run_logs import DEFAULT_LOCATION, find_expired_run_logs
 from lms_pipeline.defs.run_requests import (
+    COMPUTE_PORTFOLIO,
     DAILY_SNAPSHOT,
     HOUSEKEEPING,
     JOB_NAMES,
@@ -43,6 +44,7 @@ from lms_pipeline.housekeeping.policy import ExpiredItem, format_totals, sum_by_
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.settings import MAX_GRACE_HOURS, Settings
 from lms_pipeline.tables.catalog import MATERIALIZABLE_ASSETS, METRIC_TABLES
+from lms_pipeline.tables.metrics import PORTFOLIO_COMPLETION
 from lms_pipeline.tables.pulled import PULLED_TABLES
 from lms_pipeline.wording import choose_form
 
@@ -59,7 +61,7 @@ SCHEDULE_LOOKAHEAD = timedelta(days=366)
 
 
 def build_jobs() -> list["UnresolvedAssetJobDefinition"]:
-    """Build `daily_snapshot` for one account and day, `rebuild_warehouse`, and `watch_fleet` over all accounts."""
+    """Build `daily_snapshot` for one account and day, and the jobs over all accounts."""
     daily = dg.define_asset_job(
         DAILY_SNAPSHOT,
         selection=[table.name for table in (*PULLED_TABLES, *METRIC_TABLES)],
@@ -70,7 +72,14 @@ def build_jobs() -> list["UnresolvedAssetJobDefinition"]:
         REBUILD_WAREHOUSE,
         selection=["warehouse"],
         executor_def=dg.in_process_executor,
-        description="Brings the DuckDB warehouse up to date with the lake.",
+        description="Brings the portfolio, and then the DuckDB warehouse, up to date with the lake.",
+    )
+    portfolio = dg.define_asset_job(
+        COMPUTE_PORTFOLIO,
+        selection=[PORTFOLIO_COMPLETION.name],
+        executor_def=dg.in_process_executor,
+        description="Computes the portfolio of one day again, and checks it. Days that changed are also computed by "
+        f"{REBUILD_WAREHOUSE}.",
     )
     watch = dg.define_asset_job(
         WATCH_FLEET,
@@ -78,7 +87,7 @@ def build_jobs() -> list["UnresolvedAssetJobDefinition"]:
         executor_def=dg.in_process_executor,
         description="Checks all accounts for missing days and lost connections.",
     )
-    return [daily, rebuild, watch]
+    return [daily, portfolio, rebuild, watch]
 
 
 def build_schedule(settings: Settings) -> dg.ScheduleDefinition:

@@ -5,6 +5,7 @@ Belongs here: what asset pages show, and the tags of runs. The tables describe t
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -15,14 +16,15 @@ from lms_pipeline.accounts.registry import load_display_names
 from lms_pipeline.defs.partitions import read_partition
 from lms_pipeline.lake.paths import Partition
 from lms_pipeline.settings import Settings
+from lms_pipeline.tables.attention import ATTENTION, REASONS
+from lms_pipeline.tables.catalog import LATEST_DAY_TABLES
 from lms_pipeline.tables.measures import RATES
-from lms_pipeline.tables.metrics import ACCOUNT_COMPLETION, COURSE_COMPLETION, LEARNER_COMPLETION
+from lms_pipeline.tables.metrics import ACCOUNT_COMPLETION, COURSE_COMPLETION
 from lms_pipeline.tables.pulled import COURSES, LEARNERS, PULLED_TABLES, RAW_ENROLLMENTS, UNIFIED_ENROLLMENTS
 from lms_pipeline.tables.schema import Column, Table
 from lms_pipeline.transform.shapes import list_api_fields
 
 if TYPE_CHECKING:
-    from collections import Counter
     from pathlib import Path
 
     from lms_pipeline.lake.publishing import Published
@@ -34,6 +36,8 @@ PERSONAL_COLUMNS = {"user_name", "user_email", "payload"}
 PERSONAL_IDS = frozenset({"user_id", "enrollment_id", "assigned_by_id"})
 """Columns that identify a person. No event has their values: Dagster's index keeps events forever, and ids can be guessed
 from a hash of them."""
+ACCOUNT_FIGURES = ("n_all", "n_completed", "learners")
+"""Counts of an account that the UI plots beside its rates."""
 MAX_STATUSES, MAX_STATUS_LENGTH = 10, 40
 """Undocumented statuses that are shown, and characters of each: they are text from an LMS, without a limit of its own."""
 UNREADABLE_PREFIX = "unreadable_"
@@ -141,10 +145,13 @@ def tag_account(context: dg.AssetExecutionContext, settings: Settings) -> str:
     return name
 
 
-def build_published_metadata(published: Published, account: str, figures: Mapping[str, Any]) -> dict[str, Any]:
-    """Build the metadata of a materialization from its figures; `account` is the account's display name."""
+def build_published_metadata(published: Published, account: str | None, figures: Mapping[str, Any]) -> dict[str, Any]:
+    """Build the metadata of a materialization from its figures.
+
+    `account` is the account's display name; None for a table over all accounts.
+    """
     return {
-        "account": account,
+        **({} if account is None else {"account": account}),
         "dagster/partition_row_count": published.rows,
         **figures,
         "query": dg.MetadataValue.md(_build_queries(published)),
@@ -169,7 +176,7 @@ def _build_queries(published: Published) -> str:
         where = f"account_id = '{partition.account_id}' AND {where}"
     path = str(published.path).replace("'", "''")
     file_query = f"```sql\nFROM '{path}'\n```"
-    if published.table == LEARNER_COMPLETION:  # the warehouse has only its latest day
+    if published.table in LATEST_DAY_TABLES:  # the warehouse has only their latest day
         return file_query
     warehouse_query = f'```sh\nlms-pipeline query "FROM {name} WHERE {where}"\n```'
     return f"{warehouse_query}\n\nOnly this file, in DuckDB:\n\n{file_query}"
@@ -268,19 +275,44 @@ def build_metric_metadata(published: Published) -> dict[str, Any]:
     if published.table == ACCOUNT_COMPLETION:
         return build_account_metadata(published)
     figures = read_provenance(published.path)
+    if published.table == ATTENTION:
+        return figures | _build_attention_metadata(published.path)
     return figures | _build_course_metadata(published.path) if published.table == COURSE_COMPLETION else figures
 
 
 def build_account_metadata(published: Published) -> dict[str, Any]:
     """Build the figures of `account_completion`: each rate as a number that the UI plots, and all in one table."""
+    return read_provenance(published.path) | _build_rate_metadata(published.path, ACCOUNT_FIGURES)
+
+
+def build_portfolio_metadata(published: Published) -> dict[str, Any]:
+    """Build the figures of `portfolio_completion`, as those of an account, and how many accounts are in it."""
+    return _build_rate_metadata(published.path, ("accounts", "accounts_missing", *ACCOUNT_FIGURES))
+
+
+def _build_rate_metadata(path: Path, counts: Iterable[str]) -> dict[str, Any]:
+    """Build the figures of a table with one row: counts and rates that are known, and a table of all rates."""
     import pyarrow.parquet as pq
 
-    names = ("n_all", "n_completed", "learners", *(rate.name for rate in RATES))
+    names = (*counts, *(rate.name for rate in RATES))
     parts = (f"{rate.name}{part}" for rate in RATES for part in ("_num", "_den"))
-    with pq.ParquetFile(published.path) as file:  # reading all columns takes five times as long
+    with pq.ParquetFile(path) as file:  # reading all columns takes five times as long
         (row,) = file.read([*names, *parts]).to_pylist()
     figures = {name: row[name] for name in names if row[name] is not None}
-    return read_provenance(published.path) | figures | {"rates": dg.MetadataValue.md(_format_rates(row))}
+    return figures | {"rates": dg.MetadataValue.md(_format_rates(row))}
+
+
+def _build_attention_metadata(path: Path) -> dict[str, Any]:
+    """Build the number of enrollments by their strongest reason, and of how many idleness is not known."""
+    import pyarrow.parquet as pq
+
+    from lms_pipeline.lake.files import read_metadata
+
+    with pq.ParquetFile(path) as file:
+        counts = Counter(file.read(["reason"])["reason"].to_pylist())
+    metadata = read_metadata(path)
+    unknown = {"idle_unknown": int(metadata["idle_unknown"])} if "idle_unknown" in metadata else {}
+    return {**{reason: counts[reason] for reason in REASONS}, **unknown}
 
 
 def _format_rates(row: Mapping[str, Any]) -> str:

@@ -30,13 +30,17 @@ class BadPartitionError(WrongUseError):
 
 
 def build_account_days(settings: Settings) -> dg.MultiPartitionsDefinition:
-    """Build the partitions: every account, and every day from the start date to the latest that ended."""
+    """Build the partitions: every account, and every day of `build_days`."""
+    return dg.MultiPartitionsDefinition({"account": ACCOUNTS, "date": build_days(settings)})
+
+
+def build_days(settings: Settings) -> dg.DailyPartitionsDefinition:
+    """Build the partitions by day: every day from the start date to the latest that ended."""
     end = None  # Dagster's clock decides
     if settings.frozen_now:
         end = (settings.calendar.find_latest_ended(settings.now()) + timedelta(days=1)).isoformat()
     start = settings.start_date.isoformat()
-    days = dg.DailyPartitionsDefinition(start_date=start, timezone=settings.timezone, end_date=end)
-    return dg.MultiPartitionsDefinition({"account": ACCOUNTS, "date": days})
+    return dg.DailyPartitionsDefinition(start_date=start, timezone=settings.timezone, end_date=end)
 
 
 def add_accounts(instance: dg.DagsterInstance, account_ids: Iterable[str]) -> list[str]:
@@ -72,6 +76,21 @@ def read_partition(context: dg.AssetExecutionContext | dg.OpExecutionContext) ->
     if not tags.keys() & {PARTITION_TAG, *RANGE_TAGS}:
         raise BadPartitionError(f"The run has no partition: {SELECT_ONE}.")
     return _parse_tags(tags)
+
+
+def read_day(context: dg.AssetExecutionContext | dg.OpExecutionContext) -> date:
+    """Return the day of a run of an asset that is partitioned by day alone.
+
+    Raises:
+        BadPartitionError: the run has no partition or several, or it is no day.
+    """
+    tags = context.run.tags
+    first, last = (tags.get(tag, tags.get(PARTITION_TAG)) for tag in RANGE_TAGS)
+    if first is None or last is None:
+        raise BadPartitionError("The run has no partition: select one day.")
+    if first != last:
+        raise BadPartitionError("The run has several partitions: select one day.")
+    return _parse_day(first)
 
 
 def parse_partition_tags(tags: Mapping[str, str]) -> Partition | None:

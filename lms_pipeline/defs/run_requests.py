@@ -21,11 +21,12 @@ from lms_pipeline.tables.catalog import TABLES
 from lms_pipeline.tables.pulled import UNIFIED_ENROLLMENTS
 
 DAILY_SNAPSHOT = "daily_snapshot"
+COMPUTE_PORTFOLIO = "compute_portfolio"
 REBUILD_WAREHOUSE = "rebuild_warehouse"
 HOUSEKEEPING = "housekeeping"
 WATCH_FLEET = "watch_fleet"
 WRITE_REPORT = "write_report"
-JOB_NAMES = frozenset({DAILY_SNAPSHOT, REBUILD_WAREHOUSE, HOUSEKEEPING, WATCH_FLEET, WRITE_REPORT})
+JOB_NAMES = frozenset({DAILY_SNAPSHOT, COMPUTE_PORTFOLIO, REBUILD_WAREHOUSE, HOUSEKEEPING, WATCH_FLEET, WRITE_REPORT})
 """The jobs of this code location."""
 
 ACTIVE_STATUSES = [
@@ -100,7 +101,7 @@ def build_continuation(instance: dg.DagsterInstance, pull: WaitingPull) -> dg.Ru
         return request
     # a run from the UI may hold assets and configuration of others, which the job does not have
     selected = {key.to_user_string() for key in run.asset_selection or ()}
-    tables = [dg.AssetKey(name) for name in TABLES if name in selected]
+    tables = [dg.AssetKey(name) for name, table in TABLES.items() if name in selected and table.per_account]
     return request._replace(run_config=_find_pull_config(run.run_config), asset_selection=tables or None)
 
 

@@ -28,6 +28,7 @@ from lms_pipeline.defs.run_requests import (
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.lake.waiting import find_waiting, format_time
 from lms_pipeline.settings import Settings
+from lms_pipeline.tables.catalog import STORED_TABLES
 from lms_pipeline.wording import choose_form, format_count
 
 MAX_WAIT_SECONDS = 1800.0
@@ -148,7 +149,7 @@ def _build_waiting_pulls(settings: Settings) -> dg.SensorDefinition:
 )
 def warehouse_refresh(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
     """Request a build of the warehouse once after the runs of a tick."""
-    newest = context.instance.get_latest_materialization_event(dg.AssetKey("account_completion"))
+    newest = _find_newest(context.instance)
     if newest is None:
         return dg.SkipReason("Nothing was published yet.")
     cursor = f"{newest.run_id} {newest.timestamp}"
@@ -159,6 +160,13 @@ def warehouse_refresh(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg
         return dg.SkipReason("Daily runs are still active.")
     context.update_cursor(cursor)
     return dg.RunRequest(run_key=cursor)
+
+
+def _find_newest(instance: dg.DagsterInstance) -> dg.EventLogEntry | None:
+    """Return the newest materialization of the stored tables; not those of the portfolio by builds of the warehouse."""
+    events = [instance.get_latest_materialization_event(dg.AssetKey(table.name)) for table in STORED_TABLES]
+    found = [event for event in events if event is not None and event.job_name != REBUILD_WAREHOUSE]
+    return max(found, key=lambda event: event.timestamp, default=None)
 
 
 def _build_failure_alerts(settings: Settings, address: str) -> dg.SensorDefinition:

@@ -315,17 +315,16 @@ class Attempt:
 
     def count_responses(self) -> int:
         """Return the number of stored responses."""
-        with self.checkpoint.reading() as file:
-            (count,) = file.execute("SELECT count(*) FROM answers WHERE attempt = ?", (self.number,)).fetchone()
-            return int(count)
+        return self._sum_up("count(*)")
 
     def measure_responses(self) -> int:
         """Return the bytes of the stored responses, unpacked."""
+        return self._sum_up("coalesce(sum(size), 0)")
+
+    def _sum_up(self, total: Literal["count(*)", "coalesce(sum(size), 0)"]) -> int:
+        query = f"SELECT {total} FROM answers WHERE attempt = ?"  # noqa: S608 (one of ours)
         with self.checkpoint.reading() as file:
-            (size,) = file.execute(
-                "SELECT coalesce(sum(size), 0) FROM answers WHERE attempt = ?", (self.number,)
-            ).fetchone()
-            return int(size)
+            return int(file.execute(query, (self.number,)).fetchone()[0])
 
     def discard(self) -> None:
         """Remove all responses, and give their space back to the disk; the count of requests stays.

@@ -214,6 +214,8 @@ def _remove_item(data: DataDir, item: ExpiredItem) -> None:
                 shutil.rmtree(item.path)
             else:
                 item.path.unlink(missing_ok=True)
+        if item.kind == "unpublished files":  # of a table over all accounts, which has no lock
+            _remove_empty_folders(item.path.parent)
 
 
 def _remove_empty_folders(folder: Path) -> None:

@@ -19,7 +19,7 @@ from lms_pipeline.tables.schema import Table
 log = logging.getLogger(__name__)
 
 
-def read_commit_mark(data: DataDir, partition: Partition, read: ReadMetadata = read_metadata) -> str | None:
+def read_commit_mark(data: DataDir, partition: AnyPartition, read: ReadMetadata = read_metadata) -> str | None:
     """Return the run whose files are published for a partition; None if nothing is.
 
     Raises:
@@ -49,7 +49,7 @@ def keep_committed_files(data: DataDir, partition: AnyPartition, tables: Sequenc
 
 
 def find_kept_file(
-    data: DataDir, table: Table, partition: Partition, read: ReadMetadata = read_metadata
+    data: DataDir, table: Table, partition: AnyPartition, read: ReadMetadata = read_metadata
 ) -> Path | None:
     """Return the file that an unfinished publication replaced: until its mark is replaced too, it is the right one.
 

@@ -87,6 +87,15 @@ def parse_folder(folder: Path) -> Partition | None:
     return partition if partition.folder == folder else None
 
 
+def parse_any_folder(folder: Path) -> AnyPartition | None:
+    """Return the partition of a folder of any table, given relative to that of its table; None for other folders."""
+    if len(folder.parts) > 1:
+        return parse_folder(folder)
+    # an account that can be any: what is left is the day
+    partition = parse_folder(Path("account_id=a") / folder)
+    return DayPartition(partition.day) if partition is not None else None
+
+
 class DataDir:
     """The folder `LMS_DATA_DIR`, and what lies where in it."""
 
@@ -175,6 +184,16 @@ class DataDir:
         root = self.lake / table.name
         for file in sorted(root.glob(f"account_id={account}/snapshot_date=*/{DATA_FILE}")):
             partition = parse_folder(file.parent.relative_to(root))
+            if partition is not None:
+                yield partition
+
+    def find_any_partitions(self, table: Table) -> Iterator[AnyPartition]:
+        """Yield the published partitions of a table: by account and day, or by day if it is over all accounts."""
+        if table.per_account:
+            yield from self.find_partitions(table)
+            return
+        for file in sorted((self.lake / table.name).glob(f"snapshot_date=*/{DATA_FILE}")):
+            partition = parse_any_folder(Path(file.parent.name))
             if partition is not None:
                 yield partition
 

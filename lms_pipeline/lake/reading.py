@@ -6,30 +6,31 @@ Belongs here: published files of committed partitions, by column name. SQL over 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import duckdb
 import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
+from lms_pipeline.errors import WrongUseError
 from lms_pipeline.lake.commit_mark import find_kept_file, read_commit_mark
 from lms_pipeline.lake.files import ReadMetadata, check_unchanged, check_version, convert_read_errors, read_metadata
-from lms_pipeline.lake.paths import DataDir, Partition, check_account_id
+from lms_pipeline.lake.path_columns import build_path_schema, build_read_schema
+from lms_pipeline.lake.paths import AnyPartition, DataDir, DayPartition, check_account_id
+from lms_pipeline.lake.trend import TREND_SOURCES, compute_trend
 from lms_pipeline.settings import Settings
-from lms_pipeline.tables.catalog import table_named
+from lms_pipeline.tables.catalog import VIEWS, table_named
 from lms_pipeline.tables.pulled import RAW_ENROLLMENTS, REJECTED_ENROLLMENTS
-from lms_pipeline.tables.schema import Table, arrow_schema
+from lms_pipeline.tables.schema import Table
 
 if TYPE_CHECKING:
     import pandas as pd
 
-PARTITION_SCHEMA = pa.schema(
-    [pa.field("account_id", pa.string(), nullable=False), pa.field("snapshot_date", pa.date32(), nullable=False)]
-)
-"""The columns that are in the path, not in the file."""
 _COMMITTED_BY_UNIFIED = {RAW_ENROLLMENTS.name, REJECTED_ENROLLMENTS.name}
 """Tables whose files are read only if `unified_enrollments`, which is published last, is of the same run."""
 
@@ -46,6 +47,8 @@ def read(
 ) -> pa.Table:
     """Return the rows of a table, with `account_id` and `snapshot_date` before its own columns.
 
+    A table over all accounts, as `portfolio_completion`, has no `account_id`. The view `completion_trend` is computed.
+
     Args:
         table: its name, as `unified_enrollments`.
         accounts: ids of the accounts; None for all.
@@ -55,36 +58,68 @@ def read(
 
     Raises:
         UnknownTableError: there is no table of this name.
+        WrongUseError: accounts are given for a table over all accounts.
         BadIdError: an account's id is not valid.
         LakeError: a file was written by a newer version of this package, or is damaged.
     """
     described = table_named(table)
     data = DataDir(data_dir or Settings.load().data_dir)
     ids = None if accounts is None else set(map(check_account_id, accounts))
-    selected = (
-        partition
-        for partition in data.find_partitions(described)
-        if (ids is None or partition.account_id in ids) and (first or date.min) <= partition.day <= (last or date.max)
-    )
-    partitions = list(selected)
-    files = [str(path) for _, path in find_committed(data, described, partitions)]
-    if not all(Path(file).exists() for file in files):  # a pull has just replaced them
-        files = [str(path) for _, path in find_committed(data, described, partitions)]
-    for file in files:
-        check_unchanged(Path(file))
-    # nullable: a column that an older file lacks is null
-    columns = [column.with_nullable(nullable=True) for column in arrow_schema(described)]
+    first, last = first or date.min, last or date.max
+    if table in VIEWS:
+        # a row is compared with earlier ones, also with those before the first day
+        sources = {source: _find_files(data, source, ids, date.min, last) for source in TREND_SOURCES}
+        with _naming_damaged_file([file for files in sources.values() for file in files]):
+            return compute_trend(sources, first, last)
+    if ids is not None and not described.per_account:
+        raise WrongUseError(f"The rows of {table} are over all accounts: leave the accounts out.")
+    files = _find_files(data, described, ids, first, last)
     found = ds.dataset(
         files,
-        schema=pa.schema([*PARTITION_SCHEMA, *columns]),
+        schema=build_read_schema(described),
         format="parquet",
-        partitioning=ds.partitioning(PARTITION_SCHEMA, flavor="hive"),
+        partitioning=ds.partitioning(build_path_schema(described), flavor="hive"),
         partition_base_dir=str(data.lake / table),
     )
-    try:
+    with _naming_damaged_file(files):
         return found.to_table()
-    except (OSError, pa.ArrowException):
-        for file in files:  # name the file that is damaged
+
+
+def _find_files(data: DataDir, table: Table, ids: set[str] | None, first: date, last: date) -> list[str]:
+    """Return the files of a table that may be read, after a look at their bytes.
+
+    With ids, there are none of a table over all accounts.
+
+    Raises:
+        LakeError: a file was written by a newer version of this package, or is damaged.
+    """
+    if ids is not None and not table.per_account:
+        return []
+    partitions = [
+        partition
+        for partition in data.find_any_partitions(table)
+        if first <= partition.day <= last
+        and (isinstance(partition, DayPartition) or ids is None or partition.account_id in ids)
+    ]
+    files = [path for _, path in find_committed(data, table, partitions)]
+    if not all(file.exists() for file in files):  # a pull has just replaced them
+        files = [path for _, path in find_committed(data, table, partitions)]
+    for file in files:
+        check_unchanged(file)
+    return [str(file) for file in files]
+
+
+@contextmanager
+def _naming_damaged_file(files: Sequence[str]) -> Iterator[None]:
+    """If the block can't read the files, read each whole, which names the damaged one.
+
+    Raises:
+        LakeError: a file is damaged.
+    """
+    try:
+        yield
+    except (OSError, pa.ArrowException, duckdb.Error):
+        for file in files:
             with convert_read_errors(Path(file)), pq.ParquetFile(file) as damaged:
                 damaged.read()
         raise
@@ -106,8 +141,8 @@ def frame(
 
 
 def find_committed(
-    data: DataDir, table: Table, partitions: Iterable[Partition], read: ReadMetadata = read_metadata
-) -> Iterator[tuple[Partition, Path]]:
+    data: DataDir, table: Table, partitions: Iterable[AnyPartition], read: ReadMetadata = read_metadata
+) -> Iterator[tuple[AnyPartition, Path]]:
     """Yield the partitions that may be read, each with its file of the table; the others are logged.
 
     `read` returns the metadata of a file.
@@ -122,7 +157,7 @@ def find_committed(
 
 
 def is_committed(
-    data: DataDir, table: Table, partition: Partition, metadata: dict[str, str], read: ReadMetadata = read_metadata
+    data: DataDir, table: Table, partition: AnyPartition, metadata: dict[str, str], read: ReadMetadata = read_metadata
 ) -> bool:
     """Return whether a file with this metadata may be read; one that may not is logged.
 

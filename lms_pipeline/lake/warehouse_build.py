@@ -22,20 +22,22 @@ from lms_pipeline.lake.disk import LakeError, is_disk_full
 from lms_pipeline.lake.engine import duckdb_session
 from lms_pipeline.lake.files import check_unchanged
 from lms_pipeline.lake.lock import LockedError, partition_lock
-from lms_pipeline.lake.paths import DataDir, Partition, parse_folder
+from lms_pipeline.lake.paths import AnyPartition, DataDir, Partition, parse_any_folder
 from lms_pipeline.lake.warehouse_days import Day, DayFiles, judge_day, read_whole, recall_day, scan_lake, sign_file
 from lms_pipeline.lake.warehouse_record import WarehouseRecord, describe_origin, load_record
 from lms_pipeline.lake.warehouse_sql import (
     OLDEST_READER,
+    REMOVE_ACCOUNT_DAYS,
     REMOVE_DAYS,
     build_empty_sql,
     build_select_sql,
     hash_text,
     iter_comments,
+    load_trend_sql,
     quote,
 )
-from lms_pipeline.tables.catalog import METRIC_TABLES, TABLES
-from lms_pipeline.tables.metrics import LEARNER_COMPLETION
+from lms_pipeline.tables.catalog import LATEST_DAY_TABLES, STORED_TABLES, TABLES
+from lms_pipeline.tables.over_time import COMPLETION_TREND
 from lms_pipeline.tables.pulled import PULLED_TABLES
 from lms_pipeline.tables.schema import Table
 
@@ -64,7 +66,7 @@ class WrittenBuild:
 class TableChange:
     """The days whose rows a table loses, and those whose rows it gains. A replaced file is in both."""
 
-    removed: list[Partition]
+    removed: list[AnyPartition]
     added: list[Day]
 
 
@@ -127,7 +129,7 @@ def _restore_interrupted(data: DataDir, scanned: Iterable[DayFiles]) -> bool:
 
     A pull that is at work keeps its lock, and ends what it began.
     """
-    hidden = [files.partition for files in scanned if files.has_hidden]
+    hidden = [files.partition for files in scanned if files.has_hidden and isinstance(files.partition, Partition)]
     for partition in hidden:
         with suppress(LockedError), partition_lock(data, partition):
             restore_interrupted(data, PULLED_TABLES, partition)
@@ -136,9 +138,14 @@ def _restore_interrupted(data: DataDir, scanned: Iterable[DayFiles]) -> bool:
 
 def _has_mostly_changed(record: WarehouseRecord, days: Mapping[str, Day]) -> bool:
     """Return whether so much has changed that a new file takes less time than a copy."""
-    changes = [_compare(table, record, days) for table in METRIC_TABLES]
+    changes = [_compare(table, record, days) for table in STORED_TABLES]
     changed = max(max(len(change.added), len(change.removed)) for change in changes)
-    return changed > MAX_CHANGED_SHARE * max(len(days), len(record.days))
+    return changed > MAX_CHANGED_SHARE * max(_count_account_days(days), _count_account_days(record.days))
+
+
+def _count_account_days(folders: Iterable[str]) -> int:
+    """Return how many partitions are of an account: the files of all accounts are few, and small."""
+    return sum(folder.startswith("account_id=") for folder in folders)
 
 
 def _compare(table: Table, record: WarehouseRecord | None, days: Mapping[str, Day]) -> TableChange:
@@ -146,7 +153,7 @@ def _compare(table: Table, record: WarehouseRecord | None, days: Mapping[str, Da
     stored = record.stored.get(table.name, {}) if record is not None else {}
     chosen = _choose_stored(table, days)
     same = {folder for folder, day in chosen.items() if day.get_signature(table.name) == stored.get(folder)}
-    removed = [parse_folder(Path(folder)) for folder in stored if folder not in same]
+    removed = [parse_any_folder(Path(folder)) for folder in stored if folder not in same]
     return TableChange(
         [partition for partition in removed if partition is not None],
         [day for folder, day in chosen.items() if folder not in same],
@@ -154,11 +161,11 @@ def _compare(table: Table, record: WarehouseRecord | None, days: Mapping[str, Da
 
 
 def _choose_stored(table: Table, days: Mapping[str, Day]) -> dict[str, Day]:
-    """Return the days whose rows a table stores: of `learner_completion` only the latest one of each account."""
+    """Return the days whose rows a table stores: of `LATEST_DAY_TABLES` only the latest one of each account."""
     readable = {folder: day for folder, day in days.items() if table.name in day.readable}
-    if table != LEARNER_COMPLETION:
+    if table not in LATEST_DAY_TABLES:
         return readable
-    latest = {day.partition.account_id: folder for folder, day in readable.items()}
+    latest = {Path(folder).parent: folder for folder in readable}
     return {folder: readable[folder] for folder in latest.values()}
 
 
@@ -176,20 +183,23 @@ def _write(data: DataDir, path: Path, days: Mapping[str, Day], record: Warehouse
         connection.execute("SET max_vacuum_tasks = 0")
         connection.execute("USE warehouse")
         connection.begin()  # one transaction: a sync for each comment takes most of the time
-        for table in METRIC_TABLES:
+        for table in STORED_TABLES:
             if record is None:
                 connection.execute(f"CREATE TABLE {table.name} AS {build_empty_sql(connection, table)}")
                 _execute_all(connection, iter_comments(table, "TABLE"))
             _change_table(connection, data, table, _compare(table, record, days))
         for table in PULLED_TABLES:
-            new.views[table.name] = _define_view(connection, data, table, days, new.views.get(table.name))
+            query = _build_view_sql(connection, data, table, days)
+            new.views[table.name] = _define_view(connection, table, query, new.views.get(table.name))
+        trend = COMPLETION_TREND
+        new.views[trend.name] = _define_view(connection, trend, load_trend_sql(), new.views.get(trend.name))
         connection.commit()
-        rows = {table.name: len(connection.table(table.name)) for table in METRIC_TABLES}
+        rows = {table.name: len(connection.table(table.name)) for table in STORED_TABLES}
         connection.execute("USE scratch; DETACH warehouse; RESET max_vacuum_tasks")
     with suppress(OSError):
         spill.rmdir()
     new.days = {folder: day.remember() for folder, day in days.items() if day.is_settled and day.is_complete}
-    new.stored = {table.name: _remember_stored(table, days) for table in METRIC_TABLES}
+    new.stored = {table.name: _remember_stored(table, days) for table in STORED_TABLES}
     return WrittenBuild(new, rows, list(_list_reasons(days.values())))
 
 
@@ -219,11 +229,13 @@ def _change_table(connection: duckdb.DuckDBPyConnection, data: DataDir, table: T
         LakeError: a file is damaged.
     """
     if change.removed:
-        keys = {
-            "accounts": [partition.account_id for partition in change.removed],
-            "days": [partition.day for partition in change.removed],
-        }
-        connection.execute(REMOVE_DAYS.format(table=table.name), keys)
+        keys: dict[str, list[object]] = {"days": [partition.day for partition in change.removed]}
+        if table.per_account:
+            keys["accounts"] = [
+                partition.account_id for partition in change.removed if isinstance(partition, Partition)
+            ]
+        statement = REMOVE_ACCOUNT_DAYS if table.per_account else REMOVE_DAYS
+        connection.execute(statement.format(table=table.name), keys)
     for start in range(0, len(change.added), FILES_PER_QUERY):
         days = change.added[start : start + FILES_PER_QUERY]
         files = [str(data.file(table, day.partition)) for day in days]
@@ -234,10 +246,8 @@ def _change_table(connection: duckdb.DuckDBPyConnection, data: DataDir, table: T
         connection.execute(f"INSERT INTO {table.name} {query}")
 
 
-def _define_view(
-    connection: duckdb.DuckDBPyConnection, data: DataDir, table: Table, days: Mapping[str, Day], known: str | None
-) -> str:
-    """Define a view, unless it has the query with the hash `known`; return the hash of its query.
+def _build_view_sql(connection: duckdb.DuckDBPyConnection, data: DataDir, table: Table, days: Mapping[str, Day]) -> str:
+    """Return the query of the view of a table.
 
     If all files can be read, it is over a pattern, and also shows files that are published later.
     """
@@ -248,7 +258,11 @@ def _define_view(
     else:
         files = [str(data.file(table, day.partition)) for day in readable]
     is_uniform = not any(table.name in day.older for day in readable)
-    query = build_select_sql(connection, table, files, is_uniform=is_uniform)
+    return build_select_sql(connection, table, files, is_uniform=is_uniform)
+
+
+def _define_view(connection: duckdb.DuckDBPyConnection, table: Table, query: str, known: str | None) -> str:
+    """Define a view, unless it has the query with the hash `known`; return the hash of its query."""
     if hash_text(query) != known:
         connection.execute(f"CREATE OR REPLACE VIEW {table.name} AS {query}")
         _execute_all(connection, iter_comments(table, "VIEW"))
@@ -263,7 +277,7 @@ def _execute_all(connection: duckdb.DuckDBPyConnection, statements: Iterable[str
 def _find_damaged(data: DataDir, days: Mapping[str, Day], record: WarehouseRecord | None) -> dict[str, dict[str, str]]:
     """Read the files whole that a build adds, and return why some can't be read, by folder and table."""
     damaged: dict[str, dict[str, str]] = {}
-    for table in METRIC_TABLES:
+    for table in STORED_TABLES:
         for day in _compare(table, record, days).added:
             try:
                 read_whole(data.file(table, day.partition), table)

@@ -1,4 +1,4 @@
-"""What a build of the warehouse finds in the lake, by account and day: which files changed, and which belong in it.
+"""What a build of the warehouse finds in the lake, by partition: which files changed, and which belong in it.
 
 Belongs here: the walk over the lake, and the judgement of a file from its footer. Not here: SQL (`warehouse_sql.py`), and
 what the latest build found (`warehouse_record.py`).
@@ -12,6 +12,7 @@ import struct
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import date
 from functools import cache
 from pathlib import Path
 
@@ -19,7 +20,7 @@ import pyarrow.parquet as pq
 
 from lms_pipeline.lake.disk import LakeError
 from lms_pipeline.lake.files import check_unchanged, conform, convert_read_errors, read_footer, select_metadata
-from lms_pipeline.lake.paths import DATA_FILE, DataDir, Partition, parse_folder
+from lms_pipeline.lake.paths import DATA_FILE, AnyPartition, DataDir, Partition, parse_any_folder
 from lms_pipeline.lake.reading import find_committed
 from lms_pipeline.tables.catalog import TABLES
 from lms_pipeline.tables.schema import Table, arrow_schema
@@ -33,9 +34,9 @@ _POSITIONS = {name: position for position, name in enumerate(TABLES)}
 
 @dataclass(slots=True)
 class DayFiles:
-    """The files of an account's day, as the folders list them: none of them is opened for it."""
+    """The files of a partition, as the folders list them: none of them is opened for it."""
 
-    partition: Partition
+    partition: AnyPartition
     signatures: bytearray = field(default_factory=lambda: bytearray(_SIGNATURE.size * len(TABLES)))
     """The signature of each table's file, in the order of `TABLES`; zeros where there is none."""
     changed_at_ns: int = 0
@@ -50,12 +51,20 @@ class DayFiles:
         self.signatures[start : start + _SIGNATURE.size] = signature
         self.changed_at_ns = max(self.changed_at_ns, changed_at_ns)
 
+    def has_file(self, table: str) -> bool:
+        """Return whether the table has a file."""
+        return any(_select(self.signatures, table))
+
+    def get_signature(self, table: str) -> bytes:
+        """Return the signature of a table's file; zeros if there is none."""
+        return _select(self.signatures, table)
+
 
 @dataclass(frozen=True, slots=True)
 class Day:
-    """An account's day: which of its files belong in the warehouse."""
+    """A partition, an account's day or a day of all accounts: which of its files belong in the warehouse."""
 
-    partition: Partition
+    partition: AnyPartition
     signatures: bytes
     """As in `DayFiles`."""
     readable: frozenset[str]
@@ -87,29 +96,40 @@ def sign_file(path: Path) -> bytes:
     return _sign(path.stat())[0]
 
 
-def scan_lake(data: DataDir) -> dict[str, DayFiles]:
-    """Return the published files by their folder, in the order of account and day."""
+def scan_lake(data: DataDir, tables: Iterable[Table] = tuple(TABLES.values())) -> dict[str, DayFiles]:
+    """Return the published files of tables by their folder, in the order of account and day; first those of all accounts."""
     found: dict[str, DayFiles] = {}
-    for table in TABLES:
-        for account in _list(data.lake / table, "account_id="):
-            for day in _list(account.path, "snapshot_date="):
-                folder = f"{account.name}/{day.name}"
-                if folder not in found:
-                    partition = parse_folder(Path(folder))
-                    if partition is None:
-                        continue
-                    found[folder] = DayFiles(partition)
-                for file in _list(day.path):
-                    if file.name == DATA_FILE:
-                        with suppress(FileNotFoundError):
-                            found[folder].add(table, file)
-                    elif file.name.startswith(f".{DATA_FILE}."):
-                        found[folder].has_hidden = True
-    return dict(sorted(found.items(), key=lambda item: (item[1].partition.account_id, item[1].partition.day)))
+    for table in tables:
+        for folder, path in _list_folders(data.lake / table.name, table):
+            if folder not in found:
+                partition = parse_any_folder(Path(folder))
+                if partition is None:
+                    continue
+                found[folder] = DayFiles(partition)
+            for file in _list(path):
+                if file.name == DATA_FILE:
+                    with suppress(FileNotFoundError):
+                        found[folder].add(table.name, file)
+                elif file.name.startswith(f".{DATA_FILE}."):
+                    found[folder].has_hidden = True
+    return dict(sorted(found.items(), key=lambda item: _build_sort_key(item[1].partition)))
+
+
+def _list_folders(root: Path, table: Table) -> Iterator[tuple[str, str]]:
+    """Yield the folders of a table's partitions: relative to that of the table, and whole."""
+    if not table.per_account:
+        yield from ((day.name, day.path) for day in _list(root, "snapshot_date="))
+        return
+    for account in _list(root, "account_id="):
+        yield from ((f"{account.name}/{day.name}", day.path) for day in _list(account.path, "snapshot_date="))
+
+
+def _build_sort_key(partition: AnyPartition) -> tuple[str, date]:
+    return partition.account_id if isinstance(partition, Partition) else "", partition.day
 
 
 def judge_day(data: DataDir, files: DayFiles, now_ns: int) -> Day:
-    """Read the footers of an account's day once each, and say which of its files belong in the warehouse.
+    """Read the footers of a partition's files once each, and say which of its files belong in the warehouse.
 
     Args:
         data: the data directory.

@@ -9,31 +9,39 @@ import hashlib
 from collections.abc import Iterator, Sequence
 
 import duckdb
-import pyarrow as pa
 
-from lms_pipeline.lake.reading import PARTITION_SCHEMA
-from lms_pipeline.tables.catalog import METRIC_TABLES, TABLES
-from lms_pipeline.tables.schema import SCHEMA_VERSION, Table, arrow_schema
+from lms_pipeline.lake.engine import load_sql
+from lms_pipeline.lake.path_columns import PATH_COLUMN_DOCS, build_read_schema, list_path_columns
+from lms_pipeline.tables.catalog import LATEST_DAY_TABLES, STORED_TABLES, TABLES, VIEWS
+from lms_pipeline.tables.schema import SCHEMA_VERSION, Table
 
 OLDEST_READER = "1.0.0"
 """The oldest DuckDB that opens the file: people's own tools carry the DuckDB that they carry."""
+_PATH_TYPES = {"account_id": "VARCHAR", "snapshot_date": "DATE"}
 
-PARTITION_DOCS = {"account_id": "The integrated account", "snapshot_date": "The day at whose end the state held"}
-"""The meaning of the columns that are in the path."""
-
-REMOVE_DAYS = """
+REMOVE_ACCOUNT_DAYS = """
 DELETE FROM {table} USING (
     SELECT unnest($accounts::VARCHAR[]) AS account_id, unnest($days::DATE[]) AS snapshot_date
 ) AS removed
 WHERE {table}.account_id = removed.account_id AND {table}.snapshot_date = removed.snapshot_date
 """
-"""Removes the rows of the days that are given as two lists of the same length."""
+"""Removes the rows of accounts and days that are given as two lists of the same length."""
+REMOVE_DAYS = "DELETE FROM {table} WHERE list_contains($days::DATE[], snapshot_date)"
+"""Removes the rows of a list of days, of a table over all accounts."""
 
 
 def hash_layout() -> str:
     """Return a hash of all tables with their columns and comments, as this version makes them."""
-    tables = [(table.name, table.doc, table in METRIC_TABLES, _list_columns(table)) for table in TABLES.values()]
-    return hash_text(repr((OLDEST_READER, SCHEMA_VERSION, tables)))
+    tables = [
+        (table.name, table.doc, table in STORED_TABLES, table in LATEST_DAY_TABLES, _list_columns(table))
+        for table in (*TABLES.values(), *VIEWS.values())
+    ]
+    return hash_text(repr((OLDEST_READER, SCHEMA_VERSION, tables, load_trend_sql())))
+
+
+def load_trend_sql() -> str:
+    """Return the query of the view `completion_trend`, over the tables from which it is computed."""
+    return load_sql(__package__, "completion_trend.sql")
 
 
 def hash_text(text: str) -> str:
@@ -50,7 +58,7 @@ def iter_comments(table: Table, kind: str) -> Iterator[str]:
 
 def build_empty_sql(connection: duckdb.DuckDBPyConnection, table: Table) -> str:
     """Return a query with all columns of a table and no rows."""
-    described = connection.from_arrow(pa.schema([*PARTITION_SCHEMA, *arrow_schema(table)]).empty_table())
+    described = connection.from_arrow(build_read_schema(table).empty_table())
     typed = (f'NULL::{kind} AS "{name}"' for name, kind in zip(described.columns, described.types, strict=True))
     return f"SELECT {', '.join(typed)} WHERE false"
 
@@ -74,7 +82,8 @@ def build_select_sql(
     if not files:
         return empty
     names = ", ".join(f'"{name}"' for name, _, _ in _list_columns(table))
-    options = "hive_partitioning = true, hive_types = {account_id: VARCHAR, snapshot_date: DATE}"
+    types = ", ".join(f"{name}: {_PATH_TYPES[name]}" for name in list_path_columns(table))
+    options = f"hive_partitioning = true, hive_types = {{{types}}}"
     paths = ", ".join(map(quote, files))
     if is_uniform:
         return f"SELECT {names} FROM read_parquet([{paths}], {options})"  # noqa: S608 (names of our schema, quoted paths)
@@ -89,5 +98,5 @@ def quote(text: str) -> str:
 
 def _list_columns(table: Table) -> list[tuple[str, str, str]]:
     """Return name, type and meaning of each column, with those that are in the path."""
-    in_path = [(name, "", doc) for name, doc in PARTITION_DOCS.items()]
+    in_path = [(name, "", PATH_COLUMN_DOCS[name]) for name in list_path_columns(table)]
     return [*in_path, *((column.name, str(column.type), column.doc) for column in table.columns)]

@@ -6,13 +6,14 @@ Belongs here: running the SQL of `metrics/sql/` over a snapshot and publishing t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lms_pipeline.accounts.rules import RULES_ENTRY, Rule, hash_rules
 from lms_pipeline.days import Calendar
 from lms_pipeline.errors import LmsPipelineError
 from lms_pipeline.lake.engine import duckdb_session, load_sql
@@ -21,6 +22,8 @@ from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.lake.publishing import Published, publish_table
 from lms_pipeline.lake.scratch import scratch_folder
 from lms_pipeline.metrics.earlier import EarlierSnapshot, find_earlier
+from lms_pipeline.metrics.options import MetricOptions
+from lms_pipeline.metrics.rules import build_course_rules
 from lms_pipeline.tables.attention import ATTENTION
 from lms_pipeline.tables.catalog import METRIC_TABLES
 from lms_pipeline.tables.metrics import ACCOUNT_COMPLETION, COURSE_COMPLETION, LEARNER_COMPLETION
@@ -36,6 +39,8 @@ if TYPE_CHECKING:
 
 NEVER_WITHDRAWN = frozenset({"talentlms"})
 """Integrations that remove an enrollment instead of reporting it as withdrawn: their withdrawal rate is not known."""
+
+NO_OPTIONS = MetricOptions()
 
 ROWS_PER_BATCH = 20_000
 """About 10 MB; with DuckDB's million, 500,000 learners were one batch and 440 MB more at the peak."""
@@ -74,6 +79,8 @@ class EnrollmentsFile:
     """False if the provider removes an enrollment instead of reporting it as withdrawn: no withdrawal rate then."""
     excluded_roles: Sequence[str] = EXCLUDED_ROLES
     """Roles whose enrollments are left out, whatever their case and blanks."""
+    rules: Mapping[int, Rule] = field(default_factory=dict)
+    """The rules in force for the account."""
     earlier: EarlierSnapshot | None = None
     """With what open enrollments are compared to find those without progress."""
 
@@ -86,11 +93,9 @@ def publish_metrics(
     *,
     integration: str,
     run_id: str,
-    excluded_roles: Sequence[str] = EXCLUDED_ROLES,
+    options: MetricOptions = NO_OPTIONS,
 ) -> Iterator[Published]:
     """Compute metric tables of an account and day, and publish each.
-
-    The roles are those of now, also for a day that was pulled before they were set.
 
     Raises:
         NoSnapshotError: the day was not pulled.
@@ -108,9 +113,17 @@ def publish_metrics(
     check_unchanged(path)
     metadata = {name: value for name, value in source.items() if name in _COPIED_METADATA}
     metadata |= {f"source_{name}": source[name] for name in ("run_id", "digest") if name in source}
-    reports_withdrawn = integration not in NEVER_WITHDRAWN
-    earlier = find_earlier(data, partition) if ATTENTION in tables else None
-    file = EnrollmentsFile(path, partition.day, calendar, reports_withdrawn, excluded_roles, earlier)
+    if digest := hash_rules(options.rules):
+        metadata[RULES_ENTRY] = digest
+    file = EnrollmentsFile(
+        path,
+        partition.day,
+        calendar,
+        reports_withdrawn=integration not in NEVER_WITHDRAWN,
+        excluded_roles=options.excluded_roles,
+        rules=options.rules,
+        earlier=find_earlier(data, partition) if ATTENTION in tables else None,
+    )
     try:
         with open_completion(file, tables) as read_rows:
             for table in tables:
@@ -200,8 +213,20 @@ def open_completion(file: EnrollmentsFile, tables: Sequence[Table] = METRIC_TABL
             _execute(connection, "days_local.sql")
         connection.execute(load_sql("lms_pipeline.tables", "normalize_role.sql"))
         with _provide_sentinel_counter(connection):
-            _execute(connection, "enrollments.sql", "classify.sql", "counts.sql", "people.sql", "rates.sql")
+            _execute(connection, "enrollments.sql")
+            _apply_rules(connection, file)
+            _execute(connection, "at_day_end.sql", "classify.sql", "counts.sql", "people.sql", "rates.sql")
         yield CompletionReader(connection, file)
+
+
+def _apply_rules(connection: duckdb.DuckDBPyConnection, file: EnrollmentsFile) -> None:
+    """Create the view `ruled`. Rules that match no course change nothing."""
+    course_rules = build_course_rules(connection, file.path, file.rules) if file.rules else None
+    if course_rules:
+        connection.from_arrow(course_rules).create("course_rules")
+        _execute(connection, "rules.sql")
+    else:
+        _execute(connection, "without_rules.sql")
 
 
 @contextmanager

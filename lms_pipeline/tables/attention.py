@@ -37,7 +37,8 @@ ATTENTION = Table(
             "days",
             "int64",
             "Days of the strongest reason. overdue: since the due day; due_soon: left until the due day; stuck, idle: since "
-            "the last sign of life, for idle at least; never_started: since it began. Null if not known",
+            "the last sign of life, for idle at least; never_started: since it began, or since a rule's day of opening. Null "
+            "if not known",
             _REASON_SOURCES,
         ),
         Column("status", "string", "The status at the end of the day", OPEN_SOURCES, nullable=False),

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from lms_pipeline.errors import WrongUseError
 from lms_pipeline.tables.attention import ATTENTION
-from lms_pipeline.tables.metrics import COMPLETION_TABLES, PORTFOLIO_COMPLETION
+from lms_pipeline.tables.metrics import COMPLETION_TABLES, LEARNER_COMPLETION, PORTFOLIO_COMPLETION
 from lms_pipeline.tables.over_time import COHORT_COMPLETION, COMPLETION_CURVE, COMPLETION_TREND
 from lms_pipeline.tables.pulled import PULLED_TABLES
 from lms_pipeline.tables.schema import Table
@@ -22,6 +22,10 @@ TABLES: dict[str, Table] = {table.name: table for table in (*PULLED_TABLES, *MET
 """Every table of the lake by its name."""
 VIEWS: dict[str, Table] = {COMPLETION_TREND.name: COMPLETION_TREND}
 """Every view over the lake by its name: it has no files."""
+STORED_TABLES = (*METRIC_TABLES, PORTFOLIO_COMPLETION)
+"""The tables of which the warehouse has a copy. Of the others it has views over the files."""
+LATEST_DAY_TABLES = (LEARNER_COMPLETION, COHORT_COMPLETION, COMPLETION_CURVE, ATTENTION)
+"""The tables of which the warehouse has only the latest day of each account: all days would be too many rows."""
 MATERIALIZABLE_ASSETS = (*TABLES, "warehouse")
 """The assets that a run can compute, by name."""
 
@@ -31,14 +35,15 @@ class UnknownTableError(WrongUseError):
 
 
 def table_named(name: str) -> Table:
-    """Return the table with this name.
+    """Return the table or view with this name.
 
     Raises:
         UnknownTableError: there is none; the message lists the tables that exist.
     """
-    if name not in TABLES:
-        raise UnknownTableError(f"There is no table {name[:80]!r} in the lake: it has {', '.join(sorted(TABLES))}.")
-    return TABLES[name]
+    known = TABLES | VIEWS
+    if name not in known:
+        raise UnknownTableError(f"There is no table {name[:80]!r} in the lake: it has {', '.join(sorted(known))}.")
+    return known[name]
 
 
 _PAGE_HEADER = """\

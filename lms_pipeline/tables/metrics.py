@@ -127,6 +127,12 @@ _RULE_COLUMNS = (
     ),
 )
 """How far figures rest on rules (`LMS_RULES_FILE`)."""
+_LEFT_OUT_BY_RULE = Column(
+    "left_out_by_rule",
+    "int64",
+    "Enrollments left out of all other columns because a rule excludes the learner",
+    frozenset({"user_id", "course_id"}),
+)
 
 COURSE_COMPLETION = Table(
     "course_completion",
@@ -161,6 +167,7 @@ COURSE_COMPLETION = Table(
             COUNTED_SOURCES | {"is_mandatory"},
         ),
         *_RULE_COLUMNS,
+        _LEFT_OUT_BY_RULE,
     ),
     key=("course_id",),
     counted_by=COUNTED_SOURCES,
@@ -169,7 +176,7 @@ COURSE_COMPLETION = Table(
 ACCOUNT_COMPLETION = Table(
     "account_completion",
     "One row per account, even without any enrollment: the progress of its learners at the end of the day.",
-    (*_FIRST_COLUMNS, *_LAST_COLUMNS, *_RULE_COLUMNS),
+    (*_FIRST_COLUMNS, *_LAST_COLUMNS, *_RULE_COLUMNS, _LEFT_OUT_BY_RULE),
     counted_by=COUNTED_SOURCES,
 )
 

@@ -17,8 +17,8 @@ import pyarrow.compute as pc
 
 from lms_pipeline.tables.schema import Scalar, Table, arrow_schema, arrow_type
 from lms_pipeline.transform.coerce import OptionalRaw
-from lms_pipeline.transform.reader import ReadRecords, transpose
-from lms_pipeline.transform.shapes import Array, Kind, Shape, iter_paths
+from lms_pipeline.transform.reader import ReadRecords
+from lms_pipeline.transform.shapes import Array, Kind, Shape, iter_paths, transpose
 
 
 def build_table_batch(table: Table, arrays: dict[str, pa.Array]) -> pa.RecordBatch:

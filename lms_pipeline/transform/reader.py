@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from operator import attrgetter
 from typing import Annotated, Any
 
 import msgspec
@@ -23,7 +22,7 @@ from lms_pipeline.transform.coerce import (
     UnreadableValueError,
     read_value,
 )
-from lms_pipeline.transform.shapes import Array, Field, Kind, Object, Shape, iter_paths
+from lms_pipeline.transform.shapes import Array, Field, Kind, Object, Shape, iter_paths, transpose
 from lms_pipeline.transform.timestamps import cast_timestamps, has_last_instant, is_storable
 from lms_pipeline.truto.raw_json import DECODE_ERRORS
 from lms_pipeline.truto.response import MAX_RECORD_BYTES, is_too_large
@@ -168,30 +167,6 @@ def _has_blank(texts: Sequence[str | None]) -> bool:
     """Return whether a text is nothing but white space. `map` makes this three times faster than a loop."""
     present = [text for text in texts if text is not None] if None in texts else texts
     return not all(map(str.strip, present))  # type: ignore[arg-type] # no text is None
-
-
-def transpose(shape: Object, structs: Sequence[Any]) -> dict[str, list[Any]]:
-    """Return the values of each field by its dotted path, in the order of the structs.
-
-    A struct that is None, as an object that a record lacks, gives None for all of its fields.
-    """
-    # one list a field: with one tuple a struct, Python's garbage collector took a tenth of a pull
-    values: dict[str, list[Any]] = {}
-    for name, kind in shape.fields.items():
-        members = _get_members(name, structs)
-        if isinstance(kind, Object):
-            values |= {f"{name}.{path}": inner for path, inner in transpose(kind, members).items()}
-        else:
-            values[name] = members
-    return values
-
-
-def _get_members(name: str, structs: Sequence[Any]) -> list[Any]:
-    if not any(structs):
-        return [None] * len(structs)
-    if not structs.count(None):
-        return list(map(attrgetter(name), structs))
-    return [None if one is None else getattr(one, name) for one in structs]
 
 
 @dataclass(frozen=True)

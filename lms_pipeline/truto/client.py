@@ -29,7 +29,7 @@ from lms_pipeline.truto.errors import (
 from lms_pipeline.truto.list_bounds import MAX_ACCOUNTS, MAX_RECORDS, ListBounds, RepeatedPageError
 from lms_pipeline.truto.models import Capabilities, IntegratedAccount, read_accounts, read_capabilities
 from lms_pipeline.truto.query import ListQuery, ObjectQuery, QueryError, Resource, ResponseFormat
-from lms_pipeline.truto.raw_json import skip_byte_order_mark
+from lms_pipeline.truto.raw_json import check_item_count, skip_byte_order_mark
 from lms_pipeline.truto.request import (
     BodyKind,
     Request,
@@ -44,7 +44,6 @@ from lms_pipeline.truto.response import (
     OtherFormatError,
     Page,
     SingleRecord,
-    check_item_count,
     read_page,
     read_raw_page,
     read_raw_pair,

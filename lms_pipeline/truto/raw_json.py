@@ -1,4 +1,4 @@
-"""JSON that is decoded a value at a time: one field, and what msgspec refuses though it is legal.
+"""JSON that is not decoded whole: one field, the count of its items, and what msgspec refuses though it is legal.
 
 Belongs here: nothing that knows Truto. Not here: bodies of responses (`response.py`).
 """
@@ -22,7 +22,18 @@ _LONE_SURROGATE = re.compile(
 """Escapes in order of reading: a pair (kept), half a pair (group 1), any other escape (kept)."""
 _REPLACEMENT = rb"\ufffd"
 """As long as the escape that it replaces."""
+MAX_PAGE_ITEMS = 500_000
+"""Records of one body, or members of one object of it: without decoding a record, a page of 64 MB with 30 million numbers for
+records takes 2 GB."""
+MAX_SEARCHED_BYTES = 1_000
+"""Bytes of a body in which its format is looked for."""
+_STRUCTURE = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)|[\[{]|[\]}]|,', re.DOTALL)
+"""Strings, which hide what is in them, brackets and commas. One that is not closed goes on to the end of the body."""
 _BYTE_ORDER_MARKS = re.compile(rb"(?:\xef\xbb\xbf)+")
+
+
+class TooManyItemsError(Exception):
+    """The body holds more records, or an object with more members, than is ever decoded."""
 
 
 def read_field(raw: bytes | msgspec.Raw | msgspec.UnsetType | None, type_: type[T], default: D) -> T | D:
@@ -67,3 +78,27 @@ def replace_lone_surrogates(body: bytes) -> bytes:
             repaired = bytearray(body) if repaired is None else repaired
             repaired[escape.start() : escape.end()] = _REPLACEMENT
     return body if repaired is None else bytes(repaired)
+
+
+def check_item_count(body: bytes) -> None:
+    """Check that neither the records of a body nor the members of its envelope are too many to be split.
+
+    Nothing is decoded. A body that is too small for so many, or has too few commas, is not searched.
+
+    Raises:
+        TooManyItemsError: they are too many.
+    """
+    if len(body) < 2 * MAX_PAGE_ITEMS or body.count(b",") < MAX_PAGE_ITEMS:
+        return
+    max_depth = 1 if body[:MAX_SEARCHED_BYTES].lstrip().startswith(b"[") else 2
+    depth = commas = 0
+    for match in _STRUCTURE.finditer(body):
+        match body[match.start()]:
+            case 0x5B | 0x7B:  # [ {
+                depth += 1
+            case 0x5D | 0x7D:  # ] }
+                depth -= 1
+            case 0x2C:  # ,
+                commas += depth <= max_depth
+                if commas >= MAX_PAGE_ITEMS:
+                    raise TooManyItemsError

@@ -16,7 +16,7 @@ from typing import TypeVar
 import msgspec
 
 from lms_pipeline.truto.failed_body import Failure, find_envelope_failure, find_object_failure, has_only_known_fields
-from lms_pipeline.truto.raw_json import DECODE_ERRORS, read_object, replace_lone_surrogates
+from lms_pipeline.truto.raw_json import DECODE_ERRORS, MAX_SEARCHED_BYTES, read_object, replace_lone_surrogates
 
 T = TypeVar("T")
 
@@ -28,18 +28,11 @@ MAX_COUNT_DIGITS = 18
 MAX_RECORD_BYTES = 8 * 2**20
 """Bytes of one record. SCORM allows a unit 64 KB of its own data, so a course of 100 units has 6.4 MB; a record has up to
 20 times its size in memory while it becomes a row."""
-MAX_PAGE_ITEMS = 500_000
-"""Records of one body, or members of one object of it: without decoding a record, a page of 64 MB with 30 million numbers for
-records takes 2 GB."""
 _SMALL_BYTES = 2**14
-MAX_SEARCHED_BYTES = 1_000
-"""Bytes of a body in which its format is looked for."""
 
 _CONTROL_BYTE = re.compile(rb"[\x00-\x08\x0e-\x1f]")
 """A byte that compressed data have early, and no text has."""
 _TRIED_AGAIN = (b"{", b"[", b"null", b"<!doctype html", b"<html")
-_STRUCTURE = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)|[\[{]|[\]}]|,', re.DOTALL)
-"""Strings, which hide what is in them, brackets and commas. One that is not closed goes on to the end of the body."""
 SECRET_KEYS = ("debug", "context")
 """Keys under which Truto may show how it signs in to the LMS; `secret_keys.py` removes them."""
 _ENVELOPE_KEYS = {
@@ -66,10 +59,6 @@ class OtherFormatError(BadBodyError):
 
     def __init__(self) -> None:
         super().__init__("is neither a JSON object nor a list")
-
-
-class TooManyItemsError(Exception):
-    """The body holds more records, or an object with more members, than is ever decoded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -337,27 +326,3 @@ def _check_large_utf8(body: bytes) -> None:
 
     offsets = pa.py_buffer(array("i", (0, len(body))))
     pa.StringArray.from_buffers(1, offsets, pa.py_buffer(body)).validate(full=True)
-
-
-def check_item_count(body: bytes) -> None:
-    """Check that neither the records of a body nor the members of its envelope are too many to be split.
-
-    Nothing is decoded. A body that is too small for so many, or has too few commas, is not searched.
-
-    Raises:
-        TooManyItemsError: they are too many.
-    """
-    if len(body) < 2 * MAX_PAGE_ITEMS or body.count(b",") < MAX_PAGE_ITEMS:
-        return
-    max_depth = 1 if body[:MAX_SEARCHED_BYTES].lstrip().startswith(b"[") else 2
-    depth = commas = 0
-    for match in _STRUCTURE.finditer(body):
-        match body[match.start()]:
-            case 0x5B | 0x7B:  # [ {
-                depth += 1
-            case 0x5D | 0x7D:  # ] }
-                depth -= 1
-            case 0x2C:  # ,
-                commas += depth <= max_depth
-                if commas >= MAX_PAGE_ITEMS:
-                    raise TooManyItemsError

@@ -29,9 +29,9 @@ from lms_pipeline.truto.network import (
     TooManyBytesError,
     TransportPool,
 )
-from lms_pipeline.truto.raw_json import skip_byte_order_mark
+from lms_pipeline.truto.raw_json import MAX_PAGE_ITEMS, TooManyItemsError, skip_byte_order_mark
 from lms_pipeline.truto.request import Request
-from lms_pipeline.truto.response import MAX_PAGE_ITEMS, FailedBodyError, TooManyItemsError
+from lms_pipeline.truto.response import FailedBodyError
 from lms_pipeline.truto.store import NotKeptError
 
 MAX_BODY_BYTES = 64 * 2**20

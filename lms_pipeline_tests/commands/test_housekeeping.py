@@ -10,6 +10,8 @@ from lms_pipeline.defs.event_log_sync import sync_in_background, sync_missing_ev
 from lms_pipeline.lake.disk import LakeError
 from lms_pipeline.lake.lock import partition_lock
 from lms_pipeline.lake.paths import DataDir, Partition
+from lms_pipeline.lake.reading import read
+from lms_pipeline.tables.metrics import ACCOUNT_COMPLETION
 from lms_pipeline.tables.pulled import LEARNERS, UNIFIED_ENROLLMENTS
 from lms_pipeline_tests.defs.conftest import DAY
 from lms_pipeline_tests.support.data_directory import age, put_responses
@@ -73,6 +75,11 @@ def test_expired_files_are_removed_if_dagsters_log_can_not_be_opened(command, da
     assert not data.checkpoint_path(Partition("acme", LONG_AGO)).exists()
 
 
+def read_portfolio(data):
+    rows = read("portfolio_completion", data_dir=data.root).to_pylist()
+    return {row["snapshot_date"]: (row["n_all"], row["accounts"]) for row in rows}
+
+
 class TestRemove:
     """`--remove ACCOUNT DATE`."""
 
@@ -93,6 +100,17 @@ class TestRemove:
         assert "u1" in command("query", "SELECT user_id FROM unified_enrollments").out
         command("housekeeping", "--remove", "acme", DAY.isoformat())
         assert "u1" not in command("query", "SELECT user_id FROM unified_enrollments").out
+
+    def test_the_portfolio_of_the_day_is_computed_again(self, command, data):
+        for account, day in (("acme", LONG_AGO), ("acme", DAY), ("beta", DAY)):
+            publish(data, account, day, {"n_all": 3}, table=ACCOUNT_COMPLETION)
+        command("materialize", "--select", "warehouse")
+        assert read_portfolio(data) == {LONG_AGO: (3, 1), DAY: (6, 2)}
+        command("housekeeping", "--remove", "acme", DAY.isoformat())
+        assert read_portfolio(data) == {LONG_AGO: (3, 1), DAY: (3, 1)}
+        command("housekeeping", "--remove", "acme", LONG_AGO.isoformat())
+        assert read_portfolio(data) == {DAY: (3, 1)}
+        assert "2025-11-30" not in command("query", "SELECT snapshot_date FROM portfolio_completion").out
 
     def test_a_dry_run_lists_the_files(self, command, data):
         done = command("housekeeping", "--dry-run", "--remove", "acme", DAY.isoformat())

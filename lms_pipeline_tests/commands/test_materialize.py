@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from lms_pipeline import lake
 from lms_pipeline.commands.materialize import _summarize_interrupted
 from lms_pipeline.defs.instance import RunOutcome
 from lms_pipeline.lake.paths import DataDir, Partition
@@ -103,6 +104,38 @@ def test_what_needs_no_call_needs_no_token(synced, monkeypatch, select):
 def test_the_warehouse_can_be_selected_without_a_pull(synced):
     done = synced("materialize", "--select", "warehouse")
     assert (done.status, [line.split(" in ")[0] for line in done.out.splitlines()]) == (0, ["the warehouse: published"])
+
+
+def read_portfolio(tmp_path):
+    rows = lake.read("portfolio_completion", data_dir=tmp_path / "data").to_pylist()
+    return {row["snapshot_date"]: (row["n_all"], row["accounts"], row["accounts_missing"]) for row in rows}
+
+
+def test_the_portfolio_of_the_day_is_computed_at_the_end(synced, tmp_path):
+    synced("materialize", "--account", "north")
+    assert read_portfolio(tmp_path) == {DAY: (3, 1, 1)}
+    synced("materialize", "--account", "south")
+    assert read_portfolio(tmp_path) == {DAY: (4, 2, 0)}
+    found = synced("query", "SELECT n_all, accounts FROM portfolio_completion", "--format", "csv")
+    assert found.out.split() == ["n_all,accounts", "4,2"]
+
+
+def test_a_day_of_the_portfolio_can_be_selected_without_a_pull(synced, tmp_path):
+    synced("materialize")
+    done = synced("materialize", "--select", "portfolio_completion")
+    assert (done.status, [line.split(" in ")[0] for line in done.out.splitlines()]) == (
+        0,
+        ["the portfolio of 2026-03-10: published", "the warehouse: published"],
+    )
+    assert read_portfolio(tmp_path) == {DAY: (4, 2, 0)}
+
+
+def test_a_selected_day_of_the_portfolio_without_metrics_is_one_sentence(synced):
+    done = synced("materialize", "--select", "portfolio_completion")
+    assert done.status == 1
+    *_, sentence, summary = done.err.splitlines()
+    assert sentence.startswith("the portfolio of 2026-03-10: failed: No account has metrics of 2026-03-10: materialize")
+    assert summary == "1 of 2 runs failed."
 
 
 def test_old_responses_of_the_pulled_accounts_are_removed(synced, tmp_path):

@@ -19,6 +19,7 @@ from lms_pipeline.defs.instance import open_instance, rebuild_warehouse, run_par
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.sandbox import RunningSandbox, records_world, running
 from lms_pipeline.settings import Settings
+from lms_pipeline.tables.catalog import TABLES
 
 DAY = date(2026, 3, 10)
 NOW = datetime(2026, 3, 11, 2, tzinfo=UTC)
@@ -122,8 +123,8 @@ class Installation:
         return DataDir(self.settings.data_dir)
 
     def read_metadata(self, asset: str) -> dict[str, Any]:
-        """Return the metadata of an asset's latest materialization in `north`, as values."""
-        key = f"north|{DAY}"
+        """Return the metadata of an asset's latest materialization in `north`, or of all accounts, as values."""
+        key = f"north|{DAY}" if TABLES[asset].per_account else str(DAY)
         records_filter = dg.AssetRecordsFilter(asset_key=dg.AssetKey(asset), asset_partitions=[key])
         (record,) = self.instance.fetch_materializations(records_filter, limit=1).records
         assert record.asset_materialization is not None

@@ -9,7 +9,7 @@ import pytest
 from lms_pipeline.definitions import build_defs
 from lms_pipeline.defs.resources import Warehouse
 from lms_pipeline.errors import SettingsError
-from lms_pipeline.tables.catalog import TABLES
+from lms_pipeline.tables.catalog import STORED_TABLES, TABLES, VIEWS
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def test_assets_are_in_their_groups(defs):
     groups = {name: spec.group_name for name, spec in specs(defs).items()}
     pulled = ["truto", "raw_enrollments", "unified_enrollments", "rejected_enrollments", "learners", "courses"]
     assert {groups[name] for name in pulled} == {"pull"}
-    assert {groups[name] for name in ("course_completion", "account_completion", "learner_completion")} == {"metrics"}
+    assert {groups[table.name] for table in STORED_TABLES} == {"metrics"}
     assert groups["warehouse"] == "warehouse"
 
 
@@ -65,6 +65,8 @@ def test_asset_lineage_leads_from_the_api_to_the_warehouse(defs):
     assert deps["unified_enrollments"] == {"truto"}
     assert deps["raw_enrollments"] == {"truto"}
     assert deps["account_completion"] == {"unified_enrollments"}
+    assert deps["attention"] == {"unified_enrollments"}
+    assert deps["portfolio_completion"] == {"account_completion"}
     assert deps["warehouse"] == set(TABLES)
 
 
@@ -73,7 +75,7 @@ def test_column_lineage_agrees_with_the_lineage_of_the_assets(defs):
     columns = {
         name: {column.name for column in spec.metadata["dagster/column_schema"].columns}
         for name, spec in assets.items()
-        if name != "warehouse"
+        if name not in {"warehouse", "completion_report"}
     }
     for name in TABLES:
         by_column = assets[name].metadata["dagster/column_lineage"].deps_by_column
@@ -112,13 +114,33 @@ def test_the_source_lists_the_fields_of_the_api_with_the_columns_they_determine(
 def test_tables_with_names_or_e_mails_are_tagged(defs):
     tagged = {name for name, spec in specs(defs).items() if "personal_data" in spec.tags}
     enrollments = {"raw_enrollments", "unified_enrollments", "rejected_enrollments"}
-    assert tagged == enrollments | {"learners", "learner_completion"}
+    assert tagged == enrollments | {"learners", "learner_completion", "attention"}
 
 
 def test_tables_are_partitioned_by_account_and_date(defs):
     partitions = specs(defs)["unified_enrollments"].partitions_def
     assert isinstance(partitions, dg.MultiPartitionsDefinition)
     assert {dimension.name for dimension in partitions.partitions_defs} == {"account", "date"}
+
+
+def test_the_portfolio_is_partitioned_by_the_days_of_the_accounts(defs):
+    assets = specs(defs)
+    days = assets["portfolio_completion"].partitions_def
+    assert days == assets["account_completion"].partitions_def.get_partitions_def_for_dimension("date")
+
+
+def test_a_day_of_the_portfolio_depends_on_that_day_of_every_account(defs, instance):
+    instance.add_dynamic_partitions("account", ["north", "south"])
+    portfolio = next(asset for asset in defs.assets if getattr(asset, "op", None) and asset.op.name == "portfolio")
+    days = portfolio.partitions_def
+    accounts = specs(defs)["account_completion"].partitions_def
+    mapping = portfolio.get_partition_mapping(dg.AssetKey("account_completion"))
+    with dg.partition_loading_context(dynamic_partitions_store=instance):
+        found = mapping.get_upstream_mapped_partitions_result_for_partitions(
+            days.empty_subset().with_partition_keys(["2026-03-10"]), days, accounts
+        )
+        keys = set(found.partitions_subset.get_partition_keys())
+    assert keys == {"north|2026-03-10", "south|2026-03-10"}
 
 
 def test_lms_now_ends_the_daily_partitions(defs):
@@ -164,7 +186,7 @@ def test_another_project_can_include_the_package_and_query_the_warehouse(setting
         [my_own], resources=merged.resources, instance=instance, selection=[my_own], raise_on_error=True
     )
     (event,) = result.get_asset_materialization_events()
-    assert event.step_materialization_data.materialization.metadata["tables"].value == len(TABLES)
+    assert event.step_materialization_data.materialization.metadata["tables"].value == len(TABLES | VIEWS)
 
 
 def test_an_invalid_cron_expression_is_refused_with_one_sentence(settings):

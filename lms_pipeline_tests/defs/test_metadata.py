@@ -7,24 +7,28 @@ from pathlib import Path
 
 import dagster as dg
 import duckdb
+import pyarrow.parquet as pq
 import pytest
 
 from lms_pipeline.definitions import build_defs
 from lms_pipeline.defs.instance import run_partitions
-from lms_pipeline.defs.metadata import build_pull_metadata
+from lms_pipeline.defs.metadata import build_metric_metadata, build_pull_metadata
 from lms_pipeline.extract.strategy_selection import Choice
 from lms_pipeline.lake import warehouse
-from lms_pipeline.lake.paths import DataDir, Partition
+from lms_pipeline.lake.paths import DataDir, DayPartition, Partition
 from lms_pipeline.lake.publishing import Publication
 from lms_pipeline.snapshot.job import PairCounts, RowCounts, SnapshotResult
+from lms_pipeline.tables.attention import ATTENTION, REASONS
 from lms_pipeline.tables.catalog import TABLES
 from lms_pipeline.tables.measures import RATES
+from lms_pipeline.tables.metrics import PORTFOLIO_COMPLETION
 from lms_pipeline.tables.pulled import COURSES, LEARNERS, RAW_ENROLLMENTS
 from lms_pipeline_tests.defs.conftest import DAY, NOW, Installation
 from lms_pipeline_tests.support.lake_files import NOON, publish
 
 DOCS = Path(__file__).parents[2] / "docs" / "ui.md"
 NORTH = Partition("north", DAY)
+ACCOUNT_TABLES = [table for table in TABLES.values() if table.per_account]
 ROSTER = Choice("roster", "")
 
 
@@ -39,11 +43,11 @@ def find_queries(metadata):
 
 
 def test_every_table_shows_its_account_rows_seconds_and_path(read_metadata, published):
-    rows = {"rejected_enrollments": 0, "learners": 3, "courses": 1, "course_completion": 1, "account_completion": 1}
-    for name, table in TABLES.items():
-        shown = read_metadata(name)
-        assert (shown["account"], shown["dagster/partition_row_count"]) == ("north", rows.get(name, 3))
+    for table in ACCOUNT_TABLES:
+        shown = read_metadata(table.name)
         path = published.data.file(table, NORTH)
+        rows = pq.read_metadata(path).num_rows
+        assert (shown["account"], shown["dagster/partition_row_count"]) == ("north", rows)
         assert (shown["path"], shown["dagster/uri"]) == (str(path), f"file://{path}")
         assert shown["file_bytes"] == path.stat().st_size
         assert isinstance(shown["seconds"], float)
@@ -78,6 +82,21 @@ def test_the_account_shows_its_rates_as_numbers_and_with_numerator_and_denominat
     lines = shown["rates"].splitlines()
     assert lines[2] == "| completion rate | 33.3% | 1 | 3 |"
     assert "| on time rate | - | - | - |" in lines
+
+
+def test_the_portfolio_shows_its_accounts_and_rates(read_metadata, published):
+    shown = read_metadata("portfolio_completion")
+    assert (shown["accounts"], shown["accounts_missing"], shown["n_all"], shown["n_completed"]) == (2, 0, 4, 1)
+    assert (shown["completion_rate"], shown["dagster/partition_row_count"]) == (0.25, 1)
+    assert shown["rates"].splitlines()[2] == "| completion rate | 25.0% | 1 | 4 |"
+    assert shown["path"] == str(published.data.file(PORTFOLIO_COMPLETION, DayPartition(DAY)))
+    assert "account" not in shown
+
+
+def test_attention_shows_how_many_have_each_reason(tmp_path):
+    rows = [{"user_id": f"u{number}", "reason": reason} for number, reason in enumerate(("overdue", "idle", "overdue"))]
+    shown = build_metric_metadata(publish(DataDir(tmp_path), "acme", DAY, *rows, table=ATTENTION))
+    assert [shown[reason] for reason in REASONS] == [2, 0, 0, 1, 0]
 
 
 def test_the_largest_courses_show_as_bars(read_metadata):

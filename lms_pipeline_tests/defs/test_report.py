@@ -11,14 +11,22 @@ from lms_pipeline.definitions import build_defs
 from lms_pipeline.defs.event_log_sync import find_missing_events, report_events
 from lms_pipeline.defs.instance import QUIET_CONFIG
 from lms_pipeline.defs.shown_metadata import build_shown_metadata
-from lms_pipeline.lake.paths import DataDir, Partition
+from lms_pipeline.lake.paths import DataDir, DayPartition, Partition
 from lms_pipeline.lake.publishing import Published
 from lms_pipeline.settings import Settings
 from lms_pipeline.tables.attention import ATTENTION
-from lms_pipeline.tables.metrics import ACCOUNT_COMPLETION, COURSE_COMPLETION
+from lms_pipeline.tables.metrics import ACCOUNT_COMPLETION, COURSE_COMPLETION, PORTFOLIO_COMPLETION
 from lms_pipeline_tests.defs.test_alerts import webhook
 from lms_pipeline_tests.defs.test_automation import sense
-from lms_pipeline_tests.support.report_lake import DAY, NOW, Enrolled, publish_day, register
+from lms_pipeline_tests.support.report_lake import (
+    DAY,
+    NOW,
+    Enrolled,
+    count,
+    publish_day,
+    publish_portfolio_row,
+    register,
+)
 
 __all__ = ["webhook"]
 
@@ -135,6 +143,14 @@ class TestMetadata:
         assert "Small course" not in text
         assert text.endswith("1 course with too few learners left out")
         assert not any(name.startswith(("lowest", "highest")) for name in shown)
+
+    def test_of_the_portfolio_has_no_figures(self, lake):
+        partition = DayPartition(DAY)
+        publish_portfolio_row(lake, DAY, count([Enrolled("u1", "large")]), accounts=1, missing=0)
+        published = Published(PORTFOLIO_COMPLETION, partition, lake.file(PORTFOLIO_COMPLETION, partition), 1)
+        shown = build_shown_metadata(lake, published, LIMIT)
+        assert not {"n_all", "learners", "completion_rate", "rates"} & set(shown)
+        assert build_shown_metadata(lake, published, 1)["n_all"] == 1
 
     def test_of_attention_has_no_counts(self, lake):
         assert set(self.build(lake, ATTENTION, LIMIT)) == {"complete", "strategy", "pulled_at"}

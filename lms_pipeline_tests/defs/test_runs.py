@@ -31,8 +31,8 @@ def find_materialized(instance, asset):
 
 
 def test_a_run_publishes_every_table_of_its_partition(published):
-    for table in TABLES:
-        assert find_materialized(published.instance, table) == {"north|2026-03-10", "south|2026-03-10"}
+    for name in (name for name, table in TABLES.items() if table.per_account):
+        assert find_materialized(published.instance, name) == {"north|2026-03-10", "south|2026-03-10"}
     (row,) = lake.read("account_completion", accounts=["north"], data_dir=published.data.root).to_pylist()
     assert (row["n_all"], row["n_completed"]) == (3, 1)
 
@@ -60,6 +60,31 @@ def test_metrics_computed_again_leave_out_the_roles_of_now(run, settings, tmp_pa
     assert compute() == (3, 0)
     assert compute(excluded_roles=("Learner",)) == (0, 3)
     assert compute(excluded_roles=("Learner",), accounts_file=tmp_path / "accounts.toml") == (3, 0)
+
+
+def test_metrics_computed_again_apply_the_rules_of_now_and_leave_stored_rows(run, settings, tmp_path):
+    rules = tmp_path / "rules.toml"
+    run(NORTH)
+    stored = {path: path.read_bytes() for path in settings.data_dir.glob("lake/unified_enrollments/**/*.parquet")}
+
+    def compute(text):
+        rules.write_text(text, "utf-8")
+        (outcome,) = run(NORTH, select=["account_completion"], rules_file=rules)
+        assert outcome.error is None
+        (row,) = lake.read("account_completion", accounts=["north"], data_dir=settings.data_dir).to_pylist()
+        return row["n_required"], row["n_required_by_rule"]
+
+    assert compute("") == (None, None)
+    assert compute('[[rules]]\naccount = "*"\ntitle = "*"\nmandatory = true\n') == (3, 3)
+    assert {path: path.read_bytes() for path in stored} == stored
+
+
+def test_rules_that_can_not_be_used_stop_the_metrics_and_not_the_pull(run, instance, tmp_path):
+    (tmp_path / "rules.toml").write_text('[[rules]]\naccount = "north"\ndue = 1\n', "utf-8")
+    (outcome,) = run(NORTH, rules_file=tmp_path / "rules.toml")
+    assert outcome.error.startswith("LMS_RULES_FILE ")
+    assert find_materialized(instance, "unified_enrollments") == {"north|2026-03-10"}
+    assert find_materialized(instance, "account_completion") == set()
 
 
 def test_a_failed_account_does_not_stop_the_next(run, instance, sandbox, registry):

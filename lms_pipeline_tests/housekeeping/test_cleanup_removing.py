@@ -7,9 +7,10 @@ from lms_pipeline.housekeeping.cleanup import find_empty_folders, find_expired, 
 from lms_pipeline.housekeeping.policy import ExpiredItem, RetentionPolicy, format_totals
 from lms_pipeline.lake.files import read_metadata
 from lms_pipeline.lake.lock import partition_lock
-from lms_pipeline.lake.paths import DataDir, Partition
+from lms_pipeline.lake.paths import DataDir, DayPartition, Partition
 from lms_pipeline.lake.reading import read
 from lms_pipeline.lake.warehouse import build_warehouse, open_warehouse
+from lms_pipeline.tables.metrics import PORTFOLIO_COMPLETION
 from lms_pipeline.tables.pulled import RAW_ENROLLMENTS, REJECTED_ENROLLMENTS, UNIFIED_ENROLLMENTS
 from lms_pipeline_tests.support.data_directory import OLD, OLDER, RECENT, TODAY, age, describe, put, put_responses
 from lms_pipeline_tests.support.lake_files import (
@@ -18,6 +19,7 @@ from lms_pipeline_tests.support.lake_files import (
     incompressible_text,
     limit_file_size,
     publish,
+    publish_all_accounts,
     write,
 )
 
@@ -224,3 +226,11 @@ def test_the_folder_of_an_unpublished_file_goes_with_it(data):
     put(data.unpublished_file(UNIFIED_ENROLLMENTS, Partition("acme", OLD), "run-1"), days_ago=9)
     remove(data, find_expired(data, POLICY))
     assert list(data.lake.rglob("*")) == [data.lake / "unified_enrollments"]
+
+
+def test_an_unpublished_file_of_all_accounts_goes_with_its_folder(data):
+    put(data.unpublished_file(PORTFOLIO_COMPLETION, DayPartition(OLD), "run-1"), days_ago=9)
+    publish_all_accounts(data, RECENT, {"accounts": 1})
+    remove(data, find_expired(data, POLICY))
+    assert list_files(data) == ["lake/portfolio_completion/snapshot_date=2026-03-30/data.parquet"]
+    assert not data.file(PORTFOLIO_COMPLETION, DayPartition(OLD)).parent.exists()

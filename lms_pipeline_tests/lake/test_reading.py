@@ -9,12 +9,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from lms_pipeline import lake
+from lms_pipeline.errors import WrongUseError
 from lms_pipeline.lake.disk import LakeError
 from lms_pipeline.lake.paths import BadIdError, DataDir, Partition
 from lms_pipeline.tables.catalog import TABLES, UnknownTableError
+from lms_pipeline.tables.metrics import PORTFOLIO_COMPLETION
 from lms_pipeline.tables.pulled import COURSES, UNIFIED_ENROLLMENTS
 from lms_pipeline.tables.schema import SCHEMA_VERSION, arrow_schema
-from lms_pipeline_tests.support.lake_files import FIRST, SECOND, THIRD, enrollment, publish
+from lms_pipeline_tests.support.lake_files import FIRST, SECOND, THIRD, enrollment, publish, publish_all_accounts
 from lms_pipeline_tests.support.parquet_damage import change_value
 
 
@@ -73,7 +75,25 @@ def test_accounts_and_days_are_selected_with_both_ends_included(filled, argument
 def test_an_empty_lake_gives_an_empty_table_with_its_columns(data, table):
     rows = lake.read(table, data_dir=data.root)
     assert rows.num_rows == 0
-    assert rows.schema.names == ["account_id", "snapshot_date", *TABLES[table].column_names]
+    account = ["account_id"] if TABLES[table].per_account else []
+    assert rows.schema.names == [*account, "snapshot_date", *TABLES[table].column_names]
+
+
+class TestAllAccounts:
+    """`portfolio_completion`, which is not divided by account."""
+
+    def test_has_its_day_before_its_columns(self, data):
+        publish_all_accounts(data, FIRST, {"accounts": 2, "n_all": 7})
+        publish_all_accounts(data, THIRD, {"accounts": 3, "n_all": 9})
+        rows = lake.read("portfolio_completion", first=SECOND, data_dir=data.root)
+        assert rows.schema.names == ["snapshot_date", *PORTFOLIO_COMPLETION.column_names]
+        assert rows.select(["snapshot_date", "accounts", "n_all"]).to_pylist() == [
+            {"snapshot_date": THIRD, "accounts": 3, "n_all": 9}
+        ]
+
+    def test_can_not_be_read_of_chosen_accounts(self, data):
+        with pytest.raises(WrongUseError, match=r"^The rows of portfolio_completion are over all accounts: leave the"):
+            lake.read("portfolio_completion", ["acme"], data_dir=data.root)
 
 
 def test_a_snapshot_without_rows_gives_no_rows(data):

@@ -10,11 +10,21 @@ import pytest
 from lms_pipeline.lake.disk import LakeError
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.lake.warehouse import build_warehouse, open_warehouse
-from lms_pipeline.tables.catalog import METRIC_TABLES, TABLES
+from lms_pipeline.tables.catalog import LATEST_DAY_TABLES, STORED_TABLES, TABLES
 from lms_pipeline.tables.metrics import ACCOUNT_COMPLETION, COURSE_COMPLETION, LEARNER_COMPLETION
+from lms_pipeline.tables.over_time import COMPLETION_TREND
 from lms_pipeline.tables.pulled import COURSES, LEARNERS, PULLED_TABLES, UNIFIED_ENROLLMENTS
 from lms_pipeline.tables.schema import arrow_schema
-from lms_pipeline_tests.support.lake_files import FIRST, NOON, SECOND, THIRD, enrollment, limit_file_size, publish
+from lms_pipeline_tests.support.lake_files import (
+    FIRST,
+    NOON,
+    SECOND,
+    THIRD,
+    enrollment,
+    limit_file_size,
+    publish,
+    publish_all_accounts,
+)
 from lms_pipeline_tests.support.old_duckdb import needs_old_duckdb, read_warehouse
 
 
@@ -29,26 +39,34 @@ def rows_of(data, query):
 
 
 def test_an_empty_lake_gives_every_table(data):
-    assert build_warehouse(data).rows == {table.name: 0 for table in METRIC_TABLES}
+    assert build_warehouse(data).rows == {table.name: 0 for table in STORED_TABLES}
     kinds = dict(rows_of(data, "SELECT table_name, table_type FROM information_schema.tables"))
     assert kinds == {
-        **{table.name: "VIEW" for table in PULLED_TABLES},
-        **{table.name: "BASE TABLE" for table in METRIC_TABLES},
+        **{table.name: "VIEW" for table in (*PULLED_TABLES, COMPLETION_TREND)},
+        **{table.name: "BASE TABLE" for table in STORED_TABLES},
     }
 
 
 @pytest.mark.parametrize("filled", [False, True])
 def test_columns_have_their_types_with_and_without_files(data, filled):
-    tables = [table for table in TABLES.values() if table.per_account]
     if filled:
-        for table in tables:
-            publish(data, "acme", FIRST, {}, table=table)
+        for table in TABLES.values():
+            publish_any(data, table)
     build_warehouse(data)
     with open_warehouse(data) as connection:
-        for table in tables:
+        for table in TABLES.values():
+            account = {"account_id": pa.string()} if table.per_account else {}
             schema = connection.table(table.name).limit(0).to_arrow_table().schema
-            assert schema.names == ["account_id", "snapshot_date", *table.column_names]
-            assert schema.types == [pa.string(), pa.date32(), *arrow_schema(table).types]
+            assert schema.names == [*account, "snapshot_date", *table.column_names]
+            assert schema.types == [*account.values(), pa.date32(), *arrow_schema(table).types]
+
+
+def publish_any(data, table):
+    """Publish a row of a table, of an account or of all accounts."""
+    if table.per_account:
+        publish(data, "acme", FIRST, {}, table=table)
+    else:
+        publish_all_accounts(data, FIRST, {}, table=table)
 
 
 def test_views_show_the_rows_with_their_account_and_day(data):
@@ -82,18 +100,27 @@ def test_metric_tables_are_stored_and_counted(data):
     publish(data, "acme", SECOND, {"course_id": "c1", "n_all": 4}, table=COURSE_COMPLETION)
     publish(data, "acme", SECOND, {"n_all": 4}, table=ACCOUNT_COMPLETION)
     stored = {"course_completion": 2, "account_completion": 1}
-    assert build_warehouse(data).rows == {table.name: stored.get(table.name, 0) for table in METRIC_TABLES}
+    assert build_warehouse(data).rows == {table.name: stored.get(table.name, 0) for table in STORED_TABLES}
     path.unlink()
     query = "SELECT account_id, snapshot_date, course_id, n_all FROM course_completion ORDER BY snapshot_date"
     assert rows_of(data, query) == [("acme", FIRST, "c1", 3), ("acme", SECOND, "c1", 4)]
 
 
-def test_learners_are_stored_only_for_the_latest_day_of_each_account(data):
+@pytest.mark.parametrize("table", LATEST_DAY_TABLES, ids=lambda table: table.name)
+def test_large_tables_are_stored_only_for_the_latest_day_of_each_account(data, table):
     for account, day in (("acme", FIRST), ("acme", THIRD), ("acme", SECOND), ("other", FIRST)):
-        publish(data, account, day, {"user_id": f"u{day.day}"}, table=LEARNER_COMPLETION)
-    assert build_warehouse(data).rows["learner_completion"] == 2
-    query = "SELECT account_id, snapshot_date, user_id FROM learner_completion ORDER BY ALL"
-    assert rows_of(data, query) == [("acme", THIRD, "u3"), ("other", FIRST, "u1")]
+        publish(data, account, day, {}, table=table)
+    assert build_warehouse(data).rows[table.name] == 2
+    query = f"SELECT account_id, snapshot_date FROM {table.name} ORDER BY ALL"  # noqa: S608
+    assert rows_of(data, query) == [("acme", THIRD), ("other", FIRST)]
+
+
+def test_the_portfolio_is_stored_for_all_days(data):
+    for day, accounts in ((THIRD, 3), (FIRST, 1)):
+        publish_all_accounts(data, day, {"accounts": accounts})
+    assert build_warehouse(data).rows["portfolio_completion"] == 2
+    query = "SELECT snapshot_date, accounts FROM portfolio_completion ORDER BY ALL"
+    assert rows_of(data, query) == [(FIRST, 1), (THIRD, 3)]
 
 
 def test_a_column_that_an_older_file_lacks_is_null_and_an_unknown_column_is_left_out(data):
@@ -133,6 +160,7 @@ def test_an_old_duckdb_reads_it_in_a_folder_of_any_name(tmp_path, folder):
     found = read_warehouse(data)
     assert found.pop("unified_enrollments") == (2, 2, "2026-03-01", "2026-03-02")
     assert found.pop("account_completion") == (1, 1, "2026-03-01", "2026-03-01")
+    assert found.pop("completion_trend") == (1, 1, "2026-03-01", "2026-03-01")
     assert found == dict.fromkeys(TABLES.keys() - {"unified_enrollments", "account_completion"}, (0, 0, None, None))
 
 

@@ -11,12 +11,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lms_pipeline.lake.paths import DataDir, Partition
+from lms_pipeline.lake.paths import DataDir, DayPartition, Partition
 from lms_pipeline.lake.warehouse import build_warehouse, open_warehouse
 from lms_pipeline.tables.catalog import TABLES
-from lms_pipeline.tables.metrics import ACCOUNT_COMPLETION, COURSE_COMPLETION, LEARNER_COMPLETION
+from lms_pipeline.tables.metrics import ACCOUNT_COMPLETION, COURSE_COMPLETION, LEARNER_COMPLETION, PORTFOLIO_COMPLETION
 from lms_pipeline.tables.pulled import LEARNERS, RAW_ENROLLMENTS, UNIFIED_ENROLLMENTS
-from lms_pipeline_tests.support.lake_files import FIRST, PROVENANCE, SECOND, THIRD, enrollment, publish, write
+from lms_pipeline_tests.support.lake_files import (
+    FIRST,
+    PROVENANCE,
+    SECOND,
+    THIRD,
+    enrollment,
+    publish,
+    publish_all_accounts,
+    write,
+)
 from lms_pipeline_tests.support.old_duckdb import needs_old_duckdb, read_warehouse
 from lms_pipeline_tests.support.parquet_damage import damage_pages, truncate, write_newer
 from lms_pipeline_tests.support.warehouse_builds import age_files, build_in_full, read_content, read_record, update
@@ -37,11 +46,13 @@ def publish_day(data, account, day, figure):
 
 @pytest.fixture(scope="module")
 def lake(tmp_path_factory):
-    """Three accounts with two days each."""
+    """Three accounts with two days each, and the portfolio of both."""
     data = DataDir(tmp_path_factory.mktemp("three accounts"))
     for number, account in enumerate(("acme", "beta", "gamma")):
         for day in (FIRST, SECOND):
             publish_day(data, account, day, 10 * number + day.day)
+    for day in (FIRST, SECOND):
+        publish_all_accounts(data, day, {"accounts": 3, "n_all": 30 + 3 * day.day})
     age_files(data)
     return data.lake
 
@@ -92,6 +103,10 @@ def on_file(table, operation):
     return lambda data, account, day: change(data, data.file(table, Partition(account, day)), operation)
 
 
+def on_portfolio(operation):
+    return lambda data, _, day: change(data, data.file(PORTFOLIO_COMPLETION, DayPartition(day)), operation)
+
+
 STEPS = {
     "another day": lambda data, account, day: publish_day(data, account, day + timedelta(days=9), 91),
     "a day published again": lambda data, account, day: publish_day(data, account, day, 92),
@@ -111,6 +126,14 @@ STEPS = {
     "an older list": on_file(LEARNERS, lacking_columns),
     "an older metric": on_file(COURSE_COMPLETION, lacking_columns),
     "a newer metric": on_file(ACCOUNT_COMPLETION, write_newer),
+    "another day of the portfolio": lambda data, _, day: publish_all_accounts(
+        data, day + timedelta(days=9), {"n_all": 96}
+    ),
+    "the portfolio published again": lambda data, _, day: publish_all_accounts(data, day, {"n_all": 97}),
+    "a removed portfolio": on_portfolio(Path.unlink),
+    "a damaged portfolio": on_portfolio(truncate),
+    "damaged pages of the portfolio": on_portfolio(damage_pages),
+    "an older portfolio": on_portfolio(lacking_columns),
     "raw records of another run": on_file(RAW_ENROLLMENTS, write_of_other_run),
 }
 
@@ -169,7 +192,8 @@ def test_an_update_opens_only_the_files_of_the_days_that_changed(data):
         publish_day(data, account, THIRD, 33)
     built = update(data)
     assert built.left_out == []
-    assert built.rows == {"course_completion": 9, "account_completion": 9, "learner_completion": 3}
+    expected = {"course_completion": 9, "account_completion": 9, "learner_completion": 3, "portfolio_completion": 2}
+    assert {table: count for table, count in built.rows.items() if count} == expected
     new = [(account, THIRD, 33) for account in ("acme", "beta", "gamma")]
     assert list_figures(data) == sorted(before + new)
 

@@ -31,7 +31,7 @@ Figures = dict[tuple[str, object], dict[str, Any]]
 DAY_END = datetime(2026, 4, 1, tzinfo=UTC)
 NO_DATE = datetime(1970, 1, 1, tzinfo=UTC)
 ROWS = 4_000
-BY_RULE = {"due_source", "mandatory_source", "n_due_by_rule", "n_required_by_rule"}
+BY_RULE = {"due_source", "mandatory_source", "n_due_by_rule", "n_required_by_rule", "left_out_by_rule"}
 """Figures that these enrollments can't change: the account has no rules."""
 NEVER_NULL = {column.name for column in UNIFIED_ENROLLMENTS.columns if not column.nullable}
 

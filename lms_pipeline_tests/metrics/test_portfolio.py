@@ -9,7 +9,6 @@ import pyarrow.parquet as pq
 import pytest
 
 from lms_pipeline.accounts.registry import RegisteredAccount
-from lms_pipeline.lake.disk import LakeError
 from lms_pipeline.lake.files import read_metadata
 from lms_pipeline.lake.paths import DataDir
 from lms_pipeline.metrics.portfolio import (
@@ -170,7 +169,25 @@ def test_a_day_without_metrics_is_one_sentence(data):
     )
 
 
-def test_a_damaged_row_of_an_account_is_one_sentence(data):
+def test_a_damaged_account_is_missing_and_does_not_stop_the_others(data, caplog):
+    publish_account(data, "acme", n_all=4)
+    damage_pages(publish_account(data, "beta", n_all=50))
+    row = publish_row(data, registered("acme"), registered("beta"))
+    assert (row["n_all"], row["accounts"], row["accounts_missing"]) == (4, 1, 1)
+    assert "The portfolio leaves the account out." in caplog.text
+
+
+def test_a_day_of_damaged_accounts_is_a_day_without_metrics(data):
     damage_pages(publish_account(data, "one", n_all=4))
-    with pytest.raises(LakeError, match="is damaged"):
+    with pytest.raises(NoAccountMetricsError):
         publish_row(data)
+
+
+def test_damaged_pages_of_a_file_without_a_checksum_do_not_stop_the_others(data, caplog):
+    publish_account(data, "acme", n_all=4)
+    older = publish_account(data, "beta", n_all=50)
+    pq.write_table(pq.ParquetFile(older).read().replace_schema_metadata(None), older)
+    damage_pages(older)
+    row = publish_row(data, registered("acme"), registered("beta"))
+    assert (row["n_all"], row["accounts"], row["accounts_missing"]) == (4, 1, 1)
+    assert "The portfolio leaves the account out." in caplog.text

@@ -97,6 +97,7 @@ def test_a_second_implementation_computes_the_same_figures(tmp_path: Path, seed:
     check_sums(whole)
     assert whole["after_day"] == len(sets.after_day)
     assert whole["left_out_by_role"] == len(sets.by_role)
+    assert whole["left_out_by_rule"] == 0
     for table, column in ((COURSE_COMPLETION, "course_id"), (LEARNER_COMPLETION, "user_id")):
         found = compute_rows(table, file)
         groups = {sets.rows[p][column] for p in sets.all}
@@ -109,7 +110,15 @@ def test_a_second_implementation_computes_the_same_figures(tmp_path: Path, seed:
 def test_the_second_implementation_has_every_figure() -> None:
     """Otherwise a new column would be compared with nothing."""
     sets = plain_metrics.Sets(account(1, 20), DAY, "UTC")
-    elsewhere = {"course_id", "course_title", "user_id", "user_name", "after_day", "left_out_by_role"}
+    elsewhere = {
+        "course_id",
+        "course_title",
+        "user_id",
+        "user_name",
+        "after_day",
+        "left_out_by_role",
+        "left_out_by_rule",
+    }
     tables = (COURSE_COMPLETION, ACCOUNT_COMPLETION, LEARNER_COMPLETION)
     columns = {name for table in tables for name in table.column_names}
     assert columns <= plain_metrics.figures(sets, sets.all).keys() | elsewhere

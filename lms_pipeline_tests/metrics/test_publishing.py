@@ -6,14 +6,16 @@ from zoneinfo import ZoneInfo
 import pyarrow.parquet as pq
 import pytest
 
+from lms_pipeline.accounts.rules import Rule, hash_rules
 from lms_pipeline.days import Calendar
 from lms_pipeline.lake.disk import LakeError
 from lms_pipeline.lake.files import read_metadata
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.metrics.completion import NoSnapshotError, publish_metrics
+from lms_pipeline.metrics.options import MetricOptions
 from lms_pipeline.tables.attention import ATTENTION
 from lms_pipeline.tables.catalog import METRIC_TABLES
-from lms_pipeline.tables.metrics import ACCOUNT_COMPLETION, COURSE_COMPLETION, LEARNER_COMPLETION
+from lms_pipeline.tables.metrics import ACCOUNT_COMPLETION, COMPLETION_TABLES, COURSE_COMPLETION, LEARNER_COMPLETION
 from lms_pipeline.tables.pulled import UNIFIED_ENROLLMENTS
 from lms_pipeline.tables.schema import SCHEMA_VERSION
 from lms_pipeline_tests.support.damages import damage_pages
@@ -183,3 +185,41 @@ def test_only_unified_enrollments_are_read(data, snapshot):
     """The account has no other table."""
     assert [path.name for path in data.lake.iterdir()] == [UNIFIED_ENROLLMENTS.name]
     assert publish_one(data, ACCOUNT_COMPLETION).rows == 1
+
+
+class TestRules:
+    DUE = Rule(account="acme", course="c2", due_on=date(2026, 2, 1))
+
+    @pytest.fixture
+    def publish_with(self, data, snapshot):
+        """Return a function that publishes the metrics under rules, and returns them by table."""
+
+        def publish_with(*rules, run_id="run-9"):
+            options = MetricOptions(rules=dict(enumerate(rules, 1)))
+            published = publish_metrics(
+                data, METRIC_TABLES, ACME, UTC_DAYS, integration="records", run_id=run_id, options=options
+            )
+            return {one.table: read_metadata(one.path) for one in published}
+
+        return publish_with
+
+    def test_are_in_the_metadata_of_every_table_by_their_digest(self, publish_with):
+        digests = {metadata.get("rules") for metadata in publish_with(self.DUE).values()}
+        assert digests == {hash_rules({1: self.DUE})}
+
+    def test_are_not_in_the_metadata_without_any(self, publish_with):
+        assert not any("rules" in metadata for metadata in publish_with().values())
+
+    def test_twice_give_the_same_figures(self, publish_with):
+        one, other = publish_with(self.DUE), publish_with(self.DUE, run_id="run-10")
+        assert {table: found["digest"] for table, found in one.items()} == {
+            table: found["digest"] for table, found in other.items()
+        }
+
+    def test_change_the_figures_and_no_stored_row(self, publish_with, data, snapshot):
+        stored = snapshot.path.read_bytes()
+        before, after = publish_with(), publish_with(self.DUE)
+        changed = {table for table in COMPLETION_TABLES if before[table]["digest"] != after[table]["digest"]}
+        assert changed == set(COMPLETION_TABLES)
+        assert snapshot.path.read_bytes() == stored
+        assert publish_with()[ACCOUNT_COMPLETION]["digest"] == before[ACCOUNT_COMPLETION]["digest"]

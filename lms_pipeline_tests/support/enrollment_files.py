@@ -15,7 +15,7 @@ from lms_pipeline.tables.pulled import UNIFIED_ENROLLMENTS
 from lms_pipeline.tables.schema import arrow_schema
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     from lms_pipeline.tables.schema import Table
@@ -38,6 +38,11 @@ def enrollments_file(path: Path, day: date = DAY, zone: str = "UTC", **options: 
 
 def compute_rows(table: Table, file: EnrollmentsFile) -> list[dict[str, Any]]:
     """Return the rows of a completion table."""
-    with open_completion(file) as read_rows:
-        rows: list[dict[str, Any]] = read_rows(table).read_all().to_pylist()
-        return rows
+    [rows] = compute_tables((table,), file)
+    return rows
+
+
+def compute_tables(tables: Sequence[Table], file: EnrollmentsFile) -> list[list[dict[str, Any]]]:
+    """Return the rows of several completion tables, from one pass over the enrollments."""
+    with open_completion(file, tables) as read_rows:
+        return [read_rows(table).read_all().to_pylist() for table in tables]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import resource
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -13,8 +13,9 @@ from typing import Any
 import pyarrow as pa
 
 from lms_pipeline.lake.files import TableFile
-from lms_pipeline.lake.paths import DataDir, Partition
+from lms_pipeline.lake.paths import AnyPartition, DataDir, DayPartition, Partition
 from lms_pipeline.lake.publishing import Publication, Published
+from lms_pipeline.tables.metrics import PORTFOLIO_COMPLETION
 from lms_pipeline.tables.pulled import UNIFIED_ENROLLMENTS
 from lms_pipeline.tables.schema import ListOf, Scalar, Table, arrow_schema
 
@@ -57,7 +58,18 @@ def publish(
     data: DataDir, account_id: str, day: date, *rows: dict[str, Any], table: Table = UNIFIED_ENROLLMENTS
 ) -> Published:
     """Publish these rows as the table of an account and day."""
-    with Publication(data, Partition(account_id, day), "run-1") as publication:
+    return _publish(data, Partition(account_id, day), rows, table)
+
+
+def publish_all_accounts(
+    data: DataDir, day: date, *rows: dict[str, Any], table: Table = PORTFOLIO_COMPLETION
+) -> Published:
+    """Publish these rows as the table of a day, over all accounts."""
+    return _publish(data, DayPartition(day), rows, table)
+
+
+def _publish(data: DataDir, partition: AnyPartition, rows: Iterable[dict[str, Any]], table: Table) -> Published:
+    with Publication(data, partition, "run-1") as publication:
         with publication.open(table) as file:
             file.write(batch(table, *rows))
             file.close(PROVENANCE)

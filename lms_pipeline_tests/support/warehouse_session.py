@@ -17,11 +17,17 @@ def read_tables(file: str) -> dict[str, object]:
         names = connection.execute("SELECT table_name FROM information_schema.tables ORDER BY table_name").fetchall()
         for (name,) in names:
             connection.execute(f"SELECT max(COLUMNS(*)::VARCHAR) FROM {name}").fetchall()  # noqa: S608
+            account = "account_id" if "account_id" in list_columns(connection, name) else "NULL"
             found[name] = connection.execute(
-                "SELECT count(*), count(DISTINCT account_id), min(snapshot_date)::VARCHAR, max(snapshot_date)::VARCHAR "  # noqa: S608
+                f"SELECT count(*), count(DISTINCT {account}), min(snapshot_date)::VARCHAR, max(snapshot_date)::VARCHAR "  # noqa: S608
                 f"FROM {name}"
             ).fetchone()
     return found
+
+
+def list_columns(connection: duckdb.DuckDBPyConnection, name: str) -> list[str]:
+    """Return the names of the columns of a table: one over all accounts has no `account_id`."""
+    return [column for column, *_ in connection.execute(f"DESCRIBE {name}").fetchall()]
 
 
 if __name__ == "__main__":

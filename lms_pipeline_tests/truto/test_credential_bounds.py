@@ -7,14 +7,15 @@ from datetime import UTC, datetime
 
 import pytest
 
-from lms_pipeline.truto import response, secret_keys
+from lms_pipeline.truto import raw_json, response, secret_keys
 from lms_pipeline.truto.client import TrutoClient
 from lms_pipeline.truto.credentials import bounds
 from lms_pipeline.truto.credentials.bounds import TooManyCredentialsError
 from lms_pipeline.truto.credentials.spans import find_string
 from lms_pipeline.truto.errors import PermanentError
 from lms_pipeline.truto.query import ListQuery
-from lms_pipeline.truto.response import BadBodyError, check_item_count
+from lms_pipeline.truto.raw_json import check_item_count
+from lms_pipeline.truto.response import BadBodyError
 from lms_pipeline.truto.secret_keys import remove_secrets
 from lms_pipeline.truto.store import NotKeptError, StoredResponse
 from lms_pipeline_tests.support.scripted_api import ScriptedClient, ScriptedResponse
@@ -109,7 +110,7 @@ def test_a_string_is_found_if_it_is_closed(body, expected):
 
 @pytest.mark.parametrize("end", ["", "\\", '\\"'])
 def test_an_unclosed_string_hides_the_rest_of_the_body_from_the_count_of_records(end, monkeypatch):
-    monkeypatch.setattr(response, "MAX_PAGE_ITEMS", 10)
+    monkeypatch.setattr(raw_json, "MAX_PAGE_ITEMS", 10)
     check_item_count(('["a","' + r"\"," * 100 + end).encode())
 
 

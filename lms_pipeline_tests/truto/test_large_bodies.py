@@ -5,11 +5,12 @@ from datetime import UTC, datetime
 
 import pytest
 
-from lms_pipeline.truto import response, transport
+from lms_pipeline.truto import raw_json, response, transport
 from lms_pipeline.truto.errors import PermanentError, TransientError, TrutoError
 from lms_pipeline.truto.models import read_accounts
 from lms_pipeline.truto.query import CourseFilter, ListQuery, UserFilter
-from lms_pipeline.truto.response import BadBodyError, TooManyItemsError, check_item_count, check_utf8, read_raw_page
+from lms_pipeline.truto.raw_json import TooManyItemsError, check_item_count
+from lms_pipeline.truto.response import BadBodyError, check_utf8, read_raw_page
 from lms_pipeline.truto.retry import RetryPolicy
 from lms_pipeline_tests.support.scripted_api import ScriptedClient, ScriptedResponse
 
@@ -21,7 +22,7 @@ PAIR = ListQuery("acme", user=UserFilter("u1"), course=CourseFilter("c1"))
 
 @pytest.fixture
 def is_small(monkeypatch):
-    monkeypatch.setattr(response, "MAX_PAGE_ITEMS", LIMIT)
+    monkeypatch.setattr(raw_json, "MAX_PAGE_ITEMS", LIMIT)
 
 
 def has_too_many(body: bytes) -> bool:

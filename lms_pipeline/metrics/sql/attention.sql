@@ -45,6 +45,9 @@ WITH measured AS (
         watched.*,
         open_due_day - getvariable('snapshot_date') AS days_left,
         getvariable('snapshot_date') - began_day AS days_open,
+        -- A course that opens later than the enrollment began can't be started before.
+        CASE WHEN began_day IS NOT NULL THEN getvariable('snapshot_date') - greatest(began_day, opens_day) END
+            AS days_startable,
         getvariable('snapshot_date') - last_activity_day AS days_quiet,
         -- No sign of life for as long as the earlier snapshot is old, at least.
         CASE WHEN NOT has_risen THEN getvariable('snapshot_date') - getvariable('earlier_day')::DATE END AS days_unchanged,
@@ -55,7 +58,7 @@ WITH measured AS (
         coalesce(days_left BETWEEN 1 AND max_days_until_due(), false) AND is_behind AS is_due_soon,
         coalesce(open_progress >= 100, false) AS is_stuck,
         has(mask, 'started') AND coalesce(coalesce(days_quiet, days_unchanged) >= min_quiet_days(), false) AS is_idle,
-        has(mask, 'not_started') AND coalesce(days_open >= min_quiet_days(), false) AS has_never_started
+        has(mask, 'not_started') AND coalesce(days_startable >= min_quiet_days(), false) AS has_never_started
     FROM watched
     LEFT JOIN compared USING (row_number)
 ),
@@ -87,7 +90,7 @@ SELECT
         WHEN is_overdue THEN CASE WHEN days_left <= 0 THEN -days_left END
         WHEN is_due_soon THEN days_left
         WHEN is_stuck OR is_idle THEN coalesce(days_quiet, days_unchanged)
-        ELSE days_open
+        ELSE days_startable
     END AS days,
     CASE
         WHEN has(mask, 'assigned') THEN 'assigned'

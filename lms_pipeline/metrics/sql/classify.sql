@@ -1,6 +1,6 @@
 -- Each enrollment and the sets that it is in, as one number with a bit for each set.
 -- Here: the definitions, in the order of docs/metrics.md, and only here. Not here: counting (counts.sql).
--- Views: served (dates.sql), at_day_end (enrollments.sql). Variables: snapshot_date, carries_dates (whether a table needs
+-- Views: served (dates.sql), at_day_end (at_day_end.sql). Variables: snapshot_date, carries_dates (whether a table needs
 -- more than counts: otherwise the columns that only such tables read are null, which takes no time).
 
 -- One bit each. Rows of the same course with the same bits are counted once: a million rows have some hundred of them.
@@ -15,7 +15,7 @@ SET VARIABLE bits = [
     'began_in_28d', 'completed_in_28d', 'duration', 'faulty_duration',
     'carried', 'roster', 'reconstructed', 'unfamiliar_role',
     'due_known', 'mandatory_known', 'repeated', 'excluded_role', 'after_day',
-    'dated', 'dated_by_rule', 'flagged_by_rule', 'due_by_rule', 'required_by_rule'
+    'dated', 'dated_by_rule', 'flagged_by_rule', 'due_by_rule', 'required_by_rule', 'excluded_by_rule'
 ];
 CREATE TEMP MACRO bit_of(name) AS 1::BIGINT << (list_position(getvariable('bits'), name)::INT - 1);
 CREATE TEMP MACRO bit_if(condition, name) AS CASE WHEN condition THEN bit_of(name) ELSE 0 END;
@@ -108,6 +108,7 @@ SELECT
     CASE WHEN getvariable('carries_dates') AND (is_watched OR (in_left AND completed_day IS NULL)) THEN last_activity_at END
         AS last_activity_at,
     CASE WHEN getvariable('carries_dates') AND is_watched THEN due_day END AS open_due_day,
+    CASE WHEN getvariable('carries_dates') AND is_watched THEN opens_day END AS opens_day,
     CASE WHEN getvariable('carries_dates') AND is_watched THEN enrollment_id END AS open_enrollment_id,
 
     CASE WHEN in_all THEN score END AS score,
@@ -116,6 +117,7 @@ SELECT
     CASE WHEN in_all THEN sentinel_dates END AS sentinel_dates,
     CASE
         WHEN has_excluded_role THEN bit_of('excluded_role')
+        WHEN has_excluded_learner THEN bit_of('excluded_by_rule')
         WHEN began_later THEN bit_of('after_day')
         ELSE
             bit_of('all')

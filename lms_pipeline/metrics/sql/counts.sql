@@ -161,7 +161,8 @@ sums AS (
         count_of(n, mask, 'mandatory_known') AS n_flagged,
         count_of(n, mask, 'flagged_by_rule') AS n_flagged_by_rule,
         count_of(n, mask, 'due_by_rule') AS n_due_by_rule,
-        count_of(n, mask, 'required_by_rule') AS n_required_by_rule
+        count_of(n, mask, 'required_by_rule') AS n_required_by_rule,
+        count_of(n, mask, 'excluded_by_rule') AS left_out_by_rule
     FROM parts
     GROUP BY row_id
     HAVING n_all > 0 OR getvariable('one_row_per') = 'account'

@@ -1,5 +1,5 @@
--- Each row of a snapshot as of the snapshot's end: the input of every set.
--- Here: roles, dates that can't be, events after the day's end. Not here: the sets (classify.sql).
+-- Each row of a snapshot as of the snapshot's end, by what the LMS reported.
+-- Here: roles, dates that can't be, events after the day's end. Not here: rules (rules.sql), the sets (classify.sql).
 -- Views: served (dates.sql), with_days (days_utc.sql or days_local.sql).
 -- Function: count_sentinel_dates. Macro: normalize_role (tables/normalize_role.sql).
 -- Variables: snapshot_date, excluded_roles, learner_roles, sentinels_end.
@@ -28,11 +28,12 @@ CREATE TEMP MACRO has_happened(moment, fetched_at, fetched_day) AS
 CREATE TEMP TABLE roles AS
 SELECT
     role,
+    normalize_role(role) AS role_name,
     list_contains(getvariable('excluded_roles'), normalize_role(role)) AS is_excluded,
     NOT list_contains(getvariable('learner_roles'), normalize_role(role)) AS is_unfamiliar
 FROM (SELECT DISTINCT role FROM served WHERE role IS NOT NULL);
 
-CREATE TEMP VIEW at_day_end AS
+CREATE TEMP VIEW reported AS
 WITH dated AS (
     SELECT
         *,
@@ -56,6 +57,7 @@ begun AS (
             WHEN completed_later THEN 'in_progress'
             ELSE coalesce(try_cast(lower(trim(status)) AS enrollment_status), 'unknown')
         END AS status,
+        role_name,
         coalesce(roles.is_excluded, false) AS has_excluded_role,
         coalesce(roles.is_unfamiliar, false) AS has_unfamiliar_role,
         CASE WHEN was_enrolled THEN enrolled_at WHEN was_assigned THEN assigned_at END AS began,
@@ -66,9 +68,6 @@ begun AS (
         CASE WHEN has_happened(last_activity_at, fetched_at, fetched_day) THEN last_activity_at END AS last_activity_at,
         CASE WHEN was_updated THEN updated_day END AS updated_day,
         CASE WHEN is_date(due_at) THEN due_day END AS due_day,
-        -- Whether a rule gave the due day, or said whether it is mandatory.
-        false AS due_by_rule,
-        false AS mandatory_by_rule,
         count_faulty(assigned_at, fetched_at, fetched_day)
         + count_faulty(enrolled_at, fetched_at, fetched_day)
         + count_faulty(started_at, fetched_at, fetched_day)
@@ -91,13 +90,6 @@ begun AS (
         END AS sentinel_dates
     FROM dated
     LEFT JOIN roles USING (role)
-),
-
-with_later AS (
-    SELECT *, NOT has_excluded_role AND coalesce(began_day > getvariable('snapshot_date'), false) AS began_later
-    FROM begun
 )
 
--- The set `all`: the enrollments that count.
-SELECT *, NOT (has_excluded_role OR began_later) AS in_all
-FROM with_later;
+FROM begun;

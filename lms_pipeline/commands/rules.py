@@ -1,0 +1,92 @@
+"""`lms-pipeline rules`: the rules of LMS_RULES_FILE, and which courses they match.
+
+Belongs here: output. Not here: reading and matching rules (`accounts/`), what is wrong with them (`checks/rules.py`).
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+
+import click
+from rich import box
+from rich.table import Table
+
+from lms_pipeline.accounts.registry import Registry
+from lms_pipeline.accounts.rule_matching import MatchedRules, match_rules
+from lms_pipeline.accounts.rules import EFFECTS, Rule, load_rules, select_rules
+from lms_pipeline.commands.common import load_settings
+from lms_pipeline.commands.terminal import build_cell, echo, print_table
+from lms_pipeline.lake.paths import DataDir
+from lms_pipeline.tables.pulled import UNIFIED_ENROLLMENTS
+from lms_pipeline.wording import format_count
+
+
+@click.command()
+@click.option("--courses", "lists_courses", is_flag=True, help="Also print each course that a rule matches.")
+def rules(*, lists_courses: bool) -> None:
+    """Print the rules for courses, what they match in the latest snapshot of each account, and what is wrong with them.
+
+    Exits with 1 if a rule matches nothing or contradicts another one, with 2 if LMS_RULES_FILE can't be used. Prints no
+    id of a learner.
+    """
+    from lms_pipeline.checks.rules import describe_unknown_accounts, describe_unmatched
+    from lms_pipeline.metrics.rules import find_courses
+
+    settings = load_settings()
+    found = load_rules(settings.rules_file)
+    if not found:
+        echo("There are no rules: LMS_RULES_FILE names a file with them, see docs/rules.md.")
+        return
+    data = DataDir(settings.data_dir)
+    accounts = Registry.open(settings).read_accounts()
+    active = {account.id for account in accounts if account.is_active}
+    latest = {one.account_id: one for one in data.find_partitions(UNIFIED_ENROLLMENTS) if one.account_id in active}
+    titles = {account_id: find_courses(data, partition) for account_id, partition in latest.items()}
+    matched = {account_id: match_rules(select_rules(found, account_id), titles[account_id]) for account_id in latest}
+    _print_rules(found, matched)
+    if lists_courses:
+        _print_courses(found, titles)
+    examined = {number for account_id in latest for number in select_rules(found, account_id)}
+    unmatched = [number for number in sorted(examined) if not any(one.counts.get(number) for one in matched.values())]
+    faults = [
+        *describe_unknown_accounts(found, {account.id for account in accounts}),
+        *describe_unmatched(found, unmatched),
+        *(f"{account_id}: {one}" for account_id, result in matched.items() for one in result.contradictions),
+    ]
+    if not latest:
+        echo("No active account has a snapshot yet: the rules are matched with none.")
+    for fault in faults:
+        echo(f"{fault[0].upper()}{fault[1:]}." if fault.startswith("rule") else f"{fault}.", err=True)
+    if faults:
+        sys.exit(1)
+
+
+def _print_rules(rules: Mapping[int, Rule], matched: Mapping[str, MatchedRules]) -> None:
+    table = Table("rule", "account", "courses", "says", "matches", box=box.SIMPLE)
+    for number, rule in rules.items():
+        counts = [count for result in matched.values() if (count := result.counts.get(number))]
+        matches = f"{format_count(sum(counts), 'course')} of {format_count(len(counts), 'account')}" if counts else "-"
+        table.add_row(
+            str(number), build_cell(rule.account), build_cell(rule.courses), build_cell(_describe(rule)), matches
+        )
+    print_table(table)
+
+
+def _print_courses(rules: Mapping[int, Rule], titles: Mapping[str, Mapping[str, str | None]]) -> None:
+    table = Table("rule", "account", "course", "title", box=box.SIMPLE)
+    for number, rule in rules.items():
+        for account_id, of_account in titles.items():
+            for course in match_rules(select_rules({number: rule}, account_id), of_account).courses:
+                title = of_account[course.course_id] or ""
+                table.add_row(str(number), account_id, build_cell(course.course_id), build_cell(title))
+    print_table(table)
+
+
+def _describe(rule: Rule) -> str:
+    """Return what a rule says; of learners only their number, since their ids are personal data."""
+    said = {name: getattr(rule, name) for name in EFFECTS}
+    said["excluded_learners"] = len(rule.excluded_learners) or None
+    said["excluded_roles"] = ", ".join(rule.excluded_roles) or None
+    said["override"] = rule.override or None
+    return "; ".join(f"{name} = {str(value).lower()}" for name, value in said.items() if value is not None)

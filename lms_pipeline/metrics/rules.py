@@ -1,0 +1,79 @@
+"""The courses of a snapshot with which rules are matched, and the matched rules as a table for the SQL.
+
+Belongs here: reading ids and titles, the columns of `course_rules`. Not here: matching (`accounts/rule_matching.py`), what
+the rules change (`sql/rules.sql`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from lms_pipeline.accounts.rule_matching import match_rules
+from lms_pipeline.accounts.rules import Rule
+from lms_pipeline.lake.engine import duckdb_session, load_sql
+from lms_pipeline.lake.files import check_readable, convert_read_errors
+from lms_pipeline.lake.paths import DataDir, Partition
+from lms_pipeline.lake.scratch import scratch_folder
+from lms_pipeline.tables.pulled import COURSES, UNIFIED_ENROLLMENTS
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import duckdb
+    import pyarrow as pa
+
+
+def build_course_rules(connection: duckdb.DuckDBPyConnection, path: Path, rules: Mapping[int, Rule]) -> pa.Table:
+    """Return what the rules in force for an account say about the courses of a file of enrollments, a row a course."""
+    import pyarrow as pa
+
+    texts = pa.list_(pa.string())
+    schema = pa.schema(
+        {
+            "course_id": pa.string(),
+            "mandatory": pa.bool_(),
+            "mandatory_overrides": pa.bool_(),
+            "due_days": pa.int32(),
+            "due_on": pa.date32(),
+            "due_overrides": pa.bool_(),
+            "renew_months": pa.int32(),
+            "renewal_overrides": pa.bool_(),
+            "opens": pa.date32(),
+            "excluded_learners": texts,
+            "excluded_roles": texts,
+        }
+    )
+    matched = match_rules(rules, read_course_titles(connection, path))
+    return pa.Table.from_pylist([asdict(course) for course in matched.courses], schema=schema)
+
+
+def read_course_titles(connection: duckdb.DuckDBPyConnection, path: Path) -> dict[str, str | None]:
+    """Return the titles of the courses in a file of enrollments, by id."""
+    connection.execute("SET VARIABLE path = $path", {"path": str(path)})
+    return dict(connection.execute(load_sql("lms_pipeline.metrics", "sql/course_titles.sql")).fetchall())
+
+
+def find_courses(data: DataDir, partition: Partition) -> dict[str, str | None]:
+    """Return the titles of an account's courses by id: those of its enrollments, and the others of its courses list.
+
+    Raises:
+        LakeError: a file can't be read.
+    """
+    import duckdb
+    import pyarrow.parquet as pq
+
+    titles: dict[str, str | None] = {}
+    listed = data.file(COURSES, partition)
+    if listed.exists():
+        with convert_read_errors(listed):
+            columns = pq.read_table(listed, columns=["course_id", "course_title"], partitioning=None)
+        titles |= dict(zip(*(column.to_pylist() for column in columns.columns), strict=True))
+    path = data.file(UNIFIED_ENROLLMENTS, partition)
+    with scratch_folder("metrics") as spill, duckdb_session(spill) as connection:
+        try:
+            return titles | read_course_titles(connection, path)
+        except duckdb.Error:
+            check_readable(path)
+            raise

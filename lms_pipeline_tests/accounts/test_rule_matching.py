@@ -1,0 +1,121 @@
+"""Which courses a rule matches, what the rules say about a course, and rules that contradict each other."""
+
+from datetime import date
+
+import pytest
+
+from lms_pipeline.accounts.rule_matching import Contradiction, CourseRule, match_rules
+from lms_pipeline.accounts.rules import Rule
+
+
+def rule(title=None, course=None, **keys):
+    return Rule(account="a", title=title, course=course, **(keys or {"mandatory": True}))
+
+
+@pytest.mark.parametrize(
+    ("pattern", "title"),
+    [
+        ("Fire safety", "Fire safety"),
+        ("fire SAFETY", " Fire Safety "),
+        ("Fire*", "Fire safety"),
+        ("*safety*", "Fire safety 2026"),
+        ("Fire ??", "Fire 26"),
+        ("*", "Fire"),
+        ("*", ""),
+        ("*", None),
+        ("[2026] Fire", "[2026] Fire"),
+        ("Fire (basic).", "fire (basic)."),
+        ("STRASSE*", "Straße"),
+        ("Cafe\u0301", "Café"),
+        ("Fire*safety", "Fire\nsafety"),
+    ],
+)
+def test_a_pattern_matches_whole_titles(pattern, title):
+    assert match_rules({1: rule(pattern)}, {"c1": title}).counts == {1: 1}
+
+
+@pytest.mark.parametrize(
+    ("pattern", "title"),
+    [
+        ("Fire", "Fire safety"),
+        ("safety", "Fire safety"),
+        ("Fire ?", "Fire "),
+        ("[F]ire", "Fire"),
+        ("F.re", "Fire"),
+        ("c1", "Fire"),
+        ("?*", None),
+    ],
+)
+def test_a_pattern_does_not_match_other_titles(pattern, title):
+    assert match_rules({1: rule(pattern)}, {"c1": title}).counts == {1: 0}
+
+
+def test_the_id_of_a_course_is_compared_as_it_is():
+    matched = match_rules({1: rule(course="C1"), 2: rule(course="c*")}, {"c1": "C1", "C1": None})
+    assert [course.course_id for course in matched.courses] == ["C1"]
+    assert (matched.counts, matched.unmatched) == ({1: 1, 2: 0}, [2])
+
+
+def test_rules_of_different_fields_add_up():
+    rules = {
+        1: rule("*", mandatory=True),
+        2: rule("Fire", due_days=30, renew_months=12, override=True),
+        3: rule(course="c1", opens=date(2026, 2, 1), excluded_learners=("18",), excluded_roles=("Coach",)),
+        4: rule(course="c1", excluded_learners=("17", "18"), excluded_roles=("mentor",)),
+    }
+    matched = match_rules(rules, {"c1": "Fire", "c2": None})
+    assert matched.contradictions == ()
+    assert matched.courses == (
+        CourseRule(
+            course_id="c1",
+            mandatory=True,
+            due_days=30,
+            due_overrides=True,
+            renew_months=12,
+            renewal_overrides=True,
+            opens=date(2026, 2, 1),
+            excluded_learners=("17", "18"),
+            excluded_roles=("coach", "mentor"),
+        ),
+        CourseRule(course_id="c2", mandatory=True),
+    )
+
+
+def test_equal_values_do_not_contradict_each_other():
+    matched = match_rules({1: rule("*", due_days=30), 2: rule(course="c1", due_days=30)}, {"c1": "Fire"})
+    assert (matched.contradictions, matched.courses) == ((), (CourseRule(course_id="c1", due_days=30),))
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "field"),
+    [
+        ({"mandatory": True}, {"mandatory": False}, "mandatory"),
+        ({"due_days": 30}, {"due_days": 31}, "the due day"),
+        ({"due_days": 0}, {"due_on": date(2026, 6, 30)}, "the due day"),
+        ({"due_on": date(2026, 6, 29)}, {"due_on": date(2026, 6, 30)}, "the due day"),
+        ({"due_days": 30}, {"due_days": 30, "override": True}, "the due day"),
+        ({"renew_months": 12}, {"renew_months": 24}, "renew_months"),
+        ({"opens": date(2026, 2, 1)}, {"opens": date(2026, 2, 2)}, "opens"),
+    ],
+)
+@pytest.mark.parametrize("where", [{"title": "Fire*"}, {"course": "c1"}, {"title": "*"}])
+def test_different_values_contradict_each_other_and_none_is_used(one, other, field, where):
+    rules = {3: rule(course="c1", **one), 7: rule(**where, **other)}
+    matched = match_rules(rules, {"c1": "Fire safety"})
+    assert matched.contradictions == (Contradiction("c1", field, (3, 7)),)
+    assert matched.courses == (CourseRule(course_id="c1"),)
+
+
+def test_a_contradiction_concerns_one_field_of_one_course():
+    rules = {1: rule("*", mandatory=True, due_days=30), 2: rule(course="c1", due_days=14)}
+    matched = match_rules(rules, {"c1": "Fire", "c2": "Water"})
+    assert matched.courses == (
+        CourseRule(course_id="c1", mandatory=True),
+        CourseRule(course_id="c2", mandatory=True, due_days=30),
+    )
+
+
+def test_a_contradiction_is_described_without_its_values():
+    assert str(Contradiction("c1", "the due day", (1, 3, 4))) == (
+        "rules 1, 3 and 4 contradict each other in the due day of course c1"
+    )

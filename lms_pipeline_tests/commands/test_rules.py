@@ -1,0 +1,99 @@
+"""`lms-pipeline rules`: what it prints, and its exit status."""
+
+import pytest
+
+from lms_pipeline.accounts.registry import Registry
+from lms_pipeline.lake.paths import DataDir
+from lms_pipeline_tests.support.lake_files import FIRST, enrollment, publish
+
+
+@pytest.fixture
+def write_rules(tmp_path, monkeypatch):
+    """Return a function that writes the rules file of this installation."""
+    monkeypatch.setenv("LMS_RULES_FILE", str(tmp_path / "rules.toml"))
+    return lambda text: (tmp_path / "rules.toml").write_text(text, "utf-8")
+
+
+@pytest.fixture
+def snapshots(tmp_path):
+    """Two accounts, each with a course on fire safety, and another one."""
+    data = DataDir(tmp_path / "data")
+    for account_id in ("acme", "beta"):
+        Registry(data.registry).add(account_id, name=None, first_day=FIRST)
+        rows = enrollment("u17", "c1", course_title="Fire safety"), enrollment("u17", account_id, course_title="Other")
+        publish(data, account_id, FIRST, *rows)
+
+
+def words(line):
+    return " ".join(line.split())
+
+
+@pytest.mark.usefixtures("snapshots")
+def test_each_rule_is_printed_with_what_it_matches(command, write_rules):
+    write_rules(
+        '[[rules]]\naccount = "*"\ntitle = "fire*"\nmandatory = false\ndue_days = 0\noverride = true\n'
+        '[[rules]]\naccount = "acme"\ncourse = "acme"\nexcluded_learners = ["u17"]\nexcluded_roles = ["mentor"]\n'
+    )
+    done = command("rules")
+    lines = [words(line) for line in done.out.splitlines()]
+    assert (done.status, done.err) == (0, "")
+    assert '1 * title = "fire*" mandatory = false; due_days = 0; override = true 2 courses of 2 accounts' in lines, (
+        done.out
+    )
+    assert '2 acme course = "acme" excluded_learners = 1; excluded_roles = mentor 1 course of 1 account' in lines, (
+        done.out
+    )
+
+
+@pytest.mark.usefixtures("snapshots")
+def test_no_id_of_a_learner_is_printed(command, write_rules):
+    write_rules('[[rules]]\naccount = "acme"\ncourse = "x"\nexcluded_learners = ["u17"]\n')
+    done = command("rules", "--courses")
+    assert "u17" not in done.out + done.err
+
+
+@pytest.mark.usefixtures("snapshots")
+def test_the_matched_courses_are_listed_on_demand(command, write_rules):
+    write_rules('[[rules]]\naccount = "*"\ntitle = "fire*"\nmandatory = true\n')
+    lines = [words(line) for line in command("rules", "--courses").out.splitlines()]
+    assert {"1 acme c1 Fire safety", "1 beta c1 Fire safety"} <= set(lines)
+
+
+@pytest.mark.usefixtures("snapshots")
+def test_rules_that_match_nothing_or_contradict_each_other_end_with_one(command, write_rules):
+    write_rules(
+        '[[rules]]\naccount = "*"\ntitle = "Wind*"\nmandatory = true\n'
+        '[[rules]]\naccount = "acne"\ncourse = "c1"\nmandatory = true\n'
+        '[[rules]]\naccount = "beta"\ncourse = "c1"\ndue_days = 1\n'
+        '[[rules]]\naccount = "*"\ntitle = "Fire*"\ndue_days = 2\n'
+    )
+    done = command("rules")
+    assert done.status == 1
+    assert done.err.splitlines() == [
+        "Rule 2 names the account acne, which is not in the registry.",
+        'Rule 1 matches no course of any account (title = "Wind*").',
+        "beta: rules 3 and 4 contradict each other in the due day of course c1.",
+    ]
+
+
+@pytest.mark.parametrize("text", ["[[rules]]\ndue = 1\n", "[[rules]", 'rules = "x"'])
+def test_a_file_that_can_not_be_used_ends_with_two(command, write_rules, text):
+    write_rules(text)
+    done = command("rules")
+    assert (done.status, done.out) == (2, "")
+    assert done.err.startswith("Error: LMS_RULES_FILE ")
+
+
+def test_without_a_file_it_says_so(command):
+    done = command("rules")
+    assert (done.status, done.out) == (
+        0,
+        "There are no rules: LMS_RULES_FILE names a file with them, see docs/rules.md.\n",
+    )
+
+
+def test_without_a_snapshot_nothing_is_matched(command, write_rules):
+    write_rules('[[rules]]\naccount = "*"\ncourse = "c1"\nmandatory = true\n')
+    done = command("rules")
+    assert (done.status, done.err) == (0, "")
+    assert done.out.endswith("No active account has a snapshot yet: the rules are matched with none.\n")
