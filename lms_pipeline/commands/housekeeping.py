@@ -60,7 +60,7 @@ def housekeeping(*, dry_run: bool, wrong: tuple[str, str] | None) -> None:
             return
         expired += others
         removed += remove(data, others, lambda warning: echo(warning, err=True))
-        reported = report_events(instance, data, missing)
+        reported = report_events(instance, data, missing, min_cohort=settings.min_cohort)
     echo(f"Reported {format_count(reported, 'published file')} to Dagster.")
     if len(removed) < len(expired):
         sys.exit(1)

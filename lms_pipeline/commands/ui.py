@@ -46,7 +46,9 @@ def ui(port: int, data_dir: Path | None) -> None:
     _check_port(port)
     settings = load_settings(data_dir)
     with open_instance(settings) as instance, ExitStack() as services:
-        services.enter_context(sync_in_background(instance, DataDir(settings.data_dir), click.echo))
+        services.enter_context(
+            sync_in_background(instance, DataDir(settings.data_dir), click.echo, min_cohort=settings.min_cohort)
+        )
         environment = {**os.environ, **LOCKED_ZONES, "LMS_DATA_DIR": str(settings.data_dir)}
         environment |= {"PYTHONWARNINGS": DEV_COMMAND_WARNING}
         if settings.token is None and DemoMark(DataDir(settings.data_dir)).is_set():

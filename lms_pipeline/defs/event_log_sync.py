@@ -21,14 +21,9 @@ import dagster as dg
 from dagster._core.events import StepMaterializationData
 
 from lms_pipeline.accounts.registry import Registry
-from lms_pipeline.defs.metadata import (
-    build_account_metadata,
-    build_file_metadata,
-    build_portfolio_metadata,
-    build_published_metadata,
-    read_provenance,
-)
+from lms_pipeline.defs.metadata import build_file_metadata, build_published_metadata, read_provenance
 from lms_pipeline.defs.partitions import add_accounts, build_partition_key
+from lms_pipeline.defs.shown_metadata import build_shown_metadata
 from lms_pipeline.lake.disk import LakeError
 from lms_pipeline.lake.paths import AnyPartition, DataDir, Partition
 from lms_pipeline.tables.catalog import TABLES
@@ -74,8 +69,12 @@ def find_missing_events(instance: dg.DagsterInstance, data: DataDir) -> list[Mis
     return sorted(found, key=lambda event: event.partition.day)
 
 
-def report_events(instance: dg.DagsterInstance, data: DataDir, missing: Iterable[MissingEvent]) -> int:
+def report_events(
+    instance: dg.DagsterInstance, data: DataDir, missing: Iterable[MissingEvent], *, min_cohort: int = 1
+) -> int:
     """Add all accounts as partitions, store a materialization for each readable file, and return how many.
+
+    Groups under `min_cohort` learners are withheld.
 
     The events belong to no run and have the time at which their file was published. Dagster's SQLite stores them one by
     one, each in two files: 9.4 s of CPU for 1,000 events, 46 s on a machine whose two cores were busy. One insert for a
@@ -83,7 +82,7 @@ def report_events(instance: dg.DagsterInstance, data: DataDir, missing: Iterable
     """
     names = {account.id: account.name for account in Registry(data.registry).read_accounts()}
     add_accounts(instance, dict.fromkeys([*names, *data.list_account_ids()]))
-    events, reported = _build_events(instance, data, names, missing), 0
+    events, reported = _build_events(instance, data, names, missing, min_cohort), 0
     while batch := list(islice(events, BATCH_SIZE)):
         instance.event_log_storage.store_event_batch(batch)
         reported += len(batch)
@@ -91,11 +90,15 @@ def report_events(instance: dg.DagsterInstance, data: DataDir, missing: Iterable
 
 
 def _build_events(
-    instance: dg.DagsterInstance, data: DataDir, names: Mapping[str, str], missing: Iterable[MissingEvent]
+    instance: dg.DagsterInstance,
+    data: DataDir,
+    names: Mapping[str, str],
+    missing: Iterable[MissingEvent],
+    min_cohort: int,
 ) -> Iterator[dg.EventLogEntry]:
     for event in missing:
         try:
-            materialization = _build_materialization(data, names, event)
+            materialization = _build_materialization(data, names, event, min_cohort)
         except LakeError as error:  # a damaged file does not keep the others from being reported
             log.warning("%s", error)
             continue
@@ -110,7 +113,7 @@ def _build_events(
 
 
 def _build_materialization(
-    data: DataDir, names: Mapping[str, str], event: MissingEvent
+    data: DataDir, names: Mapping[str, str], event: MissingEvent, min_cohort: int
 ) -> dg.AssetMaterialization | None:
     """Build a materialization from the metadata in the file; None if the pull that wrote it did not finish."""
     from lms_pipeline.lake.files import count_rows, read_metadata
@@ -122,7 +125,7 @@ def _build_materialization(
     if not is_committed(data, event.table, event.partition, file_metadata):
         return None
     published = Published(event.table, event.partition, path, count_rows(path))
-    metadata = _build_figures(published)
+    metadata = _build_figures(data, published, min_cohort)
     if event.table in PULLED_TABLES and "requests" in file_metadata:
         metadata["requests"] = int(file_metadata["requests"])
     account_id = event.partition.account_id if isinstance(event.partition, Partition) else None
@@ -134,11 +137,9 @@ def _build_materialization(
     )
 
 
-def _build_figures(published: Published) -> dict[str, Any]:
-    if published.table == ACCOUNT_COMPLETION:
-        return build_account_metadata(published)
-    if published.table == PORTFOLIO_COMPLETION:
-        return build_portfolio_metadata(published)
+def _build_figures(data: DataDir, published: Published, min_cohort: int) -> dict[str, Any]:
+    if published.table in {ACCOUNT_COMPLETION, PORTFOLIO_COMPLETION}:
+        return build_shown_metadata(data, published, min_cohort)
     return read_provenance(published.path)
 
 
@@ -161,7 +162,9 @@ def _build_entry(materialization: dg.AssetMaterialization, file: Path) -> dg.Eve
 
 
 @contextmanager
-def sync_in_background(instance: dg.DagsterInstance, data: DataDir, show: Callable[[str], None]) -> Iterator[None]:
+def sync_in_background(
+    instance: dg.DagsterInstance, data: DataDir, show: Callable[[str], None], *, min_cohort: int = 1
+) -> Iterator[None]:
     """Report missing events in a thread while the block runs, so that the user does not wait for it.
 
     `show` receives each line about it for the user, in that thread.
@@ -169,7 +172,7 @@ def sync_in_background(instance: dg.DagsterInstance, data: DataDir, show: Callab
     """
     stopped = Event()
     with ThreadPoolExecutor(1) as executor:
-        sync = executor.submit(sync_missing_events, instance, data, stopped, show)
+        sync = executor.submit(sync_missing_events, instance, data, stopped, show, min_cohort=min_cohort)
         try:
             yield
         finally:
@@ -178,13 +181,13 @@ def sync_in_background(instance: dg.DagsterInstance, data: DataDir, show: Callab
 
 
 def sync_missing_events(
-    instance: dg.DagsterInstance, data: DataDir, stopped: Event, show: Callable[[str], None]
+    instance: dg.DagsterInstance, data: DataDir, stopped: Event, show: Callable[[str], None], *, min_cohort: int = 1
 ) -> None:
     """Report missing events until `stopped` is set, and show how many were reported."""
     missing = find_missing_events(instance, data)
     if len(missing) > BATCH_SIZE:
         show(f"Dagster's event log lacks {len(missing):,} published files: they appear in the UI as they are reported.")
-    reported = report_events(instance, data, takewhile(lambda _: not stopped.is_set(), missing))
+    reported = report_events(instance, data, takewhile(lambda _: not stopped.is_set(), missing), min_cohort=min_cohort)
     if reported:
         show(f"Reported {format_count(reported, 'published file')} that Dagster's event log lacked.")
         if not instance.get_runs(limit=1):

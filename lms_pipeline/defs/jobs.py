@@ -224,7 +224,7 @@ def build_housekeeping(settings: Settings) -> tuple[dg.JobDefinition, dg.Schedul
     def report_missing_events(context: dg.OpExecutionContext, lake: dg.ResourceParam[DataDir]) -> None:
         with convert_errors(context):
             missing = find_missing_events(context.instance, lake)
-            reported = report_events(context.instance, lake, missing)
+            reported = report_events(context.instance, lake, missing, min_cohort=settings.min_cohort)
         context.log.info("Reported %d published files to Dagster.", reported)
         context.add_output_metadata({"reported": reported})
 

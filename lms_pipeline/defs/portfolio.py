@@ -15,13 +15,9 @@ import dagster as dg
 from lms_pipeline.accounts.registry import Registry
 from lms_pipeline.defs.asset_checks import evaluate_portfolio_checks
 from lms_pipeline.defs.failures import convert_errors
-from lms_pipeline.defs.metadata import (
-    build_portfolio_metadata,
-    build_published_metadata,
-    build_table_spec,
-    tag_frozen_now,
-)
+from lms_pipeline.defs.metadata import build_published_metadata, build_table_spec, tag_frozen_now
 from lms_pipeline.defs.partitions import build_days, read_day
+from lms_pipeline.defs.shown_metadata import build_shown_metadata
 from lms_pipeline.errors import LmsPipelineError
 from lms_pipeline.lake.paths import DataDir
 from lms_pipeline.settings import Settings
@@ -67,7 +63,7 @@ def build_portfolio(settings: Settings) -> dg.AssetsDefinition:
             accounts = Registry(lake.registry).read_accounts()
             origin = describe_origins(lake, accounts).get(day, "")
             published = publish_portfolio(lake, day, accounts, run_id=context.run.run_id, origin=origin)
-            yield dg.MaterializeResult(asset_key=PORTFOLIO_KEY, metadata=_build_metadata(published))
+            yield dg.MaterializeResult(asset_key=PORTFOLIO_KEY, metadata=_build_metadata(lake, settings, published))
 
     return portfolio
 
@@ -115,11 +111,11 @@ def _log_events(
 ) -> None:
     """Log what a run of the asset itself would: the materialization, and the results of the checks."""
     partition = day.isoformat()
-    metadata = _build_metadata(published)
+    metadata = _build_metadata(lake, settings, published)
     context.log_event(dg.AssetMaterialization(PORTFOLIO_KEY, partition=partition, metadata=metadata))
     for evaluation in evaluate_portfolio_checks(settings, lake, day, partition):
         context.log_event(evaluation)
 
 
-def _build_metadata(published: "Published") -> dict[str, Any]:
-    return build_published_metadata(published, None, build_portfolio_metadata(published))
+def _build_metadata(lake: DataDir, settings: Settings, published: "Published") -> dict[str, Any]:
+    return build_published_metadata(published, None, build_shown_metadata(lake, published, settings.min_cohort))

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from lms_pipeline.defs.metadata import build_metric_metadata, read_provenance
+from lms_pipeline.defs.metadata import build_metric_metadata, build_portfolio_metadata, read_provenance
 from lms_pipeline.lake.paths import Partition
-from lms_pipeline.tables.metrics import ACCOUNT_COMPLETION, COURSE_COMPLETION
+from lms_pipeline.tables.metrics import ACCOUNT_COMPLETION, COURSE_COMPLETION, PORTFOLIO_COMPLETION
 
 if TYPE_CHECKING:
     from lms_pipeline.lake.paths import DataDir
@@ -24,7 +24,8 @@ def build_shown_metadata(data: DataDir, published: Published, limit: int) -> dic
     Of `course_completion` the courses with as many learners, of `account_completion` their sum; of other tables none.
     """
     if limit == 1:
-        return build_metric_metadata(published)
+        is_portfolio = published.table == PORTFOLIO_COMPLETION
+        return build_portfolio_metadata(published) if is_portfolio else build_metric_metadata(published)
     figures = read_provenance(published.path)
     if published.table == COURSE_COMPLETION:
         return figures | _build_courses(published, limit)

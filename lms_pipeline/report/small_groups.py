@@ -157,18 +157,18 @@ def select_portfolio(accounts: Iterable[ShownAccount | None], limit: int) -> Sho
 def build_figures(group: Group, limit: int, withheld: frozenset[str] = frozenset()) -> Figures:
     """Return what may leave the lake of a group; the rates in `withheld` may not in any case."""
     row = group.row
-    known = {rate.name for rate in RATES if row[rate.name] is not None}
+    known = [rate.name for rate in RATES if row[rate.name] is not None]
     if limit == 1:
         rates = {name: ShownRate(row[name], row[f"{name}_num"], row[f"{name}_den"]) for name in known}
         return Figures(row["n_all"], row["n_completed"], group.learners, rates, counts=row)
     rates = {
         name: ShownRate(round(row[name] * 100) / 100, None, None)
-        for name in known - {COMPLETION_RATE} - withheld
-        if group.bounds[name].allow(limit)
+        for name in known
+        if name not in {COMPLETION_RATE, *withheld} and group.bounds[name].allow(limit)
     }
     if COMPLETION_RATE in known:
         rates[COMPLETION_RATE] = ShownRate(row[COMPLETION_RATE], row["n_completed"], row["n_all"])
-    return Figures(row["n_all"], row["n_completed"], group.learners, rates, frozenset(known - rates.keys()))
+    return Figures(row["n_all"], row["n_completed"], group.learners, rates, frozenset(known) - rates.keys())
 
 
 def sum_rows(rows: Sequence[Row]) -> dict[str, Any]:
@@ -288,9 +288,20 @@ class ReasonCount(NamedTuple):
 
     reason: str
     enrollments: int
-    learners: int
+    learners: int | None
+    """None if it is withheld."""
 
 
 def select_reasons(counts: Iterable[ReasonCount], limit: int) -> list[ReasonCount]:
-    """Return the reasons with at least as many learners as the limit. No sum over all reasons may be shown beside them."""
-    return [count for count in counts if count.learners >= limit]
+    """Return the reasons with at least as many learners as the limit, with their counts rounded to multiples of it.
+
+    The exact number of those who did not complete is shown beside them, so that the exact counts would give away how many
+    are left: a rounded one leaves a range as wide as the limit.
+    """
+    if limit == 1:
+        return list(counts)
+    return [
+        ReasonCount(count.reason, (2 * count.enrollments + limit) // (2 * limit) * limit, None)
+        for count in counts
+        if (count.learners or 0) >= limit
+    ]

@@ -75,7 +75,7 @@ def test_column_lineage_agrees_with_the_lineage_of_the_assets(defs):
     columns = {
         name: {column.name for column in spec.metadata["dagster/column_schema"].columns}
         for name, spec in assets.items()
-        if name != "warehouse"
+        if name not in {"warehouse", "completion_report"}
     }
     for name in TABLES:
         by_column = assets[name].metadata["dagster/column_lineage"].deps_by_column

@@ -8,16 +8,25 @@ import pytest
 from pydantic import SecretStr
 
 from lms_pipeline.definitions import build_defs
+from lms_pipeline.defs.event_log_sync import find_missing_events, report_events
 from lms_pipeline.defs.instance import QUIET_CONFIG
 from lms_pipeline.defs.shown_metadata import build_shown_metadata
-from lms_pipeline.lake.paths import DataDir, Partition
+from lms_pipeline.lake.paths import DataDir, DayPartition, Partition
 from lms_pipeline.lake.publishing import Published
 from lms_pipeline.settings import Settings
 from lms_pipeline.tables.attention import ATTENTION
-from lms_pipeline.tables.metrics import ACCOUNT_COMPLETION, COURSE_COMPLETION
+from lms_pipeline.tables.metrics import ACCOUNT_COMPLETION, COURSE_COMPLETION, PORTFOLIO_COMPLETION
 from lms_pipeline_tests.defs.test_alerts import webhook
 from lms_pipeline_tests.defs.test_automation import sense
-from lms_pipeline_tests.support.report_lake import DAY, NOW, Enrolled, publish_day, register
+from lms_pipeline_tests.support.report_lake import (
+    DAY,
+    NOW,
+    Enrolled,
+    count,
+    publish_day,
+    publish_portfolio_row,
+    register,
+)
 
 __all__ = ["webhook"]
 
@@ -86,7 +95,9 @@ class TestAttention:
 
     def test_withholds_small_groups(self, lake, new_instance, webhook):
         assert self.send(lake, new_instance, webhook, min_cohort=LIMIT)
-        assert webhook.texts == ["All accounts, 2026-03-31: Open enrollments by their strongest reason: 5 overdue."]
+        assert webhook.texts == [
+            "All accounts, 2026-03-31: Open enrollments by their strongest reason, rounded: 6 overdue."
+        ]
 
     def test_is_not_sent_if_all_groups_are_small(self, lake, new_instance, webhook):
         assert not self.send(lake, new_instance, webhook, min_cohort=6)
@@ -117,6 +128,14 @@ class TestMetadata:
     def test_of_a_small_account_has_no_figures(self, lake):
         assert set(self.build(lake, ACCOUNT_COMPLETION, 6)) == {"complete", "strategy", "pulled_at"}
 
+    def test_that_is_reported_from_the_lake_withholds_the_same(self, lake, new_instance):
+        missing = [event for event in find_missing_events(new_instance, lake) if event.table == ACCOUNT_COMPLETION]
+        report_events(new_instance, lake, missing, min_cohort=LIMIT)
+        event = new_instance.get_latest_materialization_event(dg.AssetKey("account_completion"))
+        shown = event.asset_materialization.metadata
+        assert shown["n_all"].value == 5
+        assert "rates" not in shown
+
     def test_of_courses_leaves_small_ones_out(self, lake):
         shown = self.build(lake, COURSE_COMPLETION, LIMIT)
         text = shown["largest_courses"].md_str
@@ -124,6 +143,14 @@ class TestMetadata:
         assert "Small course" not in text
         assert text.endswith("1 course with too few learners left out")
         assert not any(name.startswith(("lowest", "highest")) for name in shown)
+
+    def test_of_the_portfolio_has_no_figures(self, lake):
+        partition = DayPartition(DAY)
+        publish_portfolio_row(lake, DAY, count([Enrolled("u1", "large")]), accounts=1, missing=0)
+        published = Published(PORTFOLIO_COMPLETION, partition, lake.file(PORTFOLIO_COMPLETION, partition), 1)
+        shown = build_shown_metadata(lake, published, LIMIT)
+        assert not {"n_all", "learners", "completion_rate", "rates"} & set(shown)
+        assert build_shown_metadata(lake, published, 1)["n_all"] == 1
 
     def test_of_attention_has_no_counts(self, lake):
         assert set(self.build(lake, ATTENTION, LIMIT)) == {"complete", "strategy", "pulled_at"}

@@ -64,7 +64,7 @@ class TestALimit:
         for account in limited.accounts:
             assert (account.counts, account.cohorts, account.course_curves, account.course_reasons) == ({}, (), (), {})
             assert all(point.at_risk is None for point in account.curve.points)
-            assert all(count.learners >= 60 for count in account.reasons)
+            assert all((count.learners, count.enrollments % 60) == (None, 0) for count in account.reasons)
 
     def test_refuses_names(self, company):
         with pytest.raises(WrongUseError, match="LMS_MIN_COHORT is 60"):

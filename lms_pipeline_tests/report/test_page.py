@@ -13,6 +13,8 @@ from lms_pipeline.report.charts import build_theme
 from lms_pipeline.report.content import build_content
 from lms_pipeline.report.page import build_chart_data, build_sections, render_page
 from lms_pipeline.report.sections.definitions import build_definitions
+from lms_pipeline.report.sections.over_time import cut, find_milestones, thin
+from lms_pipeline.report.small_groups import CurvePoint
 from lms_pipeline.report.views import ChartView, Figure, Section, TableView, name_cell
 from lms_pipeline.settings import Settings
 from lms_pipeline.tables.measures import RATES
@@ -175,6 +177,35 @@ def test_a_limit_leaves_no_count_but_those_of_completion(company):
     assert list(table.header) == ["Rate", "Share", "What is counted"]
     assert all(re.fullmatch(r"\d+%", row[1].text) for row in table.rows)
     assert "Carried over" not in sections["quality"].figures[0].table.header
+
+
+def make_point(day, completed, left):
+    return CurvePoint(day, 9, completed, None, None, left, None, None, 1 - completed - left)
+
+
+@pytest.mark.parametrize(
+    ("points", "days"),
+    [
+        ([make_point(0, 0, 0), make_point(20, 0.5, 0.1), make_point(400, 0.5, 0.1)], [0, 20, 33]),
+        ([make_point(0, 0, 0), make_point(60, 0.5, 0.1), make_point(400, 0.5, 0.1)], [0, 60, 66]),
+        ([make_point(0, 0, 0), make_point(20, 0.5, 0), make_point(400, 0.5, 0.3)], [0, 20, 400]),
+        ([make_point(0, 0, 0), make_point(20, 0.5, 0.1)], [0, 20]),
+        ([make_point(0, 0, 0)], [0]),
+    ],
+)
+def test_a_chart_of_a_curve_ends_where_it_is_nearly_flat(points, days):
+    assert [point.day for point in cut(points)] == days
+
+
+def test_the_table_of_a_curve_has_its_value_at_milestones():
+    points = [make_point(0, 0, 0), make_point(10, 0.25, 0), make_point(20, 0.5, 0)]
+    assert [(day, point.completed) for day, point in find_milestones(points)] == [(0, 0), (7, 0), (14, 0.25), (20, 0.5)]
+
+
+def test_a_long_curve_is_thinned_to_its_ends_and_points_between():
+    points = [make_point(day, 0, 0) for day in range(1_000)]
+    thinned = thin(points)
+    assert (len(thinned), thinned[0].day, thinned[-1].day) == (150, 0, 999)
 
 
 def test_both_themes_have_the_same_parts():

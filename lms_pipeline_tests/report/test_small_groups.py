@@ -266,7 +266,21 @@ class TestACurve:
         ]
 
 
-@pytest.mark.parametrize(("limit", "shown"), [(1, ["overdue", "idle"]), (3, ["overdue"]), (6, [])])
-def test_reasons_of_few_learners_are_withheld(limit, shown):
-    counts = [ReasonCount("overdue", 9, 5), ReasonCount("idle", 4, 2)]
-    assert [count.reason for count in select_reasons(counts, limit)] == shown
+@pytest.mark.parametrize(
+    ("limit", "shown"),
+    [(1, [("overdue", 10, 5), ("idle", 4, 2)]), (3, [("overdue", 9, None)]), (4, [("overdue", 12, None)]), (6, [])],
+)
+def test_reasons_of_few_learners_are_withheld_and_the_others_rounded(limit, shown):
+    assert select_reasons([ReasonCount("overdue", 10, 5), ReasonCount("idle", 4, 2)], limit) == shown
+
+
+@given(st.integers(1, 500), st.integers(2, 30))
+def test_a_rounded_number_is_that_of_as_many_numbers_as_the_limit(enrollments, limit):
+    (shown,) = select_reasons([ReasonCount("idle", enrollments, limit)], limit)
+    same = [
+        number
+        for number in range(max(0, enrollments - limit), enrollments + limit + 1)
+        if select_reasons([ReasonCount("idle", number, limit)], limit) == [shown]
+    ]
+    assert len(same) == limit or shown.enrollments == 0
+    assert abs(shown.enrollments - enrollments) <= limit / 2

@@ -5,7 +5,7 @@ Belongs here: counts over accounts, and their tables.
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
 from lms_pipeline.report.charts import build_counts
@@ -44,36 +44,42 @@ def format_message(content: ReportContent) -> str | None:
 
 
 def sum_reasons(counts: Sequence[Sequence[ReasonCount]]) -> list[ReasonCount]:
-    """Return the sums over accounts by reason, the strongest reason first."""
-    enrollments: Counter[str] = Counter()
-    learners: Counter[str] = Counter()
+    """Return the sums over accounts by reason, the strongest reason first; learners only where all are known."""
+    by_reason: dict[str, list[ReasonCount]] = defaultdict(list)
     for count in (count for account in counts for count in account):
-        enrollments[count.reason] += count.enrollments
-        learners[count.reason] += count.learners
+        by_reason[count.reason].append(count)
     return [
-        ReasonCount(reason, enrollments[reason], learners[reason]) for reason in REASON_WORDS if reason in enrollments
+        ReasonCount(reason, sum(count.enrollments for count in found), _sum_learners(found))
+        for reason in REASON_WORDS
+        if (found := by_reason.get(reason))
     ]
+
+
+def _sum_learners(counts: Sequence[ReasonCount]) -> int | None:
+    learners = [count.learners for count in counts if count.learners is not None]
+    return sum(learners) if len(learners) == len(counts) else None
 
 
 def _describe(content: ReportContent, totals: Sequence[ReasonCount]) -> str:
     parts = [f"{count.enrollments:,} {REASON_WORDS[count.reason][0].lower()}" for count in totals]
     if content.limit > 1:
-        return f"Open enrollments by their strongest reason: {', '.join(parts)}."
+        return f"Open enrollments by their strongest reason, rounded: {', '.join(parts)}."
     total = sum(count.enrollments for count in totals)
     need = choose_form(total, "needs", "need")
     return f"{format_count(total, 'open enrollment')} {need} someone: {', '.join(parts)}."
 
 
 def _build_figures(content: ReportContent, totals: Sequence[ReasonCount]) -> Iterator[Figure]:
+    has_learners = all(count.learners is not None for count in totals)
     table = TableView(
         "table-attention",
         "Open enrollments that need someone, by their strongest reason",
-        ["Reason", "Enrollments", "Learners", "Meaning"],
+        ["Reason", "Enrollments", *(["Learners"] if has_learners else []), "Meaning"],
         [
             [
                 name_cell(REASON_WORDS[count.reason][0]),
                 count_cell(count.enrollments),
-                count_cell(count.learners),
+                *([count_cell(count.learners)] if has_learners else []),
                 text_cell(REASON_WORDS[count.reason][1]),
             ]
             for count in totals
@@ -160,4 +166,7 @@ def _list_notes(content: ReportContent) -> Iterator[str]:
             "counted as idle."
         )
     if content.limit > 1:
-        yield f"Reasons with fewer than {content.limit} learners in an account are withheld."
+        yield (
+            f"Reasons with fewer than {content.limit} learners in an account are withheld, and the numbers of an account are "
+            f"rounded to multiples of {content.limit}."
+        )

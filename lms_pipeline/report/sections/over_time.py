@@ -177,7 +177,7 @@ def build_curve_section(content: ReportContent) -> Section:
 def _build_curve_figure(name: str, curve: Curve) -> Figure:
     bands = [
         BandPoint(series, point.day, share, low, high)
-        for point in thin([point for point in curve.points if point.day <= find_horizon(curve.points)])
+        for point in thin(cut(curve.points))
         for series, share, low, high in (
             ("Completed", point.completed, point.completed_low, point.completed_high),
             ("Left without completing", point.left, point.left_low, point.left_high),
@@ -228,7 +228,7 @@ def thin(points: Sequence[CurvePoint]) -> list[CurvePoint]:
 
 
 def find_horizon(points: Sequence[CurvePoint]) -> int:
-    """Return the day up to which a curve is charted: the first milestone by which nearly all ends have happened."""
+    """Return the day up to which a curve is charted: a tenth after the milestone by which nearly all ends have happened."""
     last = points[-1]
     for day in (day for day in MILESTONES if NAMED_MILESTONE <= day < last.day):
         at = [point for point in points if point.day <= day][-1]
@@ -236,8 +236,15 @@ def find_horizon(points: Sequence[CurvePoint]) -> int:
             (now or 0) >= SETTLED_SHARE * (end or 0)
             for now, end in ((at.completed, last.completed), (at.left, last.left))
         ):
-            return day
+            return min(last.day, day + day // 10)
     return last.day
+
+
+def cut(points: Sequence[CurvePoint]) -> list[CurvePoint]:
+    """Return the points up to the horizon, the last one carried on to it."""
+    horizon = find_horizon(points)
+    shown = [point for point in points if point.day <= horizon]
+    return shown if shown[-1].day == horizon else [*shown, shown[-1]._replace(day=horizon)]
 
 
 def find_milestones(points: Sequence[CurvePoint]) -> Iterator[tuple[int, CurvePoint]]:
