@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow.parquet as pq
 import pytest
 
+from lms_pipeline import lake
 from lms_pipeline.lake.paths import DataDir
 from lms_pipeline.metrics.portfolio import publish_portfolio
 from lms_pipeline.tables.attention import ATTENTION
@@ -85,7 +86,7 @@ def add_up(accounts: Collection[Figures]) -> Figures:
     return sums | dict.fromkeys(("days_to_complete_p50", "days_to_complete_p90", "progress_mean"))
 
 
-@pytest.mark.parametrize("day", [date(2013, 8, 31), date(2014, 2, 1), date(2015, 2, 28)], ids=str)
+@pytest.mark.parametrize("day", TEN_DAYS, ids=str)
 @pytest.mark.parametrize(
     ("fixture", "build"), [("write_presentations", build_presentations), ("write_assessments", build_assessments)]
 )
@@ -204,3 +205,27 @@ def test_those_who_need_attention_are_those_that_a_person_counted(
     due = {key: count for key, count in reasons.items() if key[1] != "never_started"}
     assert due == {("1752", "overdue", 92): 24, ("1753", "overdue", 57): 42, ("1754", "due_soon", 6): 366}
     assert sum(reasons.values()) - sum(due.values()) == 2 * 383
+
+
+def test_the_portfolio_has_the_sums_of_the_readme(write_presentations: Write, tmp_path: Path) -> None:
+    """At the end of all modules, see the table of final results by module."""
+    for module in ("AAA", "BBB", "CCC", "DDD", "EEE", "FFF", "GGG"):
+        file = enrollments_file(write_presentations(module, AT_THE_END, tmp_path / "data.parquet"), AT_THE_END)
+        publish(
+            DataDir(tmp_path), module, AT_THE_END, *compute_rows(ACCOUNT_COMPLETION, file), table=ACCOUNT_COMPLETION
+        )
+    row = publish_portfolio_row(DataDir(tmp_path), AT_THE_END)
+    assert (row["accounts"], row["n_all"], row["learners"]) == (7, 32_593, 31_284)
+    assert (row["status_passed"], row["status_failed"], row["status_withdrawn"]) == (12_361 + 3_024, 7_052, 10_156)
+    assert row["completion_rate"] == 15_385 / 32_593
+
+
+def test_the_trend_has_the_changes_that_a_person_counted(write_assessments: Write, tmp_path: Path) -> None:
+    """Submissions of 1752, 1753 and 1754: 359, 337 and 1 by day 83, 359, 340 and 5 by day 104, 359, 341 and 17 by day 111."""
+    for day in (date(2013, 12, 23), date(2014, 1, 13), A_DAY):
+        file = enrollments_file(write_assessments("AAA", day, tmp_path / "data.parquet"), day)
+        publish(DataDir(tmp_path), "AAA", day, *compute_rows(ACCOUNT_COMPLETION, file), table=ACCOUNT_COMPLETION)
+    row = lake.read("completion_trend", data_dir=tmp_path).to_pylist()[-1]
+    assert (row["snapshot_date"], row["n_completed"]) == (A_DAY, 717)
+    assert (row["n_completed_change_7d"], row["n_completed_change_28d"], row["n_all_change_28d"]) == (13, 20, 0)
+    assert row["completion_rate_change_28d"] == pytest.approx(20 / 1_915)
