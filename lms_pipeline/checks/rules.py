@@ -6,7 +6,8 @@ rule says (`accounts/rules.py`).
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import suppress
 
 from lms_pipeline.accounts.rule_matching import MatchedRules, match_rules
 from lms_pipeline.accounts.rules import EVERY_ACCOUNT, RULES_ENTRY, Rule, hash_rules, load_rules, select_rules
@@ -42,28 +43,46 @@ def rules_apply(subject: Subject) -> Finding:
     return Finding(not faults, _build_message(rules, matched, faults), figures, rows)
 
 
-def find_unmatched_rules(rules: Mapping[int, Rule], data: DataDir, partitions: Iterable[Partition]) -> list[int]:
-    """Return the numbers of the rules that match no course in these snapshots, one of each account.
+def find_unmatched_rules(
+    rules: Mapping[int, Rule], account_ids: Iterable[str], read_titles: Callable[[str], Mapping[str, str | None] | None]
+) -> list[int]:
+    """Return the numbers of the rules that match no course of these accounts.
 
-    A rule that names an account without a readable snapshot is none of them: it may match there. No more snapshots are
+    A rule that names an account of which no titles can be read is none of them: it may match there. No more titles are
     read than it takes to match every rule.
-    """
-    from lms_pipeline.metrics.rules import find_courses  # imports Arrow
 
+    Args:
+        rules: all rules, by number.
+        account_ids: the accounts that have a snapshot.
+        read_titles: returns the titles of an account's courses by id; None if its snapshot can't be read.
+    """
     found: set[int] = set()
     examined: set[int] = set()
     unknown: set[int] = set()
-    for partition in partitions:
-        in_force = select_rules(rules, partition.account_id)
+    for account_id in account_ids:
+        in_force = select_rules(rules, account_id)
         examined |= in_force.keys()
         open_rules = {number: rule for number, rule in in_force.items() if number not in found}
-        try:
-            titles = find_courses(data, partition) if open_rules else {}
-        except LakeError:  # `warehouse_is_whole` reports it
+        titles = read_titles(account_id) if open_rules else {}
+        if titles is None:
             unknown |= in_force.keys()
-            continue
-        found |= {number for number, count in match_rules(open_rules, titles).counts.items() if count}
+        else:
+            found |= {number for number, count in match_rules(open_rules, titles).counts.items() if count}
     return sorted(examined - found - unknown)
+
+
+def find_unmatched_in_lake(rules: Mapping[int, Rule], data: DataDir, latest: Iterable[Partition]) -> list[int]:
+    """Return the numbers of the rules that match no course of these snapshots, one of each account."""
+    from lms_pipeline.metrics.rules import find_listed_courses  # imports Arrow
+
+    partitions = {partition.account_id: partition for partition in latest}
+
+    def read_titles(account_id: str) -> Mapping[str, str | None] | None:
+        with suppress(LakeError):  # `warehouse_is_whole` reports it
+            return find_listed_courses(data, partitions[account_id])
+        return None
+
+    return find_unmatched_rules(rules, partitions, read_titles)
 
 
 def describe_unknown_accounts(rules: Mapping[int, Rule], registered: Collection[str]) -> Iterator[str]:

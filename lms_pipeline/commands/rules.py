@@ -6,7 +6,7 @@ Belongs here: output. Not here: reading and matching rules (`accounts/`), what i
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import click
 from rich import box
@@ -17,7 +17,8 @@ from lms_pipeline.accounts.rule_matching import MatchedRules, match_rules
 from lms_pipeline.accounts.rules import EFFECTS, Rule, load_rules, select_rules
 from lms_pipeline.commands.common import load_settings
 from lms_pipeline.commands.terminal import build_cell, echo, print_table
-from lms_pipeline.lake.paths import DataDir
+from lms_pipeline.lake.disk import LakeError
+from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.tables.pulled import UNIFIED_ENROLLMENTS
 from lms_pipeline.wording import format_count
 
@@ -27,11 +28,10 @@ from lms_pipeline.wording import format_count
 def rules(*, lists_courses: bool) -> None:
     """Print the rules for courses, what they match in the latest snapshot of each account, and what is wrong with them.
 
-    Exits with 1 if a rule matches nothing or contradicts another one, with 2 if LMS_RULES_FILE can't be used. Prints no
+    Exits with 1 if a rule matches nothing or contradicts another one, or a snapshot can't be read, with 2 if LMS_RULES_FILE can't be used. Prints no
     id of a learner.
     """
-    from lms_pipeline.checks.rules import describe_unknown_accounts, describe_unmatched
-    from lms_pipeline.metrics.rules import find_courses
+    from lms_pipeline.checks.rules import describe_unknown_accounts, describe_unmatched, find_unmatched_rules
 
     settings = load_settings()
     found = load_rules(settings.rules_file)
@@ -42,24 +42,40 @@ def rules(*, lists_courses: bool) -> None:
     accounts = Registry.open(settings).read_accounts()
     active = {account.id for account in accounts if account.is_active}
     latest = {one.account_id: one for one in data.find_partitions(UNIFIED_ENROLLMENTS) if one.account_id in active}
-    titles = {account_id: find_courses(data, partition) for account_id, partition in latest.items()}
-    matched = {account_id: match_rules(select_rules(found, account_id), titles[account_id]) for account_id in latest}
+    titles, damaged = _read_titles(data, latest.values())
+    matched = {account_id: match_rules(select_rules(found, account_id), titles[account_id]) for account_id in titles}
     _print_rules(found, matched)
     if lists_courses:
         _print_courses(found, titles)
-    examined = {number for account_id in latest for number in select_rules(found, account_id)}
-    unmatched = [number for number in sorted(examined) if not any(one.counts.get(number) for one in matched.values())]
     faults = [
         *describe_unknown_accounts(found, {account.id for account in accounts}),
-        *describe_unmatched(found, unmatched),
+        *describe_unmatched(found, find_unmatched_rules(found, latest, titles.get)),
         *(f"{account_id}: {one}" for account_id, result in matched.items() for one in result.contradictions),
     ]
     if not latest:
         echo("No active account has a snapshot yet: the rules are matched with none.")
     for fault in faults:
         echo(f"{fault[0].upper()}{fault[1:]}." if fault.startswith("rule") else f"{fault}.", err=True)
-    if faults:
+    for sentence in damaged:
+        echo(sentence, err=True)
+    if faults or damaged:
         sys.exit(1)
+
+
+def _read_titles(
+    data: DataDir, partitions: Iterable[Partition]
+) -> tuple[dict[str, Mapping[str, str | None]], list[str]]:
+    """Return the titles of the courses of each account that can be read, and a sentence for each of the others."""
+    from lms_pipeline.metrics.rules import find_courses
+
+    titles: dict[str, Mapping[str, str | None]] = {}
+    damaged = []
+    for partition in partitions:
+        try:
+            titles[partition.account_id] = find_courses(data, partition)
+        except LakeError as error:
+            damaged.append(str(error))
+    return titles, damaged
 
 
 def _print_rules(rules: Mapping[int, Rule], matched: Mapping[str, MatchedRules]) -> None:

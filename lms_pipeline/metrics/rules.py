@@ -16,6 +16,7 @@ from lms_pipeline.lake.engine import duckdb_session, load_sql
 from lms_pipeline.lake.files import check_readable, convert_read_errors
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.lake.scratch import scratch_folder
+from lms_pipeline.tables.metrics import COURSE_COMPLETION
 from lms_pipeline.tables.pulled import COURSES, UNIFIED_ENROLLMENTS
 
 if TYPE_CHECKING:
@@ -62,14 +63,8 @@ def find_courses(data: DataDir, partition: Partition) -> dict[str, str | None]:
         LakeError: a file can't be read.
     """
     import duckdb
-    import pyarrow.parquet as pq
 
-    titles: dict[str, str | None] = {}
-    listed = data.file(COURSES, partition)
-    if listed.exists():
-        with convert_read_errors(listed):
-            columns = pq.read_table(listed, columns=["course_id", "course_title"], partitioning=None)
-        titles |= dict(zip(*(column.to_pylist() for column in columns.columns), strict=True))
+    titles = _read_titles(data.file(COURSES, partition)) or {}
     path = data.file(UNIFIED_ENROLLMENTS, partition)
     with scratch_folder("metrics") as spill, duckdb_session(spill) as connection:
         try:
@@ -77,3 +72,26 @@ def find_courses(data: DataDir, partition: Partition) -> dict[str, str | None]:
         except duckdb.Error:
             check_readable(path)
             raise
+
+
+def find_listed_courses(data: DataDir, partition: Partition) -> dict[str, str | None]:
+    """Return the same, without a look at the enrollments where `course_completion` and the courses list exist.
+
+    A course that the list lacks and whose enrollments are all left out is then missing.
+
+    Raises:
+        LakeError: a file can't be read.
+    """
+    counted, listed = (_read_titles(data.file(table, partition)) for table in (COURSE_COMPLETION, COURSES))
+    return find_courses(data, partition) if counted is None or listed is None else listed | counted
+
+
+def _read_titles(path: Path) -> dict[str, str | None] | None:
+    """Return the titles of the courses in a file with a row for each, by id; None without the file."""
+    import pyarrow.parquet as pq
+
+    if not path.exists():
+        return None
+    with convert_read_errors(path):
+        columns = pq.read_table(path, columns=["course_id", "course_title"], partitioning=None)
+    return dict(zip(*(column.to_pylist() for column in columns.columns), strict=True))

@@ -11,8 +11,8 @@ from lms_pipeline.checks.fleet import load_fleet, rules_match
 from lms_pipeline.checks.rules import rules_apply
 from lms_pipeline.lake.paths import Partition
 from lms_pipeline.settings import Settings
-from lms_pipeline.tables.metrics import ACCOUNT_COMPLETION
-from lms_pipeline.tables.pulled import UNIFIED_ENROLLMENTS
+from lms_pipeline.tables.metrics import ACCOUNT_COMPLETION, COURSE_COMPLETION
+from lms_pipeline.tables.pulled import COURSES, UNIFIED_ENROLLMENTS
 from lms_pipeline_tests.support.damages import damage_pages
 from lms_pipeline_tests.support.lake_files import FIRST, enrollment, publish
 
@@ -137,6 +137,20 @@ class TestRulesOfTheFleet:
         found = find(rule(says="due_day = 30"))
         assert not found.passed
         assert "there is no key 'due_day'" in found.rows[0]["rule"]
+
+    def test_pass_if_one_matches_a_listed_course_without_an_enrollment(self, files, find):
+        publish(files.data, "acme", FIRST, {"course_id": "c7", "course_title": "Wind"}, table=COURSES)
+        assert find(rule("*", 'title = "Wind"'), rule("acme", 'title = "Fire"')).passed
+
+    def test_read_no_enrollments_where_courses_are_listed_and_counted(self, files, find):
+        for account_id, course in (("acme", "c1"), ("beta", "c2")):
+            publish(files.data, account_id, FIRST, {"course_id": course, "course_title": "Old"}, table=COURSES)
+            publish(
+                files.data, account_id, FIRST, {"course_id": course, "course_title": "New"}, table=COURSE_COMPLETION
+            )
+            files.data.file(UNIFIED_ENROLLMENTS, Partition(account_id, FIRST)).write_bytes(b"not read")
+        found = find(rule("*", 'title = "New"'), rule("*", 'title = "Old"'))
+        assert found.rows == [{"rule": 'rule 2 matches no course of any account (title = "Old")'}]
 
     def test_pass_if_a_snapshot_that_may_match_can_not_be_read(self, files, find):
         damage_pages(files.data.file(UNIFIED_ENROLLMENTS, ACME))

@@ -3,7 +3,9 @@
 import pytest
 
 from lms_pipeline.accounts.registry import Registry
-from lms_pipeline.lake.paths import DataDir
+from lms_pipeline.lake.paths import DataDir, Partition
+from lms_pipeline.tables.pulled import UNIFIED_ENROLLMENTS
+from lms_pipeline_tests.support.damages import damage_pages
 from lms_pipeline_tests.support.lake_files import FIRST, enrollment, publish
 
 
@@ -74,6 +76,22 @@ def test_rules_that_match_nothing_or_contradict_each_other_end_with_one(command,
         'Rule 1 matches no course of any account (title = "Wind*").',
         "beta: rules 3 and 4 contradict each other in the due day of course c1.",
     ]
+
+
+@pytest.mark.usefixtures("snapshots")
+def test_a_damaged_snapshot_does_not_stop_the_others_and_ends_with_one(command, write_rules, tmp_path):
+    damage_pages(DataDir(tmp_path / "data").file(UNIFIED_ENROLLMENTS, Partition("acme", FIRST)))
+    write_rules(
+        '[[rules]]\naccount = "*"\ntitle = "Wind*"\nmandatory = true\n'
+        '[[rules]]\naccount = "beta"\ncourse = "acme"\nmandatory = true\n'
+        '[[rules]]\naccount = "beta"\ncourse = "c1"\nmandatory = true\n'
+    )
+    done = command("rules")
+    unmatched, damaged = done.err.splitlines()
+    assert done.status == 1
+    assert unmatched == 'Rule 2 matches no course of beta (course = "acme").'
+    assert "account_id=acme" in damaged
+    assert "1 course of 1 account" in words(done.out)
 
 
 @pytest.mark.parametrize("text", ["[[rules]]\ndue = 1\n", "[[rules]", 'rules = "x"'])
