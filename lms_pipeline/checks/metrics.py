@@ -16,7 +16,13 @@ from lms_pipeline.checks.rules import rules_apply
 from lms_pipeline.checks.snapshot import key_is_unique, schema
 from lms_pipeline.tables.attention import ATTENTION
 from lms_pipeline.tables.measures import RATES
-from lms_pipeline.tables.metrics import ACCOUNT_COMPLETION, COMPLETION_TABLES, COURSE_COMPLETION, LEARNER_COMPLETION
+from lms_pipeline.tables.metrics import (
+    ACCOUNT_COMPLETION,
+    COMPLETION_TABLES,
+    COURSE_COMPLETION,
+    LEARNER_COMPLETION,
+    PORTFOLIO_COMPLETION,
+)
 from lms_pipeline.tables.over_time import COHORT_COMPLETION, COMPLETION_CURVE
 from lms_pipeline.tables.pulled import STATUSES
 from lms_pipeline.tables.schema import Table, arrow_schema
@@ -232,3 +238,8 @@ METRIC_CHECKS: tuple[Check[Subject], ...] = (
     Check(rules_apply, (ACCOUNT_COMPLETION,), is_error=False),
 )
 """The checks of the metric tables."""
+
+PORTFOLIO_CHECKS: tuple[Check[Subject], ...] = tuple(
+    Check(run, (PORTFOLIO_COMPLETION,)) for run in (schema, rates_are_shares, parts_sum)
+)
+"""The checks of `portfolio_completion`."""

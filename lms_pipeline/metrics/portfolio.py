@@ -5,7 +5,6 @@ Belongs here: what is added up, and which accounts are missing. Not here: the fi
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import math
 from collections.abc import Iterable, Iterator, Sequence
@@ -43,7 +42,7 @@ class NoAccountMetricsError(LmsPipelineError):
 
 
 def publish_portfolio(
-    data: DataDir, day: date, registered: Iterable[RegisteredAccount], *, run_id: str, origin: str = ""
+    data: DataDir, day: date, registered: Iterable[RegisteredAccount], *, run_id: str, origin: str
 ) -> Published:
     """Add up the accounts that have `account_completion` of a day, and publish the row.
 
@@ -79,12 +78,7 @@ def publish_portfolio(
     schema = arrow_schema(PORTFOLIO_COMPLETION)
     batches = pa.RecordBatchReader.from_batches(schema, [pa.RecordBatch.from_pylist([row], schema=schema)])
     return publish_table(
-        data,
-        PORTFOLIO_COMPLETION,
-        DayPartition(day),
-        run_id=run_id,
-        batches=batches,
-        metadata={"source_digest": compute_source_digest(data, sources), ORIGIN: origin},
+        data, PORTFOLIO_COMPLETION, DayPartition(day), run_id=run_id, batches=batches, metadata={ORIGIN: origin}
     )
 
 
@@ -94,23 +88,12 @@ def find_sources(data: DataDir, day: date) -> list[Partition]:
     return [account for account in accounts if data.file(ACCOUNT_COMPLETION, account).exists()]
 
 
-def compute_source_digest(data: DataDir, sources: Iterable[Partition]) -> str:
-    """Return a digest of the accounts' ids and rows: with the same rows, the portfolio of a day has the same one.
-
-    Raises:
-        LakeError: a file of an account can't be read.
-    """
-    digests = ((source, read_metadata(data.file(ACCOUNT_COMPLETION, source))) for source in sources)
-    lines = (f"{source.account_id} {metadata.get('digest', '')}\n" for source, metadata in digests)
-    return hashlib.sha256("".join(lines).encode()).hexdigest()
-
-
 def find_missing(registered: Iterable[RegisteredAccount], day: date, found: set[str]) -> list[str]:
     """Return the ids of the accounts that were active on a day and are not among those found."""
-    return [account.id for account in registered if account.id not in found and was_active(account, day)]
+    return [account.id for account in registered if account.id not in found and is_active_on(account, day)]
 
 
-def was_active(account: RegisteredAccount, day: date) -> bool:
+def is_active_on(account: RegisteredAccount, day: date) -> bool:
     """Return whether an account should have a day, whatever its status is now: one that Truto can't reach lacks it too."""
     return account.first_day <= day and (account.last_day is None or day <= account.last_day)
 
