@@ -24,7 +24,7 @@ from lms_pipeline.lake.scratch import scratch_folder
 from lms_pipeline.metrics.earlier import EarlierSnapshot, find_earlier
 from lms_pipeline.metrics.options import MetricOptions
 from lms_pipeline.metrics.rules import build_course_rules
-from lms_pipeline.tables.attention import ATTENTION
+from lms_pipeline.tables.attention import ATTENTION, MAX_DAYS_UNTIL_DUE, MIN_QUIET_DAYS
 from lms_pipeline.tables.catalog import METRIC_TABLES
 from lms_pipeline.tables.metrics import ACCOUNT_COMPLETION, COURSE_COMPLETION, LEARNER_COMPLETION
 from lms_pipeline.tables.over_time import COHORT_COMPLETION, COMPLETION_CURVE
@@ -204,6 +204,8 @@ def open_completion(file: EnrollmentsFile, tables: Sequence[Table] = METRIC_TABL
             carries_dates=any(table in _OTHER_TABLES for table in tables),
             earlier_path=str(file.earlier.path if file.earlier else file.path),
             earlier_day=file.earlier.day if file.earlier else None,
+            max_days_until_due=MAX_DAYS_UNTIL_DUE,
+            min_quiet_days=MIN_QUIET_DAYS,
         )
         _execute(connection, "dates.sql")
         if file.calendar.is_utc:

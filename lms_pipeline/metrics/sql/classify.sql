@@ -3,7 +3,8 @@
 -- Views: served (dates.sql), at_day_end (at_day_end.sql). Variables: snapshot_date, carries_dates (whether a table needs
 -- more than counts: otherwise the columns that only such tables read are null, which takes no time).
 
--- One bit each. Rows of the same course with the same bits are counted once: a million rows have some hundred of them.
+-- One bit each, 63 at most. Rows of the same course with the same bits are counted once: a million rows have some hundred
+-- of them.
 SET VARIABLE bits = [
     'all', 'completed', 'ever_completed', 'lapsed', 'timed_out', 'finished', 'started', 'open', 'open_started',
     'not_started', 'dropped_early', 'eligible', 'eligible_started', 'superseded',
@@ -15,7 +16,8 @@ SET VARIABLE bits = [
     'began_in_28d', 'completed_in_28d', 'duration', 'faulty_duration',
     'carried', 'roster', 'reconstructed', 'unfamiliar_role',
     'due_known', 'mandatory_known', 'repeated', 'excluded_role', 'after_day',
-    'dated', 'dated_by_rule', 'flagged_by_rule', 'due_by_rule', 'required_by_rule', 'excluded_by_rule'
+    'dated', 'dated_by_rule', 'flagged_by_rule', 'due_by_rule', 'required_by_rule', 'excluded_by_rule',
+    'watched', 'left'
 ];
 CREATE TEMP MACRO bit_of(name) AS 1::BIGINT << (list_position(getvariable('bits'), name)::INT - 1);
 CREATE TEMP MACRO bit_if(condition, name) AS CASE WHEN condition THEN bit_of(name) ELSE 0 END;
@@ -187,6 +189,9 @@ SELECT
             + bit_if(in_required AND mandatory_by_rule, 'required_by_rule')
             + bit_if(in_repeated, 'repeated')
             + bit_if(completed_later, 'after_day')
+
+            + bit_if(is_watched, 'watched')
+            + bit_if(in_left, 'left')
     END AS mask
 FROM sets;
 
