@@ -123,7 +123,11 @@ def normalize_title(title: str) -> str:
 
 
 def _build_canonical(rule: Rule) -> dict[str, Any]:
-    """Return what a rule says, without the keys that it leaves out, and the account, which may be `*`."""
+    """Return what a rule says, without the keys that it leaves out, and the account, which may be `*`.
+
+    Another text changes the digest of every installation, and fails the check of its metrics until all are computed again.
+    So a new key is left out at its default. `override` was never left out.
+    """
     canonical = {
         **msgspec.structs.asdict(rule),
         "account": None,
@@ -131,7 +135,12 @@ def _build_canonical(rule: Rule) -> dict[str, Any]:
         "excluded_learners": sorted(set(rule.excluded_learners)),
         "excluded_roles": sorted({normalize_role(role) for role in rule.excluded_roles}),
     }
-    return {name: value for name, value in canonical.items() if value is not None and value != []}
+    defaults = msgspec.structs.asdict(type(rule)(account=EVERY_ACCOUNT))
+    return {
+        name: value
+        for name, value in canonical.items()
+        if name == "override" or value not in (None, [], defaults[name])
+    }
 
 
 def _read_rule(table: object) -> tuple[Rule | None, str]:

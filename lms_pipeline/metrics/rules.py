@@ -30,8 +30,16 @@ def build_course_rules(connection: duckdb.DuckDBPyConnection, path: Path, rules:
     """Return what the rules in force for an account say about the courses of a file of enrollments, a row a course."""
     import pyarrow as pa
 
+    matched = match_rules(rules, read_course_titles(connection, path))
+    return pa.Table.from_pylist([asdict(course) for course in matched.courses], schema=build_schema())
+
+
+def build_schema() -> pa.Schema:
+    """Return the columns of the table `course_rules`: the fields of `CourseRule`. One that is missing here is lost."""
+    import pyarrow as pa
+
     texts = pa.list_(pa.string())
-    schema = pa.schema(
+    return pa.schema(
         {
             "course_id": pa.string(),
             "mandatory": pa.bool_(),
@@ -46,8 +54,6 @@ def build_course_rules(connection: duckdb.DuckDBPyConnection, path: Path, rules:
             "excluded_roles": texts,
         }
     )
-    matched = match_rules(rules, read_course_titles(connection, path))
-    return pa.Table.from_pylist([asdict(course) for course in matched.courses], schema=schema)
 
 
 def read_course_titles(connection: duckdb.DuckDBPyConnection, path: Path) -> dict[str, str | None]:

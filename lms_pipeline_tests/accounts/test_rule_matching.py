@@ -5,7 +5,7 @@ from datetime import date
 import pytest
 
 from lms_pipeline.accounts.rule_matching import Contradiction, CourseRule, match_rules
-from lms_pipeline.accounts.rules import Rule
+from lms_pipeline.accounts.rules import EFFECTS, Rule
 
 
 def rule(title=None, course=None, **keys):
@@ -119,3 +119,21 @@ def test_a_contradiction_is_described_without_its_values():
     assert str(Contradiction("c1", "the due day", (1, 3, 4))) == (
         "rules 1, 3 and 4 contradict each other in the due day of course c1"
     )
+
+
+VALUES = {
+    "mandatory": False,
+    "due_days": 0,
+    "due_on": date(2026, 6, 30),
+    "renew_months": 12,
+    "opens": date(2026, 5, 1),
+    "excluded_learners": ("17",),
+    "excluded_roles": ("mentor",),
+}
+"""A value of each key that changes a figure."""
+
+
+@pytest.mark.parametrize("key", EFFECTS)
+def test_every_key_that_changes_a_figure_is_said_about_the_course(key):
+    [course] = match_rules({1: Rule(account="acme", course="c1", **{key: VALUES[key]})}, {"c1": None}).courses
+    assert getattr(course, key) == VALUES[key]
