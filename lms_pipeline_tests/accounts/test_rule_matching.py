@@ -1,8 +1,11 @@
 """Which courses a rule matches, what the rules say about a course, and rules that contradict each other."""
 
 from datetime import date
+from fnmatch import fnmatchcase
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from lms_pipeline.accounts.rule_matching import Contradiction, CourseRule, match_rules
 from lms_pipeline.accounts.rules import EFFECTS, Rule
@@ -137,3 +140,25 @@ VALUES = {
 def test_every_key_that_changes_a_figure_is_said_about_the_course(key):
     [course] = match_rules({1: Rule(account="acme", course="c1", **{key: VALUES[key]})}, {"c1": None}).courses
     assert getattr(course, key) == VALUES[key]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "is_matched"),
+    [
+        ("*a" * 10 + "*b", False),
+        ("*a" * 10 + "*", True),
+        ("*" * 50 + "b", False),
+        ("*?" * 20 + "b", False),
+        ("a*" * 61, False),
+        ("a*" * 60, True),
+    ],
+    ids=["no end", "any end", "stars only", "any characters", "one too many", "all"],
+)
+def test_a_pattern_of_many_stars_is_matched_at_once(pattern, is_matched):
+    """With backtracking, the first one does not end within a day."""
+    assert match_rules({1: rule(pattern)}, {"c1": "a" * 60}).counts == {1: int(is_matched)}
+
+
+@given(st.text("ab*?", min_size=1, max_size=7), st.text("ab", max_size=7))
+def test_a_pattern_matches_what_the_shell_matches(pattern, title):
+    assert match_rules({1: rule(pattern)}, {"c1": title}).counts == {1: int(fnmatchcase(title, pattern))}
