@@ -133,7 +133,7 @@ def _build_materialization(
         event.table.name,
         description=DESCRIPTION,
         partition=event.partition_key,
-        metadata=build_published_metadata(published, names.get(account_id or "", account_id), metadata),
+        metadata=build_published_metadata(published, names.get(account_id or "", account_id), metadata, min_cohort),
     )
 
 

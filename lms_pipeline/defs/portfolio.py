@@ -118,4 +118,5 @@ def _log_events(
 
 
 def _build_metadata(lake: DataDir, settings: Settings, published: "Published") -> dict[str, Any]:
-    return build_published_metadata(published, None, build_shown_metadata(lake, published, settings.min_cohort))
+    limit = settings.min_cohort
+    return build_published_metadata(published, None, build_shown_metadata(lake, published, limit), limit)

@@ -16,9 +16,10 @@ from lms_pipeline.lake.paths import DataDir, DayPartition, Partition
 from lms_pipeline.lake.publishing import Published
 from lms_pipeline.settings import Settings
 from lms_pipeline.tables.attention import ATTENTION
-from lms_pipeline.tables.metrics import ACCOUNT_COMPLETION, COURSE_COMPLETION, PORTFOLIO_COMPLETION
+from lms_pipeline.tables.metrics import ACCOUNT_COMPLETION, COURSE_COMPLETION, LEARNER_COMPLETION, PORTFOLIO_COMPLETION
 from lms_pipeline_tests.defs.test_alerts import webhook
 from lms_pipeline_tests.defs.test_automation import sense
+from lms_pipeline_tests.support.lake_files import PROVENANCE, write
 from lms_pipeline_tests.support.report_lake import (
     DAY,
     NOW,
@@ -159,6 +160,23 @@ class TestMetadata:
         publish_portfolio_row(lake, DAY, count([Enrolled("u1", "large")]), accounts=1, missing=0)
         sync_missing_events(new_instance, lake, Event(), lambda _: None, min_cohort=LIMIT)
         assert read_shown(new_instance, PORTFOLIO_COMPLETION).isdisjoint(FIGURES)
+
+    def test_of_tables_of_learners_has_no_number_of_rows(self, lake, new_instance):
+        partition = Partition("acme", DAY)
+        write(lake.file(LEARNER_COMPLETION, partition), LEARNER_COMPLETION, {"user_id": "u1"}, metadata=PROVENANCE)
+        tables = (LEARNER_COMPLETION, ATTENTION, COURSE_COMPLETION)
+        missing = [event for event in find_missing_events(new_instance, lake) if event.table in tables]
+        report_events(new_instance, lake, missing, min_cohort=LIMIT)
+        have_rows = ["dagster/partition_row_count" in read_shown(new_instance, table) for table in tables]
+        assert have_rows == [False, False, True]
+
+    def test_of_the_warehouse_has_no_number_of_rows_of_tables_of_learners(self, lake, new_instance):
+        defs = build_defs(Settings(data_dir=lake.root, frozen_now=NOW, min_cohort=LIMIT))
+        assert rebuild_warehouse(defs, new_instance).error is None
+        event = new_instance.get_latest_materialization_event(dg.AssetKey("warehouse"))
+        counted = {name for name in event.asset_materialization.metadata if name.startswith("rows_")}
+        assert {"rows_course_completion", "rows_account_completion"} <= counted
+        assert counted.isdisjoint({"rows_learner_completion", "rows_attention"})
 
     def test_of_courses_leaves_small_ones_out(self, lake):
         shown = self.build(lake, COURSE_COMPLETION, LIMIT)
