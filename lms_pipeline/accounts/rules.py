@@ -80,6 +80,10 @@ _KEY = re.compile(r"`\$\.(\w+)(?:\[[^]]*\])?`$")
 """The end of msgspec's messages about a value."""
 
 
+_PLAIN_KEY = re.compile(r"[A-Za-z0-9_]{1,30}\Z")
+"""A key that an error may repeat."""
+
+
 def load_rules(path: Path | None) -> dict[int, Rule]:
     """Return the rules of `LMS_RULES_FILE` by their number in the file, from 1; none without a file.
 
@@ -148,7 +152,9 @@ def _read_rule(table: object) -> tuple[Rule | None, str]:
     if not isinstance(table, dict):
         return None, "it must be a table [[rules]]"
     if unknown := [name for name in table if name not in Rule.__struct_fields__]:
-        return None, f"there is no key {unknown[0]!r}: docs/rules.md lists them"
+        # a value at the wrong place may be an address
+        what = f"there is no key '{unknown[0]}'" if _PLAIN_KEY.match(unknown[0]) else "it has an unknown key"
+        return None, f"{what}: docs/rules.md lists them"
     if "account" not in table:
         return None, f"it needs account, {_FORMS['account']}"
     try:

@@ -15,6 +15,7 @@ from lms_pipeline.checks.base import MAX_EXAMPLE_ROWS, Finding, Subject
 from lms_pipeline.errors import SettingsError
 from lms_pipeline.lake.disk import LakeError
 from lms_pipeline.lake.paths import DataDir, Partition
+from lms_pipeline.tables.catalog import METRIC_TABLES
 from lms_pipeline.wording import choose_form, format_count
 
 
@@ -31,8 +32,10 @@ def rules_apply(subject: Subject) -> Finding:
         *describe_unmatched(rules, [n for n in matched.unmatched if rules[n].account != EVERY_ACCOUNT]),
         *map(str, matched.contradictions),
     ]
-    if subject.metadata.get(RULES_ENTRY) != hash_rules(rules):
-        faults.append("the figures were computed with other rules: materialize the metrics of the day again")
+    if others := _find_tables_of_other_rules(subject, hash_rules(rules)):
+        faults.append(
+            f"the figures of {', '.join(others)} were computed with other rules: materialize the metrics of the day again"
+        )
     figures = {
         "rules": len(rules),
         "courses_with_rules": len(matched.courses),
@@ -41,6 +44,15 @@ def rules_apply(subject: Subject) -> Finding:
     }
     rows = [{"rule": fault} for fault in faults[:MAX_EXAMPLE_ROWS]]
     return Finding(not faults, _build_message(rules, matched, faults), figures, rows)
+
+
+def _find_tables_of_other_rules(subject: Subject, digest: str | None) -> list[str]:
+    """Return the names of the metric tables of the day whose rules have another digest."""
+    return [
+        table.name
+        for table in METRIC_TABLES
+        if subject.path(table).exists() and subject.open_table(table).metadata.get(RULES_ENTRY) != digest
+    ]
 
 
 def find_unmatched_rules(

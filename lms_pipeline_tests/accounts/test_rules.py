@@ -236,3 +236,15 @@ def test_a_key_of_a_later_version_changes_the_digest_otherwise(keys):
 
 def test_every_key_of_a_rule_names_a_course_or_changes_a_figure():
     assert {*EFFECTS, "account", "course", "title", "override"} == set(Rule.__struct_fields__)
+
+
+@pytest.mark.parametrize("key", ['"ann@example.org"', '"ann example"', "x" * 31, '"é"', '""'])
+def test_a_key_that_may_be_an_address_is_not_repeated(read, key):
+    with pytest.raises(SettingsError) as caught:
+        read(f'[[rules]]\naccount = "acme"\n{key} = true\n')
+    assert str(caught.value).endswith("rule 1: it has an unknown key: docs/rules.md lists them.")
+
+
+def test_a_byte_order_mark_is_skipped(read):
+    rules = read('\ufeff[[rules]]\naccount = "acme"\ncourse = "c1"\nmandatory = true\n')
+    assert rules[1].mandatory is True

@@ -11,6 +11,7 @@ from lms_pipeline.checks.fleet import load_fleet, rules_match
 from lms_pipeline.checks.rules import rules_apply
 from lms_pipeline.lake.paths import Partition
 from lms_pipeline.settings import Settings
+from lms_pipeline.tables.attention import ATTENTION
 from lms_pipeline.tables.metrics import ACCOUNT_COMPLETION, COURSE_COMPLETION
 from lms_pipeline.tables.pulled import COURSES, UNIFIED_ENROLLMENTS
 from lms_pipeline_tests.support.damages import damage_pages
@@ -83,7 +84,14 @@ class TestRulesOfAnAccount:
     def test_fail_if_the_figures_are_those_of_other_rules(self, find):
         found = find(rule(), digest="other")
         assert not found.passed
-        assert found.message == "The figures were computed with other rules: materialize the metrics of the day again."
+        assert found.message == (
+            "The figures of account_completion were computed with other rules: materialize the metrics of the day again."
+        )
+
+    def test_fail_if_another_metric_table_has_the_figures_of_other_rules(self, files, find):
+        for table in (COURSE_COMPLETION, ATTENTION):
+            files.put(table=table, rules="other")
+        assert find(rule()).message.startswith("The figures of course_completion, attention were computed with other")
 
     def test_fail_if_the_figures_are_those_of_rules_that_are_gone(self, find):
         assert not find(digest="other").passed
