@@ -314,12 +314,14 @@ def _build_rate_metadata(path: Path, counts: Iterable[str]) -> dict[str, Any]:
 
 def _build_attention_metadata(path: Path) -> dict[str, Any]:
     """Build the number of enrollments by their strongest reason, and of how many idleness is not known."""
+    import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
     from lms_pipeline.lake.files import read_metadata
 
     with pq.ParquetFile(path) as file:
-        counts = Counter(file.read(["reason"])["reason"].to_pylist())
+        counted = pc.value_counts(file.read(["reason"])["reason"])
+    counts = Counter(dict(zip(*(part.to_pylist() for part in counted.flatten()), strict=True)))
     metadata = read_metadata(path)
     unknown = {"idle_unknown": int(metadata["idle_unknown"])} if "idle_unknown" in metadata else {}
     return {**{reason: counts[reason] for reason in REASONS}, **unknown}
