@@ -164,8 +164,7 @@ class CompletionReader:
         if table != ATTENTION:
             return {}
         self._prepare(table)
-        query = "SELECT count(*) FILTER (has_risen IS NULL) FROM compared"
-        [(unknown,)] = self._connection.execute(query).fetchall()
+        [(unknown,)] = self._connection.execute("SELECT count(*) FROM idle_unknown").fetchall()
         earlier = {} if self._file.earlier is None else {"compared_with": self._file.earlier.day.isoformat()}
         return {"idle_unknown": str(unknown), **earlier}
 
@@ -216,19 +215,22 @@ def open_completion(file: EnrollmentsFile, tables: Sequence[Table] = METRIC_TABL
         connection.execute(load_sql("lms_pipeline.tables", "normalize_role.sql"))
         with _provide_sentinel_counter(connection):
             _execute(connection, "enrollments.sql")
-            _apply_rules(connection, file)
-            _execute(connection, "at_day_end.sql", "classify.sql", "counts.sql", "people.sql", "rates.sql")
+            has_rules = _apply_rules(connection, file)
+            _execute(connection, "at_day_end.sql", "superseded.sql")
+            _execute(connection, "renewals.sql" if has_rules else "without_renewals.sql")
+            _execute(connection, "classify.sql", "counts.sql", "people.sql", "rates.sql")
         yield CompletionReader(connection, file)
 
 
-def _apply_rules(connection: duckdb.DuckDBPyConnection, file: EnrollmentsFile) -> None:
-    """Create the view `ruled`. Rules that match no course change nothing."""
+def _apply_rules(connection: duckdb.DuckDBPyConnection, file: EnrollmentsFile) -> bool:
+    """Create the view `ruled`, and return whether a rule matches a course: otherwise they change nothing."""
     course_rules = build_course_rules(connection, file.path, file.rules) if file.rules else None
     if course_rules:
         connection.from_arrow(course_rules).create("course_rules")
         _execute(connection, "rules.sql")
     else:
         _execute(connection, "without_rules.sql")
+    return bool(course_rules)
 
 
 @contextmanager

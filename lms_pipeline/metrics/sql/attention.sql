@@ -37,7 +37,7 @@ AND coalesce(earlier.enrollment_id = open_enrollment_id, true)
 WHERE has(mask, 'started') AND last_activity_day IS NULL
 GROUP BY row_number;
 
-CREATE TEMP VIEW attention AS
+CREATE TEMP VIEW reasoned AS
 WITH measured AS (
     SELECT
         watched.*,
@@ -59,23 +59,29 @@ WITH measured AS (
         has(mask, 'not_started') AND coalesce(days_startable >= getvariable('min_quiet_days'), false) AS has_never_started
     FROM watched
     LEFT JOIN compared USING (row_number)
-),
-
-reasoned AS (
-    SELECT
-        *,
-        concat_ws(
-            ',',
-            CASE WHEN is_overdue THEN 'overdue' END,
-            CASE WHEN is_due_soon THEN 'due_soon' END,
-            CASE WHEN is_stuck THEN 'stuck' END,
-            CASE WHEN is_idle THEN 'idle' END,
-            CASE WHEN has_never_started THEN 'never_started' END
-        ) AS reasons
-    FROM measured
-    WHERE is_overdue OR is_due_soon OR is_stuck OR is_idle OR has_never_started
 )
 
+SELECT
+    *,
+    concat_ws(
+        ',',
+        CASE WHEN is_overdue THEN 'overdue' END,
+        CASE WHEN is_due_soon THEN 'due_soon' END,
+        CASE WHEN is_stuck THEN 'stuck' END,
+        CASE WHEN is_idle THEN 'idle' END,
+        CASE WHEN has_never_started THEN 'never_started' END
+    ) AS reasons
+FROM measured
+WHERE is_overdue OR is_due_soon OR is_stuck OR is_idle OR has_never_started;
+
+-- Those that may be idle, which nothing shows, and that are not listed for another reason.
+CREATE TEMP VIEW idle_unknown AS
+SELECT row_number
+FROM compared
+ANTI JOIN reasoned USING (row_number)
+WHERE compared.has_risen IS NULL;
+
+CREATE TEMP VIEW attention AS
 SELECT
     open_enrollment_id AS enrollment_id,
     user_id,
