@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from lms_pipeline.accounts.rule_matching import match_rules
 from lms_pipeline.accounts.rules import Rule
@@ -18,6 +18,7 @@ from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.lake.scratch import scratch_folder
 from lms_pipeline.tables.metrics import COURSE_COMPLETION
 from lms_pipeline.tables.pulled import COURSES, UNIFIED_ENROLLMENTS
+from lms_pipeline.tables.schema import arrow_schema
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -78,6 +79,51 @@ def find_courses(data: DataDir, partition: Partition) -> dict[str, str | None]:
         except duckdb.Error:
             check_readable(path)
             raise
+
+
+class LeftOut(NamedTuple):
+    """What one rule leaves out of the enrollments in its courses."""
+
+    enrollments: int
+    of: int
+
+
+def count_left_out(
+    data: DataDir, partition: Partition, rules: Mapping[int, Rule], titles: Mapping[str, str | None]
+) -> dict[int, LeftOut]:
+    """Return what each rule that excludes learners or roles leaves out of a snapshot, by its number.
+
+    A rule whose courses have no enrollment is missing. `rules` are those in force for the account, `titles` are those of
+    its courses.
+
+    Raises:
+        LakeError: the enrollments can't be read.
+    """
+    import duckdb
+    import pyarrow as pa
+
+    texts = pa.list_(pa.string())
+    schema = pa.schema({"number": pa.int64(), "course_id": pa.string(), "learners": texts, "roles": texts})
+    rows = [
+        {"number": n, "course_id": one.course_id, "learners": one.excluded_learners, "roles": one.excluded_roles}
+        for n, rule in rules.items()
+        if rule.excluded_learners or rule.excluded_roles
+        for one in match_rules({n: rule}, titles).courses
+    ]
+    if not rows:
+        return {}
+    path = data.file(UNIFIED_ENROLLMENTS, partition)
+    with scratch_folder("metrics") as spill, duckdb_session(spill) as connection:
+        connection.from_arrow(pa.Table.from_pylist(rows, schema=schema)).create("exclusions")
+        connection.from_arrow(arrow_schema(UNIFIED_ENROLLMENTS).empty_table()).create("unified_columns")
+        connection.execute(load_sql("lms_pipeline.tables", "normalize_role.sql"))
+        connection.execute("SET VARIABLE path = $path", {"path": str(path)})
+        try:
+            found = connection.execute(load_sql("lms_pipeline.metrics", "sql/left_out.sql")).fetchall()
+        except duckdb.Error:
+            check_readable(path)
+            raise
+    return {number: LeftOut(left_out, of) for number, left_out, of in found}
 
 
 def find_listed_courses(data: DataDir, partition: Partition) -> dict[str, str | None]:
