@@ -146,10 +146,7 @@ def tag_account(context: dg.AssetExecutionContext, settings: Settings) -> str:
 
 
 def has_shown_rows(table: str, limit: int) -> bool:
-    """Return whether the number of rows of a table, given by name, may be shown with this limit of learners.
-
-    That of a table of learners counts those of the courses that are left out, too.
-    """
+    """Return whether the number of rows of a table may be shown: learners of courses that are left out have rows too."""
     return limit == 1 or table not in {LEARNER_COMPLETION.name, ATTENTION.name}
 
 
@@ -321,7 +318,7 @@ def _build_attention_metadata(path: Path) -> dict[str, Any]:
 
     with pq.ParquetFile(path) as file:
         counted = pc.value_counts(file.read(["reason"])["reason"])
-    counts = Counter(dict(zip(*(part.to_pylist() for part in counted.flatten()), strict=True)))
+    counts = Counter({one["values"]: one["counts"] for one in counted.to_pylist()})
     metadata = read_metadata(path)
     unknown = {"idle_unknown": int(metadata["idle_unknown"])} if "idle_unknown" in metadata else {}
     return {**{reason: counts[reason] for reason in REASONS}, **unknown}

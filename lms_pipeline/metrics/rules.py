@@ -60,7 +60,7 @@ def build_schema() -> pa.Schema:
 def read_course_titles(connection: duckdb.DuckDBPyConnection, path: Path) -> dict[str, str | None]:
     """Return the titles of the courses in a file of enrollments, by id."""
     connection.execute("SET VARIABLE path = $path", {"path": str(path)})
-    return dict(connection.execute(load_sql("lms_pipeline.metrics", "sql/course_titles.sql")).fetchall())
+    return dict(connection.execute(load_sql("lms_pipeline.metrics", "sql/enrolled_titles.sql")).fetchall())
 
 
 def find_courses(data: DataDir, partition: Partition) -> dict[str, str | None]:

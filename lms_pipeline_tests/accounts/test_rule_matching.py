@@ -2,6 +2,7 @@
 
 from datetime import date
 from fnmatch import fnmatchcase
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -124,7 +125,7 @@ def test_a_contradiction_is_described_without_its_values():
     )
 
 
-VALUES = {
+VALUES: dict[str, Any] = {
     "mandatory": False,
     "due_days": 0,
     "due_on": date(2026, 6, 30),

@@ -224,14 +224,14 @@ class LaterRule(Rule, frozen=True, kw_only=True):
 
 
 def test_a_key_of_a_later_version_does_not_change_the_digest_at_its_default():
-    keys = {"account": "acme", "title": "Fire*", "due_days": 30}
-    assert hash_rules({1: LaterRule(**keys)}) == hash_rules({1: Rule(**keys)})
+    later = LaterRule(account="acme", title="Fire*", due_days=30)
+    assert hash_rules({1: later}) == hash_rules({1: Rule(account="acme", title="Fire*", due_days=30)})
 
 
 @pytest.mark.parametrize("keys", [{"weight": 2}, {"is_optional": True}, {"tags": ("a",)}, {"note": "x"}])
 def test_a_key_of_a_later_version_changes_the_digest_otherwise(keys):
-    given = {"account": "acme", "title": "Fire*", "due_days": 30}
-    assert hash_rules({1: LaterRule(**given, **keys)}) != hash_rules({1: Rule(**given)})
+    later = LaterRule(account="acme", title="Fire*", due_days=30, **keys)
+    assert hash_rules({1: later}) != hash_rules({1: Rule(account="acme", title="Fire*", due_days=30)})
 
 
 def test_every_key_of_a_rule_names_a_course_or_changes_a_figure():
