@@ -90,7 +90,7 @@ class Package:
 
         def compute() -> Mapping[str, float]:
             rows = compute_tables()["rows"]
-            return {"rows": rows + publish_portfolio(self.data, DAY, (), run_id=RUN_ID).rows}
+            return {"rows": rows + publish_portfolio(self.data, DAY, (), run_id=RUN_ID, origin="").rows}
 
         return compute
 

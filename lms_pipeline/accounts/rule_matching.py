@@ -93,12 +93,23 @@ def match_rules(rules: Mapping[int, Rule], titles: Mapping[str, str | None]) -> 
 
 
 def _compile(rule: Rule) -> re.Pattern[str] | None:
-    """Return the pattern of the titles, None for a rule with the id of a course. Brackets are text: titles have them."""
+    """Return the pattern of the titles, None for a rule with the id of a course. Brackets are text: titles have them.
+
+    What follows a `*` is found at its first place after it, and is looked for nowhere else (an atomic group): a later place
+    leaves less for the rest. Otherwise a few stars take more time than there is.
+    """
     if rule.title is None:
         return None
-    wildcards = {"*": ".*", "?": "."}
-    text = normalize_title(rule.title)
-    return re.compile("".join(wildcards.get(character) or re.escape(character) for character in text), re.DOTALL)
+    begin, *between = (_escape(piece) for piece in normalize_title(rule.title).split("*"))
+    if not between:
+        return re.compile(begin, re.DOTALL)
+    *between, end = between
+    found_first = "".join(f"(?>.*?{piece})" for piece in between)
+    return re.compile(f"{begin}{found_first}.*{end}", re.DOTALL)
+
+
+def _escape(text: str) -> str:
+    return "".join("." if character == "?" else re.escape(character) for character in text)
 
 
 def _merge(course_id: str, rules: Mapping[int, Rule]) -> tuple[CourseRule, list[Contradiction]]:

@@ -80,6 +80,10 @@ _KEY = re.compile(r"`\$\.(\w+)(?:\[[^]]*\])?`$")
 """The end of msgspec's messages about a value."""
 
 
+_PLAIN_KEY = re.compile(r"[A-Za-z0-9_]{1,30}\Z")
+"""A key that an error may repeat."""
+
+
 def load_rules(path: Path | None) -> dict[int, Rule]:
     """Return the rules of `LMS_RULES_FILE` by their number in the file, from 1; none without a file.
 
@@ -123,7 +127,11 @@ def normalize_title(title: str) -> str:
 
 
 def _build_canonical(rule: Rule) -> dict[str, Any]:
-    """Return what a rule says, without the keys that it leaves out, and the account, which may be `*`."""
+    """Return what a rule says, without the keys that it leaves out, and the account, which may be `*`.
+
+    Another text changes the digest of every installation, and fails the check of its metrics until all are computed again.
+    So a new key is left out at its default. `override` was never left out.
+    """
     canonical = {
         **msgspec.structs.asdict(rule),
         "account": None,
@@ -131,7 +139,12 @@ def _build_canonical(rule: Rule) -> dict[str, Any]:
         "excluded_learners": sorted(set(rule.excluded_learners)),
         "excluded_roles": sorted({normalize_role(role) for role in rule.excluded_roles}),
     }
-    return {name: value for name, value in canonical.items() if value is not None and value != []}
+    defaults = msgspec.structs.asdict(type(rule)(account=EVERY_ACCOUNT))
+    return {
+        name: value
+        for name, value in canonical.items()
+        if name == "override" or value not in (None, [], defaults[name])
+    }
 
 
 def _read_rule(table: object) -> tuple[Rule | None, str]:
@@ -139,7 +152,9 @@ def _read_rule(table: object) -> tuple[Rule | None, str]:
     if not isinstance(table, dict):
         return None, "it must be a table [[rules]]"
     if unknown := [name for name in table if name not in Rule.__struct_fields__]:
-        return None, f"there is no key {unknown[0]!r}: docs/rules.md lists them"
+        # a value at the wrong place may be an address
+        what = f"there is no key '{unknown[0]}'" if _PLAIN_KEY.match(unknown[0]) else "it has an unknown key"
+        return None, f"{what}: docs/rules.md lists them"
     if "account" not in table:
         return None, f"it needs account, {_FORMS['account']}"
     try:

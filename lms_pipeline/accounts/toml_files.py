@@ -6,6 +6,7 @@ Belongs here: reading one, with errors that name the setting and the file. Not h
 
 from __future__ import annotations
 
+from codecs import BOM_UTF8
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ def read_toml(path: Path, setting: str) -> dict[str, Any]:
         SettingsError: the file can't be read, or is no TOML.
     """
     try:
-        document: dict[str, Any] = msgspec.toml.decode(path.read_bytes())
+        document: dict[str, Any] = msgspec.toml.decode(path.read_bytes().removeprefix(BOM_UTF8))
     except OSError as error:
         todo = "check who may read it" if isinstance(error, PermissionError) else "correct the path"
         raise SettingsError(f"{setting} {path} can't be read: {error.strerror}; {todo}.") from None

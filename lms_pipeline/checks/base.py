@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from lms_pipeline.accounts.options import AccountOptions, load_options, resolve_excluded_roles
+from lms_pipeline.accounts.rules import RULES_ENTRY
 from lms_pipeline.days import Calendar
 from lms_pipeline.errors import LmsPipelineError
 from lms_pipeline.lake.engine import duckdb_session, load_sql
@@ -166,6 +167,10 @@ class Subject:
     def has_same_metadata(self, table: Table, name: str) -> bool:
         """Return whether the file of another table exists and has the same metadata entry, as its `run_id`."""
         return self.path(table).exists() and self.open_table(table).metadata.get(name) == self.metadata.get(name)
+
+    def is_comparable(self, table: Table) -> bool:
+        """Return whether another table exists and has the figures of the same snapshot by the same rules."""
+        return all(self.has_same_metadata(table, name) for name in ("source_run_id", RULES_ENTRY))
 
     def compute_once(self, compute: Callable[[Subject], Computed]) -> Computed:
         """Return what a function computes from this file; it runs once, however many checks need the result."""

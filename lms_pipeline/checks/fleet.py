@@ -16,7 +16,7 @@ from lms_pipeline.accounts.registry import ACTIVE, GONE, INACTIVE, RegisteredAcc
 from lms_pipeline.accounts.rules import load_rules
 from lms_pipeline.accounts.sync import Refusal, read_refusal
 from lms_pipeline.checks.base import MAX_EXAMPLE_ROWS, Check, Finding, sum_column
-from lms_pipeline.checks.rules import describe_unknown_accounts, describe_unmatched, find_unmatched_rules
+from lms_pipeline.checks.rules import describe_unknown_accounts, describe_unmatched, find_unmatched_in_lake
 from lms_pipeline.errors import SettingsError
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.lake.stopped import StoppedPull, find_stopped
@@ -149,7 +149,7 @@ def _examine_rules(
     latest = [Partition(account_id, max(found)) for account_id, found in days.items() if account_id in active]
     return len(rules), [
         *describe_unknown_accounts(rules, {account.id for account in accounts}),
-        *describe_unmatched(rules, find_unmatched_rules(rules, data, latest)),
+        *describe_unmatched(rules, find_unmatched_in_lake(rules, data, latest)),
     ]
 
 

@@ -16,7 +16,7 @@ from lms_pipeline.checks.rules import rules_apply
 from lms_pipeline.checks.snapshot import key_is_unique, schema
 from lms_pipeline.tables.attention import ATTENTION
 from lms_pipeline.tables.measures import RATES
-from lms_pipeline.tables.metrics import ACCOUNT_COMPLETION, COMPLETION_TABLES, COURSE_COMPLETION, LEARNER_COMPLETION
+from lms_pipeline.tables.metrics import ACCOUNT_COMPLETION, COURSE_COMPLETION, LEARNER_COMPLETION, PORTFOLIO_COMPLETION
 from lms_pipeline.tables.over_time import COHORT_COMPLETION, COMPLETION_CURVE
 from lms_pipeline.tables.pulled import STATUSES
 from lms_pipeline.tables.schema import Table, arrow_schema
@@ -36,6 +36,13 @@ PARTS = {
 """Counts, and the parts that sum to them: see docs/metrics.md."""
 ADDITIVE_COUNTS = ("n_all", "n_completed", "n_eligible")
 """Counts of an account that are the sums of those of its courses, and of its learners."""
+COMPARED_WITH: Mapping[Table, Sequence[Table]] = {
+    ACCOUNT_COMPLETION: (COURSE_COMPLETION, LEARNER_COMPLETION),
+    COHORT_COMPLETION: (ACCOUNT_COMPLETION, COURSE_COMPLETION),
+    COMPLETION_CURVE: (ACCOUNT_COMPLETION, COURSE_COMPLETION),
+    ATTENTION: (ACCOUNT_COMPLETION,),
+}
+"""The tables whose sums must be those of a table, if they are of the same snapshot."""
 NULLABLE_RATE = "pass_rate"
 """The only rate that may be null although its denominator is not: see docs/metrics.md."""
 
@@ -75,8 +82,14 @@ def parts_sum(subject: Subject) -> Finding:
 
     The cohorts of an account or course and what they leave out sum to all enrollments, and so do those at risk on the first
     day of a curve; the open, completed and left shares of a day sum to 1; as many enrollments need someone because they are
-    overdue as are overdue.
+    overdue as are overdue. Tables that are compared were computed with the same rules.
     """
+    if others := _find_tables_of_other_rules(subject):
+        names = " and ".join([subject.table.name, *others])
+        message = f"{names} were computed with different rules: materialize all metrics of the day again."
+        return Finding(
+            passed=False, message=message, figures={"wrong": len(others)}, rows=[{"table": t} for t in others]
+        )
     if subject.table in OVER_TIME_TABLES:
         found = find_faults(subject, "sum")
     else:
@@ -88,7 +101,27 @@ def parts_sum(subject: Subject) -> Finding:
         found,
         "All parts sum to their whole.",
         ("count is not the sum of its parts", "counts are not the sum of their parts"),
+        _describe_other_runs(subject),
     )
+
+
+def _find_tables_of_other_rules(subject: Subject) -> list[str]:
+    """Return the names of the tables of the same snapshot that were computed with other rules: their sums may differ."""
+    return [
+        table.name
+        for table in COMPARED_WITH.get(subject.table, ())
+        if subject.has_same_metadata(table, "source_run_id") and not subject.is_comparable(table)
+    ]
+
+
+def _describe_other_runs(subject: Subject) -> str:
+    """Return which of the compared tables another run computed, as a possible cause: files do not say with which roles."""
+    names = [
+        table.name
+        for table in COMPARED_WITH.get(subject.table, ())
+        if subject.is_comparable(table) and not subject.has_same_metadata(table, "run_id")
+    ]
+    return f", and another run computed {' and '.join(names)}, maybe with other excluded roles" if names else ""
 
 
 def curves_are_monotone(subject: Subject) -> Finding:
@@ -103,11 +136,13 @@ def curves_are_monotone(subject: Subject) -> Finding:
     )
 
 
-def _build_finding(faults: Sequence[dict[str, Any]], passed: str, failed: tuple[str, str]) -> Finding:
-    """Return a finding of these faults; `failed` is the end of its sentence for one and for more."""
+def _build_finding(faults: Sequence[dict[str, Any]], passed: str, failed: tuple[str, str], cause: str = "") -> Finding:
+    """Return a finding of these faults; `failed` is the end of its sentence for one and for more, before a possible cause."""
     count = sum_column(faults, "rows")
     message = (
-        f"{count:,} {choose_form(count, *failed)}: materialize the metrics of the day again." if faults else passed
+        f"{count:,} {choose_form(count, *failed)}{cause}: materialize the metrics of the day again."
+        if faults
+        else passed
     )
     return Finding(not faults, message, {"wrong": count}, faults[:MAX_EXAMPLE_ROWS])
 
@@ -204,11 +239,11 @@ def _find_wrong_sums(
 
 
 def _find_different_totals(subject: Subject) -> list[dict[str, Any]]:
-    """Return the totals of the account that differ from those of its courses or learners of the same snapshot."""
+    """Return the totals of the account that differ from those of its courses or learners of the same snapshot and rules."""
     here = subject.compute_once(_measure).totals
     found = []
-    for table in COMPLETION_TABLES:
-        if table == subject.table or not subject.has_same_metadata(table, "source_run_id"):
+    for table in COMPARED_WITH[ACCOUNT_COMPLETION]:
+        if not subject.is_comparable(table):
             continue
         there = subject.open_table(table).compute_once(_measure).totals
         found += [
@@ -232,3 +267,8 @@ METRIC_CHECKS: tuple[Check[Subject], ...] = (
     Check(rules_apply, (ACCOUNT_COMPLETION,), is_error=False),
 )
 """The checks of the metric tables."""
+
+PORTFOLIO_CHECKS: tuple[Check[Subject], ...] = tuple(
+    Check(run, (PORTFOLIO_COMPLETION,)) for run in (schema, rates_are_shares, parts_sum)
+)
+"""The checks of `portfolio_completion`."""

@@ -77,14 +77,14 @@ def _read_wholes(subject: Subject) -> pa.Table:
 
 
 def _read_same_snapshot(subject: Subject, table: Table, columns: Sequence[str]) -> pa.Table:
-    """Return columns of another table of the partition; no rows if it is of another snapshot."""
+    """Return columns of another table of the partition; no rows if it is of another snapshot, or of other rules."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     from lms_pipeline.lake.files import convert_read_errors
     from lms_pipeline.tables.schema import arrow_schema
 
-    if not subject.has_same_metadata(table, "source_run_id"):
+    if not subject.is_comparable(table):
         described = arrow_schema(table)
         return pa.schema([described.field(name) for name in columns]).empty_table()
     path = subject.path(table)

@@ -6,7 +6,8 @@ rule says (`accounts/rules.py`).
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import suppress
 
 from lms_pipeline.accounts.rule_matching import MatchedRules, match_rules
 from lms_pipeline.accounts.rules import EVERY_ACCOUNT, RULES_ENTRY, Rule, hash_rules, load_rules, select_rules
@@ -14,6 +15,7 @@ from lms_pipeline.checks.base import MAX_EXAMPLE_ROWS, Finding, Subject
 from lms_pipeline.errors import SettingsError
 from lms_pipeline.lake.disk import LakeError
 from lms_pipeline.lake.paths import DataDir, Partition
+from lms_pipeline.tables.catalog import METRIC_TABLES
 from lms_pipeline.wording import choose_form, format_count
 
 
@@ -30,8 +32,10 @@ def rules_apply(subject: Subject) -> Finding:
         *describe_unmatched(rules, [n for n in matched.unmatched if rules[n].account != EVERY_ACCOUNT]),
         *map(str, matched.contradictions),
     ]
-    if subject.metadata.get(RULES_ENTRY) != hash_rules(rules):
-        faults.append("the figures were computed with other rules: materialize the metrics of the day again")
+    if others := _find_tables_of_other_rules(subject, hash_rules(rules)):
+        faults.append(
+            f"the figures of {', '.join(others)} were computed with other rules: materialize the metrics of the day again"
+        )
     figures = {
         "rules": len(rules),
         "courses_with_rules": len(matched.courses),
@@ -42,28 +46,55 @@ def rules_apply(subject: Subject) -> Finding:
     return Finding(not faults, _build_message(rules, matched, faults), figures, rows)
 
 
-def find_unmatched_rules(rules: Mapping[int, Rule], data: DataDir, partitions: Iterable[Partition]) -> list[int]:
-    """Return the numbers of the rules that match no course in these snapshots, one of each account.
+def _find_tables_of_other_rules(subject: Subject, digest: str | None) -> list[str]:
+    """Return the names of the metric tables of the day whose rules have another digest."""
+    return [
+        table.name
+        for table in METRIC_TABLES
+        if subject.path(table).exists() and subject.open_table(table).metadata.get(RULES_ENTRY) != digest
+    ]
 
-    A rule that names an account without a readable snapshot is none of them: it may match there. No more snapshots are
+
+def find_unmatched_rules(
+    rules: Mapping[int, Rule], account_ids: Iterable[str], read_titles: Callable[[str], Mapping[str, str | None] | None]
+) -> list[int]:
+    """Return the numbers of the rules that match no course of these accounts.
+
+    A rule that names an account of which no titles can be read is none of them: it may match there. No more titles are
     read than it takes to match every rule.
-    """
-    from lms_pipeline.metrics.rules import find_courses  # imports Arrow
 
+    Args:
+        rules: all rules, by number.
+        account_ids: the accounts that have a snapshot.
+        read_titles: returns the titles of an account's courses by id; None if its snapshot can't be read.
+    """
     found: set[int] = set()
     examined: set[int] = set()
     unknown: set[int] = set()
-    for partition in partitions:
-        in_force = select_rules(rules, partition.account_id)
+    for account_id in account_ids:
+        in_force = select_rules(rules, account_id)
         examined |= in_force.keys()
         open_rules = {number: rule for number, rule in in_force.items() if number not in found}
-        try:
-            titles = find_courses(data, partition) if open_rules else {}
-        except LakeError:  # `warehouse_is_whole` reports it
+        titles = read_titles(account_id) if open_rules else {}
+        if titles is None:
             unknown |= in_force.keys()
-            continue
-        found |= {number for number, count in match_rules(open_rules, titles).counts.items() if count}
+        else:
+            found |= {number for number, count in match_rules(open_rules, titles).counts.items() if count}
     return sorted(examined - found - unknown)
+
+
+def find_unmatched_in_lake(rules: Mapping[int, Rule], data: DataDir, latest: Iterable[Partition]) -> list[int]:
+    """Return the numbers of the rules that match no course of these snapshots, one of each account."""
+    from lms_pipeline.metrics.rules import find_listed_courses  # imports Arrow
+
+    partitions = {partition.account_id: partition for partition in latest}
+
+    def read_titles(account_id: str) -> Mapping[str, str | None] | None:
+        with suppress(LakeError):  # `warehouse_is_whole` reports it
+            return find_listed_courses(data, partitions[account_id])
+        return None
+
+    return find_unmatched_rules(rules, partitions, read_titles)
 
 
 def describe_unknown_accounts(rules: Mapping[int, Rule], registered: Collection[str]) -> Iterator[str]:

@@ -6,7 +6,8 @@ Belongs here: output. Not here: reading and matching rules (`accounts/`), what i
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING
 
 import click
 from rich import box
@@ -17,9 +18,13 @@ from lms_pipeline.accounts.rule_matching import MatchedRules, match_rules
 from lms_pipeline.accounts.rules import EFFECTS, Rule, load_rules, select_rules
 from lms_pipeline.commands.common import load_settings
 from lms_pipeline.commands.terminal import build_cell, echo, print_table
-from lms_pipeline.lake.paths import DataDir
+from lms_pipeline.lake.disk import LakeError
+from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.tables.pulled import UNIFIED_ENROLLMENTS
 from lms_pipeline.wording import format_count
+
+if TYPE_CHECKING:
+    from lms_pipeline.metrics.rules import LeftOut
 
 
 @click.command()
@@ -27,11 +32,10 @@ from lms_pipeline.wording import format_count
 def rules(*, lists_courses: bool) -> None:
     """Print the rules for courses, what they match in the latest snapshot of each account, and what is wrong with them.
 
-    Exits with 1 if a rule matches nothing or contradicts another one, with 2 if LMS_RULES_FILE can't be used. Prints no
+    Exits with 1 if a rule matches nothing or contradicts another one, or a snapshot can't be read, with 2 if LMS_RULES_FILE can't be used. Prints no
     id of a learner.
     """
-    from lms_pipeline.checks.rules import describe_unknown_accounts, describe_unmatched
-    from lms_pipeline.metrics.rules import find_courses
+    from lms_pipeline.checks.rules import describe_unknown_accounts, describe_unmatched, find_unmatched_rules
 
     settings = load_settings()
     found = load_rules(settings.rules_file)
@@ -42,33 +46,84 @@ def rules(*, lists_courses: bool) -> None:
     accounts = Registry.open(settings).read_accounts()
     active = {account.id for account in accounts if account.is_active}
     latest = {one.account_id: one for one in data.find_partitions(UNIFIED_ENROLLMENTS) if one.account_id in active}
-    titles = {account_id: find_courses(data, partition) for account_id, partition in latest.items()}
-    matched = {account_id: match_rules(select_rules(found, account_id), titles[account_id]) for account_id in latest}
-    _print_rules(found, matched)
+    titles, damaged = _read_titles(data, latest.values())
+    matched = {account_id: match_rules(select_rules(found, account_id), titles[account_id]) for account_id in titles}
+    left_out = _count_left_out(data, found, {account_id: latest[account_id] for account_id in titles}, titles)
+    _print_rules(found, matched, left_out)
     if lists_courses:
         _print_courses(found, titles)
-    examined = {number for account_id in latest for number in select_rules(found, account_id)}
-    unmatched = [number for number in sorted(examined) if not any(one.counts.get(number) for one in matched.values())]
     faults = [
         *describe_unknown_accounts(found, {account.id for account in accounts}),
-        *describe_unmatched(found, unmatched),
+        *describe_unmatched(found, find_unmatched_rules(found, latest, titles.get)),
         *(f"{account_id}: {one}" for account_id, result in matched.items() for one in result.contradictions),
     ]
     if not latest:
         echo("No active account has a snapshot yet: the rules are matched with none.")
     for fault in faults:
         echo(f"{fault[0].upper()}{fault[1:]}." if fault.startswith("rule") else f"{fault}.", err=True)
-    if faults:
+    for sentence in (*_describe_left_out(left_out), *damaged):
+        echo(sentence, err=True)
+    if faults or damaged:
         sys.exit(1)
 
 
-def _print_rules(rules: Mapping[int, Rule], matched: Mapping[str, MatchedRules]) -> None:
-    table = Table("rule", "account", "courses", "says", "matches", box=box.SIMPLE)
+def _read_titles(
+    data: DataDir, partitions: Iterable[Partition]
+) -> tuple[dict[str, Mapping[str, str | None]], list[str]]:
+    """Return the titles of the courses of each account that can be read, and a sentence for each of the others."""
+    from lms_pipeline.metrics.rules import find_courses
+
+    titles: dict[str, Mapping[str, str | None]] = {}
+    damaged = []
+    for partition in partitions:
+        try:
+            titles[partition.account_id] = find_courses(data, partition)
+        except LakeError as error:
+            damaged.append(str(error))
+    return titles, damaged
+
+
+def _count_left_out(
+    data: DataDir,
+    rules: Mapping[int, Rule],
+    latest: Mapping[str, Partition],
+    titles: Mapping[str, Mapping[str, str | None]],
+) -> dict[int, LeftOut]:
+    """Return what each rule leaves out of all accounts together, by number; only of rules that exclude somebody."""
+    from lms_pipeline.metrics.rules import LeftOut, count_left_out
+
+    sums: dict[int, LeftOut] = {}
+    for account_id, partition in latest.items():
+        in_force = select_rules(rules, account_id)
+        for number, one in count_left_out(data, partition, in_force, titles[account_id]).items():
+            before = sums.get(number, LeftOut(0, 0))
+            sums[number] = LeftOut(before.enrollments + one.enrollments, before.of + one.of)
+    return sums
+
+
+def _describe_left_out(left_out: Mapping[int, LeftOut]) -> Iterator[str]:
+    """Yield a sentence for each rule whose exclusions are probably not what was meant."""
+    for number, one in sorted(left_out.items()):
+        if one.enrollments == 0:
+            yield f"Rule {number} leaves out nobody: no enrollment in its courses has one of its learners or roles."
+        elif one.enrollments == one.of:
+            yield f"Rule {number} leaves out every enrollment in its courses."
+
+
+def _print_rules(
+    rules: Mapping[int, Rule], matched: Mapping[str, MatchedRules], left_out: Mapping[int, LeftOut]
+) -> None:
+    table = Table("rule", "account", "courses", "says", "matches", "leaves out", box=box.SIMPLE)
     for number, rule in rules.items():
         counts = [count for result in matched.values() if (count := result.counts.get(number))]
         matches = f"{format_count(sum(counts), 'course')} of {format_count(len(counts), 'account')}" if counts else "-"
         table.add_row(
-            str(number), build_cell(rule.account), build_cell(rule.courses), build_cell(_describe(rule)), matches
+            str(number),
+            build_cell(rule.account),
+            build_cell(rule.courses),
+            build_cell(_describe(rule)),
+            matches,
+            f"{one.enrollments:,} of {one.of:,}" if (one := left_out.get(number)) else "-",
         )
     print_table(table)
 

@@ -22,8 +22,7 @@ from lms_pipeline.checks.base import (
     open_subject,
 )
 from lms_pipeline.checks.fleet import FLEET_CHECKS, accounts_are_fresh
-from lms_pipeline.checks.metrics import METRIC_CHECKS
-from lms_pipeline.checks.portfolio import PORTFOLIO_CHECKS
+from lms_pipeline.checks.metrics import METRIC_CHECKS, PORTFOLIO_CHECKS
 from lms_pipeline.checks.snapshot import PULL_CHECKS
 from lms_pipeline.defs.failures import convert_errors
 from lms_pipeline.defs.metadata import PERSONAL_IDS

@@ -20,6 +20,7 @@ from lms_pipeline.defs.metadata import (
     build_published_metadata,
     build_pull_metadata,
     build_table_spec,
+    has_shown_rows,
     tag_account,
     tag_frozen_now,
 )
@@ -148,7 +149,7 @@ def _report_tables(
     """
     for published in result.published:
         key = dg.AssetKey(published.table.name)
-        metadata = build_published_metadata(published, account, build_pull_metadata(result, published))
+        metadata = build_published_metadata(published, account, build_pull_metadata(result, published), limit=1)
         if key in context.selected_asset_keys:
             yield dg.MaterializeResult(asset_key=key, metadata=metadata)
         elif result.was_published or not result.kept:
@@ -197,7 +198,7 @@ def build_metrics(settings: Settings) -> dg.AssetsDefinition:
                     "seconds": round(time.monotonic() - started, 3),
                     **build_shown_metadata(lake, published, settings.min_cohort),
                 }
-                metadata = build_published_metadata(published, name, figures)
+                metadata = build_published_metadata(published, name, figures, settings.min_cohort)
                 yield dg.MaterializeResult(asset_key=published.table.name, metadata=metadata)
                 started = time.monotonic()
 
@@ -247,7 +248,11 @@ def build_warehouse_asset(settings: Settings) -> dg.AssetsDefinition:
                 metadata={
                     "seconds": round(time.monotonic() - started, 3),
                     "left_out": len(built.left_out),
-                    **{f"rows_{table}": count for table, count in built.rows.items()},
+                    **{
+                        f"rows_{table}": count
+                        for table, count in built.rows.items()
+                        if has_shown_rows(table, settings.min_cohort)
+                    },
                     "query": dg.MetadataValue.md('```sh\nlms-pipeline query "SHOW ALL TABLES"\n```'),
                     **build_file_metadata(lake.warehouse),
                 }

@@ -70,7 +70,7 @@ def find_missing_events(instance: dg.DagsterInstance, data: DataDir) -> list[Mis
 
 
 def report_events(
-    instance: dg.DagsterInstance, data: DataDir, missing: Iterable[MissingEvent], *, min_cohort: int = 1
+    instance: dg.DagsterInstance, data: DataDir, missing: Iterable[MissingEvent], *, min_cohort: int
 ) -> int:
     """Add all accounts as partitions, store a materialization for each readable file, and return how many.
 
@@ -133,7 +133,7 @@ def _build_materialization(
         event.table.name,
         description=DESCRIPTION,
         partition=event.partition_key,
-        metadata=build_published_metadata(published, names.get(account_id or "", account_id), metadata),
+        metadata=build_published_metadata(published, names.get(account_id or "", account_id), metadata, min_cohort),
     )
 
 
@@ -163,7 +163,7 @@ def _build_entry(materialization: dg.AssetMaterialization, file: Path) -> dg.Eve
 
 @contextmanager
 def sync_in_background(
-    instance: dg.DagsterInstance, data: DataDir, show: Callable[[str], None], *, min_cohort: int = 1
+    instance: dg.DagsterInstance, data: DataDir, show: Callable[[str], None], *, min_cohort: int
 ) -> Iterator[None]:
     """Report missing events in a thread while the block runs, so that the user does not wait for it.
 
@@ -181,7 +181,7 @@ def sync_in_background(
 
 
 def sync_missing_events(
-    instance: dg.DagsterInstance, data: DataDir, stopped: Event, show: Callable[[str], None], *, min_cohort: int = 1
+    instance: dg.DagsterInstance, data: DataDir, stopped: Event, show: Callable[[str], None], *, min_cohort: int
 ) -> None:
     """Report missing events until `stopped` is set, and show how many were reported."""
     missing = find_missing_events(instance, data)

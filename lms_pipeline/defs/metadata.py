@@ -19,7 +19,7 @@ from lms_pipeline.settings import Settings
 from lms_pipeline.tables.attention import ATTENTION, REASONS
 from lms_pipeline.tables.catalog import LATEST_DAY_TABLES
 from lms_pipeline.tables.measures import RATES
-from lms_pipeline.tables.metrics import ACCOUNT_COMPLETION, COURSE_COMPLETION
+from lms_pipeline.tables.metrics import ACCOUNT_COMPLETION, COURSE_COMPLETION, LEARNER_COMPLETION
 from lms_pipeline.tables.pulled import COURSES, LEARNERS, PULLED_TABLES, RAW_ENROLLMENTS, UNIFIED_ENROLLMENTS
 from lms_pipeline.tables.schema import Column, Table
 from lms_pipeline.transform.shapes import list_api_fields
@@ -145,14 +145,21 @@ def tag_account(context: dg.AssetExecutionContext, settings: Settings) -> str:
     return name
 
 
-def build_published_metadata(published: Published, account: str | None, figures: Mapping[str, Any]) -> dict[str, Any]:
+def has_shown_rows(table: str, limit: int) -> bool:
+    """Return whether the number of rows of a table may be shown: learners of courses that are left out have rows too."""
+    return limit == 1 or table not in {LEARNER_COMPLETION.name, ATTENTION.name}
+
+
+def build_published_metadata(
+    published: Published, account: str | None, figures: Mapping[str, Any], limit: int
+) -> dict[str, Any]:
     """Build the metadata of a materialization from its figures.
 
-    `account` is the account's display name; None for a table over all accounts.
+    `account` is the account's display name; None for a table over all accounts. `limit` is `LMS_MIN_COHORT`.
     """
     return {
         **({} if account is None else {"account": account}),
-        "dagster/partition_row_count": published.rows,
+        **({"dagster/partition_row_count": published.rows} if has_shown_rows(published.table.name, limit) else {}),
         **figures,
         "query": dg.MetadataValue.md(_build_queries(published)),
         **build_file_metadata(published.path),
@@ -304,12 +311,14 @@ def _build_rate_metadata(path: Path, counts: Iterable[str]) -> dict[str, Any]:
 
 def _build_attention_metadata(path: Path) -> dict[str, Any]:
     """Build the number of enrollments by their strongest reason, and of how many idleness is not known."""
+    import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
     from lms_pipeline.lake.files import read_metadata
 
     with pq.ParquetFile(path) as file:
-        counts = Counter(file.read(["reason"])["reason"].to_pylist())
+        counted = pc.value_counts(file.read(["reason"])["reason"])
+    counts = Counter({one["values"]: one["counts"] for one in counted.to_pylist()})
     metadata = read_metadata(path)
     unknown = {"idle_unknown": int(metadata["idle_unknown"])} if "idle_unknown" in metadata else {}
     return {**{reason: counts[reason] for reason in REASONS}, **unknown}

@@ -55,13 +55,13 @@ def build_portfolio(settings: Settings) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext, lake: dg.ResourceParam[DataDir]
     ) -> Iterator[dg.MaterializeResult[Any]]:
         from lms_pipeline.metrics.portfolio import publish_portfolio
-        from lms_pipeline.metrics.portfolio_days import describe_origins
+        from lms_pipeline.metrics.portfolio_days import describe_origin
 
         tag_frozen_now(context, settings)
         with convert_errors(context):
             day = read_day(context)
             accounts = Registry(lake.registry).read_accounts()
-            origin = describe_origins(lake, accounts).get(day, "")
+            origin = describe_origin(lake, accounts, day)
             published = publish_portfolio(lake, day, accounts, run_id=context.run.run_id, origin=origin)
             yield dg.MaterializeResult(asset_key=PORTFOLIO_KEY, metadata=_build_metadata(lake, settings, published))
 
@@ -118,4 +118,5 @@ def _log_events(
 
 
 def _build_metadata(lake: DataDir, settings: Settings, published: "Published") -> dict[str, Any]:
-    return build_published_metadata(published, None, build_shown_metadata(lake, published, settings.min_cohort))
+    limit = settings.min_cohort
+    return build_published_metadata(published, None, build_shown_metadata(lake, published, limit), limit)

@@ -24,7 +24,7 @@ from lms_pipeline.lake.scratch import scratch_folder
 from lms_pipeline.metrics.earlier import EarlierSnapshot, find_earlier
 from lms_pipeline.metrics.options import MetricOptions
 from lms_pipeline.metrics.rules import build_course_rules
-from lms_pipeline.tables.attention import ATTENTION
+from lms_pipeline.tables.attention import ATTENTION, MAX_DAYS_UNTIL_DUE, MIN_QUIET_DAYS
 from lms_pipeline.tables.catalog import METRIC_TABLES
 from lms_pipeline.tables.metrics import ACCOUNT_COMPLETION, COURSE_COMPLETION, LEARNER_COMPLETION
 from lms_pipeline.tables.over_time import COHORT_COMPLETION, COMPLETION_CURVE
@@ -164,8 +164,7 @@ class CompletionReader:
         if table != ATTENTION:
             return {}
         self._prepare(table)
-        query = "SELECT count(*) FILTER (has_risen IS NULL) FROM compared"
-        [(unknown,)] = self._connection.execute(query).fetchall()
+        [(unknown,)] = self._connection.execute("SELECT count(*) FROM idle_unknown").fetchall()
         earlier = {} if self._file.earlier is None else {"compared_with": self._file.earlier.day.isoformat()}
         return {"idle_unknown": str(unknown), **earlier}
 
@@ -204,6 +203,8 @@ def open_completion(file: EnrollmentsFile, tables: Sequence[Table] = METRIC_TABL
             carries_dates=any(table in _OTHER_TABLES for table in tables),
             earlier_path=str(file.earlier.path if file.earlier else file.path),
             earlier_day=file.earlier.day if file.earlier else None,
+            max_days_until_due=MAX_DAYS_UNTIL_DUE,
+            min_quiet_days=MIN_QUIET_DAYS,
         )
         _execute(connection, "dates.sql")
         if file.calendar.is_utc:
@@ -214,19 +215,22 @@ def open_completion(file: EnrollmentsFile, tables: Sequence[Table] = METRIC_TABL
         connection.execute(load_sql("lms_pipeline.tables", "normalize_role.sql"))
         with _provide_sentinel_counter(connection):
             _execute(connection, "enrollments.sql")
-            _apply_rules(connection, file)
-            _execute(connection, "at_day_end.sql", "classify.sql", "counts.sql", "people.sql", "rates.sql")
+            has_rules = _apply_rules(connection, file)
+            _execute(connection, "at_day_end.sql", "superseded.sql")
+            _execute(connection, "renewals.sql" if has_rules else "without_renewals.sql")
+            _execute(connection, "classify.sql", "counts.sql", "people.sql", "rates.sql")
         yield CompletionReader(connection, file)
 
 
-def _apply_rules(connection: duckdb.DuckDBPyConnection, file: EnrollmentsFile) -> None:
-    """Create the view `ruled`. Rules that match no course change nothing."""
+def _apply_rules(connection: duckdb.DuckDBPyConnection, file: EnrollmentsFile) -> bool:
+    """Create the view `ruled`, and return whether a rule matches a course: otherwise they change nothing."""
     course_rules = build_course_rules(connection, file.path, file.rules) if file.rules else None
     if course_rules:
         connection.from_arrow(course_rules).create("course_rules")
         _execute(connection, "rules.sql")
     else:
         _execute(connection, "without_rules.sql")
+    return bool(course_rules)
 
 
 @contextmanager

@@ -13,10 +13,11 @@ from pathlib import Path
 from lms_pipeline.lake.disk import LakeError
 from lms_pipeline.lake.files import check_unchanged, check_version, read_metadata
 from lms_pipeline.lake.paths import DataDir, Partition
+from lms_pipeline.tables.attention import MIN_QUIET_DAYS
 from lms_pipeline.tables.pulled import UNIFIED_ENROLLMENTS
 
-MIN_AGE = timedelta(days=14)
-"""Age of an earlier snapshot: an enrollment without any sign of life for so long is idle."""
+MIN_AGE = timedelta(days=MIN_QUIET_DAYS)
+"""Age of an earlier snapshot: an enrollment without any sign of life since then is idle."""
 
 log = logging.getLogger(__name__)
 

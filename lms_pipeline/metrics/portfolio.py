@@ -1,17 +1,16 @@
 """The row of all accounts on a day: the sums of their rows in `account_completion`.
 
-Belongs here: what is added up, and which accounts are missing. Not here: the figures of an account (`completion.py`).
+Belongs here: which accounts are added, and which are missing. Not here: how rows add up (`tables/sums.py`), the figures of
+an account (`completion.py`).
 """
 
 from __future__ import annotations
 
-import hashlib
 import logging
-import math
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import date, datetime
-from typing import TYPE_CHECKING, Any
+from datetime import date
+from typing import TYPE_CHECKING
 
 from lms_pipeline.accounts.registry import RegisteredAccount
 from lms_pipeline.errors import LmsPipelineError
@@ -23,15 +22,13 @@ from lms_pipeline.lake.publishing import Published, publish_table
 from lms_pipeline.lake.scratch import scratch_folder
 from lms_pipeline.lake.warehouse_days import read_whole
 from lms_pipeline.lake.warehouse_sql import build_select_sql
-from lms_pipeline.tables.measures import RATES
 from lms_pipeline.tables.metrics import ACCOUNT_COMPLETION, PORTFOLIO_COMPLETION
 from lms_pipeline.tables.schema import arrow_schema
+from lms_pipeline.tables.sums import add_up
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-NOT_ADDED = frozenset({"days_to_complete_p50", "days_to_complete_p90", "progress_mean"})
-"""Columns of an account that say nothing about several: they are null."""
 ORIGIN = "origin"
 """Metadata key of a file of the portfolio: a hash of the files of accounts that it was computed from."""
 
@@ -43,7 +40,7 @@ class NoAccountMetricsError(LmsPipelineError):
 
 
 def publish_portfolio(
-    data: DataDir, day: date, registered: Iterable[RegisteredAccount], *, run_id: str, origin: str = ""
+    data: DataDir, day: date, registered: Iterable[RegisteredAccount], *, run_id: str, origin: str
 ) -> Published:
     """Add up the accounts that have `account_completion` of a day, and publish the row.
 
@@ -75,16 +72,11 @@ def publish_portfolio(
         )
     found = {source.account_id for source in sources}
     counts = {"accounts": len(found), "accounts_missing": len(find_missing(registered, day, found))}
-    row = counts | add_up(rows)
+    row = counts | add_up(ACCOUNT_COMPLETION, lambda name: rows[name].to_pylist())
     schema = arrow_schema(PORTFOLIO_COMPLETION)
     batches = pa.RecordBatchReader.from_batches(schema, [pa.RecordBatch.from_pylist([row], schema=schema)])
     return publish_table(
-        data,
-        PORTFOLIO_COMPLETION,
-        DayPartition(day),
-        run_id=run_id,
-        batches=batches,
-        metadata={"source_digest": compute_source_digest(data, sources), ORIGIN: origin},
+        data, PORTFOLIO_COMPLETION, DayPartition(day), run_id=run_id, batches=batches, metadata={ORIGIN: origin}
     )
 
 
@@ -94,52 +86,14 @@ def find_sources(data: DataDir, day: date) -> list[Partition]:
     return [account for account in accounts if data.file(ACCOUNT_COMPLETION, account).exists()]
 
 
-def compute_source_digest(data: DataDir, sources: Iterable[Partition]) -> str:
-    """Return a digest of the accounts' ids and rows: with the same rows, the portfolio of a day has the same one.
-
-    Raises:
-        LakeError: a file of an account can't be read.
-    """
-    digests = ((source, read_metadata(data.file(ACCOUNT_COMPLETION, source))) for source in sources)
-    lines = (f"{source.account_id} {metadata.get('digest', '')}\n" for source, metadata in digests)
-    return hashlib.sha256("".join(lines).encode()).hexdigest()
-
-
 def find_missing(registered: Iterable[RegisteredAccount], day: date, found: set[str]) -> list[str]:
     """Return the ids of the accounts that were active on a day and are not among those found."""
-    return [account.id for account in registered if account.id not in found and was_active(account, day)]
+    return [account.id for account in registered if account.id not in found and is_active_on(account, day)]
 
 
-def was_active(account: RegisteredAccount, day: date) -> bool:
+def is_active_on(account: RegisteredAccount, day: date) -> bool:
     """Return whether an account should have a day, whatever its status is now: one that Truto can't reach lacks it too."""
     return account.first_day <= day and (account.last_day is None or day <= account.last_day)
-
-
-def add_up(rows: pa.Table) -> dict[str, Any]:
-    """Return the columns of `account_completion` for all accounts together.
-
-    A value that is null in an account adds nothing; a sum is null only if it is null in all. Each rate is the sum of its
-    numerators divided by the sum of its denominators.
-    """
-    sums: dict[str, Any] = {
-        column.name: _add_up_column(rows[column.name].to_pylist(), column.name) for column in ACCOUNT_COMPLETION.columns
-    }
-    for rate in RATES:
-        denominator = sums[f"{rate.name}_den"]
-        sums[rate.name] = sums[f"{rate.name}_num"] / denominator if denominator else None
-    if not sums["status_passed"] and not sums["status_failed"]:
-        sums["pass_rate"] = None  # as in an account: no sign of an assessment
-    return sums
-
-
-def _add_up_column(values: Sequence[Any], name: str) -> float | datetime | None:
-    known = [value for value in values if value is not None]
-    if not known or name in NOT_ADDED:
-        return None
-    if name == "oldest_fetched_at":
-        oldest: datetime = min(known)
-        return oldest
-    return math.fsum(known) if isinstance(known[0], float) else sum(known)
 
 
 def _find_readable(data: DataDir, sources: Iterable[Partition]) -> list[Partition]:

@@ -1,6 +1,7 @@
 """Which days of the portfolio are up to date: compares what each was computed from with the files that are there now.
 
-Belongs here: finding the days to compute again. Not here: their sums (`portfolio.py`), and when they are computed (`defs/`).
+Belongs here: finding the days to compute again, and removing those that no account has any more. Not here: their sums
+(`portfolio.py`), and when they are computed (`defs/`).
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from lms_pipeline.accounts.registry import RegisteredAccount
 from lms_pipeline.lake.disk import LakeError, convert_disk_errors
 from lms_pipeline.lake.files import read_metadata
 from lms_pipeline.lake.paths import DataDir, DayPartition, Partition
-from lms_pipeline.lake.warehouse_days import scan_lake
+from lms_pipeline.lake.warehouse_days import scan_lake, sign_file
 from lms_pipeline.metrics.portfolio import ORIGIN, find_missing
 from lms_pipeline.tables.metrics import ACCOUNT_COMPLETION, PORTFOLIO_COMPLETION
 
@@ -57,6 +58,15 @@ def describe_origins(data: DataDir, accounts: Sequence[RegisteredAccount]) -> di
         if isinstance(partition, Partition) and files.has_file(ACCOUNT_COMPLETION.name):
             signatures[partition.day].append((partition.account_id, files.get_signature(ACCOUNT_COMPLETION.name)))
     return {day: _hash_origin(accounts, day, signatures[day]) for day in sorted(signatures)}
+
+
+def describe_origin(data: DataDir, accounts: Sequence[RegisteredAccount], day: date) -> str:
+    """Return the same of one day. No file of another day is looked at."""
+    signatures = []
+    for account_id in data.list_account_ids():
+        with suppress(FileNotFoundError, NotADirectoryError):  # the account lacks the day
+            signatures.append((account_id, sign_file(data.file(ACCOUNT_COMPLETION, Partition(account_id, day)))))
+    return _hash_origin(accounts, day, signatures)
 
 
 def remove_day(data: DataDir, day: date) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from lms_pipeline.accounts.rule_matching import match_rules
 from lms_pipeline.accounts.rules import Rule
@@ -16,7 +16,9 @@ from lms_pipeline.lake.engine import duckdb_session, load_sql
 from lms_pipeline.lake.files import check_readable, convert_read_errors
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.lake.scratch import scratch_folder
+from lms_pipeline.tables.metrics import COURSE_COMPLETION
 from lms_pipeline.tables.pulled import COURSES, UNIFIED_ENROLLMENTS
+from lms_pipeline.tables.schema import arrow_schema
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,8 +31,16 @@ def build_course_rules(connection: duckdb.DuckDBPyConnection, path: Path, rules:
     """Return what the rules in force for an account say about the courses of a file of enrollments, a row a course."""
     import pyarrow as pa
 
+    matched = match_rules(rules, read_course_titles(connection, path))
+    return pa.Table.from_pylist([asdict(course) for course in matched.courses], schema=build_schema())
+
+
+def build_schema() -> pa.Schema:
+    """Return the columns of the table `course_rules`: the fields of `CourseRule`. One that is missing here is lost."""
+    import pyarrow as pa
+
     texts = pa.list_(pa.string())
-    schema = pa.schema(
+    return pa.schema(
         {
             "course_id": pa.string(),
             "mandatory": pa.bool_(),
@@ -45,14 +55,12 @@ def build_course_rules(connection: duckdb.DuckDBPyConnection, path: Path, rules:
             "excluded_roles": texts,
         }
     )
-    matched = match_rules(rules, read_course_titles(connection, path))
-    return pa.Table.from_pylist([asdict(course) for course in matched.courses], schema=schema)
 
 
 def read_course_titles(connection: duckdb.DuckDBPyConnection, path: Path) -> dict[str, str | None]:
     """Return the titles of the courses in a file of enrollments, by id."""
     connection.execute("SET VARIABLE path = $path", {"path": str(path)})
-    return dict(connection.execute(load_sql("lms_pipeline.metrics", "sql/course_titles.sql")).fetchall())
+    return dict(connection.execute(load_sql("lms_pipeline.metrics", "sql/enrolled_titles.sql")).fetchall())
 
 
 def find_courses(data: DataDir, partition: Partition) -> dict[str, str | None]:
@@ -62,14 +70,8 @@ def find_courses(data: DataDir, partition: Partition) -> dict[str, str | None]:
         LakeError: a file can't be read.
     """
     import duckdb
-    import pyarrow.parquet as pq
 
-    titles: dict[str, str | None] = {}
-    listed = data.file(COURSES, partition)
-    if listed.exists():
-        with convert_read_errors(listed):
-            columns = pq.read_table(listed, columns=["course_id", "course_title"], partitioning=None)
-        titles |= dict(zip(*(column.to_pylist() for column in columns.columns), strict=True))
+    titles = _read_titles(data.file(COURSES, partition)) or {}
     path = data.file(UNIFIED_ENROLLMENTS, partition)
     with scratch_folder("metrics") as spill, duckdb_session(spill) as connection:
         try:
@@ -77,3 +79,71 @@ def find_courses(data: DataDir, partition: Partition) -> dict[str, str | None]:
         except duckdb.Error:
             check_readable(path)
             raise
+
+
+class LeftOut(NamedTuple):
+    """What one rule leaves out of the enrollments in its courses."""
+
+    enrollments: int
+    of: int
+
+
+def count_left_out(
+    data: DataDir, partition: Partition, rules: Mapping[int, Rule], titles: Mapping[str, str | None]
+) -> dict[int, LeftOut]:
+    """Return what each rule that excludes learners or roles leaves out of a snapshot, by its number.
+
+    A rule whose courses have no enrollment is missing. `rules` are those in force for the account, `titles` are those of
+    its courses.
+
+    Raises:
+        LakeError: the enrollments can't be read.
+    """
+    import duckdb
+    import pyarrow as pa
+
+    texts = pa.list_(pa.string())
+    schema = pa.schema({"number": pa.int64(), "course_id": pa.string(), "learners": texts, "roles": texts})
+    rows = [
+        {"number": n, "course_id": one.course_id, "learners": one.excluded_learners, "roles": one.excluded_roles}
+        for n, rule in rules.items()
+        if rule.excluded_learners or rule.excluded_roles
+        for one in match_rules({n: rule}, titles).courses
+    ]
+    if not rows:
+        return {}
+    path = data.file(UNIFIED_ENROLLMENTS, partition)
+    with scratch_folder("metrics") as spill, duckdb_session(spill) as connection:
+        connection.from_arrow(pa.Table.from_pylist(rows, schema=schema)).create("exclusions")
+        connection.from_arrow(arrow_schema(UNIFIED_ENROLLMENTS).empty_table()).create("unified_columns")
+        connection.execute(load_sql("lms_pipeline.tables", "normalize_role.sql"))
+        connection.execute("SET VARIABLE path = $path", {"path": str(path)})
+        try:
+            found = connection.execute(load_sql("lms_pipeline.metrics", "sql/left_out.sql")).fetchall()
+        except duckdb.Error:
+            check_readable(path)
+            raise
+    return {number: LeftOut(left_out, of) for number, left_out, of in found}
+
+
+def find_listed_courses(data: DataDir, partition: Partition) -> dict[str, str | None]:
+    """Return the same, without a look at the enrollments where `course_completion` and the courses list exist.
+
+    A course that the list lacks and whose enrollments are all left out is then missing.
+
+    Raises:
+        LakeError: a file can't be read.
+    """
+    counted, listed = (_read_titles(data.file(table, partition)) for table in (COURSE_COMPLETION, COURSES))
+    return find_courses(data, partition) if counted is None or listed is None else listed | counted
+
+
+def _read_titles(path: Path) -> dict[str, str | None] | None:
+    """Return the titles of the courses in a file with a row for each, by id; None without the file."""
+    import pyarrow.parquet as pq
+
+    if not path.exists():
+        return None
+    with convert_read_errors(path):
+        columns = pq.read_table(path, columns=["course_id", "course_title"], partitioning=None)
+    return dict(zip(*(column.to_pylist() for column in columns.columns), strict=True))

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from lms_pipeline.tables.measures import RATES
+from lms_pipeline.tables.metrics import ACCOUNT_COMPLETION
+from lms_pipeline.tables.sums import NOT_ADDED_OVER_COURSES, add_up
 
 Row = Mapping[str, Any]
 """A row of `course_completion` or `account_completion` by column name."""
@@ -19,8 +21,6 @@ COMPLETION_RATE = "completion_rate"
 """The rate that is shown with its counts: its denominator is all enrollments, so that nobody lies outside."""
 PEOPLE_RATES = {"learner_completion_rate", "learner_compliance_rate"}
 """Rates whose denominator within a course counts people instead of enrollments."""
-NOT_ADDITIVE = "learner_compliance_rate"
-"""The rate of an account that is no sum over its courses: a learner counts once, with all courses."""
 
 
 class ShownRate(NamedTuple):
@@ -172,40 +172,15 @@ def build_figures(group: Group, limit: int, withheld: frozenset[str] = frozenset
 
 
 def sum_rows(rows: Sequence[Row]) -> dict[str, Any]:
-    """Return the sum of rows: of each count, where a row knows it, and the rates of the sums.
-
-    Percentiles, means and dates have no sum, and are left out.
-    """
-    names = [
-        name
-        for name in rows[0]
-        if name.startswith(("n_", "status_", "rows_")) or name.endswith(("_num", "_den", "_28d")) or name == "learners"
-    ]
-    total: dict[str, Any] = {name: _sum_known(row.get(name) for row in rows) for name in names}
-    for rate in RATES:
-        total[rate.name] = _divide(rate.name, total)
-    return total
-
-
-def _sum_known(values: Iterable[int | None]) -> int | None:
-    known = [value for value in values if value is not None]
-    return sum(known) if known else None
-
-
-def _divide(name: str, row: Row) -> float | None:
-    counted, of = row[f"{name}_num"], row[f"{name}_den"]
-    if not of or counted is None:
-        return None
-    if name == "pass_rate" and not (row["status_passed"] or row["status_failed"]):
-        return None  # no sign of an assessment
-    return float(counted / of)
+    """Return the sum of rows: of each count, where a row knows it, and the rates of the sums."""
+    return add_up(ACCOUNT_COMPLETION, lambda name: (row.get(name) for row in rows))
 
 
 def _merge_courses(row: Row, shown: Sequence[Row], left_out: int, limit: int) -> Group:
     """Return an account as the sum of its shown courses."""
     total = sum_rows(shown)
     bounds = _merge_bounds([_make_group(course).bounds for course in shown])
-    name = NOT_ADDITIVE
+    name = NOT_ADDED_OVER_COURSES
     if left_out:
         return Group(total | {name: None, f"{name}_num": None, f"{name}_den": None}, bounds, None)
     total |= {part: row[part] for part in (name, f"{name}_num", f"{name}_den")}

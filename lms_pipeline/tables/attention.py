@@ -10,6 +10,10 @@ from lms_pipeline.tables.schema import Column, Table
 
 REASONS = ("overdue", "due_soon", "stuck", "idle", "never_started")
 """Why an enrollment needs someone, strongest first."""
+MAX_DAYS_UNTIL_DUE = 7
+"""Days from the snapshot's day to the due day within which an enrollment is due soon."""
+MIN_QUIET_DAYS = 14
+"""Days without any sign of life, or of a start, after which an enrollment is idle, or never started."""
 
 _SEEN_SOURCES = OPEN_SOURCES | {"last_activity_at"}
 _REASON_SOURCES = _SEEN_SOURCES | STARTED_SOURCES | {"due_at"}

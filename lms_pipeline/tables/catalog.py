@@ -27,7 +27,8 @@ STORED_TABLES = (*METRIC_TABLES, PORTFOLIO_COMPLETION)
 LATEST_DAY_TABLES = (LEARNER_COMPLETION, COHORT_COMPLETION, COMPLETION_CURVE, ATTENTION)
 """The tables of which the warehouse has only the latest day of each account: all days would be too many rows."""
 MATERIALIZABLE_ASSETS = (*TABLES, "warehouse")
-"""The assets that a run can compute, by name."""
+"""The tables and the warehouse, which a run can compute, by name of the asset. The report is an asset too, with a command of its
+own."""
 
 
 class UnknownTableError(WrongUseError):

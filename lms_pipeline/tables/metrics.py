@@ -18,6 +18,7 @@ from lms_pipeline.tables.measures import (
 )
 from lms_pipeline.tables.pulled import STATUSES
 from lms_pipeline.tables.schema import Column, Table
+from lms_pipeline.tables.sums import NOT_ADDED
 
 _COUNT_COLUMNS = (
     *(Column(f"n_{name}", "int64", doc, sources) for name, doc, sources in ENROLLMENT_SETS),
@@ -200,10 +201,8 @@ LEARNER_COMPLETION = Table(
     counted_by=COUNTED_SOURCES,
 )
 
-_NOT_ADDED = {
-    "days_to_complete_p50": "Always null: percentiles do not add up",
-    "days_to_complete_p90": "Always null: percentiles do not add up",
-    "progress_mean": "Always null: the means of accounts do not add up",
+_DOCS_OF_SUMS = {
+    **NOT_ADDED,
     "oldest_fetched_at": "When the oldest response behind this row was received",
     "learners": "Learners with an enrollment, summed over the accounts: a person in two accounts counts twice",
 }
@@ -211,7 +210,7 @@ _NOT_ADDED = {
 
 def _build_portfolio_column(column: Column) -> Column:
     """Return a column of an account as a column of all accounts; its source is the account's."""
-    return Column(column.name, column.type, _NOT_ADDED.get(column.name, column.doc), frozenset({column.name}))
+    return Column(column.name, column.type, _DOCS_OF_SUMS.get(column.name, column.doc), frozenset({column.name}))
 
 
 PORTFOLIO_COMPLETION = Table(

@@ -1,11 +1,15 @@
 """Which courses a rule matches, what the rules say about a course, and rules that contradict each other."""
 
 from datetime import date
+from fnmatch import fnmatchcase
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from lms_pipeline.accounts.rule_matching import Contradiction, CourseRule, match_rules
-from lms_pipeline.accounts.rules import Rule
+from lms_pipeline.accounts.rules import EFFECTS, Rule
 
 
 def rule(title=None, course=None, **keys):
@@ -119,3 +123,43 @@ def test_a_contradiction_is_described_without_its_values():
     assert str(Contradiction("c1", "the due day", (1, 3, 4))) == (
         "rules 1, 3 and 4 contradict each other in the due day of course c1"
     )
+
+
+VALUES: dict[str, Any] = {
+    "mandatory": False,
+    "due_days": 0,
+    "due_on": date(2026, 6, 30),
+    "renew_months": 12,
+    "opens": date(2026, 5, 1),
+    "excluded_learners": ("17",),
+    "excluded_roles": ("mentor",),
+}
+"""A value of each key that changes a figure."""
+
+
+@pytest.mark.parametrize("key", EFFECTS)
+def test_every_key_that_changes_a_figure_is_said_about_the_course(key):
+    [course] = match_rules({1: Rule(account="acme", course="c1", **{key: VALUES[key]})}, {"c1": None}).courses
+    assert getattr(course, key) == VALUES[key]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "is_matched"),
+    [
+        ("*a" * 10 + "*b", False),
+        ("*a" * 10 + "*", True),
+        ("*" * 50 + "b", False),
+        ("*?" * 20 + "b", False),
+        ("a*" * 61, False),
+        ("a*" * 60, True),
+    ],
+    ids=["no end", "any end", "stars only", "any characters", "one too many", "all"],
+)
+def test_a_pattern_of_many_stars_is_matched_at_once(pattern, is_matched):
+    """With backtracking, the first one does not end within a day."""
+    assert match_rules({1: rule(pattern)}, {"c1": "a" * 60}).counts == {1: int(is_matched)}
+
+
+@given(st.text("ab*?", min_size=1, max_size=7), st.text("ab", max_size=7))
+def test_a_pattern_matches_what_the_shell_matches(pattern, title):
+    assert match_rules({1: rule(pattern)}, {"c1": title}).counts == {1: int(fnmatchcase(title, pattern))}

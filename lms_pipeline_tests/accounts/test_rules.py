@@ -4,7 +4,7 @@ from datetime import date
 
 import pytest
 
-from lms_pipeline.accounts.rules import Rule, hash_rules, load_rules, select_rules
+from lms_pipeline.accounts.rules import EFFECTS, Rule, hash_rules, load_rules, select_rules
 from lms_pipeline.errors import SettingsError
 
 
@@ -212,3 +212,39 @@ def test_the_order_of_learners_and_the_spelling_of_roles_do_not_change_the_diges
     one = rule(excluded_learners=("17", "18"), excluded_roles=("Mentor", "coach"))
     other = rule(excluded_learners=("18", "17", "17"), excluded_roles=("coach", " mentor "))
     assert hash_rules({1: one}) == hash_rules({1: other})
+
+
+class LaterRule(Rule, frozen=True, kw_only=True):
+    """A rule of a later version, with keys of every kind."""
+
+    weight: int = 1
+    is_optional: bool = False
+    tags: tuple[str, ...] = ()
+    note: str | None = None
+
+
+def test_a_key_of_a_later_version_does_not_change_the_digest_at_its_default():
+    later = LaterRule(account="acme", title="Fire*", due_days=30)
+    assert hash_rules({1: later}) == hash_rules({1: Rule(account="acme", title="Fire*", due_days=30)})
+
+
+@pytest.mark.parametrize("keys", [{"weight": 2}, {"is_optional": True}, {"tags": ("a",)}, {"note": "x"}])
+def test_a_key_of_a_later_version_changes_the_digest_otherwise(keys):
+    later = LaterRule(account="acme", title="Fire*", due_days=30, **keys)
+    assert hash_rules({1: later}) != hash_rules({1: Rule(account="acme", title="Fire*", due_days=30)})
+
+
+def test_every_key_of_a_rule_names_a_course_or_changes_a_figure():
+    assert {*EFFECTS, "account", "course", "title", "override"} == set(Rule.__struct_fields__)
+
+
+@pytest.mark.parametrize("key", ['"ann@example.org"', '"ann example"', "x" * 31, '"é"', '""'])
+def test_a_key_that_may_be_an_address_is_not_repeated(read, key):
+    with pytest.raises(SettingsError) as caught:
+        read(f'[[rules]]\naccount = "acme"\n{key} = true\n')
+    assert str(caught.value).endswith("rule 1: it has an unknown key: docs/rules.md lists them.")
+
+
+def test_a_byte_order_mark_is_skipped(read):
+    rules = read('\ufeff[[rules]]\naccount = "acme"\ncourse = "c1"\nmandatory = true\n')
+    assert rules[1].mandatory is True

@@ -93,5 +93,5 @@ class TestParts:
 
     def test_ignore_tables_of_other_pulls(self, files):
         files.put(row(5), table=ACCOUNT_COMPLETION, source_run_id="r")
-        files.put(row(2), table=COURSE_COMPLETION, source_run_id="older")
+        files.put(row(2), table=COURSE_COMPLETION, source_run_id="older", rules="other")
         assert files.run(parts_sum, ACCOUNT_COMPLETION).passed

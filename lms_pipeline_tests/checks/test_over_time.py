@@ -187,6 +187,24 @@ class TestAttention:
         files.put(account, table=ACCOUNT_COMPLETION, source_run_id="r")
         assert find_wrong(files.run(parts_sum, ATTENTION)) == wrong
 
+    @pytest.mark.parametrize("rules", [{"rules": "new"}, {}], ids=["others", "none any more"])
+    def test_of_other_rules_than_the_account_fails_for_that_reason(self, files, rules):
+        files.put({"reason": "overdue", "reasons": "overdue"}, table=ATTENTION, source_run_id="r", rules="old")
+        files.put({"n_open": 2, "n_overdue": 0}, table=ACCOUNT_COMPLETION, source_run_id="r", **rules)
+        found = files.run(parts_sum, ATTENTION)
+        assert (found.passed, found.rows) == (False, [{"table": "account_completion"}])
+        assert found.message == (
+            "attention and account_completion were computed with different rules: materialize all metrics of the day again."
+        )
+
+    def test_of_another_run_than_the_account_fails_with_a_possible_cause(self, files):
+        files.put({"reason": "overdue", "reasons": "overdue"}, table=ATTENTION, source_run_id="r", run_id="2")
+        files.put({"n_open": 2, "n_overdue": 0}, table=ACCOUNT_COMPLETION, source_run_id="r", run_id="1")
+        assert files.run(parts_sum, ATTENTION).message == (
+            "1 count is not the sum of its parts, and another run computed account_completion, maybe with other excluded "
+            "roles: materialize the metrics of the day again."
+        )
+
     def test_fail_if_the_reason_is_not_the_strongest(self, files):
         files.put({"reason": "idle", "reasons": "overdue,idle"}, table=ATTENTION)
         assert find_wrong(files.run(parts_sum, ATTENTION)) == [("reason", 1)]

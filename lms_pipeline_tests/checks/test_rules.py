@@ -11,8 +11,9 @@ from lms_pipeline.checks.fleet import load_fleet, rules_match
 from lms_pipeline.checks.rules import rules_apply
 from lms_pipeline.lake.paths import Partition
 from lms_pipeline.settings import Settings
-from lms_pipeline.tables.metrics import ACCOUNT_COMPLETION
-from lms_pipeline.tables.pulled import UNIFIED_ENROLLMENTS
+from lms_pipeline.tables.attention import ATTENTION
+from lms_pipeline.tables.metrics import ACCOUNT_COMPLETION, COURSE_COMPLETION
+from lms_pipeline.tables.pulled import COURSES, UNIFIED_ENROLLMENTS
 from lms_pipeline_tests.support.damages import damage_pages
 from lms_pipeline_tests.support.lake_files import FIRST, enrollment, publish
 
@@ -83,7 +84,14 @@ class TestRulesOfAnAccount:
     def test_fail_if_the_figures_are_those_of_other_rules(self, find):
         found = find(rule(), digest="other")
         assert not found.passed
-        assert found.message == "The figures were computed with other rules: materialize the metrics of the day again."
+        assert found.message == (
+            "The figures of account_completion were computed with other rules: materialize the metrics of the day again."
+        )
+
+    def test_fail_if_another_metric_table_has_the_figures_of_other_rules(self, files, find):
+        for table in (COURSE_COMPLETION, ATTENTION):
+            files.put(table=table, rules="other")
+        assert find(rule()).message.startswith("The figures of course_completion, attention were computed with other")
 
     def test_fail_if_the_figures_are_those_of_rules_that_are_gone(self, find):
         assert not find(digest="other").passed
@@ -137,6 +145,20 @@ class TestRulesOfTheFleet:
         found = find(rule(says="due_day = 30"))
         assert not found.passed
         assert "there is no key 'due_day'" in found.rows[0]["rule"]
+
+    def test_pass_if_one_matches_a_listed_course_without_an_enrollment(self, files, find):
+        publish(files.data, "acme", FIRST, {"course_id": "c7", "course_title": "Wind"}, table=COURSES)
+        assert find(rule("*", 'title = "Wind"'), rule("acme", 'title = "Fire"')).passed
+
+    def test_read_no_enrollments_where_courses_are_listed_and_counted(self, files, find):
+        for account_id, course in (("acme", "c1"), ("beta", "c2")):
+            publish(files.data, account_id, FIRST, {"course_id": course, "course_title": "Old"}, table=COURSES)
+            publish(
+                files.data, account_id, FIRST, {"course_id": course, "course_title": "New"}, table=COURSE_COMPLETION
+            )
+            files.data.file(UNIFIED_ENROLLMENTS, Partition(account_id, FIRST)).write_bytes(b"not read")
+        found = find(rule("*", 'title = "New"'), rule("*", 'title = "Old"'))
+        assert found.rows == [{"rule": 'rule 2 matches no course of any account (title = "Old")'}]
 
     def test_pass_if_a_snapshot_that_may_match_can_not_be_read(self, files, find):
         damage_pages(files.data.file(UNIFIED_ENROLLMENTS, ACME))

@@ -146,7 +146,7 @@ class TestUi:
 
     def test_restores_a_lost_run_log_and_says_what_else_was_lost(self, new_instance, data):
         lines: list[str] = []
-        sync_missing_events(new_instance, data, Event(), lines.append)
+        sync_missing_events(new_instance, data, Event(), lines.append, min_cohort=1)
         assert new_instance.get_materialized_partitions(ASSET) == {"acme|2026-03-10"}
         assert lines == [
             "Reported 1 published file that Dagster's event log lacked.",
@@ -154,17 +154,17 @@ class TestUi:
         ]
 
     def test_shows_nothing_if_no_event_is_missing(self, new_instance, data):
-        sync_missing_events(new_instance, data, Event(), lambda _: None)
+        sync_missing_events(new_instance, data, Event(), lambda _: None, min_cohort=1)
         lines: list[str] = []
-        sync_missing_events(new_instance, data, Event(), lines.append)
+        sync_missing_events(new_instance, data, Event(), lines.append, min_cohort=1)
         assert lines == []
 
     def test_stops_with_the_ui(self, new_instance, data):
         stopped = Event()
         stopped.set()
-        sync_missing_events(new_instance, data, stopped, lambda _: None)
+        sync_missing_events(new_instance, data, stopped, lambda _: None, min_cohort=1)
         assert new_instance.get_materialized_partitions(ASSET) == set()
 
     def test_does_not_keep_the_ui_from_ending(self, new_instance, data):
-        with pytest.raises(KeyboardInterrupt), sync_in_background(new_instance, data, lambda _: None):
+        with pytest.raises(KeyboardInterrupt), sync_in_background(new_instance, data, lambda _: None, min_cohort=1):
             raise KeyboardInterrupt

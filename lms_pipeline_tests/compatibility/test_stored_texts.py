@@ -6,9 +6,12 @@ Another text costs every account that is fetched by pair a full day of calls, an
 from __future__ import annotations
 
 import json
+from datetime import date
+from hashlib import sha256
 
 import pytest
 
+from lms_pipeline.accounts.rules import Rule, hash_rules
 from lms_pipeline_tests.support.older_data import (
     ACADEMY,
     BRANCH,
@@ -95,3 +98,33 @@ def test_a_stored_replay_context_is_read(written, account_id, day):
     strategies = {ACADEMY: "sweep", PORTAL: "roster", BRANCH: "learner"}
     assert context["strategy"] == strategies[account_id]
     assert context["has_before"] == ((account_id, day) in {(PORTAL, SECOND), (BRANCH, THIRD)})
+
+
+@pytest.mark.parametrize(
+    ("rules", "text"),
+    [
+        ([Rule(account="acme", title=" Fire*", due_days=30)], '{"due_days":30,"override":false,"title":"fire*"}'),
+        (
+            [
+                Rule(account="*", course="c1", mandatory=False, due_on=date(2026, 6, 30), override=True),
+                Rule(
+                    account="*",
+                    course="125",
+                    renew_months=12,
+                    opens=date(2026, 5, 1),
+                    excluded_learners=("18", "17"),
+                    excluded_roles=("Mentor ",),
+                ),
+            ],
+            (
+                '{"course":"125","excluded_learners":["17","18"],"excluded_roles":["mentor"],"opens":"2026-05-01",'
+                '"override":false,"renew_months":12}\n'
+                '{"course":"c1","due_on":"2026-06-30","mandatory":false,"override":true}'
+            ),
+        ),
+    ],
+    ids=["one rule", "every key"],
+)
+def test_the_digest_of_rules_is_that_of_the_same_text(rules, text):
+    """Another one fails the check of the rules for every account, until all metrics are computed again."""
+    assert hash_rules(dict(enumerate(rules, 1))) == sha256(text.encode()).hexdigest()

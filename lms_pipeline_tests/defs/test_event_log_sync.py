@@ -53,17 +53,19 @@ class TestLostLog:
     def test_has_every_partition_of_every_table_again(self, instance, data):
         assert find_known(instance) == {table: set() for table in TABLES}
         of_accounts = [name for name, table in TABLES.items() if table.per_account]
-        assert report_events(instance, data, find_missing_events(instance, data)) == 2 * len(of_accounts) + 2
+        assert (
+            report_events(instance, data, find_missing_events(instance, data), min_cohort=1) == 2 * len(of_accounts) + 2
+        )
         assert find_known(instance) == dict.fromkeys(of_accounts, BOTH) | {"portfolio_completion": {"2026-03-10"}}
         assert read_latest(instance, "warehouse") is not None
 
     def test_is_restored_once(self, instance, data):
-        report_events(instance, data, find_missing_events(instance, data))
+        report_events(instance, data, find_missing_events(instance, data), min_cohort=1)
         assert find_missing_events(instance, data) == []
-        assert report_events(instance, data, find_missing_events(instance, data)) == 0
+        assert report_events(instance, data, find_missing_events(instance, data), min_cohort=1) == 0
 
     def test_has_the_same_figures_as_from_the_runs(self, instance, data, published):
-        report_events(instance, data, find_missing_events(instance, data))
+        report_events(instance, data, find_missing_events(instance, data), min_cohort=1)
         before = metadata(read_latest(published.instance, "account_completion"))
         assert metadata(read_latest(instance, "account_completion")) == {
             name: figure for name, figure in before.items() if name != "seconds"
@@ -75,14 +77,14 @@ class TestLostLog:
         assert tuple(enrollments[name] for name in figures) == (1, "sweep", True, 4)
 
     def test_has_events_at_the_time_of_publication_without_a_run(self, instance, data):
-        report_events(instance, data, find_missing_events(instance, data))
+        report_events(instance, data, find_missing_events(instance, data), min_cohort=1)
         event = read_latest(instance, "account_completion")
         file = data.file(TABLES["account_completion"], SOUTH)
         assert event.timestamp == file.stat().st_mtime
         assert event.run_id == ""
 
     def test_has_the_accounts_again_so_that_no_sensor_pulls_them_as_new(self, instance, data, settings):
-        report_events(instance, data, find_missing_events(instance, data))
+        report_events(instance, data, find_missing_events(instance, data), min_cohort=1)
         assert instance.get_dynamic_partitions("account") == ["north", "south"]
         repository = build_defs(settings).get_repository_def()
         assert sense(repository, instance, "account_registry").run_requests == []
@@ -95,7 +97,7 @@ def lost(after_a_run, settings):
 
 
 def test_files_published_by_a_run_afterwards_are_not_missing(lost, instance, data, settings):
-    report_events(instance, data, find_missing_events(instance, data))
+    report_events(instance, data, find_missing_events(instance, data), min_cohort=1)
     (again,) = run_partitions(build_defs(settings), instance, [NORTH])
     assert again.error is None
     assert read_latest(instance, "unified_enrollments").run_id != ""
@@ -114,7 +116,7 @@ def test_the_newest_day_is_reported_last_whichever_its_account(empty):
     instance, data = empty
     for account_id, day in (("zoo", SECOND), ("acme", THIRD), ("mid", FIRST)):
         publish(data, account_id, day, enrollment("u1"))
-    report_events(instance, data, find_missing_events(instance, data))
+    report_events(instance, data, find_missing_events(instance, data), min_cohort=1)
     assert read_latest(instance, "unified_enrollments").dagster_event.partition == "acme|2026-03-03"
 
 
@@ -122,14 +124,14 @@ def test_accounts_of_the_registry_and_of_the_lake_become_partitions(empty):
     instance, data = empty
     Registry(data.registry).add("new", name=None, first_day=FIRST)
     publish(data, "lost", FIRST, enrollment("u1"))
-    report_events(instance, data, [])
+    report_events(instance, data, [], min_cohort=1)
     assert instance.get_dynamic_partitions("account") == ["new", "lost"]
 
 
 def test_files_of_a_killed_pull_are_not_reported(empty, caplog):
     instance, data = empty
     publish(data, "acme", FIRST, {"payload": "{}"}, table=RAW_ENROLLMENTS)
-    assert report_events(instance, data, find_missing_events(instance, data)) == 0
+    assert report_events(instance, data, find_missing_events(instance, data), min_cohort=1) == 0
     assert "its pull did not finish" in caplog.text
 
 
@@ -138,7 +140,7 @@ def test_a_damaged_file_is_not_reported_and_does_not_stop_the_others(empty, capl
     publish(data, "acme", FIRST, enrollment("u1"))
     publish(data, "acme", SECOND, enrollment("u1"))
     data.file(UNIFIED_ENROLLMENTS, Partition("acme", FIRST)).write_bytes(b"no Parquet")
-    assert report_events(instance, data, find_missing_events(instance, data)) == 1
+    assert report_events(instance, data, find_missing_events(instance, data), min_cohort=1) == 1
     assert "is damaged" in caplog.text
 
 
@@ -149,7 +151,7 @@ def test_more_than_one_batch_is_reported(empty):
         other = data.file(UNIFIED_ENROLLMENTS, Partition("acme", SECOND + timedelta(days=number)))
         other.parent.mkdir(parents=True)
         other.hardlink_to(file)
-    assert report_events(instance, data, find_missing_events(instance, data)) == BATCH_SIZE + 1
+    assert report_events(instance, data, find_missing_events(instance, data), min_cohort=1) == BATCH_SIZE + 1
     assert find_missing_events(instance, data) == []
 
 
@@ -158,7 +160,7 @@ def test_reported_events_are_stored_like_runless_events_of_dagster(empty, tmp_pa
     reported, data = empty
     for account_id in ("acme", "other"):
         publish(data, account_id, FIRST, enrollment("u1"))
-    report_events(reported, data, find_missing_events(reported, data))
+    report_events(reported, data, find_missing_events(reported, data), min_cohort=1)
     asset = dg.AssetKey("unified_enrollments")
     with open_instance(Settings(dagster_home_set=tmp_path / "runless")) as runless:
         for record in reversed(reported.fetch_materializations(asset, limit=9).records):
@@ -197,5 +199,5 @@ def test_events_are_reported_to_other_storages_too(tmp_path, empty):
     _, data = empty
     publish(data, "acme", FIRST, enrollment("u1"))
     with dg.DagsterInstance.ephemeral(tempdir=str(tmp_path)) as instance:
-        report_events(instance, data, find_missing_events(instance, data))
+        report_events(instance, data, find_missing_events(instance, data), min_cohort=1)
         assert find_missing_events(instance, data) == []

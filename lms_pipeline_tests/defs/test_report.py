@@ -2,22 +2,24 @@
 
 import json
 from datetime import date
+from threading import Event
 
 import dagster as dg
 import pytest
 from pydantic import SecretStr
 
 from lms_pipeline.definitions import build_defs
-from lms_pipeline.defs.event_log_sync import find_missing_events, report_events
-from lms_pipeline.defs.instance import QUIET_CONFIG
+from lms_pipeline.defs.event_log_sync import find_missing_events, report_events, sync_missing_events
+from lms_pipeline.defs.instance import QUIET_CONFIG, compute_portfolio, rebuild_warehouse
 from lms_pipeline.defs.shown_metadata import build_shown_metadata
 from lms_pipeline.lake.paths import DataDir, DayPartition, Partition
 from lms_pipeline.lake.publishing import Published
 from lms_pipeline.settings import Settings
 from lms_pipeline.tables.attention import ATTENTION
-from lms_pipeline.tables.metrics import ACCOUNT_COMPLETION, COURSE_COMPLETION, PORTFOLIO_COMPLETION
+from lms_pipeline.tables.metrics import ACCOUNT_COMPLETION, COURSE_COMPLETION, LEARNER_COMPLETION, PORTFOLIO_COMPLETION
 from lms_pipeline_tests.defs.test_alerts import webhook
 from lms_pipeline_tests.defs.test_automation import sense
+from lms_pipeline_tests.support.lake_files import PROVENANCE, write
 from lms_pipeline_tests.support.report_lake import (
     DAY,
     NOW,
@@ -31,6 +33,8 @@ from lms_pipeline_tests.support.report_lake import (
 __all__ = ["webhook"]
 
 LIMIT = 3
+FIGURES = {*PORTFOLIO_COMPLETION.column_names, "rates"}
+"""Metadata of the portfolio without a limit."""
 
 
 @pytest.fixture
@@ -114,6 +118,11 @@ def test_the_sensor_requests_a_report_once_after_a_build(lake, new_instance):
     assert sense(repository, instance, "report_refresh", first.cursor).run_requests == []
 
 
+def read_shown(instance, table):
+    """Return the names of the metadata of the latest materialization."""
+    return set(instance.get_latest_materialization_event(dg.AssetKey(table.name)).asset_materialization.metadata)
+
+
 class TestMetadata:
     def build(self, lake, table, limit):
         partition = Partition("acme", DAY)
@@ -135,6 +144,39 @@ class TestMetadata:
         shown = event.asset_materialization.metadata
         assert shown["n_all"].value == 5
         assert "rates" not in shown
+
+    def test_of_the_portfolio_that_a_refresh_logs_has_no_figures(self, lake, new_instance):
+        defs = build_defs(Settings(data_dir=lake.root, frozen_now=NOW, min_cohort=LIMIT))
+        assert rebuild_warehouse(defs, new_instance).error is None
+        assert read_shown(new_instance, PORTFOLIO_COMPLETION).isdisjoint(FIGURES)
+
+    def test_of_the_portfolio_that_its_asset_computes_has_no_figures(self, lake, new_instance):
+        defs = build_defs(Settings(data_dir=lake.root, frozen_now=NOW, min_cohort=LIMIT))
+        [outcome] = compute_portfolio(defs, new_instance, [DAY])
+        assert outcome.error is None
+        assert read_shown(new_instance, PORTFOLIO_COMPLETION).isdisjoint(FIGURES)
+
+    def test_of_the_portfolio_that_is_reported_from_the_lake_has_no_figures(self, lake, new_instance):
+        publish_portfolio_row(lake, DAY, count([Enrolled("u1", "large")]), accounts=1, missing=0)
+        sync_missing_events(new_instance, lake, Event(), lambda _: None, min_cohort=LIMIT)
+        assert read_shown(new_instance, PORTFOLIO_COMPLETION).isdisjoint(FIGURES)
+
+    def test_of_tables_of_learners_has_no_number_of_rows(self, lake, new_instance):
+        partition = Partition("acme", DAY)
+        write(lake.file(LEARNER_COMPLETION, partition), LEARNER_COMPLETION, {"user_id": "u1"}, metadata=PROVENANCE)
+        tables = (LEARNER_COMPLETION, ATTENTION, COURSE_COMPLETION)
+        missing = [event for event in find_missing_events(new_instance, lake) if event.table in tables]
+        report_events(new_instance, lake, missing, min_cohort=LIMIT)
+        have_rows = ["dagster/partition_row_count" in read_shown(new_instance, table) for table in tables]
+        assert have_rows == [False, False, True]
+
+    def test_of_the_warehouse_has_no_number_of_rows_of_tables_of_learners(self, lake, new_instance):
+        defs = build_defs(Settings(data_dir=lake.root, frozen_now=NOW, min_cohort=LIMIT))
+        assert rebuild_warehouse(defs, new_instance).error is None
+        event = new_instance.get_latest_materialization_event(dg.AssetKey("warehouse"))
+        counted = {name for name in event.asset_materialization.metadata if name.startswith("rows_")}
+        assert {"rows_course_completion", "rows_account_completion"} <= counted
+        assert counted.isdisjoint({"rows_learner_completion", "rows_attention"})
 
     def test_of_courses_leaves_small_ones_out(self, lake):
         shown = self.build(lake, COURSE_COMPLETION, LIMIT)

@@ -215,6 +215,14 @@ def test_the_enrollments_of_unknown_idleness_are_counted(tmp_path: Path) -> None
         assert read_rows.describe(ATTENTION) == {"idle_unknown": "1", "compared_with": "2026-03-17"}
 
 
+@pytest.mark.parametrize("reason", [{"due_at": ago(2)}, {"progress_percent": 100.0}, {"status": "overdue"}])
+def test_an_enrollment_with_another_reason_is_not_counted_as_of_unknown_idleness(tmp_path: Path, reason) -> None:
+    rows = [quiet(user_id="listed", **reason), quiet(user_id="not listed")]
+    with open_completion(enrollments_file(write(tmp_path / "data.parquet", rows))) as read_rows:
+        assert read_rows.describe(ATTENTION) == {"idle_unknown": "1"}
+        assert read_rows(ATTENTION).read_all()["user_id"].to_pylist() == ["listed"]
+
+
 def test_without_an_earlier_snapshot_there_is_no_day_of_it(tmp_path: Path) -> None:
     with open_completion(enrollments_file(write(tmp_path / "data.parquet", [quiet()]))) as read_rows:
         assert read_rows.describe(ATTENTION) == {"idle_unknown": "1"}

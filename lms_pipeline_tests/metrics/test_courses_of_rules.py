@@ -1,10 +1,13 @@
 """The courses with which rules are matched outside of the metrics: those with enrollments, and those that are listed."""
 
+from dataclasses import fields
+
 import pytest
 
+from lms_pipeline.accounts.rule_matching import CourseRule
 from lms_pipeline.lake.disk import LakeError
 from lms_pipeline.lake.paths import DataDir, Partition
-from lms_pipeline.metrics.rules import find_courses
+from lms_pipeline.metrics.rules import build_schema, find_courses
 from lms_pipeline.tables.pulled import COURSES, UNIFIED_ENROLLMENTS
 from lms_pipeline_tests.support.damages import damage_pages
 from lms_pipeline_tests.support.lake_files import FIRST, enrollment, publish, write
@@ -37,3 +40,7 @@ def test_a_damaged_file_is_one_sentence(data, table):
     damage_pages(path)
     with pytest.raises(LakeError, match=r"data\.parquet"):
         find_courses(data, ACME)
+
+
+def test_the_sql_receives_every_field_of_a_matched_rule():
+    assert build_schema().names == [field.name for field in fields(CourseRule)]

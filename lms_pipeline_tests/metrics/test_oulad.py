@@ -66,7 +66,7 @@ def test_modules_courses_and_the_portfolio_have_the_figures_of_the_csvs(
 
 
 def publish_portfolio_row(data: DataDir, day: date) -> dict[str, Any]:
-    published = publish_portfolio(data, day, [], run_id="run-1")
+    published = publish_portfolio(data, day, [], run_id="run-1", origin="")
     [row] = pq.ParquetFile(published.path).read().to_pylist()
     found: dict[str, Any] = row
     return found

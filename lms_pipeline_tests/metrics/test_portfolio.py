@@ -11,13 +11,7 @@ import pytest
 from lms_pipeline.accounts.registry import RegisteredAccount
 from lms_pipeline.lake.files import read_metadata
 from lms_pipeline.lake.paths import DataDir
-from lms_pipeline.metrics.portfolio import (
-    NoAccountMetricsError,
-    compute_source_digest,
-    find_sources,
-    publish_portfolio,
-    was_active,
-)
+from lms_pipeline.metrics.portfolio import NoAccountMetricsError, is_active_on, publish_portfolio
 from lms_pipeline.tables.metrics import ACCOUNT_COMPLETION
 from lms_pipeline_tests.support.damages import damage_pages
 from lms_pipeline_tests.support.lake_files import FIRST, NOON, SECOND, publish
@@ -37,7 +31,7 @@ def registered(account_id, *, first=FIRST, last=None, status="active"):
 
 
 def publish_row(data, *accounts, day=FIRST) -> dict[str, Any]:
-    published = publish_portfolio(data, day, accounts, run_id="run-9")
+    published = publish_portfolio(data, day, accounts, run_id="run-9", origin="")
     rows: list[dict[str, Any]] = pq.ParquetFile(published.path).read().to_pylist()
     [row] = rows
     return row
@@ -120,7 +114,7 @@ def test_active_accounts_without_metrics_of_the_day_are_missing(data):
     ids=["from its first day", "before it", "on its last day", "gone after it", "after it", "refused now"],
 )
 def test_an_account_is_active_from_its_first_to_its_last_day(account, is_active):
-    assert was_active(account, SECOND) is is_active
+    assert is_active_on(account, SECOND) is is_active
 
 
 def test_accounts_that_are_no_longer_registered_are_added(data):
@@ -130,26 +124,14 @@ def test_accounts_that_are_no_longer_registered_are_added(data):
 
 def test_the_file_lies_in_the_folder_of_the_day(data):
     publish_account(data, "one")
-    published = publish_portfolio(data, FIRST, [], run_id="run-9")
+    published = publish_portfolio(data, FIRST, [], run_id="run-9", origin="files")
     assert published.path.relative_to(data.lake).parts == (
         "portfolio_completion",
         "snapshot_date=2026-03-01",
         "data.parquet",
     )
     metadata = read_metadata(published.path)
-    assert (metadata["run_id"], metadata["source_digest"]) == (
-        "run-9",
-        compute_source_digest(data, find_sources(data, FIRST)),
-    )
-
-
-def test_another_row_of_an_account_is_another_digest_of_the_sources(data):
-    publish_account(data, "one", n_all=4)
-    first = compute_source_digest(data, find_sources(data, FIRST))
-    publish_account(data, "one", n_all=4)
-    assert compute_source_digest(data, find_sources(data, FIRST)) == first
-    publish_account(data, "one", n_all=5)
-    assert compute_source_digest(data, find_sources(data, FIRST)) != first
+    assert (metadata["run_id"], metadata["origin"]) == ("run-9", "files")
 
 
 def test_a_column_that_an_older_file_lacks_adds_nothing(data):

@@ -8,8 +8,10 @@ import pytest
 from lms_pipeline.accounts.registry import RegisteredAccount
 from lms_pipeline.lake.paths import DataDir, DayPartition, Partition
 from lms_pipeline.lake.reading import read
+from lms_pipeline.lake.warehouse_days import sign_file
+from lms_pipeline.metrics import portfolio_days
 from lms_pipeline.metrics.portfolio import publish_portfolio
-from lms_pipeline.metrics.portfolio_days import find_portfolio_changes, remove_day
+from lms_pipeline.metrics.portfolio_days import describe_origin, find_portfolio_changes, remove_day
 from lms_pipeline.tables.metrics import ACCOUNT_COMPLETION, COURSE_COMPLETION, PORTFOLIO_COMPLETION
 from lms_pipeline_tests.support.lake_files import FIRST, SECOND, THIRD, publish
 from lms_pipeline_tests.support.parquet_damage import truncate
@@ -67,6 +69,31 @@ def test_the_first_time_all_days_are_computed_the_oldest_first(data):
 def test_without_a_change_nothing_is_computed(computed):
     assert refresh(computed, BOTH) == []
     assert read_days(computed) == {FIRST: (43, 2, 0), SECOND: (43, 2, 0)}
+
+
+@pytest.mark.parametrize("damage", ["no file", "a file instead of the folder"])
+def test_the_origin_of_a_single_day_is_that_of_all_days(computed, damage):
+    day_of_beta = computed.file(ACCOUNT_COMPLETION, Partition("beta", SECOND))
+    day_of_beta.unlink()
+    if damage != "no file":
+        day_of_beta.parent.rmdir()
+        day_of_beta.parent.write_bytes(b"")
+    publish_account(computed, "acme", SECOND, n_all=9)
+    origin = describe_origin(computed, BOTH, SECOND)
+    assert find_portfolio_changes(computed, BOTH).outdated == {SECOND: origin}
+
+
+def test_the_origin_of_a_single_day_looks_at_no_other_day(computed, monkeypatch):
+    signed = []
+
+    def sign(path):
+        signed.append(path)
+        return sign_file(path)
+
+    monkeypatch.setattr(portfolio_days, "sign_file", sign)
+    monkeypatch.delattr(portfolio_days, "scan_lake")
+    describe_origin(computed, BOTH, SECOND)
+    assert signed == [computed.file(ACCOUNT_COMPLETION, Partition(account, SECOND)) for account in ("acme", "beta")]
 
 
 def test_a_new_day_computes_that_day_only(computed):

@@ -34,7 +34,7 @@ def report_as_lms(rows: Rows, rule: Rule, zone: str) -> Rows:
     """Return the enrollments as an LMS would report them that knows what the rule says about every course."""
     sets = plain_metrics.Sets(rows, DAY, zone)
     reported = []
-    for row, read in zip(rows, sets.rows, strict=True):
+    for position, (row, read) in enumerate(zip(rows, sets.rows, strict=True)):
         if row["user_id"] in rule.excluded_learners:
             continue
         new = dict(row)
@@ -44,7 +44,8 @@ def report_as_lms(rows: Rows, rule: Rule, zone: str) -> Rows:
         said = find_first_due_day(sets.on(read["began"]), rule)
         first = said if said is not None and (due_day is None or rule.override) else due_day
         if rule.renew_months is not None and (due_day is None or rule.override) and read["status"] != "failed":
-            first = renew(new, read, first, rule.renew_months, sets)
+            is_superseded = position in sets.sets["superseded"]
+            first = renew(new, read, first, rule.renew_months, sets, is_superseded=is_superseded)
         new["due_at"] = None if first is None else datetime.combine(first, time(), UTC)
         reported.append(new)
     return reported
@@ -57,22 +58,31 @@ def find_first_due_day(began: date | None, rule: Rule) -> date | None:
 
 
 def renew(
-    new: dict[str, Any], read: dict[str, Any], first: date | None, months: int, sets: plain_metrics.Sets
+    new: dict[str, Any],
+    read: dict[str, Any],
+    first: date | None,
+    months: int,
+    sets: plain_metrics.Sets,
+    *,
+    is_superseded: bool,
 ) -> date | None:
-    """Return the due day of an enrollment that is renewed, and change its status if its completion has lapsed."""
+    """Return the due day of an enrollment that is renewed, and change its status if its completion has lapsed.
+
+    One that is superseded does not lapse: the later one is its renewal.
+    """
     completed = sets.on(read["completed_at"])
     if completed is None:
         return first
     renewal_day, began = add_months(completed, months), sets.on(read["began"])
-    if read["status"] in plain_metrics.OPEN:
+    if read["status"] in plain_metrics.OPEN and not is_superseded:
         return renewal_day
     counts = read["status"] in {"completed", "passed"}
-    if counts and renewal_day <= DAY:
+    if counts and renewal_day <= DAY and not is_superseded:
         new |= {"status": "overdue", "progress_percent": None}
         return renewal_day
     if first is not None and (completed <= first or (began is not None and completed < add_months(began, months))):
         return first
-    return renewal_day if counts else None
+    return renewal_day if counts and renewal_day > DAY else None
 
 
 RULES = st.builds(

@@ -263,6 +263,31 @@ class TestRenewal:
         row = compute(rows, rule(due_days=30, renew_months=months))
         assert pick(row, "n_open", "n_overdue", "n_due_by_rule") == (1, n_overdue, n_overdue)
 
+    FIRST_ENROLLMENT = enrollment("ann", "completed", enrolled_at="2024-12-01", completed_at="2024-12-20")
+    """On time: it is due on 31 December. It lapses on 20 December 2025 unless a later enrollment supersedes it."""
+
+    def test_by_a_new_enrollment_keeps_the_earlier_completion_and_its_due_day(self, compute: Compute) -> None:
+        renewal = enrollment("ann", "completed", enrolled_at="2025-12-01", completed_at="2025-12-30")
+        row = compute([self.FIRST_ENROLLMENT, renewal], rule(due_days=30, renew_months=12))
+        assert pick(row, *DUE_PARTS) == (2, 2, 0, 0, 0, 0)
+        assert pick(row, "n_completed", "on_time_rate", "n_superseded", "status_overdue") == (2, 1.0, 1, 0)
+
+    def test_by_a_new_enrollment_that_is_open_is_due_with_that_one(self, compute: Compute) -> None:
+        renewal = enrollment("ann", "enrolled", enrolled_at="2026-03-01")
+        row = compute([self.FIRST_ENROLLMENT, renewal], rule(due_days=30, renew_months=12, mandatory=True))
+        assert pick(row, *DUE_PARTS) == (2, 1, 0, 0, 1, 1)
+        assert pick(row, "n_completed", "n_required", "compliance_rate") == (1, 1, 0.0)
+
+    def test_by_a_new_enrollment_gives_the_earlier_one_no_due_day_of_its_own(self, compute: Compute) -> None:
+        renewal = enrollment("ann", "completed", enrolled_at="2025-12-01", completed_at="2025-12-30")
+        row = compute([self.FIRST_ENROLLMENT, renewal], rule(renew_months=12))
+        assert pick(row, *DUE_PARTS) == (0, 0, 0, 0, 0, 0)
+
+    def test_by_an_enrollment_that_begins_on_a_later_day_lapses_until_then(self, compute: Compute) -> None:
+        renewal = enrollment("ann", "enrolled", enrolled_at="2026-04-01", fetched_at="2026-04-01T13:00")
+        row = compute([self.FIRST_ENROLLMENT, renewal], rule(due_days=30, renew_months=12))
+        assert pick(row, "n_all", "n_completed", "n_overdue") == (1, 0, 1)
+
     @pytest.mark.parametrize("status", ["expired", "withdrawn", "failed", "unknown"])
     def test_other_statuses_stay(self, compute: Compute, status: str) -> None:
         rows = [enrollment("ann", status, enrolled_at="2024-01-01", completed_at="2024-01-10")]

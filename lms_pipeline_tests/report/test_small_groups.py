@@ -134,6 +134,14 @@ class TestAPortfolio:
         rate = add_up([select(first, 1), select(second, 1)], 1).rates["completion_rate"]
         assert rate == (0.4, 4, 10)
 
+    def test_adds_up_every_count_of_its_accounts(self):
+        rows = [
+            {**count(enroll("a", "u1")), "after_day": after, "progress_n": after + 1, "time_spent_hours": hours}
+            for after, hours in ((2, 0.5), (3, None))
+        ]
+        counts = add_up([select_account("acme", row, [], 1) for row in rows], 1).counts
+        assert (counts["after_day"], counts["progress_n"], counts["time_spent_hours"]) == (5, 7, 0.5)
+
 
 flags = st.booleans()
 enrolled = st.builds(

@@ -1,5 +1,5 @@
--- Each row of a snapshot as of the snapshot's end, and whether it counts: the input of every set.
--- Here: which rows are left out. Not here: the sets (classify.sql).
+-- Each row of a snapshot as of the snapshot's end, and whether it counts.
+-- Here: which rows are left out. Not here: what supersedes another (superseded.sql), the sets (classify.sql).
 -- View: ruled (rules.sql or without_rules.sql). Variable: snapshot_date.
 
 CREATE TEMP VIEW at_day_end AS

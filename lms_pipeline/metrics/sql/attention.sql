@@ -1,15 +1,13 @@
 -- Open enrollments that need someone, with the reasons.
 -- Here: the reasons, and the comparison with one earlier snapshot. Not here: which snapshot that is (earlier.py).
 -- View: with_activity (activity_utc.sql or activity_local.sql). Table: unified_columns, empty.
--- Variables: snapshot_date, earlier_path, earlier_day (null if there is no earlier snapshot to compare with).
-
-CREATE TEMP MACRO max_days_until_due() AS 7;
-CREATE TEMP MACRO min_quiet_days() AS 14;
+-- Variables: snapshot_date, earlier_path, earlier_day (null if there is no earlier snapshot to compare with),
+-- max_days_until_due, min_quiet_days.
 
 CREATE TEMP VIEW watched AS
 SELECT *
 FROM with_activity
-WHERE has(mask, 'open') AND NOT has(mask, 'superseded');
+WHERE has(mask, 'watched');
 
 CREATE TEMP VIEW earlier AS
 SELECT user_id, course_id, enrollment_id, finite(progress_percent) AS progress_percent, time_spent_seconds
@@ -39,7 +37,7 @@ AND coalesce(earlier.enrollment_id = open_enrollment_id, true)
 WHERE has(mask, 'started') AND last_activity_day IS NULL
 GROUP BY row_number;
 
-CREATE TEMP VIEW attention AS
+CREATE TEMP VIEW reasoned AS
 WITH measured AS (
     SELECT
         watched.*,
@@ -55,29 +53,35 @@ WITH measured AS (
         has(mask, 'overdue') AS is_overdue,
         -- Behind an even pace. Without a beginning there is no pace: whoever is not at 100 percent is behind.
         coalesce(open_progress < coalesce(100 * days_open / (days_open + days_left), 100), true) AS is_behind,
-        coalesce(days_left BETWEEN 1 AND max_days_until_due(), false) AND is_behind AS is_due_soon,
+        coalesce(days_left BETWEEN 1 AND getvariable('max_days_until_due'), false) AND is_behind AS is_due_soon,
         coalesce(open_progress >= 100, false) AS is_stuck,
-        has(mask, 'started') AND coalesce(coalesce(days_quiet, days_unchanged) >= min_quiet_days(), false) AS is_idle,
-        has(mask, 'not_started') AND coalesce(days_startable >= min_quiet_days(), false) AS has_never_started
+        has(mask, 'started') AND coalesce(coalesce(days_quiet, days_unchanged) >= getvariable('min_quiet_days'), false) AS is_idle,
+        has(mask, 'not_started') AND coalesce(days_startable >= getvariable('min_quiet_days'), false) AS has_never_started
     FROM watched
     LEFT JOIN compared USING (row_number)
-),
-
-reasoned AS (
-    SELECT
-        *,
-        concat_ws(
-            ',',
-            CASE WHEN is_overdue THEN 'overdue' END,
-            CASE WHEN is_due_soon THEN 'due_soon' END,
-            CASE WHEN is_stuck THEN 'stuck' END,
-            CASE WHEN is_idle THEN 'idle' END,
-            CASE WHEN has_never_started THEN 'never_started' END
-        ) AS reasons
-    FROM measured
-    WHERE is_overdue OR is_due_soon OR is_stuck OR is_idle OR has_never_started
 )
 
+SELECT
+    *,
+    concat_ws(
+        ',',
+        CASE WHEN is_overdue THEN 'overdue' END,
+        CASE WHEN is_due_soon THEN 'due_soon' END,
+        CASE WHEN is_stuck THEN 'stuck' END,
+        CASE WHEN is_idle THEN 'idle' END,
+        CASE WHEN has_never_started THEN 'never_started' END
+    ) AS reasons
+FROM measured
+WHERE is_overdue OR is_due_soon OR is_stuck OR is_idle OR has_never_started;
+
+-- Those that may be idle, which nothing shows, and that are not listed for another reason.
+CREATE TEMP VIEW idle_unknown AS
+SELECT row_number
+FROM compared
+ANTI JOIN reasoned USING (row_number)
+WHERE compared.has_risen IS NULL;
+
+CREATE TEMP VIEW attention AS
 SELECT
     open_enrollment_id AS enrollment_id,
     user_id,

@@ -1,9 +1,10 @@
 -- Each enrollment and the sets that it is in, as one number with a bit for each set.
 -- Here: the definitions, in the order of docs/metrics.md, and only here. Not here: counting (counts.sql).
--- Views: served (dates.sql), at_day_end (at_day_end.sql). Variables: snapshot_date, carries_dates (whether a table needs
+-- View: renewed (renewals.sql or without_renewals.sql). Variables: snapshot_date, carries_dates (whether a table needs
 -- more than counts: otherwise the columns that only such tables read are null, which takes no time).
 
--- One bit each. Rows of the same course with the same bits are counted once: a million rows have some hundred of them.
+-- One bit each, 63 at most. Rows of the same course with the same bits are counted once: a million rows have some hundred
+-- of them.
 SET VARIABLE bits = [
     'all', 'completed', 'ever_completed', 'lapsed', 'timed_out', 'finished', 'started', 'open', 'open_started',
     'not_started', 'dropped_early', 'eligible', 'eligible_started', 'superseded',
@@ -15,7 +16,8 @@ SET VARIABLE bits = [
     'began_in_28d', 'completed_in_28d', 'duration', 'faulty_duration',
     'carried', 'roster', 'reconstructed', 'unfamiliar_role',
     'due_known', 'mandatory_known', 'repeated', 'excluded_role', 'after_day',
-    'dated', 'dated_by_rule', 'flagged_by_rule', 'due_by_rule', 'required_by_rule', 'excluded_by_rule'
+    'dated', 'dated_by_rule', 'flagged_by_rule', 'due_by_rule', 'required_by_rule', 'excluded_by_rule',
+    'watched', 'left'
 ];
 CREATE TEMP MACRO bit_of(name) AS 1::BIGINT << (list_position(getvariable('bits'), name)::INT - 1);
 CREATE TEMP MACRO bit_if(condition, name) AS CASE WHEN condition THEN bit_of(name) ELSE 0 END;
@@ -28,35 +30,11 @@ CREATE TEMP MACRO is_in_28d(day) AS
 -- A day after the snapshot's does not count: what happened on it has not happened yet.
 CREATE TEMP MACRO if_by_day_end(day) AS CASE WHEN day <= getvariable('snapshot_date') THEN day END;
 
--- Pairs of learner and course with several rows, by a hash: a pair more does no harm.
-CREATE TEMP TABLE repeated AS
-SELECT hash(user_id, course_id) AS pair
-FROM served
-GROUP BY pair
-HAVING count(*) > 1;
-
--- The enrollments of these pairs, the latest first. If all columns are equal, neither is later. The day goes first: west
--- of Greenwich a date without a time is an instant of the day before.
-CREATE TEMP TABLE ranked AS
-SELECT
-    file_row_number,
-    rank() OVER (
-        PARTITION BY user_id, course_id
-        ORDER BY began_day DESC NULLS LAST, began DESC NULLS LAST, attempt_number DESC NULLS LAST, enrollment_id DESC NULLS LAST
-    ) AS place
-FROM at_day_end
-SEMI JOIN repeated ON repeated.pair = hash(user_id, course_id)
-WHERE in_all;
-
 -- A table, not a view: it is read many times. What is not in `all` counts nowhere: its bits say why.
 CREATE TEMP TABLE classified AS
 WITH sets AS (
     SELECT
-        at_day_end.*,
-
-        -- The same learner has a later enrollment in the same course.
-        coalesce(place > 1, false) AS in_superseded,
-        place IS NOT NULL AS in_repeated,
+        *,
 
         status IN ('completed', 'passed') AS in_completed,
         in_completed OR (completed_at IS NOT NULL AND status <> 'failed') AS in_ever_completed,
@@ -88,8 +66,7 @@ WITH sets AS (
 
         -- Only for completed enrollments; negative if the dates contradict each other.
         CASE WHEN in_ever_completed THEN completed_day - began_day END AS days_to_complete
-    FROM at_day_end
-    LEFT JOIN ranked USING (file_row_number)
+    FROM renewed
 )
 
 SELECT
@@ -187,6 +164,9 @@ SELECT
             + bit_if(in_required AND mandatory_by_rule, 'required_by_rule')
             + bit_if(in_repeated, 'repeated')
             + bit_if(completed_later, 'after_day')
+
+            + bit_if(is_watched, 'watched')
+            + bit_if(in_left, 'left')
     END AS mask
 FROM sets;
 

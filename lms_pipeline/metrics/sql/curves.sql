@@ -8,7 +8,7 @@ WITH ends AS (
     SELECT
         course_id,
         has(mask, 'ever_completed') AS is_completed,
-        NOT is_completed AND (has(mask, 'failed') OR has(mask, 'withdrawn') OR has(mask, 'timed_out')) AS is_left,
+        has(mask, 'left') AS is_left,
         CASE WHEN is_left THEN coalesce(last_activity_day, if_by_day_end(left_day)) END AS known_left_day,
         CASE
             WHEN is_completed THEN days_to_complete

@@ -5,7 +5,6 @@ CREATE TEMP VIEW ruled AS
 SELECT
     *,
     false AS has_excluded_learner,
-    false AS due_by_rule,
     false AS mandatory_by_rule,
     NULL::DATE AS opens_day
 FROM reported;
