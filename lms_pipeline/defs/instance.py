@@ -32,11 +32,11 @@ from lms_pipeline.defs.launching import identify_process
 from lms_pipeline.defs.partitions import PARTITION_TAG, add_accounts, build_partition_key
 from lms_pipeline.defs.run_locks import run_lock
 from lms_pipeline.defs.run_requests import COMPUTE_PORTFOLIO, DAILY_SNAPSHOT, REBUILD_WAREHOUSE
-from lms_pipeline.errors import SettingsError, WrongUseError
+from lms_pipeline.errors import SettingsError
 from lms_pipeline.lake.paths import Partition
 from lms_pipeline.lake.waiting import utc_now
 from lms_pipeline.settings import Settings
-from lms_pipeline.tables.catalog import MATERIALIZABLE_ASSETS, TABLES
+from lms_pipeline.tables.catalog import TABLES
 from lms_pipeline.tables.pulled import PULLED_TABLES, UNIFIED_ENROLLMENTS
 
 QUIET_CONFIG = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
@@ -108,17 +108,6 @@ def open_instance(settings: Settings) -> dg.DagsterInstance:
             f"{config} can't be used: Dagster does not know an entry or its value; "
             f"`DAGSTER_HOME={home} dagster instance info` shows which."
         ) from None
-
-
-def check_selection(names: Iterable[str]) -> None:
-    """Refuse names that are not assets.
-
-    Raises:
-        WrongUseError: with the names of all assets.
-    """
-    unknown = [name for name in names if name not in MATERIALIZABLE_ASSETS]
-    if unknown:
-        raise WrongUseError(f"There is no asset {unknown[0]!r}: select from {', '.join(MATERIALIZABLE_ASSETS)}.")
 
 
 def run_partitions(
