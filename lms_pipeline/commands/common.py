@@ -17,7 +17,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from lms_pipeline.accounts.registry import find_unregistered_options
+from lms_pipeline.accounts.registry import find_id_by_name, find_unregistered_options
 from lms_pipeline.commands import terminal
 from lms_pipeline.errors import WrongUseError
 from lms_pipeline.lake.access import restrict_access
@@ -54,9 +54,11 @@ def load_settings(data_dir: Path | None = None) -> Settings:
 def warn_of_unregistered_options(settings: Settings) -> None:
     """Print each account that LMS_ACCOUNTS_FILE names and the registry doesn't."""
     for account_id in find_unregistered_options(settings):
+        todo = "correct the id, or register the account with `lms-pipeline accounts sync` or `accounts add`"
+        if (other := find_id_by_name(settings, account_id)) is not None:
+            todo = f"it is the name of {other}: use the id"
         terminal.echo(
-            f"LMS_ACCOUNTS_FILE has options of {account_id}, which is not in the registry: they have no effect; correct the "
-            "id, or register the account with `lms-pipeline accounts sync` or `accounts add`.",
+            f"LMS_ACCOUNTS_FILE has options of {account_id}, which is not in the registry: they have no effect; {todo}.",
             err=True,
         )
 

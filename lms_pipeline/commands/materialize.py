@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lms_pipeline.accounts.registry import Registry, load_display_names
+from lms_pipeline.accounts.registry import Registry, find_account, load_display_names
 from lms_pipeline.commands.common import (
     check_first_day,
     load_settings,
@@ -209,10 +209,9 @@ def _list_days(settings: Settings, first: date | None, last: date | None) -> lis
 
 def _find_accounts(settings: Settings, requested: tuple[str, ...]) -> list[str]:
     """Return the ids of the requested accounts, else of all active ones."""
-    registry = Registry.open(settings)
     if requested:
-        return list(dict.fromkeys(registry.get(account_id).id for account_id in requested))
-    active = [account.id for account in registry.read_active()]
+        return list(dict.fromkeys(find_account(settings, account_id).id for account_id in requested))
+    active = [account.id for account in Registry.open(settings).read_active()]
     if not active:
         raise WrongUseError("No account is active: add some with `lms-pipeline accounts sync` or `accounts add`.")
     return active
