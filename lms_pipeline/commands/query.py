@@ -66,8 +66,7 @@ class _SqlCommand(click.Command):
 def query(sql: str, form: Format, output: Path | None, *, raw_text: bool) -> None:
     """Run SQL, one read-only query in quotes, on the warehouse.
 
-    SQL is in the dialect of DuckDB. Tables: course_completion, account_completion, learner_completion (latest day),
-    unified_enrollments, raw_enrollments, rejected_enrollments, learners, courses.
+    SQL is in the dialect of DuckDB. `SHOW TABLES` lists the tables, `DESCRIBE account_completion` the columns of one.
     """
     if form == "parquet" and output is None:
         raise WrongUseError("Parquet output needs a file: name one with -o.")
