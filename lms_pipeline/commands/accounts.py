@@ -10,7 +10,7 @@ from rich import box
 from rich.table import Table
 
 from lms_pipeline.accounts.options import AccountOptions, load_options
-from lms_pipeline.accounts.registry import Registry, load_display_names
+from lms_pipeline.accounts.registry import Registry, find_account, load_display_names
 from lms_pipeline.checks.fleet import count_partition_keys
 from lms_pipeline.commands.common import load_settings, warn_of_unregistered_options
 from lms_pipeline.commands.terminal import build_cell, print_table
@@ -120,5 +120,5 @@ def remove(account_id: str) -> None:
     """Stop pulling the account ID of the registry. Its data stays."""
     settings = load_settings()
     last_day = settings.calendar.find_latest_ended(settings.now())
-    account = Registry.open(settings).remove(account_id, last_day=last_day)
+    account = Registry.open(settings).remove(find_account(settings, account_id).id, last_day=last_day)
     click.echo(f"{account.id} is inactive; its data stays.")

@@ -8,7 +8,7 @@ from __future__ import annotations
 import shlex
 import shutil
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, date
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,7 +17,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from lms_pipeline.accounts.registry import find_unregistered_options
+from lms_pipeline.accounts.registry import find_id_by_name, find_unregistered_options
 from lms_pipeline.commands import terminal
 from lms_pipeline.errors import WrongUseError
 from lms_pipeline.lake.access import restrict_access
@@ -54,9 +54,11 @@ def load_settings(data_dir: Path | None = None) -> Settings:
 def warn_of_unregistered_options(settings: Settings) -> None:
     """Print each account that LMS_ACCOUNTS_FILE names and the registry doesn't."""
     for account_id in find_unregistered_options(settings):
+        todo = "correct the id, or register the account with `lms-pipeline accounts sync` or `accounts add`"
+        if (other := find_id_by_name(settings, account_id)) is not None:
+            todo = f"it is the name of {other}: use the id"
         terminal.echo(
-            f"LMS_ACCOUNTS_FILE has options of {account_id}, which is not in the registry: they have no effect; correct the "
-            "id, or register the account with `lms-pipeline accounts sync` or `accounts add`.",
+            f"LMS_ACCOUNTS_FILE has options of {account_id}, which is not in the registry: they have no effect; {todo}.",
             err=True,
         )
 
@@ -72,8 +74,9 @@ def check_first_day(settings: Settings, day: date) -> None:
 
 
 def print_outcomes(outcomes: Iterable[RunOutcome], total: int) -> list[RunOutcome]:
-    """Print each outcome when its run ends, under a progress bar on a terminal. Return the failed ones.
+    """Print each outcome when its run ends, under a progress bar on a terminal, and its failed checks.
 
+    Return the outcomes with an error or a failed check; a check that only warns does not count.
     The run of a pull that continues later is followed by another one, and counts for nothing in `total`.
 
     Raises:
@@ -90,7 +93,6 @@ def print_outcomes(outcomes: Iterable[RunOutcome], total: int) -> list[RunOutcom
                 until = format_time(outcome.continues_at, UTC)
                 terminal.echo(f"{outcome.subject}: its LMS allows the next call at {until}, and it continues then")
             elif outcome.error is not None:
-                failed.append(outcome)
                 terminal.echo(f"{outcome.subject}: failed: {outcome.error}", err=True)
             elif outcome.kept:
                 terminal.echo(f"{outcome.subject}: kept, the day is closed")
@@ -100,9 +102,22 @@ def print_outcomes(outcomes: Iterable[RunOutcome], total: int) -> list[RunOutcom
                 terminal.echo(
                     f"{outcome.subject}: {format_count(outcome.enrollments, 'enrollment')} in {outcome.seconds:.1f} s"
                 )
+            for check in outcome.failed_checks:
+                terminal.echo(f"{outcome.subject}: {check}", err=True)
+            if outcome.error is not None or outcome.error_checks:
+                failed.append(outcome)
             if outcome.is_interrupted:
                 raise KeyboardInterrupt
     return failed
+
+
+def summarize_failures(failed: Sequence[RunOutcome], total: int) -> str:
+    """Return a sentence with the numbers of failed runs and failed checks, of what `print_outcomes` returned."""
+    runs, checks = sum(outcome.error is not None for outcome in failed), sum(outcome.error_checks for outcome in failed)
+    parts = [f"{runs:,} of {format_count(total, 'run')} failed"] if runs or not checks else []
+    if checks:
+        parts.append(f"{format_count(checks, 'check')} failed")
+    return f"{', '.join(parts)}."
 
 
 def print_continued(subject: str) -> None:
@@ -111,7 +126,7 @@ def print_continued(subject: str) -> None:
 
 
 def print_warehouse(outcome: RunOutcome, data: DataDir) -> list[RunOutcome]:
-    """Print the outcome of a build of the warehouse, and which files it left out. Return it if the build failed.
+    """Print the outcome of a build of the warehouse, and which files it left out. Return it if it or a check failed.
 
     Raises:
         KeyboardInterrupt: a signal ended the build.
@@ -119,7 +134,7 @@ def print_warehouse(outcome: RunOutcome, data: DataDir) -> list[RunOutcome]:
     from lms_pipeline.lake.warehouse import read_left_out
 
     failed = print_outcomes([outcome], 1)
-    for reason in read_left_out(data) if not failed else ():
+    for reason in read_left_out(data) if outcome.error is None else ():
         terminal.echo(f"Left out of the warehouse: {reason}", err=True)
     return failed
 

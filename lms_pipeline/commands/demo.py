@@ -17,7 +17,14 @@ from rich.console import Console
 from rich.table import Table
 
 from lms_pipeline.accounts.registry import Registry, load_display_names
-from lms_pipeline.commands.common import check_first_day, format_command, load_settings, print_outcomes, print_warehouse
+from lms_pipeline.commands.common import (
+    check_first_day,
+    format_command,
+    load_settings,
+    print_outcomes,
+    print_warehouse,
+    summarize_failures,
+)
 from lms_pipeline.commands.terminal import build_cell, echo
 from lms_pipeline.connection import DemoMark
 from lms_pipeline.defs.instance import RunOutcome
@@ -25,7 +32,6 @@ from lms_pipeline.errors import LmsPipelineError
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.sandbox import RunningSandbox, generated_world, running
 from lms_pipeline.settings import Settings
-from lms_pipeline.wording import format_count
 
 EXAMPLE_QUERIES = {
     "the ten larger courses with the lowest completion rates": "SELECT course_title, n_all, completion_rate "
@@ -64,9 +70,9 @@ def demo(days: int, data_dir: Path | None) -> None:
     DemoMark(data).set()
     click.echo(f"Starting a local Truto and pulling {demo_days[0]} to {last} into {settings.data_dir}")
     with running(generated_world()) as sandbox:
-        failed = _materialize(settings, sandbox, demo_days)
+        failed, total = _materialize(settings, sandbox, demo_days)
     if failed:
-        click.echo(f"{format_count(len(failed), 'run')} failed.", err=True)
+        echo(summarize_failures(failed, total), err=True)
         sys.exit(1)
     _print_rates(data, demo_days[-MAX_DAY_COLUMNS:])
     _print_next_steps(data_dir)
@@ -82,21 +88,26 @@ def _create_folder(folder: Path) -> None:
         ) from error
 
 
-def _materialize(settings: Settings, sandbox: RunningSandbox, days: Sequence[date]) -> list[RunOutcome]:
-    """Pull each day with the sandbox's clock and `LMS_NOW` set shortly after its end. Return the failed runs."""
+def _materialize(settings: Settings, sandbox: RunningSandbox, days: Sequence[date]) -> tuple[list[RunOutcome], int]:
+    """Pull each day with the sandbox's clock and `LMS_NOW` set shortly after its end.
+
+    Return the outcomes with an error or a failed check, and the number of all runs.
+    """
     from lms_pipeline.definitions import build_defs
     from lms_pipeline.defs.instance import open_instance, rebuild_warehouse, run_partitions
 
     failed: list[RunOutcome] = []
+    total = 1  # the build of the warehouse
     with open_instance(settings) as instance:
         for day in days:
             then = _freeze_at(settings, sandbox, day)
             partitions = [Partition(account_id, day) for account_id in _sync_accounts(then)]
+            total += len(partitions)
             failed += print_outcomes(
                 run_partitions(build_defs(then), instance, partitions, names=load_display_names(then)), len(partitions)
             )
         failed += print_warehouse(rebuild_warehouse(build_defs(settings), instance), DataDir(settings.data_dir))
-    return failed
+    return failed, total
 
 
 def _freeze_at(settings: Settings, sandbox: RunningSandbox, day: date) -> Settings:

@@ -9,7 +9,7 @@ import click
 from rich import box
 from rich.table import Table
 
-from lms_pipeline.accounts.registry import Registry, load_display_names
+from lms_pipeline.accounts.registry import Registry, find_account, load_display_names
 from lms_pipeline.commands.common import load_settings, warn_of_unregistered_options
 from lms_pipeline.commands.terminal import build_cell, print_table
 from lms_pipeline.errors import WrongUseError
@@ -28,13 +28,12 @@ def doctor(account_id: str | None) -> None:
 
     settings = load_settings()
     warn_of_unregistered_options(settings)
-    registry = Registry.open(settings)
-    active = registry.read_active()
+    active = Registry.open(settings).read_active()
     if account_id is None and not active:
         raise WrongUseError("No account is active: add some with `lms-pipeline accounts sync` or `accounts add`.")
     if account_id is None and len(active) != 1:
         raise WrongUseError(f"There are {len(active)} active accounts: name one with --account ID.")
-    account = registry.get(account_id) if account_id else active[0]
+    account = find_account(settings, account_id) if account_id else active[0]
     with Truto(settings).connect() as client:
         answers = Doctor(client, account.id).examine()
         requests = client.requests

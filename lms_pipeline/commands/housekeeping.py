@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import sys
 from contextlib import ExitStack
+from datetime import date
 
 import click
 
+from lms_pipeline.accounts.registry import refuse_name
 from lms_pipeline.commands.common import load_settings, parse_day, print_warehouse
 from lms_pipeline.commands.terminal import echo
 from lms_pipeline.lake.paths import DataDir, Partition
@@ -32,7 +34,7 @@ def housekeeping(*, dry_run: bool, wrong: tuple[str, str] | None) -> None:
     logs of runs after LMS_RUN_LOG_DAYS, and leftovers of killed runs. Exits with 1 if something could not be removed.
     """
     if wrong is not None:
-        _remove_wrong_snapshot(Partition(wrong[0], parse_day(wrong[1])), dry_run=dry_run)
+        _remove_wrong_snapshot(wrong[0], parse_day(wrong[1]), dry_run=dry_run)
         return
     from lms_pipeline.defs.event_log_sync import find_missing_events, report_events
     from lms_pipeline.defs.instance import open_instance
@@ -66,12 +68,13 @@ def housekeeping(*, dry_run: bool, wrong: tuple[str, str] | None) -> None:
         sys.exit(1)
 
 
-def _remove_wrong_snapshot(partition: Partition, *, dry_run: bool) -> None:
+def _remove_wrong_snapshot(account_id: str, day: date, *, dry_run: bool) -> None:
     """Remove a snapshot with everything that was derived from it, or list its files."""
     from lms_pipeline.housekeeping.wrong_snapshots import find_snapshot_files, remove_snapshot
 
     settings = load_settings()
-    data = DataDir(settings.data_dir)
+    refuse_name(settings, account_id)
+    data, partition = DataDir(settings.data_dir), Partition(account_id, day)
     if dry_run:
         for path in find_snapshot_files(data, partition):
             echo(f"Would remove {path}")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lms_pipeline.accounts.registry import Registry, load_display_names
+from lms_pipeline.accounts.registry import Registry, find_account, load_display_names
 from lms_pipeline.commands.common import (
     check_first_day,
     load_settings,
@@ -21,16 +21,17 @@ from lms_pipeline.commands.common import (
     print_continued,
     print_outcomes,
     print_warehouse,
+    summarize_failures,
     warn_of_unregistered_options,
 )
 from lms_pipeline.commands.interrupts import stop_on_signals
+from lms_pipeline.commands.selection import GROUPS, has_pulls, keep_stored, parse_selection
 from lms_pipeline.commands.terminal import echo
 from lms_pipeline.errors import LmsPipelineError, WrongUseError
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.settings import Settings
 from lms_pipeline.tables.catalog import MATERIALIZABLE_ASSETS
 from lms_pipeline.tables.metrics import PORTFOLIO_COMPLETION
-from lms_pipeline.tables.pulled import PULLED_TABLES
 from lms_pipeline.wording import choose_form, format_count
 
 if TYPE_CHECKING:  # Dagster takes a second to import
@@ -44,7 +45,9 @@ if TYPE_CHECKING:  # Dagster takes a second to import
 @click.option("--date", "first", type=parse_day, metavar="YYYY-MM-DD", help="The day. Default: the latest ended day.")
 @click.option("--to", "last", type=parse_day, metavar="YYYY-MM-DD", help="The last day of a range.")
 @click.option(
-    "--select", metavar="ASSETS", help=f"Only these assets, separated by commas: {', '.join(MATERIALIZABLE_ASSETS)}."
+    "--select",
+    metavar="ASSETS",
+    help=f"Only these assets, separated by commas: {', '.join(MATERIALIZABLE_ASSETS)}. Or groups of them: {', '.join(GROUPS)}.",
 )
 @click.option("--dry-run", is_flag=True, help="Estimate calls and time. Fetches lists only.")
 @click.option(
@@ -63,13 +66,12 @@ def materialize(
 
     Default: all active accounts and the latest ended day. At the end, removes old responses of the pulled accounts, and what
     killed commands left.
-    Exit status: 0 if everything was published, 1 if something failed, 2 for wrong use, 130 or 143 if it was interrupted.
+    Exit status: 0 if everything was published, 1 if a run or a check failed, 2 for wrong use, 130 or 143 if it was interrupted.
     """
     from lms_pipeline.connection import Truto
     from lms_pipeline.definitions import build_defs
     from lms_pipeline.defs.instance import (
         ACCOUNT_ASSETS,
-        check_selection,
         compute_portfolio,
         open_instance,
         rebuild_warehouse,
@@ -77,22 +79,24 @@ def materialize(
     )
 
     settings = load_settings()
-    selection = [name.strip() for name in (select or "").split(",") if name.strip()]
-    if select is not None and not selection:
-        raise WrongUseError("--select names no asset: leave it out to select all of them.")
-    check_selection(selection)
+    selection = parse_selection(select)
     days = _list_days(settings, first, last) if selection != ["warehouse"] else []
     names = load_display_names(settings)
     of_accounts = not selection or not ACCOUNT_ASSETS.isdisjoint(selection)
     account_ids = _find_accounts(settings, accounts) if of_accounts else []
     portfolio_days = days if PORTFOLIO_COMPLETION.name in selection else []
     partitions = [Partition(account_id, day) for day in days for account_id in account_ids]
-    has_pulls = not selection or any(table.name in selection for table in PULLED_TABLES)
-    if has_pulls and settings.calendar.find_open_day(settings.now()) in days:
+    is_pull = has_pulls(selection)
+    if not is_pull:
+        partitions = _skip_missing(settings, partitions)
+    elif settings.calendar.find_open_day(settings.now()) in days:
         Truto(settings).check_settings()  # once, instead of one failed run for each account
     warn_of_unregistered_options(settings)
-    if dry_run:
+    if dry_run and is_pull:
         _print_estimates(settings, partitions, names)
+    elif dry_run:
+        echo(f"{format_count(len(partitions), 'account-day')} would be computed, without a call.")
+    if dry_run:
         return
     if settings.frozen_now:
         echo(f"LMS_NOW is set: {settings.now():%Y-%m-%d %H:%M} UTC is used as the current time.", err=True)
@@ -106,10 +110,18 @@ def materialize(
         failed += print_outcomes(_record(runs, ended), len(partitions))
         failed += print_outcomes(compute_portfolio(defs, instance, portfolio_days), len(portfolio_days))
         failed += print_warehouse(rebuild_warehouse(defs, instance), DataDir(settings.data_dir))
-    _remove_expired(settings, account_ids if has_pulls else [], partitions)
+    _remove_expired(settings, account_ids if is_pull else [], partitions)
     if failed:
-        echo(f"{len(failed)} of {format_count(len(partitions) + len(portfolio_days) + 1, 'run')} failed.", err=True)
+        echo(summarize_failures(failed, len(partitions) + len(portfolio_days) + 1), err=True)
         sys.exit(1)
+
+
+def _skip_missing(settings: Settings, partitions: list[Partition]) -> list[Partition]:
+    """Return the account-days of a selection of metrics that have a snapshot. Print the number of the others."""
+    stored = keep_stored(DataDir(settings.data_dir), partitions)
+    if missing := len(partitions) - len(stored):
+        echo(f"{format_count(missing, 'account-day')} {choose_form(missing, 'has', 'have')} no snapshot.", err=True)
+    return stored
 
 
 def _record(outcomes: Iterable[RunOutcome], ended: list[RunOutcome]) -> Iterator[RunOutcome]:
@@ -197,10 +209,9 @@ def _list_days(settings: Settings, first: date | None, last: date | None) -> lis
 
 def _find_accounts(settings: Settings, requested: tuple[str, ...]) -> list[str]:
     """Return the ids of the requested accounts, else of all active ones."""
-    registry = Registry.open(settings)
     if requested:
-        return list(dict.fromkeys(registry.get(account_id).id for account_id in requested))
-    active = [account.id for account in registry.read_active()]
+        return list(dict.fromkeys(find_account(settings, account_id).id for account_id in requested))
+    active = [account.id for account in Registry.open(settings).read_active()]
     if not active:
         raise WrongUseError("No account is active: add some with `lms-pipeline accounts sync` or `accounts add`.")
     return active

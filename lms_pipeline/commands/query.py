@@ -41,7 +41,17 @@ UNKNOWN_NAME = re.compile(r"Table with name|Referenced (table|column)|does not h
 """In DuckDB's messages about tables and columns that don't exist."""
 
 
-@click.command()
+class _SqlCommand(click.Command):
+    """A command whose argument is SQL, which may begin with a comment: `-- text`, as an option does."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse the words, with a blank before such SQL. It has a line end, and no name of an option before its first `=`."""
+        options = {name for param in self.params for name in param.opts}
+        is_sql = [arg.startswith("--") and "\n" in arg and arg.partition("=")[0] not in options for arg in args]
+        return super().parse_args(ctx, [f" {arg}" if sql else arg for arg, sql in zip(args, is_sql, strict=True)])
+
+
+@click.command(cls=_SqlCommand)
 @click.argument("sql")
 @click.option(
     "--format",
@@ -56,8 +66,7 @@ UNKNOWN_NAME = re.compile(r"Table with name|Referenced (table|column)|does not h
 def query(sql: str, form: Format, output: Path | None, *, raw_text: bool) -> None:
     """Run SQL, one read-only query in quotes, on the warehouse.
 
-    SQL is in the dialect of DuckDB. Tables: course_completion, account_completion, learner_completion (latest day),
-    unified_enrollments, raw_enrollments, rejected_enrollments, learners, courses.
+    SQL is in the dialect of DuckDB. `SHOW TABLES` lists the tables, `DESCRIBE account_completion` the columns of one.
     """
     if form == "parquet" and output is None:
         raise WrongUseError("Parquet output needs a file: name one with -o.")

@@ -11,7 +11,7 @@ from datetime import date
 
 import click
 
-from lms_pipeline.accounts.registry import Registry, load_display_names
+from lms_pipeline.accounts.registry import find_account, load_display_names
 from lms_pipeline.commands.common import load_settings, parse_day, print_outcomes, print_warehouse
 from lms_pipeline.commands.terminal import echo
 from lms_pipeline.lake.paths import DataDir, Partition
@@ -35,7 +35,7 @@ def replay(account_id: str, day: date) -> None:
 
     settings = load_settings()
     data = DataDir(settings.data_dir)
-    account = Registry.open(settings).get(account_id)
+    account = find_account(settings, account_id)
     job = SnapshotJob.load(settings, Partition(account.id, day), f"replay-{uuid.uuid4()}")
     result = replay_snapshot(job, data=data)
     rows = next((file.rows for file in result.published if file.table.name == "unified_enrollments"), 0)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from lms_pipeline.accounts.registry import Registry
+from lms_pipeline.accounts.registry import find_account
 from lms_pipeline.commands.common import load_settings, parse_day
 from lms_pipeline.commands.terminal import echo
 from lms_pipeline.lake.disk import format_bytes, measure_size
@@ -36,6 +36,6 @@ def report(day: str | None, account: str | None, output: Path | None, *, with_na
 
     settings = load_settings()
     if account is not None:
-        Registry.open(settings).get(account)
+        find_account(settings, account)
     path = write_report(settings, parse_day(day) if day else None, account, output, with_names=with_names)
     echo(f"The report is at {path} ({format_bytes(measure_size(path))}).")

@@ -29,14 +29,14 @@ from dagster._core.utils import make_new_run_id
 from lms_pipeline.defs.failures import CONTINUES_AT_TAG, MAX_RETRIES_TAG, SHELL_TAG, describe_failure
 from lms_pipeline.defs.home import prepare_home
 from lms_pipeline.defs.launching import identify_process
-from lms_pipeline.defs.partitions import add_accounts, build_partition_key
+from lms_pipeline.defs.partitions import PARTITION_TAG, add_accounts, build_partition_key
 from lms_pipeline.defs.run_locks import run_lock
 from lms_pipeline.defs.run_requests import COMPUTE_PORTFOLIO, DAILY_SNAPSHOT, REBUILD_WAREHOUSE
-from lms_pipeline.errors import SettingsError, WrongUseError
+from lms_pipeline.errors import SettingsError
 from lms_pipeline.lake.paths import Partition
 from lms_pipeline.lake.waiting import utc_now
 from lms_pipeline.settings import Settings
-from lms_pipeline.tables.catalog import MATERIALIZABLE_ASSETS, TABLES
+from lms_pipeline.tables.catalog import TABLES
 from lms_pipeline.tables.pulled import PULLED_TABLES, UNIFIED_ENROLLMENTS
 
 QUIET_CONFIG = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
@@ -45,6 +45,24 @@ INTERRUPTED = "interrupted; the responses so far are stored, and the next pull o
 PULLED_ASSETS = {table.name for table in PULLED_TABLES}
 ACCOUNT_ASSETS = {name for name, table in TABLES.items() if table.per_account}
 """The assets with a partition for each account and day."""
+
+
+@dataclass(frozen=True, slots=True)
+class FailedCheck:
+    """A check that failed although its run published."""
+
+    name: str
+    asset: str
+    message: str
+    is_error: bool
+    """False for a warning."""
+    day: str | None = None
+    """Its day, if its run has none of its own."""
+
+    def __str__(self) -> str:
+        """Return a sentence for a person."""
+        where = f"{self.asset} on {self.day}" if self.day else self.asset
+        return f"check {self.name} of {where} {'failed' if self.is_error else 'warns'}: {self.message}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +82,13 @@ class RunOutcome:
     """Whether the day was closed and its published snapshot stayed as it was."""
     continues_at: datetime | None = None
     """When another run continues, since its LMS allows no call before."""
+    failed_checks: tuple[FailedCheck, ...] = ()
+    """Its failed checks and warnings, without the one that `error` states."""
+
+    @property
+    def error_checks(self) -> int:
+        """The number of failed checks that are no warnings."""
+        return sum(check.is_error for check in self.failed_checks)
 
 
 def open_instance(settings: Settings) -> dg.DagsterInstance:
@@ -83,17 +108,6 @@ def open_instance(settings: Settings) -> dg.DagsterInstance:
             f"{config} can't be used: Dagster does not know an entry or its value; "
             f"`DAGSTER_HOME={home} dagster instance info` shows which."
         ) from None
-
-
-def check_selection(names: Iterable[str]) -> None:
-    """Refuse names that are not assets.
-
-    Raises:
-        WrongUseError: with the names of all assets.
-    """
-    unknown = [name for name in names if name not in MATERIALIZABLE_ASSETS]
-    if unknown:
-        raise WrongUseError(f"There is no asset {unknown[0]!r}: select from {', '.join(MATERIALIZABLE_ASSETS)}.")
 
 
 def run_partitions(
@@ -242,4 +256,20 @@ def _build_outcome(
         enrollments=rows.value if isinstance(rows, dg.IntMetadataValue) else None,
         kept=enrollments.get("kept") == dg.MetadataValue.bool(True),
         continues_at=continues_at,
+        failed_checks=tuple(_find_failed_checks(result, error or "")),
     )
+
+
+def _find_failed_checks(result: dg.ExecuteInProcessResult, error: str) -> Iterator[FailedCheck]:
+    """Find the failed checks of a run, without the blocking one whose message is in the error of the run."""
+    has_day = PARTITION_TAG in result.dagster_run.tags
+    for evaluation in result.get_asset_check_evaluations():
+        message = evaluation.description or "it gives no reason."
+        if not evaluation.passed and message not in error:
+            yield FailedCheck(
+                evaluation.check_name,
+                evaluation.asset_key.to_user_string(),
+                message,
+                is_error=evaluation.severity is dg.AssetCheckSeverity.ERROR,
+                day=None if has_day else evaluation.partition,
+            )

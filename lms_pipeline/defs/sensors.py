@@ -145,7 +145,8 @@ def _build_waiting_pulls(settings: Settings) -> dg.SensorDefinition:
 @dg.sensor(
     job_name=REBUILD_WAREHOUSE,
     minimum_interval_seconds=60,
-    description="Rebuilds the warehouse after something was published and no daily run is active any more.",
+    description="Computes the days of the portfolio that changed, and rebuilds the warehouse, after something was published "
+    "and no daily run is active any more.",
 )
 def warehouse_refresh(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
     """Request a build of the warehouse once after the runs of a tick."""

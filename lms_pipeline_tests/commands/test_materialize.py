@@ -8,10 +8,14 @@ from pathlib import Path
 import pytest
 
 from lms_pipeline import lake
+from lms_pipeline.checks.base import Check, Finding
 from lms_pipeline.commands.materialize import _summarize_interrupted
+from lms_pipeline.defs import asset_checks
 from lms_pipeline.defs.instance import RunOutcome
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.sandbox.faults import Status
+from lms_pipeline.tables.metrics import ACCOUNT_COMPLETION
+from lms_pipeline.tables.pulled import UNIFIED_ENROLLMENTS
 from lms_pipeline_tests.defs.conftest import DAY
 from lms_pipeline_tests.support.data_directory import put_responses
 
@@ -220,3 +224,60 @@ def test_an_interrupted_command_says_how_many_wait(ended, summary):
         for subject, error, waits in ended
     ]
     assert _summarize_interrupted(outcomes, 3).startswith(summary)
+
+
+def sums_agree(_subject):
+    """The sums agree."""
+    return Finding(passed=False, message="2 of 3 sums differ.")
+
+
+def replace_checks(monkeypatch, stage, table, **options):
+    """Let one check, which fails, be the only one of a stage."""
+    monkeypatch.setattr(asset_checks, stage, (Check(sums_agree, (table,), **options),))
+
+
+def test_a_failed_check_is_one_line_after_its_run_and_the_status_is_1(synced, monkeypatch):
+    replace_checks(monkeypatch, "METRIC_CHECKS", ACCOUNT_COMPLETION)
+    done = synced("materialize", "--account", "north")
+    assert done.status == 1
+    assert done.err.splitlines()[1:] == [
+        "tenant-north on 2026-03-10: check sums_agree of account_completion failed: 2 of 3 sums differ.",
+        "1 check failed.",
+    ]
+    assert "tenant-north on 2026-03-10: 3 enrollments in" in done.out
+
+
+def test_a_warning_of_a_check_is_one_line_and_the_status_is_0(synced, monkeypatch):
+    replace_checks(monkeypatch, "PULL_CHECKS", UNIFIED_ENROLLMENTS, is_error=False)
+    done = synced("materialize", "--account", "north")
+    assert (done.status, done.err.splitlines()[1:]) == (
+        0,
+        ["tenant-north on 2026-03-10: check sums_agree of unified_enrollments warns: 2 of 3 sums differ."],
+    )
+
+
+def test_a_failed_check_that_fails_its_run_is_printed_once(synced, monkeypatch):
+    replace_checks(monkeypatch, "PULL_CHECKS", UNIFIED_ENROLLMENTS, is_blocking=True)
+    done = synced("materialize", "--account", "north")
+    assert (done.status, done.err.count("2 of 3 sums differ.")) == (1, 1)
+    assert done.err.splitlines()[-1] == "1 of 2 runs failed."
+
+
+def test_failed_runs_and_failed_checks_are_counted_apart(synced, monkeypatch):
+    synced("accounts", "add", "nowhere")
+    replace_checks(monkeypatch, "METRIC_CHECKS", ACCOUNT_COMPLETION)
+    assert synced("materialize").err.splitlines()[-1] == "1 of 4 runs failed, 2 checks failed."
+
+
+def test_a_failed_check_of_the_portfolio_names_its_day(synced, monkeypatch):
+    (key, *_) = asset_checks.PORTFOLIO_CHECK_KEYS
+    monkeypatch.setattr(asset_checks, "_run_check", lambda check, _open_table: check.run(None))
+    monkeypatch.setattr(asset_checks, "PORTFOLIO_CHECK_KEYS", {key: Check(sums_agree)})
+    monkeypatch.setattr(asset_checks, "PULL_CHECKS", ())
+    monkeypatch.setattr(asset_checks, "METRIC_CHECKS", ())
+    done = synced("materialize", "--account", "north")
+    assert done.status == 1
+    assert done.err.splitlines()[1:] == [
+        f"the warehouse: check {key.name} of portfolio_completion on 2026-03-10 failed: 2 of 3 sums differ.",
+        "1 check failed.",
+    ]

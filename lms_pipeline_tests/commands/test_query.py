@@ -11,6 +11,7 @@ import pytest
 from lms_pipeline.lake import warehouse
 from lms_pipeline.lake.paths import DataDir
 from lms_pipeline_tests.support.lake_files import FIRST, enrollment, publish
+from lms_pipeline_tests.test_snippets import SQL
 
 
 @pytest.fixture
@@ -142,3 +143,43 @@ def test_csv_on_a_terminal_shows_escapes(query, monkeypatch):
     monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
     out = query("SELECT chr(27) || '[2J' AS a", "--format", "csv").out
     assert out == "a\n\\x1b[2J\n"
+
+
+@pytest.mark.parametrize("sql", SQL.values(), ids=SQL)
+def test_the_sql_of_the_docs_can_be_pasted_with_its_comment(query, sql):
+    done = query(sql, "--format", "csv")
+    assert (done.status, done.err) == (0, "")
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "-- how many?\nSELECT 7 AS a",
+        "--how many?\nSELECT 7 AS a",
+        "--format: one\nSELECT 7 AS a",
+        "--a=b\nSELECT 7 AS a",
+        "--format\nSELECT 7 AS a",
+        "--\nSELECT 7 AS a",
+        "---\n-- two lines\nSELECT 7 AS a",
+        "-- one\r\nSELECT 7 AS a",
+        "\n-- one\nSELECT 7 AS a",
+    ],
+)
+@pytest.mark.parametrize("place", [0, 2])
+def test_sql_may_begin_with_a_comment_before_and_after_options(query, sql, place):
+    words = ["--format", "csv"]
+    words.insert(place, sql)
+    done = query(*words)
+    assert (done.status, done.out) == (0, "a\n7\n")
+
+
+@pytest.mark.parametrize("option", ["--fromat", "--fromat=csv"])
+def test_an_option_with_a_typo_is_no_sql(query, option):
+    done = query(option, "SELECT 7")
+    assert (done.status, "No such option" in done.err) == (2, True)
+
+
+def test_an_option_may_have_blanks_and_line_ends_in_its_value(query, tmp_path):
+    path = tmp_path / "two words\n.csv"
+    assert query(f"--output={path}", "SELECT 7 AS a", "--format=csv").status == 0
+    assert path.read_text(encoding="utf-8") == "a\n7\n"
