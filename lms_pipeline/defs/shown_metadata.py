@@ -53,10 +53,10 @@ def _build_account(data: DataDir, published: Published, partition: Partition, li
         return {}
     with pq.ParquetFile(published.path) as account, pq.ParquetFile(path) as courses:
         (row,) = account.read().to_pylist()
-        shown = select_account(partition.account_id, row, courses.read().to_pylist(), limit)
-    if shown is None:
+        selected = select_account(partition.account_id, row, courses.read().to_pylist(), limit)
+    if selected is None:
         return {}
-    figures = shown.figures
+    shown, figures = selected.shown, selected.shown.figures
     return {
         "n_all": figures.enrollments,
         "n_completed": figures.completed,

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import pyarrow.parquet as pq
 
-from lms_pipeline.report.small_groups import COMPLETION_RATE
+from lms_pipeline.report.small_groups import COMPLETION_RATE, is_shown
 from lms_pipeline.wording import format_count
 
 RATE = "completion_rate_eligible"
@@ -58,9 +58,7 @@ class Courses:
         with pq.ParquetFile(path) as file:
             read = file.read([*names, "learners"])
         columns = [read[name].to_pylist() for name in (*names, "learners")]
-        courses = [
-            Course(*row) for *row, learners in zip(*columns, strict=True) if learners is None or learners >= limit
-        ]
+        courses = [Course(*row) for *row, learners in zip(*columns, strict=True) if is_shown(learners, limit)]
         self._of = "eligible" if limit == 1 else "all"
         self._left_out = read.num_rows - len(courses)
         self._by_size = sorted(courses, key=lambda course: (-course.enrollments, course.course_id))

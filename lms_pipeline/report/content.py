@@ -1,6 +1,6 @@
 """The content of the report: everything that is shown, after small groups are withheld.
 
-Belongs here: putting together what `reading.py` reads and `small_groups.py` lets through. Not here: sections, charts and
+Belongs here: putting together what `reading.py` and `details.py` read and `small_groups.py` lets through. Not here: sections, charts and
 words.
 """
 
@@ -15,6 +15,8 @@ from lms_pipeline.errors import WrongUseError
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.report import reading
 from lms_pipeline.report.completion import shorten
+from lms_pipeline.report.details import Found, read_attention_courses, read_attention_names, read_cohorts, read_reasons
+from lms_pipeline.report.largest_courses import CourseCollector, Courses
 from lms_pipeline.report.small_groups import (
     CurvePoint,
     Figures,
@@ -22,12 +24,11 @@ from lms_pipeline.report.small_groups import (
     Row,
     ShownAccount,
     ShownPortfolio,
-    select_account,
     select_curve,
     select_portfolio,
     select_reasons,
 )
-from lms_pipeline.report.trend import TrendPoint
+from lms_pipeline.report.trend import TrendPoint, build_point
 from lms_pipeline.settings import Settings
 
 MAX_TEXT_LENGTH = 90
@@ -41,8 +42,6 @@ class Curve:
     """The completion curve of an account or a course."""
 
     name: str
-    rows: Sequence[Row]
-    """Its rows in the lake; not to be shown."""
     points: Sequence[CurvePoint]
     left_out: int | None
     """Enrollments without a usable beginning; None if it is withheld."""
@@ -54,19 +53,11 @@ class AccountContent:
 
     name: str
     shown: ShownAccount
-    counts: Row
-    """Its row of `account_completion`; empty with a limit above 1."""
+    """Without its courses, which are in `ReportContent.courses`."""
     quality: reading.Quality
     oldest_fetched_at: datetime | None
-    cohorts: Sequence[Row]
-    """Rows of the scope `account`; empty with a limit above 1."""
     curve: Curve
-    course_curves: Sequence[Curve]
     reasons: Sequence[ReasonCount]
-    course_reasons: Mapping[str, Sequence[ReasonCount]]
-    """By course id; empty with a limit above 1."""
-    names: Sequence[Row]
-    """Enrollments that need someone, by name."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +75,16 @@ class ReportContent:
     accounts: Sequence[AccountContent]
     accounts_left_out: int
     accounts_missing: int | None
+    courses: Courses
     points: Sequence[TrendPoint]
+    cohorts: Sequence[Row] = ()
+    """The sums over accounts, see `cohorts.sql`; empty with a limit above 1."""
+    course_curves: Sequence[Curve] = ()
+    """Of the largest courses, if the report has one account; empty with a limit above 1."""
+    attention_courses: Found = Found()
+    """The courses where most need someone, see `attention_courses.sql`; empty with a limit above 1."""
+    attention_names: Found = Found()
+    """Enrollments that need someone, by name, see `attention_names.sql`; empty unless requested."""
 
     @property
     def is_portfolio(self) -> bool:
@@ -95,6 +95,22 @@ class ReportContent:
     def courses_left_out(self) -> int:
         """Courses of the shown accounts with fewer learners than the limit."""
         return sum(account.shown.courses_left_out for account in self.accounts)
+
+    @property
+    def account_names(self) -> Mapping[str, str]:
+        """The names of the shown accounts by id."""
+        return {account.shown.account_id: account.name for account in self.accounts}
+
+
+@dataclass(frozen=True)
+class _Day:
+    """What is read of all accounts, one at a time."""
+
+    portfolio: ShownPortfolio
+    courses: Courses
+    course_ids: Mapping[str, Sequence[str]]
+    """The ids of the shown courses by shown account."""
+    oldest_fetched_at: Mapping[str, datetime | None]
 
 
 def build_content(
@@ -120,113 +136,92 @@ def build_content(
             "leave --with-names out, or set LMS_MIN_COHORT=1."
         )
     day = reading.find_report_day(data, day, account_id)
-    days = {one.account_id: one for one in reading.read_day(data, day, account_id)}
-    portfolio = select_portfolio(
-        [select_account(one.account_id, one.row, one.courses, limit) for one in days.values()], limit
-    )
+    found = _read_day(data, day, account_id, limit)
     names = load_display_names(settings)
-    accounts = _build_accounts(data, day, days, portfolio, names)
-    if limit > 1:
-        accounts = [_withhold(account, limit) for account in accounts]
-    if with_names:
-        accounts = [_add_names(data, account, day) for account in accounts]
-    return ReportContent(
+    last = build_point(day, found.portfolio)
+    content = ReportContent(
         title=clean(names.get(account_id, account_id)) if account_id else "All accounts",
         account_id=account_id,
         has_names=with_names,
         day=day,
         generated_at=settings.now().astimezone(settings.calendar.zone),
         limit=limit,
-        figures=portfolio.figures,
-        accounts=accounts,
-        accounts_left_out=portfolio.accounts_left_out,
+        figures=found.portfolio.figures,
+        accounts=_build_accounts(data, day, found, names, limit),
+        accounts_left_out=found.portfolio.accounts_left_out,
         accounts_missing=reading.read_accounts_missing(data, day) if account_id is None else None,
-        points=_build_points(data, day, portfolio, account_id, limit),
+        courses=found.courses,
+        points=reading.read_trend(data, last, account_id, limit) if last is not None else [],
     )
+    return content if limit > 1 else _add_details(data, content)
+
+
+def _read_day(data: DataDir, day: date, account_id: str | None, limit: int) -> _Day:
+    """Read the accounts one at a time, and keep the largest courses: those of a fleet do not fit into memory."""
+    collector, selected = CourseCollector(), []
+    course_ids: dict[str, Sequence[str]] = {}
+    oldest: dict[str, datetime | None] = {}
+    for one in reading.list_accounts(data, day, account_id):
+        found = reading.read_account(data, Partition(one, day), limit)
+        if found is None:
+            continue
+        row, account = found
+        if account is not None:
+            collector.add(account.shown)
+            course_ids[one] = [course.course_id for course in account.shown.courses]
+            oldest[one] = row["oldest_fetched_at"]
+            account = account._replace(shown=replace(account.shown, courses=()))
+        selected.append(account)
+    return _Day(select_portfolio(selected, limit), collector.build(), course_ids, oldest)
 
 
 def _build_accounts(
-    data: DataDir,
-    day: date,
-    days: Mapping[str, reading.AccountDay],
-    portfolio: ShownPortfolio,
-    names: Mapping[str, str],
+    data: DataDir, day: date, found: _Day, names: Mapping[str, str], limit: int
 ) -> list[AccountContent]:
-    """Return the shown accounts, the largest first, with the curves of the first ones; small groups are not withheld yet."""
-    accounts = [
-        _build_account(data, days[shown.account_id], shown, day, clean(names.get(shown.account_id, shown.account_id)))
-        for shown in sorted(portfolio.accounts, key=lambda shown: (-shown.figures.enrollments, shown.account_id))
-    ]
-    has_courses = len(accounts) == 1
-    charted = [_add_curves(data, account, day, has_courses=has_courses) for account in accounts[:MAX_CURVES]]
-    return [*charted, *accounts[MAX_CURVES:]]
+    """Return the shown accounts, the largest first, with the curves of the first ones."""
+    reasons = read_reasons(data, found.course_ids, day)
+    accounts: list[AccountContent] = []
+    for shown in sorted(found.portfolio.accounts, key=lambda shown: (-shown.figures.enrollments, shown.account_id)):
+        name, partition = clean(names.get(shown.account_id, shown.account_id)), Partition(shown.account_id, day)
+        rows = reading.read_curves(data, partition, ()).get(None, ()) if len(accounts) < MAX_CURVES else ()
+        accounts.append(
+            AccountContent(
+                name=name,
+                shown=shown,
+                quality=reading.read_quality(data, partition),
+                oldest_fetched_at=found.oldest_fetched_at[shown.account_id],
+                curve=_build_curve(name, rows, limit),
+                reasons=select_reasons(reasons.get(shown.account_id, ()), limit),
+            )
+        )
+    return accounts
 
 
-def _build_points(
-    data: DataDir, day: date, portfolio: ShownPortfolio, account_id: str | None, limit: int
-) -> list[TrendPoint]:
-    if portfolio.figures is None:
-        return []
-    shown = frozenset(account.account_id for account in portfolio.accounts)
-    is_reconstructed = any(account.group.row["rows_reconstructed"] for account in portfolio.accounts)
-    return reading.read_trend(data, TrendPoint(day, portfolio.figures, shown, is_reconstructed), account_id, limit)
-
-
-def _build_account(
-    data: DataDir, rows: reading.AccountDay, shown: ShownAccount, day: date, name: str
-) -> AccountContent:
-    """Return everything of an account; small groups of the shown courses are not withheld yet."""
-    total, by_course_reason = reading.read_attention(
-        data, Partition(shown.account_id, day), [course.course_id for course in shown.courses]
-    )
-    return AccountContent(
-        name=name,
-        shown=shown,
-        counts=rows.row,
-        quality=rows.quality,
-        oldest_fetched_at=rows.row["oldest_fetched_at"],
-        cohorts=rows.cohorts,
-        curve=_build_curve(name, ()),
-        course_curves=(),
-        reasons=total,
-        course_reasons=by_course_reason,
-        names=(),
+def _add_details(data: DataDir, content: ReportContent) -> ReportContent:
+    """Return the content with what is shown only if no group is withheld: cohorts, curves and attention by course, names."""
+    ids = list(content.account_names)
+    return replace(
+        content,
+        cohorts=read_cohorts(data, ids, content.day),
+        course_curves=_build_course_curves(data, ids[0], content) if len(ids) == 1 else (),
+        attention_courses=read_attention_courses(data, ids, content.day),
+        attention_names=read_attention_names(data, ids, content.day) if content.has_names else Found(),
     )
 
 
-def _add_curves(data: DataDir, account: AccountContent, day: date, *, has_courses: bool) -> AccountContent:
-    """Return the account with its curve, and those of its largest courses."""
-    shown = account.shown
-    courses = shown.courses[:MAX_CURVES] if has_courses else ()
-    rows = reading.read_curves(data, Partition(shown.account_id, day), [course.course_id for course in courses])
-    curves = [
-        _build_curve(clean(course.title or course.course_id), rows[course.course_id])
+def _build_course_curves(data: DataDir, account_id: str, content: ReportContent) -> list[Curve]:
+    courses = [kept.course for kept in content.courses.largest[:MAX_CURVES]]
+    rows = reading.read_curves(data, Partition(account_id, content.day), [course.course_id for course in courses])
+    return [
+        _build_curve(clean(course.title or course.course_id), rows[course.course_id], content.limit)
         for course in courses
         if course.course_id in rows
     ]
-    return replace(account, curve=_build_curve(account.name, rows.get(None, ())), course_curves=curves)
 
 
-def _build_curve(name: str, rows: Sequence[Row]) -> Curve:
-    return Curve(name, rows, select_curve(rows, 1), rows[0]["left_out"] if rows else None)
-
-
-def _withhold(account: AccountContent, limit: int) -> AccountContent:
-    """Return what may be shown of an account with small groups withheld: no cohorts, no curves of courses, no other counts."""
-    curve = account.curve
-    return replace(
-        account,
-        counts={},
-        cohorts=(),
-        curve=replace(curve, rows=(), points=select_curve(curve.rows, limit), left_out=None),
-        course_curves=(),
-        reasons=select_reasons(account.reasons, limit),
-        course_reasons={},
-    )
-
-
-def _add_names(data: DataDir, account: AccountContent, day: date) -> AccountContent:
-    return replace(account, names=reading.read_attention_names(data, Partition(account.shown.account_id, day)))
+def _build_curve(name: str, rows: Sequence[Row], limit: int) -> Curve:
+    left_out = rows[0]["left_out"] if rows and limit == 1 else None
+    return Curve(name, select_curve(rows, limit), left_out)
 
 
 def clean(text: str) -> str:

@@ -1,7 +1,7 @@
 """Which figures of the completion tables may leave the lake: groups under `LMS_MIN_COHORT` learners are withheld.
 
 Belongs here: pure selection of rows, counts and rates, and sums over what is shown. With a limit of 1 everything is shown.
-Not here: reading (`reading.py`), and how figures look (`page.py`).
+Not here: reading (`reading.py`), and how figures look (`sections/`).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from lms_pipeline.tables.measures import RATES
 
 Row = Mapping[str, Any]
-"""A row of `course_completion` or `account_completion` by column name."""
+"""A row of a table by column name."""
 
 COMPLETION_RATE = "completion_rate"
 """The rate that is shown with its counts: its denominator is all enrollments, so that nobody lies outside."""
@@ -21,6 +21,11 @@ PEOPLE_RATES = {"learner_completion_rate", "learner_compliance_rate"}
 """Rates whose denominator within a course counts people instead of enrollments."""
 NOT_ADDITIVE = "learner_compliance_rate"
 """The rate of an account that is no sum over its courses: a learner counts once, with all courses."""
+
+
+def is_shown(learners: int | None, limit: int) -> bool:
+    """Return whether a group may be shown: if its number of learners is not known, only without a limit."""
+    return limit == 1 or (learners is not None and learners >= limit)
 
 
 class ShownRate(NamedTuple):
@@ -92,8 +97,14 @@ class ShownAccount:
     figures: Figures
     courses: Sequence[ShownCourse]
     courses_left_out: int
+
+
+class SelectedAccount(NamedTuple):
+    """An account, and what its figures are made of."""
+
+    shown: ShownAccount
     group: Group
-    """What its figures are made of; not to be shown."""
+    """Not to be shown: the sum over accounts needs it."""
 
 
 @dataclass(frozen=True)
@@ -104,14 +115,16 @@ class ShownPortfolio:
     """None if no account is shown."""
     accounts: Sequence[ShownAccount]
     accounts_left_out: int
+    reconstructed: frozenset[str] = frozenset()
+    """Ids of the shown accounts whose enrollments were derived from a later snapshot."""
 
     @property
-    def courses_left_out(self) -> int:
-        """How many courses of the shown accounts are left out."""
-        return sum(account.courses_left_out for account in self.accounts)
+    def account_ids(self) -> frozenset[str]:
+        """The ids of the shown accounts."""
+        return frozenset(account.account_id for account in self.accounts)
 
 
-def select_account(account_id: str, row: Row, courses: Iterable[Row], limit: int) -> ShownAccount | None:
+def select_account(account_id: str, row: Row, courses: Iterable[Row], limit: int) -> SelectedAccount | None:
     """Return what may leave the lake of an account and day; None if none of its courses has as many learners as the limit.
 
     Args:
@@ -121,7 +134,7 @@ def select_account(account_id: str, row: Row, courses: Iterable[Row], limit: int
         limit: `LMS_MIN_COHORT`.
     """
     courses = sorted(courses, key=lambda course: (-course["n_all"], course["course_id"]))
-    shown = [course for course in courses if course["learners"] >= limit]
+    shown = [course for course in courses if is_shown(course["learners"], limit)]
     if limit > 1 and not shown:
         return None
     left_out = len(courses) - len(shown)
@@ -130,20 +143,20 @@ def select_account(account_id: str, row: Row, courses: Iterable[Row], limit: int
         ShownCourse(course["course_id"], course["course_title"], build_figures(_make_group(course), limit))
         for course in shown
     ]
-    return ShownAccount(account_id, build_figures(group, limit), selected, left_out, group)
+    return SelectedAccount(ShownAccount(account_id, build_figures(group, limit), selected, left_out), group)
 
 
-def select_portfolio(accounts: Iterable[ShownAccount | None], limit: int) -> ShownPortfolio:
+def select_portfolio(accounts: Iterable[SelectedAccount | None], limit: int) -> ShownPortfolio:
     """Return the sum over accounts: summed numerators over summed denominators, learners added up.
 
     None stands for an account that is left out. A rate that one of the accounts withholds is withheld.
     """
     accounts = list(accounts)
-    shown = [account for account in accounts if account is not None]
-    left_out = len(accounts) - len(shown)
-    if not shown:
+    selected = [account for account in accounts if account is not None]
+    left_out = len(accounts) - len(selected)
+    if not selected:
         return ShownPortfolio(None, [], left_out)
-    groups = [account.group for account in shown]
+    shown, groups = [account.shown for account in selected], [account.group for account in selected]
     learners = [group.learners for group in groups if group.learners is not None]
     total = Group(
         sum_rows([group.row for group in groups]),
@@ -151,7 +164,8 @@ def select_portfolio(accounts: Iterable[ShownAccount | None], limit: int) -> Sho
         sum(learners) if len(learners) == len(groups) else None,
     )
     withheld = frozenset(name for account in shown for name in account.figures.withheld)
-    return ShownPortfolio(build_figures(total, limit, withheld), shown, left_out)
+    reconstructed = frozenset(one.shown.account_id for one in selected if one.group.row.get("rows_reconstructed"))
+    return ShownPortfolio(build_figures(total, limit, withheld), shown, left_out, reconstructed)
 
 
 def build_figures(group: Group, limit: int, withheld: frozenset[str] = frozenset()) -> Figures:
@@ -303,5 +317,5 @@ def select_reasons(counts: Iterable[ReasonCount], limit: int) -> list[ReasonCoun
     return [
         ReasonCount(count.reason, (2 * count.enrollments + limit) // (2 * limit) * limit, None)
         for count in counts
-        if (count.learners or 0) >= limit
+        if is_shown(count.learners, limit)
     ]

@@ -45,12 +45,12 @@ class TestAllAccounts:
         assert everything.accounts_missing == 1
 
     def test_have_no_names(self, everything):
-        assert not any(account.names for account in everything.accounts)
+        assert everything.attention_names.rows == ()
 
 
 class TestALimit:
     def test_leaves_courses_and_accounts_out_of_the_total(self, everything, limited):
-        shown = [course for account in limited.accounts for course in account.shown.courses]
+        shown = [course for _, course in limited.courses.largest]
         assert all(course.figures.learners >= 60 for course in shown)
         assert limited.figures.enrollments == sum(course.figures.enrollments for course in shown)
         assert limited.figures.enrollments < everything.figures.enrollments
@@ -61,8 +61,9 @@ class TestALimit:
         assert all(point.figures.counts == {} for point in limited.points)
 
     def test_leaves_no_count_in_an_account(self, limited):
+        assert (limited.cohorts, limited.course_curves, limited.attention_courses.rows) == ((), (), ())
         for account in limited.accounts:
-            assert (account.counts, account.cohorts, account.course_curves, account.course_reasons) == ({}, (), (), {})
+            assert account.shown.figures.counts == {}
             assert all(point.at_risk is None for point in account.curve.points)
             assert all((count.learners, count.enrollments % 60) == (None, 0) for count in account.reasons)
 
@@ -73,15 +74,15 @@ class TestALimit:
 
 def test_names_are_listed_on_request_the_strongest_reason_first(company):
     content = build_content(company(), account_id="north", with_names=True)
-    reasons = [row["reason"] for row in content.accounts[0].names]
+    reasons = [row["reason"] for row in content.attention_names.rows]
     assert reasons[0] == "overdue"
     assert sorted(reasons, key=["overdue", "due_soon", "stuck", "idle", "never_started"].index) == reasons
 
 
 def test_one_account_has_curves_of_its_largest_courses(company):
-    (account,) = build_content(company(), account_id="north").accounts
-    assert len(account.course_curves) == 6
-    assert account.curve.points[0].day == 0
+    content = build_content(company(), account_id="north")
+    assert len(content.course_curves) == 6
+    assert content.accounts[0].curve.points[0].day == 0
 
 
 def test_an_earlier_day_can_be_chosen(company):
@@ -104,5 +105,6 @@ def test_a_day_of_an_older_version_has_no_cohorts_and_curves(tmp_path):
     data = DataDir(tmp_path)
     register(data, {"acme": "Acme"})
     publish_day(data, "acme", DAY, [Enrolled("u1", "c1", "completed")], has_details=False)
-    (account,) = build_content(Settings(data_dir=tmp_path, frozen_now=NOW)).accounts
-    assert (account.cohorts, account.curve.points, account.reasons, account.quality.rejected) == ([], [], [], None)
+    content = build_content(Settings(data_dir=tmp_path, frozen_now=NOW))
+    (account,) = content.accounts
+    assert (content.cohorts, account.curve.points, account.reasons, account.quality.rejected) == ([], [], [], None)

@@ -9,9 +9,10 @@ from collections.abc import Iterator, Sequence
 
 from lms_pipeline.report.content import ReportContent
 from lms_pipeline.report.small_groups import COMPLETION_RATE, ShownRate
-from lms_pipeline.report.trend import SPANS_DAYS, TrendPoint, find_change
+from lms_pipeline.report.trend import TrendPoint, find_change
 from lms_pipeline.report.views import Tile
 from lms_pipeline.report.words import RATE_WORDS, describe_change, format_day, format_percent, format_points
+from lms_pipeline.tables.over_time import CHANGE_DAYS
 from lms_pipeline.wording import choose_form, format_count
 
 TILES = (
@@ -35,7 +36,7 @@ def build_lead(content: ReportContent) -> str:
     if rate is None:
         return "There are no enrollments."
     lead = f"{format_share(COMPLETION_RATE, rate)}: {format_percent(rate.value)}."
-    change = find_change(content.points, COMPLETION_RATE, SPANS_DAYS[-1])
+    change = find_change(content.points, COMPLETION_RATE, CHANGE_DAYS[-1])
     if change is None:
         return lead
     return f"{lead} That is {describe_change(change.points)} on {format_day(change.compared)}."
@@ -46,7 +47,7 @@ def build_scope(content: ReportContent) -> str:
     parts = []
     if content.is_portfolio:
         parts.append(format_count(len(content.accounts), "account"))
-    parts.append(format_count(sum(len(account.shown.courses) for account in content.accounts), "course"))
+    parts.append(format_count(content.courses.count, "course"))
     figures = content.figures
     if figures is not None and figures.learners is not None:
         is_sum = len(content.accounts) > 1
@@ -84,7 +85,7 @@ def format_share(name: str, rate: ShownRate) -> str:
 
 
 def _describe_changes(points: Sequence[TrendPoint], name: str) -> Iterator[str]:
-    for days in SPANS_DAYS:
+    for days in CHANGE_DAYS:
         change = find_change(points, name, days)
         if change is not None:
             yield f"{format_points(change.points)} points in {(points[-1].day - change.compared).days} days"

@@ -10,11 +10,13 @@ from datetime import datetime
 
 from lms_pipeline.report.completion import shorten
 from lms_pipeline.report.content import AccountContent, ReportContent
-from lms_pipeline.report.views import Cell, Figure, Section, TableView, count_cell, name_cell, text_cell
+from lms_pipeline.report.views import Cell, Figure, Section, TableView, count_cell, limit_rows, name_cell, text_cell
 from lms_pipeline.report.words import MISSING, format_day, format_instant
 from lms_pipeline.wording import choose_form, format_count
 
 MAX_ROWS = 300
+MAX_REASONS = 20
+"""Incomplete snapshots whose reason is listed."""
 MAX_REASON_LENGTH = 300
 """Characters of the reason why a snapshot is incomplete, which may quote a response."""
 COUNTS = {
@@ -50,6 +52,7 @@ def build_quality(content: ReportContent) -> Section:
 
 def _build_table(content: ReportContent) -> TableView:
     counts = COUNTS if content.limit == 1 else {}
+    shown, note = limit_rows(content.accounts, MAX_ROWS, are_largest=True)
     rows = [
         [
             name_cell(account.name),
@@ -58,19 +61,12 @@ def _build_table(content: ReportContent) -> TableView:
             _build_instant_cell(account.quality.pulled_at, content),
             _build_instant_cell(account.oldest_fetched_at, content),
             _build_rejected_cell(account.quality.rejected, content.limit),
-            *(count_cell(account.counts.get(name)) for name in counts),
+            *(count_cell(account.shown.figures.counts.get(name)) for name in counts),
         ]
-        for account in content.accounts[:MAX_ROWS]
+        for account in shown
     ]
     header = ["Account", "Complete", "Pulled as", "Pulled at", "Oldest response", "Rejected records", *counts.values()]
-    hidden = len(content.accounts) - MAX_ROWS
-    return TableView(
-        "table-quality",
-        "Snapshots",
-        header,
-        rows,
-        f"and {format_count(hidden, 'smaller account')}" if hidden > 0 else "",
-    )
+    return TableView("table-quality", "Snapshots", header, rows, note)
 
 
 def _build_instant_cell(instant: datetime | None, content: ReportContent) -> Cell:
@@ -103,6 +99,10 @@ def _list_notes(content: ReportContent) -> Iterator[str]:
 
 
 def _list_reasons(accounts: Sequence[AccountContent]) -> Iterator[str]:
-    for account in accounts:
-        if account.quality.incomplete_because:
-            yield f"{account.name}: {shorten(account.quality.incomplete_because, MAX_REASON_LENGTH)}"
+    """Yield why snapshots are incomplete, those of the largest accounts first."""
+    incomplete = [account for account in accounts if account.quality.incomplete_because]
+    shown, note = limit_rows(incomplete, MAX_REASONS, are_largest=True)
+    for account in shown:
+        yield f"{account.name}: {shorten(account.quality.incomplete_because or '', MAX_REASON_LENGTH)}"
+    if note:
+        yield f"Reasons of incomplete snapshots: {note}"
