@@ -7,7 +7,7 @@ words.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 
 from lms_pipeline.accounts.registry import load_display_names
@@ -81,9 +81,9 @@ class ReportContent:
     """The sums over accounts, see `cohorts.sql`; empty with a limit above 1."""
     course_curves: Sequence[Curve] = ()
     """Of the largest courses, if the report has one account; empty with a limit above 1."""
-    attention_courses: Found = Found()
+    attention_courses: Found = field(default_factory=Found)
     """The courses where most need someone, see `attention_courses.sql`; empty with a limit above 1."""
-    attention_names: Found = Found()
+    attention_names: Found = field(default_factory=Found)
     """Enrollments that need someone, by name, see `attention_names.sql`; empty unless requested."""
 
     @property

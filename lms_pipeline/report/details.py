@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from lms_pipeline.lake.engine import duckdb_session, load_sql
-from lms_pipeline.lake.files import check_version, read_metadata
+from lms_pipeline.lake.files import check_unchanged, check_version, read_metadata
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.lake.reading import naming_damaged_file
 from lms_pipeline.lake.scratch import scratch_folder
@@ -102,6 +102,7 @@ def _query(files: Sequence[Path], name: str, **parameters: object) -> list[Row]:
         return []
     for path in files:
         check_version(path, read_metadata(path))
+        check_unchanged(path)
     bound: dict[str, Any] = {"paths": list(map(str, files)), **parameters}
     with naming_damaged_file(bound["paths"]), scratch_folder("report") as spill, duckdb_session(spill) as connection:
         found = connection.execute(load_sql("lms_pipeline.report", name), bound)
