@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
+from typing import NamedTuple
 
 from lms_pipeline.accounts.registry import load_display_names
 from lms_pipeline.errors import WrongUseError
@@ -102,15 +103,22 @@ class ReportContent:
         return {account.shown.account_id: account.name for account in self.accounts}
 
 
+class _Basis(NamedTuple):
+    """What else the content of an account needs of its row."""
+
+    oldest_fetched_at: datetime | None
+    repeated: int | None
+    """Enrollments that are not the first one of their learner; None if that is not known."""
+
+
 @dataclass(frozen=True)
 class _Day:
     """What is read of all accounts, one at a time."""
 
     portfolio: ShownPortfolio
     courses: Courses
-    course_ids: Mapping[str, Sequence[str]]
-    """The ids of the shown courses by shown account."""
-    oldest_fetched_at: Mapping[str, datetime | None]
+    rows: Mapping[str, _Basis]
+    """By the id of each shown account."""
 
 
 def build_content(
@@ -138,7 +146,7 @@ def build_content(
     day = reading.find_report_day(data, day, account_id)
     found = _read_day(data, day, account_id, limit)
     names = load_display_names(settings)
-    last = build_point(day, found.portfolio)
+    last = build_point(day, found.portfolio, limit)
     content = ReportContent(
         title=clean(names.get(account_id, account_id)) if account_id else "All accounts",
         account_id=account_id,
@@ -159,8 +167,7 @@ def build_content(
 def _read_day(data: DataDir, day: date, account_id: str | None, limit: int) -> _Day:
     """Read the accounts one at a time, and keep the largest courses: those of a fleet do not fit into memory."""
     collector, selected = CourseCollector(), []
-    course_ids: dict[str, Sequence[str]] = {}
-    oldest: dict[str, datetime | None] = {}
+    basis: dict[str, _Basis] = {}
     for one in reading.list_accounts(data, day, account_id):
         found = reading.read_account(data, Partition(one, day), limit)
         if found is None:
@@ -168,33 +175,42 @@ def _read_day(data: DataDir, day: date, account_id: str | None, limit: int) -> _
         row, account = found
         if account is not None:
             collector.add(account.shown)
-            course_ids[one] = [course.course_id for course in account.shown.courses]
-            oldest[one] = row["oldest_fetched_at"]
+            repeated = None if row["learners"] is None else row["n_all"] - row["learners"]
+            basis[one] = _Basis(row["oldest_fetched_at"], repeated)
             account = account._replace(shown=replace(account.shown, courses=()))
         selected.append(account)
-    return _Day(select_portfolio(selected, limit), collector.build(), course_ids, oldest)
+    return _Day(select_portfolio(selected, limit), collector.build(), basis)
 
 
 def _build_accounts(
     data: DataDir, day: date, found: _Day, names: Mapping[str, str], limit: int
 ) -> list[AccountContent]:
     """Return the shown accounts, the largest first, with the curves of the first ones."""
-    reasons = read_reasons(data, found.course_ids, day)
+    reasons = read_reasons(data, {one.account_id: one.course_ids for one in found.portfolio.accounts}, day)
     accounts: list[AccountContent] = []
     for shown in sorted(found.portfolio.accounts, key=lambda shown: (-shown.figures.enrollments, shown.account_id)):
         name, partition = clean(names.get(shown.account_id, shown.account_id)), Partition(shown.account_id, day)
-        rows = reading.read_curves(data, partition, ()).get(None, ()) if len(accounts) < MAX_CURVES else ()
+        basis, repeated = found.rows[shown.account_id], _find_repeated(found, shown, limit)
+        has_curve = len(accounts) < MAX_CURVES and repeated is not None
+        rows = reading.read_curves(data, partition, ()).get(None, ()) if has_curve else ()
         accounts.append(
             AccountContent(
                 name=name,
                 shown=shown,
                 quality=reading.read_quality(data, partition),
-                oldest_fetched_at=found.oldest_fetched_at[shown.account_id],
-                curve=_build_curve(name, rows, limit),
+                oldest_fetched_at=basis.oldest_fetched_at,
+                curve=_build_curve(name, rows, limit, repeated or 0),
                 reasons=select_reasons(reasons.get(shown.account_id, ()), limit),
             )
         )
     return accounts
+
+
+def _find_repeated(found: _Day, shown: ShownAccount, limit: int) -> int | None:
+    """Return the repeated enrollments in the account's curve, None if it is withheld: it covers courses left out too."""
+    if limit == 1:
+        return 0
+    return None if shown.courses_left_out else found.rows[shown.account_id].repeated
 
 
 def _add_details(data: DataDir, content: ReportContent) -> ReportContent:
@@ -219,9 +235,9 @@ def _build_course_curves(data: DataDir, account_id: str, content: ReportContent)
     ]
 
 
-def _build_curve(name: str, rows: Sequence[Row], limit: int) -> Curve:
+def _build_curve(name: str, rows: Sequence[Row], limit: int, repeated: int = 0) -> Curve:
     left_out = rows[0]["left_out"] if rows and limit == 1 else None
-    return Curve(name, select_curve(rows, limit), left_out)
+    return Curve(name, select_curve(rows, limit, repeated), left_out)
 
 
 def clean(text: str) -> str:

@@ -6,7 +6,7 @@ Belongs here: queries over many files in one session. Not here: the rows of sing
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -47,7 +47,7 @@ def read_cohorts(data: DataDir, account_ids: Iterable[str], day: date) -> list[R
 
 
 def read_reasons(
-    data: DataDir, course_ids: Mapping[str, Sequence[str]], day: date
+    data: DataDir, course_ids: Mapping[str, Collection[str]], day: date
 ) -> Mapping[str, Sequence[ReasonCount]]:
     """Return how many enrollments need someone, by account and reason.
 

@@ -186,7 +186,7 @@ def read_trend(data: DataDir, last: TrendPoint, account_id: str | None, limit: i
     days = (day for day in choose_days(list(accounts), last.day, max_days) if day != last.day)
     points = (
         (_read_stored_point(data, day, accounts[day]) if is_stored else None)
-        or build_point(day, select_portfolio(_select_accounts(data, day, accounts[day], limit), limit))
+        or build_point(day, select_portfolio(_select_accounts(data, day, accounts[day], limit), limit), limit)
         for day in days
     )
     return [*(point for point in points if point is not None), last]

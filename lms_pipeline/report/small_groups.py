@@ -28,11 +28,16 @@ def is_shown(learners: int | None, limit: int) -> bool:
     return limit == 1 or (learners is not None and learners >= limit)
 
 
+def round_share(share: float) -> float:
+    """Return a share in whole percents; 0.005 and 0.995 stand for less than 1% but not 0, and for less than 100%."""
+    return min(0.995, max(0.005, round(share * 100) / 100)) if 0 < share < 1 else share
+
+
 class ShownRate(NamedTuple):
     """A rate that may leave the lake."""
 
     value: float
-    """Between 0 and 1; rounded to whole percents if its counts are withheld."""
+    """Between 0 and 1; as `round_share` returns it if its counts are withheld."""
     counted: int | None
     """The numerator; None if it is withheld."""
     of: int | None
@@ -97,6 +102,8 @@ class ShownAccount:
     figures: Figures
     courses: Sequence[ShownCourse]
     courses_left_out: int
+    course_ids: frozenset[str] = frozenset()
+    """The ids of its shown courses."""
 
 
 class SelectedAccount(NamedTuple):
@@ -143,7 +150,9 @@ def select_account(account_id: str, row: Row, courses: Iterable[Row], limit: int
         ShownCourse(course["course_id"], course["course_title"], build_figures(_make_group(course), limit))
         for course in shown
     ]
-    return SelectedAccount(ShownAccount(account_id, build_figures(group, limit), selected, left_out), group)
+    course_ids = frozenset(course.course_id for course in selected)
+    shown_account = ShownAccount(account_id, build_figures(group, limit), selected, left_out, course_ids)
+    return SelectedAccount(shown_account, group)
 
 
 def select_portfolio(accounts: Iterable[SelectedAccount | None], limit: int) -> ShownPortfolio:
@@ -176,7 +185,7 @@ def build_figures(group: Group, limit: int, withheld: frozenset[str] = frozenset
         rates = {name: ShownRate(row[name], row[f"{name}_num"], row[f"{name}_den"]) for name in known}
         return Figures(row["n_all"], row["n_completed"], group.learners, rates, counts=row)
     rates = {
-        name: ShownRate(round(row[name] * 100) / 100, None, None)
+        name: ShownRate(round_share(row[name]), None, None)
         for name in known
         if name not in {COMPLETION_RATE, *withheld} and group.bounds[name].allow(limit)
     }
@@ -275,18 +284,24 @@ class CurvePoint(NamedTuple):
     open: float | None
 
 
-def select_curve(rows: Iterable[Row], limit: int) -> list[CurvePoint]:
+def select_curve(rows: Iterable[Row], limit: int, repeated: int = 0) -> list[CurvePoint]:
     """Return what may leave the lake of the rows of one curve, by day.
 
-    With a limit above 1: the shares in whole percents, without counts, up to the last day with so many at risk.
+    With a limit above 1: the shares in whole percents, without counts, up to the last day with so many learners at risk.
+    The rows count enrollments: of `size` at risk at least `size - repeated` are of different learners.
+
+    Args:
+        rows: the rows of the curve.
+        limit: `LMS_MIN_COHORT`.
+        repeated: enrollments in the curve's scope that are not the first one of their learner.
     """
     points = []
     for row in sorted(rows, key=lambda row: row["day"]):
-        if row["at_risk"] < limit:
+        if not is_shown(row["at_risk"] - repeated, limit):
             break
         shares = [row[name] for name in _CURVE_SHARES]
         if limit > 1:
-            shares = [None if share is None else round(share * 100) / 100 for share in shares]
+            shares = [None if share is None else round_share(share) for share in shares]
         points.append(CurvePoint(row["day"], row["at_risk"] if limit == 1 else None, *shares))
     return points
 

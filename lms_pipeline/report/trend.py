@@ -28,13 +28,16 @@ class TrendPoint:
     """The accounts in it: a day with others can't be compared."""
     reconstructed: frozenset[str] = frozenset()
     """Those of the accounts whose enrollments were derived from a later snapshot."""
+    courses: frozenset[tuple[str, str]] = frozenset()
+    """The account and id of each course in it, if others are withheld: a day with others can't be compared."""
 
 
-def build_point(day: date, portfolio: ShownPortfolio) -> TrendPoint | None:
+def build_point(day: date, portfolio: ShownPortfolio, limit: int) -> TrendPoint | None:
     """Return the point of a day; None if no account is shown."""
     if portfolio.figures is None:
         return None
-    return TrendPoint(day, portfolio.figures, portfolio.account_ids, portfolio.reconstructed)
+    courses = {(one.account_id, course_id) for one in portfolio.accounts for course_id in one.course_ids if limit > 1}
+    return TrendPoint(day, portfolio.figures, portfolio.account_ids, portfolio.reconstructed, frozenset(courses))
 
 
 class Change(NamedTuple):
@@ -48,15 +51,15 @@ class Change(NamedTuple):
 def find_compared(points: Sequence[TrendPoint], current: TrendPoint, days: int) -> TrendPoint | None:
     """Return the point so many days before `current`, else the latest of the `TOLERANCE_DAYS` before; None if there is none.
 
-    None too if their accounts differ, or those of them that are reconstructed.
+    None too if their accounts differ, those of them that are reconstructed, or with a limit the courses that are shown.
     """
     by_day = {point.day: point for point in points}
     day = _choose_compared(list(by_day), current.day, days)
     if day is None:
         return None
     latest = by_day[day]
-    is_same = latest.accounts == current.accounts and latest.reconstructed == current.reconstructed
-    return latest if is_same else None
+    is_same = latest.reconstructed == current.reconstructed and latest.courses == current.courses
+    return latest if is_same and latest.accounts == current.accounts else None
 
 
 def find_change(points: Sequence[TrendPoint], rate: str, days: int) -> Change | None:

@@ -126,5 +126,5 @@ def rate_cell(rate: ShownRate | None) -> Cell:
 
 def share_cell(share: float | None, *, is_whole: bool = False) -> Cell:
     """Return a cell with a share between 0 and 1."""
-    value = "" if share is None else f"{share:.2f}" if is_whole else f"{share:.6g}"
+    value = "" if share is None else f"{share:.3g}" if is_whole else f"{share:.6g}"
     return Cell(format_percent(share, is_whole=is_whole), value, is_number=True)

@@ -8,6 +8,7 @@ from lms_pipeline.errors import WrongUseError
 from lms_pipeline.lake.paths import DataDir
 from lms_pipeline.report.content import build_content
 from lms_pipeline.report.reading import NothingToReportError
+from lms_pipeline.report.trend import find_change
 from lms_pipeline.settings import Settings
 from lms_pipeline_tests.support.report_lake import DAY, NOW, Enrolled, publish_day, register
 
@@ -66,6 +67,26 @@ class TestALimit:
             assert account.shown.figures.counts == {}
             assert all(point.at_risk is None for point in account.curve.points)
             assert all((count.learners, count.enrollments % 60) == (None, 0) for count in account.reasons)
+
+    @pytest.mark.parametrize(("small", "has_curve"), [((), True), (("x1",), False)])
+    def test_withholds_the_curve_of_an_account_where_a_course_is_left_out(self, tmp_path, small, has_curve):
+        data = DataDir(tmp_path)
+        register(data, {"acme": "Acme"})
+        publish_day(
+            data, "acme", DAY, [*(Enrolled(f"u{n}", "a") for n in range(9)), *(Enrolled(one, "b") for one in small)]
+        )
+        content = build_content(Settings(data_dir=tmp_path, frozen_now=NOW, min_cohort=3))
+        assert bool(content.accounts[0].curve.points) is has_curve
+
+    def test_makes_days_with_other_shown_courses_incomparable(self, tmp_path):
+        data = DataDir(tmp_path)
+        register(data, {"acme": "Acme"})
+        for back, size in ((7, 2), (0, 3)):
+            learners = [*(Enrolled(f"u{n}", "a") for n in range(9)), *(Enrolled(f"u{n}", "b") for n in range(size))]
+            publish_day(data, "acme", DAY - timedelta(days=back), learners)
+        points = build_content(Settings(data_dir=tmp_path, frozen_now=NOW, min_cohort=3)).points
+        assert len(points) == 2
+        assert find_change(points, "completion_rate", 7) is None
 
     def test_refuses_names(self, company):
         with pytest.raises(WrongUseError, match="LMS_MIN_COHORT is 60"):

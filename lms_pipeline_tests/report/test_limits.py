@@ -87,7 +87,9 @@ class TestLargestCourses:
                 for course, size in courses.items()
                 for number in range(size)
             ]
-            collector.add(select_account(account_id, count(enrollments), count_courses(enrollments), 1).shown)
+            selected = select_account(account_id, count(enrollments), count_courses(enrollments), 1)
+            assert selected is not None
+            collector.add(selected.shown)
         return collector.build()
 
     def test_are_kept_over_all_accounts(self):

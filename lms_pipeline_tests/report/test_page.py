@@ -175,7 +175,7 @@ def test_a_limit_leaves_no_count_but_those_of_completion(company):
     assert sections["cohorts"].figures == ()
     table = sections["mandatory"].figures[0].table
     assert list(table.header) == ["Rate", "Share", "What is counted"]
-    assert all(re.fullmatch(r"\d+%", row[1].text) for row in table.rows)
+    assert all(re.fullmatch(r"[<>]?\d+%", row[1].text) for row in table.rows)
     assert "Carried over" not in sections["quality"].figures[0].table.header
 
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from lms_pipeline.report.small_groups import (
     ReasonCount,
     is_shown,
+    round_share,
     select_account,
     select_curve,
     select_portfolio,
@@ -46,6 +47,7 @@ def test_a_course_of_unknown_size_is_left_out():
     (known,) = count_courses(enrollments)
     unknown = {**known, "course_id": "b", "learners": None}
     selected = select_account("acme", count(enrollments), [known, unknown], LIMIT)
+    assert selected is not None
     assert [course.course_id for course in selected.shown.courses] == ["a"]
 
 
@@ -284,6 +286,11 @@ class TestACurve:
             (0.46, 0.46, None),
         ]
 
+    def test_counts_learners_at_risk_not_their_enrollments(self):
+        """Of 12 at risk on day 5, 9 may be further enrollments of the same learners: 3 learners."""
+        assert [point.day for point in select_curve(self.ROWS, 3, repeated=9)] == [0, 5]
+        assert [point.day for point in select_curve(self.ROWS, 3, repeated=10)] == [0]
+
     def test_is_whole_without_a_limit(self):
         points = select_curve(self.ROWS, 1)
         assert [(point.day, point.at_risk, point.completed) for point in points] == [
@@ -311,3 +318,11 @@ def test_a_rounded_number_is_that_of_as_many_numbers_as_the_limit(enrollments, l
     ]
     assert len(same) == limit or shown.enrollments == 0
     assert abs(shown.enrollments - enrollments) <= limit / 2
+
+
+@pytest.mark.parametrize(
+    ("share", "rounded"),
+    [(0, 0), (1, 1), (2_999 / 3_000, 0.995), (1 / 3_000, 0.005), (0.994, 0.99), (0.996, 0.995), (0.674, 0.67)],
+)
+def test_a_share_in_whole_percents_is_never_that_of_nobody_or_everybody(share, rounded):
+    assert round_share(share) == rounded

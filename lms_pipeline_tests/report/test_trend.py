@@ -64,3 +64,9 @@ def test_of_many_days_the_compared_and_the_weekly_ones_stay():
 def test_of_three_days_those_that_are_compared_stay():
     days = [LAST - timedelta(days=back) for back in range(60) if back not in {7, 28, 29}]
     assert [(LAST - day).days for day in choose_days(days, LAST, 3)] == [30, 8, 0]
+
+
+def test_days_with_other_shown_courses_are_not_compared():
+    earlier = point(7, courses=frozenset({("a", "c1")}))
+    current = point(0, courses=frozenset({("a", "c1"), ("a", "c2")}))
+    assert find_compared([earlier, current], current, 7) is None

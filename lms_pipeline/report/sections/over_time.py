@@ -93,9 +93,16 @@ def _describe_trend(content: ReportContent) -> str:
 
 
 def _describe_breaks(content: ReportContent) -> list[str]:
-    if len({point.accounts for point in content.points}) < 2:
-        return []
-    return ["The accounts are not the same on all days, so that levels before and after such a day can't be compared."]
+    notes = []
+    if len({point.accounts for point in content.points}) > 1:
+        notes.append(
+            "The accounts are not the same on all days, so that levels before and after such a day can't be compared."
+        )
+    elif len({point.courses for point in content.points}) > 1:
+        notes.append(
+            "The courses with enough learners are not the same on all days, so that not all levels can be compared."
+        )
+    return notes
 
 
 def build_cohorts(content: ReportContent) -> Section:
@@ -155,7 +162,7 @@ def build_curve_section(content: ReportContent) -> Section:
     """Return the section about completion curves: of the account and its largest courses, or of the largest accounts."""
     curves = [account.curve for account in content.accounts if account.curve.points]
     if not curves:
-        return Section("curves", "Time to completion", "There is no curve: no enrollment has a known beginning.")
+        return Section("curves", "Time to completion", _explain_no_curve(content))
     figures = [
         _build_curve_figure(f"curve-{number}", curve) for number, curve in enumerate([*curves, *content.course_curves])
     ]
@@ -163,6 +170,12 @@ def build_curve_section(content: ReportContent) -> Section:
     return Section(
         "curves", "Time to completion", _describe_curve(curves[0], is_one=len(content.accounts) == 1), figures, notes
     )
+
+
+def _explain_no_curve(content: ReportContent) -> str:
+    if content.limit > 1:
+        return "Withheld: a course is left out, or too few learners are at risk."
+    return "There is no curve: no enrollment has a known beginning."
 
 
 def _build_curve_figure(name: str, curve: Curve) -> Figure:
