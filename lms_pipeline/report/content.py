@@ -6,14 +6,18 @@ words.
 
 from __future__ import annotations
 
+import logging
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from typing import NamedTuple
 
-from lms_pipeline.accounts.registry import load_display_names
+from lms_pipeline.accounts.registry import Registry, load_display_names
 from lms_pipeline.errors import WrongUseError
+from lms_pipeline.lake.disk import LakeError
 from lms_pipeline.lake.paths import DataDir, Partition
+from lms_pipeline.metrics.portfolio import find_missing
 from lms_pipeline.report import reading
 from lms_pipeline.report.completion import shorten
 from lms_pipeline.report.details import Found, read_attention_courses, read_attention_names, read_cohorts, read_reasons
@@ -23,6 +27,7 @@ from lms_pipeline.report.small_groups import (
     Figures,
     ReasonCount,
     Row,
+    SelectedAccount,
     ShownAccount,
     ShownPortfolio,
     select_curve,
@@ -31,6 +36,8 @@ from lms_pipeline.report.small_groups import (
 )
 from lms_pipeline.report.trend import TrendPoint, build_point
 from lms_pipeline.settings import Settings
+
+log = logging.getLogger(__name__)
 
 MAX_TEXT_LENGTH = 90
 """Characters of a title or name."""
@@ -76,6 +83,9 @@ class ReportContent:
     accounts: Sequence[AccountContent]
     accounts_left_out: int
     accounts_missing: int | None
+    """Active accounts without the day; None in a report of one account."""
+    accounts_damaged: Sequence[str]
+    """Names of the accounts with a file that can't be read; they are left out."""
     courses: Courses
     points: Sequence[TrendPoint]
     cohorts: Sequence[Row] = ()
@@ -106,6 +116,7 @@ class ReportContent:
 class _Basis(NamedTuple):
     """What else the content of an account needs of its row."""
 
+    quality: reading.Quality
     oldest_fetched_at: datetime | None
     repeated: int | None
     """Enrollments that are not the first one of their learner; None if that is not known."""
@@ -119,6 +130,10 @@ class _Day:
     courses: Courses
     rows: Mapping[str, _Basis]
     """By the id of each shown account."""
+    account_ids: Sequence[str]
+    """All accounts that have the day."""
+    damaged: Sequence[str]
+    """The ids of those with a file that can't be read."""
 
 
 def build_content(
@@ -145,10 +160,10 @@ def build_content(
         )
     day = reading.find_report_day(data, day, account_id)
     found = _read_day(data, day, account_id, limit)
-    names = load_display_names(settings)
+    names, registered = load_display_names(settings), Registry.open(settings).read_accounts()
     last = build_point(day, found.portfolio, limit)
     content = ReportContent(
-        title=clean(names.get(account_id, account_id)) if account_id else "All accounts",
+        title=_name_account(names, account_id) if account_id else "All accounts",
         account_id=account_id,
         has_names=with_names,
         day=day,
@@ -157,29 +172,48 @@ def build_content(
         figures=found.portfolio.figures,
         accounts=_build_accounts(data, day, found, names, limit),
         accounts_left_out=found.portfolio.accounts_left_out,
-        accounts_missing=reading.read_accounts_missing(data, day) if account_id is None else None,
+        accounts_missing=None if account_id else len(find_missing(registered, day, set(found.account_ids))),
+        accounts_damaged=[_name_account(names, one) for one in found.damaged],
         courses=found.courses,
-        points=reading.read_trend(data, last, account_id, limit) if last is not None else [],
+        points=reading.read_trend(data, last, account_id, limit, registered) if last is not None else [],
     )
     return content if limit > 1 else _add_details(data, content)
 
 
 def _read_day(data: DataDir, day: date, account_id: str | None, limit: int) -> _Day:
-    """Read the accounts one at a time, and keep the largest courses: those of a fleet do not fit into memory."""
-    collector, selected = CourseCollector(), []
+    """Read the accounts one at a time, and keep the largest courses: those of a fleet do not fit into memory.
+
+    Raises:
+        LakeError: the files of no account can be read.
+    """
+    collector, damaged, errors = CourseCollector(), [], []
+    selected: list[SelectedAccount | None] = []
     basis: dict[str, _Basis] = {}
-    for one in reading.list_accounts(data, day, account_id):
-        found = reading.read_account(data, Partition(one, day), limit)
-        if found is None:
+    account_ids = reading.list_accounts(data, day, account_id)
+    for partition in (Partition(one, day) for one in account_ids):
+        try:
+            account, of_account = _read_account(data, partition, limit)
+        except LakeError as error:
+            log.warning("%s is left out of the report: %s", partition, error)
+            damaged.append(partition.account_id)
+            errors.append(error)
             continue
-        row, account = found
         if account is not None:
             collector.add(account.shown)
-            repeated = None if row["learners"] is None else row["n_all"] - row["learners"]
-            basis[one] = _Basis(row["oldest_fetched_at"], repeated)
+            basis[partition.account_id] = of_account
             account = account._replace(shown=replace(account.shown, courses=()))
         selected.append(account)
-    return _Day(select_portfolio(selected, limit), collector.build(), basis)
+    if errors and not selected:
+        raise errors[0]
+    return _Day(select_portfolio(selected, limit), collector.build(), basis, account_ids, damaged)
+
+
+def _read_account(data: DataDir, partition: Partition, limit: int) -> tuple[SelectedAccount | None, _Basis]:
+    with reading.convert_damage(partition):
+        reading.check_details(data, partition)
+        row, account = reading.read_account(data, partition, limit)
+        repeated = None if row["learners"] is None else row["n_all"] - row["learners"]
+        return account, _Basis(reading.read_quality(data, partition), row["oldest_fetched_at"], repeated)
 
 
 def _build_accounts(
@@ -189,7 +223,7 @@ def _build_accounts(
     reasons = read_reasons(data, {one.account_id: one.course_ids for one in found.portfolio.accounts}, day)
     accounts: list[AccountContent] = []
     for shown in sorted(found.portfolio.accounts, key=lambda shown: (-shown.figures.enrollments, shown.account_id)):
-        name, partition = clean(names.get(shown.account_id, shown.account_id)), Partition(shown.account_id, day)
+        name, partition = _name_account(names, shown.account_id), Partition(shown.account_id, day)
         basis, repeated = found.rows[shown.account_id], _find_repeated(found, shown, limit)
         has_curve = len(accounts) < MAX_CURVES and repeated is not None
         rows = reading.read_curves(data, partition, ()).get(None, ()) if has_curve else ()
@@ -197,7 +231,7 @@ def _build_accounts(
             AccountContent(
                 name=name,
                 shown=shown,
-                quality=reading.read_quality(data, partition),
+                quality=basis.quality,
                 oldest_fetched_at=basis.oldest_fetched_at,
                 curve=_build_curve(name, rows, limit, repeated or 0),
                 reasons=select_reasons(reasons.get(shown.account_id, ()), limit),
@@ -228,9 +262,10 @@ def _add_details(data: DataDir, content: ReportContent) -> ReportContent:
 def _build_course_curves(data: DataDir, account_id: str, content: ReportContent) -> list[Curve]:
     courses = [kept.course for kept in content.courses.largest[:MAX_CURVES]]
     rows = reading.read_curves(data, Partition(account_id, content.day), [course.course_id for course in courses])
+    names = name_courses([(account_id, course.course_id, course.title) for course in courses])
     return [
-        _build_curve(clean(course.title or course.course_id), rows[course.course_id], content.limit)
-        for course in courses
+        _build_curve(name, rows[course.course_id], content.limit)
+        for name, course in zip(names, courses, strict=True)
         if course.course_id in rows
     ]
 
@@ -238,6 +273,23 @@ def _build_course_curves(data: DataDir, account_id: str, content: ReportContent)
 def _build_curve(name: str, rows: Sequence[Row], limit: int, repeated: int = 0) -> Curve:
     left_out = rows[0]["left_out"] if rows and limit == 1 else None
     return Curve(name, select_curve(rows, limit, repeated), left_out)
+
+
+def _name_account(names: Mapping[str, str], account_id: str) -> str:
+    return clean(names.get(account_id, "")) or account_id
+
+
+def name_courses(courses: Sequence[tuple[str, str, str | None]]) -> list[str]:
+    """Return a name for each course, given by account, id and title: its title, with the id if two have the same.
+
+    Without a title that can be seen it is the id.
+    """
+    titles = [clean(title or "") or clean(course_id) for _, course_id, title in courses]
+    seen = Counter((account_id, title) for (account_id, *_), title in zip(courses, titles, strict=True))
+    return [
+        title if seen[account_id, title] == 1 or title == clean(course_id) else f"{title} · {clean(course_id)}"
+        for (account_id, course_id, _), title in zip(courses, titles, strict=True)
+    ]
 
 
 def clean(text: str) -> str:

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from lms_pipeline.lake.engine import duckdb_session, load_sql
-from lms_pipeline.lake.files import check_unchanged, check_version, read_metadata
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.lake.reading import naming_damaged_file
 from lms_pipeline.lake.scratch import scratch_folder
@@ -93,16 +92,13 @@ def _list_files(data: DataDir, table: Table, account_ids: Iterable[str], day: da
 
 
 def _query(files: Sequence[Path], name: str, **parameters: object) -> list[Row]:
-    """Return the rows of a query over files; none if there are none.
+    """Return the rows of a query over files that `reading.check_details` found whole; none if there are none.
 
     Raises:
-        LakeError: a file is damaged, or was written by a newer version of this package.
+        LakeError: a file is damaged.
     """
     if not files:
         return []
-    for path in files:
-        check_version(path, read_metadata(path))
-        check_unchanged(path)
     bound: dict[str, Any] = {"paths": list(map(str, files)), **parameters}
     with naming_damaged_file(bound["paths"]), scratch_folder("report") as spill, duckdb_session(spill) as connection:
         found = connection.execute(load_sql("lms_pipeline.report", name), bound)

@@ -6,8 +6,10 @@ queries over all accounts are `details.py`.
 
 from __future__ import annotations
 
+import logging
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
@@ -16,10 +18,13 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
+from lms_pipeline.accounts.registry import RegisteredAccount
 from lms_pipeline.errors import WrongUseError
-from lms_pipeline.lake.files import check_unchanged, convert_read_errors, read_metadata
+from lms_pipeline.lake.disk import LakeError
+from lms_pipeline.lake.files import check_unchanged, check_version, convert_read_errors, read_metadata
 from lms_pipeline.lake.paths import AnyPartition, DataDir, DayPartition, Partition
 from lms_pipeline.lake.reading import find_committed
+from lms_pipeline.metrics.portfolio_days import find_portfolio_changes
 from lms_pipeline.report.small_groups import (
     Group,
     Row,
@@ -32,7 +37,7 @@ from lms_pipeline.report.trend import TrendPoint, build_point, choose_days
 from lms_pipeline.tables.attention import ATTENTION
 from lms_pipeline.tables.measures import RATES
 from lms_pipeline.tables.metrics import ACCOUNT_COMPLETION, COURSE_COMPLETION, PORTFOLIO_COMPLETION
-from lms_pipeline.tables.over_time import CHANGE_DAYS, COMPLETION_CURVE
+from lms_pipeline.tables.over_time import CHANGE_DAYS, COHORT_COMPLETION, COMPLETION_CURVE
 from lms_pipeline.tables.pulled import REJECTED_ENROLLMENTS, UNIFIED_ENROLLMENTS
 from lms_pipeline.tables.schema import Table, arrow_schema
 
@@ -51,6 +56,12 @@ COURSE_COLUMNS = ("course_id", "course_title", *TREND_COLUMNS, "days_to_complete
 """The columns of a course that are shown: a row with all has 7 KB as Python objects, and a fleet has 75,000 courses."""
 
 
+DETAIL_TABLES = (ATTENTION, COHORT_COMPLETION, COMPLETION_CURVE)
+"""Tables of an account that older versions did not make."""
+
+log = logging.getLogger(__name__)
+
+
 class NothingToReportError(WrongUseError):
     """There are no completion metrics to report."""
 
@@ -67,6 +78,8 @@ class Quality:
     """Rejected records; None if the file is missing."""
     idle_unknown: int | None
     """Open enrollments of which nothing says whether they are idle."""
+    missing_tables: frozenset[str]
+    """Names of the detail tables without a file: an older version did not make them."""
 
 
 def find_report_day(data: DataDir, day: date | None, account_id: str | None) -> date:
@@ -93,10 +106,35 @@ def list_accounts(data: DataDir, day: date, account_id: str | None) -> list[str]
     return sorted(partition.account_id for partition in found if partition.day == day)
 
 
+@contextmanager
+def convert_damage(partition: AnyPartition) -> Iterator[None]:
+    """Raise the errors of damaged texts and numbers in files of a partition as one sentence.
+
+    Raises:
+        LakeError: a file is damaged.
+    """
+    try:
+        yield
+    except ValueError as error:  # also of texts that are no UTF-8
+        raise LakeError(f"A file of {partition} is damaged: restore it, or materialize its metrics again.") from error
+
+
+def check_details(data: DataDir, partition: Partition) -> None:
+    """Refuse damaged files of the detail tables, before queries read those of all accounts together.
+
+    Raises:
+        LakeError: a file is damaged, or was written by a newer version of this package.
+    """
+    for path in (data.file(table, partition) for table in DETAIL_TABLES):
+        if path.exists():
+            check_version(path, read_metadata(path))
+            check_unchanged(path)
+
+
 def read_account(
     data: DataDir, partition: Partition, limit: int, columns: Collection[str] | None = None
-) -> tuple[Row, SelectedAccount | None] | None:
-    """Return the row of an account and day, and what may be shown of it; None if it was removed meanwhile.
+) -> tuple[Row, SelectedAccount | None]:
+    """Return the row of an account and day, and what may be shown of it.
 
     Args:
         data: the data directory.
@@ -105,11 +143,11 @@ def read_account(
         columns: columns of its row, and no courses unless the limit needs them; None for all columns and its courses.
 
     Raises:
-        LakeError: a file is damaged, or was written by a newer version of this package.
+        LakeError: a file is damaged or was removed meanwhile, or was written by a newer version of this package.
     """
     rows = _read_rows(data, ACCOUNT_COMPLETION, partition, columns)
     if not rows:
-        return None
+        raise LakeError(f"The metrics of {partition} were removed: materialize them again.")
     courses = _read_rows(data, COURSE_COMPLETION, partition, COURSE_COLUMNS) if columns is None or limit > 1 else ()
     return rows[0], select_account(partition.account_id, rows[0], courses, limit)
 
@@ -165,6 +203,7 @@ def read_quality(data: DataDir, partition: Partition) -> Quality:
             pulled_at=datetime.fromisoformat(pulled_at) if pulled_at else None,
             rejected=pq.read_metadata(rejected).num_rows if rejected.exists() else None,
             idle_unknown=int(idle) if idle else None,
+            missing_tables=frozenset(one.name for one in DETAIL_TABLES if not data.file(one, partition).exists()),
         )
 
 
@@ -172,24 +211,29 @@ def _read_metadata(path: Path) -> dict[str, str]:
     return read_metadata(path) if path.exists() else {}
 
 
-def read_trend(data: DataDir, last: TrendPoint, account_id: str | None, limit: int) -> list[TrendPoint]:
+def read_trend(
+    data: DataDir, last: TrendPoint, account_id: str | None, limit: int, registered: Sequence[RegisteredAccount] = ()
+) -> list[TrendPoint]:
     """Return what may be shown of the days up to `last`, which ends the list.
 
-    Raises:
-        LakeError: a file is damaged, or was written by a newer version of this package.
+    The portfolio of a day is read if it is up to date and nothing is withheld, else the files of the accounts. A file that
+    can't be read is logged, and its account or day left out.
     """
     accounts: dict[date, set[str]] = defaultdict(set)
     for partition in data.find_partitions(ACCOUNT_COMPLETION, account_id):
         accounts[partition.day].add(partition.account_id)
-    is_stored = account_id is None and limit == 1
-    max_days = MAX_TREND_DAYS if is_stored else bound_days(max(map(len, accounts.values()), default=1))
-    days = (day for day in choose_days(list(accounts), last.day, max_days) if day != last.day)
-    points = (
-        (_read_stored_point(data, day, accounts[day]) if is_stored else None)
-        or build_point(day, select_portfolio(_select_accounts(data, day, accounts[day], limit), limit), limit)
-        for day in days
-    )
-    return [*(point for point in points if point is not None), last]
+    days = [day for day in choose_days(list(accounts), last.day, MAX_TREND_DAYS) if day != last.day]
+    points: dict[date, TrendPoint | None] = {}
+    if account_id is None and limit == 1:
+        outdated = find_portfolio_changes(data, registered).outdated
+        points = {day: _read_stored_point(data, day, accounts[day]) for day in days if day not in outdated}
+    others = [day for day in days if points.get(day) is None]
+    max_days = bound_days(max(map(len, accounts.values()), default=1))
+    for day in choose_days([*others, last.day], last.day, max_days):
+        if day != last.day:
+            selected = select_portfolio(_select_accounts(data, day, accounts[day], limit), limit)
+            points[day] = build_point(day, selected, limit)
+    return [*(point for day in days if (point := points.get(day)) is not None), last]
 
 
 def bound_days(accounts: int) -> int:
@@ -198,31 +242,37 @@ def bound_days(accounts: int) -> int:
 
 
 def _read_stored_point(data: DataDir, day: date, account_ids: Collection[str]) -> TrendPoint | None:
-    """Return the point of a day from `portfolio_completion`; None if the day has none, or one of an older version."""
-    for row in _read_rows(data, PORTFOLIO_COMPLETION, DayPartition(day), TREND_COLUMNS):
+    """Return the point of a day from `portfolio_completion`; None if the day has none that can be read."""
+    partition = DayPartition(day)
+    try:
+        with convert_damage(partition):
+            rows = _read_rows(data, PORTFOLIO_COMPLETION, partition, TREND_COLUMNS)
+    except LakeError as error:
+        log.warning("The portfolio of %s is left out of the trend: %s", day, error)
+        return None
+    for row in rows:
+        is_derived = bool(row["rows_reconstructed"])
+        reconstructed = set(_find_reconstructed(data, day, account_ids)) if is_derived else ()
         figures = build_figures(Group(row, {}, row["learners"]), 1)
-        reconstructed = _find_reconstructed(data, day, account_ids) if row["rows_reconstructed"] else ()
         return TrendPoint(day, figures, frozenset(account_ids), frozenset(reconstructed))
     return None
 
 
 def _find_reconstructed(data: DataDir, day: date, account_ids: Iterable[str]) -> Iterator[str]:
-    for account_id in account_ids:
-        rows = _read_rows(data, ACCOUNT_COMPLETION, Partition(account_id, day), ["rows_reconstructed"])
-        if any(row["rows_reconstructed"] for row in rows):
-            yield account_id
+    for selected in _select_accounts(data, day, account_ids, 1):
+        if selected is not None and selected.group.row["rows_reconstructed"]:
+            yield selected.shown.account_id
 
 
 def _select_accounts(
     data: DataDir, day: date, account_ids: Iterable[str], limit: int
 ) -> Iterator[SelectedAccount | None]:
-    for account_id in sorted(account_ids):
-        found = read_account(data, Partition(account_id, day), limit, TREND_COLUMNS)
-        if found is not None:
-            yield found[1]
-
-
-def read_accounts_missing(data: DataDir, day: date) -> int | None:
-    """Return how many active accounts lack the day; None if the portfolio of the day was not computed."""
-    rows = _read_rows(data, PORTFOLIO_COMPLETION, DayPartition(day), ["accounts_missing"])
-    return rows[0]["accounts_missing"] if rows else None
+    """Yield the accounts of a day without their other columns; one that can't be read is logged and left out."""
+    for partition in (Partition(account_id, day) for account_id in sorted(account_ids)):
+        try:
+            with convert_damage(partition):
+                _, selected = read_account(data, partition, limit, TREND_COLUMNS)
+        except LakeError as error:
+            log.warning("%s is left out of the trend: %s", partition, error)
+            continue
+        yield selected

@@ -9,8 +9,9 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
 from lms_pipeline.report.charts import build_counts
-from lms_pipeline.report.content import ReportContent, clean
+from lms_pipeline.report.content import ReportContent, clean, name_courses
 from lms_pipeline.report.details import MAX_ATTENTION_COURSES, MAX_NAMES
+from lms_pipeline.report.sections.missing_tables import describe_missing, is_missing_everywhere
 from lms_pipeline.report.small_groups import ReasonCount
 from lms_pipeline.report.views import (
     Cell,
@@ -23,7 +24,8 @@ from lms_pipeline.report.views import (
     name_cell,
     text_cell,
 )
-from lms_pipeline.report.words import REASON_WORDS
+from lms_pipeline.report.words import MISSING, REASON_WORDS
+from lms_pipeline.tables.attention import ATTENTION
 from lms_pipeline.wording import choose_form, format_count
 
 TITLE = "Who needs attention"
@@ -33,8 +35,7 @@ def build_attention(content: ReportContent) -> Section:
     """Return the section about open enrollments that need someone."""
     totals = sum_reasons([account.reasons for account in content.accounts])
     if not totals:
-        none = f"No reason applies to {content.limit} learners or more." if content.limit > 1 else "Nobody."
-        return Section("attention", TITLE, none)
+        return Section("attention", TITLE, _explain_none(content), notes=list(_list_notes(content)))
     return Section(
         "attention",
         TITLE,
@@ -44,12 +45,20 @@ def build_attention(content: ReportContent) -> Section:
     )
 
 
+def _explain_none(content: ReportContent) -> str:
+    if is_missing_everywhere(content, ATTENTION):
+        return "Not known."
+    return f"No reason applies to {content.limit} learners or more." if content.limit > 1 else "Nobody."
+
+
 def format_message(content: ReportContent) -> str | None:
     """Return the counts as a message of one sentence; None if there is nothing to say."""
     totals = sum_reasons([account.reasons for account in content.accounts])
     if not totals:
         return None
-    of = f"{content.title}, {content.day}"
+    missing = (content.accounts_missing or 0) + len(content.accounts_damaged)
+    present = len(content.accounts) + content.accounts_left_out
+    of = f"{content.title}{f' ({present:,} of {present + missing:,})' if missing else ''}, {content.day}"
     return f"{of}: {_describe(content, totals)}"
 
 
@@ -110,6 +119,7 @@ def _build_course_table(content: ReportContent) -> TableView:
     names = content.account_names if len(content.accounts) > 1 else {}
     found = content.attention_courses
     shown, note = limit_rows(found.rows, MAX_ATTENTION_COURSES, found.count)
+    titles = name_courses([(row["account_id"], row["course_id"], row["course_title"]) for row in shown])
     reasons = [reason for reason in REASON_WORDS if any(reason in row["reasons"] for row in shown)]
     return TableView(
         "table-attention-courses",
@@ -117,12 +127,12 @@ def _build_course_table(content: ReportContent) -> TableView:
         ["Course", *(["Account"] if names else []), "All reasons", *(REASON_WORDS[reason][0] for reason in reasons)],
         [
             [
-                name_cell(clean(row["course_title"] or row["course_id"])),
+                name_cell(title),
                 *([text_cell(names[row["account_id"]])] if names else []),
                 count_cell(sum(row["reasons"].values())),
                 *(count_cell(row["reasons"].get(reason, 0)) for reason in reasons),
             ]
-            for row in shown
+            for title, row in zip(titles, shown, strict=True)
         ],
         note,
     )
@@ -134,8 +144,8 @@ def _build_name_table(content: ReportContent) -> TableView:
     shown, note = limit_rows(content.attention_names.rows, MAX_NAMES, content.attention_names.count)
     rows = [
         [
-            name_cell(clean(row["user_name"] or row["user_id"] or "")),
-            text_cell(clean(row["course_title"] or row["course_id"] or "")),
+            name_cell(clean(row["user_name"] or "") or clean(row["user_id"] or "") or MISSING),
+            text_cell(clean(row["course_title"] or "") or clean(row["course_id"] or "")),
             *([text_cell(names[row["account_id"]])] if names else []),
             text_cell(REASON_WORDS[row["reason"]][0]),
             count_cell(row["days"]),
@@ -158,6 +168,8 @@ def _build_day_cell(day: object) -> Cell:
 
 
 def _list_notes(content: ReportContent) -> Iterator[str]:
+    if missing := describe_missing(content, ATTENTION):
+        yield missing
     unknown = sum(account.quality.idle_unknown or 0 for account in content.accounts)
     if unknown and content.limit == 1:
         yield (

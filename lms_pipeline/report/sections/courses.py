@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from lms_pipeline.report.charts import Bar, build_ranking
-from lms_pipeline.report.content import ReportContent, clean
+from lms_pipeline.report.content import ReportContent, name_courses
 from lms_pipeline.report.largest_courses import MAX_COURSES, KeptCourse, RateRange, extend_range
 from lms_pipeline.report.small_groups import COMPLETION_RATE, Figures
 from lms_pipeline.report.views import (
@@ -46,12 +46,13 @@ class Item(NamedTuple):
     figures: Figures
 
 
-def list_items(content: ReportContent, courses: Iterable[KeptCourse]) -> list[Item]:
+def list_items(content: ReportContent, courses: Sequence[KeptCourse]) -> list[Item]:
     """Return courses as items of a ranking, the largest first; with their accounts if the report has several."""
     names = content.account_names if len(content.accounts) > 1 else {}
+    titles = name_courses([(account_id, course.course_id, course.title) for account_id, course in courses])
     items = [
-        Item(clean(course.title or course.course_id), names.get(account_id), course.figures)
-        for account_id, course in courses
+        Item(title, names.get(account_id), course.figures)
+        for title, (account_id, course) in zip(titles, courses, strict=True)
     ]
     return sorted(items, key=lambda item: (-item.figures.enrollments, item.name, item.account or ""))
 

@@ -116,6 +116,9 @@ def _list_warnings(content: ReportContent) -> Iterator[str]:
     if content.accounts_missing:
         are = choose_form(content.accounts_missing, "account is", "accounts are")
         yield f"{content.accounts_missing:,} active {are} missing: there is no snapshot of this day."
+    if content.accounts_damaged:
+        are = choose_form(len(content.accounts_damaged), "account is", "accounts are")
+        yield f"{len(content.accounts_damaged):,} {are} left out: a file can't be read."
     incomplete = sum(not account.quality.is_complete for account in content.accounts)
     if incomplete:
         are = choose_form(incomplete, "is", "are")

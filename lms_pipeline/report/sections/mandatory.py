@@ -38,16 +38,32 @@ def build_mandatory(content: ReportContent) -> Section:
     figures = content.figures
     known = [name for name in SHOWN_RATES if figures is not None and name in figures.rates]
     if figures is None or not known:
-        lead = (
+        return Section("mandatory", TITLE, _explain_none(content, figures))
+    first = figures.rates[known[0]]
+    lead = f"{format_percent(first.value, is_whole=first.of is None)}: {format_share(known[0], first)}."
+    return Section(
+        "mandatory", TITLE, lead, list(_build_figures(content, figures, known)), list(_list_notes(content, figures))
+    )
+
+
+def _explain_none(content: ReportContent, figures: Figures | None) -> str:
+    """Return why there is no rate: nothing is known, or nothing counts yet."""
+    if figures is not None and figures.withheld & set(SHOWN_RATES):
+        return "Withheld because a group is too small."
+    if figures is None or content.limit > 1:
+        return "There is no figure for compliance that can be shown."
+    counts = figures.counts
+    if all(counts.get(name) is None for name in ("n_due", "n_required", "n_mandatory_withdrawn")):
+        return (
             "The LMS reports neither due days nor which enrollments are mandatory, and no rule sets them, so that there is no "
             "figure for compliance. A file of rules (LMS_RULES_FILE) can set them."
         )
-        if figures is not None and figures.withheld & set(SHOWN_RATES):
-            lead = "Withheld because a group is too small."
-        return Section("mandatory", TITLE, lead)
-    first = figures.rates[known[0]]
-    lead = f"{format_percent(first.value, is_whole=first.of is None)}: {format_share(known[0], first)}."
-    return Section("mandatory", TITLE, lead, list(_build_figures(content, figures, known)), list(_list_notes(figures)))
+    parts = [] if counts.get("n_required") is None else ["no enrollment is mandatory now"]
+    if counts.get("n_due") == 0:
+        parts.append("no due day has come")
+    if counts.get("n_mandatory_withdrawn"):
+        parts.append(f"{format_count(counts['n_mandatory_withdrawn'], 'mandatory enrollment')} withdrawn")
+    return f"There is no figure for compliance yet: {', '.join(parts)}."
 
 
 def _build_figures(content: ReportContent, figures: Figures, known: list[str]) -> Iterator[Figure]:
@@ -119,8 +135,13 @@ def _build_due_figure(figures: Figures) -> Figure:
     )
 
 
-def _list_notes(figures: Figures) -> Iterator[str]:
+def _list_notes(content: ReportContent, figures: Figures) -> Iterator[str]:
     counts = figures.counts
+    if content.limit > 1:
+        yield (
+            "Withdrawn mandatory enrollments count in no rate of mandatory training, and their number is withheld: a rate can "
+            "rise without an improvement."
+        )
     if counts.get("n_mandatory_withdrawn") is not None:
         yield (
             f"Withdrawn: {format_count(counts['n_mandatory_withdrawn'], 'mandatory enrollment')}, which count in no rate of "

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 
 from lms_pipeline.report.charts import BandPoint, HeatCell, Series, build_curves, build_heat_map, build_trend
 from lms_pipeline.report.content import Curve, ReportContent
+from lms_pipeline.report.sections.missing_tables import describe_missing
 from lms_pipeline.report.small_groups import CurvePoint
 from lms_pipeline.report.trend import find_change
 from lms_pipeline.report.views import (
@@ -23,7 +24,7 @@ from lms_pipeline.report.views import (
     share_cell,
 )
 from lms_pipeline.report.words import MISSING, RATE_WORDS, describe_change, format_day, format_month, format_percent
-from lms_pipeline.tables.over_time import CHANGE_DAYS
+from lms_pipeline.tables.over_time import CHANGE_DAYS, COHORT_COMPLETION, COMPLETION_CURVE
 from lms_pipeline.wording import format_count
 
 TREND_RATES = ("completion_rate", "learner_compliance_rate", "on_time_rate", "start_rate")
@@ -113,7 +114,8 @@ def build_cohorts(content: ReportContent) -> Section:
     enrolled = {row["cohort"]: row["enrolled"] for row in content.cohorts if row["months_since"] == 0}
     cohorts = sorted(enrolled)
     if not cohorts:
-        return Section("cohorts", title, "No enrollment has a known beginning.")
+        missing = describe_missing(content, COHORT_COMPLETION)
+        return Section("cohorts", title, missing or "No enrollment has a known beginning.")
     rates = {
         (row["cohort"], row["months_since"]): row["completed"] / enrolled[row["cohort"]]
         for row in content.cohorts
@@ -138,6 +140,8 @@ def build_cohorts(content: ReportContent) -> Section:
     ]
     left_out = content.cohorts[0]["left_out"]
     notes = [f"{format_count(left_out, 'enrollment')} without usable dates left out."] if left_out else []
+    if missing := describe_missing(content, COHORT_COMPLETION):
+        notes.append(missing)
     lead = (
         "Of the people who enrolled in a month, the share that completed by the end of each later month. A row that turns "
         "dark early is a cohort that completed fast."
@@ -175,7 +179,8 @@ def build_curve_section(content: ReportContent) -> Section:
 def _explain_no_curve(content: ReportContent) -> str:
     if content.limit > 1:
         return "Withheld: a course is left out, or too few learners are at risk."
-    return "There is no curve: no enrollment has a known beginning."
+    missing = describe_missing(content, COMPLETION_CURVE)
+    return missing or "There is no curve: no enrollment has a known beginning."
 
 
 def _build_curve_figure(name: str, curve: Curve) -> Figure:

@@ -90,6 +90,9 @@ def _list_notes(content: ReportContent) -> Iterator[str]:
             f"{format_count(content.accounts_missing, 'active account')} {have} no snapshot of {format_day(content.day)}, and "
             "count in nothing here."
         )
+    if content.accounts_damaged:
+        names, note = limit_rows(content.accounts_damaged, MAX_REASONS)
+        yield f"Left out because a file can't be read: {', '.join(names)}. {note}".rstrip()
     yield from _list_reasons(content.accounts)
     yield (
         "Rejected: records without the fields that identify an enrollment; they are in no figure. Carried over: enrollments "

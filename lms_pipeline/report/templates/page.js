@@ -37,7 +37,7 @@
   function quote(cell) {
     let text = cell.dataset.value ?? cell.textContent;
     if (formula.test(text) && !number.test(text)) text = "'" + text;
-    return /[",\r\n]/.test(text) ? '"' + text.replaceAll('"', '""') + '"' : text;
+    return /[",;\t\r\n]/.test(text) ? '"' + text.replaceAll('"', '""') + '"' : text;
   }
 
   function buildCsv(table) {
