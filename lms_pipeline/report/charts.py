@@ -35,7 +35,7 @@ class Series(NamedTuple):
     """A line of a chart."""
 
     name: str
-    points: Sequence[tuple[Any, float]]
+    points: Sequence[tuple[date, float]]
 
 
 class Bar(NamedTuple):
@@ -94,7 +94,7 @@ def _series_scales(names: Sequence[str]) -> dict[str, Any]:
 def build_trend(series: Sequence[Series]) -> Spec:
     """Return lines of rates by day."""
     values = [
-        {"day": point.isoformat() if isinstance(point, date) else point, "rate": round(rate, 4), "series": one.name}
+        {"day": point.isoformat(), "rate": round(rate, 4), "series": one.name}
         for one in series
         for point, rate in one.points
     ]
@@ -229,7 +229,7 @@ def build_heat_map(cells: Sequence[HeatCell]) -> Spec:
     }
 
 
-def build_curves(points: Sequence[BandPoint], *, height: int = 260) -> Spec:
+def build_curves(points: Sequence[BandPoint]) -> Spec:
     """Return step lines of shares by days since enrollment, each with its confidence band."""
     names = list(dict.fromkeys(point.series for point in points))
     values = [_describe_point(point) for point in points]
@@ -243,7 +243,7 @@ def build_curves(points: Sequence[BandPoint], *, height: int = 260) -> Spec:
     y: dict[str, Any] = {"type": "quantitative", "scale": {"domain": [0, 1]}, "axis": _percent_axis()}
     return {
         **_WIDE,
-        "height": height,
+        "height": 260,
         "data": {"values": values},
         "encoding": {"x": day},
         "layer": [

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from typing import NamedTuple
 
-from lms_pipeline.accounts.registry import Registry, load_display_names
+from lms_pipeline.accounts.registry import RegisteredAccount, Registry, load_display_names
 from lms_pipeline.errors import WrongUseError
 from lms_pipeline.lake.disk import LakeError
 from lms_pipeline.lake.paths import DataDir, Partition
@@ -82,8 +82,8 @@ class ReportContent:
     figures: Figures | None
     accounts: Sequence[AccountContent]
     accounts_left_out: int
-    accounts_missing: int | None
-    """Active accounts without the day; None in a report of one account."""
+    accounts_missing: Sequence[str]
+    """Names of the accounts that should have the day and lack it, with their status; empty in a report of one account."""
     accounts_damaged: Sequence[str]
     """Names of the accounts with a file that can't be read; they are left out."""
     courses: Courses
@@ -172,7 +172,7 @@ def build_content(
         figures=found.portfolio.figures,
         accounts=_build_accounts(data, day, found, names, limit),
         accounts_left_out=found.portfolio.accounts_left_out,
-        accounts_missing=None if account_id else len(find_missing(registered, day, set(found.account_ids))),
+        accounts_missing=() if account_id else _list_missing(registered, names, day, found.account_ids),
         accounts_damaged=[_name_account(names, one) for one in found.damaged],
         courses=found.courses,
         points=reading.read_trend(data, last, account_id, limit, registered) if last is not None else [],
@@ -273,6 +273,17 @@ def _build_course_curves(data: DataDir, account_id: str, content: ReportContent)
 def _build_curve(name: str, rows: Sequence[Row], limit: int, repeated: int = 0) -> Curve:
     left_out = rows[0]["left_out"] if rows and limit == 1 else None
     return Curve(name, select_curve(rows, limit, repeated), left_out)
+
+
+def _list_missing(
+    registered: Sequence[RegisteredAccount], names: Mapping[str, str], day: date, found: Sequence[str]
+) -> list[str]:
+    missing = set(find_missing(registered, day, set(found)))
+    return [
+        _name_account(names, one.id) + ("" if one.is_active else f" ({one.status})")
+        for one in registered
+        if one.id in missing
+    ]
 
 
 def _name_account(names: Mapping[str, str], account_id: str) -> str:

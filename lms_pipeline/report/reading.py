@@ -19,6 +19,7 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from lms_pipeline.accounts.registry import RegisteredAccount
+from lms_pipeline.accounts.rules import RULES_ENTRY
 from lms_pipeline.errors import WrongUseError
 from lms_pipeline.lake.disk import LakeError
 from lms_pipeline.lake.files import check_unchanged, check_version, convert_read_errors, read_metadata
@@ -80,6 +81,8 @@ class Quality:
     """Open enrollments of which nothing says whether they are idle."""
     missing_tables: frozenset[str]
     """Names of the detail tables without a file: an older version did not make them."""
+    has_mixed_rules: bool = False
+    """Whether its tables were computed with different rules."""
 
 
 def find_report_day(data: DataDir, day: date | None, account_id: str | None) -> date:
@@ -93,10 +96,11 @@ def find_report_day(data: DataDir, day: date | None, account_id: str | None) -> 
     if not days:
         raise NothingToReportError(f"There are no completion metrics{of}: run `lms-pipeline materialize` first.")
     if day is not None and day not in days:
-        raise NothingToReportError(
-            f"There are no completion metrics{of} on {day}: the latest day before it that has them is "
-            f"{max((one for one in days if one < day), default='none')}."
+        earlier = [one for one in days if one < day]
+        hint = (
+            f"the latest day before it that has them is {max(earlier)}" if earlier else f"the first day is {min(days)}"
         )
+        raise NothingToReportError(f"There are no completion metrics{of} on {day}: {hint}.")
     return day or max(days)
 
 
@@ -194,6 +198,9 @@ def read_quality(data: DataDir, partition: Partition) -> Quality:
     """
     source = _read_metadata(data.file(UNIFIED_ENROLLMENTS, partition))
     rejected = data.file(REJECTED_ENROLLMENTS, partition)
+    metrics = (
+        _read_metadata(data.file(one, partition)) for one in (ACCOUNT_COMPLETION, COURSE_COMPLETION, *DETAIL_TABLES)
+    )
     pulled_at, idle = source.get("pulled_at"), _read_metadata(data.file(ATTENTION, partition)).get("idle_unknown")
     with convert_read_errors(rejected):
         return Quality(
@@ -204,6 +211,7 @@ def read_quality(data: DataDir, partition: Partition) -> Quality:
             rejected=pq.read_metadata(rejected).num_rows if rejected.exists() else None,
             idle_unknown=int(idle) if idle else None,
             missing_tables=frozenset(one.name for one in DETAIL_TABLES if not data.file(one, partition).exists()),
+            has_mixed_rules=len({metadata.get(RULES_ENTRY) for metadata in metrics if metadata}) > 1,
         )
 
 

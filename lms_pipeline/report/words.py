@@ -1,7 +1,7 @@
 """The words of the report: what each rate counts and of what, the reasons for attention, and formats of numbers.
 
 Belongs here: texts that several parts of the page share. Not here: definitions (`tables/measures.py`), sentences of one
-section (`templates/`).
+section (`sections/`).
 """
 
 from __future__ import annotations

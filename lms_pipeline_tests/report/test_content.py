@@ -42,8 +42,8 @@ class TestAllAccounts:
             DAY - timedelta(days=back) for back in reversed(range(29))
         ]
 
-    def test_say_how_many_accounts_are_missing(self, everything):
-        assert everything.accounts_missing == 1
+    def test_say_which_accounts_are_missing(self, everything):
+        assert everything.accounts_missing == ["Contoso"]
 
     def test_have_no_names(self, everything):
         assert everything.attention_names.rows == ()

@@ -2,25 +2,29 @@
 
 from datetime import timedelta
 
+import msgspec
 import pytest
 
+from lms_pipeline.accounts.rules import RULES_ENTRY
 from lms_pipeline.errors import LmsPipelineError
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.report.content import build_content, name_courses
 from lms_pipeline.report.page import build_sections
+from lms_pipeline.report.reading import NothingToReportError
 from lms_pipeline.report.sections.attention import format_message
-from lms_pipeline.report.sections.headline import list_missing
+from lms_pipeline.report.sections.headline import list_notes
 from lms_pipeline.report.sections.mandatory import build_mandatory
 from lms_pipeline.settings import Settings
 from lms_pipeline.tables.attention import ATTENTION
 from lms_pipeline.tables.metrics import ACCOUNT_COMPLETION, COURSE_COMPLETION
 from lms_pipeline.tables.over_time import COHORT_COMPLETION, COMPLETION_CURVE
-from lms_pipeline_tests.support.lake_files import write
+from lms_pipeline_tests.support.lake_files import PROVENANCE, write
 from lms_pipeline_tests.support.report_lake import (
     DAY,
     NOW,
     Enrolled,
     count,
+    count_courses,
     publish_day,
     publish_portfolio_row,
     register,
@@ -107,9 +111,22 @@ def test_with_a_limit_a_rate_of_mandatory_training_has_a_warning_without_a_numbe
 class TestAccountsWithoutTheDay:
     def test_are_found_without_a_portfolio(self, data):
         publish_day(data, "acme", DAY, OVERDUE)
-        content = build(data)
-        assert content.accounts_missing == 1
-        assert "1 active account is missing: there is no snapshot of this day." in list_missing(content)
+        assert "1 account has no snapshot of this day: Beta." in list_notes(build(data))
+
+    def test_have_their_status(self, data):
+        publish_day(data, "acme", DAY, OVERDUE)
+        registered = msgspec.json.decode(data.registry.read_bytes())
+        data.registry.write_bytes(msgspec.json.encode([{**one, "status": "needs_reauth"} for one in registered]))
+        assert build(data).accounts_missing == ["Beta (needs_reauth)"]
+
+    def test_are_named_up_to_ten(self, data):
+        register(data, {f"x{number}": f"X{number}" for number in range(12)})
+        publish_day(data, "acme", DAY, OVERDUE)
+        assert list_notes(build(data))[0].endswith("X8 and 3 more.")
+
+    def test_are_none_in_a_report_of_one_account(self, data):
+        publish_day(data, "acme", DAY, OVERDUE)
+        assert build(data, account_id="acme").accounts_missing == ()
 
     def test_are_said_in_the_message(self, data):
         publish_day(data, "acme", DAY, OVERDUE)
@@ -148,7 +165,7 @@ class TestADamagedFile:
         harm(data.file(table, Partition("acme", DAY)))
         content = build(data)
         assert [account.name for account in content.accounts] == ["Beta"]
-        assert "1 account is left out: a file can't be read." in list_missing(content)
+        assert "1 account is left out, since a file can't be read: Acme." in list_notes(content)
         assert "Left out because a file can't be read: Acme." in read_section(content, "quality").notes
 
     def test_of_the_only_account_is_an_error(self, data):
@@ -186,3 +203,19 @@ def test_a_cohort_is_the_sum_over_accounts(data):
 )
 def test_courses_of_one_title_have_their_id(courses, names):
     assert name_courses(courses) == names
+
+
+def test_tables_of_different_rules_are_named(data):
+    publish_day(data, "acme", DAY, OVERDUE)
+    path = data.file(COURSE_COMPLETION, Partition("acme", DAY))
+    names = COURSE_COMPLETION.column_names
+    rows = [{name: value for name, value in row.items() if name in names} for row in count_courses(OVERDUE)]
+    write(path, COURSE_COMPLETION, *rows, metadata={**PROVENANCE, RULES_ENTRY: "other"})
+    (note,) = [note for note in read_section(build(data), "quality").notes if "different rules" in note]
+    assert note.endswith("again: Acme.")
+
+
+def test_a_day_before_the_first_names_the_first(data):
+    publish_day(data, "acme", DAY, OVERDUE)
+    with pytest.raises(NothingToReportError, match="on 2026-03-30: the first day is 2026-03-31"):
+        build_content(Settings(data_dir=data.root, frozen_now=NOW), DAY - timedelta(days=1))

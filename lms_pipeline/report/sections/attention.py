@@ -56,7 +56,7 @@ def format_message(content: ReportContent) -> str | None:
     totals = sum_reasons([account.reasons for account in content.accounts])
     if not totals:
         return None
-    missing = (content.accounts_missing or 0) + len(content.accounts_damaged)
+    missing = len(content.accounts_missing) + len(content.accounts_damaged)
     present = len(content.accounts) + content.accounts_left_out
     of = f"{content.title}{f' ({present:,} of {present + missing:,})' if missing else ''}, {content.day}"
     return f"{of}: {_describe(content, totals)}"
@@ -145,6 +145,7 @@ def _build_name_table(content: ReportContent) -> TableView:
     rows = [
         [
             name_cell(clean(row["user_name"] or "") or clean(row["user_id"] or "") or MISSING),
+            text_cell(clean(row["user_id"] or "")),
             text_cell(clean(row["course_title"] or "") or clean(row["course_id"] or "")),
             *([text_cell(names[row["account_id"]])] if names else []),
             text_cell(REASON_WORDS[row["reason"]][0]),
@@ -157,7 +158,16 @@ def _build_name_table(content: ReportContent) -> TableView:
     return TableView(
         "table-attention-names",
         "By name (personal data: pass this file on with care)",
-        ["Learner", "Course", *(["Account"] if names else []), "Reason", "Days", "Due day", "Last seen"],
+        [
+            "Learner",
+            "Id of the learner",
+            "Course",
+            *(["Account"] if names else []),
+            "Reason",
+            "Days",
+            "Due day",
+            "Last seen",
+        ],
         rows,
         note,
     )

@@ -21,6 +21,8 @@ TILES = (
 )
 """Headline rates in order of importance for an audit."""
 MAX_TILES = 6
+MAX_NAMED = 10
+"""Accounts that a sentence names."""
 
 
 def build_lead(content: ReportContent) -> str:
@@ -91,7 +93,7 @@ def _describe_changes(points: Sequence[TrendPoint], name: str) -> Iterator[str]:
             yield f"{format_points(change.points)} points in {(points[-1].day - change.compared).days} days"
 
 
-def list_missing(content: ReportContent) -> list[str]:
+def list_notes(content: ReportContent) -> list[str]:
     """Return the sentences about rates without a figure, and what is left out."""
     figures = content.figures
     if figures is None:
@@ -114,15 +116,22 @@ def list_missing(content: ReportContent) -> list[str]:
 def _list_warnings(content: ReportContent) -> Iterator[str]:
     """Yield what makes the figures too low, or not those of all accounts."""
     if content.accounts_missing:
-        are = choose_form(content.accounts_missing, "account is", "accounts are")
-        yield f"{content.accounts_missing:,} active {are} missing: there is no snapshot of this day."
+        have = choose_form(len(content.accounts_missing), "has", "have")
+        accounts = format_count(len(content.accounts_missing), "account")
+        yield f"{accounts} {have} no snapshot of this day: {_list_names(content.accounts_missing)}."
     if content.accounts_damaged:
-        are = choose_form(len(content.accounts_damaged), "account is", "accounts are")
-        yield f"{len(content.accounts_damaged):,} {are} left out: a file can't be read."
+        are = choose_form(len(content.accounts_damaged), "is", "are")
+        accounts = format_count(len(content.accounts_damaged), "account")
+        yield f"{accounts} {are} left out, since a file can't be read: {_list_names(content.accounts_damaged)}."
     incomplete = sum(not account.quality.is_complete for account in content.accounts)
     if incomplete:
         are = choose_form(incomplete, "is", "are")
         yield f"{incomplete:,} of {format_count(len(content.accounts), 'snapshot')} {are} incomplete."
+
+
+def _list_names(names: Sequence[str]) -> str:
+    shown, hidden = names[:MAX_NAMED], len(names) - MAX_NAMED
+    return ", ".join(shown) + (f" and {hidden:,} more" if hidden > 0 else "")
 
 
 def _describe_limit(content: ReportContent) -> str:

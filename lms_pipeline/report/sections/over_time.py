@@ -143,8 +143,8 @@ def build_cohorts(content: ReportContent) -> Section:
     if missing := describe_missing(content, COHORT_COMPLETION):
         notes.append(missing)
     lead = (
-        "Of the people who enrolled in a month, the share that completed by the end of each later month. A row that turns "
-        "dark early is a cohort that completed fast."
+        "Of the enrollments that began in a month, the share completed by the end of that month (0) and of each later month. "
+        "The sooner the colour is strong, the faster the cohort completed."
     )
     if not charted:
         return Section("cohorts", title, "No month of enrollment has ended yet.", [Figure(table, is_open=True)], notes)

@@ -24,6 +24,7 @@ COUNTS = {
     "rows_roster": "From a roster",
     "after_day": "After the day",
     "left_out_by_role": "Left out by role",
+    "left_out_by_rule": "Left out by rule",
     "faulty_dates": "Impossible dates",
 }
 """Columns of `account_completion` in the table, none of them with small groups withheld."""
@@ -85,14 +86,21 @@ def _build_rejected_cell(rejected: int | None, limit: int) -> Cell:
 
 def _list_notes(content: ReportContent) -> Iterator[str]:
     if content.accounts_missing:
-        have = choose_form(content.accounts_missing, "has", "have")
-        yield (
-            f"{format_count(content.accounts_missing, 'active account')} {have} no snapshot of {format_day(content.day)}, and "
-            "count in nothing here."
-        )
+        names, note = limit_rows(content.accounts_missing, MAX_REASONS)
+        yield f"Without a snapshot of {format_day(content.day)}, and in no figure: {', '.join(names)}. {note}".rstrip()
     if content.accounts_damaged:
         names, note = limit_rows(content.accounts_damaged, MAX_REASONS)
         yield f"Left out because a file can't be read: {', '.join(names)}. {note}".rstrip()
+    mixed = [account.name for account in content.accounts if account.quality.has_mixed_rules]
+    if mixed:
+        names, note = limit_rows(mixed, MAX_REASONS)
+        yield (
+            "The tables of these accounts were computed with different rules, so that sections may contradict each other; "
+            f"materialize the metrics of the day again: {', '.join(names)}. {note}"
+        ).rstrip()
+    left_out = sum(account.shown.figures.counts.get("left_out_by_rule") or 0 for account in content.accounts)
+    if left_out:
+        yield f"{format_count(left_out, 'enrollment')} left out by a rule of the rules file (LMS_RULES_FILE)."
     yield from _list_reasons(content.accounts)
     yield (
         "Rejected: records without the fields that identify an enrollment; they are in no figure. Carried over: enrollments "
