@@ -159,10 +159,10 @@ def read_account(
 def read_curves(data: DataDir, partition: Partition, course_ids: Collection[str]) -> Mapping[str | None, list[Row]]:
     """Return the rows of the account's curve, under None, and of these courses' curves: 300 courses may have 100,000 rows."""
     by_course: dict[str | None, list[Row]] = defaultdict(list)
-    wanted = ds.field("scope") == "account"
+    condition = ds.field("scope") == "account"
     if course_ids:
-        wanted |= ds.field("course_id").isin(list(course_ids))
-    for row in _read_rows(data, COMPLETION_CURVE, partition, None, wanted):
+        condition |= ds.field("course_id").isin(list(course_ids))
+    for row in _read_rows(data, COMPLETION_CURVE, partition, None, condition):
         by_course[row["course_id"]].append(row)
     return by_course
 
@@ -172,7 +172,7 @@ def _read_rows(
     table: Table,
     partition: AnyPartition,
     columns: Collection[str] | None = None,
-    wanted: ds.Expression | None = None,
+    condition: ds.Expression | None = None,
 ) -> list[Row]:
     """Return rows of one file, of all columns or these; a column that an older file lacks is None.
 
@@ -186,7 +186,7 @@ def _read_rows(
         check_unchanged(path)
         with convert_read_errors(path):
             found = ds.dataset(str(path), schema=schema, format="parquet")
-            rows = found.to_table(None if columns is None else list(columns), filter=wanted).to_pylist()
+            rows = found.to_table(None if columns is None else list(columns), filter=condition).to_pylist()
     return rows
 
 
