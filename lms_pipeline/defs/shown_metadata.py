@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from lms_pipeline.accounts.rules import RULES_ENTRY
 from lms_pipeline.defs.metadata import build_metric_metadata, build_portfolio_metadata, read_provenance
 from lms_pipeline.lake.paths import Partition
 from lms_pipeline.tables.metrics import ACCOUNT_COMPLETION, COURSE_COMPLETION, PORTFOLIO_COMPLETION
@@ -41,22 +42,21 @@ def _build_courses(published: Published, limit: int) -> dict[str, Any]:
 
 
 def _build_account(data: DataDir, published: Published, partition: Partition, limit: int) -> dict[str, Any]:
-    """Build the figures of an account; none if its courses are not of the same pull."""
+    """Build the figures of an account; none if its courses are not of the same pull and rules."""
     import pyarrow.parquet as pq
 
     from lms_pipeline.lake.files import read_metadata
     from lms_pipeline.report.small_groups import select_account
 
     path = data.file(COURSE_COMPLETION, partition)
-    source = "source_digest"
-    if not path.exists() or read_metadata(path).get(source) != read_metadata(published.path).get(source):
+    if not path.exists() or not _is_same_source(read_metadata(path), read_metadata(published.path)):
         return {}
     with pq.ParquetFile(published.path) as account, pq.ParquetFile(path) as courses:
         (row,) = account.read().to_pylist()
-        shown = select_account(partition.account_id, row, courses.read().to_pylist(), limit)
-    if shown is None:
+        selected = select_account(partition.account_id, row, courses.read().to_pylist(), limit)
+    if selected is None:
         return {}
-    figures = shown.figures
+    shown, figures = selected.shown, selected.shown.figures
     return {
         "n_all": figures.enrollments,
         "n_completed": figures.completed,
@@ -64,3 +64,8 @@ def _build_account(data: DataDir, published: Published, partition: Partition, li
         **({} if figures.learners is None else {"learners": figures.learners}),
         **{name: rate.value for name, rate in figures.rates.items()},
     }
+
+
+def _is_same_source(metadata: dict[str, str], other: dict[str, str]) -> bool:
+    """Return whether two files of metrics were computed from the same enrollments with the same rules."""
+    return all(metadata.get(entry) == other.get(entry) for entry in ("source_digest", RULES_ENTRY))

@@ -55,13 +55,13 @@ def atomic_write(path: Path) -> Iterator[Path]:
 
     The new content is on the disk before the rename, and the rename is on the disk before the block returns: after a
     crash the file holds the old content or the new one. If the block raises, the old file stays and the new one is
-    removed. All writers of one path share the name of the new file, so they must hold a lock. A folder in the place of the
-    file is set aside.
+    removed. All writers of one path share the name of the new file, `<name>.new`, so they must hold a lock; no other path
+    has the same. A folder in the place of the file is set aside.
 
     Raises:
         LakeError: the file can't be written.
     """
-    new = path.with_suffix(".new")
+    new = path.with_name(f"{path.name}.new")
     with convert_disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:

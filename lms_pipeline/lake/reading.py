@@ -69,7 +69,7 @@ def read(
     if table in VIEWS:
         # a row is compared with earlier ones, also with those before the first day
         sources = {source: _find_files(data, source, ids, date.min, last) for source in TREND_SOURCES}
-        with _naming_damaged_file([file for files in sources.values() for file in files]):
+        with naming_damaged_file([file for files in sources.values() for file in files]):
             return compute_trend(sources, first, last)
     if ids is not None and not described.per_account:
         raise WrongUseError(f"The rows of {table} are over all accounts: leave the accounts out.")
@@ -81,7 +81,7 @@ def read(
         partitioning=ds.partitioning(build_path_schema(described), flavor="hive"),
         partition_base_dir=str(data.lake / table),
     )
-    with _naming_damaged_file(files):
+    with naming_damaged_file(files):
         return found.to_table()
 
 
@@ -110,7 +110,7 @@ def _find_files(data: DataDir, table: Table, ids: set[str] | None, first: date, 
 
 
 @contextmanager
-def _naming_damaged_file(files: Sequence[str]) -> Iterator[None]:
+def naming_damaged_file(files: Sequence[str]) -> Iterator[None]:
     """If the block can't read the files, read each whole, which names the damaged one.
 
     Raises:

@@ -1,1 +1,1 @@
-"""Metric tables as text for people, in Markdown. No Dagster, and no SQL of its own."""
+"""The completion report, and metric tables as Markdown: figures of the lake for people. No Dagster."""

@@ -1,12 +1,15 @@
--- How many enrollments need someone, by reason over the shown courses, and by course and reason.
--- $path: a file of `attention`; $shown: the ids of the courses that may be shown.
+-- How many enrollments of the shown courses need someone, by account and reason.
+-- $paths: files of `attention`; $accounts, $courses: of each shown course its account and its id.
+WITH shown AS (
+    SELECT unnest($accounts::VARCHAR []) AS account_id, unnest($courses::VARCHAR []) AS course_id
+)
+
 SELECT
-    grouping(course_id) = 1 AS is_total,
-    course_id,
+    account_id,
     reason,
     count(*) AS enrollments,
     count(DISTINCT user_id) AS learners
-FROM read_parquet($path)
-WHERE list_contains($shown, course_id)
-GROUP BY GROUPING SETS ((reason), (course_id, reason))
+FROM read_parquet($paths, hive_partitioning = true, hive_types_autocast = false)
+SEMI JOIN shown USING (account_id, course_id)
+GROUP BY account_id, reason
 ORDER BY ALL

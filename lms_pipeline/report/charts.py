@@ -19,8 +19,8 @@ DASHES = ((1, 0), (6, 3), (2, 2), (8, 3, 2, 3))
 ROW_HEIGHT = 44
 """Pixels of a bar with the line of text above it."""
 BAR_HEIGHT = 9
-LABEL_WIDTH = 150
-"""Pixels for the number of a bar; its name has the rest of the line."""
+CHARACTER_WIDTH = 8
+"""Pixels of a character of the number of a bar; its name has the rest of the line."""
 CELL_WIDTH = 44
 CELL_HEIGHT = 26
 TURNED_CELL_FROM = 0.78
@@ -35,7 +35,7 @@ class Series(NamedTuple):
     """A line of a chart."""
 
     name: str
-    points: Sequence[tuple[Any, float]]
+    points: Sequence[tuple[date, float]]
 
 
 class Bar(NamedTuple):
@@ -94,7 +94,7 @@ def _series_scales(names: Sequence[str]) -> dict[str, Any]:
 def build_trend(series: Sequence[Series]) -> Spec:
     """Return lines of rates by day."""
     values = [
-        {"day": point.isoformat() if isinstance(point, date) else point, "rate": round(rate, 4), "series": one.name}
+        {"day": point.isoformat(), "rate": round(rate, 4), "series": one.name}
         for one in series
         for point, rate in one.points
     ]
@@ -155,6 +155,7 @@ def _build_bars(values: Sequence[dict[str, Any]], top: float, style: str) -> Spe
     """Return the layers of a bar chart that needs no axis, so that long names have room on a phone."""
     start, end = {"datum": 0, "type": "quantitative"}, {"datum": top, "type": "quantitative"}
     above = {"type": "text", "baseline": "bottom", "dy": -4}
+    label_width = CHARACTER_WIDTH * (2 + max((len(value["label"]) for value in values), default=0))
     return {
         **_WIDE,
         "height": len(values) * ROW_HEIGHT,
@@ -170,7 +171,7 @@ def _build_bars(values: Sequence[dict[str, Any]], top: float, style: str) -> Spe
             },
             {"mark": {"type": "bar", "style": style, "height": BAR_HEIGHT, "yOffset": 8}},
             {
-                "mark": {**above, "style": "label", "align": "left", "limit": {"expr": f"width - {LABEL_WIDTH}"}},
+                "mark": {**above, "style": "label", "align": "left", "limit": {"expr": f"width - {label_width}"}},
                 "encoding": {"x": start, "text": {"field": "name"}},
             },
             {"mark": {**above, "style": "value", "align": "right"}, "encoding": {"x": end, "text": {"field": "label"}}},
@@ -229,7 +230,7 @@ def build_heat_map(cells: Sequence[HeatCell]) -> Spec:
     }
 
 
-def build_curves(points: Sequence[BandPoint], *, height: int = 260) -> Spec:
+def build_curves(points: Sequence[BandPoint]) -> Spec:
     """Return step lines of shares by days since enrollment, each with its confidence band."""
     names = list(dict.fromkeys(point.series for point in points))
     values = [_describe_point(point) for point in points]
@@ -243,7 +244,7 @@ def build_curves(points: Sequence[BandPoint], *, height: int = 260) -> Spec:
     y: dict[str, Any] = {"type": "quantitative", "scale": {"domain": [0, 1]}, "axis": _percent_axis()}
     return {
         **_WIDE,
-        "height": height,
+        "height": 260,
         "data": {"values": values},
         "encoding": {"x": day},
         "layer": [

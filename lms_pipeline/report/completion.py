@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import pyarrow.parquet as pq
 
-from lms_pipeline.report.small_groups import COMPLETION_RATE
+from lms_pipeline.report.small_groups import COMPLETION_RATE, is_shown
 from lms_pipeline.wording import format_count
 
 RATE = "completion_rate_eligible"
@@ -27,9 +27,10 @@ BAR_LENGTH = 10
 MIN_ELIGIBLE = 10
 """Eligible enrollments of a course with the lowest or highest rate: a single learner is always 0% or 100%."""
 UNSAFE_CHARACTERS = re.compile(
-    "[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]|[\x7f-\x9f\u202a-\u202e\u2066-\u2069]"
+    "[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]|[\x7f-\x9f\xad]"
+    "|[\u061c\u115f\u1160\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\u3164\ufeff\uffa0]"
 )
-"""Control characters, halves of surrogate pairs, and marks that reverse the direction of the text around them."""
+"""Control characters, halves of surrogate pairs, marks of direction, and characters without a shape that join nothing."""
 PUNCTUATION = re.compile(f"([{re.escape(string.punctuation)}])")
 
 
@@ -58,9 +59,7 @@ class Courses:
         with pq.ParquetFile(path) as file:
             read = file.read([*names, "learners"])
         columns = [read[name].to_pylist() for name in (*names, "learners")]
-        courses = [
-            Course(*row) for *row, learners in zip(*columns, strict=True) if learners is None or learners >= limit
-        ]
+        courses = [Course(*row) for *row, learners in zip(*columns, strict=True) if is_shown(learners, limit)]
         self._of = "eligible" if limit == 1 else "all"
         self._left_out = read.num_rows - len(courses)
         self._by_size = sorted(courses, key=lambda course: (-course.enrollments, course.course_id))
@@ -83,10 +82,10 @@ class Courses:
 
 
 def _format_row(course: Course) -> str:
-    title = escape_markdown(shorten(course.title or course.course_id, MAX_TITLE_LENGTH))
+    title = shorten(course.title or "", MAX_TITLE_LENGTH) or shorten(course.course_id, MAX_TITLE_LENGTH)
     percent = "-" if course.rate is None else f"{course.rate:.0%}"
     bar = format_bar(course.rate, BAR_LENGTH)
-    return f"| {bar} {percent} | {title} | {course.completed:,} of {course.eligible:,} |"
+    return f"| {bar} {percent} | {escape_markdown(title)} | {course.completed:,} of {course.eligible:,} |"
 
 
 def shorten(text: str, max_length: int) -> str:

@@ -1,34 +1,43 @@
 """The content of the report: everything that is shown, after small groups are withheld.
 
-Belongs here: putting together what `reading.py` reads and `small_groups.py` lets through. Not here: sections, charts and
+Belongs here: putting together what `reading.py` and `details.py` read and `small_groups.py` lets through. Not here: sections, charts and
 words.
 """
 
 from __future__ import annotations
 
+import logging
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
+from typing import NamedTuple
 
-from lms_pipeline.accounts.registry import load_display_names
+from lms_pipeline.accounts.registry import RegisteredAccount, Registry, load_display_names
 from lms_pipeline.errors import WrongUseError
+from lms_pipeline.lake.disk import LakeError
 from lms_pipeline.lake.paths import DataDir, Partition
+from lms_pipeline.metrics.portfolio import find_missing
 from lms_pipeline.report import reading
 from lms_pipeline.report.completion import shorten
+from lms_pipeline.report.details import Found, read_attention_courses, read_attention_names, read_cohorts, read_reasons
+from lms_pipeline.report.largest_courses import CourseCollector, Courses
 from lms_pipeline.report.small_groups import (
     CurvePoint,
     Figures,
     ReasonCount,
     Row,
+    SelectedAccount,
     ShownAccount,
     ShownPortfolio,
-    select_account,
     select_curve,
     select_portfolio,
     select_reasons,
 )
-from lms_pipeline.report.trend import TrendPoint
+from lms_pipeline.report.trend import TrendPoint, build_point
 from lms_pipeline.settings import Settings
+
+log = logging.getLogger(__name__)
 
 MAX_TEXT_LENGTH = 90
 """Characters of a title or name."""
@@ -41,8 +50,6 @@ class Curve:
     """The completion curve of an account or a course."""
 
     name: str
-    rows: Sequence[Row]
-    """Its rows in the lake; not to be shown."""
     points: Sequence[CurvePoint]
     left_out: int | None
     """Enrollments without a usable beginning; None if it is withheld."""
@@ -54,19 +61,11 @@ class AccountContent:
 
     name: str
     shown: ShownAccount
-    counts: Row
-    """Its row of `account_completion`; empty with a limit above 1."""
+    """Without its courses, which are in `ReportContent.courses`."""
     quality: reading.Quality
     oldest_fetched_at: datetime | None
-    cohorts: Sequence[Row]
-    """Rows of the scope `account`; empty with a limit above 1."""
     curve: Curve
-    course_curves: Sequence[Curve]
     reasons: Sequence[ReasonCount]
-    course_reasons: Mapping[str, Sequence[ReasonCount]]
-    """By course id; empty with a limit above 1."""
-    names: Sequence[Row]
-    """Enrollments that need someone, by name."""
 
 
 @dataclass(frozen=True)
@@ -83,8 +82,20 @@ class ReportContent:
     figures: Figures | None
     accounts: Sequence[AccountContent]
     accounts_left_out: int
-    accounts_missing: int | None
+    accounts_missing: Sequence[str]
+    """Names of the accounts that should have the day and lack it, with their status; empty in a report of one account."""
+    accounts_damaged: Sequence[str]
+    """Names of the accounts with a file that can't be read; they are left out."""
+    courses: Courses
     points: Sequence[TrendPoint]
+    cohorts: Sequence[Row] = ()
+    """The sums over accounts, see `cohorts.sql`; empty with a limit above 1."""
+    course_curves: Sequence[Curve] = ()
+    """Of the largest courses, if the report has one account; empty with a limit above 1."""
+    attention_courses: Found = field(default_factory=Found)
+    """The courses where most need someone, see `attention_courses.sql`; empty with a limit above 1."""
+    attention_names: Found = field(default_factory=Found)
+    """Enrollments that need someone, by name, see `attention_names.sql`; empty unless requested."""
 
     @property
     def is_portfolio(self) -> bool:
@@ -95,6 +106,34 @@ class ReportContent:
     def courses_left_out(self) -> int:
         """Courses of the shown accounts with fewer learners than the limit."""
         return sum(account.shown.courses_left_out for account in self.accounts)
+
+    @property
+    def account_names(self) -> Mapping[str, str]:
+        """The names of the shown accounts by id."""
+        return {account.shown.account_id: account.name for account in self.accounts}
+
+
+class _Basis(NamedTuple):
+    """What else the content of an account needs of its row."""
+
+    quality: reading.Quality
+    oldest_fetched_at: datetime | None
+    repeated: int | None
+    """Enrollments that are not the first one of their learner; None if that is not known."""
+
+
+@dataclass(frozen=True)
+class _Day:
+    """What is read of all accounts, one at a time."""
+
+    portfolio: ShownPortfolio
+    courses: Courses
+    rows: Mapping[str, _Basis]
+    """By the id of each shown account."""
+    account_ids: Sequence[str]
+    """All accounts that have the day."""
+    damaged: Sequence[str]
+    """The ids of those with a file that can't be read."""
 
 
 def build_content(
@@ -120,113 +159,148 @@ def build_content(
             "leave --with-names out, or set LMS_MIN_COHORT=1."
         )
     day = reading.find_report_day(data, day, account_id)
-    days = {one.account_id: one for one in reading.read_day(data, day, account_id)}
-    portfolio = select_portfolio(
-        [select_account(one.account_id, one.row, one.courses, limit) for one in days.values()], limit
-    )
-    names = load_display_names(settings)
-    accounts = _build_accounts(data, day, days, portfolio, names)
-    if limit > 1:
-        accounts = [_withhold(account, limit) for account in accounts]
-    if with_names:
-        accounts = [_add_names(data, account, day) for account in accounts]
-    return ReportContent(
-        title=clean(names.get(account_id, account_id)) if account_id else "All accounts",
+    found = _read_day(data, day, account_id, limit)
+    names, registered = load_display_names(settings), Registry.open(settings).read_accounts()
+    last = build_point(day, found.portfolio, limit)
+    content = ReportContent(
+        title=_name_account(names, account_id) if account_id else "All accounts",
         account_id=account_id,
         has_names=with_names,
         day=day,
         generated_at=settings.now().astimezone(settings.calendar.zone),
         limit=limit,
-        figures=portfolio.figures,
-        accounts=accounts,
-        accounts_left_out=portfolio.accounts_left_out,
-        accounts_missing=reading.read_accounts_missing(data, day) if account_id is None else None,
-        points=_build_points(data, day, portfolio, account_id, limit),
+        figures=found.portfolio.figures,
+        accounts=_build_accounts(data, day, found, names, limit),
+        accounts_left_out=found.portfolio.accounts_left_out,
+        accounts_missing=() if account_id else _list_missing(registered, names, day, found.account_ids),
+        accounts_damaged=[_name_account(names, one) for one in found.damaged],
+        courses=found.courses,
+        points=reading.read_trend(data, last, account_id, limit, registered) if last is not None else [],
     )
+    return content if limit > 1 else _add_details(data, content)
+
+
+def _read_day(data: DataDir, day: date, account_id: str | None, limit: int) -> _Day:
+    """Read the accounts one at a time, and keep the largest courses: those of a fleet do not fit into memory.
+
+    Raises:
+        LakeError: the files of no account can be read.
+    """
+    collector, damaged, errors = CourseCollector(), [], []
+    selected: list[SelectedAccount | None] = []
+    basis: dict[str, _Basis] = {}
+    account_ids = reading.list_accounts(data, day, account_id)
+    for partition in (Partition(one, day) for one in account_ids):
+        try:
+            account, of_account = _read_account(data, partition, limit)
+        except LakeError as error:
+            log.warning("%s is left out of the report: %s", partition, error)
+            damaged.append(partition.account_id)
+            errors.append(error)
+            continue
+        if account is not None:
+            collector.add(account.shown)
+            basis[partition.account_id] = of_account
+            account = account._replace(shown=replace(account.shown, courses=()))
+        selected.append(account)
+    if errors and not selected:
+        raise errors[0]
+    return _Day(select_portfolio(selected, limit), collector.build(), basis, account_ids, damaged)
+
+
+def _read_account(data: DataDir, partition: Partition, limit: int) -> tuple[SelectedAccount | None, _Basis]:
+    with reading.convert_damage(partition):
+        reading.check_details(data, partition)
+        row, account = reading.read_account(data, partition, limit)
+        repeated = None if row["learners"] is None else row["n_all"] - row["learners"]
+        return account, _Basis(reading.read_quality(data, partition), row["oldest_fetched_at"], repeated)
 
 
 def _build_accounts(
-    data: DataDir,
-    day: date,
-    days: Mapping[str, reading.AccountDay],
-    portfolio: ShownPortfolio,
-    names: Mapping[str, str],
+    data: DataDir, day: date, found: _Day, names: Mapping[str, str], limit: int
 ) -> list[AccountContent]:
-    """Return the shown accounts, the largest first, with the curves of the first ones; small groups are not withheld yet."""
-    accounts = [
-        _build_account(data, days[shown.account_id], shown, day, clean(names.get(shown.account_id, shown.account_id)))
-        for shown in sorted(portfolio.accounts, key=lambda shown: (-shown.figures.enrollments, shown.account_id))
-    ]
-    has_courses = len(accounts) == 1
-    charted = [_add_curves(data, account, day, has_courses=has_courses) for account in accounts[:MAX_CURVES]]
-    return [*charted, *accounts[MAX_CURVES:]]
+    """Return the shown accounts, the largest first, with the curves of the first ones."""
+    reasons = read_reasons(data, {one.account_id: one.course_ids for one in found.portfolio.accounts}, day)
+    accounts: list[AccountContent] = []
+    for shown in sorted(found.portfolio.accounts, key=lambda shown: (-shown.figures.enrollments, shown.account_id)):
+        name, partition = _name_account(names, shown.account_id), Partition(shown.account_id, day)
+        basis, repeated = found.rows[shown.account_id], _find_repeated(found, shown, limit)
+        has_curve = len(accounts) < MAX_CURVES and repeated is not None
+        rows = reading.read_curves(data, partition, ()).get(None, ()) if has_curve else ()
+        accounts.append(
+            AccountContent(
+                name=name,
+                shown=shown,
+                quality=basis.quality,
+                oldest_fetched_at=basis.oldest_fetched_at,
+                curve=_build_curve(name, rows, limit, repeated or 0),
+                reasons=select_reasons(reasons.get(shown.account_id, ()), limit),
+            )
+        )
+    return accounts
 
 
-def _build_points(
-    data: DataDir, day: date, portfolio: ShownPortfolio, account_id: str | None, limit: int
-) -> list[TrendPoint]:
-    if portfolio.figures is None:
-        return []
-    shown = frozenset(account.account_id for account in portfolio.accounts)
-    is_reconstructed = any(account.group.row["rows_reconstructed"] for account in portfolio.accounts)
-    return reading.read_trend(data, TrendPoint(day, portfolio.figures, shown, is_reconstructed), account_id, limit)
+def _find_repeated(found: _Day, shown: ShownAccount, limit: int) -> int | None:
+    """Return the repeated enrollments in the account's curve, None if it is withheld: it covers courses left out too."""
+    if limit == 1:
+        return 0
+    return None if shown.courses_left_out else found.rows[shown.account_id].repeated
 
 
-def _build_account(
-    data: DataDir, rows: reading.AccountDay, shown: ShownAccount, day: date, name: str
-) -> AccountContent:
-    """Return everything of an account; small groups of the shown courses are not withheld yet."""
-    total, by_course_reason = reading.read_attention(
-        data, Partition(shown.account_id, day), [course.course_id for course in shown.courses]
-    )
-    return AccountContent(
-        name=name,
-        shown=shown,
-        counts=rows.row,
-        quality=rows.quality,
-        oldest_fetched_at=rows.row["oldest_fetched_at"],
-        cohorts=rows.cohorts,
-        curve=_build_curve(name, ()),
-        course_curves=(),
-        reasons=total,
-        course_reasons=by_course_reason,
-        names=(),
+def _add_details(data: DataDir, content: ReportContent) -> ReportContent:
+    """Return the content with what is shown only if no group is withheld: cohorts, curves and attention by course, names."""
+    ids = list(content.account_names)
+    return replace(
+        content,
+        cohorts=read_cohorts(data, ids, content.day),
+        course_curves=_build_course_curves(data, ids[0], content) if len(ids) == 1 else (),
+        attention_courses=read_attention_courses(data, ids, content.day),
+        attention_names=read_attention_names(data, ids, content.day) if content.has_names else Found(),
     )
 
 
-def _add_curves(data: DataDir, account: AccountContent, day: date, *, has_courses: bool) -> AccountContent:
-    """Return the account with its curve, and those of its largest courses."""
-    shown = account.shown
-    courses = shown.courses[:MAX_CURVES] if has_courses else ()
-    rows = reading.read_curves(data, Partition(shown.account_id, day), [course.course_id for course in courses])
-    curves = [
-        _build_curve(clean(course.title or course.course_id), rows[course.course_id])
-        for course in courses
+def _build_course_curves(data: DataDir, account_id: str, content: ReportContent) -> list[Curve]:
+    courses = [kept.course for kept in content.courses.largest[:MAX_CURVES]]
+    rows = reading.read_curves(data, Partition(account_id, content.day), [course.course_id for course in courses])
+    names = name_courses([(account_id, course.course_id, course.title) for course in courses])
+    return [
+        _build_curve(name, rows[course.course_id], content.limit)
+        for name, course in zip(names, courses, strict=True)
         if course.course_id in rows
     ]
-    return replace(account, curve=_build_curve(account.name, rows.get(None, ())), course_curves=curves)
 
 
-def _build_curve(name: str, rows: Sequence[Row]) -> Curve:
-    return Curve(name, rows, select_curve(rows, 1), rows[0]["left_out"] if rows else None)
+def _build_curve(name: str, rows: Sequence[Row], limit: int, repeated: int = 0) -> Curve:
+    left_out = rows[0]["left_out"] if rows and limit == 1 else None
+    return Curve(name, select_curve(rows, limit, repeated), left_out)
 
 
-def _withhold(account: AccountContent, limit: int) -> AccountContent:
-    """Return what may be shown of an account with small groups withheld: no cohorts, no curves of courses, no other counts."""
-    curve = account.curve
-    return replace(
-        account,
-        counts={},
-        cohorts=(),
-        curve=replace(curve, rows=(), points=select_curve(curve.rows, limit), left_out=None),
-        course_curves=(),
-        reasons=select_reasons(account.reasons, limit),
-        course_reasons={},
-    )
+def _list_missing(
+    registered: Sequence[RegisteredAccount], names: Mapping[str, str], day: date, found: Sequence[str]
+) -> list[str]:
+    missing = set(find_missing(registered, day, set(found)))
+    return [
+        _name_account(names, one.id) + ("" if one.is_active else f" ({one.status})")
+        for one in registered
+        if one.id in missing
+    ]
 
 
-def _add_names(data: DataDir, account: AccountContent, day: date) -> AccountContent:
-    return replace(account, names=reading.read_attention_names(data, Partition(account.shown.account_id, day)))
+def _name_account(names: Mapping[str, str], account_id: str) -> str:
+    return clean(names.get(account_id, "")) or account_id
+
+
+def name_courses(courses: Sequence[tuple[str, str, str | None]]) -> list[str]:
+    """Return a name for each course, given by account, id and title: its title, with the id if two have the same.
+
+    Without a title that can be seen it is the id.
+    """
+    titles = [clean(title or "") or clean(course_id) for _, course_id, title in courses]
+    seen = Counter((account_id, title) for (account_id, *_), title in zip(courses, titles, strict=True))
+    return [
+        title if seen[account_id, title] == 1 or title == clean(course_id) else f"{title} · {clean(course_id)}"
+        for (account_id, course_id, _), title in zip(courses, titles, strict=True)
+    ]
 
 
 def clean(text: str) -> str:

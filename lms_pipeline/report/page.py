@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
@@ -20,7 +19,7 @@ from lms_pipeline.report.content import ReportContent
 from lms_pipeline.report.sections.attention import build_attention
 from lms_pipeline.report.sections.courses import build_accounts, build_courses
 from lms_pipeline.report.sections.definitions import build_definitions
-from lms_pipeline.report.sections.headline import build_lead, build_scope, build_tiles, list_missing
+from lms_pipeline.report.sections.headline import build_lead, build_scope, build_tiles, list_notes
 from lms_pipeline.report.sections.mandatory import build_mandatory
 from lms_pipeline.report.sections.over_time import build_cohorts, build_curve_section, build_trend_section
 from lms_pipeline.report.sections.quality import build_quality
@@ -28,10 +27,6 @@ from lms_pipeline.report.views import Section
 from lms_pipeline.report.words import format_day, format_instant
 
 TEMPLATES = Path(__file__).parent / "templates"
-_UNSAFE_IN_SCRIPT = str.maketrans(
-    {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
-)
-"""Characters that could end a script element or begin a comment in it. In JSON they stand in strings only."""
 
 
 def render_page(content: ReportContent) -> str:
@@ -57,7 +52,7 @@ def render_page(content: ReportContent) -> str:
         lead=build_lead(content),
         scope=build_scope(content),
         tiles=build_tiles(content),
-        missing=list_missing(content),
+        notes=list_notes(content),
         sections=sections,
         policy=build_policy(scripts),
         # these texts are ours, or made safe for a script element
@@ -95,8 +90,9 @@ def build_chart_data(sections: Iterable[Section]) -> str:
         "themes": {"light": build_theme(is_dark=False), "dark": build_theme(is_dark=True)},
         "specs": specs,
     }
-    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    return text.translate(_UNSAFE_IN_SCRIPT)
+    from jinja2.utils import htmlsafe_json_dumps
+
+    return str(htmlsafe_json_dumps(data, separators=(",", ":"), allow_nan=False))
 
 
 def build_policy(scripts: Iterable[str]) -> str:

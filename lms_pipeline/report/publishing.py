@@ -1,6 +1,6 @@
 """Writing the report into a file.
 
-Belongs here: its place under `LMS_DATA_DIR/reports`, and its mode. Not here: the page (`page.py`).
+Belongs here: its place under `LMS_DATA_DIR/reports`, and which other places it may have. Not here: the page (`page.py`).
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from datetime import date
 from pathlib import Path
 
 from lms_pipeline.damaged_files import build_lock
+from lms_pipeline.errors import WrongUseError
 from lms_pipeline.lake.disk import atomic_write, convert_disk_errors
 from lms_pipeline.lake.paths import DataDir
 from lms_pipeline.report.content import ReportContent, build_content
@@ -35,9 +36,11 @@ def write_report(
 
     Raises:
         NothingToReportError: nothing was computed for the day.
-        WrongUseError: names are requested although small groups are withheld.
+        WrongUseError: names are requested although small groups are withheld, or `output` is no regular file.
         LakeError: a file of the lake can't be read, or the report can't be written.
     """
+    if output is not None:
+        find_target(output)
     content = build_content(settings, day, account_id, with_names=with_names)
     return write_content(settings, content, output)
 
@@ -46,13 +49,31 @@ def write_content(settings: Settings, content: ReportContent, output: Path | Non
     """Write a report and return its path, by default that of `write_report`.
 
     Raises:
+        WrongUseError: `output` is no regular file.
         LakeError: it can't be written.
     """
     data = DataDir(settings.data_dir)
     path = output or data.report_path(content.day, content.account_id, with_names=content.has_names)
+    target = path if output is None else find_target(output)
     text = render_page(content)
     with convert_disk_errors(data.state):
         data.state.mkdir(parents=True, exist_ok=True)
-    with build_lock(data.state / "report.lock"), atomic_write(path) as new:
+    with build_lock(data.state / "report.lock"), atomic_write(target) as new:
         new.write_text(text, encoding="utf-8")
     return path
+
+
+def find_target(output: Path) -> Path:
+    """Return the file that is written for a path of the user: that to which a link leads.
+
+    Raises:
+        WrongUseError: it is no regular file, as a folder or a device, which a rename would replace.
+    """
+    try:
+        target = output.resolve()
+        is_wrong = output == Path() or (target.exists() and not target.is_file())
+    except (OSError, RuntimeError, ValueError):  # links in a circle, a name that no file can have
+        is_wrong = True
+    if is_wrong:
+        raise WrongUseError(f"The report can't be written to {str(output)!r}: name a file, which may be new.")
+    return target

@@ -1,48 +1,66 @@
-"""What the report reads from the lake: the rows of one day, and the figures of the days before.
+"""What the report reads from the lake for single accounts: the rows of one day, and the figures of the days before.
 
-Belongs here: reading files and choosing days. What of it may be shown is `small_groups.py`.
+Belongs here: reading files an account at a time, and which days there are. What of it may be shown is `small_groups.py`;
+queries over all accounts are `details.py`.
 """
 
 from __future__ import annotations
 
+import logging
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
-from typing import Any
 
+import pyarrow as pa
+import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
+from lms_pipeline.accounts.registry import RegisteredAccount
+from lms_pipeline.accounts.rules import RULES_ENTRY
 from lms_pipeline.errors import WrongUseError
-from lms_pipeline.lake.engine import duckdb_session, load_sql
-from lms_pipeline.lake.files import check_version, convert_read_errors, read_metadata
+from lms_pipeline.lake.disk import LakeError
+from lms_pipeline.lake.files import check_unchanged, check_version, convert_read_errors, read_metadata
 from lms_pipeline.lake.paths import AnyPartition, DataDir, DayPartition, Partition
-from lms_pipeline.lake.reading import read
-from lms_pipeline.lake.scratch import scratch_folder
+from lms_pipeline.lake.reading import find_committed
+from lms_pipeline.metrics.portfolio_days import find_portfolio_changes
 from lms_pipeline.report.small_groups import (
     Group,
-    ReasonCount,
     Row,
-    ShownPortfolio,
+    SelectedAccount,
     build_figures,
     select_account,
     select_portfolio,
 )
-from lms_pipeline.report.trend import TrendPoint, choose_days
-from lms_pipeline.report.words import REASON_WORDS
+from lms_pipeline.report.trend import TrendPoint, build_point, choose_days
 from lms_pipeline.tables.attention import ATTENTION
+from lms_pipeline.tables.measures import RATES
 from lms_pipeline.tables.metrics import ACCOUNT_COMPLETION, COURSE_COMPLETION, PORTFOLIO_COMPLETION
-from lms_pipeline.tables.over_time import COHORT_COMPLETION, COMPLETION_CURVE
+from lms_pipeline.tables.over_time import CHANGE_DAYS, COHORT_COMPLETION, COMPLETION_CURVE
 from lms_pipeline.tables.pulled import REJECTED_ENROLLMENTS, UNIFIED_ENROLLMENTS
-from lms_pipeline.tables.schema import Table
+from lms_pipeline.tables.schema import Table, arrow_schema
 
 MAX_TREND_DAYS = 92
-MIN_TREND_DAYS = 10
+MIN_TREND_DAYS = 1 + len(CHANGE_DAYS)
+"""The day of the report and those that it is compared with."""
 MAX_TREND_PARTITIONS = 3_000
-"""Account-days whose files are read for the trend of many accounts: they take some 10 s. The days in between are left out."""
-MAX_NAMES = 500
-"""Enrollments that are listed by name, the strongest reasons first."""
+"""Account-days whose files are read for the trend of many accounts. The days in between are left out; `MIN_TREND_DAYS` are
+read of any number of accounts."""
+TREND_COLUMNS = (
+    *("learners", "n_all", "n_completed", "status_passed", "status_failed", "rows_reconstructed"),
+    *(column for rate in RATES for column in (rate.name, f"{rate.name}_num", f"{rate.name}_den")),
+)
+"""The columns of an account or course that its rates and sums are made of."""
+COURSE_COLUMNS = ("course_id", "course_title", *TREND_COLUMNS, "days_to_complete_p50")
+"""The columns of a course that are shown: a row with all has 7 KB as Python objects, and a fleet has 75,000 courses."""
+
+
+DETAIL_TABLES = (ATTENTION, COHORT_COMPLETION, COMPLETION_CURVE)
+"""Tables of an account that older versions did not make."""
+
+log = logging.getLogger(__name__)
 
 
 class NothingToReportError(WrongUseError):
@@ -61,18 +79,10 @@ class Quality:
     """Rejected records; None if the file is missing."""
     idle_unknown: int | None
     """Open enrollments of which nothing says whether they are idle."""
-
-
-@dataclass(frozen=True)
-class AccountDay:
-    """The rows of one account and day, nothing withheld."""
-
-    account_id: str
-    row: Row
-    courses: Sequence[Row]
-    cohorts: Sequence[Row]
-    """Rows of the scope `account`."""
-    quality: Quality
+    missing_tables: frozenset[str]
+    """Names of the detail tables without a file: an older version did not make them."""
+    has_mixed_rules: bool = False
+    """Whether its tables were computed with different rules."""
 
 
 def find_report_day(data: DataDir, day: date | None, account_id: str | None) -> date:
@@ -86,68 +96,111 @@ def find_report_day(data: DataDir, day: date | None, account_id: str | None) -> 
     if not days:
         raise NothingToReportError(f"There are no completion metrics{of}: run `lms-pipeline materialize` first.")
     if day is not None and day not in days:
-        raise NothingToReportError(
-            f"There are no completion metrics{of} on {day}: the latest day before it that has them is "
-            f"{max((one for one in days if one < day), default='none')}."
+        earlier = [one for one in days if one < day]
+        hint = (
+            f"the latest day before it that has them is {max(earlier)}" if earlier else f"the first day is {min(days)}"
         )
+        raise NothingToReportError(f"There are no completion metrics{of} on {day}: {hint}.")
     return day or max(days)
 
 
-def read_day(data: DataDir, day: date, account_id: str | None) -> list[AccountDay]:
-    """Return the rows of a day of each account that has it, or of one account.
+def list_accounts(data: DataDir, day: date, account_id: str | None) -> list[str]:
+    """Return the ids of the accounts with completion metrics of a day, sorted."""
+    found = data.find_partitions(ACCOUNT_COMPLETION, account_id)
+    return sorted(partition.account_id for partition in found if partition.day == day)
+
+
+@contextmanager
+def convert_damage(partition: AnyPartition) -> Iterator[None]:
+    """Raise the errors of damaged texts and numbers in files of a partition as one sentence.
+
+    Raises:
+        LakeError: a file is damaged.
+    """
+    try:
+        yield
+    except ValueError as error:  # also of texts that are no UTF-8
+        raise LakeError(f"A file of {partition} is damaged: restore it, or materialize its metrics again.") from error
+
+
+def check_details(data: DataDir, partition: Partition) -> None:
+    """Refuse damaged files of the detail tables, before queries read those of all accounts together.
 
     Raises:
         LakeError: a file is damaged, or was written by a newer version of this package.
     """
-    ids = None if account_id is None else [account_id]
-    rows = {
-        row["account_id"]: row for row in read(ACCOUNT_COMPLETION.name, ids, day, day, data_dir=data.root).to_pylist()
-    }
-    courses = _read_by_account(data, COURSE_COMPLETION, day, ids)
-    return [
-        AccountDay(
-            account,
-            row,
-            courses[account],
-            _read_rows(data, COHORT_COMPLETION, Partition(account, day), [("scope", "==", "account")]),
-            _read_quality(data, Partition(account, day)),
-        )
-        for account, row in sorted(rows.items())
-    ]
+    for path in (data.file(table, partition) for table in DETAIL_TABLES):
+        if path.exists():
+            check_version(path, read_metadata(path))
+            check_unchanged(path)
 
 
-def _read_by_account(data: DataDir, table: Table, day: date, ids: Collection[str] | None) -> Mapping[str, list[Row]]:
-    by_account: dict[str, list[Row]] = defaultdict(list)
-    for row in read(table.name, ids, day, day, data_dir=data.root).to_pylist():
-        by_account[row["account_id"]].append(row)
-    return by_account
+def read_account(
+    data: DataDir, partition: Partition, limit: int, columns: Collection[str] | None = None
+) -> tuple[Row, SelectedAccount | None]:
+    """Return the row of an account and day, and what may be shown of it.
+
+    Args:
+        data: the data directory.
+        partition: the account and day.
+        limit: `LMS_MIN_COHORT`.
+        columns: columns of its row, and no courses unless the limit needs them; None for all columns and its courses.
+
+    Raises:
+        LakeError: a file is damaged or was removed meanwhile, or was written by a newer version of this package.
+    """
+    rows = _read_rows(data, ACCOUNT_COMPLETION, partition, columns)
+    if not rows:
+        raise LakeError(f"The metrics of {partition} were removed: materialize them again.")
+    courses = _read_rows(data, COURSE_COMPLETION, partition, COURSE_COLUMNS) if columns is None or limit > 1 else ()
+    return rows[0], select_account(partition.account_id, rows[0], courses, limit)
 
 
 def read_curves(data: DataDir, partition: Partition, course_ids: Collection[str]) -> Mapping[str | None, list[Row]]:
     """Return the rows of the account's curve, under None, and of these courses' curves: 300 courses may have 100,000 rows."""
     by_course: dict[str | None, list[Row]] = defaultdict(list)
-    conditions: list[Any] = [[("scope", "==", "account")]]
+    condition = ds.field("scope") == "account"
     if course_ids:
-        conditions.append([("course_id", "in", list(course_ids))])
-    for row in _read_rows(data, COMPLETION_CURVE, partition, conditions):
+        condition |= ds.field("course_id").isin(list(course_ids))
+    for row in _read_rows(data, COMPLETION_CURVE, partition, None, condition):
         by_course[row["course_id"]].append(row)
     return by_course
 
 
-def _read_rows(data: DataDir, table: Table, partition: AnyPartition, conditions: Sequence[Any] = ()) -> list[Row]:
-    """Return the rows of one file that meet the conditions; none if it is missing: an older version made no such table."""
-    path = data.file(table, partition)
-    if not path.exists():
+def _read_rows(
+    data: DataDir,
+    table: Table,
+    partition: AnyPartition,
+    columns: Collection[str] | None = None,
+    condition: ds.Expression | None = None,
+) -> list[Row]:
+    """Return rows of one file, of all columns or these; a column that an older file lacks is None.
+
+    There are none if the file is missing: an older version made no such table.
+    """
+    if not data.file(table, partition).exists():
         return []
-    check_version(path, read_metadata(path))
-    with convert_read_errors(path):
-        rows: list[Row] = pq.read_table(path, filters=list(conditions) or None, partitioning=None).to_pylist()
+    schema = pa.schema([field.with_nullable(nullable=True) for field in arrow_schema(table)])
+    rows: list[Row] = []
+    for _, path in find_committed(data, table, [partition]):
+        check_unchanged(path)
+        with convert_read_errors(path):
+            found = ds.dataset(str(path), schema=schema, format="parquet")
+            rows = found.to_table(None if columns is None else list(columns), filter=condition).to_pylist()
     return rows
 
 
-def _read_quality(data: DataDir, partition: Partition) -> Quality:
+def read_quality(data: DataDir, partition: Partition) -> Quality:
+    """Return how good a snapshot is.
+
+    Raises:
+        LakeError: a file is damaged.
+    """
     source = _read_metadata(data.file(UNIFIED_ENROLLMENTS, partition))
     rejected = data.file(REJECTED_ENROLLMENTS, partition)
+    metrics = (
+        _read_metadata(data.file(one, partition)) for one in (ACCOUNT_COMPLETION, COURSE_COMPLETION, *DETAIL_TABLES)
+    )
     pulled_at, idle = source.get("pulled_at"), _read_metadata(data.file(ATTENTION, partition)).get("idle_unknown")
     with convert_read_errors(rejected):
         return Quality(
@@ -157,6 +210,8 @@ def _read_quality(data: DataDir, partition: Partition) -> Quality:
             pulled_at=datetime.fromisoformat(pulled_at) if pulled_at else None,
             rejected=pq.read_metadata(rejected).num_rows if rejected.exists() else None,
             idle_unknown=int(idle) if idle else None,
+            missing_tables=frozenset(one.name for one in DETAIL_TABLES if not data.file(one, partition).exists()),
+            has_mixed_rules=len({metadata.get(RULES_ENTRY) for metadata in metrics if metadata}) > 1,
         )
 
 
@@ -164,80 +219,68 @@ def _read_metadata(path: Path) -> dict[str, str]:
     return read_metadata(path) if path.exists() else {}
 
 
-def read_attention(
-    data: DataDir, partition: Partition, course_ids: Iterable[str]
-) -> tuple[list[ReasonCount], dict[str, list[ReasonCount]]]:
-    """Return how many enrollments of these courses need someone: by reason, and by course and reason."""
-    total: list[ReasonCount] = []
-    by_course: dict[str, list[ReasonCount]] = defaultdict(list)
-    found = _query(data.file(ATTENTION, partition), "attention.sql", shown=list(course_ids))
-    for is_total, course_id, reason, enrollments, learners in found:
-        (total if is_total else by_course[course_id]).append(ReasonCount(reason, enrollments, learners))
-    return total, by_course
-
-
-def read_attention_names(data: DataDir, partition: Partition) -> list[Row]:
-    """Return the enrollments that need someone with the names of their learners: `MAX_NAMES` at most."""
-    names = ("user_name", "user_id", "course_id", "course_title", "reason", "days", "due_day", "last_seen_day")
-    found = _query(data.file(ATTENTION, partition), "attention_names.sql", reasons=list(REASON_WORDS), limit=MAX_NAMES)
-    return [dict(zip(names, row, strict=True)) for row in found]
-
-
-def _query(path: Path, name: str, **parameters: object) -> list[tuple[Any, ...]]:
-    """Return the rows of a query over one file; none if it is missing."""
-    if not path.exists():
-        return []
-    check_version(path, read_metadata(path))
-    with scratch_folder("report") as spill, duckdb_session(spill) as connection:
-        return connection.execute(load_sql("lms_pipeline.report", name), {"path": str(path), **parameters}).fetchall()
-
-
-def read_trend(data: DataDir, last: TrendPoint, account_id: str | None, limit: int) -> list[TrendPoint]:
+def read_trend(
+    data: DataDir, last: TrendPoint, account_id: str | None, limit: int, registered: Sequence[RegisteredAccount] = ()
+) -> list[TrendPoint]:
     """Return what may be shown of the days up to `last`, which ends the list.
 
-    Raises:
-        LakeError: a file is damaged, or was written by a newer version of this package.
+    The portfolio of a day is read if it is up to date and nothing is withheld, else the files of the accounts. A file that
+    can't be read is logged, and its account or day left out.
     """
     accounts: dict[date, set[str]] = defaultdict(set)
     for partition in data.find_partitions(ACCOUNT_COMPLETION, account_id):
         accounts[partition.day].add(partition.account_id)
-    is_stored = account_id is None and limit == 1
-    per_day = max(map(len, accounts.values()), default=1)
-    max_days = MAX_TREND_DAYS if is_stored else max(MIN_TREND_DAYS, MAX_TREND_PARTITIONS // per_day)
-    points = []
-    for day in choose_days(list(accounts), last.day, min(MAX_TREND_DAYS, max_days)):
-        if day == last.day:
-            continue
-        of = frozenset(accounts[day])
-        group = _read_stored_total(data, day) if is_stored else None
-        if group is not None:
-            points.append(TrendPoint(day, build_figures(group, limit), of, bool(group.row["rows_reconstructed"])))
-            continue
-        portfolio = read_portfolio(data, day, sorted(of), limit)
-        if portfolio.figures is not None:
-            shown = frozenset(account.account_id for account in portfolio.accounts)
-            is_reconstructed = any(account.group.row["rows_reconstructed"] for account in portfolio.accounts)
-            points.append(TrendPoint(day, portfolio.figures, shown, is_reconstructed))
-    return [*points, last]
+    days = [day for day in choose_days(list(accounts), last.day, MAX_TREND_DAYS) if day != last.day]
+    points: dict[date, TrendPoint | None] = {}
+    if account_id is None and limit == 1:
+        outdated = find_portfolio_changes(data, registered).outdated
+        points = {day: _read_stored_point(data, day, accounts[day]) for day in days if day not in outdated}
+    others = [day for day in days if points.get(day) is None]
+    max_days = bound_days(max(map(len, accounts.values()), default=1))
+    for day in choose_days([*others, last.day], last.day, max_days):
+        if day != last.day:
+            selected = select_portfolio(_select_accounts(data, day, accounts[day], limit), limit)
+            points[day] = build_point(day, selected, limit)
+    return [*(point for day in days if (point := points.get(day)) is not None), last]
 
 
-def _read_stored_total(data: DataDir, day: date) -> Group | None:
-    """Return the row of `portfolio_completion`; None if the day has none, or one of an older version."""
-    for row in _read_rows(data, PORTFOLIO_COMPLETION, DayPartition(day)):
-        return Group(row, {}, row["learners"])
+def bound_days(accounts: int) -> int:
+    """Return how many days the trend of so many accounts may have, if each account's files are read."""
+    return min(MAX_TREND_DAYS, max(MIN_TREND_DAYS, MAX_TREND_PARTITIONS // accounts))
+
+
+def _read_stored_point(data: DataDir, day: date, account_ids: Collection[str]) -> TrendPoint | None:
+    """Return the point of a day from `portfolio_completion`; None if the day has none that can be read."""
+    partition = DayPartition(day)
+    try:
+        with convert_damage(partition):
+            rows = _read_rows(data, PORTFOLIO_COMPLETION, partition, TREND_COLUMNS)
+    except LakeError as error:
+        log.warning("The portfolio of %s is left out of the trend: %s", day, error)
+        return None
+    for row in rows:
+        is_derived = bool(row["rows_reconstructed"])
+        reconstructed = set(_find_reconstructed(data, day, account_ids)) if is_derived else ()
+        figures = build_figures(Group(row, {}, row["learners"]), 1)
+        return TrendPoint(day, figures, frozenset(account_ids), frozenset(reconstructed))
     return None
 
 
-def read_portfolio(data: DataDir, day: date, account_ids: Sequence[str], limit: int) -> ShownPortfolio:
-    """Return what may be shown of accounts on a day."""
-    rows = read(ACCOUNT_COMPLETION.name, account_ids, day, day, data_dir=data.root).to_pylist()
-    courses = _read_by_account(data, COURSE_COMPLETION, day, account_ids) if limit > 1 else {}
-    return select_portfolio(
-        (select_account(row["account_id"], row, courses.get(row["account_id"], ()), limit) for row in rows), limit
-    )
+def _find_reconstructed(data: DataDir, day: date, account_ids: Iterable[str]) -> Iterator[str]:
+    for selected in _select_accounts(data, day, account_ids, 1):
+        if selected is not None and selected.group.row["rows_reconstructed"]:
+            yield selected.shown.account_id
 
 
-def read_accounts_missing(data: DataDir, day: date) -> int | None:
-    """Return how many active accounts lack the day; None if the portfolio of the day was not computed."""
-    rows = _read_rows(data, PORTFOLIO_COMPLETION, DayPartition(day))
-    return rows[0]["accounts_missing"] if rows else None
+def _select_accounts(
+    data: DataDir, day: date, account_ids: Iterable[str], limit: int
+) -> Iterator[SelectedAccount | None]:
+    """Yield the accounts of a day without their other columns; one that can't be read is logged and left out."""
+    for partition in (Partition(account_id, day) for account_id in sorted(account_ids)):
+        try:
+            with convert_damage(partition):
+                _, selected = read_account(data, partition, limit, TREND_COLUMNS)
+        except LakeError as error:
+            log.warning("%s is left out of the trend: %s", partition, error)
+            continue
+        yield selected

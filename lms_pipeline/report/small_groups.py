@@ -1,7 +1,7 @@
 """Which figures of the completion tables may leave the lake: groups under `LMS_MIN_COHORT` learners are withheld.
 
 Belongs here: pure selection of rows, counts and rates, and sums over what is shown. With a limit of 1 everything is shown.
-Not here: reading (`reading.py`), and how figures look (`page.py`).
+Not here: reading (`reading.py`), and how figures look (`sections/`).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from lms_pipeline.tables.metrics import ACCOUNT_COMPLETION
 from lms_pipeline.tables.sums import NOT_ADDED_OVER_COURSES, add_up
 
 Row = Mapping[str, Any]
-"""A row of `course_completion` or `account_completion` by column name."""
+"""A row of a table by column name."""
 
 COMPLETION_RATE = "completion_rate"
 """The rate that is shown with its counts: its denominator is all enrollments, so that nobody lies outside."""
@@ -23,11 +23,21 @@ PEOPLE_RATES = {"learner_completion_rate", "learner_compliance_rate"}
 """Rates whose denominator within a course counts people instead of enrollments."""
 
 
+def is_shown(learners: int | None, limit: int) -> bool:
+    """Return whether a group may be shown: if its number of learners is not known, only without a limit."""
+    return limit == 1 or (learners is not None and learners >= limit)
+
+
+def round_share(share: float) -> float:
+    """Return a share in whole percents; 0.005 and 0.995 stand for less than 1% but not 0, and for less than 100%."""
+    return min(0.995, max(0.005, round(share * 100) / 100)) if 0 < share < 1 else share
+
+
 class ShownRate(NamedTuple):
     """A rate that may leave the lake."""
 
     value: float
-    """Between 0 and 1; rounded to whole percents if its counts are withheld."""
+    """Between 0 and 1; as `round_share` returns it if its counts are withheld."""
     counted: int | None
     """The numerator; None if it is withheld."""
     of: int | None
@@ -92,8 +102,16 @@ class ShownAccount:
     figures: Figures
     courses: Sequence[ShownCourse]
     courses_left_out: int
+    course_ids: frozenset[str] = frozenset()
+    """The ids of its shown courses."""
+
+
+class SelectedAccount(NamedTuple):
+    """An account, and what its figures are made of."""
+
+    shown: ShownAccount
     group: Group
-    """What its figures are made of; not to be shown."""
+    """Not to be shown: the sum over accounts needs it."""
 
 
 @dataclass(frozen=True)
@@ -104,14 +122,16 @@ class ShownPortfolio:
     """None if no account is shown."""
     accounts: Sequence[ShownAccount]
     accounts_left_out: int
+    reconstructed: frozenset[str] = frozenset()
+    """Ids of the shown accounts whose enrollments were derived from a later snapshot."""
 
     @property
-    def courses_left_out(self) -> int:
-        """How many courses of the shown accounts are left out."""
-        return sum(account.courses_left_out for account in self.accounts)
+    def account_ids(self) -> frozenset[str]:
+        """The ids of the shown accounts."""
+        return frozenset(account.account_id for account in self.accounts)
 
 
-def select_account(account_id: str, row: Row, courses: Iterable[Row], limit: int) -> ShownAccount | None:
+def select_account(account_id: str, row: Row, courses: Iterable[Row], limit: int) -> SelectedAccount | None:
     """Return what may leave the lake of an account and day; None if none of its courses has as many learners as the limit.
 
     Args:
@@ -121,7 +141,7 @@ def select_account(account_id: str, row: Row, courses: Iterable[Row], limit: int
         limit: `LMS_MIN_COHORT`.
     """
     courses = sorted(courses, key=lambda course: (-course["n_all"], course["course_id"]))
-    shown = [course for course in courses if course["learners"] >= limit]
+    shown = [course for course in courses if is_shown(course["learners"], limit)]
     if limit > 1 and not shown:
         return None
     left_out = len(courses) - len(shown)
@@ -130,20 +150,22 @@ def select_account(account_id: str, row: Row, courses: Iterable[Row], limit: int
         ShownCourse(course["course_id"], course["course_title"], build_figures(_make_group(course), limit))
         for course in shown
     ]
-    return ShownAccount(account_id, build_figures(group, limit), selected, left_out, group)
+    course_ids = frozenset(course.course_id for course in selected)
+    shown_account = ShownAccount(account_id, build_figures(group, limit), selected, left_out, course_ids)
+    return SelectedAccount(shown_account, group)
 
 
-def select_portfolio(accounts: Iterable[ShownAccount | None], limit: int) -> ShownPortfolio:
+def select_portfolio(accounts: Iterable[SelectedAccount | None], limit: int) -> ShownPortfolio:
     """Return the sum over accounts: summed numerators over summed denominators, learners added up.
 
     None stands for an account that is left out. A rate that one of the accounts withholds is withheld.
     """
     accounts = list(accounts)
-    shown = [account for account in accounts if account is not None]
-    left_out = len(accounts) - len(shown)
-    if not shown:
+    selected = [account for account in accounts if account is not None]
+    left_out = len(accounts) - len(selected)
+    if not selected:
         return ShownPortfolio(None, [], left_out)
-    groups = [account.group for account in shown]
+    shown, groups = [account.shown for account in selected], [account.group for account in selected]
     learners = [group.learners for group in groups if group.learners is not None]
     total = Group(
         sum_rows([group.row for group in groups]),
@@ -151,7 +173,8 @@ def select_portfolio(accounts: Iterable[ShownAccount | None], limit: int) -> Sho
         sum(learners) if len(learners) == len(groups) else None,
     )
     withheld = frozenset(name for account in shown for name in account.figures.withheld)
-    return ShownPortfolio(build_figures(total, limit, withheld), shown, left_out)
+    reconstructed = frozenset(one.shown.account_id for one in selected if one.group.row.get("rows_reconstructed"))
+    return ShownPortfolio(build_figures(total, limit, withheld), shown, left_out, reconstructed)
 
 
 def build_figures(group: Group, limit: int, withheld: frozenset[str] = frozenset()) -> Figures:
@@ -162,7 +185,7 @@ def build_figures(group: Group, limit: int, withheld: frozenset[str] = frozenset
         rates = {name: ShownRate(row[name], row[f"{name}_num"], row[f"{name}_den"]) for name in known}
         return Figures(row["n_all"], row["n_completed"], group.learners, rates, counts=row)
     rates = {
-        name: ShownRate(round(row[name] * 100) / 100, None, None)
+        name: ShownRate(round_share(row[name]), None, None)
         for name in known
         if name not in {COMPLETION_RATE, *withheld} and group.bounds[name].allow(limit)
     }
@@ -236,18 +259,24 @@ class CurvePoint(NamedTuple):
     open: float | None
 
 
-def select_curve(rows: Iterable[Row], limit: int) -> list[CurvePoint]:
+def select_curve(rows: Iterable[Row], limit: int, repeated: int = 0) -> list[CurvePoint]:
     """Return what may leave the lake of the rows of one curve, by day.
 
-    With a limit above 1: the shares in whole percents, without counts, up to the last day with so many at risk.
+    With a limit above 1: the shares in whole percents, without counts, up to the last day with so many learners at risk.
+    The rows count enrollments: of `size` at risk at least `size - repeated` are of different learners.
+
+    Args:
+        rows: the rows of the curve.
+        limit: `LMS_MIN_COHORT`.
+        repeated: enrollments in the curve's scope that are not the first one of their learner.
     """
     points = []
     for row in sorted(rows, key=lambda row: row["day"]):
-        if row["at_risk"] < limit:
+        if not is_shown(row["at_risk"] - repeated, limit):
             break
         shares = [row[name] for name in _CURVE_SHARES]
         if limit > 1:
-            shares = [None if share is None else round(share * 100) / 100 for share in shares]
+            shares = [None if share is None else round_share(share) for share in shares]
         points.append(CurvePoint(row["day"], row["at_risk"] if limit == 1 else None, *shares))
     return points
 
@@ -278,5 +307,5 @@ def select_reasons(counts: Iterable[ReasonCount], limit: int) -> list[ReasonCoun
     return [
         ReasonCount(count.reason, (2 * count.enrollments + limit) // (2 * limit) * limit, None)
         for count in counts
-        if (count.learners or 0) >= limit
+        if is_shown(count.learners, limit)
     ]

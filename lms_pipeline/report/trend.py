@@ -11,10 +11,9 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import NamedTuple
 
-from lms_pipeline.report.small_groups import Figures
+from lms_pipeline.report.small_groups import Figures, ShownPortfolio
+from lms_pipeline.tables.over_time import CHANGE_DAYS
 
-SPANS_DAYS = (7, 28)
-"""Days over which changes are shown."""
 TOLERANCE_DAYS = 3
 """Days before the day to compare with, whose snapshot serves if that day has none."""
 
@@ -27,8 +26,18 @@ class TrendPoint:
     figures: Figures
     accounts: frozenset[str]
     """The accounts in it: a day with others can't be compared."""
-    is_reconstructed: bool = False
-    """Whether its enrollments were derived from a later snapshot."""
+    reconstructed: frozenset[str] = frozenset()
+    """Those of the accounts whose enrollments were derived from a later snapshot."""
+    courses: frozenset[tuple[str, str]] = frozenset()
+    """The account and id of each course in it, if others are withheld: a day with others can't be compared."""
+
+
+def build_point(day: date, portfolio: ShownPortfolio, limit: int) -> TrendPoint | None:
+    """Return the point of a day; None if no account is shown."""
+    if portfolio.figures is None:
+        return None
+    courses = {(one.account_id, course_id) for one in portfolio.accounts for course_id in one.course_ids if limit > 1}
+    return TrendPoint(day, portfolio.figures, portfolio.account_ids, portfolio.reconstructed, frozenset(courses))
 
 
 class Change(NamedTuple):
@@ -42,15 +51,15 @@ class Change(NamedTuple):
 def find_compared(points: Sequence[TrendPoint], current: TrendPoint, days: int) -> TrendPoint | None:
     """Return the point so many days before `current`, else the latest of the `TOLERANCE_DAYS` before; None if there is none.
 
-    None too if one of the two days is reconstructed and the other isn't, or if their accounts differ.
+    None too if their accounts differ, those of them that are reconstructed, or with a limit the courses that are shown.
     """
-    target = current.day - timedelta(days=days)
-    near = [point for point in points if target - timedelta(days=TOLERANCE_DAYS) <= point.day <= target]
-    if not near:
+    by_day = {point.day: point for point in points}
+    day = _choose_compared(list(by_day), current.day, days)
+    if day is None:
         return None
-    latest = max(near, key=lambda point: point.day)
-    is_same = latest.accounts == current.accounts and latest.is_reconstructed == current.is_reconstructed
-    return latest if is_same else None
+    latest = by_day[day]
+    is_same = latest.reconstructed == current.reconstructed and latest.courses == current.courses
+    return latest if is_same and latest.accounts == current.accounts else None
 
 
 def find_change(points: Sequence[TrendPoint], rate: str, days: int) -> Change | None:
@@ -64,20 +73,21 @@ def find_change(points: Sequence[TrendPoint], rate: str, days: int) -> Change | 
 
 
 def choose_days(days: Sequence[date], last: date, max_days: int) -> list[date]:
-    """Return at most `max_days` of the days up to `last`: the latest, and those that changes are compared with.
+    """Return at most `max_days` of the days up to `last`: first those that changes are compared with.
 
-    If there are more, those that are a multiple of 7 days before `last` come first.
+    If there are more, those that are a multiple of 7 days before `last` come next, then the latest.
     """
     past = sorted(day for day in days if day <= last)
     if len(past) <= max_days:
         return past
-    compared = {
-        day
-        for span in SPANS_DAYS
-        for day in past
-        if last - timedelta(days=span + TOLERANCE_DAYS) <= day <= last - timedelta(days=span)
-    }
-    first = [last, *sorted(compared, reverse=True)]
+    compared = (_choose_compared(past, last, span) for span in CHANGE_DAYS)
+    first = [last, *(day for day in compared if day is not None)]
     weekly = [day for day in reversed(past) if (last - day).days % 7 == 0]
     chosen = list(dict.fromkeys([*first, *weekly, *reversed(past)]))
     return sorted(chosen[:max_days])
+
+
+def _choose_compared(days: Sequence[date], last: date, span: int) -> date | None:
+    """Return the day so many days before `last`, else the latest of the `TOLERANCE_DAYS` before; None if there is none."""
+    target = last - timedelta(days=span)
+    return max((day for day in days if target - timedelta(days=TOLERANCE_DAYS) <= day <= target), default=None)

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from lms_pipeline.report.small_groups import ShownRate
 from lms_pipeline.report.words import format_number, format_percent
 
+T = TypeVar("T")
 Spec = dict[str, Any]
 """A Vega-Lite specification without colours, which come from a theme (`charts.py`)."""
 
@@ -81,6 +82,26 @@ class Section:
     notes: Sequence[str] = field(default=())
 
 
+def limit_rows(
+    rows: Sequence[T], max_rows: int, total: int | None = None, *, are_largest: bool = False
+) -> tuple[Sequence[T], str]:
+    """Return the first rows, and a sentence that says how many of how many they are; an empty one if these are all.
+
+    Args:
+        rows: the rows, or the first of them.
+        max_rows: how many are returned at most.
+        total: how many there are; None for as many as in `rows`.
+        are_largest: whether they are sorted by size.
+    """
+    shown, count = rows[:max_rows], len(rows) if total is None else total
+    if len(shown) >= count:
+        return shown, ""
+    return (
+        shown,
+        f"The {len(shown):,} largest of {count:,}." if are_largest else f"The first {len(shown):,} of {count:,}.",
+    )
+
+
 def name_cell(text: str) -> Cell:
     """Return the cell that names a row."""
     return Cell(text, is_header=True)
@@ -105,5 +126,5 @@ def rate_cell(rate: ShownRate | None) -> Cell:
 
 def share_cell(share: float | None, *, is_whole: bool = False) -> Cell:
     """Return a cell with a share between 0 and 1."""
-    value = "" if share is None else f"{share:.2f}" if is_whole else f"{share:.6g}"
+    value = "" if share is None else f"{share:.3g}" if is_whole else f"{share:.6g}"
     return Cell(format_percent(share, is_whole=is_whole), value, is_number=True)

@@ -1,7 +1,7 @@
 """The words of the report: what each rate counts and of what, the reasons for attention, and formats of numbers.
 
 Belongs here: texts that several parts of the page share. Not here: definitions (`tables/measures.py`), sentences of one
-section (`templates/`).
+section (`sections/`).
 """
 
 from __future__ import annotations
@@ -66,11 +66,14 @@ MISSING = "\N{EN DASH}"
 
 
 def format_percent(share: float | None, *, is_whole: bool = False) -> str:
-    """Format a share as `62.3%`, or `62%` if it is rounded to whole percents; never 100% for less than all."""
+    """Format a share as `62.3%`, or `62%` if it is rounded to whole percents.
+
+    Never 100% for less than all, nor 0% for more than none: as whole percents these are `>99%` and `<1%`.
+    """
     if share is None:
         return MISSING
     if is_whole:
-        return f"{share:.0%}"
+        return ">99%" if 0.99 < share < 1 else "<1%" if 0 < share < 0.01 else f"{share:.0%}"
     text = f"{share:.1%}"
     if text == "100.0%":
         return "100%" if share >= 1 else "99.9%"

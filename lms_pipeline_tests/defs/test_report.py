@@ -1,13 +1,14 @@
 """The asset of the report, the sensor that requests it, and small groups in the metadata of the metric tables."""
 
 import json
-from datetime import date
 from threading import Event
 
 import dagster as dg
+import pyarrow.parquet as pq
 import pytest
 from pydantic import SecretStr
 
+from lms_pipeline.accounts.rules import RULES_ENTRY
 from lms_pipeline.definitions import build_defs
 from lms_pipeline.defs.event_log_sync import find_missing_events, report_events, sync_missing_events
 from lms_pipeline.defs.instance import QUIET_CONFIG, compute_portfolio, rebuild_warehouse
@@ -201,8 +202,13 @@ class TestMetadata:
         shown = self.build(lake, ACCOUNT_COMPLETION, 1)
         assert (shown["n_all"], shown["learners"]) == (6, 5)
 
-    def test_of_an_account_whose_courses_are_of_another_pull_has_no_figures(self, lake):
-        publish_day(lake, "acme", date(2026, 3, 30), [Enrolled(f"u{number}", "c") for number in range(5)])
+    @pytest.mark.parametrize("entry", ["source_digest", RULES_ENTRY])
+    def test_of_an_account_whose_courses_were_computed_from_something_else_has_no_figures(self, lake, entry):
         path = lake.file(COURSE_COMPLETION, Partition("acme", DAY))
-        path.unlink()
+        rows = pq.read_table(path, partitioning=None).to_pylist()
+        write(path, COURSE_COMPLETION, *rows, metadata={**PROVENANCE, entry: "other"})
+        assert set(self.build(lake, ACCOUNT_COMPLETION, LIMIT)) == {"complete", "strategy", "pulled_at"}
+
+    def test_of_an_account_without_courses_has_no_figures(self, lake):
+        lake.file(COURSE_COMPLETION, Partition("acme", DAY)).unlink()
         assert set(self.build(lake, ACCOUNT_COMPLETION, LIMIT)) == {"complete", "strategy", "pulled_at"}

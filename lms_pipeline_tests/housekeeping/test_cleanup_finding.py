@@ -51,7 +51,7 @@ def test_the_latest_fingerprints_of_a_removed_account_expire(data, find):
 
 def test_half_written_fingerprints_do_not_count_as_the_latest(data, find):
     put_responses(data, "acme", OLDER)
-    half = put(data.fingerprints_path(Partition("acme", OLD)).with_suffix(".new"))
+    half = put(data.fingerprints_path(Partition("acme", OLD)).with_suffix(".parquet.new"))
     assert [path for kind, path, _ in find() if kind == "details"] == [str(half.relative_to(data.root))]
 
 

@@ -75,6 +75,20 @@ class TestAtomicWrite:
         assert [file.name for file in tmp_path.iterdir()] == ["accounts.json"]
         assert calls == []
 
+    @pytest.mark.parametrize("name", ["board.new", "board", "board.pdf", "board.html.bak"])
+    def test_leaves_files_with_a_similar_name(self, tmp_path, name):
+        other = tmp_path / name
+        other.write_text("another file")
+        with atomic_write(tmp_path / "board.html") as new:
+            new.write_text("new")
+        assert other.read_text() == "another file"
+
+    def test_writes_a_file_whose_name_ends_with_new(self, tmp_path):
+        path = tmp_path / "board.new"
+        with atomic_write(path) as new:
+            new.write_text("new")
+        assert path.read_text() == "new"
+
     def test_keeps_the_old_file_on_a_full_disk(self, tmp_path):
         path = tmp_path / "accounts.json"
         path.write_text("old")

@@ -163,7 +163,7 @@ def test_if_most_days_changed_all_is_read(data):
 
 
 def test_a_record_that_can_not_be_written_fails_no_build(data, caplog):
-    find_record(data).with_suffix(".new").mkdir()
+    find_record(data).with_name(f"{find_record(data).name}.new").mkdir()
     age_files(data)
     build_warehouse(data)
     assert list_days(data) == [FIRST, SECOND]

@@ -102,6 +102,8 @@ def test_extremes_leave_out_courses_with_few_enrollments(courses):
         ("السلامة المهنية", "السلامة المهنية"),
         ("family 👨\u200d👩\u200d👧", "family 👨\u200d👩\u200d👧"),
         ("", ""),
+        ("\u200b", ""),
+        ("a\u200f\u061c\ufeff", "a"),
     ],
 )
 def test_a_title_is_shown_without_line_breaks_and_control_characters(text, line):

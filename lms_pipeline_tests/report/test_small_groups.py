@@ -7,19 +7,48 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lms_pipeline.report.small_groups import ReasonCount, select_account, select_curve, select_portfolio, select_reasons
+from lms_pipeline.report.small_groups import (
+    ReasonCount,
+    is_shown,
+    round_share,
+    select_account,
+    select_curve,
+    select_portfolio,
+    select_reasons,
+)
 from lms_pipeline.tables.measures import RATES
 from lms_pipeline_tests.support.report_lake import Enrolled, count, count_courses
 
 LIMIT = 3
 
 
-def select(enrollments, limit=LIMIT, account_id="acme"):
+def choose(enrollments, limit=LIMIT, account_id="acme"):
     return select_account(account_id, count(enrollments), count_courses(enrollments), limit)
+
+
+def select(enrollments, limit=LIMIT, account_id="acme"):
+    selected = choose(enrollments, limit, account_id)
+    return None if selected is None else selected.shown
 
 
 def enroll(course, *learners, **more):
     return [Enrolled(learner, course, **more) for learner in learners]
+
+
+@pytest.mark.parametrize(
+    ("learners", "limit", "expected"), [(3, 3, True), (2, 3, False), (0, 1, True), (None, 1, True), (None, 2, False)]
+)
+def test_a_group_of_an_unknown_size_is_shown_without_a_limit_only(learners, limit, expected):
+    assert is_shown(learners, limit) is expected
+
+
+def test_a_course_of_unknown_size_is_left_out():
+    enrollments = enroll("a", "u1", "u2", "u3")
+    (known,) = count_courses(enrollments)
+    unknown = {**known, "course_id": "b", "learners": None}
+    selected = select_account("acme", count(enrollments), [known, unknown], LIMIT)
+    assert selected is not None
+    assert [course.course_id for course in selected.shown.courses] == ["a"]
 
 
 class TestAnAccount:
@@ -112,18 +141,18 @@ class TestAPortfolio:
     def test_is_the_sum_of_its_shown_accounts(self):
         large, small = enroll("a", "u1", "u2", "u3", status="completed"), enroll("a", "v1")
         portfolio = select_portfolio(
-            [select(large), select(small, account_id="tiny"), select(large, account_id="x")], LIMIT
+            [choose(large), choose(small, account_id="tiny"), choose(large, account_id="x")], LIMIT
         )
         assert portfolio.figures is not None
         assert (portfolio.figures.enrollments, portfolio.figures.completed, portfolio.figures.learners) == (6, 6, 6)
         assert portfolio.accounts_left_out == 1
 
     def test_without_a_shown_account_has_no_figures(self):
-        assert select_portfolio([select(enroll("a", "u1"))], LIMIT).figures is None
+        assert select_portfolio([choose(enroll("a", "u1"))], LIMIT).figures is None
 
     def test_withholds_a_rate_that_an_account_withholds(self):
-        shown = select(enroll("a", "u1", "u2", "u3", is_due=True))
-        withholding = select([*enroll("a", "v1", "v2", is_due=True), *enroll("a", "v3", "v4", "v5")])
+        shown = choose(enroll("a", "u1", "u2", "u3", is_due=True))
+        withholding = choose([*enroll("a", "v1", "v2", is_due=True), *enroll("a", "v3", "v4", "v5")])
         assert "on_time_rate" not in add_up([shown, withholding]).rates
         assert "on_time_rate" in add_up([shown, shown]).rates
 
@@ -131,7 +160,7 @@ class TestAPortfolio:
         """3 of 4 and 1 of 6: 40%, where the mean of both rates is 46%."""
         first = [*enroll("a", "u1", "u2", "u3", status="completed"), *enroll("a", "u4")]
         second = [*enroll("a", "v1", status="completed"), *enroll("a", "v2", "v3", "v4", "v5", "v6")]
-        rate = add_up([select(first, 1), select(second, 1)], 1).rates["completion_rate"]
+        rate = add_up([choose(first, 1), choose(second, 1)], 1).rates["completion_rate"]
         assert rate == (0.4, 4, 10)
 
     def test_adds_up_every_count_of_its_accounts(self):
@@ -234,7 +263,7 @@ def test_without_a_limit_the_portfolio_is_its_accounts_added_up(fleet):
         [one._replace(learner=f"{n}-{one.learner}", course=f"{n}-{one.course}") for one in account]
         for n, account in enumerate(fleet)
     ]
-    shown = add_up([select(account, 1) for account in fleet], 1)
+    shown = add_up([choose(account, 1) for account in fleet], 1)
     whole = count([one for account in fleet for one in account])
     assert (shown.enrollments, shown.completed, shown.learners) == (
         whole["n_all"],
@@ -265,6 +294,11 @@ class TestACurve:
             (0.46, 0.46, None),
         ]
 
+    def test_counts_learners_at_risk_not_their_enrollments(self):
+        """Of 12 at risk on day 5, 9 may be further enrollments of the same learners: 3 learners."""
+        assert [point.day for point in select_curve(self.ROWS, 3, repeated=9)] == [0, 5]
+        assert [point.day for point in select_curve(self.ROWS, 3, repeated=10)] == [0]
+
     def test_is_whole_without_a_limit(self):
         points = select_curve(self.ROWS, 1)
         assert [(point.day, point.at_risk, point.completed) for point in points] == [
@@ -292,3 +326,11 @@ def test_a_rounded_number_is_that_of_as_many_numbers_as_the_limit(enrollments, l
     ]
     assert len(same) == limit or shown.enrollments == 0
     assert abs(shown.enrollments - enrollments) <= limit / 2
+
+
+@pytest.mark.parametrize(
+    ("share", "rounded"),
+    [(0, 0), (1, 1), (2_999 / 3_000, 0.995), (1 / 3_000, 0.005), (0.994, 0.99), (0.996, 0.995), (0.674, 0.67)],
+)
+def test_a_share_in_whole_percents_is_never_that_of_nobody_or_everybody(share, rounded):
+    assert round_share(share) == rounded

@@ -29,9 +29,16 @@ def test_days_with_other_accounts_are_not_compared():
     assert find_compared([point(7), current], current, 7) is None
 
 
-def test_a_reconstructed_day_is_not_compared_with_another():
-    current = point(0)
-    assert find_compared([point(7, is_reconstructed=True), current], current, 7) is None
+@pytest.mark.parametrize(("before", "now"), [({"a"}, set()), (set(), {"a"}), ({"a"}, {"b"}), ({"a"}, {"a", "b"})])
+def test_days_with_other_reconstructed_accounts_are_not_compared(before, now):
+    earlier = point(7, accounts=("a", "b"), reconstructed=frozenset(before))
+    current = point(0, accounts=("a", "b"), reconstructed=frozenset(now))
+    assert find_compared([earlier, current], current, 7) is None
+
+
+def test_days_with_the_same_reconstructed_accounts_are_compared():
+    earlier, current = (point(back, reconstructed=frozenset({"a"})) for back in (7, 0))
+    assert find_compared([earlier, current], current, 7) == earlier
 
 
 def test_a_change_is_the_difference_of_the_rates():
@@ -51,4 +58,15 @@ def test_all_days_are_shown_if_there_are_few():
 def test_of_many_days_the_compared_and_the_weekly_ones_stay():
     days = [LAST - timedelta(days=back) for back in range(60)]
     chosen = choose_days(days, LAST, 12)
-    assert [(LAST - day).days for day in chosen] == [35, 31, 30, 29, 28, 21, 14, 10, 9, 8, 7, 0]
+    assert [(LAST - day).days for day in chosen] == [56, 49, 42, 35, 28, 21, 14, 7, 3, 2, 1, 0]
+
+
+def test_of_three_days_those_that_are_compared_stay():
+    days = [LAST - timedelta(days=back) for back in range(60) if back not in {7, 28, 29}]
+    assert [(LAST - day).days for day in choose_days(days, LAST, 3)] == [30, 8, 0]
+
+
+def test_days_with_other_shown_courses_are_not_compared():
+    earlier = point(7, courses=frozenset({("a", "c1")}))
+    current = point(0, courses=frozenset({("a", "c1"), ("a", "c2")}))
+    assert find_compared([earlier, current], current, 7) is None

@@ -29,8 +29,12 @@ def test_a_share_is_never_rounded_to_nobody_or_everybody(share, text):
     assert words.format_percent(share) == text
 
 
-def test_a_whole_percent_has_no_decimals():
-    assert words.format_percent(0.67, is_whole=True) == "67%"
+@pytest.mark.parametrize(
+    ("share", "text"),
+    [(0.67, "67%"), (0.99, "99%"), (0.995, ">99%"), (1, "100%"), (0, "0%"), (0.005, "<1%"), (0.01, "1%")],
+)
+def test_a_whole_percent_has_no_decimals(share, text):
+    assert words.format_percent(share, is_whole=True) == text
 
 
 @pytest.mark.parametrize(

@@ -283,6 +283,7 @@ def register(data: DataDir, names: dict[str, str]) -> None:
 def build_company(data: DataDir, *, days: int = 35) -> None:
     """Write the lake of three accounts over some days."""
     register(data, {"north": "Northwind Traders", "south": "Southridge Video", "lakes": "Lakeside Clinics"})
+    register(data, {"late": "Contoso"})  # has no day
     for back in reversed(range(days)):
         day, parts = DAY - timedelta(days=back), []
         for seed, (account_id, learners, courses) in enumerate(

@@ -1,1 +1,1 @@
-"""The sections of the report, one module each: a pure function from the content to a `Section`."""
+"""The sections of the report, and its head: pure functions from the content to what `templates/` turns into HTML."""

@@ -9,13 +9,25 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
 from lms_pipeline.report.charts import build_counts
-from lms_pipeline.report.content import AccountContent, ReportContent, clean
+from lms_pipeline.report.content import ReportContent, clean, name_courses
+from lms_pipeline.report.details import MAX_ATTENTION_COURSES, MAX_NAMES
+from lms_pipeline.report.sections.missing_tables import describe_missing, is_missing_everywhere
 from lms_pipeline.report.small_groups import ReasonCount
-from lms_pipeline.report.views import Cell, ChartView, Figure, Section, TableView, count_cell, name_cell, text_cell
-from lms_pipeline.report.words import REASON_WORDS
+from lms_pipeline.report.views import (
+    Cell,
+    ChartView,
+    Figure,
+    Section,
+    TableView,
+    count_cell,
+    limit_rows,
+    name_cell,
+    text_cell,
+)
+from lms_pipeline.report.words import MISSING, REASON_WORDS
+from lms_pipeline.tables.attention import ATTENTION
 from lms_pipeline.wording import choose_form, format_count
 
-MAX_COURSES = 50
 TITLE = "Who needs attention"
 
 
@@ -23,8 +35,7 @@ def build_attention(content: ReportContent) -> Section:
     """Return the section about open enrollments that need someone."""
     totals = sum_reasons([account.reasons for account in content.accounts])
     if not totals:
-        none = f"No reason applies to {content.limit} learners or more." if content.limit > 1 else "Nobody."
-        return Section("attention", TITLE, none)
+        return Section("attention", TITLE, _explain_none(content), notes=list(_list_notes(content)))
     return Section(
         "attention",
         TITLE,
@@ -34,12 +45,20 @@ def build_attention(content: ReportContent) -> Section:
     )
 
 
+def _explain_none(content: ReportContent) -> str:
+    if is_missing_everywhere(content, ATTENTION):
+        return "Not known."
+    return f"No reason applies to {content.limit} learners or more." if content.limit > 1 else "Nobody."
+
+
 def format_message(content: ReportContent) -> str | None:
     """Return the counts as a message of one sentence; None if there is nothing to say."""
     totals = sum_reasons([account.reasons for account in content.accounts])
     if not totals:
         return None
-    of = f"{content.title}, {content.day}"
+    missing = len(content.accounts_missing) + len(content.accounts_damaged)
+    present = len(content.accounts) + content.accounts_left_out
+    of = f"{content.title}{f' ({present:,} of {present + missing:,})' if missing else ''}, {content.day}"
     return f"{of}: {_describe(content, totals)}"
 
 
@@ -89,68 +108,68 @@ def _build_figures(content: ReportContent, totals: Sequence[ReasonCount]) -> Ite
     summary = f"Bars of open enrollments by reason: {', '.join(f'{name} {count:,}' for name, count in counts)}."
     chart = ChartView("chart-attention", "Open enrollments by their strongest reason", summary, build_counts(counts))
     yield Figure(table, chart, is_open=True)
-    by_course = _build_course_table(content.accounts)
-    if by_course is not None:
-        yield Figure(by_course)
-    names = _build_name_table(content.accounts)
-    if names is not None:
-        yield Figure(names)
+    if content.attention_courses.rows:
+        yield Figure(_build_course_table(content))
+    if content.attention_names.rows:
+        yield Figure(_build_name_table(content))
 
 
-def _build_course_table(accounts: Sequence[AccountContent]) -> TableView | None:
-    """Return the courses where most enrollments need someone; None if courses are withheld."""
-    titles: dict[tuple[str, str], str] = {}
-    counts: dict[tuple[str, str], dict[str, int]] = defaultdict(dict)
-    for account in accounts:
-        of = "" if len(accounts) == 1 else f" ({account.name})"
-        for course in account.shown.courses:
-            for count in account.course_reasons.get(course.course_id, ()):
-                key = account.shown.account_id, course.course_id
-                titles[key] = f"{clean(course.title or course.course_id)}{of}"
-                counts[key][count.reason] = count.enrollments
-    if not counts:
-        return None
-    most = sorted(counts, key=lambda key: (-sum(counts[key].values()), titles[key]))
-    reasons = [reason for reason in REASON_WORDS if any(reason in one for one in counts.values())]
+def _build_course_table(content: ReportContent) -> TableView:
+    """Return the courses where most enrollments need someone."""
+    names = content.account_names if len(content.accounts) > 1 else {}
+    found = content.attention_courses
+    shown, note = limit_rows(found.rows, MAX_ATTENTION_COURSES, found.count)
+    titles = name_courses([(row["account_id"], row["course_id"], row["course_title"]) for row in shown])
+    reasons = [reason for reason in REASON_WORDS if any(reason in row["reasons"] for row in shown)]
     return TableView(
         "table-attention-courses",
-        "By course",
-        ["Course", "All reasons", *(REASON_WORDS[reason][0] for reason in reasons)],
+        "By course, those with most first",
+        ["Course", *(["Account"] if names else []), "All reasons", *(REASON_WORDS[reason][0] for reason in reasons)],
         [
             [
-                name_cell(titles[key]),
-                count_cell(sum(counts[key].values())),
-                *(count_cell(counts[key].get(reason, 0)) for reason in reasons),
+                name_cell(title),
+                *([text_cell(names[row["account_id"]])] if names else []),
+                count_cell(sum(row["reasons"].values())),
+                *(count_cell(row["reasons"].get(reason, 0)) for reason in reasons),
             ]
-            for key in most[:MAX_COURSES]
+            for title, row in zip(titles, shown, strict=True)
         ],
-        f"The {MAX_COURSES} courses with most of {len(most):,}." if len(most) > MAX_COURSES else "",
+        note,
     )
 
 
-def _build_name_table(accounts: Sequence[AccountContent]) -> TableView | None:
-    """Return the list by name; None if it was not requested."""
+def _build_name_table(content: ReportContent) -> TableView:
+    """Return the list by name."""
+    names = content.account_names if len(content.accounts) > 1 else {}
+    shown, note = limit_rows(content.attention_names.rows, MAX_NAMES, content.attention_names.count)
     rows = [
         [
-            name_cell(clean(row["user_name"] or row["user_id"] or "")),
-            text_cell(clean(row["course_title"] or row["course_id"] or "")),
-            *([text_cell(account.name)] if len(accounts) > 1 else []),
+            name_cell(clean(row["user_name"] or "") or clean(row["user_id"] or "") or MISSING),
+            text_cell(clean(row["user_id"] or "")),
+            text_cell(clean(row["course_title"] or "") or clean(row["course_id"] or "")),
+            *([text_cell(names[row["account_id"]])] if names else []),
             text_cell(REASON_WORDS[row["reason"]][0]),
             count_cell(row["days"]),
             _build_day_cell(row["due_day"]),
             _build_day_cell(row["last_seen_day"]),
         ]
-        for account in accounts
-        for row in account.names
+        for row in shown
     ]
-    if not rows:
-        return None
-    of = ["Account"] if len(accounts) > 1 else []
     return TableView(
         "table-attention-names",
         "By name (personal data: pass this file on with care)",
-        ["Learner", "Course", *of, "Reason", "Days", "Due day", "Last seen"],
+        [
+            "Learner",
+            "Id of the learner",
+            "Course",
+            *(["Account"] if names else []),
+            "Reason",
+            "Days",
+            "Due day",
+            "Last seen",
+        ],
         rows,
+        note,
     )
 
 
@@ -159,6 +178,8 @@ def _build_day_cell(day: object) -> Cell:
 
 
 def _list_notes(content: ReportContent) -> Iterator[str]:
+    if missing := describe_missing(content, ATTENTION):
+        yield missing
     unknown = sum(account.quality.idle_unknown or 0 for account in content.accounts)
     if unknown and content.limit == 1:
         yield (

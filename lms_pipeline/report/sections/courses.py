@@ -9,7 +9,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from lms_pipeline.report.charts import Bar, build_ranking
-from lms_pipeline.report.content import ReportContent, clean
+from lms_pipeline.report.content import ReportContent, name_courses
+from lms_pipeline.report.largest_courses import MAX_COURSES, KeptCourse, RateRange, extend_range
 from lms_pipeline.report.small_groups import COMPLETION_RATE, Figures
 from lms_pipeline.report.views import (
     Cell,
@@ -18,6 +19,7 @@ from lms_pipeline.report.views import (
     Section,
     TableView,
     count_cell,
+    limit_rows,
     name_cell,
     rate_cell,
     text_cell,
@@ -26,7 +28,7 @@ from lms_pipeline.report.words import MISSING, RATE_WORDS, format_percent
 from lms_pipeline.wording import format_count
 
 MAX_BARS = 20
-MAX_ROWS = 300
+MAX_ROWS = MAX_COURSES
 """Rows of a table: the largest courses or accounts."""
 TABLE_RATES = (
     *("completion_rate", "completion_rate_eligible", "start_rate", "on_time_rate", "overdue_rate", "compliance_rate"),
@@ -44,27 +46,23 @@ class Item(NamedTuple):
     figures: Figures
 
 
-def list_courses(content: ReportContent) -> list[Item]:
-    """Return all shown courses, the largest first."""
-    is_one = len(content.accounts) == 1
+def list_items(content: ReportContent, courses: Sequence[KeptCourse]) -> list[Item]:
+    """Return courses as items of a ranking, the largest first; with their accounts if the report has several."""
+    names = content.account_names if len(content.accounts) > 1 else {}
+    titles = name_courses([(account_id, course.course_id, course.title) for account_id, course in courses])
     items = [
-        Item(clean(course.title or course.course_id), None if is_one else account.name, course.figures)
-        for account in content.accounts
-        for course in account.shown.courses
+        Item(title, names.get(account_id), course.figures)
+        for title, (account_id, course) in zip(titles, courses, strict=True)
     ]
     return sorted(items, key=lambda item: (-item.figures.enrollments, item.name, item.account or ""))
 
 
 def build_courses(content: ReportContent) -> Section:
     """Return the section about courses."""
-    courses = list_courses(content)
-    return Section(
-        "courses",
-        "Courses",
-        _describe_range(courses),
-        list(_build_figures("courses", "course", courses)),
-        _describe_left_out(content, len(courses)),
-    )
+    courses = content.courses
+    figures = _build_figures("courses", "course", list_items(content, courses.largest), courses.count)
+    notes = _describe_left_out(content, courses.count)
+    return Section("courses", "Courses", _describe_range(courses.rates), list(figures), notes)
 
 
 def build_accounts(content: ReportContent) -> Section | None:
@@ -72,7 +70,12 @@ def build_accounts(content: ReportContent) -> Section | None:
     if len(content.accounts) < 2:
         return None
     items = [Item(account.name, None, account.shown.figures) for account in content.accounts]
-    return Section("accounts", "Accounts", _describe_range(items), list(_build_figures("accounts", "account", items)))
+    rates: RateRange | None = None
+    for item in items:
+        rates = extend_range(rates, item.figures)
+    return Section(
+        "accounts", "Accounts", _describe_range(rates), list(_build_figures("accounts", "account", items, len(items)))
+    )
 
 
 def rank(items: Iterable[Item], rate: str) -> list[Item]:
@@ -92,14 +95,15 @@ def build_bars(items: Sequence[Item], rate: str) -> list[Bar]:
     return bars
 
 
-def _build_figures(name: str, noun: str, items: Sequence[Item]) -> Iterator[Figure]:
+def _build_figures(name: str, noun: str, items: Sequence[Item], total: int) -> Iterator[Figure]:
+    """Yield the chart and table of the largest items, of which there are `total`."""
     largest = items[:MAX_BARS]
     ranked = rank(largest, COMPLETION_RATE)
-    table = _build_table(name, f"All {noun}s", items)
+    table = _build_table(name, noun, items, total)
     if not ranked:
         yield Figure(table, is_open=True)
         return
-    which = f"The {len(largest)} largest {noun}s" if len(items) > len(largest) else f"All {noun}s"
+    which = f"The {len(largest)} largest {noun}s" if total > len(largest) else f"All {noun}s"
     yield Figure(
         table,
         ChartView(
@@ -113,8 +117,8 @@ def _build_figures(name: str, noun: str, items: Sequence[Item]) -> Iterator[Figu
     )
 
 
-def _build_table(name: str, caption: str, items: Sequence[Item]) -> TableView:
-    shown = items[:MAX_ROWS]
+def _build_table(name: str, noun: str, items: Sequence[Item], total: int) -> TableView:
+    shown, note = limit_rows(items, MAX_ROWS, total, are_largest=True)
     ranked = rank(shown, COMPLETION_RATE)
     rows = [*ranked, *(item for item in shown if COMPLETION_RATE not in item.figures.rates)]
     rates = [rate for rate in TABLE_RATES if any(rate in item.figures.rates for item in shown)]
@@ -123,12 +127,11 @@ def _build_table(name: str, caption: str, items: Sequence[Item]) -> TableView:
     header += ["Learners", "Enrollments", "Completed", *(RATE_WORDS[rate].label for rate in rates)]
     if name == "courses" and any(_read_median(item) is not None for item in shown):
         header.append("Median days to complete")
-    note = f"The {MAX_ROWS} largest of {len(items):,}." if len(items) > MAX_ROWS else ""
     cells = [
         list(_build_row(item, rates, has_account=has_account, has_median=header[-1].startswith("Median")))
         for item in rows
     ]
-    return TableView(f"table-{name}", caption, header, cells, note)
+    return TableView(f"table-{name}", f"{'Largest' if note else 'All'} {noun}s", header, cells, note)
 
 
 def _build_row(item: Item, rates: Sequence[str], *, has_account: bool, has_median: bool) -> Iterator[Cell]:
@@ -153,14 +156,14 @@ def _read_median(item: Item) -> float | None:
     return median
 
 
-def _describe_range(items: Sequence[Item]) -> str:
-    ranked = rank(items, COMPLETION_RATE)
-    if not ranked:
+def _describe_range(rates: RateRange | None) -> str:
+    if rates is None:
         return "None can be shown."
-    rates = [item.figures.rates[COMPLETION_RATE].value for item in ranked]
-    low, high = format_percent(rates[-1]), format_percent(rates[0])
-    half = sum(rate >= 0.5 for rate in rates)
-    return f"Completion rates go from {low} to {high}; {half:,} of {len(rates):,} have at least half of their enrollments completed."
+    low, high = format_percent(rates.lowest), format_percent(rates.highest)
+    return (
+        f"Completion rates go from {low} to {high}; {rates.halves:,} of {rates.rated:,} have at least half of their "
+        "enrollments completed."
+    )
 
 
 def _describe_left_out(content: ReportContent, shown: int) -> list[str]:

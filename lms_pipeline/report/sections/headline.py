@@ -9,9 +9,10 @@ from collections.abc import Iterator, Sequence
 
 from lms_pipeline.report.content import ReportContent
 from lms_pipeline.report.small_groups import COMPLETION_RATE, ShownRate
-from lms_pipeline.report.trend import SPANS_DAYS, TrendPoint, find_change
+from lms_pipeline.report.trend import TrendPoint, find_change
 from lms_pipeline.report.views import Tile
 from lms_pipeline.report.words import RATE_WORDS, describe_change, format_day, format_percent, format_points
+from lms_pipeline.tables.over_time import CHANGE_DAYS
 from lms_pipeline.wording import choose_form, format_count
 
 TILES = (
@@ -20,6 +21,8 @@ TILES = (
 )
 """Headline rates in order of importance for an audit."""
 MAX_TILES = 6
+MAX_NAMED = 10
+"""Accounts that a sentence names."""
 
 
 def build_lead(content: ReportContent) -> str:
@@ -35,7 +38,7 @@ def build_lead(content: ReportContent) -> str:
     if rate is None:
         return "There are no enrollments."
     lead = f"{format_share(COMPLETION_RATE, rate)}: {format_percent(rate.value)}."
-    change = find_change(content.points, COMPLETION_RATE, SPANS_DAYS[-1])
+    change = find_change(content.points, COMPLETION_RATE, CHANGE_DAYS[-1])
     if change is None:
         return lead
     return f"{lead} That is {describe_change(change.points)} on {format_day(change.compared)}."
@@ -46,7 +49,7 @@ def build_scope(content: ReportContent) -> str:
     parts = []
     if content.is_portfolio:
         parts.append(format_count(len(content.accounts), "account"))
-    parts.append(format_count(sum(len(account.shown.courses) for account in content.accounts), "course"))
+    parts.append(format_count(content.courses.count, "course"))
     figures = content.figures
     if figures is not None and figures.learners is not None:
         is_sum = len(content.accounts) > 1
@@ -84,13 +87,13 @@ def format_share(name: str, rate: ShownRate) -> str:
 
 
 def _describe_changes(points: Sequence[TrendPoint], name: str) -> Iterator[str]:
-    for days in SPANS_DAYS:
+    for days in CHANGE_DAYS:
         change = find_change(points, name, days)
         if change is not None:
             yield f"{format_points(change.points)} points in {(points[-1].day - change.compared).days} days"
 
 
-def list_missing(content: ReportContent) -> list[str]:
+def list_notes(content: ReportContent) -> list[str]:
     """Return the sentences about rates without a figure, and what is left out."""
     figures = content.figures
     if figures is None:
@@ -113,12 +116,22 @@ def list_missing(content: ReportContent) -> list[str]:
 def _list_warnings(content: ReportContent) -> Iterator[str]:
     """Yield what makes the figures too low, or not those of all accounts."""
     if content.accounts_missing:
-        are = choose_form(content.accounts_missing, "account is", "accounts are")
-        yield f"{content.accounts_missing:,} active {are} missing: there is no snapshot of this day."
+        have = choose_form(len(content.accounts_missing), "has", "have")
+        accounts = format_count(len(content.accounts_missing), "account")
+        yield f"{accounts} {have} no snapshot of this day: {_list_names(content.accounts_missing)}."
+    if content.accounts_damaged:
+        are = choose_form(len(content.accounts_damaged), "is", "are")
+        accounts = format_count(len(content.accounts_damaged), "account")
+        yield f"{accounts} {are} left out, since a file can't be read: {_list_names(content.accounts_damaged)}."
     incomplete = sum(not account.quality.is_complete for account in content.accounts)
     if incomplete:
         are = choose_form(incomplete, "is", "are")
         yield f"{incomplete:,} of {format_count(len(content.accounts), 'snapshot')} {are} incomplete."
+
+
+def _list_names(names: Sequence[str]) -> str:
+    shown, hidden = names[:MAX_NAMED], len(names) - MAX_NAMED
+    return ", ".join(shown) + (f" and {hidden:,} more" if hidden > 0 else "")
 
 
 def _describe_limit(content: ReportContent) -> str:

@@ -9,7 +9,8 @@ from collections.abc import Iterator, Sequence
 
 from lms_pipeline.report.charts import build_ranking
 from lms_pipeline.report.content import ReportContent
-from lms_pipeline.report.sections.courses import MAX_BARS, Item, build_bars, list_courses, rank
+from lms_pipeline.report.largest_courses import MANDATORY_RATE
+from lms_pipeline.report.sections.courses import MAX_BARS, MAX_ROWS, Item, build_bars, list_items, rank
 from lms_pipeline.report.sections.headline import format_share
 from lms_pipeline.report.small_groups import Figures
 from lms_pipeline.report.views import (
@@ -19,6 +20,7 @@ from lms_pipeline.report.views import (
     Section,
     TableView,
     count_cell,
+    limit_rows,
     name_cell,
     rate_cell,
     share_cell,
@@ -27,32 +29,48 @@ from lms_pipeline.report.views import (
 from lms_pipeline.report.words import DUE_PARTS, RATE_WORDS, format_percent
 from lms_pipeline.wording import format_count
 
-RATES = ("learner_compliance_rate", "compliance_rate", "on_time_rate", "overdue_rate")
+SHOWN_RATES = ("learner_compliance_rate", MANDATORY_RATE, "on_time_rate", "overdue_rate")
 TITLE = "Mandatory training and deadlines"
 
 
 def build_mandatory(content: ReportContent) -> Section:
     """Return the section about mandatory training and due days."""
     figures = content.figures
-    known = [name for name in RATES if figures is not None and name in figures.rates]
+    known = [name for name in SHOWN_RATES if figures is not None and name in figures.rates]
     if figures is None or not known:
-        lead = (
+        return Section("mandatory", TITLE, _explain_none(content, figures))
+    first = figures.rates[known[0]]
+    lead = f"{format_percent(first.value, is_whole=first.of is None)}: {format_share(known[0], first)}."
+    return Section(
+        "mandatory", TITLE, lead, list(_build_figures(content, figures, known)), list(_list_notes(content, figures))
+    )
+
+
+def _explain_none(content: ReportContent, figures: Figures | None) -> str:
+    """Return why there is no rate: nothing is known, or nothing counts yet."""
+    if figures is not None and figures.withheld & set(SHOWN_RATES):
+        return "Withheld because a group is too small."
+    if figures is None or content.limit > 1:
+        return "There is no figure for compliance that can be shown."
+    counts = figures.counts
+    if all(counts.get(name) is None for name in ("n_due", "n_required", "n_mandatory_withdrawn")):
+        return (
             "The LMS reports neither due days nor which enrollments are mandatory, and no rule sets them, so that there is no "
             "figure for compliance. A file of rules (LMS_RULES_FILE) can set them."
         )
-        if figures is not None and figures.withheld & set(RATES):
-            lead = "Withheld because a group is too small."
-        return Section("mandatory", TITLE, lead)
-    first = figures.rates[known[0]]
-    lead = f"{format_percent(first.value, is_whole=first.of is None)}: {format_share(known[0], first)}."
-    return Section("mandatory", TITLE, lead, list(_build_figures(content, figures, known)), list(_list_notes(figures)))
+    parts = [] if counts.get("n_required") is None else ["no enrollment is mandatory now"]
+    if counts.get("n_due") == 0:
+        parts.append("no due day has come")
+    if counts.get("n_mandatory_withdrawn"):
+        parts.append(f"{format_count(counts['n_mandatory_withdrawn'], 'mandatory enrollment')} withdrawn")
+    return f"There is no figure for compliance yet: {', '.join(parts)}."
 
 
 def _build_figures(content: ReportContent, figures: Figures, known: list[str]) -> Iterator[Figure]:
     yield Figure(_build_rate_table(figures, known), is_open=True)
-    courses = [item for item in list_courses(content) if "compliance_rate" in item.figures.rates]
+    courses = list_items(content, content.courses.mandatory)
     if courses:
-        yield _build_course_figure(courses)
+        yield _build_course_figure(courses, content.courses.mandatory_count)
     if figures.counts.get("n_due"):
         yield _build_due_figure(figures)
 
@@ -69,12 +87,14 @@ def _build_rate_table(figures: Figures, known: Sequence[str]) -> TableView:
     return TableView("table-mandatory", "Compliance and deadlines", header, rows)
 
 
-def _build_course_figure(courses: list[Item]) -> Figure:
-    ranked = rank(courses[:MAX_BARS], "compliance_rate")[::-1]
-    has_counts = all(item.figures.rates["compliance_rate"].of is not None for item in courses)
+def _build_course_figure(courses: Sequence[Item], total: int) -> Figure:
+    """Return the largest courses with mandatory training, of which there are `total`, the lowest rate first."""
+    courses, note = limit_rows(courses, MAX_ROWS, total, are_largest=True)
+    ranked = rank(courses[:MAX_BARS], MANDATORY_RATE)[::-1]
+    has_counts = all(item.figures.rates[MANDATORY_RATE].of is not None for item in courses)
     rows = []
-    for item in rank(courses, "compliance_rate")[::-1]:
-        rate = item.figures.rates["compliance_rate"]
+    for item in rank(courses, MANDATORY_RATE)[::-1]:
+        rate = item.figures.rates[MANDATORY_RATE]
         counts = [count_cell(rate.counted), count_cell(rate.of)] if has_counts else []
         rows.append(
             [name_cell(f"{item.name} ({item.account})" if item.account else item.name), rate_cell(rate), *counts]
@@ -84,6 +104,7 @@ def _build_course_figure(courses: list[Item]) -> Figure:
         "Mandatory enrollments by course",
         ["Course", "Mandatory completed", *(["Number", "Of"] if has_counts else [])],
         rows,
+        note,
     )
     which = f"The {MAX_BARS} largest courses" if len(courses) > MAX_BARS else "Courses"
     return Figure(
@@ -92,7 +113,7 @@ def _build_course_figure(courses: list[Item]) -> Figure:
             "chart-mandatory-courses",
             f"{which} with mandatory training, the lowest share first",
             f"{which} with mandatory training by the share of mandatory enrollments completed, the lowest first.",
-            build_ranking(build_bars(ranked, "compliance_rate")),
+            build_ranking(build_bars(ranked, MANDATORY_RATE)),
         ),
     )
 
@@ -114,8 +135,13 @@ def _build_due_figure(figures: Figures) -> Figure:
     )
 
 
-def _list_notes(figures: Figures) -> Iterator[str]:
+def _list_notes(content: ReportContent, figures: Figures) -> Iterator[str]:
     counts = figures.counts
+    if content.limit > 1:
+        yield (
+            "Withdrawn mandatory enrollments count in no rate of mandatory training, and their number is withheld: a rate can "
+            "rise without an improvement."
+        )
     if counts.get("n_mandatory_withdrawn") is not None:
         yield (
             f"Withdrawn: {format_count(counts['n_mandatory_withdrawn'], 'mandatory enrollment')}, which count in no rate of "

@@ -5,14 +5,13 @@ Belongs here: which days and cohorts are charted. Not here: how curves are estim
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from datetime import date
 
 from lms_pipeline.report.charts import BandPoint, HeatCell, Series, build_curves, build_heat_map, build_trend
 from lms_pipeline.report.content import Curve, ReportContent
+from lms_pipeline.report.sections.missing_tables import describe_missing
 from lms_pipeline.report.small_groups import CurvePoint
-from lms_pipeline.report.trend import SPANS_DAYS, find_change
+from lms_pipeline.report.trend import find_change
 from lms_pipeline.report.views import (
     Cell,
     ChartView,
@@ -25,6 +24,7 @@ from lms_pipeline.report.views import (
     share_cell,
 )
 from lms_pipeline.report.words import MISSING, RATE_WORDS, describe_change, format_day, format_month, format_percent
+from lms_pipeline.tables.over_time import CHANGE_DAYS, COHORT_COMPLETION, COMPLETION_CURVE
 from lms_pipeline.wording import format_count
 
 TREND_RATES = ("completion_rate", "learner_compliance_rate", "on_time_rate", "start_rate")
@@ -84,7 +84,7 @@ def build_trend_section(content: ReportContent) -> Section:
 def _describe_trend(content: ReportContent) -> str:
     changes = [
         f"{describe_change(change.points)} on {format_day(change.compared)}"
-        for days in SPANS_DAYS
+        for days in CHANGE_DAYS
         if (change := find_change(content.points, "completion_rate", days)) is not None
     ]
     if not changes:
@@ -94,9 +94,16 @@ def _describe_trend(content: ReportContent) -> str:
 
 
 def _describe_breaks(content: ReportContent) -> list[str]:
-    if len({point.accounts for point in content.points}) < 2:
-        return []
-    return ["The accounts are not the same on all days, so that levels before and after such a day can't be compared."]
+    notes = []
+    if len({point.accounts for point in content.points}) > 1:
+        notes.append(
+            "The accounts are not the same on all days, so that levels before and after such a day can't be compared."
+        )
+    elif len({point.courses for point in content.points}) > 1:
+        notes.append(
+            "The courses with enough learners are not the same on all days, so that not all levels can be compared."
+        )
+    return notes
 
 
 def build_cohorts(content: ReportContent) -> Section:
@@ -104,11 +111,16 @@ def build_cohorts(content: ReportContent) -> Section:
     title = "Cohorts"
     if content.limit > 1:
         return Section("cohorts", title, f"Withheld: cohorts may have fewer than {content.limit} learners.")
-    enrolled, completed = _sum_cohorts(content)
+    enrolled = {row["cohort"]: row["enrolled"] for row in content.cohorts if row["months_since"] == 0}
     cohorts = sorted(enrolled)
     if not cohorts:
-        return Section("cohorts", title, "No enrollment has a known beginning.")
-    rates = {key: completed[key] / enrolled[key[0]] for key in completed if enrolled[key[0]]}
+        missing = describe_missing(content, COHORT_COMPLETION)
+        return Section("cohorts", title, missing or "No enrollment has a known beginning.")
+    rates = {
+        (row["cohort"], row["months_since"]): row["completed"] / enrolled[row["cohort"]]
+        for row in content.cohorts
+        if row["is_whole"] and enrolled.get(row["cohort"])
+    }
     months = range(max((month for _, month in rates), default=0) + 1)
     table = TableView(
         "table-cohorts",
@@ -126,11 +138,13 @@ def build_cohorts(content: ReportContent) -> Section:
         for (cohort, month), rate in sorted(rates.items())
         if cohort in cohorts[-MAX_COHORTS:] and month <= MAX_MONTHS
     ]
-    left_out = sum(account.cohorts[0]["left_out"] for account in content.accounts if account.cohorts)
+    left_out = content.cohorts[0]["left_out"]
     notes = [f"{format_count(left_out, 'enrollment')} without usable dates left out."] if left_out else []
+    if missing := describe_missing(content, COHORT_COMPLETION):
+        notes.append(missing)
     lead = (
-        "Of the people who enrolled in a month, the share that completed by the end of each later month. A row that turns "
-        "dark early is a cohort that completed fast."
+        "Of the enrollments that began in a month, the share completed by the end of that month (0) and of each later month. "
+        "The sooner the colour is strong, the faster the cohort completed."
     )
     if not charted:
         return Section("cohorts", title, "No month of enrollment has ended yet.", [Figure(table, is_open=True)], notes)
@@ -144,19 +158,6 @@ def build_cohorts(content: ReportContent) -> Section:
     return Section("cohorts", title, lead, [Figure(table, chart)], notes)
 
 
-def _sum_cohorts(content: ReportContent) -> tuple[dict[date, int], dict[tuple[date, int], int]]:
-    """Return the enrolled by cohort, and the completed by cohort and month, over all accounts; whole months only."""
-    enrolled: dict[date, int] = defaultdict(int)
-    completed: dict[tuple[date, int], int] = defaultdict(int)
-    for account in content.accounts:
-        for row in account.cohorts:
-            if row["months_since"] == 0:
-                enrolled[row["cohort"]] += row["enrolled"]
-            if row["is_whole"]:
-                completed[row["cohort"], row["months_since"]] += row["completed"]
-    return enrolled, completed
-
-
 def _rate_cell(rate: float | None) -> Cell:
     return Cell("", "", is_number=True) if rate is None else share_cell(rate)
 
@@ -165,19 +166,28 @@ def build_curve_section(content: ReportContent) -> Section:
     """Return the section about completion curves: of the account and its largest courses, or of the largest accounts."""
     curves = [account.curve for account in content.accounts if account.curve.points]
     if not curves:
-        return Section("curves", "Time to completion", "There is no curve: no enrollment has a known beginning.")
-    courses = content.accounts[0].course_curves if len(content.accounts) == 1 else ()
-    figures = [_build_curve_figure(f"curve-{number}", curve) for number, curve in enumerate([*curves, *courses])]
+        return Section("curves", "Time to completion", _explain_no_curve(content))
+    figures = [
+        _build_curve_figure(f"curve-{number}", curve) for number, curve in enumerate([*curves, *content.course_curves])
+    ]
     notes = list(_describe_curve_notes(content, curves))
     return Section(
         "curves", "Time to completion", _describe_curve(curves[0], is_one=len(content.accounts) == 1), figures, notes
     )
 
 
+def _explain_no_curve(content: ReportContent) -> str:
+    if content.limit > 1:
+        return "Withheld: a course is left out, or too few learners are at risk."
+    missing = describe_missing(content, COMPLETION_CURVE)
+    return missing or "There is no curve: no enrollment has a known beginning."
+
+
 def _build_curve_figure(name: str, curve: Curve) -> Figure:
+    horizon = find_horizon(curve.points)
     bands = [
         BandPoint(series, point.day, share, low, high)
-        for point in thin(cut(curve.points))
+        for point in thin(cut(curve.points, horizon))
         for series, share, low, high in (
             ("Completed", point.completed, point.completed_low, point.completed_high),
             ("Left without completing", point.left, point.left_low, point.left_high),
@@ -197,7 +207,7 @@ def _build_curve_figure(name: str, curve: Curve) -> Figure:
         for day, point in find_milestones(curve.points)
     ]
     header = ["Days since enrollment", "Completed", "95% band", "Left", "95% band of left", "Still open"]
-    last, is_cut = curve.points[-1], find_horizon(curve.points) < curve.points[-1].day
+    last, is_cut = curve.points[-1], horizon < curve.points[-1].day
     size = curve.points[0].at_risk
     of = "" if size is None else f", {format_count(size, 'enrollment')}"
     return Figure(
@@ -240,9 +250,8 @@ def find_horizon(points: Sequence[CurvePoint]) -> int:
     return last.day
 
 
-def cut(points: Sequence[CurvePoint]) -> list[CurvePoint]:
+def cut(points: Sequence[CurvePoint], horizon: int) -> list[CurvePoint]:
     """Return the points up to the horizon, the last one carried on to it."""
-    horizon = find_horizon(points)
     shown = [point for point in points if point.day <= horizon]
     return shown if shown[-1].day == horizon else [*shown, shown[-1]._replace(day=horizon)]
 

@@ -10,11 +10,13 @@ from datetime import datetime
 
 from lms_pipeline.report.completion import shorten
 from lms_pipeline.report.content import AccountContent, ReportContent
-from lms_pipeline.report.views import Cell, Figure, Section, TableView, count_cell, name_cell, text_cell
+from lms_pipeline.report.views import Cell, Figure, Section, TableView, count_cell, limit_rows, name_cell, text_cell
 from lms_pipeline.report.words import MISSING, format_day, format_instant
 from lms_pipeline.wording import choose_form, format_count
 
 MAX_ROWS = 300
+MAX_REASONS = 20
+"""Incomplete snapshots whose reason is listed."""
 MAX_REASON_LENGTH = 300
 """Characters of the reason why a snapshot is incomplete, which may quote a response."""
 COUNTS = {
@@ -22,6 +24,7 @@ COUNTS = {
     "rows_roster": "From a roster",
     "after_day": "After the day",
     "left_out_by_role": "Left out by role",
+    "left_out_by_rule": "Left out by rule",
     "faulty_dates": "Impossible dates",
 }
 """Columns of `account_completion` in the table, none of them with small groups withheld."""
@@ -50,6 +53,7 @@ def build_quality(content: ReportContent) -> Section:
 
 def _build_table(content: ReportContent) -> TableView:
     counts = COUNTS if content.limit == 1 else {}
+    shown, note = limit_rows(content.accounts, MAX_ROWS, are_largest=True)
     rows = [
         [
             name_cell(account.name),
@@ -58,19 +62,12 @@ def _build_table(content: ReportContent) -> TableView:
             _build_instant_cell(account.quality.pulled_at, content),
             _build_instant_cell(account.oldest_fetched_at, content),
             _build_rejected_cell(account.quality.rejected, content.limit),
-            *(count_cell(account.counts.get(name)) for name in counts),
+            *(count_cell(account.shown.figures.counts.get(name)) for name in counts),
         ]
-        for account in content.accounts[:MAX_ROWS]
+        for account in shown
     ]
     header = ["Account", "Complete", "Pulled as", "Pulled at", "Oldest response", "Rejected records", *counts.values()]
-    hidden = len(content.accounts) - MAX_ROWS
-    return TableView(
-        "table-quality",
-        "Snapshots",
-        header,
-        rows,
-        f"and {format_count(hidden, 'smaller account')}" if hidden > 0 else "",
-    )
+    return TableView("table-quality", "Snapshots", header, rows, note)
 
 
 def _build_instant_cell(instant: datetime | None, content: ReportContent) -> Cell:
@@ -89,11 +86,21 @@ def _build_rejected_cell(rejected: int | None, limit: int) -> Cell:
 
 def _list_notes(content: ReportContent) -> Iterator[str]:
     if content.accounts_missing:
-        have = choose_form(content.accounts_missing, "has", "have")
+        names, note = limit_rows(content.accounts_missing, MAX_REASONS)
+        yield f"Without a snapshot of {format_day(content.day)}, and in no figure: {', '.join(names)}. {note}".rstrip()
+    if content.accounts_damaged:
+        names, note = limit_rows(content.accounts_damaged, MAX_REASONS)
+        yield f"Left out because a file can't be read: {', '.join(names)}. {note}".rstrip()
+    mixed = [account.name for account in content.accounts if account.quality.has_mixed_rules]
+    if mixed:
+        names, note = limit_rows(mixed, MAX_REASONS)
         yield (
-            f"{format_count(content.accounts_missing, 'active account')} {have} no snapshot of {format_day(content.day)}, and "
-            "count in nothing here."
-        )
+            "The tables of these accounts were computed with different rules, so that sections may contradict each other; "
+            f"materialize the metrics of the day again: {', '.join(names)}. {note}"
+        ).rstrip()
+    left_out = sum(account.shown.figures.counts.get("left_out_by_rule") or 0 for account in content.accounts)
+    if left_out:
+        yield f"{format_count(left_out, 'enrollment')} left out by a rule of the rules file (LMS_RULES_FILE)."
     yield from _list_reasons(content.accounts)
     yield (
         "Rejected: records without the fields that identify an enrollment; they are in no figure. Carried over: enrollments "
@@ -103,6 +110,10 @@ def _list_notes(content: ReportContent) -> Iterator[str]:
 
 
 def _list_reasons(accounts: Sequence[AccountContent]) -> Iterator[str]:
-    for account in accounts:
-        if account.quality.incomplete_because:
-            yield f"{account.name}: {shorten(account.quality.incomplete_because, MAX_REASON_LENGTH)}"
+    """Yield why snapshots are incomplete, those of the largest accounts first."""
+    incomplete = [account for account in accounts if account.quality.incomplete_because]
+    shown, note = limit_rows(incomplete, MAX_REASONS, are_largest=True)
+    for account in shown:
+        yield f"{account.name}: {shorten(account.quality.incomplete_because or '', MAX_REASON_LENGTH)}"
+    if note:
+        yield f"Reasons of incomplete snapshots: {note}"

@@ -28,8 +28,20 @@
   const chosen = () => (isDark.matches ? "dark" : "light");
   redraw(chosen());
   isDark.addEventListener("change", () => redraw(chosen()));
-  addEventListener("beforeprint", () => redraw("light"));
-  addEventListener("afterprint", () => redraw(chosen()));
+  // on paper nothing can be opened: small tables are printed, the others left out
+  const printed = [];
+  addEventListener("beforeprint", () => {
+    for (const part of document.querySelectorAll("details:not([open])")) {
+      if (part.querySelectorAll("tbody tr").length > 40) continue;
+      part.open = true;
+      printed.push(part);
+    }
+    redraw("light");
+  });
+  addEventListener("afterprint", () => {
+    for (const part of printed.splice(0)) part.open = false;
+    redraw(chosen());
+  });
 
   // what a spreadsheet would run as a formula, see OWASP, "CSV Injection"
   const formula = /^[=+\-@\t\r\uff1d\uff0b\uff0d\uff20]/;
@@ -37,7 +49,7 @@
   function quote(cell) {
     let text = cell.dataset.value ?? cell.textContent;
     if (formula.test(text) && !number.test(text)) text = "'" + text;
-    return /[",\r\n]/.test(text) ? '"' + text.replaceAll('"', '""') + '"' : text;
+    return /[",;\t\r\n]/.test(text) ? '"' + text.replaceAll('"', '""') + '"' : text;
   }
 
   function buildCsv(table) {

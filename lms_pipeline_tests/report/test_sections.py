@@ -1,0 +1,221 @@
+"""What single sections say: of what is not known, of what nothing counts in, and of equal titles."""
+
+from datetime import timedelta
+
+import msgspec
+import pytest
+
+from lms_pipeline.accounts.rules import RULES_ENTRY
+from lms_pipeline.errors import LmsPipelineError
+from lms_pipeline.lake.paths import DataDir, Partition
+from lms_pipeline.report.content import build_content, name_courses
+from lms_pipeline.report.page import build_sections
+from lms_pipeline.report.reading import NothingToReportError
+from lms_pipeline.report.sections.attention import format_message
+from lms_pipeline.report.sections.headline import list_notes
+from lms_pipeline.report.sections.mandatory import build_mandatory
+from lms_pipeline.settings import Settings
+from lms_pipeline.tables.attention import ATTENTION
+from lms_pipeline.tables.metrics import ACCOUNT_COMPLETION, COURSE_COMPLETION
+from lms_pipeline.tables.over_time import COHORT_COMPLETION, COMPLETION_CURVE
+from lms_pipeline_tests.support.lake_files import PROVENANCE, write
+from lms_pipeline_tests.support.report_lake import (
+    DAY,
+    NOW,
+    Enrolled,
+    count,
+    count_courses,
+    publish_day,
+    publish_portfolio_row,
+    register,
+)
+
+OVERDUE = [Enrolled(f"u{number}", "c", is_due=True) for number in range(3)]
+
+
+@pytest.fixture
+def data(tmp_path):
+    data = DataDir(tmp_path)
+    register(data, {"acme": "Acme", "beta": "Beta"})
+    return data
+
+
+def build(data, limit=1, account_id=None):
+    return build_content(Settings(data_dir=data.root, frozen_now=NOW, min_cohort=limit), account_id=account_id)
+
+
+def read_section(content, name):
+    return next(section for section in build_sections(content) if section.id == name)
+
+
+class TestMissingTables:
+    SENTENCE = "The metrics of this account have no table {} yet: materialize the metrics of the day again."
+
+    @pytest.fixture
+    def content(self, data):
+        publish_day(data, "acme", DAY, OVERDUE, has_details=False)
+        return build(data, account_id="acme")
+
+    @pytest.mark.parametrize(("section", "table"), [("cohorts", COHORT_COMPLETION), ("curves", COMPLETION_CURVE)])
+    def test_are_said_instead_of_no_enrollment(self, content, section, table):
+        assert read_section(content, section).lead == self.SENTENCE.format(table.name)
+
+    def test_of_attention_are_not_nobody(self, content):
+        section = read_section(content, "attention")
+        assert (section.lead, section.notes) == ("Not known.", [self.SENTENCE.format(ATTENTION.name)])
+
+    def test_of_one_of_two_accounts_are_a_note(self, data):
+        publish_day(data, "acme", DAY, OVERDUE, has_details=False)
+        publish_day(data, "beta", DAY, OVERDUE)
+        assert read_section(build(data), "attention").notes[0].startswith("The metrics of 1 account have no table")
+
+
+def test_nobody_is_said_together_with_what_is_not_known(data):
+    publish_day(data, "acme", DAY, [Enrolled("u1", "c", "completed")])
+    section = read_section(build(data, account_id="acme"), "attention")
+    assert section.lead == "Nobody."
+    assert section.notes == [
+        "Of 4 started enrollments nothing says when the learner was last active: they are not counted as idle."
+    ]
+
+
+class TestMandatoryWithoutARate:
+    def lead(self, data, **counts):
+        enrollments = [Enrolled("u1", "c")]
+        known = {"n_due": None, "n_required": None, "n_mandatory_withdrawn": None} | counts
+        row = count(enrollments) | known | {"overdue_rate": None, "overdue_rate_num": None, "overdue_rate_den": None}
+        publish_day(data, "acme", DAY, enrollments)
+        names = ACCOUNT_COMPLETION.column_names
+        kept = {name: value for name, value in row.items() if name in names}
+        write(data.file(ACCOUNT_COMPLETION, Partition("acme", DAY)), ACCOUNT_COMPLETION, kept)
+        return build_mandatory(build(data, account_id="acme")).lead
+
+    def test_and_without_any_data_names_the_rules(self, data):
+        assert "A file of rules (LMS_RULES_FILE) can set them." in self.lead(data)
+
+    def test_of_which_all_are_withdrawn(self, data):
+        assert self.lead(data, n_required=0, n_mandatory_withdrawn=10) == (
+            "There is no figure for compliance yet: no enrollment is mandatory now, 10 mandatory enrollments withdrawn."
+        )
+
+    def test_of_which_all_are_due_later(self, data):
+        assert self.lead(data, n_due=0) == "There is no figure for compliance yet: no due day has come."
+
+
+def test_with_a_limit_a_rate_of_mandatory_training_has_a_warning_without_a_number(company):
+    notes = build_mandatory(build_content(company(60))).notes
+    assert [note for note in notes if "Withdrawn mandatory enrollments" in note]
+    assert not any(character.isdigit() for note in notes for character in note)
+
+
+class TestAccountsWithoutTheDay:
+    def test_are_found_without_a_portfolio(self, data):
+        publish_day(data, "acme", DAY, OVERDUE)
+        assert "1 account has no snapshot of this day: Beta." in list_notes(build(data))
+
+    def test_have_their_status(self, data):
+        publish_day(data, "acme", DAY, OVERDUE)
+        registered = msgspec.json.decode(data.registry.read_bytes())
+        data.registry.write_bytes(msgspec.json.encode([{**one, "status": "needs_reauth"} for one in registered]))
+        assert build(data).accounts_missing == ["Beta (needs_reauth)"]
+
+    def test_are_named_up_to_ten(self, data):
+        register(data, {f"x{number}": f"X{number}" for number in range(12)})
+        publish_day(data, "acme", DAY, OVERDUE)
+        assert list_notes(build(data))[0].endswith("X8 and 3 more.")
+
+    def test_are_none_in_a_report_of_one_account(self, data):
+        publish_day(data, "acme", DAY, OVERDUE)
+        assert build(data, account_id="acme").accounts_missing == ()
+
+    def test_are_said_in_the_message(self, data):
+        publish_day(data, "acme", DAY, OVERDUE)
+        message = "All accounts (1 of 2), 2026-03-31: 3 open enrollments need someone: 3 overdue."
+        assert format_message(build(data)) == message
+
+
+def test_an_outdated_portfolio_is_not_in_the_trend(data):
+    """The stored row says 1 enrollment, the account's file 3."""
+    earlier = DAY - timedelta(days=7)
+    publish_portfolio_row(data, earlier, count([Enrolled("u1", "c")]), accounts=1, missing=0)
+    for day in (earlier, DAY):
+        publish_day(data, "acme", day, OVERDUE)
+    assert [point.figures.enrollments for point in build(data).points] == [3, 3]
+
+
+def damage(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    path.write_bytes(content)
+
+
+def cut(path):
+    path.write_bytes(path.read_bytes()[:40])
+
+
+DETAILS = (ACCOUNT_COMPLETION, COURSE_COMPLETION, ATTENTION, COHORT_COMPLETION, COMPLETION_CURVE)
+
+
+class TestADamagedFile:
+    @pytest.mark.parametrize("table", DETAILS, ids=lambda table: table.name)
+    @pytest.mark.parametrize("harm", [damage, cut])
+    def test_leaves_its_account_out(self, data, table, harm):
+        for account_id in ("acme", "beta"):
+            publish_day(data, account_id, DAY, OVERDUE)
+        harm(data.file(table, Partition("acme", DAY)))
+        content = build(data)
+        assert [account.name for account in content.accounts] == ["Beta"]
+        assert "1 account is left out, since a file can't be read: Acme." in list_notes(content)
+        assert "Left out because a file can't be read: Acme." in read_section(content, "quality").notes
+
+    def test_of_the_only_account_is_an_error(self, data):
+        publish_day(data, "acme", DAY, OVERDUE)
+        cut(data.file(COURSE_COMPLETION, Partition("acme", DAY)))
+        with pytest.raises(LmsPipelineError, match="is damaged"):
+            build(data)
+
+    def test_of_an_earlier_day_leaves_the_day_out(self, data):
+        for day in (DAY - timedelta(days=7), DAY):
+            publish_day(data, "acme", day, OVERDUE)
+        cut(data.file(ACCOUNT_COMPLETION, Partition("acme", DAY - timedelta(days=7))))
+        assert [point.day for point in build(data).points] == [DAY]
+
+
+def test_a_cohort_is_the_sum_over_accounts(data):
+    """Each month has a sixth of 12 and of 24 enrollments; after 3 months half of 2 and a quarter of 4 are completed."""
+    for account_id, size, done in (("acme", 12, 6), ("beta", 24, 6)):
+        enrollments = [Enrolled(f"u{n}", "c", "completed" if n < done else "in_progress") for n in range(size)]
+        publish_day(data, account_id, DAY, enrollments)
+    table = read_section(build(data), "cohorts").figures[0].table
+    month = table.rows[0]
+    assert (month[0].text, month[1].text, month[5].text) == ("Oct 2025", "6", "33.3%")
+    assert read_section(build(data), "cohorts").notes == ["6 enrollments without usable dates left out."]
+
+
+@pytest.mark.parametrize(
+    ("courses", "names"),
+    [
+        ([("a", "c1", "Fire"), ("a", "c2", "First aid")], ["Fire", "First aid"]),
+        ([("a", "c1", "Fire"), ("a", "c2", " Fire\n")], ["Fire · c1", "Fire · c2"]),
+        ([("a", "c1", "Fire"), ("b", "c1", "Fire")], ["Fire", "Fire"]),
+        ([("a", "c1", " "), ("a", "c2", "\u200b"), ("a", "c3", None)], ["c1", "c2", "c3"]),
+    ],
+)
+def test_courses_of_one_title_have_their_id(courses, names):
+    assert name_courses(courses) == names
+
+
+def test_tables_of_different_rules_are_named(data):
+    publish_day(data, "acme", DAY, OVERDUE)
+    path = data.file(COURSE_COMPLETION, Partition("acme", DAY))
+    names = COURSE_COMPLETION.column_names
+    rows = [{name: value for name, value in row.items() if name in names} for row in count_courses(OVERDUE)]
+    write(path, COURSE_COMPLETION, *rows, metadata={**PROVENANCE, RULES_ENTRY: "other"})
+    (note,) = [note for note in read_section(build(data), "quality").notes if "different rules" in note]
+    assert note.endswith("again: Acme.")
+
+
+def test_a_day_before_the_first_names_the_first(data):
+    publish_day(data, "acme", DAY, OVERDUE)
+    with pytest.raises(NothingToReportError, match="on 2026-03-30: the first day is 2026-03-31"):
+        build_content(Settings(data_dir=data.root, frozen_now=NOW), DAY - timedelta(days=1))
