@@ -6,7 +6,7 @@ WITH sums AS (
         sum(
             COLUMNS(
                 '^(learners|n_.*|status_.*|.*_num|.*_den|.*_28d|days_to_complete_n|faulty_.*|progress_n|after_day'
-                || '|left_out_by_role|rows_.*|sentinel_dates)$'
+                || '|left_out_by_.*|rows_.*|sentinel_dates)$'
             )
         ) AS '\1',
         sum(time_spent_hours) AS time_spent_hours,
