@@ -26,6 +26,7 @@ from dagster._core.events import RunFailureReason
 # no public name: a new run id, which has to be known before the run starts
 from dagster._core.utils import make_new_run_id
 
+from lms_pipeline.defs.asset_checks import FLEET_CHECK_KEYS
 from lms_pipeline.defs.failures import CONTINUES_AT_TAG, MAX_RETRIES_TAG, SHELL_TAG, describe_failure
 from lms_pipeline.defs.home import prepare_home
 from lms_pipeline.defs.launching import identify_process
@@ -261,11 +262,16 @@ def _build_outcome(
 
 
 def _find_failed_checks(result: dg.ExecuteInProcessResult, error: str) -> Iterator[FailedCheck]:
-    """Find the failed checks of a run, without the blocking one whose message is in the error of the run."""
+    """Find the failed checks of what a run published.
+
+    Left out are the blocking one whose message is in the error of the run, and those of all accounts, which run each hour and
+    may fail for a day that no command can repair.
+    """
     has_day = PARTITION_TAG in result.dagster_run.tags
     for evaluation in result.get_asset_check_evaluations():
         message = evaluation.description or "it gives no reason."
-        if not evaluation.passed and message not in error:
+        is_of_run = evaluation.asset_check_key not in FLEET_CHECK_KEYS
+        if is_of_run and not evaluation.passed and message not in error:
             yield FailedCheck(
                 evaluation.check_name,
                 evaluation.asset_key.to_user_string(),

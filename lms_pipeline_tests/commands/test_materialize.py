@@ -281,3 +281,9 @@ def test_a_failed_check_of_the_portfolio_names_its_day(synced, monkeypatch):
         f"the warehouse: check {key.name} of portfolio_completion on 2026-03-10 failed: 2 of 3 sums differ.",
         "1 check failed.",
     ]
+
+
+def test_the_checks_of_all_accounts_fail_no_command(synced, monkeypatch):
+    monkeypatch.setenv("LMS_NOW", "2026-03-13T02:00:00+00:00")  # both accounts lack closed days
+    done = synced("materialize", "--select", "warehouse")
+    assert (done.status, done.err.count("check")) == (0, 0)
