@@ -83,7 +83,7 @@ def build_chart_data(sections: Iterable[Section]) -> str:
     specs = {
         figure.chart.id: figure.chart.spec
         for section in sections
-        for figure in section.figures
+        for figure in section.exhibits
         if figure.chart is not None
     }
     data: dict[str, Any] = {

@@ -51,7 +51,7 @@ class ChartView:
 
 
 @dataclass(frozen=True)
-class Figure:
+class Exhibit:
     """A chart with its table, or a table without a chart."""
 
     table: TableView
@@ -78,7 +78,7 @@ class Section:
     title: str
     lead: str
     """The finding, in a sentence or two."""
-    figures: Sequence[Figure] = ()
+    exhibits: Sequence[Exhibit] = ()
     notes: Sequence[str] = field(default=())
 
 
@@ -102,29 +102,29 @@ def limit_rows(
     )
 
 
-def name_cell(text: str) -> Cell:
+def build_name_cell(text: str) -> Cell:
     """Return the cell that names a row."""
     return Cell(text, is_header=True)
 
 
-def text_cell(text: str) -> Cell:
+def build_text_cell(text: str) -> Cell:
     """Return a cell with text."""
     return Cell(text)
 
 
-def count_cell(count: int | None) -> Cell:
+def build_count_cell(count: int | None) -> Cell:
     """Return a cell with a count."""
     return Cell(format_number(count), "" if count is None else str(count), is_number=True)
 
 
-def rate_cell(rate: ShownRate | None) -> Cell:
+def build_rate_cell(rate: ShownRate | None) -> Cell:
     """Return a cell with a rate: whole percents where its counts are withheld."""
     if rate is None:
         return Cell(format_percent(None), "", is_number=True)
-    return share_cell(rate.value, is_whole=rate.of is None)
+    return build_share_cell(rate.value, is_whole=rate.of is None)
 
 
-def share_cell(share: float | None, *, is_whole: bool = False) -> Cell:
+def build_share_cell(share: float | None, *, is_whole: bool = False) -> Cell:
     """Return a cell with a share between 0 and 1."""
     value = "" if share is None else f"{share:.3g}" if is_whole else f"{share:.6g}"
     return Cell(format_percent(share, is_whole=is_whole), value, is_number=True)

@@ -43,7 +43,7 @@ def build(tmp_path, accounts):
 
 def find_table(content, name):
     return next(
-        figure.table for section in build_sections(content) for figure in section.figures if figure.table.id == name
+        figure.table for section in build_sections(content) for figure in section.exhibits if figure.table.id == name
     )
 
 

@@ -15,7 +15,7 @@ from lms_pipeline.report.page import build_chart_data, build_sections, render_pa
 from lms_pipeline.report.sections.definitions import build_definitions
 from lms_pipeline.report.sections.over_time import cut, find_horizon, find_milestones, thin
 from lms_pipeline.report.small_groups import CurvePoint
-from lms_pipeline.report.views import ChartView, Figure, Section, TableView, name_cell
+from lms_pipeline.report.views import ChartView, Exhibit, Section, TableView, build_name_cell
 from lms_pipeline.settings import Settings
 from lms_pipeline.tables.measures import RATES
 from lms_pipeline_tests.support.report_lake import (
@@ -123,7 +123,7 @@ def test_withdrawn_mandatory_enrollments_stand_beside_the_rate(read):
 
 
 def test_every_rate_is_defined(company):
-    table = build_definitions(build_content(company())).figures[0].table
+    table = build_definitions(build_content(company())).exhibits[0].table
     assert [row[3].text for row in table.rows] == [rate.name for rate in RATES]
 
 
@@ -154,8 +154,8 @@ def test_control_characters_and_marks_of_direction_are_removed(hostile):
 
 
 def test_chart_data_can_not_end_its_script():
-    table = TableView("t", "", [], [[name_cell("x")]])
-    figure = Figure(table, ChartView("c", "", "", {"data": "</script><!--<script>&\u2028"}))
+    table = TableView("t", "", [], [[build_name_cell("x")]])
+    figure = Exhibit(table, ChartView("c", "", "", {"data": "</script><!--<script>&\u2028"}))
     text = build_chart_data([Section("s", "", "", [figure])])
     assert not re.search("[<>&\u2028]", text)
     assert json.loads(text)["specs"] == {"c": {"data": "</script><!--<script>&\u2028"}}
@@ -172,11 +172,11 @@ def test_300_courses_stay_below_the_limit(tmp_path):
 
 def test_a_limit_leaves_no_count_but_those_of_completion(company):
     sections = {section.id: section for section in build_sections(build_content(company(60)))}
-    assert sections["cohorts"].figures == ()
-    table = sections["mandatory"].figures[0].table
+    assert sections["cohorts"].exhibits == ()
+    table = sections["mandatory"].exhibits[0].table
     assert list(table.header) == ["Rate", "Share", "What is counted"]
     assert all(re.fullmatch(r"[<>]?\d+%", row[1].text) for row in table.rows)
-    assert "Carried over" not in sections["quality"].figures[0].table.header
+    assert "Carried over" not in sections["quality"].exhibits[0].table.header
 
 
 def make_point(day, completed, left):

@@ -1,5 +1,6 @@
 """What single sections say: of what is not known, of what nothing counts in, and of equal titles."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import msgspec
@@ -8,12 +9,15 @@ import pytest
 from lms_pipeline.accounts.rules import RULES_ENTRY
 from lms_pipeline.errors import LmsPipelineError
 from lms_pipeline.lake.paths import DataDir, Partition
-from lms_pipeline.report.content import build_content, name_courses
+from lms_pipeline.report.content import Curve, build_content, name_courses
 from lms_pipeline.report.page import build_sections
 from lms_pipeline.report.reading import NothingToReportError
 from lms_pipeline.report.sections.attention import format_message
 from lms_pipeline.report.sections.headline import list_notes
 from lms_pipeline.report.sections.mandatory import build_mandatory
+from lms_pipeline.report.sections.over_time import build_curve_section, build_trend_section
+from lms_pipeline.report.small_groups import CurvePoint, Figures, ShownRate
+from lms_pipeline.report.trend import TrendPoint
 from lms_pipeline.settings import Settings
 from lms_pipeline.tables.attention import ATTENTION
 from lms_pipeline.tables.metrics import ACCOUNT_COMPLETION, COURSE_COMPLETION
@@ -186,7 +190,7 @@ def test_a_cohort_is_the_sum_over_accounts(data):
     for account_id, size, done in (("acme", 12, 6), ("beta", 24, 6)):
         enrollments = [Enrolled(f"u{n}", "c", "completed" if n < done else "in_progress") for n in range(size)]
         publish_day(data, account_id, DAY, enrollments)
-    table = read_section(build(data), "cohorts").figures[0].table
+    table = read_section(build(data), "cohorts").exhibits[0].table
     month = table.rows[0]
     assert (month[0].text, month[1].text, month[5].text) == ("Oct 2025", "6", "33.3%")
     assert read_section(build(data), "cohorts").notes == ["6 enrollments without usable dates left out."]
@@ -219,3 +223,59 @@ def test_a_day_before_the_first_names_the_first(data):
     publish_day(data, "acme", DAY, OVERDUE)
     with pytest.raises(NothingToReportError, match="on 2026-03-30: the first day is 2026-03-31"):
         build_content(Settings(data_dir=data.root, frozen_now=NOW), DAY - timedelta(days=1))
+
+
+def make_curve(*completed):
+    points = [CurvePoint(day, 10, share, None, None, 0.0, None, None, 1 - share) for day, share in completed]
+    return Curve("Acme", points, 0)
+
+
+@pytest.mark.parametrize(
+    ("curve", "sentence"),
+    [
+        (make_curve((0, 0), (10, 0.25)), "25.0% complete within 10 days of enrollment."),
+        (
+            make_curve((0, 0), (20, 0.25), (45, 0.6), (60, 0.7)),
+            "25.0% complete within 30 days of enrollment. Half complete within 45 days.",
+        ),
+        (
+            make_curve((0, 0), (20, 0.25), (45, 0.4)),
+            "25.0% complete within 30 days of enrollment. Fewer than half have completed so far.",
+        ),
+    ],
+)
+def test_a_curve_is_described_by_30_days_and_its_median(company, curve, sentence):
+    content = build_content(company(), account_id="lakes")
+    account = replace(content.accounts[0], curve=curve)
+    section = build_curve_section(replace(content, accounts=[account]))
+    assert section.lead == sentence
+
+
+@pytest.mark.parametrize(
+    ("days", "lead"),
+    [
+        (
+            [3, 0],
+            "2 days so far: a change over 7 days needs a snapshot of 7 to 10 days before, with the same accounts.",
+        ),
+        ([7, 0], "The completion rate is 50.0 percentage points more than on 24 March 2026."),
+        (
+            [28, 7, 0],
+            (
+                "The completion rate is 50.0 percentage points more than on 24 March 2026, and "
+                "50.0 percentage points more than on 3 March 2026."
+            ),
+        ),
+    ],
+)
+def test_a_trend_is_described_by_its_changes(company, days, lead):
+    points = [
+        TrendPoint(
+            DAY - timedelta(days=back),
+            Figures(4, 4, 4, {"completion_rate": ShownRate(0.25 if back else 0.75, 1, 4)}),
+            frozenset({"lakes"}),
+        )
+        for back in days
+    ]
+    content = build_content(company(), account_id="lakes")
+    assert build_trend_section(replace(content, points=points)).lead == lead

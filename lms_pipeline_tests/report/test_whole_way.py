@@ -50,7 +50,7 @@ def settings(tmp_path):
 
 
 def find_rows(content, name):
-    tables = [figure.table for section in build_sections(content) for figure in section.figures]
+    tables = [figure.table for section in build_sections(content) for figure in section.exhibits]
     (table,) = [table for table in tables if table.id == name]
     return [[cell.text for cell in row] for row in table.rows]
 

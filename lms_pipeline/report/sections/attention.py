@@ -16,13 +16,13 @@ from lms_pipeline.report.small_groups import ReasonCount
 from lms_pipeline.report.views import (
     Cell,
     ChartView,
-    Figure,
+    Exhibit,
     Section,
     TableView,
-    count_cell,
+    build_count_cell,
+    build_name_cell,
+    build_text_cell,
     limit_rows,
-    name_cell,
-    text_cell,
 )
 from lms_pipeline.report.words import MISSING, REASON_WORDS
 from lms_pipeline.tables.attention import ATTENTION
@@ -88,7 +88,7 @@ def _describe(content: ReportContent, totals: Sequence[ReasonCount]) -> str:
     return f"{format_count(total, 'open enrollment')} {need} someone: {', '.join(parts)}."
 
 
-def _build_figures(content: ReportContent, totals: Sequence[ReasonCount]) -> Iterator[Figure]:
+def _build_figures(content: ReportContent, totals: Sequence[ReasonCount]) -> Iterator[Exhibit]:
     has_learners = all(count.learners is not None for count in totals)
     table = TableView(
         "table-attention",
@@ -96,10 +96,10 @@ def _build_figures(content: ReportContent, totals: Sequence[ReasonCount]) -> Ite
         ["Reason", "Enrollments", *(["Learners"] if has_learners else []), "Meaning"],
         [
             [
-                name_cell(REASON_WORDS[count.reason][0]),
-                count_cell(count.enrollments),
-                *([count_cell(count.learners)] if has_learners else []),
-                text_cell(REASON_WORDS[count.reason][1]),
+                build_name_cell(REASON_WORDS[count.reason][0]),
+                build_count_cell(count.enrollments),
+                *([build_count_cell(count.learners)] if has_learners else []),
+                build_text_cell(REASON_WORDS[count.reason][1]),
             ]
             for count in totals
         ],
@@ -107,11 +107,11 @@ def _build_figures(content: ReportContent, totals: Sequence[ReasonCount]) -> Ite
     counts = [(REASON_WORDS[count.reason][0], count.enrollments) for count in totals]
     summary = f"Bars of open enrollments by reason: {', '.join(f'{name} {count:,}' for name, count in counts)}."
     chart = ChartView("chart-attention", "Open enrollments by their strongest reason", summary, build_counts(counts))
-    yield Figure(table, chart, is_open=True)
+    yield Exhibit(table, chart, is_open=True)
     if content.attention_courses.rows:
-        yield Figure(_build_course_table(content))
+        yield Exhibit(_build_course_table(content))
     if content.attention_names.rows:
-        yield Figure(_build_name_table(content))
+        yield Exhibit(_build_name_table(content))
 
 
 def _build_course_table(content: ReportContent) -> TableView:
@@ -127,10 +127,10 @@ def _build_course_table(content: ReportContent) -> TableView:
         ["Course", *(["Account"] if names else []), "All reasons", *(REASON_WORDS[reason][0] for reason in reasons)],
         [
             [
-                name_cell(title),
-                *([text_cell(names[row["account_id"]])] if names else []),
-                count_cell(sum(row["reasons"].values())),
-                *(count_cell(row["reasons"].get(reason, 0)) for reason in reasons),
+                build_name_cell(title),
+                *([build_text_cell(names[row["account_id"]])] if names else []),
+                build_count_cell(sum(row["reasons"].values())),
+                *(build_count_cell(row["reasons"].get(reason, 0)) for reason in reasons),
             ]
             for title, row in zip(titles, shown, strict=True)
         ],
@@ -144,12 +144,12 @@ def _build_name_table(content: ReportContent) -> TableView:
     shown, note = limit_rows(content.attention_names.rows, MAX_NAMES, content.attention_names.count)
     rows = [
         [
-            name_cell(clean(row["user_name"] or "") or clean(row["user_id"] or "") or MISSING),
-            text_cell(clean(row["user_id"] or "")),
-            text_cell(clean(row["course_title"] or "") or clean(row["course_id"] or "")),
-            *([text_cell(names[row["account_id"]])] if names else []),
-            text_cell(REASON_WORDS[row["reason"]][0]),
-            count_cell(row["days"]),
+            build_name_cell(clean(row["user_name"] or "") or clean(row["user_id"] or "") or MISSING),
+            build_text_cell(clean(row["user_id"] or "")),
+            build_text_cell(clean(row["course_title"] or "") or clean(row["course_id"] or "")),
+            *([build_text_cell(names[row["account_id"]])] if names else []),
+            build_text_cell(REASON_WORDS[row["reason"]][0]),
+            build_count_cell(row["days"]),
             _build_day_cell(row["due_day"]),
             _build_day_cell(row["last_seen_day"]),
         ]
@@ -174,7 +174,7 @@ def _build_name_table(content: ReportContent) -> TableView:
 
 
 def _build_day_cell(day: object) -> Cell:
-    return text_cell("" if day is None else str(day))
+    return build_text_cell("" if day is None else str(day))
 
 
 def _list_notes(content: ReportContent) -> Iterator[str]:

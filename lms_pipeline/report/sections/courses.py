@@ -15,14 +15,14 @@ from lms_pipeline.report.small_groups import COMPLETION_RATE, Figures
 from lms_pipeline.report.views import (
     Cell,
     ChartView,
-    Figure,
+    Exhibit,
     Section,
     TableView,
-    count_cell,
+    build_count_cell,
+    build_name_cell,
+    build_rate_cell,
+    build_text_cell,
     limit_rows,
-    name_cell,
-    rate_cell,
-    text_cell,
 )
 from lms_pipeline.report.words import MISSING, RATE_WORDS, format_percent
 from lms_pipeline.wording import format_count
@@ -95,16 +95,16 @@ def build_bars(items: Sequence[Item], rate: str) -> list[Bar]:
     return bars
 
 
-def _build_figures(name: str, noun: str, items: Sequence[Item], total: int) -> Iterator[Figure]:
+def _build_figures(name: str, noun: str, items: Sequence[Item], total: int) -> Iterator[Exhibit]:
     """Yield the chart and table of the largest items, of which there are `total`."""
     largest = items[:MAX_BARS]
     ranked = rank(largest, COMPLETION_RATE)
     table = _build_table(name, noun, items, total)
     if not ranked:
-        yield Figure(table, is_open=True)
+        yield Exhibit(table, is_open=True)
         return
     which = f"The {len(largest)} largest {noun}s" if total > len(largest) else f"All {noun}s"
-    yield Figure(
+    yield Exhibit(
         table,
         ChartView(
             f"chart-{name}",
@@ -136,14 +136,14 @@ def _build_table(name: str, noun: str, items: Sequence[Item], total: int) -> Tab
 
 def _build_row(item: Item, rates: Sequence[str], *, has_account: bool, has_median: bool) -> Iterator[Cell]:
     figures = item.figures
-    yield name_cell(item.name)
+    yield build_name_cell(item.name)
     if has_account:
-        yield text_cell(item.account or "")
-    yield count_cell(figures.learners)
-    yield count_cell(figures.enrollments)
-    yield count_cell(figures.completed)
+        yield build_text_cell(item.account or "")
+    yield build_count_cell(figures.learners)
+    yield build_count_cell(figures.enrollments)
+    yield build_count_cell(figures.completed)
     for rate in rates:
-        yield rate_cell(figures.rates.get(rate))
+        yield build_rate_cell(figures.rates.get(rate))
     if has_median:
         median = _read_median(item)
         yield Cell(

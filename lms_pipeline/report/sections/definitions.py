@@ -6,7 +6,7 @@ Belongs here: turning `tables/measures.py` into a table for readers. Not here: t
 from __future__ import annotations
 
 from lms_pipeline.report.content import ReportContent
-from lms_pipeline.report.views import Figure, Section, TableView, name_cell, text_cell
+from lms_pipeline.report.views import Exhibit, Section, TableView, build_name_cell, build_text_cell
 from lms_pipeline.report.words import RATE_WORDS
 from lms_pipeline.tables.measures import ENROLLMENT_SETS, RATES
 
@@ -35,11 +35,11 @@ def build_definitions(content: ReportContent) -> Section:
         ["Rate", "Number", "Of", "Column", "What it is for"],
         [
             [
-                name_cell(RATE_WORDS[rate.name].label),
-                text_cell(rate.numerator),
-                text_cell(rate.denominator),
-                text_cell(rate.name),
-                text_cell(rate.use),
+                build_name_cell(RATE_WORDS[rate.name].label),
+                build_text_cell(rate.numerator),
+                build_text_cell(rate.denominator),
+                build_text_cell(rate.name),
+                build_text_cell(rate.use),
             ]
             for rate in RATES
         ],
@@ -48,8 +48,14 @@ def build_definitions(content: ReportContent) -> Section:
         "table-sets",
         "Sets of enrollments",
         ["Set", "Meaning"],
-        [[name_cell(one.name.replace("_", " ")), text_cell(one.doc)] for one in ENROLLMENT_SETS if one.name in SETS],
+        [
+            [build_name_cell(one.name.replace("_", " ")), build_text_cell(one.doc)]
+            for one in ENROLLMENT_SETS
+            if one.name in SETS
+        ],
     )
     limit = f"Groups under {content.limit} learners are withheld (LMS_MIN_COHORT): such a course is left out of every total too."
     notes = [*NOTES, *([limit] if content.limit > 1 else [])]
-    return Section("definitions", "How each figure is defined", "", [Figure(rates, is_open=True), Figure(sets)], notes)
+    return Section(
+        "definitions", "How each figure is defined", "", [Exhibit(rates, is_open=True), Exhibit(sets)], notes
+    )

@@ -16,15 +16,15 @@ from lms_pipeline.report.small_groups import Figures
 from lms_pipeline.report.views import (
     Cell,
     ChartView,
-    Figure,
+    Exhibit,
     Section,
     TableView,
-    count_cell,
+    build_count_cell,
+    build_name_cell,
+    build_rate_cell,
+    build_share_cell,
+    build_text_cell,
     limit_rows,
-    name_cell,
-    rate_cell,
-    share_cell,
-    text_cell,
 )
 from lms_pipeline.report.words import DUE_PARTS, RATE_WORDS, format_percent
 from lms_pipeline.wording import format_count
@@ -66,8 +66,8 @@ def _explain_none(content: ReportContent, figures: Figures | None) -> str:
     return f"There is no figure for compliance yet: {', '.join(parts)}."
 
 
-def _build_figures(content: ReportContent, figures: Figures, known: list[str]) -> Iterator[Figure]:
-    yield Figure(_build_rate_table(figures, known), is_open=True)
+def _build_figures(content: ReportContent, figures: Figures, known: list[str]) -> Iterator[Exhibit]:
+    yield Exhibit(_build_rate_table(figures, known), is_open=True)
     courses = list_items(content, content.courses.mandatory)
     if courses:
         yield _build_course_figure(courses, content.courses.mandatory_count)
@@ -82,12 +82,19 @@ def _build_rate_table(figures: Figures, known: Sequence[str]) -> TableView:
     rows = []
     for name in known:
         rate, words = figures.rates[name], RATE_WORDS[name]
-        counts = [count_cell(rate.counted), count_cell(rate.of)] if has_counts else []
-        rows.append([name_cell(words.label), rate_cell(rate), *counts, text_cell(f"{words.of} {words.predicate}")])
+        counts = [build_count_cell(rate.counted), build_count_cell(rate.of)] if has_counts else []
+        rows.append(
+            [
+                build_name_cell(words.label),
+                build_rate_cell(rate),
+                *counts,
+                build_text_cell(f"{words.of} {words.predicate}"),
+            ]
+        )
     return TableView("table-mandatory", "Compliance and deadlines", header, rows)
 
 
-def _build_course_figure(courses: Sequence[Item], total: int) -> Figure:
+def _build_course_figure(courses: Sequence[Item], total: int) -> Exhibit:
     """Return the largest courses with mandatory training, of which there are `total`, the lowest rate first."""
     courses, note = limit_rows(courses, MAX_ROWS, total, are_largest=True)
     ranked = rank(courses[:MAX_BARS], MANDATORY_RATE)[::-1]
@@ -95,9 +102,13 @@ def _build_course_figure(courses: Sequence[Item], total: int) -> Figure:
     rows = []
     for item in rank(courses, MANDATORY_RATE)[::-1]:
         rate = item.figures.rates[MANDATORY_RATE]
-        counts = [count_cell(rate.counted), count_cell(rate.of)] if has_counts else []
+        counts = [build_count_cell(rate.counted), build_count_cell(rate.of)] if has_counts else []
         rows.append(
-            [name_cell(f"{item.name} ({item.account})" if item.account else item.name), rate_cell(rate), *counts]
+            [
+                build_name_cell(f"{item.name} ({item.account})" if item.account else item.name),
+                build_rate_cell(rate),
+                *counts,
+            ]
         )
     table = TableView(
         "table-mandatory-courses",
@@ -107,7 +118,7 @@ def _build_course_figure(courses: Sequence[Item], total: int) -> Figure:
         note,
     )
     which = f"The {MAX_BARS} largest courses" if len(courses) > MAX_BARS else "Courses"
-    return Figure(
+    return Exhibit(
         table,
         ChartView(
             "chart-mandatory-courses",
@@ -118,16 +129,18 @@ def _build_course_figure(courses: Sequence[Item], total: int) -> Figure:
     )
 
 
-def _build_due_figure(figures: Figures) -> Figure:
+def _build_due_figure(figures: Figures) -> Exhibit:
     """Return the parts of what was due, which add up to it."""
     total = figures.counts["n_due"]
     rows = [
-        [name_cell(label), count_cell(count), share_cell(count / total)]
+        [build_name_cell(label), build_count_cell(count), build_share_cell(count / total)]
         for name, label in DUE_PARTS.items()
         if (count := figures.counts[name]) is not None
     ]
-    rows.append([name_cell("All whose due day has come"), count_cell(total), Cell("100%", "1", is_number=True)])
-    return Figure(
+    rows.append(
+        [build_name_cell("All whose due day has come"), build_count_cell(total), Cell("100%", "1", is_number=True)]
+    )
+    return Exhibit(
         TableView(
             "table-due", "What became of the enrollments whose due day has come", ["", "Enrollments", "Share"], rows
         ),

@@ -15,13 +15,13 @@ from lms_pipeline.report.trend import find_change
 from lms_pipeline.report.views import (
     Cell,
     ChartView,
-    Figure,
+    Exhibit,
     Section,
     TableView,
-    count_cell,
-    name_cell,
-    rate_cell,
-    share_cell,
+    build_count_cell,
+    build_name_cell,
+    build_rate_cell,
+    build_share_cell,
 )
 from lms_pipeline.report.words import MISSING, RATE_WORDS, describe_change, format_day, format_month, format_percent
 from lms_pipeline.tables.over_time import CHANGE_DAYS, COHORT_COMPLETION, COMPLETION_CURVE
@@ -56,16 +56,16 @@ def build_trend_section(content: ReportContent) -> Section:
         ["Day", "Enrollments", "Completed", *(RATE_WORDS[name].label for name in names)],
         [
             [
-                name_cell(point.day.isoformat()),
-                count_cell(point.figures.enrollments),
-                count_cell(point.figures.completed),
-                *(rate_cell(point.figures.rates.get(name)) for name in names),
+                build_name_cell(point.day.isoformat()),
+                build_count_cell(point.figures.enrollments),
+                build_count_cell(point.figures.completed),
+                *(build_rate_cell(point.figures.rates.get(name)) for name in names),
             ]
             for point in reversed(points)
         ],
     )
     if len(points) < 2 or not series:
-        return Section("trend", "Trend", "There is no earlier day to compare with.", [Figure(table)] if points else [])
+        return Section("trend", "Trend", "There is no earlier day to compare with.", [Exhibit(table)] if points else [])
     first, last = points[0].day, points[-1].day
     chart = ChartView(
         "chart-trend",
@@ -78,7 +78,7 @@ def build_trend_section(content: ReportContent) -> Section:
         + ".",
         build_trend(series),
     )
-    return Section("trend", "Trend", _describe_trend(content), [Figure(table, chart)], _describe_breaks(content))
+    return Section("trend", "Trend", _describe_trend(content), [Exhibit(table, chart)], _describe_breaks(content))
 
 
 def _describe_trend(content: ReportContent) -> str:
@@ -127,8 +127,8 @@ def build_cohorts(content: ReportContent) -> Section:
         "Share completed by month of enrollment",
         ["Month of enrollment", "Enrolled", *(f"After {month}" for month in months)],
         [
-            [name_cell(format_month(cohort)), count_cell(enrolled[cohort])]
-            + [_rate_cell(rates.get((cohort, month))) for month in months]
+            [build_name_cell(format_month(cohort)), build_count_cell(enrolled[cohort])]
+            + [_build_optional_cell(rates.get((cohort, month))) for month in months]
             for cohort in cohorts
         ],
         "The columns say how many calendar months after the month of enrollment; a month that has not ended has no rate.",
@@ -147,7 +147,7 @@ def build_cohorts(content: ReportContent) -> Section:
         "The sooner the colour is strong, the faster the cohort completed."
     )
     if not charted:
-        return Section("cohorts", title, "No month of enrollment has ended yet.", [Figure(table, is_open=True)], notes)
+        return Section("cohorts", title, "No month of enrollment has ended yet.", [Exhibit(table, is_open=True)], notes)
     chart = ChartView(
         "chart-cohorts",
         "Share completed by month of enrollment; the number behind the month is how many enrolled",
@@ -155,11 +155,11 @@ def build_cohorts(content: ReportContent) -> Section:
         "shows the percent completed.",
         build_heat_map(charted),
     )
-    return Section("cohorts", title, lead, [Figure(table, chart)], notes)
+    return Section("cohorts", title, lead, [Exhibit(table, chart)], notes)
 
 
-def _rate_cell(rate: float | None) -> Cell:
-    return Cell("", "", is_number=True) if rate is None else share_cell(rate)
+def _build_optional_cell(rate: float | None) -> Cell:
+    return Cell("", "", is_number=True) if rate is None else build_share_cell(rate)
 
 
 def build_curve_section(content: ReportContent) -> Section:
@@ -183,7 +183,7 @@ def _explain_no_curve(content: ReportContent) -> str:
     return missing or "There is no curve: no enrollment has a known beginning."
 
 
-def _build_curve_figure(name: str, curve: Curve) -> Figure:
+def _build_curve_figure(name: str, curve: Curve) -> Exhibit:
     horizon = find_horizon(curve.points)
     bands = [
         BandPoint(series, point.day, share, low, high)
@@ -198,11 +198,11 @@ def _build_curve_figure(name: str, curve: Curve) -> Figure:
     rows = [
         [
             Cell(f"{day}", is_header=True, is_number=True),
-            share_cell(point.completed, is_whole=is_whole),
+            build_share_cell(point.completed, is_whole=is_whole),
             Cell(_format_band(point.completed_low, point.completed_high, is_whole=is_whole)),
-            share_cell(point.left, is_whole=is_whole),
+            build_share_cell(point.left, is_whole=is_whole),
             Cell(_format_band(point.left_low, point.left_high, is_whole=is_whole)),
-            share_cell(point.open, is_whole=is_whole),
+            build_share_cell(point.open, is_whole=is_whole),
         ]
         for day, point in find_milestones(curve.points)
     ]
@@ -210,7 +210,7 @@ def _build_curve_figure(name: str, curve: Curve) -> Figure:
     last, is_cut = curve.points[-1], horizon < curve.points[-1].day
     size = curve.points[0].at_risk
     of = "" if size is None else f", {format_count(size, 'enrollment')}"
-    return Figure(
+    return Exhibit(
         TableView(
             f"table-{name}",
             f"Share completed and left: {curve.name}",

@@ -10,7 +10,16 @@ from datetime import datetime
 
 from lms_pipeline.report.completion import shorten
 from lms_pipeline.report.content import AccountContent, ReportContent
-from lms_pipeline.report.views import Cell, Figure, Section, TableView, count_cell, limit_rows, name_cell, text_cell
+from lms_pipeline.report.views import (
+    Cell,
+    Exhibit,
+    Section,
+    TableView,
+    build_count_cell,
+    build_name_cell,
+    build_text_cell,
+    limit_rows,
+)
 from lms_pipeline.report.words import MISSING, format_day, format_instant
 from lms_pipeline.wording import choose_form, format_count
 
@@ -46,7 +55,7 @@ def build_quality(content: ReportContent) -> Section:
         "quality",
         "Quality of the data",
         lead,
-        [Figure(_build_table(content), is_open=True)],
+        [Exhibit(_build_table(content), is_open=True)],
         list(_list_notes(content)),
     )
 
@@ -56,13 +65,13 @@ def _build_table(content: ReportContent) -> TableView:
     shown, note = limit_rows(content.accounts, MAX_ROWS, are_largest=True)
     rows = [
         [
-            name_cell(account.name),
-            text_cell("yes" if account.quality.is_complete else "no"),
-            text_cell(STRATEGIES.get(account.quality.strategy or "", account.quality.strategy or MISSING)),
+            build_name_cell(account.name),
+            build_text_cell("yes" if account.quality.is_complete else "no"),
+            build_text_cell(STRATEGIES.get(account.quality.strategy or "", account.quality.strategy or MISSING)),
             _build_instant_cell(account.quality.pulled_at, content),
             _build_instant_cell(account.oldest_fetched_at, content),
             _build_rejected_cell(account.quality.rejected, content.limit),
-            *(count_cell(account.shown.figures.counts.get(name)) for name in counts),
+            *(build_count_cell(account.shown.figures.counts.get(name)) for name in counts),
         ]
         for account in shown
     ]
@@ -72,7 +81,7 @@ def _build_table(content: ReportContent) -> TableView:
 
 def _build_instant_cell(instant: datetime | None, content: ReportContent) -> Cell:
     if instant is None:
-        return text_cell(MISSING)
+        return build_text_cell(MISSING)
     local = instant.astimezone(content.generated_at.tzinfo)
     return Cell(format_instant(local), local.isoformat(timespec="minutes"))
 
@@ -80,8 +89,8 @@ def _build_instant_cell(instant: datetime | None, content: ReportContent) -> Cel
 def _build_rejected_cell(rejected: int | None, limit: int) -> Cell:
     """Return the number of rejected records; only whether there are any, if counts are withheld."""
     if limit == 1 or rejected is None:
-        return count_cell(rejected)
-    return text_cell("some" if rejected else "none")
+        return build_count_cell(rejected)
+    return build_text_cell("some" if rejected else "none")
 
 
 def _list_notes(content: ReportContent) -> Iterator[str]:
