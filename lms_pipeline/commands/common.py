@@ -8,7 +8,7 @@ from __future__ import annotations
 import shlex
 import shutil
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import UTC, date
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -104,20 +104,11 @@ def print_outcomes(outcomes: Iterable[RunOutcome], total: int) -> list[RunOutcom
                 )
             for check in outcome.failed_checks:
                 terminal.echo(f"{outcome.subject}: {check}", err=True)
-            if outcome.error is not None or outcome.error_checks:
+            if outcome.error is not None:
                 failed.append(outcome)
             if outcome.is_interrupted:
                 raise KeyboardInterrupt
     return failed
-
-
-def summarize_failures(failed: Sequence[RunOutcome], total: int) -> str:
-    """Return a sentence with the numbers of failed runs and failed checks, of what `print_outcomes` returned."""
-    runs, checks = sum(outcome.error is not None for outcome in failed), sum(outcome.error_checks for outcome in failed)
-    parts = [f"{runs:,} of {format_count(total, 'run')} failed"] if runs or not checks else []
-    if checks:
-        parts.append(f"{format_count(checks, 'check')} failed")
-    return f"{', '.join(parts)}."
 
 
 def print_continued(subject: str) -> None:
@@ -126,7 +117,7 @@ def print_continued(subject: str) -> None:
 
 
 def print_warehouse(outcome: RunOutcome, data: DataDir) -> list[RunOutcome]:
-    """Print the outcome of a build of the warehouse, and which files it left out. Return it if it or a check failed.
+    """Print the outcome of a build of the warehouse, and which files it left out. Return it if it failed.
 
     Raises:
         KeyboardInterrupt: a signal ended the build.

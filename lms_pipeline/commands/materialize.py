@@ -21,7 +21,6 @@ from lms_pipeline.commands.common import (
     print_continued,
     print_outcomes,
     print_warehouse,
-    summarize_failures,
     warn_of_unregistered_options,
 )
 from lms_pipeline.commands.interrupts import stop_on_signals
@@ -66,7 +65,8 @@ def materialize(
 
     Default: all active accounts and the latest ended day. At the end, removes old responses of the pulled accounts, and what
     killed commands left.
-    Exit status: 0 if everything was published, 1 if a run or a check failed, 2 for wrong use, 130 or 143 if it was interrupted.
+    Exit status: 0 if everything was published, 1 if something failed, 2 for wrong use, 130 or 143 if it was interrupted.
+    A failed check of what was published is printed, and changes no exit status.
     """
     from lms_pipeline.connection import Truto
     from lms_pipeline.definitions import build_defs
@@ -112,7 +112,7 @@ def materialize(
         failed += print_warehouse(rebuild_warehouse(defs, instance), DataDir(settings.data_dir))
     _remove_expired(settings, account_ids if is_pull else [], partitions)
     if failed:
-        echo(summarize_failures(failed, len(partitions) + len(portfolio_days) + 1), err=True)
+        echo(f"{len(failed)} of {format_count(len(partitions) + len(portfolio_days) + 1, 'run')} failed.", err=True)
         sys.exit(1)
 
 

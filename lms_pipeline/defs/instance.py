@@ -86,11 +86,6 @@ class RunOutcome:
     failed_checks: tuple[FailedCheck, ...] = ()
     """Its failed checks and warnings, without the one that `error` states."""
 
-    @property
-    def error_checks(self) -> int:
-        """The number of failed checks that are no warnings."""
-        return sum(check.is_error for check in self.failed_checks)
-
 
 def open_instance(settings: Settings) -> dg.DagsterInstance:
     """Open the Dagster instance of this installation; the first use creates it.

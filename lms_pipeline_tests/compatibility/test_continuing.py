@@ -100,6 +100,6 @@ def test_a_snapshot_that_lost_most_rows_is_published_from_its_kept_responses_whe
     # it is published; the check finds 2 pairs that the raw records lack
     assert "tenant-academy on 2025-03-05: 12 enrollments" in done.output
     assert "check agrees_with_raw of unified_enrollments failed" in done.output
-    assert (done.status, done.output.count(" failed")) == (1, 2), done.output
+    assert (done.status, done.output.count(" failed")) == (0, 1), done.output
     assert truto.requests == []
     assert directory.read_digests(ACADEMY, THIRD, PULLED) == EXPECTED["allowed_drop"]
