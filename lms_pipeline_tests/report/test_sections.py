@@ -106,6 +106,19 @@ class TestMandatoryWithoutARate:
         assert self.lead(data, n_due=0) == "There is no figure for compliance yet: no due day has come."
 
 
+@pytest.mark.parametrize(
+    ("open_ones", "sentence"),
+    [
+        (1, " 1 of 2 mandatory enrollments is open and not yet due, and counts as not completed."),
+        (2, " 2 of 3 mandatory enrollments are open and not yet due, and count as not completed."),
+    ],
+)
+def test_mandatory_enrollments_with_time_left_stand_beside_the_rate(data, open_ones, sentence):
+    later = [Enrolled(f"u{number}", "c", is_required=True) for number in range(open_ones)]
+    publish_day(data, "acme", DAY, [Enrolled("done", "c", "completed", is_required=True), *later])
+    assert build_mandatory(build(data, account_id="acme")).lead.endswith(sentence)
+
+
 def test_with_a_limit_a_rate_of_mandatory_training_has_a_warning_without_a_number(company):
     notes = build_mandatory(build_content(company(60))).notes
     assert [note for note in notes if "Withdrawn mandatory enrollments" in note]

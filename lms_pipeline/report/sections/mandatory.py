@@ -27,7 +27,7 @@ from lms_pipeline.report.views import (
     limit_rows,
 )
 from lms_pipeline.report.words import DUE_PARTS, RATE_WORDS, format_percent
-from lms_pipeline.wording import format_count
+from lms_pipeline.wording import choose_form, format_count
 
 SHOWN_RATES = ("learner_compliance_rate", MANDATORY_RATE, "on_time_rate", "overdue_rate")
 TITLE = "Mandatory training and deadlines"
@@ -41,6 +41,10 @@ def build_mandatory(content: ReportContent) -> Section:
         return Section("mandatory", TITLE, _explain_none(content, figures))
     first = figures.rates[known[0]]
     lead = f"{format_percent(first.value, is_whole=first.of is None)}: {format_share(known[0], first)}."
+    if not_due := figures.counts.get("n_required_not_due"):
+        required = format_count(figures.counts["n_required"] or 0, "mandatory enrollment")
+        verbs = choose_form(not_due, "is open and not yet due, and counts", "are open and not yet due, and count")
+        lead += f" {not_due:,} of {required} {verbs} as not completed."
     return Section(
         "mandatory", TITLE, lead, list(_build_figures(content, figures, known)), list(_list_notes(content, figures))
     )
@@ -160,8 +164,11 @@ def _list_notes(content: ReportContent, figures: Figures) -> Iterator[str]:
             f"Withdrawn: {format_count(counts['n_mandatory_withdrawn'], 'mandatory enrollment')}, which count in no rate of "
             "mandatory training. If this number rises together with the rate, the rate did not improve."
         )
-    if counts.get("n_required_not_due"):
-        yield f"{format_count(counts['n_required_not_due'], 'mandatory enrollment')} still open and not yet due."
+    if counts.get("n_due_open") and counts.get("n_superseded"):
+        yield (
+            "Some enrollments have a later one of the same learner in the same course. They can be among those still open, but "
+            "not among the overdue."
+        )
     if counts.get("n_due_by_rule"):
         yield f"Of {counts['n_due']:,} due enrollments, {counts['n_due_by_rule']:,} have a due day that a rule sets, not the LMS."
     if counts.get("n_required_by_rule"):
