@@ -7,7 +7,7 @@ Belongs here: both readers, and the undocumented keys and rejected records that 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
@@ -150,7 +150,7 @@ class RecordReader:
         return struct, _encode_object(reader.extra)
 
     def _find_extra(self, record: msgspec.Raw, levels: int) -> str | None:
-        return _encode_object(dict(_iter_undocumented(self._shape, _read_members(record) or {}, "", levels)))
+        return _encode_object(_find_undocumented(self._shape, _read_members(record) or {}, "", levels))
 
 
 def _decode_first(decoders: Sequence[msgspec.json.Decoder[Any]], json: bytes | msgspec.Raw) -> tuple[Any, int] | None:
@@ -211,30 +211,29 @@ def _build_node(shape: Object, types: Mapping[Kind, Any], name: str = "record", 
     return Node(shape, struct, children)
 
 
-def _iter_undocumented(
+def _find_undocumented(
     shape: Object, members: Mapping[str, msgspec.Raw], prefix: str, levels: int
-) -> Iterator[tuple[str, bytes]]:
-    """Yield dotted name and JSON of the undocumented keys of an object, and of the objects inside it if `levels` > 1."""
+) -> dict[str, msgspec.Raw]:
+    """Return the undocumented keys of an object by dotted name, with those of the objects inside it if `levels` > 1."""
     fields = shape.fields
-    for key, raw in members.items():
-        if key not in fields:
-            yield f"{prefix}{key}", bytes(raw)
+    found = {f"{prefix}{key}": raw for key, raw in members.items() if key not in fields}
     for key, member in shape.objects.items() if levels > 1 else ():
         if key not in members:
             continue
         raw = members[key]
         if isinstance(member, Object):
-            yield from _iter_undocumented(member, _read_members(raw) or {}, f"{prefix}{key}.", levels)
+            found |= _find_undocumented(member, _read_members(raw) or {}, f"{prefix}{key}.", levels)
         else:
             for index, item in enumerate(_read_objects(raw) or ()):
-                yield from _iter_undocumented(member.items, item, f"{prefix}{key}[{index}].", levels)
+                found |= _find_undocumented(member.items, item, f"{prefix}{key}[{index}].", levels)
+    return found
 
 
 @dataclass
 class LenientReader:
     """Reads one record field by field, and collects everything in it that has no column."""
 
-    extra: dict[str, bytes] = field(default_factory=dict)
+    extra: dict[str, msgspec.Raw] = field(default_factory=dict)
     """Undocumented keys, unreadable values and sentinel dates, by their dotted names."""
     unreadable: list[str] = field(default_factory=list)
     """The documented fields that could not be read."""
@@ -256,7 +255,7 @@ class LenientReader:
         values: dict[str, Any] = {}
         for key, raw in members.items():
             if key not in node.shape.fields:
-                self.extra[f"{prefix}{key}"] = bytes(raw)
+                self.extra[f"{prefix}{key}"] = raw
         for key, kind in node.shape.fields.items():
             member, name = members.get(key), f"{prefix}{key}"
             is_required = key in node.shape.required
@@ -284,13 +283,13 @@ class LenientReader:
             try:
                 return read_value(kind, raw)
             except SentinelDateError:
-                self.extra[name] = bytes(raw)
+                self.extra[name] = raw
                 self.sentinels.append(name)
                 return None
             except UnreadableValueError:
                 pass
         if bytes(raw) != b"null":
-            self.extra[name] = bytes(raw)
+            self.extra[name] = raw
             self.unreadable.append(name)
         return None
 
@@ -332,9 +331,6 @@ def _read_required_id(raw: msgspec.Raw | None, name: str) -> str:
     return str(value)
 
 
-def _encode_object(members: Mapping[str, bytes]) -> str | None:
-    """Return a JSON object of members whose values are JSON, with sorted keys; None if there are none."""
-    if not members:
-        return None
-    inner = b",".join(msgspec.json.encode(key) + b":" + members[key] for key in sorted(members))
-    return (b"{" + inner + b"}").decode()
+def _encode_object(members: Mapping[str, msgspec.Raw]) -> str | None:
+    """Return a JSON object of members, each as it came, with sorted keys; None if there are none."""
+    return msgspec.json.encode(members, order="sorted").decode() if members else None
