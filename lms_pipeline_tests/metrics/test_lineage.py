@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import random
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
@@ -94,14 +94,14 @@ def figures(path: Path) -> Figures:
         }
 
 
-def change(rows: Rows, *columns: str) -> Rows:
-    """Return the rows with values of other rows in these columns, and with nulls in every third row."""
+def change(rows: Rows, *columns: str) -> Iterator[Rows]:
+    """Yield the rows with values of other rows in these columns and nulls in every third row; then with only one of both."""
     others = rows[13:] + rows[:13]
     nulls: dict[str, Any] = dict.fromkeys(set(columns) - NEVER_NULL)
-    return [
-        row | {name: other.get(name) for name in columns} | (nulls if number % 3 == 0 else {})
-        for number, (row, other) in enumerate(zip(rows, others, strict=True))
-    ]
+    moved = [row | {name: other.get(name) for name in columns} for row, other in zip(rows, others, strict=True)]
+    yield [row | (nulls if number % 3 == 0 else {}) for number, row in enumerate(moved)]
+    yield moved
+    yield [row | nulls for row in rows]
 
 
 def find_changed(before: Figures, after: Figures, *columns: str) -> set[str]:
@@ -136,8 +136,13 @@ def before(tmp_path_factory: pytest.TempPathFactory) -> Figures:
 @pytest.fixture
 def changed_by(before: Figures, tmp_path: Path) -> Callable[..., set[str]]:
     def change_and_compare(*columns: str) -> set[str]:
-        after = figures(write(tmp_path / "data.parquet", change(rows(), *columns)))
-        return find_changed(before, after, *columns)
+        declared = set[str]().union(*map(declared_figures, columns))
+        found = set[str]()
+        for changed in change(rows(), *columns):
+            found |= find_changed(before, figures(write(tmp_path / "data.parquet", changed)), *columns)
+            if found >= declared:  # most columns need only the first change
+                break
+        return found
 
     return change_and_compare
 
@@ -168,7 +173,7 @@ def test_a_column_changes_only_what_names_it_in_attention(
     """The sources that decide whether there is a row at all do not show in a row."""
     earlier, before = attention_before
     declared = {figure.name for figure in ATTENTION.columns if column in figure.sources}
-    after = read_attention(write(tmp_path / "data.parquet", change(rows(), column)), earlier)
+    after = read_attention(write(tmp_path / "data.parquet", next(change(rows(), column))), earlier)
     differing = {name for key, row in before.items() if key in after for name in row if row[name] != after[key][name]}
     assert differing <= declared
 
