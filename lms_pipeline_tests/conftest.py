@@ -1,13 +1,16 @@
-"""Fixtures of several folders: a process of its own settings, Dagster's home after its first use, and a small disk."""
+"""Fixtures of several folders: a process of its own settings, Dagster's home after its first use, OULAD, a small disk."""
 
 import os
 import shutil
 import subprocess
 import tempfile
+from functools import cache
 
 import pytest
+from filelock import FileLock
 
 from lms_pipeline.settings import Settings
+from lms_pipeline_tests.support.oulad_records import OULAD, OULAD_MISSING, write_records
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -41,7 +44,17 @@ def _restored_process():
 
 
 @pytest.fixture(scope="session")
-def make_home(tmp_path_factory):
+def _migrations_are_read_once():
+    """Keep Dagster's 90 scripts of migrations in memory: each instance that is opened reads them three times, in 0.3 s."""
+    from alembic.script import ScriptDirectory
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ScriptDirectory, "from_config", cache(ScriptDirectory.from_config))
+        yield
+
+
+@pytest.fixture(scope="session")
+def make_home(tmp_path_factory, _migrations_are_read_once):
     """Copies a new Dagster home without runs into a folder: creating its tables takes longer than most tests."""
     from lms_pipeline.defs.instance import open_instance
 
@@ -55,6 +68,22 @@ def make_home(tmp_path_factory):
     for path in (home / "history" / "runs").glob("none.db*"):
         path.unlink()
     return lambda folder: shutil.copytree(home, folder, dirs_exist_ok=True)
+
+
+@pytest.fixture(scope="session")
+def oulad_records(tmp_path_factory):
+    """The file of OULAD as records for the sandbox, written once for all workers of a run. Read-only."""
+    if not OULAD.is_dir():
+        pytest.skip(OULAD_MISSING)
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent  # that of all workers
+    path = folder / "oulad.ndjson"
+    with FileLock(path.with_suffix(".lock")):
+        if not path.exists():
+            write_records(OULAD, path.with_suffix(".new"))
+            path.with_suffix(".new").rename(path)
+    return path
 
 
 @pytest.fixture

@@ -1,27 +1,24 @@
 """The checkpoint: stored responses of an account and day, request by request, compressed, in one SQLite file.
 
 Belongs here: storing and finding responses. They let an interrupted pull continue, and a replay transform a day again.
+Not here: the file's connection, transactions and errors (`checkpoint_file.py`).
 """
 
 from __future__ import annotations
 
 import logging
 import sqlite3
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib.resources import files
 from pathlib import Path
-from threading import Lock
-from typing import Literal, Self, TypeVar
+from typing import Literal, TypeVar
 
 import httpx
 import pyarrow as pa
 
-from lms_pipeline.concurrency import CombinedCalls
-from lms_pipeline.damaged_files import is_database_damage, set_aside
-from lms_pipeline.errors import LmsPipelineError
+from lms_pipeline.damaged_files import set_aside
+from lms_pipeline.extract.checkpoint_file import CheckpointError, CheckpointFile, DamagedCheckpointError
 from lms_pipeline.truto.content_encoding import GZIP_MAGIC, decode_gzip
 from lms_pipeline.truto.store import StoredResponse
 
@@ -32,24 +29,10 @@ log = logging.getLogger(__name__)
 CODEC = "zstd"
 MAX_KNOWN_KEYS = 200_000
 """Keys of stored responses that are held in memory, as hashes of 70 bytes each: beyond it, each look-up is a query."""
-_COLUMNS = {
-    "attempts": "id, plan, started_at, last_at, requests, circumstances, is_finished",
-    "refused": "attempt",
-    "answers": "attempt, key, status, received_at, size, body",
-}
-"""The columns that this version reads: a file without one is damaged."""
 
 
-class CheckpointError(LmsPipelineError):
-    """The stored responses can't be read or written."""
-
-
-class DamagedCheckpointError(CheckpointError):
-    """The file with the stored responses is damaged."""
-
-
-class Checkpoint:
-    """The file of an account and day. An attempt never sees the responses of another one. Threads may share it.
+class Checkpoint(CheckpointFile):
+    """The attempts in the file of an account and day. None sees the responses of another one. Threads may share it.
 
     Raises:
         DamagedCheckpointError: the file is damaged, here or in any use.
@@ -57,29 +40,8 @@ class Checkpoint:
     """
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-        self._lock = Lock()
-        self.changes = CombinedCalls(self.writing)  # those of threads that wait are committed together
+        super().__init__(path)
         self._keys: dict[int, set[int] | None] = {}  # hashes by attempt; None for too many
-        with self._convert_errors():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = _connect(path)
-
-    def __str__(self) -> str:
-        """Return its path."""
-        return str(self._path)
-
-    def __enter__(self) -> Self:
-        """Return the checkpoint."""
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Close the file, after other threads have finished with it."""
-        with self._lock:
-            self._file.close()
 
     def begin(self, fingerprint: str, now: datetime, *, trust_rejected: bool = False) -> Attempt:
         """Continue the unfinished attempt with the same fingerprint, else begin a new one.
@@ -114,25 +76,6 @@ class Checkpoint:
             found = file.execute("SELECT id FROM attempts ORDER BY id DESC").fetchall()
         return [Attempt(self, int(number)) for (number,) in found]
 
-    def shrink(self) -> None:
-        """Give the space of deleted responses back to the disk."""
-        with self.reading() as file:
-            file.execute("VACUUM")
-            file.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-
-    def remove(self) -> None:
-        """Close the file and remove it."""
-        self.close()
-        for path in self._path.parent.glob(f"{self._path.name}*"):
-            path.unlink(missing_ok=True)
-
-    @contextmanager
-    def writing(self) -> Iterator[sqlite3.Connection]:
-        """Make the block one transaction."""
-        with self._lock, self._convert_errors(), self._file:  # which commits, or rolls back what raises
-            self._file.execute("BEGIN IMMEDIATE")
-            yield self._file
-
     def may_hold(self, attempt: int, key: str) -> bool:
         """Return whether a response may be stored under a key; the keys are read once."""
         if attempt not in self._keys:
@@ -149,23 +92,6 @@ class Checkpoint:
         if known is not None:
             known.add(hash(key))
             self._keys[attempt] = known if len(known) <= MAX_KNOWN_KEYS else None
-
-    @contextmanager
-    def reading(self) -> Iterator[sqlite3.Connection]:
-        """Keep other threads out while the block reads."""
-        with self._lock, self._convert_errors():
-            yield self._file
-
-    @contextmanager
-    def _convert_errors(self) -> Iterator[None]:
-        try:
-            yield
-        except (sqlite3.Error, OSError) as error:
-            kind = DamagedCheckpointError if is_database_damage(error, self._path) else CheckpointError
-            raise kind(
-                f"The responses in {self._path} can't be stored or read: {error}; free space and run it again, "
-                "or remove the file where it is damaged."
-            ) from None
 
     def _read_time(self, text: str) -> datetime:
         try:
@@ -207,22 +133,6 @@ def _unpack(body: bytes, size: int) -> bytes:
     if body.startswith(GZIP_MAGIC):
         return decode_gzip(body, size)
     return pa.decompress(body, decompressed_size=size, codec=CODEC, asbytes=True)  # type: ignore[no-any-return]
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    file = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
-    with ExitStack() as undo:
-        undo.callback(file.close)
-        file.row_factory = sqlite3.Row
-        file.execute("PRAGMA journal_mode = WAL")
-        # each response is a transaction: a power cut may lose the last ones, a kill loses none
-        file.execute("PRAGMA synchronous = NORMAL")
-        file.execute("PRAGMA foreign_keys = ON")
-        file.executescript(files(__package__).joinpath("checkpoint.sql").read_text(encoding="utf-8"))
-        for table, columns in _COLUMNS.items():
-            file.execute(f"SELECT {columns} FROM {table} LIMIT 0")  # noqa: S608 (our own names)
-        undo.pop_all()
-    return file
 
 
 @dataclass(frozen=True, slots=True)

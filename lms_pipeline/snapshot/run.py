@@ -16,7 +16,8 @@ from pathlib import Path
 
 from lms_pipeline.days import Calendar
 from lms_pipeline.extract.budget import Budget
-from lms_pipeline.extract.checkpoint import Checkpoint, DamagedCheckpointError, use_checkpoint
+from lms_pipeline.extract.checkpoint import Checkpoint, use_checkpoint
+from lms_pipeline.extract.checkpoint_file import DamagedCheckpointError
 from lms_pipeline.extract.session import FetchSession, PairDemandedError
 from lms_pipeline.extract.strategies import ListNotOfferedError, NoRosterError
 from lms_pipeline.extract.strategy_selection import Choice, select_strategy

@@ -12,7 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from lms_pipeline.errors import LmsPipelineError
-from lms_pipeline.extract.checkpoint import Attempt, CheckpointError
+from lms_pipeline.extract.checkpoint import Attempt
+from lms_pipeline.extract.checkpoint_file import CheckpointError
 from lms_pipeline.extract.volume import VolumeSpentError
 from lms_pipeline.lake.disk import LakeError, is_disk_full, measure_freed
 from lms_pipeline.lake.paths import DataDir

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import pytest
 
 from lms_pipeline import cli
+from lms_pipeline.lake.paths import DataDir
+from lms_pipeline.lake.warehouse import build_warehouse
 from lms_pipeline_tests.defs.conftest import NOW, new_instance, sandbox
 
 __all__ = ["new_instance", "sandbox"]
@@ -46,3 +48,18 @@ def connected(command, sandbox, monkeypatch):
     monkeypatch.setenv("TRUTO_BASE_URL", sandbox.url)
     monkeypatch.setenv("TRUTO_API_TOKEN", sandbox.token)
     return command
+
+
+@pytest.fixture(scope="session")
+def empty_installation(tmp_path_factory):
+    """A data directory whose warehouse has no rows. Read-only, since tests share it."""
+    data = DataDir(tmp_path_factory.mktemp("empty") / "data")
+    build_warehouse(data)
+    return data
+
+
+@pytest.fixture
+def query(command, empty_installation, monkeypatch):
+    """Return a function that runs `lms-pipeline query` over a warehouse without rows."""
+    monkeypatch.setenv("LMS_DATA_DIR", str(empty_installation.root))
+    return lambda *words: command("query", *words)

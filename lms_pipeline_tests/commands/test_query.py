@@ -14,12 +14,6 @@ from lms_pipeline_tests.support.lake_files import FIRST, enrollment, publish
 from lms_pipeline_tests.test_snippets import SQL
 
 
-@pytest.fixture
-def query(command, tmp_path):
-    warehouse.build_warehouse(DataDir(tmp_path / "data"))
-    return lambda *words: command("query", *words)
-
-
 def test_a_table_shows_whole_values(query):
     done = query("SELECT 'a rather long text of some forty letters' AS a, 0.25 AS b, NULL AS c")
     assert done.status == 0

@@ -9,8 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lms_pipeline.commands.terminal import escape_controls
-from lms_pipeline.lake import warehouse
-from lms_pipeline.lake.paths import DataDir
 
 ESCAPES = [
     ("\x1b[2J", r"\x1b[2J"),
@@ -48,12 +46,6 @@ def test_controls_are_shown_and_letters_stay(text, shown):
 @given(st.text(st.characters()))
 def test_no_control_character_is_left(text):
     assert not {unicodedata.category(character) for character in escape_controls(text)} & {"Cc", "Cs", "Zl", "Zp"}
-
-
-@pytest.fixture
-def query(command, tmp_path):
-    warehouse.build_warehouse(DataDir(tmp_path / "data"))
-    return lambda *words: command("query", *words)
 
 
 def _read_cell(out):

@@ -22,6 +22,7 @@ from lms_pipeline_tests.support.lake_files import enrollment, publish
 ODD_KEYS = ["", " ", "..", "../../etc", "a|b", "a,b", "a\nb", "ä", "x" * 300, "[...]", "2026-03-10"]
 NORTH, SOUTH = Partition("north", DAY), Partition("south", DAY)
 BOTH = ["north|2026-03-10", "south|2026-03-10"]
+SENSORS = ("warehouse_refresh", "failed_days", "waiting_pulls", "account_registry")
 
 
 class Installation:
@@ -29,7 +30,8 @@ class Installation:
 
     def __init__(self, settings, instance, registry, data):
         self.settings, self.instance, self.registry, self.data = settings, instance, registry, data
-        self.job = build_defs(settings).resolve_job_def(DAILY_SNAPSHOT)
+        self.defs = build_defs(settings)
+        self.job = self.defs.resolve_job_def(DAILY_SNAPSHOT)
         instance.add_dynamic_partitions("account", ["north", "south"])
         self.failed = self.add_run("north", "2026-03-10", dg.DagsterRunStatus.FAILURE)
 
@@ -130,7 +132,7 @@ def clicked(request, settings, instance, registry, data):
 
 
 def test_the_schedule_and_the_sensors_request_the_other_accounts(clicked):
-    repository = build_defs(clicked.settings).get_repository_def()
+    repository = clicked.defs.get_repository_def()
     assert keys(tick(repository, clicked.instance).run_requests) == BOTH
     record = find_latest_runs(clicked.instance, DAY).get("north")
     has_failed = record is not None and record.dagster_run.status is not dg.DagsterRunStatus.SUCCESS
@@ -151,17 +153,18 @@ def test_the_checks_the_sync_and_housekeeping_serve_all_accounts(clicked):
     assert find_all_expired(clicked.settings, clicked.instance) == []
 
 
-@pytest.mark.parametrize("cursor", [None, "", "garbage", "a b c", "allow_drop"])
-def test_a_sensor_whose_cursor_was_reset_requests_what_it_would_anyway(cursor, settings, instance, registry):
-    repository = build_defs(settings).get_repository_def()
-    (run,) = run_partitions(build_defs(settings), instance, [NORTH])
+def test_a_sensor_whose_cursor_was_reset_requests_what_it_would_anyway(settings, instance, registry):
+    defs = build_defs(settings)
+    repository = defs.get_repository_def()
+    (run,) = run_partitions(defs, instance, [NORTH])
     assert run.error is None
     (first,) = sense(repository, instance, "warehouse_refresh").run_requests
-    (again,) = sense(repository, instance, "warehouse_refresh", cursor).run_requests
-    assert again.run_key == first.run_key
-    for name in ("failed_days", "waiting_pulls"):
-        assert sense(repository, instance, name, cursor).run_requests == []
-    assert keys(sense(repository, instance, "account_registry", cursor).run_requests) == BOTH[1:]
+    for cursor in (None, "", "garbage", "a b c", "allow_drop"):
+        requested = {name: sense(repository, instance, name, cursor).run_requests for name in SENSORS}
+        (again,) = requested.pop("warehouse_refresh")
+        assert again.run_key == first.run_key, cursor
+        found = {name: keys(requests) for name, requests in requested.items()}
+        assert found == {"failed_days": [], "waiting_pulls": [], "account_registry": BOTH[1:]}, cursor
 
 
 def test_a_schedule_that_was_off_for_a_week_requests_the_open_day_only(settings, instance, registry, data):
@@ -181,5 +184,5 @@ def test_a_schedule_that_was_off_for_a_week_requests_the_open_day_only(settings,
 def test_a_run_that_is_being_canceled_is_not_doubled(settings, instance, registry, data):
     installation = Installation(settings, instance, registry, data)
     installation.add_run("north", "2026-03-10", dg.DagsterRunStatus.CANCELING)
-    repository = build_defs(settings).get_repository_def()
+    repository = installation.defs.get_repository_def()
     assert keys(tick(repository, instance).run_requests) == BOTH[1:]

@@ -80,19 +80,18 @@ def test_the_second_retry_makes_no_request_either(execute, kill):
     assert execute(second, root=first)[1] == 0
 
 
-@pytest.mark.parametrize("status", [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.CANCELED])
-def test_a_person_who_repeats_a_run_that_did_not_fail_gets_a_new_pull(status, execute, instance):
-    run_id, _ = execute()
+@pytest.mark.usefixtures("after_a_run")
+@pytest.mark.parametrize(
+    "status", [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.CANCELED, dg.DagsterRunStatus.FAILURE]
+)
+def test_a_person_who_repeats_a_run_after_its_pull_gets_a_new_pull(status, execute, instance):
+    [run] = instance.get_runs(dg.RunsFilter(tags={"dagster/partition": str(KEY)}))
     if status is dg.DagsterRunStatus.CANCELED:
-        instance.report_run_canceled(instance.get_run_by_id(run_id))
-    assert instance.get_run_by_id(run_id).status is status
-    assert execute(run_id)[1] > 0
-
-
-def test_a_person_who_repeats_a_run_that_failed_after_its_pull_gets_a_new_pull(execute, instance):
-    run_id, _ = execute()
-    instance.report_run_failed(instance.get_run_by_id(run_id))
-    assert execute(run_id)[1] > 0
+        instance.report_run_canceled(run)
+    elif status is dg.DagsterRunStatus.FAILURE:
+        instance.report_run_failed(run)
+    assert instance.get_run_by_id(run.run_id).status is status
+    assert execute(run.run_id)[1] > 0
 
 
 def test_a_new_run_after_a_killed_one_pulls_again(execute, kill):

@@ -29,11 +29,14 @@ HOLD = """
 import sys
 from types import SimpleNamespace
 from lms_pipeline.defs.run_locks import hold_run_lock
-hold_run_lock(SimpleNamespace(root_directory=sys.argv[1]), sys.argv[2])
+active = SimpleNamespace(is_finished=False)
+instance = SimpleNamespace(root_directory=sys.argv[1], get_run_by_id=lambda _run_id: active)
+for run_id in sys.argv[2:]:
+    hold_run_lock(instance, run_id)
 print("held", flush=True)
 sys.stdin.read()
 """
-"""A process that holds the lock of a run until it is killed."""
+"""A process that holds the locks of runs until it is killed."""
 MISSING_COMMAND = (WorkerStatus.FAILED, "the command that started it has ended")
 MISSING_SERVER = (WorkerStatus.FAILED, "the server that started it has ended")
 MISSING_PROCESS = (WorkerStatus.FAILED, "the process of this run has ended")
@@ -41,9 +44,9 @@ ALIVE = (WorkerStatus.RUNNING, None)
 
 
 @contextmanager
-def holding(instance, run_id):
-    """Run a process that holds the lock of a run, and kill it."""
-    command = [sys.executable, "-c", HOLD, instance.root_directory, run_id]
+def holding(instance, *runs):
+    """Run a process that holds the locks of runs, and kill it."""
+    command = [sys.executable, "-c", HOLD, instance.root_directory, *(run.run_id for run in runs)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "held\n"
@@ -89,17 +92,8 @@ def server():
     server.stop(None).wait()
 
 
-@pytest.fixture(
-    params=[
-        "this command",
-        "a command whose number is another process's",
-        "a command elsewhere",
-        "server",
-        "gone",
-        "none",
-    ]
-)
-def tags(request, tmp_path, server):
+@pytest.fixture
+def tags_of_starters(tmp_path, server):
     """What Dagster or a command wrote about the process of a run, which says nothing about its life."""
     gone = {"host": "localhost", "socket": str(tmp_path / "gone")}
     return {
@@ -109,7 +103,13 @@ def tags(request, tmp_path, server):
         "server": {".dagster/grpc_info": json.dumps(server)},
         "gone": {".dagster/grpc_info": json.dumps(gone)},
         "none": {},
-    }[request.param]
+    }
+
+
+@pytest.fixture
+def runs(start, tags_of_starters):
+    """A started run of each starter."""
+    return {starter: start(**tags) for starter, tags in tags_of_starters.items()}
 
 
 def test_a_new_installation_monitors_its_runs(instance):
@@ -118,25 +118,26 @@ def test_a_new_installation_monitors_its_runs(instance):
 
 
 @pytest.mark.usefixtures("long_ago")
-def test_a_run_lives_as_long_as_the_process_that_holds_its_lock(start, check, instance, tags):
-    run = start(**tags)
-    with holding(instance, run.run_id):
-        assert check(run) == ALIVE
-    assert check(run) == MISSING_PROCESS
+def test_a_run_lives_as_long_as_the_process_that_holds_its_lock(check, instance, runs):
+    with holding(instance, *runs.values()):
+        assert {starter: check(run) for starter, run in runs.items()} == dict.fromkeys(runs, ALIVE)
+    assert {starter: check(run) for starter, run in runs.items()} == dict.fromkeys(runs, MISSING_PROCESS)
 
 
 @pytest.mark.usefixtures("long_ago")
-def test_a_run_without_a_lock_has_failed_if_what_started_it_has_ended(start, check, tags):
-    expected: tuple[WorkerStatus, str | None] = ALIVE
-    if SHELL_TAG in tags:
-        expected = MISSING_COMMAND
-    elif "gone" in str(tags):
-        expected = MISSING_SERVER
-    assert check(start(**tags)) == expected
+def test_a_run_without_a_lock_has_failed_if_what_started_it_has_ended(check, runs):
+    assert {starter: check(run) for starter, run in runs.items()} == {
+        "this command": MISSING_COMMAND,
+        "a command whose number is another process's": MISSING_COMMAND,
+        "a command elsewhere": MISSING_COMMAND,
+        "server": ALIVE,
+        "gone": MISSING_SERVER,
+        "none": ALIVE,
+    }
 
 
-def test_a_run_without_a_lock_is_alive_while_its_process_starts(start, check, tags):
-    assert check(start(**tags)) == ALIVE
+def test_a_run_without_a_lock_is_alive_while_its_process_starts(check, runs):
+    assert {starter: check(run) for starter, run in runs.items()} == dict.fromkeys(runs, ALIVE)
 
 
 def test_other_runs_of_one_process_do_not_keep_a_run_alive(start, check, instance):
@@ -176,9 +177,8 @@ def test_a_step_in_a_process_of_its_own_says_nothing_about_its_run(start, instan
 
 def test_housekeeping_removes_the_locks_of_ended_runs_only(start, instance):
     ended, dead, deleted = start(), start(), start()
-    for run in (ended, dead, deleted):
-        with holding(instance, run.run_id):
-            assert list(find_ended_run_locks(instance)) == []
+    with holding(instance, ended, dead, deleted):
+        assert list(find_ended_run_locks(instance)) == []
     instance.report_run_failed(ended)
     instance.delete_run(deleted.run_id)
     assert {item.path.stem for item in find_ended_run_locks(instance)} == {ended.run_id, deleted.run_id}

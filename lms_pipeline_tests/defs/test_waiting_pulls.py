@@ -1,21 +1,26 @@
 """Pulls whose LMS allows no call for more than a minute: their runs end, and others continue them."""
 
+import shutil
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from uuid import uuid4
 
 import dagster as dg
 import pytest
 
+from lms_pipeline.accounts.registry import Registry
 from lms_pipeline.checks.fleet import accounts_are_fresh, load_fleet
 from lms_pipeline.definitions import build_defs
 from lms_pipeline.defs.failures import CONTINUES_AT_TAG
-from lms_pipeline.defs.instance import run_partitions
+from lms_pipeline.defs.instance import open_instance, run_partitions
 from lms_pipeline.defs.partitions import add_accounts, build_partition_key
 from lms_pipeline.defs.run_locks import run_lock
 from lms_pipeline.lake.paths import Partition
 from lms_pipeline.lake.waiting import find_waiting, format_time, read_waiting
 from lms_pipeline.sandbox.faults import Status
-from lms_pipeline_tests.defs.conftest import DAY
+from lms_pipeline.settings import Settings
+from lms_pipeline_tests.defs.conftest import DAY, build_settings, serve_accounts
 from lms_pipeline_tests.defs.test_automation import keys, sense, tick
 
 NORTH, SOUTH = Partition("north", DAY), Partition("south", DAY)
@@ -29,46 +34,75 @@ def repository(settings):
     return build_defs(settings).get_repository_def()
 
 
+def execute_north(settings, instance, request=None):
+    """Execute a run of `north` as the queue does, and return the run."""
+    config, assets = (request.run_config, request.asset_selection) if request else (None, None)
+    job = build_defs(settings).resolve_job_def("daily_snapshot")
+    run_id = str(uuid4())
+    with run_lock(instance, run_id):  # which ends with the process of a run
+        job.execute_in_process(
+            run_config=config,
+            asset_selection=assets,
+            partition_key=build_partition_key(NORTH),
+            instance=instance,
+            raise_on_error=False,
+            run_id=run_id,
+        )
+    return instance.get_run_by_id(run_id)
+
+
 @pytest.fixture
 def execute(settings, instance, registry):
-    """Executes a run of `north` as the queue does, and returns the run."""
+    """Executes a run of `north`, and returns the run."""
     add_accounts(instance, ["north", "south"])
-    job = build_defs(settings).resolve_job_def("daily_snapshot")
+    return partial(execute_north, settings, instance)
 
-    def executed(request=None):
-        config, assets = (request.run_config, request.asset_selection) if request else (None, None)
-        run_id = str(uuid4())
-        with run_lock(instance, run_id):  # which ends with the process of a run
-            job.execute_in_process(
-                run_config=config,
-                asset_selection=assets,
-                partition_key=build_partition_key(NORTH),
-                instance=instance,
-                raise_on_error=False,
-                run_id=run_id,
-            )
-        return instance.get_run_by_id(run_id)
 
-    return executed
+@dataclass(frozen=True)
+class EndedRun:
+    """A run of `north` that has ended, since its LMS allows no call. Read-only, since tests share it."""
+
+    settings: Settings
+    run_id: str
+    started_at: datetime
+    ended_at: datetime
+
+
+@pytest.fixture(scope="module")
+def ended_run(tmp_path_factory, make_home):
+    folder = tmp_path_factory.mktemp("waiting")
+    with serve_accounts(folder) as sandbox, pytest.MonkeyPatch.context() as environment:
+        environment.setenv("DAGSTER_HOME", str(folder / "dagster"))
+        settings = build_settings(sandbox, folder)
+        make_home(settings.dagster_home)
+        for account_id in ("north", "south"):
+            Registry.open(settings).add(account_id, name=None, first_day=DAY)
+        with open_instance(settings) as instance:
+            add_accounts(instance, ["north", "south"])
+            sandbox.fault(BUSY)
+            started_at = datetime.now(UTC)
+            run = execute_north(settings, instance)
+            return EndedRun(settings, run.run_id, started_at, datetime.now(UTC))
 
 
 @pytest.fixture
-def waiting(execute, sandbox):
-    """The ended run of `north`, which waits for its LMS."""
+def after_the_run(ended_run, settings, sandbox):
+    """A copy of the data of `ended_run`, made before the instance is opened, whose LMS is busy still."""
+    shutil.copytree(ended_run.settings.data_dir, settings.data_dir)
+    shutil.copytree(ended_run.settings.dagster_home, settings.dagster_home)
     sandbox.fault(BUSY)
-    return execute()
 
 
 @pytest.fixture
-def pass_time(monkeypatch):
+def waiting(after_the_run, ended_run, instance):
+    """The ended run of `north`, which waits for its LMS."""
+    return instance.get_run_by_id(ended_run.run_id)
+
+
+@pytest.fixture
+def set_clock(monkeypatch):
     """Sets the clock of the sensors and the schedule."""
-
-    def passed(seconds):
-        monkeypatch.setattr(
-            "lms_pipeline.defs.run_requests.utc_now", lambda: datetime.now(UTC) + timedelta(seconds=seconds)
-        )
-
-    return passed
+    return lambda at: monkeypatch.setattr("lms_pipeline.defs.run_requests.utc_now", lambda: at)
 
 
 def find_pull(data):
@@ -101,10 +135,10 @@ class TestTheRunEnds:
             "1 response is kept."
         ) in find_messages(instance, waiting)
 
-    def test_with_the_time_as_a_tag(self, waiting):
+    def test_with_the_time_as_a_tag(self, waiting, ended_run):
         at = datetime.fromisoformat(waiting.tags[CONTINUES_AT_TAG])
         assert at.utcoffset() == timedelta(0)
-        assert timedelta(seconds=2900) < at - datetime.now(UTC) <= LATER
+        assert ended_run.started_at + timedelta(seconds=2900) < at <= ended_run.ended_at + LATER
 
     def test_and_the_next_one_repeats_no_call_whose_response_is_kept(self, waiting, execute, sandbox, published):
         sandbox.clear_faults()
@@ -132,9 +166,13 @@ class TestUntilItsTime:
 
 
 class TestWhenItsTimeHasCome:
+    @pytest.fixture
+    def at(self, waiting, data):
+        return find_pull(data).at
+
     @pytest.fixture(autouse=True)
-    def come(self, waiting, pass_time):
-        pass_time(3001)
+    def come(self, at, set_clock):
+        set_clock(at + timedelta(seconds=1))
 
     def test_the_sensor_starts_it_once(self, repository, instance, waiting):
         (request,) = sense(repository, instance, "waiting_pulls").run_requests
@@ -146,17 +184,18 @@ class TestWhenItsTimeHasCome:
     def test_the_schedule_leaves_it_to_the_sensor(self, repository, instance):
         assert keys(tick(repository, instance).run_requests) == ["south|2026-03-10"]
 
-    def test_the_schedule_starts_it_if_the_sensor_does_not(self, repository, instance, pass_time):
-        pass_time(3000 + 301)
+    def test_the_schedule_starts_it_if_the_sensor_does_not(self, repository, instance, at, set_clock):
+        set_clock(at + timedelta(seconds=301))
         assert keys(tick(repository, instance).run_requests) == ["north|2026-03-10", "south|2026-03-10"]
 
-    def test_the_requested_run_may_wait_again(self, repository, instance, execute, pass_time):
+    def test_the_requested_run_may_wait_again(self, repository, instance, execute, data, set_clock):
         (request,) = sense(repository, instance, "waiting_pulls").run_requests
         second = execute(request)
         assert CONTINUES_AT_TAG in second.tags
-        pass_time(0)
+        at = find_pull(data).at
+        set_clock(at - timedelta(seconds=1))
         assert sense(repository, instance, "waiting_pulls").run_requests == []
-        pass_time(3001)
+        set_clock(at + timedelta(seconds=1))
         (request,) = sense(repository, instance, "waiting_pulls").run_requests
         assert request.run_key == f"north|2026-03-10 continues {second.run_id}"
 
@@ -190,13 +229,16 @@ def test_the_sensor_is_on_by_default(repository):
     assert repository.get_sensor_def("waiting_pulls").default_status is dg.DefaultSensorStatus.RUNNING
 
 
-def test_the_continued_run_pulls_the_tables_of_the_run_that_ended(settings, instance, registry, sandbox, pass_time):
+def test_the_continued_run_pulls_the_tables_of_the_run_that_ended(
+    settings, instance, registry, sandbox, data, set_clock
+):
     sandbox.fault(Status(status=429, retry_after=3000, account="north", remote=True))
-    runs = run_partitions(build_defs(settings), instance, [NORTH], ["learners"], allow_drop=True)
+    defs = build_defs(settings)
+    runs = run_partitions(defs, instance, [NORTH], ["learners"], allow_drop=True)
     assert next(runs).continues_at is not None
     runs.close()
-    pass_time(3001)
-    (request,) = sense(build_defs(settings).get_repository_def(), instance, "waiting_pulls").run_requests
+    set_clock(find_pull(data).at + timedelta(seconds=1))
+    (request,) = sense(defs.get_repository_def(), instance, "waiting_pulls").run_requests
     assert [key.to_user_string() for key in request.asset_selection] == ["learners"]
     assert request.run_config["ops"] == {"pull": {"config": {"allow_drop": True}}}
 

@@ -10,7 +10,8 @@ from datetime import UTC, datetime
 import pytest
 
 from lms_pipeline.extract import checkpoint as module
-from lms_pipeline.extract.checkpoint import Checkpoint, CheckpointError
+from lms_pipeline.extract.checkpoint import Checkpoint
+from lms_pipeline.extract.checkpoint_file import CheckpointError
 from lms_pipeline.truto.store import StoredResponse
 from lms_pipeline_tests.support.lake_files import limit_file_size
 

@@ -57,51 +57,60 @@ def reasons(rows: Rows) -> list[tuple[str, int | None]]:
     return [(row["reasons"], row["days"]) for row in rows]
 
 
-@pytest.mark.parametrize(
-    ("more", "found"),
-    [
-        ({}, []),
-        # overdue: the due day has ended, or the LMS says so
-        ({"due_at": ago(0)}, [("overdue", 0)]),
-        ({"due_at": ago(5)}, [("overdue", 5)]),
-        ({"status": "overdue"}, [("overdue", None)]),
-        ({"status": "overdue", "due_at": ahead(30)}, [("overdue", None)]),
-        # due soon: within 7 days and behind an even pace; it began 10 days ago
-        ({"due_at": ahead(1), "progress_percent": 90.0}, [("due_soon", 1)]),
-        ({"due_at": ahead(7), "progress_percent": 58.0}, [("due_soon", 7)]),
-        ({"due_at": ahead(7), "progress_percent": 59.0}, []),
-        ({"due_at": ahead(8), "progress_percent": 0.0}, []),
-        ({"due_at": ahead(7), "progress_percent": None}, [("due_soon", 7)]),
-        ({"due_at": ahead(2), "progress_percent": 100.0}, [("stuck", 0)]),
-        ({"due_at": ahead(2), "progress_percent": 0.0, "enrolled_at": ago(0)}, []),
-        ({"due_at": ahead(2), "enrolled_at": None}, [("due_soon", 2)]),
-        ({"due_at": ahead(2), "status": "overdue", "progress_percent": 0.0}, [("overdue,due_soon", None)]),
-        # stuck: 100 percent is not completed
-        ({"progress_percent": 100.0, "last_activity_at": ago(3)}, [("stuck", 3)]),
-        ({"progress_percent": 99.9}, []),
-        # idle: started, and no sign of life for 14 days
-        ({"last_activity_at": ago(13)}, []),
-        ({"last_activity_at": ago(14)}, [("idle", 14)]),
-        ({"last_activity_at": ago(20), "progress_percent": 100.0}, [("stuck,idle", 20)]),
-        ({"last_activity_at": ago(20), "status": "enrolled", "progress_percent": 0.0}, []),
-        # never started
-        ({"status": "enrolled", "progress_percent": None, "enrolled_at": ago(14)}, [("never_started", 14)]),
-        ({"status": "enrolled", "progress_percent": None, "enrolled_at": ago(13)}, []),
-        ({"status": "enrolled", "progress_percent": None, "enrolled_at": None}, []),
-        ({"status": "assigned", "progress_percent": 1.0, "enrolled_at": ago(30)}, []),
-        (
-            {"status": "assigned", "progress_percent": 0.0, "enrolled_at": ago(30), "due_at": ago(2)},
-            [("overdue,never_started", 2)],
-        ),
-    ],
-)  # fmt: skip
-def test_each_reason_has_its_limits(attention, more: dict[str, Any], found: list[tuple[str, int | None]]) -> None:
-    assert reasons(attention(going(**more))) == found
+LIMITS: list[tuple[dict[str, Any], list[tuple[str, int | None]]]] = [
+    ({}, []),
+    # overdue: the due day has ended, or the LMS says so
+    ({"due_at": ago(0)}, [("overdue", 0)]),
+    ({"due_at": ago(5)}, [("overdue", 5)]),
+    ({"status": "overdue"}, [("overdue", None)]),
+    ({"status": "overdue", "due_at": ahead(30)}, [("overdue", None)]),
+    # due soon: within 7 days and behind an even pace; it began 10 days ago
+    ({"due_at": ahead(1), "progress_percent": 90.0}, [("due_soon", 1)]),
+    ({"due_at": ahead(7), "progress_percent": 58.0}, [("due_soon", 7)]),
+    ({"due_at": ahead(7), "progress_percent": 59.0}, []),
+    ({"due_at": ahead(8), "progress_percent": 0.0}, []),
+    ({"due_at": ahead(7), "progress_percent": None}, [("due_soon", 7)]),
+    ({"due_at": ahead(2), "progress_percent": 100.0}, [("stuck", 0)]),
+    ({"due_at": ahead(2), "progress_percent": 0.0, "enrolled_at": ago(0)}, []),
+    ({"due_at": ahead(2), "enrolled_at": None}, [("due_soon", 2)]),
+    ({"due_at": ahead(2), "status": "overdue", "progress_percent": 0.0}, [("overdue,due_soon", None)]),
+    # stuck: 100 percent is not completed
+    ({"progress_percent": 100.0, "last_activity_at": ago(3)}, [("stuck", 3)]),
+    ({"progress_percent": 99.9}, []),
+    # idle: started, and no sign of life for 14 days
+    ({"last_activity_at": ago(13)}, []),
+    ({"last_activity_at": ago(14)}, [("idle", 14)]),
+    ({"last_activity_at": ago(20), "progress_percent": 100.0}, [("stuck,idle", 20)]),
+    ({"last_activity_at": ago(20), "status": "enrolled", "progress_percent": 0.0}, []),
+    # never started
+    ({"status": "enrolled", "progress_percent": None, "enrolled_at": ago(14)}, [("never_started", 14)]),
+    ({"status": "enrolled", "progress_percent": None, "enrolled_at": ago(13)}, []),
+    ({"status": "enrolled", "progress_percent": None, "enrolled_at": None}, []),
+    ({"status": "assigned", "progress_percent": 1.0, "enrolled_at": ago(30)}, []),
+    (
+        {"status": "assigned", "progress_percent": 0.0, "enrolled_at": ago(30), "due_at": ago(2)},
+        [("overdue,never_started", 2)],
+    ),
+]  # fmt: skip
+"""What is special about an enrollment, and its reasons with the days of the strongest."""
 
 
-@pytest.mark.parametrize("status", ["completed", "passed", "failed", "withdrawn", "expired", "unknown"])
-def test_only_open_enrollments_need_someone(attention, status: str) -> None:
-    assert attention(going(status=status, due_at=ago(5), last_activity_at=ago(40))) == []
+def reasons_by_learner(rows: Rows) -> dict[str, list[tuple[str, int | None]]]:
+    found: dict[str, list[tuple[str, int | None]]] = {}
+    for row in rows:
+        found.setdefault(row["user_id"], []).append((row["reasons"], row["days"]))
+    return found
+
+
+def test_each_reason_has_its_limits(attention) -> None:
+    rows = attention(*(going(user_id=str(more), **more) for more, _ in LIMITS))
+    assert reasons_by_learner(rows) == {str(more): found for more, found in LIMITS if found}
+
+
+def test_only_open_enrollments_need_someone(attention) -> None:
+    statuses = ("completed", "passed", "failed", "withdrawn", "expired", "unknown", "in_progress")
+    rows = attention(*(going(user_id=one, status=one, due_at=ago(5), last_activity_at=ago(40)) for one in statuses))
+    assert [row["user_id"] for row in rows] == ["in_progress"]
 
 
 def test_an_enrollment_with_a_later_one_needs_nobody(attention) -> None:
@@ -170,28 +179,33 @@ def test_activity_after_the_snapshots_day_does_not_count(attention) -> None:
     assert attention(going(last_activity_at=datetime(2026, 4, 1, 5, tzinfo=UTC))) == []
 
 
-@pytest.mark.parametrize(
-    ("now", "before", "found"),
-    [
-        ({}, {}, [("idle", 14)]),
-        ({"progress_percent": 60.0}, {}, []),
-        ({"time_spent_seconds": 90}, {"time_spent_seconds": 60}, []),
-        ({"time_spent_seconds": 60}, {"time_spent_seconds": 60}, [("idle", 14)]),
-        ({"progress_percent": 40.0}, {}, [("idle", 14)]),
-        ({"progress_percent": None, "time_spent_seconds": 60}, {"time_spent_seconds": 60}, [("idle", 14)]),
-        ({"progress_percent": None}, {}, []),
-        ({}, {"progress_percent": None}, []),
-        ({"last_activity_at": ago(2)}, {}, []),
-        ({"enrollment_id": "e2"}, {"enrollment_id": "e1"}, []),
-        ({"enrollment_id": "e1"}, {"enrollment_id": None}, [("idle", 14)]),
-        ({}, {"course_id": "c2"}, []),
-        ({"status": "enrolled", "progress_percent": 0.0}, {"progress_percent": 0.0}, [("never_started", 60)]),
-    ],
-)
-def test_without_an_activity_it_is_idle_if_nothing_rose(
-    attention, now: dict[str, Any], before: dict[str, Any], found: list[tuple[str, int]]
-) -> None:
-    assert reasons(attention(quiet(**now), earlier=[quiet(**before)])) == found
+RISES: list[tuple[dict[str, Any], dict[str, Any], list[tuple[str, int | None]]]] = [
+    ({}, {}, [("idle", 14)]),
+    ({"progress_percent": 60.0}, {}, []),
+    ({"time_spent_seconds": 90}, {"time_spent_seconds": 60}, []),
+    ({"time_spent_seconds": 60}, {"time_spent_seconds": 60}, [("idle", 14)]),
+    ({"progress_percent": 40.0}, {}, [("idle", 14)]),
+    ({"progress_percent": None, "time_spent_seconds": 60}, {"time_spent_seconds": 60}, [("idle", 14)]),
+    ({"progress_percent": None}, {}, []),
+    ({}, {"progress_percent": None}, []),
+    ({"last_activity_at": ago(2)}, {}, []),
+    ({"enrollment_id": "e2"}, {"enrollment_id": "e1"}, []),
+    ({"enrollment_id": "e1"}, {"enrollment_id": None}, [("idle", 14)]),
+    ({}, {"course_id": "c2"}, []),
+    ({"status": "enrolled", "progress_percent": 0.0}, {"progress_percent": 0.0}, [("never_started", 60)]),
+]
+"""What is special about an enrollment now and before, and its reasons with the days of the strongest."""
+
+
+def test_without_an_activity_it_is_idle_if_nothing_rose(attention) -> None:
+    learners = [f"{number}: {now}, {before}" for number, (now, before, _) in enumerate(RISES)]
+    earlier = [quiet(user_id=learner, **before) for learner, (_, before, _) in zip(learners, RISES, strict=True)]
+    rows = attention(
+        *(quiet(user_id=learner, **now) for learner, (now, _, _) in zip(learners, RISES, strict=True)), earlier=earlier
+    )
+    assert reasons_by_learner(rows) == {
+        learner: found for learner, (_, _, found) in zip(learners, RISES, strict=True) if found
+    }
 
 
 def test_the_days_without_a_rise_are_those_since_the_earlier_snapshot(attention) -> None:

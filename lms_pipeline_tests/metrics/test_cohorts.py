@@ -86,29 +86,35 @@ def test_the_account_is_the_sum_of_its_courses(cohorts) -> None:
     assert (account["enrolled"], account["completed"], account["rate"]) == (2, 1, 0.5)
 
 
-@pytest.mark.parametrize(
-    "left_out",
-    [
-        {"enrolled_at": None},
-        {"status": "completed"},
-        {"status": "completed", "completed_at": at("2026-02-28")},
-        {"status": "withdrawn", "completed_at": at("2026-02-28")},
-    ],
-    ids=["no beginning", "no day of completion", "completed before it began", "withdrawn since"],
-)
-def test_an_enrollment_without_its_days_is_left_out(cohorts, left_out: dict[str, Any]) -> None:
-    [row] = cohorts(enrolled("2026-03-01"), enrolled("2026-03-01") | left_out)
-    assert (row["enrolled"], row["completed"], row["left_out"]) == (1, 0, 1)
+WITHOUT_DAYS: dict[str, dict[str, Any]] = {
+    "no beginning": {"enrolled_at": None},
+    "no day of completion": {"status": "completed"},
+    "completed before it began": {"status": "completed", "completed_at": at("2026-02-28")},
+    "withdrawn since": {"status": "withdrawn", "completed_at": at("2026-02-28")},
+}
+NEVER_COMPLETED: dict[str, dict[str, Any]] = {
+    "failed": {"status": "failed", "completed_at": at("2026-03-02")},
+    "withdrawn": {"status": "withdrawn"},
+    "unknown": {"status": "unknown"},
+}
 
 
-@pytest.mark.parametrize(
-    "more",
-    [{"status": "failed", "completed_at": at("2026-03-02")}, {"status": "withdrawn"}, {"status": "unknown"}],
-    ids=["failed", "withdrawn", "unknown"],
-)
-def test_what_was_never_completed_stays_in_its_cohort(cohorts, more: dict[str, Any]) -> None:
-    [row] = cohorts(enrolled("2026-03-01") | more)
-    assert (row["enrolled"], row["completed"], row["left_out"]) == (1, 0, 0)
+def test_an_enrollment_without_its_days_is_left_out(cohorts) -> None:
+    """Each case is a course, beside an enrollment that counts."""
+    rows = cohorts(
+        *(enrolled("2026-03-01", course=case) for case in WITHOUT_DAYS),
+        *(enrolled("2026-03-01", course=case) | more for case, more in WITHOUT_DAYS.items()),
+    )
+    assert figures(rows, "course_id", "enrolled", "completed", "left_out") == [
+        (case, 1, 0, 1) for case in sorted(WITHOUT_DAYS)
+    ]
+
+
+def test_what_was_never_completed_stays_in_its_cohort(cohorts) -> None:
+    rows = cohorts(*(enrolled("2026-03-01", course=case) | more for case, more in NEVER_COMPLETED.items()))
+    assert figures(rows, "course_id", "enrolled", "completed", "left_out") == [
+        (case, 1, 0, 0) for case in sorted(NEVER_COMPLETED)
+    ]
 
 
 def test_a_completion_that_lapsed_counts(cohorts) -> None:

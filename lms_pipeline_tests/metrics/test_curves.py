@@ -119,30 +119,33 @@ def test_nobody_has_no_rows(curve) -> None:
     assert curve(enrolled("enrolled", began=None)) == []
 
 
-@pytest.mark.parametrize(
-    ("more", "day"),
-    [
-        ({"status": "failed", "completed_at": after(2), "last_activity_at": after(4), "updated_at": after(6)}, 2),
-        ({"status": "withdrawn", "last_activity_at": after(4), "updated_at": after(6)}, 4),
-        ({"status": "expired", "last_activity_at": after(4), "updated_at": after(6)}, 4),
-        ({"status": "withdrawn", "updated_at": after(6)}, 6),
-        ({"status": "withdrawn", "updated_at": BEGAN - timedelta(days=2)}, 0),
-        ({"status": "failed", "completed_at": BEGAN - timedelta(days=2)}, 0),
-        ({"status": "withdrawn", "last_activity_at": SNAPSHOT + timedelta(hours=20), "updated_at": after(6)}, 6),
-    ],
-    ids=[
-        "failed",
-        "active",
-        "timed out",
-        "updated",
-        "before it began",
-        "failed before it began",
-        "active after the day",
-    ],
-)
-def test_the_day_of_leaving(curve, more: dict[str, Any], day: int) -> None:
-    [*_, last] = curve(enrolled("") | more)
-    assert (last["day"], last["left"], last["undated_ends"], last["left_out"]) == (day, 1, 0, 0)
+LEAVING: dict[str, tuple[dict[str, Any], int]] = {
+    "failed": (
+        {"status": "failed", "completed_at": after(2), "last_activity_at": after(4), "updated_at": after(6)}, 2
+    ),
+    "active": ({"status": "withdrawn", "last_activity_at": after(4), "updated_at": after(6)}, 4),
+    "timed out": ({"status": "expired", "last_activity_at": after(4), "updated_at": after(6)}, 4),
+    "updated": ({"status": "withdrawn", "updated_at": after(6)}, 6),
+    "before it began": ({"status": "withdrawn", "updated_at": BEGAN - timedelta(days=2)}, 0),
+    "failed before it began": ({"status": "failed", "completed_at": BEGAN - timedelta(days=2)}, 0),
+    "active after the day": (
+        {"status": "withdrawn", "last_activity_at": SNAPSHOT + timedelta(hours=20), "updated_at": after(6)}, 6
+    ),
+}  # fmt: skip
+"""What is special about an enrollment that ended, and the day on which it left."""
+
+
+def last_of_courses(rows: Rows) -> dict[str, dict[str, Any]]:
+    """Return the last row of each course."""
+    return {row["course_id"]: row for row in rows}
+
+
+def test_the_day_of_leaving(curve) -> None:
+    rows = curve(*(enrolled("", course_id=case) | more for case, (more, _) in LEAVING.items()))
+    assert {
+        case: (row["day"], row["left"], row["undated_ends"], row["left_out"])
+        for case, row in last_of_courses(rows).items()
+    } == {case: (day, 1, 0, 0) for case, (_, day) in LEAVING.items()}
 
 
 @pytest.mark.parametrize("more", [{}, {"updated_at": SNAPSHOT + timedelta(hours=20)}], ids=["no date", "after the day"])
@@ -151,16 +154,17 @@ def test_who_left_on_an_unknown_day_leaves_on_the_snapshots(curve, more: dict[st
     assert figures(rows, "day", "left", "undated_ends") == [(0, 0, 1), (2, 0, 1), (30, 1, 1)]
 
 
-@pytest.mark.parametrize("status", ["withdrawn", "expired"])
-def test_a_completion_that_no_longer_stands_is_a_completion(curve, status: str) -> None:
-    [*_, last] = curve(enrolled(status, completed_at=after(3), updated_at=after(5)))
-    assert (last["day"], last["completed"], last["left"]) == (3, 1, 0)
+def test_a_completion_that_no_longer_stands_is_a_completion(curve) -> None:
+    statuses = ("expired", "withdrawn")
+    rows = curve(*(enrolled(one, course_id=one, completed_at=after(3), updated_at=after(5)) for one in statuses))
+    last = last_of_courses(rows).values()
+    assert figures([*last], "course_id", "day", "completed", "left") == [(one, 3, 1, 0) for one in statuses]
 
 
-@pytest.mark.parametrize("status", ["enrolled", "in_progress", "overdue", "unknown"])
-def test_who_has_not_ended_is_observed_to_the_snapshots_day(curve, status: str) -> None:
-    [*_, last] = curve(enrolled(status, updated_at=after(2)))
-    assert figures([last], *COUNTS) == [(30, 1, 0, 0, 1)]
+def test_who_has_not_ended_is_observed_to_the_snapshots_day(curve) -> None:
+    statuses = ("enrolled", "in_progress", "overdue", "unknown")
+    last = last_of_courses(curve(*(enrolled(one, course_id=one, updated_at=after(2)) for one in statuses))).values()
+    assert figures([*last], "course_id", *COUNTS) == [(one, 30, 1, 0, 0, 1) for one in statuses]
 
 
 def test_enrollments_without_their_days_are_left_out(curve) -> None:

@@ -95,10 +95,13 @@ def figures(path: Path) -> Figures:
 
 
 def change(rows: Rows, *columns: str) -> Iterator[Rows]:
-    """Yield the rows with values of other rows in these columns, and with nulls."""
-    others = rows[7:] + rows[:7]
-    yield [row | {name: other.get(name) for name in columns} for row, other in zip(rows, others, strict=True)]
-    yield [row | dict.fromkeys(set(columns) - NEVER_NULL) for row in rows]
+    """Yield the rows with values of other rows in these columns and nulls in every third row; then with only one of both."""
+    others = rows[13:] + rows[:13]
+    nulls: dict[str, Any] = dict.fromkeys(set(columns) - NEVER_NULL)
+    moved = [row | {name: other.get(name) for name in columns} for row, other in zip(rows, others, strict=True)]
+    yield [row | (nulls if number % 3 == 0 else {}) for number, row in enumerate(moved)]
+    yield moved
+    yield [row | nulls for row in rows]
 
 
 def find_changed(before: Figures, after: Figures, *columns: str) -> set[str]:
@@ -133,9 +136,13 @@ def before(tmp_path_factory: pytest.TempPathFactory) -> Figures:
 @pytest.fixture
 def changed_by(before: Figures, tmp_path: Path) -> Callable[..., set[str]]:
     def change_and_compare(*columns: str) -> set[str]:
-        path = tmp_path / "data.parquet"
-        afterwards = [figures(write(path, changed)) for changed in change(rows(), *columns)]
-        return set().union(*(find_changed(before, after, *columns) for after in afterwards))
+        declared = set[str]().union(*map(declared_figures, columns))
+        found = set[str]()
+        for changed in change(rows(), *columns):
+            found |= find_changed(before, figures(write(tmp_path / "data.parquet", changed)), *columns)
+            if found >= declared:  # most columns need only the first change
+                break
+        return found
 
     return change_and_compare
 
@@ -152,18 +159,23 @@ def read_attention(path: Path, earlier: Path) -> Figures:
         return {(ATTENTION.name, row["user_name"]): row for row in read_rows(ATTENTION).read_all().to_pylist()}
 
 
+@pytest.fixture(scope="module")
+def attention_before(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Figures]:
+    """Return a file of the rows, and its attention compared with itself."""
+    path = write(tmp_path_factory.mktemp("earlier") / "data.parquet", rows())
+    return path, read_attention(path, path)
+
+
 @pytest.mark.parametrize("column", sorted(set(UNIFIED_ENROLLMENTS.column_names) - {"user_name"}))
-def test_a_column_changes_only_what_names_it_in_attention(column: str, tmp_path: Path) -> None:
+def test_a_column_changes_only_what_names_it_in_attention(
+    column: str, tmp_path: Path, attention_before: tuple[Path, Figures]
+) -> None:
     """The sources that decide whether there is a row at all do not show in a row."""
-    earlier = write(tmp_path / "earlier.parquet", rows())
-    before = read_attention(earlier, earlier)
+    earlier, before = attention_before
     declared = {figure.name for figure in ATTENTION.columns if column in figure.sources}
-    for changed in change(rows(), column):
-        after = read_attention(write(tmp_path / "data.parquet", changed), earlier)
-        differing = {
-            name for key, row in before.items() if key in after for name in row if row[name] != after[key][name]
-        }
-        assert differing <= declared
+    after = read_attention(write(tmp_path / "data.parquet", next(change(rows(), column))), earlier)
+    differing = {name for key, row in before.items() if key in after for name in row if row[name] != after[key][name]}
+    assert differing <= declared
 
 
 def test_columns_that_no_figure_names_change_none(changed_by) -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from lms_pipeline.tables.measures import RATES
 from lms_pipeline.tables.metrics import ACCOUNT_COMPLETION, COURSE_COMPLETION, LEARNER_COMPLETION
 from lms_pipeline_tests.support import plain_metrics
-from lms_pipeline_tests.support.enrollment_files import DAY, FETCHED_AT, compute_rows, enrollments_file, write
+from lms_pipeline_tests.support.enrollment_files import DAY, FETCHED_AT, compute_tables, enrollments_file, write
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -92,14 +92,13 @@ def test_a_second_implementation_computes_the_same_figures(tmp_path: Path, seed:
     sets = plain_metrics.Sets(rows, DAY, zone)
     file = enrollments_file(write(tmp_path / "data.parquet", rows), zone=zone)
 
-    [whole] = compute_rows(ACCOUNT_COMPLETION, file)
+    [whole], courses, learners = compute_tables((ACCOUNT_COMPLETION, COURSE_COMPLETION, LEARNER_COMPLETION), file)
     check_row(whole, plain_metrics.figures(sets, sets.all))
     check_sums(whole)
     assert whole["after_day"] == len(sets.after_day)
     assert whole["left_out_by_role"] == len(sets.by_role)
     assert whole["left_out_by_rule"] == 0
-    for table, column in ((COURSE_COMPLETION, "course_id"), (LEARNER_COMPLETION, "user_id")):
-        found = compute_rows(table, file)
+    for found, column in ((courses, "course_id"), (learners, "user_id")):
         groups = {sets.rows[p][column] for p in sets.all}
         assert [row[column] for row in found] == sorted(groups)
         for row in found:

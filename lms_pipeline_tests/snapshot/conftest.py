@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -29,3 +31,18 @@ def account(tmp_path, portal, serving) -> Iterator[PairAccount]:
     portal.hidden = False
     portal.strays = []
     portal.with_rosters = portal.with_courses = True
+
+
+@pytest.fixture(scope="module")
+def data_of_day_0(tmp_path_factory, portal, serving) -> Path:
+    """The data directory after a pull of day 0 by rosters: for copies, since a pull takes longer than most tests."""
+    root = tmp_path_factory.mktemp("day-0")
+    PairAccount(root, portal, serving).run_day(0)
+    return root
+
+
+@pytest.fixture
+def pulled(account, data_of_day_0) -> PairAccount:
+    """The account after its pull of day 0."""
+    shutil.copytree(data_of_day_0, account.runner.root, dirs_exist_ok=True)
+    return account

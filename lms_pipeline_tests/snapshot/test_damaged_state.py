@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 import stat
 from contextlib import closing
@@ -9,12 +10,12 @@ from contextlib import closing
 import pytest
 
 from lms_pipeline.extract.budget import BudgetSpentError, Limits
-from lms_pipeline.extract.checkpoint import CheckpointError
+from lms_pipeline.extract.checkpoint_file import CheckpointError
 from lms_pipeline.lake.paths import Partition
 from lms_pipeline.snapshot.run import replay_snapshot
 from lms_pipeline.tables.pulled import RAW_ENROLLMENTS, UNIFIED_ENROLLMENTS
 from lms_pipeline_tests.support.damages import DATABASE_DAMAGES, GARBAGE, TEXT_DAMAGES, put_folder
-from lms_pipeline_tests.support.pair_account import build_expected_rows, read_stored_rows
+from lms_pipeline_tests.support.pair_account import PairAccount, build_expected_rows, read_stored_rows
 from lms_pipeline_tests.support.parquet_damage import change_value
 from lms_pipeline_tests.support.portal import PORTAL, Portal
 
@@ -27,11 +28,21 @@ def portal():
     return Portal(learners=12, courses=4, each=2, every=3)
 
 
-@pytest.fixture
-def interrupted(account):
-    """An account whose pull of day 0 stopped after some calls."""
+@pytest.fixture(scope="module")
+def interrupted_data(tmp_path_factory, portal, serving):
+    """The data directory of an account whose pull of day 0 stopped after some calls."""
+    root = tmp_path_factory.mktemp("interrupted")
     with pytest.raises(BudgetSpentError):
-        account.run_day(0, Limits(per_hour=10_000, per_snapshot=BUDGET), options={"when_spent": "fail"})
+        PairAccount(root, portal, serving).run_day(
+            0, Limits(per_hour=10_000, per_snapshot=BUDGET), options={"when_spent": "fail"}
+        )
+    return root
+
+
+@pytest.fixture
+def interrupted(account, interrupted_data):
+    """An account with a copy of that data."""
+    shutil.copytree(interrupted_data, account.runner.root, dirs_exist_ok=True)
     return account
 
 
@@ -118,8 +129,8 @@ def test_copies_do_not_pile_up_and_nobody_else_reads_them(interrupted):
     assert stat.S_IMODE(copy.stat().st_mode) == mode
 
 
+@pytest.mark.usefixtures("pulled")
 def test_a_damaged_checkpoint_of_a_published_day_is_one_sentence_for_a_replay_and_stays(account):
-    account.run_day(0)
     path = find_checkpoint(account)
     path.write_bytes(GARBAGE)
     jobs = []
@@ -140,9 +151,9 @@ def test_the_retry_of_a_run_that_published_keeps_its_files_without_the_checkpoin
     assert read_stored_rows(account, 0) == build_expected_rows(portal, 0)
 
 
+@pytest.mark.usefixtures("pulled")
 @pytest.mark.parametrize("damage", TEXT_DAMAGES.values(), ids=TEXT_DAMAGES)
 def test_damaged_roster_fingerprints_carry_nothing_over(account, portal, caplog, damage):
-    account.run_day(0)
     path = account.path("details", 0)
     damage(path)
     account.run_day(1)
@@ -152,8 +163,8 @@ def test_damaged_roster_fingerprints_carry_nothing_over(account, portal, caplog,
     assert warning.endswith(("nothing is carried over from that snapshot.", "Nothing is carried over from it today."))
 
 
+@pytest.mark.usefixtures("pulled")
 def test_roster_fingerprints_with_a_damaged_page_carry_nothing_over(account, portal):
-    account.run_day(0)
     path = account.path("details", 0)
     content = bytearray(path.read_bytes())
     pages = len(content) - 12 - int.from_bytes(content[-8:-4], "little")
@@ -164,24 +175,24 @@ def test_roster_fingerprints_with_a_damaged_page_carry_nothing_over(account, por
     assert read_stored_rows(account, 1) == build_expected_rows(portal, 1)
 
 
+@pytest.mark.usefixtures("pulled")
 @pytest.mark.parametrize(
     ("table", "column"), [(UNIFIED_ENROLLMENTS, "user_id"), (RAW_ENROLLMENTS, "payload")], ids=["unified", "raw"]
 )
 def test_a_previous_snapshot_with_a_changed_value_carries_nothing_over(account, portal, table, column):
-    account.run_day(0)
     change_value(account.runner.data.file(table, Partition(PORTAL, account.date(0))), column)
     account.run_day(1)
     assert account.count_sources(1).keys() == {"unified"}
     assert read_stored_rows(account, 1) == build_expected_rows(portal, 1)
 
 
-@pytest.mark.parametrize("name", ["lock", "waiting", "continues_later.json"])
-@pytest.mark.parametrize("damage", TEXT_DAMAGES, ids=TEXT_DAMAGES)
-def test_the_damaged_folder_of_a_pull_stops_no_pull(account, portal, name, damage):
+@pytest.mark.parametrize("damage", TEXT_DAMAGES.values(), ids=TEXT_DAMAGES)
+def test_the_damaged_folder_of_a_pull_stops_no_pull(account, portal, damage):
     folder = account.runner.data.pull_folder(Partition(PORTAL, account.date(0)))
     folder.mkdir(parents=True)
-    (folder / name).write_text('{"account_id": "x"}')
-    TEXT_DAMAGES[damage](folder / name)
+    for name in ("lock", "waiting", "continues_later.json"):
+        (folder / name).write_text('{"account_id": "x"}')
+        damage(folder / name)
     account.run_day(0)
     assert read_stored_rows(account, 0) == build_expected_rows(portal, 0)
 
@@ -197,9 +208,9 @@ def test_a_damaged_mark_of_a_waiting_pull_is_named_once(account, caplog, damage)
     assert len(list_warnings(caplog, folder / "continues_later.json")) == 1
 
 
+@pytest.mark.usefixtures("pulled")
 @pytest.mark.parametrize("damage", ["empty", "random bytes", "JSON of another type", "a folder"])
 def test_a_damaged_time_zone_is_written_again(account, caplog, damage):
-    account.run_day(0)
     path = account.runner.data.time_zone
     TEXT_DAMAGES[damage](path)
     account.run_day(1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from contextlib import suppress
 from datetime import UTC, datetime
 
@@ -10,6 +11,7 @@ import pytest
 from lms_pipeline.extract.checkpoint import Attempt
 from lms_pipeline.snapshot import run as snapshot_run
 from lms_pipeline.tables.pulled import PULLED_TABLES
+from lms_pipeline_tests.support.pair_account import PairAccount
 from lms_pipeline_tests.support.portal import PORTAL
 
 TABLES = [table.name for table in PULLED_TABLES]
@@ -30,13 +32,22 @@ MOMENTS = {
 }
 
 
-@pytest.fixture(params=list(MOMENTS.values()), ids=list(MOMENTS))
-def interrupted(request, account):
-    """An account whose run `first` died after it published day 0."""
+@pytest.fixture(scope="module", params=list(MOMENTS.values()), ids=list(MOMENTS))
+def interrupted_data(request, tmp_path_factory, portal, serving):
+    """The data directory of an account whose run `first` died after it published day 0."""
+    root = tmp_path_factory.mktemp("interrupted")
     with pytest.MonkeyPatch.context() as patch:
         request.param(patch)
         with suppress(Killed):
-            account.run_day(0, run_id="first")
+            PairAccount(root, portal, serving).run_day(0, run_id="first")
+    return root
+
+
+@pytest.fixture
+def interrupted(account, interrupted_data):
+    """An account with a copy of that data."""
+    shutil.copytree(interrupted_data, account.runner.root, dirs_exist_ok=True)
+    account.sandbox.clear_counts()
     return account
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import sqlite3
-import subprocess
-import sys
+import time as clock
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import chdir, closing
 from datetime import UTC, datetime, time
 from pathlib import Path
 from random import Random
@@ -19,16 +19,28 @@ from lms_pipeline.accounts.options import AccountOptions
 from lms_pipeline.lake.paths import Partition
 from lms_pipeline.sandbox import RunningSandbox, World, records_world, running
 from lms_pipeline.snapshot.job import TABLES
+from lms_pipeline_tests.support.killable_pull import pull
 from lms_pipeline_tests.support.portal import PORTAL, Portal
 from lms_pipeline_tests.support.sandbox import build_line, write_lines
 from lms_pipeline_tests.support.snapshot_runs import DAY, SnapshotRunner
 
-ROOT = Path(__file__).parents[2]
+PROCESSES = multiprocessing.get_context("forkserver")
+PROCESSES.set_forkserver_preload([pull.__module__, "duckdb", "pyarrow.parquet"])
+"""Each pull is a process of its own; they share the imports, which take longer than the pull."""
 KILLS = int(os.environ.get("LMS_TEST_KILLS", "3"))
 """Kills for each strategy."""
 WORKERS = AccountOptions().workers
-MAX_PULL_SECONDS = 1.2
-"""A pull is killed within these seconds; an undisturbed one needs about as long."""
+MAX_SECONDS = 60.0
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _with_imports():
+    """Start the server of processes, and wait until it has imported what a pull needs."""
+    with chdir(Path(__file__).parents[2]):
+        process = PROCESSES.Process(target=os.getpid)
+        process.start()
+        process.join(MAX_SECONDS)
+    assert process.exitcode == 0
 
 
 class KillableAccount:
@@ -43,10 +55,11 @@ class KillableAccount:
 
     def pull(self, seconds: float) -> bool:
         """Pull, and kill the process after `seconds`; return whether the pull ended before."""
-        where = (self.runner.root, self.sandbox.url, self.sandbox.token)
-        arguments = (*where, self.account_id, self._strategy, self._remote_data, seconds)
-        command = [sys.executable, "-m", "lms_pipeline_tests.support.killable_pull", *map(str, arguments)]
-        return subprocess.run(command, check=False, timeout=60, cwd=ROOT).returncode == 0
+        options = {"strategy": self._strategy, "remote_data": self._remote_data}
+        process = PROCESSES.Process(target=pull, args=(self.runner, self.account_id, options, seconds))
+        process.start()
+        process.join(MAX_SECONDS)
+        return process.exitcode == 0
 
     def list_stored_requests(self) -> set[str]:
         """List the requests whose responses are stored for the unfinished attempt."""
@@ -88,14 +101,16 @@ def account(request, tmp_path) -> Iterator[KillableAccount]:
 
 
 def test_a_killed_pull_resumes_and_publishes_the_same_snapshot(account):
-    assert account.pull(60)
+    started = clock.monotonic()
+    assert account.pull(MAX_SECONDS)
+    max_pull_seconds = clock.monotonic() - started
     undisturbed, requests = account.read_digests(), account.pop_requests()
     assert len(set(requests)) == len(requests)
     draw = Random(7)  # noqa: S311 - moments of the kills
     kills = ended = repeated = 0
     stored: set[str] = set()
     while kills < KILLS or not ended:
-        ended_now = account.pull(draw.uniform(0, MAX_PULL_SECONDS) if kills < KILLS else 60)
+        ended_now = account.pull(draw.uniform(0, max_pull_seconds) if kills < KILLS else MAX_SECONDS)
         sent = account.pop_requests()
         assert not stored & set(sent)
         stored_now = account.list_stored_requests()

@@ -5,10 +5,10 @@ import pytest
 from lms_pipeline.accounts.options import AccountOptions
 from lms_pipeline.snapshot.job import TABLES
 from lms_pipeline.truto import response
-from lms_pipeline_tests.snapshot.test_raw_format_sweep import OPTIONS, respond
+from lms_pipeline_tests.snapshot.test_raw_format_sweep import OPTIONS
 from lms_pipeline_tests.support.scripted_api import page
 from lms_pipeline_tests.support.scripted_server import serve
-from lms_pipeline_tests.support.snapshot_runs import SnapshotRunner, record, respond_by_path
+from lms_pipeline_tests.support.snapshot_runs import SnapshotRunner, record, respond_by_path, respond_with_raw_list
 
 LARGE = "x" * 3_000
 REASON = "the record is larger than 8 MB"
@@ -51,7 +51,7 @@ def test_the_list_of_users_counts_it(tmp_path):
 
 def test_a_raw_list_without_it_is_incomplete(tmp_path):
     raw = page({"id": "u1-c1"}, {"id": "u2-c1", "text": LARGE})
-    with serve(respond([record("u1"), record("u2")], [raw])) as server:
+    with serve(respond_with_raw_list([record("u1"), record("u2")], [raw])) as server:
         runner = SnapshotRunner(tmp_path, server.url)
         result = runner.run(options=OPTIONS)
     assert result.raw_gaps == "1 enrollment of account acme has no raw record."

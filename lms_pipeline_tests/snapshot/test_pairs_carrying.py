@@ -19,8 +19,8 @@ from lms_pipeline_tests.support.pair_account import (
 )
 
 
+@pytest.mark.usefixtures("pulled")
 def test_carrying_keeps_the_time_of_the_original_response_and_the_payload(account):
-    account.run_day(0)
     fetched = {(row["user_id"], row["course_id"]): row["fetched_at"] for row in account.read_rows(0)}
     account.run_day(1)
     carried = [row for row in account.read_rows(1) if row["source"] == "carried"]
@@ -30,8 +30,8 @@ def test_carrying_keeps_the_time_of_the_original_response_and_the_payload(accoun
     assert {row["source"] for row in account.read_raw_rows(1)} == {"remote_data"}
 
 
+@pytest.mark.usefixtures("pulled")
 def test_carrying_reports_the_number_of_rows_and_the_oldest_fetch(account):
-    account.run_day(0)
     result = account.run_day(1)
     assert result.rows.carried == account.count_sources(1)["carried"]
     assert result.rows.oldest_fetch == min(row["fetched_at"] for row in account.read_rows(1))
@@ -65,8 +65,8 @@ def test_carrying_stops_when_too_many_pairs_change_without_a_sign(account, porta
     assert account.count_sources(2) == {"unified": PAIRS}
 
 
+@pytest.mark.usefixtures("pulled")
 def test_carrying_uses_the_previous_snapshot_as_it_is_at_the_start_of_the_run(account, portal):
-    account.run_day(0)
     account.run_day(1, report_plan=lambda _plan: account.delete_files(0))
     assert account.count_sources(1)["carried"] > 0
     assert read_stored_rows(account, 1) == build_expected_rows(portal, 1)
@@ -85,8 +85,8 @@ def store_credentials(account, day):
         pq.write_table(table, path)
 
 
+@pytest.mark.usefixtures("pulled")
 def test_carrying_removes_credentials_that_an_older_version_stored(account):
-    account.run_day(0)
     store_credentials(account, 0)
     account.run_day(1)
     pairs = {(row["user_id"], row["course_id"]) for row in account.read_rows(1) if row["source"] == "carried"}
@@ -98,9 +98,9 @@ def test_carrying_removes_credentials_that_an_older_version_stored(account):
     assert "CANARY" not in str(account.read_rows(1))
 
 
+@pytest.mark.usefixtures("pulled")
 @pytest.mark.parametrize("file", ["details", "raw", "unified"])
 def test_carrying_skips_a_damaged_snapshot_and_logs_a_warning(account, caplog, file):
-    account.run_day(0)
     account.path(file, 0).write_bytes(b"PAR1 and no more")
     account.run_day(1)
     assert account.count_sources(1) == {"unified": PAIRS}
@@ -108,9 +108,9 @@ def test_carrying_skips_a_damaged_snapshot_and_logs_a_warning(account, caplog, f
     assert "Nothing is carried over from it today" in caplog.text
 
 
+@pytest.mark.usefixtures("pulled")
 @pytest.mark.parametrize("trouble", ["roster entries are lost", "another strategy", "another plan"])
 def test_carrying_needs_a_previous_snapshot_with_roster_entries_of_the_same_strategy_and_plan(account, trouble):
-    account.run_day(0)
     if trouble == "roster entries are lost":
         for path in (account.runner.root / "state" / "details").rglob("*.parquet"):
             path.unlink()

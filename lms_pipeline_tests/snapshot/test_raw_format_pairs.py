@@ -142,8 +142,8 @@ def test_a_day_with_carried_raw_records_is_replayed_to_the_same_snapshot(account
     assert read_digests(account, 1) == before
 
 
+@pytest.mark.usefixtures("pulled")
 def test_a_change_of_the_option_carries_nothing_over(account):
-    account.run_day(0)
     account.run_day(1, options=RAW_FORMAT)
     assert account.count_sources(1) == {"unified": PAIRS}
 

@@ -24,9 +24,9 @@ from lms_pipeline.snapshot.run import replay_snapshot
 from lms_pipeline.truto.client import TrutoClient
 from lms_pipeline.truto.errors import PermanentError
 from lms_pipeline_tests.support.sandbox import build_line, write_lines
-from lms_pipeline_tests.support.scripted_api import ReceivedRequest, ScriptedResponse, page, refusal
+from lms_pipeline_tests.support.scripted_api import ScriptedResponse
 from lms_pipeline_tests.support.scripted_server import serve
-from lms_pipeline_tests.support.snapshot_runs import CALENDAR, DAY, OPEN, SnapshotRunner, record
+from lms_pipeline_tests.support.snapshot_runs import CALENDAR, DAY, OPEN, SnapshotRunner, respond_with_raw_list
 
 ENROLLMENTS = "/unified/lms/course-enrollments"
 COUNT, PAGE_SIZE = 7, 3
@@ -162,26 +162,12 @@ class TestBareBody:
 
     @pytest.mark.parametrize("body", [b' {"data": [{"id": 1}], "page": 1}\n', b"[]"])
     def test_of_any_shape_is_kept(self, tmp_path, body):
-        with serve(respond({}, [ScriptedResponse(body)])) as server:
+        with serve(respond_with_raw_list({}, [ScriptedResponse(body)])) as server:
             runner = SnapshotRunner(tmp_path, server.url)
             result = runner.run(options=OPTIONS)
         stored = [(None, None, body.strip().decode())] if body != b"[]" else []
         assert runner.read_rows("raw_enrollments", "user_id", "course_id", "payload") == stored
         assert result.raw_gaps is not None
-
-
-def respond(enrollments, raw):
-    """Return a script that serves these unified records on one page, and these raw responses."""
-    left = list(raw)
-
-    def answer(request: ReceivedRequest) -> ScriptedResponse:
-        if "/meta/" in request.path:
-            return refusal(404)
-        if request.path != ENROLLMENTS:
-            return page()
-        return left.pop(0) if ("truto_response_format", "raw") in request.query else page(*enrollments)
-
-    return answer
 
 
 class TestFiles:
@@ -211,51 +197,6 @@ class TestFiles:
         serving.fault(fault(route=ENROLLMENTS, format="raw" if fault is ExpiredCursor else "unified", times=1))
         runner.run(options=OPTIONS)
         assert [writer.path.name for writer in writers if writer.is_open] == []
-
-
-class TestRole:
-    @pytest.mark.parametrize(
-        ("raw", "role"),
-        [
-            ({"id": "u1-c1"}, "mentor"),
-            ({"enrollment_id": "u1-c1", "id": "7"}, "mentor"),
-            ({"user_id": "u1", "course_id": "c1"}, "mentor"),
-            ({"id": 7, "learnerId": "u1", "courseId": "c1"}, "mentor"),
-            ({"user": {"id": "u1"}, "course": {"id": "c1"}}, "mentor"),
-            ({"id": "u1-c1", "user_id": "u2"}, None),
-            ({"id": "u1-c1", "course": {"id": "c9"}}, None),
-            ({"user_id": "u1"}, None),
-            ({"id": "other"}, None),
-            ({}, None),
-        ],
-    )
-    def test_belongs_to_the_enrollment_that_the_raw_record_names(self, tmp_path, raw, role):
-        with serve(respond([record("u1")], [page(raw | {"role": "mentor"})])) as server:
-            runner = SnapshotRunner(tmp_path, server.url)
-            runner.run(options=OPTIONS)
-        assert runner.read_rows("unified_enrollments", "role") == [(role,)]
-
-    @pytest.mark.parametrize(("roles", "expected"), [(("a", "a"), "a"), (("a", "b"), None), (("a", None), None)])
-    def test_of_raw_records_that_share_an_id_counts_only_if_they_agree(self, tmp_path, roles, expected):
-        raw = [{"id": "u1-c1", "role": role} for role in roles]
-        with serve(respond([record("u1")], [page(*raw)])) as server:
-            runner = SnapshotRunner(tmp_path, server.url)
-            runner.run(options=OPTIONS)
-        assert runner.read_rows("unified_enrollments", "role") == [(expected,)]
-
-    def test_is_not_given_to_several_enrollments_with_one_id(self, tmp_path):
-        enrollments = [record("u1", id="7"), record("u2", id="7")]
-        with serve(respond(enrollments, [page({"id": "7", "role": "mentor"})])) as server:
-            runner = SnapshotRunner(tmp_path, server.url)
-            runner.run(options=OPTIONS, identity="pair")
-        assert runner.read_rows("unified_enrollments", "role") == [(None,), (None,)]
-
-    def test_in_a_remote_data_that_came_all_the_same_does_not_count(self, tmp_path):
-        with serve(respond([record("u1", remote_data={"role": "mentor"})], [page({"id": "u1-c1"})])) as server:
-            runner = SnapshotRunner(tmp_path, server.url)
-            runner.run(options=OPTIONS)
-        assert runner.read_rows("unified_enrollments", "role") == [(None,)]
-        assert runner.read_rows("raw_enrollments", "source", "payload") == [("raw", '{"id": "u1-c1"}')]
 
 
 class TestRefusal:

@@ -19,7 +19,7 @@ from lms_pipeline_tests.support.oulad_states import MODULES, build_presentations
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["DAYS", "TEN_DAYS", "Expected", "Figures", "compute_expected", "compute_figures", "find_last_day"]
+__all__ = ["DAYS", "OTHER_DAYS", "Expected", "Figures", "compute_expected", "compute_figures", "find_last_day"]
 
 DAYS = (
     date(2013, 1, 15),  # before the first start: registrations for 2013B, and those without a date for 2013J
@@ -30,18 +30,13 @@ DAYS = (
     date(2015, 6, 27),  # the last presentations end: all enrollments exist and have ended
 )
 """Days to pull. The last one is `find_last_day`."""
-TEN_DAYS = tuple(
-    sorted(
-        (
-            *DAYS,
-            date(2013, 8, 31),  # the last day of a month
-            date(2013, 12, 31),
-            date(2014, 6, 15),
-            date(2015, 2, 28),
-        )
-    )
+OTHER_DAYS = (
+    date(2013, 8, 31),  # the last day of a month
+    date(2013, 12, 31),
+    date(2014, 6, 15),
+    date(2015, 2, 28),
 )
-"""Days to compute."""
+"""More days to compute."""
 
 Figures = dict[str, float | None]
 """Figures by column name."""

@@ -8,17 +8,16 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, time, timedelta
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from lms_pipeline.lake.engine import duckdb_session
 from lms_pipeline.tables.pulled import UNIFIED_ENROLLMENTS
 from lms_pipeline.tables.schema import arrow_schema
-from lms_pipeline_tests.support.oulad_records import OULAD, write_records
+from lms_pipeline_tests.support.oulad_records import OULAD
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     Write = Callable[[str, date, Path], Path]
 
@@ -74,16 +73,13 @@ WHERE starts_with(account, $module) AND exists_from < $as_of
 
 
 @contextmanager
-def open_presentations() -> Iterator[Write]:
+def open_presentations(records: Path) -> Iterator[Write]:
     """Yield a function that writes the first mapping of a module at the end of a day, from the records of the sandbox.
 
     Module `""` is all of them.
     """
-    with TemporaryDirectory() as folder:
-        records = Path(folder) / "records.ndjson"
-        write_records(OULAD, records)
-        with _open_table(VERSIONS, {"records": str(records)}, PRESENTATIONS) as write:
-            yield write
+    with _open_table(VERSIONS, {"records": str(records)}, PRESENTATIONS) as write:
+        yield write
 
 
 @contextmanager

@@ -5,7 +5,7 @@ The scripts of a server's responses belong to `scripted_server`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -137,6 +137,22 @@ def respond_by_path(
             return refusal(404)
         responses = remaining[request.path.rpartition("/")[2]]
         return responses.pop(0) if responses else page()
+
+    return respond
+
+
+def respond_with_raw_list(
+    enrollments: Iterable[Mapping[str, Any]], raw: Iterable[ScriptedResponse]
+) -> Callable[[ReceivedRequest], ScriptedResponse]:
+    """Return a script that serves enrollments on one page, the responses of the raw list in order, and empty other lists."""
+    served, remaining = page(*enrollments), list(raw)
+
+    def respond(request: ReceivedRequest) -> ScriptedResponse:
+        if "/meta/" in request.path:
+            return refusal(404)
+        if not request.path.endswith("/course-enrollments"):
+            return page()
+        return remaining.pop(0) if ("truto_response_format", "raw") in request.query else served
 
     return respond
 

@@ -147,10 +147,21 @@ class TestRawPages:
         ("body", "kind"),
         [
             (b"7", UnreadableFormatError),
-            (b'"x"', UnreadableFormatError),
+            (b'"<enrolments/>"', UnreadableFormatError),
+            (b'<?xml version="1.0"?><enrolments/>', UnreadableFormatError),
+            (b"\xef\xbb\xbf<enrolments/>", UnreadableFormatError),
+            (b"id;user;role\n1;u1;learner\n", UnreadableFormatError),
+            ("id;name\n1;J\u00f6rg\n".encode("latin-1"), UnreadableFormatError),
+            (b"no format", UnreadableFormatError),
             (b"null", TransientError),
             (b"<html>", TransientError),
+            (b"<!DOCTYPE html><p>Bad gateway</p>", TransientError),
+            (b"\n<html>", TransientError),
             (b'{"result":7}', TransientError),
+            (b'{"result": [{"id"', TransientError),
+            (b"", TransientError),
+            (b"\x1f\x8b\x08\x00", TransientError),
+            (b"x\x9c\x03\x00\x00\x00\x00\x01", TransientError),
         ],
     )
     def test_without_records_are_an_error(self, body, kind):
