@@ -7,12 +7,11 @@ import sqlite3
 from contextlib import closing
 from typing import Any
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from lms_pipeline.accounts.options import AccountOptions, Strategy
-from lms_pipeline.extract.checkpoint import CODEC
+from lms_pipeline.extract.checkpoint import unpack_body
 from lms_pipeline.sandbox import Clock, records_world, running
 from lms_pipeline_tests.support.sandbox import build_line, write_lines
 from lms_pipeline_tests.support.scripted_api import page
@@ -38,7 +37,7 @@ def find_canaries(root):
         if path.parts[-3] == "answers" and path.suffix == ".sqlite":
             with closing(sqlite3.connect(path)) as answers:
                 for size, body in answers.execute("SELECT size, body FROM answers WHERE size > 0"):
-                    content += pa.decompress(body, decompressed_size=size, codec=CODEC, asbytes=True)
+                    content += unpack_body(body, size)
         if CANARY.encode() in content:
             found.append(path.name)
     return found

@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import get_args
 
 import msgspec
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from lms_pipeline.extract.checkpoint import CODEC
+from lms_pipeline.extract.checkpoint import unpack_body
 from lms_pipeline.sandbox import running
 from lms_pipeline.sandbox.faults import Debug
 from lms_pipeline.sandbox.http import DEBUG_SECRET
@@ -126,4 +125,4 @@ def _stored_bodies(root: Path) -> list[bytes]:
     [file] = root.rglob("answers/**/*.sqlite")
     with closing(sqlite3.connect(file)) as answers:
         rows = answers.execute("SELECT size, body FROM answers WHERE size > 0").fetchall()
-    return [pa.decompress(body, decompressed_size=size, codec=CODEC, asbytes=True) for size, body in rows]
+    return [unpack_body(body, size) for size, body in rows]
