@@ -38,7 +38,7 @@ def housekeeping(*, dry_run: bool, wrong: tuple[str, str] | None) -> None:
         return
     from lms_pipeline.defs.event_log_sync import find_missing_events, report_events
     from lms_pipeline.defs.instance import open_instance
-    from lms_pipeline.defs.jobs import find_all_expired
+    from lms_pipeline.defs.jobs import find_all_expired, remove_old_events
     from lms_pipeline.housekeeping.cleanup import find_expired, load_policy, remove
     from lms_pipeline.housekeeping.policy import format_totals
 
@@ -62,6 +62,8 @@ def housekeeping(*, dry_run: bool, wrong: tuple[str, str] | None) -> None:
             return
         expired += others
         removed += remove(data, others, lambda warning: echo(warning, err=True))
+        if events := remove_old_events(settings, instance):
+            echo(f"Removed {format_count(events, 'old event')} from Dagster's index.")
         reported = report_events(instance, data, missing, min_cohort=settings.min_cohort)
     echo(f"Reported {format_count(reported, 'published file')} to Dagster.")
     if len(removed) < len(expired):

@@ -56,6 +56,8 @@ FLEET_CRON = "15 * * * *"
 HOUSEKEEPING_CRON = "30 1 * * *"
 """Half an hour before the default of LMS_SCHEDULE, so that the pulls find the space that it frees."""
 
+OUR_ASSETS = frozenset({*MATERIALIZABLE_ASSETS, COMPLETION_REPORT})
+"""The assets whose runs leave logs that expire."""
 SCHEDULE_LOOKAHEAD = timedelta(days=366)
 """Time for which the ticks of LMS_SCHEDULE are compared with LMS_GRACE_HOURS: a year has each weekday and clock change."""
 
@@ -214,8 +216,9 @@ def build_housekeeping(settings: Settings) -> tuple[dg.JobDefinition, dg.Schedul
             location = origin.location_name if origin else DEFAULT_LOCATION
             expired = find_all_expired(settings, context.instance, location)
             removed = remove(lake, expired, context.log.warning)
-        context.log.info("Removed %s.", format_totals(removed))
-        counts = {"left": len(expired) - len(removed)}
+            events = remove_old_events(settings, context.instance, location)
+        context.log.info("Removed %s, and %d old events from Dagster's index.", format_totals(removed), events)
+        counts = {"left": len(expired) - len(removed), "events": events}
         for kind, (count, size) in sum_by_kind(removed).items():
             counts |= {kind: count, f"bytes of {kind}": size}  # numbers that the UI plots
         context.add_output_metadata(counts)
@@ -261,9 +264,16 @@ def find_all_expired(
     policy = cleanup.load_policy(settings)
     expired = [*cleanup.find_expired(DataDir(settings.data_dir), policy), *find_ended_run_locks(instance)]
     if settings.run_log_days:
-        before, assets = (
-            policy.now - timedelta(days=settings.run_log_days),
-            frozenset({*MATERIALIZABLE_ASSETS, COMPLETION_REPORT}),
-        )
-        expired += find_expired_run_logs(instance, before, jobs=JOB_NAMES, assets=assets, location=location)
+        before = policy.now - timedelta(days=settings.run_log_days)
+        expired += find_expired_run_logs(instance, before, jobs=JOB_NAMES, assets=OUR_ASSETS, location=location)
     return expired
+
+
+def remove_old_events(settings: Settings, instance: dg.DagsterInstance, location: str = DEFAULT_LOCATION) -> int:
+    """Remove the events of old runs that Dagster's index no longer needs, and return their number."""
+    from lms_pipeline.defs.index_events import remove_index_events
+
+    if not settings.run_log_days:
+        return 0
+    before = datetime.now(UTC) - timedelta(days=settings.run_log_days)
+    return remove_index_events(instance, before, jobs=JOB_NAMES, assets=OUR_ASSETS, location=location)
