@@ -30,12 +30,12 @@ from lms_pipeline.defs.run_requests import (
     DAILY_SNAPSHOT,
     HOUSEKEEPING,
     JOB_NAMES,
-    NO_OPEN_DAY,
     REBUILD_WAREHOUSE,
     WATCH_FLEET,
     build_run_request,
     find_expected,
     find_latest_runs,
+    find_open_day,
     is_active,
     is_snapshot_missing,
 )
@@ -110,9 +110,9 @@ def build_schedule(settings: Settings) -> dg.ScheduleDefinition:
     def daily_snapshot(
         context: dg.ScheduleEvaluationContext, truto: dg.ResourceParam[Truto], lake: dg.ResourceParam[DataDir]
     ) -> list[dg.RunRequest] | dg.SkipReason:
-        day = settings.calendar.find_open_day(truto.now())
-        if day is None:
-            return dg.SkipReason(NO_OPEN_DAY)
+        day = find_open_day(settings, truto.now())
+        if isinstance(day, dg.SkipReason):
+            return day
         # while the daemon was off; no partition of the day existed then
         if context.scheduled_execution_time < settings.calendar.ends_at(day):
             return dg.SkipReason(f"This tick was missed, and {day} had not ended then: a later tick requests it.")
@@ -128,7 +128,8 @@ def build_schedule(settings: Settings) -> dg.ScheduleDefinition:
             )
             return dg.SkipReason(f"{have} snapshot of {day}.")
         tick = context.scheduled_execution_time.isoformat()
-        latest, expected = find_latest_runs(context.instance, day), find_expected(lake, day)
+        account_ids = [partition.account_id for partition in missing]
+        latest, expected = find_latest_runs(context.instance, day, account_ids), find_expected(lake, day)
         active = {account_id for account_id, record in latest.items() if is_active(record)}
         requested = [one for one in missing if one.account_id not in active and one not in expected]
         if not requested:

@@ -60,6 +60,15 @@ def build_partition_key(partition: Partition) -> dg.MultiPartitionKey:
     return dg.MultiPartitionKey({"account": partition.account_id, "date": partition.day.isoformat()})
 
 
+def build_partition_tags(partition: Partition) -> dict[str, str]:
+    """Return the tags that Dagster gives to a run of an account and day."""
+    return {
+        PARTITION_TAG: str(build_partition_key(partition)),
+        ACCOUNT_TAG: partition.account_id,
+        DATE_TAG: partition.day.isoformat(),
+    }
+
+
 def has_partition(context: dg.OpExecutionContext) -> bool:
     """Return whether the run is of a partition, be it one of ours or not."""
     return any(tag.startswith((PARTITION_TAG, *RANGE_TAGS)) for tag in context.run.tags)
