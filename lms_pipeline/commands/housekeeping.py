@@ -11,6 +11,7 @@ from datetime import date
 
 import click
 
+from lms_pipeline.accounts.listed_days import find_first_day
 from lms_pipeline.accounts.registry import refuse_name
 from lms_pipeline.commands.common import load_settings, parse_day, print_warehouse
 from lms_pipeline.commands.terminal import echo
@@ -38,7 +39,7 @@ def housekeeping(*, dry_run: bool, wrong: tuple[str, str] | None) -> None:
         return
     from lms_pipeline.defs.event_log_sync import find_missing_events, report_events
     from lms_pipeline.defs.instance import open_instance
-    from lms_pipeline.defs.jobs import find_all_expired
+    from lms_pipeline.defs.jobs import find_all_expired, remove_old_events
     from lms_pipeline.housekeeping.cleanup import find_expired, load_policy, remove
     from lms_pipeline.housekeeping.policy import format_totals
 
@@ -53,7 +54,7 @@ def housekeeping(*, dry_run: bool, wrong: tuple[str, str] | None) -> None:
         instance = ended.enter_context(open_instance(settings))
         known = {item.path for item in expired}
         others = [item for item in find_all_expired(settings, instance) if item.path not in known]
-        missing = find_missing_events(instance, data)
+        missing = find_missing_events(instance, data, find_first_day(settings))
         if dry_run:
             for item in others:
                 echo(str(item))
@@ -62,6 +63,8 @@ def housekeeping(*, dry_run: bool, wrong: tuple[str, str] | None) -> None:
             return
         expired += others
         removed += remove(data, others, lambda warning: echo(warning, err=True))
+        if events := remove_old_events(settings, instance):
+            echo(f"Removed {format_count(events, 'old event')} from Dagster's index.")
         reported = report_events(instance, data, missing, min_cohort=settings.min_cohort)
     echo(f"Reported {format_count(reported, 'published file')} to Dagster.")
     if len(removed) < len(expired):

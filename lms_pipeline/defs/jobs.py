@@ -14,6 +14,7 @@ import dagster as dg
 # no public name: the ticks of a cron expression as the daemon finds them, also on days when the clocks change
 from dagster._utils.schedules import schedule_execution_time_iterator
 
+from lms_pipeline.accounts.listed_days import find_first_day
 from lms_pipeline.accounts.registry import Registry
 from lms_pipeline.connection import Truto
 from lms_pipeline.days import Calendar
@@ -30,12 +31,12 @@ from lms_pipeline.defs.run_requests import (
     DAILY_SNAPSHOT,
     HOUSEKEEPING,
     JOB_NAMES,
-    NO_OPEN_DAY,
     REBUILD_WAREHOUSE,
     WATCH_FLEET,
     build_run_request,
     find_expected,
     find_latest_runs,
+    find_open_day,
     is_active,
     is_snapshot_missing,
 )
@@ -56,6 +57,8 @@ FLEET_CRON = "15 * * * *"
 HOUSEKEEPING_CRON = "30 1 * * *"
 """Half an hour before the default of LMS_SCHEDULE, so that the pulls find the space that it frees."""
 
+OUR_ASSETS = frozenset({*MATERIALIZABLE_ASSETS, COMPLETION_REPORT})
+"""The assets whose runs leave logs that expire."""
 SCHEDULE_LOOKAHEAD = timedelta(days=366)
 """Time for which the ticks of LMS_SCHEDULE are compared with LMS_GRACE_HOURS: a year has each weekday and clock change."""
 
@@ -108,9 +111,9 @@ def build_schedule(settings: Settings) -> dg.ScheduleDefinition:
     def daily_snapshot(
         context: dg.ScheduleEvaluationContext, truto: dg.ResourceParam[Truto], lake: dg.ResourceParam[DataDir]
     ) -> list[dg.RunRequest] | dg.SkipReason:
-        day = settings.calendar.find_open_day(truto.now())
-        if day is None:
-            return dg.SkipReason(NO_OPEN_DAY)
+        day = find_open_day(settings, truto.now())
+        if isinstance(day, dg.SkipReason):
+            return day
         # while the daemon was off; no partition of the day existed then
         if context.scheduled_execution_time < settings.calendar.ends_at(day):
             return dg.SkipReason(f"This tick was missed, and {day} had not ended then: a later tick requests it.")
@@ -126,7 +129,8 @@ def build_schedule(settings: Settings) -> dg.ScheduleDefinition:
             )
             return dg.SkipReason(f"{have} snapshot of {day}.")
         tick = context.scheduled_execution_time.isoformat()
-        latest, expected = find_latest_runs(context.instance, day), find_expected(lake, day)
+        account_ids = [partition.account_id for partition in missing]
+        latest, expected = find_latest_runs(context.instance, day, account_ids), find_expected(lake, day)
         active = {account_id for account_id, record in latest.items() if is_active(record)}
         requested = [one for one in missing if one.account_id not in active and one not in expected]
         if not requested:
@@ -214,8 +218,9 @@ def build_housekeeping(settings: Settings) -> tuple[dg.JobDefinition, dg.Schedul
             location = origin.location_name if origin else DEFAULT_LOCATION
             expired = find_all_expired(settings, context.instance, location)
             removed = remove(lake, expired, context.log.warning)
-        context.log.info("Removed %s.", format_totals(removed))
-        counts = {"left": len(expired) - len(removed)}
+            events = remove_old_events(settings, context.instance, location)
+        context.log.info("Removed %s, and %d old events from Dagster's index.", format_totals(removed), events)
+        counts = {"left": len(expired) - len(removed), "events": events}
         for kind, (count, size) in sum_by_kind(removed).items():
             counts |= {kind: count, f"bytes of {kind}": size}  # numbers that the UI plots
         context.add_output_metadata(counts)
@@ -223,7 +228,7 @@ def build_housekeeping(settings: Settings) -> tuple[dg.JobDefinition, dg.Schedul
     @dg.op(description="Reports published files to Dagster that its event log lacks; all of them if it was lost.")
     def report_missing_events(context: dg.OpExecutionContext, lake: dg.ResourceParam[DataDir]) -> None:
         with convert_errors(context):
-            missing = find_missing_events(context.instance, lake)
+            missing = find_missing_events(context.instance, lake, find_first_day(settings))
             reported = report_events(context.instance, lake, missing, min_cohort=settings.min_cohort)
         context.log.info("Reported %d published files to Dagster.", reported)
         context.add_output_metadata({"reported": reported})
@@ -261,9 +266,16 @@ def find_all_expired(
     policy = cleanup.load_policy(settings)
     expired = [*cleanup.find_expired(DataDir(settings.data_dir), policy), *find_ended_run_locks(instance)]
     if settings.run_log_days:
-        before, assets = (
-            policy.now - timedelta(days=settings.run_log_days),
-            frozenset({*MATERIALIZABLE_ASSETS, COMPLETION_REPORT}),
-        )
-        expired += find_expired_run_logs(instance, before, jobs=JOB_NAMES, assets=assets, location=location)
+        before = policy.now - timedelta(days=settings.run_log_days)
+        expired += find_expired_run_logs(instance, before, jobs=JOB_NAMES, assets=OUR_ASSETS, location=location)
     return expired
+
+
+def remove_old_events(settings: Settings, instance: dg.DagsterInstance, location: str = DEFAULT_LOCATION) -> int:
+    """Remove the events of old runs that Dagster's index no longer needs, and return their number."""
+    from lms_pipeline.defs.index_events import remove_index_events
+
+    if not settings.run_log_days:
+        return 0
+    before = datetime.now(UTC) - timedelta(days=settings.run_log_days)
+    return remove_index_events(instance, before, jobs=JOB_NAMES, assets=OUR_ASSETS, location=location)

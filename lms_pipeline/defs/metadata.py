@@ -14,7 +14,6 @@ import dagster as dg
 
 from lms_pipeline.accounts.registry import load_display_names
 from lms_pipeline.defs.partitions import read_partition
-from lms_pipeline.lake.paths import Partition
 from lms_pipeline.settings import Settings
 from lms_pipeline.tables.attention import ATTENTION, REASONS
 from lms_pipeline.tables.catalog import LATEST_DAY_TABLES
@@ -38,8 +37,10 @@ PERSONAL_IDS = frozenset({"user_id", "enrollment_id", "assigned_by_id"})
 from a hash of them."""
 ACCOUNT_FIGURES = ("n_all", "n_completed", "learners")
 """Counts of an account that the UI plots beside its rates."""
-MAX_STATUSES, MAX_STATUS_LENGTH = 10, 40
-"""Undocumented statuses that are shown, and characters of each: they are text from an LMS, without a limit of its own."""
+MAX_SHOWN = 5
+"""Statuses and fields that are shown: Dagster keeps the event of each partition for ever."""
+MAX_STATUS_LENGTH = 24
+"""Characters of an undocumented status that are shown: it is text from an LMS, without a limit of its own."""
 UNREADABLE_PREFIX = "unreadable_"
 """Begins the counts of values that could not be read, one count for each field."""
 SENTINEL_PREFIX = "sentinel_"
@@ -56,7 +57,7 @@ def build_table_spec(
     return dg.AssetSpec(
         table.name,
         deps=[upstream],
-        description=f"{table.doc}{_describe_basis(table)}",
+        description=f"{table.doc}{_describe_basis(table)}{_describe_queries(table)}",
         group_name=group,
         skippable=skippable,
         owners=OWNERS,
@@ -120,6 +121,15 @@ def _describe_basis(table: Table) -> str:
     return f"\n\nAll figures also depend on {_join_names(table.counted_by)}, which determine what is counted."
 
 
+def _describe_queries(table: Table) -> str:
+    """Build queries to paste, in Markdown: in the description, since the event of each partition would repeat them."""
+    where = "account_id = 'ACCOUNT' AND snapshot_date = 'DATE'" if table.per_account else "snapshot_date = 'DATE'"
+    of_warehouse = f'```sh\nlms-pipeline query "FROM {table.name} WHERE {where}"\n```\n\n'
+    if table in LATEST_DAY_TABLES:  # the warehouse has only their latest day
+        of_warehouse = ""
+    return f"\n\n{of_warehouse}The file of a partition, in DuckDB, with the `path` in its metadata:\n\n```sql\nFROM 'PATH'\n```"
+
+
 def _join_names(names: Iterable[str]) -> str:
     return ", ".join(f"`{name}`" for name in sorted(names))
 
@@ -161,32 +171,13 @@ def build_published_metadata(
         **({} if account is None else {"account": account}),
         **({"dagster/partition_row_count": published.rows} if has_shown_rows(published.table.name, limit) else {}),
         **figures,
-        "query": dg.MetadataValue.md(_build_queries(published)),
         **build_file_metadata(published.path),
     }
 
 
 def build_file_metadata(path: Path) -> dict[str, Any]:
-    """Build the metadata of a file: path, URI and size in bytes."""
-    return {
-        "path": dg.MetadataValue.path(path),
-        "dagster/uri": path.as_uri().replace("%3D", "="),  # DuckDB and pandas do not decode it
-        "file_bytes": path.stat().st_size,
-    }
-
-
-def _build_queries(published: Published) -> str:
-    """Build queries to paste, in Markdown. The account id and the date need no quoting: they are validated."""
-    partition, name = published.partition, published.table.name
-    where = f"snapshot_date = '{partition.day}'"
-    if isinstance(partition, Partition):
-        where = f"account_id = '{partition.account_id}' AND {where}"
-    path = str(published.path).replace("'", "''")
-    file_query = f"```sql\nFROM '{path}'\n```"
-    if published.table in LATEST_DAY_TABLES:  # the warehouse has only their latest day
-        return file_query
-    warehouse_query = f'```sh\nlms-pipeline query "FROM {name} WHERE {where}"\n```'
-    return f"{warehouse_query}\n\nOnly this file, in DuckDB:\n\n{file_query}"
+    """Build the metadata of a file: path and size in bytes."""
+    return {"path": dg.MetadataValue.path(path), "file_bytes": path.stat().st_size}
 
 
 def read_provenance(path: Path) -> dict[str, Any]:
@@ -259,22 +250,26 @@ def _count_pairs(result: SnapshotResult) -> dict[str, Any]:
 
 
 def _count_statuses(statuses: Counter[str]) -> dict[str, Any]:
-    shown = {text[:MAX_STATUS_LENGTH] or "(none)": count for text, count in statuses.most_common(MAX_STATUSES)}
+    shown = {text[:MAX_STATUS_LENGTH] or "(none)": count for text, count in statuses.most_common(MAX_SHOWN)}
     which = {"which_statuses": dg.MetadataValue.json(shown)} if shown else {}
     return {"undocumented_statuses": statuses.total(), **which}
 
 
 def _count_unreadable(reading: Counter[str]) -> dict[str, Any]:
     """Return how many records and values differ from the documented form."""
-    fields = {
-        name.removeprefix(UNREADABLE_PREFIX): count
-        for name, count in reading.items()
-        if name.startswith(UNREADABLE_PREFIX)
-    }
-    which: dict[str, Any] = {"which_fields": dg.MetadataValue.json(fields)} if fields else {}
+    fields = Counter(
+        {
+            name.removeprefix(UNREADABLE_PREFIX): count
+            for name, count in reading.items()
+            if name.startswith(UNREADABLE_PREFIX)
+        }
+    )
+    which: dict[str, Any] = {}
+    if fields:
+        which["which_fields"] = dg.MetadataValue.json(dict(fields.most_common(MAX_SHOWN)))
     if sentinels := sum(count for name, count in reading.items() if name.startswith(SENTINEL_PREFIX)):
         which["sentinel_dates"] = sentinels
-    return {"read_leniently": reading["read_leniently"], "unreadable_values": sum(fields.values()), **which}
+    return {"read_leniently": reading["read_leniently"], "unreadable_values": fields.total(), **which}
 
 
 def build_metric_metadata(published: Published) -> dict[str, Any]:
@@ -288,7 +283,7 @@ def build_metric_metadata(published: Published) -> dict[str, Any]:
 
 
 def build_account_metadata(published: Published) -> dict[str, Any]:
-    """Build the figures of `account_completion`: each rate as a number that the UI plots, and all in one table."""
+    """Build the figures of `account_completion`: each rate as a number that the UI plots."""
     return read_provenance(published.path) | _build_rate_metadata(published.path, ACCOUNT_FIGURES)
 
 
@@ -298,15 +293,13 @@ def build_portfolio_metadata(published: Published) -> dict[str, Any]:
 
 
 def _build_rate_metadata(path: Path, counts: Iterable[str]) -> dict[str, Any]:
-    """Build the figures of a table with one row: counts and rates that are known, and a table of all rates."""
+    """Build the figures of a table with one row: the counts and rates that are known."""
     import pyarrow.parquet as pq
 
-    names = (*counts, *(rate.name for rate in RATES))
-    parts = (f"{rate.name}{part}" for rate in RATES for part in ("_num", "_den"))
+    names = [*counts, *(rate.name for rate in RATES)]
     with pq.ParquetFile(path) as file:  # reading all columns takes five times as long
-        (row,) = file.read([*names, *parts]).to_pylist()
-    figures = {name: row[name] for name in names if row[name] is not None}
-    return figures | {"rates": dg.MetadataValue.md(_format_rates(row))}
+        (row,) = file.read(names).to_pylist()
+    return {name: row[name] for name in names if row[name] is not None}
 
 
 def _build_attention_metadata(path: Path) -> dict[str, Any]:
@@ -322,19 +315,6 @@ def _build_attention_metadata(path: Path) -> dict[str, Any]:
     metadata = read_metadata(path)
     unknown = {"idle_unknown": int(metadata["idle_unknown"])} if "idle_unknown" in metadata else {}
     return {**{reason: counts[reason] for reason in REASONS}, **unknown}
-
-
-def _format_rates(row: Mapping[str, Any]) -> str:
-    lines = (
-        f"| {rate.name.replace('_', ' ')} | {_format_figure(row[rate.name], '.1%')} "
-        f"| {_format_figure(row[f'{rate.name}_num'], ',')} | {_format_figure(row[f'{rate.name}_den'], ',')} |"
-        for rate in RATES
-    )
-    return "\n".join(["| rate | | counted | of |\n|---|--:|--:|--:|", *lines])
-
-
-def _format_figure(figure: float | None, format_spec: str) -> str:
-    return "-" if figure is None else format(figure, format_spec)
 
 
 def _build_course_metadata(path: Path) -> dict[str, Any]:

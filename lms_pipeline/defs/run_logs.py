@@ -4,7 +4,8 @@ Belongs here: where Dagster keeps them on a disk. Not here: their removal (`hous
 """
 
 # A run leaves some 560 KB: 350 KB are its event file, 20 KB the output of its steps; these are removed. Its record and
-# its materializations are in files that all runs share and stay, so every partition is shown as before.
+# its materializations are in files that all runs share and stay, so every partition is shown as before; `index_events.py`
+# removes the copies in these files.
 # `DagsterInstance.delete_run` does the opposite: it keeps the file at its size and deletes record and materializations.
 # A process that opened the log of a run before its removal can't open it again; other processes find it empty.
 
@@ -50,21 +51,22 @@ def find_expired_run_logs(
     logs = _group_by_run(instance, before)
     run_ids = iter(logs)
     expired: list[ExpiredItem] = []
-
-    def is_ours(run: dg.DagsterRun) -> bool:
-        origin = run.remote_job_origin
-        if origin is not None and origin.location_name != location:
-            return False
-        selected = {key.to_user_string() for key in run.asset_selection or ()}
-        return run.job_name in jobs or (run.job_name == ASSET_JOB and bool(selected) and selected <= assets)
-
     while batch := list(islice(run_ids, BATCH_SIZE)):
         runs = {run.run_id: run for run in instance.get_runs(dg.RunsFilter(run_ids=batch))}
         for run_id in batch:
             run = runs.get(run_id)
-            if run is None or (run.is_finished and is_ours(run)):
+            if run is None or (run.is_finished and is_run_of_package(run, jobs, assets, location)):
                 expired += [ExpiredItem("run logs", path, measure_size(path)) for path in logs[run_id]]
     return expired
+
+
+def is_run_of_package(run: dg.DagsterRun, jobs: AbstractSet[str], assets: AbstractSet[str], location: str) -> bool:
+    """Return whether a run is of one of these jobs, or of these assets only, and was launched from this location or a shell."""
+    origin = run.remote_job_origin
+    if origin is not None and origin.location_name != location:
+        return False
+    selected = {key.to_user_string() for key in run.asset_selection or ()}
+    return run.job_name in jobs or (run.job_name == ASSET_JOB and bool(selected) and selected <= assets)
 
 
 def _group_by_run(instance: dg.DagsterInstance, before: datetime) -> dict[str, list[Path]]:

@@ -6,17 +6,18 @@ Dagster never starts two runs with one run key, so each key names the reason of 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 
 import dagster as dg
 
-from lms_pipeline.defs.partitions import ACCOUNT_TAG, DATE_TAG, build_partition_key
+from lms_pipeline.defs.partitions import ACCOUNT_TAG, DATE_TAG, build_partition_key, build_partition_tags
 from lms_pipeline.defs.run_locks import LockState, probe_run_lock
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.lake.waiting import WaitingPull, find_waiting, utc_now
+from lms_pipeline.settings import Settings
 from lms_pipeline.tables.catalog import TABLES
 from lms_pipeline.tables.pulled import UNIFIED_ENROLLMENTS
 
@@ -39,6 +40,10 @@ FAILED_STATUSES = [dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
 RETRY_GRACE_SECONDS = 120.0
 """Dagster creates the retry of a failed run within some ten seconds, or never: it misses a failure that it reads before
 the run is marked for a retry. After this time the retry is not expected any more."""
+PARTITION_SET = {"dagster/partition_set": f"{DAILY_SNAPSHOT}_partition_set"}
+"""Dagster's tag of a run of a partition that a job requests."""
+MAX_SELECTED_ACCOUNTS = 500
+"""Accounts that a query of runs names at most; of more, it reads all runs of the day."""
 NO_OPEN_DAY = "No day is open now: the grace period of the latest ended day is over."
 """Skip reason of a tick."""
 
@@ -48,9 +53,30 @@ def is_snapshot_missing(data: DataDir, partition: Partition) -> bool:
     return not data.file(UNIFIED_ENROLLMENTS, partition).exists()
 
 
-def find_latest_runs(instance: dg.DagsterInstance, day: date) -> dict[str, dg.RunRecord]:
-    """Return the latest run of each account for a day, by account id. One query, since a fleet has hundreds."""
-    newest_first = instance.get_run_records(dg.RunsFilter(tags={DATE_TAG: day.isoformat()}))
+def find_open_day(settings: Settings, now: datetime) -> date | dg.SkipReason:
+    """Return the day for which runs may be requested, or why there is none.
+
+    Dagster does not look up the partition of a request that has its tags, so a day that is not listed is refused here.
+    """
+    day = settings.calendar.find_open_day(now)
+    if day is None:
+        return dg.SkipReason(NO_OPEN_DAY)
+    if settings.start_date is not None and day < settings.start_date:
+        return dg.SkipReason(f"{day} is before the first day, LMS_START_DATE {settings.start_date}.")
+    return day
+
+
+def find_latest_runs(
+    instance: dg.DagsterInstance, day: date, account_ids: Collection[str] = ()
+) -> dict[str, dg.RunRecord]:
+    """Return the latest run of each account for a day, by account id: of these accounts at least, or of all.
+
+    One query, since a fleet has thousands of accounts; few accounts are selected by it, since it decodes each run.
+    """
+    tags: dict[str, str | list[str]] = {DATE_TAG: day.isoformat()}
+    if 0 < len(account_ids) <= MAX_SELECTED_ACCOUNTS:
+        tags[ACCOUNT_TAG] = list(account_ids)
+    newest_first = instance.get_run_records(dg.RunsFilter(tags=tags))
     by_account = {record.dagster_run.tags.get(ACCOUNT_TAG, ""): record for record in reversed(newest_first)}
     by_account.pop("", None)  # runs of another project's assets, partitioned by date without accounts
     return by_account
@@ -76,27 +102,36 @@ def find_expected(data: DataDir, day: date) -> set[Partition]:
 
 
 def find_due_pulls(
-    instance: dg.DagsterInstance, data: DataDir, account_ids: AbstractSet[str], day: date
+    instance: dg.DagsterInstance, waiting: Iterable[WaitingPull], account_ids: AbstractSet[str], day: date
 ) -> list[WaitingPull]:
-    """Find the pulls of a day whose LMS allows calls again, and that nothing has continued yet.
+    """Return the pulls of a day whose LMS allows calls again, and that nothing has continued yet.
 
     A command that waits for a pull itself holds the lock of the run that ended.
     """
-    now, latest = utc_now(), find_latest_runs(instance, day)
+    now = utc_now()
+    due = [pull for pull in waiting if pull.is_due(now) and pull.account_id in account_ids]
+    if not due:
+        return []
+    latest = find_latest_runs(instance, day, {pull.account_id for pull in due})
 
     def is_free(pull: WaitingPull) -> bool:
         record = latest.get(pull.account_id)
         is_newest = record is None or record.dagster_run.run_id == pull.run_id or not is_active(record)
         return is_newest and probe_run_lock(instance, pull.run_id) is not LockState.HELD
 
-    due = [pull for pull in find_waiting(data, day) if pull.is_due(now) and pull.account_id in account_ids]
     return [pull for pull in due if is_free(pull)]
 
 
-def build_continuation(instance: dg.DagsterInstance, pull: WaitingPull) -> dg.RunRequest:
+def build_continuations(instance: dg.DagsterInstance, due: Sequence[WaitingPull]) -> list[dg.RunRequest]:
+    """Build the requests of the runs that continue pulls. The runs that ended are read in one query."""
+    ended = instance.get_runs(dg.RunsFilter(run_ids=[pull.run_id for pull in due])) if due else []
+    by_id = {run.run_id: run for run in ended}
+    return [_build_continuation(pull, by_id.get(pull.run_id)) for pull in due]
+
+
+def _build_continuation(pull: WaitingPull, run: dg.DagsterRun | None) -> dg.RunRequest:
     """Build the request of the run that continues a pull, with the tables and `allow_drop` of the run that ended."""
     request = build_run_request(pull.partition, f"continues {pull.run_id}")
-    run = instance.get_run_by_id(pull.run_id)
     if run is None:
         return request
     # a run from the UI may hold assets and configuration of others, which the job does not have
@@ -113,10 +148,10 @@ def _find_pull_config(config: object) -> dict[str, Any]:
 
 
 def find_failed_partitions(
-    instance: dg.DagsterInstance, data: DataDir, account_ids: Iterable[str], day: date
+    instance: dg.DagsterInstance, data: DataDir, account_ids: Collection[str], day: date
 ) -> Iterator[tuple[Partition, str]]:
     """Yield the partitions of a day that have no snapshot because their latest run failed, with the id of that run."""
-    latest, expected = find_latest_runs(instance, day), find_expected(data, day)
+    latest, expected = find_latest_runs(instance, day, account_ids), find_expected(data, day)
     for account_id in account_ids:
         record, partition = latest.get(account_id), Partition(account_id, day)
         if record is None or partition in expected:
@@ -126,6 +161,9 @@ def find_failed_partitions(
 
 
 def build_run_request(partition: Partition, reason: str) -> dg.RunRequest:
-    """Build the request of one account and day; `reason` makes its run key unique."""
-    key = build_partition_key(partition)
-    return dg.RunRequest(run_key=f"{key} {reason}", partition_key=key)
+    """Build the request of one account and day; `reason` makes its run key unique.
+
+    It has the tags that Dagster would add after a query for each request, 6 ms for each: 60 s with 10,000 accounts.
+    """
+    key, tags = build_partition_key(partition), build_partition_tags(partition)
+    return dg.RunRequest(run_key=f"{key} {reason}", partition_key=key, tags={**tags, **PARTITION_SET})

@@ -17,12 +17,12 @@ from lms_pipeline.defs.partitions import add_accounts, parse_partition_tags
 from lms_pipeline.defs.run_requests import (
     ACTIVE_STATUSES,
     DAILY_SNAPSHOT,
-    NO_OPEN_DAY,
     REBUILD_WAREHOUSE,
-    build_continuation,
+    build_continuations,
     build_run_request,
     find_due_pulls,
     find_failed_partitions,
+    find_open_day,
     is_snapshot_missing,
 )
 from lms_pipeline.lake.paths import DataDir, Partition
@@ -78,9 +78,9 @@ def _build_account_registry(settings: Settings) -> dg.SensorDefinition:
         add_accounts(context.instance, [account.id for account in registry.read_accounts()])
         count = count_partition_keys(registry, settings)
         context.log.log(logging.WARNING if count.is_near_limit else logging.INFO, "%s", count)
-        day = settings.calendar.find_open_day(truto.now())
-        if day is None:
-            return dg.SkipReason(f"{NO_OPEN_DAY} {count}")
+        day = find_open_day(settings, truto.now())
+        if isinstance(day, dg.SkipReason):
+            return dg.SkipReason(f"{day.skip_message} {count}")
         # new is who has its first day now, whoever added its partitions; Dagster runs a run key once
         new = [Partition(account.id, day) for account in registry.read_active() if account.first_day == day]
         missing = [partition for partition in new if is_snapshot_missing(lake, partition)]
@@ -100,9 +100,9 @@ def _build_failed_days(settings: Settings) -> dg.SensorDefinition:
     def failed_days(
         context: dg.SensorEvaluationContext, truto: dg.ResourceParam[Truto], lake: dg.ResourceParam[DataDir]
     ) -> list[dg.RunRequest] | dg.SkipReason:
-        day = settings.calendar.find_open_day(truto.now())
-        if day is None:
-            return dg.SkipReason(NO_OPEN_DAY)
+        day = find_open_day(settings, truto.now())
+        if isinstance(day, dg.SkipReason):
+            return day
         accounts = [account.id for account in Registry(lake.registry).read_active()]
         failed = list(find_failed_partitions(context.instance, lake, accounts, day))
         if not failed:
@@ -125,19 +125,19 @@ def _build_waiting_pulls(settings: Settings) -> dg.SensorDefinition:
     def waiting_pulls(
         context: dg.SensorEvaluationContext, truto: dg.ResourceParam[Truto], lake: dg.ResourceParam[DataDir]
     ) -> list[dg.RunRequest] | dg.SkipReason:
-        day = settings.calendar.find_open_day(truto.now())
-        if day is None:
-            return dg.SkipReason(NO_OPEN_DAY)
+        day = find_open_day(settings, truto.now())
+        if isinstance(day, dg.SkipReason):
+            return day
         accounts = {account.id for account in Registry(lake.registry).read_active()}
-        due = find_due_pulls(context.instance, lake, accounts, day)
+        waiting = find_waiting(lake, day)
+        due = find_due_pulls(context.instance, waiting, accounts, day)
         if not due:
-            waiting = [pull.at for pull in find_waiting(lake, day)]
-            which = choose_form(len(waiting), "it", "the first")
-            until = f"; {which} continues at {format_time(min(waiting), settings.calendar.zone)}" if waiting else ""
+            which, times = choose_form(len(waiting), "it", "the first"), [pull.at for pull in waiting]
+            until = f"; {which} continues at {format_time(min(times), settings.calendar.zone)}" if times else ""
             wait = choose_form(len(waiting), "waits for its LMS", "wait for their LMS")
             return dg.SkipReason(f"{format_count(len(waiting), 'pull')} {wait}{until}.")
         add_accounts(context.instance, [pull.account_id for pull in due])
-        return [build_continuation(context.instance, pull) for pull in due]
+        return build_continuations(context.instance, due)
 
     return waiting_pulls
 

@@ -15,7 +15,7 @@ import msgspec
 
 from lms_pipeline.damaged_files import peek_json
 from lms_pipeline.lake.disk import atomic_write
-from lms_pipeline.lake.paths import DataDir, Partition, parse_folder
+from lms_pipeline.lake.paths import DataDir, DayPartition, Partition, parse_folder
 
 Instant = Annotated[datetime, msgspec.Meta(tz=True)]
 """A time with its zone."""
@@ -62,9 +62,13 @@ class NoteFile(Generic[N]):
         is_own = note is not None and (note.account_id, note.day) == (partition.account_id, partition.day)
         return note if is_own else None
 
-    def find(self, data: DataDir) -> Iterator[N]:
-        """Yield all notes by account and day, as far as housekeeping has not removed their folders."""
-        for path in sorted(data.pulls.glob(f"*/*/{self.name}")):
+    def find(self, data: DataDir, day: date | None = None) -> Iterator[N]:
+        """Yield the notes by account and day, of one day or of all that housekeeping has not removed.
+
+        For one day no folder of another day is looked at.
+        """
+        folder = "*" if day is None else DayPartition(day).folder
+        for path in sorted(data.pulls.glob(f"*/{folder}/{self.name}")):
             partition = parse_folder(path.parent.relative_to(data.pulls))
             note = None if partition is None else self.read(data, partition)
             if note is not None:

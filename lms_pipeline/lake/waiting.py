@@ -87,7 +87,7 @@ def read_waiting(data: DataDir, partition: Partition) -> WaitingPull | None:
 
 def find_waiting(data: DataDir, day: date | None = None) -> list[WaitingPull]:
     """Return the pulls that continue later, of a day or of all days. Damaged files are left out: they cost nothing."""
-    return [pull for pull in _NOTE.find(data) if day is None or pull.day == day]
+    return list(_NOTE.find(data, day))
 
 
 def utc_now() -> datetime:

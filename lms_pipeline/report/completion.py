@@ -19,9 +19,10 @@ RATE = "completion_rate_eligible"
 """The rate that is shown: completed of eligible enrollments."""
 COLUMNS = ["course_id", "course_title", "n_all"]
 """Columns of `course_completion` before those of the rate, in the order of `Course`."""
-MAX_LINES = 10
+MAX_LINES = 5
+"""More make the event of each partition large, and Dagster keeps events for ever."""
 MAX_TITLE_LENGTH = 40
-"""Characters. Ten such lines stay below the 1,000 characters of Markdown that Dagster shows without a click."""
+"""Characters. Such lines stay below the 1,000 characters of Markdown that Dagster shows without a click."""
 BAR_LENGTH = 10
 """Characters."""
 MIN_ELIGIBLE = 10

@@ -31,6 +31,8 @@ HEADROOM = 0.9
 """Share of a limit that is used: the server's window is not ours, and requests arrive later than they were sent."""
 WINDOW_SECONDS = 10
 """Window of Truto's two tiers."""
+TOKEN_PARTS = 30
+"""Parts of the window over which the calls of a token are spread: 15 of 450 calls may come at once."""
 CLEANUP_INTERVAL = 1_000
 """Calls until those that no longer count are removed from the file again."""
 MIN_LOGGED_WAIT_SECONDS = 5.0
@@ -71,6 +73,15 @@ class RateLimit:
     window_seconds: float
     subject: str
     """What the limit is, for the log."""
+    parts: int = 1
+    """Over how many equal parts of a window the calls are spread: a process that is faster than the others gets one part
+    of them at most before the others get any."""
+
+    @property
+    def windows(self) -> tuple[tuple[int, float], ...]:
+        """The calls and seconds of each window that is kept: the whole one, and a part of it."""
+        whole, of_part = (self.calls, self.window_seconds), max(1, self.calls // self.parts)
+        return (whole,) if of_part == self.calls else (whole, (of_part, self.window_seconds * of_part / self.calls))
 
 
 def _read_boot_clock() -> float:
@@ -97,10 +108,10 @@ class Clocks:
 class SharedRateLimiter:
     """Limits calls in any window of time, over all processes that use the same file.
 
-    Each call reserves the first free time in the order of arrival, and then waits for it: no process is faster than
-    another. Times are seconds since the start of the machine: setting its clock, in either direction, changes nothing.
-    After a new start, earlier calls count as long ago as the wall clock says, and never hold a call for longer than one
-    window.
+    Each call reserves the first free time in the order of arrival, and then waits for it: where calls have to wait, no
+    process is faster than another. Times are seconds since the start of the machine: setting its clock, in either direction,
+    changes nothing. After a new start, earlier calls count as long ago as the wall clock says, and never hold a call for
+    longer than one window.
 
     Args:
         path: the SQLite file.
@@ -163,8 +174,10 @@ class SharedRateLimiter:
         limit = self._limit
         now = self._clocks.boot()
         self._adopt_earlier_boot(database, now)
-        full = database.execute("SELECT at FROM slots ORDER BY at DESC LIMIT 1 OFFSET ?", [limit.calls - 1]).fetchone()
-        at = max(now, full[0] + limit.window_seconds) if full else now
+        at = now
+        for calls, seconds in limit.windows:
+            full = database.execute("SELECT at FROM slots ORDER BY at DESC LIMIT 1 OFFSET ?", [calls - 1]).fetchone()
+            at = max(at, full[0] + seconds) if full else at
         if longest is not None and at - now > max(longest, 0):
             raise RateLimitExceededError(at - now)
         self._reserved += 1
@@ -244,7 +257,10 @@ def _connect(path: Path) -> sqlite3.Connection:
 
 
 class ApiRateLimits:
-    """A gate that keeps both of Truto's tiers, in calls per 10 s; 0 is no limit. Threads may share it."""
+    """A gate that keeps both of Truto's tiers, in calls per 10 s; 0 is no limit. Threads may share it.
+
+    Many runs share a token: its calls are spread over the window. An account has one run, which may begin with all of them.
+    """
 
     def __init__(
         self, folder: Path, token: str, *, token_calls: int, account_calls: int, sleep: Callable[[float], None] = wait
@@ -277,6 +293,7 @@ class ApiRateLimits:
         with self._lock:
             if file not in self._limiters:
                 allowed = max(1, int(calls * HEADROOM))
-                limit = RateLimit(allowed, WINDOW_SECONDS, f"Truto allows {calls} calls in 10 s per {tier}")
+                subject = f"Truto allows {calls} calls in 10 s per {tier}"
+                limit = RateLimit(allowed, WINDOW_SECONDS, subject, parts=TOKEN_PARTS if tier == "token" else 1)
                 self._limiters[file] = SharedRateLimiter(self._folder / file, limit, self._sleep)
             return self._limiters[file]

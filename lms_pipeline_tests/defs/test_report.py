@@ -34,7 +34,7 @@ from lms_pipeline_tests.support.report_lake import (
 __all__ = ["webhook"]
 
 LIMIT = 3
-FIGURES = {*PORTFOLIO_COMPLETION.column_names, "rates"}
+FIGURES = {*PORTFOLIO_COMPLETION.column_names}
 """Metadata of the portfolio without a limit."""
 
 
@@ -133,7 +133,6 @@ class TestMetadata:
         shown = self.build(lake, ACCOUNT_COMPLETION, LIMIT)
         assert (shown["n_all"], shown["n_completed"], shown["courses_left_out"]) == (5, 0, 1)
         assert "learners" not in shown
-        assert "rates" not in shown
 
     def test_of_a_small_account_has_no_figures(self, lake):
         assert set(self.build(lake, ACCOUNT_COMPLETION, 6)) == {"complete", "strategy", "pulled_at"}
@@ -144,7 +143,6 @@ class TestMetadata:
         event = new_instance.get_latest_materialization_event(dg.AssetKey("account_completion"))
         shown = event.asset_materialization.metadata
         assert shown["n_all"].value == 5
-        assert "rates" not in shown
 
     def test_of_the_portfolio_that_a_refresh_logs_has_no_figures(self, lake, new_instance):
         defs = build_defs(Settings(data_dir=lake.root, frozen_now=NOW, min_cohort=LIMIT))
@@ -192,7 +190,7 @@ class TestMetadata:
         publish_portfolio_row(lake, DAY, count([Enrolled("u1", "large")]), accounts=1, missing=0)
         published = Published(PORTFOLIO_COMPLETION, partition, lake.file(PORTFOLIO_COMPLETION, partition), 1)
         shown = build_shown_metadata(lake, published, LIMIT)
-        assert not {"n_all", "learners", "completion_rate", "rates"} & set(shown)
+        assert not {"n_all", "learners", "completion_rate"} & set(shown)
         assert build_shown_metadata(lake, published, 1)["n_all"] == 1
 
     def test_of_attention_has_no_counts(self, lake):

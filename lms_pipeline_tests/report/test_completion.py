@@ -54,10 +54,10 @@ class TestLargest:
     def test_of_equal_size_are_sorted_by_id(self, courses):
         assert read_titles(courses(course(2, 1, 2), course(1, 1, 2))) == ["Course 1", "Course 2"]
 
-    def test_are_ten_and_the_others_are_counted(self, courses):
+    def test_are_five_and_the_others_are_counted(self, courses):
         shown = courses(*(course(number, 1, 100 - number) for number in range(57)))
-        assert read_titles(shown) == [f"Course {number}" for number in range(10)]
-        assert shown.format_largest().endswith("\n\nand 47 smaller courses")
+        assert read_titles(shown) == [f"Course {number}" for number in range(5)]
+        assert shown.format_largest().endswith("\n\nand 52 smaller courses")
 
     def test_of_a_file_without_courses_are_a_sentence(self, courses):
         empty = courses()

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from lms_pipeline.sandbox import Switches, Tier, running
 from lms_pipeline.truto.client import TrutoClient
 from lms_pipeline.truto.query import ListQuery, ObjectQuery
-from lms_pipeline.truto.rate_limit import ApiRateLimits, RateLimit, RateLimitExceededError, SharedRateLimiter
+from lms_pipeline.truto.rate_limit import ApiRateLimits, Clocks, RateLimit, RateLimitExceededError, SharedRateLimiter
 from lms_pipeline.truto.request import build_accounts_request, build_list_request, build_record_request
 from lms_pipeline_tests.support.rate_limits import WINDOW, SetClock, build_limiter
 from lms_pipeline_tests.support.sandbox import PAIRED, SWEEPING, SmallWorld
@@ -44,6 +44,81 @@ def test_four_processes_at_once_never_exceed_the_limit(tmp_path):
     assert len(reserved) == 120
     assert all(later - earlier >= WINDOW - 1e-3 for earlier, later in zip(reserved, reserved[40:], strict=False))
     assert reserved[-1] - reserved[0] < 3 * WINDOW  # the limit is also used
+
+
+GREEDY = """
+import sys, time
+from pathlib import Path
+from lms_pipeline.truto.rate_limit import Clocks, RateLimit, SharedRateLimiter
+read, stamps = Clocks().boot, []
+waits = []
+def sleep(seconds):
+    waits.append(seconds)
+    time.sleep(seconds)
+limit = RateLimit(160, 2, "the test", parts=20)
+limiter = SharedRateLimiter(Path(sys.argv[1]), limit, sleep, Clocks(boot=lambda: stamps.append(read()) or stamps[-1]))
+print("ready", flush=True)
+end = float(sys.stdin.readline()) + 2
+while read() < end:
+    waits.clear()
+    limiter.acquire()
+    print(stamps[-1] + sum(waits))
+"""
+"""Makes as many calls as it can for two seconds after the time on stdin, and prints the times that they reserved."""
+
+
+@pytest.fixture(scope="module")
+def greedy(tmp_path_factory):
+    """The times that sixteen processes reserved which start together and never pause, by process."""
+    path = tmp_path_factory.mktemp("greedy") / "calls.sqlite"
+    command = [sys.executable, "-c", GREEDY, str(path)]
+    processes = [
+        subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(16)
+    ]
+    for process in processes:
+        assert process.stdin
+        assert process.stdout
+        assert process.stdout.readline() == "ready\n"
+    start = f"{Clocks().boot()}\n"
+    for process in processes:
+        assert process.stdin
+        process.stdin.write(start)
+        process.stdin.flush()
+    return [[float(at) for at in process.communicate(timeout=60)[0].split()] for process in processes]
+
+
+def test_each_of_sixteen_processes_gets_its_share_of_the_calls(greedy):
+    counts = [len(times) for times in greedy]
+    mean = sum(counts) / 16
+    assert mean / 2 <= min(counts) <= max(counts) <= 2 * mean
+
+
+def test_sixteen_processes_never_exceed_the_limit_and_use_it(greedy):
+    reserved = sorted(at for times in greedy for at in times)
+    assert all(later - earlier >= 2 - 1e-3 for earlier, later in zip(reserved, reserved[160:], strict=False))
+    assert len(reserved) > 150
+
+
+def test_calls_are_spread_over_the_parts_of_a_window(tmp_path):
+    clock, waits = SetClock(), list[float]()
+    limit = RateLimit(6, WINDOW, "the test", parts=3)
+    one = SharedRateLimiter(tmp_path / "calls.sqlite", limit, waits.append, clock.clocks)
+    for _ in range(7):
+        one.acquire()
+    assert waits == [20, 20, 40, 40, 60]
+
+
+@pytest.mark.parametrize(
+    ("calls", "parts", "windows"),
+    [
+        (450, 1, ((450, 10),)),
+        (450, 30, ((450, 10), (15, pytest.approx(1 / 3)))),
+        (9, 30, ((9, 10), (1, pytest.approx(10 / 9)))),
+        (1, 30, ((1, 10),)),
+    ],
+)
+def test_a_part_of_a_window_has_as_many_calls_a_second_as_the_whole(calls, parts, windows):
+    assert RateLimit(calls, 10, "the test", parts).windows == windows
 
 
 def test_processes_wait_in_the_order_of_their_arrival(tmp_path):
@@ -190,9 +265,8 @@ def test_nine_tenths_of_the_tier_of_an_account_are_used(tmp_path):
 
 
 def test_the_tier_of_the_token_is_shared_by_all_accounts(tmp_path):
-    accounts = [f"a{number}" for number in range(10)]
-    [wait] = waits_of(tmp_path, *accounts, token_calls=10, account_calls=50)
-    assert 0 < wait <= 10
+    [wait] = waits_of(tmp_path, "acme", "beta", token_calls=10, account_calls=50)
+    assert 0 < wait <= 10 / 9
 
 
 def test_without_tiers_nothing_waits_and_nothing_is_written(tmp_path):
