@@ -5,8 +5,11 @@ Another Dagster project includes the package with `dg.Definitions.merge(build_de
 
 from __future__ import annotations
 
+from datetime import date
+
 import dagster as dg
 
+from lms_pipeline.accounts.listed_days import freeze_first_day
 from lms_pipeline.days import use_locked_zones
 from lms_pipeline.defs.asset_checks import build_fleet_checks, build_portfolio_checks, build_snapshot_checks
 from lms_pipeline.defs.assets import build_metrics, build_pull, build_source, build_warehouse_asset
@@ -20,8 +23,10 @@ from lms_pipeline.settings import Settings
 from lms_pipeline.truto.log_filter import install_logging_filters
 
 
-def build_defs(settings: Settings) -> dg.Definitions:
+def build_defs(settings: Settings, first_day: date | None = None) -> dg.Definitions:
     """Build everything that Dagster shows and runs with these settings. Sets the umask of the process.
+
+    The partitions begin on the first day that Dagster lists, or on an earlier `first_day`, which a command runs.
 
     Raises:
         SettingsError: LMS_SCHEDULE is not a cron expression.
@@ -32,16 +37,17 @@ def build_defs(settings: Settings) -> dg.Definitions:
     use_locked_zones()  # Dagster reads zones by name: the keys of its days must be those of the calendar
     housekeeping, housekeeping_schedule = build_housekeeping(settings)
     report = build_report(settings)
+    listed = freeze_first_day(settings, first_day)  # for what has partitions
     return dg.Definitions(
         assets=[
             build_source(settings),
-            build_pull(settings),
-            build_metrics(settings),
-            build_portfolio(settings),
+            build_pull(listed),
+            build_metrics(listed),
+            build_portfolio(listed),
             build_warehouse_asset(settings),
             report.asset,
         ],
-        asset_checks=[*build_snapshot_checks(settings), build_portfolio_checks(settings), build_fleet_checks(settings)],
+        asset_checks=[*build_snapshot_checks(listed), build_portfolio_checks(listed), build_fleet_checks(settings)],
         jobs=[*build_jobs(), housekeeping, report.job],
         schedules=[build_schedule(settings), build_fleet_schedule(settings), housekeeping_schedule],
         sensors=[*build_sensors(settings), report.sensor],

@@ -31,6 +31,7 @@ EARLIEST_DAY = date(2000, 1, 1)
 GLOB_CHARACTERS = set("*?[")
 FORMS = {
     "LMS_START_DATE": "a day, like 2026-01-31",
+    "LMS_PARTITION_DAYS": "a whole number from 0 to 36500",
     "LMS_GRACE_HOURS": "above 0 and at most 24",
     "LMS_NOW": "an instant, like 2026-01-31T02:00:00Z",
     "LMS_TOKEN_CALLS_PER_10S": "a whole number, 0 or more",
@@ -55,7 +56,8 @@ class Settings(BaseSettings):
     token: SecretStr | None = Field(None, alias="TRUTO_API_TOKEN")
     base_url: str = Field("https://api.truto.one", alias="TRUTO_BASE_URL")
     data_dir: Path = Field(Path("data"), alias="LMS_DATA_DIR")
-    start_date: date = Field(date(2026, 1, 1), alias="LMS_START_DATE")
+    start_date: date | None = Field(None, alias="LMS_START_DATE")
+    partition_days: int = Field(0, alias="LMS_PARTITION_DAYS", ge=0, le=36_500)
     timezone: str = Field("UTC", alias="LMS_TIMEZONE")
     grace_hours: float = Field(24, alias="LMS_GRACE_HOURS", gt=0, le=MAX_GRACE_HOURS)
     integrations: Annotated[tuple[str, ...], NoDecode] = Field(("talentlms",), alias="LMS_INTEGRATIONS")
@@ -177,8 +179,8 @@ class Settings(BaseSettings):
 
     @field_validator("start_date")
     @classmethod
-    def _refuse_early_day(cls, day: date) -> date:
-        if day < EARLIEST_DAY:
+    def _refuse_early_day(cls, day: date | None) -> date | None:
+        if day is not None and day < EARLIEST_DAY:
             raise ValueError(f"it must be {EARLIEST_DAY} or later")
         return day
 

@@ -1,7 +1,7 @@
 """The settings: where they come from, what they accept, and what no message contains."""
 
 import os
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -25,6 +25,7 @@ BAD = {
     "LMS_ACCOUNTS_FILE": ["~nobody-of-this-name/accounts.toml"],
     "LMS_RULES_FILE": ["~nobody-of-this-name/rules.toml"],
     "LMS_START_DATE": ["1999-12-31", "0001-01-01", "2026-13-01", "01/02/2026", "tomorrow", "2026-01-01T05:00:00"],
+    "LMS_PARTITION_DAYS": ["-1", "36501", "1.5", "a week"],
     "LMS_TIMEZONE": [
         *("Mars/Olympus", "../../etc/passwd", "/etc/localtime", "Europe", "localtime", "europe/athens", "UTC+2"),
         *("posix/Europe/Athens", "right/Europe/Athens"),
@@ -70,7 +71,8 @@ def test_the_defaults(tmp_path, load):
         "token": None,
         "base_url": "https://api.truto.one",
         "data_dir": tmp_path / "data",
-        "start_date": date(2026, 1, 1),
+        "start_date": None,
+        "partition_days": 0,
         "timezone": "UTC",
         "grace_hours": 24,
         "integrations": ("talentlms",),
@@ -180,6 +182,7 @@ def test_a_bad_value_is_one_sentence_that_names_the_variable_and_a_rule(load, na
         ("LMS_START_DATE", "soon", "it must be a day, like 2026-01-31"),
         ("LMS_GRACE_HOURS", "48", "it must be above 0 and at most 24"),
         ("LMS_NOW", "soon", "it must be an instant, like 2026-01-31T02:00:00Z"),
+        ("LMS_PARTITION_DAYS", "all", "it must be a whole number from 0 to 36500"),
         ("LMS_RUN_LOG_DAYS", "36501", "it must be a whole number from 0 to 36500"),
     ],
 )

@@ -12,6 +12,7 @@ from datetime import UTC, date, timedelta
 from operator import itemgetter
 from typing import Any
 
+from lms_pipeline.accounts.listed_days import find_first_day
 from lms_pipeline.accounts.registry import ACTIVE, GONE, INACTIVE, RegisteredAccount, Registry
 from lms_pipeline.accounts.rules import load_rules
 from lms_pipeline.accounts.sync import Refusal, read_refusal
@@ -63,12 +64,12 @@ class PartitionKeyCount:
         message = f"{count}; Dagster advises {MAX_ADVISED_KEYS:,} at most"
         if not self.is_near_limit:
             return f"{message}."
-        return f"{message}: set LMS_START_DATE later, or give part of the accounts an LMS_DATA_DIR of their own."
+        return f"{message}: list fewer days with LMS_PARTITION_DAYS, or give part of the accounts an LMS_DATA_DIR of their own."
 
 
 def count_partition_keys(registry: Registry, settings: Settings) -> PartitionKeyCount:
     """Count the partition keys of this installation today."""
-    days = (settings.calendar.find_latest_ended(settings.now()) - settings.start_date).days + 1
+    days = (settings.calendar.find_latest_ended(settings.now()) - find_first_day(settings)).days + 1
     return PartitionKeyCount(len(registry.read_accounts()), max(0, days))
 
 
@@ -83,6 +84,7 @@ class Fleet:
     """The partitions whose run failed."""
     partitions: PartitionKeyCount
     start_date: date
+    """Days before it are not expected."""
     closed: date
     """The latest day that is closed: its snapshot should exist, since it can't be pulled any more."""
     waiting: Sequence[WaitingPull] = ()
@@ -126,7 +128,7 @@ def load_fleet(data: DataDir, settings: Settings, failed: AbstractSet[Partition]
         days=days,
         failed=failed,
         partitions=count_partition_keys(registry, settings),
-        start_date=settings.start_date,
+        start_date=settings.start_date or date.min,
         closed=settings.calendar.find_latest_closed(settings.now()),
         waiting=[pull for pull in find_waiting(data) if pull.is_expected(utc_now())],
         stopped=find_stopped(data),

@@ -19,7 +19,6 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from lms_pipeline.accounts.registry import find_id_by_name, find_unregistered_options
 from lms_pipeline.commands import terminal
-from lms_pipeline.errors import WrongUseError
 from lms_pipeline.lake.access import restrict_access
 from lms_pipeline.lake.paths import DataDir
 from lms_pipeline.lake.waiting import format_time
@@ -61,16 +60,6 @@ def warn_of_unregistered_options(settings: Settings) -> None:
             f"LMS_ACCOUNTS_FILE has options of {account_id}, which is not in the registry: they have no effect; {todo}.",
             err=True,
         )
-
-
-def check_first_day(settings: Settings, day: date) -> None:
-    """Refuse a day before the first daily partition.
-
-    Raises:
-        WrongUseError: with the first day.
-    """
-    if day < settings.start_date:
-        raise WrongUseError(f"{day} is before the first day, LMS_START_DATE {settings.start_date}.")
 
 
 def print_outcomes(outcomes: Iterable[RunOutcome], total: int) -> list[RunOutcome]:

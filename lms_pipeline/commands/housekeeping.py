@@ -11,6 +11,7 @@ from datetime import date
 
 import click
 
+from lms_pipeline.accounts.listed_days import find_first_day
 from lms_pipeline.accounts.registry import refuse_name
 from lms_pipeline.commands.common import load_settings, parse_day, print_warehouse
 from lms_pipeline.commands.terminal import echo
@@ -53,7 +54,7 @@ def housekeeping(*, dry_run: bool, wrong: tuple[str, str] | None) -> None:
         instance = ended.enter_context(open_instance(settings))
         known = {item.path for item in expired}
         others = [item for item in find_all_expired(settings, instance) if item.path not in known]
-        missing = find_missing_events(instance, data)
+        missing = find_missing_events(instance, data, find_first_day(settings))
         if dry_run:
             for item in others:
                 echo(str(item))

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from lms_pipeline.accounts.listed_days import check_first_day
 from lms_pipeline.accounts.registry import Registry, find_account, load_display_names
 from lms_pipeline.commands.common import (
-    check_first_day,
     load_settings,
     parse_day,
     print_continued,
@@ -100,7 +100,7 @@ def materialize(
         return
     if settings.frozen_now:
         echo(f"LMS_NOW is set: {settings.now():%Y-%m-%d %H:%M} UTC is used as the current time.", err=True)
-    defs = build_defs(settings)
+    defs = build_defs(settings, days[0] if days else None)
     failed: list[RunOutcome] = []
     ended: list[RunOutcome] = []
     with stop_on_signals(lambda: _summarize_interrupted(ended, len(partitions))), open_instance(settings) as instance:

@@ -11,6 +11,7 @@ from datetime import date
 
 import click
 
+from lms_pipeline.accounts.listed_days import check_first_day
 from lms_pipeline.accounts.registry import find_account, load_display_names
 from lms_pipeline.commands.common import load_settings, parse_day, print_outcomes, print_warehouse
 from lms_pipeline.commands.terminal import echo
@@ -35,6 +36,7 @@ def replay(account_id: str, day: date) -> None:
 
     settings = load_settings()
     data = DataDir(settings.data_dir)
+    check_first_day(settings, day)
     account = find_account(settings, account_id)
     job = SnapshotJob.load(settings, Partition(account.id, day), f"replay-{uuid.uuid4()}")
     result = replay_snapshot(job, data=data)
@@ -42,7 +44,7 @@ def replay(account_id: str, day: date) -> None:
     names = load_display_names(settings)
     echo(f"{names[account.id]} on {day}: {format_count(rows, 'enrollment')} replayed in {result.seconds:.1f} s")
     with open_instance(settings) as instance:
-        defs = build_defs(settings)
+        defs = build_defs(settings, day)
         metrics = [table.name for table in METRIC_TABLES]
         failed = print_outcomes(run_partitions(defs, instance, [Partition(account.id, day)], metrics, names), 1)
         failed += print_warehouse(rebuild_warehouse(defs, instance), data)

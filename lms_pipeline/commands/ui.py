@@ -17,6 +17,7 @@ from textwrap import indent
 
 import click
 
+from lms_pipeline.accounts.listed_days import find_first_day
 from lms_pipeline.commands.common import load_settings
 from lms_pipeline.connection import DemoMark
 from lms_pipeline.errors import WrongUseError
@@ -46,8 +47,9 @@ def ui(port: int, data_dir: Path | None) -> None:
     _check_port(port)
     settings = load_settings(data_dir)
     with open_instance(settings) as instance, ExitStack() as services:
+        data, first = DataDir(settings.data_dir), find_first_day(settings)
         services.enter_context(
-            sync_in_background(instance, DataDir(settings.data_dir), click.echo, min_cohort=settings.min_cohort)
+            sync_in_background(instance, data, click.echo, min_cohort=settings.min_cohort, first=first)
         )
         environment = {**os.environ, **LOCKED_ZONES, "LMS_DATA_DIR": str(settings.data_dir)}
         environment |= {"PYTHONWARNINGS": DEV_COMMAND_WARNING}

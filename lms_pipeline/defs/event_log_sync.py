@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import date
 from itertools import islice, takewhile
 from pathlib import Path
 from threading import Event
@@ -59,13 +60,17 @@ class MissingEvent:
         return self.partition.day.isoformat()
 
 
-def find_missing_events(instance: dg.DagsterInstance, data: DataDir) -> list[MissingEvent]:
-    """Find the published files that the event log lacks, oldest day first: Dagster shows what is stored last as latest."""
+def find_missing_events(instance: dg.DagsterInstance, data: DataDir, first: date = date.min) -> list[MissingEvent]:
+    """Find the published files that the event log lacks, oldest day first: Dagster shows what is stored last as latest.
+
+    Days before `first`, the first that Dagster lists, are left out.
+    """
     found: list[MissingEvent] = []
     for table in TABLES.values():
         known = instance.get_materialized_partitions(dg.AssetKey(table.name))
         published = (MissingEvent(table, partition) for partition in data.find_any_partitions(table))
-        found += (event for event in published if event.partition_key not in known)
+        listed = (event for event in published if event.partition.day >= first)
+        found += (event for event in listed if event.partition_key not in known)
     return sorted(found, key=lambda event: event.partition.day)
 
 
@@ -163,7 +168,7 @@ def _build_entry(materialization: dg.AssetMaterialization, file: Path) -> dg.Eve
 
 @contextmanager
 def sync_in_background(
-    instance: dg.DagsterInstance, data: DataDir, show: Callable[[str], None], *, min_cohort: int
+    instance: dg.DagsterInstance, data: DataDir, show: Callable[[str], None], *, min_cohort: int, first: date = date.min
 ) -> Iterator[None]:
     """Report missing events in a thread while the block runs, so that the user does not wait for it.
 
@@ -172,7 +177,7 @@ def sync_in_background(
     """
     stopped = Event()
     with ThreadPoolExecutor(1) as executor:
-        sync = executor.submit(sync_missing_events, instance, data, stopped, show, min_cohort=min_cohort)
+        sync = executor.submit(sync_missing_events, instance, data, stopped, show, min_cohort=min_cohort, first=first)
         try:
             yield
         finally:
@@ -181,10 +186,16 @@ def sync_in_background(
 
 
 def sync_missing_events(
-    instance: dg.DagsterInstance, data: DataDir, stopped: Event, show: Callable[[str], None], *, min_cohort: int
+    instance: dg.DagsterInstance,
+    data: DataDir,
+    stopped: Event,
+    show: Callable[[str], None],
+    *,
+    min_cohort: int,
+    first: date = date.min,
 ) -> None:
-    """Report missing events until `stopped` is set, and show how many were reported."""
-    missing = find_missing_events(instance, data)
+    """Report missing events from a day on until `stopped` is set, and show how many were reported."""
+    missing = find_missing_events(instance, data, first)
     if len(missing) > BATCH_SIZE:
         show(f"Dagster's event log lacks {len(missing):,} published files: they appear in the UI as they are reported.")
     reported = report_events(instance, data, takewhile(lambda _: not stopped.is_set(), missing), min_cohort=min_cohort)

@@ -14,6 +14,7 @@ import dagster as dg
 # no public name: the ticks of a cron expression as the daemon finds them, also on days when the clocks change
 from dagster._utils.schedules import schedule_execution_time_iterator
 
+from lms_pipeline.accounts.listed_days import find_first_day
 from lms_pipeline.accounts.registry import Registry
 from lms_pipeline.connection import Truto
 from lms_pipeline.days import Calendar
@@ -227,7 +228,7 @@ def build_housekeeping(settings: Settings) -> tuple[dg.JobDefinition, dg.Schedul
     @dg.op(description="Reports published files to Dagster that its event log lacks; all of them if it was lost.")
     def report_missing_events(context: dg.OpExecutionContext, lake: dg.ResourceParam[DataDir]) -> None:
         with convert_errors(context):
-            missing = find_missing_events(context.instance, lake)
+            missing = find_missing_events(context.instance, lake, find_first_day(settings))
             reported = report_events(context.instance, lake, missing, min_cohort=settings.min_cohort)
         context.log.info("Reported %d published files to Dagster.", reported)
         context.add_output_metadata({"reported": reported})

@@ -10,6 +10,7 @@ from datetime import MAXYEAR, date, timedelta
 
 import dagster as dg
 
+from lms_pipeline.accounts.listed_days import find_first_day
 from lms_pipeline.errors import WrongUseError
 from lms_pipeline.lake.paths import BadIdError, Partition
 from lms_pipeline.settings import Settings
@@ -35,11 +36,11 @@ def build_account_days(settings: Settings) -> dg.MultiPartitionsDefinition:
 
 
 def build_days(settings: Settings) -> dg.DailyPartitionsDefinition:
-    """Build the partitions by day: every day from the start date to the latest that ended."""
+    """Build the partitions by day: every day from the first that is listed to the latest that ended."""
     end = None  # Dagster's clock decides
     if settings.frozen_now:
         end = (settings.calendar.find_latest_ended(settings.now()) + timedelta(days=1)).isoformat()
-    start = settings.start_date.isoformat()
+    start = find_first_day(settings).isoformat()
     return dg.DailyPartitionsDefinition(start_date=start, timezone=settings.timezone, end_date=end)
 
 
@@ -79,12 +80,14 @@ def read_partition(context: dg.AssetExecutionContext | dg.OpExecutionContext) ->
 
     Raises:
         BadIdError: the account is no id that may become a path.
-        BadPartitionError: the run has no partition or several, or its day is no day.
+        BadPartitionError: the run has no partition or several, or its day is no day, or not listed any more.
     """
     tags = context.run.tags
     if not tags.keys() & {PARTITION_TAG, *RANGE_TAGS}:
         raise BadPartitionError(f"The run has no partition: {SELECT_ONE}.")
-    return _parse_tags(tags)
+    partition = _parse_tags(tags)
+    _check_listed(context, partition.day)
+    return partition
 
 
 def read_day(context: dg.AssetExecutionContext | dg.OpExecutionContext) -> date:
@@ -99,7 +102,24 @@ def read_day(context: dg.AssetExecutionContext | dg.OpExecutionContext) -> date:
         raise BadPartitionError("The run has no partition: select one day.")
     if first != last:
         raise BadPartitionError("The run has several partitions: select one day.")
-    return _parse_day(first)
+    day = _parse_day(first)
+    _check_listed(context, day)
+    return day
+
+
+def _check_listed(context: dg.AssetExecutionContext | dg.OpExecutionContext, day: date) -> None:
+    """Refuse a day of an asset that left the list since the run was launched: Dagster could not store its events.
+
+    Raises:
+        BadPartitionError: with the first day that is listed.
+    """
+    days = context.assets_def.partitions_def if isinstance(context, dg.AssetExecutionContext) else None
+    if isinstance(days, dg.MultiPartitionsDefinition):
+        days = days.get_partitions_def_for_dimension("date")
+    if isinstance(days, dg.DailyPartitionsDefinition) and day < (first := days.start.date()):
+        raise BadPartitionError(
+            f"{day} is before {first}, the first day that Dagster lists: run `lms-pipeline materialize --date {day}`."
+        )
 
 
 def parse_partition_tags(tags: Mapping[str, str]) -> Partition | None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from lms_pipeline.accounts.listed_days import find_first_day
 from lms_pipeline.accounts.registry import Registry
 from lms_pipeline.defs.asset_checks import evaluate_portfolio_checks
 from lms_pipeline.defs.failures import convert_errors
@@ -87,7 +88,7 @@ def refresh_portfolio(context: dg.AssetExecutionContext, lake: DataDir, settings
             failed.append(str(error))
 
     with keep_on():
-        accounts = Registry(lake.registry).read_accounts()
+        accounts, first = Registry(lake.registry).read_accounts(), find_first_day(settings)
         changes = find_portfolio_changes(lake, accounts)
         for day, origin in changes.outdated.items():
             with keep_on():
@@ -97,7 +98,8 @@ def refresh_portfolio(context: dg.AssetExecutionContext, lake: DataDir, settings
                     context.log.warning("%s", error)
                     remove_day(lake, day)
                 else:
-                    _log_events(context, lake, settings, day, published)
+                    if day >= first:  # Dagster does not list the others
+                        _log_events(context, lake, settings, day, published)
         for day in changes.orphaned:
             remove_day(lake, day)
             context.log.info("Removed the portfolio of %s: no account has the day any more.", day)

@@ -198,5 +198,5 @@ class TestPartitions:
         found = partitions_are_few(many)
         assert not found.passed
         assert found.message.endswith(
-            "at most: set LMS_START_DATE later, or give part of the accounts an LMS_DATA_DIR of their own."
+            "at most: list fewer days with LMS_PARTITION_DAYS, or give part of the accounts an LMS_DATA_DIR of their own."
         )

@@ -16,7 +16,7 @@ def test_sync_adds_the_accounts_that_truto_lists(connected):
     assert done.status == 0
     accounts, partitions = done.out.splitlines()
     assert accounts == "2 accounts, 2 of them active, 2 new."
-    assert partitions == "2 accounts x 69 days are 138 partition keys; Dagster advises 100,000 at most."
+    assert partitions == "2 accounts x 1 day are 2 partition keys; Dagster advises 100,000 at most."
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ def test_too_many_partition_keys_are_reported_with_a_remedy(command, monkeypatch
     monkeypatch.setenv("LMS_START_DATE", "2000-01-01")
     *_, done = [command("accounts", "add", f"account-{number}") for number in range(11)]
     assert "105,226 partition keys" in done.err
-    assert "set LMS_START_DATE later" in done.err
+    assert "list fewer days with LMS_PARTITION_DAYS" in done.err
 
 
 def test_sync_without_a_token_names_the_setting(command):
@@ -113,7 +113,7 @@ def test_one_account_is_counted_in_the_singular(command, connected, monkeypatch)
     monkeypatch.setattr(sync, lambda *_args, **_more: ["north"])
     assert connected("accounts", "sync").out.splitlines() == [
         "1 account, 1 active, 1 new.",
-        "1 account x 69 days are 69 partition keys; Dagster advises 100,000 at most.",
+        "1 account x 1 day is 1 partition key; Dagster advises 100,000 at most.",
     ]
 
 

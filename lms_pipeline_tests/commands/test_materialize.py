@@ -57,7 +57,7 @@ def test_a_failed_account_is_named_with_why_and_the_others_are_published(synced,
         (["--account", "__HIVE_DEFAULT_PARTITION__"], "can't be an account id"),
         (["--account", "nobody"], "Account nobody is not in the registry: `lms-pipeline accounts list` prints"),
         (["--date", "2026-03-11"], "2026-03-11 has not ended yet: the latest day that can be pulled is 2026-03-10."),
-        (["--date", "2025-12-31"], "2025-12-31 is before the first day, LMS_START_DATE 2026-01-01."),
+        (["--date", "1999-12-31"], "1999-12-31 is before 2000-01-01: no data directory has a snapshot of it."),
         (["--date", "2026-03-10", "--to", "2026-03-09"], "--to 2026-03-09 is before --date 2026-03-10"),
         (["--date", "yesterday"], "'yesterday' is not a day: write it as 2026-01-31."),
         (["--select", "enrolments"], "There is no asset 'enrolments': select from raw_enrollments"),
@@ -69,6 +69,14 @@ def test_wrong_use_is_one_sentence_and_starts_no_run(words, sentence, synced, tm
     assert sentence in done.err
     assert "Traceback" not in done.err
     assert not DataDir(tmp_path / "data").lake.exists()
+
+
+def test_a_day_that_dagster_does_not_list_is_computed(synced, monkeypatch, tmp_path):
+    synced("materialize", "--account", "north")
+    monkeypatch.setenv("LMS_PARTITION_DAYS", "1")
+    monkeypatch.setenv("LMS_NOW", "2026-03-25T02:00:00Z")
+    done = synced("materialize", "--account", "north", "--select", "metrics", "--date", "2026-03-10")
+    assert (done.status, done.out.splitlines()[0].split(" in ")[0]) == (0, "tenant-north on 2026-03-10: published")
 
 
 def test_a_closed_day_is_refused_with_the_open_day(synced):

@@ -12,11 +12,18 @@ from lms_pipeline.lake.paths import Partition
 from lms_pipeline.lake.reading import read
 from lms_pipeline.tables.pulled import REJECTED_ENROLLMENTS
 from lms_pipeline_tests.defs.conftest import DAY
+from lms_pipeline_tests.defs.test_index_events import add_copy
 from lms_pipeline_tests.defs.test_run_logs import add
 from lms_pipeline_tests.support.data_directory import put_responses
 from lms_pipeline_tests.support.lake_files import enrollment, publish
 
 LONG_AGO = DAY - timedelta(days=100)
+
+
+@pytest.fixture
+def settings(settings):
+    """Settings with which Dagster lists the old day."""
+    return settings.model_copy(update={"start_date": LONG_AGO})
 
 
 @pytest.fixture
@@ -78,6 +85,15 @@ def test_the_second_run_has_nothing_to_do(run, house, settings, instance):
 def test_reports_published_files_to_dagster(run, house, instance):
     assert read_outputs(run())["report_missing_events", "reported"] == 2
     assert instance.get_materialized_partitions(dg.AssetKey("rejected_enrollments")) == {"north|2025-11-30"}
+
+
+def test_reports_no_file_of_a_day_that_dagster_does_not_list(run, house, instance):
+    assert read_outputs(run(start_date=DAY))["report_missing_events", "reported"] == 0
+
+
+def test_removes_old_events_from_the_index_and_reports_their_number(run, house, instance):
+    add_copy(instance, house)
+    assert read_outputs(run())["remove_expired", "events"] == 1
 
 
 def test_zero_days_keep_payloads_and_run_logs_for_ever(house, settings, instance):
