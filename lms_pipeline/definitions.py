@@ -14,6 +14,7 @@ from lms_pipeline.defs.jobs import build_fleet_schedule, build_housekeeping, bui
 from lms_pipeline.defs.portfolio import build_portfolio
 from lms_pipeline.defs.report import build_report
 from lms_pipeline.defs.resources import build_resources
+from lms_pipeline.defs.roll_up import build_by_day
 from lms_pipeline.defs.sensors import build_sensors
 from lms_pipeline.lake.access import restrict_access
 from lms_pipeline.settings import Settings
@@ -38,6 +39,7 @@ def build_defs(settings: Settings) -> dg.Definitions:
             build_pull(settings),
             build_metrics(settings),
             build_portfolio(settings),
+            build_by_day(settings),
             build_warehouse_asset(settings),
             report.asset,
         ],
