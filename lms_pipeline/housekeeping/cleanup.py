@@ -30,6 +30,7 @@ from lms_pipeline.lake.index_sync import read_index
 from lms_pipeline.lake.lock import LockedError, partition_lock, passing_lock, remove_folder
 from lms_pipeline.lake.paths import DATA_FILE, AnyPartition, DataDir, Partition, parse_folder
 from lms_pipeline.lake.publishing import Publication
+from lms_pipeline.lake.scan import DayFiles, scan_lake
 from lms_pipeline.lake.scratch import find_abandoned_scratch, remove_scratch
 from lms_pipeline.settings import Settings
 from lms_pipeline.tables.catalog import TABLES
@@ -41,6 +42,8 @@ log = logging.getLogger(__name__)
 
 PAYLOADS = "payloads"
 """The mark in the index with the days whose payloads were looked for."""
+UNINDEXED = "The whole lake is listed, since the index of the published files can't be used: %s"
+"""Is logged on a full disk, which housekeeping has to clear."""
 REMOVED_AT = "payloads_removed_at"
 """Metadata key of a file whose payloads were removed."""
 SPILLED_FILES = "duckdb_temp_*"
@@ -111,7 +114,14 @@ def _find_old_payloads(data: DataDir, policy: RetentionPolicy) -> Iterator[Expir
         changed = [one for one in index.find(since=mark.revision) if one.partition.day < min(mark.before, first_kept)]
         return state, [*changed, *(one for day in days for one in index.find(day=day))]
 
-    state, published = read_index(data, find)
+    try:
+        state, published = read_index(data, find)
+    except LakeError as error:
+        log.warning(UNINDEXED, error)
+        state, published = (
+            None,
+            [PublishedDay(one.partition, bytes(one.signatures)) for one in _scan_before(data, first_kept)],
+        )
     before = first_kept
     for one in published:
         if not isinstance(one.partition, Partition) or not one.has_file(REJECTED_ENROLLMENTS.name):
@@ -125,14 +135,24 @@ def _find_old_payloads(data: DataDir, policy: RetentionPolicy) -> Iterator[Expir
         if payload_bytes:
             before = min(before, one.partition.day)
             yield ExpiredItem("rejected payloads", path, payload_bytes, one.partition)
+    if state is None:
+        return
     new = msgspec.json.encode(_PayloadMark(state.epoch, state.revision, before)).decode()
     read_index(data, lambda index: index.write_marks({PAYLOADS: new}), is_compared=False)
 
 
 def _find_pending(data: DataDir) -> list[AnyPartition]:
     """Return the partitions in which a run is at work, or left files or empty folders."""
-    pending = read_index(data, lambda index: index.find_pending())
+    try:
+        pending = read_index(data, lambda index: index.find_pending())
+    except LakeError as error:
+        log.warning(UNINDEXED, error)
+        return [files.partition for files in scan_lake(data).values() if files.has_hidden or files.has_leftover]
     return list(dict.fromkeys(one.partition for one in pending))
+
+
+def _scan_before(data: DataDir, day: date) -> list[DayFiles]:
+    return [files for files in scan_lake(data).values() if files.partition.day < day]
 
 
 def _find_unpublished_files(data: DataDir, policy: RetentionPolicy) -> Iterator[ExpiredItem]:

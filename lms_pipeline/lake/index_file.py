@@ -5,6 +5,7 @@ Belongs here: the file and its statements. Not here: what is stored (`index.py`)
 
 from __future__ import annotations
 
+import errno
 import sqlite3
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from lms_pipeline.damaged_files import DamagedDatabaseError, is_database_damage, is_moved_database, open_database
-from lms_pipeline.lake.disk import LakeError, convert_disk_errors, is_disk_full
+from lms_pipeline.lake.disk import LakeError, convert_disk_errors, is_disk_full, measure_free
 from lms_pipeline.lake.engine import load_sql
 from lms_pipeline.lake.index import DamagedIndexError, IndexState, Observe, PendingPublication, PublishedDay, RollUp
 from lms_pipeline.lake.paths import AnyPartition, DayPartition, Partition
@@ -25,6 +26,8 @@ LAYOUT_VERSION = 1
 """The version of the file's tables. A file of another version is set aside, and the index is built again."""
 BUSY_TIMEOUT_SECONDS = 60
 """How long a statement waits for another process's transaction, which takes milliseconds."""
+MIN_FREE_BYTES = 100_000
+"""Free bytes of the disk below which an error of input and output is one of space."""
 UPDATE_BATCH = 100
 """Partitions of one transaction: other processes wait while their files are looked at."""
 
@@ -248,15 +251,23 @@ class IndexFile:
         try:
             yield
         except sqlite3.Error as error:
-            if is_disk_full(error):
+            if is_disk_full(error) or _lacks_space(error, self._path):
                 raise LakeError(
                     f"{self._path} can't be written: the disk is full; free some space and run it again."
-                ) from error
+                ) from OSError(errno.ENOSPC, "No space left on device")
             if is_database_damage(error, self._path) or is_moved_database(error):
                 raise DamagedIndexError(
                     f"{self._path} is damaged ({error}): run `lms-pipeline housekeeping --rebuild-index`."
                 ) from error
-            raise LakeError(f"{self._path} can't be used: {error}; check who owns LMS_DATA_DIR.") from error
+            raise LakeError(
+                f"{self._path} can't be used: {error}; check the disk of LMS_DATA_DIR, and who owns it."
+            ) from error
+
+
+def _lacks_space(error: sqlite3.Error, path: Path) -> bool:
+    """Return whether SQLite failed for lack of space: it names that an error of input and output where it maps the file."""
+    code = getattr(error, "sqlite_errorcode", None) or 0
+    return code & 0xFF in {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN} and measure_free(path) < MIN_FREE_BYTES
 
 
 def _connect(path: Path) -> sqlite3.Connection:
