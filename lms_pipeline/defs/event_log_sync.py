@@ -27,7 +27,7 @@ from lms_pipeline.defs.partitions import add_accounts, build_partition_key
 from lms_pipeline.defs.shown_metadata import build_shown_metadata
 from lms_pipeline.lake.disk import LakeError
 from lms_pipeline.lake.index import IndexState, PublicationIndex, PublishedDay
-from lms_pipeline.lake.paths import AnyPartition, DataDir, Partition, parse_any_folder
+from lms_pipeline.lake.paths import AnyPartition, DataDir, DayPartition, Partition, parse_any_folder
 from lms_pipeline.tables.catalog import TABLES
 from lms_pipeline.tables.metrics import ACCOUNT_COMPLETION, PORTFOLIO_COMPLETION
 from lms_pipeline.tables.pulled import PULLED_TABLES
@@ -88,21 +88,19 @@ def find_missing_events(instance: dg.DagsterInstance, data: DataDir) -> list[Mis
 
     name, cursor = f"{EVENTS} {_identify_log(instance)}", _read_cursor(instance)
 
-    def find(index: PublicationIndex) -> tuple[IndexState, _Mark | None, list[MissingEvent]]:
+    def find(index: PublicationIndex) -> tuple[IndexState, list[MissingEvent]]:
         state, mark = index.read_state(), _parse_mark(index.read_marks(name).get(name))
         if mark is None or mark.epoch != state.epoch or not 0 < mark.cursor <= cursor:
-            return state, None, _list_files(index.find())
+            return state, [event for table in TABLES for event in _leave_out_known(instance, _list_all(index, table))]
         left = [
             MissingEvent(TABLES[table], partition)
             for table, folder in mark.left
             if table in TABLES and (partition := parse_any_folder(Path(folder))) is not None
         ]
-        return state, mark, list(dict.fromkeys([*left, *_list_files(index.find(since=mark.revision))]))
+        changed = dict.fromkeys([*left, *_list_files(index.find(since=mark.revision))])
+        return state, _leave_out_known(instance, _leave_out_known(instance, changed, mark.cursor))
 
-    state, mark, published = read_index(data, find)
-    missing = _leave_out_known(instance, published, mark.cursor if mark else None)
-    if mark is not None:
-        missing = _leave_out_known(instance, missing, None)
+    state, missing = read_index(data, find)
     if len(missing) <= MAX_LEFT:
         left = [(event.table.name, event.partition.folder.as_posix()) for event in missing]
         new = msgspec.json.encode(_Mark(state.epoch, state.revision, cursor, left)).decode()
@@ -114,17 +112,25 @@ def _list_files(days: Iterable[PublishedDay]) -> list[MissingEvent]:
     return [MissingEvent(table, day.partition) for day in days for name, table in TABLES.items() if day.has_file(name)]
 
 
+def _list_all(index: PublicationIndex, table: str) -> Iterator[MissingEvent]:
+    """Yield all files of a table."""
+    for account_id, days in index.find_account_days(table).items():
+        for day in days:
+            yield MissingEvent(TABLES[table], Partition(account_id, day) if account_id else DayPartition(day))
+
+
 def _leave_out_known(
-    instance: dg.DagsterInstance, published: Iterable[MissingEvent], after: int | None
+    instance: dg.DagsterInstance, published: Iterable[MissingEvent], after: int | None = None
 ) -> list[MissingEvent]:
     """Return the files without an event after another one, or without any."""
-    by_table: dict[str, list[MissingEvent]] = {}
-    for event in published:
-        by_table.setdefault(event.table.name, []).append(event)
+    known: dict[str, set[str]] = {}
     missing: list[MissingEvent] = []
-    for table, events in by_table.items():
-        known = instance.get_materialized_partitions(dg.AssetKey(table), after_cursor=after)
-        missing += (event for event in events if event.partition_key not in known)
+    for event in published:
+        table = event.table.name
+        if table not in known:
+            known[table] = instance.get_materialized_partitions(dg.AssetKey(table), after_cursor=after)
+        if event.partition_key not in known[table]:
+            missing.append(event)
     return missing
 
 

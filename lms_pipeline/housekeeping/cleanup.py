@@ -141,10 +141,10 @@ def _find_old_payloads(data: DataDir, policy: RetentionPolicy) -> Iterator[Expir
     read_index(data, lambda index: index.write_marks({PAYLOADS: new}), is_compared=False)
 
 
-def _find_pending(data: DataDir) -> list[AnyPartition]:
+def _find_pending(data: DataDir, *, is_compared: bool) -> list[AnyPartition]:
     """Return the partitions in which a run is at work, or left files or empty folders."""
     try:
-        pending = read_index(data, lambda index: index.find_pending())
+        pending = read_index(data, lambda index: index.find_pending(), is_compared=is_compared)
     except LakeError as error:
         log.warning(UNINDEXED, error)
         return [files.partition for files in scan_lake(data).values() if files.has_hidden or files.has_leftover]
@@ -157,7 +157,9 @@ def _scan_before(data: DataDir, day: date) -> list[DayFiles]:
 
 def _find_unpublished_files(data: DataDir, policy: RetentionPolicy) -> Iterator[ExpiredItem]:
     """Yield files that killed runs wrote and never published, replaced in publishing, or that their queries spilled."""
-    folders = [data.file(table, one).parent for one in _find_pending(data) for table in _list_tables(one)]
+    folders = [
+        data.file(table, one).parent for one in _find_pending(data, is_compared=False) for table in _list_tables(one)
+    ]
     found = (path for folder in folders for name in (f".{DATA_FILE}.*", SPILLED_FILES) for path in folder.glob(name))
     for path in sorted(found):
         if policy.is_abandoned(read_changed_at(path)):
@@ -193,7 +195,7 @@ def find_empty_folders(
     The lock of a partition tells that no pull is at work. Metrics have none, so that theirs must be old.
     """
     if partitions is None:
-        partitions = [one for one in _find_pending(data) if isinstance(one, Partition)]
+        partitions = [one for one in _find_pending(data, is_compared=False) if isinstance(one, Partition)]
     for partition in partitions:
         for table in _list_tables(partition):
             path = data.file(table, partition).parent

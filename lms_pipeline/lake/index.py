@@ -19,6 +19,11 @@ from lms_pipeline.lake.scan import select_signature
 class DamagedIndexError(LakeError):
     """The index does not hold what this version writes: it can be removed, and is built again from the lake."""
 
+    def __init__(self, message: str, store: object = None) -> None:
+        """`store` tells which store is damaged, since another process may have replaced it meanwhile."""
+        super().__init__(message)
+        self.store = store
+
 
 @dataclass(frozen=True, slots=True)
 class PublishedDay:
@@ -135,6 +140,9 @@ class PublicationIndex(Protocol):
 
     def find_account_days(self, table: str, account_id: str | None = None) -> Mapping[str, Sequence[date]]:
         """Return the days of which each account, or one of them, has a file of a table, in the order of account and day."""
+
+    def find_latest_days(self, table: str) -> Mapping[str, date]:
+        """Return the latest day of which each account has a file of a table, in the order of accounts."""
 
     def has_files(self, table: str) -> bool:
         """Return whether a table has a file."""

@@ -5,7 +5,9 @@ Belongs here: the file and its statements. Not here: what is stored (`index.py`)
 
 from __future__ import annotations
 
+import atexit
 import errno
+import os
 import sqlite3
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -15,21 +17,21 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Self
 
-from lms_pipeline.damaged_files import DamagedDatabaseError, is_database_damage, is_moved_database, open_database
-from lms_pipeline.lake.disk import LakeError, convert_disk_errors, is_disk_full, measure_free
-from lms_pipeline.lake.engine import load_sql
+from lms_pipeline.damaged_files import is_database_damage, is_moved_database, open_database
+from lms_pipeline.lake.disk import LakeError, convert_disk_errors, is_disk_full
 from lms_pipeline.lake.index import DamagedIndexError, IndexState, Observe, PendingPublication, PublishedDay, RollUp
+from lms_pipeline.lake.index_connection import connect, connect_read_only, lacks_space
 from lms_pipeline.lake.paths import AnyPartition, DayPartition, Partition
 from lms_pipeline.lake.scan import encode_tables, read_changed_ns, select_bit, sum_sizes
 
-LAYOUT_VERSION = 1
-"""The version of the file's tables. A file of another version is set aside, and the index is built again."""
-BUSY_TIMEOUT_SECONDS = 60
-"""How long a statement waits for another process's transaction, which takes milliseconds."""
-MIN_FREE_BYTES = 100_000
-"""Free bytes of the disk below which an error of input and output is one of space."""
 UPDATE_BATCH = 100
 """Partitions of one transaction: other processes wait while their files are looked at."""
+
+MAX_IDLE = 4
+"""Files that stay open between two uses, of different data directories."""
+
+_idle: dict[tuple[int, Path], IndexFile] = {}
+"""Files that stay open, by process and path: a process that forks must not use those of its parent."""
 
 _COLUMNS = (
     "account, day, signatures, run_id, digest, row_count, is_complete, strategy, schema_version, published_at, revision"
@@ -48,19 +50,50 @@ class IndexFile:
             LakeError: it can't be opened.
         """
         self._path = path
+        self._inode = 0
         with self._convert_errors():
             if read_only:
-                self._file = _connect_read_only(path)
+                self._file = connect_read_only(path)
                 return
             with convert_disk_errors(path):
                 path.parent.mkdir(parents=True, exist_ok=True)
-                self._file = open_database(path, _connect, "it is built again from the lake")
+                self._file = open_database(path, connect, "it is built again from the lake")
+                self._inode = path.stat().st_ino
+
+    @classmethod
+    def reuse(cls, path: Path) -> Self:
+        """Return an index that this process has left open, else open it. Closing the last connection syncs the whole file.
+
+        Raises:
+            LakeError: it can't be opened.
+        """
+        idle = _idle.pop((os.getpid(), path), None)
+        if isinstance(idle, cls) and idle.is_current():
+            return idle
+        if idle is not None:
+            idle.close()
+        return cls(path)
 
     def __enter__(self) -> Self:
         """Return the index."""
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        key = (os.getpid(), self._path)
+        if kind is not None or not self._inode or key in _idle or len(_idle) >= MAX_IDLE:
+            self.close()
+        else:
+            _idle[key] = self
+
+    def is_current(self) -> bool:
+        """Return whether the file that is open is the one with its name."""
+        try:
+            return self._path.stat().st_ino == self._inode
+        except OSError:
+            return False
+
+    def close(self) -> None:
+        """Close the file."""
         self._file.close()
 
     def read_state(self) -> IndexState:
@@ -144,6 +177,11 @@ class IndexFile:
         for account, day in self._read(query, {"bit": select_bit(table), "account": account_id}):
             days.setdefault(account, []).append(date.fromisoformat(day))
         return days
+
+    def find_latest_days(self, table: str) -> Mapping[str, date]:
+        """Return the latest day of which each account has a file of a table, in the order of accounts."""
+        query = "SELECT account, max(day) FROM published WHERE tables & ? GROUP BY account ORDER BY account"
+        return {account: date.fromisoformat(day) for account, day in self._read(query, (select_bit(table),))}
 
     def has_files(self, table: str) -> bool:
         """Return whether a table has a file."""
@@ -251,46 +289,25 @@ class IndexFile:
         try:
             yield
         except sqlite3.Error as error:
-            if is_disk_full(error) or _lacks_space(error, self._path):
+            if is_disk_full(error) or lacks_space(error, self._path):
                 raise LakeError(
                     f"{self._path} can't be written: the disk is full; free some space and run it again."
                 ) from OSError(errno.ENOSPC, "No space left on device")
             if is_database_damage(error, self._path) or is_moved_database(error):
                 raise DamagedIndexError(
-                    f"{self._path} is damaged ({error}): run `lms-pipeline housekeeping --rebuild-index`."
+                    f"{self._path} is damaged ({error}): run `lms-pipeline housekeeping --rebuild-index`.", self._inode
                 ) from error
             raise LakeError(
                 f"{self._path} can't be used: {error}; check the disk of LMS_DATA_DIR, and who owns it."
             ) from error
 
 
-def _lacks_space(error: sqlite3.Error, path: Path) -> bool:
-    """Return whether SQLite failed for lack of space: it names that an error of input and output where it maps the file."""
-    code = getattr(error, "sqlite_errorcode", None) or 0
-    return code & 0xFF in {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN} and measure_free(path) < MIN_FREE_BYTES
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    file = sqlite3.connect(path, timeout=BUSY_TIMEOUT_SECONDS, isolation_level=None)
-    try:
-        (version,) = file.execute("PRAGMA user_version").fetchone()
-        if version not in {0, LAYOUT_VERSION}:
-            raise DamagedDatabaseError(f"its tables have version {version}")
-        file.execute("PRAGMA journal_mode = WAL")
-        file.execute("PRAGMA synchronous = NORMAL")
-        if version == 0:
-            file.executescript(f"BEGIN IMMEDIATE; {load_sql(__package__, 'index.sql')} COMMIT;")
-            file.execute("INSERT OR IGNORE INTO state VALUES (1, ?, 0)", (uuid.uuid4().hex,))
-            file.execute(f"PRAGMA user_version = {LAYOUT_VERSION}")
-        file.execute("SELECT epoch, revision FROM state").fetchone()
-    except sqlite3.Error:
-        file.close()
-        raise
-    return file
-
-
-def _connect_read_only(path: Path) -> sqlite3.Connection:
-    return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=1, isolation_level=None)
+@atexit.register
+def _close_idle() -> None:
+    """Close the files of this process."""
+    for (process, _), index in list(_idle.items()):
+        if process == os.getpid():
+            index.close()
 
 
 def _encode(partition: AnyPartition) -> tuple[str, str]:

@@ -14,7 +14,7 @@ it holds (`index.py`), its file (`index_file.py`).
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -37,8 +37,8 @@ T = TypeVar("T")
 COMPARED_DAYS: Final = 2_000
 """Account-days whose files a comparison looks at, whatever changed: 0.1 s. 365,000 account-days take 183 comparisons, which
 `watch_fleet` makes in eight days."""
-REBUILT_ACCOUNTS: Final = 50
-"""Accounts that a rebuild lists at the same time."""
+ACCOUNTS_AT_A_TIME: Final = 50
+"""Accounts whose files are in memory at the same time."""
 ABANDONED_AFTER: Final = timedelta(days=2)
 """The age from which a note is that of a dead run: a pull lasts a day at most."""
 
@@ -133,11 +133,15 @@ def finish_changes(data: DataDir, partition: AnyPartition, owner: str) -> None:
 
 
 def _open(data: DataDir) -> IndexFile:
-    return IndexFile(data.index)
+    return IndexFile.reuse(data.index)
 
 
-def _set_aside(data: DataDir, reason: Exception) -> None:
+def _set_aside(data: DataDir, reason: DamagedIndexError) -> None:
+    """Set a damaged index aside, unless another process has done it."""
     with convert_disk_errors(data.index), build_lock(data.index.with_suffix(".lock")):
+        with suppress(FileNotFoundError):
+            if data.index.stat().st_ino != reason.store:
+                return
         set_aside(data.index, reason.__cause__ or reason, "it is built again from the lake")
 
 
@@ -198,10 +202,7 @@ def _build(data: DataDir, index: PublicationIndex, layout: str) -> None:
     accounts = list_accounts(data)
     if accounts:
         log.info("The index of the published files is built from %s.", format_count(len(accounts), "account"))
-    ids = list(accounts)
-    _compare_accounts(data, index, [""])
-    for start in range(0, len(ids), REBUILT_ACCOUNTS):
-        _compare_accounts(data, index, ids[start : start + REBUILT_ACCOUNTS])
+    _compare_accounts(data, index, ["", *accounts])
     index.write_marks({f"{FOLDER}{account_id}": str(changed) for account_id, changed in accounts.items()})
     _settle(data, index)
     index.write_marks({LAYOUT: layout})
@@ -261,10 +262,13 @@ def _compare_next(data: DataDir, index: PublicationIndex, accounts: Mapping[str,
     index.write_marks({TURN: turn[-1]})
 
 
-def _compare_accounts(data: DataDir, index: PublicationIndex, account_ids: Collection[str]) -> None:
-    """Look at each file of accounts, and store what differs; `""` is all accounts together."""
-    if not account_ids:
-        return
+def _compare_accounts(data: DataDir, index: PublicationIndex, account_ids: Sequence[str]) -> None:
+    """Look at each file of accounts, some accounts at a time, and store what differs; `""` is all accounts together."""
+    for start in range(0, len(account_ids), ACCOUNTS_AT_A_TIME):
+        _compare_some(data, index, account_ids[start : start + ACCOUNTS_AT_A_TIME])
+
+
+def _compare_some(data: DataDir, index: PublicationIndex, account_ids: Sequence[str]) -> None:
     seen = scan_lake(data, account_ids=[account_id for account_id in account_ids if account_id])
     stored = {
         day.partition.folder.as_posix(): day.signatures

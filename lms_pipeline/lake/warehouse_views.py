@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from functools import partial
 from pathlib import Path
 
 import duckdb
@@ -44,8 +45,10 @@ class _Indexed:
 
     roll_ups: Mapping[str, Sequence[RollUp]]
     """The roll-ups of each table."""
-    days: Mapping[str, Mapping[str, Sequence[date]]]
-    """The days of each account, by table: only of `LATEST_DAY_TABLES`."""
+    lacking: Mapping[tuple[str, date, str], str]
+    """Why roll-ups lack an account, by table, day and account."""
+    latest: Mapping[str, Mapping[str, date]]
+    """The latest day of each account that is in a roll-up, by table: only of `LATEST_DAY_TABLES`."""
     samples: Sequence[PublishedDay]
     """One day for each schema version."""
     pending: Sequence[PublishedDay]
@@ -62,9 +65,8 @@ def write_views(data: DataDir, path: Path) -> WrittenBuild:
     Raises:
         LakeError, duckdb.Error, OSError: it can't be written.
     """
-    indexed = read_index(data, _read)
-    lacking = _find_left_out(data, indexed)
-    left_out = list(lacking.values())
+    indexed = read_index(data, partial(_read, data))
+    left_out = list(indexed.lacking.values())
     spill = name_spill_folder(path)
     with duckdb_session(spill, threads=1, memory_limit=MEMORY_LIMIT) as connection:
         connection.execute(f"ATTACH {quote(str(path))} AS warehouse (STORAGE_VERSION 'v{OLDEST_READER}')")
@@ -73,7 +75,7 @@ def write_views(data: DataDir, path: Path) -> WrittenBuild:
         rolled_up = list_rolled_up_tables()
         for table in TABLES.values():
             if table in rolled_up:
-                define_view(connection, table, _build_rolled_sql(connection, data, table, indexed, lacking), None)
+                define_view(connection, table, _build_rolled_sql(connection, data, table, indexed), None)
             else:
                 left_out.extend(_define_file_view(connection, data, table, indexed))
         define_view(connection, COMPLETION_TREND, load_trend_sql(), None)
@@ -82,7 +84,7 @@ def write_views(data: DataDir, path: Path) -> WrittenBuild:
     return WrittenBuild(None, {}, list(dict.fromkeys(left_out)))
 
 
-def _read(index: PublicationIndex) -> _Indexed:
+def _read(data: DataDir, index: PublicationIndex) -> _Indexed:
     roll_ups: dict[str, list[RollUp]] = {}
     for one in (found for found in index.find_roll_ups() if found.signature != NO_FILE):
         roll_ups.setdefault(one.table, []).append(one)
@@ -93,14 +95,35 @@ def _read(index: PublicationIndex) -> _Indexed:
         for day in index.find(account_id=partition.account_id, day=partition.day)
     ]
     has_files = frozenset(table for table in TABLES if index.has_files(table))
-    days = {table.name: index.find_account_days(table.name) for table in LATEST_DAY_TABLES}
-    return _Indexed(roll_ups, days, index.find_schema_samples(), pending, index.find(account_id=""), has_files)
+    lacking = _find_left_out(data, roll_ups)
+    latest = {
+        table.name: _find_latest(index, table.name, {one.day for one in roll_ups.get(table.name, ())}, lacking)
+        for table in LATEST_DAY_TABLES
+    }
+    return _Indexed(
+        roll_ups, lacking, latest, index.find_schema_samples(), pending, index.find(account_id=""), has_files
+    )
 
 
-def _find_left_out(data: DataDir, indexed: _Indexed) -> dict[tuple[str, date, str], str]:
+def _find_latest(
+    index: PublicationIndex, table: str, rolled: Collection[date], lacking: Collection[tuple[str, date, str]]
+) -> dict[str, date]:
+    """Return the latest day of each account that is in a roll-up."""
+    latest: dict[str, date] = {}
+    for account_id, last in index.find_latest_days(table).items():
+        days: Sequence[date] = [last]
+        if last not in rolled or (table, last, account_id) in lacking:
+            days = index.find_account_days(table, account_id).get(account_id, ())
+        found = (day for day in reversed(days) if day in rolled and (table, day, account_id) not in lacking)
+        if (day := next(found, None)) is not None:
+            latest[account_id] = day
+    return latest
+
+
+def _find_left_out(data: DataDir, by_table: Mapping[str, Sequence[RollUp]]) -> dict[tuple[str, date, str], str]:
     """Return why roll-ups lack an account, by table, day and account."""
     lacking: dict[tuple[str, date, str], str] = {}
-    for table, roll_ups in indexed.roll_ups.items():
+    for table, roll_ups in by_table.items():
         for one in roll_ups:
             if one.left_out:
                 found = read_left_out(read_metadata(data.roll_up(TABLES[table], one.day)))
@@ -108,13 +131,7 @@ def _find_left_out(data: DataDir, indexed: _Indexed) -> dict[tuple[str, date, st
     return lacking
 
 
-def _build_rolled_sql(
-    connection: duckdb.DuckDBPyConnection,
-    data: DataDir,
-    table: Table,
-    indexed: _Indexed,
-    lacking: Collection[tuple[str, date, str]],
-) -> str:
+def _build_rolled_sql(connection: duckdb.DuckDBPyConnection, data: DataDir, table: Table, indexed: _Indexed) -> str:
     """Return the query of a view over roll-ups; of `LATEST_DAY_TABLES` only the latest day of each account."""
     roll_ups = indexed.roll_ups.get(table.name, ())
     if not roll_ups:
@@ -123,12 +140,7 @@ def _build_rolled_sql(
     if table not in LATEST_DAY_TABLES:
         files = [str(data.roll_ups / table.name / "*" / "data.parquet")]
         return _select(connection, table, files, is_uniform=is_uniform)
-    rolled = {one.day for one in roll_ups}
-    latest: dict[str, date] = {}
-    for account_id, days in indexed.days[table.name].items():
-        found = (day for day in reversed(days) if day in rolled and (table.name, day, account_id) not in lacking)
-        if (day := next(found, None)) is not None:
-            latest[account_id] = day
+    latest = indexed.latest[table.name]
     files = [str(data.roll_up(table, day)) for day in sorted(set(latest.values()))]
     if not files:
         return build_empty_sql(connection, table)
