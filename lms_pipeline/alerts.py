@@ -17,6 +17,7 @@ import msgspec
 from lms_pipeline.damaged_files import build_lock, read_json
 from lms_pipeline.errors import LmsPipelineError
 from lms_pipeline.lake.disk import atomic_write, convert_disk_errors
+from lms_pipeline.lake.index import PublicationIndex
 from lms_pipeline.lake.paths import DataDir
 from lms_pipeline.tables.pulled import UNIFIED_ENROLLMENTS
 from lms_pipeline.truto.network_environment import convert_network_setting_errors
@@ -95,8 +96,17 @@ class Alerts:
 
     def _find_last_published(self, account_id: str | None) -> str:
         """Return the last day with a snapshot of this account, or of any account for None."""
-        days = [str(partition.day) for partition in self.data.find_partitions(UNIFIED_ENROLLMENTS, account_id)]
-        return max(days, default="")
+        from lms_pipeline.lake.index_sync import read_index  # imports Arrow, which few processes need here
+
+        def find(index: PublicationIndex) -> str:
+            if account_id is not None:
+                return str(
+                    max(index.find_account_days(UNIFIED_ENROLLMENTS.name, account_id).get(account_id, ()), default="")
+                )
+            days = (day for day in reversed(index.find_days()) if _has_snapshot(index, day))
+            return str(next(days, ""))
+
+        return read_index(self.data, find, is_compared=False)
 
     def _send(self, text: str) -> None:
         try:
@@ -109,3 +119,7 @@ class Alerts:
             raise AlertError("The alert can't be sent: LMS_ALERT_WEBHOOK can't be reached.") from None
         if not response.is_success:
             raise AlertError(f"The alert can't be sent: LMS_ALERT_WEBHOOK answers with status {response.status_code}.")
+
+
+def _has_snapshot(index: PublicationIndex, day: date) -> bool:
+    return any(one.has_file(UNIFIED_ENROLLMENTS.name) for one in index.find(day=day))

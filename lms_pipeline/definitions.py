@@ -17,6 +17,7 @@ from lms_pipeline.defs.jobs import build_fleet_schedule, build_housekeeping, bui
 from lms_pipeline.defs.portfolio import build_portfolio
 from lms_pipeline.defs.report import build_report
 from lms_pipeline.defs.resources import build_resources
+from lms_pipeline.defs.roll_up import build_by_day
 from lms_pipeline.defs.sensors import build_sensors
 from lms_pipeline.lake.access import restrict_access
 from lms_pipeline.settings import Settings
@@ -44,6 +45,7 @@ def build_defs(settings: Settings, first_day: date | None = None) -> dg.Definiti
             build_pull(listed),
             build_metrics(listed),
             build_portfolio(listed),
+            build_by_day(listed),
             build_warehouse_asset(settings),
             report.asset,
         ],

@@ -40,6 +40,7 @@ FORMS = {
     "LMS_MIN_COHORT": "a whole number from 1 to 1000",
     "LMS_SHARE": "group, or not set",
     "LMS_REJECTED_DAYS": "a whole number from 0 to 36500",
+    "LMS_ROLL_UP": "auto, on or off",
     "LMS_RUN_LOG_DAYS": "a whole number from 0 to 36500",
 }
 """What a value must be, for settings that pydantic validates: its own sentences are for programmers."""
@@ -74,6 +75,7 @@ class Settings(BaseSettings):
     share: Literal["group"] | None = Field(None, alias="LMS_SHARE")
     rejected_days: int = Field(90, alias="LMS_REJECTED_DAYS", ge=0, le=36_500)
     run_log_days: int = Field(90, alias="LMS_RUN_LOG_DAYS", ge=0, le=36_500)
+    roll_up: Literal["auto", "on", "off"] = Field("auto", alias="LMS_ROLL_UP")
     dagster_home_set: Path | None = Field(None, alias="DAGSTER_HOME")
 
     @classmethod

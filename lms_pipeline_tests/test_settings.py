@@ -89,6 +89,7 @@ def test_the_defaults(tmp_path, load):
         "rejected_days": 90,
         "share": None,
         "run_log_days": 90,
+        "roll_up": "auto",
         "dagster_home_set": None,
     }
 

@@ -1,4 +1,4 @@
-"""The warehouse over many account-days: a full build, a build with one more day, and queries."""
+"""The warehouse over many account-days: a full build, a build with one more day, both with roll-ups too, and queries."""
 
 from __future__ import annotations
 
@@ -29,7 +29,9 @@ def measure_warehouse(bench: Bench) -> Iterator[Row]:
     bench.print_medians("warehouse", f"{accounts * days:,} account-days", results)
     name = f"warehouse, {accounts} more account-days"
     yield from results.compare(f"{name}, CPU / full build", "one more day", "full build", "cpu", Limit(0.1))
-    for side in ("one more day", "full build"):
+    name = f"roll-ups and views, {accounts} more account-days"
+    yield from results.compare(f"{name}, CPU / all days", "one more day rolled up", "all rolled up", "cpu", Limit(0.1))
+    for side in ("one more day", "full build", "one more day rolled up", "all rolled up"):
         yield from results.report(f"warehouse, peak memory of {side}", side, "peak_mb", Limit(500), "MB")
     yield from results.compare(
         "view filtered to one account and day, time / the same over the files",
@@ -42,7 +44,7 @@ def measure_warehouse(bench: Bench) -> Iterator[Row]:
 
 
 def _measure_round(bench: Bench, folders: Mapping[Environment, Path], results: Results) -> None:
-    """Build in full, query, build with the next day, and remove that day."""
+    """Build in full, query, build with the next day, and remove that day; the same with roll-ups, without queries."""
     folder = folders["package"]
     base = {"folder": folders.get("base")}
     full = [
@@ -54,6 +56,15 @@ def _measure_round(bench: Bench, folders: Mapping[Environment, Path], results: R
     bench.run_round("warehouse", full, results)
     bench.run(_add_days(bench, "package", folder, first_day=0, days=1))
     bench.run_round("warehouse", [Side("one more day", "warehouse", {"folder": folder, "full": 0})], results)
+    _remove_day(folder)
+    rolled = {"folder": folder, "roll_up": 1}
+    bench.run_round("warehouse", [Side("all rolled up", "warehouse", {**rolled, "full": 1})], results)
+    bench.run(_add_days(bench, "package", folder, first_day=0, days=1))
+    bench.run_round("warehouse", [Side("one more day rolled up", "warehouse", {**rolled, "full": 0})], results)
+    _remove_day(folder)
+
+
+def _remove_day(folder: Path) -> None:
     for day in (folder / "lake").glob(f"*/*/snapshot_date={DAY}"):
         shutil.rmtree(day)
 

@@ -115,11 +115,11 @@ class Fleet:
 
 def load_fleet(data: DataDir, settings: Settings, failed: AbstractSet[Partition]) -> Fleet:
     """Load the fleet from the registry and the lake."""
+    from lms_pipeline.lake.index_sync import read_index
     from lms_pipeline.lake.warehouse import read_left_out  # Arrow takes as long to import as the rest
 
-    days: dict[str, set[date]] = {}
-    for partition in data.find_partitions(UNIFIED_ENROLLMENTS):
-        days.setdefault(partition.account_id, set()).add(partition.day)
+    found = read_index(data, lambda index: index.find_account_days(UNIFIED_ENROLLMENTS.name))
+    days = {account_id: set(published) for account_id, published in found.items()}
     registry = Registry(data.registry)
     accounts = registry.read_accounts()
     rules, faulty_rules = _examine_rules(data, settings, accounts, days)

@@ -15,6 +15,7 @@ from lms_pipeline.accounts.listed_days import find_first_day
 from lms_pipeline.accounts.registry import refuse_name
 from lms_pipeline.commands.common import load_settings, parse_day, print_warehouse
 from lms_pipeline.commands.terminal import echo
+from lms_pipeline.errors import WrongUseError
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.wording import format_count
 
@@ -28,14 +29,20 @@ from lms_pipeline.wording import format_count
     metavar="ACCOUNT DATE",
     help="Remove only the snapshot of this account and day, a wrong one.",
 )
-def housekeeping(*, dry_run: bool, wrong: tuple[str, str] | None) -> None:
+@click.option("--rebuild-index", is_flag=True, help="Only build the index of the published files again, from the lake.")
+def housekeeping(*, dry_run: bool, wrong: tuple[str, str] | None, rebuild_index: bool) -> None:
     """Remove expired files, and report published files to Dagster that are missing in its log.
 
     Removes the responses of every account after `answer_days`, payloads of rejected records after LMS_REJECTED_DAYS,
     logs of runs after LMS_RUN_LOG_DAYS, and leftovers of killed runs. Exits with 1 if something could not be removed.
     """
+    if wrong is not None and rebuild_index:
+        raise WrongUseError("--remove can't be combined with --rebuild-index: run one after the other.")
     if wrong is not None:
         _remove_wrong_snapshot(wrong[0], parse_day(wrong[1]), dry_run=dry_run)
+        return
+    if rebuild_index:
+        _rebuild_index(dry_run=dry_run)
         return
     from lms_pipeline.defs.event_log_sync import find_missing_events, report_events
     from lms_pipeline.defs.instance import open_instance
@@ -69,6 +76,16 @@ def housekeeping(*, dry_run: bool, wrong: tuple[str, str] | None) -> None:
     echo(f"Reported {format_count(reported, 'published file')} to Dagster.")
     if len(removed) < len(expired):
         sys.exit(1)
+
+
+def _rebuild_index(*, dry_run: bool) -> None:
+    """Build the index of the published files again."""
+    from lms_pipeline.lake.index_sync import rebuild_index
+
+    if dry_run:
+        raise WrongUseError("--dry-run can't be combined with --rebuild-index, which removes nothing.")
+    days = rebuild_index(DataDir(load_settings().data_dir))
+    echo(f"Built the index of {format_count(days, 'account-day')} from the lake.")
 
 
 def _remove_wrong_snapshot(account_id: str, day: date, *, dry_run: bool) -> None:

@@ -26,6 +26,7 @@ from lms_pipeline.defs.metadata import (
 )
 from lms_pipeline.defs.partitions import build_account_days, read_partition
 from lms_pipeline.defs.portfolio import StalePortfolioError, refresh_portfolio
+from lms_pipeline.defs.roll_up import BY_DAY, StaleRollUpsError, has_roll_ups, refresh_roll_ups
 from lms_pipeline.defs.shown_metadata import build_shown_metadata
 from lms_pipeline.errors import WrongUseError
 from lms_pipeline.lake.paths import DataDir
@@ -223,14 +224,15 @@ def build_warehouse_asset(settings: Settings) -> dg.AssetsDefinition:
     """Build the asset of the warehouse, which first brings the portfolio up to date."""
 
     @dg.asset(
-        deps=list(TABLES),
+        deps=[*TABLES, BY_DAY],
         group_name="warehouse",
         owners=OWNERS,
         kinds={"duckdb"},
         description="One DuckDB file over the lake, with a view of each pulled table and a copy of each metric table. Each "
         "build writes a new file and swaps it in, so readers and builds do not block each other. It reads only the days that "
         "changed since the latest build. It can be deleted and rebuilt at any time. Before that, the days of "
-        "portfolio_completion are computed whose accounts changed.",
+        "portfolio_completion are computed whose accounts changed, and with LMS_ROLL_UP the days of by_day: then the file has "
+        "views alone, over these.",
     )
     def warehouse(
         context: dg.AssetExecutionContext, lake: dg.ResourceParam[DataDir]
@@ -239,8 +241,10 @@ def build_warehouse_asset(settings: Settings) -> dg.AssetsDefinition:
 
         with convert_errors(context):
             failed = refresh_portfolio(context, lake, settings)
+            is_rolled_up = has_roll_ups(settings, lake)
+            stale = refresh_roll_ups(context, lake, settings) if is_rolled_up else []
             started = time.monotonic()
-            built = build_warehouse(lake)
+            built = build_warehouse(lake, is_rolled_up=is_rolled_up)
             context.log.info("The warehouse is at %s.", lake.warehouse)
             for reason in built.left_out:
                 context.log.warning("Left out of the warehouse: %s", reason)
@@ -259,5 +263,7 @@ def build_warehouse_asset(settings: Settings) -> dg.AssetsDefinition:
             )
             if failed:
                 raise StalePortfolioError(f"The portfolio is not up to date: {failed[0]}")
+            if stale:
+                raise StaleRollUpsError(f"The roll-ups are not up to date: {stale[0]}")
 
     return warehouse

@@ -11,12 +11,13 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
-from itertools import islice, takewhile
+from itertools import chain, islice, takewhile
 from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
+import msgspec
 
 # no public name: the data of a materialization event; `report_runless_asset_event` builds it, but with the clock's time
 from dagster._core.events import StepMaterializationData
@@ -26,7 +27,8 @@ from lms_pipeline.defs.metadata import build_file_metadata, build_published_meta
 from lms_pipeline.defs.partitions import add_accounts, build_partition_key
 from lms_pipeline.defs.shown_metadata import build_shown_metadata
 from lms_pipeline.lake.disk import LakeError
-from lms_pipeline.lake.paths import AnyPartition, DataDir, Partition
+from lms_pipeline.lake.index import IndexState, PublicationIndex, PublishedDay
+from lms_pipeline.lake.paths import AnyPartition, DataDir, DayPartition, Partition, parse_any_folder
 from lms_pipeline.tables.catalog import TABLES
 from lms_pipeline.tables.metrics import ACCOUNT_COMPLETION, PORTFOLIO_COMPLETION
 from lms_pipeline.tables.pulled import PULLED_TABLES
@@ -39,6 +41,10 @@ if TYPE_CHECKING:
 BATCH_SIZE = 100
 """Events that are stored together, and at most stored after the sync was stopped."""
 DESCRIPTION = "Reported from the lake: Dagster's event log did not have it."
+EVENTS = "events"
+"""Begins the name of the mark in the index, before the id of Dagster's storage."""
+MAX_LEFT = 10_000
+"""Missing events up to which the comparison is remembered. More are those of a lost event log."""
 NO_RUN = ""
 """Run id and job name of an event that belongs to no run, as in Dagster's own."""
 
@@ -60,18 +66,96 @@ class MissingEvent:
         return self.partition.day.isoformat()
 
 
+class _Mark(msgspec.Struct, frozen=True):
+    """What the event log was compared with: later changes of the index alone can lack an event."""
+
+    epoch: str
+    revision: int
+    cursor: int
+    """The latest event of the log."""
+    first: date
+    """The first day that was compared."""
+    left: list[tuple[str, str]]
+    """The table and folder of each file whose event was missing: it may be reported, or it can't be."""
+
+
 def find_missing_events(instance: dg.DagsterInstance, data: DataDir, first: date = date.min) -> list[MissingEvent]:
     """Find the published files that the event log lacks, oldest day first: Dagster shows what is stored last as latest.
 
-    Days before `first`, the first that Dagster lists, are left out.
+    Files are compared with events that came after the last comparison. If the event log or the index is a new one, or
+    Dagster lists earlier days than then, all are. Days before `first`, the first that Dagster lists, are left out.
+
+    Raises:
+        LakeError: the index can't be read.
     """
-    found: list[MissingEvent] = []
-    for table in TABLES.values():
-        known = instance.get_materialized_partitions(dg.AssetKey(table.name))
-        published = (MissingEvent(table, partition) for partition in data.find_any_partitions(table))
-        listed = (event for event in published if event.partition.day >= first)
-        found += (event for event in listed if event.partition_key not in known)
-    return sorted(found, key=lambda event: event.partition.day)
+    from lms_pipeline.lake.index_sync import read_index
+
+    name, cursor = f"{EVENTS} {_identify_log(instance)}", _read_cursor(instance)
+
+    def find(index: PublicationIndex) -> tuple[IndexState, list[MissingEvent]]:
+        state, mark = index.read_state(), _parse_mark(index.read_marks(name).get(name))
+        if mark is None or mark.epoch != state.epoch or mark.first > first or not 0 < mark.cursor <= cursor:
+            found = (_leave_out_known(instance, _list_all(index, table, first)) for table in TABLES)
+            return state, list(chain.from_iterable(found))
+        left = [
+            MissingEvent(TABLES[table], partition)
+            for table, folder in mark.left
+            if table in TABLES and (partition := parse_any_folder(Path(folder))) is not None
+        ]
+        files = (event for event in _list_files(index.find(since=mark.revision)) if event.partition.day >= first)
+        changed = dict.fromkeys([*left, *files])
+        return state, _leave_out_known(instance, _leave_out_known(instance, changed, mark.cursor))
+
+    state, missing = read_index(data, find)
+    if len(missing) <= MAX_LEFT:
+        left = [(event.table.name, event.partition.folder.as_posix()) for event in missing]
+        new = msgspec.json.encode(_Mark(state.epoch, state.revision, cursor, first, left)).decode()
+        read_index(data, lambda index: index.write_marks({name: new}), is_compared=False)
+    return sorted(missing, key=lambda event: event.partition.day)
+
+
+def _list_files(days: Iterable[PublishedDay]) -> list[MissingEvent]:
+    return [MissingEvent(table, day.partition) for day in days for name, table in TABLES.items() if day.has_file(name)]
+
+
+def _list_all(index: PublicationIndex, table: str, first: date) -> Iterator[MissingEvent]:
+    """Yield all files of a table from a day on."""
+    for account_id, days in index.find_account_days(table).items():
+        for day in (one for one in days if one >= first):
+            yield MissingEvent(TABLES[table], Partition(account_id, day) if account_id else DayPartition(day))
+
+
+def _leave_out_known(
+    instance: dg.DagsterInstance, published: Iterable[MissingEvent], after: int | None = None
+) -> list[MissingEvent]:
+    """Return the files without an event after another one, or without any."""
+    known: dict[str, set[str]] = {}
+    missing: list[MissingEvent] = []
+    for event in published:
+        table = event.table.name
+        if table not in known:
+            known[table] = instance.get_materialized_partitions(dg.AssetKey(table), after_cursor=after)
+        if event.partition_key not in known[table]:
+            missing.append(event)
+    return missing
+
+
+def _identify_log(instance: dg.DagsterInstance) -> str:
+    """Return the id that Dagster gives its storage when it is made; empty if the storage has none."""
+    identify = getattr(instance.run_storage, "get_run_storage_id", None)  # of storages in SQL databases
+    return str(identify()) if identify is not None else ""
+
+
+def _read_cursor(instance: dg.DagsterInstance) -> int:
+    """Return the id of the latest event; 0 if there is none, or the storage does not tell: then all files are compared."""
+    try:
+        return instance.event_log_storage.get_maximum_record_id() or 0
+    except NotImplementedError:
+        return 0
+
+
+def _parse_mark(text: str | None) -> _Mark | None:
+    return None if text is None else msgspec.json.decode(text, type=_Mark)
 
 
 def report_events(

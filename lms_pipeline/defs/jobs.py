@@ -36,13 +36,13 @@ from lms_pipeline.defs.run_requests import (
     build_run_request,
     find_expected,
     find_latest_runs,
+    find_missing_snapshots,
     find_open_day,
     is_active,
-    is_snapshot_missing,
 )
 from lms_pipeline.errors import SettingsError
 from lms_pipeline.housekeeping.policy import ExpiredItem, format_totals, sum_by_kind
-from lms_pipeline.lake.paths import DataDir, Partition
+from lms_pipeline.lake.paths import DataDir
 from lms_pipeline.settings import MAX_GRACE_HOURS, Settings
 from lms_pipeline.tables.catalog import MATERIALIZABLE_ASSETS, METRIC_TABLES
 from lms_pipeline.tables.metrics import PORTFOLIO_COMPLETION
@@ -121,8 +121,7 @@ def build_schedule(settings: Settings) -> dg.ScheduleDefinition:
         if not accounts:
             return dg.SkipReason("No account is active: run `lms-pipeline accounts sync`.")
         add_accounts(context.instance, accounts)
-        partitions = [Partition(account_id, day) for account_id in accounts]
-        missing = [partition for partition in partitions if is_snapshot_missing(lake, partition)]
+        missing = find_missing_snapshots(lake, day, accounts)
         if not missing:
             have = choose_form(
                 len(accounts), "The active account has its", f"All {len(accounts)} active accounts have their"

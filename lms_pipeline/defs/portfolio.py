@@ -75,7 +75,7 @@ def refresh_portfolio(context: dg.AssetExecutionContext, lake: DataDir, settings
     A day that can't be computed does not stop the others. Return a sentence for each cause.
     """
     from lms_pipeline.metrics.portfolio import NoAccountMetricsError, publish_portfolio
-    from lms_pipeline.metrics.portfolio_days import find_portfolio_changes, remove_day
+    from lms_pipeline.metrics.portfolio_days import find_portfolio_changes, remember_changes, remove_day
 
     failed: list[str] = []
 
@@ -103,6 +103,8 @@ def refresh_portfolio(context: dg.AssetExecutionContext, lake: DataDir, settings
         for day in changes.orphaned:
             remove_day(lake, day)
             context.log.info("Removed the portfolio of %s: no account has the day any more.", day)
+        if not failed:
+            remember_changes(lake, changes)
         if changes.outdated:
             context.log.info("%s of the portfolio changed.", format_count(len(changes.outdated), "day"))
     return list(dict.fromkeys(failed))

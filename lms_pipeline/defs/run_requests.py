@@ -53,6 +53,16 @@ def is_snapshot_missing(data: DataDir, partition: Partition) -> bool:
     return not data.file(UNIFIED_ENROLLMENTS, partition).exists()
 
 
+def find_missing_snapshots(data: DataDir, day: date, account_ids: Iterable[str]) -> list[Partition]:
+    """Return the accounts for which nothing is published for a day, in their order. Only their folders are looked into."""
+    from lms_pipeline.lake.index_sync import read_index  # imports Arrow, which no other tick needs
+
+    published = read_index(data, lambda index: index.find(day=day), is_compared=False)
+    known = {one.partition for one in published if one.has_file(UNIFIED_ENROLLMENTS.name)}
+    others = (Partition(account_id, day) for account_id in account_ids)
+    return [partition for partition in others if partition not in known and is_snapshot_missing(data, partition)]
+
+
 def find_open_day(settings: Settings, now: datetime) -> date | dg.SkipReason:
     """Return the day for which runs may be requested, or why there is none.
 

@@ -12,9 +12,10 @@ import uuid
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 
+import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -24,17 +25,25 @@ from lms_pipeline.housekeeping.policy import ExpiredItem, RetentionPolicy
 from lms_pipeline.lake.commit_mark import restore_interrupted
 from lms_pipeline.lake.disk import LakeError, convert_disk_errors, measure_size, read_changed_at
 from lms_pipeline.lake.files import PREFIX, WRITER_ENTRIES, check_version, conform, convert_read_errors, read_metadata
+from lms_pipeline.lake.index import IndexState, PublicationIndex, PublishedDay
+from lms_pipeline.lake.index_sync import read_index
 from lms_pipeline.lake.lock import LockedError, partition_lock, passing_lock, remove_folder
-from lms_pipeline.lake.paths import DATA_FILE, DataDir, Partition, parse_folder
+from lms_pipeline.lake.paths import DATA_FILE, AnyPartition, DataDir, Partition, parse_folder
 from lms_pipeline.lake.publishing import Publication
+from lms_pipeline.lake.scan import DayFiles, scan_lake
 from lms_pipeline.lake.scratch import find_abandoned_scratch, remove_scratch
 from lms_pipeline.settings import Settings
 from lms_pipeline.tables.catalog import TABLES
 from lms_pipeline.tables.pulled import PULLED_TABLES, REJECTED_ENROLLMENTS
+from lms_pipeline.tables.schema import Table
 from lms_pipeline.transform.columns import repeat_value
 
 log = logging.getLogger(__name__)
 
+PAYLOADS = "payloads"
+"""The mark in the index with the days whose payloads were looked for."""
+UNINDEXED = "The whole lake is listed, since the index of the published files can't be used: %s"
+"""Is logged on a full disk, which housekeeping has to clear."""
 REMOVED_AT = "payloads_removed_at"
 """Metadata key of a file whose payloads were removed."""
 SPILLED_FILES = "duckdb_temp_*"
@@ -82,26 +91,84 @@ def find_old_responses(data: DataDir, policy: RetentionPolicy, account_id: str =
             yield ExpiredItem("details", path, measure_size(path))
 
 
+class _PayloadMark(msgspec.Struct, frozen=True):
+    """Which rejected payloads were looked for: only days that expired since, and later changes, can have some."""
+
+    epoch: str
+    revision: int
+    before: date
+    """No earlier day had payloads."""
+
+
 def _find_old_payloads(data: DataDir, policy: RetentionPolicy) -> Iterator[ExpiredItem]:
-    for partition in data.find_partitions(REJECTED_ENROLLMENTS):
-        if policy.keeps_payloads(partition.day):
+    first_kept = policy.first_day_with_payloads
+    if first_kept is None:
+        return
+
+    def find(index: PublicationIndex) -> tuple[IndexState, list[PublishedDay]]:
+        state, text = index.read_state(), index.read_marks(PAYLOADS).get(PAYLOADS)
+        mark = None if text is None else msgspec.json.decode(text, type=_PayloadMark)
+        if mark is None or mark.epoch != state.epoch:
+            mark = _PayloadMark(state.epoch, 0, date.min)
+        days = [day for day in index.find_days() if mark.before <= day < first_kept]
+        changed = [one for one in index.find(since=mark.revision) if one.partition.day < min(mark.before, first_kept)]
+        return state, [*changed, *(one for day in days for one in index.find(day=day))]
+
+    try:
+        state, published = read_index(data, find)
+    except LakeError as error:
+        log.warning(UNINDEXED, error)
+        state, published = (
+            None,
+            [PublishedDay(one.partition, bytes(one.signatures)) for one in _scan_before(data, first_kept)],
+        )
+    before = first_kept
+    for one in published:
+        if not isinstance(one.partition, Partition) or not one.has_file(REJECTED_ENROLLMENTS.name):
             continue
-        path = data.file(REJECTED_ENROLLMENTS, partition)
+        path = data.file(REJECTED_ENROLLMENTS, one.partition)
         try:
             payload_bytes = _measure_payload_bytes(path)
         except LakeError as error:
             log.warning("%s", error)
             continue
         if payload_bytes:
-            yield ExpiredItem("rejected payloads", path, payload_bytes, partition)
+            before = min(before, one.partition.day)
+            yield ExpiredItem("rejected payloads", path, payload_bytes, one.partition)
+    if state is None:
+        return
+    new = msgspec.json.encode(_PayloadMark(state.epoch, state.revision, before)).decode()
+    read_index(data, lambda index: index.write_marks({PAYLOADS: new}), is_compared=False)
+
+
+def _find_pending(data: DataDir, *, is_compared: bool) -> list[AnyPartition]:
+    """Return the partitions in which a run is at work, or left files or empty folders."""
+    try:
+        pending = read_index(data, lambda index: index.find_pending(), is_compared=is_compared)
+    except LakeError as error:
+        log.warning(UNINDEXED, error)
+        return [files.partition for files in scan_lake(data).values() if files.has_hidden or files.has_leftover]
+    return list(dict.fromkeys(one.partition for one in pending))
+
+
+def _scan_before(data: DataDir, day: date) -> list[DayFiles]:
+    return [files for files in scan_lake(data).values() if files.partition.day < day]
 
 
 def _find_unpublished_files(data: DataDir, policy: RetentionPolicy) -> Iterator[ExpiredItem]:
     """Yield files that killed runs wrote and never published, replaced in publishing, or that their queries spilled."""
-    for path in sorted([*data.lake.rglob(f".{DATA_FILE}.*"), *data.lake.rglob(SPILLED_FILES)]):
+    folders = [
+        data.file(table, one).parent for one in _find_pending(data, is_compared=False) for table in _list_tables(one)
+    ]
+    found = (path for folder in folders for name in (f".{DATA_FILE}.*", SPILLED_FILES) for path in folder.glob(name))
+    for path in sorted(found):
         if policy.is_abandoned(read_changed_at(path)):
             partition = parse_folder(path.parent.relative_to(path.parents[2]))
             yield ExpiredItem("unpublished files", path, measure_size(path), partition)
+
+
+def _list_tables(partition: AnyPartition) -> list[Table]:
+    return [table for table in TABLES.values() if table.per_account is isinstance(partition, Partition)]
 
 
 def _find_pull_folders(data: DataDir, policy: RetentionPolicy) -> Iterator[ExpiredItem]:
@@ -127,13 +194,11 @@ def find_empty_folders(
 
     The lock of a partition tells that no pull is at work. Metrics have none, so that theirs must be old.
     """
-    for table in TABLES.values():
-        found = (
-            _find_partition_paths(data.lake / table.name)
-            if partitions is None
-            else ((partition, data.file(table, partition).parent) for partition in partitions)
-        )
-        for partition, path in found:
+    if partitions is None:
+        partitions = [one for one in _find_pending(data, is_compared=False) if isinstance(one, Partition)]
+    for partition in partitions:
+        for table in _list_tables(partition):
+            path = data.file(table, partition).parent
             if _is_empty_folder(path) and (table in PULLED_TABLES or policy.is_abandoned(read_changed_at(path))):
                 yield ExpiredItem("empty folders", path, 0, partition)
 

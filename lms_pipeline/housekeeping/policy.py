@@ -110,7 +110,13 @@ class RetentionPolicy:
 
     def keeps_payloads(self, day: date) -> bool:
         """Return whether the payloads that were rejected on a day are still kept."""
-        return not self.rejected_days or day >= find_first_kept_day(self.today, self.rejected_days)
+        first = self.first_day_with_payloads
+        return first is None or day >= first
+
+    @property
+    def first_day_with_payloads(self) -> date | None:
+        """The first day whose rejected payloads are kept; None if all are."""
+        return find_first_kept_day(self.today, self.rejected_days) if self.rejected_days else None
 
     def is_abandoned(self, changed_at: datetime) -> bool:
         """Return whether no run can still use a file of a pull."""

@@ -6,13 +6,16 @@ Belongs here: all files of an account and day. Not here: what expires by itself 
 from __future__ import annotations
 
 import logging
+import uuid
 from contextlib import suppress
 from pathlib import Path
 
 from lms_pipeline.errors import WrongUseError
 from lms_pipeline.lake.disk import convert_disk_errors
+from lms_pipeline.lake.index_sync import noting_changes
 from lms_pipeline.lake.lock import partition_lock, remove_folder
 from lms_pipeline.lake.paths import DATA_FILE, DataDir, Partition
+from lms_pipeline.lake.roll_up import remove_roll_ups
 from lms_pipeline.tables.catalog import TABLES
 from lms_pipeline.tables.pulled import UNIFIED_ENROLLMENTS
 from lms_pipeline.wording import format_count
@@ -52,11 +55,13 @@ def remove_snapshot(data: DataDir, partition: Partition) -> list[Path]:
     find_snapshot_files(data, partition)  # so that a wrong id leaves no lock behind
     with partition_lock(data, partition):
         files = find_snapshot_files(data, partition)
-        for path in files:
-            with convert_disk_errors(path):
-                path.unlink(missing_ok=True)
-            with suppress(OSError):  # it holds other files
-                path.parent.rmdir()
+        with noting_changes(data, partition, f"removal {uuid.uuid4().hex}"):
+            for path in files:
+                with convert_disk_errors(path):
+                    path.unlink(missing_ok=True)
+                with suppress(OSError):  # it holds other files
+                    path.parent.rmdir()
+        remove_roll_ups(data, partition.day)  # they hold its rows; the next build of the warehouse writes them again
         log.info("Removed the snapshot of %s: %s.", partition, format_count(len(files), "file"))
     remove_folder(data, partition)
     return files

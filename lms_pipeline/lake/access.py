@@ -37,7 +37,7 @@ def restrict_access(settings: Settings) -> None:
     data = DataDir(settings.data_dir)
     _check_root(data)
     home = settings.dagster_home
-    tops = [data.lake, data.checkpoints, data.state, data.warehouse, data.reports]
+    tops = [data.lake, data.roll_ups, data.checkpoints, data.state, data.warehouse, data.reports]
     tops += [home] if home.is_relative_to(data.root) else []
     if settings.share == "group":
         _open_root(data.root)

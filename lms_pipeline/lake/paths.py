@@ -103,6 +103,8 @@ class DataDir:
         self.root: Final = root
         self.lake: Final = root / "lake"
         """The Parquet tree."""
+        self.roll_ups: Final = root / "lake_by_day"
+        """The roll-ups: of each table and day one file over all accounts, made from the lake."""
         self.warehouse: Final = root / "lms.duckdb"
         """The DuckDB file over the lake."""
         self.reports: Final = root / "reports"
@@ -121,6 +123,8 @@ class DataDir:
         """The flag of a token that Truto refused."""
         self.sent_alerts: Final = self.state / "alerts.json"
         """The failures that were reported."""
+        self.index: Final = self.state / "index.sqlite"
+        """The index of what is published."""
         self.left_out: Final = self.state / "left_out.json"
         """Which files the latest build of the warehouse left out."""
         self.budgets: Final = self.state / "budgets"
@@ -150,6 +154,10 @@ class DataDir:
     def pull_folder(self, partition: Partition) -> Path:
         """The folder of a pull's lock and scratch files."""
         return self.pulls / partition.folder
+
+    def roll_up(self, table: Table, day: date) -> Path:
+        """The roll-up of a table and day."""
+        return self.roll_ups / table.name / DayPartition(day).folder / DATA_FILE
 
     def file(self, table: Table, partition: AnyPartition) -> Path:
         """The published file of a table and partition."""
@@ -199,5 +207,9 @@ class DataDir:
 
     def find_latest_snapshot(self, account_id: str, *, before: date) -> Partition | None:
         """Return the account's latest published snapshot before a day, None if there is none."""
-        snapshots = [one for one in self.find_partitions(UNIFIED_ENROLLMENTS, account_id) if one.day < before]
-        return snapshots[-1] if snapshots else None
+        root = self.lake / UNIFIED_ENROLLMENTS.name
+        for folder in sorted(root.glob(f"account_id={check_account_id(account_id)}/snapshot_date=*"), reverse=True):
+            partition = parse_folder(folder.relative_to(root))
+            if partition is not None and partition.day < before and (folder / DATA_FILE).exists():
+                return partition
+        return None

@@ -6,6 +6,7 @@ Belongs here: all from a finished file to one that readers see. Not here: a sing
 from __future__ import annotations
 
 import logging
+import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -20,6 +21,7 @@ from lms_pipeline.lake.commit_mark import keep_committed_files
 from lms_pipeline.lake.disk import LakeError, convert_disk_errors, replace_file
 from lms_pipeline.lake.engine import duckdb_session, load_sql
 from lms_pipeline.lake.files import TableFile, count_nulls, count_rows, read_footer
+from lms_pipeline.lake.index_sync import begin_changes, finish_changes
 from lms_pipeline.lake.paths import DATA_FILE, AnyPartition, DataDir, Partition
 from lms_pipeline.lake.space import CheckSpace, allow_any_size
 from lms_pipeline.tables.pulled import UNIFIED_ENROLLMENTS
@@ -56,7 +58,7 @@ class Published:
 class Publication:
     """The files that a run writes for a partition.
 
-    Use it as a context manager: files that are not published when the block ends are removed.
+    Use it as a context manager: files that are not published when the block ends are removed, and the index has the others.
     """
 
     def __init__(
@@ -68,6 +70,7 @@ class Publication:
         self.run_id = run_id
         self._data = data
         self._written: list[Path] = []
+        self._note: str | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -75,6 +78,8 @@ class Publication:
     def __exit__(self, *_: object) -> None:
         for path in self._written:
             path.unlink(missing_ok=True)
+        if self._note is not None:
+            finish_changes(self._data, self.partition, self._note)
 
     def open(self, table: Table) -> TableFile:
         """Return a new file of a table, beside the file that readers see.
@@ -93,6 +98,9 @@ class Publication:
         return self._open(table, self._data.second_unpublished_file(table, self.partition, self.run_id))
 
     def _open(self, table: Table, path: Path) -> TableFile:
+        if self._note is None:
+            self._note = f"{self.run_id} {uuid.uuid4().hex}"
+            begin_changes(self._data, self.partition, self._note)
         self._written.append(path)
         return TableFile(table, path, self.check_space)
 

@@ -19,9 +19,11 @@ import pyarrow.parquet as pq
 
 from lms_pipeline.errors import WrongUseError
 from lms_pipeline.lake.commit_mark import find_kept_file, read_commit_mark
+from lms_pipeline.lake.disk import LakeError
 from lms_pipeline.lake.files import ReadMetadata, check_unchanged, check_version, convert_read_errors, read_metadata
 from lms_pipeline.lake.path_columns import build_path_schema, build_read_schema
-from lms_pipeline.lake.paths import AnyPartition, DataDir, DayPartition, check_account_id
+from lms_pipeline.lake.paths import AnyPartition, DataDir, DayPartition, Partition, check_account_id
+from lms_pipeline.lake.roll_up_reading import CurrentRollUps, find_current_roll_ups
 from lms_pipeline.lake.trend import TREND_SOURCES, compute_trend
 from lms_pipeline.settings import Settings
 from lms_pipeline.tables.catalog import VIEWS, table_named
@@ -33,6 +35,9 @@ if TYPE_CHECKING:
 
 _COMMITTED_BY_UNIFIED = {RAW_ENROLLMENTS.name, REJECTED_ENROLLMENTS.name}
 """Tables whose files are read only if `unified_enrollments`, which is published last, is of the same run."""
+
+MAX_FILES_READ = 16
+"""Accounts up to which their own files are read, although there are roll-ups with all accounts."""
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +52,8 @@ def read(
 ) -> pa.Table:
     """Return the rows of a table, with `account_id` and `snapshot_date` before its own columns.
 
-    A table over all accounts, as `portfolio_completion`, has no `account_id`. The view `completion_trend` is computed.
+    The rows are in the order of account and day. They come from roll-ups where these are current, else from the files of
+    the accounts. A table over all accounts, as `portfolio_completion`, has no `account_id`. The view `completion_trend` is computed.
 
     Args:
         table: its name, as `unified_enrollments`.
@@ -73,16 +79,50 @@ def read(
             return compute_trend(sources, first, last)
     if ids is not None and not described.per_account:
         raise WrongUseError(f"The rows of {table} are over all accounts: leave the accounts out.")
-    files = _find_files(data, described, ids, first, last)
+    rolled = _find_roll_ups(data, described, ids, first, last)
+    if not rolled.files:
+        files = _find_files(data, described, ids, first, last)
+        return _read_files(files, described, build_path_schema(described), data.lake / table)
+    others = [one for one in rolled.others if ids is None or (isinstance(one, Partition) and one.account_id in ids)]
+    rows = _read_files(_list_files(data, described, others), described, build_path_schema(described), data.lake / table)
+    day = pa.schema([build_path_schema(described).field("snapshot_date")])
+    chosen = None if ids is None else ds.field("account_id").isin(sorted(ids))
+    paths = [str(path) for path in rolled.files.values()]
+    more = _read_files(paths, described, day, data.roll_ups / table, chosen)
+    return pa.concat_tables([rows, more]).sort_by([("account_id", "ascending"), ("snapshot_date", "ascending")])
+
+
+def _read_files(
+    files: list[str], table: Table, in_path: pa.Schema, root: Path, chosen: ds.Expression | None = None
+) -> pa.Table:
+    """Return the rows of files of a table, some of whose columns are in their paths below a folder.
+
+    Raises:
+        LakeError: a file is damaged.
+    """
     found = ds.dataset(
         files,
-        schema=build_read_schema(described),
+        schema=build_read_schema(table),
         format="parquet",
-        partitioning=ds.partitioning(build_path_schema(described), flavor="hive"),
-        partition_base_dir=str(data.lake / table),
+        partitioning=ds.partitioning(in_path, flavor="hive"),
+        partition_base_dir=str(root),
     )
     with naming_damaged_file(files):
-        return found.to_table()
+        return found.to_table(filter=chosen)
+
+
+def _find_roll_ups(data: DataDir, table: Table, ids: set[str] | None, first: date, last: date) -> CurrentRollUps:
+    """Return the roll-ups to read instead of the files of accounts: none for few accounts, or if one is damaged."""
+    if ids is not None and len(ids) <= MAX_FILES_READ:
+        return CurrentRollUps()
+    found = find_current_roll_ups(data, table, first, last)
+    try:
+        for path in found.files.values():
+            check_unchanged(path)
+    except LakeError as error:
+        log.warning("%s The files of the accounts are read.", error)
+        return CurrentRollUps()
+    return found
 
 
 def _find_files(data: DataDir, table: Table, ids: set[str] | None, first: date, last: date) -> list[str]:
@@ -101,6 +141,15 @@ def _find_files(data: DataDir, table: Table, ids: set[str] | None, first: date, 
         if first <= partition.day <= last
         and (isinstance(partition, DayPartition) or ids is None or partition.account_id in ids)
     ]
+    return _list_files(data, table, partitions)
+
+
+def _list_files(data: DataDir, table: Table, partitions: Sequence[AnyPartition]) -> list[str]:
+    """Return the files of partitions that may be read, after a look at their bytes.
+
+    Raises:
+        LakeError: a file was written by a newer version of this package, or is damaged.
+    """
     files = [path for _, path in find_committed(data, table, partitions)]
     if not all(file.exists() for file in files):  # a pull has just replaced them
         files = [path for _, path in find_committed(data, table, partitions)]

@@ -19,8 +19,9 @@ from lms_pipeline.damaged_files import build_lock, read_json, remove_path, set_a
 from lms_pipeline.lake.disk import LakeError, atomic_write, convert_disk_errors, is_disk_full
 from lms_pipeline.lake.paths import DataDir
 from lms_pipeline.lake.warehouse_build import remove_build, write_build
-from lms_pipeline.lake.warehouse_record import save_record
+from lms_pipeline.lake.warehouse_record import remove_record, save_record
 from lms_pipeline.lake.warehouse_sql import quote
+from lms_pipeline.lake.warehouse_views import write_views
 
 MAX_BUILDS = 2
 """Builds that are kept: the latest, and the one before it, which a reader may be about to open."""
@@ -74,11 +75,12 @@ class WarehouseBuild:
     """For each file that can't be read, a sentence that says why: no file keeps those of other accounts out."""
 
 
-def build_warehouse(data: DataDir) -> WarehouseBuild:
+def build_warehouse(data: DataDir, *, is_rolled_up: bool = False) -> WarehouseBuild:
     """Build a new warehouse from the published files, and swap it in.
 
     It is a copy of the latest build, with the days that changed since: other files are not opened. Without a latest build
-    that can be trusted, or if most has changed, all files are read.
+    that can be trusted, or if most has changed, all files are read. With `is_rolled_up` it has views alone, under the same
+    names and with the same columns, over the roll-ups that exist.
 
     Readers of the old file are not disturbed. Views show files that are published later, too, unless a file of their
     table is left out.
@@ -93,14 +95,17 @@ def build_warehouse(data: DataDir) -> WarehouseBuild:
         with build_lock(folder / "lock"):
             on_error.callback(remove_build, build)
             try:
-                written = write_build(data, build)
+                written = write_views(data, build) if is_rolled_up else write_build(data, build)
             except (LakeError, duckdb.Error, OSError) as error:
                 reason = _describe_failure(error, folder)
                 raise LakeError(f"The warehouse can't be built, and the old one stays: {reason}") from error
             on_error.pop_all()
             _swap_link(data.warehouse, build)
             _remove_old_builds(folder, build)
-            save_record(data, written.record, sum(written.rows.values()))
+            if written.record is None:
+                remove_record(data)
+            else:
+                save_record(data, written.record, sum(written.rows.values()))
             with atomic_write(data.left_out) as new:
                 new.write_bytes(msgspec.json.encode(written.left_out))
     return WarehouseBuild(written.rows, written.left_out)

@@ -21,9 +21,12 @@ from lms_pipeline.lake.commit_mark import restore_interrupted
 from lms_pipeline.lake.disk import LakeError, is_disk_full
 from lms_pipeline.lake.engine import duckdb_session
 from lms_pipeline.lake.files import check_unchanged
+from lms_pipeline.lake.index import PublicationIndex
+from lms_pipeline.lake.index_sync import read_index
 from lms_pipeline.lake.lock import LockedError, partition_lock
 from lms_pipeline.lake.paths import AnyPartition, DataDir, Partition, parse_any_folder
-from lms_pipeline.lake.warehouse_days import Day, DayFiles, judge_day, read_whole, recall_day, scan_lake, sign_file
+from lms_pipeline.lake.scan import DayFiles, scan_partition, sign_file
+from lms_pipeline.lake.warehouse_days import Day, judge_day, read_whole, recall_day
 from lms_pipeline.lake.warehouse_record import WarehouseRecord, describe_origin, load_record
 from lms_pipeline.lake.warehouse_sql import (
     OLDEST_READER,
@@ -55,7 +58,8 @@ log = logging.getLogger(__name__)
 class WrittenBuild:
     """A build that is written and not published yet."""
 
-    record: WarehouseRecord
+    record: WarehouseRecord | None
+    """What the next build may use; None if it uses nothing of this one."""
     rows: dict[str, int]
     """The rows of each stored table."""
     left_out: list[str]
@@ -80,7 +84,7 @@ def write_build(data: DataDir, path: Path) -> WrittenBuild:
         LakeError, duckdb.Error, OSError: it can't be written.
     """
     record = load_record(data)
-    days = _find_days(data, record)
+    days = find_days(data, record)
     if record is not None and _has_mostly_changed(record, days):
         record = None
     while True:
@@ -105,23 +109,41 @@ def remove_build(path: Path) -> None:
     """Remove a build that failed, with its write-ahead log and what it spilled."""
     for file in (path, path.with_name(f"{path.name}.wal")):
         file.unlink(missing_ok=True)
-    shutil.rmtree(_name_spill_folder(path), ignore_errors=True)
+    shutil.rmtree(name_spill_folder(path), ignore_errors=True)
 
 
-def _find_days(data: DataDir, record: WarehouseRecord | None) -> dict[str, Day]:
-    """Return the days by their folder; footers are read only where a file changed, or was not readable last time."""
-    now_ns, scanned = time.time_ns(), scan_lake(data)
-    if _restore_interrupted(data, scanned.values()):
-        now_ns, scanned = time.time_ns(), scan_lake(data)
+def find_days(data: DataDir, record: WarehouseRecord | None) -> dict[str, Day]:
+    """Return the days by their folder; footers are read only where a file changed, or was not readable last time.
+
+    Raises:
+        LakeError: the index can't be read.
+    """
+    now_ns, indexed = time.time_ns(), _read_indexed(data)
+    if _restore_interrupted(data, indexed.values()):
+        now_ns, indexed = time.time_ns(), _read_indexed(data)
     known = record.days if record is not None else {}
     days: dict[str, Day] = {}
-    for folder, files in scanned.items():
+    for folder, files in indexed.items():
         signatures, older = known.get(folder, (b"", []))
         if signatures == files.signatures and not files.has_hidden:
             days[folder] = recall_day(files, older)
         else:
             days[folder] = judge_day(data, files, now_ns)
     return days
+
+
+def _read_indexed(data: DataDir) -> dict[str, DayFiles]:
+    """Return the published files by their folder, in the order of account and day, as the index has them."""
+
+    def read(index: PublicationIndex) -> dict[str, DayFiles]:
+        pending = {one.partition for one in index.find_pending()}
+        found: dict[str, DayFiles] = {}
+        for day in index.find():
+            is_hidden = day.partition in pending and scan_partition(data, day.partition).has_hidden
+            found[day.partition.folder.as_posix()] = DayFiles(day.partition, bytearray(day.signatures), is_hidden)
+        return found
+
+    return read_index(data, read)
 
 
 def _restore_interrupted(data: DataDir, scanned: Iterable[DayFiles]) -> bool:
@@ -176,7 +198,7 @@ def _write(data: DataDir, path: Path, days: Mapping[str, Day], record: Warehouse
         new = msgspec.structs.replace(record, build=path.name, updates=record.updates + 1, views=dict(record.views))
     else:
         new = WarehouseRecord(describe_origin(data), path.name)
-    spill = _name_spill_folder(path)
+    spill = name_spill_folder(path)
     with duckdb_session(spill, threads=1, memory_limit=MEMORY_LIMIT) as connection:
         connection.execute(f"ATTACH {quote(str(path))} AS warehouse (STORAGE_VERSION 'v{OLDEST_READER}')")
         # without it every third update takes 1.4 s more and 170 MB, to join the row groups that updates add
@@ -189,10 +211,10 @@ def _write(data: DataDir, path: Path, days: Mapping[str, Day], record: Warehouse
                 _execute_all(connection, iter_comments(table, "TABLE"))
             _change_table(connection, data, table, _compare(table, record, days))
         for table in PULLED_TABLES:
-            query = _build_view_sql(connection, data, table, days)
-            new.views[table.name] = _define_view(connection, table, query, new.views.get(table.name))
+            query = build_view_sql(connection, data, table, days)
+            new.views[table.name] = define_view(connection, table, query, new.views.get(table.name))
         trend = COMPLETION_TREND
-        new.views[trend.name] = _define_view(connection, trend, load_trend_sql(), new.views.get(trend.name))
+        new.views[trend.name] = define_view(connection, trend, load_trend_sql(), new.views.get(trend.name))
         connection.commit()
         rows = {table.name: len(connection.table(table.name)) for table in STORED_TABLES}
         connection.execute("USE scratch; DETACH warehouse; RESET max_vacuum_tasks")
@@ -200,7 +222,7 @@ def _write(data: DataDir, path: Path, days: Mapping[str, Day], record: Warehouse
         spill.rmdir()
     new.days = {folder: day.remember() for folder, day in days.items() if day.is_settled and day.is_complete}
     new.stored = {table.name: _remember_stored(table, days) for table in STORED_TABLES}
-    return WrittenBuild(new, rows, list(_list_reasons(days.values())))
+    return WrittenBuild(new, rows, list(list_reasons(days.values())))
 
 
 def _remember_stored(table: Table, days: Mapping[str, Day]) -> dict[str, bytes]:
@@ -246,7 +268,7 @@ def _change_table(connection: duckdb.DuckDBPyConnection, data: DataDir, table: T
         connection.execute(f"INSERT INTO {table.name} {query}")
 
 
-def _build_view_sql(connection: duckdb.DuckDBPyConnection, data: DataDir, table: Table, days: Mapping[str, Day]) -> str:
+def build_view_sql(connection: duckdb.DuckDBPyConnection, data: DataDir, table: Table, days: Mapping[str, Day]) -> str:
     """Return the query of the view of a table.
 
     If all files can be read, it is over a pattern, and also shows files that are published later.
@@ -254,14 +276,14 @@ def _build_view_sql(connection: duckdb.DuckDBPyConnection, data: DataDir, table:
     published = [day for day in days.values() if day.has_file(table.name)]
     readable = [day for day in published if table.name in day.readable]
     if published and len(readable) == len(published):
-        files = [str(data.lake / table.name / "*/*/data.parquet")]
+        files = [str(data.lake / table.name / ("*/*" if table.per_account else "*") / "data.parquet")]
     else:
         files = [str(data.file(table, day.partition)) for day in readable]
     is_uniform = not any(table.name in day.older for day in readable)
     return build_select_sql(connection, table, files, is_uniform=is_uniform)
 
 
-def _define_view(connection: duckdb.DuckDBPyConnection, table: Table, query: str, known: str | None) -> str:
+def define_view(connection: duckdb.DuckDBPyConnection, table: Table, query: str, known: str | None) -> str:
     """Define a view, unless it has the query with the hash `known`; return the hash of its query."""
     if hash_text(query) != known:
         connection.execute(f"CREATE OR REPLACE VIEW {table.name} AS {query}")
@@ -293,12 +315,13 @@ def _leave_out(day: Day, reasons: Mapping[str, str]) -> Day:
     return replace(day, readable=day.readable - reasons.keys(), reasons={**day.reasons, **reasons}, is_complete=False)
 
 
-def _list_reasons(days: Iterable[Day]) -> Iterator[str]:
+def list_reasons(days: Iterable[Day]) -> Iterator[str]:
     """Yield each reason once, by table: a damaged commit mark is the reason for several tables."""
     with_reasons = [day for day in days if day.reasons]
     found = (day.reasons[table] for table in TABLES for day in with_reasons if table in day.reasons)
     yield from dict.fromkeys(found)
 
 
-def _name_spill_folder(path: Path) -> Path:
+def name_spill_folder(path: Path) -> Path:
+    """Return the folder into which the queries of a build spill."""
     return path.with_name(f"{path.name}.tmp")

@@ -12,9 +12,9 @@ import duckdb
 import msgspec
 
 from lms_pipeline.damaged_files import remove_path
-from lms_pipeline.lake.disk import LakeError, atomic_write
+from lms_pipeline.lake.disk import LakeError, atomic_write, convert_disk_errors
 from lms_pipeline.lake.paths import DataDir
-from lms_pipeline.lake.warehouse_days import sign_file
+from lms_pipeline.lake.scan import sign_file
 from lms_pipeline.lake.warehouse_sql import hash_layout
 
 RECORD_VERSION = 1
@@ -84,6 +84,17 @@ def save_record(data: DataDir, record: WarehouseRecord, rows: int) -> None:
                 new.write_bytes(msgspec.msgpack.encode(record))
     except (OSError, LakeError) as error:
         log.warning("%s can't be written (%s): the next build of the warehouse reads all files.", path, error)
+
+
+def remove_record(data: DataDir) -> None:
+    """Remove the record: the next build is a full one.
+
+    Raises:
+        LakeError: it can't be removed.
+    """
+    path = _find_path(data)
+    with convert_disk_errors(path):
+        remove_path(path)
 
 
 def _find_path(data: DataDir) -> Path:

@@ -64,7 +64,12 @@ def build_empty_sql(connection: duckdb.DuckDBPyConnection, table: Table) -> str:
 
 
 def build_select_sql(
-    connection: duckdb.DuckDBPyConnection, table: Table, files: Sequence[str], *, is_uniform: bool
+    connection: duckdb.DuckDBPyConnection,
+    table: Table,
+    files: Sequence[str],
+    *,
+    is_uniform: bool,
+    in_path: Sequence[str] | None = None,
 ) -> str:
     """Return the query over the files of a table, or over all that match a pattern.
 
@@ -77,12 +82,13 @@ def build_select_sql(
         is_uniform: whether all files have the columns that the table has now. Then the columns are those of the first
             file, and only files whose rows are selected are opened. Otherwise all are opened, and a column that an older
             file lacks is null.
+        in_path: the columns that are in the paths of the files, not in the files; by default those of the table's own.
     """
     empty = build_empty_sql(connection, table)
     if not files:
         return empty
     names = ", ".join(f'"{name}"' for name, _, _ in _list_columns(table))
-    types = ", ".join(f"{name}: {_PATH_TYPES[name]}" for name in list_path_columns(table))
+    types = ", ".join(f"{name}: {_PATH_TYPES[name]}" for name in in_path or list_path_columns(table))
     options = f"hive_partitioning = true, hive_types = {{{types}}}"
     paths = ", ".join(map(quote, files))
     if is_uniform:

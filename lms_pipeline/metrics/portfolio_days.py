@@ -8,21 +8,29 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections import defaultdict
+import uuid
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
 
+import msgspec
+
 from lms_pipeline.accounts.registry import RegisteredAccount
 from lms_pipeline.lake.disk import LakeError, convert_disk_errors
 from lms_pipeline.lake.files import read_metadata
+from lms_pipeline.lake.index import PublicationIndex, PublishedDay
+from lms_pipeline.lake.index_sync import noting_changes, read_index
 from lms_pipeline.lake.paths import DataDir, DayPartition, Partition
-from lms_pipeline.lake.warehouse_days import scan_lake, sign_file
+from lms_pipeline.lake.scan import sign_file
 from lms_pipeline.metrics.portfolio import ORIGIN, find_missing
 from lms_pipeline.tables.metrics import ACCOUNT_COMPLETION, PORTFOLIO_COMPLETION
 
 log = logging.getLogger(__name__)
+
+
+MARK = "portfolio"
+"""The mark in the index with what the portfolio was compared with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,31 +41,69 @@ class PortfolioChanges:
     """The days to compute, the oldest first, each with the origin to store."""
     orphaned: Sequence[date]
     """The days that no account has any more."""
+    mark: str
+    """What `remember_changes` stores."""
+
+
+class _Mark(msgspec.Struct, frozen=True):
+    """What the portfolio was compared with: later changes alone can make a day outdated."""
+
+    epoch: str
+    revision: int
+    accounts: str
+    """A hash of the accounts of the registry and their days."""
 
 
 def find_portfolio_changes(data: DataDir, accounts: Sequence[RegisteredAccount]) -> PortfolioChanges:
-    """Compare the portfolio with the metrics of the accounts.
+    """Compare the portfolio with the metrics of the accounts, on the days that changed since it was last up to date.
 
     A day is outdated if an account's file of that day was published, published again or removed since it was computed, or if
     other accounts of the registry lack the day. No file of an account is opened for it.
+
+    Raises:
+        LakeError: the index can't be read.
     """
-    origins = describe_origins(data, accounts)
+
+    def find(index: PublicationIndex) -> tuple[_Mark, dict[date, Sequence[PublishedDay]]]:
+        state, known = index.read_state(), _parse_mark(index.read_marks(MARK).get(MARK))
+        mark = _Mark(state.epoch, state.revision, _hash_accounts(accounts))
+        is_known = known is not None and (known.epoch, known.accounts) == (mark.epoch, mark.accounts)
+        days = index.find_days(known.revision if known is not None and is_known else 0)
+        return mark, {day: index.find(day=day) for day in days}
+
+    mark, changed = read_index(data, find)
+    origins: dict[date, str] = {}
+    orphaned: list[date] = []
+    for day, published in changed.items():
+        signatures = [
+            (one.partition.account_id, one.get_signature(ACCOUNT_COMPLETION.name))
+            for one in published
+            if isinstance(one.partition, Partition) and one.has_file(ACCOUNT_COMPLETION.name)
+        ]
+        if signatures:
+            origins[day] = _hash_origin(accounts, day, signatures)
+        elif any(one.has_file(PORTFOLIO_COMPLETION.name) for one in published):
+            orphaned.append(day)
     outdated = {day: origin for day, origin in origins.items() if _read_origin(data, day) != origin}
-    stored = [partition.day for partition in data.find_any_partitions(PORTFOLIO_COMPLETION)]
-    return PortfolioChanges(outdated, [day for day in stored if day not in origins])
+    return PortfolioChanges(outdated, orphaned, msgspec.json.encode(mark).decode())
 
 
-def describe_origins(data: DataDir, accounts: Sequence[RegisteredAccount]) -> dict[date, str]:
-    """Return what the portfolio of each day would be computed from now, as a hash; the oldest day first.
+def remember_changes(data: DataDir, changes: PortfolioChanges) -> None:
+    """Note that all changes are in the portfolio: the next comparison begins after them.
 
-    Read it before the files: one that is replaced meanwhile then makes the day outdated.
+    Raises:
+        LakeError: the index can't be written.
     """
-    signatures: defaultdict[date, list[tuple[str, bytes]]] = defaultdict(list)
-    for files in scan_lake(data, [ACCOUNT_COMPLETION]).values():
-        partition = files.partition
-        if isinstance(partition, Partition) and files.has_file(ACCOUNT_COMPLETION.name):
-            signatures[partition.day].append((partition.account_id, files.get_signature(ACCOUNT_COMPLETION.name)))
-    return {day: _hash_origin(accounts, day, signatures[day]) for day in sorted(signatures)}
+    read_index(data, lambda index: index.write_marks({MARK: changes.mark}), is_compared=False)
+
+
+def _parse_mark(text: str | None) -> _Mark | None:
+    return None if text is None else msgspec.json.decode(text, type=_Mark)
+
+
+def _hash_accounts(accounts: Sequence[RegisteredAccount]) -> str:
+    days = sorted((account.id, account.first_day, account.last_day or date.max) for account in accounts)
+    return hashlib.sha256(repr(days).encode()).hexdigest()
 
 
 def describe_origin(data: DataDir, accounts: Sequence[RegisteredAccount], day: date) -> str:
@@ -76,10 +122,11 @@ def remove_day(data: DataDir, day: date) -> None:
         LakeError: it can't be removed.
     """
     path = data.file(PORTFOLIO_COMPLETION, DayPartition(day))
-    with convert_disk_errors(path):
-        path.unlink(missing_ok=True)
-    with suppress(OSError):  # it holds other files
-        path.parent.rmdir()
+    with noting_changes(data, DayPartition(day), f"removal {uuid.uuid4().hex}"):
+        with convert_disk_errors(path):
+            path.unlink(missing_ok=True)
+        with suppress(OSError):  # it holds other files
+            path.parent.rmdir()
 
 
 def _hash_origin(accounts: Sequence[RegisteredAccount], day: date, signatures: Sequence[tuple[str, bytes]]) -> str:

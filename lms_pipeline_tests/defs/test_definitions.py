@@ -37,7 +37,7 @@ def test_loading_the_definitions_imports_nothing_that_only_runs_need():
 
 
 def test_assets_have_the_names_of_the_tables(defs):
-    assert set(specs(defs)) == {*TABLES, "truto", "warehouse", "completion_report"}
+    assert set(specs(defs)) == {*TABLES, "truto", "by_day", "warehouse", "completion_report"}
 
 
 def test_assets_are_in_their_groups(defs):
@@ -45,7 +45,7 @@ def test_assets_are_in_their_groups(defs):
     pulled = ["truto", "raw_enrollments", "unified_enrollments", "rejected_enrollments", "learners", "courses"]
     assert {groups[name] for name in pulled} == {"pull"}
     assert {groups[table.name] for table in STORED_TABLES} == {"metrics"}
-    assert groups["warehouse"] == "warehouse"
+    assert groups["warehouse"] == groups["by_day"] == "warehouse"
 
 
 def test_every_asset_has_owners_a_description_and_kinds(defs):
@@ -67,7 +67,8 @@ def test_asset_lineage_leads_from_the_api_to_the_warehouse(defs):
     assert deps["account_completion"] == {"unified_enrollments"}
     assert deps["attention"] == {"unified_enrollments"}
     assert deps["portfolio_completion"] == {"account_completion"}
-    assert deps["warehouse"] == set(TABLES)
+    assert deps["warehouse"] == {*TABLES, "by_day"}
+    assert deps["by_day"] == set(TABLES) - {"raw_enrollments", "rejected_enrollments", "portfolio_completion"}
 
 
 def test_column_lineage_agrees_with_the_lineage_of_the_assets(defs):
@@ -75,7 +76,7 @@ def test_column_lineage_agrees_with_the_lineage_of_the_assets(defs):
     columns = {
         name: {column.name for column in spec.metadata["dagster/column_schema"].columns}
         for name, spec in assets.items()
-        if name not in {"warehouse", "completion_report"}
+        if name not in {"by_day", "warehouse", "completion_report"}
     }
     for name in TABLES:
         by_column = assets[name].metadata["dagster/column_lineage"].deps_by_column

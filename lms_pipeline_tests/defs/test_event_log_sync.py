@@ -201,3 +201,67 @@ def test_events_are_reported_to_other_storages_too(tmp_path, empty):
     with dg.DagsterInstance.ephemeral(tempdir=str(tmp_path)) as instance:
         report_events(instance, data, find_missing_events(instance, data), min_cohort=1)
         assert find_missing_events(instance, data) == []
+
+
+class TestCost:
+    """After a comparison, the files that changed since are compared with the events that came since."""
+
+    @pytest.fixture
+    def queries(self, empty, monkeypatch):
+        """The queries of Dagster's storage: by table, and after which event."""
+        instance, _ = empty
+        queries = []
+        get = instance.get_materialized_partitions
+
+        def note(key, before_cursor=None, after_cursor=None):
+            queries.append((key.to_user_string(), after_cursor is not None))
+            return get(key, before_cursor, after_cursor)
+
+        monkeypatch.setattr(instance, "get_materialized_partitions", note)
+        return queries
+
+    @staticmethod
+    def publish_and_report(instance, data, account, day):
+        publish(data, account, day, enrollment("u1"))
+        key = f"{account}|{day}"
+        instance.report_runless_asset_event(dg.AssetMaterialization("unified_enrollments", partition=key))
+
+    def test_of_a_comparison_without_a_change_is_no_query(self, empty, queries):
+        instance, data = empty
+        self.publish_and_report(instance, data, "acme", FIRST)
+        assert find_missing_events(instance, data) == []
+        queries.clear()
+        assert find_missing_events(instance, data) == []
+        assert queries == []
+
+    def test_of_a_new_day_is_a_query_for_new_events(self, empty, queries):
+        instance, data = empty
+        self.publish_and_report(instance, data, "acme", FIRST)
+        find_missing_events(instance, data)
+        self.publish_and_report(instance, data, "acme", SECOND)
+        queries.clear()
+        assert find_missing_events(instance, data) == []
+        assert queries == [("unified_enrollments", True)]
+
+    def test_a_file_that_is_published_again_without_an_event_is_known(self, empty):
+        instance, data = empty
+        self.publish_and_report(instance, data, "acme", FIRST)
+        find_missing_events(instance, data)
+        publish(data, "acme", FIRST, enrollment("u2"))
+        assert find_missing_events(instance, data) == []
+
+    def test_a_file_that_was_not_reported_is_found_again(self, empty):
+        instance, data = empty
+        self.publish_and_report(instance, data, "acme", FIRST)
+        find_missing_events(instance, data)
+        publish(data, "acme", SECOND, enrollment("u1"))
+        assert find_missing_events(instance, data) == find_missing_events(instance, data) != []
+
+    def test_after_the_loss_of_the_index_all_are_compared(self, empty):
+        instance, data = empty
+        self.publish_and_report(instance, data, "acme", FIRST)
+        publish(data, "acme", SECOND, enrollment("u1"))
+        find_missing_events(instance, data)
+        for path in data.state.glob("index.sqlite*"):
+            path.unlink()
+        assert [event.partition.day for event in find_missing_events(instance, data)] == [SECOND]

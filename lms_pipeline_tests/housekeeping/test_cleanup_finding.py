@@ -1,8 +1,11 @@
 """Which items are found to be expired, and that the search changes nothing."""
 
+from datetime import timedelta
+
 import pytest
 
 from lms_pipeline.accounts.registry import Registry
+from lms_pipeline.housekeeping import cleanup
 from lms_pipeline.housekeeping.cleanup import find_empty_folders, find_expired, load_policy
 from lms_pipeline.housekeeping.policy import RetentionPolicy
 from lms_pipeline.lake.paths import DataDir, Partition
@@ -143,7 +146,9 @@ def test_the_search_changes_nothing(data, find):
 
 
 def list_mtimes(data):
-    return {path: path.stat().st_mtime_ns for path in data.root.rglob("*")}
+    """Return all files and folders but the index, which follows the lake."""
+    paths = (path for path in data.root.rglob("*") if path != data.state and not path.name.startswith("index"))
+    return {path: path.stat().st_mtime_ns for path in paths}
 
 
 def test_the_policy_reads_the_settings_the_options_and_the_registry(tmp_path):
@@ -209,3 +214,52 @@ def test_what_a_killed_build_of_the_warehouse_spilled_is_found(data, find, days_
     if has_build:
         put(build)
     assert [kind for kind, _, _ in find()] == ["temporary folders"] * count
+
+
+class TestRejectedPayloads:
+    """Files that were looked at before are not opened again."""
+
+    @pytest.fixture
+    def opened(self, monkeypatch):
+        opened = []
+        measure = cleanup._measure_payload_bytes
+
+        def note(path):
+            opened.append(path.parent.name)
+            return measure(path)
+
+        monkeypatch.setattr(cleanup, "_measure_payload_bytes", note)
+        return opened
+
+    @pytest.fixture
+    def history(self, data, find, opened):
+        """Two days without payloads that were looked at."""
+        for day in (OLDER, OLD):
+            publish(data, "acme", day, table=REJECTED_ENROLLMENTS)
+        assert find(rejected_days=1) == []
+        opened.clear()
+
+    def test_of_days_that_had_none_are_not_looked_for_again(self, history, find, opened):
+        assert find(rejected_days=1) == []
+        assert opened == []
+
+    def test_of_a_day_that_has_expired_since_are_found(self, history, data, opened):
+        publish(data, "acme", RECENT, {"payload": "{}"}, table=REJECTED_ENROLLMENTS)
+        policy = RetentionPolicy(today=RECENT + timedelta(days=2), rejected_days=1)
+        found = [item.partition for item in find_expired(data, policy) if item.kind == "rejected payloads"]
+        assert found == [Partition("acme", RECENT)]
+        assert opened == [f"snapshot_date={RECENT}"]
+
+    def test_of_an_old_day_that_was_published_again_are_found(self, history, data, find, opened):
+        publish(data, "acme", OLDER, {"payload": "{}"}, table=REJECTED_ENROLLMENTS)
+        assert [kind for kind, _, _ in find(rejected_days=1)] == ["rejected payloads"]
+        assert opened == [f"snapshot_date={OLDER}"]
+
+    def test_that_were_found_and_not_removed_are_found_again(self, history, data, find):
+        publish(data, "acme", OLDER, {"payload": "{}"}, table=REJECTED_ENROLLMENTS)
+        assert find(rejected_days=1) == find(rejected_days=1) != []
+
+    def test_are_found_if_they_are_kept_for_fewer_days_than_before(self, history, data, find):
+        publish(data, "acme", OLD, {"payload": "{}"}, table=REJECTED_ENROLLMENTS)
+        assert find(rejected_days=300) == []
+        assert [kind for kind, _, _ in find(rejected_days=1)] == ["rejected payloads"]

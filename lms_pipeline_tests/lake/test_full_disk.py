@@ -1,14 +1,18 @@
 """Metrics and the warehouse on a disk that is full: one sentence, and everything stays as it was."""
 
+import os
 from contextlib import suppress
 
 import pytest
 
+from lms_pipeline.housekeeping.cleanup import find_expired, remove
+from lms_pipeline.housekeeping.policy import RetentionPolicy
 from lms_pipeline.lake.disk import LakeError
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.lake.warehouse import build_warehouse, open_warehouse
 from lms_pipeline.metrics.completion import publish_metrics
 from lms_pipeline.tables.catalog import METRIC_TABLES
+from lms_pipeline.tables.pulled import UNIFIED_ENROLLMENTS
 from lms_pipeline_tests.support.lake_files import FIRST, enrollment, publish
 from lms_pipeline_tests.support.snapshot_runs import CALENDAR
 
@@ -26,7 +30,9 @@ def fill(folder, left):
 
 
 def list_files(data):
-    return sorted((path, path.stat().st_size) for path in data.root.rglob("*") if path.is_file())
+    """Return all files but those of the index, which are made again."""
+    found = (path for path in data.root.rglob("*") if path.is_file() and not path.name.startswith("index"))
+    return sorted((path, path.stat().st_size) for path in found)
 
 
 def compute_metrics(data):
@@ -63,3 +69,14 @@ def test_metrics_that_can_not_be_written_leave_the_old_ones(data, small_disk):
     with pytest.raises(LakeError, match=r"can't be written: the disk is full; free some space and run it again\.$"):
         compute_metrics(data)
     assert list_files(data) == before
+
+
+def test_what_killed_runs_left_is_found_and_removed_although_the_index_can_not_be_used(data, small_disk, caplog):
+    left = data.unpublished_file(UNIFIED_ENROLLMENTS, ACME, "run-9")
+    left.write_bytes(bytes(50_000))
+    os.utime(left, (0, 0))
+    fill(small_disk, 0)
+    expired = find_expired(data, RetentionPolicy(today=ACME.day, rejected_days=1))
+    assert left in {item.path for item in remove(data, expired)}
+    assert not left.exists()
+    assert "The whole lake is listed" in caplog.text

@@ -8,7 +8,7 @@ import pytest
 from lms_pipeline.accounts.registry import RegisteredAccount
 from lms_pipeline.lake.paths import DataDir, DayPartition, Partition
 from lms_pipeline.lake.reading import read
-from lms_pipeline.lake.warehouse_days import sign_file
+from lms_pipeline.lake.scan import sign_file
 from lms_pipeline.metrics import portfolio_days
 from lms_pipeline.metrics.portfolio import publish_portfolio
 from lms_pipeline.metrics.portfolio_days import describe_origin, find_portfolio_changes, remove_day
@@ -91,7 +91,7 @@ def test_the_origin_of_a_single_day_looks_at_no_other_day(computed, monkeypatch)
         return sign_file(path)
 
     monkeypatch.setattr(portfolio_days, "sign_file", sign)
-    monkeypatch.delattr(portfolio_days, "scan_lake")
+    monkeypatch.delattr(portfolio_days, "read_index")
     describe_origin(computed, BOTH, SECOND)
     assert signed == [computed.file(ACCOUNT_COMPLETION, Partition(account, SECOND)) for account in ("acme", "beta")]
 

@@ -1,0 +1,290 @@
+"""How the index of what is published follows the lake: publications that write to it, and a comparison that finds the rest.
+
+Belongs here: when the index is written and compared, and that it is built again if it is missing or damaged. Not here: what
+it holds (`index.py`), its file (`index_file.py`).
+"""
+
+# A run notes a partition in the index before it makes a file there, and removes the note after the index has its files. A
+# note of a run that died makes readers look at the partition. Changes by hand leave no note. They are found
+# - at each comparison: an account that is added or removed, and a day that is added to an account or removed from it,
+#   which changes the time of the folder with its snapshots;
+# - within days: a file that is replaced, added or removed within a day, since each comparison looks at every file of
+#   the accounts whose turn it is. With up to `COMPARED_DAYS` account-days, that is the whole lake.
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Final, TypeVar
+
+from lms_pipeline.damaged_files import build_lock, set_aside
+from lms_pipeline.lake.disk import LakeError, convert_disk_errors
+from lms_pipeline.lake.files import read_footer, select_metadata
+from lms_pipeline.lake.index import DamagedIndexError, PublicationIndex, PublishedDay
+from lms_pipeline.lake.index_file import IndexFile
+from lms_pipeline.lake.paths import AnyPartition, DataDir, Partition, parse_any_folder
+from lms_pipeline.lake.scan import DayFiles, list_accounts, list_snapshot_days, scan_lake, scan_partition
+from lms_pipeline.tables.catalog import TABLES
+from lms_pipeline.tables.pulled import UNIFIED_ENROLLMENTS
+from lms_pipeline.wording import format_count
+
+T = TypeVar("T")
+
+COMPARED_DAYS: Final = 2_000
+"""Account-days whose files a comparison looks at, whatever changed: 0.1 s. 365,000 account-days take 183 comparisons, which
+`watch_fleet` makes in eight days."""
+ACCOUNTS_AT_A_TIME: Final = 50
+"""Accounts whose files are in memory at the same time."""
+ABANDONED_AFTER: Final = timedelta(days=2)
+"""The age from which a note is that of a dead run: a pull lasts a day at most."""
+
+LAYOUT = "layout"
+"""The mark with what the signatures in the index mean. Without it, or with another one, the index is built again."""
+TURN = "turn"
+"""The mark with the last account whose files were compared."""
+LEFTOVERS = "leftovers"
+"""The owner of a note about a partition with unpublished files or empty folders of a run that is not at work."""
+FOLDER = "folder "
+"""Begins the marks with the time of an account's folder."""
+
+log = logging.getLogger(__name__)
+
+
+def read_index(data: DataDir, read: Callable[[PublicationIndex], T], *, is_compared: bool = True) -> T:
+    """Return what a function reads from the index, after the index has followed the lake.
+
+    A damaged index is set aside and built again; then `read` is called once more.
+
+    Args:
+        data: the data directory.
+        read: gets the index, and returns a result that does not use it any more.
+        is_compared: whether changes by hand are looked for. Otherwise only publications count, and no folder is listed.
+
+    Raises:
+        LakeError: the index can't be read or written.
+    """
+    try:
+        with _open(data) as index:
+            _follow(data, index, is_compared=is_compared)
+            return read(index)
+    except DamagedIndexError as error:
+        _set_aside(data, error)
+    with _open(data) as index:
+        _follow(data, index, is_compared=is_compared)
+        return read(index)
+
+
+def rebuild_index(data: DataDir) -> int:
+    """Build the index from the lake. Return the number of account-days, with the days over all accounts.
+
+    Raises:
+        LakeError: it can't be written, or a folder can't be read.
+    """
+    try:
+        with _open(data) as index:
+            index.reset()
+    except DamagedIndexError as error:
+        _set_aside(data, error)
+    return read_index(data, lambda index: index.count_days())
+
+
+@contextmanager
+def noting_changes(data: DataDir, partition: AnyPartition, owner: str) -> Iterator[None]:
+    """Note that a run changes files of a partition in the block; then store which are there.
+
+    Raises:
+        LakeError: the note can't be written. Nothing may be published without it.
+    """
+    begin_changes(data, partition, owner)
+    try:
+        yield
+    finally:
+        finish_changes(data, partition, owner)
+
+
+def begin_changes(data: DataDir, partition: AnyPartition, owner: str) -> None:
+    """Note that a run is about to change files of a partition.
+
+    Raises:
+        LakeError: the note can't be written. Nothing may be published without it.
+    """
+    try:
+        with _open(data) as index:
+            index.begin(partition, owner)
+    except DamagedIndexError as error:
+        _set_aside(data, error)
+        with _open(data) as index:
+            index.begin(partition, owner)
+
+
+def finish_changes(data: DataDir, partition: AnyPartition, owner: str) -> None:
+    """Store which files of a partition are published. If that fails, the note stays, and the next reader does it."""
+    try:
+        with _open(data) as index:
+            index.update([partition], _Observer(data))
+            _note_leftovers(index, [scan_partition(data, partition)])
+            index.finish(partition, owner)
+    except LakeError as error:
+        log.warning("The index does not have %s yet: %s", partition, error)
+
+
+def _open(data: DataDir) -> IndexFile:
+    return IndexFile.reuse(data.index)
+
+
+def _set_aside(data: DataDir, reason: DamagedIndexError) -> None:
+    """Set a damaged index aside, unless another process has done it."""
+    with convert_disk_errors(data.index), build_lock(data.index.with_suffix(".lock")):
+        with suppress(FileNotFoundError):
+            if data.index.stat().st_ino != reason.store:
+                return
+        set_aside(data.index, reason.__cause__ or reason, "it is built again from the lake")
+
+
+class _Observer:
+    """Looks at the files of partitions; reads the footer of the enrollments if their file is another one."""
+
+    def __init__(self, data: DataDir) -> None:
+        self._data = data
+
+    def __call__(self, partition: AnyPartition, stored: PublishedDay | None) -> PublishedDay:
+        """Return what is published of a partition."""
+        files = scan_partition(self._data, partition)
+        signatures, table = bytes(files.signatures), UNIFIED_ENROLLMENTS.name
+        if stored is not None and files.get_signature(table) == stored.get_signature(table):
+            return replace(stored, signatures=signatures)
+        seen = PublishedDay(partition, signatures)
+        if not files.has_file(table):
+            return seen
+        with suppress(LakeError):  # who reads the file says what is wrong with it
+            footer = read_footer(self._data.file(UNIFIED_ENROLLMENTS, partition))
+            entries = select_metadata(footer)
+            return replace(
+                seen,
+                run_id=entries.get("run_id"),
+                digest=entries.get("digest"),
+                rows=footer.num_rows,
+                is_complete=entries["complete"] == "true" if "complete" in entries else None,
+                strategy=entries.get("strategy"),
+                schema_version=int(entries.get("schema_version", "0")),
+            )
+        return seen
+
+
+def _follow(data: DataDir, index: PublicationIndex, *, is_compared: bool) -> None:
+    """Bring the index up to date with the lake."""
+    layout = _describe_layout(data)
+    if index.read_marks(LAYOUT).get(LAYOUT) != layout:
+        with convert_disk_errors(data.index), build_lock(data.index.with_name("index_build.lock")):
+            if index.read_marks(LAYOUT).get(LAYOUT) != layout:  # another process has not built it meanwhile
+                _build(data, index, layout)
+                return
+    _settle(data, index)
+    if is_compared:
+        accounts = list_accounts(data)
+        _compare_folders(data, index, accounts)
+        _compare_next(data, index, accounts)
+
+
+def _describe_layout(data: DataDir) -> str:
+    """Return what decides the meaning of signatures: the tables in their order, and the disk, since a copy has other inodes."""
+    inode = data.lake.stat().st_ino if data.lake.exists() else 0
+    return f"{inode} {' '.join(TABLES)}"
+
+
+def _build(data: DataDir, index: PublicationIndex, layout: str) -> None:
+    """List the whole lake, some accounts at a time."""
+    index.reset()
+    accounts = list_accounts(data)
+    if accounts:
+        log.info("The index of the published files is built from %s.", format_count(len(accounts), "account"))
+    _compare_accounts(data, index, ["", *accounts])
+    index.write_marks({f"{FOLDER}{account_id}": str(changed) for account_id, changed in accounts.items()})
+    _settle(data, index)
+    index.write_marks({LAYOUT: layout})
+
+
+def _settle(data: DataDir, index: PublicationIndex) -> None:
+    """Look at the partitions in which a run may have files that the index lacks: it is at work, or died."""
+    pending = index.find_pending()
+    index.update(dict.fromkeys(one.partition for one in pending), _Observer(data))
+    now = datetime.now(UTC)
+    for one in pending:
+        if one.owner == LEFTOVERS or now - one.began_at > ABANDONED_AFTER:
+            files = scan_partition(data, one.partition)
+            if not files.has_hidden and not files.has_leftover:
+                index.finish(one.partition, one.owner)
+
+
+def _note_leftovers(index: PublicationIndex, seen: Iterable[DayFiles]) -> None:
+    """Note the partitions with files or folders that a dead run left, until they are gone."""
+    found = [files.partition for files in seen if files.has_hidden or files.has_leftover]
+    known = {one.partition for one in index.find_pending() if one.owner == LEFTOVERS} if found else set()
+    for partition in found:
+        if partition not in known:
+            index.begin(partition, LEFTOVERS)
+
+
+def _compare_folders(data: DataDir, index: PublicationIndex, accounts: Mapping[str, int]) -> None:
+    """Find days that were added or removed: their account's folder has another time than at the last comparison."""
+    marks = index.read_marks(FOLDER)
+    known = {name.removeprefix(FOLDER): value for name, value in marks.items()}
+    new = [account_id for account_id in accounts if account_id not in known]
+    gone = [account_id for account_id in known if account_id not in accounts]
+    _compare_accounts(data, index, [*new, *gone])
+    changed = [
+        account_id
+        for account_id, time_ns in accounts.items()
+        if account_id in known and known[account_id] != str(time_ns)
+    ]
+    for account_id in changed:
+        stored = index.find_account_days(UNIFIED_ENROLLMENTS.name, account_id).get(account_id, ())
+        different = list_snapshot_days(data, account_id) ^ {day.isoformat() for day in stored}
+        folders = (f"account_id={account_id}/snapshot_date={day}" for day in sorted(different))
+        index.update(_parse_folders(folders), _Observer(data))
+    # the times from before the folders were listed: a later change is found by the next comparison
+    times = {f"{FOLDER}{account_id}": str(accounts[account_id]) for account_id in (*new, *changed)}
+    index.write_marks({**times, **dict.fromkeys(f"{FOLDER}{account_id}" for account_id in gone)})
+
+
+def _compare_next(data: DataDir, index: PublicationIndex, accounts: Mapping[str, int]) -> None:
+    """Look at each file of the accounts whose turn it is, of all in a small lake; those of all accounts are few."""
+    if index.count_days() <= COMPARED_DAYS:
+        _compare_accounts(data, index, ["", *accounts])
+        return
+    last = index.read_marks(TURN).get(TURN, "")
+    turn = index.find_next_accounts(last, COMPARED_DAYS) or index.find_next_accounts("", COMPARED_DAYS)
+    _compare_accounts(data, index, ["", *turn])
+    index.write_marks({TURN: turn[-1]})
+
+
+def _compare_accounts(data: DataDir, index: PublicationIndex, account_ids: Sequence[str]) -> None:
+    """Look at each file of accounts, some accounts at a time, and store what differs; `""` is all accounts together."""
+    for start in range(0, len(account_ids), ACCOUNTS_AT_A_TIME):
+        _compare_some(data, index, account_ids[start : start + ACCOUNTS_AT_A_TIME])
+
+
+def _compare_some(data: DataDir, index: PublicationIndex, account_ids: Sequence[str]) -> None:
+    seen = scan_lake(data, account_ids=[account_id for account_id in account_ids if account_id])
+    stored = {
+        day.partition.folder.as_posix(): day.signatures
+        for account_id in account_ids
+        for day in index.find(account_id=account_id)
+    }
+    if "" not in account_ids:
+        seen = {folder: files for folder, files in seen.items() if isinstance(files.partition, Partition)}
+    different = [
+        files.partition
+        for folder, files in seen.items()
+        if bytes(files.signatures) != stored.get(folder, bytes(len(files.signatures)))
+    ]
+    _note_leftovers(index, seen.values())
+    index.update([*different, *_parse_folders(sorted(stored.keys() - seen.keys()))], _Observer(data))
+
+
+def _parse_folders(folders: Iterable[str]) -> Iterator[AnyPartition]:
+    return filter(None, (parse_any_folder(Path(folder)) for folder in folders))

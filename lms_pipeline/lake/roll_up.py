@@ -1,0 +1,253 @@
+"""The roll-ups: of each table and day one file with the rows of all accounts, made from the files of the accounts.
+
+Belongs here: writing a roll-up, and which ones are out of date. Not here: reading them (`roll_up_reading.py`). They are
+disposable: a day whose accounts changed is rolled up again, and so is one whose roll-up is missing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import date
+from functools import cache
+from pathlib import Path
+
+import msgspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from lms_pipeline.damaged_files import build_lock
+from lms_pipeline.lake.disk import LakeError, convert_disk_errors, replace_file
+from lms_pipeline.lake.files import (
+    ROWS_PER_GROUP,
+    TableFile,
+    check_unchanged,
+    conform,
+    convert_read_errors,
+    read_footer,
+    select_metadata,
+)
+from lms_pipeline.lake.index import PublicationIndex, PublishedDay, RollUp
+from lms_pipeline.lake.index_sync import read_index
+from lms_pipeline.lake.paths import DATA_FILE, DataDir, Partition
+from lms_pipeline.lake.reading import find_committed
+from lms_pipeline.lake.roll_up_reading import NO_FILE, is_current, list_rolled_up_tables, read_left_out
+from lms_pipeline.lake.scan import sign_file
+from lms_pipeline.tables.schema import SCHEMA_VERSION, Column, Table, arrow_schema
+
+ORIGIN, SOURCE_DIGEST, LEFT_OUT = "origin", "source_digest", "left_out"
+"""Entries in the metadata of a roll-up: a hash of the signatures of its files, one of their digests, and the accounts whose
+file can't be read, each with a sentence."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class RolledDay:
+    """What was rolled up of a day."""
+
+    day: date
+    accounts: int = 0
+    """The accounts that have a file of any of the tables."""
+    digest: str = ""
+    """A hash of the digests of all files that the roll-ups hold."""
+    rows: dict[str, int] = field(default_factory=dict)
+    """The rows of each table."""
+    written: list[str] = field(default_factory=list)
+    """The tables whose roll-up was written; the others hold the same already."""
+    left_out: list[str] = field(default_factory=list)
+    """For each file that can't be read, a sentence that says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """A file of an account that goes into a roll-up."""
+
+    account_id: str
+    path: Path
+    digest: str
+
+
+def find_outdated_days(data: DataDir) -> list[date]:
+    """Return the days that have to be rolled up, the oldest first: an account changed, or the roll-up of a table is missing.
+
+    Raises:
+        LakeError: the index can't be read.
+    """
+
+    def find(index: PublicationIndex) -> list[date]:
+        days = index.find_days()
+        current = {(one.table, one.day) for one in index.find_roll_ups() if is_current(data, one, days)}
+        return [day for day in days if any((table.name, day) not in current for table in list_rolled_up_tables())]
+
+    return read_index(data, find)
+
+
+def roll_up_day(data: DataDir, day: date) -> RolledDay:
+    """Write the roll-ups of a day whose files changed. A file that can't be read is left out.
+
+    Rows pass in batches: neither an account nor the day is in memory.
+
+    Raises:
+        LakeError: a roll-up can't be written, or the index can't be used.
+    """
+
+    def read(index: PublicationIndex) -> tuple[int, list[PublishedDay]]:
+        days = [one for one in index.find(day=day) if isinstance(one.partition, Partition)]
+        return index.find_days().get(day, 0), days
+
+    with convert_disk_errors(data.state):
+        data.state.mkdir(parents=True, exist_ok=True)
+        with build_lock(data.state / "roll_up.lock"):
+            # before the files: one that is replaced meanwhile makes the day outdated
+            revision, published = read_index(data, read, is_compared=False)
+            return _roll_up(data, day, published, revision)
+
+
+def _roll_up(data: DataDir, day: date, published: Sequence[PublishedDay], revision: int) -> RolledDay:
+    tables = list_rolled_up_tables()
+    accounts = sum(any(one.has_file(table.name) for table in tables) for one in published)
+    rolled, roll_ups, digests = RolledDay(day, accounts), list[RollUp](), list[str]()
+    for table in tables:
+        files = [one for one in published if one.has_file(table.name)]
+        path = data.roll_up(table, day)
+        if not files:
+            _remove(path)
+            roll_ups.append(RollUp(table.name, day, revision, NO_FILE, SCHEMA_VERSION, 0))
+            continue
+        if _write_if_changed(data, table, day, files):
+            rolled.written.append(table.name)
+        footer = read_footer(path)
+        metadata = select_metadata(footer)
+        left_out = read_left_out(metadata)
+        rolled.rows[table.name] = footer.num_rows
+        rolled.left_out.extend(sentence for sentence in left_out.values() if sentence not in rolled.left_out)
+        digests.append(f"{table.name} {metadata[SOURCE_DIGEST]}")
+        version = int(metadata.get("schema_version", "0"))
+        roll_ups.append(RollUp(table.name, day, revision, sign_file(path), version, len(left_out)))
+
+    def store(index: PublicationIndex) -> None:
+        index.remove_roll_ups(day)
+        index.put_roll_ups(roll_ups)
+
+    read_index(data, store, is_compared=False)
+    digest = hashlib.sha256("\n".join(digests).encode()).hexdigest()
+    return RolledDay(day, accounts, digest, rolled.rows, rolled.written, rolled.left_out)
+
+
+def remove_roll_ups(data: DataDir, day: date) -> None:
+    """Remove the roll-ups of a day: an account's day that is removed must not stay in them.
+
+    Raises:
+        LakeError: a file can't be removed.
+    """
+    for table in list_rolled_up_tables():
+        _remove(data.roll_up(table, day))
+
+
+def _remove(path: Path) -> None:
+    with convert_disk_errors(path):
+        path.unlink(missing_ok=True)
+    with suppress(OSError):  # it holds other files, or does not exist
+        path.parent.rmdir()
+
+
+def _write_if_changed(data: DataDir, table: Table, day: date, files: Sequence[PublishedDay]) -> bool:
+    """Write the roll-up of a table, unless the one that exists was made from the same files or from equal ones."""
+    path, origin = data.roll_up(table, day), _hash_origin(table, files)
+    existing = _read_existing(path)
+    if existing.get(ORIGIN) == origin:
+        return False
+    sources, left_out = _find_sources(data, table, files)
+    digest = _hash_digests(sources)
+    if existing.get(SOURCE_DIGEST) == digest and read_left_out(existing) == left_out:
+        return False
+    while True:
+        entries = {ORIGIN: origin, SOURCE_DIGEST: digest, LEFT_OUT: msgspec.json.encode(left_out).decode()}
+        damaged = _write(path, table, sources, entries)
+        if damaged is None:
+            return True
+        source, sentence = damaged
+        sources, left_out = [one for one in sources if one != source], {**left_out, source.account_id: sentence}
+        digest = _hash_digests(sources)
+
+
+def _read_existing(path: Path) -> dict[str, str]:
+    """Return the metadata of a roll-up that has the columns of this version; empty if there is none."""
+    try:
+        metadata = select_metadata(read_footer(path)) if path.exists() else {}
+    except LakeError as error:
+        log.warning("%s It is written again.", error)
+        return {}
+    return metadata if metadata.get("schema_version") == str(SCHEMA_VERSION) else {}
+
+
+def _hash_origin(table: Table, files: Sequence[PublishedDay]) -> str:
+    signed = [(one.partition.folder.as_posix(), one.get_signature(table.name)) for one in files]
+    return hashlib.sha256(repr(signed).encode()).hexdigest()
+
+
+def _hash_digests(sources: Sequence[_Source]) -> str:
+    digests = [(source.account_id, source.digest) for source in sources]
+    return hashlib.sha256(repr(digests).encode()).hexdigest()
+
+
+def _find_sources(data: DataDir, table: Table, files: Sequence[PublishedDay]) -> tuple[list[_Source], dict[str, str]]:
+    """Return the files that go into a roll-up, in the order of accounts, and for other accounts why theirs does not."""
+    sources, left_out = list[_Source](), dict[str, str]()
+    for one in files:
+        read: Callable[[Path], dict[str, str]] = cache(lambda path: select_metadata(read_footer(path)))
+        try:
+            for partition, path in find_committed(data, table, [one.partition], read):
+                check_unchanged(path)
+                digest = read(path).get("digest") or one.get_signature(table.name).hex()
+                sources.append(_Source(_get_account(partition), path, digest))
+        except LakeError as error:
+            if data.file(table, one.partition).exists():  # else it was removed meanwhile
+                left_out[_get_account(one.partition)] = str(error)
+    return sources, left_out
+
+
+def _get_account(partition: object) -> str:
+    return partition.account_id if isinstance(partition, Partition) else ""
+
+
+def _write(path: Path, table: Table, sources: Sequence[_Source], entries: dict[str, str]) -> tuple[_Source, str] | None:
+    """Write a roll-up. If a file turns out to be damaged, nothing is written; return it, and why it can't be read."""
+    new = path.with_name(f"{DATA_FILE}.new")
+    with TableFile(describe_roll_up(table), new) as file:
+        for source in sources:
+            batches = _read_batches(source, table)
+            while True:
+                try:
+                    batch = next(batches, None)
+                except LakeError as error:
+                    return source, str(error)
+                if batch is None:
+                    break
+                file.write(batch)
+        file.close(entries)
+        with convert_disk_errors(path):
+            replace_file(new, path)
+    return None
+
+
+def _read_batches(source: _Source, table: Table) -> Iterator[pa.RecordBatch]:
+    """Yield the rows of an account, with its id before the table's columns; a column that an older file lacks is null."""
+    schema = arrow_schema(describe_roll_up(table))
+    with convert_read_errors(source.path), pq.ParquetFile(source.path) as file:
+        for stored in file.iter_batches(ROWS_PER_GROUP):
+            batch = conform(stored, table)
+            accounts = pa.repeat(pa.scalar(source.account_id), batch.num_rows)
+            yield pa.RecordBatch.from_arrays([accounts, *batch.columns], schema=schema)
+
+
+@cache
+def describe_roll_up(table: Table) -> Table:
+    """Return the table as it is in a roll-up: with the account as the first column."""
+    account = Column("account_id", "string", "The integrated account", nullable=False)
+    columns = (Column(column.name, column.type, column.doc) for column in table.columns)
+    return Table(table.name, table.doc, (account, *columns))

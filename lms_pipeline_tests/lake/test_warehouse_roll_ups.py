@@ -1,0 +1,167 @@
+"""The warehouse with roll-ups: views alone, with the rows, columns and comments of the warehouse without them."""
+
+import shutil
+
+import pytest
+
+from lms_pipeline.lake import files, warehouse_views
+from lms_pipeline.lake.index_sync import begin_changes
+from lms_pipeline.lake.paths import DataDir, Partition
+from lms_pipeline.lake.roll_up import find_outdated_days, roll_up_day
+from lms_pipeline.lake.warehouse import build_warehouse, open_warehouse
+from lms_pipeline.tables.catalog import METRIC_TABLES, TABLES, VIEWS
+from lms_pipeline.tables.metrics import COURSE_COMPLETION, LEARNER_COMPLETION, PORTFOLIO_COMPLETION
+from lms_pipeline.tables.pulled import RAW_ENROLLMENTS, UNIFIED_ENROLLMENTS
+from lms_pipeline_tests.support.lake_files import (
+    FIRST,
+    PROVENANCE,
+    SECOND,
+    THIRD,
+    enrollment,
+    publish,
+    publish_all_accounts,
+    write,
+)
+from lms_pipeline_tests.support.old_duckdb import needs_old_duckdb, read_warehouse
+from lms_pipeline_tests.support.parquet_damage import truncate
+from lms_pipeline_tests.support.warehouse_builds import read_content
+
+
+@pytest.fixture
+def data(tmp_path):
+    """Three accounts: two with two days, and one whose latest day is the first; and the portfolio."""
+    data = DataDir(tmp_path)
+    for account, days in (("acme", (FIRST, SECOND)), ("beta", (FIRST, SECOND)), ("gamma", (FIRST,))):
+        for day in days:
+            publish_day(data, account, day)
+    for day in (FIRST, SECOND):
+        publish_all_accounts(data, day, {"accounts": 3, "n_all": 9})
+    return data
+
+
+def publish_day(data, account, day):
+    publish(data, account, day, {"payload": "{}"}, table=RAW_ENROLLMENTS)
+    publish(data, account, day, enrollment("u1", course_title=f"{account} {day}"))
+    for table in METRIC_TABLES:
+        publish(
+            data,
+            account,
+            day,
+            *([{}] if not table.key else [dict.fromkeys(_texts(table), f"{account}{day}")]),
+            table=table,
+        )
+
+
+def _texts(table):
+    return [column.name for column in table.columns if column.name in table.key and column.type == "string"]
+
+
+def build(data):
+    for day in find_outdated_days(data):
+        roll_up_day(data, day)
+    return build_warehouse(data, is_rolled_up=True)
+
+
+def count_rows(data, table):
+    with open_warehouse(data) as connection:
+        return len(connection.table(table.name))
+
+
+def compare(data):
+    """Compare the warehouse with roll-ups with one without them."""
+    build(data)
+    with_them = read_content(data)
+    build_warehouse(data)
+    without = read_content(data)
+    for name in TABLES:
+        assert with_them[name] == without[name], name
+    assert with_them["comments of columns"] == without["comments of columns"]
+
+
+def test_it_has_the_content_of_one_without(data):
+    compare(data)
+
+
+def test_it_has_the_content_of_one_without_after_changes(data):
+    build(data)
+    publish_day(data, "acme", THIRD)
+    publish(data, "beta", SECOND, enrollment("u9"))
+    publish(data, "acme", THIRD, table=LEARNER_COMPLETION)  # no learner is left on the latest day
+    shutil.rmtree(data.file(COURSE_COMPLETION, Partition("gamma", FIRST)).parent)
+    compare(data)
+
+
+def test_it_has_the_content_of_one_without_in_an_empty_lake(tmp_path):
+    compare(DataDir(tmp_path))
+
+
+def test_it_has_only_views(data):
+    build(data)
+    with open_warehouse(data) as connection:
+        assert connection.sql("SELECT count(*) FROM duckdb_tables() WHERE NOT internal").fetchall() == [(0,)]
+        views = connection.sql("SELECT view_name FROM duckdb_views() WHERE NOT internal").fetchall()
+    assert {name for (name,) in views} == {*TABLES, *VIEWS}
+
+
+@needs_old_duckdb
+def test_the_oldest_duckdb_reads_every_view(data):
+    build(data)
+    assert set(read_warehouse(data)) >= set(TABLES)
+
+
+def test_a_day_that_is_rolled_up_later_is_shown_without_a_build(data):
+    build(data)
+    publish_day(data, "acme", THIRD)
+    for day in find_outdated_days(data):
+        roll_up_day(data, day)
+    assert count_rows(data, COURSE_COMPLETION) == 6
+
+
+def test_a_file_of_an_unfinished_pull_is_not_shown(data):
+    path = data.file(RAW_ENROLLMENTS, Partition("acme", FIRST))
+    begin_changes(data, Partition("acme", FIRST), "a run that died")
+    write(path, RAW_ENROLLMENTS, {"payload": "{}"}, {"payload": "[]"}, metadata={**PROVENANCE, "run_id": "run-2"})
+    build(data)
+    assert count_rows(data, RAW_ENROLLMENTS) == 4
+
+
+@pytest.mark.parametrize("table", [RAW_ENROLLMENTS, PORTFOLIO_COMPLETION], ids=lambda table: table.name)
+def test_a_damaged_first_file_does_not_stop_the_build(data, table):
+    path = min((data.lake / table.name).rglob("data.parquet"))
+    truncate(path)
+    [sentence] = build(data).left_out
+    assert str(path) in sentence
+    assert count_rows(data, table) == (4 if table == RAW_ENROLLMENTS else 1)
+
+
+def test_an_account_that_a_roll_up_lacks_is_shown_with_its_latest_other_day(data):
+    truncate(data.file(LEARNER_COMPLETION, Partition("acme", SECOND)))
+    assert build(data).left_out
+    with open_warehouse(data) as connection:
+        rows = connection.sql("SELECT account_id, snapshot_date FROM learner_completion ORDER BY ALL").fetchall()
+    assert rows == [("acme", FIRST), ("beta", SECOND), ("gamma", FIRST)]
+
+
+def test_the_next_build_without_roll_ups_is_a_full_one(data):
+    build_warehouse(data)
+    build(data)
+    assert not (data.state / "warehouse" / "record.msgpack").exists()
+    publish(data, "acme", FIRST, {"course_id": "c9"}, table=COURSE_COMPLETION)
+    build_warehouse(data)
+    assert count_rows(data, COURSE_COMPLETION) == 5
+
+
+def test_a_build_opens_no_file_of_an_account_but_one_of_each_schema_version(data, monkeypatch):
+    for day in find_outdated_days(data):
+        roll_up_day(data, day)
+    opened = []
+    read_footer = files.read_footer
+
+    def read(path):
+        opened.append(path)
+        return read_footer(path)
+
+    monkeypatch.setattr(warehouse_views, "read_footer", read)
+    build_warehouse(data, is_rolled_up=True)
+    assert len([path for path in opened if "account_id=" in str(path)]) == 1
+    assert UNIFIED_ENROLLMENTS.name not in {path.parts[-4] for path in opened}
