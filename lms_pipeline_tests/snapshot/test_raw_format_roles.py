@@ -42,7 +42,7 @@ def roles(tmp_path_factory):
     """The published roles of one pull, in which each case is a learner."""
     learners = {case: f"learner {number}" for number, case in enumerate((*NAMING, *NOT_NAMING, *SHARED_IDS))}
     raw = [
-        *(build(learners[case]) | {"role": "mentor"} for case, build in (NAMING | NOT_NAMING).items()),
+        *({**build(learners[case]), "role": "mentor"} for case, build in {**NAMING, **NOT_NAMING}.items()),
         *({"id": f"{learners[case]}-c1", "role": role} for case, (served, _) in SHARED_IDS.items() for role in served),
     ]
     found = pull_roles(tmp_path_factory.mktemp("roles"), map(record, learners.values()), raw)
