@@ -8,8 +8,8 @@ from __future__ import annotations
 import dagster as dg
 
 from lms_pipeline.days import use_locked_zones
-from lms_pipeline.defs.asset_checks import build_fleet_checks, build_portfolio_checks, build_snapshot_checks
-from lms_pipeline.defs.assets import build_metrics, build_pull, build_source, build_warehouse_asset
+from lms_pipeline.defs.asset_checks import build_fleet_checks, build_portfolio_checks
+from lms_pipeline.defs.assets import build_pull, build_source, build_warehouse_asset
 from lms_pipeline.defs.jobs import build_fleet_schedule, build_housekeeping, build_jobs, build_schedule
 from lms_pipeline.defs.portfolio import build_portfolio
 from lms_pipeline.defs.report import build_report
@@ -36,12 +36,11 @@ def build_defs(settings: Settings) -> dg.Definitions:
         assets=[
             build_source(settings),
             build_pull(settings),
-            build_metrics(settings),
             build_portfolio(settings),
             build_warehouse_asset(settings),
             report.asset,
         ],
-        asset_checks=[*build_snapshot_checks(settings), build_portfolio_checks(settings), build_fleet_checks(settings)],
+        asset_checks=[build_portfolio_checks(settings), build_fleet_checks(settings)],
         jobs=[*build_jobs(), housekeeping, report.job],
         schedules=[build_schedule(settings), build_fleet_schedule(settings), housekeeping_schedule],
         sensors=[*build_sensors(settings), report.sensor],
