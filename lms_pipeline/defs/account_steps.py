@@ -7,16 +7,16 @@ Belongs here: their events for Dagster. Not here: which accounts a run has (`ass
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from collections.abc import Set as AbstractSet
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import dagster as dg
 
 from lms_pipeline.accounts.registry import Registry
+from lms_pipeline.checks.base import Check, Subject
 from lms_pipeline.connection import Truto
-from lms_pipeline.defs.asset_checks import METRIC_CHECK_KEYS, PULL_CHECK_KEYS, check_partition
+from lms_pipeline.defs.asset_checks import check_partition, select_metric_checks, select_pull_checks
 from lms_pipeline.defs.metadata import build_published_metadata, build_pull_metadata
 from lms_pipeline.defs.partitions import build_partition_key
 from lms_pipeline.defs.shown_metadata import build_shown_metadata
@@ -63,9 +63,9 @@ class AccountSteps:
         """
         if self.pulled:
             yield from self._pull()
-        yield from self._check(PULL_CHECK_KEYS.keys())
+        yield from self._check(select_pull_checks(self.context.selected_asset_check_keys))
         yield from self._compute_metrics()
-        yield from self._check(METRIC_CHECK_KEYS.keys())
+        yield from self._check(select_metric_checks(self.context.selected_asset_check_keys))
 
     def _pull(self) -> Iterator[dg.AssetMaterialization]:
         from lms_pipeline.snapshot import run
@@ -134,10 +134,9 @@ class AccountSteps:
             )
             started = time.monotonic()
 
-    def _check(self, keys: AbstractSet[dg.AssetCheckKey]) -> Iterator[dg.AssetCheckResult]:
-        selected = keys & self.context.selected_asset_check_keys
-        if selected:
-            yield from check_partition(self.truto.settings, self.lake, self.partition, selected)
+    def _check(self, checks: Mapping[dg.AssetCheckKey, Check[Subject]]) -> Iterator[dg.AssetCheckResult]:
+        if checks:
+            yield from check_partition(self.truto.settings, self.lake, self.partition, checks)
 
 
 def find_pulled(context: dg.AssetExecutionContext) -> frozenset[str]:

@@ -4,7 +4,7 @@ Belongs here: their Dagster definitions. What they examine is in `checks/`.
 """
 
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -38,11 +38,6 @@ from lms_pipeline.tables.schema import Table
 
 FAILURE_LOOKBACK = timedelta(days=30)
 """Older failed runs are not read, since the checks run each hour; their days count as never requested."""
-PULL_CHECK_KEYS, METRIC_CHECK_KEYS = (
-    {dg.AssetCheckKey(dg.AssetKey(check.tables[0].name), check.name): check for check in checks}
-    for checks in (PULL_CHECKS, METRIC_CHECKS)
-)
-"""The checks of a snapshot: of its pulled tables, before the metrics, and of its metric tables."""
 PORTFOLIO_CHECK_KEYS = {
     dg.AssetCheckKey(dg.AssetKey(PORTFOLIO_COMPLETION.name), check.name): check for check in PORTFOLIO_CHECKS
 }
@@ -51,11 +46,27 @@ FLEET_CHECK_KEYS = {dg.AssetCheckKey(dg.AssetKey("warehouse"), check.name): chec
 
 def build_snapshot_check_specs(settings: Settings) -> list[dg.AssetCheckSpec]:
     """Build the specs of the checks of a snapshot, which run between and after the steps of its pull and its metrics."""
-    return _build_specs(PULL_CHECK_KEYS | METRIC_CHECK_KEYS, build_account_days(settings))
+    return _build_specs(_key_checks(PULL_CHECKS, METRIC_CHECKS), build_account_days(settings))
+
+
+def select_pull_checks(selected: AbstractSet[dg.AssetCheckKey]) -> dict[dg.AssetCheckKey, Check[Subject]]:
+    """Return the selected checks of the pulled tables, which run before the metrics."""
+    return {key: check for key, check in _key_checks(PULL_CHECKS).items() if key in selected}
+
+
+def select_metric_checks(selected: AbstractSet[dg.AssetCheckKey]) -> dict[dg.AssetCheckKey, Check[Subject]]:
+    """Return the selected checks of the metric tables."""
+    return {key: check for key, check in _key_checks(METRIC_CHECKS).items() if key in selected}
+
+
+def _key_checks(*groups: Sequence[Check[Subject]]) -> dict[dg.AssetCheckKey, Check[Subject]]:
+    return {
+        dg.AssetCheckKey(dg.AssetKey(check.tables[0].name), check.name): check for checks in groups for check in checks
+    }
 
 
 def check_partition(
-    settings: Settings, data: DataDir, partition: Partition, selected: AbstractSet[dg.AssetCheckKey]
+    settings: Settings, data: DataDir, partition: Partition, checks: Mapping[dg.AssetCheckKey, Check[Subject]]
 ) -> Iterator[dg.AssetCheckResult]:
     """Check the files of one partition, up to the first blocking check that fails.
 
@@ -63,7 +74,7 @@ def check_partition(
         BlockedError: such a check, with our own sentence, before Dagster fails the run with a general one.
     """
     with open_subject(settings, data, partition) as open_table:
-        for key, check in _select_checks(selected).items():
+        for key, check in checks.items():
             finding = _run_check(check, open_table)
             yield build_check_result(key, check, finding)
             if check.is_blocking and not finding.passed:
@@ -71,10 +82,6 @@ def check_partition(
                     f"The published files of {build_partition_key(partition)} fail the check {check.name}, so no metrics are "
                     f"computed: {finding.message}"
                 )
-
-
-def _select_checks(selected: AbstractSet[dg.AssetCheckKey]) -> dict[dg.AssetCheckKey, Check[Subject]]:
-    return {key: check for key, check in (PULL_CHECK_KEYS | METRIC_CHECK_KEYS).items() if key in selected}
 
 
 def check_latest(
@@ -90,7 +97,7 @@ def check_latest(
         BlockedError: a blocking check failed; all results were yielded.
     """
     keys: dict[Partition, list[dg.AssetCheckKey]] = {}
-    checks = _select_checks(selected)
+    checks = select_pull_checks(selected) | select_metric_checks(selected)
     latest = {table: _find_latest(data, table) for table in {check.tables[0] for check in checks.values()}}
     for key, check in checks.items():
         for partition in latest[check.tables[0]]:
@@ -204,7 +211,7 @@ def build_evaluation(result: dg.AssetCheckResult, partition: str | None = None) 
         metadata=result.metadata,
         severity=result.severity,
         description=result.description,
-        blocking=(PULL_CHECK_KEYS | METRIC_CHECK_KEYS | PORTFOLIO_CHECK_KEYS)[key].is_blocking,
+        blocking=(_key_checks(PULL_CHECKS, METRIC_CHECKS) | PORTFOLIO_CHECK_KEYS)[key].is_blocking,
         partition=partition,
     )
 
