@@ -11,8 +11,8 @@ import dagster as dg
 
 from lms_pipeline.accounts.listed_days import freeze_first_day
 from lms_pipeline.days import use_locked_zones
-from lms_pipeline.defs.asset_checks import build_fleet_checks, build_portfolio_checks, build_snapshot_checks
-from lms_pipeline.defs.assets import build_metrics, build_pull, build_source, build_warehouse_asset
+from lms_pipeline.defs.asset_checks import build_fleet_checks, build_portfolio_checks
+from lms_pipeline.defs.assets import build_pull, build_source, build_warehouse_asset
 from lms_pipeline.defs.jobs import build_fleet_schedule, build_housekeeping, build_jobs, build_schedule
 from lms_pipeline.defs.portfolio import build_portfolio
 from lms_pipeline.defs.report import build_report
@@ -43,13 +43,12 @@ def build_defs(settings: Settings, first_day: date | None = None) -> dg.Definiti
         assets=[
             build_source(settings),
             build_pull(listed),
-            build_metrics(listed),
             build_portfolio(listed),
             build_by_day(listed),
             build_warehouse_asset(settings),
             report.asset,
         ],
-        asset_checks=[*build_snapshot_checks(listed), build_portfolio_checks(listed), build_fleet_checks(settings)],
+        asset_checks=[build_portfolio_checks(listed), build_fleet_checks(settings)],
         jobs=[*build_jobs(), housekeeping, report.job],
         schedules=[build_schedule(settings), build_fleet_schedule(settings), housekeeping_schedule],
         sensors=[*build_sensors(settings), report.sensor],

@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 
 MAX_GRACE_HOURS = 24
 MAX_MIN_COHORT = 1_000
+MAX_ACCOUNTS_PER_RUN = 1_000
 LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 EARLIEST_DAY = date(2000, 1, 1)
 """Before it no data directory has a snapshot, and each day is a partition of each account."""
@@ -36,6 +37,7 @@ FORMS = {
     "LMS_NOW": "an instant, like 2026-01-31T02:00:00Z",
     "LMS_TOKEN_CALLS_PER_10S": "a whole number, 0 or more",
     "LMS_ACCOUNT_CALLS_PER_10S": "a whole number, 0 or more",
+    "LMS_ACCOUNTS_PER_RUN": "a whole number from 1 to 1000",
     "LMS_ATTENTION_ALERT": "true or false",
     "LMS_MIN_COHORT": "a whole number from 1 to 1000",
     "LMS_SHARE": "group, or not set",
@@ -67,6 +69,7 @@ class Settings(BaseSettings):
     schedule: str = Field("0 2 * * *", alias="LMS_SCHEDULE")
     accounts_file: Path | None = Field(None, alias="LMS_ACCOUNTS_FILE")
     rules_file: Path | None = Field(None, alias="LMS_RULES_FILE")
+    accounts_per_run: int = Field(1, alias="LMS_ACCOUNTS_PER_RUN", ge=1, le=MAX_ACCOUNTS_PER_RUN)
     token_calls_per_10s: int = Field(500, alias="LMS_TOKEN_CALLS_PER_10S", ge=0)
     account_calls_per_10s: int = Field(50, alias="LMS_ACCOUNT_CALLS_PER_10S", ge=0)
     alert_webhook: SecretStr | None = Field(None, alias="LMS_ALERT_WEBHOOK")

@@ -31,6 +31,7 @@ BAD = {
         *("posix/Europe/Athens", "right/Europe/Athens"),
     ],
     "LMS_GRACE_HOURS": ["0", "-1", "24.5", "nan", "inf", "a day"],
+    "LMS_ACCOUNTS_PER_RUN": ["0", "-1", "1001", "2.5", "all"],
     "LMS_TOKEN_CALLS_PER_10S": ["-1", "many"],
     "LMS_ACCOUNT_CALLS_PER_10S": ["-1", "many"],
     "LMS_SHARE": ["all", "Group", "0640"],
@@ -81,6 +82,7 @@ def test_the_defaults(tmp_path, load):
         "schedule": "0 2 * * *",
         "accounts_file": None,
         "rules_file": None,
+        "accounts_per_run": 1,
         "token_calls_per_10s": 500,
         "account_calls_per_10s": 50,
         "alert_webhook": None,
@@ -184,6 +186,7 @@ def test_a_bad_value_is_one_sentence_that_names_the_variable_and_a_rule(load, na
         ("LMS_GRACE_HOURS", "48", "it must be above 0 and at most 24"),
         ("LMS_NOW", "soon", "it must be an instant, like 2026-01-31T02:00:00Z"),
         ("LMS_PARTITION_DAYS", "all", "it must be a whole number from 0 to 36500"),
+        ("LMS_ACCOUNTS_PER_RUN", "1001", "it must be a whole number from 1 to 1000"),
         ("LMS_RUN_LOG_DAYS", "36501", "it must be a whole number from 0 to 36500"),
     ],
 )

@@ -1,10 +1,11 @@
-"""The asset checks: those of a snapshot run after its tables in the same run, those of the fleet each hour.
+"""The asset checks: those of a snapshot run in the run of its tables, those of the fleet each hour.
 
 Belongs here: their Dagster definitions. What they examine is in `checks/`.
 """
 
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -26,15 +27,8 @@ from lms_pipeline.checks.metrics import METRIC_CHECKS, PORTFOLIO_CHECKS
 from lms_pipeline.checks.snapshot import PULL_CHECKS
 from lms_pipeline.defs.failures import convert_errors
 from lms_pipeline.defs.metadata import PERSONAL_IDS
-from lms_pipeline.defs.partitions import (
-    build_account_days,
-    build_days,
-    build_partition_key,
-    has_partition,
-    parse_partition_tags,
-    read_day,
-    read_partition,
-)
+from lms_pipeline.defs.partitions import build_account_days, build_days, build_partition_key, has_partition, read_day
+from lms_pipeline.defs.ranges import AccountOrder
 from lms_pipeline.defs.run_requests import DAILY_SNAPSHOT, FAILED_STATUSES
 from lms_pipeline.errors import LmsPipelineError
 from lms_pipeline.lake.paths import DataDir, DayPartition, Partition
@@ -50,34 +44,28 @@ PORTFOLIO_CHECK_KEYS = {
 FLEET_CHECK_KEYS = {dg.AssetCheckKey(dg.AssetKey("warehouse"), check.name): check for check in FLEET_CHECKS}
 
 
-def build_snapshot_checks(settings: Settings) -> list[dg.AssetChecksDefinition]:
-    """Build the checks of a snapshot as two steps, so that the metrics wait only for the checks of the pulled tables."""
-    return [
-        _build_partition_checks(settings, "pull_checks", PULL_CHECKS),
-        _build_partition_checks(settings, "metric_checks", METRIC_CHECKS),
-    ]
+def build_snapshot_check_specs(settings: Settings) -> list[dg.AssetCheckSpec]:
+    """Build the specs of the checks of a snapshot, which run between and after the steps of its pull and its metrics."""
+    return _build_specs(_key_checks(PULL_CHECKS, METRIC_CHECKS), build_account_days(settings))
 
 
-def _build_partition_checks(
-    settings: Settings, name: str, checks: Sequence[Check[Subject]]
-) -> dg.AssetChecksDefinition:
-    by_key = {dg.AssetCheckKey(dg.AssetKey(check.tables[0].name), check.name): check for check in checks}
-
-    @dg.multi_asset_check(name=name, specs=_build_specs(by_key, build_account_days(settings)), can_subset=True)
-    def check_partition(
-        context: dg.AssetCheckExecutionContext, lake: dg.ResourceParam[DataDir]
-    ) -> Iterator[dg.AssetCheckResult | dg.AssetCheckEvaluation]:
-        selected = {key: check for key, check in by_key.items() if key in context.selected_asset_check_keys}
-        with convert_errors(context):
-            if has_partition(context.op_execution_context):
-                yield from _check_partition(settings, lake, read_partition(context.op_execution_context), selected)
-            else:
-                yield from _check_latest(settings, lake, selected)
-
-    return check_partition
+def select_pull_checks(selected: AbstractSet[dg.AssetCheckKey]) -> dict[dg.AssetCheckKey, Check[Subject]]:
+    """Return the selected checks of the pulled tables, which run before the metrics."""
+    return {key: check for key, check in _key_checks(PULL_CHECKS).items() if key in selected}
 
 
-def _check_partition(
+def select_metric_checks(selected: AbstractSet[dg.AssetCheckKey]) -> dict[dg.AssetCheckKey, Check[Subject]]:
+    """Return the selected checks of the metric tables."""
+    return {key: check for key, check in _key_checks(METRIC_CHECKS).items() if key in selected}
+
+
+def _key_checks(*groups: Sequence[Check[Subject]]) -> dict[dg.AssetCheckKey, Check[Subject]]:
+    return {
+        dg.AssetCheckKey(dg.AssetKey(check.tables[0].name), check.name): check for checks in groups for check in checks
+    }
+
+
+def check_partition(
     settings: Settings, data: DataDir, partition: Partition, checks: Mapping[dg.AssetCheckKey, Check[Subject]]
 ) -> Iterator[dg.AssetCheckResult]:
     """Check the files of one partition, up to the first blocking check that fails.
@@ -96,8 +84,8 @@ def _check_partition(
                 )
 
 
-def _check_latest(
-    settings: Settings, data: DataDir, checks: Mapping[dg.AssetCheckKey, Check[Subject]]
+def check_latest(
+    settings: Settings, data: DataDir, selected: AbstractSet[dg.AssetCheckKey]
 ) -> Iterator[dg.AssetCheckEvaluation]:
     """Check the latest snapshot of each active account: the UI's button "Execute all" starts a run without a partition.
 
@@ -109,6 +97,7 @@ def _check_latest(
         BlockedError: a blocking check failed; all results were yielded.
     """
     keys: dict[Partition, list[dg.AssetCheckKey]] = {}
+    checks = select_pull_checks(selected) | select_metric_checks(selected)
     latest = {table: _find_latest(data, table) for table in {check.tables[0] for check in checks.values()}}
     for key, check in checks.items():
         for partition in latest[check.tables[0]]:
@@ -123,7 +112,7 @@ def _check_latest(
                     findings[key][partition] = Finding(passed=False, message=str(error))
     merged = {key: merge_accounts(found) for key, found in findings.items()}
     for key, check in checks.items():
-        yield _build_evaluation(key, check, build_check_result(key, check, merged[key]))
+        yield build_evaluation(build_check_result(key, check, merged[key]))
     for key, check in checks.items():
         if check.is_blocking and not merged[key].passed:
             raise BlockedError(f"The published files fail the check {check.name}: {merged[key].message}")
@@ -195,8 +184,7 @@ def evaluate_portfolio_checks(
     """Yield the results of all checks of the portfolio of a day; `partition` is the partition to which they belong."""
     with open_subject(settings, data, DayPartition(day)) as open_table:
         for key, check in PORTFOLIO_CHECK_KEYS.items():
-            result = build_check_result(key, check, _run_check(check, open_table))
-            yield _build_evaluation(key, check, result, partition)
+            yield build_evaluation(build_check_result(key, check, _run_check(check, open_table)), partition)
 
 
 def _find_latest_day(data: DataDir) -> date:
@@ -211,10 +199,11 @@ def _find_latest_day(data: DataDir) -> date:
     return max(days)
 
 
-def _build_evaluation(
-    key: dg.AssetCheckKey, check: Check[Any], result: dg.AssetCheckResult, partition: str | None = None
-) -> dg.AssetCheckEvaluation:
+def build_evaluation(result: dg.AssetCheckResult, partition: str | None = None) -> dg.AssetCheckEvaluation:
     """Build the event of a result; of a result itself, Dagster builds one with the partition of the run."""
+    if result.asset_key is None or result.check_name is None:
+        raise TypeError("a result of ours names its asset and its check")
+    key = dg.AssetCheckKey(result.asset_key, result.check_name)
     return dg.AssetCheckEvaluation(
         key.asset_key,
         key.name,
@@ -222,7 +211,7 @@ def _build_evaluation(
         metadata=result.metadata,
         severity=result.severity,
         description=result.description,
-        blocking=check.is_blocking,
+        blocking=(_key_checks(PULL_CHECKS, METRIC_CHECKS) | PORTFOLIO_CHECK_KEYS)[key].is_blocking,
         partition=partition,
     )
 
@@ -257,8 +246,8 @@ def _find_recently_failed(instance: dg.DagsterInstance) -> set[Partition]:
     recently_failed = dg.RunsFilter(
         job_name=DAILY_SNAPSHOT, statuses=FAILED_STATUSES, created_after=datetime.now(UTC) - FAILURE_LOOKBACK
     )
-    partitions = (parse_partition_tags(run.tags) for run in instance.get_runs(recently_failed))
-    return {partition for partition in partitions if partition is not None}
+    order = AccountOrder.load(instance)
+    return {one for run in instance.get_runs(recently_failed) for one in order.list_partitions(run.tags)}
 
 
 def _send_alert(settings: Settings, data: DataDir, finding: Finding, run_id: str) -> None:

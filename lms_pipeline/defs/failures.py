@@ -11,8 +11,10 @@ from contextlib import contextmanager
 import dagster as dg
 
 from lms_pipeline.days import DayNotOpenError
+from lms_pipeline.defs.account_failures import AccountsFailedError
 from lms_pipeline.defs.run_locks import hold_run_lock
 from lms_pipeline.errors import LmsPipelineError
+from lms_pipeline.tables.pulled import PULLED_TABLES
 
 SHELL_TAG = "lms_pipeline/shell"
 """Tag of runs that a command started and waits for: host and id of its process, for people. Dagster retries none."""
@@ -26,6 +28,12 @@ MAX_RETRIES_TAG = "dagster/max_retries"
 """Dagster's tag with the maximum number of retries of one run."""
 WILL_RETRY_TAG = "dagster/will_retry"
 """Dagster's tag on a failed run that says whether another run replaces it."""
+RETRY_NUMBER_TAG = "dagster/retry_number"
+"""Dagster's tag on a run that replaces a failed one by itself; a run that a person repeats has none."""
+RESUME_TAG = "dagster/is_resume_retry"
+"""Dagster's tag on a run that continues a failed one from its failure."""
+NAMES_ACCOUNTS = "names_accounts"
+"""Metadata of the failure of a run whose accounts were all tried: each that failed has an event of its own."""
 
 IN_PROCESS_EXECUTORS = {dg.in_process_executor.name, "execute_in_process_executor"}
 """Executors with which the process of a step is that of its run; the second is Dagster's name for `execute_in_process`."""
@@ -50,31 +58,62 @@ def convert_errors(
             hold_run_lock(context.instance, context.run.run_id)
         yield
     except LmsPipelineError as error:
-        from lms_pipeline.truto.errors import TransientError
-
-        tags = {RETRY_ON_FAILURE_TAG: str(isinstance(error, TransientError)).lower()}
-        if isinstance(error, DayNotOpenError):
+        tags = {RETRY_ON_FAILURE_TAG: str(_may_pass(error)).lower()}
+        if not _sends_alert(error):
             tags[NO_ALERT_TAG] = "true"
         context.instance.add_run_tags(context.run.run_id, tags)
         context.log.error("%s", error)  # noqa: TRY400 - the sentence is enough, Dagster adds the traceback
-        raise dg.Failure(str(error), allow_retries=False) from None
+        names_accounts = {NAMES_ACCOUNTS: True} if isinstance(error, AccountsFailedError) else {}
+        raise dg.Failure(str(error), metadata=names_accounts, allow_retries=False) from None
+
+
+def _may_pass(error: LmsPipelineError) -> bool:
+    from lms_pipeline.truto.errors import TransientError
+
+    return error.may_pass if isinstance(error, AccountsFailedError) else isinstance(error, TransientError)
+
+
+def _sends_alert(error: LmsPipelineError) -> bool:
+    return error.sends_alert if isinstance(error, AccountsFailedError) else not isinstance(error, DayNotOpenError)
 
 
 def find_interrupted_runs(context: dg.AssetExecutionContext) -> frozenset[str]:
-    """Return the runs that the current run repeats, whose process died during the step that runs now.
+    """Return the runs of one account that the current run repeats, and whose pull it does not repeat.
 
-    A run of which Dagster recorded the end of the step is none of them: whoever repeats it wants the step again.
+    These are runs whose process died before Dagster recorded what they pulled. Where a person repeats a run that recorded
+    it, the person wants a new pull; where a retry, or a person, continues a run from its failure, the pull is not what
+    failed.
     """
     found: set[str] = set()
-    parent = context.run.parent_run_id
-    while parent and (run := context.instance.get_run_by_id(parent)) and run.status is dg.DagsterRunStatus.FAILURE:
-        ended = context.instance.get_records_for_run(run.run_id, of_type=dg.DagsterEventType.STEP_SUCCESS).records
-        steps = {record.event_log_entry.step_key for record in ended}
-        if context.op_execution_context.op_def.name in steps:
+    for run, child in find_failed_ancestors(context):
+        if RESUME_TAG not in child.tags and _has_recorded_a_table(context.instance, run.run_id):
             break
         found.add(run.run_id)
-        parent = run.parent_run_id
     return frozenset(found)
+
+
+def find_failed_ancestors(context: dg.AssetExecutionContext) -> Iterator[tuple[dg.DagsterRun, dg.DagsterRun]]:
+    """Yield the failed runs that the current run repeats, the latest first, each with the run that repeats it."""
+    child = context.run
+    while child.parent_run_id:
+        run = context.instance.get_run_by_id(child.parent_run_id)
+        if run is None or run.status is not dg.DagsterRunStatus.FAILURE:
+            return
+        yield run, child
+        child = run
+
+
+def _has_recorded_a_table(instance: dg.DagsterInstance, run_id: str) -> bool:
+    """Return whether Dagster recorded a pulled table of a run: a pull reports all of them at its end."""
+    pulled = {dg.AssetKey(table.name) for table in PULLED_TABLES}
+    entries = instance.all_logs(run_id, of_type=dg.DagsterEventType.ASSET_MATERIALIZATION)
+    return any(entry.get_dagster_event().asset_key in pulled for entry in entries)
+
+
+def has_tried_all_accounts(events: Iterable[dg.DagsterEvent]) -> bool:
+    """Return whether a run of several accounts failed at its end, because of accounts of which each has an event."""
+    failures = [event.step_failure_data.user_failure_data for event in events if event.is_step_failure]
+    return any(failure is not None and NAMES_ACCOUNTS in failure.metadata for failure in failures)
 
 
 def describe_failure(events: Iterable[dg.DagsterEvent], *, with_error_text: bool) -> str:

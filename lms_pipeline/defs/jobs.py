@@ -33,7 +33,7 @@ from lms_pipeline.defs.run_requests import (
     JOB_NAMES,
     REBUILD_WAREHOUSE,
     WATCH_FLEET,
-    build_run_request,
+    build_run_requests,
     find_expected,
     find_latest_runs,
     find_missing_snapshots,
@@ -64,12 +64,13 @@ SCHEDULE_LOOKAHEAD = timedelta(days=366)
 
 
 def build_jobs() -> list["UnresolvedAssetJobDefinition"]:
-    """Build `daily_snapshot` for one account and day, and the jobs over all accounts."""
+    """Build `daily_snapshot` for some accounts and a day, and the jobs over all accounts."""
     daily = dg.define_asset_job(
         DAILY_SNAPSHOT,
         selection=[table.name for table in (*PULLED_TABLES, *METRIC_TABLES)],
         executor_def=dg.in_process_executor,
-        description="Pulls the tables of one account and day, checks them, and computes the metrics.",
+        description="Pulls the tables of an account and day, checks them, and computes the metrics; of one account after the "
+        "other, if the run has several.",
     )
     rebuild = dg.define_asset_job(
         REBUILD_WAREHOUSE,
@@ -94,7 +95,7 @@ def build_jobs() -> list["UnresolvedAssetJobDefinition"]:
 
 
 def build_schedule(settings: Settings) -> dg.ScheduleDefinition:
-    """Build the schedule `daily_snapshot`: one run for each active account that lacks the open day.
+    """Build the schedule `daily_snapshot`: it requests runs of the active accounts that lack the open day.
 
     Raises:
         SettingsError: LMS_SCHEDULE is not a cron expression, or LMS_GRACE_HOURS is over at one of its ticks.
@@ -106,7 +107,8 @@ def build_schedule(settings: Settings) -> dg.ScheduleDefinition:
         job_name=DAILY_SNAPSHOT,
         cron_schedule=settings.schedule,
         execution_timezone=settings.timezone,
-        description="Requests one run for each active account that has no snapshot of the latest ended day.",
+        description="Requests the runs of the active accounts that have no snapshot of the latest ended day, of "
+        "LMS_ACCOUNTS_PER_RUN accounts each.",
     )
     def daily_snapshot(
         context: dg.ScheduleEvaluationContext, truto: dg.ResourceParam[Truto], lake: dg.ResourceParam[DataDir]
@@ -138,7 +140,7 @@ def build_schedule(settings: Settings) -> dg.ScheduleDefinition:
                 choose_form(len(missing), "The run of 1 account is active, or waits for its LMS.", runs)
             )
         truto.check_token()
-        return [build_run_request(partition, tick) for partition in requested]
+        return build_run_requests(context.instance, dict.fromkeys(requested, tick), settings.accounts_per_run)
 
     return daily_snapshot
 

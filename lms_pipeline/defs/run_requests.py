@@ -13,7 +13,8 @@ from typing import Any
 
 import dagster as dg
 
-from lms_pipeline.defs.partitions import ACCOUNT_TAG, DATE_TAG, build_partition_key, build_partition_tags
+from lms_pipeline.defs.partitions import ACCOUNT_TAG, DATE_TAG, RANGE_TAGS, build_partition_key, build_partition_tags
+from lms_pipeline.defs.ranges import AccountOrder, build_range_tags
 from lms_pipeline.defs.run_locks import LockState, probe_run_lock
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.lake.waiting import WaitingPull, find_waiting, utc_now
@@ -44,6 +45,8 @@ PARTITION_SET = {"dagster/partition_set": f"{DAILY_SNAPSHOT}_partition_set"}
 """Dagster's tag of a run of a partition that a job requests."""
 MAX_SELECTED_ACCOUNTS = 500
 """Accounts that a query of runs names at most; of more, it reads all runs of the day."""
+MAX_TAGS_PER_QUERY = 5_000
+"""Values of a tag that one query searches for: SQLite takes 32,766 parameters."""
 NO_OPEN_DAY = "No day is open now: the grace period of the latest ended day is over."
 """Skip reason of a tick."""
 
@@ -81,15 +84,37 @@ def find_latest_runs(
 ) -> dict[str, dg.RunRecord]:
     """Return the latest run of each account for a day, by account id: of these accounts at least, or of all.
 
-    One query, since a fleet has thousands of accounts; few accounts are selected by it, since it decodes each run.
+    Few queries, since a fleet has thousands of accounts; few accounts are selected by them, since each run is decoded.
     """
     tags: dict[str, str | list[str]] = {DATE_TAG: day.isoformat()}
     if 0 < len(account_ids) <= MAX_SELECTED_ACCOUNTS:
         tags[ACCOUNT_TAG] = list(account_ids)
-    newest_first = instance.get_run_records(dg.RunsFilter(tags=tags))
-    by_account = {record.dagster_run.tags.get(ACCOUNT_TAG, ""): record for record in reversed(newest_first)}
+    found = [
+        (record, [record.dagster_run.tags.get(ACCOUNT_TAG, "")])
+        for record in instance.get_run_records(dg.RunsFilter(tags=tags))
+    ]
+    found += _find_range_runs(instance, day)
+    found.sort(key=lambda one: one[0].storage_id)
+    by_account = {account_id: record for record, account_ids in found for account_id in account_ids}
     by_account.pop("", None)  # runs of another project's assets, partitioned by date without accounts
     return by_account
+
+
+def _find_range_runs(instance: dg.DagsterInstance, day: date) -> list[tuple[dg.RunRecord, list[str]]]:
+    """Find the runs of a range that ends on a day, each with the accounts in it; also the runs of backfills.
+
+    Any account can be the last one, and Dagster can't search for a part of a tag.
+    """
+    order = AccountOrder.load(instance)
+    ends = [f"{account_id}|{day}" for account_id in order.account_ids]
+    found: dict[str, dg.RunRecord] = {}
+    for start in range(0, len(ends), MAX_TAGS_PER_QUERY):
+        tags = {RANGE_TAGS[1]: ends[start : start + MAX_TAGS_PER_QUERY]}
+        found |= {record.dagster_run.run_id: record for record in instance.get_run_records(dg.RunsFilter(tags=tags))}
+    partitions = {run_id: order.list_partitions(record.dagster_run.tags) for run_id, record in found.items()}
+    return [
+        (record, [one.account_id for one in partitions[run_id] if one.day == day]) for run_id, record in found.items()
+    ]
 
 
 def is_active(record: dg.RunRecord) -> bool:
@@ -116,18 +141,19 @@ def find_due_pulls(
 ) -> list[WaitingPull]:
     """Return the pulls of a day whose LMS allows calls again, and that nothing has continued yet.
 
-    A command that waits for a pull itself holds the lock of the run that ended.
+    A command that waits for a pull itself holds the lock of the run that ended. A run of several accounts, which has left
+    this one and goes on with the others, holds its lock too, and does not come back.
     """
     now = utc_now()
     due = [pull for pull in waiting if pull.is_due(now) and pull.account_id in account_ids]
-    if not due:
-        return []
-    latest = find_latest_runs(instance, day, {pull.account_id for pull in due})
+    latest = find_latest_runs(instance, day, {pull.account_id for pull in due}) if due else {}
 
     def is_free(pull: WaitingPull) -> bool:
         record = latest.get(pull.account_id)
         is_newest = record is None or record.dagster_run.run_id == pull.run_id or not is_active(record)
-        return is_newest and probe_run_lock(instance, pull.run_id) is not LockState.HELD
+        run = instance.get_run_by_id(pull.run_id)
+        goes_on = run is not None and not run.is_finished
+        return is_newest and (goes_on or probe_run_lock(instance, pull.run_id) is not LockState.HELD)
 
     return [pull for pull in due if is_free(pull)]
 
@@ -177,3 +203,26 @@ def build_run_request(partition: Partition, reason: str) -> dg.RunRequest:
     """
     key, tags = build_partition_key(partition), build_partition_tags(partition)
     return dg.RunRequest(run_key=f"{key} {reason}", partition_key=key, tags={**tags, **PARTITION_SET})
+
+
+def build_run_requests(
+    instance: dg.DagsterInstance, reasons: Mapping[Partition, str], accounts_per_run: int
+) -> list[dg.RunRequest]:
+    """Build the requests of some accounts and days, each with the reason that makes its run key unique.
+
+    Neighboring accounts share a run, `accounts_per_run` at most. All accounts have partition keys, see `add_accounts`.
+    """
+    if accounts_per_run == 1:
+        return [build_run_request(partition, reason) for partition, reason in reasons.items()]
+    groups = AccountOrder.load(instance).group_neighbors(reasons, accounts_per_run)
+    return [
+        build_run_request(group[0], reasons[group[0]])
+        if len(group) == 1
+        else _build_range_request(group[0], group[-1], reasons[group[0]])
+        for group in groups
+    ]
+
+
+def _build_range_request(first: Partition, last: Partition, reason: str) -> dg.RunRequest:
+    start, end = build_partition_key(first), build_partition_key(last)
+    return dg.RunRequest(run_key=f"{start}...{end} {reason}", tags=build_range_tags(first, last))

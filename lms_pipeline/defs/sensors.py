@@ -5,6 +5,8 @@ Belongs here: cheap checks for changes, and the runs or messages that follow. Ru
 
 import logging
 import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
@@ -12,16 +14,19 @@ from lms_pipeline.accounts.registry import ALLOW_ACCOUNT_DROP_ONCE, AccountDropE
 from lms_pipeline.accounts.sync import sync_with_truto
 from lms_pipeline.checks.fleet import count_partition_keys
 from lms_pipeline.connection import Truto
-from lms_pipeline.defs.failures import NO_ALERT_TAG, SHELL_TAG, WILL_RETRY_TAG, describe_failure
+from lms_pipeline.defs.account_failures import AccountFailure, read_account_failures
+from lms_pipeline.defs.failures import NO_ALERT_TAG, SHELL_TAG, WILL_RETRY_TAG, describe_failure, has_tried_all_accounts
 from lms_pipeline.defs.partitions import add_accounts, parse_partition_tags
+from lms_pipeline.defs.ranges import is_range
 from lms_pipeline.defs.run_requests import (
     ACTIVE_STATUSES,
     DAILY_SNAPSHOT,
     REBUILD_WAREHOUSE,
     build_continuations,
-    build_run_request,
+    build_run_requests,
     find_due_pulls,
     find_failed_partitions,
+    find_latest_runs,
     find_open_day,
     is_snapshot_missing,
 )
@@ -30,6 +35,9 @@ from lms_pipeline.lake.waiting import find_waiting, format_time
 from lms_pipeline.settings import Settings
 from lms_pipeline.tables.catalog import STORED_TABLES
 from lms_pipeline.wording import choose_form, format_count
+
+if TYPE_CHECKING:
+    from lms_pipeline.alerts import RunFailure
 
 MAX_WAIT_SECONDS = 1800.0
 """Time after the newest file during which the warehouse waits for active runs: a killed run can stay active forever."""
@@ -84,9 +92,12 @@ def _build_account_registry(settings: Settings) -> dg.SensorDefinition:
         # new is who has its first day now, whoever added its partitions; Dagster runs a run key once
         new = [Partition(account.id, day) for account in registry.read_active() if account.first_day == day]
         missing = [partition for partition in new if is_snapshot_missing(lake, partition)]
+        if settings.accounts_per_run > 1:  # the accounts that are missing differ at each tick, and so do the run keys
+            known = find_latest_runs(context.instance, day)
+            missing = [partition for partition in missing if partition.account_id not in known]
         if not missing:
             return dg.SkipReason(f"No active account is new. {count}")
-        return [build_run_request(partition, "as new") for partition in missing]
+        return build_run_requests(context.instance, dict.fromkeys(missing, "as new"), settings.accounts_per_run)
 
     return account_registry
 
@@ -109,7 +120,8 @@ def _build_failed_days(settings: Settings) -> dg.SensorDefinition:
             return dg.SkipReason(f"No account lacks its snapshot of {day} because of a failed run.")
         truto.check_token()
         add_accounts(context.instance, [partition.account_id for partition, _ in failed])
-        return [build_run_request(partition, f"after {run_id}") for partition, run_id in failed]
+        reasons = {partition: f"after {run_id}" for partition, run_id in failed}
+        return build_run_requests(context.instance, reasons, settings.accounts_per_run)
 
     return failed_days
 
@@ -176,7 +188,7 @@ def _build_failure_alerts(settings: Settings, address: str) -> dg.SensorDefiniti
         description="Sends failed runs to LMS_ALERT_WEBHOOK: once for each account and cause, not for each retry.",
     )
     def failure_alerts(context: dg.RunFailureSensorContext, lake: dg.ResourceParam[DataDir]) -> dg.SkipReason | None:
-        from lms_pipeline.alerts import Alerts, RunFailure
+        from lms_pipeline.alerts import Alerts
 
         run = context.instance.get_run_by_id(context.dagster_run.run_id) or context.dagster_run
         if NO_ALERT_TAG in run.tags:
@@ -185,16 +197,35 @@ def _build_failure_alerts(settings: Settings, address: str) -> dg.SensorDefiniti
             return dg.SkipReason("A command waits for the run and prints its failure.")
         if run.tags.get(WILL_RETRY_TAG) == "true":
             return dg.SkipReason("The run is retried: an alert follows if the last retry fails.")
-        partition = parse_partition_tags(run.tags)
-        account_id = partition.account_id if partition else None
-        name = load_display_names(settings).get(account_id or "", account_id)
-        failure = RunFailure(
-            account_id=account_id,
-            what=f"{name} on {partition.day}" if partition else run.job_name,
-            cause=describe_failure(context.get_step_failure_events(), with_error_text=False),
-            run_id=run.run_id,
-        )
-        is_sent = Alerts(lake, address).send_once(failure)
-        return None if is_sent else dg.SkipReason("An alert for this account and cause was sent already.")
+        events = context.get_step_failure_events()
+        alerts, names = Alerts(lake, address), load_display_names(settings)
+        failures = read_account_failures(context.instance, run.run_id) if is_range(run.tags) else []
+        sent = [
+            alerts.send_once(_describe_account(failure, names, run.run_id))
+            for failure in failures
+            if failure.sends_alert
+        ]
+        if not has_tried_all_accounts(events):
+            sent.append(alerts.send_once(_describe_run(run, names, describe_failure(events, with_error_text=False))))
+        return None if any(sent) else dg.SkipReason("An alert for this account and cause was sent already.")
 
     return failure_alerts
+
+
+def _describe_account(failure: AccountFailure, names: Mapping[str, str], run_id: str) -> "RunFailure":
+    """Describe one of the accounts of a run that failed."""
+    from lms_pipeline.alerts import RunFailure
+
+    account_id, day = failure.partition.account_id, failure.partition.day
+    return RunFailure(account_id, f"{names.get(account_id, account_id)} on {day}", failure.sentence, run_id)
+
+
+def _describe_run(run: dg.DagsterRun, names: Mapping[str, str], cause: str) -> "RunFailure":
+    """Describe a run that failed as a whole."""
+    from lms_pipeline.alerts import RunFailure
+
+    partition = parse_partition_tags(run.tags)
+    if partition is None:
+        return RunFailure(None, run.job_name, cause, run.run_id)
+    name = names.get(partition.account_id, partition.account_id)
+    return RunFailure(partition.account_id, f"{name} on {partition.day}", cause, run.run_id)

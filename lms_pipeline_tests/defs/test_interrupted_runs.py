@@ -24,13 +24,13 @@ def execute(settings, instance, registry, sandbox):
     add_accounts(instance, ["north"])
     job = build_defs(settings).resolve_job_def("daily_snapshot")
 
-    def executed(parent=None, root=None):
+    def executed(parent=None, root=None, **tags):
         sandbox.clear_counts()
         run = instance.create_run_for_job(
             job,
             parent_run_id=parent,
             root_run_id=root or parent,
-            tags={"dagster/partition": str(KEY), **instance_tags()},
+            tags={"dagster/partition": str(KEY), **instance_tags(), **tags},
         )
         execute_run(InMemoryJob(job), run, instance)
         return run.run_id, sandbox.stats()["total"]
@@ -92,6 +92,29 @@ def test_a_person_who_repeats_a_run_after_its_pull_gets_a_new_pull(status, execu
         instance.report_run_failed(run)
     assert instance.get_run_by_id(run.run_id).status is status
     assert execute(run.run_id)[1] > 0
+
+
+@pytest.fixture
+def killed_in_metrics(execute, monkeypatch):
+    """A run that died after Dagster had recorded its pulled tables."""
+    with monkeypatch.context() as patch:
+        patch.setattr("lms_pipeline.metrics.completion.publish_metrics", die_with_options)
+        return execute()[0]
+
+
+def die_with_options(*_args, **_options):
+    raise Killed
+
+
+def test_a_retry_of_a_run_that_died_after_its_pull_makes_no_request(execute, killed_in_metrics, instance):
+    run_id, requests = execute(killed_in_metrics, **{"dagster/is_resume_retry": "true"})
+    assert requests == 0
+    assert instance.get_run_by_id(run_id).is_success
+    assert instance.get_materialized_partitions(dg.AssetKey("account_completion")) == {str(KEY)}
+
+
+def test_a_person_who_repeats_a_run_that_died_after_its_pull_gets_a_new_pull(execute, killed_in_metrics):
+    assert execute(killed_in_metrics)[1] > 0
 
 
 def test_a_new_run_after_a_killed_one_pulls_again(execute, kill):

@@ -135,7 +135,10 @@ class TestTheRun:
                     "dagster/asset_partition_range_start": "north|2026-03-09",
                     "dagster/asset_partition_range_end": "north|2026-03-10",
                 },
-                "The run has several partitions: select one account and one day.",
+                (
+                    "2 of 2 accounts failed: north on 2026-03-09, north on 2026-03-10; the log above and the page of each "
+                    "account and day say why."
+                ),
             ),
         ],
     )

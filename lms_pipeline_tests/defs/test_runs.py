@@ -148,9 +148,10 @@ def test_metrics_without_a_snapshot_say_what_to_do(run):
     )
 
 
-def test_metrics_are_refused_beside_a_pull_that_they_would_not_wait_for(run):
+def test_metrics_wait_for_the_pull_of_any_table_of_enrollments(run, instance):
     (outcome,) = run(NORTH, select=["raw_enrollments", "course_completion"])
-    assert "select unified_enrollments too" in outcome.error
+    assert outcome.error is None
+    assert find_materialized(instance, "course_completion") == {"north|2026-03-10"}
 
 
 def test_a_run_is_tagged_with_the_name_of_its_account(run, instance, registry):

@@ -1,0 +1,91 @@
+"""Each account of a run has its own state, whatever happens to the others; some are skipped."""
+
+from datetime import timedelta
+
+import dagster as dg
+
+from lms_pipeline.checks.metrics import METRIC_CHECKS
+from lms_pipeline.checks.snapshot import PULL_CHECKS
+from lms_pipeline.defs.partitions import add_accounts
+from lms_pipeline.sandbox.faults import Status
+from lms_pipeline_tests.defs.batches.conftest import (
+    ACCOUNTS,
+    END,
+    NAMES,
+    RETRY,
+    START,
+    build_range,
+    describe,
+    dimensions,
+    find_failed,
+    find_materialized,
+    find_requested,
+    read_check_states,
+)
+from lms_pipeline_tests.defs.conftest import DAY
+from lms_pipeline_tests.support.lake_files import publish
+
+
+class TestEachAccount:
+    def test_has_the_events_of_a_run_of_its_own(self, execute, instance):
+        batch = execute(build_range("a01", "a03"))
+        single = execute({"dagster/partition": f"a04|{DAY}", **dimensions("a04")})
+        assert [run.status for run in (batch, single)] == [dg.DagsterRunStatus.SUCCESS] * 2
+        for account in ("a01", "a02", "a03"):
+            assert describe(instance, batch, account) == describe(instance, single, "a04")
+
+    def test_has_its_checks(self, execute, instance):
+        execute(build_range("a01", "a02"))
+        assert {read_check_states(instance, account) for account in ("a01", "a02")} == {("SUCCEEDED",)}
+
+    def test_leaves_few_events(self, execute, instance):
+        tables, checks, planned = len(NAMES), len((*PULL_CHECKS, *METRIC_CHECKS)), len(NAMES)
+        events = [len(instance.all_logs(execute(build_range("a01", last)).run_id)) for last in ("a02", "a07")]
+        # the last five: the first two are skipped, and have theirs again
+        assert events[1] - events[0] <= 5 * (tables + checks + planned) + 2
+
+    def test_can_be_materialized_by_itself(self, execute, instance, sandbox):
+        run = execute({"dagster/partition": f"a02|{DAY}", **dimensions("a02")}, select=["learners"])
+        assert run.is_success
+        assert find_requested(sandbox) == ["a02"]
+        assert find_materialized(instance, "learners") == ["a02"]
+
+
+class TestAnAccountIsSkipped:
+    def test_if_it_is_published_removed_or_gone(self, execute, instance, settings, sandbox, registry, data):
+        execute({"dagster/partition": f"a02|{DAY}", **dimensions("a02")})
+        registry.remove("a03", last_day=DAY)
+        add_accounts(instance, ["stranger"])
+        sandbox.clear_counts()
+        assert execute(build_range("a01", "stranger")).is_success
+        assert find_requested(sandbox) == [one for one in ACCOUNTS if one not in {"a02", "a03"}]
+
+    def test_and_keeps_its_state_if_the_run_fails(self, execute, instance, settings, sandbox):
+        single = execute({"dagster/partition": f"a02|{DAY}", **dimensions("a02")})
+        sandbox.fault(Status(status=403, account="a03"))
+        batch = execute(build_range("a01", "a03"))
+        assert {name: find_failed(instance, settings, name) for name in NAMES} == {name: ["a03"] for name in NAMES}
+        stored = [(what, figures) for what, figures in describe(instance, single, "a02") if isinstance(what, str)]
+        again = [(what, figures) for what, figures in describe(instance, batch, "a02") if isinstance(what, str)]
+        assert sorted(again, key=str) == sorted(stored, key=str)
+
+    def test_but_not_if_the_process_died_before_its_metrics(self, execute, kill, instance, sandbox):
+        kill("a02", after_publishing=True)
+        first = execute(build_range("a01", "a03"))
+        assert find_materialized(instance, "unified_enrollments") == ["a01"]
+        sandbox.clear_counts()
+        assert execute({**build_range("a01", "a03"), **RETRY}, first).is_success
+        assert find_requested(sandbox) == ["a03"]
+        assert find_materialized(instance, "attention") == ["a01", "a02", "a03"]
+
+
+def test_metrics_of_several_days_are_computed_again_without_a_request(execute, instance, sandbox, data, registry):
+    for day in (DAY - timedelta(days=1), DAY):
+        publish(data, "a01", day)
+    run = execute({START: f"a01|{DAY - timedelta(days=1)}", END: f"a01|{DAY}"}, select=["account_completion"])
+    assert run.is_success
+    assert find_requested(sandbox) == []
+    assert instance.get_materialized_partitions(dg.AssetKey("account_completion")) == {
+        f"a01|{DAY - timedelta(days=1)}",
+        f"a01|{DAY}",
+    }

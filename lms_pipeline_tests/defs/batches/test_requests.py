@@ -1,0 +1,66 @@
+"""Which runs of several accounts are requested."""
+
+import dagster as dg
+
+from lms_pipeline.definitions import build_defs
+from lms_pipeline.defs.asset_checks import _find_recently_failed
+from lms_pipeline.defs.partitions import add_accounts
+from lms_pipeline.lake.paths import Partition
+from lms_pipeline.sandbox.faults import Status
+from lms_pipeline_tests.defs.batches.conftest import ACCOUNTS, END, NAMES, START, build_range, dimensions
+from lms_pipeline_tests.defs.conftest import DAY
+from lms_pipeline_tests.defs.test_automation import sense, tick
+from lms_pipeline_tests.support.lake_files import publish
+
+
+def list_ranges(requests):
+    """Return the first and last account of each request, from its tags or its partition."""
+    found = []
+    for request in requests:
+        one = str(request.partition_key or "")
+        found.append(
+            "...".join(key.partition("|")[0] for key in (request.tags.get(START, one), request.tags.get(END, one)))
+        )
+    return found
+
+
+class TestRequests:
+    def test_of_the_schedule_have_so_many_accounts(self, settings, instance, registry):
+        few = build_defs(settings.model_copy(update={"accounts_per_run": 4})).get_repository_def()
+        requests = tick(few, instance).run_requests
+        assert list_ranges(requests) == ["a01...a04", "a05...a08", "a09...a12", "a13...a14"]
+        assert len({request.run_key for request in requests}) == 4
+
+    def test_leave_out_what_is_published_removed_or_requested(self, repository, settings, instance, registry, data):
+        publish(data, "a03", DAY)
+        registry.remove("a06", last_day=DAY)
+        add_accounts(instance, ACCOUNTS)
+        job = build_defs(settings).resolve_job_def("daily_snapshot")
+        instance.create_run_for_job(job, tags=build_range("a09", "a10"), status=dg.DagsterRunStatus.STARTED)
+        instance.create_run_for_job(job, tags=dimensions("a13"), status=dg.DagsterRunStatus.STARTED)
+        requests = tick(repository, instance).run_requests
+        assert list_ranges(requests) == ["a01...a02", "a04...a05", "a07...a08", "a11...a12", "a14...a14"]
+
+    def test_after_a_failed_range_are_of_the_accounts_that_failed(self, repository, execute, instance, sandbox):
+        for account in ("a02", "a03", "a05"):
+            sandbox.fault(Status(status=403, account=account))
+        failed = execute(build_range("a01", "a06"))
+        requests = sense(repository, instance, "failed_days").run_requests
+        assert list_ranges(requests) == ["a02...a03", "a05...a05"]
+        assert all(request.run_key.endswith(f" after {failed.run_id}") for request in requests)
+
+    def test_for_new_accounts_are_made_once(self, repository, settings, instance, registry):
+        [request] = sense(repository, instance, "account_registry").run_requests
+        assert list_ranges([request]) == ["a01...a14"]
+        job = build_defs(settings).resolve_job_def("daily_snapshot")
+        instance.create_run_for_job(job, tags=request.tags, status=dg.DagsterRunStatus.STARTED)
+        assert sense(repository, instance, "account_registry").run_requests == []
+
+    def test_of_a_backfill_have_so_many_accounts(self, settings):
+        graph = build_defs(settings).get_repository_def().asset_graph
+        assert {graph.get(dg.AssetKey(name)).backfill_policy for name in NAMES} == {dg.BackfillPolicy.multi_run(25)}
+
+    def test_count_a_failed_range_as_a_failed_day_of_each_account(self, execute, instance, sandbox):
+        sandbox.fault(Status(status=403, account="a02"))
+        execute(build_range("a01", "a03"))
+        assert Partition("a02", DAY) in _find_recently_failed(instance)

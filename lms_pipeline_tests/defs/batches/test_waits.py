@@ -1,0 +1,53 @@
+"""An account of a run whose LMS allows no call for more than a minute."""
+
+from datetime import UTC, datetime, timedelta
+
+import dagster as dg
+import pytest
+
+from lms_pipeline.defs.run_locks import run_lock
+from lms_pipeline.lake.waiting import find_waiting
+from lms_pipeline.sandbox.faults import Status
+from lms_pipeline_tests.defs.batches.conftest import build_range, find_materialized, find_messages, find_requested
+from lms_pipeline_tests.defs.conftest import DAY
+from lms_pipeline_tests.defs.test_automation import keys, sense
+
+BUSY = Status(status=429, retry_after=3000, account="a02", remote=True, after=1)
+
+
+class TestAnAccountWhoseLmsAllowsNoCall:
+    @pytest.fixture
+    def batch(self, execute, sandbox):
+        sandbox.fault(BUSY)
+        run = execute(build_range("a01", "a03"))
+        sandbox.clear_faults()
+        return run
+
+    @pytest.fixture
+    def come(self, monkeypatch):
+        later = timedelta(seconds=3001)
+        monkeypatch.setattr("lms_pipeline.defs.run_requests.utc_now", lambda: datetime.now(UTC) + later)
+
+    def test_is_left_without_a_failure(self, batch, instance, data):
+        assert batch.is_success
+        assert find_materialized(instance, "attention") == ["a01", "a03"]
+        [waiting] = find_waiting(data)
+        assert (waiting.account_id, waiting.responses) == ("a02", 1)
+        assert f"a02 on {DAY}: {waiting.describe(UTC)}" in find_messages(instance, batch)
+
+    def test_is_left_by_the_next_run_of_the_range(self, batch, execute, sandbox):
+        sandbox.clear_counts()
+        assert execute(build_range("a01", "a04")).is_success
+        assert find_requested(sandbox) == ["a04"]
+
+    @pytest.mark.usefixtures("come")
+    def test_is_continued_by_a_run_of_its_own(self, batch, repository, instance):
+        [request] = sense(repository, instance, "waiting_pulls").run_requests
+        assert (str(request.partition_key), request.run_key) == (f"a02|{DAY}", f"a02|{DAY} continues {batch.run_id}")
+
+    @pytest.mark.usefixtures("come")
+    def test_is_continued_while_its_batch_goes_on(self, batch, repository, instance):
+        instance.run_storage.delete_run(batch.run_id)
+        instance.run_storage.add_run(batch.with_status(dg.DagsterRunStatus.STARTED))
+        with run_lock(instance, batch.run_id):
+            assert keys(sense(repository, instance, "waiting_pulls").run_requests) == [f"a02|{DAY}"]
