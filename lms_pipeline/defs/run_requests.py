@@ -199,7 +199,7 @@ def find_failed_partitions(
 def build_run_request(partition: Partition, reason: str) -> dg.RunRequest:
     """Build the request of one account and day; `reason` makes its run key unique.
 
-    It has the tags that Dagster would add after a query for each request, 6 ms for each: 60 s with 10,000 accounts.
+    It has the tags that Dagster would add after a query for each request: 15 s with 10,000 accounts, 60 s with its own log.
     """
     key, tags = build_partition_key(partition), build_partition_tags(partition)
     return dg.RunRequest(run_key=f"{key} {reason}", partition_key=key, tags={**tags, **PARTITION_SET})
