@@ -125,8 +125,9 @@ def finish_changes(data: DataDir, partition: AnyPartition, owner: str) -> None:
     """Store which files of a partition are published. If that fails, the note stays, and the next reader does it."""
     try:
         with _open(data) as index:
-            index.update([partition], _Observer(data))
-            _note_leftovers(index, [scan_partition(data, partition)])
+            observer = _Observer(data)
+            index.update([partition], observer)
+            _note_leftovers(index, observer.latest)
             index.finish(partition, owner)
     except LakeError as error:
         log.warning("The index does not have %s yet: %s", partition, error)
@@ -150,10 +151,13 @@ class _Observer:
 
     def __init__(self, data: DataDir) -> None:
         self._data = data
+        self.latest: list[DayFiles] = []
+        """The files of the partition that was looked at last."""
 
     def __call__(self, partition: AnyPartition, stored: PublishedDay | None) -> PublishedDay:
         """Return what is published of a partition."""
         files = scan_partition(self._data, partition)
+        self.latest = [files]
         signatures, table = bytes(files.signatures), UNIFIED_ENROLLMENTS.name
         if stored is not None and files.get_signature(table) == stored.get_signature(table):
             return replace(stored, signatures=signatures)

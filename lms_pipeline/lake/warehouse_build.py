@@ -187,7 +187,7 @@ def _choose_stored(table: Table, days: Mapping[str, Day]) -> dict[str, Day]:
     readable = {folder: day for folder, day in days.items() if table.name in day.readable}
     if table not in LATEST_DAY_TABLES:
         return readable
-    latest = {Path(folder).parent: folder for folder in readable}
+    latest = {folder.rpartition("/")[0]: folder for folder in readable}  # a path takes half of the time of a build
     return {folder: readable[folder] for folder in latest.values()}
 
 

@@ -6,11 +6,13 @@ from threading import Event
 import dagster as dg
 import pytest
 
+from lms_pipeline.damaged_files import remove_path
 from lms_pipeline.defs.event_log_sync import sync_in_background, sync_missing_events
 from lms_pipeline.lake.disk import LakeError
 from lms_pipeline.lake.lock import partition_lock
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.lake.reading import read
+from lms_pipeline.lake.roll_up import roll_up_day
 from lms_pipeline.tables.metrics import ACCOUNT_COMPLETION
 from lms_pipeline.tables.pulled import LEARNERS, UNIFIED_ENROLLMENTS
 from lms_pipeline_tests.defs.conftest import DAY
@@ -168,3 +170,25 @@ class TestUi:
     def test_does_not_keep_the_ui_from_ending(self, new_instance, data):
         with pytest.raises(KeyboardInterrupt), sync_in_background(new_instance, data, lambda _: None, min_cohort=1):
             raise KeyboardInterrupt
+
+
+class TestIndex:
+    def test_is_built_again_and_nothing_else_is_done(self, command, data):
+        remove_path(data.index)
+        done = command("housekeeping", "--rebuild-index")
+        assert (done.status, done.out) == (0, "Built the index of 1 account-day from the lake.\n")
+        assert data.checkpoint_path(Partition("acme", LONG_AGO)).exists()
+
+    @pytest.mark.parametrize("other", [["--dry-run"], ["--remove", "acme", str(DAY)]])
+    def test_with_another_option_is_wrong_use(self, command, data, other):
+        done = command("housekeeping", "--rebuild-index", *other)
+        assert done.status == 2
+        assert "can't be combined with --rebuild-index" in done.err
+        assert data.file(UNIFIED_ENROLLMENTS, Partition("acme", DAY)).exists()
+
+
+def test_the_roll_ups_of_a_removed_snapshot_go_with_it(command, data):
+    roll_up_day(data, DAY)
+    assert data.roll_up(UNIFIED_ENROLLMENTS, DAY).exists()
+    assert command("housekeeping", "--remove", "acme", str(DAY)).status == 0
+    assert not data.roll_up(UNIFIED_ENROLLMENTS, DAY).exists()

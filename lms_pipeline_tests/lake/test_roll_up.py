@@ -83,7 +83,7 @@ def lakes(draw):
 
 
 class TestRows:
-    @settings(max_examples=25, deadline=None)
+    @settings(max_examples=15, deadline=None)
     @given(lakes())
     def test_are_those_of_the_accounts(self, lake):
         with TemporaryDirectory() as folder:
