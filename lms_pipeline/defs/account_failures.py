@@ -64,9 +64,10 @@ class AccountsFailedError(LmsPipelineError):
     def __init__(self, failures: Sequence[AccountFailure], total: int) -> None:
         days = {failure.partition.day for failure in failures}
         names = [one.partition.account_id if len(days) == 1 else str(one.partition) for one in failures]
+        what = "accounts" if len(days) == 1 else "accounts and days"
         more = f" and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
         super().__init__(
-            f"{len(failures)} of {total} accounts failed: {', '.join(names[:MAX_NAMED])}{more}; the log above and the page "
+            f"{len(failures)} of {total} {what} failed: {', '.join(names[:MAX_NAMED])}{more}; the log above and the page "
             "of each account and day say why."
         )
         self.may_pass = any(failure.may_pass for failure in failures)

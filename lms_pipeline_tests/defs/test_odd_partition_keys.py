@@ -136,7 +136,7 @@ class TestTheRun:
                     "dagster/asset_partition_range_end": "north|2026-03-10",
                 },
                 (
-                    "2 of 2 accounts failed: north on 2026-03-09, north on 2026-03-10; the log above and the page of each "
+                    "2 of 2 accounts and days failed: north on 2026-03-09, north on 2026-03-10; the log above and the page of each "
                     "account and day say why."
                 ),
             ),

@@ -40,9 +40,10 @@ class TestEachAccount:
 
     def test_leaves_few_events(self, execute, instance):
         tables, checks, planned = len(NAMES), len((*PULL_CHECKS, *METRIC_CHECKS)), len(NAMES)
-        events = [len(instance.all_logs(execute(build_range("a01", last)).run_id)) for last in ("a02", "a07")]
-        # the last five: the first two are skipped, and have theirs again
-        assert events[1] - events[0] <= 5 * (tables + checks + planned) + 2
+        few, more = (
+            len(instance.all_logs(execute(build_range(*ends)).run_id)) for ends in (("a01", "a02"), ("a03", "a06"))
+        )
+        assert more - few == 2 * (tables + checks + planned)
 
     def test_can_be_materialized_by_itself(self, execute, instance, sandbox):
         run = execute({"dagster/partition": f"a02|{DAY}", **dimensions("a02")}, select=["learners"])
@@ -53,12 +54,12 @@ class TestEachAccount:
 
 class TestAnAccountIsSkipped:
     def test_if_it_is_published_removed_or_gone(self, execute, instance, settings, sandbox, registry, data):
-        execute({"dagster/partition": f"a02|{DAY}", **dimensions("a02")})
-        registry.remove("a03", last_day=DAY)
+        execute({"dagster/partition": f"a12|{DAY}", **dimensions("a12")})
+        registry.remove("a13", last_day=DAY)
         add_accounts(instance, ["stranger"])
         sandbox.clear_counts()
-        assert execute(build_range("a01", "stranger")).is_success
-        assert find_requested(sandbox) == [one for one in ACCOUNTS if one not in {"a02", "a03"}]
+        assert execute(build_range("a11", "stranger")).is_success
+        assert find_requested(sandbox) == ["a11", "a14"]
 
     def test_and_keeps_its_state_if_the_run_fails(self, execute, instance, settings, sandbox):
         single = execute({"dagster/partition": f"a02|{DAY}", **dimensions("a02")})
