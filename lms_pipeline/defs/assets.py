@@ -27,12 +27,11 @@ from lms_pipeline.defs.metadata import (
 from lms_pipeline.defs.partitions import build_account_days, read_partition
 from lms_pipeline.defs.portfolio import StalePortfolioError, refresh_portfolio
 from lms_pipeline.defs.shown_metadata import build_shown_metadata
-from lms_pipeline.errors import WrongUseError
+from lms_pipeline.errors import WrongUseError, format_count
 from lms_pipeline.lake.paths import DataDir
 from lms_pipeline.settings import Settings
 from lms_pipeline.tables.catalog import METRIC_TABLES, TABLES
 from lms_pipeline.tables.pulled import PULLED_TABLES, UNIFIED_ENROLLMENTS
-from lms_pipeline.wording import format_count
 
 if TYPE_CHECKING:
     from lms_pipeline.snapshot.job import SnapshotResult

@@ -25,11 +25,11 @@ from lms_pipeline.defs.run_requests import (
     find_failed_partitions,
     is_snapshot_missing,
 )
+from lms_pipeline.errors import choose_form, format_count
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.lake.waiting import find_waiting, format_time
 from lms_pipeline.settings import Settings
 from lms_pipeline.tables.catalog import STORED_TABLES
-from lms_pipeline.wording import choose_form, format_count
 
 MAX_WAIT_SECONDS = 1800.0
 """Time after the newest file during which the warehouse waits for active runs: a killed run can stay active forever."""

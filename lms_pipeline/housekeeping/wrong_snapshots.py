@@ -9,13 +9,12 @@ import logging
 from contextlib import suppress
 from pathlib import Path
 
-from lms_pipeline.errors import WrongUseError
+from lms_pipeline.errors import WrongUseError, format_count
 from lms_pipeline.lake.disk import convert_disk_errors
 from lms_pipeline.lake.lock import partition_lock, remove_folder
 from lms_pipeline.lake.paths import DATA_FILE, DataDir, Partition
 from lms_pipeline.tables.catalog import TABLES
 from lms_pipeline.tables.pulled import UNIFIED_ENROLLMENTS
-from lms_pipeline.wording import format_count
 
 log = logging.getLogger(__name__)
 
