@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from lms_pipeline.accounts.options import AccountOptions
@@ -10,7 +12,8 @@ from lms_pipeline_tests.support.scripted_server import serve
 from lms_pipeline_tests.support.snapshot_runs import SnapshotRunner, record, respond_with_raw_list
 
 OPTIONS = AccountOptions(remote_data="raw_format", page_size=3)
-NAMING = {
+Build = Callable[[str], dict[str, object]]
+NAMING: dict[str, Build] = {
     "the enrollment by id": lambda user: {"id": f"{user}-c1"},
     "the enrollment beside another id": lambda user: {"enrollment_id": f"{user}-c1", "id": "7"},
     "learner and course": lambda user: {"user_id": user, "course_id": "c1"},
@@ -18,7 +21,8 @@ NAMING = {
     "both as objects": lambda user: {"user": {"id": user}, "course": {"id": "c1"}},
 }
 """Raw records that name the enrollment of a learner."""
-NOT_NAMING = {
+NOT_Build = Callable[[str], dict[str, object]]
+NAMING: dict[str, Build] = {
     "another learner": lambda user: {"id": f"{user}-c1", "user_id": "somebody else"},
     "another course": lambda user: {"id": f"{user}-c1", "course": {"id": "c9"}},
     "no course": lambda user: {"user_id": user},
