@@ -21,8 +21,7 @@ NAMING: dict[str, Build] = {
     "both as objects": lambda user: {"user": {"id": user}, "course": {"id": "c1"}},
 }
 """Raw records that name the enrollment of a learner."""
-NOT_Build = Callable[[str], dict[str, object]]
-NAMING: dict[str, Build] = {
+NOT_NAMING: dict[str, Build] = {
     "another learner": lambda user: {"id": f"{user}-c1", "user_id": "somebody else"},
     "another course": lambda user: {"id": f"{user}-c1", "course": {"id": "c9"}},
     "no course": lambda user: {"user_id": user},
