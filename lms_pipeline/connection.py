@@ -17,12 +17,12 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from lms_pipeline.damaged_files import build_lock, read_json
 from lms_pipeline.days import WrongPresentError
 from lms_pipeline.errors import SettingsError, WrongUseError
 from lms_pipeline.lake.disk import atomic_write, convert_disk_errors, remove_file
 from lms_pipeline.lake.paths import DataDir
 from lms_pipeline.settings import LOOPBACK, Settings
+from lms_pipeline.storage.damaged_files import build_lock, read_json
 
 if TYPE_CHECKING:
     from lms_pipeline.truto.client import TrutoClient

@@ -1,8 +1,10 @@
-"""The root of every error whose message is for a person.
+"""Sentences for people: the root of every error whose message is one, and the words in them that go with a number.
 
-Belongs here: the base classes. An error of one package is defined in that package. A message is one sentence: what happened, to
-what, and what to do. It never carries a token, a name or an e-mail address.
+Belongs here: the base classes, singular and plural. An error of one package is defined in that package. A message says what
+happened, to what, and what to do. It never carries a token, a name or an e-mail address.
 """
+
+from __future__ import annotations
 
 
 class LmsPipelineError(Exception):
@@ -15,3 +17,13 @@ class WrongUseError(LmsPipelineError):
 
 class SettingsError(WrongUseError):
     """A setting is missing or can't be used."""
+
+
+def choose_form(number: int, singular: str, plural: str) -> str:
+    """Return the form of a word that goes with a number."""
+    return singular if number == 1 else plural
+
+
+def format_count(number: int, noun: str) -> str:
+    """Format a number with its noun, given in the singular: `1 account`, `1,200 active accounts`."""
+    return f"{number:,} {choose_form(number, noun, f'{noun}s')}"

@@ -16,12 +16,12 @@ from typing import Literal
 import msgspec
 
 from lms_pipeline.accounts.options import Strategy, load_options
-from lms_pipeline.damaged_files import build_lock
 from lms_pipeline.errors import LmsPipelineError, WrongUseError
 from lms_pipeline.lake.disk import atomic_write, convert_disk_errors
 from lms_pipeline.lake.letter_case import describe_other_spelling, find_other_spelling, refuse_other_spelling
 from lms_pipeline.lake.paths import BadIdError, DataDir, check_account_id
 from lms_pipeline.settings import Settings
+from lms_pipeline.storage.damaged_files import build_lock
 from lms_pipeline.truto.models import LMS_MODEL, IntegratedAccount
 
 log = logging.getLogger(__name__)

@@ -17,14 +17,13 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from lms_pipeline.accounts.options import AccountOptions, load_options, resolve_excluded_roles
 from lms_pipeline.accounts.rules import RULES_ENTRY
 from lms_pipeline.days import Calendar
-from lms_pipeline.errors import LmsPipelineError
+from lms_pipeline.errors import LmsPipelineError, choose_form
 from lms_pipeline.lake.engine import duckdb_session, load_sql
 from lms_pipeline.lake.paths import AnyPartition, DataDir, Partition
 from lms_pipeline.lake.scratch import scratch_folder
 from lms_pipeline.settings import Settings
 from lms_pipeline.tables.roles import EXCLUDED_ROLES
 from lms_pipeline.tables.schema import Table, arrow_schema
-from lms_pipeline.wording import choose_form
 
 if TYPE_CHECKING:
     import duckdb

@@ -18,13 +18,12 @@ from lms_pipeline.accounts.rules import load_rules
 from lms_pipeline.accounts.sync import Refusal, read_refusal
 from lms_pipeline.checks.base import MAX_EXAMPLE_ROWS, Check, Finding, sum_column
 from lms_pipeline.checks.rules import describe_unknown_accounts, describe_unmatched, find_unmatched_in_lake
-from lms_pipeline.errors import SettingsError
+from lms_pipeline.errors import SettingsError, choose_form, format_count
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.lake.stopped import StoppedPull, find_stopped
 from lms_pipeline.lake.waiting import WaitingPull, find_waiting, format_time, utc_now
 from lms_pipeline.settings import Settings
 from lms_pipeline.tables.pulled import UNIFIED_ENROLLMENTS
-from lms_pipeline.wording import choose_form, format_count
 
 MAX_ADVISED_KEYS = 100_000
 """Partition keys of an asset that Dagster advises at most: its pages and its daemon read all of them."""

@@ -14,13 +14,13 @@ from lms_pipeline.checks.base import MAX_EXAMPLE_ROWS, Check, Finding, Subject, 
 from lms_pipeline.checks.over_time import MAX_ROUNDING_ERROR, OVER_TIME_TABLES, find_faults
 from lms_pipeline.checks.rules import rules_apply
 from lms_pipeline.checks.snapshot import key_is_unique, schema
+from lms_pipeline.errors import choose_form
 from lms_pipeline.tables.attention import ATTENTION
 from lms_pipeline.tables.measures import RATES
 from lms_pipeline.tables.metrics import ACCOUNT_COMPLETION, COURSE_COMPLETION, LEARNER_COMPLETION, PORTFOLIO_COMPLETION
 from lms_pipeline.tables.over_time import COHORT_COMPLETION, COMPLETION_CURVE
 from lms_pipeline.tables.pulled import STATUSES
 from lms_pipeline.tables.schema import Table, arrow_schema
-from lms_pipeline.wording import choose_form
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from lms_pipeline.checks.base import MAX_EXAMPLE_ROWS, Finding, Subject
+from lms_pipeline.errors import choose_form, format_count
 from lms_pipeline.tables.pulled import RAW_ENROLLMENT_ID_NAMES, RAW_ENROLLMENTS
-from lms_pipeline.wording import choose_form, format_count
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -14,10 +14,10 @@ from lms_pipeline.accounts.registry import Registry, find_account, load_display_
 from lms_pipeline.checks.fleet import count_partition_keys
 from lms_pipeline.commands.common import load_settings, warn_of_unregistered_options
 from lms_pipeline.commands.terminal import build_cell, print_table
+from lms_pipeline.errors import choose_form, format_count
 from lms_pipeline.lake.paths import DataDir
 from lms_pipeline.lake.stopped import find_stopped
 from lms_pipeline.lake.waiting import find_waiting, format_time, utc_now
-from lms_pipeline.wording import choose_form, format_count
 
 
 @click.group()

@@ -19,11 +19,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from lms_pipeline.accounts.registry import find_id_by_name, find_unregistered_options
 from lms_pipeline.commands import terminal
+from lms_pipeline.errors import format_count
 from lms_pipeline.lake.access import restrict_access
 from lms_pipeline.lake.paths import DataDir
 from lms_pipeline.lake.waiting import format_time
 from lms_pipeline.settings import Settings
-from lms_pipeline.wording import format_count
 
 if TYPE_CHECKING:  # Dagster takes a second to import
     from lms_pipeline.defs.instance import RunOutcome

@@ -22,11 +22,10 @@ from lms_pipeline.commands.common import format_command, load_settings, print_ou
 from lms_pipeline.commands.terminal import build_cell, echo
 from lms_pipeline.connection import DemoMark
 from lms_pipeline.defs.instance import RunOutcome
-from lms_pipeline.errors import LmsPipelineError
+from lms_pipeline.errors import LmsPipelineError, format_count
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.sandbox import RunningSandbox, generated_world, running
 from lms_pipeline.settings import Settings
-from lms_pipeline.wording import format_count
 
 EXAMPLE_QUERIES = {
     "the ten larger courses with the lowest completion rates": "SELECT course_title, n_all, completion_rate "

@@ -12,8 +12,7 @@ from rich.table import Table
 from lms_pipeline.accounts.registry import Registry, find_account, load_display_names
 from lms_pipeline.commands.common import load_settings, warn_of_unregistered_options
 from lms_pipeline.commands.terminal import build_cell, print_table
-from lms_pipeline.errors import WrongUseError
-from lms_pipeline.wording import format_count
+from lms_pipeline.errors import WrongUseError, format_count
 
 
 @click.command()

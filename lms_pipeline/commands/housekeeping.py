@@ -15,9 +15,8 @@ from lms_pipeline.accounts.listed_days import find_first_day
 from lms_pipeline.accounts.registry import refuse_name
 from lms_pipeline.commands.common import load_settings, parse_day, print_warehouse
 from lms_pipeline.commands.terminal import echo
-from lms_pipeline.errors import WrongUseError
+from lms_pipeline.errors import WrongUseError, format_count
 from lms_pipeline.lake.paths import DataDir, Partition
-from lms_pipeline.wording import format_count
 
 
 @click.command()

@@ -26,12 +26,11 @@ from lms_pipeline.commands.common import (
 from lms_pipeline.commands.interrupts import stop_on_signals
 from lms_pipeline.commands.selection import GROUPS, has_pulls, keep_stored, parse_selection
 from lms_pipeline.commands.terminal import echo
-from lms_pipeline.errors import LmsPipelineError, WrongUseError
+from lms_pipeline.errors import LmsPipelineError, WrongUseError, choose_form, format_count
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.settings import Settings
 from lms_pipeline.tables.catalog import MATERIALIZABLE_ASSETS
 from lms_pipeline.tables.metrics import PORTFOLIO_COMPLETION
-from lms_pipeline.wording import choose_form, format_count
 
 if TYPE_CHECKING:  # Dagster takes a second to import
     from lms_pipeline.defs.instance import RunOutcome

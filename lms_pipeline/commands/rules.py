@@ -18,10 +18,10 @@ from lms_pipeline.accounts.rule_matching import MatchedRules, match_rules
 from lms_pipeline.accounts.rules import EFFECTS, Rule, load_rules, select_rules
 from lms_pipeline.commands.common import load_settings
 from lms_pipeline.commands.terminal import build_cell, echo, print_table
+from lms_pipeline.errors import format_count
 from lms_pipeline.lake.disk import LakeError
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.tables.pulled import UNIFIED_ENROLLMENTS
-from lms_pipeline.wording import format_count
 
 if TYPE_CHECKING:
     from lms_pipeline.metrics.rules import LeftOut

@@ -20,10 +20,10 @@ from lms_pipeline.defs.asset_checks import check_partition, select_metric_checks
 from lms_pipeline.defs.metadata import build_published_metadata, build_pull_metadata
 from lms_pipeline.defs.partitions import build_partition_key
 from lms_pipeline.defs.shown_metadata import build_shown_metadata
+from lms_pipeline.errors import format_count
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.tables.catalog import METRIC_TABLES
 from lms_pipeline.tables.pulled import PULLED_TABLES
-from lms_pipeline.wording import format_count
 
 if TYPE_CHECKING:
     from lms_pipeline.snapshot.job import SnapshotResult

@@ -40,14 +40,13 @@ from lms_pipeline.defs.run_requests import (
     find_open_day,
     is_active,
 )
-from lms_pipeline.errors import SettingsError
+from lms_pipeline.errors import SettingsError, choose_form
 from lms_pipeline.housekeeping.policy import ExpiredItem, format_totals, sum_by_kind
 from lms_pipeline.lake.paths import DataDir
 from lms_pipeline.settings import MAX_GRACE_HOURS, Settings
 from lms_pipeline.tables.catalog import MATERIALIZABLE_ASSETS, METRIC_TABLES
 from lms_pipeline.tables.metrics import PORTFOLIO_COMPLETION
 from lms_pipeline.tables.pulled import PULLED_TABLES
-from lms_pipeline.wording import choose_form
 
 if TYPE_CHECKING:
     # no public name for what `define_asset_job` returns

@@ -19,11 +19,10 @@ from lms_pipeline.defs.failures import convert_errors
 from lms_pipeline.defs.metadata import build_published_metadata, build_table_spec, tag_frozen_now
 from lms_pipeline.defs.partitions import build_days, read_day
 from lms_pipeline.defs.shown_metadata import build_shown_metadata
-from lms_pipeline.errors import LmsPipelineError
+from lms_pipeline.errors import LmsPipelineError, format_count
 from lms_pipeline.lake.paths import DataDir
 from lms_pipeline.settings import Settings
 from lms_pipeline.tables.metrics import ACCOUNT_COMPLETION, PORTFOLIO_COMPLETION
-from lms_pipeline.wording import format_count
 
 if TYPE_CHECKING:
     from lms_pipeline.lake.publishing import Published

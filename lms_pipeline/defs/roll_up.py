@@ -14,11 +14,10 @@ from lms_pipeline.accounts.registry import Registry
 from lms_pipeline.defs.failures import convert_errors
 from lms_pipeline.defs.metadata import OWNERS, has_shown_rows, tag_frozen_now
 from lms_pipeline.defs.partitions import build_days, read_day
-from lms_pipeline.errors import LmsPipelineError
+from lms_pipeline.errors import LmsPipelineError, format_count
 from lms_pipeline.lake.paths import DataDir
 from lms_pipeline.lake.roll_up_reading import list_rolled_up_tables
 from lms_pipeline.settings import Settings
-from lms_pipeline.wording import format_count
 
 if TYPE_CHECKING:
     from lms_pipeline.lake.roll_up import RolledDay

@@ -30,11 +30,11 @@ from lms_pipeline.defs.run_requests import (
     find_open_day,
     is_snapshot_missing,
 )
+from lms_pipeline.errors import choose_form, format_count
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.lake.waiting import find_waiting, format_time
 from lms_pipeline.settings import Settings
 from lms_pipeline.tables.catalog import STORED_TABLES
-from lms_pipeline.wording import choose_form, format_count
 
 if TYPE_CHECKING:
     from lms_pipeline.alerts import RunFailure

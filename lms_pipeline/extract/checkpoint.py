@@ -18,8 +18,8 @@ from typing import Literal, TypeVar
 import httpx
 import pyarrow as pa
 
-from lms_pipeline.damaged_files import set_aside
 from lms_pipeline.extract.checkpoint_file import CheckpointError, CheckpointFile, DamagedCheckpointError
+from lms_pipeline.storage.damaged_files import set_aside
 from lms_pipeline.truto.content_encoding import GZIP_MAGIC, decode_gzip
 from lms_pipeline.truto.store import StoredResponse
 

@@ -14,8 +14,8 @@ from threading import Lock
 from typing import Self
 
 from lms_pipeline.concurrency import CombinedCalls
-from lms_pipeline.damaged_files import is_database_damage
 from lms_pipeline.errors import LmsPipelineError
+from lms_pipeline.storage.damaged_files import is_database_damage
 
 _COLUMNS = {
     "attempts": "id, plan, started_at, last_at, requests, circumstances, is_finished",

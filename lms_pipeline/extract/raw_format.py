@@ -13,6 +13,7 @@ from dataclasses import replace
 from threading import Lock
 
 from lms_pipeline.accounts.options import AccountOptions
+from lms_pipeline.errors import choose_form, format_count
 from lms_pipeline.extract.session import RAW_REFUSAL_KEY, BrokenListError, FetchSession, build_sweep_query
 from lms_pipeline.truto.client import TrutoClient
 from lms_pipeline.truto.errors import PermanentError, TrutoError, UnreadableFormatError
@@ -20,7 +21,6 @@ from lms_pipeline.truto.list_bounds import RepeatedPageError
 from lms_pipeline.truto.query import ListQuery
 from lms_pipeline.truto.response import Page
 from lms_pipeline.truto.store import NotKeptError, StoredResponse
-from lms_pipeline.wording import choose_form, format_count
 
 MAX_ABSENT = 5
 """Raw responses without an enrollment, before any with one, after which the format counts as refused."""

@@ -15,8 +15,8 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from lms_pipeline.damaged_files import set_aside_folder
 from lms_pipeline.errors import LmsPipelineError
+from lms_pipeline.storage.damaged_files import set_aside_folder
 
 _NO_SPACE = {
     errno.ENOSPC: "the disk is full",

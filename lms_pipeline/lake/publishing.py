@@ -17,6 +17,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from lms_pipeline.errors import choose_form, format_count
 from lms_pipeline.lake.commit_mark import keep_committed_files
 from lms_pipeline.lake.disk import LakeError, convert_disk_errors, replace_file
 from lms_pipeline.lake.engine import duckdb_session, load_sql
@@ -26,7 +27,6 @@ from lms_pipeline.lake.paths import DATA_FILE, AnyPartition, DataDir, Partition
 from lms_pipeline.lake.space import CheckSpace, allow_any_size
 from lms_pipeline.tables.pulled import UNIFIED_ENROLLMENTS
 from lms_pipeline.tables.schema import Table, arrow_schema
-from lms_pipeline.wording import choose_form, format_count
 
 MIN_COMPARABLE_ROWS = 5
 """Rows of a previous snapshot from which the share of a drop counts. A drop of fewer rows to none counts as well."""

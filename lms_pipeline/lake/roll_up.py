@@ -19,7 +19,6 @@ import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from lms_pipeline.damaged_files import build_lock
 from lms_pipeline.lake.disk import LakeError, convert_disk_errors, replace_file
 from lms_pipeline.lake.files import (
     ROWS_PER_GROUP,
@@ -36,6 +35,7 @@ from lms_pipeline.lake.paths import DATA_FILE, DataDir, Partition
 from lms_pipeline.lake.reading import find_committed
 from lms_pipeline.lake.roll_up_reading import NO_FILE, is_current, list_rolled_up_tables, read_left_out
 from lms_pipeline.lake.scan import sign_file
+from lms_pipeline.storage.damaged_files import build_lock
 from lms_pipeline.tables.schema import SCHEMA_VERSION, Column, Table, arrow_schema
 
 ORIGIN, SOURCE_DIGEST, LEFT_OUT = "origin", "source_digest", "left_out"

@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 import pyarrow.parquet as pq
 
+from lms_pipeline.errors import format_count
 from lms_pipeline.report.small_groups import COMPLETION_RATE, is_shown
-from lms_pipeline.wording import format_count
 
 RATE = "completion_rate_eligible"
 """The rate that is shown: completed of eligible enrollments."""

@@ -8,13 +8,13 @@ from __future__ import annotations
 from datetime import date
 from pathlib import Path
 
-from lms_pipeline.damaged_files import build_lock
 from lms_pipeline.errors import WrongUseError
 from lms_pipeline.lake.disk import atomic_write, convert_disk_errors
 from lms_pipeline.lake.paths import DataDir
 from lms_pipeline.report.content import ReportContent, build_content
 from lms_pipeline.report.page import render_page
 from lms_pipeline.settings import Settings
+from lms_pipeline.storage.damaged_files import build_lock
 
 
 def write_report(

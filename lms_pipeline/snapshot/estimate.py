@@ -13,6 +13,7 @@ from datetime import datetime
 from pathlib import Path
 
 from lms_pipeline.days import Calendar
+from lms_pipeline.errors import choose_form, format_count
 from lms_pipeline.extract.budget import Budget
 from lms_pipeline.extract.checkpoint import Attempt, Checkpoint
 from lms_pipeline.extract.plan import Kind
@@ -29,7 +30,6 @@ from lms_pipeline.snapshot.job import Connect, SnapshotJob
 from lms_pipeline.snapshot.present import check_later_snapshot, is_kept
 from lms_pipeline.snapshot.previous import link_previous
 from lms_pipeline.tables.pulled import UNIFIED_ENROLLMENTS
-from lms_pipeline.wording import choose_form, format_count
 
 KIND_WORDS: dict[Kind, str] = {
     "new": "new",

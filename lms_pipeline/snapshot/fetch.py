@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lms_pipeline.concurrency import read_ahead
-from lms_pipeline.errors import LmsPipelineError, SettingsError
+from lms_pipeline.errors import LmsPipelineError, SettingsError, format_count
 from lms_pipeline.extract.plan import FetchPlan, build_plan
 from lms_pipeline.extract.raw_format import RawFormat, open_raw_format
 from lms_pipeline.extract.session import sweep_enrollments
@@ -36,7 +36,6 @@ from lms_pipeline.snapshot.writer import EnrollmentWriter
 from lms_pipeline.transform.dedupe import SharedKeyError
 from lms_pipeline.truto.query import ObjectQuery, Resource
 from lms_pipeline.truto.store import NotKeptError
-from lms_pipeline.wording import format_count
 
 PairStrategy = RosterStrategy | ExplicitPairs
 

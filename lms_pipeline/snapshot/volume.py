@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from lms_pipeline.errors import LmsPipelineError
+from lms_pipeline.errors import LmsPipelineError, choose_form, format_count
 from lms_pipeline.extract.checkpoint import Attempt
 from lms_pipeline.extract.checkpoint_file import CheckpointError
 from lms_pipeline.extract.volume import VolumeSpentError
@@ -24,7 +24,6 @@ from lms_pipeline.snapshot.job import SnapshotJob
 from lms_pipeline.tables.pulled import PULLED_TABLES
 from lms_pipeline.truto.errors import TrutoError
 from lms_pipeline.truto.list_bounds import EndlessListError
-from lms_pipeline.wording import choose_form, format_count
 
 MORE_SPACE = 1.25
 """Space that the next try needs, in what a pull had that stopped for lack of it: with as much, it would stop again."""

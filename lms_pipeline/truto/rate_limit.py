@@ -19,8 +19,13 @@ from threading import Lock
 from typing import TypeVar
 
 from lms_pipeline.concurrency import wait
-from lms_pipeline.damaged_files import DamagedDatabaseError, is_database_damage, is_moved_database, open_database
 from lms_pipeline.errors import LmsPipelineError
+from lms_pipeline.storage.damaged_files import (
+    DamagedDatabaseError,
+    is_database_damage,
+    is_moved_database,
+    open_database,
+)
 from lms_pipeline.truto.request import Request
 
 T = TypeVar("T")

@@ -6,13 +6,13 @@ from threading import Event
 import dagster as dg
 import pytest
 
-from lms_pipeline.damaged_files import remove_path
 from lms_pipeline.defs.event_log_sync import sync_in_background, sync_missing_events
 from lms_pipeline.lake.disk import LakeError
 from lms_pipeline.lake.lock import partition_lock
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.lake.reading import read
 from lms_pipeline.lake.roll_up import roll_up_day
+from lms_pipeline.storage.damaged_files import remove_path
 from lms_pipeline.tables.metrics import ACCOUNT_COMPLETION
 from lms_pipeline.tables.pulled import LEARNERS, UNIFIED_ENROLLMENTS
 from lms_pipeline_tests.defs.conftest import DAY

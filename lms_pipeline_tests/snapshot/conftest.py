@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -33,7 +34,7 @@ def account(tmp_path, portal, serving) -> Iterator[PairAccount]:
 
 
 @pytest.fixture(scope="module")
-def data_of_day_0(tmp_path_factory, portal, serving):
+def data_of_day_0(tmp_path_factory: pytest.TempPathFactory, portal: Portal, serving: RunningSandbox) -> Path:
     """The data directory after a pull of day 0 by rosters: for copies, since a pull takes longer than most tests."""
     root = tmp_path_factory.mktemp("day-0")
     PairAccount(root, portal, serving).run_day(0)
@@ -41,7 +42,7 @@ def data_of_day_0(tmp_path_factory, portal, serving):
 
 
 @pytest.fixture
-def pulled(account, data_of_day_0):
+def pulled(account: PairAccount, data_of_day_0: Path) -> PairAccount:
     """The account after its pull of day 0."""
     shutil.copytree(data_of_day_0, account.runner.root, dirs_exist_ok=True)
     return account

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 
@@ -13,7 +12,8 @@ from lms_pipeline_tests.support.scripted_server import serve
 from lms_pipeline_tests.support.snapshot_runs import SnapshotRunner, record, respond_with_raw_list
 
 OPTIONS = AccountOptions(remote_data="raw_format", page_size=3)
-NAMING: dict[str, Callable[[str], dict[str, Any]]] = {
+Build = Callable[[str], dict[str, object]]
+NAMING: dict[str, Build] = {
     "the enrollment by id": lambda user: {"id": f"{user}-c1"},
     "the enrollment beside another id": lambda user: {"enrollment_id": f"{user}-c1", "id": "7"},
     "learner and course": lambda user: {"user_id": user, "course_id": "c1"},
@@ -21,7 +21,7 @@ NAMING: dict[str, Callable[[str], dict[str, Any]]] = {
     "both as objects": lambda user: {"user": {"id": user}, "course": {"id": "c1"}},
 }
 """Raw records that name the enrollment of a learner."""
-NOT_NAMING: dict[str, Callable[[str], dict[str, Any]]] = {
+NOT_NAMING: dict[str, Build] = {
     "another learner": lambda user: {"id": f"{user}-c1", "user_id": "somebody else"},
     "another course": lambda user: {"id": f"{user}-c1", "course": {"id": "c9"}},
     "no course": lambda user: {"user_id": user},
@@ -45,11 +45,7 @@ def roles(tmp_path_factory):
     """The published roles of one pull, in which each case is a learner."""
     learners = {case: f"learner {number}" for number, case in enumerate((*NAMING, *NOT_NAMING, *SHARED_IDS))}
     raw = [
-        *(
-            build(learners[case]) | {"role": "mentor"}
-            for naming in (NAMING, NOT_NAMING)
-            for case, build in naming.items()
-        ),
+        *(build(learners[case]) | {"role": "mentor"} for case, build in (NAMING | NOT_NAMING).items()),
         *({"id": f"{learners[case]}-c1", "role": role} for case, (served, _) in SHARED_IDS.items() for role in served),
     ]
     found = pull_roles(tmp_path_factory.mktemp("roles"), map(record, learners.values()), raw)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from lms_pipeline.damaged_files import set_aside
+from lms_pipeline.storage.damaged_files import set_aside
 from lms_pipeline.truto import rate_limit
 from lms_pipeline.truto.rate_limit import RateLimit, RateLimitStateError, SharedRateLimiter
 from lms_pipeline_tests.support.damages import DATABASE_DAMAGES

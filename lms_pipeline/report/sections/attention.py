@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
+from lms_pipeline.errors import choose_form, format_count
 from lms_pipeline.report.charts import build_counts
 from lms_pipeline.report.content import ReportContent, clean, name_courses
 from lms_pipeline.report.details import MAX_ATTENTION_COURSES, MAX_NAMES
@@ -26,7 +27,6 @@ from lms_pipeline.report.views import (
 )
 from lms_pipeline.report.words import MISSING, REASON_WORDS
 from lms_pipeline.tables.attention import ATTENTION
-from lms_pipeline.wording import choose_form, format_count
 
 TITLE = "Who needs attention"
 

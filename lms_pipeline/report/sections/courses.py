@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
+from lms_pipeline.errors import format_count
 from lms_pipeline.report.charts import Bar, build_ranking
 from lms_pipeline.report.content import ReportContent, name_courses
 from lms_pipeline.report.largest_courses import MAX_COURSES, KeptCourse, RateRange, extend_range
@@ -25,7 +26,6 @@ from lms_pipeline.report.views import (
     limit_rows,
 )
 from lms_pipeline.report.words import MISSING, RATE_WORDS, format_percent
-from lms_pipeline.wording import format_count
 
 MAX_BARS = 20
 MAX_ROWS = MAX_COURSES

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from lms_pipeline.errors import choose_form, format_count
 from lms_pipeline.report.content import ReportContent
 from lms_pipeline.report.small_groups import COMPLETION_RATE, ShownRate
 from lms_pipeline.report.trend import TrendPoint, find_change
 from lms_pipeline.report.views import Tile
 from lms_pipeline.report.words import RATE_WORDS, describe_change, format_day, format_percent, format_points
 from lms_pipeline.tables.over_time import CHANGE_DAYS
-from lms_pipeline.wording import choose_form, format_count
 
 TILES = (
     *("completion_rate", "learner_compliance_rate", "compliance_rate", "on_time_rate", "overdue_rate"),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from lms_pipeline.errors import choose_form, format_count
 from lms_pipeline.report.charts import build_ranking
 from lms_pipeline.report.content import ReportContent
 from lms_pipeline.report.largest_courses import MANDATORY_RATE
@@ -27,7 +28,6 @@ from lms_pipeline.report.views import (
     limit_rows,
 )
 from lms_pipeline.report.words import DUE_PARTS, RATE_WORDS, format_percent
-from lms_pipeline.wording import choose_form, format_count
 
 SHOWN_RATES = ("learner_compliance_rate", MANDATORY_RATE, "on_time_rate", "overdue_rate")
 TITLE = "Mandatory training and deadlines"

@@ -5,9 +5,9 @@ Belongs here: one sentence for all sections.
 
 from __future__ import annotations
 
+from lms_pipeline.errors import choose_form, format_count
 from lms_pipeline.report.content import ReportContent
 from lms_pipeline.tables.schema import Table
-from lms_pipeline.wording import choose_form, format_count
 
 
 def describe_missing(content: ReportContent, table: Table) -> str:

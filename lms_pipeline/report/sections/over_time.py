@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from lms_pipeline.errors import format_count
 from lms_pipeline.report.charts import BandPoint, HeatCell, Series, build_curves, build_heat_map, build_trend
 from lms_pipeline.report.content import Curve, ReportContent
 from lms_pipeline.report.sections.missing_tables import describe_missing
@@ -25,7 +26,6 @@ from lms_pipeline.report.views import (
 )
 from lms_pipeline.report.words import MISSING, RATE_WORDS, describe_change, format_day, format_month, format_percent
 from lms_pipeline.tables.over_time import CHANGE_DAYS, COHORT_COMPLETION, COMPLETION_CURVE
-from lms_pipeline.wording import format_count
 
 TREND_RATES = ("completion_rate", "learner_compliance_rate", "on_time_rate", "start_rate")
 """The rates of the trend; `STYLES` of the charts has as many."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 
+from lms_pipeline.errors import choose_form, format_count
 from lms_pipeline.report.completion import shorten
 from lms_pipeline.report.content import AccountContent, ReportContent
 from lms_pipeline.report.views import (
@@ -21,7 +22,6 @@ from lms_pipeline.report.views import (
     limit_rows,
 )
 from lms_pipeline.report.words import MISSING, format_day, format_instant
-from lms_pipeline.wording import choose_form, format_count
 
 MAX_ROWS = 300
 MAX_REASONS = 20

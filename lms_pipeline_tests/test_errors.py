@@ -5,9 +5,9 @@ from datetime import UTC, date, datetime
 import pytest
 
 from lms_pipeline.checks.fleet import PartitionKeyCount
+from lms_pipeline.errors import choose_form, format_count
 from lms_pipeline.housekeeping.policy import ExpiredItem, Kind, format_totals
 from lms_pipeline.lake.waiting import WaitingPull
-from lms_pipeline.wording import choose_form, format_count
 
 
 @pytest.mark.parametrize(

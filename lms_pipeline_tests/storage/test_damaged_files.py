@@ -17,12 +17,12 @@ from lms_pipeline.accounts.registry import AccountDropError, Registry
 from lms_pipeline.accounts.sync import read_refusal, sync_with_truto
 from lms_pipeline.alerts import Alerts, RunFailure
 from lms_pipeline.connection import RefusedTokenFlag, TokenRefusedError
-from lms_pipeline.damaged_files import DamagedDatabaseError, is_database_damage, read_json, set_aside
 from lms_pipeline.defs.run_locks import LockState, hold_run_lock, probe_run_lock, run_lock
 from lms_pipeline.errors import LmsPipelineError
 from lms_pipeline.lake.paths import DataDir
 from lms_pipeline.lake.warehouse import build_warehouse, open_warehouse, read_left_out
 from lms_pipeline.settings import Settings
+from lms_pipeline.storage.damaged_files import DamagedDatabaseError, is_database_damage, read_json, set_aside
 from lms_pipeline.tables.pulled import UNIFIED_ENROLLMENTS
 from lms_pipeline_tests.support.damages import TEXT_DAMAGES, put_folder
 from lms_pipeline_tests.support.lake_files import FIRST, enrollment, publish
