@@ -189,3 +189,23 @@ def test_runs_of_commands_are_tagged_with_their_process(settings, instance, regi
     list(run_partitions(defs, instance, [Partition("north", DAY)]))
     rebuild_warehouse(defs, instance)
     assert [run.tags[SHELL_TAG] for run in instance.get_runs()] == [identify_process()] * 2
+
+
+@pytest.mark.usefixtures("long_ago")
+@pytest.mark.parametrize(
+    ("process", "expected"),
+    [(identify_process(), MISSING_COMMAND), ("elsewhere.example.org 4194304", ALIVE)],
+    ids=["this host", "another host"],
+)
+def test_a_lock_on_another_host_is_not_seen_if_the_log_is_in_a_database(start, check, monkeypatch, process, expected):
+    monkeypatch.setattr("lms_pipeline.defs.launching.SqliteEventLogStorage", type(None))
+    assert check(start(**{SHELL_TAG: process})) == expected
+
+
+def test_the_run_of_a_command_can_not_be_terminated(start, instance):
+    run = start(**{SHELL_TAG: "host.example.org 77"})
+    assert not instance.run_launcher.terminate(run.run_id)
+    assert instance.get_run_by_id(run.run_id).status is dg.DagsterRunStatus.STARTED
+    assert instance.all_logs(run.run_id)[-1].message.endswith(
+        "A command executes this run: end the process host.example.org 77."
+    )
