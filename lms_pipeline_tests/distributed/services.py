@@ -74,15 +74,16 @@ def serve_postgres() -> Iterator[Postgres]:
 
 @contextmanager
 def serve_redis() -> Iterator[str]:
-    """Run Redis without a file until the block ends; yield its address."""
+    """Run Redis without a file until the block ends; yield its address, with the password."""
     program, port = _find_redis(), find_free_port()
     with _open_folder() as folder:
-        command = [program, "--bind", "127.0.0.1", "--port", str(port), "--dir", str(folder), "--save", ""]
+        command = [program, "--bind", "127.0.0.1", "--port", str(port), "--requirepass", PASSWORD]
+        command += ["--dir", str(folder), "--save", ""]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, user=_choose_user()) as process:
             assert process.stdout is not None
             assert any("Ready to accept connections" in line for line in process.stdout), "Redis did not start"
             try:
-                yield f"redis://127.0.0.1:{port}"
+                yield f"redis://:{PASSWORD}@127.0.0.1:{port}"
             finally:
                 process.terminate()
 

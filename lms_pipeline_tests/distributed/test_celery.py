@@ -16,6 +16,7 @@ from lms_pipeline.errors import SettingsError
 from lms_pipeline.lake.paths import Partition
 from lms_pipeline_tests.defs.conftest import DAY
 from lms_pipeline_tests.distributed.monitoring import launch, monitor, read_status
+from lms_pipeline_tests.distributed.services import PASSWORD
 from lms_pipeline_tests.support.launched_runs import HeldRequest, build_environment, create_run, pop_requests
 
 pytestmark = [
@@ -45,7 +46,7 @@ class Worker:
     """A worker with one process for runs."""
 
     def __init__(self, name, environment, log):
-        self._log = log
+        self.log = log
         command = [sys.executable, "-m", "celery", "-A", "lms_pipeline.defs.celery_app", "worker", "-n", f"{name}@host"]
         options = ["--concurrency", "1", "--loglevel", "INFO"]
         with log.open("wb") as output:
@@ -217,10 +218,20 @@ def test_a_result_backend_that_keeps_no_states_is_refused(addresses, deploy):
         deploy("celery", backend="rpc://").run_launcher  # noqa: B018 - it is built when it is used
 
 
-def test_no_text_of_the_launcher_has_the_address_of_the_broker(instance, redis):
-    launcher = instance.run_launcher
-    assert redis not in repr(launcher)
-    assert redis not in str(instance.get_ref())
+def test_neither_logs_nor_events_hold_a_password(start, start_worker, instance, settings):
+    worker = start_worker()
+    run = start(NORTH)
+    wait_for_end(instance, run)
+    worker.stop()
+    worker.wait()
+    texts = {
+        "the launcher": repr(instance.run_launcher),
+        "what a worker receives": str(instance.get_ref()),
+        "the log of the worker": worker.log.read_text("utf-8"),
+        "the events of the run": str(instance.all_logs(run.run_id)),
+    }
+    assert "Task execute_job" in texts["the log of the worker"]
+    assert [name for name, text in texts.items() if PASSWORD in text or settings.require_token() in text] == []
 
 
 @pytest.mark.parametrize("missing", ["LMS_CELERY_BROKER", "LMS_CELERY_BACKEND"])
