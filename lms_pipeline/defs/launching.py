@@ -54,7 +54,7 @@ class ShellRuns(RunLauncher[dg.DagsterInstance]):
 
     def check_run_worker_health(self, run: dg.DagsterRun) -> CheckRunHealthResult:
         """Check the lock of a command's run; ask Dagster's launcher about every other run."""
-        if SHELL_TAG not in run.tags:
+        if not is_of_command(run):
             return super().check_run_worker_health(run)
         result = check_run_lock(self._instance, run)
         if result is not None or not _is_lock_visible(self._instance, run):
@@ -64,7 +64,7 @@ class ShellRuns(RunLauncher[dg.DagsterInstance]):
     def terminate(self, run_id: str) -> bool:
         """Terminate a run. Return False for the run of a command: only the command can end it."""
         run = self._instance.get_run_by_id(run_id)
-        if run is not None and SHELL_TAG in run.tags:
+        if run is not None and is_of_command(run):
             message = f"A command executes this run: end the process {run.tags[SHELL_TAG]}."
             self._instance.report_engine_event(message, run, cls=self.__class__)
             return False
@@ -72,7 +72,7 @@ class ShellRuns(RunLauncher[dg.DagsterInstance]):
 
     def get_run_worker_debug_info(self, run: dg.DagsterRun, include_container_logs: bool | None = True) -> str | None:
         """Return what is known of the worker of a failed run; None for the run of a command."""
-        return None if SHELL_TAG in run.tags else super().get_run_worker_debug_info(run, include_container_logs)
+        return None if is_of_command(run) else super().get_run_worker_debug_info(run, include_container_logs)
 
 
 class LocalRunLauncher(ShellRuns, dg.DefaultRunLauncher):
@@ -85,7 +85,7 @@ class LocalRunLauncher(ShellRuns, dg.DefaultRunLauncher):
 
     def check_run_worker_health(self, run: dg.DagsterRun) -> CheckRunHealthResult:
         """Check that the lock of the run is held; without a lock, that its command or its server can be alive."""
-        if SHELL_TAG in run.tags:
+        if is_of_command(run):
             return super().check_run_worker_health(run)
         result = check_run_lock(self._instance, run)
         if result is None and self._has_server_ended(run):
@@ -113,6 +113,15 @@ def check_run_lock(instance: dg.DagsterInstance, run: dg.DagsterRun) -> CheckRun
     if state is LockState.FREE:
         return _build_failed("the process of this run")
     return RUNNING if state is LockState.HELD or _has_just_started(instance, run) else None
+
+
+def is_of_command(run: dg.DagsterRun) -> bool:
+    """Return whether a command executes the run in its own process.
+
+    A run that a person starts from it in the UI inherits its tags. Unlike this one, it has the origin of its job, from which
+    a launcher starts it.
+    """
+    return SHELL_TAG in run.tags and run.job_code_origin is None
 
 
 def identify_process() -> str:

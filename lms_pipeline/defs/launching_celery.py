@@ -19,8 +19,7 @@ import dagster as dg
 from dagster._core.launcher import CheckRunHealthResult, WorkerStatus
 from dagster._serdes import ConfigurableClassData
 
-from lms_pipeline.defs.failures import SHELL_TAG
-from lms_pipeline.defs.launching import RUNNING, MissingExtraError, ShellRuns
+from lms_pipeline.defs.launching import RUNNING, MissingExtraError, ShellRuns, is_of_command
 from lms_pipeline.errors import SettingsError
 
 try:
@@ -94,7 +93,7 @@ class CeleryLauncher(ShellRuns, CeleryRunLauncher):
 
     def check_run_worker_health(self, run: dg.DagsterRun) -> CheckRunHealthResult:
         """Check the state of the run's task; of a task that should be executed, ask the worker that has it."""
-        if SHELL_TAG in run.tags:
+        if is_of_command(run):
             return super().check_run_worker_health(run)
         task_id = run.tags.get(TASK_ID_TAG)
         if task_id is None:

@@ -24,6 +24,7 @@ from lms_pipeline.defs.run_locks import LockState, find_ended_run_locks, hold_ru
 from lms_pipeline.lake.paths import Partition
 from lms_pipeline.truto.store import NotKeptError
 from lms_pipeline_tests.defs.conftest import DAY
+from lms_pipeline_tests.support.launched_runs import create_run
 
 HOLD = """
 import sys
@@ -209,3 +210,11 @@ def test_the_run_of_a_command_can_not_be_terminated(start, instance):
     assert instance.all_logs(run.run_id)[-1].message.endswith(
         "A command executes this run: end the process host.example.org 77."
     )
+
+
+@pytest.mark.usefixtures("long_ago")
+def test_a_run_that_repeats_the_run_of_a_command_is_its_launchers(settings, instance, check):
+    run = create_run(instance, settings, Partition("north", DAY), tags={SHELL_TAG: identify_process()})
+    assert check(run) == ALIVE  # without a lock and without a server: nothing is known
+    instance.run_launcher.terminate(run.run_id)
+    assert instance.get_run_by_id(run.run_id).status is dg.DagsterRunStatus.CANCELING

@@ -8,6 +8,7 @@ import pytest
 
 from lms_pipeline import lake
 from lms_pipeline.definitions import build_defs
+from lms_pipeline.defs.failures import SHELL_TAG
 from lms_pipeline.defs.instance import run_partitions
 from lms_pipeline.lake.paths import Partition
 from lms_pipeline_tests.defs.conftest import DAY
@@ -43,8 +44,8 @@ def instance(deploy, cluster, settings, tmp_path):
 def start(instance, settings, cluster):
     """Launches a run, and returns it with its Job."""
 
-    def started(partition):
-        run = create_run(instance, settings, partition)
+    def started(partition, **tags):
+        run = create_run(instance, settings, partition, tags=tags)
         launch(instance, run)
         return run, list(cluster.jobs.values())[-1]
 
@@ -71,9 +72,10 @@ def test_a_job_holds_no_secret_and_ends_within_the_grace_period(start, settings)
     assert (pod["restartPolicy"], pod["terminationGracePeriodSeconds"]) == ("Never", 60)
 
 
-def test_a_killed_pod_is_found_at_the_first_poll_and_a_living_one_never(start, instance, sandbox):
+@pytest.mark.parametrize("tags", [{}, {SHELL_TAG: "elsewhere.example.org 77"}], ids=["new", "repeats a command's run"])
+def test_a_killed_pod_is_found_at_the_first_poll_and_a_living_one_never(start, instance, sandbox, tags):
     request = HeldRequest(sandbox, "north", after=2)
-    run, job = start(NORTH)
+    run, job = start(NORTH, **tags)
     assert request.arrived.wait(60)
     assert {monitor(instance, run.run_id) for _ in range(20)} == {dg.DagsterRunStatus.STARTED}
     job.process.send_signal(signal.SIGKILL)

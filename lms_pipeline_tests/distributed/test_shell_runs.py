@@ -8,13 +8,13 @@ import sys
 import dagster as dg
 import pytest
 
+from lms_pipeline.definitions import build_defs
 from lms_pipeline.defs.failures import SHELL_TAG
 from lms_pipeline.defs.launching import identify_process
-from lms_pipeline.lake.paths import Partition
 from lms_pipeline_tests.defs.conftest import DAY
 from lms_pipeline_tests.distributed.kubernetes_api import serve_cluster
 from lms_pipeline_tests.distributed.monitoring import monitor, read_status
-from lms_pipeline_tests.support.launched_runs import HeldRequest, build_environment, create_run
+from lms_pipeline_tests.support.launched_runs import HeldRequest, build_environment
 
 pytestmark = [pytest.mark.distributed, pytest.mark.usefixtures("registry")]
 LAUNCHERS = ["celery", "docker", "k8s"]
@@ -32,6 +32,17 @@ def instance(request, deploy, tmp_path, monkeypatch):
     monkeypatch.setenv("LMS_CELERY_BROKER", "redis://127.0.0.1:1/0")
     monkeypatch.setenv("LMS_CELERY_BACKEND", "redis://127.0.0.1:1/1")
     yield deploy(request.param)
+
+
+@pytest.fixture
+def start(instance, settings):
+    """Creates a started run as a command does."""
+    job = build_defs(settings).resolve_job_def("daily_snapshot")
+
+    def started(process):
+        return instance.create_run_for_job(job, tags={SHELL_TAG: process}, status=dg.DagsterRunStatus.STARTED)
+
+    return started
 
 
 @pytest.fixture
@@ -59,17 +70,13 @@ def test_the_run_of_a_command_is_found_when_it_is_killed_and_not_before(instance
     [(identify_process(), dg.DagsterRunStatus.FAILURE), ("elsewhere.example.org 4194304", dg.DagsterRunStatus.STARTED)],
     ids=["this host", "another host"],
 )
-def test_a_command_on_another_host_whose_lock_is_not_here_may_be_alive(instance, settings, process, expected):
-    run = create_run(instance, settings, Partition("north", DAY))
-    instance.add_run_tags(run.run_id, {SHELL_TAG: process})
-    instance.report_dagster_event(dg.DagsterEvent("PIPELINE_START", run.job_name), run.run_id)
-    assert read_status(instance, run.run_id) is dg.DagsterRunStatus.STARTED
+def test_a_command_on_another_host_whose_lock_is_not_here_may_be_alive(start, instance, process, expected):
+    run = start(process)
     assert monitor(instance, run.run_id) is expected
 
 
-def test_the_run_of_a_command_is_ended_by_its_command_only(instance, settings):
-    run = create_run(instance, settings, Partition("north", DAY))
-    instance.add_run_tags(run.run_id, {SHELL_TAG: identify_process()})
+def test_the_run_of_a_command_is_ended_by_its_command_only(start, instance):
+    run = start(identify_process())
     assert not instance.run_launcher.terminate(run.run_id)
     assert f"end the process {identify_process()}" in instance.all_logs(run.run_id)[-1].message
-    assert read_status(instance, run.run_id) is dg.DagsterRunStatus.NOT_STARTED
+    assert read_status(instance, run.run_id) is dg.DagsterRunStatus.STARTED

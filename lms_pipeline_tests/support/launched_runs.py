@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from threading import Event
 from urllib.parse import urlencode
 
@@ -30,13 +30,18 @@ ENTRY_POINT = [sys.executable, "-m", "dagster"]
 
 
 def create_run(
-    instance: dg.DagsterInstance, settings: Settings, partition: Partition, *, parent: str | None = None
+    instance: dg.DagsterInstance,
+    settings: Settings,
+    partition: Partition,
+    *,
+    parent: str | None = None,
+    tags: Mapping[str, str] | None = None,
 ) -> dg.DagsterRun:
-    """Create a run of the daily job as the queue does; with `parent`, as the retry of that run."""
+    """Create a run of the daily job as the queue does; with `parent`, as the retry of that run, and with its `tags`."""
     assert partition.account_id is not None
     add_accounts(instance, [partition.account_id])
     key = build_partition_key(partition)
-    tags = {f"dagster/partition/{name}": value for name, value in key.keys_by_dimension.items()}
+    dimensions = {f"dagster/partition/{name}": value for name, value in key.keys_by_dimension.items()}
     repository = RepositoryPythonOrigin(
         executable_path=sys.executable,
         code_pointer=ModuleCodePointer(DEFINITIONS, "defs"),
@@ -45,7 +50,7 @@ def create_run(
     )
     return instance.create_run_for_job(
         build_defs(settings).resolve_job_def(DAILY_SNAPSHOT),
-        tags={"dagster/partition": str(key), **tags},
+        tags={"dagster/partition": str(key), **dimensions, **(tags or {})},
         parent_run_id=parent,
         root_run_id=parent,
         job_code_origin=JobPythonOrigin(DAILY_SNAPSHOT, repository),
