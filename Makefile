@@ -17,7 +17,10 @@ BENCH_FOLDER := .bench
 BASE_FOLDER := $(if $(BASE),$(BENCH_FOLDER)/base-$(BASE))
 BASE_READY := $(if $(BASE),$(BASE_FOLDER)/.venv/.ready)
 
-.PHONY: help setup demo test e2e bench bench-quick ui lint docs sdk old-duckdb lifelines lock clean
+DISTRIBUTED_VENV := .venv-distributed
+DISTRIBUTED_READY := $(DISTRIBUTED_VENV)/.ready
+
+.PHONY: help setup demo test e2e distributed bench bench-quick ui lint docs sdk old-duckdb lifelines lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,6 +44,18 @@ test: $(READY)  ## run all tests except those in a browser
 
 e2e: $(READY)  ## run the tests in a real browser: Debian's chromium
 	@$(BIN)/pytest -m browser lms_pipeline_tests/browser
+
+distributed: $(DISTRIBUTED_READY)  ## run the tests of Kubernetes, Docker and Celery: Debian's postgresql and redis-server
+	@command -v redis-server >/dev/null && ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || [ "$$(id -u)" != 0 ] || \
+		{ apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq postgresql redis-server >/dev/null; }
+	@$(DISTRIBUTED_VENV)/bin/pytest -m distributed lms_pipeline_tests/distributed
+
+$(DISTRIBUTED_READY): requirements-dev.lock requirements-distributed.lock pyproject.toml
+	@echo "Setting up $(DISTRIBUTED_VENV) with the extra \`distributed\` (about a minute, once)"
+	@$(PYTHON) -m venv --clear $(DISTRIBUTED_VENV)
+	@$(DISTRIBUTED_VENV)/bin/pip install -q --disable-pip-version-check --require-hashes -r requirements-dev.lock -r requirements-distributed.lock
+	@$(DISTRIBUTED_VENV)/bin/pip install -q --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $(DISTRIBUTED_READY)
 
 BENCH = $(BIN)/python -m benchmarks $(CASE) --folder $(BENCH_FOLDER) --rivals $(BENCH_VENV) $(if $(BASE),--base $(BASE_FOLDER))
 
@@ -90,10 +105,11 @@ lifelines:  ## create .venv-lifelines with lifelines, whose estimate of S a test
 LOCK := uv pip compile --quiet --universal --generate-hashes --no-strip-extras --no-header --no-emit-index-url \
 	--python-version 3.11 pyproject.toml
 
-lock:  ## resolve requirements.lock and requirements-dev.lock again (needs uv)
+lock:  ## resolve requirements.lock, requirements-dev.lock and requirements-distributed.lock again (needs uv)
 	$(LOCK) --output-file requirements.lock
 	$(LOCK) --group dev --output-file requirements-dev.lock
+	$(LOCK) --extra distributed --constraints requirements-dev.lock --output-file requirements-distributed.lock
 
 clean:  ## remove .venv and caches; data/ stays
-	rm -rf $(VENV) .venv-sdk .venv-duckdb .venv-lifelines $(BENCH_VENV) $(BENCH_FOLDER) .mypy_cache .pytest_cache .ruff_cache .hypothesis dist e2e-output
+	rm -rf $(VENV) .venv-sdk .venv-duckdb .venv-lifelines $(DISTRIBUTED_VENV) $(BENCH_VENV) $(BENCH_FOLDER) .mypy_cache .pytest_cache .ruff_cache .hypothesis dist e2e-output
 	@git worktree prune 2>/dev/null || true  # those of `make bench BASE=...`

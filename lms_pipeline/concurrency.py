@@ -1,18 +1,20 @@
-"""Work of several threads: calls with their results in order, calls in batches, a wait that can be cancelled.
+"""Work of several threads: calls with their results in order, calls in batches; what a signal or an error may cut off.
 
 Belongs here: overlapping work while only little of it is held. Not here: what a call does.
 """
 
 from __future__ import annotations
 
+import signal
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from threading import Event, Lock
+from types import FrameType
 from typing import Any, Generic, TypeVar, cast
 
 Item = TypeVar("Item")
@@ -62,6 +64,36 @@ def wait(seconds: float) -> None:
 
 def _set_cancellation(event: Event) -> None:
     _cancellation.event = event
+
+
+@contextmanager
+def delay_sigterm() -> Iterator[None]:
+    """Let SIGTERM act at the end of the block only, once what the block costs is stored; a second SIGTERM acts at once.
+
+    Services, containers and pods are stopped by SIGTERM, and continue later. Ctrl-C acts at once. A thread other than the
+    main one receives no signals: `map_in_order` and `read_ahead` wait for theirs.
+    """
+    is_main = threading.current_thread() is threading.main_thread()
+    handler = signal.getsignal(signal.SIGTERM) if is_main else None
+    if not callable(handler):  # the default: the process ends without another line of Python
+        yield
+        return
+    received: list[FrameType | None] = []
+
+    def delay(number: int, frame: FrameType | None) -> None:
+        if received:
+            received.clear()
+            handler(number, frame)
+        else:
+            received.append(frame)
+
+    signal.signal(signal.SIGTERM, delay)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, handler)
+        if received:
+            handler(signal.SIGTERM, received[0])
 
 
 def map_in_order(call: Callable[[Item], Result], items: Iterable[Item], workers: int) -> Generator[tuple[Item, Result]]:

@@ -79,6 +79,8 @@ class Settings(BaseSettings):
     rejected_days: int = Field(90, alias="LMS_REJECTED_DAYS", ge=0, le=36_500)
     run_log_days: int = Field(90, alias="LMS_RUN_LOG_DAYS", ge=0, le=36_500)
     roll_up: Literal["auto", "on", "off"] = Field("auto", alias="LMS_ROLL_UP")
+    celery_broker: SecretStr | None = Field(None, alias="LMS_CELERY_BROKER")
+    celery_backend: SecretStr | None = Field(None, alias="LMS_CELERY_BACKEND")
     dagster_home_set: Path | None = Field(None, alias="DAGSTER_HOME")
 
     @classmethod
@@ -162,6 +164,14 @@ class Settings(BaseSettings):
     @classmethod
     def _require_https_webhook(cls, address: SecretStr | None) -> SecretStr | None:
         return None if address is None else SecretStr(cls._require_https(address.get_secret_value()))
+
+    @field_validator("celery_broker", "celery_backend")
+    @classmethod
+    def _require_scheme(cls, address: SecretStr | None) -> SecretStr | None:
+        text = address.get_secret_value().strip() if address else ""
+        if text and not all(text.partition("://")):
+            raise ValueError("it must be an address, like redis://localhost:6379/0")
+        return SecretStr(text) if text else None
 
     @classmethod
     def _require_https(cls, url: str) -> str:

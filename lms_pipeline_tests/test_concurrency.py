@@ -1,5 +1,6 @@
-"""Concurrent calls: the order of their results, and their end; calls in batches; items that are got ahead."""
+"""Concurrent calls: the order of their results, and their end; calls in batches; items that are got ahead; a late SIGTERM."""
 
+import signal
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from threading import Event, Thread, current_thread
@@ -8,7 +9,7 @@ from threading import enumerate as list_threads
 import pytest
 
 from lms_pipeline import concurrency
-from lms_pipeline.concurrency import CombinedCalls, WaitCancelledError, map_in_order, read_ahead, wait
+from lms_pipeline.concurrency import CombinedCalls, WaitCancelledError, delay_sigterm, map_in_order, read_ahead, wait
 
 HOUR = 3_600
 
@@ -254,3 +255,67 @@ class TestCombinedCalls:
         with ThreadPoolExecutor(8) as pool:
             assert list(pool.map(batches.run, range(500))) == [item * 10 for item in range(500)]
         assert sorted(item for batch in batches.ended for item in batch) == list(range(500))
+
+
+class Stopped(BaseException):
+    """What a handler of SIGTERM raises."""
+
+
+@pytest.fixture
+def _raising_handler():
+    def stop(_number, _frame):
+        raise Stopped
+
+    previous = signal.signal(signal.SIGTERM, stop)
+    yield
+    signal.signal(signal.SIGTERM, previous)
+
+
+def receive(signals, done, error=None):
+    """Receive SIGTERM so many times in a block, and end it."""
+    with delay_sigterm():
+        for _ in range(signals):
+            signal.raise_signal(signal.SIGTERM)
+        if error:
+            raise error
+        done.append(True)
+
+
+@pytest.mark.usefixtures("_raising_handler")
+@pytest.mark.parametrize(("signals", "expected"), [(1, [True]), (2, [])], ids=["the first", "a second"])
+def test_the_first_sigterm_acts_after_the_block_and_a_second_at_once(signals, expected):
+    done: list[bool] = []
+    with pytest.raises(Stopped):
+        receive(signals, done)
+    assert done == expected
+
+
+@pytest.mark.usefixtures("_raising_handler")
+def test_sigterm_acts_after_a_block_that_fails():
+    with pytest.raises(Stopped) as stopped:
+        receive(1, [], ValueError("no"))
+    assert isinstance(stopped.value.__context__, ValueError)
+
+
+@pytest.mark.usefixtures("_raising_handler")
+def test_the_handler_of_sigterm_is_restored():
+    before = signal.getsignal(signal.SIGTERM)
+    with delay_sigterm():
+        assert signal.getsignal(signal.SIGTERM) is not before
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+@pytest.mark.usefixtures("_raising_handler")
+def test_a_thread_does_not_change_the_handler_of_sigterm():
+    def get_handler():
+        with delay_sigterm():
+            return signal.getsignal(signal.SIGTERM)
+
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(get_handler).result() is signal.getsignal(signal.SIGTERM)
+
+
+def test_a_sigterm_that_ends_the_process_at_once_still_does():
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    with delay_sigterm():
+        assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL

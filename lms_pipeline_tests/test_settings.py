@@ -37,6 +37,8 @@ BAD = {
     "LMS_SHARE": ["all", "Group", "0640"],
     "LMS_REJECTED_DAYS": ["-1", "36501", "1.5", "for ever"],
     "LMS_RUN_LOG_DAYS": ["-1", "36501"],
+    "LMS_CELERY_BROKER": ["localhost:6379", "redis://", "://localhost", "redis:/localhost"],
+    "LMS_CELERY_BACKEND": ["localhost:6379", "rpc://", "db+sqlite"],
     "LMS_NOW": [
         "2999-01-01T00:00:00Z",
         "yesterday",
@@ -92,6 +94,8 @@ def test_the_defaults(tmp_path, load):
         "share": None,
         "run_log_days": 90,
         "roll_up": "auto",
+        "celery_broker": None,
+        "celery_backend": None,
         "dagster_home_set": None,
     }
 
@@ -259,6 +263,20 @@ def test_an_address_loses_white_space_and_its_last_slash(load, url):
 )
 def test_no_text_of_the_settings_contains_the_token(load, form):
     assert TOKEN not in form(load(TRUTO_API_TOKEN=TOKEN))
+
+
+@pytest.mark.parametrize("name", ["LMS_CELERY_BROKER", "LMS_CELERY_BACKEND"])
+@pytest.mark.parametrize(
+    "form", [str, repr, lambda settings: str(settings.model_dump()), lambda settings: settings.model_dump_json()]
+)
+def test_no_text_of_the_settings_contains_the_password_of_celery(load, name, form):
+    assert TOKEN not in form(load(**{name: f"redis://:{TOKEN}@localhost:6379/0"}))
+
+
+def test_the_addresses_of_celery_are_trimmed(load):
+    settings = load(LMS_CELERY_BROKER=" redis://localhost:6379/0\n", LMS_CELERY_BACKEND="sentinel://a;sentinel://b ")
+    assert settings.celery_broker.get_secret_value() == "redis://localhost:6379/0"
+    assert settings.celery_backend.get_secret_value() == "sentinel://a;sentinel://b"
 
 
 def test_the_token_is_trimmed(load):

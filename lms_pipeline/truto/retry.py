@@ -17,7 +17,7 @@ from typing import TypeVar
 import httpx
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_exponential, wait_random_exponential
 
-from lms_pipeline.concurrency import wait
+from lms_pipeline.concurrency import delay_sigterm, wait
 from lms_pipeline.truto.errors import TransientError, parse_wait_seconds
 from lms_pipeline.truto.request import Request
 from lms_pipeline.truto.response import BadBodyError
@@ -148,7 +148,7 @@ class RetryingTransport:
         longest = self._policy.max_wait_seconds if self._policy.continues_later else math.inf
         self._cooldowns.wait(request.account_id, longest)
         try:
-            with self._http.send(request) as response:
+            with delay_sigterm(), self._http.send(request) as response:
                 self._respect_limit(response, request.account_id)
                 return read(response)
         except BadBodyError as bad:

@@ -12,7 +12,15 @@ from lms_pipeline_tests.defs.conftest import NOW
 from lms_pipeline_tests.support.scripted_server import SILENCE, serve
 
 SIGNALS = [(signal.SIGINT, 130), (signal.SIGTERM, 143)]
-MATERIALIZE = "import sys; from lms_pipeline import cli; sys.argv = ['lms-pipeline', 'materialize']; cli.main()"
+MATERIALIZE = """
+import signal, sys
+from lms_pipeline import cli
+from lms_pipeline.commands import interrupts
+if sys.argv[1:] == [signal.SIGTERM.name]:  # the first one waits for the response, which never comes
+    interrupts.REPEAT_SECONDS = 0.1
+sys.argv = ["lms-pipeline", "materialize"]
+cli.main()
+"""
 BLOCKED = """
 import sys, threading
 from lms_pipeline.commands import interrupts
@@ -43,7 +51,7 @@ def test_materialize_ends_without_another_run(command, tmp_path, monkeypatch, se
     with serve(respond) as server:
         environment = {**os.environ, "TRUTO_BASE_URL": server.url}
         with subprocess.Popen(
-            [sys.executable, "-c", MATERIALIZE], env=environment, stderr=subprocess.PIPE, text=True
+            [sys.executable, "-c", MATERIALIZE, sent.name], env=environment, stderr=subprocess.PIPE, text=True
         ) as process:
             assert first_request.wait(60)
             process.send_signal(sent)

@@ -24,6 +24,7 @@ from lms_pipeline.defs.run_locks import LockState, find_ended_run_locks, hold_ru
 from lms_pipeline.lake.paths import Partition
 from lms_pipeline.truto.store import NotKeptError
 from lms_pipeline_tests.defs.conftest import DAY
+from lms_pipeline_tests.support.launched_runs import create_run
 
 HOLD = """
 import sys
@@ -189,3 +190,31 @@ def test_runs_of_commands_are_tagged_with_their_process(settings, instance, regi
     list(run_partitions(defs, instance, [Partition("north", DAY)]))
     rebuild_warehouse(defs, instance)
     assert [run.tags[SHELL_TAG] for run in instance.get_runs()] == [identify_process()] * 2
+
+
+@pytest.mark.usefixtures("long_ago")
+@pytest.mark.parametrize(
+    ("process", "expected"),
+    [(identify_process(), MISSING_COMMAND), ("elsewhere.example.org 4194304", ALIVE)],
+    ids=["this host", "another host"],
+)
+def test_a_lock_on_another_host_is_not_seen_if_the_log_is_in_a_database(start, check, monkeypatch, process, expected):
+    monkeypatch.setattr("lms_pipeline.defs.launching.SqliteEventLogStorage", type(None))
+    assert check(start(**{SHELL_TAG: process})) == expected
+
+
+def test_the_run_of_a_command_can_not_be_terminated(start, instance):
+    run = start(**{SHELL_TAG: "host.example.org 77"})
+    assert not instance.run_launcher.terminate(run.run_id)
+    assert instance.get_run_by_id(run.run_id).status is dg.DagsterRunStatus.STARTED
+    assert instance.all_logs(run.run_id)[-1].message.endswith(
+        "A command executes this run: end the process host.example.org 77."
+    )
+
+
+@pytest.mark.usefixtures("long_ago")
+def test_a_run_that_repeats_the_run_of_a_command_is_its_launchers(settings, instance, check):
+    run = create_run(instance, settings, Partition("north", DAY), tags={SHELL_TAG: identify_process()})
+    assert check(run) == ALIVE  # without a lock and without a server: nothing is known
+    instance.run_launcher.terminate(run.run_id)
+    assert instance.get_run_by_id(run.run_id).status is dg.DagsterRunStatus.CANCELING

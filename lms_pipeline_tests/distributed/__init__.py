@@ -1,0 +1,1 @@
+"""Launchers of the extra `distributed`, with the real services or a stand-in of their API."""

@@ -1,0 +1,94 @@
+"""Fixtures of this folder: services, and instances with the files of `docs/deploy/`.
+
+Under `make distributed` a missing package or service fails the tests that need it; in the whole suite it skips them.
+"""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from importlib.util import find_spec
+from itertools import count
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from lms_pipeline.defs.instance import open_instance
+from lms_pipeline_tests.defs.conftest import data, registry, sandbox, settings
+from lms_pipeline_tests.distributed.services import PASSWORD, MissingServiceError, serve_postgres, serve_redis
+
+__all__ = ["data", "registry", "sandbox", "settings"]
+
+DEPLOY = Path(__file__).parents[2] / "docs" / "deploy"
+_numbers = count()
+
+
+@pytest.fixture(scope="session")
+def end_without(request):
+    """Ends the tests that need what is missing: with a failure if they were selected, otherwise they are skipped."""
+
+    def end(reason):
+        if request.config.option.markexpr == "distributed":
+            pytest.fail(reason, pytrace=False)
+        pytest.skip(reason)
+
+    return end
+
+
+@pytest.fixture(scope="session")
+def extra(end_without):
+    """The extra `distributed` is installed."""
+    for package in ("dagster_aws", "dagster_celery", "dagster_docker", "dagster_k8s", "dagster_postgres"):
+        if find_spec(package) is None:
+            end_without(f"{package} is not installed: run `make distributed`")
+
+
+def _serve(service, end_without):
+    with ExitStack() as stack:
+        try:
+            served = stack.enter_context(service())
+        except MissingServiceError as missing:
+            end_without(f"{missing}, or `make distributed` as root")
+        yield served
+
+
+@pytest.fixture(scope="session")
+def postgres(extra, end_without):
+    yield from _serve(serve_postgres, end_without)
+
+
+@pytest.fixture(scope="session")
+def redis(extra, end_without):
+    yield from _serve(serve_redis, end_without)
+
+
+@pytest.fixture
+def database(postgres, monkeypatch):
+    """An empty database, which the environment names."""
+    name = f"dagster_{next(_numbers)}"
+    postgres.create_database(name)
+    values = {"HOST": "127.0.0.1", "PORT": str(postgres.port), "USER": "dagster", "PASSWORD": PASSWORD}
+    for variable, value in {**values, "DATABASE": name}.items():
+        monkeypatch.setenv(f"PG{variable}", value)
+    return name
+
+
+def read_config(name):
+    """Read the `dagster.yaml` of a launcher."""
+    return msgspec.yaml.decode((DEPLOY / name / "dagster.yaml").read_bytes())
+
+
+@pytest.fixture
+def deploy(extra, settings, database):
+    """Opens an instance with the `dagster.yaml` of a launcher, with other options of the launcher if they are given."""
+    with ExitStack() as stack:
+
+        def deployed(name, **options):
+            config = read_config(name)
+            config["run_launcher"]["config"].update(options)
+            config.pop("compute_logs", None)  # of another machine
+            settings.dagster_home.mkdir(parents=True)
+            (settings.dagster_home / "dagster.yaml").write_bytes(msgspec.yaml.encode(config))
+            return stack.enter_context(open_instance(settings))
+
+        yield deployed

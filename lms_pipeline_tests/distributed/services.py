@@ -1,0 +1,110 @@
+"""PostgreSQL and Redis of Debian, each on a free port of the loopback address and in a folder of its own.
+
+Belongs here: starting and ending them. They refuse root, so root starts them as another user.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+POSTGRES_FOLDERS = Path("/usr/lib/postgresql")
+TEMPORARY = Path("/tmp")
+"""A folder that the other user can enter; the folders of pytest are closed."""
+USER = "nobody"
+"""Who owns the services when root starts them."""
+PASSWORD = "p4ssw0rd-of-the-tests"
+
+
+class MissingServiceError(Exception):
+    """A package of Debian is not installed."""
+
+
+@dataclass(frozen=True)
+class Postgres:
+    """A PostgreSQL server: any password of `dagster` is right."""
+
+    port: int
+    folder: Path
+
+    def create_database(self, name: str) -> None:
+        _run_as_user([_find_postgres("createdb"), "-h", "127.0.0.1", "-p", str(self.port), "-U", "dagster", name])
+
+
+def _find_postgres(program: str) -> str:
+    paths = sorted(POSTGRES_FOLDERS.glob(f"*/bin/{program}"))
+    if not paths:
+        raise MissingServiceError(f"{program} is missing: run `apt-get install postgresql`")
+    return str(paths[-1])
+
+
+def _find_redis() -> str:
+    path = shutil.which("redis-server")
+    if path is None:
+        raise MissingServiceError("redis-server is missing: run `apt-get install redis-server`")
+    return path
+
+
+def find_free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+@contextmanager
+def serve_postgres() -> Iterator[Postgres]:
+    """Run a new PostgreSQL cluster until the block ends."""
+    control, initdb, port = _find_postgres("pg_ctl"), _find_postgres("initdb"), find_free_port()
+    with _open_folder() as folder:
+        data = str(folder / "data")
+        _run_as_user([initdb, "-D", data, "-U", "dagster", "--auth=trust", "--no-sync"])
+        options = f"-h 127.0.0.1 -p {port} -k {folder} -c fsync=off"
+        _run_as_user([control, "-D", data, "-w", "-l", str(folder / "log"), "-o", options, "start"])
+        try:
+            yield Postgres(port, folder)
+        finally:
+            _run_as_user([control, "-D", data, "-m", "immediate", "stop"])
+
+
+@contextmanager
+def serve_redis() -> Iterator[str]:
+    """Run Redis without a file until the block ends; yield its address, with the password."""
+    program, port = _find_redis(), find_free_port()
+    with _open_folder() as folder:
+        command = [program, "--bind", "127.0.0.1", "--port", str(port), "--requirepass", PASSWORD]
+        command += ["--dir", str(folder), "--save", ""]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, user=_choose_user()) as process:
+            assert process.stdout is not None
+            assert any("Ready to accept connections" in line for line in process.stdout), "Redis did not start"
+            try:
+                yield f"redis://:{PASSWORD}@127.0.0.1:{port}"
+            finally:
+                process.terminate()
+
+
+@contextmanager
+def _open_folder() -> Iterator[Path]:
+    folder = Path(tempfile.mkdtemp(prefix="lms-service-", dir=TEMPORARY))
+    try:
+        if os.geteuid() == 0:
+            shutil.chown(folder, USER)
+        yield folder
+    finally:
+        shutil.rmtree(folder)
+
+
+def _choose_user() -> str | None:
+    return USER if os.geteuid() == 0 else None
+
+
+def _run_as_user(command: Sequence[str]) -> None:
+    done = subprocess.run(
+        command, check=False, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, cwd=TEMPORARY, user=_choose_user()
+    )
+    assert done.returncode == 0, done.stderr.decode()

@@ -1,0 +1,82 @@
+"""Runs of commands on the instance of each launcher: run monitoring leaves them in peace, and finds their end."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import dagster as dg
+import pytest
+
+from lms_pipeline.definitions import build_defs
+from lms_pipeline.defs.failures import SHELL_TAG
+from lms_pipeline.defs.launching import identify_process
+from lms_pipeline_tests.defs.conftest import DAY
+from lms_pipeline_tests.distributed.kubernetes_api import serve_cluster
+from lms_pipeline_tests.distributed.monitoring import monitor, read_status
+from lms_pipeline_tests.support.launched_runs import HeldRequest, build_environment
+
+pytestmark = [pytest.mark.distributed, pytest.mark.usefixtures("registry")]
+LAUNCHERS = ["celery", "docker", "k8s"]
+MATERIALIZE = "import sys; from lms_pipeline import cli; sys.argv = ['lms-pipeline', *sys.argv[1:]]; cli.main()"
+
+
+@pytest.fixture(params=LAUNCHERS)
+def instance(request, deploy, tmp_path, monkeypatch):
+    """An instance with each launcher. No service is behind it: none must be asked about the run of a command."""
+    if request.param == "k8s":
+        with serve_cluster({}) as cluster:
+            path = cluster.write_config(tmp_path / "kubeconfig")
+            yield deploy("k8s", load_incluster_config=False, kubeconfig_file=str(path))
+            return
+    monkeypatch.setenv("LMS_CELERY_BROKER", "redis://127.0.0.1:1/0")
+    monkeypatch.setenv("LMS_CELERY_BACKEND", "redis://127.0.0.1:1/1")
+    yield deploy(request.param)
+
+
+@pytest.fixture
+def start(instance, settings):
+    """Creates a started run as a command does."""
+    job = build_defs(settings).resolve_job_def("daily_snapshot")
+
+    def started(process):
+        return instance.create_run_for_job(job, tags={SHELL_TAG: process}, status=dg.DagsterRunStatus.STARTED)
+
+    return started
+
+
+@pytest.fixture
+def _long_ago(monkeypatch):
+    monkeypatch.setattr("lms_pipeline.defs.launching.MAX_SECONDS_WITHOUT_LOCK", 0)
+
+
+@pytest.mark.usefixtures("_long_ago")
+def test_the_run_of_a_command_is_found_when_it_is_killed_and_not_before(instance, settings, sandbox):
+    request = HeldRequest(sandbox, "north", after=2)
+    command = [sys.executable, "-c", MATERIALIZE, "materialize", "--account", "north", "--date", DAY.isoformat()]
+    environment = build_environment(settings)
+    with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        assert request.arrived.wait(60)
+        (run,) = instance.get_runs()
+        assert {monitor(instance, run.run_id) for _ in range(20)} == {dg.DagsterRunStatus.STARTED}
+        os.kill(process.pid, signal.SIGKILL)
+    request.release()
+    assert monitor(instance, run.run_id) is dg.DagsterRunStatus.FAILURE
+
+
+@pytest.mark.usefixtures("_long_ago")
+@pytest.mark.parametrize(
+    ("process", "expected"),
+    [(identify_process(), dg.DagsterRunStatus.FAILURE), ("elsewhere.example.org 4194304", dg.DagsterRunStatus.STARTED)],
+    ids=["this host", "another host"],
+)
+def test_a_command_on_another_host_whose_lock_is_not_here_may_be_alive(start, instance, process, expected):
+    run = start(process)
+    assert monitor(instance, run.run_id) is expected
+
+
+def test_the_run_of_a_command_is_ended_by_its_command_only(start, instance):
+    run = start(identify_process())
+    assert not instance.run_launcher.terminate(run.run_id)
+    assert f"end the process {identify_process()}" in instance.all_logs(run.run_id)[-1].message
+    assert read_status(instance, run.run_id) is dg.DagsterRunStatus.STARTED

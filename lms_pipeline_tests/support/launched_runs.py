@@ -1,0 +1,115 @@
+"""Runs as a launcher starts them, in a process of their own, and requests that a test holds while one is stopped.
+
+Belongs here: what every launcher's run needs. Not here: the launchers, and the services behind them (`distributed/`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from threading import Event
+from urllib.parse import urlencode
+
+import dagster as dg
+from dagster._core.code_pointer import ModuleCodePointer
+from dagster._core.origin import JobPythonOrigin, RepositoryPythonOrigin
+from dagster._grpc.types import ExecuteRunArgs
+
+from lms_pipeline.definitions import build_defs
+from lms_pipeline.defs.partitions import add_accounts, build_partition_key
+from lms_pipeline.defs.run_requests import DAILY_SNAPSHOT
+from lms_pipeline.lake.paths import Partition
+from lms_pipeline.sandbox import RunningSandbox
+from lms_pipeline.sandbox.faults.fault import Exchange, Fault
+from lms_pipeline.settings import Settings
+
+DEFINITIONS = "lms_pipeline.definitions"
+ENTRY_POINT = [sys.executable, "-m", "dagster"]
+
+
+def create_run(
+    instance: dg.DagsterInstance,
+    settings: Settings,
+    partition: Partition,
+    *,
+    parent: str | None = None,
+    tags: Mapping[str, str] | None = None,
+) -> dg.DagsterRun:
+    """Create a run of the daily job as the queue does; with `parent`, as the retry of that run, and with its `tags`."""
+    assert partition.account_id is not None
+    add_accounts(instance, [partition.account_id])
+    key = build_partition_key(partition)
+    dimensions = {f"dagster/partition/{name}": value for name, value in key.keys_by_dimension.items()}
+    repository = RepositoryPythonOrigin(
+        executable_path=sys.executable,
+        code_pointer=ModuleCodePointer(DEFINITIONS, "defs"),
+        container_image="lms-pipeline:test",
+        entry_point=ENTRY_POINT,
+    )
+    return instance.create_run_for_job(
+        build_defs(settings).resolve_job_def(DAILY_SNAPSHOT),
+        tags={"dagster/partition": str(key), **dimensions, **(tags or {})},
+        parent_run_id=parent,
+        root_run_id=parent,
+        job_code_origin=JobPythonOrigin(DAILY_SNAPSHOT, repository),
+    )
+
+
+def build_command(instance: dg.DagsterInstance, run: dg.DagsterRun) -> Sequence[str]:
+    """Build the command that executes a run, which Dagster's launchers give to a container."""
+    assert run.job_code_origin is not None
+    arguments = ExecuteRunArgs(run.job_code_origin, run.run_id, instance.get_ref(), set_exit_code_on_failure=True)
+    return arguments.get_command_args()
+
+
+def build_environment(settings: Settings) -> dict[str, str]:
+    """Build the environment of a process with these settings."""
+    assert settings.frozen_now is not None
+    return {
+        **os.environ,
+        "TRUTO_API_TOKEN": settings.require_token(),
+        "TRUTO_BASE_URL": settings.base_url,
+        "LMS_DATA_DIR": str(settings.data_dir),
+        "LMS_START_DATE": settings.start_date.isoformat(),
+        "LMS_NOW": settings.frozen_now.isoformat(),
+        **({"LMS_ACCOUNTS_FILE": str(settings.accounts_file)} if settings.accounts_file else {}),
+    }
+
+
+def pop_requests(sandbox: RunningSandbox) -> list[str]:
+    """Return the requests since the previous call."""
+    requests = [f"{one.path}?{urlencode(one.query)}" for one in sandbox.requests()]
+    sandbox.clear_counts()
+    return requests
+
+
+class HeldRequest:
+    """Holds one request to the sandbox, the one after `after` others, from its arrival until `release`."""
+
+    def __init__(self, sandbox: RunningSandbox, account_id: str, after: int) -> None:
+        self.arrived = Event()
+        self._released = Event()
+        _HOLDERS[account_id] = self
+        sandbox.fault(Held(account=account_id, after=after, times=1))
+
+    def release(self) -> None:
+        """Let the response go."""
+        self._released.set()
+
+    async def hold(self) -> None:
+        self.arrived.set()
+        await asyncio.to_thread(self._released.wait, 120)
+
+
+_HOLDERS: dict[str | None, HeldRequest] = {}
+
+
+class Held(Fault, frozen=True):
+    """The response comes when the test releases it."""
+
+    async def send(self, exchange: Exchange) -> None:
+        """Wait for the test."""
+        await _HOLDERS[self.account].hold()
+        await exchange.send_as_usual()
