@@ -72,7 +72,7 @@ def build_environment(settings: Settings) -> dict[str, str]:
         "TRUTO_API_TOKEN": settings.require_token(),
         "TRUTO_BASE_URL": settings.base_url,
         "LMS_DATA_DIR": str(settings.data_dir),
-        "LMS_START_DATE": settings.start_date.isoformat(),
+        **({"LMS_START_DATE": settings.start_date.isoformat()} if settings.start_date else {}),
         "LMS_NOW": settings.frozen_now.isoformat(),
         **({"LMS_ACCOUNTS_FILE": str(settings.accounts_file)} if settings.accounts_file else {}),
     }
