@@ -9,7 +9,6 @@ from lms_pipeline.checks.snapshot import PULL_CHECKS
 from lms_pipeline.defs.partitions import add_accounts
 from lms_pipeline.sandbox.faults import Status
 from lms_pipeline_tests.defs.batches.conftest import (
-    ACCOUNTS,
     END,
     NAMES,
     RETRY,
