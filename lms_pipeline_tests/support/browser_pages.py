@@ -13,19 +13,19 @@ RUN_SECONDS = 60
 """Time for a run to be launched by the daemon, start its process, and end."""
 
 
-def launch(page, accounts, days):
-    """Launch accounts and days from the job's dialog, and follow the link in its message to the run or backfill."""
-    button = _select_partitions(page, accounts, days)
+def launch(page, accounts, days, address=JOB):
+    """Launch accounts and days from the dialog of a job or table, and follow the link in its message to the run or backfill."""
+    button = _select_partitions(page, accounts, days, address)
     if not _becomes_enabled(button):  # on a busy machine the dialog can lose a selection while it loads
-        button = _select_partitions(page, accounts, days)
+        button = _select_partitions(page, accounts, days, address)
     button.click()
     page.get_by_role("region", name="Notifications").get_by_role("link", name="View").click()
     page.mouse.move(0, 0)  # a message does not fade while the pointer is on it
 
 
-def _select_partitions(page, accounts, days):
-    page.goto(JOB)
-    page.get_by_role("button", name="Materialize all").click()
+def _select_partitions(page, accounts, days, address):
+    page.goto(address)
+    page.get_by_role("button", name=re.compile("Materialize")).first.click()
     dialog = page.get_by_role("dialog").filter(has_text="Partition selection")
     date = dialog.get_by_placeholder("ex:")
     date.wait_for()
