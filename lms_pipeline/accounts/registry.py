@@ -142,14 +142,18 @@ class Registry:
             accounts[account_id] = account
         return account
 
-    def refuse_other_spelling(self, account_id: str, more: Collection[str]) -> None:
-        """Refuse an account whose files would be those of another one, in the registry or of the ids in `more`.
+    def refuse_other_spelling(self, account_id: str, data: DataDir) -> None:
+        """Refuse an account whose files would be those of another one, in the registry or with published files.
 
         Raises:
             OtherSpellingError: its id differs only in upper and lower case, which the disk does not distinguish.
         """
-        known = [account.id for account in self.read_accounts()]
-        refuse_other_spelling(account_id, [*known, *more], self._path.parent)
+        refuse_other_spelling(account_id, self._iter_ids(data), self._path.parent)
+
+    def _iter_ids(self, data: DataDir) -> Iterator[str]:
+        """Yield the ids of all accounts. Those with files come last: each pull of a fleet would list all folders."""
+        yield from (account.id for account in self.read_accounts())
+        yield from data.list_account_ids()
 
     def remember_strategy(self, account_id: str, strategy: Strategy, why: str) -> None:
         """Store the strategy that `auto` chose, if it differs from the stored one."""

@@ -29,11 +29,12 @@ def find_other_spelling(account_id: str, known: Iterable[str], folder: Path) -> 
 
     Args:
         account_id: the account.
-        known: ids of accounts, with or without this one.
+        known: ids of accounts, with or without this one; not read if the disk distinguishes them.
         folder: an existing folder of the data directory, whose disk decides.
     """
-    others = [other for other in known if other != account_id and other.lower() == account_id.lower()]
-    return others[0] if others and ignores_letter_case(folder) else None
+    if not ignores_letter_case(folder):
+        return None
+    return next((other for other in known if other != account_id and other.lower() == account_id.lower()), None)
 
 
 def refuse_other_spelling(account_id: str, known: Iterable[str], folder: Path) -> None:

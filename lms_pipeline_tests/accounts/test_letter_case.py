@@ -81,6 +81,12 @@ class TestDiskThatDistinguishes:
         assert load_job(settings, "ACME").account_id == "ACME"
 
 
+def test_a_pull_lists_no_folders_of_other_accounts_on_a_disk_that_distinguishes(registry, settings, monkeypatch):
+    add(registry, "acme", "Acme")
+    monkeypatch.setattr(DataDir, "list_account_ids", lambda _data: pytest.fail("listed"))
+    assert load_job(settings, "acme").account_id == "acme"
+
+
 @pytest.mark.usefixtures("ignoring")
 class TestDiskThatDoesNot:
     @pytest.mark.parametrize(("first", "second"), [("acme", "Acme"), ("A-1_b", "a-1_B")])
