@@ -31,7 +31,7 @@ from lms_pipeline.lake.files import (
 )
 from lms_pipeline.lake.index import PublicationIndex, PublishedDay, RollUp
 from lms_pipeline.lake.index_sync import read_index
-from lms_pipeline.lake.paths import DATA_FILE, DataDir, Partition
+from lms_pipeline.lake.paths import DATA_FILE, DataDir, Partition, parse_any_folder
 from lms_pipeline.lake.reading import find_committed
 from lms_pipeline.lake.roll_up_reading import NO_FILE, is_current, list_rolled_up_tables, read_left_out
 from lms_pipeline.lake.scan import sign_file
@@ -74,6 +74,8 @@ class _Source:
 def find_outdated_days(data: DataDir) -> list[date]:
     """Return the days that have to be rolled up, the oldest first: an account changed, or the roll-up of a table is missing.
 
+    So is a day that only roll-ups have: an index that was built again after the day was removed does not know it.
+
     Raises:
         LakeError: the index can't be read.
     """
@@ -81,9 +83,17 @@ def find_outdated_days(data: DataDir) -> list[date]:
     def find(index: PublicationIndex) -> list[date]:
         days = index.find_days()
         current = {(one.table, one.day) for one in index.find_roll_ups() if is_current(data, one, days)}
-        return [day for day in days if any((table.name, day) not in current for table in list_rolled_up_tables())]
+        outdated = {day for day in days if any((table.name, day) not in current for table in list_rolled_up_tables())}
+        return sorted(outdated | (_find_stored_days(data) - days.keys()))
 
     return read_index(data, find)
+
+
+def _find_stored_days(data: DataDir) -> set[date]:
+    """Return the days of all roll-ups on the disk."""
+    folders = data.roll_ups.glob(f"*/snapshot_date=*/{DATA_FILE}")
+    partitions = (parse_any_folder(Path(file.parent.name)) for file in folders)
+    return {partition.day for partition in partitions if partition is not None}
 
 
 def roll_up_day(data: DataDir, day: date) -> RolledDay:

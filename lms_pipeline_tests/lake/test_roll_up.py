@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lms_pipeline.lake import files, reading, roll_up
-from lms_pipeline.lake.index_sync import begin_changes
+from lms_pipeline.lake.index_sync import begin_changes, rebuild_index
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.lake.reading import read
 from lms_pipeline.lake.roll_up import find_outdated_days, roll_up_day
@@ -191,6 +191,16 @@ class TestChanges:
         for day in find_outdated_days(rolled):
             roll_up_day(rolled, day)
         assert not rolled.roll_up(UNIFIED_ENROLLMENTS, FIRST).exists()
+        assert find_outdated_days(rolled) == []
+
+    def test_that_remove_a_day_remove_its_roll_up_although_the_index_was_built_again(self, rolled):
+        for account in ("acme", "beta"):
+            for table in (UNIFIED_ENROLLMENTS, COURSE_COMPLETION):
+                shutil.rmtree(rolled.file(table, Partition(account, FIRST)).parent)
+        rebuild_index(rolled)
+        assert find_outdated_days(rolled) == [FIRST, SECOND]
+        refresh(rolled)
+        assert not list(rolled.roll_ups.glob(f"*/snapshot_date={FIRST}"))
         assert find_outdated_days(rolled) == []
 
     def test_of_the_roll_up_itself_write_it_again(self, rolled):
