@@ -131,7 +131,7 @@ def serve_world(folder: Path, latency_ms: float = 0) -> Iterator[str]:
             assert process.stdout is not None  # noqa: S101 (a pipe)
             yield f"http://127.0.0.1:{int(process.stdout.readline())}"
         finally:
-            process.terminate()
+            process.kill()  # it may have inherited that SIGTERM is ignored
 
 
 async def _serve(server: Server) -> None:
