@@ -1,4 +1,4 @@
-"""The run launcher for Docker: each run is a container, and the runs of commands are left in peace.
+"""The run launcher for Docker: each run is a container, and the runs of commands are not ended.
 
 Belongs here: nothing but the class that `dagster.yaml` names. Its options are those of Dagster's `DockerRunLauncher`.
 """

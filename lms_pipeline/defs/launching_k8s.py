@@ -1,4 +1,4 @@
-"""The run launcher for Kubernetes: each run is a Job, and the runs of commands are left in peace.
+"""The run launcher for Kubernetes: each run is a Job, and the runs of commands are not ended.
 
 Belongs here: nothing but the class that `dagster.yaml` names. Its options are those of Dagster's `K8sRunLauncher`.
 """

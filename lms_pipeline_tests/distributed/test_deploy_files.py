@@ -61,6 +61,11 @@ def test_every_service_of_ours_has_every_variable_that_dagster_reads():
     assert [name for name, variables in missing.items() if variables] == []
 
 
+def test_every_service_of_ours_has_all_settings_of_the_operator():
+    ours = [service for service in read_compose()["services"].values() if service["image"] == "lms-pipeline"]
+    assert {(DEPLOY / service["env_file"]).resolve() for service in ours} == {DEPLOY.parents[1] / ".env"}
+
+
 def test_no_file_holds_a_secret():
     for variable, value in read_compose()["services"]["worker"]["environment"].items():
         if re.search("TOKEN|PASSWORD", variable):
