@@ -51,9 +51,10 @@ def test_a_pull_writes_a_bounded_number_of_bytes(package):
     package.prepare_pull("acc-2000")()
     lake = measure_bytes(package.folder / "lake")
     assert lake / ROWS < MAX_LAKE_BYTES
-    index = (package.folder / "state" / "index.sqlite").stat().st_size  # does not grow with the rows
+    # the index does not grow with the rows; its write-ahead log is there while this process has it open
+    index = sum(path.stat().st_size for path in (package.folder / "state").glob("index.sqlite*"))
     assert (measure_bytes(package.folder) - lake - index) / ROWS < MAX_STATE_BYTES
-    assert index < 100_000
+    assert index < 250_000
 
 
 @pytest.mark.parametrize("change", [bytes, add_undocumented_keys])
