@@ -147,7 +147,7 @@ class Batch:
                 yield from self._run_steps(partition)
         except ContinuesLaterError:
             yield from self._report_wait(partition)
-        except LockedError as error:  # whoever pulls it reports it
+        except LockedError as error:  # the other run reports it; if it publishes nothing, another one is requested
             log.warning("%s", error)
         except LmsPipelineError as error:
             log.error("%s: %s", partition, error)  # noqa: TRY400 - the sentence is enough

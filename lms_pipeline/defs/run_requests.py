@@ -14,13 +14,14 @@ from typing import Any
 import dagster as dg
 
 from lms_pipeline.defs.partitions import ACCOUNT_TAG, DATE_TAG, RANGE_TAGS, build_partition_key, build_partition_tags
-from lms_pipeline.defs.ranges import AccountOrder, build_range_tags
+from lms_pipeline.defs.ranges import AccountOrder, build_range_tags, is_range
 from lms_pipeline.defs.run_locks import LockState, probe_run_lock
+from lms_pipeline.lake.lock import is_locked
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.lake.waiting import WaitingPull, find_waiting, utc_now
 from lms_pipeline.settings import Settings
 from lms_pipeline.tables.catalog import TABLES
-from lms_pipeline.tables.pulled import UNIFIED_ENROLLMENTS
+from lms_pipeline.tables.pulled import COURSES, LEARNERS, PULLED_TABLES, UNIFIED_ENROLLMENTS
 
 DAILY_SNAPSHOT = "daily_snapshot"
 COMPUTE_PORTFOLIO = "compute_portfolio"
@@ -186,14 +187,29 @@ def _find_pull_config(config: object) -> dict[str, Any]:
 def find_failed_partitions(
     instance: dg.DagsterInstance, data: DataDir, account_ids: Collection[str], day: date
 ) -> Iterator[tuple[Partition, str]]:
-    """Yield the partitions of a day that have no snapshot because their latest run failed, with the id of that run."""
+    """Yield the partitions of a day that have no snapshot after their latest run, with the id of that run.
+
+    That run failed; or it is one of several accounts that has left this one, as another run was pulling it.
+    """
     latest, expected = find_latest_runs(instance, day, account_ids), find_expected(data, day)
+    waiting = {pull.partition for pull in find_waiting(data, day)}
     for account_id in account_ids:
         record, partition = latest.get(account_id), Partition(account_id, day)
         if record is None or partition in expected:
             continue
-        if has_failed(record) and is_snapshot_missing(data, partition):
+        was_left = _has_left_accounts(record) and partition not in waiting
+        if (was_left or has_failed(record)) and is_snapshot_missing(data, partition):
+            if was_left and is_locked(data, partition):  # whoever pulls it is not done
+                continue
             yield partition, record.dagster_run.run_id
+
+
+def _has_left_accounts(record: dg.RunRecord) -> bool:
+    """Return whether a run of several accounts succeeded that pulls enrollments: accounts without them were skipped."""
+    run = record.dagster_run
+    enrollments = {dg.AssetKey(table.name) for table in PULLED_TABLES if table not in {LEARNERS, COURSES}}
+    is_pull = run.asset_selection is None or not enrollments.isdisjoint(run.asset_selection)
+    return is_pull and run.is_success and is_range(run.tags)
 
 
 def build_run_request(partition: Partition, reason: str) -> dg.RunRequest:
