@@ -138,12 +138,17 @@ def find_expected(data: DataDir, day: date) -> set[Partition]:
 
 
 def find_due_pulls(
-    instance: dg.DagsterInstance, waiting: Iterable[WaitingPull], account_ids: AbstractSet[str], day: date
+    instance: dg.DagsterInstance,
+    data: DataDir,
+    waiting: Iterable[WaitingPull],
+    account_ids: AbstractSet[str],
+    day: date,
 ) -> list[WaitingPull]:
     """Return the pulls of a day whose LMS allows calls again, and that nothing has continued yet.
 
     A command that waits for a pull itself holds the lock of the run that ended. A run of several accounts, which has left
-    this one and goes on with the others, holds its lock too, and does not come back.
+    this one and goes on with the others, holds its lock too, and does not come back. Nor does a retry of that run, which
+    skipped this one: of a run of several accounts only the lock of the partition says what it pulls.
     """
     now = utc_now()
     due = [pull for pull in waiting if pull.is_due(now) and pull.account_id in account_ids]
@@ -152,6 +157,8 @@ def find_due_pulls(
     def is_free(pull: WaitingPull) -> bool:
         record = latest.get(pull.account_id)
         is_newest = record is None or record.dagster_run.run_id == pull.run_id or not is_active(record)
+        if record is not None and is_range(record.dagster_run.tags):
+            is_newest = is_newest or not is_locked(data, pull.partition)
         run = instance.get_run_by_id(pull.run_id)
         goes_on = run is not None and not run.is_finished
         return is_newest and (goes_on or probe_run_lock(instance, pull.run_id) is not LockState.HELD)
