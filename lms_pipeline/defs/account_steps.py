@@ -44,7 +44,9 @@ class AccountSteps:
     """The account's display name."""
     allow_drop: bool = False
     interrupted_runs: frozenset[str] = frozenset()
-    """The runs that this one repeats, since their process died."""
+    """The failed runs that this one repeats: what one of them has published is not pulled again."""
+    has_pull: bool = True
+    """Whether the selected tables of a pull are pulled; False if they are published."""
     is_logged: bool = True
     """Whether the run's log gets sentences about the pull. In a run of many accounts its metadata says enough."""
 
@@ -61,7 +63,7 @@ class AccountSteps:
             BlockedError: a blocking check failed; what comes after it was not done.
             LmsPipelineError: a step failed.
         """
-        if self.pulled:
+        if self.has_pull and self.pulled:
             yield from self._pull()
         yield from self._check(select_pull_checks(self.context.selected_asset_check_keys))
         yield from self._compute_metrics()

@@ -6,9 +6,10 @@ account (`account_steps.py`), which ranges are requested (`run_requests.py`).
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 
 import dagster as dg
 
@@ -23,7 +24,7 @@ from lms_pipeline.errors import LmsPipelineError
 from lms_pipeline.lake.lock import LockedError
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.lake.waiting import read_waiting, utc_now
-from lms_pipeline.tables.catalog import TABLES
+from lms_pipeline.tables.catalog import METRIC_TABLES, TABLES
 from lms_pipeline.tables.pulled import COURSES, LEARNERS, UNIFIED_ENROLLMENTS
 
 BatchEvent = dg.AssetMaterialization | dg.AssetCheckEvaluation | dg.AssetObservation
@@ -135,22 +136,18 @@ class Batch:
         """Run one account and day, and yield its events; return why it failed."""
         from lms_pipeline.truto.waiting import ContinuesLaterError
 
-        steps = self._build_steps(partition)
         log = self.context.log
         try:
             reason = self._find_skip_reason(partition)
             if reason is not None:
                 log.info("%s is skipped: it %s.", partition, reason)
-                yield from self._repeat_events(partition)
+                yield from self._repeat_events(partition, self.context.selected_asset_keys)
+                yield from self._repeat_evaluations(partition)
             else:
-                for event in steps.run():
-                    if isinstance(event, dg.AssetMaterialization):
-                        yield event
-                    else:
-                        yield build_evaluation(event, build_partition_key(partition))
+                yield from self._run_steps(partition)
         except ContinuesLaterError:
             yield from self._report_wait(partition)
-        except LockedError as error:  # whoever pulls it reports it
+        except LockedError as error:  # the other run reports it; if it publishes nothing, another one is requested
             log.warning("%s", error)
         except LmsPipelineError as error:
             log.error("%s: %s", partition, error)  # noqa: TRY400 - the sentence is enough
@@ -160,8 +157,13 @@ class Batch:
             return AccountFailure.of(partition, error)
         return None
 
-    def _build_steps(self, partition: Partition) -> AccountSteps:
-        return AccountSteps(
+    def _run_steps(self, partition: Partition) -> Iterator[BatchEvent]:
+        """Run the steps of an account and day, without the pull if another run has published it and only metrics lack."""
+        is_published = self._is_published(partition)
+        if is_published:
+            self.context.log.info("%s is published without all of its metrics: they are computed.", partition)
+            yield from self._repeat_events(partition, {dg.AssetKey(name) for name in self._pulled})
+        steps = AccountSteps(
             self.context,
             self.truto,
             self.lake,
@@ -169,8 +171,14 @@ class Batch:
             self._names.get(partition.account_id, partition.account_id),
             allow_drop=self.allow_drop,
             interrupted_runs=self._earlier.run_ids,
+            has_pull=not is_published,
             is_logged=False,
         )
+        for event in steps.run():
+            if isinstance(event, dg.AssetMaterialization):
+                yield event
+            else:
+                yield build_evaluation(event, build_partition_key(partition))
 
     def _find_skip_reason(self, partition: Partition) -> str | None:
         """Return why nothing is done for an account and day; None if something is."""
@@ -184,8 +192,20 @@ class Batch:
         waiting = read_waiting(self.lake, partition)
         if waiting is not None and waiting.is_expected(utc_now()):
             return "waits for its LMS, and is continued by a run of its own"
+        return "is published" if self._is_published(partition) and self._has_metrics(partition) else None
+
+    def _is_published(self, partition: Partition) -> bool:
+        """Return whether another run than those before this one published what would be pulled."""
         publisher = self._find_publisher(partition)
-        return None if publisher is None or publisher in self._earlier.run_ids else "is published"
+        return bool(self._pulled) and publisher is not None and publisher not in self._earlier.run_ids
+
+    def _has_metrics(self, partition: Partition) -> bool:
+        """Return whether each selected metric table is there, and is of the published enrollments."""
+        from lms_pipeline.lake.commit_mark import find_run_id
+
+        run_id = find_run_id(self.lake.file(UNIFIED_ENROLLMENTS, partition))
+        selected = [table for table in METRIC_TABLES if dg.AssetKey(table.name) in self._selected]
+        return all(_is_computed(self.lake.file(table, partition), run_id) for table in selected)
 
     def _find_publisher(self, partition: Partition) -> str | None:
         """Return the run that published what would be pulled; None if something of it is missing."""
@@ -212,16 +232,20 @@ class Batch:
                 metadata={"continues_at": dg.MetadataValue.timestamp(waiting.at)},
             )
 
-    def _repeat_events(self, partition: Partition) -> Iterator[BatchEvent]:
-        """Yield the latest events of an account and day again.
+    def _repeat_events(self, partition: Partition, keys: Iterable[dg.AssetKey]) -> Iterator[dg.AssetMaterialization]:
+        """Yield the latest events of tables of an account and day again.
 
         Dagster expects events of each partition of a run, and would show the account as failed if the run fails.
         """
         partition_key = build_partition_key(partition)
-        for key in self.context.selected_asset_keys:
+        for key in keys:
             stored = _find_materialization(self.context.instance, key, partition_key)
             if stored is not None:
                 yield dg.AssetMaterialization(key, partition=partition_key, metadata=stored.metadata)
+
+    def _repeat_evaluations(self, partition: Partition) -> Iterator[dg.AssetCheckEvaluation]:
+        """Yield the latest results of the checks of an account and day again."""
+        partition_key = build_partition_key(partition)
         for check in self.context.selected_asset_check_keys:
             evaluation = _find_evaluation(self.context.instance, check, partition_key)
             if evaluation is not None:  # not as a blocking one: Dagster would fail the run for it
@@ -234,6 +258,17 @@ class Batch:
                     description=evaluation.description,
                     partition=partition_key,
                 )
+
+
+def _is_computed(path: Path, run_id: str | None) -> bool:
+    """Return whether the file of a metric table is of the enrollments of a run; also one that does not say it."""
+    from lms_pipeline.lake.disk import LakeError
+    from lms_pipeline.lake.files import read_metadata
+
+    try:
+        return path.exists() and read_metadata(path).get("source_run_id", run_id) == run_id
+    except LakeError:  # damaged: a new one repairs it
+        return False
 
 
 def _find_materialization(

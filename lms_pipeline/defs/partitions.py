@@ -86,7 +86,7 @@ def read_partition(context: dg.AssetExecutionContext | dg.OpExecutionContext) ->
     if not tags.keys() & {PARTITION_TAG, *RANGE_TAGS}:
         raise BadPartitionError(f"The run has no partition: {SELECT_ONE}.")
     partition = _parse_tags(tags)
-    _check_listed(context, partition.day)
+    check_listed(context, partition.day)
     return partition
 
 
@@ -103,12 +103,12 @@ def read_day(context: dg.AssetExecutionContext | dg.OpExecutionContext) -> date:
     if first != last:
         raise BadPartitionError("The run has several partitions: select one day.")
     day = _parse_day(first)
-    _check_listed(context, day)
+    check_listed(context, day)
     return day
 
 
-def _check_listed(context: dg.AssetExecutionContext | dg.OpExecutionContext, day: date) -> None:
-    """Refuse a day of an asset that left the list since the run was launched: Dagster could not store its events.
+def check_listed(context: dg.AssetExecutionContext | dg.OpExecutionContext, day: date) -> None:
+    """Refuse a day of an asset that left the list since the run was launched: Dagster would not show its events.
 
     Raises:
         BadPartitionError: with the first day that is listed.

@@ -16,6 +16,7 @@ from lms_pipeline.defs.partitions import (
     RANGE_TAGS,
     BadPartitionError,
     build_partition_key,
+    check_listed,
     parse_partition_tags,
     read_partition,
 )
@@ -41,12 +42,14 @@ def read_partitions(context: dg.AssetExecutionContext) -> list[Partition]:
 
     Raises:
         BadIdError: the account is no id that may become a path.
-        BadPartitionError: the run has no partition, or its range is none of accounts and days.
+        BadPartitionError: the run has no partition, its range is none of accounts and days, or a day is not listed any more.
     """
     tags = context.run.tags
     if not is_range(tags):
         return [read_partition(context)]
-    return AccountOrder.load(context.instance).expand(tags)
+    partitions = AccountOrder.load(context.instance).expand(tags)
+    check_listed(context, min(one.day for one in partitions))
+    return partitions
 
 
 class AccountOrder:

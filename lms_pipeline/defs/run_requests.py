@@ -14,13 +14,14 @@ from typing import Any
 import dagster as dg
 
 from lms_pipeline.defs.partitions import ACCOUNT_TAG, DATE_TAG, RANGE_TAGS, build_partition_key, build_partition_tags
-from lms_pipeline.defs.ranges import AccountOrder, build_range_tags
+from lms_pipeline.defs.ranges import AccountOrder, build_range_tags, is_range
 from lms_pipeline.defs.run_locks import LockState, probe_run_lock
+from lms_pipeline.lake.lock import is_locked
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.lake.waiting import WaitingPull, find_waiting, utc_now
 from lms_pipeline.settings import Settings
 from lms_pipeline.tables.catalog import TABLES
-from lms_pipeline.tables.pulled import UNIFIED_ENROLLMENTS
+from lms_pipeline.tables.pulled import COURSES, LEARNERS, PULLED_TABLES, UNIFIED_ENROLLMENTS
 
 DAILY_SNAPSHOT = "daily_snapshot"
 COMPUTE_PORTFOLIO = "compute_portfolio"
@@ -137,12 +138,17 @@ def find_expected(data: DataDir, day: date) -> set[Partition]:
 
 
 def find_due_pulls(
-    instance: dg.DagsterInstance, waiting: Iterable[WaitingPull], account_ids: AbstractSet[str], day: date
+    instance: dg.DagsterInstance,
+    data: DataDir,
+    waiting: Iterable[WaitingPull],
+    account_ids: AbstractSet[str],
+    day: date,
 ) -> list[WaitingPull]:
     """Return the pulls of a day whose LMS allows calls again, and that nothing has continued yet.
 
     A command that waits for a pull itself holds the lock of the run that ended. A run of several accounts, which has left
-    this one and goes on with the others, holds its lock too, and does not come back.
+    this one and goes on with the others, holds its lock too, and does not come back. Nor does a retry of that run, which
+    skipped this one: of a run of several accounts only the lock of the partition says what it pulls.
     """
     now = utc_now()
     due = [pull for pull in waiting if pull.is_due(now) and pull.account_id in account_ids]
@@ -151,6 +157,8 @@ def find_due_pulls(
     def is_free(pull: WaitingPull) -> bool:
         record = latest.get(pull.account_id)
         is_newest = record is None or record.dagster_run.run_id == pull.run_id or not is_active(record)
+        if record is not None and is_range(record.dagster_run.tags):
+            is_newest = is_newest or not is_locked(data, pull.partition)
         run = instance.get_run_by_id(pull.run_id)
         goes_on = run is not None and not run.is_finished
         return is_newest and (goes_on or probe_run_lock(instance, pull.run_id) is not LockState.HELD)
@@ -186,14 +194,29 @@ def _find_pull_config(config: object) -> dict[str, Any]:
 def find_failed_partitions(
     instance: dg.DagsterInstance, data: DataDir, account_ids: Collection[str], day: date
 ) -> Iterator[tuple[Partition, str]]:
-    """Yield the partitions of a day that have no snapshot because their latest run failed, with the id of that run."""
+    """Yield the partitions of a day that have no snapshot after their latest run, with the id of that run.
+
+    That run failed; or it is one of several accounts that has left this one, as another run was pulling it.
+    """
     latest, expected = find_latest_runs(instance, day, account_ids), find_expected(data, day)
+    waiting = {pull.partition for pull in find_waiting(data, day)}
     for account_id in account_ids:
         record, partition = latest.get(account_id), Partition(account_id, day)
         if record is None or partition in expected:
             continue
-        if has_failed(record) and is_snapshot_missing(data, partition):
+        was_left = _has_left_accounts(record) and partition not in waiting
+        if (was_left or has_failed(record)) and is_snapshot_missing(data, partition):
+            if was_left and is_locked(data, partition):  # whoever pulls it is not done
+                continue
             yield partition, record.dagster_run.run_id
+
+
+def _has_left_accounts(record: dg.RunRecord) -> bool:
+    """Return whether a run of several accounts succeeded that pulls enrollments: accounts without them were skipped."""
+    run = record.dagster_run
+    enrollments = {dg.AssetKey(table.name) for table in PULLED_TABLES if table not in {LEARNERS, COURSES}}
+    is_pull = run.asset_selection is None or not enrollments.isdisjoint(run.asset_selection)
+    return is_pull and run.is_success and is_range(run.tags)
 
 
 def build_run_request(partition: Partition, reason: str) -> dg.RunRequest:

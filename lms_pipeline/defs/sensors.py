@@ -142,7 +142,7 @@ def _build_waiting_pulls(settings: Settings) -> dg.SensorDefinition:
             return day
         accounts = {account.id for account in Registry(lake.registry).read_active()}
         waiting = find_waiting(lake, day)
-        due = find_due_pulls(context.instance, waiting, accounts, day)
+        due = find_due_pulls(context.instance, lake, waiting, accounts, day)
         if not due:
             which, times = choose_form(len(waiting), "it", "the first"), [pull.at for pull in waiting]
             until = f"; {which} continues at {format_time(min(times), settings.calendar.zone)}" if times else ""

@@ -4,6 +4,8 @@ from datetime import date
 
 import dagster as dg
 import pytest
+from dagster._core.definitions.job_base import InMemoryJob
+from dagster._core.execution.api import execute_run
 from dagster._core.storage.partition_status_cache import get_and_update_asset_status_cache_value
 
 from lms_pipeline.definitions import build_defs
@@ -116,6 +118,25 @@ class TestDaysBeforeTheWindow:
             "dagster/partition/date": OLD.isoformat(),
         }
         result = job.execute_in_process(instance=instance, tags=tags, raise_on_error=False)
+        assert describe_failure(result.all_events, with_error_text=True) == (
+            "2026-03-06 is before 2026-03-09, the first day that Dagster lists: run `lms-pipeline materialize --date 2026-03-06`."
+        )
+
+    @pytest.mark.parametrize(
+        ("first", "last"),
+        [(("north", OLD), ("south", OLD)), (("north", OLD), ("north", MONDAY))],
+        ids=["accounts", "days"],
+    )
+    def test_end_a_run_of_a_range_with_one_of_them_with_a_sentence(self, instance, unset, windowed, first, last):
+        add_accounts(instance, ["north", "south"])
+        before, job = (
+            build_defs(one).resolve_job_def("daily_snapshot")
+            for one in (unset.model_copy(update={"start_date": OLD}), windowed)
+        )
+        names = ("dagster/asset_partition_range_start", "dagster/asset_partition_range_end")
+        tags = {name: f"{account}|{day}" for name, (account, day) in zip(names, (first, last), strict=True)}
+        run = instance.create_run_for_job(before, tags=tags)
+        result = execute_run(InMemoryJob(job), run, instance)
         assert describe_failure(result.all_events, with_error_text=True) == (
             "2026-03-06 is before 2026-03-09, the first day that Dagster lists: run `lms-pipeline materialize --date 2026-03-06`."
         )

@@ -82,10 +82,11 @@ def execute(settings, instance, registry):
 
     def executed(tags, parent=None, select=None, config=None):
         job = build_defs(settings).resolve_job_def("daily_snapshot")
-        if select:
-            job = job.get_subset(asset_selection={dg.AssetKey(name) for name in select})
+        selected = {dg.AssetKey(name) for name in select} if select else None
+        if selected:
+            job = job.get_subset(asset_selection=selected)
         parents = {} if parent is None else {"parent_run_id": parent.run_id, "root_run_id": parent.run_id}
-        run = instance.create_run_for_job(job, tags=tags, run_config=config, **parents)
+        run = instance.create_run_for_job(job, tags=tags, run_config=config, asset_selection=selected, **parents)
         with run_lock(instance, run.run_id):
             execute_run(InMemoryJob(job), run, instance)
         return instance.get_run_by_id(run.run_id)

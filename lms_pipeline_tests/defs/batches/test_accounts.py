@@ -3,11 +3,16 @@
 from datetime import timedelta
 
 import dagster as dg
+import pytest
 
 from lms_pipeline.checks.metrics import METRIC_CHECKS
 from lms_pipeline.checks.snapshot import PULL_CHECKS
 from lms_pipeline.defs.partitions import add_accounts
+from lms_pipeline.lake.commit_mark import find_run_id
+from lms_pipeline.lake.paths import Partition
 from lms_pipeline.sandbox.faults import Status
+from lms_pipeline.tables.metrics import ACCOUNT_COMPLETION
+from lms_pipeline.tables.pulled import PULLED_TABLES, UNIFIED_ENROLLMENTS
 from lms_pipeline_tests.defs.batches.conftest import (
     END,
     NAMES,
@@ -77,6 +82,27 @@ class TestAnAccountIsSkipped:
         assert execute({**build_range("a01", "a03"), **RETRY}, first).is_success
         assert find_requested(sandbox) == ["a03"]
         assert find_materialized(instance, "attention") == ["a01", "a02", "a03"]
+
+    @pytest.mark.parametrize("repeat", [{}, RETRY], ids=["a person", "a retry"])
+    def test_but_not_if_another_run_left_it_without_metrics(self, execute, instance, sandbox, data, repeat):
+        failed = execute({"dagster/partition": f"nobody|{DAY}", **dimensions("nobody")})
+        pulled = execute(build_range("a01", "a02"), select=[table.name for table in PULLED_TABLES])
+        sandbox.clear_counts()
+        run = execute({**build_range("a01", "a02"), **repeat}, failed if repeat else None)
+        assert run.is_success
+        assert find_requested(sandbox) == []
+        assert find_run_id(data.file(UNIFIED_ENROLLMENTS, Partition("a01", DAY))) == pulled.run_id
+        assert {name: find_materialized(instance, name) for name in NAMES} == {name: ["a01", "a02"] for name in NAMES}
+        assert read_check_states(instance, "a01") == ("SUCCEEDED",)
+
+    def test_but_not_if_its_metrics_are_of_an_earlier_pull(self, execute, instance, sandbox, data):
+        one = {"dagster/partition": f"a01|{DAY}", **dimensions("a01")}
+        execute(one)
+        execute(one, select=[table.name for table in PULLED_TABLES])
+        sandbox.clear_counts()
+        run = execute(build_range("a01", "a02"))
+        assert find_requested(sandbox) == ["a02"]
+        assert find_run_id(data.file(ACCOUNT_COMPLETION, Partition("a01", DAY))) == run.run_id
 
 
 def test_metrics_of_several_days_are_computed_again_without_a_request(execute, instance, sandbox, data, registry):

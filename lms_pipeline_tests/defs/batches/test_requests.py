@@ -1,10 +1,14 @@
 """Which runs of several accounts are requested."""
 
+from datetime import UTC, datetime, timedelta
+
 import dagster as dg
+import pytest
 
 from lms_pipeline.definitions import build_defs
 from lms_pipeline.defs.asset_checks import _find_recently_failed
 from lms_pipeline.defs.partitions import add_accounts
+from lms_pipeline.lake.lock import partition_lock
 from lms_pipeline.lake.paths import Partition
 from lms_pipeline.sandbox.faults import Status
 from lms_pipeline_tests.defs.batches.conftest import ACCOUNTS, END, NAMES, START, build_range, dimensions
@@ -48,6 +52,46 @@ class TestRequests:
         requests = sense(repository, instance, "failed_days").run_requests
         assert list_ranges(requests) == ["a02...a03", "a05...a05"]
         assert all(request.run_key.endswith(f" after {failed.run_id}") for request in requests)
+
+    def test_after_a_range_that_left_a_locked_account_are_of_it(self, repository, execute, instance, data):
+        with partition_lock(data, Partition("a02", DAY)):
+            batch = execute(build_range("a01", "a03"))
+            assert sense(repository, instance, "failed_days").run_requests == []  # whoever pulls it goes on
+        assert batch.is_success
+        [request] = sense(repository, instance, "failed_days").run_requests
+        assert request.run_key == f"a02|{DAY} after {batch.run_id}"
+
+    @pytest.mark.parametrize("is_holder_newer", [False, True])
+    def test_after_a_holder_that_was_canceled_are_of_its_account(
+        self, repository, settings, execute, instance, data, is_holder_newer
+    ):
+        job = build_defs(settings).resolve_job_def("daily_snapshot")
+
+        def create_holder():
+            return instance.create_run_for_job(job, tags=dimensions("a02"), status=dg.DagsterRunStatus.STARTED)
+
+        holder = None if is_holder_newer else create_holder()
+        with partition_lock(data, Partition("a02", DAY)):
+            newest = execute(build_range("a01", "a03"))
+        if holder is None:
+            newest = holder = create_holder()
+        instance.report_run_canceled(holder)
+        [request] = sense(repository, instance, "failed_days").run_requests
+        assert request.run_key == f"a02|{DAY} after {newest.run_id}"
+
+    @pytest.mark.parametrize("tables", [["learners"], ["learners", "courses"]])
+    def test_after_a_range_without_the_enrollments_are_none(self, repository, execute, instance, tables):
+        assert execute(build_range("a01", "a03"), select=tables).is_success
+        assert sense(repository, instance, "failed_days").run_requests == []
+
+    @pytest.mark.parametrize("after", [timedelta(0), timedelta(hours=2)])
+    def test_after_a_range_leave_out_an_account_that_waits(
+        self, repository, execute, instance, sandbox, monkeypatch, after
+    ):
+        sandbox.fault(Status(status=429, retry_after=3000, account="a02", remote=True))
+        assert execute(build_range("a01", "a03")).is_success
+        monkeypatch.setattr("lms_pipeline.defs.run_requests.utc_now", lambda: datetime.now(UTC) + after)
+        assert sense(repository, instance, "failed_days").run_requests == []
 
     def test_for_new_accounts_are_made_once(self, repository, settings, instance, registry):
         [request] = sense(repository, instance, "account_registry").run_requests

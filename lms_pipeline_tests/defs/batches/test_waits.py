@@ -6,9 +6,17 @@ import dagster as dg
 import pytest
 
 from lms_pipeline.defs.run_locks import run_lock
+from lms_pipeline.lake.lock import partition_lock
+from lms_pipeline.lake.paths import Partition
 from lms_pipeline.lake.waiting import find_waiting
 from lms_pipeline.sandbox.faults import Status
-from lms_pipeline_tests.defs.batches.conftest import build_range, find_materialized, find_messages, find_requested
+from lms_pipeline_tests.defs.batches.conftest import (
+    RETRY,
+    build_range,
+    find_materialized,
+    find_messages,
+    find_requested,
+)
 from lms_pipeline_tests.defs.conftest import DAY
 from lms_pipeline_tests.defs.test_automation import keys, sense
 
@@ -51,3 +59,30 @@ class TestAnAccountWhoseLmsAllowsNoCall:
         instance.run_storage.add_run(batch.with_status(dg.DagsterRunStatus.STARTED))
         with run_lock(instance, batch.run_id):
             assert keys(sense(repository, instance, "waiting_pulls").run_requests) == [f"a02|{DAY}"]
+
+    @pytest.mark.usefixtures("come")
+    def test_is_continued_while_a_retry_of_its_batch_goes_on(self, execute, sandbox, repository, instance):
+        sandbox.fault(BUSY)
+        sandbox.fault(Status(status=403, account="a03"))
+        failed = execute(build_range("a01", "a03"))
+        retry = start_retry(repository, instance, failed)
+        with run_lock(instance, retry.run_id):
+            [request] = sense(repository, instance, "waiting_pulls").run_requests
+        assert request.run_key == f"a02|{DAY} continues {failed.run_id}"
+
+    @pytest.mark.usefixtures("come")
+    def test_is_not_continued_while_a_newer_batch_pulls_it(self, batch, repository, instance, data):
+        start_retry(repository, instance, batch)
+        with partition_lock(data, Partition("a02", DAY)):
+            assert sense(repository, instance, "waiting_pulls").run_requests == []
+
+
+def start_retry(repository, instance, run):
+    job = repository.get_job("daily_snapshot")
+    return instance.create_run_for_job(
+        job,
+        tags={**build_range("a01", "a03"), **RETRY},
+        status=dg.DagsterRunStatus.STARTED,
+        parent_run_id=run.run_id,
+        root_run_id=run.run_id,
+    )
