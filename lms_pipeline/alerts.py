@@ -110,7 +110,7 @@ class Alerts:
             return str(next(days, ""))
 
         try:
-            return read_index(self.data, find, is_compared=False)
+            return read_index(self.data, find, is_compared=False, may_build=False)
         except LakeError as error:  # the disk is full, for example: that is the failure to send
             log.warning("The folders of the snapshots are listed for an alert: %s", error)
             published = self.data.find_partitions(UNIFIED_ENROLLMENTS, account_id)

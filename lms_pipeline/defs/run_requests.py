@@ -5,6 +5,7 @@ Dagster never starts two runs with one run key, so each key names the reason of 
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
@@ -16,7 +17,8 @@ import dagster as dg
 from lms_pipeline.defs.partitions import ACCOUNT_TAG, DATE_TAG, RANGE_TAGS, build_partition_key, build_partition_tags
 from lms_pipeline.defs.ranges import AccountOrder, build_range_tags
 from lms_pipeline.defs.run_locks import LockState, probe_run_lock
-from lms_pipeline.lake.paths import DataDir, Partition
+from lms_pipeline.lake.disk import LakeError
+from lms_pipeline.lake.paths import AnyPartition, DataDir, Partition
 from lms_pipeline.lake.waiting import WaitingPull, find_waiting, utc_now
 from lms_pipeline.settings import Settings
 from lms_pipeline.tables.catalog import TABLES
@@ -50,6 +52,8 @@ MAX_TAGS_PER_QUERY = 5_000
 NO_OPEN_DAY = "No day is open now: the grace period of the latest ended day is over."
 """Skip reason of a tick."""
 
+log = logging.getLogger(__name__)
+
 
 def is_snapshot_missing(data: DataDir, partition: Partition) -> bool:
     """Return whether nothing is published for an account and day."""
@@ -57,11 +61,19 @@ def is_snapshot_missing(data: DataDir, partition: Partition) -> bool:
 
 
 def find_missing_snapshots(data: DataDir, day: date, account_ids: Iterable[str]) -> list[Partition]:
-    """Return the accounts for which nothing is published for a day, in their order. Only their folders are looked into."""
+    """Return the accounts for which nothing is published for a day, in their order.
+
+    The index is read, and the folders of the accounts that it lacks are looked into; of all accounts if the index can't be
+    used, or has to be built. A snapshot that was removed by hand counts as published until the next comparison of the lake.
+    """
     from lms_pipeline.lake.index_sync import read_index  # imports Arrow, which no other tick needs
 
-    published = read_index(data, lambda index: index.find(day=day), is_compared=False)
-    known = {one.partition for one in published if one.has_file(UNIFIED_ENROLLMENTS.name)}
+    known: set[AnyPartition] = set()
+    try:
+        published = read_index(data, lambda index: index.find(day=day), is_compared=False, may_build=False)
+        known = {one.partition for one in published if one.has_file(UNIFIED_ENROLLMENTS.name)}
+    except LakeError as error:
+        log.warning("The folders of all accounts are looked into for %s: %s", day, error)
     others = (Partition(account_id, day) for account_id in account_ids)
     return [partition for partition in others if partition not in known and is_snapshot_missing(data, partition)]
 

@@ -23,6 +23,7 @@ from lms_pipeline.sandbox.faults import Status
 from lms_pipeline.truto.log_filter import install_logging_filters
 from lms_pipeline.truto.retry import RetryPolicy
 from lms_pipeline_tests.defs.conftest import DAY
+from lms_pipeline_tests.defs.test_automation import read_marks
 from lms_pipeline_tests.lake.test_full_disk import fill
 from lms_pipeline_tests.support.lake_files import enrollment, publish
 
@@ -93,6 +94,7 @@ class TestAlerts:
         publish(data, "north", DAY, enrollment("u1"))
         assert alerts.send_once(run_failure(account_id))
         assert not alerts.send_once(run_failure(account_id))
+        assert read_marks(data) == {}
 
     def test_do_not_read_the_body_of_the_response(self, webhook, data):
         webhook.has_endless_body = True
