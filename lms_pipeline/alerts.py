@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import html
+import logging
 from dataclasses import dataclass
 from datetime import date
 
@@ -15,7 +16,7 @@ import httpx
 import msgspec
 
 from lms_pipeline.errors import LmsPipelineError
-from lms_pipeline.lake.disk import atomic_write, convert_disk_errors
+from lms_pipeline.lake.disk import LakeError, atomic_write, convert_disk_errors
 from lms_pipeline.lake.index import PublicationIndex
 from lms_pipeline.lake.paths import DataDir
 from lms_pipeline.storage.damaged_files import build_lock, read_json
@@ -24,6 +25,8 @@ from lms_pipeline.truto.network_environment import convert_network_setting_error
 
 TIMEOUT_SECONDS = 10
 """Limit for connecting, and for each read and write."""
+
+log = logging.getLogger(__name__)
 
 
 class AlertError(LmsPipelineError):
@@ -106,7 +109,12 @@ class Alerts:
             days = (day for day in reversed(index.find_days()) if _has_snapshot(index, day))
             return str(next(days, ""))
 
-        return read_index(self.data, find, is_compared=False)
+        try:
+            return read_index(self.data, find, is_compared=False, may_build=False)
+        except LakeError as error:  # the disk is full, for example: that is the failure to send
+            log.warning("The folders of the snapshots are listed for an alert: %s", error)
+            published = self.data.find_partitions(UNIFIED_ENROLLMENTS, account_id)
+            return max((partition.day.isoformat() for partition in published), default="")
 
     def _send(self, text: str) -> None:
         try:

@@ -28,7 +28,7 @@ from lms_pipeline.defs.partitions import add_accounts, build_partition_key
 from lms_pipeline.defs.shown_metadata import build_shown_metadata
 from lms_pipeline.errors import format_count
 from lms_pipeline.lake.disk import LakeError
-from lms_pipeline.lake.index import IndexState, PublicationIndex, PublishedDay
+from lms_pipeline.lake.index import IndexState, PublicationIndex, PublishedDay, parse_mark
 from lms_pipeline.lake.paths import AnyPartition, DataDir, DayPartition, Partition, parse_any_folder
 from lms_pipeline.tables.catalog import TABLES
 from lms_pipeline.tables.metrics import ACCOUNT_COMPLETION, PORTFOLIO_COMPLETION
@@ -93,7 +93,7 @@ def find_missing_events(instance: dg.DagsterInstance, data: DataDir, first: date
     name, cursor = f"{EVENTS} {_identify_log(instance)}", _read_cursor(instance)
 
     def find(index: PublicationIndex) -> tuple[IndexState, list[MissingEvent]]:
-        state, mark = index.read_state(), _parse_mark(index.read_marks(name).get(name))
+        state, mark = index.read_state(), parse_mark(index.read_marks(name).get(name), _Mark)
         if mark is None or mark.epoch != state.epoch or mark.first > first or not 0 < mark.cursor <= cursor:
             found = (_leave_out_known(instance, _list_all(index, table, first)) for table in TABLES)
             return state, list(chain.from_iterable(found))
@@ -102,8 +102,8 @@ def find_missing_events(instance: dg.DagsterInstance, data: DataDir, first: date
             for table, folder in mark.left
             if table in TABLES and (partition := parse_any_folder(Path(folder))) is not None
         ]
-        files = (event for event in _list_files(index.find(since=mark.revision)) if event.partition.day >= first)
-        changed = dict.fromkeys([*left, *files])
+        files = _list_files(index.find(since=mark.revision))
+        changed = dict.fromkeys(event for event in (*left, *files) if event.partition.day >= first)
         return state, _leave_out_known(instance, _leave_out_known(instance, changed, mark.cursor))
 
     state, missing = read_index(data, find)
@@ -152,10 +152,6 @@ def _read_cursor(instance: dg.DagsterInstance) -> int:
         return instance.event_log_storage.get_maximum_record_id() or 0
     except NotImplementedError:
         return 0
-
-
-def _parse_mark(text: str | None) -> _Mark | None:
-    return None if text is None else msgspec.json.decode(text, type=_Mark)
 
 
 def report_events(

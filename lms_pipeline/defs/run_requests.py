@@ -5,6 +5,7 @@ Dagster never starts two runs with one run key, so each key names the reason of 
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
@@ -16,8 +17,9 @@ import dagster as dg
 from lms_pipeline.defs.partitions import ACCOUNT_TAG, DATE_TAG, RANGE_TAGS, build_partition_key, build_partition_tags
 from lms_pipeline.defs.ranges import AccountOrder, build_range_tags, is_range
 from lms_pipeline.defs.run_locks import LockState, probe_run_lock
+from lms_pipeline.lake.disk import LakeError
 from lms_pipeline.lake.lock import is_locked
-from lms_pipeline.lake.paths import DataDir, Partition
+from lms_pipeline.lake.paths import AnyPartition, DataDir, Partition
 from lms_pipeline.lake.waiting import WaitingPull, find_waiting, utc_now
 from lms_pipeline.settings import Settings
 from lms_pipeline.tables.catalog import TABLES
@@ -51,6 +53,8 @@ MAX_TAGS_PER_QUERY = 5_000
 NO_OPEN_DAY = "No day is open now: the grace period of the latest ended day is over."
 """Skip reason of a tick."""
 
+log = logging.getLogger(__name__)
+
 
 def is_snapshot_missing(data: DataDir, partition: Partition) -> bool:
     """Return whether nothing is published for an account and day."""
@@ -58,11 +62,19 @@ def is_snapshot_missing(data: DataDir, partition: Partition) -> bool:
 
 
 def find_missing_snapshots(data: DataDir, day: date, account_ids: Iterable[str]) -> list[Partition]:
-    """Return the accounts for which nothing is published for a day, in their order. Only their folders are looked into."""
+    """Return the accounts for which nothing is published for a day, in their order.
+
+    The index is read, and the folders of the accounts that it lacks are looked into; of all accounts if the index can't be
+    used, or has to be built. A snapshot that was removed by hand counts as published until the next comparison of the lake.
+    """
     from lms_pipeline.lake.index_sync import read_index  # imports Arrow, which no other tick needs
 
-    published = read_index(data, lambda index: index.find(day=day), is_compared=False)
-    known = {one.partition for one in published if one.has_file(UNIFIED_ENROLLMENTS.name)}
+    known: set[AnyPartition] = set()
+    try:
+        published = read_index(data, lambda index: index.find(day=day), is_compared=False, may_build=False)
+        known = {one.partition for one in published if one.has_file(UNIFIED_ENROLLMENTS.name)}
+    except LakeError as error:
+        log.warning("The folders of all accounts are looked into for %s: %s", day, error)
     others = (Partition(account_id, day) for account_id in account_ids)
     return [partition for partition in others if partition not in known and is_snapshot_missing(data, partition)]
 
@@ -153,13 +165,14 @@ def find_due_pulls(
     now = utc_now()
     due = [pull for pull in waiting if pull.is_due(now) and pull.account_id in account_ids]
     latest = find_latest_runs(instance, day, {pull.account_id for pull in due}) if due else {}
+    ended = _read_runs(instance, due)
 
     def is_free(pull: WaitingPull) -> bool:
         record = latest.get(pull.account_id)
         is_newest = record is None or record.dagster_run.run_id == pull.run_id or not is_active(record)
         if record is not None and is_range(record.dagster_run.tags):
             is_newest = is_newest or not is_locked(data, pull.partition)
-        run = instance.get_run_by_id(pull.run_id)
+        run = ended.get(pull.run_id)
         goes_on = run is not None and not run.is_finished
         return is_newest and (goes_on or probe_run_lock(instance, pull.run_id) is not LockState.HELD)
 
@@ -168,9 +181,14 @@ def find_due_pulls(
 
 def build_continuations(instance: dg.DagsterInstance, due: Sequence[WaitingPull]) -> list[dg.RunRequest]:
     """Build the requests of the runs that continue pulls. The runs that ended are read in one query."""
-    ended = instance.get_runs(dg.RunsFilter(run_ids=[pull.run_id for pull in due])) if due else []
-    by_id = {run.run_id: run for run in ended}
-    return [_build_continuation(pull, by_id.get(pull.run_id)) for pull in due]
+    ended = _read_runs(instance, due)
+    return [_build_continuation(pull, ended.get(pull.run_id)) for pull in due]
+
+
+def _read_runs(instance: dg.DagsterInstance, pulls: Sequence[WaitingPull]) -> dict[str, dg.DagsterRun]:
+    """Return the runs that left these pulls, by their ids, in one query."""
+    runs = instance.get_runs(dg.RunsFilter(run_ids=[pull.run_id for pull in pulls])) if pulls else []
+    return {run.run_id: run for run in runs}
 
 
 def _build_continuation(pull: WaitingPull, run: dg.DagsterRun | None) -> dg.RunRequest:

@@ -25,7 +25,7 @@ from lms_pipeline.housekeeping.policy import ExpiredItem, RetentionPolicy
 from lms_pipeline.lake.commit_mark import restore_interrupted
 from lms_pipeline.lake.disk import LakeError, convert_disk_errors, measure_size, read_changed_at
 from lms_pipeline.lake.files import PREFIX, WRITER_ENTRIES, check_version, conform, convert_read_errors, read_metadata
-from lms_pipeline.lake.index import IndexState, PublicationIndex, PublishedDay
+from lms_pipeline.lake.index import IndexState, PublicationIndex, PublishedDay, parse_mark
 from lms_pipeline.lake.index_sync import read_index
 from lms_pipeline.lake.lock import LockedError, partition_lock, passing_lock, remove_folder
 from lms_pipeline.lake.paths import DATA_FILE, AnyPartition, DataDir, Partition, parse_folder
@@ -106,8 +106,7 @@ def _find_old_payloads(data: DataDir, policy: RetentionPolicy) -> Iterator[Expir
         return
 
     def find(index: PublicationIndex) -> tuple[IndexState, list[PublishedDay]]:
-        state, text = index.read_state(), index.read_marks(PAYLOADS).get(PAYLOADS)
-        mark = None if text is None else msgspec.json.decode(text, type=_PayloadMark)
+        state, mark = index.read_state(), parse_mark(index.read_marks(PAYLOADS).get(PAYLOADS), _PayloadMark)
         if mark is None or mark.epoch != state.epoch:
             mark = _PayloadMark(state.epoch, 0, date.min)
         days = [day for day in index.find_days() if mark.before <= day < first_kept]

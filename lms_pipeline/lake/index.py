@@ -9,11 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Protocol, TypeAlias
+from typing import Protocol, TypeAlias, TypeVar
+
+import msgspec
 
 from lms_pipeline.lake.disk import LakeError
 from lms_pipeline.lake.paths import AnyPartition
 from lms_pipeline.lake.scan import select_signature
+
+T = TypeVar("T")
 
 
 class DamagedIndexError(LakeError):
@@ -100,6 +104,16 @@ class IndexState:
 
 Observe: TypeAlias = Callable[[AnyPartition, PublishedDay | None], PublishedDay]
 """Returns what is published of a partition; gets what the index holds."""
+
+
+def parse_mark(text: str | None, kind: type[T]) -> T | None:
+    """Parse what a reader noted as JSON; None if nothing is noted, or another version noted it: then all is compared."""
+    if text is None:
+        return None
+    try:
+        return msgspec.json.decode(text, type=kind)
+    except msgspec.DecodeError:
+        return None
 
 
 class PublicationIndex(Protocol):

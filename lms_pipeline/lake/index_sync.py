@@ -54,27 +54,31 @@ FOLDER = "folder "
 log = logging.getLogger(__name__)
 
 
-def read_index(data: DataDir, read: Callable[[PublicationIndex], T], *, is_compared: bool = True) -> T:
+def read_index(
+    data: DataDir, read: Callable[[PublicationIndex], T], *, is_compared: bool = True, may_build: bool = True
+) -> T:
     """Return what a function reads from the index, after the index has followed the lake.
 
-    A damaged index is set aside and built again; then `read` is called once more.
+    A damaged index is set aside and built again; then `read` is called once more. An index that is new, or of another
+    layout or disk, is built too.
 
     Args:
         data: the data directory.
         read: gets the index, and returns a result that does not use it any more.
         is_compared: whether changes by hand are looked for. Otherwise only publications count, and no folder is listed.
+        may_build: whether the index is built if it has to be, which takes minutes in a large lake. A tick has no such time.
 
     Raises:
-        LakeError: the index can't be read or written.
+        LakeError: the index can't be read or written, or has to be built.
     """
     try:
         with _open(data) as index:
-            _follow(data, index, is_compared=is_compared)
+            _follow(data, index, is_compared=is_compared, may_build=may_build)
             return read(index)
     except DamagedIndexError as error:
         _set_aside(data, error)
     with _open(data) as index:
-        _follow(data, index, is_compared=is_compared)
+        _follow(data, index, is_compared=is_compared, may_build=may_build)
         return read(index)
 
 
@@ -179,10 +183,12 @@ class _Observer:
         return seen
 
 
-def _follow(data: DataDir, index: PublicationIndex, *, is_compared: bool) -> None:
+def _follow(data: DataDir, index: PublicationIndex, *, is_compared: bool, may_build: bool) -> None:
     """Bring the index up to date with the lake."""
     layout = _describe_layout(data)
     if index.read_marks(LAYOUT).get(LAYOUT) != layout:
+        if not may_build:
+            raise LakeError(f"{data.index} is not built yet: the next comparison of the lake builds it.")
         with convert_disk_errors(data.index), build_lock(data.index.with_name("index_build.lock")):
             if index.read_marks(LAYOUT).get(LAYOUT) != layout:  # another process has not built it meanwhile
                 _build(data, index, layout)

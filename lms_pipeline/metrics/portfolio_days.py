@@ -19,7 +19,7 @@ import msgspec
 from lms_pipeline.accounts.registry import RegisteredAccount
 from lms_pipeline.lake.disk import LakeError, convert_disk_errors
 from lms_pipeline.lake.files import read_metadata
-from lms_pipeline.lake.index import PublicationIndex, PublishedDay
+from lms_pipeline.lake.index import PublicationIndex, PublishedDay, parse_mark
 from lms_pipeline.lake.index_sync import noting_changes, read_index
 from lms_pipeline.lake.paths import DataDir, DayPartition, Partition
 from lms_pipeline.lake.scan import sign_file
@@ -65,7 +65,7 @@ def find_portfolio_changes(data: DataDir, accounts: Sequence[RegisteredAccount])
     """
 
     def find(index: PublicationIndex) -> tuple[_Mark, dict[date, Sequence[PublishedDay]]]:
-        state, known = index.read_state(), _parse_mark(index.read_marks(MARK).get(MARK))
+        state, known = index.read_state(), parse_mark(index.read_marks(MARK).get(MARK), _Mark)
         mark = _Mark(state.epoch, state.revision, _hash_accounts(accounts))
         is_known = known is not None and (known.epoch, known.accounts) == (mark.epoch, mark.accounts)
         days = index.find_days(known.revision if known is not None and is_known else 0)
@@ -95,10 +95,6 @@ def remember_changes(data: DataDir, changes: PortfolioChanges) -> None:
         LakeError: the index can't be written.
     """
     read_index(data, lambda index: index.write_marks({MARK: changes.mark}), is_compared=False)
-
-
-def _parse_mark(text: str | None) -> _Mark | None:
-    return None if text is None else msgspec.json.decode(text, type=_Mark)
 
 
 def _hash_accounts(accounts: Sequence[RegisteredAccount]) -> str:

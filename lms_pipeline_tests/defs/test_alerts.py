@@ -2,6 +2,7 @@
 
 import json
 import threading
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -15,11 +16,16 @@ from lms_pipeline.definitions import build_defs
 from lms_pipeline.defs.failures import NO_ALERT_TAG, SHELL_TAG
 from lms_pipeline.defs.instance import QUIET_CONFIG
 from lms_pipeline.defs.partitions import add_accounts, build_partition_key
-from lms_pipeline.lake.paths import Partition
+from lms_pipeline.lake.disk import LakeError
+from lms_pipeline.lake.index_sync import begin_changes
+from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.sandbox.faults import Status
 from lms_pipeline.truto.log_filter import install_logging_filters
 from lms_pipeline.truto.retry import RetryPolicy
 from lms_pipeline_tests.defs.conftest import DAY
+from lms_pipeline_tests.defs.test_automation import read_marks
+from lms_pipeline_tests.lake.test_full_disk import fill
+from lms_pipeline_tests.support.lake_files import enrollment, publish
 
 PATH = "/services/T0/B0/secret"
 
@@ -69,6 +75,26 @@ class TestAlerts:
     def test_send_what_failed_and_why(self, webhook, data):
         assert Alerts(data, webhook.address).send_once(run_failure(cause="It said <no> & left."))
         assert webhook.texts == ["north on 2026-03-10 failed: It said &lt;no&gt; &amp; left. (run 01234567)"]
+
+    @pytest.mark.parametrize("account_id", ["north", None])
+    def test_are_sent_on_a_full_disk(self, webhook, small_disk, account_id):
+        data = DataDir(small_disk / "data")
+        publish(data, "north", DAY, enrollment("u1"))
+        begin_changes(data, Partition("north", DAY), "a run that filled the disk")
+        fill(small_disk, 0)
+        with suppress(LakeError):  # that it was sent can't be recorded
+            Alerts(data, webhook.address).send_once(run_failure(account_id))
+        assert len(webhook.texts) == 1
+
+    @pytest.mark.parametrize("account_id", ["north", None])
+    def test_without_an_index_are_sent_until_the_account_has_published(self, webhook, data, account_id):
+        alerts = Alerts(data, webhook.address)
+        assert alerts.send_once(run_failure(account_id))
+        assert not alerts.send_once(run_failure(account_id))
+        publish(data, "north", DAY, enrollment("u1"))
+        assert alerts.send_once(run_failure(account_id))
+        assert not alerts.send_once(run_failure(account_id))
+        assert read_marks(data) == {}
 
     def test_do_not_read_the_body_of_the_response(self, webhook, data):
         webhook.has_endless_body = True

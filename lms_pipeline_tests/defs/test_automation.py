@@ -1,5 +1,7 @@
 """The schedule and the sensors, evaluated as the daemon evaluates them."""
 
+import sqlite3
+from contextlib import closing
 from datetime import UTC, datetime
 from functools import partial
 
@@ -42,12 +44,32 @@ def sense(repository, instance, name, cursor=None):
         return sensor.evaluate_tick(context)
 
 
+def read_marks(data):
+    """Return what readers noted in the index: nothing before it is built."""
+    with closing(sqlite3.connect(data.index)) as connection:
+        return dict(connection.execute("SELECT name, value FROM marks"))
+
+
 def keys(requests):
     return sorted(str(request.partition_key) for request in requests)
 
 
 def test_the_schedule_requests_the_open_day_of_every_active_account(repository, instance, registry):
     assert keys(tick(repository, instance).run_requests) == ["north|2026-03-10", "south|2026-03-10"]
+
+
+def test_the_schedule_passes_over_published_days_before_the_index_is_built(repository, instance, registry, data):
+    publish(data, "north", DAY, enrollment("u1"))
+    assert keys(tick(repository, instance).run_requests) == ["south|2026-03-10"]
+    assert read_marks(data) == {}
+
+
+def test_the_schedule_needs_no_index(repository, instance, registry, data):
+    publish(data, "north", DAY, enrollment("u1"))
+    for path in data.state.glob("index.sqlite*"):
+        path.unlink()
+    data.index.mkdir()
+    assert keys(tick(repository, instance).run_requests) == ["south|2026-03-10"]
 
 
 def test_the_schedule_adds_partitions_that_no_sensor_has_added_yet(repository, instance, registry):

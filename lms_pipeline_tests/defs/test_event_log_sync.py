@@ -18,6 +18,7 @@ from lms_pipeline.tables.catalog import TABLES
 from lms_pipeline.tables.pulled import RAW_ENROLLMENTS, UNIFIED_ENROLLMENTS
 from lms_pipeline_tests.defs.conftest import DAY
 from lms_pipeline_tests.defs.test_automation import sense
+from lms_pipeline_tests.support.index_marks import replace_marks
 from lms_pipeline_tests.support.lake_files import FIRST, SECOND, THIRD, enrollment, publish
 
 NORTH, SOUTH = Partition("north", DAY), Partition("south", DAY)
@@ -256,6 +257,29 @@ class TestCost:
         find_missing_events(instance, data)
         publish(data, "acme", SECOND, enrollment("u1"))
         assert find_missing_events(instance, data) == find_missing_events(instance, data) != []
+
+    def test_a_file_before_the_first_day_that_is_listed_is_not_found_again(self, empty):
+        instance, data = empty
+        self.publish_and_report(instance, data, "beta", SECOND)
+        for day in (FIRST, SECOND):
+            publish(data, "acme", day, enrollment("u1"))
+        assert [event.partition.day for event in find_missing_events(instance, data)] == [FIRST, SECOND]
+        assert [event.partition.day for event in find_missing_events(instance, data, SECOND)] == [SECOND]
+
+    def test_a_file_is_found_again_after_earlier_days_are_listed_again(self, empty):
+        instance, data = empty
+        self.publish_and_report(instance, data, "beta", SECOND)
+        publish(data, "acme", FIRST, enrollment("u1"))
+        assert [find_missing_events(instance, data, day) != [] for day in (FIRST, SECOND, FIRST)] == [True, False, True]
+
+    @pytest.mark.parametrize("text", ["{}", "no JSON"])
+    def test_after_another_version_all_are_compared(self, empty, text):
+        instance, data = empty
+        self.publish_and_report(instance, data, "acme", FIRST)
+        publish(data, "acme", SECOND, enrollment("u1"))
+        find_missing_events(instance, data)
+        replace_marks(data, "events", text)
+        assert [event.partition.day for event in find_missing_events(instance, data)] == [SECOND]
 
     def test_after_the_loss_of_the_index_all_are_compared(self, empty):
         instance, data = empty

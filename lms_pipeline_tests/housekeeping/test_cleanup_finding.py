@@ -13,6 +13,7 @@ from lms_pipeline.settings import Settings
 from lms_pipeline.tables.metrics import COURSE_COMPLETION
 from lms_pipeline.tables.pulled import REJECTED_ENROLLMENTS, UNIFIED_ENROLLMENTS
 from lms_pipeline_tests.support.data_directory import OLD, OLDER, RECENT, TODAY, age, describe, put, put_responses
+from lms_pipeline_tests.support.index_marks import replace_marks
 from lms_pipeline_tests.support.lake_files import publish
 
 
@@ -258,6 +259,12 @@ class TestRejectedPayloads:
     def test_that_were_found_and_not_removed_are_found_again(self, history, data, find):
         publish(data, "acme", OLDER, {"payload": "{}"}, table=REJECTED_ENROLLMENTS)
         assert find(rejected_days=1) == find(rejected_days=1) != []
+
+    @pytest.mark.parametrize("text", ["{}", "no JSON"])
+    def test_are_looked_for_on_all_days_after_another_version(self, history, data, find, opened, text):
+        replace_marks(data, cleanup.PAYLOADS, text)
+        assert find(rejected_days=1) == []
+        assert opened == [f"snapshot_date={day}" for day in (OLDER, OLD)]
 
     def test_are_found_if_they_are_kept_for_fewer_days_than_before(self, history, data, find):
         publish(data, "acme", OLD, {"payload": "{}"}, table=REJECTED_ENROLLMENTS)

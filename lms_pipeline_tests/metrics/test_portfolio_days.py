@@ -11,8 +11,15 @@ from lms_pipeline.lake.reading import read
 from lms_pipeline.lake.scan import sign_file
 from lms_pipeline.metrics import portfolio_days
 from lms_pipeline.metrics.portfolio import publish_portfolio
-from lms_pipeline.metrics.portfolio_days import describe_origin, find_portfolio_changes, remove_day
+from lms_pipeline.metrics.portfolio_days import (
+    MARK,
+    describe_origin,
+    find_portfolio_changes,
+    remember_changes,
+    remove_day,
+)
 from lms_pipeline.tables.metrics import ACCOUNT_COMPLETION, COURSE_COMPLETION, PORTFOLIO_COMPLETION
+from lms_pipeline_tests.support.index_marks import replace_marks
 from lms_pipeline_tests.support.lake_files import FIRST, SECOND, THIRD, publish
 from lms_pipeline_tests.support.parquet_damage import truncate
 
@@ -69,6 +76,14 @@ def test_the_first_time_all_days_are_computed_the_oldest_first(data):
 def test_without_a_change_nothing_is_computed(computed):
     assert refresh(computed, BOTH) == []
     assert read_days(computed) == {FIRST: (43, 2, 0), SECOND: (43, 2, 0)}
+
+
+@pytest.mark.parametrize("text", ["{}", "no JSON"])
+def test_after_another_version_a_new_day_is_computed(computed, text):
+    remember_changes(computed, find_portfolio_changes(computed, BOTH))
+    replace_marks(computed, MARK, text)
+    publish_account(computed, "acme", THIRD)
+    assert refresh(computed, BOTH) == [THIRD]
 
 
 @pytest.mark.parametrize("damage", ["no file", "a file instead of the folder"])
