@@ -22,6 +22,7 @@ from dagster._core.storage.event_log import SqliteEventLogStorage
 from dagster._core.storage.event_log.schema import SqlEventLogStorageTable as Events
 from sqlalchemy import Row, delete, select
 
+from lms_pipeline.defs.event_log_sync import NO_RUN
 from lms_pipeline.defs.run_logs import DEFAULT_LOCATION, is_run_of_package
 
 BATCH_SIZE = 5_000
@@ -39,12 +40,16 @@ def remove_index_events(
 ) -> int:
     """Remove the copies before an instant, of finished runs of this package and of deleted runs. Return their number.
 
+    Events of no run stay, since any project may have stored them. The newest event of the log stays too: SQLite would use
+    its id again, and sensors, which remember the last id that they read, would miss the events up to it.
+
     The file keeps its size: later events use the space. A log that is not in SQLite is left as it is.
     """
     storage = instance.event_log_storage
     if not isinstance(storage, SqliteEventLogStorage):
         return 0
-    removed, is_expired = 0, dict[str, bool]()
+    newest = storage.get_maximum_record_id()
+    removed, is_expired = 0, {NO_RUN: False}
     end = before.astimezone(UTC).replace(tzinfo=None)
     for batch in _read_batches(storage, end):
         unknown = {row.run_id for row in batch} - is_expired.keys()
@@ -53,7 +58,7 @@ def remove_index_events(
             run = runs.get(run_id)
             ours = run is None or (run.is_finished and is_run_of_package(run, jobs, assets, location))
             is_expired[run_id] = ours
-        ids = [row.id for row in batch if row.timestamp < end and is_expired[row.run_id]]
+        ids = [row.id for row in batch if row.timestamp < end and row.id != newest and is_expired[row.run_id]]
         with storage.index_connection() as connection:
             connection.execute(delete(Events).where(Events.c.id.in_(ids)))
         removed += len(ids)

@@ -37,6 +37,16 @@ def count_events(instance):
 def grow_old(instance, days=91):
     then = (datetime.now(UTC) - timedelta(days=days)).replace(tzinfo=None)
     run_sql(instance, "UPDATE event_logs SET timestamp = :then", then=then.isoformat(" "))
+    add_newest(instance)
+
+
+def add_newest(instance):
+    """Add an event after all others that is no copy."""
+    run_sql(
+        instance,
+        "INSERT INTO event_logs (run_id, event, dagster_event_type, timestamp) "
+        "VALUES ('', '{}', 'STEP_OUTPUT', '2030-01-01 00:00:00')",
+    )
 
 
 def add_copy(instance, run_id):
@@ -128,14 +138,32 @@ class TestOldEvents:
 )
 def test_only_events_of_finished_runs_of_ours_are_removed(instance, job_name, fields, is_removed):
     add_copy(instance, add(instance, job_name, **fields))
+    add_newest(instance)
     assert remove_old(instance) == int(is_removed)
 
 
 def test_events_of_a_deleted_run_are_removed(instance):
     run_id = add(instance, "their_job", location="theirs")
     add_copy(instance, run_id)
+    add_newest(instance)
     instance.run_storage.delete_run(run_id)
     assert remove_old(instance) == 1
+
+
+def test_the_newest_event_is_kept_since_its_id_would_be_used_again(instance):
+    run_id = add(instance, "daily_snapshot")
+    add_copy(instance, run_id)
+    add_copy(instance, run_id)
+    newest = instance.event_log_storage.get_maximum_record_id()
+    assert remove_old(instance) == 1
+    add_copy(instance, run_id)
+    assert instance.event_log_storage.get_maximum_record_id() == newest + 1
+
+
+def test_events_of_no_run_are_kept(instance):
+    add_copy(instance, "")
+    add_newest(instance)
+    assert remove_old(instance) == 0
 
 
 def test_a_log_that_is_not_in_sqlite_is_left_as_it_is():
