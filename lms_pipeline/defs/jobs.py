@@ -24,6 +24,7 @@ from lms_pipeline.defs.failures import convert_errors
 from lms_pipeline.defs.metadata import tag_frozen_now
 from lms_pipeline.defs.partitions import add_accounts
 from lms_pipeline.defs.report import COMPLETION_REPORT
+from lms_pipeline.defs.roll_up import BY_DAY
 from lms_pipeline.defs.run_locks import find_ended_run_locks
 from lms_pipeline.defs.run_logs import DEFAULT_LOCATION, find_expired_run_logs
 from lms_pipeline.defs.run_requests import (
@@ -56,7 +57,7 @@ FLEET_CRON = "15 * * * *"
 HOUSEKEEPING_CRON = "30 1 * * *"
 """Half an hour before the default of LMS_SCHEDULE, so that the pulls find the space that it frees."""
 
-OUR_ASSETS = frozenset({*MATERIALIZABLE_ASSETS, COMPLETION_REPORT})
+OUR_ASSETS = frozenset({*MATERIALIZABLE_ASSETS, BY_DAY, COMPLETION_REPORT})
 """The assets whose runs leave logs that expire."""
 SCHEDULE_LOOKAHEAD = timedelta(days=366)
 """Time for which the ticks of LMS_SCHEDULE are compared with LMS_GRACE_HOURS: a year has each weekday and clock change."""

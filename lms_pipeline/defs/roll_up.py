@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from lms_pipeline.accounts.listed_days import find_first_day
 from lms_pipeline.accounts.registry import Registry
 from lms_pipeline.defs.failures import convert_errors
 from lms_pipeline.defs.metadata import OWNERS, has_shown_rows, tag_frozen_now
@@ -85,14 +86,14 @@ def has_roll_ups(settings: Settings, lake: DataDir) -> bool:
 
 
 def refresh_roll_ups(context: dg.AssetExecutionContext, lake: DataDir, settings: Settings) -> list[str]:
-    """Roll up the days whose accounts changed, and log the materialization of each.
+    """Roll up the days whose accounts changed, and log the materialization of each that Dagster lists.
 
     A day that can't be rolled up does not stop the others. Return a sentence for each cause.
     """
     from lms_pipeline.lake.roll_up import find_outdated_days, roll_up_day
 
     failed: list[str] = []
-    outdated = find_outdated_days(lake)
+    outdated, first = find_outdated_days(lake), find_first_day(settings)
     for day in outdated:
         try:
             rolled = roll_up_day(lake, day)
@@ -100,7 +101,7 @@ def refresh_roll_ups(context: dg.AssetExecutionContext, lake: DataDir, settings:
             context.log.error("%s", error)  # noqa: TRY400 - the sentence is enough
             failed.append(str(error))
             continue
-        if rolled.written:
+        if rolled.written and day >= first:  # Dagster does not list the others
             _log_event(context, settings, day, rolled)
     if outdated:
         context.log.info("%s of the roll-ups changed.", format_count(len(outdated), "day"))

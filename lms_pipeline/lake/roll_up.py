@@ -31,9 +31,15 @@ from lms_pipeline.lake.files import (
 )
 from lms_pipeline.lake.index import PublicationIndex, PublishedDay, RollUp
 from lms_pipeline.lake.index_sync import read_index
-from lms_pipeline.lake.paths import DATA_FILE, DataDir, Partition, parse_any_folder
+from lms_pipeline.lake.paths import DATA_FILE, DataDir, Partition
 from lms_pipeline.lake.reading import find_committed
-from lms_pipeline.lake.roll_up_reading import NO_FILE, is_current, list_rolled_up_tables, read_left_out
+from lms_pipeline.lake.roll_up_reading import (
+    NO_FILE,
+    find_stored_days,
+    is_current,
+    list_rolled_up_tables,
+    read_left_out,
+)
 from lms_pipeline.lake.scan import sign_file
 from lms_pipeline.storage.damaged_files import build_lock
 from lms_pipeline.tables.schema import SCHEMA_VERSION, Column, Table, arrow_schema
@@ -84,16 +90,9 @@ def find_outdated_days(data: DataDir) -> list[date]:
         days = index.find_days()
         current = {(one.table, one.day) for one in index.find_roll_ups() if is_current(data, one, days)}
         outdated = {day for day in days if any((table.name, day) not in current for table in list_rolled_up_tables())}
-        return sorted(outdated | (_find_stored_days(data) - days.keys()))
+        return sorted(outdated | (find_stored_days(data) - days.keys()))
 
     return read_index(data, find)
-
-
-def _find_stored_days(data: DataDir) -> set[date]:
-    """Return the days of all roll-ups on the disk."""
-    folders = data.roll_ups.glob(f"*/snapshot_date=*/{DATA_FILE}")
-    partitions = (parse_any_folder(Path(file.parent.name)) for file in folders)
-    return {partition.day for partition in partitions if partition is not None}
 
 
 def roll_up_day(data: DataDir, day: date) -> RolledDay:

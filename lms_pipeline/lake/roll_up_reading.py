@@ -17,7 +17,7 @@ import msgspec
 from lms_pipeline.lake.disk import LakeError
 from lms_pipeline.lake.index import RollUp
 from lms_pipeline.lake.index_file import IndexFile
-from lms_pipeline.lake.paths import AnyPartition, DataDir, Partition
+from lms_pipeline.lake.paths import DATA_FILE, AnyPartition, DataDir, Partition, parse_any_folder
 from lms_pipeline.lake.scan import sign_file, sort_key
 from lms_pipeline.tables.catalog import TABLES
 from lms_pipeline.tables.pulled import RAW_ENROLLMENTS, REJECTED_ENROLLMENTS
@@ -54,7 +54,16 @@ def is_current(data: DataDir, roll_up: RollUp, days: Mapping[date, int]) -> bool
         signature = sign_file(data.roll_up(TABLES[roll_up.table], roll_up.day))
     except (FileNotFoundError, NotADirectoryError):
         signature = NO_FILE
+    except OSError:  # such as a folder that this user can't enter
+        return False
     return signature == roll_up.signature
+
+
+def find_stored_days(data: DataDir) -> set[date]:
+    """Return the days of all roll-ups on the disk."""
+    folders = data.roll_ups.glob(f"*/snapshot_date=*/{DATA_FILE}")
+    partitions = (parse_any_folder(Path(file.parent.name)) for file in folders)
+    return {partition.day for partition in partitions if partition is not None}
 
 
 def find_current_roll_ups(data: DataDir, table: Table, first: date, last: date) -> CurrentRollUps:

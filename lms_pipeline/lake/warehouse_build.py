@@ -9,9 +9,10 @@ from __future__ import annotations
 import logging
 import shutil
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from datetime import date
 from pathlib import Path
 
 import duckdb
@@ -112,15 +113,17 @@ def remove_build(path: Path) -> None:
     shutil.rmtree(name_spill_folder(path), ignore_errors=True)
 
 
-def find_days(data: DataDir, record: WarehouseRecord | None) -> dict[str, Day]:
+def find_days(data: DataDir, record: WarehouseRecord | None, dates: Collection[date] | None = None) -> dict[str, Day]:
     """Return the days by their folder; footers are read only where a file changed, or was not readable last time.
+
+    With `dates`, only those of these dates.
 
     Raises:
         LakeError: the index can't be read.
     """
-    now_ns, indexed = time.time_ns(), _read_indexed(data)
+    now_ns, indexed = time.time_ns(), _read_indexed(data, dates)
     if _restore_interrupted(data, indexed.values()):
-        now_ns, indexed = time.time_ns(), _read_indexed(data)
+        now_ns, indexed = time.time_ns(), _read_indexed(data, dates)
     known = record.days if record is not None else {}
     days: dict[str, Day] = {}
     for folder, files in indexed.items():
@@ -132,13 +135,14 @@ def find_days(data: DataDir, record: WarehouseRecord | None) -> dict[str, Day]:
     return days
 
 
-def _read_indexed(data: DataDir) -> dict[str, DayFiles]:
+def _read_indexed(data: DataDir, dates: Collection[date] | None) -> dict[str, DayFiles]:
     """Return the published files by their folder, in the order of account and day, as the index has them."""
 
     def read(index: PublicationIndex) -> dict[str, DayFiles]:
         pending = {one.partition for one in index.find_pending()}
         found: dict[str, DayFiles] = {}
-        for day in index.find():
+        chosen = index.find() if dates is None else [one for day in sorted(dates) for one in index.find(day=day)]
+        for day in chosen:
             is_hidden = day.partition in pending and scan_partition(data, day.partition).has_hidden
             found[day.partition.folder.as_posix()] = DayFiles(day.partition, bytearray(day.signatures), is_hidden)
         return found

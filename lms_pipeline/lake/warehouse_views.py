@@ -1,10 +1,13 @@
 """The warehouse with roll-ups: views alone, over one file for each table and day.
 
+A day without a current roll-up is read from the files of the accounts: no row of theirs is missing in a build.
+
 Belongs here: the views. Not here: writing roll-ups (`roll_up.py`), the warehouse without them (`warehouse_build.py`).
 """
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -15,13 +18,20 @@ from pathlib import Path
 
 import duckdb
 
+from lms_pipeline.errors import choose_form
 from lms_pipeline.lake.disk import LakeError
 from lms_pipeline.lake.engine import duckdb_session
 from lms_pipeline.lake.files import read_footer, read_metadata
 from lms_pipeline.lake.index import PublicationIndex, PublishedDay, RollUp
 from lms_pipeline.lake.index_sync import read_index
-from lms_pipeline.lake.paths import AnyPartition, DataDir, Partition
-from lms_pipeline.lake.roll_up_reading import NO_FILE, list_rolled_up_tables, read_left_out
+from lms_pipeline.lake.paths import DATA_FILE, AnyPartition, DataDir, DayPartition, Partition
+from lms_pipeline.lake.roll_up_reading import (
+    NO_FILE,
+    find_stored_days,
+    is_current,
+    list_rolled_up_tables,
+    read_left_out,
+)
 from lms_pipeline.lake.scan import DayFiles
 from lms_pipeline.lake.warehouse_build import (
     MEMORY_LIMIT,
@@ -32,23 +42,36 @@ from lms_pipeline.lake.warehouse_build import (
     list_reasons,
     name_spill_folder,
 )
-from lms_pipeline.lake.warehouse_days import describe_columns, judge_day
+from lms_pipeline.lake.warehouse_days import Day, describe_columns, judge_day
 from lms_pipeline.lake.warehouse_sql import OLDEST_READER, build_empty_sql, build_select_sql, load_trend_sql, quote
 from lms_pipeline.tables.catalog import LATEST_DAY_TABLES, TABLES
 from lms_pipeline.tables.over_time import COMPLETION_TREND
 from lms_pipeline.tables.schema import SCHEMA_VERSION, Table
 
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Rolled:
+    """Which days of each table have a current roll-up."""
+
+    files: Mapping[str, Sequence[RollUp]]
+    """The current roll-ups of each table that have a file."""
+    lacking: Mapping[tuple[str, date, str], str]
+    """Why roll-ups lack an account, by table, day and account."""
+    without: Mapping[str, frozenset[date]]
+    """The days without a current roll-up, by table."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Indexed:
-    """What the views are made from. No file of an account is opened for it."""
+    """What the views are made from. Files of accounts are opened only of days without a current roll-up."""
 
-    roll_ups: Mapping[str, Sequence[RollUp]]
-    """The roll-ups of each table."""
-    lacking: Mapping[tuple[str, date, str], str]
-    """Why roll-ups lack an account, by table, day and account."""
+    rolled: _Rolled
+    unrolled: Mapping[str, Sequence[Day]]
+    """The accounts' days that have a file of a table, and no current roll-up of it."""
     latest: Mapping[str, Mapping[str, date]]
-    """The latest day of each account that is in a roll-up, by table: only of `LATEST_DAY_TABLES`."""
+    """The latest day of each account that can be read, by table: only of `LATEST_DAY_TABLES`."""
     samples: Sequence[PublishedDay]
     """One day for each schema version."""
     pending: Sequence[PublishedDay]
@@ -65,16 +88,18 @@ def write_views(data: DataDir, path: Path) -> WrittenBuild:
     Raises:
         LakeError, duckdb.Error, OSError: it can't be written.
     """
-    indexed = read_index(data, partial(_read, data))
-    left_out = list(indexed.lacking.values())
+    rolled = read_index(data, partial(_find_rolled, data))
+    unrolled = _find_unrolled(data, rolled)
+    indexed = read_index(data, partial(_read, rolled, unrolled), is_compared=False)
+    reasons = [one.reasons[table] for table, days in unrolled.items() for one in days if table in one.reasons]
+    left_out = [*rolled.lacking.values(), *reasons]
     spill = name_spill_folder(path)
     with duckdb_session(spill, threads=1, memory_limit=MEMORY_LIMIT) as connection:
         connection.execute(f"ATTACH {quote(str(path))} AS warehouse (STORAGE_VERSION 'v{OLDEST_READER}')")
         connection.execute("USE warehouse")
         connection.begin()
-        rolled_up = list_rolled_up_tables()
         for table in TABLES.values():
-            if table in rolled_up:
+            if table in list_rolled_up_tables():
                 define_view(connection, table, _build_rolled_sql(connection, data, table, indexed), None)
             else:
                 left_out.extend(_define_file_view(connection, data, table, indexed))
@@ -84,10 +109,37 @@ def write_views(data: DataDir, path: Path) -> WrittenBuild:
     return WrittenBuild(None, {}, list(dict.fromkeys(left_out)))
 
 
-def _read(data: DataDir, index: PublicationIndex) -> _Indexed:
-    roll_ups: dict[str, list[RollUp]] = {}
-    for one in (found for found in index.find_roll_ups() if found.signature != NO_FILE):
-        roll_ups.setdefault(one.table, []).append(one)
+def _find_rolled(data: DataDir, index: PublicationIndex) -> _Rolled:
+    days = index.find_days()
+    current = [one for one in index.find_roll_ups() if one.day in days and is_current(data, one, days)]
+    files: dict[str, list[RollUp]] = {}
+    for one in (found for found in current if found.signature != NO_FILE):
+        files.setdefault(one.table, []).append(one)
+    covered = {(one.table, one.day) for one in current}
+    # a pattern over all roll-ups would also match those of days that left the lake
+    known = days.keys() | find_stored_days(data)
+    tables = [table.name for table in list_rolled_up_tables()]
+    without = {table: frozenset(day for day in known if (table, day) not in covered) for table in tables}
+    return _Rolled(files, _find_left_out(data, files), without)
+
+
+def _find_unrolled(data: DataDir, rolled: _Rolled) -> dict[str, list[Day]]:
+    """Return the accounts' days that have a file of a table, and no current roll-up of it, by table."""
+    dates = frozenset[date]().union(*rolled.without.values())
+    days = find_days(data, None, dates).values() if dates else ()
+    unrolled = {
+        table: [one for one in days if one.partition.day in without and one.has_file(table)]
+        for table, without in rolled.without.items()
+    }
+    if count := len({one.partition.day for found in unrolled.values() for one in found}):
+        log.warning(
+            "%s no current roll-up: the warehouse reads the files of the accounts there, until its next build.",
+            choose_form(count, "1 day has", f"{count} days have"),
+        )
+    return unrolled
+
+
+def _read(rolled: _Rolled, unrolled: Mapping[str, Sequence[Day]], index: PublicationIndex) -> _Indexed:
     pending = [
         day
         for partition in dict.fromkeys(one.partition for one in index.find_pending())
@@ -95,27 +147,28 @@ def _read(data: DataDir, index: PublicationIndex) -> _Indexed:
         for day in index.find(account_id=partition.account_id, day=partition.day)
     ]
     has_files = frozenset(table for table in TABLES if index.has_files(table))
-    lacking = _find_left_out(data, roll_ups)
-    latest = {
-        table.name: _find_latest(index, table.name, {one.day for one in roll_ups.get(table.name, ())}, lacking)
-        for table in LATEST_DAY_TABLES
-    }
+    latest = {table.name: _find_latest(index, table.name, rolled, unrolled[table.name]) for table in LATEST_DAY_TABLES}
     return _Indexed(
-        roll_ups, lacking, latest, index.find_schema_samples(), pending, index.find(account_id=""), has_files
+        rolled, unrolled, latest, index.find_schema_samples(), pending, index.find(account_id=""), has_files
     )
 
 
-def _find_latest(
-    index: PublicationIndex, table: str, rolled: Collection[date], lacking: Collection[tuple[str, date, str]]
-) -> dict[str, date]:
-    """Return the latest day of each account that is in a roll-up."""
+def _find_latest(index: PublicationIndex, table: str, rolled: _Rolled, unrolled: Sequence[Day]) -> dict[str, date]:
+    """Return the latest day of each account that can be read, from a roll-up or from its own file."""
+    in_roll_ups = {one.day for one in rolled.files.get(table, ())}
+    readable = {one.partition for one in unrolled if table in one.readable}
+
+    def is_readable(account_id: str, day: date) -> bool:
+        if day in in_roll_ups:
+            return (table, day, account_id) not in rolled.lacking
+        return Partition(account_id, day) in readable
+
     latest: dict[str, date] = {}
     for account_id, last in index.find_latest_days(table).items():
         days: Sequence[date] = [last]
-        if last not in rolled or (table, last, account_id) in lacking:
+        if not is_readable(account_id, last):
             days = index.find_account_days(table, account_id).get(account_id, ())
-        found = (day for day in reversed(days) if day in rolled and (table, day, account_id) not in lacking)
-        if (day := next(found, None)) is not None:
+        if (day := next((day for day in reversed(days) if is_readable(account_id, day)), None)) is not None:
             latest[account_id] = day
     return latest
 
@@ -132,30 +185,57 @@ def _find_left_out(data: DataDir, by_table: Mapping[str, Sequence[RollUp]]) -> d
 
 
 def _build_rolled_sql(connection: duckdb.DuckDBPyConnection, data: DataDir, table: Table, indexed: _Indexed) -> str:
-    """Return the query of a view over roll-ups; of `LATEST_DAY_TABLES` only the latest day of each account."""
-    roll_ups = indexed.roll_ups.get(table.name, ())
-    if not roll_ups:
-        return build_empty_sql(connection, table)
+    """Return the query of a view over roll-ups, and over files of accounts for days that have none."""
+    of_accounts = indexed.unrolled[table.name]
+    queries = [_build_roll_up_sql(connection, data, table, indexed)]
+    if table in LATEST_DAY_TABLES:
+        latest = indexed.latest[table.name].items()
+        found = {one.partition for one in of_accounts}
+        paths = [data.file(table, one) for one in (Partition(*pair) for pair in latest) if one in found]
+    else:
+        paths = list(_list_paths(data, table, of_accounts))
+    if paths:
+        is_uniform = not any(table.name in one.older for one in of_accounts)
+        queries.append(build_select_sql(connection, table, list(map(str, paths)), is_uniform=is_uniform))
+    return " UNION ALL BY NAME ".join(query for query in queries if query) or build_empty_sql(connection, table)
+
+
+def _build_roll_up_sql(connection: duckdb.DuckDBPyConnection, data: DataDir, table: Table, indexed: _Indexed) -> str:
+    """Return the query over current roll-ups; of `LATEST_DAY_TABLES` only the latest day of each account. "" without one."""
+    roll_ups = indexed.rolled.files.get(table.name, ())
     is_uniform = all(one.schema_version == SCHEMA_VERSION for one in roll_ups)
-    if table not in LATEST_DAY_TABLES:
-        files = [str(data.roll_ups / table.name / "*" / "data.parquet")]
-        return _select(connection, table, files, is_uniform=is_uniform)
-    latest = indexed.latest[table.name]
-    files = [str(data.roll_up(table, day)) for day in sorted(set(latest.values()))]
-    if not files:
-        return build_empty_sql(connection, table)
-    query = _select(connection, table, files, is_uniform=is_uniform)
-    return f"{query} WHERE {' OR '.join(_build_conditions(latest))}"
+    days, conditions = [one.day for one in roll_ups], ""
+    if table in LATEST_DAY_TABLES:
+        latest = indexed.latest[table.name]
+        days = sorted(set(latest.values()).intersection(days))
+        conditions = f" WHERE {' OR '.join(_build_conditions(latest, days))}" if days else ""
+    if not days:
+        return ""
+    files = [str(data.roll_up(table, day)) for day in days]
+    if table not in LATEST_DAY_TABLES and not indexed.rolled.without[table.name]:
+        # it also shows days that are rolled up later
+        files = [str(data.roll_ups / table.name / "*" / DATA_FILE)]
+    query = build_select_sql(connection, table, files, is_uniform=is_uniform, in_path=["snapshot_date"])
+    return f"{query}{conditions}"
 
 
-def _select(connection: duckdb.DuckDBPyConnection, table: Table, files: Sequence[str], *, is_uniform: bool) -> str:
-    return build_select_sql(connection, table, files, is_uniform=is_uniform, in_path=["snapshot_date"])
+def _list_paths(data: DataDir, table: Table, days: Sequence[Day]) -> Iterator[Path]:
+    """Yield the readable files of a table, or a pattern for a date of which all are readable."""
+    by_date: dict[date, list[Day]] = {}
+    for one in days:
+        by_date.setdefault(one.partition.day, []).append(one)
+    for day, found in by_date.items():
+        readable = [one for one in found if table.name in one.readable]
+        if len(readable) == len(found):
+            yield data.lake / table.name / "*" / DayPartition(day).folder / DATA_FILE
+        else:
+            yield from (data.file(table, one.partition) for one in readable)
 
 
-def _build_conditions(latest: Mapping[str, date]) -> Iterator[str]:
-    """Yield a condition for each day: its accounts, or for the day of most accounts those of other days, who lack it."""
+def _build_conditions(latest: Mapping[str, date], days: Sequence[date]) -> Iterator[str]:
+    """Yield a condition for each of these days: its accounts, or for the day of most accounts those of other days, who lack it."""
     (most, _), *_ = Counter(latest.values()).most_common(1)
-    for day in sorted(set(latest.values())):
+    for day in days:
         others = [account_id for account_id, other in latest.items() if other != day]
         own = [account_id for account_id, other in latest.items() if other == day]
         if day == most and not others:

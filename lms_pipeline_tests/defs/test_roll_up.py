@@ -1,5 +1,7 @@
 """The roll-ups in Dagster: written for each day that changed before the warehouse is built, or by their own asset."""
 
+from datetime import timedelta
+
 import dagster as dg
 import pytest
 
@@ -7,11 +9,13 @@ from lms_pipeline.accounts.registry import RegisteredAccount, Registry
 from lms_pipeline.definitions import build_defs
 from lms_pipeline.defs import roll_up as roll_up_defs
 from lms_pipeline.defs.instance import rebuild_warehouse
+from lms_pipeline.defs.jobs import OUR_ASSETS
 from lms_pipeline.defs.roll_up import has_roll_ups
 from lms_pipeline.lake import roll_up
 from lms_pipeline.lake.disk import LakeError
 from lms_pipeline.lake.paths import DataDir
 from lms_pipeline.lake.warehouse import open_warehouse
+from lms_pipeline.tables.pulled import UNIFIED_ENROLLMENTS
 from lms_pipeline_tests.defs.conftest import DAY
 from lms_pipeline_tests.support.lake_files import enrollment, publish
 
@@ -63,6 +67,19 @@ def test_a_build_of_the_warehouse_rolls_up_the_days_that_changed(lake, on, insta
 def test_the_next_build_rolls_nothing_up_again(lake, on, instance):
     rebuild(on, instance)
     assert rebuild(on, instance) == (None, {})
+
+
+def test_a_day_that_dagster_does_not_list_is_rolled_up_without_an_event(lake, on, instance):
+    unlisted = DAY - timedelta(days=1)
+    publish(lake, "north", unlisted, enrollment("u1"))
+    error, days = rebuild(on.model_copy(update={"start_date": DAY}), instance)
+    assert error is None
+    assert list(days) == ["2026-03-10"]
+    assert lake.roll_up(UNIFIED_ENROLLMENTS, unlisted).exists()
+
+
+def test_the_logs_of_its_runs_expire():
+    assert "by_day" in OUR_ASSETS
 
 
 def test_a_rewritten_day_is_rolled_up_again_with_another_digest(lake, on, instance):

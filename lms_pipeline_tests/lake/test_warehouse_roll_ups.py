@@ -2,10 +2,11 @@
 
 import shutil
 
+import pyarrow.parquet as pq
 import pytest
 
 from lms_pipeline.lake import files, warehouse_views
-from lms_pipeline.lake.index_sync import begin_changes
+from lms_pipeline.lake.index_sync import begin_changes, rebuild_index
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.lake.roll_up import find_outdated_days, roll_up_day
 from lms_pipeline.lake.warehouse import build_warehouse, open_warehouse
@@ -165,3 +166,86 @@ def test_a_build_opens_no_file_of_an_account_but_one_of_each_schema_version(data
     build_warehouse(data, is_rolled_up=True)
     assert len([path for path in opened if "account_id=" in str(path)]) == 1
     assert UNIFIED_ENROLLMENTS.name not in {path.parts[-4] for path in opened}
+
+
+class TestWithoutACurrentRollUp:
+    """Days whose roll-up is missing or out of date are shown with the rows of the accounts' files."""
+
+    def check(self, data):
+        """Compare the warehouse with roll-ups, none of which is written first, with one without them."""
+        assert build_warehouse(data, is_rolled_up=True).left_out == []
+        with_them = read_content(data)
+        build_warehouse(data)
+        without = read_content(data)
+        for name in TABLES:
+            assert with_them[name] == without[name], name
+
+    def test_all_days_are_shown(self, data):
+        self.check(data)
+
+    def test_one_day_is_shown(self, data):
+        roll_up_day(data, FIRST)
+        self.check(data)
+
+    def test_a_latest_day_is_shown(self, data):
+        roll_up_day(data, SECOND)
+        self.check(data)
+
+    def test_a_day_that_changed_is_shown_as_it_is_now(self, data):
+        build(data)
+        publish_day(data, "delta", SECOND)
+        publish(data, "beta", SECOND, enrollment("u9"))
+        publish(data, "acme", SECOND, table=LEARNER_COMPLETION)  # no learner is left on the latest day
+        self.check(data)
+
+    def test_all_days_are_shown_after_the_index_was_built_again(self, data):
+        build(data)
+        rebuild_index(data)
+        self.check(data)
+
+    @pytest.mark.parametrize("table", [COURSE_COMPLETION, LEARNER_COMPLETION], ids=lambda table: table.name)
+    def test_a_day_whose_roll_up_was_deleted_is_shown(self, data, table):
+        build(data)
+        data.roll_up(table, SECOND).unlink()
+        self.check(data)
+
+    def test_all_days_are_shown_if_the_folder_of_roll_ups_is_a_file(self, data):
+        data.roll_ups.write_bytes(b"")
+        self.check(data)
+
+    def test_a_day_whose_roll_up_was_cut_short_is_shown(self, data):
+        build(data)
+        truncate(data.roll_up(COURSE_COMPLETION, FIRST))
+        self.check(data)
+
+    def test_files_of_older_versions_are_shown(self, data):
+        path = data.file(COURSE_COMPLETION, Partition("acme", FIRST))
+        pq.write_table(pq.read_table(path, partitioning=None).select(["course_id"]).replace_schema_metadata(None), path)
+        roll_up_day(data, SECOND)
+        self.check(data)
+
+    @pytest.mark.parametrize("table", [COURSE_COMPLETION, LEARNER_COMPLETION], ids=lambda table: table.name)
+    def test_a_damaged_file_alone_is_left_out(self, data, table):
+        path = data.file(table, Partition("acme", SECOND))
+        truncate(path)
+        roll_up_day(data, FIRST)
+        [sentence] = build_warehouse(data, is_rolled_up=True).left_out
+        assert str(path) in sentence
+        with open_warehouse(data) as connection:
+            rows = connection.table(table.name).project("account_id, snapshot_date").order("ALL").fetchall()
+        if table == LEARNER_COMPLETION:
+            assert rows == [("acme", FIRST), ("beta", SECOND), ("gamma", FIRST)]
+        else:
+            assert rows == [("acme", FIRST), ("beta", FIRST), ("beta", SECOND), ("gamma", FIRST)]
+
+    def test_the_log_says_how_many(self, data, caplog):
+        roll_up_day(data, FIRST)
+        build_warehouse(data, is_rolled_up=True)
+        assert "1 day has no current roll-up" in caplog.text
+
+    def test_a_day_that_left_the_lake_is_not_shown(self, data):
+        build(data)
+        for table in TABLES.values():
+            for account in ("acme", "beta"):
+                shutil.rmtree(data.file(table, Partition(account, SECOND)).parent, ignore_errors=True)
+        self.check(data)
