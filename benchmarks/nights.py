@@ -93,10 +93,10 @@ def _run_tick(dagster: Services) -> Tick:
 def _is_busy(instance: dg.DagsterInstance) -> bool:
     """Whether runs are under way, or failed runs will be retried."""
     maybe = dg.RunsFilter(statuses=[dg.DagsterRunStatus.NOT_STARTED, *ACTIVE_STATUSES, dg.DagsterRunStatus.FAILURE])
-    return any(is_active(record) or _may_become_active(record) for record in instance.get_run_records(maybe))
+    return any(is_active(record) or may_become_active(record) for record in instance.get_run_records(maybe))
 
 
-def _may_become_active(record: dg.RunRecord) -> bool:
+def may_become_active(record: dg.RunRecord) -> bool:
     """Whether a run is a retry that Dagster has created and not queued yet, or failed and is not yet marked for a retry."""
     run = record.dagster_run
     if run.status is dg.DagsterRunStatus.FAILURE:

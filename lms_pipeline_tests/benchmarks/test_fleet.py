@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks.figures import Figure, print_figures
 from benchmarks.fleet_world import build_even_fleet, build_fleet
-from benchmarks.nights import read_causes
+from benchmarks.nights import may_become_active, read_causes
 from benchmarks.ratios import Limit
 from lms_pipeline.defs.account_failures import AccountFailure
 from lms_pipeline.lake.paths import Partition
@@ -79,3 +79,22 @@ def test_a_limit_is_printed_beside_its_figure_only(capsys):
         {"benchmark": "fleet", "accounts": 4, "name": "time", "value": 2.0, "unit": "s"},
     ]
     assert [line.split() for line in output.err.splitlines() if "41.50" in line] == [["events", "41.50", "<=", "40"]]
+
+
+@pytest.mark.parametrize(
+    ("status", "tags", "seconds_ago", "expected"),
+    [
+        ("NOT_STARTED", {}, 0, True),
+        ("FAILURE", {}, 1, True),
+        ("FAILURE", {}, 3_600, False),
+        ("FAILURE", {"dagster/will_retry": "false"}, 1, False),
+        ("FAILURE", {"dagster/will_retry": "true", "dagster/auto_retry_run_id": "x"}, 1, False),
+        ("SUCCESS", {}, 1, False),
+        ("CANCELED", {}, 1, False),
+    ],
+)
+def test_a_night_goes_on_until_each_failure_is_marked_and_each_retry_is_queued(status, tags, seconds_ago, expected):
+    now = datetime.now(UTC)
+    run = dg.DagsterRun("daily_snapshot", status=dg.DagsterRunStatus[status], tags=tags)
+    record = dg.RunRecord(1, run, now, now, end_time=now.timestamp() - seconds_ago)
+    assert may_become_active(record) is expected
