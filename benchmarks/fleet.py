@@ -37,7 +37,7 @@ from lms_pipeline.tables.pulled import UNIFIED_ENROLLMENTS
 
 ROLES = {
     "multiprocessing.spawn": "run",
-    "dagster_webserver": "webserver",
+    "defs.webserver": "webserver",
     "dagster._daemon": "daemon",
     "grpc": "code server",
     "code-server": "code server",
