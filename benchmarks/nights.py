@@ -20,9 +20,6 @@ from lms_pipeline.defs.ranges import AccountOrder
 from lms_pipeline.defs.run_requests import ACTIVE_STATUSES, DAILY_SNAPSHOT, RETRY_GRACE_SECONDS, is_active
 from lms_pipeline.sandbox import RunningSandbox
 
-IDLE_SECONDS = 12.0
-"""Dagster creates the retry of a failed run within some ten seconds."""
-
 
 @dataclass(frozen=True)
 class Night:
@@ -60,7 +57,8 @@ def run_night(instance: dg.DagsterInstance, dagster: Services, sandbox: RunningS
     known = {run.run_id for run in instance.get_runs(schedule_runs)}
     sandbox.clear_counts()
     tick = _run_tick(dagster)
-    _wait_for_end(instance)
+    while _is_busy(instance):
+        time.sleep(1)
     runs = [run for run in instance.get_runs(schedule_runs) if run.run_id not in known]
     order = AccountOrder.load(instance)
     accounts_by_run = {run.run_id: [one.account_id for one in order.list_partitions(run.tags)] for run in runs}
@@ -90,15 +88,6 @@ def _run_tick(dagster: Services) -> Tick:
         time.sleep(0.5)
     dagster.stop(DAILY_SNAPSHOT)
     return ticks[count]
-
-
-def _wait_for_end(instance: dg.DagsterInstance) -> None:
-    """Wait until no run has been under way for a while: a failed run and its retry are stored in several steps."""
-    idle_since = time.monotonic()
-    while time.monotonic() - idle_since < IDLE_SECONDS:
-        if _is_busy(instance):
-            idle_since = time.monotonic()
-        time.sleep(1)
 
 
 def _is_busy(instance: dg.DagsterInstance) -> bool:
