@@ -15,6 +15,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.ratios import Limit
+
 FILE_COLUMNS = 160
 """The width of a table that is no terminal's."""
 
@@ -25,15 +27,23 @@ class Figure(NamedTuple):
     name: str
     value: float
     unit: str = ""
+    limit: Limit | None = None
+    """What the figure should reach, for those that have a limit."""
 
 
 def print_figures(benchmark: str, figures: Iterable[Figure], **parameters: object) -> None:
     """Print a JSON line for each figure to stdout, and a table to stderr."""
     rows = []
     for figure in figures:
-        print_line(benchmark=benchmark, **parameters, **figure._asdict())
-        rows.append((figure.name, format_number(figure.value), figure.unit))
-    print_table(benchmark, ("figure", "value", "unit"), rows)
+        members = {"name": figure.name, "value": figure.value, "unit": figure.unit}
+        limit = ""
+        if figure.limit is not None:
+            members["limit"] = limit = str(figure.limit)
+        print_line(benchmark=benchmark, **parameters, **members)
+        rows.append((figure.name, format_number(figure.value), figure.unit, limit))
+    has_limits = any(limit for *_, limit in rows)
+    columns = ("figure", "value", "unit", "limit") if has_limits else ("figure", "value", "unit")
+    print_table(benchmark, columns, [row[: len(columns)] for row in rows])
 
 
 def print_line(**members: object) -> None:

@@ -1,7 +1,7 @@
 """Two nights of a fleet, run as users run them: `python -m benchmarks.fleet --accounts 200`.
 
-Belongs here: the scenario, its checks and figures. The first tick of the schedule requests a run for every account,
-and three accounts fail. The second tick requests only these three, and makes no call to the others.
+Belongs here: the scenario, its checks and figures. The first tick of the schedule requests every account, in runs of one
+or of several, and three accounts fail. The second tick requests only these three, and makes no call to the others.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -20,27 +21,34 @@ import click
 import dagster as dg
 
 from benchmarks.figures import Figure, print_figures
-from benchmarks.fleet_world import Fleet, build_fleet
+from benchmarks.fleet_world import Fleet, build_even_fleet, build_fleet
 from benchmarks.nights import Night, run_night
+from benchmarks.ratios import Limit
 from benchmarks.services import COMMAND, start_services
 from benchmarks.usage import Usage
 from lms_pipeline.defs.instance import open_instance
+from lms_pipeline.lake.commit_mark import read_commit_mark
+from lms_pipeline.lake.files import read_footer
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.sandbox import TRUTO_ACCOUNT_TIER, TRUTO_TOKEN_TIER, RunningSandbox, SandboxScript, Switches, running
 from lms_pipeline.settings import Settings
 from lms_pipeline.tables.catalog import TABLES
+from lms_pipeline.tables.pulled import UNIFIED_ENROLLMENTS
 
 ROLES = {
     "multiprocessing.spawn": "run",
-    "dagster_webserver": "webserver",
+    "defs.webserver": "webserver",
     "dagster._daemon": "daemon",
     "grpc": "code server",
     "code-server": "code server",
 }
 """The role of a process by a word of its command line."""
 LIMITS = Switches(account_tier=TRUTO_ACCOUNT_TIER, token_tier=TRUTO_TOKEN_TIER)
-SCHEDULE = "*/5 * * * *"
-"""A tick ends before the next one, even if it requests hundreds of runs."""
+SCHEDULE, SHORT_SCHEDULE = "*/5 * * * *", "* * * * *"
+"""A tick ends before the next one, even if it requests hundreds of runs; the second is for few."""
+MAX_REQUESTS_OF_SHORT_SCHEDULE = 50
+MAX_CPU_SECONDS, MAX_EVENTS = Limit(2.0), Limit(40)
+"""Limits of an account in runs of several. Its 11 planned and 11 recorded tables and its 18 checks are 40 events."""
 CpuSeconds = tuple[Mapping[str, float], Mapping[str, float]]
 
 
@@ -50,25 +58,33 @@ class WrongResultError(Exception):
 
 @click.command()
 @click.option("--accounts", type=click.IntRange(min=4), default=200, show_default=True)
+@click.option("--accounts-per-run", type=click.IntRange(min=1), default=1, show_default=True)
+@click.option(
+    "--enrollments", type=click.IntRange(min=100), help="Of each account, about. Default: accounts of many sizes."
+)
 @click.option("--dagster-yaml", type=click.Path(exists=True, path_type=Path), help="Default: the package's own.")
 @click.option(
     "--keep", type=click.Path(path_type=Path), help="Keep everything in this new folder. Default: a temporary one."
 )
-def main(accounts: int, dagster_yaml: Path | None, keep: Path | None) -> None:
+def main(
+    accounts: int, accounts_per_run: int, enrollments: int | None, dagster_yaml: Path | None, keep: Path | None
+) -> None:
     """Measure two nights of a fleet in which three accounts fail."""
     folder = keep or Path(tempfile.mkdtemp(prefix="fleet-"))
     folder.mkdir(parents=True, exist_ok=True)
     click.echo(f"All files are in {folder}, and stay there if something fails.", err=True)
-    fleet = build_fleet(accounts)
+    fleet = build_fleet(accounts) if enrollments is None else build_even_fleet(accounts, enrollments, datetime.now(UTC))
     with running(fleet.world, script=SandboxScript(switches=LIMITS, faults=fleet.script)) as sandbox:
-        figures = list(_measure(fleet, sandbox, folder.resolve(), dagster_yaml))
+        environment = _build_environment(sandbox, folder.resolve(), accounts, accounts_per_run)
+        figures = list(_measure(fleet, sandbox, environment, folder.resolve(), dagster_yaml))
     if keep is None:
         shutil.rmtree(folder)
-    print_figures("fleet", figures, accounts=accounts, cores=os.cpu_count())
+    print_figures("fleet", figures, accounts=accounts, accounts_per_run=accounts_per_run, cores=os.cpu_count())
 
 
-def _measure(fleet: Fleet, sandbox: RunningSandbox, folder: Path, dagster_yaml: Path | None) -> Iterator[Figure]:
-    environment = _build_environment(sandbox, folder)
+def _measure(
+    fleet: Fleet, sandbox: RunningSandbox, environment: Mapping[str, str], folder: Path, dagster_yaml: Path | None
+) -> Iterator[Figure]:
     os.environ.update(environment)
     settings = Settings.load(folder)
     data, home, count = DataDir(settings.data_dir), settings.dagster_home, len(fleet.account_ids)
@@ -87,8 +103,14 @@ def _measure(fleet: Fleet, sandbox: RunningSandbox, folder: Path, dagster_yaml: 
             second = run_night(instance, dagster, sandbox)
     day = settings.calendar.find_latest_ended(datetime.fromtimestamp(first.tick.scheduled_at, UTC))
     _check_nights(fleet, data, [Partition(account_id, day) for account_id in fleet.account_ids], first, second)
-    yield from _compute_times(first, count)
-    yield from _compute_costs(before, after, usage, first, count)
+    healthy = [Partition(account_id, day) for account_id in fleet.healthy]
+    publishers = {str(read_commit_mark(data, partition)) for partition in healthy}
+    yield from _compute_sizes(data, healthy)
+    yield from _compute_times(first, publishers, count)
+    max_cpu, max_events = (MAX_CPU_SECONDS, MAX_EVENTS) if settings.accounts_per_run > 1 else (None, None)
+    yield from _compute_costs(before, after, usage, count, len(first.runs), max_cpu)
+    events = sum(first.events_by_run[run_id] for run_id in publishers)
+    yield Figure("events in Dagster's log, per published account", events / len(healthy), limit=max_events)
     runs = len(first.runs) + len(second.runs)
     yield Figure("Dagster's home, per run", (_measure_size(home) - size_before) / runs / 1024, "KB")
     kept = sum(_measure_size(folder) for folder in (data.lake, data.state, data.root / "answers"))
@@ -98,14 +120,15 @@ def _measure(fleet: Fleet, sandbox: RunningSandbox, folder: Path, dagster_yaml: 
     yield Figure("second tick to its last run", second.ended_at - second.tick.scheduled_at, "s")
 
 
-def _build_environment(sandbox: RunningSandbox, folder: Path) -> dict[str, str]:
+def _build_environment(sandbox: RunningSandbox, folder: Path, accounts: int, accounts_per_run: int) -> dict[str, str]:
     """Return the environment of the services, in a time zone where it is about noon: no day ends meanwhile."""
     ahead = (datetime.now(UTC).hour - 12) % 24
     zone = f"Etc/GMT+{ahead}" if ahead <= 12 else f"Etc/GMT-{24 - ahead}"
     inherited = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
     return inherited | {
+        "LMS_ACCOUNTS_PER_RUN": str(accounts_per_run),
         "LMS_DATA_DIR": str(folder / "data"),
-        "LMS_SCHEDULE": SCHEDULE,
+        "LMS_SCHEDULE": SHORT_SCHEDULE if accounts / accounts_per_run < MAX_REQUESTS_OF_SHORT_SCHEDULE else SCHEDULE,
         "LMS_TIMEZONE": zone,
         "TRUTO_API_TOKEN": sandbox.token,
         "TRUTO_BASE_URL": sandbox.url,
@@ -142,39 +165,49 @@ def _check_equal(what: str, found: set[str | None] | set[str], expected: set[str
         )
 
 
-def _compute_times(night: Night, accounts: int) -> Iterator[Figure]:
+def _compute_sizes(data: DataDir, partitions: Sequence[Partition]) -> Iterator[Figure]:
+    rows = [read_footer(data.file(UNIFIED_ENROLLMENTS, partition)).num_rows for partition in partitions]
+    yield Figure("accounts with every table", len(partitions))
+    yield Figure("enrollments of such an account, mean", statistics.mean(rows))
+
+
+def _compute_times(night: Night, publishers: AbstractSet[str], accounts: int) -> Iterator[Figure]:
+    """Yield times; `publishers` are the runs that published healthy accounts, also if others of their accounts failed."""
     began = night.tick.scheduled_at
-    succeeded = {run.run_id for run in night.runs if run.status == dg.DagsterRunStatus.SUCCESS}
-    stats = [run for run in night.stats if run.run_id in succeeded]
-    failed = [run for run in night.stats if run.run_id not in succeeded]
+    stats = [run for run in night.stats if run.run_id in publishers]
+    failed = [run for run in night.runs if run.status != dg.DagsterRunStatus.SUCCESS]
     starting = [(run.start_time or 0) - (run.launch_time or 0) for run in stats]
     running_for = [(run.end_time or 0) - (run.start_time or 0) for run in stats]
-    held = sum((run.end_time or 0) - (run.launch_time or 0) for run in failed)
+    idle = [run for run in night.stats if run.run_id not in publishers]
+    held = sum((run.end_time or 0) - (run.launch_time or 0) for run in idle)
     last = max(run.end_time or 0.0 for run in stats)
     yield Figure("tick to its last run request", (night.tick.ended_at or 0) - began, "s")
     yield Figure("tick to the last account with every table", last - began, "s")
     yield Figure("the same, per account", (last - began) / accounts, "s")
     yield Figure("tick to the last retry of the failing accounts", night.ended_at - began, "s")
-    yield Figure(
-        "accounts with every table",
-        len({run.tags["dagster/partition"] for run in night.runs if run.run_id in succeeded}),
-    )
+    yield Figure("runs, retries included", len(night.runs))
     yield Figure("failed runs, retries included", len(failed))
-    yield Figure("run slots held by them", held, "s")
+    yield Figure("run slots held by runs that published nothing", held, "s")
     yield Figure("a run, launched to started, median", statistics.median(starting), "s")
     yield Figure("a run, started to ended, median", statistics.median(running_for), "s")
     yield Figure("a run, started to ended, longest", max(running_for), "s")
 
 
 def _compute_costs(
-    before: CpuSeconds, after: CpuSeconds, usage: Usage, night: Night, accounts: int
+    before: CpuSeconds, after: CpuSeconds, usage: Usage, accounts: int, runs: int, limit: Limit | None
 ) -> Iterator[Figure]:
-    """Yield CPU and memory by role. Runs are children of the code server, which waits for them."""
+    """Yield CPU and memory by role; the limit is that of all CPU of an account.
+
+    Runs are children of the code server, which waits for them.
+    """
     (own_before, ended_before), (own, ended) = before, after
     run_seconds = ended.get("code server", 0) - ended_before.get("code server", 0)
-    yield Figure("CPU of a run", run_seconds / len(night.runs), "s")
-    for role in ("daemon", "code server", "webserver"):
-        yield Figure(f"CPU of the {role}, per account", (own[role] - own_before[role]) / accounts, "s")
+    services = {role: own[role] - own_before[role] for role in ("daemon", "code server", "webserver")}
+    yield Figure("CPU of a run", run_seconds / runs, "s")
+    yield Figure("CPU of the runs, per account", run_seconds / accounts, "s")
+    for role, seconds in services.items():
+        yield Figure(f"CPU of the {role}, per account", seconds / accounts, "s")
+    yield Figure("CPU of all, per account", (run_seconds + sum(services.values())) / accounts, "s", limit)
     for role in ("run", "daemon", "code server", "webserver"):
         yield Figure(f"memory of the {role}, peak", usage.peak_bytes[role] / 2**20, "MB")
 

@@ -1,10 +1,12 @@
-"""A synthetic fleet: many small accounts, some large ones, some TalentLMS portals, and three that fail.
+"""A synthetic fleet: accounts of many sizes and some TalentLMS portals, or accounts of one size; three of them fail.
 
 Belongs here: the accounts and their faults. Not here: the people in them, which the sandbox generates.
 """
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -12,6 +14,7 @@ import msgspec
 
 from lms_pipeline.sandbox import Account, Integration
 from lms_pipeline.sandbox.faults import AnyFault, Html, RevokedConnection, Status
+from lms_pipeline.sandbox.synthetic.catalog import Profile
 from lms_pipeline.sandbox.synthetic.world import COMPANY_ID, DEFAULT_SEED, PROFILES, TALENTLMS_ID, SyntheticWorld
 
 COMPANY, PORTAL = PROFILES[COMPANY_ID], PROFILES[TALENTLMS_ID]
@@ -50,7 +53,7 @@ class Fleet:
 
 
 def build_fleet(count: int) -> Fleet:
-    """Return a fleet of `count` accounts, at least four. The failing ones are small and among the first."""
+    """Return a fleet of `count` accounts of many sizes, at least four. The failing ones are small and among the first."""
     accounts, profiles = [], {}
     for number in range(count):
         is_portal = number % PORTAL_EVERY == PORTAL_EVERY - 1
@@ -63,6 +66,29 @@ def build_fleet(count: int) -> Fleet:
         else:
             headcount = SMALL_HEADCOUNTS[number % len(SMALL_HEADCOUNTS)]
             profiles[account.id] = msgspec.structs.replace(COMPANY, headcount=headcount)
+    return _add_faults(accounts, profiles)
+
+
+def build_even_fleet(count: int, enrollments: int, at: datetime) -> Fleet:
+    """Return a fleet of `count` accounts, at least four, that have about `enrollments` each at an instant.
+
+    The failing ones are among the first.
+    """
+    accounts = [_build_account(f"fleet-{number:04}", "coursewell") for number in range(count)]
+    headcount = round(enrollments / _measure_enrollments_per_person(at))
+    profile = msgspec.structs.replace(COMPANY, headcount=headcount)
+    return _add_faults(accounts, {account.id: profile for account in accounts})
+
+
+def _measure_enrollments_per_person(at: datetime) -> float:
+    """Return the enrollments of a company by its headcount: they grow with the years."""
+    account = _build_account("sample", "coursewell")
+    profile = msgspec.structs.replace(COMPANY, headcount=LARGE_HEADCOUNT)
+    listing = SyntheticWorld(DEFAULT_SEED, [account], {account.id: profile}).view(account.id, at).enrollments()
+    return len(listing.read(0, sys.maxsize).records) / LARGE_HEADCOUNT
+
+
+def _add_faults(accounts: Sequence[Account], profiles: Mapping[str, Profile]) -> Fleet:
     revoked, failing, garbage = (account.id for account in accounts[1:4])
     faults: dict[str, AnyFault] = {
         revoked: RevokedConnection(account=revoked),

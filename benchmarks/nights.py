@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import dagster as dg
 from dagster._core.storage.dagster_run import DagsterRunStatsSnapshot
 
 from benchmarks.services import Services, Tick
-from lms_pipeline.defs.partitions import ACCOUNT_TAG
-from lms_pipeline.defs.run_requests import ACTIVE_STATUSES, DAILY_SNAPSHOT, is_active
+from lms_pipeline.defs.account_failures import read_account_failures
+from lms_pipeline.defs.failures import WILL_RETRY_TAG
+from lms_pipeline.defs.ranges import AccountOrder
+from lms_pipeline.defs.run_requests import ACTIVE_STATUSES, DAILY_SNAPSHOT, RETRY_GRACE_SECONDS, is_active
 from lms_pipeline.sandbox import RunningSandbox
 
 
@@ -26,17 +29,21 @@ class Night:
     runs: list[dg.DagsterRun]
     """The requested runs, and the retries of failed ones."""
     stats: list[DagsterRunStatsSnapshot]
+    accounts_by_run: dict[str, list[str]]
+    """The accounts of each run, by its id."""
+    events_by_run: dict[str, int]
+    """Events in Dagster's log of each run, by its id."""
     calls: dict[str, int]
     """Calls by account."""
     refused: dict[str, int]
     """Calls that Truto's rate limits refused, by limit."""
     causes: dict[str, set[str]]
-    """The first errors in the logs of failed runs, by account."""
+    """The errors of failed runs, by account."""
 
     @property
     def accounts(self) -> set[str]:
         """The accounts with a requested run."""
-        return {run.tags[ACCOUNT_TAG] for run in self.runs}
+        return {account_id for account_ids in self.accounts_by_run.values() for account_id in account_ids}
 
     @property
     def ended_at(self) -> float:
@@ -53,15 +60,20 @@ def run_night(instance: dg.DagsterInstance, dagster: Services, sandbox: RunningS
     while _is_busy(instance):
         time.sleep(1)
     runs = [run for run in instance.get_runs(schedule_runs) if run.run_id not in known]
+    order = AccountOrder.load(instance)
+    accounts_by_run = {run.run_id: [one.account_id for one in order.list_partitions(run.tags)] for run in runs}
     causes: dict[str, set[str]] = {}
     for run in runs:
         if run.status != dg.DagsterRunStatus.SUCCESS:
-            causes.setdefault(run.tags[ACCOUNT_TAG], set()).add(_read_first_error(instance, run))
+            for account_id, cause in read_causes(instance, run, accounts_by_run[run.run_id]):
+                causes.setdefault(account_id, set()).add(cause)
     stats = sandbox.stats()
     return Night(
         tick=tick,
         runs=runs,
         stats=[instance.get_run_stats(run.run_id) for run in runs],
+        accounts_by_run=accounts_by_run,
+        events_by_run={run.run_id: len(instance.all_logs(run.run_id)) for run in runs},
         calls={account_id: sum(routes.values()) for account_id, routes in stats["requests"].items()},
         refused=stats["limited"],
         causes=causes,
@@ -80,10 +92,26 @@ def _run_tick(dagster: Services) -> Tick:
 
 def _is_busy(instance: dg.DagsterInstance) -> bool:
     """Whether runs are under way, or failed runs will be retried."""
-    maybe = dg.RunsFilter(statuses=[*ACTIVE_STATUSES, dg.DagsterRunStatus.FAILURE])
-    return any(is_active(record) for record in instance.get_run_records(maybe))
+    maybe = dg.RunsFilter(statuses=[dg.DagsterRunStatus.NOT_STARTED, *ACTIVE_STATUSES, dg.DagsterRunStatus.FAILURE])
+    return any(is_active(record) or may_become_active(record) for record in instance.get_run_records(maybe))
 
 
-def _read_first_error(instance: dg.DagsterInstance, run: dg.DagsterRun) -> str:
-    errors = (entry for entry in instance.all_logs(run.run_id) if int(entry.level) >= logging.ERROR)
-    return next((entry.user_message or "" for entry in errors), "")
+def may_become_active(record: dg.RunRecord) -> bool:
+    """Whether a run is a retry that Dagster has created and not queued yet, or failed and is not yet marked for a retry."""
+    run = record.dagster_run
+    if run.status is dg.DagsterRunStatus.FAILURE:
+        return WILL_RETRY_TAG not in run.tags and time.time() - (record.end_time or 0.0) < RETRY_GRACE_SECONDS
+    return run.status is dg.DagsterRunStatus.NOT_STARTED
+
+
+def read_causes(
+    instance: dg.DagsterInstance, run: dg.DagsterRun, account_ids: Sequence[str]
+) -> Iterator[tuple[str, str]]:
+    """Yield the accounts of a failed run that failed, each with its error: that of the run, if no account has one."""
+    failures = read_account_failures(instance, run.run_id)
+    for failure in failures:
+        yield failure.partition.account_id, failure.sentence
+    if not failures:
+        errors = (entry for entry in instance.all_logs(run.run_id) if int(entry.level) >= logging.ERROR)
+        first = next((entry.user_message or "" for entry in errors), "")
+        yield from ((account_id, first) for account_id in account_ids)
