@@ -36,6 +36,7 @@ ROWS_PER_BATCH = 1_000
 FORMULA_STARTS = frozenset("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")
 """First characters of what a spreadsheet runs as a formula; the last four are full-width. Source: OWASP, "CSV Injection"."""
 SIGNED_NUMBER = re.compile(r"[-+]([0-9.]+(e[-+]?[0-9]+)?|inf|nan)", re.IGNORECASE)
+ROLL_UPS = DataDir(Path()).roll_ups.name
 LAKE_FILE = re.compile(rf"[^\"']*/{re.escape(DATA_FILE)}")
 UNKNOWN_NAME = re.compile(r"Table with name|Referenced (table|column)|does not have a column")
 """In DuckDB's messages about tables and columns that don't exist."""
@@ -103,6 +104,11 @@ def _run_query(connection: duckdb.DuckDBPyConnection, sql: str) -> duckdb.DuckDB
 def _refuse_damaged_file(message: str) -> None:
     """Raise our own error if DuckDB's names a file of the lake."""
     if found := LAKE_FILE.search(message):
+        if Path(found[0]).parts[-4:-3] == (ROLL_UPS,):
+            raise LmsPipelineError(
+                f"The roll-up {found[0]} is missing or damaged: run `lms-pipeline materialize --select warehouse`, which "
+                "writes it again."
+            ) from None
         raise LmsPipelineError(
             f"{found[0]} can't be read: it is damaged; restore it, or run `lms-pipeline replay` for its day. Without it, "
             "`lms-pipeline materialize --select warehouse` builds a warehouse of the other files."

@@ -54,13 +54,15 @@ def remove_snapshot(data: DataDir, partition: Partition) -> list[Path]:
     find_snapshot_files(data, partition)  # so that a wrong id leaves no lock behind
     with partition_lock(data, partition):
         files = find_snapshot_files(data, partition)
+        # they hold its rows; the next build of the warehouse writes them again
+        remove_roll_ups(data, partition.day)
         with noting_changes(data, partition, f"removal {uuid.uuid4().hex}"):
             for path in files:
                 with convert_disk_errors(path):
                     path.unlink(missing_ok=True)
                 with suppress(OSError):  # it holds other files
                     path.parent.rmdir()
-        remove_roll_ups(data, partition.day)  # they hold its rows; the next build of the warehouse writes them again
+        remove_roll_ups(data, partition.day)  # a build may have written them meanwhile
         log.info("Removed the snapshot of %s: %s.", partition, format_count(len(files), "file"))
     remove_folder(data, partition)
     return files

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import date
 from functools import cache
@@ -148,13 +148,24 @@ def _roll_up(data: DataDir, day: date, published: Sequence[PublishedDay], revisi
 
 
 def remove_roll_ups(data: DataDir, day: date) -> None:
-    """Remove the roll-ups of a day: an account's day that is removed must not stay in them.
+    """Remove the roll-ups of a day: an account's day that is removed must not stay in them. Waits for a roll-up at work.
 
     Raises:
         LakeError: a file can't be removed.
     """
-    for table in list_rolled_up_tables():
-        _remove(data.roll_up(table, day))
+    with _locked(data):
+        for table in list_rolled_up_tables():
+            _remove(data.roll_up(table, day))
+
+
+@contextmanager
+def _locked(data: DataDir) -> Iterator[None]:
+    """Keep other processes from writing or removing roll-ups meanwhile."""
+    with convert_disk_errors(data.state):
+        data.state.mkdir(parents=True, exist_ok=True)
+        lock = build_lock(data.state / "roll_up.lock")
+    with lock:
+        yield
 
 
 def _remove(path: Path) -> None:
@@ -188,8 +199,8 @@ def _read_existing(path: Path) -> dict[str, str]:
     """Return the metadata of a roll-up that has the columns of this version; empty if there is none."""
     try:
         metadata = select_metadata(read_footer(path)) if path.exists() else {}
-    except LakeError as error:
-        log.warning("%s It is written again.", error)
+    except LakeError:
+        log.warning("The roll-up %s can't be read: it is written again.", path)
         return {}
     return metadata if metadata.get("schema_version") == str(SCHEMA_VERSION) else {}
 

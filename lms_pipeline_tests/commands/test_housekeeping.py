@@ -7,6 +7,8 @@ import dagster as dg
 import pytest
 
 from lms_pipeline.defs.event_log_sync import sync_in_background, sync_missing_events
+from lms_pipeline.housekeeping import wrong_snapshots
+from lms_pipeline.housekeeping.wrong_snapshots import remove_snapshot
 from lms_pipeline.lake.disk import LakeError
 from lms_pipeline.lake.lock import partition_lock
 from lms_pipeline.lake.paths import DataDir, Partition
@@ -191,4 +193,29 @@ def test_the_roll_ups_of_a_removed_snapshot_go_with_it(command, data):
     roll_up_day(data, DAY)
     assert data.roll_up(UNIFIED_ENROLLMENTS, DAY).exists()
     assert command("housekeeping", "--remove", "acme", str(DAY)).status == 0
+    assert not data.roll_up(UNIFIED_ENROLLMENTS, DAY).exists()
+
+
+def test_the_roll_ups_go_before_the_files_of_the_snapshot(data, monkeypatch):
+    roll_up_day(data, DAY)
+
+    def fail(*_):
+        raise LakeError("The disk is full.")
+
+    monkeypatch.setattr(wrong_snapshots, "noting_changes", fail)
+    with pytest.raises(LakeError):
+        remove_snapshot(data, Partition("acme", DAY))
+    assert not data.roll_up(UNIFIED_ENROLLMENTS, DAY).exists()
+
+
+def test_roll_ups_that_a_build_writes_during_the_removal_go_too(data, monkeypatch):
+    roll_up_day(data, DAY)
+    noting_changes = wrong_snapshots.noting_changes
+
+    def roll_up_and_note(*arguments):
+        roll_up_day(data, DAY)
+        return noting_changes(*arguments)
+
+    monkeypatch.setattr(wrong_snapshots, "noting_changes", roll_up_and_note)
+    remove_snapshot(data, Partition("acme", DAY))
     assert not data.roll_up(UNIFIED_ENROLLMENTS, DAY).exists()

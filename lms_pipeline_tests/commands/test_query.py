@@ -4,13 +4,17 @@ import json
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 
 from lms_pipeline.lake import warehouse
 from lms_pipeline.lake.paths import DataDir
+from lms_pipeline.lake.roll_up import roll_up_day
+from lms_pipeline.tables.pulled import UNIFIED_ENROLLMENTS
 from lms_pipeline_tests.support.lake_files import FIRST, enrollment, publish
+from lms_pipeline_tests.support.parquet_damage import truncate
 from lms_pipeline_tests.test_snippets import SQL
 
 
@@ -119,6 +123,20 @@ def test_a_damaged_file_is_named_with_what_to_do(command, tmp_path, sql):
     done = command("query", sql)
     assert done.status == 1
     assert f"Error: {path} can't be read: it is damaged; restore it, or run `lms-pipeline replay`" in done.err
+
+
+@pytest.mark.parametrize("damage", [Path.unlink, truncate], ids=["missing", "damaged"])
+def test_a_build_is_advised_for_a_roll_up(command, tmp_path, damage):
+    data = DataDir(tmp_path / "data")
+    publish(data, "acme", FIRST, enrollment("u1"))
+    roll_up_day(data, FIRST)
+    warehouse.build_warehouse(data, is_rolled_up=True)
+    damage(data.roll_up(UNIFIED_ENROLLMENTS, FIRST))
+    done = command("query", "FROM unified_enrollments")
+    assert done.status == 1
+    assert f"Error: The roll-up {data.roll_ups}/unified_enrollments/" in done.err
+    assert "run `lms-pipeline materialize --select warehouse`, which writes it again." in done.err
+    assert "replay" not in done.err
 
 
 def test_a_copied_warehouse_does_not_read_the_original(command, tmp_path):

@@ -225,7 +225,7 @@ class TestWithoutACurrentRollUp:
         self.check(data)
 
     @pytest.mark.parametrize("table", [COURSE_COMPLETION, LEARNER_COMPLETION], ids=lambda table: table.name)
-    def test_a_damaged_file_alone_is_left_out(self, data, table):
+    def test_only_a_damaged_file_is_left_out(self, data, table):
         path = data.file(table, Partition("acme", SECOND))
         truncate(path)
         roll_up_day(data, FIRST)
