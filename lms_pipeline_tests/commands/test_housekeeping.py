@@ -10,6 +10,7 @@ from lms_pipeline.defs.event_log_sync import sync_in_background, sync_missing_ev
 from lms_pipeline.housekeeping import wrong_snapshots
 from lms_pipeline.housekeeping.wrong_snapshots import remove_snapshot
 from lms_pipeline.lake.disk import LakeError
+from lms_pipeline.lake.index_sync import noting_changes
 from lms_pipeline.lake.lock import partition_lock
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.lake.reading import read
@@ -210,7 +211,6 @@ def test_the_roll_ups_go_before_the_files_of_the_snapshot(data, monkeypatch):
 
 def test_roll_ups_that_a_build_writes_during_the_removal_go_too(data, monkeypatch):
     roll_up_day(data, DAY)
-    noting_changes = wrong_snapshots.noting_changes
 
     def roll_up_and_note(*arguments):
         roll_up_day(data, DAY)
