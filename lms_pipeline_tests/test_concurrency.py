@@ -316,6 +316,9 @@ def test_a_thread_does_not_change_the_handler_of_sigterm():
 
 
 def test_a_sigterm_that_ends_the_process_at_once_still_does():
-    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
-    with delay_sigterm():
-        assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    previous = signal.signal(signal.SIGTERM, signal.SIG_DFL)  # Dagster sets another handler in a process that runs jobs
+    try:
+        with delay_sigterm():
+            assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    finally:
+        signal.signal(signal.SIGTERM, previous)
