@@ -3,7 +3,6 @@
 Not here: what tests do on pages (`support/browser_pages.py`).
 """
 
-import os
 import shutil
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -15,7 +14,7 @@ from playwright.sync_api import expect, sync_playwright
 from lms_pipeline.defs.partitions import add_accounts
 from lms_pipeline.sandbox import records_world, running
 from lms_pipeline_tests.support.browser_records import CLOSED_DAY, DAY, NOW, build_records
-from lms_pipeline_tests.support.browser_serving import run_command, serve_ui
+from lms_pipeline_tests.support.browser_serving import build_environment, run_command, serve_ui
 
 OUTPUT = Path(__file__).parents[2] / "e2e-output"
 FLAGS = [
@@ -60,15 +59,7 @@ def sandbox(tmp_path_factory):
 def ui(sandbox, output, tmp_path_factory):
     """The UI over all accounts. The open day of `north` is published already."""
     folder = tmp_path_factory.mktemp("installation")
-    environment = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ} | {
-        "TRUTO_BASE_URL": sandbox.url,
-        "TRUTO_API_TOKEN": sandbox.token,
-        "LMS_ACCOUNT_CALLS_PER_10S": "0",
-        "LMS_TOKEN_CALLS_PER_10S": "0",
-        "LMS_NOW": NOW.isoformat(),
-        "LMS_START_DATE": CLOSED_DAY,
-        "LMS_DATA_DIR": str(folder / "data"),
-    }
+    environment = build_environment(sandbox, folder, LMS_NOW=NOW.isoformat(), LMS_START_DATE=CLOSED_DAY)
     run_command(environment, folder, "accounts", "sync")
     run_command(environment, folder, "materialize", "--account", "north", "--date", DAY.isoformat())
     with dg.DagsterInstance.from_config(str(folder / "data" / "dagster")) as instance:

@@ -1,14 +1,12 @@
 """A run of several accounts in Dagster's UI, in a real browser: each account has its own state."""
 
-import os
-
 import pytest
 from playwright.sync_api import expect
 
 from lms_pipeline.sandbox.faults import Status
 from lms_pipeline_tests.support.browser_pages import filter_log, find_metadata, launch, open_partition, wait_for_run
 from lms_pipeline_tests.support.browser_records import DAY, NOW
-from lms_pipeline_tests.support.browser_serving import run_command, serve_ui
+from lms_pipeline_tests.support.browser_serving import build_environment, run_command, serve_ui
 
 pytestmark = pytest.mark.browser
 
@@ -22,16 +20,9 @@ BACKFILL_SECONDS = 120
 def ui(sandbox, output, tmp_path_factory):
     """The UI of an installation whose runs have up to 25 accounts."""
     folder = tmp_path_factory.mktemp("fleet")
-    environment = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ} | {
-        "TRUTO_BASE_URL": sandbox.url,
-        "TRUTO_API_TOKEN": sandbox.token,
-        "LMS_ACCOUNT_CALLS_PER_10S": "0",
-        "LMS_TOKEN_CALLS_PER_10S": "0",
-        "LMS_NOW": NOW.isoformat(),
-        "LMS_START_DATE": OPEN_DAY,
-        "LMS_DATA_DIR": str(folder / "data"),
-        "LMS_ACCOUNTS_PER_RUN": "25",
-    }
+    environment = build_environment(
+        sandbox, folder, LMS_NOW=NOW.isoformat(), LMS_START_DATE=OPEN_DAY, LMS_ACCOUNTS_PER_RUN="25"
+    )
     run_command(environment, folder, "accounts", "sync")
     with serve_ui(environment, folder, output / "dagster-dev-batch.txt") as served:
         yield served

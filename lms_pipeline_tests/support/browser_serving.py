@@ -28,6 +28,19 @@ class Ui:
     log: Path
 
 
+def build_environment(sandbox, folder, **settings):
+    """Return the environment of an installation in a folder, over a sandbox: no setting of this process, and these."""
+    inherited = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    return inherited | {
+        "TRUTO_BASE_URL": sandbox.url,
+        "TRUTO_API_TOKEN": sandbox.token,
+        "LMS_ACCOUNT_CALLS_PER_10S": "0",
+        "LMS_TOKEN_CALLS_PER_10S": "0",
+        "LMS_DATA_DIR": str(folder / "data"),
+        **settings,
+    }
+
+
 def run_command(environment, folder, *arguments):
     """Run one `lms-pipeline` command, and fail if it does."""
     done = subprocess.run(
