@@ -15,11 +15,11 @@ from datetime import date
 import httpx
 import msgspec
 
-from lms_pipeline.errors import LmsPipelineError
-from lms_pipeline.lake.disk import LakeError, atomic_write, convert_disk_errors
+from lms_pipeline.errors import LakeError, LmsPipelineError
 from lms_pipeline.lake.index import PublicationIndex
 from lms_pipeline.lake.paths import DataDir
 from lms_pipeline.storage.damaged_files import build_lock, read_json
+from lms_pipeline.storage.disk import atomic_write, convert_disk_errors
 from lms_pipeline.tables.pulled import UNIFIED_ENROLLMENTS
 from lms_pipeline.truto.network_environment import convert_network_setting_errors
 

@@ -19,10 +19,10 @@ import msgspec
 
 from lms_pipeline.days import WrongPresentError
 from lms_pipeline.errors import SettingsError, WrongUseError
-from lms_pipeline.lake.disk import atomic_write, convert_disk_errors, remove_file
 from lms_pipeline.lake.paths import DataDir
 from lms_pipeline.settings import LOOPBACK, Settings
 from lms_pipeline.storage.damaged_files import build_lock, read_json
+from lms_pipeline.storage.disk import atomic_write, convert_disk_errors, remove_file
 
 if TYPE_CHECKING:
     from lms_pipeline.truto.client import TrutoClient
@@ -131,7 +131,7 @@ class Truto:
             SettingsError: there is no token.
             WrongUseError: the data directory is the demo's, and the settings name a real Truto.
         """
-        DemoMark(DataDir(self.settings.data_dir)).check_address(self.settings.base_url)
+        DemoMark(DataDir.open(self.settings)).check_address(self.settings.base_url)
         return self.settings.require_token()
 
     @contextmanager
@@ -159,7 +159,7 @@ class Truto:
         from lms_pipeline.truto.retry import RetryPolicy
 
         settings = self.settings
-        token, data = self.check_settings(), DataDir(settings.data_dir)
+        token, data = self.check_settings(), DataDir.open(settings)
         refused_token = RefusedTokenFlag(data.token_refused, token, settings.base_url)
         if gate is not None:
             refused_token.check()

@@ -1,7 +1,8 @@
 """Sentences for people: the root of every error whose message is one, and the words in them that go with a number.
 
-Belongs here: the base classes, singular and plural. An error of one package is defined in that package. A message says what
-happened, to what, and what to do. It never carries a token, a name or an e-mail address.
+Belongs here: the base classes, singular and plural. An error of one package is defined in that package, but for the one of
+the lake, which `storage/` raises too. A message says what happened, to what, and what to do. It never carries a token, a
+name or an e-mail address.
 """
 
 from __future__ import annotations
@@ -17,6 +18,10 @@ class WrongUseError(LmsPipelineError):
 
 class SettingsError(WrongUseError):
     """A setting is missing or can't be used."""
+
+
+class LakeError(LmsPipelineError):
+    """The lake can't be written or read."""
 
 
 def choose_form(number: int, singular: str, plural: str) -> str:

@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 MAX_GRACE_HOURS = 24
 MAX_MIN_COHORT = 1_000
 MAX_ACCOUNTS_PER_RUN = 1_000
+LAKE_SCHEMES = ("s3", "gs", "az")
 LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 EARLIEST_DAY = date(2000, 1, 1)
 """Before it no data directory has a snapshot, and each day is a partition of each account."""
@@ -39,6 +40,7 @@ FORMS = {
     "LMS_ACCOUNT_CALLS_PER_10S": "a whole number, 0 or more",
     "LMS_ACCOUNTS_PER_RUN": "a whole number from 1 to 1000",
     "LMS_ATTENTION_ALERT": "true or false",
+    "LMS_CHECKPOINT_SECONDS": "a whole number from 1 to 3600",
     "LMS_MIN_COHORT": "a whole number from 1 to 1000",
     "LMS_SHARE": "group, or not set",
     "LMS_REJECTED_DAYS": "a whole number from 0 to 36500",
@@ -79,6 +81,9 @@ class Settings(BaseSettings):
     rejected_days: int = Field(90, alias="LMS_REJECTED_DAYS", ge=0, le=36_500)
     run_log_days: int = Field(90, alias="LMS_RUN_LOG_DAYS", ge=0, le=36_500)
     roll_up: Literal["auto", "on", "off"] = Field("auto", alias="LMS_ROLL_UP")
+    lake_url: str | None = Field(None, alias="LMS_LAKE_URL")
+    state_url: SecretStr | None = Field(None, alias="LMS_STATE_URL")
+    checkpoint_seconds: int = Field(30, alias="LMS_CHECKPOINT_SECONDS", ge=1, le=3_600)
     celery_broker: SecretStr | None = Field(None, alias="LMS_CELERY_BROKER")
     celery_backend: SecretStr | None = Field(None, alias="LMS_CELERY_BACKEND")
     dagster_home_set: Path | None = Field(None, alias="DAGSTER_HOME")
@@ -113,6 +118,11 @@ class Settings(BaseSettings):
         }
         if GLOB_CHARACTERS & set(str(paths["data_dir"])):
             raise SettingsError(f"LMS_DATA_DIR can't be used: the whole path {GLOB_RULE}.")
+        if settings.lake_url is not None and settings.state_url is None:
+            raise SettingsError(
+                "LMS_LAKE_URL can't be used without LMS_STATE_URL: locks in files hold on one machine only; set LMS_STATE_URL "
+                "to a PostgreSQL database."
+            )
         return settings.model_copy(update=paths)
 
     @property
@@ -164,6 +174,29 @@ class Settings(BaseSettings):
     @classmethod
     def _require_https_webhook(cls, address: SecretStr | None) -> SecretStr | None:
         return None if address is None else SecretStr(cls._require_https(address.get_secret_value()))
+
+    @field_validator("lake_url")
+    @classmethod
+    def _require_bucket(cls, url: str | None) -> str | None:
+        text = (url or "").strip().rstrip("/")
+        scheme, _, place = text.partition("://")
+        bucket = place.partition("/")[0]
+        if text and (scheme not in LAKE_SCHEMES or not bucket or set("@?# ") & set(text) or ".." in place.split("/")):
+            raise ValueError(
+                "it must be the address of a bucket, like s3://bucket/prefix, gs://bucket/prefix or az://container/prefix"
+            )
+        return text or None
+
+    @field_validator("state_url")
+    @classmethod
+    def _require_postgresql(cls, url: SecretStr | None) -> SecretStr | None:
+        text = url.get_secret_value().strip() if url else ""
+        scheme, _, place = text.partition("://")
+        if text and (scheme not in {"postgresql", "postgres"} or not place):
+            raise ValueError(
+                "it must be the address of a PostgreSQL database, like postgresql://user:password@host/database"
+            )
+        return SecretStr(text) if text else None
 
     @field_validator("celery_broker", "celery_backend")
     @classmethod

@@ -17,11 +17,11 @@ import msgspec
 
 from lms_pipeline.accounts.options import Strategy, load_options
 from lms_pipeline.errors import LmsPipelineError, WrongUseError
-from lms_pipeline.lake.disk import atomic_write, convert_disk_errors
 from lms_pipeline.lake.letter_case import describe_other_spelling, find_other_spelling, refuse_other_spelling
 from lms_pipeline.lake.paths import BadIdError, DataDir, check_account_id
 from lms_pipeline.settings import Settings
 from lms_pipeline.storage.damaged_files import build_lock
+from lms_pipeline.storage.disk import atomic_write, convert_disk_errors
 from lms_pipeline.truto.models import LMS_MODEL, IntegratedAccount
 
 log = logging.getLogger(__name__)
@@ -83,7 +83,7 @@ class Registry:
     @classmethod
     def open(cls, settings: Settings) -> Registry:
         """Return the registry of this installation. The file does not have to exist."""
-        return cls(DataDir(settings.data_dir).registry)
+        return cls(DataDir.open(settings).registry)
 
     def read_accounts(self) -> list[RegisteredAccount]:
         """Return all accounts in the order in which they were added.

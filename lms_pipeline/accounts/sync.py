@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from lms_pipeline.accounts.registry import ALLOW_ACCOUNT_DROP_ONCE, UNCHANGED, AccountDropError, Registry, is_lms
-from lms_pipeline.lake.disk import atomic_write, convert_disk_errors, read_changed_at, remove_file
 from lms_pipeline.lake.paths import DataDir
 from lms_pipeline.settings import Settings
 from lms_pipeline.storage.damaged_files import build_lock, peek_json
+from lms_pipeline.storage.disk import atomic_write, convert_disk_errors, read_changed_at, remove_file
 from lms_pipeline.truto.errors import TrutoError
 from lms_pipeline.truto.models import IntegratedAccount
 
@@ -55,7 +55,7 @@ def sync_with_truto(
         SettingsError: there is no token.
         TrutoError: Truto does not answer, or refuses.
     """
-    data = DataDir(settings.data_dir)
+    data = DataDir.open(settings)
     with connect() as client:
         listed, received, missing = client.fetch_account_list()
         known = {account.integration for account in registry.read_accounts()}

@@ -12,8 +12,7 @@ from contextlib import suppress
 from lms_pipeline.accounts.rule_matching import MatchedRules, match_rules
 from lms_pipeline.accounts.rules import EVERY_ACCOUNT, RULES_ENTRY, Rule, hash_rules, load_rules, select_rules
 from lms_pipeline.checks.base import MAX_EXAMPLE_ROWS, Finding, Subject
-from lms_pipeline.errors import SettingsError, choose_form, format_count
-from lms_pipeline.lake.disk import LakeError
+from lms_pipeline.errors import LakeError, SettingsError, choose_form, format_count
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.tables.catalog import METRIC_TABLES
 

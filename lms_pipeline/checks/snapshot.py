@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from lms_pipeline.checks.base import MAX_EXAMPLE_ROWS, Check, Finding, Subject, format_percent, sum_column
 from lms_pipeline.checks.raw import agrees_with_raw
 from lms_pipeline.errors import choose_form, format_count
-from lms_pipeline.lake.disk import format_bytes
 from lms_pipeline.lake.space import measure_free_space
+from lms_pipeline.storage.disk import format_bytes
 from lms_pipeline.tables.pulled import COURSES, LEARNERS, RAW_ENROLLMENTS, REJECTED_ENROLLMENTS, UNIFIED_ENROLLMENTS
 from lms_pipeline.tables.roles import LEARNER_ROLES, normalize_role
 from lms_pipeline.tables.schema import SCHEMA_VERSION, arrow_schema

@@ -39,7 +39,7 @@ def list_accounts() -> None:
         return
     options, names = load_options(settings), load_display_names(settings)
     zone, now = settings.calendar.zone, utc_now()
-    waiting = {pull.account_id: pull for pull in find_waiting(DataDir(settings.data_dir)) if pull.is_expected(now)}
+    waiting = {pull.account_id: pull for pull in find_waiting(DataDir.open(settings)) if pull.is_expected(now)}
     columns = ["id", "name", "status", "integration", "strategy", "first day", "last day"]
     table = Table(*columns, *(["continues at"] if waiting else []), box=box.SIMPLE)
     for account in registered:
@@ -55,7 +55,7 @@ def list_accounts() -> None:
             *([until] if waiting else []),
         )
     print_table(table)
-    for stopped in find_stopped(DataDir(settings.data_dir)):
+    for stopped in find_stopped(DataDir.open(settings)):
         click.echo(f"{stopped.partition} stopped at {format_time(stopped.at, zone)}: {stopped.reason}")
 
 

@@ -56,7 +56,7 @@ def demo(days: int, data_dir: Path | None) -> None:
     builds the warehouse, and writes the completion report.
     """
     settings = load_settings(data_dir)
-    data = DataDir(settings.data_dir)
+    data = DataDir.open(settings)
     last = settings.calendar.find_latest_ended(settings.now())
     demo_days = [last - timedelta(days=back) for back in reversed(range(days))]
     check_first_day(settings, demo_days[0])
@@ -100,7 +100,7 @@ def _materialize(settings: Settings, sandbox: RunningSandbox, days: Sequence[dat
             failed += print_outcomes(
                 run_partitions(build_defs(then), instance, partitions, names=load_display_names(then)), len(partitions)
             )
-        failed += print_warehouse(rebuild_warehouse(build_defs(settings), instance), DataDir(settings.data_dir))
+        failed += print_warehouse(rebuild_warehouse(build_defs(settings), instance), DataDir.open(settings))
     return failed, total
 
 

@@ -50,7 +50,7 @@ def housekeeping(*, dry_run: bool, wrong: tuple[str, str] | None, rebuild_index:
     from lms_pipeline.housekeeping.policy import format_totals
 
     settings = load_settings()
-    data = DataDir(settings.data_dir)
+    data = DataDir.open(settings)
     # before Dagster's log is opened, which a full disk prevents
     expired = [] if dry_run else find_expired(data, load_policy(settings))
     removed = remove(data, expired, lambda warning: echo(warning, err=True))
@@ -83,7 +83,7 @@ def _rebuild_index(*, dry_run: bool) -> None:
 
     if dry_run:
         raise WrongUseError("--dry-run can't be combined with --rebuild-index, which removes nothing.")
-    days = rebuild_index(DataDir(load_settings().data_dir))
+    days = rebuild_index(DataDir.open(load_settings()))
     echo(f"Built the index of {format_count(days, 'account-day')} from the lake.")
 
 
@@ -93,7 +93,7 @@ def _remove_wrong_snapshot(account_id: str, day: date, *, dry_run: bool) -> None
 
     settings = load_settings()
     refuse_name(settings, account_id)
-    data, partition = DataDir(settings.data_dir), Partition(account_id, day)
+    data, partition = DataDir.open(settings), Partition(account_id, day)
     if dry_run:
         for path in find_snapshot_files(data, partition):
             echo(f"Would remove {path}")

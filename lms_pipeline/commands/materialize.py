@@ -108,7 +108,7 @@ def materialize(
         )
         failed += print_outcomes(_record(runs, ended), len(partitions))
         failed += print_outcomes(compute_portfolio(defs, instance, portfolio_days), len(portfolio_days))
-        failed += print_warehouse(rebuild_warehouse(defs, instance), DataDir(settings.data_dir))
+        failed += print_warehouse(rebuild_warehouse(defs, instance), DataDir.open(settings))
     _remove_expired(settings, account_ids if is_pull else [], partitions)
     if failed:
         echo(f"{len(failed)} of {format_count(len(partitions) + len(portfolio_days) + 1, 'run')} failed.", err=True)
@@ -117,7 +117,7 @@ def materialize(
 
 def _skip_missing(settings: Settings, partitions: list[Partition]) -> list[Partition]:
     """Return the account-days of a selection of metrics that have a snapshot. Print the number of the others."""
-    stored = keep_stored(DataDir(settings.data_dir), partitions)
+    stored = keep_stored(DataDir.open(settings), partitions)
     if missing := len(partitions) - len(stored):
         echo(f"{format_count(missing, 'account-day')} {choose_form(missing, 'has', 'have')} no snapshot.", err=True)
     return stored
@@ -155,7 +155,7 @@ def _remove_expired(settings: Settings, account_ids: list[str], partitions: list
     )
     from lms_pipeline.housekeeping.policy import format_totals
 
-    data, policy = DataDir(settings.data_dir), load_policy(settings)
+    data, policy = DataDir.open(settings), load_policy(settings)
     expired = [item for account_id in account_ids for item in find_old_responses(data, policy, account_id)]
     expired += find_temporary_folders(data, policy)
     removed = remove(data, expired, lambda warning: echo(warning, err=True))
@@ -171,7 +171,7 @@ def _print_estimates(settings: Settings, partitions: list[Partition], names: dic
     from lms_pipeline.snapshot.job import SnapshotJob
     from lms_pipeline.truto.client import TrutoClient
 
-    data, is_failed = DataDir(settings.data_dir), False
+    data, is_failed = DataDir.open(settings), False
     truto, clients = Truto(settings), list[TrutoClient]()
 
     @contextmanager

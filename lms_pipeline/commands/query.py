@@ -71,7 +71,7 @@ def query(sql: str, form: Format, output: Path | None, *, raw_text: bool) -> Non
     """
     if form == "parquet" and output is None:
         raise WrongUseError("Parquet output needs a file: name one with -o.")
-    with warehouse.open_warehouse(DataDir(load_settings().data_dir)) as connection:
+    with warehouse.open_warehouse(DataDir.open(load_settings())) as connection:
         rows = _run_query(connection, sql)
         try:
             _write(rows, form, output, raw_text=raw_text)

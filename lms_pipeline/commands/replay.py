@@ -35,7 +35,7 @@ def replay(account_id: str, day: date) -> None:
     from lms_pipeline.tables.catalog import METRIC_TABLES
 
     settings = load_settings()
-    data = DataDir(settings.data_dir)
+    data = DataDir.open(settings)
     check_first_day(settings, day)
     account = find_account(settings, account_id)
     job = SnapshotJob.load(settings, Partition(account.id, day), f"replay-{uuid.uuid4()}")

@@ -12,7 +12,7 @@ import click
 from lms_pipeline.accounts.registry import find_account
 from lms_pipeline.commands.common import load_settings, parse_day
 from lms_pipeline.commands.terminal import echo
-from lms_pipeline.lake.disk import format_bytes, measure_size
+from lms_pipeline.storage.disk import format_bytes, measure_size
 
 
 @click.command()

@@ -18,8 +18,7 @@ from lms_pipeline.accounts.rule_matching import MatchedRules, match_rules
 from lms_pipeline.accounts.rules import EFFECTS, Rule, load_rules, select_rules
 from lms_pipeline.commands.common import load_settings
 from lms_pipeline.commands.terminal import build_cell, echo, print_table
-from lms_pipeline.errors import format_count
-from lms_pipeline.lake.disk import LakeError
+from lms_pipeline.errors import LakeError, format_count
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.tables.pulled import UNIFIED_ENROLLMENTS
 
@@ -42,7 +41,7 @@ def rules(*, lists_courses: bool) -> None:
     if not found:
         echo("There are no rules: LMS_RULES_FILE names a file with them, see docs/rules.md.")
         return
-    data = DataDir(settings.data_dir)
+    data = DataDir.open(settings)
     accounts = Registry.open(settings).read_accounts()
     active = {account.id for account in accounts if account.is_active}
     latest = {one.account_id: one for one in data.find_partitions(UNIFIED_ENROLLMENTS) if one.account_id in active}

@@ -47,13 +47,13 @@ def ui(port: int, data_dir: Path | None) -> None:
     _check_port(port)
     settings = load_settings(data_dir)
     with open_instance(settings) as instance, ExitStack() as services:
-        data, first = DataDir(settings.data_dir), find_first_day(settings)
+        data, first = DataDir.open(settings), find_first_day(settings)
         services.enter_context(
             sync_in_background(instance, data, click.echo, min_cohort=settings.min_cohort, first=first)
         )
         environment = {**os.environ, **LOCKED_ZONES, "LMS_DATA_DIR": str(settings.data_dir)}
         environment |= {"PYTHONWARNINGS": DEV_COMMAND_WARNING}
-        if settings.token is None and DemoMark(DataDir(settings.data_dir)).is_set():
+        if settings.token is None and DemoMark(DataDir.open(settings)).is_set():
             sandbox = services.enter_context(running(generated_world(), clock=Clock(settings.frozen_now)))
             environment |= {"TRUTO_BASE_URL": sandbox.url, "TRUTO_API_TOKEN": sandbox.token}
             environment |= NO_RATE_LIMITS

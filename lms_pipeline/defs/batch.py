@@ -262,7 +262,7 @@ class Batch:
 
 def _is_computed(path: Path, run_id: str | None) -> bool:
     """Return whether the file of a metric table is of the enrollments of a run; also one that does not say it."""
-    from lms_pipeline.lake.disk import LakeError
+    from lms_pipeline.errors import LakeError
     from lms_pipeline.lake.files import read_metadata
 
     try:

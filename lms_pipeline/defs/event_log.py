@@ -30,7 +30,7 @@ from sqlalchemy import Connection, Engine, create_engine
 from sqlalchemy.event import listen
 from sqlalchemy.pool import StaticPool
 
-from lms_pipeline.lake.disk import replace_file, sync
+from lms_pipeline.storage.disk import replace_file, sync
 
 BUSY_TIMEOUT_SECONDS = 60
 """How long a statement waits for another process's transaction, as in Dagster's own storage."""

@@ -26,8 +26,7 @@ from lms_pipeline.accounts.registry import Registry
 from lms_pipeline.defs.metadata import build_file_metadata, build_published_metadata, read_provenance
 from lms_pipeline.defs.partitions import add_accounts, build_partition_key
 from lms_pipeline.defs.shown_metadata import build_shown_metadata
-from lms_pipeline.errors import format_count
-from lms_pipeline.lake.disk import LakeError
+from lms_pipeline.errors import LakeError, format_count
 from lms_pipeline.lake.index import IndexState, PublicationIndex, PublishedDay, parse_mark
 from lms_pipeline.lake.paths import AnyPartition, DataDir, DayPartition, Partition, parse_any_folder
 from lms_pipeline.tables.catalog import TABLES

@@ -14,7 +14,7 @@ import msgspec
 from filelock import FileLock
 
 from lms_pipeline.errors import SettingsError
-from lms_pipeline.lake.disk import atomic_write, convert_disk_errors
+from lms_pipeline.storage.disk import atomic_write, convert_disk_errors
 
 CONFIG_NAME = "dagster.yaml"
 _COMMENTED_SECTION = re.compile(r"^# ?\w+:\s*$", re.MULTILINE)

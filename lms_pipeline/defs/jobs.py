@@ -265,7 +265,7 @@ def find_all_expired(
     from lms_pipeline.housekeeping import cleanup
 
     policy = cleanup.load_policy(settings)
-    expired = [*cleanup.find_expired(DataDir(settings.data_dir), policy), *find_ended_run_locks(instance)]
+    expired = [*cleanup.find_expired(DataDir.open(settings), policy), *find_ended_run_locks(instance)]
     if settings.run_log_days:
         before = policy.now - timedelta(days=settings.run_log_days)
         expired += find_expired_run_logs(instance, before, jobs=JOB_NAMES, assets=OUR_ASSETS, location=location)

@@ -38,5 +38,5 @@ class Warehouse(DuckDBResource):
 
 def build_resources(settings: Settings) -> dict[str, object]:
     """Build `truto`, `lake` and `duckdb`."""
-    data = DataDir(settings.data_dir)
+    data = DataDir.open(settings)
     return {"truto": Truto(settings), "lake": data, "duckdb": Warehouse(database=str(data.warehouse))}

@@ -17,8 +17,8 @@ from filelock import FileLock
 
 from lms_pipeline.errors import WrongUseError
 from lms_pipeline.housekeeping.policy import ExpiredItem
-from lms_pipeline.lake.disk import convert_disk_errors, measure_size
 from lms_pipeline.storage.damaged_files import build_lock, is_lock_held
+from lms_pipeline.storage.disk import convert_disk_errors, measure_size
 
 MAX_ACQUIRE_SECONDS = 10.0
 """Time for which a run waits for a probe of its lock, which takes less than a millisecond."""

@@ -25,7 +25,7 @@ import dagster as dg
 from dagster._core.storage.local_compute_log_manager import LocalComputeLogManager
 
 from lms_pipeline.housekeeping.policy import ExpiredItem
-from lms_pipeline.lake.disk import measure_size, read_changed_at
+from lms_pipeline.storage.disk import measure_size, read_changed_at
 
 DEFAULT_LOCATION = "lms_pipeline"
 """The code location in `workspace.yaml`."""

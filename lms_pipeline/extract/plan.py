@@ -19,8 +19,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from lms_pipeline.extract.strategies import PairBatch
-from lms_pipeline.lake.disk import convert_disk_errors
 from lms_pipeline.lake.engine import duckdb_session, load_sql
+from lms_pipeline.storage.disk import convert_disk_errors
 from lms_pipeline.transform.rosters import RosterEntry
 from lms_pipeline.transform.timestamps import SENTINELS_END
 

@@ -21,9 +21,9 @@ import pyarrow.parquet as pq
 
 from lms_pipeline.accounts.options import load_options
 from lms_pipeline.accounts.registry import GONE, INACTIVE, Registry
+from lms_pipeline.errors import LakeError
 from lms_pipeline.housekeeping.policy import ExpiredItem, RetentionPolicy
 from lms_pipeline.lake.commit_mark import restore_interrupted
-from lms_pipeline.lake.disk import LakeError, convert_disk_errors, measure_size, read_changed_at
 from lms_pipeline.lake.files import PREFIX, WRITER_ENTRIES, check_version, conform, convert_read_errors, read_metadata
 from lms_pipeline.lake.index import IndexState, PublicationIndex, PublishedDay, parse_mark
 from lms_pipeline.lake.index_sync import read_index
@@ -33,6 +33,7 @@ from lms_pipeline.lake.publishing import Publication
 from lms_pipeline.lake.scan import DayFiles, scan_lake
 from lms_pipeline.lake.scratch import find_abandoned_scratch, remove_scratch
 from lms_pipeline.settings import Settings
+from lms_pipeline.storage.disk import convert_disk_errors, measure_size, read_changed_at
 from lms_pipeline.tables.catalog import TABLES
 from lms_pipeline.tables.pulled import PULLED_TABLES, REJECTED_ENROLLMENTS
 from lms_pipeline.tables.schema import Table

@@ -11,11 +11,11 @@ from contextlib import suppress
 from pathlib import Path
 
 from lms_pipeline.errors import WrongUseError, format_count
-from lms_pipeline.lake.disk import convert_disk_errors
 from lms_pipeline.lake.index_sync import noting_changes
 from lms_pipeline.lake.lock import partition_lock, remove_folder
 from lms_pipeline.lake.paths import DATA_FILE, DataDir, Partition
 from lms_pipeline.lake.roll_up import remove_roll_ups
+from lms_pipeline.storage.disk import convert_disk_errors
 from lms_pipeline.tables.catalog import TABLES
 from lms_pipeline.tables.pulled import UNIFIED_ENROLLMENTS
 

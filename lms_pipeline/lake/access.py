@@ -12,9 +12,10 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from lms_pipeline.lake.disk import LakeError, convert_disk_errors
+from lms_pipeline.errors import LakeError
 from lms_pipeline.lake.paths import DataDir
 from lms_pipeline.settings import Settings
+from lms_pipeline.storage.disk import convert_disk_errors
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +35,7 @@ def restrict_access(settings: Settings) -> None:
     """
     umask = GROUP_UMASK if settings.share == "group" else PRIVATE_UMASK
     os.umask(umask)
-    data = DataDir(settings.data_dir)
+    data = DataDir.open(settings)
     _check_root(data)
     home = settings.dagster_home
     tops = [data.lake, data.roll_ups, data.checkpoints, data.state, data.warehouse, data.reports]

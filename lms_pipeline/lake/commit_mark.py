@@ -10,9 +10,10 @@ import logging
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from lms_pipeline.lake.disk import LakeError, convert_disk_errors, link_file, replace_file
+from lms_pipeline.errors import LakeError
 from lms_pipeline.lake.files import ReadMetadata, read_metadata
 from lms_pipeline.lake.paths import DATA_FILE, AnyPartition, DataDir, Partition
+from lms_pipeline.storage.disk import convert_disk_errors, link_file, replace_file
 from lms_pipeline.tables.pulled import PULLED_TABLES, UNIFIED_ENROLLMENTS
 from lms_pipeline.tables.schema import Table
 

@@ -11,7 +11,8 @@ from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
-from lms_pipeline.lake.disk import LakeError, is_disk_full, measure_free
+from lms_pipeline.errors import LakeError
+from lms_pipeline.storage.disk import is_disk_full, measure_free
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

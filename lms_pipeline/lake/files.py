@@ -13,12 +13,13 @@ from typing import Self, TypeAlias
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from lms_pipeline.errors import LakeError
 from lms_pipeline.lake.dictionaries import choose_dictionaries
 from lms_pipeline.lake.digest import Digest
-from lms_pipeline.lake.disk import LakeError, convert_disk_errors, sync
 from lms_pipeline.lake.footer import is_unchanged, replace_footer
 from lms_pipeline.lake.slices import iter_slices
 from lms_pipeline.lake.space import CheckSpace, allow_any_size
+from lms_pipeline.storage.disk import convert_disk_errors, sync
 from lms_pipeline.tables.schema import SCHEMA_VERSION, Table, arrow_schema
 
 ROWS_PER_GROUP = 32_768

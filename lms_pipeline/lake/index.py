@@ -13,7 +13,7 @@ from typing import Protocol, TypeAlias, TypeVar
 
 import msgspec
 
-from lms_pipeline.lake.disk import LakeError
+from lms_pipeline.errors import LakeError
 from lms_pipeline.lake.paths import AnyPartition
 from lms_pipeline.lake.scan import select_signature
 

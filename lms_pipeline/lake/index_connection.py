@@ -9,9 +9,9 @@ import sqlite3
 import uuid
 from pathlib import Path
 
-from lms_pipeline.lake.disk import measure_free
 from lms_pipeline.lake.engine import load_sql
 from lms_pipeline.storage.damaged_files import DamagedDatabaseError
+from lms_pipeline.storage.disk import measure_free
 
 LAYOUT_VERSION = 1
 """The version of the file's tables. A file of another version is set aside, and the index is built again."""

@@ -17,12 +17,13 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Self
 
-from lms_pipeline.lake.disk import LakeError, convert_disk_errors, is_disk_full
+from lms_pipeline.errors import LakeError
 from lms_pipeline.lake.index import DamagedIndexError, IndexState, Observe, PendingPublication, PublishedDay, RollUp
 from lms_pipeline.lake.index_connection import connect, connect_read_only, lacks_space
 from lms_pipeline.lake.paths import AnyPartition, DayPartition, Partition
 from lms_pipeline.lake.scan import encode_tables, read_changed_ns, select_bit, sum_sizes
 from lms_pipeline.storage.damaged_files import is_database_damage, is_moved_database, open_database
+from lms_pipeline.storage.disk import convert_disk_errors, is_disk_full
 
 UPDATE_BATCH = 100
 """Partitions of one transaction: other processes wait while their files are looked at."""

@@ -21,14 +21,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final, TypeVar
 
-from lms_pipeline.errors import format_count
-from lms_pipeline.lake.disk import LakeError, convert_disk_errors
+from lms_pipeline.errors import LakeError, format_count
 from lms_pipeline.lake.files import read_footer, select_metadata
 from lms_pipeline.lake.index import DamagedIndexError, PublicationIndex, PublishedDay
 from lms_pipeline.lake.index_file import IndexFile
 from lms_pipeline.lake.paths import AnyPartition, DataDir, Partition, parse_any_folder
 from lms_pipeline.lake.scan import DayFiles, list_accounts, list_snapshot_days, scan_lake, scan_partition
 from lms_pipeline.storage.damaged_files import build_lock, set_aside
+from lms_pipeline.storage.disk import convert_disk_errors
 from lms_pipeline.tables.catalog import TABLES
 from lms_pipeline.tables.pulled import UNIFIED_ENROLLMENTS
 

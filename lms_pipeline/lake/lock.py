@@ -13,9 +13,9 @@ from pathlib import Path
 from filelock import Timeout
 
 from lms_pipeline.errors import LmsPipelineError
-from lms_pipeline.lake.disk import convert_disk_errors
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.storage.damaged_files import build_lock, is_lock_held, remove_path
+from lms_pipeline.storage.disk import convert_disk_errors
 
 SCRATCH = "waiting"
 """The name of the scratch folder in a pull's folder."""

@@ -10,9 +10,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import Final, Self, TypeAlias
 
 from lms_pipeline.errors import WrongUseError
+from lms_pipeline.settings import Settings
+from lms_pipeline.storage.opening import Storage, open_local_storage
+from lms_pipeline.storage.store import Store
 from lms_pipeline.tables.pulled import UNIFIED_ENROLLMENTS
 from lms_pipeline.tables.schema import Table
 
@@ -99,7 +102,10 @@ def parse_any_folder(folder: Path) -> AnyPartition | None:
 class DataDir:
     """The folder `LMS_DATA_DIR`, and what lies where in it."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, storage: Storage | None = None) -> None:
+        """Describe a folder; without a storage, everything of it is on this machine."""
+        self.storage: Final = storage or open_local_storage(root)
+        """Where what must last is kept."""
         self.root: Final = root
         self.lake: Final = root / "lake"
         """The Parquet tree."""
@@ -133,6 +139,20 @@ class DataDir:
         """Roster fingerprints, with which the next plan compares, by account and day."""
         self.pulls: Final = self.state / "pulls"
         """Locks and scratch folders of pulls, by account and day."""
+
+    @classmethod
+    def open(cls, settings: Settings) -> Self:
+        """Return the data directory of this installation."""
+        return cls(settings.data_dir)
+
+    @property
+    def store(self) -> Store:
+        """Where published files are kept."""
+        return self.storage.store
+
+    def get_key(self, path: Path) -> str:
+        """Return the key of a file below this folder in the store."""
+        return path.relative_to(self.root).as_posix()
 
     def checkpoint_path(self, partition: Partition, *, lists_only: bool = False) -> Path:
         """The API's responses for an account and day; a run for lists only leaves those of the enrollments alone."""

@@ -17,14 +17,14 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from lms_pipeline.errors import choose_form, format_count
+from lms_pipeline.errors import LakeError, choose_form, format_count
 from lms_pipeline.lake.commit_mark import keep_committed_files
-from lms_pipeline.lake.disk import LakeError, convert_disk_errors, replace_file
 from lms_pipeline.lake.engine import duckdb_session, load_sql
 from lms_pipeline.lake.files import TableFile, count_nulls, count_rows, read_footer
 from lms_pipeline.lake.index_sync import begin_changes, finish_changes
 from lms_pipeline.lake.paths import DATA_FILE, AnyPartition, DataDir, Partition
 from lms_pipeline.lake.space import CheckSpace, allow_any_size
+from lms_pipeline.storage.disk import convert_disk_errors, replace_file
 from lms_pipeline.tables.pulled import UNIFIED_ENROLLMENTS
 from lms_pipeline.tables.schema import Table, arrow_schema
 

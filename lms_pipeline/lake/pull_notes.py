@@ -13,9 +13,9 @@ from typing import Annotated, Generic, TypeVar
 
 import msgspec
 
-from lms_pipeline.lake.disk import atomic_write
 from lms_pipeline.lake.paths import DataDir, DayPartition, Partition, parse_folder
 from lms_pipeline.storage.damaged_files import peek_json
+from lms_pipeline.storage.disk import atomic_write
 
 Instant = Annotated[datetime, msgspec.Meta(tz=True)]
 """A time with its zone."""

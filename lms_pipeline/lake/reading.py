@@ -17,9 +17,8 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
-from lms_pipeline.errors import WrongUseError
+from lms_pipeline.errors import LakeError, WrongUseError
 from lms_pipeline.lake.commit_mark import find_kept_file, read_commit_mark
-from lms_pipeline.lake.disk import LakeError
 from lms_pipeline.lake.files import ReadMetadata, check_unchanged, check_version, convert_read_errors, read_metadata
 from lms_pipeline.lake.path_columns import build_path_schema, build_read_schema
 from lms_pipeline.lake.paths import AnyPartition, DataDir, DayPartition, Partition, check_account_id

@@ -11,13 +11,14 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+from lms_pipeline.errors import LakeError
 from lms_pipeline.lake.commit_mark import restore_interrupted
-from lms_pipeline.lake.disk import LakeError, convert_disk_errors, format_bytes, measure_freed
 from lms_pipeline.lake.lock import SCRATCH, LockedError, is_locked, passing_lock
 from lms_pipeline.lake.paths import DATA_FILE, DataDir, Partition, parse_folder
 from lms_pipeline.lake.publishing import remove_leftovers
 from lms_pipeline.lake.space import check_free_space, measure_free_space
 from lms_pipeline.lake.waiting import read_waiting, utc_now
+from lms_pipeline.storage.disk import convert_disk_errors, format_bytes, measure_freed
 from lms_pipeline.tables.pulled import PULLED_TABLES
 
 MIN_RECLAIMED_BYTES = 1_000_000

@@ -19,7 +19,7 @@ import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from lms_pipeline.lake.disk import LakeError, convert_disk_errors, replace_file
+from lms_pipeline.errors import LakeError
 from lms_pipeline.lake.files import (
     ROWS_PER_GROUP,
     TableFile,
@@ -42,6 +42,7 @@ from lms_pipeline.lake.roll_up_reading import (
 )
 from lms_pipeline.lake.scan import sign_file
 from lms_pipeline.storage.damaged_files import build_lock
+from lms_pipeline.storage.disk import convert_disk_errors, replace_file
 from lms_pipeline.tables.schema import SCHEMA_VERSION, Column, Table, arrow_schema
 
 ORIGIN, SOURCE_DIGEST, LEFT_OUT = "origin", "source_digest", "left_out"

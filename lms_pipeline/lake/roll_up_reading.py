@@ -14,7 +14,7 @@ from pathlib import Path
 
 import msgspec
 
-from lms_pipeline.lake.disk import LakeError
+from lms_pipeline.errors import LakeError
 from lms_pipeline.lake.index import RollUp
 from lms_pipeline.lake.index_file import IndexFile
 from lms_pipeline.lake.paths import DATA_FILE, AnyPartition, DataDir, Partition, parse_any_folder

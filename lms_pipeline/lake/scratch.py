@@ -18,8 +18,8 @@ from typing import Literal, get_args
 
 from filelock import FileLock, Timeout
 
-from lms_pipeline.lake.disk import convert_disk_errors, read_changed_at
 from lms_pipeline.storage.damaged_files import is_lock_held
+from lms_pipeline.storage.disk import convert_disk_errors, read_changed_at
 
 Purpose = Literal["checks", "metrics", "estimate", "report"]
 LOCK_NAME = "lock"

@@ -12,9 +12,10 @@ from datetime import timedelta
 from pathlib import Path
 from threading import Lock
 
-from lms_pipeline.lake.disk import LakeError, format_bytes, measure_free
+from lms_pipeline.errors import LakeError
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.lake.stopped import read_stopped
+from lms_pipeline.storage.disk import format_bytes, measure_free
 from lms_pipeline.tables.pulled import PULLED_TABLES
 
 MIN_FREE_BYTES = 200_000_000

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from lms_pipeline.lake.disk import remove_file
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.lake.pull_notes import Instant, NoteFile, PullNote
+from lms_pipeline.storage.disk import remove_file
 
 FILE_NAME = "stopped.json"
 TRY_AGAIN_AFTER = timedelta(hours=6)

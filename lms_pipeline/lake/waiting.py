@@ -8,10 +8,10 @@ from __future__ import annotations
 from datetime import UTC, date, datetime, timedelta, tzinfo
 
 from lms_pipeline.errors import choose_form, format_count
-from lms_pipeline.lake.disk import convert_disk_errors, remove_file
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.lake.pull_notes import Instant, NoteFile, PullNote
 from lms_pipeline.storage.damaged_files import set_aside
+from lms_pipeline.storage.disk import convert_disk_errors, remove_file
 
 FILE_NAME = "continues_later.json"
 START_GRACE = timedelta(minutes=5)

@@ -15,13 +15,14 @@ from pathlib import Path
 import duckdb
 import msgspec
 
-from lms_pipeline.lake.disk import LakeError, atomic_write, convert_disk_errors, is_disk_full
+from lms_pipeline.errors import LakeError
 from lms_pipeline.lake.paths import DataDir
 from lms_pipeline.lake.warehouse_build import remove_build, write_build
 from lms_pipeline.lake.warehouse_record import remove_record, save_record
 from lms_pipeline.lake.warehouse_sql import quote
 from lms_pipeline.lake.warehouse_views import write_views
 from lms_pipeline.storage.damaged_files import build_lock, read_json, remove_path, set_aside_folder
+from lms_pipeline.storage.disk import atomic_write, convert_disk_errors, is_disk_full
 
 MAX_BUILDS = 2
 """Builds that are kept: the latest, and the one before it, which a reader may be about to open."""

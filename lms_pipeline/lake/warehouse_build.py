@@ -18,8 +18,8 @@ from pathlib import Path
 import duckdb
 import msgspec
 
+from lms_pipeline.errors import LakeError
 from lms_pipeline.lake.commit_mark import restore_interrupted
-from lms_pipeline.lake.disk import LakeError, is_disk_full
 from lms_pipeline.lake.engine import duckdb_session
 from lms_pipeline.lake.files import check_unchanged
 from lms_pipeline.lake.index import PublicationIndex
@@ -40,6 +40,7 @@ from lms_pipeline.lake.warehouse_sql import (
     load_trend_sql,
     quote,
 )
+from lms_pipeline.storage.disk import is_disk_full
 from lms_pipeline.tables.catalog import LATEST_DAY_TABLES, STORED_TABLES, TABLES
 from lms_pipeline.tables.over_time import COMPLETION_TREND
 from lms_pipeline.tables.pulled import PULLED_TABLES

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from lms_pipeline.lake.disk import LakeError
+from lms_pipeline.errors import LakeError
 from lms_pipeline.lake.files import check_unchanged, conform, convert_read_errors, read_footer, select_metadata
 from lms_pipeline.lake.paths import AnyPartition, DataDir
 from lms_pipeline.lake.reading import find_committed

@@ -18,8 +18,7 @@ from pathlib import Path
 
 import duckdb
 
-from lms_pipeline.errors import choose_form
-from lms_pipeline.lake.disk import LakeError
+from lms_pipeline.errors import LakeError, choose_form
 from lms_pipeline.lake.engine import duckdb_session
 from lms_pipeline.lake.files import read_footer, read_metadata
 from lms_pipeline.lake.index import PublicationIndex, PublishedDay, RollUp

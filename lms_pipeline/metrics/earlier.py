@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
 
-from lms_pipeline.lake.disk import LakeError
+from lms_pipeline.errors import LakeError
 from lms_pipeline.lake.files import check_unchanged, check_version, read_metadata
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.tables.attention import MIN_QUIET_DAYS

@@ -13,8 +13,7 @@ from datetime import date
 from typing import TYPE_CHECKING
 
 from lms_pipeline.accounts.registry import RegisteredAccount
-from lms_pipeline.errors import LmsPipelineError
-from lms_pipeline.lake.disk import LakeError
+from lms_pipeline.errors import LakeError, LmsPipelineError
 from lms_pipeline.lake.engine import duckdb_session
 from lms_pipeline.lake.files import check_unchanged, check_version, read_metadata
 from lms_pipeline.lake.paths import DataDir, DayPartition, Partition

@@ -17,13 +17,14 @@ from datetime import date
 import msgspec
 
 from lms_pipeline.accounts.registry import RegisteredAccount
-from lms_pipeline.lake.disk import LakeError, convert_disk_errors
+from lms_pipeline.errors import LakeError
 from lms_pipeline.lake.files import read_metadata
 from lms_pipeline.lake.index import PublicationIndex, PublishedDay, parse_mark
 from lms_pipeline.lake.index_sync import noting_changes, read_index
 from lms_pipeline.lake.paths import DataDir, DayPartition, Partition
 from lms_pipeline.lake.scan import sign_file
 from lms_pipeline.metrics.portfolio import ORIGIN, find_missing
+from lms_pipeline.storage.disk import convert_disk_errors
 from lms_pipeline.tables.metrics import ACCOUNT_COMPLETION, PORTFOLIO_COMPLETION
 
 log = logging.getLogger(__name__)

@@ -14,8 +14,7 @@ from datetime import date, datetime
 from typing import NamedTuple
 
 from lms_pipeline.accounts.registry import RegisteredAccount, Registry, load_display_names
-from lms_pipeline.errors import WrongUseError
-from lms_pipeline.lake.disk import LakeError
+from lms_pipeline.errors import LakeError, WrongUseError
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.metrics.portfolio import find_missing
 from lms_pipeline.report import reading
@@ -152,7 +151,7 @@ def build_content(
         WrongUseError: names are requested although small groups are withheld.
         LakeError: a file is damaged, or was written by a newer version of this package.
     """
-    data, limit = DataDir(settings.data_dir), settings.min_cohort
+    data, limit = DataDir.open(settings), settings.min_cohort
     if with_names and limit > 1:
         raise WrongUseError(
             f"Names can't be in the report: LMS_MIN_COHORT is {limit}, which withholds groups under {limit} learners; "

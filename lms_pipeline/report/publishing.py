@@ -9,12 +9,12 @@ from datetime import date
 from pathlib import Path
 
 from lms_pipeline.errors import WrongUseError
-from lms_pipeline.lake.disk import atomic_write, convert_disk_errors
 from lms_pipeline.lake.paths import DataDir
 from lms_pipeline.report.content import ReportContent, build_content
 from lms_pipeline.report.page import render_page
 from lms_pipeline.settings import Settings
 from lms_pipeline.storage.damaged_files import build_lock
+from lms_pipeline.storage.disk import atomic_write, convert_disk_errors
 
 
 def write_report(
@@ -52,7 +52,7 @@ def write_content(settings: Settings, content: ReportContent, output: Path | Non
         WrongUseError: `output` is no regular file.
         LakeError: it can't be written.
     """
-    data = DataDir(settings.data_dir)
+    data = DataDir.open(settings)
     path = output or data.report_path(content.day, content.account_id, with_names=content.has_names)
     target = path if output is None else find_target(output)
     text = render_page(content)

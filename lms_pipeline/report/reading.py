@@ -20,8 +20,7 @@ import pyarrow.parquet as pq
 
 from lms_pipeline.accounts.registry import RegisteredAccount
 from lms_pipeline.accounts.rules import RULES_ENTRY
-from lms_pipeline.errors import WrongUseError
-from lms_pipeline.lake.disk import LakeError
+from lms_pipeline.errors import LakeError, WrongUseError
 from lms_pipeline.lake.files import check_unchanged, check_version, convert_read_errors, read_metadata
 from lms_pipeline.lake.paths import AnyPartition, DataDir, DayPartition, Partition
 from lms_pipeline.lake.reading import find_committed

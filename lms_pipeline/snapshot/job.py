@@ -88,7 +88,7 @@ class SnapshotJob:
         """
         registry = Registry.open(settings)
         account = registry.get(partition.account_id)
-        registry.refuse_other_spelling(account.id, DataDir(settings.data_dir))
+        registry.refuse_other_spelling(account.id, DataDir.open(settings))
         options = load_options(settings).get(account.id, AccountOptions())
         return cls(
             account_id=account.id,

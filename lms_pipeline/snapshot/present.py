@@ -14,10 +14,10 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from lms_pipeline.days import Calendar, DayNotOpenError, UnknownZoneError, WrongPresentError, load_zone
-from lms_pipeline.lake.disk import atomic_write, convert_disk_errors
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.snapshot.job import TABLES, SnapshotJob
 from lms_pipeline.storage.damaged_files import build_lock, set_aside
+from lms_pipeline.storage.disk import atomic_write, convert_disk_errors
 from lms_pipeline.tables.pulled import UNIFIED_ENROLLMENTS
 from lms_pipeline.truto.request import Request
 from lms_pipeline.truto.store import ResponseStore, StoredResponse

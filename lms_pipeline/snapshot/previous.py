@@ -10,12 +10,13 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
+from lms_pipeline.errors import LakeError
 from lms_pipeline.extract.plan import ROSTER_FINGERPRINTS, FetchPlan, PreviousSnapshot
-from lms_pipeline.lake.disk import LakeError, atomic_write, convert_disk_errors, link_file
 from lms_pipeline.lake.files import PREFIX, check_unchanged, check_version, convert_read_errors, read_metadata
 from lms_pipeline.lake.paths import DataDir
 from lms_pipeline.snapshot.job import SnapshotJob
 from lms_pipeline.storage.damaged_files import set_aside_folder
+from lms_pipeline.storage.disk import atomic_write, convert_disk_errors, link_file
 from lms_pipeline.tables.pulled import RAW_ENROLLMENTS, UNIFIED_ENROLLMENTS
 
 log = logging.getLogger(__name__)

@@ -11,16 +11,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from lms_pipeline.errors import LmsPipelineError, choose_form, format_count
+from lms_pipeline.errors import LakeError, LmsPipelineError, choose_form, format_count
 from lms_pipeline.extract.checkpoint import Attempt
 from lms_pipeline.extract.checkpoint_file import CheckpointError
 from lms_pipeline.extract.volume import VolumeSpentError
-from lms_pipeline.lake.disk import LakeError, is_disk_full, measure_freed
 from lms_pipeline.lake.paths import DataDir
 from lms_pipeline.lake.space import RESERVE_BYTES, SPACE_FACTOR, SpaceShortError, SpaceWatch, measure_latest
 from lms_pipeline.lake.stopped import StoppedPull, forget_stopped, read_stopped, save_stopped
 from lms_pipeline.lake.waiting import utc_now
 from lms_pipeline.snapshot.job import SnapshotJob
+from lms_pipeline.storage.disk import is_disk_full, measure_freed
 from lms_pipeline.tables.pulled import PULLED_TABLES
 from lms_pipeline.truto.errors import TrutoError
 from lms_pipeline.truto.list_bounds import EndlessListError

@@ -1,1 +1,1 @@
-"""Files on the local disk that cost nothing to lose: damaged ones are set aside, and locks are made again."""
+"""Where things last: files on the local disk or in a bucket; notes, locks and limits that processes share."""

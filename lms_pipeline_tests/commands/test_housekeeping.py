@@ -7,9 +7,9 @@ import dagster as dg
 import pytest
 
 from lms_pipeline.defs.event_log_sync import sync_in_background, sync_missing_events
+from lms_pipeline.errors import LakeError
 from lms_pipeline.housekeeping import wrong_snapshots
 from lms_pipeline.housekeeping.wrong_snapshots import remove_snapshot
-from lms_pipeline.lake.disk import LakeError
 from lms_pipeline.lake.index_sync import noting_changes
 from lms_pipeline.lake.lock import partition_lock
 from lms_pipeline.lake.paths import DataDir, Partition

@@ -16,7 +16,7 @@ from lms_pipeline.definitions import build_defs
 from lms_pipeline.defs.failures import NO_ALERT_TAG, SHELL_TAG
 from lms_pipeline.defs.instance import QUIET_CONFIG
 from lms_pipeline.defs.partitions import add_accounts, build_partition_key
-from lms_pipeline.lake.disk import LakeError
+from lms_pipeline.errors import LakeError
 from lms_pipeline.lake.index_sync import begin_changes
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.sandbox.faults import Status

@@ -7,7 +7,7 @@ import pytest
 
 from lms_pipeline.definitions import build_defs
 from lms_pipeline.defs.instance import compute_portfolio, rebuild_warehouse, run_partitions
-from lms_pipeline.lake.disk import LakeError
+from lms_pipeline.errors import LakeError
 from lms_pipeline.lake.paths import DataDir, DayPartition, Partition
 from lms_pipeline.lake.reading import read
 from lms_pipeline.lake.warehouse import open_warehouse

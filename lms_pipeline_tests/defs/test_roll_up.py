@@ -11,8 +11,8 @@ from lms_pipeline.defs import roll_up as roll_up_defs
 from lms_pipeline.defs.instance import rebuild_warehouse
 from lms_pipeline.defs.jobs import OUR_ASSETS
 from lms_pipeline.defs.roll_up import has_roll_ups
+from lms_pipeline.errors import LakeError
 from lms_pipeline.lake import roll_up
-from lms_pipeline.lake.disk import LakeError
 from lms_pipeline.lake.paths import DataDir
 from lms_pipeline.lake.warehouse import open_warehouse
 from lms_pipeline.tables.pulled import UNIFIED_ENROLLMENTS

@@ -2,8 +2,8 @@
 
 import pytest
 
+from lms_pipeline.errors import LakeError
 from lms_pipeline.extract.plan import build_plan
-from lms_pipeline.lake.disk import LakeError
 
 
 def test_pairs_that_a_full_disk_can_not_hold_are_one_sentence(tmp_path):

@@ -9,8 +9,8 @@ from types import SimpleNamespace
 import duckdb
 import pytest
 
+from lms_pipeline.errors import LakeError
 from lms_pipeline.lake import engine
-from lms_pipeline.lake.disk import LakeError
 from lms_pipeline.lake.engine import MAX_THREADS, convert_memory_errors, duckdb_session, load_sql
 
 

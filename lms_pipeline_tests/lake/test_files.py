@@ -6,8 +6,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from lms_pipeline.errors import LakeError
 from lms_pipeline.lake import files
-from lms_pipeline.lake.disk import LakeError
 from lms_pipeline.lake.files import TableFile, read_metadata
 from lms_pipeline.tables.pulled import COURSES, RAW_ENROLLMENTS, UNIFIED_ENROLLMENTS
 from lms_pipeline.tables.schema import SCHEMA_VERSION, arrow_schema

@@ -7,7 +7,7 @@ import hashlib
 import pyarrow.parquet as pq
 import pytest
 
-from lms_pipeline.lake.disk import LakeError
+from lms_pipeline.errors import LakeError
 from lms_pipeline.lake.files import TableFile, check_unchanged, read_metadata
 from lms_pipeline.tables.pulled import COURSES
 from lms_pipeline_tests.support.lake_files import batch, write

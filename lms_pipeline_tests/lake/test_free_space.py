@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import pytest
 
-from lms_pipeline.lake.disk import LakeError
+from lms_pipeline.errors import LakeError
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.lake.space import FreeSpace, check_free_space, measure_free_space
 from lms_pipeline_tests.support.data_directory import put

@@ -5,9 +5,9 @@ from contextlib import suppress
 
 import pytest
 
+from lms_pipeline.errors import LakeError
 from lms_pipeline.housekeeping.cleanup import find_expired, remove
 from lms_pipeline.housekeeping.policy import RetentionPolicy
-from lms_pipeline.lake.disk import LakeError
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.lake.warehouse import build_warehouse, open_warehouse
 from lms_pipeline.metrics.completion import publish_metrics

@@ -10,8 +10,8 @@ from datetime import timedelta
 
 import pytest
 
+from lms_pipeline.errors import LakeError
 from lms_pipeline.lake import files, index_sync, publishing
-from lms_pipeline.lake.disk import LakeError
 from lms_pipeline.lake.index_file import IndexFile
 from lms_pipeline.lake.index_sync import begin_changes, read_index, rebuild_index
 from lms_pipeline.lake.paths import DataDir, DayPartition, Partition

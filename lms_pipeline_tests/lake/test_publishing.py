@@ -3,7 +3,7 @@
 import pyarrow.parquet as pq
 import pytest
 
-from lms_pipeline.lake.disk import LakeError
+from lms_pipeline.errors import LakeError
 from lms_pipeline.lake.files import read_metadata
 from lms_pipeline.lake.paths import BadIdError, DataDir, Partition
 from lms_pipeline.lake.publishing import AuditError, Publication, publish_table, remove_leftovers

@@ -9,8 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from lms_pipeline import lake
-from lms_pipeline.errors import WrongUseError
-from lms_pipeline.lake.disk import LakeError
+from lms_pipeline.errors import LakeError, WrongUseError
 from lms_pipeline.lake.paths import BadIdError, DataDir, Partition
 from lms_pipeline.tables.catalog import TABLES, UnknownTableError
 from lms_pipeline.tables.metrics import PORTFOLIO_COMPLETION

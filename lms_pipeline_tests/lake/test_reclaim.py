@@ -6,12 +6,13 @@ from types import SimpleNamespace
 
 import pytest
 
-from lms_pipeline.lake.disk import LakeError, measure_size
+from lms_pipeline.errors import LakeError
 from lms_pipeline.lake.lock import partition_lock
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.lake.reclaim import make_space
 from lms_pipeline.lake.stopped import StoppedPull, save_stopped
 from lms_pipeline.lake.waiting import WaitingPull, save_waiting
+from lms_pipeline.storage.disk import measure_size
 from lms_pipeline.tables.pulled import RAW_ENROLLMENTS, UNIFIED_ENROLLMENTS
 from lms_pipeline_tests.support.data_directory import put
 from lms_pipeline_tests.support.lake_files import FIRST, SECOND, enrollment, publish

@@ -5,7 +5,7 @@ from datetime import date, timedelta
 import pytest
 
 from lms_pipeline import lake
-from lms_pipeline.lake.disk import LakeError
+from lms_pipeline.errors import LakeError
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.lake.warehouse import build_warehouse, open_warehouse
 from lms_pipeline.tables.measures import RATES

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import duckdb
 import pytest
 
-from lms_pipeline.lake.disk import LakeError
+from lms_pipeline.errors import LakeError
 from lms_pipeline.lake.paths import DataDir
 from lms_pipeline.lake.warehouse import build_warehouse, open_warehouse
 from lms_pipeline.tables.metrics import COURSE_COMPLETION

@@ -5,7 +5,7 @@ from dataclasses import fields
 import pytest
 
 from lms_pipeline.accounts.rule_matching import CourseRule
-from lms_pipeline.lake.disk import LakeError
+from lms_pipeline.errors import LakeError
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.metrics.rules import build_schema, find_courses
 from lms_pipeline.tables.pulled import COURSES, UNIFIED_ENROLLMENTS

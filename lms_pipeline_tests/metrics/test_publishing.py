@@ -8,7 +8,7 @@ import pytest
 
 from lms_pipeline.accounts.rules import Rule, hash_rules
 from lms_pipeline.days import Calendar
-from lms_pipeline.lake.disk import LakeError
+from lms_pipeline.errors import LakeError
 from lms_pipeline.lake.files import read_metadata
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.metrics.completion import NoSnapshotError, publish_metrics

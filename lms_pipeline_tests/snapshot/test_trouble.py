@@ -11,9 +11,8 @@ import pytest
 
 from lms_pipeline.accounts.options import AccountOptions
 from lms_pipeline.days import DayNotOpenError
-from lms_pipeline.errors import LmsPipelineError, SettingsError
+from lms_pipeline.errors import LakeError, LmsPipelineError, SettingsError
 from lms_pipeline.extract.session import PairDemandedError
-from lms_pipeline.lake.disk import LakeError
 from lms_pipeline.lake.lock import LockedError
 from lms_pipeline.lake.paths import BadIdError
 from lms_pipeline.snapshot.job import TABLES, SnapshotJob

@@ -9,17 +9,17 @@ from types import SimpleNamespace
 import pytest
 
 from lms_pipeline.accounts.options import AccountOptions
-from lms_pipeline.errors import LmsPipelineError
+from lms_pipeline.errors import LakeError, LmsPipelineError
 from lms_pipeline.extract.budget import BudgetSpentError, Limits
 from lms_pipeline.extract.volume import VolumeSpentError
 from lms_pipeline.lake import space
-from lms_pipeline.lake.disk import LakeError, measure_size
 from lms_pipeline.lake.lock import partition_lock
 from lms_pipeline.lake.paths import Partition
 from lms_pipeline.lake.space import SpaceShortError
 from lms_pipeline.lake.stopped import read_stopped
 from lms_pipeline.snapshot import volume
 from lms_pipeline.snapshot.volume import StoppedPullError
+from lms_pipeline.storage.disk import measure_size
 from lms_pipeline.tables.pulled import UNIFIED_ENROLLMENTS
 from lms_pipeline.truto import list_bounds
 from lms_pipeline.truto.errors import TrutoError

@@ -12,7 +12,8 @@ import pyarrow as pa
 import pytest
 from httpx import Headers
 
-from lms_pipeline.lake.disk import LakeError, atomic_write, format_bytes, is_disk_full, remove_file
+from lms_pipeline.errors import LakeError
+from lms_pipeline.storage.disk import atomic_write, format_bytes, is_disk_full, remove_file
 from lms_pipeline.truto.errors import build_error
 from lms_pipeline_tests.support.damages import put_folder
 from lms_pipeline_tests.support.lake_files import limit_file_size

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from lms_pipeline.errors import LmsPipelineError
+from lms_pipeline.errors import LakeError
 from lms_pipeline.storage.damaged_files import set_aside_folder
 
 _NO_SPACE = {
@@ -24,10 +24,6 @@ _NO_SPACE = {
     errno.EFBIG: "the file is larger than the disk or the limits of the user allow",
 }
 _NO_PERMISSION = {errno.EROFS, errno.EACCES, errno.EPERM}
-
-
-class LakeError(LmsPipelineError):
-    """The lake can't be written or read."""
 
 
 @contextmanager

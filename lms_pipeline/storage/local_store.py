@@ -1,0 +1,78 @@
+"""The store on the local disk: a stored file is a file below the data directory, and publishing it is a rename.
+
+Belongs here: the store of an installation on one machine. Not here: a bucket (`object_store.py`).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from lms_pipeline.storage.disk import convert_disk_errors, replace_file
+from lms_pipeline.storage.store import StoredFile
+
+
+class LocalStore:
+    """The store in a folder, see `Store`."""
+
+    is_local: Final = True
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def describe(self, key: str) -> str:
+        """Return the path of a file."""
+        return str(self._root / key)
+
+    def find(self, key: str) -> StoredFile | None:
+        """Return what is stored under a key; None if nothing is."""
+        with suppress(FileNotFoundError, NotADirectoryError):
+            return build_stored_file(key, (self._root / key).stat())
+        return None
+
+    def list_files(self, prefix: str) -> Iterator[StoredFile]:
+        """Yield the files below a folder, in the order of keys."""
+        for path in sorted((self._root / prefix).rglob("*")):
+            with suppress(FileNotFoundError):  # it was removed meanwhile
+                if path.is_file():
+                    yield build_stored_file(path.relative_to(self._root).as_posix(), path.stat())
+
+    def list_folders(self, prefix: str) -> Sequence[str]:
+        """Return the names of the folders directly below a folder, in order."""
+        with suppress(FileNotFoundError, NotADirectoryError), os.scandir(self._root / prefix) as entries:
+            return sorted(entry.name for entry in entries if entry.is_dir())
+        return []
+
+    def fetch(self, keys: Iterable[str]) -> None:
+        """Do nothing: the local files are the stored ones."""
+
+    def publish(self, new: Path, key: str, seen: StoredFile | None) -> None:  # noqa: ARG002 - a lock keeps others out
+        """Rename a new file to that of a key.
+
+        Raises:
+            LakeError: it can't be renamed.
+        """
+        target = self._root / key
+        with convert_disk_errors(target):
+            replace_file(new, target)
+
+    def send(self, key: str) -> None:
+        """Do nothing: the local file is the stored one."""
+
+    def remove(self, key: str) -> None:
+        """Remove a file; missing is no error.
+
+        Raises:
+            LakeError: it can't be removed.
+        """
+        path = self._root / key
+        with convert_disk_errors(path):
+            path.unlink(missing_ok=True)
+
+
+def build_stored_file(key: str, status: os.stat_result) -> StoredFile:
+    """Return what is known of a file on the disk."""
+    return StoredFile(key, status.st_size, status.st_mtime_ns, status.st_ino % 2**64)
