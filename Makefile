@@ -50,10 +50,11 @@ distributed: $(DISTRIBUTED_READY)  ## run the tests of Kubernetes, Docker and Ce
 		{ apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq postgresql redis-server >/dev/null; }
 	@$(DISTRIBUTED_VENV)/bin/pytest -m distributed lms_pipeline_tests/distributed
 
-$(DISTRIBUTED_READY): requirements-dev.lock requirements-distributed.lock pyproject.toml
+$(DISTRIBUTED_READY): requirements-dev.lock requirements-distributed.lock lms_pipeline_tests/distributed/services.txt pyproject.toml
 	@echo "Setting up $(DISTRIBUTED_VENV) with the extra \`distributed\` (about a minute, once)"
 	@$(PYTHON) -m venv --clear $(DISTRIBUTED_VENV)
 	@$(DISTRIBUTED_VENV)/bin/pip install -q --disable-pip-version-check --require-hashes -r requirements-dev.lock -r requirements-distributed.lock
+	@$(DISTRIBUTED_VENV)/bin/pip install -q --disable-pip-version-check --only-binary :all: -r lms_pipeline_tests/distributed/services.txt
 	@$(DISTRIBUTED_VENV)/bin/pip install -q --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $(DISTRIBUTED_READY)
 
