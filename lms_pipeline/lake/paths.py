@@ -154,6 +154,10 @@ class DataDir:
         """Return the key of a file below this folder in the store."""
         return path.relative_to(self.root).as_posix()
 
+    def describe(self, path: Path) -> str:
+        """Return where a file below this folder is kept, for people and other programs: a path, or an address in a bucket."""
+        return self.store.describe(self.get_key(path))
+
     def checkpoint_path(self, partition: Partition, *, lists_only: bool = False) -> Path:
         """The API's responses for an account and day; a run for lists only leaves those of the enrollments alone."""
         return self.checkpoints / partition.folder.with_suffix(".lists.sqlite" if lists_only else ".sqlite")
