@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 SUFFIX = ".damaged"
 """Ends the name of the copy; the next damaged file of the same name replaces it."""
-_COMPANIONS = ("-wal", "-shm", "-journal")
+DATABASE_COMPANIONS = ("-wal", "-shm", "-journal")
 """Files of SQLite beside a database, which belong to no other one."""
 _DECODE_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _DAMAGE_CODES = {
@@ -51,7 +51,7 @@ def set_aside(path: Path, reason: object, consequence: str) -> None:
         path.rename(copy)
     except FileNotFoundError:
         return
-    for companion in _COMPANIONS:
+    for companion in DATABASE_COMPANIONS:
         remove_path(path.with_name(path.name + companion))
     log.warning("%s is damaged (%s): it is now %s, and %s.", path, reason, copy, consequence)
 
