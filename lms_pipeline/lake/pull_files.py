@@ -7,16 +7,17 @@ Belongs here: finding, fetching, sending and removing them, on a disk or in a bu
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from lms_pipeline.lake.paths import DataDir, Partition, check_account_id, parse_folder
-from lms_pipeline.storage.damaged_files import DATABASE_COMPANIONS
-from lms_pipeline.storage.disk import convert_disk_errors, measure_size, replace_file
+from lms_pipeline.storage.damaged_files import list_companions
+from lms_pipeline.storage.disk import atomic_write, convert_disk_errors, measure_size, replace_file
 
 RESPONSES_FOLDER = "answers"
 FINGERPRINTS_FOLDER = "details"
+SENT_SUFFIX = ".sent"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,7 @@ class PullFile:
             return
         copy = self._copy
         with convert_disk_errors(self.path):
-            copy.unlink(missing_ok=True)
+            copy.unlink(missing_ok=True)  # a killed run left it
             self.data.store.fetch([self.key])
             self.remove_local()
             if copy.exists():
@@ -66,18 +67,51 @@ class PullFile:
             try:
                 yield copy
                 self.data.store.send(self.key)
+                self._sent_mark.write_text(self._read_stored_version(), encoding="utf-8")
             finally:
                 copy.unlink(missing_ok=True)
 
+    @contextmanager
+    def replacing(self) -> Iterator[Path]:
+        """Yield the path of a new file, which replaces the stored one when the block ends.
+
+        Raises:
+            StoreError: the store can't be used.
+            LakeError: the new file can't be written.
+        """
+        with atomic_write(self.path) if self.data.store.is_local else self.sending() as new:
+            yield new
+
+    def continues_stored(self) -> bool:
+        """Return whether the local file was changed on this machine only since it was sent: it has all that is stored.
+
+        Raises:
+            StoreError: the store can't be used.
+        """
+        with suppress(OSError, UnicodeDecodeError):
+            sent = self._sent_mark.read_text(encoding="utf-8")
+            return self.path.exists() and sent != "" and sent == self._read_stored_version()
+        return False
+
     def remove_local(self) -> None:
-        """Remove the local file with what belongs to it. The store of a disk has none then."""
-        for end in ("", *DATABASE_COMPANIONS):
-            self.path.with_name(f"{self.path.name}{end}").unlink(missing_ok=True)
+        """Remove the local file, of which the store has all; on a disk that is the stored one, and stays."""
+        if not self.data.store.is_local:
+            for path in (self.path, self._sent_mark, *list_companions(self.path)):
+                path.unlink(missing_ok=True)
+
+    def _read_stored_version(self) -> str:
+        found = self.data.store.find(self.key)
+        return "" if found is None else found.version
 
     @property
     def _copy(self) -> Path:
         """The local file of the key, which exists while it is fetched or sent."""
         return self.data.root / self.key
+
+    @property
+    def _sent_mark(self) -> Path:
+        """The file with the version of the object that was last sent from this machine."""
+        return self.path.with_name(f"{self.path.name}{SENT_SUFFIX}")
 
 
 def describe_checkpoint(data: DataDir, partition: Partition, *, lists_only: bool = False) -> PullFile:

@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 SUFFIX = ".damaged"
 """Ends the name of the copy; the next damaged file of the same name replaces it."""
-DATABASE_COMPANIONS = ("-wal", "-shm", "-journal")
+_COMPANIONS = ("-wal", "-shm", "-journal")
 """Files of SQLite beside a database, which belong to no other one."""
 _DECODE_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _DAMAGE_CODES = {
@@ -51,9 +51,14 @@ def set_aside(path: Path, reason: object, consequence: str) -> None:
         path.rename(copy)
     except FileNotFoundError:
         return
-    for companion in DATABASE_COMPANIONS:
-        remove_path(path.with_name(path.name + companion))
+    for companion in list_companions(path):
+        remove_path(companion)
     log.warning("%s is damaged (%s): it is now %s, and %s.", path, reason, copy, consequence)
+
+
+def list_companions(path: Path) -> list[Path]:
+    """Return the paths of the files of SQLite beside a database, which may be missing."""
+    return [path.with_name(path.name + end) for end in _COMPANIONS]
 
 
 def remove_path(path: Path) -> None:
