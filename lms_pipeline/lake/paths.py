@@ -6,7 +6,7 @@ Belongs here: names of files and folders. Their content is `files.py` and `readi
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -198,38 +198,62 @@ class DataDir:
         first = self.unpublished_file(table, partition, run_id)
         return first.with_name(f"{first.name}.second")  # no run id has a dot
 
+    def fetch(self, tables: Iterable[Table], partitions: Iterable[AnyPartition]) -> None:
+        """Make the local files of tables and partitions equal to what is published. On a disk they are.
+
+        Raises:
+            StoreError: they can't be fetched.
+        """
+        tables = tuple(tables)
+        self.store.fetch(
+            self.get_key(self.file(table, partition))
+            for partition in partitions
+            for table in tables
+            if table.per_account is isinstance(partition, Partition)
+        )
+
+    def is_published(self, table: Table, partition: AnyPartition) -> bool:
+        """Return whether a table has a published file of a partition."""
+        return self.store.find(self.get_key(self.file(table, partition))) is not None
+
     def list_account_ids(self) -> list[str]:
         """Return the accounts that have a published file."""
-        names = {folder.name.removeprefix("account_id=") for folder in self.lake.glob("*/account_id=*")}
-        return sorted(filter(_ID.fullmatch, names))
+        lake = self.get_key(self.lake)
+        tables = self.store.list_folders(f"{lake}/")
+        folders = {folder for table in tables for folder in self.store.list_folders(f"{lake}/{table}/")}
+        ids = (folder.removeprefix("account_id=") for folder in folders if folder.startswith("account_id="))
+        return sorted(filter(_ID.fullmatch, ids))
 
     def find_partitions(self, table: Table, account_id: str | None = None) -> Iterator[Partition]:
         """Yield the published partitions of a table by account and day, or those of one account.
 
         Folders with other names are left out.
         """
-        account = "*" if account_id is None else check_account_id(account_id)
-        root = self.lake / table.name
-        for file in sorted(root.glob(f"account_id={account}/snapshot_date=*/{DATA_FILE}")):
-            partition = parse_folder(file.parent.relative_to(root))
-            if partition is not None:
-                yield partition
+        folder = "" if account_id is None else f"account_id={check_account_id(account_id)}/"
+        found = (one for one in self._find_any(table, folder) if isinstance(one, Partition))
+        yield from sorted(found, key=lambda one: (one.account_id, one.day))
 
     def find_any_partitions(self, table: Table) -> Iterator[AnyPartition]:
         """Yield the published partitions of a table: by account and day, or by day if it is over all accounts."""
         if table.per_account:
             yield from self.find_partitions(table)
             return
-        for file in sorted((self.lake / table.name).glob(f"snapshot_date=*/{DATA_FILE}")):
-            partition = parse_any_folder(Path(file.parent.name))
-            if partition is not None:
-                yield partition
+        yield from (one for one in self._find_any(table, "") if isinstance(one, DayPartition))
+
+    def _find_any(self, table: Table, folder: str) -> Iterator[AnyPartition]:
+        """Yield the partitions of the published files in a folder of a table."""
+        root = f"{self.get_key(self.lake)}/{table.name}/"
+        for file in self.store.list_files(f"{root}{folder}"):
+            if file.key.endswith(f"/{DATA_FILE}"):
+                partition = parse_any_folder(Path(file.key.removeprefix(root)).parent)
+                if partition is not None:
+                    yield partition
 
     def find_latest_snapshot(self, account_id: str, *, before: date) -> Partition | None:
         """Return the account's latest published snapshot before a day, None if there is none."""
-        root = self.lake / UNIFIED_ENROLLMENTS.name
-        for folder in sorted(root.glob(f"account_id={check_account_id(account_id)}/snapshot_date=*"), reverse=True):
-            partition = parse_folder(folder.relative_to(root))
-            if partition is not None and partition.day < before and (folder / DATA_FILE).exists():
+        account = self.file(UNIFIED_ENROLLMENTS, Partition(account_id, date.min)).parents[1]
+        for name in reversed(self.store.list_folders(f"{self.get_key(account)}/")):
+            partition = parse_folder(Path(account.name, name))
+            if partition is not None and partition.day < before and self.is_published(UNIFIED_ENROLLMENTS, partition):
                 return partition
         return None

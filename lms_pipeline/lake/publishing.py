@@ -76,6 +76,7 @@ class Publication:
         self.run_id = run_id
         self._data = data
         self._written: list[Path] = []
+        self._tables: list[Table] = []
         self._note: str | None = None
 
     def __enter__(self) -> Self:
@@ -85,7 +86,7 @@ class Publication:
         for path in self._written:
             path.unlink(missing_ok=True)
         if self._note is not None:
-            finish_changes(self._data, self.partition, self._note)
+            finish_changes(self._data, self.partition, self._note, self._tables)
 
     def open(self, table: Table) -> TableFile:
         """Return a new file of a table, beside the file that readers see.
@@ -108,6 +109,7 @@ class Publication:
             self._note = f"{self.run_id} {uuid.uuid4().hex}"
             begin_changes(self._data, self.partition, self._note)
         self._written.append(path)
+        self._tables.append(table)
         return TableFile(table, path, self.check_space)
 
     def publish(self, files: Sequence[tuple[TableFile, Sequence[str]]]) -> list[Published]:
