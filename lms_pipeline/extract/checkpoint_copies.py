@@ -16,7 +16,7 @@ from typing import Self
 from lms_pipeline.concurrency import delay_sigterm
 from lms_pipeline.errors import LmsPipelineError
 from lms_pipeline.extract.checkpoint_file import CheckpointFile, DamagedCheckpointError
-from lms_pipeline.lake.pull_files import PullFile
+from lms_pipeline.lake.pull_files import CheckpointPlace
 from lms_pipeline.lake.space import CheckSpace
 from lms_pipeline.storage.disk import measure_size
 
@@ -38,15 +38,18 @@ class CheckpointCopies:
     on the disk there is no copy and no thread.
 
     Args:
-        file: the checkpoint.
+        place: where it is.
         seconds: the interval of the copies while a pull writes.
         check_lock: raises an error of ours if the partition's lock is lost.
     """
 
     def __init__(
-        self, file: PullFile, seconds: float = DEFAULT_INTERVAL_SECONDS, check_lock: Callable[[], None] = lambda: None
+        self,
+        place: CheckpointPlace,
+        seconds: float = DEFAULT_INTERVAL_SECONDS,
+        check_lock: Callable[[], None] = lambda: None,
     ) -> None:
-        self._file = file
+        self._place = place
         self._seconds = seconds
         self._check_lock = check_lock
         self._sending = Lock()
@@ -62,15 +65,15 @@ class CheckpointCopies:
             StoreError: the store can't be used.
             LakeError: the local file can't be written.
         """
-        if not self._is_local and not self._file.continues_stored():
-            self._file.fetch()
+        if not self._is_local and not self._place.continues_stored():
+            self._place.fetch()
             self._is_stored = True
         return self
 
     def __exit__(self, *_: object) -> None:
         if self._is_stored:
             with suppress(OSError):  # the next run replaces it
-                self._file.remove_local()
+                self._place.remove_local()
 
     @contextmanager
     def follow(self, checkpoint: CheckpointFile) -> Iterator[None]:
@@ -110,13 +113,13 @@ class CheckpointCopies:
             return
         with self._sending:
             self._check_held()
-            if not self._file.path.exists():  # it was given up on a full disk
-                self._file.data.store.remove(self._file.key)
+            if not self._place.path.exists():  # it was given up on a full disk
+                self._place.data.store.remove(self._place.key)
                 return
             changes = self._checkpoint.count_changes()
             if changes == self._sent_changes:
                 return
-            with self._file.sending() as copy:
+            with self._place.sending() as copy:
                 self._checkpoint.copy_to(copy)
             self._sent_changes = changes
 
@@ -135,7 +138,7 @@ class CheckpointCopies:
 
     @property
     def _is_local(self) -> bool:
-        return self._file.data.store.is_local
+        return self._place.data.store.is_local
 
     def _check_held(self) -> None:
         self._raise_if_lost()
@@ -168,7 +171,7 @@ class CheckpointCopies:
                     self._check_held()
 
     def _find_interval(self) -> float:
-        is_large = measure_size(self._file.path) >= LARGE_BYTES
+        is_large = measure_size(self._place.path) >= LARGE_BYTES
         return max(self._seconds, MIN_LARGE_INTERVAL_SECONDS) if is_large else self._seconds
 
     def _try_to_send(self, consequence: str) -> bool:
@@ -176,7 +179,7 @@ class CheckpointCopies:
         try:
             self.send()
         except LmsPipelineError as error:
-            place = self._file.data.store.describe(self._file.key)
+            place = self._place.data.store.describe(self._place.key)
             log.warning("The stored responses are not copied to %s, and %s. %s", place, consequence, error)
             return False
         return True

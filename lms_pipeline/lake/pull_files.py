@@ -1,7 +1,7 @@
 """Files that a pull leaves for later runs: the stored responses and the roster fingerprints of an account and day.
 
-Belongs here: finding, fetching, sending and removing them, on a disk or in a bucket. Not here: their content
-(`extract/checkpoint.py`, `snapshot/previous.py`), and when responses are sent (`extract/checkpoint_copies.py`).
+Belongs here: finding them on a disk or in a bucket, and the way of a checkpoint into a bucket and back. Not here: their
+content (`extract/checkpoint.py`, `snapshot/previous.py`), and when a checkpoint is sent (`extract/checkpoint_copies.py`).
 """
 
 from __future__ import annotations
@@ -10,22 +10,28 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
-from lms_pipeline.lake.paths import DataDir, Partition, check_account_id, parse_folder
+from lms_pipeline.lake.paths import (
+    CHECKPOINTS_FOLDER,
+    FINGERPRINTS_FOLDER,
+    DataDir,
+    Partition,
+    check_account_id,
+    parse_folder,
+)
 from lms_pipeline.storage.damaged_files import list_companions
-from lms_pipeline.storage.disk import atomic_write, convert_disk_errors, measure_size, replace_file
+from lms_pipeline.storage.disk import convert_disk_errors, measure_size, replace_file
 
-RESPONSES_FOLDER = "answers"
-FINGERPRINTS_FOLDER = "details"
 SENT_SUFFIX = ".sent"
 
 
 @dataclass(frozen=True, slots=True)
-class PullFile:
-    """A file of an account and day that only the holder of the partition's lock writes.
+class CheckpointPlace:
+    """Where a checkpoint is kept, which only the holder of its partition's lock writes.
 
-    On a disk `path` is the stored file, and the methods do nothing. In a bucket the key begins with the day, so that a
-    listing finds all accounts of a day; `path` is then a copy that only this machine has.
+    On a disk `path` is the stored file, and stays. With a bucket it is this machine's: SQLite writes it all the time, so that
+    copies of it are stored.
     """
 
     data: DataDir
@@ -33,6 +39,12 @@ class PullFile:
     """Where a run reads and writes it."""
     key: str
     """Its key in a bucket."""
+
+    @classmethod
+    def of(cls, data: DataDir, partition: Partition, *, lists_only: bool = False) -> Self:
+        """Return the place of the responses of an account and day."""
+        path = data.checkpoint_path(partition, lists_only=lists_only)
+        return cls(data, path, data.checkpoint_key(partition, lists_only=lists_only))
 
     def fetch(self) -> None:
         """Make the local file what is stored; where nothing is, it is removed. The caller holds the partition's lock.
@@ -71,17 +83,6 @@ class PullFile:
             finally:
                 copy.unlink(missing_ok=True)
 
-    @contextmanager
-    def replacing(self) -> Iterator[Path]:
-        """Yield the path of a new file, which replaces the stored one when the block ends.
-
-        Raises:
-            StoreError: the store can't be used.
-            LakeError: the new file can't be written.
-        """
-        with atomic_write(self.path) if self.data.store.is_local else self.sending() as new:
-            yield new
-
     def continues_stored(self) -> bool:
         """Return whether the local file was changed on this machine only since it was sent: it has all that is stored.
 
@@ -114,21 +115,6 @@ class PullFile:
         return self.path.with_name(f"{self.path.name}{SENT_SUFFIX}")
 
 
-def describe_checkpoint(data: DataDir, partition: Partition, *, lists_only: bool = False) -> PullFile:
-    """Return where the responses of an account and day are."""
-    path = data.checkpoint_path(partition, lists_only=lists_only)
-    return PullFile(data, path, _build_key(RESPONSES_FOLDER, partition, ".lists.sqlite" if lists_only else ".sqlite"))
-
-
-def describe_fingerprints(data: DataDir, partition: Partition) -> PullFile:
-    """Return where the roster fingerprints of an account and day are."""
-    return PullFile(data, data.fingerprints_path(partition), _build_key(FINGERPRINTS_FOLDER, partition, ".parquet"))
-
-
-def _build_key(folder: str, partition: Partition, suffix: str) -> str:
-    return f"{folder}/snapshot_date={partition.day.isoformat()}/account_id={partition.account_id}{suffix}"
-
-
 @dataclass(frozen=True, slots=True)
 class FoundPullFile:
     """A file that a pull left, or one beside it. `data.store.remove(data.get_key(path))` removes it, on a disk and in a bucket."""
@@ -141,24 +127,22 @@ class FoundPullFile:
 
 def find_responses(data: DataDir, account_id: str | None = None) -> Iterator[FoundPullFile]:
     """Yield the files with responses, of one account or of all, and those beside them; earlier days of an account come first."""
-    yield from _find(data, data.checkpoints, RESPONSES_FOLDER, account_id)
+    return _find(data, data.checkpoints, CHECKPOINTS_FOLDER, account_id)
 
 
 def find_fingerprints(data: DataDir, account_id: str | None = None) -> Iterator[FoundPullFile]:
     """Yield the files with roster fingerprints, of one account or of all; earlier days of an account come first."""
-    yield from _find(data, data.fingerprints, FINGERPRINTS_FOLDER, account_id)
+    return _find(data, data.fingerprints, FINGERPRINTS_FOLDER, account_id)
 
 
 def find_pull_files(data: DataDir, partition: Partition) -> list[Path]:
     """Return the paths of responses and roster fingerprints of one account and day, as `FoundPullFile.path`."""
     responses = data.checkpoint_path(partition)
-    files = [*sorted(responses.parent.glob(f"{responses.stem}.*")), data.fingerprints_path(partition)]
-    found = [path for path in files if path.exists()]
+    keys = [data.get_key(data.fingerprints_path(partition))]
     if not data.store.is_local:
-        checkpoints = [describe_checkpoint(data, partition, lists_only=lists_only) for lists_only in (False, True)]
-        keys = [file.key for file in (*checkpoints, describe_fingerprints(data, partition))]
-        found += [data.root / key for key in keys if data.store.find(key) is not None]
-    return found
+        keys += [data.checkpoint_key(partition, lists_only=lists_only) for lists_only in (False, True)]
+    found = (data.root / key for key in keys if data.store.find(key) is not None)
+    return [*sorted(responses.parent.glob(f"{responses.stem}.*")), *found]
 
 
 def _find(data: DataDir, root: Path, folder: str, account_id: str | None) -> Iterator[FoundPullFile]:

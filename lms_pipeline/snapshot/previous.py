@@ -14,10 +14,9 @@ from lms_pipeline.errors import LakeError
 from lms_pipeline.extract.plan import ROSTER_FINGERPRINTS, FetchPlan, PreviousSnapshot
 from lms_pipeline.lake.files import PREFIX, check_unchanged, check_version, convert_read_errors, read_metadata
 from lms_pipeline.lake.paths import DataDir
-from lms_pipeline.lake.pull_files import describe_fingerprints
 from lms_pipeline.snapshot.job import SnapshotJob
 from lms_pipeline.storage.damaged_files import set_aside_folder
-from lms_pipeline.storage.disk import convert_disk_errors, link_file
+from lms_pipeline.storage.disk import atomic_write, convert_disk_errors, link_file
 from lms_pipeline.tables.pulled import RAW_ENROLLMENTS, UNIFIED_ENROLLMENTS
 
 log = logging.getLogger(__name__)
@@ -31,13 +30,12 @@ def link_previous(data: DataDir, job: SnapshotJob, strategy: str, folder: Path) 
     latest = data.find_latest_snapshot(job.account_id, before=job.day)
     if latest is None:
         return None
-    fingerprints = describe_fingerprints(data, latest)
-    fingerprints.fetch()
     files = {
         "unified": data.file(UNIFIED_ENROLLMENTS, latest),
         "raw": data.file(RAW_ENROLLMENTS, latest),
-        "fingerprints": fingerprints.path,
+        "fingerprints": data.fingerprints_path(latest),
     }
+    data.store.fetch([data.get_key(files["fingerprints"])])
     with convert_disk_errors(files["fingerprints"]):
         set_aside_folder(files["fingerprints"], "nothing is carried over from that snapshot")
     if not all(path.exists() for path in files.values()):
@@ -76,8 +74,13 @@ def _is_usable(previous: PreviousSnapshot, expected: dict[str, str]) -> bool:
 
 
 def write_fingerprints(data: DataDir, job: SnapshotJob, strategy: str, plan: FetchPlan) -> None:
-    """Write the roster fingerprints of a snapshot that has just been published."""
+    """Store the roster fingerprints of a snapshot that has just been published.
+
+    Raises:
+        LakeError: they can't be written, or sent to the store.
+    """
     metadata = {"run_id": job.run_id, "strategy": strategy, "plan": job.fingerprint}
-    file = describe_fingerprints(data, job.partition)
-    with file.replacing() as new:
+    path = data.fingerprints_path(job.partition)
+    with atomic_write(path) as new:
         plan.write_fingerprints(new, {f"{PREFIX}{name}": value for name, value in metadata.items()})
+    data.store.send(data.get_key(path))

@@ -36,7 +36,7 @@ from lms_pipeline.lake.publishing import (
     refuse_short_list,
     remove_leftovers,
 )
-from lms_pipeline.lake.pull_files import describe_checkpoint
+from lms_pipeline.lake.pull_files import CheckpointPlace
 from lms_pipeline.lake.reclaim import make_space
 from lms_pipeline.lake.waiting import WaitingPull, save_waiting, take_waiting, utc_now
 from lms_pipeline.snapshot.fetch import FetchedEnrollments, fetch_enrollments
@@ -105,11 +105,11 @@ def take_snapshot(
             check_stopped(data, job)
             remove_leftovers(data, PULLED_TABLES, job.partition)
             make_space(data, job.partition)
-            file = describe_checkpoint(data, job.partition, lists_only=job.lists_only)
-            with CheckpointCopies(file, checkpoint_seconds) as copies:
+            place = CheckpointPlace.of(data, job.partition, lists_only=job.lists_only)
+            with CheckpointCopies(place, checkpoint_seconds) as copies:
                 open_day = OpenDay(job.partition, calendar, now)
-                inputs = _PullInputs(connect, data, open_day, file.path, copies, scratch, waited, report_plan)
-                result = use_checkpoint(file.path, partial(_pull, job, inputs), f"{job.partition} is fetched again")
+                inputs = _PullInputs(connect, data, open_day, place.path, copies, scratch, waited, report_plan)
+                result = use_checkpoint(place.path, partial(_pull, job, inputs), f"{job.partition} is fetched again")
     return replace(result, seconds=time.monotonic() - started)
 
 
@@ -203,11 +203,11 @@ def _save_wait(context: SnapshotContext, error: ContinuesLaterError, spent_secon
 
 def _replay(job: SnapshotJob, data: DataDir, scratch: Path, report_plan: Callable[[str], None]) -> SnapshotResult:
     """Publish the snapshot again from its stored responses. The caller holds the partition's lock."""
-    file = describe_checkpoint(data, job.partition)
-    with CheckpointCopies(file) as copies:
-        if not file.path.exists():
+    place = CheckpointPlace.of(data, job.partition)
+    with CheckpointCopies(place) as copies:
+        if not place.path.exists():
             raise NotKeptError(f"No responses of {job.partition} are stored: its snapshot stays as it is.")
-        with Checkpoint(file.path) as checkpoint, copies.follow(checkpoint):
+        with Checkpoint(place.path) as checkpoint, copies.follow(checkpoint):
             attempt, replay_context = find_published_attempt(data, job, checkpoint)
             if attempt.fingerprint != job.fingerprint:
                 raise NotKeptError(
