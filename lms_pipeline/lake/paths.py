@@ -20,6 +20,9 @@ from lms_pipeline.tables.pulled import UNIFIED_ENROLLMENTS
 from lms_pipeline.tables.schema import Table
 
 DATA_FILE = "data.parquet"
+CHECKPOINTS_FOLDER = "answers"
+FINGERPRINTS_FOLDER = "details"
+"""The folders of checkpoints and of roster fingerprints in a bucket, where days come before accounts."""
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 
@@ -99,6 +102,10 @@ def parse_any_folder(folder: Path) -> AnyPartition | None:
     return DayPartition(partition.day) if partition is not None else None
 
 
+def _build_day_key(folder: str, partition: Partition, suffix: str) -> str:
+    return f"{folder}/{DayPartition(partition.day).folder}/account_id={partition.account_id}{suffix}"
+
+
 class DataDir:
     """The folder `LMS_DATA_DIR`, and what lies where in it."""
 
@@ -115,7 +122,7 @@ class DataDir:
         """The DuckDB file over the lake."""
         self.reports: Final = root / "reports"
         """The completion reports."""
-        self.checkpoints: Final = root / "answers"
+        self.checkpoints: Final = root / CHECKPOINTS_FOLDER
         """The API's responses, by account and day."""
         self.state: Final = root / "state"
         """The registry, locks, and files that runs leave for later runs."""
@@ -135,7 +142,7 @@ class DataDir:
         """Which files the latest build of the warehouse left out."""
         self.budgets: Final = self.state / "budgets"
         """Recent calls, by token and account."""
-        self.fingerprints: Final = self.state / "details"
+        self.fingerprints: Final = self.state / FINGERPRINTS_FOLDER
         """Roster fingerprints, with which the next plan compares, by account and day."""
         self.pulls: Final = self.state / "pulls"
         """Locks and scratch folders of pulls, by account and day."""
@@ -167,9 +174,16 @@ class DataDir:
         of = "" if account_id is None else f"-{check_account_id(account_id)}"
         return self.reports / f"completion-{day.isoformat()}{of}{'-names' if with_names else ''}.html"
 
+    def checkpoint_key(self, partition: Partition, *, lists_only: bool = False) -> str:
+        """The key of a checkpoint in a bucket: its day comes first, so that the listing of a day has all accounts."""
+        suffix = ".lists.sqlite" if lists_only else ".sqlite"
+        return _build_day_key(CHECKPOINTS_FOLDER, partition, suffix)
+
     def fingerprints_path(self, partition: Partition) -> Path:
         """The roster fingerprint of each enrollment of a snapshot."""
-        return self.fingerprints / partition.folder.with_suffix(".parquet")
+        if self.store.is_local:
+            return self.fingerprints / partition.folder.with_suffix(".parquet")
+        return self.root / _build_day_key(FINGERPRINTS_FOLDER, partition, ".parquet")
 
     def hourly_calls_path(self, account_id: str) -> Path:
         """The calls of the last hour to the LMS of an account."""
