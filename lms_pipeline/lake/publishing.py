@@ -46,10 +46,6 @@ class RowDropError(AuditError):
     """Too many enrollments of the previous snapshot are missing; nothing was published."""
 
 
-def send_nothing() -> None:
-    """Is `before_publishing` where nothing has to be stored before the tables."""
-
-
 @dataclass(frozen=True, slots=True)
 class Published:
     """A file that readers see."""
@@ -75,16 +71,17 @@ class Publication:
         run_id: str,
         check_space: CheckSpace = allow_any_size,
         *,
-        before_publishing: Callable[[], None] = send_nothing,
+        before_publishing: Callable[[], None] = lambda: None,
     ) -> None:
         """Describe a publication. `before_publishing` is called once the files are audited: if it raises, none is published."""
         self.check_space = check_space
         """Is called before rows are written."""
+        self._before_publishing = before_publishing
         self.partition = partition
         self.run_id = run_id
         self._data = data
-        self._before_publishing = before_publishing
         self._written: list[Path] = []
+        self._tables: list[Table] = []
         self._seen: dict[str, StoredFile | None] = {}
         self._note: str | None = None
 
@@ -95,7 +92,7 @@ class Publication:
         for path in self._written:
             path.unlink(missing_ok=True)
         if self._note is not None:
-            finish_changes(self._data, self.partition, self._note)
+            finish_changes(self._data, self.partition, self._note, self._tables)
 
     def open(self, table: Table) -> TableFile:
         """Return a new file of a table, beside the file that readers see.
@@ -119,6 +116,7 @@ class Publication:
             begin_changes(self._data, self.partition, self._note)
         self._look_at(table)
         self._written.append(path)
+        self._tables.append(table)
         return TableFile(table, path, self.check_space)
 
     def _look_at(self, table: Table) -> None:
@@ -144,8 +142,8 @@ class Publication:
             LakeError: a file can't be published; those after it were not.
         """
         audited = [(file, audit_file(file.path, file.table, key)) for file, key in files]
-        published: list[Published] = []
         self._before_publishing()
+        published: list[Published] = []
         kept = keep_committed_files(self._data, self.partition, [file.table for file, _ in audited])
         for file, rows in audited:
             target = self._data.file(file.table, self.partition)
