@@ -70,7 +70,6 @@ class Publication:
         partition: AnyPartition,
         run_id: str,
         check_space: CheckSpace = allow_any_size,
-        *,
         before_publishing: Callable[[], None] = lambda: None,
     ) -> None:
         """Describe a publication. `before_publishing` is called once the files are audited: if it raises, none is published."""

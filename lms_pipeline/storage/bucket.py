@@ -143,7 +143,7 @@ class Bucket:
         end = min(start + size, file.size)
         if end <= start:
             return b""
-        options = {"if_match": _get_e_tag(file.version), "range": (start, end)}
+        options = {"if_match": _get_e_tag(file.version) or None, "range": (start, end)}
         try:
             with self._convert_errors(file.key, "read"):
                 return bytes(obstore.get(self._get_client(), file.key, options=options).bytes())
