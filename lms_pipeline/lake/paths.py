@@ -111,7 +111,7 @@ class DataDir:
         """The Parquet tree."""
         self.roll_ups: Final = root / "lake_by_day"
         """The roll-ups: of each table and day one file over all accounts, made from the lake."""
-        self.warehouse: Final = root / "lms.duckdb"
+        self.warehouse: Final = root / ("lms.duckdb" if self.store.is_local else "warehouse/lms.duckdb")
         """The DuckDB file over the lake."""
         self.reports: Final = root / "reports"
         """The completion reports."""
@@ -153,6 +153,10 @@ class DataDir:
     def get_key(self, path: Path) -> str:
         """Return the key of a file below this folder in the store."""
         return path.relative_to(self.root).as_posix()
+
+    def describe(self, path: Path) -> str:
+        """Return where a file below this folder is kept, for people and other programs: a path, or an address in a bucket."""
+        return self.store.describe(self.get_key(path))
 
     def checkpoint_path(self, partition: Partition, *, lists_only: bool = False) -> Path:
         """The API's responses for an account and day; a run for lists only leaves those of the enrollments alone."""

@@ -29,6 +29,7 @@ from lms_pipeline.lake.roll_up_reading import (
     find_stored_days,
     is_current,
     list_rolled_up_tables,
+    list_signatures,
     read_left_out,
 )
 from lms_pipeline.lake.scan import DayFiles
@@ -109,14 +110,14 @@ def write_views(data: DataDir, path: Path) -> WrittenBuild:
 
 
 def _find_rolled(data: DataDir, index: PublicationIndex) -> _Rolled:
-    days = index.find_days()
-    current = [one for one in index.find_roll_ups() if one.day in days and is_current(data, one, days)]
+    days, stored = index.find_days(), list_signatures(data)
+    current = [one for one in index.find_roll_ups() if one.day in days and is_current(data, one, days, stored)]
     files: dict[str, list[RollUp]] = {}
     for one in (found for found in current if found.signature != NO_FILE):
         files.setdefault(one.table, []).append(one)
     covered = {(one.table, one.day) for one in current}
     # a pattern over all roll-ups would also match those of days that left the lake
-    known = days.keys() | find_stored_days(data)
+    known = days.keys() | find_stored_days(stored)
     tables = [table.name for table in list_rolled_up_tables()]
     without = {table: frozenset(day for day in known if (table, day) not in covered) for table in tables}
     return _Rolled(files, _find_left_out(data, files), without)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from lms_pipeline.storage.disk import convert_disk_errors, replace_file
-from lms_pipeline.storage.store import StoredFile
+from lms_pipeline.storage.store import StoredFile, StoreError
 
 
 class LocalStore:
@@ -45,6 +45,20 @@ class LocalStore:
         with suppress(FileNotFoundError, NotADirectoryError), os.scandir(self._root / prefix) as entries:
             return sorted(entry.name for entry in entries if entry.is_dir())
         return []
+
+    def read_range(self, file: StoredFile, start: int, size: int) -> bytes:
+        """Return bytes of a file.
+
+        Raises:
+            StoreError: it can't be read.
+        """
+        path = self._root / file.key
+        try:
+            with path.open("rb") as opened:
+                opened.seek(start)
+                return opened.read(size)
+        except OSError as error:
+            raise StoreError(f"{path} can't be read: {error.strerror}.") from error
 
     def fetch(self, keys: Iterable[str]) -> None:
         """Do nothing: the local files are the stored ones."""

@@ -84,6 +84,13 @@ class Store(Protocol):
     def list_folders(self, prefix: str) -> Sequence[str]:
         """Return the names of the folders directly below a folder, which ends with `/`, in order."""
 
+    def read_range(self, file: StoredFile, start: int, size: int) -> bytes:
+        """Return bytes of a stored file, from `start` on. It is not fetched.
+
+        Raises:
+            StoreError: it was replaced or removed since it was found.
+        """
+
     def fetch(self, keys: Iterable[str]) -> None:
         """Make the local files of keys equal to what is stored; a local file of which nothing is stored is removed."""
 
