@@ -21,24 +21,14 @@ if TYPE_CHECKING:
     import duckdb
 
 
-def split_address(store: Store) -> tuple[str, str]:
-    """Return the scheme of the addresses of a store, which is empty for paths, and what is before each key."""
-    root = store.describe("key").removesuffix("key")
-    return root.partition("://")[0] if "://" in root else "", root
-
-
 @contextmanager
-def reading_store(connection: duckdb.DuckDBPyConnection, store: Store) -> Iterator[None]:
-    """Let queries in the block read files of a store by their addresses; DuckDB reads paths itself."""
-    scheme, _ = split_address(store)
-    if not scheme:
-        yield
-        return
-    connection.register_filesystem(StoredFileSystem(store))
+def reading_files(connection: duckdb.DuckDBPyConnection, files: StoredFileSystem) -> Iterator[None]:
+    """Let queries in the block read files by their addresses."""
+    connection.register_filesystem(files)
     try:
         yield
     finally:
-        connection.unregister_filesystem(scheme)
+        connection.unregister_filesystem(files.protocol)
 
 
 class StoredFileSystem(AbstractFileSystem):  # type: ignore[misc] # fsspec has no types
@@ -53,7 +43,8 @@ class StoredFileSystem(AbstractFileSystem):  # type: ignore[misc] # fsspec has n
     def __init__(self, store: Store) -> None:
         super().__init__()
         self._store = store
-        self.protocol, self._root = split_address(store)
+        self._root = store.describe("key").removesuffix("key")
+        self.protocol = self._root.partition("://")[0]
         self._known: dict[str, StoredFile] = {}
 
     def glob(self, path: str, **_: Any) -> list[str]:
