@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -62,14 +62,21 @@ class Publication:
     """
 
     def __init__(
-        self, data: DataDir, partition: AnyPartition, run_id: str, check_space: CheckSpace = allow_any_size
+        self,
+        data: DataDir,
+        partition: AnyPartition,
+        run_id: str,
+        check_space: CheckSpace = allow_any_size,
+        before_publishing: Callable[[], None] = lambda: None,
     ) -> None:
         self.check_space = check_space
         """Is called before rows are written."""
+        self._before_publishing = before_publishing
         self.partition = partition
         self.run_id = run_id
         self._data = data
         self._written: list[Path] = []
+        self._tables: list[Table] = []
         self._note: str | None = None
 
     def __enter__(self) -> Self:
@@ -79,7 +86,7 @@ class Publication:
         for path in self._written:
             path.unlink(missing_ok=True)
         if self._note is not None:
-            finish_changes(self._data, self.partition, self._note)
+            finish_changes(self._data, self.partition, self._note, self._tables)
 
     def open(self, table: Table) -> TableFile:
         """Return a new file of a table, beside the file that readers see.
@@ -102,6 +109,7 @@ class Publication:
             self._note = f"{self.run_id} {uuid.uuid4().hex}"
             begin_changes(self._data, self.partition, self._note)
         self._written.append(path)
+        self._tables.append(table)
         return TableFile(table, path, self.check_space)
 
     def publish(self, files: Sequence[tuple[TableFile, Sequence[str]]]) -> list[Published]:
@@ -115,6 +123,7 @@ class Publication:
             LakeError: a file can't be renamed; those after it were not published.
         """
         audited = [(file, audit_file(file.path, file.table, key)) for file, key in files]
+        self._before_publishing()
         published: list[Published] = []
         kept = keep_committed_files(self._data, self.partition, [file.table for file, _ in audited])
         for file, rows in audited:

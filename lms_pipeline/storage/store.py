@@ -46,12 +46,17 @@ class StoredFile:
     @property
     def signature(self) -> bytes:
         """Bytes that another content changes: size, time of change and number."""
-        return _SIGNATURE.pack(self.size, self.changed_ns, self.number)
+        return pack_signature(self.size, self.changed_ns, self.number)
 
     @property
     def changed_at(self) -> datetime:
         """When it was written."""
         return datetime.fromtimestamp(self.changed_ns / 1e9, UTC)
+
+
+def pack_signature(size: int, changed_ns: int, number: int) -> bytes:
+    """Return the signature of a file with this size, time of change and number, see `StoredFile`."""
+    return _SIGNATURE.pack(size, changed_ns, number % 2**64)
 
 
 def unpack_signatures(signatures: bytes | bytearray) -> Iterator[tuple[int, int, int]]:
