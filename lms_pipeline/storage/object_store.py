@@ -56,7 +56,7 @@ class ObjectStore:
         return self._bucket.list_folders(prefix)
 
     def read_range(self, file: StoredFile, start: int, size: int) -> bytes:
-        """Return bytes of an object; there is no local copy of it.
+        """Return bytes of an object, without a local copy.
 
         Raises:
             StoreError: it was replaced or removed since it was found.

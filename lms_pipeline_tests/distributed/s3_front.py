@@ -29,6 +29,8 @@ HOP_HEADERS = {b"connection", b"transfer-encoding", b"content-length", b"content
 Message = MutableMapping[str, Any]
 Send = Callable[[Message], Awaitable[None]]
 
+MAX_HELD_SECONDS = 120
+
 _numbers = count()
 
 
@@ -38,9 +40,10 @@ class Fault:
 
     `status` answers with a status and a code. `cut` closes the connection without a byte of an answer, and `hang` lets the
     client wait until it gives up; with `is_done` the request was carried out before. `half` cuts the answer in the middle.
+    `hold` keeps the request, or its answer with `is_done`, until `released` is set.
     """
 
-    action: Literal["status", "cut", "hang", "half"]
+    action: Literal["status", "cut", "hang", "half", "hold"]
     method: str = ""
     """Empty for any."""
     match: str = ""
@@ -51,6 +54,9 @@ class Fault:
     is_done: bool = False
     status: int = 503
     code: str = "SlowDown"
+    arrived: threading.Event = field(default_factory=threading.Event)
+    """Is set when the fault strikes; with `is_done`, once the request is carried out."""
+    released: threading.Event = field(default_factory=threading.Event)
 
     def matches(self, method: str, target: str) -> bool:
         return self.method in {"", method} and self.match in target
@@ -113,23 +119,26 @@ class _Application:
         self._front.counts[method] += 1
         self._front.requests.append((method, scope["path"]))
         fault = self._choose_fault(method, target)
-        if fault is not None and fault.action != "half":
-            if fault.is_done:
-                await self._forward(scope, target, body)
-            await self._fail(fault, receive, send)
-            return
-        answer = await self._forward(scope, target, body)
-        content = b"" if method == "HEAD" else answer.content
+        answer = await self._forward(scope, target, body) if fault is None or fault.is_done else None
         if fault is not None:
-            await _answer(
-                send, answer.status_code, _select_headers(answer), content[: len(content) // 2], more_body=True
-            )
+            fault.arrived.set()
+            if fault.action in {"status", "cut", "hang"}:
+                await self._fail(fault, receive, send)
+                return
+        if fault is not None and fault.action == "hold":
+            await asyncio.to_thread(fault.released.wait, MAX_HELD_SECONDS)
+        answer = answer or await self._forward(scope, target, body)
+        content = b"" if method == "HEAD" else answer.content
+        headers = [
+            (name, value)
+            for name, value in _select_headers(answer)
+            if name.lower() != b"etag" or not self._front.hides_e_tags
+        ]
+        if fault is not None and fault.action == "half":
+            await _answer(send, answer.status_code, headers, content[: len(content) // 2], more_body=True)
             _close(send)
-            return
-        headers = _select_headers(answer)
-        if self._front.hides_e_tags:
-            headers = [(name, value) for name, value in headers if name.lower() != b"etag"]
-        await _answer(send, answer.status_code, headers, content)
+        else:
+            await _answer(send, answer.status_code, headers, content)
 
     def _choose_fault(self, method: str, target: str) -> Fault | None:
         for fault in self._front.faults:
