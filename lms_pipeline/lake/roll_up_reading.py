@@ -15,7 +15,6 @@ from pathlib import Path
 import msgspec
 
 from lms_pipeline.errors import LakeError
-from lms_pipeline.lake.files import convert_read_errors
 from lms_pipeline.lake.index import RollUp
 from lms_pipeline.lake.index_file import IndexFile
 from lms_pipeline.lake.paths import DATA_FILE, AnyPartition, DataDir, Partition, parse_any_folder
@@ -54,8 +53,10 @@ def list_signatures(data: DataDir, folder: Path | None = None) -> dict[str, byte
         LakeError: they can't be listed.
     """
     folder = folder or data.roll_ups
-    with convert_read_errors(folder):
+    try:
         return {file.key: file.signature for file in data.store.list_files(f"{data.get_key(folder)}/")}
+    except OSError as error:  # such as a folder that this user can't enter
+        raise LakeError(f"{folder} can't be read: {error.strerror}.") from error
 
 
 def is_current(data: DataDir, roll_up: RollUp, days: Mapping[date, int], stored: Mapping[str, bytes]) -> bool:
