@@ -120,7 +120,7 @@ class DataDir:
         """The Parquet tree."""
         self.roll_ups: Final = root / "lake_by_day"
         """The roll-ups: of each table and day one file over all accounts, made from the lake."""
-        self.warehouse: Final = root / "lms.duckdb"
+        self.warehouse: Final = root / ("lms.duckdb" if self.store.is_local else "warehouse/lms.duckdb")
         """The DuckDB file over the lake."""
         self.reports: Final = root / "reports"
         """The completion reports."""

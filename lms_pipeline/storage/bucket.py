@@ -134,6 +134,22 @@ class Bucket:
         if received != size:
             raise StoreError(f"{self.describe(key)} can't be read: its content ended too early; try again later.")
 
+    def read_range(self, file: StoredFile, start: int, size: int) -> bytes:
+        """Return bytes of an object, from `start` on.
+
+        Raises:
+            StoreError: it was replaced or removed since it was found, or can't be read.
+        """
+        end = min(start + size, file.size)
+        if end <= start:
+            return b""
+        options = {"if_match": _get_e_tag(file.version) or None, "range": (start, end)}
+        try:
+            with self._convert_errors(file.key, "read"):
+                return bytes(obstore.get(self._get_client(), file.key, options=options).bytes())
+        except FileNotFoundError:
+            raise StoreError(f"{self.describe(file.key)} can't be read: it was removed meanwhile.") from None
+
     def put(self, key: str, body: Body, seen: StoredFile | None) -> str:
         """Store an object in one request, if what is stored is `seen`, or nothing is and `seen` is None. Return its version.
 

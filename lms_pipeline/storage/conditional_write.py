@@ -18,7 +18,7 @@ from typing import Final
 from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_exponential_jitter
 
 from lms_pipeline.storage.bucket import AccessRefusedError, Body, Bucket, Download, map_file
-from lms_pipeline.storage.store import PublishedByAnotherError, StoredFile, StoreError
+from lms_pipeline.storage.store import PublishedByAnotherError, StoredFile, StoreError, UnsafeStoreError
 
 MAX_BYTES: Final = 4 * 2**30
 """The largest published file: one request of S3 ends at 5 GB, and a request in parts knows no condition everywhere."""
@@ -44,16 +44,17 @@ def write_if_unchanged(
 
     Raises:
         PublishedByAnotherError: another run has stored it since, or removed it.
-        StoreError: the file is too large, or the store failed for five minutes.
+        UnsafeStoreError: the file is too large, or the store does not name versions.
+        StoreError: it failed for five minutes, or does not accept the credentials.
     """
     size = path.stat().st_size
     if size > MAX_BYTES:
-        raise StoreError(
+        raise UnsafeStoreError(
             f"{bucket.describe(key)} can't be written: the file has {size / 2**30:.1f} GiB, and one of more than 4 GiB can't "
             'be published in one step; leave out raw payloads with `remote_data = "drop"` for the account.'
         )
     if seen is not None and not seen.version:
-        raise StoreError(
+        raise UnsafeStoreError(
             f"{bucket.describe(key)} can't be written: the store does not name its version (no ETag), so two machines could "
             "publish over each other; use a store that does."
         )

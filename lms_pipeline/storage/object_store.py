@@ -55,6 +55,14 @@ class ObjectStore:
         """Return the names of the folders directly below a folder, in order."""
         return self._bucket.list_folders(prefix)
 
+    def read_range(self, file: StoredFile, start: int, size: int) -> bytes:
+        """Return bytes of an object, without a local copy.
+
+        Raises:
+            StoreError: it was replaced or removed since it was found.
+        """
+        return self._bucket.read_range(file, start, size)
+
     def fetch(self, keys: Iterable[str]) -> None:
         """Make the local copies of keys equal to the objects: one request each, without content where nothing changed.
 

@@ -24,8 +24,12 @@ class StoreError(LakeError):
     """The store can't be reached, or refuses what was requested. The same may succeed later."""
 
 
+class UnsafeStoreError(LakeError):
+    """The store can't hold this lake: it ignores conditions, has another one, or can't take a file of this size."""
+
+
 class PublishedByAnotherError(LakeError):
-    """Another run published the same file meanwhile; nothing of this run is published."""
+    """Another run published the same file meanwhile: what is stored of it is not this run's."""
 
 
 @dataclass(frozen=True, slots=True)

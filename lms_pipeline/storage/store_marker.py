@@ -14,7 +14,7 @@ import msgspec
 
 from lms_pipeline.storage.bucket import Bucket, ConditionRefusedError
 from lms_pipeline.storage.mirror import Mirror
-from lms_pipeline.storage.store import StoredFile, StoreError
+from lms_pipeline.storage.store import StoredFile, UnsafeStoreError
 
 MARKER_KEY: Final = "lake/.lms_pipeline.json"
 VERSION: Final = 1
@@ -33,15 +33,11 @@ class Marker(msgspec.Struct, frozen=True):
     """Whether the lake is the demo's."""
 
 
-class WrongStoreError(StoreError):
-    """The store can't be used for this lake: it ignores conditions, or holds another one."""
-
-
 def check_store(bucket: Bucket, mirror: Mirror, *, is_demo: bool) -> None:
     """Refuse a bucket that ignores conditions, or holds the data of another kind. A bucket is asked once for a data directory.
 
     Raises:
-        WrongStoreError: it can't be used.
+        UnsafeStoreError: it can't be used.
         StoreError: it can't be reached.
     """
     checked = f"{CHECKED} {VERSION} {is_demo}"
@@ -57,7 +53,7 @@ def check_store(bucket: Bucket, mirror: Mirror, *, is_demo: bool) -> None:
         refuses = True
     _check_marker(bucket, stored, is_demo=is_demo)
     if not refuses or not _is_refused(bucket, msgspec.json.encode(stored), STALE):
-        raise WrongStoreError(
+        raise UnsafeStoreError(
             f"The store at {bucket.url} takes a conditional write that it should refuse: two machines could publish over each "
             "other there. Use one that supports If-None-Match (AWS, GCS, Azure, MinIO, R2)."
         )
@@ -77,7 +73,7 @@ def _read(bucket: Bucket) -> Marker:
     try:
         return msgspec.json.decode(b"".join(download.chunks) if download else b"", type=Marker)
     except msgspec.DecodeError:
-        raise WrongStoreError(
+        raise UnsafeStoreError(
             f"{bucket.describe(MARKER_KEY)} does not hold what this version writes: it marks the lake; remove it if the bucket "
             "is the right one."
         ) from None
@@ -85,10 +81,10 @@ def _read(bucket: Bucket) -> Marker:
 
 def _check_marker(bucket: Bucket, marker: Marker, *, is_demo: bool) -> None:
     if marker.version > VERSION:
-        raise WrongStoreError(
+        raise UnsafeStoreError(
             f"The lake at {bucket.url} was written by a newer lms_pipeline (layout {marker.version}, this one knows {VERSION}): "
             "upgrade this one."
         )
     if marker.demo != is_demo:
         whose = "the demo" if marker.demo else "accounts that are not the demo's"
-        raise WrongStoreError(f"The lake at {bucket.url} belongs to {whose}: choose another place with LMS_LAKE_URL.")
+        raise UnsafeStoreError(f"The lake at {bucket.url} belongs to {whose}: choose another place with LMS_LAKE_URL.")
