@@ -38,6 +38,7 @@ from lms_pipeline.lake.roll_up_reading import (
     find_stored_days,
     is_current,
     list_rolled_up_tables,
+    list_signatures,
     read_left_out,
 )
 from lms_pipeline.lake.scan import sign_file
@@ -88,10 +89,10 @@ def find_outdated_days(data: DataDir) -> list[date]:
     """
 
     def find(index: PublicationIndex) -> list[date]:
-        days = index.find_days()
-        current = {(one.table, one.day) for one in index.find_roll_ups() if is_current(data, one, days)}
+        days, stored = index.find_days(), list_signatures(data)
+        current = {(one.table, one.day) for one in index.find_roll_ups() if is_current(data, one, days, stored)}
         outdated = {day for day in days if any((table.name, day) not in current for table in list_rolled_up_tables())}
-        return sorted(outdated | (find_stored_days(data) - days.keys()))
+        return sorted(outdated | (find_stored_days(stored) - days.keys()))
 
     return read_index(data, find)
 
