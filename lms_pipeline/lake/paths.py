@@ -14,7 +14,7 @@ from typing import Final, Self, TypeAlias
 
 from lms_pipeline.errors import WrongUseError
 from lms_pipeline.settings import Settings
-from lms_pipeline.storage.opening import Storage, open_local_storage
+from lms_pipeline.storage.opening import Storage, open_local_storage, open_storage
 from lms_pipeline.storage.store import Store
 from lms_pipeline.tables.pulled import UNIFIED_ENROLLMENTS
 from lms_pipeline.tables.schema import Table
@@ -118,7 +118,8 @@ class DataDir:
         self.checkpoints: Final = root / "answers"
         """The API's responses, by account and day."""
         self.state: Final = root / "state"
-        """The registry, locks, and files that runs leave for later runs."""
+        """The registry, locks, and files that runs leave for later runs. With LMS_STATE_URL the registry and the notes are
+        in the database, by the names of these files."""
         self.registry: Final = self.state / "accounts.json"
         """The registry of accounts."""
         self.accounts_refused: Final = self.state / "accounts_refused.json"
@@ -143,12 +144,16 @@ class DataDir:
     @classmethod
     def open(cls, settings: Settings) -> Self:
         """Return the data directory of this installation."""
-        return cls(settings.data_dir)
+        return cls(settings.data_dir, open_storage(settings.data_dir, settings.state_url))
 
     @property
     def store(self) -> Store:
         """Where published files are kept."""
         return self.storage.store
+
+    def get_note(self, path: Path) -> str:
+        """Return the name in `State` of a file below the state folder."""
+        return path.relative_to(self.state).as_posix()
 
     def get_key(self, path: Path) -> str:
         """Return the key of a file below this folder in the store."""
@@ -166,10 +171,6 @@ class DataDir:
     def fingerprints_path(self, partition: Partition) -> Path:
         """The roster fingerprint of each enrollment of a snapshot."""
         return self.fingerprints / partition.folder.with_suffix(".parquet")
-
-    def hourly_calls_path(self, account_id: str) -> Path:
-        """The calls of the last hour to the LMS of an account."""
-        return self.budgets / f"hour-{account_id}.sqlite"
 
     def pull_folder(self, partition: Partition) -> Path:
         """The folder of a pull's lock and scratch files."""

@@ -23,7 +23,7 @@ from lms_pipeline.extract.strategies import ListNotOfferedError, NoRosterError
 from lms_pipeline.extract.strategy_selection import Choice, select_strategy
 from lms_pipeline.extract.volume import BoundedStore
 from lms_pipeline.lake.commit_mark import find_run_id, restore_interrupted
-from lms_pipeline.lake.lock import partition_lock
+from lms_pipeline.lake.lock import PartitionLock, partition_lock
 from lms_pipeline.lake.paths import DataDir
 from lms_pipeline.lake.publishing import (
     Publication,
@@ -88,10 +88,10 @@ def take_snapshot(
         TrutoError: a request failed.
     """
     started = time.monotonic()
-    with partition_lock(data, job.partition) as scratch:
+    with partition_lock(data, job.partition, job.run_id) as lock:
         restore_interrupted(data, PULLED_TABLES, job.partition)
         if job.interrupted_runs and _find_publishing_run(data, job) in job.interrupted_runs:
-            result = replace(_publish_again(job, data, scratch, report_plan), was_published=True)
+            result = replace(_publish_again(job, data, lock, report_plan), was_published=True)
         elif is_kept(job, data, calendar, now()):
             result = SnapshotResult(find_published_files(data, PULLED_TABLES, job.partition), kept=True)
         else:
@@ -102,9 +102,7 @@ def take_snapshot(
             remove_leftovers(data, PULLED_TABLES, job.partition)
             make_space(data, job.partition)
             path = data.checkpoint_path(job.partition, lists_only=job.lists_only)
-            inputs = _PullInputs(
-                connect, data, OpenDay(job.partition, calendar, now), path, scratch, waited, report_plan
-            )
+            inputs = _PullInputs(connect, data, OpenDay(job.partition, calendar, now), path, lock, waited, report_plan)
             result = use_checkpoint(path, partial(_pull, job, inputs), f"{job.partition} is fetched again")
     return replace(result, seconds=time.monotonic() - started)
 
@@ -117,7 +115,7 @@ class _PullInputs:
     data: DataDir
     open_day: OpenDay
     checkpoint_path: Path
-    scratch: Path
+    lock: PartitionLock
     waited: WaitingPull | None
     report_plan: Callable[[str], None]
 
@@ -129,19 +127,18 @@ def _pull(job: SnapshotJob, inputs: _PullInputs, checkpoint: Checkpoint) -> Snap
     spent = waited.spent_seconds if waited else 0.0
     resume_within = timedelta(hours=job.options.resume_hours)
     attempt = checkpoint.begin(job.fingerprint, now(), trust_rejected=job.allow_drop)
-    hourly = data.hourly_calls_path(job.account_id)
-    watch = watch_space(data, job, inputs.checkpoint_path, inputs.scratch)
+    watch = watch_space(data, job, inputs.checkpoint_path, inputs.lock.scratch)
     store = BoundedStore(attempt, job.account_id, job.options.max_gigabytes, watch)
     with (
         stop_at_bounds(data, job, attempt, watch),
-        closing(Budget(job.account_id, job.limits, attempt, hourly, spent_seconds=spent)) as budget,
+        closing(Budget(job.account_id, job.limits, attempt, data.storage.state, spent_seconds=spent)) as budget,
         inputs.connect(open_day.guard_requests(budget), OpenDayStore(store, open_day)) as client,
         Publication(data, job.partition, job.run_id, watch) as publication,
     ):
         session = FetchSession(client, attempt, max_records=job.options.max_records)
         if waited is None or utc_now() - waited.at > resume_within:
             session.forget_stale_lists(now(), resume_within)
-        context = SnapshotContext(job, data, session, publication, inputs.scratch, now(), inputs.report_plan)
+        context = SnapshotContext(job, data, session, publication, inputs.lock.scratch, now(), inputs.report_plan)
         try:
             result = _run_stages(context)
         except RowDropError:
@@ -169,9 +166,9 @@ def replay_snapshot(
         LakeError: a file is unusable.
     """
     started = time.monotonic()
-    with partition_lock(data, job.partition) as scratch:
+    with partition_lock(data, job.partition, job.run_id) as lock:
         restore_interrupted(data, PULLED_TABLES, job.partition)
-        result = _replay(job, data, scratch, report_plan)
+        result = _replay(job, data, lock, report_plan)
     return replace(result, seconds=time.monotonic() - started)
 
 
@@ -191,7 +188,7 @@ def _save_wait(context: SnapshotContext, error: ContinuesLaterError, spent_secon
     save_waiting(context.data, pull)
 
 
-def _replay(job: SnapshotJob, data: DataDir, scratch: Path, report_plan: Callable[[str], None]) -> SnapshotResult:
+def _replay(job: SnapshotJob, data: DataDir, lock: PartitionLock, report_plan: Callable[[str], None]) -> SnapshotResult:
     """Publish the snapshot again from its stored responses. The caller holds the partition's lock."""
     if not data.checkpoint_path(job.partition).exists():
         raise NotKeptError(f"No responses of {job.partition} are stored: its snapshot stays as it is.")
@@ -211,7 +208,7 @@ def _replay(job: SnapshotJob, data: DataDir, scratch: Path, report_plan: Callabl
                 data,
                 FetchSession(client, attempt),
                 publication,
-                scratch,
+                lock.scratch,
                 attempt.started_at,
                 report_plan,
                 requires_previous=replay_context.has_previous,
@@ -220,7 +217,7 @@ def _replay(job: SnapshotJob, data: DataDir, scratch: Path, report_plan: Callabl
 
 
 def _publish_again(
-    job: SnapshotJob, data: DataDir, scratch: Path, report_plan: Callable[[str], None]
+    job: SnapshotJob, data: DataDir, lock: PartitionLock, report_plan: Callable[[str], None]
 ) -> SnapshotResult:
     """Publish the snapshot of an interrupted run again, without a call; keep its files where that is impossible.
 
@@ -228,7 +225,7 @@ def _publish_again(
     """
     if not job.lists_only:
         try:
-            return _replay(job, data, scratch, report_plan)
+            return _replay(job, data, lock, report_plan)
         except (NotKeptError, DamagedCheckpointError) as error:
             log.warning("%s", error)
     tables = [TABLES[name] for name in sorted(job.tables)] if job.lists_only else PULLED_TABLES
