@@ -79,7 +79,7 @@ def partition_lock(data: DataDir, partition: Partition, run_id: str = "") -> Ite
 
 
 @contextmanager
-def passing_lock(data: DataDir, partition: Partition) -> Iterator[None]:
+def passing_lock(data: DataDir, partition: Partition) -> Iterator[PartitionLock]:
     """Lock a partition to remove something of it. At the end, the folder of a pull goes if it holds nothing but the lock.
 
     A run that opens the lock file at this moment finds it locked and is refused.
@@ -88,8 +88,8 @@ def passing_lock(data: DataDir, partition: Partition) -> Iterator[None]:
         LockedError: a run holds the lock.
         LakeError: the lock can't be written, or the folder can't be removed.
     """
-    with partition_lock(data, partition):
-        yield
+    with partition_lock(data, partition) as lock:
+        yield lock
         folder = data.pull_folder(partition)
         with convert_disk_errors(folder):
             if {path.name for path in folder.iterdir()} <= {LOCK, SCRATCH}:

@@ -88,7 +88,7 @@ class Database:
             from psycopg2.extensions import parse_dsn
         except ImportError:
             raise SettingsError(
-                "LMS_STATE_URL needs the packages of the extra `distributed`: install lms-pipeline[distributed]."
+                'LMS_STATE_URL needs packages that are not installed: run `pip install "lms-pipeline[distributed]"`.'
             ) from None
         url = self._url.get_secret_value()
         try:

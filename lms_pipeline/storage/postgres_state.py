@@ -17,11 +17,10 @@ from typing import TYPE_CHECKING
 
 from lms_pipeline.concurrency import wait
 from lms_pipeline.storage.damaged_files import SUFFIX
-from lms_pipeline.storage.file_state import FileState
 from lms_pipeline.storage.postgres import APPLICATION_NAME, Database, convert_errors, hash_name
 from lms_pipeline.storage.postgres_rate_limit import PostgresRateLimiter
 from lms_pipeline.storage.rate_limit import RateLimit
-from lms_pipeline.storage.state import HeldError, HeldLock, LostLockError, RegistryEdit
+from lms_pipeline.storage.state import HeldError, HeldLock, LostLockError, RegistryEdit, State
 
 if TYPE_CHECKING:
     from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with the name of a variable
@@ -65,7 +64,7 @@ INSERT INTO lms.accounts (id, doc) VALUES (%s, %s) ON CONFLICT (id) DO UPDATE SE
 class PostgresState:
     """The state in a database, see `State`. Locks of runs are held on this machine as well: they guard its scratch folders."""
 
-    def __init__(self, database: Database, local: FileState) -> None:
+    def __init__(self, database: Database, local: State) -> None:
         self._unprepared = database
         self._local = local
 
