@@ -132,7 +132,7 @@ def _find_latest(data: DataDir, table: Table) -> list[Partition]:
     """
     from lms_pipeline.lake.index_sync import read_index  # imports Arrow
 
-    active = {account.id for account in Registry(data.registry).read_active()}
+    active = {account.id for account in Registry(data).read_active()}
     latest = read_index(data, lambda index: index.find_latest_days(table.name))
     found = [Partition(account_id, day) for account_id, day in latest.items() if account_id in active]
     if not found:

@@ -82,7 +82,7 @@ def has_roll_ups(settings: Settings, lake: DataDir) -> bool:
     if not lake.store.is_local:
         return True
     try:
-        return len(Registry(lake.registry).read_accounts()) > MAX_ACCOUNTS_WITHOUT
+        return len(Registry(lake).read_accounts()) > MAX_ACCOUNTS_WITHOUT
     except LmsPipelineError:  # the run says so when it computes the portfolio
         return lake.roll_ups.exists()
 
