@@ -29,7 +29,7 @@ from lms_pipeline.lake.index import DamagedIndexError, PublicationIndex, Publish
 from lms_pipeline.lake.index_file import IndexFile
 from lms_pipeline.lake.paths import AnyPartition, DataDir, Partition, parse_any_folder
 from lms_pipeline.lake.scan import DayFiles, list_accounts, list_snapshot_days, scan_lake, scan_partition
-from lms_pipeline.storage.damaged_files import build_lock, set_aside
+from lms_pipeline.storage.damaged_files import build_lock
 from lms_pipeline.storage.disk import convert_disk_errors
 from lms_pipeline.tables.catalog import TABLES
 from lms_pipeline.tables.pulled import UNIFIED_ENROLLMENTS
@@ -74,15 +74,12 @@ def read_index(
     Raises:
         LakeError: the index can't be read or written, or has to be built.
     """
-    try:
-        with _open(data) as index:
-            _follow(data, index, is_compared=is_compared, may_build=may_build)
-            return read(index)
-    except DamagedIndexError as error:
-        _set_aside(data, error)
-    with _open(data) as index:
+
+    def follow_and_read(index: PublicationIndex) -> T:
         _follow(data, index, is_compared=is_compared, may_build=may_build)
         return read(index)
+
+    return _use(data, follow_and_read)
 
 
 def rebuild_index(data: DataDir) -> int:
@@ -91,11 +88,7 @@ def rebuild_index(data: DataDir) -> int:
     Raises:
         LakeError: it can't be written, or a folder can't be read.
     """
-    try:
-        with _open(data) as index:
-            index.reset()
-    except DamagedIndexError as error:
-        _set_aside(data, error)
+    _use(data, lambda index: index.reset())
     return read_index(data, lambda index: index.count_days())
 
 
@@ -119,13 +112,7 @@ def begin_changes(data: DataDir, partition: AnyPartition, owner: str) -> None:
     Raises:
         LakeError: the note can't be written. Nothing may be published without it.
     """
-    try:
-        with _open(data) as index:
-            index.begin(partition, owner)
-    except DamagedIndexError as error:
-        _set_aside(data, error)
-        with _open(data) as index:
-            index.begin(partition, owner)
+    _use(data, lambda index: index.begin(partition, owner))
 
 
 def finish_changes(
@@ -145,17 +132,19 @@ def finish_changes(
         log.warning("The index does not have %s yet: %s", partition, error)
 
 
-def _open(data: DataDir) -> IndexFile:
+def _open(data: DataDir) -> PublicationIndex:
     return IndexFile.reuse(data.index)
 
 
-def _set_aside(data: DataDir, reason: DamagedIndexError) -> None:
-    """Set a damaged index aside, unless another process has done it."""
-    with convert_disk_errors(data.index), build_lock(data.index.with_suffix(".lock")):
-        with suppress(FileNotFoundError):
-            if data.index.stat().st_ino != reason.store:
-                return
-        set_aside(data.index, reason.__cause__ or reason, "it is built again from the lake")
+def _use(data: DataDir, use: Callable[[PublicationIndex], T]) -> T:
+    """Return what a function does with the index: if that is damaged, once more with a new one."""
+    try:
+        with _open(data) as index:
+            return use(index)
+    except DamagedIndexError as error:
+        error.set_aside()
+    with _open(data) as index:
+        return use(index)
 
 
 class _Observer:
@@ -182,17 +171,8 @@ class _Observer:
         if not files.has_file(table):
             return seen
         with suppress(LakeError):  # who reads the file says what is wrong with it
-            footer = self._read_footer(self._data.file(UNIFIED_ENROLLMENTS, partition))
-            entries = select_metadata(footer)
-            return replace(
-                seen,
-                run_id=entries.get("run_id"),
-                digest=entries.get("digest"),
-                rows=footer.num_rows,
-                is_complete=entries["complete"] == "true" if "complete" in entries else None,
-                strategy=entries.get("strategy"),
-                schema_version=int(entries.get("schema_version", "0")),
-            )
+            entries = select_metadata(self._read_footer(self._data.file(UNIFIED_ENROLLMENTS, partition)))
+            return replace(seen, schema_version=int(entries.get("schema_version", "0")))
         return seen
 
     def _scan(self, partition: AnyPartition, stored: PublishedDay | None) -> DayFiles:

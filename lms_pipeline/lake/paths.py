@@ -14,7 +14,7 @@ from typing import Final, Self, TypeAlias
 
 from lms_pipeline.errors import WrongUseError
 from lms_pipeline.settings import Settings
-from lms_pipeline.storage.opening import Storage, open_local_storage
+from lms_pipeline.storage.opening import Storage, open_local_storage, open_storage
 from lms_pipeline.storage.store import Store
 from lms_pipeline.tables.pulled import UNIFIED_ENROLLMENTS
 from lms_pipeline.tables.schema import Table
@@ -23,6 +23,8 @@ DATA_FILE = "data.parquet"
 CHECKPOINTS_FOLDER = "answers"
 FINGERPRINTS_FOLDER = "details"
 """The folders of checkpoints and of roster fingerprints in a bucket, where days come before accounts."""
+DEMO_MARK = "state/demo"
+"""Marks the data directory of the demo."""
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 
@@ -149,8 +151,13 @@ class DataDir:
 
     @classmethod
     def open(cls, settings: Settings) -> Self:
-        """Return the data directory of this installation."""
-        return cls(settings.data_dir)
+        """Return the data directory of this installation.
+
+        Raises:
+            SettingsError: the place of the lake can't be used.
+        """
+        root = settings.data_dir
+        return cls(root, open_storage(root, settings.lake_url, is_demo=(root / DEMO_MARK).exists))
 
     @property
     def store(self) -> Store:
@@ -160,6 +167,10 @@ class DataDir:
     def get_key(self, path: Path) -> str:
         """Return the key of a file below this folder in the store."""
         return path.relative_to(self.root).as_posix()
+
+    def describe(self, path: Path) -> str:
+        """Return where a file below this folder is kept, for people and other programs: a path, or an address in a bucket."""
+        return self.store.describe(self.get_key(path))
 
     def checkpoint_path(self, partition: Partition, *, lists_only: bool = False) -> Path:
         """The API's responses for an account and day; a run for lists only leaves those of the enrollments alone."""

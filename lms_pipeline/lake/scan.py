@@ -163,11 +163,6 @@ def read_changed_ns(signatures: bytes | bytearray) -> int:
     return max(changed_ns for _, changed_ns, _ in unpack_signatures(signatures))
 
 
-def sum_sizes(signatures: bytes | bytearray) -> int:
-    """Return the bytes of signed files together."""
-    return sum(size for size, _, _ in unpack_signatures(signatures))
-
-
 def encode_tables(signatures: bytes | bytearray) -> int:
     """Return a bit for each table that has a signature."""
     return sum(select_bit(table) for table in TABLES if any(select_signature(signatures, table)))

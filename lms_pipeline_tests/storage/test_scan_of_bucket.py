@@ -12,6 +12,7 @@ from lms_pipeline.lake.scan import scan_lake
 from lms_pipeline.tables.catalog import TABLES
 from lms_pipeline.tables.metrics import ACCOUNT_COMPLETION, PORTFOLIO_COMPLETION
 from lms_pipeline.tables.pulled import RAW_ENROLLMENTS, UNIFIED_ENROLLMENTS
+from lms_pipeline.tables.schema import SCHEMA_VERSION
 from lms_pipeline_tests.support.bucket import FolderBucket, open_in_bucket
 from lms_pipeline_tests.support.lake_files import FIRST, SECOND, THIRD, enrollment, publish, publish_all_accounts
 
@@ -72,11 +73,11 @@ class TestFinders:
 class TestIndex:
     def test_that_is_new_has_all_that_is_stored(self, data):
         found = read_index(data, lambda index: index.find())
-        assert [(day.partition, day.rows) for day in found] == [
+        assert [(day.partition, day.schema_version) for day in found] == [
             (DayPartition(FIRST), None),
-            (BETA, 2),
-            (ACME, 1),
-            (Partition("acme", THIRD), 1),
+            (BETA, SCHEMA_VERSION),
+            (ACME, SCHEMA_VERSION),
+            (Partition("acme", THIRD), SCHEMA_VERSION),
         ]
         assert {day.partition.folder.as_posix(): day.signatures for day in found} == {
             folder: bytes(files.signatures) for folder, files in scan_lake(data).items()
@@ -97,7 +98,7 @@ class TestIndexOfBucket:
         read_index(data, lambda index: index.find())
         assert bucket.requests == {}
 
-    def test_asks_for_the_tables_of_a_publication_alone(self, data, bucket):
+    def test_requests_the_tables_of_a_publication_alone(self, data, bucket):
         read_index(data, lambda index: index.find())
         bucket.requests.clear()
         finish_changes(data, ACME, "run", [ACCOUNT_COMPLETION])
@@ -117,6 +118,7 @@ class TestIndexOfBucket:
         accounts, tables_with_files = 2, 3
         of_all = 1
         assert bucket.requests == {
+            "HEAD": 3,
             "GET": 3,  # the footers of the enrollments
             "LIST": 1 + tables_with_files + accounts * (len(TABLES) - of_all) + of_all,
         }
