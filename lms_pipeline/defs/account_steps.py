@@ -117,7 +117,7 @@ class AccountSteps:
         if not tables:
             return
         settings, partition = self.truto.settings, self.partition
-        account = Registry(self.lake.registry).get(partition.account_id)
+        account = Registry(self.lake).get(partition.account_id)
         # the seconds of the first table include the classification for all
         started = time.monotonic()
         for published in publish_metrics(

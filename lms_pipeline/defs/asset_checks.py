@@ -124,7 +124,7 @@ def _find_latest(data: DataDir, table: Table) -> list[Partition]:
     Raises:
         NothingToCheckError: there is none.
     """
-    active = {account.id for account in Registry(data.registry).read_active()}
+    active = {account.id for account in Registry(data).read_active()}
     latest = {partition.account_id: partition for partition in data.find_partitions(table)}
     found = [partition for account_id, partition in latest.items() if account_id in active]
     if not found:

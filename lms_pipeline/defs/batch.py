@@ -186,7 +186,7 @@ class Batch:
             return "was done by the run before"
         if not self._pulled:
             return None
-        accounts = Registry(self.lake.registry).read_active()
+        accounts = Registry(self.lake).read_active()
         if not any(account.id == partition.account_id for account in accounts):
             return "is not active"
         waiting = read_waiting(self.lake, partition)

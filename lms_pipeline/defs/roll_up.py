@@ -80,7 +80,7 @@ def has_roll_ups(settings: Settings, lake: DataDir) -> bool:
     if settings.roll_up != "auto":
         return settings.roll_up == "on"
     try:
-        return len(Registry(lake.registry).read_accounts()) > MAX_ACCOUNTS_WITHOUT
+        return len(Registry(lake).read_accounts()) > MAX_ACCOUNTS_WITHOUT
     except LmsPipelineError:  # the run says so when it computes the portfolio
         return lake.roll_ups.exists()
 
