@@ -16,7 +16,7 @@ import msgspec
 
 from lms_pipeline.errors import LakeError
 from lms_pipeline.lake.index import RollUp
-from lms_pipeline.lake.index_file import IndexFile
+from lms_pipeline.lake.index_opening import open_index
 from lms_pipeline.lake.paths import DATA_FILE, AnyPartition, DataDir, Partition, parse_any_folder
 from lms_pipeline.lake.scan import sign_file, sort_key
 from lms_pipeline.tables.catalog import TABLES
@@ -71,10 +71,10 @@ def find_current_roll_ups(data: DataDir, table: Table, first: date, last: date) 
 
     There are none if the index can't be read, and none of a day on which a run is publishing.
     """
-    if table not in list_rolled_up_tables() or not data.roll_ups.exists() or not data.index.exists():
+    if table not in list_rolled_up_tables() or not data.roll_ups.exists():
         return CurrentRollUps()
     try:
-        with IndexFile(data.index, read_only=True) as index:
+        with open_index(data, read_only=True) as index:
             days = {day: revision for day, revision in index.find_days().items() if first <= day <= last}
             pending = [one.partition for one in index.find_pending() if first <= one.partition.day <= last]
             uncertain = {partition.day for partition in pending}

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lms_pipeline.storage.local_store import LocalStore
+from lms_pipeline.storage.postgres import Database
 from lms_pipeline.storage.store import Store
 
 
@@ -20,6 +21,8 @@ class Storage:
     """The local folder. With a bucket and a database it is scratch, which may be lost between runs."""
     store: Store
     """Keeps published files, stored responses and roll-ups."""
+    database: Database | None = None
+    """The database of LMS_STATE_URL, for the index."""
 
 
 def open_local_storage(root: Path) -> Storage:
