@@ -119,6 +119,14 @@ def database(postgres, monkeypatch):
     return name
 
 
+@pytest.fixture
+def addresses(redis, database, monkeypatch):
+    """The addresses of broker and backend in the environment: two empty databases of Redis for each test."""
+    number = int(database.rpartition("_")[2]) % 8 * 2
+    monkeypatch.setenv("LMS_CELERY_BROKER", f"{redis}/{number}")
+    monkeypatch.setenv("LMS_CELERY_BACKEND", f"{redis}/{number + 1}")
+
+
 def read_config(name):
     """Read the `dagster.yaml` of a launcher."""
     return msgspec.yaml.decode((DEPLOY / name / "dagster.yaml").read_bytes())
