@@ -19,7 +19,7 @@ import msgspec
 
 from lms_pipeline.days import WrongPresentError
 from lms_pipeline.errors import SettingsError, WrongUseError
-from lms_pipeline.lake.paths import DataDir
+from lms_pipeline.lake.paths import DEMO_MARK, DataDir
 from lms_pipeline.settings import LOOPBACK, Settings
 from lms_pipeline.storage.damaged_files import build_lock, read_json
 from lms_pipeline.storage.disk import atomic_write, convert_disk_errors, remove_file
@@ -77,7 +77,7 @@ class DemoMark:
     @property
     def path(self) -> Path:
         """The marker file."""
-        return self.data.state / "demo"
+        return self.data.root / DEMO_MARK
 
     def is_set(self) -> bool:
         """Whether the demo ran in this directory."""

@@ -89,6 +89,7 @@ class AccountSteps:
             calendar=settings.calendar,
             now=self.truto.now,
             report_plan=self.context.log.info if self.is_logged else run.log.info,
+            checkpoint_seconds=settings.checkpoint_seconds,
         )
         record_outcome(self.lake, job, result)
         if self.is_logged:

@@ -16,7 +16,8 @@ from pathlib import Path
 
 from lms_pipeline.days import Calendar
 from lms_pipeline.extract.budget import Budget
-from lms_pipeline.extract.checkpoint import Checkpoint, use_checkpoint
+from lms_pipeline.extract.checkpoint import Attempt, Checkpoint, use_checkpoint
+from lms_pipeline.extract.checkpoint_copies import DEFAULT_INTERVAL_SECONDS, CheckpointCopies
 from lms_pipeline.extract.checkpoint_file import DamagedCheckpointError
 from lms_pipeline.extract.session import FetchSession, PairDemandedError
 from lms_pipeline.extract.strategies import ListNotOfferedError, NoRosterError
@@ -35,6 +36,7 @@ from lms_pipeline.lake.publishing import (
     refuse_short_list,
     remove_leftovers,
 )
+from lms_pipeline.lake.pull_files import CheckpointPlace
 from lms_pipeline.lake.reclaim import make_space
 from lms_pipeline.lake.waiting import WaitingPull, save_waiting, take_waiting, utc_now
 from lms_pipeline.snapshot.fetch import FetchedEnrollments, fetch_enrollments
@@ -67,12 +69,14 @@ def take_snapshot(
     calendar: Calendar,
     now: Callable[[], datetime],
     report_plan: Callable[[str], None] = log.info,
+    checkpoint_seconds: float = DEFAULT_INTERVAL_SECONDS,
 ) -> SnapshotResult:
     """Pull an account and publish its tables as the snapshot of the job's day, or none of them.
 
     A closed day keeps the snapshot that it has, without a call. An interrupted pull continues with the responses in its
     checkpoint. A snapshot that one of the job's `interrupted_runs` published is published again without a call.
-    `report_plan` receives the fetch plan as one sentence, before its calls are made.
+    `report_plan` receives the fetch plan as one sentence, before its calls are made. With a bucket, the responses are copied
+    to it each `checkpoint_seconds`.
 
     Raises:
         DayNotOpenError: the day is not open, or closes before the pull ends, and has no snapshot.
@@ -101,11 +105,11 @@ def take_snapshot(
             check_stopped(data, job)
             remove_leftovers(data, PULLED_TABLES, job.partition)
             make_space(data, job.partition)
-            path = data.checkpoint_path(job.partition, lists_only=job.lists_only)
-            inputs = _PullInputs(
-                connect, data, OpenDay(job.partition, calendar, now), path, scratch, waited, report_plan
-            )
-            result = use_checkpoint(path, partial(_pull, job, inputs), f"{job.partition} is fetched again")
+            place = CheckpointPlace.of(data, job.partition, lists_only=job.lists_only)
+            with CheckpointCopies(place, checkpoint_seconds) as copies:
+                open_day = OpenDay(job.partition, calendar, now)
+                inputs = _PullInputs(connect, data, open_day, place.path, copies, scratch, waited, report_plan)
+                result = use_checkpoint(place.path, partial(_pull, job, inputs), f"{job.partition} is fetched again")
     return replace(result, seconds=time.monotonic() - started)
 
 
@@ -117,6 +121,7 @@ class _PullInputs:
     data: DataDir
     open_day: OpenDay
     checkpoint_path: Path
+    copies: CheckpointCopies
     scratch: Path
     waited: WaitingPull | None
     report_plan: Callable[[str], None]
@@ -124,26 +129,34 @@ class _PullInputs:
 
 def _pull(job: SnapshotJob, inputs: _PullInputs, checkpoint: Checkpoint) -> SnapshotResult:
     """Pull the account with the responses that its checkpoint has, and publish."""
+    with inputs.copies.follow(checkpoint):
+        attempt = checkpoint.begin(job.fingerprint, inputs.open_day.now(), trust_rejected=job.allow_drop)
+        result = _pull_attempt(job, inputs, attempt)
+        with suppress(DamagedCheckpointError):  # the snapshot is published: the next pull sets the file aside
+            attempt.finish()
+    return result
+
+
+def _pull_attempt(job: SnapshotJob, inputs: _PullInputs, attempt: Attempt) -> SnapshotResult:
     data, open_day, waited, now = inputs.data, inputs.open_day, inputs.waited, inputs.open_day.now
     started = time.monotonic()
     spent = waited.spent_seconds if waited else 0.0
     resume_within = timedelta(hours=job.options.resume_hours)
-    attempt = checkpoint.begin(job.fingerprint, now(), trust_rejected=job.allow_drop)
     hourly = data.hourly_calls_path(job.account_id)
     watch = watch_space(data, job, inputs.checkpoint_path, inputs.scratch)
-    store = BoundedStore(attempt, job.account_id, job.options.max_gigabytes, watch)
+    store = BoundedStore(attempt, job.account_id, job.options.max_gigabytes, inputs.copies.guard(watch))
     with (
         stop_at_bounds(data, job, attempt, watch),
         closing(Budget(job.account_id, job.limits, attempt, hourly, spent_seconds=spent)) as budget,
         inputs.connect(open_day.guard_requests(budget), OpenDayStore(store, open_day)) as client,
-        Publication(data, job.partition, job.run_id, watch) as publication,
+        Publication(data, job.partition, job.run_id, watch, inputs.copies.send) as publication,
     ):
         session = FetchSession(client, attempt, max_records=job.options.max_records)
         if waited is None or utc_now() - waited.at > resume_within:
             session.forget_stale_lists(now(), resume_within)
         context = SnapshotContext(job, data, session, publication, inputs.scratch, now(), inputs.report_plan)
         try:
-            result = _run_stages(context)
+            return _run_stages(context)
         except RowDropError:
             attempt.reject()
             raise
@@ -153,9 +166,6 @@ def _pull(job: SnapshotJob, inputs: _PullInputs, checkpoint: Checkpoint) -> Snap
                 raise WaitTooLongError(error, job.day, closes_at) from None
             _save_wait(context, error, spent + time.monotonic() - started)
             raise
-    with suppress(DamagedCheckpointError):  # the snapshot is published: the next pull sets the file aside
-        attempt.finish()
-    return result
 
 
 def replay_snapshot(
@@ -193,30 +203,35 @@ def _save_wait(context: SnapshotContext, error: ContinuesLaterError, spent_secon
 
 def _replay(job: SnapshotJob, data: DataDir, scratch: Path, report_plan: Callable[[str], None]) -> SnapshotResult:
     """Publish the snapshot again from its stored responses. The caller holds the partition's lock."""
-    if not data.checkpoint_path(job.partition).exists():
-        raise NotKeptError(f"No responses of {job.partition} are stored: its snapshot stays as it is.")
-    with Checkpoint(data.checkpoint_path(job.partition)) as checkpoint:
-        attempt, replay_context = find_published_attempt(data, job, checkpoint)
-        if attempt.fingerprint != job.fingerprint:
-            raise NotKeptError(
-                f"The options of {job.account_id} in LMS_ACCOUNTS_FILE differ from those with which {job.day} was "
-                "pulled: restore them."
-            )
-        if not attempt.is_finished:  # before anything is replaced: the attempt is found by the run that published it
-            attempt.finish()
-        remove_leftovers(data, PULLED_TABLES, job.partition)
-        with TrutoClient.for_replay(attempt) as client, Publication(data, job.partition, job.run_id) as publication:
-            context = SnapshotContext(
-                replay_context.apply(job),
-                data,
-                FetchSession(client, attempt),
-                publication,
-                scratch,
-                attempt.started_at,
-                report_plan,
-                requires_previous=replay_context.has_previous,
-            )
-            return _run_stages(context)
+    place = CheckpointPlace.of(data, job.partition)
+    with CheckpointCopies(place) as copies:
+        if not place.path.exists():
+            raise NotKeptError(f"No responses of {job.partition} are stored: its snapshot stays as it is.")
+        with Checkpoint(place.path) as checkpoint, copies.follow(checkpoint):
+            attempt, replay_context = find_published_attempt(data, job, checkpoint)
+            if attempt.fingerprint != job.fingerprint:
+                raise NotKeptError(
+                    f"The options of {job.account_id} in LMS_ACCOUNTS_FILE differ from those with which {job.day} was "
+                    "pulled: restore them."
+                )
+            if not attempt.is_finished:  # before anything is replaced: the run that published the attempt finds it
+                attempt.finish()
+            remove_leftovers(data, PULLED_TABLES, job.partition)
+            with (
+                TrutoClient.for_replay(attempt) as client,
+                Publication(data, job.partition, job.run_id, before_publishing=copies.send) as publication,
+            ):
+                context = SnapshotContext(
+                    replay_context.apply(job),
+                    data,
+                    FetchSession(client, attempt),
+                    publication,
+                    scratch,
+                    attempt.started_at,
+                    report_plan,
+                    requires_previous=replay_context.has_previous,
+                )
+                return _run_stages(context)
 
 
 def _publish_again(

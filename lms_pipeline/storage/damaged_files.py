@@ -51,9 +51,14 @@ def set_aside(path: Path, reason: object, consequence: str) -> None:
         path.rename(copy)
     except FileNotFoundError:
         return
-    for companion in _COMPANIONS:
-        remove_path(path.with_name(path.name + companion))
+    for companion in list_companions(path):
+        remove_path(companion)
     log.warning("%s is damaged (%s): it is now %s, and %s.", path, reason, copy, consequence)
+
+
+def list_companions(path: Path) -> list[Path]:
+    """Return the paths of the files of SQLite beside a database, which may be missing."""
+    return [path.with_name(path.name + end) for end in _COMPANIONS]
 
 
 def remove_path(path: Path) -> None:

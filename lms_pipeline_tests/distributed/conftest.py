@@ -63,6 +63,34 @@ def extra(end_without):
             end_without(f"{package} is not installed: run `make distributed`")
 
 
+@pytest.fixture(scope="session")
+def s3_server(end_without):
+    """The S3 endpoint of all tests."""
+    for package in ("obstore", "moto"):
+        if find_spec(package) is None:
+            end_without(f"{package} is not installed: run `make distributed`")
+    from lms_pipeline_tests.distributed.s3_front import serve_s3  # needs moto
+
+    with serve_s3() as front:
+        yield front
+
+
+@pytest.fixture
+def s3(s3_server, monkeypatch):
+    """The S3 endpoint without faults, which the environment names."""
+    s3_server.reset()
+    for name, value in s3_server.environment.items():
+        monkeypatch.setenv(name, value)
+    yield s3_server
+    s3_server.reset()
+
+
+@pytest.fixture
+def lake_url(s3):
+    """The address of an empty bucket."""
+    return f"s3://{s3.create_bucket()}/installation"
+
+
 def _serve(service, end_without):
     with ExitStack() as stack:
         try:
