@@ -28,10 +28,10 @@ from lms_pipeline.defs.metadata import (
 from lms_pipeline.defs.partitions import build_account_days, has_partition, read_partition
 from lms_pipeline.defs.portfolio import StalePortfolioError, refresh_portfolio
 from lms_pipeline.defs.ranges import is_range, read_partitions
-from lms_pipeline.defs.roll_up import BY_DAY, StaleRollUpsError, has_roll_ups, refresh_roll_ups
+from lms_pipeline.defs.roll_up import StaleRollUpsError, has_roll_ups, refresh_roll_ups
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.settings import Settings
-from lms_pipeline.tables.catalog import METRIC_TABLES, TABLES
+from lms_pipeline.tables.catalog import BY_DAY, METRIC_TABLES, TABLES
 from lms_pipeline.tables.pulled import PULLED_TABLES, UNIFIED_ENROLLMENTS
 
 SOURCE = "truto"

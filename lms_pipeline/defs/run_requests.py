@@ -28,10 +28,13 @@ from lms_pipeline.tables.pulled import COURSES, LEARNERS, PULLED_TABLES, UNIFIED
 DAILY_SNAPSHOT = "daily_snapshot"
 COMPUTE_PORTFOLIO = "compute_portfolio"
 REBUILD_WAREHOUSE = "rebuild_warehouse"
+ROLL_UP_DAY = "roll_up_day"
 HOUSEKEEPING = "housekeeping"
 WATCH_FLEET = "watch_fleet"
 WRITE_REPORT = "write_report"
-JOB_NAMES = frozenset({DAILY_SNAPSHOT, COMPUTE_PORTFOLIO, REBUILD_WAREHOUSE, HOUSEKEEPING, WATCH_FLEET, WRITE_REPORT})
+JOB_NAMES = frozenset(
+    {DAILY_SNAPSHOT, COMPUTE_PORTFOLIO, REBUILD_WAREHOUSE, ROLL_UP_DAY, HOUSEKEEPING, WATCH_FLEET, WRITE_REPORT}
+)
 """The jobs of this code location."""
 
 ACTIVE_STATUSES = [
