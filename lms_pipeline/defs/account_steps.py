@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import tzinfo
 from typing import TYPE_CHECKING
 
 import dagster as dg
@@ -22,6 +23,7 @@ from lms_pipeline.defs.partitions import build_partition_key
 from lms_pipeline.defs.shown_metadata import build_shown_metadata
 from lms_pipeline.errors import format_count
 from lms_pipeline.lake.paths import DataDir, Partition
+from lms_pipeline.lake.waiting import WaitingPull, read_waiting
 from lms_pipeline.tables.catalog import METRIC_TABLES
 from lms_pipeline.tables.pulled import PULLED_TABLES
 
@@ -139,6 +141,16 @@ class AccountSteps:
     def _check(self, checks: Mapping[dg.AssetCheckKey, Check[Subject]]) -> Iterator[dg.AssetCheckResult]:
         if checks:
             yield from check_partition(self.truto.settings, self.lake, self.partition, checks)
+
+
+def log_wait(
+    context: dg.AssetExecutionContext, lake: DataDir, partition: Partition, zone: tzinfo
+) -> WaitingPull | None:
+    """Say in the run's log when a pull continues that its LMS stopped, and return it; None if nothing is known of it."""
+    pull = read_waiting(lake, partition)
+    if pull is not None:
+        context.log.info("%s: %s", partition, pull.describe(zone))
+    return pull
 
 
 def find_pulled(context: dg.AssetExecutionContext) -> frozenset[str]:

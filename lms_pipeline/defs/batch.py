@@ -16,7 +16,7 @@ import dagster as dg
 from lms_pipeline.accounts.registry import Registry, load_display_names
 from lms_pipeline.connection import Truto
 from lms_pipeline.defs.account_failures import AccountFailure, AccountsFailedError, read_account_failures
-from lms_pipeline.defs.account_steps import AccountSteps, find_pulled
+from lms_pipeline.defs.account_steps import AccountSteps, find_pulled, log_wait
 from lms_pipeline.defs.asset_checks import build_evaluation
 from lms_pipeline.defs.failures import RETRY_NUMBER_TAG, find_failed_ancestors
 from lms_pipeline.defs.partitions import build_partition_key
@@ -221,13 +221,12 @@ class Batch:
 
     def _report_wait(self, partition: Partition) -> Iterator[dg.AssetObservation]:
         """Say when the pull of an account continues: in the log, and on its page."""
-        waiting = read_waiting(self.lake, partition)
+        zone = self.truto.settings.calendar.zone
+        waiting = log_wait(self.context, self.lake, partition, zone)
         if waiting is not None:
-            sentence = waiting.describe(self.truto.settings.calendar.zone)
-            self.context.log.info("%s: %s", partition, sentence)
             yield dg.AssetObservation(
                 self._asset_of_failures,
-                description=sentence,
+                description=waiting.describe(zone),
                 partition=build_partition_key(partition),
                 metadata={"continues_at": dg.MetadataValue.timestamp(waiting.at)},
             )
