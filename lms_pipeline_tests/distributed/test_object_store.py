@@ -52,7 +52,7 @@ def open_machine(tmp_path, lake_url):
     """Opens the data directory of a machine."""
 
     def opened(name):
-        return DataDir(tmp_path / name, open_storage(tmp_path / name, lake_url))
+        return DataDir(tmp_path / name, open_storage(tmp_path / name, lake_url, None))
 
     return opened
 
@@ -320,7 +320,7 @@ def test_a_store_without_etags_is_refused(s3, data):
 
 
 def test_a_bucket_that_does_not_exist_is_one_sentence(tmp_path, s3):
-    data = DataDir(tmp_path, open_storage(tmp_path, "s3://no-such-bucket/prefix"))
+    data = DataDir(tmp_path, open_storage(tmp_path, "s3://no-such-bucket/prefix", None))
     with pytest.raises(StoreError, match=r"there is no such bucket; check LMS_LAKE_URL\.$"):
         publish(data, "new")
 
