@@ -105,6 +105,12 @@ class Azurite:
 
     endpoint: str
 
+    @property
+    def environment(self) -> dict[str, str]:
+        """The environment in which Azure's tools find this endpoint."""
+        names = {"ACCOUNT_NAME": AZURE_ACCOUNT, "ACCOUNT_KEY": AZURE_KEY, "ENDPOINT": self.endpoint}
+        return {f"AZURE_STORAGE_{name}": value for name, value in names.items()}
+
     def create_container(self, name: str) -> None:
         """Create a container: obstore has no function for it."""
         date, version = formatdate(usegmt=True), AZURE_VERSION
@@ -135,7 +141,7 @@ def serve_azurite() -> Iterator[Azurite]:
         try:
             yield Azurite(f"http://127.0.0.1:{port}/{AZURE_ACCOUNT}")
         finally:
-            process.terminate()
+            process.kill()  # nothing of it lasts; it ends by itself after minutes
             drain.join()
 
 
