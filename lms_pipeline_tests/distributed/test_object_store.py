@@ -1,5 +1,8 @@
 """Publications into a bucket whose store fails: everything is published, or there is one sentence and nothing half."""
 
+import os
+import subprocess
+import sys
 from datetime import timedelta
 
 import pytest
@@ -351,3 +354,43 @@ def test_a_store_is_checked_once_for_a_data_directory(s3, data, lake_url):
     new.write_bytes(b"rows")
     another_process.publish(new, "lake/new", None)
     assert not [path for _, path in s3.requests if path.endswith(MARKER_KEY)]
+
+
+MEASURE = """
+import sys, threading, time
+from pathlib import Path
+from lms_pipeline.storage.opening import open_storage
+from lms_pipeline.storage.store import StoredFile
+
+def read_anonymous():
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("RssAnon"))
+
+root, url = Path(sys.argv[1]), sys.argv[2]
+store = open_storage(root, url, None).store
+small = root / "small"
+small.write_bytes(b"rows")
+store.publish(small, "lake/small", None)
+before, peak, ended = read_anonymous(), 0, threading.Event()
+
+def watch():
+    global peak
+    while not ended.is_set():
+        peak = max(peak, read_anonymous())
+        time.sleep(0.002)
+
+watcher = threading.Thread(target=watch)
+watcher.start()
+store.publish(root / "large", "lake/large", None)
+ended.set()
+watcher.join()
+print(peak - before)
+"""
+
+
+def test_a_large_file_is_published_without_memory_of_its_own(s3, lake_url, tmp_path):
+    (tmp_path / "large").write_bytes(os.urandom(2**20) * 64)
+    done = subprocess.run(
+        [sys.executable, "-c", MEASURE, tmp_path, lake_url], check=True, capture_output=True, text=True
+    )
+    assert int(done.stdout) < 16 * 1024  # KB
