@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
 
+from lms_pipeline.accounts.options import AccountOptions
 from lms_pipeline.checks.base import Check, Subject, open_subject
 from lms_pipeline.checks.metrics import METRIC_CHECKS
 from lms_pipeline.checks.snapshot import PULL_CHECKS
@@ -18,7 +20,6 @@ from lms_pipeline.housekeeping.wrong_snapshots import remove_snapshot
 from lms_pipeline.lake.files import read_stored_metadata
 from lms_pipeline.lake.index_sync import read_index
 from lms_pipeline.lake.paths import DataDir, Partition
-from lms_pipeline.lake.reading import read
 from lms_pipeline.lake.roll_up import find_outdated_days, roll_up_day
 from lms_pipeline.metrics.completion import publish_metrics
 from lms_pipeline.metrics.portfolio import publish_portfolio
@@ -26,6 +27,7 @@ from lms_pipeline.metrics.portfolio_days import find_portfolio_changes, remember
 from lms_pipeline.report.content import build_content
 from lms_pipeline.sandbox import running
 from lms_pipeline.settings import Settings
+from lms_pipeline.snapshot.job import SnapshotJob
 from lms_pipeline.snapshot.run import replay_snapshot
 from lms_pipeline.tables.catalog import METRIC_TABLES
 from lms_pipeline.tables.pulled import REJECTED_ENROLLMENTS
@@ -56,7 +58,8 @@ class Night:
 
     def check(self, checks: tuple[Check[Subject], ...], partition: Partition) -> list[Any]:
         with open_subject(self.settings, self.data, partition) as open_table:
-            return [check.run(open_table(check.tables[0])) for check in checks]
+            findings = [check.run(open_table(check.tables[0])) for check in checks]
+        return [one for one in findings if "bytes_free" not in one.figures]  # which change meanwhile
 
     def compute(self, partition: Partition) -> list[Any]:
         published = publish_metrics(
@@ -81,7 +84,8 @@ class Night:
         return [replace(build_content(self.settings), generated_at=EARLIER)]
 
     def replay(self, day: int) -> list[Any]:
-        job = self.account.build_job(day, run_id=f"replay-{day}")
+        options = AccountOptions(page_size=500, strategy="roster")
+        job = SnapshotJob(PORTAL, PairAccount.date(day), f"replay-{day}", "enrollment_id", options)
         return [one.rows for one in replay_snapshot(job, data=self.data).published]
 
     def clean_up(self, days: int) -> list[str]:
@@ -133,12 +137,6 @@ class Night:
 
 
 @pytest.fixture(scope="module")
-def portal():
-    with running(Portal(6, 4, 2, every=3)) as sandbox:
-        yield sandbox
-
-
-@pytest.fixture(scope="module")
 def nights(tmp_path_factory):
     """What each step returned, on a disk and in a bucket."""
     portal = Portal(6, 4, 2, every=3)
@@ -147,11 +145,10 @@ def nights(tmp_path_factory):
         for kind in ("disk", "bucket"):
             root = tmp_path_factory.mktemp(kind)
             account = PairAccount(root, portal, sandbox)
-            forget: Callable[[], None] = lambda: None
+            forget: Callable[[], None] = partial(wipe, root) if kind == "bucket" else dict
             if kind == "bucket":
                 bucket = FolderBucket(root, tmp_path_factory.mktemp("objects"))
                 account.runner.opened = open_in_bucket(root, bucket)
-                forget = lambda root=root: wipe(root)
             data = account.runner.data
             settings = Settings(data_dir=root, frozen_now=datetime.combine(LATER, datetime.min.time(), UTC))
             with pytest.MonkeyPatch.context() as patch:
