@@ -56,6 +56,11 @@ class Night:
         result = self.account.run_day(day)
         return [result.requests, result.rows.carried, result.pairs.planned, [one.rows for one in result.published]]
 
+    def keep(self, day: int) -> list[Any]:
+        closed = datetime.combine(PairAccount.date(day + 2), datetime.min.time(), UTC)
+        result = self.account.runner.run(account_id=PORTAL, day=PairAccount.date(day), now=closed, run_id="late")
+        return [result.kept, [one.rows for one in result.published]]
+
     def check(self, checks: tuple[Check[Subject], ...], partition: Partition) -> list[Any]:
         with open_subject(self.settings, self.data, partition) as open_table:
             findings = [check.run(open_table(check.tables[0])) for check in checks]
@@ -123,6 +128,7 @@ class Night:
             ("report", self.report),
             ("published", self.list_published),
             ("indexed", self.list_indexed),
+            ("kept", lambda: self.keep(DAYS[-1])),
             ("replay", lambda: self.replay(DAYS[-1])),
             ("replayed", self.list_published),
             ("housekeeping", lambda: self.clean_up(20)),
@@ -158,7 +164,7 @@ def nights(tmp_path_factory):
 
 
 STEPS = [name for day in DAYS for name in (f"pull {day}", f"checks {day}", f"metrics {day}", f"metric checks {day}")]
-STEPS += ["portfolio", "roll-up", "report", "published", "indexed", "replay", "replayed", "housekeeping"]
+STEPS += ["portfolio", "roll-up", "report", "published", "indexed", "kept", "replay", "replayed", "housekeeping"]
 STEPS += ["roll-up again", "removal", "removed", "index of removed"]
 
 
