@@ -1,7 +1,7 @@
 """How the index of what is published follows the lake: publications that write to it, and a comparison that finds the rest.
 
 Belongs here: when the index is written and compared, and that it is built again if it is missing or damaged. Not here: what
-it holds (`index.py`), its file (`index_file.py`).
+it holds (`index.py`), and where it is (`index_opening.py`).
 """
 
 # A run notes a partition in the index before it makes a file there, and removes the note after the index has its files. A
@@ -24,7 +24,7 @@ from typing import Final, TypeVar
 from lms_pipeline.errors import LakeError, format_count
 from lms_pipeline.lake.files import read_stored_metadata
 from lms_pipeline.lake.index import DamagedIndexError, PublicationIndex, PublishedDay
-from lms_pipeline.lake.index_file import IndexFile
+from lms_pipeline.lake.index_opening import open_index
 from lms_pipeline.lake.paths import AnyPartition, DataDir, Partition, parse_any_folder
 from lms_pipeline.lake.scan import DayFiles, list_accounts, list_snapshot_days, scan_lake, scan_partition
 from lms_pipeline.storage.damaged_files import build_lock
@@ -121,7 +121,7 @@ def finish_changes(
     `tables` are those whose files were published or removed.
     """
     try:
-        with _open(data) as index:
+        with open_index(data) as index:
             observer = _Observer(data, tables)
             index.update([partition], observer)
             _note_leftovers(index, observer.latest)
@@ -130,18 +130,14 @@ def finish_changes(
         log.warning("The index does not have %s yet: %s", partition, error)
 
 
-def _open(data: DataDir) -> PublicationIndex:
-    return IndexFile.reuse(data.index)
-
-
 def _use(data: DataDir, use: Callable[[PublicationIndex], T]) -> T:
     """Return what a function does with the index: if that is damaged, once more with a new one."""
     try:
-        with _open(data) as index:
+        with open_index(data) as index:
             return use(index)
     except DamagedIndexError as error:
         error.set_aside()
-    with _open(data) as index:
+    with open_index(data) as index:
         return use(index)
 
 

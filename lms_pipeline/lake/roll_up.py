@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date
 from functools import cache
@@ -43,13 +43,20 @@ from lms_pipeline.lake.roll_up_reading import (
     list_signatures,
     read_left_out,
 )
+<<<<<<< HEAD
 from lms_pipeline.storage.damaged_files import build_lock
 from lms_pipeline.storage.disk import convert_disk_errors
+=======
+from lms_pipeline.lake.scan import sign_file
+from lms_pipeline.storage.disk import convert_disk_errors, replace_file
+>>>>>>> main
 from lms_pipeline.tables.schema import SCHEMA_VERSION, Column, Table, arrow_schema
 
 ORIGIN, SOURCE_DIGEST, LEFT_OUT = "origin", "source_digest", "left_out"
 """Entries in the metadata of a roll-up: a hash of the signatures of its files, one of their digests, and the accounts whose
 file can't be read, each with a sentence."""
+
+_LOCK = "roll_up"
 
 log = logging.getLogger(__name__)
 
@@ -111,12 +118,10 @@ def roll_up_day(data: DataDir, day: date) -> RolledDay:
         days = [one for one in index.find(day=day) if isinstance(one.partition, Partition)]
         return index.find_days().get(day, 0), days
 
-    with convert_disk_errors(data.state):
-        data.state.mkdir(parents=True, exist_ok=True)
-        with build_lock(data.state / "roll_up.lock"):
-            # before the files: one that is replaced meanwhile makes the day outdated
-            revision, published = read_index(data, read, is_compared=False)
-            return _roll_up(data, day, published, revision)
+    with convert_disk_errors(data.state), data.storage.state.lock(_LOCK):
+        # before the files: one that is replaced meanwhile makes the day outdated
+        revision, published = read_index(data, read, is_compared=False)
+        return _roll_up(data, day, published, revision)
 
 
 def _roll_up(data: DataDir, day: date, published: Sequence[PublishedDay], revision: int) -> RolledDay:
@@ -152,17 +157,24 @@ def _roll_up(data: DataDir, day: date, published: Sequence[PublishedDay], revisi
     return RolledDay(day, accounts, digest, rolled.rows, rolled.written, rolled.left_out)
 
 
+def find_roll_ups(data: DataDir, day: date) -> list[Path]:
+    """Return the roll-ups of a day that are stored."""
+    paths = [data.roll_up(table, day) for table in list_rolled_up_tables()]
+    return [path for path in paths if data.store.find(data.get_key(path)) is not None]
+
+
 def remove_roll_ups(data: DataDir, day: date) -> None:
     """Remove the roll-ups of a day: an account's day that is removed must not stay in them. Waits for a roll-up at work.
 
     Raises:
         LakeError: a file can't be removed.
     """
-    with _locked(data):
+    with data.storage.state.lock(_LOCK):
         for table in list_rolled_up_tables():
             _remove(data, data.roll_up(table, day))
 
 
+<<<<<<< HEAD
 @contextmanager
 def _locked(data: DataDir) -> Iterator[None]:
     """Keep other processes from writing or removing roll-ups meanwhile."""
@@ -175,6 +187,11 @@ def _locked(data: DataDir) -> Iterator[None]:
 
 def _remove(data: DataDir, path: Path) -> None:
     data.store.remove(data.get_key(path))
+=======
+def _remove(path: Path) -> None:
+    with convert_disk_errors(path):
+        path.unlink(missing_ok=True)
+>>>>>>> main
     with suppress(OSError):  # it holds other files, or does not exist
         path.parent.rmdir()
 

@@ -6,6 +6,7 @@ Belongs here: opening it, and how a build takes the place of the latest one. Not
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -23,10 +24,13 @@ from lms_pipeline.lake.warehouse_sql import quote
 from lms_pipeline.lake.warehouse_views import write_views
 from lms_pipeline.storage.damaged_files import build_lock, read_json, remove_path, set_aside_folder
 from lms_pipeline.storage.disk import atomic_write, convert_disk_errors, is_disk_full
-from lms_pipeline.storage.store import Store
+from lms_pipeline.storage.store import Store, StoreError
 
 MAX_BUILDS = 2
 """Builds that are kept: the latest, and the one before it, which a reader may be about to open."""
+
+_STORE_FAILURE = re.compile(r"^Traceback .*^(?:\w+\.)*\w+: (.+)\Z", re.DOTALL | re.MULTILINE)
+"""In DuckDB's message about an error in Python: the error's own sentence."""
 
 
 @contextmanager
@@ -36,6 +40,7 @@ def open_warehouse(data: DataDir) -> Iterator[duckdb.DuckDBPyConnection]:
     Raises:
         LakeError: the warehouse was not built yet or was built for another folder, or another program has it open for
             writing.
+        StoreError: the bucket can't be used.
     """
     place = data.describe(data.warehouse)
     data.store.fetch([data.get_key(data.warehouse)])
@@ -62,14 +67,32 @@ def open_warehouse(data: DataDir) -> Iterator[duckdb.DuckDBPyConnection]:
 
 @contextmanager
 def _reading_store(connection: duckdb.DuckDBPyConnection, store: Store) -> Iterator[None]:
-    """Let queries in the block read the files of a bucket; those of a disk DuckDB reads itself."""
+    """Let queries in the block read the files of a bucket; those of a disk DuckDB reads itself.
+
+    Raises:
+        StoreError: a query failed because the bucket can't be used, or a file was replaced meanwhile.
+    """
     if store.is_local:
         yield
         return
     from lms_pipeline.storage.file_system import StoredFileSystem, reading_files  # imports fsspec
 
     with reading_files(connection, StoredFileSystem(store)):
-        yield
+        try:
+            yield
+        except duckdb.Error as error:
+            refuse_store_failure(error)
+            raise
+
+
+def refuse_store_failure(error: duckdb.Error) -> None:
+    """Raise the failure of a bucket that DuckDB raises as an error of its own, with the text of a traceback.
+
+    Raises:
+        StoreError: the error is one of the bucket.
+    """
+    if found := _STORE_FAILURE.search(str(error)):
+        raise StoreError(found[1]) from None
 
 
 def _reads_this_lake(connection: duckdb.DuckDBPyConnection, data: DataDir) -> bool:

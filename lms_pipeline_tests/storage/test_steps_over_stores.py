@@ -31,7 +31,7 @@ from lms_pipeline.snapshot.job import SnapshotJob
 from lms_pipeline.snapshot.run import replay_snapshot
 from lms_pipeline.tables.catalog import METRIC_TABLES
 from lms_pipeline.tables.pulled import REJECTED_ENROLLMENTS
-from lms_pipeline_tests.support.bucket import FolderBucket, open_in_bucket, wipe
+from lms_pipeline_tests.support.bucket import wipe
 from lms_pipeline_tests.support.lake_files import publish
 from lms_pipeline_tests.support.pair_account import PairAccount
 from lms_pipeline_tests.support.portal import PORTAL, Portal
@@ -153,8 +153,7 @@ def nights(tmp_path_factory):
             account = PairAccount(root, portal, sandbox)
             forget: Callable[[], None] = partial(wipe, root) if kind == "bucket" else dict
             if kind == "bucket":
-                bucket = FolderBucket(root, tmp_path_factory.mktemp("objects"))
-                account.runner.opened = open_in_bucket(root, bucket)
+                account.runner.bucket = tmp_path_factory.mktemp("objects")
             data = account.runner.data
             settings = Settings(data_dir=root, frozen_now=datetime.combine(LATER, datetime.min.time(), UTC))
             with pytest.MonkeyPatch.context() as patch:
