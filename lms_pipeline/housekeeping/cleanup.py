@@ -321,20 +321,13 @@ def _remove_payloads(data: DataDir, partition: Partition) -> None:
         LakeError: the file can't be read or written, or a newer version wrote it.
     """
     path = data.file(REJECTED_ENROLLMENTS, partition)
-<<<<<<< HEAD
-    with (
-        passing_lock(data, partition),
-        Publication(data, partition, f"housekeeping-{uuid.uuid4()}") as publication,
-        publication.open(REJECTED_ENROLLMENTS) as file,
-    ):
-        data.fetch([REJECTED_ENROLLMENTS], [partition])  # after the look at what is stored, which is replaced
-=======
     run_id = f"housekeeping-{uuid.uuid4()}"
     with (
         passing_lock(data, partition) as lock,
         Publication(data, partition, run_id, before_publishing=lock.check) as publication,
+        publication.open(REJECTED_ENROLLMENTS) as file,
     ):
->>>>>>> main
+        data.fetch([REJECTED_ENROLLMENTS], [partition])  # after the look at what is stored, which is replaced
         metadata = read_metadata(path)
         check_version(path, metadata)
         with convert_read_errors(path), pq.ParquetFile(path) as stored:

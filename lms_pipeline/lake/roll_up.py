@@ -43,13 +43,7 @@ from lms_pipeline.lake.roll_up_reading import (
     list_signatures,
     read_left_out,
 )
-<<<<<<< HEAD
-from lms_pipeline.storage.damaged_files import build_lock
 from lms_pipeline.storage.disk import convert_disk_errors
-=======
-from lms_pipeline.lake.scan import sign_file
-from lms_pipeline.storage.disk import convert_disk_errors, replace_file
->>>>>>> main
 from lms_pipeline.tables.schema import SCHEMA_VERSION, Column, Table, arrow_schema
 
 ORIGIN, SOURCE_DIGEST, LEFT_OUT = "origin", "source_digest", "left_out"
@@ -174,24 +168,8 @@ def remove_roll_ups(data: DataDir, day: date) -> None:
             _remove(data, data.roll_up(table, day))
 
 
-<<<<<<< HEAD
-@contextmanager
-def _locked(data: DataDir) -> Iterator[None]:
-    """Keep other processes from writing or removing roll-ups meanwhile."""
-    with convert_disk_errors(data.state):
-        data.state.mkdir(parents=True, exist_ok=True)
-        lock = build_lock(data.state / "roll_up.lock")
-    with lock:
-        yield
-
-
 def _remove(data: DataDir, path: Path) -> None:
     data.store.remove(data.get_key(path))
-=======
-def _remove(path: Path) -> None:
-    with convert_disk_errors(path):
-        path.unlink(missing_ok=True)
->>>>>>> main
     with suppress(OSError):  # it holds other files, or does not exist
         path.parent.rmdir()
 
