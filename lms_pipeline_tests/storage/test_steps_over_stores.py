@@ -86,7 +86,8 @@ class Night:
         return rolled
 
     def report(self) -> list[Any]:
-        return [replace(build_content(self.settings), generated_at=EARLIER)]
+        contents = [build_content(self.settings), build_content(self.settings, account_id=PORTAL)]
+        return [replace(content, generated_at=EARLIER) for content in contents]
 
     def replay(self, day: int) -> list[Any]:
         options = AccountOptions(page_size=500, strategy="roster")
