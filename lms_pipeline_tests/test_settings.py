@@ -348,3 +348,20 @@ def test_an_env_file_that_everybody_can_read_is_warned_of(load, tmp_path, caplog
     load()
     expected = [f"Every user of this machine can read {tmp_path / '.env'}: run `chmod o-rwx` on it."]
     assert [record.getMessage() for record in caplog.records] == (expected if is_warned_of else [])
+
+
+@pytest.mark.parametrize(
+    ("more", "sentence"),
+    [
+        ({}, "LMS_LAKE_URL can't be used without LMS_STATE_URL: locks in files hold on one machine only; set "),
+        (
+            {"LMS_STATE_URL": "postgresql://lms@localhost/lms", "LMS_ROLL_UP": "off"},
+            "LMS_ROLL_UP=off can't be used with LMS_LAKE_URL: the warehouse is made of roll-ups there; leave it out.",
+        ),
+    ],
+    ids=["without a database", "without roll-ups"],
+)
+def test_a_bucket_is_refused_in_one_sentence(load, more, sentence):
+    with pytest.raises(SettingsError) as refused:
+        load(LMS_LAKE_URL="s3://bucket/lms", **more)
+    assert str(refused.value).startswith(sentence)
