@@ -303,7 +303,7 @@ def test_a_damaged_checkpoint_does_not_replace_its_copy(tmp_path, place):
 
 
 def test_a_disk_costs_no_thread_and_no_copy(monkeypatch, tmp_path):
-    started = []
+    started: list[object] = []
     monkeypatch.setattr(module, "Thread", started.append)
     monkeypatch.setattr(Checkpoint, "copy_to", started.append)
     place = CheckpointPlace.of(DataDir(tmp_path), ACME)
