@@ -10,9 +10,6 @@ from lms_pipeline.truto.store import NotKeptError
 from lms_pipeline_tests.support.pair_account import PAIRS, PairAccount
 from lms_pipeline_tests.support.portal import PORTAL
 
-OPTIONS = {"strategy": "roster", "rotation_days": 0}
-
-
 class MovingAccount(PairAccount):
     """The account of a portal in a bucket."""
 
@@ -29,10 +26,10 @@ class MovingAccount(PairAccount):
         self.runner.bucket = self.root / "bucket"
 
     def run_day(self, day, **more):
-        return super().run_day(day, options=OPTIONS, **more)
+        return super().run_day(day, options={"rotation_days": 0}, **more)
 
     def build_job(self, day):
-        options = AccountOptions(page_size=500, **OPTIONS)
+        options = AccountOptions(page_size=500, strategy="roster", rotation_days=0)
         return SnapshotJob(PORTAL, self.date(day), "replay", "enrollment_id", options)
 
     def read_digests(self, day):
