@@ -10,6 +10,7 @@ from lms_pipeline.truto.store import NotKeptError
 from lms_pipeline_tests.support.pair_account import PAIRS, PairAccount
 from lms_pipeline_tests.support.portal import PORTAL
 
+
 class MovingAccount(PairAccount):
     """The account of a portal in a bucket."""
 
@@ -25,8 +26,8 @@ class MovingAccount(PairAccount):
         self.runner.root = self.root / f"machine-{self.machines}"
         self.runner.bucket = self.root / "bucket"
 
-    def run_day(self, day, **more):
-        return super().run_day(day, options={"rotation_days": 0}, **more)
+    def run_day(self, day, limits=None, **more):
+        return super().run_day(day, limits, options={"rotation_days": 0}, **more)
 
     def build_job(self, day):
         options = AccountOptions(page_size=500, strategy="roster", rotation_days=0)
