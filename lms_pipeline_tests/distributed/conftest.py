@@ -101,6 +101,12 @@ def database(postgres, monkeypatch):
     return name
 
 
+@pytest.fixture
+def state_url(postgres, database):
+    """The value of LMS_STATE_URL for the empty database."""
+    return f"postgresql://dagster:{PASSWORD}@127.0.0.1:{postgres.port}/{database}"
+
+
 def read_config(name):
     """Read the `dagster.yaml` of a launcher."""
     return msgspec.yaml.decode((DEPLOY / name / "dagster.yaml").read_bytes())
