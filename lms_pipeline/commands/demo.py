@@ -159,8 +159,8 @@ def _write_report(settings: Settings) -> None:
     """Write the completion report of the latest day and print its path."""
     from lms_pipeline.report.publishing import write_report
 
-    path = write_report(settings)
-    click.echo(f"\nThe completion report, one file that opens in any browser:\n  {path}")
+    place = DataDir.open(settings).describe(write_report(settings))
+    click.echo(f"\nThe completion report, one file that opens in any browser:\n  {place}")
 
 
 def _print_next_steps(data_dir: Path | None) -> None:

@@ -10,7 +10,7 @@ import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from datetime import date, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
@@ -20,18 +20,25 @@ from lms_pipeline.defs.run_locks import LockState, probe_run_lock
 from lms_pipeline.errors import LakeError
 from lms_pipeline.lake.lock import is_locked
 from lms_pipeline.lake.paths import AnyPartition, DataDir, Partition
+from lms_pipeline.lake.scan import find_unpublished
 from lms_pipeline.lake.waiting import WaitingPull, find_waiting, utc_now
 from lms_pipeline.settings import Settings
 from lms_pipeline.tables.catalog import TABLES
 from lms_pipeline.tables.pulled import COURSES, LEARNERS, PULLED_TABLES, UNIFIED_ENROLLMENTS
 
+if TYPE_CHECKING:
+    from lms_pipeline.lake.index import PublicationIndex
+
 DAILY_SNAPSHOT = "daily_snapshot"
 COMPUTE_PORTFOLIO = "compute_portfolio"
 REBUILD_WAREHOUSE = "rebuild_warehouse"
+ROLL_UP_DAY = "roll_up_day"
 HOUSEKEEPING = "housekeeping"
 WATCH_FLEET = "watch_fleet"
 WRITE_REPORT = "write_report"
-JOB_NAMES = frozenset({DAILY_SNAPSHOT, COMPUTE_PORTFOLIO, REBUILD_WAREHOUSE, HOUSEKEEPING, WATCH_FLEET, WRITE_REPORT})
+JOB_NAMES = frozenset(
+    {DAILY_SNAPSHOT, COMPUTE_PORTFOLIO, REBUILD_WAREHOUSE, ROLL_UP_DAY, HOUSEKEEPING, WATCH_FLEET, WRITE_REPORT}
+)
 """The jobs of this code location."""
 
 ACTIVE_STATUSES = [
@@ -41,6 +48,8 @@ ACTIVE_STATUSES = [
     dg.DagsterRunStatus.CANCELING,
 ]
 FAILED_STATUSES = [dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
+START_GRACE_SECONDS = 600.0
+"""Dagster queues a run some seconds after it has created it. A run whose creator died in between never starts."""
 RETRY_GRACE_SECONDS = 120.0
 """Dagster creates the retry of a failed run within some ten seconds, or never: it misses a failure that it reads before
 the run is marked for a retry. After this time the retry is not expected any more."""
@@ -56,27 +65,29 @@ NO_OPEN_DAY = "No day is open now: the grace period of the latest ended day is o
 log = logging.getLogger(__name__)
 
 
-def is_snapshot_missing(data: DataDir, partition: Partition) -> bool:
-    """Return whether nothing is published for an account and day."""
-    return not data.file(UNIFIED_ENROLLMENTS, partition).exists()
-
-
 def find_missing_snapshots(data: DataDir, day: date, account_ids: Iterable[str]) -> list[Partition]:
     """Return the accounts for which nothing is published for a day, in their order.
 
-    The index is read, and the folders of the accounts that it lacks are looked into; of all accounts if the index can't be
-    used, or has to be built. A snapshot that was removed by hand counts as published until the next comparison of the lake.
+    The index is read, and the folders of the accounts that it lacks are looked into; in a bucket only of those that a run is
+    publishing, or was. If the index can't be used, or has to be built, all accounts are looked for. A snapshot that was
+    removed by hand counts as published until the next comparison of the lake.
     """
     from lms_pipeline.lake.index_sync import read_index  # imports Arrow, which no other tick needs
 
-    known: set[AnyPartition] = set()
+    def read(index: PublicationIndex) -> tuple[set[AnyPartition], set[AnyPartition]]:
+        published = {one.partition for one in index.find(day=day) if one.has_file(UNIFIED_ENROLLMENTS.name)}
+        return published, {one.partition for one in index.find_pending()}
+
+    partitions = [Partition(account_id, day) for account_id in account_ids]
     try:
-        published = read_index(data, lambda index: index.find(day=day), is_compared=False, may_build=False)
-        known = {one.partition for one in published if one.has_file(UNIFIED_ENROLLMENTS.name)}
+        known, pending = read_index(data, read, is_compared=False, may_build=False)
     except LakeError as error:
-        log.warning("The folders of all accounts are looked into for %s: %s", day, error)
-    others = (Partition(account_id, day) for account_id in account_ids)
-    return [partition for partition in others if partition not in known and is_snapshot_missing(data, partition)]
+        log.warning("All accounts are looked for, to find their snapshots of %s: %s", day, error)
+        return find_unpublished(data, UNIFIED_ENROLLMENTS, partitions)
+    missing = [one for one in partitions if one not in known]
+    uncertain = missing if data.store.is_local else [one for one in missing if one in pending]
+    published = set(uncertain).difference(find_unpublished(data, UNIFIED_ENROLLMENTS, uncertain))
+    return [one for one in missing if one not in published]
 
 
 def find_open_day(settings: Settings, now: datetime) -> date | dg.SkipReason:
@@ -131,10 +142,12 @@ def _find_range_runs(instance: dg.DagsterInstance, day: date) -> list[tuple[dg.R
 
 
 def is_active(record: dg.RunRecord) -> bool:
-    """Return whether a run is queued or running, or Dagster is about to retry it."""
-    run, ended = record.dagster_run, record.end_time or 0.0
+    """Return whether a run is queued or running, or Dagster is about to queue or to retry it."""
+    run, now = record.dagster_run, time.time()
+    if run.status is dg.DagsterRunStatus.NOT_STARTED:
+        return now - record.create_timestamp.timestamp() < START_GRACE_SECONDS
     return run.status in ACTIVE_STATUSES or (
-        run.is_complete_and_waiting_to_retry and time.time() - ended < RETRY_GRACE_SECONDS
+        run.is_complete_and_waiting_to_retry and now - (record.end_time or 0.0) < RETRY_GRACE_SECONDS
     )
 
 
@@ -216,17 +229,21 @@ def find_failed_partitions(
 
     That run failed; or it is one of several accounts that has left this one, as another run was pulling it.
     """
-    latest, expected = find_latest_runs(instance, day, account_ids), find_expected(data, day)
-    waiting = {pull.partition for pull in find_waiting(data, day)}
+    latest, now = find_latest_runs(instance, day, account_ids), utc_now()
+    waiting = {pull.partition: pull for pull in find_waiting(data, day)}
+    ended: dict[str, bool] = {}
     for account_id in account_ids:
         record, partition = latest.get(account_id), Partition(account_id, day)
-        if record is None or partition in expected:
+        pull = waiting.get(partition)
+        if record is None or (pull is not None and pull.is_expected(now)):
             continue
-        was_left = _has_left_accounts(record) and partition not in waiting
-        if (was_left or has_failed(record)) and is_snapshot_missing(data, partition):
-            if was_left and is_locked(data, partition):  # whoever pulls it is not done
-                continue
-            yield partition, record.dagster_run.run_id
+        was_left = _has_left_accounts(record) and pull is None
+        if was_left or has_failed(record):
+            ended[account_id] = was_left
+    for partition in find_missing_snapshots(data, day, ended) if ended else ():
+        if ended[partition.account_id] and is_locked(data, partition):  # whoever pulls it is not done
+            continue
+        yield partition, latest[partition.account_id].dagster_run.run_id
 
 
 def _has_left_accounts(record: dg.RunRecord) -> bool:

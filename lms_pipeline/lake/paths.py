@@ -120,7 +120,7 @@ class DataDir:
         """The Parquet tree."""
         self.roll_ups: Final = root / "lake_by_day"
         """The roll-ups: of each table and day one file over all accounts, made from the lake."""
-        self.warehouse: Final = root / "lms.duckdb"
+        self.warehouse: Final = root / ("lms.duckdb" if self.store.is_local else "warehouse/lms.duckdb")
         """The DuckDB file over the lake."""
         self.reports: Final = root / "reports"
         """The completion reports."""
@@ -188,7 +188,9 @@ class DataDir:
         return self.reports / f"completion-{day.isoformat()}{of}{'-names' if with_names else ''}.html"
 
     def checkpoint_key(self, partition: Partition, *, lists_only: bool = False) -> str:
-        """The key of a checkpoint in a bucket: its day comes first, so that the listing of a day has all accounts."""
+        """The key of a checkpoint. In a bucket its day comes first, so that the listing of a day has all accounts."""
+        if self.store.is_local:
+            return self.get_key(self.checkpoint_path(partition, lists_only=lists_only))
         suffix = ".lists.sqlite" if lists_only else ".sqlite"
         return _build_day_key(CHECKPOINTS_FOLDER, partition, suffix)
 

@@ -38,6 +38,7 @@ from lms_pipeline.lake.roll_up_reading import (
     find_stored_days,
     is_current,
     list_rolled_up_tables,
+    list_signatures,
     read_left_out,
 )
 from lms_pipeline.lake.scan import sign_file
@@ -89,10 +90,10 @@ def find_outdated_days(data: DataDir) -> list[date]:
     """
 
     def find(index: PublicationIndex) -> list[date]:
-        days = index.find_days()
-        current = {(one.table, one.day) for one in index.find_roll_ups() if is_current(data, one, days)}
+        days, stored = index.find_days(), list_signatures(data)
+        current = {(one.table, one.day) for one in index.find_roll_ups() if is_current(data, one, days, stored)}
         outdated = {day for day in days if any((table.name, day) not in current for table in list_rolled_up_tables())}
-        return sorted(outdated | (find_stored_days(data) - days.keys()))
+        return sorted(outdated | (find_stored_days(stored) - days.keys()))
 
     return read_index(data, find)
 
@@ -145,6 +146,12 @@ def _roll_up(data: DataDir, day: date, published: Sequence[PublishedDay], revisi
     read_index(data, store, is_compared=False)
     digest = hashlib.sha256("\n".join(digests).encode()).hexdigest()
     return RolledDay(day, accounts, digest, rolled.rows, rolled.written, rolled.left_out)
+
+
+def find_roll_ups(data: DataDir, day: date) -> list[Path]:
+    """Return the roll-ups of a day that are stored."""
+    paths = [data.roll_up(table, day) for table in list_rolled_up_tables()]
+    return [path for path in paths if data.store.find(data.get_key(path)) is not None]
 
 
 def remove_roll_ups(data: DataDir, day: date) -> None:

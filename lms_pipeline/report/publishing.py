@@ -26,6 +26,8 @@ def write_report(
 ) -> Path:
     """Write the report of a day and return its path. An older report at the same path is replaced as a whole.
 
+    A report below the data directory is sent to the bucket, if there is one.
+
     Args:
         settings: the data directory, the limit of small groups, the time zone and the present.
         day: the day; None for the latest one with completion metrics.
@@ -57,6 +59,8 @@ def write_content(settings: Settings, content: ReportContent, output: Path | Non
     text = render_page(content)
     with data.storage.state.lock("report"), atomic_write(target) as new:
         new.write_text(text, encoding="utf-8")
+    if output is None:
+        data.store.send(data.get_key(path))
     return path
 
 
