@@ -35,7 +35,7 @@ _KEEP_OPEN = """
 SELECT set_config(name, value, true) FROM pg_settings JOIN (VALUES
   ('idle_in_transaction_session_timeout', '0'), ('transaction_timeout', '0'),
   ('tcp_keepalives_idle', '10'), ('tcp_keepalives_interval', '5'), ('tcp_keepalives_count', '3')
-) AS wanted (name, value) USING (name)
+) AS options (name, value) USING (name)
 """
 _TRY_LOCK = "SELECT pg_try_advisory_xact_lock(%s)"
 _IS_HELD = """

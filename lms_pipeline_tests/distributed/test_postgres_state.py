@@ -6,6 +6,7 @@ import subprocess
 import sys
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import SecretStr
@@ -75,7 +76,7 @@ def state(state_url, tmp_path):
 def holder(state_url, tmp_path):
     """A process on another machine that holds the lock `pulls/a`."""
     command = [sys.executable, "-c", HOLDER, str(tmp_path / "there"), state_url]
-    process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    process: Any = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert process.stdout.readline() == "holds\n"
     yield process
     process.kill()
@@ -171,7 +172,7 @@ def test_a_thousand_strategies_are_remembered_at_once_beside_the_sync(state_url,
     registry = Registry(DataDir(tmp_path, open_storage(tmp_path, None, SecretStr(state_url))))
     sync(registry, *ids)
     command = [sys.executable, "-c", REMEMBER, str(tmp_path), state_url]
-    processes = [
+    processes: list[Any] = [
         subprocess.Popen([*command, str(part)], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         for part in range(16)
     ]

@@ -1,4 +1,4 @@
-"""LMS_STATE_URL in an installation: a day is pulled as without it, what is wrong with it is one sentence, it is told nowhere."""
+"""LMS_STATE_URL in an installation: a day is pulled as without it, what is wrong with it is one sentence, it appears nowhere."""
 
 import subprocess
 import sys
@@ -124,7 +124,7 @@ def read_state_error(url, tmp_path):
     return raised.value
 
 
-def test_a_statement_that_is_refused_is_told_without_the_text_of_the_server(state_url):
+def test_a_statement_that_is_refused_is_reported_without_the_text_of_the_server(state_url):
     database = Database(SecretStr(state_url))
     database.query("CREATE TABLE one (name text PRIMARY KEY); INSERT INTO one VALUES ('ann@example.org')")
     with pytest.raises(StateError) as raised:
