@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 from lms_pipeline.accounts.options import load_options
 from lms_pipeline.accounts.registry import GONE, INACTIVE, Registry
 from lms_pipeline.errors import LakeError
-from lms_pipeline.housekeeping.policy import ExpiredItem, RetentionPolicy
+from lms_pipeline.housekeeping.policy import ABANDONED_AFTER, ExpiredItem, RetentionPolicy
 from lms_pipeline.lake.commit_mark import restore_interrupted
 from lms_pipeline.lake.files import PREFIX, WRITER_ENTRIES, check_version, conform, convert_read_errors, read_metadata
 from lms_pipeline.lake.index import IndexState, PublicationIndex, PublishedDay, parse_mark
@@ -254,6 +254,7 @@ def remove(data: DataDir, items: Iterable[ExpiredItem], warn: Callable[[str], No
             continue
         log.info("Removed %s", item)
         removed.append(item)
+    data.storage.state.remove_old(datetime.now(UTC) - ABANDONED_AFTER)
     return removed
 
 

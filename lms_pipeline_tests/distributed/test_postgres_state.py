@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from lms_pipeline.storage.file_state import FileState
 from lms_pipeline.storage.opening import open_storage
 from lms_pipeline.storage.postgres import Database
 from lms_pipeline.storage.postgres_state import PostgresState
+from lms_pipeline.storage.rate_limit import RateLimit
 from lms_pipeline.storage.state import HeldError, LostLockError
 from lms_pipeline_tests.support.state_behaviour import FIRST, StateBehaviour, read_ids, sync
 
@@ -201,6 +203,29 @@ def test_the_tables_are_made_once_however_many_processes_begin(state_url, tmp_pa
         subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) for _ in range(6)
     ]
     assert [process.communicate()[0] for process in processes] == [b"holds\n"] * 6
+
+
+def test_old_notes_of_pulls_and_old_calls_are_removed(state, state_url):
+    for name in ("pulls/a/d1/old.json", "pulls/a/d1/new.json", "alerts.json"):
+        state.write_note(name, b"1")
+    for name in ("hour-old", "hour-new"):
+        state.open_limiter(name, RateLimit(1, 60, "the test")).acquire()
+    database = Database(SecretStr(state_url))
+    database.query("UPDATE lms.notes SET changed_at = now() - interval '3 days' WHERE name <> 'pulls/a/d1/new.json'")
+    database.query("UPDATE lms.slots SET at = now() - interval '3 days' WHERE name = 'hour-old'")
+    state.remove_old(datetime.now(UTC) - timedelta(days=2))
+    assert database.query("SELECT name FROM lms.notes ORDER BY name") == [("alerts.json",), ("pulls/a/d1/new.json",)]
+    assert database.query("SELECT name FROM lms.slots") == [("hour-new",)]
+
+
+def test_a_copy_of_the_registry_is_that_of_a_disk_and_never_empty(state_url, tmp_path):
+    alone, shared = DataDir(tmp_path / "alone"), DataDir(tmp_path, open_storage(tmp_path, None, SecretStr(state_url)))
+    Registry(shared).store_copy()
+    assert not shared.registry.exists()
+    for data in (alone, shared):
+        sync(Registry(data), "b", "a")
+        Registry(data).store_copy()
+    assert shared.registry.read_bytes() == alone.registry.read_bytes()
 
 
 def test_an_older_registry_of_a_disk_does_not_count(state_url, tmp_path):
