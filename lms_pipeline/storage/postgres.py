@@ -77,7 +77,7 @@ class Database:
             StateError, SettingsError: as `transaction`.
         """
         with self._borrow() as connection, connection.cursor() as cursor:
-            cursor.execute(sql, parameters)
+            cursor.execute(sql, parameters or None)
             return cursor.fetchall() if cursor.description else []
 
     def connect(self, application_name: str = APPLICATION_NAME) -> Connection:

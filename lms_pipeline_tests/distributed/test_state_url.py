@@ -14,6 +14,7 @@ from lms_pipeline.defs.instance import open_instance, run_partitions
 from lms_pipeline.errors import LmsPipelineError, SettingsError
 from lms_pipeline.lake.files import read_metadata
 from lms_pipeline.lake.paths import DataDir, Partition
+from lms_pipeline.lake.publishing import Publication
 from lms_pipeline.storage.postgres import Database
 from lms_pipeline.storage.state import StateError
 from lms_pipeline.tables.pulled import PULLED_TABLES
@@ -67,6 +68,30 @@ def test_no_file_of_a_run_and_no_output_has_the_password(shared, make_home, tmp_
     assert [path for path in written if PASSWORD.encode() in path.read_bytes()] == []
     printed = capfd.readouterr()
     assert PASSWORD not in f"{error} {printed.out} {printed.err} {caplog.text}"
+
+
+def test_a_run_that_lost_its_lock_publishes_nothing_and_the_next_makes_no_call_again(
+    shared, make_home, sandbox, monkeypatch, state_url
+):
+    publish = Publication.publish
+
+    def lose_lock(self, files):
+        watcher = Database(SecretStr(state_url))
+        [(pid,)] = watcher.query("SELECT pid FROM pg_stat_activity WHERE application_name LIKE 'lms _%'")
+        watcher.query("SELECT pg_terminate_backend(%s, 10000)", [pid])
+        return publish(self, files)
+
+    monkeypatch.setattr(Publication, "publish", lose_lock)
+    error = pull(shared, make_home)
+    assert error is not None
+    assert "The lock pulls/account_id=north/snapshot_date=2026-03-10 is lost, since the database" in error
+    data = DataDir.open(shared)
+    assert [table.name for table in PULLED_TABLES if data.file(table, NORTH).exists()] == []
+    calls = sandbox.stats()["total"]
+    monkeypatch.undo()
+    assert pull(shared, make_home) is None
+    assert sandbox.stats()["total"] == calls
+    assert all(data.file(table, NORTH).exists() for table in PULLED_TABLES)
 
 
 def read_error(url):
