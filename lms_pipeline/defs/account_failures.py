@@ -15,11 +15,20 @@ from lms_pipeline.days import DayNotOpenError
 from lms_pipeline.defs.partitions import PARTITION_TAG, build_partition_key, parse_partition_tags
 from lms_pipeline.errors import LmsPipelineError
 from lms_pipeline.lake.paths import Partition
+from lms_pipeline.storage.state import StateError
+from lms_pipeline.storage.store import PublishedByAnotherError, StoreError
 
 FAILED, MAY_PASS, SENDS_ALERT = "failed", "may_pass", "sends_alert"
 """Names of the metadata of the event."""
 MAX_NAMED = 10
 """Accounts that the error of a run names."""
+
+
+def may_another_run_pass(error: LmsPipelineError) -> bool:
+    """Return whether the same may succeed later: the API, the store or the state failed, or another run published in between."""
+    from lms_pipeline.truto.errors import TransientError
+
+    return isinstance(error, TransientError | StoreError | StateError | PublishedByAnotherError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,13 +45,10 @@ class AccountFailure:
     @classmethod
     def of(cls, partition: Partition, error: Exception) -> Self:
         """Describe an error. Another exception than ours is named by its class only: its message may hold personal data."""
-        from lms_pipeline.truto.errors import TransientError
-
         if not isinstance(error, LmsPipelineError):
             sentence = f"an unexpected {type(error).__name__}: see the run's log in the UI."
             return cls(partition, sentence, may_pass=False)
-        may_pass, sends_alert = isinstance(error, TransientError), not isinstance(error, DayNotOpenError)
-        return cls(partition, str(error), may_pass, sends_alert)
+        return cls(partition, str(error), may_another_run_pass(error), not isinstance(error, DayNotOpenError))
 
     def build_observation(self, asset_key: dg.AssetKey) -> dg.AssetObservation:
         """Build the event, which the page of an asset shows at the partition."""

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 import dagster as dg
 
 from lms_pipeline.days import DayNotOpenError
-from lms_pipeline.defs.account_failures import AccountsFailedError
+from lms_pipeline.defs.account_failures import AccountsFailedError, may_another_run_pass
 from lms_pipeline.defs.run_locks import hold_run_lock
 from lms_pipeline.errors import LmsPipelineError
 from lms_pipeline.tables.pulled import PULLED_TABLES
@@ -68,9 +68,7 @@ def convert_errors(
 
 
 def _may_pass(error: LmsPipelineError) -> bool:
-    from lms_pipeline.truto.errors import TransientError
-
-    return error.may_pass if isinstance(error, AccountsFailedError) else isinstance(error, TransientError)
+    return error.may_pass if isinstance(error, AccountsFailedError) else may_another_run_pass(error)
 
 
 def _sends_alert(error: LmsPipelineError) -> bool:

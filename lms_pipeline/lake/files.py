@@ -276,18 +276,41 @@ def read_footer(path: Path) -> pq.FileMetaData:
         return pq.read_metadata(path)
 
 
-def read_stored_footer(store: Store, key: str) -> pq.FileMetaData:
-    """Return the footer of a stored file, without fetching the file.
+def read_stored_footer(store: Store, key: str) -> pq.FileMetaData | None:
+    """Return the footer of a stored file, without fetching the file; None if nothing is stored.
 
     Raises:
         LakeError: it can't be read, or is no Parquet file.
     """
+    file = store.find(key)
+    if file is None:
+        return None
     with convert_read_errors(Path(store.describe(key))):
-        end = store.read_end(key, FOOTER_BYTES)
+        end = store.read_range(file, max(0, file.size - FOOTER_BYTES), FOOTER_BYTES)
         size = int.from_bytes(end[-8:-4], "little") + 8
-        if FOOTER_BYTES < size <= MAX_FOOTER_BYTES:
-            end = store.read_end(key, size)
+        if FOOTER_BYTES < size <= min(MAX_FOOTER_BYTES, file.size):
+            end = store.read_range(file, file.size - size, size)
         return pq.read_metadata(pa.BufferReader(end))
+
+
+def read_stored_metadata(store: Store, key: str) -> dict[str, str] | None:
+    """Return our entries in the metadata of a stored file, as `read_metadata`; None if nothing is stored.
+
+    Raises:
+        LakeError: it can't be read, or is no Parquet file.
+    """
+    footer = read_stored_footer(store, key)
+    return None if footer is None else select_metadata(footer)
+
+
+def count_stored_rows(store: Store, key: str) -> int | None:
+    """Return the number of rows of a stored file, without fetching it; None if nothing is stored.
+
+    Raises:
+        LakeError: it can't be read, or is no Parquet file.
+    """
+    footer = read_stored_footer(store, key)
+    return None if footer is None else footer.num_rows
 
 
 def count_nulls(footer: pq.FileMetaData, name: str) -> int | None:

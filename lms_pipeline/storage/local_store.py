@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from lms_pipeline.storage.disk import convert_disk_errors, replace_file
-from lms_pipeline.storage.store import StoredFile
+from lms_pipeline.storage.store import StoredFile, StoreError
 
 _NO_FOLDER = (FileNotFoundError, NotADirectoryError, PermissionError)
 """Why a folder has nothing to list."""
@@ -46,16 +46,19 @@ class LocalStore:
             return sorted(entry.name for entry in entries if entry.is_dir())
         return []
 
-    def read_end(self, key: str, size: int) -> bytes:
-        """Return the last bytes of a file, so many at most; none if there is none.
+    def read_range(self, file: StoredFile, start: int, size: int) -> bytes:
+        """Return bytes of a file.
 
         Raises:
-            OSError: it can't be read.
+            StoreError: it can't be read.
         """
-        with suppress(FileNotFoundError, NotADirectoryError), (self._root / key).open("rb") as file:
-            file.seek(max(0, os.fstat(file.fileno()).st_size - size))
-            return file.read(size)
-        return b""
+        path = self._root / file.key
+        try:
+            with path.open("rb") as opened:
+                opened.seek(start)
+                return opened.read(size)
+        except OSError as error:
+            raise StoreError(f"{path} can't be read: {error.strerror}.") from error
 
     def fetch(self, keys: Iterable[str]) -> None:
         """Do nothing: the local files are the stored ones."""

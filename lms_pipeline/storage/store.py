@@ -24,8 +24,12 @@ class StoreError(LakeError):
     """The store can't be reached, or refuses what was requested. The same may succeed later."""
 
 
+class UnsafeStoreError(LakeError):
+    """The store can't hold this lake: it ignores conditions, has another one, or can't take a file of this size."""
+
+
 class PublishedByAnotherError(LakeError):
-    """Another run published the same file meanwhile; nothing of this run is published."""
+    """Another run published the same file meanwhile: what is stored of it is not this run's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +93,12 @@ class Store(Protocol):
     def list_folders(self, prefix: str) -> Sequence[str]:
         """Return the names of the folders directly below a folder, which ends with `/`, in order."""
 
-    def read_end(self, key: str, size: int) -> bytes:
-        """Return the last bytes of a stored file, so many at most, whatever the local file holds; none if nothing is stored."""
+    def read_range(self, file: StoredFile, start: int, size: int) -> bytes:
+        """Return bytes of a stored file, from `start` on. It is not fetched.
+
+        Raises:
+            StoreError: it was replaced or removed since it was found.
+        """
 
     def fetch(self, keys: Iterable[str]) -> None:
         """Make the local files of keys equal to what is stored; a local file of which nothing is stored is removed."""

@@ -98,7 +98,7 @@ class TestIndexOfBucket:
         read_index(data, lambda index: index.find())
         assert bucket.requests == {}
 
-    def test_asks_for_the_tables_of_a_publication_alone(self, data, bucket):
+    def test_requests_the_tables_of_a_publication_alone(self, data, bucket):
         read_index(data, lambda index: index.find())
         bucket.requests.clear()
         finish_changes(data, ACME, "run", [ACCOUNT_COMPLETION])
@@ -118,6 +118,7 @@ class TestIndexOfBucket:
         accounts, tables_with_files = 2, 3
         of_all = 1
         assert bucket.requests == {
+            "HEAD": 3,
             "GET": 3,  # the footers of the enrollments
             "LIST": 1 + tables_with_files + accounts * (len(TABLES) - of_all) + of_all,
         }

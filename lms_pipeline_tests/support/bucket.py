@@ -14,7 +14,7 @@ from typing import Final, Literal, TypeAlias
 from lms_pipeline.lake.paths import DataDir
 from lms_pipeline.storage.local_store import LocalStore
 from lms_pipeline.storage.opening import Storage, open_local_storage
-from lms_pipeline.storage.store import PublishedByAnotherError, StoredFile
+from lms_pipeline.storage.store import PublishedByAnotherError, StoredFile, StoreError
 
 Method: TypeAlias = Literal["DELETE", "GET", "HEAD", "LIST", "PUT"]
 
@@ -51,9 +51,11 @@ class FolderBucket:
         self._count("LIST", prefix)
         return self._objects.list_folders(prefix)
 
-    def read_end(self, key: str, size: int) -> bytes:
-        self._count("GET", key)
-        return self._objects.read_end(key, size)
+    def read_range(self, file: StoredFile, start: int, size: int) -> bytes:
+        self._count("GET", file.key)
+        if self._find(file.key) != file:
+            raise StoreError(f"{file.key} was replaced or removed.")
+        return self._objects.read_range(file, start, size)
 
     def fetch(self, keys: Iterable[str]) -> None:
         for key in keys:
