@@ -132,15 +132,16 @@ def _list_kinds(storage: SqlEventLogStorage) -> Iterator[_Rows]:
 
 
 def _is_followed() -> ColumnElement[bool]:
-    """Select the events of an asset and partition, or of an asset without partitions, that a later one follows."""
+    """Select the planned materializations that Dagster does not look at: another one, or a materialization, follows.
+
+    It looks at the latest one of an asset, and at that of each of its partitions.
+    """
     later = Events.alias("later")
-    of_same = and_(
-        later.c.asset_key == Events.c.asset_key,
-        later.c.dagster_event_type.in_([PLANNED, MATERIALIZED]),
-        later.c.id > Events.c.id,
-    )
-    of_none = and_(Events.c.partition.is_(None), exists().where(of_same, later.c.partition.is_(None)))
-    return or_(exists().where(of_same, later.c.partition == Events.c.partition), of_none)
+    of_asset = and_(later.c.asset_key == Events.c.asset_key, later.c.id > Events.c.id)
+    following = and_(of_asset, later.c.dagster_event_type.in_([PLANNED, MATERIALIZED]))
+    of_partition = exists().where(following, later.c.partition == Events.c.partition)
+    of_none = and_(Events.c.partition.is_(None), exists().where(following, later.c.partition.is_(None)))
+    return and_(exists().where(of_asset, later.c.dagster_event_type == PLANNED), or_(of_partition, of_none))
 
 
 def _read_batches(storage: SqlEventLogStorage, rows: _Rows, end: datetime) -> Iterator[Sequence[Row[Any]]]:
