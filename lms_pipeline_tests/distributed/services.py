@@ -45,8 +45,10 @@ class Postgres:
     port: int
     folder: Path
 
-    def create_database(self, name: str) -> None:
-        _run_as_user([_find_postgres("createdb"), "-h", "127.0.0.1", "-p", str(self.port), "-U", "dagster", name])
+    def create_database(self, name: str, template: str = "template1") -> None:
+        _run_as_user(
+            [_find_postgres("createdb"), "-h", "127.0.0.1", "-p", str(self.port), "-U", "dagster", "-T", template, name]
+        )
 
     def start(self) -> None:
         options = f"-h 127.0.0.1 -p {self.port} -k {self.folder} -c fsync=off"
