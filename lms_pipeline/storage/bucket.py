@@ -269,8 +269,9 @@ def _build_stored_file(key: str, meta: obstore.ObjectMeta) -> StoredFile:
 
 
 def _format_version(e_tag: str | None, version: str | None) -> str:
-    """Return ETag and generation as one text; an ETag has no space."""
-    return f"{e_tag or ''} {version or ''}".rstrip()
+    """Return ETag and generation as one text; an ETag has no space. Listings of Azure leave out its quotes."""
+    quoted = e_tag if not e_tag or e_tag.endswith('"') else f'"{e_tag}"'
+    return f"{quoted or ''} {version or ''}".rstrip()
 
 
 def _parse_version(text: str) -> dict[str, str]:
