@@ -96,7 +96,7 @@ def _remove_wrong_snapshot(account_id: str, day: date, *, dry_run: bool) -> None
     data, partition = DataDir.open(settings), Partition(account_id, day)
     if dry_run:
         for path in find_snapshot_files(data, partition):
-            echo(f"Would remove {path}")
+            echo(f"Would remove {data.describe(path)}")
         return
     from lms_pipeline.definitions import build_defs
     from lms_pipeline.defs.instance import open_instance, rebuild_warehouse

@@ -182,7 +182,7 @@ def build_warehouse_asset(settings: Settings) -> dg.AssetsDefinition:
                         if has_shown_rows(table, settings.min_cohort)
                     },
                     "query": dg.MetadataValue.md('```sh\nlms-pipeline query "SHOW ALL TABLES"\n```'),
-                    **build_file_metadata(lake.warehouse),
+                    **build_file_metadata(lake, lake.warehouse),
                 }
             )
             if failed:

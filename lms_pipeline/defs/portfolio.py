@@ -122,4 +122,4 @@ def _log_events(
 
 def _build_metadata(lake: DataDir, settings: Settings, published: "Published") -> dict[str, Any]:
     limit = settings.min_cohort
-    return build_published_metadata(published, None, build_shown_metadata(lake, published, limit), limit)
+    return build_published_metadata(lake, published, None, build_shown_metadata(lake, published, limit), limit)

@@ -65,7 +65,7 @@ def build_report(settings: Settings) -> ReportDefinitions:
                 "accounts_left_out": content.accounts_left_out,
                 "courses_left_out": content.courses_left_out,
                 "attention_sent": is_sent,
-                **build_file_metadata(path),
+                **build_file_metadata(lake, path),
             }
         )
 

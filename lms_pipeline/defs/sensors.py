@@ -27,11 +27,11 @@ from lms_pipeline.defs.run_requests import (
     find_due_pulls,
     find_failed_partitions,
     find_latest_runs,
+    find_missing_snapshots,
     find_open_day,
-    is_snapshot_missing,
 )
 from lms_pipeline.errors import choose_form, format_count
-from lms_pipeline.lake.paths import DataDir, Partition
+from lms_pipeline.lake.paths import DataDir
 from lms_pipeline.lake.waiting import find_waiting, format_time
 from lms_pipeline.settings import Settings
 from lms_pipeline.tables.catalog import STORED_TABLES
@@ -90,8 +90,8 @@ def _build_account_registry(settings: Settings) -> dg.SensorDefinition:
         if isinstance(day, dg.SkipReason):
             return dg.SkipReason(f"{day.skip_message} {count}")
         # new is who has its first day now, whoever added its partitions; Dagster runs a run key once
-        new = [Partition(account.id, day) for account in registry.read_active() if account.first_day == day]
-        missing = [partition for partition in new if is_snapshot_missing(lake, partition)]
+        new = [account.id for account in registry.read_active() if account.first_day == day]
+        missing = find_missing_snapshots(lake, day, new) if new else []
         if settings.accounts_per_run > 1:  # the accounts that are missing differ at each tick, and so do the run keys
             known = find_latest_runs(context.instance, day)
             missing = [partition for partition in missing if partition.account_id not in known]

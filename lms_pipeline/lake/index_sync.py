@@ -21,10 +21,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final, TypeVar
 
-from pyarrow.parquet import FileMetaData
-
 from lms_pipeline.errors import LakeError, format_count
-from lms_pipeline.lake.files import read_footer, read_stored_footer, select_metadata
+from lms_pipeline.lake.files import read_stored_metadata
 from lms_pipeline.lake.index import DamagedIndexError, PublicationIndex, PublishedDay
 from lms_pipeline.lake.index_file import IndexFile
 from lms_pipeline.lake.paths import AnyPartition, DataDir, Partition, parse_any_folder
@@ -171,7 +169,8 @@ class _Observer:
         if not files.has_file(table):
             return seen
         with suppress(LakeError):  # who reads the file says what is wrong with it
-            entries = select_metadata(self._read_footer(self._data.file(UNIFIED_ENROLLMENTS, partition)))
+            key = self._data.get_key(self._data.file(UNIFIED_ENROLLMENTS, partition))
+            entries = read_stored_metadata(self._data.store, key) or {}
             return replace(seen, schema_version=int(entries.get("schema_version", "0")))
         return seen
 
@@ -179,10 +178,6 @@ class _Observer:
         if stored is None and partition in self._listed:
             return self._listed[partition]
         return scan_partition(self._data, partition, self._tables, stored.signatures if stored is not None else b"")
-
-    def _read_footer(self, path: Path) -> FileMetaData:
-        store = self._data.store
-        return read_footer(path) if store.is_local else read_stored_footer(store, self._data.get_key(path))
 
 
 def _follow(data: DataDir, index: PublicationIndex, *, is_compared: bool, may_build: bool) -> None:

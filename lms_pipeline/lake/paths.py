@@ -182,7 +182,9 @@ class DataDir:
         return self.reports / f"completion-{day.isoformat()}{of}{'-names' if with_names else ''}.html"
 
     def checkpoint_key(self, partition: Partition, *, lists_only: bool = False) -> str:
-        """The key of a checkpoint in a bucket: its day comes first, so that the listing of a day has all accounts."""
+        """The key of a checkpoint. In a bucket its day comes first, so that the listing of a day has all accounts."""
+        if self.store.is_local:
+            return self.get_key(self.checkpoint_path(partition, lists_only=lists_only))
         suffix = ".lists.sqlite" if lists_only else ".sqlite"
         return _build_day_key(CHECKPOINTS_FOLDER, partition, suffix)
 

@@ -189,7 +189,9 @@ def _read_day(data: DataDir, day: date, account_id: str | None, limit: int) -> _
     selected: list[SelectedAccount | None] = []
     basis: dict[str, _Basis] = {}
     account_ids = reading.list_accounts(data, day, account_id)
-    for partition in (Partition(one, day) for one in account_ids):
+    partitions = [Partition(one, day) for one in account_ids]
+    reading.fetch_day(data, partitions)
+    for partition in partitions:
         try:
             account, of_account = _read_account(data, partition, limit)
         except LakeError as error:

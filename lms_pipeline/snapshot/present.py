@@ -32,7 +32,7 @@ def is_kept(job: SnapshotJob, data: DataDir, calendar: Calendar, now: datetime) 
     After a later snapshot of the account, today's state is not that of the day, whatever the clock says.
     """
     names = job.tables if job.lists_only else {UNIFIED_ENROLLMENTS.name}
-    is_published = all(data.file(TABLES[name], job.partition).exists() for name in names)
+    is_published = all(data.is_published(TABLES[name], job.partition) for name in names)
     is_closed = now >= calendar.closes_at(job.day) or _find_later_snapshot(data, job.partition) is not None
     return is_published and is_closed
 

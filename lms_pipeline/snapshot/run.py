@@ -93,6 +93,7 @@ def take_snapshot(
     """
     started = time.monotonic()
     with partition_lock(data, job.partition) as scratch:
+        data.fetch(PULLED_TABLES, [job.partition])
         restore_interrupted(data, PULLED_TABLES, job.partition)
         if job.interrupted_runs and _find_publishing_run(data, job) in job.interrupted_runs:
             result = replace(_publish_again(job, data, scratch, report_plan), was_published=True)
@@ -180,6 +181,7 @@ def replay_snapshot(
     """
     started = time.monotonic()
     with partition_lock(data, job.partition) as scratch:
+        data.fetch(PULLED_TABLES, [job.partition])
         restore_interrupted(data, PULLED_TABLES, job.partition)
         result = _replay(job, data, scratch, report_plan)
     return replace(result, seconds=time.monotonic() - started)

@@ -45,10 +45,12 @@ class SnapshotRunner:
     url: str
     token: str = TOKEN
     timeout: float = 60
+    opened: DataDir | None = None
+    """The data directory; None for one on this machine alone."""
 
     @property
     def data(self) -> DataDir:
-        return DataDir(self.root)
+        return self.opened or DataDir(self.root)
 
     def run(
         self,
