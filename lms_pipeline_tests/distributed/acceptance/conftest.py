@@ -1,5 +1,7 @@
 """Fixtures of this folder: an installation in a bucket and PostgreSQL, its machines, and the sandbox that all of them reach."""
 
+import shutil
+
 import pytest
 
 from lms_pipeline.accounts.registry import Registry
@@ -41,9 +43,16 @@ def registry(settings):
 
 @pytest.fixture
 def machines(settings, start_machine, registry):
-    """Starts machines of this installation."""
+    """Starts machines of this installation. Each has the `dagster.yaml` of the test process, which deploys before."""
 
     def started(*names):
-        return [start_machine(name, build_machine_environment(settings)) for name in names]
+        found = [start_machine(name, build_machine_environment(settings)) for name in names]
+        for machine in found:
+            machine.dagster_home.mkdir()
+            shutil.copy(settings.dagster_home / "dagster.yaml", machine.dagster_home)
+        import shutil as sh  # TEMP
+        for m in found:
+            (m.data_dir / "state").mkdir(parents=True); sh.copy(settings.data_dir / "state/accounts.json", m.data_dir / "state")
+        return found
 
     return started
