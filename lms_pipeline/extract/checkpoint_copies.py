@@ -65,9 +65,7 @@ class CheckpointCopies:
             StoreError: the store can't be used.
             LakeError: the local file can't be written.
         """
-        if not self._is_local and not self._place.continues_stored():
-            self._place.fetch()
-            self._is_stored = True
+        self._is_stored = self._place.fetch()
         return self
 
     def __exit__(self, *_: object) -> None:

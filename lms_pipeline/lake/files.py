@@ -303,6 +303,16 @@ def read_stored_metadata(store: Store, key: str) -> dict[str, str] | None:
     return None if footer is None else select_metadata(footer)
 
 
+def count_stored_rows(store: Store, key: str) -> int | None:
+    """Return the number of rows of a stored file, without fetching it; None if nothing is stored.
+
+    Raises:
+        LakeError: it can't be read, or is no Parquet file.
+    """
+    footer = read_stored_footer(store, key)
+    return None if footer is None else footer.num_rows
+
+
 def count_nulls(footer: pq.FileMetaData, name: str) -> int | None:
     """Return the number of rows without a value of a column; None if the footer does not have it."""
     index = footer.schema.names.index(name)

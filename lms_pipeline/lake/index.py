@@ -150,9 +150,9 @@ class PublicationIndex(ABC):
     def reset(self) -> None:
         """Begin a new epoch without days and marks. Pending publications stay."""
         with self._writing() as statements:
+            statements.run("UPDATE lms.index_state SET epoch = ?", (uuid.uuid4().hex,))
             for table in ("published", "published_days", "roll_ups", "index_marks"):
                 statements.run(f"DELETE FROM lms.{table}", ())  # noqa: S608 (our names)
-            statements.run("UPDATE lms.index_state SET epoch = ?", (uuid.uuid4().hex,))
 
     def begin(self, partition: AnyPartition, owner: str) -> None:
         """Note durably that files of a partition are about to change."""
@@ -269,8 +269,8 @@ class PublicationIndex(ABC):
         """Store what a reader notes, by name; None removes it."""
         if not marks:
             return
-        stored = [(name, value) for name, value in marks.items() if value is not None]
-        removed = [(name,) for name, value in marks.items() if value is None]
+        removed = [(name,) for name, value in sorted(marks.items()) if value is None]
+        stored = [(name, value) for name, value in sorted(marks.items()) if value is not None]
         with self._writing() as statements:
             statements.run("DELETE FROM lms.index_marks WHERE name = ?", *removed)
             statements.run(build_upsert("index_marks", "name", "value"), *stored)

@@ -41,7 +41,7 @@ CREATE TABLE index_marks (
 ) WITHOUT ROWID;
 
 CREATE TABLE index_state (
-    only INTEGER PRIMARY KEY DEFAULT 1 CHECK (only = 1),
+    id INTEGER PRIMARY KEY DEFAULT 1 CHECK (id = 1),
     epoch TEXT NOT NULL,
     revision INTEGER NOT NULL
 );

@@ -1,7 +1,7 @@
 """How the index of what is published follows the lake: publications that write to it, and a comparison that finds the rest.
 
 Belongs here: when the index is written and compared, and that it is built again if it is missing or damaged. Not here: what
-it holds (`index.py`), its file (`index_file.py`).
+it holds (`index.py`), and where it is (`index_opening.py`).
 """
 
 # A run notes a partition in the index before it makes a file there, and removes the note after the index has its files. A
@@ -21,12 +21,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final, TypeVar
 
-from pyarrow.parquet import FileMetaData
-
 from lms_pipeline.errors import LakeError, format_count
-from lms_pipeline.lake.files import read_footer, read_stored_footer, select_metadata
+from lms_pipeline.lake.files import read_stored_metadata
 from lms_pipeline.lake.index import DamagedIndexError, PublicationIndex, PublishedDay
-from lms_pipeline.lake.index_file import IndexFile
+from lms_pipeline.lake.index_opening import open_index
 from lms_pipeline.lake.paths import AnyPartition, DataDir, Partition, parse_any_folder
 from lms_pipeline.lake.scan import DayFiles, list_accounts, list_snapshot_days, scan_lake, scan_partition
 from lms_pipeline.storage.damaged_files import build_lock
@@ -123,7 +121,7 @@ def finish_changes(
     `tables` are those whose files were published or removed.
     """
     try:
-        with _open(data) as index:
+        with open_index(data) as index:
             observer = _Observer(data, tables)
             index.update([partition], observer)
             _note_leftovers(index, observer.latest)
@@ -132,18 +130,14 @@ def finish_changes(
         log.warning("The index does not have %s yet: %s", partition, error)
 
 
-def _open(data: DataDir) -> PublicationIndex:
-    return IndexFile.reuse(data.index)
-
-
 def _use(data: DataDir, use: Callable[[PublicationIndex], T]) -> T:
     """Return what a function does with the index: if that is damaged, once more with a new one."""
     try:
-        with _open(data) as index:
+        with open_index(data) as index:
             return use(index)
     except DamagedIndexError as error:
         error.set_aside()
-    with _open(data) as index:
+    with open_index(data) as index:
         return use(index)
 
 
@@ -171,7 +165,8 @@ class _Observer:
         if not files.has_file(table):
             return seen
         with suppress(LakeError):  # who reads the file says what is wrong with it
-            entries = select_metadata(self._read_footer(self._data.file(UNIFIED_ENROLLMENTS, partition)))
+            key = self._data.get_key(self._data.file(UNIFIED_ENROLLMENTS, partition))
+            entries = read_stored_metadata(self._data.store, key) or {}
             return replace(seen, schema_version=int(entries.get("schema_version", "0")))
         return seen
 
@@ -179,10 +174,6 @@ class _Observer:
         if stored is None and partition in self._listed:
             return self._listed[partition]
         return scan_partition(self._data, partition, self._tables, stored.signatures if stored is not None else b"")
-
-    def _read_footer(self, path: Path) -> FileMetaData:
-        store = self._data.store
-        return read_footer(path) if store.is_local else read_stored_footer(store, self._data.get_key(path))
 
 
 def _follow(data: DataDir, index: PublicationIndex, *, is_compared: bool, may_build: bool) -> None:

@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from lms_pipeline.errors import LakeError, choose_form, format_count
 from lms_pipeline.lake.commit_mark import keep_committed_files
 from lms_pipeline.lake.engine import duckdb_session, load_sql
-from lms_pipeline.lake.files import TableFile, count_nulls, count_rows, read_footer
+from lms_pipeline.lake.files import TableFile, count_nulls, count_rows, count_stored_rows, read_footer
 from lms_pipeline.lake.index_sync import begin_changes, finish_changes
 from lms_pipeline.lake.paths import DATA_FILE, AnyPartition, DataDir, Partition
 from lms_pipeline.lake.space import CheckSpace, allow_any_size
@@ -316,7 +316,9 @@ def measure_row_drop(data: DataDir, partition: Partition, rows: int) -> RowDrop:
     previous = data.find_latest_snapshot(partition.account_id, before=partition.day)
     if previous is not None:
         try:
-            return RowDrop(rows, count_rows(data.file(UNIFIED_ENROLLMENTS, previous)), previous.day)
+            rows_before = count_stored_rows(data.store, data.get_key(data.file(UNIFIED_ENROLLMENTS, previous)))
+            if rows_before is not None:
+                return RowDrop(rows, rows_before, previous.day)
         except LakeError as error:
             log.warning("%s Its rows are not compared with today's.", error)
     return RowDrop(rows, 0, None)

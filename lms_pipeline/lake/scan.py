@@ -109,6 +109,20 @@ def scan_partition(
     return found
 
 
+def find_unpublished(data: DataDir, table: Table, partitions: Collection[Partition]) -> list[Partition]:
+    """Return those of these partitions without a published file, after a look at each.
+
+    Raises:
+        StoreError: the store can't be used.
+    """
+
+    def is_published(partition: Partition) -> bool:
+        return data.is_published(table, partition)
+
+    found = map(is_published, partitions) if data.store.is_local else map_parallel(is_published, partitions)
+    return [partition for partition, is_there in zip(partitions, found, strict=True) if not is_there]
+
+
 def list_tables(partition: AnyPartition) -> list[Table]:
     """Return the tables that may have a file of a partition."""
     return [table for table in TABLES.values() if table.per_account is isinstance(partition, Partition)]

@@ -35,7 +35,7 @@ def link_previous(data: DataDir, job: SnapshotJob, strategy: str, folder: Path) 
         "raw": data.file(RAW_ENROLLMENTS, latest),
         "fingerprints": data.fingerprints_path(latest),
     }
-    data.store.fetch([data.get_key(files["fingerprints"])])
+    data.store.fetch(map(data.get_key, files.values()))
     with convert_disk_errors(files["fingerprints"]):
         set_aside_folder(files["fingerprints"], "nothing is carried over from that snapshot")
     if not all(path.exists() for path in files.values()):

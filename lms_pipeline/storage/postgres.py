@@ -28,10 +28,12 @@ APPLICATION_NAME = "lms"
 MAX_IDLE_CONNECTIONS = 4
 """Connections that a process keeps open while nobody uses them; each costs the server some megabytes."""
 _DEFAULTS: Final = {
+    "client_encoding": "UTF8",
     "connect_timeout": 10,
     "keepalives_idle": 10,  # a server that vanished is noticed after 10 + 3 * 5 seconds
     "keepalives_interval": 5,
     "keepalives_count": 3,
+    "tcp_user_timeout": 25_000,  # milliseconds, also while it owes an answer
 }
 _WRONG_LOGIN = ("authentication failed", "no pg_hba.conf entry", "no password supplied")
 _INSUFFICIENT_PRIVILEGE = "42501"
@@ -86,7 +88,7 @@ class Database:
             from psycopg2.extensions import parse_dsn
         except ImportError:
             raise SettingsError(
-                "LMS_STATE_URL needs the packages of the extra `distributed`: install lms-pipeline[distributed]."
+                'LMS_STATE_URL needs packages that are not installed: run `pip install "lms-pipeline[distributed]"`.'
             ) from None
         url = self._url.get_secret_value()
         try:

@@ -330,18 +330,18 @@ class TestCost:
     @pytest.fixture
     def counts(self, monkeypatch):
         counts = {"folders": 0, "footers": 0}
-        list_folder, read_footer = os.scandir, files.read_footer
+        list_folder, read_metadata = os.scandir, files.read_stored_metadata
 
         def scandir(path):
             counts["folders"] += 1
             return list_folder(path)
 
-        def read(path):
+        def read(store, key):
             counts["footers"] += 1
-            return read_footer(path)
+            return read_metadata(store, key)
 
         monkeypatch.setattr("lms_pipeline.lake.scan.os.scandir", scandir)
-        monkeypatch.setattr(index_sync, "read_footer", read)
+        monkeypatch.setattr(index_sync, "read_stored_metadata", read)
         return counts
 
     @staticmethod
