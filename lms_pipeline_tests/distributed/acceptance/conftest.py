@@ -34,9 +34,14 @@ def settings(sandbox, tmp_path, monkeypatch, lake_url, state_url):
 
 
 @pytest.fixture
-def registry(settings):
+def account_ids():
+    return ACCOUNTS
+
+
+@pytest.fixture
+def registry(settings, account_ids):
     registry = Registry.open(settings)
-    for account_id in ACCOUNTS:
+    for account_id in account_ids:
         registry.add(account_id, name=None, first_day=DAY)
     return registry
 
@@ -50,9 +55,14 @@ def machines(settings, start_machine, registry):
         for machine in found:
             machine.dagster_home.mkdir()
             shutil.copy(settings.dagster_home / "dagster.yaml", machine.dagster_home)
-        import shutil as sh  # TEMP
-        for m in found:
-            (m.data_dir / "state").mkdir(parents=True); sh.copy(settings.data_dir / "state/accounts.json", m.data_dir / "state")
         return found
 
     return started
+
+
+@pytest.fixture
+def instance(deploy, monkeypatch):
+    """Dagster's log in PostgreSQL, for runs that a test starts itself: no launcher has a service."""
+    monkeypatch.setenv("LMS_CELERY_BROKER", "redis://127.0.0.1:1/0")
+    monkeypatch.setenv("LMS_CELERY_BACKEND", "redis://127.0.0.1:1/1")
+    return deploy("celery")
