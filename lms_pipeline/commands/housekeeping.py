@@ -90,6 +90,7 @@ def _rebuild_index(*, dry_run: bool) -> None:
 def _remove_wrong_snapshot(account_id: str, day: date, *, dry_run: bool) -> None:
     """Remove a snapshot with everything that was derived from it, or list its files."""
     from lms_pipeline.housekeeping.wrong_snapshots import find_snapshot_files, remove_snapshot
+    from lms_pipeline.lake.roll_up import find_roll_ups
 
     settings = load_settings()
     refuse_name(settings, account_id)
@@ -97,6 +98,8 @@ def _remove_wrong_snapshot(account_id: str, day: date, *, dry_run: bool) -> None
     if dry_run:
         for path in find_snapshot_files(data, partition):
             echo(f"Would remove {path}")
+        for path in find_roll_ups(data, day):
+            echo(f"Would remove {path}, until the next build of the warehouse")
         return
     from lms_pipeline.definitions import build_defs
     from lms_pipeline.defs.instance import open_instance, rebuild_warehouse

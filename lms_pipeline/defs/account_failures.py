@@ -11,7 +11,6 @@ from typing import Self
 
 import dagster as dg
 
-from lms_pipeline.days import DayNotOpenError
 from lms_pipeline.defs.partitions import PARTITION_TAG, build_partition_key, parse_partition_tags
 from lms_pipeline.errors import LmsPipelineError
 from lms_pipeline.lake.paths import Partition
@@ -48,7 +47,7 @@ class AccountFailure:
         if not isinstance(error, LmsPipelineError):
             sentence = f"an unexpected {type(error).__name__}: see the run's log in the UI."
             return cls(partition, sentence, may_pass=False)
-        return cls(partition, str(error), may_another_run_pass(error), not isinstance(error, DayNotOpenError))
+        return cls(partition, str(error), error.may_pass, error.sends_alert)
 
     def build_observation(self, asset_key: dg.AssetKey) -> dg.AssetObservation:
         """Build the event, which the page of an asset shows at the partition."""

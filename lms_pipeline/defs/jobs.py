@@ -24,7 +24,6 @@ from lms_pipeline.defs.failures import convert_errors
 from lms_pipeline.defs.metadata import tag_frozen_now
 from lms_pipeline.defs.partitions import add_accounts
 from lms_pipeline.defs.report import COMPLETION_REPORT
-from lms_pipeline.defs.roll_up import BY_DAY
 from lms_pipeline.defs.run_locks import find_ended_run_locks
 from lms_pipeline.defs.run_logs import DEFAULT_LOCATION, find_expired_run_logs
 from lms_pipeline.defs.run_requests import (
@@ -33,6 +32,7 @@ from lms_pipeline.defs.run_requests import (
     HOUSEKEEPING,
     JOB_NAMES,
     REBUILD_WAREHOUSE,
+    ROLL_UP_DAY,
     WATCH_FLEET,
     build_run_requests,
     find_expected,
@@ -45,7 +45,7 @@ from lms_pipeline.errors import SettingsError, choose_form
 from lms_pipeline.housekeeping.policy import ExpiredItem, format_totals, sum_by_kind
 from lms_pipeline.lake.paths import DataDir
 from lms_pipeline.settings import MAX_GRACE_HOURS, Settings
-from lms_pipeline.tables.catalog import MATERIALIZABLE_ASSETS, METRIC_TABLES
+from lms_pipeline.tables.catalog import BY_DAY, MATERIALIZABLE_ASSETS, METRIC_TABLES
 from lms_pipeline.tables.metrics import PORTFOLIO_COMPLETION
 from lms_pipeline.tables.pulled import PULLED_TABLES
 
@@ -57,7 +57,7 @@ FLEET_CRON = "15 * * * *"
 HOUSEKEEPING_CRON = "30 1 * * *"
 """Half an hour before the default of LMS_SCHEDULE, so that the pulls find the space that it frees."""
 
-OUR_ASSETS = frozenset({*MATERIALIZABLE_ASSETS, BY_DAY, COMPLETION_REPORT})
+OUR_ASSETS = frozenset({*MATERIALIZABLE_ASSETS, COMPLETION_REPORT})
 """The assets whose runs leave logs that expire."""
 SCHEDULE_LOOKAHEAD = timedelta(days=366)
 """Time for which the ticks of LMS_SCHEDULE are compared with LMS_GRACE_HOURS: a year has each weekday and clock change."""
@@ -85,13 +85,19 @@ def build_jobs() -> list["UnresolvedAssetJobDefinition"]:
         description="Computes the portfolio of one day again, and checks it. Days that changed are also computed by "
         f"{REBUILD_WAREHOUSE}.",
     )
+    roll_up = dg.define_asset_job(
+        ROLL_UP_DAY,
+        selection=[BY_DAY],
+        executor_def=dg.in_process_executor,
+        description=f"Writes the roll-ups of one day. With LMS_ROLL_UP, days that changed are also written by {REBUILD_WAREHOUSE}.",
+    )
     watch = dg.define_asset_job(
         WATCH_FLEET,
         selection=dg.AssetSelection.checks(*FLEET_CHECK_KEYS),
         executor_def=dg.in_process_executor,
         description="Checks all accounts for missing days and lost connections.",
     )
-    return [daily, portfolio, rebuild, watch]
+    return [daily, portfolio, roll_up, rebuild, watch]
 
 
 def build_schedule(settings: Settings) -> dg.ScheduleDefinition:

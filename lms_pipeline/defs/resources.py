@@ -39,4 +39,8 @@ class Warehouse(DuckDBResource):
 def build_resources(settings: Settings) -> dict[str, object]:
     """Build `truto`, `lake` and `duckdb`."""
     data = DataDir.open(settings)
-    return {"truto": Truto(settings), "lake": data, "duckdb": Warehouse(database=data.describe(data.warehouse), lake=data)}
+    return {
+        "truto": Truto(settings),
+        "lake": data,
+        "duckdb": Warehouse(database=data.describe(data.warehouse), lake=data),
+    }

@@ -19,12 +19,11 @@ from lms_pipeline.errors import LmsPipelineError, format_count
 from lms_pipeline.lake.paths import DataDir
 from lms_pipeline.lake.roll_up_reading import list_rolled_up_tables
 from lms_pipeline.settings import Settings
+from lms_pipeline.tables.catalog import BY_DAY
 
 if TYPE_CHECKING:
     from lms_pipeline.lake.roll_up import RolledDay
 
-BY_DAY = "by_day"
-"""The name of the asset."""
 MAX_ACCOUNTS_WITHOUT = 500
 """Accounts up to which `LMS_ROLL_UP=auto` means no roll-ups: a query over their files is fast enough."""
 

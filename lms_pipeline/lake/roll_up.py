@@ -148,6 +148,12 @@ def _roll_up(data: DataDir, day: date, published: Sequence[PublishedDay], revisi
     return RolledDay(day, accounts, digest, rolled.rows, rolled.written, rolled.left_out)
 
 
+def find_roll_ups(data: DataDir, day: date) -> list[Path]:
+    """Return the roll-ups of a day that are stored."""
+    paths = [data.roll_up(table, day) for table in list_rolled_up_tables()]
+    return [path for path in paths if data.store.find(data.get_key(path)) is not None]
+
+
 def remove_roll_ups(data: DataDir, day: date) -> None:
     """Remove the roll-ups of a day: an account's day that is removed must not stay in them. Waits for a roll-up at work.
 

@@ -95,10 +95,7 @@ def write_views(data: DataDir, path: Path) -> WrittenBuild:
     reasons = [one.reasons[table] for table, days in unrolled.items() for one in days if table in one.reasons]
     left_out = [*rolled.lacking.values(), *reasons]
     spill = name_spill_folder(path)
-    with (
-        duckdb_session(spill, threads=1, memory_limit=MEMORY_LIMIT) as connection,
-        _seeing_files(data, connection),
-    ):
+    with duckdb_session(spill, threads=1, memory_limit=MEMORY_LIMIT) as connection, _seeing_files(data, connection):
         connection.execute(f"ATTACH {quote(str(path))} AS warehouse (STORAGE_VERSION 'v{OLDEST_READER}')")
         connection.execute("USE warehouse")
         connection.begin()

@@ -190,6 +190,14 @@ class TestIndex:
         assert data.file(UNIFIED_ENROLLMENTS, Partition("acme", DAY)).exists()
 
 
+def test_a_dry_run_lists_the_roll_ups_that_go_with_a_snapshot(command, data):
+    roll_up_day(data, DAY)
+    roll_up = data.roll_up(UNIFIED_ENROLLMENTS, DAY)
+    done = command("housekeeping", "--dry-run", "--remove", "acme", str(DAY))
+    assert done.out.splitlines()[-1] == f"Would remove {roll_up}, until the next build of the warehouse"
+    assert roll_up.exists()
+
+
 def test_the_roll_ups_of_a_removed_snapshot_go_with_it(command, data):
     roll_up_day(data, DAY)
     assert data.roll_up(UNIFIED_ENROLLMENTS, DAY).exists()
