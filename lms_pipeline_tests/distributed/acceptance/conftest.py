@@ -4,6 +4,7 @@ import shutil
 
 import pytest
 
+from lms_pipeline import lake
 from lms_pipeline.accounts.registry import Registry
 from lms_pipeline_tests.defs.conftest import DAY, NOW, build_settings
 from lms_pipeline_tests.distributed.acceptance.fleet import ACCOUNTS, serve_fleet
@@ -66,3 +67,12 @@ def instance(deploy, monkeypatch):
     monkeypatch.setenv("LMS_CELERY_BROKER", "redis://127.0.0.1:1/0")
     monkeypatch.setenv("LMS_CELERY_BACKEND", "redis://127.0.0.1:1/1")
     return deploy("celery")
+
+
+@pytest.fixture
+def read(settings, monkeypatch):
+    """Reads a table as a notebook on a machine of the installation does."""
+    for name, value in build_machine_environment(settings).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("LMS_DATA_DIR", str(settings.data_dir))
+    return lake.read

@@ -2,6 +2,7 @@
 
 import sqlite3
 from contextlib import closing
+from datetime import timedelta
 from random import Random
 
 import dagster as dg
@@ -22,9 +23,11 @@ from lms_pipeline_tests.support.portal import PORTAL, Portal
 
 pytestmark = pytest.mark.distributed
 PARTITION = Partition(PORTAL, DAY)
-KILLS = choose(reduced=3, full=10)
-LEARNERS = choose(reduced=30, full=107)
-CALLS = choose(reduced=129, full=976)
+KILLS = choose(3, 10)
+LEARNERS = choose(30, 107)
+COURSES, EACH = choose(5, 9), choose(4, 9)
+ENROLLMENTS = LEARNERS * EACH
+CALLS = ENROLLMENTS + COURSES + 4
 CALLS_PER_10_SECONDS, CHECKPOINT_SECONDS = 400, 1
 CALLS_PER_SECOND = CALLS_PER_10_SECONDS * 0.9 / 10
 """What a pull calls: its share of the limit."""
@@ -39,7 +42,7 @@ def account_ids():
 
 @pytest.fixture
 def sandbox():
-    with running(Portal(learners=LEARNERS, courses=choose(5, 9), each=choose(4, 9))) as server:
+    with running(Portal(learners=LEARNERS, courses=COURSES, each=EACH)) as server:
         server.set_clock(NOW)
         yield server
 
@@ -80,7 +83,7 @@ def read_stored_requests(settings):
 
 
 def test_a_pull_killed_at_random_calls_is_continued_by_the_other_machine(start, settings, sandbox, instance, tmp_path):
-    draw = Random(7)
+    draw = Random(7)  # noqa: S311 - moments of the kills
     stored = set()
     for _ in range(KILLS):
         request = HeldRequest(sandbox, PORTAL, after=draw.randrange((CALLS - len(stored)) // 2))
@@ -101,17 +104,51 @@ def test_a_pull_killed_at_random_calls_is_continued_by_the_other_machine(start, 
     assert read_digests(settings, [PORTAL]) == pull_embedded(settings, tmp_path / "embedded", [PORTAL])
 
 
-@pytest.mark.parametrize("number", range(1, len(PULLED_TABLES)))
-def test_a_pull_killed_between_its_uploads_calls_nothing_again(number, start, settings, sandbox, s3, instance):
-    fault = Fault("hold", method="PUT", match="/lake/", after=number - 1, is_done=True)
+def kill_after_uploads(number, s3, process):
+    """Kill a run when the store has so many of its tables, and no answer has come for the last."""
+    fault = Fault("hold", method="PUT", match="/data.parquet", after=number - 1, is_done=True)
     s3.faults.append(fault)
-    _, process = start()
     assert fault.arrived.wait(120), process.read_log()
     process.kill()
     fault.released.set()
-    pop_requests(sandbox)
-    assert read_published(settings) == {}  # the snapshot is not complete
+
+
+def read_rows(read):
+    """Return the rows of each table of a pull that a reader sees."""
+    return {table.name: read(table.name).to_pylist() for table in PULLED_TABLES}
+
+
+@pytest.mark.parametrize("number", range(1, len(PULLED_TABLES)))
+def test_a_pull_killed_between_its_uploads_is_not_seen_and_calls_nothing_again(
+    number, start, read, sandbox, s3, instance
+):
+    _, process = start()
+    kill_after_uploads(number, s3, process)
+    rows = read_rows(read)
+    assert (rows["unified_enrollments"], rows["raw_enrollments"], rows["rejected_enrollments"]) == ([], [], [])
+    assert len(pop_requests(sandbox)) == CALLS
     run, process = start()
     assert process.wait(120) == 0, process.read_log()
     assert read_status(instance, run.run_id) is dg.DagsterRunStatus.SUCCESS
     assert pop_requests(sandbox) == []
+    assert len(read("unified_enrollments")) == ENROLLMENTS
+
+
+@pytest.mark.parametrize("number", choose([1, 4], [1, 2, 3, 4]))
+def test_a_day_that_is_pulled_again_is_the_old_one_for_readers_until_all_of_it_is_new(number, start, read, sandbox, s3):
+    _, process = start()
+    assert process.wait(120) == 0, process.read_log()
+    old = read_rows(read)
+    sandbox.set_clock(NOW + timedelta(days=40))
+    _, process = start()
+    kill_after_uploads(number, s3, process)
+    pop_requests(sandbox)
+    killed = read_rows(read)
+    assert killed["unified_enrollments"] == old["unified_enrollments"]
+    assert killed["raw_enrollments"] in ([], old["raw_enrollments"])
+    _, process = start()
+    assert process.wait(120) == 0, process.read_log()
+    assert pop_requests(sandbox) == []
+    new = read_rows(read)
+    assert new["unified_enrollments"] != old["unified_enrollments"]
+    assert len(new["raw_enrollments"]) == ENROLLMENTS
