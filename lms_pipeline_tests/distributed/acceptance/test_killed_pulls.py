@@ -2,7 +2,6 @@
 
 import sqlite3
 from contextlib import closing
-from datetime import timedelta
 from random import Random
 
 import dagster as dg
@@ -11,13 +10,11 @@ import pytest
 from lms_pipeline.accounts.options import AccountOptions
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.sandbox import running
-from lms_pipeline.tables.pulled import PULLED_TABLES
 from lms_pipeline_tests.defs.conftest import DAY, NOW
 from lms_pipeline_tests.distributed.acceptance.fleet import pull_embedded, read_digests
 from lms_pipeline_tests.distributed.acceptance.full import choose
 from lms_pipeline_tests.distributed.acceptance.nodes import start_run
 from lms_pipeline_tests.distributed.monitoring import read_status
-from lms_pipeline_tests.distributed.s3_front import Fault
 from lms_pipeline_tests.support.launched_runs import HeldRequest, create_run, pop_requests
 from lms_pipeline_tests.support.portal import PORTAL, Portal
 
@@ -102,53 +99,3 @@ def test_a_pull_killed_at_random_calls_is_continued_by_the_other_machine(start, 
     assert read_status(instance, run.run_id) is dg.DagsterRunStatus.SUCCESS
     assert set(pop_requests(sandbox)) & stored == set()
     assert read_digests(settings, [PORTAL]) == pull_embedded(settings, tmp_path / "embedded", [PORTAL])
-
-
-def kill_after_uploads(number, s3, process):
-    """Kill a run when the store has so many of its tables, and no answer has come for the last."""
-    fault = Fault("hold", method="PUT", match="/data.parquet", after=number - 1, is_done=True)
-    s3.faults.append(fault)
-    assert fault.arrived.wait(120), process.read_log()
-    process.kill()
-    fault.released.set()
-
-
-def read_rows(read):
-    """Return the rows of each table of a pull that a reader sees."""
-    return {table.name: read(table.name).to_pylist() for table in PULLED_TABLES}
-
-
-@pytest.mark.parametrize("number", range(1, len(PULLED_TABLES)))
-def test_a_pull_killed_between_its_uploads_is_not_seen_and_calls_nothing_again(
-    number, start, read, sandbox, s3, instance
-):
-    _, process = start()
-    kill_after_uploads(number, s3, process)
-    rows = read_rows(read)
-    assert (rows["unified_enrollments"], rows["raw_enrollments"], rows["rejected_enrollments"]) == ([], [], [])
-    assert len(pop_requests(sandbox)) == CALLS
-    run, process = start()
-    assert process.wait(120) == 0, process.read_log()
-    assert read_status(instance, run.run_id) is dg.DagsterRunStatus.SUCCESS
-    assert pop_requests(sandbox) == []
-    assert len(read("unified_enrollments")) == ENROLLMENTS
-
-
-@pytest.mark.parametrize("number", choose([1, 4], [1, 2, 3, 4]))
-def test_a_day_that_is_pulled_again_is_the_old_one_for_readers_until_all_of_it_is_new(number, start, read, sandbox, s3):
-    _, process = start()
-    assert process.wait(120) == 0, process.read_log()
-    old = read_rows(read)
-    sandbox.set_clock(NOW + timedelta(days=40))
-    _, process = start()
-    kill_after_uploads(number, s3, process)
-    pop_requests(sandbox)
-    killed = read_rows(read)
-    assert killed["unified_enrollments"] == old["unified_enrollments"]
-    assert killed["raw_enrollments"] in ([], old["raw_enrollments"])
-    _, process = start()
-    assert process.wait(120) == 0, process.read_log()
-    assert pop_requests(sandbox) == []
-    new = read_rows(read)
-    assert new["unified_enrollments"] != old["unified_enrollments"]
-    assert len(new["raw_enrollments"]) == ENROLLMENTS
