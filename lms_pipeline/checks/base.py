@@ -5,7 +5,7 @@ Belongs here: nothing that checks anything. The checks are `snapshot.py`, `metri
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -22,6 +22,7 @@ from lms_pipeline.lake.engine import duckdb_session, load_sql
 from lms_pipeline.lake.paths import AnyPartition, DataDir, Partition
 from lms_pipeline.lake.scratch import scratch_folder
 from lms_pipeline.settings import Settings
+from lms_pipeline.tables.catalog import TABLES
 from lms_pipeline.tables.roles import EXCLUDED_ROLES
 from lms_pipeline.tables.schema import Table, arrow_schema
 
@@ -216,12 +217,18 @@ class Subject:
 
 
 @contextmanager
-def open_subject(settings: Settings, data: DataDir, partition: AnyPartition) -> Iterator[Callable[[Table], Subject]]:
+def open_subject(
+    settings: Settings, data: DataDir, partition: AnyPartition, unfetched: Collection[Table] = tuple(TABLES.values())
+) -> Iterator[Callable[[Table], Subject]]:
     """Yield a function that returns the subject of a table, always the same; all share one DuckDB session.
+
+    `unfetched` are the tables that checks look at and this process has neither fetched nor published.
 
     Raises:
         SettingsError: the file of account options is not valid.
+        StoreError: a file can't be fetched.
     """
+    data.fetch(unfetched, [partition])
     account_id = partition.account_id if isinstance(partition, Partition) else ""  # no account has such options
     options = load_options(settings).get(account_id, AccountOptions())
     roles = resolve_excluded_roles(settings, options)

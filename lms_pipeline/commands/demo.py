@@ -142,14 +142,14 @@ def _print_rates(data: DataDir, days: Sequence[date]) -> None:
         column.justify = "right"
     rows = read("account_completion", first=days[0], last=days[-1], data_dir=data.root).to_pylist()
     by_key = {(row["account_id"], row["snapshot_date"]): row for row in rows}
-    for account in Registry(data.registry).read_active():
+    for account in Registry(data).read_active():
         rates = [by_key[account.id, day]["completion_rate"] for day in days]
         cells = ("-" if rate is None else f"{rate:.1%}" for rate in rates)
         table.add_row(build_cell(account.name), f"{by_key[account.id, days[-1]]['n_all']:,}", *cells)
     click.echo()
     Console().print(table)
     click.echo()
-    for account in Registry(data.registry).read_accounts():
+    for account in Registry(data).read_accounts():
         if not account.is_active:
             todo = ": ask its owner to connect it again in Truto" if account.status == "needs_reauth" else ""
             echo(f"{account.name} is skipped because its status is {account.status}{todo}.")
@@ -159,8 +159,8 @@ def _write_report(settings: Settings) -> None:
     """Write the completion report of the latest day and print its path."""
     from lms_pipeline.report.publishing import write_report
 
-    path = write_report(settings)
-    click.echo(f"\nThe completion report, one file that opens in any browser:\n  {path}")
+    place = DataDir.open(settings).describe(write_report(settings))
+    click.echo(f"\nThe completion report, one file that opens in any browser:\n  {place}")
 
 
 def _print_next_steps(data_dir: Path | None) -> None:

@@ -76,9 +76,7 @@ def query(sql: str, form: Format, output: Path | None, *, raw_text: bool) -> Non
         try:
             _write(rows, form, output, raw_text=raw_text)
         except duckdb.Error as error:
-            message = _read_first_line(error)
-            _refuse_damaged_file(message)
-            raise LmsPipelineError(f"The query failed: {message}.") from None
+            raise LmsPipelineError(f"The query failed: {_read_message(error)}.") from None
         except BrokenPipeError:
             raise
         except OSError as error:
@@ -92,8 +90,7 @@ def _run_query(connection: duckdb.DuckDBPyConnection, sql: str) -> duckdb.DuckDB
         if kinds == [duckdb.StatementType.SELECT]:
             return connection.sql(sql)
     except duckdb.Error as error:
-        message = _read_first_line(error)
-        _refuse_damaged_file(message)
+        message = _read_message(error)
         todo = (
             "; `SHOW TABLES` lists the tables, `DESCRIBE <table>` the columns" if UNKNOWN_NAME.search(message) else ""
         )
@@ -101,8 +98,14 @@ def _run_query(connection: duckdb.DuckDBPyConnection, sql: str) -> duckdb.DuckDB
     raise WrongUseError("The SQL must be a single query: SELECT, FROM, DESCRIBE, SUMMARIZE or SHOW.")
 
 
-def _refuse_damaged_file(message: str) -> None:
-    """Raise our own error if DuckDB's names a file of the lake."""
+def _read_message(error: duckdb.Error) -> str:
+    """Return DuckDB's message without the marked statement below it.
+
+    Raises:
+        LmsPipelineError: it names a file of the lake, which is damaged, or a bucket failed.
+    """
+    warehouse.refuse_store_failure(error)
+    message = str(error).strip().splitlines()[0].rstrip(".!")
     if found := LAKE_FILE.search(message):
         if Path(found[0]).parts[-4:-3] == (ROLL_UPS,):
             raise LmsPipelineError(
@@ -113,6 +116,7 @@ def _refuse_damaged_file(message: str) -> None:
             f"{found[0]} can't be read: it is damaged; restore it, or run `lms-pipeline replay` for its day. Without it, "
             "`lms-pipeline materialize --select warehouse` builds a warehouse of the other files."
         ) from None
+    return message
 
 
 def _write(rows: duckdb.DuckDBPyRelation, form: Format, output: Path | None, *, raw_text: bool) -> None:
@@ -201,8 +205,3 @@ def _format_cell(value: object) -> str:
     if value is None:
         return ""
     return f"{value:.4f}" if isinstance(value, float) else str(value)
-
-
-def _read_first_line(error: duckdb.Error) -> str:
-    """Return DuckDB's message without the marked statement below it."""
-    return str(error).strip().splitlines()[0].rstrip(".!")

@@ -12,6 +12,7 @@ import click
 from lms_pipeline.accounts.registry import find_account
 from lms_pipeline.commands.common import load_settings, parse_day
 from lms_pipeline.commands.terminal import echo
+from lms_pipeline.lake.paths import DataDir
 from lms_pipeline.storage.disk import format_bytes, measure_size
 
 
@@ -22,7 +23,7 @@ from lms_pipeline.storage.disk import format_bytes, measure_size
     "-o",
     "--output",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Write to this file. Default: LMS_DATA_DIR/reports/completion-DATE.html.",
+    help="Write to this file. Default: reports/completion-DATE.html in LMS_DATA_DIR, and in the bucket of LMS_LAKE_URL.",
 )
 @click.option(
     "--with-names", is_flag=True, help="List those who need attention by name. Refused if LMS_MIN_COHORT is above 1."
@@ -38,4 +39,5 @@ def report(day: str | None, account: str | None, output: Path | None, *, with_na
     if account is not None:
         find_account(settings, account)
     path = write_report(settings, parse_day(day) if day else None, account, output, with_names=with_names)
-    echo(f"The report is at {path} ({format_bytes(measure_size(path))}).")
+    place = DataDir.open(settings).describe(path) if output is None else str(output)
+    echo(f"The report is at {place} ({format_bytes(measure_size(path))}).")

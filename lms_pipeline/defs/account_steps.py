@@ -7,7 +7,7 @@ Belongs here: their events for Dagster. Not here: which accounts a run has (`ass
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import tzinfo
 from typing import TYPE_CHECKING
@@ -24,8 +24,9 @@ from lms_pipeline.defs.shown_metadata import build_shown_metadata
 from lms_pipeline.errors import format_count
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.lake.waiting import WaitingPull, read_waiting
-from lms_pipeline.tables.catalog import METRIC_TABLES
+from lms_pipeline.tables.catalog import METRIC_TABLES, TABLES
 from lms_pipeline.tables.pulled import PULLED_TABLES
+from lms_pipeline.tables.schema import Table
 
 if TYPE_CHECKING:
     from lms_pipeline.snapshot.job import SnapshotResult
@@ -67,11 +68,17 @@ class AccountSteps:
             BlockedError: a blocking check failed; what comes after it was not done.
             LmsPipelineError: a step failed.
         """
-        if self.has_pull and self.pulled:
+        selected = self.context.selected_asset_check_keys
+        is_pulled = bool(self.has_pull and self.pulled)
+        if is_pulled:
             yield from self._pull()
-        yield from self._check(select_pull_checks(self.context.selected_asset_check_keys))
-        yield from self._compute_metrics()
-        yield from self._check(select_metric_checks(self.context.selected_asset_check_keys))
+        pull_checks, metric_checks = select_pull_checks(selected), select_metric_checks(selected)
+        # a pull has fetched or published all of its tables, and these checks look at no others
+        yield from self._check(pull_checks, () if is_pulled else PULLED_TABLES)
+        computed: list[Table] = []
+        yield from self._compute_metrics(computed)
+        known = {*computed, *(PULLED_TABLES if is_pulled or pull_checks else ())}
+        yield from self._check(metric_checks, [table for table in TABLES.values() if table not in known])
 
     def _pull(self) -> Iterator[dg.AssetMaterialization]:
         from lms_pipeline.snapshot import run
@@ -93,6 +100,7 @@ class AccountSteps:
             calendar=settings.calendar,
             now=self.truto.now,
             report_plan=self.context.log.info if self.is_logged else run.log.info,
+            checkpoint_seconds=settings.checkpoint_seconds,
         )
         record_outcome(self.lake, job, result)
         if self.is_logged:
@@ -107,12 +115,13 @@ class AccountSteps:
         for published in result.published:
             if published.table.name in self.pulled or result.was_published or not result.kept:
                 figures = build_pull_metadata(result, published)
-                metadata = build_published_metadata(published, self.name, figures, limit=1)
+                metadata = build_published_metadata(self.lake, published, self.name, figures, limit=1)
                 yield dg.AssetMaterialization(
                     published.table.name, partition=build_partition_key(self.partition), metadata=metadata
                 )
 
-    def _compute_metrics(self) -> Iterator[dg.AssetMaterialization]:
+    def _compute_metrics(self, computed: list[Table]) -> Iterator[dg.AssetMaterialization]:
+        """Compute the selected tables, add each to `computed`, and yield its event."""
         from lms_pipeline.metrics.completion import publish_metrics
         from lms_pipeline.metrics.options import MetricOptions
 
@@ -120,7 +129,7 @@ class AccountSteps:
         if not tables:
             return
         settings, partition = self.truto.settings, self.partition
-        account = Registry(self.lake.registry).get(partition.account_id)
+        account = Registry(self.lake).get(partition.account_id)
         # the seconds of the first table include the classification for all
         started = time.monotonic()
         for published in publish_metrics(
@@ -132,18 +141,21 @@ class AccountSteps:
             run_id=self.context.run.run_id,
             options=MetricOptions.load(settings, partition.account_id),
         ):
+            computed.append(published.table)
             seconds = round(time.monotonic() - started, 3)
             figures = {"seconds": seconds, **build_shown_metadata(self.lake, published, settings.min_cohort)}
-            metadata = build_published_metadata(published, self.name, figures, settings.min_cohort)
+            metadata = build_published_metadata(self.lake, published, self.name, figures, settings.min_cohort)
             yield dg.AssetMaterialization(
                 published.table.name, partition=build_partition_key(partition), metadata=metadata
             )
             started = time.monotonic()
 
-    def _check(self, checks: Mapping[dg.AssetCheckKey, Check[Subject]]) -> Iterator[dg.AssetCheckResult]:
+    def _check(
+        self, checks: Mapping[dg.AssetCheckKey, Check[Subject]], unfetched: Sequence[Table]
+    ) -> Iterator[dg.AssetCheckResult]:
         if checks:
             yield from check_partition(
-                self.truto.settings, self.lake, self.partition, checks, leave_out=self.leaves_out_checks
+                self.truto.settings, self.lake, self.partition, checks, unfetched, leave_out=self.leaves_out_checks
             )
 
 

@@ -4,7 +4,7 @@ Belongs here: their Dagster definitions. What they examine is in `checks/`.
 """
 
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -33,6 +33,7 @@ from lms_pipeline.defs.run_requests import DAILY_SNAPSHOT, FAILED_STATUSES
 from lms_pipeline.errors import LmsPipelineError
 from lms_pipeline.lake.paths import DataDir, DayPartition, Partition
 from lms_pipeline.settings import Settings
+from lms_pipeline.tables.catalog import TABLES
 from lms_pipeline.tables.metrics import PORTFOLIO_COMPLETION
 from lms_pipeline.tables.schema import Table
 
@@ -76,17 +77,19 @@ def check_partition(
     data: DataDir,
     partition: Partition,
     checks: Mapping[dg.AssetCheckKey, Check[Subject]],
+    unfetched: Collection[Table] = tuple(TABLES.values()),
     *,
     leave_out: bool = False,
 ) -> Iterator[dg.AssetCheckResult]:
     """Check the files of one partition, up to the first blocking check that fails.
 
-    With `leave_out`, a check that has nothing to check there has no result.
+    `unfetched` are the tables that this run has neither fetched nor published, see `open_subject`. With `leave_out`, a check
+    that has nothing to check there has no result.
 
     Raises:
         BlockedError: such a check, with our own sentence, before Dagster fails the run with a general one.
     """
-    with open_subject(settings, data, partition) as open_table:
+    with open_subject(settings, data, partition, unfetched) as open_table:
         for key, check in checks.items():
             if leave_out and check.applies is not None and not check.applies(open_table(check.tables[0])):
                 continue
@@ -139,9 +142,11 @@ def _find_latest(data: DataDir, table: Table) -> list[Partition]:
     Raises:
         NothingToCheckError: there is none.
     """
-    active = {account.id for account in Registry(data.registry).read_active()}
-    latest = {partition.account_id: partition for partition in data.find_partitions(table)}
-    found = [partition for account_id, partition in latest.items() if account_id in active]
+    from lms_pipeline.lake.index_sync import read_index  # imports Arrow
+
+    active = {account.id for account in Registry(data).read_active()}
+    latest = read_index(data, lambda index: index.find_latest_days(table.name))
+    found = [Partition(account_id, day) for account_id, day in latest.items() if account_id in active]
     if not found:
         raise NothingToCheckError(f"There is no {table.name} of any active account to check: materialize it first.")
     return found

@@ -161,7 +161,7 @@ def build_warehouse_asset(settings: Settings) -> dg.AssetsDefinition:
             stale = refresh_roll_ups(context, lake, settings) if is_rolled_up else []
             started = time.monotonic()
             built = build_warehouse(lake, is_rolled_up=is_rolled_up)
-            context.log.info("The warehouse is at %s.", lake.warehouse)
+            context.log.info("The warehouse is at %s.", lake.describe(lake.warehouse))
             for reason in built.left_out:
                 context.log.warning("Left out of the warehouse: %s", reason)
             yield dg.MaterializeResult(
@@ -174,7 +174,7 @@ def build_warehouse_asset(settings: Settings) -> dg.AssetsDefinition:
                         if has_shown_rows(table, settings.min_cohort)
                     },
                     "query": dg.MetadataValue.md('```sh\nlms-pipeline query "SHOW ALL TABLES"\n```'),
-                    **build_file_metadata(lake.warehouse),
+                    **build_file_metadata(lake, lake.warehouse),
                 }
             )
             if failed:

@@ -10,7 +10,6 @@ from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, 
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 
 import dagster as dg
 
@@ -23,12 +22,14 @@ from lms_pipeline.defs.asset_checks import build_evaluation, check_partition, se
 from lms_pipeline.defs.earlier_runs import EarlierRuns, find_evaluation, find_materialization
 from lms_pipeline.defs.failures import RETRY_NUMBER_TAG
 from lms_pipeline.defs.partitions import build_partition_key
-from lms_pipeline.errors import LmsPipelineError
+from lms_pipeline.errors import LakeError, LmsPipelineError
 from lms_pipeline.lake.lock import LockedError
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.lake.waiting import read_waiting, utc_now
+from lms_pipeline.storage.store import StoreError
 from lms_pipeline.tables.catalog import METRIC_TABLES, TABLES
 from lms_pipeline.tables.pulled import COURSES, LEARNERS, UNIFIED_ENROLLMENTS
+from lms_pipeline.tables.schema import Table
 
 BatchEvent = dg.AssetMaterialization | dg.AssetCheckEvaluation | dg.AssetObservation
 """What is yielded: an output, like a `MaterializeResult`, would be one of all partitions of the range."""
@@ -176,7 +177,7 @@ class Batch:
             return "was done by the run before"
         if not self._pulled:
             return None
-        accounts = Registry(self.lake.registry).read_active()
+        accounts = Registry(self.lake).read_active()
         if not any(account.id == partition.account_id for account in accounts):
             return "is not active"
         waiting = read_waiting(self.lake, partition)
@@ -191,18 +192,27 @@ class Batch:
 
     def _has_metrics(self, partition: Partition) -> bool:
         """Return whether each selected metric table is there, and is of the published enrollments."""
-        from lms_pipeline.lake.commit_mark import find_run_id
-
-        run_id = find_run_id(self.lake.file(UNIFIED_ENROLLMENTS, partition))
+        run_id = self._read_metadata(UNIFIED_ENROLLMENTS, partition).get("run_id")
         selected = [table for table in METRIC_TABLES if dg.AssetKey(table.name) in self._selected]
-        return all(_is_computed(self.lake.file(table, partition), run_id) for table in selected)
+        # a file that does not say of which enrollments it is counts as of these
+        found = (self._read_metadata(table, partition) for table in selected)
+        return all(metadata and metadata.get("source_run_id", run_id) == run_id for metadata in found)
+
+    def _read_metadata(self, table: Table, partition: Partition) -> dict[str, str]:
+        """Return the metadata of a published file; empty if there is none, or it is damaged: then a new one repairs it."""
+        from lms_pipeline.lake.files import read_stored_metadata
+
+        try:
+            return read_stored_metadata(self.lake.store, self.lake.get_key(self.lake.file(table, partition))) or {}
+        except StoreError:
+            raise
+        except LakeError:
+            return {}
 
     def _find_publisher(self, partition: Partition) -> str | None:
         """Return the run that published what would be pulled; None if something of it is missing."""
-        from lms_pipeline.lake.commit_mark import find_run_id
-
         tables = self._pulled if self._pulled and self._pulled <= LISTS.keys() else {UNIFIED_ENROLLMENTS.name}
-        publishers = [find_run_id(self.lake.file(TABLES[name], partition)) for name in tables]
+        publishers = [self._read_metadata(TABLES[name], partition).get("run_id") for name in tables]
         return publishers[0] if None not in publishers else None
 
     def _is_done(self, partition: Partition) -> bool:
@@ -266,14 +276,3 @@ class Batch:
             with suppress(LmsPipelineError):  # such as an account that has nothing to check
                 for result in check_partition(self.truto.settings, self.lake, partition, checks):
                     yield build_evaluation(result, build_partition_key(partition))
-
-
-def _is_computed(path: Path, run_id: str | None) -> bool:
-    """Return whether the file of a metric table is of the enrollments of a run; also one that does not say it."""
-    from lms_pipeline.errors import LakeError
-    from lms_pipeline.lake.files import read_metadata
-
-    try:
-        return path.exists() and read_metadata(path).get("source_run_id", run_id) == run_id
-    except LakeError:  # damaged: a new one repairs it
-        return False

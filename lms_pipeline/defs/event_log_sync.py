@@ -29,9 +29,10 @@ from lms_pipeline.defs.shown_metadata import build_shown_metadata
 from lms_pipeline.errors import LakeError, format_count
 from lms_pipeline.lake.index import IndexState, PublicationIndex, PublishedDay, parse_mark
 from lms_pipeline.lake.paths import AnyPartition, DataDir, DayPartition, Partition, parse_any_folder
+from lms_pipeline.storage.store import StoredFile
 from lms_pipeline.tables.catalog import TABLES
 from lms_pipeline.tables.metrics import ACCOUNT_COMPLETION, PORTFOLIO_COMPLETION
-from lms_pipeline.tables.pulled import PULLED_TABLES
+from lms_pipeline.tables.pulled import PULLED_TABLES, UNIFIED_ENROLLMENTS
 from lms_pipeline.tables.schema import Table
 
 if TYPE_CHECKING:
@@ -164,7 +165,7 @@ def report_events(
     one, each in two files: 9.4 s of CPU for 1,000 events, 46 s on a machine whose two cores were busy. One insert for a
     batch, by its private API, took 1.1 s of CPU and 2.3 s; restoring a lost log is too rare to depend on that.
     """
-    names = {account.id: account.name for account in Registry(data.registry).read_accounts()}
+    names = {account.id: account.name for account in Registry(data).read_accounts()}
     add_accounts(instance, dict.fromkeys([*names, *data.list_account_ids()]))
     events, reported = _build_events(instance, data, names, missing, min_cohort), 0
     while batch := list(islice(events, BATCH_SIZE)):
@@ -186,14 +187,13 @@ def _build_events(
         except LakeError as error:  # a damaged file does not keep the others from being reported
             log.warning("%s", error)
             continue
-        if materialization is not None:
-            yield _build_entry(materialization, data.file(event.table, event.partition))
-    warehouse = dg.AssetKey("warehouse")
-    if data.warehouse.exists() and instance.get_latest_materialization_event(warehouse) is None:
-        metadata = build_file_metadata(data.warehouse)
-        yield _build_entry(
-            dg.AssetMaterialization(warehouse, description=DESCRIPTION, metadata=metadata), data.warehouse
-        )
+        file = data.store.find(data.get_key(data.file(event.table, event.partition)))
+        if materialization is not None and file is not None:
+            yield _build_entry(materialization, file)
+    warehouse, file = dg.AssetKey("warehouse"), data.store.find(data.get_key(data.warehouse))
+    if file is not None and instance.get_latest_materialization_event(warehouse) is None:
+        metadata = build_file_metadata(data, data.warehouse, file.size)
+        yield _build_entry(dg.AssetMaterialization(warehouse, description=DESCRIPTION, metadata=metadata), file)
 
 
 def _build_materialization(
@@ -204,6 +204,7 @@ def _build_materialization(
     from lms_pipeline.lake.publishing import Published
     from lms_pipeline.lake.reading import is_committed
 
+    data.fetch([event.table, *([UNIFIED_ENROLLMENTS] if event.table in PULLED_TABLES else [])], [event.partition])
     path = data.file(event.table, event.partition)
     file_metadata = read_metadata(path)
     if not is_committed(data, event.table, event.partition, file_metadata):
@@ -217,7 +218,9 @@ def _build_materialization(
         event.table.name,
         description=DESCRIPTION,
         partition=event.partition_key,
-        metadata=build_published_metadata(published, names.get(account_id or "", account_id), metadata, min_cohort),
+        metadata=build_published_metadata(
+            data, published, names.get(account_id or "", account_id), metadata, min_cohort
+        ),
     )
 
 
@@ -227,7 +230,7 @@ def _build_figures(data: DataDir, published: Published, min_cohort: int) -> dict
     return read_provenance(published.path)
 
 
-def _build_entry(materialization: dg.AssetMaterialization, file: Path) -> dg.EventLogEntry:
+def _build_entry(materialization: dg.AssetMaterialization, file: StoredFile) -> dg.EventLogEntry:
     """Build the same entry as `report_runless_asset_event`, with the file's time of publication."""
     event = dg.DagsterEvent(
         event_type_value=dg.DagsterEventType.ASSET_MATERIALIZATION.value,
@@ -239,7 +242,7 @@ def _build_entry(materialization: dg.AssetMaterialization, file: Path) -> dg.Eve
         level=logging.INFO,
         user_message="",
         run_id=NO_RUN,
-        timestamp=file.stat().st_mtime,
+        timestamp=file.changed_ns / 1e9,
         job_name=NO_RUN,
         dagster_event=event,
     )

@@ -125,7 +125,7 @@ def build_schedule(settings: Settings) -> dg.ScheduleDefinition:
         # while the daemon was off; no partition of the day existed then
         if context.scheduled_execution_time < settings.calendar.ends_at(day):
             return dg.SkipReason(f"This tick was missed, and {day} had not ended then: a later tick requests it.")
-        accounts = [account.id for account in Registry(lake.registry).read_active()]
+        accounts = [account.id for account in Registry(lake).read_active()]
         if not accounts:
             return dg.SkipReason("No account is active: run `lms-pipeline accounts sync`.")
         add_accounts(context.instance, accounts)

@@ -26,6 +26,7 @@ from lms_pipeline.transform.shapes import list_api_fields
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from lms_pipeline.lake.paths import DataDir
     from lms_pipeline.lake.publishing import Published
     from lms_pipeline.snapshot.job import SnapshotResult
 
@@ -161,7 +162,7 @@ def has_shown_rows(table: str, limit: int) -> bool:
 
 
 def build_published_metadata(
-    published: Published, account: str | None, figures: Mapping[str, Any], limit: int
+    data: DataDir, published: Published, account: str | None, figures: Mapping[str, Any], limit: int
 ) -> dict[str, Any]:
     """Build the metadata of a materialization from its figures.
 
@@ -171,13 +172,14 @@ def build_published_metadata(
         **({} if account is None else {"account": account}),
         **({"dagster/partition_row_count": published.rows} if has_shown_rows(published.table.name, limit) else {}),
         **figures,
-        **build_file_metadata(published.path),
+        **build_file_metadata(data, published.path),
     }
 
 
-def build_file_metadata(path: Path) -> dict[str, Any]:
-    """Build the metadata of a file: path and size in bytes."""
-    return {"path": dg.MetadataValue.path(path), "file_bytes": path.stat().st_size}
+def build_file_metadata(data: DataDir, path: Path, size: int | None = None) -> dict[str, Any]:
+    """Build the metadata of a file: where it is kept, and its bytes, which the local file has if they are not given."""
+    size = path.stat().st_size if size is None else size
+    return {"path": dg.MetadataValue.path(data.describe(path)), "file_bytes": size}
 
 
 def read_provenance(path: Path) -> dict[str, Any]:

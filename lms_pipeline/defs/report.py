@@ -56,7 +56,7 @@ def build_report(settings: Settings) -> ReportDefinitions:
             content = build_content(settings)
             path = write_content(settings, content)
             is_sent = _send_attention(settings, lake, content)
-        context.log.info("The report is at %s.", path)
+        context.log.info("The report is at %s.", lake.describe(path))
         return dg.MaterializeResult(
             metadata={
                 "seconds": round(time.monotonic() - started, 3),
@@ -65,7 +65,7 @@ def build_report(settings: Settings) -> ReportDefinitions:
                 "accounts_left_out": content.accounts_left_out,
                 "courses_left_out": content.courses_left_out,
                 "attention_sent": is_sent,
-                **build_file_metadata(path),
+                **build_file_metadata(lake, path),
             }
         )
 

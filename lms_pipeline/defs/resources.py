@@ -3,13 +3,11 @@
 Belongs here: building them from the settings. Assets of another project can use `truto`, `lake` and `duckdb` by name.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+import dagster as dg
 from dagster_duckdb import DuckDBResource
 
 from lms_pipeline.connection import Truto
@@ -23,8 +21,10 @@ if TYPE_CHECKING:
 class Warehouse(DuckDBResource):
     """dagster-duckdb's resource on the warehouse: read-only, and always closed."""
 
+    lake: dg.ResourceDependency[DataDir]
+
     @contextmanager
-    def get_connection(self) -> Iterator[duckdb.DuckDBPyConnection]:
+    def get_connection(self) -> Iterator["duckdb.DuckDBPyConnection"]:
         """Open a connection for the block.
 
         Raises:
@@ -32,11 +32,15 @@ class Warehouse(DuckDBResource):
         """
         from lms_pipeline.lake import warehouse
 
-        with warehouse.open_warehouse(DataDir(Path(self.database).parent)) as connection:
+        with warehouse.open_warehouse(self.lake) as connection:
             yield connection
 
 
 def build_resources(settings: Settings) -> dict[str, object]:
     """Build `truto`, `lake` and `duckdb`."""
     data = DataDir.open(settings)
-    return {"truto": Truto(settings), "lake": data, "duckdb": Warehouse(database=str(data.warehouse))}
+    return {
+        "truto": Truto(settings),
+        "lake": data,
+        "duckdb": Warehouse(database=data.describe(data.warehouse), lake=data),
+    }

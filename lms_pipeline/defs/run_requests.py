@@ -10,7 +10,7 @@ import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from datetime import date, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
@@ -20,10 +20,14 @@ from lms_pipeline.defs.run_locks import LockState, probe_run_lock
 from lms_pipeline.errors import LakeError
 from lms_pipeline.lake.lock import is_locked
 from lms_pipeline.lake.paths import AnyPartition, DataDir, Partition
+from lms_pipeline.lake.scan import find_unpublished
 from lms_pipeline.lake.waiting import WaitingPull, find_waiting, utc_now
 from lms_pipeline.settings import Settings
 from lms_pipeline.tables.catalog import TABLES
 from lms_pipeline.tables.pulled import COURSES, LEARNERS, PULLED_TABLES, UNIFIED_ENROLLMENTS
+
+if TYPE_CHECKING:
+    from lms_pipeline.lake.index import PublicationIndex
 
 DAILY_SNAPSHOT = "daily_snapshot"
 COMPUTE_PORTFOLIO = "compute_portfolio"
@@ -61,27 +65,29 @@ NO_OPEN_DAY = "No day is open now: the grace period of the latest ended day is o
 log = logging.getLogger(__name__)
 
 
-def is_snapshot_missing(data: DataDir, partition: Partition) -> bool:
-    """Return whether nothing is published for an account and day."""
-    return not data.file(UNIFIED_ENROLLMENTS, partition).exists()
-
-
 def find_missing_snapshots(data: DataDir, day: date, account_ids: Iterable[str]) -> list[Partition]:
     """Return the accounts for which nothing is published for a day, in their order.
 
-    The index is read, and the folders of the accounts that it lacks are looked into; of all accounts if the index can't be
-    used, or has to be built. A snapshot that was removed by hand counts as published until the next comparison of the lake.
+    The index is read, and the folders of the accounts that it lacks are looked into; in a bucket only of those that a run is
+    publishing, or was. If the index can't be used, or has to be built, all accounts are looked for. A snapshot that was
+    removed by hand counts as published until the next comparison of the lake.
     """
     from lms_pipeline.lake.index_sync import read_index  # imports Arrow, which no other tick needs
 
-    known: set[AnyPartition] = set()
+    def read(index: PublicationIndex) -> tuple[set[AnyPartition], set[AnyPartition]]:
+        published = {one.partition for one in index.find(day=day) if one.has_file(UNIFIED_ENROLLMENTS.name)}
+        return published, {one.partition for one in index.find_pending()}
+
+    partitions = [Partition(account_id, day) for account_id in account_ids]
     try:
-        published = read_index(data, lambda index: index.find(day=day), is_compared=False, may_build=False)
-        known = {one.partition for one in published if one.has_file(UNIFIED_ENROLLMENTS.name)}
+        known, pending = read_index(data, read, is_compared=False, may_build=False)
     except LakeError as error:
-        log.warning("The folders of all accounts are looked into for %s: %s", day, error)
-    others = (Partition(account_id, day) for account_id in account_ids)
-    return [partition for partition in others if partition not in known and is_snapshot_missing(data, partition)]
+        log.warning("All accounts are looked for, to find their snapshots of %s: %s", day, error)
+        return find_unpublished(data, UNIFIED_ENROLLMENTS, partitions)
+    missing = [one for one in partitions if one not in known]
+    uncertain = missing if data.store.is_local else [one for one in missing if one in pending]
+    published = set(uncertain).difference(find_unpublished(data, UNIFIED_ENROLLMENTS, uncertain))
+    return [one for one in missing if one not in published]
 
 
 def find_open_day(settings: Settings, now: datetime) -> date | dg.SkipReason:
@@ -225,16 +231,19 @@ def find_failed_partitions(
     """
     latest, now = find_latest_runs(instance, day, account_ids), utc_now()
     waiting = {pull.partition: pull for pull in find_waiting(data, day)}
+    ended: dict[str, bool] = {}
     for account_id in account_ids:
         record, partition = latest.get(account_id), Partition(account_id, day)
         pull = waiting.get(partition)
         if record is None or (pull is not None and pull.is_expected(now)):
             continue
         was_left = _has_left_accounts(record) and pull is None
-        if (was_left or has_failed(record)) and is_snapshot_missing(data, partition):
-            if was_left and is_locked(data, partition):  # whoever pulls it is not done
-                continue
-            yield partition, record.dagster_run.run_id
+        if was_left or has_failed(record):
+            ended[account_id] = was_left
+    for partition in find_missing_snapshots(data, day, ended) if ended else ():
+        if ended[partition.account_id] and is_locked(data, partition):  # whoever pulls it is not done
+            continue
+        yield partition, latest[partition.account_id].dagster_run.run_id
 
 
 def _has_left_accounts(record: dg.RunRecord) -> bool:

@@ -27,11 +27,11 @@ from lms_pipeline.defs.run_requests import (
     find_due_pulls,
     find_failed_partitions,
     find_latest_runs,
+    find_missing_snapshots,
     find_open_day,
-    is_snapshot_missing,
 )
 from lms_pipeline.errors import choose_form, format_count
-from lms_pipeline.lake.paths import DataDir, Partition
+from lms_pipeline.lake.paths import DataDir
 from lms_pipeline.lake.waiting import find_waiting, format_time
 from lms_pipeline.settings import Settings
 from lms_pipeline.tables.catalog import STORED_TABLES
@@ -71,7 +71,7 @@ def _build_account_registry(settings: Settings) -> dg.SensorDefinition:
     def account_registry(
         context: dg.SensorEvaluationContext, truto: dg.ResourceParam[Truto], lake: dg.ResourceParam[DataDir]
     ) -> list[dg.RunRequest] | dg.SkipReason:
-        registry = Registry(lake.registry)
+        registry = Registry(lake)
         allow_drop = (context.cursor or "").strip() == ALLOW_DROP
         try:
             sync_with_truto(truto.connect, registry, settings, allow_drop=allow_drop)
@@ -90,8 +90,8 @@ def _build_account_registry(settings: Settings) -> dg.SensorDefinition:
         if isinstance(day, dg.SkipReason):
             return dg.SkipReason(f"{day.skip_message} {count}")
         # new is who has its first day now, whoever added its partitions; Dagster runs a run key once
-        new = [Partition(account.id, day) for account in registry.read_active() if account.first_day == day]
-        missing = [partition for partition in new if is_snapshot_missing(lake, partition)]
+        new = [account.id for account in registry.read_active() if account.first_day == day]
+        missing = find_missing_snapshots(lake, day, new) if new else []
         if settings.accounts_per_run > 1:  # the accounts that are missing differ at each tick, and so do the run keys
             known = find_latest_runs(context.instance, day)
             missing = [partition for partition in missing if partition.account_id not in known]
@@ -114,7 +114,7 @@ def _build_failed_days(settings: Settings) -> dg.SensorDefinition:
         day = find_open_day(settings, truto.now())
         if isinstance(day, dg.SkipReason):
             return day
-        accounts = [account.id for account in Registry(lake.registry).read_active()]
+        accounts = [account.id for account in Registry(lake).read_active()]
         failed = list(find_failed_partitions(context.instance, lake, accounts, day))
         if not failed:
             return dg.SkipReason(f"No account lacks its snapshot of {day} because of a failed run.")
@@ -140,7 +140,7 @@ def _build_waiting_pulls(settings: Settings) -> dg.SensorDefinition:
         day = find_open_day(settings, truto.now())
         if isinstance(day, dg.SkipReason):
             return day
-        accounts = {account.id for account in Registry(lake.registry).read_active()}
+        accounts = {account.id for account in Registry(lake).read_active()}
         waiting = find_waiting(lake, day)
         due = find_due_pulls(context.instance, lake, waiting, accounts, day)
         if not due:

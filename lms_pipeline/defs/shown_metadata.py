@@ -48,6 +48,7 @@ def _build_account(data: DataDir, published: Published, partition: Partition, li
     from lms_pipeline.lake.files import read_metadata
     from lms_pipeline.report.small_groups import select_account
 
+    data.fetch([COURSE_COMPLETION], [partition])
     path = data.file(COURSE_COMPLETION, partition)
     if not path.exists() or not _is_same_source(read_metadata(path), read_metadata(published.path)):
         return {}

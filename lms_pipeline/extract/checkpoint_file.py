@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from importlib.resources import files
 from pathlib import Path
 from threading import Lock
@@ -71,6 +71,21 @@ class CheckpointFile:
             file.execute("VACUUM")
             file.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
+    def count_changes(self) -> int:
+        """Return the number of rows that were changed since it was opened: another number means other content."""
+        with self.reading() as file:
+            return file.total_changes
+
+    def copy_to(self, path: Path) -> None:
+        """Copy it as it is now to a new file; meanwhile other threads may write.
+
+        Raises:
+            CheckpointError: it can't be read, or the new file can't be written.
+        """
+        address = f"{self._path.absolute().as_uri()}?mode=rw"
+        with self._convert_errors(), closing(sqlite3.connect(address, uri=True)) as file, closing(_create(path)) as new:
+            file.backup(new)
+
     def remove(self) -> None:
         """Close the file and remove it."""
         self.close()
@@ -100,6 +115,14 @@ class CheckpointFile:
                 f"The responses in {self._path} can't be stored or read: {error}; free space and run it again, "
                 "or remove the file where it is damaged."
             ) from None
+
+
+def _create(path: Path) -> sqlite3.Connection:
+    """Create a database that is lost if the process dies: nothing is synced, and there is no journal."""
+    file = sqlite3.connect(path, isolation_level=None)
+    file.execute("PRAGMA journal_mode = OFF")
+    file.execute("PRAGMA synchronous = OFF")
+    return file
 
 
 def _connect(path: Path) -> sqlite3.Connection:

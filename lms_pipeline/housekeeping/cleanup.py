@@ -298,7 +298,11 @@ def _remove_payloads(data: DataDir, partition: Partition) -> None:
         LakeError: the file can't be read or written, or a newer version wrote it.
     """
     path = data.file(REJECTED_ENROLLMENTS, partition)
-    with passing_lock(data, partition), Publication(data, partition, f"housekeeping-{uuid.uuid4()}") as publication:
+    run_id = f"housekeeping-{uuid.uuid4()}"
+    with (
+        passing_lock(data, partition) as lock,
+        Publication(data, partition, run_id, before_publishing=lock.check) as publication,
+    ):
         metadata = read_metadata(path)
         check_version(path, metadata)
         with publication.open(REJECTED_ENROLLMENTS) as file, convert_read_errors(path), pq.ParquetFile(path) as stored:

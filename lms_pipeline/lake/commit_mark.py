@@ -32,14 +32,17 @@ def read_commit_mark(data: DataDir, partition: AnyPartition, read: ReadMetadata 
 def keep_committed_files(data: DataDir, partition: AnyPartition, tables: Sequence[Table]) -> list[Path]:
     """Give the published files a second name before files of these tables replace them; return the new names.
 
-    Only if the last table has the commit mark. A damaged file is not kept: the new one repairs it.
+    Only if the last table has the commit mark. A damaged file is not kept: the new one repairs it. Nothing is kept beside the
+    local copies of a bucket: they say nothing about what is published.
 
     Raises:
         LakeError: a file can't be linked.
     """
     *replaced, last = tables
-    mark = find_run_id(data.file(UNIFIED_ENROLLMENTS, partition)) if last == UNIFIED_ENROLLMENTS else None
     kept: list[Path] = []
+    if last != UNIFIED_ENROLLMENTS or not data.store.is_local:
+        return kept
+    mark = find_run_id(data.file(UNIFIED_ENROLLMENTS, partition))
     if mark is None:
         return kept
     for table in replaced:
@@ -59,7 +62,7 @@ def find_kept_file(
     Raises:
         LakeError: the file with the commit mark is damaged.
     """
-    if table not in PULLED_TABLES or table == UNIFIED_ENROLLMENTS:
+    if table not in PULLED_TABLES or table == UNIFIED_ENROLLMENTS or not data.store.is_local:
         return None
     if not any(data.file(table, partition).parent.glob(f".{DATA_FILE}.*")):
         return None
@@ -74,7 +77,7 @@ def restore_interrupted(data: DataDir, tables: Iterable[Table], partition: Parti
     Raises:
         LakeError: a file can't be renamed.
     """
-    mark = find_run_id(data.file(UNIFIED_ENROLLMENTS, partition))
+    mark = find_run_id(data.file(UNIFIED_ENROLLMENTS, partition)) if data.store.is_local else None
     if mark is None:
         return
     for table in tables:

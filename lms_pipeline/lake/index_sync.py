@@ -1,7 +1,7 @@
 """How the index of what is published follows the lake: publications that write to it, and a comparison that finds the rest.
 
 Belongs here: when the index is written and compared, and that it is built again if it is missing or damaged. Not here: what
-it holds (`index.py`), its file (`index_file.py`).
+it holds (`index.py`), and where it is (`index_opening.py`).
 """
 
 # A run notes a partition in the index before it makes a file there, and removes the note after the index has its files. A
@@ -14,7 +14,7 @@ it holds (`index.py`), its file (`index_file.py`).
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -22,15 +22,16 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from lms_pipeline.errors import LakeError, format_count
-from lms_pipeline.lake.files import read_footer, select_metadata
+from lms_pipeline.lake.files import read_stored_metadata
 from lms_pipeline.lake.index import DamagedIndexError, PublicationIndex, PublishedDay
-from lms_pipeline.lake.index_file import IndexFile
+from lms_pipeline.lake.index_opening import open_index
 from lms_pipeline.lake.paths import AnyPartition, DataDir, Partition, parse_any_folder
 from lms_pipeline.lake.scan import DayFiles, list_accounts, list_snapshot_days, scan_lake, scan_partition
-from lms_pipeline.storage.damaged_files import build_lock, set_aside
+from lms_pipeline.storage.damaged_files import build_lock
 from lms_pipeline.storage.disk import convert_disk_errors
 from lms_pipeline.tables.catalog import TABLES
 from lms_pipeline.tables.pulled import UNIFIED_ENROLLMENTS
+from lms_pipeline.tables.schema import Table
 
 T = TypeVar("T")
 
@@ -71,15 +72,12 @@ def read_index(
     Raises:
         LakeError: the index can't be read or written, or has to be built.
     """
-    try:
-        with _open(data) as index:
-            _follow(data, index, is_compared=is_compared, may_build=may_build)
-            return read(index)
-    except DamagedIndexError as error:
-        _set_aside(data, error)
-    with _open(data) as index:
+
+    def follow_and_read(index: PublicationIndex) -> T:
         _follow(data, index, is_compared=is_compared, may_build=may_build)
         return read(index)
+
+    return _use(data, follow_and_read)
 
 
 def rebuild_index(data: DataDir) -> int:
@@ -88,11 +86,7 @@ def rebuild_index(data: DataDir) -> int:
     Raises:
         LakeError: it can't be written, or a folder can't be read.
     """
-    try:
-        with _open(data) as index:
-            index.reset()
-    except DamagedIndexError as error:
-        _set_aside(data, error)
+    _use(data, lambda index: index.reset())
     return read_index(data, lambda index: index.count_days())
 
 
@@ -116,20 +110,19 @@ def begin_changes(data: DataDir, partition: AnyPartition, owner: str) -> None:
     Raises:
         LakeError: the note can't be written. Nothing may be published without it.
     """
-    try:
-        with _open(data) as index:
-            index.begin(partition, owner)
-    except DamagedIndexError as error:
-        _set_aside(data, error)
-        with _open(data) as index:
-            index.begin(partition, owner)
+    _use(data, lambda index: index.begin(partition, owner))
 
 
-def finish_changes(data: DataDir, partition: AnyPartition, owner: str) -> None:
-    """Store which files of a partition are published. If that fails, the note stays, and the next reader does it."""
+def finish_changes(
+    data: DataDir, partition: AnyPartition, owner: str, tables: Collection[Table] = tuple(TABLES.values())
+) -> None:
+    """Store which files of a partition are published. If that fails, the note stays, and the next reader does it.
+
+    `tables` are those whose files were published or removed.
+    """
     try:
-        with _open(data) as index:
-            observer = _Observer(data)
+        with open_index(data) as index:
+            observer = _Observer(data, tables)
             index.update([partition], observer)
             _note_leftovers(index, observer.latest)
             index.finish(partition, owner)
@@ -137,30 +130,33 @@ def finish_changes(data: DataDir, partition: AnyPartition, owner: str) -> None:
         log.warning("The index does not have %s yet: %s", partition, error)
 
 
-def _open(data: DataDir) -> IndexFile:
-    return IndexFile.reuse(data.index)
-
-
-def _set_aside(data: DataDir, reason: DamagedIndexError) -> None:
-    """Set a damaged index aside, unless another process has done it."""
-    with convert_disk_errors(data.index), build_lock(data.index.with_suffix(".lock")):
-        with suppress(FileNotFoundError):
-            if data.index.stat().st_ino != reason.store:
-                return
-        set_aside(data.index, reason.__cause__ or reason, "it is built again from the lake")
+def _use(data: DataDir, use: Callable[[PublicationIndex], T]) -> T:
+    """Return what a function does with the index: if that is damaged, once more with a new one."""
+    try:
+        with open_index(data) as index:
+            return use(index)
+    except DamagedIndexError as error:
+        error.set_aside()
+    with open_index(data) as index:
+        return use(index)
 
 
 class _Observer:
     """Looks at the files of partitions; reads the footer of the enrollments if their file is another one."""
 
-    def __init__(self, data: DataDir) -> None:
+    def __init__(
+        self, data: DataDir, tables: Collection[Table] = tuple(TABLES.values()), listed: Iterable[DayFiles] = ()
+    ) -> None:
+        """Look at the files of these tables. What a bucket has just `listed` of new partitions is not requested again."""
         self._data = data
+        self._tables = tables
+        self._listed = {files.partition: files for files in listed}
         self.latest: list[DayFiles] = []
         """The files of the partition that was looked at last."""
 
     def __call__(self, partition: AnyPartition, stored: PublishedDay | None) -> PublishedDay:
         """Return what is published of a partition."""
-        files = scan_partition(self._data, partition)
+        files = self._scan(partition, stored)
         self.latest = [files]
         signatures, table = bytes(files.signatures), UNIFIED_ENROLLMENTS.name
         if stored is not None and files.get_signature(table) == stored.get_signature(table):
@@ -169,18 +165,15 @@ class _Observer:
         if not files.has_file(table):
             return seen
         with suppress(LakeError):  # who reads the file says what is wrong with it
-            footer = read_footer(self._data.file(UNIFIED_ENROLLMENTS, partition))
-            entries = select_metadata(footer)
-            return replace(
-                seen,
-                run_id=entries.get("run_id"),
-                digest=entries.get("digest"),
-                rows=footer.num_rows,
-                is_complete=entries["complete"] == "true" if "complete" in entries else None,
-                strategy=entries.get("strategy"),
-                schema_version=int(entries.get("schema_version", "0")),
-            )
+            key = self._data.get_key(self._data.file(UNIFIED_ENROLLMENTS, partition))
+            entries = read_stored_metadata(self._data.store, key) or {}
+            return replace(seen, schema_version=int(entries.get("schema_version", "0")))
         return seen
+
+    def _scan(self, partition: AnyPartition, stored: PublishedDay | None) -> DayFiles:
+        if stored is None and partition in self._listed:
+            return self._listed[partition]
+        return scan_partition(self._data, partition, self._tables, stored.signatures if stored is not None else b"")
 
 
 def _follow(data: DataDir, index: PublicationIndex, *, is_compared: bool, may_build: bool) -> None:
@@ -193,17 +186,23 @@ def _follow(data: DataDir, index: PublicationIndex, *, is_compared: bool, may_bu
             if index.read_marks(LAYOUT).get(LAYOUT) != layout:  # another process has not built it meanwhile
                 _build(data, index, layout)
                 return
-    _settle(data, index)
-    if is_compared:
+    if is_compared or data.store.is_local:
+        _settle(data, index)
+    if is_compared and data.store.is_local:  # nobody changes a bucket by hand
         accounts = list_accounts(data)
         _compare_folders(data, index, accounts)
         _compare_next(data, index, accounts)
 
 
 def _describe_layout(data: DataDir) -> str:
-    """Return what decides the meaning of signatures: the tables in their order, and the disk, since a copy has other inodes."""
-    inode = data.lake.stat().st_ino if data.lake.exists() else 0
-    return f"{inode} {' '.join(TABLES)}"
+    """Return what decides the meaning of signatures: the tables in their order, and the disk, since a copy has other inodes.
+
+    In the place of the disk, a bucket has its address.
+    """
+    place: object = data.store.describe(data.get_key(data.lake))
+    if data.store.is_local:
+        place = data.lake.stat().st_ino if data.lake.exists() else 0
+    return f"{place} {' '.join(TABLES)}"
 
 
 def _build(data: DataDir, index: PublicationIndex, layout: str) -> None:
@@ -293,7 +292,8 @@ def _compare_some(data: DataDir, index: PublicationIndex, account_ids: Sequence[
         if bytes(files.signatures) != stored.get(folder, bytes(len(files.signatures)))
     ]
     _note_leftovers(index, seen.values())
-    index.update([*different, *_parse_folders(sorted(stored.keys() - seen.keys()))], _Observer(data))
+    observer = _Observer(data, listed=() if data.store.is_local else seen.values())
+    index.update([*different, *_parse_folders(sorted(stored.keys() - seen.keys()))], observer)
 
 
 def _parse_folders(folders: Iterable[str]) -> Iterator[AnyPartition]:

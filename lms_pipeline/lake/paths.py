@@ -6,7 +6,7 @@ Belongs here: names of files and folders. Their content is `files.py` and `readi
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -14,12 +14,17 @@ from typing import Final, Self, TypeAlias
 
 from lms_pipeline.errors import WrongUseError
 from lms_pipeline.settings import Settings
-from lms_pipeline.storage.opening import Storage, open_local_storage
+from lms_pipeline.storage.opening import Storage, open_local_storage, open_storage
 from lms_pipeline.storage.store import Store
 from lms_pipeline.tables.pulled import UNIFIED_ENROLLMENTS
 from lms_pipeline.tables.schema import Table
 
 DATA_FILE = "data.parquet"
+CHECKPOINTS_FOLDER = "answers"
+FINGERPRINTS_FOLDER = "details"
+"""The folders of checkpoints and of roster fingerprints in a bucket, where days come before accounts."""
+DEMO_MARK = "state/demo"
+"""Marks the data directory of the demo."""
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 
@@ -99,6 +104,10 @@ def parse_any_folder(folder: Path) -> AnyPartition | None:
     return DayPartition(partition.day) if partition is not None else None
 
 
+def _build_day_key(folder: str, partition: Partition, suffix: str) -> str:
+    return f"{folder}/{DayPartition(partition.day).folder}/account_id={partition.account_id}{suffix}"
+
+
 class DataDir:
     """The folder `LMS_DATA_DIR`, and what lies where in it."""
 
@@ -111,14 +120,15 @@ class DataDir:
         """The Parquet tree."""
         self.roll_ups: Final = root / "lake_by_day"
         """The roll-ups: of each table and day one file over all accounts, made from the lake."""
-        self.warehouse: Final = root / "lms.duckdb"
+        self.warehouse: Final = root / ("lms.duckdb" if self.store.is_local else "warehouse/lms.duckdb")
         """The DuckDB file over the lake."""
         self.reports: Final = root / "reports"
         """The completion reports."""
-        self.checkpoints: Final = root / "answers"
+        self.checkpoints: Final = root / CHECKPOINTS_FOLDER
         """The API's responses, by account and day."""
         self.state: Final = root / "state"
-        """The registry, locks, and files that runs leave for later runs."""
+        """The registry, locks, and files that runs leave for later runs. With LMS_STATE_URL the registry and the notes are
+        in the database, by the names of these files."""
         self.registry: Final = self.state / "accounts.json"
         """The registry of accounts."""
         self.accounts_refused: Final = self.state / "accounts_refused.json"
@@ -135,24 +145,38 @@ class DataDir:
         """Which files the latest build of the warehouse left out."""
         self.budgets: Final = self.state / "budgets"
         """Recent calls, by token and account."""
-        self.fingerprints: Final = self.state / "details"
+        self.fingerprints: Final = self.state / FINGERPRINTS_FOLDER
         """Roster fingerprints, with which the next plan compares, by account and day."""
         self.pulls: Final = self.state / "pulls"
         """Locks and scratch folders of pulls, by account and day."""
 
     @classmethod
     def open(cls, settings: Settings) -> Self:
-        """Return the data directory of this installation."""
-        return cls(settings.data_dir)
+        """Return the data directory of this installation.
+
+        Raises:
+            SettingsError: the place of the lake or of the state can't be used.
+        """
+        root = settings.data_dir
+        is_demo = (root / DEMO_MARK).exists
+        return cls(root, open_storage(root, settings.lake_url, settings.state_url, is_demo=is_demo))
 
     @property
     def store(self) -> Store:
         """Where published files are kept."""
         return self.storage.store
 
+    def get_note(self, path: Path) -> str:
+        """Return the name in `State` of a file below the state folder."""
+        return path.relative_to(self.state).as_posix()
+
     def get_key(self, path: Path) -> str:
         """Return the key of a file below this folder in the store."""
         return path.relative_to(self.root).as_posix()
+
+    def describe(self, path: Path) -> str:
+        """Return where a file below this folder is kept, for people and other programs: a path, or an address in a bucket."""
+        return self.store.describe(self.get_key(path))
 
     def checkpoint_path(self, partition: Partition, *, lists_only: bool = False) -> Path:
         """The API's responses for an account and day; a run for lists only leaves those of the enrollments alone."""
@@ -163,13 +187,18 @@ class DataDir:
         of = "" if account_id is None else f"-{check_account_id(account_id)}"
         return self.reports / f"completion-{day.isoformat()}{of}{'-names' if with_names else ''}.html"
 
+    def checkpoint_key(self, partition: Partition, *, lists_only: bool = False) -> str:
+        """The key of a checkpoint. In a bucket its day comes first, so that the listing of a day has all accounts."""
+        if self.store.is_local:
+            return self.get_key(self.checkpoint_path(partition, lists_only=lists_only))
+        suffix = ".lists.sqlite" if lists_only else ".sqlite"
+        return _build_day_key(CHECKPOINTS_FOLDER, partition, suffix)
+
     def fingerprints_path(self, partition: Partition) -> Path:
         """The roster fingerprint of each enrollment of a snapshot."""
-        return self.fingerprints / partition.folder.with_suffix(".parquet")
-
-    def hourly_calls_path(self, account_id: str) -> Path:
-        """The calls of the last hour to the LMS of an account."""
-        return self.budgets / f"hour-{account_id}.sqlite"
+        if self.store.is_local:
+            return self.fingerprints / partition.folder.with_suffix(".parquet")
+        return self.root / _build_day_key(FINGERPRINTS_FOLDER, partition, ".parquet")
 
     def pull_folder(self, partition: Partition) -> Path:
         """The folder of a pull's lock and scratch files."""
@@ -198,38 +227,62 @@ class DataDir:
         first = self.unpublished_file(table, partition, run_id)
         return first.with_name(f"{first.name}.second")  # no run id has a dot
 
+    def fetch(self, tables: Iterable[Table], partitions: Iterable[AnyPartition]) -> None:
+        """Make the local files of tables and partitions equal to what is published. On a disk they are.
+
+        Raises:
+            StoreError: they can't be fetched.
+        """
+        tables = tuple(tables)
+        self.store.fetch(
+            self.get_key(self.file(table, partition))
+            for partition in partitions
+            for table in tables
+            if table.per_account is isinstance(partition, Partition)
+        )
+
+    def is_published(self, table: Table, partition: AnyPartition) -> bool:
+        """Return whether a table has a published file of a partition."""
+        return self.store.find(self.get_key(self.file(table, partition))) is not None
+
     def list_account_ids(self) -> list[str]:
         """Return the accounts that have a published file."""
-        names = {folder.name.removeprefix("account_id=") for folder in self.lake.glob("*/account_id=*")}
-        return sorted(filter(_ID.fullmatch, names))
+        lake = self.get_key(self.lake)
+        tables = self.store.list_folders(f"{lake}/")
+        folders = {folder for table in tables for folder in self.store.list_folders(f"{lake}/{table}/")}
+        ids = (folder.removeprefix("account_id=") for folder in folders if folder.startswith("account_id="))
+        return sorted(filter(_ID.fullmatch, ids))
 
     def find_partitions(self, table: Table, account_id: str | None = None) -> Iterator[Partition]:
         """Yield the published partitions of a table by account and day, or those of one account.
 
         Folders with other names are left out.
         """
-        account = "*" if account_id is None else check_account_id(account_id)
-        root = self.lake / table.name
-        for file in sorted(root.glob(f"account_id={account}/snapshot_date=*/{DATA_FILE}")):
-            partition = parse_folder(file.parent.relative_to(root))
-            if partition is not None:
-                yield partition
+        folder = "" if account_id is None else f"account_id={check_account_id(account_id)}/"
+        found = (one for one in self._find_any(table, folder) if isinstance(one, Partition))
+        yield from sorted(found, key=lambda one: (one.account_id, one.day))
 
     def find_any_partitions(self, table: Table) -> Iterator[AnyPartition]:
         """Yield the published partitions of a table: by account and day, or by day if it is over all accounts."""
         if table.per_account:
             yield from self.find_partitions(table)
             return
-        for file in sorted((self.lake / table.name).glob(f"snapshot_date=*/{DATA_FILE}")):
-            partition = parse_any_folder(Path(file.parent.name))
-            if partition is not None:
-                yield partition
+        yield from (one for one in self._find_any(table, "") if isinstance(one, DayPartition))
+
+    def _find_any(self, table: Table, folder: str) -> Iterator[AnyPartition]:
+        """Yield the partitions of the published files in a folder of a table."""
+        root = f"{self.get_key(self.lake)}/{table.name}/"
+        for file in self.store.list_files(f"{root}{folder}"):
+            if file.key.endswith(f"/{DATA_FILE}"):
+                partition = parse_any_folder(Path(file.key.removeprefix(root)).parent)
+                if partition is not None:
+                    yield partition
 
     def find_latest_snapshot(self, account_id: str, *, before: date) -> Partition | None:
         """Return the account's latest published snapshot before a day, None if there is none."""
-        root = self.lake / UNIFIED_ENROLLMENTS.name
-        for folder in sorted(root.glob(f"account_id={check_account_id(account_id)}/snapshot_date=*"), reverse=True):
-            partition = parse_folder(folder.relative_to(root))
-            if partition is not None and partition.day < before and (folder / DATA_FILE).exists():
+        account = self.file(UNIFIED_ENROLLMENTS, Partition(account_id, date.min)).parents[1]
+        for name in reversed(self.store.list_folders(f"{self.get_key(account)}/")):
+            partition = parse_folder(Path(account.name, name))
+            if partition is not None and partition.day < before and self.is_published(UNIFIED_ENROLLMENTS, partition):
                 return partition
         return None

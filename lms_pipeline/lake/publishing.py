@@ -1,4 +1,4 @@
-"""Publication of a run's files: audit of all, comparison with the previous snapshot, then one rename each.
+"""Publication of a run's files: audit of all, comparison with the previous snapshot, then one step each.
 
 Belongs here: all from a finished file to one that readers see. Not here: a single file (`files.py`), checks (`checks/`).
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -20,12 +20,13 @@ import pyarrow.parquet as pq
 from lms_pipeline.errors import LakeError, choose_form, format_count
 from lms_pipeline.lake.commit_mark import keep_committed_files
 from lms_pipeline.lake.engine import duckdb_session, load_sql
-from lms_pipeline.lake.files import TableFile, count_nulls, count_rows, read_footer
+from lms_pipeline.lake.files import TableFile, count_nulls, count_rows, count_stored_rows, read_footer
 from lms_pipeline.lake.index_sync import begin_changes, finish_changes
 from lms_pipeline.lake.paths import DATA_FILE, AnyPartition, DataDir, Partition
 from lms_pipeline.lake.space import CheckSpace, allow_any_size
-from lms_pipeline.storage.disk import convert_disk_errors, replace_file
-from lms_pipeline.tables.pulled import UNIFIED_ENROLLMENTS
+from lms_pipeline.storage.disk import convert_disk_errors
+from lms_pipeline.storage.store import StoredFile
+from lms_pipeline.tables.pulled import PULLED_TABLES, UNIFIED_ENROLLMENTS
 from lms_pipeline.tables.schema import Table, arrow_schema
 
 MIN_COMPARABLE_ROWS = 5
@@ -59,17 +60,28 @@ class Publication:
     """The files that a run writes for a partition.
 
     Use it as a context manager: files that are not published when the block ends are removed, and the index has the others.
+    What is stored is looked at when the first file is opened: a table that another run publishes after that is not replaced,
+    unless the store is the local disk, where the partition's lock is enough.
     """
 
     def __init__(
-        self, data: DataDir, partition: AnyPartition, run_id: str, check_space: CheckSpace = allow_any_size
+        self,
+        data: DataDir,
+        partition: AnyPartition,
+        run_id: str,
+        check_space: CheckSpace = allow_any_size,
+        before_publishing: Callable[[], None] = lambda: None,
     ) -> None:
+        """Describe a publication. `before_publishing` is called once the files are audited: if it raises, none is published."""
         self.check_space = check_space
         """Is called before rows are written."""
+        self._before_publishing = before_publishing
         self.partition = partition
         self.run_id = run_id
         self._data = data
         self._written: list[Path] = []
+        self._tables: list[Table] = []
+        self._seen: dict[str, StoredFile | None] = {}
         self._note: str | None = None
 
     def __enter__(self) -> Self:
@@ -79,7 +91,7 @@ class Publication:
         for path in self._written:
             path.unlink(missing_ok=True)
         if self._note is not None:
-            finish_changes(self._data, self.partition, self._note)
+            finish_changes(self._data, self.partition, self._note, self._tables)
 
     def open(self, table: Table) -> TableFile:
         """Return a new file of a table, beside the file that readers see.
@@ -101,26 +113,40 @@ class Publication:
         if self._note is None:
             self._note = f"{self.run_id} {uuid.uuid4().hex}"
             begin_changes(self._data, self.partition, self._note)
+        self._look_at(table)
         self._written.append(path)
+        self._tables.append(table)
         return TableFile(table, path, self.check_space)
 
-    def publish(self, files: Sequence[tuple[TableFile, Sequence[str]]]) -> list[Published]:
-        """Audit each file with its key, then rename the files in this order; the last one is the commit mark.
+    def _look_at(self, table: Table) -> None:
+        """Remember what is stored of a table, and with the first table of a pull of all of them."""
+        if table.name in self._seen:
+            return
+        for one in PULLED_TABLES if table in PULLED_TABLES else (table,):
+            self._seen[one.name] = self._data.store.find(self._get_key(one))
 
-        Until that is renamed, the replaced files of a committed pull stay under a name of their own: if the process dies,
-        readers use them, and `restore_interrupted` puts them back.
+    def _get_key(self, table: Table) -> str:
+        return self._data.get_key(self._data.file(table, self.partition))
+
+    def publish(self, files: Sequence[tuple[TableFile, Sequence[str]]]) -> list[Published]:
+        """Audit each file with its key, then publish the files in this order; the last one is the commit mark.
+
+        Until that is replaced, the replaced files of a committed pull stay under a name of their own on a disk: if the
+        process dies, readers use them, and `restore_interrupted` puts them back. In a bucket such files are not the mark's,
+        so readers leave them out until the next run.
 
         Raises:
             AuditError: a file is not as its table requires; none was published.
-            LakeError: a file can't be renamed; those after it were not published.
+            PublishedByAnotherError: another run has published a table meanwhile; those after it were not published.
+            LakeError: a file can't be published; those after it were not.
         """
         audited = [(file, audit_file(file.path, file.table, key)) for file, key in files]
+        self._before_publishing()
         published: list[Published] = []
         kept = keep_committed_files(self._data, self.partition, [file.table for file, _ in audited])
         for file, rows in audited:
             target = self._data.file(file.table, self.partition)
-            with convert_disk_errors(target):
-                replace_file(file.path, target)
+            self._data.store.publish(file.path, self._get_key(file.table), self._seen[file.table.name])
             published.append(Published(file.table, self.partition, target, rows))
         for path in kept:
             path.unlink(missing_ok=True)
@@ -290,7 +316,9 @@ def measure_row_drop(data: DataDir, partition: Partition, rows: int) -> RowDrop:
     previous = data.find_latest_snapshot(partition.account_id, before=partition.day)
     if previous is not None:
         try:
-            return RowDrop(rows, count_rows(data.file(UNIFIED_ENROLLMENTS, previous)), previous.day)
+            rows_before = count_stored_rows(data.store, data.get_key(data.file(UNIFIED_ENROLLMENTS, previous)))
+            if rows_before is not None:
+                return RowDrop(rows, rows_before, previous.day)
         except LakeError as error:
             log.warning("%s Its rows are not compared with today's.", error)
     return RowDrop(rows, 0, None)

@@ -16,6 +16,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
+from pyarrow.fs import FSSpecHandler, PyFileSystem
 
 from lms_pipeline.errors import LakeError, WrongUseError
 from lms_pipeline.lake.commit_mark import find_kept_file, read_commit_mark
@@ -26,7 +27,7 @@ from lms_pipeline.lake.roll_up_reading import CurrentRollUps, find_current_roll_
 from lms_pipeline.lake.trend import TREND_SOURCES, compute_trend
 from lms_pipeline.settings import Settings
 from lms_pipeline.tables.catalog import VIEWS, table_named
-from lms_pipeline.tables.pulled import RAW_ENROLLMENTS, REJECTED_ENROLLMENTS
+from lms_pipeline.tables.pulled import RAW_ENROLLMENTS, REJECTED_ENROLLMENTS, UNIFIED_ENROLLMENTS
 from lms_pipeline.tables.schema import Table
 
 if TYPE_CHECKING:
@@ -52,23 +53,24 @@ def read(
     """Return the rows of a table, with `account_id` and `snapshot_date` before its own columns.
 
     The rows are in the order of account and day. They come from roll-ups where these are current, else from the files of
-    the accounts. A table over all accounts, as `portfolio_completion`, has no `account_id`. The view `completion_trend` is computed.
+    the accounts. In a bucket, roll-ups are read there, and files of accounts are fetched into the data directory. A table over all accounts, as `portfolio_completion`, has no `account_id`. The view `completion_trend` is computed.
 
     Args:
         table: its name, as `unified_enrollments`.
         accounts: ids of the accounts; None for all.
         first: the first day, included.
         last: the last day, included.
-        data_dir: the data directory; None for that of the settings.
+        data_dir: a data directory on this machine; None for the lake of the settings.
 
     Raises:
         UnknownTableError: there is no table of this name.
         WrongUseError: accounts are given for a table over all accounts.
         BadIdError: an account's id is not valid.
         LakeError: a file was written by a newer version of this package, or is damaged.
+        StoreError: the bucket can't be used.
     """
     described = table_named(table)
-    data = DataDir(data_dir or Settings.load().data_dir)
+    data = DataDir(data_dir) if data_dir is not None else DataDir.open(Settings.load())
     ids = None if accounts is None else set(map(check_account_id, accounts))
     first, last = first or date.min, last or date.max
     if table in VIEWS:
@@ -80,34 +82,59 @@ def read(
         raise WrongUseError(f"The rows of {table} are over all accounts: leave the accounts out.")
     rolled = _find_roll_ups(data, described, ids, first, last)
     if not rolled.files:
-        files = _find_files(data, described, ids, first, last)
-        return _read_files(files, described, build_path_schema(described), data.lake / table)
+        return _read_files(data, described, _find_files(data, described, ids, first, last))
     others = [one for one in rolled.others if ids is None or (isinstance(one, Partition) and one.account_id in ids)]
-    rows = _read_files(_list_files(data, described, others), described, build_path_schema(described), data.lake / table)
-    day = pa.schema([build_path_schema(described).field("snapshot_date")])
-    chosen = None if ids is None else ds.field("account_id").isin(sorted(ids))
-    paths = [str(path) for path in rolled.files.values()]
-    more = _read_files(paths, described, day, data.roll_ups / table, chosen)
+    rows = _read_files(data, described, _list_files(data, described, others))
+    more = _read_roll_ups(data, described, list(rolled.files.values()), ids)
     return pa.concat_tables([rows, more]).sort_by([("account_id", "ascending"), ("snapshot_date", "ascending")])
 
 
-def _read_files(
-    files: list[str], table: Table, in_path: pa.Schema, root: Path, chosen: ds.Expression | None = None
-) -> pa.Table:
-    """Return the rows of files of a table, some of whose columns are in their paths below a folder.
+def _read_files(data: DataDir, table: Table, files: list[str]) -> pa.Table:
+    """Return the rows of files of a table, which are on this machine.
 
     Raises:
         LakeError: a file is damaged.
     """
-    found = ds.dataset(
+    with naming_damaged_file(files):
+        return _open_dataset(table, files, build_path_schema(table), str(data.lake / table.name)).to_table()
+
+
+def _read_roll_ups(data: DataDir, table: Table, files: Sequence[Path], ids: set[str] | None) -> pa.Table:
+    """Return the rows of roll-ups of a table; those of chosen accounts, without the row groups that have none of these.
+
+    Raises:
+        LakeError: a file is damaged.
+        StoreError: a file in a bucket was replaced meanwhile, or the bucket can't be used.
+    """
+    in_path = pa.schema([build_path_schema(table).field("snapshot_date")])
+    addresses, root = [data.describe(path) for path in files], data.describe(data.roll_ups / table.name)
+    chosen = None if ids is None else ds.field("account_id").isin(sorted(ids))
+    if data.store.is_local:
+        with naming_damaged_file(addresses):
+            return _open_dataset(table, addresses, in_path, root).to_table(filter=chosen)
+    from lms_pipeline.storage.file_system import StoredFileSystem  # imports fsspec
+
+    stored = PyFileSystem(FSSpecHandler(StoredFileSystem(data.store)))
+    try:
+        return _open_dataset(table, addresses, in_path, root, stored).to_table(filter=chosen)
+    except (OSError, pa.ArrowException) as error:
+        raise LakeError(
+            f"A roll-up in {root} is damaged: run `lms-pipeline materialize --select warehouse`, which writes it again."
+        ) from error
+
+
+def _open_dataset(
+    table: Table, files: list[str], in_path: pa.Schema, root: str, file_system: PyFileSystem | None = None
+) -> ds.Dataset:
+    """Open files of a table, some of whose columns are in their paths below a folder."""
+    return ds.dataset(
         files,
         schema=build_read_schema(table),
         format="parquet",
+        filesystem=file_system,
         partitioning=ds.partitioning(in_path, flavor="hive"),
-        partition_base_dir=str(root),
+        partition_base_dir=root,
     )
-    with naming_damaged_file(files):
-        return found.to_table(filter=chosen)
 
 
 def _find_roll_ups(data: DataDir, table: Table, ids: set[str] | None, first: date, last: date) -> CurrentRollUps:
@@ -115,6 +142,8 @@ def _find_roll_ups(data: DataDir, table: Table, ids: set[str] | None, first: dat
     if ids is not None and len(ids) <= MAX_FILES_READ:
         return CurrentRollUps()
     found = find_current_roll_ups(data, table, first, last)
+    if not data.store.is_local:  # whose objects nothing but the store can damage
+        return found
     try:
         for path in found.files.values():
             check_unchanged(path)
@@ -149,6 +178,8 @@ def _list_files(data: DataDir, table: Table, partitions: Sequence[AnyPartition])
     Raises:
         LakeError: a file was written by a newer version of this package, or is damaged.
     """
+    tables = {table, UNIFIED_ENROLLMENTS} if table.name in _COMMITTED_BY_UNIFIED else {table}
+    data.store.fetch(data.get_key(data.file(one, partition)) for partition in partitions for one in tables)
     files = [path for _, path in find_committed(data, table, partitions)]
     if not all(file.exists() for file in files):  # a pull has just replaced them
         files = [path for _, path in find_committed(data, table, partitions)]

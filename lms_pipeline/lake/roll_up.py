@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date
 from functools import cache
@@ -38,16 +38,18 @@ from lms_pipeline.lake.roll_up_reading import (
     find_stored_days,
     is_current,
     list_rolled_up_tables,
+    list_signatures,
     read_left_out,
 )
 from lms_pipeline.lake.scan import sign_file
-from lms_pipeline.storage.damaged_files import build_lock
 from lms_pipeline.storage.disk import convert_disk_errors, replace_file
 from lms_pipeline.tables.schema import SCHEMA_VERSION, Column, Table, arrow_schema
 
 ORIGIN, SOURCE_DIGEST, LEFT_OUT = "origin", "source_digest", "left_out"
 """Entries in the metadata of a roll-up: a hash of the signatures of its files, one of their digests, and the accounts whose
 file can't be read, each with a sentence."""
+
+_LOCK = "roll_up"
 
 log = logging.getLogger(__name__)
 
@@ -88,10 +90,10 @@ def find_outdated_days(data: DataDir) -> list[date]:
     """
 
     def find(index: PublicationIndex) -> list[date]:
-        days = index.find_days()
-        current = {(one.table, one.day) for one in index.find_roll_ups() if is_current(data, one, days)}
+        days, stored = index.find_days(), list_signatures(data)
+        current = {(one.table, one.day) for one in index.find_roll_ups() if is_current(data, one, days, stored)}
         outdated = {day for day in days if any((table.name, day) not in current for table in list_rolled_up_tables())}
-        return sorted(outdated | (find_stored_days(data) - days.keys()))
+        return sorted(outdated | (find_stored_days(stored) - days.keys()))
 
     return read_index(data, find)
 
@@ -109,12 +111,10 @@ def roll_up_day(data: DataDir, day: date) -> RolledDay:
         days = [one for one in index.find(day=day) if isinstance(one.partition, Partition)]
         return index.find_days().get(day, 0), days
 
-    with convert_disk_errors(data.state):
-        data.state.mkdir(parents=True, exist_ok=True)
-        with build_lock(data.state / "roll_up.lock"):
-            # before the files: one that is replaced meanwhile makes the day outdated
-            revision, published = read_index(data, read, is_compared=False)
-            return _roll_up(data, day, published, revision)
+    with convert_disk_errors(data.state), data.storage.state.lock(_LOCK):
+        # before the files: one that is replaced meanwhile makes the day outdated
+        revision, published = read_index(data, read, is_compared=False)
+        return _roll_up(data, day, published, revision)
 
 
 def _roll_up(data: DataDir, day: date, published: Sequence[PublishedDay], revision: int) -> RolledDay:
@@ -160,19 +160,9 @@ def remove_roll_ups(data: DataDir, day: date) -> None:
     Raises:
         LakeError: a file can't be removed.
     """
-    with _locked(data):
+    with data.storage.state.lock(_LOCK):
         for table in list_rolled_up_tables():
             _remove(data.roll_up(table, day))
-
-
-@contextmanager
-def _locked(data: DataDir) -> Iterator[None]:
-    """Keep other processes from writing or removing roll-ups meanwhile."""
-    with convert_disk_errors(data.state):
-        data.state.mkdir(parents=True, exist_ok=True)
-        lock = build_lock(data.state / "roll_up.lock")
-    with lock:
-        yield
 
 
 def _remove(path: Path) -> None:

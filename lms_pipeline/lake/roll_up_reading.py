@@ -6,7 +6,7 @@ Belongs here: which roll-ups are current. Not here: writing them (`roll_up.py`),
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from functools import cache
@@ -16,9 +16,9 @@ import msgspec
 
 from lms_pipeline.errors import LakeError
 from lms_pipeline.lake.index import RollUp
-from lms_pipeline.lake.index_file import IndexFile
+from lms_pipeline.lake.index_opening import open_index
 from lms_pipeline.lake.paths import DATA_FILE, AnyPartition, DataDir, Partition, parse_any_folder
-from lms_pipeline.lake.scan import sign_file, sort_key
+from lms_pipeline.lake.scan import sort_key
 from lms_pipeline.tables.catalog import TABLES
 from lms_pipeline.tables.pulled import RAW_ENROLLMENTS, REJECTED_ENROLLMENTS
 from lms_pipeline.tables.schema import Table
@@ -46,23 +46,34 @@ def list_rolled_up_tables() -> tuple[Table, ...]:
     return tuple(table for table in TABLES.values() if table.per_account and table not in left_out)
 
 
-def is_current(data: DataDir, roll_up: RollUp, days: Mapping[date, int]) -> bool:
-    """Return whether a roll-up was made from the day's latest revision, and its file is still the one that was written."""
+def list_signatures(data: DataDir, folder: Path | None = None) -> dict[str, bytes]:
+    """Return the signature of each roll-up that is stored, or of those in a folder, by its key.
+
+    Raises:
+        LakeError: they can't be listed.
+    """
+    folder = folder or data.roll_ups
+    try:
+        return {file.key: file.signature for file in data.store.list_files(f"{data.get_key(folder)}/")}
+    except OSError as error:  # such as a folder that this user can't enter
+        raise LakeError(f"{folder} can't be read: {error.strerror}.") from error
+
+
+def is_current(data: DataDir, roll_up: RollUp, days: Mapping[date, int], stored: Mapping[str, bytes]) -> bool:
+    """Return whether a roll-up was made from the day's latest revision, and its file is still the one that was written.
+
+    `stored` are the signatures of the files, see `list_signatures`.
+    """
     if days.get(roll_up.day, 0) > roll_up.revision:
         return False
-    try:
-        signature = sign_file(data.roll_up(TABLES[roll_up.table], roll_up.day))
-    except (FileNotFoundError, NotADirectoryError):
-        signature = NO_FILE
-    except OSError:  # such as a folder that this user can't enter
-        return False
-    return signature == roll_up.signature
+    key = data.get_key(data.roll_up(TABLES[roll_up.table], roll_up.day))
+    return stored.get(key, NO_FILE) == roll_up.signature
 
 
-def find_stored_days(data: DataDir) -> set[date]:
-    """Return the days of all roll-ups on the disk."""
-    folders = data.roll_ups.glob(f"*/snapshot_date=*/{DATA_FILE}")
-    partitions = (parse_any_folder(Path(file.parent.name)) for file in folders)
+def find_stored_days(stored: Iterable[str]) -> set[date]:
+    """Return the days of roll-ups with these keys."""
+    paths = [Path(key) for key in stored]
+    partitions = (parse_any_folder(Path(path.parent.name)) for path in paths if path.name == DATA_FILE)
     return {partition.day for partition in partitions if partition is not None}
 
 
@@ -71,10 +82,13 @@ def find_current_roll_ups(data: DataDir, table: Table, first: date, last: date) 
 
     There are none if the index can't be read, and none of a day on which a run is publishing.
     """
-    if table not in list_rolled_up_tables() or not data.roll_ups.exists() or not data.index.exists():
+    if table not in list_rolled_up_tables():
         return CurrentRollUps()
     try:
-        with IndexFile(data.index, read_only=True) as index:
+        stored = list_signatures(data, data.roll_ups / table.name)
+        if not stored:
+            return CurrentRollUps()
+        with open_index(data, read_only=True) as index:
             days = {day: revision for day, revision in index.find_days().items() if first <= day <= last}
             pending = [one.partition for one in index.find_pending() if first <= one.partition.day <= last]
             uncertain = {partition.day for partition in pending}
@@ -82,7 +96,7 @@ def find_current_roll_ups(data: DataDir, table: Table, first: date, last: date) 
                 one
                 for one in index.find_roll_ups()
                 if one.table == table.name and one.day in days and one.day not in uncertain and not one.left_out
-                if is_current(data, one, days)
+                if is_current(data, one, days, stored)
             ]
             others = days.keys() - {one.day for one in current}
             published = [one for day in others for one in index.find(day=day)] if current else []

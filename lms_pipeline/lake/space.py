@@ -91,9 +91,9 @@ def measure_latest(data: DataDir, partition: Partition) -> int:
     latest = data.find_latest_snapshot(partition.account_id, before=partition.day + timedelta(days=1))
     if latest is None:
         return 0
-    tables = (data.file(table, latest) for table in PULLED_TABLES)
-    paths = (*tables, data.checkpoint_path(latest), data.fingerprints_path(latest))
-    return sum(path.stat().st_size for path in paths if path.exists())
+    paths = (*(data.file(table, latest) for table in PULLED_TABLES), data.fingerprints_path(latest))
+    keys = (*map(data.get_key, paths), data.checkpoint_key(latest))
+    return sum(file.size for file in map(data.store.find, keys) if file is not None)
 
 
 class SpaceWatch:

@@ -6,6 +6,7 @@ Belongs here: opening it, and how a build takes the place of the latest one. Not
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -23,32 +24,39 @@ from lms_pipeline.lake.warehouse_sql import quote
 from lms_pipeline.lake.warehouse_views import write_views
 from lms_pipeline.storage.damaged_files import build_lock, read_json, remove_path, set_aside_folder
 from lms_pipeline.storage.disk import atomic_write, convert_disk_errors, is_disk_full
+from lms_pipeline.storage.store import Store, StoreError
 
 MAX_BUILDS = 2
 """Builds that are kept: the latest, and the one before it, which a reader may be about to open."""
 
+_STORE_FAILURE = re.compile(r"^Traceback .*^(?:\w+\.)*\w+: (.+)\Z", re.DOTALL | re.MULTILINE)
+"""In DuckDB's message about an error in Python: the error's own sentence."""
+
 
 @contextmanager
 def open_warehouse(data: DataDir) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Yield a read-only connection to the warehouse, in UTC.
+    """Yield a read-only connection to the warehouse, in UTC. With a bucket, its views read the files there.
 
     Raises:
         LakeError: the warehouse was not built yet or was built for another folder, or another program has it open for
             writing.
+        StoreError: the bucket can't be used.
     """
+    place = data.describe(data.warehouse)
+    data.store.fetch([data.get_key(data.warehouse)])
     if not data.warehouse.exists():
-        raise LakeError(f"There is no warehouse at {data.warehouse} yet: run `lms-pipeline materialize` first.")
+        raise LakeError(f"There is no warehouse at {place} yet: run `lms-pipeline materialize` first.")
     try:
         connection = duckdb.connect(str(data.warehouse.resolve()), read_only=True)
     except duckdb.Error:
         raise LakeError(
-            f"{data.warehouse} can't be opened: close the program that has it open for writing, or materialize the "
+            f"{place} can't be opened: close the program that has it open for writing, or materialize the "
             "asset `warehouse`, which builds a new one."
         ) from None
-    with connection:
+    with connection, _reading_store(connection, data.store):
         if not _reads_this_lake(connection, data):
             raise LakeError(
-                f"{data.warehouse} was built for another folder, whose files it would read: run `lms-pipeline materialize "
+                f"{place} was built for another folder, whose files it would read: run `lms-pipeline materialize "
                 "--select warehouse`, which builds a new one."
             )
         connection.execute("SET TimeZone = 'UTC'")
@@ -57,9 +65,39 @@ def open_warehouse(data: DataDir) -> Iterator[duckdb.DuckDBPyConnection]:
         yield connection
 
 
+@contextmanager
+def _reading_store(connection: duckdb.DuckDBPyConnection, store: Store) -> Iterator[None]:
+    """Let queries in the block read the files of a bucket; those of a disk DuckDB reads itself.
+
+    Raises:
+        StoreError: a query failed because the bucket can't be used, or a file was replaced meanwhile.
+    """
+    if store.is_local:
+        yield
+        return
+    from lms_pipeline.storage.file_system import StoredFileSystem, reading_files  # imports fsspec
+
+    with reading_files(connection, StoredFileSystem(store)):
+        try:
+            yield
+        except duckdb.Error as error:
+            refuse_store_failure(error)
+            raise
+
+
+def refuse_store_failure(error: duckdb.Error) -> None:
+    """Raise the failure of a bucket that DuckDB raises as an error of its own, with the text of a traceback.
+
+    Raises:
+        StoreError: the error is one of the bucket.
+    """
+    if found := _STORE_FAILURE.search(str(error)):
+        raise StoreError(found[1]) from None
+
+
 def _reads_this_lake(connection: duckdb.DuckDBPyConnection, data: DataDir) -> bool:
     """Return whether the views read files of this data directory; a copied one has views of the original."""
-    prefix = quote(str(data.lake))[:-1]
+    prefix = quote(data.describe(data.lake))[:-1]
     views = connection.execute(
         "SELECT sql FROM duckdb_views() WHERE NOT internal AND contains(sql, 'read_parquet')"
     ).fetchall()
@@ -80,8 +118,8 @@ def build_warehouse(data: DataDir, *, is_rolled_up: bool = False) -> WarehouseBu
     """Build a new warehouse from the published files, and swap it in.
 
     It is a copy of the latest build, with the days that changed since: other files are not opened. Without a latest build
-    that can be trusted, or if most has changed, all files are read. With `is_rolled_up` it has views alone, under the same
-    names and with the same columns, over the roll-ups that exist.
+    that can be trusted, or if most has changed, all files are read. With `is_rolled_up`, and for a bucket, it has views alone,
+    under the same names and with the same columns, over the roll-ups that exist.
 
     Readers of the old file are not disturbed. Views show files that are published later, too, unless a file of their
     table is left out.
@@ -96,24 +134,34 @@ def build_warehouse(data: DataDir, *, is_rolled_up: bool = False) -> WarehouseBu
         with build_lock(folder / "lock"):
             on_error.callback(remove_build, build)
             try:
-                written = write_views(data, build) if is_rolled_up else write_build(data, build)
+                has_views = is_rolled_up or not data.store.is_local
+                written = write_views(data, build) if has_views else write_build(data, build)
             except (LakeError, duckdb.Error, OSError) as error:
                 reason = _describe_failure(error, folder)
                 raise LakeError(f"The warehouse can't be built, and the old one stays: {reason}") from error
-            on_error.pop_all()
-            _swap_link(data.warehouse, build)
-            _remove_old_builds(folder, build)
+            if data.store.is_local:
+                on_error.pop_all()
+                _swap_link(data.warehouse, build)
+                _remove_old_builds(folder, build)
+            else:
+                _send(data, build)
             if written.record is None:
                 remove_record(data)
             else:
                 save_record(data, written.record, sum(written.rows.values()))
             with atomic_write(data.left_out) as new:
                 new.write_bytes(msgspec.json.encode(written.left_out))
+            data.store.send(data.get_key(data.left_out))
     return WarehouseBuild(written.rows, written.left_out)
 
 
 def read_left_out(data: DataDir) -> list[str]:
-    """Return the sentences about files that the latest build left out; none before the first one."""
+    """Return the sentences about files that the latest build left out; none before the first one.
+
+    Raises:
+        LakeError: they can't be read.
+    """
+    data.store.fetch([data.get_key(data.left_out)])
     with convert_disk_errors(data.left_out):
         return read_json(data.left_out, list[str], "the next build of the warehouse writes it again") or []
 
@@ -122,6 +170,14 @@ def _describe_failure(error: Exception, folder: Path) -> str:
     if is_disk_full(error):
         return f"the disk of {folder} is full; free some space and run it again."
     return str(error).splitlines()[0]
+
+
+def _send(data: DataDir, build: Path) -> None:
+    """Make a build the one in the bucket."""
+    with convert_disk_errors(data.warehouse):
+        data.warehouse.parent.mkdir(parents=True, exist_ok=True)
+        build.replace(data.warehouse)
+    data.store.send(data.get_key(data.warehouse))
 
 
 def _swap_link(link: Path, target: Path) -> None:

@@ -25,7 +25,7 @@ from lms_pipeline.lake.files import check_unchanged
 from lms_pipeline.lake.index import PublicationIndex
 from lms_pipeline.lake.index_sync import read_index
 from lms_pipeline.lake.lock import LockedError, partition_lock
-from lms_pipeline.lake.paths import AnyPartition, DataDir, Partition, parse_any_folder
+from lms_pipeline.lake.paths import DATA_FILE, AnyPartition, DataDir, Partition, parse_any_folder
 from lms_pipeline.lake.scan import DayFiles, scan_partition, sign_file
 from lms_pipeline.lake.warehouse_days import Day, judge_day, read_whole, recall_day
 from lms_pipeline.lake.warehouse_record import WarehouseRecord, describe_origin, load_record
@@ -127,13 +127,24 @@ def find_days(data: DataDir, record: WarehouseRecord | None, dates: Collection[d
         now_ns, indexed = time.time_ns(), _read_indexed(data, dates)
     known = record.days if record is not None else {}
     days: dict[str, Day] = {}
+    changed = {
+        folder
+        for folder, files in indexed.items()
+        if files.has_hidden or files.signatures != known.get(folder, (b"", []))[0]
+    }
+    data.store.fetch(key for folder in changed for key in _list_keys(data, indexed[folder]))
     for folder, files in indexed.items():
-        signatures, older = known.get(folder, (b"", []))
-        if signatures == files.signatures and not files.has_hidden:
-            days[folder] = recall_day(files, older)
-        else:
+        if folder in changed:
             days[folder] = judge_day(data, files, now_ns)
+        else:
+            days[folder] = recall_day(files, known[folder][1])
     return days
+
+
+def _list_keys(data: DataDir, files: DayFiles) -> Iterator[str]:
+    """Yield the keys of a partition's files."""
+    tables = (table for table in TABLES.values() if files.has_file(table.name))
+    yield from (data.get_key(data.file(table, files.partition)) for table in tables)
 
 
 def _read_indexed(data: DataDir, dates: Collection[date] | None) -> dict[str, DayFiles]:
@@ -281,9 +292,9 @@ def build_view_sql(connection: duckdb.DuckDBPyConnection, data: DataDir, table: 
     published = [day for day in days.values() if day.has_file(table.name)]
     readable = [day for day in published if table.name in day.readable]
     if published and len(readable) == len(published):
-        files = [str(data.lake / table.name / ("*/*" if table.per_account else "*") / "data.parquet")]
+        files = [data.describe(data.lake / table.name / ("*/*" if table.per_account else "*") / DATA_FILE)]
     else:
-        files = [str(data.file(table, day.partition)) for day in readable]
+        files = [data.describe(data.file(table, day.partition)) for day in readable]
     is_uniform = not any(table.name in day.older for day in readable)
     return build_select_sql(connection, table, files, is_uniform=is_uniform)
 

@@ -11,6 +11,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from functools import partial
@@ -29,6 +30,7 @@ from lms_pipeline.lake.roll_up_reading import (
     find_stored_days,
     is_current,
     list_rolled_up_tables,
+    list_signatures,
     read_left_out,
 )
 from lms_pipeline.lake.scan import DayFiles
@@ -93,7 +95,7 @@ def write_views(data: DataDir, path: Path) -> WrittenBuild:
     reasons = [one.reasons[table] for table, days in unrolled.items() for one in days if table in one.reasons]
     left_out = [*rolled.lacking.values(), *reasons]
     spill = name_spill_folder(path)
-    with duckdb_session(spill, threads=1, memory_limit=MEMORY_LIMIT) as connection:
+    with duckdb_session(spill, threads=1, memory_limit=MEMORY_LIMIT) as connection, _seeing_files(data, connection):
         connection.execute(f"ATTACH {quote(str(path))} AS warehouse (STORAGE_VERSION 'v{OLDEST_READER}')")
         connection.execute("USE warehouse")
         connection.begin()
@@ -108,15 +110,28 @@ def write_views(data: DataDir, path: Path) -> WrittenBuild:
     return WrittenBuild(None, {}, list(dict.fromkeys(left_out)))
 
 
+@contextmanager
+def _seeing_files(data: DataDir, connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    """Let DuckDB open the files of views that are defined in the block; for those in a bucket it gets empty ones."""
+    if data.store.is_local:
+        yield
+        return
+    from lms_pipeline.lake.warehouse_files import EmptyFileSystem  # fsspec is imported with a bucket only
+    from lms_pipeline.storage.file_system import reading_files
+
+    with reading_files(connection, EmptyFileSystem(data)):
+        yield
+
+
 def _find_rolled(data: DataDir, index: PublicationIndex) -> _Rolled:
-    days = index.find_days()
-    current = [one for one in index.find_roll_ups() if one.day in days and is_current(data, one, days)]
+    days, stored = index.find_days(), list_signatures(data)
+    current = [one for one in index.find_roll_ups() if one.day in days and is_current(data, one, days, stored)]
     files: dict[str, list[RollUp]] = {}
     for one in (found for found in current if found.signature != NO_FILE):
         files.setdefault(one.table, []).append(one)
     covered = {(one.table, one.day) for one in current}
     # a pattern over all roll-ups would also match those of days that left the lake
-    known = days.keys() | find_stored_days(data)
+    known = days.keys() | find_stored_days(stored)
     tables = [table.name for table in list_rolled_up_tables()]
     without = {table: frozenset(day for day in known if (table, day) not in covered) for table in tables}
     return _Rolled(files, _find_left_out(data, files), without)
@@ -175,11 +190,12 @@ def _find_latest(index: PublicationIndex, table: str, rolled: _Rolled, unrolled:
 def _find_left_out(data: DataDir, by_table: Mapping[str, Sequence[RollUp]]) -> dict[tuple[str, date, str], str]:
     """Return why roll-ups lack an account, by table, day and account."""
     lacking: dict[tuple[str, date, str], str] = {}
-    for table, roll_ups in by_table.items():
-        for one in roll_ups:
-            if one.left_out:
-                found = read_left_out(read_metadata(data.roll_up(TABLES[table], one.day)))
-                lacking |= {(table, one.day, account_id): sentence for account_id, sentence in found.items()}
+    partial = [one for roll_ups in by_table.values() for one in roll_ups if one.left_out]
+    paths = [data.roll_up(TABLES[one.table], one.day) for one in partial]
+    data.store.fetch(map(data.get_key, paths))
+    for one, path in zip(partial, paths, strict=True):
+        found = read_left_out(read_metadata(path))
+        lacking |= {(one.table, one.day, account_id): sentence for account_id, sentence in found.items()}
     return lacking
 
 
@@ -195,7 +211,7 @@ def _build_rolled_sql(connection: duckdb.DuckDBPyConnection, data: DataDir, tabl
         paths = list(_list_paths(data, table, of_accounts))
     if paths:
         is_uniform = not any(table.name in one.older for one in of_accounts)
-        queries.append(build_select_sql(connection, table, list(map(str, paths)), is_uniform=is_uniform))
+        queries.append(build_select_sql(connection, table, list(map(data.describe, paths)), is_uniform=is_uniform))
     return " UNION ALL BY NAME ".join(query for query in queries if query) or build_empty_sql(connection, table)
 
 
@@ -210,10 +226,10 @@ def _build_roll_up_sql(connection: duckdb.DuckDBPyConnection, data: DataDir, tab
         conditions = f" WHERE {' OR '.join(_build_conditions(latest, days))}" if days else ""
     if not days:
         return ""
-    files = [str(data.roll_up(table, day)) for day in days]
+    files = [data.describe(data.roll_up(table, day)) for day in days]
     if table not in LATEST_DAY_TABLES and not indexed.rolled.without[table.name]:
         # it also shows days that are rolled up later
-        files = [str(data.roll_ups / table.name / "*" / DATA_FILE)]
+        files = [data.describe(data.roll_ups / table.name / "*" / DATA_FILE)]
     query = build_select_sql(connection, table, files, is_uniform=is_uniform, in_path=["snapshot_date"])
     return f"{query}{conditions}"
 
@@ -271,13 +287,12 @@ def _build_pattern_sql(connection: duckdb.DuckDBPyConnection, data: DataDir, tab
     """Return the query over all files of a table without those of unfinished pulls; it also shows files that come later."""
     if table.name not in indexed.has_files:
         return build_empty_sql(connection, table)
-    is_uniform = all(
-        read_footer(data.file(table, one.partition)).schema.equals(describe_columns(table))
-        for one in (indexed.samples if table.per_account else indexed.of_all)
-        if one.has_file(table.name)
-    )
+    samples = indexed.samples if table.per_account else indexed.of_all
+    paths = [data.file(table, one.partition) for one in samples if one.has_file(table.name)]
+    data.store.fetch(map(data.get_key, paths))
+    is_uniform = all(read_footer(path).schema.equals(describe_columns(table)) for path in paths)
     folders = "*/*" if table.per_account else "*"
-    pattern = str(data.lake / table.name / folders / "data.parquet")
+    pattern = data.describe(data.lake / table.name / folders / DATA_FILE)
     query = build_select_sql(connection, table, [pattern], is_uniform=is_uniform)
     hidden = [one.partition for one in indexed.pending if table.name not in _list_readable(data, one)]
     if not hidden or not table.per_account:

@@ -103,6 +103,7 @@ def publish_metrics(
     """
     import duckdb
 
+    data.fetch([UNIFIED_ENROLLMENTS], [partition])
     path = data.file(UNIFIED_ENROLLMENTS, partition)
     if not path.exists():
         raise NoSnapshotError(

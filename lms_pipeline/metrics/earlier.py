@@ -39,6 +39,7 @@ def find_earlier(data: DataDir, partition: Partition) -> EarlierSnapshot | None:
     days = data.find_partitions(UNIFIED_ENROLLMENTS, partition.account_id)
     old_enough = [earlier for earlier in days if partition.day - earlier.day >= MIN_AGE]
     for earlier in reversed(old_enough):
+        data.fetch([UNIFIED_ENROLLMENTS], [earlier])
         path = data.file(UNIFIED_ENROLLMENTS, earlier)
         try:
             metadata = read_metadata(path)

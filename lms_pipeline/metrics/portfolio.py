@@ -16,6 +16,8 @@ from lms_pipeline.accounts.registry import RegisteredAccount
 from lms_pipeline.errors import LakeError, LmsPipelineError
 from lms_pipeline.lake.engine import duckdb_session
 from lms_pipeline.lake.files import check_unchanged, check_version, read_metadata
+from lms_pipeline.lake.index import PublicationIndex
+from lms_pipeline.lake.index_sync import read_index
 from lms_pipeline.lake.paths import DataDir, DayPartition, Partition
 from lms_pipeline.lake.publishing import Published, publish_table
 from lms_pipeline.lake.scratch import scratch_folder
@@ -59,7 +61,9 @@ def publish_portfolio(
     import duckdb
     import pyarrow as pa
 
-    sources = _find_readable(data, find_sources(data, day))
+    sources = find_sources(data, day)
+    data.fetch([ACCOUNT_COMPLETION], sources)
+    sources = _find_readable(data, sources)
     try:
         rows = _read_accounts(data, sources)
     except duckdb.Error:
@@ -81,8 +85,12 @@ def publish_portfolio(
 
 def find_sources(data: DataDir, day: date) -> list[Partition]:
     """Return the accounts and day that have `account_completion`, in the order of their ids."""
-    accounts = (Partition(account_id, day) for account_id in data.list_account_ids())
-    return [account for account in accounts if data.file(ACCOUNT_COMPLETION, account).exists()]
+
+    def find(index: PublicationIndex) -> list[Partition]:
+        published = (one for one in index.find(day=day) if one.has_file(ACCOUNT_COMPLETION.name))
+        return [one.partition for one in published if isinstance(one.partition, Partition)]
+
+    return read_index(data, find, is_compared=False)
 
 
 def find_missing(registered: Iterable[RegisteredAccount], day: date, found: set[str]) -> list[str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
@@ -18,13 +18,11 @@ import msgspec
 
 from lms_pipeline.accounts.registry import RegisteredAccount
 from lms_pipeline.errors import LakeError
-from lms_pipeline.lake.files import read_metadata
+from lms_pipeline.lake.files import read_stored_metadata
 from lms_pipeline.lake.index import PublicationIndex, PublishedDay, parse_mark
 from lms_pipeline.lake.index_sync import noting_changes, read_index
 from lms_pipeline.lake.paths import DataDir, DayPartition, Partition
-from lms_pipeline.lake.scan import sign_file
 from lms_pipeline.metrics.portfolio import ORIGIN, find_missing
-from lms_pipeline.storage.disk import convert_disk_errors
 from lms_pipeline.tables.metrics import ACCOUNT_COMPLETION, PORTFOLIO_COMPLETION
 
 log = logging.getLogger(__name__)
@@ -76,17 +74,22 @@ def find_portfolio_changes(data: DataDir, accounts: Sequence[RegisteredAccount])
     origins: dict[date, str] = {}
     orphaned: list[date] = []
     for day, published in changed.items():
-        signatures = [
-            (one.partition.account_id, one.get_signature(ACCOUNT_COMPLETION.name))
-            for one in published
-            if isinstance(one.partition, Partition) and one.has_file(ACCOUNT_COMPLETION.name)
-        ]
-        if signatures:
+        if signatures := _list_signatures(published):
             origins[day] = _hash_origin(accounts, day, signatures)
         elif any(one.has_file(PORTFOLIO_COMPLETION.name) for one in published):
             orphaned.append(day)
     outdated = {day: origin for day, origin in origins.items() if _read_origin(data, day) != origin}
     return PortfolioChanges(outdated, orphaned, msgspec.json.encode(mark).decode())
+
+
+def _list_signatures(published: Iterable[PublishedDay]) -> list[tuple[str, bytes]]:
+    """Return the signature of each account's file."""
+    name = ACCOUNT_COMPLETION.name
+    return [
+        (one.partition.account_id, one.get_signature(name))
+        for one in published
+        if isinstance(one.partition, Partition) and one.has_file(name)
+    ]
 
 
 def remember_changes(data: DataDir, changes: PortfolioChanges) -> None:
@@ -104,12 +107,9 @@ def _hash_accounts(accounts: Sequence[RegisteredAccount]) -> str:
 
 
 def describe_origin(data: DataDir, accounts: Sequence[RegisteredAccount], day: date) -> str:
-    """Return the same of one day. No file of another day is looked at."""
-    signatures = []
-    for account_id in data.list_account_ids():
-        with suppress(FileNotFoundError, NotADirectoryError):  # the account lacks the day
-            signatures.append((account_id, sign_file(data.file(ACCOUNT_COMPLETION, Partition(account_id, day)))))
-    return _hash_origin(accounts, day, signatures)
+    """Return the same of one day."""
+    published = read_index(data, lambda index: index.find(day=day))
+    return _hash_origin(accounts, day, _list_signatures(published))
 
 
 def remove_day(data: DataDir, day: date) -> None:
@@ -120,8 +120,7 @@ def remove_day(data: DataDir, day: date) -> None:
     """
     path = data.file(PORTFOLIO_COMPLETION, DayPartition(day))
     with noting_changes(data, DayPartition(day), f"removal {uuid.uuid4().hex}"):
-        with convert_disk_errors(path):
-            path.unlink(missing_ok=True)
+        data.store.remove(data.get_key(path))
         with suppress(OSError):  # it holds other files
             path.parent.rmdir()
 
@@ -134,9 +133,9 @@ def _hash_origin(accounts: Sequence[RegisteredAccount], day: date, signatures: S
 
 def _read_origin(data: DataDir, day: date) -> str | None:
     """Return what the stored portfolio of a day was computed from; None if there is none, or it can't be read."""
-    path = data.file(PORTFOLIO_COMPLETION, DayPartition(day))
+    key = data.get_key(data.file(PORTFOLIO_COMPLETION, DayPartition(day)))
     try:
-        return read_metadata(path).get(ORIGIN) if path.exists() else None
+        return (read_stored_metadata(data.store, key) or {}).get(ORIGIN)
     except LakeError as error:
         log.warning("%s It is computed again.", error)
         return None

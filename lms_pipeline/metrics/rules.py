@@ -66,6 +66,8 @@ def read_course_titles(connection: duckdb.DuckDBPyConnection, path: Path) -> dic
 def find_courses(data: DataDir, partition: Partition) -> dict[str, str | None]:
     """Return the titles of an account's courses by id: those of its enrollments, and the others of its courses list.
 
+    The caller has fetched both tables.
+
     Raises:
         LakeError: a file can't be read.
     """
@@ -134,8 +136,12 @@ def find_listed_courses(data: DataDir, partition: Partition) -> dict[str, str | 
     Raises:
         LakeError: a file can't be read.
     """
+    data.fetch([COURSE_COMPLETION, COURSES], [partition])
     counted, listed = (_read_titles(data.file(table, partition)) for table in (COURSE_COMPLETION, COURSES))
-    return find_courses(data, partition) if counted is None or listed is None else listed | counted
+    if counted is not None and listed is not None:
+        return listed | counted
+    data.fetch([UNIFIED_ENROLLMENTS], [partition])
+    return find_courses(data, partition)
 
 
 def _read_titles(path: Path) -> dict[str, str | None] | None:

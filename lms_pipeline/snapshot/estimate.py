@@ -21,7 +21,7 @@ from lms_pipeline.extract.session import FetchSession, fetch_list
 from lms_pipeline.extract.strategies import read_pairs
 from lms_pipeline.extract.strategy_selection import Choice, select_strategy
 from lms_pipeline.extract.volume import BoundedStore
-from lms_pipeline.lake.files import count_rows
+from lms_pipeline.lake.files import count_stored_rows
 from lms_pipeline.lake.paths import DataDir
 from lms_pipeline.lake.scratch import scratch_folder
 from lms_pipeline.lake.space import SpaceWatch
@@ -91,7 +91,7 @@ def estimate_snapshot(
     with scratch_folder("estimate") as folder, Checkpoint(folder / "checkpoint.sqlite") as checkpoint:
         attempt = checkpoint.begin(job.fingerprint, now())
         with (
-            closing(Budget(job.account_id, limits, attempt, data.hourly_calls_path(job.account_id))) as budget,
+            closing(Budget(job.account_id, limits, attempt, data.storage.state)) as budget,
             connect(budget, _bound_store(attempt, job, folder)) as client,
         ):
             return estimate_calls(FetchSession(client, attempt, max_records=job.options.max_records), data, job)
@@ -117,7 +117,9 @@ def estimate_calls(session: FetchSession, data: DataDir, job: SnapshotJob) -> st
     )
     list_calls = session.client.requests - sent_before
     latest = data.find_latest_snapshot(job.account_id, before=job.day)
-    stored = None if latest is None else count_rows(data.file(UNIFIED_ENROLLMENTS, latest))
+    stored = (
+        None if latest is None else count_stored_rows(data.store, data.get_key(data.file(UNIFIED_ENROLLMENTS, latest)))
+    )
     known = (
         "no previous snapshot" if stored is None else f"{format_count(stored, 'enrollment')} in the previous snapshot"
     )

@@ -35,6 +35,7 @@ def link_previous(data: DataDir, job: SnapshotJob, strategy: str, folder: Path) 
         "raw": data.file(RAW_ENROLLMENTS, latest),
         "fingerprints": data.fingerprints_path(latest),
     }
+    data.store.fetch(map(data.get_key, files.values()))
     with convert_disk_errors(files["fingerprints"]):
         set_aside_folder(files["fingerprints"], "nothing is carried over from that snapshot")
     if not all(path.exists() for path in files.values()):
@@ -73,8 +74,13 @@ def _is_usable(previous: PreviousSnapshot, expected: dict[str, str]) -> bool:
 
 
 def write_fingerprints(data: DataDir, job: SnapshotJob, strategy: str, plan: FetchPlan) -> None:
-    """Write the roster fingerprints of a snapshot that has just been published."""
+    """Store the roster fingerprints of a snapshot that has just been published.
+
+    Raises:
+        LakeError: they can't be written, or sent to the store.
+    """
     metadata = {"run_id": job.run_id, "strategy": strategy, "plan": job.fingerprint}
     path = data.fingerprints_path(job.partition)
     with atomic_write(path) as new:
         plan.write_fingerprints(new, {f"{PREFIX}{name}": value for name, value in metadata.items()})
+    data.store.send(data.get_key(path))

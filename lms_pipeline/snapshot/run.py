@@ -16,14 +16,15 @@ from pathlib import Path
 
 from lms_pipeline.days import Calendar
 from lms_pipeline.extract.budget import Budget
-from lms_pipeline.extract.checkpoint import Checkpoint, use_checkpoint
+from lms_pipeline.extract.checkpoint import Attempt, Checkpoint, use_checkpoint
+from lms_pipeline.extract.checkpoint_copies import DEFAULT_INTERVAL_SECONDS, CheckpointCopies
 from lms_pipeline.extract.checkpoint_file import DamagedCheckpointError
 from lms_pipeline.extract.session import FetchSession, PairDemandedError
 from lms_pipeline.extract.strategies import ListNotOfferedError, NoRosterError
 from lms_pipeline.extract.strategy_selection import Choice, select_strategy
 from lms_pipeline.extract.volume import BoundedStore
 from lms_pipeline.lake.commit_mark import find_run_id, restore_interrupted
-from lms_pipeline.lake.lock import partition_lock
+from lms_pipeline.lake.lock import PartitionLock, partition_lock
 from lms_pipeline.lake.paths import DataDir
 from lms_pipeline.lake.publishing import (
     Publication,
@@ -35,6 +36,7 @@ from lms_pipeline.lake.publishing import (
     refuse_short_list,
     remove_leftovers,
 )
+from lms_pipeline.lake.pull_files import CheckpointPlace
 from lms_pipeline.lake.reclaim import make_space
 from lms_pipeline.lake.waiting import WaitingPull, save_waiting, take_waiting, utc_now
 from lms_pipeline.snapshot.fetch import FetchedEnrollments, fetch_enrollments
@@ -53,7 +55,9 @@ from lms_pipeline.snapshot.previous import write_fingerprints
 from lms_pipeline.snapshot.volume import check_stopped, stop_at_bounds, watch_space
 from lms_pipeline.tables.pulled import COURSES, LEARNERS, PULLED_TABLES, UNIFIED_ENROLLMENTS
 from lms_pipeline.truto.client import TrutoClient
+from lms_pipeline.truto.request import Request
 from lms_pipeline.truto.store import NotKeptError
+from lms_pipeline.truto.transport import Gate
 from lms_pipeline.truto.waiting import ContinuesLaterError, WaitTooLongError
 
 log = logging.getLogger(__name__)
@@ -67,12 +71,14 @@ def take_snapshot(
     calendar: Calendar,
     now: Callable[[], datetime],
     report_plan: Callable[[str], None] = log.info,
+    checkpoint_seconds: float = DEFAULT_INTERVAL_SECONDS,
 ) -> SnapshotResult:
     """Pull an account and publish its tables as the snapshot of the job's day, or none of them.
 
     A closed day keeps the snapshot that it has, without a call. An interrupted pull continues with the responses in its
     checkpoint. A snapshot that one of the job's `interrupted_runs` published is published again without a call.
-    `report_plan` receives the fetch plan as one sentence, before its calls are made.
+    `report_plan` receives the fetch plan as one sentence, before its calls are made. With a bucket, the responses are copied
+    to it each `checkpoint_seconds`.
 
     Raises:
         DayNotOpenError: the day is not open, or closes before the pull ends, and has no snapshot.
@@ -88,10 +94,11 @@ def take_snapshot(
         TrutoError: a request failed.
     """
     started = time.monotonic()
-    with partition_lock(data, job.partition) as scratch:
+    with partition_lock(data, job.partition, job.run_id) as lock:
+        data.fetch(PULLED_TABLES, [job.partition])
         restore_interrupted(data, PULLED_TABLES, job.partition)
         if job.interrupted_runs and _find_publishing_run(data, job) in job.interrupted_runs:
-            result = replace(_publish_again(job, data, scratch, report_plan), was_published=True)
+            result = replace(_publish_again(job, data, lock, report_plan), was_published=True)
         elif is_kept(job, data, calendar, now()):
             result = SnapshotResult(find_published_files(data, PULLED_TABLES, job.partition), kept=True)
         else:
@@ -101,11 +108,11 @@ def take_snapshot(
             check_stopped(data, job)
             remove_leftovers(data, PULLED_TABLES, job.partition)
             make_space(data, job.partition)
-            path = data.checkpoint_path(job.partition, lists_only=job.lists_only)
-            inputs = _PullInputs(
-                connect, data, OpenDay(job.partition, calendar, now), path, scratch, waited, report_plan
-            )
-            result = use_checkpoint(path, partial(_pull, job, inputs), f"{job.partition} is fetched again")
+            place = CheckpointPlace.of(data, job.partition, lists_only=job.lists_only)
+            with CheckpointCopies(place, checkpoint_seconds) as copies:
+                open_day = OpenDay(job.partition, calendar, now)
+                inputs = _PullInputs(connect, data, open_day, place.path, copies, lock, waited, report_plan)
+                result = use_checkpoint(place.path, partial(_pull, job, inputs), f"{job.partition} is fetched again")
     return replace(result, seconds=time.monotonic() - started)
 
 
@@ -117,33 +124,47 @@ class _PullInputs:
     data: DataDir
     open_day: OpenDay
     checkpoint_path: Path
-    scratch: Path
+    copies: CheckpointCopies
+    lock: PartitionLock
     waited: WaitingPull | None
     report_plan: Callable[[str], None]
+
+    def prepare_publishing(self) -> None:
+        """See `_prepare_publishing`."""
+        _prepare_publishing(self.copies, self.lock)
 
 
 def _pull(job: SnapshotJob, inputs: _PullInputs, checkpoint: Checkpoint) -> SnapshotResult:
     """Pull the account with the responses that its checkpoint has, and publish."""
+    with inputs.copies.follow(checkpoint):
+        attempt = checkpoint.begin(job.fingerprint, inputs.open_day.now(), trust_rejected=job.allow_drop)
+        result = _pull_attempt(job, inputs, attempt)
+        with suppress(DamagedCheckpointError):  # the snapshot is published: the next pull sets the file aside
+            attempt.finish()
+    return result
+
+
+def _pull_attempt(job: SnapshotJob, inputs: _PullInputs, attempt: Attempt) -> SnapshotResult:
     data, open_day, waited, now = inputs.data, inputs.open_day, inputs.waited, inputs.open_day.now
     started = time.monotonic()
     spent = waited.spent_seconds if waited else 0.0
     resume_within = timedelta(hours=job.options.resume_hours)
-    attempt = checkpoint.begin(job.fingerprint, now(), trust_rejected=job.allow_drop)
-    hourly = data.hourly_calls_path(job.account_id)
-    watch = watch_space(data, job, inputs.checkpoint_path, inputs.scratch)
-    store = BoundedStore(attempt, job.account_id, job.options.max_gigabytes, watch)
+    watch = watch_space(data, job, inputs.checkpoint_path, inputs.lock.scratch)
+    store = BoundedStore(attempt, job.account_id, job.options.max_gigabytes, inputs.copies.guard(watch))
     with (
         stop_at_bounds(data, job, attempt, watch),
-        closing(Budget(job.account_id, job.limits, attempt, hourly, spent_seconds=spent)) as budget,
-        inputs.connect(open_day.guard_requests(budget), OpenDayStore(store, open_day)) as client,
-        Publication(data, job.partition, job.run_id, watch) as publication,
+        closing(Budget(job.account_id, job.limits, attempt, data.storage.state, spent_seconds=spent)) as budget,
+        inputs.connect(
+            open_day.guard_requests(_guard_lock(inputs.lock, budget)), OpenDayStore(store, open_day)
+        ) as client,
+        Publication(data, job.partition, job.run_id, watch, inputs.prepare_publishing) as publication,
     ):
         session = FetchSession(client, attempt, max_records=job.options.max_records)
         if waited is None or utc_now() - waited.at > resume_within:
             session.forget_stale_lists(now(), resume_within)
-        context = SnapshotContext(job, data, session, publication, inputs.scratch, now(), inputs.report_plan)
+        context = SnapshotContext(job, data, session, publication, inputs.lock.scratch, now(), inputs.report_plan)
         try:
-            result = _run_stages(context)
+            return _run_stages(context)
         except RowDropError:
             attempt.reject()
             raise
@@ -153,9 +174,6 @@ def _pull(job: SnapshotJob, inputs: _PullInputs, checkpoint: Checkpoint) -> Snap
                 raise WaitTooLongError(error, job.day, closes_at) from None
             _save_wait(context, error, spent + time.monotonic() - started)
             raise
-    with suppress(DamagedCheckpointError):  # the snapshot is published: the next pull sets the file aside
-        attempt.finish()
-    return result
 
 
 def replay_snapshot(
@@ -169,9 +187,10 @@ def replay_snapshot(
         LakeError: a file is unusable.
     """
     started = time.monotonic()
-    with partition_lock(data, job.partition) as scratch:
+    with partition_lock(data, job.partition, job.run_id) as lock:
+        data.fetch(PULLED_TABLES, [job.partition])
         restore_interrupted(data, PULLED_TABLES, job.partition)
-        result = _replay(job, data, scratch, report_plan)
+        result = _replay(job, data, lock, report_plan)
     return replace(result, seconds=time.monotonic() - started)
 
 
@@ -191,36 +210,64 @@ def _save_wait(context: SnapshotContext, error: ContinuesLaterError, spent_secon
     save_waiting(context.data, pull)
 
 
-def _replay(job: SnapshotJob, data: DataDir, scratch: Path, report_plan: Callable[[str], None]) -> SnapshotResult:
+def _replay(job: SnapshotJob, data: DataDir, lock: PartitionLock, report_plan: Callable[[str], None]) -> SnapshotResult:
     """Publish the snapshot again from its stored responses. The caller holds the partition's lock."""
-    if not data.checkpoint_path(job.partition).exists():
-        raise NotKeptError(f"No responses of {job.partition} are stored: its snapshot stays as it is.")
-    with Checkpoint(data.checkpoint_path(job.partition)) as checkpoint:
-        attempt, replay_context = find_published_attempt(data, job, checkpoint)
-        if attempt.fingerprint != job.fingerprint:
-            raise NotKeptError(
-                f"The options of {job.account_id} in LMS_ACCOUNTS_FILE differ from those with which {job.day} was "
-                "pulled: restore them."
-            )
-        if not attempt.is_finished:  # before anything is replaced: the attempt is found by the run that published it
-            attempt.finish()
-        remove_leftovers(data, PULLED_TABLES, job.partition)
-        with TrutoClient.for_replay(attempt) as client, Publication(data, job.partition, job.run_id) as publication:
-            context = SnapshotContext(
-                replay_context.apply(job),
-                data,
-                FetchSession(client, attempt),
-                publication,
-                scratch,
-                attempt.started_at,
-                report_plan,
-                requires_previous=replay_context.has_previous,
-            )
-            return _run_stages(context)
+    place = CheckpointPlace.of(data, job.partition)
+    with CheckpointCopies(place) as copies:
+        if not place.path.exists():
+            raise NotKeptError(f"No responses of {job.partition} are stored: its snapshot stays as it is.")
+        with Checkpoint(place.path) as checkpoint, copies.follow(checkpoint):
+            attempt, replay_context = find_published_attempt(data, job, checkpoint)
+            if attempt.fingerprint != job.fingerprint:
+                raise NotKeptError(
+                    f"The options of {job.account_id} in LMS_ACCOUNTS_FILE differ from those with which {job.day} was "
+                    "pulled: restore them."
+                )
+            if not attempt.is_finished:  # before anything is replaced: the run that published the attempt finds it
+                attempt.finish()
+            remove_leftovers(data, PULLED_TABLES, job.partition)
+            with (
+                TrutoClient.for_replay(attempt) as client,
+                Publication(
+                    data, job.partition, job.run_id, before_publishing=partial(_prepare_publishing, copies, lock)
+                ) as publication,
+            ):
+                context = SnapshotContext(
+                    replay_context.apply(job),
+                    data,
+                    FetchSession(client, attempt),
+                    publication,
+                    lock.scratch,
+                    attempt.started_at,
+                    report_plan,
+                    requires_previous=replay_context.has_previous,
+                )
+                return _run_stages(context)
+
+
+def _guard_lock(lock: PartitionLock, gate: Gate) -> Gate:
+    """Return a gate that lets no request pass once the lock is lost: another run may make the same ones."""
+
+    def pass_gate(request: Request) -> None:
+        lock.check_at_times()
+        gate(request)
+
+    return pass_gate
+
+
+def _prepare_publishing(copies: CheckpointCopies, lock: PartitionLock) -> None:
+    """Send the responses, so that no call is made again from here on; and look whether the lock is still held.
+
+    Raises:
+        StoreError: the responses can't be sent.
+        LostLockError: another run may publish.
+    """
+    copies.send()
+    lock.check()
 
 
 def _publish_again(
-    job: SnapshotJob, data: DataDir, scratch: Path, report_plan: Callable[[str], None]
+    job: SnapshotJob, data: DataDir, lock: PartitionLock, report_plan: Callable[[str], None]
 ) -> SnapshotResult:
     """Publish the snapshot of an interrupted run again, without a call; keep its files where that is impossible.
 
@@ -228,7 +275,7 @@ def _publish_again(
     """
     if not job.lists_only:
         try:
-            return _replay(job, data, scratch, report_plan)
+            return _replay(job, data, lock, report_plan)
         except (NotKeptError, DamagedCheckpointError) as error:
             log.warning("%s", error)
     tables = [TABLES[name] for name in sorted(job.tables)] if job.lists_only else PULLED_TABLES

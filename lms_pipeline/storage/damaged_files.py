@@ -51,9 +51,14 @@ def set_aside(path: Path, reason: object, consequence: str) -> None:
         path.rename(copy)
     except FileNotFoundError:
         return
-    for companion in _COMPANIONS:
-        remove_path(path.with_name(path.name + companion))
+    for companion in list_companions(path):
+        remove_path(companion)
     log.warning("%s is damaged (%s): it is now %s, and %s.", path, reason, copy, consequence)
+
+
+def list_companions(path: Path) -> list[Path]:
+    """Return the paths of the files of SQLite beside a database, which may be missing."""
+    return [path.with_name(path.name + end) for end in _COMPANIONS]
 
 
 def remove_path(path: Path) -> None:
@@ -89,14 +94,6 @@ def read_json(path: Path, type_: type[T], consequence: str) -> T | None:
     except _DECODE_ERRORS:
         set_aside(path, "it does not hold what this version writes", consequence)
     return None
-
-
-def peek_json(path: Path, type_: type[T]) -> T | None:
-    """Return the content of a JSON file; None if it can't be read, or is damaged. It stays: another process may replace it."""
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=type_)
-    except (OSError, *_DECODE_ERRORS):
-        return None
 
 
 class DamagedDatabaseError(sqlite3.DatabaseError):

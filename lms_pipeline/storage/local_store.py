@@ -12,7 +12,10 @@ from pathlib import Path
 from typing import Final
 
 from lms_pipeline.storage.disk import convert_disk_errors, replace_file
-from lms_pipeline.storage.store import StoredFile
+from lms_pipeline.storage.store import StoredFile, StoreError
+
+_NO_FOLDER = (FileNotFoundError, NotADirectoryError, PermissionError)
+"""Why a folder has nothing to list."""
 
 
 class LocalStore:
@@ -35,16 +38,27 @@ class LocalStore:
 
     def list_files(self, prefix: str) -> Iterator[StoredFile]:
         """Yield the files below a folder, in the order of keys."""
-        for path in sorted((self._root / prefix).rglob("*")):
-            with suppress(FileNotFoundError):  # it was removed meanwhile
-                if path.is_file():
-                    yield build_stored_file(path.relative_to(self._root).as_posix(), path.stat())
+        yield from sorted(_walk(self._root / prefix, prefix), key=lambda file: file.key)
 
     def list_folders(self, prefix: str) -> Sequence[str]:
         """Return the names of the folders directly below a folder, in order."""
-        with suppress(FileNotFoundError, NotADirectoryError), os.scandir(self._root / prefix) as entries:
+        with suppress(*_NO_FOLDER), os.scandir(self._root / prefix) as entries:
             return sorted(entry.name for entry in entries if entry.is_dir())
         return []
+
+    def read_range(self, file: StoredFile, start: int, size: int) -> bytes:
+        """Return bytes of a file.
+
+        Raises:
+            StoreError: it can't be read.
+        """
+        path = self._root / file.key
+        try:
+            with path.open("rb") as opened:
+                opened.seek(start)
+                return opened.read(size)
+        except OSError as error:
+            raise StoreError(f"{path} can't be read: {error.strerror}.") from error
 
     def fetch(self, keys: Iterable[str]) -> None:
         """Do nothing: the local files are the stored ones."""
@@ -71,6 +85,16 @@ class LocalStore:
         path = self._root / key
         with convert_disk_errors(path):
             path.unlink(missing_ok=True)
+
+
+def _walk(folder: str | Path, prefix: str) -> Iterator[StoredFile]:
+    with suppress(*_NO_FOLDER), os.scandir(folder) as entries:
+        for entry in entries:
+            with suppress(FileNotFoundError):  # it was removed meanwhile
+                if entry.is_dir():
+                    yield from _walk(entry.path, f"{prefix}{entry.name}/")
+                elif entry.is_file():
+                    yield build_stored_file(f"{prefix}{entry.name}", entry.stat())
 
 
 def build_stored_file(key: str, status: os.stat_result) -> StoredFile:

@@ -23,9 +23,17 @@ SIGNATURE_BYTES = _SIGNATURE.size
 class StoreError(LakeError):
     """The store can't be reached, or refuses what was requested. The same may succeed later."""
 
+    may_pass = True
+
+
+class UnsafeStoreError(LakeError):
+    """The store can't hold this lake: it ignores conditions, has another one, or can't take a file of this size."""
+
 
 class PublishedByAnotherError(LakeError):
-    """Another run published the same file meanwhile; nothing of this run is published."""
+    """Another run published the same file meanwhile: what is stored of it is not this run's."""
+
+    may_pass = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +54,17 @@ class StoredFile:
     @property
     def signature(self) -> bytes:
         """Bytes that another content changes: size, time of change and number."""
-        return _SIGNATURE.pack(self.size, self.changed_ns, self.number)
+        return pack_signature(self.size, self.changed_ns, self.number)
 
     @property
     def changed_at(self) -> datetime:
         """When it was written."""
         return datetime.fromtimestamp(self.changed_ns / 1e9, UTC)
+
+
+def pack_signature(size: int, changed_ns: int, number: int) -> bytes:
+    """Return the signature of a file with this size, time of change and number, see `StoredFile`."""
+    return _SIGNATURE.pack(size, changed_ns, number % 2**64)
 
 
 def unpack_signatures(signatures: bytes | bytearray) -> Iterator[tuple[int, int, int]]:
@@ -83,6 +96,13 @@ class Store(Protocol):
 
     def list_folders(self, prefix: str) -> Sequence[str]:
         """Return the names of the folders directly below a folder, which ends with `/`, in order."""
+
+    def read_range(self, file: StoredFile, start: int, size: int) -> bytes:
+        """Return bytes of a stored file, from `start` on. It is not fetched.
+
+        Raises:
+            StoreError: it was replaced or removed since it was found.
+        """
 
     def fetch(self, keys: Iterable[str]) -> None:
         """Make the local files of keys equal to what is stored; a local file of which nothing is stored is removed."""

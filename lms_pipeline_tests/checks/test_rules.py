@@ -128,7 +128,7 @@ class TestRulesOfTheFleet:
     @pytest.fixture
     def find(self, files, use):
         """Return the finding about `acme` with the course c1 (Fire), `beta` with c2 (Water), and `new` without a snapshot."""
-        registry = Registry(files.data.registry)
+        registry = Registry(files.data)
         for account_id in ("acme", "beta", "new"):
             registry.add(account_id, name=None, first_day=FIRST)
         publish(files.data, "acme", FIRST, enrollment("ann", "c1", course_title="Fire"))

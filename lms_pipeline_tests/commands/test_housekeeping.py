@@ -59,8 +59,8 @@ def test_the_command_removes_what_the_dry_run_listed(command, data):
 
 def test_a_locked_item_is_reported_and_the_exit_status_is_1(command, data):
     locked = Partition("acme", LONG_AGO)
-    with partition_lock(data, locked) as scratch:
-        age(scratch.parent, 3)
+    with partition_lock(data, locked) as lock:
+        age(lock.scratch.parent, 3)
         done = command("housekeeping")
     assert done.status == 1
     assert done.err.startswith(

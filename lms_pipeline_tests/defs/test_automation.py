@@ -47,7 +47,7 @@ def sense(repository, instance, name, cursor=None):
 def read_marks(data):
     """Return what readers noted in the index: nothing before it is built."""
     with closing(sqlite3.connect(data.index)) as connection:
-        return dict(connection.execute("SELECT name, value FROM marks"))
+        return dict(connection.execute("SELECT name, value FROM index_marks"))
 
 
 def keys(requests):

@@ -5,7 +5,7 @@ Under `make distributed` a missing package or service fails the tests that need 
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
@@ -15,7 +15,14 @@ import pytest
 
 from lms_pipeline.defs.instance import open_instance
 from lms_pipeline_tests.defs.conftest import data, registry, sandbox, settings
-from lms_pipeline_tests.distributed.services import PASSWORD, MissingServiceError, serve_postgres, serve_redis
+from lms_pipeline_tests.distributed.machines import NO_NAMESPACES, has_namespaces, open_machine
+from lms_pipeline_tests.distributed.services import (
+    PASSWORD,
+    MissingServiceError,
+    serve_azurite,
+    serve_postgres,
+    serve_redis,
+)
 
 __all__ = ["data", "registry", "sandbox", "settings"]
 
@@ -23,12 +30,17 @@ DEPLOY = Path(__file__).parents[2] / "docs" / "deploy"
 _numbers = count()
 
 
+def is_selected(config):
+    """Return whether the tests of several machines were selected, so that a missing service fails them."""
+    return config.option.markexpr == "distributed"
+
+
 @pytest.fixture(scope="session")
 def end_without(request):
     """Ends the tests that need what is missing: with a failure if they were selected, otherwise they are skipped."""
 
     def end(reason):
-        if request.config.option.markexpr == "distributed":
+        if is_selected(request.config):
             pytest.fail(reason, pytrace=False)
         pytest.skip(reason)
 
@@ -38,9 +50,45 @@ def end_without(request):
 @pytest.fixture(scope="session")
 def extra(end_without):
     """The extra `distributed` is installed."""
-    for package in ("dagster_aws", "dagster_celery", "dagster_docker", "dagster_k8s", "dagster_postgres"):
+    for package in (
+        "dagster_aws",
+        "dagster_celery",
+        "dagster_docker",
+        "dagster_k8s",
+        "dagster_postgres",
+        "moto",
+        "obstore",
+    ):
         if find_spec(package) is None:
             end_without(f"{package} is not installed: run `make distributed`")
+
+
+@pytest.fixture(scope="session")
+def s3_server(end_without):
+    """The S3 endpoint of all tests."""
+    for package in ("obstore", "moto"):
+        if find_spec(package) is None:
+            end_without(f"{package} is not installed: run `make distributed`")
+    from lms_pipeline_tests.distributed.s3_front import serve_s3  # needs moto
+
+    with serve_s3() as front:
+        yield front
+
+
+@pytest.fixture
+def s3(s3_server, monkeypatch):
+    """The S3 endpoint without faults, which the environment names."""
+    s3_server.reset()
+    for name, value in s3_server.environment.items():
+        monkeypatch.setenv(name, value)
+    yield s3_server
+    s3_server.reset()
+
+
+@pytest.fixture
+def lake_url(s3):
+    """The address of an empty bucket."""
+    return f"s3://{s3.create_bucket()}/installation"
 
 
 def _serve(service, end_without):
@@ -62,6 +110,32 @@ def redis(extra, end_without):
     yield from _serve(serve_redis, end_without)
 
 
+@pytest.fixture(scope="session")
+def azurite(extra, end_without):
+    yield from _serve(serve_azurite, end_without)
+
+
+@pytest.fixture
+def start_machine(end_without, tmp_path):
+    """Starts a machine with the environment of its processes; everything on it ends with the test."""
+    with ExitStack() as stack:
+        try:
+            has_namespaces()
+        except MissingServiceError as missing:
+            end_without(f"{missing}, or `make distributed` as root")
+
+        def started(name, environment=None):
+            return stack.enter_context(open_machine(name, tmp_path / "machines", environment or {}))
+
+        yield started
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    with suppress(MissingServiceError):
+        if is_selected(config) and not has_namespaces():
+            terminalreporter.write_line(NO_NAMESPACES)
+
+
 @pytest.fixture
 def database(postgres, monkeypatch):
     """An empty database, which the environment names."""
@@ -71,6 +145,14 @@ def database(postgres, monkeypatch):
     for variable, value in {**values, "DATABASE": name}.items():
         monkeypatch.setenv(f"PG{variable}", value)
     return name
+
+
+@pytest.fixture
+def addresses(redis, database, monkeypatch):
+    """The addresses of broker and backend in the environment: two empty databases of Redis for each test."""
+    number = int(database.rpartition("_")[2]) % 8 * 2
+    monkeypatch.setenv("LMS_CELERY_BROKER", f"{redis}/{number}")
+    monkeypatch.setenv("LMS_CELERY_BACKEND", f"{redis}/{number + 1}")
 
 
 def read_config(name):

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from lms_pipeline.housekeeping.cleanup import find_expired, load_policy, remove
-from lms_pipeline.lake import publishing
 from lms_pipeline.lake.commit_mark import restore_interrupted
 from lms_pipeline.lake.files import read_metadata
 from lms_pipeline.lake.paths import DataDir, Partition
@@ -15,6 +14,7 @@ from lms_pipeline.lake.publishing import Publication, remove_leftovers
 from lms_pipeline.lake.reading import read
 from lms_pipeline.lake.warehouse import build_warehouse, open_warehouse
 from lms_pipeline.settings import Settings
+from lms_pipeline.storage import local_store
 from lms_pipeline.storage.disk import replace_file
 from lms_pipeline.tables.pulled import COURSES, LEARNERS, PULLED_TABLES, RAW_ENROLLMENTS, UNIFIED_ENROLLMENTS
 from lms_pipeline_tests.support.lake_files import FIRST, PROVENANCE, batch, enrollment
@@ -53,7 +53,7 @@ def publish(data, run_id, monkeypatch=None, renames=None):
             done.append(path)
             replace_file(new, path)
 
-        monkeypatch.setattr(publishing, "replace_file", replace)
+        monkeypatch.setattr(local_store, "replace_file", replace)
         with pytest.raises(DiedError):
             publication.publish(files)
         monkeypatch.undo()

@@ -10,7 +10,7 @@ from lms_pipeline.lake.index_sync import begin_changes, rebuild_index
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.lake.roll_up import find_outdated_days, roll_up_day
 from lms_pipeline.lake.warehouse import build_warehouse, open_warehouse
-from lms_pipeline.tables.catalog import METRIC_TABLES, TABLES, VIEWS
+from lms_pipeline.tables.catalog import TABLES, VIEWS
 from lms_pipeline.tables.metrics import COURSE_COMPLETION, LEARNER_COMPLETION, PORTFOLIO_COMPLETION
 from lms_pipeline.tables.pulled import RAW_ENROLLMENTS, UNIFIED_ENROLLMENTS
 from lms_pipeline_tests.support.lake_files import (
@@ -20,7 +20,8 @@ from lms_pipeline_tests.support.lake_files import (
     THIRD,
     enrollment,
     publish,
-    publish_all_accounts,
+    publish_each_table,
+    publish_small_lake,
     write,
 )
 from lms_pipeline_tests.support.old_duckdb import needs_old_duckdb, read_warehouse
@@ -30,31 +31,7 @@ from lms_pipeline_tests.support.warehouse_builds import read_content
 
 @pytest.fixture
 def data(tmp_path):
-    """Three accounts: two with two days, and one whose latest day is the first; and the portfolio."""
-    data = DataDir(tmp_path)
-    for account, days in (("acme", (FIRST, SECOND)), ("beta", (FIRST, SECOND)), ("gamma", (FIRST,))):
-        for day in days:
-            publish_day(data, account, day)
-    for day in (FIRST, SECOND):
-        publish_all_accounts(data, day, {"accounts": 3, "n_all": 9})
-    return data
-
-
-def publish_day(data, account, day):
-    publish(data, account, day, {"payload": "{}"}, table=RAW_ENROLLMENTS)
-    publish(data, account, day, enrollment("u1", course_title=f"{account} {day}"))
-    for table in METRIC_TABLES:
-        publish(
-            data,
-            account,
-            day,
-            *([{}] if not table.key else [dict.fromkeys(_texts(table), f"{account}{day}")]),
-            table=table,
-        )
-
-
-def _texts(table):
-    return [column.name for column in table.columns if column.name in table.key and column.type == "string"]
+    return publish_small_lake(DataDir(tmp_path))
 
 
 def build(data):
@@ -84,7 +61,7 @@ def test_it_has_the_content_of_one_without(data):
 
 def test_it_has_the_content_of_one_without_after_changes(data):
     build(data)
-    publish_day(data, "acme", THIRD)
+    publish_each_table(data, "acme", THIRD)
     publish(data, "beta", SECOND, enrollment("u9"))
     publish(data, "acme", THIRD, table=LEARNER_COMPLETION)  # no learner is left on the latest day
     shutil.rmtree(data.file(COURSE_COMPLETION, Partition("gamma", FIRST)).parent)
@@ -113,7 +90,7 @@ def test_the_oldest_duckdb_reads_every_view(data):
 
 def test_a_day_that_is_rolled_up_later_is_shown_without_a_build(data):
     build(data)
-    publish_day(data, "acme", THIRD)
+    publish_each_table(data, "acme", THIRD)
     for day in find_outdated_days(data):
         roll_up_day(data, day)
     assert count_rows(data, COURSE_COMPLETION) == 6
@@ -194,7 +171,7 @@ class TestWithoutACurrentRollUp:
 
     def test_a_day_that_changed_is_shown_as_it_is_now(self, data):
         build(data)
-        publish_day(data, "delta", SECOND)
+        publish_each_table(data, "delta", SECOND)
         publish(data, "beta", SECOND, enrollment("u9"))
         publish(data, "acme", SECOND, table=LEARNER_COMPLETION)  # no learner is left on the latest day
         self.check(data)

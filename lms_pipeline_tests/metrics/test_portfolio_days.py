@@ -8,8 +8,6 @@ import pytest
 from lms_pipeline.accounts.registry import RegisteredAccount
 from lms_pipeline.lake.paths import DataDir, DayPartition, Partition
 from lms_pipeline.lake.reading import read
-from lms_pipeline.lake.scan import sign_file
-from lms_pipeline.metrics import portfolio_days
 from lms_pipeline.metrics.portfolio import publish_portfolio
 from lms_pipeline.metrics.portfolio_days import (
     MARK,
@@ -96,19 +94,6 @@ def test_the_origin_of_a_single_day_is_that_of_all_days(computed, damage):
     publish_account(computed, "acme", SECOND, n_all=9)
     origin = describe_origin(computed, BOTH, SECOND)
     assert find_portfolio_changes(computed, BOTH).outdated == {SECOND: origin}
-
-
-def test_the_origin_of_a_single_day_looks_at_no_other_day(computed, monkeypatch):
-    signed = []
-
-    def sign(path):
-        signed.append(path)
-        return sign_file(path)
-
-    monkeypatch.setattr(portfolio_days, "sign_file", sign)
-    monkeypatch.delattr(portfolio_days, "read_index")
-    describe_origin(computed, BOTH, SECOND)
-    assert signed == [computed.file(ACCOUNT_COMPLETION, Partition(account, SECOND)) for account in ("acme", "beta")]
 
 
 def test_a_new_day_computes_that_day_only(computed):

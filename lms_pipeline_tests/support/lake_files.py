@@ -15,8 +15,9 @@ import pyarrow as pa
 from lms_pipeline.lake.files import TableFile
 from lms_pipeline.lake.paths import AnyPartition, DataDir, DayPartition, Partition
 from lms_pipeline.lake.publishing import Publication, Published
+from lms_pipeline.tables.catalog import METRIC_TABLES
 from lms_pipeline.tables.metrics import PORTFOLIO_COMPLETION
-from lms_pipeline.tables.pulled import UNIFIED_ENROLLMENTS
+from lms_pipeline.tables.pulled import RAW_ENROLLMENTS, UNIFIED_ENROLLMENTS
 from lms_pipeline.tables.schema import ListOf, Scalar, Table, arrow_schema
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
@@ -59,6 +60,25 @@ def publish(
 ) -> Published:
     """Publish these rows as the table of an account and day."""
     return _publish(data, Partition(account_id, day), rows, table)
+
+
+def publish_each_table(data: DataDir, account_id: str, day: date) -> None:
+    """Publish a row of each table of an account and day but rejected records, learners and courses."""
+    publish(data, account_id, day, {"payload": "{}"}, table=RAW_ENROLLMENTS)
+    publish(data, account_id, day, enrollment("u1", course_title=f"{account_id} {day}"))
+    for table in METRIC_TABLES:
+        texts = [column.name for column in table.columns if column.name in table.key and column.type == "string"]
+        publish(data, account_id, day, dict.fromkeys(texts, f"{account_id}{day}"), table=table)
+
+
+def publish_small_lake(data: DataDir) -> DataDir:
+    """Publish three accounts: two with two days, and one whose latest day is the first; and the portfolio."""
+    for account_id, days in (("acme", (FIRST, SECOND)), ("beta", (FIRST, SECOND)), ("gamma", (FIRST,))):
+        for day in days:
+            publish_each_table(data, account_id, day)
+    for day in (FIRST, SECOND):
+        publish_all_accounts(data, day, {"accounts": 3, "n_all": 9})
+    return data
 
 
 def publish_all_accounts(

@@ -1,30 +1,23 @@
-CREATE TABLE IF NOT EXISTS published (
+CREATE TABLE published (
     day TEXT NOT NULL,
     account TEXT NOT NULL, -- empty for tables over all accounts
     revision INTEGER NOT NULL,
     tables INTEGER NOT NULL, -- a bit for each table that has a file
     signatures BLOB NOT NULL,
-    run_id TEXT,
-    digest TEXT,
-    row_count INTEGER,
-    byte_count INTEGER NOT NULL,
-    is_complete INTEGER,
-    strategy TEXT,
     schema_version INTEGER,
-    published_at TEXT,
     PRIMARY KEY (day, account)
 ) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS published_by_account ON published (account, day, tables);
-CREATE INDEX IF NOT EXISTS published_by_revision ON published (revision);
-CREATE INDEX IF NOT EXISTS published_by_schema ON published (schema_version, day);
+CREATE INDEX published_by_account ON published (account, day, tables);
+CREATE INDEX published_by_revision ON published (revision);
+CREATE INDEX published_by_schema ON published (schema_version, day);
 
 -- The latest change of each day.
-CREATE TABLE IF NOT EXISTS days (
+CREATE TABLE published_days (
     day TEXT PRIMARY KEY,
     revision INTEGER NOT NULL
 ) WITHOUT ROWID;
 
-CREATE TABLE IF NOT EXISTS pending (
+CREATE TABLE pending_publications (
     account TEXT NOT NULL,
     day TEXT NOT NULL,
     owner TEXT NOT NULL,
@@ -32,7 +25,7 @@ CREATE TABLE IF NOT EXISTS pending (
     PRIMARY KEY (account, day, owner)
 ) WITHOUT ROWID;
 
-CREATE TABLE IF NOT EXISTS roll_ups (
+CREATE TABLE roll_ups (
     table_name TEXT NOT NULL,
     day TEXT NOT NULL,
     revision INTEGER NOT NULL,
@@ -42,13 +35,13 @@ CREATE TABLE IF NOT EXISTS roll_ups (
     PRIMARY KEY (table_name, day)
 ) WITHOUT ROWID;
 
-CREATE TABLE IF NOT EXISTS marks (
+CREATE TABLE index_marks (
     name TEXT PRIMARY KEY,
     value TEXT NOT NULL
 ) WITHOUT ROWID;
 
-CREATE TABLE IF NOT EXISTS state (
-    only INTEGER PRIMARY KEY CHECK (only = 1),
+CREATE TABLE index_state (
+    id INTEGER PRIMARY KEY DEFAULT 1 CHECK (id = 1),
     epoch TEXT NOT NULL,
     revision INTEGER NOT NULL
 );

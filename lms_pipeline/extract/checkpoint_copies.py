@@ -1,0 +1,183 @@
+"""Copies of a checkpoint in the store: with them another machine continues a pull whose machine is gone.
+
+Belongs here: when a copy is sent, and the check of the partition's lock that goes with it. Not here: where it is stored
+(`lake/pull_files.py`), the checkpoint itself (`checkpoint_file.py`).
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from threading import Event, Lock, Thread
+from typing import Self
+
+from lms_pipeline.concurrency import delay_sigterm
+from lms_pipeline.errors import LmsPipelineError
+from lms_pipeline.extract.checkpoint_file import CheckpointFile, DamagedCheckpointError
+from lms_pipeline.lake.pull_files import CheckpointPlace
+from lms_pipeline.lake.space import CheckSpace
+from lms_pipeline.storage.disk import measure_size
+
+DEFAULT_INTERVAL_SECONDS = 30.0
+"""Seconds between two copies: so many seconds of calls are repeated after a machine is lost."""
+LARGE_BYTES = 256 * 2**20
+MIN_LARGE_INTERVAL_SECONDS = 300.0
+"""Seconds between two copies of a checkpoint of `LARGE_BYTES` or more."""
+LOCK_CHECK_SECONDS = 60.0
+"""Seconds after which the lock is checked, also if no copy is due."""
+
+log = logging.getLogger(__name__)
+
+
+class CheckpointCopies:
+    """The copies of one checkpoint. The caller holds the partition's lock, and uses it as a context manager.
+
+    The checkpoint is fetched at the start, and removed from this machine at the end if the store has all of it. With a store
+    on the disk there is no copy and no thread.
+
+    Args:
+        place: where it is.
+        seconds: the interval of the copies while a pull writes.
+        check_lock: raises an error of ours if the partition's lock is lost.
+    """
+
+    def __init__(
+        self,
+        place: CheckpointPlace,
+        seconds: float = DEFAULT_INTERVAL_SECONDS,
+        check_lock: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._place = place
+        self._seconds = seconds
+        self._check_lock = check_lock
+        self._sending = Lock()
+        self._checkpoint: CheckpointFile | None = None
+        self._sent_changes: int | None = None
+        self._is_stored = False
+        self._lost: LmsPipelineError | None = None
+
+    def __enter__(self) -> Self:
+        """Fetch the checkpoint, unless this machine has a later state of it.
+
+        Raises:
+            StoreError: the store can't be used.
+            LakeError: the local file can't be written.
+        """
+        self._is_stored = self._place.fetch()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._is_stored:
+            with suppress(OSError):  # the next run replaces it
+                self._place.remove_local()
+
+    @contextmanager
+    def follow(self, checkpoint: CheckpointFile) -> Iterator[None]:
+        """Send copies while the block writes the checkpoint, and one at its end, also if it raises.
+
+        Raises:
+            StoreError: the last copy can't be sent, and the block succeeded.
+        """
+        if self._is_local:
+            yield
+            return
+        self._checkpoint = checkpoint
+        self._sent_changes = checkpoint.count_changes() if self._is_stored else None
+        self._is_stored = False
+        try:
+            with self._send_regularly():
+                yield
+        except DamagedCheckpointError:  # the copy in the store is better
+            raise
+        except BaseException:
+            with delay_sigterm():
+                self._is_stored = self._try_to_send("the next run repeats the calls since the last copy")
+            raise
+        with delay_sigterm():
+            self.send()
+        self._is_stored = True
+
+    def send(self) -> None:
+        """Send a copy if something has changed since the last one, as before the snapshot is published.
+
+        Raises:
+            LmsPipelineError: the lock is lost; nothing is sent.
+            StoreError: the store can't be used.
+            CheckpointError, LakeError: the copy can't be made.
+        """
+        if self._checkpoint is None:
+            return
+        with self._sending:
+            self._check_held()
+            if not self._place.path.exists():  # it was given up on a full disk
+                self._place.data.store.remove(self._place.key)
+                return
+            changes = self._checkpoint.count_changes()
+            if changes == self._sent_changes:
+                return
+            with self._place.sending() as copy:
+                self._checkpoint.copy_to(copy)
+            self._sent_changes = changes
+
+    def guard(self, check_space: CheckSpace) -> CheckSpace:
+        """Return a check that also stops a pull whose lock is lost: another run may make the same calls."""
+
+        def check(size: int) -> None:
+            self._raise_if_lost()
+            check_space(size)
+
+        return check
+
+    def _raise_if_lost(self) -> None:
+        if self._lost is not None:
+            raise self._lost
+
+    @property
+    def _is_local(self) -> bool:
+        return self._place.data.store.is_local
+
+    def _check_held(self) -> None:
+        self._raise_if_lost()
+        try:
+            self._check_lock()
+        except LmsPipelineError as error:
+            self._lost = error
+            raise
+
+    @contextmanager
+    def _send_regularly(self) -> Iterator[None]:
+        """Let a thread send copies while the block runs."""
+        ended = Event()
+        thread = Thread(target=self._send_until, args=(ended,), name="checkpoint copies", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()
+
+    def _send_until(self, ended: Event) -> None:
+        due = time.monotonic() + self._find_interval()
+        while self._lost is None and not ended.wait(min(max(0, due - time.monotonic()), LOCK_CHECK_SECONDS)):
+            if time.monotonic() >= due:
+                self._try_to_send("it is tried again")
+                due = time.monotonic() + self._find_interval()
+            else:
+                with suppress(LmsPipelineError):  # the thread that pulls raises it
+                    self._check_held()
+
+    def _find_interval(self) -> float:
+        is_large = measure_size(self._place.path) >= LARGE_BYTES
+        return max(self._seconds, MIN_LARGE_INTERVAL_SECONDS) if is_large else self._seconds
+
+    def _try_to_send(self, consequence: str) -> bool:
+        """Send a copy, and return whether the store has all responses; an error is logged."""
+        try:
+            self.send()
+        except LmsPipelineError as error:
+            place = self._place.data.store.describe(self._place.key)
+            log.warning("The stored responses are not copied to %s, and %s. %s", place, consequence, error)
+            return False
+        return True

@@ -1,0 +1,171 @@
+"""The store in a bucket: objects last, and the data directory has local copies of those that a run uses.
+
+Belongs here: `Store` over a bucket, and when a local copy is made, replaced and removed. Not here: the requests
+(`bucket.py`), the record of copies (`mirror.py`), failures of a publication (`conditional_write.py`).
+"""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Final
+
+from lms_pipeline.storage.bucket import Bucket, Download, NotChangedError
+from lms_pipeline.storage.conditional_write import MAX_BYTES, write_if_unchanged
+from lms_pipeline.storage.disk import convert_disk_errors
+from lms_pipeline.storage.mirror import Mirror
+from lms_pipeline.storage.store import StoredFile
+from lms_pipeline.storage.store_marker import check_store
+
+MAX_REQUESTS: Final = 16
+"""Requests of one `fetch` at the same time."""
+
+
+class ObjectStore:
+    """The store in a bucket, see `Store`. Threads and processes may share the data directory."""
+
+    is_local: Final = False
+
+    def __init__(self, root: Path, bucket: Bucket, is_demo: Callable[[], bool]) -> None:
+        """Describe the store; `is_demo` says whether the data directory is the demo's."""
+        self._root = root
+        self._bucket = bucket
+        self._is_demo = is_demo
+        self._mirror = Mirror(root, bucket.url)
+        self._unfinished = root / "state" / "fetching"
+        self._check_lock = threading.Lock()
+        self._is_checked = False
+
+    def describe(self, key: str) -> str:
+        """Return the address of an object."""
+        return self._bucket.describe(key)
+
+    def find(self, key: str) -> StoredFile | None:
+        """Return what is stored under a key; None if nothing is."""
+        return self._bucket.find(key)
+
+    def list_files(self, prefix: str) -> Iterator[StoredFile]:
+        """Yield the objects below a folder, in the order of keys. If it fails in the middle, StoreError follows."""
+        return self._bucket.list_files(prefix)
+
+    def list_folders(self, prefix: str) -> Sequence[str]:
+        """Return the names of the folders directly below a folder, in order."""
+        return self._bucket.list_folders(prefix)
+
+    def read_range(self, file: StoredFile, start: int, size: int) -> bytes:
+        """Return bytes of an object, without a local copy.
+
+        Raises:
+            StoreError: it was replaced or removed since it was found.
+        """
+        return self._bucket.read_range(file, start, size)
+
+    def fetch(self, keys: Iterable[str]) -> None:
+        """Make the local copies of keys equal to the objects: one request each, without content where nothing changed.
+
+        Raises:
+            LakeError: a local copy can't be written.
+        """
+        wanted = list(dict.fromkeys(keys))
+        versions = self._mirror.find_versions(wanted)
+        fetched: dict[str, tuple[bytes, str]] = {}
+        gone: list[str] = []
+
+        def fetch_one(key: str) -> None:
+            try:
+                download = self._bucket.get(key, versions.get(key, ""))
+            except NotChangedError:
+                return
+            if download is None:
+                self._remove_copy(key)
+                gone.append(key)
+            else:
+                fetched[key] = (self._write_copy(key, download), download.stored.version)
+
+        try:
+            if len(wanted) == 1:
+                fetch_one(wanted[0])
+            elif wanted:
+                with ThreadPoolExecutor(min(MAX_REQUESTS, len(wanted)), "fetch") as pool:
+                    for _ in pool.map(fetch_one, wanted):
+                        pass
+        finally:
+            self._record(fetched, gone)
+
+    def publish(self, new: Path, key: str, seen: StoredFile | None) -> None:
+        """Store a new file if the object is still what the caller saw; then it is the local copy.
+
+        Raises:
+            PublishedByAnotherError: another run has published the key since; nothing was stored.
+            LakeError: the local copy can't be written.
+        """
+        self._check()
+        version = write_if_unchanged(self._bucket, new, key, seen)
+        target = self._root / key
+        signature = self._mirror.sign(new)
+        with convert_disk_errors(target):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            new.replace(target)
+        self._record({key: (signature, version)} if signature else {}, [])
+
+    def send(self, key: str) -> None:
+        """Store the local file of a key, whatever is stored.
+
+        Raises:
+            LakeError: the local file can't be read.
+        """
+        self._check()
+        path = self._root / key
+        with convert_disk_errors(path):
+            signature, size = self._mirror.sign(path), path.stat().st_size
+        version = self._bucket.overwrite(key, path, use_multipart=size > MAX_BYTES)
+        if signature is not None and signature == self._mirror.sign(path):  # nobody wrote to it meanwhile
+            self._record({key: (signature, version)}, [])
+
+    def remove(self, key: str) -> None:
+        """Remove an object and its local copy; missing is no error.
+
+        Raises:
+            LakeError: the local copy can't be removed.
+        """
+        self._bucket.remove(key)
+        self._remove_copy(key)
+        self._record({}, [key])
+
+    def _check(self) -> None:
+        """Check before the first write that the bucket is one for these data, and refuses what it should."""
+        with self._check_lock:
+            if not self._is_checked:
+                check_store(self._bucket, self._mirror, is_demo=self._is_demo())
+                self._is_checked = True
+
+    def _write_copy(self, key: str, download: Download) -> bytes:
+        """Replace the local copy in one step; return its signature."""
+        target, new = self._root / key, self._unfinished / uuid.uuid4().hex
+        with convert_disk_errors(target):
+            self._unfinished.mkdir(parents=True, exist_ok=True)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                with new.open("wb") as file:
+                    for chunk in download.chunks:
+                        file.write(chunk)
+                signature = self._mirror.sign(new)
+                new.replace(target)
+            finally:
+                new.unlink(missing_ok=True)
+        return signature or b""
+
+    def _remove_copy(self, key: str) -> None:
+        path = self._root / key
+        with convert_disk_errors(path):
+            path.unlink(missing_ok=True)
+
+    def _record(self, copies: dict[str, tuple[bytes, str]], gone: Sequence[str]) -> None:
+        known = {key: copy for key, copy in copies.items() if copy[1]}
+        if known:
+            self._mirror.store(known)
+        if gone:
+            self._mirror.forget(gone)

@@ -1,0 +1,225 @@
+"""An S3 endpoint of this machine: moto, behind a front that makes one write at a time, as real stores do, and fails on demand.
+
+Belongs here: the endpoint and its faults. moto alone checks a condition, then writes: of eight writers at once two win.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import threading
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Any, Literal
+
+import httpx
+import uvicorn
+
+from lms_pipeline_tests.distributed.services import find_free_port
+
+ACCESS_KEY, SECRET_KEY = "AKIAOFTHETESTS", "s3cr3t-of-the-tests"
+WRITES = {"PUT", "POST", "DELETE"}
+CONDITIONS = {b"if-match", b"if-none-match"}
+HOP_HEADERS = {b"connection", b"transfer-encoding", b"content-length", b"content-encoding"}
+
+Message = MutableMapping[str, Any]
+Send = Callable[[Message], Awaitable[None]]
+
+MAX_HELD_SECONDS = 120
+
+_numbers = count()
+
+
+@dataclass
+class Fault:
+    """What happens to the next requests that match.
+
+    `status` answers with a status and a code. `cut` closes the connection without a byte of an answer, and `hang` lets the
+    client wait until it gives up; with `is_done` the request was carried out before. `half` cuts the answer in the middle.
+    `hold` keeps the request, or its answer with `is_done`, until `released` is set.
+    """
+
+    action: Literal["status", "cut", "hang", "half", "hold"]
+    method: str = ""
+    """Empty for any."""
+    match: str = ""
+    """A part of the path with its query."""
+    times: int = 1
+    after: int = 0
+    """How many matching requests pass first."""
+    is_done: bool = False
+    status: int = 503
+    code: str = "SlowDown"
+    arrived: threading.Event = field(default_factory=threading.Event)
+    """Is set when the fault strikes; with `is_done`, once the request is carried out."""
+    released: threading.Event = field(default_factory=threading.Event)
+
+    def matches(self, method: str, target: str) -> bool:
+        return self.method in {"", method} and self.match in target
+
+
+@dataclass
+class S3Front:
+    """The endpoint. Tests change its fields between requests."""
+
+    url: str
+    upstream: str
+    counts: Counter[str] = field(default_factory=Counter)
+    """Requests by method."""
+    requests: list[tuple[str, str]] = field(default_factory=list)
+    """Method and path of each request."""
+    faults: list[Fault] = field(default_factory=list)
+    ignores_conditions: bool = False
+    hides_e_tags: bool = False
+
+    def reset(self) -> None:
+        """Forget requests and faults."""
+        self.counts.clear()
+        self.requests.clear()
+        self.faults.clear()
+        self.ignores_conditions = self.hides_e_tags = False
+
+    def create_bucket(self) -> str:
+        """Create an empty bucket; return its name."""
+        name = f"lms-{next(_numbers)}"
+        httpx.put(f"{self.upstream}/{name}").raise_for_status()
+        return name
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The environment in which AWS's tools find this endpoint."""
+        return {
+            "AWS_ENDPOINT_URL": self.url,
+            "AWS_ACCESS_KEY_ID": ACCESS_KEY,
+            "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
+            "AWS_REGION": "us-east-1",
+        }
+
+
+class _Application:
+    """The front as an ASGI application."""
+
+    def __init__(self, front: S3Front) -> None:
+        self._front = front
+        self._writing = asyncio.Lock()
+        self._client = httpx.AsyncClient(timeout=60, limits=httpx.Limits(max_connections=100))
+
+    async def __call__(self, scope: Message, receive: Callable[[], Awaitable[Message]], send: Send) -> None:
+        body = b""
+        while True:
+            message = await receive()
+            body += message.get("body", b"")
+            if not message.get("more_body"):
+                break
+        method, target = scope["method"], scope["raw_path"].decode() + "?" + scope["query_string"].decode()
+        self._front.counts[method] += 1
+        self._front.requests.append((method, scope["path"]))
+        fault = self._choose_fault(method, target)
+        answer = await self._forward(scope, target, body) if fault is None or fault.is_done else None
+        if fault is not None:
+            fault.arrived.set()
+            if fault.action in {"status", "cut", "hang"}:
+                await self._fail(fault, receive, send)
+                return
+        if fault is not None and fault.action == "hold":
+            await asyncio.to_thread(fault.released.wait, MAX_HELD_SECONDS)
+        answer = answer or await self._forward(scope, target, body)
+        content = b"" if method == "HEAD" else answer.content
+        headers = [
+            (name, value)
+            for name, value in _select_headers(answer)
+            if name.lower() != b"etag" or not self._front.hides_e_tags
+        ]
+        if fault is not None and fault.action == "half":
+            await _answer(send, answer.status_code, headers, content[: len(content) // 2], more_body=True)
+            _close(send)
+        else:
+            await _answer(send, answer.status_code, headers, content)
+
+    def _choose_fault(self, method: str, target: str) -> Fault | None:
+        for fault in self._front.faults:
+            if fault.times > 0 and fault.matches(method, target):
+                if fault.after:
+                    fault.after -= 1
+                    continue
+                fault.times -= 1
+                return fault
+        return None
+
+    async def _forward(self, scope: Message, target: str, body: bytes) -> httpx.Response:
+        left_out = HOP_HEADERS | (CONDITIONS if self._front.ignores_conditions else set())
+        headers = [(name, value) for name, value in scope["headers"] if name.lower() not in left_out]
+        async with self._writing if scope["method"] in WRITES else contextlib.nullcontext():
+            return await self._client.request(
+                scope["method"], self._front.upstream + target.rstrip("?"), headers=headers, content=body
+            )
+
+    async def _fail(self, fault: Fault, receive: Callable[[], Awaitable[Message]], send: Send) -> None:
+        if fault.action == "status":
+            body = f"<Error><Code>{fault.code}</Code><Message>{ACCESS_KEY} may not</Message></Error>".encode()
+            headers = [(b"content-type", b"application/xml"), (b"content-length", str(len(body)).encode())]
+            await _answer(send, fault.status, headers, body)
+            return
+        if fault.action == "hang":
+            while (await receive())["type"] != "http.disconnect":
+                pass
+        _close(send)
+
+
+async def _answer(
+    send: Send, status: int, headers: list[tuple[bytes, bytes]], body: bytes, *, more_body: bool = False
+) -> None:
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body, "more_body": more_body})
+
+
+def _select_headers(answer: httpx.Response) -> list[tuple[bytes, bytes]]:
+    """Return the headers of an answer; the length of an object is also that of its answer to HEAD."""
+    skipped = HOP_HEADERS - {b"content-length"}
+    return [(name, value) for name, value in answer.headers.raw if name.lower() not in skipped]
+
+
+def _close(send: Send) -> None:
+    """Close the connection at once: uvicorn would answer with status 500 to an error."""
+    send.__self__.transport.abort()  # type: ignore[attr-defined]
+
+
+@contextmanager
+def serve_s3() -> Iterator[S3Front]:
+    """Run the endpoint until the block ends."""
+    from moto.server import ThreadedMotoServer
+
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)  # else a line for each request
+    moto = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    moto.start()
+    try:
+        host, port = moto.get_host_and_port()
+        with serve_front(f"http://{host}:{port}") as front:
+            yield front
+    finally:
+        moto.stop()
+
+
+@contextmanager
+def serve_front(upstream: str) -> Iterator[S3Front]:
+    """Run a front of another endpoint until the block ends."""
+    port = find_free_port()
+    front = S3Front(f"http://127.0.0.1:{port}", upstream)
+    config = uvicorn.Config(
+        _Application(front), host="127.0.0.1", port=port, log_level="critical", lifespan="off", proxy_headers=False
+    )
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    try:
+        while not server.started:
+            assert thread.is_alive(), "the front did not start"
+            threading.Event().wait(0.01)
+        yield front
+    finally:
+        server.should_exit = server.force_exit = True
+        thread.join()
