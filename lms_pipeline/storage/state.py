@@ -25,6 +25,8 @@ _DECODE_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 class StateError(LakeError):
     """The state can't be read or written. The same may succeed later."""
 
+    may_pass = True
+
 
 class HeldError(StateError):
     """Another process holds a lock."""
