@@ -121,5 +121,5 @@ def test_the_emulator_of_azure_is_of_this_machine(chosen, monkeypatch):
     monkeypatch.setenv("AZURE_STORAGE_USE_EMULATOR", chosen)
     assert read_address("az://container").is_plain
     monkeypatch.setenv("AZURITE_BLOB_STORAGE_URL", "http://azurite:10000")
-    with pytest.raises(SettingsError, match="^AZURITE_BLOB_STORAGE_URL can't be used"):
+    with pytest.raises(SettingsError, match=r"^AZURITE_BLOB_STORAGE_URL can't be used"):
         read_address("az://container")
