@@ -21,6 +21,7 @@ from lms_pipeline.storage.store import PublishedByAnotherError, StoreError, Unsa
 from lms_pipeline.storage.store_marker import MARKER_KEY
 from lms_pipeline.tables.pulled import COURSES, LEARNERS, RAW_ENROLLMENTS, REJECTED_ENROLLMENTS, UNIFIED_ENROLLMENTS
 from lms_pipeline_tests.distributed.s3_front import ACCESS_KEY, Fault
+from lms_pipeline_tests.distributed.services import find_free_port
 from lms_pipeline_tests.support.lake_files import FIRST, PROVENANCE, batch, enrollment
 
 pytestmark = pytest.mark.distributed
@@ -326,6 +327,22 @@ def test_a_bucket_that_does_not_exist_is_one_sentence(tmp_path, s3):
     data = DataDir(tmp_path, open_storage(tmp_path, "s3://no-such-bucket/prefix", None))
     with pytest.raises(StoreError, match=r"there is no such bucket; check LMS_LAKE_URL\.$"):
         publish(data, "new")
+
+
+def test_a_store_that_does_not_answer_is_one_sentence(tmp_path, s3, monkeypatch):
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{find_free_port()}")
+    store = open_storage(tmp_path, "s3://bucket/prefix", None).store
+    with pytest.raises(StoreError) as error:
+        store.fetch(["lake/x"])
+    assert str(error.value) == (
+        "s3://bucket/prefix/lake/x can't be read: the store can't be reached, or fails (nothing listens there); try again later."
+    )
+
+
+def test_a_store_that_answers_too_late_is_one_sentence(s3, data):
+    s3.faults.append(Fault("hang", times=100))
+    with pytest.raises(StoreError, match=r"fails \(it did not answer in time\); try again later\.$"):
+        data.store.find("lake/x")
 
 
 def test_a_store_that_ignores_conditions_is_refused(s3, open_machine, lake_url):
