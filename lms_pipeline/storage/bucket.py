@@ -34,6 +34,7 @@ CHUNK_BYTES: Final = 2**20
 """Bytes of a download in memory, of each thread."""
 
 _CODE = re.compile(r"<Code>(\w{1,60})</Code>")
+_REFUSED = re.compile(r"status(?: code)?: 40[13]\b|^(?:PermissionDenied|Unauthenticated) \{", re.MULTILINE)
 _STATUS = re.compile(r"status code: (\d{3})\b")
 _REASONS = {
     re.compile(r"invalid peer certificate"): "its certificate is not trusted",
@@ -238,17 +239,17 @@ class Bucket:
             raise NotChangedError from None
         except (exceptions.AlreadyExistsError, exceptions.PreconditionError):
             raise ConditionRefusedError(f"{what}: the store has another version of it; run it again.") from None
-        except (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError) as error:
-            raise AccessRefusedError(
-                f"{what}: the store refuses the credentials{_quote_code(error)}; check that they may list, read, write "
-                "and delete there."
-            ) from None
         except _FAILURES as error:
             if _NO_BUCKET.search(str(error)):
                 raise StoreError(f"{what}: there is no such bucket; check LMS_LAKE_URL.") from None
             if _NO_CREDENTIALS.search(str(error)):
                 raise AccessRefusedError(
                     f"{what}: the environment has no credentials for the store, and this machine has no identity there; set them."
+                ) from None
+            if _REFUSED.search(str(error)):  # for a listing obstore has no class of its own
+                raise AccessRefusedError(
+                    f"{what}: the store refuses the credentials{_quote_code(error)}; check that they may list, read, write "
+                    "and delete there."
                 ) from None
             raise StoreError(
                 f"{what}: the store can't be reached, or fails{_quote_code(error)}; try again later."

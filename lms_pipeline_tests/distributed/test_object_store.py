@@ -294,6 +294,26 @@ def test_a_listing_that_fails_in_the_middle_is_no_short_one(many, data, s3):
         list(data.store.list_files("lake/many/"))
 
 
+@pytest.mark.parametrize(
+    "request_store",
+    [
+        lambda store: store.find("lake/x"),
+        lambda store: store.fetch(["lake/x"]),
+        lambda store: list(store.list_files("lake/")),
+        lambda store: store.list_folders("lake/"),
+        lambda store: store.remove("lake/x"),
+    ],
+    ids=["find", "fetch", "list files", "list folders", "remove"],
+)
+@pytest.mark.parametrize(("status", "code"), [(403, "AccessDenied"), (401, "Unauthorized")])
+def test_refused_credentials_are_one_sentence(request_store, status, code, s3, data):
+    s3.faults.append(Fault("status", status=status, code=code, times=10_000))
+    with pytest.raises(
+        bucket.AccessRefusedError, match=r"the store refuses the credentials \(\w+\); check that they may list"
+    ):
+        request_store(data.store)
+
+
 def test_a_removal_that_is_refused_leaves_everything(s3, data):
     s3.faults.append(Fault("status", method="POST", match="delete", status=403, code="AccessDenied"))
     key = get_key(data, COURSES)
