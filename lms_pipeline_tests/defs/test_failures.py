@@ -5,7 +5,6 @@ from functools import partial
 import pytest
 
 from lms_pipeline.definitions import build_defs
-from lms_pipeline.defs.account_failures import may_another_run_pass
 from lms_pipeline.defs.failures import WILL_RETRY_TAG
 from lms_pipeline.defs.instance import run_partitions
 from lms_pipeline.defs.partitions import add_accounts, build_partition_key
@@ -108,4 +107,4 @@ def test_a_run_of_a_command_is_not_retried(settings, instance, registry, sandbox
     ids=lambda value: type(value).__name__,
 )
 def test_a_failure_of_the_store_may_pass(error, may_pass):
-    assert may_another_run_pass(error) is may_pass
+    assert error.may_pass is may_pass
