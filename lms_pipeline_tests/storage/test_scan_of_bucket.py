@@ -98,7 +98,7 @@ class TestIndexOfBucket:
         read_index(data, lambda index: index.find())
         assert bucket.requests == {}
 
-    def test_requests_the_tables_of_a_publication_alone(self, data, bucket):
+    def test_requests_only_the_tables_of_a_publication(self, data, bucket):
         read_index(data, lambda index: index.find())
         bucket.requests.clear()
         finish_changes(data, ACME, "run", [ACCOUNT_COMPLETION])

@@ -49,8 +49,8 @@ class Night:
     data: DataDir
     account: PairAccount
     settings: Settings
-    forget: Callable[[], None]
-    """Is called between steps."""
+    is_wiped: bool
+    """Whether each step runs on a machine without local copies."""
 
     def pull(self, day: int) -> list[Any]:
         result = self.account.run_day(day)
@@ -87,7 +87,7 @@ class Night:
 
     def report(self) -> list[Any]:
         contents = [build_content(self.settings), build_content(self.settings, account_id=PORTAL)]
-        return [replace(content, generated_at=EARLIER) for content in contents]
+        return [replace(content, generated_at=self.settings.now()) for content in contents]
 
     def replay(self, day: int) -> list[Any]:
         options = AccountOptions(page_size=500, strategy="roster")
@@ -118,10 +118,10 @@ class Night:
         steps: list[tuple[str, Callable[[], Any]]] = []
         for day, partition in partitions.items():
             steps += [
-                (f"pull {day}", lambda day=day: self.pull(day)),
-                (f"checks {day}", lambda partition=partition: self.check(PULL_CHECKS, partition)),
-                (f"metrics {day}", lambda partition=partition: self.compute(partition)),
-                (f"metric checks {day}", lambda partition=partition: self.check(METRIC_CHECKS, partition)),
+                (f"pull {day}", partial(self.pull, day)),
+                (f"checks {day}", partial(self.check, PULL_CHECKS, partition)),
+                (f"metrics {day}", partial(self.compute, partition)),
+                (f"metric checks {day}", partial(self.check, METRIC_CHECKS, partition)),
             ]
         steps += [
             ("portfolio", self.add_up),
@@ -139,7 +139,8 @@ class Night:
             ("index of removed", self.list_indexed),
         ]
         for name, step in steps:
-            self.forget()
+            if self.is_wiped:
+                wipe(self.data.root)
             yield name, step()
 
 
@@ -152,14 +153,13 @@ def nights(tmp_path_factory):
         for kind in ("disk", "bucket"):
             root = tmp_path_factory.mktemp(kind)
             account = PairAccount(root, portal, sandbox)
-            forget: Callable[[], None] = partial(wipe, root) if kind == "bucket" else dict
             if kind == "bucket":
                 account.runner.bucket = tmp_path_factory.mktemp("objects")
             data = account.runner.data
             settings = Settings(data_dir=root, frozen_now=datetime.combine(LATER, datetime.min.time(), UTC))
             with pytest.MonkeyPatch.context() as patch:
                 patch.setattr(DataDir, "open", lambda _settings, data=data: data)
-                found[kind] = dict(Night(data, account, settings, forget).run())
+                found[kind] = dict(Night(data, account, settings, is_wiped=kind == "bucket").run())
     return found
 
 
