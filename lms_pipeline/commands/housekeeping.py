@@ -65,12 +65,14 @@ def housekeeping(*, dry_run: bool, wrong: tuple[str, str] | None, rebuild_index:
             for item in others:
                 echo(str(item))
             echo(f"Would remove {format_totals(others)}.")
+            if events := remove_old_events(settings, instance, is_dry_run=True):
+                echo(f"Would remove {format_count(events, 'old event')} from Dagster's log.")
             echo(f"Would report {format_count(len(missing), 'published file')} to Dagster.")
             return
         expired += others
         removed += remove(data, others, lambda warning: echo(warning, err=True))
         if events := remove_old_events(settings, instance):
-            echo(f"Removed {format_count(events, 'old event')} from Dagster's index.")
+            echo(f"Removed {format_count(events, 'old event')} from Dagster's log.")
         reported = report_events(instance, data, missing, min_cohort=settings.min_cohort)
     echo(f"Reported {format_count(reported, 'published file')} to Dagster.")
     if len(removed) < len(expired):

@@ -24,7 +24,7 @@ import pyarrow.parquet as pq
 from lms_pipeline.accounts.options import load_options
 from lms_pipeline.accounts.registry import GONE, INACTIVE, Registry
 from lms_pipeline.errors import LakeError
-from lms_pipeline.housekeeping.policy import ExpiredItem, RetentionPolicy
+from lms_pipeline.housekeeping.policy import ABANDONED_AFTER, ExpiredItem, RetentionPolicy
 from lms_pipeline.lake.commit_mark import restore_interrupted
 from lms_pipeline.lake.files import (
     PREFIX,
@@ -275,6 +275,7 @@ def remove(data: DataDir, items: Iterable[ExpiredItem], warn: Callable[[str], No
             continue
         log.info("Removed %s", item)
         removed.append(item)
+    data.storage.state.remove_old(datetime.now(UTC) - ABANDONED_AFTER)
     return removed
 
 
