@@ -99,9 +99,9 @@ def _remove_wrong_snapshot(account_id: str, day: date, *, dry_run: bool) -> None
     data, partition = DataDir.open(settings), Partition(account_id, day)
     if dry_run:
         for path in find_snapshot_files(data, partition):
-            echo(f"Would remove {path}")
+            echo(f"Would remove {data.describe(path)}")
         for path in find_roll_ups(data, day):
-            echo(f"Would remove {path}, until the next build of the warehouse")
+            echo(f"Would remove {data.describe(path)}, until the next build of the warehouse")
         return
     from lms_pipeline.definitions import build_defs
     from lms_pipeline.defs.instance import open_instance, rebuild_warehouse

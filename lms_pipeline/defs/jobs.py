@@ -226,6 +226,7 @@ def build_housekeeping(settings: Settings) -> tuple[dg.JobDefinition, dg.Schedul
             expired = find_all_expired(settings, context.instance, location)
             removed = remove(lake, expired, context.log.warning)
             events = remove_old_events(settings, context.instance, location)
+            Registry(lake).store_copy()
         context.log.info("Removed %s, and %d old events from Dagster's log.", format_totals(removed), events)
         counts = {"left": len(expired) - len(removed), "events": events}
         for kind, (count, size) in sum_by_kind(removed).items():

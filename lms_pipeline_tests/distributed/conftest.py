@@ -153,6 +153,12 @@ def create_database(postgres, environment, template="template1"):
 
 
 @pytest.fixture
+def state_url(postgres, database):
+    """The value of LMS_STATE_URL for the empty database."""
+    return f"postgresql://dagster:{PASSWORD}@127.0.0.1:{postgres.port}/{database}"
+
+
+@pytest.fixture
 def addresses(redis, database, monkeypatch):
     """The addresses of broker and backend in the environment: two empty databases of Redis for each test."""
     number = int(database.rpartition("_")[2]) % 8 * 2
