@@ -18,7 +18,6 @@ from lms_pipeline.defs.run_sessions import has_run_session, run_session
 from lms_pipeline_tests.defs.conftest import DAY
 from lms_pipeline_tests.distributed.kubernetes_api import serve_cluster
 from lms_pipeline_tests.distributed.monitoring import monitor, read_status
-from lms_pipeline_tests.distributed.services import PASSWORD
 from lms_pipeline_tests.support.launched_runs import HeldRequest, build_environment
 
 pytestmark = [pytest.mark.distributed, pytest.mark.usefixtures("registry")]
@@ -96,9 +95,8 @@ with run_session(Database(SecretStr(os.environ["LMS_STATE_URL"])), sys.argv[1]):
     """A process that holds the session of a run until it ends or is killed."""
 
     @pytest.fixture(autouse=True)
-    def _settings(self, postgres, database, monkeypatch):
-        url = f"postgresql://dagster:{PASSWORD}@127.0.0.1:{postgres.port}/{database}"
-        monkeypatch.setenv("LMS_STATE_URL", url)
+    def _settings(self, state_url, monkeypatch):
+        monkeypatch.setenv("LMS_STATE_URL", state_url)
         monkeypatch.setattr("lms_pipeline.defs.missed_checks.MIN_MISSED_SECONDS", 0)
         monkeypatch.setattr("lms_pipeline.defs.launching.MAX_SECONDS_WITHOUT_LOCK", 0)
 
