@@ -19,8 +19,12 @@ BASE_READY := $(if $(BASE),$(BASE_FOLDER)/.venv/.ready)
 
 DISTRIBUTED_VENV := .venv-distributed
 DISTRIBUTED_READY := $(DISTRIBUTED_VENV)/.ready
+DISTRIBUTED_PROGRAMS := redis-server bwrap faketime node npm
+DISTRIBUTED_PACKAGES := postgresql redis-server bubblewrap faketime nodejs npm
+AZURITE_VERSION := 3.37.0
+AZURITE_READY := .azurite/.ready-$(AZURITE_VERSION)
 
-.PHONY: help setup demo test e2e distributed bench bench-quick ui lint docs sdk old-duckdb readers lifelines lock clean
+.PHONY: help setup demo test e2e distributed distributed-full distributed-setup distributed-services bench bench-quick ui lint docs sdk old-duckdb readers lifelines lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,10 +49,24 @@ test: $(READY)  ## run all tests except those in a browser
 e2e: $(READY)  ## run the tests in a real browser: Debian's chromium
 	@$(BIN)/pytest -m browser lms_pipeline_tests/browser
 
-distributed: $(DISTRIBUTED_READY)  ## run the tests of Kubernetes, Docker and Celery: Debian's postgresql and redis-server
-	@command -v redis-server >/dev/null && ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || [ "$$(id -u)" != 0 ] || \
-		{ apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq postgresql redis-server >/dev/null; }
+distributed: distributed-setup  ## run the tests of several machines: Kubernetes, Celery, buckets, PostgreSQL
 	@$(DISTRIBUTED_VENV)/bin/pytest -m distributed lms_pipeline_tests/distributed
+
+distributed-full: distributed-setup  ## run them with all the kills, polls and pulls of the acceptance, in an hour
+	@LMS_TEST_FULL=1 $(DISTRIBUTED_VENV)/bin/pytest -m distributed lms_pipeline_tests/distributed
+
+distributed-setup: distributed-services $(DISTRIBUTED_READY) $(AZURITE_READY)
+
+distributed-services:  # as root it installs what is missing; else the tests that need it fail, and say so
+	@(for program in $(DISTRIBUTED_PROGRAMS) /usr/lib/postgresql/*/bin/initdb; do command -v $$program || exit 1; done) >/dev/null 2>&1 || \
+		[ "$$(id -u)" != 0 ] || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
+		apt-get install -y -qq --no-install-recommends $(DISTRIBUTED_PACKAGES) >/dev/null; }
+
+$(AZURITE_READY): | distributed-services
+	@echo "Setting up .azurite with Azurite $(AZURITE_VERSION) (half a minute, once)"
+	@rm -rf .azurite
+	@npm install --prefix .azurite --no-save --no-audit --no-fund --loglevel=error azurite@$(AZURITE_VERSION) >/dev/null \
+		&& touch $@ || echo "Azurite can't be installed: its tests fail."
 
 $(DISTRIBUTED_READY): requirements-dev.lock requirements-distributed.lock lms_pipeline_tests/distributed/services.txt pyproject.toml
 	@echo "Setting up $(DISTRIBUTED_VENV) with the extra \`distributed\` (about a minute, once)"
@@ -116,5 +134,5 @@ lock:  ## resolve requirements.lock, requirements-dev.lock and requirements-dist
 	$(LOCK) --extra distributed --constraints requirements-dev.lock --output-file requirements-distributed.lock
 
 clean:  ## remove .venv and caches; data/ stays
-	rm -rf $(VENV) .venv-sdk .venv-duckdb .venv-lifelines $(DISTRIBUTED_VENV) $(BENCH_VENV) $(BENCH_FOLDER) .mypy_cache .pytest_cache .ruff_cache .hypothesis dist e2e-output
+	rm -rf $(VENV) .venv-sdk .venv-duckdb .venv-lifelines $(DISTRIBUTED_VENV) .azurite $(BENCH_VENV) $(BENCH_FOLDER) .mypy_cache .pytest_cache .ruff_cache .hypothesis dist e2e-output
 	@git worktree prune 2>/dev/null || true  # those of `make bench BASE=...`

@@ -18,8 +18,7 @@ import msgspec
 from lms_pipeline.errors import LakeError, LmsPipelineError
 from lms_pipeline.lake.index import PublicationIndex
 from lms_pipeline.lake.paths import DataDir
-from lms_pipeline.storage.damaged_files import build_lock, read_json
-from lms_pipeline.storage.disk import atomic_write, convert_disk_errors
+from lms_pipeline.storage.state import read_json_note
 from lms_pipeline.tables.pulled import UNIFIED_ENROLLMENTS
 from lms_pipeline.truto.network_environment import convert_network_setting_errors
 
@@ -84,17 +83,14 @@ class Alerts:
 
     def _send_unless(self, key: str, since: str, text: str, *, is_newer_only: bool = False) -> bool:
         """Send a message and record `since`, unless it is recorded already; with `is_newer_only` unless it is later."""
-        path = self.data.sent_alerts
-        with convert_disk_errors(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with build_lock(path.with_suffix(".lock")):
-                sent = read_json(path, dict[str, str], "each failure is sent once more") or {}
-                recorded = sent.get(key)
-                if recorded == since or (is_newer_only and (recorded or "") > since):
-                    return False
-                self._send(text)
-                with atomic_write(path) as new:
-                    new.write_bytes(msgspec.json.encode(sent | {key: since}))
+        state, name = self.data.storage.state, self.data.sent_alerts.name
+        with state.lock("alerts"):
+            sent = read_json_note(state, name, dict[str, str], "each failure is sent once more") or {}
+            recorded = sent.get(key)
+            if recorded == since or (is_newer_only and (recorded or "") > since):
+                return False
+            self._send(text)
+            state.write_note(name, msgspec.json.encode(sent | {key: since}))
         return True
 
     def _find_last_published(self, account_id: str | None) -> str:

@@ -21,8 +21,8 @@ from lms_pipeline.days import WrongPresentError
 from lms_pipeline.errors import SettingsError, WrongUseError
 from lms_pipeline.lake.paths import DEMO_MARK, DataDir
 from lms_pipeline.settings import LOOPBACK, Settings
-from lms_pipeline.storage.damaged_files import build_lock, read_json
-from lms_pipeline.storage.disk import atomic_write, convert_disk_errors, remove_file
+from lms_pipeline.storage.disk import convert_disk_errors
+from lms_pipeline.storage.state import read_json_note
 
 if TYPE_CHECKING:
     from lms_pipeline.truto.client import TrutoClient
@@ -36,10 +36,11 @@ class TokenRefusedError(SettingsError):
 
 
 class RefusedTokenFlag:
-    """A file that says which token Truto refused, shared by all processes of a data directory."""
+    """A note that says which token Truto refused, shared by all processes of an installation."""
 
-    def __init__(self, path: Path, token: str, base_url: str) -> None:
-        self._path = path
+    def __init__(self, data: DataDir, token: str, base_url: str) -> None:
+        self._state = data.storage.state
+        self._name = data.token_refused.name
         digest = hashlib.sha256(f"{base_url} {token}".encode()).hexdigest()
         self._content = {"refused": digest[:16]}  # identifies the token without revealing it
 
@@ -49,23 +50,20 @@ class RefusedTokenFlag:
         Raises:
             TokenRefusedError: it was.
         """
-        with convert_disk_errors(self._path):
-            if read_json(self._path, dict[str, str], "the token is tried again") == self._content:
-                raise TokenRefusedError(
-                    "Truto does not accept the token, as another run has found out: check TRUTO_API_TOKEN; the next tick "
-                    "of the schedule tries it again, and so does `lms-pipeline accounts sync`."
-                )
+        if read_json_note(self._state, self._name, dict[str, str], "the token is tried again") == self._content:
+            raise TokenRefusedError(
+                "Truto does not accept the token, as another run has found out: check TRUTO_API_TOKEN; the next tick of the "
+                "schedule tries it again, and so does `lms-pipeline accounts sync`."
+            )
 
     def set(self) -> None:
         """Record that Truto refused the token."""
-        with convert_disk_errors(self._path):
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            with build_lock(self._path.with_suffix(".lock")), atomic_write(self._path) as new:
-                new.write_bytes(msgspec.json.encode(self._content))
+        with self._state.lock("token_refused"):
+            self._state.write_note(self._name, msgspec.json.encode(self._content))
 
     def clear(self) -> None:
         """Record that Truto accepts the token."""
-        remove_file(self._path, "no token counts as refused")
+        self._state.remove_note(self._name, "no token counts as refused")
 
 
 @dataclass(frozen=True)
@@ -142,8 +140,8 @@ class Truto:
 
         1. the refused-token flag, once, when a pull connects: no request with a token that Truto refused;
         2. the gate, which is the budget of a pull (`extract/budget.py`): calls per snapshot and per hour, hours in all;
-        3. the rate limits of token and account (`truto/rate_limit.py`), shared by all processes with the same data
-           directory;
+        3. the rate limits of token and account (`truto/rate_limit.py`), shared by all processes of the
+           installation;
         4. the account's cool-down (`truto/retry.py`), shared by the threads of the process;
         5. the retry policy (`truto/retry.py`), which starts again at 2 for each further attempt.
 
@@ -160,11 +158,14 @@ class Truto:
 
         settings = self.settings
         token, data = self.check_settings(), DataDir.open(settings)
-        refused_token = RefusedTokenFlag(data.token_refused, token, settings.base_url)
+        refused_token = RefusedTokenFlag(data, token, settings.base_url)
         if gate is not None:
             refused_token.check()
         rate_limits = ApiRateLimits(
-            data.budgets, token, token_calls=settings.token_calls_per_10s, account_calls=settings.account_calls_per_10s
+            data.storage.state,
+            token,
+            token_calls=settings.token_calls_per_10s,
+            account_calls=settings.account_calls_per_10s,
         )
         retry_policy = RetryPolicy(continues_later=gate is not None)
 

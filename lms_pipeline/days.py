@@ -50,6 +50,8 @@ def use_locked_zones() -> None:
 class DayNotOpenError(LmsPipelineError):
     """The day to pull has not ended, or its grace period is over."""
 
+    sends_alert = False
+
 
 class WrongPresentError(LmsPipelineError):
     """The clock or the time zone contradicts the server, or what was recorded before: another day may be open."""

@@ -11,6 +11,11 @@ from __future__ import annotations
 class LmsPipelineError(Exception):
     """A problem that a person has to know about, described in one sentence."""
 
+    may_pass: bool = False
+    """Whether the same may succeed later, so that a failed run is tried again."""
+    sends_alert: bool = True
+    """False if nobody can do anything about it."""
+
 
 class WrongUseError(LmsPipelineError):
     """A request that can't be carried out. Nothing was attempted."""

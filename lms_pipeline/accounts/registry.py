@@ -1,27 +1,25 @@
-"""The registry of accounts: `state/accounts.json`.
+"""The registry of accounts: `state/accounts.json`, or rows of the database of LMS_STATE_URL.
 
-Belongs here: which accounts exist, since when, and their status. An account never leaves the file, since its data and
-its partitions stay. Not here: requests to Truto (`sync.py`).
+Belongs here: which accounts exist, since when, and their status. An account never leaves it, since its data and its
+partitions stay. Not here: requests to Truto (`sync.py`), where it is stored (`storage/state.py`).
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date
-from pathlib import Path
 from typing import Literal
 
 import msgspec
 
 from lms_pipeline.accounts.options import Strategy, load_options
-from lms_pipeline.errors import LmsPipelineError, WrongUseError
+from lms_pipeline.errors import LmsPipelineError, WrongUseError, format_count
 from lms_pipeline.lake.letter_case import describe_other_spelling, find_other_spelling, refuse_other_spelling
 from lms_pipeline.lake.paths import BadIdError, DataDir, check_account_id
 from lms_pipeline.settings import Settings
-from lms_pipeline.storage.damaged_files import build_lock
-from lms_pipeline.storage.disk import atomic_write, convert_disk_errors
+from lms_pipeline.storage.disk import atomic_write
 from lms_pipeline.truto.models import LMS_MODEL, IntegratedAccount
 
 log = logging.getLogger(__name__)
@@ -41,6 +39,10 @@ NOTHING_LISTED = (
 
 class UnknownAccountError(WrongUseError):
     """An account that is not in the registry."""
+
+
+class RegistryNotEmptyError(WrongUseError):
+    """Accounts can't be imported, since there are others."""
 
 
 class AccountDropError(LmsPipelineError):
@@ -75,31 +77,34 @@ class RegisteredAccount(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Registry:
-    """The registry file. Each change rewrites the whole file under a lock."""
+    """The accounts in the state of an installation. Changes are made one after the other."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, data: DataDir) -> None:
+        self._data = data
+        self._state = data.storage.state
 
     @classmethod
     def open(cls, settings: Settings) -> Registry:
-        """Return the registry of this installation. The file does not have to exist."""
-        return cls(DataDir.open(settings).registry)
+        """Return the registry of this installation, which may be empty."""
+        return cls(DataDir.open(settings))
 
     def read_accounts(self) -> list[RegisteredAccount]:
         """Return all accounts in the order in which they were added.
 
         Raises:
-            LmsPipelineError: the file is damaged.
+            LmsPipelineError: it is damaged, or can't be read.
         """
-        if not self._path.exists():
+        return self._decode(self._state.read_registry())
+
+    def _decode(self, content: bytes | None) -> list[RegisteredAccount]:
+        if content is None:
             return []
         try:
-            return msgspec.json.decode(self._path.read_bytes(), type=list[RegisteredAccount])
-        except OSError as error:
-            raise LmsPipelineError(f"The registry {self._path} can't be read: {error.strerror}.") from None
+            return decode_accounts(content)
         except (msgspec.DecodeError, UnicodeDecodeError):
+            place = self._state.describe(self._data.registry.name)
             raise LmsPipelineError(
-                f"The registry {self._path} is damaged: restore it, or remove it and run `lms-pipeline accounts sync`."
+                f"The registry {place} is damaged: restore it, or remove it and run `lms-pipeline accounts sync`."
             ) from None
 
     def read_active(self) -> list[RegisteredAccount]:
@@ -114,7 +119,7 @@ class Registry:
             UnknownAccountError: no account has this id.
         """
         check_account_id(account_id)
-        for account in self.read_accounts():
+        for account in self._decode(self._state.read_registry(account_id)):
             if account.id == account_id:
                 return account
         raise UnknownAccountError(
@@ -132,7 +137,7 @@ class Registry:
         """
         check_account_id(account_id)
         with self._rewrite() as accounts:
-            refuse_other_spelling(account_id, accounts, self._path.parent)
+            refuse_other_spelling(account_id, accounts, self._data.state)
             known = accounts.get(account_id)
             if known is None:
                 account = RegisteredAccount(id=account_id, name=name or account_id, first_day=first_day, origin="hand")
@@ -148,7 +153,7 @@ class Registry:
         Raises:
             OtherSpellingError: its id differs only in upper and lower case, which the disk does not distinguish.
         """
-        refuse_other_spelling(account_id, self._iter_ids(data), self._path.parent)
+        refuse_other_spelling(account_id, self._iter_ids(data), self._data.state)
 
     def _iter_ids(self, data: DataDir) -> Iterator[str]:
         """Yield the ids of all accounts. Those with files come last: each pull of a fleet would list all folders."""
@@ -167,7 +172,7 @@ class Registry:
             self._replace(account_id, carrying_stopped=day)
 
     def _replace(self, account_id: str, **changes: object) -> None:
-        with self._rewrite() as accounts:
+        with self._rewrite(account_id) as accounts:
             accounts[account_id] = msgspec.structs.replace(accounts[account_id], **changes)
 
     def remove(self, account_id: str, *, last_day: date) -> RegisteredAccount:
@@ -177,7 +182,7 @@ class Registry:
             UnknownAccountError: no account has this id.
         """
         self.get(account_id)
-        with self._rewrite() as accounts:
+        with self._rewrite(account_id) as accounts:
             last_day = accounts[account_id].last_day or last_day
             accounts[account_id] = msgspec.structs.replace(accounts[account_id], status=INACTIVE, last_day=last_day)
         return accounts[account_id]
@@ -211,7 +216,7 @@ class Registry:
             new: list[str] = []
             for account_id, account in lms.items():
                 if account_id not in accounts:
-                    other = find_other_spelling(account_id, accounts, self._path.parent)
+                    other = find_other_spelling(account_id, accounts, self._data.state)
                     if other is not None:
                         log.warning("Skipped an account: %s", describe_other_spelling(account_id, other))
                         continue
@@ -222,15 +227,59 @@ class Registry:
                     accounts[account_id] = msgspec.structs.replace(known, status=GONE, last_day=day)
         return new
 
+    def replace_all(self, accounts: Sequence[RegisteredAccount], *, only_if_empty: bool) -> None:
+        """Store these accounts in place of all others.
+
+        Raises:
+            RegistryNotEmptyError: there are others, with `only_if_empty`. Nothing was changed.
+        """
+        with self._state.edit_registry() as edit:
+            known = [account.id for account in self._decode(edit.content)]
+            if known and only_if_empty:
+                raise RegistryNotEmptyError(
+                    f"The registry has {format_count(len(known), 'account')} already: add --replace to remove them from it."
+                )
+            edit.documents = {account.id: msgspec.json.encode(account) for account in accounts}
+            edit.changed, edit.removed = edit.documents.keys(), known
+
+    def store_copy(self) -> None:
+        """Store a registry that is in a database as `state/accounts.json` too: what Truto does not list is only there.
+
+        An empty one is not stored: the database may have been lost.
+
+        Raises:
+            LakeError: it can't be stored.
+        """
+        accounts = [] if self._state.is_local else self.read_accounts()
+        if not accounts:
+            return
+        with atomic_write(self._data.registry) as new:
+            new.write_bytes(encode_accounts(accounts))
+        self._data.store.send(self._data.get_key(self._data.registry))
+
     @contextmanager
-    def _rewrite(self) -> Iterator[dict[str, RegisteredAccount]]:
-        with convert_disk_errors(self._path):
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            with build_lock(self._path.with_suffix(".lock")):
-                accounts = {account.id: account for account in self.read_accounts()}
-                yield accounts
-                with atomic_write(self._path) as new:
-                    new.write_bytes(msgspec.json.format(msgspec.json.encode(list(accounts.values()))))
+    def _rewrite(self, account_id: str | None = None) -> Iterator[dict[str, RegisteredAccount]]:
+        """Yield the accounts, or one of them if others may change meanwhile; what is changed is stored at the end."""
+        with self._state.edit_registry(account_id) as edit:
+            accounts = {account.id: account for account in self._decode(edit.content)}
+            before = dict(accounts)
+            yield accounts
+            edit.documents = {known: msgspec.json.encode(account) for known, account in accounts.items()}
+            edit.changed = [known for known, account in accounts.items() if before.get(known) != account]
+
+
+def decode_accounts(content: bytes) -> list[RegisteredAccount]:
+    """Return the accounts of a text like that of `accounts.json`.
+
+    Raises:
+        msgspec.DecodeError, UnicodeDecodeError: it is none.
+    """
+    return msgspec.json.decode(content, type=list[RegisteredAccount])
+
+
+def encode_accounts(accounts: Sequence[RegisteredAccount]) -> bytes:
+    """Return accounts as the text of `accounts.json`."""
+    return msgspec.json.format(msgspec.json.encode(accounts))
 
 
 def _is_managed_by_truto(account: RegisteredAccount) -> bool:

@@ -17,8 +17,8 @@ import msgspec
 from lms_pipeline.accounts.registry import ALLOW_ACCOUNT_DROP_ONCE, UNCHANGED, AccountDropError, Registry, is_lms
 from lms_pipeline.lake.paths import DataDir
 from lms_pipeline.settings import Settings
-from lms_pipeline.storage.damaged_files import build_lock, peek_json
-from lms_pipeline.storage.disk import atomic_write, convert_disk_errors, read_changed_at, remove_file
+from lms_pipeline.storage.disk import read_changed_at
+from lms_pipeline.storage.state import decode_note
 from lms_pipeline.truto.errors import TrutoError
 from lms_pipeline.truto.models import IntegratedAccount
 
@@ -68,7 +68,7 @@ def sync_with_truto(
     except AccountDropError as error:
         _remember_refusal(data, Refusal(str(error), settings.now()))
         raise
-    remove_file(data.accounts_refused, "no list counts as refused")
+    data.storage.state.remove_note(data.accounts_refused.name, "no list counts as refused")
     return new
 
 
@@ -88,20 +88,20 @@ def _check_length(received: int, missing: int) -> None:
 def read_refusal(data: DataDir) -> Refusal | None:
     """Return why the latest list of accounts was refused; None if it was used, or none was read yet."""
     path = data.accounts_refused
-    refusal = peek_json(path, Refusal)
-    if refusal is not None or not path.exists():
-        return refusal
-    return Refusal("The latest list of accounts was refused: run `lms-pipeline accounts sync`.", read_changed_at(path))
+    content = data.storage.state.read_note(path.name)
+    if content is None:
+        return None
+    return decode_note(content, Refusal) or Refusal(
+        "The latest list of accounts was refused: run `lms-pipeline accounts sync`.", read_changed_at(path)
+    )
 
 
 def _remember_refusal(data: DataDir, refusal: Refusal) -> None:
-    path, known = data.accounts_refused, read_refusal(data)
+    state, known = data.storage.state, read_refusal(data)
     if known is not None and known.sentence == refusal.sentence:
         return
-    with convert_disk_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with build_lock(path.with_suffix(".lock")), atomic_write(path) as new:
-            new.write_bytes(msgspec.json.encode(refusal))
+    with state.lock("accounts_refused"):
+        state.write_note(data.accounts_refused.name, msgspec.json.encode(refusal))
 
 
 def _find_lms_integrations(

@@ -72,6 +72,8 @@ class Check(Generic[Checked]):
     """False if a failure is a warning: worth a look, but no stored figure is wrong."""
     is_blocking: bool = False
     """Whether nothing is computed from a table that fails it."""
+    applies: Callable[[Checked], bool] | None = None
+    """Returns whether there is something to check. Without it there always is; otherwise the check passes and says so."""
 
     @property
     def name(self) -> str:

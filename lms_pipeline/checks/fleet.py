@@ -119,7 +119,7 @@ def load_fleet(data: DataDir, settings: Settings, failed: AbstractSet[Partition]
 
     found = read_index(data, lambda index: index.find_account_days(UNIFIED_ENROLLMENTS.name))
     days = {account_id: set(published) for account_id, published in found.items()}
-    registry = Registry(data.registry)
+    registry = Registry(data)
     accounts = registry.read_accounts()
     rules, faulty_rules = _examine_rules(data, settings, accounts, days)
     return Fleet(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lms_pipeline.checks.base import MAX_EXAMPLE_ROWS, Check, Finding, Subject, sum_column
 from lms_pipeline.checks.over_time import MAX_ROUNDING_ERROR, OVER_TIME_TABLES, find_faults
-from lms_pipeline.checks.rules import rules_apply
+from lms_pipeline.checks.rules import has_rules, rules_apply
 from lms_pipeline.checks.snapshot import key_is_unique, schema
 from lms_pipeline.errors import choose_form
 from lms_pipeline.tables.attention import ATTENTION
@@ -264,7 +264,7 @@ METRIC_CHECKS: tuple[Check[Subject], ...] = (
     Check(rates_are_shares, _SHARED_TABLES),
     Check(parts_sum, (*_SHARED_TABLES, ATTENTION)),
     Check(curves_are_monotone, (COMPLETION_CURVE, COHORT_COMPLETION)),
-    Check(rules_apply, (ACCOUNT_COMPLETION,), is_error=False),
+    Check(rules_apply, (ACCOUNT_COMPLETION,), is_error=False, applies=has_rules),
 )
 """The checks of the metric tables."""
 

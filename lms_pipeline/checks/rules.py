@@ -44,6 +44,11 @@ def rules_apply(subject: Subject) -> Finding:
     return Finding(not faults, _build_message(rules, matched, faults), figures, rows)
 
 
+def has_rules(subject: Subject) -> bool:
+    """Return whether there are rules, or figures that were computed with some."""
+    return subject.rules_file is not None or bool(_find_tables_of_other_rules(subject, None))
+
+
 def _find_tables_of_other_rules(subject: Subject, digest: str | None) -> list[str]:
     """Return the names of the metric tables of the day whose rules have another digest."""
     return [

@@ -251,6 +251,11 @@ def few_are_told_by_others(subject: Subject) -> Finding:
     return Finding(roster <= MAX_ROSTER_SHARE * total and not is_stale, f"{message}.", figures)
 
 
+def has_rows_of_others(subject: Subject) -> bool:
+    """Return whether enrollments were carried over or come only from a roster; also of a file that does not say it."""
+    return any(subject.metadata.get(name) != "0" for name in ("carried", "roster"))
+
+
 def there_is_room(subject: Subject) -> Finding:
     """The disk has free space for seven pulls like this one; without space for one pull, no request is sent."""
     found = measure_free_space(subject.data, subject.account_day)
@@ -271,7 +276,7 @@ PULL_CHECKS: tuple[Check[Subject], ...] = (
     Check(row_drop, _UNIFIED, is_error=False),
     Check(statuses_are_known, _UNIFIED, is_error=False),
     Check(roles_are_known, _UNIFIED, is_error=False),
-    Check(few_are_told_by_others, _UNIFIED, is_error=False),
+    Check(few_are_told_by_others, _UNIFIED, is_error=False, applies=has_rows_of_others),
     Check(pulled_in_time, _UNIFIED, is_error=False),
     Check(there_is_room, _UNIFIED, is_error=False),
     Check(few_are_rejected, (REJECTED_ENROLLMENTS,), is_error=False),

@@ -22,7 +22,7 @@ from lms_pipeline.commands.common import format_command, load_settings, print_ou
 from lms_pipeline.commands.terminal import build_cell, echo
 from lms_pipeline.connection import DemoMark
 from lms_pipeline.defs.instance import RunOutcome
-from lms_pipeline.errors import LmsPipelineError, format_count
+from lms_pipeline.errors import LmsPipelineError, WrongUseError, format_count
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.sandbox import RunningSandbox, generated_world, running
 from lms_pipeline.settings import Settings
@@ -56,6 +56,7 @@ def demo(days: int, data_dir: Path | None) -> None:
     builds the warehouse, and writes the completion report.
     """
     settings = load_settings(data_dir)
+    _refuse_shared_storage(settings)
     data = DataDir.open(settings)
     last = settings.calendar.find_latest_ended(settings.now())
     demo_days = [last - timedelta(days=back) for back in reversed(range(days))]
@@ -71,6 +72,19 @@ def demo(days: int, data_dir: Path | None) -> None:
     _print_rates(data, demo_days[-MAX_DAY_COLUMNS:])
     _print_next_steps(data_dir)
     _write_report(settings)
+
+
+def _refuse_shared_storage(settings: Settings) -> None:
+    """Refuse the demo beside real accounts in a bucket or a database.
+
+    Raises:
+        WrongUseError: the settings name one.
+    """
+    if settings.lake_url is not None or settings.state_url is not None:
+        raise WrongUseError(
+            "The demo keeps its accounts on this machine: unset LMS_LAKE_URL and LMS_STATE_URL, and choose a folder for it with "
+            "--data-dir."
+        )
 
 
 def _create_folder(folder: Path) -> None:
@@ -142,14 +156,14 @@ def _print_rates(data: DataDir, days: Sequence[date]) -> None:
         column.justify = "right"
     rows = read("account_completion", first=days[0], last=days[-1], data_dir=data.root).to_pylist()
     by_key = {(row["account_id"], row["snapshot_date"]): row for row in rows}
-    for account in Registry(data.registry).read_active():
+    for account in Registry(data).read_active():
         rates = [by_key[account.id, day]["completion_rate"] for day in days]
         cells = ("-" if rate is None else f"{rate:.1%}" for rate in rates)
         table.add_row(build_cell(account.name), f"{by_key[account.id, days[-1]]['n_all']:,}", *cells)
     click.echo()
     Console().print(table)
     click.echo()
-    for account in Registry(data.registry).read_accounts():
+    for account in Registry(data).read_accounts():
         if not account.is_active:
             todo = ": ask its owner to connect it again in Truto" if account.status == "needs_reauth" else ""
             echo(f"{account.name} is skipped because its status is {account.status}{todo}.")

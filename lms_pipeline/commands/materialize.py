@@ -29,7 +29,7 @@ from lms_pipeline.commands.terminal import echo
 from lms_pipeline.errors import LmsPipelineError, WrongUseError, choose_form, format_count
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.settings import Settings
-from lms_pipeline.tables.catalog import MATERIALIZABLE_ASSETS
+from lms_pipeline.tables.catalog import BY_DAY, MATERIALIZABLE_ASSETS
 from lms_pipeline.tables.metrics import PORTFOLIO_COMPLETION
 
 if TYPE_CHECKING:  # Dagster takes a second to import
@@ -74,6 +74,7 @@ def materialize(
         compute_portfolio,
         open_instance,
         rebuild_warehouse,
+        roll_up_days,
         run_partitions,
     )
 
@@ -84,6 +85,7 @@ def materialize(
     of_accounts = not selection or not ACCOUNT_ASSETS.isdisjoint(selection)
     account_ids = _find_accounts(settings, accounts) if of_accounts else []
     portfolio_days = days if PORTFOLIO_COMPLETION.name in selection else []
+    rolled_up_days = days if BY_DAY in selection else []
     partitions = [Partition(account_id, day) for day in days for account_id in account_ids]
     is_pull = has_pulls(selection)
     if not is_pull:
@@ -108,10 +110,12 @@ def materialize(
         )
         failed += print_outcomes(_record(runs, ended), len(partitions))
         failed += print_outcomes(compute_portfolio(defs, instance, portfolio_days), len(portfolio_days))
+        failed += print_outcomes(roll_up_days(defs, instance, rolled_up_days), len(rolled_up_days))
         failed += print_warehouse(rebuild_warehouse(defs, instance), DataDir.open(settings))
     _remove_expired(settings, account_ids if is_pull else [], partitions)
     if failed:
-        echo(f"{len(failed)} of {format_count(len(partitions) + len(portfolio_days) + 1, 'run')} failed.", err=True)
+        runs_count = len(partitions) + len(portfolio_days) + len(rolled_up_days) + 1
+        echo(f"{len(failed)} of {format_count(runs_count, 'run')} failed.", err=True)
         sys.exit(1)
 
 

@@ -21,8 +21,8 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "metrics": tuple(table.name for table in METRIC_TABLES),
     "warehouse": ("warehouse",),
 }
-"""The assets of each group, by Dagster's name of it. The portfolio is left out of `metrics`: the build of the warehouse,
-which follows each selection, computes its days that changed."""
+"""The assets of each group, by Dagster's name of it. The portfolio is left out of `metrics`, and the roll-ups of
+`warehouse`: the build of the warehouse, which follows each selection, writes their days that changed."""
 
 
 def parse_selection(text: str | None) -> list[str]:

@@ -11,23 +11,14 @@ from typing import Self
 
 import dagster as dg
 
-from lms_pipeline.days import DayNotOpenError
 from lms_pipeline.defs.partitions import PARTITION_TAG, build_partition_key, parse_partition_tags
 from lms_pipeline.errors import LmsPipelineError
 from lms_pipeline.lake.paths import Partition
-from lms_pipeline.storage.store import PublishedByAnotherError, StoreError
 
 FAILED, MAY_PASS, SENDS_ALERT = "failed", "may_pass", "sends_alert"
 """Names of the metadata of the event."""
 MAX_NAMED = 10
 """Accounts that the error of a run names."""
-
-
-def may_another_run_pass(error: LmsPipelineError) -> bool:
-    """Return whether the same may succeed later: the API or the store failed, or another run published in between."""
-    from lms_pipeline.truto.errors import TransientError
-
-    return isinstance(error, TransientError | StoreError | PublishedByAnotherError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +38,7 @@ class AccountFailure:
         if not isinstance(error, LmsPipelineError):
             sentence = f"an unexpected {type(error).__name__}: see the run's log in the UI."
             return cls(partition, sentence, may_pass=False)
-        return cls(partition, str(error), may_another_run_pass(error), not isinstance(error, DayNotOpenError))
+        return cls(partition, str(error), error.may_pass, error.sends_alert)
 
     def build_observation(self, asset_key: dg.AssetKey) -> dg.AssetObservation:
         """Build the event, which the page of an asset shows at the partition."""

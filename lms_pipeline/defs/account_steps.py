@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import tzinfo
 from typing import TYPE_CHECKING
 
 import dagster as dg
@@ -22,6 +23,7 @@ from lms_pipeline.defs.partitions import build_partition_key
 from lms_pipeline.defs.shown_metadata import build_shown_metadata
 from lms_pipeline.errors import format_count
 from lms_pipeline.lake.paths import DataDir, Partition
+from lms_pipeline.lake.waiting import WaitingPull, read_waiting
 from lms_pipeline.tables.catalog import METRIC_TABLES, TABLES
 from lms_pipeline.tables.pulled import PULLED_TABLES
 from lms_pipeline.tables.schema import Table
@@ -48,6 +50,8 @@ class AccountSteps:
     """The failed runs that this one repeats: what one of them has published is not pulled again."""
     has_pull: bool = True
     """Whether the selected tables of a pull are pulled; False if they are published."""
+    leaves_out_checks: bool = False
+    """Whether a check that has nothing to check in the account has no result."""
     is_logged: bool = True
     """Whether the run's log gets sentences about the pull. In a run of many accounts its metadata says enough."""
 
@@ -125,7 +129,7 @@ class AccountSteps:
         if not tables:
             return
         settings, partition = self.truto.settings, self.partition
-        account = Registry(self.lake.registry).get(partition.account_id)
+        account = Registry(self.lake).get(partition.account_id)
         # the seconds of the first table include the classification for all
         started = time.monotonic()
         for published in publish_metrics(
@@ -150,7 +154,19 @@ class AccountSteps:
         self, checks: Mapping[dg.AssetCheckKey, Check[Subject]], unfetched: Sequence[Table]
     ) -> Iterator[dg.AssetCheckResult]:
         if checks:
-            yield from check_partition(self.truto.settings, self.lake, self.partition, checks, unfetched)
+            yield from check_partition(
+                self.truto.settings, self.lake, self.partition, checks, unfetched, leave_out=self.leaves_out_checks
+            )
+
+
+def log_wait(
+    context: dg.AssetExecutionContext, lake: DataDir, partition: Partition, zone: tzinfo
+) -> WaitingPull | None:
+    """Say in the run's log when a pull continues that its LMS stopped, and return it; None if nothing is known of it."""
+    pull = read_waiting(lake, partition)
+    if pull is not None:
+        context.log.info("%s: %s", partition, pull.describe(zone))
+    return pull
 
 
 def find_pulled(context: dg.AssetExecutionContext) -> frozenset[str]:

@@ -33,6 +33,7 @@ from lms_pipeline.defs.run_requests import DAILY_SNAPSHOT, FAILED_STATUSES
 from lms_pipeline.errors import LmsPipelineError
 from lms_pipeline.lake.paths import DataDir, DayPartition, Partition
 from lms_pipeline.settings import Settings
+from lms_pipeline.tables.catalog import TABLES
 from lms_pipeline.tables.metrics import PORTFOLIO_COMPLETION
 from lms_pipeline.tables.schema import Table
 
@@ -59,6 +60,12 @@ def select_metric_checks(selected: AbstractSet[dg.AssetCheckKey]) -> dict[dg.Ass
     return {key: check for key, check in _key_checks(METRIC_CHECKS).items() if key in selected}
 
 
+def select_optional_checks(selected: AbstractSet[dg.AssetCheckKey]) -> dict[dg.AssetCheckKey, Check[Subject]]:
+    """Return the selected checks of a snapshot that have nothing to check in some accounts."""
+    checks = _key_checks(PULL_CHECKS, METRIC_CHECKS)
+    return {key: check for key, check in checks.items() if key in selected and check.applies is not None}
+
+
 def _key_checks(*groups: Sequence[Check[Subject]]) -> dict[dg.AssetCheckKey, Check[Subject]]:
     return {
         dg.AssetCheckKey(dg.AssetKey(check.tables[0].name), check.name): check for checks in groups for check in checks
@@ -70,17 +77,22 @@ def check_partition(
     data: DataDir,
     partition: Partition,
     checks: Mapping[dg.AssetCheckKey, Check[Subject]],
-    unfetched: Collection[Table],
+    unfetched: Collection[Table] = tuple(TABLES.values()),
+    *,
+    leave_out: bool = False,
 ) -> Iterator[dg.AssetCheckResult]:
     """Check the files of one partition, up to the first blocking check that fails.
 
-    `unfetched` are the tables that this run has neither fetched nor published, see `open_subject`.
+    `unfetched` are the tables that this run has neither fetched nor published, see `open_subject`. With `leave_out`, a check
+    that has nothing to check there has no result.
 
     Raises:
         BlockedError: such a check, with our own sentence, before Dagster fails the run with a general one.
     """
     with open_subject(settings, data, partition, unfetched) as open_table:
         for key, check in checks.items():
+            if leave_out and check.applies is not None and not check.applies(open_table(check.tables[0])):
+                continue
             finding = _run_check(check, open_table)
             yield build_check_result(key, check, finding)
             if check.is_blocking and not finding.passed:
@@ -132,7 +144,7 @@ def _find_latest(data: DataDir, table: Table) -> list[Partition]:
     """
     from lms_pipeline.lake.index_sync import read_index  # imports Arrow
 
-    active = {account.id for account in Registry(data.registry).read_active()}
+    active = {account.id for account in Registry(data).read_active()}
     latest = read_index(data, lambda index: index.find_latest_days(table.name))
     found = [Partition(account_id, day) for account_id, day in latest.items() if account_id in active]
     if not found:

@@ -12,7 +12,7 @@ import dagster as dg
 from pydantic import Field
 
 from lms_pipeline.connection import Truto
-from lms_pipeline.defs.account_steps import AccountSteps
+from lms_pipeline.defs.account_steps import AccountSteps, log_wait
 from lms_pipeline.defs.asset_checks import build_snapshot_check_specs, check_latest
 from lms_pipeline.defs.batch import Batch, BatchEvent
 from lms_pipeline.defs.failures import CONTINUES_AT_TAG, convert_errors, find_interrupted_runs
@@ -28,10 +28,10 @@ from lms_pipeline.defs.metadata import (
 from lms_pipeline.defs.partitions import build_account_days, has_partition, read_partition
 from lms_pipeline.defs.portfolio import StalePortfolioError, refresh_portfolio
 from lms_pipeline.defs.ranges import is_range, read_partitions
-from lms_pipeline.defs.roll_up import BY_DAY, StaleRollUpsError, has_roll_ups, refresh_roll_ups
-from lms_pipeline.lake.paths import DataDir, Partition
+from lms_pipeline.defs.roll_up import StaleRollUpsError, has_roll_ups, refresh_roll_ups
+from lms_pipeline.lake.paths import DataDir
 from lms_pipeline.settings import Settings
-from lms_pipeline.tables.catalog import METRIC_TABLES, TABLES
+from lms_pipeline.tables.catalog import BY_DAY, METRIC_TABLES, TABLES
 from lms_pipeline.tables.pulled import PULLED_TABLES, UNIFIED_ENROLLMENTS
 
 SOURCE = "truto"
@@ -131,17 +131,9 @@ def _run_account(
             else:
                 yield event
     except ContinuesLaterError:
-        _report_wait(context, lake, partition, truto.settings)
-
-
-def _report_wait(context: dg.AssetExecutionContext, lake: DataDir, partition: Partition, settings: Settings) -> None:
-    """Say in the log and the tags of the run when the pull continues. The run ends without a failure."""
-    from lms_pipeline.lake.waiting import read_waiting
-
-    pull = read_waiting(lake, partition)
-    if pull is not None:
-        context.log.info("%s", pull.describe(settings.calendar.zone))
-        context.instance.add_run_tags(context.run.run_id, {CONTINUES_AT_TAG: pull.at.isoformat()})
+        pull = log_wait(context, lake, partition, truto.settings.calendar.zone)
+        if pull is not None:  # the run ends without a failure
+            context.instance.add_run_tags(context.run.run_id, {CONTINUES_AT_TAG: pull.at.isoformat()})
 
 
 def build_warehouse_asset(settings: Settings) -> dg.AssetsDefinition:

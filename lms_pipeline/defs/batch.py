@@ -6,18 +6,21 @@ account (`account_steps.py`), which ranges are requested (`run_requests.py`).
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from functools import cached_property
 
 import dagster as dg
 
 from lms_pipeline.accounts.registry import Registry, load_display_names
+from lms_pipeline.checks.base import Check, Subject
 from lms_pipeline.connection import Truto
-from lms_pipeline.defs.account_failures import AccountFailure, AccountsFailedError, read_account_failures
-from lms_pipeline.defs.account_steps import AccountSteps, find_pulled
-from lms_pipeline.defs.asset_checks import build_evaluation
-from lms_pipeline.defs.failures import RETRY_NUMBER_TAG, find_failed_ancestors
+from lms_pipeline.defs.account_failures import AccountFailure, AccountsFailedError
+from lms_pipeline.defs.account_steps import AccountSteps, find_pulled, log_wait
+from lms_pipeline.defs.asset_checks import build_evaluation, check_partition, select_optional_checks
+from lms_pipeline.defs.earlier_runs import EarlierRuns, find_evaluation, find_materialization
+from lms_pipeline.defs.failures import RETRY_NUMBER_TAG
 from lms_pipeline.defs.partitions import build_partition_key
 from lms_pipeline.errors import LakeError, LmsPipelineError
 from lms_pipeline.lake.lock import LockedError
@@ -32,41 +35,8 @@ BatchEvent = dg.AssetMaterialization | dg.AssetCheckEvaluation | dg.AssetObserva
 """What is yielded: an output, like a `MaterializeResult`, would be one of all partitions of the range."""
 LISTS = {table.name: table for table in (LEARNERS, COURSES)}
 """The tables that are pulled without the enrollments if they alone are selected."""
-
-
-@dataclass(frozen=True, slots=True)
-class EarlierRuns:
-    """What the failed runs before a retry have recorded, by the partition's key."""
-
-    run_ids: frozenset[str] = frozenset()
-    recorded: Mapping[str, frozenset[dg.AssetKey | dg.AssetCheckKey]] = field(default_factory=dict)
-    """The tables and checks of each account and day."""
-    failures: Mapping[Partition, AccountFailure] = field(default_factory=dict)
-    """The latest failure of each account and day that has one."""
-
-    @classmethod
-    def load(cls, context: dg.AssetExecutionContext) -> EarlierRuns:
-        """Read the events of the failed runs that the current run repeats."""
-        recorded: dict[str, set[dg.AssetKey | dg.AssetCheckKey]] = {}
-        failures: dict[Partition, AccountFailure] = {}
-        run_ids = [run.run_id for run, _ in find_failed_ancestors(context)]
-        for run_id in reversed(run_ids):
-            for partition_key, key in _list_recorded(context.instance, run_id):
-                recorded.setdefault(partition_key, set()).add(key)
-            failures |= {failure.partition: failure for failure in read_account_failures(context.instance, run_id)}
-        return cls(frozenset(run_ids), {key: frozenset(keys) for key, keys in recorded.items()}, failures)
-
-
-def _list_recorded(instance: dg.DagsterInstance, run_id: str) -> Iterator[tuple[str, dg.AssetKey | dg.AssetCheckKey]]:
-    types = {dg.DagsterEventType.ASSET_MATERIALIZATION, dg.DagsterEventType.ASSET_CHECK_EVALUATION}
-    for entry in instance.all_logs(run_id, of_type=types):
-        event = entry.get_dagster_event()
-        if event.event_type is dg.DagsterEventType.ASSET_CHECK_EVALUATION:
-            evaluation = event.asset_check_evaluation_data
-            if evaluation.partition is not None:
-                yield str(evaluation.partition), evaluation.asset_check_key
-        elif event.partition is not None and event.asset_key is not None:
-            yield str(event.partition), event.asset_key
+PUBLISHED = "is published"
+"""Why an account and day is skipped that another run has published."""
 
 
 @dataclass(frozen=True)
@@ -95,6 +65,16 @@ class Batch:
     def _pulled(self) -> frozenset[str]:
         return find_pulled(self.context)
 
+    @cached_property
+    def _optional(self) -> Mapping[dg.AssetCheckKey, Check[Subject]]:
+        """The selected checks that may have nothing to check in an account."""
+        return select_optional_checks(self.context.selected_asset_check_keys)
+
+    @cached_property
+    def _left_out(self) -> dict[Partition, list[dg.AssetCheckKey]]:
+        """The checks of each account and day that had nothing to check, so that they have no result."""
+        return {}
+
     @property
     def _asset_of_failures(self) -> dg.AssetKey:
         """The asset on whose page an account's failure is: the enrollments, if they are selected."""
@@ -120,6 +100,7 @@ class Batch:
                 failures.append(failed)
                 yield failed.build_observation(self._asset_of_failures)
         if failures:
+            yield from self._evaluate_left_out()
             raise AccountsFailedError(failures, len(self.partitions))
 
     def _find_final_failures(self) -> list[AccountFailure]:
@@ -140,12 +121,13 @@ class Batch:
         log = self.context.log
         try:
             reason = self._find_skip_reason(partition)
-            if reason is not None:
+            results = {} if reason is None else self._find_results(partition)
+            if reason is None or (reason == PUBLISHED and self._lacks_results(results)):
+                yield from self._run_steps(partition)
+            else:
                 log.info("%s is skipped: it %s.", partition, reason)
                 yield from self._repeat_events(partition, self.context.selected_asset_keys)
-                yield from self._repeat_evaluations(partition)
-            else:
-                yield from self._run_steps(partition)
+                yield from self._repeat_results(partition, results)
         except ContinuesLaterError:
             yield from self._report_wait(partition)
         except LockedError as error:  # the other run reports it; if it publishes nothing, another one is requested
@@ -159,10 +141,13 @@ class Batch:
         return None
 
     def _run_steps(self, partition: Partition) -> Iterator[BatchEvent]:
-        """Run the steps of an account and day, without the pull if another run has published it and only metrics lack."""
-        is_published = self._is_published(partition)
+        """Run the steps of an account and day, without the pull if another run has published it.
+
+        A check that has nothing to check in the account has no result, unless an earlier run may have left one.
+        """
+        is_published, was_published = self._is_published(partition), self._find_publisher(partition) is not None
         if is_published:
-            self.context.log.info("%s is published without all of its metrics: they are computed.", partition)
+            self.context.log.info("%s is published without all metrics and checks: they are run.", partition)
             yield from self._repeat_events(partition, {dg.AssetKey(name) for name in self._pulled})
         steps = AccountSteps(
             self.context,
@@ -174,12 +159,17 @@ class Batch:
             interrupted_runs=self._earlier.run_ids,
             has_pull=not is_published,
             is_logged=False,
+            leaves_out_checks=not was_published,
         )
+        checked: set[dg.AssetCheckKey] = set()
         for event in steps.run():
             if isinstance(event, dg.AssetMaterialization):
                 yield event
             else:
-                yield build_evaluation(event, build_partition_key(partition))
+                evaluation = build_evaluation(event, build_partition_key(partition))
+                checked.add(evaluation.asset_check_key)
+                yield evaluation
+        self._left_out[partition] = [key for key in self._optional if key not in checked]
 
     def _find_skip_reason(self, partition: Partition) -> str | None:
         """Return why nothing is done for an account and day; None if something is."""
@@ -187,13 +177,13 @@ class Batch:
             return "was done by the run before"
         if not self._pulled:
             return None
-        accounts = Registry(self.lake.registry).read_active()
+        accounts = Registry(self.lake).read_active()
         if not any(account.id == partition.account_id for account in accounts):
             return "is not active"
         waiting = read_waiting(self.lake, partition)
         if waiting is not None and waiting.is_expected(utc_now()):
             return "waits for its LMS, and is continued by a run of its own"
-        return "is published" if self._is_published(partition) and self._has_metrics(partition) else None
+        return PUBLISHED if self._is_published(partition) and self._has_metrics(partition) else None
 
     def _is_published(self, partition: Partition) -> bool:
         """Return whether another run than those before this one published what would be pulled."""
@@ -227,17 +217,17 @@ class Batch:
 
     def _is_done(self, partition: Partition) -> bool:
         """Return whether the runs before this one recorded all that is selected for an account and day."""
-        return self._selected <= self._earlier.recorded.get(str(build_partition_key(partition)), frozenset())
+        recorded = self._earlier.recorded.get(str(build_partition_key(partition)), frozenset())
+        return self._selected - self._optional.keys() <= recorded
 
     def _report_wait(self, partition: Partition) -> Iterator[dg.AssetObservation]:
         """Say when the pull of an account continues: in the log, and on its page."""
-        waiting = read_waiting(self.lake, partition)
+        zone = self.truto.settings.calendar.zone
+        waiting = log_wait(self.context, self.lake, partition, zone)
         if waiting is not None:
-            sentence = waiting.describe(self.truto.settings.calendar.zone)
-            self.context.log.info("%s: %s", partition, sentence)
             yield dg.AssetObservation(
                 self._asset_of_failures,
-                description=sentence,
+                description=waiting.describe(zone),
                 partition=build_partition_key(partition),
                 metadata={"continues_at": dg.MetadataValue.timestamp(waiting.at)},
             )
@@ -249,43 +239,40 @@ class Batch:
         """
         partition_key = build_partition_key(partition)
         for key in keys:
-            stored = _find_materialization(self.context.instance, key, partition_key)
+            stored = find_materialization(self.context.instance, key, partition_key)
             if stored is not None:
                 yield dg.AssetMaterialization(key, partition=partition_key, metadata=stored.metadata)
 
-    def _repeat_evaluations(self, partition: Partition) -> Iterator[dg.AssetCheckEvaluation]:
+    def _find_results(self, partition: Partition) -> dict[dg.AssetCheckKey, dg.AssetCheckEvaluation]:
+        """Return the latest result of each selected check of an account and day that has one."""
+        instance, partition_key = self.context.instance, build_partition_key(partition)
+        found = {key: find_evaluation(instance, key, partition_key) for key in self.context.selected_asset_check_keys}
+        return {key: evaluation for key, evaluation in found.items() if evaluation is not None}
+
+    def _lacks_results(self, results: Collection[dg.AssetCheckKey]) -> bool:
+        """Return whether a selected check has no result although it always has something to check."""
+        return any(key not in results for key in self.context.selected_asset_check_keys if key not in self._optional)
+
+    def _repeat_results(
+        self, partition: Partition, results: Mapping[dg.AssetCheckKey, dg.AssetCheckEvaluation]
+    ) -> Iterator[dg.AssetCheckEvaluation]:
         """Yield the latest results of the checks of an account and day again."""
-        partition_key = build_partition_key(partition)
-        for check in self.context.selected_asset_check_keys:
-            evaluation = _find_evaluation(self.context.instance, check, partition_key)
-            if evaluation is not None:  # not as a blocking one: Dagster would fail the run for it
-                yield dg.AssetCheckEvaluation(
-                    check.asset_key,
-                    check.name,
-                    evaluation.passed,
-                    metadata=evaluation.metadata,
-                    severity=evaluation.severity,
-                    description=evaluation.description,
-                    partition=partition_key,
-                )
+        self._left_out[partition] = [key for key in self._optional if key not in results]
+        for check, evaluation in results.items():
+            yield dg.AssetCheckEvaluation(  # not as a blocking one: Dagster would fail the run for it
+                check.asset_key,
+                check.name,
+                evaluation.passed,
+                metadata=evaluation.metadata,
+                severity=evaluation.severity,
+                description=evaluation.description,
+                partition=build_partition_key(partition),
+            )
 
-
-def _find_materialization(
-    instance: dg.DagsterInstance, key: dg.AssetKey, partition_key: str
-) -> dg.AssetMaterialization | None:
-    only = dg.AssetRecordsFilter(key, asset_partitions=[partition_key])
-    return next((record.asset_materialization for record in instance.fetch_materializations(only, 1).records), None)
-
-
-def _find_evaluation(
-    instance: dg.DagsterInstance, key: dg.AssetCheckKey, partition_key: str
-) -> dg.AssetCheckEvaluation | None:
-    # no public names; the storage of events imports what definitions do not need
-    from dagster._core.event_api import PartitionKeyFilter
-    from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
-
-    evaluated = {AssetCheckExecutionRecordStatus.SUCCEEDED, AssetCheckExecutionRecordStatus.FAILED}
-    history = instance.event_log_storage.get_asset_check_execution_history(
-        key, limit=1, status=evaluated, partition_filter=PartitionKeyFilter(key=partition_key)
-    )
-    return next((record.evaluation for record in history), None)
+    def _evaluate_left_out(self) -> Iterator[dg.AssetCheckEvaluation]:
+        """Yield the results that were left out: Dagster shows a check of a failed run without a result as failed."""
+        for partition, keys in self._left_out.items():
+            checks = {key: self._optional[key] for key in keys}
+            with suppress(LmsPipelineError):  # such as an account that has nothing to check
+                for result in check_partition(self.truto.settings, self.lake, partition, checks):
+                    yield build_evaluation(result, build_partition_key(partition))

@@ -165,7 +165,7 @@ def report_events(
     one, each in two files: 9.4 s of CPU for 1,000 events, 46 s on a machine whose two cores were busy. One insert for a
     batch, by its private API, took 1.1 s of CPU and 2.3 s; restoring a lost log is too rare to depend on that.
     """
-    names = {account.id: account.name for account in Registry(data.registry).read_accounts()}
+    names = {account.id: account.name for account in Registry(data).read_accounts()}
     add_accounts(instance, dict.fromkeys([*names, *data.list_account_ids()]))
     events, reported = _build_events(instance, data, names, missing, min_cohort), 0
     while batch := list(islice(events, BATCH_SIZE)):

@@ -10,8 +10,7 @@ from contextlib import contextmanager
 
 import dagster as dg
 
-from lms_pipeline.days import DayNotOpenError
-from lms_pipeline.defs.account_failures import AccountsFailedError, may_another_run_pass
+from lms_pipeline.defs.account_failures import AccountsFailedError
 from lms_pipeline.defs.run_locks import hold_run_lock
 from lms_pipeline.errors import LmsPipelineError
 from lms_pipeline.tables.pulled import PULLED_TABLES
@@ -58,21 +57,13 @@ def convert_errors(
             hold_run_lock(context.instance, context.run.run_id)
         yield
     except LmsPipelineError as error:
-        tags = {RETRY_ON_FAILURE_TAG: str(_may_pass(error)).lower()}
-        if not _sends_alert(error):
+        tags = {RETRY_ON_FAILURE_TAG: str(error.may_pass).lower()}
+        if not error.sends_alert:
             tags[NO_ALERT_TAG] = "true"
         context.instance.add_run_tags(context.run.run_id, tags)
         context.log.error("%s", error)  # noqa: TRY400 - the sentence is enough, Dagster adds the traceback
         names_accounts = {NAMES_ACCOUNTS: True} if isinstance(error, AccountsFailedError) else {}
         raise dg.Failure(str(error), metadata=names_accounts, allow_retries=False) from None
-
-
-def _may_pass(error: LmsPipelineError) -> bool:
-    return error.may_pass if isinstance(error, AccountsFailedError) else may_another_run_pass(error)
-
-
-def _sends_alert(error: LmsPipelineError) -> bool:
-    return error.sends_alert if isinstance(error, AccountsFailedError) else not isinstance(error, DayNotOpenError)
 
 
 def find_interrupted_runs(context: dg.AssetExecutionContext) -> frozenset[str]:

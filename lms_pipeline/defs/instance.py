@@ -32,7 +32,7 @@ from lms_pipeline.defs.home import prepare_home
 from lms_pipeline.defs.launching import identify_process
 from lms_pipeline.defs.partitions import PARTITION_TAG, add_accounts, build_partition_key
 from lms_pipeline.defs.run_locks import run_lock
-from lms_pipeline.defs.run_requests import COMPUTE_PORTFOLIO, DAILY_SNAPSHOT, REBUILD_WAREHOUSE
+from lms_pipeline.defs.run_requests import COMPUTE_PORTFOLIO, DAILY_SNAPSHOT, REBUILD_WAREHOUSE, ROLL_UP_DAY
 from lms_pipeline.errors import SettingsError
 from lms_pipeline.lake.paths import Partition
 from lms_pipeline.lake.waiting import utc_now
@@ -193,6 +193,12 @@ def compute_portfolio(
     """Run the job that computes a day of the portfolio, for each day, and yield the outcomes."""
     for day in days:
         yield _run_job(defs, instance, COMPUTE_PORTFOLIO, f"the portfolio of {day}", day.isoformat())
+
+
+def roll_up_days(defs: dg.Definitions, instance: dg.DagsterInstance, days: Iterable[date]) -> Generator[RunOutcome]:
+    """Run the job that writes the roll-ups of a day, for each day, and yield the outcomes."""
+    for day in days:
+        yield _run_job(defs, instance, ROLL_UP_DAY, f"the roll-ups of {day}", day.isoformat())
 
 
 def rebuild_warehouse(defs: dg.Definitions, instance: dg.DagsterInstance) -> RunOutcome:

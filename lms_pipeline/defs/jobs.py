@@ -24,7 +24,6 @@ from lms_pipeline.defs.failures import convert_errors
 from lms_pipeline.defs.metadata import tag_frozen_now
 from lms_pipeline.defs.partitions import add_accounts
 from lms_pipeline.defs.report import COMPLETION_REPORT
-from lms_pipeline.defs.roll_up import BY_DAY
 from lms_pipeline.defs.run_locks import find_ended_run_locks
 from lms_pipeline.defs.run_logs import DEFAULT_LOCATION, find_expired_run_logs
 from lms_pipeline.defs.run_requests import (
@@ -33,6 +32,7 @@ from lms_pipeline.defs.run_requests import (
     HOUSEKEEPING,
     JOB_NAMES,
     REBUILD_WAREHOUSE,
+    ROLL_UP_DAY,
     WATCH_FLEET,
     build_run_requests,
     find_expected,
@@ -45,7 +45,7 @@ from lms_pipeline.errors import SettingsError, choose_form
 from lms_pipeline.housekeeping.policy import ExpiredItem, format_totals, sum_by_kind
 from lms_pipeline.lake.paths import DataDir
 from lms_pipeline.settings import MAX_GRACE_HOURS, Settings
-from lms_pipeline.tables.catalog import MATERIALIZABLE_ASSETS, METRIC_TABLES
+from lms_pipeline.tables.catalog import BY_DAY, MATERIALIZABLE_ASSETS, METRIC_TABLES
 from lms_pipeline.tables.metrics import PORTFOLIO_COMPLETION
 from lms_pipeline.tables.pulled import PULLED_TABLES
 
@@ -57,7 +57,7 @@ FLEET_CRON = "15 * * * *"
 HOUSEKEEPING_CRON = "30 1 * * *"
 """Half an hour before the default of LMS_SCHEDULE, so that the pulls find the space that it frees."""
 
-OUR_ASSETS = frozenset({*MATERIALIZABLE_ASSETS, BY_DAY, COMPLETION_REPORT})
+OUR_ASSETS = frozenset({*MATERIALIZABLE_ASSETS, COMPLETION_REPORT})
 """The assets whose runs leave logs that expire."""
 SCHEDULE_LOOKAHEAD = timedelta(days=366)
 """Time for which the ticks of LMS_SCHEDULE are compared with LMS_GRACE_HOURS: a year has each weekday and clock change."""
@@ -85,13 +85,19 @@ def build_jobs() -> list["UnresolvedAssetJobDefinition"]:
         description="Computes the portfolio of one day again, and checks it. Days that changed are also computed by "
         f"{REBUILD_WAREHOUSE}.",
     )
+    roll_up = dg.define_asset_job(
+        ROLL_UP_DAY,
+        selection=[BY_DAY],
+        executor_def=dg.in_process_executor,
+        description=f"Writes the roll-ups of one day. With LMS_ROLL_UP, days that changed are also written by {REBUILD_WAREHOUSE}.",
+    )
     watch = dg.define_asset_job(
         WATCH_FLEET,
         selection=dg.AssetSelection.checks(*FLEET_CHECK_KEYS),
         executor_def=dg.in_process_executor,
         description="Checks all accounts for missing days and lost connections.",
     )
-    return [daily, portfolio, rebuild, watch]
+    return [daily, portfolio, roll_up, rebuild, watch]
 
 
 def build_schedule(settings: Settings) -> dg.ScheduleDefinition:
@@ -119,7 +125,7 @@ def build_schedule(settings: Settings) -> dg.ScheduleDefinition:
         # while the daemon was off; no partition of the day existed then
         if context.scheduled_execution_time < settings.calendar.ends_at(day):
             return dg.SkipReason(f"This tick was missed, and {day} had not ended then: a later tick requests it.")
-        accounts = [account.id for account in Registry(lake.registry).read_active()]
+        accounts = [account.id for account in Registry(lake).read_active()]
         if not accounts:
             return dg.SkipReason("No account is active: run `lms-pipeline accounts sync`.")
         add_accounts(context.instance, accounts)
@@ -220,7 +226,8 @@ def build_housekeeping(settings: Settings) -> tuple[dg.JobDefinition, dg.Schedul
             expired = find_all_expired(settings, context.instance, location)
             removed = remove(lake, expired, context.log.warning)
             events = remove_old_events(settings, context.instance, location)
-        context.log.info("Removed %s, and %d old events from Dagster's index.", format_totals(removed), events)
+            Registry(lake).store_copy()
+        context.log.info("Removed %s, and %d old events from Dagster's log.", format_totals(removed), events)
         counts = {"left": len(expired) - len(removed), "events": events}
         for kind, (count, size) in sum_by_kind(removed).items():
             counts |= {kind: count, f"bytes of {kind}": size}  # numbers that the UI plots
@@ -272,11 +279,15 @@ def find_all_expired(
     return expired
 
 
-def remove_old_events(settings: Settings, instance: dg.DagsterInstance, location: str = DEFAULT_LOCATION) -> int:
-    """Remove the events of old runs that Dagster's index no longer needs, and return their number."""
+def remove_old_events(
+    settings: Settings, instance: dg.DagsterInstance, location: str = DEFAULT_LOCATION, *, is_dry_run: bool = False
+) -> int:
+    """Remove the events of old runs that Dagster no longer needs, or only count them, and return their number."""
     from lms_pipeline.defs.index_events import remove_index_events
 
     if not settings.run_log_days:
         return 0
     before = datetime.now(UTC) - timedelta(days=settings.run_log_days)
-    return remove_index_events(instance, before, jobs=JOB_NAMES, assets=OUR_ASSETS, location=location)
+    return remove_index_events(
+        instance, before, jobs=JOB_NAMES, assets=OUR_ASSETS, location=location, is_dry_run=is_dry_run
+    )

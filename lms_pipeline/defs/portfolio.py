@@ -60,7 +60,7 @@ def build_portfolio(settings: Settings) -> dg.AssetsDefinition:
         tag_frozen_now(context, settings)
         with convert_errors(context):
             day = read_day(context)
-            accounts = Registry(lake.registry).read_accounts()
+            accounts = Registry(lake).read_accounts()
             origin = describe_origin(lake, accounts, day)
             published = publish_portfolio(lake, day, accounts, run_id=context.run.run_id, origin=origin)
             yield dg.MaterializeResult(asset_key=PORTFOLIO_KEY, metadata=_build_metadata(lake, settings, published))
@@ -87,7 +87,7 @@ def refresh_portfolio(context: dg.AssetExecutionContext, lake: DataDir, settings
             failed.append(str(error))
 
     with keep_on():
-        accounts, first = Registry(lake.registry).read_accounts(), find_first_day(settings)
+        accounts, first = Registry(lake).read_accounts(), find_first_day(settings)
         changes = find_portfolio_changes(lake, accounts)
         for day, origin in changes.outdated.items():
             with keep_on():

@@ -19,12 +19,11 @@ from lms_pipeline.errors import LmsPipelineError, format_count
 from lms_pipeline.lake.paths import DataDir
 from lms_pipeline.lake.roll_up_reading import list_rolled_up_tables
 from lms_pipeline.settings import Settings
+from lms_pipeline.tables.catalog import BY_DAY
 
 if TYPE_CHECKING:
     from lms_pipeline.lake.roll_up import RolledDay
 
-BY_DAY = "by_day"
-"""The name of the asset."""
 MAX_ACCOUNTS_WITHOUT = 500
 """Accounts up to which `LMS_ROLL_UP=auto` means no roll-ups: a query over their files is fast enough."""
 
@@ -75,14 +74,15 @@ def build_by_day(settings: Settings) -> dg.AssetsDefinition:
 def has_roll_ups(settings: Settings, lake: DataDir) -> bool:
     """Return whether builds of the warehouse write roll-ups, and read them instead of the files of accounts.
 
-    With a bucket they do, unless the settings say otherwise: a query over one object for each account takes minutes. Without a registry that can be read, it stays as it was.
+    With a bucket they do: a query over one object for each account takes minutes. Without a registry that can be read, it
+    stays as it was.
     """
-    if settings.roll_up != "auto":
-        return settings.roll_up == "on"
     if not lake.store.is_local:
         return True
+    if settings.roll_up != "auto":
+        return settings.roll_up == "on"
     try:
-        return len(Registry(lake.registry).read_accounts()) > MAX_ACCOUNTS_WITHOUT
+        return len(Registry(lake).read_accounts()) > MAX_ACCOUNTS_WITHOUT
     except LmsPipelineError:  # the run says so when it computes the portfolio
         return lake.roll_ups.exists()
 

@@ -32,10 +32,13 @@ if TYPE_CHECKING:
 DAILY_SNAPSHOT = "daily_snapshot"
 COMPUTE_PORTFOLIO = "compute_portfolio"
 REBUILD_WAREHOUSE = "rebuild_warehouse"
+ROLL_UP_DAY = "roll_up_day"
 HOUSEKEEPING = "housekeeping"
 WATCH_FLEET = "watch_fleet"
 WRITE_REPORT = "write_report"
-JOB_NAMES = frozenset({DAILY_SNAPSHOT, COMPUTE_PORTFOLIO, REBUILD_WAREHOUSE, HOUSEKEEPING, WATCH_FLEET, WRITE_REPORT})
+JOB_NAMES = frozenset(
+    {DAILY_SNAPSHOT, COMPUTE_PORTFOLIO, REBUILD_WAREHOUSE, ROLL_UP_DAY, HOUSEKEEPING, WATCH_FLEET, WRITE_REPORT}
+)
 """The jobs of this code location."""
 
 ACTIVE_STATUSES = [
@@ -45,6 +48,8 @@ ACTIVE_STATUSES = [
     dg.DagsterRunStatus.CANCELING,
 ]
 FAILED_STATUSES = [dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
+START_GRACE_SECONDS = 600.0
+"""Dagster queues a run some seconds after it has created it. A run whose creator died in between never starts."""
 RETRY_GRACE_SECONDS = 120.0
 """Dagster creates the retry of a failed run within some ten seconds, or never: it misses a failure that it reads before
 the run is marked for a retry. After this time the retry is not expected any more."""
@@ -137,10 +142,12 @@ def _find_range_runs(instance: dg.DagsterInstance, day: date) -> list[tuple[dg.R
 
 
 def is_active(record: dg.RunRecord) -> bool:
-    """Return whether a run is queued or running, or Dagster is about to retry it."""
-    run, ended = record.dagster_run, record.end_time or 0.0
+    """Return whether a run is queued or running, or Dagster is about to queue or to retry it."""
+    run, now = record.dagster_run, time.time()
+    if run.status is dg.DagsterRunStatus.NOT_STARTED:
+        return now - record.create_timestamp.timestamp() < START_GRACE_SECONDS
     return run.status in ACTIVE_STATUSES or (
-        run.is_complete_and_waiting_to_retry and time.time() - ended < RETRY_GRACE_SECONDS
+        run.is_complete_and_waiting_to_retry and now - (record.end_time or 0.0) < RETRY_GRACE_SECONDS
     )
 
 
@@ -222,15 +229,17 @@ def find_failed_partitions(
 
     That run failed; or it is one of several accounts that has left this one, as another run was pulling it.
     """
-    latest, expected = find_latest_runs(instance, day, account_ids), find_expected(data, day)
-    waiting = {pull.partition for pull in find_waiting(data, day)}
+    latest, now = find_latest_runs(instance, day, account_ids), utc_now()
+    waiting = {pull.partition: pull for pull in find_waiting(data, day)}
     ended: dict[str, bool] = {}
     for account_id in account_ids:
         record, partition = latest.get(account_id), Partition(account_id, day)
-        if record is not None and partition not in expected:
-            was_left = _has_left_accounts(record) and partition not in waiting
-            if was_left or has_failed(record):
-                ended[account_id] = was_left
+        pull = waiting.get(partition)
+        if record is None or (pull is not None and pull.is_expected(now)):
+            continue
+        was_left = _has_left_accounts(record) and pull is None
+        if was_left or has_failed(record):
+            ended[account_id] = was_left
     for partition in find_missing_snapshots(data, day, ended) if ended else ():
         if ended[partition.account_id] and is_locked(data, partition):  # whoever pulls it is not done
             continue

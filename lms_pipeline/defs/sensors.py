@@ -71,7 +71,7 @@ def _build_account_registry(settings: Settings) -> dg.SensorDefinition:
     def account_registry(
         context: dg.SensorEvaluationContext, truto: dg.ResourceParam[Truto], lake: dg.ResourceParam[DataDir]
     ) -> list[dg.RunRequest] | dg.SkipReason:
-        registry = Registry(lake.registry)
+        registry = Registry(lake)
         allow_drop = (context.cursor or "").strip() == ALLOW_DROP
         try:
             sync_with_truto(truto.connect, registry, settings, allow_drop=allow_drop)
@@ -114,7 +114,7 @@ def _build_failed_days(settings: Settings) -> dg.SensorDefinition:
         day = find_open_day(settings, truto.now())
         if isinstance(day, dg.SkipReason):
             return day
-        accounts = [account.id for account in Registry(lake.registry).read_active()]
+        accounts = [account.id for account in Registry(lake).read_active()]
         failed = list(find_failed_partitions(context.instance, lake, accounts, day))
         if not failed:
             return dg.SkipReason(f"No account lacks its snapshot of {day} because of a failed run.")
@@ -140,7 +140,7 @@ def _build_waiting_pulls(settings: Settings) -> dg.SensorDefinition:
         day = find_open_day(settings, truto.now())
         if isinstance(day, dg.SkipReason):
             return day
-        accounts = {account.id for account in Registry(lake.registry).read_active()}
+        accounts = {account.id for account in Registry(lake).read_active()}
         waiting = find_waiting(lake, day)
         due = find_due_pulls(context.instance, lake, waiting, accounts, day)
         if not due:

@@ -10,13 +10,14 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
 
 from lms_pipeline.accounts.options import AccountOptions
 from lms_pipeline.concurrency import wait
 from lms_pipeline.errors import LmsPipelineError
 from lms_pipeline.extract.checkpoint import Attempt
-from lms_pipeline.truto.rate_limit import HEADROOM, RateLimit, RateLimitExceededError, SharedRateLimiter
+from lms_pipeline.storage.rate_limit import RateLimit, RateLimiter, RateLimitExceededError
+from lms_pipeline.storage.state import State
+from lms_pipeline.truto.rate_limit import HEADROOM
 from lms_pipeline.truto.request import Request
 from lms_pipeline.truto.waiting import MAX_HELD_WAIT_SECONDS, ContinuesLaterError
 
@@ -67,7 +68,7 @@ class Budget:
         account_id: str,
         limits: Limits,
         attempt: Attempt,
-        file: Path,
+        state: State,
         sleep: Callable[[float], None] = wait,
         spent_seconds: float = 0.0,
     ) -> None:
@@ -75,10 +76,11 @@ class Budget:
         self.limits = limits
         self._attempt = attempt
         self._deadline = time.monotonic() + limits.hours * 3_600 - spent_seconds
-        self._hourly: SharedRateLimiter | None = None
+        self._hourly: RateLimiter | None = None
         if limits.per_hour:
             subject = f"the LMS of account {account_id} allows {limits.per_hour:,} calls an hour (calls_per_hour)"
-            self._hourly = SharedRateLimiter(file, RateLimit(limits.per_hour, HOUR_SECONDS, subject), sleep)
+            limit = RateLimit(limits.per_hour, HOUR_SECONDS, subject)
+            self._hourly = state.open_limiter(f"hour-{account_id}", limit, sleep)
 
     def __call__(self, request: Request) -> None:  # noqa: ARG002 - every request costs the same
         """Let a request pass, after a wait if the hourly limit needs one.
@@ -120,6 +122,6 @@ class Budget:
             ) from None
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the limiter."""
         if self._hourly is not None:
             self._hourly.close()

@@ -24,7 +24,7 @@ import pyarrow.parquet as pq
 from lms_pipeline.accounts.options import load_options
 from lms_pipeline.accounts.registry import GONE, INACTIVE, Registry
 from lms_pipeline.errors import LakeError
-from lms_pipeline.housekeeping.policy import ExpiredItem, RetentionPolicy
+from lms_pipeline.housekeeping.policy import ABANDONED_AFTER, ExpiredItem, RetentionPolicy
 from lms_pipeline.lake.commit_mark import restore_interrupted
 from lms_pipeline.lake.files import (
     PREFIX,
@@ -275,6 +275,7 @@ def remove(data: DataDir, items: Iterable[ExpiredItem], warn: Callable[[str], No
             continue
         log.info("Removed %s", item)
         removed.append(item)
+    data.storage.state.remove_old(datetime.now(UTC) - ABANDONED_AFTER)
     return removed
 
 
@@ -321,9 +322,10 @@ def _remove_payloads(data: DataDir, partition: Partition) -> None:
         LakeError: the file can't be read or written, or a newer version wrote it.
     """
     path = data.file(REJECTED_ENROLLMENTS, partition)
+    run_id = f"housekeeping-{uuid.uuid4()}"
     with (
-        passing_lock(data, partition),
-        Publication(data, partition, f"housekeeping-{uuid.uuid4()}") as publication,
+        passing_lock(data, partition) as lock,
+        Publication(data, partition, run_id, before_publishing=lock.check) as publication,
         publication.open(REJECTED_ENROLLMENTS) as file,
     ):
         data.fetch([REJECTED_ENROLLMENTS], [partition])  # after the look at what is stored, which is replaced

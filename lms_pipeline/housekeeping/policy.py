@@ -115,11 +115,6 @@ class RetentionPolicy:
         """
         return (is_latest and account_id not in self.former_accounts) or self.keeps_responses(account_id, day)
 
-    def keeps_payloads(self, day: date) -> bool:
-        """Return whether the payloads that were rejected on a day are still kept."""
-        first = self.first_day_with_payloads
-        return first is None or day >= first
-
     @property
     def first_day_with_payloads(self) -> date | None:
         """The first day whose rejected payloads are kept; None if all are."""

@@ -10,6 +10,7 @@ CREATE TABLE published (
 CREATE INDEX published_by_account ON published (account, day, tables);
 CREATE INDEX published_by_revision ON published (revision);
 CREATE INDEX published_by_schema ON published (schema_version, day);
+CREATE INDEX published_by_tables ON published (tables);
 
 -- The latest change of each day.
 CREATE TABLE published_days (
@@ -41,7 +42,7 @@ CREATE TABLE index_marks (
 ) WITHOUT ROWID;
 
 CREATE TABLE index_state (
-    only INTEGER PRIMARY KEY DEFAULT 1 CHECK (only = 1),
+    id INTEGER PRIMARY KEY DEFAULT 1 CHECK (id = 1),
     epoch TEXT NOT NULL,
     revision INTEGER NOT NULL
 );

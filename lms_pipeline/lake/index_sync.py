@@ -1,7 +1,7 @@
 """How the index of what is published follows the lake: publications that write to it, and a comparison that finds the rest.
 
 Belongs here: when the index is written and compared, and that it is built again if it is missing or damaged. Not here: what
-it holds (`index.py`), its file (`index_file.py`).
+it holds (`index.py`), and where it is (`index_opening.py`).
 """
 
 # A run notes a partition in the index before it makes a file there, and removes the note after the index has its files. A
@@ -24,11 +24,9 @@ from typing import Final, TypeVar
 from lms_pipeline.errors import LakeError, format_count
 from lms_pipeline.lake.files import read_stored_metadata
 from lms_pipeline.lake.index import DamagedIndexError, PublicationIndex, PublishedDay
-from lms_pipeline.lake.index_file import IndexFile
+from lms_pipeline.lake.index_opening import open_index
 from lms_pipeline.lake.paths import AnyPartition, DataDir, Partition, parse_any_folder
 from lms_pipeline.lake.scan import DayFiles, list_accounts, list_snapshot_days, scan_lake, scan_partition
-from lms_pipeline.storage.damaged_files import build_lock
-from lms_pipeline.storage.disk import convert_disk_errors
 from lms_pipeline.tables.catalog import TABLES
 from lms_pipeline.tables.pulled import UNIFIED_ENROLLMENTS
 from lms_pipeline.tables.schema import Table
@@ -121,7 +119,7 @@ def finish_changes(
     `tables` are those whose files were published or removed.
     """
     try:
-        with _open(data) as index:
+        with open_index(data) as index:
             observer = _Observer(data, tables)
             index.update([partition], observer)
             _note_leftovers(index, observer.latest)
@@ -130,18 +128,14 @@ def finish_changes(
         log.warning("The index does not have %s yet: %s", partition, error)
 
 
-def _open(data: DataDir) -> PublicationIndex:
-    return IndexFile.reuse(data.index)
-
-
 def _use(data: DataDir, use: Callable[[PublicationIndex], T]) -> T:
     """Return what a function does with the index: if that is damaged, once more with a new one."""
     try:
-        with _open(data) as index:
+        with open_index(data) as index:
             return use(index)
     except DamagedIndexError as error:
         error.set_aside()
-    with _open(data) as index:
+    with open_index(data) as index:
         return use(index)
 
 
@@ -185,8 +179,8 @@ def _follow(data: DataDir, index: PublicationIndex, *, is_compared: bool, may_bu
     layout = _describe_layout(data)
     if index.read_marks(LAYOUT).get(LAYOUT) != layout:
         if not may_build:
-            raise LakeError(f"{data.index} is not built yet: the next comparison of the lake builds it.")
-        with convert_disk_errors(data.index), build_lock(data.index.with_name("index_build.lock")):
+            raise LakeError("The index of the published files is not built yet: the next comparison of the lake builds it.")
+        with data.storage.state.lock("index_build"):
             if index.read_marks(LAYOUT).get(LAYOUT) != layout:  # another process has not built it meanwhile
                 _build(data, index, layout)
                 return

@@ -1,35 +1,61 @@
 """The lock of a partition: one pull of an account and day at a time.
 
-Belongs here: the lock, which the operating system releases when its process ends, and the pull's scratch folder.
+Belongs here: the lock of the state, which ends with its process, and the pull's scratch folder.
 """
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-
-from filelock import Timeout
 
 from lms_pipeline.errors import LmsPipelineError
 from lms_pipeline.lake.paths import DataDir, Partition
-from lms_pipeline.storage.damaged_files import build_lock, is_lock_held, remove_path
+from lms_pipeline.storage.damaged_files import remove_path
 from lms_pipeline.storage.disk import convert_disk_errors
+from lms_pipeline.storage.file_state import LOCK
+from lms_pipeline.storage.state import HeldError, HeldLock
 
 SCRATCH = "waiting"
 """The name of the scratch folder in a pull's folder."""
-LOCK = "lock"
-"""The name of the lock beside it."""
+CHECK_SECONDS = 60.0
+"""How often a pull under way looks whether it still holds its lock: without it, its calls are in vain."""
 
 
 class LockedError(LmsPipelineError):
     """Another run pulls the same account and day."""
 
 
+@dataclass(frozen=True, slots=True)
+class PartitionLock:
+    """The lock of a partition while it is held."""
+
+    scratch: Path
+    """The path of an empty folder that does not exist yet; it is removed at the end."""
+    held: HeldLock
+
+    def check(self) -> None:
+        """Return if the lock is still held.
+
+        Raises:
+            LostLockError: it is lost, so nothing may be published.
+        """
+        self.held.check()
+
+    def check_at_times(self) -> None:
+        """Return if the lock was still held a minute ago.
+
+        Raises:
+            LostLockError: it is lost.
+        """
+        self.held.check(CHECK_SECONDS)
+
+
 @contextmanager
-def partition_lock(data: DataDir, partition: Partition) -> Iterator[Path]:
-    """Lock a partition, and yield the path of an empty scratch folder for it.
+def partition_lock(data: DataDir, partition: Partition, run_id: str = "") -> Iterator[PartitionLock]:
+    """Lock a partition for a run, which the state may name, and give it a scratch folder.
 
     Files that a dead process left there are removed, and so is the folder at the end.
 
@@ -38,27 +64,23 @@ def partition_lock(data: DataDir, partition: Partition) -> Iterator[Path]:
         LakeError: the lock can't be written.
     """
     folder = data.pull_folder(partition)
-    with convert_disk_errors(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = build_lock(folder / LOCK, blocking=False)
+    with ExitStack() as until_end:
         try:
-            lock.acquire()
-        except Timeout:
+            held = until_end.enter_context(data.storage.state.hold(data.get_note(folder), run_id))
+        except HeldError:
             raise LockedError(
                 f"{partition} is being pulled by another run: wait for it, or stop it, and try again."
             ) from None
-    scratch = folder / SCRATCH
-    try:
+        scratch = folder / SCRATCH
+        until_end.callback(shutil.rmtree, scratch, ignore_errors=True)
         with convert_disk_errors(scratch):
+            folder.mkdir(parents=True, exist_ok=True)
             remove_path(scratch)
-        yield scratch
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
-        lock.release()
+        yield PartitionLock(scratch, held)
 
 
 @contextmanager
-def passing_lock(data: DataDir, partition: Partition) -> Iterator[None]:
+def passing_lock(data: DataDir, partition: Partition) -> Iterator[PartitionLock]:
     """Lock a partition to remove something of it. At the end, the folder of a pull goes if it holds nothing but the lock.
 
     A run that opens the lock file at this moment finds it locked and is refused.
@@ -67,8 +89,8 @@ def passing_lock(data: DataDir, partition: Partition) -> Iterator[None]:
         LockedError: a run holds the lock.
         LakeError: the lock can't be written, or the folder can't be removed.
     """
-    with partition_lock(data, partition):
-        yield
+    with partition_lock(data, partition) as lock:
+        yield lock
         folder = data.pull_folder(partition)
         with convert_disk_errors(folder):
             if {path.name for path in folder.iterdir()} <= {LOCK, SCRATCH}:
@@ -81,13 +103,11 @@ def is_locked(data: DataDir, partition: Partition) -> bool:
     Raises:
         LakeError: the lock can't be opened.
     """
-    path = data.pull_folder(partition) / LOCK
-    with convert_disk_errors(path):
-        return path.is_file() and is_lock_held(path)
+    return data.storage.state.is_held(data.get_note(data.pull_folder(partition)))
 
 
 def remove_folder(data: DataDir, partition: Partition) -> None:
-    """Remove the folder of a pull that has ended, with its lock.
+    """Remove the folder of a pull that has ended, with its lock and its notes.
 
     A run that opens the lock file at this moment finds it locked and is refused.
 
@@ -95,5 +115,8 @@ def remove_folder(data: DataDir, partition: Partition) -> None:
         LockedError: a run holds the lock.
         LakeError: the folder can't be removed.
     """
-    with partition_lock(data, partition), convert_disk_errors(data.pull_folder(partition)):
-        shutil.rmtree(data.pull_folder(partition))
+    folder = data.pull_folder(partition)
+    with partition_lock(data, partition), convert_disk_errors(folder):
+        for name, _ in data.storage.state.find_notes(f"{data.get_note(folder)}/*.json"):
+            data.storage.state.remove_note(name, "it is removed")
+        shutil.rmtree(folder)

@@ -127,7 +127,8 @@ class DataDir:
         self.checkpoints: Final = root / CHECKPOINTS_FOLDER
         """The API's responses, by account and day."""
         self.state: Final = root / "state"
-        """The registry, locks, and files that runs leave for later runs."""
+        """The registry, locks, and files that runs leave for later runs. With LMS_STATE_URL the registry and the notes are
+        in the database, by the names of these files."""
         self.registry: Final = self.state / "accounts.json"
         """The registry of accounts."""
         self.accounts_refused: Final = self.state / "accounts_refused.json"
@@ -154,15 +155,20 @@ class DataDir:
         """Return the data directory of this installation.
 
         Raises:
-            SettingsError: the place of the lake can't be used.
+            SettingsError: the place of the lake or of the state can't be used.
         """
         root = settings.data_dir
-        return cls(root, open_storage(root, settings.lake_url, is_demo=(root / DEMO_MARK).exists))
+        is_demo = (root / DEMO_MARK).exists
+        return cls(root, open_storage(root, settings.lake_url, settings.state_url, is_demo=is_demo))
 
     @property
     def store(self) -> Store:
         """Where published files are kept."""
         return self.storage.store
+
+    def get_note(self, path: Path) -> str:
+        """Return the name in `State` of a file below the state folder."""
+        return path.relative_to(self.state).as_posix()
 
     def get_key(self, path: Path) -> str:
         """Return the key of a file below this folder in the store."""
@@ -193,10 +199,6 @@ class DataDir:
         if self.store.is_local:
             return self.fingerprints / partition.folder.with_suffix(".parquet")
         return self.root / _build_day_key(FINGERPRINTS_FOLDER, partition, ".parquet")
-
-    def hourly_calls_path(self, account_id: str) -> Path:
-        """The calls of the last hour to the LMS of an account."""
-        return self.budgets / f"hour-{account_id}.sqlite"
 
     def pull_folder(self, partition: Partition) -> Path:
         """The folder of a pull's lock and scratch files."""

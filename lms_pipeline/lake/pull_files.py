@@ -23,7 +23,9 @@ from lms_pipeline.lake.paths import (
 from lms_pipeline.storage.damaged_files import list_companions
 from lms_pipeline.storage.disk import convert_disk_errors, measure_size, replace_file
 
-SENT_SUFFIX = ".sent"
+MARK_SUFFIX = ".stored"
+NOTHING = "nothing"
+"""The version of an object that does not exist."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,23 +48,30 @@ class CheckpointPlace:
         path = data.checkpoint_path(partition, lists_only=lists_only)
         return cls(data, path, data.checkpoint_key(partition, lists_only=lists_only))
 
-    def fetch(self) -> None:
-        """Make the local file what is stored; where nothing is, it is removed. The caller holds the partition's lock.
+    def fetch(self) -> bool:
+        """Make the local file what is stored, and return True; unless only this machine has changed it since, or on a disk.
+
+        Where nothing is stored, the local file is removed. The caller holds the partition's lock.
 
         Raises:
             StoreError: the store can't be used.
             LakeError: the local file can't be written.
         """
         if self.data.store.is_local:
-            return
+            return False
+        stored = self._read_stored_version()
+        if self.path.exists() and stored and self._read_mark() == stored:
+            return False
         copy = self._copy
         with convert_disk_errors(self.path):
             copy.unlink(missing_ok=True)  # a killed run left it
             self.data.store.fetch([self.key])
             self.remove_local()
+            self.path.parent.mkdir(parents=True, exist_ok=True)
             if copy.exists():
-                self.path.parent.mkdir(parents=True, exist_ok=True)
                 replace_file(copy, self.path)
+            self._mark.write_text(stored, encoding="utf-8")
+        return True
 
     @contextmanager
     def sending(self) -> Iterator[Path]:
@@ -79,30 +88,25 @@ class CheckpointPlace:
             try:
                 yield copy
                 self.data.store.send(self.key)
-                self._sent_mark.write_text(self._read_stored_version(), encoding="utf-8")
+                self._mark.write_text(self._read_stored_version(), encoding="utf-8")
             finally:
                 copy.unlink(missing_ok=True)
-
-    def continues_stored(self) -> bool:
-        """Return whether the local file was changed on this machine only since it was sent: it has all that is stored.
-
-        Raises:
-            StoreError: the store can't be used.
-        """
-        with suppress(OSError, UnicodeDecodeError):
-            sent = self._sent_mark.read_text(encoding="utf-8")
-            return self.path.exists() and sent != "" and sent == self._read_stored_version()
-        return False
 
     def remove_local(self) -> None:
         """Remove the local file, of which the store has all; on a disk that is the stored one, and stays."""
         if not self.data.store.is_local:
-            for path in (self.path, self._sent_mark, *list_companions(self.path)):
+            for path in (self.path, self._mark, *list_companions(self.path)):
                 path.unlink(missing_ok=True)
 
     def _read_stored_version(self) -> str:
+        """Return the version of what is stored, `NOTHING`, or an empty text if the store tells no versions."""
         found = self.data.store.find(self.key)
-        return "" if found is None else found.version
+        return NOTHING if found is None else found.version
+
+    def _read_mark(self) -> str:
+        with suppress(OSError, UnicodeDecodeError):
+            return self._mark.read_text(encoding="utf-8")
+        return ""
 
     @property
     def _copy(self) -> Path:
@@ -110,9 +114,9 @@ class CheckpointPlace:
         return self.data.root / self.key
 
     @property
-    def _sent_mark(self) -> Path:
-        """The file with the version of the object that was last sent from this machine."""
-        return self.path.with_name(f"{self.path.name}{SENT_SUFFIX}")
+    def _mark(self) -> Path:
+        """The file with the version that this machine fetched, or sent last."""
+        return self.path.with_name(f"{self.path.name}{MARK_SUFFIX}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Notes of pulls: a JSON file in the folder of a pull, for the next run of its account and day.
+"""Notes of pulls: JSON in the state, by account and day, for the next run of them.
 
 Belongs here: storing, reading and finding them. Not here: what they say (`waiting.py`, `stopped.py`).
 """
@@ -14,8 +14,7 @@ from typing import Annotated, Generic, TypeVar
 import msgspec
 
 from lms_pipeline.lake.paths import DataDir, DayPartition, Partition, parse_folder
-from lms_pipeline.storage.damaged_files import peek_json
-from lms_pipeline.storage.disk import atomic_write
+from lms_pipeline.storage.state import decode_note
 
 Instant = Annotated[datetime, msgspec.Meta(tz=True)]
 """A time with its zone."""
@@ -38,14 +37,14 @@ N = TypeVar("N", bound=PullNote)
 
 @dataclass(frozen=True, slots=True)
 class NoteFile(Generic[N]):
-    """The file of one kind of note. A damaged one counts as none: it costs nothing to lose."""
+    """One kind of note. A damaged one counts as none: it costs nothing to lose."""
 
     name: str
     kind: type[N]
 
-    def build_path(self, data: DataDir, partition: Partition) -> Path:
-        """Return the path of a partition's note."""
-        return data.pull_folder(partition) / self.name
+    def build_name(self, data: DataDir, partition: Partition) -> str:
+        """Return the name of a partition's note in the state."""
+        return data.get_note(data.pull_folder(partition) / self.name)
 
     def save(self, data: DataDir, note: N) -> None:
         """Store a note. The caller holds the partition's lock.
@@ -53,12 +52,15 @@ class NoteFile(Generic[N]):
         Raises:
             LakeError: the file can't be written.
         """
-        with atomic_write(self.build_path(data, note.partition)) as new:
-            new.write_bytes(msgspec.json.encode(note))
+        data.storage.state.write_note(self.build_name(data, note.partition), msgspec.json.encode(note))
 
     def read(self, data: DataDir, partition: Partition) -> N | None:
         """Return the note of a partition; None if there is none, or it is about another one."""
-        note = peek_json(self.build_path(data, partition), self.kind)
+        content = data.storage.state.read_note(self.build_name(data, partition))
+        return None if content is None else self._decode(content, partition)
+
+    def _decode(self, content: bytes, partition: Partition) -> N | None:
+        note = decode_note(content, self.kind)
         is_own = note is not None and (note.account_id, note.day) == (partition.account_id, partition.day)
         return note if is_own else None
 
@@ -68,8 +70,8 @@ class NoteFile(Generic[N]):
         For one day no folder of another day is looked at.
         """
         folder = "*" if day is None else DayPartition(day).folder
-        for path in sorted(data.pulls.glob(f"*/{folder}/{self.name}")):
-            partition = parse_folder(path.parent.relative_to(data.pulls))
-            note = None if partition is None else self.read(data, partition)
+        for name, content in data.storage.state.find_notes(f"{data.pulls.name}/*/{folder}/{self.name}"):
+            partition = parse_folder(Path(*Path(name).parts[1:-1]))
+            note = None if partition is None else self._decode(content, partition)
             if note is not None:
                 yield note

@@ -45,13 +45,14 @@ def make_space(data: DataDir, partition: Partition) -> None:
     if found.free < found.needed and not data.store.is_local:
         _release_copies(data, found.needed - found.free)
         found = measure_free_space(data, partition)
-    if found.free < found.needed:
-        own = sum(map(measure_freed, _list_responses(data, partition)))
-        failed = sorted(_find_failed(data, partition), key=lambda one: (one[1].day, -one[0]))
-        is_enough = found.free + own + sum(size for size, _ in failed) >= found.ordinary
-        if is_enough and found.free + own >= found.lacked:
-            _remove_until_enough(data, partition, failed, found.ordinary)
-            _remove_until_enough(data, partition, [(own, partition)] if own else [], found.needed)
+    if found.free >= found.needed:
+        return
+    own = sum(map(measure_freed, _list_responses(data, partition)))
+    failed = sorted(_find_failed(data, partition), key=lambda one: (one[1].day, -one[0]))
+    is_enough = found.free + own + sum(size for size, _ in failed) >= found.ordinary
+    if is_enough and found.free + own >= found.lacked:
+        _remove_until_enough(data, partition, failed, found.ordinary)
+        _remove_until_enough(data, partition, [(own, partition)] if own else [], found.needed)
     check_free_space(data, partition)
 
 

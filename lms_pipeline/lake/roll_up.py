@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date
 from functools import cache
@@ -43,13 +43,14 @@ from lms_pipeline.lake.roll_up_reading import (
     list_signatures,
     read_left_out,
 )
-from lms_pipeline.storage.damaged_files import build_lock
 from lms_pipeline.storage.disk import convert_disk_errors
 from lms_pipeline.tables.schema import SCHEMA_VERSION, Column, Table, arrow_schema
 
 ORIGIN, SOURCE_DIGEST, LEFT_OUT = "origin", "source_digest", "left_out"
 """Entries in the metadata of a roll-up: a hash of the signatures of its files, one of their digests, and the accounts whose
 file can't be read, each with a sentence."""
+
+_LOCK = "roll_up"
 
 log = logging.getLogger(__name__)
 
@@ -111,12 +112,10 @@ def roll_up_day(data: DataDir, day: date) -> RolledDay:
         days = [one for one in index.find(day=day) if isinstance(one.partition, Partition)]
         return index.find_days().get(day, 0), days
 
-    with convert_disk_errors(data.state):
-        data.state.mkdir(parents=True, exist_ok=True)
-        with build_lock(data.state / "roll_up.lock"):
-            # before the files: one that is replaced meanwhile makes the day outdated
-            revision, published = read_index(data, read, is_compared=False)
-            return _roll_up(data, day, published, revision)
+    with convert_disk_errors(data.state), data.storage.state.lock(_LOCK):
+        # before the files: one that is replaced meanwhile makes the day outdated
+        revision, published = read_index(data, read, is_compared=False)
+        return _roll_up(data, day, published, revision)
 
 
 def _roll_up(data: DataDir, day: date, published: Sequence[PublishedDay], revision: int) -> RolledDay:
@@ -152,25 +151,21 @@ def _roll_up(data: DataDir, day: date, published: Sequence[PublishedDay], revisi
     return RolledDay(day, accounts, digest, rolled.rows, rolled.written, rolled.left_out)
 
 
+def find_roll_ups(data: DataDir, day: date) -> list[Path]:
+    """Return the roll-ups of a day that are stored."""
+    paths = [data.roll_up(table, day) for table in list_rolled_up_tables()]
+    return [path for path in paths if data.store.find(data.get_key(path)) is not None]
+
+
 def remove_roll_ups(data: DataDir, day: date) -> None:
     """Remove the roll-ups of a day: an account's day that is removed must not stay in them. Waits for a roll-up at work.
 
     Raises:
         LakeError: a file can't be removed.
     """
-    with _locked(data):
+    with data.storage.state.lock(_LOCK):
         for table in list_rolled_up_tables():
             _remove(data, data.roll_up(table, day))
-
-
-@contextmanager
-def _locked(data: DataDir) -> Iterator[None]:
-    """Keep other processes from writing or removing roll-ups meanwhile."""
-    with convert_disk_errors(data.state):
-        data.state.mkdir(parents=True, exist_ok=True)
-        lock = build_lock(data.state / "roll_up.lock")
-    with lock:
-        yield
 
 
 def _remove(data: DataDir, path: Path) -> None:

@@ -16,7 +16,7 @@ import msgspec
 
 from lms_pipeline.errors import LakeError
 from lms_pipeline.lake.index import RollUp
-from lms_pipeline.lake.index_file import IndexFile
+from lms_pipeline.lake.index_opening import open_index
 from lms_pipeline.lake.paths import DATA_FILE, AnyPartition, DataDir, Partition, parse_any_folder
 from lms_pipeline.lake.scan import sort_key
 from lms_pipeline.tables.catalog import TABLES
@@ -86,9 +86,9 @@ def find_current_roll_ups(data: DataDir, table: Table, first: date, last: date) 
         return CurrentRollUps()
     try:
         stored = list_signatures(data, data.roll_ups / table.name)
-        if not stored or not data.index.exists():
+        if not stored:
             return CurrentRollUps()
-        with IndexFile(data.index, read_only=True) as index:
+        with open_index(data, read_only=True) as index:
             days = {day: revision for day, revision in index.find_days().items() if first <= day <= last}
             pending = [one.partition for one in index.find_pending() if first <= one.partition.day <= last]
             uncertain = {partition.day for partition in pending}

@@ -1,6 +1,6 @@
 """Pulls that stopped at a bound or for lack of space: what they leave for the next try, which must not do the same.
 
-Belongs here: the file in which such a pull says why. Not here: the bounds (`extract/volume.py`, `truto/list_bounds.py`),
+Belongs here: the note in which such a pull says why. Not here: the bounds (`extract/volume.py`, `truto/list_bounds.py`),
 and the free space (`space.py`).
 """
 
@@ -10,7 +10,6 @@ from datetime import datetime, timedelta
 
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.lake.pull_notes import Instant, NoteFile, PullNote
-from lms_pipeline.storage.disk import remove_file
 
 FILE_NAME = "stopped.json"
 TRY_AGAIN_AFTER = timedelta(hours=6)
@@ -64,7 +63,7 @@ def forget_stopped(data: DataDir, partition: Partition) -> None:
     Raises:
         LakeError: the file can't be removed.
     """
-    remove_file(_NOTE.build_path(data, partition), "the pull begins again at once")
+    data.storage.state.remove_note(_NOTE.build_name(data, partition), "the pull begins again at once")
 
 
 def find_stopped(data: DataDir) -> list[StoppedPull]:

@@ -1,6 +1,6 @@
 """Pulls that ended because their LMS allowed no call for a while, and continue in a later run.
 
-Belongs here: the file in which such a pull says when it continues. Not here: what starts it again (`defs/`, `commands/`).
+Belongs here: the note in which such a pull says when it continues. Not here: what starts it again (`defs/`, `commands/`).
 """
 
 from __future__ import annotations
@@ -10,8 +10,6 @@ from datetime import UTC, date, datetime, timedelta, tzinfo
 from lms_pipeline.errors import choose_form, format_count
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.lake.pull_notes import Instant, NoteFile, PullNote
-from lms_pipeline.storage.damaged_files import set_aside
-from lms_pipeline.storage.disk import convert_disk_errors, remove_file
 
 FILE_NAME = "continues_later.json"
 START_GRACE = timedelta(minutes=5)
@@ -49,6 +47,7 @@ class WaitingPull(PullNote, frozen=True, kw_only=True):
 
 
 _NOTE = NoteFile(FILE_NAME, WaitingPull)
+_CONSEQUENCE = "the pull continues at once"
 
 
 def format_time(at: datetime, zone: tzinfo) -> str:
@@ -72,11 +71,10 @@ def take_waiting(data: DataDir, partition: Partition) -> WaitingPull | None:
     Raises:
         LakeError: the file can't be removed.
     """
-    path, pull = _NOTE.build_path(data, partition), read_waiting(data, partition)
-    if pull is None and path.exists():
-        with convert_disk_errors(path):
-            set_aside(path, "it does not hold what this version writes", "the pull continues at once")
-    remove_file(path, "the pull continues at once")
+    state, name, pull = data.storage.state, _NOTE.build_name(data, partition), read_waiting(data, partition)
+    if pull is None and state.read_note(name, _CONSEQUENCE) is not None:
+        state.set_aside_note(name, "it does not hold what this version writes", _CONSEQUENCE)
+    state.remove_note(name, _CONSEQUENCE)
     return pull
 
 

@@ -13,8 +13,7 @@ from lms_pipeline.lake.paths import DataDir
 from lms_pipeline.report.content import ReportContent, build_content
 from lms_pipeline.report.page import render_page
 from lms_pipeline.settings import Settings
-from lms_pipeline.storage.damaged_files import build_lock
-from lms_pipeline.storage.disk import atomic_write, convert_disk_errors
+from lms_pipeline.storage.disk import atomic_write
 
 
 def write_report(
@@ -58,9 +57,7 @@ def write_content(settings: Settings, content: ReportContent, output: Path | Non
     path = output or data.report_path(content.day, content.account_id, with_names=content.has_names)
     target = path if output is None else find_target(output)
     text = render_page(content)
-    with convert_disk_errors(data.state):
-        data.state.mkdir(parents=True, exist_ok=True)
-    with build_lock(data.state / "report.lock"), atomic_write(target) as new:
+    with data.storage.state.lock("report"), atomic_write(target) as new:
         new.write_text(text, encoding="utf-8")
     if output is None:
         data.store.send(data.get_key(path))

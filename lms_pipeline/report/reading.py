@@ -31,6 +31,7 @@ from lms_pipeline.lake.files import (
 from lms_pipeline.lake.index_sync import read_index
 from lms_pipeline.lake.paths import AnyPartition, DataDir, DayPartition, Partition
 from lms_pipeline.lake.reading import find_committed
+from lms_pipeline.lake.scan import map_parallel
 from lms_pipeline.metrics.portfolio_days import find_portfolio_changes
 from lms_pipeline.report.small_groups import (
     Group,
@@ -212,7 +213,20 @@ def _read_rows(
     return rows
 
 
-def read_quality(data: DataDir, partition: Partition) -> Quality:
+def read_qualities(data: DataDir, partitions: Collection[Partition]) -> list[Quality | LakeError]:
+    """Return how good snapshots are; of one with a damaged file, the error."""
+
+    def read(partition: Partition) -> Quality | LakeError:
+        try:
+            with convert_damage(partition):
+                return _read_quality(data, partition)
+        except LakeError as error:
+            return error
+
+    return map_parallel(data, read, partitions)
+
+
+def _read_quality(data: DataDir, partition: Partition) -> Quality:
     """Return how good a snapshot is.
 
     Raises:

@@ -91,7 +91,7 @@ def estimate_snapshot(
     with scratch_folder("estimate") as folder, Checkpoint(folder / "checkpoint.sqlite") as checkpoint:
         attempt = checkpoint.begin(job.fingerprint, now())
         with (
-            closing(Budget(job.account_id, limits, attempt, data.hourly_calls_path(job.account_id))) as budget,
+            closing(Budget(job.account_id, limits, attempt, data.storage.state)) as budget,
             connect(budget, _bound_store(attempt, job, folder)) as client,
         ):
             return estimate_calls(FetchSession(client, attempt, max_records=job.options.max_records), data, job)

@@ -323,7 +323,7 @@ def record_outcome(data: DataDir, job: SnapshotJob, result: SnapshotResult) -> N
     """Record in the registry the selected strategy, and that carrying over stops where too much had changed."""
     if result.kept or job.lists_only:
         return
-    registry = Registry(data.registry)
+    registry = Registry(data)
     if job.options.strategy == "auto" and result.choice.is_settled:
         registry.remember_strategy(job.account_id, result.choice.name, result.choice.why)
     if result.pairs.stops_carrying:

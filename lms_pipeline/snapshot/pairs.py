@@ -167,8 +167,12 @@ def _write_roster_rows(context: SnapshotContext, plan: FetchPlan, writer: Enroll
         if options.when_spent == "fail" or not all(entry.payload for entry in entries):
             raise spent  # without a roster entry, nothing but a call brings the enrollment
         raw = RawColumns()
-        for entry, fetched_at in zip(entries, times, strict=True):
-            raw.add((entry.user_id, entry.course_id), entry.payload, fetched_at)
+        raw.extend(
+            [entry.user_id for entry in entries],
+            [entry.course_id for entry in entries],
+            [entry.payload for entry in entries],
+            times,
+        )
         batch = None if options.remote_data == "drop" else build_raw_batch(raw, "roster")
         writer.add_roster_rows(build_roster_batch(entries, times), batch)
 

@@ -10,14 +10,11 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, datetime
-from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from lms_pipeline.days import Calendar, DayNotOpenError, UnknownZoneError, WrongPresentError, load_zone
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.snapshot.job import TABLES, SnapshotJob
-from lms_pipeline.storage.damaged_files import build_lock, set_aside
-from lms_pipeline.storage.disk import atomic_write, convert_disk_errors
 from lms_pipeline.tables.pulled import UNIFIED_ENROLLMENTS
 from lms_pipeline.truto.request import Request
 from lms_pipeline.truto.store import ResponseStore, StoredResponse
@@ -61,13 +58,13 @@ def check_present(data: DataDir, partition: Partition, calendar: Calendar, now: 
         LakeError: the time zone can't be recorded.
     """
     check_later_snapshot(data, partition)
-    recorded = _record_zone(data.time_zone, calendar)
+    recorded = _record_zone(data, calendar)
     open_day = Calendar(recorded, calendar.grace_hours).find_open_day(now)
     if open_day != partition.day:
         raise WrongPresentError(
             f"{partition} can't be pulled: the days of {data.root} are those of {recorded.key}, where {open_day or 'no day'} is "
-            f"open now, and LMS_TIMEZONE is {calendar.zone.key}; set it back, or remove {data.time_zone} to begin the days "
-            f"of {calendar.zone.key}."
+            f"open now, and LMS_TIMEZONE is {calendar.zone.key}; set it back, or remove "
+            f"{data.storage.state.describe(data.time_zone.name)} to begin the days of {calendar.zone.key}."
         )
 
 
@@ -76,32 +73,31 @@ def _find_later_snapshot(data: DataDir, partition: Partition) -> Partition | Non
     return latest if latest is not None and latest.day > partition.day else None
 
 
-def _record_zone(path: Path, calendar: Calendar) -> ZoneInfo:
-    """Return the recorded time zone; the first process writes its own, also in the place of a damaged file.
+def _record_zone(data: DataDir, calendar: Calendar) -> ZoneInfo:
+    """Return the recorded time zone; the first process writes its own, also in the place of a damaged note.
 
-    Readers hold no lock: they find no file, or a whole one.
+    Readers hold no lock: they find no note, or a whole one.
     """
-    with convert_disk_errors(path):
-        recorded = _read_zone(path)
+    state, name = data.storage.state, data.time_zone.name
+    recorded = _decode_zone(state.read_note(name, "it is written again"))
+    if recorded is not None:
+        return recorded
+    with state.lock("time_zone"):
+        content = state.read_note(name, "it is written again")
+        recorded = _decode_zone(content)  # another process has written it
         if recorded is not None:
             return recorded
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with build_lock(path.with_suffix(".lock")):
-            recorded = _read_zone(path)  # another process has written it
-            if recorded is not None:
-                return recorded
-            if path.is_file():
-                set_aside(path, "it holds no time zone", "it is written again")
-            with atomic_write(path) as new:
-                new.write_text(str(calendar.zone.key), encoding="utf-8")
+        if content is not None:
+            state.set_aside_note(name, "it holds no time zone", "it is written again")
+        state.write_note(name, str(calendar.zone.key).encode())
     return calendar.zone
 
 
-def _read_zone(path: Path) -> ZoneInfo | None:
-    """Return the time zone that a file holds; None if it holds none, or is missing."""
+def _decode_zone(content: bytes | None) -> ZoneInfo | None:
+    """Return the time zone of a note; None if it holds none, or is missing."""
     try:
-        return load_zone(path.read_text(encoding="utf-8", errors="replace").strip())
-    except (FileNotFoundError, IsADirectoryError, UnknownZoneError):
+        return None if content is None else load_zone(content.decode(errors="replace").strip())
+    except UnknownZoneError:
         return None
 
 

@@ -24,7 +24,7 @@ from lms_pipeline.extract.strategies import ListNotOfferedError, NoRosterError
 from lms_pipeline.extract.strategy_selection import Choice, select_strategy
 from lms_pipeline.extract.volume import BoundedStore
 from lms_pipeline.lake.commit_mark import find_run_id, restore_interrupted
-from lms_pipeline.lake.lock import partition_lock
+from lms_pipeline.lake.lock import PartitionLock, partition_lock
 from lms_pipeline.lake.paths import DataDir
 from lms_pipeline.lake.publishing import (
     Publication,
@@ -55,7 +55,9 @@ from lms_pipeline.snapshot.previous import write_fingerprints
 from lms_pipeline.snapshot.volume import check_stopped, stop_at_bounds, watch_space
 from lms_pipeline.tables.pulled import COURSES, LEARNERS, PULLED_TABLES, UNIFIED_ENROLLMENTS
 from lms_pipeline.truto.client import TrutoClient
+from lms_pipeline.truto.request import Request
 from lms_pipeline.truto.store import NotKeptError
+from lms_pipeline.truto.transport import Gate
 from lms_pipeline.truto.waiting import ContinuesLaterError, WaitTooLongError
 
 log = logging.getLogger(__name__)
@@ -92,11 +94,11 @@ def take_snapshot(
         TrutoError: a request failed.
     """
     started = time.monotonic()
-    with partition_lock(data, job.partition) as scratch:
+    with partition_lock(data, job.partition, job.run_id) as lock:
         data.fetch(PULLED_TABLES, [job.partition])
         restore_interrupted(data, PULLED_TABLES, job.partition)
         if job.interrupted_runs and _find_publishing_run(data, job) in job.interrupted_runs:
-            result = replace(_publish_again(job, data, scratch, report_plan), was_published=True)
+            result = replace(_publish_again(job, data, lock, report_plan), was_published=True)
         elif is_kept(job, data, calendar, now()):
             result = SnapshotResult(find_published_files(data, PULLED_TABLES, job.partition), kept=True)
         else:
@@ -107,9 +109,9 @@ def take_snapshot(
             remove_leftovers(data, PULLED_TABLES, job.partition)
             make_space(data, job.partition)
             place = CheckpointPlace.of(data, job.partition, lists_only=job.lists_only)
-            with CheckpointCopies(place, checkpoint_seconds) as copies:
+            with CheckpointCopies(place, lock.check, checkpoint_seconds) as copies:
                 open_day = OpenDay(job.partition, calendar, now)
-                inputs = _PullInputs(connect, data, open_day, place.path, copies, scratch, waited, report_plan)
+                inputs = _PullInputs(connect, data, open_day, place.path, copies, lock, waited, report_plan)
                 result = use_checkpoint(place.path, partial(_pull, job, inputs), f"{job.partition} is fetched again")
     return replace(result, seconds=time.monotonic() - started)
 
@@ -123,7 +125,7 @@ class _PullInputs:
     open_day: OpenDay
     checkpoint_path: Path
     copies: CheckpointCopies
-    scratch: Path
+    lock: PartitionLock
     waited: WaitingPull | None
     report_plan: Callable[[str], None]
 
@@ -143,19 +145,20 @@ def _pull_attempt(job: SnapshotJob, inputs: _PullInputs, attempt: Attempt) -> Sn
     started = time.monotonic()
     spent = waited.spent_seconds if waited else 0.0
     resume_within = timedelta(hours=job.options.resume_hours)
-    hourly = data.hourly_calls_path(job.account_id)
-    watch = watch_space(data, job, inputs.checkpoint_path, inputs.scratch)
-    store = BoundedStore(attempt, job.account_id, job.options.max_gigabytes, inputs.copies.guard(watch))
+    watch = watch_space(data, job, inputs.checkpoint_path, inputs.lock.scratch)
+    store = BoundedStore(attempt, job.account_id, job.options.max_gigabytes, watch)
     with (
         stop_at_bounds(data, job, attempt, watch),
-        closing(Budget(job.account_id, job.limits, attempt, hourly, spent_seconds=spent)) as budget,
-        inputs.connect(open_day.guard_requests(budget), OpenDayStore(store, open_day)) as client,
-        Publication(data, job.partition, job.run_id, watch, inputs.copies.send) as publication,
+        closing(Budget(job.account_id, job.limits, attempt, data.storage.state, spent_seconds=spent)) as budget,
+        inputs.connect(
+            open_day.guard_requests(_guard_lock(inputs.lock, budget)), OpenDayStore(store, open_day)
+        ) as client,
+        Publication(data, job.partition, job.run_id, watch, inputs.copies.prepare_publishing) as publication,
     ):
         session = FetchSession(client, attempt, max_records=job.options.max_records)
         if waited is None or utc_now() - waited.at > resume_within:
             session.forget_stale_lists(now(), resume_within)
-        context = SnapshotContext(job, data, session, publication, inputs.scratch, now(), inputs.report_plan)
+        context = SnapshotContext(job, data, session, publication, inputs.lock.scratch, now(), inputs.report_plan)
         try:
             return _run_stages(context)
         except RowDropError:
@@ -180,10 +183,10 @@ def replay_snapshot(
         LakeError: a file is unusable.
     """
     started = time.monotonic()
-    with partition_lock(data, job.partition) as scratch:
+    with partition_lock(data, job.partition, job.run_id) as lock:
         data.fetch(PULLED_TABLES, [job.partition])
         restore_interrupted(data, PULLED_TABLES, job.partition)
-        result = _replay(job, data, scratch, report_plan)
+        result = _replay(job, data, lock, report_plan)
     return replace(result, seconds=time.monotonic() - started)
 
 
@@ -203,10 +206,10 @@ def _save_wait(context: SnapshotContext, error: ContinuesLaterError, spent_secon
     save_waiting(context.data, pull)
 
 
-def _replay(job: SnapshotJob, data: DataDir, scratch: Path, report_plan: Callable[[str], None]) -> SnapshotResult:
+def _replay(job: SnapshotJob, data: DataDir, lock: PartitionLock, report_plan: Callable[[str], None]) -> SnapshotResult:
     """Publish the snapshot again from its stored responses. The caller holds the partition's lock."""
     place = CheckpointPlace.of(data, job.partition)
-    with CheckpointCopies(place) as copies:
+    with CheckpointCopies(place, lock.check) as copies:
         if not place.path.exists():
             raise NotKeptError(f"No responses of {job.partition} are stored: its snapshot stays as it is.")
         with Checkpoint(place.path) as checkpoint, copies.follow(checkpoint):
@@ -221,14 +224,16 @@ def _replay(job: SnapshotJob, data: DataDir, scratch: Path, report_plan: Callabl
             remove_leftovers(data, PULLED_TABLES, job.partition)
             with (
                 TrutoClient.for_replay(attempt) as client,
-                Publication(data, job.partition, job.run_id, before_publishing=copies.send) as publication,
+                Publication(
+                    data, job.partition, job.run_id, before_publishing=copies.prepare_publishing
+                ) as publication,
             ):
                 context = SnapshotContext(
                     replay_context.apply(job),
                     data,
                     FetchSession(client, attempt),
                     publication,
-                    scratch,
+                    lock.scratch,
                     attempt.started_at,
                     report_plan,
                     requires_previous=replay_context.has_previous,
@@ -236,8 +241,18 @@ def _replay(job: SnapshotJob, data: DataDir, scratch: Path, report_plan: Callabl
                 return _run_stages(context)
 
 
+def _guard_lock(lock: PartitionLock, gate: Gate) -> Gate:
+    """Return a gate that lets no request pass once the lock is lost: another run may make the same ones."""
+
+    def pass_gate(request: Request) -> None:
+        lock.check_at_times()
+        gate(request)
+
+    return pass_gate
+
+
 def _publish_again(
-    job: SnapshotJob, data: DataDir, scratch: Path, report_plan: Callable[[str], None]
+    job: SnapshotJob, data: DataDir, lock: PartitionLock, report_plan: Callable[[str], None]
 ) -> SnapshotResult:
     """Publish the snapshot of an interrupted run again, without a call; keep its files where that is impossible.
 
@@ -245,7 +260,7 @@ def _publish_again(
     """
     if not job.lists_only:
         try:
-            return _replay(job, data, scratch, report_plan)
+            return _replay(job, data, lock, report_plan)
         except (NotKeptError, DamagedCheckpointError) as error:
             log.warning("%s", error)
     tables = [TABLES[name] for name in sorted(job.tables)] if job.lists_only else PULLED_TABLES

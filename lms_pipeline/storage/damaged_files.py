@@ -96,14 +96,6 @@ def read_json(path: Path, type_: type[T], consequence: str) -> T | None:
     return None
 
 
-def peek_json(path: Path, type_: type[T]) -> T | None:
-    """Return the content of a JSON file; None if it can't be read, or is damaged. It stays: another process may replace it."""
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=type_)
-    except (OSError, *_DECODE_ERRORS):
-        return None
-
-
 class DamagedDatabaseError(sqlite3.DatabaseError):
     """A database does not hold what this version writes: raised by its reader, with the reason, and not by SQLite."""
 

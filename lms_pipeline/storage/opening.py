@@ -10,11 +10,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from pydantic import SecretStr
+
 from lms_pipeline.errors import SettingsError
+from lms_pipeline.storage.file_state import FileState
 from lms_pipeline.storage.local_store import LocalStore
+from lms_pipeline.storage.postgres import Database
+from lms_pipeline.storage.postgres_state import PostgresState
+from lms_pipeline.storage.state import State
 from lms_pipeline.storage.store import Store
 
-_opened: dict[tuple[Path, str | None], Storage] = {}
+_opened: dict[tuple[Path, str | None, SecretStr | None], Storage] = {}
 """The storages of this process: their clients keep connections open."""
 _opening = threading.Lock()
 
@@ -27,28 +33,37 @@ class Storage:
     """The local folder. With a bucket and a database it is scratch, which may be lost between runs."""
     store: Store
     """Keeps published files, stored responses and roll-ups."""
+    state: State
+    """Keeps locks, notes, limits and the registry."""
+    database: Database | None = None
+    """The database of LMS_STATE_URL, for the index."""
 
 
 def open_local_storage(root: Path) -> Storage:
     """Return the storage of an installation on one machine, all of it below a folder."""
-    return Storage(root, LocalStore(root))
+    return Storage(root, LocalStore(root), FileState(root / "state"))
 
 
-def open_storage(root: Path, lake_url: str | None, *, is_demo: Callable[[], bool] = lambda: False) -> Storage:
+def open_storage(
+    root: Path, lake_url: str | None, state_url: SecretStr | None, *, is_demo: Callable[[], bool] = lambda: False
+) -> Storage:
     """Return the storage of an installation; one process opens each once.
 
     Args:
         root: the data directory.
         lake_url: the bucket with what must last; None for the data directory itself.
+        state_url: the database with what processes share; None for files in the data directory.
         is_demo: says whether the data directory is the demo's, when something is about to be written to the bucket.
 
     Raises:
         SettingsError: the extra for buckets is not installed, or the environment lacks what the bucket's cloud needs.
     """
     with _opening:
-        key = (root, lake_url)
+        key = (root, lake_url, state_url)
         if key not in _opened:
-            _opened[key] = Storage(root, _open_store(root, lake_url, is_demo))
+            local, database = open_local_storage(root), Database(state_url) if state_url else None
+            state = PostgresState(database, local.state) if database else local.state
+            _opened[key] = Storage(root, _open_store(root, lake_url, is_demo), state, database)
         return _opened[key]
 
 

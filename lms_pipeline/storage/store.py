@@ -23,6 +23,8 @@ SIGNATURE_BYTES = _SIGNATURE.size
 class StoreError(LakeError):
     """The store can't be reached, or refuses what was requested. The same may succeed later."""
 
+    may_pass = True
+
 
 class UnsafeStoreError(LakeError):
     """The store can't hold this lake: it ignores conditions, has another one, or can't take a file of this size."""
@@ -30,6 +32,8 @@ class UnsafeStoreError(LakeError):
 
 class PublishedByAnotherError(LakeError):
     """Another run published the same file meanwhile: what is stored of it is not this run's."""
+
+    may_pass = True
 
 
 @dataclass(frozen=True, slots=True)

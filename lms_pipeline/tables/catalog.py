@@ -26,9 +26,11 @@ STORED_TABLES = (*METRIC_TABLES, PORTFOLIO_COMPLETION)
 """The tables of which the warehouse has a copy. Of the others it has views over the files."""
 LATEST_DAY_TABLES = (LEARNER_COMPLETION, COHORT_COMPLETION, COMPLETION_CURVE, ATTENTION)
 """The tables of which the warehouse has only the latest day of each account: all days would be too many rows."""
-MATERIALIZABLE_ASSETS = (*TABLES, "warehouse")
-"""The tables and the warehouse, which a run can compute, by name of the asset. The report is an asset too, with a command of its
-own."""
+BY_DAY = "by_day"
+"""The name of the asset of the roll-ups."""
+MATERIALIZABLE_ASSETS = (*TABLES, BY_DAY, "warehouse")
+"""The tables, the roll-ups and the warehouse, which a run can compute, by name of the asset. The report is an asset too, with a
+command of its own."""
 
 
 class UnknownTableError(WrongUseError):

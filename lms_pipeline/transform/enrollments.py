@@ -11,8 +11,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from itertools import chain
-from typing import Literal
+from itertools import chain, compress
+from typing import Any, Literal
 
 import msgspec
 import pyarrow as pa
@@ -53,13 +53,29 @@ class RawColumns:
     times: list[datetime] = field(default_factory=list)
     """When the response with each payload was received."""
 
-    def add(self, pair: tuple[str | None, str | None], payload: OptionalRaw | bytes, received_at: datetime) -> None:
-        """Add the raw payload about a learner and a course; a missing one and null are none."""
-        if not isinstance(payload, msgspec.UnsetType) and (json := bytes(payload)) != b"null":
-            self.user_ids.append(pair[0])
-            self.course_ids.append(pair[1])
-            self.payloads.append(json)
-            self.times.append(received_at)
+    def extend(
+        self,
+        user_ids: Sequence[str | None],
+        course_ids: Sequence[str | None],
+        payloads: Sequence[OptionalRaw | bytes],
+        times: Sequence[datetime],
+    ) -> None:
+        """Add raw payloads, each about a learner and a course; a missing one and null are none."""
+        kept: tuple[Sequence[Any], ...] = (user_ids, course_ids, payloads, times)
+        if payloads.count(msgspec.UNSET):
+            kept = _select_rows(kept, [payload is not msgspec.UNSET for payload in payloads])
+        jsons = list(map(bytes, kept[2]))
+        if b"null" in jsons:
+            kept = _select_rows((kept[0], kept[1], jsons, kept[3]), [json != b"null" for json in jsons])
+            jsons = list(kept[2])
+        self.user_ids += kept[0]
+        self.course_ids += kept[1]
+        self.payloads += jsons
+        self.times += kept[3]
+
+
+def _select_rows(columns: Sequence[Sequence[Any]], is_kept: Sequence[bool]) -> tuple[Sequence[Any], ...]:
+    return tuple(list(compress(values, is_kept)) for values in columns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,9 +216,14 @@ def _collect_remote_data(
     for position in read.rejected:  # in their order, so that each is inserted where it was
         for values, value in zip((users, courses, payloads), _read_ids_and_payload(records[position]), strict=True):
             values.insert(position, value)
+    pairs = [origin.pair for origin in origins]
+    if pairs.count(None) < len(pairs):
+        users, courses = (
+            [pair[index] if pair else value for pair, value in zip(pairs, values, strict=True)]
+            for index, values in enumerate((users, courses))
+        )
     raw = RawColumns()
-    for user_id, course_id, payload, origin in zip(users, courses, payloads, origins, strict=True):
-        raw.add(origin.pair or (user_id, course_id), payload, origin.fetched_at)
+    raw.extend(users, courses, payloads, [origin.fetched_at for origin in origins])
     return raw
 
 
@@ -212,9 +233,10 @@ def _collect_raw_records(
     """Return the raw rows of the records about pairs; `payloads` has those of each response by its identity."""
     raw = RawColumns()
     for response in responses:
-        for payload in payloads[id(response)]:
-            received_at = response.fetched_at if response.raw is None else response.raw.received_at
-            raw.add(response.pair or (None, None), payload, received_at)
+        found = payloads[id(response)]
+        user_id, course_id = response.pair or (None, None)
+        received_at = response.fetched_at if response.raw is None else response.raw.received_at
+        raw.extend([user_id] * len(found), [course_id] * len(found), found, [received_at] * len(found))
     return raw
 
 

@@ -38,7 +38,6 @@ class RawListBatches:
 
 def build_raw_list_batches(records: Sequence[msgspec.Raw], fetched_at: datetime) -> RawListBatches:
     """Return the rows of the records of a raw list. A null is no record; one that is too large is left out, and so missing."""
-    raw = RawColumns()
     ids: list[tuple[str | None, str | None, str | None]] = []
     found: list[msgspec.Raw] = []
     for record in records:
@@ -48,10 +47,12 @@ def build_raw_list_batches(records: Sequence[msgspec.Raw], fetched_at: datetime)
             continue
         members = read_object(record)
         user_id, course_id = read_raw_id(members, RAW_USER_NAMES), read_raw_id(members, RAW_COURSE_NAMES)
-        raw.add((user_id, course_id), record, fetched_at)
         ids.append((_read_enrollment_id(members), user_id, course_id))
         found.append(record)
-    columns = [*(zip(*ids, strict=True) if ids else ((), (), ())), read_raw_roles(found)]
+    enrollment_ids, user_ids, course_ids = zip(*ids, strict=True) if ids else ((), (), ())
+    raw = RawColumns()
+    raw.extend(user_ids, course_ids, found, [fetched_at] * len(found))
+    columns = [enrollment_ids, user_ids, course_ids, read_raw_roles(found)]
     arrays = [replace_blank(build_array(values, "string")) for values in columns]
     return RawListBatches(build_raw_batch(raw, "raw"), pa.RecordBatch.from_arrays(arrays, schema=ROLES))
 

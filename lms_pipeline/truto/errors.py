@@ -94,6 +94,8 @@ class ExpiredCursorError(PermanentError):
 class TransientError(TrutoError):
     """Sending the request again may bring a usable response."""
 
+    may_pass = True
+
 
 def build_error(
     status: int, headers: Mapping[str, str], body: bytes, request: str, secrets: Iterable[str] = ()

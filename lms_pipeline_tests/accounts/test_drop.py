@@ -41,7 +41,7 @@ def read_statuses(registry):
 
 @pytest.fixture
 def registry(tmp_path):
-    return Registry(DataDir(tmp_path).registry)
+    return Registry(DataDir(tmp_path))
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def test_a_list_that_lacks_more_than_half_is_refused_even_if_it_has_new_accounts
 @given(known=st.sets(st.integers(0, 30)), listed=st.sets(st.integers(0, 30)), other=st.sets(st.integers(31, 33)))
 def test_a_list_is_refused_if_it_is_empty_or_lacks_more_than_half(known, listed, other):
     with TemporaryDirectory() as folder:
-        registry = Registry(DataDir(Path(folder)).registry)
+        registry = Registry(DataDir(Path(folder)))
         if known:
             fill(registry, *(lms(f"a{one}") for one in known))
         accounts = [*(lms(f"a{one}") for one in listed), *(lms(f"a{one}", category="crm") for one in other)]
@@ -180,7 +180,7 @@ class Installation:
 
     @property
     def registry(self):
-        return Registry(self.data.registry)
+        return Registry(self.data)
 
     def sync(self, *responses: ScriptedResponse, allow_drop=False):
         settings = Settings(data_dir=self.folder, frozen_now=NOW)

@@ -29,7 +29,7 @@ BAD_IDS = [
 
 @pytest.fixture
 def registry(tmp_path):
-    return Registry(DataDir(tmp_path).registry)
+    return Registry(DataDir(tmp_path))
 
 
 def listed(account_id, status="active", *, integration="TalentLMS", category=None, tenant=None):
@@ -194,35 +194,35 @@ def test_concurrent_threads_lose_no_write(tmp_path):
     ids = [f"account-{number}" for number in range(24)]
 
     def add(account_id):
-        Registry(DataDir(tmp_path).registry).add(account_id, name=None, first_day=MONDAY)
+        Registry(DataDir(tmp_path)).add(account_id, name=None, first_day=MONDAY)
 
     with ThreadPoolExecutor(8) as threads:
         list(threads.map(add, ids))
-    assert sorted(states(Registry(DataDir(tmp_path).registry))) == sorted(ids)
+    assert sorted(states(Registry(DataDir(tmp_path)))) == sorted(ids)
 
 
 def test_a_reader_sees_a_whole_file_during_writes(tmp_path):
-    path = DataDir(tmp_path).registry
+    data = DataDir(tmp_path)
 
     def add(number):
-        Registry(path).add(f"account-{number}", name="x" * 10_000, first_day=MONDAY)
+        Registry(data).add(f"account-{number}", name="x" * 10_000, first_day=MONDAY)
 
     with ThreadPoolExecutor(1) as threads:
         written = [threads.submit(add, number) for number in range(40)]
         seen = [0]
         while not all(one.done() for one in written):
-            seen.append(len(Registry(path).read_accounts()))
+            seen.append(len(Registry(data).read_accounts()))
     assert seen == sorted(seen)
 
 
 def test_concurrent_processes_lose_no_write(registry, tmp_path):
     script = (
         "import sys; from datetime import date; from pathlib import Path; from lms_pipeline.accounts.registry import Registry\n"
+        "from lms_pipeline.lake.paths import DataDir\n"
         "for number in range(20):\n"
-        "    Registry(Path(sys.argv[1])).add(f'{sys.argv[2]}{number}', name=None, first_day=date(2026, 3, 2))"
+        "    Registry(DataDir(Path(sys.argv[1]))).add(f'{sys.argv[2]}{number}', name=None, first_day=date(2026, 3, 2))"
     )
-    path = str(DataDir(tmp_path).registry)
-    processes = [subprocess.Popen([sys.executable, "-c", script, path, name]) for name in ("left", "right")]
+    processes = [subprocess.Popen([sys.executable, "-c", script, str(tmp_path), name]) for name in ("left", "right")]
     assert [process.wait(timeout=60) for process in processes] == [0, 0]
     assert len(registry.read_accounts()) == 40
 

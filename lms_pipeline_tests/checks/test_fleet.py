@@ -37,7 +37,7 @@ def fleet(files):
     """Build a fleet with these accounts, each given as its first day and the days that it has."""
 
     def build(failed=(), **accounts):
-        registry = Registry(files.data.registry)
+        registry = Registry(files.data)
         for account_id, (first, *days) in accounts.items():
             registry.add(account_id, name=None, first_day=date(2026, 3, first))
             for day in march(*days):
@@ -66,7 +66,7 @@ class TestFresh:
 
     def test_ignores_accounts_that_were_removed(self, fleet, files):
         fleet(north=(1, 4), south=(9, 9))
-        Registry(files.data.registry).remove("north", last_day=date(2026, 3, 4))
+        Registry(files.data).remove("north", last_day=date(2026, 3, 4))
         assert accounts_are_fresh(fleet()).passed
 
 
@@ -116,7 +116,7 @@ class TestMissing:
 
     def test_counts_the_days_of_a_disconnected_account_and_passes(self, fleet, files):
         fleet(north=(9, 9))
-        Registry(files.data.registry).sync([LOST], integrations=(), day=START)
+        Registry(files.data).sync([LOST], integrations=(), day=START)
         found = no_day_is_missing(fleet())
         assert (found.passed, found.figures["missing"], found.rows[0]["status"]) == (True, 9, "needs_reauth")
 
@@ -126,7 +126,7 @@ class TestMissing:
 
     def test_counts_the_days_of_a_removed_account_up_to_its_last_day(self, fleet, files):
         fleet(north=(1, 1, 2, 4))
-        Registry(files.data.registry).remove("north", last_day=date(2026, 3, 4))
+        Registry(files.data).remove("north", last_day=date(2026, 3, 4))
         found = no_day_is_missing(fleet())
         assert (found.figures["missing"], found.rows[0]["last"]) == (1, "2026-03-03")
 
@@ -134,12 +134,12 @@ class TestMissing:
 class TestConnected:
     def test_passes_if_all_are_active_or_removed(self, fleet, files):
         fleet(north=(1,), south=(1,))
-        Registry(files.data.registry).remove("south", last_day=START)
+        Registry(files.data).remove("south", last_day=START)
         found = accounts_are_connected(fleet())
         assert (found.passed, found.message) == (True, "0 of 1 account can't be pulled.")
 
     def test_fails_with_the_accounts_that_have_to_be_connected_again(self, fleet, files):
-        Registry(files.data.registry).sync([LOST], integrations=(), day=date(2026, 3, 9))
+        Registry(files.data).sync([LOST], integrations=(), day=date(2026, 3, 9))
         found = accounts_are_connected(fleet())
         assert not found.passed
         assert [(row["account_id"], row["status"]) for row in found.rows] == [("lost", "needs_reauth")]
@@ -150,7 +150,7 @@ class TestNobodyActive:
 
     @pytest.fixture(params=["no account", "removed", "gone", "needs_reauth"])
     def nobody(self, request, fleet, files):
-        registry = Registry(files.data.registry)
+        registry = Registry(files.data)
         if request.param == "removed":
             fleet(north=(8, 8, 9))
             registry.remove("north", last_day=date(2026, 3, 9))

@@ -8,7 +8,7 @@ from lms_pipeline.accounts.registry import Registry
 from lms_pipeline.accounts.rules import hash_rules, load_rules, select_rules
 from lms_pipeline.checks.base import open_subject
 from lms_pipeline.checks.fleet import load_fleet, rules_match
-from lms_pipeline.checks.rules import rules_apply
+from lms_pipeline.checks.rules import has_rules, rules_apply
 from lms_pipeline.lake.paths import Partition
 from lms_pipeline.settings import Settings
 from lms_pipeline.tables.attention import ATTENTION
@@ -103,6 +103,17 @@ class TestRulesOfAnAccount:
         assert not found.passed
         assert "rule 1: there is no key 'due_day'" in found.message
 
+    @pytest.mark.parametrize(
+        ("has_file", "digest", "applies"),
+        [(False, None, False), (True, None, True), (False, "other", True)],
+        ids=["without rules", "with a file", "with figures of rules that are gone"],
+    )
+    def test_apply_if_there_is_a_file_or_figures_by_rules(self, files, use, has_file, digest, applies):
+        files.put({}, table=ACCOUNT_COMPLETION, **({"rules": digest} if digest else {}))
+        settings = use(rule()) if has_file else use().model_copy(update={"rules_file": None})
+        with open_subject(settings, files.data, ACME) as open_table:
+            assert has_rules(open_table(ACCOUNT_COMPLETION)) is applies
+
     def test_name_the_first_fault_and_list_them_all(self, find):
         found = find(rule(where='course = "x"'), rule(where='course = "y"'))
         assert found.message == 'Rule 1 matches no course of acme (course = "x"); and 1 more.'
@@ -117,7 +128,7 @@ class TestRulesOfTheFleet:
     @pytest.fixture
     def find(self, files, use):
         """Return the finding about `acme` with the course c1 (Fire), `beta` with c2 (Water), and `new` without a snapshot."""
-        registry = Registry(files.data.registry)
+        registry = Registry(files.data)
         for account_id in ("acme", "beta", "new"):
             registry.add(account_id, name=None, first_day=FIRST)
         publish(files.data, "acme", FIRST, enrollment("ann", "c1", course_title="Fire"))

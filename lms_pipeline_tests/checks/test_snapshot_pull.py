@@ -5,7 +5,13 @@ from types import SimpleNamespace
 
 import pytest
 
-from lms_pipeline.checks.snapshot import few_are_told_by_others, pulled_in_time, row_drop, there_is_room
+from lms_pipeline.checks.snapshot import (
+    few_are_told_by_others,
+    has_rows_of_others,
+    pulled_in_time,
+    row_drop,
+    there_is_room,
+)
 from lms_pipeline.lake.space import MIN_FREE_BYTES
 from lms_pipeline_tests.support.lake_files import NOON, enrollment
 
@@ -93,6 +99,18 @@ class TestFromOtherSources:
     def test_passes_without_enrollments(self, files):
         files.put_pulled()
         assert files.run(few_are_told_by_others).passed
+
+    @pytest.mark.parametrize(
+        ("counts", "applies"),
+        [({}, False), ({"carried": 1}, True), ({"roster": 1}, True), ({"carried": 0, "roster": 2}, True)],
+    )
+    def test_applies_to_an_account_with_such_enrollments(self, files, counts, applies):
+        files.put_pulled(enrollment("u1"), **counts)
+        assert files.run(has_rows_of_others) is applies
+
+    def test_applies_to_a_file_that_does_not_count_them(self, files):
+        files.put(enrollment("u1"))
+        assert files.run(has_rows_of_others)
 
 
 class TestFreeSpace:

@@ -22,7 +22,7 @@ def test_sync_adds_the_accounts_that_truto_lists(connected):
 @pytest.fixture
 def others(tmp_path):
     """A registry with three active accounts of Truto that the sandbox does not list."""
-    registry = Registry(DataDir(tmp_path / "data").registry)
+    registry = Registry(DataDir(tmp_path / "data"))
     lms = Integration(name="otherlms", category="lms")
     accounts = [IntegratedAccount(account_id, integration=lms) for account_id in ("a", "b", "c")]
     registry.sync(accounts, integrations=(), day=date(2026, 3, 1))

@@ -59,8 +59,8 @@ def test_the_command_removes_what_the_dry_run_listed(command, data):
 
 def test_a_locked_item_is_reported_and_the_exit_status_is_1(command, data):
     locked = Partition("acme", LONG_AGO)
-    with partition_lock(data, locked) as scratch:
-        age(scratch.parent, 3)
+    with partition_lock(data, locked) as lock:
+        age(lock.scratch.parent, 3)
         done = command("housekeeping")
     assert done.status == 1
     assert done.err.startswith(
@@ -188,6 +188,14 @@ class TestIndex:
         assert done.status == 2
         assert "can't be combined with --rebuild-index" in done.err
         assert data.file(UNIFIED_ENROLLMENTS, Partition("acme", DAY)).exists()
+
+
+def test_a_dry_run_lists_the_roll_ups_that_go_with_a_snapshot(command, data):
+    roll_up_day(data, DAY)
+    roll_up = data.roll_up(UNIFIED_ENROLLMENTS, DAY)
+    done = command("housekeeping", "--dry-run", "--remove", "acme", str(DAY))
+    assert done.out.splitlines()[-1] == f"Would remove {roll_up}, until the next build of the warehouse"
+    assert roll_up.exists()
 
 
 def test_the_roll_ups_of_a_removed_snapshot_go_with_it(command, data):

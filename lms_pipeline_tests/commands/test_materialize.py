@@ -5,6 +5,7 @@ import tempfile
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from lms_pipeline import lake
@@ -148,6 +149,18 @@ def test_a_selected_day_of_the_portfolio_without_metrics_is_one_sentence(synced)
     *_, sentence, summary = done.err.splitlines()
     assert sentence.startswith("the portfolio of 2026-03-10: failed: No account has metrics of 2026-03-10: materialize")
     assert summary == "1 of 2 runs failed."
+
+
+def test_the_roll_ups_of_a_day_can_be_selected_without_a_token(synced, monkeypatch, tmp_path):
+    synced("materialize")
+    monkeypatch.delenv("TRUTO_API_TOKEN")
+    done = synced("materialize", "--select", "by_day")
+    assert (done.status, [line.split(" in ")[0] for line in done.out.splitlines()]) == (
+        0,
+        ["the roll-ups of 2026-03-10: published", "the warehouse: published"],
+    )
+    rolled_up = pq.read_table(DataDir(tmp_path / "data").roll_up(UNIFIED_ENROLLMENTS, DAY))
+    assert sorted(rolled_up["account_id"].to_pylist()) == ["north", "north", "north", "south"]
 
 
 def test_old_responses_of_the_pulled_accounts_are_removed(synced, tmp_path):

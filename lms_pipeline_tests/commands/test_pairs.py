@@ -46,7 +46,7 @@ def run_on_day(command, portal, monkeypatch, tmp_path):
 
 
 def read_account(tmp_path):
-    return Registry(DataDir(tmp_path / "data").registry).get(PORTAL)
+    return Registry(DataDir(tmp_path / "data")).get(PORTAL)
 
 
 def test_a_snapshot_stores_its_strategy_and_the_next_one_costs_less(run_on_day, portal, tmp_path):
@@ -185,7 +185,7 @@ def test_the_doctor_needs_one_account(run_on_day):
 
 def test_carrying_stops_until_the_account_is_added_again(run_on_day, tmp_path):
     run_on_day(0, *PULL)
-    Registry(DataDir(tmp_path / "data").registry).stop_carrying(PORTAL, FIRST)
+    Registry(DataDir(tmp_path / "data")).stop_carrying(PORTAL, FIRST)
     run_on_day(1, *PULL)
     sources = "SELECT source FROM unified_enrollments WHERE snapshot_date = DATE '2026-03-02' GROUP BY ALL"
     assert run_on_day(1, "query", sources, "--format", "csv").out.split() == ["source", "unified"]

@@ -21,7 +21,7 @@ def snapshots(tmp_path):
     """Two accounts, each with a course on fire safety, and another one."""
     data = DataDir(tmp_path / "data")
     for account_id in ("acme", "beta"):
-        Registry(data.registry).add(account_id, name=None, first_day=FIRST)
+        Registry(data).add(account_id, name=None, first_day=FIRST)
         rows = enrollment("u17", "c1", course_title="Fire safety"), enrollment("u17", account_id, course_title="Other")
         publish(data, account_id, FIRST, *rows)
 
@@ -78,7 +78,7 @@ def test_a_rule_is_printed_with_the_number_of_enrollments_that_it_leaves_out(
 ):
     data = DataDir(tmp_path / "data")
     for account_id, learners in (("acme", ("ann", "bob", "cem")), ("beta", ("ann", "dee"))):
-        Registry(data.registry).add(account_id, name=None, first_day=FIRST)
+        Registry(data).add(account_id, name=None, first_day=FIRST)
         of_others = enrollment("ann", "other")
         roles = {"cem": "Mentor", "bob": "learner"}
         publish(data, account_id, FIRST, of_others, *(enrollment(one, "c1", role=roles.get(one)) for one in learners))

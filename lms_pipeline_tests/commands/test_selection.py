@@ -36,6 +36,7 @@ METRICS = [
         ("attention,pull", ["attention", *PULLED]),
         ("courses,pull", ["courses", *(name for name in PULLED if name != "courses")]),
         ("portfolio_completion", ["portfolio_completion"]),
+        ("by_day", ["by_day"]),
     ],
 )
 def test_a_group_stands_for_its_tables(text, names):

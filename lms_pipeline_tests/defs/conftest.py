@@ -87,7 +87,7 @@ def data(settings):
 @pytest.fixture
 def registry(data):
     """The registry with both accounts, added by hand."""
-    registry = Registry(data.registry)
+    registry = Registry(data)
     for account_id in ("north", "south"):
         registry.add(account_id, name=None, first_day=DAY)
     return registry

@@ -52,7 +52,7 @@ def test_a_removed_account_gets_no_run_and_keeps_its_data_and_partitions(truto, 
     with truto("north", days=1) as defs:
         assert sync(defs, instance) == []
         assert find_requested(defs, instance, days=1) == ["north|2026-03-11"]
-    assert Registry(data.registry).get("south").status == "gone"
+    assert Registry(data).get("south").status == "gone"
     assert instance.get_dynamic_partitions("account") == ["north", "south"]
     kept = instance.get_materialized_partitions(dg.AssetKey("account_completion"))
     assert "south|2026-03-10" in kept
@@ -73,7 +73,7 @@ def test_a_new_account_gets_its_first_snapshot_and_starts_on_that_day(truto, ins
         sync(defs, instance)
     with truto("north", "south", days=3) as defs:
         assert sync(defs, instance) == ["south|2026-03-13"]
-    first_days = {account.id: account.first_day for account in Registry(data.registry).read_accounts()}
+    first_days = {account.id: account.first_day for account in Registry(data).read_accounts()}
     assert first_days == {"north": DAY, "south": DAY + timedelta(days=3)}
 
 
@@ -85,9 +85,9 @@ def test_an_account_with_a_broken_connection_is_marked_and_gets_no_run(truto, in
             IntegratedAccount(id="north", integration=lms),
             IntegratedAccount(id="south", status="needs_reauth", integration=lms),
         ]
-        Registry(data.registry).sync(listed, integrations=(), day=DAY)
+        Registry(data).sync(listed, integrations=(), day=DAY)
         assert find_requested(defs, instance) == ["north|2026-03-10"]
-    assert Registry(data.registry).get("south").status == "needs_reauth"
+    assert Registry(data).get("south").status == "needs_reauth"
 
 
 class TestMostAccountsMissing:
@@ -97,10 +97,10 @@ class TestMostAccountsMissing:
     def others(self, data):
         lms = Integration(name="otherlms", category="lms")
         listed = [IntegratedAccount(id=one, integration=lms) for one in ("a", "b", "c")]
-        Registry(data.registry).sync(listed, integrations=(), day=DAY - timedelta(days=1))
+        Registry(data).sync(listed, integrations=(), day=DAY - timedelta(days=1))
 
     def read_active(self, data):
-        return [account.id for account in Registry(data.registry).read_active()]
+        return [account.id for account in Registry(data).read_active()]
 
     def test_the_sensor_warns_with_the_option_and_changes_nothing(self, settings, instance, data, capsys):
         before = data.registry.read_bytes()

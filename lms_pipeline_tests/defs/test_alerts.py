@@ -153,10 +153,9 @@ def evaluate_sensor(settings, instance, run):
         for entry in instance.all_logs(run.run_id)
         if entry.is_dagster_event and entry.dagster_event.event_type == dg.DagsterEventType.RUN_FAILURE
     )
-    context = dg.build_run_status_sensor_context(
-        "failure_alerts", event, instance, run, resources=repository.get_top_level_resources()
-    ).for_run_failure()
-    return repository.get_sensor_def("failure_alerts")(context)
+    resources = {"lake": repository.get_top_level_resources()["lake"]}
+    context = dg.build_run_status_sensor_context("failure_alerts", event, instance, run, resources=resources)
+    return repository.get_sensor_def("failure_alerts")(context.for_run_failure())
 
 
 @pytest.fixture

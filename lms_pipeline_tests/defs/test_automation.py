@@ -2,7 +2,7 @@
 
 import sqlite3
 from contextlib import closing
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 
 import dagster as dg
@@ -12,7 +12,7 @@ from pydantic import SecretStr
 from lms_pipeline.definitions import build_defs
 from lms_pipeline.defs.instance import run_partitions
 from lms_pipeline.defs.partitions import build_partition_key
-from lms_pipeline.defs.run_requests import RETRY_GRACE_SECONDS, has_failed, is_active
+from lms_pipeline.defs.run_requests import RETRY_GRACE_SECONDS, START_GRACE_SECONDS, has_failed, is_active
 from lms_pipeline.lake.paths import Partition
 from lms_pipeline.sandbox.faults import RevokedToken, Status
 from lms_pipeline.truto.retry import RetryPolicy
@@ -111,6 +111,24 @@ def test_the_schedule_skips_accounts_with_an_active_run(repository, settings, in
     job = build_defs(settings).resolve_job_def("daily_snapshot")
     instance.create_run_for_job(job, tags=tags, status=dg.DagsterRunStatus.STARTED)
     assert keys(tick(repository, instance).run_requests) == ["north|2026-03-10"]
+
+
+class TestARunThatDagsterHasCreated:
+    """A run of `south` that is not queued yet."""
+
+    @pytest.fixture(autouse=True)
+    def run(self, settings, instance, registry):
+        tags = {"dagster/partition/account": "south", "dagster/partition/date": "2026-03-10"}
+        job = build_defs(settings).resolve_job_def("daily_snapshot")
+        return instance.create_run_for_job(job, tags=tags, status=dg.DagsterRunStatus.NOT_STARTED)
+
+    def test_counts_as_active(self, repository, instance):
+        assert keys(tick(repository, instance).run_requests) == ["north|2026-03-10"]
+
+    def test_counts_no_longer_if_its_creator_died(self, instance):
+        [record] = instance.get_run_records()
+        long_ago = record.create_timestamp - timedelta(seconds=START_GRACE_SECONDS)
+        assert not is_active(record._replace(create_timestamp=long_ago))
 
 
 class TestAccountsWhoseRunFailed:

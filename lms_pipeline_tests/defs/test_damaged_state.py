@@ -24,7 +24,7 @@ def list_state_files(data):
         data.checkpoint_path(NORTH),
         data.checkpoint_path(NORTH, lists_only=True),
         data.fingerprints_path(NORTH),
-        data.hourly_calls_path("north"),
+        data.budgets / "hour-north.sqlite",
         *data.budgets.glob("*.sqlite"),
         data.pull_folder(NORTH) / "continues_later.json",
         data.pull_folder(NORTH) / "stopped.json",

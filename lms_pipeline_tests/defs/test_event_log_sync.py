@@ -123,7 +123,7 @@ def test_the_newest_day_is_reported_last_whichever_its_account(empty):
 
 def test_accounts_of_the_registry_and_of_the_lake_become_partitions(empty):
     instance, data = empty
-    Registry(data.registry).add("new", name=None, first_day=FIRST)
+    Registry(data).add("new", name=None, first_day=FIRST)
     publish(data, "lost", FIRST, enrollment("u1"))
     report_events(instance, data, [], min_cohort=1)
     assert instance.get_dynamic_partitions("account") == ["new", "lost"]

@@ -10,7 +10,7 @@ from lms_pipeline.defs.instance import open_instance
 from lms_pipeline.defs.launching import MissingExtraError
 
 PACKAGES = {"boto3", "celery", "dagster_aws", "dagster_celery", "dagster_docker", "dagster_k8s", "dagster_postgres"}
-LIBRARIES = {"docker", "kombu", "kubernetes", "psycopg2", "redis"}
+LIBRARIES = {"docker", "kombu", "kubernetes", "obstore", "psycopg2", "redis"}
 PRINT_IMPORTED = "import sys, lms_pipeline.definitions; print(*sys.modules, sep='\\n')"
 MODULES = {
     "launching_k8s": "dagster_k8s",

@@ -88,7 +88,7 @@ class TestOldEvents:
     @pytest.fixture
     def failed(self, after_a_run, settings, instance, data):
         """A failed run of a third account, whose partition Dagster shows as failed."""
-        Registry(data.registry).add("nowhere", name=None, first_day=DAY)
+        Registry(data).add("nowhere", name=None, first_day=DAY)
         (outcome,) = run_partitions(build_defs(settings), instance, [Partition("nowhere", DAY)])
         assert outcome.error
         grow_old(instance)

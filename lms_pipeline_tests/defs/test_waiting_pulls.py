@@ -127,8 +127,8 @@ class TestTheRunEnds:
     def test_with_a_sentence_in_its_log(self, waiting, instance, data):
         at = find_pull(data).at
         assert (
-            f"The LMS of account north allows the next call at {format_time(at, UTC)}: the pull continues then; "
-            "1 response is kept."
+            f"north on {DAY}: The LMS of account north allows the next call at {format_time(at, UTC)}: the pull continues "
+            "then; 1 response is kept."
         ) in find_messages(instance, waiting)
 
     def test_with_the_time_as_a_tag(self, waiting, ended_run):

@@ -1,1 +1,1 @@
-"""Launchers of the extra `distributed`, with the real services or a stand-in of their API."""
+"""The extra `distributed`: launchers, buckets and PostgreSQL, with the real services or a stand-in of their API."""

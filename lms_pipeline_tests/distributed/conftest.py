@@ -5,7 +5,7 @@ Under `make distributed` a missing package or service fails the tests that need 
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
@@ -15,7 +15,14 @@ import pytest
 
 from lms_pipeline.defs.instance import open_instance
 from lms_pipeline_tests.defs.conftest import data, registry, sandbox, settings
-from lms_pipeline_tests.distributed.services import PASSWORD, MissingServiceError, serve_postgres, serve_redis
+from lms_pipeline_tests.distributed.machines import NO_NAMESPACES, has_namespaces, open_machine
+from lms_pipeline_tests.distributed.services import (
+    PASSWORD,
+    MissingServiceError,
+    serve_azurite,
+    serve_postgres,
+    serve_redis,
+)
 
 __all__ = ["data", "registry", "sandbox", "settings"]
 
@@ -23,12 +30,17 @@ DEPLOY = Path(__file__).parents[2] / "docs" / "deploy"
 _numbers = count()
 
 
+def is_selected(config):
+    """Return whether the tests of several machines were selected, so that a missing service fails them."""
+    return config.option.markexpr == "distributed"
+
+
 @pytest.fixture(scope="session")
 def end_without(request):
     """Ends the tests that need what is missing: with a failure if they were selected, otherwise they are skipped."""
 
     def end(reason):
-        if request.config.option.markexpr == "distributed":
+        if is_selected(request.config):
             pytest.fail(reason, pytrace=False)
         pytest.skip(reason)
 
@@ -38,7 +50,15 @@ def end_without(request):
 @pytest.fixture(scope="session")
 def extra(end_without):
     """The extra `distributed` is installed."""
-    for package in ("dagster_aws", "dagster_celery", "dagster_docker", "dagster_k8s", "dagster_postgres"):
+    for package in (
+        "dagster_aws",
+        "dagster_celery",
+        "dagster_docker",
+        "dagster_k8s",
+        "dagster_postgres",
+        "moto",
+        "obstore",
+    ):
         if find_spec(package) is None:
             end_without(f"{package} is not installed: run `make distributed`")
 
@@ -90,15 +110,60 @@ def redis(extra, end_without):
     yield from _serve(serve_redis, end_without)
 
 
+@pytest.fixture(scope="session")
+def azurite(extra, end_without):
+    yield from _serve(serve_azurite, end_without)
+
+
+@pytest.fixture
+def start_machine(end_without, tmp_path):
+    """Starts a machine with the environment of its processes; everything on it ends with the test."""
+    with ExitStack() as stack:
+        try:
+            has_namespaces()
+        except MissingServiceError as missing:
+            end_without(f"{missing}, or `make distributed` as root")
+
+        def started(name, environment=None):
+            return stack.enter_context(open_machine(name, tmp_path / "machines", environment or {}))
+
+        yield started
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    with suppress(MissingServiceError):
+        if is_selected(config) and not has_namespaces():
+            terminalreporter.write_line(NO_NAMESPACES)
+
+
 @pytest.fixture
 def database(postgres, monkeypatch):
     """An empty database, which the environment names."""
+    return create_database(postgres, monkeypatch)
+
+
+def create_database(postgres, environment, template="template1"):
+    """Create a database, empty or as a copy of another one, and name it in the environment."""
     name = f"dagster_{next(_numbers)}"
-    postgres.create_database(name)
+    postgres.create_database(name, template)
     values = {"HOST": "127.0.0.1", "PORT": str(postgres.port), "USER": "dagster", "PASSWORD": PASSWORD}
     for variable, value in {**values, "DATABASE": name}.items():
-        monkeypatch.setenv(f"PG{variable}", value)
+        environment.setenv(f"PG{variable}", value)
     return name
+
+
+@pytest.fixture
+def state_url(postgres, database):
+    """The value of LMS_STATE_URL for the empty database."""
+    return f"postgresql://dagster:{PASSWORD}@127.0.0.1:{postgres.port}/{database}"
+
+
+@pytest.fixture
+def addresses(redis, database, monkeypatch):
+    """The addresses of broker and backend in the environment: two empty databases of Redis for each test."""
+    number = int(database.rpartition("_")[2]) % 8 * 2
+    monkeypatch.setenv("LMS_CELERY_BROKER", f"{redis}/{number}")
+    monkeypatch.setenv("LMS_CELERY_BACKEND", f"{redis}/{number + 1}")
 
 
 def read_config(name):
@@ -112,11 +177,16 @@ def deploy(extra, settings, database):
     with ExitStack() as stack:
 
         def deployed(name, **options):
-            config = read_config(name)
-            config["run_launcher"]["config"].update(options)
-            config.pop("compute_logs", None)  # of another machine
-            settings.dagster_home.mkdir(parents=True)
-            (settings.dagster_home / "dagster.yaml").write_bytes(msgspec.yaml.encode(config))
-            return stack.enter_context(open_instance(settings))
+            return stack.enter_context(open_deployed(settings, name, **options))
 
         yield deployed
+
+
+def open_deployed(settings, name, **options):
+    """Open an instance with the `dagster.yaml` of a launcher, with other options of the launcher if they are given."""
+    config = read_config(name)
+    config["run_launcher"]["config"].update(options)
+    config.pop("compute_logs", None)  # of another machine
+    settings.dagster_home.mkdir(parents=True)
+    (settings.dagster_home / "dagster.yaml").write_bytes(msgspec.yaml.encode(config))
+    return open_instance(settings)

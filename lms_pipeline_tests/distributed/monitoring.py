@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import cast
+from typing import Any, cast
 
 import dagster as dg
 
@@ -33,3 +33,11 @@ def monitor(instance: dg.DagsterInstance, run_id: str) -> dg.DagsterRunStatus:
 def launch(instance: dg.DagsterInstance, run: dg.DagsterRun) -> None:
     """Launch a run as the queue does."""
     instance.launch_run(run.run_id, cast(BaseWorkspaceRequestContext, None))  # our launchers need no workspace
+
+
+def wait_for_end(instance: dg.DagsterInstance, run: dg.DagsterRun, seconds: float = 120) -> None:
+    """Wait until the Celery task of a run has ended."""
+    launched = instance.get_run_by_id(run.run_id)
+    assert launched is not None
+    launcher: Any = instance.run_launcher
+    launcher.celery.AsyncResult(launched.tags["dagster-celery/task_id"]).get(timeout=seconds, propagate=False)

@@ -1,10 +1,12 @@
-"""PostgreSQL and Redis of Debian, each on a free port of the loopback address and in a folder of its own.
+"""PostgreSQL and Redis of Debian, and Azurite of npm, each on a free port of the loopback address and with new data.
 
-Belongs here: starting and ending them. They refuse root, so root starts them as another user.
+Belongs here: starting and ending them. PostgreSQL and Redis refuse root, so root starts them as another user.
 """
 
 from __future__ import annotations
 
+import base64
+import hmac
 import os
 import shutil
 import socket
@@ -13,7 +15,11 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from email.utils import formatdate
 from pathlib import Path
+from threading import Thread
+
+import httpx
 
 POSTGRES_FOLDERS = Path("/usr/lib/postgresql")
 TEMPORARY = Path("/tmp")
@@ -21,10 +27,15 @@ TEMPORARY = Path("/tmp")
 USER = "nobody"
 """Who owns the services when root starts them."""
 PASSWORD = "p4ssw0rd-of-the-tests"
+AZURITE = Path(__file__).parents[2] / ".azurite" / "node_modules" / "azurite" / "dist" / "src" / "blob" / "main.js"
+AZURE_ACCOUNT = "devstoreaccount1"
+AZURE_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
+"""The account of every Azurite, and its public key."""
+AZURE_VERSION = "2024-11-04"
 
 
 class MissingServiceError(Exception):
-    """A package of Debian is not installed."""
+    """A package of Debian or npm is not installed."""
 
 
 @dataclass(frozen=True)
@@ -34,8 +45,26 @@ class Postgres:
     port: int
     folder: Path
 
-    def create_database(self, name: str) -> None:
-        _run_as_user([_find_postgres("createdb"), "-h", "127.0.0.1", "-p", str(self.port), "-U", "dagster", name])
+    def create_database(self, name: str, template: str = "template1") -> None:
+        _run_as_user(
+            [_find_postgres("createdb"), "-h", "127.0.0.1", "-p", str(self.port), "-U", "dagster", "-T", template, name]
+        )
+
+    def start(self) -> None:
+        options = f"-h 127.0.0.1 -p {self.port} -k {self.folder} -c fsync=off"
+        self._control("-w", "-l", str(self.folder / "log"), "-o", options, "start")
+
+    def stop(self, mode: str = "fast") -> None:
+        self._control("-m", mode, "stop")
+
+    def require_password(self, user: str) -> None:
+        """Let a user of any database log in with its password only."""
+        path = self.folder / "data" / "pg_hba.conf"
+        path.write_text(f"host all {user} 127.0.0.1/32 scram-sha-256\n{path.read_text()}")
+        self._control("reload")
+
+    def _control(self, *arguments: str) -> None:
+        _run_as_user([_find_postgres("pg_ctl"), "-D", str(self.folder / "data"), *arguments])
 
 
 def _find_postgres(program: str) -> str:
@@ -60,16 +89,16 @@ def find_free_port() -> int:
 @contextmanager
 def serve_postgres() -> Iterator[Postgres]:
     """Run a new PostgreSQL cluster until the block ends."""
-    control, initdb, port = _find_postgres("pg_ctl"), _find_postgres("initdb"), find_free_port()
+    initdb, port = _find_postgres("initdb"), find_free_port()
     with _open_folder() as folder:
-        data = str(folder / "data")
-        _run_as_user([initdb, "-D", data, "-U", "dagster", "--auth=trust", "--no-sync"])
-        options = f"-h 127.0.0.1 -p {port} -k {folder} -c fsync=off"
-        _run_as_user([control, "-D", data, "-w", "-l", str(folder / "log"), "-o", options, "start"])
+        _run_as_user([initdb, "-D", str(folder / "data"), "-U", "dagster", "--auth=trust", "--no-sync"])
+        server = Postgres(port, folder)
+        server.start()
         try:
-            yield Postgres(port, folder)
+            yield server
         finally:
-            _run_as_user([control, "-D", data, "-m", "immediate", "stop"])
+            if (folder / "data" / "postmaster.pid").exists():  # no test has stopped it
+                server.stop("immediate")
 
 
 @contextmanager
@@ -86,6 +115,52 @@ def serve_redis() -> Iterator[str]:
                 yield f"redis://:{PASSWORD}@127.0.0.1:{port}"
             finally:
                 process.terminate()
+
+
+@dataclass(frozen=True)
+class Azurite:
+    """A stand-in of Azure's blob storage, whose conditions are atomic."""
+
+    endpoint: str
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The environment in which Azure's tools find this endpoint."""
+        names = {"ACCOUNT_NAME": AZURE_ACCOUNT, "ACCOUNT_KEY": AZURE_KEY, "ENDPOINT": self.endpoint}
+        return {f"AZURE_STORAGE_{name}": value for name, value in names.items()}
+
+    def create_container(self, name: str) -> None:
+        """Create a container: obstore has no function for it."""
+        date, version = formatdate(usegmt=True), AZURE_VERSION
+        resource = f"/{AZURE_ACCOUNT}/{AZURE_ACCOUNT}/{name}\nrestype:container"
+        text = "PUT" + "\n" * 12 + f"x-ms-date:{date}\nx-ms-version:{version}\n{resource}"
+        digest = hmac.digest(base64.b64decode(AZURE_KEY), text.encode(), "sha256")
+        signature = f"SharedKey {AZURE_ACCOUNT}:{base64.b64encode(digest).decode()}"
+        headers = {"authorization": signature, "x-ms-date": date, "x-ms-version": version}
+        url = f"{self.endpoint}/{name}"
+        httpx.put(url, params={"restype": "container"}, headers=headers, trust_env=False).raise_for_status()
+
+
+@contextmanager
+def serve_azurite() -> Iterator[Azurite]:
+    """Run Azurite in memory until the block ends."""
+    program = shutil.which("node")
+    if program is None or not AZURITE.exists():
+        raise MissingServiceError(
+            "Azurite is missing: run `make distributed`, which needs `apt-get install nodejs npm`"
+        )
+    port = find_free_port()
+    command = [program, str(AZURITE), "--blobHost", "127.0.0.1", "--blobPort", str(port), "--inMemoryPersistence"]
+    with subprocess.Popen([*command, "--skipApiVersionCheck"], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert any("successfully listen" in line for line in process.stdout), "Azurite did not start"
+        drain = Thread(target=process.stdout.read, name="azurite")  # it logs each request
+        drain.start()
+        try:
+            yield Azurite(f"http://127.0.0.1:{port}/{AZURE_ACCOUNT}")
+        finally:
+            process.kill()  # nothing of it lasts; it ends by itself after minutes
+            drain.join()
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from lms_pipeline.defs.instance import run_partitions
 from lms_pipeline.errors import SettingsError
 from lms_pipeline.lake.paths import Partition
 from lms_pipeline_tests.defs.conftest import DAY
-from lms_pipeline_tests.distributed.monitoring import launch, monitor, read_status
+from lms_pipeline_tests.distributed.monitoring import launch, monitor, read_status, wait_for_end
 from lms_pipeline_tests.distributed.services import PASSWORD
 from lms_pipeline_tests.support.launched_runs import HeldRequest, build_environment, create_run, pop_requests
 
@@ -27,14 +27,6 @@ pytestmark = [
 ]
 NORTH, SOUTH = Partition("north", DAY), Partition("south", DAY)
 STARTED, FAILURE = dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.FAILURE
-
-
-@pytest.fixture
-def addresses(redis, database, monkeypatch):
-    """The addresses of broker and backend: two empty databases of Redis for each test."""
-    number = int(database.rpartition("_")[2]) % 8 * 2
-    monkeypatch.setenv("LMS_CELERY_BROKER", f"{redis}/{number}")
-    monkeypatch.setenv("LMS_CELERY_BACKEND", f"{redis}/{number + 1}")
 
 
 @pytest.fixture
@@ -103,12 +95,6 @@ def start(instance, settings):
 def _no_span(monkeypatch):
     """Three misses in a row are enough, however short their time is."""
     monkeypatch.setattr("lms_pipeline.defs.launching_celery.MIN_MISSED_SECONDS", 0)
-
-
-def wait_for_end(instance, run):
-    """Wait until the task of a run has ended."""
-    task_id = instance.get_run_by_id(run.run_id).tags["dagster-celery/task_id"]
-    instance.run_launcher.celery.AsyncResult(task_id).get(timeout=120, propagate=False)
 
 
 def test_runs_of_two_accounts_are_published(start, start_worker, instance, settings, sandbox):

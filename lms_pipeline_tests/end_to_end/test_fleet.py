@@ -76,7 +76,7 @@ def instance(settings):
 def night(settings, instance, sandbox):
     """Return the runs of one tick by account, and the run requests of the next tick."""
     data, defs = DataDir(settings.data_dir), build_defs(settings)
-    registry = Registry(data.registry)
+    registry = Registry(data)
     for account_id in sorted(HEALTHY | CAUSES.keys()):
         registry.add(account_id, name=None, first_day=DAY)
     job = defs.resolve_job_def("daily_snapshot")

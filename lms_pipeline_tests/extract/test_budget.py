@@ -7,6 +7,7 @@ import pytest
 
 from lms_pipeline.extract.budget import Budget, BudgetSpentError, Limits
 from lms_pipeline.extract.checkpoint import Checkpoint
+from lms_pipeline.storage.file_state import FileState
 from lms_pipeline.truto.request import Request
 from lms_pipeline.truto.waiting import ContinuesLaterError
 
@@ -29,7 +30,7 @@ def attempt(tmp_path):
 
 
 def test_a_call_that_passes_the_gate_is_counted(attempt, tmp_path):
-    with closing(Budget("north", Limits(), attempt, tmp_path / "hour")) as budget:
+    with closing(Budget("north", Limits(), attempt, FileState(tmp_path))) as budget:
         budget(CALL)
         budget(CALL)
     assert attempt.requests == 2
@@ -38,7 +39,7 @@ def test_a_call_that_passes_the_gate_is_counted(attempt, tmp_path):
 def test_a_call_with_an_interrupted_wait_is_not_counted(attempt, tmp_path, monkeypatch):
     monkeypatch.setattr("lms_pipeline.extract.budget.MAX_HELD_WAIT_SECONDS", 3_601)
     limits = Limits(per_hour=1, hours=24)
-    with closing(Budget("north", limits, attempt, tmp_path / "hour", sleep=interrupt_wait)) as budget:
+    with closing(Budget("north", limits, attempt, FileState(tmp_path), sleep=interrupt_wait)) as budget:
         budget(CALL)
         with pytest.raises(InterruptedWaitError):
             budget(CALL)
@@ -47,7 +48,7 @@ def test_a_call_with_an_interrupted_wait_is_not_counted(attempt, tmp_path, monke
 
 def test_a_wait_over_a_minute_for_the_hourly_limit_ends_the_pull_and_is_not_counted(attempt, tmp_path):
     limits = Limits(per_hour=1, hours=24)
-    with closing(Budget("north", limits, attempt, tmp_path / "hour", sleep=interrupt_wait)) as budget:
+    with closing(Budget("north", limits, attempt, FileState(tmp_path), sleep=interrupt_wait)) as budget:
         budget(CALL)
         with pytest.raises(ContinuesLaterError) as caught:
             budget(CALL)
@@ -59,8 +60,8 @@ def test_a_wait_over_a_minute_for_the_hourly_limit_ends_the_pull_and_is_not_coun
 @pytest.mark.parametrize(("hours", "spent_seconds"), [(0.5, 0), (6, 5.5 * 3_600), (24, 23 * 3_600 + 60), (1, 10**6)])
 def test_a_wait_beyond_the_hours_of_the_snapshot_ends_it_for_good(attempt, tmp_path, hours, spent_seconds):
     limits = Limits(per_hour=1, hours=hours)
-    path = tmp_path / "hour"
-    with closing(Budget("north", limits, attempt, path, interrupt_wait, spent_seconds)) as budget:
+    state = FileState(tmp_path)
+    with closing(Budget("north", limits, attempt, state, interrupt_wait, spent_seconds)) as budget:
         budget(CALL)  # the hours end waits, not calls that need none
         with pytest.raises(BudgetSpentError, match=f"The {hours:g} hours that a snapshot of north may take are over"):
             budget(CALL)
@@ -68,7 +69,7 @@ def test_a_wait_beyond_the_hours_of_the_snapshot_ends_it_for_good(attempt, tmp_p
 
 def test_the_hours_of_earlier_runs_count_without_an_hourly_limit_too(attempt, tmp_path):
     with (
-        closing(Budget("north", Limits(hours=1), attempt, tmp_path / "hour", spent_seconds=3_601)) as budget,
+        closing(Budget("north", Limits(hours=1), attempt, FileState(tmp_path), spent_seconds=3_601)) as budget,
         pytest.raises(BudgetSpentError),
     ):
         budget(CALL)

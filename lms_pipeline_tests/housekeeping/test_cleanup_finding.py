@@ -155,7 +155,7 @@ def list_mtimes(data):
 def test_the_policy_reads_the_settings_the_options_and_the_registry(tmp_path):
     options = tmp_path / "accounts.toml"
     options.write_text("[accounts.acme]\nanswer_days = 7\n", encoding="utf-8")
-    registry = Registry(DataDir(tmp_path).registry)
+    registry = Registry(DataDir(tmp_path))
     for account_id in ("acme", "removed"):
         registry.add(account_id, name=None, first_day=OLD)
     registry.remove("removed", last_day=RECENT)

@@ -107,16 +107,16 @@ class TestFoldersOfPulls:
     def test_stay_while_a_run_holds_the_lock(self, data, folder):
         expired = find_expired(data, POLICY)
         warnings: list[str] = []
-        with partition_lock(data, Partition("acme", OLD)) as scratch:
-            put(scratch / "rows.parquet")
+        with partition_lock(data, Partition("acme", OLD)) as lock:
+            put(lock.scratch / "rows.parquet")
             assert remove(data, expired, warnings.append) == []
-            assert (scratch / "rows.parquet").exists()
+            assert (lock.scratch / "rows.parquet").exists()
         assert "acme on 2026-02-28 is being pulled by another run" in warnings[0]
 
     def test_are_created_again_by_the_next_pull(self, data, folder):
         remove(data, find_expired(data, POLICY))
-        with partition_lock(data, Partition("acme", OLD)) as scratch:
-            assert scratch.parent == folder
+        with partition_lock(data, Partition("acme", OLD)) as lock:
+            assert lock.scratch.parent == folder
 
 
 class TestPayloads:

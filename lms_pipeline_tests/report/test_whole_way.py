@@ -45,7 +45,7 @@ def settings(tmp_path):
                 data, METRIC_TABLES, partition, Calendar(ZoneInfo("UTC")), integration="records", run_id="run-2"
             )
         )
-    publish_portfolio(data, DAY, Registry(data.registry).read_accounts(), run_id="run-3", origin="")
+    publish_portfolio(data, DAY, Registry(data).read_accounts(), run_id="run-3", origin="")
     return Settings(data_dir=tmp_path, frozen_now=datetime(2026, 4, 1, 6, tzinfo=UTC))
 
 

@@ -108,7 +108,7 @@ def test_a_damaged_time_of_an_attempt_begins_a_new_one(interrupted, caplog):
 
 @pytest.mark.parametrize("damage", DATABASE_DAMAGES.values(), ids=DATABASE_DAMAGES)
 def test_a_pull_with_a_damaged_call_counter_counts_again(interrupted, caplog, damage):
-    path = interrupted.runner.data.hourly_calls_path(PORTAL)
+    path = interrupted.runner.data.budgets / f"hour-{PORTAL}.sqlite"
     damage(path)
     resume(interrupted)
     [warning] = list_warnings(caplog, path)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import sqlite3
 import time as clock
 from collections.abc import Iterator
-from contextlib import chdir, closing
+from contextlib import closing
 from datetime import UTC, datetime, time
 from pathlib import Path
 from random import Random
@@ -19,28 +18,19 @@ from lms_pipeline.accounts.options import AccountOptions
 from lms_pipeline.lake.paths import Partition
 from lms_pipeline.sandbox import RunningSandbox, World, records_world, running
 from lms_pipeline.snapshot.job import TABLES
-from lms_pipeline_tests.support.killable_pull import pull
+from lms_pipeline_tests.support.killable_pull import MAX_SECONDS, PROCESSES, pull, start_processes
 from lms_pipeline_tests.support.portal import PORTAL, Portal
 from lms_pipeline_tests.support.sandbox import build_line, write_lines
 from lms_pipeline_tests.support.snapshot_runs import DAY, SnapshotRunner
 
-PROCESSES = multiprocessing.get_context("forkserver")
-PROCESSES.set_forkserver_preload([pull.__module__, "duckdb", "pyarrow.parquet"])
-"""Each pull is a process of its own; they share the imports, which take longer than the pull."""
 KILLS = int(os.environ.get("LMS_TEST_KILLS", "3"))
 """Kills for each strategy."""
 WORKERS = AccountOptions().workers
-MAX_SECONDS = 60.0
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _with_imports():
-    """Start the server of processes, and wait until it has imported what a pull needs."""
-    with chdir(Path(__file__).parents[2]):
-        process = PROCESSES.Process(target=os.getpid)
-        process.start()
-        process.join(MAX_SECONDS)
-    assert process.exitcode == 0
+    start_processes()
 
 
 class KillableAccount:

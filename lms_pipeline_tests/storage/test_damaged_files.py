@@ -61,7 +61,7 @@ def test_a_damaged_record_of_alerts_sends_each_failure_once_more(data, caplog, m
 
 @damages
 def test_a_damaged_flag_refuses_no_token_and_can_be_set_again(data, caplog, damage):
-    flag = RefusedTokenFlag(data.token_refused, "token", "https://api.example.org")
+    flag = RefusedTokenFlag(data, "token", "https://api.example.org")
     spoil(data.token_refused, damage)
     flag.check()
     flag.check()
@@ -76,7 +76,7 @@ def test_a_damaged_flag_refuses_no_token_and_can_be_set_again(data, caplog, dama
 @pytest.mark.parametrize("use", [RefusedTokenFlag.set, RefusedTokenFlag.clear])
 def test_a_folder_in_place_of_the_flag_stops_nobody(data, use):
     put_folder(data.token_refused)
-    use(RefusedTokenFlag(data.token_refused, "token", "https://api.example.org"))
+    use(RefusedTokenFlag(data, "token", "https://api.example.org"))
     assert not data.token_refused.is_dir()
 
 
@@ -120,12 +120,12 @@ def test_a_damaged_refusal_stops_no_list_of_accounts(data, damage):
     spoil(data.accounts_refused, damage)
     assert read_refusal(data) is not None
     with pytest.raises(AccountDropError):
-        sync_with_truto(lambda: ScriptedClient(page()), Registry(data.registry), settings)
+        sync_with_truto(lambda: ScriptedClient(page()), Registry(data), settings)
     refusal = read_refusal(data)
     assert refusal is not None
     assert "Truto lists no account" in refusal.sentence
     spoil_folder(data.accounts_refused)
-    sync_with_truto(lambda: ScriptedClient(page()), Registry(data.registry), settings, allow_drop=True)
+    sync_with_truto(lambda: ScriptedClient(page()), Registry(data), settings, allow_drop=True)
     assert read_refusal(data) is None
 
 
@@ -154,13 +154,13 @@ def test_a_damaged_registry_is_one_sentence_and_stays(data, damage):
         with pytest.raises(
             LmsPipelineError, match=rf"^The registry {data.registry} (is damaged: restore it|can't be read)"
         ):
-            use(Registry(data.registry))
+            use(Registry(data))
     assert data.registry.is_dir() or data.registry.read_bytes() == before
 
 
 def test_the_registry_does_without_its_lock_file(data):
     put_folder(data.registry.with_suffix(".lock"))
-    assert Registry(data.registry).add("acme", name=None, first_day=FIRST).id == "acme"
+    assert Registry(data).add("acme", name=None, first_day=FIRST).id == "acme"
 
 
 def test_one_copy_is_kept_and_it_keeps_its_mode(tmp_path):

@@ -31,7 +31,7 @@ from lms_pipeline.snapshot.job import SnapshotJob
 from lms_pipeline.snapshot.run import replay_snapshot
 from lms_pipeline.tables.catalog import METRIC_TABLES
 from lms_pipeline.tables.pulled import REJECTED_ENROLLMENTS
-from lms_pipeline_tests.support.bucket import FolderBucket, open_in_bucket, wipe
+from lms_pipeline_tests.support.bucket import wipe
 from lms_pipeline_tests.support.lake_files import publish
 from lms_pipeline_tests.support.pair_account import PairAccount
 from lms_pipeline_tests.support.portal import PORTAL, Portal
@@ -55,6 +55,11 @@ class Night:
     def pull(self, day: int) -> list[Any]:
         result = self.account.run_day(day)
         return [result.requests, result.rows.carried, result.pairs.planned, [one.rows for one in result.published]]
+
+    def keep(self, day: int) -> list[Any]:
+        closed = datetime.combine(PairAccount.date(day + 2), datetime.min.time(), UTC)
+        result = self.account.runner.run(account_id=PORTAL, day=PairAccount.date(day), now=closed, run_id="late")
+        return [result.kept, [one.rows for one in result.published]]
 
     def check(self, checks: tuple[Check[Subject], ...], partition: Partition) -> list[Any]:
         with open_subject(self.settings, self.data, partition) as open_table:
@@ -81,7 +86,8 @@ class Night:
         return rolled
 
     def report(self) -> list[Any]:
-        return [replace(build_content(self.settings), generated_at=EARLIER)]
+        contents = [build_content(self.settings), build_content(self.settings, account_id=PORTAL)]
+        return [replace(content, generated_at=EARLIER) for content in contents]
 
     def replay(self, day: int) -> list[Any]:
         options = AccountOptions(page_size=500, strategy="roster")
@@ -123,6 +129,7 @@ class Night:
             ("report", self.report),
             ("published", self.list_published),
             ("indexed", self.list_indexed),
+            ("kept", lambda: self.keep(DAYS[-1])),
             ("replay", lambda: self.replay(DAYS[-1])),
             ("replayed", self.list_published),
             ("housekeeping", lambda: self.clean_up(20)),
@@ -147,8 +154,7 @@ def nights(tmp_path_factory):
             account = PairAccount(root, portal, sandbox)
             forget: Callable[[], None] = partial(wipe, root) if kind == "bucket" else dict
             if kind == "bucket":
-                bucket = FolderBucket(root, tmp_path_factory.mktemp("objects"))
-                account.runner.opened = open_in_bucket(root, bucket)
+                account.runner.bucket = tmp_path_factory.mktemp("objects")
             data = account.runner.data
             settings = Settings(data_dir=root, frozen_now=datetime.combine(LATER, datetime.min.time(), UTC))
             with pytest.MonkeyPatch.context() as patch:
@@ -158,7 +164,7 @@ def nights(tmp_path_factory):
 
 
 STEPS = [name for day in DAYS for name in (f"pull {day}", f"checks {day}", f"metrics {day}", f"metric checks {day}")]
-STEPS += ["portfolio", "roll-up", "report", "published", "indexed", "replay", "replayed", "housekeeping"]
+STEPS += ["portfolio", "roll-up", "report", "published", "indexed", "kept", "replay", "replayed", "housekeeping"]
 STEPS += ["roll-up again", "removal", "removed", "index of removed"]
 
 

@@ -9,6 +9,7 @@ import asyncio
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from datetime import date
 from threading import Event
 from urllib.parse import urlencode
 
@@ -16,9 +17,10 @@ import dagster as dg
 from dagster._core.code_pointer import ModuleCodePointer
 from dagster._core.origin import JobPythonOrigin, RepositoryPythonOrigin
 from dagster._grpc.types import ExecuteRunArgs
+from pydantic import SecretStr
 
 from lms_pipeline.definitions import build_defs
-from lms_pipeline.defs.partitions import add_accounts, build_partition_key
+from lms_pipeline.defs.partitions import add_accounts, build_partition_tags
 from lms_pipeline.defs.run_requests import DAILY_SNAPSHOT
 from lms_pipeline.lake.paths import Partition
 from lms_pipeline.sandbox import RunningSandbox
@@ -40,8 +42,13 @@ def create_run(
     """Create a run of the daily job as the queue does; with `parent`, as the retry of that run, and with its `tags`."""
     assert partition.account_id is not None
     add_accounts(instance, [partition.account_id])
-    key = build_partition_key(partition)
-    dimensions = {f"dagster/partition/{name}": value for name, value in key.keys_by_dimension.items()}
+    return create_requested_run(instance, settings, {**build_partition_tags(partition), **(tags or {})}, parent=parent)
+
+
+def create_requested_run(
+    instance: dg.DagsterInstance, settings: Settings, tags: Mapping[str, str], *, parent: str | None = None
+) -> dg.DagsterRun:
+    """Create the run that a request of the schedule or a sensor has the tags of; with `parent`, as the retry of that run."""
     repository = RepositoryPythonOrigin(
         executable_path=sys.executable,
         code_pointer=ModuleCodePointer(DEFINITIONS, "defs"),
@@ -50,7 +57,7 @@ def create_run(
     )
     return instance.create_run_for_job(
         build_defs(settings).resolve_job_def(DAILY_SNAPSHOT),
-        tags={"dagster/partition": str(key), **dimensions, **(tags or {})},
+        tags=tags,
         parent_run_id=parent,
         root_run_id=parent,
         job_code_origin=JobPythonOrigin(DAILY_SNAPSHOT, repository),
@@ -66,16 +73,22 @@ def build_command(instance: dg.DagsterInstance, run: dg.DagsterRun) -> Sequence[
 
 def build_environment(settings: Settings) -> dict[str, str]:
     """Build the environment of a process with these settings."""
-    assert settings.frozen_now is not None
-    return {
-        **os.environ,
-        "TRUTO_API_TOKEN": settings.require_token(),
-        "TRUTO_BASE_URL": settings.base_url,
-        "LMS_DATA_DIR": str(settings.data_dir),
-        **({"LMS_START_DATE": settings.start_date.isoformat()} if settings.start_date else {}),
-        "LMS_NOW": settings.frozen_now.isoformat(),
-        **({"LMS_ACCOUNTS_FILE": str(settings.accounts_file)} if settings.accounts_file else {}),
-    }
+    values = {str(field.alias): getattr(settings, name) for name, field in Settings.model_fields.items()}
+    defaults = {str(field.alias): field.default for field in Settings.model_fields.values()}
+    changed = {name: _format_value(value) for name, value in values.items() if value != defaults[name]}
+    return {**os.environ, **changed}
+
+
+def _format_value(value: object) -> str:
+    match value:
+        case SecretStr():
+            return value.get_secret_value()
+        case date():  # an instant is one too
+            return value.isoformat()
+        case tuple():
+            return ",".join(value)
+        case _:
+            return str(value)
 
 
 def pop_requests(sandbox: RunningSandbox) -> list[str]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from lms_pipeline.truto.rate_limit import Clocks, RateLimit, SharedRateLimiter
+from lms_pipeline.storage.file_rate_limit import Clocks, FileRateLimiter
+from lms_pipeline.storage.rate_limit import RateLimit
 
 WINDOW = 60.0
 """Seconds of the limits."""
@@ -32,6 +33,6 @@ class SetClock:
 
 def build_limiter(
     path: Path, calls: int, clock: SetClock | None = None, waits: list[float] | None = None
-) -> SharedRateLimiter:
+) -> FileRateLimiter:
     sleep = (lambda _seconds: None) if waits is None else waits.append
-    return SharedRateLimiter(path, RateLimit(calls, WINDOW, "the test"), sleep, clock.clocks if clock else None)
+    return FileRateLimiter(path, RateLimit(calls, WINDOW, "the test"), sleep, clock.clocks if clock else None)

@@ -277,7 +277,7 @@ def make_titles(courses: int) -> dict[str, str]:
 def register(data: DataDir, names: dict[str, str]) -> None:
     """Add accounts to the registry, by id and name."""
     for account_id, name in names.items():
-        Registry(data.registry).add(account_id, name=name, first_day=date(2026, 1, 1))
+        Registry(data).add(account_id, name=name, first_day=date(2026, 1, 1))
 
 
 def build_company(data: DataDir, *, days: int = 35) -> None:

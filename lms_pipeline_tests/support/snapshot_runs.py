@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from lms_pipeline.accounts.options import AccountOptions
 from lms_pipeline.days import Calendar
 from lms_pipeline.extract.budget import Limits
+from lms_pipeline.extract.checkpoint_copies import DEFAULT_INTERVAL_SECONDS
 from lms_pipeline.extract.strategy_selection import Choice
 from lms_pipeline.lake.files import read_metadata
 from lms_pipeline.lake.paths import DataDir, Partition
@@ -27,6 +28,7 @@ from lms_pipeline.truto.client import TrutoClient
 from lms_pipeline.truto.retry import RetryPolicy
 from lms_pipeline.truto.store import ResponseStore
 from lms_pipeline.truto.transport import Gate
+from lms_pipeline_tests.support.bucket import FolderBucket, open_in_bucket
 from lms_pipeline_tests.support.scripted_api import TOKEN, FakeTime, ReceivedRequest, ScriptedResponse, page, refusal
 
 DAY = date(2026, 3, 1)
@@ -45,12 +47,15 @@ class SnapshotRunner:
     url: str
     token: str = TOKEN
     timeout: float = 60
-    opened: DataDir | None = None
-    """The data directory; None for one on this machine alone."""
+    bucket: Path | None = None
+    """The folder of a bucket, of which `root` has copies; without one, `root` has everything."""
+    checkpoint_seconds: float = DEFAULT_INTERVAL_SECONDS
 
     @property
     def data(self) -> DataDir:
-        return self.opened or DataDir(self.root)
+        if self.bucket is None:
+            return DataDir(self.root)
+        return open_in_bucket(self.root, FolderBucket(self.root, self.bucket))
 
     def run(
         self,
@@ -100,7 +105,13 @@ class SnapshotRunner:
             )
 
         return take_snapshot(
-            job, connect=connect, data=self.data, calendar=CALENDAR, now=read_clock, report_plan=report_plan
+            job,
+            connect=connect,
+            data=self.data,
+            calendar=CALENDAR,
+            now=read_clock,
+            report_plan=report_plan,
+            checkpoint_seconds=self.checkpoint_seconds,
         )
 
     def file(self, table: str, day: date = DAY, account_id: str = "acme") -> Path:

@@ -149,8 +149,8 @@ def build_columns(served: Served, folder: Path) -> Columns:
     entries = [*read_entries(served["courses"], "users"), *read_entries(served["users"], "courses")]
     times = [NOON] * len(entries)
     raw = RawColumns()
-    for entry in entries:
-        raw.add((entry.user_id, entry.course_id), entry.payload, NOON)
+    user_ids, course_ids, given = zip(*entries, strict=True)
+    raw.extend(user_ids, course_ids, given, times)
     payloads = build_raw_batch(raw, "roster")
     for table, batch in lists.items():
         pq.write_table(pa.Table.from_batches([batch]), folder / f"{table.name}.parquet")

@@ -14,9 +14,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lms_pipeline.sandbox import Switches, Tier, running
+from lms_pipeline.storage.file_rate_limit import Clocks, FileRateLimiter
+from lms_pipeline.storage.file_state import FileState
+from lms_pipeline.storage.rate_limit import RateLimit, RateLimitExceededError
 from lms_pipeline.truto.client import TrutoClient
 from lms_pipeline.truto.query import ListQuery, ObjectQuery
-from lms_pipeline.truto.rate_limit import ApiRateLimits, Clocks, RateLimit, RateLimitExceededError, SharedRateLimiter
+from lms_pipeline.truto.rate_limit import ApiRateLimits
 from lms_pipeline.truto.request import build_accounts_request, build_list_request, build_record_request
 from lms_pipeline_tests.support.rate_limits import WINDOW, SetClock, build_limiter
 from lms_pipeline_tests.support.sandbox import PAIRED, SWEEPING, SmallWorld
@@ -25,10 +28,11 @@ ROOT = Path(__file__).parents[2]
 PROCESS = """
 import sys
 from pathlib import Path
-from lms_pipeline.truto.rate_limit import Clocks, RateLimit, SharedRateLimiter
+from lms_pipeline.storage.file_rate_limit import Clocks, FileRateLimiter
+from lms_pipeline.storage.rate_limit import RateLimit
 read, stamps, waits = Clocks().boot, [], []
 clocks = Clocks(boot=lambda: stamps.append(read()) or stamps[-1])
-limiter = SharedRateLimiter(Path(sys.argv[1]), RateLimit(40, 60, "the test"), waits.append, clocks)
+limiter = FileRateLimiter(Path(sys.argv[1]), RateLimit(40, 60, "the test"), waits.append, clocks)
 for _ in range(30):
     waits.clear()
     limiter.acquire()
@@ -49,14 +53,15 @@ def test_four_processes_at_once_never_exceed_the_limit(tmp_path):
 GREEDY = """
 import sys, time
 from pathlib import Path
-from lms_pipeline.truto.rate_limit import Clocks, RateLimit, SharedRateLimiter
+from lms_pipeline.storage.file_rate_limit import Clocks, FileRateLimiter
+from lms_pipeline.storage.rate_limit import RateLimit
 read, stamps = Clocks().boot, []
 waits = []
 def sleep(seconds):
     waits.append(seconds)
     time.sleep(seconds)
 limit = RateLimit(160, 2, "the test", parts=20)
-limiter = SharedRateLimiter(Path(sys.argv[1]), limit, sleep, Clocks(boot=lambda: stamps.append(read()) or stamps[-1]))
+limiter = FileRateLimiter(Path(sys.argv[1]), limit, sleep, Clocks(boot=lambda: stamps.append(read()) or stamps[-1]))
 print("ready", flush=True)
 end = float(sys.stdin.readline()) + 2
 while read() < end:
@@ -102,7 +107,7 @@ def test_sixteen_processes_never_exceed_the_limit_and_use_it(greedy):
 def test_calls_are_spread_over_the_parts_of_a_window(tmp_path):
     clock, waits = SetClock(), list[float]()
     limit = RateLimit(6, WINDOW, "the test", parts=3)
-    one = SharedRateLimiter(tmp_path / "calls.sqlite", limit, waits.append, clock.clocks)
+    one = FileRateLimiter(tmp_path / "calls.sqlite", limit, waits.append, clock.clocks)
     for _ in range(7):
         one.acquire()
     assert waits == [20, 20, 40, 40, 60]
@@ -189,7 +194,7 @@ def test_a_cancelled_wait_gives_its_time_to_the_next(tmp_path):
 
     clock, waits = SetClock(), list[float]()
     limit = RateLimit(1, WINDOW, "the test")
-    one = SharedRateLimiter(tmp_path / "calls.sqlite", limit, cancel, clock.clocks)
+    one = FileRateLimiter(tmp_path / "calls.sqlite", limit, cancel, clock.clocks)
     one.acquire()
     with pytest.raises(KeyboardInterrupt):
         one.acquire()
@@ -248,7 +253,9 @@ def waits_of(tmp_path: Path, *accounts: str, token_calls: int, account_calls: in
         waits.append(seconds)
         raise EnoughError
 
-    rate_limits = ApiRateLimits(tmp_path, "token", token_calls=token_calls, account_calls=account_calls, sleep=sleep)
+    rate_limits = ApiRateLimits(
+        FileState(tmp_path), "token", token_calls=token_calls, account_calls=account_calls, sleep=sleep
+    )
     for account in accounts:
         try:
             rate_limits(build_list_request("users", ListQuery(account)))
@@ -275,12 +282,12 @@ def test_without_tiers_nothing_waits_and_nothing_is_written(tmp_path):
 
 
 def test_no_id_and_no_token_becomes_the_name_of_a_file(tmp_path):
-    rate_limits = ApiRateLimits(tmp_path, "s3cret-token", token_calls=500, account_calls=50)
+    rate_limits = ApiRateLimits(FileState(tmp_path), "s3cret-token", token_calls=500, account_calls=50)
     rate_limits(build_list_request("users", ListQuery("../../x")))
     rate_limits(build_accounts_request())
     rate_limits(build_record_request("users", "u1", ObjectQuery("../../x")))
     rate_limits.close()
-    names = Counter(path.suffix for path in tmp_path.iterdir())
+    names = Counter(path.suffix for path in (tmp_path / "budgets").iterdir())
     assert names[".sqlite"] == 2
     assert not any("s3cret" in path.name for path in tmp_path.rglob("*"))
     assert not any(b"s3cret" in path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
@@ -289,7 +296,7 @@ def test_no_id_and_no_token_becomes_the_name_of_a_file(tmp_path):
 def test_a_server_with_a_limit_never_refuses(tmp_path):
     """The sandbox counts in a window of 1 s; twice as many calls are sent as fit into it."""
     waits = Sleeps()
-    one_second = SharedRateLimiter(tmp_path / "calls.sqlite", RateLimit(18, 1, "the test"), waits)
+    one_second = FileRateLimiter(tmp_path / "calls.sqlite", RateLimit(18, 1, "the test"), waits)
     with running(SmallWorld()) as sandbox:
         sandbox.switch(Switches(token_tier=Tier(20, 1)))
         for _ in range(18):  # so that the first request waits, however slow the machine is

@@ -1,10 +1,13 @@
 """Fixtures of this folder: many small accounts in a sandbox, and runs of several of them."""
 
+import asyncio
+
 import dagster as dg
 import pytest
 from dagster._core.definitions.job_base import InMemoryJob
 from dagster._core.event_api import PartitionKeyFilter
 from dagster._core.execution.api import execute_run
+from dagster._core.loader import LoadingContextForTest
 from dagster._core.storage.partition_status_cache import get_and_update_asset_status_cache_value
 from pydantic import SecretStr
 
@@ -148,11 +151,17 @@ def find_sentence(instance, run):
 
 def read_check_states(instance, account):
     """Return the different states of the latest results of an account's checks, as the UI shows them."""
+    return tuple(sorted(set(read_state_of_checks(instance, account).values())))
+
+
+def read_state_of_checks(instance, account):
+    """Return the state of each check of an account, as the UI shows it."""
     keys = [dg.AssetCheckKey(dg.AssetKey(check.tables[0].name), check.name) for check in (*PULL_CHECKS, *METRIC_CHECKS)]
     partition = PartitionKeyFilter(key=f"{account}|{DAY}")
     records = instance.event_log_storage.get_latest_asset_check_execution_by_key(keys, partition_filter=partition)
     assert len(records) == len(keys)
-    return tuple(sorted({record.status.value for record in records.values()}))
+    context = LoadingContextForTest(instance)
+    return {key.name: asyncio.run(record.resolve_status(context)).value for key, record in records.items()}
 
 
 def dimensions(account):

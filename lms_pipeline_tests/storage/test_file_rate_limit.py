@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from lms_pipeline.storage import file_rate_limit
 from lms_pipeline.storage.damaged_files import set_aside
-from lms_pipeline.truto import rate_limit
-from lms_pipeline.truto.rate_limit import RateLimit, RateLimitStateError, SharedRateLimiter
+from lms_pipeline.storage.file_rate_limit import FileRateLimiter
+from lms_pipeline.storage.rate_limit import RateLimit, RateLimitStateError
 from lms_pipeline_tests.support.damages import DATABASE_DAMAGES
 from lms_pipeline_tests.support.rate_limits import WINDOW, SetClock, build_limiter
 
@@ -21,9 +22,10 @@ DAMAGED = """
 import sys
 from pathlib import Path
 from threading import Barrier, Thread
-from lms_pipeline.truto.rate_limit import RateLimit, SharedRateLimiter
+from lms_pipeline.storage.file_rate_limit import FileRateLimiter
+from lms_pipeline.storage.rate_limit import RateLimit
 path = Path(sys.argv[1])
-limiter = SharedRateLimiter(path, RateLimit(1_000, 60, "the test"))
+limiter = FileRateLimiter(path, RateLimit(1_000, 60, "the test"))
 barrier, finished = Barrier(8), []
 
 def acquire():
@@ -122,7 +124,7 @@ def test_a_cancelled_wait_takes_no_call_out_of_a_file_that_replaced_the_old_one(
             other.acquire()
         raise KeyboardInterrupt
 
-    first = SharedRateLimiter(path, RateLimit(1, WINDOW, "the test"), replace_file, clock.clocks)
+    first = FileRateLimiter(path, RateLimit(1, WINDOW, "the test"), replace_file, clock.clocks)
     other = build_limiter(path, 1, clock, waits)
     first.acquire()
     with pytest.raises(KeyboardInterrupt):
@@ -150,7 +152,7 @@ def test_rows_of_other_types_are_damage(tmp_path):
 
 
 def test_after_a_failed_commit_the_next_call_is_counted(tmp_path, monkeypatch):
-    monkeypatch.setattr(rate_limit, "BUSY_TIMEOUT_SECONDS", 0.0)
+    monkeypatch.setattr(file_rate_limit, "BUSY_TIMEOUT_SECONDS", 0.0)
     one = build_limiter(tmp_path / "calls.sqlite", 2)
     with closing(sqlite3.connect(tmp_path / "calls.sqlite", isolation_level=None)) as reader:
         reader.execute("BEGIN")

@@ -1,0 +1,52 @@
+"""A night of forty accounts over two Celery workers that share no disk."""
+
+import re
+from collections import Counter
+
+import dagster as dg
+import pytest
+
+from lms_pipeline_tests.distributed.acceptance.fleet import (
+    ACCOUNTS,
+    TABLES,
+    find_repeated,
+    pull_embedded,
+    read_digests,
+    request_runs,
+)
+from lms_pipeline_tests.distributed.acceptance.nodes import start_celery_worker
+from lms_pipeline_tests.distributed.monitoring import launch, read_status, wait_for_end
+
+pytestmark = [
+    pytest.mark.distributed,
+    # Dagster's launcher registers its task again at each launch, as the same function
+    pytest.mark.filterwarnings("ignore:Task name 'execute_job' is already registered"),
+]
+ACCOUNTS_PER_RUN = 5
+SUCCEEDED = re.compile(r"Task execute_job\[[0-9a-f-]+\] succeeded")
+
+
+@pytest.fixture
+def settings(settings):
+    return settings.model_copy(update={"accounts_per_run": ACCOUNTS_PER_RUN})
+
+
+def test_two_workers_pull_every_account_once_and_publish_what_one_machine_does(
+    addresses, deploy, settings, machines, sandbox, tmp_path
+):
+    instance = deploy("celery")
+    workers = [start_celery_worker(machine) for machine in machines("first", "second")]
+    runs = request_runs(instance, settings)
+    assert len(runs) == len(ACCOUNTS) / ACCOUNTS_PER_RUN
+    for run in runs:
+        launch(instance, run)
+    for run in runs:
+        wait_for_end(instance, run)
+    assert Counter(read_status(instance, run.run_id) for run in runs) == {dg.DagsterRunStatus.SUCCESS: len(runs)}
+    ended = [len(SUCCEEDED.findall(worker.read_log())) for worker in workers]
+    assert sum(ended) == len(runs)
+    assert min(ended) > 0
+    assert find_repeated(sandbox) == []
+    published = read_digests(settings, ACCOUNTS)
+    assert published == pull_embedded(settings, tmp_path / "embedded", ACCOUNTS)
+    assert len(published) == len(ACCOUNTS) * len(TABLES)

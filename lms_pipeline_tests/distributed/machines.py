@@ -1,0 +1,155 @@
+"""Machines without a shared disk: processes with a folder, a /tmp, process ids and a hostname of their own, by bubblewrap.
+
+Belongs here: starting, signalling and ending them. All share the loopback address, on which the services listen. Where the
+kernel allows no namespaces, the folders alone differ.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+
+from lms_pipeline_tests.distributed.services import MissingServiceError
+
+CHECKOUT = Path(__file__).parents[2]
+VISIBLE = (CHECKOUT, Path(sys.prefix), Path(sys.base_prefix))
+"""Folders that a machine reads although they may be below /tmp."""
+NO_NAMESPACES = (
+    "The kernel allows no namespaces here: the machines of these tests share process ids, /tmp and the hostname."
+)
+ENDED = 60.0
+"""Seconds in which a process must have ended after SIGKILL."""
+
+
+@cache
+def has_namespaces() -> bool:
+    """Return whether bubblewrap can start a machine.
+
+    Raises:
+        MissingServiceError: it is not installed.
+    """
+    if shutil.which("bwrap") is None:
+        raise MissingServiceError("bwrap is missing: run `apt-get install bubblewrap`")
+    command = [*_isolate("test", CHECKOUT), "true"]
+    return subprocess.run(command, check=False, capture_output=True, timeout=30).returncode == 0
+
+
+def _isolate(name: str, folder: Path) -> list[str]:
+    """Build the command that runs another one on a machine whose only writable folder is this one."""
+    mounts = [argument for path in VISIBLE for argument in ("--ro-bind", str(path), str(path))]
+    return [
+        *("bwrap", "--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc", "--tmpfs", "/tmp", *mounts),
+        *("--bind", str(folder), str(folder), "--chdir", str(folder)),
+        *("--unshare-pid", "--unshare-uts", "--hostname", name, "--as-pid-1", "--die-with-parent"),
+    ]
+
+
+@dataclass
+class Process:
+    """A process on a machine. `pid` is its id here, not on its machine."""
+
+    popen: subprocess.Popen[bytes]
+    pid: int
+    log: Path
+
+    def send(self, number: signal.Signals) -> None:
+        """Send a signal to the process alone."""
+        os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        """Kill the process and all those that it started."""
+        if self.popen.poll() is None:
+            if has_namespaces():
+                os.kill(self.pid, signal.SIGKILL)  # the first process of a machine takes all others with it
+            else:
+                os.killpg(self.pid, signal.SIGKILL)
+        self.popen.wait(ENDED)
+
+    def wait(self, seconds: float = ENDED) -> int:
+        """Wait for its end, and return its status."""
+        return self.popen.wait(seconds)
+
+    def read_log(self) -> str:
+        """Return its output so far."""
+        return self.log.read_text("utf-8", errors="replace")
+
+
+@dataclass
+class Machine:
+    """A machine: `folder` is all that it can write. A process sees no other process of it."""
+
+    name: str
+    folder: Path
+    environment: Mapping[str, str]
+    processes: list[Process] = field(default_factory=list)
+
+    @property
+    def data_dir(self) -> Path:
+        """LMS_DATA_DIR of its processes."""
+        return self.folder / "data"
+
+    @property
+    def dagster_home(self) -> Path:
+        """DAGSTER_HOME of its processes."""
+        return self.folder / "dagster"
+
+    def start(self, command: Sequence[str], **more: str) -> Process:
+        """Start a command, with the environment of the machine and `more`."""
+        log = self.folder / f"output-{len(self.processes)}.log"
+        paths = {"HOME": self.folder, "TMPDIR": self.folder / "tmp"}
+        paths |= {"LMS_DATA_DIR": self.data_dir, "DAGSTER_HOME": self.dagster_home}
+        for path in paths.values():
+            path.mkdir(parents=True, exist_ok=True)
+        environment = {**self.environment, **more, **{name: str(path) for name, path in paths.items()}}
+        process = (_start_isolated if has_namespaces() else _start_here)(self, list(command), environment, log)
+        self.processes.append(process)
+        return process
+
+    def run(self, command: Sequence[str], seconds: float = 120, **more: str) -> str:
+        """Run a command to its end, and return its output; it must succeed."""
+        process = self.start(command, **more)
+        assert process.wait(seconds) == 0, process.read_log()
+        return process.read_log()
+
+    def kill(self) -> None:
+        """Kill everything on the machine at once, as a power cut does. Its disk stays."""
+        for process in self.processes:
+            process.kill()
+
+
+def _start_isolated(machine: Machine, command: list[str], environment: Mapping[str, str], log: Path) -> Process:
+    reader, writer = os.pipe()
+    with os.fdopen(reader, "rb") as information, log.open("wb") as output:
+        isolated = [*_isolate(machine.name, machine.folder), "--info-fd", str(writer), *command]
+        popen = subprocess.Popen(isolated, env=environment, stdout=output, stderr=output, pass_fds=[writer])
+        os.close(writer)
+        pid = json.loads(information.read())["child-pid"]
+    return Process(popen, pid, log)
+
+
+def _start_here(machine: Machine, command: list[str], environment: Mapping[str, str], log: Path) -> Process:
+    with log.open("wb") as output:
+        popen = subprocess.Popen(
+            command, env=environment, stdout=output, stderr=output, cwd=machine.folder, start_new_session=True
+        )
+    return Process(popen, popen.pid, log)
+
+
+@contextmanager
+def open_machine(name: str, folder: Path, environment: Mapping[str, str]) -> Iterator[Machine]:
+    """Yield a machine with its folder in `folder`; everything on it ends with the block."""
+    machine = Machine(name, folder / name, environment)
+    machine.folder.mkdir(parents=True)
+    try:
+        yield machine
+    finally:
+        machine.kill()
