@@ -36,7 +36,7 @@ RATES = [[account, f"2026-03-0{day}", "3", "7"] for account, day in ACCOUNT_DAYS
 
 
 def open_machine(tmp_path, name, lake_url):
-    return DataDir(tmp_path / name, open_storage(tmp_path / name, lake_url))
+    return DataDir(tmp_path / name, open_storage(tmp_path / name, lake_url, None))
 
 
 @pytest.fixture
