@@ -3,6 +3,7 @@
 import duckdb
 import pytest
 
+from lms_pipeline.defs.resources import Warehouse
 from lms_pipeline.errors import LakeError
 from lms_pipeline.lake.index_sync import begin_changes
 from lms_pipeline.lake.paths import DataDir, Partition
@@ -88,6 +89,20 @@ def test_it_has_the_content_of_one_on_a_disk_after_changes(data, third, tmp_path
     change(data)
     build(data)
     assert read_content(third) == read_on_disk(tmp_path, lambda disk: change(publish_small_lake(disk)))
+
+
+@pytest.mark.parametrize("scheme", ["gs", "az"])
+def test_it_works_in_the_bucket_of_any_cloud(scheme, data, third, monkeypatch):
+    monkeypatch.setattr(FolderBucket, "describe", lambda _, key: f"{scheme}://bucket/a b/{key}")
+    build(data)
+    assert count_rows(third, COURSE_COMPLETION) == 5
+    assert count_rows(third, RAW_ENROLLMENTS) == 5
+
+
+def test_the_resource_reads_it(data, third):
+    build(data)
+    with Warehouse(database="unused", lake=third).get_connection() as connection:
+        assert len(connection.table("course_completion")) == 5
 
 
 def test_an_empty_lake_has_every_table(tmp_path, third):
