@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
@@ -26,8 +27,10 @@ VISIBLE = (CHECKOUT, Path(sys.prefix), Path(sys.base_prefix))
 NO_NAMESPACES = (
     "The kernel allows no namespaces here: the machines of these tests share process ids, /tmp and the hostname."
 )
-ENDED = 60.0
-"""Seconds in which a process must have ended after SIGKILL."""
+MAX_END_SECONDS = 60.0
+"""Time in which a process must have ended after SIGKILL."""
+_STARTER = ThreadPoolExecutor(1, "machines")
+"""The kernel ends a machine with the thread that started it, so one of this process starts all of them."""
 
 
 @cache
@@ -61,9 +64,13 @@ class Process:
     pid: int
     log: Path
 
-    def send(self, number: signal.Signals) -> None:
+    def send_signal(self, number: signal.Signals) -> None:
         """Send a signal to the process alone."""
         os.kill(self.pid, number)
+
+    def poll(self) -> int | None:
+        """Return its status if it has ended."""
+        return self.popen.poll()
 
     def kill(self) -> None:
         """Kill the process and all those that it started."""
@@ -72,9 +79,9 @@ class Process:
                 os.kill(self.pid, signal.SIGKILL)  # the first process of a machine takes all others with it
             else:
                 os.killpg(self.pid, signal.SIGKILL)
-        self.popen.wait(ENDED)
+        self.popen.wait(MAX_END_SECONDS)
 
-    def wait(self, seconds: float = ENDED) -> int:
+    def wait(self, seconds: float = MAX_END_SECONDS) -> int:
         """Wait for its end, and return its status."""
         return self.popen.wait(seconds)
 
@@ -130,7 +137,8 @@ def _start_isolated(machine: Machine, command: list[str], environment: Mapping[s
     reader, writer = os.pipe()
     with os.fdopen(reader, "rb") as information, log.open("wb") as output:
         isolated = [*_isolate(machine.name, machine.folder), "--info-fd", str(writer), *command]
-        popen = subprocess.Popen(isolated, env=environment, stdout=output, stderr=output, pass_fds=[writer])
+        options = {"env": environment, "stdout": output, "stderr": output, "pass_fds": [writer]}
+        popen = _STARTER.submit(subprocess.Popen, isolated, **options).result()
         os.close(writer)
         pid = json.loads(information.read())["child-pid"]
     return Process(popen, pid, log)

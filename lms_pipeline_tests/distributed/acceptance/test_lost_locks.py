@@ -89,12 +89,12 @@ def test_of_a_pull_that_stood_still_and_the_one_that_took_over_the_second_publis
     request = HeldRequest(sandbox, ACCOUNT, after=2)
     run, process = start()
     assert request.arrived.wait(60), process.read_log()
-    process.send(signal.SIGSTOP)
+    process.send_signal(signal.SIGSTOP)
     assert "is being pulled by another run" in pull()
     end_lock_of(run)
     assert pull() is None
     published = read_run_ids(settings)
-    process.send(signal.SIGCONT)
+    process.send_signal(signal.SIGCONT)
     request.release()
     assert process.wait(120) != 0
     assert read_run_ids(settings) == published
@@ -110,11 +110,11 @@ def test_a_pull_that_stood_still_between_its_uploads_does_not_publish_over_the_o
     s3.faults.append(fault)
     run, process = start()
     assert fault.arrived.wait(60), process.read_log()
-    process.send(signal.SIGSTOP)
+    process.send_signal(signal.SIGSTOP)
     end_lock_of(run)
     assert pull() is None
     published = read_run_ids(settings)
-    process.send(signal.SIGCONT)
+    process.send_signal(signal.SIGCONT)
     fault.released.set()
     assert process.wait(120) != 0
     assert read_run_ids(settings) == published

@@ -34,7 +34,7 @@ def test_no_response_of_a_stopped_run_is_requested_again_elsewhere(after, instan
     request = HeldRequest(sandbox, ACCOUNT, after=after)
     process = start_run(machine, instance, create_run(instance, settings, PARTITION))
     assert request.arrived.wait(60), process.read_log()
-    process.send(signal.SIGTERM)
+    process.send_signal(signal.SIGTERM)
     request.release()
     assert process.wait(60) != 0
     sent = pop_requests(sandbox)
@@ -58,7 +58,7 @@ class TestACeleryWorker:
         request = HeldRequest(sandbox, ACCOUNT, after=2)
         launch(instance, create_run(instance, settings, PARTITION))
         assert request.arrived.wait(60), worker.read_log()
-        worker.send(signal.SIGTERM)
+        worker.send_signal(signal.SIGTERM)
         request.release()
         worker.wait()
         sent = pop_requests(sandbox)
