@@ -14,20 +14,11 @@ import dagster as dg
 from lms_pipeline.defs.partitions import PARTITION_TAG, build_partition_key, parse_partition_tags
 from lms_pipeline.errors import LmsPipelineError
 from lms_pipeline.lake.paths import Partition
-from lms_pipeline.storage.state import StateError
-from lms_pipeline.storage.store import PublishedByAnotherError, StoreError
 
 FAILED, MAY_PASS, SENDS_ALERT = "failed", "may_pass", "sends_alert"
 """Names of the metadata of the event."""
 MAX_NAMED = 10
 """Accounts that the error of a run names."""
-
-
-def may_another_run_pass(error: LmsPipelineError) -> bool:
-    """Return whether the same may succeed later: the API, the store or the state failed, or another run published in between."""
-    from lms_pipeline.truto.errors import TransientError
-
-    return isinstance(error, TransientError | StoreError | StateError | PublishedByAnotherError)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,20 @@
+"""Make a bucket with versions and the rules of `lifecycle.json`: `python make_bucket.py NAME`. Repeating it changes nothing.
+
+The address and the credentials come from the environment (`AWS_*`). It waits half a minute for a server that starts.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+import boto3
+from botocore.config import Config
+
+name = sys.argv[1]
+client = boto3.client("s3", config=Config(retries={"mode": "standard", "max_attempts": 8}))
+if name not in {bucket["Name"] for bucket in client.list_buckets()["Buckets"]}:
+    client.create_bucket(Bucket=name)
+client.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
+rules = json.loads(Path(__file__).with_name("lifecycle.json").read_text("utf-8"))
+client.put_bucket_lifecycle_configuration(Bucket=name, LifecycleConfiguration=rules)
+print(f"The bucket {name} keeps old versions for 7 days.")
