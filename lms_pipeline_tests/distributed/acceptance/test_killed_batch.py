@@ -19,6 +19,8 @@ from lms_pipeline_tests.support.launched_runs import create_requested_run
 
 __all__ = ["webhook"]
 
+from lms_pipeline_tests.distributed.machines import MAX_WAIT_SECONDS
+
 pytestmark = [
     pytest.mark.distributed,
     pytest.mark.filterwarnings("ignore:Task name 'execute_job' is already registered"),
@@ -67,7 +69,7 @@ def test_the_retry_on_another_machine_pulls_what_is_left(
     worker = start_celery_worker(first)
     (run,) = request_runs(instance, settings)
     launch(instance, run)
-    assert uploading.arrived.wait(240), worker.read_log()
+    assert uploading.arrived.wait(MAX_WAIT_SECONDS), worker.read_log()
     assert {monitor(instance, run.run_id) for _ in range(choose(20, 100))} == {STARTED}
     first.kill()
     uploading.released.set()
@@ -81,7 +83,7 @@ def test_the_retry_on_another_machine_pulls_what_is_left(
     start_celery_worker(second)
     retry = create_requested_run(instance, settings, {**run.tags, **RETRY}, parent=run.run_id)
     launch(instance, retry)
-    wait_for_end(instance, retry, 300)
+    wait_for_end(instance, retry, MAX_WAIT_SECONDS)
     assert read_status(instance, retry.run_id) is FAILURE
     assert find_requested(sandbox) == account_ids[12:]
     others = [account for account in account_ids if account not in REFUSED]

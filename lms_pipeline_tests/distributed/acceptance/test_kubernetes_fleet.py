@@ -17,6 +17,7 @@ from lms_pipeline_tests.distributed.acceptance.fleet import (
 from lms_pipeline_tests.distributed.acceptance.full import choose
 from lms_pipeline_tests.distributed.acceptance.nodes import build_machine_environment
 from lms_pipeline_tests.distributed.kubernetes_api import serve_cluster
+from lms_pipeline_tests.distributed.machines import MAX_WAIT_SECONDS
 from lms_pipeline_tests.distributed.monitoring import launch, read_status
 
 pytestmark = pytest.mark.distributed
@@ -62,7 +63,7 @@ def test_pods_pull_every_account_once_and_publish_what_one_machine_does(
     for run in runs:
         launch(instance, run)
     for job in list(cluster.jobs.values()):
-        assert job.process.wait(300) == 0
+        assert job.process.wait(MAX_WAIT_SECONDS) == 0
     assert Counter(read_status(instance, run.run_id) for run in runs) == {dg.DagsterRunStatus.SUCCESS: len(runs)}
     assert len(cluster.jobs) == len(runs) == len(account_ids) / 5
     assert find_repeated(sandbox) == []
