@@ -137,8 +137,11 @@ def _start_isolated(machine: Machine, command: list[str], environment: Mapping[s
     reader, writer = os.pipe()
     with os.fdopen(reader, "rb") as information, log.open("wb") as output:
         isolated = [*_isolate(machine.name, machine.folder), "--info-fd", str(writer), *command]
-        options = {"env": environment, "stdout": output, "stderr": output, "pass_fds": [writer]}
-        popen = _STARTER.submit(subprocess.Popen, isolated, **options).result()
+
+        def start() -> subprocess.Popen[bytes]:
+            return subprocess.Popen(isolated, env=environment, stdout=output, stderr=output, pass_fds=[writer])
+
+        popen = _STARTER.submit(start).result()
         os.close(writer)
         pid = json.loads(information.read())["child-pid"]
     return Process(popen, pid, log)

@@ -56,7 +56,7 @@ def settings(settings):
 def start(instance, settings, machines):
     """Starts a pull on the first machine, and its retries on the second, the first, and so on."""
     places = machines("first", "second")
-    runs = []
+    runs: list[dg.DagsterRun] = []
 
     def started():
         parent = runs[-1].run_id if runs else None
@@ -82,7 +82,7 @@ def read_stored_requests(settings):
 
 def test_a_pull_killed_at_random_calls_is_continued_by_the_other_machine(start, settings, sandbox, instance, tmp_path):
     draw = Random(7)  # noqa: S311 - moments of the kills
-    stored = set()
+    stored: set[str] = set()
     for _ in range(KILLS):
         request = HeldRequest(sandbox, PORTAL, after=draw.randrange((CALLS - len(stored)) // 2))
         _, process = start()
