@@ -30,6 +30,7 @@ COMMANDS = {
     "doctor": "Test how an account of a live Truto behaves, with few calls",
     "replay": "Transform the stored responses of a day again, without a call",
     "housekeeping": "Remove expired files, or list them",
+    "state": "Copy the registry of accounts into a file, or from one",
     "ui": "Start Dagster's web UI on the same data",
 }
 DAMAGED = "is damaged: move `history` and `schedules` away, and the next command makes them again and reports the published files"

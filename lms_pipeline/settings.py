@@ -123,6 +123,10 @@ class Settings(BaseSettings):
                 "LMS_LAKE_URL can't be used without LMS_STATE_URL: locks in files hold on one machine only; set LMS_STATE_URL "
                 "to a PostgreSQL database."
             )
+        if settings.lake_url is not None and settings.roll_up == "off":
+            raise SettingsError(
+                "LMS_ROLL_UP=off can't be used with LMS_LAKE_URL: the warehouse is made of roll-ups there; leave it out."
+            )
         return settings.model_copy(update=paths)
 
     @property

@@ -37,6 +37,28 @@ BAD = {
     "LMS_SHARE": ["all", "Group", "0640"],
     "LMS_REJECTED_DAYS": ["-1", "36501", "1.5", "for ever"],
     "LMS_RUN_LOG_DAYS": ["-1", "36501"],
+    "LMS_LAKE_URL": [
+        *("bucket", "s3://", "s3:///prefix", "s3:bucket", "https://bucket.s3.amazonaws.com", "http://127.0.0.1/bucket"),
+        *(
+            "S3://bucket",
+            "file:///lake",
+            "s3://user:key@bucket",
+            "s3://bucket?region=x",
+            "s3://bucket/a b",
+            "gs://bucket/../x",
+        ),
+    ],
+    "LMS_STATE_URL": [
+        *(
+            "localhost",
+            "postgresql://",
+            "postgresql:database",
+            "mysql://localhost/lms",
+            "postgresql+psycopg2://localhost/lms",
+        ),
+        *("sqlite:///lms.db", "://user:password@host/database", "http://localhost/lms"),
+    ],
+    "LMS_CHECKPOINT_SECONDS": ["0", "-1", "3601", "1.5", "often"],
     "LMS_CELERY_BROKER": ["localhost:6379", "redis://", "://localhost", "redis:/localhost"],
     "LMS_CELERY_BACKEND": ["localhost:6379", "rpc://", "db+sqlite"],
     "LMS_NOW": [
@@ -94,6 +116,9 @@ def test_the_defaults(tmp_path, load):
         "share": None,
         "run_log_days": 90,
         "roll_up": "auto",
+        "lake_url": None,
+        "state_url": None,
+        "checkpoint_seconds": 30,
         "celery_broker": None,
         "celery_backend": None,
         "dagster_home_set": None,
@@ -279,6 +304,34 @@ def test_the_addresses_of_celery_are_trimmed(load):
     assert settings.celery_backend.get_secret_value() == "sentinel://a;sentinel://b"
 
 
+@pytest.mark.parametrize(
+    "form", [str, repr, lambda settings: str(settings.model_dump()), lambda settings: settings.model_dump_json()]
+)
+def test_no_text_of_the_settings_contains_the_password_of_the_state(load, form):
+    assert TOKEN not in form(load(LMS_STATE_URL=f"postgresql://lms:{TOKEN}@db.example.org/lms"))
+
+
+def test_a_lake_in_a_bucket_needs_a_state_in_a_database(load):
+    with pytest.raises(SettingsError) as refused:
+        load(LMS_LAKE_URL="s3://bucket/prefix")
+    assert str(refused.value) == (
+        "LMS_LAKE_URL can't be used without LMS_STATE_URL: locks in files hold on one machine only; set LMS_STATE_URL to a "
+        "PostgreSQL database."
+    )
+
+
+@pytest.mark.parametrize(
+    "url", ["postgresql://lms:pw@db/lms", "postgres://db/lms?sslmode=require", "postgresql:///lms"]
+)
+def test_a_state_in_a_database_may_stand_alone(load, url):
+    assert load(LMS_STATE_URL=f" {url}\n").state_url.get_secret_value() == url
+
+
+@pytest.mark.parametrize("url", ["s3://bucket", "s3://bucket/a/prefix", "gs://bucket/prefix", "az://container/prefix"])
+def test_an_address_of_a_bucket_loses_white_space_and_its_last_slash(load, url):
+    assert load(LMS_LAKE_URL=f" {url}/ ", LMS_STATE_URL="postgresql://db/lms").lake_url == url
+
+
 def test_the_token_is_trimmed(load):
     assert load(TRUTO_API_TOKEN=f" {TOKEN}\n").require_token() == TOKEN
 
@@ -348,3 +401,20 @@ def test_an_env_file_that_everybody_can_read_is_warned_of(load, tmp_path, caplog
     load()
     expected = [f"Every user of this machine can read {tmp_path / '.env'}: run `chmod o-rwx` on it."]
     assert [record.getMessage() for record in caplog.records] == (expected if is_warned_of else [])
+
+
+@pytest.mark.parametrize(
+    ("more", "sentence"),
+    [
+        ({}, "LMS_LAKE_URL can't be used without LMS_STATE_URL: locks in files hold on one machine only; set "),
+        (
+            {"LMS_STATE_URL": "postgresql://lms@localhost/lms", "LMS_ROLL_UP": "off"},
+            "LMS_ROLL_UP=off can't be used with LMS_LAKE_URL: the warehouse is made of roll-ups there; leave it out.",
+        ),
+    ],
+    ids=["without a database", "without roll-ups"],
+)
+def test_a_bucket_is_refused_in_one_sentence(load, more, sentence):
+    with pytest.raises(SettingsError) as refused:
+        load(LMS_LAKE_URL="s3://bucket/lms", **more)
+    assert str(refused.value).startswith(sentence)

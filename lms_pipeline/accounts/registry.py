@@ -19,6 +19,7 @@ from lms_pipeline.errors import LmsPipelineError, WrongUseError, format_count
 from lms_pipeline.lake.letter_case import describe_other_spelling, find_other_spelling, refuse_other_spelling
 from lms_pipeline.lake.paths import BadIdError, DataDir, check_account_id
 from lms_pipeline.settings import Settings
+from lms_pipeline.storage.disk import atomic_write
 from lms_pipeline.truto.models import LMS_MODEL, IntegratedAccount
 
 log = logging.getLogger(__name__)
@@ -118,7 +119,7 @@ class Registry:
             UnknownAccountError: no account has this id.
         """
         check_account_id(account_id)
-        for account in self.read_accounts():
+        for account in self._decode(self._state.read_registry(account_id)):
             if account.id == account_id:
                 return account
         raise UnknownAccountError(
@@ -240,6 +241,21 @@ class Registry:
                 )
             edit.documents = {account.id: msgspec.json.encode(account) for account in accounts}
             edit.changed, edit.removed = edit.documents.keys(), known
+
+    def store_copy(self) -> None:
+        """Store a registry that is in a database as `state/accounts.json` too: what Truto does not list is only there.
+
+        An empty one is not stored: the database may have been lost.
+
+        Raises:
+            LakeError: it can't be stored.
+        """
+        accounts = [] if self._state.is_local else self.read_accounts()
+        if not accounts:
+            return
+        with atomic_write(self._data.registry) as new:
+            new.write_bytes(encode_accounts(accounts))
+        self._data.store.send(self._data.get_key(self._data.registry))
 
     @contextmanager
     def _rewrite(self, account_id: str | None = None) -> Iterator[dict[str, RegisteredAccount]]:

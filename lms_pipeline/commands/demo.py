@@ -22,7 +22,7 @@ from lms_pipeline.commands.common import format_command, load_settings, print_ou
 from lms_pipeline.commands.terminal import build_cell, echo
 from lms_pipeline.connection import DemoMark
 from lms_pipeline.defs.instance import RunOutcome
-from lms_pipeline.errors import LmsPipelineError, format_count
+from lms_pipeline.errors import LmsPipelineError, WrongUseError, format_count
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.sandbox import RunningSandbox, generated_world, running
 from lms_pipeline.settings import Settings
@@ -56,6 +56,7 @@ def demo(days: int, data_dir: Path | None) -> None:
     builds the warehouse, and writes the completion report.
     """
     settings = load_settings(data_dir)
+    _refuse_shared_storage(settings)
     data = DataDir.open(settings)
     last = settings.calendar.find_latest_ended(settings.now())
     demo_days = [last - timedelta(days=back) for back in reversed(range(days))]
@@ -71,6 +72,19 @@ def demo(days: int, data_dir: Path | None) -> None:
     _print_rates(data, demo_days[-MAX_DAY_COLUMNS:])
     _print_next_steps(data_dir)
     _write_report(settings)
+
+
+def _refuse_shared_storage(settings: Settings) -> None:
+    """Refuse the demo beside real accounts in a bucket or a database.
+
+    Raises:
+        WrongUseError: the settings name one.
+    """
+    if settings.lake_url is not None or settings.state_url is not None:
+        raise WrongUseError(
+            "The demo keeps its accounts on this machine: unset LMS_LAKE_URL and LMS_STATE_URL, and choose a folder for it with "
+            "--data-dir."
+        )
 
 
 def _create_folder(folder: Path) -> None:

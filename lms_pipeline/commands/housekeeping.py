@@ -65,12 +65,14 @@ def housekeeping(*, dry_run: bool, wrong: tuple[str, str] | None, rebuild_index:
             for item in others:
                 echo(str(item))
             echo(f"Would remove {format_totals(others)}.")
+            if events := remove_old_events(settings, instance, is_dry_run=True):
+                echo(f"Would remove {format_count(events, 'old event')} from Dagster's log.")
             echo(f"Would report {format_count(len(missing), 'published file')} to Dagster.")
             return
         expired += others
         removed += remove(data, others, lambda warning: echo(warning, err=True))
         if events := remove_old_events(settings, instance):
-            echo(f"Removed {format_count(events, 'old event')} from Dagster's index.")
+            echo(f"Removed {format_count(events, 'old event')} from Dagster's log.")
         reported = report_events(instance, data, missing, min_cohort=settings.min_cohort)
     echo(f"Reported {format_count(reported, 'published file')} to Dagster.")
     if len(removed) < len(expired):
@@ -97,9 +99,9 @@ def _remove_wrong_snapshot(account_id: str, day: date, *, dry_run: bool) -> None
     data, partition = DataDir.open(settings), Partition(account_id, day)
     if dry_run:
         for path in find_snapshot_files(data, partition):
-            echo(f"Would remove {path}")
+            echo(f"Would remove {data.describe(path)}")
         for path in find_roll_ups(data, day):
-            echo(f"Would remove {path}, until the next build of the warehouse")
+            echo(f"Would remove {data.describe(path)}, until the next build of the warehouse")
         return
     from lms_pipeline.definitions import build_defs
     from lms_pipeline.defs.instance import open_instance, rebuild_warehouse

@@ -160,7 +160,7 @@ def _remove_expired(settings: Settings, account_ids: list[str], partitions: list
     from lms_pipeline.housekeeping.policy import format_totals
 
     data, policy = DataDir.open(settings), load_policy(settings)
-    expired = [item for account_id in account_ids for item in find_old_responses(data, policy, account_id)]
+    expired = list(find_old_responses(data, policy, account_ids)) if account_ids else []
     expired += find_temporary_folders(data, policy)
     removed = remove(data, expired, lambda warning: echo(warning, err=True))
     remove(data, find_empty_folders(data, policy, partitions), lambda _warning: None)  # no news after a failed pull

@@ -20,7 +20,7 @@ from lms_pipeline.commands.common import load_settings
 from lms_pipeline.commands.terminal import build_cell, echo, print_table
 from lms_pipeline.errors import LakeError, format_count
 from lms_pipeline.lake.paths import DataDir, Partition
-from lms_pipeline.tables.pulled import UNIFIED_ENROLLMENTS
+from lms_pipeline.tables.pulled import COURSES, UNIFIED_ENROLLMENTS
 
 if TYPE_CHECKING:
     from lms_pipeline.metrics.rules import LeftOut
@@ -35,6 +35,7 @@ def rules(*, lists_courses: bool) -> None:
     id of a learner.
     """
     from lms_pipeline.checks.rules import describe_unknown_accounts, describe_unmatched, find_unmatched_rules
+    from lms_pipeline.lake.index_sync import read_index  # imports Arrow
 
     settings = load_settings()
     found = load_rules(settings.rules_file)
@@ -44,7 +45,9 @@ def rules(*, lists_courses: bool) -> None:
     data = DataDir.open(settings)
     accounts = Registry.open(settings).read_accounts()
     active = {account.id for account in accounts if account.is_active}
-    latest = {one.account_id: one for one in data.find_partitions(UNIFIED_ENROLLMENTS) if one.account_id in active}
+    days = read_index(data, lambda index: index.find_latest_days(UNIFIED_ENROLLMENTS.name))
+    latest = {account_id: Partition(account_id, day) for account_id, day in days.items() if account_id in active}
+    data.fetch([COURSES, UNIFIED_ENROLLMENTS], latest.values())
     titles, damaged = _read_titles(data, latest.values())
     matched = {account_id: match_rules(select_rules(found, account_id), titles[account_id]) for account_id in titles}
     left_out = _count_left_out(data, found, {account_id: latest[account_id] for account_id in titles}, titles)

@@ -6,11 +6,15 @@ Not here: the runs (`defs/instance.py`).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from lms_pipeline.errors import LmsPipelineError, WrongUseError
-from lms_pipeline.lake.paths import DataDir, Partition
+from lms_pipeline.lake.paths import AnyPartition, DataDir, Partition
 from lms_pipeline.tables.catalog import MATERIALIZABLE_ASSETS, METRIC_TABLES
 from lms_pipeline.tables.pulled import PULLED_TABLES, UNIFIED_ENROLLMENTS
+
+if TYPE_CHECKING:
+    from lms_pipeline.lake.index import PublicationIndex
 
 GROUPS: dict[str, tuple[str, ...]] = {
     "pull": tuple(table.name for table in PULLED_TABLES),
@@ -52,7 +56,14 @@ def keep_stored(data: DataDir, partitions: Sequence[Partition]) -> list[Partitio
     Raises:
         LmsPipelineError: there is none.
     """
-    stored = [partition for partition in partitions if data.file(UNIFIED_ENROLLMENTS, partition).exists()]
+    from lms_pipeline.lake.index_sync import read_index  # imports Arrow
+
+    def find(index: PublicationIndex) -> set[AnyPartition]:
+        published = (one for day in {partition.day for partition in partitions} for one in index.find(day=day))
+        return {one.partition for one in published if one.has_file(UNIFIED_ENROLLMENTS.name)}
+
+    known = read_index(data, find)
+    stored = [partition for partition in partitions if partition in known]
     if partitions and not stored:
         first, last = partitions[0].day, partitions[-1].day
         days = str(first) if first == last else f"{first} to {last}"

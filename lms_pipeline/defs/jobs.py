@@ -226,7 +226,8 @@ def build_housekeeping(settings: Settings) -> tuple[dg.JobDefinition, dg.Schedul
             expired = find_all_expired(settings, context.instance, location)
             removed = remove(lake, expired, context.log.warning)
             events = remove_old_events(settings, context.instance, location)
-        context.log.info("Removed %s, and %d old events from Dagster's index.", format_totals(removed), events)
+            Registry(lake).store_copy()
+        context.log.info("Removed %s, and %d old events from Dagster's log.", format_totals(removed), events)
         counts = {"left": len(expired) - len(removed), "events": events}
         for kind, (count, size) in sum_by_kind(removed).items():
             counts |= {kind: count, f"bytes of {kind}": size}  # numbers that the UI plots
@@ -278,11 +279,15 @@ def find_all_expired(
     return expired
 
 
-def remove_old_events(settings: Settings, instance: dg.DagsterInstance, location: str = DEFAULT_LOCATION) -> int:
-    """Remove the events of old runs that Dagster's index no longer needs, and return their number."""
+def remove_old_events(
+    settings: Settings, instance: dg.DagsterInstance, location: str = DEFAULT_LOCATION, *, is_dry_run: bool = False
+) -> int:
+    """Remove the events of old runs that Dagster no longer needs, or only count them, and return their number."""
     from lms_pipeline.defs.index_events import remove_index_events
 
     if not settings.run_log_days:
         return 0
     before = datetime.now(UTC) - timedelta(days=settings.run_log_days)
-    return remove_index_events(instance, before, jobs=JOB_NAMES, assets=OUR_ASSETS, location=location)
+    return remove_index_events(
+        instance, before, jobs=JOB_NAMES, assets=OUR_ASSETS, location=location, is_dry_run=is_dry_run
+    )

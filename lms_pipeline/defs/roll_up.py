@@ -74,12 +74,13 @@ def build_by_day(settings: Settings) -> dg.AssetsDefinition:
 def has_roll_ups(settings: Settings, lake: DataDir) -> bool:
     """Return whether builds of the warehouse write roll-ups, and read them instead of the files of accounts.
 
-    With a bucket they do, unless the settings say otherwise: a query over one object for each account takes minutes. Without a registry that can be read, it stays as it was.
+    With a bucket they do: a query over one object for each account takes minutes. Without a registry that can be read, it
+    stays as it was.
     """
-    if settings.roll_up != "auto":
-        return settings.roll_up == "on"
     if not lake.store.is_local:
         return True
+    if settings.roll_up != "auto":
+        return settings.roll_up == "on"
     try:
         return len(Registry(lake).read_accounts()) > MAX_ACCOUNTS_WITHOUT
     except LmsPipelineError:  # the run says so when it computes the portfolio

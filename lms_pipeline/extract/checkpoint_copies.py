@@ -1,13 +1,12 @@
 """Copies of a checkpoint in the store: with them another machine continues a pull whose machine is gone.
 
-Belongs here: when a copy is sent, and the check of the partition's lock that goes with it. Not here: where it is stored
-(`lake/pull_files.py`), the checkpoint itself (`checkpoint_file.py`).
+Belongs here: when a copy is sent. Not here: where it is stored (`lake/pull_files.py`), the checkpoint itself
+(`checkpoint_file.py`).
 """
 
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from threading import Event, Lock, Thread
@@ -17,7 +16,6 @@ from lms_pipeline.concurrency import delay_sigterm
 from lms_pipeline.errors import LmsPipelineError
 from lms_pipeline.extract.checkpoint_file import CheckpointFile, DamagedCheckpointError
 from lms_pipeline.lake.pull_files import CheckpointPlace
-from lms_pipeline.lake.space import CheckSpace
 from lms_pipeline.storage.disk import measure_size
 
 DEFAULT_INTERVAL_SECONDS = 30.0
@@ -25,8 +23,6 @@ DEFAULT_INTERVAL_SECONDS = 30.0
 LARGE_BYTES = 256 * 2**20
 MIN_LARGE_INTERVAL_SECONDS = 300.0
 """Seconds between two copies of a checkpoint of `LARGE_BYTES` or more."""
-LOCK_CHECK_SECONDS = 60.0
-"""Seconds after which the lock is checked, also if no copy is due."""
 
 log = logging.getLogger(__name__)
 
@@ -39,24 +35,20 @@ class CheckpointCopies:
 
     Args:
         place: where it is.
+        check_lock: raises an error of ours if the partition's lock is lost: then another run sends its own copies.
         seconds: the interval of the copies while a pull writes.
-        check_lock: raises an error of ours if the partition's lock is lost.
     """
 
     def __init__(
-        self,
-        place: CheckpointPlace,
-        seconds: float = DEFAULT_INTERVAL_SECONDS,
-        check_lock: Callable[[], None] = lambda: None,
+        self, place: CheckpointPlace, check_lock: Callable[[], None], seconds: float = DEFAULT_INTERVAL_SECONDS
     ) -> None:
         self._place = place
-        self._seconds = seconds
         self._check_lock = check_lock
+        self._seconds = seconds
         self._sending = Lock()
         self._checkpoint: CheckpointFile | None = None
         self._sent_changes: int | None = None
         self._is_stored = False
-        self._lost: LmsPipelineError | None = None
 
     def __enter__(self) -> Self:
         """Fetch the checkpoint, unless this machine has a later state of it.
@@ -80,7 +72,7 @@ class CheckpointCopies:
         Raises:
             StoreError: the last copy can't be sent, and the block succeeded.
         """
-        if self._is_local:
+        if self._place.data.store.is_local:
             yield
             return
         self._checkpoint = checkpoint
@@ -96,55 +88,36 @@ class CheckpointCopies:
                 self._is_stored = self._try_to_send("the next run repeats the calls since the last copy")
             raise
         with delay_sigterm():
-            self.send()
+            self._send()
         self._is_stored = True
 
-    def send(self) -> None:
-        """Send a copy if something has changed since the last one, as before the snapshot is published.
+    def prepare_publishing(self) -> None:
+        """Send what is new, so that no call is made again from here on; then look whether the lock is still held.
 
         Raises:
-            LmsPipelineError: the lock is lost; nothing is sent.
+            LmsPipelineError: the lock is lost.
             StoreError: the store can't be used.
             CheckpointError, LakeError: the copy can't be made.
         """
+        self._send()
+        self._check_lock()
+
+    def _send(self) -> None:
+        """Send a copy if something has changed since the last one."""
         if self._checkpoint is None:
             return
         with self._sending:
-            self._check_held()
             if not self._place.path.exists():  # it was given up on a full disk
+                self._check_lock()
                 self._place.data.store.remove(self._place.key)
                 return
             changes = self._checkpoint.count_changes()
             if changes == self._sent_changes:
                 return
+            self._check_lock()
             with self._place.sending() as copy:
                 self._checkpoint.copy_to(copy)
             self._sent_changes = changes
-
-    def guard(self, check_space: CheckSpace) -> CheckSpace:
-        """Return a check that also stops a pull whose lock is lost: another run may make the same calls."""
-
-        def check(size: int) -> None:
-            self._raise_if_lost()
-            check_space(size)
-
-        return check
-
-    def _raise_if_lost(self) -> None:
-        if self._lost is not None:
-            raise self._lost
-
-    @property
-    def _is_local(self) -> bool:
-        return self._place.data.store.is_local
-
-    def _check_held(self) -> None:
-        self._raise_if_lost()
-        try:
-            self._check_lock()
-        except LmsPipelineError as error:
-            self._lost = error
-            raise
 
     @contextmanager
     def _send_regularly(self) -> Iterator[None]:
@@ -159,14 +132,8 @@ class CheckpointCopies:
             thread.join()
 
     def _send_until(self, ended: Event) -> None:
-        due = time.monotonic() + self._find_interval()
-        while self._lost is None and not ended.wait(min(max(0, due - time.monotonic()), LOCK_CHECK_SECONDS)):
-            if time.monotonic() >= due:
-                self._try_to_send("it is tried again")
-                due = time.monotonic() + self._find_interval()
-            else:
-                with suppress(LmsPipelineError):  # the thread that pulls raises it
-                    self._check_held()
+        while not ended.wait(self._find_interval()):
+            self._try_to_send("it is tried again")
 
     def _find_interval(self) -> float:
         is_large = measure_size(self._place.path) >= LARGE_BYTES
@@ -175,7 +142,7 @@ class CheckpointCopies:
     def _try_to_send(self, consequence: str) -> bool:
         """Send a copy, and return whether the store has all responses; an error is logged."""
         try:
-            self.send()
+            self._send()
         except LmsPipelineError as error:
             place = self._place.data.store.describe(self._place.key)
             log.warning("The stored responses are not copied to %s, and %s. %s", place, consequence, error)

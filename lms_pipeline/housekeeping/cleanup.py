@@ -10,9 +10,11 @@ import logging
 import shutil
 import uuid
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import suppress
 from datetime import UTC, date, datetime
+from functools import partial
+from itertools import chain
 from pathlib import Path
 
 import msgspec
@@ -22,21 +24,28 @@ import pyarrow.parquet as pq
 from lms_pipeline.accounts.options import load_options
 from lms_pipeline.accounts.registry import GONE, INACTIVE, Registry
 from lms_pipeline.errors import LakeError
-from lms_pipeline.housekeeping.policy import ExpiredItem, RetentionPolicy
+from lms_pipeline.housekeeping.policy import ABANDONED_AFTER, ExpiredItem, RetentionPolicy
 from lms_pipeline.lake.commit_mark import restore_interrupted
-from lms_pipeline.lake.files import PREFIX, WRITER_ENTRIES, check_version, conform, convert_read_errors, read_metadata
+from lms_pipeline.lake.files import (
+    PREFIX,
+    WRITER_ENTRIES,
+    check_version,
+    conform,
+    convert_read_errors,
+    read_metadata,
+    read_stored_footer,
+)
 from lms_pipeline.lake.index import IndexState, PublicationIndex, PublishedDay, parse_mark
 from lms_pipeline.lake.index_sync import read_index
 from lms_pipeline.lake.lock import LockedError, partition_lock, passing_lock, remove_folder
 from lms_pipeline.lake.paths import DATA_FILE, AnyPartition, DataDir, Partition, parse_folder
 from lms_pipeline.lake.publishing import Publication
-from lms_pipeline.lake.scan import DayFiles, scan_lake
+from lms_pipeline.lake.pull_files import FoundPullFile, find_fingerprints, find_responses
+from lms_pipeline.lake.scan import DayFiles, list_tables, map_parallel, scan_lake
 from lms_pipeline.lake.scratch import find_abandoned_scratch, remove_scratch
 from lms_pipeline.settings import Settings
 from lms_pipeline.storage.disk import convert_disk_errors, measure_size, read_changed_at
-from lms_pipeline.tables.catalog import TABLES
 from lms_pipeline.tables.pulled import PULLED_TABLES, REJECTED_ENROLLMENTS
-from lms_pipeline.tables.schema import Table
 from lms_pipeline.transform.columns import repeat_value
 
 log = logging.getLogger(__name__)
@@ -79,17 +88,31 @@ def find_expired(data: DataDir, policy: RetentionPolicy) -> list[ExpiredItem]:
     ]
 
 
-def find_old_responses(data: DataDir, policy: RetentionPolicy, account_id: str = "*") -> Iterator[ExpiredItem]:
-    """Yield responses and roster fingerprints of days that can't be replayed any more, of one account or of all."""
-    for partition, path in _find_partition_paths(data.checkpoints, account_id):
-        if not policy.keeps_responses(partition.account_id, partition.day):
-            yield ExpiredItem("answers", path, measure_size(path))
-    fingerprints = list(_find_partition_paths(data.fingerprints, account_id))
-    latest = {partition.account_id: partition.day for partition, path in fingerprints if path.suffix == ".parquet"}
-    for partition, path in fingerprints:
+def find_old_responses(
+    data: DataDir, policy: RetentionPolicy, account_ids: Collection[str] | None = None
+) -> Iterator[ExpiredItem]:
+    """Yield responses and roster fingerprints of days that can't be replayed any more, of these accounts or of all."""
+    # a bucket lists the days of all accounts; a disk has a folder for each
+    listed = [None] if account_ids is None or not data.store.is_local else account_ids
+
+    def list_of(find: Callable[[DataDir, str | None], Iterator[FoundPullFile]]) -> Iterator[FoundPullFile]:
+        found = chain.from_iterable(find(data, account_id) for account_id in listed)
+        return (one for one in found if account_ids is None or one.partition.account_id in account_ids)
+
+    for found in list_of(find_responses):
+        if not policy.keeps_responses(found.partition.account_id, found.partition.day):
+            yield ExpiredItem("answers", found.path, found.bytes, address=data.describe(found.path))
+    fingerprints = list(list_of(find_fingerprints))
+    latest: dict[str, date] = {}
+    for found in fingerprints:
+        if found.path.suffix == ".parquet":
+            known = latest.get(found.partition.account_id, date.min)
+            latest[found.partition.account_id] = max(known, found.partition.day)
+    for found in fingerprints:
+        partition = found.partition
         is_latest = partition.day == latest.get(partition.account_id)
         if not policy.keeps_roster_fingerprints(partition.account_id, partition.day, is_latest=is_latest):
-            yield ExpiredItem("details", path, measure_size(path))
+            yield ExpiredItem("details", found.path, found.bytes, address=data.describe(found.path))
 
 
 class _PayloadMark(msgspec.Struct, frozen=True):
@@ -122,19 +145,17 @@ def _find_old_payloads(data: DataDir, policy: RetentionPolicy) -> Iterator[Expir
             None,
             [PublishedDay(one.partition, bytes(one.signatures)) for one in _scan_before(data, first_kept)],
         )
+    partitions = [
+        one.partition
+        for one in published
+        if isinstance(one.partition, Partition) and one.has_file(REJECTED_ENROLLMENTS.name)
+    ]
     before = first_kept
-    for one in published:
-        if not isinstance(one.partition, Partition) or not one.has_file(REJECTED_ENROLLMENTS.name):
-            continue
-        path = data.file(REJECTED_ENROLLMENTS, one.partition)
-        try:
-            payload_bytes = _measure_payload_bytes(path)
-        except LakeError as error:
-            log.warning("%s", error)
-            continue
+    sizes = map_parallel(data, partial(_measure_payload_bytes, data), partitions)
+    for partition, payload_bytes in zip(partitions, sizes, strict=True):
         if payload_bytes:
-            before = min(before, one.partition.day)
-            yield ExpiredItem("rejected payloads", path, payload_bytes, one.partition)
+            path, before = data.file(REJECTED_ENROLLMENTS, partition), min(before, partition.day)
+            yield ExpiredItem("rejected payloads", path, payload_bytes, partition, data.describe(path))
     if state is None:
         return
     new = msgspec.json.encode(_PayloadMark(state.epoch, state.revision, before)).decode()
@@ -157,18 +178,16 @@ def _scan_before(data: DataDir, day: date) -> list[DayFiles]:
 
 def _find_unpublished_files(data: DataDir, policy: RetentionPolicy) -> Iterator[ExpiredItem]:
     """Yield files that killed runs wrote and never published, replaced in publishing, or that their queries spilled."""
-    folders = [
-        data.file(table, one).parent for one in _find_pending(data, is_compared=False) for table in _list_tables(one)
-    ]
-    found = (path for folder in folders for name in (f".{DATA_FILE}.*", SPILLED_FILES) for path in folder.glob(name))
-    for path in sorted(found):
+    names = (f".{DATA_FILE}.*", SPILLED_FILES)
+    if data.store.is_local:
+        pending = _find_pending(data, is_compared=False)
+        folders = [data.file(table, one).parent for one in pending for table in list_tables(one)]
+    else:  # the notes of the index are those of all machines, and this one has few files
+        folders = [*data.lake.glob("*/snapshot_date=*"), *data.lake.glob("*/*/snapshot_date=*")]
+    for path in sorted(path for folder in folders for name in names for path in folder.glob(name)):
         if policy.is_abandoned(read_changed_at(path)):
             partition = parse_folder(path.parent.relative_to(path.parents[2]))
             yield ExpiredItem("unpublished files", path, measure_size(path), partition)
-
-
-def _list_tables(partition: AnyPartition) -> list[Table]:
-    return [table for table in TABLES.values() if table.per_account is isinstance(partition, Partition)]
 
 
 def _find_pull_folders(data: DataDir, policy: RetentionPolicy) -> Iterator[ExpiredItem]:
@@ -197,7 +216,7 @@ def find_empty_folders(
     if partitions is None:
         partitions = [one for one in _find_pending(data, is_compared=False) if isinstance(one, Partition)]
     for partition in partitions:
-        for table in _list_tables(partition):
+        for table in list_tables(partition):
             path = data.file(table, partition).parent
             if _is_empty_folder(path) and (table in PULLED_TABLES or policy.is_abandoned(read_changed_at(path))):
                 yield ExpiredItem("empty folders", path, 0, partition)
@@ -220,23 +239,25 @@ def _find_call_counters(data: DataDir, policy: RetentionPolicy) -> Iterator[Expi
             yield from (ExpiredItem("call counters", path, measure_size(path)) for path in files)
 
 
-def _find_partition_paths(root: Path, account_id: str = "*") -> Iterator[tuple[Partition, Path]]:
+def _find_partition_paths(root: Path) -> Iterator[tuple[Partition, Path]]:
     """Yield files and folders by account and day, in this order. Skip names that are no partition's."""
-    for path in sorted(root.glob(f"account_id={account_id}/snapshot_date=*")):
+    for path in sorted(root.glob("account_id=*/snapshot_date=*")):
         partition = parse_folder(path.relative_to(root).with_name(path.name.partition(".")[0]))
         if partition is not None:
             yield partition, path
 
 
-def _measure_payload_bytes(path: Path) -> int:
-    """Return the compressed bytes of the payloads in a file; 0 if there are none or they were removed.
+def _measure_payload_bytes(data: DataDir, partition: Partition) -> int:
+    """Return the compressed bytes of the payloads of a partition; 0 if there are none or they were removed.
 
-    Raises:
-        LakeError: it is not a Parquet file.
+    A file that can't be read is logged, and has none.
     """
-    with convert_read_errors(path):
-        footer = pq.read_metadata(path)
-    if f"{PREFIX}{REMOVED_AT}".encode() in (footer.metadata or {}):
+    try:
+        footer = read_stored_footer(data.store, data.get_key(data.file(REJECTED_ENROLLMENTS, partition)))
+    except LakeError as error:
+        log.warning("%s", error)
+        return 0
+    if footer is None or f"{PREFIX}{REMOVED_AT}".encode() in (footer.metadata or {}):
         return 0
     groups = [footer.row_group(index) for index in range(footer.num_row_groups)]
     columns = [group.column(index) for group in groups for index in range(group.num_columns)]
@@ -250,10 +271,11 @@ def remove(data: DataDir, items: Iterable[ExpiredItem], warn: Callable[[str], No
         try:
             _remove_item(data, item)
         except (LockedError, LakeError) as error:
-            warn(f"{item.path} stays until the next housekeeping: {error}")
+            warn(f"{item.place} stays until the next housekeeping: {error}")
             continue
         log.info("Removed %s", item)
         removed.append(item)
+    data.storage.state.remove_old(datetime.now(UTC) - ABANDONED_AFTER)
     return removed
 
 
@@ -262,6 +284,8 @@ def _remove_item(data: DataDir, item: ExpiredItem) -> None:
         _remove_payloads(data, item.partition)
     elif item.kind == "folders of pulls" and item.partition is not None:
         remove_folder(data, item.partition)
+    elif item.kind in {"answers", "details"} and not item.path.is_dir():
+        data.store.remove(data.get_key(item.path))
     elif item.kind == "temporary folders" and item.path.parent != data.state / "warehouse":
         remove_scratch(item.path)
     elif item.kind == "empty folders" and item.partition is not None:
@@ -302,10 +326,12 @@ def _remove_payloads(data: DataDir, partition: Partition) -> None:
     with (
         passing_lock(data, partition) as lock,
         Publication(data, partition, run_id, before_publishing=lock.check) as publication,
+        publication.open(REJECTED_ENROLLMENTS) as file,
     ):
+        data.fetch([REJECTED_ENROLLMENTS], [partition])  # after the look at what is stored, which is replaced
         metadata = read_metadata(path)
         check_version(path, metadata)
-        with publication.open(REJECTED_ENROLLMENTS) as file, convert_read_errors(path), pq.ParquetFile(path) as stored:
+        with convert_read_errors(path), pq.ParquetFile(path) as stored:
             for batch in stored.iter_batches(columns=[name for name in stored.schema_arrow.names if name != "payload"]):
                 file.write(_clear_payloads(conform(batch, REJECTED_ENROLLMENTS)))
             provenance = {name: value for name, value in metadata.items() if name not in WRITER_ENTRIES}

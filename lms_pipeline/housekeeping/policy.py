@@ -46,10 +46,17 @@ class ExpiredItem:
     """Bytes that the removal frees."""
     partition: Partition | None = None
     """The partition whose lock the removal needs; None if it needs no lock."""
+    address: str = ""
+    """Where it is kept, if that is not the path: in a bucket."""
+
+    @property
+    def place(self) -> str:
+        """Where it is, for people."""
+        return self.address or str(self.path)
 
     def __str__(self) -> str:
         """Return one line of a list."""
-        return f"{self.kind}: {self.path} ({format_bytes(self.bytes)})"
+        return f"{self.kind}: {self.place} ({format_bytes(self.bytes)})"
 
 
 def sum_by_kind(items: Iterable[ExpiredItem]) -> dict[Kind, tuple[int, int]]:

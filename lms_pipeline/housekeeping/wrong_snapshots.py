@@ -14,9 +14,9 @@ from lms_pipeline.errors import WrongUseError, format_count
 from lms_pipeline.lake.index_sync import noting_changes
 from lms_pipeline.lake.lock import partition_lock, remove_folder
 from lms_pipeline.lake.paths import DATA_FILE, DataDir, Partition
+from lms_pipeline.lake.pull_files import find_pull_files
 from lms_pipeline.lake.roll_up import remove_roll_ups
-from lms_pipeline.storage.disk import convert_disk_errors
-from lms_pipeline.tables.catalog import TABLES
+from lms_pipeline.lake.scan import list_tables
 from lms_pipeline.tables.pulled import UNIFIED_ENROLLMENTS
 
 log = logging.getLogger(__name__)
@@ -28,16 +28,13 @@ def find_snapshot_files(data: DataDir, partition: Partition) -> list[Path]:
     Raises:
         WrongUseError: there is none.
     """
-    tables = [UNIFIED_ENROLLMENTS, *(table for table in TABLES.values() if table != UNIFIED_ENROLLMENTS)]
-    folders = [data.file(table, partition).parent for table in tables]
-    responses = data.checkpoint_path(partition)
-    files = [
-        *(folder / DATA_FILE for folder in folders),
-        *(path for folder in folders for path in sorted(folder.glob(f".{DATA_FILE}.*"))),
-        *sorted(responses.parent.glob(f"{responses.stem}.*")),
-        data.fingerprints_path(partition),
+    tables = [UNIFIED_ENROLLMENTS, *(table for table in list_tables(partition) if table != UNIFIED_ENROLLMENTS)]
+    files = [data.file(table, partition) for table in tables]
+    existing = [
+        *(path for path in files if data.store.find(data.get_key(path)) is not None),
+        *(path for file in files for path in sorted(file.parent.glob(f".{DATA_FILE}.*"))),
+        *find_pull_files(data, partition),
     ]
-    existing = [path for path in files if path.exists()]
     if not existing:
         raise WrongUseError(f"Nothing of {partition} is stored: `lms-pipeline query` shows which days an account has.")
     return existing
@@ -58,8 +55,7 @@ def remove_snapshot(data: DataDir, partition: Partition) -> list[Path]:
         remove_roll_ups(data, partition.day)
         with noting_changes(data, partition, f"removal {uuid.uuid4().hex}"):
             for path in files:
-                with convert_disk_errors(path):
-                    path.unlink(missing_ok=True)
+                data.store.remove(data.get_key(path))
                 with suppress(OSError):  # it holds other files
                     path.parent.rmdir()
         remove_roll_ups(data, partition.day)  # a build may have written them meanwhile

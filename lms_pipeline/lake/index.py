@@ -21,9 +21,11 @@ from typing import Any, Self, TypeAlias, TypeVar
 import msgspec
 
 from lms_pipeline.errors import LakeError
+from lms_pipeline.lake.engine import load_sql
 from lms_pipeline.lake.index_statements import Statements, build_upsert
 from lms_pipeline.lake.paths import AnyPartition, DayPartition, Partition
 from lms_pipeline.lake.scan import encode_tables, select_bit, select_signature
+from lms_pipeline.tables.catalog import TABLES
 
 T = TypeVar("T")
 
@@ -216,21 +218,30 @@ class PublicationIndex(ABC):
 
     def find_account_days(self, table: str, account_id: str | None = None) -> Mapping[str, Sequence[date]]:
         """Return the days of which each account, or one of them, has a file of a table, in the order of account and day."""
-        days: dict[str, list[date]] = {}
-        query, values = "SELECT account, day FROM lms.published WHERE tables & ? <> 0", [select_bit(table), account_id]
-        query += " ORDER BY account, day" if account_id is None else " AND account = ? ORDER BY day"
-        for account, day in self._read(query, values[: query.count("?")]):
-            days.setdefault(account, []).append(_parse_day(day))
-        return days
+        condition, values = (
+            "tables & ? <> 0",
+            [select_bit(table)] if account_id is None else [select_bit(table), account_id],
+        )
+        condition += "" if account_id is None else " AND account = ?"
+        query = (
+            f"SELECT account, group_concat(day) FROM lms.published WHERE {condition} GROUP BY account ORDER BY account"  # noqa: S608 (our names)
+        )
+        return {
+            account: [_parse_day(day) for day in sorted(days.split(","))] for account, days in self._read(query, values)
+        }
 
     def find_latest_days(self, table: str) -> Mapping[str, date]:
         """Return the latest day of which each account has a file of a table, in the order of accounts."""
-        query = "SELECT account, max(day) FROM lms.published WHERE tables & ? <> 0 GROUP BY account ORDER BY account"
-        return {account: _parse_day(day) for account, day in self._read(query, (select_bit(table),))}
+        rows = self._read(load_sql(__package__, "latest_days.sql"), (select_bit(table),))
+        return {account: _parse_day(day) for account, day in rows if day is not None}
 
-    def has_files(self, table: str) -> bool:
-        """Return whether a table has a file."""
-        return bool(self._read("SELECT 1 FROM lms.published WHERE tables & ? <> 0 LIMIT 1", (select_bit(table),)))
+    def find_tables(self) -> frozenset[str]:
+        """Return the tables that have a file."""
+        query, bits, combination = "SELECT min(tables) FROM lms.published WHERE tables > ?", 0, 0
+        with self._reading() as statements:
+            while (combination := statements.read(query, (combination,))[0][0]) is not None:
+                bits |= combination
+        return frozenset(table for table in TABLES if bits & select_bit(table))
 
     def count_days(self) -> int:
         """Return the number of account-days, with the days over all accounts."""

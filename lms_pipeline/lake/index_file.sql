@@ -10,6 +10,7 @@ CREATE TABLE published (
 CREATE INDEX published_by_account ON published (account, day, tables);
 CREATE INDEX published_by_revision ON published (revision);
 CREATE INDEX published_by_schema ON published (schema_version, day);
+CREATE INDEX published_by_tables ON published (tables);
 
 -- The latest change of each day.
 CREATE TABLE published_days (

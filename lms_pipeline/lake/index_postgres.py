@@ -86,4 +86,4 @@ class _CursorStatements:
 
 @cache
 def _adapt(statement: str) -> str:
-    return statement.replace("?", "%s")
+    return statement.replace("?", "%s").replace("group_concat(day)", "string_agg(day::text, ',')")

@@ -24,7 +24,8 @@ CREATE TABLE IF NOT EXISTS lms.published (
 );
 CREATE INDEX IF NOT EXISTS published_by_account ON lms.published (account, day, tables);
 CREATE INDEX IF NOT EXISTS published_by_revision ON lms.published (revision);
-CREATE INDEX IF NOT EXISTS published_by_schema ON lms.published (schema_version, day);
+CREATE INDEX IF NOT EXISTS published_by_schema ON lms.published (schema_version);
+CREATE INDEX IF NOT EXISTS published_by_tables ON lms.published (tables);
 
 -- The latest change of each day.
 CREATE TABLE IF NOT EXISTS lms.published_days (

@@ -27,8 +27,6 @@ from lms_pipeline.lake.index import DamagedIndexError, PublicationIndex, Publish
 from lms_pipeline.lake.index_opening import open_index
 from lms_pipeline.lake.paths import AnyPartition, DataDir, Partition, parse_any_folder
 from lms_pipeline.lake.scan import DayFiles, list_accounts, list_snapshot_days, scan_lake, scan_partition
-from lms_pipeline.storage.damaged_files import build_lock
-from lms_pipeline.storage.disk import convert_disk_errors
 from lms_pipeline.tables.catalog import TABLES
 from lms_pipeline.tables.pulled import UNIFIED_ENROLLMENTS
 from lms_pipeline.tables.schema import Table
@@ -181,8 +179,8 @@ def _follow(data: DataDir, index: PublicationIndex, *, is_compared: bool, may_bu
     layout = _describe_layout(data)
     if index.read_marks(LAYOUT).get(LAYOUT) != layout:
         if not may_build:
-            raise LakeError(f"{data.index} is not built yet: the next comparison of the lake builds it.")
-        with convert_disk_errors(data.index), build_lock(data.index.with_name("index_build.lock")):
+            raise LakeError("The index of the published files is not built yet: the next comparison of the lake builds it.")
+        with data.storage.state.lock("index_build"):
             if index.read_marks(LAYOUT).get(LAYOUT) != layout:  # another process has not built it meanwhile
                 _build(data, index, layout)
                 return

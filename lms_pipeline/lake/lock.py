@@ -74,6 +74,7 @@ def partition_lock(data: DataDir, partition: Partition, run_id: str = "") -> Ite
         scratch = folder / SCRATCH
         until_end.callback(shutil.rmtree, scratch, ignore_errors=True)
         with convert_disk_errors(scratch):
+            folder.mkdir(parents=True, exist_ok=True)
             remove_path(scratch)
         yield PartitionLock(scratch, held)
 

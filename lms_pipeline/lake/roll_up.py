@@ -27,6 +27,8 @@ from lms_pipeline.lake.files import (
     conform,
     convert_read_errors,
     read_footer,
+    read_stored_footer,
+    read_stored_metadata,
     select_metadata,
 )
 from lms_pipeline.lake.index import PublicationIndex, PublishedDay, RollUp
@@ -41,8 +43,7 @@ from lms_pipeline.lake.roll_up_reading import (
     list_signatures,
     read_left_out,
 )
-from lms_pipeline.lake.scan import sign_file
-from lms_pipeline.storage.disk import convert_disk_errors, replace_file
+from lms_pipeline.storage.disk import convert_disk_errors
 from lms_pipeline.tables.schema import SCHEMA_VERSION, Column, Table, arrow_schema
 
 ORIGIN, SOURCE_DIGEST, LEFT_OUT = "origin", "source_digest", "left_out"
@@ -123,21 +124,23 @@ def _roll_up(data: DataDir, day: date, published: Sequence[PublishedDay], revisi
     rolled, roll_ups, digests = RolledDay(day, accounts), list[RollUp](), list[str]()
     for table in tables:
         files = [one for one in published if one.has_file(table.name)]
-        path = data.roll_up(table, day)
+        key = data.get_key(data.roll_up(table, day))
         if not files:
-            _remove(path)
+            _remove(data, data.roll_up(table, day))
             roll_ups.append(RollUp(table.name, day, revision, NO_FILE, SCHEMA_VERSION, 0))
             continue
         if _write_if_changed(data, table, day, files):
             rolled.written.append(table.name)
-        footer = read_footer(path)
+        footer, stored = read_stored_footer(data.store, key), data.store.find(key)
+        if footer is None or stored is None:
+            raise LakeError(f"{data.store.describe(key)} was removed while it was written: run it again.")
         metadata = select_metadata(footer)
         left_out = read_left_out(metadata)
         rolled.rows[table.name] = footer.num_rows
         rolled.left_out.extend(sentence for sentence in left_out.values() if sentence not in rolled.left_out)
         digests.append(f"{table.name} {metadata[SOURCE_DIGEST]}")
         version = int(metadata.get("schema_version", "0"))
-        roll_ups.append(RollUp(table.name, day, revision, sign_file(path), version, len(left_out)))
+        roll_ups.append(RollUp(table.name, day, revision, stored.signature, version, len(left_out)))
 
     def store(index: PublicationIndex) -> None:
         index.remove_roll_ups(day)
@@ -162,42 +165,53 @@ def remove_roll_ups(data: DataDir, day: date) -> None:
     """
     with data.storage.state.lock(_LOCK):
         for table in list_rolled_up_tables():
-            _remove(data.roll_up(table, day))
+            _remove(data, data.roll_up(table, day))
 
 
-def _remove(path: Path) -> None:
-    with convert_disk_errors(path):
-        path.unlink(missing_ok=True)
+def _remove(data: DataDir, path: Path) -> None:
+    data.store.remove(data.get_key(path))
     with suppress(OSError):  # it holds other files, or does not exist
         path.parent.rmdir()
 
 
 def _write_if_changed(data: DataDir, table: Table, day: date, files: Sequence[PublishedDay]) -> bool:
-    """Write the roll-up of a table, unless the one that exists was made from the same files or from equal ones."""
+    """Write the roll-up of a table, unless the one that exists was made from the same files or from equal ones.
+
+    Local copies of a bucket's files are gone afterwards: those of a large fleet are many.
+    """
     path, origin = data.roll_up(table, day), _hash_origin(table, files)
-    existing = _read_existing(path)
+    key, keys = data.get_key(path), [data.get_key(data.file(table, one.partition)) for one in files]
+    seen, existing = data.store.find(key), _read_existing(data, key)
     if existing.get(ORIGIN) == origin:
         return False
-    sources, left_out = _find_sources(data, table, files)
-    digest = _hash_digests(sources)
-    if existing.get(SOURCE_DIGEST) == digest and read_left_out(existing) == left_out:
-        return False
-    while True:
-        entries = {ORIGIN: origin, SOURCE_DIGEST: digest, LEFT_OUT: msgspec.json.encode(left_out).decode()}
-        damaged = _write(path, table, sources, entries)
-        if damaged is None:
-            return True
-        source, sentence = damaged
-        sources, left_out = [one for one in sources if one != source], {**left_out, source.account_id: sentence}
-        digest = _hash_digests(sources)
+    try:
+        data.store.fetch(keys)
+        sources, left_out = _find_sources(data, table, files)
+        if existing.get(SOURCE_DIGEST) == _hash_digests(sources) and read_left_out(existing) == left_out:
+            return False
+        new = path.with_name(f"{DATA_FILE}.new")
+        while True:
+            entries = {
+                ORIGIN: origin,
+                SOURCE_DIGEST: _hash_digests(sources),
+                LEFT_OUT: msgspec.json.encode(left_out).decode(),
+            }
+            damaged = _write(new, table, sources, entries)
+            if damaged is None:
+                data.store.publish(new, key, seen)
+                return True
+            source, sentence = damaged
+            sources, left_out = [one for one in sources if one != source], {**left_out, source.account_id: sentence}
+    finally:
+        data.store.release([*keys, key])
 
 
-def _read_existing(path: Path) -> dict[str, str]:
+def _read_existing(data: DataDir, key: str) -> dict[str, str]:
     """Return the metadata of a roll-up that has the columns of this version; empty if there is none."""
     try:
-        metadata = select_metadata(read_footer(path)) if path.exists() else {}
+        metadata = read_stored_metadata(data.store, key) or {}
     except LakeError:
-        log.warning("The roll-up %s can't be read: it is written again.", path)
+        log.warning("The roll-up %s can't be read: it is written again.", data.store.describe(key))
         return {}
     return metadata if metadata.get("schema_version") == str(SCHEMA_VERSION) else {}
 
@@ -232,9 +246,8 @@ def _get_account(partition: object) -> str:
     return partition.account_id if isinstance(partition, Partition) else ""
 
 
-def _write(path: Path, table: Table, sources: Sequence[_Source], entries: dict[str, str]) -> tuple[_Source, str] | None:
+def _write(new: Path, table: Table, sources: Sequence[_Source], entries: dict[str, str]) -> tuple[_Source, str] | None:
     """Write a roll-up. If a file turns out to be damaged, nothing is written; return it, and why it can't be read."""
-    new = path.with_name(f"{DATA_FILE}.new")
     with TableFile(describe_roll_up(table), new) as file:
         for source in sources:
             batches = _read_batches(source, table)
@@ -247,8 +260,6 @@ def _write(path: Path, table: Table, sources: Sequence[_Source], entries: dict[s
                     break
                 file.write(batch)
         file.close(entries)
-        with convert_disk_errors(path):
-            replace_file(new, path)
     return None
 
 

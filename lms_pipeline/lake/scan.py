@@ -104,7 +104,7 @@ def scan_partition(
     found.signatures[: len(known)] = known
     looked_at = [table for table in list_tables(partition) if table in tables]
     keys = [data.get_key(data.file(table, partition)) for table in looked_at]
-    for table, file in zip(looked_at, map_parallel(data.store.find, keys), strict=True):
+    for table, file in zip(looked_at, map_parallel(data, data.store.find, keys), strict=True):
         found.add(table.name, file.signature if file is not None else bytes(SIGNATURE_BYTES))
     return found
 
@@ -119,7 +119,7 @@ def find_unpublished(data: DataDir, table: Table, partitions: Collection[Partiti
     def is_published(partition: Partition) -> bool:
         return data.is_published(table, partition)
 
-    found = map(is_published, partitions) if data.store.is_local else map_parallel(is_published, partitions)
+    found = map_parallel(data, is_published, partitions)
     return [partition for partition, is_there in zip(partitions, found, strict=True) if not is_there]
 
 
@@ -128,9 +128,9 @@ def list_tables(partition: AnyPartition) -> list[Table]:
     return [table for table in TABLES.values() if table.per_account is isinstance(partition, Partition)]
 
 
-def map_parallel(function: Callable[[T], R], values: Collection[T]) -> list[R]:
-    """Return what a function that waits for a bucket returns for each value, in their order."""
-    if len(values) <= 1:
+def map_parallel(data: DataDir, function: Callable[[T], R], values: Collection[T]) -> list[R]:
+    """Return what a function that uses the store returns for each value, in their order: many at a time with a bucket."""
+    if len(values) <= 1 or data.store.is_local:
         return [function(value) for value in values]
     with ThreadPoolExecutor(min(MAX_LISTINGS, len(values))) as threads:
         return list(threads.map(function, values))
@@ -219,7 +219,7 @@ def _add_listed(
     def list_files(prefix: str) -> list[StoredFile]:
         return list(data.store.list_files(prefix))
 
-    for prefix, listed in zip(prefixes, map_parallel(list_files, prefixes), strict=True):
+    for prefix, listed in zip(prefixes, map_parallel(data, list_files, prefixes), strict=True):
         root = next(root for root in roots if prefix.startswith(root))
         for file in (one for one in listed if one.key.endswith(f"/{DATA_FILE}")):
             files = _get_files(found, str(Path(file.key.removeprefix(root)).parent))

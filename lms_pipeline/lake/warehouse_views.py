@@ -160,10 +160,9 @@ def _read(rolled: _Rolled, unrolled: Mapping[str, Sequence[Day]], index: Publica
         if isinstance(partition, Partition)
         for day in index.find(account_id=partition.account_id, day=partition.day)
     ]
-    has_files = frozenset(table for table in TABLES if index.has_files(table))
     latest = {table.name: _find_latest(index, table.name, rolled, unrolled[table.name]) for table in LATEST_DAY_TABLES}
     return _Indexed(
-        rolled, unrolled, latest, index.find_schema_samples(), pending, index.find(account_id=""), has_files
+        rolled, unrolled, latest, index.find_schema_samples(), pending, index.find(account_id=""), index.find_tables()
     )
 
 

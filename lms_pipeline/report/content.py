@@ -189,9 +189,11 @@ def _read_day(data: DataDir, day: date, account_id: str | None, limit: int) -> _
     selected: list[SelectedAccount | None] = []
     basis: dict[str, _Basis] = {}
     account_ids = reading.list_accounts(data, day, account_id)
-    for partition in (Partition(one, day) for one in account_ids):
+    partitions = [Partition(one, day) for one in account_ids]
+    reading.fetch_day(data, partitions)
+    for partition, quality in zip(partitions, reading.read_qualities(data, partitions), strict=True):
         try:
-            account, of_account = _read_account(data, partition, limit)
+            account, of_account = _read_account(data, partition, limit, quality)
         except LakeError as error:
             log.warning("%s is left out of the report: %s", partition, error)
             damaged.append(partition.account_id)
@@ -207,12 +209,16 @@ def _read_day(data: DataDir, day: date, account_id: str | None, limit: int) -> _
     return _Day(select_portfolio(selected, limit), collector.build(), basis, account_ids, damaged)
 
 
-def _read_account(data: DataDir, partition: Partition, limit: int) -> tuple[SelectedAccount | None, _Basis]:
+def _read_account(
+    data: DataDir, partition: Partition, limit: int, quality: reading.Quality | LakeError
+) -> tuple[SelectedAccount | None, _Basis]:
     with reading.convert_damage(partition):
         reading.check_details(data, partition)
         row, account = reading.read_account(data, partition, limit)
         repeated = None if row["learners"] is None else row["n_all"] - row["learners"]
-        return account, _Basis(reading.read_quality(data, partition), row["oldest_fetched_at"], repeated)
+        if isinstance(quality, LakeError):
+            raise quality
+        return account, _Basis(quality, row["oldest_fetched_at"], repeated)
 
 
 def _build_accounts(

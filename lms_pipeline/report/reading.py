@@ -16,14 +16,22 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.dataset as ds
-import pyarrow.parquet as pq
 
 from lms_pipeline.accounts.registry import RegisteredAccount
 from lms_pipeline.accounts.rules import RULES_ENTRY
 from lms_pipeline.errors import LakeError, WrongUseError
-from lms_pipeline.lake.files import check_unchanged, check_version, convert_read_errors, read_metadata
+from lms_pipeline.lake.files import (
+    check_unchanged,
+    check_version,
+    convert_read_errors,
+    count_stored_rows,
+    read_metadata,
+    read_stored_metadata,
+)
+from lms_pipeline.lake.index_sync import read_index
 from lms_pipeline.lake.paths import AnyPartition, DataDir, DayPartition, Partition
 from lms_pipeline.lake.reading import find_committed
+from lms_pipeline.lake.scan import map_parallel
 from lms_pipeline.metrics.portfolio_days import find_portfolio_changes
 from lms_pipeline.report.small_groups import (
     Group,
@@ -90,7 +98,7 @@ def find_report_day(data: DataDir, day: date | None, account_id: str | None) -> 
     Raises:
         NothingToReportError: no account has completion metrics of the day, or the account has none.
     """
-    days = {partition.day for partition in data.find_partitions(ACCOUNT_COMPLETION, account_id)}
+    days = {day for found in _find_days(data, account_id, is_compared=True).values() for day in found}
     of = f" of {account_id}" if account_id else ""
     if not days:
         raise NothingToReportError(f"There are no completion metrics{of}: run `lms-pipeline materialize` first.")
@@ -105,8 +113,24 @@ def find_report_day(data: DataDir, day: date | None, account_id: str | None) -> 
 
 def list_accounts(data: DataDir, day: date, account_id: str | None) -> list[str]:
     """Return the ids of the accounts with completion metrics of a day, sorted."""
-    found = data.find_partitions(ACCOUNT_COMPLETION, account_id)
-    return sorted(partition.account_id for partition in found if partition.day == day)
+    found = read_index(data, lambda index: index.find(account_id=account_id, day=day), is_compared=False)
+    partitions = (one.partition for one in found if one.has_file(ACCOUNT_COMPLETION.name))
+    return sorted(one.account_id for one in partitions if isinstance(one, Partition))
+
+
+def _find_days(data: DataDir, account_id: str | None, *, is_compared: bool) -> Mapping[str, Sequence[date]]:
+    """Return the days with completion metrics of each account, or of one."""
+    table = ACCOUNT_COMPLETION.name
+    return read_index(data, lambda index: index.find_account_days(table, account_id), is_compared=is_compared)
+
+
+def fetch_day(data: DataDir, partitions: Iterable[Partition]) -> None:
+    """Fetch what the functions below read of accounts and a day.
+
+    Raises:
+        StoreError: a file can't be fetched.
+    """
+    data.fetch((ACCOUNT_COMPLETION, COURSE_COMPLETION, *DETAIL_TABLES), partitions)
 
 
 @contextmanager
@@ -189,29 +213,42 @@ def _read_rows(
     return rows
 
 
-def read_quality(data: DataDir, partition: Partition) -> Quality:
+def read_qualities(data: DataDir, partitions: Collection[Partition]) -> list[Quality | LakeError]:
+    """Return how good snapshots are; of one with a damaged file, the error."""
+
+    def read(partition: Partition) -> Quality | LakeError:
+        try:
+            with convert_damage(partition):
+                return _read_quality(data, partition)
+        except LakeError as error:
+            return error
+
+    return map_parallel(data, read, partitions)
+
+
+def _read_quality(data: DataDir, partition: Partition) -> Quality:
     """Return how good a snapshot is.
 
     Raises:
         LakeError: a file is damaged.
     """
-    source = _read_metadata(data.file(UNIFIED_ENROLLMENTS, partition))
-    rejected = data.file(REJECTED_ENROLLMENTS, partition)
+    # of the large files the ends alone
+    source = read_stored_metadata(data.store, data.get_key(data.file(UNIFIED_ENROLLMENTS, partition))) or {}
+    rejected = count_stored_rows(data.store, data.get_key(data.file(REJECTED_ENROLLMENTS, partition)))
     metrics = (
         _read_metadata(data.file(one, partition)) for one in (ACCOUNT_COMPLETION, COURSE_COMPLETION, *DETAIL_TABLES)
     )
     pulled_at, idle = source.get("pulled_at"), _read_metadata(data.file(ATTENTION, partition)).get("idle_unknown")
-    with convert_read_errors(rejected):
-        return Quality(
-            is_complete=source.get("complete") == "true",
-            incomplete_because=source.get("incomplete_because"),
-            strategy=source.get("strategy"),
-            pulled_at=datetime.fromisoformat(pulled_at) if pulled_at else None,
-            rejected=pq.read_metadata(rejected).num_rows if rejected.exists() else None,
-            idle_unknown=int(idle) if idle else None,
-            missing_tables=frozenset(one.name for one in DETAIL_TABLES if not data.file(one, partition).exists()),
-            has_mixed_rules=len({metadata.get(RULES_ENTRY) for metadata in metrics if metadata}) > 1,
-        )
+    return Quality(
+        is_complete=source.get("complete") == "true",
+        incomplete_because=source.get("incomplete_because"),
+        strategy=source.get("strategy"),
+        pulled_at=datetime.fromisoformat(pulled_at) if pulled_at else None,
+        rejected=rejected,
+        idle_unknown=int(idle) if idle else None,
+        missing_tables=frozenset(one.name for one in DETAIL_TABLES if not data.file(one, partition).exists()),
+        has_mixed_rules=len({metadata.get(RULES_ENTRY) for metadata in metrics if metadata}) > 1,
+    )
 
 
 def _read_metadata(path: Path) -> dict[str, str]:
@@ -227,8 +264,9 @@ def read_trend(
     can't be read is logged, and its account or day left out.
     """
     accounts: dict[date, set[str]] = defaultdict(set)
-    for partition in data.find_partitions(ACCOUNT_COMPLETION, account_id):
-        accounts[partition.day].add(partition.account_id)
+    for one, of_account in _find_days(data, account_id, is_compared=False).items():
+        for day in of_account:
+            accounts[day].add(one)
     days = [day for day in choose_days(list(accounts), last.day, MAX_TREND_DAYS) if day != last.day]
     points: dict[date, TrendPoint | None] = {}
     if account_id is None and limit == 1:
@@ -251,6 +289,7 @@ def bound_days(accounts: int) -> int:
 def _read_stored_point(data: DataDir, day: date, account_ids: Collection[str]) -> TrendPoint | None:
     """Return the point of a day from `portfolio_completion`; None if the day has none that can be read."""
     partition = DayPartition(day)
+    data.fetch([PORTFOLIO_COMPLETION], [partition])
     try:
         with convert_damage(partition):
             rows = _read_rows(data, PORTFOLIO_COMPLETION, partition, TREND_COLUMNS)
@@ -275,7 +314,9 @@ def _select_accounts(
     data: DataDir, day: date, account_ids: Iterable[str], limit: int
 ) -> Iterator[SelectedAccount | None]:
     """Yield the accounts of a day without their other columns; one that can't be read is logged and left out."""
-    for partition in (Partition(account_id, day) for account_id in sorted(account_ids)):
+    partitions = [Partition(account_id, day) for account_id in sorted(account_ids)]
+    data.fetch([ACCOUNT_COMPLETION, *([COURSE_COMPLETION] if limit > 1 else [])], partitions)
+    for partition in partitions:
         try:
             with convert_damage(partition):
                 _, selected = read_account(data, partition, limit, TREND_COLUMNS)

@@ -109,7 +109,7 @@ def take_snapshot(
             remove_leftovers(data, PULLED_TABLES, job.partition)
             make_space(data, job.partition)
             place = CheckpointPlace.of(data, job.partition, lists_only=job.lists_only)
-            with CheckpointCopies(place, checkpoint_seconds) as copies:
+            with CheckpointCopies(place, lock.check, checkpoint_seconds) as copies:
                 open_day = OpenDay(job.partition, calendar, now)
                 inputs = _PullInputs(connect, data, open_day, place.path, copies, lock, waited, report_plan)
                 result = use_checkpoint(place.path, partial(_pull, job, inputs), f"{job.partition} is fetched again")
@@ -129,10 +129,6 @@ class _PullInputs:
     waited: WaitingPull | None
     report_plan: Callable[[str], None]
 
-    def prepare_publishing(self) -> None:
-        """See `_prepare_publishing`."""
-        _prepare_publishing(self.copies, self.lock)
-
 
 def _pull(job: SnapshotJob, inputs: _PullInputs, checkpoint: Checkpoint) -> SnapshotResult:
     """Pull the account with the responses that its checkpoint has, and publish."""
@@ -150,14 +146,14 @@ def _pull_attempt(job: SnapshotJob, inputs: _PullInputs, attempt: Attempt) -> Sn
     spent = waited.spent_seconds if waited else 0.0
     resume_within = timedelta(hours=job.options.resume_hours)
     watch = watch_space(data, job, inputs.checkpoint_path, inputs.lock.scratch)
-    store = BoundedStore(attempt, job.account_id, job.options.max_gigabytes, inputs.copies.guard(watch))
+    store = BoundedStore(attempt, job.account_id, job.options.max_gigabytes, watch)
     with (
         stop_at_bounds(data, job, attempt, watch),
         closing(Budget(job.account_id, job.limits, attempt, data.storage.state, spent_seconds=spent)) as budget,
         inputs.connect(
             open_day.guard_requests(_guard_lock(inputs.lock, budget)), OpenDayStore(store, open_day)
         ) as client,
-        Publication(data, job.partition, job.run_id, watch, inputs.prepare_publishing) as publication,
+        Publication(data, job.partition, job.run_id, watch, inputs.copies.prepare_publishing) as publication,
     ):
         session = FetchSession(client, attempt, max_records=job.options.max_records)
         if waited is None or utc_now() - waited.at > resume_within:
@@ -213,7 +209,7 @@ def _save_wait(context: SnapshotContext, error: ContinuesLaterError, spent_secon
 def _replay(job: SnapshotJob, data: DataDir, lock: PartitionLock, report_plan: Callable[[str], None]) -> SnapshotResult:
     """Publish the snapshot again from its stored responses. The caller holds the partition's lock."""
     place = CheckpointPlace.of(data, job.partition)
-    with CheckpointCopies(place) as copies:
+    with CheckpointCopies(place, lock.check) as copies:
         if not place.path.exists():
             raise NotKeptError(f"No responses of {job.partition} are stored: its snapshot stays as it is.")
         with Checkpoint(place.path) as checkpoint, copies.follow(checkpoint):
@@ -229,7 +225,7 @@ def _replay(job: SnapshotJob, data: DataDir, lock: PartitionLock, report_plan: C
             with (
                 TrutoClient.for_replay(attempt) as client,
                 Publication(
-                    data, job.partition, job.run_id, before_publishing=partial(_prepare_publishing, copies, lock)
+                    data, job.partition, job.run_id, before_publishing=copies.prepare_publishing
                 ) as publication,
             ):
                 context = SnapshotContext(
@@ -253,17 +249,6 @@ def _guard_lock(lock: PartitionLock, gate: Gate) -> Gate:
         gate(request)
 
     return pass_gate
-
-
-def _prepare_publishing(copies: CheckpointCopies, lock: PartitionLock) -> None:
-    """Send the responses, so that no call is made again from here on; and look whether the lock is still held.
-
-    Raises:
-        StoreError: the responses can't be sent.
-        LostLockError: another run may publish.
-    """
-    copies.send()
-    lock.check()
 
 
 def _publish_again(

@@ -28,8 +28,8 @@ TIMEOUT_SECONDS: Final = 30.0
 """Limit of one request for up to `MIN_BYTES_PER_SECOND` a second."""
 MIN_BYTES_PER_SECOND: Final = 2 * 2**20
 """The slowest upload that counts as one: larger files have more time, in steps of two."""
-RETRY_TIMEOUT: Final = timedelta(seconds=60)
-"""How long obstore repeats a request that failed."""
+RETRIES: Final[dict[str, Any]] = {"max_retries": 10, "retry_timeout": timedelta(seconds=60)}
+"""How often and how long obstore repeats a request that failed; not one with a condition that got no answer in time."""
 CHUNK_BYTES: Final = 2**20
 """Bytes of a download in memory, of each thread."""
 
@@ -87,7 +87,7 @@ class Bucket:
             return from_url(
                 url,
                 client_options={"allow_http": address.is_plain, "timeout": timedelta(seconds=timeout_seconds)},
-                retry_config={"retry_timeout": RETRY_TIMEOUT},
+                retry_config=RETRIES,
             )
 
         try:
@@ -143,7 +143,8 @@ class Bucket:
         end = min(start + size, file.size)
         if end <= start:
             return b""
-        options = {"if_match": _get_e_tag(file.version) or None, "range": (start, end)}
+        condition = {"if_match": e_tag} if (e_tag := _get_e_tag(file.version)) else {}
+        options = {**condition, "range": (start, end)}
         try:
             with self._convert_errors(file.key, "read"):
                 return bytes(obstore.get(self._get_client(), file.key, options=options).bytes())
@@ -269,8 +270,9 @@ def _build_stored_file(key: str, meta: obstore.ObjectMeta) -> StoredFile:
 
 
 def _format_version(e_tag: str | None, version: str | None) -> str:
-    """Return ETag and generation as one text; an ETag has no space."""
-    return f"{e_tag or ''} {version or ''}".rstrip()
+    """Return ETag and generation as one text; an ETag has no space. Listings of Azure leave out its quotes."""
+    quoted = e_tag if not e_tag or e_tag.endswith('"') else f'"{e_tag}"'
+    return f"{quoted or ''} {version or ''}".rstrip()
 
 
 def _parse_version(text: str) -> dict[str, str]:

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
+from typing import Final
 
 import msgspec
 from filelock import FileLock, Timeout
@@ -27,6 +29,8 @@ _REGISTRY = "accounts"
 
 class FileState:
     """The state in a folder, see `State`."""
+
+    is_local: Final = True
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -102,6 +106,9 @@ class FileState:
             if (content := self.read_note(name)) is not None:
                 yield name, content
 
+    def remove_old(self, before: datetime) -> None:
+        """Do nothing."""
+
     def open_limiter(self, name: str, limit: RateLimit, sleep: Callable[[float], None] = wait) -> FileRateLimiter:
         """Return the limiter whose calls are in `budgets/<name>.sqlite`."""
         return FileRateLimiter(self._folder / "budgets" / f"{name}.sqlite", limit, sleep)
@@ -110,7 +117,7 @@ class FileState:
         """Return the path of a file."""
         return str(self._folder / name)
 
-    def read_registry(self) -> bytes | None:
+    def read_registry(self, account_id: str | None = None) -> bytes | None:  # noqa: ARG002 - it is one file
         """Return the content of `accounts.json`.
 
         Raises:

@@ -63,6 +63,9 @@ class LocalStore:
     def fetch(self, keys: Iterable[str]) -> None:
         """Do nothing: the local files are the stored ones."""
 
+    def release(self, keys: Iterable[str]) -> None:
+        """Do nothing: the local files are the stored ones."""
+
     def publish(self, new: Path, key: str, seen: StoredFile | None) -> None:  # noqa: ARG002 - a lock keeps others out
         """Rename a new file to that of a key.
 

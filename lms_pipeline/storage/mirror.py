@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import logging
 import sqlite3
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
@@ -22,6 +23,8 @@ from lms_pipeline.storage.local_store import build_stored_file
 LAYOUT_VERSION: Final = 1
 BUSY_TIMEOUT_SECONDS: Final = 60
 KEYS_PER_QUERY: Final = 500
+USED_STEP_SECONDS: Final = 3_600
+"""The time of the latest use is written again after an hour only."""
 CONSEQUENCE: Final = "the files are fetched again"
 
 log = logging.getLogger(__name__)
@@ -40,13 +43,27 @@ class Mirror:
         """Return the version of each local file that is still the recorded one, by key."""
         signatures = {key: signature for key in keys if (signature := self.sign(self._root / key)) is not None}
         recorded = self._read(list(signatures))
-        return {key: version for key, (signature, version) in recorded.items() if signature == signatures[key]}
+        found = {key: version for key, (signature, version) in recorded.items() if signature == signatures[key]}
+        if found:
+            with self._use() as file:
+                now = int(time.time())
+                rows = [(now, self._url, key, now - USED_STEP_SECONDS) for key in found]
+                file.executemany("UPDATE copies SET used_at = ? WHERE url = ? AND key = ? AND used_at < ?", rows)
+        return found
+
+    def find_unused(self, seconds: float) -> list[str]:
+        """Return the keys whose copies nobody looked for in this time."""
+        with self._use() as file:
+            sql = "SELECT key FROM copies WHERE url = ? AND used_at < ? AND signature <> ?"
+            return [key for (key,) in file.execute(sql, (self._url, time.time() - seconds, b""))]
+        return []
 
     def store(self, copies: Mapping[str, tuple[bytes, str]]) -> None:
         """Record the signature and the version of local files, by key."""
-        rows = [(self._url, key, signature, version) for key, (signature, version) in copies.items()]
+        now = int(time.time())
+        rows = [(self._url, key, signature, version, now) for key, (signature, version) in copies.items()]
         with self._use() as file:
-            file.executemany("INSERT OR REPLACE INTO copies VALUES (?, ?, ?, ?)", rows)
+            file.executemany("INSERT OR REPLACE INTO copies VALUES (?, ?, ?, ?, ?)", rows)
 
     def forget(self, keys: Iterable[str]) -> None:
         """Remove the rows of files that are gone."""
@@ -110,10 +127,10 @@ def _connect(path: Path) -> sqlite3.Connection:
         file.execute("PRAGMA synchronous = OFF")
         if version == 0:
             file.executescript(
-                "CREATE TABLE IF NOT EXISTS copies (url TEXT, key TEXT, signature BLOB, version TEXT, PRIMARY KEY (url, key))"
-                f" WITHOUT ROWID; PRAGMA user_version = {LAYOUT_VERSION};"
+                "CREATE TABLE IF NOT EXISTS copies (url TEXT, key TEXT, signature BLOB, version TEXT, used_at INTEGER,"
+                f" PRIMARY KEY (url, key)) WITHOUT ROWID; PRAGMA user_version = {LAYOUT_VERSION};"
             )
-        file.execute("SELECT url, key, signature, version FROM copies LIMIT 1").fetchone()
+        file.execute("SELECT url, key, signature, version, used_at FROM copies LIMIT 1").fetchone()
     except sqlite3.Error:
         file.close()
         raise

@@ -7,9 +7,11 @@ Belongs here: `Store` over a bucket, and when a local copy is made, replaced and
 from __future__ import annotations
 
 import threading
+import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -22,6 +24,8 @@ from lms_pipeline.storage.store_marker import check_store
 
 MAX_REQUESTS: Final = 16
 """Requests of one `fetch` at the same time."""
+MAX_UNUSED_SECONDS: Final = 2 * 86_400
+"""The age from which a copy is removed that no run used: a pull lasts a day at most."""
 
 
 class ObjectStore:
@@ -36,8 +40,8 @@ class ObjectStore:
         self._is_demo = is_demo
         self._mirror = Mirror(root, bucket.url)
         self._unfinished = root / "state" / "fetching"
-        self._check_lock = threading.Lock()
-        self._is_checked = False
+        self._lock = threading.Lock()
+        self._is_checked = self._has_removed_unused = False
 
     def describe(self, key: str) -> str:
         """Return the address of an object."""
@@ -70,6 +74,7 @@ class ObjectStore:
             LakeError: a local copy can't be written.
         """
         wanted = list(dict.fromkeys(keys))
+        self._remove_unused()
         versions = self._mirror.find_versions(wanted)
         fetched: dict[str, tuple[bytes, str]] = {}
         gone: list[str] = []
@@ -94,6 +99,17 @@ class ObjectStore:
                         pass
         finally:
             self._record(fetched, gone)
+
+    def release(self, keys: Iterable[str]) -> None:
+        """Remove local copies, unless somebody changed them since: then they are no copies.
+
+        Raises:
+            LakeError: a local copy can't be removed.
+        """
+        copies = list(self._mirror.find_versions(list(keys)))
+        for key in copies:
+            self._remove_copy(key)
+        self._record({}, copies)
 
     def publish(self, new: Path, key: str, seen: StoredFile | None) -> None:
         """Store a new file if the object is still what the caller saw; then it is the local copy.
@@ -137,10 +153,24 @@ class ObjectStore:
 
     def _check(self) -> None:
         """Check before the first write that the bucket is one for these data, and refuses what it should."""
-        with self._check_lock:
+        with self._lock:
             if not self._is_checked:
                 check_store(self._bucket, self._mirror, is_demo=self._is_demo())
                 self._is_checked = True
+
+    def _remove_unused(self) -> None:
+        """Remove the copies that no run used for two days, once in a process: the disk would end up with the whole lake."""
+        with self._lock:
+            if self._has_removed_unused:
+                return
+            self._has_removed_unused = True
+        unused = self._mirror.find_unused(MAX_UNUSED_SECONDS)
+        self.release(unused)
+        self._record({}, unused)
+        for path in self._unfinished.glob("*"):  # of processes that were killed
+            with convert_disk_errors(path), suppress(FileNotFoundError):
+                if time.time() - path.stat().st_mtime > MAX_UNUSED_SECONDS:
+                    path.unlink()
 
     def _write_copy(self, key: str, download: Download) -> bytes:
         """Replace the local copy in one step; return its signature."""

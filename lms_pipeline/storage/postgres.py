@@ -36,6 +36,10 @@ _DEFAULTS: Final = {
     "tcp_user_timeout": 25_000,  # milliseconds, also while it owes an answer
 }
 _WRONG_LOGIN = ("authentication failed", "no pg_hba.conf entry", "no password supplied")
+_WRONG_ADDRESS = (
+    "LMS_STATE_URL can't be used: it must be the address of a PostgreSQL database, like "
+    "postgresql://user:password@host/database, with special characters of the password as %XX."
+)
 _INSUFFICIENT_PRIVILEGE = "42501"
 _READ_VERSION = "SELECT digest FROM lms.scripts WHERE name = %s"
 _WRITE_VERSION = """
@@ -73,7 +77,7 @@ class Database:
             StateError, SettingsError: as `transaction`.
         """
         with self._borrow() as connection, connection.cursor() as cursor:
-            cursor.execute(sql, parameters)
+            cursor.execute(sql, parameters or None)
             return cursor.fetchall() if cursor.description else []
 
     def connect(self, application_name: str = APPLICATION_NAME) -> Connection:
@@ -94,10 +98,7 @@ class Database:
         try:
             named = parse_dsn(url)
         except psycopg2.Error:  # its message quotes parts of the address
-            raise SettingsError(
-                "LMS_STATE_URL can't be used: it must be the address of a PostgreSQL database, like "
-                "postgresql://user:password@host/database, with special characters of the password as %XX."
-            ) from None
+            raise SettingsError(_WRONG_ADDRESS) from None
         try:
             connection = psycopg2.connect(url, **{**_DEFAULTS, **named, "application_name": application_name[:63]})
         except psycopg2.Error as error:
@@ -192,6 +193,8 @@ def _has_ended(connection: Connection) -> bool:
 def _explain_refusal(error: Exception) -> Exception:
     """Return the sentence about a connection that can't be opened. The reasons have no codes, and quote the address."""
     reason = str(error)
+    if reason.startswith("invalid "):  # a port that is no number, for example
+        return SettingsError(_WRONG_ADDRESS)
     if any(text in reason for text in _WRONG_LOGIN) or 'role "' in reason:
         return SettingsError("The database refuses the user or the password of LMS_STATE_URL: correct it.")
     if 'database "' in reason and "does not exist" in reason:

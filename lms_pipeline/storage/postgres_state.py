@@ -10,10 +10,11 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from datetime import datetime
 from functools import cached_property
 from importlib.resources import files
 from threading import Lock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from lms_pipeline.concurrency import wait
 from lms_pipeline.storage.damaged_files import SUFFIX
@@ -35,7 +36,7 @@ _KEEP_OPEN = """
 SELECT set_config(name, value, true) FROM pg_settings JOIN (VALUES
   ('idle_in_transaction_session_timeout', '0'), ('transaction_timeout', '0'),
   ('tcp_keepalives_idle', '10'), ('tcp_keepalives_interval', '5'), ('tcp_keepalives_count', '3')
-) AS wanted (name, value) USING (name)
+) AS options (name, value) USING (name)
 """
 _TRY_LOCK = "SELECT pg_try_advisory_xact_lock(%s)"
 _IS_HELD = """
@@ -52,9 +53,11 @@ INSERT INTO lms.notes VALUES (%s, %s, now())
 ON CONFLICT (name) DO UPDATE SET content = excluded.content, changed_at = excluded.changed_at
 """
 _REMOVE_NOTE = "DELETE FROM lms.notes WHERE name = %s"
+_REMOVE_OLD_NOTES = "DELETE FROM lms.notes WHERE name LIKE 'pulls/%%' AND changed_at < %s"
+_REMOVE_OLD_CALLS = "DELETE FROM lms.slots WHERE at < %s"
 _RENAME_NOTE = "UPDATE lms.notes SET name = %s WHERE name = %s"
 _READ_REGISTRY = "SELECT '[' || string_agg(doc::text, ',' ORDER BY position) || ']' FROM lms.accounts"
-_READ_ACCOUNT = "SELECT '[' || doc::text || ']' FROM lms.accounts WHERE id = %s FOR UPDATE"
+_READ_ACCOUNT = "SELECT '[' || doc::text || ']' FROM lms.accounts WHERE id = %s"
 _REMOVE_ACCOUNTS = "DELETE FROM lms.accounts WHERE id = ANY(%s)"
 _WRITE_ACCOUNT = """
 INSERT INTO lms.accounts (id, doc) VALUES (%s, %s) ON CONFLICT (id) DO UPDATE SET doc = excluded.doc
@@ -63,6 +66,8 @@ INSERT INTO lms.accounts (id, doc) VALUES (%s, %s) ON CONFLICT (id) DO UPDATE SE
 
 class PostgresState:
     """The state in a database, see `State`. Locks of runs are held on this machine as well: they guard its scratch folders."""
+
+    is_local: Final = False
 
     def __init__(self, database: Database, local: State) -> None:
         self._unprepared = database
@@ -128,6 +133,12 @@ class PostgresState:
         rows = sorted(self._database.query(_FIND_NOTES, [like]), key=lambda row: row[0].split("/"))
         yield from ((name, content.encode()) for name, content in rows if name.count("/") == pattern.count("/"))
 
+    def remove_old(self, before: datetime) -> None:
+        """Remove rows; see `State.remove_old`."""
+        with self._database.transaction() as cursor:
+            cursor.execute(_REMOVE_OLD_NOTES, [before])
+            cursor.execute(_REMOVE_OLD_CALLS, [before])
+
     def open_limiter(self, name: str, limit: RateLimit, sleep: Callable[[float], None] = wait) -> PostgresRateLimiter:
         """Return the limiter whose calls have this name."""
         return PostgresRateLimiter(self._database, name, limit, sleep)
@@ -136,10 +147,13 @@ class PostgresState:
         """Return where a row is."""
         return f"{name} in the database of LMS_STATE_URL"
 
-    def read_registry(self) -> bytes | None:
-        """Return the accounts in the order in which they were added."""
-        [(content,)] = self._database.query(_READ_REGISTRY)
-        return None if content is None else content.encode()
+    def read_registry(self, account_id: str | None = None) -> bytes | None:
+        """Return the accounts in the order in which they were added, or one of them."""
+        if account_id is None:
+            rows = self._database.query(_READ_REGISTRY)
+        else:
+            rows = self._database.query(_READ_ACCOUNT, [account_id])
+        return next((content.encode() for (content,) in rows if content is not None), None)
 
     @contextmanager
     def edit_registry(self, account_id: str | None = None) -> Iterator[RegistryEdit]:
@@ -151,7 +165,7 @@ class PostgresState:
                 cursor.execute("LOCK TABLE lms.accounts IN EXCLUSIVE MODE")  # which also waits for FOR UPDATE
                 cursor.execute(_READ_REGISTRY)
             else:
-                cursor.execute(_READ_ACCOUNT, [account_id])
+                cursor.execute(f"{_READ_ACCOUNT} FOR UPDATE", [account_id])
             (content,) = cursor.fetchone() or (None,)
             edit = RegistryEdit(None if content is None else content.encode())
             yield edit

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Protocol, TypeVar
 
 import msgspec
@@ -67,6 +68,10 @@ class State(Protocol):
     All methods raise LakeError if the state can't be used: a StateError, if it is in a database.
     """
 
+    @property
+    def is_local(self) -> bool:
+        """Whether the files in the state folder are the state, which a person may change by hand."""
+
     def lock(self, name: str) -> AbstractContextManager[None]:
         """Return a context in which no other process is in the same one; waits for the others."""
 
@@ -99,14 +104,17 @@ class State(Protocol):
     def find_notes(self, pattern: str) -> Iterator[tuple[str, bytes]]:
         """Yield the notes whose names fit a pattern, in which `*` is any name of a folder, in order."""
 
+    def remove_old(self, before: datetime) -> None:
+        """Remove notes of pulls and calls that are not from this time or later. Of files, housekeeping removes them."""
+
     def open_limiter(self, name: str, limit: RateLimit, sleep: Callable[[float], None] = wait) -> RateLimiter:
         """Return the limiter of all processes that use the same name. The caller closes it."""
 
     def describe(self, name: str) -> str:
         """Return where a note or the registry is, for people."""
 
-    def read_registry(self) -> bytes | None:
-        """Return the accounts of the registry as a JSON array; None if there are none."""
+    def read_registry(self, account_id: str | None = None) -> bytes | None:
+        """Return the accounts of the registry as a JSON array, at least the one if its id is given; None if there are none."""
 
     def edit_registry(self, account_id: str | None = None) -> AbstractContextManager[RegistryEdit]:
         """Return a context that changes the registry, or one account of it: all of it is stored at the end, or nothing."""

@@ -107,6 +107,9 @@ class Store(Protocol):
     def fetch(self, keys: Iterable[str]) -> None:
         """Make the local files of keys equal to what is stored; a local file of which nothing is stored is removed."""
 
+    def release(self, keys: Iterable[str]) -> None:
+        """Let go of the local files of keys, which may be many: with a bucket they are removed here, and can be fetched again."""
+
     def publish(self, new: Path, key: str, seen: StoredFile | None) -> None:
         """Make a new local file the stored one, in one step, if what is stored is still what the caller saw.
 

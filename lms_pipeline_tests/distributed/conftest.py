@@ -139,12 +139,23 @@ def pytest_terminal_summary(terminalreporter, config):
 @pytest.fixture
 def database(postgres, monkeypatch):
     """An empty database, which the environment names."""
+    return create_database(postgres, monkeypatch)
+
+
+def create_database(postgres, environment, template="template1"):
+    """Create a database, empty or as a copy of another one, and name it in the environment."""
     name = f"dagster_{next(_numbers)}"
-    postgres.create_database(name)
+    postgres.create_database(name, template)
     values = {"HOST": "127.0.0.1", "PORT": str(postgres.port), "USER": "dagster", "PASSWORD": PASSWORD}
     for variable, value in {**values, "DATABASE": name}.items():
-        monkeypatch.setenv(f"PG{variable}", value)
+        environment.setenv(f"PG{variable}", value)
     return name
+
+
+@pytest.fixture
+def state_url(postgres, database):
+    """The value of LMS_STATE_URL for the empty database."""
+    return f"postgresql://dagster:{PASSWORD}@127.0.0.1:{postgres.port}/{database}"
 
 
 @pytest.fixture
@@ -166,11 +177,16 @@ def deploy(extra, settings, database):
     with ExitStack() as stack:
 
         def deployed(name, **options):
-            config = read_config(name)
-            config["run_launcher"]["config"].update(options)
-            config.pop("compute_logs", None)  # of another machine
-            settings.dagster_home.mkdir(parents=True)
-            (settings.dagster_home / "dagster.yaml").write_bytes(msgspec.yaml.encode(config))
-            return stack.enter_context(open_instance(settings))
+            return stack.enter_context(open_deployed(settings, name, **options))
 
         yield deployed
+
+
+def open_deployed(settings, name, **options):
+    """Open an instance with the `dagster.yaml` of a launcher, with other options of the launcher if they are given."""
+    config = read_config(name)
+    config["run_launcher"]["config"].update(options)
+    config.pop("compute_logs", None)  # of another machine
+    settings.dagster_home.mkdir(parents=True)
+    (settings.dagster_home / "dagster.yaml").write_bytes(msgspec.yaml.encode(config))
+    return open_instance(settings)

@@ -97,11 +97,16 @@ class Machine:
         """LMS_DATA_DIR of its processes."""
         return self.folder / "data"
 
+    @property
+    def dagster_home(self) -> Path:
+        """DAGSTER_HOME of its processes."""
+        return self.folder / "dagster"
+
     def start(self, command: Sequence[str], **more: str) -> Process:
         """Start a command, with the environment of the machine and `more`."""
         log = self.folder / f"output-{len(self.processes)}.log"
-        paths = {"HOME": self.folder, "TMPDIR": self.folder / "tmp", "LMS_DATA_DIR": self.data_dir}
-        paths["DAGSTER_HOME"] = self.folder / "dagster"
+        paths = {"HOME": self.folder, "TMPDIR": self.folder / "tmp"}
+        paths |= {"LMS_DATA_DIR": self.data_dir, "DAGSTER_HOME": self.dagster_home}
         for path in paths.values():
             path.mkdir(parents=True, exist_ok=True)
         environment = {**self.environment, **more, **{name: str(path) for name, path in paths.items()}}

@@ -10,7 +10,7 @@ import contextlib
 import logging
 import threading
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, MutableMapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import count
@@ -88,6 +88,12 @@ class S3Front:
         name = f"lms-{next(_numbers)}"
         httpx.put(f"{self.upstream}/{name}").raise_for_status()
         return name
+
+    def fill(self, bucket: str, keys: Iterable[str]) -> None:
+        """Create empty objects in a bucket."""
+        with httpx.Client(base_url=self.upstream) as client:
+            for key in keys:
+                client.put(f"/{bucket}/{key}").raise_for_status()
 
     @property
     def environment(self) -> dict[str, str]:

@@ -45,8 +45,26 @@ class Postgres:
     port: int
     folder: Path
 
-    def create_database(self, name: str) -> None:
-        _run_as_user([_find_postgres("createdb"), "-h", "127.0.0.1", "-p", str(self.port), "-U", "dagster", name])
+    def create_database(self, name: str, template: str = "template1") -> None:
+        _run_as_user(
+            [_find_postgres("createdb"), "-h", "127.0.0.1", "-p", str(self.port), "-U", "dagster", "-T", template, name]
+        )
+
+    def start(self) -> None:
+        options = f"-h 127.0.0.1 -p {self.port} -k {self.folder} -c fsync=off"
+        self._control("-w", "-l", str(self.folder / "log"), "-o", options, "start")
+
+    def stop(self, mode: str = "fast") -> None:
+        self._control("-m", mode, "stop")
+
+    def require_password(self, user: str) -> None:
+        """Let a user of any database log in with its password only."""
+        path = self.folder / "data" / "pg_hba.conf"
+        path.write_text(f"host all {user} 127.0.0.1/32 scram-sha-256\n{path.read_text()}")
+        self._control("reload")
+
+    def _control(self, *arguments: str) -> None:
+        _run_as_user([_find_postgres("pg_ctl"), "-D", str(self.folder / "data"), *arguments])
 
 
 def _find_postgres(program: str) -> str:
@@ -71,16 +89,16 @@ def find_free_port() -> int:
 @contextmanager
 def serve_postgres() -> Iterator[Postgres]:
     """Run a new PostgreSQL cluster until the block ends."""
-    control, initdb, port = _find_postgres("pg_ctl"), _find_postgres("initdb"), find_free_port()
+    initdb, port = _find_postgres("initdb"), find_free_port()
     with _open_folder() as folder:
-        data = str(folder / "data")
-        _run_as_user([initdb, "-D", data, "-U", "dagster", "--auth=trust", "--no-sync"])
-        options = f"-h 127.0.0.1 -p {port} -k {folder} -c fsync=off"
-        _run_as_user([control, "-D", data, "-w", "-l", str(folder / "log"), "-o", options, "start"])
+        _run_as_user([initdb, "-D", str(folder / "data"), "-U", "dagster", "--auth=trust", "--no-sync"])
+        server = Postgres(port, folder)
+        server.start()
         try:
-            yield Postgres(port, folder)
+            yield server
         finally:
-            _run_as_user([control, "-D", data, "-m", "immediate", "stop"])
+            if (folder / "data" / "postmaster.pid").exists():  # no test has stopped it
+                server.stop("immediate")
 
 
 @contextmanager
@@ -104,6 +122,12 @@ class Azurite:
     """A stand-in of Azure's blob storage, whose conditions are atomic."""
 
     endpoint: str
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The environment in which Azure's tools find this endpoint."""
+        names = {"ACCOUNT_NAME": AZURE_ACCOUNT, "ACCOUNT_KEY": AZURE_KEY, "ENDPOINT": self.endpoint}
+        return {f"AZURE_STORAGE_{name}": value for name, value in names.items()}
 
     def create_container(self, name: str) -> None:
         """Create a container: obstore has no function for it."""
@@ -135,7 +159,7 @@ def serve_azurite() -> Iterator[Azurite]:
         try:
             yield Azurite(f"http://127.0.0.1:{port}/{AZURE_ACCOUNT}")
         finally:
-            process.terminate()
+            process.kill()  # nothing of it lasts; it ends by itself after minutes
             drain.join()
 
 

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, suppress
 from datetime import UTC, date, datetime
 from threading import Event, Semaphore
+from unittest.mock import Mock
 
 import pytest
 
@@ -72,9 +73,13 @@ def elsewhere(tmp_path):
     return CheckpointPlace.of(open_in_bucket(other, FolderBucket(other, tmp_path / "bucket")), ACME)
 
 
-def pull(place, *keys, seconds=NEVER, during=lambda _copies: None, **more):
+def is_held():
+    """Find the lock held."""
+
+
+def pull(place, *keys, seconds=NEVER, during=lambda _copies: None, check_lock=is_held):
     """Store responses under these keys, as a pull does, and return those that were there before."""
-    with CheckpointCopies(place, seconds, **more) as copies, Checkpoint(place.path) as checkpoint:
+    with CheckpointCopies(place, check_lock, seconds) as copies, Checkpoint(place.path) as checkpoint:
         found = list_keys(checkpoint)
         with copies.follow(checkpoint):
             attempt = checkpoint.begin("plan", NOON)
@@ -123,21 +128,29 @@ def test_a_pull_sends_one_copy_at_its_end(place, bucket):
 
 def test_nothing_is_sent_where_nothing_came(place, bucket):
     pull(place, "a")
-    with CheckpointCopies(place, NEVER) as copies, Checkpoint(place.path) as checkpoint, copies.follow(checkpoint):
-        copies.send()
+    with (
+        CheckpointCopies(place, is_held, NEVER) as copies,
+        Checkpoint(place.path) as checkpoint,
+        copies.follow(checkpoint),
+    ):
+        copies.prepare_publishing()
     assert bucket.requests["PUT"] == 1
 
 
 def test_the_store_has_everything_before_a_snapshot_is_published(tmp_path, place):
     def publish(copies):
-        copies.send()
+        copies.prepare_publishing()
         assert read_stored(tmp_path) == ["a", "b"]
 
     pull(place, "a", "b", during=publish)
 
 
 def test_copies_are_sent_while_responses_come(tmp_path, place, bucket):
-    with CheckpointCopies(place, SOON) as copies, Checkpoint(place.path) as checkpoint, copies.follow(checkpoint):
+    with (
+        CheckpointCopies(place, is_held, SOON) as copies,
+        Checkpoint(place.path) as checkpoint,
+        copies.follow(checkpoint),
+    ):
         attempt = checkpoint.begin("plan", NOON)
         bucket.wait_for_copy()
         for key in ("a", "b"):
@@ -147,7 +160,11 @@ def test_copies_are_sent_while_responses_come(tmp_path, place, bucket):
 
 
 def test_copies_are_whole_while_threads_write(tmp_path, place, bucket):
-    with CheckpointCopies(place, SOON) as copies, Checkpoint(place.path) as checkpoint, copies.follow(checkpoint):
+    with (
+        CheckpointCopies(place, is_held, SOON) as copies,
+        Checkpoint(place.path) as checkpoint,
+        copies.follow(checkpoint),
+    ):
         attempt, ended = checkpoint.begin("plan", NOON), Event()
         bucket.wait_for_copy()
 
@@ -192,7 +209,7 @@ def test_a_copy_that_fails_meanwhile_is_logged_and_sent_at_the_next_interval(pla
 def test_a_copy_that_fails_before_publishing_stops_the_pull(place, bucket):
     bucket.failures = 1
     with pytest.raises(StoreError):
-        pull(place, "a", during=lambda copies: copies.send())
+        pull(place, "a", during=lambda copies: copies.prepare_publishing())
 
 
 def test_a_last_copy_that_fails_ends_a_pull_that_succeeded(place, bucket):
@@ -230,45 +247,31 @@ def test_no_file_stays_on_a_machine_whose_pull_ended(tmp_path, place):
     assert [path for path in (tmp_path / "scratch").rglob("*") if path.is_file()] == []
 
 
-def test_a_lost_lock_stops_copies_and_calls(tmp_path, place, bucket):
-    held = [True]
+def raise_lost():
+    raise LostLockError("The lock is lost.")
 
-    def check_lock():
-        if not held[0]:
-            raise LostLockError("The lock is lost.")
 
-    def lose(copies):
-        check_space = copies.guard(lambda _size: None)
-        copies.send()
-        check_space(1)
-        held[0] = False
-        with pytest.raises(LostLockError):
-            copies.send()
-        with pytest.raises(LostLockError):
-            check_space(1)
-        held[0] = True  # once lost, another run may have had it
-        copies.send()
-
+def test_nothing_is_sent_once_the_lock_is_lost(place, bucket):
     with pytest.raises(LostLockError):
-        pull(place, "a", check_lock=check_lock, during=lose)
-    assert bucket.requests["PUT"] == 1
+        pull(place, "a", check_lock=raise_lost)
+    with pytest.raises(LakeError, match="failed"):
+        pull(place, "a", check_lock=raise_lost, during=end_with(LakeError("The pull failed.")))
+    assert bucket.requests["PUT"] == 0
 
 
-def test_the_lock_is_checked_while_nothing_is_sent(monkeypatch, place):
-    monkeypatch.setattr(module, "LOCK_CHECK_SECONDS", SOON)
-    checks = Semaphore(0)
-
-    def wait(_copies):
-        for _ in range(3):
-            assert checks.acquire(timeout=MAX_SECONDS)
-
-    pull(place, "a", check_lock=checks.release, during=wait)
+@pytest.mark.parametrize("kind", ["disk", "bucket"])
+def test_nothing_is_published_once_the_lock_is_lost(tmp_path, place, kind):
+    lost = LostLockError("The lock is lost.")
+    check_lock = Mock(side_effect=[None, lost])  # the first one is that of the copy
+    if kind == "disk":
+        place, check_lock.side_effect = CheckpointPlace.of(DataDir(tmp_path / "disk"), ACME), lost
+    with pytest.raises(LostLockError):
+        pull(place, "a", check_lock=check_lock, during=lambda copies: copies.prepare_publishing())
 
 
 @pytest.mark.parametrize(("bytes_", "expected"), [(0, 300), (10**9, 30)])
 def test_a_large_checkpoint_is_sent_every_five_minutes(monkeypatch, place, bytes_, expected):
     monkeypatch.setattr(module, "LARGE_BYTES", bytes_)
-    monkeypatch.setattr(module, "LOCK_CHECK_SECONDS", NEVER)
     waits = []
 
     class EndedEvent(Event):
@@ -283,7 +286,11 @@ def test_a_large_checkpoint_is_sent_every_five_minutes(monkeypatch, place, bytes
 
 def test_the_copy_of_a_checkpoint_that_was_given_up_is_removed(tmp_path, place):
     pull(place, "a")
-    with CheckpointCopies(place, NEVER) as copies, Checkpoint(place.path) as checkpoint, copies.follow(checkpoint):
+    with (
+        CheckpointCopies(place, is_held, NEVER) as copies,
+        Checkpoint(place.path) as checkpoint,
+        copies.follow(checkpoint),
+    ):
         checkpoint.remove()
     assert not (tmp_path / "bucket" / KEY).exists()
 
@@ -296,11 +303,11 @@ def test_a_damaged_checkpoint_does_not_replace_its_copy(tmp_path, place):
 
 
 def test_a_disk_costs_no_thread_and_no_copy(monkeypatch, tmp_path):
-    started = []
+    started: list[object] = []
     monkeypatch.setattr(module, "Thread", started.append)
     monkeypatch.setattr(Checkpoint, "copy_to", started.append)
     place = CheckpointPlace.of(DataDir(tmp_path), ACME)
-    assert pull(place, "a", during=lambda copies: copies.send()) == []
+    assert pull(place, "a", during=lambda copies: copies.prepare_publishing()) == []
     assert pull(place) == ["a"]
     assert started == []
     assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["snapshot_date=2026-03-01.sqlite"]

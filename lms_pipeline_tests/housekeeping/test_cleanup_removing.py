@@ -77,7 +77,7 @@ def test_old_responses_are_removed_for_one_account_only(data):
     put_responses(data, "acme", OLDER, OLD)
     put_responses(data, "other", OLD)
     put(data.unpublished_file(UNIFIED_ENROLLMENTS, Partition("acme", OLD), "run-1"), days_ago=9)
-    removed = remove(data, find_old_responses(data, POLICY, "acme"))
+    removed = remove(data, find_old_responses(data, POLICY, ["acme"]))
     assert describe(data, removed) == [
         ("answers", "answers/account_id=acme/snapshot_date=2026-02-27.sqlite", 100),
         ("answers", "answers/account_id=acme/snapshot_date=2026-02-28.sqlite", 100),

@@ -204,4 +204,5 @@ def test_each_found_path_is_removed_through_the_store(tmp_path, data, kind):
     assert len(paths) == (3 if kind == "disk" else 4)
     for path in paths:
         data.store.remove(data.get_key(path))
-    assert find_pull_files(data, ACME) == [*find_responses(data), *find_fingerprints(data)] == []
+    assert find_pull_files(data, ACME) == []
+    assert [*find_responses(data), *find_fingerprints(data)] == []

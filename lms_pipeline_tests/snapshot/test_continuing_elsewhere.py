@@ -6,7 +6,7 @@ import os
 import signal
 import sqlite3
 import time as clock
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime, time
 from pathlib import Path
@@ -19,7 +19,7 @@ from lms_pipeline.lake.files import read_metadata
 from lms_pipeline.lake.paths import Partition
 from lms_pipeline.sandbox import RunningSandbox, running
 from lms_pipeline.snapshot.job import TABLES
-from lms_pipeline_tests.support.killable_pull import MAX_SECONDS, PROCESSES, pull, start_processes
+from lms_pipeline_tests.support.killable_pull import MAX_SECONDS, PROCESSES, pull, pull_until_published, start_processes
 from lms_pipeline_tests.support.portal import PORTAL, Portal
 from lms_pipeline_tests.support.snapshot_runs import DAY, SnapshotRunner
 
@@ -56,9 +56,15 @@ class MovingAccount:
 
     def pull(self, seconds: float, number: int = signal.SIGKILL) -> int | None:
         """Pull, and send the process a signal after `seconds`; return its exit code."""
-        process = PROCESSES.Process(
-            target=pull, args=(self.runner, PORTAL, {"strategy": "roster", "remote_data": "keep"}, seconds, number)
-        )
+        return self._run(pull, seconds, number)
+
+    def pull_until_published(self, files: int) -> int | None:
+        """Pull, and kill the process once it has published so many files; return its exit code."""
+        return self._run(pull_until_published, files)
+
+    def _run(self, target: Callable[..., None], *args: object) -> int | None:
+        options = {"strategy": "roster", "remote_data": "keep"}
+        process = PROCESSES.Process(target=target, args=(self.runner, PORTAL, options, *args))
         process.start()
         process.join(MAX_SECONDS)
         return process.exitcode
@@ -81,7 +87,10 @@ class MovingAccount:
         return requests
 
     def read_digests(self) -> list[str]:
-        return [read_metadata(self.runner.file(name, account_id=PORTAL))["digest"] for name in TABLES]
+        """Return the digests of the published tables, in the bucket."""
+        data = self.runner.data
+        paths = [data.get_key(data.file(table, PARTITION)) for table in TABLES.values()]
+        return [read_metadata(self._root / "bucket" / path)["digest"] for path in paths]
 
 
 @pytest.fixture
@@ -116,4 +125,17 @@ def test_another_machine_continues_and_publishes_the_same_snapshot(account, tmp_
         account.move()
     assert account.pull(MAX_SECONDS) == 0
     assert set(account.pop_requests()) | stored == set(requests)
+    assert account.read_digests() == undisturbed.read_digests()
+
+
+@pytest.mark.parametrize("files", [1, 2, 3, 4, 5])
+def test_a_pull_that_dies_while_it_publishes_is_continued_without_a_call(account, tmp_path, files):
+    undisturbed = MovingAccount(account.sandbox, tmp_path / "undisturbed")
+    assert undisturbed.pull(MAX_SECONDS) == 0
+    account.pop_requests()
+    assert account.pull_until_published(files) == -signal.SIGKILL
+    assert account.pop_requests() != []
+    account.move()
+    assert account.pull(MAX_SECONDS) == 0
+    assert account.pop_requests() == []
     assert account.read_digests() == undisturbed.read_digests()

@@ -66,6 +66,10 @@ class FolderBucket:
             elif not local.exists() or local.read_bytes() != stored.read_bytes():
                 _copy(stored, local)
 
+    def release(self, keys: Iterable[str]) -> None:
+        for key in keys:
+            (self._scratch / key).unlink(missing_ok=True)
+
     def publish(self, new: Path, key: str, seen: StoredFile | None) -> None:
         self._count("PUT", key)
         found = self._find(key)

@@ -5,6 +5,7 @@ A thread of the process sends SIGKILL, which no process can catch, or SIGTERM, w
 
 from __future__ import annotations
 
+import itertools
 import multiprocessing
 import os
 import signal
@@ -18,6 +19,8 @@ from typing import Any
 import msgspec
 
 from lms_pipeline.accounts.options import AccountOptions
+from lms_pipeline.storage.store import StoredFile
+from lms_pipeline_tests.support.bucket import FolderBucket
 from lms_pipeline_tests.support.snapshot_runs import SnapshotRunner
 
 PROCESSES = multiprocessing.get_context("forkserver")
@@ -39,16 +42,33 @@ def pull(
     runner: SnapshotRunner, account_id: str, options: dict[str, Any], seconds: float, number: int = signal.SIGKILL
 ) -> None:
     """Run one snapshot, and send this process a signal when its seconds are over."""
-    converted = msgspec.convert(options | {"page_size": 3, "rotation_days": 0}, AccountOptions)
     timer = Timer(seconds, os.kill, (os.getpid(), number))
     timer.daemon = True
     signal.signal(signal.SIGTERM, _interrupt)
     timer.start()
     with suppress(KeyboardInterrupt):
-        runner.run(account_id=account_id, identity="pair", options=converted, run_id="killable")
+        _run(runner, account_id, options)
         timer.cancel()
         return
     sys.exit(1)
+
+
+def pull_until_published(runner: SnapshotRunner, account_id: str, options: dict[str, Any], files: int) -> None:
+    """Run one snapshot, and kill this process when it has published so many files into the bucket."""
+    publish, published = FolderBucket.publish, itertools.count(1)
+
+    def publish_or_die(self: FolderBucket, new: Path, key: str, seen: StoredFile | None) -> None:
+        publish(self, new, key, seen)
+        if next(published) == files:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    FolderBucket.publish = publish_or_die  # type: ignore[method-assign] # of this process only
+    _run(runner, account_id, options)
+
+
+def _run(runner: SnapshotRunner, account_id: str, options: dict[str, Any]) -> None:
+    converted = msgspec.convert(options | {"page_size": 3, "rotation_days": 0}, AccountOptions)
+    runner.run(account_id=account_id, identity="pair", options=converted, run_id="killable")
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:

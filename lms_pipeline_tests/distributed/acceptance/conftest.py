@@ -1,7 +1,10 @@
 """Fixtures of this folder: an installation in a bucket and PostgreSQL, its machines, and the sandbox that all of them reach."""
 
+import shutil
+
 import pytest
 
+from lms_pipeline import lake
 from lms_pipeline.accounts.registry import Registry
 from lms_pipeline_tests.defs.conftest import DAY, NOW, build_settings
 from lms_pipeline_tests.distributed.acceptance.fleet import ACCOUNTS, serve_fleet
@@ -32,18 +35,44 @@ def settings(sandbox, tmp_path, monkeypatch, lake_url, state_url):
 
 
 @pytest.fixture
-def registry(settings):
+def account_ids():
+    return ACCOUNTS
+
+
+@pytest.fixture
+def registry(settings, account_ids):
     registry = Registry.open(settings)
-    for account_id in ACCOUNTS:
+    for account_id in account_ids:
         registry.add(account_id, name=None, first_day=DAY)
     return registry
 
 
 @pytest.fixture
 def machines(settings, start_machine, registry):
-    """Starts machines of this installation."""
+    """Starts machines of this installation. Each has the `dagster.yaml` of the test process, which deploys before."""
 
     def started(*names):
-        return [start_machine(name, build_machine_environment(settings)) for name in names]
+        found = [start_machine(name, build_machine_environment(settings)) for name in names]
+        for machine in found:
+            machine.dagster_home.mkdir()
+            shutil.copy(settings.dagster_home / "dagster.yaml", machine.dagster_home)
+        return found
 
     return started
+
+
+@pytest.fixture
+def instance(deploy, monkeypatch):
+    """Dagster's log in PostgreSQL, for runs that a test starts itself: no launcher has a service."""
+    monkeypatch.setenv("LMS_CELERY_BROKER", "redis://127.0.0.1:1/0")
+    monkeypatch.setenv("LMS_CELERY_BACKEND", "redis://127.0.0.1:1/1")
+    return deploy("celery")
+
+
+@pytest.fixture
+def read(settings, monkeypatch):
+    """Reads a table as a notebook on a machine of the installation does."""
+    for name, value in build_machine_environment(settings).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("LMS_DATA_DIR", str(settings.data_dir))
+    return lake.read

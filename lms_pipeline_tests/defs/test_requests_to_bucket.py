@@ -1,0 +1,66 @@
+"""How many requests to a bucket the run of an account and day sends."""
+
+from collections import Counter
+from datetime import timedelta
+
+import pytest
+
+from lms_pipeline.definitions import build_defs
+from lms_pipeline.defs.instance import run_partitions
+from lms_pipeline.lake.paths import DataDir, Partition
+from lms_pipeline.tables.catalog import METRIC_TABLES
+from lms_pipeline.tables.pulled import PULLED_TABLES, UNIFIED_ENROLLMENTS
+from lms_pipeline_tests.defs.conftest import DAY
+from lms_pipeline_tests.support.bucket import FolderBucket, open_in_bucket, wipe
+
+TABLES = len(PULLED_TABLES) + len(METRIC_TABLES)
+
+
+@pytest.fixture
+def bucket(settings, tmp_path, monkeypatch):
+    bucket = FolderBucket(settings.data_dir, tmp_path / "objects")
+    data = open_in_bucket(settings.data_dir, bucket)
+    monkeypatch.setattr(DataDir, "open", lambda _settings: data)
+    return bucket
+
+
+@pytest.fixture
+def run(settings, instance, registry, bucket):
+    """Runs an account and day on a machine without local copies, and returns the requests by method."""
+
+    def run(day):
+        wipe(settings.data_dir)
+        bucket.requests.clear()
+        bucket.log.clear()
+        [outcome] = run_partitions(build_defs(settings, day), instance, [Partition("north", day)])
+        assert outcome.error is None
+        return Counter(bucket.requests)
+
+    return run
+
+
+def test_of_the_first_day_are_few(run):
+    found = run(DAY)
+    assert found.pop("PUT") == TABLES + 2  # the responses are stored before the tables, and at the end
+    assert found.pop("HEAD") <= 3 * TABLES + 3
+    assert found.pop("GET") + found.pop("LIST") <= 18
+    assert found == {}
+
+
+def test_of_a_later_day_are_few(run, tmp_path):
+    run(DAY)
+    earlier = f"snapshot_date={DAY - timedelta(days=20)}"
+    for folder in list((tmp_path / "objects/lake").glob("*/*/snapshot_date=*")):
+        folder.rename(folder.with_name(earlier))
+    found = run(DAY)
+    assert found.pop("PUT") == TABLES + 2
+    assert found.pop("HEAD") <= 5 * TABLES + 2  # also of the files whose sizes say how much space a pull needs
+    assert found.pop("GET") + found.pop("LIST") <= 20
+    assert found == {}
+
+
+def test_that_fetch_a_table_are_one_for_each_step(run, bucket):
+    run(DAY)
+    fetched = Counter(key.split("/")[1] for method, key in bucket.log if method == "GET" and key.startswith("lake/"))
+    # the pull, the end of the file for the index, and the metrics
+    assert fetched == {**dict.fromkeys((table.name for table in PULLED_TABLES), 1), UNIFIED_ENROLLMENTS.name: 3}

@@ -1,0 +1,95 @@
+"""A pull whose machine is killed between its uploads: readers see the old snapshot or the new one, and nothing is called again."""
+
+from datetime import timedelta
+
+import pytest
+
+from lms_pipeline.definitions import build_defs
+from lms_pipeline.defs.instance import run_partitions
+from lms_pipeline.lake.paths import Partition
+from lms_pipeline.sandbox import running
+from lms_pipeline.tables.pulled import PULLED_TABLES
+from lms_pipeline_tests.defs.conftest import DAY, NOW
+from lms_pipeline_tests.distributed.acceptance.full import choose
+from lms_pipeline_tests.distributed.acceptance.nodes import start_run
+from lms_pipeline_tests.distributed.s3_front import Fault
+from lms_pipeline_tests.support.launched_runs import create_run, pop_requests
+from lms_pipeline_tests.support.portal import PORTAL, Portal
+
+pytestmark = pytest.mark.distributed
+PARTITION = Partition(PORTAL, DAY)
+LEARNERS, EACH = 5, 2
+
+
+@pytest.fixture
+def account_ids():
+    return [PORTAL]
+
+
+@pytest.fixture
+def sandbox():
+    with running(Portal(learners=LEARNERS, courses=3, each=EACH)) as server:
+        server.set_clock(NOW)
+        yield server
+
+
+@pytest.fixture
+def start(instance, settings, machines):
+    """Starts a pull on another machine."""
+    (machine,) = machines("first")
+    return lambda: start_run(machine, instance, create_run(instance, settings, PARTITION))
+
+
+@pytest.fixture
+def pull(instance, settings):
+    """Pulls on this machine, and returns the number of enrollments."""
+
+    def pulled():
+        (outcome,) = run_partitions(build_defs(settings), instance, [PARTITION])
+        assert outcome.error is None
+        return outcome.enrollments
+
+    return pulled
+
+
+def kill_after_uploads(number, s3, process):
+    """Kill a run when the store has so many of its tables, and no answer has come for the last."""
+    fault = Fault("hold", method="PUT", match="/data.parquet", after=number - 1, is_done=True)
+    s3.faults.append(fault)
+    assert fault.arrived.wait(120), process.read_log()
+    process.kill()
+    fault.released.set()
+
+
+def read_rows(read):
+    """Return the rows of each table of a pull that a reader sees."""
+    return {table.name: read(table.name).to_pylist() for table in PULLED_TABLES}
+
+
+@pytest.mark.parametrize("number", range(1, len(PULLED_TABLES)))
+def test_a_pull_killed_between_its_uploads_is_not_seen_and_calls_nothing_again(number, start, pull, read, sandbox, s3):
+    kill_after_uploads(number, s3, start())
+    rows = read_rows(read)
+    assert (rows["unified_enrollments"], rows["raw_enrollments"], rows["rejected_enrollments"]) == ([], [], [])
+    assert len(pop_requests(sandbox)) >= LEARNERS * EACH
+    assert pull() == LEARNERS * EACH
+    assert pop_requests(sandbox) == []
+    assert len(read("unified_enrollments")) == LEARNERS * EACH
+
+
+@pytest.mark.parametrize("number", choose([1, 4], [1, 2, 3, 4]))
+def test_a_day_that_is_pulled_again_is_the_old_one_for_readers_until_all_of_it_is_new(number, start, read, sandbox, s3):
+    _, process = start()
+    assert process.wait(120) == 0, process.read_log()
+    old = read_rows(read)
+    sandbox.set_clock(NOW + timedelta(days=40))
+    kill_after_uploads(number, s3, start())
+    pop_requests(sandbox)
+    killed = read_rows(read)
+    assert killed["unified_enrollments"] == old["unified_enrollments"]
+    assert killed["raw_enrollments"] in ([], old["raw_enrollments"])
+    pull()
+    assert pop_requests(sandbox) == []
+    new = read_rows(read)
+    assert new["unified_enrollments"] != old["unified_enrollments"]
+    assert len(new["raw_enrollments"]) == LEARNERS * EACH

@@ -1,0 +1,119 @@
+"""Reading tables of a lake in a bucket from Python: the rows of one on a disk, on a machine that has no file of it."""
+
+import logging
+
+import pytest
+
+from lms_pipeline.errors import LakeError
+from lms_pipeline.lake import reading
+from lms_pipeline.lake.paths import DataDir, Partition
+from lms_pipeline.lake.reading import read
+from lms_pipeline.lake.roll_up import find_outdated_days, roll_up_day
+from lms_pipeline.settings import Settings
+from lms_pipeline.tables.catalog import TABLES, VIEWS
+from lms_pipeline.tables.metrics import COURSE_COMPLETION
+from lms_pipeline.tables.pulled import RAW_ENROLLMENTS
+from lms_pipeline_tests.support.bucket import FolderBucket, open_in_bucket
+from lms_pipeline_tests.support.lake_files import FIRST, PROVENANCE, SECOND, publish, publish_small_lake, write
+from lms_pipeline_tests.support.parquet_damage import truncate
+
+NAMES = [*TABLES, *VIEWS]
+
+
+@pytest.fixture
+def disk(tmp_path):
+    """The same lake on a disk."""
+    return publish_small_lake(DataDir(tmp_path / "disk"))
+
+
+@pytest.fixture
+def data(tmp_path):
+    """The machine that pulls."""
+    return publish_small_lake(open_in_bucket(tmp_path / "puller", FolderBucket(tmp_path / "puller", tmp_path / "bucket")))
+
+
+@pytest.fixture
+def third(data, tmp_path, monkeypatch):
+    """A machine without a file, on which `read` is called."""
+    third = open_in_bucket(tmp_path / "third", FolderBucket(tmp_path / "third", tmp_path / "bucket"))
+    monkeypatch.setattr(DataDir, "open", lambda _: third)
+    monkeypatch.setattr(Settings, "load", lambda: Settings(data_dir=third.root))
+    return third
+
+
+@pytest.fixture
+def rolled(data, third):
+    """The third machine, with an index of its own, after the days were rolled up."""
+    roll_up(data)
+    assert find_outdated_days(third) == [FIRST, SECOND]
+    roll_up(third)  # its index learns of them; nothing is written again
+    return third
+
+
+def roll_up(data):
+    for day in find_outdated_days(data):
+        roll_up_day(data, day)
+
+
+def list_read(data, folder):
+    return [key for method, key in data.store.log if method == "GET" and key.startswith(folder)]
+
+
+@pytest.mark.parametrize("table", NAMES)
+def test_the_rows_are_those_of_a_disk(table, third, disk):
+    assert read(table).to_pylist() == read(table, data_dir=disk.root).to_pylist()
+
+
+@pytest.mark.parametrize("table", NAMES)
+def test_with_roll_ups_the_rows_are_those_of_a_disk(table, rolled, disk):
+    assert read(table).to_pylist() == read(table, data_dir=disk.root).to_pylist()
+
+
+def test_only_the_files_of_chosen_accounts_and_days_are_fetched(third):
+    assert len(read("course_completion", accounts=["acme"], first=SECOND)) == 1
+    assert list_read(third, "") == ["lake/course_completion/account_id=acme/snapshot_date=2026-03-02/data.parquet"]
+
+
+def test_roll_ups_are_read_in_the_bucket(rolled):
+    rolled.store.log.clear()
+    assert len(read("course_completion")) == 5
+    assert list_read(rolled, "lake/") == []
+    assert not rolled.roll_ups.exists()
+
+
+def test_chosen_accounts_are_read_from_roll_ups_if_they_are_many(rolled, monkeypatch):
+    monkeypatch.setattr(reading, "MAX_FILES_READ", 1)
+    rolled.store.log.clear()
+    accounts = read("course_completion", accounts=["acme", "gamma"]).column("account_id").to_pylist()
+    assert accounts == ["acme", "acme", "gamma"]
+    assert list_read(rolled, "lake/") == []
+
+
+def test_a_roll_up_that_is_out_of_date_is_not_read(rolled, data):
+    publish(data, "beta", SECOND, {"course_id": "c1"}, {"course_id": "c2"}, table=COURSE_COMPLETION)
+    find_outdated_days(rolled)  # the index of the third machine learns of it, as one of all machines would
+    roll_up(rolled)
+    publish(rolled, "beta", SECOND, {"course_id": "c1"}, table=COURSE_COMPLETION)
+    assert len(read("course_completion")) == 5
+
+
+def test_records_of_an_unfinished_pull_are_left_out(third, data, caplog):
+    path = write(
+        data.file(RAW_ENROLLMENTS, Partition("acme", FIRST)),
+        RAW_ENROLLMENTS,
+        {"payload": "{}"},
+        metadata={**PROVENANCE, "run_id": "run-2"},
+    )
+    data.store.send(data.get_key(path))
+    with caplog.at_level(logging.WARNING):
+        accounts = read("raw_enrollments", first=FIRST, last=FIRST).column("account_id").to_pylist()
+    assert accounts == ["beta", "gamma"]
+    assert "raw_enrollments of acme on 2026-03-01 is left out: its pull did not finish." in caplog.text
+
+
+def test_a_damaged_file_of_an_account_is_named(third, data):
+    path = data.file(COURSE_COMPLETION, Partition("acme", FIRST))
+    truncate(path)
+    data.store.send(data.get_key(path))
+    with pytest.raises(LakeError, match=r"course_completion/account_id=acme/snapshot_date=2026-03-01/.* is damaged"):
+        read("course_completion")

@@ -1,0 +1,403 @@
+"""The store in a bucket and its local copies, over a store in memory."""
+
+import sqlite3
+import threading
+import time
+
+import pytest
+
+pytest.importorskip("obstore", reason="obstore is of the extra `distributed`")
+
+from obstore.store import MemoryStore
+
+from lms_pipeline.storage.bucket import Bucket
+from lms_pipeline.storage.object_store import ObjectStore
+from lms_pipeline.storage.store import PublishedByAnotherError, StoreError, UnsafeStoreError
+from lms_pipeline.storage.store_marker import MARKER_KEY
+
+KEY = "lake/courses/account_id=a/snapshot_date=2026-01-31/data.parquet"
+OTHER_KEY = "lake/courses/account_id=b/snapshot_date=2026-01-31/data.parquet"
+NEVER = "lake/courses/account_id=c/snapshot_date=2026-01-31/data.parquet"
+
+
+class CountingBucket(Bucket):
+    """Counts the downloads."""
+
+    downloads = 0
+
+    def get(self, key, unless=""):
+        found = super().get(key, unless)
+        self.downloads += found is not None
+        return found
+
+
+@pytest.fixture
+def memory():
+    return MemoryStore()
+
+
+@pytest.fixture
+def open_machine(tmp_path, memory):
+    """Opens the store as another machine does, with a data directory of its own."""
+
+    def opened(name="first", is_demo=False, url="memory://bucket"):
+        return ObjectStore(tmp_path / name, CountingBucket(url, lambda _: memory), lambda: is_demo)
+
+    return opened
+
+
+@pytest.fixture
+def store(open_machine):
+    return open_machine()
+
+
+@pytest.fixture
+def publish(tmp_path):
+    """Publishes a content, as a run that saw what is stored now unless it is given."""
+
+    def published(store, content, key=KEY, **seen):
+        new = tmp_path / "new"
+        new.write_bytes(content)
+        store.publish(new, key, seen["seen"] if seen else store.find(key))
+
+    return published
+
+
+def read(store, key=KEY):
+    path = store._root / key
+    return path.read_bytes() if path.exists() else None
+
+
+def test_a_published_file_is_stored(store, publish):
+    publish(store, b"rows")
+    assert (store.find(KEY).size, store.describe(KEY)) == (4, f"memory://bucket/{KEY}")
+
+
+def test_a_published_file_becomes_the_local_copy(store, publish, tmp_path):
+    publish(store, b"rows")
+    assert (read(store), (tmp_path / "new").exists()) == (b"rows", False)
+
+
+def test_the_machine_that_published_downloads_nothing(store, publish):
+    publish(store, b"rows")
+    downloads = store._bucket.downloads
+    store.fetch([KEY])
+    assert store._bucket.downloads == downloads
+
+
+def test_another_machine_fetches_each_version_once(store, open_machine, publish):
+    publish(store, b"rows")
+    other = open_machine("other")
+    for _ in range(3):
+        other.fetch([KEY])
+    assert (read(other), other._bucket.downloads) == (b"rows", 1)
+
+
+def test_a_new_version_is_fetched_again(store, open_machine, publish):
+    publish(store, b"rows")
+    other = open_machine("other")
+    other.fetch([KEY])
+    publish(store, b"more rows")
+    other.fetch([KEY])
+    assert read(other) == b"more rows"
+
+
+def test_another_process_of_the_machine_uses_the_same_copies(store, open_machine, publish):
+    publish(store, b"rows")
+    open_machine("other").fetch([KEY])
+    second = open_machine("other")
+    second.fetch([KEY])
+    assert second._bucket.downloads == 0
+
+
+def test_the_copy_of_an_object_that_is_gone_is_removed(store, open_machine, publish):
+    publish(store, b"rows")
+    other = open_machine("other")
+    other.fetch([KEY])
+    store.remove(KEY)
+    other.fetch([KEY])
+    assert read(other) is None
+
+
+def test_a_removed_file_is_gone_here_too(store, publish):
+    publish(store, b"rows")
+    store.remove(KEY)
+    assert (store.find(KEY), read(store)) == (None, None)
+
+
+def test_a_missing_object_is_no_error(store):
+    store.fetch([NEVER])
+    store.remove(NEVER)
+    assert (store.find(NEVER), read(store, NEVER)) == (None, None)
+
+
+def test_many_files_are_fetched_at_once(store, open_machine, publish):
+    keys = [f"lake/courses/account_id=a{number}/snapshot_date=2026-01-31/data.parquet" for number in range(50)]
+    for number, key in enumerate(keys):
+        publish(store, b"%d" % number, key)
+    other = open_machine("other")
+    other.fetch([*keys, NEVER])
+    assert [read(other, key) for key in keys] == [b"%d" % number for number in range(50)]
+
+
+def replace_copy(path):
+    path.write_bytes(b"damage")
+
+
+def truncate_copy(path):
+    path.write_bytes(b"")
+
+
+def remove_copy(path):
+    path.unlink()
+
+
+def restore_old_copy(path):
+    old = path.with_name("old")
+    old.write_bytes(b"rows of another run")
+    old.replace(path)
+
+
+@pytest.mark.parametrize("change", [replace_copy, truncate_copy, remove_copy, restore_old_copy])
+def test_a_copy_that_was_changed_is_fetched_again(change, store, open_machine, publish):
+    publish(store, b"rows")
+    other = open_machine("other")
+    other.fetch([KEY])
+    change(other._root / KEY)
+    other.fetch([KEY])
+    assert read(other) == b"rows"
+
+
+def remove_record(path):
+    path.unlink()
+
+
+def damage_record(path):
+    path.write_bytes(b"no database" * 1_000)
+
+
+def empty_record(path):
+    path.write_bytes(b"")
+
+
+def replace_record_by_a_folder(path):
+    path.unlink()
+    path.mkdir()
+
+
+def write_record_of_another_version(path):
+    with sqlite3.connect(path) as file:
+        file.execute("PRAGMA user_version = 99")
+    file.close()
+
+
+@pytest.mark.parametrize(
+    "damage", [remove_record, damage_record, empty_record, replace_record_by_a_folder, write_record_of_another_version]
+)
+def test_a_lost_record_costs_a_download(damage, store, open_machine, publish):
+    publish(store, b"rows")
+    other = open_machine("other")
+    other.fetch([KEY])
+    publish(store, b"more rows")
+    damage(other._root / "state" / "mirror.sqlite")
+    other.fetch([KEY])
+    other.fetch([KEY])
+    assert (read(other), other._bucket.downloads) == (b"more rows", 2)
+
+
+def test_a_data_directory_may_get_another_bucket(store, publish, tmp_path):
+    publish(store, b"rows")
+    empty = MemoryStore()
+    moved = ObjectStore(tmp_path / "first", CountingBucket("memory://another", lambda _: empty), lambda: False)
+    moved.fetch([KEY])
+    assert read(moved) is None
+
+
+def test_threads_may_fetch_the_same_file(store, open_machine, publish):
+    publish(store, b"rows")
+    other = open_machine("other")
+    threads = [threading.Thread(target=other.fetch, args=([KEY],)) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert read(other) == b"rows"
+
+
+def test_no_unfinished_file_stays(store, open_machine, publish):
+    publish(store, b"rows")
+    other = open_machine("other")
+    other.fetch([KEY])
+    assert sorted(path.name for path in other._root.rglob("*") if path.is_file()) == ["data.parquet", "mirror.sqlite"]
+
+
+def test_a_publication_over_another_one_is_refused(store, open_machine, publish):
+    publish(store, b"rows")
+    seen = store.find(KEY)
+    publish(open_machine("other"), b"rows of the other")
+    with pytest.raises(PublishedByAnotherError, match=f"^memory://bucket/{KEY} was published by another run meanwhile"):
+        publish(store, b"more rows", seen=seen)
+    store.fetch([KEY])
+    assert read(store) == b"rows of the other"
+
+
+def test_a_first_publication_over_another_one_is_refused(store, open_machine, publish):
+    publish(open_machine("other"), b"rows of the other")
+    with pytest.raises(PublishedByAnotherError):
+        publish(store, b"rows", seen=None)
+
+
+def test_a_publication_over_a_removed_file_is_refused(store, open_machine, publish):
+    publish(store, b"rows")
+    seen = store.find(KEY)
+    open_machine("other").remove(KEY)
+    with pytest.raises(PublishedByAnotherError):
+        publish(store, b"more rows", seen=seen)
+
+
+def test_a_refused_publication_leaves_the_local_copy(store, open_machine, publish, tmp_path):
+    publish(store, b"rows")
+    seen = store.find(KEY)
+    publish(open_machine("other"), b"rows of the other")
+    with pytest.raises(PublishedByAnotherError):
+        publish(store, b"more rows", seen=seen)
+    assert (read(store), (tmp_path / "new").read_bytes()) == (b"rows", b"more rows")
+
+
+def test_the_same_content_may_be_published_again(store, publish):
+    publish(store, b"rows")
+    publish(store, b"rows", seen=None)
+    assert read(store) == b"rows"
+
+
+def test_a_file_of_more_than_4_gib_is_refused(store, tmp_path):
+    new = tmp_path / "new"
+    with new.open("wb") as file:
+        file.truncate(4 * 2**30 + 1)
+    with pytest.raises(UnsafeStoreError, match=r"the file has 4\.0 GiB, and one of more than 4 GiB can't be published"):
+        store.publish(new, KEY, None)
+
+
+def test_a_sent_file_replaces_what_is_stored(store, open_machine):
+    for machine, content in ((store, b"answers"), (open_machine("other"), b"more answers")):
+        path = machine._root / "answers" / "a.sqlite"
+        path.parent.mkdir(parents=True)
+        path.write_bytes(content)
+        machine.send("answers/a.sqlite")
+    store.fetch(["answers/a.sqlite"])
+    assert read(store, "answers/a.sqlite") == b"more answers"
+
+
+def test_a_sent_file_is_not_fetched_again(store):
+    path = store._root / "answers" / "a.sqlite"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"answers")
+    store.send("answers/a.sqlite")
+    store.fetch(["answers/a.sqlite"])
+    assert store._bucket.downloads == 0
+
+
+@pytest.mark.parametrize("size", [0, 1, 100_000])
+def test_a_sent_file_has_any_size(size, store):
+    path = store._root / "answers" / "a.sqlite"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"x" * size)
+    store.send("answers/a.sqlite")
+    assert store.find("answers/a.sqlite").size == size
+
+
+def test_released_copies_are_removed(store, publish):
+    publish(store, b"rows")
+    publish(store, b"other rows", OTHER_KEY)
+    store.release([KEY, NEVER])
+    assert (read(store), read(store, OTHER_KEY), store.find(KEY).size) == (None, b"other rows", 4)
+
+
+def test_a_released_file_that_is_no_copy_stays(store, publish):
+    publish(store, b"rows")
+    (store._root / KEY).write_bytes(b"changed here")
+    store.release([KEY])
+    assert read(store) == b"changed here"
+
+
+@pytest.mark.parametrize(("days", "stays"), [(1, True), (3, False)])
+def test_copies_that_no_run_used_are_removed(days, stays, store, open_machine, publish, monkeypatch):
+    publish(store, b"rows")
+    later = time.time() + days * 86_400
+    monkeypatch.setattr("lms_pipeline.storage.mirror.time.time", lambda: later)
+    open_machine().fetch([OTHER_KEY])
+    assert (read(store) == b"rows") is stays
+
+
+def test_files_and_folders_are_listed(store, publish):
+    publish(store, b"rows")
+    publish(store, b"other", OTHER_KEY)
+    folder = "lake/courses/"
+    assert [file.key for file in store.list_files(folder)] == [KEY, OTHER_KEY]
+    assert store.list_folders(folder) == ["account_id=a", "account_id=b"]
+    assert (list(store.list_files("lake/learners/")), store.list_folders("lake/learners/")) == ([], [])
+
+
+def test_a_listing_has_the_signatures_of_single_files(store, publish):
+    publish(store, b"rows")
+    (listed,) = store.list_files("lake/courses/")
+    assert listed.signature == store.find(KEY).signature
+
+
+def test_another_content_has_another_signature(store, publish):
+    publish(store, b"rows")
+    first = store.find(KEY).signature
+    publish(store, b"sour")
+    assert store.find(KEY).signature != first
+
+
+def test_a_part_of_a_file_is_read(store, publish):
+    publish(store, b"0123456789")
+    file = store.find(KEY)
+    assert [store.read_range(file, *part) for part in ((0, 3), (8, 9), (10, 5))] == [b"012", b"89", b""]
+
+
+def test_a_part_of_a_replaced_file_is_not_read(store, publish):
+    publish(store, b"0123456789")
+    file = store.find(KEY)
+    publish(store, b"9876543210")
+    with pytest.raises(StoreError):
+        store.read_range(file, 0, 3)
+
+
+def test_the_first_write_marks_the_bucket(store, publish):
+    publish(store, b"rows")
+    store.fetch([MARKER_KEY])
+    assert read(store, MARKER_KEY) == b'{"version":1,"demo":false}'
+
+
+def test_reading_marks_nothing(store):
+    store.fetch([KEY])
+    store.remove(KEY)
+    assert list(store.list_files("")) == []
+
+
+@pytest.mark.parametrize(
+    ("is_demo", "sentence"),
+    [
+        (True, "The lake at memory://bucket belongs to accounts that are not the demo's: choose another place"),
+        (False, "The lake at memory://bucket belongs to the demo: choose another place with LMS_LAKE_URL."),
+    ],
+)
+def test_the_demo_and_others_do_not_share_a_bucket(is_demo, sentence, open_machine, publish):
+    publish(open_machine("first", is_demo=not is_demo), b"rows")
+    with pytest.raises(UnsafeStoreError, match=sentence):
+        publish(open_machine("other", is_demo=is_demo), b"rows", OTHER_KEY)
+
+
+@pytest.mark.parametrize("content", [b"", b"no json", b'{"demo": 1}'])
+def test_a_marker_of_something_else_is_refused(content, memory, store, publish):
+    memory.put(MARKER_KEY, content)
+    with pytest.raises(UnsafeStoreError, match=r"does not hold what this version writes"):
+        publish(store, b"rows")
+
+
+def test_a_bucket_of_a_newer_version_is_refused(memory, store, publish):
+    memory.put(MARKER_KEY, b'{"version": 2, "demo": false}')
+    with pytest.raises(UnsafeStoreError, match="was written by a newer lms_pipeline"):
+        publish(store, b"rows")
