@@ -17,7 +17,7 @@ from lms_pipeline.lake.files import read_metadata
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.lake.publishing import Publication
 from lms_pipeline.snapshot.present import check_present
-from lms_pipeline.storage.postgres import Database
+from lms_pipeline.storage.postgres import Database, hash_name
 from lms_pipeline.storage.state import StateError
 from lms_pipeline.tables.pulled import PULLED_TABLES
 from lms_pipeline_tests.defs.conftest import DAY
@@ -79,7 +79,8 @@ def test_a_run_that_lost_its_lock_publishes_nothing_and_the_next_makes_no_call_a
 
     def lose_lock(self, files):
         watcher = Database(SecretStr(state_url))
-        [(pid,)] = watcher.query("SELECT pid FROM pg_stat_activity WHERE application_name LIKE 'lms _%'")
+        find = "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND (classid::bigint << 32) | objid::bigint = %s"
+        [(pid,)] = watcher.query(find, [hash_name("pulls/account_id=north/snapshot_date=2026-03-10")])
         watcher.query("SELECT pg_terminate_backend(%s, 10000)", [pid])
         return publish(self, files)
 
