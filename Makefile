@@ -43,17 +43,21 @@ $(READY): requirements-dev.lock pyproject.toml
 demo: $(READY)  ## run the whole pipeline on a local Truto: accounts, days, completion rates
 	@$(BIN)/lms-pipeline demo
 
+PARALLEL := -n $$($(PYTHON) -c 'import os; print((os.cpu_count() or 1) + 1)') --dist loadfile --no-loadscope-reorder
+
 test: $(READY)  ## run all tests except those in a browser
-	@$(BIN)/pytest -n $$($(BIN)/python -c 'import os; print((os.cpu_count() or 1) + 1)') --dist loadfile --no-loadscope-reorder
+	@$(BIN)/pytest $(PARALLEL)
 
 e2e: $(READY)  ## run the tests in a real browser: Debian's chromium
 	@$(BIN)/pytest -m browser lms_pipeline_tests/browser
 
+DISTRIBUTED_TESTS = $(DISTRIBUTED_VENV)/bin/pytest -m distributed $(PARALLEL) lms_pipeline_tests/distributed
+
 distributed: distributed-setup  ## run the tests of several machines: Kubernetes, Celery, buckets, PostgreSQL
-	@$(DISTRIBUTED_VENV)/bin/pytest -m distributed lms_pipeline_tests/distributed
+	@$(DISTRIBUTED_TESTS)
 
 distributed-full: distributed-setup  ## run them with all the kills, polls and pulls of the acceptance, in an hour
-	@LMS_TEST_FULL=1 $(DISTRIBUTED_VENV)/bin/pytest -m distributed lms_pipeline_tests/distributed
+	@LMS_TEST_FULL=1 $(DISTRIBUTED_TESTS)
 
 distributed-setup: distributed-services $(DISTRIBUTED_READY) $(AZURITE_READY)
 
