@@ -34,7 +34,17 @@ CHUNK_BYTES: Final = 2**20
 """Bytes of a download in memory, of each thread."""
 
 _CODE = re.compile(r"<Code>(\w{1,60})</Code>")
-_STATUS = re.compile(r"\b(?:status|status code|error response|failed with):? \(?([1-5]\d\d)\b")
+_REFUSED = re.compile(r"status(?: code)?: 40[13]\b|^(?:PermissionDenied|Unauthenticated) \{", re.MULTILINE)
+_STATUS = re.compile(r"status code: (\d{3})\b")
+_REASONS = {
+    re.compile(r"invalid peer certificate"): "its certificate is not trusted",
+    re.compile(r"dns error"): "there is no such host",
+    re.compile(r"ConnectionRefused"): "nothing listens there",
+    re.compile(r"kind: Timeout"): "it did not answer in time",
+}
+"""Why there is no answer, by what obstore's description of an error has."""
+_NO_CREDENTIALS = re.compile(r"169\.254\.169\.254|metadata\.google\.internal")
+"""Where obstore asks for the identity of the machine if the environment has no credentials."""
 _NO_BUCKET = re.compile(r"NoSuchBucket|ContainerNotFound|bucket does not exist", re.IGNORECASE)
 _FAILURES = (exceptions.BaseError, OSError, ValueError, NotImplementedError)
 
@@ -229,14 +239,18 @@ class Bucket:
             raise NotChangedError from None
         except (exceptions.AlreadyExistsError, exceptions.PreconditionError):
             raise ConditionRefusedError(f"{what}: the store has another version of it; run it again.") from None
-        except (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError) as error:
-            raise AccessRefusedError(
-                f"{what}: the store refuses the credentials{_quote_code(error)}; check that they may list, read, write "
-                "and delete there."
-            ) from None
         except _FAILURES as error:
             if _NO_BUCKET.search(str(error)):
                 raise StoreError(f"{what}: there is no such bucket; check LMS_LAKE_URL.") from None
+            if _NO_CREDENTIALS.search(str(error)):
+                raise AccessRefusedError(
+                    f"{what}: the environment has no credentials for the store, and this machine has no identity there; set them."
+                ) from None
+            if _REFUSED.search(str(error)):  # for a listing obstore has no class of its own
+                raise AccessRefusedError(
+                    f"{what}: the store refuses the credentials{_quote_code(error)}; check that they may list, read, write "
+                    "and delete there."
+                ) from None
             raise StoreError(
                 f"{what}: the store can't be reached, or fails{_quote_code(error)}; try again later."
             ) from None
@@ -252,9 +266,11 @@ def map_file(path: Path) -> Body:
 
 
 def _quote_code(error: Exception) -> str:
-    """Return the store's code for an error, or the HTTP status, in brackets."""
-    found = _CODE.search(str(error)) or _STATUS.search(str(error))
-    return f" ({found[1]})" if found else ""
+    """Return the store's code for an error, or the HTTP status, or why there is no answer, in brackets."""
+    text = str(error)
+    if found := _CODE.search(text) or _STATUS.search(text):
+        return f" ({found[1]})"
+    return next((f" ({reason})" for pattern, reason in _REASONS.items() if pattern.search(text)), "")
 
 
 def _build_stored_file(key: str, meta: obstore.ObjectMeta) -> StoredFile:

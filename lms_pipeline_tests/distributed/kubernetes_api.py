@@ -1,4 +1,4 @@
-"""The three routes of Kubernetes' API that Dagster's launcher uses. A Job that is created runs as a process of this machine.
+"""The three routes of Kubernetes' API that Dagster's launcher uses. A Job that is created runs as a process.
 
 Belongs here: creating, reading and deleting a Job. Not here: pods, of which it lists none, and nodes.
 """
@@ -9,16 +9,42 @@ import json
 import os
 import signal
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
-from typing import Any
+from typing import Any, Protocol
 
 Json = dict[str, Any]
+
+
+class Pod(Protocol):
+    """The process of a Job."""
+
+    def poll(self) -> int | None:
+        """Return its status if it has ended."""
+
+    def send_signal(self, number: signal.Signals) -> None:
+        """Send a signal to it."""
+
+    def kill(self) -> None:
+        """Kill it."""
+
+    def wait(self, seconds: float = ...) -> int:
+        """Wait for its end, and return its status."""
+
+
+StartPod = Callable[[str, Sequence[str], Mapping[str, str]], Pod]
+"""Starts the command of the Job of this name, with the environment of its container."""
+
+
+def start_here(_name: str, command: Sequence[str], environment: Mapping[str, str]) -> Pod:
+    """Start a pod that shares the disk of this machine."""
+    mine = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR") if name in os.environ}
+    return subprocess.Popen(command, env={**mine, **environment}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
 @dataclass
@@ -26,7 +52,7 @@ class Job:
     """A Job, and the process that stands for its pod."""
 
     manifest: Json
-    process: subprocess.Popen[bytes]
+    process: Pod
     started: str
 
     def describe(self) -> Json:
@@ -47,21 +73,22 @@ class Cluster:
     """A cluster of one node: its ConfigMaps and Secrets by name, and its Jobs by theirs."""
 
     environments: Mapping[str, Mapping[str, str]]
+    start_pod: StartPod = start_here
     jobs: dict[str, Job] = field(default_factory=dict)
     url: str = ""
 
     def create_job(self, manifest: Json) -> Json:
         """Start the command of a Job's container, with the environment of its container alone."""
         (container,) = manifest["spec"]["template"]["spec"]["containers"]
-        environment = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR") if name in os.environ}
+        environment: dict[str, str] = {}
         for source in container.get("env_from") or container.get("envFrom") or ():
             (reference,) = (source[kind] for kind in ("configMapRef", "secretRef") if source.get(kind))
             environment |= self.environments[reference["name"]]
         environment |= {entry["name"]: entry["value"] for entry in container.get("env", ()) if "value" in entry}
         command: Sequence[str] = [*(container.get("command") or ()), *container["args"]]
-        process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        job = Job(manifest, process, datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"))
-        self.jobs[manifest["metadata"]["name"]] = job
+        name = manifest["metadata"]["name"]
+        pod = self.start_pod(name, command, environment)
+        job = self.jobs[name] = Job(manifest, pod, datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"))
         return job.describe()
 
     def delete_job(self, name: str) -> None:
@@ -88,9 +115,9 @@ class Cluster:
 
 
 @contextmanager
-def serve_cluster(environments: Mapping[str, Mapping[str, str]]) -> Iterator[Cluster]:
+def serve_cluster(environments: Mapping[str, Mapping[str, str]], start_pod: StartPod = start_here) -> Iterator[Cluster]:
     """Serve the API from a thread until the block ends; then every pod ends."""
-    cluster = Cluster(environments)
+    cluster = Cluster(environments, start_pod)
 
     class Handler(BaseHTTPRequestHandler):
         def log_message(self, *_arguments: object) -> None:

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any, Literal
+from urllib.parse import unquote
 
 import httpx
 import uvicorn
@@ -47,7 +48,7 @@ class Fault:
     method: str = ""
     """Empty for any."""
     match: str = ""
-    """A part of the path with its query."""
+    """A part of the path with its query, decoded."""
     times: int = 1
     after: int = 0
     """How many matching requests pass first."""
@@ -124,7 +125,7 @@ class _Application:
         method, target = scope["method"], scope["raw_path"].decode() + "?" + scope["query_string"].decode()
         self._front.counts[method] += 1
         self._front.requests.append((method, scope["path"]))
-        fault = self._choose_fault(method, target)
+        fault = self._choose_fault(method, unquote(target))
         answer = await self._forward(scope, target, body) if fault is None or fault.is_done else None
         if fault is not None:
             fault.arrived.set()

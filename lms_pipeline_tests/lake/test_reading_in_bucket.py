@@ -29,7 +29,9 @@ def disk(tmp_path):
 @pytest.fixture
 def data(tmp_path):
     """The machine that pulls."""
-    return publish_small_lake(open_in_bucket(tmp_path / "puller", FolderBucket(tmp_path / "puller", tmp_path / "bucket")))
+    return publish_small_lake(
+        open_in_bucket(tmp_path / "puller", FolderBucket(tmp_path / "puller", tmp_path / "bucket"))
+    )
 
 
 @pytest.fixture

@@ -11,11 +11,14 @@ import sys
 from collections.abc import Mapping, Sequence
 from datetime import date
 from threading import Event
+from typing import Any
 from urllib.parse import urlencode
 
 import dagster as dg
 from dagster._core.code_pointer import ModuleCodePointer
 from dagster._core.origin import JobPythonOrigin, RepositoryPythonOrigin
+from dagster._core.remote_origin import ManagedGrpcPythonEnvCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
+from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 from dagster._grpc.types import ExecuteRunArgs
 from pydantic import SecretStr
 
@@ -46,9 +49,17 @@ def create_run(
 
 
 def create_requested_run(
-    instance: dg.DagsterInstance, settings: Settings, tags: Mapping[str, str], *, parent: str | None = None
+    instance: dg.DagsterInstance,
+    settings: Settings,
+    tags: Mapping[str, str],
+    *,
+    parent: str | None = None,
+    is_queued: bool = False,
 ) -> dg.DagsterRun:
-    """Create the run that a request of the schedule or a sensor has the tags of; with `parent`, as the retry of that run."""
+    """Create the run that a request of the schedule or a sensor has the tags of; with `parent`, as the retry of that run.
+
+    With `is_queued`, Dagster's daemon launches it, and retries it.
+    """
     repository = RepositoryPythonOrigin(
         executable_path=sys.executable,
         code_pointer=ModuleCodePointer(DEFINITIONS, "defs"),
@@ -61,7 +72,16 @@ def create_requested_run(
         parent_run_id=parent,
         root_run_id=parent,
         job_code_origin=JobPythonOrigin(DAILY_SNAPSHOT, repository),
+        **(_build_queue_options() if is_queued else {}),
     )
+
+
+def _build_queue_options() -> dict[str, Any]:
+    """Build what the daemon needs to find the job of a run in its workspace, see `defs/workspace.yaml`."""
+    target = LoadableTargetOrigin(executable_path=sys.executable, module_name=DEFINITIONS)
+    location = ManagedGrpcPythonEnvCodeLocationOrigin(target, location_name="lms_pipeline")
+    origin = RemoteJobOrigin(RemoteRepositoryOrigin(location, "__repository__"), DAILY_SNAPSHOT)
+    return {"status": dg.DagsterRunStatus.QUEUED, "remote_job_origin": origin}
 
 
 def build_command(instance: dg.DagsterInstance, run: dg.DagsterRun) -> Sequence[str]:

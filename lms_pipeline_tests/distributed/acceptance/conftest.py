@@ -12,6 +12,11 @@ from lms_pipeline_tests.distributed.acceptance.nodes import build_machine_enviro
 from lms_pipeline_tests.distributed.services import PASSWORD
 
 
+@pytest.fixture(autouse=True)
+def _installed(extra):
+    """Without the extra, nothing of these tests is begun."""
+
+
 @pytest.fixture
 def sandbox(tmp_path):
     with serve_fleet(tmp_path) as server:

@@ -15,6 +15,7 @@ from lms_pipeline_tests.distributed.acceptance.fleet import (
     request_runs,
 )
 from lms_pipeline_tests.distributed.acceptance.nodes import start_celery_worker
+from lms_pipeline_tests.distributed.machines import MAX_WAIT_SECONDS
 from lms_pipeline_tests.distributed.monitoring import launch, read_status, wait_for_end
 
 pytestmark = [
@@ -41,7 +42,7 @@ def test_two_workers_pull_every_account_once_and_publish_what_one_machine_does(
     for run in runs:
         launch(instance, run)
     for run in runs:
-        wait_for_end(instance, run)
+        wait_for_end(instance, run, MAX_WAIT_SECONDS)
     assert Counter(read_status(instance, run.run_id) for run in runs) == {dg.DagsterRunStatus.SUCCESS: len(runs)}
     ended = [len(SUCCEEDED.findall(worker.read_log())) for worker in workers]
     assert sum(ended) == len(runs)

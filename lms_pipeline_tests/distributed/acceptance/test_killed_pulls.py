@@ -14,6 +14,7 @@ from lms_pipeline_tests.defs.conftest import DAY, NOW
 from lms_pipeline_tests.distributed.acceptance.fleet import pull_embedded, read_digests
 from lms_pipeline_tests.distributed.acceptance.full import choose
 from lms_pipeline_tests.distributed.acceptance.nodes import start_run
+from lms_pipeline_tests.distributed.machines import MAX_WAIT_SECONDS
 from lms_pipeline_tests.distributed.monitoring import read_status
 from lms_pipeline_tests.support.launched_runs import HeldRequest, create_run, pop_requests
 from lms_pipeline_tests.support.portal import PORTAL, Portal
@@ -55,7 +56,7 @@ def settings(settings):
 def start(instance, settings, machines):
     """Starts a pull on the first machine, and its retries on the second, the first, and so on."""
     places = machines("first", "second")
-    runs = []
+    runs: list[dg.DagsterRun] = []
 
     def started():
         parent = runs[-1].run_id if runs else None
@@ -81,11 +82,11 @@ def read_stored_requests(settings):
 
 def test_a_pull_killed_at_random_calls_is_continued_by_the_other_machine(start, settings, sandbox, instance, tmp_path):
     draw = Random(7)  # noqa: S311 - moments of the kills
-    stored = set()
+    stored: set[str] = set()
     for _ in range(KILLS):
         request = HeldRequest(sandbox, PORTAL, after=draw.randrange((CALLS - len(stored)) // 2))
         _, process = start()
-        assert request.arrived.wait(60)
+        assert request.arrived.wait(MAX_WAIT_SECONDS)
         process.kill()
         request.release()
         sent = set(pop_requests(sandbox))
@@ -95,7 +96,7 @@ def test_a_pull_killed_at_random_calls_is_continued_by_the_other_machine(start, 
         assert len(sent - stored_now) <= CALLS_PER_SECOND * CHECKPOINT_SECONDS + WORKERS
         stored = stored_now
     run, process = start()
-    assert process.wait(600) == 0, process.read_log()
+    assert process.wait() == 0, process.read_log()
     assert read_status(instance, run.run_id) is dg.DagsterRunStatus.SUCCESS
     assert set(pop_requests(sandbox)) & stored == set()
     assert read_digests(settings, [PORTAL]) == pull_embedded(settings, tmp_path / "embedded", [PORTAL])

@@ -12,6 +12,7 @@ from lms_pipeline.tables.pulled import PULLED_TABLES
 from lms_pipeline_tests.defs.conftest import DAY, NOW
 from lms_pipeline_tests.distributed.acceptance.full import choose
 from lms_pipeline_tests.distributed.acceptance.nodes import start_run
+from lms_pipeline_tests.distributed.machines import MAX_WAIT_SECONDS
 from lms_pipeline_tests.distributed.s3_front import Fault
 from lms_pipeline_tests.support.launched_runs import create_run, pop_requests
 from lms_pipeline_tests.support.portal import PORTAL, Portal
@@ -56,7 +57,7 @@ def kill_after_uploads(number, s3, process):
     """Kill a run when the store has so many of its tables, and no answer has come for the last."""
     fault = Fault("hold", method="PUT", match="/data.parquet", after=number - 1, is_done=True)
     s3.faults.append(fault)
-    assert fault.arrived.wait(120), process.read_log()
+    assert fault.arrived.wait(MAX_WAIT_SECONDS), process.read_log()
     process.kill()
     fault.released.set()
 
@@ -78,9 +79,10 @@ def test_a_pull_killed_between_its_uploads_is_not_seen_and_calls_nothing_again(n
 
 
 @pytest.mark.parametrize("number", choose([1, 4], [1, 2, 3, 4]))
-def test_a_day_that_is_pulled_again_is_the_old_one_for_readers_until_all_of_it_is_new(number, start, read, sandbox, s3):
-    _, process = start()
-    assert process.wait(120) == 0, process.read_log()
+def test_a_day_that_is_pulled_again_is_the_old_one_for_readers_until_all_of_it_is_new(
+    number, start, pull, read, sandbox, s3
+):
+    pull()
     old = read_rows(read)
     sandbox.set_clock(NOW + timedelta(days=40))
     kill_after_uploads(number, s3, start())

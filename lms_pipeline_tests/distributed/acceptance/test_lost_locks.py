@@ -11,6 +11,7 @@ from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.tables.pulled import PULLED_TABLES
 from lms_pipeline_tests.defs.conftest import DAY
 from lms_pipeline_tests.distributed.acceptance.nodes import start_run
+from lms_pipeline_tests.distributed.machines import MAX_WAIT_SECONDS
 from lms_pipeline_tests.distributed.s3_front import Fault
 from lms_pipeline_tests.support.launched_runs import HeldRequest, create_run
 
@@ -75,10 +76,10 @@ def read_failure(instance, run):
 def test_a_pull_whose_lock_was_lost_publishes_nothing_and_says_so(start, end_lock_of, settings, sandbox, s3, instance):
     request = HeldRequest(sandbox, ACCOUNT, after=2)
     run, process = start()
-    assert request.arrived.wait(60), process.read_log()
+    assert request.arrived.wait(MAX_WAIT_SECONDS), process.read_log()
     end_lock_of(run)
     request.release()
-    assert process.wait(120) != 0
+    assert process.wait() != 0
     assert [path for method, path in s3.requests if method == "PUT" and path.endswith("/data.parquet")] == []
     assert "lock" in read_failure(instance, run)
 
@@ -88,15 +89,15 @@ def test_of_a_pull_that_stood_still_and_the_one_that_took_over_the_second_publis
 ):
     request = HeldRequest(sandbox, ACCOUNT, after=2)
     run, process = start()
-    assert request.arrived.wait(60), process.read_log()
-    process.send(signal.SIGSTOP)
+    assert request.arrived.wait(MAX_WAIT_SECONDS), process.read_log()
+    process.send_signal(signal.SIGSTOP)
     assert "is being pulled by another run" in pull()
     end_lock_of(run)
     assert pull() is None
     published = read_run_ids(settings)
-    process.send(signal.SIGCONT)
+    process.send_signal(signal.SIGCONT)
     request.release()
-    assert process.wait(120) != 0
+    assert process.wait() != 0
     assert read_run_ids(settings) == published
     assert len(published) == 1
     assert "lock" in read_failure(instance, run)
@@ -109,14 +110,14 @@ def test_a_pull_that_stood_still_between_its_uploads_does_not_publish_over_the_o
     fault = Fault("hold", method="PUT", match="/data.parquet", after=number - 1, is_done=True)
     s3.faults.append(fault)
     run, process = start()
-    assert fault.arrived.wait(60), process.read_log()
-    process.send(signal.SIGSTOP)
+    assert fault.arrived.wait(MAX_WAIT_SECONDS), process.read_log()
+    process.send_signal(signal.SIGSTOP)
     end_lock_of(run)
     assert pull() is None
     published = read_run_ids(settings)
-    process.send(signal.SIGCONT)
+    process.send_signal(signal.SIGCONT)
     fault.released.set()
-    assert process.wait(120) != 0
+    assert process.wait() != 0
     assert read_run_ids(settings) == published
     assert len(published) == 1
     assert "published by another run" in read_failure(instance, run)

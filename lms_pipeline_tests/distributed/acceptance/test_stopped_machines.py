@@ -9,6 +9,7 @@ from lms_pipeline.defs.instance import run_partitions
 from lms_pipeline.lake.paths import Partition
 from lms_pipeline_tests.defs.conftest import DAY
 from lms_pipeline_tests.distributed.acceptance.nodes import start_celery_worker, start_run
+from lms_pipeline_tests.distributed.machines import MAX_WAIT_SECONDS
 from lms_pipeline_tests.distributed.monitoring import launch
 from lms_pipeline_tests.support.launched_runs import HeldRequest, create_run, pop_requests
 
@@ -33,10 +34,10 @@ def test_no_response_of_a_stopped_run_is_requested_again_elsewhere(after, instan
     (machine,) = machines("first")
     request = HeldRequest(sandbox, ACCOUNT, after=after)
     process = start_run(machine, instance, create_run(instance, settings, PARTITION))
-    assert request.arrived.wait(60), process.read_log()
-    process.send(signal.SIGTERM)
+    assert request.arrived.wait(MAX_WAIT_SECONDS), process.read_log()
+    process.send_signal(signal.SIGTERM)
     request.release()
-    assert process.wait(60) != 0
+    assert process.wait() != 0
     sent = pop_requests(sandbox)
     assert len(sent) > after
     assert pull() is None
@@ -57,8 +58,8 @@ class TestACeleryWorker:
         worker = start_celery_worker(machine)
         request = HeldRequest(sandbox, ACCOUNT, after=2)
         launch(instance, create_run(instance, settings, PARTITION))
-        assert request.arrived.wait(60), worker.read_log()
-        worker.send(signal.SIGTERM)
+        assert request.arrived.wait(MAX_WAIT_SECONDS), worker.read_log()
+        worker.send_signal(signal.SIGTERM)
         request.release()
         worker.wait()
         sent = pop_requests(sandbox)
