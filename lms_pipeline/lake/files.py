@@ -212,7 +212,7 @@ class TableFile(RowGroupWriter):
         self._is_closed = True
 
     def _begin_group(self, rows: pa.Table) -> None:
-        """Add rows to the digest; before the first ones, begin the file anew with the dictionaries that they need."""
+        """Add rows to the digest; before the first ones, begin the file again with the dictionaries that they need."""
         self._digest.update(rows)
         if self._has_groups or self._writer is None:
             return

@@ -7,7 +7,6 @@ import pyarrow as pa
 import pytest
 
 from lms_pipeline.errors import LakeError
-from lms_pipeline.extract import plan as module
 from lms_pipeline.extract.plan import FetchPlan, build_plan
 
 
@@ -33,7 +32,7 @@ def test_an_interrupt_while_pairs_are_marked_is_no_error_of_the_database(monkeyp
         signal.raise_signal(signal.SIGTERM)
         yield pa.record_batch([[0], [False]], schema=schema)
 
-    monkeypatch.setattr(module.pa, "table", lambda _columns: pa.RecordBatchReader.from_batches(schema, read_batches()))
+    monkeypatch.setattr(pa, "table", lambda _columns: pa.RecordBatchReader.from_batches(schema, read_batches()))
     with duckdb.connect() as connection:
         connection.execute(
             "CREATE TABLE plan AS SELECT 0 AS position, 'new' AS kind, FALSE AS is_fetched, FALSE AS is_absent"
