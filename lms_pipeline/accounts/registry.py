@@ -1,7 +1,7 @@
 """The registry of accounts: `state/accounts.json`, or rows of the database of LMS_STATE_URL.
 
 Belongs here: which accounts exist, since when, and their status. An account never leaves it, since its data and its
-partitions stay. Not here: requests to Truto (`sync.py`), where it is stored (`storage/state.py`).
+partitions stay. Not here: requests to Truto (`sync.py`), names for people (`names.py`), where it is stored (`storage/state.py`).
 """
 
 from __future__ import annotations
@@ -338,50 +338,3 @@ def find_unregistered_options(settings: Settings) -> list[str]:
     """
     registered = {account.id for account in Registry.open(settings).read_accounts()}
     return [account_id for account_id in load_options(settings) if account_id not in registered]
-
-
-def load_display_names(settings: Settings) -> dict[str, str]:
-    """Return the accounts' names for people by id: the option `name`, else the name in the registry."""
-    chosen = {account_id: options.name for account_id, options in load_options(settings).items() if options.name}
-    accounts = Registry.open(settings).read_accounts()
-    return {account.id: chosen.get(account.id, account.name) for account in accounts}
-
-
-def find_id_by_name(settings: Settings, text: str) -> str | None:
-    """Return the id of the only account with this name, in any case; None if there is none, or the text is an id.
-
-    The name is the option `name` or that of the registry.
-
-    Raises:
-        SettingsError: `LMS_ACCOUNTS_FILE` can't be used.
-    """
-    accounts, shown = Registry.open(settings).read_accounts(), load_display_names(settings)
-    if any(account.id == text for account in accounts):
-        return None
-    name = text.strip().casefold()
-    found = [one.id for one in accounts if name in {one.name.strip().casefold(), shown[one.id].strip().casefold()}]
-    return found[0] if len(found) == 1 else None
-
-
-def refuse_name(settings: Settings, text: str) -> None:
-    """Refuse the name of an account in place of its id.
-
-    Raises:
-        UnknownAccountError: with the id.
-    """
-    if (account_id := find_id_by_name(settings, text)) is not None:
-        raise UnknownAccountError(f"{text!r} is the name of {account_id}: use the id.")
-
-
-def find_account(settings: Settings, account_id: str) -> RegisteredAccount:
-    """Return the account with this id, for a command.
-
-    Raises:
-        BadIdError: the id is invalid.
-        UnknownAccountError: no account has this id; the message says so if it is the name of one.
-    """
-    try:
-        return Registry.open(settings).get(account_id)
-    except (BadIdError, UnknownAccountError):
-        refuse_name(settings, account_id)
-        raise

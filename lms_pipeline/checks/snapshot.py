@@ -193,7 +193,7 @@ def _find_reasons(subject: Subject) -> list[dict[str, Any]]:
 
 def row_drop(subject: Subject) -> Finding:
     """At most a tenth of the previous snapshot's enrollments are gone; a snapshot that lacks far more is not published."""
-    from lms_pipeline.lake.publishing import MIN_COMPARABLE_ROWS, measure_row_drop
+    from lms_pipeline.lake.row_drop import MIN_COMPARABLE_ROWS, measure_row_drop
 
     drop = measure_row_drop(subject.data, subject.account_day, subject.rows)
     if drop.day_before is None:

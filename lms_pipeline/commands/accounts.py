@@ -9,8 +9,9 @@ import click
 from rich import box
 from rich.table import Table
 
+from lms_pipeline.accounts.names import find_account, load_display_names
 from lms_pipeline.accounts.options import AccountOptions, load_options
-from lms_pipeline.accounts.registry import Registry, find_account, load_display_names
+from lms_pipeline.accounts.registry import Registry
 from lms_pipeline.checks.fleet import count_partition_keys
 from lms_pipeline.commands.common import load_settings, warn_of_unregistered_options
 from lms_pipeline.commands.terminal import build_cell, print_table

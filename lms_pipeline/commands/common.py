@@ -17,7 +17,8 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from lms_pipeline.accounts.registry import find_id_by_name, find_unregistered_options
+from lms_pipeline.accounts.names import find_id_by_name
+from lms_pipeline.accounts.registry import find_unregistered_options
 from lms_pipeline.commands import terminal
 from lms_pipeline.errors import format_count
 from lms_pipeline.lake.access import restrict_access

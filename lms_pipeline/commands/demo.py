@@ -17,7 +17,8 @@ from rich.console import Console
 from rich.table import Table
 
 from lms_pipeline.accounts.listed_days import check_first_day
-from lms_pipeline.accounts.registry import Registry, load_display_names
+from lms_pipeline.accounts.names import load_display_names
+from lms_pipeline.accounts.registry import Registry
 from lms_pipeline.commands.common import format_command, load_settings, print_outcomes, print_warehouse
 from lms_pipeline.commands.terminal import build_cell, echo
 from lms_pipeline.connection import DemoMark

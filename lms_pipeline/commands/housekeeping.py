@@ -12,7 +12,7 @@ from datetime import date
 import click
 
 from lms_pipeline.accounts.listed_days import find_first_day
-from lms_pipeline.accounts.registry import refuse_name
+from lms_pipeline.accounts.names import refuse_name
 from lms_pipeline.commands.common import load_settings, parse_day, print_warehouse
 from lms_pipeline.commands.terminal import echo
 from lms_pipeline.errors import WrongUseError, format_count

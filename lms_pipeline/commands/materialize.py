@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 import click
 
 from lms_pipeline.accounts.listed_days import check_first_day
-from lms_pipeline.accounts.registry import Registry, find_account, load_display_names
+from lms_pipeline.accounts.names import find_account, load_display_names
+from lms_pipeline.accounts.registry import Registry
 from lms_pipeline.commands.common import (
     load_settings,
     parse_day,

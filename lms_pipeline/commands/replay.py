@@ -12,7 +12,7 @@ from datetime import date
 import click
 
 from lms_pipeline.accounts.listed_days import check_first_day
-from lms_pipeline.accounts.registry import find_account, load_display_names
+from lms_pipeline.accounts.names import find_account, load_display_names
 from lms_pipeline.commands.common import load_settings, parse_day, print_outcomes, print_warehouse
 from lms_pipeline.commands.terminal import echo
 from lms_pipeline.errors import format_count

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from lms_pipeline.accounts.registry import find_account
+from lms_pipeline.accounts.names import find_account
 from lms_pipeline.commands.common import load_settings, parse_day
 from lms_pipeline.commands.terminal import echo
 from lms_pipeline.lake.paths import DataDir

@@ -13,7 +13,8 @@ from functools import cached_property
 
 import dagster as dg
 
-from lms_pipeline.accounts.registry import Registry, load_display_names
+from lms_pipeline.accounts.names import load_display_names
+from lms_pipeline.accounts.registry import Registry
 from lms_pipeline.checks.base import Check, Subject
 from lms_pipeline.connection import Truto
 from lms_pipeline.defs.account_failures import AccountFailure, AccountsFailedError
@@ -200,7 +201,7 @@ class Batch:
 
     def _read_metadata(self, table: Table, partition: Partition) -> dict[str, str]:
         """Return the metadata of a published file; empty if there is none, or it is damaged: then a new one repairs it."""
-        from lms_pipeline.lake.files import read_stored_metadata
+        from lms_pipeline.lake.stored_footers import read_stored_metadata
 
         try:
             return read_stored_metadata(self.lake.store, self.lake.get_key(self.lake.file(table, partition))) or {}

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from lms_pipeline.accounts.registry import load_display_names
+from lms_pipeline.accounts.names import load_display_names
 from lms_pipeline.defs.partitions import read_partition
 from lms_pipeline.settings import Settings
 from lms_pipeline.tables.attention import ATTENTION, REASONS

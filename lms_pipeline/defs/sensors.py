@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from lms_pipeline.accounts.registry import ALLOW_ACCOUNT_DROP_ONCE, AccountDropError, Registry, load_display_names
+from lms_pipeline.accounts.names import load_display_names
+from lms_pipeline.accounts.registry import ALLOW_ACCOUNT_DROP_ONCE, AccountDropError, Registry
 from lms_pipeline.accounts.sync import sync_with_truto
 from lms_pipeline.checks.fleet import count_partition_keys
 from lms_pipeline.connection import Truto

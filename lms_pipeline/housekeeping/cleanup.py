@@ -26,15 +26,7 @@ from lms_pipeline.accounts.registry import GONE, INACTIVE, Registry
 from lms_pipeline.errors import LakeError
 from lms_pipeline.housekeeping.policy import ABANDONED_AFTER, ExpiredItem, RetentionPolicy
 from lms_pipeline.lake.commit_mark import restore_interrupted
-from lms_pipeline.lake.files import (
-    PREFIX,
-    WRITER_ENTRIES,
-    check_version,
-    conform,
-    convert_read_errors,
-    read_metadata,
-    read_stored_footer,
-)
+from lms_pipeline.lake.files import PREFIX, WRITER_ENTRIES, check_version, conform, convert_read_errors, read_metadata
 from lms_pipeline.lake.index import IndexState, PublicationIndex, PublishedDay, parse_mark
 from lms_pipeline.lake.index_sync import read_index
 from lms_pipeline.lake.lock import LockedError, partition_lock, passing_lock, remove_folder
@@ -43,6 +35,7 @@ from lms_pipeline.lake.publishing import Publication
 from lms_pipeline.lake.pull_files import FoundPullFile, find_fingerprints, find_responses
 from lms_pipeline.lake.scan import DayFiles, list_tables, map_parallel, scan_lake
 from lms_pipeline.lake.scratch import find_abandoned_scratch, remove_scratch
+from lms_pipeline.lake.stored_footers import read_stored_footer
 from lms_pipeline.settings import Settings
 from lms_pipeline.storage.disk import convert_disk_errors, measure_size, read_changed_at
 from lms_pipeline.tables.pulled import PULLED_TABLES, REJECTED_ENROLLMENTS

@@ -20,7 +20,6 @@ from lms_pipeline.lake.footer import is_unchanged, replace_footer
 from lms_pipeline.lake.slices import iter_slices
 from lms_pipeline.lake.space import CheckSpace, allow_any_size
 from lms_pipeline.storage.disk import convert_disk_errors, sync
-from lms_pipeline.storage.store import Store
 from lms_pipeline.tables.schema import SCHEMA_VERSION, Table, arrow_schema
 
 ROWS_PER_GROUP = 32_768
@@ -29,11 +28,6 @@ MAX_GROUP_BYTES = 32 * 2**20
 ROWS_PER_SIZE_CHECK = 64
 """Rows after which the Parquet writer looks whether a page is full. With its 1,024 rows, a page of large rows is a whole
 row group: 96 MB more at the peak, for 32 MB of rows."""
-
-FOOTER_BYTES = 2**16
-"""Bytes at the end of a file that have the footer, unless it has many row groups."""
-MAX_FOOTER_BYTES = 2**26
-"""Bytes of a footer that is read at most: a damaged file may announce more than memory holds."""
 
 PREFIX = "lms_pipeline."
 """Before the name of each entry that we write to a file's metadata."""
@@ -274,43 +268,6 @@ def read_footer(path: Path) -> pq.FileMetaData:
     """
     with convert_read_errors(path):
         return pq.read_metadata(path)
-
-
-def read_stored_footer(store: Store, key: str) -> pq.FileMetaData | None:
-    """Return the footer of a stored file, without fetching the file; None if nothing is stored.
-
-    Raises:
-        LakeError: it can't be read, or is no Parquet file.
-    """
-    file = store.find(key)
-    if file is None:
-        return None
-    with convert_read_errors(store.describe(key)):
-        end = store.read_range(file, max(0, file.size - FOOTER_BYTES), FOOTER_BYTES)
-        size = int.from_bytes(end[-8:-4], "little") + 8
-        if FOOTER_BYTES < size <= min(MAX_FOOTER_BYTES, file.size):
-            end = store.read_range(file, file.size - size, size)
-        return pq.read_metadata(pa.BufferReader(end))
-
-
-def read_stored_metadata(store: Store, key: str) -> dict[str, str] | None:
-    """Return our entries in the metadata of a stored file, as `read_metadata`; None if nothing is stored.
-
-    Raises:
-        LakeError: it can't be read, or is no Parquet file.
-    """
-    footer = read_stored_footer(store, key)
-    return None if footer is None else select_metadata(footer)
-
-
-def count_stored_rows(store: Store, key: str) -> int | None:
-    """Return the number of rows of a stored file, without fetching it; None if nothing is stored.
-
-    Raises:
-        LakeError: it can't be read, or is no Parquet file.
-    """
-    footer = read_stored_footer(store, key)
-    return None if footer is None else footer.num_rows
 
 
 def count_nulls(footer: pq.FileMetaData, name: str) -> int | None:

@@ -218,17 +218,13 @@ class PublicationIndex(ABC):
 
     def find_account_days(self, table: str, account_id: str | None = None) -> Mapping[str, Sequence[date]]:
         """Return the days of which each account, or one of them, has a file of a table, in the order of account and day."""
-        condition, values = (
-            "tables & ? <> 0",
-            [select_bit(table)] if account_id is None else [select_bit(table), account_id],
-        )
-        condition += "" if account_id is None else " AND account = ?"
+        condition = "" if account_id is None else " AND account = ?"
         query = (
-            f"SELECT account, group_concat(day) FROM lms.published WHERE {condition} GROUP BY account ORDER BY account"  # noqa: S608 (our names)
+            f"SELECT account, group_concat(day) FROM lms.published WHERE tables & ? <> 0{condition} GROUP BY account"  # noqa: S608 (our names)
         )
-        return {
-            account: [_parse_day(day) for day in sorted(days.split(","))] for account, days in self._read(query, values)
-        }
+        values = [select_bit(table)] if account_id is None else [select_bit(table), account_id]
+        rows = self._read(f"{query} ORDER BY account", values)
+        return {account: [_parse_day(day) for day in sorted(days.split(","))] for account, days in rows}
 
     def find_latest_days(self, table: str) -> Mapping[str, date]:
         """Return the latest day of which each account has a file of a table, in the order of accounts."""

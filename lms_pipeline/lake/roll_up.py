@@ -27,8 +27,6 @@ from lms_pipeline.lake.files import (
     conform,
     convert_read_errors,
     read_footer,
-    read_stored_footer,
-    read_stored_metadata,
     select_metadata,
 )
 from lms_pipeline.lake.index import PublicationIndex, PublishedDay, RollUp
@@ -43,6 +41,7 @@ from lms_pipeline.lake.roll_up_reading import (
     list_signatures,
     read_left_out,
 )
+from lms_pipeline.lake.stored_footers import read_stored_footer, read_stored_metadata
 from lms_pipeline.storage.disk import convert_disk_errors
 from lms_pipeline.tables.schema import SCHEMA_VERSION, Column, Table, arrow_schema
 

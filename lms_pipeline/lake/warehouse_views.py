@@ -21,7 +21,7 @@ import duckdb
 
 from lms_pipeline.errors import LakeError, choose_form
 from lms_pipeline.lake.engine import duckdb_session
-from lms_pipeline.lake.files import read_footer, read_stored_metadata
+from lms_pipeline.lake.files import read_footer
 from lms_pipeline.lake.index import PublicationIndex, PublishedDay, RollUp
 from lms_pipeline.lake.index_sync import read_index
 from lms_pipeline.lake.paths import DATA_FILE, AnyPartition, DataDir, DayPartition, Partition
@@ -34,6 +34,7 @@ from lms_pipeline.lake.roll_up_reading import (
     read_left_out,
 )
 from lms_pipeline.lake.scan import DayFiles
+from lms_pipeline.lake.stored_footers import read_stored_metadata
 from lms_pipeline.lake.warehouse_build import (
     MEMORY_LIMIT,
     WrittenBuild,

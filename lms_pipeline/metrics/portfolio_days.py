@@ -18,10 +18,10 @@ import msgspec
 
 from lms_pipeline.accounts.registry import RegisteredAccount
 from lms_pipeline.errors import LakeError
-from lms_pipeline.lake.files import read_stored_metadata
 from lms_pipeline.lake.index import PublicationIndex, PublishedDay, parse_mark
 from lms_pipeline.lake.index_sync import noting_changes, read_index
 from lms_pipeline.lake.paths import DataDir, DayPartition, Partition
+from lms_pipeline.lake.stored_footers import read_stored_metadata
 from lms_pipeline.metrics.portfolio import ORIGIN, find_missing
 from lms_pipeline.tables.metrics import ACCOUNT_COMPLETION, PORTFOLIO_COMPLETION
 

@@ -13,7 +13,8 @@ from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from typing import NamedTuple
 
-from lms_pipeline.accounts.registry import RegisteredAccount, Registry, load_display_names
+from lms_pipeline.accounts.names import load_display_names
+from lms_pipeline.accounts.registry import RegisteredAccount, Registry
 from lms_pipeline.errors import LakeError, WrongUseError
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.metrics.portfolio import find_missing

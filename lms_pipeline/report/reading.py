@@ -20,18 +20,12 @@ import pyarrow.dataset as ds
 from lms_pipeline.accounts.registry import RegisteredAccount
 from lms_pipeline.accounts.rules import RULES_ENTRY
 from lms_pipeline.errors import LakeError, WrongUseError
-from lms_pipeline.lake.files import (
-    check_unchanged,
-    check_version,
-    convert_read_errors,
-    count_stored_rows,
-    read_metadata,
-    read_stored_metadata,
-)
+from lms_pipeline.lake.files import check_unchanged, check_version, convert_read_errors, read_metadata
 from lms_pipeline.lake.index_sync import read_index
 from lms_pipeline.lake.paths import AnyPartition, DataDir, DayPartition, Partition
 from lms_pipeline.lake.reading import find_committed
 from lms_pipeline.lake.scan import map_parallel
+from lms_pipeline.lake.stored_footers import count_stored_rows, read_stored_metadata
 from lms_pipeline.metrics.portfolio_days import find_portfolio_changes
 from lms_pipeline.report.small_groups import (
     Group,

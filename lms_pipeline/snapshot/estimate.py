@@ -21,10 +21,10 @@ from lms_pipeline.extract.session import FetchSession, fetch_list
 from lms_pipeline.extract.strategies import read_pairs
 from lms_pipeline.extract.strategy_selection import Choice, select_strategy
 from lms_pipeline.extract.volume import BoundedStore
-from lms_pipeline.lake.files import count_stored_rows
 from lms_pipeline.lake.paths import DataDir
 from lms_pipeline.lake.scratch import scratch_folder
 from lms_pipeline.lake.space import SpaceWatch
+from lms_pipeline.lake.stored_footers import count_stored_rows
 from lms_pipeline.snapshot.job import Connect, SnapshotJob
 from lms_pipeline.snapshot.present import check_later_snapshot, is_kept
 from lms_pipeline.snapshot.previous import link_previous

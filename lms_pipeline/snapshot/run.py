@@ -1,6 +1,7 @@
-"""One snapshot run: the stages of a pull or a replay in their order, from the lock to the last rename.
+"""One snapshot run, a pull or a replay: from the lock to the result.
 
-Belongs here: what comes after what. The stages are `lists.py` and `fetch.py`; what goes in and comes out is `job.py`.
+Belongs here: what a run opens and closes around its stages, and what it does after an interruption. Not here: the stages
+(`stages.py`); what goes in and comes out (`job.py`).
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from contextlib import ExitStack, closing, suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -19,29 +20,17 @@ from lms_pipeline.extract.budget import Budget
 from lms_pipeline.extract.checkpoint import Attempt, Checkpoint, use_checkpoint
 from lms_pipeline.extract.checkpoint_copies import DEFAULT_INTERVAL_SECONDS, CheckpointCopies
 from lms_pipeline.extract.checkpoint_file import DamagedCheckpointError
-from lms_pipeline.extract.session import FetchSession, PairDemandedError
-from lms_pipeline.extract.strategies import ListNotOfferedError, NoRosterError
-from lms_pipeline.extract.strategy_selection import Choice, select_strategy
+from lms_pipeline.extract.session import FetchSession
 from lms_pipeline.extract.volume import BoundedStore
 from lms_pipeline.lake.commit_mark import find_run_id, restore_interrupted
 from lms_pipeline.lake.lock import PartitionLock, partition_lock
 from lms_pipeline.lake.paths import DataDir
-from lms_pipeline.lake.publishing import (
-    Publication,
-    Published,
-    RowDropError,
-    audit_counts,
-    find_published_files,
-    refuse_row_drop,
-    refuse_short_list,
-    remove_leftovers,
-)
+from lms_pipeline.lake.publishing import Publication, find_published_files, remove_leftovers
 from lms_pipeline.lake.pull_files import CheckpointPlace
 from lms_pipeline.lake.reclaim import make_space
+from lms_pipeline.lake.row_drop import RowDropError
 from lms_pipeline.lake.waiting import WaitingPull, save_waiting, take_waiting, utc_now
-from lms_pipeline.snapshot.fetch import FetchedEnrollments, fetch_enrollments
 from lms_pipeline.snapshot.job import (
-    LISTS,
     TABLES,
     Connect,
     SnapshotContext,
@@ -49,11 +38,10 @@ from lms_pipeline.snapshot.job import (
     SnapshotResult,
     find_published_attempt,
 )
-from lms_pipeline.snapshot.lists import Lists, fetch_list_table
 from lms_pipeline.snapshot.present import OpenDay, OpenDayStore, check_present, is_kept
-from lms_pipeline.snapshot.previous import write_fingerprints
+from lms_pipeline.snapshot.stages import run_stages
 from lms_pipeline.snapshot.volume import check_stopped, stop_at_bounds, watch_space
-from lms_pipeline.tables.pulled import COURSES, LEARNERS, PULLED_TABLES, UNIFIED_ENROLLMENTS
+from lms_pipeline.tables.pulled import PULLED_TABLES, UNIFIED_ENROLLMENTS
 from lms_pipeline.truto.client import TrutoClient
 from lms_pipeline.truto.request import Request
 from lms_pipeline.truto.store import NotKeptError
@@ -160,7 +148,7 @@ def _pull_attempt(job: SnapshotJob, inputs: _PullInputs, attempt: Attempt) -> Sn
             session.forget_stale_lists(now(), resume_within)
         context = SnapshotContext(job, data, session, publication, inputs.lock.scratch, now(), inputs.report_plan)
         try:
-            return _run_stages(context)
+            return run_stages(context)
         except RowDropError:
             attempt.reject()
             raise
@@ -238,7 +226,7 @@ def _replay(job: SnapshotJob, data: DataDir, lock: PartitionLock, report_plan: C
                     report_plan,
                     requires_previous=replay_context.has_previous,
                 )
-                return _run_stages(context)
+                return run_stages(context)
 
 
 def _guard_lock(lock: PartitionLock, gate: Gate) -> Gate:
@@ -273,107 +261,3 @@ def _find_publishing_run(data: DataDir, job: SnapshotJob) -> str | None:
     paths = [data.file(TABLES[name], job.partition) for name in names]
     runs = {find_run_id(path) for path in paths}
     return runs.pop() if len(runs) == 1 else None
-
-
-def _run_stages(context: SnapshotContext) -> SnapshotResult:
-    with ExitStack() as files:
-        if context.job.lists_only:
-            return _publish_lists_only(context, files)
-        lists = Lists(fetch_list_table("learners", context, files), fetch_list_table("courses", context, files))
-        enrollments = _fetch_by_remembered_or_selected(context, lists, files)
-        rows, writer, pairs = enrollments.writer.counts, enrollments.writer, enrollments.pairs
-        complete = lists.is_complete and not pairs.has_missing and not writer.is_partial and rows.duplicates.total == 0
-        published = _publish(context, lists, enrollments, complete=complete)
-        if enrollments.raw_gaps is not None:
-            log.warning(
-                "raw_enrollments of %s is incomplete, and without a role an instructor's enrollment counts as a learner's. %s",
-                context.job.partition,
-                enrollments.raw_gaps,
-            )
-        if enrollments.plan is not None:
-            write_fingerprints(context.data, context.job, enrollments.choice.name, enrollments.plan)
-        return SnapshotResult(
-            published,
-            choice=enrollments.choice,
-            complete=complete,
-            raw_gaps=enrollments.raw_gaps,
-            requests=context.session.attempt.requests,
-            rows=rows,
-            pairs=pairs,
-            reading={
-                LEARNERS.name: lists.learners.reading,
-                COURSES.name: lists.courses.reading,
-                UNIFIED_ENROLLMENTS.name: writer.reading,
-            },
-        )
-
-
-def _fetch_by_remembered_or_selected(context: SnapshotContext, lists: Lists, files: ExitStack) -> FetchedEnrollments:
-    """Fetch by the remembered strategy, and by a new one where the account has changed since."""
-    job = context.job
-
-    def select() -> Choice:
-        return select_strategy(context.session, job.account_id, job.options, lists.ids)
-
-    remembered = job.remembered if job.options.strategy == "auto" else None
-    try:
-        return fetch_enrollments(context, remembered or select(), lists, files)
-    except (NoRosterError, PairDemandedError):
-        if remembered is None:
-            raise
-    return fetch_enrollments(context, select(), lists, files)
-
-
-def _publish_lists_only(context: SnapshotContext, files: ExitStack) -> SnapshotResult:
-    job = context.job
-    lists = {name: fetch_list_table(name, context, files) for name in LISTS if name in job.tables}
-    complete = not any(one.is_partial for one in lists.values())
-    for name, one in lists.items():
-        if not one.is_offered:
-            raise ListNotOfferedError(f"The LMS of account {job.account_id} gives no list of its {LISTS[name]}.")
-        if not _is_drop_allowed(context):
-            refuse_short_list(job.partition, LISTS[name], one.received, one.missing, job.options.max_drop)
-        one.file.close(context.describe("sweep", complete=complete))
-    return SnapshotResult(
-        context.publication.publish([(one.file, TABLES[name].key) for name, one in lists.items()]),
-        complete=complete,
-        requests=context.session.attempt.requests,
-        reading={name: one.reading for name, one in lists.items()},
-    )
-
-
-def _publish(
-    context: SnapshotContext, lists: Lists, enrollments: FetchedEnrollments, *, complete: bool
-) -> list[Published]:
-    """Close the files of enrollments, audit them, and publish all five tables; the unified one last."""
-    job, writer, rows = context.job, enrollments.writer, enrollments.writer.counts
-    metadata = context.describe(enrollments.choice.name, complete=complete)
-    raw_metadata = {"raw_source": "raw"} if job.options.uses_raw_format else {}
-    if enrollments.raw_gaps is not None:
-        raw_metadata |= {"complete": "false", "incomplete_because": enrollments.raw_gaps}
-    writer.raw.close(metadata | raw_metadata)
-    writer.rejected.close(metadata)
-    writer.unified.close({**metadata, "key": ",".join(writer.key), **rows.metadata})
-    audit_counts(
-        received=rows.received, unified=writer.unified.rows, rejected=rows.rejected, duplicates=rows.duplicates.total
-    )
-    if not _is_drop_allowed(context):
-        max_drop = job.options.max_drop
-        for name, one in (("users", lists.learners), ("courses", lists.courses)):
-            refuse_short_list(job.partition, name, one.received, one.missing, max_drop)
-        refuse_short_list(job.partition, "enrollments", rows.served, writer.missing, max_drop)
-        refuse_row_drop(context.data, job.partition, writer.unified.rows, max_drop)
-    return context.publication.publish(
-        [
-            (writer.raw, ()),
-            (writer.rejected, ()),
-            (lists.learners.file, LEARNERS.key),
-            (lists.courses.file, COURSES.key),
-            (writer.unified, writer.key),
-        ]
-    )
-
-
-def _is_drop_allowed(context: SnapshotContext) -> bool:
-    """Return whether far fewer rows may be published: a replay publishes what was published before."""
-    return context.job.allow_drop or context.session.client.is_replay

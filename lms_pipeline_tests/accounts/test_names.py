@@ -4,7 +4,8 @@ from datetime import date
 
 import pytest
 
-from lms_pipeline.accounts.registry import Registry, find_account, find_id_by_name
+from lms_pipeline.accounts.names import find_account, find_id_by_name
+from lms_pipeline.accounts.registry import Registry
 from lms_pipeline.errors import WrongUseError
 from lms_pipeline.settings import Settings
 

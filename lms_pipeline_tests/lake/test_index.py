@@ -11,7 +11,7 @@ from datetime import timedelta
 import pytest
 
 from lms_pipeline.errors import LakeError
-from lms_pipeline.lake import files, index_sync, publishing
+from lms_pipeline.lake import index_sync, publishing, stored_footers
 from lms_pipeline.lake.index_file import IndexFile
 from lms_pipeline.lake.index_sync import begin_changes, read_index, rebuild_index
 from lms_pipeline.lake.paths import DataDir, DayPartition, Partition
@@ -330,7 +330,7 @@ class TestCost:
     @pytest.fixture
     def counts(self, monkeypatch):
         counts = {"folders": 0, "footers": 0}
-        list_folder, read_metadata = os.scandir, files.read_stored_metadata
+        list_folder, read_metadata = os.scandir, stored_footers.read_stored_metadata
 
         def scandir(path):
             counts["folders"] += 1

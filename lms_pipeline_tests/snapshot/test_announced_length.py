@@ -3,7 +3,7 @@
 import pytest
 
 from lms_pipeline.accounts.options import AccountOptions
-from lms_pipeline.lake.publishing import RowDropError
+from lms_pipeline.lake.row_drop import RowDropError
 from lms_pipeline_tests.support.scripted_api import page
 from lms_pipeline_tests.support.scripted_server import serve
 from lms_pipeline_tests.support.snapshot_runs import SnapshotRunner, record, respond_by_path

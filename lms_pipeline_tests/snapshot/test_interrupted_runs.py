@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import pytest
 
 from lms_pipeline.extract.checkpoint import Attempt
-from lms_pipeline.snapshot import run as snapshot_run
+from lms_pipeline.snapshot import stages
 from lms_pipeline.tables.pulled import PULLED_TABLES
 from lms_pipeline_tests.support.pair_account import PairAccount
 from lms_pipeline_tests.support.portal import PORTAL
@@ -26,7 +26,7 @@ def die(*_args, **_more):
 
 
 MOMENTS = {
-    "before the fingerprints": lambda patch: patch.setattr(snapshot_run, "write_fingerprints", die),
+    "before the fingerprints": lambda patch: patch.setattr(stages, "write_fingerprints", die),
     "before the attempt is finished": lambda patch: patch.setattr(Attempt, "finish", die),
     "after the pull": lambda _patch: None,
 }

@@ -7,10 +7,10 @@ import pytest
 
 from lms_pipeline.errors import LakeError
 from lms_pipeline.lake import index_sync
-from lms_pipeline.lake.files import read_stored_footer
 from lms_pipeline.lake.index_sync import finish_changes, read_index, rebuild_index
 from lms_pipeline.lake.paths import DataDir, DayPartition, Partition
 from lms_pipeline.lake.scan import scan_lake
+from lms_pipeline.lake.stored_footers import read_stored_footer
 from lms_pipeline.tables.catalog import TABLES
 from lms_pipeline.tables.metrics import ACCOUNT_COMPLETION, PORTFOLIO_COMPLETION
 from lms_pipeline.tables.pulled import RAW_ENROLLMENTS, UNIFIED_ENROLLMENTS

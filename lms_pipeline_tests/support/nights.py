@@ -18,10 +18,10 @@ from lms_pipeline.checks.snapshot import PULL_CHECKS
 from lms_pipeline.housekeeping.cleanup import find_expired, remove
 from lms_pipeline.housekeeping.policy import RetentionPolicy
 from lms_pipeline.housekeeping.wrong_snapshots import remove_snapshot
-from lms_pipeline.lake.files import read_stored_metadata
 from lms_pipeline.lake.index_sync import read_index
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.lake.roll_up import find_outdated_days, roll_up_day
+from lms_pipeline.lake.stored_footers import read_stored_metadata
 from lms_pipeline.metrics.completion import publish_metrics
 from lms_pipeline.metrics.portfolio import publish_portfolio
 from lms_pipeline.metrics.portfolio_days import find_portfolio_changes, remember_changes
