@@ -9,7 +9,8 @@ from lms_pipeline.accounts.registry import Registry
 from lms_pipeline_tests.defs.conftest import DAY, NOW, build_settings
 from lms_pipeline_tests.distributed.acceptance.fleet import ACCOUNTS, serve_fleet
 from lms_pipeline_tests.distributed.acceptance.nodes import build_machine_environment
-from lms_pipeline_tests.distributed.services import PASSWORD
+from lms_pipeline_tests.distributed.s3_front import serve_front
+from lms_pipeline_tests.distributed.services import AZURE_ACCOUNT, PASSWORD
 
 
 @pytest.fixture(autouse=True)
@@ -22,6 +23,15 @@ def sandbox(tmp_path):
     with serve_fleet(tmp_path) as server:
         server.set_clock(NOW)
         yield server
+
+
+@pytest.fixture
+def azure(azurite, monkeypatch):
+    """A front of Azurite without faults, which the environment names."""
+    with serve_front(azurite.endpoint.removesuffix(f"/{AZURE_ACCOUNT}")) as front:
+        for name, value in {**azurite.environment, "AZURE_STORAGE_ENDPOINT": f"{front.url}/{AZURE_ACCOUNT}"}.items():
+            monkeypatch.setenv(name, value)
+        yield front
 
 
 @pytest.fixture
