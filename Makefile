@@ -24,7 +24,7 @@ DISTRIBUTED_PACKAGES := postgresql redis-server bubblewrap faketime nodejs npm
 AZURITE_VERSION := 3.37.0
 AZURITE_READY := .azurite/.ready-$(AZURITE_VERSION)
 
-.PHONY: help setup demo test e2e distributed distributed-full distributed-setup distributed-services bench bench-quick ui lint docs sdk old-duckdb lifelines lock clean
+.PHONY: help setup demo test e2e distributed distributed-full distributed-setup distributed-services bench bench-quick ui lint docs sdk old-duckdb readers lifelines lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -120,6 +120,10 @@ sdk:  ## create .venv-sdk with Truto's own SDK, for its test (needs Python 3.12 
 old-duckdb:  ## create .venv-duckdb with the oldest DuckDB that reads the warehouse, for its test (Python 3.11 or 3.12)
 	@$(OLD_DUCKDB_PYTHON) -m venv --clear .venv-duckdb
 	@.venv-duckdb/bin/pip install -q --disable-pip-version-check --only-binary :all: duckdb==1.0.0
+
+readers:  ## create .venv-readers with DuckDB's httpfs and polars, for the tests of other programs that read a bucket
+	@$(PYTHON) -m venv --clear .venv-readers
+	@.venv-readers/bin/pip install -q --disable-pip-version-check --only-binary :all: duckdb==1.5.5 duckdb-extension-httpfs==1.5.5 polars==2.1.0
 
 lifelines:  ## create .venv-lifelines with lifelines, whose estimate of S a test compares with ours: it needs pandas 2
 	@$(PYTHON) -m venv --clear .venv-lifelines

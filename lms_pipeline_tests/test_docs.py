@@ -33,6 +33,15 @@ def test_every_setting_is_explained(name):
     assert f"`{name}`" in read("docs/settings.md")
 
 
+FILES = [path for path in sorted((ROOT / "docs").rglob("*")) if path.is_file() and path.suffix not in {".png", ".html"}]
+
+
+@pytest.mark.parametrize("page", ["README.md", *(str(path.relative_to(ROOT)) for path in FILES)])
+def test_every_setting_that_a_page_names_exists(page):
+    named = set(re.findall(r"\bLMS_[A-Z0-9_]+\b", read(page)))
+    assert named <= {field.alias for field in Settings.model_fields.values()}
+
+
 @pytest.mark.parametrize("name", AccountOptions.__struct_fields__)
 def test_every_option_of_an_account_is_explained(name):
     assert re.search(rf"^(\| `)?{name}\b", read("docs/settings.md"), re.MULTILINE)

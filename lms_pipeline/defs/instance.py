@@ -9,7 +9,7 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from operator import itemgetter
@@ -33,8 +33,9 @@ from lms_pipeline.defs.launching import identify_process
 from lms_pipeline.defs.partitions import PARTITION_TAG, add_accounts, build_partition_key
 from lms_pipeline.defs.run_locks import run_lock
 from lms_pipeline.defs.run_requests import COMPUTE_PORTFOLIO, DAILY_SNAPSHOT, REBUILD_WAREHOUSE, ROLL_UP_DAY
+from lms_pipeline.defs.run_sessions import run_session
 from lms_pipeline.errors import SettingsError
-from lms_pipeline.lake.paths import Partition
+from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.lake.waiting import utc_now
 from lms_pipeline.settings import Settings
 from lms_pipeline.tables.catalog import TABLES
@@ -135,7 +136,7 @@ def run_partitions(
             started, run_id, lock = time.monotonic(), make_new_run_id(), ExitStack()
             with ExitStack() as until_end:
                 until_end.push(lock)
-                lock.enter_context(run_lock(instance, run_id))
+                lock.enter_context(_being_alive(defs, instance, run_id))
                 result = job.execute_in_process(
                     run_config=config,
                     instance=instance,
@@ -212,7 +213,7 @@ def _run_job(
 ) -> RunOutcome:
     """Run a job that requests nothing from an LMS."""
     started, run_id = time.monotonic(), make_new_run_id()
-    with run_lock(instance, run_id):
+    with _being_alive(defs, instance, run_id):
         result = defs.resolve_job_def(name).execute_in_process(
             run_config=QUIET_CONFIG,
             instance=instance,
@@ -222,6 +223,14 @@ def _run_job(
             tags=_build_tags(),
         )
     return _build_outcome(subject, result, time.monotonic() - started)
+
+
+@contextmanager
+def _being_alive(defs: dg.Definitions, instance: dg.DagsterInstance, run_id: str) -> Iterator[None]:
+    """Let other processes see that this one has not ended, during the block: by a lock, and on other hosts by a session."""
+    data = (defs.resources or {}).get("lake")
+    with run_lock(instance, run_id), run_session(data.storage.database if isinstance(data, DataDir) else None, run_id):
+        yield
 
 
 def _build_tags() -> dict[str, str]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import socket
 import time
+from functools import cached_property
 
 import dagster as dg
 
@@ -21,7 +22,9 @@ from dagster._core.launcher import CheckRunHealthResult, RunLauncher, WorkerStat
 from dagster._core.storage.event_log import SqliteEventLogStorage
 
 from lms_pipeline.defs.failures import SHELL_TAG
+from lms_pipeline.defs.missed_checks import MissedChecks
 from lms_pipeline.defs.run_locks import LockState, probe_run_lock
+from lms_pipeline.defs.run_sessions import has_run_session
 from lms_pipeline.errors import SettingsError
 
 RUNNING = CheckRunHealthResult(WorkerStatus.RUNNING)
@@ -44,7 +47,7 @@ class ShellRuns(RunLauncher[dg.DagsterInstance]):
     """The part of every launcher that knows the runs of commands, such as `lms-pipeline materialize`.
 
     The command executes such a run in its own process, so the launcher behind this class has never seen it. It is
-    alive while its process holds the run's lock. Name this class before Dagster's launcher in the bases of a class.
+    alive while its process holds the run's lock; on another host, while it has a session in the database. Name this class before Dagster's launcher in the bases of a class.
     """
 
     @property
@@ -53,13 +56,26 @@ class ShellRuns(RunLauncher[dg.DagsterInstance]):
         return True
 
     def check_run_worker_health(self, run: dg.DagsterRun) -> CheckRunHealthResult:
-        """Check the lock of a command's run; ask Dagster's launcher about every other run."""
+        """Check the lock of a command's run, or its session; ask Dagster's launcher about every other run."""
         if not is_of_command(run):
             return super().check_run_worker_health(run)
         result = check_run_lock(self._instance, run)
-        if result is not None or not _is_lock_visible(self._instance, run):
-            return result or RUNNING
-        return _build_failed("the command that started it")  # it holds the lock from before the start of the run
+        if result is not None:
+            return result
+        # a command holds both from before the start of the run
+        has_ended = _is_lock_visible(self._instance, run) or self._lacks_session(run)
+        return _build_failed("the command that started it") if has_ended else RUNNING
+
+    @cached_property
+    def _missed(self) -> MissedChecks:
+        return MissedChecks()
+
+    def _lacks_session(self, run: dg.DagsterRun) -> bool:
+        """Return whether enough checks found no session of a run in the database of LMS_STATE_URL."""
+        if has_run_session(run.run_id) is False:
+            return self._missed.add(run.run_id)
+        self._missed.forget(run.run_id)
+        return False
 
     def terminate(self, run_id: str) -> bool:
         """Terminate a run. Return False for the run of a command: only the command can end it."""
@@ -140,7 +156,7 @@ def _has_just_started(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
 def _is_lock_visible(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
     """Return whether a command's lock would be in this process's `DAGSTER_HOME`.
 
-    With a log in a database, a command on another host has a `DAGSTER_HOME` of its own: of its life nothing is known.
+    With a log in a database, a command on another host has a `DAGSTER_HOME` of its own.
     """
     host = run.tags[SHELL_TAG].partition(" ")[0]
     return host == socket.gethostname() or isinstance(instance.event_log_storage, SqliteEventLogStorage)

@@ -8,10 +8,8 @@ Belongs here: what a worker and the result backend say about a run. Not here: wh
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping
-from functools import cached_property
-from typing import Any, NamedTuple, Self
+from collections.abc import Mapping
+from typing import Any, Self
 
 import dagster as dg
 
@@ -28,45 +26,12 @@ try:
 except ModuleNotFoundError as error:
     raise MissingExtraError("CeleryLauncher", error) from None
 
-MIN_MISSES = 3
-"""Checks in a row that must find no worker with the task of a run before the run has failed."""
-MIN_MISSED_SECONDS = 60.0
-"""Time that these checks must span at least."""
 MAX_ANSWER_SECONDS = 5.0
 """Time that a worker has to answer."""
-MAX_FORGOTTEN_SECONDS = 3_600.0
-"""Time after which a run that is not checked any more is forgotten: it has ended."""
 ENDED_STATES = frozenset({"FAILURE", "REVOKED"})
 """States of a task that need no question: Dagster's launcher reports the run as failed."""
 RPC = "rpc://"
 """The result backend that sends states to the process that sent the task, and to no other."""
-
-
-class _Misses(NamedTuple):
-    number: int
-    since: float
-    latest: float
-
-
-class MissedChecks:
-    """Counts for each task the checks in a row that found no worker with it."""
-
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._misses: dict[str, _Misses] = {}
-
-    def forget(self, task_id: str) -> None:
-        """Forget the misses of a task."""
-        self._misses.pop(task_id, None)
-
-    def add(self, task_id: str) -> bool:
-        """Count a miss, and return whether there are enough over a long enough time."""
-        now = self._clock()
-        for other in [one for one, misses in self._misses.items() if now - misses.latest > MAX_FORGOTTEN_SECONDS]:
-            del self._misses[other]
-        number, since, _ = self._misses.get(task_id, _Misses(0, now, now))
-        misses = self._misses[task_id] = _Misses(number + 1, since, now)
-        return misses.number >= MIN_MISSES and now - since >= MIN_MISSED_SECONDS
 
 
 class CeleryLauncher(ShellRuns, CeleryRunLauncher):
@@ -117,10 +82,6 @@ class CeleryLauncher(ShellRuns, CeleryRunLauncher):
         if run is not None and TASK_ID_TAG in run.tags and not run.is_finished:
             self._instance.report_run_canceling(run)
         return super().terminate(run_id)
-
-    @cached_property
-    def _missed(self) -> MissedChecks:
-        return MissedChecks()
 
     def _has_worker(self, task_id: str, worker: str | None) -> bool:
         """Return whether the worker has the task, executed or still to come; without a worker, whether any has it."""

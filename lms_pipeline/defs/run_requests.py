@@ -17,6 +17,7 @@ import dagster as dg
 from lms_pipeline.defs.partitions import ACCOUNT_TAG, DATE_TAG, RANGE_TAGS, build_partition_key, build_partition_tags
 from lms_pipeline.defs.ranges import AccountOrder, build_range_tags, is_range
 from lms_pipeline.defs.run_locks import LockState, probe_run_lock
+from lms_pipeline.defs.run_sessions import has_run_session
 from lms_pipeline.errors import LakeError
 from lms_pipeline.lake.lock import is_locked
 from lms_pipeline.lake.paths import AnyPartition, DataDir, Partition
@@ -171,7 +172,7 @@ def find_due_pulls(
 ) -> list[WaitingPull]:
     """Return the pulls of a day whose LMS allows calls again, and that nothing has continued yet.
 
-    A command that waits for a pull itself holds the lock of the run that ended. A run of several accounts, which has left
+    A command that waits for a pull itself holds the lock of the run that ended, or on another host its session. A run of several accounts, which has left
     this one and goes on with the others, holds its lock too, and does not come back. Nor does a retry of that run, which
     skipped this one: of a run of several accounts only the lock of the partition says what it pulls.
     """
@@ -187,7 +188,8 @@ def find_due_pulls(
             is_newest = is_newest or not is_locked(data, pull.partition)
         run = ended.get(pull.run_id)
         goes_on = run is not None and not run.is_finished
-        return is_newest and (goes_on or probe_run_lock(instance, pull.run_id) is not LockState.HELD)
+        is_held = probe_run_lock(instance, pull.run_id) is LockState.HELD or has_run_session(pull.run_id)
+        return is_newest and (goes_on or not is_held)
 
     return [pull for pull in due if is_free(pull)]
 

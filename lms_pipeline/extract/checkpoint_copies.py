@@ -85,7 +85,7 @@ class CheckpointCopies:
             raise
         except BaseException:
             with delay_sigterm():
-                self._is_stored = self._try_to_send("the next run repeats the calls since the last copy")
+                self._is_stored = self._try_to_send("another machine would repeat the calls since the last copy")
             raise
         with delay_sigterm():
             self._send()

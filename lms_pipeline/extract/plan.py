@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from lms_pipeline.concurrency import delay_sigterm
 from lms_pipeline.extract.strategies import PairBatch
 from lms_pipeline.lake.engine import duckdb_session, load_sql
 from lms_pipeline.storage.disk import convert_disk_errors
@@ -89,12 +90,13 @@ class FetchPlan:
     def mark_fetched(self, is_absent: Mapping[int, bool]) -> None:
         """Mark pairs as fetched, by position, with whether the LMS has no enrollment for them."""
         positions, absent = pa.array(is_absent.keys(), pa.int64()), pa.array(is_absent.values(), pa.bool_())
-        self._connection.register("fetched", pa.table({"position": positions, "is_absent": absent}))
-        self._connection.execute(
-            "UPDATE plan SET is_fetched = TRUE, is_absent = fetched.is_absent "
-            "FROM fetched WHERE plan.position = fetched.position"
-        )
-        self._connection.unregister("fetched")
+        with delay_sigterm():  # DuckDB would raise an error of its own instead of the interrupt
+            self._connection.register("fetched", pa.table({"position": positions, "is_absent": absent}))
+            self._connection.execute(
+                "UPDATE plan SET is_fetched = TRUE, is_absent = fetched.is_absent "
+                "FROM fetched WHERE plan.position = fetched.position"
+            )
+            self._connection.unregister("fetched")
 
     def read_unfetched(self) -> Iterator[tuple[list[RosterEntry], list[datetime]]]:
         """Yield the new and changed pairs that no call was left for: roster entries, and the times of their responses."""

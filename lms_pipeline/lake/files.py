@@ -250,8 +250,8 @@ def check_version(path: Path, metadata: dict[str, str]) -> None:
 
 
 @contextmanager
-def convert_read_errors(path: Path) -> Iterator[None]:
-    """Raise errors of reading a file, or the files of a folder, as one sentence.
+def convert_read_errors(path: Path | str) -> Iterator[None]:
+    """Raise errors of reading a file, or the files of a folder, as one sentence; one in a bucket is named by its address.
 
     Raises:
         LakeError: it can't be read, or is damaged.
@@ -285,7 +285,7 @@ def read_stored_footer(store: Store, key: str) -> pq.FileMetaData | None:
     file = store.find(key)
     if file is None:
         return None
-    with convert_read_errors(Path(store.describe(key))):
+    with convert_read_errors(store.describe(key)):
         end = store.read_range(file, max(0, file.size - FOOTER_BYTES), FOOTER_BYTES)
         size = int.from_bytes(end[-8:-4], "little") + 8
         if FOOTER_BYTES < size <= min(MAX_FOOTER_BYTES, file.size):

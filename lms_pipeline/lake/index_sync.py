@@ -179,7 +179,9 @@ def _follow(data: DataDir, index: PublicationIndex, *, is_compared: bool, may_bu
     layout = _describe_layout(data)
     if index.read_marks(LAYOUT).get(LAYOUT) != layout:
         if not may_build:
-            raise LakeError("The index of the published files is not built yet: the next comparison of the lake builds it.")
+            raise LakeError(
+                "The index of the published files is not built yet: the next comparison of the lake builds it."
+            )
         with data.storage.state.lock("index_build"):
             if index.read_marks(LAYOUT).get(LAYOUT) != layout:  # another process has not built it meanwhile
                 _build(data, index, layout)

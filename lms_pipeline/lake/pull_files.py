@@ -65,7 +65,8 @@ class CheckpointPlace:
         copy = self._copy
         with convert_disk_errors(self.path):
             copy.unlink(missing_ok=True)  # a killed run left it
-            self.data.store.fetch([self.key])
+            if stored != NOTHING:
+                self.data.store.fetch([self.key])
             self.remove_local()
             self.path.parent.mkdir(parents=True, exist_ok=True)
             if copy.exists():

@@ -22,8 +22,9 @@ from lms_pipeline.lake.warehouse_build import remove_build, write_build
 from lms_pipeline.lake.warehouse_record import remove_record, save_record
 from lms_pipeline.lake.warehouse_sql import quote
 from lms_pipeline.lake.warehouse_views import write_views
-from lms_pipeline.storage.damaged_files import build_lock, read_json, remove_path, set_aside_folder
-from lms_pipeline.storage.disk import atomic_write, convert_disk_errors, is_disk_full
+from lms_pipeline.storage.damaged_files import build_lock, remove_path, set_aside_folder
+from lms_pipeline.storage.disk import convert_disk_errors, is_disk_full
+from lms_pipeline.storage.state import read_json_note
 from lms_pipeline.storage.store import Store, StoreError
 
 MAX_BUILDS = 2
@@ -131,7 +132,7 @@ def build_warehouse(data: DataDir, *, is_rolled_up: bool = False) -> WarehouseBu
     build = folder / f"lms-{uuid.uuid4().hex}.duckdb"
     with convert_disk_errors(folder), ExitStack() as on_error:
         folder.mkdir(parents=True, exist_ok=True)
-        with build_lock(folder / "lock"):
+        with _locking_builds(data, folder):
             on_error.callback(remove_build, build)
             try:
                 has_views = is_rolled_up or not data.store.is_local
@@ -149,10 +150,17 @@ def build_warehouse(data: DataDir, *, is_rolled_up: bool = False) -> WarehouseBu
                 remove_record(data)
             else:
                 save_record(data, written.record, sum(written.rows.values()))
-            with atomic_write(data.left_out) as new:
-                new.write_bytes(msgspec.json.encode(written.left_out))
-            data.store.send(data.get_key(data.left_out))
+            data.storage.state.write_note(data.get_note(data.left_out), msgspec.json.encode(written.left_out))
     return WarehouseBuild(written.rows, written.left_out)
+
+
+@contextmanager
+def _locking_builds(data: DataDir, folder: Path) -> Iterator[None]:
+    """Wait for other builds on this disk, and with a bucket for those of all machines: the latest one is the last to be sent."""
+    with build_lock(folder / "lock"), ExitStack() as others:
+        if not data.store.is_local:
+            others.enter_context(data.storage.state.lock("warehouse"))
+        yield
 
 
 def read_left_out(data: DataDir) -> list[str]:
@@ -161,9 +169,8 @@ def read_left_out(data: DataDir) -> list[str]:
     Raises:
         LakeError: they can't be read.
     """
-    data.store.fetch([data.get_key(data.left_out)])
-    with convert_disk_errors(data.left_out):
-        return read_json(data.left_out, list[str], "the next build of the warehouse writes it again") or []
+    consequence = "the next build of the warehouse writes it again"
+    return read_json_note(data.storage.state, data.get_note(data.left_out), list[str], consequence) or []
 
 
 def _describe_failure(error: Exception, folder: Path) -> str:

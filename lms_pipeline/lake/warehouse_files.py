@@ -8,7 +8,6 @@ from __future__ import annotations
 import io
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import pyarrow.parquet as pq
 
@@ -29,13 +28,13 @@ class EmptyFileSystem(StoredFileSystem):
         super().__init__(data.store)
         self._data = data
 
-    def glob(self, path: str, **_: Any) -> list[str]:
+    def glob(self, path: str, **_: object) -> list[str]:
         """Return one address that matches a pattern."""
         *parents, account, day, name = path.split("/")
         found = [example if part == "*" else part for part, example in zip((account, day), _FOLDERS, strict=True)]
         return ["/".join((*parents, *found, name))]
 
-    def open(self, path: str, *_: Any, **__: Any) -> io.BytesIO:
+    def open(self, path: str, *_: object, **__: object) -> io.BytesIO:
         """Open an empty file."""
         return io.BytesIO(self._write(path))
 

@@ -21,7 +21,7 @@ import duckdb
 
 from lms_pipeline.errors import LakeError, choose_form
 from lms_pipeline.lake.engine import duckdb_session
-from lms_pipeline.lake.files import read_footer, read_metadata
+from lms_pipeline.lake.files import read_footer, read_stored_metadata
 from lms_pipeline.lake.index import PublicationIndex, PublishedDay, RollUp
 from lms_pipeline.lake.index_sync import read_index
 from lms_pipeline.lake.paths import DATA_FILE, AnyPartition, DataDir, DayPartition, Partition
@@ -189,11 +189,9 @@ def _find_latest(index: PublicationIndex, table: str, rolled: _Rolled, unrolled:
 def _find_left_out(data: DataDir, by_table: Mapping[str, Sequence[RollUp]]) -> dict[tuple[str, date, str], str]:
     """Return why roll-ups lack an account, by table, day and account."""
     lacking: dict[tuple[str, date, str], str] = {}
-    partial = [one for roll_ups in by_table.values() for one in roll_ups if one.left_out]
-    paths = [data.roll_up(TABLES[one.table], one.day) for one in partial]
-    data.store.fetch(map(data.get_key, paths))
-    for one, path in zip(partial, paths, strict=True):
-        found = read_left_out(read_metadata(path))
+    for one in (one for roll_ups in by_table.values() for one in roll_ups if one.left_out):
+        key = data.get_key(data.roll_up(TABLES[one.table], one.day))
+        found = read_left_out(read_stored_metadata(data.store, key) or {})
         lacking |= {(one.table, one.day, account_id): sentence for account_id, sentence in found.items()}
     return lacking
 

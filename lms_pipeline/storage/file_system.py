@@ -47,7 +47,7 @@ class StoredFileSystem(AbstractFileSystem):  # type: ignore[misc] # fsspec has n
         self.protocol = self._root.partition("://")[0]
         self._known: dict[str, StoredFile] = {}
 
-    def glob(self, path: str, **_: Any) -> list[str]:
+    def glob(self, path: str, **_: object) -> list[str]:
         """Return the addresses of the files that match a pattern, whose `*` stands for one folder or a part of it."""
         if "*" not in path:
             return [path]
@@ -58,12 +58,12 @@ class StoredFileSystem(AbstractFileSystem):  # type: ignore[misc] # fsspec has n
         self._known.update(found)
         return [f"{self._root}{key}" for key in found]
 
-    def open(self, path: str, *_: Any, **__: Any) -> io.RawIOBase:
+    def open(self, path: str, *_: object, **__: object) -> io.IOBase:
         """Open a file to read it."""
         file = self._find(path)
         return StoredFileReader(self._store, file, lambda: self._known.pop(file.key, None))
 
-    def exists(self, path: str, **_: Any) -> bool:
+    def exists(self, path: str, **_: object) -> bool:
         """Return whether a file is stored."""
         try:
             self._find(path)
@@ -71,7 +71,7 @@ class StoredFileSystem(AbstractFileSystem):  # type: ignore[misc] # fsspec has n
             return False
         return True
 
-    def info(self, path: str, **_: Any) -> dict[str, Any]:
+    def info(self, path: str, **_: object) -> dict[str, Any]:
         """Return address, size and kind of a file."""
         return {"name": path, "size": self._find(path).size, "type": "file"}
 
@@ -106,10 +106,6 @@ class StoredFileReader(io.RawIOBase):
     def seekable(self) -> bool:
         """Return that it can be read from any place."""
         return True
-
-    def tell(self) -> int:
-        """Return the place of the next read."""
-        return self._position
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         """Set the place of the next read."""

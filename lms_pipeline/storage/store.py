@@ -114,7 +114,7 @@ class Store(Protocol):
         """Make a new local file the stored one, in one step, if what is stored is still what the caller saw.
 
         On a disk this is a rename: a lock keeps others out, and `seen` does not count. After it, `new` is the local file of the
-        key.
+        key. `seen` is what `find` returned when the caller began: in some clouds a listing does not have the whole version.
 
         Raises:
             PublishedByAnotherError: another run has published the key since; nothing was stored.

@@ -8,8 +8,10 @@ from lms_pipeline.definitions import build_defs
 from lms_pipeline.defs.failures import WILL_RETRY_TAG
 from lms_pipeline.defs.instance import run_partitions
 from lms_pipeline.defs.partitions import add_accounts, build_partition_key
+from lms_pipeline.errors import LakeError
 from lms_pipeline.lake.paths import Partition
 from lms_pipeline.sandbox.faults import FailedBody, Html, RevokedConnection, Status
+from lms_pipeline.storage.store import PublishedByAnotherError, StoreError, UnsafeStoreError
 from lms_pipeline.truto.retry import RetryPolicy
 from lms_pipeline_tests.defs.conftest import DAY
 
@@ -92,3 +94,17 @@ def test_a_run_of_a_command_is_not_retried(settings, instance, registry, sandbox
     assert outcome.error
     (run,) = instance.get_runs()
     assert run.tags[WILL_RETRY_TAG] == "false"
+
+
+@pytest.mark.parametrize(
+    ("error", "may_pass"),
+    [
+        (StoreError("The bucket can't be reached."), True),
+        (PublishedByAnotherError("Another run has published it."), True),
+        (UnsafeStoreError("The bucket ignores conditions."), False),
+        (LakeError("A file is damaged."), False),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_a_failure_of_the_store_may_pass(error, may_pass):
+    assert error.may_pass is may_pass

@@ -14,6 +14,7 @@ import msgspec
 import pytest
 
 from lms_pipeline.defs.instance import open_instance
+from lms_pipeline.storage import opening
 from lms_pipeline_tests.defs.conftest import data, registry, sandbox, settings
 from lms_pipeline_tests.distributed.machines import NO_NAMESPACES, has_namespaces, open_machine
 from lms_pipeline_tests.distributed.services import (
@@ -139,7 +140,8 @@ def pytest_terminal_summary(terminalreporter, config):
 @pytest.fixture
 def database(postgres, monkeypatch):
     """An empty database, which the environment names."""
-    return create_database(postgres, monkeypatch)
+    yield create_database(postgres, monkeypatch)
+    opening._opened.clear()  # their connections are closed
 
 
 def create_database(postgres, environment, template="template1"):

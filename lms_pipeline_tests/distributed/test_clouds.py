@@ -7,7 +7,7 @@ import pytest
 
 pytest.importorskip("obstore", reason="obstore is of the extra `distributed`")
 
-from lms_pipeline.lake.files import read_metadata, read_stored_metadata
+from lms_pipeline.lake.files import read_metadata
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.lake.publishing import Publication
 from lms_pipeline.storage.opening import open_storage
@@ -159,4 +159,3 @@ def test_of_machines_that_publish_at_once_one_does(is_first, open_machine):
     keys = [last.get_key(last.file(table, ACME)) for table in ORDER]
     last.store.fetch(keys)
     assert [read_metadata(last.root / key)["run_id"] for key in keys] == [winner] * 5
-    assert read_stored_metadata(last.store, keys[-1])["run_id"] == winner

@@ -17,7 +17,7 @@ from lms_pipeline_tests.distributed.conftest import DEPLOY, read_config
 CELERY = {"LMS_CELERY_BROKER": "redis://127.0.0.1:1/0", "LMS_CELERY_BACKEND": "redis://127.0.0.1:1/1"}
 POSTGRES_VARIABLES = {"PGHOST", "PGPORT", "PGUSER", "PGPASSWORD", "PGDATABASE"}
 LAUNCHERS = {"celery": "CeleryLauncher", "docker": "DockerLauncher", "k8s": "K8sLauncher"}
-SETTINGS = {field.alias for field in Settings.model_fields.values()}
+SETTINGS = {field.alias or "" for field in Settings.model_fields.values()}
 SCRATCH = "/scratch"
 OTHER_PROGRAMS = {"redis-server", "sh", "server"}
 """Programs of the images; `server` is an argument of MinIO's."""

@@ -15,7 +15,6 @@ from lms_pipeline.lake.index_sync import begin_changes, noting_changes, read_ind
 from lms_pipeline.lake.paths import DataDir
 from lms_pipeline.storage.opening import open_local_storage
 from lms_pipeline.storage.postgres import Database
-from lms_pipeline_tests.distributed.services import PASSWORD
 from lms_pipeline_tests.lake.test_index import scan
 from lms_pipeline_tests.support.bucket import FolderBucket
 from lms_pipeline_tests.support.index_behaviour import ACME, BETA, FIRST, IndexBehaviour, put, sign
@@ -26,9 +25,9 @@ TABLES = ["published", "published_days", "pending_publications", "roll_ups", "in
 
 
 @pytest.fixture
-def state(postgres, database):
+def state(state_url):
     """The database of an installation, without tables."""
-    return Database(SecretStr(f"postgresql://dagster:{PASSWORD}@127.0.0.1:{postgres.port}/{database}"))
+    return Database(SecretStr(state_url))
 
 
 def make_tables(state):

@@ -1,5 +1,8 @@
 """Publications into a bucket whose store fails: everything is published, or there is one sentence and nothing half."""
 
+import os
+import subprocess
+import sys
 from datetime import timedelta
 
 import pytest
@@ -18,6 +21,7 @@ from lms_pipeline.storage.store import PublishedByAnotherError, StoreError, Unsa
 from lms_pipeline.storage.store_marker import MARKER_KEY
 from lms_pipeline.tables.pulled import COURSES, LEARNERS, RAW_ENROLLMENTS, REJECTED_ENROLLMENTS, UNIFIED_ENROLLMENTS
 from lms_pipeline_tests.distributed.s3_front import ACCESS_KEY, Fault
+from lms_pipeline_tests.distributed.services import find_free_port
 from lms_pipeline_tests.support.lake_files import FIRST, PROVENANCE, batch, enrollment
 
 pytestmark = pytest.mark.distributed
@@ -37,14 +41,19 @@ MILLISECOND = timedelta(milliseconds=1)
 
 @pytest.fixture(autouse=True)
 def short_waits(monkeypatch):
-    """Shorten every time limit: a request has half a second, obstore repeats it twice, a publication 1.5 s."""
+    """Shorten the waits between tries: obstore makes two more at once, and a publication has 1.5 s."""
     backoff = {"init_backoff": MILLISECOND, "max_backoff": MILLISECOND, "base": 2}
-    monkeypatch.setattr(bucket, "TIMEOUT_SECONDS", 0.5)
     monkeypatch.setattr(
         bucket, "RETRIES", {"max_retries": 2, "retry_timeout": timedelta(seconds=5), "backoff": backoff}
     )
     for name, seconds in (("MIN_PAUSE_SECONDS", 0.001), ("MAX_PAUSE_SECONDS", 0.01), ("MAX_SECONDS", 1.5)):
         monkeypatch.setattr(conditional_write, name, seconds)
+
+
+@pytest.fixture
+def impatient(monkeypatch):
+    """A request has half a second; it stands before the fixtures that open a machine."""
+    monkeypatch.setattr(bucket, "TIMEOUT_SECONDS", 0.5)
 
 
 @pytest.fixture
@@ -133,7 +142,7 @@ def test_a_fault_that_passes_delays_a_table(fault, first_or_last, s3, data, open
 
 
 @pytest.mark.parametrize("is_done", [True, False], ids=["done", "not done"])
-def test_a_request_without_an_answer_delays_a_table(is_done, table, s3, data, open_machine):
+def test_a_request_without_an_answer_delays_a_table(is_done, table, impatient, s3, data, open_machine):
     s3.faults.append(Fault("hang", method="PUT", match=table, is_done=is_done))
     publish(data, "new")
     assert find_runs(open_machine("other")) == ["new"] * 5
@@ -290,6 +299,26 @@ def test_a_listing_that_fails_in_the_middle_is_no_short_one(many, data, s3):
         list(data.store.list_files("lake/many/"))
 
 
+@pytest.mark.parametrize(
+    "request_store",
+    [
+        lambda store: store.find("lake/x"),
+        lambda store: store.fetch(["lake/x"]),
+        lambda store: list(store.list_files("lake/")),
+        lambda store: store.list_folders("lake/"),
+        lambda store: store.remove("lake/x"),
+    ],
+    ids=["find", "fetch", "list files", "list folders", "remove"],
+)
+@pytest.mark.parametrize(("status", "code"), [(403, "AccessDenied"), (401, "Unauthorized")])
+def test_refused_credentials_are_one_sentence(request_store, status, code, s3, data):
+    s3.faults.append(Fault("status", status=status, code=code, times=10_000))
+    with pytest.raises(
+        bucket.AccessRefusedError, match=r"the store refuses the credentials \(\w+\); check that they may list"
+    ):
+        request_store(data.store)
+
+
 def test_a_removal_that_is_refused_leaves_everything(s3, data):
     s3.faults.append(Fault("status", method="POST", match="delete", status=403, code="AccessDenied"))
     key = get_key(data, COURSES)
@@ -325,6 +354,22 @@ def test_a_bucket_that_does_not_exist_is_one_sentence(tmp_path, s3):
         publish(data, "new")
 
 
+def test_a_store_that_does_not_answer_is_one_sentence(tmp_path, s3, monkeypatch):
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{find_free_port()}")
+    store = open_storage(tmp_path, "s3://bucket/prefix", None).store
+    with pytest.raises(StoreError) as error:
+        store.fetch(["lake/x"])
+    assert str(error.value) == (
+        "s3://bucket/prefix/lake/x can't be read: the store can't be reached, or fails (nothing listens there); try again later."
+    )
+
+
+def test_a_store_that_answers_too_late_is_one_sentence(impatient, s3, data):
+    s3.faults.append(Fault("hang", times=100))
+    with pytest.raises(StoreError, match=r"fails \(it did not answer in time\); try again later\.$"):
+        data.store.find("lake/x")
+
+
 def test_a_store_that_ignores_conditions_is_refused(s3, open_machine, lake_url):
     s3.ignores_conditions = True
     data = open_machine("first")
@@ -351,3 +396,43 @@ def test_a_store_is_checked_once_for_a_data_directory(s3, data, lake_url):
     new.write_bytes(b"rows")
     another_process.publish(new, "lake/new", None)
     assert not [path for _, path in s3.requests if path.endswith(MARKER_KEY)]
+
+
+MEASURE = """
+import sys, threading, time
+from pathlib import Path
+from lms_pipeline.storage.opening import open_storage
+from lms_pipeline.storage.store import StoredFile
+
+def read_anonymous():
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("RssAnon"))
+
+root, url = Path(sys.argv[1]), sys.argv[2]
+store = open_storage(root, url, None).store
+small = root / "small"
+small.write_bytes(b"rows")
+store.publish(small, "lake/small", None)
+before, peak, ended = read_anonymous(), 0, threading.Event()
+
+def watch():
+    global peak
+    while not ended.is_set():
+        peak = max(peak, read_anonymous())
+        time.sleep(0.002)
+
+watcher = threading.Thread(target=watch)
+watcher.start()
+store.publish(root / "large", "lake/large", None)
+ended.set()
+watcher.join()
+print(peak - before)
+"""
+
+
+def test_a_large_file_is_published_without_memory_of_its_own(s3, lake_url, tmp_path):
+    (tmp_path / "large").write_bytes(os.urandom(2**20) * 64)
+    done = subprocess.run(
+        [sys.executable, "-c", MEASURE, tmp_path, lake_url], check=True, capture_output=True, text=True
+    )
+    assert int(done.stdout) < 16 * 1024  # KB

@@ -4,13 +4,17 @@ import os
 import signal
 import subprocess
 import sys
+import time
 
 import dagster as dg
 import pytest
 
 from lms_pipeline.definitions import build_defs
+from lms_pipeline.defs import run_sessions
 from lms_pipeline.defs.failures import SHELL_TAG
 from lms_pipeline.defs.launching import identify_process
+from lms_pipeline.defs.missed_checks import MIN_MISSES
+from lms_pipeline.defs.run_sessions import has_run_session, run_session
 from lms_pipeline_tests.defs.conftest import DAY
 from lms_pipeline_tests.distributed.kubernetes_api import serve_cluster
 from lms_pipeline_tests.distributed.monitoring import monitor, read_status
@@ -73,6 +77,60 @@ def test_the_run_of_a_command_is_found_when_it_is_killed_and_not_before(instance
 def test_a_command_on_another_host_whose_lock_is_not_here_may_be_alive(start, instance, process, expected):
     run = start(process)
     assert monitor(instance, run.run_id) is expected
+
+
+class TestACommandOnAnotherHost:
+    """Its lock is not here: it is alive while it has a session in the database of LMS_STATE_URL."""
+
+    HOLD = """
+import os
+import sys
+from pydantic import SecretStr
+from lms_pipeline.defs.run_sessions import run_session
+from lms_pipeline.storage.postgres import Database
+with run_session(Database(SecretStr(os.environ["LMS_STATE_URL"])), sys.argv[1]):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+    """A process that holds the session of a run until it ends or is killed."""
+
+    @pytest.fixture(autouse=True)
+    def _settings(self, state_url, monkeypatch):
+        monkeypatch.setenv("LMS_STATE_URL", state_url)
+        monkeypatch.setattr("lms_pipeline.defs.missed_checks.MIN_MISSED_SECONDS", 0)
+        monkeypatch.setattr("lms_pipeline.defs.launching.MAX_SECONDS_WITHOUT_LOCK", 0)
+
+    @pytest.fixture
+    def run(self, start):
+        return start("elsewhere.example.org 77")
+
+    def test_is_found_when_it_is_killed_and_not_before(self, instance, run):
+        command = [sys.executable, "-c", self.HOLD, run.run_id]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "held\n"
+            assert {monitor(instance, run.run_id) for _ in range(20)} == {dg.DagsterRunStatus.STARTED}
+            process.kill()
+        assert [monitor(instance, run.run_id) for _ in range(3)][-1] is dg.DagsterRunStatus.FAILURE
+
+    def test_is_not_ended_by_a_check_that_misses_it_once(self, instance, run):
+        missed = [monitor(instance, run.run_id) for _ in range(MIN_MISSES - 1)]
+        with run_session(run_sessions._open_database(), run.run_id):
+            found = monitor(instance, run.run_id)
+        missed += [monitor(instance, run.run_id) for _ in range(MIN_MISSES - 1)]
+        assert {found, *missed} == {dg.DagsterRunStatus.STARTED}
+
+    def test_gets_its_session_back_after_the_server_ended_it(self, run, monkeypatch):
+        monkeypatch.setattr(run_sessions, "CHECK_SECONDS", 0.01)
+        state = run_sessions._open_database()
+        assert state is not None
+        with run_session(state, run.run_id):
+            end = "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE application_name = %s"
+            assert state.query(end, [f"lms {run.run_id}"]) == [(True,)]
+            deadline = time.monotonic() + 60
+            while not has_run_session(run.run_id):
+                assert time.monotonic() < deadline
+        assert not has_run_session(run.run_id)
 
 
 def test_the_run_of_a_command_is_ended_by_its_command_only(start, instance):

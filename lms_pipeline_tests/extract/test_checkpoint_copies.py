@@ -318,3 +318,11 @@ def test_a_copy_is_sent_again_after_the_object_was_lost(tmp_path, place, elsewhe
     shutil.rmtree(tmp_path / "bucket")
     assert pull(place, "b") == []
     assert pull(elsewhere) == ["b"]
+
+
+def test_a_small_pull_makes_few_requests(place, bucket):
+    pull(place, "a", during=lambda copies: copies.prepare_publishing())
+    with CheckpointCopies(place, is_held) as copies, Checkpoint(place.path) as checkpoint, copies.follow(checkpoint):
+        checkpoint.attempts()[0].finish()
+    methods = [method for method, _ in bucket.log]
+    assert methods == ["HEAD", "PUT", "HEAD", "HEAD", "GET", "PUT", "HEAD"]

@@ -225,9 +225,9 @@ class TestRejectedPayloads:
         opened = []
         measure = cleanup._measure_payload_bytes
 
-        def note(path):
-            opened.append(path.parent.name)
-            return measure(path)
+        def note(data, partition):
+            opened.append(partition.folder.name)
+            return measure(data, partition)
 
         monkeypatch.setattr(cleanup, "_measure_payload_bytes", note)
         return opened

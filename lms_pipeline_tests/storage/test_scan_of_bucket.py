@@ -5,7 +5,9 @@ from datetime import date
 
 import pytest
 
+from lms_pipeline.errors import LakeError
 from lms_pipeline.lake import index_sync
+from lms_pipeline.lake.files import read_stored_footer
 from lms_pipeline.lake.index_sync import finish_changes, read_index, rebuild_index
 from lms_pipeline.lake.paths import DataDir, DayPartition, Partition
 from lms_pipeline.lake.scan import scan_lake
@@ -98,7 +100,7 @@ class TestIndexOfBucket:
         read_index(data, lambda index: index.find())
         assert bucket.requests == {}
 
-    def test_requests_the_tables_of_a_publication_alone(self, data, bucket):
+    def test_requests_only_the_tables_of_a_publication(self, data, bucket):
         read_index(data, lambda index: index.find())
         bucket.requests.clear()
         finish_changes(data, ACME, "run", [ACCOUNT_COMPLETION])
@@ -112,6 +114,15 @@ class TestIndexOfBucket:
         bucket.remove(data.get_key(data.file(UNIFIED_ENROLLMENTS, ACME)))
         [day] = read_index(data, lambda index: index.find(account_id="acme", day=FIRST))
         assert not day.has_file(UNIFIED_ENROLLMENTS.name)
+
+    def test_has_no_schema_version_of_a_damaged_file_which_is_named_by_its_address(self, data, tmp_path):
+        key = data.get_key(data.file(UNIFIED_ENROLLMENTS, ACME))
+        (tmp_path / "bucket" / key).write_bytes(b"no Parquet")
+        [day] = read_index(data, lambda index: index.find(account_id="acme", day=FIRST))
+        assert day.has_file(UNIFIED_ENROLLMENTS.name)
+        assert day.schema_version is None
+        with pytest.raises(LakeError, match=rf"^s3://bucket/{key} is damaged: "):
+            read_stored_footer(data.store, key)
 
     def test_is_built_from_listings_and_footers(self, data, bucket):
         rebuild_index(data)

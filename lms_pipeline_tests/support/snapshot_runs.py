@@ -23,6 +23,7 @@ from lms_pipeline.lake.files import read_metadata
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.snapshot.job import TABLES, SnapshotJob, SnapshotResult
 from lms_pipeline.snapshot.run import take_snapshot
+from lms_pipeline.storage.opening import Storage
 from lms_pipeline.tables.pulled import Identity
 from lms_pipeline.truto.client import TrutoClient
 from lms_pipeline.truto.retry import RetryPolicy
@@ -50,11 +51,13 @@ class SnapshotRunner:
     bucket: Path | None = None
     """The folder of a bucket, of which `root` has copies; without one, `root` has everything."""
     checkpoint_seconds: float = DEFAULT_INTERVAL_SECONDS
+    storage: Storage | None = None
+    """Where files and state are kept, if not in these folders."""
 
     @property
     def data(self) -> DataDir:
         if self.bucket is None:
-            return DataDir(self.root)
+            return DataDir(self.root, self.storage)
         return open_in_bucket(self.root, FolderBucket(self.root, self.bucket))
 
     def run(

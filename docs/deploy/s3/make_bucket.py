@@ -17,4 +17,4 @@ if name not in {bucket["Name"] for bucket in client.list_buckets()["Buckets"]}:
 client.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
 rules = json.loads(Path(__file__).with_name("lifecycle.json").read_text("utf-8"))
 client.put_bucket_lifecycle_configuration(Bucket=name, LifecycleConfiguration=rules)
-print(f"The bucket {name} keeps old versions for 7 days.")
+sys.stdout.write(f"The bucket {name} keeps old versions for 7 days.\n")

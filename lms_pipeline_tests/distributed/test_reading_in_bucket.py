@@ -1,0 +1,136 @@
+"""A lake in S3, read on a machine that has no file of it: by our own commands, and by other programs."""
+
+import json
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lms_pipeline.lake.paths import DataDir
+from lms_pipeline.lake.reading import read
+from lms_pipeline.lake.roll_up import find_outdated_days, roll_up_day
+from lms_pipeline.lake.warehouse import build_warehouse, open_warehouse
+from lms_pipeline.storage.opening import open_storage
+from lms_pipeline.tables.catalog import TABLES, VIEWS
+from lms_pipeline_tests.commands.conftest import command
+from lms_pipeline_tests.distributed.s3_front import ACCESS_KEY, SECRET_KEY, Fault
+from lms_pipeline_tests.support import other_reader_session
+from lms_pipeline_tests.support.lake_files import publish_small_lake
+from lms_pipeline_tests.support.warehouse_builds import read_content
+
+__all__ = ["command"]
+
+pytestmark = pytest.mark.distributed
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "querying.md").read_text(encoding="utf-8")
+SHOWN_URL = "s3://acme-lms/production"
+SQL, PYTHON = (re.findall(rf"```{language}\n(.*?)```", PAGE, re.DOTALL) for language in ("sql", "python"))
+READERS = ROOT / ".venv-readers" / "bin" / "python"
+needs_readers = pytest.mark.skipif(
+    not READERS.exists(), reason="no Python with DuckDB's httpfs and polars: `make readers` makes one"
+)
+ACCOUNT_DAYS = [("acme", 1), ("acme", 2), ("beta", 1), ("beta", 2), ("gamma", 1)]
+RATES = [[account, f"2026-03-0{day}", "3", "7"] for account, day in ACCOUNT_DAYS]
+
+
+def open_machine(tmp_path, name, lake_url):
+    return DataDir(tmp_path / name, open_storage(tmp_path / name, lake_url, None))
+
+
+@pytest.fixture
+def data(tmp_path, lake_url):
+    """The machine that pulls, and builds the warehouse."""
+    data = publish_small_lake(open_machine(tmp_path, "puller", lake_url))
+    for day in find_outdated_days(data):
+        roll_up_day(data, day)
+    build_warehouse(data)
+    return data
+
+
+@pytest.fixture
+def third(data, tmp_path, lake_url, monkeypatch, command):
+    """A machine without a file, on which the commands run."""
+    third = open_machine(tmp_path, "third", lake_url)
+    monkeypatch.setattr(DataDir, "open", lambda _: third)
+    monkeypatch.setenv("LMS_DATA_DIR", str(third.root))
+    return third
+
+
+def test_the_warehouse_has_the_content_of_one_on_a_disk(third, tmp_path):
+    disk = publish_small_lake(DataDir(tmp_path / "disk"))
+    build_warehouse(disk, is_rolled_up=True)
+    assert read_content(third) == read_content(disk)
+
+
+def test_the_command_answers(third, command):
+    sql = "SELECT account_id, snapshot_date, n_all FROM account_completion ORDER BY ALL"
+    assert command("query", sql, "--format", "csv").out.splitlines()[1:] == [
+        f"{account},{day},7" for account, day, *_ in RATES
+    ]
+
+
+def test_python_reads_the_rows_of_a_disk(third, tmp_path):
+    disk = publish_small_lake(DataDir(tmp_path / "disk"))
+    for day in find_outdated_days(third):  # the index of this machine learns of the roll-ups
+        roll_up_day(third, day)
+    for table in (*TABLES, *VIEWS):
+        assert read(table).to_pylist() == read(table, data_dir=disk.root).to_pylist(), table
+
+
+def test_the_warehouse_has_no_credentials(data):
+    content = data.warehouse.read_bytes()
+    assert ACCESS_KEY.encode() not in content
+    assert SECRET_KEY.encode() not in content
+
+
+def test_refused_credentials_are_one_sentence_that_does_not_show_them(third, s3, command, caplog):
+    s3.faults.append(Fault("status", method="GET", match="lake_by_day", times=100, status=403, code="AccessDenied"))
+    done = command("query", "FROM account_completion")
+    assert done.status == 1
+    assert re.fullmatch(r"Error: s3://\S+ can't be (read|listed): .*AccessDenied.*\n", done.err)
+    assert not re.search(f"{ACCESS_KEY}|{SECRET_KEY}", done.err + caplog.text)
+
+
+def run_reader(kind, text):
+    done = subprocess.run(
+        [READERS, other_reader_session.__file__, kind],
+        input=text,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    return sorted(json.loads(done.stdout.splitlines()[-1]))
+
+
+@needs_readers
+class TestOtherPrograms:
+    """What the page shows, run as written but for the address, the extensions and the secret."""
+
+    def test_duckdb_attaches_the_warehouse(self, data, lake_url):
+        _, _, shown = SQL[0].replace(SHOWN_URL, lake_url).partition("credential_chain);")
+        assert run_reader("duckdb", shown) == [["acme", "3", "7"], ["beta", "3", "7"], ["gamma", "3", "7"]]
+
+    def test_duckdb_reads_each_table_of_the_warehouse(self, data, lake_url):
+        counts = " UNION ALL ".join(f"SELECT '{name}', count(*) FROM lms.{name}" for name in (*TABLES, *VIEWS))  # noqa: S608
+        found = run_reader("duckdb", f"ATTACH '{lake_url}/warehouse/lms.duckdb' AS lms (READ_ONLY); {counts}")
+        with open_warehouse(data) as connection:
+            assert found == sorted([name, str(len(connection.table(name)))] for name in (*TABLES, *VIEWS))
+
+    def test_duckdb_reads_roll_ups(self, data, lake_url):
+        assert run_reader("duckdb", SQL[1].replace(SHOWN_URL, lake_url)) == RATES
+
+    def test_polars_reads_roll_ups(self, data, lake_url):
+        assert run_reader("python", PYTHON[1].replace(SHOWN_URL, lake_url)) == RATES
+
+
+def test_pyarrow_reads_roll_ups(data, lake_url, capsys):
+    found: dict[str, Any] = {}
+    exec(PYTHON[0].replace(SHOWN_URL, lake_url), found)  # noqa: S102 - our own docs
+    assert capsys.readouterr().out
+    rows = found["rates"].to_table(columns=["account_id", "snapshot_date", "n_completed", "n_all"]).to_pylist()
+    assert sorted([str(value) for value in row.values()] for row in rows) == RATES

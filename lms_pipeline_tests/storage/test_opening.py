@@ -1,0 +1,125 @@
+"""Which storage the settings choose, and what of a bucket's address is refused."""
+
+import sys
+
+import pytest
+from pydantic import SecretStr
+
+from lms_pipeline.errors import SettingsError
+from lms_pipeline.storage.bucket_address import read_address
+from lms_pipeline.storage.opening import open_storage
+
+MODULES = ("bucket", "conditional_write", "object_store", "store_marker")
+
+
+@pytest.fixture(autouse=True)
+def without_clouds(monkeypatch):
+    """An environment that names no cloud."""
+    for cloud, names in {
+        "AWS": ("ENDPOINT_URL", "ENDPOINT_URL_S3", "ENDPOINT", "ACCESS_KEY_ID", "REGION"),
+        "AZURE": ("STORAGE_ACCOUNT_NAME", "STORAGE_ENDPOINT", "ENDPOINT", "STORAGE_USE_EMULATOR"),
+        "GOOGLE": ("BASE_URL",),
+    }.items():
+        for name in names:
+            monkeypatch.delenv(f"{cloud}_{name}", raising=False)
+
+
+def test_without_urls_everything_is_in_the_data_directory(tmp_path):
+    storage = open_storage(tmp_path, None, None)
+    assert (storage.store.is_local, storage.store.describe("lake/x")) == (True, str(tmp_path / "lake" / "x"))
+
+
+def test_a_process_opens_a_storage_once(tmp_path):
+    assert open_storage(tmp_path, None, None) is open_storage(tmp_path, None, None)
+
+
+def test_another_data_directory_is_another_storage(tmp_path):
+    assert open_storage(tmp_path / "a", None, None) is not open_storage(tmp_path / "b", None, None)
+
+
+def test_a_missing_extra_is_one_sentence(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "obstore", None)
+    for module in MODULES:
+        monkeypatch.delitem(sys.modules, f"lms_pipeline.storage.{module}", raising=False)
+    with pytest.raises(SettingsError) as error:
+        open_storage(tmp_path, "s3://bucket/prefix", SecretStr("postgresql://user:secret@localhost/db"))
+    assert str(error.value) == (
+        'LMS_LAKE_URL needs packages that are not installed: run `pip install "lms-pipeline[distributed]"`.'
+    )
+
+
+def test_a_missing_setting_of_a_cloud_is_one_sentence(tmp_path):
+    pytest.importorskip("obstore", reason="obstore is of the extra `distributed`")
+    with pytest.raises(SettingsError) as error:
+        open_storage(tmp_path, "az://container/prefix", None)
+    assert str(error.value) == (
+        "LMS_LAKE_URL can't be used: Account must be specified; set what Azure needs in the environment."
+    )
+
+
+def test_a_bucket_is_opened_without_a_request(tmp_path):
+    pytest.importorskip("obstore", reason="obstore is of the extra `distributed`")
+    store = open_storage(tmp_path, "s3://bucket/prefix", None).store
+    assert (store.is_local, store.describe("lake/x")) == (False, "s3://bucket/prefix/lake/x")
+
+
+CLOUDS = {
+    "s3://bucket": ("AWS", "AWS_ENDPOINT_URL"),
+    "gs://bucket/prefix": ("Google Cloud", "GOOGLE_BASE_URL"),
+    "az://container": ("Azure", "AZURE_STORAGE_ENDPOINT"),
+}
+SAFE = {
+    "https://store.example.org": False,
+    "https://store.example.org:9000/path": False,
+    "http://127.0.0.1:9000": True,
+    "http://localhost": True,
+    "http://[::1]:9000": True,
+}
+UNSAFE = [
+    "http://store.example.org",
+    "http://minio:9000",
+    "http://127.0.0.1.example.org",
+    "store:9000",
+    "ftp://store",
+    "http://[",
+    "http:///",
+]
+
+
+@pytest.mark.parametrize(("url", "cloud"), [(url, cloud) for url, (cloud, _) in CLOUDS.items()])
+def test_without_an_endpoint_it_is_the_cloud_over_https(url, cloud):
+    address = read_address(url)
+    assert (address.cloud, address.is_plain) == (cloud, False)
+
+
+@pytest.mark.parametrize(("endpoint", "is_plain"), SAFE.items())
+@pytest.mark.parametrize(("url", "name"), [(url, name) for url, (_, name) in CLOUDS.items()])
+def test_an_endpoint_over_https_or_of_this_machine_is_used(url, name, endpoint, is_plain, monkeypatch):
+    monkeypatch.setenv(name, endpoint)
+    assert read_address(url).is_plain is is_plain
+
+
+@pytest.mark.parametrize("endpoint", UNSAFE)
+@pytest.mark.parametrize(("url", "name"), [(url, name) for url, (_, name) in CLOUDS.items()])
+def test_plain_http_to_another_machine_is_refused(url, name, endpoint, monkeypatch):
+    monkeypatch.setenv(name, endpoint)
+    with pytest.raises(SettingsError) as error:
+        read_address(url)
+    assert (
+        str(error.value)
+        == f"{name} can't be used: it must be an https address; plain http is allowed for this machine only."
+    )
+
+
+def test_the_endpoint_of_another_cloud_does_not_count(monkeypatch):
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://store.example.org")
+    assert read_address("gs://bucket").is_plain is False
+
+
+@pytest.mark.parametrize("chosen", ["true", "1", "TRUE"])
+def test_the_emulator_of_azure_is_of_this_machine(chosen, monkeypatch):
+    monkeypatch.setenv("AZURE_STORAGE_USE_EMULATOR", chosen)
+    assert read_address("az://container").is_plain
+    monkeypatch.setenv("AZURITE_BLOB_STORAGE_URL", "http://azurite:10000")
+    with pytest.raises(SettingsError, match=r"^AZURITE_BLOB_STORAGE_URL can't be used"):
+        read_address("az://container")
