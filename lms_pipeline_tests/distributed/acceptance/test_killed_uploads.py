@@ -92,7 +92,9 @@ def read_rows(read):
 
 
 @pytest.mark.parametrize(("cloud", "number"), [*product(["s3"], UPLOADS), ("azure", 4)], indirect=["cloud"])
-def test_a_pull_killed_between_its_uploads_is_not_seen_and_calls_nothing_again(number, start, pull, read, sandbox, s3):
+def test_a_pull_killed_between_its_uploads_is_not_seen_and_calls_nothing_again(
+    number, front, start, pull, read, sandbox
+):
     kill_after_uploads(number, front, start())
     rows = read_rows(read)
     assert (rows["unified_enrollments"], rows["raw_enrollments"], rows["rejected_enrollments"]) == ([], [], [])
