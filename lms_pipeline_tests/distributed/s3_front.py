@@ -113,7 +113,9 @@ class _Application:
     def __init__(self, front: S3Front) -> None:
         self._front = front
         self._writing = asyncio.Lock()
-        self._client = httpx.AsyncClient(timeout=60, limits=httpx.Limits(max_connections=100))
+        # a connection that is kept open would be open at the end of the loop too
+        limits = httpx.Limits(max_connections=100, max_keepalive_connections=0)
+        self._client = httpx.AsyncClient(timeout=60, limits=limits)
 
     async def __call__(self, scope: Message, receive: Callable[[], Awaitable[Message]], send: Send) -> None:
         body = b""
