@@ -6,6 +6,9 @@ import pytest
 
 from lms_pipeline import lake
 from lms_pipeline.accounts.registry import Registry
+from lms_pipeline.definitions import build_defs
+from lms_pipeline.defs.instance import run_partitions
+from lms_pipeline.lake.paths import Partition
 from lms_pipeline_tests.defs.conftest import DAY, NOW, build_settings
 from lms_pipeline_tests.distributed.acceptance.fleet import ACCOUNTS, serve_fleet
 from lms_pipeline_tests.distributed.acceptance.nodes import build_machine_environment
@@ -91,3 +94,14 @@ def read(settings, monkeypatch):
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("LMS_DATA_DIR", str(settings.data_dir))
     return lake.read
+
+
+@pytest.fixture
+def pull(instance, settings):
+    """Pulls an account and `DAY` on this machine, and returns how it ended."""
+
+    def pulled(account_id):
+        (outcome,) = run_partitions(build_defs(settings), instance, [Partition(account_id, DAY)])
+        return outcome
+
+    return pulled

@@ -6,8 +6,6 @@ from uuid import uuid4
 
 import pytest
 
-from lms_pipeline.definitions import build_defs
-from lms_pipeline.defs.instance import run_partitions
 from lms_pipeline.lake.paths import Partition
 from lms_pipeline.sandbox import running
 from lms_pipeline.tables.pulled import PULLED_TABLES
@@ -65,18 +63,6 @@ def start(instance, settings, machines):
     return lambda: start_run(machine, instance, create_run(instance, settings, PARTITION))
 
 
-@pytest.fixture
-def pull(instance, settings):
-    """Pulls on this machine, and returns the number of enrollments."""
-
-    def pulled():
-        (outcome,) = run_partitions(build_defs(settings), instance, [PARTITION])
-        assert outcome.error is None
-        return outcome.enrollments
-
-    return pulled
-
-
 def kill_after_uploads(number, front, process):
     """Kill a run when the store has so many of its tables, and no answer has come for the last."""
     fault = Fault("hold", method="PUT", match="/data.parquet", after=number - 1, is_done=True)
@@ -99,7 +85,7 @@ def test_a_pull_killed_between_its_uploads_is_not_seen_and_calls_nothing_again(
     rows = read_rows(read)
     assert (rows["unified_enrollments"], rows["raw_enrollments"], rows["rejected_enrollments"]) == ([], [], [])
     assert len(pop_requests(sandbox)) >= LEARNERS * EACH
-    assert pull() == LEARNERS * EACH
+    assert pull(PORTAL).enrollments == LEARNERS * EACH
     assert pop_requests(sandbox) == []
     assert len(read("unified_enrollments")) == LEARNERS * EACH
 
@@ -110,7 +96,7 @@ def test_a_pull_killed_between_its_uploads_is_not_seen_and_calls_nothing_again(
 def test_a_day_that_is_pulled_again_is_the_old_one_for_readers_until_all_of_it_is_new(
     number, front, start, pull, read, sandbox
 ):
-    pull()
+    assert pull(PORTAL).error is None
     old = read_rows(read)
     sandbox.set_clock(NOW + timedelta(days=40))
     kill_after_uploads(number, front, start())
@@ -118,7 +104,7 @@ def test_a_day_that_is_pulled_again_is_the_old_one_for_readers_until_all_of_it_i
     killed = read_rows(read)
     assert killed["unified_enrollments"] == old["unified_enrollments"]
     assert killed["raw_enrollments"] in ([], old["raw_enrollments"])
-    pull()
+    assert pull(PORTAL).error is None
     assert pop_requests(sandbox) == []
     new = read_rows(read)
     assert new["unified_enrollments"] != old["unified_enrollments"]
