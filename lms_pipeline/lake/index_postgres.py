@@ -75,7 +75,8 @@ class _CursorStatements:
     def read(self, query: str, values: Sequence[object] = ()) -> list[Any]:
         """Return the rows of a query."""
         self._cursor.execute(_adapt(query), values)
-        return self._cursor.fetchall()
+        rows: list[Any] = self._cursor.fetchall()
+        return rows
 
     def run(self, statement: str, *rows: Sequence[object]) -> None:
         """Execute a statement once for each row of values, many of them in one message to the server."""

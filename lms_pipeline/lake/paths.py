@@ -15,6 +15,7 @@ from typing import Final, Self, TypeAlias
 from lms_pipeline.errors import WrongUseError
 from lms_pipeline.settings import Settings
 from lms_pipeline.storage.opening import Storage, open_local_storage, open_storage
+from lms_pipeline.storage.state import REGISTRY
 from lms_pipeline.storage.store import Store
 from lms_pipeline.tables.pulled import UNIFIED_ENROLLMENTS
 from lms_pipeline.tables.schema import Table
@@ -129,7 +130,7 @@ class DataDir:
         self.state: Final = root / "state"
         """The registry, locks, and files that runs leave for later runs. With LMS_STATE_URL the registry and the notes are
         in the database, by the names of these files."""
-        self.registry: Final = self.state / "accounts.json"
+        self.registry: Final = self.state / REGISTRY
         """The registry of accounts."""
         self.accounts_refused: Final = self.state / "accounts_refused.json"
         """Why the latest list of accounts was refused; missing if it was used."""

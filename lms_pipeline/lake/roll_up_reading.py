@@ -106,7 +106,7 @@ def find_current_roll_ups(data: DataDir, table: Table, first: date, last: date) 
     files = {one.day: data.roll_up(table, one.day) for one in current if one.signature != NO_FILE}
     partitions = {one.partition for one in published if one.has_file(table.name)}
     # what a run has just published may be missing in the index
-    partitions |= {one for one in pending if isinstance(one, Partition) and data.file(table, one).exists()}
+    partitions |= {one for one in pending if isinstance(one, Partition) and data.is_published(table, one)}
     return CurrentRollUps(files, sorted(partitions, key=sort_key))
 
 

@@ -132,7 +132,7 @@ def build_warehouse(data: DataDir, *, is_rolled_up: bool = False) -> WarehouseBu
     build = folder / f"lms-{uuid.uuid4().hex}.duckdb"
     with convert_disk_errors(folder), ExitStack() as on_error:
         folder.mkdir(parents=True, exist_ok=True)
-        with _building_alone(data, folder):
+        with _locking_builds(data, folder):
             on_error.callback(remove_build, build)
             try:
                 has_views = is_rolled_up or not data.store.is_local
@@ -155,7 +155,7 @@ def build_warehouse(data: DataDir, *, is_rolled_up: bool = False) -> WarehouseBu
 
 
 @contextmanager
-def _building_alone(data: DataDir, folder: Path) -> Iterator[None]:
+def _locking_builds(data: DataDir, folder: Path) -> Iterator[None]:
     """Wait for other builds on this disk, and with a bucket for those of all machines: the latest one is the last to be sent."""
     with build_lock(folder / "lock"), ExitStack() as others:
         if not data.store.is_local:

@@ -4,6 +4,8 @@ Belongs here: the client with its time limits, requests for one object and listi
 what a publication does when a request fails (`conditional_write.py`), and the checks of the address (`bucket_address.py`).
 """
 
+# The threads of obstore do not survive a fork: a process may open a bucket and fork, but not after its first request.
+
 from __future__ import annotations
 
 import re
@@ -223,37 +225,45 @@ class Bucket:
 
     @contextmanager
     def _convert_errors(self, key: str, verb: str) -> Iterator[None]:
-        """Raise failures of obstore as one sentence: its own texts quote the answer, which may name credentials.
+        """Raise failures of obstore as one sentence.
 
         Raises:
             FileNotFoundError: there is no such object.
         """
-        what = f"{self.describe(key)} can't be {verb}"
         try:
             yield
-        except FileNotFoundError as error:
-            if _NO_BUCKET.search(str(error)):
-                raise StoreError(f"{what}: there is no such bucket; check LMS_LAKE_URL.") from None
-            raise
         except exceptions.NotModifiedError:
             raise NotChangedError from None
-        except (exceptions.AlreadyExistsError, exceptions.PreconditionError):
-            raise ConditionRefusedError(f"{what}: the store has another version of it; run it again.") from None
         except _FAILURES as error:
-            if _NO_BUCKET.search(str(error)):
-                raise StoreError(f"{what}: there is no such bucket; check LMS_LAKE_URL.") from None
-            if _NO_CREDENTIALS.search(str(error)):
-                raise AccessRefusedError(
-                    f"{what}: the environment has no credentials for the store, and this machine has no identity there; set them."
-                ) from None
-            if _REFUSED.search(str(error)):  # for a listing obstore has no class of its own
-                raise AccessRefusedError(
-                    f"{what}: the store refuses the credentials{_quote_code(error)}; check that they may list, read, write "
-                    "and delete there."
-                ) from None
-            raise StoreError(
-                f"{what}: the store can't be reached, or fails{_quote_code(error)}; try again later."
-            ) from None
+            raise _explain(error, f"{self.describe(key)} can't be {verb}") from None
+
+
+def _explain(error: Exception, what: str) -> Exception:
+    """Return the error to raise for one of obstore, whose own text quotes the answer, which may name credentials."""
+    text = str(error)
+    if _NO_BUCKET.search(text):
+        return StoreError(f"{what}: there is no such bucket; check LMS_LAKE_URL.")
+    if isinstance(error, FileNotFoundError):
+        return error
+    if isinstance(error, exceptions.AlreadyExistsError | exceptions.PreconditionError):
+        return ConditionRefusedError(f"{what}: the store has another version of it; run it again.")
+    if _NO_CREDENTIALS.search(text):
+        return AccessRefusedError(
+            f"{what}: the environment has no credentials for the store, and this machine has no identity there; set them."
+        )
+    if _REFUSED.search(text):  # for a listing obstore has no class of its own
+        return AccessRefusedError(
+            f"{what}: the store refuses the credentials{_quote_reason(text)}; check that they may list, read, write and delete "
+            "there."
+        )
+    return StoreError(f"{what}: the store can't be reached, or fails{_quote_reason(text)}; try again later.")
+
+
+def _quote_reason(text: str) -> str:
+    """Return the store's code for an error, or the HTTP status, or why there is no answer, in brackets."""
+    if found := _CODE.search(text) or _STATUS.search(text):
+        return f" ({found[1]})"
+    return next((f" ({reason})" for pattern, reason in _REASONS.items() if pattern.search(text)), "")
 
 
 def map_file(path: Path) -> Body:
@@ -263,14 +273,6 @@ def map_file(path: Path) -> Body:
     """
     with path.open("rb") as file:
         return mmap(file.fileno(), 0, access=ACCESS_READ) if path.stat().st_size else b""
-
-
-def _quote_code(error: Exception) -> str:
-    """Return the store's code for an error, or the HTTP status, or why there is no answer, in brackets."""
-    text = str(error)
-    if found := _CODE.search(text) or _STATUS.search(text):
-        return f" ({found[1]})"
-    return next((f" ({reason})" for pattern, reason in _REASONS.items() if pattern.search(text)), "")
 
 
 def _build_stored_file(key: str, meta: obstore.ObjectMeta) -> StoredFile:

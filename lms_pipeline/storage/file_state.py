@@ -20,11 +20,10 @@ from lms_pipeline.storage.damaged_files import build_lock, is_lock_held, set_asi
 from lms_pipeline.storage.disk import atomic_write, convert_disk_errors, remove_file
 from lms_pipeline.storage.file_rate_limit import FileRateLimiter
 from lms_pipeline.storage.rate_limit import RateLimit
-from lms_pipeline.storage.state import HeldError, HeldLock, RegistryEdit
+from lms_pipeline.storage.state import REGISTRY, HeldError, HeldLock, RegistryEdit
 
 LOCK = "lock"
 """The name of the file of a run's lock, in the folder of its name."""
-_REGISTRY = "accounts"
 
 
 class FileState:
@@ -123,7 +122,7 @@ class FileState:
         Raises:
             LmsPipelineError: it can't be read.
         """
-        path = self._folder / f"{_REGISTRY}.json"
+        path = self._folder / REGISTRY
         if not path.exists():
             return None
         try:
@@ -134,10 +133,10 @@ class FileState:
     @contextmanager
     def edit_registry(self, account_id: str | None = None) -> Iterator[RegistryEdit]:  # noqa: ARG002 - it is one file
         """Change `accounts.json`, which is written as a whole; see `State.edit_registry`."""
-        with self.lock(_REGISTRY):
+        with self.lock("accounts"):
             edit = RegistryEdit(self.read_registry())
             yield edit
-            self.write_note(f"{_REGISTRY}.json", msgspec.json.format(b"[%b]" % b",".join(edit.documents.values())))
+            self.write_note(REGISTRY, msgspec.json.format(b"[%b]" % b",".join(edit.documents.values())))
 
     def _build_lock(self, path: Path, *, blocking: bool = True) -> FileLock:
         with convert_disk_errors(path):

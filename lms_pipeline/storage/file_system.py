@@ -58,7 +58,7 @@ class StoredFileSystem(AbstractFileSystem):  # type: ignore[misc] # fsspec has n
         self._known.update(found)
         return [f"{self._root}{key}" for key in found]
 
-    def open(self, path: str, *_: object, **__: object) -> io.RawIOBase:
+    def open(self, path: str, *_: object, **__: object) -> io.IOBase:
         """Open a file to read it."""
         file = self._find(path)
         return StoredFileReader(self._store, file, lambda: self._known.pop(file.key, None))
@@ -106,10 +106,6 @@ class StoredFileReader(io.RawIOBase):
     def seekable(self) -> bool:
         """Return that it can be read from any place."""
         return True
-
-    def tell(self) -> int:
-        """Return the place of the next read."""
-        return self._position
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         """Set the place of the next read."""

@@ -29,6 +29,7 @@ MAX_IDLE_CONNECTIONS = 4
 """Connections that a process keeps open while nobody uses them; each costs the server some megabytes."""
 _DEFAULTS: Final = {
     "client_encoding": "UTF8",
+    "target_session_attrs": "read-write",  # a lock on a standby would be no lock
     "connect_timeout": 10,
     "keepalives_idle": 10,  # a server that vanished is noticed after 10 + 3 * 5 seconds
     "keepalives_interval": 5,
@@ -199,4 +200,6 @@ def _explain_refusal(error: Exception) -> Exception:
         return SettingsError("The database refuses the user or the password of LMS_STATE_URL: correct it.")
     if 'database "' in reason and "does not exist" in reason:
         return SettingsError("The database that LMS_STATE_URL names does not exist: create it, or correct the name.")
+    if "read-only" in reason:
+        return StateError("The database of LMS_STATE_URL can't be written, as a standby: name the server that can.")
     return StateError("The database of LMS_STATE_URL can't be reached: check the address, and that it runs.")

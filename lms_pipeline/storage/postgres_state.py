@@ -21,7 +21,7 @@ from lms_pipeline.storage.damaged_files import SUFFIX
 from lms_pipeline.storage.postgres import APPLICATION_NAME, Database, convert_errors, hash_name
 from lms_pipeline.storage.postgres_rate_limit import PostgresRateLimiter
 from lms_pipeline.storage.rate_limit import RateLimit
-from lms_pipeline.storage.state import HeldError, HeldLock, LostLockError, RegistryEdit, State
+from lms_pipeline.storage.state import REGISTRY, HeldError, HeldLock, LostLockError, RegistryEdit, State
 
 if TYPE_CHECKING:
     from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with the name of a variable
@@ -145,7 +145,8 @@ class PostgresState:
 
     def describe(self, name: str) -> str:
         """Return where a row is."""
-        return f"{name} in the database of LMS_STATE_URL"
+        table = "lms.accounts" if name == REGISTRY else f"the row {name} of lms.notes"
+        return f"{table} in the database of LMS_STATE_URL"
 
     def read_registry(self, account_id: str | None = None) -> bytes | None:
         """Return the accounts in the order in which they were added, or one of them."""

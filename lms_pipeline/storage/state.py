@@ -20,6 +20,8 @@ from lms_pipeline.storage.rate_limit import RateLimit, RateLimiter
 
 T = TypeVar("T")
 
+REGISTRY = "accounts.json"
+"""The name of the registry in the state folder."""
 _DECODE_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 

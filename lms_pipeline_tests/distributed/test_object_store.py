@@ -41,14 +41,19 @@ MILLISECOND = timedelta(milliseconds=1)
 
 @pytest.fixture(autouse=True)
 def short_waits(monkeypatch):
-    """Shorten every time limit: a request has half a second, obstore repeats it twice, a publication 1.5 s."""
+    """Shorten the waits between tries: obstore makes two more at once, and a publication has 1.5 s."""
     backoff = {"init_backoff": MILLISECOND, "max_backoff": MILLISECOND, "base": 2}
-    monkeypatch.setattr(bucket, "TIMEOUT_SECONDS", 0.5)
     monkeypatch.setattr(
         bucket, "RETRIES", {"max_retries": 2, "retry_timeout": timedelta(seconds=5), "backoff": backoff}
     )
     for name, seconds in (("MIN_PAUSE_SECONDS", 0.001), ("MAX_PAUSE_SECONDS", 0.01), ("MAX_SECONDS", 1.5)):
         monkeypatch.setattr(conditional_write, name, seconds)
+
+
+@pytest.fixture
+def impatient(monkeypatch):
+    """A request has half a second; it stands before the fixtures that open a machine."""
+    monkeypatch.setattr(bucket, "TIMEOUT_SECONDS", 0.5)
 
 
 @pytest.fixture
@@ -137,7 +142,7 @@ def test_a_fault_that_passes_delays_a_table(fault, first_or_last, s3, data, open
 
 
 @pytest.mark.parametrize("is_done", [True, False], ids=["done", "not done"])
-def test_a_request_without_an_answer_delays_a_table(is_done, table, s3, data, open_machine):
+def test_a_request_without_an_answer_delays_a_table(is_done, table, impatient, s3, data, open_machine):
     s3.faults.append(Fault("hang", method="PUT", match=table, is_done=is_done))
     publish(data, "new")
     assert find_runs(open_machine("other")) == ["new"] * 5
@@ -359,7 +364,7 @@ def test_a_store_that_does_not_answer_is_one_sentence(tmp_path, s3, monkeypatch)
     )
 
 
-def test_a_store_that_answers_too_late_is_one_sentence(s3, data):
+def test_a_store_that_answers_too_late_is_one_sentence(impatient, s3, data):
     s3.faults.append(Fault("hang", times=100))
     with pytest.raises(StoreError, match=r"fails \(it did not answer in time\); try again later\.$"):
         data.store.find("lake/x")

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import dagster as dg
 import pytest
@@ -98,7 +99,7 @@ def remove_old(instance, days=90, **options):
 def describe(instance, settings):
     """Return what the pages of the assets show of partitions, read from the log: Dagster's cache is emptied before."""
     storage, graph = instance.event_log_storage, build_defs(settings).get_repository_def().asset_graph
-    shown = {"runs": [(run.run_id, run.status) for run in instance.get_runs()]}
+    shown: dict[object, Any] = {"runs": [(run.run_id, run.status) for run in instance.get_runs()]}
     for key in graph.materializable_asset_keys:
         storage.wipe_asset_cached_status(key)
         partitions = graph.get(key).partitions_def

@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -128,7 +129,7 @@ class TestOtherPrograms:
 
 
 def test_pyarrow_reads_roll_ups(data, lake_url, capsys):
-    found: dict[str, object] = {}
+    found: dict[str, Any] = {}
     exec(PYTHON[0].replace(SHOWN_URL, lake_url), found)  # noqa: S102 - our own docs
     assert capsys.readouterr().out
     rows = found["rates"].to_table(columns=["account_id", "snapshot_date", "n_completed", "n_all"]).to_pylist()

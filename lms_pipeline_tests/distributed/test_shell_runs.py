@@ -123,6 +123,7 @@ with run_session(Database(SecretStr(os.environ["LMS_STATE_URL"])), sys.argv[1]):
     def test_gets_its_session_back_after_the_server_ended_it(self, run, monkeypatch):
         monkeypatch.setattr(run_sessions, "CHECK_SECONDS", 0.01)
         state = run_sessions._open_database()
+        assert state is not None
         with run_session(state, run.run_id):
             end = "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE application_name = %s"
             assert state.query(end, [f"lms {run.run_id}"]) == [(True,)]

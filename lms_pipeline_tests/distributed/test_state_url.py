@@ -9,13 +9,15 @@ from pydantic import SecretStr
 
 from lms_pipeline import cli
 from lms_pipeline.accounts.registry import Registry
+from lms_pipeline.days import WrongPresentError
 from lms_pipeline.definitions import build_defs
 from lms_pipeline.defs.instance import open_instance, run_partitions
 from lms_pipeline.errors import LmsPipelineError, SettingsError
 from lms_pipeline.lake.files import read_metadata
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.lake.publishing import Publication
-from lms_pipeline.storage.postgres import Database
+from lms_pipeline.snapshot.present import check_present
+from lms_pipeline.storage.postgres import Database, hash_name
 from lms_pipeline.storage.state import StateError
 from lms_pipeline.tables.pulled import PULLED_TABLES
 from lms_pipeline_tests.defs.conftest import DAY
@@ -77,7 +79,8 @@ def test_a_run_that_lost_its_lock_publishes_nothing_and_the_next_makes_no_call_a
 
     def lose_lock(self, files):
         watcher = Database(SecretStr(state_url))
-        [(pid,)] = watcher.query("SELECT pid FROM pg_stat_activity WHERE application_name LIKE 'lms _%'")
+        find = "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND (classid::bigint << 32) | objid::bigint = %s"
+        [(pid,)] = watcher.query(find, [hash_name("pulls/account_id=north/snapshot_date=2026-03-10")])
         watcher.query("SELECT pg_terminate_backend(%s, 10000)", [pid])
         return publish(self, files)
 
@@ -115,6 +118,21 @@ def test_a_wrong_password_is_one_sentence(postgres, state_url):
         assert isinstance(error, SettingsError)
         assert str(error) == "The database refuses the user or the password of LMS_STATE_URL: correct it."
     assert Database(SecretStr(url.replace(PASSWORD, "right"))).query("SELECT 1") == [(1,)]
+
+
+def test_a_standby_is_not_used_and_one_sentence_says_so(state_url):
+    name = state_url.rpartition("/")[2]
+    Database(SecretStr(state_url)).query(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+    error = read_error(state_url)
+    assert isinstance(error, StateError)  # another one may take over
+    assert str(error) == "The database of LMS_STATE_URL can't be written, as a standby: name the server that can."
+
+
+def test_the_sentence_about_another_time_zone_says_where_it_is(shared):
+    data = DataDir.open(shared)
+    data.storage.state.write_note("time_zone", b"Pacific/Honolulu")
+    with pytest.raises(WrongPresentError, match=r"or remove the row time_zone of lms\.notes in the database "):
+        check_present(data, NORTH, shared.calendar, shared.now())
 
 
 def test_a_name_of_no_database_is_one_sentence(state_url):

@@ -6,6 +6,7 @@ import pytest
 
 from lms_pipeline.errors import LakeError
 from lms_pipeline.lake import reading
+from lms_pipeline.lake.index_sync import begin_changes
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.lake.reading import read
 from lms_pipeline.lake.roll_up import find_outdated_days, roll_up_day
@@ -97,6 +98,13 @@ def test_a_roll_up_that_is_out_of_date_is_not_read(rolled, data):
     roll_up(rolled)
     publish(rolled, "beta", SECOND, {"course_id": "c1"}, table=COURSE_COMPLETION)
     assert len(read("course_completion")) == 5
+
+
+def test_what_a_run_is_publishing_is_read(rolled, data):
+    begin_changes(rolled, Partition("gamma", SECOND), "a run at work")
+    path = write(data.file(COURSE_COMPLETION, Partition("gamma", SECOND)), COURSE_COMPLETION, {"course_id": "c1"})
+    data.store.send(data.get_key(path))
+    assert read("course_completion", first=SECOND).column("account_id").to_pylist() == ["acme", "beta", "gamma"]
 
 
 def test_records_of_an_unfinished_pull_are_left_out(third, data, caplog):

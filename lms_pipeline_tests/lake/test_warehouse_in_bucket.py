@@ -111,7 +111,7 @@ def test_an_empty_lake_has_every_table(tmp_path, third):
         assert {name for name in TABLES if len(connection.table(name)) == 0} == set(TABLES)
 
 
-def test_a_reader_fetches_the_warehouse_alone(data, third):
+def test_a_reader_fetches_only_the_warehouse(data, third):
     build(data)
     read_content(third)
     assert [path for path in third.root.rglob("*") if path.is_file()] == [third.warehouse]

@@ -81,7 +81,7 @@ class IndexBehaviour:
         index.update([ACME, BETA], observe)
         assert [stored and stored.signatures for stored in seen] == [sign(ENROLLMENTS), None]
 
-    def test_shows_a_removed_day_to_readers_of_changes_alone(self, index):
+    def test_shows_a_removed_day_only_to_readers_of_changes(self, index):
         put(index, ACME, BETA)
         put(index, ACME, signatures=NOTHING)
         assert list_partitions(index.find()) == [BETA]
