@@ -323,7 +323,7 @@ def test_a_lake_in_a_bucket_needs_a_state_in_a_database(load):
 @pytest.mark.parametrize(
     "url", ["postgresql://lms:pw@db/lms", "postgres://db/lms?sslmode=require", "postgresql:///lms"]
 )
-def test_a_state_in_a_database_may_stand_alone(load, url):
+def test_a_state_in_a_database_needs_no_bucket(load, url):
     assert load(LMS_STATE_URL=f" {url}\n").state_url.get_secret_value() == url
 
 

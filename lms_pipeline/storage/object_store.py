@@ -73,9 +73,9 @@ class ObjectStore:
         Raises:
             LakeError: a local copy can't be written.
         """
-        wanted = list(dict.fromkeys(keys))
+        distinct = list(dict.fromkeys(keys))
         self._remove_unused()
-        versions = self._mirror.find_versions(wanted)
+        versions = self._mirror.find_versions(distinct)
         fetched: dict[str, tuple[bytes, str]] = {}
         gone: list[str] = []
 
@@ -91,11 +91,11 @@ class ObjectStore:
                 fetched[key] = (self._write_copy(key, download), download.stored.version)
 
         try:
-            if len(wanted) == 1:
-                fetch_one(wanted[0])
-            elif wanted:
-                with ThreadPoolExecutor(min(MAX_REQUESTS, len(wanted)), "fetch") as pool:
-                    for _ in pool.map(fetch_one, wanted):
+            if len(distinct) == 1:
+                fetch_one(distinct[0])
+            elif distinct:
+                with ThreadPoolExecutor(min(MAX_REQUESTS, len(distinct)), "fetch") as pool:
+                    for _ in pool.map(fetch_one, distinct):
                         pass
         finally:
             self._record(fetched, gone)

@@ -147,7 +147,7 @@ def test_a_lost_lock_is_one_sentence_and_stays_lost(state, state_url):
         pass
 
 
-def test_a_lock_that_was_checked_a_short_time_ago_is_not_asked_again(state, state_url):
+def test_a_lock_that_was_checked_a_short_time_ago_is_not_checked_again(state, state_url):
     with state.hold("pulls/a", "run-2") as held:
         end_session(state_url, "lms run-2")
         held.check(after_seconds=60)
@@ -219,13 +219,13 @@ def test_old_notes_of_pulls_and_old_calls_are_removed(state, state_url):
 
 
 def test_a_copy_of_the_registry_is_that_of_a_disk_and_never_empty(state_url, tmp_path):
-    alone, shared = DataDir(tmp_path / "alone"), DataDir(tmp_path, open_storage(tmp_path, None, SecretStr(state_url)))
+    local, shared = DataDir(tmp_path / "alone"), DataDir(tmp_path, open_storage(tmp_path, None, SecretStr(state_url)))
     Registry(shared).store_copy()
     assert not shared.registry.exists()
-    for data in (alone, shared):
+    for data in (local, shared):
         sync(Registry(data), "b", "a")
         Registry(data).store_copy()
-    assert shared.registry.read_bytes() == alone.registry.read_bytes()
+    assert shared.registry.read_bytes() == local.registry.read_bytes()
 
 
 def test_an_older_registry_of_a_disk_does_not_count(state_url, tmp_path):
