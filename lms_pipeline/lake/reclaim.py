@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import suppress
-from datetime import timedelta
 from pathlib import Path
 
 from lms_pipeline.errors import LakeError
@@ -19,14 +18,11 @@ from lms_pipeline.lake.paths import DATA_FILE, DataDir, Partition, parse_folder
 from lms_pipeline.lake.publishing import remove_leftovers
 from lms_pipeline.lake.space import check_free_space, measure_free_space
 from lms_pipeline.lake.waiting import read_waiting, utc_now
-from lms_pipeline.storage.disk import convert_disk_errors, format_bytes, measure_freed, measure_size, read_changed_at
+from lms_pipeline.storage.disk import convert_disk_errors, format_bytes, measure_freed
 from lms_pipeline.tables.pulled import PULLED_TABLES
 
 MIN_RECLAIMED_BYTES = 1_000_000
 """Size from which on the leftovers of a pull are worth its responses: fewer bytes let no other pull begin."""
-
-COPIES_USED_FOR = timedelta(days=1)
-"""Time for which a run may use a local copy of what a bucket has: a pull lasts a day at most."""
 
 log = logging.getLogger(__name__)
 
@@ -42,9 +38,6 @@ def make_space(data: DataDir, partition: Partition) -> None:
         LakeError: the disk has too little free space, or can't be read.
     """
     found = measure_free_space(data, partition)
-    if found.free < found.needed and not data.store.is_local:
-        _release_copies(data, found.needed - found.free)
-        found = measure_free_space(data, partition)
     if found.free >= found.needed:
         return
     own = sum(map(measure_freed, _list_responses(data, partition)))
@@ -54,17 +47,6 @@ def make_space(data: DataDir, partition: Partition) -> None:
         _remove_until_enough(data, partition, failed, found.ordinary)
         _remove_until_enough(data, partition, [(own, partition)] if own else [], found.needed)
     check_free_space(data, partition)
-
-
-def _release_copies(data: DataDir, size: int) -> None:
-    """Remove local copies of what a bucket has, the oldest first, until so many bytes are free; none that a run may use."""
-    now = utc_now()
-    copies = ((read_changed_at(path), path) for path in data.lake.rglob(DATA_FILE))
-    for changed_at, path in sorted(copies):
-        if size <= 0 or now - changed_at < COPIES_USED_FOR:
-            return
-        size -= measure_size(path)
-        data.store.release([data.get_key(path)])
 
 
 def _remove_until_enough(data: DataDir, own: Partition, failed: list[tuple[int, Partition]], needed: int) -> None:

@@ -86,7 +86,9 @@ class StoredFileSystem(AbstractFileSystem):  # type: ignore[misc] # fsspec has n
         key = self._get_key(path)
         file = self._known.get(key) or self._store.find(key)
         if file is None:
-            raise FileNotFoundError(f"{path} is not there: it was removed, or never written.")
+            raise FileNotFoundError(
+                f"{path} is not there: run `lms-pipeline materialize --select warehouse`, which builds one of what is."
+            )
         self._known[key] = file
         return file
 

@@ -45,7 +45,7 @@ def test_accounts_are_not_imported_over_others(command, data, tmp_path):
     assert data.registry.read_bytes() == before
 
 
-def test_accounts_replace_others_with_an_option(command, data, tmp_path):
+def test_accounts_replace_others_on_request(command, data, tmp_path):
     command("state", "export", str(tmp_path / "two.json"))
     Registry(data).add("west", name=None, first_day=FIRST)
     assert command("state", "import", "--replace", str(tmp_path / "two.json")).status == 0

@@ -1,17 +1,23 @@
-"""How many requests to a bucket the run of an account and day sends."""
+"""How many requests to a bucket the run of an account and day sends, and a tick; and what Dagster shows of a bucket."""
 
 from collections import Counter
 from datetime import timedelta
 
+import dagster as dg
 import pytest
 
 from lms_pipeline.definitions import build_defs
+from lms_pipeline.defs.event_log_sync import find_missing_events, report_events
 from lms_pipeline.defs.instance import run_partitions
+from lms_pipeline.defs.run_requests import find_missing_snapshots
+from lms_pipeline.lake import publishing
+from lms_pipeline.lake.index_sync import read_index
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.tables.catalog import METRIC_TABLES
 from lms_pipeline.tables.pulled import PULLED_TABLES, UNIFIED_ENROLLMENTS
 from lms_pipeline_tests.defs.conftest import DAY
 from lms_pipeline_tests.support.bucket import FolderBucket, open_in_bucket, wipe
+from lms_pipeline_tests.support.lake_files import publish
 
 TABLES = len(PULLED_TABLES) + len(METRIC_TABLES)
 
@@ -22,6 +28,12 @@ def bucket(settings, tmp_path, monkeypatch):
     data = open_in_bucket(settings.data_dir, bucket)
     monkeypatch.setattr(DataDir, "open", lambda _settings: data)
     return bucket
+
+
+@pytest.fixture
+def stored(settings, bucket):
+    """The data directory in the bucket."""
+    return DataDir.open(settings)
 
 
 @pytest.fixture
@@ -64,3 +76,39 @@ def test_that_fetch_a_table_are_one_for_each_step(run, bucket):
     fetched = Counter(key.split("/")[1] for method, key in bucket.log if method == "GET" and key.startswith("lake/"))
     # the pull, the end of the file for the index, and the metrics
     assert fetched == {**dict.fromkeys((table.name for table in PULLED_TABLES), 1), UNIFIED_ENROLLMENTS.name: 3}
+
+
+def test_of_a_tick_are_none(stored, bucket):
+    publish(stored, "north", DAY)
+    read_index(stored, lambda index: index.find())  # which is built
+    bucket.requests.clear()
+    assert find_missing_snapshots(stored, DAY, ["north", "south"]) == [Partition("south", DAY)]
+    assert bucket.requests == {}
+
+
+def test_of_a_tick_look_for_what_a_dead_run_published(stored, bucket, monkeypatch):
+    read_index(stored, lambda index: index.find())
+    monkeypatch.setattr(publishing, "finish_changes", lambda *_: None)
+    publish(stored, "north", DAY)
+    bucket.requests.clear()
+    assert find_missing_snapshots(stored, DAY, ["north", "south"]) == [Partition("south", DAY)]
+    assert bucket.requests == {"HEAD": 1}
+
+
+def test_of_a_tick_are_one_for_each_account_before_the_index_is_built(stored, bucket):
+    publish(stored, "north", DAY)
+    bucket.requests.clear()
+    assert find_missing_snapshots(stored, DAY, ["north", "south"]) == [Partition("south", DAY)]
+    assert bucket.requests == {"HEAD": 2}
+
+
+def test_files_without_an_event_are_reported_from_the_bucket(run, stored, new_instance):
+    run(DAY)
+    wipe(stored.root)
+    missing = find_missing_events(new_instance, stored)
+    assert report_events(new_instance, stored, missing, min_cohort=2) == TABLES
+    key = dg.AssetKey(UNIFIED_ENROLLMENTS.name)
+    [record] = new_instance.fetch_materializations(key, limit=1).records
+    path = stored.file(UNIFIED_ENROLLMENTS, Partition("north", DAY))
+    assert record.asset_materialization.metadata["path"].value == f"s3://bucket/{stored.get_key(path)}"
+    assert record.timestamp == stored.store.find(stored.get_key(path)).changed_ns / 1e9

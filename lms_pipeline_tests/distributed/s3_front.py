@@ -113,7 +113,9 @@ class _Application:
     def __init__(self, front: S3Front) -> None:
         self._front = front
         self._writing = asyncio.Lock()
-        self._client = httpx.AsyncClient(timeout=60, limits=httpx.Limits(max_connections=100))
+        # a connection that is kept open would be open at the end of the loop too
+        limits = httpx.Limits(max_connections=100, max_keepalive_connections=0)
+        self._client = httpx.AsyncClient(timeout=60, limits=limits)
 
     async def __call__(self, scope: Message, receive: Callable[[], Awaitable[Message]], send: Send) -> None:
         body = b""
@@ -217,7 +219,13 @@ def serve_front(upstream: str) -> Iterator[S3Front]:
     port = find_free_port()
     front = S3Front(f"http://127.0.0.1:{port}", upstream)
     config = uvicorn.Config(
-        _Application(front), host="127.0.0.1", port=port, log_level="critical", lifespan="off", proxy_headers=False
+        _Application(front),
+        host="127.0.0.1",
+        port=port,
+        log_level="critical",
+        lifespan="off",
+        proxy_headers=False,
+        timeout_graceful_shutdown=1,
     )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
@@ -228,5 +236,5 @@ def serve_front(upstream: str) -> Iterator[S3Front]:
             threading.Event().wait(0.01)
         yield front
     finally:
-        server.should_exit = server.force_exit = True
+        server.should_exit = True  # it closes the connections that are kept open
         thread.join()

@@ -94,7 +94,7 @@ def start(instance, settings):
 @pytest.fixture
 def _no_span(monkeypatch):
     """Three misses in a row are enough, however short their time is."""
-    monkeypatch.setattr("lms_pipeline.defs.launching_celery.MIN_MISSED_SECONDS", 0)
+    monkeypatch.setattr("lms_pipeline.defs.missed_checks.MIN_MISSED_SECONDS", 0)
 
 
 def test_runs_of_two_accounts_are_published(start, start_worker, instance, settings, sandbox):

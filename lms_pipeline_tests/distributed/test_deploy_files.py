@@ -156,6 +156,7 @@ def test_every_service_of_ours_has_a_scratch_of_its_own():
 def test_what_a_service_names_is_in_the_file_or_beside_it():
     compose = read_compose()
     for service in compose["services"].values():
+        assert ("build" in service) == (service["image"] == "lms-pipeline")
         assert set(service.get("depends_on", ())) <= compose["services"].keys()
         for source in (volume.partition(":")[0] for volume in service.get("volumes", ())):
             assert (DEPLOY / source).exists() if source.startswith(".") else source in compose["volumes"], source
@@ -215,14 +216,17 @@ def test_old_versions_and_unfinished_uploads_expire():
 
 
 @pytest.mark.distributed
-def test_the_bucket_is_made_with_versions_and_rules_and_stays_if_it_exists(extra, s3):
+@pytest.mark.parametrize("region", ["us-east-1", "eu-central-1"])
+def test_the_bucket_is_made_with_versions_and_rules_and_stays_if_it_exists(extra, s3, region, monkeypatch):
+    monkeypatch.setenv("AWS_REGION", region)
+    name = f"made-in-{region}"
     boto3 = pytest.importorskip("boto3")
-    command = [sys.executable, str(DEPLOY / "s3" / "make_bucket.py"), "made-here"]
+    command = [sys.executable, str(DEPLOY / "s3" / "make_bucket.py"), name]
     for _ in range(2):
         subprocess.run(command, check=True, capture_output=True)
-    client = boto3.client("s3")
-    assert client.get_bucket_versioning(Bucket="made-here")["Status"] == "Enabled"
-    assert len(client.get_bucket_lifecycle_configuration(Bucket="made-here")["Rules"]) == 2
+    client = boto3.client("s3", region_name=region)
+    assert client.get_bucket_versioning(Bucket=name)["Status"] == "Enabled"
+    assert len(client.get_bucket_lifecycle_configuration(Bucket=name)["Rules"]) == 2
 
 
 def test_at_most_as_many_runs_are_launched_as_the_workers_have_processes():

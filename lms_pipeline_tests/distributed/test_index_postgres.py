@@ -8,6 +8,7 @@ from functools import partial
 import pytest
 from pydantic import SecretStr
 
+from lms_pipeline.lake import index_postgres
 from lms_pipeline.lake.index import DamagedIndexError, PublishedDay
 from lms_pipeline.lake.index_opening import open_index
 from lms_pipeline.lake.index_postgres import IndexPostgres
@@ -59,6 +60,49 @@ class TestIndexPostgres(IndexBehaviour):
             with ThreadPoolExecutor(4) as threads:
                 list(threads.map(lambda _: index._make_tables(), range(8)))
             assert len(index.find()) == 1
+
+
+class TestPlans:
+    """No query of a reader passes over all rows."""
+
+    @pytest.fixture
+    def plans(self, state, monkeypatch):
+        """The plan of each query, over 300 accounts with 100 days each."""
+        make_tables(state)
+        with state.transaction() as cursor:
+            cursor.execute(
+                "INSERT INTO lms.published SELECT '2026-01-01'::date + day, 'a' || account, day * 300 + account, 255, "
+                "convert_to(repeat('x', 192), 'UTF8'), 4 FROM generate_series(1, 100) AS day, generate_series(1, 300) AS account"
+            )
+            cursor.execute("ANALYZE lms.published")
+        plans: list[str] = []
+        read = index_postgres._CursorStatements.read
+
+        def explain_and_read(statements, query, values=()):
+            plans.extend(line for (line,) in read(statements, f"EXPLAIN {query}", values))
+            return read(statements, query, values)
+
+        monkeypatch.setattr(index_postgres._CursorStatements, "read", explain_and_read)
+        return plans
+
+    @pytest.mark.parametrize(
+        "read",
+        [
+            lambda index: index.find(day=FIRST),
+            lambda index: index.find(account_id="a7"),
+            lambda index: index.find(since=29_900),
+            lambda index: index.find_account_days("courses", "a7"),
+            lambda index: index.find_latest_days("courses"),
+            lambda index: index.find_next_accounts("a7", 100),
+            lambda index: index.find_tables(),
+        ],
+        ids=["day", "account", "since", "account's days", "latest days", "next accounts", "tables"],
+    )
+    def test_use_an_index(self, plans, state, read):
+        with IndexPostgres(state) as index:
+            assert read(index)
+        assert any("published_" in line for line in plans)
+        assert [line for line in plans if "Seq Scan on published" in line] == []
 
 
 class TestOfABucket:

@@ -65,7 +65,7 @@ def test_a_connection_that_the_server_ended_while_it_was_idle_is_replaced(databa
     assert database.query("SELECT pg_backend_pid() <> %s", [before]) == [(True,)]
 
 
-def test_a_forked_process_makes_a_connection_of_its_own(database):
+def test_a_forked_process_does_not_use_the_connection_of_its_parent(database):
     database.query("CREATE TABLE one (a int)")
     [parent] = database.query("SELECT pg_backend_pid()")
     child = os.fork()

@@ -219,7 +219,7 @@ def test_old_notes_of_pulls_and_old_calls_are_removed(state, state_url):
 
 
 def test_a_copy_of_the_registry_is_that_of_a_disk_and_never_empty(state_url, tmp_path):
-    local, shared = DataDir(tmp_path / "local"), DataDir(tmp_path, open_storage(tmp_path, None, SecretStr(state_url)))
+    local, shared = DataDir(tmp_path / "alone"), DataDir(tmp_path, open_storage(tmp_path, None, SecretStr(state_url)))
     Registry(shared).store_copy()
     assert not shared.registry.exists()
     for data in (local, shared):

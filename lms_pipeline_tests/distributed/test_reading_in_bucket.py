@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+pytest.importorskip("obstore", reason="obstore is of the extra `distributed`")
+
 from lms_pipeline.lake.paths import DataDir
 from lms_pipeline.lake.reading import read
 from lms_pipeline.lake.roll_up import find_outdated_days, roll_up_day
@@ -16,11 +18,12 @@ from lms_pipeline.storage.opening import open_storage
 from lms_pipeline.tables.catalog import TABLES, VIEWS
 from lms_pipeline_tests.commands.conftest import command
 from lms_pipeline_tests.distributed.s3_front import ACCESS_KEY, SECRET_KEY, Fault
+from lms_pipeline_tests.distributed.test_clouds import url
 from lms_pipeline_tests.support import other_reader_session
 from lms_pipeline_tests.support.lake_files import publish_small_lake
 from lms_pipeline_tests.support.warehouse_builds import read_content
 
-__all__ = ["command"]
+__all__ = ["command", "url"]
 
 pytestmark = pytest.mark.distributed
 
@@ -40,14 +43,19 @@ def open_machine(tmp_path, name, lake_url):
     return DataDir(tmp_path / name, open_storage(tmp_path / name, lake_url, None))
 
 
-@pytest.fixture
-def data(tmp_path, lake_url):
-    """The machine that pulls, and builds the warehouse."""
-    data = publish_small_lake(open_machine(tmp_path, "puller", lake_url))
+def publish_all(data):
+    """Publish a lake, roll it up and build the warehouse."""
+    publish_small_lake(data)
     for day in find_outdated_days(data):
         roll_up_day(data, day)
     build_warehouse(data)
     return data
+
+
+@pytest.fixture
+def data(tmp_path, lake_url):
+    """The machine that pulls, and builds the warehouse."""
+    return publish_all(open_machine(tmp_path, "puller", lake_url))
 
 
 @pytest.fixture
@@ -59,10 +67,11 @@ def third(data, tmp_path, lake_url, monkeypatch, command):
     return third
 
 
-def test_the_warehouse_has_the_content_of_one_on_a_disk(third, tmp_path):
+def test_the_warehouse_of_each_cloud_has_the_content_of_one_on_a_disk(url, tmp_path):
+    publish_all(open_machine(tmp_path, "puller", url))
     disk = publish_small_lake(DataDir(tmp_path / "disk"))
     build_warehouse(disk, is_rolled_up=True)
-    assert read_content(third) == read_content(disk)
+    assert read_content(open_machine(tmp_path, "third", url)) == read_content(disk)
 
 
 def test_the_command_answers(third, command):

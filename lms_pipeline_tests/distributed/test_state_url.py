@@ -50,7 +50,7 @@ def shared(settings, state_url):
 
 def test_a_day_is_pulled_as_with_a_state_in_files(settings, shared, make_home, tmp_path):
     assert pull(shared, make_home) is None
-    local = settings.model_copy(update={"data_dir": tmp_path / "local", "dagster_home_set": tmp_path / "local_home"})
+    local = settings.model_copy(update={"data_dir": tmp_path / "alone", "dagster_home_set": tmp_path / "alone_home"})
     assert pull(local, make_home) is None
     assert read_digests(DataDir.open(shared)) == read_digests(DataDir.open(local))
     assert Registry.open(shared).get("north").strategy == Registry.open(local).get("north").strategy != "auto"

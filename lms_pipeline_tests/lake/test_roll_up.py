@@ -10,7 +10,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from lms_pipeline.lake import files, reading, roll_up
 from lms_pipeline.lake.index_sync import begin_changes, rebuild_index
@@ -21,6 +20,7 @@ from lms_pipeline.lake.roll_up_reading import find_current_roll_ups
 from lms_pipeline.tables.catalog import TABLES
 from lms_pipeline.tables.metrics import COURSE_COMPLETION, LEARNER_COMPLETION
 from lms_pipeline.tables.pulled import LEARNERS, RAW_ENROLLMENTS, REJECTED_ENROLLMENTS, UNIFIED_ENROLLMENTS
+from lms_pipeline_tests.support.generated_lakes import lakes, publish_lake
 from lms_pipeline_tests.support.lake_files import FIRST, SECOND, THIRD, enrollment, publish
 from lms_pipeline_tests.support.parquet_damage import damage_pages, truncate
 
@@ -64,39 +64,13 @@ def read_rolled(data, table, day):
     return pq.read_table(data.roll_up(table, day), partitioning=None).to_pylist()
 
 
-texts = st.none() | st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=4)
-
-
-@st.composite
-def lakes(draw):
-    """Return accounts and days, each with the rows of its enrollments and courses; None for a missing file."""
-    return draw(
-        st.dictionaries(
-            st.tuples(st.sampled_from(["acme", "Acme-2", "007", "beta"]), st.sampled_from([FIRST, SECOND])),
-            st.tuples(
-                st.none() | st.lists(st.tuples(texts, st.none() | st.floats(width=32)), max_size=3),
-                st.none() | st.integers(0, 3),
-            ),
-            max_size=6,
-        )
-    )
-
-
 class TestRows:
     @settings(max_examples=15, deadline=None)
     @given(lakes())
     def test_are_those_of_the_accounts(self, lake):
         with TemporaryDirectory() as folder:
             data = DataDir(Path(folder))
-            for (account, day), (enrollments, courses) in lake.items():
-                if enrollments is not None:
-                    rows = [
-                        enrollment(f"u{n}", user_name=name, score=score) for n, (name, score) in enumerate(enrollments)
-                    ]
-                    publish(data, account, day, *rows)
-                if courses is not None:
-                    rows = [{"course_id": f"c{n}", "n_all": n} for n in range(courses)]
-                    publish(data, account, day, *rows, table=COURSE_COMPLETION)
+            publish_lake(data, lake)
             refresh(data)
             for table in (UNIFIED_ENROLLMENTS, COURSE_COMPLETION, LEARNERS):
                 current = find_current_roll_ups(data, table, FIRST, SECOND)

@@ -1,7 +1,11 @@
 """The warehouse over a bucket: built on one machine, read on another that has no file of the lake."""
 
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
 import duckdb
 import pytest
+from hypothesis import given, settings
 
 from lms_pipeline.defs.resources import Warehouse
 from lms_pipeline.errors import LakeError
@@ -14,6 +18,7 @@ from lms_pipeline.tables.catalog import TABLES
 from lms_pipeline.tables.metrics import COURSE_COMPLETION, LEARNER_COMPLETION
 from lms_pipeline.tables.pulled import RAW_ENROLLMENTS
 from lms_pipeline_tests.support.bucket import FolderBucket, open_in_bucket
+from lms_pipeline_tests.support.generated_lakes import lakes, publish_lake
 from lms_pipeline_tests.support.lake_files import (
     FIRST,
     PROVENANCE,
@@ -109,6 +114,23 @@ def test_an_empty_lake_has_every_table(tmp_path, third):
     build(open_machine(tmp_path, "puller"))
     with open_warehouse(third) as connection:
         assert {name for name in TABLES if len(connection.table(name)) == 0} == set(TABLES)
+
+
+@settings(max_examples=8, deadline=None)
+@given(lakes())
+def test_it_has_the_rows_of_the_accounts(lake):
+    with TemporaryDirectory() as folder:
+        publisher, reader = (open_machine(Path(folder), name) for name in ("puller", "third"))
+        publish_lake(publisher, lake)
+        build(publisher)
+        with open_warehouse(reader) as connection:
+            enrollments = connection.table("unified_enrollments").project("account_id, snapshot_date, user_name, score")
+            courses = connection.table("course_completion").project("account_id, snapshot_date, course_id")
+            found = [sorted(map(repr, rows.fetchall())) for rows in (enrollments, courses)]
+    assert found == [
+        sorted(repr((*key, name, score)) for key, (rows, _) in lake.items() for name, score in rows or ()),
+        sorted(repr((*key, f"c{n}")) for key, (_, count) in lake.items() for n in range(count or 0)),
+    ]
 
 
 def test_a_reader_fetches_only_the_warehouse(data, third):

@@ -113,7 +113,7 @@ class StateBehaviour:
         with state.hold("pulls/a"):
             pass
 
-    def test_a_context_admits_one_process_after_the_other(self, open_state):
+    def test_one_process_after_the_other_is_in_a_context(self, open_state):
         def count(state):
             for _ in range(5):
                 with state.lock("counter"):

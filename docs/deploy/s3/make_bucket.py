@@ -4,16 +4,19 @@ The address and the credentials come from the environment (`AWS_*`). It waits ha
 """
 
 import json
+import os
 import sys
 from pathlib import Path
 
 import boto3
 from botocore.config import Config
 
-name = sys.argv[1]
-client = boto3.client("s3", config=Config(retries={"mode": "standard", "max_attempts": 8}))
+name, home = sys.argv[1], "us-east-1"  # the region that has no name for S3
+region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or home
+client = boto3.client("s3", region_name=region, config=Config(retries={"mode": "standard", "max_attempts": 8}))
 if name not in {bucket["Name"] for bucket in client.list_buckets()["Buckets"]}:
-    client.create_bucket(Bucket=name)
+    place = {} if region == home else {"CreateBucketConfiguration": {"LocationConstraint": region}}
+    client.create_bucket(Bucket=name, **place)
 client.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
 rules = json.loads(Path(__file__).with_name("lifecycle.json").read_text("utf-8"))
 client.put_bucket_lifecycle_configuration(Bucket=name, LifecycleConfiguration=rules)

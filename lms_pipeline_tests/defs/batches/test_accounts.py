@@ -47,8 +47,8 @@ class TestEachAccount:
         single = execute({"dagster/partition": f"a04|{DAY}", **dimensions("a04")})
         assert [run.status for run in (batch, single)] == [dg.DagsterRunStatus.SUCCESS] * 2
         for account in ("a01", "a02", "a03"):
-            separate = [one for one in describe(instance, single, "a04") if not is_of_a_check(one, WITHOUT_CONTENT)]
-            assert describe(instance, batch, account) == separate
+            single_run = [one for one in describe(instance, single, "a04") if not is_of_a_check(one, WITHOUT_CONTENT)]
+            assert describe(instance, batch, account) == single_run
 
     def test_leaves_few_events(self, execute, instance):
         tables, planned = len(NAMES), len(NAMES)

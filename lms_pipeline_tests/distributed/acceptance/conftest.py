@@ -6,10 +6,14 @@ import pytest
 
 from lms_pipeline import lake
 from lms_pipeline.accounts.registry import Registry
+from lms_pipeline.definitions import build_defs
+from lms_pipeline.defs.instance import run_partitions
+from lms_pipeline.lake.paths import Partition
 from lms_pipeline_tests.defs.conftest import DAY, NOW, build_settings
 from lms_pipeline_tests.distributed.acceptance.fleet import ACCOUNTS, serve_fleet
 from lms_pipeline_tests.distributed.acceptance.nodes import build_machine_environment
-from lms_pipeline_tests.distributed.services import PASSWORD
+from lms_pipeline_tests.distributed.s3_front import serve_front
+from lms_pipeline_tests.distributed.services import AZURE_ACCOUNT, PASSWORD
 
 
 @pytest.fixture(autouse=True)
@@ -22,6 +26,15 @@ def sandbox(tmp_path):
     with serve_fleet(tmp_path) as server:
         server.set_clock(NOW)
         yield server
+
+
+@pytest.fixture
+def azure(azurite, monkeypatch):
+    """A front of Azurite without faults, which the environment names."""
+    with serve_front(azurite.endpoint.removesuffix(f"/{AZURE_ACCOUNT}")) as front:
+        for name, value in {**azurite.environment, "AZURE_STORAGE_ENDPOINT": f"{front.url}/{AZURE_ACCOUNT}"}.items():
+            monkeypatch.setenv(name, value)
+        yield front
 
 
 @pytest.fixture
@@ -81,3 +94,14 @@ def read(settings, monkeypatch):
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("LMS_DATA_DIR", str(settings.data_dir))
     return lake.read
+
+
+@pytest.fixture
+def pull(instance, settings):
+    """Pulls an account and `DAY` on this machine, and returns how it ended."""
+
+    def pulled(account_id):
+        (outcome,) = run_partitions(build_defs(settings), instance, [Partition(account_id, DAY)])
+        return outcome
+
+    return pulled

@@ -17,6 +17,9 @@ from lms_pipeline_tests.support.launched_runs import build_command, build_enviro
 PASSED = ("LMS_", "TRUTO_", "PG", "AWS_", "AZURE_")
 """Beginnings of the variables that an operator sets on every machine."""
 
+SECRETS = ("TRUTO_API_TOKEN", "LMS_STATE_URL", "PGPASSWORD", "AWS_SECRET_ACCESS_KEY", "LMS_CELERY_BROKER")
+NOTHING = "\0"
+
 
 def build_machine_environment(settings: Settings) -> dict[str, str]:
     """Build the environment of every machine: nothing of this process but the variables of an operator."""
@@ -40,3 +43,9 @@ def run_command(machine: Machine, *arguments: str, **environment: str) -> str:
     """Run `lms-pipeline` on a machine, and return its output."""
     program = "from lms_pipeline.cli import main; main()"
     return machine.run([sys.executable, "-c", program, *arguments], **environment)
+
+
+def find_secrets(settings: Settings, text: str) -> list[str]:
+    """Return the names of the secrets of the installation that a text holds."""
+    environment = build_machine_environment(settings)
+    return [name for name in SECRETS if environment.get(name, NOTHING) in text]

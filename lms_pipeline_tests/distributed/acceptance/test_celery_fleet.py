@@ -14,7 +14,7 @@ from lms_pipeline_tests.distributed.acceptance.fleet import (
     read_digests,
     request_runs,
 )
-from lms_pipeline_tests.distributed.acceptance.nodes import start_celery_worker
+from lms_pipeline_tests.distributed.acceptance.nodes import find_secrets, start_celery_worker
 from lms_pipeline_tests.distributed.machines import MAX_WAIT_SECONDS
 from lms_pipeline_tests.distributed.monitoring import launch, read_status, wait_for_end
 
@@ -51,3 +51,5 @@ def test_two_workers_pull_every_account_once_and_publish_what_one_machine_does(
     published = read_digests(settings, ACCOUNTS)
     assert published == pull_embedded(settings, tmp_path / "embedded", ACCOUNTS)
     assert len(published) == len(ACCOUNTS) * len(TABLES)
+    texts = [worker.read_log() for worker in workers] + [str(instance.all_logs(run.run_id)) for run in runs]
+    assert find_secrets(settings, "".join(texts)) == []

@@ -50,7 +50,7 @@ def instance(addresses, deploy):
 @pytest.fixture
 def _soon_missed(monkeypatch):
     """Three misses in a row are enough, however short their time is."""
-    monkeypatch.setattr("lms_pipeline.defs.launching_celery.MIN_MISSED_SECONDS", 0)
+    monkeypatch.setattr("lms_pipeline.defs.missed_checks.MIN_MISSED_SECONDS", 0)
     monkeypatch.setattr("lms_pipeline.defs.launching_celery.MAX_ANSWER_SECONDS", 1)
 
 

@@ -15,13 +15,12 @@ from lms_pipeline_tests.distributed.acceptance.fleet import (
     request_runs,
 )
 from lms_pipeline_tests.distributed.acceptance.full import choose
-from lms_pipeline_tests.distributed.acceptance.nodes import build_machine_environment
+from lms_pipeline_tests.distributed.acceptance.nodes import build_machine_environment, find_secrets
 from lms_pipeline_tests.distributed.kubernetes_api import serve_cluster
 from lms_pipeline_tests.distributed.machines import MAX_WAIT_SECONDS
 from lms_pipeline_tests.distributed.monitoring import launch, read_status
 
 pytestmark = pytest.mark.distributed
-SECRETS = ("TRUTO_API_TOKEN", "LMS_STATE_URL", "PGPASSWORD", "AWS_SECRET_ACCESS_KEY")
 
 
 @pytest.fixture
@@ -70,6 +69,5 @@ def test_pods_pull_every_account_once_and_publish_what_one_machine_does(
     published = read_digests(settings, account_ids)
     assert published == pull_embedded(settings, tmp_path / "embedded", account_ids)
     assert len(published) == len(account_ids) * len(TABLES)
-    secrets = [value for name, value in build_machine_environment(settings).items() if name in SECRETS]
     manifests = str([job.manifest for job in cluster.jobs.values()])
-    assert [secret for secret in secrets if secret in manifests] == []
+    assert find_secrets(settings, manifests) == []

@@ -4,8 +4,6 @@ import signal
 
 import pytest
 
-from lms_pipeline.definitions import build_defs
-from lms_pipeline.defs.instance import run_partitions
 from lms_pipeline.lake.paths import Partition
 from lms_pipeline_tests.defs.conftest import DAY
 from lms_pipeline_tests.distributed.acceptance.nodes import start_celery_worker, start_run
@@ -23,12 +21,6 @@ def account_ids():
     return [ACCOUNT]
 
 
-@pytest.fixture
-def pull(instance, settings):
-    """Pulls on this machine, and returns why it failed."""
-    return lambda: next(run_partitions(build_defs(settings), instance, [PARTITION])).error
-
-
 @pytest.mark.parametrize("after", [0, 2])
 def test_no_response_of_a_stopped_run_is_requested_again_elsewhere(after, instance, settings, machines, sandbox, pull):
     (machine,) = machines("first")
@@ -40,7 +32,7 @@ def test_no_response_of_a_stopped_run_is_requested_again_elsewhere(after, instan
     assert process.wait() != 0
     sent = pop_requests(sandbox)
     assert len(sent) > after
-    assert pull() is None
+    assert pull(ACCOUNT).error is None
     assert set(sent) & set(pop_requests(sandbox)) == set()
 
 
@@ -64,5 +56,5 @@ class TestACeleryWorker:
         worker.wait()
         sent = pop_requests(sandbox)
         assert len(sent) > 2
-        assert pull() is None
+        assert pull(ACCOUNT).error is None
         assert set(sent) & set(pop_requests(sandbox)) == set()
