@@ -39,9 +39,9 @@ class IndexPostgres(PublicationIndex):
 
     @contextmanager
     def _reading(self) -> Iterator[Statements]:
-        import psycopg2.errors
-
         with self._database.transaction() as cursor:
+            import psycopg2.errors  # which is there, since the database is open
+
             try:
                 yield _CursorStatements(cursor)
             except (psycopg2.errors.UndefinedTable, psycopg2.errors.UndefinedColumn) as error:

@@ -103,14 +103,22 @@ class Mirror:
     def _use(self) -> Iterator[sqlite3.Connection]:
         """Yield the open record, in a transaction. Whatever is wrong with it is logged: nothing depends on it."""
         try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            with closing(open_database(self._path, _connect, CONSEQUENCE)) as file, file:
+            with closing(self._open()) as file, file:
                 yield file
         except sqlite3.Error as error:
             if is_database_damage(error, self._path):
                 set_aside(self._path, error, CONSEQUENCE)
             else:
                 log.warning("%s can't be used (%s): %s.", self._path, error, CONSEQUENCE)
+
+    def _open(self) -> sqlite3.Connection:
+        """Open the record; an empty one in memory where that is impossible."""
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            return open_database(self._path, _connect, CONSEQUENCE)
+        except (sqlite3.Error, OSError) as error:
+            log.warning("%s can't be used (%s): %s.", self._path, error, CONSEQUENCE)
+            return _connect(Path(":memory:"))
 
 
 def _connect(path: Path) -> sqlite3.Connection:

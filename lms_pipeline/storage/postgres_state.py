@@ -159,9 +159,9 @@ class PostgresState:
     @contextmanager
     def edit_registry(self, account_id: str | None = None) -> Iterator[RegistryEdit]:
         """Change rows in one transaction; see `State.edit_registry`. Changes of one account don't wait for each other."""
-        from psycopg2.extras import execute_batch
-
         with self._database.transaction() as cursor:
+            from psycopg2.extras import execute_batch  # which is there, since the database is open
+
             if account_id is None:
                 cursor.execute("LOCK TABLE lms.accounts IN EXCLUSIVE MODE")  # which also waits for FOR UPDATE
                 cursor.execute(_READ_REGISTRY)

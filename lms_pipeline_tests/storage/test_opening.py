@@ -6,6 +6,7 @@ import pytest
 from pydantic import SecretStr
 
 from lms_pipeline.errors import SettingsError
+from lms_pipeline.lake.index_postgres import IndexPostgres
 from lms_pipeline.storage.bucket_address import read_address
 from lms_pipeline.storage.opening import open_storage
 
@@ -45,6 +46,26 @@ def test_a_missing_extra_is_one_sentence(tmp_path, monkeypatch):
         open_storage(tmp_path, "s3://bucket/prefix", SecretStr("postgresql://user:secret@localhost/db"))
     assert str(error.value) == (
         'LMS_LAKE_URL needs packages that are not installed: run `pip install "lms-pipeline[distributed]"`.'
+    )
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda storage: storage.state.read_registry(),
+        lambda storage: storage.state.edit_registry().__enter__(),
+        lambda storage: storage.state.hold("pulls/a").__enter__(),
+        lambda storage: IndexPostgres(storage.database).read_state(),
+    ],
+)
+def test_a_missing_driver_of_the_database_is_one_sentence(tmp_path, monkeypatch, use):
+    for module in ("psycopg2", "psycopg2.extras", "psycopg2.errors"):
+        monkeypatch.setitem(sys.modules, module, None)
+    storage = open_storage(tmp_path, None, SecretStr("postgresql://user:secret@localhost/db"))
+    with pytest.raises(SettingsError) as error:
+        use(storage)
+    assert str(error.value) == (
+        'LMS_STATE_URL needs packages that are not installed: run `pip install "lms-pipeline[distributed]"`.'
     )
 
 
