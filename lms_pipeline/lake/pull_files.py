@@ -100,7 +100,7 @@ class CheckpointPlace:
                 path.unlink(missing_ok=True)
 
     def _read_stored_version(self) -> str:
-        """Return the version of what is stored, `NOTHING`, or an empty text if the store tells no versions."""
+        """Return the version of what is stored, `NOTHING`, or an empty text if the store names no version."""
         found = self.data.store.find(self.key)
         return NOTHING if found is None else found.version
 

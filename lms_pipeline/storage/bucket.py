@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from hashlib import blake2b
@@ -116,11 +116,9 @@ class Bucket:
 
     def find(self, key: str) -> StoredFile | None:
         """Return what is known of an object; None if there is none."""
-        try:
-            with self._convert_errors(key, "read"):
-                return _build_stored_file(key, obstore.head(self._get_client(), key))
-        except FileNotFoundError:
-            return None
+        with suppress(FileNotFoundError), self._convert_errors(key, "read"):
+            return _build_stored_file(key, obstore.head(self._get_client(), key))
+        return None
 
     def get(self, key: str, unless: str = "") -> Download | None:
         """Return an object with its content; None if there is none.
@@ -189,11 +187,8 @@ class Bucket:
 
     def remove(self, key: str) -> None:
         """Remove an object; missing is no error."""
-        try:
-            with self._convert_errors(key, "removed"):
-                obstore.delete(self._get_client(), key)
-        except FileNotFoundError:
-            return
+        with suppress(FileNotFoundError), self._convert_errors(key, "removed"):
+            obstore.delete(self._get_client(), key)
 
     def list_files(self, prefix: str) -> Iterator[StoredFile]:
         """Yield the objects below a folder, in the order of keys."""

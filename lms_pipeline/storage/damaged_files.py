@@ -11,12 +11,8 @@ import shutil
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
 
-import msgspec
 from filelock import FileLock, Timeout
-
-T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
@@ -24,7 +20,6 @@ SUFFIX = ".damaged"
 """Ends the name of the copy; the next damaged file of the same name replaces it."""
 _COMPANIONS = ("-wal", "-shm", "-journal")
 """Files of SQLite beside a database, which belong to no other one."""
-_DECODE_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _DAMAGE_CODES = {
     sqlite3.SQLITE_CORRUPT,
     sqlite3.SQLITE_NOTADB,
@@ -77,23 +72,6 @@ def set_aside_folder(path: Path, consequence: str) -> None:
     """
     if path.is_dir() and not path.is_symlink():
         set_aside(path, "a folder stands in its place", consequence)
-
-
-def read_json(path: Path, type_: type[T], consequence: str) -> T | None:
-    """Return the content of a JSON file; None if it is missing, or damaged: then it is set aside.
-
-    Raises:
-        OSError: it can't be read, or not be renamed.
-    """
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=type_)
-    except FileNotFoundError:
-        return None
-    except IsADirectoryError:
-        set_aside_folder(path, consequence)
-    except _DECODE_ERRORS:
-        set_aside(path, "it does not hold what this version writes", consequence)
-    return None
 
 
 class DamagedDatabaseError(sqlite3.DatabaseError):

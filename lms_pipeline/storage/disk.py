@@ -1,7 +1,7 @@
 """The disk: its errors in one sentence, files that are replaced as a whole, sizes for people.
 
-Belongs here: what every writer needs. What is written, and where, is `files.py` and `paths.py`; how much a pull may
-write is `space.py`.
+Belongs here: what every writer needs. Not here: what is written and where (`lake/files.py`, `lake/paths.py`), how much a
+pull may write (`lake/space.py`).
 """
 
 from __future__ import annotations

@@ -36,7 +36,7 @@ class FileState:
 
     @contextmanager
     def lock(self, name: str) -> Iterator[None]:
-        """Be alone in a context; see `State.lock`. The lock is the file `<name>.lock`."""
+        """Keep other processes out of a context; see `State.lock`. The lock is the file `<name>.lock`."""
         lock = self._build_lock(self._folder / f"{name}.lock")
         with convert_disk_errors(self._folder / f"{name}.lock"):
             lock.acquire()

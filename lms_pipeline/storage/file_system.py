@@ -1,6 +1,6 @@
 """The files of a bucket as a file system of fsspec, through which DuckDB and Arrow read them without a copy.
 
-Belongs here: reading by address. Not here: the requests (`object_store.py`), and which files are read (`lake/`). Our own readers
+Belongs here: reading by address. Not here: the requests (`bucket.py`), and which files are read (`lake/`). Our own readers
 need no `httpfs` and no second set of credentials: each request goes through the store.
 """
 

@@ -82,7 +82,7 @@ class PostgresState:
 
     @contextmanager
     def lock(self, name: str) -> Iterator[None]:
-        """Be alone in a context; see `State.lock`."""
+        """Keep other processes out of a context; see `State.lock`."""
         with self._database.transaction() as cursor:
             cursor.execute(_KEEP_OPEN)
             while not _try_lock(cursor, name):

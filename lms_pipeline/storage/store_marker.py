@@ -34,7 +34,7 @@ class Marker(msgspec.Struct, frozen=True):
 
 
 def check_store(bucket: Bucket, mirror: Mirror, *, is_demo: bool) -> None:
-    """Refuse a bucket that ignores conditions, or holds the data of another kind. A bucket is asked once for a data directory.
+    """Refuse a bucket that ignores conditions, or holds the data of another kind. A data directory checks its bucket once.
 
     Raises:
         UnsafeStoreError: it can't be used.

@@ -18,11 +18,13 @@ from lms_pipeline.accounts.sync import read_refusal, sync_with_truto
 from lms_pipeline.alerts import Alerts, RunFailure
 from lms_pipeline.connection import RefusedTokenFlag, TokenRefusedError
 from lms_pipeline.defs.run_locks import LockState, hold_run_lock, probe_run_lock, run_lock
-from lms_pipeline.errors import LmsPipelineError
+from lms_pipeline.errors import LakeError, LmsPipelineError
 from lms_pipeline.lake.paths import DataDir
 from lms_pipeline.lake.warehouse import build_warehouse, open_warehouse, read_left_out
 from lms_pipeline.settings import Settings
-from lms_pipeline.storage.damaged_files import DamagedDatabaseError, is_database_damage, read_json, set_aside
+from lms_pipeline.storage.damaged_files import DamagedDatabaseError, is_database_damage, set_aside
+from lms_pipeline.storage.file_state import FileState
+from lms_pipeline.storage.state import read_json_note
 from lms_pipeline.tables.pulled import UNIFIED_ENROLLMENTS
 from lms_pipeline_tests.support.damages import TEXT_DAMAGES, put_folder
 from lms_pipeline_tests.support.lake_files import FIRST, enrollment, publish
@@ -177,7 +179,6 @@ def test_one_copy_is_kept_and_it_keeps_its_mode(tmp_path):
 def test_a_file_that_another_process_set_aside_is_no_error(tmp_path, caplog):
     set_aside(tmp_path / "state.json", "it is odd", "it is written again")
     assert caplog.records == []
-    assert read_json(tmp_path / "state.json", list[str], "it is written again") is None
 
 
 def test_a_file_that_can_not_be_read_is_not_damaged(tmp_path, monkeypatch):
@@ -188,8 +189,8 @@ def test_a_file_that_can_not_be_read_is_not_damaged(tmp_path, monkeypatch):
         raise PermissionError
 
     monkeypatch.setattr(type(path), "read_bytes", refuse)
-    with pytest.raises(PermissionError):
-        read_json(path, list[str], "it is written again")
+    with pytest.raises(LakeError):
+        read_json_note(FileState(tmp_path), "state.json", list[str], "it is written again")
     assert path.exists()
 
 
