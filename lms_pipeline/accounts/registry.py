@@ -19,7 +19,6 @@ from lms_pipeline.errors import LmsPipelineError, WrongUseError, format_count
 from lms_pipeline.lake.letter_case import describe_other_spelling, find_other_spelling, refuse_other_spelling
 from lms_pipeline.lake.paths import BadIdError, DataDir, check_account_id
 from lms_pipeline.settings import Settings
-from lms_pipeline.storage.disk import atomic_write
 from lms_pipeline.truto.models import LMS_MODEL, IntegratedAccount
 
 log = logging.getLogger(__name__)
@@ -253,9 +252,8 @@ class Registry:
         accounts = [] if self._state.is_local else self.read_accounts()
         if not accounts:
             return
-        with atomic_write(self._data.registry) as new:
+        with self._data.replacing(self._data.registry) as new:
             new.write_bytes(encode_accounts(accounts))
-        self._data.store.send(self._data.get_key(self._data.registry))
 
     @contextmanager
     def _rewrite(self, account_id: str | None = None) -> Iterator[dict[str, RegisteredAccount]]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Final, Self, TypeAlias
 
 from lms_pipeline.errors import WrongUseError
 from lms_pipeline.settings import Settings
+from lms_pipeline.storage.disk import convert_disk_errors
 from lms_pipeline.storage.opening import Storage, open_local_storage, open_storage
 from lms_pipeline.storage.state import REGISTRY
 from lms_pipeline.storage.store import Store
@@ -241,6 +243,25 @@ class DataDir:
             for table in tables
             if table.per_account is isinstance(partition, Partition)
         )
+
+    @contextmanager
+    def replacing(self, path: Path) -> Iterator[Path]:
+        """Yield the path of a new file, which is stored in place of `path` when the block ends, whatever is stored.
+
+        If the block raises, nothing is stored. All writers of one path share the name of the new file, so they must hold a lock.
+
+        Raises:
+            StoreError: it can't be stored.
+            LakeError: it can't be written.
+        """
+        new = path.with_name(f"{path.name}.new")
+        with convert_disk_errors(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                yield new
+                self.store.send(new, self.get_key(path))
+            finally:
+                new.unlink(missing_ok=True)
 
     def is_published(self, table: Table, partition: AnyPartition) -> bool:
         """Return whether a table has a published file of a partition."""

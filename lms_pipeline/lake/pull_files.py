@@ -84,11 +84,10 @@ class CheckpointPlace:
         """
         copy = self._copy
         with convert_disk_errors(copy):
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            copy.unlink(missing_ok=True)
+            copy.with_name(f"{copy.name}.new").unlink(missing_ok=True)  # a killed run left it
             try:
-                yield copy
-                self.data.store.send(self.key)
+                with self.data.replacing(copy) as new:
+                    yield new
                 self._mark.write_text(self._read_stored_version(), encoding="utf-8")
             finally:
                 copy.unlink(missing_ok=True)
@@ -111,7 +110,7 @@ class CheckpointPlace:
 
     @property
     def _copy(self) -> Path:
-        """The local file of the key, which exists while it is fetched or sent."""
+        """The local copy of the key, which exists while it is fetched or sent."""
         return self.data.root / self.key
 
     @property

@@ -77,6 +77,8 @@ class _Source:
 
     account_id: str
     path: Path
+    place: str
+    """Where it is stored, for people."""
     digest: str
 
 
@@ -176,16 +178,15 @@ def _remove(data: DataDir, path: Path) -> None:
 def _write_if_changed(data: DataDir, table: Table, day: date, files: Sequence[PublishedDay]) -> bool:
     """Write the roll-up of a table, unless the one that exists was made from the same files or from equal ones.
 
-    Local copies of a bucket's files are gone afterwards: those of a large fleet are many.
+    With a bucket no file of it stays on this machine: those of a large fleet are many, and roll-ups are read in the bucket.
     """
     path, origin = data.roll_up(table, day), _hash_origin(table, files)
     key, keys = data.get_key(path), [data.get_key(data.file(table, one.partition)) for one in files]
     seen, existing = data.store.find(key), _read_existing(data, key)
     if existing.get(ORIGIN) == origin:
         return False
-    try:
-        data.store.fetch(keys)
-        sources, left_out = _find_sources(data, table, files)
+    with data.store.fetch_apart(keys) as folder:
+        sources, left_out = _find_sources(data, folder, table, files)
         if existing.get(SOURCE_DIGEST) == _hash_digests(sources) and read_left_out(existing) == left_out:
             return False
         new = path.with_name(f"{DATA_FILE}.new")
@@ -198,11 +199,11 @@ def _write_if_changed(data: DataDir, table: Table, day: date, files: Sequence[Pu
             damaged = _write(new, table, sources, entries)
             if damaged is None:
                 data.store.publish(new, key, seen)
+                if not data.store.is_local:
+                    path.unlink(missing_ok=True)
                 return True
             source, sentence = damaged
             sources, left_out = [one for one in sources if one != source], {**left_out, source.account_id: sentence}
-    finally:
-        data.store.release([*keys, key])
 
 
 def _read_existing(data: DataDir, key: str) -> dict[str, str]:
@@ -225,19 +226,24 @@ def _hash_digests(sources: Sequence[_Source]) -> str:
     return hashlib.sha256(repr(digests).encode()).hexdigest()
 
 
-def _find_sources(data: DataDir, table: Table, files: Sequence[PublishedDay]) -> tuple[list[_Source], dict[str, str]]:
-    """Return the files that go into a roll-up, in the order of accounts, and for other accounts why theirs does not."""
+def _find_sources(
+    data: DataDir, folder: Path, table: Table, files: Sequence[PublishedDay]
+) -> tuple[list[_Source], dict[str, str]]:
+    """Return the files of a folder that go into a roll-up, in the order of accounts, and for other accounts why theirs does not."""
     sources, left_out = list[_Source](), dict[str, str]()
+    fetched = DataDir(folder)
     for one in files:
         read: Callable[[Path], dict[str, str]] = cache(lambda path: select_metadata(read_footer(path)))
+        place = data.describe(data.file(table, one.partition))
         try:
-            for partition, path in find_committed(data, table, [one.partition], read):
+            for partition, path in find_committed(fetched, table, [one.partition], read):
                 check_unchanged(path)
                 digest = read(path).get("digest") or one.get_signature(table.name).hex()
-                sources.append(_Source(_get_account(partition), path, digest))
+                sources.append(_Source(_get_account(partition), path, place, digest))
         except LakeError as error:
-            if data.file(table, one.partition).exists():  # else it was removed meanwhile
-                left_out[_get_account(one.partition)] = str(error)
+            path = fetched.file(table, one.partition)
+            if path.exists():  # else it was removed meanwhile
+                left_out[_get_account(one.partition)] = str(error).replace(str(path), place)
     return sources, left_out
 
 
@@ -254,7 +260,7 @@ def _write(new: Path, table: Table, sources: Sequence[_Source], entries: dict[st
                 try:
                     batch = next(batches, None)
                 except LakeError as error:
-                    return source, str(error)
+                    return source, str(error).replace(str(source.path), source.place)
                 if batch is None:
                     break
                 file.write(batch)

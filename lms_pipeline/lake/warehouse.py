@@ -145,7 +145,7 @@ def build_warehouse(data: DataDir, *, is_rolled_up: bool = False) -> WarehouseBu
                 _swap_link(data.warehouse, build)
                 _remove_old_builds(folder, build)
             else:
-                _send(data, build)
+                data.store.send(build, data.get_key(data.warehouse))
             if written.record is None:
                 remove_record(data)
             else:
@@ -177,14 +177,6 @@ def _describe_failure(error: Exception, folder: Path) -> str:
     if is_disk_full(error):
         return f"the disk of {folder} is full; free some space and run it again."
     return str(error).splitlines()[0]
-
-
-def _send(data: DataDir, build: Path) -> None:
-    """Make a build the one in the bucket."""
-    with convert_disk_errors(data.warehouse):
-        data.warehouse.parent.mkdir(parents=True, exist_ok=True)
-        build.replace(data.warehouse)
-    data.store.send(data.get_key(data.warehouse))
 
 
 def _swap_link(link: Path, target: Path) -> None:

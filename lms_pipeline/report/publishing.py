@@ -55,12 +55,10 @@ def write_content(settings: Settings, content: ReportContent, output: Path | Non
     """
     data = DataDir.open(settings)
     path = output or data.report_path(content.day, content.account_id, with_names=content.has_names)
-    target = path if output is None else find_target(output)
+    writing = data.replacing(path) if output is None else atomic_write(find_target(output))
     text = render_page(content)
-    with data.storage.state.lock("report"), atomic_write(target) as new:
+    with data.storage.state.lock("report"), writing as new:
         new.write_text(text, encoding="utf-8")
-    if output is None:
-        data.store.send(data.get_key(path))
     return path
 
 

@@ -16,7 +16,7 @@ from lms_pipeline.lake.files import PREFIX, check_unchanged, check_version, conv
 from lms_pipeline.lake.paths import DataDir
 from lms_pipeline.snapshot.job import SnapshotJob
 from lms_pipeline.storage.damaged_files import set_aside_folder
-from lms_pipeline.storage.disk import atomic_write, convert_disk_errors, link_file
+from lms_pipeline.storage.disk import convert_disk_errors, link_file
 from lms_pipeline.tables.pulled import RAW_ENROLLMENTS, UNIFIED_ENROLLMENTS
 
 log = logging.getLogger(__name__)
@@ -80,7 +80,5 @@ def write_fingerprints(data: DataDir, job: SnapshotJob, strategy: str, plan: Fet
         LakeError: they can't be written, or sent to the store.
     """
     metadata = {"run_id": job.run_id, "strategy": strategy, "plan": job.fingerprint}
-    path = data.fingerprints_path(job.partition)
-    with atomic_write(path) as new:
+    with data.replacing(data.fingerprints_path(job.partition)) as new:
         plan.write_fingerprints(new, {f"{PREFIX}{name}": value for name, value in metadata.items()})
-    data.store.send(data.get_key(path))

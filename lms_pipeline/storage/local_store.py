@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-from lms_pipeline.storage.disk import convert_disk_errors, replace_file
+from lms_pipeline.storage.damaged_files import set_aside_folder
+from lms_pipeline.storage.disk import convert_disk_errors, replace_file, sync
 from lms_pipeline.storage.store import StoredFile, StoreError
 
 _NO_FOLDER = (FileNotFoundError, NotADirectoryError, PermissionError)
@@ -63,8 +64,10 @@ class LocalStore:
     def fetch(self, keys: Iterable[str]) -> None:
         """Do nothing: the local files are the stored ones."""
 
-    def release(self, keys: Iterable[str]) -> None:
-        """Do nothing: the local files are the stored ones."""
+    @contextmanager
+    def fetch_apart(self, keys: Iterable[str]) -> Iterator[Path]:  # noqa: ARG002 - it has all files
+        """Yield the data directory: the local files are the stored ones."""
+        yield self._root
 
     def publish(self, new: Path, key: str, seen: StoredFile | None) -> None:  # noqa: ARG002 - a lock keeps others out
         """Rename a new file to that of a key.
@@ -76,8 +79,17 @@ class LocalStore:
         with convert_disk_errors(target):
             replace_file(new, target)
 
-    def send(self, key: str) -> None:
-        """Do nothing: the local file is the stored one."""
+    def send(self, new: Path, key: str) -> None:
+        """Rename a new file to that of a key, once its content is on the disk. A folder in its place is set aside.
+
+        Raises:
+            LakeError: it can't be renamed.
+        """
+        target = self._root / key
+        with convert_disk_errors(target):
+            sync(new)
+            set_aside_folder(target, "it is written again")
+            replace_file(new, target)
 
     def remove(self, key: str) -> None:
         """Remove a file; missing is no error.

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from lms_pipeline.storage.damaged_files import DamagedDatabaseError, is_database_damage, open_database, set_aside
+from lms_pipeline.storage.disk import convert_disk_errors
 from lms_pipeline.storage.local_store import build_stored_file
 
 LAYOUT_VERSION: Final = 1
@@ -40,23 +41,41 @@ class Mirror:
         self._path = root / "state" / "mirror.sqlite"
 
     def find_versions(self, keys: Sequence[str]) -> dict[str, str]:
-        """Return the version of each local file that is still the recorded one, by key."""
-        signatures = {key: signature for key in keys if (signature := self.sign(self._root / key)) is not None}
-        recorded = self._read(list(signatures))
-        found = {key: version for key, (signature, version) in recorded.items() if signature == signatures[key]}
-        if found:
+        """Return the version of each local file that is still the recorded one, by key. From now on it counts as used."""
+        recorded = self._read(keys)
+        if any(used_at < time.time() - USED_STEP_SECONDS for _, _, used_at in recorded.values()):
             with self._use() as file:
-                now = int(time.time())
-                rows = [(now, self._url, key, now - USED_STEP_SECONDS) for key in found]
-                file.executemany("UPDATE copies SET used_at = ? WHERE url = ? AND key = ? AND used_at < ?", rows)
-        return found
+                rows = [(int(time.time()), self._url, key) for key in recorded]
+                file.executemany("UPDATE copies SET used_at = ? WHERE url = ? AND key = ?", rows)
+            recorded = self._read(list(recorded))  # without those that another process has just removed
+        return {
+            key: version
+            for key, (signature, version, _) in recorded.items()
+            if signature == self.sign(self._root / key)
+        }
 
-    def find_unused(self, seconds: float) -> list[str]:
-        """Return the keys whose copies nobody looked for in this time."""
+    def remove_unused(self, seconds: float) -> None:
+        """Remove the copies that nobody looked for in this time, unless somebody changed them: then they are no copies.
+
+        Processes that look for them meanwhile wait for it, and find no copy.
+
+        Raises:
+            LakeError: a copy can't be removed.
+        """
         with self._use() as file:
-            sql = "SELECT key FROM copies WHERE url = ? AND used_at < ? AND signature <> ?"
-            return [key for (key,) in file.execute(sql, (self._url, time.time() - seconds, b""))]
-        return []
+            sql = "DELETE FROM copies WHERE url = ? AND used_at < ? AND signature <> ? RETURNING key, signature"
+            for key, signature in file.execute(sql, (self._url, time.time() - seconds, b"")).fetchall():
+                path = self._root / key
+                with convert_disk_errors(path):
+                    if self.sign(path) == signature:
+                        path.unlink(missing_ok=True)
+
+    def is_copy(self, key: str) -> bool:
+        """Return whether the local file of a key is still one that was recorded, be it for another bucket."""
+        with self._use() as file:
+            sql = "SELECT 1 FROM copies WHERE key = ? AND signature = ?"
+            return file.execute(sql, (key, self.sign(self._root / key))).fetchone() is not None
+        return False
 
     def store(self, copies: Mapping[str, tuple[bytes, str]]) -> None:
         """Record the signature and the version of local files, by key."""
@@ -72,8 +91,8 @@ class Mirror:
 
     def find_note(self, key: str) -> str | None:
         """Return what was noted about an object that has no local copy."""
-        _, note = self._read([key]).get(key, (b"", None))
-        return note
+        recorded = self._read([key]).get(key)
+        return recorded[1] if recorded else None
 
     def write_note(self, key: str, note: str) -> None:
         """Note something about an object that has no local copy."""
@@ -86,17 +105,18 @@ class Mirror:
             return build_stored_file("", path.stat()).signature
         return None
 
-    def _read(self, keys: Sequence[str]) -> dict[str, tuple[bytes, str]]:
-        recorded: dict[str, tuple[bytes, str]] = {}
+    def _read(self, keys: Sequence[str]) -> dict[str, tuple[bytes, str, int]]:
+        """Return signature, version and time of the latest use of each recorded copy, by key."""
+        recorded: dict[str, tuple[bytes, str, int]] = {}
         with self._use() as file:
             for start in range(0, len(keys), KEYS_PER_QUERY):
                 some = keys[start : start + KEYS_PER_QUERY]
                 places = ", ".join("?" * len(some))
                 rows = file.execute(
-                    f"SELECT key, signature, version FROM copies WHERE url = ? AND key IN ({places})",  # noqa: S608 (places)
+                    f"SELECT key, signature, version, used_at FROM copies WHERE url = ? AND key IN ({places})",  # noqa: S608 (places)
                     (self._url, *some),
                 )
-                recorded |= {key: (signature, version) for key, signature, version in rows}
+                recorded |= {key: (signature, version, used_at) for key, signature, version, used_at in rows}
         return recorded
 
     @contextmanager

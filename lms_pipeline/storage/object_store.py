@@ -6,17 +6,20 @@ Belongs here: `Store` over a bucket, and when a local copy is made, replaced and
 
 from __future__ import annotations
 
+import logging
+import shutil
 import threading
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
 from lms_pipeline.storage.bucket import Bucket, Download, NotChangedError
 from lms_pipeline.storage.conditional_write import MAX_BYTES, write_if_unchanged
+from lms_pipeline.storage.damaged_files import remove_path
 from lms_pipeline.storage.disk import convert_disk_errors
 from lms_pipeline.storage.mirror import Mirror
 from lms_pipeline.storage.store import StoredFile
@@ -26,6 +29,10 @@ MAX_REQUESTS: Final = 16
 """Requests of one `fetch` at the same time."""
 MAX_UNUSED_SECONDS: Final = 2 * 86_400
 """The age from which a copy is removed that no run used: a pull lasts a day at most."""
+NOT_STORED: Final = ".not_stored"
+"""Ends the name of a local file that was found instead of a copy, and of which nothing is stored."""
+
+log = logging.getLogger(__name__)
 
 
 class ObjectStore:
@@ -85,31 +92,34 @@ class ObjectStore:
             except NotChangedError:
                 return
             if download is None:
-                self._remove_copy(key)
+                self._remove_stale(key)
                 gone.append(key)
             else:
-                fetched[key] = (self._write_copy(key, download), download.stored.version)
+                fetched[key] = (self._write_copy(self._root / key, download), download.stored.version)
 
         try:
-            if len(distinct) == 1:
-                fetch_one(distinct[0])
-            elif distinct:
-                with ThreadPoolExecutor(min(MAX_REQUESTS, len(distinct)), "fetch") as pool:
-                    for _ in pool.map(fetch_one, distinct):
-                        pass
+            _do_at_once(fetch_one, distinct)
         finally:
             self._record(fetched, gone)
 
-    def release(self, keys: Iterable[str]) -> None:
-        """Remove local copies, unless somebody changed them since: then they are no copies.
+    @contextmanager
+    def fetch_apart(self, keys: Iterable[str]) -> Iterator[Path]:
+        """Yield a folder with copies of the objects, which end with the block.
 
         Raises:
-            LakeError: a local copy can't be removed.
+            LakeError: a copy can't be written.
         """
-        copies = list(self._mirror.find_versions(list(keys)))
-        for key in copies:
-            self._remove_copy(key)
-        self._record({}, copies)
+        folder = self._unfinished / uuid.uuid4().hex
+
+        def fetch_one(key: str) -> None:
+            if (download := self._bucket.get(key)) is not None:
+                self._write_copy(folder / key, download)
+
+        try:
+            _do_at_once(fetch_one, list(dict.fromkeys(keys)))
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
 
     def publish(self, new: Path, key: str, seen: StoredFile | None) -> None:
         """Store a new file if the object is still what the caller saw; then it is the local copy.
@@ -119,27 +129,18 @@ class ObjectStore:
             LakeError: the local copy can't be written.
         """
         self._check()
-        version = write_if_unchanged(self._bucket, new, key, seen)
-        target = self._root / key
-        signature = self._mirror.sign(new)
-        with convert_disk_errors(target):
-            target.parent.mkdir(parents=True, exist_ok=True)
-            new.replace(target)
-        self._record({key: (signature, version)} if signature else {}, [])
+        self._keep(new, key, write_if_unchanged(self._bucket, new, key, seen))
 
-    def send(self, key: str) -> None:
-        """Store the local file of a key, whatever is stored.
+    def send(self, new: Path, key: str) -> None:
+        """Store a new file, whatever is stored; then it is the local copy.
 
         Raises:
-            LakeError: the local file can't be read.
+            LakeError: the new file can't be read, or the local copy can't be written.
         """
         self._check()
-        path = self._root / key
-        with convert_disk_errors(path):
-            signature, size = self._mirror.sign(path), path.stat().st_size
-        version = self._bucket.overwrite(key, path, use_multipart=size > MAX_BYTES)
-        if signature is not None and signature == self._mirror.sign(path):  # nobody wrote to it meanwhile
-            self._record({key: (signature, version)}, [])
+        with convert_disk_errors(new):
+            size = new.stat().st_size
+        self._keep(new, key, self._bucket.overwrite(key, new, use_multipart=size > MAX_BYTES))
 
     def remove(self, key: str) -> None:
         """Remove an object and its local copy; missing is no error.
@@ -164,17 +165,24 @@ class ObjectStore:
             if self._has_removed_unused:
                 return
             self._has_removed_unused = True
-        unused = self._mirror.find_unused(MAX_UNUSED_SECONDS)
-        self.release(unused)
-        self._record({}, unused)
+        self._mirror.remove_unused(MAX_UNUSED_SECONDS)
         for path in self._unfinished.glob("*"):  # of processes that were killed
             with convert_disk_errors(path), suppress(FileNotFoundError):
                 if time.time() - path.stat().st_mtime > MAX_UNUSED_SECONDS:
-                    path.unlink()
+                    remove_path(path)
 
-    def _write_copy(self, key: str, download: Download) -> bytes:
-        """Replace the local copy in one step; return its signature."""
-        target, new = self._root / key, self._unfinished / uuid.uuid4().hex
+    def _keep(self, new: Path, key: str, version: str) -> None:
+        """Make a file that was stored the local copy. It is recorded first: other processes take an unrecorded file for no copy."""
+        target = self._root / key
+        with convert_disk_errors(target):
+            if (signature := self._mirror.sign(new)) is not None:
+                self._record({key: (signature, version)}, [])
+            target.parent.mkdir(parents=True, exist_ok=True)
+            new.replace(target)
+
+    def _write_copy(self, target: Path, download: Download) -> bytes:
+        """Replace a copy in one step; return its signature."""
+        new = self._unfinished / uuid.uuid4().hex
         with convert_disk_errors(target):
             self._unfinished.mkdir(parents=True, exist_ok=True)
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -188,6 +196,17 @@ class ObjectStore:
                 new.unlink(missing_ok=True)
         return signature or b""
 
+    def _remove_stale(self, key: str) -> None:
+        """Remove the local copy of an object that is gone. A file that is no copy is kept under another name."""
+        path = self._root / key
+        with convert_disk_errors(path), suppress(FileNotFoundError):
+            if self._mirror.is_copy(key):
+                path.unlink()
+            elif path.exists():
+                kept = path.with_name(f"{path.name}{NOT_STORED}")
+                path.replace(kept)
+                log.warning("%s is not stored, and %s is no copy of it: it is now %s.", self.describe(key), path, kept)
+
     def _remove_copy(self, key: str) -> None:
         path = self._root / key
         with convert_disk_errors(path):
@@ -199,3 +218,14 @@ class ObjectStore:
             self._mirror.store(known)
         if gone:
             self._mirror.forget(gone)
+
+
+def _do_at_once(function: Callable[[str], None], keys: Sequence[str]) -> None:
+    """Call a function that sends requests for each key, in threads if they are many."""
+    if len(keys) <= 1:
+        for key in keys:
+            function(key)
+        return
+    with ThreadPoolExecutor(min(MAX_REQUESTS, len(keys)), "fetch") as pool:
+        for _ in pool.map(function, keys):
+            pass

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -75,7 +76,7 @@ def unpack_signatures(signatures: bytes | bytearray) -> Iterator[tuple[int, int,
 class Store(Protocol):
     """Keeps files by key. The folder of the data directory has a local file for each key that a run uses.
 
-    On a disk the local file is the stored one: `fetch` and `send` do nothing. With a bucket the local file is a copy, which
+    On a disk the local file is the stored one: `fetch` does nothing. With a bucket the local file is a copy, which
     `fetch` makes equal to the object, and which may be lost between runs.
 
     All methods raise StoreError if the store can't be used.
@@ -105,10 +106,13 @@ class Store(Protocol):
         """
 
     def fetch(self, keys: Iterable[str]) -> None:
-        """Make the local files of keys equal to what is stored; a local file of which nothing is stored is removed."""
+        """Make the local files of keys equal to what is stored; a copy of which nothing is stored is removed."""
 
-    def release(self, keys: Iterable[str]) -> None:
-        """Let go of the local files of keys, which may be many: with a bucket they are removed here, and can be fetched again."""
+    def fetch_apart(self, keys: Iterable[str]) -> AbstractContextManager[Path]:
+        """Return a context with a folder that has the files of keys, which may be many, by their keys.
+
+        On a disk it is the data directory. With a bucket the files are copies that no other run uses, and end with the context.
+        """
 
     def publish(self, new: Path, key: str, seen: StoredFile | None) -> None:
         """Make a new local file the stored one, in one step, if what is stored is still what the caller saw.
@@ -120,8 +124,11 @@ class Store(Protocol):
             PublishedByAnotherError: another run has published the key since; nothing was stored.
         """
 
-    def send(self, key: str) -> None:
-        """Store the local file of a key, whatever is stored: for files that only the holder of a lock writes."""
+    def send(self, new: Path, key: str) -> None:
+        """Make a new local file the stored one, whatever is stored: for files that only the holder of a lock writes.
+
+        After it, `new` is the local file of the key. Before, nobody else knows it: another process may fetch the key.
+        """
 
     def remove(self, key: str) -> None:
         """Remove a stored file and its local copy; missing is no error."""

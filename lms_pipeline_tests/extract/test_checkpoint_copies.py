@@ -44,12 +44,12 @@ class WatchedBucket(FolderBucket):
         self.sent = Semaphore(0)
         self.failures = 0
 
-    def send(self, key):
+    def send(self, new, key):
         if self.failures:
             self.failures -= 1
             self.sent.release()
             raise StoreError("The store does not answer.")
-        super().send(key)
+        super().send(new, key)
         self.sent.release()
 
     def wait_for_copy(self):

@@ -179,7 +179,7 @@ def test_a_name_that_is_no_partition_is_left_out(tmp_path, data):
 def store_fingerprints(data, partition):
     path = data.fingerprints_path(partition)
     write(path)
-    data.store.send(data.get_key(path))
+    data.store.send(path, data.get_key(path))
 
 
 def test_fingerprints_of_a_bucket_are_found_by_day(data):

@@ -103,7 +103,7 @@ def test_a_roll_up_that_is_out_of_date_is_not_read(rolled, data):
 def test_what_a_run_is_publishing_is_read(rolled, data):
     begin_changes(rolled, Partition("gamma", SECOND), "a run at work")
     path = write(data.file(COURSE_COMPLETION, Partition("gamma", SECOND)), COURSE_COMPLETION, {"course_id": "c1"})
-    data.store.send(data.get_key(path))
+    data.store.send(path, data.get_key(path))
     assert read("course_completion", first=SECOND).column("account_id").to_pylist() == ["acme", "beta", "gamma"]
 
 
@@ -114,7 +114,7 @@ def test_records_of_an_unfinished_pull_are_left_out(third, data, caplog):
         {"payload": "{}"},
         metadata={**PROVENANCE, "run_id": "run-2"},
     )
-    data.store.send(data.get_key(path))
+    data.store.send(path, data.get_key(path))
     with caplog.at_level(logging.WARNING):
         accounts = read("raw_enrollments", first=FIRST, last=FIRST).column("account_id").to_pylist()
     assert accounts == ["beta", "gamma"]
@@ -124,6 +124,6 @@ def test_records_of_an_unfinished_pull_are_left_out(third, data, caplog):
 def test_a_damaged_file_of_an_account_is_named(third, data):
     path = data.file(COURSE_COMPLETION, Partition("acme", FIRST))
     truncate(path)
-    data.store.send(data.get_key(path))
+    data.store.send(path, data.get_key(path))
     with pytest.raises(LakeError, match=r"course_completion/account_id=acme/snapshot_date=2026-03-01/.* is damaged"):
         read("course_completion")

@@ -168,11 +168,24 @@ def test_only_a_day_that_changed_is_rolled_up_again(data):
     assert find_outdated_days(data) == []
 
 
+def test_copies_that_other_runs_of_the_machine_read_stay(data):
+    path = data.file(COURSE_COMPLETION, Partition("acme", SECOND))
+    data.fetch([COURSE_COMPLETION], [Partition("acme", SECOND)])
+    roll_up_day(data, SECOND)
+    assert path.exists()
+
+
+def test_a_roll_up_leaves_no_copies_on_the_machine(data, tmp_path):
+    other = open_machine(tmp_path, "other")
+    roll_up_day(other, SECOND)
+    assert [path for path in other.root.rglob("*.parquet*") if path.is_file()] == []
+
+
 def test_a_file_of_an_unfinished_pull_is_not_shown(data, third):
     path = data.file(RAW_ENROLLMENTS, Partition("acme", FIRST))
     begin_changes(data, Partition("acme", FIRST), "a run that died")
     write(path, RAW_ENROLLMENTS, {"payload": "{}"}, {"payload": "[]"}, metadata={**PROVENANCE, "run_id": "run-2"})
-    data.store.send(data.get_key(path))
+    data.store.send(path, data.get_key(path))
     build(data)
     assert count_rows(third, RAW_ENROLLMENTS) == 4
 
@@ -180,9 +193,9 @@ def test_a_file_of_an_unfinished_pull_is_not_shown(data, third):
 def test_a_damaged_file_of_an_account_is_left_out_and_named(data, third):
     path = data.file(LEARNER_COMPLETION, Partition("acme", SECOND))
     truncate(path)
-    data.store.send(data.get_key(path))
+    data.store.send(path, data.get_key(path))
     [sentence] = build(data).left_out
-    assert data.get_key(path) in sentence
+    assert data.describe(path) in sentence
     assert read_left_out(data) == [sentence]
     with open_warehouse(third) as connection:
         rows = connection.sql("SELECT account_id, snapshot_date FROM learner_completion ORDER BY ALL").fetchall()

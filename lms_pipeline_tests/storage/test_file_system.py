@@ -31,7 +31,7 @@ def store(bucket, key, table):
     path = bucket._scratch / key
     path.parent.mkdir(parents=True, exist_ok=True)
     pq.write_table(table, path)
-    bucket.send(key)
+    bucket.send(path, key)
     path.unlink()
 
 
@@ -113,8 +113,8 @@ def test_arrow_reads_chosen_rows(bucket):
     ],
 )
 def test_a_reader_returns_what_a_file_would(bucket, place, whence, size, expected):
-    (bucket._scratch / "digits").write_bytes(b"0123456789")
-    bucket.send("digits")
+    (bucket._scratch / "new").write_bytes(b"0123456789")
+    bucket.send(bucket._scratch / "new", "digits")
     with StoredFileSystem(bucket).open("s3://bucket/digits") as file:
         file.seek(place, whence)
         assert file.read(size) == expected

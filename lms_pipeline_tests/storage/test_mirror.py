@@ -31,7 +31,9 @@ def unusable(request, tmp_path):
 def test_a_record_that_can_not_be_opened_knows_no_copy(unusable, tmp_path):
     unusable.store({KEY: (unusable.sign(tmp_path / KEY), '"etag"')})
     unusable.forget([KEY])
-    assert (unusable.find_versions([KEY]), unusable.find_unused(0), unusable.find_note(KEY)) == ({}, [], None)
+    unusable.remove_unused(0)
+    assert (unusable.find_versions([KEY]), unusable.is_copy(KEY), unusable.find_note(KEY)) == ({}, False, None)
+    assert (tmp_path / KEY).read_bytes() == b"rows"
 
 
 def test_a_record_that_can_not_be_opened_is_logged(unusable, caplog):

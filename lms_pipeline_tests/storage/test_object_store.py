@@ -11,12 +11,14 @@ pytest.importorskip("obstore", reason="obstore is of the extra `distributed`")
 from obstore.store import MemoryStore
 
 from lms_pipeline.storage.bucket import Bucket
+from lms_pipeline.storage.mirror import Mirror
 from lms_pipeline.storage.object_store import ObjectStore
 from lms_pipeline.storage.store import PublishedByAnotherError, StoreError, UnsafeStoreError
 from lms_pipeline.storage.store_marker import MARKER_KEY
 
 KEY = "lake/courses/account_id=a/snapshot_date=2026-01-31/data.parquet"
 OTHER_KEY = "lake/courses/account_id=b/snapshot_date=2026-01-31/data.parquet"
+ANSWERS = "answers/snapshot_date=2026-01-31/account_id=a.sqlite"
 NEVER = "lake/courses/account_id=c/snapshot_date=2026-01-31/data.parquet"
 
 
@@ -278,46 +280,94 @@ def test_a_file_of_more_than_4_gib_is_refused(store, tmp_path):
         store.publish(new, KEY, None)
 
 
-def test_a_sent_file_replaces_what_is_stored(store, open_machine):
-    for machine, content in ((store, b"answers"), (open_machine("other"), b"more answers")):
-        path = machine._root / "answers" / "a.sqlite"
-        path.parent.mkdir(parents=True)
-        path.write_bytes(content)
-        machine.send("answers/a.sqlite")
-    store.fetch(["answers/a.sqlite"])
-    assert read(store, "answers/a.sqlite") == b"more answers"
+@pytest.fixture
+def send(tmp_path):
+    def sent(store, content):
+        new = tmp_path / "new"
+        new.write_bytes(content)
+        store.send(new, ANSWERS)
+
+    return sent
 
 
-def test_a_sent_file_is_not_fetched_again(store):
-    path = store._root / "answers" / "a.sqlite"
-    path.parent.mkdir(parents=True)
-    path.write_bytes(b"answers")
-    store.send("answers/a.sqlite")
-    store.fetch(["answers/a.sqlite"])
-    assert store._bucket.downloads == 0
+def test_a_sent_file_replaces_what_is_stored(store, open_machine, send):
+    send(store, b"answers")
+    send(open_machine("other"), b"more answers")
+    store.fetch([ANSWERS])
+    assert read(store, ANSWERS) == b"more answers"
+
+
+def test_a_sent_file_is_the_local_copy(store, send, tmp_path):
+    send(store, b"answers")
+    store.fetch([ANSWERS])
+    assert (read(store, ANSWERS), store._bucket.downloads, (tmp_path / "new").exists()) == (b"answers", 0, False)
 
 
 @pytest.mark.parametrize("size", [0, 1, 100_000])
-def test_a_sent_file_has_any_size(size, store):
-    path = store._root / "answers" / "a.sqlite"
-    path.parent.mkdir(parents=True)
-    path.write_bytes(b"x" * size)
-    store.send("answers/a.sqlite")
-    assert store.find("answers/a.sqlite").size == size
+def test_a_sent_file_has_any_size(size, store, send):
+    send(store, b"x" * size)
+    assert store.find(ANSWERS).size == size
 
 
-def test_released_copies_are_removed(store, publish):
+@pytest.mark.parametrize("moment", ["put", "overwrite"])
+def test_a_file_is_stored_while_another_process_fetches_the_older_one(moment, store, open_machine, send, monkeypatch):
+    send(store, b"old")
+    request = getattr(store._bucket, moment)
+
+    def fetch_then_request(*args, **kwargs):
+        open_machine().fetch([ANSWERS])
+        return request(*args, **kwargs)
+
+    monkeypatch.setattr(store._bucket, moment, fetch_then_request)
+    send(store, b"new")
+    other = open_machine("other")
+    other.fetch([ANSWERS])
+    assert (read(store, ANSWERS), read(other, ANSWERS)) == (b"new", b"new")
+
+
+def test_files_are_fetched_apart_from_the_copies_of_others(store, open_machine, publish):
     publish(store, b"rows")
     publish(store, b"other rows", OTHER_KEY)
-    store.release([KEY, NEVER])
-    assert (read(store), read(store, OTHER_KEY), store.find(KEY).size) == (None, b"other rows", 4)
+    other = open_machine("other")
+    other.fetch([KEY])
+    with other.fetch_apart([KEY, OTHER_KEY, NEVER]) as folder:
+        contents = [(folder / key).read_bytes() for key in (KEY, OTHER_KEY)]
+        assert (contents, (folder / NEVER).exists()) == ([b"rows", b"other rows"], False)
+    assert (folder.exists(), read(other), read(other, OTHER_KEY)) == (False, b"rows", None)
 
 
-def test_a_released_file_that_is_no_copy_stays(store, publish):
+def test_no_file_that_was_fetched_apart_stays_if_one_can_not_be_read(store, open_machine, publish, monkeypatch):
+    publish(store, b"rows")
+    other = open_machine("other")
+    get = other._bucket.get
+
+    def get_or_fail(key, unless=""):
+        if key == OTHER_KEY:
+            raise StoreError("The store does not answer.")
+        return get(key, unless)
+
+    monkeypatch.setattr(other._bucket, "get", get_or_fail)
+    with pytest.raises(StoreError), other.fetch_apart([KEY, OTHER_KEY]):
+        pass
+    assert [path for path in other._root.rglob("*") if path.is_file()] == []
+
+
+def test_a_local_file_that_is_no_copy_is_kept_if_nothing_is_stored(store, caplog):
+    path = store._root / KEY
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"the only one")
+    store.fetch([KEY])
+    kept = path.with_name("data.parquet.not_stored")
+    assert (read(store), kept.read_bytes()) == (None, b"the only one")
+    assert f"{path} is no copy of it: it is now {kept}." in caplog.text
+
+
+def test_a_copy_that_was_changed_is_kept_if_nothing_is_stored(store, open_machine, publish):
     publish(store, b"rows")
     (store._root / KEY).write_bytes(b"changed here")
-    store.release([KEY])
-    assert read(store) == b"changed here"
+    open_machine("other").remove(KEY)
+    store.fetch([KEY])
+    assert read(store, f"{KEY}.not_stored") == b"changed here"
 
 
 @pytest.mark.parametrize(("days", "stays"), [(1, True), (3, False)])
@@ -327,6 +377,48 @@ def test_copies_that_no_run_used_are_removed(days, stays, store, open_machine, p
     monkeypatch.setattr("lms_pipeline.storage.mirror.time.time", lambda: later)
     open_machine().fetch([OTHER_KEY])
     assert (read(store) == b"rows") is stays
+
+
+def test_an_unused_file_that_is_no_copy_stays(store, open_machine, publish, monkeypatch):
+    publish(store, b"rows")
+    (store._root / KEY).write_bytes(b"changed here")
+    later = time.time() + 3 * 86_400
+    monkeypatch.setattr("lms_pipeline.storage.mirror.time.time", lambda: later)
+    open_machine().fetch([OTHER_KEY])
+    assert read(store) == b"changed here"
+
+
+@pytest.mark.parametrize("first", ["reader", "remover"])
+def test_a_copy_that_another_process_looks_for_is_not_removed_as_unused(first, store, publish, monkeypatch):
+    publish(store, b"rows")
+    later = time.time() + 3 * 86_400
+    monkeypatch.setattr("lms_pipeline.storage.mirror.time.time", lambda: later)
+    if first == "remover":
+        store._mirror.remove_unused(2 * 86_400)
+    store._has_removed_unused = True
+    store.fetch([KEY])
+    store._mirror.remove_unused(2 * 86_400)
+    assert read(store) == b"rows"
+
+
+def test_a_process_that_looks_for_a_copy_finds_none_that_is_being_removed(store, publish, monkeypatch):
+    publish(store, b"rows")
+    record, other = store._mirror, Mirror(store._root, "memory://bucket")
+    later = time.time() + 3 * 86_400
+    monkeypatch.setattr("lms_pipeline.storage.mirror.time.time", lambda: later)
+    read_record = record._read
+    monkeypatch.setattr(record, "_read", lambda keys: [read_record(keys), other.remove_unused(2 * 86_400)][0])
+    assert record.find_versions([KEY]) == {}
+
+
+def test_what_a_killed_process_left_is_removed(store, monkeypatch):
+    left = store._unfinished / "left"
+    left.mkdir(parents=True)
+    (left / "data.parquet").write_bytes(b"rows")
+    later = time.time() + 3 * 86_400
+    monkeypatch.setattr("lms_pipeline.storage.object_store.time.time", lambda: later)
+    store.fetch([KEY])
+    assert not left.exists()
 
 
 def test_files_and_folders_are_listed(store, publish):

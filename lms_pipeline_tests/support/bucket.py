@@ -6,8 +6,10 @@ import hashlib
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from threading import Lock
 from typing import Final, Literal, TypeAlias
 
@@ -66,9 +68,14 @@ class FolderBucket:
             elif not local.exists() or local.read_bytes() != stored.read_bytes():
                 _copy(stored, local)
 
-    def release(self, keys: Iterable[str]) -> None:
-        for key in keys:
-            (self._scratch / key).unlink(missing_ok=True)
+    @contextmanager
+    def fetch_apart(self, keys: Iterable[str]) -> Iterator[Path]:
+        with TemporaryDirectory() as folder:
+            for key in keys:
+                self._count("GET", key)
+                if (self._folder / key).exists():
+                    _copy(self._folder / key, Path(folder, key))
+            yield Path(folder)
 
     def publish(self, new: Path, key: str, seen: StoredFile | None) -> None:
         self._count("PUT", key)
@@ -78,9 +85,11 @@ class FolderBucket:
         _copy(new, self._folder / key)
         new.replace(self._scratch / key)
 
-    def send(self, key: str) -> None:
+    def send(self, new: Path, key: str) -> None:
         self._count("PUT", key)
-        _copy(self._scratch / key, self._folder / key)
+        _copy(new, self._folder / key)
+        (self._scratch / key).parent.mkdir(parents=True, exist_ok=True)
+        new.replace(self._scratch / key)
 
     def remove(self, key: str) -> None:
         self._count("DELETE", key)
