@@ -185,10 +185,12 @@ class Settings(BaseSettings):
         text = (url or "").strip().rstrip("/")
         scheme, _, place = text.partition("://")
         bucket = place.partition("/")[0]
-        if text and (scheme not in LAKE_SCHEMES or not bucket or set("@?# ") & set(text) or ".." in place.split("/")):
+        if text and (scheme not in LAKE_SCHEMES or not bucket or set("@?# ") & set(text)):
             raise ValueError(
                 "it must be the address of a bucket, like s3://bucket/prefix, gs://bucket/prefix or az://container/prefix"
             )
+        if text and {"", ".", ".."} & set(place.split("/")):
+            raise ValueError("it must have no '//', and no '.' or '..' as a part of its prefix, like s3://bucket/a/b")
         return text or None
 
     @field_validator("state_url")

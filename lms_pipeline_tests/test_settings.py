@@ -46,6 +46,9 @@ BAD = {
             "s3://bucket?region=x",
             "s3://bucket/a b",
             "gs://bucket/../x",
+            "s3://bucket/./x",
+            "az://container//x",
+            "s3://bucket//a//b/",
         ),
     ],
     "LMS_STATE_URL": [

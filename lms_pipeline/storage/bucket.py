@@ -45,6 +45,15 @@ _REASONS = {
     re.compile(r"kind: Timeout"): "it did not answer in time",
 }
 """Why there is no answer, by what obstore's description of an error has."""
+_WRONG_SETTINGS = {
+    re.compile(r"Account must be specified"): "the name of the storage account is missing",
+    re.compile(r"Missing SecretAccessKey"): "the secret access key is missing",
+    re.compile(r"Missing AccessKeyId"): "the id of the access key is missing",
+    re.compile(r"Invalid Access Key"): "the access key is not valid",
+    re.compile(r"SAS"): "the shared access signature is not valid",
+    re.compile(r"service account|pem file"): "the key of the service account is not valid",
+}
+"""Why a client can't be made, by what obstore's description has, which may quote a credential."""
 _NO_CREDENTIALS = re.compile(r"169\.254\.169\.254|metadata\.google\.internal")
 """Where obstore asks for the identity of the machine if the environment has no credentials."""
 _NO_BUCKET = re.compile(r"NoSuchBucket|ContainerNotFound|bucket does not exist", re.IGNORECASE)
@@ -58,6 +67,14 @@ Mode: TypeAlias = str | dict[str, str]
 
 class AccessRefusedError(StoreError):
     """The store does not accept the credentials, or they lack a permission: another try would not help."""
+
+    may_pass = False
+
+
+class MissingBucketError(StoreError):
+    """There is no bucket of this name: another try would not help."""
+
+    may_pass = False
 
 
 class ConditionRefusedError(StoreError):
@@ -105,7 +122,8 @@ class Bucket:
         try:
             return cls(url, connect)
         except _FAILURES as error:
-            reason = str(error).partition("\n")[0].partition(" error: ")[2] or "its settings are not complete"
+            reasons = (reason for pattern, reason in _WRONG_SETTINGS.items() if pattern.search(str(error)))
+            reason = next(reasons, "a setting of its cloud is missing, or not valid")
             raise SettingsError(
                 f"LMS_LAKE_URL can't be used: {reason}; set what {address.cloud} needs in the environment."
             ) from None
@@ -167,6 +185,7 @@ class Bucket:
         Raises:
             ConditionRefusedError: something else is stored.
             AccessRefusedError: the credentials are not accepted.
+            MissingBucketError: there is no such bucket.
         """
         mode: Mode = "create" if seen is None else _parse_version(seen.version)
         return self._put(key, body, mode, use_multipart=False)
@@ -237,7 +256,7 @@ def _explain(error: Exception, what: str) -> Exception:
     """Return the error to raise for one of obstore, whose own text quotes the answer, which may name credentials."""
     text = str(error)
     if _NO_BUCKET.search(text):
-        return StoreError(f"{what}: there is no such bucket; check LMS_LAKE_URL.")
+        return MissingBucketError(f"{what}: there is no such bucket; check LMS_LAKE_URL.")
     if isinstance(error, FileNotFoundError):
         return error
     if isinstance(error, exceptions.AlreadyExistsError | exceptions.PreconditionError):

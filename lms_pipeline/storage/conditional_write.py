@@ -17,7 +17,7 @@ from typing import Final
 
 from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_exponential_jitter
 
-from lms_pipeline.storage.bucket import AccessRefusedError, Body, Bucket, Download, map_file
+from lms_pipeline.storage.bucket import Body, Bucket, Download, map_file
 from lms_pipeline.storage.store import PublishedByAnotherError, StoredFile, StoreError, UnsafeStoreError
 
 MAX_BYTES: Final = 4 * 2**30
@@ -45,7 +45,7 @@ def write_if_unchanged(
     Raises:
         PublishedByAnotherError: another run has stored it since, or removed it.
         UnsafeStoreError: the file is too large, or the store does not name versions.
-        StoreError: it failed for five minutes, or does not accept the credentials.
+        StoreError: it failed for five minutes, does not accept the credentials, or there is no such bucket.
     """
     size = path.stat().st_size
     if size > MAX_BYTES:
@@ -70,7 +70,7 @@ def write_if_unchanged(
 
 
 def _may_pass(error: BaseException) -> bool:
-    return isinstance(error, StoreError) and not isinstance(error, AccessRefusedError)
+    return isinstance(error, StoreError) and error.may_pass
 
 
 def _write(bucket: Bucket, body: Body, key: str, seen: StoredFile | None) -> str:

@@ -350,8 +350,9 @@ def test_a_store_without_etags_is_refused(s3, data):
 
 def test_a_bucket_that_does_not_exist_is_one_sentence(tmp_path, s3):
     data = DataDir(tmp_path, open_storage(tmp_path, "s3://no-such-bucket/prefix", None))
-    with pytest.raises(StoreError, match=r"there is no such bucket; check LMS_LAKE_URL\.$"):
+    with pytest.raises(bucket.MissingBucketError, match=r"there is no such bucket; check LMS_LAKE_URL\.$") as error:
         publish(data, "new")
+    assert not error.value.may_pass
 
 
 def test_a_store_that_does_not_answer_is_one_sentence(tmp_path, s3, monkeypatch):

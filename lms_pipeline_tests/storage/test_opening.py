@@ -1,5 +1,6 @@
 """Which storage the settings choose, and what of a bucket's address is refused."""
 
+import re
 import sys
 
 import pytest
@@ -74,7 +75,35 @@ def test_a_missing_setting_of_a_cloud_is_one_sentence(tmp_path):
     with pytest.raises(SettingsError) as error:
         open_storage(tmp_path, "az://container/prefix", None)
     assert str(error.value) == (
-        "LMS_LAKE_URL can't be used: Account must be specified; set what Azure needs in the environment."
+        "LMS_LAKE_URL can't be used: the name of the storage account is missing; set what Azure needs in the environment."
+    )
+
+
+@pytest.mark.parametrize(
+    ("url", "name", "value", "reason"),
+    [
+        ("s3://bucket", "AWS_ACCESS_KEY_ID", "secret", "the secret access key is missing"),
+        ("s3://bucket", "AWS_SKIP_SIGNATURE", "secret", "a setting of its cloud is missing, or not valid"),
+        ("gs://bucket", "GOOGLE_SERVICE_ACCOUNT_KEY", '"secret"', "the key of the service account is not valid"),
+        (
+            "gs://bucket",
+            "GOOGLE_SERVICE_ACCOUNT_KEY",
+            '{"private_key": 5}',
+            "the key of the service account is not valid",
+        ),
+        ("az://container", "AZURE_STORAGE_ACCOUNT_KEY", "secret!!", "the access key is not valid"),
+        ("az://container", "AZURE_STORAGE_SAS_KEY", "secret", "the shared access signature is not valid"),
+    ],
+)
+def test_a_wrong_setting_of_a_cloud_is_one_sentence_without_its_value(tmp_path, monkeypatch, url, name, value, reason):
+    pytest.importorskip("obstore", reason="obstore is of the extra `distributed`")
+    if url.startswith("az"):
+        monkeypatch.setenv("AZURE_STORAGE_ACCOUNT_NAME", "account")
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError) as error:
+        open_storage(tmp_path, url, None)
+    assert re.fullmatch(
+        rf"LMS_LAKE_URL can't be used: {reason}; set what [\w ]+ needs in the environment\.", str(error.value)
     )
 
 
