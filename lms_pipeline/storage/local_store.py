@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
+from lms_pipeline.errors import LakeError
 from lms_pipeline.storage.damaged_files import set_aside_folder
 from lms_pipeline.storage.disk import convert_disk_errors, replace_file, sync
 from lms_pipeline.storage.store import StoredFile, StoreError
@@ -51,15 +52,20 @@ class LocalStore:
         """Return bytes of a file.
 
         Raises:
-            StoreError: it can't be read.
+            StoreError: it was replaced or removed since it was found.
+            LakeError: it can't be read.
         """
         path = self._root / file.key
         try:
             with path.open("rb") as opened:
+                if build_stored_file(file.key, os.fstat(opened.fileno())).signature != file.signature:
+                    raise StoreError(f"{path} can't be read: it was replaced meanwhile; try again.")
                 opened.seek(start)
                 return opened.read(size)
+        except FileNotFoundError:
+            raise StoreError(f"{path} can't be read: it was removed meanwhile; try again.") from None
         except OSError as error:
-            raise StoreError(f"{path} can't be read: {error.strerror}.") from error
+            raise LakeError(f"{path} can't be read: {error.strerror}.") from error
 
     def fetch(self, keys: Iterable[str]) -> None:
         """Do nothing: the local files are the stored ones."""
