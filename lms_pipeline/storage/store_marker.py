@@ -14,13 +14,15 @@ import msgspec
 
 from lms_pipeline.storage.bucket import Bucket, ConditionRefusedError
 from lms_pipeline.storage.mirror import Mirror
-from lms_pipeline.storage.store import StoredFile, UnsafeStoreError
+from lms_pipeline.storage.store import StoredFile, StoreError, UnsafeStoreError
 
 MARKER_KEY: Final = "lake/.lms_pipeline.json"
 VERSION: Final = 1
 """The layout of a lake in a bucket."""
 STALE: Final = StoredFile(MARKER_KEY, 0, 0, 0, '"00000000000000000000000000000000" 1')
 """A version that the marker never has."""
+MAX_TRIES: Final = 3
+"""Tries to write or read the marker."""
 CHECKED: Final = "checked"
 """Stands for the version of the marker in the record of copies once the bucket is checked; the marker has no local copy."""
 
@@ -43,14 +45,7 @@ def check_store(bucket: Bucket, mirror: Mirror, *, is_demo: bool) -> None:
     checked = f"{CHECKED} {VERSION} {is_demo}"
     if mirror.find_note(MARKER_KEY) == checked:
         return
-    marker = Marker(VERSION, is_demo)
-    content = msgspec.json.encode(marker)
-    if not _is_refused(bucket, content, None):
-        stored = marker
-        refuses = _is_refused(bucket, content, None)
-    else:
-        stored = _read(bucket)
-        refuses = True
+    stored, refuses = _write_or_read(bucket, Marker(VERSION, is_demo))
     _check_marker(bucket, stored, is_demo=is_demo)
     if not refuses or not _is_refused(bucket, msgspec.json.encode(stored), STALE):
         raise UnsafeStoreError(
@@ -58,6 +53,17 @@ def check_store(bucket: Bucket, mirror: Mirror, *, is_demo: bool) -> None:
             "other there. Use one that supports If-None-Match (AWS, GCS, Azure, MinIO, R2)."
         )
     mirror.write_note(MARKER_KEY, checked)
+
+
+def _write_or_read(bucket: Bucket, marker: Marker) -> tuple[Marker, bool]:
+    """Return the marker that is stored, and whether the store refused to write a second one."""
+    content = msgspec.json.encode(marker)
+    for _ in range(MAX_TRIES):
+        if not _is_refused(bucket, content, None):
+            return marker, _is_refused(bucket, content, None)
+        if (stored := _read(bucket)) is not None:
+            return stored, True
+    raise StoreError(f"{bucket.describe(MARKER_KEY)} can't be written: other machines write it; try again later.")
 
 
 def _is_refused(bucket: Bucket, content: bytes, seen: StoredFile | None) -> bool:
@@ -68,10 +74,13 @@ def _is_refused(bucket: Bucket, content: bytes, seen: StoredFile | None) -> bool
     return False
 
 
-def _read(bucket: Bucket) -> Marker:
+def _read(bucket: Bucket) -> Marker | None:
+    """Return the marker; None if there is none: a write is refused while another machine makes one, or removes it."""
     download = bucket.get(MARKER_KEY)
+    if download is None:
+        return None
     try:
-        return msgspec.json.decode(b"".join(download.chunks) if download else b"", type=Marker)
+        return msgspec.json.decode(b"".join(download.chunks), type=Marker)
     except msgspec.DecodeError:
         raise UnsafeStoreError(
             f"{bucket.describe(MARKER_KEY)} does not hold what this version writes: it marks the lake; remove it if the bucket "

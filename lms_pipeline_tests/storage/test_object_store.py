@@ -10,7 +10,7 @@ pytest.importorskip("obstore", reason="obstore is of the extra `distributed`")
 
 from obstore.store import MemoryStore
 
-from lms_pipeline.storage.bucket import Bucket
+from lms_pipeline.storage.bucket import Bucket, ConditionRefusedError
 from lms_pipeline.storage.mirror import Mirror
 from lms_pipeline.storage.object_store import ObjectStore
 from lms_pipeline.storage.store import PublishedByAnotherError, StoreError, UnsafeStoreError
@@ -480,6 +480,29 @@ def test_the_demo_and_others_do_not_share_a_bucket(is_demo, sentence, open_machi
     publish(open_machine("first", is_demo=not is_demo), b"rows")
     with pytest.raises(UnsafeStoreError, match=sentence):
         publish(open_machine("other", is_demo=is_demo), b"rows", OTHER_KEY)
+
+
+def test_a_marker_that_another_machine_is_about_to_write_is_waited_for(store, publish, monkeypatch):
+    put, refused = store._bucket.put, []
+
+    def refuse_once(key, *args):
+        if key == MARKER_KEY and not refused:
+            refused.append(key)
+            raise ConditionRefusedError("Another machine writes it.")
+        return put(key, *args)
+
+    monkeypatch.setattr(store._bucket, "put", refuse_once)
+    publish(store, b"rows")
+    assert read(store) == b"rows"
+
+
+def test_a_marker_that_can_neither_be_written_nor_read_may_be_there_later(store, publish, monkeypatch):
+    def refuse(*_):
+        raise ConditionRefusedError("Another machine writes it.")
+
+    monkeypatch.setattr(store._bucket, "put", refuse)
+    with pytest.raises(StoreError, match=r"/lake/\.lms_pipeline\.json can't be written: .*; try again later\.$"):
+        publish(store, b"rows")
 
 
 @pytest.mark.parametrize("content", [b"", b"no json", b'{"demo": 1}'])
