@@ -22,6 +22,7 @@ from lms_pipeline.lake.engine import duckdb_session, load_sql
 from lms_pipeline.lake.files import TableFile, count_nulls, count_rows, read_footer
 from lms_pipeline.lake.index_sync import begin_changes, finish_changes
 from lms_pipeline.lake.paths import DATA_FILE, AnyPartition, DataDir, Partition
+from lms_pipeline.lake.scan import map_parallel
 from lms_pipeline.lake.space import CheckSpace, allow_any_size
 from lms_pipeline.storage.disk import convert_disk_errors
 from lms_pipeline.storage.store import StoredFile
@@ -109,8 +110,9 @@ class Publication:
         """Remember what is stored of a table, and with the first table of a pull of all of them."""
         if table.name in self._seen:
             return
-        for one in PULLED_TABLES if table in PULLED_TABLES else (table,):
-            self._seen[one.name] = self._data.store.find(self._get_key(one))
+        tables = PULLED_TABLES if table in PULLED_TABLES else (table,)
+        found = map_parallel(self._data, self._data.store.find, list(map(self._get_key, tables)))
+        self._seen |= {one.name: file for one, file in zip(tables, found, strict=True)}
 
     def _get_key(self, table: Table) -> str:
         return self._data.get_key(self._data.file(table, self.partition))
