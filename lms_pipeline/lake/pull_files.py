@@ -51,7 +51,7 @@ class CheckpointPlace:
     def fetch(self) -> bool:
         """Make the local file what is stored, and return True; unless only this machine has changed it since, or on a disk.
 
-        Where nothing is stored, the local file is removed. The caller holds the partition's lock.
+        Where nothing is stored, a local file that once was is removed. The caller holds the partition's lock.
 
         Raises:
             StoreError: the store can't be used.
@@ -59,8 +59,8 @@ class CheckpointPlace:
         """
         if self.data.store.is_local:
             return False
-        stored = self._read_stored_version()
-        if self.path.exists() and stored and self._read_mark() == stored:
+        stored, mark = self._read_stored_version(), self._read_mark()
+        if self.path.exists() and stored and (mark == stored or (stored == NOTHING and not mark)):
             return False
         copy = self._copy
         with convert_disk_errors(self.path):

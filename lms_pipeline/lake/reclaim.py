@@ -30,8 +30,8 @@ log = logging.getLogger(__name__)
 def make_space(data: DataDir, partition: Partition) -> None:
     """Check that a pull has the free space that it needs, and remove what failed pulls left if that is enough for it.
 
-    The oldest day goes first, then the largest, and the partition's own responses last. What a published snapshot, a
-    running pull or one that waits for its LMS holds stays. A pull that stopped for lack of space takes no more from others
+    The oldest day goes first, then the largest, and the partition's own responses last, which stay with a bucket: it has
+    them too. What a published snapshot, a running pull or one that waits for its LMS holds stays. A pull that stopped for lack of space takes no more from others
     than any pull of its account. The caller holds the partition's lock.
 
     Raises:
@@ -40,7 +40,7 @@ def make_space(data: DataDir, partition: Partition) -> None:
     found = measure_free_space(data, partition)
     if found.free >= found.needed:
         return
-    own = sum(map(measure_freed, _list_responses(data, partition)))
+    own = sum(map(measure_freed, _list_responses(data, partition))) if data.store.is_local else 0
     failed = sorted(_find_failed(data, partition), key=lambda one: (one[1].day, -one[0]))
     is_enough = found.free + own + sum(size for size, _ in failed) >= found.ordinary
     if is_enough and found.free + own >= found.lacked:
@@ -59,11 +59,11 @@ def _remove_until_enough(data: DataDir, own: Partition, failed: list[tuple[int, 
             else:
                 _remove_failed(data, partition)
             log.warning(
-                "Removed %s of responses and rows of %s, whose pull did not end: %s needs the space. The next pull of it "
-                "begins from its first request.",
+                "Removed %s of responses and rows of %s, whose pull did not end: %s needs the space. The next pull of it %s.",
                 format_bytes(size),
                 partition,
                 own,
+                "begins from its first request" if data.store.is_local else "continues with what is stored of it",
             )
 
 
@@ -99,8 +99,8 @@ def _list_failed_files(data: DataDir, partition: Partition) -> list[Path]:
 
 
 def _list_responses(data: DataDir, partition: Partition) -> list[Path]:
-    """Return the files of responses that can't be replayed, since nothing is published."""
-    if any(data.is_published(table, partition) for table in PULLED_TABLES):
+    """Return the files of responses that can't be replayed, since nothing is published; with a bucket all copies of them."""
+    if data.store.is_local and any(data.is_published(table, partition) for table in PULLED_TABLES):
         return []
     path = data.checkpoint_path(partition)
     return list(path.parent.glob(f"{path.stem}.*"))

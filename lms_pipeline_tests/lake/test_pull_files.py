@@ -77,8 +77,10 @@ def test_a_fetch_replaces_the_local_file_and_what_sqlite_left_beside_it(place):
     assert not wal.exists()
 
 
-def test_a_fetch_removes_a_local_file_of_which_nothing_is_stored(place):
-    write(place.path)
+def test_a_fetch_removes_a_local_file_of_which_nothing_is_stored_any_more(data, place, elsewhere):
+    store(elsewhere, b"responses")
+    place.fetch()
+    data.store.remove(place.key)
     assert place.fetch()
     assert not place.path.exists()
 
@@ -174,6 +176,19 @@ def test_a_name_that_is_no_partition_is_left_out(tmp_path, data):
     ):
         write(tmp_path / "bucket/answers" / name)
     assert list_responses(data) == []
+
+
+def test_a_local_file_of_which_nothing_was_ever_stored_stays(place):
+    write(place.path, b"the only one")
+    assert not place.fetch()
+    assert place.path.read_bytes() == b"the only one"
+
+
+def test_a_local_file_without_a_mark_is_replaced_by_what_is_stored(place, elsewhere):
+    store(elsewhere, b"stored")
+    write(place.path, b"local")
+    assert place.fetch()
+    assert place.path.read_bytes() == b"stored"
 
 
 def store_fingerprints(data, partition):

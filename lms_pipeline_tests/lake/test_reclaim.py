@@ -14,6 +14,7 @@ from lms_pipeline.lake.stopped import StoppedPull, save_stopped
 from lms_pipeline.lake.waiting import WaitingPull, save_waiting
 from lms_pipeline.storage.disk import measure_size
 from lms_pipeline.tables.pulled import RAW_ENROLLMENTS, UNIFIED_ENROLLMENTS
+from lms_pipeline_tests.support.bucket import FolderBucket, open_in_bucket
 from lms_pipeline_tests.support.data_directory import put
 from lms_pipeline_tests.support.lake_files import FIRST, SECOND, enrollment, publish
 
@@ -213,3 +214,23 @@ def test_files_that_are_nobodys_pull_stay(data):
     with pytest.raises(LakeError, match="not enough free space"):
         make_space(data, OWN)
     assert all(path.exists() for path in strange)
+
+
+@pytest.fixture
+def copies(data, tmp_path):
+    """The same disk as scratch of a bucket."""
+    return open_in_bucket(data.root, FolderBucket(data.root, tmp_path / "bucket"))
+
+
+def test_copies_of_responses_in_a_bucket_are_removed_without_a_request_for_them(copies, caplog):
+    left = leave(copies.checkpoint_path(FLOOD), 200 * MB)
+    make_space(copies, OWN)
+    assert (left.exists(), [key for _, key in copies.store.log if FLOOD.account_id in key]) == (False, [])
+    assert caplog.messages[0].endswith("The next pull of it continues with what is stored of it.")
+
+
+def test_own_responses_stay_where_a_bucket_would_bring_them_back(copies):
+    own = leave(copies.checkpoint_path(OWN), 250 * MB)
+    with pytest.raises(LakeError):
+        make_space(copies, OWN)
+    assert own.exists()
