@@ -31,8 +31,8 @@ def make_space(data: DataDir, partition: Partition) -> None:
     """Check that a pull has the free space that it needs, and remove what failed pulls left if that is enough for it.
 
     The oldest day goes first, then the largest, and the partition's own responses last, which stay with a bucket: it has
-    them too. What a published snapshot, a running pull or one that waits for its LMS holds stays. A pull that stopped for lack of space takes no more from others
-    than any pull of its account. The caller holds the partition's lock.
+    them too. What a published snapshot, a running pull or one that waits for its LMS holds stays. A pull that stopped for
+    lack of space takes no more from others than any pull of its account. The caller holds the partition's lock.
 
     Raises:
         LakeError: the disk has too little free space, or can't be read.
