@@ -55,12 +55,6 @@ class DayFiles:
         return select_signature(self.signatures, table)
 
 
-def sign_file(path: Path) -> bytes:
-    """Return the signature of a file on this machine, as that of a stored file: size, time of change and inode."""
-    status = path.stat()
-    return pack_signature(status.st_size, status.st_mtime_ns, status.st_ino)
-
-
 def scan_lake(
     data: DataDir, tables: Iterable[Table] = tuple(TABLES.values()), account_ids: Collection[str] | None = None
 ) -> dict[str, DayFiles]:

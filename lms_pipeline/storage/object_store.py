@@ -116,6 +116,7 @@ class ObjectStore:
 
         Raises:
             PublishedByAnotherError: another run has published the key since; nothing was stored.
+            UnsafeStoreError: the bucket can't hold this lake, or this file.
             LakeError: the local copy can't be written.
         """
         self._check()
@@ -131,6 +132,7 @@ class ObjectStore:
         """Store the local file of a key, whatever is stored.
 
         Raises:
+            UnsafeStoreError: the bucket can't hold this lake.
             LakeError: the local file can't be read.
         """
         self._check()
@@ -152,7 +154,11 @@ class ObjectStore:
         self._record({}, [key])
 
     def _check(self) -> None:
-        """Check before the first write that the bucket is one for these data, and refuses what it should."""
+        """Check before the first write that the bucket is one for these data, and refuses what it should.
+
+        Raises:
+            UnsafeStoreError: it is not, or it does not.
+        """
         with self._lock:
             if not self._is_checked:
                 check_store(self._bucket, self._mirror, is_demo=self._is_demo())
