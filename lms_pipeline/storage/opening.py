@@ -17,6 +17,7 @@ from lms_pipeline.storage.file_state import FileState
 from lms_pipeline.storage.local_store import LocalStore
 from lms_pipeline.storage.postgres import Database
 from lms_pipeline.storage.postgres_state import PostgresState
+from lms_pipeline.storage.scratch_mark import mark_scratch, refuse_scratch
 from lms_pipeline.storage.state import State
 from lms_pipeline.storage.store import Store
 
@@ -56,19 +57,22 @@ def open_storage(
         is_demo: says whether the data directory is the demo's, when something is about to be written to the bucket.
 
     Raises:
-        SettingsError: the extra for buckets is not installed, or the environment lacks what the bucket's cloud needs.
+        SettingsError: the extra for buckets is not installed, the environment lacks what the bucket's cloud needs, or the
+            data directory is not of this installation: it has a lake of its own, or copies of a bucket.
+        LakeError: the data directory can't be marked as scratch.
     """
     with _opening:
         key = (root, lake_url, state_url)
         if key not in _opened:
             local, database = open_local_storage(root), Database(state_url) if state_url else None
-            state = PostgresState(database, local.state) if database else local.state
+            state = PostgresState(database, local.state, lake_url) if database else local.state
             _opened[key] = Storage(root, _open_store(root, lake_url, is_demo), state, database)
         return _opened[key]
 
 
 def _open_store(root: Path, lake_url: str | None, is_demo: Callable[[], bool]) -> Store:
     if lake_url is None:
+        refuse_scratch(root)
         return LocalStore(root)
     try:
         from lms_pipeline.storage.bucket import Bucket
@@ -79,4 +83,6 @@ def _open_store(root: Path, lake_url: str | None, is_demo: Callable[[], bool]) -
         raise SettingsError(
             'LMS_LAKE_URL needs packages that are not installed: run `pip install "lms-pipeline[distributed]"`.'
         ) from None
-    return ObjectStore(root, Bucket.open(lake_url), is_demo)
+    bucket = Bucket.open(lake_url)
+    mark_scratch(root, lake_url)
+    return ObjectStore(root, bucket, is_demo)

@@ -17,6 +17,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Final
 
 from lms_pipeline.concurrency import wait
+from lms_pipeline.errors import SettingsError
 from lms_pipeline.storage.damaged_files import SUFFIX
 from lms_pipeline.storage.postgres import APPLICATION_NAME, Database, convert_errors, hash_name
 from lms_pipeline.storage.postgres_rate_limit import PostgresRateLimiter
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+LAKE_NOTE = "lake"
+"""The note with the address of the bucket whose state it is."""
 TRY_AGAIN_SECONDS = 0.1
 """Pause between two tries for a lock: a wait in the server would not end with Ctrl-C."""
 # a transaction that waits is no mistake here; a machine that vanished gives its lock back after 25 seconds
@@ -52,6 +55,7 @@ _WRITE_NOTE = """
 INSERT INTO lms.notes VALUES (%s, %s, now())
 ON CONFLICT (name) DO UPDATE SET content = excluded.content, changed_at = excluded.changed_at
 """
+_NOTE_ONCE = "INSERT INTO lms.notes VALUES (%s, %s, now()) ON CONFLICT (name) DO NOTHING"
 _REMOVE_NOTE = "DELETE FROM lms.notes WHERE name = %s"
 _REMOVE_OLD_NOTES = "DELETE FROM lms.notes WHERE name LIKE 'pulls/%%' AND changed_at < %s"
 _REMOVE_OLD_CALLS = "DELETE FROM lms.slots WHERE at < %s"
@@ -69,15 +73,29 @@ class PostgresState:
 
     is_local: Final = False
 
-    def __init__(self, database: Database, local: State) -> None:
+    def __init__(self, database: Database, local: State, lake_url: str | None) -> None:
+        """Describe the state of a lake; `lake_url` is its bucket, None for a disk."""
         self._unprepared = database
         self._local = local
+        self._lake_url = lake_url
 
     @cached_property
     def _database(self) -> Database:
-        """The database, whose tables exist."""
+        """The database, whose tables exist.
+
+        Raises:
+            SettingsError: it is that of another lake, whose index would be mixed with this one's.
+        """
         script = files("lms_pipeline.storage").joinpath("state.sql").read_text(encoding="utf-8")
         self._unprepared.apply("state", script)
+        if self._lake_url is not None:
+            self._unprepared.query(_NOTE_ONCE, [LAKE_NOTE, self._lake_url])
+        rows = self._unprepared.query(_READ_NOTE, [LAKE_NOTE])
+        if any(url != self._lake_url for (url,) in rows):
+            raise SettingsError(
+                f"The database of LMS_STATE_URL belongs to the lake {rows[0][0]}, and LMS_LAKE_URL is "
+                f"{self._lake_url or 'not set'}: set it to the same on all machines; another lake needs another database."
+            )
         return self._unprepared
 
     @contextmanager

@@ -61,7 +61,7 @@ CREATE TRIGGER log_slot AFTER INSERT ON lms.slots FOR EACH ROW EXECUTE FUNCTION 
 
 
 def open_state(url, tmp_path):
-    return PostgresState(Database(SecretStr(url)), FileState(tmp_path))
+    return PostgresState(Database(SecretStr(url)), FileState(tmp_path), None)
 
 
 @pytest.fixture(params=[1, 30], ids=["at once", "spread"])

@@ -13,6 +13,7 @@ import pytest
 from pydantic import SecretStr
 
 from lms_pipeline.accounts.registry import Registry
+from lms_pipeline.errors import SettingsError
 from lms_pipeline.lake.paths import DataDir
 from lms_pipeline.storage.file_state import FileState
 from lms_pipeline.storage.opening import open_storage
@@ -46,6 +47,7 @@ import sys
 from pathlib import Path
 from pydantic import SecretStr
 from lms_pipeline.accounts.registry import Registry
+from lms_pipeline.errors import SettingsError
 from lms_pipeline.lake.paths import DataDir
 from lms_pipeline.storage.opening import open_storage
 root = Path(sys.argv[1])
@@ -64,7 +66,7 @@ class TestPostgresState(StateBehaviour):
         numbers = iter(range(1_000))
 
         def opened():  # each is of another machine
-            return PostgresState(Database(SecretStr(state_url)), FileState(tmp_path / f"machine{next(numbers)}"))
+            return PostgresState(Database(SecretStr(state_url)), FileState(tmp_path / f"machine{next(numbers)}"), None)
 
         return opened
 
@@ -231,3 +233,12 @@ def test_a_copy_of_the_registry_is_that_of_a_disk_and_never_empty(state_url, tmp
 def test_an_older_registry_of_a_disk_does_not_count(state_url, tmp_path):
     Registry(DataDir(tmp_path)).add("old", name=None, first_day=FIRST)
     assert Registry(DataDir(tmp_path, open_storage(tmp_path, None, SecretStr(state_url)))).read_accounts() == []
+
+
+@pytest.mark.parametrize(("other", "named"), [(None, "not set"), ("s3://lms/other", "s3://lms/other")])
+def test_a_database_is_that_of_one_lake(state_url, tmp_path, other, named):
+    database, local = Database(SecretStr(state_url)), FileState(tmp_path)
+    for _ in range(2):
+        PostgresState(database, local, "s3://lms/lake").read_registry()
+    with pytest.raises(SettingsError, match=f"belongs to the lake s3://lms/lake, and LMS_LAKE_URL is {named}: set it"):
+        PostgresState(database, local, other).read_registry()

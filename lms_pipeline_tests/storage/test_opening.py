@@ -144,3 +144,48 @@ def test_the_emulator_of_azure_is_of_this_machine(chosen, monkeypatch):
     monkeypatch.setenv("AZURITE_BLOB_STORAGE_URL", "http://azurite:10000")
     with pytest.raises(SettingsError, match=r"^AZURITE_BLOB_STORAGE_URL can't be used"):
         read_address("az://container")
+
+
+def write_file(path):
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"content")
+
+
+@pytest.fixture
+def bucket_url(monkeypatch):
+    pytest.importorskip("obstore", reason="the extra `distributed` is not installed")
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "any")
+    return "s3://bucket/prefix"
+
+
+@pytest.mark.parametrize(
+    "original",
+    [
+        "lake/courses/account_id=a/snapshot_date=2026-03-10/data.parquet",
+        "answers/account_id=a/snapshot_date=2026-03-10.sqlite",
+    ],
+)
+def test_a_folder_with_a_lake_of_its_own_is_no_scratch(tmp_path, bucket_url, original):
+    write_file(tmp_path / original)
+    with pytest.raises(
+        SettingsError, match="holds a lake of its own, which copies of s3://bucket/prefix would replace"
+    ):
+        open_storage(tmp_path, bucket_url, None)
+    assert (tmp_path / original).read_bytes() == b"content"
+
+
+@pytest.mark.parametrize("later", ["s3://bucket/prefix", "s3://bucket/other"])
+def test_scratch_may_have_copies_of_one_bucket_after_another(tmp_path, bucket_url, later):
+    open_storage(tmp_path, bucket_url, None)
+    write_file(tmp_path / "lake" / "courses" / "data.parquet")
+    assert (
+        open_storage(tmp_path, later, SecretStr("postgresql://another@localhost/db")).store.describe("x")
+        == f"{later}/x"
+    )
+
+
+def test_scratch_is_no_lake_of_one_machine(tmp_path, bucket_url):
+    open_storage(tmp_path, bucket_url, None)
+    with pytest.raises(SettingsError, match="holds nothing but copies of s3://bucket/prefix: set LMS_LAKE_URL to it"):
+        open_storage(tmp_path, None, None)
