@@ -10,11 +10,11 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from lms_pipeline.concurrency import map_in_order
 from lms_pipeline.storage.bucket import Bucket, Download, NotChangedError
 from lms_pipeline.storage.conditional_write import MAX_BYTES, write_if_unchanged
 from lms_pipeline.storage.disk import convert_disk_errors
@@ -94,9 +94,8 @@ class ObjectStore:
             if len(distinct) == 1:
                 fetch_one(distinct[0])
             elif distinct:
-                with ThreadPoolExecutor(min(MAX_REQUESTS, len(distinct)), "fetch") as pool:
-                    for _ in pool.map(fetch_one, distinct):
-                        pass
+                for _ in map_in_order(fetch_one, distinct, min(MAX_REQUESTS, len(distinct))):
+                    pass
         finally:
             self._record(fetched, gone)
 
