@@ -12,11 +12,11 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
+from lms_pipeline.concurrency import map_in_order
 from lms_pipeline.storage.bucket import Bucket, Download, NotChangedError
 from lms_pipeline.storage.conditional_write import MAX_BYTES, write_if_unchanged
 from lms_pipeline.storage.damaged_files import remove_path
@@ -126,6 +126,7 @@ class ObjectStore:
 
         Raises:
             PublishedByAnotherError: another run has published the key since; nothing was stored.
+            UnsafeStoreError: the bucket can't hold this lake, or this file.
             LakeError: the local copy can't be written.
         """
         self._check()
@@ -135,6 +136,7 @@ class ObjectStore:
         """Store a new file, whatever is stored; then it is the local copy.
 
         Raises:
+            UnsafeStoreError: the bucket can't hold this lake.
             LakeError: the new file can't be read, or the local copy can't be written.
         """
         self._check()
@@ -153,7 +155,11 @@ class ObjectStore:
         self._record({}, [key])
 
     def _check(self) -> None:
-        """Check before the first write that the bucket is one for these data, and refuses what it should."""
+        """Check before the first write that the bucket is one for these data, and refuses what it should.
+
+        Raises:
+            UnsafeStoreError: it is not, or it does not.
+        """
         with self._lock:
             if not self._is_checked:
                 check_store(self._bucket, self._mirror, is_demo=self._is_demo())
@@ -222,10 +228,8 @@ class ObjectStore:
 
 def _do_at_once(function: Callable[[str], None], keys: Sequence[str]) -> None:
     """Call a function that sends requests for each key, in threads if they are many."""
-    if len(keys) <= 1:
-        for key in keys:
-            function(key)
-        return
-    with ThreadPoolExecutor(min(MAX_REQUESTS, len(keys)), "fetch") as pool:
-        for _ in pool.map(function, keys):
+    if len(keys) == 1:
+        function(keys[0])
+    elif keys:
+        for _ in map_in_order(function, keys, min(MAX_REQUESTS, len(keys))):
             pass

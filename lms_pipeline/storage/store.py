@@ -79,7 +79,7 @@ class Store(Protocol):
     On a disk the local file is the stored one: `fetch` does nothing. With a bucket the local file is a copy, which
     `fetch` makes equal to the object, and which may be lost between runs.
 
-    All methods raise StoreError if the store can't be used.
+    All methods raise StoreError if the store can't be used, and LakeError if a local file can't be written.
     """
 
     @property
@@ -122,12 +122,16 @@ class Store(Protocol):
 
         Raises:
             PublishedByAnotherError: another run has published the key since; nothing was stored.
+            UnsafeStoreError: the store can't hold this lake, or this file.
         """
 
     def send(self, new: Path, key: str) -> None:
         """Make a new local file the stored one, whatever is stored: for files that only the holder of a lock writes.
 
         After it, `new` is the local file of the key. Before, nobody else knows it: another process may fetch the key.
+
+        Raises:
+            UnsafeStoreError: the store can't hold this lake.
         """
 
     def remove(self, key: str) -> None:
