@@ -1,5 +1,6 @@
 """Files of pulls in a bucket: one object for an account and day, listed by day, fetched and sent as a whole."""
 
+from contextlib import suppress
 from dataclasses import replace
 from datetime import date
 
@@ -189,6 +190,34 @@ def test_a_local_file_without_a_mark_is_replaced_by_what_is_stored(place, elsewh
     write(place.path, b"local")
     assert place.fetch()
     assert place.path.read_bytes() == b"stored"
+
+
+@pytest.fixture(params=["disk", "bucket"])
+def report(request, tmp_path, data):
+    """A data directory, a path in it, and the file that is stored for it."""
+    on_disk = DataDir(tmp_path / "disk")
+    used = on_disk if request.param == "disk" else data
+    path = used.report_path(DAY)
+    return used, path, path if request.param == "disk" else tmp_path / "bucket" / data.get_key(path)
+
+
+def test_a_file_is_replaced_as_a_whole(report):
+    data, path, stored = report
+    for content in (b"old", b"new"):
+        with data.replacing(path) as new:
+            new.write_bytes(content)
+            data.store.fetch([data.get_key(path)])  # as another process may
+    assert (path.read_bytes(), stored.read_bytes(), new.exists()) == (b"new", b"new", False)
+
+
+def test_a_file_stays_if_the_new_one_can_not_be_written(report):
+    data, path, stored = report
+    with data.replacing(path) as new:
+        new.write_bytes(b"old")
+    with suppress(ZeroDivisionError), data.replacing(path) as new:
+        new.write_bytes(b"new")
+        raise ZeroDivisionError
+    assert (path.read_bytes(), stored.read_bytes(), new.exists()) == (b"old", b"old", False)
 
 
 def store_fingerprints(data, partition):

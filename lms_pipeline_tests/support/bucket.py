@@ -55,9 +55,10 @@ class FolderBucket:
 
     def read_range(self, file: StoredFile, start: int, size: int) -> bytes:
         self._count("GET", file.key)
-        if self._find(file.key) != file:
+        found = self._objects.find(file.key)
+        if found is None or self._add_version(found) != file:
             raise StoreError(f"{file.key} was replaced or removed.")
-        return self._objects.read_range(file, start, size)
+        return self._objects.read_range(found, start, size)
 
     def fetch(self, keys: Iterable[str]) -> None:
         for key in keys:
