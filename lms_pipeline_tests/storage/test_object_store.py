@@ -1,5 +1,6 @@
 """The store in a bucket and its local copies, over a store in memory."""
 
+import itertools
 import sqlite3
 import threading
 import time
@@ -407,7 +408,13 @@ def test_a_process_that_looks_for_a_copy_finds_none_that_is_being_removed(store,
     later = time.time() + 3 * 86_400
     monkeypatch.setattr("lms_pipeline.storage.mirror.time.time", lambda: later)
     read_record = record._read
-    monkeypatch.setattr(record, "_read", lambda keys: [read_record(keys), other.remove_unused(2 * 86_400)][0])
+
+    def read_before_a_removal(keys):
+        recorded = read_record(keys)
+        other.remove_unused(2 * 86_400)
+        return recorded
+
+    monkeypatch.setattr(record, "_read", read_before_a_removal)
     assert record.find_versions([KEY]) == {}
 
 
@@ -483,11 +490,10 @@ def test_the_demo_and_others_do_not_share_a_bucket(is_demo, sentence, open_machi
 
 
 def test_a_marker_that_another_machine_is_about_to_write_is_waited_for(store, publish, monkeypatch):
-    put, refused = store._bucket.put, []
+    put, markers = store._bucket.put, itertools.count()
 
     def refuse_once(key, *args):
-        if key == MARKER_KEY and not refused:
-            refused.append(key)
+        if key == MARKER_KEY and next(markers) == 0:
             raise ConditionRefusedError("Another machine writes it.")
         return put(key, *args)
 
