@@ -329,6 +329,18 @@ def test_copies_that_no_run_used_are_removed(days, stays, store, open_machine, p
     assert (read(store) == b"rows") is stays
 
 
+@pytest.mark.parametrize(("minutes", "stays"), [(59, True), (60, False)])
+def test_a_process_looks_for_such_copies_hourly(minutes, stays, store, publish, monkeypatch):
+    monkeypatch.setattr("lms_pipeline.storage.object_store.time.monotonic", lambda: 1e6)
+    publish(store, b"rows")
+    store.fetch([KEY])
+    later = time.time() + 3 * 86_400
+    monkeypatch.setattr("lms_pipeline.storage.mirror.time.time", lambda: later)
+    monkeypatch.setattr("lms_pipeline.storage.object_store.time.monotonic", lambda: 1e6 + minutes * 60)
+    store.fetch([OTHER_KEY])
+    assert (read(store) == b"rows") is stays
+
+
 def test_files_and_folders_are_listed(store, publish):
     publish(store, b"rows")
     publish(store, b"other", OTHER_KEY)
