@@ -241,9 +241,7 @@ def _read_stored_mark(data: DataDir, partition: AnyPartition) -> str | None:
     return (metadata or {}).get("run_id")
 
 
-def _build_figures(
-    data: DataDir, published: Published, metadata: Mapping[str, str], min_cohort: int
-) -> dict[str, Any]:
+def _build_figures(data: DataDir, published: Published, metadata: Mapping[str, str], min_cohort: int) -> dict[str, Any]:
     if published.table not in {ACCOUNT_COMPLETION, PORTFOLIO_COMPLETION}:
         return build_provenance(metadata)
     data.fetch([published.table], [published.partition])

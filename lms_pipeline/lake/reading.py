@@ -237,11 +237,7 @@ def find_committed(
 
 
 def is_committed(
-    data: DataDir,
-    table: Table,
-    partition: AnyPartition,
-    metadata: dict[str, str],
-    read_mark: Callable[[], str | None],
+    data: DataDir, table: Table, partition: AnyPartition, metadata: dict[str, str], read_mark: Callable[[], str | None]
 ) -> bool:
     """Return whether a file with this metadata may be read; one that may not is logged.
 

@@ -15,7 +15,11 @@ from lms_pipeline_tests.support.bucket import FolderBucket, open_in_bucket
 
 ACME = Partition("acme", date(2026, 3, 1))
 HOURS = 3_600
-NAMES = ("snapshot_date=2026-03-01.sqlite", "snapshot_date=2026-03-01.sqlite-wal", "snapshot_date=2026-03-01.sqlite.stored")
+NAMES = (
+    "snapshot_date=2026-03-01.sqlite",
+    "snapshot_date=2026-03-01.sqlite-wal",
+    "snapshot_date=2026-03-01.sqlite.stored",
+)
 
 
 @pytest.fixture

@@ -23,12 +23,7 @@ SERVER = 'connection to server at "db.example.org" (192.0.2.1), port 5432 failed
         (
             'FATAL:  no pg_hba.conf entry for host "192.0.2.2", user "u", database "lms", no encryption',
             SettingsError,
-            "do not agree on TLS",
-        ),
-        (
-            'FATAL:  no pg_hba.conf entry for host "192.0.2.2", user "u", database "lms", SSL encryption',
-            SettingsError,
-            "the user or the password",
+            "perhaps without TLS",
         ),
         ('FATAL:  password authentication failed for user "u"', SettingsError, "the user or the password"),
         ('FATAL:  role "u" does not exist', SettingsError, "the user or the password"),
