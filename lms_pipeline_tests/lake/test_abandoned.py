@@ -7,7 +7,6 @@ from datetime import date
 
 import pytest
 
-from lms_pipeline.lake import abandoned
 from lms_pipeline.lake.abandoned import SECONDS_BETWEEN, remove_abandoned
 from lms_pipeline.lake.lock import partition_lock
 from lms_pipeline.lake.paths import DataDir, Partition
@@ -75,10 +74,10 @@ def test_those_of_a_disk_stay(tmp_path):
 
 @pytest.mark.parametrize(("seconds", "is_removed"), [(SECONDS_BETWEEN - 1, False), (SECONDS_BETWEEN, True)])
 def test_a_process_looks_again_after_an_hour(data, monkeypatch, seconds, is_removed):
-    monkeypatch.setattr(abandoned.time, "monotonic", lambda: 1e6)
+    monkeypatch.setattr("lms_pipeline.lake.abandoned.time.monotonic", lambda: 1e6)
     remove_abandoned(data)
     left = leave(data, 49)
-    monkeypatch.setattr(abandoned.time, "monotonic", lambda: 1e6 + seconds)
+    monkeypatch.setattr("lms_pipeline.lake.abandoned.time.monotonic", lambda: 1e6 + seconds)
     remove_abandoned(data)
     assert (find_left(left) == []) == is_removed
 
