@@ -27,9 +27,13 @@ def state() -> None:
 @state.command("export")
 @click.argument("file", type=click.Path(path_type=Path))
 def export_state(file: Path) -> None:
-    """Write all accounts of the registry to FILE, as JSON in the format of state/accounts.json."""
+    """Write all accounts of the registry to FILE, as JSON in the format of state/accounts.json.
+
+    A file that exists is replaced as a whole, and folders that are missing are made.
+    """
+    target = find_target(file, "The registry")
     accounts = Registry.open(load_settings()).read_accounts()
-    with atomic_write(find_target(file)) as new:
+    with atomic_write(target) as new:
         new.write_bytes(encode_accounts(accounts))
     click.echo(f"Wrote {format_count(len(accounts), 'account')} to {file}.")
 

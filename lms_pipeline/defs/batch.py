@@ -76,6 +76,11 @@ class Batch:
         """The checks of each account and day that had nothing to check, so that they have no result."""
         return {}
 
+    @cached_property
+    def _footers(self) -> dict[tuple[str, Partition], Mapping[str, str]]:
+        """The metadata of published files of the account that is run now, by table: in a bucket each look is two requests."""
+        return {}
+
     @property
     def _asset_of_failures(self) -> dg.AssetKey:
         """The asset on whose page an account's failure is: the enrollments, if they are selected."""
@@ -120,6 +125,7 @@ class Batch:
         from lms_pipeline.truto.waiting import ContinuesLaterError
 
         log = self.context.log
+        self._footers.clear()  # what was seen before the accounts that ran first
         try:
             reason = self._find_skip_reason(partition)
             results = {} if reason is None else self._find_results(partition)
@@ -199,16 +205,20 @@ class Batch:
         found = (self._read_metadata(table, partition) for table in selected)
         return all(metadata and metadata.get("source_run_id", run_id) == run_id for metadata in found)
 
-    def _read_metadata(self, table: Table, partition: Partition) -> dict[str, str]:
+    def _read_metadata(self, table: Table, partition: Partition) -> Mapping[str, str]:
         """Return the metadata of a published file; empty if there is none, or it is damaged: then a new one repairs it."""
         from lms_pipeline.lake.stored_footers import read_stored_metadata
 
-        try:
-            return read_stored_metadata(self.lake.store, self.lake.get_key(self.lake.file(table, partition))) or {}
-        except StoreError:
-            raise
-        except LakeError:
-            return {}
+        key = (table.name, partition)
+        if key not in self._footers:
+            try:
+                found = read_stored_metadata(self.lake.store, self.lake.get_key(self.lake.file(table, partition)))
+            except StoreError:
+                raise
+            except LakeError:
+                found = None
+            self._footers[key] = found or {}
+        return self._footers[key]
 
     def _find_publisher(self, partition: Partition) -> str | None:
         """Return the run that published what would be pulled; None if something of it is missing."""

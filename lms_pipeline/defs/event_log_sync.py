@@ -6,7 +6,7 @@ Belongs here: finding these files and storing an event for each. Not here: how t
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,12 +23,13 @@ import msgspec
 from dagster._core.events import StepMaterializationData
 
 from lms_pipeline.accounts.registry import Registry
-from lms_pipeline.defs.metadata import build_file_metadata, build_published_metadata, read_provenance
+from lms_pipeline.defs.metadata import build_file_metadata, build_provenance, build_published_metadata
 from lms_pipeline.defs.partitions import add_accounts, build_partition_key
 from lms_pipeline.defs.shown_metadata import build_shown_metadata
 from lms_pipeline.errors import LakeError, format_count
 from lms_pipeline.lake.index import IndexState, PublicationIndex, PublishedDay, parse_mark
 from lms_pipeline.lake.paths import AnyPartition, DataDir, DayPartition, Partition, parse_any_folder
+from lms_pipeline.lake.scan import map_parallel
 from lms_pipeline.storage.store import StoredFile
 from lms_pipeline.tables.catalog import TABLES
 from lms_pipeline.tables.metrics import ACCOUNT_COMPLETION, PORTFOLIO_COMPLETION
@@ -167,67 +168,84 @@ def report_events(
     """
     names = {account.id: account.name for account in Registry(data).read_accounts()}
     add_accounts(instance, dict.fromkeys([*names, *data.list_account_ids()]))
-    events, reported = _build_events(instance, data, names, missing, min_cohort), 0
-    while batch := list(islice(events, BATCH_SIZE)):
-        instance.event_log_storage.store_event_batch(batch)
-        reported += len(batch)
-    return reported
+    left, reported = iter(missing), 0
 
-
-def _build_events(
-    instance: dg.DagsterInstance,
-    data: DataDir,
-    names: Mapping[str, str],
-    missing: Iterable[MissingEvent],
-    min_cohort: int,
-) -> Iterator[dg.EventLogEntry]:
-    for event in missing:
+    def build(event: MissingEvent) -> dg.EventLogEntry | None:
         try:
-            materialization = _build_materialization(data, names, event, min_cohort)
+            return _build_event(data, names, event, min_cohort)
         except LakeError as error:  # a damaged file does not keep the others from being reported
             log.warning("%s", error)
-            continue
-        file = data.store.find(data.get_key(data.file(event.table, event.partition)))
-        if materialization is not None and file is not None:
-            yield _build_entry(materialization, file)
+            return None
+
+    while batch := list(islice(left, BATCH_SIZE)):
+        reported += _store(instance, [event for event in map_parallel(data, build, batch) if event is not None])
+    return reported + _store(instance, list(_build_warehouse_event(instance, data)))
+
+
+def _store(instance: dg.DagsterInstance, events: Sequence[dg.EventLogEntry]) -> int:
+    if events:
+        instance.event_log_storage.store_event_batch(events)
+    return len(events)
+
+
+def _build_warehouse_event(instance: dg.DagsterInstance, data: DataDir) -> Iterator[dg.EventLogEntry]:
+    """Yield the event of the warehouse if the log has none."""
     warehouse, file = dg.AssetKey("warehouse"), data.store.find(data.get_key(data.warehouse))
     if file is not None and instance.get_latest_materialization_event(warehouse) is None:
         metadata = build_file_metadata(data, data.warehouse, file.size)
         yield _build_entry(dg.AssetMaterialization(warehouse, description=DESCRIPTION, metadata=metadata), file)
 
 
-def _build_materialization(
+def _build_event(
     data: DataDir, names: Mapping[str, str], event: MissingEvent, min_cohort: int
-) -> dg.AssetMaterialization | None:
-    """Build a materialization from the metadata in the file; None if the pull that wrote it did not finish."""
-    from lms_pipeline.lake.files import count_rows, read_metadata
+) -> dg.EventLogEntry | None:
+    """Build an event from the footer of a file, which is fetched only if its figures are among its rows.
+
+    None if the file is gone, or the pull that wrote it did not finish.
+    """
+    from lms_pipeline.lake.files import select_metadata
     from lms_pipeline.lake.publishing import Published
     from lms_pipeline.lake.reading import is_committed
+    from lms_pipeline.lake.stored_footers import read_footer_of
 
-    data.fetch([event.table, *([UNIFIED_ENROLLMENTS] if event.table in PULLED_TABLES else [])], [event.partition])
     path = data.file(event.table, event.partition)
-    file_metadata = read_metadata(path)
-    if not is_committed(data, event.table, event.partition, file_metadata):
+    file = data.store.find(data.get_key(path))
+    if file is None:
         return None
-    published = Published(event.table, event.partition, path, count_rows(path))
-    metadata = _build_figures(data, published, min_cohort)
+    footer = read_footer_of(data.store, file)
+    file_metadata = select_metadata(footer)
+    if not is_committed(
+        data, event.table, event.partition, file_metadata, lambda: _read_stored_mark(data, event.partition)
+    ):
+        return None
+    published = Published(event.table, event.partition, path, footer.num_rows)
+    metadata = _build_figures(data, published, file_metadata, min_cohort)
     if event.table in PULLED_TABLES and "requests" in file_metadata:
         metadata["requests"] = int(file_metadata["requests"])
     account_id = event.partition.account_id if isinstance(event.partition, Partition) else None
-    return dg.AssetMaterialization(
+    name = names.get(account_id or "", account_id)
+    materialization = dg.AssetMaterialization(
         event.table.name,
         description=DESCRIPTION,
         partition=event.partition_key,
-        metadata=build_published_metadata(
-            data, published, names.get(account_id or "", account_id), metadata, min_cohort
-        ),
+        metadata=build_published_metadata(data, published, name, metadata, min_cohort, file.size),
     )
+    return _build_entry(materialization, file)
 
 
-def _build_figures(data: DataDir, published: Published, min_cohort: int) -> dict[str, Any]:
-    if published.table in {ACCOUNT_COMPLETION, PORTFOLIO_COMPLETION}:
-        return build_shown_metadata(data, published, min_cohort)
-    return read_provenance(published.path)
+def _read_stored_mark(data: DataDir, partition: AnyPartition) -> str | None:
+    """Return the commit mark of a partition without fetching its file."""
+    from lms_pipeline.lake.stored_footers import read_stored_metadata
+
+    metadata = read_stored_metadata(data.store, data.get_key(data.file(UNIFIED_ENROLLMENTS, partition)))
+    return (metadata or {}).get("run_id")
+
+
+def _build_figures(data: DataDir, published: Published, metadata: Mapping[str, str], min_cohort: int) -> dict[str, Any]:
+    if published.table not in {ACCOUNT_COMPLETION, PORTFOLIO_COMPLETION}:
+        return build_provenance(metadata)
+    data.fetch([published.table], [published.partition])
+    return build_shown_metadata(data, published, min_cohort)
 
 
 def _build_entry(materialization: dg.AssetMaterialization, file: StoredFile) -> dg.EventLogEntry:

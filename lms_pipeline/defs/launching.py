@@ -24,7 +24,7 @@ from dagster._core.storage.event_log import SqliteEventLogStorage
 from lms_pipeline.defs.failures import SHELL_TAG
 from lms_pipeline.defs.missed_checks import MissedChecks
 from lms_pipeline.defs.run_locks import LockState, probe_run_lock
-from lms_pipeline.defs.run_sessions import has_run_session
+from lms_pipeline.defs.run_sessions import has_run_session, open_database
 from lms_pipeline.errors import SettingsError
 
 RUNNING = CheckRunHealthResult(WorkerStatus.RUNNING)
@@ -72,7 +72,7 @@ class ShellRuns(RunLauncher[dg.DagsterInstance]):
 
     def _lacks_session(self, run: dg.DagsterRun) -> bool:
         """Return whether enough checks found no session of a run in the database of LMS_STATE_URL."""
-        if has_run_session(run.run_id) is False:
+        if has_run_session(open_database(), run.run_id) is False:
             return self._missed.add(run.run_id)
         self._missed.forget(run.run_id)
         return False

@@ -162,17 +162,23 @@ def has_shown_rows(table: str, limit: int) -> bool:
 
 
 def build_published_metadata(
-    data: DataDir, published: Published, account: str | None, figures: Mapping[str, Any], limit: int
+    data: DataDir,
+    published: Published,
+    account: str | None,
+    figures: Mapping[str, Any],
+    limit: int,
+    size: int | None = None,
 ) -> dict[str, Any]:
     """Build the metadata of a materialization from its figures.
 
-    `account` is the account's display name; None for a table over all accounts. `limit` is `LMS_MIN_COHORT`.
+    `account` is the account's display name; None for a table over all accounts. `limit` is `LMS_MIN_COHORT`. `size` is that of
+    a file without a local copy, in bytes.
     """
     return {
         **({} if account is None else {"account": account}),
         **({"dagster/partition_row_count": published.rows} if has_shown_rows(published.table.name, limit) else {}),
         **figures,
-        **build_file_metadata(data, published.path),
+        **build_file_metadata(data, published.path, size),
     }
 
 
@@ -189,7 +195,11 @@ def read_provenance(path: Path) -> dict[str, Any]:
     """
     from lms_pipeline.lake.files import read_metadata
 
-    metadata = read_metadata(path)
+    return build_provenance(read_metadata(path))
+
+
+def build_provenance(metadata: Mapping[str, str]) -> dict[str, Any]:
+    """Build what `read_provenance` returns from our entries in a file's metadata."""
     found: dict[str, Any] = {"complete": metadata.get("complete") == "true", "strategy": metadata.get("strategy")}
     if "incomplete_because" in metadata:
         found["incomplete_because"] = metadata["incomplete_because"]

@@ -188,7 +188,9 @@ def find_due_pulls(
             is_newest = is_newest or not is_locked(data, pull.partition)
         run = ended.get(pull.run_id)
         goes_on = run is not None and not run.is_finished
-        is_held = probe_run_lock(instance, pull.run_id) is LockState.HELD or has_run_session(pull.run_id)
+        is_held = probe_run_lock(instance, pull.run_id) is LockState.HELD or has_run_session(
+            data.storage.database, pull.run_id
+        )
         return is_newest and (goes_on or not is_held)
 
     return [pull for pull in due if is_free(pull)]

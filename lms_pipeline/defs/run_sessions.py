@@ -4,7 +4,8 @@ Belongs here: holding and finding them. Not here: locks in files, which processe
 """
 
 # The session has a transaction open, so that a pool of connections like PgBouncer keeps its connection to the server. It holds
-# no snapshot and no lock, and does not keep the server from vacuuming.
+# no snapshot and no lock, and does not keep the server from vacuuming. The connection of a lock that the run holds has the same
+# name (`PostgresState.hold`): it counts as a session too, since a run that holds a lock is alive.
 
 from __future__ import annotations
 
@@ -48,19 +49,21 @@ def run_session(database: Database | None, run_id: str) -> Iterator[None]:
         thread.join()
 
 
-def has_run_session(run_id: str) -> bool | None:
-    """Return whether a run has a session; None without LMS_STATE_URL.
+def has_run_session(database: Database | None, run_id: str) -> bool | None:
+    """Return whether a run has a session, or holds a lock in the database; None without a database.
 
     Raises:
         StateError: the database does not answer.
-        SettingsError: the settings of this process can't be used.
     """
-    database = _open_database()
     return None if database is None else database.query(_FIND, [_name(run_id)]) != [(0,)]
 
 
-def _open_database() -> Database | None:
-    """Return the database that the settings of this process name: a launcher gets no other."""
+def open_database() -> Database | None:
+    """Return the database that the settings of this process name, for a launcher, which Dagster gives no resource.
+
+    Raises:
+        SettingsError: the settings of this process can't be used.
+    """
     url = Settings.load().state_url
     return _build_database(url) if url is not None else None
 

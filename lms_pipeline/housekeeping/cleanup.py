@@ -32,7 +32,13 @@ from lms_pipeline.lake.index_sync import read_index
 from lms_pipeline.lake.lock import LockedError, partition_lock, passing_lock, remove_folder
 from lms_pipeline.lake.paths import DATA_FILE, AnyPartition, DataDir, Partition, parse_folder
 from lms_pipeline.lake.publishing import Publication
-from lms_pipeline.lake.pull_files import FoundPullFile, find_fingerprints, find_responses
+from lms_pipeline.lake.pull_files import (
+    FoundPullFile,
+    describe_pull_file,
+    find_fingerprints,
+    find_responses,
+    remove_pull_file,
+)
 from lms_pipeline.lake.scan import DayFiles, list_tables, map_parallel, scan_lake
 from lms_pipeline.lake.scratch import find_abandoned_scratch, remove_scratch
 from lms_pipeline.lake.stored_footers import read_stored_footer
@@ -94,7 +100,7 @@ def find_old_responses(
 
     for found in list_of(find_responses):
         if not policy.keeps_responses(found.partition.account_id, found.partition.day):
-            yield ExpiredItem("answers", found.path, found.bytes, address=data.describe(found.path))
+            yield ExpiredItem("answers", found.path, found.bytes, address=describe_pull_file(data, found.path))
     fingerprints = list(list_of(find_fingerprints))
     latest: dict[str, date] = {}
     for found in fingerprints:
@@ -105,7 +111,7 @@ def find_old_responses(
         partition = found.partition
         is_latest = partition.day == latest.get(partition.account_id)
         if not policy.keeps_roster_fingerprints(partition.account_id, partition.day, is_latest=is_latest):
-            yield ExpiredItem("details", found.path, found.bytes, address=data.describe(found.path))
+            yield ExpiredItem("details", found.path, found.bytes, address=describe_pull_file(data, found.path))
 
 
 class _PayloadMark(msgspec.Struct, frozen=True):
@@ -278,7 +284,7 @@ def _remove_item(data: DataDir, item: ExpiredItem) -> None:
     elif item.kind == "folders of pulls" and item.partition is not None:
         remove_folder(data, item.partition)
     elif item.kind in {"answers", "details"} and not item.path.is_dir():
-        data.store.remove(data.get_key(item.path))
+        remove_pull_file(data, item.path)
     elif item.kind == "temporary folders" and item.path.parent != data.state / "warehouse":
         remove_scratch(item.path)
     elif item.kind == "empty folders" and item.partition is not None:

@@ -22,11 +22,13 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from lms_pipeline.errors import LakeError, format_count
+from lms_pipeline.lake.files import select_metadata
 from lms_pipeline.lake.index import DamagedIndexError, PublicationIndex, PublishedDay
 from lms_pipeline.lake.index_opening import open_index
 from lms_pipeline.lake.paths import AnyPartition, DataDir, Partition, parse_any_folder
-from lms_pipeline.lake.scan import DayFiles, list_accounts, list_snapshot_days, scan_lake, scan_partition
-from lms_pipeline.lake.stored_footers import read_stored_metadata
+from lms_pipeline.lake.scan import DayFiles, list_accounts, list_snapshot_days, map_parallel, scan_lake, scan_partition
+from lms_pipeline.lake.stored_footers import read_footer_of, read_stored_metadata
+from lms_pipeline.storage.store import StoreError
 from lms_pipeline.tables.catalog import TABLES
 from lms_pipeline.tables.pulled import UNIFIED_ENROLLMENTS
 from lms_pipeline.tables.schema import Table
@@ -145,12 +147,17 @@ class _Observer:
     def __init__(
         self, data: DataDir, tables: Collection[Table] = tuple(TABLES.values()), listed: Iterable[DayFiles] = ()
     ) -> None:
-        """Look at the files of these tables. What a bucket has just `listed` of new partitions is not requested again."""
+        """Look at the files of these tables. What a bucket has just `listed` of new partitions is not requested again.
+
+        The footers of listed files are read here, many at a time: other processes wait while a partition is looked at.
+        """
         self._data = data
         self._tables = tables
-        self._listed = {files.partition: files for files in listed}
+        self._listed: dict[AnyPartition, DayFiles] = {}
+        self._versions: dict[AnyPartition, int | None] = {}
         self.latest: list[DayFiles] = []
         """The files of the partition that was looked at last."""
+        self._read_ahead(list(listed))
 
     def __call__(self, partition: AnyPartition, stored: PublishedDay | None) -> PublishedDay:
         """Return what is published of a partition."""
@@ -159,19 +166,47 @@ class _Observer:
         signatures, table = bytes(files.signatures), UNIFIED_ENROLLMENTS.name
         if stored is not None and files.get_signature(table) == stored.get_signature(table):
             return replace(stored, signatures=signatures)
-        seen = PublishedDay(partition, signatures)
         if not files.has_file(table):
-            return seen
-        with suppress(LakeError):  # who reads the file says what is wrong with it
-            key = self._data.get_key(self._data.file(UNIFIED_ENROLLMENTS, partition))
-            entries = read_stored_metadata(self._data.store, key) or {}
-            return replace(seen, schema_version=int(entries.get("schema_version", "0")))
-        return seen
+            return PublishedDay(partition, signatures)
+        is_read = files is self._listed.get(partition)
+        return PublishedDay(partition, signatures, self._versions[partition] if is_read else self._read_version(files))
 
     def _scan(self, partition: AnyPartition, stored: PublishedDay | None) -> DayFiles:
         if stored is None and partition in self._listed:
             return self._listed[partition]
         return scan_partition(self._data, partition, self._tables, stored.signatures if stored is not None else b"")
+
+    def _read_ahead(self, listed: Sequence[DayFiles]) -> None:
+        """Read the schema versions of listed files. One that was replaced meanwhile is looked at again later."""
+
+        def read(files: DayFiles) -> int | None:
+            with suppress(StoreError):
+                version = self._read_version(files) if files.enrollments is not None else None
+                self._listed[files.partition] = files
+                return version
+            return None
+
+        versions = map_parallel(self._data, read, listed)
+        self._versions = {files.partition: version for files, version in zip(listed, versions, strict=True)}
+
+    def _read_version(self, files: DayFiles) -> int | None:
+        """Return the schema version of the enrollments; None if their file can't be read: who reads it says what is wrong.
+
+        Raises:
+            StoreError: the store can't be used, or the file was replaced since it was found.
+        """
+        store, file = self._data.store, files.enrollments
+        try:
+            if file is None:
+                key = self._data.get_key(self._data.file(UNIFIED_ENROLLMENTS, files.partition))
+                entries = read_stored_metadata(store, key) or {}
+            else:
+                entries = select_metadata(read_footer_of(store, file))
+            return int(entries.get("schema_version", "0"))
+        except StoreError:
+            raise
+        except LakeError:
+            return None
 
 
 def _follow(data: DataDir, index: PublicationIndex, *, is_compared: bool, may_build: bool) -> None:
@@ -292,7 +327,8 @@ def _compare_some(data: DataDir, index: PublicationIndex, account_ids: Sequence[
         if bytes(files.signatures) != stored.get(folder, bytes(len(files.signatures)))
     ]
     _note_leftovers(index, seen.values())
-    observer = _Observer(data, listed=() if data.store.is_local else seen.values())
+    listed = () if data.store.is_local else (seen[partition.folder.as_posix()] for partition in different)
+    observer = _Observer(data, listed=listed)
     index.update([*different, *_parse_folders(sorted(stored.keys() - seen.keys()))], observer)
 
 

@@ -121,12 +121,36 @@ class CheckpointPlace:
 
 @dataclass(frozen=True, slots=True)
 class FoundPullFile:
-    """A file that a pull left, or one beside it. `data.store.remove(data.get_key(path))` removes it, on a disk and in a bucket."""
+    """A file that a pull left, or one beside it, which `remove_pull_file` removes."""
 
     partition: Partition
     path: Path
-    """The file on the disk; in a bucket the local file of its key, which need not exist."""
+    """The file on this machine; of one in a bucket the local file of its key, which need not exist."""
     bytes: int
+
+
+def remove_pull_file(data: DataDir, path: Path) -> None:
+    """Remove a file that was found. One that a bucket never has is removed without a request, which would leave a marker there.
+
+    Raises:
+        StoreError: the store can't be used.
+        LakeError: the local file can't be removed.
+    """
+    if not data.store.is_local and _is_of_this_machine(path):
+        with convert_disk_errors(path):
+            path.unlink(missing_ok=True)
+    else:
+        data.store.remove(data.get_key(path))
+
+
+def describe_pull_file(data: DataDir, path: Path) -> str:
+    """Return where a file is that was found, as `DataDir.describe`."""
+    return str(path) if _is_of_this_machine(path) else data.describe(path)
+
+
+def _is_of_this_machine(path: Path) -> bool:
+    """Return whether a path is that of a working file: it has the account first, and a key of a bucket the day."""
+    return path.parent.name.startswith("account_id=")
 
 
 def find_responses(data: DataDir, account_id: str | None = None) -> Iterator[FoundPullFile]:

@@ -6,9 +6,10 @@ Belongs here: published files of committed partitions, by column name. SQL over 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -231,20 +232,22 @@ def find_committed(
     """
     for partition in partitions:
         path = find_kept_file(data, table, partition, read) or data.file(table, partition)
-        if is_committed(data, table, partition, read(path), read):
+        if is_committed(data, table, partition, read(path), partial(read_commit_mark, data, partition, read)):
             yield partition, path
 
 
 def is_committed(
-    data: DataDir, table: Table, partition: AnyPartition, metadata: dict[str, str], read: ReadMetadata = read_metadata
+    data: DataDir, table: Table, partition: AnyPartition, metadata: dict[str, str], read_mark: Callable[[], str | None]
 ) -> bool:
     """Return whether a file with this metadata may be read; one that may not is logged.
+
+    `read_mark` returns the commit mark of the partition.
 
     Raises:
         LakeError: it was written by a newer version of this package, or the file with the commit mark is damaged.
     """
     check_version(data.file(table, partition), metadata)
-    if table.name not in _COMMITTED_BY_UNIFIED or metadata.get("run_id") == read_commit_mark(data, partition, read):
+    if table.name not in _COMMITTED_BY_UNIFIED or metadata.get("run_id") == read_mark():
         return True
     log.warning("%s of %s is left out: its pull did not finish.", table.name, partition)
     return False

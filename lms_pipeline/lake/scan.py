@@ -40,6 +40,8 @@ class DayFiles:
     """Whether a run has not published yet, or has not published all."""
     has_leftover: bool = False
     """Whether a failed run left an empty folder, or a killed one what its queries spilled."""
+    enrollments: StoredFile | None = None
+    """The file of the enrollments, as a bucket lists it."""
 
     def add(self, table: str, signature: bytes) -> None:
         """Add the file of a table, or zeros if it has none."""
@@ -100,6 +102,8 @@ def scan_partition(
     keys = [data.get_key(data.file(table, partition)) for table in looked_at]
     for table, file in zip(looked_at, map_parallel(data, data.store.find, keys), strict=True):
         found.add(table.name, file.signature if file is not None else bytes(SIGNATURE_BYTES))
+        if table == UNIFIED_ENROLLMENTS:
+            found.enrollments = file
     return found
 
 
@@ -218,6 +222,8 @@ def _add_listed(
             files = _get_files(found, str(Path(file.key.removeprefix(root)).parent))
             if files is not None and isinstance(files.partition, Partition) is roots[root].per_account:
                 files.add(roots[root].name, file.signature)
+                if roots[root] == UNIFIED_ENROLLMENTS:
+                    files.enrollments = file
 
 
 def _list_folders(root: Path, table: Table, account_ids: Collection[str] | None) -> Iterator[tuple[str, str]]:

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lms_pipeline.lake.files import convert_read_errors, select_metadata
-from lms_pipeline.storage.store import Store
+from lms_pipeline.storage.store import Store, StoredFile
 
 FOOTER_BYTES = 2**16
 """Bytes at the end of a file that have the footer, unless it has many row groups."""
@@ -24,9 +24,17 @@ def read_stored_footer(store: Store, key: str) -> pq.FileMetaData | None:
         LakeError: it can't be read, or is no Parquet file.
     """
     file = store.find(key)
-    if file is None:
-        return None
-    with convert_read_errors(store.describe(key)):
+    return None if file is None else read_footer_of(store, file)
+
+
+def read_footer_of(store: Store, file: StoredFile) -> pq.FileMetaData:
+    """Return the footer of a file that was found or listed before.
+
+    Raises:
+        StoreError: it was replaced or removed since.
+        LakeError: it can't be read, or is no Parquet file.
+    """
+    with convert_read_errors(store.describe(file.key)):
         end = store.read_range(file, max(0, file.size - FOOTER_BYTES), FOOTER_BYTES)
         size = int.from_bytes(end[-8:-4], "little") + 8
         if FOOTER_BYTES < size <= min(MAX_FOOTER_BYTES, file.size):

@@ -62,8 +62,8 @@ def write_content(settings: Settings, content: ReportContent, output: Path | Non
     return path
 
 
-def find_target(output: Path) -> Path:
-    """Return the file that is written for a path of the user: that to which a link leads.
+def find_target(output: Path, what: str = "The report") -> Path:
+    """Return the file that is written for a path of the user: that to which a link leads. `what` names the content in the error.
 
     Raises:
         WrongUseError: it is no regular file, as a folder or a device, which a rename would replace.
@@ -74,5 +74,5 @@ def find_target(output: Path) -> Path:
     except (OSError, RuntimeError, ValueError):  # links in a circle, a name that no file can have
         is_wrong = True
     if is_wrong:
-        raise WrongUseError(f"The report can't be written to {str(output)!r}: name a file, which may be new.")
+        raise WrongUseError(f"{what} can't be written to {str(output)!r}: name a file, which may be new.")
     return target

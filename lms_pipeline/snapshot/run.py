@@ -22,6 +22,7 @@ from lms_pipeline.extract.checkpoint_copies import DEFAULT_INTERVAL_SECONDS, Che
 from lms_pipeline.extract.checkpoint_file import DamagedCheckpointError
 from lms_pipeline.extract.session import FetchSession
 from lms_pipeline.extract.volume import BoundedStore
+from lms_pipeline.lake.abandoned import remove_abandoned
 from lms_pipeline.lake.commit_mark import find_run_id, restore_interrupted
 from lms_pipeline.lake.lock import PartitionLock, partition_lock
 from lms_pipeline.lake.paths import DataDir
@@ -82,6 +83,7 @@ def take_snapshot(
         TrutoError: a request failed.
     """
     started = time.monotonic()
+    remove_abandoned(data)
     with partition_lock(data, job.partition, job.run_id) as lock:
         data.fetch(PULLED_TABLES, [job.partition])
         restore_interrupted(data, PULLED_TABLES, job.partition)

@@ -29,6 +29,8 @@ MAX_REQUESTS: Final = 16
 """Requests of one `fetch` at the same time."""
 MAX_UNUSED_SECONDS: Final = 2 * 86_400
 """The age from which a copy is removed that no run used: a pull lasts a day at most."""
+SECONDS_BETWEEN_REMOVALS: Final = 3_600.0
+"""How often a process looks for such copies."""
 NOT_STORED: Final = ".not_stored"
 """Ends the name of a local file that was found instead of a copy, and of which nothing is stored."""
 
@@ -48,7 +50,8 @@ class ObjectStore:
         self._mirror = Mirror(root, bucket.url)
         self._unfinished = root / "state" / "fetching"
         self._lock = threading.Lock()
-        self._is_checked = self._has_removed_unused = False
+        self._is_checked = False
+        self._removed_unused_at = -SECONDS_BETWEEN_REMOVALS
 
     def describe(self, key: str) -> str:
         """Return the address of an object."""
@@ -166,11 +169,12 @@ class ObjectStore:
                 self._is_checked = True
 
     def _remove_unused(self) -> None:
-        """Remove the copies that no run used for two days, once in a process: the disk would end up with the whole lake."""
+        """Remove the copies that no run used for two days, hourly: the disk would end up with the whole lake."""
         with self._lock:
-            if self._has_removed_unused:
+            now = time.monotonic()
+            if now - self._removed_unused_at < SECONDS_BETWEEN_REMOVALS:
                 return
-            self._has_removed_unused = True
+            self._removed_unused_at = now
         self._mirror.remove_unused(MAX_UNUSED_SECONDS)
         for path in self._unfinished.glob("*"):  # of processes that were killed
             with convert_disk_errors(path), suppress(FileNotFoundError):

@@ -36,11 +36,48 @@ _DEFAULTS: Final = {
     "keepalives_count": 3,
     "tcp_user_timeout": 25_000,  # milliseconds, also while it owes an answer
 }
-_WRONG_LOGIN = ("authentication failed", "no pg_hba.conf entry", "no password supplied")
 _WRONG_ADDRESS = (
     "LMS_STATE_URL can't be used: it must be the address of a PostgreSQL database, like "
     "postgresql://user:password@host/database, with special characters of the password as %XX."
 )
+_REFUSALS: Final = (
+    (
+        ("does not support SSL", "certificate", "SSL error"),
+        SettingsError,
+        "The database and this machine do not agree on TLS: correct sslmode or sslrootcert in LMS_STATE_URL, or the server.",
+    ),
+    (
+        ("no pg_hba.conf entry",),
+        SettingsError,
+        "The database refuses this user from this machine, perhaps without TLS: correct LMS_STATE_URL, or its pg_hba.conf.",
+    ),
+    (
+        ("authentication failed", "no password supplied", 'role "'),
+        SettingsError,
+        "The database refuses the user or the password of LMS_STATE_URL: correct it.",
+    ),
+    (
+        ("permission denied for database",),
+        SettingsError,
+        "The user of LMS_STATE_URL lacks a right: grant it CONNECT and CREATE on the database.",
+    ),
+    (
+        ('" does not exist',),
+        SettingsError,
+        "The database that LMS_STATE_URL names does not exist: create it, or correct the name.",
+    ),
+    (
+        ("too many clients", "connection slots", "too many connections", "starting up", "shutting down"),
+        StateError,
+        "The database of LMS_STATE_URL allows no connection now: it starts, stops, or has as many as it allows; try again.",
+    ),
+    (
+        ("read-only",),
+        StateError,
+        "The database of LMS_STATE_URL can't be written, as a standby: name the server that can.",
+    ),
+)
+"""Parts of what libpq says, the error, and its sentence; the first that fits counts."""
 _INSUFFICIENT_PRIVILEGE = "42501"
 _READ_VERSION = "SELECT digest FROM lms.scripts WHERE name = %s"
 _WRITE_VERSION = """
@@ -196,10 +233,7 @@ def _explain_refusal(error: Exception) -> Exception:
     reason = str(error)
     if reason.startswith("invalid "):  # a port that is no number, for example
         return SettingsError(_WRONG_ADDRESS)
-    if any(text in reason for text in _WRONG_LOGIN) or 'role "' in reason:
-        return SettingsError("The database refuses the user or the password of LMS_STATE_URL: correct it.")
-    if 'database "' in reason and "does not exist" in reason:
-        return SettingsError("The database that LMS_STATE_URL names does not exist: create it, or correct the name.")
-    if "read-only" in reason:
-        return StateError("The database of LMS_STATE_URL can't be written, as a standby: name the server that can.")
+    for parts, kind, sentence in _REFUSALS:
+        if any(part in reason for part in parts):
+            return kind(sentence)
     return StateError("The database of LMS_STATE_URL can't be reached: check the address, and that it runs.")

@@ -109,7 +109,10 @@ class PostgresState:
 
     @contextmanager
     def hold(self, name: str, run_id: str = "") -> Iterator[HeldLock]:
-        """Hold a lock of a run in a transaction on a connection of its own; see `State.hold`."""
+        """Hold a lock of a run in a transaction on a connection of its own; see `State.hold`.
+
+        The connection is named for the run, as its session is (`defs/run_sessions.py`): whoever looks for the run finds either.
+        """
         with self._local.hold(name):
             connection = self._database.connect(f"{APPLICATION_NAME} {run_id}".strip())
             try:

@@ -35,6 +35,19 @@ def test_an_empty_registry_is_an_empty_list(command, tmp_path):
     assert (tmp_path / "out.json").read_bytes() == b"[]"
 
 
+@pytest.mark.usefixtures("data")
+def test_a_file_that_exists_is_replaced(command, tmp_path):
+    (tmp_path / "backup").write_text("of yesterday")
+    assert command("state", "export", str(tmp_path / "backup")).status == 0
+    assert (tmp_path / "backup").read_bytes() == (tmp_path / "data/state/accounts.json").read_bytes()
+
+
+def test_the_registry_is_not_written_over_a_folder(command, tmp_path):
+    done = command("state", "export", str(tmp_path))
+    assert (done.status, done.out) == (2, "")
+    assert done.err == f"Error: The registry can't be written to '{tmp_path}': name a file, which may be new.\n"
+
+
 def test_accounts_are_not_imported_over_others(command, data, tmp_path):
     command("state", "export", str(tmp_path / "two.json"))
     Registry(data).add("west", name=None, first_day=FIRST)

@@ -18,6 +18,7 @@ from lms_pipeline.tables.catalog import TABLES
 from lms_pipeline.tables.pulled import RAW_ENROLLMENTS, UNIFIED_ENROLLMENTS
 from lms_pipeline_tests.defs.conftest import DAY
 from lms_pipeline_tests.defs.test_automation import sense
+from lms_pipeline_tests.support.bucket import FolderBucket, open_in_bucket
 from lms_pipeline_tests.support.index_marks import replace_marks
 from lms_pipeline_tests.support.lake_files import FIRST, SECOND, THIRD, enrollment, publish
 
@@ -81,7 +82,7 @@ class TestLostLog:
         report_events(instance, data, find_missing_events(instance, data), min_cohort=1)
         event = read_latest(instance, "account_completion")
         file = data.file(TABLES["account_completion"], SOUTH)
-        assert event.timestamp == file.stat().st_mtime
+        assert event.timestamp == file.stat().st_mtime_ns / 1e9
         assert event.run_id == ""
 
     def test_has_the_accounts_again_so_that_no_sensor_pulls_them_as_new(self, instance, data, settings):
@@ -103,6 +104,18 @@ def test_files_published_by_a_run_afterwards_are_not_missing(lost, instance, dat
     assert again.error is None
     assert read_latest(instance, "unified_enrollments").run_id != ""
     assert find_missing_events(instance, data) == []
+
+
+def test_files_in_a_bucket_are_not_fetched_but_for_the_figures_of_an_account(published, new_instance, tmp_path):
+    bucket = FolderBucket(tmp_path / "scratch", published.settings.data_dir)
+    data = open_in_bucket(tmp_path / "scratch", bucket)
+    assert report_events(new_instance, data, find_missing_events(new_instance, data), min_cohort=1) > 4
+    fetched = {path.parts[-4 if "account_id" in str(path) else -3] for path in data.lake.rglob("*.parquet")}
+    assert fetched == {"account_completion", "portfolio_completion"}
+    known = metadata(read_latest(new_instance, "raw_enrollments"))
+    before = metadata(read_latest(published.instance, "raw_enrollments"))
+    figures = ("dagster/partition_row_count", "strategy", "complete", "file_bytes", "requests")
+    assert [known[name] for name in figures] == [before[name] for name in figures]
 
 
 def test_materialized_partitions_are_not_missing(empty):

@@ -4,6 +4,7 @@ import shutil
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from unittest.mock import Mock
 from uuid import uuid4
 
 import dagster as dg
@@ -169,6 +170,10 @@ class TestWhenItsTimeHasCome:
     @pytest.fixture(autouse=True)
     def come(self, at, set_clock):
         set_clock(at + timedelta(seconds=1))
+
+    def test_the_sensor_does_not_read_the_settings_for_it(self, repository, instance, monkeypatch):
+        monkeypatch.setattr(Settings, "load", Mock(side_effect=AssertionError))
+        assert len(sense(repository, instance, "waiting_pulls").run_requests) == 1
 
     def test_the_sensor_starts_it_once(self, repository, instance, waiting):
         (request,) = sense(repository, instance, "waiting_pulls").run_requests

@@ -120,6 +120,21 @@ def test_a_wrong_password_is_one_sentence(postgres, state_url):
     assert Database(SecretStr(url.replace(PASSWORD, "right"))).query("SELECT 1") == [(1,)]
 
 
+def test_a_user_without_the_right_to_connect_is_one_sentence(state_url):
+    name = state_url.rpartition("/")[2]
+    Database(SecretStr(state_url)).query("CREATE ROLE barred LOGIN")
+    Database(SecretStr(state_url)).query(f"REVOKE CONNECT ON DATABASE {name} FROM PUBLIC")
+    error = read_error(state_url.replace("dagster:", "barred:"))
+    assert isinstance(error, SettingsError)
+    assert str(error) == "The user of LMS_STATE_URL lacks a right: grant it CONNECT and CREATE on the database."
+
+
+def test_a_server_without_tls_is_one_sentence(state_url):
+    error = read_error(f"{state_url}?sslmode=require")
+    assert isinstance(error, SettingsError)
+    assert str(error).startswith("The database and this machine do not agree on TLS: ")
+
+
 def test_a_standby_is_not_used_and_one_sentence_says_so(state_url):
     name = state_url.rpartition("/")[2]
     Database(SecretStr(state_url)).query(f"ALTER DATABASE {name} SET default_transaction_read_only = on")

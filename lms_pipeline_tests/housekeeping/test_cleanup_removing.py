@@ -12,6 +12,7 @@ from lms_pipeline.lake.reading import read
 from lms_pipeline.lake.warehouse import build_warehouse, open_warehouse
 from lms_pipeline.tables.metrics import PORTFOLIO_COMPLETION
 from lms_pipeline.tables.pulled import RAW_ENROLLMENTS, REJECTED_ENROLLMENTS, UNIFIED_ENROLLMENTS
+from lms_pipeline_tests.support.bucket import FolderBucket, open_in_bucket
 from lms_pipeline_tests.support.data_directory import OLD, OLDER, RECENT, TODAY, age, describe, put, put_responses
 from lms_pipeline_tests.support.lake_files import (
     PROVENANCE,
@@ -49,6 +50,19 @@ def test_all_expired_items_are_removed_and_the_second_time_none_is_left(data):
         "answers/account_id=acme/snapshot_date=2026-03-30.sqlite",
         "state/details/account_id=acme/snapshot_date=2026-03-30.parquet",
     ]
+
+
+def test_responses_on_this_machine_are_removed_without_a_request(tmp_path):
+    bucket = FolderBucket(tmp_path / "scratch", tmp_path / "bucket")
+    data = open_in_bucket(tmp_path / "scratch", bucket)
+    put_responses(data, "acme", OLD, RECENT)
+    expired = list(find_old_responses(data, POLICY))
+    bucket.requests.clear()
+    removed = remove(data, expired)
+    path = data.root / f"answers/account_id=acme/snapshot_date={OLD}.sqlite"
+    assert [(item.kind, item.place) for item in removed] == [("answers", str(path))]
+    assert not path.exists()
+    assert bucket.requests == {}
 
 
 def test_totals_are_counts_and_bytes_by_kind(data):

@@ -396,7 +396,7 @@ def test_a_copy_that_another_process_looks_for_is_not_removed_as_unused(first, s
     monkeypatch.setattr("lms_pipeline.storage.mirror.time.time", lambda: later)
     if first == "remover":
         store._mirror.remove_unused(2 * 86_400)
-    store._has_removed_unused = True
+    store._removed_unused_at = time.monotonic()
     store.fetch([KEY])
     store._mirror.remove_unused(2 * 86_400)
     assert read(store) == b"rows"
@@ -426,6 +426,18 @@ def test_what_a_killed_process_left_is_removed(store, monkeypatch):
     monkeypatch.setattr("lms_pipeline.storage.object_store.time.time", lambda: later)
     store.fetch([KEY])
     assert not left.exists()
+
+
+@pytest.mark.parametrize(("minutes", "stays"), [(59, True), (60, False)])
+def test_a_process_looks_for_such_copies_hourly(minutes, stays, store, publish, monkeypatch):
+    monkeypatch.setattr("lms_pipeline.storage.object_store.time.monotonic", lambda: 1e6)
+    publish(store, b"rows")
+    store.fetch([KEY])
+    later = time.time() + 3 * 86_400
+    monkeypatch.setattr("lms_pipeline.storage.mirror.time.time", lambda: later)
+    monkeypatch.setattr("lms_pipeline.storage.object_store.time.monotonic", lambda: 1e6 + minutes * 60)
+    store.fetch([OTHER_KEY])
+    assert (read(store) == b"rows") is stays
 
 
 def test_files_and_folders_are_listed(store, publish):

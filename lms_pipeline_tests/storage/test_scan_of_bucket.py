@@ -2,6 +2,7 @@
 
 import shutil
 from datetime import date
+from threading import Barrier
 
 import pytest
 
@@ -129,7 +130,31 @@ class TestIndexOfBucket:
         accounts, tables_with_files = 2, 3
         of_all = 1
         assert bucket.requests == {
-            "HEAD": 3,
             "GET": 3,  # the footers of the enrollments
             "LIST": 1 + tables_with_files + accounts * (len(TABLES) - of_all) + of_all,
         }
+
+    def test_is_built_from_many_footers_at_a_time(self, data, bucket, monkeypatch):
+        read_range, all_three = bucket.read_range, Barrier(3, timeout=30)
+
+        def wait_for_others(*arguments):
+            all_three.wait()
+            return read_range(*arguments)
+
+        monkeypatch.setattr(bucket, "read_range", wait_for_others)
+        assert rebuild_index(data) == 4
+
+    def test_is_built_with_a_file_that_is_replaced_after_the_listing(self, data, bucket, monkeypatch, tmp_path):
+        list_files, key = bucket.list_files, data.get_key(data.file(UNIFIED_ENROLLMENTS, BETA))
+        other = tmp_path / "bucket" / data.get_key(data.file(UNIFIED_ENROLLMENTS, ACME))
+
+        def replace_afterwards(prefix):
+            yield from list(list_files(prefix))
+            if key.startswith(prefix):
+                shutil.copy(other, tmp_path / "bucket" / key)
+
+        monkeypatch.setattr(bucket, "list_files", replace_afterwards)
+        rebuild_index(data)
+        [day] = read_index(data, lambda index: index.find(account_id="a-b"))
+        assert day.get_signature(UNIFIED_ENROLLMENTS.name) == bucket.find(key).signature
+        assert day.schema_version == SCHEMA_VERSION

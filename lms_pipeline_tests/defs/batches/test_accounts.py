@@ -10,7 +10,7 @@ from lms_pipeline.checks.snapshot import PULL_CHECKS
 from lms_pipeline.defs import asset_checks
 from lms_pipeline.defs.partitions import add_accounts
 from lms_pipeline.lake.commit_mark import find_run_id
-from lms_pipeline.lake.paths import Partition
+from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.sandbox.faults import Status
 from lms_pipeline.tables.metrics import ACCOUNT_COMPLETION
 from lms_pipeline.tables.pulled import PULLED_TABLES, UNIFIED_ENROLLMENTS
@@ -30,6 +30,7 @@ from lms_pipeline_tests.defs.batches.conftest import (
     read_state_of_checks,
 )
 from lms_pipeline_tests.defs.conftest import DAY
+from lms_pipeline_tests.support.bucket import FolderBucket, open_in_bucket
 from lms_pipeline_tests.support.lake_files import publish
 
 WITHOUT_CONTENT = ("few_are_told_by_others", "rules_apply")
@@ -63,6 +64,17 @@ class TestEachAccount:
         assert run.is_success
         assert find_requested(sandbox) == ["a02"]
         assert find_materialized(instance, "learners") == ["a02"]
+
+
+def test_a_published_account_in_a_bucket_is_looked_at_once(settings, execute, tmp_path, monkeypatch):
+    bucket = FolderBucket(settings.data_dir, tmp_path / "objects")
+    data = open_in_bucket(settings.data_dir, bucket)
+    monkeypatch.setattr(DataDir, "open", lambda _settings: data)
+    assert execute(build_range("a01", "a02")).is_success
+    bucket.log.clear()
+    assert execute(build_range("a01", "a02")).is_success
+    enrollments = [data.get_key(data.file(UNIFIED_ENROLLMENTS, Partition(one, DAY))) for one in ("a01", "a02")]
+    assert [key for method, key in bucket.log if method == "HEAD" and key in enrollments] == enrollments
 
 
 class TestACheckWithNothingToCheck:
