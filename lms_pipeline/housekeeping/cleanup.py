@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 
 from lms_pipeline.accounts.options import load_options
 from lms_pipeline.accounts.registry import GONE, INACTIVE, Registry
-from lms_pipeline.errors import LakeError
+from lms_pipeline.errors import LakeError, StorageError
 from lms_pipeline.housekeeping.policy import ABANDONED_AFTER, ExpiredItem, RetentionPolicy
 from lms_pipeline.lake.commit_mark import restore_interrupted
 from lms_pipeline.lake.files import PREFIX, WRITER_ENTRIES, check_version, conform, convert_read_errors, read_metadata
@@ -38,6 +38,7 @@ from lms_pipeline.lake.scratch import find_abandoned_scratch, remove_scratch
 from lms_pipeline.lake.stored_footers import read_stored_footer
 from lms_pipeline.settings import Settings
 from lms_pipeline.storage.disk import convert_disk_errors, measure_size, read_changed_at
+from lms_pipeline.storage.state import StateError
 from lms_pipeline.tables.pulled import PULLED_TABLES, REJECTED_ENROLLMENTS
 from lms_pipeline.transform.columns import repeat_value
 
@@ -132,7 +133,7 @@ def _find_old_payloads(data: DataDir, policy: RetentionPolicy) -> Iterator[Expir
 
     try:
         state, published = read_index(data, find)
-    except LakeError as error:
+    except (LakeError, StateError) as error:
         log.warning(UNINDEXED, error)
         state, published = (
             None,
@@ -159,7 +160,7 @@ def _find_pending(data: DataDir, *, is_compared: bool) -> list[AnyPartition]:
     """Return the partitions in which a run is at work, or left files or empty folders."""
     try:
         pending = read_index(data, lambda index: index.find_pending(), is_compared=is_compared)
-    except LakeError as error:
+    except (LakeError, StateError) as error:
         log.warning(UNINDEXED, error)
         return [files.partition for files in scan_lake(data).values() if files.has_hidden or files.has_leftover]
     return list(dict.fromkeys(one.partition for one in pending))
@@ -243,7 +244,10 @@ def _find_partition_paths(root: Path) -> Iterator[tuple[Partition, Path]]:
 def _measure_payload_bytes(data: DataDir, partition: Partition) -> int:
     """Return the compressed bytes of the payloads of a partition; 0 if there are none or they were removed.
 
-    A file that can't be read is logged, and has none.
+    A damaged file is logged, and has none.
+
+    Raises:
+        StoreError: the store can't be used. The file is looked at again then.
     """
     try:
         footer = read_stored_footer(data.store, data.get_key(data.file(REJECTED_ENROLLMENTS, partition)))

@@ -21,7 +21,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final, TypeVar
 
-from lms_pipeline.errors import LakeError, format_count
+from lms_pipeline.errors import LakeError, StorageError, format_count
 from lms_pipeline.lake.index import DamagedIndexError, PublicationIndex, PublishedDay
 from lms_pipeline.lake.index_opening import open_index
 from lms_pipeline.lake.paths import AnyPartition, DataDir, Partition, parse_any_folder
@@ -69,6 +69,7 @@ def read_index(
 
     Raises:
         LakeError: the index can't be read or written, or has to be built.
+        StorageError: the database of the index, or the store, can't be used.
     """
 
     def follow_and_read(index: PublicationIndex) -> T:
@@ -83,6 +84,7 @@ def rebuild_index(data: DataDir) -> int:
 
     Raises:
         LakeError: it can't be written, or a folder can't be read.
+        StorageError: the database of the index, or the store, can't be used.
     """
     _use(data, lambda index: index.reset())
     return read_index(data, lambda index: index.count_days())
@@ -93,7 +95,7 @@ def noting_changes(data: DataDir, partition: AnyPartition, owner: str) -> Iterat
     """Note that a run changes files of a partition in the block; then store which are there.
 
     Raises:
-        LakeError: the note can't be written. Nothing may be published without it.
+        LakeError, StateError: the note can't be written. Nothing may be published without it.
     """
     begin_changes(data, partition, owner)
     try:
@@ -106,7 +108,7 @@ def begin_changes(data: DataDir, partition: AnyPartition, owner: str) -> None:
     """Note that a run is about to change files of a partition.
 
     Raises:
-        LakeError: the note can't be written. Nothing may be published without it.
+        LakeError, StateError: the note can't be written. Nothing may be published without it.
     """
     _use(data, lambda index: index.begin(partition, owner))
 
@@ -124,7 +126,7 @@ def finish_changes(
             index.update([partition], observer)
             _note_leftovers(index, observer.latest)
             index.finish(partition, owner)
-    except LakeError as error:
+    except (LakeError, StorageError) as error:
         log.warning("The index does not have %s yet: %s", partition, error)
 
 
@@ -153,7 +155,11 @@ class _Observer:
         """The files of the partition that was looked at last."""
 
     def __call__(self, partition: AnyPartition, stored: PublishedDay | None) -> PublishedDay:
-        """Return what is published of a partition."""
+        """Return what is published of a partition. The index has no schema version of a damaged file.
+
+        Raises:
+            StoreError: the store can't be used.
+        """
         files = self._scan(partition, stored)
         self.latest = [files]
         signatures, table = bytes(files.signatures), UNIFIED_ENROLLMENTS.name
