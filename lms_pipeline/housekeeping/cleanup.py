@@ -267,13 +267,21 @@ def remove(data: DataDir, items: Iterable[ExpiredItem], warn: Callable[[str], No
     for item in items:
         try:
             _remove_item(data, item)
-        except (LockedError, LakeError) as error:
+        except (LockedError, LakeError, StorageError) as error:
             warn(f"{item.place} stays until the next housekeeping: {error}")
             continue
         log.info("Removed %s", item)
         removed.append(item)
-    data.storage.state.remove_old(datetime.now(UTC) - ABANDONED_AFTER)
     return removed
+
+
+def remove_old_state(data: DataDir) -> None:
+    """Remove old notes and calls of a state in a database: of files, `find_expired` finds them.
+
+    Raises:
+        StateError: the database can't be used.
+    """
+    data.storage.state.remove_old(datetime.now(UTC) - ABANDONED_AFTER)
 
 
 def _remove_item(data: DataDir, item: ExpiredItem) -> None:
@@ -316,19 +324,20 @@ def _remove_payloads(data: DataDir, partition: Partition) -> None:
 
     Raises:
         LockedError: another run holds the partition.
-        LakeError: the file can't be read or written, or a newer version wrote it.
+        LakeError: the file can't be read or written, or a newer version wrote it; then nothing is written.
+        StorageError: the store or the state can't be used.
     """
     path = data.file(REJECTED_ENROLLMENTS, partition)
     run_id = f"housekeeping-{uuid.uuid4()}"
     with (
         passing_lock(data, partition) as lock,
         Publication(data, partition, run_id, before_publishing=lock.check) as publication,
-        publication.open(REJECTED_ENROLLMENTS) as file,
     ):
-        data.fetch([REJECTED_ENROLLMENTS], [partition])  # after the look at what is stored, which is replaced
+        publication.look_at(REJECTED_ENROLLMENTS)  # before it is read: what is published since stays
+        data.fetch([REJECTED_ENROLLMENTS], [partition])
         metadata = read_metadata(path)
         check_version(path, metadata)
-        with convert_read_errors(path), pq.ParquetFile(path) as stored:
+        with convert_read_errors(path), pq.ParquetFile(path) as stored, publication.open(REJECTED_ENROLLMENTS) as file:
             for batch in stored.iter_batches(columns=[name for name in stored.schema_arrow.names if name != "payload"]):
                 file.write(_clear_payloads(conform(batch, REJECTED_ENROLLMENTS)))
             provenance = {name: value for name, value in metadata.items() if name not in WRITER_ENTRIES}

@@ -47,7 +47,7 @@ class Publication:
     """The files that a run writes for a partition.
 
     Use it as a context manager: files that are not published when the block ends are removed, and the index has the others.
-    What is stored is looked at when the first file is opened: a table that another run publishes after that is not replaced,
+    What is stored is looked at when the first file is opened at the latest: a table that another run publishes after that is not replaced,
     unless the store is the local disk, where the partition's lock is enough.
     """
 
@@ -100,13 +100,19 @@ class Publication:
         if self._note is None:
             self._note = f"{self.run_id} {uuid.uuid4().hex}"
             begin_changes(self._data, self.partition, self._note)
-        self._look_at(table)
+        self.look_at(table)
         self._written.append(path)
         self._tables.append(table)
         return TableFile(table, path, self.check_space)
 
-    def _look_at(self, table: Table) -> None:
-        """Remember what is stored of a table, and with the first table of a pull of all of them."""
+    def look_at(self, table: Table) -> None:
+        """Remember what is stored of a table, and with the first table of a pull of all of them: `publish` replaces nothing else.
+
+        Opening a file does it. A publication that reads what it replaces calls this before.
+
+        Raises:
+            StoreError: the store can't be used.
+        """
         if table.name in self._seen:
             return
         for one in PULLED_TABLES if table in PULLED_TABLES else (table,):
