@@ -84,7 +84,7 @@ class Publication:
         """Return a new file of a table, beside the file that readers see.
 
         Raises:
-            LakeError: it can't be written.
+            LakeError, StorageError: it can't be written, or what is stored can't be looked at.
         """
         return self._open(table, self._data.unpublished_file(table, self.partition, self.run_id))
 
@@ -92,7 +92,7 @@ class Publication:
         """Return one more new file of a table, for rows that are written again without some of them.
 
         Raises:
-            LakeError: it can't be written.
+            LakeError, StorageError: it can't be written, or what is stored can't be looked at.
         """
         return self._open(table, self._data.second_unpublished_file(table, self.partition, self.run_id))
 
@@ -131,7 +131,7 @@ class Publication:
         Raises:
             AuditError: a file is not as its table requires; none was published.
             PublishedByAnotherError: another run has published a table meanwhile; those after it were not published.
-            LakeError: a file can't be published; those after it were not.
+            LakeError, StorageError: a file can't be published; those after it were not.
         """
         audited = [(file, audit_file(file.path, file.table, key)) for file, key in files]
         self._before_publishing()
@@ -159,7 +159,7 @@ def publish_table(
 
     Raises:
         AuditError: the file is not as its table requires.
-        LakeError: it can't be written.
+        LakeError, StorageError: it can't be written or published.
     """
     with Publication(data, partition, run_id) as publication, publication.open(table) as file:
         file.write_all(batches)

@@ -104,7 +104,12 @@ class TestAStoreThatFails:
             roll_up_day(data, day)
         looked_at = []
         monkeypatch.setattr(data.store, "fetch", fail_store)
-        monkeypatch.setattr(warehouse_views, "find_days", lambda _data, _record, *days: looked_at.append(days) or {})
+
+        def find_days(_data, _record, *days):
+            looked_at.append(days)
+            return {}
+
+        monkeypatch.setattr(warehouse_views, "find_days", find_days)
         with pytest.raises(StoreError):
             build_warehouse(data)
         assert () not in looked_at  # all days
