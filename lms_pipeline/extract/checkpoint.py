@@ -106,26 +106,32 @@ class Checkpoint(CheckpointFile):
             ) from None
 
 
-def use_checkpoint(path: Path, use: Callable[[Checkpoint], T], consequence: str) -> T:
+def use_checkpoint(
+    path: Path, use: Callable[[Checkpoint], T], consequence: str, fetch_again: Callable[[], bool] = lambda: False
+) -> T:
     """Return what `use` makes of a checkpoint. A damaged one is set aside, and `use` begins again with an empty one.
 
-    The caller holds the partition's lock. `consequence` ends the sentence that is logged.
+    The caller holds the partition's lock. `consequence` ends the sentence that is logged. `fetch_again` puts a stored copy in
+    the place of a damaged file, and returns whether there is one: `use` begins with that first.
 
     Raises:
         CheckpointError: it can't be read or written for another reason, or is damaged twice.
     """
-    try:
-        with Checkpoint(path) as checkpoint:
-            return use(checkpoint)
-    except DamagedCheckpointError as error:
-        reason = error.__context__ or error
-    try:
-        set_aside(path, reason, consequence)
-    except OSError as error:
-        raise CheckpointError(
-            f"The responses in {path} can't be stored or read: they are damaged, and can't be renamed "
-            f"({error.strerror}); remove the file."
-        ) from None
+    for has_copy in (fetch_again, lambda: False):
+        try:
+            with Checkpoint(path) as checkpoint:
+                return use(checkpoint)
+        except DamagedCheckpointError as error:
+            reason = error.__context__ or error
+        try:
+            set_aside(path, reason, consequence)
+        except OSError as error:
+            raise CheckpointError(
+                f"The responses in {path} can't be stored or read: they are damaged, and can't be renamed "
+                f"({error.strerror}); remove the file."
+            ) from None
+        if not has_copy():
+            break
     with Checkpoint(path) as checkpoint:
         return use(checkpoint)
 

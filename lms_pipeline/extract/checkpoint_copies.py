@@ -65,6 +65,15 @@ class CheckpointCopies:
             with suppress(OSError):  # the next run replaces it
                 self._place.remove_local()
 
+    def fetch_again(self) -> bool:
+        """Fetch the checkpoint once more, whose local file was damaged; return whether the store has one.
+
+        Raises:
+            StoreError, LakeError: as when the block began.
+        """
+        self._is_stored = self._place.fetch()
+        return self._is_stored and self._place.path.exists()
+
     @contextmanager
     def follow(self, checkpoint: CheckpointFile) -> Iterator[None]:
         """Send copies while the block writes the checkpoint, and one at its end, also if it raises.

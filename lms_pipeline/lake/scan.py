@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 from typing import TypeVar
 
+from lms_pipeline.concurrency import map_in_order
 from lms_pipeline.lake.paths import DATA_FILE, AnyPartition, DataDir, Partition, parse_any_folder
 from lms_pipeline.storage.store import SIGNATURE_BYTES, StoredFile, pack_signature, unpack_signatures
 from lms_pipeline.tables.catalog import TABLES
@@ -53,12 +53,6 @@ class DayFiles:
     def get_signature(self, table: str) -> bytes:
         """Return the signature of a table's file; zeros if there is none."""
         return select_signature(self.signatures, table)
-
-
-def sign_file(path: Path) -> bytes:
-    """Return the signature of a file on this machine, as that of a stored file: size, time of change and inode."""
-    status = path.stat()
-    return pack_signature(status.st_size, status.st_mtime_ns, status.st_ino)
 
 
 def scan_lake(
@@ -132,8 +126,7 @@ def map_parallel(data: DataDir, function: Callable[[T], R], values: Collection[T
     """Return what a function that uses the store returns for each value, in their order: many at a time with a bucket."""
     if len(values) <= 1 or data.store.is_local:
         return [function(value) for value in values]
-    with ThreadPoolExecutor(min(MAX_LISTINGS, len(values))) as threads:
-        return list(threads.map(function, values))
+    return [result for _, result in map_in_order(function, values, min(MAX_LISTINGS, len(values)))]
 
 
 def list_accounts(data: DataDir) -> dict[str, int]:

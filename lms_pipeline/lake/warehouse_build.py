@@ -26,7 +26,7 @@ from lms_pipeline.lake.index import PublicationIndex
 from lms_pipeline.lake.index_sync import read_index
 from lms_pipeline.lake.lock import LockedError, partition_lock
 from lms_pipeline.lake.paths import DATA_FILE, AnyPartition, DataDir, Partition, parse_any_folder
-from lms_pipeline.lake.scan import DayFiles, scan_partition, sign_file
+from lms_pipeline.lake.scan import DayFiles, scan_partition
 from lms_pipeline.lake.warehouse_days import Day, judge_day, read_whole, recall_day
 from lms_pipeline.lake.warehouse_record import WarehouseRecord, describe_origin, load_record
 from lms_pipeline.lake.warehouse_sql import (
@@ -41,6 +41,7 @@ from lms_pipeline.lake.warehouse_sql import (
     quote,
 )
 from lms_pipeline.storage.disk import is_disk_full
+from lms_pipeline.storage.local_store import sign_file
 from lms_pipeline.tables.catalog import LATEST_DAY_TABLES, STORED_TABLES, TABLES
 from lms_pipeline.tables.over_time import COMPLETION_TREND
 from lms_pipeline.tables.pulled import PULLED_TABLES

@@ -13,10 +13,10 @@ import msgspec
 
 from lms_pipeline.errors import LakeError
 from lms_pipeline.lake.paths import DataDir
-from lms_pipeline.lake.scan import sign_file
 from lms_pipeline.lake.warehouse_sql import hash_layout
 from lms_pipeline.storage.damaged_files import remove_path
 from lms_pipeline.storage.disk import atomic_write, convert_disk_errors
+from lms_pipeline.storage.local_store import sign_file
 
 RECORD_VERSION = 1
 """Raised when the rules change of what belongs in the warehouse, or the record itself."""

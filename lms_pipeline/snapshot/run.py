@@ -101,7 +101,8 @@ def take_snapshot(
             with CheckpointCopies(place, lock.check, checkpoint_seconds) as copies:
                 open_day = OpenDay(job.partition, calendar, now)
                 inputs = _PullInputs(connect, data, open_day, place.path, copies, lock, waited, report_plan)
-                result = use_checkpoint(place.path, partial(_pull, job, inputs), f"{job.partition} is fetched again")
+                consequence = f"{job.partition} is fetched again"
+                result = use_checkpoint(place.path, partial(_pull, job, inputs), consequence, copies.fetch_again)
     return replace(result, seconds=time.monotonic() - started)
 
 

@@ -33,7 +33,7 @@ class LocalStore:
     def find(self, key: str) -> StoredFile | None:
         """Return what is stored under a key; None if nothing is."""
         with suppress(FileNotFoundError, NotADirectoryError):
-            return build_stored_file(key, (self._root / key).stat())
+            return _build_stored_file(key, (self._root / key).stat())
         return None
 
     def list_files(self, prefix: str) -> Iterator[StoredFile]:
@@ -97,9 +97,13 @@ def _walk(folder: str | Path, prefix: str) -> Iterator[StoredFile]:
                 if entry.is_dir():
                     yield from _walk(entry.path, f"{prefix}{entry.name}/")
                 elif entry.is_file():
-                    yield build_stored_file(f"{prefix}{entry.name}", entry.stat())
+                    yield _build_stored_file(f"{prefix}{entry.name}", entry.stat())
 
 
-def build_stored_file(key: str, status: os.stat_result) -> StoredFile:
-    """Return what is known of a file on the disk."""
-    return StoredFile(key, status.st_size, status.st_mtime_ns, status.st_ino % 2**64)
+def sign_file(path: Path) -> bytes:
+    """Return the signature of a file on this machine, as that of a stored file: size, time of change and inode."""
+    return _build_stored_file("", path.stat()).signature
+
+
+def _build_stored_file(key: str, status: os.stat_result) -> StoredFile:
+    return StoredFile(key, status.st_size, status.st_mtime_ns, status.st_ino)

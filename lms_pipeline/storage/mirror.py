@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from lms_pipeline.storage.damaged_files import DamagedDatabaseError, is_database_damage, open_database, set_aside
-from lms_pipeline.storage.local_store import build_stored_file
+from lms_pipeline.storage.local_store import sign_file
 
 LAYOUT_VERSION: Final = 1
 BUSY_TIMEOUT_SECONDS: Final = 60
@@ -83,7 +83,7 @@ class Mirror:
     def sign(path: Path) -> bytes | None:
         """Return the signature of a local file; None if there is none."""
         with suppress(FileNotFoundError, NotADirectoryError):
-            return build_stored_file("", path.stat()).signature
+            return sign_file(path)
         return None
 
     def _read(self, keys: Sequence[str]) -> dict[str, tuple[bytes, str]]:

@@ -10,11 +10,11 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from lms_pipeline.concurrency import map_in_order
 from lms_pipeline.storage.bucket import Bucket, Download, NotChangedError
 from lms_pipeline.storage.conditional_write import MAX_BYTES, write_if_unchanged
 from lms_pipeline.storage.disk import convert_disk_errors
@@ -94,9 +94,8 @@ class ObjectStore:
             if len(distinct) == 1:
                 fetch_one(distinct[0])
             elif distinct:
-                with ThreadPoolExecutor(min(MAX_REQUESTS, len(distinct)), "fetch") as pool:
-                    for _ in pool.map(fetch_one, distinct):
-                        pass
+                for _ in map_in_order(fetch_one, distinct, min(MAX_REQUESTS, len(distinct))):
+                    pass
         finally:
             self._record(fetched, gone)
 
@@ -116,6 +115,7 @@ class ObjectStore:
 
         Raises:
             PublishedByAnotherError: another run has published the key since; nothing was stored.
+            UnsafeStoreError: the bucket can't hold this lake, or this file.
             LakeError: the local copy can't be written.
         """
         self._check()
@@ -131,6 +131,7 @@ class ObjectStore:
         """Store the local file of a key, whatever is stored.
 
         Raises:
+            UnsafeStoreError: the bucket can't hold this lake.
             LakeError: the local file can't be read.
         """
         self._check()
@@ -152,7 +153,11 @@ class ObjectStore:
         self._record({}, [key])
 
     def _check(self) -> None:
-        """Check before the first write that the bucket is one for these data, and refuses what it should."""
+        """Check before the first write that the bucket is one for these data, and refuses what it should.
+
+        Raises:
+            UnsafeStoreError: it is not, or it does not.
+        """
         with self._lock:
             if not self._is_checked:
                 check_store(self._bucket, self._mirror, is_demo=self._is_demo())

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from lms_pipeline.errors import SettingsError
+from lms_pipeline.storage.damaged_files import build_lock
 from lms_pipeline.storage.disk import atomic_write, convert_disk_errors
 
 MARK: Final = "state/scratch"
@@ -29,14 +30,16 @@ def mark_scratch(root: Path, url: str) -> None:
     with convert_disk_errors(path):
         if path.is_file() and path.read_text(encoding="utf-8", errors="replace") == url:
             return
-        originals = (next((root / folder).rglob(name), None) for folder, name in ORIGINALS.items())
-        if not path.is_file() and any(originals):
-            raise SettingsError(
-                f"{root} holds a lake of its own, which copies of {url} would replace: set LMS_DATA_DIR to an empty folder; "
-                "docs/distributed.md says how to move a lake into a bucket."
-            )
-    with atomic_write(path) as new:
-        new.write_text(url, encoding="utf-8")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with build_lock(path.with_suffix(".lock")):  # many processes of a new folder begin at once
+            originals = (next((root / folder).rglob(name), None) for folder, name in ORIGINALS.items())
+            if not path.is_file() and any(originals):
+                raise SettingsError(
+                    f"{root} holds a lake of its own, which copies of {url} would replace: set LMS_DATA_DIR to an empty "
+                    "folder; docs/distributed.md says how to move a lake into a bucket."
+                )
+            with atomic_write(path) as new:
+                new.write_text(url, encoding="utf-8")
 
 
 def refuse_scratch(root: Path) -> None:

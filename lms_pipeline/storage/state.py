@@ -65,7 +65,8 @@ class RegistryEdit:
 class State(Protocol):
     """What processes share. Names are paths relative to the state folder, like `pulls/account_id=a/snapshot_date=2026-01-31`.
 
-    All methods raise an error if the state can't be used: LakeError if it is on a disk, StateError if it is in a database.
+    All methods raise an error if the state can't be used: LakeError on a disk; StateError for a database, or SettingsError if
+    LMS_STATE_URL has to be changed.
     """
 
     @property
@@ -108,13 +109,21 @@ class State(Protocol):
         """Remove notes of pulls and calls that are not from this time or later. Of files, housekeeping removes them."""
 
     def open_limiter(self, name: str, limit: RateLimit, sleep: Callable[[float], None] = wait) -> RateLimiter:
-        """Return the limiter of all processes that use the same name. The caller closes it."""
+        """Return the limiter of all processes that use the same name. The caller closes it.
+
+        Raises:
+            RateLimitStateError: its file can't be used.
+        """
 
     def describe(self, name: str) -> str:
         """Return where a note or the registry is, for people."""
 
     def read_registry(self, account_id: str | None = None) -> bytes | None:
-        """Return the accounts of the registry as a JSON array, at least the one if its id is given; None if there are none."""
+        """Return the accounts of the registry as a JSON array, at least the one if its id is given; None if there are none.
+
+        Raises:
+            LmsPipelineError: the file can't be read.
+        """
 
     def edit_registry(self, account_id: str | None = None) -> AbstractContextManager[RegistryEdit]:
         """Return a context that changes the registry, or one account of it: all of it is stored at the end, or nothing."""

@@ -74,7 +74,7 @@ class Store(Protocol):
     On a disk the local file is the stored one: `fetch` and `send` do nothing. With a bucket the local file is a copy, which
     `fetch` makes equal to the object, and which may be lost between runs.
 
-    All methods raise StoreError if the store can't be used.
+    All methods raise StoreError if the store can't be used, and LakeError if a local file can't be written.
     """
 
     @property
@@ -114,10 +114,15 @@ class Store(Protocol):
 
         Raises:
             PublishedByAnotherError: another run has published the key since; nothing was stored.
+            UnsafeStoreError: the store can't hold this lake, or this file.
         """
 
     def send(self, key: str) -> None:
-        """Store the local file of a key, whatever is stored: for files that only the holder of a lock writes."""
+        """Store the local file of a key, whatever is stored: for files that only the holder of a lock writes.
+
+        Raises:
+            UnsafeStoreError: the store can't hold this lake.
+        """
 
     def remove(self, key: str) -> None:
         """Remove a stored file and its local copy; missing is no error."""

@@ -13,7 +13,7 @@ import pytest
 
 from lms_pipeline.errors import LakeError, LmsPipelineError
 from lms_pipeline.extract import checkpoint_copies as module
-from lms_pipeline.extract.checkpoint import Checkpoint
+from lms_pipeline.extract.checkpoint import Checkpoint, use_checkpoint
 from lms_pipeline.extract.checkpoint_copies import CheckpointCopies
 from lms_pipeline.extract.checkpoint_file import DamagedCheckpointError
 from lms_pipeline.lake.paths import DataDir, Partition
@@ -300,6 +300,34 @@ def test_a_damaged_checkpoint_does_not_replace_its_copy(tmp_path, place):
     with pytest.raises(DamagedCheckpointError):
         pull(place, "b", during=end_with(DamagedCheckpointError("It is damaged.")))
     assert read_stored(tmp_path) == ["a"]
+
+
+def damage(path):
+    path.write_bytes(b"not a database, and long enough to be read as one".ljust(4_096))
+
+
+def continue_damaged(place):
+    """Continue a pull whose local file is damaged; return the responses with which it begins."""
+    with CheckpointCopies(place, is_held, NEVER) as copies:
+
+        def use(checkpoint):
+            with copies.follow(checkpoint):
+                return list_keys(checkpoint)
+
+        damage(place.path)
+        return use_checkpoint(place.path, use, "it is fetched again", copies.fetch_again)
+
+
+def test_a_damaged_file_is_replaced_by_its_copy(tmp_path, place):
+    pull(place, "a", "b")
+    assert continue_damaged(place) == ["a", "b"]
+    assert read_stored(tmp_path) == ["a", "b"]
+
+
+def test_a_damaged_file_with_a_damaged_copy_is_begun_again(tmp_path, place):
+    pull(place, "a")
+    damage(tmp_path / "bucket" / KEY)
+    assert continue_damaged(place) == []
 
 
 def test_a_disk_costs_no_thread_and_no_copy(monkeypatch, tmp_path):

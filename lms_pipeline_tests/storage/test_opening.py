@@ -1,6 +1,8 @@
 """Which storage the settings choose, and what of a bucket's address is refused."""
 
+import multiprocessing
 import sys
+from concurrent.futures import ProcessPoolExecutor
 
 import pytest
 from pydantic import SecretStr
@@ -9,6 +11,7 @@ from lms_pipeline.errors import SettingsError
 from lms_pipeline.lake.index_postgres import IndexPostgres
 from lms_pipeline.storage.bucket_address import read_address
 from lms_pipeline.storage.opening import open_storage
+from lms_pipeline.storage.scratch_mark import mark_scratch
 
 MODULES = ("bucket", "conditional_write", "object_store", "store_marker")
 
@@ -189,3 +192,12 @@ def test_scratch_is_no_lake_of_one_machine(tmp_path, bucket_url):
     open_storage(tmp_path, bucket_url, None)
     with pytest.raises(SettingsError, match="holds nothing but copies of s3://bucket/prefix: set LMS_LAKE_URL to it"):
         open_storage(tmp_path, None, None)
+
+
+def test_processes_may_mark_a_new_folder_at_once(tmp_path):
+    roots = [tmp_path / str(number) for number in range(20)]
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(4, mp_context=context) as pool:
+        for _ in pool.map(mark_scratch, [root for root in roots for _ in range(4)], ["s3://bucket/prefix"] * 80):
+            pass
+    assert {(root / "state" / "scratch").read_text(encoding="utf-8") for root in roots} == {"s3://bucket/prefix"}
