@@ -9,13 +9,14 @@ from __future__ import annotations
 import hashlib
 import html
 import logging
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import date
 
 import httpx
 import msgspec
 
-from lms_pipeline.errors import LakeError, LmsPipelineError
+from lms_pipeline.errors import LakeError, LmsPipelineError, StorageError
 from lms_pipeline.lake.index import PublicationIndex
 from lms_pipeline.lake.paths import DataDir
 from lms_pipeline.storage.state import read_json_note
@@ -82,10 +83,19 @@ class Alerts:
         return self._send_unless(key, day.isoformat(), html.escape(text, quote=False), is_newer_only=True)
 
     def _send_unless(self, key: str, since: str, text: str, *, is_newer_only: bool = False) -> bool:
-        """Send a message and record `since`, unless it is recorded already; with `is_newer_only` unless it is later."""
+        """Send a message and record `since`, unless it is recorded already; with `is_newer_only` unless it is later.
+
+        Without the database of the state it is sent and not recorded: that may be the failure to send.
+        """
         state, name = self.data.storage.state, self.data.sent_alerts.name
-        with state.lock("alerts"):
-            sent = read_json_note(state, name, dict[str, str], "each failure is sent once more") or {}
+        with ExitStack() as held:
+            try:
+                held.enter_context(state.lock("alerts"))
+                sent = read_json_note(state, name, dict[str, str], "each failure is sent once more") or {}
+            except StorageError as error:
+                log.warning("An alert is sent although it may have been sent before: %s", error)
+                self._send(text)
+                return True
             recorded = sent.get(key)
             if recorded == since or (is_newer_only and (recorded or "") > since):
                 return False
@@ -107,7 +117,7 @@ class Alerts:
 
         try:
             return read_index(self.data, find, is_compared=False, may_build=False)
-        except LakeError as error:  # the disk is full, for example: that is the failure to send
+        except (LakeError, StorageError) as error:  # the disk is full, for example: that is the failure to send
             log.warning("The folders of the snapshots are listed for an alert: %s", error)
             published = self.data.find_partitions(UNIFIED_ENROLLMENTS, account_id)
             return max((partition.day.isoformat() for partition in published), default="")

@@ -1,7 +1,7 @@
 """Sentences for people: the root of every error whose message is one, and the words in them that go with a number.
 
-Belongs here: the base classes, singular and plural. An error of one package is defined in that package, but for the one of
-the lake, which `storage/` raises too. A message says what happened, to what, and what to do. It never carries a token, a
+Belongs here: the base classes, singular and plural. An error of one package is defined in that package, but for the two of
+the lake and its storage, which several raise. A message says what happened, to what, and what to do. It never carries a token, a
 name or an e-mail address.
 """
 
@@ -26,7 +26,16 @@ class SettingsError(WrongUseError):
 
 
 class LakeError(LmsPipelineError):
-    """The lake can't be written or read."""
+    """The lake can't be written or read, or a file of it is damaged."""
+
+
+class StorageError(LmsPipelineError):
+    """The store or the state can't be used now, whatever it holds. The same may succeed later.
+
+    It is no LakeError: what is done about a damaged file would be wrong for good once the file can be read again.
+    """
+
+    may_pass = True
 
 
 def choose_form(number: int, singular: str, plural: str) -> str:

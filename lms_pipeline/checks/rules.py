@@ -87,7 +87,11 @@ def find_unmatched_rules(
 
 
 def find_unmatched_in_lake(rules: Mapping[int, Rule], data: DataDir, latest: Iterable[Partition]) -> list[int]:
-    """Return the numbers of the rules that match no course of these snapshots, one of each account."""
+    """Return the numbers of the rules that match no course of these snapshots, one of each account.
+
+    Raises:
+        StoreError: the store can't be used.
+    """
     from lms_pipeline.metrics.rules import find_listed_courses  # imports Arrow
 
     partitions = {partition.account_id: partition for partition in latest}

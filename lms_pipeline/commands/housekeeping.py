@@ -46,7 +46,7 @@ def housekeeping(*, dry_run: bool, wrong: tuple[str, str] | None, rebuild_index:
     from lms_pipeline.defs.event_log_sync import find_missing_events, report_events
     from lms_pipeline.defs.instance import open_instance
     from lms_pipeline.defs.jobs import find_all_expired, remove_old_events
-    from lms_pipeline.housekeeping.cleanup import find_expired, load_policy, remove
+    from lms_pipeline.housekeeping.cleanup import find_expired, load_policy, remove, remove_old_state
     from lms_pipeline.housekeeping.policy import format_totals
 
     settings = load_settings()
@@ -71,6 +71,7 @@ def housekeeping(*, dry_run: bool, wrong: tuple[str, str] | None, rebuild_index:
             return
         expired += others
         removed += remove(data, others, lambda warning: echo(warning, err=True))
+        remove_old_state(data)
         if events := remove_old_events(settings, instance):
             echo(f"Removed {format_count(events, 'old event')} from Dagster's log.")
         reported = report_events(instance, data, missing, min_cohort=settings.min_cohort)

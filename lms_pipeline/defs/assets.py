@@ -15,7 +15,7 @@ from lms_pipeline.connection import Truto
 from lms_pipeline.defs.account_steps import AccountSteps, log_wait
 from lms_pipeline.defs.asset_checks import build_snapshot_check_specs, check_latest
 from lms_pipeline.defs.batch import Batch, BatchEvent
-from lms_pipeline.defs.failures import CONTINUES_AT_TAG, convert_errors, find_interrupted_runs
+from lms_pipeline.defs.failures import CONTINUES_AT_TAG, StaleDaysError, convert_errors, find_interrupted_runs
 from lms_pipeline.defs.metadata import (
     OWNERS,
     build_api_schema,
@@ -26,9 +26,9 @@ from lms_pipeline.defs.metadata import (
     tag_frozen_now,
 )
 from lms_pipeline.defs.partitions import build_account_days, has_partition, read_partition
-from lms_pipeline.defs.portfolio import StalePortfolioError, refresh_portfolio
+from lms_pipeline.defs.portfolio import refresh_portfolio
 from lms_pipeline.defs.ranges import is_range, read_partitions
-from lms_pipeline.defs.roll_up import StaleRollUpsError, has_roll_ups, refresh_roll_ups
+from lms_pipeline.defs.roll_up import has_roll_ups, refresh_roll_ups
 from lms_pipeline.lake.paths import DataDir
 from lms_pipeline.settings import Settings
 from lms_pipeline.tables.catalog import BY_DAY, METRIC_TABLES, TABLES
@@ -177,9 +177,7 @@ def build_warehouse_asset(settings: Settings) -> dg.AssetsDefinition:
                     **build_file_metadata(lake, lake.warehouse),
                 }
             )
-            if failed:
-                raise StalePortfolioError(f"The portfolio is not up to date: {failed[0]}")
-            if stale:
-                raise StaleRollUpsError(f"The roll-ups are not up to date: {stale[0]}")
+            if failed or stale:
+                raise StaleDaysError(failed, stale)
 
     return warehouse

@@ -27,7 +27,6 @@ from lms_pipeline.errors import LakeError, LmsPipelineError
 from lms_pipeline.lake.lock import LockedError
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.lake.waiting import read_waiting, utc_now
-from lms_pipeline.storage.store import StoreError
 from lms_pipeline.tables.catalog import METRIC_TABLES, TABLES
 from lms_pipeline.tables.pulled import COURSES, LEARNERS, UNIFIED_ENROLLMENTS
 from lms_pipeline.tables.schema import Table
@@ -206,15 +205,17 @@ class Batch:
         return all(metadata and metadata.get("source_run_id", run_id) == run_id for metadata in found)
 
     def _read_metadata(self, table: Table, partition: Partition) -> Mapping[str, str]:
-        """Return the metadata of a published file; empty if there is none, or it is damaged: then a new one repairs it."""
+        """Return the metadata of a published file; empty if there is none, or it is damaged: then a new one repairs it.
+
+        Raises:
+            StoreError: the store can't be used.
+        """
         from lms_pipeline.lake.stored_footers import read_stored_metadata
 
         key = (table.name, partition)
         if key not in self._footers:
             try:
                 found = read_stored_metadata(self.lake.store, self.lake.get_key(self.lake.file(table, partition)))
-            except StoreError:
-                raise
             except LakeError:
                 found = None
             self._footers[key] = found or {}

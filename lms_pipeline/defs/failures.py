@@ -5,7 +5,7 @@ Belongs here: the translation around the body of every asset and op, the tags it
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 import dagster as dg
@@ -36,6 +36,16 @@ NAMES_ACCOUNTS = "names_accounts"
 
 IN_PROCESS_EXECUTORS = {dg.in_process_executor.name, "execute_in_process_executor"}
 """Executors with which the process of a step is that of its run; the second is Dagster's name for `execute_in_process`."""
+
+
+class StaleDaysError(LmsPipelineError):
+    """Days over all accounts could not be computed; the others were, and the warehouse was built."""
+
+    def __init__(self, portfolio: Sequence[LmsPipelineError], roll_ups: Sequence[LmsPipelineError]) -> None:
+        errors = [*portfolio, *roll_ups]
+        super().__init__(f"The {'portfolio is' if portfolio else 'roll-ups are'} not up to date: {errors[0]}")
+        self.may_pass = any(error.may_pass for error in errors)
+        """Whether a retry may compute one of them."""
 
 
 @contextmanager

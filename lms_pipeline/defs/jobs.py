@@ -217,7 +217,7 @@ def build_housekeeping(settings: Settings) -> tuple[dg.JobDefinition, dg.Schedul
 
     @dg.op(description="Removes expired responses, payloads, run logs, and leftovers of killed runs.")
     def remove_expired(context: dg.OpExecutionContext, lake: dg.ResourceParam[DataDir]) -> None:
-        from lms_pipeline.housekeeping.cleanup import remove
+        from lms_pipeline.housekeeping.cleanup import remove, remove_old_state
 
         tag_frozen_now(context, settings)
         with convert_errors(context):
@@ -225,6 +225,7 @@ def build_housekeeping(settings: Settings) -> tuple[dg.JobDefinition, dg.Schedul
             location = origin.location_name if origin else DEFAULT_LOCATION
             expired = find_all_expired(settings, context.instance, location)
             removed = remove(lake, expired, context.log.warning)
+            remove_old_state(lake)
             events = remove_old_events(settings, context.instance, location)
             Registry(lake).store_copy()
         context.log.info("Removed %s, and %d old events from Dagster's log.", format_totals(removed), events)

@@ -30,10 +30,6 @@ if TYPE_CHECKING:
 PORTFOLIO_KEY = dg.AssetKey(PORTFOLIO_COMPLETION.name)
 
 
-class StalePortfolioError(LmsPipelineError):
-    """Days of the portfolio could not be computed; the others were, and the warehouse was built."""
-
-
 def build_portfolio(settings: Settings) -> dg.AssetsDefinition:
     """Build the asset of the portfolio. A day depends on the same day of every account."""
     with warnings.catch_warnings():
@@ -68,15 +64,15 @@ def build_portfolio(settings: Settings) -> dg.AssetsDefinition:
     return portfolio
 
 
-def refresh_portfolio(context: dg.AssetExecutionContext, lake: DataDir, settings: Settings) -> list[str]:
+def refresh_portfolio(context: dg.AssetExecutionContext, lake: DataDir, settings: Settings) -> list[LmsPipelineError]:
     """Compute the days of the portfolio that changed, check each, and log its materialization.
 
-    A day that can't be computed does not stop the others. Return a sentence for each cause.
+    A day that can't be computed does not stop the others. Return what failed.
     """
     from lms_pipeline.metrics.portfolio import NoAccountMetricsError, publish_portfolio
     from lms_pipeline.metrics.portfolio_days import find_portfolio_changes, remember_changes, remove_day
 
-    failed: list[str] = []
+    failed: list[LmsPipelineError] = []
 
     @contextmanager
     def keep_on() -> Iterator[None]:
@@ -84,7 +80,7 @@ def refresh_portfolio(context: dg.AssetExecutionContext, lake: DataDir, settings
             yield
         except LmsPipelineError as error:
             context.log.error("%s", error)  # noqa: TRY400 - the sentence is enough
-            failed.append(str(error))
+            failed.append(error)
 
     with keep_on():
         accounts, first = Registry(lake).read_accounts(), find_first_day(settings)
@@ -106,7 +102,7 @@ def refresh_portfolio(context: dg.AssetExecutionContext, lake: DataDir, settings
             remember_changes(lake, changes)
         if changes.outdated:
             context.log.info("%s of the portfolio changed.", format_count(len(changes.outdated), "day"))
-    return list(dict.fromkeys(failed))
+    return failed
 
 
 def _log_events(

@@ -28,10 +28,6 @@ MAX_ACCOUNTS_WITHOUT = 500
 """Accounts up to which `LMS_ROLL_UP=auto` means no roll-ups: a query over their files is fast enough."""
 
 
-class StaleRollUpsError(LmsPipelineError):
-    """Days could not be rolled up; the others were, and the warehouse was built."""
-
-
 def build_by_day(settings: Settings) -> dg.AssetsDefinition:
     """Build the asset of the roll-ups. A day depends on the same day of every account."""
     with warnings.catch_warnings():
@@ -87,27 +83,27 @@ def has_roll_ups(settings: Settings, lake: DataDir) -> bool:
         return lake.roll_ups.exists()
 
 
-def refresh_roll_ups(context: dg.AssetExecutionContext, lake: DataDir, settings: Settings) -> list[str]:
+def refresh_roll_ups(context: dg.AssetExecutionContext, lake: DataDir, settings: Settings) -> list[LmsPipelineError]:
     """Roll up the days whose accounts changed, and log the materialization of each that Dagster lists.
 
-    A day that can't be rolled up does not stop the others. Return a sentence for each cause.
+    A day that can't be rolled up does not stop the others. Return what failed.
     """
     from lms_pipeline.lake.roll_up import find_outdated_days, roll_up_day
 
-    failed: list[str] = []
+    failed: list[LmsPipelineError] = []
     outdated, first = find_outdated_days(lake), find_first_day(settings)
     for day in outdated:
         try:
             rolled = roll_up_day(lake, day)
         except LmsPipelineError as error:
             context.log.error("%s", error)  # noqa: TRY400 - the sentence is enough
-            failed.append(str(error))
+            failed.append(error)
             continue
         if rolled.written and day >= first:  # Dagster does not list the others
             _log_event(context, settings, day, rolled)
     if outdated:
         context.log.info("%s of the roll-ups changed.", format_count(len(outdated), "day"))
-    return list(dict.fromkeys(failed))
+    return failed
 
 
 def _log_event(context: dg.AssetExecutionContext, settings: Settings, day: date, rolled: "RolledDay") -> None:

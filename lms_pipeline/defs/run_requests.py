@@ -18,7 +18,7 @@ from lms_pipeline.defs.partitions import ACCOUNT_TAG, DATE_TAG, RANGE_TAGS, buil
 from lms_pipeline.defs.ranges import AccountOrder, build_range_tags, is_range
 from lms_pipeline.defs.run_locks import LockState, probe_run_lock
 from lms_pipeline.defs.run_sessions import has_run_session
-from lms_pipeline.errors import LakeError
+from lms_pipeline.errors import LakeError, StorageError
 from lms_pipeline.lake.lock import is_locked
 from lms_pipeline.lake.paths import AnyPartition, DataDir, Partition
 from lms_pipeline.lake.scan import find_unpublished
@@ -82,7 +82,7 @@ def find_missing_snapshots(data: DataDir, day: date, account_ids: Iterable[str])
     partitions = [Partition(account_id, day) for account_id in account_ids]
     try:
         known, pending = read_index(data, read, is_compared=False, may_build=False)
-    except LakeError as error:
+    except (LakeError, StorageError) as error:
         log.warning("All accounts are looked for, to find their snapshots of %s: %s", day, error)
         return find_unpublished(data, UNIFIED_ENROLLMENTS, partitions)
     missing = [one for one in partitions if one not in known]

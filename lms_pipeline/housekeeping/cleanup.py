@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 
 from lms_pipeline.accounts.options import load_options
 from lms_pipeline.accounts.registry import GONE, INACTIVE, Registry
-from lms_pipeline.errors import LakeError
+from lms_pipeline.errors import LakeError, StorageError
 from lms_pipeline.housekeeping.policy import ABANDONED_AFTER, ExpiredItem, RetentionPolicy
 from lms_pipeline.lake.commit_mark import restore_interrupted
 from lms_pipeline.lake.files import PREFIX, WRITER_ENTRIES, check_version, conform, convert_read_errors, read_metadata
@@ -44,6 +44,7 @@ from lms_pipeline.lake.scratch import find_abandoned_scratch, remove_scratch
 from lms_pipeline.lake.stored_footers import read_stored_footer
 from lms_pipeline.settings import Settings
 from lms_pipeline.storage.disk import convert_disk_errors, measure_size, read_changed_at
+from lms_pipeline.storage.state import StateError
 from lms_pipeline.tables.pulled import PULLED_TABLES, REJECTED_ENROLLMENTS
 from lms_pipeline.transform.columns import repeat_value
 
@@ -138,7 +139,7 @@ def _find_old_payloads(data: DataDir, policy: RetentionPolicy) -> Iterator[Expir
 
     try:
         state, published = read_index(data, find)
-    except LakeError as error:
+    except (LakeError, StateError) as error:
         log.warning(UNINDEXED, error)
         state, published = (
             None,
@@ -165,7 +166,7 @@ def _find_pending(data: DataDir, *, is_compared: bool) -> list[AnyPartition]:
     """Return the partitions in which a run is at work, or left files or empty folders."""
     try:
         pending = read_index(data, lambda index: index.find_pending(), is_compared=is_compared)
-    except LakeError as error:
+    except (LakeError, StateError) as error:
         log.warning(UNINDEXED, error)
         return [files.partition for files in scan_lake(data).values() if files.has_hidden or files.has_leftover]
     return list(dict.fromkeys(one.partition for one in pending))
@@ -249,7 +250,10 @@ def _find_partition_paths(root: Path) -> Iterator[tuple[Partition, Path]]:
 def _measure_payload_bytes(data: DataDir, partition: Partition) -> int:
     """Return the compressed bytes of the payloads of a partition; 0 if there are none or they were removed.
 
-    A file that can't be read is logged, and has none.
+    A damaged file is logged, and has none.
+
+    Raises:
+        StoreError: the store can't be used. The file is looked at again then.
     """
     try:
         footer = read_stored_footer(data.store, data.get_key(data.file(REJECTED_ENROLLMENTS, partition)))
@@ -269,13 +273,21 @@ def remove(data: DataDir, items: Iterable[ExpiredItem], warn: Callable[[str], No
     for item in items:
         try:
             _remove_item(data, item)
-        except (LockedError, LakeError) as error:
+        except (LockedError, LakeError, StorageError) as error:
             warn(f"{item.place} stays until the next housekeeping: {error}")
             continue
         log.info("Removed %s", item)
         removed.append(item)
-    data.storage.state.remove_old(datetime.now(UTC) - ABANDONED_AFTER)
     return removed
+
+
+def remove_old_state(data: DataDir) -> None:
+    """Remove old notes and calls of a state in a database: of files, `find_expired` finds them.
+
+    Raises:
+        StateError: the database can't be used.
+    """
+    data.storage.state.remove_old(datetime.now(UTC) - ABANDONED_AFTER)
 
 
 def _remove_item(data: DataDir, item: ExpiredItem) -> None:
@@ -318,19 +330,20 @@ def _remove_payloads(data: DataDir, partition: Partition) -> None:
 
     Raises:
         LockedError: another run holds the partition.
-        LakeError: the file can't be read or written, or a newer version wrote it.
+        LakeError: the file can't be read or written, or a newer version wrote it; then nothing is written.
+        StorageError: the store or the state can't be used.
     """
     path = data.file(REJECTED_ENROLLMENTS, partition)
     run_id = f"housekeeping-{uuid.uuid4()}"
     with (
         passing_lock(data, partition) as lock,
         Publication(data, partition, run_id, before_publishing=lock.check) as publication,
-        publication.open(REJECTED_ENROLLMENTS) as file,
     ):
-        data.fetch([REJECTED_ENROLLMENTS], [partition])  # after the look at what is stored, which is replaced
+        publication.look_at(REJECTED_ENROLLMENTS)  # before it is read: what is published since stays
+        data.fetch([REJECTED_ENROLLMENTS], [partition])
         metadata = read_metadata(path)
         check_version(path, metadata)
-        with convert_read_errors(path), pq.ParquetFile(path) as stored:
+        with convert_read_errors(path), pq.ParquetFile(path) as stored, publication.open(REJECTED_ENROLLMENTS) as file:
             for batch in stored.iter_batches(columns=[name for name in stored.schema_arrow.names if name != "payload"]):
                 file.write(_clear_payloads(conform(batch, REJECTED_ENROLLMENTS)))
             provenance = {name: value for name, value in metadata.items() if name not in WRITER_ENTRIES}

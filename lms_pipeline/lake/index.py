@@ -123,7 +123,7 @@ def parse_mark(text: str | None, kind: type[T]) -> T | None:
 class PublicationIndex(ABC):
     """The index, shared by processes. Each method but `update` is one transaction. Use it as a context manager.
 
-    All methods raise DamagedIndexError if the index must be built again, and LakeError if it can't be used.
+    All methods raise DamagedIndexError if the index must be built again, and LakeError or StateError if it can't be used.
     """
 
     @abstractmethod

@@ -21,7 +21,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final, TypeVar
 
-from lms_pipeline.errors import LakeError, format_count
+from lms_pipeline.errors import LakeError, StorageError, format_count
 from lms_pipeline.lake.files import select_metadata
 from lms_pipeline.lake.index import DamagedIndexError, PublicationIndex, PublishedDay
 from lms_pipeline.lake.index_opening import open_index
@@ -71,6 +71,7 @@ def read_index(
 
     Raises:
         LakeError: the index can't be read or written, or has to be built.
+        StorageError: the database of the index, or the store, can't be used.
     """
 
     def follow_and_read(index: PublicationIndex) -> T:
@@ -85,6 +86,7 @@ def rebuild_index(data: DataDir) -> int:
 
     Raises:
         LakeError: it can't be written, or a folder can't be read.
+        StorageError: the database of the index, or the store, can't be used.
     """
     _use(data, lambda index: index.reset())
     return read_index(data, lambda index: index.count_days())
@@ -95,7 +97,7 @@ def noting_changes(data: DataDir, partition: AnyPartition, owner: str) -> Iterat
     """Note that a run changes files of a partition in the block; then store which are there.
 
     Raises:
-        LakeError: the note can't be written. Nothing may be published without it.
+        LakeError, StateError: the note can't be written. Nothing may be published without it.
     """
     begin_changes(data, partition, owner)
     try:
@@ -108,7 +110,7 @@ def begin_changes(data: DataDir, partition: AnyPartition, owner: str) -> None:
     """Note that a run is about to change files of a partition.
 
     Raises:
-        LakeError: the note can't be written. Nothing may be published without it.
+        LakeError, StateError: the note can't be written. Nothing may be published without it.
     """
     _use(data, lambda index: index.begin(partition, owner))
 
@@ -126,7 +128,7 @@ def finish_changes(
             index.update([partition], observer)
             _note_leftovers(index, observer.latest)
             index.finish(partition, owner)
-    except LakeError as error:
+    except (LakeError, StorageError) as error:
         log.warning("The index does not have %s yet: %s", partition, error)
 
 
@@ -160,7 +162,11 @@ class _Observer:
         self._read_ahead(list(listed))
 
     def __call__(self, partition: AnyPartition, stored: PublishedDay | None) -> PublishedDay:
-        """Return what is published of a partition."""
+        """Return what is published of a partition. The index has no schema version of a damaged file.
+
+        Raises:
+            StoreError: the store can't be used.
+        """
         files = self._scan(partition, stored)
         self.latest = [files]
         signatures, table = bytes(files.signatures), UNIFIED_ENROLLMENTS.name
@@ -203,8 +209,6 @@ class _Observer:
             else:
                 entries = select_metadata(read_footer_of(store, file))
             return int(entries.get("schema_version", "0"))
-        except StoreError:
-            raise
         except LakeError:
             return None
 

@@ -61,7 +61,7 @@ def partition_lock(data: DataDir, partition: Partition, run_id: str = "") -> Ite
 
     Raises:
         LockedError: another run holds the lock.
-        LakeError: the lock can't be written.
+        LakeError, StateError: the lock can't be written.
     """
     folder = data.pull_folder(partition)
     with ExitStack() as until_end:
@@ -87,7 +87,7 @@ def passing_lock(data: DataDir, partition: Partition) -> Iterator[PartitionLock]
 
     Raises:
         LockedError: a run holds the lock.
-        LakeError: the lock can't be written, or the folder can't be removed.
+        LakeError, StateError: the lock can't be written, or the folder can't be removed.
     """
     with partition_lock(data, partition) as lock:
         yield lock
@@ -101,7 +101,7 @@ def is_locked(data: DataDir, partition: Partition) -> bool:
     """Return whether a run holds the lock of a partition. A run that begins at this moment may be refused.
 
     Raises:
-        LakeError: the lock can't be opened.
+        LakeError, StateError: the lock can't be opened.
     """
     return data.storage.state.is_held(data.get_note(data.pull_folder(partition)))
 
@@ -113,7 +113,7 @@ def remove_folder(data: DataDir, partition: Partition) -> None:
 
     Raises:
         LockedError: a run holds the lock.
-        LakeError: the folder can't be removed.
+        LakeError, StateError: the folder, or a note of it, can't be removed.
     """
     folder = data.pull_folder(partition)
     with partition_lock(data, partition), convert_disk_errors(folder):

@@ -48,7 +48,7 @@ class Publication:
     """The files that a run writes for a partition.
 
     Use it as a context manager: files that are not published when the block ends are removed, and the index has the others.
-    What is stored is looked at when the first file is opened: a table that another run publishes after that is not replaced,
+    What is stored is looked at when the first file is opened at the latest: a table that another run publishes after that is not replaced,
     unless the store is the local disk, where the partition's lock is enough.
     """
 
@@ -85,7 +85,7 @@ class Publication:
         """Return a new file of a table, beside the file that readers see.
 
         Raises:
-            LakeError: it can't be written.
+            LakeError, StorageError: it can't be written, or what is stored can't be looked at.
         """
         return self._open(table, self._data.unpublished_file(table, self.partition, self.run_id))
 
@@ -93,7 +93,7 @@ class Publication:
         """Return one more new file of a table, for rows that are written again without some of them.
 
         Raises:
-            LakeError: it can't be written.
+            LakeError, StorageError: it can't be written, or what is stored can't be looked at.
         """
         return self._open(table, self._data.second_unpublished_file(table, self.partition, self.run_id))
 
@@ -101,13 +101,19 @@ class Publication:
         if self._note is None:
             self._note = f"{self.run_id} {uuid.uuid4().hex}"
             begin_changes(self._data, self.partition, self._note)
-        self._look_at(table)
+        self.look_at(table)
         self._written.append(path)
         self._tables.append(table)
         return TableFile(table, path, self.check_space)
 
-    def _look_at(self, table: Table) -> None:
-        """Remember what is stored of a table, and with the first table of a pull of all of them."""
+    def look_at(self, table: Table) -> None:
+        """Remember what is stored of a table, and with the first table of a pull of all of them: `publish` replaces nothing else.
+
+        Opening a file does it. A publication that reads what it replaces calls this before.
+
+        Raises:
+            StoreError: the store can't be used.
+        """
         if table.name in self._seen:
             return
         tables = PULLED_TABLES if table in PULLED_TABLES else (table,)
@@ -127,7 +133,7 @@ class Publication:
         Raises:
             AuditError: a file is not as its table requires; none was published.
             PublishedByAnotherError: another run has published a table meanwhile; those after it were not published.
-            LakeError: a file can't be published; those after it were not.
+            LakeError, StorageError: a file can't be published; those after it were not.
         """
         audited = [(file, audit_file(file.path, file.table, key)) for file, key in files]
         self._before_publishing()
@@ -155,7 +161,7 @@ def publish_table(
 
     Raises:
         AuditError: the file is not as its table requires.
-        LakeError: it can't be written.
+        LakeError, StorageError: it can't be written or published.
     """
     with Publication(data, partition, run_id) as publication, publication.open(table) as file:
         file.write_all(batches)

@@ -50,7 +50,7 @@ class NoteFile(Generic[N]):
         """Store a note. The caller holds the partition's lock.
 
         Raises:
-            LakeError: the file can't be written.
+            LakeError, StateError: it can't be written.
         """
         data.storage.state.write_note(self.build_name(data, note.partition), msgspec.json.encode(note))
 

@@ -36,6 +36,7 @@ def make_space(data: DataDir, partition: Partition) -> None:
 
     Raises:
         LakeError: the disk has too little free space, or can't be read.
+        StorageError: the store or the state can't be used.
     """
     found = measure_free_space(data, partition)
     if found.free >= found.needed:
@@ -112,6 +113,7 @@ def _remove_failed(data: DataDir, partition: Partition) -> None:
     Raises:
         LockedError: a run holds the partition.
         LakeError: a file can't be removed.
+        StorageError: the store or the state can't be used.
     """
     with passing_lock(data, partition):  # which also removes the scratch files
         restore_interrupted(data, PULLED_TABLES, partition)

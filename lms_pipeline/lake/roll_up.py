@@ -88,7 +88,7 @@ def find_outdated_days(data: DataDir) -> list[date]:
     So is a day that only roll-ups have: an index that was built again after the day was removed does not know it.
 
     Raises:
-        LakeError: the index can't be read.
+        LakeError, StorageError: the index or the store can't be used.
     """
 
     def find(index: PublicationIndex) -> list[date]:
@@ -107,6 +107,7 @@ def roll_up_day(data: DataDir, day: date) -> RolledDay:
 
     Raises:
         LakeError: a roll-up can't be written, or the index can't be used.
+        StorageError: the store or the state can't be used.
     """
 
     def read(index: PublicationIndex) -> tuple[int, list[PublishedDay]]:
@@ -162,7 +163,7 @@ def remove_roll_ups(data: DataDir, day: date) -> None:
     """Remove the roll-ups of a day: an account's day that is removed must not stay in them. Waits for a roll-up at work.
 
     Raises:
-        LakeError: a file can't be removed.
+        LakeError, StorageError: a file can't be removed.
     """
     with data.storage.state.lock(_LOCK):
         for table in list_rolled_up_tables():
@@ -207,7 +208,7 @@ def _write_if_changed(data: DataDir, table: Table, day: date, files: Sequence[Pu
 
 
 def _read_existing(data: DataDir, key: str) -> dict[str, str]:
-    """Return the metadata of a roll-up that has the columns of this version; empty if there is none."""
+    """Return the metadata of a roll-up that has the columns of this version; empty if there is none, or it is damaged."""
     try:
         metadata = read_stored_metadata(data.store, key) or {}
     except LakeError:

@@ -19,6 +19,7 @@ from lms_pipeline.lake.index import RollUp
 from lms_pipeline.lake.index_opening import open_index
 from lms_pipeline.lake.paths import DATA_FILE, AnyPartition, DataDir, Partition, parse_any_folder
 from lms_pipeline.lake.scan import sort_key
+from lms_pipeline.storage.state import StateError
 from lms_pipeline.tables.catalog import TABLES
 from lms_pipeline.tables.pulled import RAW_ENROLLMENTS, REJECTED_ENROLLMENTS
 from lms_pipeline.tables.schema import Table
@@ -50,7 +51,7 @@ def list_signatures(data: DataDir, folder: Path | None = None) -> dict[str, byte
     """Return the signature of each roll-up that is stored, or of those in a folder, by its key.
 
     Raises:
-        LakeError: they can't be listed.
+        LakeError, StoreError: they can't be listed.
     """
     folder = folder or data.roll_ups
     try:
@@ -81,6 +82,9 @@ def find_current_roll_ups(data: DataDir, table: Table, first: date, last: date) 
     """Return the roll-ups of the days `first` to `last` that hold all that is published. Nothing is written.
 
     There are none if the index can't be read, and none of a day on which a run is publishing.
+
+    Raises:
+        StoreError: they can't be listed.
     """
     if table not in list_rolled_up_tables():
         return CurrentRollUps()
@@ -100,7 +104,7 @@ def find_current_roll_ups(data: DataDir, table: Table, first: date, last: date) 
             ]
             others = days.keys() - {one.day for one in current}
             published = [one for day in others for one in index.find(day=day)] if current else []
-    except LakeError as error:
+    except (LakeError, StateError) as error:
         log.info("The roll-ups are not used: %s", error)
         return CurrentRollUps()
     files = {one.day: data.roll_up(table, one.day) for one in current if one.signature != NO_FILE}

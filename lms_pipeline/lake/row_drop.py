@@ -66,6 +66,9 @@ def measure_row_drop(data: DataDir, partition: Partition, rows: int) -> RowDrop:
     """Compare a number of enrollments with the snapshot before the partition's day.
 
     A damaged snapshot is logged, and counts as none.
+
+    Raises:
+        StoreError: the store can't be used. The snapshot before is not known then, and may be large.
     """
     previous = data.find_latest_snapshot(partition.account_id, before=partition.day)
     if previous is not None:
@@ -83,6 +86,7 @@ def refuse_row_drop(data: DataDir, partition: Partition, rows: int, max_drop: fl
 
     Raises:
         RowDropError: it lacks them.
+        StoreError: the store can't be used.
     """
     drop = measure_row_drop(data, partition, rows)
     if drop.is_too_large(max_drop):

@@ -47,7 +47,7 @@ def save_stopped(data: DataDir, pull: StoppedPull) -> None:
     """Store why a pull stopped. The caller holds the partition's lock.
 
     Raises:
-        LakeError: the file can't be written.
+        LakeError, StateError: the note can't be written.
     """
     _NOTE.save(data, pull)
 
@@ -61,7 +61,7 @@ def forget_stopped(data: DataDir, partition: Partition) -> None:
     """Remove what an earlier pull stored. The caller holds the partition's lock.
 
     Raises:
-        LakeError: the file can't be removed.
+        LakeError, StateError: the note can't be removed.
     """
     data.storage.state.remove_note(_NOTE.build_name(data, partition), "the pull begins again at once")
 

@@ -21,7 +21,8 @@ def read_stored_footer(store: Store, key: str) -> pq.FileMetaData | None:
     """Return the footer of a stored file, without fetching the file; None if nothing is stored.
 
     Raises:
-        LakeError: it can't be read, or is no Parquet file.
+        LakeError: it is damaged, or no Parquet file.
+        StoreError: the store can't be used, or the file was replaced meanwhile.
     """
     file = store.find(key)
     return None if file is None else read_footer_of(store, file)
@@ -46,7 +47,8 @@ def read_stored_metadata(store: Store, key: str) -> dict[str, str] | None:
     """Return our entries in the metadata of a stored file, as `read_metadata`; None if nothing is stored.
 
     Raises:
-        LakeError: it can't be read, or is no Parquet file.
+        LakeError: it is damaged, or no Parquet file.
+        StoreError: the store can't be used, or the file was replaced meanwhile.
     """
     footer = read_stored_footer(store, key)
     return None if footer is None else select_metadata(footer)
@@ -56,7 +58,8 @@ def count_stored_rows(store: Store, key: str) -> int | None:
     """Return the number of rows of a stored file, without fetching it; None if nothing is stored.
 
     Raises:
-        LakeError: it can't be read, or is no Parquet file.
+        LakeError: it is damaged, or no Parquet file.
+        StoreError: the store can't be used, or the file was replaced meanwhile.
     """
     footer = read_stored_footer(store, key)
     return None if footer is None else footer.num_rows

@@ -60,7 +60,7 @@ def save_waiting(data: DataDir, pull: WaitingPull) -> None:
     """Store when a pull continues. The caller holds the partition's lock.
 
     Raises:
-        LakeError: the file can't be written.
+        LakeError, StateError: the note can't be written.
     """
     _NOTE.save(data, pull)
 
@@ -69,7 +69,7 @@ def take_waiting(data: DataDir, partition: Partition) -> WaitingPull | None:
     """Return and remove what an earlier run stored. The caller holds the partition's lock.
 
     Raises:
-        LakeError: the file can't be removed.
+        LakeError, StateError: the note can't be removed.
     """
     state, name, pull = data.storage.state, _NOTE.build_name(data, partition), read_waiting(data, partition)
     if pull is None and state.read_note(name, _CONSEQUENCE) is not None:

@@ -127,6 +127,7 @@ def build_warehouse(data: DataDir, *, is_rolled_up: bool = False) -> WarehouseBu
 
     Raises:
         LakeError: it can't be built; the old warehouse stays.
+        StorageError: the store or the state can't be used, so that a later build may succeed; the old warehouse stays.
     """
     folder = data.state / "warehouse"
     build = folder / f"lms-{uuid.uuid4().hex}.duckdb"
@@ -167,7 +168,7 @@ def read_left_out(data: DataDir) -> list[str]:
     """Return the sentences about files that the latest build left out; none before the first one.
 
     Raises:
-        LakeError: they can't be read.
+        LakeError, StateError: they can't be read.
     """
     consequence = "the next build of the warehouse writes it again"
     return read_json_note(data.storage.state, data.get_note(data.left_out), list[str], consequence) or []

@@ -85,6 +85,7 @@ def write_build(data: DataDir, path: Path) -> WrittenBuild:
 
     Raises:
         LakeError, duckdb.Error, OSError: it can't be written.
+        StorageError: the state can't be used.
     """
     record = load_record(data)
     days = find_days(data, record)
@@ -121,7 +122,7 @@ def find_days(data: DataDir, record: WarehouseRecord | None, dates: Collection[d
     With `dates`, only those of these dates.
 
     Raises:
-        LakeError: the index can't be read.
+        LakeError, StorageError: the index or the store can't be used.
     """
     now_ns, indexed = time.time_ns(), _read_indexed(data, dates)
     if _restore_interrupted(data, indexed.values()):

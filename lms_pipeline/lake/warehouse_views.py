@@ -89,6 +89,7 @@ def write_views(data: DataDir, path: Path) -> WrittenBuild:
 
     Raises:
         LakeError, duckdb.Error, OSError: it can't be written.
+        StorageError: the store or the state can't be used.
     """
     rolled = read_index(data, partial(_find_rolled, data))
     unrolled = _find_unrolled(data, rolled)
@@ -268,7 +269,10 @@ def _define_file_view(
 ) -> list[str]:
     """Define the view of a table that is not rolled up, over the files themselves; return why files are left out.
 
-    If the first file can't be read, which DuckDB opens for it, all are looked at.
+    If the first file is damaged, which DuckDB opens for it, all are looked at.
+
+    Raises:
+        StoreError: the store can't be used. Nothing is known about the files then.
     """
     try:
         query = _build_pattern_sql(connection, data, table, indexed)

@@ -100,6 +100,7 @@ def publish_metrics(
     Raises:
         NoSnapshotError: the day was not pulled.
         LakeError: the snapshot can't be read, or a table can't be written.
+        StorageError: the store or the state can't be used.
     """
     import duckdb
 

@@ -57,6 +57,7 @@ def publish_portfolio(
     Raises:
         NoAccountMetricsError: there are none that can be read.
         LakeError: the row can't be written.
+        StorageError: the store or the state can't be used.
     """
     import duckdb
     import pyarrow as pa

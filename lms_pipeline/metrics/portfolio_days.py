@@ -60,7 +60,7 @@ def find_portfolio_changes(data: DataDir, accounts: Sequence[RegisteredAccount])
     other accounts of the registry lack the day. No file of an account is opened for it.
 
     Raises:
-        LakeError: the index can't be read.
+        LakeError, StorageError: the index or the store can't be used.
     """
 
     def find(index: PublicationIndex) -> tuple[_Mark, dict[date, Sequence[PublishedDay]]]:
@@ -96,7 +96,7 @@ def remember_changes(data: DataDir, changes: PortfolioChanges) -> None:
     """Note that all changes are in the portfolio: the next comparison begins after them.
 
     Raises:
-        LakeError: the index can't be written.
+        LakeError, StateError: the index can't be written.
     """
     read_index(data, lambda index: index.write_marks({MARK: changes.mark}), is_compared=False)
 
@@ -116,7 +116,7 @@ def remove_day(data: DataDir, day: date) -> None:
     """Remove the portfolio of a day that no account has any more, or none that can be read.
 
     Raises:
-        LakeError: it can't be removed.
+        LakeError, StorageError: it can't be removed.
     """
     path = data.file(PORTFOLIO_COMPLETION, DayPartition(day))
     with noting_changes(data, DayPartition(day), f"removal {uuid.uuid4().hex}"):
@@ -132,7 +132,11 @@ def _hash_origin(accounts: Sequence[RegisteredAccount], day: date, signatures: S
 
 
 def _read_origin(data: DataDir, day: date) -> str | None:
-    """Return what the stored portfolio of a day was computed from; None if there is none, or it can't be read."""
+    """Return what the stored portfolio of a day was computed from; None if there is none, or it is damaged.
+
+    Raises:
+        StoreError: the store can't be used.
+    """
     key = data.get_key(data.file(PORTFOLIO_COMPLETION, DayPartition(day)))
     try:
         return (read_stored_metadata(data.store, key) or {}).get(ORIGIN)

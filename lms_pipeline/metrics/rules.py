@@ -135,6 +135,7 @@ def find_listed_courses(data: DataDir, partition: Partition) -> dict[str, str | 
 
     Raises:
         LakeError: a file can't be read.
+        StoreError: a file can't be fetched.
     """
     data.fetch([COURSE_COMPLETION, COURSES], [partition])
     counted, listed = (_read_titles(data.file(table, partition)) for table in (COURSE_COMPLETION, COURSES))

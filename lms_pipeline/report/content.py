@@ -184,7 +184,8 @@ def _read_day(data: DataDir, day: date, account_id: str | None, limit: int) -> _
     """Read the accounts one at a time, and keep the largest courses: those of a fleet do not fit into memory.
 
     Raises:
-        LakeError: the files of no account can be read.
+        LakeError: the files of all accounts are damaged.
+        StoreError: the store can't be used. No account is left out for that.
     """
     collector, damaged, errors = CourseCollector(), [], []
     selected: list[SelectedAccount | None] = []

@@ -208,7 +208,11 @@ def _read_rows(
 
 
 def read_qualities(data: DataDir, partitions: Collection[Partition]) -> list[Quality | LakeError]:
-    """Return how good snapshots are; of one with a damaged file, the error."""
+    """Return how good snapshots are; of one with a damaged file, the error.
+
+    Raises:
+        StoreError: the store can't be used.
+    """
 
     def read(partition: Partition) -> Quality | LakeError:
         try:
@@ -225,6 +229,7 @@ def _read_quality(data: DataDir, partition: Partition) -> Quality:
 
     Raises:
         LakeError: a file is damaged.
+        StoreError: the store can't be used.
     """
     # of the large files the ends alone
     source = read_stored_metadata(data.store, data.get_key(data.file(UNIFIED_ENROLLMENTS, partition))) or {}

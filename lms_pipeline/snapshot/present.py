@@ -55,7 +55,7 @@ def check_present(data: DataDir, partition: Partition, calendar: Calendar, now: 
     Raises:
         WrongPresentError: the account has a later snapshot, or the days of the data directory are those of another zone
             in which another day is open now.
-        LakeError: the time zone can't be recorded.
+        LakeError, StateError: the time zone can't be recorded.
     """
     check_later_snapshot(data, partition)
     recorded = _record_zone(data, calendar)

@@ -77,7 +77,8 @@ def write_fingerprints(data: DataDir, job: SnapshotJob, strategy: str, plan: Fet
     """Store the roster fingerprints of a snapshot that has just been published.
 
     Raises:
-        LakeError: they can't be written, or sent to the store.
+        LakeError: they can't be written.
+        StoreError: they can't be sent to the store.
     """
     metadata = {"run_id": job.run_id, "strategy": strategy, "plan": job.fingerprint}
     with data.replacing(data.fingerprints_path(job.partition)) as new:

@@ -74,6 +74,7 @@ def take_snapshot(
         WrongPresentError: the clock or the time zone contradicts what was recorded before.
         StoppedPullError: it stopped at a bound a short time ago.
         LakeError: the disk has too little free space, or a file is unusable.
+        StorageError: the store or the state can't be used.
         LockedError: another run pulls the same account and day.
         BudgetSpentError: the calls that the snapshot may cost are used up.
         VolumeSpentError: the responses are larger than the snapshot may receive.
@@ -172,6 +173,7 @@ def replay_snapshot(
         NotKeptError: responses of the snapshot are missing.
         LockedError: another run pulls the same account and day.
         LakeError: a file is unusable.
+        StorageError: the store or the state can't be used.
     """
     started = time.monotonic()
     with partition_lock(data, job.partition, job.run_id) as lock:

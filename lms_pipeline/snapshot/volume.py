@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from lms_pipeline.errors import LakeError, LmsPipelineError, choose_form, format_count
+from lms_pipeline.errors import LakeError, LmsPipelineError, StorageError, choose_form, format_count
 from lms_pipeline.extract.checkpoint import Attempt
 from lms_pipeline.extract.checkpoint_file import CheckpointError
 from lms_pipeline.extract.volume import VolumeSpentError
@@ -93,7 +93,7 @@ def stop_at_bounds(data: DataDir, job: SnapshotJob, attempt: Attempt, watch: Spa
 
 
 def _stop(data: DataDir, job: SnapshotJob, attempt: Attempt, error: LmsPipelineError, needed_bytes: int = 0) -> None:
-    """Remove the responses of the attempt, and store why it stopped; what fails on a full disk is logged."""
+    """Remove the responses of the attempt, and store why it stopped; what fails on a full disk, or without the state, is logged."""
     partition = job.partition
     stopped = StoppedPull(
         account_id=partition.account_id,
@@ -113,7 +113,7 @@ def _stop(data: DataDir, job: SnapshotJob, attempt: Attempt, error: LmsPipelineE
             choose_form(count, "is", "are"),
         )
         save_stopped(data, stopped)
-    except (CheckpointError, LakeError) as failed:
+    except (CheckpointError, LakeError, StorageError) as failed:
         log.warning("%s", failed)
 
 

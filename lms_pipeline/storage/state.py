@@ -15,7 +15,7 @@ from typing import Protocol, TypeVar
 import msgspec
 
 from lms_pipeline.concurrency import wait
-from lms_pipeline.errors import LakeError
+from lms_pipeline.errors import StorageError
 from lms_pipeline.storage.rate_limit import RateLimit, RateLimiter
 
 T = TypeVar("T")
@@ -25,10 +25,8 @@ REGISTRY = "accounts.json"
 _DECODE_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
-class StateError(LakeError):
+class StateError(StorageError):
     """The state can't be read or written. The same may succeed later."""
-
-    may_pass = True
 
 
 class HeldError(StateError):
@@ -67,7 +65,7 @@ class RegistryEdit:
 class State(Protocol):
     """What processes share. Names are paths relative to the state folder, like `pulls/account_id=a/snapshot_date=2026-01-31`.
 
-    All methods raise LakeError if the state can't be used. For a database that is a StateError, or a SettingsError if
+    All methods raise an error if the state can't be used: LakeError on a disk; StateError for a database, or SettingsError if
     LMS_STATE_URL has to be changed.
     """
 
@@ -135,7 +133,7 @@ def read_json_note(state: State, name: str, type_: type[T], consequence: str) ->
     """Return the content of a JSON note; None if it is missing, or damaged: then it is set aside.
 
     Raises:
-        LakeError: the state can't be used.
+        LakeError, StateError: the state can't be used.
     """
     content = state.read_note(name, consequence)
     if content is None:

@@ -14,27 +14,23 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
-from lms_pipeline.errors import LakeError
+from lms_pipeline.errors import LakeError, StorageError
 
 _SIGNATURE = struct.Struct("<QqQ")
 SIGNATURE_BYTES = _SIGNATURE.size
 """Size of `StoredFile.signature`."""
 
 
-class StoreError(LakeError):
+class StoreError(StorageError):
     """The store can't be reached, or refuses what was requested. The same may succeed later."""
-
-    may_pass = True
 
 
 class UnsafeStoreError(LakeError):
     """The store can't hold this lake: it ignores conditions, has another one, or can't take a file of this size."""
 
 
-class PublishedByAnotherError(LakeError):
+class PublishedByAnotherError(StorageError):
     """Another run published the same file meanwhile: what is stored of it is not this run's."""
-
-    may_pass = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,9 +17,12 @@ from lms_pipeline.defs.failures import NO_ALERT_TAG, SHELL_TAG
 from lms_pipeline.defs.instance import QUIET_CONFIG
 from lms_pipeline.defs.partitions import add_accounts, build_partition_key
 from lms_pipeline.errors import LakeError
+from lms_pipeline.lake import index_sync
 from lms_pipeline.lake.index_sync import begin_changes
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.sandbox.faults import Status
+from lms_pipeline.storage.file_state import FileState
+from lms_pipeline.storage.state import StateError
 from lms_pipeline.truto.log_filter import install_logging_filters
 from lms_pipeline.truto.retry import RetryPolicy
 from lms_pipeline_tests.defs.conftest import DAY
@@ -71,6 +74,10 @@ def run_failure(account_id="north", cause="The LMS failed to answer."):
     return RunFailure(account_id, f"{account_id} on 2026-03-10", cause, "0123456789abcdef")
 
 
+def lose_state(*_, **__):
+    raise StateError("The database can't be reached.")
+
+
 class TestAlerts:
     def test_send_what_failed_and_why(self, webhook, data):
         assert Alerts(data, webhook.address).send_once(run_failure(cause="It said <no> & left."))
@@ -95,6 +102,17 @@ class TestAlerts:
         assert alerts.send_once(run_failure(account_id))
         assert not alerts.send_once(run_failure(account_id))
         assert read_marks(data) == {}
+
+    @pytest.mark.parametrize("account_id", ["north", None])
+    def test_are_sent_without_the_database_of_the_index(self, webhook, data, monkeypatch, account_id):
+        monkeypatch.setattr(index_sync, "open_index", lose_state)
+        alerts = Alerts(data, webhook.address)
+        assert [alerts.send_once(run_failure(account_id)) for _ in range(2)] == [True, False]
+
+    def test_are_sent_without_the_database_of_the_state(self, webhook, data, monkeypatch):
+        monkeypatch.setattr(FileState, "lock", lose_state)
+        assert Alerts(data, webhook.address).send_once(run_failure())
+        assert len(webhook.texts) == 1
 
     def test_do_not_read_the_body_of_the_response(self, webhook, data):
         webhook.has_endless_body = True

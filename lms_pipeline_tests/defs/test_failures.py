@@ -5,7 +5,7 @@ from functools import partial
 import pytest
 
 from lms_pipeline.definitions import build_defs
-from lms_pipeline.defs.failures import WILL_RETRY_TAG
+from lms_pipeline.defs.failures import WILL_RETRY_TAG, StaleDaysError
 from lms_pipeline.defs.instance import run_partitions
 from lms_pipeline.defs.partitions import add_accounts, build_partition_key
 from lms_pipeline.errors import LakeError
@@ -108,3 +108,21 @@ def test_a_run_of_a_command_is_not_retried(settings, instance, registry, sandbox
 )
 def test_a_failure_of_the_store_may_pass(error, may_pass):
     assert error.may_pass is may_pass
+
+
+LOST, FULL = StoreError("The bucket can't be reached."), LakeError("The disk is full.")
+
+
+@pytest.mark.parametrize(
+    ("portfolio", "roll_ups", "sentence", "may_pass"),
+    [
+        ([FULL], [], "The portfolio is not up to date: The disk is full.", False),
+        ([FULL, LOST], [], "The portfolio is not up to date: The disk is full.", True),
+        ([FULL], [LOST], "The portfolio is not up to date: The disk is full.", True),
+        ([], [LOST], "The roll-ups are not up to date: The bucket can't be reached.", True),
+        ([], [FULL], "The roll-ups are not up to date: The disk is full.", False),
+    ],
+)
+def test_days_that_could_not_be_computed_may_pass_if_one_of_them_may(portfolio, roll_ups, sentence, may_pass):
+    error = StaleDaysError(portfolio, roll_ups)
+    assert (str(error), error.may_pass) == (sentence, may_pass)

@@ -6,10 +6,13 @@ import dagster as dg
 import pytest
 
 from lms_pipeline.definitions import build_defs
+from lms_pipeline.defs.failures import RETRY_ON_FAILURE_TAG
 from lms_pipeline.defs.instance import open_instance
 from lms_pipeline.defs.jobs import find_all_expired
 from lms_pipeline.lake.paths import Partition
 from lms_pipeline.lake.reading import read
+from lms_pipeline.storage.file_state import FileState
+from lms_pipeline.storage.state import StateError
 from lms_pipeline.tables.pulled import REJECTED_ENROLLMENTS
 from lms_pipeline_tests.defs.conftest import DAY
 from lms_pipeline_tests.defs.test_index_events import add_copy
@@ -74,6 +77,24 @@ def test_removes_expired_items_and_reports_their_counts(run, house, data, instan
     assert not data.checkpoint_path(Partition("north", LONG_AGO)).exists()
     assert data.checkpoint_path(Partition("north", DAY)).exists()
     assert read("rejected_enrollments", data_dir=data.root).column("payload").to_pylist() == [""]
+
+
+def test_removes_old_notes_of_the_state_once(run, house, monkeypatch):
+    calls = []
+    monkeypatch.setattr(FileState, "remove_old", lambda _, before: calls.append(before))
+    assert run().success
+    assert len(calls) == 1
+
+
+def test_is_retried_if_the_database_of_the_state_is_away(run, house, data, instance, monkeypatch):
+    def fail(*_):
+        raise StateError("The database can't be reached.")
+
+    monkeypatch.setattr(FileState, "remove_old", fail)
+    done = run()
+    assert not done.success
+    assert instance.get_run_by_id(done.run_id).tags[RETRY_ON_FAILURE_TAG] == "true"
+    assert not data.checkpoint_path(Partition("north", LONG_AGO)).exists()
 
 
 def test_the_second_run_has_nothing_to_do(run, house, settings, instance):

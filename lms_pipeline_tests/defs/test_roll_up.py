@@ -8,6 +8,7 @@ import pytest
 from lms_pipeline.accounts.registry import RegisteredAccount, Registry
 from lms_pipeline.definitions import build_defs
 from lms_pipeline.defs import roll_up as roll_up_defs
+from lms_pipeline.defs.failures import RETRY_ON_FAILURE_TAG
 from lms_pipeline.defs.instance import rebuild_warehouse
 from lms_pipeline.defs.jobs import OUR_ASSETS
 from lms_pipeline.defs.roll_up import has_roll_ups
@@ -15,6 +16,7 @@ from lms_pipeline.errors import LakeError
 from lms_pipeline.lake import roll_up
 from lms_pipeline.lake.paths import DataDir
 from lms_pipeline.lake.warehouse import open_warehouse
+from lms_pipeline.storage.store import StoreError
 from lms_pipeline.tables.pulled import UNIFIED_ENROLLMENTS
 from lms_pipeline_tests.defs.conftest import DAY
 from lms_pipeline_tests.support.lake_files import enrollment, publish
@@ -95,6 +97,18 @@ def test_without_roll_ups_the_warehouse_has_tables(lake, settings, instance):
     assert (error, days) == (None, {})
     assert count_tables(lake) > 0
     assert not lake.roll_ups.exists()
+
+
+@pytest.mark.parametrize(("kind", "is_retried"), [(LakeError, "false"), (StoreError, "true")])
+def test_a_build_without_a_day_is_retried_if_that_may_pass(lake, on, instance, monkeypatch, kind, is_retried):
+    def fail(*_):
+        raise kind("It can't be read.")
+
+    monkeypatch.setattr(roll_up, "_write", fail)
+    error, _ = rebuild(on, instance)
+    assert "The roll-ups are not up to date: It can't be read." in error
+    [run] = instance.get_runs(limit=1)
+    assert run.tags[RETRY_ON_FAILURE_TAG] == is_retried
 
 
 def test_a_day_that_cannot_be_written_stops_neither_the_others_nor_the_warehouse(lake, on, instance, monkeypatch):

@@ -5,6 +5,7 @@ import pytest
 
 from lms_pipeline.housekeeping.cleanup import find_empty_folders, find_expired, find_old_responses, remove
 from lms_pipeline.housekeeping.policy import ExpiredItem, RetentionPolicy, format_totals
+from lms_pipeline.lake import publishing
 from lms_pipeline.lake.files import read_metadata
 from lms_pipeline.lake.lock import partition_lock
 from lms_pipeline.lake.paths import DataDir, DayPartition, Partition
@@ -189,6 +190,15 @@ class TestPayloads:
         with partition_lock(data, Partition("acme", OLD)):
             assert remove(data, expired) == []
         assert pq.read_table(rejected).column("payload").to_pylist() == [PAYLOAD, "[]"]
+
+    def test_of_a_file_that_was_damaged_meanwhile_cost_no_look_at_the_partition(self, data, rejected, monkeypatch):
+        expired = find_expired(data, POLICY)
+        rejected.write_bytes(b"no Parquet")
+        noted = []
+        monkeypatch.setattr(publishing, "begin_changes", lambda *arguments: noted.append(arguments))
+        assert remove(data, expired) == []
+        assert noted == []
+        assert [path.name for path in rejected.parent.iterdir()] == ["data.parquet"]
 
     def test_stay_unchanged_on_a_full_disk(self, data, rejected):
         rows = [{"reason": incompressible_text(number), "payload": PAYLOAD} for number in range(100)]

@@ -20,6 +20,7 @@ from lms_pipeline.lake.stopped import read_stopped
 from lms_pipeline.snapshot import volume
 from lms_pipeline.snapshot.volume import StoppedPullError
 from lms_pipeline.storage.disk import measure_size
+from lms_pipeline.storage.state import StateError
 from lms_pipeline.tables.pulled import UNIFIED_ENROLLMENTS
 from lms_pipeline.truto import list_bounds
 from lms_pipeline.truto.errors import TrutoError
@@ -92,6 +93,14 @@ class TestBounds:
         assert requests <= 6 + len(LISTS)
         assert count_kept_bytes(tmp_path) < 200_000
         assert SnapshotRunner(tmp_path, "").list_leftovers() == []
+
+    def test_end_a_pull_with_their_own_error_without_the_database_of_the_state(self, tmp_path, monkeypatch, caplog):
+        def fail(*_):
+            raise StateError("The database can't be reached.")
+
+        monkeypatch.setattr(volume, "save_stopped", fail)
+        stop(tmp_path, EndlessListError, max_records=5)
+        assert "The database can't be reached." in caplog.text
 
     def test_of_gigabytes_end_a_pull_and_keep_no_responses(self, tmp_path):
         sentence, _ = stop(tmp_path, VolumeSpentError, max_gigabytes=0.001)
