@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import shutil
-import uuid
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import suppress
@@ -18,20 +17,17 @@ from itertools import chain
 from pathlib import Path
 
 import msgspec
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from lms_pipeline.accounts.options import load_options
 from lms_pipeline.accounts.registry import GONE, INACTIVE, Registry
 from lms_pipeline.errors import LakeError, StorageError
+from lms_pipeline.housekeeping.payloads import measure_payload_bytes, remove_payloads
 from lms_pipeline.housekeeping.policy import ABANDONED_AFTER, ExpiredItem, RetentionPolicy
 from lms_pipeline.lake.commit_mark import restore_interrupted
-from lms_pipeline.lake.files import PREFIX, WRITER_ENTRIES, check_version, conform, convert_read_errors, read_metadata
 from lms_pipeline.lake.index import IndexState, PublicationIndex, PublishedDay, parse_mark
 from lms_pipeline.lake.index_sync import read_index
 from lms_pipeline.lake.lock import LockedError, partition_lock, passing_lock, remove_folder
 from lms_pipeline.lake.paths import DATA_FILE, AnyPartition, DataDir, Partition, parse_folder
-from lms_pipeline.lake.publishing import Publication
 from lms_pipeline.lake.pull_files import (
     FoundPullFile,
     describe_pull_file,
@@ -41,12 +37,10 @@ from lms_pipeline.lake.pull_files import (
 )
 from lms_pipeline.lake.scan import DayFiles, list_tables, map_parallel, scan_lake
 from lms_pipeline.lake.scratch import find_abandoned_scratch, remove_scratch
-from lms_pipeline.lake.stored_footers import read_stored_footer
 from lms_pipeline.settings import Settings
 from lms_pipeline.storage.disk import convert_disk_errors, measure_size, read_changed_at
 from lms_pipeline.storage.state import StateError
 from lms_pipeline.tables.pulled import PULLED_TABLES, REJECTED_ENROLLMENTS
-from lms_pipeline.transform.columns import repeat_value
 
 log = logging.getLogger(__name__)
 
@@ -54,8 +48,6 @@ PAYLOADS = "payloads"
 """The mark in the index with the days whose payloads were looked for."""
 UNINDEXED = "The whole lake is listed, since the index of the published files can't be used: %s"
 """Is logged on a full disk, which housekeeping has to clear."""
-REMOVED_AT = "payloads_removed_at"
-"""Metadata key of a file whose payloads were removed."""
 SPILLED_FILES = "duckdb_temp_*"
 """Files in which DuckDB keeps what exceeds its memory; the audit of a file spills beside it."""
 
@@ -151,7 +143,7 @@ def _find_old_payloads(data: DataDir, policy: RetentionPolicy) -> Iterator[Expir
         if isinstance(one.partition, Partition) and one.has_file(REJECTED_ENROLLMENTS.name)
     ]
     before = first_kept
-    sizes = map_parallel(data, partial(_measure_payload_bytes, data), partitions)
+    sizes = map_parallel(data, partial(measure_payload_bytes, data), partitions)
     for partition, payload_bytes in zip(partitions, sizes, strict=True):
         if payload_bytes:
             path, before = data.file(REJECTED_ENROLLMENTS, partition), min(before, partition.day)
@@ -247,26 +239,6 @@ def _find_partition_paths(root: Path) -> Iterator[tuple[Partition, Path]]:
             yield partition, path
 
 
-def _measure_payload_bytes(data: DataDir, partition: Partition) -> int:
-    """Return the compressed bytes of the payloads of a partition; 0 if there are none or they were removed.
-
-    A damaged file is logged, and has none.
-
-    Raises:
-        StoreError: the store can't be used. The file is looked at again then.
-    """
-    try:
-        footer = read_stored_footer(data.store, data.get_key(data.file(REJECTED_ENROLLMENTS, partition)))
-    except LakeError as error:
-        log.warning("%s", error)
-        return 0
-    if footer is None or f"{PREFIX}{REMOVED_AT}".encode() in (footer.metadata or {}):
-        return 0
-    groups = [footer.row_group(index) for index in range(footer.num_row_groups)]
-    columns = [group.column(index) for group in groups for index in range(group.num_columns)]
-    return sum(column.total_compressed_size for column in columns if column.path_in_schema == "payload")
-
-
 def remove(data: DataDir, items: Iterable[ExpiredItem], warn: Callable[[str], None] = log.warning) -> list[ExpiredItem]:
     """Remove the items and return them. Skip an item that can't be removed now, and pass the reason to `warn`."""
     removed = []
@@ -292,7 +264,7 @@ def remove_old_state(data: DataDir) -> None:
 
 def _remove_item(data: DataDir, item: ExpiredItem) -> None:
     if item.kind == "rejected payloads" and item.partition is not None:
-        _remove_payloads(data, item.partition)
+        remove_payloads(data, item.partition)
     elif item.kind == "folders of pulls" and item.partition is not None:
         remove_folder(data, item.partition)
     elif item.kind in {"answers", "details"} and not item.path.is_dir():
@@ -323,34 +295,3 @@ def _remove_empty_folders(folder: Path) -> None:
     with suppress(OSError):
         folder.rmdir()
         folder.parent.rmdir()
-
-
-def _remove_payloads(data: DataDir, partition: Partition) -> None:
-    """Publish a partition's rejected enrollments again with empty payloads, under the same run id.
-
-    Raises:
-        LockedError: another run holds the partition.
-        LakeError: the file can't be read or written, or a newer version wrote it; then nothing is written.
-        StorageError: the store or the state can't be used.
-    """
-    path = data.file(REJECTED_ENROLLMENTS, partition)
-    run_id = f"housekeeping-{uuid.uuid4()}"
-    with (
-        passing_lock(data, partition) as lock,
-        Publication(data, partition, run_id, before_publishing=lock.check) as publication,
-    ):
-        publication.look_at(REJECTED_ENROLLMENTS)  # before it is read: what is published since stays
-        data.fetch([REJECTED_ENROLLMENTS], [partition])
-        metadata = read_metadata(path)
-        check_version(path, metadata)
-        with convert_read_errors(path), pq.ParquetFile(path) as stored, publication.open(REJECTED_ENROLLMENTS) as file:
-            for batch in stored.iter_batches(columns=[name for name in stored.schema_arrow.names if name != "payload"]):
-                file.write(_clear_payloads(conform(batch, REJECTED_ENROLLMENTS)))
-            provenance = {name: value for name, value in metadata.items() if name not in WRITER_ENTRIES}
-            file.close({**provenance, REMOVED_AT: datetime.now(UTC).isoformat()})
-            publication.publish([(file, REJECTED_ENROLLMENTS.key)])
-
-
-def _clear_payloads(batch: pa.RecordBatch) -> pa.RecordBatch:
-    index = batch.schema.get_field_index("payload")
-    return batch.set_column(index, batch.schema.field(index), repeat_value("", "string", batch.num_rows))

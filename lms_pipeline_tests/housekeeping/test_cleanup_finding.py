@@ -7,6 +7,7 @@ import pytest
 from lms_pipeline.accounts.registry import Registry
 from lms_pipeline.housekeeping import cleanup
 from lms_pipeline.housekeeping.cleanup import find_empty_folders, find_expired, load_policy
+from lms_pipeline.housekeeping.payloads import measure_payload_bytes
 from lms_pipeline.housekeeping.policy import RetentionPolicy
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.settings import Settings
@@ -223,13 +224,12 @@ class TestRejectedPayloads:
     @pytest.fixture
     def opened(self, monkeypatch):
         opened = []
-        measure = cleanup._measure_payload_bytes
 
         def note(data, partition):
             opened.append(partition.folder.name)
-            return measure(data, partition)
+            return measure_payload_bytes(data, partition)
 
-        monkeypatch.setattr(cleanup, "_measure_payload_bytes", note)
+        monkeypatch.setattr(cleanup, "measure_payload_bytes", note)
         return opened
 
     @pytest.fixture
