@@ -19,8 +19,8 @@ BASE_READY := $(if $(BASE),$(BASE_FOLDER)/.venv/.ready)
 
 DISTRIBUTED_VENV := .venv-distributed
 DISTRIBUTED_READY := $(DISTRIBUTED_VENV)/.ready
-DISTRIBUTED_PROGRAMS := redis-server bwrap faketime node npm
-DISTRIBUTED_PACKAGES := postgresql redis-server bubblewrap faketime nodejs npm
+DISTRIBUTED_PROGRAMS := redis-server bwrap node npm
+DISTRIBUTED_PACKAGES := postgresql redis-server bubblewrap nodejs npm
 AZURITE_VERSION := 3.37.0
 AZURITE_READY := .azurite/.ready-$(AZURITE_VERSION)
 
