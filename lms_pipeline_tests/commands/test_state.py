@@ -102,6 +102,7 @@ def test_a_folder_is_not_written_over(command, data, tmp_path):
 def test_the_demo_is_refused_beside_a_bucket_or_a_database(command, monkeypatch, setting):
     monkeypatch.setenv("LMS_STATE_URL", "postgresql://lms:p4ss@127.0.0.1:1/lms")
     if setting == "LMS_LAKE_URL":
+        pytest.importorskip("obstore", reason="the extra `distributed` is not installed")
         monkeypatch.setenv("LMS_LAKE_URL", "s3://bucket")
     done = command("demo")
     assert done.status == 2

@@ -136,14 +136,15 @@ class TestAStoreThatFails:
 
     def test_does_not_leave_a_file_out_of_dagsters_log(self, data, monkeypatch):
         publish_each_table(data, "acme", FIRST)
-        monkeypatch.setattr(data.store, "fetch", fail_store)
+        monkeypatch.setattr(data.store, "find", fail_store)
         missing = [MissingEvent(UNIFIED_ENROLLMENTS, ACME)]
         with dg.DagsterInstance.ephemeral() as instance, pytest.raises(StoreError):
             report_events(instance, data, missing, min_cohort=1)
 
     @pytest.mark.parametrize("kind", [StoreError, PublishedByAnotherError, StateError])
     def test_keeps_what_it_can_not_remove_and_no_other_item(self, data, monkeypatch, kind):
-        items = [ExpiredItem("answers", data.checkpoint_path(Partition(name, OLD)), 1) for name in ("acme", "beta")]
+        paths = [data.root / data.checkpoint_key(Partition(name, OLD)) for name in ("acme", "beta")]
+        items = [ExpiredItem("answers", path, 1) for path in paths]
         first = data.get_key(items[0].path)
         monkeypatch.setattr(data.store, "remove", lambda key: fail(kind) if key == first else None)
         warnings: list[str] = []
