@@ -119,9 +119,10 @@ def test_a_removed_file_is_gone(store, publish):
 def test_a_sent_file_replaces_what_is_stored(store, open_machine):
     root = open_machine("first").root
     for content in (b"answers", b"", b"x" * 100_000):
-        (root / "answers").mkdir(parents=True, exist_ok=True)
-        (root / "answers" / "a.sqlite").write_bytes(content)
-        store.send("answers/a.sqlite")
+        new = root / "new"
+        root.mkdir(parents=True, exist_ok=True)
+        new.write_bytes(content)
+        store.send(new, "answers/a.sqlite")
         assert store.find("answers/a.sqlite").size == len(content)
 
 
