@@ -38,7 +38,13 @@ def test_a_machine_neither_reads_nor_writes_the_disk_of_another(first, start_mac
 def test_a_machine_reaches_a_service_of_the_loopback_address(first):
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-        first.run([sys.executable, "-c", f"import socket; socket.create_connection(('127.0.0.1', {port}))"])
+        first.run(
+            [sys.executable, "-c", f"import socket; socket.create_connection(('127.0.0.1', {port})).send(b'here')"]
+        )
+        listener.settimeout(60)
+        connection, _ = listener.accept()
+        with connection:
+            assert connection.recv(4) == b"here"
 
 
 def test_a_killed_machine_takes_all_its_processes_with_it(first):

@@ -156,9 +156,12 @@ def test_a_lock_that_was_checked_a_short_time_ago_is_not_checked_again(state, st
 
 
 def test_the_end_of_a_lock_is_not_late(state):
+    is_held = []
     for _ in range(50):
         with state.hold("pulls/a"):
             pass
+        is_held.append(state.is_held("pulls/a"))
+    assert is_held == [False] * 50
 
 
 def test_a_machine_holds_its_scratch_folder_while_its_lock_is_lost(state, state_url, tmp_path):

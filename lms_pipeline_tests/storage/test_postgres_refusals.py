@@ -19,7 +19,7 @@ SERVER = 'connection to server at "db.example.org" (192.0.2.1), port 5432 failed
         ),
         ("server does not support SSL, but SSL was required", SettingsError, "do not agree on TLS"),
         ("SSL error: certificate verify failed", SettingsError, "do not agree on TLS"),
-        ('root certificate file "/root/.postgresql/root.crt" does not exist', SettingsError, "do not agree on TLS"),
+        ('root certificate file "~/.postgresql/root.crt" does not exist', SettingsError, "do not agree on TLS"),
         (
             'FATAL:  no pg_hba.conf entry for host "192.0.2.2", user "u", database "lms", no encryption',
             SettingsError,
