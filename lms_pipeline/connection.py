@@ -204,8 +204,10 @@ class Truto:
             WrongPresentError: with both times.
         """
         now, calendar = self.settings.now(), self.settings.calendar
+        if abs(now - server_now) <= MAX_CLOCK_DIFFERENCE:
+            return
         ours, theirs = calendar.find_open_day(now), calendar.find_open_day(server_now)
-        if ours != theirs and abs(now - server_now) > MAX_CLOCK_DIFFERENCE:
+        if ours != theirs:
             raise WrongPresentError(
                 f"The clock of this machine says {now:%Y-%m-%d %H:%M:%S} UTC and Truto's says "
                 f"{server_now.astimezone(UTC):%Y-%m-%d %H:%M:%S}: by Truto's, {theirs or 'no day'} is open for a pull, "

@@ -10,6 +10,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, datetime
+from functools import cached_property
 from zoneinfo import ZoneInfo
 
 from lms_pipeline.days import Calendar, DayNotOpenError, UnknownZoneError, WrongPresentError, load_zone
@@ -101,13 +102,18 @@ def _decode_zone(content: bytes | None) -> ZoneInfo | None:
         return None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class OpenDay:
     """The day of a pull while it is open: guards its requests and its responses."""
 
     partition: Partition
     calendar: Calendar
     now: Callable[[], datetime]
+
+    @cached_property
+    def closes_at(self) -> datetime:
+        """The end of its grace period."""
+        return self.calendar.closes_at(self.partition.day)
 
     def guard_requests(self, gate: Gate) -> Gate:
         """Return a gate that refuses requests after the grace period, before and after the waits of `gate`."""
@@ -125,11 +131,10 @@ class OpenDay:
         Raises:
             DayNotOpenError: the day is closed.
         """
-        closes_at = self.calendar.closes_at(self.partition.day)
-        if instant >= closes_at:
+        if instant >= self.closes_at:
             raise DayNotOpenError(
                 f"The pull of {self.partition} did not end in time: the grace period of the day ended at "
-                f"{closes_at:%Y-%m-%d %H:%M} UTC, and what the API returns later belongs to another day; start pulls "
+                f"{self.closes_at:%Y-%m-%d %H:%M} UTC, and what the API returns later belongs to another day; start pulls "
                 "earlier (LMS_SCHEDULE), or allow them more calls an hour (calls_per_hour)."
             )
 

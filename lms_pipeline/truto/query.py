@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import KW_ONLY, dataclass, field, fields
+from dataclasses import KW_ONLY, dataclass, field
 from datetime import date
 from typing import Any, Literal, get_args
 
@@ -134,11 +134,13 @@ class ListQuery(ObjectQuery):
 
 
 def _list_fields(filter_: UserFilter | CourseFilter | EmailFilter | None) -> dict[str, Any] | None:
-    """Return the fields of a filter; `asdict` copies each value, which takes five times as long."""
+    """Return the fields of a filter that have a value; `asdict` copies each one, which takes five times as long."""
     if filter_ is None:
         return None
-    values = {one.name: getattr(filter_, one.name) for one in fields(filter_)}
-    return {name: list(map(_list_fields, one)) if isinstance(one, tuple) else one for name, one in values.items()}
+    values = ((name, getattr(filter_, name)) for name in filter_.__match_args__)
+    return {
+        name: list(map(_list_fields, one)) if isinstance(one, tuple) else one for name, one in values if one is not None
+    }
 
 
 def encode_parameters(name: str, value: Any) -> Iterator[Parameter]:  # noqa: ANN401 (any JSON value)

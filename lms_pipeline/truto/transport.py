@@ -45,6 +45,10 @@ MAX_RECEIVED_BYTES = 2 * MAX_BODY_BYTES
 """Bytes received for one request: a body in chunks of 500 bytes needs 2% more than it has, one in single bytes six times."""
 MAX_REQUEST_SECONDS = 300.0
 """Seconds from the first attempt to connect to the last byte of the body."""
+MAX_URL_LENGTH = 65_000
+"""Characters of a path and its parameters; httpx refuses a URL of over 65,536."""
+_NO_BODY = httpx.ByteStream(b"")
+"""With a body of its own a request gets no further headers."""
 MIN_SECRET_LENGTH = 4
 """Characters of the shortest value that is removed from messages: a shorter one reveals nothing."""
 
@@ -94,9 +98,10 @@ class HttpTransport:
         self._network = LimitedBackend()
         certificates = _load_certificates(os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"), trust_env)
 
-        self._base_url = base_url.rstrip("/")
+        self._base = httpx.URL(base_url.rstrip("/"))
         self._headers = httpx.Headers(
             {
+                "Host": self._base.netloc.decode("ascii"),
                 "Authorization": f"Bearer {token}",
                 "Accept": "application/json",
                 "Accept-Encoding": "gzip, deflate",
@@ -131,7 +136,7 @@ class HttpTransport:
             _convert_errors(request.label),
             self._network.apply(limits),
             self._transports.lend() as transport,
-            _exchange(transport, build_url(self._base_url, request), self._headers, extensions) as response,
+            _exchange(transport, build_url(self._base, request), self._headers, extensions) as response,
         ):
             limits.max_bytes = MAX_RECEIVED_BYTES
             server_time = parse_http_date(response.headers.get("date", ""))
@@ -188,13 +193,25 @@ def read_body(response: httpx.Response, max_bytes: int | None = None, received: 
             raw_pieces = _collect(raw_pieces, received)
         pieces = decode_pieces(raw_pieces, encoding)
     else:
-        pieces = response.iter_bytes()
+        pieces = response.iter_bytes() if encoding else response.iter_raw()
     return b"".join(_limit(pieces, limits, max_bytes))
 
 
-def build_url(base_url: str, request: Request) -> httpx.URL:
-    """Return the URL that httpx makes of the base, the path and the parameters; it would parse it three times."""
-    return httpx.URL(f"{base_url}{request.path}{'?' if request.query else ''}{request.query}")
+def build_url(base: httpx.URL, request: Request) -> httpx.URL:
+    """Return the URL that httpx makes of the base, the path and the parameters, which are percent-encoded already.
+
+    httpx would check each character of it again, which takes a tenth of the time of a request.
+
+    Raises:
+        httpx.InvalidURL: it is longer than httpx accepts.
+    """
+    parsed = base._uri_reference  # noqa: SLF001 (httpx has no public way to set encoded parts)
+    path = parsed.path + request.path
+    if len(path) + len(request.query) > MAX_URL_LENGTH:
+        raise httpx.InvalidURL("URL too long")
+    url = httpx.URL(base)
+    url._uri_reference = parsed._replace(path=path, query=request.query or None)  # noqa: SLF001
+    return url
 
 
 @contextmanager
@@ -202,7 +219,7 @@ def _exchange(
     transport: httpx.BaseTransport, url: httpx.URL, headers: httpx.Headers, extensions: dict[str, Any]
 ) -> Iterator[httpx.Response]:
     """Send a GET request, and close its response at the end of the block."""
-    request = httpx.Request("GET", url, headers=headers, extensions=extensions)
+    request = httpx.Request("GET", url, headers=headers, stream=_NO_BODY, extensions=extensions)
     with closing(transport.handle_request(request)) as response:
         response.request = request
         yield response

@@ -5,11 +5,12 @@ import re
 from datetime import UTC, datetime
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lms_pipeline.truto.client import TrutoClient
 from lms_pipeline.truto.credentials.names import is_credential_name
+from lms_pipeline.truto.credentials.scan import SMALL_BYTES
 from lms_pipeline.truto.errors import redact
 from lms_pipeline.truto.query import ListQuery
 from lms_pipeline.truto.secret_keys import remove_credentials, remove_envelope_secrets, remove_secrets
@@ -287,3 +288,31 @@ def test_a_document_inside_of_a_string_loses_them_too(document):
 def test_the_search_finds_every_name_of_the_rule(name):
     body = json.dumps({"padding": 1, name: "S-1"}).encode()
     assert (b"S-1" not in remove_credentials(body)) == is_credential_name(name)
+
+
+WORDS = [
+    "session",
+    "id",
+    "pass",
+    "wd",
+    "api",
+    "key",
+    "Password",
+    "TOKEN",
+    "otp",
+    "hash",
+    "sig",
+    "user",
+    "caf\u00e9",
+    "7",
+]
+JOINTS = ["", " ", "_", "-", ".", "/", ":", "=", "@", '"', '":"', ",", "{", "&"]
+PIECES = st.lists(st.tuples(st.sampled_from(WORDS), st.sampled_from(JOINTS)), min_size=1, max_size=6)
+
+
+@settings(max_examples=500)
+@given(PIECES, st.sampled_from(["", '{"', '{"x":"']))
+def test_a_body_loses_the_same_credentials_whatever_its_size(pieces, start):
+    body = (start + "".join(map("".join, pieces)) + '":"S"}').encode()
+    blanks = b" " * (SMALL_BYTES + 1)
+    assert remove_credentials(body) == remove_credentials(body + blanks).removesuffix(blanks)

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache
-from itertools import product
+from itertools import accumulate, product
 
 import numpy as np
 import numpy.typing as npt
@@ -35,6 +35,8 @@ CHUNK_BYTES = 1 << 18
 """Bytes that are searched at once: the intermediate arrays stay in the processor's cache."""
 SMALL_BYTES = 4_096
 """Up to this size a body is not compared as an array: above 500 bytes numpy lets other threads run, which takes longer."""
+MIN_NAME_LETTERS = 3
+"""Letters of the shortest name of a credential, such as `pin`."""
 MARGIN_BYTES = TAIL_BYTES
 """A name that ends before is not compared, but found."""
 MIN_BYTES = 4 * MARGIN_BYTES
@@ -49,7 +51,10 @@ _FACTOR = np.uint32(2_654_435_761)
 _LOWER_CASE = np.uint32(0x20202020)
 _CREDENTIAL, _VALUE, _TRUTO = np.uint8(1), np.uint8(2), np.uint8(4)
 _DEBUG, _CONTEXT = (np.uint32(int.from_bytes(start, "little")) for start in (b'"deb', b'"con'))
-_QUOTE, _BACKSLASH, _COLON, _SLASH = (np.uint8(ord(char)) for char in '"\\:/')
+_QUOTE, _BACKSLASH, _COLON, _SLASH = map(ord, '"\\:/')
+_NO_NAME_LETTERS = bytes(byte for byte in range(256) if not 97 <= byte | 0x20 <= 122 and chr(byte) not in ":=")
+_NAME_LETTERS = bytes(ord(":") if chr(byte) == "=" else byte | 0x20 for byte in range(256))
+"""Letters in lower case, and a colon for each colon and equals sign."""
 _ESCAPED_ASCII = re.compile(rb"\\u00(?:2[02dDeEfF]|3[0-9aAdD]|4[0-9a-fA-F]|5[0-9aAcCfF]|6[1-9a-fA-F]|7[0-9aA])")
 _ESCAPE = re.compile(rb"\\(?:u00([2-7][0-9a-fA-F])|.)", re.DOTALL)
 _CLEAR = re.compile(rb"[A-Za-z0-9_. /:=@-]\Z")
@@ -109,6 +114,8 @@ def find_candidates(body: bytes) -> Candidates:
         TooManyCredentialsError: at too many places.
     """
     found = Candidates()
+    if len(body) <= SMALL_BYTES and not _may_have_candidates(body):
+        return found
     search = _Search(body.ljust(MIN_BYTES))
     for start in range(0, len(body), CHUNK_BYTES):
         search.add_names(start, found)
@@ -123,6 +130,28 @@ def find_candidates(body: bytes) -> Candidates:
     found.keys.sort()
     found.texts.sort()
     return found
+
+
+def _may_have_candidates(body: bytes) -> bool:
+    """Return whether a small body may hold a credential. Most responses about one pair hold none: arrays need 60 µs for it.
+
+    The letters before each colon and equals sign are those of a name, whatever stands between them.
+    """
+    if b"\\" in body:
+        return True
+    texts = body.translate(_NAME_LETTERS, _NO_NAME_LETTERS).split(b":")
+    ends = list(accumulate(texts, lambda before, text: (before + text)[-4:], initial=b""))
+    flagged = _list_flagged_ends()
+    if not (flagged.isdisjoint(ends) and flagged.isdisjoint([end[-3:] for end in ends])):
+        return True
+    return any(_may_end_user_info(body, at.start()) for at in re.finditer(b"@", body))
+
+
+def _may_end_user_info(body: bytes, at: int) -> bool:
+    """Return whether an `@` follows a colon that stands in a text, not before a space or a slash."""
+    colon = body.rfind(b":", 0, at)
+    before, after = body[colon - 1], body[colon + 1]
+    return colon < 0 or (before > 0x20 and before != _QUOTE and after > 0x20 and after != _SLASH)
 
 
 class _Search:
@@ -260,11 +289,23 @@ def _hash(tails: Words) -> Words:
 def _build_table() -> Bytes:
     """Return the flags of the hashes of four bytes, in lower case, at the end of a name."""
     table: Bytes = np.zeros(1 << _TABLE_BITS, np.uint8)
+    for tail, flag in _flag_tails():
+        ends = np.array([int.from_bytes(one, "little") for one in _expand(tail)], np.uint32)
+        table[_hash(ends | _LOWER_CASE)] |= flag
+    return table
+
+
+@cache
+def _list_flagged_ends() -> frozenset[bytes]:
+    """Return the last three or four letters, in lower case, of each name that has a flag; none has fewer."""
+    ends = (tail.translate(_NAME_LETTERS, _NO_NAME_LETTERS) for tail, _ in _flag_tails())
+    return frozenset(end for end in ends if len(end) >= MIN_NAME_LETTERS)
+
+
+def _flag_tails() -> Iterator[tuple[bytes, np.uint8]]:
     for tails, flag in ((list_tails(), _CREDENTIAL), (list_value_tails(), _VALUE), ((b"ebug", b"text"), _TRUTO)):
         for tail in tails:
-            ends = np.array([int.from_bytes(one, "little") for one in _expand(tail)], np.uint32)
-            table[_hash(ends | _LOWER_CASE)] |= flag
-    return table
+            yield tail, flag
 
 
 def _expand(tail: bytes) -> Iterator[bytes]:
