@@ -136,6 +136,8 @@ class _LimitedStream(httpcore.NetworkStream):
         return data
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        if not buffer:  # h11 makes nothing of the body that a GET request doesn't have, and httpcore writes it
+            return
         with self._backend.limit_time(timeout) as seconds:
             self._stream.write(buffer, seconds)
 

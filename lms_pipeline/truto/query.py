@@ -130,7 +130,8 @@ class ListQuery(ObjectQuery):
             "truto_key_by": self.key_by,
             "truto_ignore_limit": self.ignore_limit or None,
         }
-        return list(encode_parameters("", {**values, **self._shared_values()}))
+        values |= self._shared_values()
+        return list(encode_parameters("", {name: value for name, value in values.items() if value is not None}))
 
 
 def _list_fields(filter_: UserFilter | CourseFilter | EmailFilter | None) -> dict[str, Any] | None:
