@@ -93,7 +93,7 @@ def read_value_or_none(kind: Kind, raw: OptionalRaw) -> Any:  # noqa: ANN401 (wh
         return None
 
 
-class _WithId(msgspec.Struct, frozen=True):
+class _WithId(msgspec.Struct, frozen=True, gc=False):
     id: OptionalRaw = msgspec.UNSET
 
 

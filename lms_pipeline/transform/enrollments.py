@@ -258,7 +258,7 @@ def _read_payload(record: msgspec.Raw) -> str:
     return bytes(record).decode()
 
 
-class _PayloadRole(msgspec.Struct, frozen=True):
+class _PayloadRole(msgspec.Struct, frozen=True, gc=False):
     role: Text | None = None
 
 
@@ -274,7 +274,7 @@ def read_raw_roles(payloads: Sequence[OptionalRaw]) -> list[str | None]:
         return [read_field(payload, _PayloadRole, _NO_ROLE).role for payload in payloads]
 
 
-class _EnrollmentParts(msgspec.Struct, frozen=True):
+class _EnrollmentParts(msgspec.Struct, frozen=True, gc=False):
     user: OptionalRaw = msgspec.UNSET
     course: OptionalRaw = msgspec.UNSET
     remote_data: OptionalRaw = msgspec.UNSET

@@ -67,7 +67,7 @@ class RosterResponse(NamedTuple):
     """Entries without a usable id, which make no pair, and those that are too large."""
 
 
-class _Record(msgspec.Struct, frozen=True):
+class _Record(msgspec.Struct, frozen=True, gc=False):
     remote_data: OptionalRaw = msgspec.UNSET
 
 
@@ -90,7 +90,7 @@ def read_roster_response(record: msgspec.Raw, key: RosterKey, owner_id: str) -> 
     return RosterResponse(entries, len(items) - len(entries))
 
 
-class _Entry(msgspec.Struct):
+class _Entry(msgspec.Struct, gc=False):
     """The fields that are read.
 
     The text dates are in the portal's local time: only their presence counts, unless they mean "no date".

@@ -35,7 +35,7 @@ MIN_UNANNOUNCED_RECORDS = 100_000
 """Records from which on the announced length counts: a short list costs less than a wrong refusal."""
 
 
-class _Ids(msgspec.Struct):
+class _Ids(msgspec.Struct, gc=False):
     id: msgspec.Raw
     user: msgspec.Raw = msgspec.Raw(b"null")
     course: msgspec.Raw = msgspec.Raw(b"null")
