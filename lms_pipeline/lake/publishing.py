@@ -135,7 +135,7 @@ class Publication:
             PublishedByAnotherError: another run has published a table meanwhile; those after it were not published.
             LakeError, StorageError: a file can't be published; those after it were not.
         """
-        audited = [(file, audit_file(file.path, file.table, key)) for file, key in files]
+        audited = _audit_files(files)
         self._before_publishing()
         published: list[Published] = []
         kept = keep_committed_files(self._data, self.partition, [file.table for file, _ in audited])
@@ -192,7 +192,15 @@ def remove_leftovers(data: DataDir, tables: Iterable[Table], partition: Partitio
                 path.unlink(missing_ok=True)
 
 
-def audit_file(path: Path, table: Table, key: Sequence[str]) -> int:
+def _audit_files(files: Sequence[tuple[TableFile, Sequence[str]]]) -> list[tuple[TableFile, int]]:
+    """Audit each file with its key, all in one session; return the files with their rows."""
+    if not files:
+        return []
+    with duckdb_session(spill_to=files[0][0].path.parent) as connection:
+        return [(file, audit_file(connection, file.path, file.table, key)) for file, key in files]
+
+
+def audit_file(connection: duckdb.DuckDBPyConnection, path: Path, table: Table, key: Sequence[str]) -> int:
     """Check that a file has the table's schema, and that each row has a key of its own.
 
     Returns:
@@ -204,10 +212,11 @@ def audit_file(path: Path, table: Table, key: Sequence[str]) -> int:
     with pq.ParquetFile(path) as file:
         if not file.schema_arrow.remove_metadata().equals(arrow_schema(table)):
             raise AuditError(f"The new file of {table.name} does not have the table's columns; nothing was published.")
-        rows: int = file.metadata.num_rows
+        footer = file.metadata
+    rows: int = footer.num_rows
     if not key:
         return rows
-    faults = find_key_faults(path, key)
+    faults = count_key_faults(connection, path, key, footer)
     nulls_by_name = {name: count for name, count in faults.nulls.items() if name not in table.optional_key}
     if nulls_by_name:
         name, nulls = next(iter(nulls_by_name.items()))

@@ -4,6 +4,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from lms_pipeline.lake.engine import duckdb_session
 from lms_pipeline.lake.publishing import AuditError, KeyFaults, audit_counts, audit_file, find_key_faults
 from lms_pipeline.tables.pulled import COURSES, RAW_ENROLLMENTS, UNIFIED_ENROLLMENTS
 from lms_pipeline.tables.schema import arrow_schema
@@ -12,40 +13,45 @@ from lms_pipeline_tests.support.lake_files import batch, enrollment, write
 PAIR = ("user_id", "course_id")
 
 
+def audit(path, table, key):
+    with duckdb_session() as connection:
+        return audit_file(connection, path, table, key)
+
+
 def courses(tmp_path, *ids):
     return write(tmp_path / "a.parquet", COURSES, *({"course_id": one} for one in ids))
 
 
 def test_a_valid_file_passes_and_its_rows_are_counted(tmp_path):
-    assert audit_file(courses(tmp_path, "c1", "c2"), COURSES, COURSES.key) == 2
-    assert audit_file(courses(tmp_path), COURSES, COURSES.key) == 0
+    assert audit(courses(tmp_path, "c1", "c2"), COURSES, COURSES.key) == 2
+    assert audit(courses(tmp_path), COURSES, COURSES.key) == 0
 
 
 def test_rows_may_repeat_if_there_is_no_key(tmp_path):
     path = write(tmp_path / "a.parquet", RAW_ENROLLMENTS, *[{"payload": "{}"}] * 3)
-    assert audit_file(path, RAW_ENROLLMENTS, ()) == 3
+    assert audit(path, RAW_ENROLLMENTS, ()) == 3
 
 
 def test_a_repeated_key_is_refused(tmp_path):
     path = courses(tmp_path, "c1", "c2", "c1", "c1")
     with pytest.raises(AuditError, match=r"^2 rows of courses repeat the key of another; nothing was published\.$"):
-        audit_file(path, COURSES, COURSES.key)
+        audit(path, COURSES, COURSES.key)
 
 
 def test_a_pair_is_repeated_only_if_both_columns_are(tmp_path):
     rows = [enrollment("u1", "c1"), enrollment("u1", "c2"), enrollment("u2", "c1")]
-    assert audit_file(write(tmp_path / "a.parquet", UNIFIED_ENROLLMENTS, *rows), UNIFIED_ENROLLMENTS, PAIR) == 3
+    assert audit(write(tmp_path / "a.parquet", UNIFIED_ENROLLMENTS, *rows), UNIFIED_ENROLLMENTS, PAIR) == 3
     rows.append(enrollment("u1", "c2"))
     with pytest.raises(AuditError, match=r"^1 row of unified_enrollments repeats"):
-        audit_file(write(tmp_path / "b.parquet", UNIFIED_ENROLLMENTS, *rows), UNIFIED_ENROLLMENTS, PAIR)
+        audit(write(tmp_path / "b.parquet", UNIFIED_ENROLLMENTS, *rows), UNIFIED_ENROLLMENTS, PAIR)
 
 
 def test_a_key_without_a_value_is_refused(tmp_path):
     rows = [enrollment("u1", enrollment_id=None), enrollment("u2"), enrollment("u3", enrollment_id=None)]
     path = write(tmp_path / "a.parquet", UNIFIED_ENROLLMENTS, *rows)
     with pytest.raises(AuditError, match=r"^2 rows of unified_enrollments have no enrollment_id; nothing was"):
-        audit_file(path, UNIFIED_ENROLLMENTS, ("enrollment_id",))
-    assert audit_file(path, UNIFIED_ENROLLMENTS, PAIR) == 3
+        audit(path, UNIFIED_ENROLLMENTS, ("enrollment_id",))
+    assert audit(path, UNIFIED_ENROLLMENTS, PAIR) == 3
 
 
 def test_the_columns_must_be_the_tables_in_order_type_and_nullability(tmp_path):
@@ -65,7 +71,7 @@ def test_the_columns_must_be_the_tables_in_order_type_and_nullability(tmp_path):
         with pytest.raises(
             AuditError, match=r"^The new file of courses does not have the table's columns; nothing was"
         ):
-            audit_file(path, COURSES, COURSES.key)
+            audit(path, COURSES, COURSES.key)
 
 
 def test_every_enrollment_must_be_accounted_for():
