@@ -30,6 +30,7 @@ from lms_pipeline.defs.asset_checks import FLEET_CHECK_KEYS
 from lms_pipeline.defs.failures import CONTINUES_AT_TAG, MAX_RETRIES_TAG, SHELL_TAG, describe_failure
 from lms_pipeline.defs.home import prepare_home
 from lms_pipeline.defs.launching import identify_process
+from lms_pipeline.defs.metadata import ACCOUNT_TAG
 from lms_pipeline.defs.partitions import PARTITION_TAG, add_accounts, build_partition_key
 from lms_pipeline.defs.run_locks import run_lock
 from lms_pipeline.defs.run_requests import COMPUTE_PORTFOLIO, DAILY_SNAPSHOT, REBUILD_WAREHOUSE, ROLL_UP_DAY
@@ -130,7 +131,8 @@ def run_partitions(
     with closing(_Queue(partitions)) as queue:
         for partition, is_continued in queue:
             account = partition.account_id
-            subject = f"{(names or {}).get(account, account)} on {partition.day}"
+            name = (names or {}).get(account, account)
+            subject = f"{name} on {partition.day}"
             if is_continued:
                 report_continued(subject)
             started, run_id, lock = time.monotonic(), make_new_run_id(), ExitStack()
@@ -144,7 +146,7 @@ def run_partitions(
                     asset_selection=[dg.AssetKey(name) for name in select if name in ACCOUNT_ASSETS] or None,
                     raise_on_error=False,
                     run_id=run_id,
-                    tags=_build_tags(),
+                    tags=_build_tags() | {ACCOUNT_TAG: name},
                 )
                 outcome = _build_outcome(
                     subject, result, time.monotonic() - started, _read_continues_at(instance, run_id)
