@@ -5,7 +5,7 @@ Belongs here: how each request of the API is built. Not here: which parameters i
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal, assert_never
 from urllib.parse import quote, unquote, urlencode
@@ -69,6 +69,15 @@ def format_list_scope(resource: Resource, round_: int, response_format: Response
 
 def build_list_request(resource: Resource, query: ListQuery, cursor: str | None = None, round_: int = 1) -> Request:
     """Build the request of one page of an account's list; without a cursor it is the first page."""
+    return _build_list_request(resource, query, cursor, format_list_scope(resource, round_, query.response_format))
+
+
+def build_pair_request(query: ListQuery) -> Request:
+    """Build the request of the enrollment of one learner in one course."""
+    return _build_list_request("course-enrollments", query, None, "pair")
+
+
+def _build_list_request(resource: Resource, query: ListQuery, cursor: str | None, scope: str) -> Request:
     path = f"/unified/lms/{resource}"
     return Request(
         path,
@@ -77,13 +86,8 @@ def build_list_request(resource: Resource, query: ListQuery, cursor: str | None 
         query.account_id,
         _classify_body(query.response_format),
         is_list=True,
-        scope=format_list_scope(resource, round_, query.response_format),
+        scope=scope,
     )
-
-
-def build_pair_request(query: ListQuery) -> Request:
-    """Build the request of the enrollment of one learner in one course."""
-    return replace(build_list_request("course-enrollments", query), scope="pair")
 
 
 def build_record_request(resource: Resource, record_id: str, query: ObjectQuery) -> Request:
