@@ -25,6 +25,10 @@ class Scale:
     """Accounts in the warehouse, of 2,000 enrollments each."""
     days: int
     pairs: int
+    growth_rows: tuple[int, ...]
+    """Three sizes each of rows, accounts and days, whose costs are compared."""
+    growth_accounts: tuple[int, ...]
+    growth_days: tuple[int, ...]
     further_accounts: int = 3
     """Accounts of the daily job after the first one of its process."""
     small_rounds: int = 5
@@ -44,6 +48,9 @@ FULL = Scale(
     accounts=100,
     days=20,
     pairs=12_000,
+    growth_rows=(40_000, 200_000, 1_000_000),
+    growth_accounts=(25, 100, 400),
+    growth_days=(5, 20, 80),
     is_judged=True,
 )
 QUICK = Scale(
@@ -57,6 +64,9 @@ QUICK = Scale(
     accounts=20,
     days=5,
     pairs=1_000,
+    growth_rows=(2_000, 10_000, 20_000),
+    growth_accounts=(2, 4, 8),
+    growth_days=(1, 2, 4),
     further_accounts=1,
     small_rounds=3,
     large_rounds=2,
@@ -72,6 +82,9 @@ TINY = Scale(
     accounts=4,
     days=2,
     pairs=20,
+    growth_rows=(2_000,),
+    growth_accounts=(1,),
+    growth_days=(1, 2),
     further_accounts=0,
     small_rounds=1,
     large_rounds=1,

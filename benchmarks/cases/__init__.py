@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from benchmarks.bench import Bench
 from benchmarks.cases.checks import measure_checks
 from benchmarks.cases.daily_job import measure_daily_job
+from benchmarks.cases.growth import measure_growth
 from benchmarks.cases.memory import measure_memory
 from benchmarks.cases.metrics import measure_metrics
 from benchmarks.cases.over_time import measure_over_time
@@ -29,6 +30,7 @@ CASES: dict[str, Callable[[Bench], Iterator[Row]]] = {
     "warehouse": measure_warehouse,
     "pull": measure_pull,
     "memory": measure_memory,
+    "growth": measure_growth,
 }
 """Cases with sides that are compared, by name; the short ones first."""
 SCENARIOS = {"ticks": (), "large_records": (), "fleet": ("--accounts", "200")}

@@ -22,7 +22,8 @@ def measure_warehouse(bench: Bench) -> Iterator[Row]:
     folders = {name: bench.folder / name for name in environments if name in bench.pythons}
     with serve_world(bench.world) as url:
         for environment, folder in folders.items():
-            _make_lake(bench, url, environment, folder)
+            pull_source(bench, url, environment)
+            bench.run(add_days(bench, environment, folder, accounts, first_day=1, days=days))
     results = Results()
     for _ in range(bench.scale.large_rounds):
         _measure_round(bench, folders, results)
@@ -54,12 +55,12 @@ def _measure_round(bench: Bench, folders: Mapping[Environment, Path], results: R
         Side("base queries", "queries", base, "base"),
     ]
     bench.run_round("warehouse", full, results)
-    bench.run(_add_days(bench, "package", folder, first_day=0, days=1))
+    bench.run(add_days(bench, "package", folder, bench.scale.accounts, first_day=0, days=1))
     bench.run_round("warehouse", [Side("one more day", "warehouse", {"folder": folder, "full": 0})], results)
     _remove_day(folder)
     rolled = {"folder": folder, "roll_up": 1}
     bench.run_round("warehouse", [Side("all rolled up", "warehouse", {**rolled, "full": 1})], results)
-    bench.run(_add_days(bench, "package", folder, first_day=0, days=1))
+    bench.run(add_days(bench, "package", folder, bench.scale.accounts, first_day=0, days=1))
     bench.run_round("warehouse", [Side("one more day rolled up", "warehouse", {**rolled, "full": 0})], results)
     _remove_day(folder)
 
@@ -69,13 +70,17 @@ def _remove_day(folder: Path) -> None:
         shutil.rmtree(day)
 
 
-def _make_lake(bench: Bench, url: str, environment: Environment, folder: Path) -> None:
-    source = bench.folder / f"source-{environment}"
-    pull = {"url": url, "account": f"acc-{ROWS}", "folder": source, "metrics": 1}
-    bench.run(Side("source", "pull", pull, environment))
-    bench.run(_add_days(bench, environment, folder, first_day=1, days=bench.scale.days))
+def pull_source(bench: Bench, url: str, environment: Environment) -> None:
+    """Pull the account and day whose files all accounts and days of a lake share, with its metrics."""
+    options = {"url": url, "account": f"acc-{ROWS}", "folder": _find_source(bench, environment), "metrics": 1}
+    bench.run(Side("source", "pull", options, environment))
 
 
-def _add_days(bench: Bench, environment: Environment, folder: Path, *, first_day: int, days: int) -> Side:
-    options = {"source": bench.folder / f"source-{environment}", "folder": folder, "accounts": bench.scale.accounts}
+def add_days(bench: Bench, environment: Environment, folder: Path, accounts: int, *, first_day: int, days: int) -> Side:
+    """Return a side that adds days of all accounts to the lake of a folder."""
+    options = {"source": _find_source(bench, environment), "folder": folder, "accounts": accounts}
     return Side("lake", "make_lake", {**options, "first_day": first_day, "days": days}, environment)
+
+
+def _find_source(bench: Bench, environment: Environment) -> Path:
+    return bench.folder / f"source-{environment}"

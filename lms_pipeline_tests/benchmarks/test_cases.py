@@ -91,7 +91,7 @@ def test_the_sides_take_turns(bench, monkeypatch):
 
 @pytest.mark.parametrize("scale", [FULL, QUICK])
 def test_all_sizes_are_whole_pages_of_the_world(scale):
-    sizes = (*scale.pull_rows, scale.huge_rows, scale.transform_rows, scale.check_rows)
+    sizes = (*scale.pull_rows, *scale.growth_rows, scale.huge_rows, scale.transform_rows, scale.check_rows)
     assert [size % 2_000 for size in sizes] == [0] * len(sizes)
 
 
