@@ -27,9 +27,13 @@ from lms_pipeline.storage.bucket_address import read_address
 from lms_pipeline.storage.store import StoredFile, StoreError
 
 TIMEOUT_SECONDS: Final = 30.0
-"""Limit of one request for up to `MIN_BYTES_PER_SECOND` a second."""
-MIN_BYTES_PER_SECOND: Final = 2 * 2**20
-"""The slowest upload that counts as one: larger files have more time, in steps of two."""
+"""Limit of one request without content, or with up to `MIN_BYTES_PER_SECOND` a second; of a download, between two of its bytes."""
+MIN_BYTES_PER_SECOND: Final = 2**19
+"""The slowest upload that counts as one: larger files have more time, in steps of two. One that stalls ends after 30 s."""
+MULTIPART_BYTES: Final = 12 * 5 * 2**20
+"""Bytes that obstore sends at the same time of a file in parts."""
+MAX_DOWNLOAD_SECONDS: Final = 86_400.0
+"""Limit of a download in all: a pull lasts a day at most."""
 RETRIES: Final[dict[str, Any]] = {"max_retries": 10, "retry_timeout": timedelta(seconds=60)}
 """How often and how long obstore repeats a request that failed; not one with a condition that got no answer in time."""
 CHUNK_BYTES: Final = 2**20
@@ -61,6 +65,8 @@ _FAILURES = (exceptions.BaseError, OSError, ValueError, NotImplementedError)
 
 Client: TypeAlias = Any
 """A store of obstore."""
+Limits: TypeAlias = tuple[float, float]
+"""Seconds that a request may last in all, and between two bytes of its answer."""
 Body: TypeAlias = mmap | bytes
 Mode: TypeAlias = str | dict[str, str]
 
@@ -97,11 +103,12 @@ class Download:
 class Bucket:
     """A bucket, or the part of it below a prefix. All methods raise StoreError for whatever fails; threads may share it."""
 
-    def __init__(self, url: str, connect: Callable[[float], Client]) -> None:
-        """Describe a bucket; `connect` returns a client with a limit of each request in seconds."""
+    def __init__(self, url: str, connect: Callable[[Limits], Client]) -> None:
+        """Describe a bucket; `connect` returns a client with limits of each request."""
         self.url: Final = url
         self._connect = connect
-        self._clients = {TIMEOUT_SECONDS: connect(TIMEOUT_SECONDS)}
+        self._clients: dict[Limits, Client] = {}
+        self._get_client()
 
     @classmethod
     def open(cls, url: str) -> Bucket:
@@ -112,12 +119,10 @@ class Bucket:
         """
         address = read_address(url)
 
-        def connect(timeout_seconds: float) -> Client:
-            return from_url(
-                url,
-                client_options={"allow_http": address.is_plain, "timeout": timedelta(seconds=timeout_seconds)},
-                retry_config=RETRIES,
-            )
+        def connect(limits: Limits) -> Client:
+            timeout, read_timeout = (timedelta(seconds=seconds) for seconds in limits)
+            options: Any = {"allow_http": address.is_plain, "timeout": timeout, "read_timeout": read_timeout}
+            return from_url(url, client_options=options, retry_config=RETRIES)
 
         try:
             return cls(url, connect)
@@ -147,7 +152,7 @@ class Bucket:
         options = {"if_none_match": _get_e_tag(unless)} if unless else None
         try:
             with self._convert_errors(key, "read"):
-                result = obstore.get(self._get_client(), key, options=options)  # type: ignore[arg-type, unused-ignore]
+                result = obstore.get(self._get_reader(), key, options=options)  # type: ignore[arg-type, unused-ignore]
                 stored = _build_stored_file(key, result.meta)
         except FileNotFoundError:
             return None
@@ -175,7 +180,7 @@ class Bucket:
         options = {**condition, "range": (start, end)}
         try:
             with self._convert_errors(file.key, "read"):
-                return bytes(obstore.get(self._get_client(), file.key, options=options).bytes())
+                return bytes(obstore.get(self._get_reader(), file.key, options=options).bytes())
         except FileNotFoundError:
             raise StoreError(f"{self.describe(file.key)} can't be read: it was removed meanwhile.") from None
 
@@ -196,7 +201,7 @@ class Bucket:
         return self._put(key, body, "overwrite", use_multipart=use_multipart)
 
     def _put(self, key: str, body: Body | Path, mode: Mode, *, use_multipart: bool) -> str:
-        size = 0 if isinstance(body, Path) else len(body)
+        size = MULTIPART_BYTES if isinstance(body, Path) else len(body)
         try:
             with self._convert_errors(key, "written"):
                 result = obstore.put(self._get_client(size), key, body, mode=mode, use_multipart=use_multipart)
@@ -233,9 +238,16 @@ class Bucket:
         seconds = TIMEOUT_SECONDS
         while seconds * MIN_BYTES_PER_SECOND < size:
             seconds *= 2
-        if seconds not in self._clients:
-            self._clients[seconds] = self._connect(seconds)
-        return self._clients[seconds]
+        return self._open_client((seconds, seconds))  # nothing is read before all is sent
+
+    def _get_reader(self) -> Client:
+        """Return the client that receives content of any size."""
+        return self._open_client((MAX_DOWNLOAD_SECONDS, TIMEOUT_SECONDS))
+
+    def _open_client(self, limits: Limits) -> Client:
+        if limits not in self._clients:
+            self._clients[limits] = self._connect(limits)
+        return self._clients[limits]
 
     @contextmanager
     def _convert_errors(self, key: str, verb: str) -> Iterator[None]:
