@@ -75,6 +75,29 @@ class CheckpointCopies:
         return self._is_stored and self._place.path.exists()
 
     @contextmanager
+    def naming_damage(self) -> Iterator[None]:
+        """Name the object if the block finds its copy damaged. The copy goes, so that the next run fetches the object.
+
+        Raises:
+            DamagedCheckpointError: the copy is damaged.
+        """
+        place, is_fetched = self._place, self._is_stored
+        try:
+            yield
+        except DamagedCheckpointError as error:
+            if place.data.store.is_local:
+                raise
+            self._is_stored = True
+            address, reason = place.data.store.describe(place.key), error.__context__ or error
+            raise DamagedCheckpointError(
+                f"The responses in {address} are damaged ({reason}): restore an earlier version of the object; housekeeping "
+                "removes it after `answer_days`."
+                if is_fetched
+                else f"The copy of the responses in {address} on this machine was damaged ({reason}) and is removed: run it "
+                "again, which fetches them."
+            ) from None
+
+    @contextmanager
     def follow(self, checkpoint: CheckpointFile) -> Iterator[None]:
         """Send copies while the block writes the checkpoint, and one at its end, also if it raises.
 

@@ -19,6 +19,7 @@ from lms_pipeline.lake.digest import Digest
 from lms_pipeline.lake.footer import is_unchanged, replace_footer
 from lms_pipeline.lake.slices import iter_slices
 from lms_pipeline.lake.space import CheckSpace, allow_any_size
+from lms_pipeline.storage.copies import find_address
 from lms_pipeline.storage.disk import convert_disk_errors, sync
 from lms_pipeline.tables.schema import SCHEMA_VERSION, Table, arrow_schema
 
@@ -238,7 +239,7 @@ def check_version(path: Path, metadata: dict[str, str]) -> None:
     version = metadata.get("schema_version", "0")
     if int(version) > SCHEMA_VERSION:
         raise LakeError(
-            f"{path} was written by a newer lms_pipeline (schema {version}, this one reads up to {SCHEMA_VERSION}): "
+            f"{find_address(path)} was written by a newer lms_pipeline (schema {version}, this one reads up to {SCHEMA_VERSION}): "
             "upgrade this one."
         )
 
@@ -256,7 +257,8 @@ def convert_read_errors(path: Path | str) -> Iterator[None]:
         if isinstance(error, OSError) and error.errno is not None:
             raise LakeError(f"{path} can't be read: {error.strerror}.") from error
         raise LakeError(
-            f"{path} is damaged: restore it, or run `lms-pipeline replay` for its day; an open day can also be pulled again."
+            f"{find_address(path)} is damaged: restore it, or run `lms-pipeline replay` for its day; an open day can also be "
+            "pulled again."
         ) from error
 
 

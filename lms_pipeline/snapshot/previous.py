@@ -46,7 +46,10 @@ def link_previous(data: DataDir, job: SnapshotJob, strategy: str, folder: Path) 
     try:
         return previous if _is_usable(previous, {"strategy": strategy, "plan": job.fingerprint}) else None
     except LakeError as error:
-        log.warning("%s Nothing is carried over from it today.", error)
+        sentence = str(error)
+        for name, path in files.items():  # a link is gone after the pull
+            sentence = sentence.replace(str(getattr(previous, name)), data.describe(path))
+        log.warning("%s Nothing is carried over from it today.", sentence)
         return None
 
 

@@ -202,7 +202,7 @@ def _save_wait(context: SnapshotContext, error: ContinuesLaterError, spent_secon
 def _replay(job: SnapshotJob, data: DataDir, lock: PartitionLock, report_plan: Callable[[str], None]) -> SnapshotResult:
     """Publish the snapshot again from its stored responses. The caller holds the partition's lock."""
     place = CheckpointPlace.of(data, job.partition)
-    with CheckpointCopies(place, lock.check) as copies:
+    with CheckpointCopies(place, lock.check) as copies, copies.naming_damage():
         if not place.path.exists():
             raise NotKeptError(f"No responses of {job.partition} are stored: its snapshot stays as it is.")
         with Checkpoint(place.path) as checkpoint, copies.follow(checkpoint):

@@ -19,6 +19,7 @@ from typing import Final
 from lms_pipeline.concurrency import map_in_order
 from lms_pipeline.storage.bucket import Bucket, Download, NotChangedError
 from lms_pipeline.storage.conditional_write import MAX_BYTES, write_if_unchanged
+from lms_pipeline.storage.copies import add_copies, adding_copies
 from lms_pipeline.storage.damaged_files import remove_path
 from lms_pipeline.storage.disk import convert_disk_errors
 from lms_pipeline.storage.mirror import Mirror
@@ -48,6 +49,7 @@ class ObjectStore:
         self._bucket = bucket
         self._is_demo = is_demo
         self._mirror = Mirror(root, bucket.url)
+        add_copies(root, bucket.url)
         self._unfinished = root / "state" / "fetching"
         self._lock = threading.Lock()
         self._is_checked = False
@@ -120,7 +122,8 @@ class ObjectStore:
 
         try:
             _do_at_once(fetch_one, list(dict.fromkeys(keys)))
-            yield folder
+            with adding_copies(folder, self._bucket.url):
+                yield folder
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 

@@ -16,7 +16,7 @@ from lms_pipeline.tables.metrics import COURSE_COMPLETION
 from lms_pipeline.tables.pulled import RAW_ENROLLMENTS
 from lms_pipeline_tests.support.bucket import FolderBucket, open_in_bucket
 from lms_pipeline_tests.support.lake_files import FIRST, PROVENANCE, SECOND, publish, publish_small_lake, write
-from lms_pipeline_tests.support.parquet_damage import truncate
+from lms_pipeline_tests.support.parquet_damage import damage_pages, truncate, write_newer
 
 
 @pytest.fixture
@@ -121,9 +121,19 @@ def test_records_of_an_unfinished_pull_are_left_out(third, data, caplog):
     assert "raw_enrollments of acme on 2026-03-01 is left out: its pull did not finish." in caplog.text
 
 
-def test_a_damaged_file_of_an_account_is_named(third, data):
+@pytest.mark.parametrize(
+    ("damage", "sentence"),
+    [
+        (truncate, " is damaged: "),
+        (damage_pages, " is damaged: "),
+        (write_newer, " was written by a newer lms_pipeline "),
+    ],
+)
+def test_the_object_is_named_and_not_its_copy_on_this_machine(damage, sentence, third, data):
     path = data.file(COURSE_COMPLETION, Partition("acme", FIRST))
-    truncate(path)
+    damage(path)
     data.store.send(path, data.get_key(path))
-    with pytest.raises(LakeError, match=r"course_completion/account_id=acme/snapshot_date=2026-03-01/.* is damaged"):
+    with pytest.raises(LakeError) as error:
         read("course_completion")
+    assert str(error.value).startswith(f"s3://bucket/{data.get_key(path)}{sentence}")
+    assert str(third.root) not in str(error.value)

@@ -3,12 +3,17 @@
 import pytest
 
 from lms_pipeline.accounts.options import AccountOptions
+from lms_pipeline.extract.checkpoint_file import CheckpointError
 from lms_pipeline.lake.files import read_metadata
+from lms_pipeline.lake.pull_files import CheckpointPlace
 from lms_pipeline.snapshot.job import TABLES, SnapshotJob
 from lms_pipeline.snapshot.run import replay_snapshot
 from lms_pipeline.truto.store import NotKeptError
 from lms_pipeline_tests.support.pair_account import PAIRS, PairAccount
+from lms_pipeline_tests.support.parquet_damage import truncate
 from lms_pipeline_tests.support.portal import PORTAL
+
+GARBAGE = b"no database" * 1_000
 
 
 class MovingAccount(PairAccount):
@@ -90,3 +95,45 @@ def test_a_replay_of_responses_that_the_bucket_has_no_more_is_refused(moving):
     moving.move()
     with pytest.raises(NotKeptError):
         replay_snapshot(moving.build_job(0), data=moving.runner.data)
+
+
+def damage_object(moving):
+    data, partition = moving.runner.data, moving.build_job(0).partition
+    (moving.root / "bucket" / data.checkpoint_key(partition)).write_bytes(GARBAGE)
+
+
+def test_damaged_responses_are_named_by_their_address_with_what_removes_them(moving):
+    moving.run_day(0)
+    damage_object(moving)
+    for _ in range(2):
+        moving.move()
+        with pytest.raises(CheckpointError) as error:
+            replay_snapshot(moving.build_job(0), data=moving.runner.data)
+        assert str(error.value) == (
+            f"The responses in s3://bucket/answers/snapshot_date={moving.date(0)}/account_id={PORTAL}.sqlite are damaged (file is "
+            "not a database): restore an earlier version of the object; housekeeping removes it after `answer_days`."
+        )
+
+
+def test_a_damaged_copy_of_responses_is_removed_and_the_next_replay_fetches_them(moving):
+    moving.run_day(0)
+    data, partition = moving.runner.data, moving.build_job(0).partition
+    place = CheckpointPlace.of(data, partition)
+    place.fetch()
+    place.path.write_bytes(GARBAGE)
+    with pytest.raises(
+        CheckpointError, match="on this machine was damaged .* and is removed: run it again, which fetches"
+    ):
+        replay_snapshot(moving.build_job(0), data=data)
+    replay_snapshot(moving.build_job(0), data=data)
+
+
+def test_a_damaged_snapshot_from_which_nothing_is_carried_over_is_named_by_its_address(moving, caplog):
+    moving.run_day(0)
+    path = moving.runner.file("raw_enrollments", moving.date(0), PORTAL)
+    key = moving.runner.data.get_key(path)
+    truncate(moving.root / "bucket" / key)
+    moving.move()
+    moving.run_day(1)
+    assert f"s3://bucket/{key} is damaged: " in caplog.text
+    assert "previous-raw" not in caplog.text

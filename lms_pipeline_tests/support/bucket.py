@@ -14,12 +14,14 @@ from threading import Lock
 from typing import Final, Literal, TypeAlias
 
 from lms_pipeline.lake.paths import DataDir
+from lms_pipeline.storage.copies import add_copies, adding_copies
 from lms_pipeline.storage.local_store import LocalStore
 from lms_pipeline.storage.opening import Storage, open_local_storage
 from lms_pipeline.storage.store import PublishedByAnotherError, StoredFile, StoreError
 
 Method: TypeAlias = Literal["DELETE", "GET", "HEAD", "LIST", "PUT"]
 
+URL = "s3://bucket"
 KEPT = ("lake", "lake_by_day", "answers", "details", "warehouse", "reports")
 """The folders of the data directory that a bucket has."""
 
@@ -32,13 +34,14 @@ class FolderBucket:
     def __init__(self, scratch: Path, folder: Path) -> None:
         self._scratch, self._folder = scratch, folder
         self._objects = LocalStore(folder)
+        add_copies(scratch, URL)
         self._lock = Lock()
         self.requests: Counter[Method] = Counter()
         self.log: list[tuple[Method, str]] = []
         """Each request with its key or prefix."""
 
     def describe(self, key: str) -> str:
-        return f"s3://bucket/{key}"
+        return f"{URL}/{key}"
 
     def find(self, key: str) -> StoredFile | None:
         self._count("HEAD", key)
@@ -76,7 +79,8 @@ class FolderBucket:
                 self._count("GET", key)
                 if (self._folder / key).exists():
                     _copy(self._folder / key, Path(folder, key))
-            yield Path(folder)
+            with adding_copies(Path(folder), URL):
+                yield Path(folder)
 
     def publish(self, new: Path, key: str, seen: StoredFile | None) -> None:
         self._count("PUT", key)
