@@ -23,8 +23,8 @@ from lms_pipeline.storage.copies import add_copies, adding_copies
 from lms_pipeline.storage.damaged_files import remove_path
 from lms_pipeline.storage.disk import convert_disk_errors
 from lms_pipeline.storage.mirror import Mirror
-from lms_pipeline.storage.store import StoredFile
-from lms_pipeline.storage.store_marker import check_store
+from lms_pipeline.storage.store import StoredFile, UnsafeStoreError
+from lms_pipeline.storage.store_marker import MARKER_KEY, check_store, is_marked
 
 MAX_REQUESTS: Final = 16
 """Requests of one `fetch` at the same time."""
@@ -52,7 +52,7 @@ class ObjectStore:
         add_copies(root, bucket.url)
         self._unfinished = root / "state" / "fetching"
         self._lock = threading.Lock()
-        self._is_checked = False
+        self._is_checked = self._is_marked = False
         self._removed_unused_at = -SECONDS_BETWEEN_REMOVALS
 
     def describe(self, key: str) -> str:
@@ -154,9 +154,16 @@ class ObjectStore:
         """Remove an object and its local copy; missing is no error.
 
         Raises:
+            UnsafeStoreError: the bucket holds other data than ours: nothing is removed from it.
             LakeError: the local copy can't be removed.
         """
-        self._bucket.remove(key)
+        if self._is_ours():
+            self._bucket.remove(key)
+        elif self._bucket.find(key) is not None:
+            raise UnsafeStoreError(
+                f"{self.describe(key)} stays, since {self.describe(MARKER_KEY)}, the marker of a lake, is missing: check "
+                "LMS_LAKE_URL; in the right bucket the next pull writes the marker."
+            )
         self._remove_copy(key)
         self._record({}, [key])
 
@@ -170,6 +177,18 @@ class ObjectStore:
             if not self._is_checked:
                 check_store(self._bucket, self._mirror, is_demo=self._is_demo())
                 self._is_checked = True
+
+    def _is_ours(self) -> bool:
+        """Return whether the bucket has the marker of a lake like this one, which is read once.
+
+        Raises:
+            UnsafeStoreError: it has that of another one.
+        """
+        with self._lock:
+            self._is_marked = (
+                self._is_checked or self._is_marked or is_marked(self._bucket, self._mirror, is_demo=self._is_demo())
+            )
+            return self._is_marked
 
     def _remove_unused(self) -> None:
         """Remove the copies that no run used for two days, hourly: the disk would end up with the whole lake."""

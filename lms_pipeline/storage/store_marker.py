@@ -1,4 +1,4 @@
-"""The marker of a lake in a bucket, and the check before the first write: is this the right bucket, and does it keep conditions?
+"""The marker of a lake in a bucket, and the check before the first change: is this the right bucket, and does it keep conditions?
 
 Belongs here: the object with which a store is checked. Not here: conditional writes of data (`conditional_write.py`).
 """
@@ -42,8 +42,7 @@ def check_store(bucket: Bucket, mirror: Mirror, *, is_demo: bool) -> None:
         UnsafeStoreError: it can't be used.
         StoreError: it can't be reached.
     """
-    checked = f"{CHECKED} {VERSION} {is_demo}"
-    if mirror.find_note(MARKER_KEY) == checked:
+    if _is_checked(mirror, is_demo=is_demo):
         return
     stored, refuses = _write_or_read(bucket, Marker(VERSION, is_demo))
     _check_marker(bucket, stored, is_demo=is_demo)
@@ -52,7 +51,30 @@ def check_store(bucket: Bucket, mirror: Mirror, *, is_demo: bool) -> None:
             f"The store at {bucket.url} takes a conditional write that it should refuse: two machines could publish over each "
             "other there. Use one that supports If-None-Match (AWS, GCS, Azure, MinIO, R2)."
         )
-    mirror.write_note(MARKER_KEY, checked)
+    mirror.write_note(MARKER_KEY, _build_note(is_demo=is_demo))
+
+
+def is_marked(bucket: Bucket, mirror: Mirror, *, is_demo: bool) -> bool:
+    """Return whether a bucket has the marker, before something is removed from it. Writes nothing.
+
+    Raises:
+        UnsafeStoreError: it holds the data of another kind.
+        StoreError: it can't be reached.
+    """
+    if _is_checked(mirror, is_demo=is_demo):
+        return True
+    stored = _read(bucket)
+    if stored is not None:
+        _check_marker(bucket, stored, is_demo=is_demo)
+    return stored is not None
+
+
+def _is_checked(mirror: Mirror, *, is_demo: bool) -> bool:
+    return mirror.find_note(MARKER_KEY) == _build_note(is_demo=is_demo)
+
+
+def _build_note(*, is_demo: bool) -> str:
+    return f"{CHECKED} {VERSION} {is_demo}"
 
 
 def _write_or_read(bucket: Bucket, marker: Marker) -> tuple[Marker, bool]:

@@ -122,7 +122,7 @@ def test_a_damaged_copy_of_responses_is_removed_and_the_next_replay_fetches_them
     place.fetch()
     place.path.write_bytes(GARBAGE)
     with pytest.raises(
-        CheckpointError, match="on this machine was damaged .* and is removed: run it again, which fetches"
+        CheckpointError, match=r"on this machine was damaged .* and is removed: run it again, which fetches"
     ):
         replay_snapshot(moving.build_job(0), data=data)
     replay_snapshot(moving.build_job(0), data=data)

@@ -501,6 +501,43 @@ def test_the_demo_and_others_do_not_share_a_bucket(is_demo, sentence, open_machi
         publish(open_machine("other", is_demo=is_demo), b"rows", OTHER_KEY)
 
 
+def test_nothing_is_removed_from_a_bucket_without_a_marker(memory, store):
+    memory.put(KEY, b"of another program")
+    with pytest.raises(UnsafeStoreError) as error:
+        store.remove(KEY)
+    assert str(error.value) == (
+        f"memory://bucket/{KEY} stays, since memory://bucket/{MARKER_KEY}, the marker of a lake, is missing: check LMS_LAKE_URL; in "
+        "the right bucket the next pull writes the marker."
+    )
+    assert [file.key for file in store.list_files("")] == [KEY]
+
+
+@pytest.mark.parametrize("is_demo", [True, False])
+def test_nothing_is_removed_from_the_bucket_of_another_kind(is_demo, store, open_machine, publish):
+    publish(open_machine("first", is_demo=not is_demo), b"rows")
+    with pytest.raises(UnsafeStoreError, match=r"choose another place with LMS_LAKE_URL\.$"):
+        open_machine("other", is_demo=is_demo).remove(KEY)
+    assert store.find(KEY) is not None
+
+
+@pytest.mark.parametrize("content", [b"no json", b'{"version": 2, "demo": false}'])
+def test_nothing_is_removed_from_a_bucket_with_another_marker(content, memory, store):
+    memory.put(KEY, b"rows")
+    memory.put(MARKER_KEY, content)
+    with pytest.raises(UnsafeStoreError):
+        store.remove(KEY)
+    assert store.find(KEY) is not None
+
+
+def test_the_marker_is_read_once_for_all_removals(store, open_machine, publish):
+    publish(store, b"rows")
+    publish(store, b"rows", OTHER_KEY)
+    other = open_machine("other")
+    for key in (KEY, OTHER_KEY, NEVER):
+        other.remove(key)
+    assert (other._bucket.downloads, list(other.list_files("lake/courses/"))) == (1, [])
+
+
 def test_a_marker_that_another_machine_is_about_to_write_is_waited_for(store, publish, monkeypatch):
     put, markers = store._bucket.put, itertools.count()
 
