@@ -108,6 +108,8 @@ class Bucket:
         self.url: Final = url
         self._connect = connect
         self._clients: dict[Limits, Client] = {}
+        self._exists = False
+        """Whether an answer has shown that there is a bucket."""
         self._get_client()
 
     @classmethod
@@ -138,10 +140,19 @@ class Bucket:
         return f"{self.url}/{key}"
 
     def find(self, key: str) -> StoredFile | None:
-        """Return what is known of an object; None if there is none."""
+        """Return what is known of an object; None if there is none.
+
+        Raises:
+            MissingBucketError: there is no such bucket.
+        """
+        found = None
         with suppress(FileNotFoundError), self._convert_errors(key, "read"):
-            return _build_stored_file(key, obstore.head(self._get_client(), key))
-        return None
+            found = _build_stored_file(key, obstore.head(self._get_client(), key))
+        if found is None and not self._exists:  # an answer to HEAD has no text that says what is missing
+            with suppress(FileNotFoundError), self._convert_errors(key, "read"):
+                next(iter(obstore.list(self._get_client(), key)), None)
+        self._exists = True
+        return found
 
     def get(self, key: str, unless: str = "") -> Download | None:
         """Return an object with its content; None if there is none.
@@ -155,7 +166,9 @@ class Bucket:
                 result = obstore.get(self._get_reader(), key, options=options)  # type: ignore[arg-type, unused-ignore]
                 stored = _build_stored_file(key, result.meta)
         except FileNotFoundError:
+            self._exists = True
             return None
+        self._exists = True
         return Download(stored, self._read(key, result, stored.size))
 
     def _read(self, key: str, result: obstore.GetResult, size: int) -> Iterator[bytes]:
