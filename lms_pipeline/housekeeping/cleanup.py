@@ -266,7 +266,7 @@ def _remove_item(data: DataDir, item: ExpiredItem) -> None:
     if item.kind == "rejected payloads" and item.partition is not None:
         remove_payloads(data, item.partition)
     elif item.kind == "folders of pulls" and item.partition is not None:
-        remove_folder(data, item.partition)
+        remove_folder(data, item.partition, keep_since=datetime.now(UTC) - ABANDONED_AFTER)
     elif item.kind in {"answers", "details"} and not item.path.is_dir():
         remove_pull_file(data, item.path)
     elif item.kind == "temporary folders" and item.path.parent != data.state / "warehouse":
@@ -279,7 +279,7 @@ def _remove_item(data: DataDir, item: ExpiredItem) -> None:
             restore_interrupted(data, PULLED_TABLES, item.partition)
             item.path.unlink(missing_ok=True)
             _remove_empty_folders(item.path.parent)
-        remove_folder(data, item.partition)
+        remove_folder(data, item.partition, keep_since=datetime.now(UTC) - ABANDONED_AFTER)
     else:
         with convert_disk_errors(item.path):
             if item.path.is_dir():

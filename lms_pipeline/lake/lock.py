@@ -9,12 +9,13 @@ import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 from lms_pipeline.errors import LmsPipelineError
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.storage.damaged_files import remove_path
-from lms_pipeline.storage.disk import convert_disk_errors
+from lms_pipeline.storage.disk import convert_disk_errors, read_changed_at
 from lms_pipeline.storage.file_state import LOCK
 from lms_pipeline.storage.state import HeldError, HeldLock
 
@@ -106,8 +107,11 @@ def is_locked(data: DataDir, partition: Partition) -> bool:
     return data.storage.state.is_held(data.get_note(data.pull_folder(partition)))
 
 
-def remove_folder(data: DataDir, partition: Partition) -> None:
+def remove_folder(data: DataDir, partition: Partition, *, keep_since: datetime | None = None) -> None:
     """Remove the folder of a pull that has ended, with its lock and its notes.
+
+    With `keep_since`, later notes stay: the pull may wait, or have waited elsewhere. Old ones of a state in a database are removed by
+    `State.remove_old`.
 
     A run that opens the lock file at this moment finds it locked and is refused.
 
@@ -116,7 +120,11 @@ def remove_folder(data: DataDir, partition: Partition) -> None:
         LakeError, StateError: the folder, or a note of it, can't be removed.
     """
     folder = data.pull_folder(partition)
+    state = data.storage.state
     with partition_lock(data, partition), convert_disk_errors(folder):
-        for name, _ in data.storage.state.find_notes(f"{data.get_note(folder)}/*.json"):
-            data.storage.state.remove_note(name, "it is removed")
+        if keep_since is None:
+            for name, _ in state.find_notes(f"{data.get_note(folder)}/*.json"):
+                state.remove_note(name, "it is removed")
+        elif state.is_local and any(read_changed_at(note) > keep_since for note in folder.glob("*.json")):
+            return
         shutil.rmtree(folder)

@@ -1,5 +1,7 @@
 """Expired items are removed, and nothing else."""
 
+from dataclasses import replace
+
 import pyarrow.parquet as pq
 import pytest
 
@@ -11,6 +13,8 @@ from lms_pipeline.lake.lock import partition_lock
 from lms_pipeline.lake.paths import DataDir, DayPartition, Partition
 from lms_pipeline.lake.reading import read
 from lms_pipeline.lake.warehouse import build_warehouse, open_warehouse
+from lms_pipeline.storage.file_state import FileState
+from lms_pipeline.storage.opening import open_local_storage
 from lms_pipeline.tables.metrics import PORTFOLIO_COMPLETION
 from lms_pipeline.tables.pulled import RAW_ENROLLMENTS, REJECTED_ENROLLMENTS, UNIFIED_ENROLLMENTS
 from lms_pipeline_tests.support.bucket import FolderBucket, open_in_bucket
@@ -132,6 +136,48 @@ class TestFoldersOfPulls:
         remove(data, find_expired(data, POLICY))
         with partition_lock(data, Partition("acme", OLD)) as lock:
             assert lock.scratch.parent == folder
+
+
+class ElsewhereState(FileState):
+    """The state of all machines, which is not in the data directory."""
+
+    is_local = False
+
+
+@pytest.fixture(params=["on this disk", "elsewhere"])
+def waiting(request, tmp_path):
+    """A data directory, and the name of a note in its state, which is on this disk or not."""
+    state = ElsewhereState(tmp_path / "elsewhere") if request.param == "elsewhere" else FileState(tmp_path / "state")
+    data = DataDir(tmp_path, replace(open_local_storage(tmp_path), state=state))
+    return data, data.get_note(data.pull_folder(Partition("acme", OLD)) / "continues_later.json")
+
+
+def test_the_note_of_a_pull_that_waits_stays_if_its_folder_was_found_before(waiting):
+    data, note = waiting
+    folder = data.pull_folder(Partition("acme", OLD))
+    put(folder / "lock", 0, days_ago=9)
+    age(folder, 9)
+    expired = find_expired(data, POLICY)
+    data.storage.state.write_note(note, b"{}")
+    assert remove(data, expired) == expired != []
+    assert data.storage.state.read_note(note) == b"{}"
+
+
+def test_the_note_of_a_pull_that_waits_stays_if_an_unpublished_file_goes(waiting):
+    data, note = waiting
+    put(data.unpublished_file(UNIFIED_ENROLLMENTS, Partition("acme", OLD), "run-1"), days_ago=9)
+    data.storage.state.write_note(note, b"{}")
+    expired = find_expired(data, POLICY)
+    assert remove(data, expired) == expired != []
+    assert data.storage.state.read_note(note) == b"{}"
+
+
+def test_an_old_note_on_this_disk_goes_with_its_folder(data):
+    folder = data.pull_folder(Partition("acme", OLD))
+    put(folder / "stopped.json", days_ago=9)
+    age(folder, 9)
+    remove(data, find_expired(data, POLICY))
+    assert not folder.exists()
 
 
 class TestPayloads:
