@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 from pydantic import SecretStr
 
 from lms_pipeline.errors import SettingsError
+from lms_pipeline.storage.postgres_refusals import explain_refusal, read_verbose_text
 from lms_pipeline.storage.state import StateError
 
 if TYPE_CHECKING:
@@ -40,45 +41,9 @@ _WRONG_ADDRESS = (
     "LMS_STATE_URL can't be used: it must be the address of a PostgreSQL database, like "
     "postgresql://user:password@host/database, with special characters of the password as %XX."
 )
-_REFUSALS: Final = (
-    (
-        ("does not support SSL", "certificate", "SSL error"),
-        SettingsError,
-        "The database and this machine do not agree on TLS: correct sslmode or sslrootcert in LMS_STATE_URL, or the server.",
-    ),
-    (
-        ("no pg_hba.conf entry",),
-        SettingsError,
-        "The database refuses this user from this machine, perhaps without TLS: correct LMS_STATE_URL, or its pg_hba.conf.",
-    ),
-    (
-        ("authentication failed", "no password supplied", 'role "'),
-        SettingsError,
-        "The database refuses the user or the password of LMS_STATE_URL: correct it.",
-    ),
-    (
-        ("permission denied for database",),
-        SettingsError,
-        "The user of LMS_STATE_URL lacks a right: grant it CONNECT and CREATE on the database.",
-    ),
-    (
-        ('" does not exist',),
-        SettingsError,
-        "The database that LMS_STATE_URL names does not exist: create it, or correct the name.",
-    ),
-    (
-        ("too many clients", "connection slots", "too many connections", "starting up", "shutting down"),
-        StateError,
-        "The database of LMS_STATE_URL allows no connection now: it starts, stops, or has as many as it allows; try again.",
-    ),
-    (
-        ("read-only",),
-        StateError,
-        "The database of LMS_STATE_URL can't be written, as a standby: name the server that can.",
-    ),
-)
-"""Parts of what libpq says, the error, and its sentence; the first that fits counts."""
 _INSUFFICIENT_PRIVILEGE = "42501"
+_TRANSIENT: Final = ("08", "25", "40", "53", "55", "57", "58", "XX")
+"""Classes of codes that say nothing about the statement: the connection, the transaction, the machine, an operator."""
 _READ_VERSION = "SELECT digest FROM lms.scripts WHERE name = %s"
 _WRITE_VERSION = """
 INSERT INTO lms.scripts VALUES (%s, %s) ON CONFLICT (name) DO UPDATE SET digest = excluded.digest
@@ -87,6 +52,12 @@ _CREATE = """
 CREATE SCHEMA IF NOT EXISTS lms;
 CREATE TABLE IF NOT EXISTS lms.scripts (name text PRIMARY KEY, digest text NOT NULL);
 """
+
+
+class RefusedStatementError(StateError):
+    """The database refuses a statement for good, for example since a table is missing: another try would not help."""
+
+    may_pass = False
 
 
 class Database:
@@ -137,10 +108,13 @@ class Database:
             named = parse_dsn(url)
         except psycopg2.Error:  # its message quotes parts of the address
             raise SettingsError(_WRONG_ADDRESS) from None
+        options = {**_DEFAULTS, **named, "application_name": application_name[:63]}
         try:
-            connection = psycopg2.connect(url, **{**_DEFAULTS, **named, "application_name": application_name[:63]})
+            connection = psycopg2.connect(url, **options)
         except psycopg2.Error as error:
-            raise _explain_refusal(error) from None
+            if str(error).startswith("invalid "):  # a port that is no number, for example
+                raise SettingsError(_WRONG_ADDRESS) from None
+            raise explain_refusal(str(error), read_verbose_text(url, options)) from None
         connection.autocommit = True
         return connection
 
@@ -200,6 +174,7 @@ def convert_errors() -> Iterator[None]:
 
     Raises:
         StateError: the database can't be used.
+        RefusedStatementError: it refuses the statement.
         SettingsError: its user lacks a right.
     """
     import psycopg2
@@ -215,7 +190,8 @@ def convert_errors() -> Iterator[None]:
             raise StateError(
                 "The database of LMS_STATE_URL does not answer any more: check that it runs, and run it again."
             ) from None
-        raise StateError(
+        kind = StateError if error.pgcode is None or error.pgcode[:2] in _TRANSIENT else RefusedStatementError
+        raise kind(
             f"The database of LMS_STATE_URL refuses a statement ({type(error).__name__}, code {error.pgcode}): check that "
             "it is of this version and may be written."
         ) from None
@@ -226,14 +202,3 @@ def _has_ended(connection: Connection) -> bool:
     poll = select.poll()
     poll.register(connection.fileno(), select.POLLIN | select.POLLHUP | select.POLLERR)
     return bool(poll.poll(0))
-
-
-def _explain_refusal(error: Exception) -> Exception:
-    """Return the sentence about a connection that can't be opened. The reasons have no codes, and quote the address."""
-    reason = str(error)
-    if reason.startswith("invalid "):  # a port that is no number, for example
-        return SettingsError(_WRONG_ADDRESS)
-    for parts, kind, sentence in _REFUSALS:
-        if any(part in reason for part in parts):
-            return kind(sentence)
-    return StateError("The database of LMS_STATE_URL can't be reached: check the address, and that it runs.")

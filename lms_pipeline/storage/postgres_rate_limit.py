@@ -39,7 +39,7 @@ class PostgresRateLimiter:
 
         Raises:
             RateLimitExceededError: no call is allowed before the deadline; nothing is counted.
-            StateError: the database was away for longer than `MAX_AWAY_SECONDS`.
+            StateError: the database was away for longer than `MAX_AWAY_SECONDS`, or refuses the statement.
         """
         slot, seconds = self._reserve(deadline)
         if seconds <= 0:
@@ -62,8 +62,8 @@ class PostgresRateLimiter:
             try:
                 [(slot, seconds)] = self._database.query(_TAKE, parameters)
                 break
-            except StateError:
-                if time.monotonic() >= gives_up_at:
+            except StateError as error:
+                if not error.may_pass or time.monotonic() >= gives_up_at:
                     raise
                 self._sleep(RETRY_SECONDS)
         if slot is None:

@@ -160,3 +160,38 @@ def test_a_wait_for_a_database_ends_with_the_work(server, own_url, tmp_path):
     server.stop()
     with pytest.raises(KeyboardInterrupt):
         limiter.acquire()
+
+
+@pytest.mark.parametrize(
+    "damage", ["DROP SCHEMA lms CASCADE", "DROP TABLE lms.slots", "ALTER TABLE lms.slots RENAME COLUMN at TO other"]
+)
+def test_a_statement_that_is_refused_for_good_is_not_repeated(damage, state_url, tmp_path):
+    def fail(_seconds):
+        pytest.fail("It waits for another try.")
+
+    limiter = open_state(state_url, tmp_path).open_limiter("token-1", RateLimit(2, 60, "the test"), fail)
+    limiter.acquire()
+    Database(SecretStr(state_url)).query(damage)
+    with pytest.raises(StateError, match=r"refuses a statement \(\w+, code \w{5}\)") as error:
+        limiter.acquire()
+    assert not error.value.may_pass
+
+
+@pytest.mark.parametrize("code", ["40001", "40P01", "53100", "55P03", "57014", "XX000", "25006"])
+def test_a_failure_that_may_pass_is_repeated(code, state_url, tmp_path):
+    database, waits = Database(SecretStr(state_url)), []
+    limiter = open_state(state_url, tmp_path).open_limiter("token-1", RateLimit(2, 60, "the test"), waits.append)
+    limiter.acquire()
+    database.query(
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS "
+        f"$$ BEGIN RAISE EXCEPTION 'no' USING ERRCODE = '{code}'; END $$; "
+        "CREATE TRIGGER refuse BEFORE INSERT ON lms.slots EXECUTE FUNCTION refuse()"
+    )
+
+    def repair(seconds):
+        waits.append(seconds)
+        database.query("DROP TRIGGER refuse ON lms.slots")
+
+    limiter._sleep = repair
+    limiter.acquire()
+    assert waits == [1]

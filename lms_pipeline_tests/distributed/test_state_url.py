@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from lms_pipeline.lake.files import read_metadata
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.lake.publishing import Publication
 from lms_pipeline.snapshot.present import check_present
+from lms_pipeline.storage import postgres_refusals
 from lms_pipeline.storage.postgres import Database, hash_name
 from lms_pipeline.storage.state import StateError
 from lms_pipeline.tables.pulled import PULLED_TABLES
@@ -163,6 +165,35 @@ def test_an_address_that_can_not_be_read_is_one_sentence_without_it(extra, place
     assert isinstance(error, SettingsError)
     assert str(error).startswith("LMS_STATE_URL can't be used: it must be the address of a PostgreSQL database, like ")
     assert PASSWORD not in str(error)
+
+
+@pytest.fixture
+def speaks_otherwise(monkeypatch):
+    """The server's texts are in a language that nobody knows here."""
+    without_texts = tuple(replace(one, parts=()) for one in postgres_refusals._REFUSALS)
+    monkeypatch.setattr(postgres_refusals, "_REFUSALS", without_texts)
+
+
+@pytest.mark.usefixtures("speaks_otherwise")
+def test_a_server_of_any_language_is_understood(postgres, state_url):
+    database, name = Database(SecretStr(state_url)), state_url.rpartition("/")[2]
+    database.query("CREATE ROLE known LOGIN PASSWORD 'right'")
+    database.query("CREATE ROLE stranger LOGIN")
+    database.query(f"REVOKE CONNECT ON DATABASE {name} FROM PUBLIC")
+    postgres.require_password("known")
+    try:
+        found = {
+            user: str(read_error(state_url.replace("dagster:", f"{user}:"))) for user in ("known", "nobody", "stranger")
+        }
+        found["no database"] = str(read_error(f"{state_url}_else"))
+    finally:
+        database.query("DROP ROLE known; DROP ROLE stranger")
+    assert found == {
+        "known": "The database refuses the user or the password of LMS_STATE_URL: correct it.",
+        "nobody": "The database refuses the user or the password of LMS_STATE_URL: correct it.",
+        "stranger": "The user of LMS_STATE_URL lacks a right: grant it CONNECT and CREATE on the database.",
+        "no database": "The database that LMS_STATE_URL names does not exist: create it, or correct the name.",
+    }
 
 
 def test_a_user_without_the_right_to_make_the_schema_is_one_sentence(state_url, tmp_path):
