@@ -23,7 +23,8 @@ from lms_pipeline.storage.damaged_files import (
     is_moved_database,
     open_database,
 )
-from lms_pipeline.storage.rate_limit import RateLimit, RateLimitExceededError, RateLimitStateError
+from lms_pipeline.storage.rate_limit import RateLimit, RateLimitExceededError
+from lms_pipeline.storage.state import StateError
 
 T = TypeVar("T")
 
@@ -40,7 +41,7 @@ CREATE TABLE IF NOT EXISTS latest (boot_id TEXT NOT NULL, boot REAL NOT NULL, wa
 """
 
 
-class DamagedStateError(RateLimitStateError):
+class DamagedStateError(StateError):
     """The file of a limit is damaged, or is no longer the one with its name: another process has set it aside."""
 
 
@@ -96,7 +97,7 @@ class FileRateLimiter:
 
         Raises:
             RateLimitExceededError: no call is allowed before the deadline; nothing is counted.
-            RateLimitStateError: the file can't be used.
+            StateError: the file can't be used.
         """
         longest = None if deadline is None else deadline - time.monotonic()
         slot, at, seconds = self._run(lambda database: self._reserve(database, longest))
@@ -182,9 +183,10 @@ class FileRateLimiter:
             yield
         except (sqlite3.Error, OSError) as error:
             is_lost = is_database_damage(error, self._path) or is_moved_database(error)
-            kind = DamagedStateError if is_lost else RateLimitStateError
+            kind = DamagedStateError if is_lost else StateError
             raise kind(
-                f"Calls can't be counted in {self._path}: {error}; make room, or remove the file if it is damaged."
+                f"Calls can't be counted in {self._path}: {error}; make room, or remove the file if it is damaged.",
+                may_pass=False,
             ) from None
 
 

@@ -54,12 +54,6 @@ CREATE TABLE IF NOT EXISTS lms.scripts (name text PRIMARY KEY, digest text NOT N
 """
 
 
-class RefusedStatementError(StateError):
-    """The database refuses a statement for good, for example since a table is missing: another try would not help."""
-
-    may_pass = False
-
-
 class Database:
     """Opens connections to the database. Threads may share it; a forked process opens its own connections."""
 
@@ -174,7 +168,6 @@ def convert_errors() -> Iterator[None]:
 
     Raises:
         StateError: the database can't be used.
-        RefusedStatementError: it refuses the statement.
         SettingsError: its user lacks a right.
     """
     import psycopg2
@@ -190,10 +183,10 @@ def convert_errors() -> Iterator[None]:
             raise StateError(
                 "The database of LMS_STATE_URL does not answer any more: check that it runs, and run it again."
             ) from None
-        kind = StateError if error.pgcode is None or error.pgcode[:2] in _TRANSIENT else RefusedStatementError
-        raise kind(
+        raise StateError(
             f"The database of LMS_STATE_URL refuses a statement ({type(error).__name__}, code {error.pgcode}): check that "
-            "it is of this version and may be written."
+            "it is of this version and may be written.",
+            may_pass=error.pgcode is None or error.pgcode[:2] in _TRANSIENT,
         ) from None
 
 

@@ -1,6 +1,6 @@
 """Limits on calls that processes share: the calls of a window, and the protocol of what keeps them.
 
-Belongs here: the limit, its errors, and the wait for a reserved time. Not here: the implementations (`file_rate_limit.py`,
+Belongs here: the limit, its error, and the wait for a reserved time. Not here: the implementations (`file_rate_limit.py`,
 `postgres_rate_limit.py`), and which calls count (`truto/rate_limit.py`, `extract/budget.py`).
 """
 
@@ -10,16 +10,10 @@ import logging
 from dataclasses import dataclass
 from typing import Protocol
 
-from lms_pipeline.errors import LmsPipelineError
-
 log = logging.getLogger(__name__)
 
 MIN_LOGGED_WAIT_SECONDS = 5.0
 """Shorter waits are ordinary, and not worth a line in the log."""
-
-
-class RateLimitStateError(LmsPipelineError):
-    """The file of a limit can't be used."""
 
 
 class RateLimitExceededError(Exception):
@@ -68,7 +62,7 @@ class RateLimiter(Protocol):
 
         Raises:
             RateLimitExceededError: no call is allowed before the deadline; nothing is counted.
-            RateLimitStateError, StateError: calls can't be counted.
+            StateError: calls can't be counted.
         """
 
     def close(self) -> None:

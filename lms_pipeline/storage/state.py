@@ -26,7 +26,11 @@ _DECODE_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 class StateError(StorageError):
-    """The state can't be read or written. The same may succeed later."""
+    """The state can't be read or written. The same may succeed later, unless `may_pass` is false."""
+
+    def __init__(self, sentence: str, *, may_pass: bool = True) -> None:
+        super().__init__(sentence)
+        self.may_pass = may_pass
 
 
 class HeldError(StateError):
@@ -112,7 +116,7 @@ class State(Protocol):
         """Return the limiter of all processes that use the same name. The caller closes it.
 
         Raises:
-            RateLimitStateError: its file can't be used.
+            StateError: its file can't be used.
         """
 
     def describe(self, name: str) -> str:
