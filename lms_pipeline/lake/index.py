@@ -257,14 +257,14 @@ class PublicationIndex(ABC):
         )
         return [account for (account,) in self._read(query, (after, days))]
 
-    def find_schema_samples(self) -> Sequence[PublishedDay]:
-        """Return one day for each schema version that any has."""
+    def find_schema_samples(self, most: int = 1) -> Sequence[PublishedDay]:
+        """Return one day for each schema version that any has, or up to `most` of each."""
         next_version = "SELECT min(schema_version) FROM lms.published WHERE schema_version > ?"
-        query = f"SELECT {_COLUMNS} FROM lms.published WHERE schema_version = ? AND tables <> 0 LIMIT 1"  # noqa: S608 (our names)
+        query = f"SELECT {_COLUMNS} FROM lms.published WHERE schema_version = ? AND tables <> 0 LIMIT ?"  # noqa: S608 (our names)
         rows, version = list[Any](), -1
         with self._reading() as statements:
             while (version := statements.read(next_version, (version,))[0][0]) is not None:
-                rows += statements.read(query, (version,))
+                rows += statements.read(query, (version, most))
         return [_build_day(row) for row in rows]
 
     def read_marks(self, prefix: str) -> Mapping[str, str]:

@@ -2,13 +2,12 @@
 
 A day without a current roll-up is read from the files of the accounts: no row of theirs is missing in a build.
 
-Belongs here: the views. Not here: writing roll-ups (`roll_up.py`), the warehouse without them (`warehouse_build.py`).
+Belongs here: the views over roll-ups. Not here: those over files alone (`warehouse_file_views.py`), writing roll-ups (`roll_up.py`), the warehouse without them (`warehouse_build.py`).
 """
 
 from __future__ import annotations
 
 import logging
-import time
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,12 +18,11 @@ from pathlib import Path
 
 import duckdb
 
-from lms_pipeline.errors import LakeError, choose_form
+from lms_pipeline.errors import choose_form
 from lms_pipeline.lake.engine import duckdb_session
-from lms_pipeline.lake.files import read_footer
-from lms_pipeline.lake.index import PublicationIndex, PublishedDay, RollUp
+from lms_pipeline.lake.index import PublicationIndex, RollUp
 from lms_pipeline.lake.index_sync import read_index
-from lms_pipeline.lake.paths import DATA_FILE, AnyPartition, DataDir, DayPartition, Partition
+from lms_pipeline.lake.paths import DATA_FILE, DataDir, DayPartition, Partition
 from lms_pipeline.lake.roll_up_reading import (
     NO_FILE,
     find_stored_days,
@@ -33,18 +31,10 @@ from lms_pipeline.lake.roll_up_reading import (
     list_signatures,
     read_left_out,
 )
-from lms_pipeline.lake.scan import DayFiles
 from lms_pipeline.lake.stored_footers import read_stored_metadata
-from lms_pipeline.lake.warehouse_build import (
-    MEMORY_LIMIT,
-    WrittenBuild,
-    build_view_sql,
-    define_view,
-    find_days,
-    list_reasons,
-    name_spill_folder,
-)
-from lms_pipeline.lake.warehouse_days import Day, describe_columns, judge_day
+from lms_pipeline.lake.warehouse_build import MEMORY_LIMIT, WrittenBuild, define_view, find_days, name_spill_folder
+from lms_pipeline.lake.warehouse_days import Day
+from lms_pipeline.lake.warehouse_file_views import MAX_SAMPLES, PublishedFiles, define_file_view
 from lms_pipeline.lake.warehouse_sql import OLDEST_READER, build_empty_sql, build_select_sql, load_trend_sql, quote
 from lms_pipeline.tables.catalog import LATEST_DAY_TABLES, TABLES
 from lms_pipeline.tables.over_time import COMPLETION_TREND
@@ -74,14 +64,8 @@ class _Indexed:
     """The accounts' days that have a file of a table, and no current roll-up of it."""
     latest: Mapping[str, Mapping[str, date]]
     """The latest day of each account that can be read, by table: only of `LATEST_DAY_TABLES`."""
-    samples: Sequence[PublishedDay]
-    """One day for each schema version."""
-    pending: Sequence[PublishedDay]
-    """The partitions in which a run may be publishing."""
-    of_all: Sequence[PublishedDay]
-    """The days of tables over all accounts."""
-    has_files: frozenset[str]
-    """The tables that have a file."""
+    published: PublishedFiles
+    """What is published of tables that are not rolled up."""
 
 
 def write_views(data: DataDir, path: Path) -> WrittenBuild:
@@ -105,7 +89,7 @@ def write_views(data: DataDir, path: Path) -> WrittenBuild:
             if table in list_rolled_up_tables():
                 define_view(connection, table, _build_rolled_sql(connection, data, table, indexed), None)
             else:
-                left_out.extend(_define_file_view(connection, data, table, indexed))
+                left_out.extend(define_file_view(connection, data, table, indexed.published))
         define_view(connection, COMPLETION_TREND, load_trend_sql(), None)
         connection.commit()
         connection.execute("USE scratch; DETACH warehouse")
@@ -163,9 +147,8 @@ def _read(rolled: _Rolled, unrolled: Mapping[str, Sequence[Day]], index: Publica
         for day in index.find(account_id=partition.account_id, day=partition.day)
     ]
     latest = {table.name: _find_latest(index, table.name, rolled, unrolled[table.name]) for table in LATEST_DAY_TABLES}
-    return _Indexed(
-        rolled, unrolled, latest, index.find_schema_samples(), pending, index.find(account_id=""), index.find_tables()
-    )
+    of_all, samples = index.find(account_id=""), index.find_schema_samples(MAX_SAMPLES)
+    return _Indexed(rolled, unrolled, latest, PublishedFiles(samples, pending, of_all, index.find_tables()))
 
 
 def _find_latest(index: PublicationIndex, table: str, rolled: _Rolled, unrolled: Sequence[Day]) -> dict[str, date]:
@@ -262,51 +245,3 @@ def _build_conditions(latest: Mapping[str, date], days: Sequence[date]) -> Itera
 
 def _quote_all(account_ids: Collection[str]) -> str:
     return ", ".join(map(quote, account_ids))
-
-
-def _define_file_view(
-    connection: duckdb.DuckDBPyConnection, data: DataDir, table: Table, indexed: _Indexed
-) -> list[str]:
-    """Define the view of a table that is not rolled up, over the files themselves; return why files are left out.
-
-    If the first file is damaged, which DuckDB opens for it, all are looked at.
-
-    Raises:
-        StoreError: the store can't be used. Nothing is known about the files then.
-    """
-    try:
-        query = _build_pattern_sql(connection, data, table, indexed)
-        connection.execute(f"SELECT 1 FROM ({query}) LIMIT 0")  # noqa: S608 (our query)
-    except (duckdb.Error, LakeError):
-        days = find_days(data, None)
-        define_view(connection, table, build_view_sql(connection, data, table, days), None)
-        return [reason for reason in list_reasons(days.values()) if f"/{table.name}/" in reason]
-    define_view(connection, table, query, None)
-    return []
-
-
-def _build_pattern_sql(connection: duckdb.DuckDBPyConnection, data: DataDir, table: Table, indexed: _Indexed) -> str:
-    """Return the query over all files of a table without those of unfinished pulls; it also shows files that come later."""
-    if table.name not in indexed.has_files:
-        return build_empty_sql(connection, table)
-    samples = indexed.samples if table.per_account else indexed.of_all
-    paths = [data.file(table, one.partition) for one in samples if one.has_file(table.name)]
-    data.store.fetch(map(data.get_key, paths))
-    is_uniform = all(read_footer(path).schema.equals(describe_columns(table)) for path in paths)
-    folders = "*/*" if table.per_account else "*"
-    pattern = data.describe(data.lake / table.name / folders / DATA_FILE)
-    query = build_select_sql(connection, table, [pattern], is_uniform=is_uniform)
-    hidden = [one.partition for one in indexed.pending if table.name not in _list_readable(data, one)]
-    if not hidden or not table.per_account:
-        return query
-    return f"{query} WHERE (account_id, snapshot_date) NOT IN ({', '.join(map(_quote_partition, hidden))})"
-
-
-def _list_readable(data: DataDir, day: PublishedDay) -> frozenset[str]:
-    files = DayFiles(day.partition, bytearray(day.signatures), has_hidden=True)
-    return judge_day(data, files, time.time_ns()).readable
-
-
-def _quote_partition(partition: AnyPartition) -> str:
-    account_id = partition.account_id if isinstance(partition, Partition) else ""
-    return f"({quote(account_id)}, DATE '{partition.day}')"

@@ -202,6 +202,18 @@ def test_a_damaged_file_of_an_account_is_left_out_and_named(data, third):
     assert rows == [("acme", FIRST), ("beta", SECOND), ("gamma", FIRST)]
 
 
+def test_a_damaged_sample_of_the_raw_records_costs_no_request_for_those_of_other_days(data, third):
+    roll_up(data)
+    path = min((data.lake / RAW_ENROLLMENTS.name).rglob("data.parquet"))
+    truncate(path)
+    data.store.send(path, data.get_key(path))
+    data.store.log.clear()
+    [sentence] = build_warehouse(data).left_out
+    assert data.describe(path) in sentence
+    assert len([key for method, key in data.store.log if method == "GET" and "raw_enrollments" in key]) == 2
+    assert count_rows(third, RAW_ENROLLMENTS) == 4
+
+
 def test_without_a_warehouse_the_error_names_its_address(third):
     with pytest.raises(LakeError, match=r"^There is no warehouse at s3://bucket/warehouse/lms\.duckdb yet"):
         count_rows(third, COURSE_COMPLETION)

@@ -5,9 +5,10 @@ import shutil
 import pyarrow.parquet as pq
 import pytest
 
-from lms_pipeline.lake import files, warehouse_views
-from lms_pipeline.lake.index_sync import begin_changes, rebuild_index
-from lms_pipeline.lake.paths import DataDir, Partition
+from lms_pipeline.lake import files, warehouse_file_views, warehouse_views
+from lms_pipeline.lake.index import PublicationIndex
+from lms_pipeline.lake.index_sync import begin_changes, read_index, rebuild_index
+from lms_pipeline.lake.paths import DataDir, Partition, parse_folder
 from lms_pipeline.lake.roll_up import find_outdated_days, roll_up_day
 from lms_pipeline.lake.warehouse import build_warehouse, open_warehouse
 from lms_pipeline.tables.catalog import TABLES, VIEWS
@@ -43,6 +44,10 @@ def build(data):
 def count_rows(data, table):
     with open_warehouse(data) as connection:
         return len(connection.table(table.name))
+
+
+def find_published(data):
+    return read_index(data, lambda index: index.find())
 
 
 def read_both(data):
@@ -113,6 +118,55 @@ def test_a_damaged_first_file_does_not_stop_the_build(data, table):
     assert count_rows(data, table) == (4 if table == RAW_ENROLLMENTS else 1)
 
 
+def refuse_to_look_at_all(*_):
+    pytest.fail("The files of all days are looked at.")
+
+
+@pytest.mark.parametrize("is_first", [True, False], ids=["first", "last"])
+@pytest.mark.parametrize("table", [RAW_ENROLLMENTS, PORTFOLIO_COMPLETION], ids=lambda table: table.name)
+def test_a_damaged_sample_is_left_out_without_a_look_at_the_files_of_all_days(table, is_first, data, monkeypatch):
+    if not table.per_account:
+        is_first = True  # only all of its files are samples
+    path = (min if is_first else max)((data.lake / table.name).rglob("data.parquet"))
+    samples = [one for one in find_published(data) if data.file(RAW_ENROLLMENTS, one.partition) == path]
+    monkeypatch.setattr(warehouse_file_views, "find_days", refuse_to_look_at_all)
+    if samples:
+        find = PublicationIndex.find_schema_samples
+        monkeypatch.setattr(PublicationIndex, "find_schema_samples", lambda *most: [*samples, *find(*most)])
+    truncate(path)
+    [sentence] = build(data).left_out
+    assert str(path) in sentence
+    assert count_rows(data, table) == (4 if table == RAW_ENROLLMENTS else 1)
+
+
+def test_a_view_without_a_damaged_sample_shows_files_that_are_published_later(data, monkeypatch):
+    truncate(min((data.lake / RAW_ENROLLMENTS.name).rglob("data.parquet")))
+    monkeypatch.setattr(warehouse_file_views, "find_days", refuse_to_look_at_all)
+    build(data)
+    publish(data, "acme", THIRD, {"payload": "{}"}, table=RAW_ENROLLMENTS)
+    assert count_rows(data, RAW_ENROLLMENTS) == 5
+
+
+def test_a_view_without_a_damaged_sample_hides_an_unfinished_pull(data, monkeypatch):
+    first, *_, last = sorted((data.lake / RAW_ENROLLMENTS.name).rglob("data.parquet"))
+    truncate(first)
+    partition = parse_folder(last.parent.relative_to(data.lake / RAW_ENROLLMENTS.name))
+    begin_changes(data, partition, "a run that died")
+    write(last, RAW_ENROLLMENTS, {"payload": "{}"}, metadata={**PROVENANCE, "run_id": "run-2"})
+    monkeypatch.setattr(warehouse_file_views, "find_days", refuse_to_look_at_all)
+    build(data)
+    assert count_rows(data, RAW_ENROLLMENTS) == 3
+
+
+def test_if_all_samples_are_damaged_all_files_are_looked_at(data, monkeypatch):
+    monkeypatch.setattr(warehouse_views, "MAX_SAMPLES", 1)
+    paths = sorted((data.lake / RAW_ENROLLMENTS.name).rglob("data.parquet"))
+    for path in (paths[0], paths[2]):
+        truncate(path)
+    assert len(build(data).left_out) == 2
+    assert count_rows(data, RAW_ENROLLMENTS) == 3
+
+
 def test_an_account_that_a_roll_up_lacks_is_shown_with_its_latest_other_day(data):
     truncate(data.file(LEARNER_COMPLETION, Partition("acme", SECOND)))
     assert build(data).left_out
@@ -140,7 +194,7 @@ def test_a_build_opens_no_file_of_an_account_but_one_of_each_schema_version(data
         opened.append(path)
         return read_footer(path)
 
-    monkeypatch.setattr(warehouse_views, "read_footer", read)
+    monkeypatch.setattr(warehouse_file_views, "read_footer", read)
     build_warehouse(data, is_rolled_up=True)
     assert len([path for path in opened if "account_id=" in str(path)]) == 1
     assert UNIFIED_ENROLLMENTS.name not in {path.parts[-4] for path in opened}

@@ -13,7 +13,7 @@ from lms_pipeline.defs.run_requests import find_missing_snapshots
 from lms_pipeline.errors import LakeError, StorageError
 from lms_pipeline.housekeeping.cleanup import find_expired, remove
 from lms_pipeline.housekeeping.policy import ExpiredItem, RetentionPolicy
-from lms_pipeline.lake import index_sync, roll_up_reading, warehouse_views
+from lms_pipeline.lake import index_sync, roll_up_reading, warehouse_file_views
 from lms_pipeline.lake.index_sync import finish_changes, read_index, rebuild_index
 from lms_pipeline.lake.paths import Partition
 from lms_pipeline.lake.roll_up import find_outdated_days, roll_up_day
@@ -109,7 +109,7 @@ class TestAStoreThatFails:
             looked_at.append(days)
             return {}
 
-        monkeypatch.setattr(warehouse_views, "find_days", find_days)
+        monkeypatch.setattr(warehouse_file_views, "find_days", find_days)
         with pytest.raises(StoreError):
             build_warehouse(data)
         assert () not in looked_at  # all days
