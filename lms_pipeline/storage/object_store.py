@@ -33,7 +33,8 @@ MAX_UNUSED_SECONDS: Final = 2 * 86_400
 SECONDS_BETWEEN_REMOVALS: Final = 3_600.0
 """How often a process looks for such copies."""
 NOT_STORED: Final = ".not_stored"
-"""Ends the name of a local file that was found instead of a copy, and of which nothing is stored."""
+"""Ends the name of a local file that was found instead of a copy, and of which nothing is stored. It stays until the key is
+stored again, and for `MAX_UNUSED_SECONDS` at most: it may have names and e-mails."""
 
 log = logging.getLogger(__name__)
 
@@ -211,6 +212,7 @@ class ObjectStore:
                 self._record({key: (signature, version)}, [])
             target.parent.mkdir(parents=True, exist_ok=True)
             new.replace(target)
+            target.with_name(f"{target.name}{NOT_STORED}").unlink(missing_ok=True)
 
     def _write_copy(self, target: Path, download: Download) -> bytes:
         """Replace a copy in one step; return its signature."""
@@ -237,7 +239,10 @@ class ObjectStore:
             elif path.exists():
                 kept = path.with_name(f"{path.name}{NOT_STORED}")
                 path.replace(kept)
-                log.warning("%s is not stored, and %s is no copy of it: it is now %s.", self.describe(key), path, kept)
+                self._record({f"{key}{NOT_STORED}": (self._mirror.sign(kept) or b"", NOT_STORED)}, [])
+                log.warning(
+                    "%s is not stored, and %s is no copy of it: it is now %s, for two days.", self.describe(key), path, kept
+                )
 
     def _remove_copy(self, key: str) -> None:
         path = self._root / key

@@ -360,7 +360,32 @@ def test_a_local_file_that_is_no_copy_is_kept_if_nothing_is_stored(store, caplog
     store.fetch([KEY])
     kept = path.with_name("data.parquet.not_stored")
     assert (read(store), kept.read_bytes()) == (None, b"the only one")
-    assert f"{path} is no copy of it: it is now {kept}." in caplog.text
+    assert f"{path} is no copy of it: it is now {kept}, for two days." in caplog.text
+
+
+@pytest.fixture
+def kept(store):
+    """A local file that was found instead of a copy, under its other name."""
+    path = store._root / KEY
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"the only one")
+    store.fetch([KEY])
+    return path.with_name("data.parquet.not_stored")
+
+
+def test_a_file_that_is_not_stored_goes_once_its_key_is(store, kept, publish):
+    publish(store, b"rows", OTHER_KEY)
+    assert kept.exists()
+    publish(store, b"rows")
+    assert not kept.exists()
+
+
+@pytest.mark.parametrize(("days", "stays"), [(1, True), (3, False)])
+def test_a_file_that_is_not_stored_goes_after_two_days(days, stays, kept, open_machine, monkeypatch):
+    later = time.time() + days * 86_400
+    monkeypatch.setattr("lms_pipeline.storage.mirror.time.time", lambda: later)
+    open_machine().fetch([OTHER_KEY])
+    assert kept.exists() is stays
 
 
 def test_a_copy_that_was_changed_is_kept_if_nothing_is_stored(store, open_machine, publish):
