@@ -13,7 +13,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
-from threading import Event, Lock
+from threading import Event, Lock, Thread
 from types import FrameType
 from typing import Any, Generic, TypeVar, cast
 
@@ -94,6 +94,19 @@ def delay_sigterm() -> Iterator[None]:
         signal.signal(signal.SIGTERM, handler)
         if received:
             handler(signal.SIGTERM, received[0])
+
+
+@contextmanager
+def run_beside(work: Callable[[Event], object]) -> Iterator[None]:
+    """Let a thread work while the block runs; the event is set at its end, which waits for the thread."""
+    ended = Event()
+    thread = Thread(target=work, args=(ended,), daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
 
 
 def map_in_order(call: Callable[[Item], Result], items: Iterable[Item], workers: int) -> Generator[tuple[Item, Result]]:

@@ -11,12 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from functools import cache
-from threading import Event, Thread
+from functools import cache, partial
+from threading import Event
 from typing import TYPE_CHECKING
 
 from pydantic import SecretStr
 
+from lms_pipeline.concurrency import run_beside
 from lms_pipeline.errors import LmsPipelineError
 from lms_pipeline.settings import Settings
 from lms_pipeline.storage.postgres import APPLICATION_NAME, Database, convert_errors
@@ -39,14 +40,8 @@ def run_session(database: Database | None, run_id: str) -> Iterator[None]:
     if database is None:
         yield
         return
-    ended = Event()
-    thread = Thread(target=_keep, args=(database, run_id, _open(database, run_id), ended), daemon=True)
-    thread.start()
-    try:
+    with run_beside(partial(_keep, database, run_id, _open(database, run_id))):
         yield
-    finally:
-        ended.set()
-        thread.join()
 
 
 def has_run_session(database: Database | None, run_id: str) -> bool | None:

@@ -9,10 +9,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from threading import Event, Lock, Thread
+from threading import Event, Lock
 from typing import Self
 
-from lms_pipeline.concurrency import delay_sigterm
+from lms_pipeline.concurrency import delay_sigterm, run_beside
 from lms_pipeline.errors import LmsPipelineError
 from lms_pipeline.extract.checkpoint_file import CheckpointFile, DamagedCheckpointError
 from lms_pipeline.lake.pull_files import CheckpointPlace
@@ -111,7 +111,7 @@ class CheckpointCopies:
         self._sent_changes = checkpoint.count_changes() if self._is_stored else None
         self._is_stored = False
         try:
-            with self._send_regularly():
+            with run_beside(self._send_until):
                 yield
         except DamagedCheckpointError:  # the copy in the store is better
             raise
@@ -150,18 +150,6 @@ class CheckpointCopies:
             with self._place.sending() as copy:
                 self._checkpoint.copy_to(copy)
             self._sent_changes = changes
-
-    @contextmanager
-    def _send_regularly(self) -> Iterator[None]:
-        """Let a thread send copies while the block runs."""
-        ended = Event()
-        thread = Thread(target=self._send_until, args=(ended,), name="checkpoint copies", daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            ended.set()
-            thread.join()
 
     def _send_until(self, ended: Event) -> None:
         while not ended.wait(self._find_interval()):

@@ -11,6 +11,7 @@ from unittest.mock import Mock
 
 import pytest
 
+from lms_pipeline import concurrency
 from lms_pipeline.errors import LakeError, LmsPipelineError
 from lms_pipeline.extract import checkpoint_copies as module
 from lms_pipeline.extract.checkpoint import Checkpoint, use_checkpoint
@@ -279,7 +280,7 @@ def test_a_large_checkpoint_is_sent_every_five_minutes(monkeypatch, place, bytes
             waits.append(round(timeout))
             return True
 
-    monkeypatch.setattr(module, "Event", EndedEvent)
+    monkeypatch.setattr(concurrency, "Event", EndedEvent)
     pull(place, "a", seconds=30)
     assert waits == [expected]
 
@@ -332,7 +333,7 @@ def test_a_damaged_file_with_a_damaged_copy_is_begun_again(tmp_path, place):
 
 def test_a_disk_costs_no_thread_and_no_copy(monkeypatch, tmp_path):
     started: list[object] = []
-    monkeypatch.setattr(module, "Thread", started.append)
+    monkeypatch.setattr(concurrency, "Thread", started.append)
     monkeypatch.setattr(Checkpoint, "copy_to", started.append)
     place = CheckpointPlace.of(DataDir(tmp_path), ACME)
     assert pull(place, "a", during=lambda copies: copies.prepare_publishing()) == []
