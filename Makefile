@@ -51,7 +51,8 @@ test: $(READY)  ## run all tests except those in a browser
 e2e: $(READY)  ## run the tests in a real browser: Debian's chromium
 	@$(BIN)/pytest -m browser lms_pipeline_tests/browser
 
-DISTRIBUTED_TESTS = $(DISTRIBUTED_VENV)/bin/pytest -m distributed $(PARALLEL) lms_pipeline_tests/distributed
+DISTRIBUTED_TESTS = $(DISTRIBUTED_VENV)/bin/pytest -m distributed $(PARALLEL) lms_pipeline_tests/distributed \
+	lms_pipeline_tests/storage lms_pipeline_tests/commands/test_state.py
 
 distributed: distributed-setup  ## run the tests of several machines: Kubernetes, Celery, buckets, PostgreSQL
 	@$(DISTRIBUTED_TESTS)

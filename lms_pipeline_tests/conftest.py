@@ -13,6 +13,23 @@ from lms_pipeline.settings import Settings
 from lms_pipeline_tests.support.oulad_records import OULAD, OULAD_MISSING, write_records
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(collector):
+    return _fail_without_the_extra((yield), collector.config)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item):
+    return _fail_without_the_extra((yield), item.config)
+
+
+def _fail_without_the_extra(report, config):
+    """Make it a failure that the extra `distributed` is missing, if the tests that need it were selected (`make distributed`)."""
+    if report.skipped and config.option.markexpr == "distributed" and "the extra `distributed`" in str(report.longrepr):
+        report.outcome = "failed"
+    return report
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _own_temporary_files(tmp_path_factory):
     """Keep temporary folders of other programs on this machine out of the tests of housekeeping."""

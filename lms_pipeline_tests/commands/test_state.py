@@ -98,7 +98,7 @@ def test_a_folder_is_not_written_over(command, data, tmp_path):
     assert command("state", "export", str(tmp_path)).status == 2
 
 
-@pytest.mark.parametrize("setting", ["LMS_STATE_URL", "LMS_LAKE_URL"])
+@pytest.mark.parametrize("setting", ["LMS_STATE_URL", pytest.param("LMS_LAKE_URL", marks=pytest.mark.distributed)])
 def test_the_demo_is_refused_beside_a_bucket_or_a_database(command, monkeypatch, setting):
     monkeypatch.setenv("LMS_STATE_URL", "postgresql://lms:p4ss@127.0.0.1:1/lms")
     if setting == "LMS_LAKE_URL":

@@ -17,6 +17,8 @@ from lms_pipeline.storage.object_store import ObjectStore
 from lms_pipeline.storage.store import PublishedByAnotherError, StoreError, UnsafeStoreError
 from lms_pipeline.storage.store_marker import MARKER_KEY
 
+pytestmark = pytest.mark.distributed
+
 KEY = "lake/courses/account_id=a/snapshot_date=2026-01-31/data.parquet"
 OTHER_KEY = "lake/courses/account_id=b/snapshot_date=2026-01-31/data.parquet"
 ANSWERS = "answers/snapshot_date=2026-01-31/account_id=a.sqlite"

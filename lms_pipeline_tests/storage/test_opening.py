@@ -73,6 +73,7 @@ def test_a_missing_driver_of_the_database_is_one_sentence(tmp_path, monkeypatch,
     )
 
 
+@pytest.mark.distributed
 def test_a_missing_setting_of_a_cloud_is_one_sentence(tmp_path):
     pytest.importorskip("obstore", reason="obstore is of the extra `distributed`")
     with pytest.raises(SettingsError) as error:
@@ -82,6 +83,7 @@ def test_a_missing_setting_of_a_cloud_is_one_sentence(tmp_path):
     )
 
 
+@pytest.mark.distributed
 @pytest.mark.parametrize(
     ("url", "name", "value", "reason"),
     [
@@ -110,6 +112,7 @@ def test_a_wrong_setting_of_a_cloud_is_one_sentence_without_its_value(tmp_path, 
     )
 
 
+@pytest.mark.distributed
 def test_a_bucket_is_opened_without_a_request(tmp_path):
     pytest.importorskip("obstore", reason="obstore is of the extra `distributed`")
     store = open_storage(tmp_path, "s3://bucket/prefix", None).store
@@ -191,6 +194,7 @@ def bucket_url(monkeypatch):
     return "s3://bucket/prefix"
 
 
+@pytest.mark.distributed
 @pytest.mark.parametrize(
     "original",
     [
@@ -207,6 +211,7 @@ def test_a_folder_with_a_lake_of_its_own_is_no_scratch(tmp_path, bucket_url, ori
     assert (tmp_path / original).read_bytes() == b"content"
 
 
+@pytest.mark.distributed
 @pytest.mark.parametrize("later", ["s3://bucket/prefix", "s3://bucket/other"])
 def test_scratch_may_have_copies_of_one_bucket_after_another(tmp_path, bucket_url, later):
     open_storage(tmp_path, bucket_url, None)
@@ -217,6 +222,7 @@ def test_scratch_may_have_copies_of_one_bucket_after_another(tmp_path, bucket_ur
     )
 
 
+@pytest.mark.distributed
 def test_scratch_is_no_lake_of_one_machine(tmp_path, bucket_url):
     open_storage(tmp_path, bucket_url, None)
     with pytest.raises(SettingsError, match="holds nothing but copies of s3://bucket/prefix: set LMS_LAKE_URL to it"):

@@ -25,6 +25,8 @@ from lms_pipeline.storage.store import PublishedByAnotherError
 from lms_pipeline.tables.pulled import COURSES, LEARNERS, RAW_ENROLLMENTS, REJECTED_ENROLLMENTS, UNIFIED_ENROLLMENTS
 from lms_pipeline_tests.support.lake_files import FIRST, PROVENANCE
 
+pytestmark = pytest.mark.distributed
+
 ACME = Partition("acme", FIRST)
 TABLES = [RAW_ENROLLMENTS, REJECTED_ENROLLMENTS, LEARNERS, COURSES, UNIFIED_ENROLLMENTS]
 STEPS = 1 + len(TABLES)

@@ -15,6 +15,8 @@ from lms_pipeline.storage import bucket
 from lms_pipeline.storage.bucket import Bucket
 from lms_pipeline.storage.store import StoredFile, StoreError
 
+pytestmark = pytest.mark.distributed
+
 KEY = "lake/data.parquet"
 LIMIT_SECONDS = 1.0
 PIECES = 15
