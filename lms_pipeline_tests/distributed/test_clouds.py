@@ -14,12 +14,13 @@ from lms_pipeline.storage.opening import open_storage
 from lms_pipeline.storage.store import PublishedByAnotherError, StoreError
 from lms_pipeline.tables.pulled import PULLED_TABLES, UNIFIED_ENROLLMENTS
 from lms_pipeline_tests.support.lake_files import FIRST, PROVENANCE
+from lms_pipeline_tests.support.stored_files import KEY, OTHER_KEY, publish
+
+__all__ = ["publish"]
 
 pytestmark = pytest.mark.distributed
 
 ACME = Partition("acme", FIRST)
-KEY = "lake/courses/account_id=a/snapshot_date=2026-01-31/data.parquet"
-OTHER_KEY = "lake/courses/account_id=b/snapshot_date=2026-01-31/data.parquet"
 MACHINES = 8
 ORDER = [*(table for table in PULLED_TABLES if table != UNIFIED_ENROLLMENTS), UNIFIED_ENROLLMENTS]
 
@@ -52,18 +53,6 @@ def open_machine(tmp_path, url):
 @pytest.fixture
 def store(open_machine):
     return open_machine("first").store
-
-
-@pytest.fixture
-def publish(tmp_path):
-    """Publishes a content, as a run that saw what is stored now unless it is given."""
-
-    def published(store, content, key=KEY, **seen):
-        new = tmp_path / "new"
-        new.write_bytes(content)
-        store.publish(new, key, seen["seen"] if seen else store.find(key))
-
-    return published
 
 
 def test_a_published_file_reaches_another_machine(store, publish, open_machine, url):
