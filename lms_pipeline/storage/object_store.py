@@ -241,7 +241,10 @@ class ObjectStore:
                 path.replace(kept)
                 self._record({f"{key}{NOT_STORED}": (self._mirror.sign(kept) or b"", NOT_STORED)}, [])
                 log.warning(
-                    "%s is not stored, and %s is no copy of it: it is now %s, for two days.", self.describe(key), path, kept
+                    "%s is not stored, and %s is no copy of it: it is now %s, for two days.",
+                    self.describe(key),
+                    path,
+                    kept,
                 )
 
     def _remove_copy(self, key: str) -> None:

@@ -3,105 +3,35 @@
 import os
 import subprocess
 import sys
-from datetime import timedelta
 
 import pytest
 
 pytest.importorskip("obstore", reason="obstore is of the extra `distributed`")
 
 from lms_pipeline.errors import LmsPipelineError
-from lms_pipeline.lake.files import read_metadata
-from lms_pipeline.lake.paths import DataDir, Partition
-from lms_pipeline.lake.publishing import Publication
-from lms_pipeline.lake.reading import find_committed
-from lms_pipeline.storage import bucket, conditional_write
+from lms_pipeline.storage import bucket
 from lms_pipeline.storage.object_store import ObjectStore
-from lms_pipeline.storage.opening import open_storage
 from lms_pipeline.storage.store import PublishedByAnotherError, StoreError, UnsafeStoreError
 from lms_pipeline.storage.store_marker import MARKER_KEY
-from lms_pipeline.tables.pulled import COURSES, LEARNERS, RAW_ENROLLMENTS, REJECTED_ENROLLMENTS, UNIFIED_ENROLLMENTS
+from lms_pipeline.tables.pulled import COURSES
+from lms_pipeline_tests.distributed.publications import (
+    ROWS,
+    TABLES,
+    build_fault,
+    data,
+    find_read_runs,
+    find_runs,
+    get_key,
+    impatient,
+    open_machine,
+    publish,
+    short_waits,
+)
 from lms_pipeline_tests.distributed.s3_front import ACCESS_KEY, Fault
-from lms_pipeline_tests.distributed.services import find_free_port
-from lms_pipeline_tests.support.lake_files import FIRST, PROVENANCE, batch, enrollment
+
+__all__ = ["data", "impatient", "open_machine", "short_waits"]
 
 pytestmark = pytest.mark.distributed
-
-ACME = Partition("acme", FIRST)
-ROWS = {
-    RAW_ENROLLMENTS: {"payload": "{}"},
-    REJECTED_ENROLLMENTS: {"payload": "{}"},
-    LEARNERS: {"user_id": "u"},
-    COURSES: {"course_id": "c"},
-    UNIFIED_ENROLLMENTS: enrollment("u"),
-}
-"""The tables in the order of their publication."""
-TABLES = [table.name for table in ROWS]
-MILLISECOND = timedelta(milliseconds=1)
-
-
-@pytest.fixture(autouse=True)
-def short_waits(monkeypatch):
-    """Shorten the waits between tries: obstore makes two more at once, and a publication has 1.5 s."""
-    backoff = {"init_backoff": MILLISECOND, "max_backoff": MILLISECOND, "base": 2}
-    monkeypatch.setattr(
-        bucket, "RETRIES", {"max_retries": 2, "retry_timeout": timedelta(seconds=5), "backoff": backoff}
-    )
-    for name, seconds in (("MIN_PAUSE_SECONDS", 0.001), ("MAX_PAUSE_SECONDS", 0.01), ("MAX_SECONDS", 1.5)):
-        monkeypatch.setattr(conditional_write, name, seconds)
-
-
-@pytest.fixture
-def impatient(monkeypatch):
-    """A request has half a second; it stands before the fixtures that open a machine."""
-    monkeypatch.setattr(bucket, "TIMEOUT_SECONDS", 0.5)
-
-
-@pytest.fixture
-def open_machine(tmp_path, lake_url):
-    """Opens the data directory of a machine."""
-
-    def opened(name):
-        return DataDir(tmp_path / name, open_storage(tmp_path / name, lake_url, None))
-
-    return opened
-
-
-@pytest.fixture
-def data(open_machine):
-    """The data directory of a machine that has published once, as the run `old`."""
-    data = open_machine("first")
-    publish(data, "old")
-    return data
-
-
-def publish(data, run_id, before_publishing=lambda: None):
-    with Publication(data, ACME, run_id, before_publishing=before_publishing) as publication:
-        files = []
-        for table, row in ROWS.items():
-            with publication.open(table) as file:
-                file.write(batch(table, row))
-                file.close({**PROVENANCE, "run_id": run_id})
-            files.append((file, ()))
-        publication.publish(files)
-
-
-def get_key(data, table):
-    return data.get_key(data.file(table, ACME))
-
-
-def find_runs(data):
-    """Return the runs of the stored tables, in the order of their publication, as a machine without copies sees them."""
-    data.store.fetch([get_key(data, table) for table in ROWS])
-    paths = [data.file(table, ACME) for table in ROWS]
-    return [read_metadata(path)["run_id"] if path.exists() else None for path in paths]
-
-
-def find_read_runs(data):
-    """Return the runs of the tables that readers take, by table."""
-    find_runs(data)
-    return {
-        table.name: read_metadata(path)["run_id"] for table in ROWS for _, path in find_committed(data, table, [ACME])
-    }
 
 
 @pytest.fixture(params=TABLES)
@@ -126,12 +56,6 @@ PASSING = {
     "412 after it was done": Fault("status", status=412, code="PreconditionFailed", is_done=True),
     "expired credentials": Fault("status", status=400, code="ExpiredToken", times=2),
 }
-
-
-def build_fault(fault, **more):
-    """Return a fault as it is before it strikes."""
-    names = ("action", "times", "is_done", "status", "code")
-    return Fault(**{**{name: getattr(fault, name) for name in names}, **more})
 
 
 @pytest.mark.parametrize("fault", PASSING.values(), ids=PASSING)
@@ -249,87 +173,6 @@ def test_another_run_between_two_puts_is_noticed(data, open_machine, table, monk
     assert set(read.values()) == {"other"}
 
 
-@pytest.mark.parametrize("action", ["half", "cut"])
-def test_a_download_that_is_cut_is_repeated(action, s3, data, open_machine):
-    s3.faults.append(Fault(action, method="GET", match="data.parquet", times=2))
-    assert find_runs(open_machine("other")) == ["old"] * 5
-
-
-def test_a_download_that_never_ends_leaves_no_copy(s3, data, open_machine):
-    other = open_machine("other")
-    s3.faults.append(Fault("half", method="GET", match="data.parquet", times=10_000))
-    with pytest.raises(StoreError, match=r"can't be read: the store can't be reached, or fails"):
-        other.store.fetch([get_key(other, COURSES)])
-    assert not list(other.root.rglob("*.parquet"))
-
-
-def test_a_failed_download_leaves_the_old_copy(s3, data, open_machine):
-    other = open_machine("other")
-    find_runs(other)
-    publish(data, "new")
-    s3.faults.append(Fault("half", method="GET", match="data.parquet", times=10_000))
-    with pytest.raises(StoreError):
-        other.store.fetch([get_key(other, COURSES)])
-    assert read_metadata(other.file(COURSES, ACME))["run_id"] == "old"
-
-
-def test_an_outage_removes_no_copy(s3, data):
-    s3.faults.append(Fault("status", times=10_000))
-    with pytest.raises(StoreError):
-        data.store.fetch([get_key(data, COURSES)])
-    assert data.file(COURSES, ACME).exists()
-
-
-@pytest.fixture
-def many(s3, data, lake_url):
-    """1,001 more objects, which are two pages of a listing."""
-    name = lake_url.removeprefix("s3://").partition("/")[0]
-    s3.fill(name, [f"installation/lake/many/{number:04}" for number in range(1_001)])
-
-
-def test_a_listing_has_all_pages(many, data):
-    assert len(list(data.store.list_files("lake/many/"))) == 1_001
-
-
-def test_a_listing_that_fails_in_the_middle_is_no_short_one(many, data, s3):
-    s3.faults.append(Fault("status", method="GET", match="continuation-token", times=10_000))
-    with pytest.raises(
-        StoreError, match=r"lake/many/ can't be listed: the store can't be reached, or fails \(SlowDown\)"
-    ):
-        list(data.store.list_files("lake/many/"))
-
-
-@pytest.mark.parametrize(
-    "request_store",
-    [
-        lambda store: store.find("lake/x"),
-        lambda store: store.fetch(["lake/x"]),
-        lambda store: list(store.list_files("lake/")),
-        lambda store: store.list_folders("lake/"),
-        lambda store: store.remove("lake/x"),
-    ],
-    ids=["find", "fetch", "list files", "list folders", "remove"],
-)
-@pytest.mark.parametrize(("status", "code"), [(403, "AccessDenied"), (401, "Unauthorized")])
-def test_refused_credentials_are_one_sentence(request_store, status, code, s3, data):
-    s3.faults.append(Fault("status", status=status, code=code, times=10_000))
-    with pytest.raises(
-        bucket.AccessRefusedError, match=r"the store refuses the credentials \(\w+\); check that they may list"
-    ):
-        request_store(data.store)
-
-
-def test_a_removal_that_is_refused_leaves_everything(s3, data):
-    s3.faults.append(Fault("status", method="POST", match="delete", status=403, code="AccessDenied"))
-    key = get_key(data, COURSES)
-    with pytest.raises(
-        StoreError, match=r"can't be removed: the store refuses the credentials \(AccessDenied\); check that"
-    ):
-        data.store.remove(key)
-    assert data.file(COURSES, ACME).exists()
-    assert data.store.find(key) is not None
-
-
 def test_an_answer_without_an_etag_is_read_back(s3, data, open_machine):
     stored = {table.name: data.store.find(get_key(data, table)) for table in ROWS}
     s3.hides_e_tags = True
@@ -346,29 +189,6 @@ def test_a_store_without_etags_is_refused(s3, data):
         publish(data, "new")
     s3.hides_e_tags = False
     assert find_runs(data) == ["old"] * 5
-
-
-def test_a_bucket_that_does_not_exist_is_one_sentence(tmp_path, s3):
-    data = DataDir(tmp_path, open_storage(tmp_path, "s3://no-such-bucket/prefix", None))
-    with pytest.raises(bucket.MissingBucketError, match=r"there is no such bucket; check LMS_LAKE_URL\.$") as error:
-        publish(data, "new")
-    assert not error.value.may_pass
-
-
-def test_a_store_that_does_not_answer_is_one_sentence(tmp_path, s3, monkeypatch):
-    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{find_free_port()}")
-    store = open_storage(tmp_path, "s3://bucket/prefix", None).store
-    with pytest.raises(StoreError) as error:
-        store.fetch(["lake/x"])
-    assert str(error.value) == (
-        "s3://bucket/prefix/lake/x can't be read: the store can't be reached, or fails (nothing listens there); try again later."
-    )
-
-
-def test_a_store_that_answers_too_late_is_one_sentence(impatient, s3, data):
-    s3.faults.append(Fault("hang", times=100))
-    with pytest.raises(StoreError, match=r"fails \(it did not answer in time\); try again later\.$"):
-        data.store.find("lake/x")
 
 
 def test_a_store_that_ignores_conditions_is_refused(s3, open_machine, lake_url):

@@ -179,7 +179,8 @@ def test_a_statement_that_is_refused_for_good_is_not_repeated(damage, state_url,
 
 @pytest.mark.parametrize("code", ["40001", "40P01", "53100", "55P03", "57014", "XX000", "25006"])
 def test_a_failure_that_may_pass_is_repeated(code, state_url, tmp_path):
-    database, waits = Database(SecretStr(state_url)), []
+    database = Database(SecretStr(state_url))
+    waits: list[float] = []
     limiter = open_state(state_url, tmp_path).open_limiter("token-1", RateLimit(2, 60, "the test"), waits.append)
     limiter.acquire()
     database.query(

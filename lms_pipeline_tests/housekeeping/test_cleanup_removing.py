@@ -141,7 +141,7 @@ class TestFoldersOfPulls:
 class ElsewhereState(FileState):
     """The state of all machines, which is not in the data directory."""
 
-    is_local = False
+    is_local = False  # type: ignore[misc]
 
 
 @pytest.fixture(params=["on this disk", "elsewhere"])

@@ -151,6 +151,7 @@ def test_a_view_without_a_damaged_sample_hides_an_unfinished_pull(data, monkeypa
     first, *_, last = sorted((data.lake / RAW_ENROLLMENTS.name).rglob("data.parquet"))
     truncate(first)
     partition = parse_folder(last.parent.relative_to(data.lake / RAW_ENROLLMENTS.name))
+    assert partition is not None
     begin_changes(data, partition, "a run that died")
     write(last, RAW_ENROLLMENTS, {"payload": "{}"}, metadata={**PROVENANCE, "run_id": "run-2"})
     monkeypatch.setattr(warehouse_file_views, "find_days", refuse_to_look_at_all)

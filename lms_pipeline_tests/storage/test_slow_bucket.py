@@ -133,6 +133,11 @@ def test_an_upload_may_last_longer_than_a_request_without_content(open_bucket, m
 
 def test_an_upload_has_the_time_of_half_a_megabyte_a_second(monkeypatch):
     monkeypatch.setattr(bucket, "TIMEOUT_SECONDS", LIMIT_SECONDS)
-    limits = []
-    Bucket("memory://bucket", lambda one: limits.append(one) or MemoryStore()).put(KEY, b"x" * 3 * 2**20, None)
+    limits: list[bucket.Limits] = []
+
+    def connect(one):
+        limits.append(one)
+        return MemoryStore()
+
+    Bucket("memory://bucket", connect).put(KEY, b"x" * 3 * 2**20, None)
     assert limits[-1] == (8.0, 8.0)
