@@ -7,6 +7,7 @@ Belongs here: when a copy is sent. Not here: where it is stored (`lake/pull_file
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from threading import Event, Lock
@@ -152,12 +153,21 @@ class CheckpointCopies:
             self._sent_changes = changes
 
     def _send_until(self, ended: Event) -> None:
-        while not ended.wait(self._find_interval()):
+        lasted = 0.0
+        while not ended.wait(self._find_wait(lasted)):
+            started = time.monotonic()
             self._try_to_send("it is tried again")
+            lasted = time.monotonic() - started
 
-    def _find_interval(self) -> float:
+    def _find_wait(self, lasted: float) -> float:
+        """Return the seconds until the next copy begins, so that it ends one interval after the last one began.
+
+        A copy has the responses from before it began, so that those of one interval are lost at most. `lasted` is how long the
+        last copy took. Copies take half of the time at most.
+        """
         is_large = measure_size(self._place.path) >= LARGE_BYTES
-        return max(self._seconds, MIN_LARGE_INTERVAL_SECONDS) if is_large else self._seconds
+        interval = max(self._seconds, MIN_LARGE_INTERVAL_SECONDS) if is_large else self._seconds
+        return max(interval - 2 * lasted, lasted, interval / 2)
 
     def _try_to_send(self, consequence: str) -> bool:
         """Send a copy, and return whether the store has all responses; an error is logged."""

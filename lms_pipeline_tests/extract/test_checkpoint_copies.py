@@ -285,6 +285,23 @@ def test_a_large_checkpoint_is_sent_every_five_minutes(monkeypatch, place, bytes
     assert waits == [expected]
 
 
+@pytest.mark.parametrize(("lasted", "expected"), [(0, 30), (5, 20), (10, 15), (40, 40)])
+def test_a_copy_ends_one_interval_after_the_last_one_began_or_waits_as_long_as_that_took(
+    monkeypatch, place, lasted, expected
+):
+    waits = []
+
+    class EndedEvent(Event):
+        def wait(self, timeout=None):
+            waits.append(round(timeout))
+            return len(waits) == 2
+
+    monkeypatch.setattr(concurrency, "Event", EndedEvent)
+    monkeypatch.setattr(module, "time", Mock(monotonic=Mock(side_effect=[100.0, 100.0 + lasted])))
+    pull(place, "a", seconds=30)
+    assert waits == [30, expected]
+
+
 def test_the_copy_of_a_checkpoint_that_was_given_up_is_removed(tmp_path, place):
     pull(place, "a")
     with (
