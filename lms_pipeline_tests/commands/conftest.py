@@ -9,8 +9,9 @@ from lms_pipeline import cli
 from lms_pipeline.lake.paths import DataDir
 from lms_pipeline.lake.warehouse import build_warehouse
 from lms_pipeline_tests.defs.conftest import NOW, new_instance, sandbox
+from lms_pipeline_tests.support.remembered_metrics import remembered_metrics
 
-__all__ = ["new_instance", "sandbox"]
+__all__ = ["new_instance", "remembered_metrics", "sandbox"]
 
 
 @dataclass

@@ -20,6 +20,9 @@ from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.sandbox import RunningSandbox, records_world, running
 from lms_pipeline.settings import Settings
 from lms_pipeline.tables.catalog import TABLES
+from lms_pipeline_tests.support.remembered_metrics import remembered_metrics
+
+__all__ = ["remembered_metrics"]
 
 DAY = date(2026, 3, 10)
 NOW = datetime(2026, 3, 11, 2, tzinfo=UTC)

@@ -62,7 +62,7 @@ class _Handler(BaseHTTPRequestHandler):
 @pytest.fixture
 def webhook():
     server = Webhook()
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
     yield server
     server.shutdown()
