@@ -52,16 +52,30 @@ def publish_all(data):
     return data
 
 
-@pytest.fixture
-def data(tmp_path, lake_url):
-    """The machine that pulls, and builds the warehouse."""
-    return publish_all(open_machine(tmp_path, "puller", lake_url))
+@pytest.fixture(scope="module")
+def published(s3_server, tmp_path_factory):
+    """The address of a bucket, and the machine that pulled into it and built the warehouse. Read-only: tests share it."""
+    address, folder = f"s3://{s3_server.create_bucket()}/installation", tmp_path_factory.mktemp("machines")
+    with pytest.MonkeyPatch.context() as environment:
+        for name, value in s3_server.environment.items():
+            environment.setenv(name, value)
+        return address, publish_all(open_machine(folder, "puller", address))
 
 
 @pytest.fixture
-def third(data, tmp_path, lake_url, monkeypatch, command):
+def published_url(s3, published):
+    return published[0]
+
+
+@pytest.fixture
+def data(s3, published):
+    return published[1]
+
+
+@pytest.fixture
+def third(tmp_path, published_url, monkeypatch, command):
     """A machine without a file, on which the commands run."""
-    third = open_machine(tmp_path, "third", lake_url)
+    third = open_machine(tmp_path, "third", published_url)
     monkeypatch.setattr(DataDir, "open", lambda _: third)
     monkeypatch.setenv("LMS_DATA_DIR", str(third.root))
     return third
@@ -120,26 +134,26 @@ def run_reader(kind, text):
 class TestOtherPrograms:
     """What the page shows, run as written but for the address, the extensions and the secret."""
 
-    def test_duckdb_attaches_the_warehouse(self, data, lake_url):
-        _, _, shown = SQL[0].replace(SHOWN_URL, lake_url).partition("credential_chain);")
+    def test_duckdb_attaches_the_warehouse(self, data, published_url):
+        _, _, shown = SQL[0].replace(SHOWN_URL, published_url).partition("credential_chain);")
         assert run_reader("duckdb", shown) == [["acme", "3", "7"], ["beta", "3", "7"], ["gamma", "3", "7"]]
 
-    def test_duckdb_reads_each_table_of_the_warehouse(self, data, lake_url):
+    def test_duckdb_reads_each_table_of_the_warehouse(self, data, published_url):
         counts = " UNION ALL ".join(f"SELECT '{name}', count(*) FROM lms.{name}" for name in (*TABLES, *VIEWS))  # noqa: S608
-        found = run_reader("duckdb", f"ATTACH '{lake_url}/warehouse/lms.duckdb' AS lms (READ_ONLY); {counts}")
+        found = run_reader("duckdb", f"ATTACH '{published_url}/warehouse/lms.duckdb' AS lms (READ_ONLY); {counts}")
         with open_warehouse(data) as connection:
             assert found == sorted([name, str(len(connection.table(name)))] for name in (*TABLES, *VIEWS))
 
-    def test_duckdb_reads_roll_ups(self, data, lake_url):
-        assert run_reader("duckdb", SQL[1].replace(SHOWN_URL, lake_url)) == RATES
+    def test_duckdb_reads_roll_ups(self, data, published_url):
+        assert run_reader("duckdb", SQL[1].replace(SHOWN_URL, published_url)) == RATES
 
-    def test_polars_reads_roll_ups(self, data, lake_url):
-        assert run_reader("python", PYTHON[1].replace(SHOWN_URL, lake_url)) == RATES
+    def test_polars_reads_roll_ups(self, data, published_url):
+        assert run_reader("python", PYTHON[1].replace(SHOWN_URL, published_url)) == RATES
 
 
-def test_pyarrow_reads_roll_ups(data, lake_url, capsys):
+def test_pyarrow_reads_roll_ups(data, published_url, capsys):
     found: dict[str, Any] = {}
-    exec(PYTHON[0].replace(SHOWN_URL, lake_url), found)  # noqa: S102 - our own docs
+    exec(PYTHON[0].replace(SHOWN_URL, published_url), found)  # noqa: S102 - our own docs
     assert capsys.readouterr().out
     rows = found["rates"].to_table(columns=["account_id", "snapshot_date", "n_completed", "n_all"]).to_pylist()
     assert sorted([str(value) for value in row.values()] for row in rows) == RATES
