@@ -30,9 +30,15 @@ from lms_pipeline_tests.support.parquet_damage import truncate
 from lms_pipeline_tests.support.warehouse_builds import read_content
 
 
+@pytest.fixture(scope="module")
+def published(tmp_path_factory):
+    """A data directory for copies: to publish one takes longer than most tests."""
+    return publish_small_lake(DataDir(tmp_path_factory.mktemp("published"))).root
+
+
 @pytest.fixture
-def data(tmp_path):
-    return publish_small_lake(DataDir(tmp_path))
+def data(published, tmp_path):
+    return DataDir(shutil.copytree(published, tmp_path, dirs_exist_ok=True))
 
 
 def build(data):
