@@ -24,6 +24,9 @@ DISTRIBUTED_PACKAGES := postgresql redis-server bubblewrap nodejs npm
 AZURITE_VERSION := 3.37.0
 AZURITE_READY := .azurite/.ready-$(AZURITE_VERSION)
 
+# Each process of the tests would compile the package and the tests again
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help setup demo test e2e distributed distributed-full distributed-setup distributed-services bench bench-quick ui lint docs sdk old-duckdb readers lifelines lock clean
 
 help:  ## list the targets
