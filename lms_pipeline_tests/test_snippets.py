@@ -9,10 +9,10 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from lms_pipeline.lake.paths import DataDir
+from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.lake.warehouse import build_warehouse, open_warehouse
 from lms_pipeline.tables.catalog import TABLES
-from lms_pipeline_tests.support.lake_files import enrollment, publish
+from lms_pipeline_tests.support.lake_files import enrollment, write
 
 ROOT = Path(__file__).parent.parent
 DAY = date(2026, 3, 1)
@@ -45,7 +45,8 @@ def world(request, tmp_path_factory):
     for account in request.param:
         for table in TABLES.values():
             row = enrollment("u1", status="in_progress") | {"n_all": 60, "n_completed": 3}
-            publish(data, account, DAY, {name: row[name] for name in row.keys() & set(table.column_names)}, table=table)
+            known = {name: row[name] for name in row.keys() & set(table.column_names)}
+            write(data.file(table, Partition(account, DAY)), table, known)
     build_warehouse(data)
     return request.param, folder
 

@@ -1,5 +1,6 @@
 """From enrollments to the content of the report, over tables that the metrics publish. All figures are worked by hand."""
 
+import shutil
 from datetime import UTC, date, datetime
 from zoneinfo import ZoneInfo
 
@@ -23,10 +24,10 @@ DONE_ROW = {"status": "completed", "enrolled_at": BEGUN, "started_at": BEGUN, "c
 OPEN_ROW = {"status": "in_progress", "enrolled_at": BEGUN, "started_at": BEGUN, "due_at": DUE}
 
 
-@pytest.fixture
-def settings(tmp_path):
+@pytest.fixture(scope="module")
+def published(tmp_path_factory):
     """Acme: u1 to u3 in c1, of whom u1 completed, the others are overdue; u1 in c2, completed. Beta: v1 in c1, completed."""
-    data = DataDir(tmp_path)
+    data = DataDir(tmp_path_factory.mktemp("published"))
     register(data, {"acme": "Acme", "beta": "Beta", "late": "Late"})
     rows = {
         "acme": [
@@ -46,6 +47,13 @@ def settings(tmp_path):
             )
         )
     publish_portfolio(data, DAY, Registry(data).read_accounts(), run_id="run-3", origin="")
+    return data.root
+
+
+@pytest.fixture
+def settings(published, tmp_path):
+    """The settings of a copy, which a test may change."""
+    shutil.copytree(published, tmp_path, dirs_exist_ok=True)
     return Settings(data_dir=tmp_path, frozen_now=datetime(2026, 4, 1, 6, tzinfo=UTC))
 
 
