@@ -150,7 +150,7 @@ def serve_cluster(environments: Mapping[str, Mapping[str, str]], start_pod: Star
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     cluster.url = f"http://127.0.0.1:{server.server_port}"
-    thread = Thread(target=server.serve_forever, name="kubernetes-api")
+    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, name="kubernetes-api")
     thread.start()
     try:
         yield cluster

@@ -1,4 +1,4 @@
-"""A night of forty accounts over two Celery workers that share no disk."""
+"""A night of many accounts over two Celery workers that share no disk."""
 
 import re
 from collections import Counter
@@ -14,6 +14,7 @@ from lms_pipeline_tests.distributed.acceptance.fleet import (
     read_digests,
     request_runs,
 )
+from lms_pipeline_tests.distributed.acceptance.full import choose
 from lms_pipeline_tests.distributed.acceptance.nodes import find_secrets, start_celery_worker
 from lms_pipeline_tests.distributed.machines import MAX_WAIT_SECONDS
 from lms_pipeline_tests.distributed.monitoring import launch, read_status, wait_for_end
@@ -23,8 +24,13 @@ pytestmark = [
     # Dagster's launcher registers its task again at each launch, as the same function
     pytest.mark.filterwarnings("ignore:Task name 'execute_job' is already registered"),
 ]
-ACCOUNTS_PER_RUN = 5
+RUNS, ACCOUNTS_PER_RUN = 8, choose(2, 5)
 SUCCEEDED = re.compile(r"Task execute_job\[[0-9a-f-]+\] succeeded")
+
+
+@pytest.fixture
+def account_ids():
+    return ACCOUNTS[: RUNS * ACCOUNTS_PER_RUN]
 
 
 @pytest.fixture
@@ -33,12 +39,12 @@ def settings(settings):
 
 
 def test_two_workers_pull_every_account_once_and_publish_what_one_machine_does(
-    addresses, deploy, settings, machines, sandbox, tmp_path
+    addresses, deploy, settings, machines, account_ids, sandbox, tmp_path
 ):
     instance = deploy("celery")
     workers = [start_celery_worker(machine) for machine in machines("first", "second")]
     runs = request_runs(instance, settings)
-    assert len(runs) == len(ACCOUNTS) / ACCOUNTS_PER_RUN
+    assert len(runs) == RUNS
     for run in runs:
         launch(instance, run)
     for run in runs:
@@ -48,8 +54,8 @@ def test_two_workers_pull_every_account_once_and_publish_what_one_machine_does(
     assert sum(ended) == len(runs)
     assert min(ended) > 0
     assert find_repeated(sandbox) == []
-    published = read_digests(settings, ACCOUNTS)
-    assert published == pull_embedded(settings, tmp_path / "embedded", ACCOUNTS)
-    assert len(published) == len(ACCOUNTS) * len(TABLES)
+    published = read_digests(settings, account_ids)
+    assert published == pull_embedded(settings, tmp_path / "embedded", account_ids)
+    assert len(published) == len(account_ids) * len(TABLES)
     texts = [worker.read_log() for worker in workers] + [str(instance.all_logs(run.run_id)) for run in runs]
     assert find_secrets(settings, "".join(texts)) == []
