@@ -1,6 +1,7 @@
 """Reading tables of a lake in a bucket from Python: the rows of one on a disk, on a machine that has no file of it."""
 
 import logging
+import shutil
 
 import pytest
 
@@ -19,24 +20,41 @@ from lms_pipeline_tests.support.lake_files import FIRST, PROVENANCE, SECOND, pub
 from lms_pipeline_tests.support.parquet_damage import damage_pages, truncate, write_newer
 
 
+def open_machine(folder, name):
+    """Return the data directory of a machine; all have the same bucket."""
+    return open_in_bucket(folder / name, FolderBucket(folder / name, folder / "bucket"))
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory):
+    """A lake on a disk, and the same in a bucket with the machine that pulled, for copies."""
+    folder = tmp_path_factory.mktemp("published")
+    publish_small_lake(DataDir(folder / "disk"))
+    publish_small_lake(open_machine(folder, "puller"))
+    return folder
+
+
 @pytest.fixture
-def disk(tmp_path):
+def copied(published, tmp_path):
+    return shutil.copytree(published, tmp_path, dirs_exist_ok=True)
+
+
+@pytest.fixture
+def disk(copied):
     """The same lake on a disk."""
-    return publish_small_lake(DataDir(tmp_path / "disk"))
+    return DataDir(copied / "disk")
 
 
 @pytest.fixture
-def data(tmp_path):
+def data(copied):
     """The machine that pulls."""
-    return publish_small_lake(
-        open_in_bucket(tmp_path / "puller", FolderBucket(tmp_path / "puller", tmp_path / "bucket"))
-    )
+    return open_machine(copied, "puller")
 
 
 @pytest.fixture
 def third(data, tmp_path, monkeypatch):
     """A machine without a file, on which `read` is called."""
-    third = open_in_bucket(tmp_path / "third", FolderBucket(tmp_path / "third", tmp_path / "bucket"))
+    third = open_machine(tmp_path, "third")
     monkeypatch.setattr(DataDir, "open", lambda _: third)
     monkeypatch.setattr(Settings, "load", lambda: Settings(data_dir=third.root))
     return third

@@ -1,5 +1,6 @@
 """The warehouse over a bucket: built on one machine, read on another that has no file of the lake."""
 
+import shutil
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -39,10 +40,19 @@ def open_machine(tmp_path, name):
     return open_in_bucket(tmp_path / name, FolderBucket(tmp_path / name, tmp_path / "bucket"))
 
 
+@pytest.fixture(scope="module")
+def published(tmp_path_factory):
+    """The folders of a bucket and of the machine that pulled, for copies: to publish a lake takes longer than most tests."""
+    folder = tmp_path_factory.mktemp("published")
+    publish_small_lake(open_machine(folder, "puller"))
+    return folder
+
+
 @pytest.fixture
-def data(tmp_path):
+def data(published, tmp_path):
     """The machine that pulls, and builds the warehouse."""
-    return publish_small_lake(open_machine(tmp_path, "puller"))
+    shutil.copytree(published, tmp_path, dirs_exist_ok=True)
+    return open_machine(tmp_path, "puller")
 
 
 @pytest.fixture
