@@ -97,10 +97,10 @@ def delay_sigterm() -> Iterator[None]:
 
 
 @contextmanager
-def run_beside(work: Callable[[Event], object]) -> Iterator[None]:
-    """Let a thread work while the block runs; the event is set at its end, which waits for the thread."""
+def run_beside(work: Callable[[Event], object], name: str) -> Iterator[None]:
+    """Let a thread of this name work while the block runs; the event is set at its end, which waits for the thread."""
     ended = Event()
-    thread = Thread(target=work, args=(ended,), daemon=True)
+    thread = Thread(target=work, args=(ended,), name=name, daemon=True)
     thread.start()
     try:
         yield

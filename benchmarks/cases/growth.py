@@ -14,7 +14,7 @@ from benchmarks.world.server import serve_world
 TOLERANCE = 1.25
 """Cost of a larger size, over that of the smaller one times the ratio of the sizes."""
 MAX_GROWTH_WITH_DAYS = 1.5
-"""Cost of one more day, over that of one more day after a fourth as many: looking for changes is all that grows."""
+"""Cost of one more day, over that of one more day after fewer days: looking for changes is all that grows."""
 
 
 def measure_growth(bench: Bench) -> Iterator[Row]:

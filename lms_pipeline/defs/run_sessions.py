@@ -40,7 +40,7 @@ def run_session(database: Database | None, run_id: str) -> Iterator[None]:
     if database is None:
         yield
         return
-    with run_beside(partial(_keep, database, run_id, _open(database, run_id))):
+    with run_beside(partial(_keep, database, run_id, _open(database, run_id)), "run session"):
         yield
 
 

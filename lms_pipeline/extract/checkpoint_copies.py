@@ -17,13 +17,14 @@ from lms_pipeline.concurrency import delay_sigterm, run_beside
 from lms_pipeline.errors import LmsPipelineError
 from lms_pipeline.extract.checkpoint_file import CheckpointFile, DamagedCheckpointError
 from lms_pipeline.lake.pull_files import CheckpointPlace
+from lms_pipeline.storage.damaged_files import set_aside
 from lms_pipeline.storage.disk import measure_size
 
 DEFAULT_INTERVAL_SECONDS = 30.0
-"""Seconds between two copies: so many seconds of calls are repeated after a machine is lost."""
+"""Seconds from the begin of a copy to the end of the next one: the calls of this time are repeated after a machine is lost."""
 LARGE_BYTES = 256 * 2**20
 MIN_LARGE_INTERVAL_SECONDS = 300.0
-"""Seconds between two copies of a checkpoint of `LARGE_BYTES` or more."""
+"""The same for a checkpoint of `LARGE_BYTES` or more."""
 
 log = logging.getLogger(__name__)
 
@@ -77,25 +78,28 @@ class CheckpointCopies:
 
     @contextmanager
     def naming_damage(self) -> Iterator[None]:
-        """Name the object if the block finds its copy damaged. The copy goes, so that the next run fetches the object.
+        """Name the object if the block finds its copy damaged. Another local file is set aside, so that the next run fetches.
 
         Raises:
             DamagedCheckpointError: the copy is damaged.
+            StoreError: the store can't be used.
+            OSError: the file can't be renamed.
         """
         place, is_fetched = self._place, self._is_stored
         try:
             yield
         except DamagedCheckpointError as error:
-            if place.data.store.is_local:
+            if place.data.store.find(place.key) is None or place.data.store.is_local:
                 raise
-            self._is_stored = True
+            self._is_stored = is_fetched
             address, reason = place.data.store.describe(place.key), error.__context__ or error
+            if is_fetched:
+                todo = "restore an earlier version of the object; housekeeping removes it after `answer_days`"
+                raise DamagedCheckpointError(f"The responses in {address} are damaged ({reason}): {todo}.") from None
+            set_aside(place.path, reason, "the next run fetches the stored responses")
             raise DamagedCheckpointError(
-                f"The responses in {address} are damaged ({reason}): restore an earlier version of the object; housekeeping "
-                "removes it after `answer_days`."
-                if is_fetched
-                else f"The copy of the responses in {address} on this machine was damaged ({reason}) and is removed: run it "
-                "again, which fetches them."
+                f"The responses in {place.path} are damaged ({reason}), and are set aside: run it again, which fetches those in "
+                f"{address}."
             ) from None
 
     @contextmanager
@@ -112,7 +116,7 @@ class CheckpointCopies:
         self._sent_changes = checkpoint.count_changes() if self._is_stored else None
         self._is_stored = False
         try:
-            with run_beside(self._send_until):
+            with run_beside(self._send_until, "checkpoint copies"):
                 yield
         except DamagedCheckpointError:  # the copy in the store is better
             raise
@@ -162,8 +166,8 @@ class CheckpointCopies:
     def _find_wait(self, lasted: float) -> float:
         """Return the seconds until the next copy begins, so that it ends one interval after the last one began.
 
-        A copy has the responses from before it began, so that those of one interval are lost at most. `lasted` is how long the
-        last copy took. Copies take half of the time at most.
+        A copy has the responses from before it began: those of one interval are lost at most, if a copy takes a quarter of it or
+        less. `lasted` is how long the last one took. Copies take half of the time at most.
         """
         is_large = measure_size(self._place.path) >= LARGE_BYTES
         interval = max(self._seconds, MIN_LARGE_INTERVAL_SECONDS) if is_large else self._seconds

@@ -34,7 +34,7 @@ _idle: list[_Database] = []
 
 @dataclass(frozen=True, slots=True)
 class _Database:
-    """A database in memory that one session after another uses, and its settings, of which setting each takes 0.1 ms."""
+    """A database in memory that one session after another uses, and its settings: to set one takes 0.1 ms."""
 
     connection: duckdb.DuckDBPyConnection
     settings: dict[str, object] = field(default_factory=dict)

@@ -239,8 +239,8 @@ def check_version(path: Path, metadata: dict[str, str]) -> None:
     version = metadata.get("schema_version", "0")
     if int(version) > SCHEMA_VERSION:
         raise LakeError(
-            f"{find_address(path)} was written by a newer lms_pipeline (schema {version}, this one reads up to {SCHEMA_VERSION}): "
-            "upgrade this one."
+            f"{find_address(path)} was written by a newer lms_pipeline (schema {version}, this one reads up to "
+            f"{SCHEMA_VERSION}): upgrade this one."
         )
 
 

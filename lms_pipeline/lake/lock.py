@@ -110,8 +110,8 @@ def is_locked(data: DataDir, partition: Partition) -> bool:
 def remove_folder(data: DataDir, partition: Partition, *, keep_since: datetime | None = None) -> None:
     """Remove the folder of a pull that has ended, with its lock and its notes.
 
-    With `keep_since`, later notes stay: the pull may wait, or have waited elsewhere. Old ones of a state in a database are removed by
-    `State.remove_old`.
+    With `keep_since`, later notes stay, and a folder on the disk with one: the pull may wait, or have waited elsewhere. Old
+    notes of a state in a database are removed by `State.remove_old`.
 
     A run that opens the lock file at this moment finds it locked and is refused.
 

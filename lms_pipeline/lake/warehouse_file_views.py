@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -85,9 +85,8 @@ class _Samples:
     """Whether each schema version has one that can be read."""
 
     def add(self, data: DataDir, table: Table, partition: AnyPartition) -> bool:
-        """Look at a file, and return whether it can be read."""
+        """Look at a file that is fetched, and return whether it can be read."""
         path = data.file(table, partition)
-        data.store.fetch([data.get_key(path)])
         try:
             self.readable.append((partition, read_footer(path).schema.equals(describe_columns(table))))
         except LakeError as error:
@@ -98,18 +97,31 @@ class _Samples:
         """Look at the file that a message of DuckDB names, and return whether it is one that was not known as damaged."""
         found = re.search(rf"/{table.name}/(\S+)/{re.escape(DATA_FILE)}", message)
         partition = parse_any_folder(Path(found[1])) if found else None
-        return partition is not None and partition not in self.damaged and not self.add(data, table, partition)
+        if partition is None or partition in self.damaged:
+            return False
+        _fetch(data, table, [partition])
+        return not self.add(data, table, partition)
 
 
 def _read_samples(data: DataDir, table: Table, published: PublishedFiles) -> _Samples:
     """Look at one readable file of each schema version, or at all files of a table over all accounts."""
     days = [one for one in (published.samples if table.per_account else published.of_all) if one.has_file(table.name)]
     samples, known = _Samples(), set[int | None]()
+    if not table.per_account:
+        _fetch(data, table, [one.partition for one in days])
     for one in days:
-        if (not table.per_account or one.schema_version not in known) and samples.add(data, table, one.partition):
+        if table.per_account and one.schema_version in known:
+            continue
+        if table.per_account:
+            _fetch(data, table, [one.partition])
+        if samples.add(data, table, one.partition):
             known.add(one.schema_version)
     samples.is_whole = known == {one.schema_version for one in days}
     return samples
+
+
+def _fetch(data: DataDir, table: Table, partitions: Iterable[AnyPartition]) -> None:
+    data.store.fetch([data.get_key(data.file(table, one)) for one in partitions])
 
 
 def _build_pattern_sql(
@@ -118,7 +130,7 @@ def _build_pattern_sql(
     """Return the query over all files of a table without those of unfinished pulls; it also shows files that come later.
 
     Raises:
-        LakeError: one is damaged, and no other of its schema version can be read, or a query would open all files.
+        LakeError: one is damaged, and no other of its schema version can be read, or some files have older columns.
     """
     is_uniform = all(is_current for _, is_current in samples.readable)
     folders = "*/*" if table.per_account else "*"

@@ -2,7 +2,8 @@
 
 A day without a current roll-up is read from the files of the accounts: no row of theirs is missing in a build.
 
-Belongs here: the views over roll-ups. Not here: those over files alone (`warehouse_file_views.py`), writing roll-ups (`roll_up.py`), the warehouse without them (`warehouse_build.py`).
+Belongs here: the views over roll-ups. Not here: those over files alone (`warehouse_file_views.py`), writing roll-ups
+(`roll_up.py`), the warehouse without them (`warehouse_build.py`).
 """
 
 from __future__ import annotations

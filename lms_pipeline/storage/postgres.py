@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 from pydantic import SecretStr
 
 from lms_pipeline.errors import SettingsError
-from lms_pipeline.storage.postgres_refusals import explain_refusal, read_verbose_text
+from lms_pipeline.storage.postgres_refusals import explain_refusal, is_from_server, read_verbose_text
 from lms_pipeline.storage.state import StateError
 
 if TYPE_CHECKING:
@@ -108,7 +108,8 @@ class Database:
         except psycopg2.Error as error:
             if str(error).startswith("invalid "):  # a port that is no number, for example
                 raise SettingsError(_WRONG_ADDRESS) from None
-            raise explain_refusal(str(error), read_verbose_text(url, options)) from None
+            verbose = read_verbose_text(url, options) if is_from_server(str(error)) else ""
+            raise explain_refusal(str(error), verbose) from None
         connection.autocommit = True
         return connection
 

@@ -3,8 +3,8 @@
 Belongs here: connections that can't be opened. Not here: statements that fail (`postgres.py`).
 """
 
-# psycopg2 has no SQLSTATE of a failed connection, and the server's text is in the language of its `lc_messages`. libpq writes the code
-# and the server's function into the text if it is asked to, for which a second connection is opened.
+# psycopg2 has no SQLSTATE of a failed connection, and the server's text is in the language of its `lc_messages`. libpq
+# writes the code and the server's function into the text if it is asked to, for which a second connection is opened.
 
 from __future__ import annotations
 
@@ -23,8 +23,10 @@ from lms_pipeline.storage.state import StateError
 if TYPE_CHECKING:
     from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with the name of a variable
 
-MAX_SECONDS: Final = 5.0
-"""How long the second connection may take."""
+MAX_REFUSAL_SECONDS: Final = 5.0
+"""How long a server may take to refuse the second connection."""
+_SEVERITY = ":  "
+"""What stands behind the severity in the text of a server, in every language."""
 _VERBOSE: Final = 2
 """`PQERRORS_VERBOSE` of libpq."""
 _CODE = re.compile(r":  ([0-9A-Z]{5}): ")
@@ -75,7 +77,13 @@ _REFUSALS: Final = (
         "The database that LMS_STATE_URL names does not exist: create it, or correct the name.",
     ),
     _Refusal(
-        ("53300", "55000", "57P01", "57P03"),
+        ("55000",),
+        ("not currently accepting connections",),
+        SettingsError,
+        "The database that LMS_STATE_URL names is closed for connections: allow them (ALTER DATABASE), or name another one.",
+    ),
+    _Refusal(
+        ("53300", "57P01", "57P03"),
         ("too many clients", "connection slots", "too many connections", "starting up", "shutting down"),
         StateError,
         "The database of LMS_STATE_URL allows no connection now: it starts, stops, or has as many as it allows; try again.",
@@ -104,6 +112,11 @@ def explain_refusal(text: str, verbose_text: str) -> LmsPipelineError:
     for refusal in (*by_code, *by_text):
         return refusal.kind(refusal.sentence)
     return StateError(_UNREACHABLE)
+
+
+def is_from_server(text: str) -> bool:
+    """Return whether a server refused a connection: otherwise none spoke, and another try shows nothing new."""
+    return _SEVERITY in text
 
 
 def read_verbose_text(url: str, options: Mapping[str, object]) -> str:
@@ -138,7 +151,7 @@ def _wait(connection: Connection) -> None:
     """Wait until a connection is open or refused, or the time is over."""
     from psycopg2.extensions import POLL_READ, POLL_WRITE
 
-    events, ends_at = {POLL_READ: select.POLLIN, POLL_WRITE: select.POLLOUT}, time.monotonic() + MAX_SECONDS
+    events, ends_at = {POLL_READ: select.POLLIN, POLL_WRITE: select.POLLOUT}, time.monotonic() + MAX_REFUSAL_SECONDS
     while (state := connection.poll()) in events and (left := ends_at - time.monotonic()) > 0:
         waiting = select.poll()
         waiting.register(connection.fileno(), events[state])

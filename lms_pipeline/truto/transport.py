@@ -203,7 +203,7 @@ def build_url(base: httpx.URL, request: Request) -> httpx.URL:
     httpx would check each character of it again, which takes a tenth of the time of a request.
 
     Raises:
-        httpx.InvalidURL: it is longer than httpx accepts.
+        httpx.InvalidURL: it is longer than `MAX_URL_LENGTH`.
     """
     parsed = base._uri_reference  # noqa: SLF001 (httpx has no public way to set encoded parts)
     path = parsed.path + request.path

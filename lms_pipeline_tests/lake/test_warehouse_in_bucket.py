@@ -11,12 +11,12 @@ from hypothesis import given, settings
 from lms_pipeline.defs.resources import Warehouse
 from lms_pipeline.errors import LakeError
 from lms_pipeline.lake.index_sync import begin_changes
-from lms_pipeline.lake.paths import DataDir, Partition
+from lms_pipeline.lake.paths import DataDir, DayPartition, Partition
 from lms_pipeline.lake.roll_up import find_outdated_days, roll_up_day
 from lms_pipeline.lake.warehouse import build_warehouse, open_warehouse, read_left_out
 from lms_pipeline.storage.store import StoreError
 from lms_pipeline.tables.catalog import TABLES
-from lms_pipeline.tables.metrics import COURSE_COMPLETION, LEARNER_COMPLETION
+from lms_pipeline.tables.metrics import COURSE_COMPLETION, LEARNER_COMPLETION, PORTFOLIO_COMPLETION
 from lms_pipeline.tables.pulled import RAW_ENROLLMENTS
 from lms_pipeline_tests.support.bucket import FolderBucket, open_in_bucket
 from lms_pipeline_tests.support.generated_lakes import lakes, publish_lake
@@ -222,6 +222,20 @@ def test_a_damaged_sample_of_the_raw_records_costs_no_request_for_those_of_other
     assert data.describe(path) in sentence
     assert len([key for method, key in data.store.log if method == "GET" and "raw_enrollments" in key]) == 2
     assert count_rows(third, RAW_ENROLLMENTS) == 4
+
+
+def test_all_days_of_the_portfolio_are_fetched_at_once(data, monkeypatch):
+    roll_up(data)
+    fetched, fetch = [], data.store.fetch
+
+    def record(keys):
+        fetched.append(sorted(keys))
+        fetch(fetched[-1])
+
+    monkeypatch.setattr(data.store, "fetch", record)
+    build_warehouse(data)
+    days = [data.get_key(data.file(PORTFOLIO_COMPLETION, DayPartition(day))) for day in (FIRST, SECOND)]
+    assert [keys for keys in fetched if set(keys) & set(days)] == [days]
 
 
 def test_without_a_warehouse_the_error_names_its_address(third):

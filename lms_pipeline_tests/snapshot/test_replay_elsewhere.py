@@ -115,17 +115,30 @@ def test_damaged_responses_are_named_by_their_address_with_what_removes_them(mov
         )
 
 
-def test_a_damaged_copy_of_responses_is_removed_and_the_next_replay_fetches_them(moving):
+def test_a_damaged_copy_of_responses_is_set_aside_and_the_next_replay_fetches_them(moving):
     moving.run_day(0)
     data, partition = moving.runner.data, moving.build_job(0).partition
     place = CheckpointPlace.of(data, partition)
     place.fetch()
     place.path.write_bytes(GARBAGE)
     with pytest.raises(
-        CheckpointError, match=r"on this machine was damaged .* and is removed: run it again, which fetches"
+        CheckpointError, match=r"sqlite are damaged .* set aside: run it again, which fetches those in s3://"
     ):
         replay_snapshot(moving.build_job(0), data=data)
+    assert place.path.with_name(f"{place.path.name}.damaged").read_bytes() == GARBAGE
     replay_snapshot(moving.build_job(0), data=data)
+
+
+def test_damaged_responses_that_only_this_machine_has_stay(moving):
+    moving.run_day(0)
+    data, partition = moving.runner.data, moving.build_job(0).partition
+    data.store.remove(data.checkpoint_key(partition))
+    place = CheckpointPlace.of(data, partition)
+    place.path.parent.mkdir(parents=True, exist_ok=True)
+    place.path.write_bytes(GARBAGE)
+    with pytest.raises(CheckpointError, match=r"can't be stored or read: .* remove the file"):
+        replay_snapshot(moving.build_job(0), data=data)
+    assert place.path.read_bytes() == GARBAGE
 
 
 def test_a_damaged_snapshot_from_which_nothing_is_carried_over_is_named_by_its_address(moving, caplog):

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from lms_pipeline.errors import SettingsError
-from lms_pipeline.storage.postgres_refusals import explain_refusal
+from lms_pipeline.storage.postgres_refusals import explain_refusal, is_from_server
 from lms_pipeline.storage.state import StateError
 
 SERVER = 'connection to server at "db.example.org" (192.0.2.1), port 5432 failed: '
@@ -32,6 +32,7 @@ SERVER = 'connection to server at "db.example.org" (192.0.2.1), port 5432 failed
         ('FATAL:  database "lms" does not exist', SettingsError, "does not exist"),
         ("FATAL:  sorry, too many clients already", StateError, "allows no connection now"),
         ("FATAL:  the database system is starting up", StateError, "allows no connection now"),
+        ('FATAL:  database "lms" is not currently accepting connections', SettingsError, "is closed for connections"),
         ("session is read-only", StateError, "as a standby"),
         ("Connection refused", StateError, "can't be reached"),
     ],
@@ -73,3 +74,19 @@ def test_a_server_of_another_language_is_understood_by_its_codes(verbose_text, k
     error = explain_refusal(f"{SERVER}{text}\n", f"{SERVER}\n{verbose_text}\n")
     assert type(error) is kind
     assert words in str(error)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (f"{SERVER}FATAL:  sorry, too many clients already\n", True),
+        (f"{SERVER}SCHWERWIEGEND:  tut mir leid, schon zu viele Clients\n", True),
+        (
+            f"{SERVER}Connection refused\n\tIs the server running on that host and accepting TCP/IP connections?\n",
+            False,
+        ),
+        ("timeout expired", False),
+    ],
+)
+def test_only_a_server_that_spoke_is_asked_again(text, expected):
+    assert is_from_server(text) == expected

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lms_pipeline.truto.client import TrutoClient
-from lms_pipeline.truto.credentials.names import is_credential_name
-from lms_pipeline.truto.credentials.scan import SMALL_BYTES
+from lms_pipeline.truto.credentials.names import is_credential_name, list_tails, list_value_tails
+from lms_pipeline.truto.credentials.scan import MIN_NAME_LETTERS, SMALL_BYTES
 from lms_pipeline.truto.errors import redact
 from lms_pipeline.truto.query import ListQuery
 from lms_pipeline.truto.secret_keys import remove_credentials, remove_envelope_secrets, remove_secrets
@@ -288,6 +288,18 @@ def test_a_document_inside_of_a_string_loses_them_too(document):
 def test_the_search_finds_every_name_of_the_rule(name):
     body = json.dumps({"padding": 1, name: "S-1"}).encode()
     assert (b"S-1" not in remove_credentials(body)) == is_credential_name(name)
+
+
+@pytest.mark.parametrize("body", [b"@", b"a@b", b":@", b'"@"', b'{"a":"@"}'])
+def test_an_at_sign_without_a_link_stays(body):
+    assert remove_credentials(body) == body
+
+
+def test_each_name_has_the_letters_by_which_a_small_body_is_searched():
+    tails = [tail.translate(None, b"? _-.:/") for tail in (*list_tails(), *list_value_tails())]
+    ends = {tail for tail in tails if len(tail) >= MIN_NAME_LETTERS}
+    shorter = {tail for tail in tails if len(tail) < MIN_NAME_LETTERS}
+    assert {one for one in shorter if any(end.endswith(one) for end in ends)} == shorter
 
 
 WORDS = [

@@ -88,6 +88,14 @@ def test_an_id_that_no_url_can_hold_is_one_sentence():
         assert client.received == []
 
 
+def test_parameters_that_are_too_long_for_a_url_are_one_sentence():
+    query = ListQuery("acme", remote_query={"filter": "x" * 65_000})
+    with ScriptedClient(page()) as client:
+        with pytest.raises(PermanentError, match=r"^The request can't be written as a URL"):
+            list(client.fetch_pages("course-enrollments", query))
+        assert client.received == []
+
+
 @pytest.mark.parametrize(
     ("given", "says"),
     [

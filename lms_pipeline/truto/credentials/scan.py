@@ -53,6 +53,7 @@ _CREDENTIAL, _VALUE, _TRUTO = np.uint8(1), np.uint8(2), np.uint8(4)
 _DEBUG, _CONTEXT = (np.uint32(int.from_bytes(start, "little")) for start in (b'"deb', b'"con'))
 _QUOTE, _BACKSLASH, _COLON, _SLASH = map(ord, '"\\:/')
 _NO_NAME_LETTERS = bytes(byte for byte in range(256) if not 97 <= byte | 0x20 <= 122 and chr(byte) not in ":=")
+"""The bytes that are left out before names are compared: all but letters, colons and equals signs."""
 _NAME_LETTERS = bytes(ord(":") if chr(byte) == "=" else byte | 0x20 for byte in range(256))
 """Letters in lower case, and a colon for each colon and equals sign."""
 _ESCAPED_ASCII = re.compile(rb"\\u00(?:2[02dDeEfF]|3[0-9aAdD]|4[0-9a-fA-F]|5[0-9aAcCfF]|6[1-9a-fA-F]|7[0-9aA])")
@@ -150,8 +151,10 @@ def _may_have_candidates(body: bytes) -> bool:
 def _may_end_user_info(body: bytes, at: int) -> bool:
     """Return whether an `@` follows a colon that stands in a text, not before a space or a slash."""
     colon = body.rfind(b":", 0, at)
+    if colon < 0:
+        return True
     before, after = body[colon - 1], body[colon + 1]
-    return colon < 0 or (before > 0x20 and before != _QUOTE and after > 0x20 and after != _SLASH)
+    return before > 0x20 and before != _QUOTE and after > 0x20 and after != _SLASH
 
 
 class _Search:
