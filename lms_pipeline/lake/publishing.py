@@ -29,6 +29,10 @@ from lms_pipeline.storage.store import StoredFile
 from lms_pipeline.tables.pulled import PULLED_TABLES
 from lms_pipeline.tables.schema import Table, arrow_schema
 
+KEY_MEMORY_LIMIT = "64MB"
+"""Memory in which the keys of a file are counted before it is published. 10,000,000 keys take 0.4 GB without a limit of its
+own, and no longer with this one."""
+
 
 class AuditError(LakeError):
     """A file is not as its table requires; it was not published."""
@@ -196,7 +200,7 @@ def _audit_files(files: Sequence[tuple[TableFile, Sequence[str]]]) -> list[tuple
     """Audit each file with its key, all in one session; return the files with their rows."""
     if not files:
         return []
-    with duckdb_session(spill_to=files[0][0].path.parent) as connection:
+    with duckdb_session(spill_to=files[0][0].path.parent, memory_limit=KEY_MEMORY_LIMIT) as connection:
         return [(file, audit_file(connection, file.path, file.table, key)) for file, key in files]
 
 
@@ -242,7 +246,7 @@ class KeyFaults:
 
 def find_key_faults(path: Path, key: Sequence[str]) -> KeyFaults:
     """Count the rows of a file whose key is null or repeated."""
-    with duckdb_session(spill_to=path.parent) as connection:
+    with duckdb_session(spill_to=path.parent, memory_limit=KEY_MEMORY_LIMIT) as connection:
         return count_key_faults(connection, path, key, read_footer(path))
 
 
