@@ -40,6 +40,8 @@ ROLL_UPS = DataDir(Path()).roll_ups.name
 LAKE_FILE = re.compile(rf"[^\"']*/{re.escape(DATA_FILE)}")
 UNKNOWN_NAME = re.compile(r"Table with name|Referenced (table|column)|does not have a column")
 """In DuckDB's messages about tables and columns that don't exist."""
+SUGGESTIONS = ("Did you mean", "Candidate bindings")
+"""The begins of lines in which DuckDB names tables, columns and functions like the unknown one."""
 
 
 class _SqlCommand(click.Command):
@@ -99,13 +101,15 @@ def _run_query(connection: duckdb.DuckDBPyConnection, sql: str) -> duckdb.DuckDB
 
 
 def _read_message(error: duckdb.Error) -> str:
-    """Return DuckDB's message without the marked statement below it.
+    """Return DuckDB's message with the names that it suggests, without the marked statement below it.
 
     Raises:
         LmsPipelineError: it names a file of the lake, which is damaged, or a bucket failed.
     """
     warehouse.refuse_store_failure(error)
-    message = str(error).strip().splitlines()[0].rstrip(".!")
+    message, *others = (line.rstrip(".!") for line in str(error).strip().splitlines())
+    suggestions = [line for line in others if line.startswith(SUGGESTIONS)]
+    message = "; ".join([message, *suggestions])
     if found := LAKE_FILE.search(message):
         if Path(found[0]).parts[-4:-3] == (ROLL_UPS,):
             raise LmsPipelineError(

@@ -43,9 +43,11 @@ def ui(port: int, data_dir: Path | None) -> None:
     from lms_pipeline.defs.event_log import find_missing_config
     from lms_pipeline.defs.event_log_sync import sync_in_background
     from lms_pipeline.defs.instance import open_instance
+    from lms_pipeline.defs.jobs import check_schedule
 
     _check_port(port)
     settings = load_settings(data_dir)
+    check_schedule(settings)  # Dagster would start without the definitions
     with open_instance(settings) as instance, ExitStack() as services:
         data, first = DataDir.open(settings), find_first_day(settings)
         services.enter_context(

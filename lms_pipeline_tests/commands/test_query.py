@@ -48,6 +48,8 @@ def test_parquet_is_written_to_a_file(query, tmp_path):
     [
         (["SELEC 1"], "The SQL can't be run: Parser Error"),
         (["SELECT * FROM nothing_like_it"], "The SQL can't be run: Catalog Error"),
+        (["FROM acount_completion"], 'does not exist; Did you mean "account_completion"?; `SHOW TABLES` lists'),
+        (["SELECT n_al FROM account_completion"], 'not found in FROM clause; Candidate bindings: "n_all"'),
         (["CREATE TABLE x (a INT)"], "The SQL must be a single query"),
         (["COPY (SELECT 1) TO 'x.csv'"], "The SQL must be a single query"),
         (["SELECT 1; SELECT 2"], "The SQL must be a single query"),

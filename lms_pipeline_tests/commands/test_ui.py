@@ -15,6 +15,11 @@ sys.exit(_run_until_interrupted([sys.executable, "-c", child], dict(os.environ))
 """
 
 
+def find_free_port():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return listener.getsockname()[1]
+
+
 def test_a_port_in_use_is_wrong_use(command):
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
@@ -24,6 +29,13 @@ def test_a_port_in_use_is_wrong_use(command):
         f"Error: Port {port} can't be used (Address already in use): stop the process that listens there"
     )
     assert done.err.endswith("choose another with --port.\n")
+
+
+def test_a_schedule_that_is_no_cron_expression_is_refused_before_dagster_starts(command, monkeypatch):
+    monkeypatch.setenv("LMS_SCHEDULE", "daily")
+    done = command("ui", "--port", str(find_free_port()))
+    assert (done.status, done.out) == (2, "")
+    assert "LMS_SCHEDULE can't be used: it must be a cron expression" in done.err
 
 
 def test_it_stops_dagster_even_if_a_shell_left_interrupts_ignored():

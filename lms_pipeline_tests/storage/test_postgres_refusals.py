@@ -88,5 +88,5 @@ def test_a_server_of_another_language_is_understood_by_its_codes(verbose_text, k
         ("timeout expired", False),
     ],
 )
-def test_only_a_server_that_spoke_is_asked_again(text, expected):
+def test_only_the_text_of_a_server_has_a_severity(text, expected):
     assert is_from_server(text) == expected
