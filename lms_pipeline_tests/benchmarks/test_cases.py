@@ -18,7 +18,7 @@ from benchmarks.scale import FULL, QUICK, TINY
 PYTHON = Path(sys.executable)
 RATIOS = {
     "transform": 3, "checks": 1, "daily_job": 2, "pairs": 1, "metrics": 3, "over_time": 1, "warehouse": 7, "pull": 5,
-    "memory": 2,
+    "memory": 2, "growth": 1,
 }  # fmt: skip
 """The rows of each case with all environments, for one size of pull."""
 

@@ -2,6 +2,8 @@
 
 import pytest
 
+pytest.importorskip("obstore", reason="obstore is of the extra `distributed`")
+
 from lms_pipeline.accounts.registry import Registry
 from lms_pipeline.lake.reading import read
 from lms_pipeline.settings import Settings
