@@ -42,6 +42,12 @@ def short_waits(monkeypatch):
 
 
 @pytest.fixture
+def patient(monkeypatch):
+    """A publication has as long as a busy machine needs for twenty tries: its fault passes."""
+    monkeypatch.setattr(conditional_write, "MAX_SECONDS", 60.0)
+
+
+@pytest.fixture
 def impatient(monkeypatch):
     """A request has half a second; it stands before the fixtures that open a machine."""
     monkeypatch.setattr(bucket, "TIMEOUT_SECONDS", 0.5)

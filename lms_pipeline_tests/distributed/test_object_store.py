@@ -24,12 +24,13 @@ from lms_pipeline_tests.distributed.publications import (
     get_key,
     impatient,
     open_machine,
+    patient,
     publish,
     short_waits,
 )
 from lms_pipeline_tests.distributed.s3_front import ACCESS_KEY, Fault
 
-__all__ = ["data", "impatient", "open_machine", "short_waits"]
+__all__ = ["data", "impatient", "open_machine", "patient", "short_waits"]
 
 pytestmark = pytest.mark.distributed
 
@@ -59,7 +60,7 @@ PASSING = {
 
 
 @pytest.mark.parametrize("fault", PASSING.values(), ids=PASSING)
-def test_a_fault_that_passes_delays_a_table(fault, first_or_last, s3, data, open_machine):
+def test_a_fault_that_passes_delays_a_table(fault, first_or_last, patient, s3, data, open_machine):
     s3.faults.append(build_fault(fault, method="PUT", match=first_or_last))
     publish(data, "new")
     assert find_runs(open_machine("other")) == ["new"] * 5
@@ -73,7 +74,7 @@ def test_a_request_without_an_answer_delays_a_table(is_done, table, impatient, s
 
 
 @pytest.mark.parametrize("fault", PASSING.values(), ids=PASSING)
-def test_a_fault_that_passes_delays_a_first_publication(fault, s3, open_machine):
+def test_a_fault_that_passes_delays_a_first_publication(fault, patient, s3, open_machine):
     s3.faults.append(build_fault(fault, method="PUT", match="unified"))
     publish(open_machine("first"), "new")
     assert find_runs(open_machine("other")) == ["new"] * 5
