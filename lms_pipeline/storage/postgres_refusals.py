@@ -4,7 +4,7 @@ Belongs here: connections that can't be opened. Not here: statements that fail (
 """
 
 # psycopg2 has no SQLSTATE of a failed connection, and the server's text is in the language of its `lc_messages`. libpq
-# writes the code and the server's function into the text if it is asked to, for which a second connection is opened.
+# writes the code and the server's function into the text at a higher verbosity, for which a second connection is opened.
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def is_from_server(text: str) -> bool:
 
 
 def read_verbose_text(url: str, options: Mapping[str, object]) -> str:
-    """Return what libpq says about a connection with the server's code; empty if it can't be asked, or is opened now."""
+    """Return what libpq says about a connection with the server's code; empty if it is opened now, or not refused in time."""
     import psycopg2
 
     try:
