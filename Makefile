@@ -19,8 +19,8 @@ BASE_READY := $(if $(BASE),$(BASE_FOLDER)/.venv/.ready)
 
 DISTRIBUTED_VENV := .venv-distributed
 DISTRIBUTED_READY := $(DISTRIBUTED_VENV)/.ready
-DISTRIBUTED_PROGRAMS := redis-server bwrap node npm
-DISTRIBUTED_PACKAGES := postgresql redis-server bubblewrap nodejs npm
+# Each program with its package of Debian: only what is missing is installed, since Debian's npm conflicts with other builds of Node
+DISTRIBUTED_PROGRAMS := /usr/lib/postgresql/*/bin/initdb:postgresql redis-server:redis-server bwrap:bubblewrap node:nodejs npm:npm
 AZURITE_VERSION := 3.37.0
 AZURITE_READY := .azurite/.ready-$(AZURITE_VERSION)
 
@@ -66,9 +66,11 @@ distributed-full: distributed-setup  ## run them with all the kills, polls and p
 distributed-setup: distributed-services $(DISTRIBUTED_READY) $(AZURITE_READY)
 
 distributed-services:  # as root it installs what is missing; else the tests that need it fail, and say so
-	@(for program in $(DISTRIBUTED_PROGRAMS) /usr/lib/postgresql/*/bin/initdb; do command -v $$program || exit 1; done) >/dev/null 2>&1 || \
-		[ "$$(id -u)" != 0 ] || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
-		apt-get install -y -qq --no-install-recommends $(DISTRIBUTED_PACKAGES) >/dev/null; }
+	@packages=$$(for program in $(DISTRIBUTED_PROGRAMS); do \
+			command -v $${program%:*} >/dev/null || echo $${program#*:}; \
+		done); \
+		[ -z "$$packages" ] || [ "$$(id -u)" != 0 ] || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
+		apt-get install -y -qq --no-install-recommends $$packages >/dev/null; }
 
 $(AZURITE_READY): | distributed-services
 	@echo "Setting up .azurite with Azurite $(AZURITE_VERSION) (half a minute, once)"
