@@ -5,7 +5,7 @@ Belongs here: the choice and its reason. The requests of each strategy are in `s
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from lms_pipeline.accounts.options import AccountOptions
@@ -41,10 +41,13 @@ class ListIds:
     courses: Sequence[str]
 
 
-def select_strategy(session: FetchSession, account_id: str, options: AccountOptions, ids: ListIds | None) -> Choice:
+def select_strategy(
+    session: FetchSession, account_id: str, options: AccountOptions, read_ids: Callable[[], ListIds] | None
+) -> Choice:
     """Select the strategy that the options set, else the one that fits the account.
 
-    A dry run has no `ids` and probes no record: it assumes `roster` for an account that requires the pair.
+    `read_ids` returns the ids in the lists, which only an account that requires the pair needs. A dry run has none and probes
+    no record: it assumes `roster` for such an account.
 
     Raises:
         TrutoError: a request failed.
@@ -54,9 +57,9 @@ def select_strategy(session: FetchSession, account_id: str, options: AccountOpti
     requirement = find_pair_requirement(session, build_sweep_query(account_id, options))
     if requirement is None:
         return Choice("sweep", "its LMS lists all enrollments")
-    if ids is None:
+    if read_ids is None:
         return Choice("roster", f"{requirement}; two more calls decide whether another strategy is better")
-    return _select_by_rosters(session, ObjectQuery(account_id), ids, requirement)
+    return _select_by_rosters(session, ObjectQuery(account_id), read_ids(), requirement)
 
 
 def find_pair_requirement(session: FetchSession, query: ListQuery) -> str | None:

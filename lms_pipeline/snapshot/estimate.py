@@ -110,7 +110,7 @@ def estimate_calls(session: FetchSession, data: DataDir, job: SnapshotJob) -> st
     """
     sent_before = session.client.requests
     remembered = job.remembered if job.options.strategy == "auto" else None
-    choice = remembered or select_strategy(session, job.account_id, job.options, ids=None)
+    choice = remembered or select_strategy(session, job.account_id, job.options, read_ids=None)
     learners, courses = (
         sum(len(page.records) for page in fetch_list(session, job.account_id, resource, job.options))
         for resource in ("users", "courses")

@@ -149,7 +149,7 @@ def _fetch_by_pairs(context: SnapshotContext, choice: Choice, lists: Lists, file
         )
     context.session.save_replay_context(ReplayContext.of(job, choice, has_previous=previous is not None).to_json())
     missing: Counter[str] = Counter()
-    ids = lists.ids
+    ids = lists.read_ids()
     plan = files.enter_context(
         build_plan(
             _count_missing(strategy.find_pairs(ids.learners, ids.courses), missing),

@@ -69,7 +69,7 @@ def _fetch_by_remembered_or_selected(context: SnapshotContext, lists: Lists, fil
     job = context.job
 
     def select() -> Choice:
-        return select_strategy(context.session, job.account_id, job.options, lists.ids)
+        return select_strategy(context.session, job.account_id, job.options, lists.read_ids)
 
     remembered = job.remembered if job.options.strategy == "auto" else None
     try:

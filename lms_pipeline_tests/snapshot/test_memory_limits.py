@@ -11,6 +11,7 @@ from lms_pipeline.lake import files
 from lms_pipeline.lake.files import read_metadata
 from lms_pipeline.snapshot import pairs, writer
 from lms_pipeline.snapshot.job import TABLES
+from lms_pipeline.snapshot.lists import Lists
 from lms_pipeline_tests.support.pair_account import PairAccount
 from lms_pipeline_tests.support.portal import PORTAL
 from lms_pipeline_tests.support.scripted_api import page
@@ -54,6 +55,14 @@ def test_of_an_account_by_pairs_with_carried_rows(tmp_path, portal, serving, sma
         cut = run_days(small, **options)
     assert cut == usual
     assert pq.read_metadata(small.path("unified", 1)).num_row_groups > 2
+
+
+def test_a_sweep_holds_no_ids_of_the_lists_as_strings(tmp_path, monkeypatch):
+    calls = []
+    monkeypatch.setattr(Lists, "read_ids", lambda _: calls.append(1))
+    with serve(respond_by_path([page(record("u1"))])) as server:
+        choice = SnapshotRunner(tmp_path, server.url).run().choice
+    assert (choice.name, calls) == ("sweep", [])
 
 
 def test_of_a_sweep(tmp_path, small_limits):
