@@ -58,12 +58,12 @@ class Services:
 
     def start(self, schedule: str) -> None:
         """Start a schedule."""
-        response = self._query(START, selector={**SELECTOR, "scheduleName": schedule})["startSchedule"]
+        response = self.query(START, selector={**SELECTOR, "scheduleName": schedule})["startSchedule"]
         self._check_status(response, "RUNNING")
 
     def stop(self, schedule: str) -> None:
         """Stop a schedule."""
-        response = self._query(STOP, id=self._read_state(schedule)["id"])["stopRunningSchedule"]
+        response = self.query(STOP, id=self._read_state(schedule)["id"])["stopRunningSchedule"]
         self._check_status(response, "STOPPED")
 
     def read_ticks(self, schedule: str) -> list[Tick]:
@@ -88,7 +88,7 @@ class Services:
             return False
 
     def _read_state(self, schedule: str) -> Any:  # noqa: ANN401 - JSON
-        response = self._query(STATE, selector={**SELECTOR, "scheduleName": schedule})["scheduleOrError"]
+        response = self.query(STATE, selector={**SELECTOR, "scheduleName": schedule})["scheduleOrError"]
         if "scheduleState" not in response:
             raise ServiceError(f"There is no schedule {schedule} yet.")
         return response["scheduleState"]
@@ -98,7 +98,12 @@ class Services:
         if response.get("scheduleState", {}).get("status") != expected:
             raise ServiceError(f"The schedule should be {expected}: {response}")
 
-    def _query(self, query: str, **variables: object) -> dict[str, Any]:
+    def query(self, query: str, **variables: object) -> dict[str, Any]:
+        """Send a query of the web UI's GraphQL API, and return its data.
+
+        Raises:
+            ServiceError: the API refuses it.
+        """
         body = {"query": query, "variables": variables}
         response = httpx.post(f"{self.url}/graphql", json=body, timeout=60, trust_env=False).json()
         if response.get("errors"):

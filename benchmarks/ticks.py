@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import click
 import dagster as dg
@@ -97,28 +98,39 @@ def measure_ticks(accounts: int, days: int, postgres: str | None = None) -> dict
     With a database, Dagster's log and the state are there, and a run has 25 accounts, as on several machines.
     """
     with running(generated_world()) as sandbox, tempfile.TemporaryDirectory(prefix="ticks-") as folder:
-        settings = Settings(
-            token=SecretStr(sandbox.token),
-            base_url=sandbox.url,
-            data_dir=Path(folder) / "data",
-            start_date=DAY - timedelta(days=days - 1),
-            frozen_now=NOW,
-            state_url=None if postgres is None else SecretStr(postgres),
-            accounts_per_run=1 if postgres is None else ACCOUNTS_PER_RUN,
-        )
-        if postgres is not None:
-            url = postgres.replace("postgresql://", "postgresql+psycopg2://")
-            settings.dagster_home.mkdir(parents=True)
-            config = {"storage": {"postgres": {"postgres_url": url}}}
-            (settings.dagster_home / "dagster.yaml").write_bytes(msgspec.yaml.encode(config))
+        settings = build_settings(Path(folder), days, postgres, token=SecretStr(sandbox.token), base_url=sandbox.url)
         return dict(_measure(settings, accounts))
 
 
-def _measure(settings: Settings, accounts: int) -> Iterator[tuple[Figure, float]]:
+def build_settings(folder: Path, days: int, postgres: str | None, **others: Any) -> Settings:  # noqa: ANN401 - settings
+    """Return the settings of a fleet whose first day is `days` before the next; with a database, Dagster's home is in it."""
+    settings = Settings(
+        data_dir=folder / "data",
+        start_date=DAY - timedelta(days=days - 1),
+        frozen_now=NOW,
+        state_url=None if postgres is None else SecretStr(postgres),
+        accounts_per_run=1 if postgres is None else ACCOUNTS_PER_RUN,
+        **others,
+    )
+    if postgres is not None:
+        url = postgres.replace("postgresql://", "postgresql+psycopg2://")
+        settings.dagster_home.mkdir(parents=True)
+        config = {"storage": {"postgres": {"postgres_url": url}}}
+        (settings.dagster_home / "dagster.yaml").write_bytes(msgspec.yaml.encode(config))
+    return settings
+
+
+def register_accounts(settings: Settings, accounts: int) -> list[str]:
+    """Register so many accounts at once, and return their ids."""
     ids = [f"account-{number:05}" for number in range(accounts)]
     registered = [RegisteredAccount(id=account_id, name=account_id, first_day=DAY) for account_id in ids]
     with DataDir.open(settings).storage.state.edit_registry() as edit:
         edit.documents, edit.changed = {account.id: msgspec.json.encode(account) for account in registered}, ids
+    return ids
+
+
+def _measure(settings: Settings, accounts: int) -> Iterator[tuple[Figure, float]]:
+    ids = register_accounts(settings, accounts)
     runs = -(-accounts // settings.accounts_per_run)
     with open_instance(settings) as instance:
         add_accounts(instance, ids)
