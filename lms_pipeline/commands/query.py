@@ -55,7 +55,7 @@ class _SqlCommand(click.Command):
 
 
 @click.command(cls=_SqlCommand)
-@click.argument("sql")
+@click.argument("words", metavar="SQL", nargs=-1, required=True)
 @click.option(
     "--format",
     "form",
@@ -66,15 +66,17 @@ class _SqlCommand(click.Command):
 )
 @click.option("--raw-text", is_flag=True, help="CSV: keep texts as they are that a spreadsheet would run as a formula.")
 @click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="Write to this file.")
-def query(sql: str, form: Format, output: Path | None, *, raw_text: bool) -> None:
+def query(words: tuple[str, ...], form: Format, output: Path | None, *, raw_text: bool) -> None:
     """Run SQL, one read-only query in quotes, on the warehouse.
 
     SQL is in the dialect of DuckDB. `SHOW TABLES` lists the tables, `DESCRIBE account_completion` the columns of one.
     """
+    if len(words) > 1:
+        raise WrongUseError("The query has to be one argument: put it in quotes.")
     if form == "parquet" and output is None:
         raise WrongUseError("Parquet output needs a file: name one with -o.")
     with warehouse.open_warehouse(DataDir.open(load_settings())) as connection:
-        rows = _run_query(connection, sql)
+        rows = _run_query(connection, words[0])
         try:
             _write(rows, form, output, raw_text=raw_text)
         except duckdb.Error as error:

@@ -30,8 +30,10 @@ def test_the_version_is_printed(command):
     assert command("--version").out == f"lms-pipeline, version {__version__}\n"
 
 
-def test_an_unknown_command_is_wrong_use(command):
-    assert command("materialise").status == 2
+def test_an_unknown_command_is_wrong_use_and_names_the_one_like_it(command):
+    done = command("materialise")
+    assert done.status == 2
+    assert done.err.endswith("No such command 'materialise'. Did you mean 'materialize'?\n")
 
 
 @pytest.mark.parametrize(

@@ -53,6 +53,7 @@ def test_parquet_is_written_to_a_file(query, tmp_path):
         (["CREATE TABLE x (a INT)"], "The SQL must be a single query"),
         (["COPY (SELECT 1) TO 'x.csv'"], "The SQL must be a single query"),
         (["SELECT 1; SELECT 2"], "The SQL must be a single query"),
+        (["SELECT", "1"], "The query has to be one argument: put it in quotes."),
         (["SELECT 1", "--format", "parquet"], "Parquet output needs a file: name one with -o."),
     ],
 )
