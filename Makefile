@@ -144,5 +144,5 @@ lock:  ## resolve requirements.lock, requirements-dev.lock and requirements-dist
 	$(LOCK) --extra distributed --constraints requirements-dev.lock --output-file requirements-distributed.lock
 
 clean:  ## remove .venv and caches; data/ stays
-	rm -rf $(VENV) .venv-sdk .venv-duckdb .venv-lifelines $(DISTRIBUTED_VENV) .azurite $(BENCH_VENV) $(BENCH_FOLDER) .mypy_cache .pytest_cache .ruff_cache .hypothesis dist e2e-output
+	rm -rf $(VENV) .venv-sdk .venv-duckdb .venv-lifelines .venv-readers $(DISTRIBUTED_VENV) .azurite $(BENCH_VENV) $(BENCH_FOLDER) .mypy_cache .pytest_cache .ruff_cache .hypothesis dist e2e-output
 	@git worktree prune 2>/dev/null || true  # those of `make bench BASE=...`

@@ -6,18 +6,20 @@ import tomllib
 from functools import cache
 from pathlib import Path
 
+import click
 import pytest
 
 from lms_pipeline.accounts.options import AccountOptions
 from lms_pipeline.checks.fleet import FLEET_CHECKS
 from lms_pipeline.checks.metrics import METRIC_CHECKS
 from lms_pipeline.checks.snapshot import PULL_CHECKS
-from lms_pipeline.cli import COMMANDS
+from lms_pipeline.cli import COMMANDS, lms_pipeline
 from lms_pipeline.lake.warehouse_sql import OLDEST_READER
 from lms_pipeline.settings import Settings
 from lms_pipeline.tables.catalog import render_tables_page
 
 ROOT = Path(__file__).parent.parent
+README = ROOT / "README.md"
 
 
 def read(page):
@@ -50,6 +52,22 @@ def test_every_option_of_an_account_is_explained(name):
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_is_named_in_the_readme(command):
     assert f"lms-pipeline {command}" in read("README.md")
+
+
+def list_options(command, name=""):
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        for member in command.list_commands(context):
+            yield from list_options(command.get_command(context, member), f"{name} {member}")
+    yield from (f"{name} {option.opts[-1]}" for option in command.params if isinstance(option, click.Option))
+
+
+@pytest.mark.parametrize("option", list(list_options(lms_pipeline)))
+def test_every_option_is_named_in_the_docs(option):
+    name = option.rpartition(" ")[2]
+    assert any(
+        re.search(rf"{name}\b", read(path.relative_to(ROOT))) for path in [README, *(ROOT / "docs").glob("*.md")]
+    )
 
 
 @pytest.mark.parametrize("page", sorted(path.name for path in (ROOT / "docs").glob("*.md")))
@@ -141,6 +159,12 @@ def test_every_file_of_the_architecture_exists(file):
 def test_every_function_on_the_path_of_a_page_is_defined_in_its_file(file, function):
     path = ROOT / "lms_pipeline" / file.strip("`")
     assert function.strip("`") in find_functions(path)
+
+
+@pytest.mark.parametrize("method", [row[0] for row in read_rows("docs/truto.md", "| method | what it returns |")])
+def test_every_method_of_the_client_on_the_page_exists(method):
+    name = method.strip("`").partition("(")[0]
+    assert f"TrutoClient.{name}" in find_functions(ROOT / "lms_pipeline" / "truto" / "client.py")
 
 
 def test_the_picture_of_the_packages_is_the_enforced_one():

@@ -83,7 +83,7 @@ def _build_field_column(name: str, kind: Scalar | ListOf, doc: str) -> Column:
 
 RAW_ENROLLMENTS = Table(
     "raw_enrollments",
-    "The provider's own record of each enrollment, byte for byte but for credentials.",
+    "The provider's own record of each enrollment, byte for byte, except that credentials are replaced.",
     (
         Column(
             "user_id",
