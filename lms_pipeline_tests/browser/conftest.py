@@ -23,7 +23,7 @@ FLAGS = [
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 ]
 """Chromium refuses to run as root with its sandbox. The last flag blocks requests to other machines."""
-APPEAR_TIMEOUT_SECONDS = 20
+APPEAR_TIMEOUT_SECONDS = 60
 
 
 @pytest.fixture(scope="session")

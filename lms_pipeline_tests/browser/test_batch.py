@@ -12,7 +12,7 @@ pytestmark = pytest.mark.browser
 
 OPEN_DAY = DAY.isoformat()
 ACCOUNTS = ["east", "locked", "north", "south", "west"]
-BACKFILL_SECONDS = 120
+BACKFILL_SECONDS = 240
 """The daemon processes backfills every 30 seconds."""
 
 

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.browser
 
 OPEN_DAY = DAY.isoformat()
 PORTAL_IS_OFF = "The API of this portal is off"
-BACKFILL_SECONDS = 120
+BACKFILL_SECONDS = 240
 """The daemon processes backfills every 30 seconds."""
 
 

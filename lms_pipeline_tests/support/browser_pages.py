@@ -9,7 +9,7 @@ from playwright.sync_api import expect
 
 JOB = "/locations/lms_pipeline/jobs/daily_snapshot"
 ENDED = re.compile(r"\[(SUCCESS|FAILURE|CANCELED)\]$")
-RUN_SECONDS = 60
+RUN_SECONDS = 120
 """Time for a run to be launched by the daemon, start its process, and end."""
 
 
