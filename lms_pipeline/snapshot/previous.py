@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from lms_pipeline.errors import LakeError
+from lms_pipeline.errors import LakeError, StorageError
 from lms_pipeline.extract.plan import ROSTER_FINGERPRINTS, FetchPlan, PreviousSnapshot
+from lms_pipeline.lake.engine import convert_memory_errors
 from lms_pipeline.lake.files import PREFIX, check_unchanged, check_version, convert_read_errors, read_metadata
 from lms_pipeline.lake.paths import DataDir
 from lms_pipeline.snapshot.job import SnapshotJob
@@ -77,12 +78,18 @@ def _is_usable(previous: PreviousSnapshot, expected: dict[str, str]) -> bool:
 
 
 def write_fingerprints(data: DataDir, job: SnapshotJob, strategy: str, plan: FetchPlan) -> None:
-    """Store the roster fingerprints of a snapshot that has just been published.
-
-    Raises:
-        LakeError: they can't be written.
-        StoreError: they can't be sent to the store.
-    """
+    """Store the roster fingerprints of a snapshot that has just been published. If that fails, a warning says what it costs."""
+    path = data.fingerprints_path(job.partition)
     metadata = {"run_id": job.run_id, "strategy": strategy, "plan": job.fingerprint}
-    with data.replacing(data.fingerprints_path(job.partition)) as new:
-        plan.write_fingerprints(new, {f"{PREFIX}{name}": value for name, value in metadata.items()})
+    try:
+        with convert_memory_errors(data.root), data.replacing(path) as new:
+            plan.write_fingerprints(new, {f"{PREFIX}{name}": value for name, value in metadata.items()})
+    except (LakeError, StorageError) as error:
+        log.warning(
+            "%s is published, but its roster fingerprints are not stored: the next snapshot fetches every enrollment, unless "
+            "`lms-pipeline replay --account %s --date %s` stores them before, without a call. %s",
+            job.partition,
+            job.account_id,
+            job.day,
+            error,
+        )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -19,7 +19,7 @@ from lms_pipeline.days import Calendar
 from lms_pipeline.extract.budget import Budget
 from lms_pipeline.extract.checkpoint import Attempt, Checkpoint, use_checkpoint
 from lms_pipeline.extract.checkpoint_copies import DEFAULT_INTERVAL_SECONDS, CheckpointCopies
-from lms_pipeline.extract.checkpoint_file import DamagedCheckpointError
+from lms_pipeline.extract.checkpoint_file import CheckpointError, DamagedCheckpointError
 from lms_pipeline.extract.session import FetchSession
 from lms_pipeline.extract.volume import BoundedStore
 from lms_pipeline.lake.abandoned import remove_abandoned
@@ -127,9 +127,26 @@ def _pull(job: SnapshotJob, inputs: _PullInputs, checkpoint: Checkpoint) -> Snap
     with inputs.copies.follow(checkpoint):
         attempt = checkpoint.begin(job.fingerprint, inputs.open_day.now(), trust_rejected=job.allow_drop)
         result = _pull_attempt(job, inputs, attempt)
-        with suppress(DamagedCheckpointError):  # the snapshot is published: the next pull sets the file aside
-            attempt.finish()
+        _finish(job, attempt)
     return result
+
+
+def _finish(job: SnapshotJob, attempt: Attempt) -> None:
+    """Mark the snapshot as published. It is: what fails from here on costs calls at most, and fails no run."""
+    try:
+        attempt.finish()
+    except DamagedCheckpointError:  # the next pull sets the file aside
+        pass
+    except CheckpointError as error:
+        replay = f"lms-pipeline replay --account {job.account_id} --date {job.day}"
+        unless = "" if job.lists_only else f", unless `{replay}` marks them before"
+        log.warning(
+            "%s is published, but its responses are not marked so: another pull of the day publishes them again instead of "
+            "fetching%s. %s",
+            job.partition,
+            unless,
+            error,
+        )
 
 
 def _pull_attempt(job: SnapshotJob, inputs: _PullInputs, attempt: Attempt) -> SnapshotResult:

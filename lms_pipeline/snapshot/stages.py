@@ -39,6 +39,7 @@ def run_stages(context: SnapshotContext) -> SnapshotResult:
         enrollments = _fetch_by_remembered_or_selected(context, lists, files)
         rows, writer, pairs = enrollments.writer.counts, enrollments.writer, enrollments.pairs
         complete = lists.is_complete and not pairs.has_missing and not writer.is_partial and rows.duplicates.total == 0
+        requests = context.session.attempt.requests  # nothing may fail once the snapshot is published
         published = _publish(context, lists, enrollments, complete=complete)
         if enrollments.raw_gaps is not None:
             log.warning(
@@ -53,7 +54,7 @@ def run_stages(context: SnapshotContext) -> SnapshotResult:
             choice=enrollments.choice,
             complete=complete,
             raw_gaps=enrollments.raw_gaps,
-            requests=context.session.attempt.requests,
+            requests=requests,
             rows=rows,
             pairs=pairs,
             reading={
@@ -90,10 +91,11 @@ def _publish_lists_only(context: SnapshotContext, files: ExitStack) -> SnapshotR
         if not _is_drop_allowed(context):
             refuse_short_list(job.partition, LISTS[name], one.received, one.missing, job.options.max_drop)
         one.file.close(context.describe("sweep", complete=complete))
+    requests = context.session.attempt.requests
     return SnapshotResult(
         context.publication.publish([(one.file, TABLES[name].key) for name, one in lists.items()]),
         complete=complete,
-        requests=context.session.attempt.requests,
+        requests=requests,
         reading={name: one.reading for name, one in lists.items()},
     )
 

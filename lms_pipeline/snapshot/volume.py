@@ -89,7 +89,14 @@ def stop_at_bounds(data: DataDir, job: SnapshotJob, attempt: Attempt, watch: Spa
         if held > RESERVE_BYTES:
             _stop(data, job, attempt, error, needed_bytes=int(MORE_SPACE * available))
         raise
-    forget_stopped(data, job.partition)
+    try:
+        forget_stopped(data, job.partition)
+    except (LakeError, StorageError) as error:
+        log.warning(
+            "%s is published, but the note of an earlier pull that stopped stays until housekeeping removes it. %s",
+            job.partition,
+            error,
+        )
 
 
 def _stop(data: DataDir, job: SnapshotJob, attempt: Attempt, error: LmsPipelineError, needed_bytes: int = 0) -> None:
