@@ -25,7 +25,7 @@ from lms_pipeline.truto.response import SingleRecord
 StrategyName = Literal["sweep", "roster", "learner", "pairs"]
 
 MAX_PROBES = 5
-"""Records that are fetched before the account counts as one without rosters."""
+"""Records without a roster after which the account counts as one without rosters."""
 BATCH_SIZE = 1_000
 """Pairs in one batch where no response lists them."""
 PAIR_COLUMNS = ("user_id", "course_id")

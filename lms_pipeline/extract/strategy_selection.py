@@ -58,7 +58,7 @@ def select_strategy(
     if requirement is None:
         return Choice("sweep", "its LMS lists all enrollments")
     if read_ids is None:
-        return Choice("roster", f"{requirement}; two more calls decide whether another strategy is better")
+        return Choice("roster", f"{requirement}; at least two more calls decide whether another strategy is better")
     return _select_by_rosters(session, ObjectQuery(account_id), read_ids(), requirement)
 
 
@@ -88,7 +88,7 @@ def find_pair_requirement(session: FetchSession, query: ListQuery) -> str | None
 
 
 def _select_by_rosters(session: FetchSession, query: ObjectQuery, ids: ListIds, requirement: str) -> Choice:
-    """Select the strategy of an account that requires the pair: probe one course and one user for rosters."""
+    """Select the strategy of an account that requires the pair: probe courses and users for rosters."""
     learners, courses = len(ids.learners), len(ids.courses)
     has_rosters = _has_roster(session, query, "courses", ids.courses, "users")
     has_courses = _has_roster(session, query, "users", ids.learners, "courses")
@@ -109,12 +109,22 @@ def _select_by_rosters(session: FetchSession, query: ObjectQuery, ids: ListIds, 
 def _has_roster(
     session: FetchSession, query: ObjectQuery, resource: Resource, ids: Sequence[str], roster_key: RosterKey
 ) -> bool | None:
-    """Return whether a record lists its enrollments; None if no record could be fetched."""
-    for record_id in ids[:MAX_PROBES]:
+    """Return whether the records list enrollments; None if too many are gone to tell.
+
+    One roster is enough. A record without one proves nothing alone: a draft has none where every other record has.
+    """
+    without = gone = 0
+    for record_id in ids:
         record = session.client.fetch_record(resource, record_id, query)
-        if record is not None:
-            return read_roster_response(record.record, roster_key, record_id) is not None
-    return None
+        if record is None:
+            gone += 1
+        elif read_roster_response(record.record, roster_key, record_id) is not None:
+            return True
+        else:
+            without += 1
+        if MAX_PROBES in {without, gone}:
+            break
+    return False if without and gone < MAX_PROBES else None
 
 
 def _format_with(has: bool | None) -> str:

@@ -65,7 +65,7 @@ def test_a_dry_run_prints_plan_and_cost_and_stores_nothing(run_on_day, portal, t
     done = run_on_day(0, "materialize", "--dry-run")
     assert done.status == 0
     assert done.out == (
-        "tenant on 2026-03-01: roster (its metadata require user[id] and course[id]; two more calls decide whether "
+        "tenant on 2026-03-01: roster (its metadata require user[id] and course[id]; at least two more calls decide whether "
         "another strategy is better); 20 users, 4 courses, no previous snapshot: 4 calls for rosters, "
         "then one for each enrollment, 80 at most.\n"
         "The estimate cost 3 calls; nothing was stored.\n"
