@@ -86,7 +86,7 @@ class Budget:
         """Let a request pass, after a wait if the hourly limit needs one.
 
         Raises:
-            BudgetSpentError: no call is left.
+            BudgetSpentError: no call is left, or the hours are over.
             ContinuesLaterError: the hourly limit allows no call for longer than a run may wait.
         """
         if not self._attempt.count_request(self.limits.per_snapshot):
@@ -107,9 +107,9 @@ class Budget:
 
     def _wait(self) -> None:
         now = time.monotonic()
+        if now > self._deadline:
+            raise RateLimitExceededError
         if self._hourly is None:
-            if now > self._deadline:
-                raise RateLimitExceededError
             return
         try:
             self._hourly.acquire(min(self._deadline, now + MAX_HELD_WAIT_SECONDS))

@@ -2,6 +2,8 @@
 
 from contextlib import closing
 from datetime import UTC, datetime
+from itertools import count
+from types import SimpleNamespace
 
 import pytest
 
@@ -57,20 +59,49 @@ def test_a_wait_over_a_minute_for_the_hourly_limit_ends_the_pull_and_is_not_coun
     assert attempt.requests == 1
 
 
-@pytest.mark.parametrize(("hours", "spent_seconds"), [(0.5, 0), (6, 5.5 * 3_600), (24, 23 * 3_600 + 60), (1, 10**6)])
+@pytest.mark.parametrize(("hours", "spent_seconds"), [(0.5, 0), (6, 5.5 * 3_600), (24, 23 * 3_600 + 60)])
 def test_a_wait_beyond_the_hours_of_the_snapshot_ends_it_for_good(attempt, tmp_path, hours, spent_seconds):
     limits = Limits(per_hour=1, hours=hours)
     state = FileState(tmp_path)
     with closing(Budget("north", limits, attempt, state, interrupt_wait, spent_seconds)) as budget:
-        budget(CALL)  # the hours end waits, not calls that need none
+        budget(CALL)
         with pytest.raises(BudgetSpentError, match=f"The {hours:g} hours that a snapshot of north may take are over"):
             budget(CALL)
 
 
-def test_the_hours_of_earlier_runs_count_without_an_hourly_limit_too(attempt, tmp_path):
+@pytest.mark.parametrize("per_hour", [None, 1, 10_000])
+@pytest.mark.parametrize(("hours", "spent_seconds"), [(1, 3_601), (6, 6 * 3_600 + 1), (1, 10**6)])
+def test_a_call_after_the_hours_of_the_snapshot_is_refused_also_if_it_needs_no_wait(
+    attempt, tmp_path, per_hour, hours, spent_seconds
+):
+    limits, state = Limits(per_hour=per_hour, hours=hours), FileState(tmp_path)
     with (
-        closing(Budget("north", Limits(hours=1), attempt, FileState(tmp_path), spent_seconds=3_601)) as budget,
-        pytest.raises(BudgetSpentError),
+        closing(Budget("north", limits, attempt, state, interrupt_wait, spent_seconds)) as budget,
+        pytest.raises(BudgetSpentError, match=f"The {hours} hours that a snapshot of north may take are over"),
     ):
         budget(CALL)
     assert attempt.requests == 0
+
+
+@pytest.mark.parametrize("per_hour", [None, 10_000])
+def test_the_hours_end_while_the_calls_are_slow(attempt, tmp_path, monkeypatch, per_hour):
+    times = map(float, count(0, 1_000))  # a call each 1,000 s
+    monkeypatch.setattr("lms_pipeline.extract.budget.time", SimpleNamespace(monotonic=lambda: next(times)))
+    with closing(Budget("north", Limits(per_hour=per_hour, hours=1), attempt, FileState(tmp_path))) as budget:
+        for _ in range(3):
+            budget(CALL)
+        with pytest.raises(BudgetSpentError):
+            budget(CALL)
+    assert attempt.requests == 3
+
+
+def test_a_call_that_the_hours_refuse_takes_no_place_in_the_hour(attempt, tmp_path):
+    state = FileState(tmp_path)
+    limits = Limits(per_hour=1, hours=1)
+    with (
+        closing(Budget("north", limits, attempt, state, spent_seconds=3_601)) as budget,
+        pytest.raises(BudgetSpentError),
+    ):
+        budget(CALL)
+    with closing(Budget("north", Limits(per_hour=1), attempt, state)) as budget:
+        budget(CALL)

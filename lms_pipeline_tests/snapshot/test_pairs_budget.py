@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from itertools import count
+from types import SimpleNamespace
+
 import pytest
 
 from lms_pipeline.extract.budget import BudgetSpentError, Limits
@@ -63,3 +66,11 @@ def test_an_hourly_budget_waits_only_within_the_hours_of_the_snapshot(account):
     result = account.run_day(0, Limits(per_hour=25, hours=0.5))
     assert account.count_calls().total() == 25
     assert result.rows.roster == PAIRS - (25 - LIST_PAGES - COURSES)
+
+
+def test_a_slow_portal_ends_with_the_hours_of_the_snapshot_without_any_wait(account, monkeypatch):
+    times = map(float, count(0, 60))  # a call each minute
+    monkeypatch.setattr("lms_pipeline.extract.budget.time", SimpleNamespace(monotonic=lambda: next(times)))
+    result = account.run_day(0, Limits(per_hour=10_000, hours=0.5))
+    assert account.count_calls().total() == 30
+    assert result.rows.roster == PAIRS - (30 - LIST_PAGES - COURSES)
