@@ -12,7 +12,7 @@ from lms_pipeline.accounts.options import AccountOptions
 from lms_pipeline.extract.session import FetchSession, build_sweep_query
 from lms_pipeline.extract.strategies import MAX_PROBES, StrategyName
 from lms_pipeline.transform.rosters import RosterKey, read_roster_response
-from lms_pipeline.truto.errors import PermanentError, TrutoError
+from lms_pipeline.truto.errors import PermanentError, TransientError
 from lms_pipeline.truto.models import read_required_parameters
 from lms_pipeline.truto.query import ListQuery, ObjectQuery, Resource
 from lms_pipeline.truto.request import build_metadata_request
@@ -54,37 +54,41 @@ def select_strategy(
     """
     if options.strategy != "auto":
         return Choice(options.strategy, "it is set in LMS_ACCOUNTS_FILE")
-    requirement = find_pair_requirement(session, build_sweep_query(account_id, options))
+    requirement, is_settled = find_pair_requirement(session, build_sweep_query(account_id, options))
     if requirement is None:
-        return Choice("sweep", "its LMS lists all enrollments")
+        return Choice("sweep", "its LMS lists all enrollments", is_settled)
     if read_ids is None:
         return Choice("roster", f"{requirement}; at least two more calls decide whether another strategy is better")
     return _select_by_rosters(session, ObjectQuery(account_id), read_ids(), requirement)
 
 
-def find_pair_requirement(session: FetchSession, query: ListQuery) -> str | None:
-    """Return why the account can't be swept, or None if it can.
+def find_pair_requirement(session: FetchSession, query: ListQuery) -> tuple[str | None, bool]:
+    """Return why the account can't be swept, or None if it can; and whether that is settled.
 
-    Metadata without requirements prove nothing: the first page does, and a sweep needs it anyway.
+    Metadata without requirements prove nothing: the first page does, and a sweep needs it anyway. Without metadata, because of
+    an error that may pass, a page settles nothing: an account that requires the pair may answer with an empty one.
 
     Raises:
-        TrutoError: a request failed for another reason.
+        TrutoError: a request failed, for another reason than that the account has no metadata or requires the pair.
     """
+    is_settled = True
     request = build_metadata_request(query.account_id, "course-enrollments")
     try:
         required = set(session.client.fetch(request, read_required_parameters).value)
-    except TrutoError:
+    except PermanentError:
         pass  # the account offers no metadata: the list itself decides
+    except TransientError:
+        is_settled = False
     else:
         if required & PAIR_PARAMETERS:
-            return f"its metadata require {' and '.join(sorted(required, reverse=True))}"
+            return f"its metadata require {' and '.join(sorted(required, reverse=True))}", True
     try:
         next(session.fetch_pages("course-enrollments", query), None)
     except PermanentError as error:
         if error.missing_parameters:
-            return f"its LMS requires {' and '.join(error.missing_parameters)}"
+            return f"its LMS requires {' and '.join(error.missing_parameters)}", True
         raise
-    return None
+    return None, is_settled
 
 
 def _select_by_rosters(session: FetchSession, query: ObjectQuery, ids: ListIds, requirement: str) -> Choice:

@@ -60,6 +60,13 @@ class TestMetadata:
         assert choice.why.startswith("its LMS requires user[id] and course[id]; ")
         assert requests == 4
 
+    @pytest.mark.parametrize(
+        ("status", "attempts"), [(408, 6), (429, 6), (500, 6), (502, 6), (503, 4), (504, 6), (520, 6)]
+    )
+    def test_that_fail_for_a_moment_leave_the_decision_to_the_list_for_this_time(self, select, status, attempts):
+        choice, _ = select(*[refusal(status)] * attempts, page())
+        assert (choice.name, choice.is_settled) == ("sweep", False)
+
     def test_that_fail_once_are_requested_again(self, select):
         assert select(refusal(503), METADATA, COURSE, USER)[0].name == "learner"
 
