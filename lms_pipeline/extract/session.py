@@ -6,7 +6,7 @@ Belongs here: lists that must restart, and the queries of an account's lists. No
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -45,6 +45,8 @@ class FetchSession:
     """Scopes of the lists whose first page was read; a restart does not remove them."""
     max_records: int = MAX_RECORDS
     """Records of one list, see `AccountOptions.max_records`."""
+    recount: Callable[[], None] = lambda: None
+    """Is called after responses were removed: they no longer count in the volume of the snapshot."""
 
     def save_replay_context(self, text: str) -> None:
         """Store beside the responses what a replay of them needs."""
@@ -57,6 +59,7 @@ class FetchSession:
         if not self.client.is_replay and last_response_at is not None and now - last_response_at > resume_within:
             self.attempt.forget("list ")
             self.attempt.forget(RAW_REFUSAL_KEY)
+            self.recount()
 
     def fetch_pages(self, resource: Resource, query: ListQuery, round_: int = 1) -> Iterator[Page]:
         """Yield the pages of a list; each round reads the list from its start.
@@ -72,6 +75,7 @@ class FetchSession:
                 yield page
         except (ExpiredCursorError, RepeatedPageError) as error:
             self.attempt.forget(f"{scope} ")
+            self.recount()
             raise BrokenListError(str(error)) from error
 
 

@@ -33,7 +33,12 @@ class BoundedStore:
     _lock: Lock = field(init=False, default_factory=Lock)
 
     def __post_init__(self) -> None:
-        self._received = self.attempt.measure_responses()
+        self.recount()
+
+    def recount(self) -> None:
+        """Count the stored responses, at the start and after some were removed. No other thread stores any meanwhile."""
+        with self._lock:
+            self._received = self.attempt.measure_responses()
 
     def get(self, key: str) -> StoredResponse | None:
         """Return the stored response of a request, if any."""

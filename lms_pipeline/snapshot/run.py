@@ -164,7 +164,7 @@ def _pull_attempt(job: SnapshotJob, inputs: _PullInputs, attempt: Attempt) -> Sn
         ) as client,
         Publication(data, job.partition, job.run_id, watch, inputs.copies.prepare_publishing) as publication,
     ):
-        session = FetchSession(client, attempt, max_records=job.options.max_records)
+        session = FetchSession(client, attempt, max_records=job.options.max_records, recount=store.recount)
         if waited is None or utc_now() - waited.at > resume_within:
             session.forget_stale_lists(now(), resume_within)
         context = SnapshotContext(job, data, session, publication, inputs.lock.scratch, now(), inputs.report_plan)

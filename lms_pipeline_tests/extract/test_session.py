@@ -273,3 +273,32 @@ def test_a_stored_list_is_read_to_its_end_whatever_its_bound_was(scripted, attem
     with TrutoClient.for_replay(attempt) as stored:
         replay = FetchSession(stored, attempt, max_records=1)
         assert [list(page.records) for page in replay.fetch_pages("course-enrollments", query)] == fetched
+
+
+class TestRecount:
+    """Whoever counts the stored bytes learns that some were removed."""
+
+    @pytest.fixture
+    def counted(self, attempt):
+        """Return a function that makes a session of these responses, and the sizes that were counted again."""
+
+        def make(*responses):
+            client, sizes = ScriptedClient(*responses, store=attempt, now=lambda: NOON), []
+            return FetchSession(client, attempt, recount=lambda: sizes.append(attempt.count_responses())), sizes
+
+        return make
+
+    def test_follows_a_list_that_broke(self, counted):
+        session, sizes = counted(page("whole"), page("a", cursor="1"), refusal(410))
+        list(session.fetch_pages("courses", QUERY))
+        with pytest.raises(BrokenListError):
+            list(session.fetch_pages("users", QUERY))
+        assert sizes == [1]
+
+    @pytest.mark.parametrize(("hours", "sizes"), [(2, []), (4, [0])])
+    def test_follows_lists_that_start_again_after_a_long_time(self, counted, attempt, hours, sizes):
+        list(counted(page("a"))[0].fetch_pages("users", QUERY))
+        session, counted_again = counted()
+        stopped = replace(session, attempt=replace(attempt, last_response_at=NOON))
+        stopped.forget_stale_lists(NOON + timedelta(hours=hours), timedelta(hours=3))
+        assert counted_again == sizes

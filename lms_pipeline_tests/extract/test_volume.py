@@ -70,3 +70,14 @@ def test_a_response_for_which_the_disk_has_no_space_is_not_stored(attempt):
     with pytest.raises(SpaceShortError):
         store.put("two", build_response(501))
     assert attempt.count_responses() == 1
+
+
+def test_responses_that_were_removed_do_not_count_after_a_recount(attempt):
+    store = open_store(attempt)
+    store.put("list 1", build_response(700))
+    store.put("other", build_response(300))
+    attempt.forget("list ")
+    store.recount()
+    store.put("list 1", build_response(700))
+    with pytest.raises(VolumeSpentError):
+        store.put("list 2", build_response(1))

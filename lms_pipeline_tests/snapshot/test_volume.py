@@ -27,7 +27,7 @@ from lms_pipeline.truto.errors import TrutoError
 from lms_pipeline.truto.list_bounds import EndlessListError, RepeatedPageError
 from lms_pipeline_tests.support.scripted_api import ScriptedResponse, page, refusal
 from lms_pipeline_tests.support.scripted_server import serve
-from lms_pipeline_tests.support.snapshot_runs import DAY, SnapshotRunner, record, respond_by_path
+from lms_pipeline_tests.support.snapshot_runs import DAY, OPEN, SnapshotRunner, record, respond_by_path
 
 LISTS = ["course-enrollments", "users", "courses"]
 FLOOD = Partition("flood", DAY)
@@ -130,6 +130,42 @@ class TestBounds:
         sentence, requests = stop(tmp_path, RepeatedPageError, script=respond_without_end(repeats=True))
         assert sentence.startswith("Truto repeats 3 pages under new cursors (GET /unified/lms/course-enrollments")
         assert requests == FIRST_CALLS + 2 * 4  # the list is read twice
+
+    def test_do_not_count_the_pages_of_a_list_that_broke(self, tmp_path):
+        first, second = build_large_page("u1", cursor="1"), build_large_page("u2")
+        with serve(respond_by_path([first, refusal(410), first, second])) as server:
+            result = SnapshotRunner(tmp_path, server.url).run(
+                options=AccountOptions(page_size=1, max_gigabytes=TWO_PAGES)
+            )
+        assert result.rows.served == 2
+
+    def test_do_not_count_the_pages_of_a_list_that_starts_again_after_a_long_time(self, tmp_path):
+        first, second = (build_large_page(f"u{number}", cursor=str(number)) for number in range(2))
+        options = AccountOptions(page_size=1, max_gigabytes=TWO_PAGES)
+        with serve(respond_by_path([first, second, refusal(403), first, second, page(record("u3"))])) as server:
+            runner = SnapshotRunner(tmp_path, server.url)
+            with pytest.raises(TrutoError):
+                runner.run(options=options)
+            result = runner.run(options=options, now=OPEN + timedelta(hours=options.resume_hours, minutes=1))
+        assert result.rows.served == 3
+
+    def test_count_the_pages_of_a_list_that_continues(self, tmp_path):
+        first, second, third = (build_large_page(f"u{number}", cursor=str(number)) for number in range(3))
+        options = AccountOptions(page_size=1, max_gigabytes=TWO_PAGES)
+        with serve(respond_by_path([first, second, refusal(403), third])) as server:
+            runner = SnapshotRunner(tmp_path, server.url)
+            with pytest.raises(TrutoError):
+                runner.run(options=options)
+            with pytest.raises(VolumeSpentError):
+                runner.run(options=options)
+
+
+TWO_PAGES = 250_000 / 10**9
+"""Gigabytes that two large pages, and not three, have room in."""
+
+
+def build_large_page(user_id, cursor=None):
+    return page(record(user_id, custom_fields={"text": "x" * 100_000}), cursor=cursor)
 
 
 def _respond_endless_raw():
