@@ -1,7 +1,7 @@
 """The digest of a table's rows: a SHA-256 over their values in order, however they are cut into batches.
 
 Belongs here: hashing the values of rows. Not here: where a digest is stored (`files.py`), the bytes of a file
-(`checksum.py`).
+(`footer.py`).
 """
 
 from __future__ import annotations

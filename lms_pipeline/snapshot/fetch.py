@@ -1,7 +1,7 @@
 """The enrollments of a run, by sweep or by pairs: from responses to the files of the run.
 
 Belongs here: carrying out a strategy. Which pairs are worth a call is `extract/plan.py`, and `pairs.py` fetches them; the
-order of stages is `run.py`.
+order of stages is `stages.py`.
 """
 
 from __future__ import annotations

@@ -151,6 +151,7 @@ class SnapshotContext:
     scratch: Path
     """A folder for what does not fit into memory; it is emptied afterwards."""
     pulled_at: datetime
+    """When the run began that published it, the last one of a pull that continued. A replay writes the same."""
     report_plan: Callable[[str], None]
     """Receives the fetch plan as one sentence, before its calls are made."""
     requires_previous: bool = False

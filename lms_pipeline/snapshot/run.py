@@ -9,13 +9,14 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 
 from lms_pipeline.days import Calendar
+from lms_pipeline.errors import LakeError
 from lms_pipeline.extract.budget import Budget
 from lms_pipeline.extract.checkpoint import Attempt, Checkpoint, use_checkpoint
 from lms_pipeline.extract.checkpoint_copies import DEFAULT_INTERVAL_SECONDS, CheckpointCopies
@@ -24,6 +25,7 @@ from lms_pipeline.extract.session import FetchSession
 from lms_pipeline.extract.volume import BoundedStore
 from lms_pipeline.lake.abandoned import remove_abandoned
 from lms_pipeline.lake.commit_mark import find_run_id, restore_interrupted
+from lms_pipeline.lake.files import read_metadata
 from lms_pipeline.lake.lock import PartitionLock, partition_lock
 from lms_pipeline.lake.paths import DataDir
 from lms_pipeline.lake.publishing import Publication, find_published_files, remove_leftovers
@@ -42,7 +44,7 @@ from lms_pipeline.snapshot.job import (
 from lms_pipeline.snapshot.present import OpenDay, OpenDayStore, check_present, is_kept
 from lms_pipeline.snapshot.stages import run_stages
 from lms_pipeline.snapshot.volume import check_stopped, stop_at_bounds, watch_space
-from lms_pipeline.tables.pulled import PULLED_TABLES, UNIFIED_ENROLLMENTS
+from lms_pipeline.tables.pulled import PULLED_TABLES, RAW_ENROLLMENTS, REJECTED_ENROLLMENTS, UNIFIED_ENROLLMENTS
 from lms_pipeline.truto.client import TrutoClient
 from lms_pipeline.truto.request import Request
 from lms_pipeline.truto.store import NotKeptError
@@ -244,11 +246,21 @@ def _replay(job: SnapshotJob, data: DataDir, lock: PartitionLock, report_plan: C
                     FetchSession(client, attempt),
                     publication,
                     lock.scratch,
-                    attempt.started_at,
+                    _find_pulled_at(data, job, attempt),
                     report_plan,
                     requires_previous=replay_context.has_previous,
                 )
                 return run_stages(context)
+
+
+def _find_pulled_at(data: DataDir, job: SnapshotJob, attempt: Attempt) -> datetime:
+    """Return when the published snapshot was pulled, as its files say; when the attempt began if none is readable."""
+    for table in (UNIFIED_ENROLLMENTS, RAW_ENROLLMENTS, REJECTED_ENROLLMENTS):
+        path = data.file(table, job.partition)
+        with suppress(LakeError, KeyError, ValueError):
+            if path.exists():
+                return datetime.fromisoformat(read_metadata(path)["pulled_at"])
+    return attempt.started_at
 
 
 def _guard_lock(lock: PartitionLock, gate: Gate) -> Gate:

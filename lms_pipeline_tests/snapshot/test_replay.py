@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
 from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from lms_pipeline.accounts.options import AccountOptions
-from lms_pipeline.extract.budget import Limits
+from lms_pipeline.extract.budget import BudgetSpentError, Limits
 from lms_pipeline.extract.checkpoint import Attempt
 from lms_pipeline.lake.files import read_metadata
 from lms_pipeline.lake.paths import Partition
@@ -50,7 +52,8 @@ def run_day(runner: SnapshotRunner, portal: RunningSandbox, number: int, **more)
     day = FIRST + timedelta(days=number)
     portal.set_clock(datetime.combine(day, time.max, UTC))
     now = datetime.combine(day + timedelta(days=1), time(1), UTC)
-    runner.run(account_id=PORTAL, day=day, now=now, identity="pair", **({"options": OPTIONS} | more))
+    arguments: dict[str, Any] = {"options": OPTIONS, "now": now} | more
+    runner.run(account_id=PORTAL, day=day, identity="pair", **arguments)
 
 
 def build_job(number: int, **more) -> SnapshotJob:
@@ -61,6 +64,10 @@ def build_job(number: int, **more) -> SnapshotJob:
 def read_all_metadata(runner, number: int) -> dict[str, dict[str, str]]:
     day = FIRST + timedelta(days=number)
     return {name: read_metadata(runner.file(name, day, PORTAL)) for name in TABLES}
+
+
+def list_pull_times(runner, number: int) -> set[datetime]:
+    return {datetime.fromisoformat(one["pulled_at"]) for one in read_all_metadata(runner, number).values()}
 
 
 @pytest.mark.parametrize("number", [0, 1, 2])
@@ -75,6 +82,38 @@ def test_publishes_the_same_snapshot_without_a_call(runner, portal, number):
         assert after[name]["run_id"] == "again"
         assert after[name]["requests"] == before["unified_enrollments"]["requests"]
     assert after["unified_enrollments"]["pulled_at"] == before["unified_enrollments"]["pulled_at"]
+
+
+def test_of_a_pull_that_continued_writes_the_time_of_its_last_run(runner, portal):
+    with pytest.raises(BudgetSpentError):
+        run_day(runner, portal, 3, limits=Limits(per_snapshot=5))
+    later = datetime.combine(FIRST + timedelta(days=4), time(10), UTC)
+    run_day(runner, portal, 3, now=later)
+    assert list_pull_times(runner, 3) == {later}
+    replay_snapshot(build_job(3), data=runner.data)
+    assert list_pull_times(runner, 3) == {later}
+
+
+def test_writes_the_time_of_a_pull_whose_clock_goes_on(runner, portal):
+    seconds = itertools.count()
+    began = datetime.combine(FIRST + timedelta(days=4), time(1), UTC)
+    run_day(runner, portal, 3, clock=lambda: began + timedelta(seconds=next(seconds)))
+    [before] = list_pull_times(runner, 3)
+    for _ in range(2):
+        replay_snapshot(build_job(3), data=runner.data)
+    assert list_pull_times(runner, 3) == {before}
+
+
+@pytest.mark.parametrize("damaged", [["unified_enrollments"], ["unified_enrollments", "raw_enrollments"]])
+def test_of_damaged_files_writes_the_time_that_the_others_have(runner, portal, damaged):
+    later = datetime.combine(FIRST + timedelta(days=4), time(10), UTC)
+    with pytest.raises(BudgetSpentError):
+        run_day(runner, portal, 3, limits=Limits(per_snapshot=5))
+    run_day(runner, portal, 3, now=later)
+    for table in damaged:
+        runner.file(table, FIRST + timedelta(days=3), PORTAL).write_bytes(b"damaged")
+    replay_snapshot(build_job(3), data=runner.data)
+    assert list_pull_times(runner, 3) == {later}
 
 
 def test_of_several_days_in_a_row_publishes_the_same_snapshots(runner):
