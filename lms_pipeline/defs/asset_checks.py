@@ -251,12 +251,15 @@ def build_fleet_checks(settings: Settings) -> dg.AssetChecksDefinition:
 
         with convert_errors(context):
             fleet = load_fleet(lake, settings, _find_recently_failed(context.instance))
+            stale: Finding | None = None
             for key, check in FLEET_CHECK_KEYS.items():
                 if key in context.selected_asset_check_keys:
                     finding = check.run(fleet)
                     yield build_check_result(key, check, finding)
                     if check.run is accounts_are_fresh and not finding.passed:
-                        _send_alert(settings, lake, finding, context.run.run_id)
+                        stale = finding
+            if stale is not None:  # last: that it can't be sent fails the run
+                _send_alert(settings, lake, fleet.closed, stale, context.run.run_id)
 
     return fleet_checks
 
@@ -270,16 +273,17 @@ def _find_recently_failed(instance: dg.DagsterInstance) -> set[Partition]:
     return {one for run in instance.get_runs(recently_failed) for one in order.list_partitions(run.tags)}
 
 
-def _send_alert(settings: Settings, data: DataDir, finding: Finding, run_id: str) -> None:
-    """Report active accounts without a snapshot, once for each day and number of accounts.
+def _send_alert(settings: Settings, data: DataDir, day: date, finding: Finding, run_id: str) -> None:
+    """Report active accounts without a snapshot of a day, once for each day and number of accounts.
 
     Failed runs are reported by the sensor `failure_alerts`.
     """
-    from lms_pipeline.alerts import Alerts, RunFailure
+    from lms_pipeline.alerts import Alerts
 
     if settings.alert_webhook is not None:
         alerts = Alerts(data, settings.alert_webhook.get_secret_value())
-        alerts.send_once(RunFailure(None, "The daily snapshot", finding.message, run_id))
+        key = f"{accounts_are_fresh.__name__} {finding.figures['stale']}"
+        alerts.send_daily(key, day, f"The daily snapshot failed: {finding.message} (run {run_id[:8]})")
 
 
 def build_check_result(key: dg.AssetCheckKey, check: Check[Any], finding: Finding) -> dg.AssetCheckResult:

@@ -5,7 +5,7 @@ Belongs here: cheap checks for changes, and the runs or messages that follow. Ru
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import dagster as dg
@@ -31,14 +31,14 @@ from lms_pipeline.defs.run_requests import (
     find_missing_snapshots,
     find_open_day,
 )
-from lms_pipeline.errors import choose_form, format_count
+from lms_pipeline.errors import LmsPipelineError, choose_form, format_count
 from lms_pipeline.lake.paths import DataDir
 from lms_pipeline.lake.waiting import find_waiting, format_time
 from lms_pipeline.settings import Settings
 from lms_pipeline.tables.catalog import STORED_TABLES
 
 if TYPE_CHECKING:
-    from lms_pipeline.alerts import RunFailure
+    from lms_pipeline.alerts import Alerts, RunFailure
 
 MAX_WAIT_SECONDS = 1800.0
 """Time after the newest file during which the warehouse waits for active runs: a killed run can stay active forever."""
@@ -188,29 +188,52 @@ def _build_failure_alerts(settings: Settings, address: str) -> dg.SensorDefiniti
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Sends failed runs to LMS_ALERT_WEBHOOK: once for each account and cause, not for each retry.",
     )
-    def failure_alerts(context: dg.RunFailureSensorContext, lake: dg.ResourceParam[DataDir]) -> dg.SkipReason | None:
+    def failure_alerts(context: dg.RunFailureSensorContext, lake: dg.ResourceParam[DataDir]) -> None:
         from lms_pipeline.alerts import Alerts
 
         run = context.instance.get_run_by_id(context.dagster_run.run_id) or context.dagster_run
-        if NO_ALERT_TAG in run.tags:
-            return dg.SkipReason("The day of the run is closed: no other run can publish it.")
-        if SHELL_TAG in run.tags:
-            return dg.SkipReason("A command waits for the run and prints its failure.")
-        if run.tags.get(WILL_RETRY_TAG) == "true":
-            return dg.SkipReason("The run is retried: an alert follows if the last retry fails.")
-        events = context.get_step_failure_events()
-        alerts, names = Alerts(lake, address), load_display_names(settings)
-        failures = read_account_failures(context.instance, run.run_id) if is_range(run.tags) else []
-        sent = [
-            alerts.send_once(_describe_account(failure, names, run.run_id))
-            for failure in failures
-            if failure.sends_alert
-        ]
-        if not has_tried_all_accounts(events):
-            sent.append(alerts.send_once(_describe_run(run, names, describe_failure(events, with_error_text=False))))
-        return None if any(sent) else dg.SkipReason("An alert for this account and cause was sent already.")
+        silence = _find_silence(run.tags)
+        if silence is None:
+            events = context.get_step_failure_events()
+            names = load_display_names(settings)
+            failures = read_account_failures(context.instance, run.run_id) if is_range(run.tags) else []
+            described = [_describe_account(failure, names, run.run_id) for failure in failures if failure.sends_alert]
+            if not has_tried_all_accounts(events):
+                described.append(_describe_run(run, names, describe_failure(events, with_error_text=False)))
+            if not _send_all(Alerts(lake, address), described):
+                silence = "An alert for this account and cause was sent already."
+        if silence is not None:  # not as a SkipReason: Dagster leaves the other failed runs to the next tick after one
+            context.log.info("Run %s: %s", run.run_id[:8], silence)
 
     return failure_alerts
+
+
+def _find_silence(tags: Mapping[str, str]) -> str | None:
+    """Return why no alert is sent for a run with these tags; None if one is."""
+    if NO_ALERT_TAG in tags:
+        return "The day of the run is closed: no other run can publish it."
+    if SHELL_TAG in tags:
+        return "A command waits for the run and prints its failure."
+    if tags.get(WILL_RETRY_TAG) == "true":
+        return "The run is retried: an alert follows if the last retry fails."
+    return None
+
+
+def _send_all(alerts: "Alerts", failures: Sequence["RunFailure"]) -> int:
+    """Send each failure once, whatever becomes of the others. Return how many were sent now.
+
+    Raises:
+        LmsPipelineError: the first one of those that can't be sent or recorded.
+    """
+    sent, errors = 0, []
+    for failure in failures:
+        try:
+            sent += alerts.send_once(failure)
+        except LmsPipelineError as error:
+            errors.append(error)
+    if errors:
+        raise errors[0]
+    return sent
 
 
 def _describe_account(failure: AccountFailure, names: Mapping[str, str], run_id: str) -> "RunFailure":

@@ -3,7 +3,7 @@
 import json
 import threading
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -12,6 +12,7 @@ import pytest
 from pydantic import SecretStr
 
 from lms_pipeline.alerts import AlertError, Alerts, RunFailure
+from lms_pipeline.checks.fleet import FLEET_CHECKS
 from lms_pipeline.definitions import build_defs
 from lms_pipeline.defs.failures import NO_ALERT_TAG, SHELL_TAG
 from lms_pipeline.defs.instance import QUIET_CONFIG
@@ -20,13 +21,14 @@ from lms_pipeline.errors import LakeError
 from lms_pipeline.lake import index_sync
 from lms_pipeline.lake.index_sync import begin_changes
 from lms_pipeline.lake.paths import DataDir, Partition
+from lms_pipeline.lake.stopped import StoppedPull, save_stopped
 from lms_pipeline.sandbox.faults import Status
 from lms_pipeline.storage.file_state import FileState
 from lms_pipeline.storage.state import StateError
 from lms_pipeline.truto.log_filter import install_logging_filters
 from lms_pipeline.truto.retry import RetryPolicy
 from lms_pipeline_tests.defs.conftest import DAY
-from lms_pipeline_tests.defs.test_automation import read_marks
+from lms_pipeline_tests.defs.test_automation import read_marks, sense
 from lms_pipeline_tests.lake.test_full_disk import fill
 from lms_pipeline_tests.support.lake_files import enrollment, publish
 
@@ -40,6 +42,8 @@ class Webhook(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.texts: list[str] = []
         self.status = 200
+        self.failures: list[int] = []
+        """The statuses of the next responses."""
         self.has_endless_body = False
         self.address = f"http://127.0.0.1:{self.server_port}{PATH}"
 
@@ -50,7 +54,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["content-length"]))
         self.server.texts.append(json.loads(body)["text"])
-        self.send_response(self.server.status)
+        self.send_response(self.server.failures.pop(0) if self.server.failures else self.server.status)
         if self.server.has_endless_body:
             self.send_header("Content-Length", "1000000")
         self.end_headers()
@@ -72,6 +76,14 @@ def webhook():
 
 def run_failure(account_id="north", cause="The LMS failed to answer."):
     return RunFailure(account_id, f"{account_id} on 2026-03-10", cause, "0123456789abcdef")
+
+
+def read_sent(data):
+    return json.loads(data.sent_alerts.read_text())
+
+
+def stop_clock(then):
+    return lambda: then
 
 
 def lose_state(*_, **__):
@@ -130,11 +142,35 @@ class TestAlerts:
         assert len(webhook.texts) == 3
 
     def test_are_sent_again_after_the_webhook_refused_them(self, webhook, data):
-        webhook.status = 500
-        with pytest.raises(AlertError, match=r"^The alert can't be sent: .* answers with status 500\.$"):
+        webhook.failures = [404]
+        with pytest.raises(AlertError, match=r"^The alert can't be sent: .* answers with status 404\.$"):
             Alerts(data, webhook.address).send_once(run_failure())
-        webhook.status = 200
         assert Alerts(data, webhook.address).send_once(run_failure())
+
+    def test_do_not_count_figures_as_another_cause(self, webhook, data):
+        causes = [
+            f"The LMS allows the next call in {hours} hours, after 2026-03-1{hours} 02:00 UTC." for hours in (1, 2)
+        ]
+        assert [Alerts(data, webhook.address).send_once(run_failure(cause=cause)) for cause in causes] == [True, False]
+
+    @pytest.mark.parametrize("names", [("status 403", "status 404"), ("course c1", "course c2"), ("a=1/x", "a=2/x")])
+    def test_count_another_status_or_name_as_another_cause(self, webhook, data, names):
+        causes = [f"The LMS refused the request ({name})." for name in names]
+        assert all(Alerts(data, webhook.address).send_once(run_failure(cause=cause)) for cause in causes)
+
+    def test_are_sent_again_after_a_month_and_their_record_does_not_grow(self, webhook, data):
+        for day, is_sent in ((1, True), (30, False), (31, True)):
+            then = datetime(2026, 3, day, tzinfo=UTC)
+            alerts = Alerts(data, webhook.address, now=stop_clock(then))
+            assert alerts.send_once(run_failure()) == is_sent
+            alerts.send_once(run_failure(f"account-{day}"))
+        assert sorted(key.split()[0] for key in read_sent(data)) == ["account-30", "account-31", "north"]
+
+    def test_count_as_sent_that_an_earlier_version_recorded(self, webhook, data):
+        data.sent_alerts.parent.mkdir(parents=True, exist_ok=True)
+        data.sent_alerts.write_text(json.dumps({run_failure().key: "", run_failure("south").key: "2026-03-01"}))
+        sent = [Alerts(data, webhook.address).send_once(run_failure(account_id)) for account_id in ("north", "south")]
+        assert sent == [False, True]
 
     def test_do_not_log_or_raise_the_address(self, webhook, data, caplog):
         install_logging_filters()
@@ -143,9 +179,56 @@ class TestAlerts:
         webhook.shutdown()
         webhook.server_close()
         with pytest.raises(AlertError, match="can't be reached") as caught:
-            Alerts(data, webhook.address).send_once(run_failure("south"))
+            Alerts(data, webhook.address, retries_end=0).send_once(run_failure("south"))
         assert PATH not in caplog.text + str(caught.value)
         assert caught.value.__suppress_context__
+
+
+class TestAWebhookThatFails:
+    @pytest.fixture
+    def waits(self):
+        return []
+
+    @pytest.fixture
+    def alerts(self, webhook, data, waits):
+        return Alerts(data, webhook.address, sleep=waits.append)
+
+    @pytest.mark.parametrize("status", [429, 500, 503])
+    def test_gets_a_message_again_after_a_growing_wait(self, alerts, webhook, waits, status):
+        webhook.failures = [status] * 3
+        assert alerts.send_once(run_failure())
+        assert waits == [1, 2, 4]
+
+    def test_gets_a_message_four_times(self, alerts, webhook):
+        webhook.status = 500
+        with pytest.raises(AlertError):
+            alerts.send_once(run_failure())
+        assert len(webhook.texts) == 4
+
+    @pytest.mark.parametrize("status", [302, 400, 403, 404])
+    def test_for_good_gets_a_message_once(self, alerts, webhook, waits, status):
+        webhook.status = status
+        with pytest.raises(AlertError):
+            alerts.send_once(run_failure())
+        assert (len(webhook.texts), waits) == (1, [])
+
+    def test_gets_a_message_once_when_the_time_for_more_is_over(self, webhook, data, waits):
+        webhook.status = 500
+        with pytest.raises(AlertError):
+            Alerts(data, webhook.address, sleep=waits.append, retries_end=0).send_once(run_failure())
+        assert (len(webhook.texts), waits) == (1, [])
+
+    def test_that_can_not_be_reached_is_tried_again(self, alerts, webhook, waits):
+        webhook.shutdown()
+        webhook.server_close()
+        with pytest.raises(AlertError, match="can't be reached"):
+            alerts.send_once(run_failure())
+        assert waits == [1, 2, 4]
+
+    def test_under_an_address_that_is_none_is_tried_once(self, data, waits):
+        with pytest.raises(AlertError, match="can't be reached"):
+            Alerts(data, "ftp://example.org/", sleep=waits.append).send_once(run_failure())
+        assert waits == []
 
 
 FORBIDDEN = Status(status=403, account="north")
@@ -207,17 +290,58 @@ def test_of_a_run_with_retries_only_the_last_is_sent(alerting, instance, sandbox
     assert len(webhook.texts) == 1
 
 
+@pytest.mark.usefixtures("registry")
+def test_runs_without_an_alert_do_not_delay_that_of_another(alerting, instance, sandbox, webhook):
+    repository = build_defs(alerting).get_repository_def()
+    cursor = sense(repository, instance, "failure_alerts").cursor
+    for tag in (SHELL_TAG, NO_ALERT_TAG):
+        fail(alerting, instance, sandbox, **{tag: "true"})
+    last = fail(alerting, instance, sandbox)
+    evaluated = sense(repository, instance, "failure_alerts", cursor)
+    assert [text[-10:-1] for text in webhook.texts] == [f" {last.run_id[:8]}"]
+    assert evaluated.skip_message is None
+
+
 def test_without_an_address_there_is_no_sensor(settings):
     assert not build_defs(settings).get_repository_def().has_sensor_def("failure_alerts")
 
 
-def test_accounts_without_runs_are_sent_once_a_day(alerting, instance, registry, webhook):
+@pytest.fixture
+def watch(alerting, instance, registry):
+    """Return a function that checks the fleet on a day of March."""
+
     def watch(day):
         then = alerting.model_copy(update={"frozen_now": datetime(2026, 3, day, 2, tzinfo=UTC)})
         job = build_defs(then).resolve_job_def("watch_fleet")
-        assert job.execute_in_process(run_config=QUIET_CONFIG, instance=instance).success
+        return job.execute_in_process(run_config=QUIET_CONFIG, instance=instance, raise_on_error=False)
 
+    return watch
+
+
+def test_accounts_without_runs_are_sent_once_a_day(watch, webhook):
     for day in (11, 12, 12, 13):  # on the 11th, the 10th is still open
-        watch(day)
+        assert watch(day).success
     assert [text.partition(":")[0] for text in webhook.texts] == ["The daily snapshot failed"] * 2
     assert "2 of 2 active accounts have no snapshot of 2026-03-10" in webhook.texts[0]
+
+
+def test_accounts_without_runs_are_sent_once_whatever_else_happens_on_their_day(watch, webhook, data):
+    watch(12)
+    stopped = StoppedPull(account_id="north", day=DAY, at=datetime(2026, 3, 12, 1, tzinfo=UTC), reason="It is endless.")
+    save_stopped(data, stopped)
+    publish(data, "north", DAY + timedelta(days=1))
+    watch(12)
+    assert len(webhook.texts) == 1
+
+
+def test_another_number_of_accounts_without_runs_is_sent(watch, webhook, data):
+    watch(12)
+    publish(data, "north", DAY)
+    watch(12)
+    assert "1 of 2 active accounts has no snapshot of 2026-03-10" in webhook.texts[1]
+
+
+def test_an_alert_that_is_not_sent_leaves_the_results_of_all_checks(watch, webhook):
+    webhook.failures = [404]
+    done = watch(12)
+    assert (done.success, len(done.get_asset_check_evaluations())) == (False, len(FLEET_CHECKS))

@@ -3,7 +3,9 @@
 from functools import partial
 
 import dagster as dg
+import pytest
 
+from lms_pipeline.alerts import AlertError
 from lms_pipeline.checks.base import Finding
 from lms_pipeline.defs import asset_checks
 from lms_pipeline.defs.failures import RETRY_ON_FAILURE_TAG, WILL_RETRY_TAG
@@ -77,6 +79,16 @@ class TestAFailedAccount:
         evaluate_sensor(settings, instance, run)
         [text] = webhook.texts
         assert text.startswith(f"a02 on {DAY} failed: an unexpected RuntimeError: see the run's log in the UI.")
+
+    def test_gets_its_alert_after_one_that_the_webhook_refuses(self, execute, instance, settings, sandbox, webhook):
+        for account in ("a01", "a03"):
+            sandbox.fault(Status(status=403, account=account))
+        run = execute(build_range("a01", "a03"))
+        webhook.failures = [404]
+        with pytest.raises(AlertError):
+            evaluate_sensor(settings, instance, run)
+        evaluate_sensor(settings, instance, run)
+        assert [text[:3] for text in webhook.texts] == ["a01", "a03", "a01"]
 
     def test_of_which_a_blocking_check_fails_has_no_metrics(self, execute, instance, settings, monkeypatch):
         monkeypatch.setattr("lms_pipeline.defs.asset_checks._run_check", fail_schema_of("a02"))
