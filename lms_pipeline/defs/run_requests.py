@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
@@ -25,7 +25,7 @@ from lms_pipeline.lake.scan import find_unpublished
 from lms_pipeline.lake.waiting import WaitingPull, find_waiting, utc_now
 from lms_pipeline.settings import Settings
 from lms_pipeline.tables.catalog import TABLES
-from lms_pipeline.tables.pulled import COURSES, LEARNERS, PULLED_TABLES, UNIFIED_ENROLLMENTS
+from lms_pipeline.tables.pulled import UNIFIED_ENROLLMENTS
 
 if TYPE_CHECKING:
     from lms_pipeline.lake.index import PublicationIndex
@@ -224,38 +224,6 @@ def _find_pull_config(config: object) -> dict[str, Any]:
     for name in ("ops", "pull", "config", "allow_drop"):
         config = config.get(name) if isinstance(config, Mapping) else None
     return {"ops": {"pull": {"config": {"allow_drop": True}}}} if config is True else {}
-
-
-def find_failed_partitions(
-    instance: dg.DagsterInstance, data: DataDir, account_ids: Collection[str], day: date
-) -> Iterator[tuple[Partition, str]]:
-    """Yield the partitions of a day that have no snapshot after their latest run, with the id of that run.
-
-    That run failed; or it is one of several accounts that has left this one, as another run was pulling it.
-    """
-    latest, now = find_latest_runs(instance, day, account_ids), utc_now()
-    waiting = {pull.partition: pull for pull in find_waiting(data, day)}
-    ended: dict[str, bool] = {}
-    for account_id in account_ids:
-        record, partition = latest.get(account_id), Partition(account_id, day)
-        pull = waiting.get(partition)
-        if record is None or (pull is not None and pull.is_expected(now)):
-            continue
-        was_left = _has_left_accounts(record) and pull is None
-        if was_left or has_failed(record):
-            ended[account_id] = was_left
-    for partition in find_missing_snapshots(data, day, ended) if ended else ():
-        if ended[partition.account_id] and is_locked(data, partition):  # whoever pulls it is not done
-            continue
-        yield partition, latest[partition.account_id].dagster_run.run_id
-
-
-def _has_left_accounts(record: dg.RunRecord) -> bool:
-    """Return whether a run of several accounts succeeded that pulls enrollments: accounts without them were skipped."""
-    run = record.dagster_run
-    enrollments = {dg.AssetKey(table.name) for table in PULLED_TABLES if table not in {LEARNERS, COURSES}}
-    is_pull = run.asset_selection is None or not enrollments.isdisjoint(run.asset_selection)
-    return is_pull and run.is_success and is_range(run.tags)
 
 
 def build_run_request(partition: Partition, reason: str) -> dg.RunRequest:

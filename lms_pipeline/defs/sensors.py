@@ -16,6 +16,7 @@ from lms_pipeline.accounts.sync import sync_with_truto
 from lms_pipeline.checks.fleet import count_partition_keys
 from lms_pipeline.connection import Truto
 from lms_pipeline.defs.account_failures import AccountFailure, read_account_failures
+from lms_pipeline.defs.failed_days import find_ended_tick, find_failed_partitions
 from lms_pipeline.defs.failures import NO_ALERT_TAG, SHELL_TAG, WILL_RETRY_TAG, describe_failure, has_tried_all_accounts
 from lms_pipeline.defs.partitions import add_accounts, parse_partition_tags
 from lms_pipeline.defs.ranges import is_range
@@ -26,7 +27,6 @@ from lms_pipeline.defs.run_requests import (
     build_continuations,
     build_run_requests,
     find_due_pulls,
-    find_failed_partitions,
     find_latest_runs,
     find_missing_snapshots,
     find_open_day,
@@ -107,7 +107,8 @@ def _build_failed_days(settings: Settings) -> dg.SensorDefinition:
     @dg.sensor(
         job_name=DAILY_SNAPSHOT,
         minimum_interval_seconds=3_600,
-        description="Requests another run for accounts whose run failed, each hour while the day is open.",
+        description="Requests another run for accounts whose run failed, each hour while the day is open; and a run for those "
+        "that have none after a tick of the schedule, if that is on.",
     )
     def failed_days(
         context: dg.SensorEvaluationContext, truto: dg.ResourceParam[Truto], lake: dg.ResourceParam[DataDir]
@@ -116,12 +117,13 @@ def _build_failed_days(settings: Settings) -> dg.SensorDefinition:
         if isinstance(day, dg.SkipReason):
             return day
         accounts = [account.id for account in Registry(lake).read_active()]
-        failed = list(find_failed_partitions(context.instance, lake, accounts, day))
-        if not failed:
-            return dg.SkipReason(f"No account lacks its snapshot of {day} because of a failed run.")
+        location = context.code_location_origin.location_name if context.code_location_origin else None
+        tick = find_ended_tick(context.instance, settings.calendar.ends_at(day), location)
+        reasons = dict(find_failed_partitions(context.instance, lake, accounts, day, tick))
+        if not reasons:
+            return dg.SkipReason(f"No account lacks its snapshot of {day} because of a failed run or tick.")
         truto.check_token()
-        add_accounts(context.instance, [partition.account_id for partition, _ in failed])
-        reasons = {partition: f"after {run_id}" for partition, run_id in failed}
+        add_accounts(context.instance, [partition.account_id for partition in reasons])
         return build_run_requests(context.instance, reasons, settings.accounts_per_run)
 
     return failed_days

@@ -13,7 +13,7 @@ from lms_pipeline.defs.run_requests import MAX_SELECTED_ACCOUNTS, build_run_requ
 from lms_pipeline.lake.paths import Partition
 from lms_pipeline.lake.waiting import WaitingPull, save_waiting
 from lms_pipeline_tests.defs.conftest import DAY
-from lms_pipeline_tests.defs.test_automation import sense, tick
+from lms_pipeline_tests.defs.test_automation import end_tick, sense, tick
 
 FEW, MANY = 3, 40
 NO_RETRY = {"dagster/will_retry": "false"}
@@ -87,6 +87,13 @@ def test_failed_days_sends_as_many_statements_for_many_accounts(repository, inst
             add_run(instance, account_id, dg.DagsterRunStatus.FAILURE)
 
     (few, requested), (many, all_requested) = count_twice(lambda: sense(repository, instance, "failed_days"), fail)
+    assert (requested, all_requested) == (FEW, MANY)
+    assert few == many
+
+
+def test_failed_days_sends_as_many_statements_after_a_failed_tick(repository, instance, add):
+    end_tick(instance)
+    (few, requested), (many, all_requested) = count_twice(lambda: sense(repository, instance, "failed_days"), add)
     assert (requested, all_requested) == (FEW, MANY)
     assert few == many
 

@@ -90,7 +90,7 @@ class TestRequests:
     ):
         sandbox.fault(Status(status=429, retry_after=3000, account="a02", remote=True))
         assert execute(build_range("a01", "a03")).is_success
-        monkeypatch.setattr("lms_pipeline.defs.run_requests.utc_now", lambda: datetime.now(UTC) + after)
+        monkeypatch.setattr("lms_pipeline.defs.failed_days.utc_now", lambda: datetime.now(UTC) + after)
         assert sense(repository, instance, "failed_days").run_requests == []
 
     def test_for_new_accounts_are_made_once(self, repository, settings, instance, registry):
