@@ -5,7 +5,7 @@ Belongs here: cheap checks for changes, and the runs or messages that follow. Ru
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import dagster as dg
@@ -20,6 +20,7 @@ from lms_pipeline.defs.failed_days import find_ended_tick, find_failed_partition
 from lms_pipeline.defs.failures import NO_ALERT_TAG, SHELL_TAG, WILL_RETRY_TAG, describe_failure, has_tried_all_accounts
 from lms_pipeline.defs.partitions import add_accounts, parse_partition_tags
 from lms_pipeline.defs.ranges import is_range
+from lms_pipeline.defs.roll_up import has_roll_ups
 from lms_pipeline.defs.run_requests import (
     ACTIVE_STATUSES,
     DAILY_SNAPSHOT,
@@ -30,18 +31,24 @@ from lms_pipeline.defs.run_requests import (
     find_latest_runs,
     find_missing_snapshots,
     find_open_day,
+    is_active,
 )
 from lms_pipeline.errors import LmsPipelineError, choose_form, format_count
 from lms_pipeline.lake.paths import DataDir
+from lms_pipeline.lake.roll_up_reading import list_rolled_up_tables
 from lms_pipeline.lake.waiting import find_waiting, format_time
 from lms_pipeline.settings import Settings
 from lms_pipeline.tables.catalog import STORED_TABLES
+from lms_pipeline.tables.schema import Table
 
 if TYPE_CHECKING:
     from lms_pipeline.alerts import Alerts, RunFailure
 
 MAX_WAIT_SECONDS = 1800.0
 """Time after the newest file during which the warehouse waits for active runs: a killed run can stay active forever."""
+
+REPEAT_SECONDS = 3600.0
+"""Time after the end of a failed build of the warehouse from which on it is requested again."""
 
 ALLOW_DROP = "allow_drop"
 """Cursor of `account_registry` with which its next tick uses any list of accounts: a sensor has no other configuration
@@ -54,7 +61,7 @@ def build_sensors(settings: Settings) -> list[dg.SensorDefinition]:
         _build_account_registry(settings),
         _build_failed_days(settings),
         _build_waiting_pulls(settings),
-        warehouse_refresh,
+        _build_warehouse_refresh(settings),
     ]
     if settings.alert_webhook is not None:
         sensors.append(_build_failure_alerts(settings, settings.alert_webhook.get_secret_value()))
@@ -157,32 +164,49 @@ def _build_waiting_pulls(settings: Settings) -> dg.SensorDefinition:
     return waiting_pulls
 
 
-@dg.sensor(
-    job_name=REBUILD_WAREHOUSE,
-    minimum_interval_seconds=60,
-    description="Computes the days of the portfolio that changed, and rebuilds the warehouse, after something was published "
-    "and no daily run is active any more.",
-)
-def warehouse_refresh(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
-    """Request a build of the warehouse once after the runs of a tick."""
-    newest = _find_newest(context.instance)
-    if newest is None:
-        return dg.SkipReason("Nothing was published yet.")
-    cursor = f"{newest.run_id} {newest.timestamp}"
-    if cursor == context.cursor:
-        return dg.SkipReason("Nothing was published since the last build.")
-    active = dg.RunsFilter(job_name=DAILY_SNAPSHOT, statuses=ACTIVE_STATUSES)
-    if time.time() - newest.timestamp < MAX_WAIT_SECONDS and context.instance.get_runs(active, limit=1):
-        return dg.SkipReason("Daily runs are still active.")
-    context.update_cursor(cursor)
-    return dg.RunRequest(run_key=cursor)
+def _build_warehouse_refresh(settings: Settings) -> dg.SensorDefinition:
+    @dg.sensor(
+        job_name=REBUILD_WAREHOUSE,
+        minimum_interval_seconds=60,
+        description="Computes the days of the portfolio that changed, and rebuilds the warehouse, after something was "
+        "published and no daily run is active any more; again an hour after a build that failed.",
+    )
+    def warehouse_refresh(
+        context: dg.SensorEvaluationContext, lake: dg.ResourceParam[DataDir]
+    ) -> dg.RunRequest | dg.SkipReason:
+        tables = {*STORED_TABLES, *(list_rolled_up_tables() if has_roll_ups(settings, lake) else ())}
+        newest = _find_newest(context.instance, tables)
+        if newest is None:
+            return dg.SkipReason("Nothing was published yet.")
+        cursor = run_key = f"{newest.run_id} {newest.timestamp}"
+        if cursor == context.cursor:
+            failed = _find_failed_build(context.instance)
+            if failed is None:
+                return dg.SkipReason("Nothing was published since the last build.")
+            run_key = f"{cursor} after {failed}"
+        active = dg.RunsFilter(job_name=DAILY_SNAPSHOT, statuses=ACTIVE_STATUSES)
+        if time.time() - newest.timestamp < MAX_WAIT_SECONDS and context.instance.get_runs(active, limit=1):
+            return dg.SkipReason("Daily runs are still active.")
+        context.update_cursor(cursor)
+        return dg.RunRequest(run_key=run_key)
+
+    return warehouse_refresh
 
 
-def _find_newest(instance: dg.DagsterInstance) -> dg.EventLogEntry | None:
-    """Return the newest materialization of the stored tables; not those of the portfolio by builds of the warehouse."""
-    events = [instance.get_latest_materialization_event(dg.AssetKey(table.name)) for table in STORED_TABLES]
+def _find_newest(instance: dg.DagsterInstance, tables: Iterable[Table]) -> dg.EventLogEntry | None:
+    """Return the newest materialization of the tables; not those of the portfolio by builds of the warehouse."""
+    events = [instance.get_latest_materialization_event(dg.AssetKey(table.name)) for table in tables]
     found = [event for event in events if event is not None and event.job_name != REBUILD_WAREHOUSE]
     return max(found, key=lambda event: event.timestamp, default=None)
+
+
+def _find_failed_build(instance: dg.DagsterInstance) -> str | None:
+    """Return the id of the latest build of the warehouse if it failed so long ago that it is repeated."""
+    for record in instance.get_run_records(dg.RunsFilter(job_name=REBUILD_WAREHOUSE), limit=1):
+        has_failed = record.dagster_run.status is dg.DagsterRunStatus.FAILURE and not is_active(record)
+        if has_failed and time.time() - (record.end_time or 0.0) >= REPEAT_SECONDS:
+            return record.dagster_run.run_id
+    return None
 
 
 def _build_failure_alerts(settings: Settings, address: str) -> dg.SensorDefinition:

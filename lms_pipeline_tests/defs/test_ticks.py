@@ -13,7 +13,8 @@ from lms_pipeline.defs.run_requests import MAX_SELECTED_ACCOUNTS, build_run_requ
 from lms_pipeline.lake.paths import Partition
 from lms_pipeline.lake.waiting import WaitingPull, save_waiting
 from lms_pipeline_tests.defs.conftest import DAY
-from lms_pipeline_tests.defs.test_automation import end_tick, sense, tick
+from lms_pipeline_tests.defs.test_automation import sense, tick
+from lms_pipeline_tests.defs.test_failed_days import end_tick
 
 FEW, MANY = 3, 40
 NO_RETRY = {"dagster/will_retry": "false"}

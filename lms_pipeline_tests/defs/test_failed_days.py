@@ -1,0 +1,119 @@
+"""The sensor `failed_days`: which accounts it requests again after failed runs and ticks."""
+
+import time
+from datetime import UTC, datetime, timedelta
+
+import dagster as dg
+import pytest
+
+# no public names: what the daemon records of a schedule
+from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteInstigatorOrigin, RemoteRepositoryOrigin
+from dagster._core.scheduler.instigation import (
+    InstigatorState,
+    InstigatorStatus,
+    InstigatorType,
+    ScheduleInstigatorData,
+    TickData,
+    TickStatus,
+)
+from dagster_shared.error import SerializableErrorInfo
+
+from lms_pipeline.definitions import build_defs
+from lms_pipeline.lake.lock import partition_lock
+from lms_pipeline.lake.paths import Partition
+from lms_pipeline.sandbox.faults import Status
+from lms_pipeline_tests.defs.conftest import DAY, NOW
+from lms_pipeline_tests.defs.test_automation import keys, repository, run_all, sense
+from lms_pipeline_tests.support.lake_files import enrollment, publish
+
+__all__ = ["repository"]
+
+
+class TestFailedDays:
+    def test_are_requested_once_for_each_failure(self, repository, settings, instance, registry, sandbox):
+        assert sense(repository, instance, "failed_days").run_requests == []
+        sandbox.fault(Status(status=403, account="north"))
+        north, south = run_all(settings, instance, "north", "south")
+        assert (north is None, south) == (False, None)
+        first = sense(repository, instance, "failed_days")
+        assert keys(first.run_requests) == ["north|2026-03-10"]
+        assert [one.run_key for one in first.run_requests] == [
+            one.run_key for one in sense(repository, instance, "failed_days").run_requests
+        ]
+        run_all(settings, instance, "north")
+        again = sense(repository, instance, "failed_days")
+        assert again.run_requests[0].run_key != first.run_requests[0].run_key
+        sandbox.clear_faults()
+        run_all(settings, instance, "north")
+        assert sense(repository, instance, "failed_days").run_requests == []
+
+    def test_are_not_requested_after_the_grace_period(self, settings, instance, registry, sandbox):
+        sandbox.fault(Status(status=403, account="north"))
+        run_all(settings, instance, "north")
+        late = {"grace_hours": 6.0, "frozen_now": datetime(2026, 3, 11, 7, tzinfo=UTC)}
+        repository = build_defs(settings.model_copy(update=late)).get_repository_def()
+        assert "grace" in sense(repository, instance, "failed_days").skip_message
+
+
+def end_tick(instance, status=TickStatus.FAILURE, *, at=NOW, seconds_ago=300.0, switch=InstigatorStatus.RUNNING):
+    """Turn the schedule on or off, and record a tick of it."""
+    repository_origin = RemoteRepositoryOrigin(RegisteredCodeLocationOrigin("lms_pipeline"), "__repository__")
+    data = ScheduleInstigatorData("0 2 * * *", start_timestamp=0.0)
+    origin = RemoteInstigatorOrigin(repository_origin, "daily_snapshot")
+    state = instance.add_instigator_state(InstigatorState(origin, InstigatorType.SCHEDULE, switch, data))
+    tick = TickData(
+        state.instigator_origin_id,
+        "daily_snapshot",
+        InstigatorType.SCHEDULE,
+        status,
+        at.timestamp(),
+        selector_id=state.selector_id,
+        end_timestamp=None if status is TickStatus.STARTED else time.time() - seconds_ago,
+        error=SerializableErrorInfo("It failed.", [], None) if status is TickStatus.FAILURE else None,
+        run_ids=["a run of another account"] if status is TickStatus.SUCCESS else [],
+    )
+    instance.create_tick(tick)
+
+
+class TestFailedTick:
+    """A tick of the schedule that requested nothing, since it failed."""
+
+    def test_is_made_up_for_by_requests_for_accounts_without_a_run(self, repository, instance, registry):
+        assert sense(repository, instance, "failed_days").run_requests == []
+        end_tick(instance)
+        assert keys(sense(repository, instance, "failed_days").run_requests) == ["north|2026-03-10", "south|2026-03-10"]
+
+    def test_leaves_out_what_is_published_or_pulled_or_has_a_run(self, repository, settings, instance, registry, data):
+        for account_id in ("east", "west"):
+            registry.add(account_id, name=None, first_day=DAY)
+        job = build_defs(settings).resolve_job_def("daily_snapshot")
+        tags = {"dagster/partition/account": "north", "dagster/partition/date": "2026-03-10"}
+        instance.create_run_for_job(job, tags=tags, status=dg.DagsterRunStatus.STARTED)
+        publish(data, "south", DAY, enrollment("u1"))
+        end_tick(instance)
+        with partition_lock(data, Partition("east", DAY)):
+            assert keys(sense(repository, instance, "failed_days").run_requests) == ["west|2026-03-10"]
+
+    @pytest.mark.parametrize("status", [TickStatus.SUCCESS, TickStatus.SKIPPED])
+    def test_is_one_that_left_out_an_account_too(self, repository, instance, registry, status):
+        end_tick(instance, status)
+        assert len(sense(repository, instance, "failed_days").run_requests) == 2
+
+    @pytest.mark.parametrize(
+        "tick",
+        [
+            {"switch": InstigatorStatus.STOPPED},
+            {"status": TickStatus.STARTED},
+            {"seconds_ago": 60.0},
+            {"at": NOW - timedelta(days=1)},
+        ],
+        ids=["of a schedule that is off", "that goes on", "that may be repeated", "of the day before"],
+    )
+    def test_is_none(self, repository, instance, registry, tick):
+        end_tick(instance, **tick)
+        assert sense(repository, instance, "failed_days").run_requests == []
+
+    def test_repeats_run_keys_so_that_dagster_runs_them_once(self, repository, instance, registry):
+        end_tick(instance)
+        first, again = (sense(repository, instance, "failed_days").run_requests for _ in range(2))
+        assert [one.run_key for one in first] == [one.run_key for one in again]
