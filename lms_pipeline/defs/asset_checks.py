@@ -50,6 +50,11 @@ def build_snapshot_check_specs(settings: Settings) -> list[dg.AssetCheckSpec]:
     return _build_specs(_key_checks(PULL_CHECKS, METRIC_CHECKS), build_account_days(settings))
 
 
+def list_snapshot_check_keys() -> list[dg.AssetCheckKey]:
+    """Return the checks of a snapshot, of its pulled tables and of its metrics."""
+    return list(_key_checks(PULL_CHECKS, METRIC_CHECKS))
+
+
 def select_pull_checks(selected: AbstractSet[dg.AssetCheckKey]) -> dict[dg.AssetCheckKey, Check[Subject]]:
     """Return the selected checks of the pulled tables, which run before the metrics."""
     return {key: check for key, check in _key_checks(PULL_CHECKS).items() if key in selected}

@@ -6,21 +6,34 @@ Belongs here: what failed and is not made up for. Not here: the requests, and wh
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
+from lms_pipeline.defs.asset_checks import list_snapshot_check_keys
 from lms_pipeline.defs.ranges import is_range
 from lms_pipeline.defs.run_requests import DAILY_SNAPSHOT, find_latest_runs, find_missing_snapshots, has_failed
+from lms_pipeline.errors import LakeError, StorageError
 from lms_pipeline.lake.lock import is_locked
-from lms_pipeline.lake.paths import DataDir, Partition
+from lms_pipeline.lake.paths import AnyPartition, DataDir, Partition
 from lms_pipeline.lake.waiting import find_waiting, utc_now
-from lms_pipeline.tables.pulled import COURSES, LEARNERS, PULLED_TABLES
+from lms_pipeline.tables.catalog import METRIC_TABLES
+from lms_pipeline.tables.metrics import ACCOUNT_COMPLETION
+from lms_pipeline.tables.pulled import COURSES, LEARNERS, PULLED_TABLES, UNIFIED_ENROLLMENTS
+from lms_pipeline.tables.schema import Table
+
+if TYPE_CHECKING:
+    from lms_pipeline.lake.index import PublicationIndex
 
 TICK_GRACE_SECONDS = 120.0
 """Dagster evaluates a tick again within a minute if its code server could not be reached."""
+
+log = logging.getLogger(__name__)
 
 
 def find_ended_tick(instance: dg.DagsterInstance, since: datetime, location: str | None = None) -> datetime | None:
@@ -45,10 +58,19 @@ def find_ended_tick(instance: dg.DagsterInstance, since: datetime, location: str
     return None
 
 
-def find_failed_partitions(
+@dataclass(frozen=True, slots=True)
+class FailedDays:
+    """What is requested again, each with the reason."""
+
+    pulls: dict[Partition, str]
+    metrics: dict[Partition, str]
+    """What is published, without its metrics."""
+
+
+def find_failed_days(
     instance: dg.DagsterInstance, data: DataDir, account_ids: Collection[str], day: date, tick: datetime | None = None
-) -> Iterator[tuple[Partition, str]]:
-    """Yield the partitions of a day that have no snapshot after their latest run, with the reason of another one.
+) -> FailedDays:
+    """Find the partitions of a day that have no snapshot, or no metrics of it, after their latest run.
 
     That run failed; or it is one of several accounts that has left this one, as another run was pulling it. With an ended
     tick of the schedule also those without any run: the tick failed, or the account became active after it.
@@ -68,11 +90,61 @@ def find_failed_partitions(
         was_left = _has_left_accounts(record) and pull is None
         if was_left or has_failed(record):
             ended[account_id] = was_left
-    for partition in find_missing_snapshots(data, day, ended) if ended else ():
-        if ended[partition.account_id] and is_locked(data, partition):  # whoever pulls it is not done
-            continue
-        record = latest.get(partition.account_id)
-        yield partition, f"after {record.dagster_run.run_id}" if record else f"after the tick of {tick}"
+    if not ended:
+        return FailedDays({}, {})
+    missing = find_missing_snapshots(data, day, ended)
+    # whoever pulls one is not done
+    pulls = [one for one in missing if not (ended[one.account_id] and is_locked(data, one))]
+    failed = {account_id: latest[account_id].dagster_run for account_id, was_left in ended.items() if not was_left}
+    published = {Partition(account_id, day): run for account_id, run in failed.items()}
+    for partition in missing:
+        published.pop(partition, None)
+    reasons = {account_id: f"after {record.dagster_run.run_id}" for account_id, record in latest.items()}
+    return FailedDays(
+        {one: reasons.get(one.account_id, f"after the tick of {tick}") for one in pulls},
+        {one: reasons[one.account_id] for one in _find_without_metrics(data, day, published)},
+    )
+
+
+def _find_without_metrics(data: DataDir, day: date, published: Mapping[Partition, dg.DagsterRun]) -> list[Partition]:
+    """Return the published partitions whose metrics are missing or of an earlier pull, given with their failed run.
+
+    Few files are opened: most accounts of a failed run of several have their metrics, and such a run pulls no published
+    account again.
+    """
+    from lms_pipeline.lake.index_sync import read_index  # imports Arrow, which no other tick needs
+
+    def read(index: PublicationIndex) -> set[AnyPartition]:
+        return {one.partition for one in index.find(day=day) if one.has_file(ACCOUNT_COMPLETION.name)}
+
+    if not published:
+        return []
+    try:
+        complete = read_index(data, read, is_compared=False, may_build=False)
+    except (LakeError, StorageError) as error:
+        log.warning("The files of all failed accounts are opened, to find metrics of %s: %s", day, error)
+        complete = set()
+    suspects = [one for one, run in published.items() if one not in complete or not is_range(run.tags)]
+    return [one for one in suspects if _lacks_metrics(data, one)]
+
+
+def _lacks_metrics(data: DataDir, partition: Partition) -> bool:
+    """Return whether the metrics of a published partition are missing, can't be read, or are of another pull."""
+    enrollments = _read_metadata(data, UNIFIED_ENROLLMENTS, partition)
+    metrics = _read_metadata(data, ACCOUNT_COMPLETION, partition)
+    if enrollments is None:  # only another pull would help
+        return False
+    run_id = enrollments.get("run_id")
+    return metrics is None or metrics.get("source_run_id", run_id) != run_id
+
+
+def _read_metadata(data: DataDir, table: Table, partition: Partition) -> Mapping[str, str] | None:
+    from lms_pipeline.lake.stored_footers import read_stored_metadata
+
+    try:
+        return read_stored_metadata(data.store, data.get_key(data.file(table, partition)))
+    except (LakeError, StorageError):
+        return None
 
 
 def _has_left_accounts(record: dg.RunRecord) -> bool:
@@ -81,3 +153,9 @@ def _has_left_accounts(record: dg.RunRecord) -> bool:
     enrollments = {dg.AssetKey(table.name) for table in PULLED_TABLES if table not in {LEARNERS, COURSES}}
     is_pull = run.asset_selection is None or not enrollments.isdisjoint(run.asset_selection)
     return is_pull and run.is_success and is_range(run.tags)
+
+
+def select_metrics(request: dg.RunRequest) -> dg.RunRequest:
+    """Return a request of the metrics and of all checks, also of those that stop the metrics: it makes no call."""
+    metrics = [dg.AssetKey(table.name) for table in METRIC_TABLES]
+    return request._replace(asset_selection=metrics, asset_check_keys=list_snapshot_check_keys())

@@ -16,7 +16,7 @@ from lms_pipeline.accounts.sync import sync_with_truto
 from lms_pipeline.checks.fleet import count_partition_keys
 from lms_pipeline.connection import Truto
 from lms_pipeline.defs.account_failures import AccountFailure, read_account_failures
-from lms_pipeline.defs.failed_days import find_ended_tick, find_failed_partitions
+from lms_pipeline.defs.failed_days import find_ended_tick, find_failed_days, select_metrics
 from lms_pipeline.defs.failures import NO_ALERT_TAG, SHELL_TAG, WILL_RETRY_TAG, describe_failure, has_tried_all_accounts
 from lms_pipeline.defs.partitions import add_accounts, parse_partition_tags
 from lms_pipeline.defs.ranges import is_range
@@ -126,12 +126,16 @@ def _build_failed_days(settings: Settings) -> dg.SensorDefinition:
         accounts = [account.id for account in Registry(lake).read_active()]
         location = context.code_location_origin.location_name if context.code_location_origin else None
         tick = find_ended_tick(context.instance, settings.calendar.ends_at(day), location)
-        reasons = dict(find_failed_partitions(context.instance, lake, accounts, day, tick))
-        if not reasons:
+        failed = find_failed_days(context.instance, lake, accounts, day, tick)
+        found = [*failed.pulls, *failed.metrics]
+        if not found:
             return dg.SkipReason(f"No account lacks its snapshot of {day} because of a failed run or tick.")
-        truto.check_token()
-        add_accounts(context.instance, [partition.account_id for partition in reasons])
-        return build_run_requests(context.instance, reasons, settings.accounts_per_run)
+        if failed.pulls:
+            truto.check_token()
+        add_accounts(context.instance, [partition.account_id for partition in found])
+        pulls = build_run_requests(context.instance, failed.pulls, settings.accounts_per_run)
+        metrics = build_run_requests(context.instance, failed.metrics, settings.accounts_per_run)
+        return [*pulls, *map(select_metrics, metrics)]
 
     return failed_days
 

@@ -19,9 +19,11 @@ from dagster._core.scheduler.instigation import (
 from dagster_shared.error import SerializableErrorInfo
 
 from lms_pipeline.definitions import build_defs
+from lms_pipeline.defs.partitions import build_partition_key
+from lms_pipeline.errors import LakeError
 from lms_pipeline.lake.lock import partition_lock
 from lms_pipeline.lake.paths import Partition
-from lms_pipeline.sandbox.faults import Status
+from lms_pipeline.sandbox.faults import RevokedToken, Status
 from lms_pipeline_tests.defs.conftest import DAY, NOW
 from lms_pipeline_tests.defs.test_automation import keys, repository, run_all, sense
 from lms_pipeline_tests.support.lake_files import enrollment, publish
@@ -117,3 +119,53 @@ class TestFailedTick:
         end_tick(instance)
         first, again = (sense(repository, instance, "failed_days").run_requests for _ in range(2))
         assert [one.run_key for one in first] == [one.run_key for one in again]
+
+
+class TestARunThatFailedAfterItPublished:
+    @pytest.fixture
+    def pull(self, settings, instance, registry, monkeypatch):
+        def pull(*, fails):
+            instance.add_dynamic_partitions("account", ["north"])
+            job = build_defs(settings).resolve_job_def("daily_snapshot")
+            key = build_partition_key(Partition("north", DAY))
+            with monkeypatch.context() as patch:
+                if fails:
+                    patch.setattr("lms_pipeline.metrics.completion.publish_metrics", fail_to_publish)
+                done = job.execute_in_process(partition_key=key, instance=instance, raise_on_error=False)
+            assert done.success != fails
+            return done.dagster_run
+
+        return pull
+
+    def test_is_made_up_for_by_its_metrics_without_a_call(self, repository, settings, instance, sandbox, pull):
+        failed = pull(fails=True)
+        [request] = sense(repository, instance, "failed_days").run_requests
+        assert request.run_key == f"north|2026-03-10 after {failed.run_id}"
+        sandbox.clear_counts()
+        subset = repository.get_job("daily_snapshot").get_subset(
+            asset_selection=frozenset(request.asset_selection),
+            asset_check_selection=frozenset(request.asset_check_keys),
+        )
+        done = subset.execute_in_process(partition_key=request.partition_key, instance=instance)
+        assert (done.success, sandbox.stats()["total"]) == (True, 0)
+        assert {one.check_name for one in done.get_asset_check_evaluations()} >= {"schema"}
+        assert sense(repository, instance, "failed_days").run_requests == []
+
+    def test_after_metrics_of_an_earlier_pull_is_made_up_for_too(self, repository, instance, pull):
+        pull(fails=False)
+        pull(fails=True)
+        assert keys(sense(repository, instance, "failed_days").run_requests) == ["north|2026-03-10"]
+
+    def test_with_its_metrics_needs_nothing(self, repository, settings, instance, pull):
+        run = pull(fails=False)
+        instance.report_run_canceled(run)
+        assert sense(repository, instance, "failed_days").run_requests == []
+
+    def test_is_made_up_for_without_a_token(self, repository, instance, sandbox, pull):
+        pull(fails=True)
+        sandbox.fault(RevokedToken())
+        assert len(sense(repository, instance, "failed_days").run_requests) == 1
+
+
+def fail_to_publish(*_args, **_options):
+    raise LakeError("The metrics can't be computed.")

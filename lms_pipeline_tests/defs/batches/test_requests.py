@@ -8,9 +8,12 @@ import pytest
 from lms_pipeline.definitions import build_defs
 from lms_pipeline.defs.asset_checks import _find_recently_failed
 from lms_pipeline.defs.partitions import add_accounts
+from lms_pipeline.errors import LakeError
 from lms_pipeline.lake.lock import partition_lock
 from lms_pipeline.lake.paths import Partition
+from lms_pipeline.metrics import completion
 from lms_pipeline.sandbox.faults import Status
+from lms_pipeline.tables.catalog import METRIC_TABLES
 from lms_pipeline_tests.defs.batches.conftest import ACCOUNTS, END, NAMES, START, build_range, dimensions
 from lms_pipeline_tests.defs.conftest import DAY
 from lms_pipeline_tests.defs.test_automation import sense, tick
@@ -52,6 +55,22 @@ class TestRequests:
         requests = sense(repository, instance, "failed_days").run_requests
         assert list_ranges(requests) == ["a02...a03", "a05...a05"]
         assert all(request.run_key.endswith(f" after {failed.run_id}") for request in requests)
+
+    def test_after_a_range_that_published_are_of_the_metrics_that_failed(
+        self, repository, execute, monkeypatch, instance
+    ):
+        original = completion.publish_metrics
+
+        def fail(data, tables, partition, *rest, **options):
+            if partition.account_id == "a02":
+                raise LakeError("The metrics can't be computed.")
+            return original(data, tables, partition, *rest, **options)
+
+        monkeypatch.setattr(completion, "publish_metrics", fail)
+        execute(build_range("a01", "a03"))
+        [request] = sense(repository, instance, "failed_days").run_requests
+        assert list_ranges([request]) == ["a02...a02"]
+        assert {key.to_user_string() for key in request.asset_selection} == {table.name for table in METRIC_TABLES}
 
     def test_after_a_range_that_left_a_locked_account_are_of_it(self, repository, execute, instance, data):
         with partition_lock(data, Partition("a02", DAY)):
