@@ -12,7 +12,7 @@ import logging
 import re
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 
@@ -164,8 +164,10 @@ class Alerts:
             return read_index(self.data, find, is_compared=False, may_build=False)
         except (LakeError, StorageError) as error:  # the disk is full, for example: that is the failure to send
             log.warning("The folders of the snapshots are listed for an alert: %s", error)
-            published = self.data.find_partitions(UNIFIED_ENROLLMENTS, account_id)
-            return max((partition.day.isoformat() for partition in published), default="")
+            with suppress(LakeError, StorageError):  # the folders can't be listed either
+                published = self.data.find_partitions(UNIFIED_ENROLLMENTS, account_id)
+                return max((partition.day.isoformat() for partition in published), default="")
+            return ""
 
     def _send(self, text: str) -> None:
         """Send a message, and again while the failure may pass and time is left.

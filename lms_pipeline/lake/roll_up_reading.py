@@ -54,10 +54,7 @@ def list_signatures(data: DataDir, folder: Path | None = None) -> dict[str, byte
         LakeError, StoreError: they can't be listed.
     """
     folder = folder or data.roll_ups
-    try:
-        return {file.key: file.signature for file in data.store.list_files(f"{data.get_key(folder)}/")}
-    except OSError as error:  # such as a folder that this user can't enter
-        raise LakeError(f"{folder} can't be read: {error.strerror}.") from error
+    return {file.key: file.signature for file in data.store.list_files(f"{data.get_key(folder)}/")}
 
 
 def is_current(data: DataDir, roll_up: RollUp, days: Mapping[date, int], stored: Mapping[str, bytes]) -> bool:

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Literal
 
 from lms_pipeline.errors import LakeError
 from lms_pipeline.storage.damaged_files import set_aside_folder
@@ -27,22 +28,22 @@ _NO_PERMISSION = {errno.EROFS, errno.EACCES, errno.EPERM}
 
 
 @contextmanager
-def convert_disk_errors(path: Path) -> Iterator[None]:
-    """Raise errors of writing `path` as one sentence.
+def convert_disk_errors(path: Path, verb: Literal["written", "read"] = "written") -> Iterator[None]:
+    """Raise errors of writing `path`, or of reading what is known of it, as one sentence.
 
     Raises:
-        LakeError: it can't be written.
+        LakeError: it can't be written, or read.
     """
     try:
         yield
     except OSError as error:
         if error.errno in _NO_SPACE:
             raise LakeError(
-                f"{path} can't be written: {_NO_SPACE[error.errno]}; free some space and run it again."
+                f"{path} can't be {verb}: {_NO_SPACE[error.errno]}; free some space and run it again."
             ) from error
         if error.errno in _NO_PERMISSION:
-            raise LakeError(f"{path} can't be written: check who owns LMS_DATA_DIR, and its permissions.") from error
-        raise LakeError(f"{path} can't be written: {error.strerror or error}; check what is at that path.") from error
+            raise LakeError(f"{path} can't be {verb}: check who owns LMS_DATA_DIR, and its permissions.") from error
+        raise LakeError(f"{path} can't be {verb}: {error.strerror or error}; check what is at that path.") from error
 
 
 @contextmanager

@@ -16,8 +16,8 @@ from lms_pipeline.storage.damaged_files import set_aside_folder
 from lms_pipeline.storage.disk import convert_disk_errors, replace_file, sync
 from lms_pipeline.storage.store import StoredFile, StoreError
 
-_NO_FOLDER = (FileNotFoundError, NotADirectoryError, PermissionError)
-"""Why a folder has nothing to list."""
+_NO_FOLDER = (FileNotFoundError, NotADirectoryError)
+"""Why there is nothing at a path."""
 
 
 class LocalStore:
@@ -33,18 +33,33 @@ class LocalStore:
         return str(self._root / key)
 
     def find(self, key: str) -> StoredFile | None:
-        """Return what is stored under a key; None if nothing is."""
-        with suppress(FileNotFoundError, NotADirectoryError):
-            return _build_stored_file(key, (self._root / key).stat())
+        """Return what is stored under a key; None if nothing is.
+
+        Raises:
+            LakeError: this user may not look there.
+        """
+        path = self._root / key
+        with convert_disk_errors(path, "read"), suppress(*_NO_FOLDER):
+            return _build_stored_file(key, path.stat())
         return None
 
     def list_files(self, prefix: str) -> Iterator[StoredFile]:
-        """Yield the files below a folder, in the order of keys."""
+        """Yield the files below a folder, in the order of keys.
+
+        Raises:
+            LakeError: this user may not look into a folder.
+        """
         yield from sorted(_walk(self._root / prefix, prefix), key=lambda file: file.key)
 
     def list_folders(self, prefix: str) -> Sequence[str]:
-        """Return the names of the folders directly below a folder, in order."""
-        with suppress(*_NO_FOLDER), os.scandir(self._root / prefix) as entries:
+        """Return the names of the folders directly below a folder, in order; none if this user may not look into it.
+
+        Raises:
+            LakeError: the disk can't be read.
+        """
+        folder = self._root / prefix
+        no_folder = (*_NO_FOLDER, PermissionError)  # such as `lost+found`
+        with convert_disk_errors(folder, "read"), suppress(*no_folder), os.scandir(folder) as entries:
             return sorted(entry.name for entry in entries if entry.is_dir())
         return []
 
@@ -108,12 +123,12 @@ class LocalStore:
             path.unlink(missing_ok=True)
 
 
-def _walk(folder: str | Path, prefix: str) -> Iterator[StoredFile]:
-    with suppress(*_NO_FOLDER), os.scandir(folder) as entries:
+def _walk(folder: Path, prefix: str) -> Iterator[StoredFile]:
+    with convert_disk_errors(folder, "read"), suppress(*_NO_FOLDER), os.scandir(folder) as entries:
         for entry in entries:
             with suppress(FileNotFoundError):  # it was removed meanwhile
                 if entry.is_dir():
-                    yield from _walk(entry.path, f"{prefix}{entry.name}/")
+                    yield from _walk(Path(entry.path), f"{prefix}{entry.name}/")
                 elif entry.is_file():
                     yield _build_stored_file(f"{prefix}{entry.name}", entry.stat())
 
