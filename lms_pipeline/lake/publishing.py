@@ -160,14 +160,16 @@ def publish_table(
     run_id: str,
     batches: pa.RecordBatchReader,
     metadata: Mapping[str, str],
+    before_publishing: Callable[[], None] = lambda: None,
 ) -> Published:
-    """Write, audit and publish one table.
+    """Write, audit and publish one table. If `before_publishing`, which is called last, raises, nothing is published.
 
     Raises:
         AuditError: the file is not as its table requires.
         LakeError, StorageError: it can't be written or published.
     """
-    with Publication(data, partition, run_id) as publication, publication.open(table) as file:
+    publication = Publication(data, partition, run_id, before_publishing=before_publishing)
+    with publication, publication.open(table) as file:
         file.write_all(batches)
         file.close({"run_id": run_id, **metadata})
         return publication.publish([(file, table.key)])[0]

@@ -15,15 +15,16 @@ from typing import TYPE_CHECKING
 
 from lms_pipeline.accounts.rules import RULES_ENTRY, Rule, hash_rules
 from lms_pipeline.days import Calendar
-from lms_pipeline.errors import LmsPipelineError
+from lms_pipeline.errors import LakeError
 from lms_pipeline.lake.engine import duckdb_session, load_sql
-from lms_pipeline.lake.files import check_readable, check_unchanged, check_version, read_metadata
+from lms_pipeline.lake.files import check_readable
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.lake.publishing import Published, publish_table
 from lms_pipeline.lake.scratch import scratch_folder
 from lms_pipeline.metrics.earlier import EarlierSnapshot, find_earlier
 from lms_pipeline.metrics.options import MetricOptions
 from lms_pipeline.metrics.rules import build_course_rules
+from lms_pipeline.metrics.source import MetricSource
 from lms_pipeline.tables.attention import ATTENTION, MAX_DAYS_UNTIL_DUE, MIN_QUIET_DAYS
 from lms_pipeline.tables.catalog import METRIC_TABLES
 from lms_pipeline.tables.metrics import ACCOUNT_COMPLETION, COURSE_COMPLETION, LEARNER_COMPLETION
@@ -60,10 +61,6 @@ _ORDERS = {
 }
 _COPIED_METADATA = frozenset({"pulled_at", "strategy", "requests", "complete"})
 """Metadata that the file of a metric table copies from its enrollments."""
-
-
-class NoSnapshotError(LmsPipelineError):
-    """There are no enrollments to compute metrics from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,21 +101,13 @@ def publish_metrics(
     """
     import duckdb
 
-    data.fetch([UNIFIED_ENROLLMENTS], [partition])
-    path = data.file(UNIFIED_ENROLLMENTS, partition)
-    if not path.exists():
-        raise NoSnapshotError(
-            f"There is no snapshot of {partition}: materialize unified_enrollments of that day first."
-        )
-    source = read_metadata(path)
-    check_version(path, source)
-    check_unchanged(path)
-    metadata = {name: value for name, value in source.items() if name in _COPIED_METADATA}
-    metadata |= {f"source_{name}": source[name] for name in ("run_id", "digest") if name in source}
+    source = MetricSource(data, partition)
+    metadata = {name: value for name, value in source.metadata.items() if name in _COPIED_METADATA}
+    metadata |= {f"source_{name}": source.metadata[name] for name in ("run_id", "digest") if name in source.metadata}
     if digest := hash_rules(options.rules):
         metadata[RULES_ENTRY] = digest
     file = EnrollmentsFile(
-        path,
+        source.path,
         partition.day,
         calendar,
         reports_withdrawn=integration not in NEVER_WITHDRAWN,
@@ -129,11 +118,21 @@ def publish_metrics(
     try:
         with open_completion(file, tables) as read_rows:
             for table in tables:
-                of_table = metadata | read_rows.describe(table)
-                batches = read_rows(table)
-                yield publish_table(data, table, partition, run_id=run_id, batches=batches, metadata=of_table)
+                yield publish_table(
+                    data,
+                    table,
+                    partition,
+                    run_id=run_id,
+                    metadata=metadata | read_rows.describe(table),
+                    batches=read_rows(table),
+                    before_publishing=source.check_current,
+                )
+    except LakeError:
+        source.check_current()  # figures of two snapshots are not as their table requires
+        raise
     except (duckdb.Error, ValueError):  # a reader of Arrow batches raises pyarrow's errors
-        check_readable(path)
+        source.check_current()
+        check_readable(source.path)
         raise
 
 

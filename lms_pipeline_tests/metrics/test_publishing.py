@@ -11,8 +11,9 @@ from lms_pipeline.days import Calendar
 from lms_pipeline.errors import LakeError
 from lms_pipeline.lake.files import read_metadata
 from lms_pipeline.lake.paths import DataDir, Partition
-from lms_pipeline.metrics.completion import NoSnapshotError, publish_metrics
+from lms_pipeline.metrics.completion import publish_metrics
 from lms_pipeline.metrics.options import MetricOptions
+from lms_pipeline.metrics.source import NoSnapshotError
 from lms_pipeline.tables.attention import ATTENTION
 from lms_pipeline.tables.catalog import METRIC_TABLES
 from lms_pipeline.tables.metrics import ACCOUNT_COMPLETION, COMPLETION_TABLES, COURSE_COMPLETION, LEARNER_COMPLETION
