@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 _COMMITTED_BY_UNIFIED = {RAW_ENROLLMENTS.name, REJECTED_ENROLLMENTS.name}
 """Tables whose files are read only if `unified_enrollments`, which is published last, is of the same run."""
 
+MAX_LOOKS = 3
+"""Looks at a file that is not of its mark: a publication may replace first the one, then the other, each during a look."""
 MAX_FILES_READ = 16
 """Accounts up to which their own files are read, although there are roll-ups with all accounts."""
 
@@ -180,10 +182,19 @@ def _list_files(data: DataDir, table: Table, partitions: Sequence[AnyPartition])
         LakeError: a file was written by a newer version of this package, or is damaged.
     """
     tables = {table, UNIFIED_ENROLLMENTS} if table.name in _COMMITTED_BY_UNIFIED else {table}
-    data.store.fetch(data.get_key(data.file(one, partition)) for partition in partitions for one in tables)
-    files = [path for _, path in find_committed(data, table, partitions)]
+
+    def find() -> list[Path]:
+        return [path for _, path in find_committed(data, table, partitions, fetch_again=fetch_again)]
+
+    def fetch_again(partition: AnyPartition) -> None:
+        data.fetch(
+            tables, [partition]
+        )  # in a bucket its files may have been fetched one before, one after a publication
+
+    data.fetch(tables, partitions)
+    files = find()
     if not all(file.exists() for file in files):  # a pull has just replaced them
-        files = [path for _, path in find_committed(data, table, partitions)]
+        files = find()
     for file in files:
         check_unchanged(file)
     return [str(file) for file in files]
@@ -221,19 +232,54 @@ def frame(
 
 
 def find_committed(
-    data: DataDir, table: Table, partitions: Iterable[AnyPartition], read: ReadMetadata = read_metadata
+    data: DataDir,
+    table: Table,
+    partitions: Iterable[AnyPartition],
+    read: ReadMetadata = read_metadata,
+    fetch_again: Callable[[AnyPartition], None] = lambda _: None,
 ) -> Iterator[tuple[AnyPartition, Path]]:
     """Yield the partitions that may be read, each with its file of the table; the others are logged.
 
-    `read` returns the metadata of a file.
+    `read` returns the metadata of a file. `fetch_again` is called before a partition whose file is not of its mark is looked at
+    again.
 
     Raises:
         LakeError: a file is damaged, or was written by a newer version of this package.
     """
     for partition in partitions:
-        path = find_kept_file(data, table, partition, read) or data.file(table, partition)
-        if is_committed(data, table, partition, read(path), partial(read_commit_mark, data, partition, read)):
+        path = _find_committed_file(data, table, partition, read, fetch_again)
+        if path is not None:
             yield partition, path
+
+
+def _find_committed_file(
+    data: DataDir,
+    table: Table,
+    partition: AnyPartition,
+    read: ReadMetadata,
+    fetch_again: Callable[[AnyPartition], None],
+) -> Path | None:
+    """Return the file of a partition if it may be read; None if its pull did not finish, which is logged.
+
+    A pull that publishes at this moment may replace the file or its mark between the looks at them, so a file that is not of
+    the mark is looked at again.
+    """
+    read_mark = partial(read_commit_mark, data, partition, read)
+    for look in range(MAX_LOOKS):
+        if look:
+            fetch_again(partition)
+        path = find_kept_file(data, table, partition, read) or data.file(table, partition)
+        try:
+            metadata = read(path)
+        except LakeError:
+            if look == MAX_LOOKS - 1 or path.exists():
+                raise
+            continue  # a kept file, whose pull has ended
+        check_version(data.file(table, partition), metadata)
+        if _is_of_mark(table, metadata, read_mark):
+            return path
+    _log_left_out(table, partition)
+    return None
 
 
 def is_committed(
@@ -247,7 +293,15 @@ def is_committed(
         LakeError: it was written by a newer version of this package, or the file with the commit mark is damaged.
     """
     check_version(data.file(table, partition), metadata)
-    if table.name not in _COMMITTED_BY_UNIFIED or metadata.get("run_id") == read_mark():
+    if _is_of_mark(table, metadata, read_mark):
         return True
-    log.warning("%s of %s is left out: its pull did not finish.", table.name, partition)
+    _log_left_out(table, partition)
     return False
+
+
+def _is_of_mark(table: Table, metadata: dict[str, str], read_mark: Callable[[], str | None]) -> bool:
+    return table.name not in _COMMITTED_BY_UNIFIED or metadata.get("run_id") == read_mark()
+
+
+def _log_left_out(table: Table, partition: AnyPartition) -> None:
+    log.warning("%s of %s is left out: its pull did not finish.", table.name, partition)

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from lms_pipeline.housekeeping.cleanup import find_expired, load_policy, remove
-from lms_pipeline.lake.commit_mark import restore_interrupted
+from lms_pipeline.lake import reading
+from lms_pipeline.lake.commit_mark import find_kept_file, restore_interrupted
 from lms_pipeline.lake.files import read_metadata
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.lake.publishing import Publication, remove_leftovers
@@ -166,3 +167,44 @@ def test_a_death_after_the_commit_mark_leaves_the_new_rows(data, monkeypatch):
     assert read("learners", data_dir=data.root).num_rows == 1
     restore_interrupted(data, PULLED_TABLES, ACME)
     assert find_runs(data) == {NEW}
+
+
+class TestAPullThatPublishesDuringARead:
+    """Raw and rejected enrollments are of the old pull or of the new one: none are left out."""
+
+    @pytest.fixture
+    def do_at_looks(self, monkeypatch):
+        """Does the one after the other, each once a look has found whether an old file is kept."""
+
+        def do_at_looks(*actions):
+            left = list(actions)
+
+            def find_and_do(*arguments):
+                found = find_kept_file(*arguments)
+                if left:
+                    left.pop(0)()
+                return found
+
+            monkeypatch.setattr(reading, "find_kept_file", find_and_do)
+
+        return do_at_looks
+
+    def replace_raw(self, data):
+        publish(data, NEW, pytest.MonkeyPatch(), renames=1)
+
+    def replace_all(self, data):
+        restore_interrupted(data, PULLED_TABLES, ACME)
+        remove_leftovers(data, PULLED_TABLES, ACME)
+        publish(data, NEW)
+
+    def test_hides_no_rows_before_its_mark(self, data, do_at_looks, caplog):
+        publish(data, OLD)
+        do_at_looks(lambda: self.replace_raw(data))
+        assert read("raw_enrollments", data_dir=data.root).num_rows == 1
+        assert "is left out" not in caplog.text
+
+    def test_hides_no_rows_between_two_looks(self, data, do_at_looks, caplog):
+        publish(data, OLD)
+        do_at_looks(lambda: self.replace_raw(data), lambda: self.replace_all(data))
+        assert read("raw_enrollments", data_dir=data.root).num_rows == 1
+        assert "is left out" not in caplog.text

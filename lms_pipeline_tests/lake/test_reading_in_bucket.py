@@ -14,9 +14,17 @@ from lms_pipeline.lake.roll_up import find_outdated_days, roll_up_day
 from lms_pipeline.settings import Settings
 from lms_pipeline.tables.catalog import TABLES, VIEWS
 from lms_pipeline.tables.metrics import COURSE_COMPLETION
-from lms_pipeline.tables.pulled import RAW_ENROLLMENTS
+from lms_pipeline.tables.pulled import RAW_ENROLLMENTS, UNIFIED_ENROLLMENTS
 from lms_pipeline_tests.support.bucket import FolderBucket, open_in_bucket
-from lms_pipeline_tests.support.lake_files import FIRST, PROVENANCE, SECOND, publish, publish_small_lake, write
+from lms_pipeline_tests.support.lake_files import (
+    FIRST,
+    PROVENANCE,
+    SECOND,
+    enrollment,
+    publish,
+    publish_small_lake,
+    write,
+)
 from lms_pipeline_tests.support.parquet_damage import damage_pages, truncate, write_newer
 
 
@@ -137,6 +145,25 @@ def test_records_of_an_unfinished_pull_are_left_out(third, data, caplog):
         accounts = read("raw_enrollments", first=FIRST, last=FIRST).column("account_id").to_pylist()
     assert accounts == ["beta", "gamma"]
     assert "raw_enrollments of acme on 2026-03-01 is left out: its pull did not finish." in caplog.text
+
+
+def test_a_pull_that_publishes_between_two_downloads_hides_no_records(third, data, monkeypatch, caplog):
+    partition, fetch = Partition("acme", FIRST), third.store.fetch
+    rows = {RAW_ENROLLMENTS: {"payload": "[]"}, UNIFIED_ENROLLMENTS: enrollment("u2")}
+
+    def publish_between(keys):
+        monkeypatch.setattr(third.store, "fetch", fetch)
+        one, other = keys
+        fetch([one])
+        for table, row in rows.items():
+            path = write(data.file(table, partition), table, row, metadata={**PROVENANCE, "run_id": "run-2"})
+            data.store.send(path, data.get_key(path))
+        fetch([other])
+
+    monkeypatch.setattr(third.store, "fetch", publish_between)
+    found = read("raw_enrollments", accounts=["acme"], first=FIRST, last=FIRST)
+    assert found.column("payload").to_pylist() == ["[]"]
+    assert "is left out" not in caplog.text
 
 
 @pytest.mark.parametrize(
