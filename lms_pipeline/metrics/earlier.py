@@ -11,8 +11,9 @@ from datetime import date, timedelta
 from pathlib import Path
 
 from lms_pipeline.errors import LakeError
-from lms_pipeline.lake.files import check_unchanged, check_version, read_metadata
+from lms_pipeline.lake.files import check_unchanged, check_version
 from lms_pipeline.lake.paths import DataDir, Partition
+from lms_pipeline.lake.stored_footers import read_stored_metadata
 from lms_pipeline.tables.attention import MIN_QUIET_DAYS
 from lms_pipeline.tables.pulled import UNIFIED_ENROLLMENTS
 
@@ -39,13 +40,14 @@ def find_earlier(data: DataDir, partition: Partition) -> EarlierSnapshot | None:
     days = data.find_partitions(UNIFIED_ENROLLMENTS, partition.account_id)
     old_enough = [earlier for earlier in days if partition.day - earlier.day >= MIN_AGE]
     for earlier in reversed(old_enough):
-        data.fetch([UNIFIED_ENROLLMENTS], [earlier])
         path = data.file(UNIFIED_ENROLLMENTS, earlier)
         try:
-            metadata = read_metadata(path)
+            # without its rows: those of an account whose snapshots are never complete would all be fetched, each night
+            metadata = read_stored_metadata(data.store, data.get_key(path)) or {}
             check_version(path, metadata)
             if metadata.get("complete") != "true":
                 continue
+            data.fetch([UNIFIED_ENROLLMENTS], [earlier])
             check_unchanged(path)
         except LakeError as error:
             log.warning("%s Open enrollments are not compared with it.", error)

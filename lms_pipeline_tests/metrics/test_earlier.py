@@ -16,6 +16,7 @@ from lms_pipeline.metrics.completion import publish_metrics
 from lms_pipeline.metrics.earlier import EarlierSnapshot, find_earlier
 from lms_pipeline.tables.attention import ATTENTION
 from lms_pipeline.tables.pulled import UNIFIED_ENROLLMENTS
+from lms_pipeline_tests.support.bucket import FolderBucket, open_in_bucket, wipe
 from lms_pipeline_tests.support.damages import damage_pages
 from lms_pipeline_tests.support.lake_files import PROVENANCE, batch, enrollment
 
@@ -81,3 +82,15 @@ def test_the_file_names_the_day_that_it_is_compared_with(data):
     assert (metadata["compared_with"], metadata["idle_unknown"]) == ("2026-03-16", "0")
     [row] = pq.ParquetFile(published.path).read().to_pylist()
     assert (row["reasons"], row["days"]) == ("idle", 15)
+
+
+def test_of_those_in_a_bucket_only_the_one_that_is_compared_is_fetched(tmp_path):
+    data = open_in_bucket(tmp_path / "machine", FolderBucket(tmp_path / "machine", tmp_path / "bucket"))
+    for days_ago, complete in ((25, "true"), (20, "true"), (16, "false"), (15, "false")):
+        path = pull(data, days_ago, complete=complete)
+        data.store.send(path, data.get_key(path))
+    wipe(data.root)
+    earlier = find_earlier(data, ACME)
+    assert earlier is not None
+    assert list(data.lake.rglob("*.parquet")) == [earlier.path]
+    assert earlier.day == TODAY - timedelta(days=20)
