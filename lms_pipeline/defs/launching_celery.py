@@ -62,7 +62,7 @@ class CeleryLauncher(ShellRuns, CeleryRunLauncher):
             return super().check_run_worker_health(run)
         task_id = run.tags.get(TASK_ID_TAG)
         if task_id is None:
-            return RUNNING  # the tag is written once the task is sent; a fast worker may have begun before
+            return self._check_untagged(run)
         result = self.celery.AsyncResult(task_id)
         state, worker = result.state, _get_worker(result.info)
         if state in ENDED_STATES:
@@ -74,6 +74,24 @@ class CeleryLauncher(ShellRuns, CeleryRunLauncher):
             self._missed.forget(task_id)
             owner = f"the Celery worker {worker} does not execute" if worker else "no Celery worker executes"
             return CheckRunHealthResult(WorkerStatus.FAILED, f"{owner} this run any more")
+        return RUNNING
+
+    def get_run_worker_debug_info(self, run: dg.DagsterRun, include_container_logs: bool | None = True) -> str | None:
+        """Return what is known of the task of a failed run; None if it is not known which one that was."""
+        return super().get_run_worker_debug_info(run, include_container_logs) if TASK_ID_TAG in run.tags else None
+
+    def _check_untagged(self, run: dg.DagsterRun) -> CheckRunHealthResult:
+        """Check a run without the id of its task, by the task's arguments; if a worker has it, the run gets the id.
+
+        The id is written once the task is sent: a fast worker may have begun before, or the daemon has died in between.
+        """
+        task_id = self._find_task(run.run_id)
+        if task_id is not None:
+            self._missed.forget(run.run_id)
+            self._instance.add_run_tags(run.run_id, {TASK_ID_TAG: task_id})
+        elif self._missed.add(run.run_id):
+            self._missed.forget(run.run_id)
+            return CheckRunHealthResult(WorkerStatus.FAILED, "no Celery worker executes this run any more")
         return RUNNING
 
     def terminate(self, run_id: str) -> bool:
@@ -88,6 +106,20 @@ class CeleryLauncher(ShellRuns, CeleryRunLauncher):
         inspect = self.celery.control.inspect([worker] if worker else None, timeout=MAX_ANSWER_SECONDS)
         answers = inspect.query_task(task_id) or {}
         return any(task_id in tasks for tasks in answers.values())
+
+    def _find_task(self, run_id: str) -> str | None:
+        """Return the id of the task that executes a run; None if no worker has one."""
+        answers = self.celery.control.inspect(timeout=MAX_ANSWER_SECONDS).active() or {}
+        found = (task["id"] for tasks in answers.values() for task in tasks if _is_of_run(task["kwargs"], run_id))
+        return next(found, None)
+
+
+def _is_of_run(arguments: Mapping[str, Any], run_id: str) -> bool:
+    """Return whether the arguments of a task are those with which Dagster executes, or resumes, a run."""
+    packed = [one for one in arguments.values() if isinstance(one, dict)]
+    return any(
+        run_id in {one.get("pipeline_run_id"), one.get("run_id")} for one in packed
+    )  # Dagster stores the older name
 
 
 def _get_worker(info: object) -> str | None:

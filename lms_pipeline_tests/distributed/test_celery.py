@@ -152,6 +152,45 @@ def test_misses_of_less_than_a_minute_are_no_failure(start, start_worker, instan
     assert {monitor(instance, run.run_id) for _ in range(5)} == {STARTED}
 
 
+class TestARunWithoutTheIdOfItsTask:
+    """The daemon that sent the task has died before it stored the id."""
+
+    @pytest.fixture
+    def start(self, start, instance, monkeypatch):
+        """Launches a run whose task is sent, and no more."""
+
+        def started(partition):
+            with monkeypatch.context() as patch:
+                patch.setattr(instance, "add_run_tags", lambda *_: None)
+                return start(partition)
+
+        return started
+
+    def test_is_alive_and_gets_it_while_a_worker_executes_it(self, start, start_worker, instance, sandbox):
+        start_worker()
+        request = HeldRequest(sandbox, "north", after=2)
+        run = start(NORTH)
+        assert request.arrived.wait(60)
+        assert monitor(instance, run.run_id) is STARTED
+        request.release()
+        wait_for_end(instance, run)
+        assert read_status(instance, run.run_id) is dg.DagsterRunStatus.SUCCESS
+
+    @pytest.mark.usefixtures("_no_span")
+    def test_has_failed_at_the_third_poll_after_its_worker_was_killed(
+        self, start, start_worker, instance, sandbox, monkeypatch
+    ):
+        monkeypatch.setattr("lms_pipeline.defs.launching_celery.MAX_ANSWER_SECONDS", 0.5)
+        worker = start_worker()
+        request = HeldRequest(sandbox, "north", after=2)
+        run = start(NORTH)
+        assert request.arrived.wait(60)
+        worker.kill()
+        request.release()
+        assert [monitor(instance, run.run_id) for _ in range(3)] == [STARTED, STARTED, FAILURE]
+        assert "no Celery worker executes this run any more" in str(instance.all_logs(run.run_id))
+
+
 def test_a_killed_process_of_a_worker_is_found_at_once(start, start_worker, instance, sandbox):
     worker = start_worker()
     request = HeldRequest(sandbox, "north", after=2)
