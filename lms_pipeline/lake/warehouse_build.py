@@ -26,7 +26,7 @@ from lms_pipeline.lake.index import PublicationIndex
 from lms_pipeline.lake.index_sync import read_index
 from lms_pipeline.lake.lock import LockedError, partition_lock
 from lms_pipeline.lake.paths import DATA_FILE, AnyPartition, DataDir, Partition, parse_any_folder
-from lms_pipeline.lake.scan import DayFiles, scan_partition
+from lms_pipeline.lake.scan import DayFiles, map_parallel, scan_partition
 from lms_pipeline.lake.warehouse_days import Day, judge_day, read_whole, recall_day
 from lms_pipeline.lake.warehouse_record import WarehouseRecord, describe_origin, load_record
 from lms_pipeline.lake.warehouse_sql import (
@@ -116,10 +116,15 @@ def remove_build(path: Path) -> None:
     shutil.rmtree(name_spill_folder(path), ignore_errors=True)
 
 
-def find_days(data: DataDir, record: WarehouseRecord | None, dates: Collection[date] | None = None) -> dict[str, Day]:
+def find_days(
+    data: DataDir,
+    record: WarehouseRecord | None,
+    dates: Collection[date] | None = None,
+    tables: Collection[Table] = tuple(TABLES.values()),
+) -> dict[str, Day]:
     """Return the days by their folder; footers are read only where a file changed, or was not readable last time.
 
-    With `dates`, only those of these dates.
+    With `dates`, only those of these dates. Of a day that is not in the record, only `tables` are looked at.
 
     Raises:
         LakeError, StorageError: the index or the store can't be used.
@@ -128,25 +133,20 @@ def find_days(data: DataDir, record: WarehouseRecord | None, dates: Collection[d
     if _restore_interrupted(data, indexed.values()):
         now_ns, indexed = time.time_ns(), _read_indexed(data, dates)
     known = record.days if record is not None else {}
-    days: dict[str, Day] = {}
+
+    def judge(files: DayFiles) -> Day:
+        return judge_day(data, files, now_ns, tables)
+
     changed = {
-        folder
+        folder: files
         for folder, files in indexed.items()
         if files.has_hidden or files.signatures != known.get(folder, (b"", []))[0]
     }
-    data.store.fetch(key for folder in changed for key in _list_keys(data, indexed[folder]))
-    for folder, files in indexed.items():
-        if folder in changed:
-            days[folder] = judge_day(data, files, now_ns)
-        else:
-            days[folder] = recall_day(files, known[folder][1])
-    return days
-
-
-def _list_keys(data: DataDir, files: DayFiles) -> Iterator[str]:
-    """Yield the keys of a partition's files."""
-    tables = (table for table in TABLES.values() if files.has_file(table.name))
-    yield from (data.get_key(data.file(table, files.partition)) for table in tables)
+    judged = dict(zip(changed, map_parallel(data, judge, changed.values()), strict=True))
+    return {
+        folder: judged[folder] if folder in judged else recall_day(files, known[folder][1])
+        for folder, files in indexed.items()
+    }
 
 
 def _read_indexed(data: DataDir, dates: Collection[date] | None) -> dict[str, DayFiles]:

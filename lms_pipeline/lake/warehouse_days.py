@@ -7,9 +7,9 @@ what the latest build found (`warehouse_record.py`).
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -17,9 +17,11 @@ import pyarrow.parquet as pq
 from lms_pipeline.errors import LakeError
 from lms_pipeline.lake.files import check_unchanged, conform, convert_read_errors, read_footer, select_metadata
 from lms_pipeline.lake.paths import AnyPartition, DataDir
-from lms_pipeline.lake.reading import find_committed
+from lms_pipeline.lake.reading import find_committed, is_committed
 from lms_pipeline.lake.scan import DayFiles, read_changed_ns, select_signature
+from lms_pipeline.lake.stored_footers import read_stored_footer
 from lms_pipeline.tables.catalog import TABLES
+from lms_pipeline.tables.pulled import UNIFIED_ENROLLMENTS
 from lms_pipeline.tables.schema import Table, arrow_schema
 
 SETTLED_AFTER_NS = 2_000_000_000
@@ -57,34 +59,69 @@ class Day:
         return self.signatures, sorted(self.older)
 
 
-def judge_day(data: DataDir, files: DayFiles, now_ns: int) -> Day:
+def judge_day(data: DataDir, files: DayFiles, now_ns: int, tables: Collection[Table] = tuple(TABLES.values())) -> Day:
     """Read the footers of a partition's files once each, and say which of its files belong in the warehouse.
+
+    From a bucket nothing else is read: a fleet's files of a day would fill the disk.
 
     Args:
         data: the data directory.
         files: the files, as they were listed.
         now_ns: the time before they were listed, in nanoseconds since 1970.
+        tables: those whose files are looked at.
+
+    Raises:
+        StoreError: the store can't be used, or a file was replaced meanwhile.
     """
-    footers = cache(read_footer)
+    footers = cache(partial(_read_footer, data))
     readable, older, reasons, is_complete = set(), set(), {}, not files.has_hidden
-    for table in TABLES.values():
-        path = data.file(table, files.partition)
-        if not any(select_signature(files.signatures, table.name)):
-            continue
+    for table in (one for one in tables if files.has_file(one.name)):
+        footer = None
         try:
-            found = list(find_committed(data, table, [files.partition], lambda path: select_metadata(footers(path))))
-            for _, file in found:
-                readable.add(table.name)
-                if not footers(file).schema.equals(describe_columns(table)):
-                    older.add(table.name)
+            footer = _find_readable(data, table, files.partition, footers)
         except LakeError as error:
-            if path.exists():  # else it was removed meanwhile
+            if not data.store.is_local or data.file(table, files.partition).exists():  # else it was removed meanwhile
                 reasons[table.name] = str(error)
-            found = []
-        is_complete = is_complete and bool(found)
+        if footer is not None:
+            readable.add(table.name)
+            if not footer.schema.equals(describe_columns(table)):
+                older.add(table.name)
+        is_complete = is_complete and footer is not None
     is_settled = read_changed_ns(files.signatures) + SETTLED_AFTER_NS < now_ns
-    tables = _share(frozenset(readable)), _share(frozenset(older))
-    return Day(files.partition, bytes(files.signatures), *tables, reasons, is_settled, is_complete)
+    shared = _share(frozenset(readable)), _share(frozenset(older))
+    return Day(files.partition, bytes(files.signatures), *shared, reasons, is_settled, is_complete)
+
+
+def _read_footer(data: DataDir, path: Path) -> pq.FileMetaData | None:
+    """Return the footer of a file; None if nothing is stored, in a bucket.
+
+    Raises:
+        LakeError: it can't be read, or is damaged.
+        StoreError: the store can't be used, or it was replaced meanwhile.
+    """
+    return read_footer(path) if data.store.is_local else read_stored_footer(data.store, data.get_key(path))
+
+
+def _find_readable(
+    data: DataDir, table: Table, partition: AnyPartition, footers: Callable[[Path], pq.FileMetaData | None]
+) -> pq.FileMetaData | None:
+    """Return the footer of a file that can be read and is committed; None if it is not.
+
+    Raises:
+        LakeError: it is damaged, or the file with the commit mark is.
+        StoreError: the store can't be used, or a file was replaced meanwhile.
+    """
+
+    def read(path: Path) -> dict[str, str]:
+        footer = footers(path)
+        return {} if footer is None else select_metadata(footer)
+
+    if data.store.is_local:
+        found = next((path for _, path in find_committed(data, table, [partition], read)), None)
+        return None if found is None else footers(found)
+    path, marked = data.file(table, partition), data.file(UNIFIED_ENROLLMENTS, partition)
+    is_readable = is_committed(data, table, partition, read(path), lambda: read(marked).get("run_id"))
+    return footers(path) if is_readable else None
 
 
 def recall_day(files: DayFiles, older: Iterable[str]) -> Day:

@@ -68,7 +68,7 @@ def define_file_view(
         else:
             define_view(connection, table, query, None)
             return list(samples.damaged.values())
-    days = find_days(data, None)
+    days = find_days(data, None, tables=[table])
     define_view(connection, table, build_view_sql(connection, data, table, days), None)
     return [reason for reason in list_reasons(days.values()) if f"/{table.name}/" in reason]
 
@@ -136,7 +136,7 @@ def _build_pattern_sql(
     folders = "*/*" if table.per_account else "*"
     files = [data.describe(data.lake / table.name / folders / DATA_FILE)]
     pending = published.pending if table.per_account else ()
-    hidden = [one.partition for one in pending if table.name not in _list_readable(data, one)]
+    hidden = [one.partition for one in pending if not _is_readable(data, table, one)]
     if not samples.damaged:
         return f"{build_select_sql(connection, table, files, is_uniform=is_uniform)}{_build_exclusion(hidden)}"
     first = next((one for one, _ in samples.readable if one not in hidden), None)
@@ -157,9 +157,9 @@ def _build_exclusion(partitions: Sequence[AnyPartition]) -> str:
     return f" WHERE {columns} NOT IN ({', '.join(map(_quote_partition, partitions))})"
 
 
-def _list_readable(data: DataDir, day: PublishedDay) -> frozenset[str]:
+def _is_readable(data: DataDir, table: Table, day: PublishedDay) -> bool:
     files = DayFiles(day.partition, bytearray(day.signatures), has_hidden=True)
-    return judge_day(data, files, time.time_ns()).readable
+    return table.name in judge_day(data, files, time.time_ns(), [table]).readable
 
 
 def _quote_partition(partition: AnyPartition) -> str:

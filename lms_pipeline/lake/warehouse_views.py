@@ -127,7 +127,8 @@ def _find_rolled(data: DataDir, index: PublicationIndex) -> _Rolled:
 def _find_unrolled(data: DataDir, rolled: _Rolled) -> dict[str, list[Day]]:
     """Return the accounts' days that have a file of a table, and no current roll-up of it, by table."""
     dates = frozenset[date]().union(*rolled.without.values())
-    days = find_days(data, None, dates).values() if dates else ()
+    tables = [table for table in list_rolled_up_tables() if rolled.without[table.name]]
+    days = find_days(data, None, dates, tables).values() if dates else ()
     unrolled = {
         table: [one for one in days if one.partition.day in without and one.has_file(table)]
         for table, without in rolled.without.items()

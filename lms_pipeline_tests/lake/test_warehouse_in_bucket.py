@@ -10,6 +10,7 @@ from hypothesis import given, settings
 
 from lms_pipeline.defs.resources import Warehouse
 from lms_pipeline.errors import LakeError
+from lms_pipeline.lake import warehouse_views
 from lms_pipeline.lake.index_sync import begin_changes
 from lms_pipeline.lake.paths import DataDir, DayPartition, Partition
 from lms_pipeline.lake.roll_up import find_outdated_days, roll_up_day
@@ -222,6 +223,26 @@ def test_a_damaged_sample_of_the_raw_records_costs_no_request_for_those_of_other
     assert data.describe(path) in sentence
     assert len([key for method, key in data.store.log if method == "GET" and "raw_enrollments" in key]) == 2
     assert count_rows(third, RAW_ENROLLMENTS) == 4
+
+
+def test_days_without_a_current_roll_up_are_shown_and_not_fetched(data, third):
+    roll_up(data)  # which the index of the third machine does not know
+    build_warehouse(third)
+    fetched = {path.relative_to(third.lake).parts[0] for path in third.lake.rglob("*.parquet")}
+    assert fetched == {RAW_ENROLLMENTS.name, PORTFOLIO_COMPLETION.name}  # their samples
+    assert count_rows(data, COURSE_COMPLETION) == 5
+
+
+def test_if_all_samples_are_damaged_only_they_are_fetched(data, third, monkeypatch):
+    roll_up(data)
+    monkeypatch.setattr(warehouse_views, "MAX_SAMPLES", 1)
+    paths = sorted((data.lake / RAW_ENROLLMENTS.name).rglob("data.parquet"))
+    for path in (paths[0], paths[2]):
+        truncate(path)
+        data.store.send(path, data.get_key(path))
+    assert len(build_warehouse(third).left_out) == 2
+    assert count_rows(data, RAW_ENROLLMENTS) == 3
+    assert len(list((third.lake / RAW_ENROLLMENTS.name).rglob("data.parquet"))) <= 2
 
 
 def test_all_days_of_the_portfolio_are_fetched_at_once(data, monkeypatch):

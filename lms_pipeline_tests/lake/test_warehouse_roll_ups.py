@@ -124,7 +124,7 @@ def test_a_damaged_first_file_does_not_stop_the_build(data, table):
     assert count_rows(data, table) == (4 if table == RAW_ENROLLMENTS else 1)
 
 
-def refuse_to_look_at_all(*_):
+def refuse_to_look_at_all(*_, **_options):
     pytest.fail("The files of all days are looked at.")
 
 

@@ -105,7 +105,7 @@ class TestAStoreThatFails:
         looked_at = []
         monkeypatch.setattr(data.store, "fetch", fail_store)
 
-        def find_days(_data, _record, *days):
+        def find_days(_data, _record, *days, tables):
             looked_at.append(days)
             return {}
 
