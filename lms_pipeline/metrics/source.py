@@ -24,6 +24,13 @@ CHECK_SECONDS = 10.0
 """How often a bucket is checked for enrollments that another run has published: the metrics of a small account take less."""
 
 
+class ReplacedSourceError(PublishedByAnotherError):
+    """Another run has published the enrollments meanwhile: it computes their metrics."""
+
+    may_pass = False
+    sends_alert = False
+
+
 class NoSnapshotError(LmsPipelineError):
     """There are no enrollments to compute metrics from."""
 
@@ -55,12 +62,12 @@ class MetricSource:
         """Return if the enrollments are still those that are published; in a bucket, if they were ten seconds ago.
 
         Raises:
-            PublishedByAnotherError: another run has published others since, or they were removed.
+            ReplacedSourceError: another run has published others since, or they were removed.
             LakeError: the file in the bucket is damaged.
             StoreError: the store can't be used.
         """
         if self._sign() != self._signature or self._is_replaced_in_bucket():
-            raise PublishedByAnotherError(
+            raise ReplacedSourceError(
                 f"{self._data.describe(self.path)} was published by another run meanwhile, or removed: this run publishes no "
                 "more metrics of it."
             )
