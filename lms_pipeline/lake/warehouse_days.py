@@ -20,6 +20,7 @@ from lms_pipeline.lake.paths import AnyPartition, DataDir
 from lms_pipeline.lake.reading import find_committed, is_committed
 from lms_pipeline.lake.scan import DayFiles, read_changed_ns, select_signature
 from lms_pipeline.lake.stored_footers import read_stored_footer
+from lms_pipeline.storage.store import StoreError
 from lms_pipeline.tables.catalog import TABLES
 from lms_pipeline.tables.pulled import UNIFIED_ENROLLMENTS
 from lms_pipeline.tables.schema import Table, arrow_schema
@@ -78,7 +79,7 @@ def judge_day(data: DataDir, files: DayFiles, now_ns: int, tables: Collection[Ta
     for table in (one for one in tables if files.has_file(one.name)):
         footer = None
         try:
-            footer = _find_readable(data, table, files.partition, footers)
+            footer = _find_readable(data, table, files.partition, footers, forget=footers.cache_clear)
         except LakeError as error:
             if not data.store.is_local or data.file(table, files.partition).exists():  # else it was removed meanwhile
                 reasons[table.name] = str(error)
@@ -99,13 +100,24 @@ def _read_footer(data: DataDir, path: Path) -> pq.FileMetaData | None:
         LakeError: it can't be read, or is damaged.
         StoreError: the store can't be used, or it was replaced meanwhile.
     """
-    return read_footer(path) if data.store.is_local else read_stored_footer(data.store, data.get_key(path))
+    if data.store.is_local:
+        return read_footer(path)
+    try:
+        return read_stored_footer(data.store, data.get_key(path))
+    except StoreError:  # it may have been replaced between the two requests
+        return read_stored_footer(data.store, data.get_key(path))
 
 
 def _find_readable(
-    data: DataDir, table: Table, partition: AnyPartition, footers: Callable[[Path], pq.FileMetaData | None]
+    data: DataDir,
+    table: Table,
+    partition: AnyPartition,
+    footers: Callable[[Path], pq.FileMetaData | None],
+    forget: Callable[[], None],
 ) -> pq.FileMetaData | None:
     """Return the footer of a file that can be read and is committed; None if it is not.
+
+    `forget` makes `footers` read again: a pull may publish the day at this moment.
 
     Raises:
         LakeError: it is damaged, or the file with the commit mark is.
@@ -117,7 +129,7 @@ def _find_readable(
         return {} if footer is None else select_metadata(footer)
 
     if data.store.is_local:
-        found = next((path for _, path in find_committed(data, table, [partition], read)), None)
+        found = next((path for _, path in find_committed(data, table, [partition], read, lambda _: forget())), None)
         return None if found is None else footers(found)
     path, marked = data.file(table, partition), data.file(UNIFIED_ENROLLMENTS, partition)
     is_readable = is_committed(data, table, partition, read(path), lambda: read(marked).get("run_id"))

@@ -14,6 +14,7 @@ from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.lake.publishing import Publication, remove_leftovers
 from lms_pipeline.lake.reading import read
 from lms_pipeline.lake.warehouse import build_warehouse, open_warehouse
+from lms_pipeline.lake.warehouse_build import find_days
 from lms_pipeline.settings import Settings
 from lms_pipeline.storage import local_store
 from lms_pipeline.storage.disk import replace_file
@@ -201,6 +202,13 @@ class TestAPullThatPublishesDuringARead:
         publish(data, OLD)
         do_at_looks(lambda: self.replace_raw(data))
         assert read("raw_enrollments", data_dir=data.root).num_rows == 1
+        assert "is left out" not in caplog.text
+
+    def test_hides_no_rows_from_a_build_of_the_warehouse(self, data, do_at_looks, caplog):
+        publish(data, OLD)
+        do_at_looks(lambda: self.replace_raw(data), lambda: self.replace_all(data))
+        [day] = find_days(data, None, tables=[RAW_ENROLLMENTS]).values()
+        assert day.readable == {RAW_ENROLLMENTS.name}
         assert "is left out" not in caplog.text
 
     def test_hides_no_rows_between_two_looks(self, data, do_at_looks, caplog):

@@ -10,10 +10,11 @@ from hypothesis import given, settings
 
 from lms_pipeline.defs.resources import Warehouse
 from lms_pipeline.errors import LakeError
-from lms_pipeline.lake import warehouse_views
+from lms_pipeline.lake import warehouse_days, warehouse_views
 from lms_pipeline.lake.index_sync import begin_changes
 from lms_pipeline.lake.paths import DataDir, DayPartition, Partition
 from lms_pipeline.lake.roll_up import find_outdated_days, roll_up_day
+from lms_pipeline.lake.stored_footers import read_stored_footer
 from lms_pipeline.lake.warehouse import build_warehouse, open_warehouse, read_left_out
 from lms_pipeline.storage.store import StoreError
 from lms_pipeline.tables.catalog import TABLES
@@ -230,6 +231,20 @@ def test_days_without_a_current_roll_up_are_shown_and_not_fetched(data, third):
     build_warehouse(third)
     fetched = {path.relative_to(third.lake).parts[0] for path in third.lake.rglob("*.parquet")}
     assert fetched == {RAW_ENROLLMENTS.name, PORTFOLIO_COMPLETION.name}  # their samples
+    assert count_rows(data, COURSE_COMPLETION) == 5
+
+
+def test_a_file_that_is_replaced_while_its_end_is_read_is_read_again(data, third, monkeypatch):
+    roll_up(data)  # which the index of the third machine does not know
+    read, failures = read_stored_footer, iter([StoreError("It was replaced.")])
+
+    def read_or_fail(store, key):
+        for failure in failures:
+            raise failure
+        return read(store, key)
+
+    monkeypatch.setattr(warehouse_days, "read_stored_footer", read_or_fail)
+    build_warehouse(third)
     assert count_rows(data, COURSE_COMPLETION) == 5
 
 
