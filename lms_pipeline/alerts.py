@@ -98,6 +98,10 @@ class Alerts:
     retries_end: float = field(default_factory=lambda: time.monotonic() + RETRY_SECONDS)
     """When no message is sent again, so that a webhook that is down does not delay each of many messages."""
 
+    def is_late(self) -> bool:
+        """Whether so much time has passed that no message is sent again."""
+        return time.monotonic() >= self.retries_end
+
     def send_once(self, failure: RunFailure) -> bool:
         """Send a failure unless it was sent before. Return whether it was sent now.
 
@@ -186,7 +190,7 @@ class Alerts:
         retrying(self._post, text)
 
     def _should_stop(self, attempts: RetryCallState) -> bool:
-        return attempts.attempt_number >= MAX_ATTEMPTS or time.monotonic() >= self.retries_end
+        return attempts.attempt_number >= MAX_ATTEMPTS or self.is_late()
 
     def _post(self, text: str) -> None:
         try:

@@ -7,10 +7,9 @@ Not here: what is requested (`truto/client.py`, `extract/`).
 from __future__ import annotations
 
 import hashlib
-import logging
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,13 +29,6 @@ if TYPE_CHECKING:
     from lms_pipeline.truto.request import Request
     from lms_pipeline.truto.store import ResponseStore
     from lms_pipeline.truto.transport import Gate
-
-RESPONSE_SECONDS = 60.0
-"""Limit for each read of a response."""
-QUICK_RESPONSE_SECONDS = 20.0
-"""The same for a request that is not repeated: Dagster ends a tick after 60 s."""
-
-log = logging.getLogger(__name__)
 
 
 class TokenRefusedError(SettingsError):
@@ -141,12 +133,8 @@ class Truto:
         return self.settings.require_token()
 
     @contextmanager
-    def connect(
-        self, gate: Gate | None = None, store: ResponseStore | None = None, *, is_quick: bool = False
-    ) -> Iterator[TrutoClient]:
+    def connect(self, gate: Gate | None = None, store: ResponseStore | None = None) -> Iterator[TrutoClient]:
         """Open a client. A connection with a gate is a pull, which continues in a later run after a wait over a minute.
-
-        A quick one sends each request once.
 
         A request that isn't in the store passes, in this order:
 
@@ -180,8 +168,7 @@ class Truto:
             account_calls=settings.account_calls_per_10s,
         )
         retry_policy = RetryPolicy(continues_later=gate is not None)
-        if is_quick:
-            retry_policy = replace(retry_policy, max_attempts=1, max_attempts_unavailable=1)
+
         is_compared = gate is not None and settings.frozen_now is None  # LMS_NOW is no clock
 
         def pass_gates(request: Request) -> None:
@@ -197,7 +184,6 @@ class Truto:
                     store=store,
                     now=settings.now,
                     retry_policy=retry_policy,
-                    timeout=QUICK_RESPONSE_SECONDS if is_quick else RESPONSE_SECONDS,
                     gate=pass_gates,
                     check_server_time=self._check_server_time if is_compared else None,
                 )
@@ -231,19 +217,10 @@ class Truto:
     def check_token(self) -> None:
         """Send one request to see whether Truto accepts the token.
 
-        Another failure than a refused token is left to the runs that follow: they send their requests several times.
-
         Raises:
             SettingsError: there is none.
             WrongUseError: the data directory is the demo's, and the settings name a real Truto.
-            TrutoError: Truto refuses it.
+            TrutoError: Truto refuses it, or doesn't respond.
         """
-        from lms_pipeline.truto.errors import TrutoError, is_refused_token
-
-        try:
-            with self.connect(is_quick=True) as client:
-                next(client.fetch_accounts(limit=1), None)
-        except TrutoError as error:
-            if is_refused_token(error):
-                raise
-            log.warning("Whether Truto accepts the token is not known, the runs find out: %s", error)
+        with self.connect() as client:
+            next(client.fetch_accounts(limit=1), None)

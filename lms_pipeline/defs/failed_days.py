@@ -30,6 +30,8 @@ from lms_pipeline.tables.schema import Table
 if TYPE_CHECKING:
     from lms_pipeline.lake.index import PublicationIndex
 
+ENROLLMENTS = frozenset(dg.AssetKey(table.name) for table in PULLED_TABLES if table not in {LEARNERS, COURSES})
+"""The assets that a pull of enrollments publishes."""
 TICK_GRACE_SECONDS = 120.0
 """Dagster evaluates a tick again within a minute if its code server could not be reached."""
 
@@ -96,7 +98,8 @@ def find_failed_days(
     # whoever pulls one is not done
     pulls = [one for one in missing if not (ended[one.account_id] and is_locked(data, one))]
     failed = {account_id: latest[account_id].dagster_run for account_id, was_left in ended.items() if not was_left}
-    published = {Partition(account_id, day): run for account_id, run in failed.items()}
+    # one of the metrics alone that failed for good would fail again, each hour
+    published = {Partition(account_id, day): run for account_id, run in failed.items() if not _has_no_pull(run)}
     for partition in missing:
         published.pop(partition, None)
     reasons = {account_id: f"after {record.dagster_run.run_id}" for account_id, record in latest.items()}
@@ -150,9 +153,13 @@ def _read_metadata(data: DataDir, table: Table, partition: Partition) -> Mapping
 def _has_left_accounts(record: dg.RunRecord) -> bool:
     """Return whether a run of several accounts succeeded that pulls enrollments: accounts without them were skipped."""
     run = record.dagster_run
-    enrollments = {dg.AssetKey(table.name) for table in PULLED_TABLES if table not in {LEARNERS, COURSES}}
-    is_pull = run.asset_selection is None or not enrollments.isdisjoint(run.asset_selection)
+    is_pull = run.asset_selection is None or not ENROLLMENTS.isdisjoint(run.asset_selection)
     return is_pull and run.is_success and is_range(run.tags)
+
+
+def _has_no_pull(run: dg.DagsterRun) -> bool:
+    """Return whether assets were selected for a run, and no enrollments among them."""
+    return bool(run.asset_selection) and ENROLLMENTS.isdisjoint(run.asset_selection or ())
 
 
 def select_metrics(request: dg.RunRequest) -> dg.RunRequest:

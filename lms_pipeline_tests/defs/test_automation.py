@@ -196,12 +196,6 @@ class TestBadToken:
         assert not any(b"wrong-token" in path.read_bytes() for path in files)
 
 
-def test_a_tick_goes_on_if_truto_does_not_respond(repository, instance, registry, sandbox):
-    sandbox.fault(Status(status=503))
-    assert keys(tick(repository, instance).run_requests) == ["north|2026-03-10", "south|2026-03-10"]
-    assert sandbox.stats()["total"] == 1
-
-
 def test_the_registry_sensor_adds_new_accounts_and_requests_their_first_snapshot(repository, instance):
     requested = sense(repository, instance, "account_registry")
     assert instance.get_dynamic_partitions("account") == ["north", "south"]
@@ -217,6 +211,13 @@ def test_the_registry_sensor_finds_new_accounts_whose_partitions_exist_already(r
 def test_the_registry_sensor_repeats_run_keys_so_that_dagster_runs_them_once(repository, instance):
     first, again = (sense(repository, instance, "account_registry").run_requests for _ in range(2))
     assert [one.run_key for one in first] == [one.run_key for one in again]
+
+
+def test_the_registry_sensor_skips_new_accounts_with_a_run(repository, settings, instance, registry):
+    job = build_defs(settings).resolve_job_def("daily_snapshot")
+    tags = {"dagster/partition/account": "north", "dagster/partition/date": "2026-03-10"}
+    instance.create_run_for_job(job, tags=tags, status=dg.DagsterRunStatus.STARTED)
+    assert keys(sense(repository, instance, "account_registry").run_requests) == ["south|2026-03-10"]
 
 
 def test_the_registry_sensor_skips_new_accounts_with_a_snapshot(repository, instance, registry, data):

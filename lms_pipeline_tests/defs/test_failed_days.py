@@ -151,6 +151,17 @@ class TestARunThatFailedAfterItPublished:
         assert {one.check_name for one in done.get_asset_check_evaluations()} >= {"schema"}
         assert sense(repository, instance, "failed_days").run_requests == []
 
+    def test_is_not_made_up_for_again_if_its_metrics_alone_fail(self, repository, settings, instance, pull):
+        pull(fails=True)
+        [request] = sense(repository, instance, "failed_days").run_requests
+        instance.create_run_for_job(
+            build_defs(settings).resolve_job_def("daily_snapshot"),
+            asset_selection=frozenset(request.asset_selection),
+            tags={**request.tags, "dagster/will_retry": "false"},
+            status=dg.DagsterRunStatus.FAILURE,
+        )
+        assert sense(repository, instance, "failed_days").run_requests == []
+
     def test_after_metrics_of_an_earlier_pull_is_made_up_for_too(self, repository, instance, pull):
         pull(fails=False)
         pull(fails=True)
