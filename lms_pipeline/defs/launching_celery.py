@@ -117,9 +117,8 @@ class CeleryLauncher(ShellRuns, CeleryRunLauncher):
 def _is_of_run(arguments: Mapping[str, Any], run_id: str) -> bool:
     """Return whether the arguments of a task are those with which Dagster executes, or resumes, a run."""
     packed = [one for one in arguments.values() if isinstance(one, dict)]
-    return any(
-        run_id in {one.get("pipeline_run_id"), one.get("run_id")} for one in packed
-    )  # Dagster stores the older name
+    # Dagster stores the older name
+    return any(run_id in {one.get("pipeline_run_id"), one.get("run_id")} for one in packed)
 
 
 def _get_worker(info: object) -> str | None:

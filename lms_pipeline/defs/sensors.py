@@ -100,9 +100,8 @@ def _build_account_registry(settings: Settings) -> dg.SensorDefinition:
         # new is who has its first day now, whoever added its partitions; Dagster runs a run key once
         new = [account.id for account in registry.read_active() if account.first_day == day]
         missing = find_missing_snapshots(lake, day, new) if new else []
-        if (
-            missing
-        ):  # `failed_days` may have requested some, and with several accounts in a run each tick has other run keys
+        # `failed_days` may have requested some, and with several accounts in a run each tick has other run keys
+        if missing:
             known = find_latest_runs(context.instance, day)
             missing = [partition for partition in missing if partition.account_id not in known]
         if not missing:

@@ -187,9 +187,8 @@ def _list_files(data: DataDir, table: Table, partitions: Sequence[AnyPartition])
         return [path for _, path in find_committed(data, table, partitions, fetch_again=fetch_again)]
 
     def fetch_again(partition: AnyPartition) -> None:
-        data.fetch(
-            tables, [partition]
-        )  # in a bucket its files may have been fetched one before, one after a publication
+        # in a bucket its files may have been fetched one before, one after a publication
+        data.fetch(tables, [partition])
 
     data.fetch(tables, partitions)
     files = find()
