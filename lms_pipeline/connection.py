@@ -168,7 +168,6 @@ class Truto:
             account_calls=settings.account_calls_per_10s,
         )
         retry_policy = RetryPolicy(continues_later=gate is not None)
-
         is_compared = gate is not None and settings.frozen_now is None  # LMS_NOW is no clock
 
         def pass_gates(request: Request) -> None:

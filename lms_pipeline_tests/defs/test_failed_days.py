@@ -151,7 +151,7 @@ class TestARunThatFailedAfterItPublished:
         assert {one.check_name for one in done.get_asset_check_evaluations()} >= {"schema"}
         assert sense(repository, instance, "failed_days").run_requests == []
 
-    def test_is_not_made_up_for_again_if_its_metrics_alone_fail(self, repository, settings, instance, pull):
+    def test_is_not_requested_again_if_its_metrics_alone_failed(self, repository, settings, instance, pull):
         pull(fails=True)
         [request] = sense(repository, instance, "failed_days").run_requests
         instance.create_run_for_job(
