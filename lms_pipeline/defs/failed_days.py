@@ -1,6 +1,6 @@
 """Which accounts the sensor `failed_days` requests again: those that a failed run or tick left without the open day.
 
-Belongs here: what failed and is not made up for. Not here: the requests, and what the schedule requests
+Belongs here: what failed and was not requested since. Not here: the requests, and what the schedule requests
 (`run_requests.py`).
 """
 

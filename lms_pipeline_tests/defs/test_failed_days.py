@@ -80,7 +80,7 @@ def end_tick(instance, status=TickStatus.FAILURE, *, at=NOW, seconds_ago=300.0, 
 class TestFailedTick:
     """A tick of the schedule that requested nothing, since it failed."""
 
-    def test_is_made_up_for_by_requests_for_accounts_without_a_run(self, repository, instance, registry):
+    def test_is_followed_by_requests_for_accounts_without_a_run(self, repository, instance, registry):
         assert sense(repository, instance, "failed_days").run_requests == []
         end_tick(instance)
         assert keys(sense(repository, instance, "failed_days").run_requests) == ["north|2026-03-10", "south|2026-03-10"]
@@ -137,7 +137,7 @@ class TestARunThatFailedAfterItPublished:
 
         return pull
 
-    def test_is_made_up_for_by_its_metrics_without_a_call(self, repository, settings, instance, sandbox, pull):
+    def test_is_followed_by_its_metrics_without_a_call(self, repository, settings, instance, sandbox, pull):
         failed = pull(fails=True)
         [request] = sense(repository, instance, "failed_days").run_requests
         assert request.run_key == f"north|2026-03-10 after {failed.run_id}"
@@ -151,7 +151,7 @@ class TestARunThatFailedAfterItPublished:
         assert {one.check_name for one in done.get_asset_check_evaluations()} >= {"schema"}
         assert sense(repository, instance, "failed_days").run_requests == []
 
-    def test_is_not_requested_again_if_its_metrics_alone_failed(self, repository, settings, instance, pull):
+    def test_is_not_requested_again_if_only_its_metrics_failed(self, repository, settings, instance, pull):
         pull(fails=True)
         [request] = sense(repository, instance, "failed_days").run_requests
         instance.create_run_for_job(
@@ -162,7 +162,7 @@ class TestARunThatFailedAfterItPublished:
         )
         assert sense(repository, instance, "failed_days").run_requests == []
 
-    def test_after_metrics_of_an_earlier_pull_is_made_up_for_too(self, repository, instance, pull):
+    def test_after_metrics_of_an_earlier_pull_is_followed_by_its_metrics_too(self, repository, instance, pull):
         pull(fails=False)
         pull(fails=True)
         assert keys(sense(repository, instance, "failed_days").run_requests) == ["north|2026-03-10"]
@@ -172,7 +172,7 @@ class TestARunThatFailedAfterItPublished:
         instance.report_run_canceled(run)
         assert sense(repository, instance, "failed_days").run_requests == []
 
-    def test_is_made_up_for_without_a_token(self, repository, instance, sandbox, pull):
+    def test_is_followed_by_its_metrics_without_a_token(self, repository, instance, sandbox, pull):
         pull(fails=True)
         sandbox.fault(RevokedToken())
         assert len(sense(repository, instance, "failed_days").run_requests) == 1
