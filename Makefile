@@ -27,7 +27,7 @@ AZURITE_READY := .azurite/.ready-$(AZURITE_VERSION)
 # Each process of the tests would compile the package and the tests again
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup demo test e2e distributed distributed-full distributed-setup distributed-services bench bench-quick ui lint docs sdk old-duckdb readers lifelines lock clean
+.PHONY: help setup demo test test-full e2e distributed distributed-full distributed-setup distributed-services bench bench-quick ui lint docs sdk old-duckdb readers lifelines lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,6 +50,9 @@ PARALLEL := -n $$($(PYTHON) -c 'import os; print((os.cpu_count() or 1) + 1)') --
 
 test: $(READY)  ## run all tests except those in a browser
 	@$(BIN)/pytest $(PARALLEL)
+
+test-full: $(READY)  ## run them with all values of those that repeat one thing
+	@LMS_TEST_FULL=1 $(BIN)/pytest $(PARALLEL)
 
 e2e: $(READY)  ## run the tests in a real browser: Debian's chromium
 	@$(BIN)/pytest -m browser lms_pipeline_tests/browser

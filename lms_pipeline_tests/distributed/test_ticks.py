@@ -4,7 +4,7 @@ import pytest
 
 from benchmarks.partition_page import measure_pages
 from benchmarks.ticks import SIZES, measure_ticks
-from lms_pipeline_tests.distributed.acceptance.full import IS_FULL
+from lms_pipeline_tests.support.full import IS_FULL
 
 pytestmark = pytest.mark.distributed
 

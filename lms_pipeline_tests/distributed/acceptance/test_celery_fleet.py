@@ -14,10 +14,10 @@ from lms_pipeline_tests.distributed.acceptance.fleet import (
     read_digests,
     request_runs,
 )
-from lms_pipeline_tests.distributed.acceptance.full import choose
 from lms_pipeline_tests.distributed.acceptance.nodes import find_secrets, start_celery_worker
 from lms_pipeline_tests.distributed.machines import MAX_WAIT_SECONDS
 from lms_pipeline_tests.distributed.monitoring import launch, read_status, wait_for_end
+from lms_pipeline_tests.support.full import choose
 
 pytestmark = [
     pytest.mark.distributed,

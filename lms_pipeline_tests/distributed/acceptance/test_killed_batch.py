@@ -11,10 +11,10 @@ from lms_pipeline_tests.defs.batches.conftest import RETRY, find_failed, find_se
 from lms_pipeline_tests.defs.conftest import DAY
 from lms_pipeline_tests.defs.test_alerts import evaluate_sensor, webhook
 from lms_pipeline_tests.distributed.acceptance.fleet import ACCOUNTS, TABLES, read_digests, request_runs
-from lms_pipeline_tests.distributed.acceptance.full import choose
 from lms_pipeline_tests.distributed.acceptance.nodes import start_celery_worker
 from lms_pipeline_tests.distributed.monitoring import launch, monitor, read_status, wait_for_end
 from lms_pipeline_tests.distributed.s3_front import Fault
+from lms_pipeline_tests.support.full import choose
 from lms_pipeline_tests.support.launched_runs import create_requested_run
 
 __all__ = ["webhook"]

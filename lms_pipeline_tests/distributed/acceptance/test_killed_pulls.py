@@ -12,10 +12,10 @@ from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.sandbox import running
 from lms_pipeline_tests.defs.conftest import DAY, NOW
 from lms_pipeline_tests.distributed.acceptance.fleet import pull_embedded, read_digests
-from lms_pipeline_tests.distributed.acceptance.full import choose
 from lms_pipeline_tests.distributed.acceptance.nodes import start_run
 from lms_pipeline_tests.distributed.machines import MAX_WAIT_SECONDS
 from lms_pipeline_tests.distributed.monitoring import read_status
+from lms_pipeline_tests.support.full import choose
 from lms_pipeline_tests.support.launched_runs import HeldRequest, create_run, pop_requests
 from lms_pipeline_tests.support.portal import PORTAL, Portal
 

@@ -10,10 +10,10 @@ from lms_pipeline.lake.paths import Partition
 from lms_pipeline.sandbox import running
 from lms_pipeline.tables.pulled import PULLED_TABLES
 from lms_pipeline_tests.defs.conftest import DAY, NOW
-from lms_pipeline_tests.distributed.acceptance.full import choose
 from lms_pipeline_tests.distributed.acceptance.nodes import start_run
 from lms_pipeline_tests.distributed.machines import MAX_WAIT_SECONDS
 from lms_pipeline_tests.distributed.s3_front import Fault
+from lms_pipeline_tests.support.full import choose
 from lms_pipeline_tests.support.launched_runs import create_run, pop_requests
 from lms_pipeline_tests.support.portal import PORTAL, Portal
 

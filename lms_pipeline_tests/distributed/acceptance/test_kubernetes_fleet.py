@@ -14,11 +14,11 @@ from lms_pipeline_tests.distributed.acceptance.fleet import (
     read_digests,
     request_runs,
 )
-from lms_pipeline_tests.distributed.acceptance.full import choose
 from lms_pipeline_tests.distributed.acceptance.nodes import build_machine_environment, find_secrets
 from lms_pipeline_tests.distributed.kubernetes_api import serve_cluster
 from lms_pipeline_tests.distributed.machines import MAX_WAIT_SECONDS
 from lms_pipeline_tests.distributed.monitoring import launch, read_status
+from lms_pipeline_tests.support.full import choose
 
 pytestmark = pytest.mark.distributed
 ACCOUNTS_PER_RUN = choose(3, 5)

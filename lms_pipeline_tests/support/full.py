@@ -1,4 +1,4 @@
-"""The size of these tests: reduced, so that all take some minutes, or full under `make distributed-full`."""
+"""The size of tests that repeat one thing: reduced by default, or full under `make test-full` and `make distributed-full`."""
 
 import os
 from typing import TypeVar
@@ -9,5 +9,5 @@ IS_FULL = os.environ.get("LMS_TEST_FULL") == "1"
 
 
 def choose(reduced: T, full: T) -> T:
-    """Return what this run of the tests takes."""
+    """Return the size for this run of the tests."""
     return full if IS_FULL else reduced
