@@ -22,8 +22,9 @@ from pathlib import Path
 from lms_pipeline_tests.distributed.services import MissingServiceError
 
 CHECKOUT = Path(__file__).parents[2]
-VISIBLE = (CHECKOUT, Path(sys.prefix), Path(sys.base_prefix))
-"""Folders that a machine reads although they may be below /tmp."""
+VISIBLE = {CHECKOUT: "--ro-bind", Path(sys.base_prefix): "--ro-bind", Path(sys.prefix): "--bind"}
+"""Folders that a machine reads although they may be below /tmp. In the environment Python stores what it compiles: else each of
+some hundred processes compiles its imports again, in 2 s."""
 NO_NAMESPACES = (
     "The kernel allows no namespaces here: the machines of these tests share process ids, /tmp and the hostname."
 )
@@ -47,8 +48,8 @@ def has_namespaces() -> bool:
 
 
 def _isolate(name: str, folder: Path) -> list[str]:
-    """Build the command that runs another one on a machine whose only writable folder is this one."""
-    mounts = [argument for path in VISIBLE for argument in ("--ro-bind", str(path), str(path))]
+    """Build the command that runs another one on a machine whose only writable folder is this one, and the environment."""
+    mounts = [argument for path, option in VISIBLE.items() for argument in (option, str(path), str(path))]
     return [
         *("bwrap", "--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc", "--tmpfs", "/tmp", *mounts),
         *("--bind", str(folder), str(folder), "--chdir", str(folder)),

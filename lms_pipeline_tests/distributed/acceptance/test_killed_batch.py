@@ -26,15 +26,15 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:Task name 'execute_job' is already registered"),
 ]
 STARTED, FAILURE = dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.FAILURE
-KILLED = "a12"
+KILLED = choose("a05", "a12")
 """The machine is killed while it uploads the pull of this account."""
-REFUSED = {"a03", "a11"}
+REFUSED = choose(["a02", "a04"], ["a03", "a11"])
 """Their LMS refuses each call for good."""
 
 
 @pytest.fixture
 def account_ids():
-    return ACCOUNTS[: choose(14, 25)]
+    return ACCOUNTS[: choose(6, 25)]
 
 
 @pytest.fixture
@@ -74,7 +74,8 @@ def test_the_retry_on_another_machine_pulls_what_is_left(
     first.kill()
     uploading.released.set()
     assert [monitor(instance, run.run_id) for _ in range(3)] == [STARTED, STARTED, FAILURE]
-    before = [account for account in account_ids[:11] if account not in REFUSED]
+    killed = account_ids.index(KILLED)
+    before = [account for account in account_ids[:killed] if account not in REFUSED]
     assert find_published(settings, account_ids) == before
     failed = instance.get_run_by_id(run.run_id)
     assert failed.tags[WILL_RETRY_TAG] == "true"
@@ -85,17 +86,17 @@ def test_the_retry_on_another_machine_pulls_what_is_left(
     launch(instance, retry)
     wait_for_end(instance, retry, MAX_WAIT_SECONDS)
     assert read_status(instance, retry.run_id) is FAILURE
-    assert find_requested(sandbox) == account_ids[12:]
+    assert find_requested(sandbox) == account_ids[killed + 1 :]
     others = [account for account in account_ids if account not in REFUSED]
     assert find_published(settings, account_ids) == others
     assert len(read_digests(settings, others)) == len(others) * len(TABLES)
-    assert find_failed(instance, settings, UNIFIED_ENROLLMENTS.name) == sorted(REFUSED)
+    assert find_failed(instance, settings, UNIFIED_ENROLLMENTS.name) == REFUSED
     ended = instance.get_run_by_id(retry.run_id)
-    assert find_sentence(instance, ended).startswith(f"2 of {len(account_ids)} accounts failed: a03, a11; ")
+    assert find_sentence(instance, ended).startswith(f"2 of {len(account_ids)} accounts failed: {', '.join(REFUSED)}; ")
     assert ended.tags[WILL_RETRY_TAG] == "false"
     for one in (failed, ended, ended):
         evaluate_sensor(settings, instance, one)
-    assert [text.partition(" failed: ")[0] for text in webhook.texts] == [f"a03 on {DAY}", f"a11 on {DAY}"]
+    assert [text.partition(" failed: ")[0] for text in webhook.texts] == [f"{account} on {DAY}" for account in REFUSED]
 
 
 def find_requested(sandbox):
