@@ -24,7 +24,7 @@ pytestmark = [
     # Dagster's launcher registers its task again at each launch, as the same function
     pytest.mark.filterwarnings("ignore:Task name 'execute_job' is already registered"),
 ]
-RUNS, ACCOUNTS_PER_RUN = choose(4, 8), choose(2, 5)
+RUNS, ACCOUNTS_PER_RUN = choose(3, 8), choose(2, 5)
 SUCCEEDED = re.compile(r"Task execute_job\[[0-9a-f-]+\] succeeded")
 
 
