@@ -27,7 +27,7 @@ from lms_pipeline_tests.support.lake_files import (
 )
 from lms_pipeline_tests.support.old_duckdb import needs_old_duckdb, read_warehouse
 from lms_pipeline_tests.support.parquet_damage import truncate
-from lms_pipeline_tests.support.warehouse_builds import read_content
+from lms_pipeline_tests.support.warehouse_builds import leaving_out_comments, read_content
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +54,26 @@ def count_rows(data, table):
 
 def find_published(data):
     return read_index(data, lambda index: index.find())
+
+
+@pytest.fixture(scope="class")
+def without_comments():
+    with leaving_out_comments():
+        yield
+
+
+@pytest.fixture(scope="class")
+def content(published, tmp_path_factory):
+    """The content of the warehouse of the published lake without roll-ups. Read-only."""
+    data = DataDir(shutil.copytree(published, tmp_path_factory.mktemp("without"), dirs_exist_ok=True))
+    return build_without(data)
+
+
+def build_without(data):
+    """Return the content of a warehouse without roll-ups."""
+    with leaving_out_comments():
+        build_warehouse(data)
+    return read_content(data)
 
 
 def read_both(data):
@@ -99,6 +119,7 @@ def test_the_oldest_duckdb_reads_every_view(data):
     assert set(read_warehouse(data)) >= set(TABLES)
 
 
+@pytest.mark.usefixtures("without_comments")
 def test_a_day_that_is_rolled_up_later_is_shown_without_a_build(data):
     build(data)
     publish_each_table(data, "acme", THIRD)
@@ -107,6 +128,7 @@ def test_a_day_that_is_rolled_up_later_is_shown_without_a_build(data):
     assert count_rows(data, COURSE_COMPLETION) == 6
 
 
+@pytest.mark.usefixtures("without_comments")
 def test_a_file_of_an_unfinished_pull_is_not_shown(data):
     path = data.file(RAW_ENROLLMENTS, Partition("acme", FIRST))
     begin_changes(data, Partition("acme", FIRST), "a run that died")
@@ -115,6 +137,7 @@ def test_a_file_of_an_unfinished_pull_is_not_shown(data):
     assert count_rows(data, RAW_ENROLLMENTS) == 4
 
 
+@pytest.mark.usefixtures("without_comments")
 @pytest.mark.parametrize("table", [RAW_ENROLLMENTS, PORTFOLIO_COMPLETION], ids=lambda table: table.name)
 def test_a_damaged_first_file_does_not_stop_the_build(data, table):
     path = min((data.lake / table.name).rglob("data.parquet"))
@@ -128,6 +151,7 @@ def refuse_to_look_at_all(*_, **_options):
     pytest.fail("The files of all days are looked at.")
 
 
+@pytest.mark.usefixtures("without_comments")
 @pytest.mark.parametrize("is_first", [True, False], ids=["first", "last"])
 @pytest.mark.parametrize("table", [RAW_ENROLLMENTS, PORTFOLIO_COMPLETION], ids=lambda table: table.name)
 def test_a_damaged_sample_is_left_out_without_a_look_at_the_files_of_all_days(table, is_first, data, monkeypatch):
@@ -145,6 +169,7 @@ def test_a_damaged_sample_is_left_out_without_a_look_at_the_files_of_all_days(ta
     assert count_rows(data, table) == (4 if table == RAW_ENROLLMENTS else 1)
 
 
+@pytest.mark.usefixtures("without_comments")
 def test_a_view_without_a_damaged_sample_shows_files_that_are_published_later(data, monkeypatch):
     truncate(min((data.lake / RAW_ENROLLMENTS.name).rglob("data.parquet")))
     monkeypatch.setattr(warehouse_file_views, "find_days", refuse_to_look_at_all)
@@ -153,6 +178,7 @@ def test_a_view_without_a_damaged_sample_shows_files_that_are_published_later(da
     assert count_rows(data, RAW_ENROLLMENTS) == 5
 
 
+@pytest.mark.usefixtures("without_comments")
 def test_a_view_without_a_damaged_sample_hides_an_unfinished_pull(data, monkeypatch):
     first, *_, last = sorted((data.lake / RAW_ENROLLMENTS.name).rglob("data.parquet"))
     truncate(first)
@@ -165,6 +191,7 @@ def test_a_view_without_a_damaged_sample_hides_an_unfinished_pull(data, monkeypa
     assert count_rows(data, RAW_ENROLLMENTS) == 3
 
 
+@pytest.mark.usefixtures("without_comments")
 def test_if_all_samples_are_damaged_all_files_are_looked_at(data, monkeypatch):
     monkeypatch.setattr(warehouse_views, "MAX_SAMPLES", 1)
     paths = sorted((data.lake / RAW_ENROLLMENTS.name).rglob("data.parquet"))
@@ -174,6 +201,7 @@ def test_if_all_samples_are_damaged_all_files_are_looked_at(data, monkeypatch):
     assert count_rows(data, RAW_ENROLLMENTS) == 3
 
 
+@pytest.mark.usefixtures("without_comments")
 def test_an_account_that_a_roll_up_lacks_is_shown_with_its_latest_other_day(data):
     truncate(data.file(LEARNER_COMPLETION, Partition("acme", SECOND)))
     assert build(data).left_out
@@ -182,6 +210,7 @@ def test_an_account_that_a_roll_up_lacks_is_shown_with_its_latest_other_day(data
     assert rows == [("acme", FIRST), ("beta", SECOND), ("gamma", FIRST)]
 
 
+@pytest.mark.usefixtures("without_comments")
 def test_the_next_build_without_roll_ups_is_a_full_one(data):
     build_warehouse(data)
     build(data)
@@ -191,6 +220,7 @@ def test_the_next_build_without_roll_ups_is_a_full_one(data):
     assert count_rows(data, COURSE_COMPLETION) == 5
 
 
+@pytest.mark.usefixtures("without_comments")
 def test_a_build_opens_no_file_of_an_account_but_one_of_each_schema_version(data, monkeypatch):
     for day in find_outdated_days(data):
         roll_up_day(data, day)
@@ -210,25 +240,24 @@ def test_a_build_opens_no_file_of_an_account_but_one_of_each_schema_version(data
 class TestWithoutACurrentRollUp:
     """Days whose roll-up is missing or out of date are shown with the rows of the accounts' files."""
 
-    def check(self, data):
+    def check(self, data, content=None):
         """Compare the warehouse with roll-ups, none of which is written first, with one without them."""
         assert build_warehouse(data, is_rolled_up=True).left_out == []
         with_them = read_content(data)
-        build_warehouse(data)
-        without = read_content(data)
+        without = content or build_without(data)
         for name in TABLES:
             assert with_them[name] == without[name], name
 
-    def test_all_days_are_shown(self, data):
-        self.check(data)
+    def test_all_days_are_shown(self, data, content):
+        self.check(data, content)
 
-    def test_one_day_is_shown(self, data):
+    def test_one_day_is_shown(self, data, content):
         roll_up_day(data, FIRST)
-        self.check(data)
+        self.check(data, content)
 
-    def test_a_latest_day_is_shown(self, data):
+    def test_a_latest_day_is_shown(self, data, content):
         roll_up_day(data, SECOND)
-        self.check(data)
+        self.check(data, content)
 
     def test_a_day_that_changed_is_shown_as_it_is_now(self, data):
         build(data)
@@ -237,25 +266,25 @@ class TestWithoutACurrentRollUp:
         publish(data, "acme", SECOND, table=LEARNER_COMPLETION)  # no learner is left on the latest day
         self.check(data)
 
-    def test_all_days_are_shown_after_the_index_was_built_again(self, data):
+    def test_all_days_are_shown_after_the_index_was_built_again(self, data, content):
         build(data)
         rebuild_index(data)
-        self.check(data)
+        self.check(data, content)
 
     @pytest.mark.parametrize("table", [COURSE_COMPLETION, LEARNER_COMPLETION], ids=lambda table: table.name)
-    def test_a_day_whose_roll_up_was_deleted_is_shown(self, data, table):
+    def test_a_day_whose_roll_up_was_deleted_is_shown(self, data, content, table):
         build(data)
         data.roll_up(table, SECOND).unlink()
-        self.check(data)
+        self.check(data, content)
 
-    def test_all_days_are_shown_if_the_folder_of_roll_ups_is_a_file(self, data):
+    def test_all_days_are_shown_if_the_folder_of_roll_ups_is_a_file(self, data, content):
         data.roll_ups.write_bytes(b"")
-        self.check(data)
+        self.check(data, content)
 
-    def test_a_day_whose_roll_up_was_cut_short_is_shown(self, data):
+    def test_a_day_whose_roll_up_was_cut_short_is_shown(self, data, content):
         build(data)
         truncate(data.roll_up(COURSE_COMPLETION, FIRST))
-        self.check(data)
+        self.check(data, content)
 
     def test_files_of_older_versions_are_shown(self, data):
         path = data.file(COURSE_COMPLETION, Partition("acme", FIRST))
@@ -263,6 +292,7 @@ class TestWithoutACurrentRollUp:
         roll_up_day(data, SECOND)
         self.check(data)
 
+    @pytest.mark.usefixtures("without_comments")
     @pytest.mark.parametrize("table", [COURSE_COMPLETION, LEARNER_COMPLETION], ids=lambda table: table.name)
     def test_only_a_damaged_file_is_left_out(self, data, table):
         path = data.file(table, Partition("acme", SECOND))
@@ -277,6 +307,7 @@ class TestWithoutACurrentRollUp:
         else:
             assert rows == [("acme", FIRST), ("beta", FIRST), ("beta", SECOND), ("gamma", FIRST)]
 
+    @pytest.mark.usefixtures("without_comments")
     def test_the_log_says_how_many(self, data, caplog):
         roll_up_day(data, FIRST)
         build_warehouse(data, is_rolled_up=True)
