@@ -13,9 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from threading import Event, Thread
 
+from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
+
 COMMAND = Path(sys.executable).with_name("lms-pipeline")
 SERVING = "Serving dagster-webserver on"
-"""The webserver prints it when it accepts requests."""
+"""The webserver prints it right before it accepts requests."""
 START_SECONDS = 120
 STOP_SECONDS = 30
 
@@ -68,6 +70,7 @@ def serve_ui(environment, folder, log):
         try:
             has_started = is_up.wait(START_SECONDS)
             assert has_started, f"the UI did not start:\n{log.read_text(encoding='utf-8')}"
+            _connect(port)
             yield Ui(f"http://127.0.0.1:{port}", log)
         finally:
             _stop(process)
@@ -77,6 +80,14 @@ def serve_ui(environment, folder, log):
 def _find_free_port():
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return listener.getsockname()[1]
+
+
+@retry(
+    retry=retry_if_exception_type(ConnectionRefusedError), stop=stop_after_delay(START_SECONDS), wait=wait_fixed(0.1)
+)
+def _connect(port):
+    """Wait until the webserver accepts a connection."""
+    socket.create_connection(("127.0.0.1", port)).close()
 
 
 def _copy_output(output, log, is_up):
