@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import sqlite3
 import time as clock
@@ -11,6 +10,7 @@ from contextlib import closing
 from datetime import UTC, datetime, time
 from pathlib import Path
 from random import Random
+from typing import NamedTuple
 from urllib.parse import urlencode
 
 import pytest
@@ -19,11 +19,12 @@ from lms_pipeline.lake.files import read_metadata
 from lms_pipeline.lake.paths import Partition
 from lms_pipeline.sandbox import RunningSandbox, running
 from lms_pipeline.snapshot.job import TABLES
+from lms_pipeline_tests.support.full import choose
 from lms_pipeline_tests.support.killable_pull import MAX_SECONDS, PROCESSES, pull, pull_until_published, start_processes
 from lms_pipeline_tests.support.portal import PORTAL, Portal
 from lms_pipeline_tests.support.snapshot_runs import DAY, SnapshotRunner
 
-KILLS = int(os.environ.get("LMS_TEST_KILLS", "3"))
+KILLS = choose(3, 30)
 INTERVAL_SECONDS = 0.1
 PARTITION = Partition(PORTAL, DAY)
 
@@ -93,30 +94,48 @@ class MovingAccount:
         return [read_metadata(self._root / "bucket" / path)["digest"] for path in paths]
 
 
-@pytest.fixture
-def account(tmp_path) -> Iterator[MovingAccount]:
-    with running(Portal(learners=90, courses=9, each=4)) as sandbox:
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[RunningSandbox]:
+    with running(Portal(learners=choose(40, 90), courses=9, each=4)) as sandbox:
         sandbox.set_clock(datetime.combine(DAY, time.max, UTC))
-        yield MovingAccount(sandbox, tmp_path)
+        yield sandbox
+
+
+class Undisturbed(NamedTuple):
+    """What a pull that nothing stopped sent and published, and its seconds."""
+
+    requests: set[str]
+    digests: list[str]
+    seconds: float
+
+
+@pytest.fixture(scope="module")
+def undisturbed(sandbox, tmp_path_factory) -> Undisturbed:
+    """The pull on a machine that is not lost. Read-only, since tests share it."""
+    account, started = MovingAccount(sandbox, tmp_path_factory.mktemp("undisturbed")), clock.monotonic()
+    assert account.pull(MAX_SECONDS) == 0
+    seconds = clock.monotonic() - started
+    return Undisturbed(set(account.pop_requests()), account.read_digests(), seconds)
+
+
+@pytest.fixture
+def account(tmp_path, sandbox, undisturbed) -> MovingAccount:
+    sandbox.clear_counts()
+    return MovingAccount(sandbox, tmp_path)
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-def test_another_machine_continues_and_publishes_the_same_snapshot(account, tmp_path, number):
-    started = clock.monotonic()
-    undisturbed = MovingAccount(account.sandbox, tmp_path / "undisturbed")
-    assert undisturbed.pull(MAX_SECONDS) == 0
-    max_pull_seconds = clock.monotonic() - started
-    requests = account.pop_requests()
+def test_another_machine_continues_and_publishes_the_same_snapshot(account, undisturbed, number):
     draw = Random(7)  # noqa: S311 - moments of the kills
     stops, stored = 0, set[str]()
     while stops < KILLS:
-        exit_code = account.pull(draw.uniform(0, max_pull_seconds), number)
+        exit_code = account.pull(draw.uniform(0, undisturbed.seconds), number)
         sent = set(account.pop_requests())
         assert not stored & sent
         stored_now, is_finished = account.list_stored_requests()
         if exit_code == 0:
             assert is_finished
-            assert account.read_digests() == undisturbed.read_digests()
+            assert account.read_digests() == undisturbed.digests
         else:
             stops += 1
             assert number == signal.SIGKILL or sent <= stored_now
@@ -124,18 +143,15 @@ def test_another_machine_continues_and_publishes_the_same_snapshot(account, tmp_
         stored = set() if is_finished else stored_now
         account.move()
     assert account.pull(MAX_SECONDS) == 0
-    assert set(account.pop_requests()) | stored == set(requests)
-    assert account.read_digests() == undisturbed.read_digests()
+    assert set(account.pop_requests()) | stored == undisturbed.requests
+    assert account.read_digests() == undisturbed.digests
 
 
 @pytest.mark.parametrize("files", [1, 2, 3, 4, 5])
-def test_a_pull_that_dies_while_it_publishes_is_continued_without_a_call(account, tmp_path, files):
-    undisturbed = MovingAccount(account.sandbox, tmp_path / "undisturbed")
-    assert undisturbed.pull(MAX_SECONDS) == 0
-    account.pop_requests()
+def test_a_pull_that_dies_while_it_publishes_is_continued_without_a_call(account, undisturbed, files):
     assert account.pull_until_published(files) == -signal.SIGKILL
     assert account.pop_requests() != []
     account.move()
     assert account.pull(MAX_SECONDS) == 0
     assert account.pop_requests() == []
-    assert account.read_digests() == undisturbed.read_digests()
+    assert account.read_digests() == undisturbed.digests

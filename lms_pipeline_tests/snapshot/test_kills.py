@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import time as clock
 from collections.abc import Iterator
@@ -18,12 +17,13 @@ from lms_pipeline.accounts.options import AccountOptions
 from lms_pipeline.lake.paths import Partition
 from lms_pipeline.sandbox import RunningSandbox, World, records_world, running
 from lms_pipeline.snapshot.job import TABLES
+from lms_pipeline_tests.support.full import choose
 from lms_pipeline_tests.support.killable_pull import MAX_SECONDS, PROCESSES, pull, start_processes
 from lms_pipeline_tests.support.portal import PORTAL, Portal
 from lms_pipeline_tests.support.sandbox import build_line, write_lines
 from lms_pipeline_tests.support.snapshot_runs import DAY, SnapshotRunner
 
-KILLS = int(os.environ.get("LMS_TEST_KILLS", "3"))
+KILLS = choose(3, 30)
 """Kills for each strategy."""
 WORKERS = AccountOptions().workers
 
@@ -79,10 +79,10 @@ class KillableAccount:
 @pytest.fixture(params=[("roster", "keep"), ("sweep", "keep"), ("roster", "raw_format"), ("sweep", "raw_format")])
 def account(request, tmp_path) -> Iterator[KillableAccount]:
     strategy, remote_data = request.param
-    world: World = Portal(learners=90, courses=9, each=4)
+    world: World = Portal(learners=choose(30, 90), courses=9, each=4)
     account_id = PORTAL
     if strategy == "sweep":
-        lines = [build_line(f"e{number}", with_={"user": {"id": f"u{number}"}}) for number in range(240)]
+        lines = [build_line(f"e{number}", with_={"user": {"id": f"u{number}"}}) for number in range(choose(120, 240))]
         world, account_id = records_world([write_lines(tmp_path / "lines.ndjson", lines)]), "acme"
     with running(world) as sandbox:
         sandbox.set_clock(datetime.combine(DAY, time.max, UTC))
