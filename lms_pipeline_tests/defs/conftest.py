@@ -97,8 +97,9 @@ def registry(data):
 
 
 @pytest.fixture
-def new_instance(tmp_path, monkeypatch):
+def new_instance(tmp_path, monkeypatch, make_home):
     """A new instance with an empty log, apart from the instance that a command uses."""
+    make_home(tmp_path / "new")
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "new"))
     with open_instance(Settings()) as opened:
         yield opened
