@@ -7,10 +7,22 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lms_pipeline_tests.support.ruled_enrollments import DUE_PARTS, enrollment, pick, rule
+from lms_pipeline.accounts.rules import Rule
+from lms_pipeline.tables.attention import ATTENTION
+from lms_pipeline_tests.support.enrollment_files import DAY, compute_rows, enrollments_file, write
+from lms_pipeline_tests.support.full import choose
+from lms_pipeline_tests.support.ruled_enrollments import DUE_PARTS, at, enrollment, pick, rule
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from lms_pipeline_tests.support.ruled_enrollments import Compute
+
+
+def find_due_days(path: Path, day: date, *rules: Rule, zone: str = "UTC") -> dict[str, date]:
+    """Return the due day of each enrollment that is overdue, by course."""
+    file = enrollments_file(path, day, zone, rules=dict(enumerate(rules, 1)))
+    return {row["course_id"]: row["due_day"] for row in compute_rows(ATTENTION, file)}
 
 
 class TestRenewal:
@@ -18,19 +30,18 @@ class TestRenewal:
     COUNTS, LAPSED = (2, 2, 0, 0, 0), (0, 2, 2, 2, 2)
     """Of two completions, before the renewal day and on it."""
 
-    @pytest.mark.parametrize(
-        ("completed_at", "months", "renewal_day"),
-        [
-            ("2025-03-31", 12, "2026-03-31"),
-            ("2026-01-31", 1, "2026-02-28"),
-            ("2026-01-28", 1, "2026-02-28"),
-            ("2026-02-28", 1, "2026-03-28"),
-            ("2024-02-29", 12, "2025-02-28"),
-            ("2023-08-31", 6, "2024-02-29"),
-            ("2025-12-31", 1, "2026-01-31"),
-        ],
+    RENEWAL_DAYS = (
+        ("2025-03-31", 12, "2026-03-31"),
+        ("2026-01-31", 1, "2026-02-28"),
+        ("2026-01-28", 1, "2026-02-28"),
+        ("2026-02-28", 1, "2026-03-28"),
+        ("2024-02-29", 12, "2025-02-28"),
+        ("2023-08-31", 6, "2024-02-29"),
+        ("2025-12-31", 1, "2026-01-31"),
     )
-    def test_is_due_on_the_same_day_of_a_later_month(
+
+    @pytest.mark.parametrize(("completed_at", "months", "renewal_day"), choose(RENEWAL_DAYS[:2], RENEWAL_DAYS))
+    def test_is_due_when_its_day_has_come(
         self, compute: Compute, completed_at: str, months: int, renewal_day: str
     ) -> None:
         rows = [enrollment(status, status, completed_at=completed_at) for status in ("completed", "passed")]
@@ -39,23 +50,37 @@ class TestRenewal:
         on_it = compute(rows, rule(renew_months=months), day=renewal_day)
         assert (pick(before, *self.FIGURES), pick(on_it, *self.FIGURES)) == (self.COUNTS, self.LAPSED)
 
+    def test_is_due_on_the_same_day_of_a_later_month(self, tmp_path: Path) -> None:
+        """Each case is a course of its own."""
+        rows = [
+            enrollment("ann", "completed", f"c{number}", completed_at=completed_at)
+            for number, (completed_at, _, _) in enumerate(self.RENEWAL_DAYS)
+        ]
+        rules = [
+            Rule(account="acme", course=f"c{number}", renew_months=months)
+            for number, (_, months, _) in enumerate(self.RENEWAL_DAYS)
+        ]
+        found = find_due_days(write(tmp_path / "data.parquet", rows), DAY, *rules)
+        assert found == {f"c{number}": date.fromisoformat(day) for number, (_, _, day) in enumerate(self.RENEWAL_DAYS)}
+
     @pytest.mark.parametrize(
-        ("zone", "completed_at", "renewal_day"),
+        ("zone", "lapsed", "not_yet"),
         [
-            ("UTC", "2026-01-31T23:30", "2026-02-28"),
-            ("Asia/Tokyo", "2026-01-31T23:30", "2026-03-01"),  # there it is 1 February
-            ("America/New_York", "2026-02-01T03:00", "2026-02-28"),  # there it is 31 January
-            ("Asia/Tokyo", "2026-01-31T00:00", "2026-02-28"),  # a date, in any zone
+            ("UTC", ("2026-01-31T23:30",), ("2026-02-01T00:30",)),
+            # there 15:00 UTC is midnight, except for a date
+            ("Asia/Tokyo", ("2026-01-31T14:30", "2026-01-31T00:00"), ("2026-01-31T23:30", "2026-02-01T00:00")),
+            ("America/New_York", ("2026-02-01T03:00",), ("2026-02-01T05:30",)),  # there 05:00 UTC is midnight
         ],
     )
     def test_counts_days_in_the_time_zone(
-        self, compute: Compute, zone: str, completed_at: str, renewal_day: str
+        self, tmp_path: Path, zone: str, lapsed: tuple[str, ...], not_yet: tuple[str, ...]
     ) -> None:
-        rows = [enrollment("ann", "completed", completed_at=completed_at)]
-        day = date.fromisoformat(renewal_day)
-        before = compute(rows, rule(renew_months=1), day=str(date.fromordinal(day.toordinal() - 1)), zone=zone)
-        on_it = compute(rows, rule(renew_months=1), day=renewal_day, zone=zone)
-        assert (before["n_completed"], on_it["n_completed"]) == (1, 0)
+        """On 28 February who completed on 31 January has lapsed, and who did on 1 February has not."""
+        day = date(2026, 2, 28)
+        rows = [enrollment("ann", "completed", completed, completed_at=completed) for completed in lapsed + not_yet]
+        rules = [Rule(account="acme", course=row["course_id"], renew_months=1) for row in rows]
+        path = write(tmp_path / "data.parquet", [row | {"fetched_at": at("2026-03-01T06:00")} for row in rows])
+        assert find_due_days(path, day, *rules, zone=zone) == dict.fromkeys(lapsed, day)
 
     def test_a_lapsed_completion_is_open_overdue_and_not_compliant(self, compute: Compute) -> None:
         rows = [
