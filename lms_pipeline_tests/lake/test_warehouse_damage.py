@@ -1,5 +1,6 @@
 """A file that can't be read: the warehouse leaves it out, says so, and holds everything else."""
 
+import shutil
 from typing import Any
 
 import pyarrow as pa
@@ -15,6 +16,7 @@ from lms_pipeline.tables.pulled import LEARNERS, RAW_ENROLLMENTS, UNIFIED_ENROLL
 from lms_pipeline.tables.schema import Table
 from lms_pipeline_tests.support.lake_files import FIRST, enrollment, publish
 from lms_pipeline_tests.support.parquet_damage import change_value, damage_pages, truncate, write_newer
+from lms_pipeline_tests.support.warehouse_builds import leaving_out_comments
 
 TABLES = [UNIFIED_ENROLLMENTS, RAW_ENROLLMENTS, LEARNERS, ACCOUNT_COMPLETION, LEARNER_COMPLETION]
 ROWS: dict[Table, dict[str, Any]] = {
@@ -25,13 +27,25 @@ ROWS: dict[Table, dict[str, Any]] = {
 }
 
 
-@pytest.fixture
-def data(tmp_path):
-    data = DataDir(tmp_path)
+@pytest.fixture(scope="module", autouse=True)
+def _without_comments():
+    with leaving_out_comments():
+        yield
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory):
+    """A data directory for copies."""
+    data = DataDir(tmp_path_factory.mktemp("published"))
     for account in ("acme", "beta", "gamma"):
         for table in TABLES:
             publish(data, account, FIRST, ROWS.get(table, {}), table=table)
-    return data
+    return data.root
+
+
+@pytest.fixture
+def data(published, tmp_path):
+    return DataDir(shutil.copytree(published, tmp_path, dirs_exist_ok=True))
 
 
 def _list_accounts(data, table):

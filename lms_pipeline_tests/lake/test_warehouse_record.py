@@ -14,13 +14,19 @@ from lms_pipeline.lake.warehouse_record import load_record
 from lms_pipeline.tables.metrics import ACCOUNT_COMPLETION, COURSE_COMPLETION
 from lms_pipeline.tables.pulled import LEARNERS
 from lms_pipeline_tests.support.lake_files import FIRST, SECOND, THIRD, publish
-from lms_pipeline_tests.support.warehouse_builds import age_files, read_record, update
+from lms_pipeline_tests.support.warehouse_builds import age_files, leaving_out_comments, read_record, update
 
 
 def publish_days(data, *days):
     for day in days:
         publish(data, "acme", day, {"n_all": day.day}, table=ACCOUNT_COMPLETION)
         publish(data, "acme", day, {"user_id": "u1"}, table=LEARNERS)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _without_comments():
+    with leaving_out_comments():
+        yield
 
 
 @pytest.fixture

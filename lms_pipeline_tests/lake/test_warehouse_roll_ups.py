@@ -36,14 +36,30 @@ def published(tmp_path_factory):
     return publish_small_lake(DataDir(tmp_path_factory.mktemp("published"))).root
 
 
+@pytest.fixture(scope="module")
+def rolled_up(published, tmp_path_factory):
+    """The same with roll-ups, for copies: of those, only what has changed since is written again."""
+    data = copy_data(published, tmp_path_factory.mktemp("rolled up"))
+    roll_up(data)
+    return data.root
+
+
+def copy_data(root, new):
+    return DataDir(shutil.copytree(root, new, dirs_exist_ok=True))
+
+
 @pytest.fixture
-def data(published, tmp_path):
-    return DataDir(shutil.copytree(published, tmp_path, dirs_exist_ok=True))
+def data(rolled_up, tmp_path):
+    return copy_data(rolled_up, tmp_path)
+
+
+def roll_up(data):
+    for day in find_outdated_days(data):
+        roll_up_day(data, day)
 
 
 def build(data):
-    for day in find_outdated_days(data):
-        roll_up_day(data, day)
+    roll_up(data)
     return build_warehouse(data, is_rolled_up=True)
 
 
@@ -63,16 +79,14 @@ def without_comments():
 
 
 @pytest.fixture(scope="class")
-def content(published, tmp_path_factory):
+def content(published, tmp_path_factory, without_comments):
     """The content of the warehouse of the published lake without roll-ups. Read-only."""
-    data = DataDir(shutil.copytree(published, tmp_path_factory.mktemp("without"), dirs_exist_ok=True))
-    return build_without(data)
+    return build_without(copy_data(published, tmp_path_factory.mktemp("without")))
 
 
 def build_without(data):
     """Return the content of a warehouse without roll-ups."""
-    with leaving_out_comments():
-        build_warehouse(data)
+    build_warehouse(data)
     return read_content(data)
 
 
@@ -80,9 +94,8 @@ def read_both(data):
     """Return the tables and the comments of the warehouse with roll-ups, and of one without them."""
     build(data)
     with_them = read_content(data)
-    build_warehouse(data)
     names = (*TABLES, "comments of columns")
-    return [{name: content[name] for name in names} for content in (with_them, read_content(data))]
+    return [{name: content[name] for name in names} for content in (with_them, build_without(data))]
 
 
 def test_it_has_the_content_of_one_without(data):
@@ -123,8 +136,7 @@ def test_the_oldest_duckdb_reads_every_view(data):
 def test_a_day_that_is_rolled_up_later_is_shown_without_a_build(data):
     build(data)
     publish_each_table(data, "acme", THIRD)
-    for day in find_outdated_days(data):
-        roll_up_day(data, day)
+    roll_up(data)
     assert count_rows(data, COURSE_COMPLETION) == 6
 
 
@@ -222,8 +234,7 @@ def test_the_next_build_without_roll_ups_is_a_full_one(data):
 
 @pytest.mark.usefixtures("without_comments")
 def test_a_build_opens_no_file_of_an_account_but_one_of_each_schema_version(data, monkeypatch):
-    for day in find_outdated_days(data):
-        roll_up_day(data, day)
+    roll_up(data)
     opened = []
     read_footer = files.read_footer
 
@@ -237,8 +248,14 @@ def test_a_build_opens_no_file_of_an_account_but_one_of_each_schema_version(data
     assert UNIFIED_ENROLLMENTS.name not in {path.parts[-4] for path in opened}
 
 
+@pytest.mark.usefixtures("without_comments")
 class TestWithoutACurrentRollUp:
     """Days whose roll-up is missing or out of date are shown with the rows of the accounts' files."""
+
+    @pytest.fixture
+    def unrolled(self, published, tmp_path):
+        """The lake without roll-ups."""
+        return copy_data(published, tmp_path)
 
     def check(self, data, content=None):
         """Compare the warehouse with roll-ups, none of which is written first, with one without them."""
@@ -248,16 +265,16 @@ class TestWithoutACurrentRollUp:
         for name in TABLES:
             assert with_them[name] == without[name], name
 
-    def test_all_days_are_shown(self, data, content):
-        self.check(data, content)
+    def test_all_days_are_shown(self, unrolled, content):
+        self.check(unrolled, content)
 
-    def test_one_day_is_shown(self, data, content):
-        roll_up_day(data, FIRST)
-        self.check(data, content)
+    def test_one_day_is_shown(self, unrolled, content):
+        roll_up_day(unrolled, FIRST)
+        self.check(unrolled, content)
 
-    def test_a_latest_day_is_shown(self, data, content):
-        roll_up_day(data, SECOND)
-        self.check(data, content)
+    def test_a_latest_day_is_shown(self, unrolled, content):
+        roll_up_day(unrolled, SECOND)
+        self.check(unrolled, content)
 
     def test_a_day_that_changed_is_shown_as_it_is_now(self, data):
         build(data)
@@ -277,40 +294,38 @@ class TestWithoutACurrentRollUp:
         data.roll_up(table, SECOND).unlink()
         self.check(data, content)
 
-    def test_all_days_are_shown_if_the_folder_of_roll_ups_is_a_file(self, data, content):
-        data.roll_ups.write_bytes(b"")
-        self.check(data, content)
+    def test_all_days_are_shown_if_the_folder_of_roll_ups_is_a_file(self, unrolled, content):
+        unrolled.roll_ups.write_bytes(b"")
+        self.check(unrolled, content)
 
     def test_a_day_whose_roll_up_was_cut_short_is_shown(self, data, content):
         build(data)
         truncate(data.roll_up(COURSE_COMPLETION, FIRST))
         self.check(data, content)
 
-    def test_files_of_older_versions_are_shown(self, data):
-        path = data.file(COURSE_COMPLETION, Partition("acme", FIRST))
+    def test_files_of_older_versions_are_shown(self, unrolled):
+        path = unrolled.file(COURSE_COMPLETION, Partition("acme", FIRST))
         pq.write_table(pq.read_table(path, partitioning=None).select(["course_id"]).replace_schema_metadata(None), path)
-        roll_up_day(data, SECOND)
-        self.check(data)
+        roll_up_day(unrolled, SECOND)
+        self.check(unrolled)
 
-    @pytest.mark.usefixtures("without_comments")
     @pytest.mark.parametrize("table", [COURSE_COMPLETION, LEARNER_COMPLETION], ids=lambda table: table.name)
-    def test_only_a_damaged_file_is_left_out(self, data, table):
-        path = data.file(table, Partition("acme", SECOND))
+    def test_only_a_damaged_file_is_left_out(self, unrolled, table):
+        path = unrolled.file(table, Partition("acme", SECOND))
         truncate(path)
-        roll_up_day(data, FIRST)
-        [sentence] = build_warehouse(data, is_rolled_up=True).left_out
+        roll_up_day(unrolled, FIRST)
+        [sentence] = build_warehouse(unrolled, is_rolled_up=True).left_out
         assert str(path) in sentence
-        with open_warehouse(data) as connection:
+        with open_warehouse(unrolled) as connection:
             rows = connection.table(table.name).project("account_id, snapshot_date").order("ALL").fetchall()
         if table == LEARNER_COMPLETION:
             assert rows == [("acme", FIRST), ("beta", SECOND), ("gamma", FIRST)]
         else:
             assert rows == [("acme", FIRST), ("beta", FIRST), ("beta", SECOND), ("gamma", FIRST)]
 
-    @pytest.mark.usefixtures("without_comments")
-    def test_the_log_says_how_many(self, data, caplog):
-        roll_up_day(data, FIRST)
-        build_warehouse(data, is_rolled_up=True)
+    def test_the_log_says_how_many(self, unrolled, caplog):
+        roll_up_day(unrolled, FIRST)
+        build_warehouse(unrolled, is_rolled_up=True)
         assert "1 day has no current roll-up" in caplog.text
 
     def test_a_day_that_left_the_lake_is_not_shown(self, data):

@@ -29,6 +29,7 @@ from lms_pipeline.tables.pulled import UNIFIED_ENROLLMENTS
 from lms_pipeline_tests.support.damages import TEXT_DAMAGES, put_folder
 from lms_pipeline_tests.support.lake_files import FIRST, enrollment, publish
 from lms_pipeline_tests.support.scripted_api import ScriptedClient, page
+from lms_pipeline_tests.support.warehouse_builds import leaving_out_comments
 
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
 damages = pytest.mark.parametrize("damage", TEXT_DAMAGES.values(), ids=TEXT_DAMAGES)
@@ -82,6 +83,13 @@ def test_a_folder_in_place_of_the_flag_stops_nobody(data, use):
     assert not data.token_refused.is_dir()
 
 
+@pytest.fixture(scope="class")
+def without_comments():
+    with leaving_out_comments():
+        yield
+
+
+@pytest.mark.usefixtures("without_comments")
 @damages
 def test_a_damaged_list_of_left_out_files_is_written_again(data, caplog, damage):
     publish(data, "acme", FIRST, enrollment("u1"), table=UNIFIED_ENROLLMENTS)
@@ -93,6 +101,7 @@ def test_a_damaged_list_of_left_out_files_is_written_again(data, caplog, damage)
     assert msgspec.json.decode(data.left_out.read_bytes()) == []
 
 
+@pytest.mark.usefixtures("without_comments")
 @damages
 @pytest.mark.parametrize(
     "name", ["lms.duckdb", "lms.duckdb.wal", "state/warehouse/lms-old.duckdb", "state/warehouse/lock"]
@@ -107,6 +116,7 @@ def test_a_damaged_warehouse_is_built_again(data, damage, name):
         assert len(connection.table("unified_enrollments")) == 1
 
 
+@pytest.mark.usefixtures("without_comments")
 @damages
 def test_a_damaged_warehouse_is_one_sentence_for_a_reader(data, damage):
     publish(data, "acme", FIRST, enrollment("u1"), table=UNIFIED_ENROLLMENTS)
