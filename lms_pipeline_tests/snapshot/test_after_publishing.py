@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import errno
+import logging
+import shutil
+from logging.handlers import BufferingHandler
+from pathlib import Path
+from typing import NamedTuple
 
 import duckdb
 import pytest
@@ -20,7 +25,7 @@ from lms_pipeline.snapshot.run import replay_snapshot
 from lms_pipeline.storage.local_store import LocalStore
 from lms_pipeline.storage.state import StateError
 from lms_pipeline.storage.store import StoreError
-from lms_pipeline_tests.support.pair_account import build_expected_rows, read_stored_rows
+from lms_pipeline_tests.support.pair_account import PairAccount, build_expected_rows, read_stored_rows
 from lms_pipeline_tests.support.portal import PORTAL, Portal
 
 FULL = OSError(errno.ENOSPC, "No space left on device")
@@ -28,7 +33,7 @@ FULL = OSError(errno.ENOSPC, "No space left on device")
 
 @pytest.fixture(scope="module")
 def portal():
-    """A small portal: each test pulls it."""
+    """A small portal: most tests pull it."""
     return Portal(learners=12, courses=4, each=2, every=3)
 
 
@@ -74,20 +79,58 @@ FAULTS = {
 }
 
 
-@pytest.fixture(params=list(FAULTS.values()), ids=list(FAULTS))
-def without_fingerprints(request, account, caplog):
-    """The account after its pull of day 0, whose roster fingerprints could not be stored."""
-    with pytest.MonkeyPatch.context() as patch:
-        request.param(account, patch)
-        account.run_day(0)
-    if account.runner.data.fingerprints.is_file():
-        account.runner.data.fingerprints.unlink()
+class FirstPull(NamedTuple):
+    """What the pull of day 0 left, though something failed after it was published."""
+
+    root: Path
+    calls: int
+    warnings: list[str]
+
+
+def pull_the_first_day(root, portal, serving, damage):
+    """Pull day 0 with what `damage` patches. Any size counts as one that fills the disk."""
+    account, logged = PairAccount(root, portal, serving), BufferingHandler(1_000)
+    logged.setLevel(logging.WARNING)
+    logging.getLogger().addHandler(logged)
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(volume, "RESERVE_BYTES", 0)
+            damage(account, patch)
+            account.run_day(0)
+    finally:
+        logging.getLogger().removeHandler(logged)
+    return FirstPull(root, account.count_calls().total(), [record.getMessage() for record in logged.buffer])
+
+
+@pytest.fixture(scope="module", params=list(FAULTS.values()), ids=list(FAULTS))
+def first_pull(request, tmp_path_factory, portal, serving):
+    """The pull of day 0, whose roster fingerprints could not be stored. Read-only, since tests share it."""
+    pull = pull_the_first_day(tmp_path_factory.mktemp("first"), portal, serving, request.param)
+    fingerprints = PairAccount(pull.root, portal, serving).runner.data.fingerprints
+    if fingerprints.is_file():
+        fingerprints.unlink()
+    return pull
+
+
+@pytest.fixture
+def without_fingerprints(account, first_pull):
+    """The account with a copy of that pull's data."""
+    shutil.copytree(first_pull.root, account.runner.root, dirs_exist_ok=True)
     return account
 
 
+def fail_to_finish(_account, patch):
+    patch.setattr(Attempt, "finish", raising(CheckpointError("The responses can't be stored.")))
+
+
+@pytest.fixture(scope="module")
+def unfinished_pull(tmp_path_factory, portal, serving):
+    """The pull of day 0, which could not be marked as published. Read-only, since tests share it."""
+    return pull_the_first_day(tmp_path_factory.mktemp("unfinished"), portal, serving, fail_to_finish)
+
+
 def list_warnings(caplog):
-    records = [*caplog.get_records("setup"), *caplog.get_records("call")]
-    return [record.getMessage() for record in records if record.levelname == "WARNING"]
+    return [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
 
 
 def read_attempt(account):
@@ -106,12 +149,11 @@ class TestRosterFingerprintsThatCannotBeStored:
     def test_leave_the_snapshot_published(self, without_fingerprints, portal):
         assert read_stored_rows(without_fingerprints, 0) == build_expected_rows(portal, 0)
 
-    def test_leave_the_pull_finished_with_all_its_responses(self, without_fingerprints):
-        calls = without_fingerprints.count_calls().total()
-        assert read_attempt(without_fingerprints) == (True, calls)
+    def test_leave_the_pull_finished_with_all_its_responses(self, without_fingerprints, first_pull):
+        assert read_attempt(without_fingerprints) == (True, first_pull.calls)
 
-    def test_are_one_warning_with_what_they_cost_and_what_to_do(self, without_fingerprints, caplog):
-        [warning] = list_warnings(caplog)
+    def test_are_one_warning_with_what_they_cost_and_what_to_do(self, first_pull):
+        [warning] = first_pull.warnings
         assert warning.startswith(
             "portal on 2026-03-01 is published, but its roster fingerprints are not stored: the next snapshot fetches every "
             "enrollment, unless `lms-pipeline replay --account portal --date 2026-03-01` stores them before, without a call. "
@@ -131,35 +173,35 @@ class TestRosterFingerprintsThatCannotBeStored:
 
 
 class TestPullThatCannotBeMarkedAsPublished:
-    @pytest.fixture(autouse=True)
-    def unmarked(self, account, monkeypatch):
-        with monkeypatch.context() as patch:
-            patch.setattr(Attempt, "finish", raising(CheckpointError("The responses can't be stored.")))
-            account.run_day(0)
+    @pytest.fixture
+    def unmarked(self, account, unfinished_pull):
+        """The account with a copy of that pull's data."""
+        shutil.copytree(unfinished_pull.root, account.runner.root, dirs_exist_ok=True)
+        return account
 
-    def test_is_published_with_one_warning(self, account, portal, caplog):
-        assert read_stored_rows(account, 0) == build_expected_rows(portal, 0)
-        [warning] = list_warnings(caplog)
+    def test_is_published_with_one_warning(self, unmarked, unfinished_pull, portal):
+        assert read_stored_rows(unmarked, 0) == build_expected_rows(portal, 0)
+        [warning] = unfinished_pull.warnings
         assert warning == (
             "portal on 2026-03-01 is published, but its responses are not marked so: another pull of the day publishes them "
             "again instead of fetching, unless `lms-pipeline replay --account portal --date 2026-03-01` marks them before. "
             "The responses can't be stored."
         )
 
-    def test_keeps_its_responses(self, account):
-        assert read_attempt(account) == (False, account.count_calls().total())
+    def test_keeps_its_responses(self, unmarked, unfinished_pull):
+        assert read_attempt(unmarked) == (False, unfinished_pull.calls)
 
-    def test_is_marked_by_a_replay(self, account):
-        replay(account)
-        assert read_attempt(account)[0]
+    def test_is_marked_by_a_replay(self, unmarked):
+        replay(unmarked)
+        assert read_attempt(unmarked)[0]
 
-    def test_leaves_the_next_day_as_cheap(self, account):
-        account.run_day(1)
-        assert account.count_sources(1)["carried"] > 0
+    def test_leaves_the_next_day_as_cheap(self, unmarked):
+        unmarked.run_day(1)
+        assert unmarked.count_sources(1)["carried"] > 0
 
 
 def test_responses_that_cannot_be_marked_say_nothing_of_a_replay_without_enrollments(account, monkeypatch, caplog):
-    monkeypatch.setattr(Attempt, "finish", raising(CheckpointError("The responses can't be stored.")))
+    fail_to_finish(account, monkeypatch)
     account.run_day(0, tables=["learners"])
     [warning] = list_warnings(caplog)
     assert "replay" not in warning

@@ -13,12 +13,18 @@ from lms_pipeline.snapshot import pairs, writer
 from lms_pipeline.snapshot.job import TABLES
 from lms_pipeline.snapshot.lists import Lists
 from lms_pipeline_tests.support.pair_account import PairAccount
-from lms_pipeline_tests.support.portal import PORTAL
+from lms_pipeline_tests.support.portal import PORTAL, Portal
 from lms_pipeline_tests.support.scripted_api import page
 from lms_pipeline_tests.support.scripted_server import serve
 from lms_pipeline_tests.support.snapshot_runs import SnapshotRunner, record, respond_by_path
 
 DAYS = (0, 1)
+
+
+@pytest.fixture(scope="module")
+def portal():
+    """A small portal: each of its responses is a batch of its own."""
+    return Portal(learners=12, courses=4, each=2, every=3)
 
 
 @pytest.fixture
@@ -28,7 +34,7 @@ def small_limits(monkeypatch):
     @contextmanager
     def patched():
         with monkeypatch.context() as patch:
-            patch.setattr(files, "MAX_GROUP_BYTES", 10_000)
+            patch.setattr(files, "MAX_GROUP_BYTES", 2_000)
             patch.setattr(writer, "MAX_BATCH_BYTES", 1)
             patch.setattr(pairs, "MAX_PENDING_BYTES", 1)
             yield

@@ -7,7 +7,7 @@ from contextlib import suppress
 from datetime import UTC, datetime, time
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from lms_pipeline.accounts.options import AccountOptions
@@ -20,20 +20,21 @@ from lms_pipeline.sandbox import Switches, running
 from lms_pipeline.sandbox.faults import ExpiredCursor, RevokedConnection, Status
 from lms_pipeline.snapshot.job import TABLES, SnapshotJob
 from lms_pipeline.snapshot.run import replay_snapshot
-from lms_pipeline_tests.support.pair_account import (
-    COURSES,
-    LEARNERS,
-    LIST_PAGES,
-    PAIRS,
-    PairAccount,
-    build_expected_rows,
-    read_stored_rows,
-)
+from lms_pipeline_tests.support.full import choose
+from lms_pipeline_tests.support.pair_account import LIST_PAGES, PairAccount, build_expected_rows, read_stored_rows
 from lms_pipeline_tests.support.portal import PORTAL, Portal
 
+LEARNERS, COURSES, COURSES_PER_LEARNER = 15, 5, 3
+PAIRS = LEARNERS * COURSES_PER_LEARNER
 RAW_FORMAT = {"remote_data": "raw_format"}
 ENROLLMENTS = "/unified/lms/course-enrollments"
 WORKERS = AccountOptions().workers
+
+
+@pytest.fixture(scope="module")
+def portal():
+    """A smaller portal than usual: each pair costs two calls."""
+    return Portal(LEARNERS, COURSES, COURSES_PER_LEARNER, every=20)
 
 
 def fault_raw(status: int, **more) -> Status:
@@ -277,7 +278,10 @@ def small_portal():
 
 
 @given(budget=st.none() | st.integers(5, 30), refused_after=st.none() | st.integers(0, 14), workers=st.integers(1, 6))
-@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@example(budget=None, refused_after=None, workers=6)
+@example(budget=12, refused_after=None, workers=1)
+@example(budget=20, refused_after=3, workers=4)
+@settings(max_examples=choose(2, 30), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_replay_is_the_same_snapshot_whatever_the_budget_and_the_refusal(
     tmp_path_factory, small_portal, budget, refused_after, workers
 ):

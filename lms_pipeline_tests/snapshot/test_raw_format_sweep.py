@@ -6,10 +6,11 @@ import hashlib
 import json
 from collections import Counter
 from datetime import timedelta
+from itertools import product
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from lms_pipeline.accounts.options import AccountOptions
@@ -23,6 +24,7 @@ from lms_pipeline.snapshot.job import TABLES, SnapshotJob, SnapshotResult
 from lms_pipeline.snapshot.run import replay_snapshot
 from lms_pipeline.truto.client import TrutoClient
 from lms_pipeline.truto.errors import PermanentError
+from lms_pipeline_tests.support.full import choose
 from lms_pipeline_tests.support.sandbox import build_line, write_lines
 from lms_pipeline_tests.support.scripted_api import ScriptedResponse
 from lms_pipeline_tests.support.scripted_server import serve
@@ -200,8 +202,9 @@ class TestFiles:
 
 
 class TestRefusal:
-    @pytest.mark.parametrize("status", [400, 404, 501])
-    @pytest.mark.parametrize("pages", [0, 2])
+    @pytest.mark.parametrize(
+        ("pages", "status"), choose([(0, 400), (2, 404), (0, 501)], list(product([0, 2], [400, 404, 501])))
+    )
     def test_publishes_the_enrollments_with_raw_pages_so_far_and_so_does_a_replay(self, runner, serving, status, pages):
         serving.fault(raw_fault(Status, status=status, after=pages))
         result = runner.run(options=OPTIONS)
@@ -284,7 +287,9 @@ class TestReplay:
 
 
 @given(page_size=st.integers(1, 9), bare=st.booleans(), refused_after=st.none() | st.integers(0, 9))
-@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@example(page_size=2, bare=False, refused_after=2)
+@example(page_size=3, bare=True, refused_after=None)
+@settings(max_examples=choose(2, 30), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_unified_never_depends_on_the_raw_list_and_a_replay_is_the_same(
     tmp_path_factory, sandbox, page_size, bare, refused_after
 ):
