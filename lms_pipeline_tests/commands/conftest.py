@@ -1,14 +1,19 @@
 """The command line in this process: its output and exit status."""
 
+import os
+import shutil
 import sys
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
+from io import StringIO
+from pathlib import Path
 
 import pytest
 
 from lms_pipeline import cli
 from lms_pipeline.lake.paths import DataDir
 from lms_pipeline.lake.warehouse import build_warehouse
-from lms_pipeline_tests.defs.conftest import NOW, new_instance, sandbox
+from lms_pipeline_tests.defs.conftest import NOW, new_instance, sandbox, serve_accounts
 from lms_pipeline_tests.support.remembered_metrics import remembered_metrics
 
 __all__ = ["new_instance", "remembered_metrics", "sandbox"]
@@ -23,15 +28,20 @@ class Completed:
     err: str
 
 
+def set_up(folder, monkeypatch, make_home):
+    """Let `lms-pipeline` run in an empty folder, with `data` as its data directory."""
+    monkeypatch.chdir(folder)
+    for name in ("TRUTO_API_TOKEN", "TRUTO_BASE_URL", "LMS_DATA_DIR", "DAGSTER_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("DAGSTER_HOME", str(folder / "data" / "dagster"))
+    make_home(folder / "data" / "dagster")
+    monkeypatch.setenv("LMS_NOW", NOW.isoformat())
+
+
 @pytest.fixture
 def command(tmp_path, monkeypatch, capsys, make_home):
     """Return a function that runs `lms-pipeline` in an empty folder, with `data` as its data directory."""
-    monkeypatch.chdir(tmp_path)
-    for name in ("TRUTO_API_TOKEN", "TRUTO_BASE_URL", "LMS_DATA_DIR", "DAGSTER_HOME"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "data" / "dagster"))
-    make_home(tmp_path / "data" / "dagster")
-    monkeypatch.setenv("LMS_NOW", NOW.isoformat())
+    set_up(tmp_path, monkeypatch, make_home)
 
     def run(*words):
         monkeypatch.setattr(sys, "argv", ["lms-pipeline", *words])
@@ -49,6 +59,41 @@ def connected(command, sandbox, monkeypatch):
     monkeypatch.setenv("TRUTO_BASE_URL", sandbox.url)
     monkeypatch.setenv("TRUTO_API_TOKEN", sandbox.token)
     return command
+
+
+@dataclass
+class Materialized:
+    """The data directory of both accounts after `materialize`, and what the command printed."""
+
+    data: Path
+    done: Completed
+
+
+@pytest.fixture(scope="session")
+def materialized(tmp_path_factory, make_home):
+    """Both accounts after `accounts sync` and `materialize`. Read-only, since tests share it."""
+    folder = tmp_path_factory.mktemp("materialized")
+    environment, umask = dict(os.environ), os.umask(0o022)
+    with serve_accounts(folder) as server, pytest.MonkeyPatch.context() as patch:
+        set_up(folder, patch, make_home)
+        patch.setenv("TRUTO_BASE_URL", server.url)
+        patch.setenv("TRUTO_API_TOKEN", server.token)
+        for words in (["accounts", "sync"], ["materialize"]):
+            patch.setattr(sys, "argv", ["lms-pipeline", *words])
+            with redirect_stdout(StringIO()) as out, redirect_stderr(StringIO()) as err:
+                with pytest.raises(SystemExit) as ended:
+                    cli.main()
+    os.umask(umask)
+    os.environ.clear()
+    os.environ.update(environment)
+    return Materialized(folder / "data", Completed(int(ended.value.code or 0), out.getvalue(), err.getvalue()))
+
+
+@pytest.fixture
+def after_a_day(connected, materialized, tmp_path):
+    """Return `connected` with a copy of that data directory."""
+    shutil.copytree(materialized.data, tmp_path / "data", dirs_exist_ok=True)
+    return connected
 
 
 @pytest.fixture(scope="session")
