@@ -56,7 +56,7 @@ def test_metrics_computed_again_leave_out_the_roles_of_now(run, settings, tmp_pa
         return row["n_all"], row["left_out_by_role"]
 
     (tmp_path / "accounts.toml").write_text("[accounts.north]\nexcluded_roles = []\n", "utf-8")
-    run(NORTH)
+    run(NORTH, select=["unified_enrollments"])
     assert compute() == (3, 0)
     assert compute(excluded_roles=("Learner",)) == (0, 3)
     assert compute(excluded_roles=("Learner",), accounts_file=tmp_path / "accounts.toml") == (3, 0)
@@ -64,7 +64,7 @@ def test_metrics_computed_again_leave_out_the_roles_of_now(run, settings, tmp_pa
 
 def test_metrics_computed_again_apply_the_rules_of_now_and_leave_stored_rows(run, settings, tmp_path):
     rules = tmp_path / "rules.toml"
-    run(NORTH)
+    run(NORTH, select=["unified_enrollments"])
     stored = {path: path.read_bytes() for path in settings.data_dir.glob("lake/unified_enrollments/**/*.parquet")}
 
     def compute(text):
@@ -81,7 +81,7 @@ def test_metrics_computed_again_apply_the_rules_of_now_and_leave_stored_rows(run
 
 def test_rules_that_can_not_be_used_stop_the_metrics_and_not_the_pull(run, instance, tmp_path):
     (tmp_path / "rules.toml").write_text('[[rules]]\naccount = "north"\ndue = 1\n', "utf-8")
-    (outcome,) = run(NORTH, rules_file=tmp_path / "rules.toml")
+    (outcome,) = run(NORTH, select=["unified_enrollments", "account_completion"], rules_file=tmp_path / "rules.toml")
     assert outcome.error.startswith("LMS_RULES_FILE ")
     assert find_materialized(instance, "unified_enrollments") == {"north|2026-03-10"}
     assert find_materialized(instance, "account_completion") == set()
@@ -89,14 +89,14 @@ def test_rules_that_can_not_be_used_stop_the_metrics_and_not_the_pull(run, insta
 
 def test_a_failed_account_does_not_stop_the_next(run, instance, sandbox, registry):
     registry.add("nowhere", name=None, first_day=DAY)
-    failed, published = run(Partition("nowhere", DAY), SOUTH)
+    failed, published = run(Partition("nowhere", DAY), SOUTH, select=["unified_enrollments"])
     assert "Integrated account not found" in failed.error
     assert published.error is None
     assert find_materialized(instance, "unified_enrollments") == {"south|2026-03-10"}
 
 
 def test_a_wrong_token_fails_with_one_sentence_without_the_token(run):
-    (outcome,) = run(NORTH, token=SecretStr("wrong-token-of-mine"))
+    (outcome,) = run(NORTH, select=["unified_enrollments"], token=SecretStr("wrong-token-of-mine"))
     assert outcome.error.startswith("Truto does not accept the token")
     assert outcome.error.endswith("check TRUTO_API_TOKEN.")
     assert "wrong-token-of-mine" not in outcome.error
