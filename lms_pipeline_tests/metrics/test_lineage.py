@@ -6,12 +6,14 @@ from __future__ import annotations
 
 import random
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from lms_pipeline.metrics.completion import open_completion
@@ -20,10 +22,9 @@ from lms_pipeline.tables.attention import ATTENTION
 from lms_pipeline.tables.metrics import COMPLETION_TABLES
 from lms_pipeline.tables.over_time import COHORT_COMPLETION, COMPLETION_CURVE
 from lms_pipeline.tables.pulled import STATUSES, UNIFIED_ENROLLMENTS
-from lms_pipeline.tables.schema import Table
-from lms_pipeline_tests.support.enrollment_files import DAY, enrollments_file, write
+from lms_pipeline.tables.schema import Table, arrow_schema
+from lms_pipeline_tests.support.enrollment_files import DAY, enrollments_file
 
-Rows = list[dict[str, Any]]
 TABLES = (*COMPLETION_TABLES, COHORT_COMPLETION, COMPLETION_CURVE)
 Figures = dict[tuple[str, object], dict[str, Any]]
 """By table and key of the row."""
@@ -37,7 +38,7 @@ NEVER_NULL = {column.name for column in UNIFIED_ENROLLMENTS.columns if not colum
 
 
 @cache
-def rows() -> Rows:
+def rows() -> pa.Table:
     """Enrollments of 800 learners, each in two of 25 courses, so many and so varied that each figure counts some."""
     draw = random.Random(35)  # noqa: S311 (the same rows every time)
 
@@ -82,11 +83,11 @@ def rows() -> Rows:
             "fetched_at": DAY_END + timedelta(hours=draw.randint(20, 60), seconds=number),
         }
 
-    return [one(number) for number in range(ROWS)]
+    return pa.Table.from_pylist([one(number) for number in range(ROWS)], arrow_schema(UNIFIED_ENROLLMENTS))
 
 
 def figures(path: Path) -> Figures:
-    with open_completion(enrollments_file(path)) as read_rows:
+    with open_completion(enrollments_file(path), TABLES) as read_rows:
         return {
             (table.name, tuple(row[name] for name in table.key)): row
             for table in TABLES
@@ -94,14 +95,28 @@ def figures(path: Path) -> Figures:
         }
 
 
-def change(rows: Rows, *columns: str) -> Iterator[Rows]:
+def change(rows: pa.Table, *columns: str) -> Iterator[pa.Table]:
     """Yield the rows with values of other rows in these columns and nulls in every third row; then with only one of both."""
-    others = rows[13:] + rows[:13]
-    nulls: dict[str, Any] = dict.fromkeys(set(columns) - NEVER_NULL)
-    moved = [row | {name: other.get(name) for name in columns} for row, other in zip(rows, others, strict=True)]
-    yield [row | (nulls if number % 3 == 0 else {}) for number, row in enumerate(moved)]
-    yield moved
-    yield [row | nulls for row in rows]
+    same, moved = list(range(ROWS)), [*range(13, ROWS), *range(13)]
+    thinned = [None if number % 3 == 0 else other for number, other in enumerate(moved)]
+    nothing: list[int | None] = [None] * ROWS
+    yield take(rows, columns, thinned, moved)
+    yield take(rows, columns, moved, moved)
+    yield take(rows, columns, nothing, same)
+
+
+def take(rows: pa.Table, columns: Sequence[str], places: Sequence[int | None], never_null: list[int]) -> pa.Table:
+    """Return the rows with the values of these places in the columns, or with others in those that are never null."""
+    for name in columns:
+        index = rows.schema.get_field_index(name)
+        values = rows.column(index).take(pa.array(never_null if name in NEVER_NULL else places, pa.int64()))
+        rows = rows.set_column(index, rows.schema.field(index), values)
+    return rows
+
+
+def write(path: Path, rows: pa.Table) -> Path:
+    pq.write_table(rows, path)
+    return path
 
 
 def find_changed(before: Figures, after: Figures, *columns: str) -> set[str]:
