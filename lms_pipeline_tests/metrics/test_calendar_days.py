@@ -11,9 +11,10 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from lms_pipeline.days import Calendar, load_zone
-from lms_pipeline.metrics.completion import EnrollmentsFile
+from lms_pipeline.metrics.completion import EnrollmentsFile, open_completion
 from lms_pipeline.tables.metrics import COURSE_COMPLETION
-from lms_pipeline_tests.support.enrollment_files import compute_rows, write
+from lms_pipeline_tests.support.enrollment_files import write
+from lms_pipeline_tests.support.full import choose
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,7 +38,9 @@ def compute_days(path: Path, zone: ZoneInfo, instants: list[datetime]) -> list[d
         for number, instant in enumerate(instants)
     ]
     file = EnrollmentsFile(write(path, rows), LATER.date(), Calendar(zone))
-    return [BEGAN + timedelta(days=row["days_to_complete_p50"]) for row in compute_rows(COURSE_COMPLETION, file)]
+    with open_completion(file, [COURSE_COMPLETION]) as read_rows:
+        days = read_rows(COURSE_COMPLETION).read_all().column("days_to_complete_p50").to_pylist()
+    return [BEGAN + timedelta(days=number) for number in days]
 
 
 def around_midnights(zone: ZoneInfo, years: range) -> list[datetime]:
@@ -47,7 +50,7 @@ def around_midnights(zone: ZoneInfo, years: range) -> list[datetime]:
     return [midnight.astimezone(UTC) + timedelta(seconds=number) for midnight in midnights for number in seconds]
 
 
-@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=choose(2, 6), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @example("America/Vancouver")
 @example("America/Winnipeg")
 @example("Africa/Casablanca")
@@ -63,7 +66,7 @@ def test_the_day_of_an_instant_is_that_of_the_zone(tmp_path: Path, name: str) ->
     ]
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=choose(5, 12), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.sampled_from(ZONES),
     st.lists(st.datetimes(datetime(1981, 1, 2), datetime(9998, 1, 1), timezones=st.just(UTC)), min_size=1, max_size=50),  # noqa: DTZ001

@@ -25,6 +25,7 @@ from lms_pipeline_tests.metrics.test_properties import ZONES, account, moment
 from lms_pipeline_tests.support import plain_metrics
 from lms_pipeline_tests.support.enrollment_files import DAY, compute_tables, enrollments_file, write
 from lms_pipeline_tests.support.expected_curves import CurveRow, compute_cohorts, compute_curve, find_ends
+from lms_pipeline_tests.support.full import choose
 from lms_pipeline_tests.support.oulad_states import to_number
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ COMPLETION_RATES = (
 )  # fmt: skip
 SHARES = ("open_share", "completed_share", "left_share")
 few_examples = settings(
-    max_examples=3,  # of a hundred enrollments in twelve courses each
+    max_examples=choose(2, 3),  # of a hundred enrollments in twelve courses each
     deadline=None,
     phases=(Phase.explicit, Phase.reuse, Phase.generate),  # a smaller seed is not a smaller example
     suppress_health_check=[HealthCheck.function_scoped_fixture],

@@ -17,6 +17,7 @@ from lms_pipeline.tables.metrics import ACCOUNT_COMPLETION, COURSE_COMPLETION, L
 from lms_pipeline.tables.over_time import COHORT_COMPLETION, COMPLETION_CURVE
 from lms_pipeline_tests.support.enrollment_files import compute_rows, compute_tables, enrollments_file
 from lms_pipeline_tests.support.expected_curves import Cohort, compute_cohorts
+from lms_pipeline_tests.support.full import choose
 from lms_pipeline_tests.support.lake_files import publish
 from lms_pipeline_tests.support.oulad_expected import DAYS, OTHER_DAYS, Figures, compute_figures
 from lms_pipeline_tests.support.oulad_records import OULAD, OULAD_MISSING
@@ -44,8 +45,8 @@ def check_row(row: dict[str, Any], figures: Figures) -> None:
 @pytest.mark.parametrize(
     ("fixture", "build", "day"),
     [
-        *(("write_presentations", build_presentations, day) for day in DAYS),
-        *(("write_assessments", build_assessments, day) for day in OTHER_DAYS),
+        *(("write_presentations", build_presentations, day) for day in choose((DAYS[0], DAYS[2], DAYS[-1]), DAYS)),
+        *(("write_assessments", build_assessments, day) for day in choose(OTHER_DAYS[::3], OTHER_DAYS)),
     ],
 )
 def test_modules_courses_and_the_portfolio_have_the_figures_of_the_csvs(
@@ -92,8 +93,8 @@ def add_up(accounts: Collection[Figures]) -> Figures:
 @pytest.mark.parametrize(
     ("fixture", "build", "day"),
     [
-        *(("write_presentations", build_presentations, day) for day in OTHER_DAYS),
-        *(("write_assessments", build_assessments, day) for day in DAYS[1::2]),
+        *(("write_presentations", build_presentations, day) for day in choose(OTHER_DAYS[::2], OTHER_DAYS)),
+        *(("write_assessments", build_assessments, day) for day in choose(DAYS[3:4], DAYS[1::2])),
     ],
 )
 def test_cohorts_are_those_of_the_csvs(

@@ -14,6 +14,7 @@ from lms_pipeline.tables.measures import RATES
 from lms_pipeline.tables.metrics import ACCOUNT_COMPLETION, COURSE_COMPLETION, LEARNER_COMPLETION
 from lms_pipeline_tests.support import plain_metrics
 from lms_pipeline_tests.support.enrollment_files import DAY, FETCHED_AT, compute_tables, enrollments_file, write
+from lms_pipeline_tests.support.full import choose
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -85,7 +86,7 @@ def check_sums(row: dict[str, Any]) -> None:
         assert share is None or share == pytest.approx(num / den)
 
 
-@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=choose(5, 10), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seed=st.integers(0, 2**32), size=st.integers(0, 60), zone=st.sampled_from(ZONES))
 def test_a_second_implementation_computes_the_same_figures(tmp_path: Path, seed: int, size: int, zone: str) -> None:
     rows = account(seed, size)

@@ -16,6 +16,7 @@ from lms_pipeline.tables.catalog import METRIC_TABLES
 from lms_pipeline_tests.metrics.test_properties import ZONES, account
 from lms_pipeline_tests.support import plain_metrics
 from lms_pipeline_tests.support.enrollment_files import DAY, enrollments_file, write
+from lms_pipeline_tests.support.full import choose
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -112,7 +113,7 @@ DAY_ZERO = datetime(1980, 1, 1, tzinfo=UTC)
 
 
 @settings(
-    max_examples=5,  # of three rules each
+    max_examples=choose(3, 5),  # of three rules each
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from lms_pipeline.transform.columns import build_instants
 from lms_pipeline.transform.timestamps import cast_timestamps
+from lms_pipeline_tests.support.full import choose
 from lms_pipeline_tests.support.served_records import (
     MINIMAL,
     NOON,
@@ -166,7 +167,7 @@ def forms(draw):
     return f"{day_text}{clock}{zone}", instant
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=choose(80, 300), deadline=None)
 @given(forms(), st.sampled_from(["", " ", "\n"]))
 def test_every_form_is_the_instant_that_it_names(form, blank):
     text, instant = form
@@ -198,7 +199,7 @@ def strptime_all(text):
     return found
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=choose(130, 500), deadline=None)
 @given(st.one_of(st.lists(ANY_PART, max_size=14).map("".join), st.text(max_size=30)))
 @example("2026-11-20+02:00")
 @example("2026-11-20-05:00")

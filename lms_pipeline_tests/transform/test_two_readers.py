@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lms_pipeline_tests.support.fitting_records import ANY_KEYS, DATE_TIMES, UTC_TIMES, build_enrollments, encode
+from lms_pipeline_tests.support.full import choose
 from lms_pipeline_tests.support.served_records import MINIMAL, flatten, flatten_row, flatten_row_with, parse_extra
 
 
@@ -25,7 +26,7 @@ def add_other_status(text):
 
 
 @pytest.mark.parametrize("times", [DATE_TIMES, UTC_TIMES], ids=["any", "utc"])
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=choose(25, 80), deadline=None)
 @given(data=st.data())
 def test_both_readers_return_the_same_for_a_record_that_fits(times, data):
     texts = data.draw(st.lists(encode(build_enrollments(ANY_KEYS, times)), min_size=1, max_size=3))
