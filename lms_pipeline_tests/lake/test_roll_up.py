@@ -20,6 +20,7 @@ from lms_pipeline.lake.roll_up_reading import find_current_roll_ups
 from lms_pipeline.tables.catalog import TABLES
 from lms_pipeline.tables.metrics import COURSE_COMPLETION, LEARNER_COMPLETION
 from lms_pipeline.tables.pulled import LEARNERS, RAW_ENROLLMENTS, REJECTED_ENROLLMENTS, UNIFIED_ENROLLMENTS
+from lms_pipeline_tests.support.full import choose
 from lms_pipeline_tests.support.generated_lakes import lakes, publish_lake
 from lms_pipeline_tests.support.lake_files import FIRST, SECOND, THIRD, enrollment, publish
 from lms_pipeline_tests.support.parquet_damage import damage_pages, truncate
@@ -32,9 +33,21 @@ def data(tmp_path):
     return DataDir(tmp_path)
 
 
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory):
+    """Two accounts with two days each, and their roll-ups. Read-only."""
+    return publish_and_roll_up(DataDir(tmp_path_factory.mktemp("shared")))
+
+
 @pytest.fixture
-def rolled(data):
-    """Two accounts with two days each, and their roll-ups."""
+def rolled(shared, tmp_path):
+    """A copy for a test that changes it."""
+    data = DataDir(shutil.copytree(shared.root, tmp_path, dirs_exist_ok=True))
+    refresh(data)
+    return data
+
+
+def publish_and_roll_up(data):
     for account in ("acme", "beta"):
         for day in (FIRST, SECOND):
             publish(data, account, day, enrollment("u1"), enrollment("u2"))
@@ -65,7 +78,7 @@ def read_rolled(data, table, day):
 
 
 class TestRows:
-    @settings(max_examples=15, deadline=None)
+    @settings(max_examples=choose(5, 15), deadline=None)
     @given(lakes())
     def test_are_those_of_the_accounts(self, lake):
         with TemporaryDirectory() as folder:
@@ -83,8 +96,8 @@ class TestRows:
                 }
                 assert repr(read(table.name, data_dir=data.root).to_pylist()) == repr(expected.to_pylist())
 
-    def test_are_in_the_order_of_accounts_with_the_account_as_a_column(self, rolled):
-        rows = read_rolled(rolled, UNIFIED_ENROLLMENTS, FIRST)
+    def test_are_in_the_order_of_accounts_with_the_account_as_a_column(self, shared):
+        rows = read_rolled(shared, UNIFIED_ENROLLMENTS, FIRST)
         assert [(row["account_id"], row["user_id"]) for row in rows] == [
             ("acme", "u1"), ("acme", "u2"), ("beta", "u1"), ("beta", "u2"),
         ]  # fmt: skip
@@ -255,13 +268,13 @@ class TestReaders:
         return counts
 
     @pytest.mark.parametrize("table", TABLES)
-    def test_get_the_same_with_and_without_roll_ups(self, rolled, table):
-        with_them, without = read(table, data_dir=rolled.root), read_files(rolled, table)
+    def test_get_the_same_with_and_without_roll_ups(self, shared, table):
+        with_them, without = read(table, data_dir=shared.root), read_files(shared, table)
         assert with_them.schema.equals(without.schema)
         assert with_them.to_pylist() == without.to_pylist()
 
-    def test_read_no_file_of_an_account_if_all_roll_ups_are_current(self, rolled, opened):
-        read("unified_enrollments", data_dir=rolled.root)
+    def test_read_no_file_of_an_account_if_all_roll_ups_are_current(self, shared, opened):
+        read("unified_enrollments", data_dir=shared.root)
         assert opened == [0]
 
     def test_read_the_files_of_a_day_that_changed(self, rolled, opened):
@@ -271,18 +284,18 @@ class TestReaders:
         ]  # fmt: skip
         assert opened == [2]
 
-    def test_read_the_files_of_a_few_accounts(self, rolled, opened):
-        assert read("unified_enrollments", ["beta"], data_dir=rolled.root).num_rows == 4
+    def test_read_the_files_of_a_few_accounts(self, shared, opened):
+        assert read("unified_enrollments", ["beta"], data_dir=shared.root).num_rows == 4
         assert opened == [2]
 
-    def test_get_the_rows_of_chosen_accounts_from_roll_ups(self, rolled, opened):
+    def test_get_the_rows_of_chosen_accounts_from_roll_ups(self, shared, opened):
         ids = ["beta", *(f"other-{number}" for number in range(20))]
-        assert read("unified_enrollments", ids, data_dir=rolled.root)["account_id"].to_pylist() == ["beta"] * 4
+        assert read("unified_enrollments", ids, data_dir=shared.root)["account_id"].to_pylist() == ["beta"] * 4
         assert opened == [0]
 
-    def test_get_chosen_days(self, rolled):
-        assert read("course_completion", first=SECOND, data_dir=rolled.root)["n_all"].to_pylist() == [2, 2]
-        assert read("course_completion", last=FIRST - timedelta(days=1), data_dir=rolled.root).num_rows == 0
+    def test_get_chosen_days(self, shared):
+        assert read("course_completion", first=SECOND, data_dir=shared.root)["n_all"].to_pylist() == [2, 2]
+        assert read("course_completion", last=FIRST - timedelta(days=1), data_dir=shared.root).num_rows == 0
 
     def test_need_no_index(self, rolled):
         for path in rolled.state.glob("index.sqlite*"):
@@ -297,7 +310,7 @@ class TestReaders:
         assert list(current.others) == [ACME, Partition("beta", FIRST)]
 
 
-def test_the_schema_of_a_roll_up_is_that_of_the_table_after_the_account(rolled):
-    schema = pq.read_schema(rolled.roll_up(COURSE_COMPLETION, FIRST))
+def test_the_schema_of_a_roll_up_is_that_of_the_table_after_the_account(shared):
+    schema = pq.read_schema(shared.roll_up(COURSE_COMPLETION, FIRST))
     assert schema.names == ["account_id", *COURSE_COMPLETION.column_names]
     assert schema.field("account_id").type == pa.string()

@@ -1,5 +1,6 @@
 """The view `completion_trend`: what a row is compared with, worked by hand; the same from `lake.read` and the warehouse."""
 
+import shutil
 from datetime import date, timedelta
 
 import pytest
@@ -15,6 +16,7 @@ from lms_pipeline.tables.schema import arrow_schema
 from lms_pipeline_tests.support.lake_files import publish, publish_all_accounts
 from lms_pipeline_tests.support.old_duckdb import needs_old_duckdb, read_warehouse
 from lms_pipeline_tests.support.parquet_damage import change_value, damage_pages
+from lms_pipeline_tests.support.warehouse_builds import leaving_out_comments
 
 MARCH = [date(2026, 3, 1) + timedelta(days=number) for number in range(31)]
 """The days of a month: `MARCH[0]` is the first."""
@@ -23,6 +25,12 @@ MARCH = [date(2026, 3, 1) + timedelta(days=number) for number in range(31)]
 @pytest.fixture
 def data(tmp_path):
     return DataDir(tmp_path)
+
+
+@pytest.fixture(scope="class")
+def without_comments():
+    with leaving_out_comments():
+        yield
 
 
 def publish_accounts(data, *days, account="acme", **figures):
@@ -35,43 +43,50 @@ def read_trend(data, scope="account", **selected):
     return {row["snapshot_date"]: row for row in rows if row["scope"] == scope}
 
 
-@pytest.mark.parametrize(
-    ("earlier", "compared_7d", "compared_28d"),
-    [
-        ([], None, None),
-        ([MARCH[23]], MARCH[23], None),
-        ([MARCH[24]], None, None),
-        ([MARCH[22]], MARCH[22], None),
-        ([MARCH[20]], MARCH[20], None),
-        ([MARCH[19]], None, None),
-        ([MARCH[20], MARCH[21]], MARCH[21], None),
-        ([MARCH[21], MARCH[23], MARCH[24]], MARCH[23], None),
-        ([MARCH[2]], None, MARCH[2]),
-        ([MARCH[1], MARCH[3]], None, MARCH[1]),
-        ([date(2026, 2, 28)], None, date(2026, 2, 28)),
-        ([date(2026, 2, 27)], None, None),
-    ],
-    ids=[
-        "nothing",
-        "7 days earlier",
-        "6 days earlier",
-        "8 days earlier",
-        "10 days earlier",
-        "11 days earlier",
-        "the latest of two",
-        "that very day of three",
-        "28 days earlier",
-        "29 and 27 days earlier",
-        "31 days earlier",
-        "32 days earlier",
-    ],
-)
-def test_a_day_is_compared_with_that_very_day_or_the_latest_of_the_3_before_it(
-    data, earlier, compared_7d, compared_28d
-):
-    """All of 31 March, whose day 7 days earlier is 24 March and 28 days earlier 3 March."""
-    publish_accounts(data, *earlier, MARCH[30], n_all=1)
-    row = read_trend(data)[MARCH[30]]
+EARLIER = {
+    "nothing": ([], None, None),
+    "7 days earlier": ([MARCH[23]], MARCH[23], None),
+    "6 days earlier": ([MARCH[24]], None, None),
+    "8 days earlier": ([MARCH[22]], MARCH[22], None),
+    "10 days earlier": ([MARCH[20]], MARCH[20], None),
+    "11 days earlier": ([MARCH[19]], None, None),
+    "the latest of two": ([MARCH[20], MARCH[21]], MARCH[21], None),
+    "that very day of three": ([MARCH[21], MARCH[23], MARCH[24]], MARCH[23], None),
+    "28 days earlier": ([MARCH[2]], None, MARCH[2]),
+    "29 and 27 days earlier": ([MARCH[1], MARCH[3]], None, MARCH[1]),
+    "31 days earlier": ([date(2026, 2, 28)], None, date(2026, 2, 28)),
+    "32 days earlier": ([date(2026, 2, 27)], None, None),
+}
+"""The days of an account before 31 March, and those with which it is compared: 24 and 3 March, or up to 3 days before them."""
+RECONSTRUCTED = [(0, 0, False), (None, 0, False), (3, 0, True), (0, 3, True), (3, 5, False)]
+"""How many rows of 1 and 8 March are reconstructed, and whether they can't be compared."""
+
+
+def name_account(*case):
+    return "-".join(map(str, case)).replace(" ", "-")
+
+
+@pytest.fixture(scope="module")
+def rows(tmp_path_factory):
+    """The rows of an account for each case, by account and day: one query for all. Read-only."""
+    data = DataDir(tmp_path_factory.mktemp("cases"))
+    for case, (earlier, *_) in EARLIER.items():
+        publish_accounts(data, *earlier, MARCH[30], account=name_account(case), n_all=1)
+    for rate in RATES:
+        for day, figure in ((MARCH[2], 0.25), (MARCH[23], 0.5), (MARCH[30], 1.0)):
+            publish_accounts(data, day, account=name_account(rate.name), **{rate.name: figure})
+    for before, after, _ in RECONSTRUCTED:
+        account = name_account(before, after)
+        publish_accounts(data, MARCH[0], account=account, n_all=5, rows_reconstructed=before)
+        publish_accounts(data, MARCH[7], account=account, n_all=9, rows_reconstructed=after)
+    found = lake.read("completion_trend", data_dir=data.root).to_pylist()
+    return {(row["account_id"], row["snapshot_date"]): row for row in found}
+
+
+@pytest.mark.parametrize("case", EARLIER)
+def test_a_day_is_compared_with_that_very_day_or_the_latest_of_the_3_before_it(rows, case):
+    _, compared_7d, compared_28d = EARLIER[case]
+    row = rows[name_account(case), MARCH[30]]
     assert (row["compared_7d"], row["compared_28d"]) == (compared_7d, compared_28d)
 
 
@@ -87,11 +102,8 @@ def test_a_change_is_the_figure_minus_that_of_the_compared_day(data):
 
 
 @pytest.mark.parametrize("rate", [rate.name for rate in RATES])
-def test_each_rate_has_its_own_changes(data, rate):
-    publish_accounts(data, MARCH[2], **{rate: 0.25})
-    publish_accounts(data, MARCH[23], **{rate: 0.5})
-    publish_accounts(data, MARCH[30], **{rate: 1.0})
-    row = read_trend(data)[MARCH[30]]
+def test_each_rate_has_its_own_changes(rows, rate):
+    row = rows[name_account(rate), MARCH[30]]
     assert {name: figure for name, figure in row.items() if "_rate" in name and figure is not None} == {
         rate: 1.0,
         f"{rate}_change_7d": 0.5,
@@ -112,13 +124,9 @@ def test_a_gap_is_the_days_since_the_row_before(data):
     assert found == {1: (None, None), 2: (MARCH[0], 1), 6: (MARCH[1], 4)}
 
 
-@pytest.mark.parametrize(
-    ("before", "after", "is_break"), [(0, 0, False), (None, 0, False), (3, 0, True), (0, 3, True), (3, 5, False)]
-)
-def test_a_reconstructed_day_is_compared_with_reconstructed_days_only(data, before, after, is_break):
-    publish_accounts(data, MARCH[0], n_all=5, rows_reconstructed=before)
-    publish_accounts(data, MARCH[7], n_all=9, rows_reconstructed=after)
-    row = read_trend(data)[MARCH[7]]
+@pytest.mark.parametrize(("before", "after", "is_break"), RECONSTRUCTED)
+def test_a_reconstructed_day_is_compared_with_reconstructed_days_only(rows, before, after, is_break):
+    row = rows[name_account(before, after), MARCH[7]]
     assert (row["compared_7d"], row["is_break"]) == (MARCH[0], is_break)
     assert row["n_all_change_7d"] == (None if is_break else 4)
 
@@ -175,39 +183,51 @@ class TestPortfolio:
         assert (rows[MARCH[14]]["n_all_change_7d"], rows[MARCH[14]]["is_break"]) == (7, False)
 
 
+def fill(data):
+    """Publish two accounts with a course and the portfolio on three days, a week apart."""
+    for week in range(3):
+        day = MARCH[7 * week]
+        for account, figure in (("acme", 1), ("beta", 100)):
+            publish_accounts(data, day, account=account, n_all=figure * (week + 1), completion_rate=week / 4)
+            publish(data, account, day, {"course_id": "c1", "n_all": figure + week}, table=COURSE_COMPLETION)
+        publish_all_accounts(data, day, {"accounts": 2, "n_all": 101 * (week + 1)})
+    return data
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory):
+    """A filled lake, read-only."""
+    return fill(DataDir(tmp_path_factory.mktemp("shared")))
+
+
 class TestReading:
     @pytest.fixture
-    def filled(self, data):
-        """Two accounts with a course and the portfolio on three days, a week apart."""
-        for week in range(3):
-            day = MARCH[7 * week]
-            for account, figure in (("acme", 1), ("beta", 100)):
-                publish_accounts(data, day, account=account, n_all=figure * (week + 1), completion_rate=week / 4)
-                publish(data, account, day, {"course_id": "c1", "n_all": figure + week}, table=COURSE_COMPLETION)
-            publish_all_accounts(data, day, {"accounts": 2, "n_all": 101 * (week + 1)})
-        return data
+    def filled(self, shared, tmp_path):
+        """A copy for a test that changes it."""
+        return DataDir(shutil.copytree(shared.root, tmp_path, dirs_exist_ok=True))
 
     def test_has_the_columns_of_the_table_with_and_without_rows(self, data):
         empty = lake.read("completion_trend", data_dir=data.root)
         assert (empty.num_rows, empty.schema.names) == (0, COMPLETION_TREND.column_names)
         assert empty.schema.types == arrow_schema(COMPLETION_TREND).types
 
-    def test_compares_with_days_before_the_first_one(self, filled):
-        rows = read_trend(filled, accounts=["beta"], first=MARCH[14])
+    def test_compares_with_days_before_the_first_one(self, shared):
+        rows = read_trend(shared, accounts=["beta"], first=MARCH[14])
         assert [(day, row["n_all_change_7d"]) for day, row in rows.items()] == [(MARCH[14], 100)]
 
-    def test_ends_with_the_last_day(self, filled):
-        assert max(read_trend(filled, last=MARCH[13])) == MARCH[7]
+    def test_ends_with_the_last_day(self, shared):
+        assert max(read_trend(shared, last=MARCH[13])) == MARCH[7]
 
-    def test_of_chosen_accounts_leaves_the_portfolio_out(self, filled):
-        rows = lake.read("completion_trend", ["acme"], data_dir=filled.root)
+    def test_of_chosen_accounts_leaves_the_portfolio_out(self, shared):
+        rows = lake.read("completion_trend", ["acme"], data_dir=shared.root)
         assert set(rows["scope"].to_pylist()) == {"account", "course"}
         assert set(rows["account_id"].to_pylist()) == {"acme"}
 
-    def test_gives_a_frame(self, filled):
-        frame = lake.frame("completion_trend", data_dir=filled.root)
+    def test_gives_a_frame(self, shared):
+        frame = lake.frame("completion_trend", data_dir=shared.root)
         assert str(frame.dtypes["n_all_change_7d"]) == "int64[pyarrow]"
 
+    @pytest.mark.usefixtures("without_comments")
     def test_gives_the_same_as_the_view_of_the_warehouse(self, filled):
         build_warehouse(filled)
         rows = lake.read("completion_trend", data_dir=filled.root)
@@ -238,6 +258,7 @@ class TestWarehouse:
             found = connection.sql("SELECT comment FROM duckdb_views() WHERE view_name = 'completion_trend'").fetchall()
         assert found == [(COMPLETION_TREND.doc,)]
 
+    @pytest.mark.usefixtures("without_comments")
     def test_a_late_day_is_compared_without_a_repair(self, data):
         publish_accounts(data, MARCH[7], n_all=9)
         build_warehouse(data)
