@@ -10,6 +10,7 @@ from lms_pipeline.report.content import build_content
 from lms_pipeline.report.reading import NothingToReportError
 from lms_pipeline.report.trend import find_change
 from lms_pipeline.settings import Settings
+from lms_pipeline_tests.report.conftest import DAYS_BACK
 from lms_pipeline_tests.support.report_lake import DAY, NOW, Enrolled, publish_day, register
 
 
@@ -38,9 +39,7 @@ class TestAllAccounts:
         )
 
     def test_have_a_point_for_each_day(self, everything):
-        assert [point.day for point in everything.points] == [
-            DAY - timedelta(days=back) for back in reversed(range(29))
-        ]
+        assert [point.day for point in everything.points] == [DAY - timedelta(days=back) for back in DAYS_BACK]
 
     def test_say_which_accounts_are_missing(self, everything):
         assert everything.accounts_missing == ["Contoso"]
@@ -58,7 +57,7 @@ class TestALimit:
         assert limited.accounts_left_out + len(limited.accounts) == 3
 
     def test_applies_to_the_days_before(self, limited):
-        assert len(limited.points) == 29
+        assert len(limited.points) == len(DAYS_BACK)
         assert all(point.figures.counts == {} for point in limited.points)
 
     def test_leaves_no_count_in_an_account(self, limited):

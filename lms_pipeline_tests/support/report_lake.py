@@ -280,11 +280,11 @@ def register(data: DataDir, names: dict[str, str]) -> None:
         Registry(data).add(account_id, name=name, first_day=date(2026, 1, 1))
 
 
-def build_company(data: DataDir, *, days: int = 35) -> None:
-    """Write the lake of three accounts over some days."""
+def build_company(data: DataDir, *, days: int = 35, days_back: Sequence[int] | None = None) -> None:
+    """Write the lake of three accounts over some days: the latest ones, or those so many days before the last one, 0."""
     register(data, {"north": "Northwind Traders", "south": "Southridge Video", "lakes": "Lakeside Clinics"})
     register(data, {"late": "Contoso"})  # has no day
-    for back in reversed(range(days)):
+    for back in reversed(range(days)) if days_back is None else days_back:
         day, parts = DAY - timedelta(days=back), []
         for seed, (account_id, learners, courses) in enumerate(
             (("north", 400, 14), ("south", 120, 6), ("lakes", 60, 4))
