@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
+from lms_pipeline.accounts.rules import Rule
 from lms_pipeline.tables.attention import ATTENTION
 from lms_pipeline_tests.support.enrollment_files import compute_rows, enrollments_file, write
 from lms_pipeline_tests.support.ruled_enrollments import enrollment, pick, rule
-
-if TYPE_CHECKING:
-    from lms_pipeline.accounts.rules import Rule
 
 
 class TestAttention:
@@ -49,9 +47,9 @@ class TestAttention:
             ("bob", "due_soon", 7, date(2026, 4, 7), "rule", "rule"),
         ]
 
-    @pytest.mark.parametrize(
-        ("enrolled_at", "opens", "days"),
-        [
+    def test_of_never_started_counts_from_the_later_of_beginning_and_opening(self, tmp_path: Path) -> None:
+        """Each case is a course of its own."""
+        cases = [
             ("2026-01-01", None, 89),
             ("2026-01-01", date(2025, 6, 1), 89),
             ("2026-01-01", date(2026, 3, 17), 14),
@@ -60,19 +58,22 @@ class TestAttention:
             ("2026-03-17", date(2026, 3, 1), 14),
             ("2026-03-18", date(2026, 3, 1), None),
             (None, date(2026, 1, 1), None),
-        ],
-    )
-    def test_of_never_started_counts_from_the_later_of_beginning_and_opening(
-        self,
-        attend: Callable[..., list[tuple[Any, ...]]],
-        enrolled_at: str | None,
-        opens: date | None,
-        days: int | None,
-    ) -> None:
-        began = {} if enrolled_at is None else {"enrolled_at": enrolled_at}
-        rules = [] if opens is None else [rule(opens=opens)]
-        found = attend([enrollment("ann", "enrolled", **began)], *rules)
-        assert found == ([] if days is None else [("ann", "never_started", days, None, None, None)])
+        ]
+        rows = [
+            enrollment("ann", "enrolled", f"c{number}", **({} if began is None else {"enrolled_at": began}))
+            for number, (began, _, _) in enumerate(cases)
+        ]
+        rules = {
+            number: Rule(account="acme", course=f"c{number}", opens=opens)
+            for number, (_, opens, _) in enumerate(cases)
+            if opens is not None
+        }
+        file = enrollments_file(write(tmp_path / "data.parquet", rows), rules=rules)
+        assert {row["course_id"]: pick(row, *self.FIGURES) for row in compute_rows(ATTENTION, file)} == {
+            f"c{number}": ("ann", "never_started", days, None, None, None)
+            for number, (_, _, days) in enumerate(cases)
+            if days is not None
+        }
 
     def test_has_nobody_whom_a_rule_leaves_out(self, attend: Callable[..., list[tuple[Any, ...]]]) -> None:
         rows = [

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from datetime import date
-from typing import TYPE_CHECKING, Any
+from functools import cache
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pyarrow.parquet as pq
 import pytest
@@ -21,7 +22,7 @@ from lms_pipeline_tests.support.full import choose
 from lms_pipeline_tests.support.lake_files import publish
 from lms_pipeline_tests.support.oulad_expected import DAYS, OTHER_DAYS, Figures, compute_figures
 from lms_pipeline_tests.support.oulad_records import OULAD, OULAD_MISSING
-from lms_pipeline_tests.support.oulad_states import build_assessments, build_presentations, to_number
+from lms_pipeline_tests.support.oulad_states import MODULES, build_assessments, build_presentations, to_number
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -42,6 +43,35 @@ def check_row(row: dict[str, Any], figures: Figures) -> None:
     }
 
 
+class OfDay(NamedTuple):
+    """The published rows of a day: by module, if it has enrollments, by course, and of the portfolio."""
+
+    accounts: dict[str, dict[str, Any]]
+    courses: dict[str, dict[str, Any]]
+    portfolio: dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def compute_day(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Write, date], OfDay]:
+    """Return a function that computes all modules of a day, each day and mapping once. Its rows are read-only."""
+
+    @cache
+    def compute_day(write: Write, day: date) -> OfDay:
+        folder = tmp_path_factory.mktemp("modules")
+        accounts, courses = dict[str, dict[str, Any]](), dict[str, dict[str, Any]]()
+        for module in MODULES:
+            path = write(module, day, folder / "data.parquet")
+            if not pq.read_metadata(path).num_rows:
+                continue  # a tenth of the modules and days
+            [account], rows = compute_tables((ACCOUNT_COMPLETION, COURSE_COMPLETION), enrollments_file(path, day))
+            publish(DataDir(folder), module, day, account, table=ACCOUNT_COMPLETION)
+            accounts[module] = account
+            courses |= {row["course_id"]: row for row in rows}
+        return OfDay(accounts, courses, publish_portfolio_row(DataDir(folder), day))
+
+    return compute_day
+
+
 @pytest.mark.parametrize(
     ("fixture", "build", "day"),
     [
@@ -50,23 +80,21 @@ def check_row(row: dict[str, Any], figures: Figures) -> None:
     ],
 )
 def test_modules_courses_and_the_portfolio_have_the_figures_of_the_csvs(
-    fixture: str, build: Callable[[Path, date], pd.DataFrame], day: date, tmp_path: Path, request: pytest.FixtureRequest
+    fixture: str,
+    build: Callable[[Path, date], pd.DataFrame],
+    day: date,
+    compute_day: Callable[[Write, date], OfDay],
+    request: pytest.FixtureRequest,
 ) -> None:
-    write: Write = request.getfixturevalue(fixture)
     expected = compute_figures(build(OULAD, day), day)
-    courses: dict[str, dict[str, Any]] = {}
-    for module, figures in expected.accounts.items():
-        if not figures["n_all"]:
-            continue  # a tenth of the modules and days
-        file = enrollments_file(write(module, day, tmp_path / "data.parquet"), day)
-        [account], rows = compute_tables((ACCOUNT_COMPLETION, COURSE_COMPLETION), file)
-        check_row(account, figures)
-        publish(DataDir(tmp_path), module, day, account, table=ACCOUNT_COMPLETION)
-        courses |= {row["course_id"]: row for row in rows}
-    assert courses.keys() == expected.courses.keys()
+    found = compute_day(request.getfixturevalue(fixture), day)
+    assert found.accounts.keys() == {module for module, figures in expected.accounts.items() if figures["n_all"]}
+    for module, row in found.accounts.items():
+        check_row(row, expected.accounts[module])
+    assert found.courses.keys() == expected.courses.keys()
     for course, figures in expected.courses.items():
-        check_row(courses[course], figures)
-    check_row(publish_portfolio_row(DataDir(tmp_path), day), add_up(expected.accounts.values()))
+        check_row(found.courses[course], figures)
+    check_row(found.portfolio, add_up(expected.accounts.values()))
 
 
 def publish_portfolio_row(data: DataDir, day: date) -> dict[str, Any]:
@@ -214,14 +242,11 @@ def test_those_who_need_attention_are_those_that_a_person_counted(
     assert sum(reasons.values()) - sum(due.values()) == 2 * 383
 
 
-def test_the_portfolio_has_the_sums_of_the_readme(write_presentations: Write, tmp_path: Path) -> None:
+def test_the_portfolio_has_the_sums_of_the_readme(
+    write_presentations: Write, compute_day: Callable[[Write, date], OfDay]
+) -> None:
     """At the end of all modules, see the table of final results by module."""
-    for module in ("AAA", "BBB", "CCC", "DDD", "EEE", "FFF", "GGG"):
-        file = enrollments_file(write_presentations(module, AT_THE_END, tmp_path / "data.parquet"), AT_THE_END)
-        publish(
-            DataDir(tmp_path), module, AT_THE_END, *compute_rows(ACCOUNT_COMPLETION, file), table=ACCOUNT_COMPLETION
-        )
-    row = publish_portfolio_row(DataDir(tmp_path), AT_THE_END)
+    row = compute_day(write_presentations, DAYS[-1]).portfolio
     assert (row["accounts"], row["n_all"], row["learners"]) == (7, 32_593, 31_284)
     assert (row["status_passed"], row["status_failed"], row["status_withdrawn"]) == (12_361 + 3_024, 7_052, 10_156)
     assert row["completion_rate"] == 15_385 / 32_593

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from lms_pipeline.lake.engine import duckdb_session
 from lms_pipeline.transform.enrollments import EnrollmentFlattener, ResponseRecords
+from lms_pipeline_tests.support.full import choose
 from lms_pipeline_tests.support.hostile_records import LEAVES, RECORDS
 from lms_pipeline_tests.support.served_records import MINIMAL, NOON, flatten, flatten_row, parse_extra, read_records
 
@@ -46,7 +47,7 @@ def find_lost(columns, served, row, extra, name=""):
             yield dotted
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=choose(35, 100), deadline=None)
 @given(st.lists(RECORDS, max_size=4))
 def test_every_record_is_a_row_and_every_value_is_stored(texts):
     served = read_records(*texts)
@@ -59,7 +60,7 @@ def test_every_record_is_a_row_and_every_value_is_stored(texts):
         assert list(find_lost(COLUMNS, record, row, parse_extra(row))) == []
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=choose(15, 40), deadline=None)
 @given(st.lists(RECORDS, max_size=4))
 def test_every_batch_is_valid_and_DuckDB_reads_it_from_parquet(tmp_path_factory, texts):  # noqa: N802
     batches, _ = flatten(*texts)
@@ -72,7 +73,7 @@ def test_every_batch_is_valid_and_DuckDB_reads_it_from_parquet(tmp_path_factory,
         assert found.cast(batch.schema).equals(pa.Table.from_batches([batch]))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=choose(20, 60), deadline=None)
 @given(st.lists(RECORDS, max_size=4))
 def test_every_raw_payload_has_its_hash(texts):
     batches, _ = flatten(*texts)
