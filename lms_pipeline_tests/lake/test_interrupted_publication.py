@@ -20,6 +20,7 @@ from lms_pipeline.storage import local_store
 from lms_pipeline.storage.disk import replace_file
 from lms_pipeline.tables.pulled import COURSES, LEARNERS, PULLED_TABLES, RAW_ENROLLMENTS, UNIFIED_ENROLLMENTS
 from lms_pipeline_tests.support.lake_files import FIRST, PROVENANCE, batch, enrollment
+from lms_pipeline_tests.support.warehouse_builds import leaving_out_comments
 
 ACME = Partition("acme", FIRST)
 OLD, NEW = "run-1", "run-2"
@@ -85,6 +86,13 @@ def test_python_reads_the_old_rows(interrupted):
     assert read("unified_enrollments", data_dir=interrupted.root)["user_id"].to_pylist() == [OLD]
 
 
+@pytest.fixture(scope="class")
+def without_comments():
+    with leaving_out_comments():
+        yield
+
+
+@pytest.mark.usefixtures("without_comments")
 def test_the_warehouse_shows_the_old_rows(interrupted):
     build_warehouse(interrupted)
     with open_warehouse(interrupted) as connection:
@@ -151,6 +159,7 @@ def test_a_file_system_without_hard_links_keeps_copies(data, monkeypatch):
     assert find_hidden(data) == []
 
 
+@pytest.mark.usefixtures("without_comments")
 def test_a_view_still_works_after_the_next_pull(interrupted):
     build_warehouse(interrupted)
     restore_interrupted(interrupted, PULLED_TABLES, ACME)

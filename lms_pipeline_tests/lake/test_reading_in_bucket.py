@@ -68,12 +68,22 @@ def third(data, tmp_path, monkeypatch):
     return third
 
 
-@pytest.fixture
-def rolled(data, third):
-    """The third machine, with an index of its own, after the days were rolled up."""
-    roll_up(data)
+@pytest.fixture(scope="module")
+def rolled_up(published, tmp_path_factory):
+    """The same after the days were rolled up, and a third machine with an index of its own that knows of it."""
+    folder = shutil.copytree(published, tmp_path_factory.mktemp("rolled up"), dirs_exist_ok=True)
+    roll_up(open_machine(folder, "puller"))
+    third = open_machine(folder, "third")
     assert find_outdated_days(third) == [FIRST, SECOND]
     roll_up(third)  # its index learns of them; nothing is written again
+    return folder
+
+
+@pytest.fixture
+def rolled(rolled_up, copied, third):
+    """The third machine after the days were rolled up."""
+    shutil.rmtree(copied)
+    shutil.copytree(rolled_up, copied)
     return third
 
 

@@ -15,6 +15,7 @@ from lms_pipeline.lake.paths import DataDir
 from lms_pipeline.lake.warehouse import build_warehouse, open_warehouse
 from lms_pipeline.tables.metrics import COURSE_COMPLETION
 from lms_pipeline_tests.support.lake_files import FIRST, publish
+from lms_pipeline_tests.support.warehouse_builds import leaving_out_comments
 
 WRITER = """
 import sys, duckdb
@@ -33,6 +34,12 @@ print("ready", flush=True)
 sys.stdin.readline()
 print(build_warehouse(DataDir(pathlib.Path(sys.argv[1]))).rows["course_completion"])
 """
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _without_comments():
+    with leaving_out_comments():
+        yield
 
 
 @pytest.fixture

@@ -8,6 +8,13 @@ from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.lake.warehouse import build_warehouse, open_warehouse
 from lms_pipeline.tables.pulled import COURSES
 from lms_pipeline_tests.support.lake_files import FIRST, SECOND, publish
+from lms_pipeline_tests.support.warehouse_builds import leaving_out_comments
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _without_comments():
+    with leaving_out_comments():
+        yield
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """A store or a state that can't be used for a moment: what it holds is not damaged, and nothing is done for good."""
 
+import shutil
 from typing import NoReturn
 
 import dagster as dg
@@ -42,10 +43,28 @@ ACME = Partition("acme", FIRST)
 POLICY = RetentionPolicy(today=TODAY, rejected_days=30)
 
 
+def open_lake(folder):
+    return open_in_bucket(folder / "scratch", FolderBucket(folder / "scratch", folder / "bucket"))
+
+
 @pytest.fixture
 def data(tmp_path):
     """A lake in a bucket."""
-    return open_in_bucket(tmp_path / "scratch", FolderBucket(tmp_path / "scratch", tmp_path / "bucket"))
+    return open_lake(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory):
+    """The folders of a small lake in a bucket, for copies."""
+    folder = tmp_path_factory.mktemp("published")
+    publish_small_lake(open_lake(folder))
+    return folder
+
+
+@pytest.fixture
+def small(published, tmp_path):
+    """A small lake in a bucket."""
+    return open_lake(shutil.copytree(published, tmp_path, dirs_exist_ok=True))
 
 
 def fail_store(*_: object) -> NoReturn:
@@ -98,12 +117,11 @@ class TestAStoreThatFails:
         [day] = read_index(data, lambda index: index.find(day=FIRST))
         assert day.schema_version == SCHEMA_VERSION
 
-    def test_does_not_fetch_the_whole_lake_for_a_view(self, data, monkeypatch):
-        publish_small_lake(data)
-        for day in find_outdated_days(data):
-            roll_up_day(data, day)
+    def test_does_not_fetch_the_whole_lake_for_a_view(self, small, monkeypatch):
+        for day in find_outdated_days(small):
+            roll_up_day(small, day)
         looked_at = []
-        monkeypatch.setattr(data.store, "fetch", fail_store)
+        monkeypatch.setattr(small.store, "fetch", fail_store)
 
         def find_days(_data, _record, *days, tables):
             looked_at.append(days)
@@ -111,22 +129,20 @@ class TestAStoreThatFails:
 
         monkeypatch.setattr(warehouse_file_views, "find_days", find_days)
         with pytest.raises(StoreError):
-            build_warehouse(data)
+            build_warehouse(small)
         assert () not in looked_at  # all days
 
-    def test_does_not_write_a_roll_up_again(self, data, monkeypatch, caplog):
-        publish_small_lake(data)
-        roll_up_day(data, FIRST)
-        monkeypatch.setattr(data.store, "read_range", fail_store)
+    def test_does_not_write_a_roll_up_again(self, small, monkeypatch, caplog):
+        roll_up_day(small, FIRST)
+        monkeypatch.setattr(small.store, "read_range", fail_store)
         with pytest.raises(StoreError):
-            roll_up_day(data, FIRST)
+            roll_up_day(small, FIRST)
         assert "is written again" not in caplog.text
 
-    def test_does_not_compute_a_day_of_the_portfolio_again(self, data, monkeypatch):
-        publish_small_lake(data)
-        monkeypatch.setattr(data.store, "read_range", fail_store)
+    def test_does_not_compute_a_day_of_the_portfolio_again(self, small, monkeypatch):
+        monkeypatch.setattr(small.store, "read_range", fail_store)
         with pytest.raises(StoreError):
-            find_portfolio_changes(data, [RegisteredAccount(id="acme", name="Acme", first_day=FIRST)])
+            find_portfolio_changes(small, [RegisteredAccount(id="acme", name="Acme", first_day=FIRST)])
 
     def test_does_not_leave_the_rules_of_an_account_unchecked(self, data, monkeypatch):
         publish_each_table(data, "acme", FIRST)
