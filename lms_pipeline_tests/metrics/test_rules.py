@@ -10,9 +10,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from lms_pipeline.tables.metrics import LEARNER_COMPLETION
+from lms_pipeline_tests.support.enrollment_files import compute_rows, enrollments_file, write
 from lms_pipeline_tests.support.ruled_enrollments import DUE_PARTS, enrollment, pick, rule
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from lms_pipeline_tests.support.ruled_enrollments import Compute
 
 
@@ -44,20 +48,20 @@ class TestDueDays:
         assert compute(rows, rule(due_days=0))["n_overdue"] == 1
 
     @pytest.mark.parametrize(
-        ("zone", "enrolled_at", "is_due"),
+        ("zone", "due", "not_due"),
         [
-            ("UTC", "2026-03-01T23:30", True),
-            ("Asia/Tokyo", "2026-03-01T23:30", False),  # there it is 2 March
-            ("America/New_York", "2026-03-02T04:30", True),  # there it is 1 March
-            ("Asia/Tokyo", "2026-03-01T00:00", True),  # a date, in any zone
-            ("America/New_York", "2026-03-02T00:00", False),
+            ("UTC", "2026-03-01T23:30", "2026-03-02T00:30"),
+            # there 23:30 UTC is on 2 March; a date is the same day in any zone
+            ("Asia/Tokyo", "2026-03-01T00:00", "2026-03-01T23:30"),
+            ("America/New_York", "2026-03-02T04:30", "2026-03-02T00:00"),  # there 04:30 UTC is on 1 March
         ],
     )
-    def test_begin_on_the_day_of_the_time_zone(
-        self, compute: Compute, zone: str, enrolled_at: str, *, is_due: bool
-    ) -> None:
-        rows = [enrollment("ann", "enrolled", enrolled_at=enrolled_at)]
-        assert compute(rows, rule(due_days=30), zone=zone)["n_overdue"] == is_due
+    def test_begin_on_the_day_of_the_time_zone(self, tmp_path: Path, zone: str, due: str, not_due: str) -> None:
+        rows = [enrollment(began, "enrolled", enrolled_at=began) for began in (due, not_due)]
+        path = write(tmp_path / "data.parquet", rows)
+        file = enrollments_file(path, zone=zone, rules={1: rule(due_days=30)})
+        overdue = {row["user_id"]: row["n_overdue"] for row in compute_rows(LEARNER_COMPLETION, file)}
+        assert overdue == {due: 1, not_due: 0}
 
 
 @pytest.mark.parametrize(("due_on", "n_due"), [(date(2026, 3, 30), 2), (date(2026, 3, 31), 2), (date(2026, 4, 1), 0)])
