@@ -3,7 +3,7 @@
 import os
 import shutil
 import sys
-from contextlib import redirect_stderr, redirect_stdout
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
@@ -53,6 +53,27 @@ def command(tmp_path, monkeypatch, capsys, make_home):
     return run
 
 
+@contextmanager
+def running_commands(folder, make_home):
+    """Yield a function as that of `command`, and a patch, for fixtures that tests share; restore the process."""
+    environment, umask = dict(os.environ), os.umask(0o022)
+    os.umask(umask)
+
+    def run(*words):
+        patch.setattr(sys, "argv", ["lms-pipeline", *words])
+        out, err = StringIO(), StringIO()
+        with redirect_stdout(out), redirect_stderr(err), pytest.raises(SystemExit) as ended:
+            cli.main()
+        return Completed(int(ended.value.code or 0), out.getvalue(), err.getvalue())
+
+    with pytest.MonkeyPatch.context() as patch:
+        set_up(folder, patch, make_home)
+        yield run, patch
+    os.umask(umask)
+    os.environ.clear()
+    os.environ.update(environment)
+
+
 @pytest.fixture
 def connected(command, sandbox, monkeypatch):
     """Return `command` with the sandbox's address and token in the environment."""
@@ -73,20 +94,11 @@ class Materialized:
 def materialized(tmp_path_factory, make_home):
     """Both accounts after `accounts sync` and `materialize`. Read-only, since tests share it."""
     folder = tmp_path_factory.mktemp("materialized")
-    environment, umask = dict(os.environ), os.umask(0o022)
-    with serve_accounts(folder) as server, pytest.MonkeyPatch.context() as patch:
-        set_up(folder, patch, make_home)
+    with serve_accounts(folder) as server, running_commands(folder, make_home) as (run, patch):
         patch.setenv("TRUTO_BASE_URL", server.url)
         patch.setenv("TRUTO_API_TOKEN", server.token)
-        for words in (["accounts", "sync"], ["materialize"]):
-            patch.setattr(sys, "argv", ["lms-pipeline", *words])
-            with redirect_stdout(StringIO()) as out, redirect_stderr(StringIO()) as err:
-                with pytest.raises(SystemExit) as ended:
-                    cli.main()
-    os.umask(umask)
-    os.environ.clear()
-    os.environ.update(environment)
-    return Materialized(folder / "data", Completed(int(ended.value.code or 0), out.getvalue(), err.getvalue()))
+        assert run("accounts", "sync").status == 0
+        return Materialized(folder / "data", run("materialize"))
 
 
 @pytest.fixture

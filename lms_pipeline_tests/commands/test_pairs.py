@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+import shutil
 from datetime import UTC, date, datetime, time, timedelta
+from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -11,6 +14,7 @@ from lms_pipeline.accounts.registry import Registry
 from lms_pipeline.lake.files import read_metadata
 from lms_pipeline.lake.paths import DataDir
 from lms_pipeline.sandbox import running
+from lms_pipeline_tests.commands.conftest import running_commands
 from lms_pipeline_tests.support.portal import FIRST, PORTAL, Portal
 
 ID = ("--account", PORTAL)
@@ -24,8 +28,7 @@ def portal():
         yield sandbox
 
 
-@pytest.fixture
-def run_on_day(command, portal, monkeypatch, tmp_path):
+def follow_portal(command, portal, monkeypatch, folder):
     """Return a function that runs a command on a day of the portal, with options in the accounts file."""
     monkeypatch.setenv("TRUTO_BASE_URL", portal.url)
     monkeypatch.setenv("TRUTO_API_TOKEN", portal.token)
@@ -37,28 +40,58 @@ def run_on_day(command, portal, monkeypatch, tmp_path):
         portal.set_clock(datetime.combine(at, time.max, UTC))
         portal.clear_counts()
         monkeypatch.setenv("LMS_NOW", datetime.combine(at + timedelta(days=1), time(1), UTC).isoformat())
-        (tmp_path / "accounts.toml").write_text(f"[accounts.{PORTAL}]\npage_size = 500\n{options}")
-        monkeypatch.setenv("LMS_ACCOUNTS_FILE", str(tmp_path / "accounts.toml"))
+        (folder / "accounts.toml").write_text(f"[accounts.{PORTAL}]\npage_size = 500\n{options}")
+        monkeypatch.setenv("LMS_ACCOUNTS_FILE", str(folder / "accounts.toml"))
         return command(*words)
 
+    return run
+
+
+class Pulled(NamedTuple):
+    """A data directory, and the calls that its pull cost."""
+
+    data: Path
+    calls: int
+
+
+@pytest.fixture(scope="module")
+def pulled_on_day_0(tmp_path_factory, make_home, portal):
+    """The account after `accounts sync` and a pull of day 0. Read-only, since tests share it."""
+    folder = tmp_path_factory.mktemp("day-0")
+    with running_commands(folder, make_home) as (command, patch):
+        run = follow_portal(command, portal, patch, folder)
+        assert run(0, "accounts", "sync").status == 0
+        assert run(0, *PULL).status == 0
+        return Pulled(folder / "data", portal.stats()["total"])
+
+
+@pytest.fixture
+def run_on_day(command, portal, monkeypatch, tmp_path):
+    """Return a function that runs a command on a day of the portal, whose account has no snapshot."""
+    run = follow_portal(command, portal, monkeypatch, tmp_path)
     assert run(0, "accounts", "sync").status == 0
     return run
+
+
+@pytest.fixture
+def after_day_0(command, portal, monkeypatch, tmp_path, pulled_on_day_0):
+    """Return a function that runs a command on a day of the portal, with a copy of that data directory."""
+    shutil.copytree(pulled_on_day_0.data, tmp_path / "data", dirs_exist_ok=True)
+    return follow_portal(command, portal, monkeypatch, tmp_path)
 
 
 def read_account(tmp_path):
     return Registry(DataDir(tmp_path / "data")).get(PORTAL)
 
 
-def test_a_snapshot_stores_its_strategy_and_the_next_one_costs_less(run_on_day, portal, tmp_path):
-    assert run_on_day(0, *PULL).status == 0
-    first = portal.stats()["total"]
+def test_a_snapshot_stores_its_strategy_and_the_next_one_costs_less(after_day_0, portal, tmp_path, pulled_on_day_0):
     assert (read_account(tmp_path).strategy, "rosters cost fewer calls" in read_account(tmp_path).why) == (
         "roster",
         True,
     )
-    assert "roster (auto)" in run_on_day(0, "accounts", "list").out
-    assert run_on_day(1, *PULL).status == 0
-    assert portal.stats()["total"] < first / 2
+    assert "roster (auto)" in after_day_0(0, "accounts", "list").out
+    assert after_day_0(1, *PULL).status == 0
+    assert portal.stats()["total"] < pulled_on_day_0.calls / 2
 
 
 def test_a_dry_run_prints_plan_and_cost_and_stores_nothing(run_on_day, portal, tmp_path):
@@ -72,8 +105,10 @@ def test_a_dry_run_prints_plan_and_cost_and_stores_nothing(run_on_day, portal, t
     )
     assert portal.stats()["total"] == 3
     assert not (tmp_path / "data" / "lake").exists()
-    run_on_day(0, *PULL)
-    again = run_on_day(1, "materialize", "--dry-run")
+
+
+def test_a_dry_run_counts_the_calls_that_the_previous_snapshot_saves(after_day_0):
+    again = after_day_0(1, "materialize", "--dry-run")
     assert re.search(
         r"40 enrollments in the previous snapshot: 12 calls, about \d+ s \(limit: 2,000 calls an hour\), "
         r"plus one call for each changed enrollment\.$",
@@ -114,11 +149,10 @@ def test_the_calls_of_a_dry_run_count_in_the_accounts_hour(run_on_day, portal):
     assert portal.stats()["total"] == 0  # of this command alone
 
 
-def test_a_dry_run_refuses_a_closed_day_and_keeps_a_published_one_without_a_call(run_on_day, portal):
-    run_on_day(0, *PULL)
-    kept = run_on_day(1, "materialize", "--dry-run", "--date", "2026-03-01")
+def test_a_dry_run_refuses_a_closed_day_and_keeps_a_published_one_without_a_call(after_day_0, portal):
+    kept = after_day_0(1, "materialize", "--dry-run", "--date", "2026-03-01")
     assert (kept.status, kept.out.splitlines()[0]) == (0, "tenant on 2026-03-01: kept, the day is closed: no call")
-    closed = run_on_day(1, "materialize", "--dry-run", "--date", "2026-02-28")
+    closed = after_day_0(1, "materialize", "--dry-run", "--date", "2026-02-28")
     assert (closed.status, portal.stats()["total"]) == (1, 0)
     assert "2026-02-28 is closed and can't be pulled any more" in closed.out
 
@@ -148,10 +182,8 @@ def test_a_budget_is_never_exceeded_and_the_rest_follows_on_the_next_days(run_on
     assert days == 2
 
 
-def test_a_day_is_replayed_with_its_metrics(run_on_day, portal, tmp_path):
-    run_on_day(0, "materialize")
-    portal.clear_counts()
-    done = run_on_day(0, "replay", *ID, "--date", "2026-03-01")
+def test_a_day_is_replayed_with_its_metrics(after_day_0, portal, tmp_path):
+    done = after_day_0(0, "replay", *ID, "--date", "2026-03-01")
     assert (done.status, portal.stats()["total"]) == (0, 0)
     first, *rest = done.out.splitlines()
     assert first.startswith("tenant on 2026-03-01: 40 enrollments replayed in ")
@@ -183,11 +215,10 @@ def test_the_doctor_needs_one_account(run_on_day):
     assert (done.status, done.err) == (2, "Error: There are 2 active accounts: name one with --account ID.\n")
 
 
-def test_carrying_stops_until_the_account_is_added_again(run_on_day, tmp_path):
-    run_on_day(0, *PULL)
+def test_carrying_stops_until_the_account_is_added_again(after_day_0, tmp_path):
     Registry(DataDir(tmp_path / "data")).stop_carrying(PORTAL, FIRST)
-    run_on_day(1, *PULL)
+    after_day_0(1, *PULL)
     sources = "SELECT source FROM unified_enrollments WHERE snapshot_date = DATE '2026-03-02' GROUP BY ALL"
-    assert run_on_day(1, "query", sources, "--format", "csv").out.split() == ["source", "unified"]
-    assert run_on_day(1, "accounts", "add", PORTAL).status == 0
+    assert after_day_0(1, "query", sources, "--format", "csv").out.split() == ["source", "unified"]
+    assert after_day_0(1, "accounts", "add", PORTAL).status == 0
     assert read_account(tmp_path).carrying_stopped is None

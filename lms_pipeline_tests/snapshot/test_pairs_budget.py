@@ -10,7 +10,7 @@ import pytest
 from lms_pipeline.extract.budget import BudgetSpentError, Limits
 from lms_pipeline_tests.support.pair_account import COURSES, LIST_PAGES, PAIRS, build_expected_rows, read_stored_rows
 
-BUDGET = 60
+BUDGET = 32
 
 
 def test_a_spent_budget_leaves_the_rest_to_the_roster_entries_and_the_next_day_fetches_it_first(account, portal):

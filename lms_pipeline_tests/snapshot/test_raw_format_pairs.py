@@ -21,20 +21,20 @@ from lms_pipeline.sandbox.faults import ExpiredCursor, RevokedConnection, Status
 from lms_pipeline.snapshot.job import TABLES, SnapshotJob
 from lms_pipeline.snapshot.run import replay_snapshot
 from lms_pipeline_tests.support.full import choose
-from lms_pipeline_tests.support.pair_account import LIST_PAGES, PairAccount, build_expected_rows, read_stored_rows
+from lms_pipeline_tests.support.pair_account import (
+    COURSES,
+    LEARNERS,
+    LIST_PAGES,
+    PAIRS,
+    PairAccount,
+    build_expected_rows,
+    read_stored_rows,
+)
 from lms_pipeline_tests.support.portal import PORTAL, Portal
 
-LEARNERS, COURSES, COURSES_PER_LEARNER = 15, 5, 3
-PAIRS = LEARNERS * COURSES_PER_LEARNER
 RAW_FORMAT = {"remote_data": "raw_format"}
 ENROLLMENTS = "/unified/lms/course-enrollments"
 WORKERS = AccountOptions().workers
-
-
-@pytest.fixture(scope="module")
-def portal():
-    """A smaller portal than usual: each pair costs two calls."""
-    return Portal(LEARNERS, COURSES, COURSES_PER_LEARNER, every=20)
 
 
 def fault_raw(status: int, **more) -> Status:

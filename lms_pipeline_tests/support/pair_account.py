@@ -22,7 +22,7 @@ from lms_pipeline_tests.support.snapshot_runs import SnapshotRunner
 
 Rows = list[dict[str, Any]]
 
-LEARNERS, COURSES, COURSES_PER_LEARNER = 30, 10, 4
+LEARNERS, COURSES, COURSES_PER_LEARNER = 15, 5, 4
 """The size of the portal of most tests."""
 PAIRS = LEARNERS * COURSES_PER_LEARNER
 LIST_PAGES = 2
