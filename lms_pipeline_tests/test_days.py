@@ -11,6 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from lms_pipeline.days import Calendar, DayNotOpenError, UnknownZoneError, load_zone
+from lms_pipeline_tests.support.full import choose
 
 DAY = timedelta(days=1)
 ZONES = [
@@ -143,6 +144,10 @@ def test_a_refusal_says_that_no_day_is_open():
 
 DATABASE = files("tzdata")
 ALL_ZONES = DATABASE.joinpath("zones").read_text("utf-8").split()
+DISTINCT_ZONES = list(
+    {DATABASE.joinpath("zoneinfo", *name.split("/")).read_bytes(): name for name in ALL_ZONES}.values()
+)
+"""One name of each zone, without the others that have the same clocks."""
 MINUTE = timedelta(minutes=1)
 
 
@@ -162,11 +167,12 @@ def list_clock_changes(zone, year):
     return [hour for changed in hours for hour in find_changes(changed)]
 
 
-@pytest.mark.parametrize("year", [1989, 2006, 2011, 2026, 2027])
+@pytest.mark.parametrize("year", choose([2006, 2011, 2026], [1989, 2006, 2011, 2026, 2027]))
 def test_an_instant_falls_on_the_day_of_the_clocks_in_every_zone(year):
-    """Around each clock change of the year. In 2006 St. John's set its clocks back at 00:01, to the day before."""
+    """Around each clock change of the year. In 2006 St. John's set its clocks back at 00:01, to the day before.
+    In 2011 Samoa had no 30 December."""
     wrong = []
-    for name in ALL_ZONES:
+    for name in choose(DISTINCT_ZONES, ALL_ZONES):
         days = calendar(name)
         for change in list_clock_changes(days.zone, year):
             for utc_day in (change.date() - DAY, change.date(), change.date() + DAY):

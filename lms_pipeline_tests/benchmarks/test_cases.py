@@ -4,6 +4,7 @@ import importlib
 import json
 import sys
 from contextlib import redirect_stdout
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from benchmarks.bench import Bench, Side, SideError
 from benchmarks.cases import CASES
 from benchmarks.ratios import Limit, Row
 from benchmarks.scale import FULL, QUICK, TINY
+from lms_pipeline_tests.support.full import choose
 
 PYTHON = Path(sys.executable)
 RATIOS = {
@@ -21,6 +23,9 @@ RATIOS = {
     "memory": 2, "growth": 1,
 }  # fmt: skip
 """The rows of each case with all environments, for one size of pull."""
+
+
+SMALLEST = replace(TINY, metric_rows=(2_000, 2_001), accounts=2, days=1, pairs=10)
 
 
 class LocalBench(Bench):
@@ -41,7 +46,7 @@ class LocalBench(Bench):
 
 @pytest.fixture
 def bench(world, tmp_path):
-    return LocalBench(TINY, tmp_path, world, dict.fromkeys(("package", "base", "rivals"), PYTHON))
+    return LocalBench(choose(SMALLEST, TINY), tmp_path, world, dict.fromkeys(("package", "base", "rivals"), PYTHON))
 
 
 @pytest.mark.parametrize("name", CASES)

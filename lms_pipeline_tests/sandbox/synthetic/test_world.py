@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter, defaultdict
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from itertools import pairwise
 
 import msgspec
@@ -40,7 +41,15 @@ def enrollments(world):
     return served(world, COMPANY_ID, SPRING) + served(world, ACADEMY_ID, SPRING)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _served_records_are_dropped():
+    yield
+    served.cache_clear()
+
+
+@cache
 def served(world: SyntheticWorld, account_id: str, at: datetime, kind: str = "enrollments") -> list[Json]:
+    """Return all records of a kind. Read-only, since tests share them."""
     listing = getattr(world.view(account_id, at), kind)()
     return [
         json.loads(record.unified) | {"remote_data": json.loads(record.remote)}
