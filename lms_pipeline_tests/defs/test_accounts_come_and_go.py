@@ -47,7 +47,8 @@ def find_requested(defs, instance, days=0):
 def test_a_removed_account_gets_no_run_and_keeps_its_data_and_partitions(truto, instance, data):
     with truto("north", "south") as defs:
         sync(defs, instance)
-        runs = run_partitions(defs, instance, [Partition(one, DAY) for one in ("north", "south")])
+        both = [Partition(one, DAY) for one in ("north", "south")]
+        runs = run_partitions(defs, instance, both, ["unified_enrollments", "account_completion"])
         assert [run.error for run in runs] == [None, None]
     with truto("north", days=1) as defs:
         assert sync(defs, instance) == []

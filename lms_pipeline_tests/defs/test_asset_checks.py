@@ -31,13 +31,14 @@ LATER = datetime(2026, 3, 13, 2, tzinfo=UTC)
 def run(settings, instance, registry):
     """Run the daily job for the account `north`."""
 
-    def runs(config=None, **changed):
+    def runs(config=None, select=(), **changed):
         add_accounts(instance, ["north", "south"])
         job = build_defs(settings.model_copy(update=changed)).resolve_job_def("daily_snapshot")
         return job.execute_in_process(
             run_config={**QUIET_CONFIG, **(config or {})},
             instance=instance,
             partition_key=build_partition_key(NORTH),
+            asset_selection=[dg.AssetKey(name) for name in select] or None,
             raise_on_error=False,
         )
 
@@ -95,7 +96,7 @@ class TestSnapshot:
 
     def test_a_row_drop_is_a_warning_with_the_change(self, run, data):
         publish(data, "north", DAY - timedelta(days=1), *(enrollment(f"x{number}") for number in range(23)))
-        result = run(ALLOW_DROP)
+        result = run(ALLOW_DROP, ["unified_enrollments"])
         drop = evaluations(result)["unified_enrollments", "row_drop"]
         assert (drop.passed, drop.severity) == (False, dg.AssetCheckSeverity.WARN)
         assert drop.metadata["change"].value == -20
@@ -107,7 +108,7 @@ class TestSnapshot:
         metadata = read_provenance(path)
         spoiled = pq.read_table(path).drop_columns("status_raw")
         pq.write_table(spoiled.replace_schema_metadata(metadata), path)
-        result = run(frozen_now=LATER)
+        result = run(select=["unified_enrollments", "account_completion"], frozen_now=LATER)
         assert not result.success
         found = evaluations(result)["unified_enrollments", "schema"]
         assert [row.data for row in found.metadata["rows_in_question"].records] == [
@@ -172,9 +173,9 @@ class TestAllowDrop:
     def test_publishes_in_one_run_what_is_otherwise_refused(self, settings, instance, registry, data):
         publish(data, "north", DAY - timedelta(days=1), *(enrollment(f"x{number}") for number in range(23)))
         defs = build_defs(settings)
-        (refused,) = run_partitions(defs, instance, [NORTH])
+        (refused,) = run_partitions(defs, instance, [NORTH], ["unified_enrollments"])
         assert "would have 3 enrollments where 2026-03-09 has 23: a drop of 87%" in (refused.error or "")
-        (published,) = run_partitions(defs, instance, [NORTH], allow_drop=True)
+        (published,) = run_partitions(defs, instance, [NORTH], ["unified_enrollments"], allow_drop=True)
         assert (published.error, published.enrollments) == (None, 3)
 
 
@@ -190,7 +191,7 @@ class TestFleet:
 
     def test_failed_days_are_counted_apart_from_days_without_a_run(self, settings, instance, registry, sandbox):
         sandbox.fault(Status(status=403, account="north"))
-        list(run_partitions(build_defs(settings), instance, [NORTH]))
+        list(run_partitions(build_defs(settings), instance, [NORTH], ["unified_enrollments"]))
         missing = self.watch(settings, instance, frozen_now=LATER)["warehouse", "no_day_is_missing"]
         counts = {name: missing.metadata[name].value for name in ("missing", "failed", "never_asked")}
         # the 10th and 11th of both accounts, of which one had a run

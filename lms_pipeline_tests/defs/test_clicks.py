@@ -157,7 +157,7 @@ def test_the_checks_the_sync_and_housekeeping_serve_all_accounts(clicked):
 def test_a_sensor_whose_cursor_was_reset_requests_what_it_would_anyway(settings, instance, registry):
     defs = build_defs(settings)
     repository = defs.get_repository_def()
-    (run,) = run_partitions(defs, instance, [NORTH])
+    (run,) = run_partitions(defs, instance, [NORTH], ["unified_enrollments", "account_completion"])
     assert run.error is None
     (first,) = sense(repository, instance, "warehouse_refresh").run_requests
     for cursor in (None, "", "garbage", "a b c", "allow_drop"):

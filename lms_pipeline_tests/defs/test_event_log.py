@@ -211,13 +211,15 @@ class TestTheConfig:
 
     def test_of_an_existing_home_stays_and_works_as_before(self, settings, old_home, registry):
         with open_instance(settings) as instance:
-            assert [run.error for run in run_partitions(build_defs(settings), instance, [NORTH])] == [None]
+            runs = run_partitions(build_defs(settings), instance, [NORTH], ["unified_enrollments"])
+            assert [run.error for run in runs] == [None]
             assert find_missing_config(instance) == CONFIG_LINES
         assert (settings.dagster_home / "dagster.yaml").read_bytes() == old_home
 
     def test_with_the_lines_added_keeps_what_was_recorded(self, settings, old_home, registry):
         with open_instance(settings) as instance:
-            assert [run.error for run in run_partitions(build_defs(settings), instance, [NORTH])] == [None]
+            runs = run_partitions(build_defs(settings), instance, [NORTH], ["unified_enrollments"])
+            assert [run.error for run in runs] == [None]
             entries = len(instance.all_logs(instance.get_runs()[0].run_id))
         (settings.dagster_home / "dagster.yaml").write_text(old_home.decode() + CONFIG_LINES)
         with open_instance(settings) as instance:

@@ -121,6 +121,10 @@ class TestFailedTick:
         assert [one.run_key for one in first] == [one.run_key for one in again]
 
 
+SELECTED = [dg.AssetKey(name) for name in ("unified_enrollments", "account_completion")]
+"""A pulled table and one of metrics."""
+
+
 class TestARunThatFailedAfterItPublished:
     @pytest.fixture
     def pull(self, settings, instance, registry, monkeypatch):
@@ -131,7 +135,9 @@ class TestARunThatFailedAfterItPublished:
             with monkeypatch.context() as patch:
                 if fails:
                     patch.setattr("lms_pipeline.metrics.completion.publish_metrics", fail_to_publish)
-                done = job.execute_in_process(partition_key=key, instance=instance, raise_on_error=False)
+                done = job.execute_in_process(
+                    partition_key=key, asset_selection=SELECTED, instance=instance, raise_on_error=False
+                )
             assert done.success != fails
             return done.dagster_run
 

@@ -161,7 +161,7 @@ def test_a_run_of_ours_holds_its_lock_from_its_first_step_on(settings, instance,
 
     monkeypatch.setattr("lms_pipeline.snapshot.run.take_snapshot", watch)
     monkeypatch.setattr("lms_pipeline.defs.launching.MAX_SECONDS_WITHOUT_LOCK", 0)
-    list(run_partitions(build_defs(settings), instance, [Partition("north", DAY)]))
+    list(run_partitions(build_defs(settings), instance, [Partition("north", DAY)], ["learners"]))
     assert found == [WorkerStatus.RUNNING]
     assert list(Path(instance.root_directory, "run_locks").iterdir()) == []
 
@@ -187,7 +187,7 @@ def test_housekeeping_removes_the_locks_of_ended_runs_only(start, instance):
 
 def test_runs_of_commands_are_tagged_with_their_process(settings, instance, registry):
     defs = build_defs(settings)
-    list(run_partitions(defs, instance, [Partition("north", DAY)]))
+    list(run_partitions(defs, instance, [Partition("north", DAY)], ["learners"]))
     rebuild_warehouse(defs, instance)
     assert [run.tags[SHELL_TAG] for run in instance.get_runs()] == [identify_process()] * 2
 

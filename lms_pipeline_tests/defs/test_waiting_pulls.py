@@ -35,9 +35,9 @@ def repository(settings):
     return build_defs(settings).get_repository_def()
 
 
-def execute_north(settings, instance, request=None):
-    """Execute a run of `north` as the queue does, and return the run."""
-    config, assets = (request.run_config, request.asset_selection) if request else (None, None)
+def execute_north(settings, instance, request=None, select=None):
+    """Execute a run of `north` as the queue does, or of one table, and return the run."""
+    config, assets = (request.run_config, request.asset_selection) if request else (None, select and [select])
     job = build_defs(settings).resolve_job_def("daily_snapshot")
     run_id = str(uuid4())
     with run_lock(instance, run_id):  # which ends with the process of a run
@@ -145,7 +145,7 @@ class TestTheRunEnds:
 
     def test_and_the_wait_is_over_when_the_snapshot_is_published(self, waiting, execute, sandbox, data):
         sandbox.clear_faults()
-        execute()
+        execute(select=dg.AssetKey("unified_enrollments"))
         assert find_waiting(data) == []
 
 
@@ -246,7 +246,7 @@ def test_the_continued_run_pulls_the_tables_of_the_run_that_ended(
 
 def test_a_wait_beyond_the_end_of_the_day_fails_at_once(execute, sandbox, data, instance):
     sandbox.fault(Status(status=429, retry_after=80_000, account="north", remote=True))
-    run = execute()
+    run = execute(select=dg.AssetKey("unified_enrollments"))
     assert run.status is dg.DagsterRunStatus.FAILURE
     assert (
         "The LMS of account north allows the next call in 22.2 hours, after 2026-03-10 closes at 2026-03-12 00:00 UTC: find "
@@ -259,7 +259,7 @@ def test_an_hourly_limit_gives_the_place_back_too(settings, tmp_path, instance, 
     options = tmp_path / "accounts.toml"
     options.write_text("[accounts.north]\ncalls_per_hour = 2\n", encoding="utf-8")
     limited = settings.model_copy(update={"accounts_file": options})
-    runs = run_partitions(build_defs(limited), instance, [NORTH])
+    runs = run_partitions(build_defs(limited), instance, [NORTH], ["unified_enrollments"])
     assert next(runs).continues_at is not None
     runs.close()
     assert find_pull(data).subject == "The hourly limit of account north (2 calls, calls_per_hour)"
@@ -275,7 +275,7 @@ def test_a_command_goes_on_with_the_others_and_then_continues(settings, instance
         sandbox.clear_faults()
 
     monkeypatch.setattr("lms_pipeline.defs.instance.sleep", sleep)
-    outcomes = list(run_partitions(build_defs(settings), instance, [NORTH, SOUTH]))
+    outcomes = list(run_partitions(build_defs(settings), instance, [NORTH, SOUTH], ["unified_enrollments"]))
     assert [(one.subject, one.continues_at is None, one.error, one.enrollments) for one in outcomes] == [
         ("north on 2026-03-10", False, None, None),
         ("south on 2026-03-10", True, None, 1),

@@ -14,7 +14,8 @@ __all__ = ["repository"]
 
 def test_the_warehouse_is_rebuilt_once_after_something_was_published(repository, settings, instance, registry):
     assert sense(repository, instance, "warehouse_refresh").run_requests == []
-    (run,) = run_partitions(build_defs(settings), instance, [Partition("north", DAY)])
+    select = ["unified_enrollments", "account_completion"]
+    (run,) = run_partitions(build_defs(settings), instance, [Partition("north", DAY)], select)
     assert run.error is None
     first = sense(repository, instance, "warehouse_refresh")
     assert len(first.run_requests) == 1
