@@ -12,6 +12,7 @@ import pytest
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.lake.warehouse import build_warehouse, open_warehouse
 from lms_pipeline.tables.catalog import TABLES
+from lms_pipeline_tests.support.full import choose
 from lms_pipeline_tests.support.lake_files import enrollment, write
 
 ROOT = Path(__file__).parent.parent
@@ -37,18 +38,19 @@ OVER_THE_LAKE = {name: code for name, code in PYTHON.items() if "lms_pipeline.sa
 SQL = {f"{page} {n}": code for page in PAGES for n, code in enumerate(find_snippets(page, "sql"))}
 
 
-@pytest.fixture(scope="module", params=list(WORLDS.values()), ids=list(WORLDS))
+@pytest.fixture(scope="module", params=WORLDS)
 def world(request, tmp_path_factory):
     """Accounts, and a folder whose data directory has a row in each table of each account."""
     folder = tmp_path_factory.mktemp("world")
     data = DataDir(folder / "data")
-    for account in request.param:
+    accounts = WORLDS[request.param]
+    for account in accounts:
         for table in TABLES.values():
             row = enrollment("u1", status="in_progress") | {"n_all": 60, "n_completed": 3}
             known = {name: row[name] for name in row.keys() & set(table.column_names)}
             write(data.file(table, Partition(account, DAY)), table, known)
     build_warehouse(data)
-    return request.param, folder
+    return accounts, folder
 
 
 def is_open(relation):
@@ -90,6 +92,7 @@ def test_the_readme_shows_each_library(library):
     assert any(library in code for code in OVER_THE_LAKE.values())
 
 
+@pytest.mark.parametrize("world", choose(["other values"], list(WORLDS)), indirect=True)
 @pytest.mark.parametrize("code", SQL.values(), ids=SQL)
 def test_sql_runs_as_written(code, world):
     _, folder = world
