@@ -240,12 +240,9 @@ def fail(settings, instance, sandbox, fault=FORBIDDEN, **tags) -> dg.DagsterRun:
     defs = build_defs(settings)
     sandbox.fault(fault)
     job = defs.resolve_job_def("daily_snapshot")
+    key, selected = build_partition_key(Partition("north", DAY)), [dg.AssetKey("unified_enrollments")]
     done = job.execute_in_process(
-        partition_key=build_partition_key(Partition("north", DAY)),
-        asset_selection=[dg.AssetKey("unified_enrollments")],
-        instance=instance,
-        tags=tags,
-        raise_on_error=False,
+        partition_key=key, asset_selection=selected, instance=instance, tags=tags, raise_on_error=False
     )
     assert not done.success
     return done.dagster_run
