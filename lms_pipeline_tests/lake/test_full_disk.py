@@ -1,6 +1,7 @@
 """Metrics and the warehouse on a disk that is full: one sentence, and everything stays as it was."""
 
 import os
+import shutil
 from contextlib import suppress
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from lms_pipeline.errors import LakeError
 from lms_pipeline.housekeeping.cleanup import find_expired, remove
 from lms_pipeline.housekeeping.policy import RetentionPolicy
+from lms_pipeline.lake import index_file
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.lake.warehouse import build_warehouse, open_warehouse
 from lms_pipeline.metrics.completion import publish_metrics
@@ -39,13 +41,21 @@ def compute_metrics(data):
     return list(publish_metrics(data, METRIC_TABLES, ACME, CALENDAR, integration="otherlms", run_id="run-2"))
 
 
-@pytest.fixture
-def data(small_disk):
-    data = DataDir(small_disk / "data")
+@pytest.fixture(scope="module")
+def computed(tmp_path_factory):
+    """A day with its metrics, for copies."""
+    data = DataDir(tmp_path_factory.mktemp("computed"))
     publish(data, "acme", FIRST, enrollment("u1", status="enrolled"))
     compute_metrics(data)
+    return data.root
+
+
+@pytest.fixture
+def data(computed, small_disk):
+    data = DataDir(shutil.copytree(computed, small_disk / "data"))
     build_warehouse(data)
-    return data
+    yield data
+    index_file._close_idle()  # an open index keeps the disk busy
 
 
 @pytest.mark.parametrize("left", [0, 4_096, 50_000, 300_000])
