@@ -69,7 +69,7 @@ def users(rows):
     return [row["user_id"] for row in rows]
 
 
-SMALL_DIFFERENCES = [
+SMALL_DIFFERENCES: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({"user_emails": None}, {"user_emails": []}),
     ({"user_emails": []}, {"user_emails": [{"email": None}]}),
     ({"user_emails": [{"email": "a"}]}, {"user_emails": [{"type": "a"}]}),
