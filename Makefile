@@ -51,7 +51,7 @@ PARALLEL := -n $$($(PYTHON) -c 'import os; print((os.cpu_count() or 1) + 1)') --
 test: $(READY)  ## run all tests except those in a browser
 	@$(BIN)/pytest $(PARALLEL)
 
-test-full: $(READY)  ## run them with all values of those that repeat one thing
+test-full: $(READY)  ## run the same tests with all their repetitions, as LMS_TEST_FULL=1 does
 	@LMS_TEST_FULL=1 $(BIN)/pytest $(PARALLEL)
 
 e2e: $(READY)  ## run the tests in a real browser: Debian's chromium
