@@ -9,16 +9,20 @@ from playwright.sync_api import expect
 
 JOB = "/locations/lms_pipeline/jobs/daily_snapshot"
 ENDED = re.compile(r"\[(SUCCESS|FAILURE|CANCELED)\]$")
+SELECTION_RETRIES = 4
+"""On a busy machine the dialog can lose a selection while it loads; once it lost two in a row."""
 RUN_SECONDS = 120
 """Time for a run to be launched by the daemon, start its process, and end."""
 
 
 def launch(page, accounts, days, address=JOB):
     """Launch accounts and days from the dialog of a job or table, and follow the link in its message to the run or backfill."""
-    button = _select_partitions(page, accounts, days, address)
-    if not _becomes_enabled(button):  # on a busy machine the dialog can lose a selection while it loads
-        button = _select_partitions(page, accounts, days, address)
-    button.click()
+    dialog = _select_partitions(page, accounts, days, address)
+    for _ in range(SELECTION_RETRIES):
+        if _is_selected(dialog, len(accounts) * len(days)):
+            break
+        dialog = _select_partitions(page, accounts, days, address)
+    dialog.get_by_role("button", name="Launch").click()
     page.get_by_role("region", name="Notifications").get_by_role("link", name="View").click()
     page.mouse.move(0, 0)  # a message does not fade while the pointer is on it
 
@@ -35,12 +39,13 @@ def _select_partitions(page, accounts, days, address):
     page.keyboard.press("Escape")
     date.fill(", ".join(days))
     date.press("Enter")
-    return dialog.get_by_role("button", name="Launch")
+    return dialog
 
 
-def _becomes_enabled(button):
+def _is_selected(dialog, n_partitions):
     try:
-        expect(button).to_be_enabled(timeout=5_000)
+        expect(dialog.get_by_text(re.compile(rf"^{n_partitions} partitions?$"))).to_be_visible(timeout=10_000)
+        expect(dialog.get_by_role("button", name="Launch")).to_be_enabled(timeout=10_000)
     except AssertionError:
         return False
     return True
