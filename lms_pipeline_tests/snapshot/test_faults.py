@@ -54,7 +54,9 @@ from lms_pipeline_tests.support.snapshot_runs import DAY, SnapshotRunner
 
 T = TypeVar("T")
 
-FAULTS_PER_PULL = 6
+FAULTS_PER_PULL = choose(9, 6)
+FEW = choose(3, None)
+"""Responses that have another encoding: by default a few, so that other faults strike in the same pull; in full, all."""
 STRATEGIES = ("sweep", "roster")
 ENROLLMENTS, COURSE = "/unified/lms/course-enrollments", "/unified/lms/courses/{id}"
 
@@ -85,10 +87,10 @@ TRANSIENT_FAULTS: dict[str, Fault] = {
     ),
     "a body without success": FailedBody(fields={"success": False, "message": "later"}, times=2),
     "a body with an error of the LMS": FailedBody(fields={"truto_is_remote_error": True, "message": "later"}, times=2),
-    "a byte order mark": ByteOrderMark(),
-    "gzip": Gzip(),
-    "x-gzip": Gzip(encoding="x-gzip", padding=8),
-    "gzip in members": Gzip(member_bytes=100),
+    "a byte order mark": ByteOrderMark(times=FEW),
+    "gzip": Gzip(times=FEW),
+    "x-gzip": Gzip(encoding="x-gzip", padding=8, times=FEW),
+    "gzip in members": Gzip(member_bytes=100, times=FEW),
     "secrets": Debug(),
     "types that drift": Drift(),
     "one in three of all requests": Status(status=502, rate=0.3),
@@ -106,6 +108,10 @@ LIST_FAULTS: dict[str, Fault] = {
     "pages that shift once": ShiftedPage(by=2, times=1),
 }
 """The run restarts the list after these: the snapshot equals the undisturbed one."""
+
+EXPIRED = [name for name in LIST_FAULTS if name.startswith("an expired cursor")]
+"""By default two of them: each status at each page of a list is in the tests of `truto` and `extract`."""
+BROKEN_LISTS = [name for name in LIST_FAULTS if name not in choose(EXPIRED[1:3] + EXPIRED[4:], [])]
 
 LASTING_FAULTS: dict[str, tuple[Fault, str]] = {
     "the connection is revoked": (RevokedConnection(after=4, times=1), "connection to its LMS is broken"),
@@ -212,7 +218,7 @@ def test_transient_faults_do_not_change_the_snapshot(account, undisturbed, tmp_p
     assert account.read_digests(tmp_path) == undisturbed
 
 
-@pytest.mark.parametrize(("served", "name"), spread(LIST_FAULTS), indirect=["served"])
+@pytest.mark.parametrize(("served", "name"), spread(BROKEN_LISTS), indirect=["served"])
 def test_a_list_that_breaks_once_is_read_again_from_its_beginning(account, undisturbed, tmp_path, name):
     route = ENROLLMENTS if account.strategy == "sweep" else "/unified/lms/users"
     account.sandbox.fault(set_route(LIST_FAULTS[name], route))
@@ -304,7 +310,7 @@ def set_route(fault: Fault, route: str) -> Fault:
 
 
 FIRST_FAILED = [("sweep", 0, "none"), ("sweep", 1, "empty"), ("sweep", 2, "all")]
-MORE_FAILED = [("roster", 0, "empty"), ("roster", 1, "all"), ("roster", 2, "none"), ("roster", 2, "empty")]
+MORE_FAILED = [("roster", 0, "empty"), ("roster", 1, "all"), ("roster", 2, "none")]
 
 
 @pytest.mark.parametrize(

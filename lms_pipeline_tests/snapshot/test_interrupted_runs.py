@@ -11,7 +11,7 @@ import pytest
 from lms_pipeline.extract.checkpoint import Attempt
 from lms_pipeline.snapshot import stages
 from lms_pipeline.tables.pulled import PULLED_TABLES
-from lms_pipeline_tests.support.pair_account import PairAccount
+from lms_pipeline_tests.support.pair_account import COURSES, LIST_PAGES, PAIRS, PairAccount
 from lms_pipeline_tests.support.portal import PORTAL
 
 TABLES = [table.name for table in PULLED_TABLES]
@@ -63,28 +63,44 @@ def read_run_ids(account):
     return {read_metadata(account.runner.file(name, account.date(0), PORTAL))["run_id"] for name in TABLES}
 
 
-def test_a_retry_publishes_the_same_snapshot_without_a_call(interrupted):
-    before = read_digests(interrupted)
-    result = interrupted.run_day(0, run_id="second", interrupted_runs=["first"])
-    assert interrupted.count_calls().total() == 0
+@pytest.fixture(scope="module")
+def retry(tmp_path_factory, portal, serving, interrupted_data):
+    """The data directory after a retry, its result and its number of calls: once for each moment. Read-only."""
+    root = tmp_path_factory.mktemp("retried")
+    shutil.copytree(interrupted_data, root, dirs_exist_ok=True)
+    account = PairAccount(root, portal, serving)
+    result = account.run_day(0, run_id="second", interrupted_runs=["first"])
+    return root, result, account.count_calls().total()
+
+
+@pytest.fixture
+def retried(interrupted, retry):
+    """The account with a copy of the data after the retry."""
+    shutil.rmtree(interrupted.runner.root)
+    shutil.copytree(retry[0], interrupted.runner.root)
+    return interrupted
+
+
+def test_a_retry_publishes_the_same_snapshot_without_a_call(interrupted, retry, portal, serving):
+    root, result, calls = retry
+    assert calls == 0
     assert (result.was_published, result.kept) == (True, False)
-    assert read_digests(interrupted) == before
-    assert read_run_ids(interrupted) == {"second"}
+    retried = PairAccount(root, portal, serving)
+    assert read_digests(retried) == read_digests(interrupted)
+    assert read_run_ids(retried) == {"second"}
 
 
-def test_a_retry_leaves_the_next_day_as_cheap_as_an_undisturbed_run_does(interrupted):
-    interrupted.run_day(0, run_id="second", interrupted_runs=["first"])
-    result = interrupted.run_day(1, options={"rotation_days": 0})
+def test_a_retry_leaves_the_next_day_as_cheap_as_an_undisturbed_run_does(retried):
+    result = retried.run_day(1, options={"rotation_days": 0})
     assert result.pairs.planned["new"] == 0
-    assert interrupted.path("details", 0).exists()
+    assert retried.path("details", 0).exists()
 
 
-def test_the_retry_of_a_retry_makes_no_call(interrupted):
-    interrupted.run_day(0, run_id="second", interrupted_runs=["first"])
-    result = interrupted.run_day(0, run_id="third", interrupted_runs=["first", "second"])
-    assert interrupted.count_calls().total() == 0
+def test_the_retry_of_a_retry_makes_no_call(retried):
+    result = retried.run_day(0, run_id="third", interrupted_runs=["first", "second"])
+    assert retried.count_calls().total() == 0
     assert result.was_published
-    assert read_run_ids(interrupted) == {"third"}
+    assert read_run_ids(retried) == {"third"}
 
 
 def test_a_retry_keeps_the_snapshot_if_its_responses_are_gone(interrupted):
@@ -106,18 +122,15 @@ def test_a_retry_after_the_grace_period_makes_no_call(interrupted):
     assert result.was_published
 
 
-def test_another_run_of_the_day_pulls_again(account):
-    account.run_day(0, run_id="first")
-    calls = account.count_calls().total()
-    result = account.run_day(0, run_id="second")
-    assert account.count_calls().total() == calls > 0
+def test_another_run_of_the_day_pulls_again(pulled):
+    result = pulled.run_day(0, run_id="second")
+    assert pulled.count_calls().total() == LIST_PAGES + COURSES + PAIRS
     assert result.was_published is False
 
 
-def test_a_retry_of_a_run_that_did_not_publish_pulls(account):
-    account.run_day(0, run_id="other")
-    result = account.run_day(0, run_id="second", interrupted_runs=["first"])
-    assert account.count_calls().total() > 0
+def test_a_retry_of_a_run_that_did_not_publish_pulls(pulled):
+    result = pulled.run_day(0, run_id="second", interrupted_runs=["first"])
+    assert pulled.count_calls().total() > 0
     assert result.was_published is False
 
 
@@ -137,9 +150,8 @@ def test_a_retry_of_lists_of_which_one_was_published_pulls_them(account):
     assert result.was_published is False
 
 
-def test_a_damaged_snapshot_is_pulled_again(account):
-    account.run_day(0, run_id="first")
-    account.path("unified", 0).write_bytes(b"PAR1")
-    result = account.run_day(0, run_id="second", interrupted_runs=["first"])
-    assert account.count_calls().total() > 0
+def test_a_damaged_snapshot_is_pulled_again(pulled):
+    pulled.path("unified", 0).write_bytes(b"PAR1")
+    result = pulled.run_day(0, run_id="second", interrupted_runs=["day-0"])
+    assert pulled.count_calls().total() > 0
     assert result.was_published is False
