@@ -48,6 +48,12 @@ def patient(monkeypatch):
 
 
 @pytest.fixture
+def hasty(monkeypatch):
+    """A publication has 0.2 s: its fault does not pass, and each further try costs as much as the first."""
+    monkeypatch.setattr(conditional_write, "MAX_SECONDS", 0.2)
+
+
+@pytest.fixture
 def impatient(monkeypatch):
     """A request has half a second; it stands before the fixtures that open a machine."""
     monkeypatch.setattr(bucket, "TIMEOUT_SECONDS", 0.5)

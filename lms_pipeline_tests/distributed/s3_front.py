@@ -1,13 +1,13 @@
 """An S3 endpoint of this machine: moto, behind a front that makes one write at a time, as real stores do, and fails on demand.
 
-Belongs here: the endpoint and its faults. moto alone checks a condition, then writes: of eight writers at once two win.
+Belongs here: the endpoint and its faults. moto alone checks a condition, then writes: of eight writers at once two win. The front
+calls moto in this process: a connection between them would cost more than half of a request.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import threading
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Iterator, MutableMapping
@@ -31,6 +31,8 @@ Message = MutableMapping[str, Any]
 Send = Callable[[Message], Awaitable[None]]
 
 MAX_HELD_SECONDS = 120
+MOTO = "http://127.0.0.1"
+"""The address by which moto is called. Nothing listens there."""
 
 _numbers = count()
 
@@ -68,7 +70,8 @@ class S3Front:
     """The endpoint. Tests change its fields between requests."""
 
     url: str
-    upstream: str
+    moto: httpx.BaseTransport | None = None
+    """moto in this process; None if another endpoint is behind the front."""
     counts: Counter[str] = field(default_factory=Counter)
     """Requests by method."""
     requests: list[tuple[str, str]] = field(default_factory=list)
@@ -87,14 +90,18 @@ class S3Front:
     def create_bucket(self) -> str:
         """Create an empty bucket; return its name."""
         name = f"lms-{next(_numbers)}"
-        httpx.put(f"{self.upstream}/{name}").raise_for_status()
+        with self._call_moto() as client:
+            client.put(f"/{name}").raise_for_status()
         return name
 
     def fill(self, bucket: str, keys: Iterable[str]) -> None:
         """Create empty objects in a bucket."""
-        with httpx.Client(base_url=self.upstream) as client:
+        with self._call_moto() as client:
             for key in keys:
                 client.put(f"/{bucket}/{key}").raise_for_status()
+
+    def _call_moto(self) -> httpx.Client:
+        return httpx.Client(base_url=MOTO, transport=self.moto)
 
     @property
     def environment(self) -> dict[str, str]:
@@ -110,20 +117,23 @@ class S3Front:
 class _Application:
     """The front as an ASGI application."""
 
-    def __init__(self, front: S3Front) -> None:
+    def __init__(self, front: S3Front, upstream: str) -> None:
         self._front = front
+        self._upstream = upstream
         self._writing = asyncio.Lock()
         # a connection that is kept open would be open at the end of the loop too
         limits = httpx.Limits(max_connections=100, max_keepalive_connections=0)
-        self._client = httpx.AsyncClient(timeout=60, limits=limits)
+        transport = None if front.moto is None else _InLoop(front.moto)
+        self._client = httpx.AsyncClient(timeout=60, limits=limits, transport=transport)
 
     async def __call__(self, scope: Message, receive: Callable[[], Awaitable[Message]], send: Send) -> None:
-        body = b""
+        parts = []
         while True:
             message = await receive()
-            body += message.get("body", b"")
+            parts.append(message.get("body", b""))
             if not message.get("more_body"):
                 break
+        body = b"".join(parts)
         method, target = scope["method"], scope["raw_path"].decode() + "?" + scope["query_string"].decode()
         self._front.counts[method] += 1
         self._front.requests.append((method, scope["path"]))
@@ -164,7 +174,7 @@ class _Application:
         headers = [(name, value) for name, value in scope["headers"] if name.lower() not in left_out]
         async with self._writing if scope["method"] in WRITES else contextlib.nullcontext():
             return await self._client.request(
-                scope["method"], self._front.upstream + target.rstrip("?"), headers=headers, content=body
+                scope["method"], self._upstream + target.rstrip("?"), headers=headers, content=body
             )
 
     async def _fail(self, fault: Fault, receive: Callable[[], Awaitable[Message]], send: Send) -> None:
@@ -177,6 +187,27 @@ class _Application:
             while (await receive())["type"] != "http.disconnect":
                 pass
         _close(send)
+
+
+class _Moto(httpx.WSGITransport):
+    """Calls moto's application for S3 with each request."""
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        raw = request.url.raw_path.decode()  # from which moto reads keys
+        environment = {"RAW_URI": raw, "PATH_INFO": unquote(raw.partition("?")[0], "latin-1")}  # as of WSGI
+        app = self.app
+        answer = httpx.WSGITransport(lambda wsgi, start: app(wsgi | environment, start)).handle_request(request)
+        return httpx.Response(answer.status_code, headers=answer.headers.raw, content=answer.read())
+
+
+@dataclass
+class _InLoop(httpx.AsyncBaseTransport):
+    """Calls a transport that never waits."""
+
+    transport: httpx.BaseTransport
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        return self.transport.handle_request(request)
 
 
 async def _answer(
@@ -200,26 +231,19 @@ def _close(send: Send) -> None:
 @contextmanager
 def serve_s3() -> Iterator[S3Front]:
     """Run the endpoint until the block ends."""
-    from moto.server import ThreadedMotoServer
+    from moto.server import create_backend_app
 
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)  # else a line for each request
-    moto = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    moto.start()
-    try:
-        host, port = moto.get_host_and_port()
-        with serve_front(f"http://{host}:{port}") as front:
-            yield front
-    finally:
-        moto.stop()
+    with serve_front(MOTO, _Moto(create_backend_app("s3"))) as front:
+        yield front
 
 
 @contextmanager
-def serve_front(upstream: str) -> Iterator[S3Front]:
-    """Run a front of another endpoint until the block ends."""
+def serve_front(upstream: str, moto: httpx.BaseTransport | None = None) -> Iterator[S3Front]:
+    """Run a front of moto or of another endpoint until the block ends."""
     port = find_free_port()
-    front = S3Front(f"http://127.0.0.1:{port}", upstream)
+    front = S3Front(f"http://127.0.0.1:{port}", moto)
     config = uvicorn.Config(
-        _Application(front),
+        _Application(front, upstream),
         host="127.0.0.1",
         port=port,
         log_level="critical",

@@ -27,12 +27,15 @@ ORDER = [*(table for table in PULLED_TABLES if table != UNIFIED_ENROLLMENTS), UN
 _numbers = count()
 
 
-@pytest.fixture(params=["s3", "az"])
-def url(request, monkeypatch):
+@pytest.fixture(params=["lake_url", "azure_url"], ids=["s3", "az"])
+def url(request):
     """The address of an empty bucket of each cloud."""
-    if request.param == "s3":
-        return request.getfixturevalue("lake_url")
-    azurite = request.getfixturevalue("azurite")
+    return request.getfixturevalue(request.param)
+
+
+@pytest.fixture
+def azure_url(azurite, monkeypatch):
+    """The address of an empty container of Azure."""
     for name, value in azurite.environment.items():
         monkeypatch.setenv(name, value)
     container = f"lms-{next(_numbers)}"

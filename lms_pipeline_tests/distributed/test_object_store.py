@@ -9,7 +9,7 @@ import pytest
 pytest.importorskip("obstore", reason="obstore is of the extra `distributed`")
 
 from lms_pipeline.errors import LmsPipelineError
-from lms_pipeline.storage import bucket
+from lms_pipeline.storage import bucket, conditional_write
 from lms_pipeline.storage.object_store import ObjectStore
 from lms_pipeline.storage.store import PublishedByAnotherError, StoreError, UnsafeStoreError
 from lms_pipeline.storage.store_marker import MARKER_KEY
@@ -22,6 +22,7 @@ from lms_pipeline_tests.distributed.publications import (
     find_read_runs,
     find_runs,
     get_key,
+    hasty,
     impatient,
     open_machine,
     patient,
@@ -30,7 +31,7 @@ from lms_pipeline_tests.distributed.publications import (
 )
 from lms_pipeline_tests.distributed.s3_front import ACCESS_KEY, Fault
 
-__all__ = ["data", "impatient", "open_machine", "patient", "short_waits"]
+__all__ = ["data", "hasty", "impatient", "open_machine", "patient", "short_waits"]
 
 pytestmark = pytest.mark.distributed
 
@@ -99,7 +100,7 @@ LASTING = {
 
 
 @pytest.mark.parametrize(("fault", "reason"), LASTING.values(), ids=LASTING)
-def test_a_fault_that_lasts_is_one_sentence(fault, reason, s3, data, first_or_last, lake_url):
+def test_a_fault_that_lasts_is_one_sentence(fault, reason, hasty, s3, data, first_or_last, lake_url):
     s3.faults.append(build_fault(fault, method="PUT", match=first_or_last, times=10_000))
     with pytest.raises(StoreError) as error:
         publish(data, "new")
@@ -109,7 +110,7 @@ def test_a_fault_that_lasts_is_one_sentence(fault, reason, s3, data, first_or_la
     assert ACCESS_KEY not in str(error.value)
 
 
-def test_readers_see_no_mixture_after_a_fault_that_lasts(s3, data, table, open_machine):
+def test_readers_see_no_mixture_after_a_fault_that_lasts(hasty, s3, data, table, open_machine):
     s3.faults.append(Fault("status", method="PUT", match=table, times=10_000))
     with pytest.raises(StoreError):
         publish(data, "new")
@@ -121,10 +122,12 @@ def test_readers_see_no_mixture_after_a_fault_that_lasts(s3, data, table, open_m
     }
 
 
-def test_the_next_run_repairs_what_was_half_published(s3, data, open_machine):
+def test_the_next_run_repairs_what_was_half_published(s3, data, open_machine, monkeypatch):
     s3.faults.append(Fault("status", method="PUT", match="unified", times=10_000))
-    with pytest.raises(StoreError):
-        publish(data, "new")
+    with monkeypatch.context() as patch:
+        patch.setattr(conditional_write, "MAX_SECONDS", 0.2)
+        with pytest.raises(StoreError):
+            publish(data, "new")
     s3.faults.clear()
     publish(open_machine("other"), "next")
     assert find_runs(open_machine("third")) == ["next"] * 5

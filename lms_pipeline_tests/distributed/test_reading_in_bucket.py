@@ -18,12 +18,12 @@ from lms_pipeline.storage.opening import open_storage
 from lms_pipeline.tables.catalog import TABLES, VIEWS
 from lms_pipeline_tests.commands.conftest import command
 from lms_pipeline_tests.distributed.s3_front import ACCESS_KEY, SECRET_KEY, Fault
-from lms_pipeline_tests.distributed.test_clouds import url
+from lms_pipeline_tests.distributed.test_clouds import azure_url
 from lms_pipeline_tests.support import other_reader_session
 from lms_pipeline_tests.support.lake_files import publish_small_lake
 from lms_pipeline_tests.support.warehouse_builds import read_content
 
-__all__ = ["command", "url"]
+__all__ = ["azure_url", "command"]
 
 pytestmark = pytest.mark.distributed
 
@@ -81,11 +81,20 @@ def third(tmp_path, published_url, monkeypatch, command):
     return third
 
 
-def test_the_warehouse_of_each_cloud_has_the_content_of_one_on_a_disk(url, tmp_path):
-    publish_all(open_machine(tmp_path, "puller", url))
+@pytest.fixture(params=["s3", "az"])
+def cloud_url(request):
+    """The address in each cloud of a lake with a warehouse: that of S3 is shared."""
+    if request.param == "s3":
+        return request.getfixturevalue("published_url")
+    url, folder = request.getfixturevalue("azure_url"), request.getfixturevalue("tmp_path")
+    publish_all(open_machine(folder, "puller", url))
+    return url
+
+
+def test_the_warehouse_of_each_cloud_has_the_content_of_one_on_a_disk(cloud_url, tmp_path):
     disk = publish_small_lake(DataDir(tmp_path / "disk"))
     build_warehouse(disk, is_rolled_up=True)
-    assert read_content(open_machine(tmp_path, "third", url)) == read_content(disk)
+    assert read_content(open_machine(tmp_path, "third", cloud_url)) == read_content(disk)
 
 
 def test_the_command_answers(third, command):
