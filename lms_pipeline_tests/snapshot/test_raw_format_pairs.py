@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections import Counter
 from contextlib import suppress
 from datetime import UTC, datetime, time
@@ -76,6 +77,38 @@ def replay(account: PairAccount, day: int, limits: Limits | None = None, **optio
     replay_snapshot(job, data=account.runner.data)
 
 
+@pytest.fixture(scope="module")
+def raw_data_of_day_0(tmp_path_factory, portal, serving):
+    """The data directory after a pull of day 0 with raw records: for copies."""
+    root = tmp_path_factory.mktemp("raw-day-0")
+    PairAccount(root, portal, serving).run_day(0, options=RAW_FORMAT)
+    return root
+
+
+@pytest.fixture
+def pulled_raw(account, raw_data_of_day_0):
+    """The account after its pull of day 0 with raw records."""
+    shutil.copytree(raw_data_of_day_0, account.runner.root, dirs_exist_ok=True)
+    return account
+
+
+@pytest.fixture(scope="module")
+def refused_data_of_day_0(tmp_path_factory, portal, serving):
+    """The data directory after a pull of day 0 whose raw requests were all refused: for copies."""
+    root = tmp_path_factory.mktemp("refused-day-0")
+    serving.fault(fault_raw(404))
+    PairAccount(root, portal, serving).run_day(0, options=RAW_FORMAT)
+    serving.clear_faults()
+    return root
+
+
+@pytest.fixture
+def refused(account, refused_data_of_day_0):
+    """The account after that pull."""
+    shutil.copytree(refused_data_of_day_0, account.runner.root, dirs_exist_ok=True)
+    return account
+
+
 @pytest.mark.parametrize(("strategy", "roster_calls"), [("roster", COURSES), ("learner", LEARNERS)])
 def test_each_pair_costs_two_calls_and_has_its_own_raw_record_and_role(account, portal, strategy, roster_calls):
     result = account.run_day(0, options=RAW_FORMAT | {"strategy": strategy})
@@ -92,11 +125,10 @@ def test_each_pair_costs_two_calls_and_has_its_own_raw_record_and_role(account, 
     assert (result.complete, result.raw_gaps, read_raw_metadata(account)["complete"]) == (True, None, "true")
 
 
-def test_the_tables_are_those_of_remote_data_but_for_the_source(tmp_path, portal, serving):
+def test_the_tables_are_those_of_remote_data_but_for_the_source(data_of_day_0, raw_data_of_day_0, portal, serving):
     rows = {}
-    for option in ("keep", "raw_format"):
-        account = PairAccount(tmp_path / option, portal, serving)
-        account.run_day(0, options={"remote_data": option})
+    for option, root in (("keep", data_of_day_0), ("raw_format", raw_data_of_day_0)):
+        account = PairAccount(root, portal, serving)
         raw = sorted((row["user_id"], row["course_id"], row["payload_sha256"]) for row in account.read_raw_rows(0))
         rows[option] = raw, {name: value for name, value in read_digests(account, 0).items() if "raw" not in name}
     assert rows["keep"] == rows["raw_format"]
@@ -118,13 +150,22 @@ def test_pairs_without_an_enrollment_cost_no_raw_call(account):
     assert len(account.read_raw_rows(0)) == PAIRS
 
 
-def test_raw_records_of_carried_pairs_are_carried_and_save_two_calls(account, portal):
-    account.run_day(0, options=RAW_FORMAT)
+@pytest.fixture(scope="module")
+def carried(tmp_path_factory, raw_data_of_day_0, portal, serving):
+    """The account after day 1 with raw records, its result, plan and calls: pulled once. Read-only."""
+    root = tmp_path_factory.mktemp("raw-day-1")
+    shutil.copytree(raw_data_of_day_0, root, dirs_exist_ok=True)
+    account = PairAccount(root, portal, serving)
     plans: list[str] = []
     result = account.run_day(1, options=RAW_FORMAT, report_plan=plans.append)
+    return account, result, plans, account.count_calls().total()
+
+
+def test_raw_records_of_carried_pairs_are_carried_and_save_two_calls(carried, portal):
+    account, result, plans, calls = carried
     changed = portal.changed(1)
     rotation = -(-(PAIRS - changed) // 7)
-    assert account.count_calls().total() == LIST_PAGES + COURSES + 2 * (changed + rotation)
+    assert calls == LIST_PAGES + COURSES + 2 * (changed + rotation)
     assert result.pairs.calls_saved == 2 * (PAIRS - changed - rotation)
     assert f": {2 * (changed + rotation)} calls, about " in plans[0]
     assert read_payloads(account, 1) == build_expected_payloads(portal, 1)
@@ -133,9 +174,8 @@ def test_raw_records_of_carried_pairs_are_carried_and_save_two_calls(account, po
     assert (result.raw_gaps, read_raw_metadata(account, 1)["complete"]) == (None, "true")
 
 
-def test_a_day_with_carried_raw_records_is_replayed_to_the_same_snapshot(account, serving):
-    for day in (0, 1):
-        account.run_day(day, options=RAW_FORMAT)
+def test_a_day_with_carried_raw_records_is_replayed_to_the_same_snapshot(account, carried, serving):
+    shutil.copytree(carried[0].runner.root, account.runner.root, dirs_exist_ok=True)
     before = read_digests(account, 1)
     serving.clear_counts()
     replay(account, 1)
@@ -185,7 +225,7 @@ class TestBudget:
 
 
 class TestRefusal:
-    @pytest.mark.parametrize("status", [400, 404, 501])
+    @pytest.mark.parametrize("status", choose([400, 501], [400, 404, 501]))
     def test_publishes_the_enrollments_and_says_that_raw_is_missing(self, account, portal, serving, status, caplog):
         serving.fault(fault_raw(status, message="raw is not supported"))
         result = account.run_day(0, options=RAW_FORMAT)
@@ -211,20 +251,23 @@ class TestRefusal:
         assert roles == {"learner": 20, None: PAIRS - 20}
         assert result.raw_gaps is not None
 
-    def test_is_known_to_the_next_days_which_carry_rows_without_raw(self, account, serving):
-        serving.fault(fault_raw(400))
-        account.run_day(0, options=RAW_FORMAT)
-        serving.clear_faults()
-        result = account.run_day(1, options=RAW_FORMAT)
-        carried = account.count_sources(1)["carried"]
+    def test_is_known_to_the_next_days_which_carry_rows_without_raw(self, refused):
+        result = refused.run_day(1, options=RAW_FORMAT)
+        carried = refused.count_sources(1)["carried"]
         assert carried > 0
         assert result.raw_gaps == f"{carried:,} enrollments of account portal have no raw record."
-        assert len(account.read_raw_rows(1)) == PAIRS - carried
+        assert len(refused.read_raw_rows(1)) == PAIRS - carried
 
-    @pytest.mark.parametrize("after", [0, 7])
-    def test_is_replayed_to_the_same_snapshot(self, account, serving, after):
-        serving.fault(fault_raw(404, after=after))
+    def test_of_all_requests_is_replayed_to_the_same_snapshot(self, refused, serving):
+        self.check_replay(refused, serving)
+
+    def test_in_the_middle_is_replayed_to_the_same_snapshot(self, account, serving):
+        serving.fault(fault_raw(404, after=7))
         account.run_day(0, options=RAW_FORMAT)
+        self.check_replay(account, serving)
+
+    @staticmethod
+    def check_replay(account, serving):
         before, gaps = read_digests(account, 0), read_raw_metadata(account)["incomplete_because"]
         serving.clear_faults()
         account.sandbox.clear_counts()

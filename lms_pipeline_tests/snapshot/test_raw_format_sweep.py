@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from collections import Counter
 from datetime import timedelta
 from itertools import product
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
@@ -69,6 +71,48 @@ def runner(tmp_path, serving):
     return SnapshotRunner(tmp_path, serving.url, serving.token)
 
 
+class Pulled(NamedTuple):
+    """A pull without a fault."""
+
+    runner: SnapshotRunner
+    result: SnapshotResult
+    formats: Counter[str]
+    """How many requests for enrollments had each response format."""
+    queries: list[dict[str, str]]
+    """Those of requests for enrollments."""
+
+
+def pull(root: Path, sandbox: RunningSandbox) -> Pulled:
+    sandbox.clear_counts()
+    runner = SnapshotRunner(root, sandbox.url, sandbox.token)
+    result = runner.run(options=OPTIONS)
+    queries = [dict(one.query) for one in sandbox.requests() if one.path == ENROLLMENTS]
+    return Pulled(runner, result, count_formats(sandbox), queries)
+
+
+@pytest.fixture(scope="module")
+def pulled(sandbox, tmp_path_factory) -> Pulled:
+    """A pull in envelopes, made once. Read-only."""
+    return pull(tmp_path_factory.mktemp("pulled"), sandbox)
+
+
+@pytest.fixture(scope="module")
+def pulled_bare(sandbox, tmp_path_factory) -> Pulled:
+    """A pull whose raw list is a bare body, made once. Read-only."""
+    sandbox.switch(Switches(raw_body="bare"))
+    found = pull(tmp_path_factory.mktemp("bare"), sandbox)
+    sandbox.switch(Switches())
+    return found
+
+
+@pytest.fixture
+def copied(runner, serving, pulled) -> SnapshotRunner:
+    """A data directory with a copy of the pull in envelopes, after which no request was sent."""
+    shutil.copytree(pulled.runner.root, runner.root, dirs_exist_ok=True)
+    serving.clear_counts()
+    return runner
+
+
 def raw_fault(kind: type, **more: Any) -> Any:
     return kind(route=ENROLLMENTS, format="raw", **more)
 
@@ -87,15 +131,15 @@ def replay(runner: SnapshotRunner, options: AccountOptions = OPTIONS) -> Snapsho
 
 
 class TestEnvelope:
-    def test_costs_one_more_call_for_each_page_with_cursors_of_its_own(self, runner, serving):
-        result = runner.run(options=OPTIONS)
-        assert count_formats(serving) == {"unified": PAGES, "raw": PAGES}
-        assert result.requests == OTHER_CALLS + 2 * PAGES
-        unified = [dict(one.query) for one in serving.requests() if one.path == ENROLLMENTS]
-        assert all(("truto_response_format" in query) is ("truto_ignore_remote_data" not in query) for query in unified)
+    def test_costs_one_more_call_for_each_page_with_cursors_of_its_own(self, pulled):
+        assert pulled.formats == {"unified": PAGES, "raw": PAGES}
+        assert pulled.result.requests == OTHER_CALLS + 2 * PAGES
+        assert all(
+            ("truto_response_format" in query) is ("truto_ignore_remote_data" not in query) for query in pulled.queries
+        )
 
-    def test_stores_the_records_to_the_byte_with_the_ids_that_they_name(self, runner):
-        result = runner.run(options=OPTIONS)
+    def test_stores_the_records_to_the_byte_with_the_ids_that_they_name(self, pulled):
+        runner, result = pulled.runner, pulled.result
         hashes = [hashlib.sha256(payload.encode()).hexdigest() for payload in PAYLOADS]
         assert runner.read_rows("raw_enrollments", "user_id", "course_id", "payload", "payload_sha256", "source") == [
             (f"u{number}", "c1", PAYLOADS[number], hashes[number], "raw") for number in range(COUNT)
@@ -103,16 +147,13 @@ class TestEnvelope:
         assert (result.complete, result.raw_gaps) == (True, None)
         assert {runner.read_metadata(name)["complete"] for name in TABLES} == {"true"}
 
-    def test_gives_each_enrollment_the_role_in_its_raw_record(self, runner):
-        runner.run(options=OPTIONS)
-        roles = dict(runner.read_rows("unified_enrollments", "enrollment_id", "role"))
+    def test_gives_each_enrollment_the_role_in_its_raw_record(self, pulled):
+        roles = dict(pulled.runner.read_rows("unified_enrollments", "enrollment_id", "role"))
         assert roles == {f"e{number}": "instructor" if number == 2 else "learner" for number in range(COUNT)}
 
-    def test_gives_the_unified_tables_of_remote_data(self, runner):
+    def test_gives_the_unified_tables_of_remote_data(self, runner, pulled):
         runner.run(options=AccountOptions(page_size=PAGE_SIZE))
-        kept = read_digests(runner)
-        runner.run(options=OPTIONS, run_id="run-2")
-        with_raw_format = read_digests(runner)
+        kept, with_raw_format = read_digests(runner), read_digests(pulled.runner)
         assert kept.pop("raw_enrollments") != with_raw_format.pop("raw_enrollments")
         assert kept == with_raw_format
 
@@ -134,10 +175,9 @@ class TestEnvelope:
 
 
 class TestBareBody:
-    def test_is_one_page_and_only_raw_is_incomplete(self, runner, serving, caplog):
-        serving.switch(Switches(raw_body="bare"))
-        result = runner.run(options=OPTIONS)
-        assert count_formats(serving) == {"unified": PAGES, "raw": 1}
+    def test_is_one_page_and_only_raw_is_incomplete(self, pulled_bare):
+        runner, result = pulled_bare.runner, pulled_bare.result
+        assert pulled_bare.formats == {"unified": PAGES, "raw": 1}
         assert [payload for (payload,) in runner.read_rows("raw_enrollments", "payload")] == PAYLOADS[:PAGE_SIZE]
         complete = {name: runner.read_metadata(name)["complete"] for name in TABLES}
         assert complete == dict.fromkeys(TABLES, "true") | {"raw_enrollments": "false"}
@@ -147,20 +187,18 @@ class TestBareBody:
             "first one was fetched."
         )
         assert result.complete
-        assert result.raw_gaps in caplog.text
         assert len(runner.read_rows("unified_enrollments", "user_id")) == COUNT
 
-    def test_gives_roles_only_to_the_enrollments_in_it(self, runner, serving):
-        serving.switch(Switches(raw_body="bare"))
-        runner.run(options=OPTIONS)
-        roles = [role for (role,) in runner.read_rows("unified_enrollments", "role")]
+    def test_gives_roles_only_to_the_enrollments_in_it(self, pulled_bare):
+        roles = [role for (role,) in pulled_bare.runner.read_rows("unified_enrollments", "role")]
         assert roles == ["learner", "learner", "instructor", *[None] * (COUNT - PAGE_SIZE)]
 
-    def test_is_incomplete_even_if_it_is_shorter_than_a_page(self, runner, serving):
+    def test_is_incomplete_even_if_it_is_shorter_than_a_page(self, runner, serving, caplog):
         serving.switch(Switches(raw_body="bare"))
         result = runner.run(options=AccountOptions(remote_data="raw_format", page_size=500))
         assert len(runner.read_rows("raw_enrollments", "payload")) == COUNT
         assert result.raw_gaps is not None
+        assert result.raw_gaps in caplog.text
 
     @pytest.mark.parametrize("body", [b' {"data": [{"id": 1}], "page": 1}\n', b"[]"])
     def test_of_any_shape_is_kept(self, tmp_path, body):
@@ -263,18 +301,15 @@ def test_an_estimate_counts_two_calls_for_each_page(runner, serving, remote_data
 
 
 class TestReplay:
-    def test_is_the_same_snapshot_without_a_call(self, runner, serving):
-        runner.run(options=OPTIONS)
-        before = read_digests(runner)
-        serving.clear_counts()
-        replay(runner)
+    def test_is_the_same_snapshot_without_a_call(self, copied, serving):
+        before = read_digests(copied)
+        replay(copied)
         assert serving.stats()["total"] == 0
-        assert read_digests(runner) == before
+        assert read_digests(copied) == before
 
-    def test_of_another_option_is_refused(self, runner):
-        runner.run(options=OPTIONS)
+    def test_of_another_option_is_refused(self, copied):
         with pytest.raises(Exception, match="restore them"):
-            replay(runner, AccountOptions(page_size=PAGE_SIZE))
+            replay(copied, AccountOptions(page_size=PAGE_SIZE))
 
     def test_continues_a_pull_that_died_after_its_last_response(self, runner, serving, monkeypatch):
         monkeypatch.setattr(Attempt, "finish", lambda _attempt: None)
