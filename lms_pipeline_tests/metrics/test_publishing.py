@@ -1,5 +1,6 @@
 """Publishing the metric tables of a snapshot."""
 
+import shutil
 from datetime import UTC, date, datetime
 from zoneinfo import ZoneInfo
 
@@ -111,9 +112,10 @@ def test_a_metric_file_names_its_snapshot_in_its_metadata(tables, table):
     }
 
 
-@pytest.mark.usefixtures("snapshot")
-def test_publishing_again_replaces_the_file_and_gives_the_same_digest(data):
-    first = read_metadata(publish_one(data, COURSE_COMPLETION).path)
+def test_publishing_again_replaces_the_file_and_gives_the_same_digest(data, tables):
+    path = tables[COURSE_COMPLETION].path
+    shutil.copytree(path.parents[3], data.lake)
+    first = read_metadata(path)
     again = read_metadata(publish_one(data, COURSE_COMPLETION, run_id="run-10").path)
     assert (first["run_id"], again["run_id"]) == ("run-9", "run-10")
     assert first["digest"] == again["digest"]
@@ -129,9 +131,11 @@ def test_the_withdrawal_rate_is_not_known_if_the_lms_never_reports_withdrawn(dat
 
 def test_a_snapshot_without_rows_has_metrics(data):
     publish(data, "acme", FIRST)
-    row = read_row(publish_one(data, ACCOUNT_COMPLETION))
+    published = publish_metrics(data, COMPLETION_TABLES, ACME, UTC_DAYS, integration="records", run_id="run-9")
+    of_table = {one.table: one for one in published}
+    row = read_row(of_table[ACCOUNT_COMPLETION])
     assert (row["learners"], row["n_all"], row["completion_rate"]) == (0, 0, None)
-    assert publish_one(data, COURSE_COMPLETION).rows == publish_one(data, LEARNER_COMPLETION).rows == 0
+    assert of_table[COURSE_COMPLETION].rows == of_table[LEARNER_COMPLETION].rows == 0
 
 
 def test_the_day_ends_in_the_time_zone_of_the_calendar(data):
@@ -192,35 +196,37 @@ def test_only_unified_enrollments_are_read(data, snapshot):
 class TestRules:
     DUE = Rule(account="acme", course="c2", due_on=date(2026, 2, 1))
 
-    @pytest.fixture
-    def publish_with(self, data, snapshot):
-        """Return a function that publishes the metrics under rules, and returns them by table."""
+    @staticmethod
+    def publish_with(data, *rules, run_id="run-9", tables=METRIC_TABLES):
+        """Publish the metrics under rules, and return the metadata of each table."""
+        options = MetricOptions(rules=dict(enumerate(rules, 1)))
+        published = publish_metrics(data, tables, ACME, UTC_DAYS, integration="records", run_id=run_id, options=options)
+        return {one.table: read_metadata(one.path) for one in published}
 
-        def publish_with(*rules, run_id="run-9", tables=METRIC_TABLES):
-            options = MetricOptions(rules=dict(enumerate(rules, 1)))
-            published = publish_metrics(
-                data, tables, ACME, UTC_DAYS, integration="records", run_id=run_id, options=options
-            )
-            return {one.table: read_metadata(one.path) for one in published}
+    @pytest.fixture(scope="class")
+    @classmethod
+    def ruled(cls, tmp_path_factory):
+        """A data directory, its snapshot before, and its metrics under a rule: published once."""
+        data = DataDir(tmp_path_factory.mktemp("ruled"))
+        stored = publish(data, "acme", FIRST, *ROWS).path.read_bytes()
+        return data, stored, cls.publish_with(data, cls.DUE)
 
-        return publish_with
-
-    def test_are_in_the_metadata_of_every_table_by_their_digest(self, publish_with):
+    def test_are_in_the_metadata_of_every_table_by_their_digest(self, ruled):
         """Without any they are not: see `test_a_metric_file_names_its_snapshot_in_its_metadata`."""
-        digests = {metadata.get("rules") for metadata in publish_with(self.DUE).values()}
+        digests = {metadata.get("rules") for metadata in ruled[2].values()}
         assert digests == {hash_rules({1: self.DUE})}
 
-    def test_twice_give_the_same_figures(self, publish_with):
-        one, other = publish_with(self.DUE), publish_with(self.DUE, run_id="run-10")
+    def test_twice_give_the_same_figures(self, ruled):
+        data, _, one = ruled
+        other = self.publish_with(data, self.DUE, run_id="run-10")
         assert {table: found["digest"] for table, found in one.items()} == {
             table: found["digest"] for table, found in other.items()
         }
 
-    def test_change_the_figures_and_no_stored_row(self, publish_with, data, snapshot):
-        stored = snapshot.path.read_bytes()
-        before, after = publish_with(tables=COMPLETION_TABLES), publish_with(self.DUE, tables=COMPLETION_TABLES)
-        changed = {table for table in COMPLETION_TABLES if before[table]["digest"] != after[table]["digest"]}
-        assert changed == set(COMPLETION_TABLES)
-        assert snapshot.path.read_bytes() == stored
-        again = publish_with(tables=[ACCOUNT_COMPLETION])
-        assert again[ACCOUNT_COMPLETION]["digest"] == before[ACCOUNT_COMPLETION]["digest"]
+    def test_change_the_figures_and_no_stored_row(self, ruled, tables):
+        data, stored, after = ruled
+        before = {table: read_metadata(tables[table].path)["digest"] for table in COMPLETION_TABLES}
+        assert {table for table in COMPLETION_TABLES if before[table] != after[table]["digest"]} == set(before)
+        assert data.file(UNIFIED_ENROLLMENTS, ACME).read_bytes() == stored
+        again = self.publish_with(data, tables=[ACCOUNT_COMPLETION])
+        assert again[ACCOUNT_COMPLETION]["digest"] == before[ACCOUNT_COMPLETION]
