@@ -76,7 +76,7 @@ def compute_day(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Write, da
     ("fixture", "build", "day"),
     [
         *(("write_presentations", build_presentations, day) for day in choose((DAYS[0], DAYS[2], DAYS[-1]), DAYS)),
-        *(("write_assessments", build_assessments, day) for day in choose(OTHER_DAYS[::3], OTHER_DAYS)),
+        *(("write_assessments", build_assessments, day) for day in choose(OTHER_DAYS[1:2], OTHER_DAYS)),
     ],
 )
 def test_modules_courses_and_the_portfolio_have_the_figures_of_the_csvs(
@@ -121,8 +121,8 @@ def add_up(accounts: Collection[Figures]) -> Figures:
 @pytest.mark.parametrize(
     ("fixture", "build", "day"),
     [
-        *(("write_presentations", build_presentations, day) for day in choose(OTHER_DAYS[::2], OTHER_DAYS)),
-        *(("write_assessments", build_assessments, day) for day in choose(DAYS[3:4], DAYS[1::2])),
+        *(("write_presentations", build_presentations, day) for day in choose(OTHER_DAYS[2:3], OTHER_DAYS)),
+        *(("write_assessments", build_assessments, day) for day in choose(DAYS[2:3], DAYS[1::2])),
     ],
 )
 def test_cohorts_are_those_of_the_csvs(

@@ -86,7 +86,7 @@ def check_sums(row: dict[str, Any]) -> None:
         assert share is None or share == pytest.approx(num / den)
 
 
-@settings(max_examples=choose(5, 10), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=choose(4, 10), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seed=st.integers(0, 2**32), size=st.integers(0, 60), zone=st.sampled_from(ZONES))
 def test_a_second_implementation_computes_the_same_figures(tmp_path: Path, seed: int, size: int, zone: str) -> None:
     rows = account(seed, size)
