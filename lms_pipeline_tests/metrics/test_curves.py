@@ -81,9 +81,9 @@ def test_the_band_is_that_of_the_log_minus_log(curve) -> None:
 
 
 def test_a_share_of_0_or_1_has_no_band(curve) -> None:
-    for row in curve(completed(0), completed(2)):
+    first, last = curve(completed(0), completed(2))
+    for row in (first, last):
         assert (row["left_share"], row["left_share_low"], row["left_share_high"]) == (0, None, None)
-    [_, last] = curve(completed(0), completed(2))
     assert figures([last], *SHARES) == [(0, 1, 0)]
     assert (last["open_share_low"], last["completed_share_high"]) == (None, None)
 
