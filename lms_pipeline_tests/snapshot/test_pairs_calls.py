@@ -27,18 +27,18 @@ def test_calls_fetch_pairs_that_are_new_or_changed_or_next_in_the_rotation(accou
     assert account.count_sources(1) == {"unified": changed + rotation, "carried": PAIRS - changed - rotation}
 
 
-def test_calls_fetch_only_changes_without_a_rotation(account, portal):
-    for day in (0, 1, 2):
-        account.run_day(day, options={"rotation_days": 0})
-    assert account.count_calls().total() == LIST_PAGES + COURSES + portal.changed(2)
-    assert read_stored_rows(account, 2) == build_expected_rows(portal, 2)
+def test_calls_fetch_only_changes_without_a_rotation(pulled, portal):
+    for day in (1, 2):
+        pulled.run_day(day, options={"rotation_days": 0})
+    assert pulled.count_calls().total() == LIST_PAGES + COURSES + portal.changed(2)
+    assert read_stored_rows(pulled, 2) == build_expected_rows(portal, 2)
 
 
-def test_calls_refresh_every_pair_within_the_days_of_the_rotation(account):
-    for day in range(4):
-        account.run_day(day, options={"rotation_days": 3})
-    oldest = min(row["fetched_at"] for row in account.read_rows(3))
-    assert oldest.date() >= account.date(1)
+def test_calls_refresh_every_pair_within_the_days_of_the_rotation(pulled):
+    for day in (1, 2, 3):
+        pulled.run_day(day, options={"rotation_days": 3})
+    oldest = min(row["fetched_at"] for row in pulled.read_rows(3))
+    assert oldest.date() >= pulled.date(1)
 
 
 def test_calls_do_not_repeat_every_day_for_roster_entries_without_an_enrollment(account, portal):
