@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lms_pipeline.tables.metrics import LEARNER_COMPLETION
+from lms_pipeline.tables.metrics import COURSE_COMPLETION, LEARNER_COMPLETION
 from lms_pipeline_tests.support.enrollment_files import compute_rows, enrollments_file, write
 from lms_pipeline_tests.support.ruled_enrollments import DUE_PARTS, enrollment, pick, rule
 
@@ -36,9 +36,11 @@ class TestDueDays:
         assert pick(row, *DUE_PARTS, "n_due_by_rule") == (4, 1, 1, 0, 2, 2, 4)
         assert pick(row, "overdue_rate_num", "overdue_rate_den", "on_time_rate_num", "on_time_rate_den") == (2, 3, 1, 4)
 
-    def test_are_named_as_the_source(self, compute: Compute) -> None:
-        assert compute(list(self.ROWS), rule(due_days=30), course="c1")["due_source"] == "rule"
-        assert pick(compute(list(self.ROWS), rule(due_days=30), course="c2"), "due_source", "n_due") == (None, 0)
+    def test_are_named_as_the_source(self, tmp_path: Path) -> None:
+        file = enrollments_file(write(tmp_path / "data.parquet", self.ROWS), rules={1: rule(due_days=30)})
+        [first, second] = compute_rows(COURSE_COMPLETION, file)
+        assert pick(first, "course_id", "due_source") == ("c1", "rule")
+        assert pick(second, "course_id", "due_source", "n_due") == ("c2", None, 0)
 
     def test_without_a_rule_nothing_is_due(self, compute: Compute) -> None:
         assert pick(compute(list(self.ROWS)), "n_due", "n_overdue", "on_time_rate") == (None, None, None)
