@@ -20,9 +20,10 @@ from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.sandbox import RunningSandbox, records_world, running
 from lms_pipeline.settings import Settings
 from lms_pipeline.tables.catalog import TABLES
+from lms_pipeline_tests.support.cheaper_dagster import cheaper_dagster
 from lms_pipeline_tests.support.remembered_metrics import remembered_metrics
 
-__all__ = ["remembered_metrics"]
+__all__ = ["cheaper_dagster", "remembered_metrics"]
 
 DAY = date(2026, 3, 10)
 NOW = datetime(2026, 3, 11, 2, tzinfo=UTC)
@@ -163,3 +164,29 @@ def after_a_run(published, settings):
     published.instance.event_log_storage.dispose()  # closes its files, so that each is one file to copy
     shutil.copytree(published.settings.data_dir, settings.data_dir)
     shutil.copytree(published.settings.dagster_home, settings.dagster_home)
+
+
+@contextmanager
+def open_installation(folder, make_home, accounts=("north", "south"), serve=serve_accounts, **more):
+    """Open a new installation in a folder, for runs whose results tests copy: its sandbox, settings and instance."""
+    with serve(folder) as sandbox, pytest.MonkeyPatch.context() as environment:
+        environment.setenv("DAGSTER_HOME", str(folder / "dagster"))
+        settings = build_settings(sandbox, folder, **more)
+        for account_id in accounts:
+            Registry.open(settings).add(account_id, name=None, first_day=DAY)
+        make_home(settings.dagster_home)
+        with open_instance(settings) as instance:
+            yield sandbox, settings, instance
+
+
+@dataclass(frozen=True)
+class Left:
+    """What a run left: its data directory and Dagster's home, which tests copy, and the run as it ended."""
+
+    folder: Path
+    run: dg.DagsterRun
+
+    def copy(self, settings):
+        """Copy both to where the settings have them, before an instance is opened there."""
+        shutil.copytree(self.folder / "data", settings.data_dir)
+        shutil.copytree(self.folder / "dagster", settings.dagster_home)
