@@ -1,6 +1,7 @@
 """Fixtures of this folder: many small accounts in a sandbox, and runs of several of them."""
 
 import asyncio
+from contextlib import contextmanager
 
 import dagster as dg
 import pytest
@@ -23,7 +24,7 @@ from lms_pipeline.sandbox import records_world, running
 from lms_pipeline.snapshot import job as snapshot_job
 from lms_pipeline.tables.catalog import METRIC_TABLES
 from lms_pipeline.tables.pulled import PULLED_TABLES, UNIFIED_ENROLLMENTS
-from lms_pipeline_tests.defs.conftest import DAY, NOW, build_settings, enrollment
+from lms_pipeline_tests.defs.conftest import DAY, NOW, Left, build_settings, enrollment, open_installation
 from lms_pipeline_tests.defs.test_alerts import webhook
 
 __all__ = ["webhook"]
@@ -43,7 +44,14 @@ class Killed(BaseException):
 
 @pytest.fixture
 def sandbox(tmp_path):
-    records = tmp_path / "records.ndjson"
+    with serve_accounts(tmp_path) as server:
+        yield server
+
+
+@contextmanager
+def serve_accounts(folder):
+    """Serve `ACCOUNTS` with 2 enrollments each."""
+    records = folder / "records.ndjson"
     lines = [enrollment(account, number) for account in ACCOUNTS for number in (1, 2)]
     records.write_text("\n".join(lines), encoding="utf-8")
     with running(records_world([records])) as server:
@@ -88,6 +96,11 @@ def build_range(first, last, day=DAY):
 @pytest.fixture
 def execute(settings, instance, registry):
     """Executes a run of a range, as the queue does, and returns it as it ended."""
+    return build_execute(settings, instance)
+
+
+def build_execute(settings, instance):
+    """Return the function that executes a run of some of `ACCOUNTS`."""
     add_accounts(instance, ACCOUNTS)
 
     def executed(tags, parent=None, select=None, config=None):
@@ -102,6 +115,20 @@ def execute(settings, instance, registry):
         return instance.get_run_by_id(run.run_id)
 
     return executed
+
+
+@pytest.fixture(scope="module")
+def leave(tmp_path_factory, make_home):
+    """Executes a run in an installation of its own, with these faults of its sandbox, and returns what it left."""
+
+    def left(tags, *faults, select=None):
+        folder = tmp_path_factory.mktemp("left")
+        opened = open_installation(folder, make_home, ACCOUNTS, serve_accounts, accounts_per_run=25)
+        with opened as (sandbox, settings, instance):
+            sandbox.fault(*faults)
+            return Left(folder, build_execute(settings, instance)(tags, select=select))
+
+    return left
 
 
 @pytest.fixture
