@@ -24,7 +24,7 @@ from lms_pipeline.errors import LakeError
 from lms_pipeline.lake.lock import partition_lock
 from lms_pipeline.lake.paths import Partition
 from lms_pipeline.sandbox.faults import RevokedToken, Status
-from lms_pipeline_tests.defs.conftest import DAY, NOW
+from lms_pipeline_tests.defs.conftest import DAY, NOW, Left, open_installation
 from lms_pipeline_tests.defs.test_automation import keys, repository, run_all, sense
 from lms_pipeline_tests.support.lake_files import enrollment, publish
 
@@ -125,26 +125,40 @@ SELECTED = [dg.AssetKey(name) for name in ("unified_enrollments", "account_compl
 """A pulled table and one of metrics."""
 
 
+def fail_in_metrics(settings, instance):
+    """Run a day of `north` whose metrics fail after its pull has published, and return the run."""
+    instance.add_dynamic_partitions("account", ["north"])
+    job = build_defs(settings).resolve_job_def("daily_snapshot")
+    key = build_partition_key(Partition("north", DAY))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("lms_pipeline.metrics.completion.publish_metrics", fail_to_publish)
+        done = job.execute_in_process(
+            partition_key=key, asset_selection=SELECTED, instance=instance, raise_on_error=False
+        )
+    assert not done.success
+    return done.dagster_run
+
+
+def fail_to_publish(*_args, **_options):
+    raise LakeError("The metrics can't be computed.")
+
+
+@pytest.fixture(scope="module")
+def left(tmp_path_factory, make_home):
+    """What such a run left. Read-only."""
+    folder = tmp_path_factory.mktemp("left")
+    with open_installation(folder, make_home) as (_, settings, instance):
+        return Left(folder, fail_in_metrics(settings, instance))
+
+
 class TestARunThatFailedAfterItPublished:
     @pytest.fixture
-    def pull(self, settings, instance, registry, monkeypatch):
-        def pull(*, fails):
-            instance.add_dynamic_partitions("account", ["north"])
-            job = build_defs(settings).resolve_job_def("daily_snapshot")
-            key = build_partition_key(Partition("north", DAY))
-            with monkeypatch.context() as patch:
-                if fails:
-                    patch.setattr("lms_pipeline.metrics.completion.publish_metrics", fail_to_publish)
-                done = job.execute_in_process(
-                    partition_key=key, asset_selection=SELECTED, instance=instance, raise_on_error=False
-                )
-            assert done.success != fails
-            return done.dagster_run
+    def failed(self, left, settings):
+        """The run, whose installation is copied before the instance is opened."""
+        left.copy(settings)
+        return left.run
 
-        return pull
-
-    def test_is_followed_by_its_metrics_without_a_call(self, repository, settings, instance, sandbox, pull):
-        failed = pull(fails=True)
+    def test_is_followed_by_its_metrics_without_a_call(self, failed, repository, instance, sandbox):
         [request] = sense(repository, instance, "failed_days").run_requests
         assert request.run_key == f"north|2026-03-10 after {failed.run_id}"
         sandbox.clear_counts()
@@ -157,8 +171,7 @@ class TestARunThatFailedAfterItPublished:
         assert {one.check_name for one in done.get_asset_check_evaluations()} >= {"schema"}
         assert sense(repository, instance, "failed_days").run_requests == []
 
-    def test_is_not_requested_again_if_only_its_metrics_failed(self, repository, settings, instance, pull):
-        pull(fails=True)
+    def test_is_not_requested_again_if_only_its_metrics_failed(self, failed, repository, settings, instance):
         [request] = sense(repository, instance, "failed_days").run_requests
         instance.create_run_for_job(
             build_defs(settings).resolve_job_def("daily_snapshot"),
@@ -168,21 +181,17 @@ class TestARunThatFailedAfterItPublished:
         )
         assert sense(repository, instance, "failed_days").run_requests == []
 
-    def test_after_metrics_of_an_earlier_pull_is_followed_by_its_metrics_too(self, repository, instance, pull):
-        pull(fails=False)
-        pull(fails=True)
+    @pytest.mark.usefixtures("after_a_run")
+    def test_after_metrics_of_an_earlier_pull_is_followed_by_its_metrics_too(self, repository, settings, instance):
+        fail_in_metrics(settings, instance)
         assert keys(sense(repository, instance, "failed_days").run_requests) == ["north|2026-03-10"]
 
-    def test_with_its_metrics_needs_nothing(self, repository, settings, instance, pull):
-        run = pull(fails=False)
+    @pytest.mark.usefixtures("after_a_run")
+    def test_with_its_metrics_needs_nothing(self, repository, instance):
+        [run] = instance.get_runs(dg.RunsFilter(tags={"dagster/partition": f"north|{DAY}"}))
         instance.report_run_canceled(run)
         assert sense(repository, instance, "failed_days").run_requests == []
 
-    def test_is_followed_by_its_metrics_without_a_token(self, repository, instance, sandbox, pull):
-        pull(fails=True)
+    def test_is_followed_by_its_metrics_without_a_token(self, failed, repository, instance, sandbox):
         sandbox.fault(RevokedToken())
         assert len(sense(repository, instance, "failed_days").run_requests) == 1
-
-
-def fail_to_publish(*_args, **_options):
-    raise LakeError("The metrics can't be computed.")

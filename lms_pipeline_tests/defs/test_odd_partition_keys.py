@@ -256,7 +256,14 @@ class TestTheFleet:
             remembered.run_storage.delete_run(run.run_id)  # without an event, which takes most of the time
         assert len(sense(build_defs(settings).get_repository_def(), remembered, "warehouse_refresh").run_requests) == 1
 
-    @pytest.mark.parametrize("words", [("materialize",), ("housekeeping",), ("accounts", "list"), ("accounts", "sync")])
+    @pytest.mark.parametrize(
+        "words",
+        [
+            ("materialize", "--select", "unified_enrollments,account_completion"),
+            *(("housekeeping",), ("accounts", "list"), ("accounts", "sync")),
+        ],
+        ids=" ".join,
+    )
     def test_is_at_hand_for_commands(self, remembered, settings, command, sandbox, monkeypatch, words):
         monkeypatch.setenv("TRUTO_BASE_URL", sandbox.url)
         monkeypatch.setenv("TRUTO_API_TOKEN", sandbox.token)

@@ -1,5 +1,7 @@
 """The portfolio in Dagster: computed for each day that changed before the warehouse is built, or by its own asset."""
 
+import os
+import shutil
 from datetime import timedelta
 
 import dagster as dg
@@ -79,12 +81,17 @@ def test_a_day_that_is_computed_is_checked(published):
     ]
 
 
-@pytest.mark.usefixtures("after_a_run")
 class TestRefresh:
     @pytest.fixture
-    def up_to_date(self, after_a_run, rebuild):
-        """The copied files are other files than those that the portfolio was computed from."""
-        rebuild()
+    def up_to_date(self, published, settings):
+        """A copy of `published` with links to the tables' files: copied ones are not those the portfolio was computed from."""
+
+        def link_or_copy(source, target):
+            (os.link if source.endswith(".parquet") else shutil.copy2)(source, target)
+
+        published.instance.event_log_storage.dispose()  # closes its files, so that each is one file to copy
+        shutil.copytree(published.settings.data_dir, settings.data_dir, copy_function=link_or_copy)
+        shutil.copytree(published.settings.dagster_home, settings.dagster_home)
 
     @pytest.mark.usefixtures("up_to_date")
     def test_computes_nothing_without_a_change(self, rebuild):
@@ -96,6 +103,7 @@ class TestRefresh:
         assert rebuild() == (None, [str(BEFORE)])
         assert read_portfolio(data) == {BEFORE: (50, 1, 0), DAY: (4, 2, 0)}
 
+    @pytest.mark.usefixtures("after_a_run")
     def test_computes_a_day_again_whose_account_was_computed_again(self, rebuild, data, defs, instance):
         publish_account(data, "north", BEFORE)
         rebuild()
@@ -104,17 +112,22 @@ class TestRefresh:
         assert rebuild() == (None, [str(DAY)])
 
     @pytest.mark.usefixtures("up_to_date")
-    def test_does_not_stop_at_a_damaged_account(self, rebuild, data):
-        truncate(data.file(ACCOUNT_COMPLETION, Partition("south", DAY)))
+    def test_does_not_stop_at_a_damaged_account(self, published, rebuild, data):
+        damaged = data.file(ACCOUNT_COMPLETION, Partition("south", DAY))
+        damaged.unlink()  # a link
+        shutil.copy2(published.data.file(ACCOUNT_COMPLETION, Partition("south", DAY)), damaged)
+        truncate(damaged)
         assert rebuild() == (None, [str(DAY)])
         assert read_portfolio(data) == {DAY: (3, 1, 1)}
 
+    @pytest.mark.usefixtures("after_a_run")
     def test_removes_a_day_whose_files_are_all_damaged(self, rebuild, data):
         for account in ("north", "south"):
             truncate(data.file(ACCOUNT_COMPLETION, Partition(account, DAY)))
         assert rebuild() == (None, [])
         assert read_portfolio(data) == {}
 
+    @pytest.mark.usefixtures("after_a_run")
     def test_builds_the_warehouse_also_if_a_day_can_not_be_computed(self, rebuild, data, monkeypatch):
         from lms_pipeline.metrics import portfolio
 
@@ -131,6 +144,7 @@ class TestRefresh:
             query = "SELECT snapshot_date, n_all FROM portfolio_completion ORDER BY ALL"
             assert connection.sql(query).fetchall() == [(DAY, 51)]
 
+    @pytest.mark.usefixtures("after_a_run")
     def test_builds_the_warehouse_also_with_a_damaged_registry(self, rebuild, data):
         data.registry.write_text("{", "utf-8")
         publish_account(data, "north", DAY, n_all=50)

@@ -12,6 +12,7 @@ from dagster._core.events import RunFailureReason
 from lms_pipeline.definitions import build_defs
 from lms_pipeline.defs.instance import run_partitions
 from lms_pipeline.lake.paths import Partition
+from lms_pipeline.tables.pulled import PULLED_TABLES
 from lms_pipeline_tests.defs.conftest import DAY
 from lms_pipeline_tests.support.launched_runs import (
     HeldRequest,
@@ -52,6 +53,6 @@ def test_no_request_of_a_stopped_run_is_sent_again(passed, settings, instance, s
     assert read_failure_reason(instance, run) is RunFailureReason.UNEXPECTED_TERMINATION
     sent = pop_requests(sandbox)
     assert len(sent) == passed + 1
-    (outcome,) = run_partitions(build_defs(settings), instance, [NORTH])
+    (outcome,) = run_partitions(build_defs(settings), instance, [NORTH], [table.name for table in PULLED_TABLES])
     assert (outcome.error, outcome.enrollments) == (None, 3)
     assert set(sent) & set(pop_requests(sandbox)) == set()
