@@ -173,12 +173,22 @@ def _respond_endless_raw():
     return lambda request: (endless if dict(request.query).get("truto_response_format") == "raw" else normal)(request)
 
 
+@pytest.fixture(scope="module")
+def stopped_data(tmp_path_factory):
+    """The data directory after a stop at a bound: for copies."""
+    root = tmp_path_factory.mktemp("stopped")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(volume, "utc_now", lambda: STOPPED_AT)
+        stop(root, EndlessListError, max_records=5)
+    return root
+
+
 class TestNextTry:
     """After a stop at a bound."""
 
     @pytest.fixture(autouse=True)
-    def stopped(self, tmp_path):
-        stop(tmp_path, EndlessListError, max_records=5)
+    def stopped(self, tmp_path, stopped_data):
+        shutil.copytree(stopped_data, tmp_path, dirs_exist_ok=True)
 
     def try_at(self, monkeypatch, after):
         monkeypatch.setattr(volume, "utc_now", lambda: STOPPED_AT + after)
