@@ -38,6 +38,11 @@ def pytest_runtest_makereport(item):
     return _fail_without_the_extra((yield), item.config)
 
 
+def pytest_unconfigure():
+    """Let the collector see all objects at the end: some libraries print those that are still there as leaks."""
+    gc.unfreeze()
+
+
 def _fail_without_the_extra(report, config):
     """Make it a failure that the extra `distributed` is missing, if the tests that need it were selected (`make distributed`)."""
     if report.skipped and config.option.markexpr == "distributed" and "the extra `distributed`" in str(report.longrepr):
