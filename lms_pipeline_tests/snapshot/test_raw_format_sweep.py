@@ -106,7 +106,7 @@ def pulled_bare(sandbox, tmp_path_factory) -> Pulled:
 
 
 @pytest.fixture
-def copied(runner, serving, pulled) -> SnapshotRunner:
+def copied(runner: SnapshotRunner, serving: RunningSandbox, pulled: Pulled) -> SnapshotRunner:
     """A data directory with a copy of the pull in envelopes, after which no request was sent."""
     shutil.copytree(pulled.runner.root, runner.root, dirs_exist_ok=True)
     serving.clear_counts()

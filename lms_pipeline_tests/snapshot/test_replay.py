@@ -89,9 +89,9 @@ LATER = datetime.combine(FIRST + timedelta(days=4), time(10), UTC)
 
 
 @pytest.fixture(scope="module")
-def continued_data(tmp_path_factory, three_days, portal) -> Path:
+def continued_data(tmp_path_factory: pytest.TempPathFactory, three_days: Path, portal: RunningSandbox) -> Path:
     """The data directory after a pull of day 3 that stopped, and continued at `LATER`: for copies."""
-    root = tmp_path_factory.mktemp("continued")
+    root: Path = tmp_path_factory.mktemp("continued")
     shutil.copytree(three_days, root, dirs_exist_ok=True)
     runner = SnapshotRunner(root, portal.url, portal.token)
     with pytest.raises(BudgetSpentError):
