@@ -18,7 +18,7 @@ from lms_pipeline.accounts.options import AccountOptions, load_options, resolve_
 from lms_pipeline.accounts.rules import RULES_ENTRY
 from lms_pipeline.days import Calendar
 from lms_pipeline.errors import LmsPipelineError, choose_form
-from lms_pipeline.lake.engine import duckdb_session, load_sql
+from lms_pipeline.lake.engine import duckdb_session, execute_file, load_sql
 from lms_pipeline.lake.paths import AnyPartition, DataDir, Partition
 from lms_pipeline.lake.scratch import scratch_folder
 from lms_pipeline.settings import Settings
@@ -207,7 +207,7 @@ class Subject:
     def execute(self, *names: str) -> None:
         """Run files of `checks/sql`."""
         for name in names:
-            self.connection.execute(load_sql(__package__, f"sql/{name}"))
+            execute_file(self.connection, __package__, f"sql/{name}")
 
     def query(self, name: str, **values: object) -> list[dict[str, Any]]:
         """Run a file of `checks/sql` with these values bound, and return its rows."""
@@ -235,7 +235,7 @@ def open_subject(
     subjects: dict[str, Subject] = {}
 
     with scratch_folder("checks") as spill, duckdb_session(spill) as connection:
-        connection.execute(load_sql("lms_pipeline.tables", "normalize_role.sql"))
+        execute_file(connection, "lms_pipeline.tables", "normalize_role.sql")
 
         def open_table(table: Table) -> Subject:
             if table.name not in subjects:

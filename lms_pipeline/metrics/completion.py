@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from lms_pipeline.accounts.rules import RULES_ENTRY, Rule, hash_rules
 from lms_pipeline.days import Calendar
 from lms_pipeline.errors import LakeError
-from lms_pipeline.lake.engine import duckdb_session, load_sql
+from lms_pipeline.lake.engine import duckdb_session, execute_file
 from lms_pipeline.lake.files import check_readable
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.lake.publishing import Published, publish_table
@@ -46,19 +46,33 @@ NO_OPTIONS = MetricOptions()
 ROWS_PER_BATCH = 20_000
 """About 10 MB; with DuckDB's million, 500,000 learners were one batch and 440 MB more at the peak."""
 
-_ROW_KINDS = {COURSE_COMPLETION: "course", ACCOUNT_COMPLETION: "account", LEARNER_COMPLETION: "learner"}
-"""What a row of each table of counts is about."""
-_OTHER_TABLES = {
-    COHORT_COMPLETION: ("scopes.sql", "cohorts.sql"),
-    COMPLETION_CURVE: ("scopes.sql", "with_activity", "curves.sql"),
-    ATTENTION: ("with_activity", "attention.sql"),
+
+@dataclass(frozen=True, slots=True)
+class _Query:
+    """How the rows of a table are read."""
+
+    source: str
+    order: str
+    steps: tuple[str, ...] = ()
+    """What runs before: files of `metrics/sql/`, or the view `with_activity`."""
+
+
+_COUNTS: dict[Table, _Query] = {
+    COURSE_COMPLETION: _Query("summaries WHERE scope = 'course'", "course_id", ("summaries.sql",)),
+    ACCOUNT_COMPLETION: _Query("summaries WHERE scope = 'account'", "scope", ("summaries.sql",)),
+    LEARNER_COMPLETION: _Query("completion", "user_id"),
 }
-"""The other tables, each with the steps before it can be read: files of `metrics/sql/`, or the view `with_activity`."""
-_ORDERS = {
-    COHORT_COMPLETION: "scope, course_id, cohort, months_since",
-    COMPLETION_CURVE: "scope, course_id, day",
-    ATTENTION: "user_id, course_id, enrollment_id",
+_OTHERS: dict[Table, _Query] = {
+    COHORT_COMPLETION: _Query(
+        "cohort_completion", "scope, course_id, cohort, months_since", ("scopes.sql", "cohorts.sql")
+    ),
+    COMPLETION_CURVE: _Query(
+        "completion_curve", "scope, course_id, day", ("scopes.sql", "with_activity", "curves.sql")
+    ),
+    ATTENTION: _Query("attention", "user_id, course_id, enrollment_id", ("with_activity", "attention.sql")),
 }
+"""The tables with more than counts: they read days of the classified enrollments."""
+_QUERIES = _COUNTS | _OTHERS
 _COPIED_METADATA = frozenset({"pulled_at", "strategy", "requests", "complete"})
 """Metadata that the file of a metric table copies from its enrollments."""
 
@@ -148,14 +162,10 @@ class CompletionReader:
         """Return the rows of a table. Read them to the end before the next table: they share a connection."""
         import pyarrow as pa
 
+        self._prepare(table)
+        query = _QUERIES[table]
         columns = ", ".join(f'"{name}"' for name in table.column_names)
-        if table in _ROW_KINDS:
-            _set_variables(self._connection, one_row_per=_ROW_KINDS[table])
-            source, order = "completion", "row_id"
-        else:
-            self._prepare(table)
-            source, order = table.name, _ORDERS[table]
-        rows = self._connection.sql(f"SELECT {columns} FROM {source} ORDER BY {order}")  # noqa: S608 (names of our schema)
+        rows = self._connection.sql(f"SELECT {columns} FROM {query.source} ORDER BY {query.order}")  # noqa: S608 (names of our schema)
         # DuckDB sums to 128 bits and calls every column nullable
         batches = (batch.cast(arrow_schema(table)) for batch in rows.to_arrow_reader(ROWS_PER_BATCH))
         return pa.RecordBatchReader.from_batches(arrow_schema(table), batches)
@@ -171,7 +181,7 @@ class CompletionReader:
 
     def _prepare(self, table: Table) -> None:
         """Run the steps before a table can be read, except those that ran for another table."""
-        for step in _OTHER_TABLES[table]:
+        for step in _QUERIES[table].steps:
             if step in self._done:
                 continue
             self._done.add(step)
@@ -201,7 +211,7 @@ def open_completion(file: EnrollmentsFile, tables: Sequence[Table] = METRIC_TABL
             excluded_roles=[normalize_role(role) for role in file.excluded_roles],
             reports_withdrawn=file.reports_withdrawn,
             sentinels_end=SENTINELS_END,
-            carries_dates=any(table in _OTHER_TABLES for table in tables),
+            carries_dates=any(table in _OTHERS for table in tables),
             earlier_path=str(file.earlier.path if file.earlier else file.path),
             earlier_day=file.earlier.day if file.earlier else None,
             max_days_until_due=MAX_DAYS_UNTIL_DUE,
@@ -213,7 +223,7 @@ def open_completion(file: EnrollmentsFile, tables: Sequence[Table] = METRIC_TABL
         else:
             _create_local_days(connection, file.calendar, "utc_days", "local_days")
             _execute(connection, "days_local.sql")
-        connection.execute(load_sql("lms_pipeline.tables", "normalize_role.sql"))
+        execute_file(connection, "lms_pipeline.tables", "normalize_role.sql")
         with _provide_sentinel_counter(connection):
             _execute(connection, "enrollments.sql")
             has_rules = _apply_rules(connection, file)
@@ -277,7 +287,7 @@ def _build_local_days(calendar: Calendar, utc_days: pa.ChunkedArray) -> pa.Recor
 def _execute(connection: duckdb.DuckDBPyConnection, *names: str) -> None:
     """Run files of `metrics/sql/`."""
     for name in names:
-        connection.execute(load_sql("lms_pipeline.metrics", f"sql/{name}"))
+        execute_file(connection, "lms_pipeline.metrics", f"sql/{name}")
 
 
 def _set_variables(connection: duckdb.DuckDBPyConnection, **values: object) -> None:

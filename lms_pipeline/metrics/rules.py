@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from lms_pipeline.accounts.rule_matching import match_rules
 from lms_pipeline.accounts.rules import Rule
-from lms_pipeline.lake.engine import duckdb_session, load_sql
+from lms_pipeline.lake.engine import duckdb_session, execute_file, load_sql
 from lms_pipeline.lake.files import check_readable, convert_read_errors
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.lake.scratch import scratch_folder
@@ -118,7 +118,7 @@ def count_left_out(
     with scratch_folder("metrics") as spill, duckdb_session(spill) as connection:
         connection.from_arrow(pa.Table.from_pylist(rows, schema=schema)).create("exclusions")
         connection.from_arrow(arrow_schema(UNIFIED_ENROLLMENTS).empty_table()).create("unified_columns")
-        connection.execute(load_sql("lms_pipeline.tables", "normalize_role.sql"))
+        execute_file(connection, "lms_pipeline.tables", "normalize_role.sql")
         connection.execute("SET VARIABLE path = $path", {"path": str(path)})
         try:
             found = connection.execute(load_sql("lms_pipeline.metrics", "sql/left_out.sql")).fetchall()

@@ -11,7 +11,7 @@ import pytest
 
 from lms_pipeline.errors import LakeError
 from lms_pipeline.lake import engine
-from lms_pipeline.lake.engine import MAX_THREADS, convert_memory_errors, duckdb_session, load_sql
+from lms_pipeline.lake.engine import MAX_THREADS, convert_memory_errors, duckdb_session, execute_file, load_sql
 
 
 def test_times_are_in_utc_on_any_machine(monkeypatch):
@@ -157,6 +157,13 @@ def test_sql_is_read_from_a_file_of_the_package():
     assert "GROUP BY _key" in load_sql("lms_pipeline.transform", "dropped.sql")
     with pytest.raises(FileNotFoundError):
         load_sql("lms_pipeline.lake", "nothing.sql")
+
+
+def test_the_statements_of_a_file_run_in_each_session():
+    for _ in range(2):
+        with duckdb_session() as connection:
+            execute_file(connection, "lms_pipeline.tables", "normalize_role.sql")
+            assert connection.execute("SELECT normalize_role(' Learner ')").fetchall() == [("learner",)]
 
 
 def test_an_error_that_only_quotes_duckdbs_is_not_about_memory():

@@ -1,6 +1,6 @@
 -- Counts of enrollments by row: every set, every status, and other measures.
 -- Here: one line per column, and the row that it belongs to. Not here: what a set is (classify.sql), people (people.sql).
--- Table: classified (classify.sql). Variable: one_row_per.
+-- Table: classified (classify.sql).
 
 -- The account's and the courses' rows are sums of these, which are few. The sums of a float do not depend on the order.
 CREATE TEMP TABLE course_sums AS
@@ -48,30 +48,34 @@ SELECT course_id, arg_max(course_title, (latest_at, course_title)) AS course_tit
 FROM (SELECT course_id, course_title, max(fetched_at) AS latest_at FROM classified GROUP BY ALL)
 GROUP BY course_id;
 
+-- Which rows are computed: those of learners, except while summaries.sql runs.
+SET VARIABLE counted_scopes = ['learner'];
+CREATE TEMP MACRO is_counted(scope) AS list_contains(getvariable('counted_scopes'), scope);
+
 CREATE TEMP VIEW counts AS
 WITH
 titles AS (
     SELECT course_id AS row_id, course_title
     FROM course_titles
-    WHERE getvariable('one_row_per') = 'course'
+    WHERE is_counted('course')
 ),
 
 -- The latest name of each learner; the greatest of several of that time.
 names AS (
     SELECT user_id AS row_id, arg_max(user_name, (latest_at, user_name)) AS user_name
     FROM (SELECT user_id, user_name, max(fetched_at) AS latest_at FROM classified GROUP BY ALL)
-    WHERE getvariable('one_row_per') = 'learner'
+    WHERE is_counted('learner')
     GROUP BY row_id
 ),
 
 durations AS (
     SELECT
-        CASE getvariable('one_row_per') WHEN 'course' THEN course_id END AS row_id,
+        course_id AS row_id,
         quantile_cont(days_to_complete, 0.5) AS days_to_complete_p50,
         quantile_cont(days_to_complete, 0.9) AS days_to_complete_p90
     FROM classified
-    WHERE days_to_complete >= 0 AND getvariable('one_row_per') <> 'learner'
-    GROUP BY row_id
+    WHERE days_to_complete >= 0 AND (is_counted('course') OR is_counted('account'))
+    GROUP BY GROUPING SETS ((course_id), ())
 ),
 
 sources AS (
@@ -80,34 +84,35 @@ sources AS (
         name_source(count_of(n, mask, 'dated'), count_of(n, mask, 'dated_by_rule')) AS due_source,
         name_source(count_of(n, mask, 'mandatory_known'), count_of(n, mask, 'flagged_by_rule')) AS mandatory_source
     FROM course_sums
-    WHERE getvariable('one_row_per') = 'course'
+    WHERE is_counted('course')
     GROUP BY row_id
 ),
 
 -- The parts that add up to a row. The account has a row even if there is no enrollment.
 parts AS (
-    SELECT course_id AS row_id, * EXCLUDE course_id
+    SELECT 'course' AS scope, course_id AS row_id, * EXCLUDE course_id
     FROM course_sums
-    WHERE getvariable('one_row_per') = 'course'
+    WHERE is_counted('course')
     UNION ALL BY NAME
-    SELECT NULL AS row_id, * EXCLUDE course_id
+    SELECT 'account' AS scope, * EXCLUDE course_id
     FROM course_sums
-    WHERE getvariable('one_row_per') = 'account'
+    WHERE is_counted('account')
     UNION ALL BY NAME
-    SELECT NULL AS row_id, 0 AS mask
-    WHERE getvariable('one_row_per') = 'account'
+    SELECT 'account' AS scope, 0 AS mask
+    WHERE is_counted('account')
     UNION ALL BY NAME
     SELECT
-        user_id AS row_id, mask, 1 AS n, last_completed_at,
+        'learner' AS scope, user_id AS row_id, mask, 1 AS n, last_completed_at,
         open_progress AS progress_sum, (open_progress IS NOT NULL)::INT AS progress_n,
         score AS score_sum, (score IS NOT NULL)::INT AS score_n,
         time_spent_seconds AS seconds, fetched_at AS oldest_fetched_at, faulty_dates, sentinel_dates
     FROM classified
-    WHERE getvariable('one_row_per') = 'learner'
+    WHERE is_counted('learner')
 ),
 
 sums AS (
     SELECT
+        scope,
         row_id,
         max(last_completed_at) AS last_completed_at,
 
@@ -178,13 +183,13 @@ sums AS (
         count_of(n, mask, 'required_by_rule') AS n_required_by_rule,
         count_of(n, mask, 'excluded_by_rule') AS left_out_by_rule
     FROM parts
-    GROUP BY row_id
-    HAVING n_all > 0 OR getvariable('one_row_per') = 'account'
+    GROUP BY scope, row_id
+    HAVING n_all > 0 OR scope = 'account'
 )
 
 SELECT sums.*, course_title, user_name, due_source, mandatory_source, days_to_complete_p50, days_to_complete_p90
 FROM sums
-LEFT JOIN titles USING (row_id)
-LEFT JOIN names USING (row_id)
-LEFT JOIN sources USING (row_id)
-LEFT JOIN durations ON durations.row_id IS NOT DISTINCT FROM sums.row_id;
+LEFT JOIN titles ON sums.scope = 'course' AND titles.row_id = sums.row_id
+LEFT JOIN names ON sums.scope = 'learner' AND names.row_id = sums.row_id
+LEFT JOIN sources ON sums.scope = 'course' AND sources.row_id = sums.row_id
+LEFT JOIN durations ON sums.scope <> 'learner' AND durations.row_id IS NOT DISTINCT FROM sums.row_id;

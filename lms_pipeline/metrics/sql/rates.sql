@@ -40,14 +40,14 @@ WITH known_counts AS (
         if_known(knows_mandatory, coalesce(n_learners_compliant, 0)) AS n_learners_compliant,
         knows_withdrawn
     FROM counts
-    LEFT JOIN people ON people.row_id IS NOT DISTINCT FROM counts.row_id
+    LEFT JOIN people ON people.scope = counts.scope AND people.row_id IS NOT DISTINCT FROM counts.row_id
     CROSS JOIN known
 )
 
 SELECT
     *,
-    CASE WHEN getvariable('one_row_per') = 'course' THEN row_id END AS course_id,
-    CASE WHEN getvariable('one_row_per') = 'learner' THEN row_id END AS user_id,
+    CASE WHEN scope = 'course' THEN row_id END AS course_id,
+    CASE WHEN scope = 'learner' THEN row_id END AS user_id,
 
     n_completed AS completion_rate_num,
     n_all AS completion_rate_den,
