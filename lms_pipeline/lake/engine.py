@@ -5,6 +5,7 @@ Belongs here: the session and the loading of SQL. The warehouse file is `warehou
 
 from __future__ import annotations
 
+import atexit
 import os
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
@@ -131,6 +132,9 @@ def _parse_file(package: str, name: str) -> tuple[duckdb.Statement, ...]:
     import duckdb
 
     return tuple(duckdb.extract_statements(load_sql(package, name)))
+
+
+atexit.register(_parse_file.cache_clear)  # DuckDB prints a message about each statement that outlives the interpreter
 
 
 @cache
