@@ -42,7 +42,7 @@ class Side:
     options: Mapping[str, object]
     environment: Environment = "package"
     max_rounds: int = 100
-    """A side that only informs runs in the first rounds."""
+    """A side that only informs, or takes long, runs in the first rounds."""
 
 
 @dataclass
@@ -58,10 +58,10 @@ class Results:
     def compare(
         self, name: str, side: str, other: str, figure: str, limit: Limit, *, of_other: str | None = None
     ) -> Iterator[Row]:
-        """Yield the ratio of a side's figure to another side's, unless one of them was not measured."""
-        if side in self.figures and other in self.figures:
-            ratios = compute_ratios(self.read_values(side, figure), self.read_values(other, of_other or figure))
-            yield Row(name, ratios, limit)
+        """Yield the ratio of a side's figure to another side's in the rounds of both, unless one of them was not measured."""
+        values, others = self.read_values(side, figure), self.read_values(other, of_other or figure)
+        if rounds := min(len(values), len(others)):
+            yield Row(name, compute_ratios(values[:rounds], others[:rounds]), limit)
 
     def compare_speed(self, name: str, side: str, other: str, limit: Limit) -> Iterator[Row]:
         """Yield the ratio of rows per CPU second, which is the inverse of that of CPU seconds."""

@@ -33,5 +33,5 @@ CASES: dict[str, Callable[[Bench], Iterator[Row]]] = {
     "growth": measure_growth,
 }
 """Cases with sides that are compared, by name; the short ones first."""
-SCENARIOS = {"ticks": (), "partition_page": (), "large_records": (), "fleet": ("--accounts", "200")}
+SCENARIOS = {"ticks": (), "partition_page": (), "large_records": (), "fleet": ("--accounts", "100")}
 """Benchmarks with figures of their own and nothing to compare: modules of this package, and their arguments."""

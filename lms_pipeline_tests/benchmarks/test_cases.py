@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.__main__ import print_report, print_row, print_versions, read_commit, run_cases
-from benchmarks.bench import Bench, Side, SideError
+from benchmarks.bench import Bench, Results, Side, SideError
 from benchmarks.cases import CASES
 from benchmarks.ratios import Limit, Row
 from benchmarks.scale import FULL, QUICK, TINY
@@ -92,6 +92,13 @@ def test_the_sides_take_turns(bench, monkeypatch):
     sides = [Side("a", "x", {}), Side("once", "x", {}, max_rounds=1), Side("b", "x", {})]
     bench.run_rounds("case", sides, rounds=3)
     assert order == ["a", "once", "b", "a", "b", "a", "b"]
+
+
+def test_a_ratio_has_the_rounds_in_which_both_sides_ran():
+    results = Results({"package": [{"cpu": 1.0}, {"cpu": 2.0}, {"cpu": 3.0}], "once": [{"cpu": 4.0}]})
+    assert [row.values for row in results.compare("a", "package", "once", "cpu", Limit(1))] == [(0.25,)]
+    assert [row.values for row in results.compare_speed("a", "package", "once", Limit(1))] == [(4.0,)]
+    assert list(results.compare("a", "package", "missing", "cpu", Limit(1))) == []
 
 
 @pytest.mark.parametrize("scale", [FULL, QUICK])
