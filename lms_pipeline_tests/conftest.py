@@ -1,6 +1,5 @@
 """Fixtures of several folders: a process of its own settings, Dagster's home after its first use, OULAD, a small disk."""
 
-import gc
 import os
 import shutil
 import subprocess
@@ -15,20 +14,6 @@ from lms_pipeline_tests.support.oulad_records import OULAD, OULAD_MISSING, write
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_collection():
-    """Collect without Python's garbage collector, and keep it from what was collected: it stays until the end anyway.
-
-    With half a million such objects, one full collection takes as long as a test.
-    """
-    gc.disable()
-    try:
-        return (yield)
-    finally:
-        gc.freeze()
-        gc.enable()
-
-
-@pytest.hookimpl(wrapper=True)
 def pytest_make_collect_report(collector):
     return _fail_without_the_extra((yield), collector.config)
 
@@ -36,11 +21,6 @@ def pytest_make_collect_report(collector):
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item):
     return _fail_without_the_extra((yield), item.config)
-
-
-def pytest_unconfigure():
-    """Let the collector see all objects at the end: some libraries print those that are still there as leaks."""
-    gc.unfreeze()
 
 
 def _fail_without_the_extra(report, config):
