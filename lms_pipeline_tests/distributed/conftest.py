@@ -17,6 +17,7 @@ from lms_pipeline.defs.instance import open_instance
 from lms_pipeline.storage import opening
 from lms_pipeline_tests.defs.conftest import data, registry, sandbox, settings
 from lms_pipeline_tests.distributed.machines import NO_NAMESPACES, has_namespaces, open_machine
+from lms_pipeline_tests.distributed.preloaded import serve_preloaded
 from lms_pipeline_tests.distributed.services import (
     PASSWORD,
     MissingServiceError,
@@ -116,6 +117,13 @@ def azurite(extra, end_without):
     yield from _serve(serve_azurite, end_without)
 
 
+@pytest.fixture(scope="session")
+def preloaded(extra, tmp_path_factory):
+    """Starts Python processes that have imported Dagster already."""
+    with serve_preloaded(tmp_path_factory.mktemp("preloaded")) as served:
+        yield served
+
+
 @pytest.fixture
 def start_machine(end_without, tmp_path):
     """Starts a machine with the environment of its processes; everything on it ends with the test."""
@@ -125,8 +133,8 @@ def start_machine(end_without, tmp_path):
         except MissingServiceError as missing:
             end_without(f"{missing}, or `make distributed` as root")
 
-        def started(name, environment=None):
-            return stack.enter_context(open_machine(name, tmp_path / "machines", environment or {}))
+        def started(name, environment=None, preloaded=None):
+            return stack.enter_context(open_machine(name, tmp_path / "machines", environment or {}, preloaded))
 
         yield started
 
@@ -174,7 +182,7 @@ def read_config(name):
 
 
 @pytest.fixture
-def deploy(extra, settings, database):
+def deploy(extra, settings, database, _migrations_are_read_once):
     """Opens an instance with the `dagster.yaml` of a launcher, with other options of the launcher if they are given."""
     with ExitStack() as stack:
 

@@ -6,9 +6,7 @@ Belongs here: creating, reading and deleting a Job. Not here: pods, of which it 
 from __future__ import annotations
 
 import json
-import os
 import signal
-import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -41,12 +39,6 @@ StartPod = Callable[[str, Sequence[str], Mapping[str, str]], Pod]
 """Starts the command of the Job of this name, with the environment of its container."""
 
 
-def start_here(_name: str, command: Sequence[str], environment: Mapping[str, str]) -> Pod:
-    """Start a pod that shares the disk of this machine."""
-    mine = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR") if name in os.environ}
-    return subprocess.Popen(command, env={**mine, **environment}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-
-
 @dataclass
 class Job:
     """A Job, and the process that stands for its pod."""
@@ -73,7 +65,7 @@ class Cluster:
     """A cluster of one node: its ConfigMaps and Secrets by name, and its Jobs by theirs."""
 
     environments: Mapping[str, Mapping[str, str]]
-    start_pod: StartPod = start_here
+    start_pod: StartPod
     jobs: dict[str, Job] = field(default_factory=dict)
     url: str = ""
 
@@ -115,7 +107,7 @@ class Cluster:
 
 
 @contextmanager
-def serve_cluster(environments: Mapping[str, Mapping[str, str]], start_pod: StartPod = start_here) -> Iterator[Cluster]:
+def serve_cluster(environments: Mapping[str, Mapping[str, str]], start_pod: StartPod) -> Iterator[Cluster]:
     """Serve the API from a thread until the block ends; then every pod ends."""
     cluster = Cluster(environments, start_pod)
 

@@ -18,7 +18,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from typing import IO
 
+from lms_pipeline_tests.distributed.preloaded import ForkedProcess, Preloaded
 from lms_pipeline_tests.distributed.services import MissingServiceError
 
 CHECKOUT = Path(__file__).parents[2]
@@ -61,9 +63,11 @@ def _isolate(name: str, folder: Path) -> list[str]:
 class Process:
     """A process on a machine. `pid` is its id here, not on its machine."""
 
-    popen: subprocess.Popen[bytes]
+    popen: subprocess.Popen[bytes] | ForkedProcess
     pid: int
     log: Path
+    first: Process | None = None
+    """The first process of its machine if that is another one."""
 
     def send_signal(self, number: signal.Signals) -> None:
         """Send a signal to the process alone."""
@@ -75,7 +79,9 @@ class Process:
 
     def kill(self) -> None:
         """Kill the process and all those that it started."""
-        if self.popen.poll() is None:
+        if self.first is not None:
+            self.first.kill()
+        elif self.popen.poll() is None:
             if has_namespaces():
                 os.kill(self.pid, signal.SIGKILL)  # the first process of a machine takes all others with it
             else:
@@ -98,6 +104,8 @@ class Machine:
     name: str
     folder: Path
     environment: Mapping[str, str]
+    preloaded: Preloaded | None = None
+    """What its Python processes are forks of; None if each starts with its own command."""
     processes: list[Process] = field(default_factory=list)
 
     @property
@@ -118,7 +126,9 @@ class Machine:
         for path in paths.values():
             path.mkdir(parents=True, exist_ok=True)
         environment = {**self.environment, **more, **{name: str(path) for name, path in paths.items()}}
-        process = (_start_isolated if has_namespaces() else _start_here)(self, list(command), environment, log)
+        is_forked = self.preloaded is not None and command[0] == sys.executable
+        start = _start_here if not has_namespaces() else _start_forked if is_forked else _start_isolated
+        process = start(self, list(command), environment, log)
         self.processes.append(process)
         return process
 
@@ -135,17 +145,37 @@ class Machine:
 
 
 def _start_isolated(machine: Machine, command: list[str], environment: Mapping[str, str], log: Path) -> Process:
+    with log.open("wb") as output:
+        popen, pid = _isolate_command(machine, command, environment, output)
+    return Process(popen, pid, log)
+
+
+def _start_forked(machine: Machine, command: list[str], environment: Mapping[str, str], log: Path) -> Process:
+    assert machine.preloaded is not None
+    popen, pid = _isolate_command(machine, ["sh", "-c", "echo; exec sleep infinity"], environment, subprocess.PIPE)
+    assert popen.stdout is not None
+    with popen.stdout as output:
+        output.readline()  # then the machine has its folders
+    forked = machine.preloaded.start(command, environment, log, machine.folder, machine=pid)
+    return Process(forked, forked.pid, log, Process(popen, pid, log))
+
+
+def _isolate_command(
+    machine: Machine, command: list[str], environment: Mapping[str, str], output: IO[bytes] | int
+) -> tuple[subprocess.Popen[bytes], int]:
+    """Start the first process of a machine; return also its id here."""
     reader, writer = os.pipe()
-    with os.fdopen(reader, "rb") as information, log.open("wb") as output:
+    with os.fdopen(reader, "rb") as information:
         isolated = [*_isolate(machine.name, machine.folder), "--info-fd", str(writer), *command]
 
         def start() -> subprocess.Popen[bytes]:
-            return subprocess.Popen(isolated, env=environment, stdout=output, stderr=output, pass_fds=[writer])
+            return subprocess.Popen(
+                isolated, env=environment, stdout=output, stderr=subprocess.STDOUT, pass_fds=[writer]
+            )
 
         popen = _STARTER.submit(start).result()
         os.close(writer)
-        pid = json.loads(information.read())["child-pid"]
-    return Process(popen, pid, log)
+        return popen, json.loads(information.read())["child-pid"]
 
 
 def _start_here(machine: Machine, command: list[str], environment: Mapping[str, str], log: Path) -> Process:
@@ -157,9 +187,11 @@ def _start_here(machine: Machine, command: list[str], environment: Mapping[str, 
 
 
 @contextmanager
-def open_machine(name: str, folder: Path, environment: Mapping[str, str]) -> Iterator[Machine]:
+def open_machine(
+    name: str, folder: Path, environment: Mapping[str, str], preloaded: Preloaded | None = None
+) -> Iterator[Machine]:
     """Yield a machine with its folder in `folder`; everything on it ends with the block."""
-    machine = Machine(name, folder / name, environment)
+    machine = Machine(name, folder / name, environment, preloaded)
     machine.folder.mkdir(parents=True)
     try:
         yield machine

@@ -50,6 +50,11 @@ class Postgres:
             [_find_postgres("createdb"), "-h", "127.0.0.1", "-p", str(self.port), "-U", "dagster", "-T", template, name]
         )
 
+    @property
+    def is_running(self) -> bool:
+        """Whether it runs: no test has stopped it."""
+        return (self.folder / "data" / "postmaster.pid").exists()
+
     def start(self) -> None:
         options = f"-h 127.0.0.1 -p {self.port} -k {self.folder} -c fsync=off"
         self._control("-w", "-l", str(self.folder / "log"), "-o", options, "start")
@@ -97,7 +102,7 @@ def serve_postgres() -> Iterator[Postgres]:
         try:
             yield server
         finally:
-            if (folder / "data" / "postmaster.pid").exists():  # no test has stopped it
+            if server.is_running:
                 server.stop("immediate")
 
 

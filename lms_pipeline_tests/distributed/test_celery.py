@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 import dagster as dg
 import pytest
@@ -25,6 +26,7 @@ pytestmark = [
     # Dagster's launcher registers its task again at each launch, as the same function
     pytest.mark.filterwarnings("ignore:Task name 'execute_job' is already registered"),
 ]
+ROOT = Path(__file__).parents[2]
 NORTH, SOUTH = Partition("north", DAY), Partition("south", DAY)
 STARTED, FAILURE = dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.FAILURE
 
@@ -34,17 +36,24 @@ def instance(addresses, deploy):
     return deploy("celery")
 
 
+def build_command(name):
+    command = [sys.executable, "-m", "celery", "-A", "lms_pipeline.defs.celery_app", "worker", "-n", f"{name}@host"]
+    return [*command, "--concurrency", "1", "--loglevel", "INFO"]
+
+
+def start_cold(command, environment, log, folder):
+    with log.open("wb") as output:
+        return subprocess.Popen(
+            command, env=environment, stdout=output, stderr=output, cwd=folder, start_new_session=True
+        )
+
+
 class Worker:
     """A worker with one process for runs."""
 
-    def __init__(self, name, environment, log):
+    def __init__(self, process, log):
+        self.process = process
         self.log = log
-        command = [sys.executable, "-m", "celery", "-A", "lms_pipeline.defs.celery_app", "worker", "-n", f"{name}@host"]
-        options = ["--concurrency", "1", "--loglevel", "INFO"]
-        with log.open("wb") as output:
-            self.process = subprocess.Popen(
-                [*command, *options], env=environment, stdout=output, stderr=output, start_new_session=True
-            )
 
     def kill(self):
         """Kill the worker with its processes, as a power cut does."""
@@ -61,11 +70,14 @@ class Worker:
 
 
 @pytest.fixture
-def start_worker(instance, settings, tmp_path):
+def start_worker(instance, settings, tmp_path, preloaded):
+    """Starts a worker as a fork of a process that has imported Dagster; with `is_cold`, with its own command."""
     with ExitStack() as stack:
 
-        def started(name="first"):
-            worker = Worker(name, build_environment(settings), tmp_path / f"{name}.log")
+        def started(name="first", *, is_cold=False):
+            log = tmp_path / f"{name}.log"
+            start = start_cold if is_cold else preloaded.start
+            worker = Worker(start(build_command(name), build_environment(settings), log, ROOT), log)
             stack.enter_context(_ending(worker))
             return worker
 
@@ -98,7 +110,7 @@ def _no_span(monkeypatch):
 
 
 def test_runs_of_two_accounts_are_published(start, start_worker, instance, settings, sandbox):
-    start_worker()
+    start_worker(is_cold=True)
     runs = [start(partition) for partition in (NORTH, SOUTH)]
     for run in runs:
         wait_for_end(instance, run)

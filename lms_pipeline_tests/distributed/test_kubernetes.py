@@ -1,7 +1,9 @@
 """Runs as Kubernetes Jobs, with the real launcher and a stand-in of the API."""
 
 import json
+import os
 import signal
+from pathlib import Path
 
 import dagster as dg
 import pytest
@@ -18,18 +20,27 @@ from lms_pipeline_tests.distributed.services import PASSWORD
 from lms_pipeline_tests.support.launched_runs import HeldRequest, build_environment, create_run, pop_requests
 
 pytestmark = [pytest.mark.distributed, pytest.mark.usefixtures("registry")]
+ROOT = Path(__file__).parents[2]
 NORTH, SOUTH = Partition("north", DAY), Partition("south", DAY)
 
 
 @pytest.fixture
-def cluster(settings, database):
-    """A cluster whose ConfigMap and Secret hold the settings, and the address of the database."""
+def cluster(settings, database, preloaded, tmp_path):
+    """A cluster whose ConfigMap and Secret hold the settings, and the address of the database.
+
+    Its pods are forks of a process that has imported Dagster.
+    """
+
+    def start_pod(name, command, environment):
+        mine = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR") if name in os.environ}
+        return preloaded.start(command, {**mine, **environment}, tmp_path / f"{name}.log", ROOT)
+
     environment = build_environment(settings)
     names = {name for name in environment if name.startswith(("LMS_", "TRUTO_", "PG"))}
     secrets = {"TRUTO_API_TOKEN", "PGPASSWORD"}
     objects = [{name: environment[name] for name in chosen} for chosen in (names - secrets, secrets)]
     environments = {"lms-pipeline": objects[0] | objects[1]}
-    with serve_cluster(environments) as served:
+    with serve_cluster(environments, start_pod) as served:
         yield served
 
 

@@ -3,7 +3,7 @@
 import subprocess
 import sys
 from collections import Counter
-from itertools import pairwise
+from itertools import count, pairwise
 from pathlib import Path
 
 import pytest
@@ -19,6 +19,7 @@ from lms_pipeline_tests.distributed.services import PASSWORD, serve_postgres
 
 pytestmark = pytest.mark.distributed
 ROOT = Path(__file__).parents[2]
+_numbers = count()
 PROCESSES, CALLS, SECONDS = 64, 80, 4.0
 """Processes; calls in a window of a second; seconds in which they make calls."""
 GREEDY = """
@@ -112,16 +113,26 @@ def test_calls_of_earlier_windows_are_removed_and_those_of_this_one_stay(state_u
     assert database.query("SELECT count(*) FROM lms.slots") == [(made + 1,)]
 
 
-@pytest.fixture
-def server(extra, end_without):
-    """A database of its own, which a test may stop."""
+@pytest.fixture(scope="module")
+def own_server(extra):
     with serve_postgres() as server:
         yield server
 
 
 @pytest.fixture
+def server(own_server):
+    """A server of this module, which a test may stop: it runs at the begin of each."""
+    if not own_server.is_running:
+        own_server.start()
+    return own_server
+
+
+@pytest.fixture
 def own_url(server):
-    return f"postgresql://dagster:{PASSWORD}@127.0.0.1:{server.port}/postgres"
+    """The address of an empty database there."""
+    name = f"own_{next(_numbers)}"
+    server.create_database(name)
+    return f"postgresql://dagster:{PASSWORD}@127.0.0.1:{server.port}/{name}"
 
 
 def test_calls_wait_for_a_database_that_is_away_and_none_slips_through(server, own_url, tmp_path):

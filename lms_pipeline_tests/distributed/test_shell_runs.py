@@ -25,11 +25,15 @@ LAUNCHERS = ["celery", "docker", "k8s"]
 MATERIALIZE = "import sys; from lms_pipeline import cli; sys.argv = ['lms-pipeline', *sys.argv[1:]]; cli.main()"
 
 
+def start_no_pod(*_arguments):
+    pytest.fail("A command executes its run itself.")
+
+
 @pytest.fixture(params=LAUNCHERS)
 def instance(request, deploy, tmp_path, monkeypatch):
     """An instance with each launcher. No service is behind it: none must be asked about the run of a command."""
     if request.param == "k8s":
-        with serve_cluster({}) as cluster:
+        with serve_cluster({}, start_no_pod) as cluster:
             path = cluster.write_config(tmp_path / "kubeconfig")
             yield deploy("k8s", load_incluster_config=False, kubeconfig_file=str(path))
             return

@@ -66,11 +66,15 @@ def registry(settings, account_ids):
 
 
 @pytest.fixture
-def machines(settings, start_machine, registry):
-    """Starts machines of this installation. Each has the `dagster.yaml` of the test process, which deploys before."""
+def machines(settings, start_machine, registry, preloaded):
+    """Starts machines of this installation. Each has the `dagster.yaml` of the test process, which deploys before.
 
-    def started(*names):
-        found = [start_machine(name, build_machine_environment(settings)) for name in names]
+    Their Python processes are forks; with `is_cold`, each starts with its own command.
+    """
+
+    def started(*names, is_cold=False):
+        process = None if is_cold else preloaded
+        found = [start_machine(name, build_machine_environment(settings), process) for name in names]
         for machine in found:
             machine.dagster_home.mkdir()
             shutil.copy(settings.dagster_home / "dagster.yaml", machine.dagster_home)

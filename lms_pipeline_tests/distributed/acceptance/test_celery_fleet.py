@@ -42,7 +42,7 @@ def test_two_workers_pull_every_account_once_and_publish_what_one_machine_does(
     addresses, deploy, settings, machines, account_ids, sandbox, tmp_path
 ):
     instance = deploy("celery")
-    workers = [start_celery_worker(machine) for machine in machines("first", "second")]
+    workers = [start_celery_worker(machine) for machine in machines("first", "second", is_cold=True)]
     runs = request_runs(instance, settings)
     assert len(runs) == RUNS
     for run in runs:
