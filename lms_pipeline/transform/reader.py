@@ -104,7 +104,7 @@ class RecordReader:
         columns = cast_timestamps([values[path] for path in self._timestamps])
         if columns is None:
             return None
-        extras = [self._find_extra(record, key_levels) for record in records] if key_levels else [None] * len(records)
+        extras = self._find_extras(records, key_levels) if key_levels else [None] * len(records)
         return ReadRecords(values, extras, timestamps=dict(zip(self._timestamps, columns, strict=True)))
 
     def _read_each(self, records: Sequence[msgspec.Raw]) -> ReadRecords:
@@ -148,6 +148,19 @@ class RecordReader:
         self.counts.update(f"unreadable_{name.partition('[')[0]}" for name in reader.unreadable)
         self.counts.update(f"sentinel_{name}" for name in reader.sentinels)
         return struct, _encode_object(reader.extra)
+
+    def _find_extras(self, records: Sequence[msgspec.Raw], levels: int) -> list[str | None]:
+        """Return the undocumented keys of each record. Nearly all records of a page have the same keys, which are compared once."""
+        if levels > 1:
+            return [self._find_extra(record, levels) for record in records]
+        undocumented: dict[tuple[str, ...], list[str]] = {}
+        extras = []
+        for members in map(_read_members, records):
+            keys = tuple(members or ())
+            if keys not in undocumented:
+                undocumented[keys] = [key for key in keys if key not in self._shape.fields]
+            extras.append(_encode_object({key: members[key] for key in undocumented[keys]}) if members else None)
+        return extras
 
     def _find_extra(self, record: msgspec.Raw, levels: int) -> str | None:
         return _encode_object(_find_undocumented(self._shape, _read_members(record) or {}, "", levels))

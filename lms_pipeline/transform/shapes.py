@@ -6,10 +6,9 @@ are not documented: they are those of `user` and `course` there and a few common
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from operator import attrgetter
+from functools import cache, cached_property
 from typing import Any, Literal
 
 from lms_pipeline.tables.pulled import (
@@ -160,10 +159,10 @@ def transpose(shape: Object, structs: Sequence[Any]) -> dict[str, list[Any]]:
 
     A struct that is None, as an object that a record lacks, gives None for all of its fields.
     """
-    # one list a field: with one tuple a struct, Python's garbage collector took a tenth of a pull
+    if not any(structs):
+        return {path: [None] * len(structs) for path, _ in iter_paths(shape)}
     values: dict[str, list[Any]] = {}
-    for name, kind in shape.fields.items():
-        members = _get_members(name, structs)
+    for (name, kind), members in zip(shape.fields.items(), _read_members(tuple(shape.fields), structs), strict=True):
         if isinstance(kind, Object):
             values |= {f"{name}.{path}": inner for path, inner in transpose(kind, members).items()}
         else:
@@ -171,9 +170,20 @@ def transpose(shape: Object, structs: Sequence[Any]) -> dict[str, list[Any]]:
     return values
 
 
-def _get_members(name: str, structs: Sequence[Any]) -> list[Any]:
-    if not any(structs):
-        return [None] * len(structs)
-    if not structs.count(None):
-        return list(map(attrgetter(name), structs))
-    return [None if one is None else getattr(one, name) for one in structs]
+def _read_members(names: tuple[str, ...], structs: Sequence[Any]) -> Sequence[list[Any]]:
+    """Return the members of structs, one list a name; of a struct that is None they are None."""
+    if None in structs:
+        return [[None if one is None else getattr(one, name) for one in structs] for name in names]
+    return _compile_reader(names)(structs)
+
+
+@cache
+def _compile_reader(names: tuple[str, ...]) -> Callable[[Sequence[Any]], tuple[list[Any], ...]]:
+    """Return a function that reads attributes of objects, one list a name.
+
+    An attribute that stands in the code is read in half of the time of `attrgetter`, which was 5% of a pull. One list a
+    name: with one tuple an object, Python's garbage collector took a tenth of it.
+    """
+    lists = ", ".join(f"[one.{name} for one in objects]" for name in names)
+    reader: Callable[[Sequence[Any]], tuple[list[Any], ...]] = eval(f"lambda objects: ({lists},)")  # noqa: S307 - our fields
+    return reader

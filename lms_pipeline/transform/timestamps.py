@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, time, timedelta, timezone
-from itertools import chain
+from itertools import chain, compress
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -97,7 +97,8 @@ def cast_timestamps(columns: Sequence[Sequence[str | None]]) -> list[pa.Array] |
     All columns are cast together: each call of Arrow takes 5 µs, which is as much as casting 200 texts.
     """
     type_ = pa.timestamp("us", "UTC")
-    filled = [column for column in columns if column.count(None) < len(column)]
+    is_filled = [column.count(None) < len(column) for column in columns]
+    filled = list(compress(columns, is_filled))
     try:
         instants = pa.array(list(chain.from_iterable(filled)), pa.string()).cast(type_)
     except pa.ArrowInvalid:
@@ -107,4 +108,7 @@ def cast_timestamps(columns: Sequence[Sequence[str | None]]) -> list[pa.Array] |
         return None
     rows = max(map(len, columns), default=1) or 1
     parts = (instants.slice(start, rows) for start in range(0, len(instants), rows))
-    return [next(parts) if column.count(None) < len(column) else pa.nulls(len(column), type_) for column in columns]
+    return [
+        next(parts) if has_text else pa.nulls(len(column), type_)
+        for column, has_text in zip(columns, is_filled, strict=True)
+    ]
