@@ -162,7 +162,7 @@ def transpose(shape: Object, structs: Sequence[Any]) -> dict[str, list[Any]]:
     if not any(structs):
         return {path: [None] * len(structs) for path, _ in iter_paths(shape)}
     values: dict[str, list[Any]] = {}
-    for (name, kind), members in zip(shape.fields.items(), _read_members(tuple(shape.fields), structs), strict=True):
+    for (name, kind), members in zip(shape.fields.items(), _list_members(tuple(shape.fields), structs), strict=True):
         if isinstance(kind, Object):
             values |= {f"{name}.{path}": inner for path, inner in transpose(kind, members).items()}
         else:
@@ -170,8 +170,8 @@ def transpose(shape: Object, structs: Sequence[Any]) -> dict[str, list[Any]]:
     return values
 
 
-def _read_members(names: tuple[str, ...], structs: Sequence[Any]) -> Sequence[list[Any]]:
-    """Return the members of structs, one list a name; of a struct that is None they are None."""
+def _list_members(names: tuple[str, ...], structs: Sequence[Any]) -> Sequence[list[Any]]:
+    """Return the members of structs, one list a name; those of a struct that is None are None."""
     if None in structs:
         return [[None if one is None else getattr(one, name) for one in structs] for name in names]
     return _compile_reader(names)(structs)
