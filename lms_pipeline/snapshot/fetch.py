@@ -114,8 +114,7 @@ def _sweep_round(context: SnapshotContext, files: ExitStack, round_: int) -> Enr
     with ExitStack() as opened:
         writer = EnrollmentWriter(job.identity, context.publication, context.scratch, opened, job.raw_source)
         with closing(read_ahead(sweep_enrollments(context.session, job.account_id, job.options, round_))) as pages:
-            for page in pages:
-                writer.add_responses([writer.add_page(page)])
+            writer.add_responses(map(writer.add_page, pages))
         files.push(opened.pop_all())
     return writer
 

@@ -5,7 +5,7 @@ Belongs here: rows on their way to `unified`, `raw` and `rejected`, and their co
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
@@ -24,8 +24,9 @@ from lms_pipeline.transform.enrollments import EnrollmentFlattener, RawSource, R
 from lms_pipeline.transform.raw_format import ROLES, build_raw_list_batches
 from lms_pipeline.truto.response import Page
 
-MAX_BATCH_BYTES = 8 * 2**20
-"""Bytes of the records that become rows together: there are four copies of each record while they do."""
+MAX_BATCH_BYTES = 2**20
+"""Bytes of the records that become rows together: there are four copies of each record while they do, and more of them do not
+fit into the processor's cache."""
 
 
 class EnrollmentWriter:
@@ -77,8 +78,8 @@ class EnrollmentWriter:
             self._repaired_pages += raw is not None and raw.is_repaired
         return ResponseRecords(page.records, page.received_at, pair, raw)
 
-    def add_responses(self, responses: Sequence[ResponseRecords]) -> None:
-        """Flatten the records of responses, and write them.
+    def add_responses(self, responses: Iterable[ResponseRecords]) -> None:
+        """Flatten the records of responses, and write them, part by part while they come.
 
         Raises:
             OtherPairError: a response is about another learner or course than its request.
@@ -87,7 +88,7 @@ class EnrollmentWriter:
             flat = self._flattener.flatten_responses(part)
             self._add_rows(flat.unified, flat.raw)
             self.rejected.write(flat.rejected)
-        self._served += sum(len(one.records) for one in responses)
+            self._served += sum(len(one.records) for one in part)
 
     def begin_raw_list(self, files: ExitStack) -> None:
         """Drop the rows of the raw list so far: it is read from its start. `files` closes the new files."""

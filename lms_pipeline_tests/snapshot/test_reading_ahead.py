@@ -75,7 +75,7 @@ def test_a_pull_sends_each_request_once(runner, serving, options, calls):
 
 
 class End(NamedTuple):
-    """How a pull ends: an error of a method that makes rows of pages of a list."""
+    """How a pull ends: an error of a method that each page of a list passes on its way to rows."""
 
     options: AccountOptions
     owner: type
@@ -85,8 +85,8 @@ class End(NamedTuple):
 
 
 ENDS = {
-    "a sweep": End(SWEEP, EnrollmentWriter, "add_responses", ENROLLMENTS, ValueError("no")),
-    "an interrupted sweep": End(SWEEP, EnrollmentWriter, "add_responses", ENROLLMENTS, KeyboardInterrupt()),
+    "a sweep": End(SWEEP, EnrollmentWriter, "add_page", ENROLLMENTS, ValueError("no")),
+    "an interrupted sweep": End(SWEEP, EnrollmentWriter, "add_page", ENROLLMENTS, KeyboardInterrupt()),
     "a raw list": End(RAW, EnrollmentWriter, "add_raw_page", ENROLLMENTS, ValueError("no")),
     "the list of users": End(SWEEP, ListFlattener, "flatten", USERS, ValueError("no")),
 }

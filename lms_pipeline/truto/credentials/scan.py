@@ -278,7 +278,7 @@ class _Search:
 
 def _look_up(tails: Words, ends: Positions) -> Bytes:
     """Return the flags of names; all of them for one that ends before the margin, whose tail is another one's."""
-    flags: Bytes = _build_table()[_hash(tails | _LOWER_CASE)]
+    flags: Bytes = _build_table().take(_hash(tails | _LOWER_CASE))  # indexing takes three times as long
     if ends.size and ends.min() < MARGIN_BYTES:
         flags[ends < MARGIN_BYTES] = _CREDENTIAL | _VALUE
     return flags
