@@ -130,14 +130,15 @@ class Package:
 
     def prepare_transform(self) -> Callable[[Sequence[bytes]], Mapping[str, float]]:
         """Prepare the transformation of the bodies of pages into Arrow batches."""
-        from lms_pipeline.transform.enrollments import EnrollmentFlattener, ResponseRecords
+        from lms_pipeline.transform.enrollments import EnrollmentFlattener
+        from lms_pipeline.transform.responses import MAX_BATCH_BYTES, ResponseRecords, split_responses
         from lms_pipeline.truto.response import read_page
 
         def transform(bodies: Sequence[bytes]) -> Mapping[str, float]:
             flattener, rows, raw_rows = EnrollmentFlattener("enrollment_id"), 0, 0
-            for body in bodies:
-                page = read_page(body, NOW)
-                batches = flattener.flatten_responses([ResponseRecords(page.records, NOW)])
+            responses = (ResponseRecords(read_page(body, NOW).records, NOW) for body in bodies)
+            for part in split_responses(responses, MAX_BATCH_BYTES):
+                batches = flattener.flatten_responses(part)
                 rows, raw_rows = rows + batches.unified.num_rows, raw_rows + batches.raw.num_rows
             return {"rows": rows, "raw_rows": raw_rows, "read_leniently": flattener.counts["read_leniently"]}
 

@@ -23,7 +23,9 @@ from lms_pipeline.extract.strategy_selection import ListIds
 from lms_pipeline.lake.files import TableFile
 from lms_pipeline.snapshot.job import LISTS, TABLES, SnapshotContext
 from lms_pipeline.transform.dedupe import deduplicate
+from lms_pipeline.transform.responses import MAX_BATCH_BYTES, ResponseRecords, split_responses
 from lms_pipeline.transform.users_courses import ListFlattener, ListName
+from lms_pipeline.truto.response import Page
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -45,6 +47,14 @@ class FetchedList:
     """Records that the list announced and did not bring."""
     reading: Counter[str] = field(default_factory=Counter)
     ids: list[pa.Array] = field(default_factory=list)
+
+    def add_page(self, page: Page) -> ResponseRecords:
+        """Count a page and return its records."""
+        self.is_offered = True
+        self.is_partial |= page.is_partial or page.missing > 0
+        self.received += len(page.records)
+        self.missing += page.missing
+        return ResponseRecords(page.records, page.received_at)
 
     def unique_ids(self) -> list[str]:
         """Return each id once, in the order of the list."""
@@ -108,14 +118,11 @@ def fetch_list_table(name: ListName, context: SnapshotContext, files: ExitStack)
     with ExitStack() as opened:
         fetched = FetchedList(opened.enter_context(context.publication.open(table)), reading=flattener.counts)
         pages = read_ahead(fetch_list(context.session, job.account_id, LISTS[name], job.options))
-        for page in opened.enter_context(closing(pages)):
-            batch = flattener.flatten(page.records, page.received_at)
+        responses = map(fetched.add_page, opened.enter_context(closing(pages)))
+        for part in split_responses(responses, MAX_BATCH_BYTES):
+            batch = flattener.flatten(part)
             fetched.file.write(batch)
-            fetched.is_offered = True
             fetched.ids.append(batch.column(table.key[0]))
-            fetched.is_partial |= page.is_partial or page.missing > 0
-            fetched.received += len(page.records)
-            fetched.missing += page.missing
         fetched.file, duplicates = deduplicate(
             fetched.file,
             table.key,

@@ -19,7 +19,8 @@ from lms_pipeline.extract.plan import FetchPlan, Pair
 from lms_pipeline.extract.raw_format import RawFormat
 from lms_pipeline.snapshot.job import SnapshotContext, SnapshotJob
 from lms_pipeline.snapshot.writer import EnrollmentWriter
-from lms_pipeline.transform.enrollments import OtherPairError, RawColumns, ResponseRecords, build_raw_batch
+from lms_pipeline.transform.enrollments import OtherPairError, RawColumns, build_raw_batch
+from lms_pipeline.transform.responses import ResponseRecords
 from lms_pipeline.transform.rosters import build_roster_batch
 from lms_pipeline.truto.query import CourseFilter, ListQuery, UserFilter
 from lms_pipeline.truto.response import Page

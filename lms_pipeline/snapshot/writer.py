@@ -20,13 +20,10 @@ from lms_pipeline.tables.pulled import KEYS, RAW_ENROLLMENTS, REJECTED_ENROLLMEN
 from lms_pipeline.transform.carried import clean_raw, clean_unified
 from lms_pipeline.transform.columns import repeat_value
 from lms_pipeline.transform.dedupe import NO_DUPLICATES, Sources, deduplicate
-from lms_pipeline.transform.enrollments import EnrollmentFlattener, RawSource, ResponseRecords, split_responses
+from lms_pipeline.transform.enrollments import EnrollmentFlattener, RawSource
 from lms_pipeline.transform.raw_format import ROLES, build_raw_list_batches
+from lms_pipeline.transform.responses import MAX_BATCH_BYTES, ResponseRecords, split_responses
 from lms_pipeline.truto.response import Page
-
-MAX_BATCH_BYTES = 2**20
-"""Bytes of the records that become rows together: there are four copies of each record while they do, and more of them do not
-fit into the processor's cache."""
 
 
 class EnrollmentWriter:

@@ -1,15 +1,15 @@
 """Turn enrollment records into Arrow batches of `unified_enrollments`, `raw_enrollments` and `rejected_enrollments`.
 
 Belongs here: the columns that only enrollments have: raw payload, role, status. Not here: reading a record (`reader.py`),
-building arrays (`columns.py`), rosters (`rosters.py`).
+building arrays (`columns.py`), rosters (`rosters.py`), how many records become rows at once (`responses.py`).
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import chain, compress
 from typing import Any, Literal
@@ -31,9 +31,10 @@ from lms_pipeline.transform.columns import (
     replace_blank,
 )
 from lms_pipeline.transform.reader import ReadRecords, RecordReader
+from lms_pipeline.transform.responses import ResponseRecords
 from lms_pipeline.transform.shapes import ENROLLMENT, ENROLLMENT_BY_PAIR
 from lms_pipeline.truto.raw_json import DECODE_ERRORS, read_field
-from lms_pipeline.truto.response import Page, is_too_large
+from lms_pipeline.truto.response import is_too_large
 
 MAX_KEPT_BYTES = 64 * 2**10
 """Bytes that are kept of a record that is rejected because it is too large: they show whose it is, and what fills it."""
@@ -78,17 +79,6 @@ def _select_rows(columns: Sequence[Sequence[Any]], is_kept: Sequence[bool]) -> t
     return tuple(list(compress(values, is_kept)) for values in columns)
 
 
-@dataclass(frozen=True, slots=True)
-class ResponseRecords:
-    """The records of one response, and the requested (user id, course id) if the request was about a pair."""
-
-    records: Sequence[msgspec.Raw]
-    fetched_at: datetime
-    pair: tuple[str, str] | None = None
-    raw: Page | None = None
-    """The response about the pair in the raw format; None if there is none."""
-
-
 @dataclass(frozen=True)
 class EnrollmentBatches:
     """The enrollments of some responses. Every record served is a row of `unified` or of `rejected`."""
@@ -96,49 +86,6 @@ class EnrollmentBatches:
     unified: pa.RecordBatch
     raw: pa.RecordBatch
     rejected: pa.RecordBatch
-
-
-def split_responses(responses: Iterable[ResponseRecords], max_bytes: int) -> Iterator[list[ResponseRecords]]:
-    """Yield the records, in their order, in parts of at most `max_bytes`; a larger record is a part of its own.
-
-    Responses are joined until a part has half of that: a page of 500 records takes 8.5 µs a record by itself, and 7.7 with
-    a second one. A response with a raw one stays whole: its raw records must be stored once.
-    """
-    part: list[ResponseRecords] = []
-    part_bytes = 0
-    for response in responses:
-        sizes = _measure_records(response.records)
-        size = sum(sizes) if response.raw is None else sum(sizes) + sum(_measure_records(response.raw.records))
-        if part and part_bytes + size > max_bytes:
-            yield part
-            part, part_bytes = [], 0
-        if size > max_bytes and response.raw is None:
-            for start, stop in _cut(sizes, max_bytes):
-                yield [replace(response, records=response.records[start:stop])]
-            continue
-        part.append(response)
-        part_bytes += size
-        if part_bytes > max_bytes // 2:
-            yield part
-            part, part_bytes = [], 0
-    if part:
-        yield part
-
-
-def _measure_records(records: Sequence[msgspec.Raw]) -> list[int]:
-    """Return the bytes of each record."""
-    return [memoryview(record).nbytes for record in records]
-
-
-def _cut(sizes: Sequence[int], max_size: int) -> Iterator[tuple[int, int]]:
-    """Yield the begin and end of slices of at most `max_size`; a larger item is a slice of its own."""
-    start = total = 0
-    for index, size in enumerate(sizes):
-        if total and total + size > max_size:
-            yield start, index
-            start, total = index, 0
-        total += size
-    yield start, len(sizes)
 
 
 class OtherPairError(Exception):

@@ -7,20 +7,20 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from itertools import chain
 from typing import Literal
 
-import msgspec
 import pyarrow as pa
 
 from lms_pipeline.transform.columns import (
     build_array,
+    build_instants,
     build_primary_emails,
     build_record_batch,
-    repeat_value,
     replace_blank,
 )
 from lms_pipeline.transform.reader import ReadRecords, RecordReader
+from lms_pipeline.transform.responses import ResponseRecords
 from lms_pipeline.transform.shapes import COURSE, USER
 
 ListName = Literal["learners", "courses"]
@@ -28,7 +28,7 @@ _SHAPES = {"learners": USER, "courses": COURSE}
 
 
 class ListFlattener:
-    """Flattens the users or the courses of one account, page by page."""
+    """Flattens the users or the courses of one account, response by response."""
 
     def __init__(self, name: ListName) -> None:
         self._shape = _SHAPES[name]
@@ -39,12 +39,14 @@ class ListFlattener:
         """How the records were read, see `RecordReader.counts`. `rejected` are the records without a usable id."""
         return self._reader.counts
 
-    def flatten(self, records: Sequence[msgspec.Raw], fetched_at: datetime) -> pa.RecordBatch:
-        """Return the batch of one page, its rows in the order served."""
-        read = self._reader.read(records)
+    def flatten(self, responses: Sequence[ResponseRecords]) -> pa.RecordBatch:
+        """Return the batch of several responses, its rows in the order served."""
+        read = self._reader.read(list(chain.from_iterable(response.records for response in responses)))
+        times = [response.fetched_at for response in responses for _ in response.records]
         if read.rejected:
             self.counts["rejected"] += len(read.rejected)
-        computed = {"fetched_at": repeat_value(fetched_at, "timestamp", read.count)}
+            times = [time for position, time in enumerate(times) if position not in read.rejected]
+        computed = {"fetched_at": build_instants(times)}
         if self._shape is USER:
             computed["user_name"] = _choose(_choose_name, read, "name", "first_name", "last_name")
             computed["user_email"] = build_primary_emails(read.values["emails"])

@@ -13,8 +13,8 @@ from lms_pipeline import concurrency
 from lms_pipeline.accounts.options import AccountOptions
 from lms_pipeline.extract.budget import BudgetSpentError, Limits
 from lms_pipeline.sandbox import RunningSandbox, records_world, running
+from lms_pipeline.snapshot.lists import FetchedList
 from lms_pipeline.snapshot.writer import EnrollmentWriter
-from lms_pipeline.transform.users_courses import ListFlattener
 from lms_pipeline_tests.support.sandbox import build_line, write_lines
 from lms_pipeline_tests.support.snapshot_runs import DAY, SnapshotRunner
 
@@ -88,7 +88,7 @@ ENDS = {
     "a sweep": End(SWEEP, EnrollmentWriter, "add_page", ENROLLMENTS, ValueError("no")),
     "an interrupted sweep": End(SWEEP, EnrollmentWriter, "add_page", ENROLLMENTS, KeyboardInterrupt()),
     "a raw list": End(RAW, EnrollmentWriter, "add_raw_page", ENROLLMENTS, ValueError("no")),
-    "the list of users": End(SWEEP, ListFlattener, "flatten", USERS, ValueError("no")),
+    "the list of users": End(SWEEP, FetchedList, "add_page", USERS, ValueError("no")),
 }
 
 

@@ -4,7 +4,8 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
-from lms_pipeline.transform.enrollments import EnrollmentFlattener, ResponseRecords
+from lms_pipeline.transform.enrollments import EnrollmentFlattener
+from lms_pipeline.transform.responses import ResponseRecords
 from lms_pipeline.truto.response import read_page
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -18,10 +19,15 @@ def read_records(*records):
     return read_page(f'{{"result":[{",".join(texts)}]}}'.encode(), NOON).records
 
 
+def build_response(*records):
+    """Return these records as those of one response."""
+    return ResponseRecords(read_records(*records), NOON)
+
+
 def flatten(*records, identity="enrollment_id"):
     """Return the batches of one page, and the flattener that built them."""
     flattener = EnrollmentFlattener(identity)
-    return flattener.flatten_responses([ResponseRecords(read_records(*records), NOON)]), flattener
+    return flattener.flatten_responses([build_response(*records)]), flattener
 
 
 def flatten_row(record, identity="enrollment_id"):

@@ -13,9 +13,9 @@ from lms_pipeline.tables.pulled import (
     UNIFIED_ENROLLMENTS,
 )
 from lms_pipeline.tables.schema import arrow_schema
-from lms_pipeline.transform.enrollments import EnrollmentFlattener, ResponseRecords
+from lms_pipeline.transform.enrollments import EnrollmentFlattener
 from lms_pipeline.transform.users_courses import ListFlattener
-from lms_pipeline_tests.support.served_records import MINIMAL, NOON, read_records
+from lms_pipeline_tests.support.served_records import MINIMAL, build_response
 
 EMAILS = "list<struct<email: string, is_primary: bool, type: string>>"
 URLS = "list<struct<type: string, url: string>>"
@@ -125,12 +125,12 @@ def test_the_statuses_are_the_ten_documented_ones():
 
 @pytest.mark.parametrize("records", [[], [MINIMAL]], ids=["none", "one"])
 def test_the_batches_of_enrollments_have_the_schemas_of_their_tables(records):
-    batches = EnrollmentFlattener("pair").flatten_responses([ResponseRecords(read_records(*records), NOON)])
+    batches = EnrollmentFlattener("pair").flatten_responses([build_response(*records)])
     tables = (UNIFIED_ENROLLMENTS, RAW_ENROLLMENTS, REJECTED_ENROLLMENTS)
     assert [batches.unified.schema, batches.raw.schema, batches.rejected.schema] == list(map(arrow_schema, tables))
 
 
 @pytest.mark.parametrize("table", [LEARNERS, COURSES], ids=lambda table: table.name)
 def test_the_batches_of_a_list_have_the_schema_of_their_table(table):
-    batch: pa.RecordBatch = ListFlattener(table.name).flatten(read_records({"id": "x"}), NOON)
+    batch: pa.RecordBatch = ListFlattener(table.name).flatten([build_response({"id": "x"})])
     assert batch.schema == arrow_schema(table)

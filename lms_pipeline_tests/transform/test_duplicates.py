@@ -6,7 +6,8 @@ import pytest
 from lms_pipeline.lake.files import TableFile
 from lms_pipeline.tables.pulled import KEYS, UNIFIED_ENROLLMENTS
 from lms_pipeline.transform import dedupe
-from lms_pipeline.transform.enrollments import EnrollmentFlattener, ResponseRecords
+from lms_pipeline.transform.enrollments import EnrollmentFlattener
+from lms_pipeline.transform.responses import ResponseRecords
 from lms_pipeline_tests.support.served_records import NOON, read_records
 
 

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lms_pipeline.lake.engine import duckdb_session
-from lms_pipeline.transform.enrollments import EnrollmentFlattener, ResponseRecords
+from lms_pipeline.transform.enrollments import EnrollmentFlattener
+from lms_pipeline.transform.responses import ResponseRecords
 from lms_pipeline_tests.support.full import choose
 from lms_pipeline_tests.support.hostile_records import LEAVES, RECORDS
 from lms_pipeline_tests.support.served_records import MINIMAL, NOON, flatten, flatten_row, parse_extra, read_records

@@ -11,6 +11,7 @@ from lms_pipeline.truto.response import read_raw_page
 from lms_pipeline_tests.support.served_records import (
     MINIMAL,
     NOON,
+    build_response,
     flatten,
     flatten_row_with,
     parse_extra,
@@ -52,7 +53,7 @@ def test_a_larger_one_is_rejected_with_the_begin_of_its_payload(fill):
 @pytest.mark.parametrize("name", ["learners", "courses"])
 def test_a_larger_user_or_course_is_counted_as_rejected(name):
     flattener = ListFlattener(name)
-    rows = flattener.flatten(read_records({"id": "a"}, {"id": "b", "bio": "x" * LARGEST}), NOON)
+    rows = flattener.flatten([build_response({"id": "a"}, {"id": "b", "bio": "x" * LARGEST})])
     assert (rows.num_rows, flattener.counts["rejected"]) == (1, 1)
 
 
@@ -124,5 +125,5 @@ def test_a_longer_role_is_none(length, is_kept):
 def test_a_longer_name_of_a_learner_is_kept_in_extra():
     name = "x" * (LONGEST + 1)
     flattener = ListFlattener("learners")
-    (row,) = flattener.flatten(read_records({"id": "u1", "name": name, "first_name": "Ada"}), NOON).to_pylist()
+    (row,) = flattener.flatten([build_response({"id": "u1", "name": name, "first_name": "Ada"})]).to_pylist()
     assert (row["user_name"], parse_extra(row)["name"], flattener.counts["unreadable_name"]) == ("Ada", name, 1)

@@ -24,7 +24,7 @@ from lms_pipeline.transform.rosters import RosterEntry, RosterKey, build_roster_
 from lms_pipeline.transform.shapes import list_api_fields
 from lms_pipeline.transform.users_courses import ListFlattener
 from lms_pipeline_tests.support.fitting_records import TIMESTAMPS
-from lms_pipeline_tests.support.served_records import NOON, flatten, read_records
+from lms_pipeline_tests.support.served_records import NOON, build_response, flatten, read_records
 
 Served = dict[str, list[Any]]
 """The records of each list."""
@@ -143,8 +143,8 @@ def build_columns(served: Served, folder: Path) -> Columns:
     """Return the values of every column of every pulled table."""
     batches, _ = flatten(*served["course-enrollments"])
     lists = {
-        LEARNERS: ListFlattener("learners").flatten(read_records(*served["users"]), NOON),
-        COURSES: ListFlattener("courses").flatten(read_records(*served["courses"]), NOON),
+        LEARNERS: ListFlattener("learners").flatten([build_response(*served["users"])]),
+        COURSES: ListFlattener("courses").flatten([build_response(*served["courses"])]),
     }
     entries = [*read_entries(served["courses"], "users"), *read_entries(served["users"], "courses")]
     times = [NOON] * len(entries)

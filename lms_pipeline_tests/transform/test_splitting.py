@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lms_pipeline.transform.enrollments import ResponseRecords, split_responses
+from lms_pipeline.transform.responses import ResponseRecords, split_responses
 from lms_pipeline.truto.response import Page
 from lms_pipeline_tests.support.served_records import NOON
 

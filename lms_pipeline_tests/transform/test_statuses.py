@@ -2,7 +2,7 @@
 
 import pytest
 
-from lms_pipeline.transform.enrollments import ResponseRecords
+from lms_pipeline.transform.responses import ResponseRecords
 from lms_pipeline_tests.support.served_records import MINIMAL, NOON, flatten, flatten_row_with, read_records
 
 DOCUMENTED = [

@@ -3,13 +3,13 @@
 import pytest
 
 from lms_pipeline.transform.users_courses import ListFlattener
-from lms_pipeline_tests.support.served_records import NOON, parse_extra, read_records
+from lms_pipeline_tests.support.served_records import NOON, build_response, parse_extra
 
 
 def flatten_list(name, *records):
     """Return the rows of one page of a list, and the flattener that built them."""
     flattener = ListFlattener(name)
-    return flattener.flatten(read_records(*records), NOON).to_pylist(), flattener
+    return flattener.flatten([build_response(*records)]).to_pylist(), flattener
 
 
 def flatten_learner(**fields):
