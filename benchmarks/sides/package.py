@@ -7,9 +7,10 @@ work, so that only the work is measured.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, date, datetime
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -131,14 +132,12 @@ class Package:
     def prepare_transform(self) -> Callable[[Sequence[bytes]], Mapping[str, float]]:
         """Prepare the transformation of the bodies of pages into Arrow batches."""
         from lms_pipeline.transform.enrollments import EnrollmentFlattener
-        from lms_pipeline.transform.responses import MAX_BATCH_BYTES, ResponseRecords, split_responses
         from lms_pipeline.truto.response import read_page
 
         def transform(bodies: Sequence[bytes]) -> Mapping[str, float]:
             flattener, rows, raw_rows = EnrollmentFlattener("enrollment_id"), 0, 0
-            responses = (ResponseRecords(read_page(body, NOW).records, NOW) for body in bodies)
-            for part in split_responses(responses, MAX_BATCH_BYTES):
-                batches = flattener.flatten_responses(part)
+            for batch in _batch_records(read_page(body, NOW).records for body in bodies):
+                batches = flattener.flatten_responses(batch)
                 rows, raw_rows = rows + batches.unified.num_rows, raw_rows + batches.raw.num_rows
             return {"rows": rows, "raw_rows": raw_rows, "read_leniently": flattener.counts["read_leniently"]}
 
@@ -182,6 +181,16 @@ class Package:
         from lms_pipeline.tables.schema import arrow_schema
 
         return arrow_schema(UNIFIED_ENROLLMENTS)
+
+
+def _batch_records(pages: Iterable[Sequence[Any]]) -> Iterator[Sequence[Any]]:
+    """Yield the records of pages as a pull joins them; a commit that does not join pages gets them one by one."""
+    if find_spec("lms_pipeline.transform.responses") is None:
+        build = import_module("lms_pipeline.transform.enrollments").ResponseRecords
+        return ([build(records, NOW)] for records in pages)
+    from lms_pipeline.transform.responses import MAX_BATCH_BYTES, ResponseRecords, split_responses
+
+    return split_responses((ResponseRecords(records, NOW) for records in pages), MAX_BATCH_BYTES)
 
 
 def open_package(folder: Path, url: str = "http://127.0.0.1:1", accounts_file: Path | None = None) -> Package:

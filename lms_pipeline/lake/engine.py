@@ -27,7 +27,7 @@ MEMORY_LIMIT = "512MB"
 MAX_SPILL_SHARE = 0.5
 """The share of the free space of a disk that a query may spill to; DuckDB's own default is all of it."""
 MAX_THREADS = 2
-"""Threads of a query on any machine: each holds a row group, which may be one record of 64 MB."""
+"""Threads of a query on any machine: each holds a row group, which may be 32 MB."""
 
 _idle: list[_Database] = []
 """Databases for the next sessions: opening one takes 20 ms, and a run opens some thirty sessions."""

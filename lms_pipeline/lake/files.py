@@ -88,10 +88,12 @@ class RowGroupWriter:
         """Add the rows of a batch, and write the row groups that are full.
 
         Raises:
-            LakeError: the file can't be written, or `check_space` refuses it.
+            LakeError: the file can't be written or is finished, or `check_space` refuses it.
         """
         if not batch.num_rows:
             return
+        if self._writer is None:
+            raise LakeError(f"{self.path} is finished, and no rows can be added to it.")
         self.rows += batch.num_rows
         for part in iter_slices(batch, MAX_GROUP_BYTES):
             size = part.nbytes  # takes 60 µs for a page

@@ -31,7 +31,7 @@ NoCall = BudgetSpentError | NotKeptError
 NO_CALL: tuple[type[NoCall], ...] = get_args(NoCall)
 
 BATCH_RESPONSES = 500
-"""Responses that become rows together: arrays of one row each would take most of the time."""
+"""Responses that are passed on together: arrays of one row each would take most of the time."""
 MAX_PENDING_BYTES = 16 * 2**20
 """Bytes of records from which on a batch has fewer responses."""
 

@@ -40,8 +40,8 @@ STRICT_TYPES: dict[Kind, Any] = {
     "json": msgspec.Raw,
 }
 """The type that the strict reader requires of each kind of a single record, apart from null."""
-PAGE_TYPES = STRICT_TYPES | {"id": Text, "timestamp": str}
-"""The types of a page that is decoded at once: that an id is not blank, and a text a timestamp, is cheaper to check after."""
+BATCH_TYPES = STRICT_TYPES | {"id": Text, "timestamp": str}
+"""The types of records that are decoded at once: that an id is not blank, and a text a timestamp, is cheaper to check after."""
 _STRICT_DECODERS = {kind: msgspec.json.Decoder(strict_type) for kind, strict_type in STRICT_TYPES.items()}
 
 _NUMBER = re.compile(r"[+-]?(\d{1,400}(\.\d{0,400})?|\.\d{1,400})([eE][+-]?\d{1,3})?", re.ASCII)

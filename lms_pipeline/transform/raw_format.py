@@ -28,7 +28,7 @@ _ID_SUFFIXES = ("_id", "Id")
 
 @dataclass(frozen=True, slots=True)
 class RawListBatches:
-    """The raw records of one page."""
+    """Raw records of one response."""
 
     raw: pa.RecordBatch
     """Rows of `raw_enrollments`."""

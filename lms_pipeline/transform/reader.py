@@ -1,4 +1,4 @@
-"""Read the records of a page: all at once if they fit their shape, otherwise one by one, and of those field by field.
+"""Read a batch of records: all at once if they fit their shape, otherwise one by one, and of those field by field.
 
 Belongs here: both readers, and the undocumented keys and rejected records that they find. Not here: single values
 (`coerce.py`), the fields of a record (`shapes.py`), columns (`columns.py`).
@@ -15,7 +15,7 @@ import msgspec
 import pyarrow as pa
 
 from lms_pipeline.transform.coerce import (
-    PAGE_TYPES,
+    BATCH_TYPES,
     STRICT_TYPES,
     OptionalRaw,
     SentinelDateError,
@@ -47,14 +47,14 @@ class RejectedRecordError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ReadRecords:
-    """The records of a page that could be read, in their order, as one sequence of values for each field."""
+    """The records of a batch that could be read, in their order, as one sequence of values for each field."""
 
     values: Mapping[str, Sequence[Any]]
     """By the dotted path of each documented field: None, or UNSET for JSON, where a record has no value."""
     extras: Sequence[str | None]
     """For each record everything without a column, as a JSON object; None if there is nothing."""
     rejected: Mapping[int, RejectedRecordError] = field(default_factory=dict)
-    """The records that could not be read, by their positions in the page."""
+    """The records that could not be read, by their positions in the batch."""
     timestamps: Mapping[str, pa.Array] = field(default_factory=dict)
     """The columns of timestamps, if `values` has them as texts."""
 
@@ -67,9 +67,9 @@ class ReadRecords:
 class RecordReader:
     """Reads the records of one list of one account.
 
-    A page is decoded at once, with timestamps as texts that Arrow casts. If records have undocumented keys, a decoder
-    that ignores them reads the page, and the keys are found beside it: in the records only, or also in the objects inside
-    them, which takes twice as long. A page with any other difference is read record by record, and a record that still
+    A batch is decoded at once, with timestamps as texts that Arrow casts. If records have undocumented keys, a decoder
+    that ignores them reads the batch, and the keys are found beside it: in the records only, or also in the objects inside
+    them, which takes twice as long. A batch with any other difference is read record by record, and a record that still
     does not fit field by field.
     """
 
@@ -80,21 +80,21 @@ class RecordReader:
         self._shape = shape.record
         self._node = _build_node(self._shape, STRICT_TYPES)
         self._record_decoders = _build_decoders(self._shape, STRICT_TYPES, is_list=False)
-        self._page_decoders = _build_decoders(self._shape, PAGE_TYPES, is_list=True)
+        self._batch_decoders = _build_decoders(self._shape, BATCH_TYPES, is_list=True)
         paths = list(iter_paths(self._shape))
         self._ids = [path for path, kind in paths if kind == "id"]
         self._timestamps = [path for path, kind in paths if kind == "timestamp"]
 
     def read(self, records: Sequence[msgspec.Raw]) -> ReadRecords:
         """Return the values of the records, and those that are rejected."""
-        return self._read_page(records) or self._read_each(records)
+        return self._read_batch(records) or self._read_each(records)
 
-    def _read_page(self, records: Sequence[msgspec.Raw]) -> ReadRecords | None:
-        """Return the values of a page in which each record fits, apart from undocumented keys; None for another page."""
+    def _read_batch(self, records: Sequence[msgspec.Raw]) -> ReadRecords | None:
+        """Return the values of a batch in which each record fits, apart from undocumented keys; None for another one."""
         body = b"[" + b",".join(records) + b"]"
         if is_too_large(msgspec.Raw(body)) and any(map(is_too_large, records)):
             return None
-        decoded = _decode_first(self._page_decoders, body)
+        decoded = _decode_first(self._batch_decoders, body)
         if decoded is None:
             return None
         structs, key_levels = decoded
@@ -150,7 +150,7 @@ class RecordReader:
         return struct, _encode_object(reader.extra)
 
     def _find_extras(self, records: Sequence[msgspec.Raw], levels: int) -> list[str | None]:
-        """Return the undocumented keys of each record. Nearly all records of a page have the same keys, which are compared once."""
+        """Return the undocumented keys of each record. Nearly all records of a list have the same keys, which are compared once."""
         if levels > 1:
             return [self._find_extra(record, levels) for record in records]
         undocumented: dict[tuple[str, ...], list[str]] = {}

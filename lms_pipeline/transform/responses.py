@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from itertools import accumulate
 
 import msgspec
 
@@ -33,18 +34,19 @@ def split_responses(responses: Iterable[ResponseRecords], max_bytes: int) -> Ite
     """Yield the records, in their order, in parts of at most `max_bytes`; a larger record is a part of its own.
 
     Responses are joined until a part has half of that: a page of 500 records takes 8.5 µs a record by itself, and 7.7 with
-    a second one. A response with a raw one stays whole: its raw records must be stored once.
+    a second one. A larger response is cut in halves, and is not joined, so that no part holds its body for another one. A
+    response with a raw one stays whole: its raw records must be stored once.
     """
     part: list[ResponseRecords] = []
     part_bytes = 0
     for response in responses:
-        sizes = _measure_records(response.records)
-        size = sum(sizes) if response.raw is None else sum(sizes) + sum(_measure_records(response.raw.records))
+        ends = _measure_records(response.records)
+        size = ends[-1] if response.raw is None else ends[-1] + _measure_records(response.raw.records)[-1]
         if part and part_bytes + size > max_bytes:
             yield part
             part, part_bytes = [], 0
         if size > max_bytes and response.raw is None:
-            for start, stop in _cut(sizes, max_bytes):
+            for start, stop in _cut(ends, max_bytes, 0, len(response.records)):
                 yield [replace(response, records=response.records[start:stop])]
             continue
         part.append(response)
@@ -57,16 +59,15 @@ def split_responses(responses: Iterable[ResponseRecords], max_bytes: int) -> Ite
 
 
 def _measure_records(records: Sequence[msgspec.Raw]) -> list[int]:
-    """Return the bytes of each record."""
-    return [memoryview(record).nbytes for record in records]
+    """Return the bytes before each record, and at the end those of all."""
+    return list(accumulate((memoryview(record).nbytes for record in records), initial=0))
 
 
-def _cut(sizes: Sequence[int], max_size: int) -> Iterator[tuple[int, int]]:
-    """Yield the begin and end of slices of at most `max_size`; a larger item is a slice of its own."""
-    start = total = 0
-    for index, size in enumerate(sizes):
-        if total and total + size > max_size:
-            yield start, index
-            start, total = index, 0
-        total += size
-    yield start, len(sizes)
+def _cut(ends: Sequence[int], max_bytes: int, start: int, stop: int) -> Iterator[tuple[int, int]]:
+    """Yield slices of the records from `start` to `stop`, of at most `max_bytes` or one record each."""
+    if stop - start == 1 or ends[stop] - ends[start] <= max_bytes:
+        yield start, stop
+        return
+    middle = (start + stop) // 2
+    yield from _cut(ends, max_bytes, start, middle)
+    yield from _cut(ends, max_bytes, middle, stop)

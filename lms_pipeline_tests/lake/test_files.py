@@ -36,6 +36,14 @@ def test_row_groups_have_equal_sizes_for_any_batches(tmp_path, monkeypatch, size
     assert ids == [f"c{number}" for number in range(25)]
 
 
+def test_a_finished_file_takes_no_more_rows(tmp_path):
+    with TableFile(COURSES, tmp_path / "a.parquet") as file:
+        file.end_rows()
+        with pytest.raises(LakeError, match="is finished"):
+            file.write(batch(COURSES, {"course_id": "c1"}))
+    assert file.rows == 0
+
+
 def titles(*sizes):
     return batch(
         COURSES, *({"course_id": f"c{number}", "course_title": "x" * size} for number, size in enumerate(sizes))

@@ -13,8 +13,10 @@ from lms_pipeline import concurrency
 from lms_pipeline.accounts.options import AccountOptions
 from lms_pipeline.extract.budget import BudgetSpentError, Limits
 from lms_pipeline.sandbox import RunningSandbox, records_world, running
-from lms_pipeline.snapshot.lists import FetchedList
+from lms_pipeline.snapshot import lists, writer
 from lms_pipeline.snapshot.writer import EnrollmentWriter
+from lms_pipeline.transform.enrollments import EnrollmentFlattener
+from lms_pipeline.transform.users_courses import ListFlattener
 from lms_pipeline_tests.support.sandbox import build_line, write_lines
 from lms_pipeline_tests.support.snapshot_runs import DAY, SnapshotRunner
 
@@ -32,6 +34,13 @@ RAW = AccountOptions(strategy="sweep", page_size=PAGE_SIZE, remote_data="raw_for
 def always_ahead(monkeypatch):
     """Read ahead from the second page on, however fast the first one came."""
     monkeypatch.setattr(concurrency, "MIN_WAIT_SECONDS", -1)
+
+
+@pytest.fixture(autouse=True)
+def one_page_a_batch(monkeypatch):
+    """Make rows of each page before the next one, although the pages are small."""
+    for module in (lists, writer):
+        monkeypatch.setattr(module, "split_responses", lambda responses, _: ([one] for one in responses))
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +84,7 @@ def test_a_pull_sends_each_request_once(runner, serving, options, calls):
 
 
 class End(NamedTuple):
-    """How a pull ends: an error of a method that each page of a list passes on its way to rows."""
+    """How a pull ends: an error of a method that makes rows of pages of a list."""
 
     options: AccountOptions
     owner: type
@@ -85,10 +94,10 @@ class End(NamedTuple):
 
 
 ENDS = {
-    "a sweep": End(SWEEP, EnrollmentWriter, "add_page", ENROLLMENTS, ValueError("no")),
-    "an interrupted sweep": End(SWEEP, EnrollmentWriter, "add_page", ENROLLMENTS, KeyboardInterrupt()),
+    "a sweep": End(SWEEP, EnrollmentFlattener, "flatten_responses", ENROLLMENTS, ValueError("no")),
+    "an interrupted sweep": End(SWEEP, EnrollmentFlattener, "flatten_responses", ENROLLMENTS, KeyboardInterrupt()),
     "a raw list": End(RAW, EnrollmentWriter, "add_raw_page", ENROLLMENTS, ValueError("no")),
-    "the list of users": End(SWEEP, FetchedList, "add_page", USERS, ValueError("no")),
+    "the list of users": End(SWEEP, ListFlattener, "flatten", USERS, ValueError("no")),
 }
 
 

@@ -1,4 +1,4 @@
-"""Responses that are cut into parts by their bytes: no record is lost, moved or given to another response."""
+"""Responses that are joined and cut into parts by their bytes: no record is lost, moved or given to another response."""
 
 from dataclasses import replace
 
@@ -20,6 +20,11 @@ def build_responses(sizes):
         ResponseRecords([msgspec.Raw(b"1" * size) for size in some], NOON, (f"u{number}", "c1"))
         for number, some in enumerate(sizes)
     ]
+
+
+def list_sizes(parts):
+    """Return the sizes of the records of each part."""
+    return [[len(record) for _, record in list_records([part])] for part in parts]
 
 
 def list_records(parts):
@@ -54,8 +59,22 @@ def test_a_response_with_a_raw_one_stays_whole(sizes, has_raw, limit):
 
 @pytest.mark.parametrize(
     ("limit", "expected"),
-    [(100, [[30, 30, 30]]), (60, [[30, 30], [30]]), (59, [[30], [30], [30]]), (1, [[30], [30], [30]])],
+    [(120, [[30] * 4]), (119, [[30, 30], [30, 30]]), (60, [[30, 30], [30, 30]]), (59, [[30]] * 4), (1, [[30]] * 4)],
 )
-def test_a_page_is_cut_where_the_limit_is_reached(limit, expected):
-    parts = split_responses(build_responses([[30, 30, 30]]), limit)
-    assert [[len(record) for _, record in list_records([part])] for part in parts] == expected
+def test_a_page_above_the_limit_is_cut_in_halves(limit, expected):
+    assert list_sizes(split_responses(build_responses([[30] * 4]), limit)) == expected
+
+
+@pytest.mark.parametrize(
+    ("sizes", "expected"),
+    [
+        ([[30], [30], [30]], [[30, 30], [30]]),
+        ([[50], [50], [1]], [[50, 50], [1]]),
+        ([[60], [30]], [[60], [30]]),
+        ([[30], [80]], [[30], [80]]),
+        ([[30], [], [30]], [[30, 30]]),
+        ([[30], [60, 60], [30], [30]], [[30], [60], [60], [30, 30]]),
+    ],
+)
+def test_small_pages_are_joined_until_they_have_half_of_the_limit(sizes, expected):
+    assert list_sizes(split_responses(build_responses(sizes), 100)) == expected

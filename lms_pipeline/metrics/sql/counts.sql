@@ -2,7 +2,7 @@
 -- Here: one line per column, and the row that it belongs to. Not here: what a set is (classify.sql), people (people.sql).
 -- Table: classified (classify.sql).
 
--- The account's and the courses' rows are sums of these, which are few. The sums of a float do not depend on the order.
+-- The account's and the courses' rows are sums of these, which are few. `fsum` adds floats with little error.
 CREATE TEMP TABLE course_sums AS
 SELECT
     course_id,

@@ -1,4 +1,4 @@
--- The rows of a snapshot of an account without rules.
+-- The rows of a snapshot of an account in which no rule matches a course.
 -- Here: the view that rules.sql has for an account with rules, which costs a join. View: reported (enrollments.sql).
 
 CREATE TEMP VIEW ruled AS
