@@ -20,7 +20,6 @@ def measure_pairs(bench: Bench) -> Iterator[Row]:
         sides = [
             Side("httpx", "pairs", {**options, "plain": 1}),
             Side("package", "pairs", {**options, "folder": bench.folder / "package"}),
-            Side("base", "pairs", {**options, "folder": bench.folder / "base"}, "base"),
         ]
         size = f"{pairs:,} pairs, {LATENCY_MS} ms, {WORKERS} workers"
         results = bench.run_rounds("pairs", sides, rounds=bench.scale.small_rounds, rows=pairs, size=size)
