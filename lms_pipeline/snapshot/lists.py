@@ -14,8 +14,7 @@ from functools import wraps
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
-import pyarrow as pa
-import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from lms_pipeline.concurrency import read_ahead
 from lms_pipeline.extract.session import BrokenListError, fetch_list
@@ -35,7 +34,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class FetchedList:
-    """A list in its file, which is still open, and the ids in it."""
+    """A list in its file, which is still open."""
 
     file: TableFile
     is_offered: bool = False
@@ -46,7 +45,6 @@ class FetchedList:
     missing: int = 0
     """Records that the list announced and did not bring."""
     reading: Counter[str] = field(default_factory=Counter)
-    ids: list[pa.Array] = field(default_factory=list)
 
     def add_page(self, page: Page) -> ResponseRecords:
         """Count a page and return its records."""
@@ -57,9 +55,10 @@ class FetchedList:
         return ResponseRecords(page.records, page.received_at)
 
     def unique_ids(self) -> list[str]:
-        """Return each id once, in the order of the list."""
-        unique: list[str] = pc.unique(pa.chunked_array(self.ids, pa.string())).to_pylist()
-        return unique
+        """Return each id once, in the order of the list without its duplicates."""
+        with pq.ParquetFile(self.file.path) as file:
+            ids: list[str] = file.read(columns=list(self.file.table.key)).column(0).to_pylist()
+        return ids
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,9 +119,7 @@ def fetch_list_table(name: ListName, context: SnapshotContext, files: ExitStack)
         pages = read_ahead(fetch_list(context.session, job.account_id, LISTS[name], job.options))
         responses = map(fetched.add_page, opened.enter_context(closing(pages)))
         for part in split_responses(responses, MAX_BATCH_BYTES):
-            batch = flattener.flatten(part)
-            fetched.file.write(batch)
-            fetched.ids.append(batch.column(table.key[0]))
+            fetched.file.write(flattener.flatten(part))
         fetched.file, duplicates = deduplicate(
             fetched.file,
             table.key,
