@@ -256,6 +256,7 @@ def count_key_faults(
     connection: duckdb.DuckDBPyConnection, path: Path, key: Sequence[str], footer: pq.FileMetaData
 ) -> KeyFaults:
     """Count the rows of a file whose key is null or repeated. The footer has the number of nulls, if the writer put it there."""
+    pa.default_memory_pool().release_unused()  # of the rows that were written, which Arrow keeps for later ones
     columns = {name: duckdb.ColumnExpression(name) for name in key}
     nulls = {name: count_nulls(footer, name) for name in key}
     # as many hashes as rows are as many keys; they take less time than the keys, which are counted otherwise
