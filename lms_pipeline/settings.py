@@ -11,7 +11,7 @@ import stat
 from contextlib import suppress
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
@@ -54,9 +54,15 @@ GLOB_RULE = "must not contain '*', '?' or '[', which DuckDB reads as wildcards"
 class Settings(BaseSettings):
     """The settings of this installation. The alias of a field is its name in the environment."""
 
-    model_config = SettingsConfigDict(
-        frozen=True, extra="ignore", env_ignore_empty=True, hide_input_in_errors=True, populate_by_name=True
-    )
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True, hide_input_in_errors=True)
+
+    def __init__(self, **values: Any) -> None:  # noqa: ANN401 - pydantic validates them
+        """Read the environment; `values` replace it, by the name or the alias of a field.
+
+        Pydantic's `populate_by_name` would also read variables with the name of a field, such as `BASE_URL` or `TOKEN`.
+        """
+        aliases = {name: str(field.alias) for name, field in type(self).model_fields.items()}
+        super().__init__(**{aliases.get(name, name): value for name, value in values.items()})
 
     token: SecretStr | None = Field(None, alias="TRUTO_API_TOKEN")
     base_url: str = Field("https://api.truto.one", alias="TRUTO_BASE_URL")
@@ -128,6 +134,16 @@ class Settings(BaseSettings):
                 "LMS_ROLL_UP=off can't be used with LMS_LAKE_URL: the warehouse is made of roll-ups there; leave it out."
             )
         return settings.model_copy(update=paths)
+
+    def with_data_dir(self, folder: Path) -> Self:
+        """Return these settings with another data directory, an absolute path.
+
+        Raises:
+            SettingsError: it has a wildcard.
+        """
+        if GLOB_CHARACTERS & set(str(folder)):
+            raise SettingsError(f"{folder} can't be the data directory: the whole path {GLOB_RULE}.")
+        return self.model_copy(update={"data_dir": folder})
 
     @property
     def calendar(self) -> Calendar:

@@ -54,6 +54,18 @@ def test_an_empty_variable_counts_as_not_set(load, name):
     assert load(**{name: ""}) == Settings.load()
 
 
+@pytest.mark.parametrize("name", Settings.model_fields)
+@pytest.mark.parametrize("where", ["environment", ".env"])
+def test_a_variable_with_the_name_of_a_field_is_no_setting(load, tmp_path, monkeypatch, name, where):
+    """Others use names such as BASE_URL and TOKEN: the token would be sent to another host."""
+    before = load()
+    if where == ".env":
+        (tmp_path / ".env").write_text(f"{name.upper()}=https://staging.example.org\n", encoding="utf-8")
+    else:
+        monkeypatch.setenv(name.upper(), "https://staging.example.org")
+    assert load() == before
+
+
 def test_the_settings_can_not_be_changed(load):
     with pytest.raises(ValueError, match="frozen"):
         load().timezone = "Europe/Athens"

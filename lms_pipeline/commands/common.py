@@ -46,7 +46,7 @@ def load_settings(data_dir: Path | None = None) -> Settings:
     """Return the settings, with the option `--data-dir` in place of `LMS_DATA_DIR` if it is given, and restrict access to it."""
     settings = Settings.load()
     if data_dir is not None:
-        settings = settings.model_copy(update={"data_dir": data_dir.resolve()})
+        settings = settings.with_data_dir(data_dir.resolve())
     restrict_access(settings)
     return settings
 
@@ -66,7 +66,7 @@ def warn_of_unregistered_options(settings: Settings) -> None:
 def print_outcomes(outcomes: Iterable[RunOutcome], total: int) -> list[RunOutcome]:
     """Print each outcome when its run ends, under a progress bar on a terminal, and its failed checks.
 
-    Return the outcomes with an error or a failed check; a check that only warns does not count.
+    Return the outcomes with an error; a failed check of what was published is none.
     The run of a pull that continues later is followed by another one, and counts for nothing in `total`.
 
     Raises:

@@ -71,6 +71,17 @@ def test_a_demo_whose_data_directory_can_not_be_created_names_the_option(command
     assert done.err == f"Error: The data directory {folder} can't be created: choose another one with --data-dir.\n"
 
 
+@pytest.mark.parametrize("words", [["demo", "--days", "1"], ["ui", "--port", "65123"]], ids=" ".join)
+def test_a_data_directory_with_a_wildcard_is_refused_as_an_option_too(command, tmp_path, words):
+    folder = tmp_path / "demo[1]"
+    done = command(*words, "--data-dir", str(folder))
+    assert (done.status, folder.exists()) == (2, False)
+    assert done.err == (
+        f"Error: {folder} can't be the data directory: the whole path must not contain '*', '?' or '[', which DuckDB reads as "
+        "wildcards.\n"
+    )
+
+
 def test_the_sandbox_reports_a_port_in_use(command):
     with socket.create_server(("127.0.0.1", 0)) as listener:
         done = command("sandbox", "--port", str(listener.getsockname()[1]))
