@@ -22,12 +22,12 @@ from lms_pipeline.accounts.options import load_options
 from lms_pipeline.accounts.registry import GONE, INACTIVE, Registry
 from lms_pipeline.errors import LakeError, StorageError
 from lms_pipeline.housekeeping.payloads import measure_payload_bytes, remove_payloads
-from lms_pipeline.housekeeping.policy import ABANDONED_AFTER, ExpiredItem, RetentionPolicy
+from lms_pipeline.housekeeping.policy import ExpiredItem, RetentionPolicy
 from lms_pipeline.lake.commit_mark import restore_interrupted
 from lms_pipeline.lake.index import IndexState, PublicationIndex, PublishedDay, parse_mark
 from lms_pipeline.lake.index_sync import read_index
-from lms_pipeline.lake.lock import LockedError, partition_lock, passing_lock, remove_folder
-from lms_pipeline.lake.paths import DATA_FILE, AnyPartition, DataDir, Partition, parse_folder
+from lms_pipeline.lake.lock import ABANDONED_AFTER, LockedError, partition_lock, passing_lock, remove_folder
+from lms_pipeline.lake.paths import DATA_FILE, AnyPartition, DataDir, Partition, find_partition_paths, parse_folder
 from lms_pipeline.lake.pull_files import (
     FoundPullFile,
     describe_pull_file,
@@ -151,7 +151,10 @@ def _find_old_payloads(data: DataDir, policy: RetentionPolicy) -> Iterator[Expir
     if state is None:
         return
     new = msgspec.json.encode(_PayloadMark(state.epoch, state.revision, before)).decode()
-    read_index(data, lambda index: index.write_marks({PAYLOADS: new}), is_compared=False)
+    try:
+        read_index(data, lambda index: index.write_marks({PAYLOADS: new}), is_compared=False)
+    except (LakeError, StateError) as error:  # on a full disk, which housekeeping has to clear
+        log.warning("The next housekeeping looks at the payloads of the same days again: %s", error)
 
 
 def _find_pending(data: DataDir, *, is_compared: bool) -> list[AnyPartition]:
@@ -184,7 +187,7 @@ def _find_unpublished_files(data: DataDir, policy: RetentionPolicy) -> Iterator[
 
 def _find_pull_folders(data: DataDir, policy: RetentionPolicy) -> Iterator[ExpiredItem]:
     """Yield folders of pulls: scratch files of killed pulls, and locks of days that are over."""
-    for partition, path in _find_partition_paths(data.pulls):
+    for partition, path in find_partition_paths(data.pulls):
         if policy.is_abandoned(read_changed_at(path)):
             yield ExpiredItem("folders of pulls", path, measure_size(path), partition)
 
@@ -229,14 +232,6 @@ def _find_call_counters(data: DataDir, policy: RetentionPolicy) -> Iterator[Expi
     for files in counters.values():
         if all(policy.is_unused(read_changed_at(path)) for path in files):
             yield from (ExpiredItem("call counters", path, measure_size(path)) for path in files)
-
-
-def _find_partition_paths(root: Path) -> Iterator[tuple[Partition, Path]]:
-    """Yield files and folders by account and day, in this order. Skip names that are no partition's."""
-    for path in sorted(root.glob("account_id=*/snapshot_date=*")):
-        partition = parse_folder(path.relative_to(root).with_name(path.name.partition(".")[0]))
-        if partition is not None:
-            yield partition, path
 
 
 def remove(data: DataDir, items: Iterable[ExpiredItem], warn: Callable[[str], None] = log.warning) -> list[ExpiredItem]:

@@ -13,11 +13,10 @@ from typing import Literal
 
 from lms_pipeline.accounts.options import AccountOptions
 from lms_pipeline.errors import choose_form
+from lms_pipeline.lake.lock import ABANDONED_AFTER
 from lms_pipeline.lake.paths import Partition
 from lms_pipeline.storage.disk import format_bytes
 
-ABANDONED_AFTER = timedelta(days=2)
-"""Age after which no run can still use a file of a pull: a pull lasts a day at most (`max_hours`)."""
 UNUSED_AFTER = timedelta(days=30)
 """Time without a call after which a call counter expires. A counter only looks back one hour."""
 

@@ -11,18 +11,16 @@ import time
 from collections import defaultdict
 from collections.abc import Iterable
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
 from lms_pipeline.errors import LmsPipelineError
-from lms_pipeline.lake.lock import LockedError, partition_lock
-from lms_pipeline.lake.paths import DataDir, Partition, parse_folder
+from lms_pipeline.lake.lock import ABANDONED_AFTER, LockedError, partition_lock
+from lms_pipeline.lake.paths import DataDir, Partition, find_partition_paths
 from lms_pipeline.storage.damaged_files import remove_path
 from lms_pipeline.storage.disk import convert_disk_errors, read_changed_at
 
-ABANDONED_AFTER: Final = timedelta(days=2)
-"""The age from which no pull uses a file: a pull lasts a day at most."""
 SECONDS_BETWEEN: Final = 3_600.0
 """Seconds between two looks of a process."""
 
@@ -52,10 +50,8 @@ def _find(data: DataDir) -> dict[Partition, list[Path]]:
     """Return the local files and folders of the pulls whose files are all old, by partition."""
     found: defaultdict[Partition, list[Path]] = defaultdict(list)
     for root in (data.checkpoints, data.pulls):
-        for path in sorted(root.glob("account_id=*/snapshot_date=*")):
-            partition = parse_folder(path.relative_to(root).with_name(path.name.partition(".")[0]))
-            if partition is not None:
-                found[partition].append(path)
+        for partition, path in find_partition_paths(root):
+            found[partition].append(path)
     return {partition: paths for partition, paths in found.items() if _are_old(paths)}
 
 

@@ -82,9 +82,14 @@ def restore_interrupted(data: DataDir, tables: Iterable[Table], partition: Parti
         return
     for table in tables:
         kept = data.unpublished_file(table, partition, mark)
-        if kept.exists():
-            with convert_disk_errors(kept):
-                replace_file(kept, data.file(table, partition))
+        if not kept.exists():
+            continue
+        path = data.file(table, partition)
+        with convert_disk_errors(kept):
+            was_replaced = not (path.exists() and kept.samefile(path))
+            replace_file(kept, path)
+            kept.unlink(missing_ok=True)  # a rename between two names of one file leaves both
+        if was_replaced:
             log.warning("%s of %s is again as it was before an interrupted pull.", table.name, partition)
 
 

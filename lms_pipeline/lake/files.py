@@ -43,7 +43,8 @@ class RowGroupWriter:
     """A Parquet file being written in row groups of `ROWS_PER_GROUP` rows, whatever the size of the batches.
 
     Rows that are larger than usual come in smaller groups, of at most `MAX_GROUP_BYTES`: the rows in memory, here and in
-    those who read the file, have a limit in bytes too. Use it as a context manager: a file that is not closed when the block ends is removed.
+    those who read the file, have a limit in bytes too. Use it as a context manager: a file that is not closed when the
+    block ends is removed.
     """
 
     def __init__(
@@ -119,13 +120,14 @@ class RowGroupWriter:
             self._writer = None
 
     def discard(self) -> None:
-        """Remove the file; rows in the buffer are never written."""
-        if self._writer is not None:
-            with suppress(OSError):  # the error of a full disk was raised before
-                self._writer.close()
-            self._writer = None
+        """Remove the file; rows in the buffer are never written. One that can't be removed stays hidden, for housekeeping."""
         self._buffer = []
-        self.path.unlink(missing_ok=True)
+        with suppress(OSError):  # the error of a full or read-only disk was raised before
+            if self._writer is not None:
+                self._writer.close()
+        self._writer = None
+        with suppress(OSError):
+            self.path.unlink(missing_ok=True)
 
     def _create(self, *, use_dictionary: list[str] | bool) -> pq.ParquetWriter:
         return pq.ParquetWriter(
@@ -309,6 +311,12 @@ def check_unchanged(path: Path) -> None:
             raise pa.ArrowInvalid("The checksum differs.")
 
 
+def iter_row_groups(file: pq.ParquetFile) -> Iterator[pa.RecordBatch]:
+    """Yield the rows of a file, by row group: its bytes have a limit, those of a batch over several groups have none."""
+    for group in range(file.num_row_groups):
+        yield from file.iter_batches(row_groups=[group])
+
+
 def check_readable(path: Path) -> None:
     """Read a whole file, after a query over it failed.
 
@@ -316,7 +324,7 @@ def check_readable(path: Path) -> None:
         LakeError: it can't be read, or is damaged.
     """
     with convert_read_errors(path), pq.ParquetFile(path) as file:
-        for _ in file.iter_batches():
+        for _ in iter_row_groups(file):
             pass
 
 

@@ -17,7 +17,7 @@ import logging
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -25,6 +25,7 @@ from lms_pipeline.errors import LakeError, StorageError, format_count
 from lms_pipeline.lake.files import select_metadata
 from lms_pipeline.lake.index import DamagedIndexError, PublicationIndex, PublishedDay
 from lms_pipeline.lake.index_opening import open_index
+from lms_pipeline.lake.lock import ABANDONED_AFTER
 from lms_pipeline.lake.paths import AnyPartition, DataDir, Partition, parse_any_folder
 from lms_pipeline.lake.scan import DayFiles, list_accounts, list_snapshot_days, map_parallel, scan_lake, scan_partition
 from lms_pipeline.lake.stored_footers import read_footer_of, read_stored_metadata
@@ -40,8 +41,6 @@ COMPARED_DAYS: Final = 1_000
 `watch_fleet` makes in 15 days. It is a tenth of a build of the warehouse with one more day of 100 accounts among 2,000."""
 ACCOUNTS_AT_A_TIME: Final = 50
 """Accounts whose files are in memory at the same time."""
-ABANDONED_AFTER: Final = timedelta(days=2)
-"""The age from which a note is that of a dead run: a pull lasts a day at most."""
 
 LAYOUT = "layout"
 """The mark with what the signatures in the index mean. Without it, or with another one, the index is built again."""

@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from lms_pipeline.errors import LmsPipelineError
@@ -21,6 +21,8 @@ from lms_pipeline.storage.state import HeldError, HeldLock
 
 SCRATCH = "waiting"
 """The name of the scratch folder in a pull's folder."""
+ABANDONED_AFTER = timedelta(days=2)
+"""The age from which no run uses a file, a lock or a note of a pull any more: a pull lasts a day at most (`max_hours`)."""
 CHECK_SECONDS = 60.0
 """How often a pull under way looks whether it still holds its lock: without it, its calls are in vain."""
 

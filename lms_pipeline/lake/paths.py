@@ -98,6 +98,19 @@ def parse_folder(folder: Path) -> Partition | None:
     return partition if partition.folder == folder else None
 
 
+def find_partition_paths(root: Path, account_id: str | None = None) -> Iterator[tuple[Partition, Path]]:
+    """Yield files and folders by account and day, in this order, of all accounts or of one. Skip names that are no partition's.
+
+    Raises:
+        BadIdError: the account's id is not valid.
+    """
+    account = "*" if account_id is None else check_account_id(account_id)
+    for path in sorted(root.glob(f"account_id={account}/snapshot_date=*")):
+        partition = parse_folder(path.relative_to(root).with_name(path.name.partition(".")[0]))
+        if partition is not None:
+            yield partition, path
+
+
 def parse_any_folder(folder: Path) -> AnyPartition | None:
     """Return the partition of a folder of any table, given relative to that of its table; None for other folders."""
     if len(folder.parts) > 1:

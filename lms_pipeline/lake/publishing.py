@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -52,8 +53,8 @@ class Publication:
     """The files that a run writes for a partition.
 
     Use it as a context manager: files that are not published when the block ends are removed, and the index has the others.
-    What is stored is looked at when the first file is opened at the latest: a table that another run publishes after that is not replaced,
-    unless the store is the local disk, where the partition's lock is enough.
+    What is stored is looked at when the first file is opened at the latest: a table that another run publishes after that
+    is not replaced, unless the store is the local disk, where the partition's lock is enough.
     """
 
     def __init__(
@@ -63,11 +64,16 @@ class Publication:
         run_id: str,
         check_space: CheckSpace = allow_any_size,
         before_publishing: Callable[[], None] = lambda: None,
+        scratch: Path | None = None,
     ) -> None:
-        """Describe a publication. `before_publishing` is called once the files are audited: if it raises, none is published."""
+        """Describe a publication. `before_publishing` is called once the files are audited: if it raises, none is published.
+
+        `scratch` is the folder for what the audit can't hold in memory; None is the folder of the files.
+        """
         self.check_space = check_space
         """Is called before rows are written."""
         self._before_publishing = before_publishing
+        self._scratch = scratch
         self.partition = partition
         self.run_id = run_id
         self._data = data
@@ -81,7 +87,8 @@ class Publication:
 
     def __exit__(self, *_: object) -> None:
         for path in self._written:
-            path.unlink(missing_ok=True)
+            with suppress(OSError):  # housekeeping removes it; why the disk can't be written is raised before
+                path.unlink(missing_ok=True)
         if self._note is not None:
             finish_changes(self._data, self.partition, self._note, self._tables)
 
@@ -139,7 +146,7 @@ class Publication:
             PublishedByAnotherError: another run has published a table meanwhile; those after it were not published.
             LakeError, StorageError: a file can't be published; those after it were not.
         """
-        audited = _audit_files(files)
+        audited = _audit_files(files, self._scratch)
         self._before_publishing()
         published: list[Published] = []
         kept = keep_committed_files(self._data, self.partition, [file.table for file, _ in audited])
@@ -198,11 +205,12 @@ def remove_leftovers(data: DataDir, tables: Iterable[Table], partition: Partitio
                 path.unlink(missing_ok=True)
 
 
-def _audit_files(files: Sequence[tuple[TableFile, Sequence[str]]]) -> list[tuple[TableFile, int]]:
+def _audit_files(files: Sequence[tuple[TableFile, Sequence[str]]], scratch: Path | None) -> list[tuple[TableFile, int]]:
     """Audit each file with its key, all in one session; return the files with their rows."""
     if not files:
         return []
-    with duckdb_session(spill_to=files[0][0].path.parent, memory_limit=KEY_MEMORY_LIMIT) as connection:
+    spill_to = scratch or files[0][0].path.parent
+    with duckdb_session(spill_to=spill_to, memory_limit=KEY_MEMORY_LIMIT) as connection:
         return [(file, audit_file(connection, file.path, file.table, key)) for file, key in files]
 
 
@@ -246,9 +254,9 @@ class KeyFaults:
     """Rows with the key of an earlier row."""
 
 
-def find_key_faults(path: Path, key: Sequence[str]) -> KeyFaults:
+def find_key_faults(path: Path, key: Sequence[str], spill_to: Path) -> KeyFaults:
     """Count the rows of a file whose key is null or repeated."""
-    with duckdb_session(spill_to=path.parent, memory_limit=KEY_MEMORY_LIMIT) as connection:
+    with duckdb_session(spill_to=spill_to, memory_limit=KEY_MEMORY_LIMIT) as connection:
         return count_key_faults(connection, path, key, read_footer(path))
 
 

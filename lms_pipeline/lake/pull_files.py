@@ -17,7 +17,7 @@ from lms_pipeline.lake.paths import (
     FINGERPRINTS_FOLDER,
     DataDir,
     Partition,
-    check_account_id,
+    find_partition_paths,
     parse_folder,
 )
 from lms_pipeline.storage.damaged_files import list_companions
@@ -174,15 +174,12 @@ def find_pull_files(data: DataDir, partition: Partition) -> list[Path]:
 
 
 def _find(data: DataDir, root: Path, folder: str, account_id: str | None) -> Iterator[FoundPullFile]:
-    account = "*" if account_id is None else check_account_id(account_id)
-    for path in sorted(root.glob(f"account_id={account}/snapshot_date=*")):
-        partition = parse_folder(path.relative_to(root).with_name(path.name.partition(".")[0]))
-        if partition is not None:
-            yield FoundPullFile(partition, path, measure_size(path))
+    for partition, path in find_partition_paths(root, account_id):
+        yield FoundPullFile(partition, path, measure_size(path))
     if data.store.is_local:
         return
     for day in data.store.list_folders(f"{folder}/"):
         for file in data.store.list_files(f"{folder}/{day}/"):
-            partition = parse_folder(Path(file.key.rpartition("/")[2].partition(".")[0], day))
-            if partition is not None and account_id in {None, partition.account_id}:
-                yield FoundPullFile(partition, data.root / file.key, file.size)
+            stored = parse_folder(Path(file.key.rpartition("/")[2].partition(".")[0], day))
+            if stored is not None and account_id in {None, stored.account_id}:
+                yield FoundPullFile(stored, data.root / file.key, file.size)

@@ -16,12 +16,11 @@ from typing import TYPE_CHECKING
 import duckdb
 import pyarrow as pa
 import pyarrow.dataset as ds
-import pyarrow.parquet as pq
 from pyarrow.fs import FSSpecHandler, PyFileSystem
 
 from lms_pipeline.errors import LakeError, WrongUseError
 from lms_pipeline.lake.commit_mark import find_kept_file, read_commit_mark
-from lms_pipeline.lake.files import ReadMetadata, check_unchanged, check_version, convert_read_errors, read_metadata
+from lms_pipeline.lake.files import ReadMetadata, check_readable, check_unchanged, check_version, read_metadata
 from lms_pipeline.lake.path_columns import build_path_schema, build_read_schema
 from lms_pipeline.lake.paths import AnyPartition, DataDir, DayPartition, Partition, check_account_id
 from lms_pipeline.lake.roll_up_reading import CurrentRollUps, find_current_roll_ups
@@ -56,24 +55,27 @@ def read(
     """Return the rows of a table, with `account_id` and `snapshot_date` before its own columns.
 
     The rows are in the order of account and day. They come from roll-ups where these are current, else from the files of
-    the accounts. In a bucket, roll-ups are read there, and files of accounts are fetched into the data directory. A table over all accounts, as `portfolio_completion`, has no `account_id`. The view `completion_trend` is computed.
+    the accounts. In a bucket, roll-ups are read there, and files of accounts are fetched into the data directory. A table
+    over all accounts, such as `portfolio_completion`, has no `account_id`. The view `completion_trend` is computed.
 
     Args:
-        table: its name, as `unified_enrollments`.
-        accounts: ids of the accounts; None for all.
+        table: its name, such as `unified_enrollments`.
+        accounts: a list of ids; None for all accounts.
         first: the first day, included.
         last: the last day, included.
         data_dir: a data directory on this machine; None for the lake of the settings.
 
     Raises:
         UnknownTableError: there is no table of this name.
-        WrongUseError: accounts are given for a table over all accounts.
+        WrongUseError: accounts are given for a table over all accounts, or they are one text.
         BadIdError: an account's id is not valid.
         LakeError: a file was written by a newer version of this package, or is damaged.
         StoreError: the bucket can't be used.
     """
     described = table_named(table)
     data = DataDir(data_dir) if data_dir is not None else DataDir.open(Settings.load())
+    if isinstance(accounts, str):  # its characters would be ids
+        raise WrongUseError(f"The accounts have to be a list of ids: write accounts=[{accounts!r}].")
     ids = None if accounts is None else set(map(check_account_id, accounts))
     first, last = first or date.min, last or date.max
     if table in VIEWS:
@@ -210,8 +212,7 @@ def naming_damaged_file(files: Sequence[str]) -> Iterator[None]:
         yield
     except (OSError, pa.ArrowException, duckdb.Error):
         for file in files:
-            with convert_read_errors(Path(file)), pq.ParquetFile(file) as damaged:
-                damaged.read()
+            check_readable(Path(file))
         raise
 
 

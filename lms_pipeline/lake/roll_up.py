@@ -21,11 +21,11 @@ import pyarrow.parquet as pq
 
 from lms_pipeline.errors import LakeError
 from lms_pipeline.lake.files import (
-    ROWS_PER_GROUP,
     TableFile,
     check_unchanged,
     conform,
     convert_read_errors,
+    iter_row_groups,
     read_footer,
     select_metadata,
 )
@@ -273,7 +273,7 @@ def _read_batches(source: _Source, table: Table) -> Iterator[pa.RecordBatch]:
     """Yield the rows of an account, with its id before the table's columns; a column that an older file lacks is null."""
     schema = arrow_schema(describe_roll_up(table))
     with convert_read_errors(source.path), pq.ParquetFile(source.path) as file:
-        for stored in file.iter_batches(ROWS_PER_GROUP):
+        for stored in iter_row_groups(file):
             batch = conform(stored, table)
             accounts = pa.repeat(pa.scalar(source.account_id), batch.num_rows)
             yield pa.RecordBatch.from_arrays([accounts, *batch.columns], schema=schema)

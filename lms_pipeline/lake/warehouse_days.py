@@ -1,7 +1,7 @@
 """What a build of the warehouse finds in the lake, by partition: which files changed, and which belong in it.
 
-Belongs here: the judgement of a file from its footer. Not here: which files there are (`scan.py`, `index.py`), SQL (`warehouse_sql.py`), and
-what the latest build found (`warehouse_record.py`).
+Belongs here: the judgement of a file from its footer. Not here: which files there are (`scan.py`, `index.py`), SQL
+(`warehouse_sql.py`), and what the latest build found (`warehouse_record.py`).
 """
 
 from __future__ import annotations
@@ -15,7 +15,14 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from lms_pipeline.errors import LakeError
-from lms_pipeline.lake.files import check_unchanged, conform, convert_read_errors, read_footer, select_metadata
+from lms_pipeline.lake.files import (
+    check_unchanged,
+    conform,
+    convert_read_errors,
+    iter_row_groups,
+    read_footer,
+    select_metadata,
+)
 from lms_pipeline.lake.paths import AnyPartition, DataDir
 from lms_pipeline.lake.reading import find_committed, is_committed
 from lms_pipeline.lake.scan import DayFiles, read_changed_ns, select_signature
@@ -151,7 +158,7 @@ def read_whole(path: Path, table: Table) -> None:
     """
     check_unchanged(path)
     with convert_read_errors(path), pq.ParquetFile(path) as file:
-        for batch in file.iter_batches():
+        for batch in iter_row_groups(file):
             conform(batch, table)
 
 

@@ -87,7 +87,7 @@ def deduplicate(
         LakeError: a file can't be written.
     """
     file.end_rows()
-    has_repeated = find_key_faults(file.path, key).repeated > 0
+    has_repeated = find_key_faults(file.path, key, spill_to=scratch).repeated > 0
     with duckdb_session(spill_to=scratch) as connection, pq.ParquetFile(file.path) as served:
         _create_view(connection, file.path, key)
         duplicates = NO_DUPLICATES

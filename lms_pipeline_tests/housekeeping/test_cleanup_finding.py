@@ -5,10 +5,12 @@ from datetime import timedelta
 import pytest
 
 from lms_pipeline.accounts.registry import Registry
+from lms_pipeline.errors import LakeError
 from lms_pipeline.housekeeping import cleanup
 from lms_pipeline.housekeeping.cleanup import find_empty_folders, find_expired, load_policy
 from lms_pipeline.housekeeping.payloads import measure_payload_bytes
 from lms_pipeline.housekeeping.policy import RetentionPolicy
+from lms_pipeline.lake.index import PublicationIndex
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.settings import Settings
 from lms_pipeline.tables.metrics import COURSE_COMPLETION
@@ -47,6 +49,21 @@ def test_responses_and_fingerprints_of_every_account_expire(data, find):
         ("details", "state/details/account_id=acme/snapshot_date=2026-02-28.parquet", 10),
         ("details", "state/details/account_id=failing/snapshot_date=2026-02-27.parquet", 10),
     ]
+
+
+def test_items_are_found_although_the_mark_in_the_index_can_not_be_written(data, find, monkeypatch, caplog):
+    """On a full disk, which housekeeping has to clear."""
+    write = PublicationIndex.write_marks
+
+    def refuse(index, marks):
+        if cleanup.PAYLOADS in marks:
+            raise LakeError("The index can't be written: the disk is full.")
+        write(index, marks)
+
+    put_responses(data, "acme", OLD)
+    monkeypatch.setattr(PublicationIndex, "write_marks", refuse)
+    assert [kind for kind, _, _ in find(rejected_days=1)] == ["answers"]
+    assert "looks at the payloads of the same days again: The index can't be written" in caplog.text
 
 
 def test_the_latest_fingerprints_of_a_removed_account_expire(data, find):

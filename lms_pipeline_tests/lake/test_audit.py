@@ -88,4 +88,4 @@ def test_keys_are_counted_in_a_file_without_statistics(tmp_path):
     rows = batch(UNIFIED_ENROLLMENTS, enrollment("u1", enrollment_id=None), enrollment("u2"), enrollment("u2"))
     path = tmp_path / "a.parquet"
     pq.write_table(pa.Table.from_batches([rows]), path, write_statistics=False)
-    assert find_key_faults(path, ("enrollment_id",)) == KeyFaults(nulls={"enrollment_id": 1}, repeated=1)
+    assert find_key_faults(path, ("enrollment_id",), tmp_path) == KeyFaults(nulls={"enrollment_id": 1}, repeated=1)

@@ -99,6 +99,17 @@ def test_the_warehouse_shows_the_old_rows(interrupted):
         assert [len(connection.table(table.name)) for table in TABLES] == [1] * len(TABLES)
 
 
+def test_the_old_files_are_put_back_and_logged_once(interrupted, caplog, request):
+    renames = int(request.node.callspec.id.split()[0])
+    for _ in range(2):
+        restore_interrupted(interrupted, PULLED_TABLES, ACME)
+    logged = [record.message for record in caplog.records if "is again as it was" in record.message]
+    assert logged == [
+        f"{table.name} of {ACME} is again as it was before an interrupted pull." for table in TABLES[:renames]
+    ]
+    assert find_runs(interrupted) == {OLD}
+
+
 def test_the_next_start_puts_the_old_files_back(interrupted):
     restore_interrupted(interrupted, PULLED_TABLES, ACME)
     remove_leftovers(interrupted, PULLED_TABLES, ACME)

@@ -46,6 +46,12 @@ def test_rows_are_read_with_their_account_and_day(filled):
     }
 
 
+def test_a_text_in_place_of_a_list_of_accounts_is_refused(filled):
+    """Its characters are valid ids, so that nothing would be found."""
+    with pytest.raises(WrongUseError, match=r"write accounts=\['acme'\]"):
+        lake.read("unified_enrollments", accounts="acme", data_dir=filled.root)
+
+
 def test_the_partition_columns_come_first_and_in_their_types(filled):
     schema = lake.read("unified_enrollments", data_dir=filled.root).schema
     assert schema.names == ["account_id", "snapshot_date", *UNIFIED_ENROLLMENTS.column_names]

@@ -126,10 +126,10 @@ class TestRows:
         refresh(data)
         assert [folder.name for folder in data.roll_ups.iterdir()] == ["unified_enrollments"]
 
-    def test_pass_in_batches(self, data, monkeypatch):
+    def test_pass_by_row_group_whose_bytes_have_a_limit(self, data, monkeypatch):
         rows = [{"user_id": f"u{number}"} for number in range(100)]
+        monkeypatch.setattr(files, "ROWS_PER_GROUP", 10)
         publish(data, "acme", FIRST, *rows, table=LEARNERS)
-        monkeypatch.setattr(roll_up, "ROWS_PER_GROUP", 10)
         sizes = []
         conform = files.conform
 
