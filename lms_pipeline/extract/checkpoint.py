@@ -67,7 +67,7 @@ class Checkpoint(CheckpointFile):
             ).fetchone()
             file.execute("DELETE FROM attempts WHERE NOT is_finished AND id <> ?", (continued,))
             if found is not None:
-                return Attempt(self, int(found[0]), self._read_time(found[1]))
+                return Attempt(self, int(found[0]), self.read_time(found[1]))
             row = (fingerprint, now.isoformat(), now.isoformat(), spent)
             number = file.execute(
                 "INSERT INTO attempts (plan, started_at, last_at, requests) VALUES (?, ?, ?, ?)", row
@@ -97,12 +97,17 @@ class Checkpoint(CheckpointFile):
             known.add(hash(key))
             self._keys[attempt] = known if len(known) <= MAX_KNOWN_KEYS else None
 
-    def _read_time(self, text: str) -> datetime:
+    def read_time(self, text: str) -> datetime:
+        """Return a stored time.
+
+        Raises:
+            DamagedCheckpointError: it is none.
+        """
         try:
             return datetime.fromisoformat(text)
         except (TypeError, ValueError):
             raise DamagedCheckpointError(
-                f"The responses in {self._path} can't be stored or read: a time in them is none."
+                f"The responses in {self._path} can't be stored or read: a time in the file is damaged."
             ) from None
 
 
@@ -176,7 +181,7 @@ class Attempt:
     @property
     def started_at(self) -> datetime:
         """When it began."""
-        return datetime.fromisoformat(str(self._read_column("started_at")))
+        return self.checkpoint.read_time(str(self._read_column("started_at")))
 
     @property
     def requests(self) -> int:

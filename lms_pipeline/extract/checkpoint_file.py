@@ -89,8 +89,9 @@ class CheckpointFile:
     def remove(self) -> None:
         """Close the file and remove it."""
         self.close()
-        for path in self._path.parent.glob(f"{self._path.name}*"):
-            path.unlink(missing_ok=True)
+        with self._convert_errors():
+            for path in self._path.parent.glob(f"{self._path.name}*"):
+                path.unlink(missing_ok=True)
 
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
@@ -113,7 +114,7 @@ class CheckpointFile:
             kind = DamagedCheckpointError if is_database_damage(error, self._path) else CheckpointError
             raise kind(
                 f"The responses in {self._path} can't be stored or read: {error}; free space and run it again, "
-                "or remove the file where it is damaged."
+                "or remove the file if it is damaged."
             ) from None
 
 

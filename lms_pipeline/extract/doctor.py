@@ -53,7 +53,7 @@ class Doctor:
         pair = next(iter(rosters or user_courses or ()), None)
         absent_pair = _find_absent_pair(users, courses, rosters, user_courses)
         answers = {
-            "Is the pair demanded?": _try(self._describe_list_without_pair),
+            "Is the pair required?": _try(self._describe_list_without_pair),
             "Does a course's response hold its roster?": _describe_entries(rosters, "users"),
             "Does a user's response hold the courses?": _describe_entries(user_courses, "courses"),
             "Are names and titles filled?": _try_pair(self._describe_names, pair),

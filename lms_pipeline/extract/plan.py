@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 from lms_pipeline.concurrency import delay_sigterm
 from lms_pipeline.extract.strategies import PairBatch
 from lms_pipeline.lake.engine import duckdb_session, load_sql
-from lms_pipeline.storage.disk import convert_disk_errors
+from lms_pipeline.lake.files import RowGroupWriter
 from lms_pipeline.transform.rosters import RosterEntry
 from lms_pipeline.transform.timestamps import SENTINELS_END
 
@@ -47,8 +47,9 @@ ROSTER_FINGERPRINTS = pa.schema(
 
 @dataclass(frozen=True, slots=True)
 class PreviousSnapshot:
-    """The files of the previous published snapshot."""
+    """The previous published snapshot: its day and its files."""
 
+    day: date
     unified: Path
     raw: Path
     fingerprints: Path
@@ -132,8 +133,8 @@ class FetchPlan:
     def compare_rotation(self, fetched: Path) -> tuple[int, int]:
         """Count the pairs of the rotation that were fetched, and of those the ones that differ from the previous snapshot.
 
-        `fetched` is the Parquet file of this snapshot's rows. Nothing in their roster entries had changed: a difference
-        means that carrying them over would have stored a wrong state.
+        `fetched` is the Parquet file of this snapshot's rows, one for each pair. Nothing in their roster entries had changed:
+        a difference means that carrying them over would have stored a wrong state.
         """
         if self._previous is None:
             return 0, 0
@@ -179,7 +180,7 @@ def build_plan(
 
 def _write_pairs(found: Iterable[PairBatch], path: Path) -> None:
     position = 0
-    with convert_disk_errors(path), pq.ParquetWriter(path, _FOUND, compression="lz4") as writer:
+    with RowGroupWriter(path, _FOUND, "lz4") as writer:
         for batch in found:
             count = len(batch.entries)
             if not count:
@@ -191,5 +192,6 @@ def _write_pairs(found: Iterable[PairBatch], path: Path) -> None:
                 "fetched_at": [batch.fetched_at] * count,
                 "position": range(position, position + count),
             }
-            writer.write_batch(pa.RecordBatch.from_pydict(columns, schema=_FOUND))
+            writer.write(pa.RecordBatch.from_pydict(columns, schema=_FOUND))
             position += count
+        writer.end_rows()

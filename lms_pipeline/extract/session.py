@@ -19,6 +19,7 @@ from lms_pipeline.truto.list_bounds import MAX_RECORDS, RepeatedPageError
 from lms_pipeline.truto.query import ListQuery, Resource
 from lms_pipeline.truto.request import format_list_scope
 from lms_pipeline.truto.response import Page
+from lms_pipeline.truto.store import NotKeptError
 
 NOT_OFFERED = {404, 405, 501}
 """Statuses with which a provider says that it has no such list."""
@@ -66,6 +67,7 @@ class FetchSession:
 
         Raises:
             BrokenListError: a cursor has expired or leads back. The stored pages of the round are dropped.
+            NotKeptError: the same in a replay, which drops nothing.
             TrutoError: no usable response; `EndlessListError` if the list goes on beyond its bounds.
         """
         scope = format_list_scope(resource, round_, query.response_format)
@@ -74,6 +76,8 @@ class FetchSession:
                 self.started_lists.add(scope)
                 yield page
         except (ExpiredCursorError, RepeatedPageError) as error:
+            if self.client.is_replay:  # its responses exist nowhere else
+                raise NotKeptError(f"The stored responses can't be replayed: {error}") from error
             self.attempt.forget(f"{scope} ")
             self.recount()
             raise BrokenListError(str(error)) from error

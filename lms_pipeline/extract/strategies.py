@@ -162,8 +162,8 @@ def read_pairs(path: Path) -> Iterator[tuple[str, str]]:
                     f"The pairs_file {path} has no column {missing[0]}: it needs {' and '.join(PAIR_COLUMNS)}."
                 )
             for row in rows:
-                user_id, course_id = (row[name] or "" for name in PAIR_COLUMNS)
-                if not user_id.strip() or not course_id.strip():
+                user_id, course_id = ((row[name] or "").strip() for name in PAIR_COLUMNS)
+                if not user_id or not course_id:
                     raise SettingsError(f"The pairs_file {path}, line {rows.line_num}, lacks a user_id or course_id.")
                 yield user_id, course_id
     except OSError as error:

@@ -141,12 +141,13 @@ def _fetch_by_pairs(context: SnapshotContext, choice: Choice, lists: Lists, file
     strategy = _build_strategy(context, choice)
     _require_lists(context, choice, strategy.needs, lists)
     previous = link_previous(context.data, job, choice.name, context.scratch)
-    if context.requires_previous and previous is None:
+    previous_day = None if previous is None else previous.day
+    if context.requires_previous and (previous is None or context.previous_day not in {None, previous_day}):
         raise NotKeptError(
             f"The snapshot of {job.partition} carried rows over from the previous one, which is missing or was replaced: "
             "its snapshot stays as it is."
         )
-    context.session.save_replay_context(ReplayContext.of(job, choice, has_previous=previous is not None).to_json())
+    context.session.save_replay_context(ReplayContext.of(job, choice, previous_day).to_json())
     missing: Counter[str] = Counter()
     ids = lists.read_ids()
     plan = files.enter_context(
@@ -165,7 +166,7 @@ def _fetch_by_pairs(context: SnapshotContext, choice: Choice, lists: Lists, file
     not_enrolled = carry_out_plan(context, plan, writer, raw_format)
     complete = lists.is_complete and not missing.total()
     writer.deduplicate(*lists.close(context.describe(choice.name, complete=complete)), files)
-    fetched, changed = plan.compare_rotation(writer.served_path)
+    fetched, changed = plan.compare_rotation(writer.unified.path)
     pairs = PairCounts(
         planned=Counter(plan.counts),
         not_enrolled=not_enrolled,

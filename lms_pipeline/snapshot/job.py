@@ -156,6 +156,8 @@ class SnapshotContext:
     """Receives the fetch plan as one sentence, before its calls are made."""
     requires_previous: bool = False
     """Whether a replay can't do without the previous snapshot."""
+    previous_day: date | None = None
+    """The day of that snapshot; None if it is not stored: version 0.1.0 did not store it."""
 
     def describe(self, strategy: str, *, complete: bool) -> dict[str, str]:
         """Return the metadata of a file of this run."""
@@ -270,10 +272,12 @@ class ReplayContext(msgspec.Struct, frozen=True, kw_only=True):
     rotation_days: int
     has_previous: bool = msgspec.field(name="has_before", default=False)
     """Whether there was a previous snapshot to carry over from."""
+    previous_day: date | msgspec.UnsetType = msgspec.UNSET
+    """The day of that snapshot; version 0.1.0 did not store it."""
 
     @classmethod
-    def of(cls, job: SnapshotJob, choice: Choice, *, has_previous: bool = False) -> Self:
-        """Return the context of a running job."""
+    def of(cls, job: SnapshotJob, choice: Choice, previous_day: date | None = None) -> Self:
+        """Return the context of a running job; `previous_day` is that of the snapshot to carry over from, None without one."""
         return cls(
             run_id=job.run_id,
             strategy=choice.name,
@@ -281,8 +285,13 @@ class ReplayContext(msgspec.Struct, frozen=True, kw_only=True):
             is_settled=choice.is_settled,
             may_carry=job.may_carry,
             rotation_days=job.options.rotation_days,
-            has_previous=has_previous,
+            has_previous=previous_day is not None,
+            previous_day=msgspec.UNSET if previous_day is None else previous_day,
         )
+
+    def get_previous_day(self) -> date | None:
+        """Return the day of the snapshot to carry over from; None if it is not stored."""
+        return None if isinstance(self.previous_day, msgspec.UnsetType) else self.previous_day
 
     def apply(self, job: SnapshotJob) -> SnapshotJob:
         """Return the job as it was."""

@@ -42,7 +42,7 @@ def link_previous(data: DataDir, job: SnapshotJob, strategy: str, folder: Path) 
     if not all(path.exists() for path in files.values()):
         return None
     previous = PreviousSnapshot(
-        **{name: link_file(path, folder / f"previous-{name}.parquet") for name, path in files.items()}
+        day=latest.day, **{name: link_file(path, folder / f"previous-{name}.parquet") for name, path in files.items()}
     )
     try:
         return previous if _is_usable(previous, {"strategy": strategy, "plan": job.fingerprint}) else None

@@ -164,7 +164,9 @@ def _pull_attempt(job: SnapshotJob, inputs: _PullInputs, attempt: Attempt) -> Sn
         inputs.connect(
             open_day.guard_requests(_guard_lock(inputs.lock, budget)), OpenDayStore(store, open_day)
         ) as client,
-        Publication(data, job.partition, job.run_id, watch, inputs.copies.prepare_publishing) as publication,
+        Publication(
+            data, job.partition, job.run_id, watch, inputs.copies.prepare_publishing, inputs.lock.scratch
+        ) as publication,
     ):
         session = FetchSession(client, attempt, max_records=job.options.max_records, recount=store.recount)
         if waited is None or utc_now() - waited.at > resume_within:
@@ -237,7 +239,7 @@ def _replay(job: SnapshotJob, data: DataDir, lock: PartitionLock, report_plan: C
             with (
                 TrutoClient.for_replay(attempt) as client,
                 Publication(
-                    data, job.partition, job.run_id, before_publishing=copies.prepare_publishing
+                    data, job.partition, job.run_id, before_publishing=copies.prepare_publishing, scratch=lock.scratch
                 ) as publication,
             ):
                 context = SnapshotContext(
@@ -249,6 +251,7 @@ def _replay(job: SnapshotJob, data: DataDir, lock: PartitionLock, report_plan: C
                     _find_pulled_at(data, job, attempt),
                     report_plan,
                     requires_previous=replay_context.has_previous,
+                    previous_day=replay_context.get_previous_day(),
                 )
                 return run_stages(context)
 

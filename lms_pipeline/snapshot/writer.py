@@ -59,8 +59,6 @@ class EnrollmentWriter:
             files.enter_context(publication.open(table))
             for table in (RAW_ENROLLMENTS, REJECTED_ENROLLMENTS, UNIFIED_ENROLLMENTS)
         )
-        self.served_path = self.unified.path
-        """The file of the unified rows as they were served; readable after `deduplicate`."""
 
     def add_page(self, page: Page, pair: tuple[str, str] | None = None, raw: Page | None = None) -> ResponseRecords:
         """Count a page and return its records, for `add_responses`.

@@ -39,6 +39,11 @@ from lms_pipeline.truto.response import is_too_large
 MAX_KEPT_BYTES = 64 * 2**10
 """Bytes that are kept of a record that is rejected because it is too large: they show whose it is, and what fills it."""
 
+MAX_COUNTED_STATUSES, MAX_COUNTED_CHARACTERS = 1_000, 200
+"""Undocumented statuses that are counted each by its name, and the characters of it: an LMS may send free text as the status."""
+OTHER_STATUSES = "(others)"
+"""The name under which further ones are counted."""
+
 RawSource = Literal["remote_data", "raw"]
 """Where the raw payload of a response comes from: from each unified record, or from a response in the raw format."""
 _STATUSES = pa.array(STATUSES)
@@ -155,7 +160,10 @@ class EnrollmentFlattener:
         is_documented = pc.is_in(statuses, _STATUSES)
         if not is_documented.false_count:
             return statuses
-        self.undocumented_statuses.update(statuses.filter(pc.invert(is_documented)).to_pylist())
+        for status, count in Counter(statuses.filter(pc.invert(is_documented)).to_pylist()).items():
+            name = status[:MAX_COUNTED_CHARACTERS]
+            is_counted = name in self.undocumented_statuses or len(self.undocumented_statuses) < MAX_COUNTED_STATUSES
+            self.undocumented_statuses[name if is_counted else OTHER_STATUSES] += count
         return pc.if_else(is_documented, statuses, "unknown")
 
 

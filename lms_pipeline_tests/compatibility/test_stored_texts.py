@@ -15,6 +15,7 @@ from lms_pipeline.accounts.rules import Rule, hash_rules
 from lms_pipeline_tests.support.older_data import (
     ACADEMY,
     BRANCH,
+    FIRST,
     PORTAL,
     PUBLISHED,
     SECOND,
@@ -82,9 +83,9 @@ def test_the_stored_text_of_a_fetch_plan_is_that_of_the_same_options(written, ac
         assert written.read_roster_metadata(account_id, day)["plan"] == plan
 
 
-@pytest.mark.parametrize(("has_previous", "written_as"), [(False, "false"), (True, "true")])
-def test_the_text_of_a_replay_context_stays_byte_for_byte(has_previous, written_as):
-    assert context_text("rotation_days = 3", has_previous=has_previous) == (
+@pytest.mark.parametrize(("previous_day", "written_as"), [(None, "false"), (FIRST, f'true,"previous_day":"{FIRST}"')])
+def test_the_text_of_a_replay_context_stays_byte_for_byte(previous_day, written_as):
+    assert context_text("rotation_days = 3", previous_day) == (
         '{"run_id":"run-1","strategy":"roster","why":"its metadata require user[id]","is_settled":true,'
         f'"may_carry":true,"rotation_days":3,"has_before":{written_as}}}'
     )

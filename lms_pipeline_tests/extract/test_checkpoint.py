@@ -253,7 +253,7 @@ class TestThreads:
             says = set(pool.map(store, range(40)))
         expected = (
             f"The responses in {path} can't be stored or read: no more; free space and run it again, "
-            "or remove the file where it is damaged."
+            "or remove the file if it is damaged."
         )
         assert says == {expected}
 

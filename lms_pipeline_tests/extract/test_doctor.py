@@ -27,7 +27,7 @@ def test_a_talentlms_account_is_examined_in_few_calls(sandbox):
     answers, requests = examine(sandbox, TALENTLMS_ID)
     users = len(generated_world().view(TALENTLMS_ID, datetime(2026, 3, 1, tzinfo=UTC)).users().read(0, 999).records)
     assert requests <= 15
-    assert answers["Is the pair demanded?"] == "yes, status 400, the insight names user[id] and course[id]"
+    assert answers["Is the pair required?"] == "yes, status 400, the insight names user[id] and course[id]"
     assert answers["Does a course's response hold its roster?"].startswith("yes, ")
     assert answers["Does a user's response hold the courses?"].startswith("yes, ")
     assert answers["Are names and titles filled?"] == "none of user.name, user.emails, course.title"
@@ -50,7 +50,7 @@ def test_a_talentlms_account_is_examined_in_few_calls(sandbox):
 
 def test_an_account_that_can_be_swept_is_reported_as_one(sandbox):
     answers, _ = examine(sandbox, ACADEMY_ID)
-    assert answers["Is the pair demanded?"] == "no: a list of 1 came, and a cursor to more"
+    assert answers["Is the pair required?"] == "no: a list of 1 came, and a cursor to more"
     assert answers["Does a course's response hold its roster?"] == "no users[] in its remote_data"
     assert answers["Are names and titles filled?"] == "no pair was found to request"
     assert answers["What is the body of raw?"] == "a list of 1 in an envelope, and a cursor to more"
@@ -75,7 +75,7 @@ def test_rate_headers_are_reported_without_data_of_people(sandbox):
 def test_an_account_with_a_broken_connection_is_reported_line_by_line():
     with running(SmallWorld()) as sandbox:
         answers, _ = examine(sandbox, BROKEN)
-    assert answers["Is the pair demanded?"].startswith("yes, status 401") or "401" in answers["Is the pair demanded?"]
+    assert answers["Is the pair required?"].startswith("yes, status 401") or "401" in answers["Is the pair required?"]
     assert answers["How many records has a page?"].startswith(
         "no answer: The account's connection to its LMS is broken"
     )

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from lms_pipeline.accounts.options import AccountOptions
-from lms_pipeline.extract.checkpoint import Checkpoint
+from lms_pipeline.extract.checkpoint import Attempt, Checkpoint
 from lms_pipeline.extract.session import (
     BrokenListError,
     FetchSession,
@@ -19,6 +19,7 @@ from lms_pipeline.sandbox import running
 from lms_pipeline.truto.client import TrutoClient
 from lms_pipeline.truto.errors import PermanentError, TransientError
 from lms_pipeline.truto.query import ListQuery
+from lms_pipeline.truto.store import NotKeptError
 from lms_pipeline_tests.support.sandbox import PAIRED, SWEEPING, SmallWorld
 from lms_pipeline_tests.support.scripted_api import ScriptedClient, ScriptedResponse, page, refusal
 
@@ -180,6 +181,17 @@ class TestRestart:
         assert count_responses(attempt) == 2
         [one] = session.fetch_pages("users", QUERY)
         assert bytes(one.records[0]) == b'"from the start"'
+
+    def test_of_a_replay_drops_nothing(self, scripted, attempt, monkeypatch):
+        """An earlier version with other bounds stored the pages: they exist nowhere else."""
+        _, session = scripted(page("a", cursor="1"), page("b", cursor="1"))
+        with monkeypatch.context() as patch:
+            patch.setattr(Attempt, "forget", lambda *_: None)
+            with pytest.raises(BrokenListError):
+                list(session.fetch_pages("users", QUERY))
+        with TrutoClient.for_replay(attempt) as client, pytest.raises(NotKeptError, match="can't be replayed"):
+            list(FetchSession(client, attempt).fetch_pages("users", QUERY))
+        assert count_responses(attempt) == 2
 
     def test_of_a_raw_list_keeps_the_unified_list_and_the_reverse(self, scripted, attempt):
         raw = replace(QUERY, response_format="raw")

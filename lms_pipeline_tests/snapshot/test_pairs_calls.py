@@ -70,7 +70,7 @@ def test_calls_of_the_pairs_strategy_cover_all_learners_in_all_courses(account, 
 
 def test_calls_of_the_pairs_strategy_cover_only_the_pairs_of_its_file(account, tmp_path):
     file = tmp_path / "pairs.csv"
-    file.write_text("course_id,user_id,more\n101,1,x\n999,1,x\n", encoding="utf-8")
+    file.write_text("course_id,user_id,more\n 101,1 ,x\n999,1,x\n", encoding="utf-8")
     result = account.run_day(0, options={"strategy": "pairs", "pairs_file": str(file)})
     assert [(row["user_id"], row["course_id"]) for row in account.read_rows(0)] == [("1", "101")]
     assert (account.count_calls()["course-enrollments"], result.pairs.not_enrolled) == (2, 1)

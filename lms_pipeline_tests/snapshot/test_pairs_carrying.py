@@ -65,6 +65,15 @@ def test_carrying_stops_when_too_many_pairs_change_without_a_sign(account, porta
     assert account.count_sources(2) == {"unified": PAIRS}
 
 
+def test_carrying_goes_on_if_responses_have_earlier_attempts_too(account, portal):
+    portal.with_attempts = True
+    account.run_day(0)
+    result = account.run_day(1)
+    assert result.rows.duplicates.total > 0
+    assert (result.pairs.rotation_fetched > 0, result.pairs.rotation_changed) == (True, 0)
+    assert not result.pairs.stops_carrying
+
+
 @pytest.mark.usefixtures("pulled")
 def test_carrying_uses_the_previous_snapshot_as_it_is_at_the_start_of_the_run(account, portal):
     account.run_day(1, report_plan=lambda _plan: account.delete_files(0))

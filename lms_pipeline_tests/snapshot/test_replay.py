@@ -13,6 +13,7 @@ import pytest
 from lms_pipeline.accounts.options import AccountOptions
 from lms_pipeline.extract.budget import BudgetSpentError, Limits
 from lms_pipeline.extract.checkpoint import Attempt
+from lms_pipeline.housekeeping.wrong_snapshots import remove_snapshot
 from lms_pipeline.lake.files import read_metadata
 from lms_pipeline.lake.paths import Partition
 from lms_pipeline.sandbox import RunningSandbox, running
@@ -149,6 +150,16 @@ def test_of_a_day_without_stored_responses_is_refused_and_the_snapshot_stays(run
 def test_without_the_previous_roster_entries_is_refused_when_the_snapshot_carries_rows_over(runner):
     before = read_all_metadata(runner, 2)
     runner.data.fingerprints_path(Partition(PORTAL, FIRST + timedelta(days=1))).unlink()
+    with pytest.raises(
+        NotKeptError, match=r"^The snapshot of portal on 2026-03-03 carried rows over from the previous one"
+    ):
+        replay_snapshot(build_job(2), data=runner.data)
+    assert read_all_metadata(runner, 2) == before
+
+
+def test_without_the_day_that_rows_were_carried_over_from_is_refused_although_there_is_an_earlier_one(runner):
+    before = read_all_metadata(runner, 2)
+    remove_snapshot(runner.data, Partition(PORTAL, FIRST + timedelta(days=1)))
     with pytest.raises(
         NotKeptError, match=r"^The snapshot of portal on 2026-03-03 carried rows over from the previous one"
     ):

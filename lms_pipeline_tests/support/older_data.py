@@ -232,13 +232,13 @@ def plan_text(options: str, *, identity: str = "pair", tables: tuple[str, ...] =
     return plan
 
 
-def context_text(options: str, *, has_previous: bool) -> str:
+def context_text(options: str, previous_day: date | None) -> str:
     """Return the stored text of the replay context of a snapshot by roster; `options` is TOML."""
     from lms_pipeline.extract.strategy_selection import Choice
     from lms_pipeline.snapshot.job import ReplayContext
 
     choice = Choice("roster", "its metadata require user[id]", is_settled=True)
-    text: str = ReplayContext.of(_build_job(options), choice, has_previous=has_previous).to_json()
+    text: str = ReplayContext.of(_build_job(options), choice, previous_day).to_json()
     return text
 
 

@@ -11,7 +11,9 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
-from lms_pipeline.sandbox import Account, Integration
+import msgspec
+
+from lms_pipeline.sandbox import Account, Integration, Listing
 from lms_pipeline.sandbox.synthetic.talentlms import PortalCourse, PortalEnrollment, PortalUser, TalentLmsView
 
 PORTAL = "portal"
@@ -56,6 +58,8 @@ class Portal:
         """Whether courses have `users`."""
         self.with_courses = True
         """Whether users have `courses`."""
+        self.with_attempts = False
+        """Whether the response about a pair begins with an earlier attempt, which failed."""
 
     def accounts(self) -> list[Account]:
         of = Integration(id="talentlms", name="talentlms", category="lms")
@@ -91,6 +95,13 @@ class PortalView(TalentLmsView):
         courses = [PortalCourse(one, f"Course {one}") for one in portal.course_ids]
         super().__init__(ZoneInfo("UTC"), users, courses, _enrollments(portal.held(day)))
         self._portal = portal
+
+    def enrollments(self, user_id: str | None = None, course_id: str | None = None) -> Listing:
+        latest = self._by_pair.get((user_id or "", course_id or ""))
+        if latest is None or not self._portal.with_attempts:
+            return super().enrollments(user_id, course_id)
+        failed = msgspec.structs.replace(latest, status="failed", progress=0, completed_at=None)
+        return Listing.of([self._enrollment_record(failed), self._enrollment_record(latest)])
 
     def user_roster(self, user_id: str) -> dict[str, Any]:
         return self._changed(super().user_roster(user_id)) if self._portal.with_courses else {}

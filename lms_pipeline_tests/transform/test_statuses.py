@@ -2,6 +2,7 @@
 
 import pytest
 
+from lms_pipeline.transform import enrollments
 from lms_pipeline.transform.responses import ResponseRecords
 from lms_pipeline_tests.support.served_records import MINIMAL, NOON, flatten, flatten_row_with, read_records
 
@@ -44,6 +45,17 @@ def test_an_undocumented_status_is_unknown(served):
 
 def test_undocumented_statuses_are_counted_trimmed_and_in_lower_case():
     assert count_undocumented("Certified", " certified", "paused", "completed") == {"certified": 2, "paused": 1}
+
+
+def test_many_undocumented_statuses_are_counted_together(monkeypatch):
+    """An LMS may send free text: a Counter with a text for each enrollment has gigabytes."""
+    monkeypatch.setattr(enrollments, "MAX_COUNTED_STATUSES", 2)
+    assert count_undocumented("a", "b", "c", "a", "d") == {"a": 2, "b": 1, "(others)": 2}
+
+
+def test_a_long_undocumented_status_is_counted_by_its_beginning():
+    [(name, count)] = count_undocumented("x" * 10_000, "x" * 9_000).items()
+    assert (len(name), count) == (200, 2)
 
 
 @pytest.mark.parametrize("served", ["", " ", None])
