@@ -15,6 +15,7 @@ from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
+from urllib.parse import urlsplit
 
 import httpx
 import msgspec
@@ -25,6 +26,7 @@ from lms_pipeline.errors import LakeError, LmsPipelineError, StorageError
 from lms_pipeline.lake.index import PublicationIndex
 from lms_pipeline.lake.paths import DataDir
 from lms_pipeline.lake.waiting import utc_now
+from lms_pipeline.settings import LOOPBACK
 from lms_pipeline.storage.state import read_json_note
 from lms_pipeline.tables.pulled import UNIFIED_ENROLLMENTS
 from lms_pipeline.truto.errors import is_transient
@@ -195,7 +197,8 @@ class Alerts:
     def _post(self, text: str) -> None:
         try:
             with convert_network_setting_errors():
-                client = httpx.Client(timeout=TIMEOUT_SECONDS, follow_redirects=False)
+                needs_proxy = urlsplit(self.address).hostname not in LOOPBACK
+                client = httpx.Client(timeout=TIMEOUT_SECONDS, follow_redirects=False, trust_env=needs_proxy)
             # the status says enough: a body may have no end
             with client, client.stream("POST", self.address, json={"text": text}) as response:
                 pass

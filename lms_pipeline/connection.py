@@ -142,7 +142,7 @@ class Truto:
         2. the gate, which is the budget of a pull (`extract/budget.py`): calls per snapshot and per hour, hours in all;
         3. the rate limits of token and account (`truto/rate_limit.py`), shared by all processes of the
            installation;
-        4. the account's cool-down (`truto/retry.py`), shared by the threads of the process;
+        4. the account's cool-down (`truto/retry.py`), shared by the threads of this connection;
         5. the retry policy (`truto/retry.py`), which starts again at 2 for each further attempt.
 
         Raises:

@@ -6,6 +6,9 @@ Belongs here: what an account is called, and the refusal of a name where an id i
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
+
 from lms_pipeline.accounts.options import load_options
 from lms_pipeline.accounts.registry import RegisteredAccount, Registry, UnknownAccountError
 from lms_pipeline.lake.paths import BadIdError
@@ -13,9 +16,17 @@ from lms_pipeline.settings import Settings
 
 
 def load_display_names(settings: Settings) -> dict[str, str]:
-    """Return the accounts' names for people by id: the option `name`, else the name in the registry."""
+    """Return the accounts' names for people by id: the option `name`, else the name in the registry.
+
+    A name that several accounts have is followed by the id of each: a customer may have two LMSs.
+    """
+    names = _load_names(settings, Registry.open(settings).read_accounts())
+    counts = Counter(names.values())
+    return {one: name if counts[name] == 1 else f"{name} ({one})" for one, name in names.items()}
+
+
+def _load_names(settings: Settings, accounts: Sequence[RegisteredAccount]) -> dict[str, str]:
     chosen = {account_id: options.name for account_id, options in load_options(settings).items() if options.name}
-    accounts = Registry.open(settings).read_accounts()
     return {account.id: chosen.get(account.id, account.name) for account in accounts}
 
 
@@ -27,7 +38,8 @@ def find_id_by_name(settings: Settings, text: str) -> str | None:
     Raises:
         SettingsError: `LMS_ACCOUNTS_FILE` can't be used.
     """
-    accounts, shown = Registry.open(settings).read_accounts(), load_display_names(settings)
+    accounts = Registry.open(settings).read_accounts()
+    shown = _load_names(settings, accounts)
     if any(account.id == text for account in accounts):
         return None
     name = text.strip().casefold()

@@ -72,7 +72,7 @@ class AccountOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
 
     A relative path is resolved against the folder of `LMS_ACCOUNTS_FILE`.
     """
-    resume_hours: Annotated[float, msgspec.Meta(ge=0)] = 1
+    resume_hours: Annotated[float, msgspec.Meta(ge=0, le=48)] = 1
     """Hours after which an interrupted list restarts from its first page, since it may have changed."""
     answer_days: Annotated[int, msgspec.Meta(ge=0)] = 30
     """Days for which responses are stored for `replay`."""

@@ -208,7 +208,7 @@ class Registry:
         Raises:
             AccountDropError: such a list, without `allow_drop`. Nothing was changed.
         """
-        lms = {account.id: account for account in listed if is_lms(account, integrations) and _has_usable_id(account)}
+        lms = {account.id: account for account in listed if is_lms(account, integrations) and has_usable_id(account)}
         with self._rewrite() as accounts:
             if not allow_drop:
                 _check_drop(accounts.values(), lms, is_empty=not listed)
@@ -310,7 +310,8 @@ def is_lms(account: IntegratedAccount, integrations: Collection[str]) -> bool:
     return category == LMS_MODEL or account.integration.name.lower() in integrations
 
 
-def _has_usable_id(account: IntegratedAccount) -> bool:
+def has_usable_id(account: IntegratedAccount) -> bool:
+    """Return whether the account's id may become a path; another one is logged."""
     try:
         check_account_id(account.id)
     except BadIdError as error:
@@ -325,7 +326,10 @@ def _update(known: RegisteredAccount | None, account: IntegratedAccount, day: da
         known = RegisteredAccount(id=account.id, name=account.tenant_id or account.id, first_day=day)
     if known.status == INACTIVE:
         return msgspec.structs.replace(known, integration=integration)
-    return msgspec.structs.replace(known, status=account.status, integration=integration, last_day=None)
+    status = account.status.strip().lower()
+    if status in {INACTIVE, GONE}:  # these are ours; Truto's own ones are updated by each sync
+        status = f"truto_{status}"
+    return msgspec.structs.replace(known, status=status, integration=integration, last_day=None)
 
 
 def find_unregistered_options(settings: Settings) -> list[str]:

@@ -52,7 +52,7 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     excluded_roles: tuple[str, ...] = ()
     """Roles that are left out in the courses, in addition to those of the account."""
     override: bool = False
-    """Whether the rule's due day and mandatory flag replace those of the LMS."""
+    """Whether the rule's due day, mandatory flag and renewals hold although the LMS has its own."""
 
     @property
     def courses(self) -> str:

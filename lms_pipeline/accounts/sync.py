@@ -14,7 +14,14 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from lms_pipeline.accounts.registry import ALLOW_ACCOUNT_DROP_ONCE, UNCHANGED, AccountDropError, Registry, is_lms
+from lms_pipeline.accounts.registry import (
+    ALLOW_ACCOUNT_DROP_ONCE,
+    UNCHANGED,
+    AccountDropError,
+    Registry,
+    has_usable_id,
+    is_lms,
+)
 from lms_pipeline.lake.paths import DataDir
 from lms_pipeline.settings import Settings
 from lms_pipeline.storage.disk import read_changed_at
@@ -113,7 +120,9 @@ def _find_lms_integrations(
     in `known` stays one.
     """
     others = {
-        account.integration.name.lower(): account.id for account in listed if not is_lms(account, settings.integrations)
+        account.integration.name.lower(): account.id
+        for account in listed
+        if not is_lms(account, settings.integrations) and has_usable_id(account)
     }
     for integration, account_id in others.items():
         try:

@@ -282,16 +282,11 @@ class TrutoClient:
 
     def _send(self, request: Request, read: Callable[[bytes, datetime], T]) -> Response[T]:
         """Send a request and store its response; one that `read` refuses is requested again, and never stored."""
-        other_formats: list[OtherFormatError] = []
 
         def receive(response: httpx.Response) -> Response[T]:
             body, gzip = _receive_body(response, request)
             received_at = self.now()
-            try:
-                value = read(body, received_at)
-            except OtherFormatError as error:
-                other_formats.append(error)
-                raise
+            value = read(body, received_at)
             if self._store is not None:
                 self._store.put(request.key, StoredResponse(OK, received_at, body, gzip))
             return Response(response.headers, value)
@@ -299,10 +294,10 @@ class TrutoClient:
         try:
             return self._transport.fetch(request, receive)
         except TransientError as error:
-            if not other_formats or error.status is not None:
+            if not isinstance(error.__cause__, OtherFormatError):
                 raise
             todo = "the LMS has no raw records that can be read"
-            raise UnreadableFormatError(f"The response {other_formats[-1]}", request=request.label, todo=todo) from None
+            raise UnreadableFormatError(f"The response {error.__cause__}", request=request.label, todo=todo) from None
 
 
 def _receive_body(response: httpx.Response, request: Request) -> tuple[bytes, bytes | None]:

@@ -66,6 +66,7 @@ class TrutoError(LmsPipelineError):
         server_message: str = "",
         retry_after: float | None = None,
         missing_parameters: tuple[str, ...] = (),
+        is_source_known: bool = True,
     ) -> None:
         super().__init__(f"{what} ({request}{f', status {status}' if status else ''}): {todo}.")
         self.status = status
@@ -77,6 +78,8 @@ class TrutoError(LmsPipelineError):
         """Seconds that the server demands to wait, above 0; None if it demands no wait."""
         self.missing_parameters = missing_parameters
         """Query parameters that the provider requires and the request lacks."""
+        self.is_source_known = is_source_known
+        """Whether the response could be read, which says if `is_remote`."""
 
 
 class PermanentError(TrutoError):
@@ -84,7 +87,7 @@ class PermanentError(TrutoError):
 
 
 class UnreadableFormatError(PermanentError):
-    """In each attempt the body was a text of another format than JSON."""
+    """After all attempts, the body was a text of another format than JSON."""
 
 
 class ExpiredCursorError(PermanentError):
@@ -98,15 +101,24 @@ class TransientError(TrutoError):
 
 
 def build_error(
-    status: int, headers: Mapping[str, str], body: bytes, request: str, secrets: Iterable[str] = ()
+    status: int, headers: Mapping[str, str], body: bytes | None, request: str, secrets: Iterable[str] = ()
 ) -> TrutoError:
-    """Return the error that a response without success means; its message holds none of the `secrets`."""
-    fields = read_object(body)
+    """Return the error that a response without success means; its message holds none of the `secrets`.
+
+    `body` is None if it can't be read: then it is not known whether Truto or the provider refuses.
+    """
+    fields = read_object(body or b"")
     is_remote = read_field(fields.get("truto_is_remote_error"), bool, default=False)
     message = redact(read_field(fields.get("message"), str, ""), secrets)
     missing = read_object(read_object(fields.get("truto_error_insight")).get("missing_required_query_parameters"))
     kind = TransientError if is_transient(status) else PermanentError
-    what, todo = _describe(status, message, is_remote=is_remote)
+    if status == 401 and body is None:
+        what, todo = (
+            "Truto or the LMS behind it refused the request",
+            "check TRUTO_API_TOKEN and the account's connection",
+        )
+    else:
+        what, todo = _describe(status, message, is_remote=is_remote)
     return kind(
         what,
         request=request,
@@ -116,6 +128,7 @@ def build_error(
         server_message=message,
         retry_after=_read_retry_after(status, headers),
         missing_parameters=tuple(redact(name, secrets) for name in read_field(missing.get("value"), list[str], [])),
+        is_source_known=body is not None,
     )
 
 
@@ -163,7 +176,7 @@ def is_transient(status: int) -> bool:
 
 def is_refused_token(error: TrutoError) -> bool:
     """Return whether Truto itself does not accept the token."""
-    return error.status == 401 and not error.is_remote
+    return error.status == 401 and error.is_source_known and not error.is_remote
 
 
 def is_missing_record(error: TrutoError) -> bool:

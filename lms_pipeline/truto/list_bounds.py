@@ -20,8 +20,9 @@ MAX_PAGES = 100_000
 MAX_EMPTY_PAGES = 1_000
 """Empty pages in a row. One empty page with a cursor is not the end, but so many are an error."""
 MAX_REPEATED_PAGES = 20
-"""Pages in a row that came before in the same list, as many records as then and the same ones at the compared places. A list that shifts while it
-is read repeats some records, or a whole short page; twenty pages in a row are a circle whose cursors are new."""
+"""Pages in a row that came before in the same list, as many records as then and the same ones at the compared places. A
+list that shifts while it is read repeats some records, or a whole short page; twenty pages in a row are a circle whose
+cursors are new."""
 MAX_COMPARED_RECORDS = 16
 """Records of a page that are compared, the first, the last and some between. To compare all 500 takes 2 µs a record, a tenth of
 a pull; no list has twenty other pages in a row that are alike at sixteen places."""

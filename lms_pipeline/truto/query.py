@@ -79,7 +79,7 @@ class ObjectQuery:
         list(encode_parameters("remote_query", self.remote_query))
 
     def to_parameters(self) -> list[Parameter]:
-        """Return the parameters in a fixed order; httpx percent-encodes names and values."""
+        """Return the parameters in a fixed order, not encoded yet: `Request.query` does that."""
         return list(encode_parameters("", self._shared_values()))
 
     def _shared_values(self) -> dict[str, Any]:
@@ -120,7 +120,7 @@ class ListQuery(ObjectQuery):
             raise QueryError("Records can't be keyed by a field without a name.")
 
     def to_parameters(self, cursor: str | None = None) -> list[Parameter]:
-        """Return the parameters of one page in a fixed order; httpx percent-encodes names and values."""
+        """Return the parameters of one page in a fixed order, not encoded yet: `Request.query` does that."""
         values = {
             "integrated_account_id": self.account_id,
             "limit": self.limit,

@@ -82,7 +82,7 @@ def _get_error(state: RetryCallState) -> TransientError:
 
 
 class Cooldowns:
-    """Until when no request may be sent to each account; shared by the threads of a process."""
+    """Until when no request may be sent to each account; shared by the threads of a client."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic, sleep: Callable[[float], None] = wait) -> None:
         self._clock = clock
@@ -152,7 +152,7 @@ class RetryingTransport:
                 self._respect_limit(response, request.account_id)
                 return read(response)
         except BadBodyError as bad:
-            raise TransientError(f"The response {bad}", request=request.label, todo="try again later") from None
+            raise TransientError(f"The response {bad}", request=request.label, todo="try again later") from bad
         except TransientError as error:
             seconds = self._policy.cooldown_seconds(error)
             if seconds is not None:

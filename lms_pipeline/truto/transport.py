@@ -143,7 +143,7 @@ class HttpTransport:
             if self._check_server_time is not None and server_time is not None:
                 self._check_server_time(server_time)
             if not response.is_success:
-                body = b""
+                body: bytes | None = None
                 with suppress(httpx.DecodingError, *LIMIT_ERRORS):  # the status says enough
                     body = skip_byte_order_mark(read_body(response, MAX_ERROR_BYTES))
                 raise build_error(

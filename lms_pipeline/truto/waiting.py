@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from datetime import date, datetime
 
-from lms_pipeline.errors import LmsPipelineError
+from lms_pipeline.errors import LmsPipelineError, format_count
 
 MAX_HELD_WAIT_SECONDS = 60.0
 """Longest wait within a run: a run that waits keeps one of the few places of the queue, and others starve."""
@@ -21,10 +21,11 @@ class ContinuesLaterError(LmsPipelineError):
 
     def __init__(self, subject: str, seconds: float) -> None:
         self.subject = subject
-        """What allows no call, as the begin of a sentence."""
+        """What allows no call, as the beginning of a sentence."""
         self.seconds = min(seconds, MAX_WAIT_SECONDS)
         """Time until the next call is allowed."""
-        super().__init__(f"{subject} allows the next call in {self.seconds / 60:,.0f} minutes: run it again then.")
+        minutes = format_count(round(self.seconds / 60), "minute")
+        super().__init__(f"{subject} allows the next call in {minutes}: run it again then.")
 
 
 class WaitTooLongError(LmsPipelineError):

@@ -4,7 +4,7 @@ from datetime import date
 
 import pytest
 
-from lms_pipeline.accounts.names import find_account, find_id_by_name
+from lms_pipeline.accounts.names import find_account, find_id_by_name, load_display_names
 from lms_pipeline.accounts.registry import Registry
 from lms_pipeline.errors import WrongUseError
 from lms_pipeline.settings import Settings
@@ -44,6 +44,22 @@ def settings(tmp_path):
 )
 def test_the_name_of_exactly_one_account_is_found_by_option_or_registry(settings, text, account_id):
     assert find_id_by_name(settings, text) == account_id
+
+
+def test_the_option_of_one_account_and_the_registry_of_another_are_one_name_of_two(settings):
+    Registry.open(settings).add("g7", name="Beta Works", first_day=DAY)
+    assert find_id_by_name(settings, "Beta Works") is None
+
+
+def test_a_name_of_two_accounts_is_shown_with_their_ids(settings):
+    """The option gives `b2` its name, so that `beta` is no name of two."""
+    shown = load_display_names(settings)
+    assert (shown["a1"], shown["b2"], shown["c3"], shown["d4"]) == (
+        "Acme Ltd",
+        "Beta Works",
+        "Twins (c3)",
+        "Twins (d4)",
+    )
 
 
 @pytest.mark.parametrize("account_id", ["a1", "b2", "f6"])

@@ -82,6 +82,7 @@ def test_each_account_has_its_own_options(read):
         ("[accounts.a]\nstrategy = 5", r" for a: strategy must be auto, sweep, roster, learner or pairs\.$"),
         ('[accounts.a]\nidentity = "email"', r" for a: identity must be pair or enrollment_id\.$"),
         ('[accounts.a]\nremote_data = "maybe"', r" for a: remote_data must be keep, drop or raw_format\.$"),
+        ("[accounts.a]\nresume_hours = inf", r" for a: resume_hours must be a number, at most 48\.$"),
         ("[accounts.a]\npage_size = 0", r" for a: page_size must be a whole number, at least 1\.$"),
         ("[accounts.a]\npage_size = 10001", r" for a: page_size must be a whole number, at most 10,000\.$"),
         ('[accounts.a]\ncalls_per_hour = "9"', r" for a: calls_per_hour must be a whole number\.$"),

@@ -99,6 +99,20 @@ def test_an_account_that_was_reconnected_is_active_again(registry):
     assert states(registry) == {"a": ("active", None)}
 
 
+@pytest.mark.parametrize("status", ["inactive", "Gone "])
+def test_a_status_of_truto_is_not_taken_for_ours(registry, status):
+    """What a person removed stays inactive, and what Truto calls so is active again when Truto says so."""
+    sync(registry, listed("a", status))
+    assert states(registry) == {"a": (f"truto_{status.strip().lower()}", None)}
+    sync(registry, listed("a"), today=TUESDAY)
+    assert states(registry) == {"a": ("active", None)}
+
+
+def test_an_active_account_is_active_in_any_case(registry):
+    sync(registry, listed("a", " Active"))
+    assert states(registry) == {"a": ("active", None)}
+
+
 def test_an_account_that_is_no_longer_listed_is_gone_from_that_day(registry):
     sync(registry, listed("a"), listed("b"))
     sync(registry, listed("b"), today=TUESDAY)

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import pytest
 
 from lms_pipeline.truto import raw_json, response, transport
-from lms_pipeline.truto.errors import PermanentError, TransientError, TrutoError
+from lms_pipeline.truto.errors import PermanentError, TransientError, TrutoError, is_refused_token
 from lms_pipeline.truto.models import read_accounts
 from lms_pipeline.truto.query import CourseFilter, ListQuery, UserFilter
 from lms_pipeline.truto.raw_json import TooManyItemsError, check_item_count
@@ -100,6 +100,18 @@ def test_an_error_with_a_large_body_keeps_its_status(status, kind, monkeypatch):
     body = json.dumps({"message": "why", "more": "x" * 1_000}).encode()
     error = fail(lambda client: client.fetch_capabilities("acme"), body, status)
     assert (type(error), error.status, error.server_message) == (kind, status, "")
+
+
+def test_a_401_with_a_large_body_is_no_refused_token(monkeypatch):
+    """It may be that of one LMS; a refused token stops the pulls of all accounts."""
+    monkeypatch.setattr(transport, "MAX_ERROR_BYTES", 1_000)
+    error = fail(lambda client: client.fetch_capabilities("acme"), b'{"message":"%b"}' % (b"x" * 1_000), 401)
+    assert not is_refused_token(error)
+    assert str(error).startswith("Truto or the LMS behind it refused the request (")
+
+
+def test_a_401_with_an_empty_body_is_a_refused_token():
+    assert is_refused_token(fail(lambda client: client.fetch_capabilities("acme"), b"", 401))
 
 
 @pytest.mark.parametrize(

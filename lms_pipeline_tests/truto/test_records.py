@@ -171,6 +171,16 @@ class TestRawPages:
         ):
             list(client.fetch_pages("users", RAW))
 
+    def test_whose_last_body_is_html_have_no_other_format(self):
+        """The LMS may have raw records: a text came while its service started."""
+        responses = ScriptedResponse(b"service starting"), ScriptedResponse(b"<html>")
+        with (
+            ScriptedClient(*responses, retry_policy=RetryPolicy(max_attempts=2)) as client,
+            pytest.raises(TransientError) as failed,
+        ):
+            list(client.fetch_pages("users", RAW))
+        assert not isinstance(failed.value, UnreadableFormatError)
+
 
 class TestBodyOfAnotherFormat:
     def test_is_kept_as_it_came(self):

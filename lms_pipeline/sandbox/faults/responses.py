@@ -7,6 +7,7 @@ import codecs
 import gzip
 import re
 import zlib
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from http import HTTPStatus
@@ -124,7 +125,8 @@ class FailedBody(Fault, frozen=True):
             return response
         members: dict[str, Any] = {}
         if self.records != "none":
-            members = msgspec.json.decode(response.read_body(), type=dict[str, msgspec.Raw])
+            with suppress(msgspec.ValidationError):  # of a raw body that is no object nothing is left
+                members = msgspec.json.decode(response.read_body(), type=dict[str, msgspec.Raw])
         for name in members.keys() & {"result", "results"} if self.records == "empty" else ():
             members |= {name: [], "next_cursor": None}
         return response._replace(body=msgspec.json.encode(members | self.fields))
